@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+# Builds build/perilune, and each sanitizer build in a directory of its own beside it.
+#
+#   make                   the release build              make run      the demo, on a fresh machine too
+#   make SAN=address,undefined | SAN=thread               make test     everything, [ONLY=pattern] [SAN=thread]
+#   make CC=clang                                         make lint     what the compilers and scripts can check
+#   make deps              installs what is missing       make fuzz     [SECONDS=60] each driver for so long
+#   make install           [PREFIX=/usr/local] [DESTDIR=] make clean
+#   make bench             side by side with the peers: [BENCH='--only policy-64 --rounds 9'] [RECORD=1] [PINGORA=1]
+#   make soak              [SECONDS=600] full load, connections that come and go, memory that must stay flat
+# V=1 shows the commands.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+PREFIX  ?= /usr/local
+SECONDS ?= $(if $(filter soak,$(MAKECMDGOALS)),600,60)
+Q       := $(if $(V),,@)
+SAY     := @$(if $(QUIET),:,echo)
+comma   := ,
+BUILD   := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+TEST_SAN := $(or $(SAN),address$(comma)undefined)
+TEST_BUILD := build/san-$(subst $(comma),-,$(TEST_SAN))
+FUZZ_SAN := fuzzer-no-link,address,undefined
+FUZZ_BUILD := build/san-$(subst $(comma),-,$(FUZZ_SAN))
+
+WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wswitch-enum -Wstrict-prototypes $(if $(WERROR),-Werror)
+HARDENED := -O2 $(if $(findstring clang,$(CC)),,-flto=auto) -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+SANITIZED := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all -DARENA_MALLOC
+CPPFLAGS += -D_GNU_SOURCE -I core -I . $(LIB_CFLAGS) -MMD -MP
+CFLAGS  += -std=c11 -g -pthread -fPIE $(WARNINGS) $(if $(SAN),$(SANITIZED),$(HARDENED))
+LDFLAGS += -pthread $(if $(SAN),,$(HARDENED)) -pie -rdynamic -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
+
+# libev has no pkg-config file. Debian 12 has llhttp as C sources only: they are compiled with ours, in strict mode.
+LIBS       := luajit openssl libcares libxxhash libpcre2-8
+LLHTTP     := $(wildcard /usr/share/llhttp/llhttp.c)
+ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)
+LIBS       += libllhttp
+LLHTTP     :=
+endif
+LIB_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(LIBS) 2>/dev/null)) \
+              $(if $(LLHTTP),-isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1)
+LIB_LIBS   := $(shell pkg-config --libs $(LIBS) 2>/dev/null) -lev -lm -ldl
+
+SOURCES := $(sort $(wildcard core/*/*.c lua/*.c))
+LIBRARY_OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o) $(if $(LLHTTP),$(addprefix $(BUILD)/obj/llhttp/,api.o http.o llhttp.o))
+UNITS   := $(sort $(wildcard spec/c/*.c spec/c/*/*.c))
+FUZZERS := $(sort $(wildcard spec/fuzz/*.c))
+OBJECTS := $(LIBRARY_OBJECTS) $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard core/main.c) $(UNITS) $(FUZZERS))
+
+.PHONY: all objects units fuzzers run test docs lint fuzz bench soak deps libraries install clean
+all: $(BUILD)/perilune
+objects: $(OBJECTS)
+units: $(BUILD)/units
+fuzzers: $(FUZZERS:spec/fuzz/%.c=$(BUILD)/fuzz/%)
+
+$(BUILD)/perilune: $(BUILD)/obj/core/main.o $(LIBRARY_OBJECTS)
+	$(SAY) "  link $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+
+# Units and fuzz drivers take from an archive only what they use.
+$(BUILD)/libperilune.a: $(LIBRARY_OBJECTS)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(BUILD)/units: $(UNITS:%.c=$(BUILD)/obj/%.o) $(BUILD)/libperilune.a
+	$(SAY) "  link $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+$(BUILD)/fuzz/%: $(BUILD)/obj/spec/fuzz/%.o $(BUILD)/libperilune.a
+	@mkdir -p $(@D)
+	$(SAY) "  link $@"
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIB_LIBS)
+
+$(BUILD)/obj/%.o: %.c | libraries
+	@mkdir -p $(@D)
+	$(SAY) "  $(CC) $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+$(BUILD)/obj/spec/%.o: spec/%.c | libraries
+	@mkdir -p $(@D)
+	$(SAY) "  $(CC) $<"
+	$(Q)$(CC) $(CPPFLAGS) -I spec/c $(CFLAGS) -c -o $@ $<
+$(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c
+	@mkdir -p $(@D)
+	$(SAY) "  $(CC) $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -w -c -o $@ $<
+$(BUILD)/obj/core/runtime/page.o: core/runtime/status.html
+-include $(OBJECTS:.o=.d)
+
+libraries:
+	@dist/deps.sh --check run
+deps:
+	@dist/deps.sh run test lint fuzz bench
+
+# Packages may come in first, and what they bring is looked up above: so these build in a make of their own. The specs
+# take the release build for what they say of memory, which sanitizers multiply.
+run:
+	@dist/deps.sh run
+	@$(MAKE) --no-print-directory all
+	build/perilune run examples/demo.lua
+test:
+	@dist/deps.sh run test
+	@$(MAKE) --no-print-directory SAN=$(TEST_SAN) all units
+	@$(MAKE) --no-print-directory SAN= all
+	@dist/test.sh $(TEST_BUILD) '$(ONLY)'
+docs: docs/api.md
+docs/api.md: dist/api.lua $(wildcard lua/perilune/types*.lua)
+	$(SAY) "  docs $@"
+	$(Q)luajit dist/api.lua >$@
+lint:
+	@dist/deps.sh run lint
+	+@dist/lint.sh
+fuzz:
+	@dist/deps.sh run fuzz
+	@$(MAKE) --no-print-directory CC=clang SAN=$(FUZZ_SAN) fuzzers
+	@dist/fuzz.sh $(FUZZ_BUILD) $(SECONDS)
+bench:
+	@dist/deps.sh run bench
+	@$(MAKE) --no-print-directory SAN= all
+	@bench/run.py $(BENCH) $(if $(RECORD),--record) $(if $(PINGORA),--build-pingora)
+soak:
+	@dist/deps.sh run bench
+	@$(MAKE) --no-print-directory SAN= all
+	@bench/soak.py $(SECONDS)
+
+install: all
+	install -D -m 755 $(BUILD)/perilune $(DESTDIR)$(PREFIX)/bin/perilune
+	find lua/perilune scripts examples -name '*.lua' \
+	  -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/perilune/{} \;
+clean:
+	rm -rf build

@@ -1,0 +1,117 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs the Debian packages that are missing, and says nothing when none is.
+#   dist/deps.sh [--check] SET...      sets: run test lint fuzz bench
+# With --check it installs nothing: it names what is missing and fails.
+#
+# What is there is found out by looking for the thing itself, not for the package: it may come from elsewhere.
+set -u
+
+has_command() { command -v "$1" >/dev/null 2>&1; }
+has_library() { pkg-config --exists "$1" 2>/dev/null; }
+has_header() { echo "#include <$1>" | cc -E -x c - >/dev/null 2>&1; }
+has_file() { for file in "$@"; do [ -e "$file" ] && return 0; done; return 1; }
+has_llhttp() { has_library libllhttp || has_file /usr/share/llhttp/llhttp.c; }
+has_libfuzzer() {
+  runtime=$(clang -print-runtime-dir 2>/dev/null) || return 1
+  has_file "$runtime"/libclang_rt.fuzzer*.a "$runtime"/../*/libclang_rt.fuzzer*.a
+}
+
+# need PACKAGES CHECK...: packages are alternatives, split by |, the first that Debian has is taken.
+missing=
+need() {
+  packages=$1
+  shift
+  "$@" || missing="$missing $packages"
+}
+need_for_run() {
+  need gcc has_command gcc
+  need libc6-dev has_header stdio.h
+  need make has_command make
+  need pkg-config has_command pkg-config
+  need 'libluajit2-5.1-dev|libluajit-5.1-dev' has_library luajit
+  need libev-dev has_header ev.h
+  need libssl-dev has_library openssl
+  need 'libllhttp-dev|node-llhttp' has_llhttp
+  need libc-ares-dev has_library libcares
+  need libxxhash-dev has_library libxxhash
+  need libpcre2-dev has_library libpcre2-8
+  need lua-cjson has_file /usr/lib/*/lua/5.1/cjson.so /usr/local/lib/lua/5.1/cjson.so
+  need openssl has_command openssl
+}
+need_for_test() {
+  need 'luajit2|luajit' has_command luajit
+  need lua-busted has_command busted
+  need curl has_command curl
+  need wrk has_command wrk
+  need strace has_command strace
+  need valgrind has_command valgrind
+}
+need_for_lint() {
+  need clang has_command clang
+  need clang-format has_command clang-format
+  need lua-check has_command luacheck
+  need 'luajit2|luajit' has_command luajit
+}
+need_for_fuzz() {
+  need clang has_command clang
+  need 'libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev' has_libfuzzer
+}
+# The peers from Debian; Pingora's needs cargo, which the bench can do without.
+need_for_bench() {
+  need python3 has_command python3
+  need wrk has_command wrk
+  need nginx has_command nginx
+  need libnginx-mod-http-lua has_file /usr/lib/nginx/modules/ngx_http_lua_module.so
+  need haproxy has_command haproxy
+}
+
+is_in_debian() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
+first_in_debian() {
+  for package in $(echo "$1" | tr '|' ' '); do
+    is_in_debian "$package" && echo "$package" && return 0
+  done
+  return 1
+}
+choose() {
+  chosen=
+  for packages in $missing; do
+    package=$(first_in_debian "$packages") || return 1
+    case " $chosen " in *" $package "*) ;; *) chosen="$chosen $package" ;; esac
+  done
+}
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+update() { as_root apt-get update -qq; }
+install() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $chosen
+}
+
+check_only=no
+[ "${1:-}" = --check ] && check_only=yes && shift
+for set in "$@"; do "need_for_$set"; done
+[ -z "$missing" ] && exit 0
+
+if [ $check_only = yes ]; then
+  echo "perilune: these Debian packages are missing:$missing" >&2
+  echo "perilune: \`make deps\` installs them" >&2
+  exit 1
+fi
+if ! has_command apt-get; then
+  echo "perilune: not a Debian system; install what these packages hold:$missing" >&2
+  exit 1
+fi
+why="perilune: installing from Debian what \`$*\` needs"
+if [ "$(id -u)" != 0 ]; then
+  if ! has_command sudo; then
+    echo "perilune: as root, run: apt-get install$(echo "$missing" | sed 's/|[^ ]*//g')" >&2
+    exit 1
+  fi
+  why="$why, with sudo because apt-get must be root"
+fi
+
+# Package lists may be missing (a fresh container) or older than the mirror: then they are fetched once.
+choose || { update && choose; } || { echo "perilune: Debian has none of:$missing" >&2; exit 1; }
+echo "$why:$chosen"
+install || { update && install; } || { echo "perilune: could not install:$chosen" >&2; exit 1; }

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# Checks the include direction base <- {net, http, shared} <- proxy <- runtime <- lua <- main, and where the
+# libraries may be used (invariant I3). Reads all C files of the project:  awk -f dist/layers.awk FILE...
+# Test programs under spec/ may include whatever they test, but need their SPDX line too.
+
+BEGIN {
+  rank["base"] = 0
+  rank["net"] = rank["http"] = rank["shared"] = 1
+  rank["proxy"] = 2
+  rank["runtime"] = 3
+  rank["lua"] = 4
+  rank["main"] = 5
+}
+
+FNR == 1 {
+  in_comment = 0
+  layer = layer_of(FILENAME)
+  if ($0 !~ /SPDX-License-Identifier: Apache-2.0/) complain("the first line must be the SPDX line")
+}
+
+layer == "spec" { next }
+{ line = without_comments($0) }
+line ~ /^[ \t]*#[ \t]*include/ { check_include(line) }
+line ~ /lua_(resume|pcall|cpcall)[ \t]*\(/ && FILENAME != "lua/task.c" { complain("lua_resume and lua_pcall belong in lua/task.c") }
+
+END { exit failed }
+
+function complain(text) {
+  printf "%s:%d: %s\n", FILENAME, FNR, text
+  failed = 1
+}
+
+function layer_of(path,   parts) {
+  if (path == "core/main.c") return "main"
+  split(path, parts, "/")
+  if (parts[1] == "core") return parts[2]
+  return parts[1]
+}
+
+function without_comments(text,   at) {
+  if (in_comment) {
+    if (!(at = index(text, "*/"))) return ""
+    text = substr(text, at + 2)
+    in_comment = 0
+  }
+  gsub(/\/\*([^*]|\*+[^*\/])*\*+\//, "", text)
+  sub(/\/\/.*/, "", text)
+  if (at = index(text, "/*")) {
+    in_comment = 1
+    text = substr(text, 1, at - 1)
+  }
+  return text
+}
+
+function check_include(text,   path, to) {
+  path = text
+  sub(/^[^"<]*["<]/, "", path)
+  sub(/[">].*/, "", path)
+  if (text ~ /</) { check_library(path); return }
+  to = path
+  sub(/\/.*/, "", to)
+  if (to == path || !(to in rank)) complain("include paths begin with the layer: " path)
+  else if (to != layer && rank[to] >= rank[layer]) complain(layer " must not include " path)
+}
+
+function check_library(header) {
+  if (header ~ /^openssl\// && FILENAME !~ /^core\/net\/tls/) complain("OpenSSL belongs in core/net/tls*")
+  if (header ~ /llhttp\.h$/ && FILENAME != "core/http/parser.c") complain("llhttp belongs in core/http/parser.c")
+  if (header == "pcre2.h" && FILENAME != "lua/regex.c") complain("PCRE2 belongs in lua/regex.c")
+  if (header == "ev.h" && layer != "net" && layer != "runtime") complain("ev.h belongs in core/net and core/runtime")
+  if (header ~ /^(lua|lauxlib|lualib|luajit)\.h$/ && layer != "lua") complain("Lua belongs in lua/")
+}
