@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// buf: the byte queue of a connection. It grows by moving to the next block size, and by doubling beyond
+// those.
+#include "base/buf.h"
+
+#include "base/memory.h"
+
+void buf_reserve(struct buf *b, size_t bytes) {
+  if (buf_space(b) >= bytes && b->data) return;
+  size_t length = buf_len(b);
+  if (b->cap >= length + bytes && b->data) {
+    memmove(b->data, b->data + b->start, length);
+  } else {
+    size_t wanted = length + bytes, cap;
+    if (wanted > BLOCK_LARGEST && wanted < 2 * b->cap) wanted = 2 * b->cap;
+    char *data = block_alloc(wanted, &cap);
+    if (length) memcpy(data, b->data + b->start, length);
+    if (b->data) block_free(b->data, b->cap);
+    b->data = data;
+    b->cap = cap;
+  }
+  b->start = 0;
+  b->end = length;
+}
+
+void buf_append(struct buf *b, const void *bytes, size_t length) {
+  if (length == 0) return;
+  buf_reserve(b, length);
+  memcpy(b->data + b->end, bytes, length);
+  b->end += length;
+}
+
+void buf_consume(struct buf *b, size_t bytes) {
+  b->start += bytes;
+  if (b->start == b->end) b->start = b->end = 0;
+}
+
+void buf_release(struct buf *b) {
+  if (b->data) block_free(b->data, b->cap);
+  *b = (struct buf){0};
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// buf: a byte queue in one piece of memory, from the thread's free lists. Bytes are added at the end and
+// consumed at the start. An empty, released buf holds no memory at all: that is how an idle connection holds
+// none.
+#ifndef PERILUNE_BASE_BUF_H
+#define PERILUNE_BASE_BUF_H
+
+#include "base/str.h"
+
+struct buf {
+  char *data; /* owned; NULL while it holds no memory */
+  size_t start, end, cap;
+};
+
+static inline size_t buf_len(const struct buf *b) { return b->end - b->start; }
+static inline char *buf_ptr(const struct buf *b) { return b->data + b->start; }
+static inline size_t buf_space(const struct buf *b) { return b->cap - b->end; }
+static inline char *buf_tail(const struct buf *b) { return b->data + b->end; }
+static inline struct str buf_str(const struct buf *b) { return (struct str){b->data + b->start, buf_len(b)}; }
+static inline void buf_commit(struct buf *b, size_t bytes) { b->end += bytes; }
+
+/* Makes room for at least `bytes` more behind the end. Moves or reallocates: slices into the buf become
+ * invalid. */
+void buf_reserve(struct buf *b, size_t bytes);
+void buf_append(struct buf *b, const void *bytes, size_t length);
+static inline void buf_append_str(struct buf *b, struct str s) { buf_append(b, s.ptr, s.len); }
+/* Drops `bytes` from the start; slices behind them stay valid until the next reserve or append. */
+void buf_consume(struct buf *b, size_t bytes);
+/* Gives the memory back. The content is lost. */
+void buf_release(struct buf *b);
+
+#endif

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// clock: the system's monotonic clock and the fake one of tests.
+#include "base/clock.h"
+
+#include <time.h>
+
+static uint64_t system_now_ms(const struct clock *self) {
+  (void)self;
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+const struct clock clock_system = {system_now_ms};
+
+static uint64_t fake_now_ms(const struct clock *self) { return ((const struct clock_fake *)self)->ms; }
+
+void clock_fake_init(struct clock_fake *fake, uint64_t ms) {
+  *fake = (struct clock_fake){.clock = {fake_now_ms}, .ms = ms};
+}

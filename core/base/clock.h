@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// clock: monotonic time in milliseconds, replaceable, so that tests of timeouts and rate windows take no
+// time.
+#ifndef PERILUNE_BASE_CLOCK_H
+#define PERILUNE_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* A source of time: now(self) in ms since an arbitrary start, never going back. */
+struct clock {
+  uint64_t (*now_ms)(const struct clock *self);
+};
+
+/* CLOCK_MONOTONIC; thread-safe. */
+extern const struct clock clock_system;
+static inline uint64_t clock_now_ms(const struct clock *clock) { return clock->now_ms(clock); }
+
+/* A clock that stands still until it is set; `clock` must be the first member. */
+struct clock_fake {
+  struct clock clock;
+  uint64_t ms;
+};
+void clock_fake_init(struct clock_fake *fake, uint64_t ms);
+
+#endif

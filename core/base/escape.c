@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// escape: byte by byte; a run of plain ones is the usual case.
+#include "base/escape.h"
+
+static const char digits[] = "0123456789abcdef";
+
+/* Bytes of the UTF-8 sequence at the start of `s` (RFC 3629 section 4); 0: it is none. */
+static size_t sequence(struct str s) {
+  static const struct {
+    unsigned char first, last, low, high, bytes;
+  } forms[] = {{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
+               {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
+               {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
+  const unsigned char *p = (const unsigned char *)s.ptr;
+  for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+    size_t bytes = forms[i].bytes;
+    if (p[0] < forms[i].first || p[0] > forms[i].last || s.len < bytes) continue;
+    bool fits = p[1] >= forms[i].low && p[1] <= forms[i].high;
+    for (size_t k = 2; k < bytes; k++) fits = fits && (p[k] & 0xc0) == 0x80;
+    if (fits) return bytes;
+  }
+  return 0;
+}
+
+/* One piece of `text` as it shall be; returns how many bytes of it that takes. */
+static size_t json_piece(struct str text, char piece[8], size_t *length) {
+  unsigned char c = (unsigned char)text.ptr[0];
+  size_t taken = c < 0x80 ? 1 : sequence(text);
+  *length = taken;
+  if (c == '"' || c == '\\') {
+    memcpy(piece, (char[]){'\\', (char)c}, *length = 2);
+  } else if (c < 0x20 || c == 0x7f) {
+    memcpy(piece, (char[]){'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]}, *length = 6);
+  } else if (taken == 0) {
+    memcpy(piece, "\\ufffd", *length = 6);
+    taken = 1;
+  } else {
+    memcpy(piece, text.ptr, taken);
+  }
+  return taken;
+}
+
+static size_t label_piece(struct str text, char piece[8], size_t *length) {
+  unsigned char c = (unsigned char)text.ptr[0];
+  size_t taken = c < 0x80 ? 1 : sequence(text);
+  *length = taken;
+  if (c == '"' || c == '\\' || c == '\n') {
+    memcpy(piece, (char[]){'\\', c == '\n' ? 'n' : (char)c}, *length = 2);
+  } else if (taken == 0) {
+    memcpy(piece, "\xef\xbf\xbd", *length = 3);
+    taken = 1;
+  } else {
+    memcpy(piece, text.ptr, taken);
+  }
+  return taken;
+}
+
+static size_t quoted_piece(struct str text, char piece[8], size_t *length) {
+  unsigned char c = (unsigned char)text.ptr[0];
+  *length = 1;
+  piece[0] = (char)c;
+  if (c == '"' || c == '\\')
+    memcpy(piece, (char[]){'\\', (char)c}, *length = 2);
+  else if (c < 0x20 || c >= 0x7f)
+    memcpy(piece, (char[]){'\\', 'x', digits[c >> 4], digits[c & 15]}, *length = 4);
+  return 1;
+}
+
+static size_t escape(char *to, size_t room, struct str text,
+                     size_t (*next)(struct str text, char piece[8], size_t *length)) {
+  size_t n = 0;
+  while (text.len) {
+    char piece[8];
+    size_t length, taken = next(text, piece, &length);
+    if (n + length > room) break;
+    memcpy(to + n, piece, length);
+    n += length;
+    text = str_from(text, taken);
+  }
+  return n;
+}
+
+size_t escape_json(char *to, size_t room, struct str text) { return escape(to, room, text, json_piece); }
+size_t escape_label(char *to, size_t room, struct str text) { return escape(to, room, text, label_piece); }
+size_t escape_quoted(char *to, size_t room, struct str text) { return escape(to, room, text, quoted_piece); }

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// escape: text of unknown origin made fit for a line of a log, so that nothing in it can end the line, end
+// its quotes, or do something to a terminal. Text that does not fit into `room` is cut, not in the middle of an
+// escape.
+#ifndef PERILUNE_BASE_ESCAPE_H
+#define PERILUNE_BASE_ESCAPE_H
+
+#include "base/str.h"
+
+/* The longest that a byte can become. */
+enum { ESCAPE_JSON_MOST = 6, ESCAPE_LABEL_MOST = 3, ESCAPE_QUOTED_MOST = 4 };
+
+/* For between quotes of a JSON string; what is no UTF-8 becomes U+FFFD. Returns the length. */
+size_t escape_json(char *to, size_t room, struct str text);
+/* For between quotes of a label in Prometheus' text format; what is no UTF-8 becomes U+FFFD. */
+size_t escape_label(char *to, size_t room, struct str text);
+/* For between quotes of an access log line: \" \\ and \xHH for what is not printable ASCII. */
+size_t escape_quoted(char *to, size_t room, struct str text);
+
+#endif

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// memory: allocation that never returns NULL, and per-thread free lists of equal blocks, from which arenas
+// and buffers are made so that a request in steady state calls malloc zero times. A build with -DARENA_MALLOC
+// bypasses the free lists: each block is a malloc of its own, as sanitizers want it.
+#ifndef PERILUNE_BASE_MEMORY_H
+#define PERILUNE_BASE_MEMORY_H
+
+#include <stddef.h>
+
+/* Like malloc, calloc and realloc, but end the process with a message when memory is exhausted. */
+void *memory_alloc(size_t bytes) __attribute__((malloc, returns_nonnull));
+void *memory_zalloc(size_t bytes) __attribute__((malloc, returns_nonnull));
+void *memory_realloc(void *old, size_t bytes) __attribute__((returns_nonnull));
+
+/* The sizes that have a free list. Anything larger is a plain malloc. */
+enum block_class { BLOCK_4K, BLOCK_16K, BLOCK_64K, BLOCK_CLASSES };
+#define BLOCK_LARGEST ((size_t)65536)
+
+/* A block of at least `bytes`; *size says how many it has. Owned by the caller until block_free with that
+ * size, on any thread (the block then joins that thread's list). */
+void *block_alloc(size_t bytes, size_t *size) __attribute__((returns_nonnull));
+void block_free(void *block, size_t size);
+
+/* Gives the calling thread's free lists back to the system. Call it before a thread ends. */
+void memory_thread_end(void);
+
+#endif

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// str: comparison, search and splitting of text slices. No allocation but in str_to_cstring.
+#include "base/str.h"
+
+#include "base/memory.h"
+
+bool str_equal_nocase(struct str a, struct str b) {
+  if (a.len != b.len) return false;
+  for (size_t i = 0; i < a.len; i++)
+    if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i])) return false;
+  return true;
+}
+
+bool str_starts_with(struct str s, struct str prefix) {
+  return s.len >= prefix.len && str_equal((struct str){s.ptr, prefix.len}, prefix);
+}
+
+size_t str_find(struct str s, char c) {
+  const char *at = s.len ? memchr(s.ptr, c, s.len) : NULL;
+  return at ? (size_t)(at - s.ptr) : s.len;
+}
+
+static bool is_ows(char c) { return c == ' ' || c == '\t'; }
+
+struct str str_trim(struct str s) {
+  while (s.len && is_ows(s.ptr[0])) s.ptr++, s.len--;
+  while (s.len && is_ows(s.ptr[s.len - 1])) s.len--;
+  return s;
+}
+
+struct str str_from(struct str s, size_t from) {
+  if (from > s.len) from = s.len;
+  return (struct str){s.ptr + from, s.len - from};
+}
+
+bool str_split(struct str *rest, char separator, struct str *part) {
+  if (!rest->ptr) return false;
+  size_t at = str_find(*rest, separator);
+  *part = (struct str){rest->ptr, at};
+  *rest = at == rest->len ? (struct str){NULL, 0} : str_from(*rest, at + 1);
+  return true;
+}
+
+bool str_to_u64(struct str s, uint64_t *value) {
+  uint64_t sum = 0;
+  if (s.len == 0) return false;
+  for (size_t i = 0; i < s.len; i++) {
+    if (s.ptr[i] < '0' || s.ptr[i] > '9') return false;
+    if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, s.ptr[i] - '0', &sum))
+      return false;
+  }
+  *value = sum;
+  return true;
+}
+
+char *str_to_cstring(struct str s) {
+  char *copy = memory_alloc(s.len + 1);
+  if (s.len) memcpy(copy, s.ptr, s.len);
+  copy[s.len] = '\0';
+  return copy;
+}

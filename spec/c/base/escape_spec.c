@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/escape.h"
+
+#include "unit.h"
+
+static struct str json(struct str text) {
+  static char room[256];
+  return (struct str){room, escape_json(room, sizeof room, text)};
+}
+
+static struct str quoted(struct str text) {
+  static char room[256];
+  return (struct str){room, escape_quoted(room, sizeof room, text)};
+}
+
+IT("leaves plain text as it is") {
+  CHECK_STR(json(STR("GET /a?b=c%20d")), "GET /a?b=c%20d");
+  CHECK_STR(quoted(STR("GET /a?b=c%20d")), "GET /a?b=c%20d");
+}
+
+IT("escapes what could end a string or a line") {
+  CHECK_STR(json(STR("a\"b\\c\r\n\t\x7f")), "a\\\"b\\\\c\\u000d\\u000a\\u0009\\u007f");
+  CHECK_STR(quoted(STR("a\"b\\c\r\n\t\x7f\x1b[2J")), "a\\\"b\\\\c\\x0d\\x0a\\x09\\x7f\\x1b[2J");
+  CHECK_STR(json((struct str){"a\0b", 3}), "a\\u0000b");
+}
+
+IT("keeps UTF-8 in JSON, and replaces what is none") {
+  CHECK_STR(json(STR("\xc3\xa4\xe2\x82\xac\xf0\x9f\x8c\x99")), "\xc3\xa4\xe2\x82\xac\xf0\x9f\x8c\x99");
+  CHECK_STR(json(STR("\xff")), "\\ufffd");
+  CHECK_STR(json(STR("\xc0\xaf")), "\\ufffd\\ufffd");            /* overlong */
+  CHECK_STR(json(STR("\xed\xa0\x80")), "\\ufffd\\ufffd\\ufffd"); /* a surrogate */
+  CHECK_STR(json(STR("\xf4\x90\x80\x80")), "\\ufffd\\ufffd\\ufffd\\ufffd");
+  CHECK_STR(json((struct str){"\xe2\x82\xac", 2}), "\\ufffd\\ufffd"); /* cut off */
+}
+
+IT("escapes what would end a label of Prometheus' text format") {
+  char room[64];
+  CHECK_STR(((struct str){room, escape_label(room, sizeof room, STR("a\"b\\c\nd\xc3\xa4\xff"))}),
+            "a\\\"b\\\\c\\nd\xc3\xa4\xef\xbf\xbd");
+}
+
+IT("writes no byte above ASCII between quotes of a line") {
+  CHECK_STR(quoted(STR("\xc3\xa4")), "\\xc3\\xa4");
+}
+
+IT("cuts between escapes, never in one") {
+  char room[8];
+  CHECK(escape_quoted(room, 7, STR("aaaa\n\n")) == 4);
+  CHECK(escape_quoted(room, 8, STR("aaaa\n\n")) == 8);
+  CHECK(escape_json(room, 3, STR("\"\"")) == 2);
+}
