@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// addr: a socket address as users write it. Parsing does no lookups: a name stays a name until net/resolver
+// has answered.
+#ifndef PERILUNE_NET_ADDR_H
+#define PERILUNE_NET_ADDR_H
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/str.h"
+
+enum addr_kind { ADDR_IP, ADDR_UNIX, ADDR_NAME };
+
+struct addr {
+  enum addr_kind kind;
+  socklen_t length;
+  union {
+    struct sockaddr any;
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+    struct sockaddr_un local;
+  } socket;            /* for ADDR_IP and ADDR_UNIX */
+  char host[256];      /* for ADDR_NAME: the name, terminated */
+  unsigned short port; /* for ADDR_NAME and ADDR_IP, host order */
+};
+
+enum { ADDR_TEXT = 264 }; /* the longest name, ':', a port */
+
+/* "1.2.3.4:80", "[::1]:80", ":80" (every IPv4 and IPv6 address), "unix:/path", "name:80"; "unix:@name" is in
+ * Linux' abstract name space. False: *why is a static sentence. Port 0 is accepted: for listeners it means
+ * "any". */
+bool addr_parse(struct str text, struct addr *addr, const char **why);
+/* From what accept and getsockname give. An IPv4 client of an IPv6 socket (::ffff:1.2.3.4) becomes plain
+ * IPv4. */
+void addr_from_socket(struct addr *addr, const struct sockaddr *socket, socklen_t length);
+/* As it is written above, terminated; "unix:" where a unix socket has no name. Returns its length. */
+size_t addr_format(const struct addr *addr, char text[ADDR_TEXT]);
+/* Only the address: "1.2.3.4", "::1", "unix:/path"; for X-Forwarded-For. */
+size_t addr_format_host(const struct addr *addr, char text[ADDR_TEXT]);
+/* Not for unix sockets. */
+void addr_set_port(struct addr *addr, unsigned short port);
+/* AF_INET, AF_INET6 or AF_UNIX; AF_UNSPEC for a name. */
+int addr_family(const struct addr *addr);
+
+#endif

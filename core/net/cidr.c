@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// cidr: networks as ranges of 128-bit addresses, IPv4 inside ::ffff:0:0/96. Two networks are disjoint or one
+// contains the other; so once those inside others are dropped, the sorted ranges are disjoint.
+#include "net/cidr.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+
+enum { ADDRESS = 16, TEXT = 64 };
+
+struct range {
+  unsigned char first[ADDRESS], last[ADDRESS];
+};
+
+struct cidr_set {
+  struct range *ranges; /* owned */
+  size_t count, cap;
+};
+
+struct cidr_set *cidr_set_new(void) {
+  return memory_zalloc(sizeof(struct cidr_set));
+}
+
+void cidr_set_free(struct cidr_set *set) {
+  if (!set) return;
+  free(set->ranges);
+  free(set);
+}
+
+/* --- reading ----------------------------------------------------------------------------------------------
+ */
+
+/* *bits: how many the address has in its own family. */
+static bool read_address(struct str text, unsigned char address[ADDRESS], unsigned *bits) {
+  static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+  char copy[TEXT];
+  if (text.len >= sizeof copy || str_find(text, '\0') < text.len) return false;
+  memcpy(copy, text.ptr ? text.ptr : "", text.len);
+  copy[text.len] = '\0';
+  if (inet_pton(AF_INET6, copy, address) == 1) {
+    *bits = 128;
+    return true;
+  }
+  memcpy(address, mapped, sizeof mapped);
+  *bits = 32;
+  return inet_pton(AF_INET, copy, address + sizeof mapped) == 1;
+}
+
+static unsigned char mask_byte(unsigned index, unsigned prefix) {
+  if (prefix >= (index + 1) * 8) return 0xff;
+  return prefix <= index * 8 ? 0 : (unsigned char)(0xff << ((index + 1) * 8 - prefix));
+}
+
+/* Bits behind the prefix would be ignored, and be somebody's mistake. */
+static bool fill_range(struct range *range, const unsigned char address[ADDRESS], unsigned prefix) {
+  for (unsigned i = 0; i < ADDRESS; i++) {
+    unsigned char mask = mask_byte(i, prefix);
+    range->first[i] = address[i] & mask;
+    range->last[i] = address[i] | (unsigned char)~mask;
+  }
+  return memcmp(range->first, address, ADDRESS) == 0;
+}
+
+static bool read_network(struct str text, struct range *range, const char **why) {
+  unsigned char address[ADDRESS];
+  unsigned bits;
+  uint64_t prefix;
+  size_t slash = str_find(text, '/');
+  *why = "not an IP address or network";
+  if (!read_address((struct str){text.ptr, slash}, address, &bits)) return false;
+  prefix = bits;
+  if (slash < text.len && (!str_to_u64(str_from(text, slash + 1), &prefix) || prefix > bits)) {
+    *why = bits == 32 ? "a prefix of IPv4 is a number from 0 to 32"
+                      : "a prefix of IPv6 is a number from 0 to 128";
+    return false;
+  }
+  *why = "bits are set behind the prefix: write the network's first address";
+  return fill_range(range, address, (unsigned)prefix + 128 - bits);
+}
+
+/* --- the set ----------------------------------------------------------------------------------------------
+ */
+
+bool cidr_set_add(struct cidr_set *set, struct str network, const char **why) {
+  struct range range;
+  if (!read_network(network, &range, why)) return false;
+  if (set->count == set->cap) {
+    set->cap = set->cap ? set->cap * 2 : 8;
+    set->ranges = memory_realloc(set->ranges, set->cap * sizeof *set->ranges);
+  }
+  set->ranges[set->count++] = range;
+  return true;
+}
+
+/* By the first address; of those that begin together the largest first. */
+static int compare(const void *a, const void *b) {
+  const struct range *left = a, *right = b;
+  int order = memcmp(left->first, right->first, ADDRESS);
+  return order ? order : memcmp(right->last, left->last, ADDRESS);
+}
+
+void cidr_set_seal(struct cidr_set *set) {
+  size_t kept = 0;
+  if (set->count == 0) return;
+  qsort(set->ranges, set->count, sizeof *set->ranges, compare);
+  for (size_t i = 1; i < set->count; i++)
+    if (memcmp(set->ranges[i].first, set->ranges[kept].last, ADDRESS) > 0)
+      set->ranges[++kept] = set->ranges[i];
+  set->count = kept + 1;
+}
+
+/* Without port and brackets. */
+static struct str host_of(struct str text) {
+  if (text.len && text.ptr[0] == '[') {
+    size_t end = str_find(text, ']');
+    return end < text.len ? (struct str){text.ptr + 1, end - 1} : text;
+  }
+  size_t colon = str_find(text, ':');
+  bool is_ipv6 = colon < text.len && str_find(str_from(text, colon + 1), ':') < text.len - colon - 1;
+  return is_ipv6 ? text : (struct str){text.ptr, colon};
+}
+
+enum cidr_answer cidr_set_contains(const struct cidr_set *set, struct str text) {
+  unsigned char address[ADDRESS];
+  unsigned bits;
+  if (str_starts_with(text, STR("unix:"))) return CIDR_OUTSIDE;
+  if (!read_address(host_of(text), address, &bits)) return CIDR_NO_ADDRESS;
+  size_t from = 0, to = set->count; /* the last range that begins at or before the address is in [from, to) */
+  while (from < to) {
+    size_t middle = from + (to - from) / 2;
+    if (memcmp(set->ranges[middle].first, address, ADDRESS) > 0)
+      to = middle;
+    else
+      from = middle + 1;
+  }
+  if (from == 0) return CIDR_OUTSIDE;
+  return memcmp(address, set->ranges[from - 1].last, ADDRESS) <= 0 ? CIDR_INSIDE : CIDR_OUTSIDE;
+}

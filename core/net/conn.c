@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// conn: watchers and the plain transport. The one hard problem is to keep the watchers right with TLS, where
+// reading may need the socket to be writable and decrypted bytes may wait while the socket is silent:
+// sync_watchers derives both watchers from four flags after each call, so they are never toggled in steady
+// state.
+#include "net/conn.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/tls.h"
+
+static void set_watcher(struct ev_loop *loop, ev_io *watcher, bool on) {
+  if (on == (bool)ev_is_active(watcher)) return;
+  if (on)
+    ev_io_start(loop, watcher);
+  else
+    ev_io_stop(loop, watcher);
+}
+
+static void sync_watchers(struct conn *conn) {
+  if (!conn_is_open(conn)) return;
+  set_watcher(conn->loop, &conn->reader, conn->wants_read || conn->write_needs_read);
+  set_watcher(conn->loop, &conn->writer, conn->wants_write || conn->read_needs_write || conn->shuts);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
+  struct conn *conn = watcher->data;
+  (void)loop, (void)events;
+  if (conn->write_needs_read) {
+    conn->write_needs_read = false;
+    sync_watchers(conn);
+    conn->events->on_writable(conn);
+  }
+  if (conn_is_open(conn) && conn->wants_read) conn->events->on_readable(conn);
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *watcher, int events) {
+  struct conn *conn = watcher->data;
+  (void)loop, (void)events;
+  if (conn->shuts) conn_shutdown(conn);
+  if (conn->read_needs_write) {
+    conn->read_needs_write = false;
+    sync_watchers(conn);
+    conn->events->on_readable(conn);
+  }
+  if (conn_is_open(conn) && conn->wants_write) conn->events->on_writable(conn);
+}
+
+void conn_init(struct conn *conn, struct ev_loop *loop, int fd, const struct conn_events *events,
+               void *owner) {
+  *conn =
+      (struct conn){.transport = &transport_plain, .events = events, .owner = owner, .loop = loop, .fd = fd};
+  ev_io_init(&conn->reader, on_readable, fd, EV_READ);
+  ev_io_init(&conn->writer, on_writable, fd, EV_WRITE);
+  conn->reader.data = conn->writer.data = conn;
+}
+
+void conn_adopt(struct conn *conn, const struct conn_events *events, void *owner) {
+  conn->events = events;
+  conn->owner = owner;
+}
+
+void conn_close(struct conn *conn) {
+  if (!conn_is_open(conn)) return;
+  ev_io_stop(conn->loop, &conn->reader);
+  ev_io_stop(conn->loop, &conn->writer);
+  ev_clear_pending(conn->loop, &conn->reader);
+  conn->transport->close(conn);
+  close(conn->fd);
+  conn->fd = -1;
+  conn->wants_read = conn->wants_write = false;
+}
+
+void conn_feed(struct conn *conn) {
+  if (conn_is_open(conn)) ev_feed_event(conn->loop, &conn->reader, EV_READ);
+}
+
+enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved) {
+  enum io result = conn->transport->read(conn, bytes, count, moved);
+  if (conn->tls) sync_watchers(conn);
+  if (result == IO_OK && conn->tls && conn->wants_read && conn->transport->pending(conn)) conn_feed(conn);
+  return result;
+}
+
+enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
+  enum io result = conn->transport->write(conn, parts, count, moved);
+  if (conn->tls) sync_watchers(conn);
+  return result;
+}
+
+/* FIN waits for what the transport still has to say: a close_notify that is lost would make a whole message look cut. */
+void conn_shutdown(struct conn *conn) {
+  if (!conn_is_open(conn)) return;
+  conn->shuts = conn->transport->shutdown(conn) == IO_AGAIN;
+  if (!conn->shuts) shutdown(conn->fd, SHUT_WR);
+  sync_watchers(conn);
+}
+
+void conn_want_read(struct conn *conn, bool on) {
+  if (conn->wants_read == on || !conn_is_open(conn)) return;
+  conn->wants_read = on;
+  sync_watchers(conn);
+  if (on && conn->tls && conn->transport->pending(conn)) conn_feed(conn);
+}
+
+void conn_want_write(struct conn *conn, bool on) {
+  if (conn->wants_write == on || !conn_is_open(conn)) return;
+  conn->wants_write = on;
+  sync_watchers(conn);
+}
+
+const char *conn_error(const struct conn *conn) {
+  if (conn->error) return strerror(conn->error);
+  return conn->tls ? tls_failure(conn) : "connection error";
+}
+
+/* --- plain
+ * -------------------------------------------------------------------------------------------------- */
+
+static enum io failed(struct conn *conn) {
+  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return IO_AGAIN;
+  conn->error = errno;
+  return IO_ERROR;
+}
+
+static enum io plain_read(struct conn *conn, void *bytes, size_t count, size_t *moved) {
+  ssize_t got = recv(conn->fd, bytes, count, 0);
+  if (got < 0) return failed(conn);
+  *moved = (size_t)got;
+  return got ? IO_OK : IO_EOF;
+}
+
+enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved) {
+  ssize_t got = recv(conn->fd, bytes, count, MSG_PEEK);
+  if (got < 0) return failed(conn);
+  *moved = (size_t)got;
+  return got ? IO_OK : IO_EOF;
+}
+
+static enum io plain_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
+  struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
+  ssize_t put = count == 1 ? send(conn->fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL)
+                           : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+  if (put < 0) return failed(conn);
+  *moved = (size_t)put;
+  return IO_OK;
+}
+
+static enum io plain_shutdown(struct conn *conn) {
+  (void)conn;
+  return IO_OK;
+}
+static bool plain_pending(const struct conn *conn) {
+  (void)conn;
+  return false;
+}
+static void plain_close(struct conn *conn) { (void)conn; }
+
+const struct transport transport_plain = {plain_read, plain_write, plain_shutdown, plain_pending,
+                                          plain_close};

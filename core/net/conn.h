@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// conn: a connected, non-blocking socket on a worker's loop, with plain bytes or TLS behind one small
+// transport table. Its owner reads and writes; the conn only says when that is worth trying. It buffers
+// nothing.
+//
+// Reading is announced through on_readable while conn_want_read is on (level-triggered: as long as bytes are
+// there). Writing is tried at once; only after IO_AGAIN does the owner ask with conn_want_write, and
+// on_writable follows. Up-calls never happen from inside a call of the owner's; the owner may close the conn,
+// but must not free its memory, from inside an up-call (invariant I5).
+#ifndef PERILUNE_NET_CONN_H
+#define PERILUNE_NET_CONN_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+struct conn;
+struct tls;
+
+enum io {
+  IO_OK,    /* at least one byte was moved */
+  IO_AGAIN, /* nothing can be moved now */
+  IO_EOF,   /* reading: the other side has ended its direction, cleanly */
+  IO_ERROR  /* the connection is of no more use; conn_error has a text */
+};
+
+struct conn_events {
+  void (*on_readable)(struct conn *conn);
+  void (*on_writable)(struct conn *conn);
+};
+
+/* Plain and TLS. Not for owners. */
+struct transport {
+  enum io (*read)(struct conn *conn, void *bytes, size_t count, size_t *moved);
+  enum io (*write)(struct conn *conn, const struct iovec *parts, int count, size_t *moved);
+  enum io (*shutdown)(struct conn *conn); /* ends our direction: close_notify, FIN */
+  bool (*pending)(const struct conn *conn);
+  void (*close)(struct conn *conn);
+};
+extern const struct transport transport_plain, transport_tls;
+
+struct conn {
+  const struct transport *transport;
+  const struct conn_events *events; /* borrowed */
+  void *owner;                      /* borrowed; the owner's business */
+  struct ev_loop *loop;             /* borrowed */
+  struct tls *tls;                  /* owned; NULL on plain connections */
+  ev_io reader, writer;
+  int fd;    /* owned; -1: closed */
+  int error; /* errno of the last IO_ERROR, 0: TLS or none */
+  bool wants_read, wants_write;
+  bool shuts;                              /* conn_shutdown goes on when the socket is writable */
+  bool read_needs_write, write_needs_read; /* TLS only */
+};
+
+/* Takes over the connected socket `fd` (made non-blocking by whoever made it). Reading and writing are off.
+ */
+void conn_init(struct conn *conn, struct ev_loop *loop, int fd, const struct conn_events *events,
+               void *owner);
+/* Idempotent; stops watchers, closes the socket, frees TLS. No up-call follows. With unread input the kernel
+ * resets. */
+void conn_close(struct conn *conn);
+static inline bool conn_is_open(const struct conn *conn) { return conn->fd >= 0; }
+
+/* on_readable is about to follow in this turn of the loop: something has arrived that nobody has looked at.
+ */
+static inline bool conn_has_news(const struct conn *conn) { return ev_is_pending(&conn->reader); }
+/* Counts the turns of the loop: two equal values have no look at the sockets between them. */
+static inline unsigned conn_turn(const struct conn *conn) { return ev_iteration(conn->loop); }
+
+enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved);
+/* Looks without taking; for plain connections, before TLS is put on them. */
+enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved);
+enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved);
+/* Sends FIN (with TLS: close_notify before it); the other direction stays open. */
+void conn_shutdown(struct conn *conn);
+void conn_want_read(struct conn *conn, bool on);
+void conn_want_write(struct conn *conn, bool on);
+/* on_readable follows in this or the next turn of the loop even if no new byte arrives: for input already
+ * buffered. */
+void conn_feed(struct conn *conn);
+/* Changes who is told, for a conn that is handed on. */
+void conn_adopt(struct conn *conn, const struct conn_events *events, void *owner);
+/* Text of the last IO_ERROR, valid until the next call on any conn of this thread. */
+const char *conn_error(const struct conn *conn);
+
+#endif

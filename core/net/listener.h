@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// listener: a listening socket on one worker's loop. Each worker has its own socket of an IP address
+// (SO_REUSEPORT), so the kernel spreads connections; all share one of a unix path.
+#ifndef PERILUNE_NET_LISTENER_H
+#define PERILUNE_NET_LISTENER_H
+
+#include <ev.h>
+
+#include "net/addr.h"
+#include "net/timer.h"
+
+struct listener {
+  ev_io watcher;
+  struct timer pause; /* out of descriptors: accepting waits a little */
+  struct ev_loop *loop;
+  int fd; /* owned */
+  void (*on_accept)(struct listener *l, int fd, const struct sockaddr *client, socklen_t length);
+};
+
+/* Opens `count` listening sockets for one address into fds[]; with port 0 all get the same free port. A
+ * socket file that nobody listens on is replaced. False: nothing stays open, *why is a thread-local sentence.
+ */
+bool listener_open(const struct addr *addr, int *fds, unsigned count, const char **why);
+/* Starts accepting; takes over `fd`. `on_accept` owns the accepted, non-blocking socket. */
+void listener_start(struct listener *l, struct ev_loop *loop, int fd,
+                    void (*on_accept)(struct listener *l, int fd, const struct sockaddr *client,
+                                      socklen_t length));
+/* Accepts all that the kernel has queued. A connection that is queued when its socket closes is reset. */
+void listener_drain(struct listener *l);
+/* Stops accepting and closes the socket. */
+void listener_stop(struct listener *l);
+
+#endif

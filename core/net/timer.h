@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// timer: a one-shot deadline on a worker's loop that is cheap to push back. Moving a deadline later only
+// stores the new time; the loop's timer is touched when it fires, so steady traffic restarts no timers.
+#ifndef PERILUNE_NET_TIMER_H
+#define PERILUNE_NET_TIMER_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/virtual_time.h"
+
+struct timer {
+  ev_timer watcher;
+  struct ev_loop *loop; /* borrowed */
+  ev_tstamp due;        /* 0: not set */
+  void (*on_due)(struct timer *timer);
+};
+
+void timer_init(struct timer *timer, struct ev_loop *loop, void (*on_due)(struct timer *timer));
+/* Due in `ms` from now (the loop's time), instead of any time set before. on_due is called once, from the
+ * loop; it may free the timer. */
+void timer_set(struct timer *timer, uint64_t ms);
+/* Not due any more. Keeps the loop's timer running until it would have fired: cheap. Call timer_stop before
+ * freeing. */
+static inline void timer_clear(struct timer *timer) { timer->due = 0; }
+static inline bool timer_is_set(const struct timer *timer) { return timer->due != 0; }
+/* Until it is due; 0 if it is not set. */
+static inline uint64_t timer_left_ms(const struct timer *timer) {
+  double now = virtual_time.on ? (double)virtual_time.now_ms / 1000.0 : ev_now(timer->loop);
+  double left = timer->due ? timer->due - now : 0;
+  return left > 0 ? (uint64_t)(left * 1000.0) : 0;
+}
+void timer_stop(struct timer *timer);
+/* The loop's own time in ms: what stamps and deadlines are compared with; moves once per loop turn. */
+static inline uint64_t loop_now_ms(struct ev_loop *loop) {
+  if (__builtin_expect(virtual_time.on, false)) return virtual_time.now_ms;
+  return (uint64_t)(ev_now(loop) * 1000.0);
+}
+static inline uint64_t loop_now_us(struct ev_loop *loop) {
+  if (__builtin_expect(virtual_time.on, false)) return virtual_time.now_ms * 1000;
+  return (uint64_t)(ev_now(loop) * 1e6);
+}
+
+#endif

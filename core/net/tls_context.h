@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// tls_context: what many TLS connections have in common: certificates, trust, protocol versions. Made once,
+// shared by reference between connections and threads (OpenSSL's SSL_CTX is thread-safe).
+#ifndef PERILUNE_NET_TLS_CONTEXT_H
+#define PERILUNE_NET_TLS_CONTEXT_H
+
+#include <stdbool.h>
+
+#include "base/str.h"
+#include "net/tls_identity.h"
+
+struct tls_context;
+struct ssl_ctx_st;
+
+enum tls_oldest { TLS_FROM_1_2, TLS_FROM_1_3 };
+
+enum tls_client_verify { TLS_CLIENT_IGNORED, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
+
+/* What a listener shows and wants. Text is borrowed for the call. */
+struct tls_server_options {
+  const struct tls_files *certificates; /* borrowed; chosen by the client's server name and abilities */
+  unsigned count;
+  struct str client_ca; /* PEM file: whose certificates clients may show; unless they are ignored */
+  enum tls_client_verify client_verify;
+  enum tls_oldest oldest;
+  bool asks; /* certificates are asked for by name: see tls_wants_certificate */
+};
+
+/* The first certificate of each kind of key is the one for clients without a server name, or with another.
+ * NULL: *why is malloc'd and names the file. */
+struct tls_context *tls_context_server(const struct tls_server_options *options, char **why);
+
+/* How to connect to peers. Text is borrowed for the call. */
+struct tls_client_options {
+  struct str ca;               /* PEM file of trusted CAs; empty: the system's store */
+  struct str certificate, key; /* PEM files: who we are, for peers that ask; both empty: nobody */
+  enum tls_oldest oldest;
+  bool no_verify;
+  bool no_alpn; /* else http/1.1 is offered, and a peer that chooses something else is refused */
+};
+
+/* Equal options give the same context, which is also kept while nobody holds it: loading a bundle takes
+ * milliseconds, asking again does not. NULL: *why is malloc'd and names the file. */
+struct tls_context *tls_context_client(const struct tls_client_options *options, char **why);
+/* Loads the contexts kept for peers anew whose files have changed; a reload calls it. One that cannot be
+ * loaded stays as it is, and the log says why. */
+void tls_context_refresh_clients(void);
+/* There is a newer one of the same options by now. */
+bool tls_context_is_outdated(const struct tls_context *context);
+/* Lets go of the contexts kept for peers. */
+void tls_context_forget_clients(void);
+
+struct tls_context *tls_context_hold(struct tls_context *context);
+/* NULL is harmless. */
+void tls_context_release(struct tls_context *context);
+
+/* For net/tls. Lives as long as the context, and as the SSLs made from it. */
+struct ssl_ctx_st *tls_context_ssl(const struct tls_context *context);
+bool tls_context_verifies(const struct tls_context *context);
+bool tls_context_offers_http1(const struct tls_context *context);
+
+#endif

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// tls_identity: a certificate with its chain, its key and what else belongs to it; read once, then shared by
+// reference between contexts, connections and threads, and never changed.
+#ifndef PERILUNE_NET_TLS_IDENTITY_H
+#define PERILUNE_NET_TLS_IDENTITY_H
+
+#include "base/str.h"
+
+struct tls_identity;
+
+/* File names, or PEM text itself for certificate and key. */
+struct tls_files {
+  struct str certificate, key; /* the chain begins with the server's own certificate */
+  struct str ocsp;             /* a DER file with the answer of the OCSP responder; may be empty */
+};
+
+/* NULL: *why is malloc'd and names the file: it cannot be read, is cut short, has expired, or the key is not
+ * the certificate's. One reference. */
+struct tls_identity *tls_identity_load(const struct tls_files *files, char **why);
+struct tls_identity *tls_identity_hold(struct tls_identity *identity);
+/* NULL is harmless. */
+void tls_identity_release(struct tls_identity *identity);
+
+#endif

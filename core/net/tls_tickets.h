@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// tls_tickets: the keys of the session tickets that listeners give out: one set for the process, so that any
+// worker resumes what another began, and a reload, which makes new contexts, changes nothing. An upgrade hands
+// them to the successor.
+#ifndef PERILUNE_NET_TLS_TICKETS_H
+#define PERILUNE_NET_TLS_TICKETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct ssl_ctx_st;
+
+enum { TLS_TICKETS_BYTES = 3 * 88 }; /* of all keys, as they are handed on */
+
+/* Tickets of this context are made and read with the process's keys. */
+void tls_tickets_use(struct ssl_ctx_st *ssl);
+/* A new key makes the tickets from here on; those of the last ones are still good. Happens by itself. */
+void tls_tickets_rotate(void);
+/* For a successor; secret. */
+void tls_tickets_copy(unsigned char bytes[TLS_TICKETS_BYTES]);
+/* From a predecessor. */
+void tls_tickets_adopt(const unsigned char bytes[TLS_TICKETS_BYTES]);
+
+#endif

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Units for net/tls_tickets: how long a ticket is good for, and that a successor can read it.
+#include "net/tls_tickets.h"
+
+#include <openssl/ssl.h>
+
+#include "tls_pair.h"
+#include "unit.h"
+
+static SSL_SESSION *ticket;
+
+/* A connection by a bare client with the last ticket: was its session resumed? */
+static bool resumes(int version) {
+  struct pair pair;
+  char byte;
+  SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+  SSL_CTX_set_max_proto_version(context, version);
+  pair_open(&pair);
+  pair_serve(&pair.server);
+  SSL *ssl = SSL_new(context);
+  SSL_set_fd(ssl, pair.client.fd);
+  SSL_set_connect_state(ssl);
+  if (ticket) SSL_set_session(ssl, ticket);
+  enum io server = IO_AGAIN;
+  for (int i = 0; i < 10; i++) {
+    SSL_do_handshake(ssl);
+    if (server == IO_AGAIN) server = tls_handshake(&pair.server);
+  }
+  SSL_read(ssl, &byte, 1); /* TLS 1.3 gives its tickets here */
+  CHECK(server == IO_OK);
+  bool resumed = SSL_session_reused(ssl);
+  CHECK(tls_is_resumed(&pair.server) == resumed);
+  SSL_SESSION_free(ticket);
+  ticket = SSL_get1_session(ssl);
+  SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  SSL_free(ssl);
+  SSL_CTX_free(context);
+  pair_close(&pair);
+  return resumed;
+}
+
+static void forget(void) {
+  SSL_SESSION_free(ticket);
+  ticket = NULL;
+}
+
+IT("resumes a session in another context, by its ticket") {
+  const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+  for (size_t i = 0; i < 2; i++) {
+    CHECK(!resumes(versions[i]));
+    CHECK(resumes(versions[i]));
+    forget();
+  }
+}
+
+IT("reads tickets of the last two keys, and gives new ones") {
+  CHECK(!resumes(TLS1_2_VERSION));
+  SSL_SESSION *old = ticket;
+  SSL_SESSION_up_ref(old);
+  tls_tickets_rotate();
+  CHECK(resumes(TLS1_2_VERSION) && ticket != old);
+  forget();
+  ticket = old;
+  tls_tickets_rotate();
+  SSL_SESSION_up_ref(old);
+  CHECK(resumes(TLS1_2_VERSION));
+  forget();
+  ticket = old;
+  tls_tickets_rotate();
+  CHECK(!resumes(TLS1_2_VERSION));
+  forget();
+}
+
+IT("lets a successor read the tickets of its predecessor") {
+  unsigned char keys[TLS_TICKETS_BYTES];
+  CHECK(!resumes(TLS1_3_VERSION));
+  tls_tickets_copy(keys);
+  for (int i = 0; i < 3; i++) tls_tickets_rotate();
+  SSL_SESSION *old = ticket;
+  SSL_SESSION_up_ref(old);
+  CHECK(!resumes(TLS1_3_VERSION));
+  forget();
+  ticket = old;
+  tls_tickets_adopt(keys);
+  CHECK(resumes(TLS1_3_VERSION));
+  forget();
+}
