@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// headers: an ordered list of fields, as received, with repeated ones kept. Names compare without case.
+// Fields that the proxy itself asks for have a number (enum field_id), found once at parse time, so looking
+// them up is an integer comparison; any other is looked up by text. Memory: the array and what is set later
+// come from the arena given at init; text of parsed fields is borrowed from the head's bytes, which live as
+// long.
+#ifndef PERILUNE_HTTP_HEADERS_H
+#define PERILUNE_HTTP_HEADERS_H
+
+#include "base/arena.h"
+#include "base/str.h"
+
+/* X(ID, "lower-case name"): the fields with a number. To add one: a line here. */
+#define FIELD_TABLE(X)                                                                                       \
+  X(HOST, "host")                                                                                            \
+  X(CONNECTION, "connection")                                                                                \
+  X(CONTENT_LENGTH, "content-length")                                                                        \
+  X(TRANSFER_ENCODING, "transfer-encoding")                                                                  \
+  X(KEEP_ALIVE, "keep-alive")                                                                                \
+  X(PROXY_CONNECTION, "proxy-connection")                                                                    \
+  X(TE, "te")                                                                                                \
+  X(TRAILER, "trailer")                                                                                      \
+  X(UPGRADE, "upgrade")                                                                                      \
+  X(EXPECT, "expect")                                                                                        \
+  X(DATE, "date")                                                                                            \
+  X(VIA, "via")                                                                                              \
+  X(FORWARDED, "forwarded")                                                                                  \
+  X(X_FORWARDED_FOR, "x-forwarded-for")                                                                      \
+  X(X_FORWARDED_PROTO, "x-forwarded-proto")                                                                  \
+  X(X_FORWARDED_HOST, "x-forwarded-host")                                                                    \
+  X(PROXY_AUTHENTICATE, "proxy-authenticate")                                                                \
+  X(PROXY_AUTHORIZATION, "proxy-authorization")                                                              \
+  X(PROXY_AUTHENTICATION_INFO, "proxy-authentication-info")                                                  \
+  X(MAX_FORWARDS, "max-forwards")                                                                            \
+  X(COOKIE, "cookie")                                                                                        \
+  X(USER_AGENT, "user-agent")                                                                                \
+  X(REFERER, "referer")                                                                                      \
+  X(HTTP2_SETTINGS, "http2-settings")
+
+enum field_id {
+  FIELD_OTHER,
+#define X(id, name) FIELD_##id,
+  FIELD_TABLE(X)
+#undef X
+      FIELD_COUNT
+};
+
+struct field {
+  struct str name, value; /* name as received or set, value without surrounding OWS */
+  enum field_id id;
+};
+
+struct headers {
+  struct field *items; /* arena */
+  unsigned count, cap;
+  uint32_t present;    /* a bit per field_id: where it is off there is no such field */
+  struct arena *arena; /* borrowed; outlives the headers */
+};
+
+/* The number of a field name, FIELD_OTHER where it has none. */
+enum field_id field_id(struct str name);
+/* The name of a numbered field in its usual spelling ("X-Forwarded-For"); id must not be FIELD_OTHER. */
+struct str field_name(enum field_id id);
+/* token (RFC 9110 section 5.6.2), at least one byte. */
+bool field_name_is_valid(struct str name);
+/* No control characters but tab, no NUL, CR, LF, DEL; obs-text allowed (RFC 9110 section 5.5). */
+bool field_value_is_valid(struct str value);
+
+void headers_init(struct headers *h, struct arena *arena);
+/* Deep enough to change `to` without changing `from`: the array is copied, the text is shared. */
+void headers_copy(struct headers *to, const struct headers *from, struct arena *arena);
+
+/* The first field of that name, NULL where there is none. Valid until the next change of the headers. */
+const struct field *headers_find(const struct headers *h, struct str name);
+const struct field *headers_find_id(const struct headers *h, enum field_id id);
+/* No look at the list: false is certain, true may be stale after a removal. */
+static inline bool headers_may_have(const struct headers *h, enum field_id id) {
+  return (h->present >> id & 1) != 0;
+}
+/* How many there are of that number. */
+unsigned headers_count_id(const struct headers *h, enum field_id id);
+/* The next field of that name at or behind index *at, which is moved behind it; NULL at the end. Start with
+ * 0. */
+const struct field *headers_next(const struct headers *h, struct str name, unsigned *at);
+
+/* Appends. Name and value are borrowed and must live as long as the arena (arena_dup them otherwise), and be
+ * valid (field_name_is_valid, field_value_is_valid): the caller checks, this asserts nothing. */
+void headers_add(struct headers *h, struct str name, struct str value);
+void headers_add_id(struct headers *h, enum field_id id, struct str value);
+/* Replaces the first field of that name in its place and removes the others; appends where there is none. */
+void headers_set(struct headers *h, struct str name, struct str value);
+void headers_set_id(struct headers *h, enum field_id id, struct str value);
+/* The same for a name whose number is known, or that has none. */
+void headers_set_field(struct headers *h, struct field field);
+/* Remove all of that name; returns how many there were. */
+unsigned headers_remove(struct headers *h, struct str name);
+unsigned headers_remove_id(struct headers *h, enum field_id id);
+
+#endif

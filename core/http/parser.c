@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// parser: whole heads to messages. The first line is taken apart by http/line, the fields by llhttp. The one
+// hard problem is that llhttp also judges framing, methods, versions and upgrades, each version of it
+// differently, and that its answer must not matter: it is therefore given a first line of our own, is told
+// that each field is an ordinary one, and its fields are checked against the lines that we counted. What they
+// mean is decided in http/host and http/framing.
+#include "http/parser.h"
+
+#include <llhttp.h>
+
+#include "http/framing.h"
+#include "http/grammar.h"
+#include "http/host.h"
+#include "http/line.h"
+
+/* The fields of one head while llhttp reads them. */
+struct reading {
+  struct headers *headers;
+  unsigned limit;
+  struct str name, value; /* of the field that is being read; spans may come in pieces that adjoin */
+  bool scanned;           /* head_scan has looked for control characters already */
+  bool over_limit, ended;
+};
+
+static int on_name(llhttp_t *llhttp, const char *at, size_t length) {
+  struct reading *r = llhttp->data;
+  if (r->ended) return -1;
+  if (r->name.len == 0) r->name.ptr = at;
+  r->name.len = (size_t)(at + length - r->name.ptr);
+  return 0;
+}
+
+/* 0 is an ordinary field to llhttp: Content-Length, Transfer-Encoding, Connection and Upgrade are not its
+ * business. Should a version of llhttp look elsewhere, it is only stricter than we are. */
+static int on_name_end(llhttp_t *llhttp) {
+  llhttp->header_state = 0;
+  return 0;
+}
+
+static int on_value(llhttp_t *llhttp, const char *at, size_t length) {
+  struct reading *r = llhttp->data;
+  if (r->value.len == 0) r->value.ptr = at;
+  r->value.len = (size_t)(at + length - r->value.ptr);
+  return 0;
+}
+
+static int on_value_end(llhttp_t *llhttp) {
+  struct reading *r = llhttp->data;
+  struct str name = r->name, value = r->value.ptr ? str_trim(r->value) : str_from(name, name.len);
+  r->name = r->value = (struct str){0};
+  if (!field_name_is_valid(name) || name.ptr[name.len] != ':') return -1;
+  if (!r->scanned && !field_value_is_valid(value)) return -1;
+  r->over_limit = r->headers->count >= r->limit;
+  if (r->over_limit) return -1;
+  headers_add(r->headers, name, value);
+  return 0;
+}
+
+static int on_end(llhttp_t *llhttp) {
+  struct reading *r = llhttp->data;
+  r->ended = true;
+  return 0;
+}
+
+static const llhttp_settings_t callbacks = {
+    .on_header_field = on_name,
+    .on_header_field_complete = on_name_end,
+    .on_header_value = on_value,
+    .on_header_value_complete = on_value_end,
+    .on_message_complete = on_end,
+};
+
+/* 0 if one of them does not end with CRLF: llhttp forgives that in places. */
+static unsigned lines_in(struct str text) {
+  unsigned lines = 0;
+  for (const char *at = text.ptr, *end = at + text.len; (at = memchr(at, '\n', (size_t)(end - at))); at++) {
+    if (at == text.ptr || at[-1] != '\r') return 0;
+    lines++;
+  }
+  return lines;
+}
+
+/* llhttp behind a first line of ours. It is the same for every head, so it is read once a thread and copied.
+ */
+static llhttp_t behind_first_line(struct reading *reading) {
+  static const char first_line[] = "GET / HTTP/1.1\r\n";
+  static _Thread_local llhttp_t primed;
+  if (!primed.settings) {
+    llhttp_init(&primed, HTTP_REQUEST, &callbacks);
+    llhttp_execute(&primed, first_line, sizeof first_line - 1);
+  }
+  llhttp_t llhttp = primed;
+  llhttp.data = reading;
+  return llhttp;
+}
+
+/* `section` is field lines and the empty line. Every line must have become a field, or the empty line. */
+static enum error fields_parse(struct str section, struct headers *headers, unsigned limit, bool scanned) {
+  struct reading reading = {.headers = headers, .limit = limit, .scanned = scanned};
+  if (section.len < 2 || section.ptr[section.len - 1] != '\n') return ERROR_BAD_REQUEST;
+  llhttp_t llhttp = behind_first_line(&reading);
+  llhttp_errno_t result = llhttp_execute(&llhttp, section.ptr, section.len);
+  if (reading.over_limit) return ERROR_HEAD_TOO_LARGE;
+  bool whole = result == HPE_OK && reading.ended && headers->count + 1 == lines_in(section);
+  return whole ? ERROR_NONE : ERROR_BAD_REQUEST;
+}
+
+/* Takes the first line, without its CRLF, off `head`; false if there is none. */
+static bool take_line(struct str *head, struct str *line) {
+  size_t end = str_find(*head, '\r');
+  if (head->len < end + 2 || head->ptr[end + 1] != '\n') return false;
+  *line = (struct str){head->ptr, end};
+  *head = str_from(*head, end + 2);
+  return true;
+}
+
+static enum error fault(enum error error, const char **why, const char *sentence) {
+  *why = sentence;
+  return error;
+}
+
+static enum error fields_of_head(struct str section, struct headers *headers, unsigned limit,
+                                 const char **why) {
+  enum error error = fields_parse(section, headers, limit, true);
+  if (error == ERROR_HEAD_TOO_LARGE) *why = "more fields than allowed";
+  if (error == ERROR_BAD_REQUEST) *why = "malformed field line";
+  return error;
+}
+
+/* Takes the request line off the head. */
+static enum error first_line_parse(struct str *head, const struct parser_limits *limits,
+                                   struct request *request, const char **why) {
+  struct str line = {0};
+  struct request_line parts;
+  while (str_starts_with(*head, STR("\r\n"))) *head = str_from(*head, 2);
+  if (!take_line(head, &line)) return fault(ERROR_BAD_REQUEST, why, "the head has no whole line");
+  enum error error = request_line_parse(line, limits->target_bytes, &parts, why);
+  request->method_name = parts.method;
+  request->method = method_of(parts.method);
+  request->target = parts.target;
+  request->minor = parts.minor;
+  return error;
+}
+
+static enum error request_parse(struct str head, const struct parser_limits *limits, struct request *request,
+                                const char **why) {
+  enum error error = first_line_parse(&head, limits, request, why);
+  if (error == ERROR_NONE) error = fields_of_head(head, &request->headers, limits->fields, why);
+  if (error == ERROR_NONE) error = host_of_request(request, why);
+  if (error == ERROR_NONE) error = framing_of_request(request, why);
+  return error;
+}
+
+enum error parser_request(struct str head, struct arena *arena, const struct parser_limits *limits,
+                          struct request *request, const char **why) {
+  const char *unwanted;
+  *request = (struct request){0};
+  headers_init(&request->headers, arena);
+  return request_parse(head, limits, request, why ? why : &unwanted);
+}
+
+/* RFC 9112 section 5.1: a proxy removes white space before the colon from a response, and reads it without. */
+static struct str without_space_before_colons(struct str section, struct arena *arena) {
+  char *copy = arena_alloc(arena, section.len), *at = copy;
+  while (section.len) {
+    size_t end = str_find(section, '\n'), colon = str_find(section, ':'), name = colon;
+    if (end < section.len) end++;
+    while (colon < end && name > 0 && grammar_is_space(section.ptr[name - 1])) name--;
+    if (name == 0 || colon >= end) name = colon = 0; /* no field name: that stays an error */
+    memcpy(at, section.ptr, name);
+    memcpy(at + name, section.ptr + colon, end - colon);
+    at += name + end - colon;
+    section = str_from(section, end);
+  }
+  return (struct str){copy, (size_t)(at - copy)};
+}
+
+void parser_request_line(struct str head, const struct parser_limits *limits, struct request *request) {
+  const char *unwanted;
+  if (first_line_parse(&head, limits, request, &unwanted) == ERROR_NONE) return;
+  request->method_name = request->target = (struct str){0}; /* nobody has checked their characters */
+}
+
+static enum error fields_of_response(struct str section, struct headers *headers, unsigned limit,
+                                     const char **why) {
+  struct arena *arena = headers->arena;
+  if (fields_of_head(section, headers, limit, why) == ERROR_NONE) return ERROR_NONE;
+  headers_init(headers, arena);
+  struct str mended = without_space_before_colons(section, arena);
+  if (mended.len == section.len) return ERROR_BAD_RESPONSE;
+  *why = NULL;
+  return fields_of_head(mended, headers, limit, why);
+}
+
+static enum error response_parse(struct str head, const struct parser_limits *limits, enum method method,
+                                 struct response *response, const char **why) {
+  struct str line = {0};
+  struct status_line parts;
+  if (!take_line(&head, &line)) return fault(ERROR_BAD_RESPONSE, why, "the head has no whole line");
+  bool valid = status_line_parse(line, &parts, why);
+  response->status = parts.status;
+  response->minor = parts.minor;
+  response->reason = parts.reason;
+  if (!valid || fields_of_response(head, &response->headers, limits->fields, why) != ERROR_NONE)
+    return ERROR_BAD_RESPONSE;
+  return framing_of_response(response, method, why);
+}
+
+enum error parser_response(struct str head, struct arena *arena, const struct parser_limits *limits,
+                           enum method method, struct response *response, const char **why) {
+  const char *unwanted;
+  *response = (struct response){0};
+  headers_init(&response->headers, arena);
+  return response_parse(head, limits, method, response, why ? why : &unwanted);
+}
+
+bool parser_trailers(struct str section, struct arena *arena, const struct parser_limits *limits,
+                     struct headers *trailers) {
+  headers_init(trailers, arena);
+  return fields_parse(section, trailers, limits->fields, false) == ERROR_NONE;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// writer: heads in one piece of arena memory, whose size is bounded first, so that the bytes are copied once.
+// Fields of one hop are never taken from a message's list, even if a policy put them there: only `body` and
+// `hop` speak of the hop.
+#include "http/writer.h"
+
+#include "http/framing.h"
+
+/* Where the next byte goes. */
+struct pen {
+  char *at;
+};
+
+static size_t bound_of(const struct headers *headers, const struct writer_hop *hop);
+static void put_fields(struct pen *pen, const struct headers *headers);
+static void put_framing(struct pen *pen, struct body body);
+static void put_hop(struct pen *pen, const struct writer_hop *hop);
+
+static inline void put(struct pen *pen, struct str text) {
+  if (text.len) memcpy(pen->at, text.ptr, text.len);
+  pen->at += text.len;
+}
+#define PUT(pen, literal) put(pen, STR(literal))
+
+static void put_number(struct pen *pen, uint64_t number) {
+  char digits[20], *end = digits + sizeof digits, *at = end;
+  do *--at = (char)('0' + number % 10);
+  while (number /= 10);
+  put(pen, (struct str){at, (size_t)(end - at)});
+}
+
+static void put_field(struct pen *pen, struct str name, struct str value) {
+  put(pen, name);
+  PUT(pen, ": ");
+  put(pen, value);
+  PUT(pen, "\r\n");
+}
+
+/* HTTP/1.1 asks for a Host in every request, also where an HTTP/1.0 client sent none (RFC 9112 section 3.2).
+ */
+struct str writer_request(struct arena *arena, const struct request *request, struct body body,
+                          const struct writer_hop *hop) {
+  size_t bound = request->method_name.len + request->target.len + request->authority.len;
+  char *head = arena_alloc(arena, bound + bound_of(&request->headers, hop));
+  struct pen pen = {head};
+  put(&pen, request->method_name);
+  PUT(&pen, " ");
+  put(&pen, request->target);
+  PUT(&pen, " HTTP/1.1\r\n");
+  if (!headers_find_id(&request->headers, FIELD_HOST)) put_field(&pen, STR("Host"), request->authority);
+  put_fields(&pen, &request->headers);
+  put_framing(&pen, body);
+  put_hop(&pen, hop);
+  PUT(&pen, "\r\n");
+  return (struct str){head, (size_t)(pen.at - head)};
+}
+
+static bool is_bodiless(unsigned status) { return status < 200 || status == 204; }
+
+struct str writer_response(struct arena *arena, const struct response *response, struct body body,
+                           const struct writer_hop *hop) {
+  struct str reason = response->reason.len ? response->reason : status_reason(response->status);
+  char *head = arena_alloc(arena, reason.len + bound_of(&response->headers, hop));
+  struct pen pen = {head};
+  PUT(&pen, "HTTP/1.1 ");
+  put_number(&pen, response->status);
+  PUT(&pen, " ");
+  put(&pen, reason);
+  PUT(&pen, "\r\n");
+  put_fields(&pen, &response->headers);
+  if (!is_bodiless(response->status)) put_framing(&pen, body);
+  put_hop(&pen, hop);
+  PUT(&pen, "\r\n");
+  return (struct str){head, (size_t)(pen.at - head)};
+}
+
+struct str writer_trailers(struct arena *arena, const struct headers *trailers) {
+  static const struct headers none;
+  static const struct writer_hop no_hop;
+  if (!trailers) trailers = &none;
+  char *section = arena_alloc(arena, bound_of(trailers, &no_hop));
+  struct pen pen = {section};
+  put_fields(&pen, trailers);
+  PUT(&pen, "\r\n");
+  return (struct str){section, (size_t)(pen.at - section)};
+}
+
+/* No less than fields and hop need; the rest is for the fixed text: first line, the longest framing field,
+ * Connection. */
+static size_t bound_of(const struct headers *headers, const struct writer_hop *hop) {
+  enum { FIXED_BYTES = 256 };
+  size_t bytes = FIXED_BYTES + hop->upgrade.len;
+  for (unsigned i = 0; i < headers->count; i++) {
+    const struct field *field = &headers->items[i];
+    bytes += field->name.len + field->value.len + sizeof ": \r\n" - 1;
+  }
+  return bytes;
+}
+
+static void put_fields(struct pen *pen, const struct headers *headers) {
+  for (unsigned i = 0; i < headers->count; i++) {
+    const struct field *field = &headers->items[i];
+    if (!framing_is_hop_field(field->id)) put_field(pen, field->name, field->value);
+  }
+}
+
+static void put_framing(struct pen *pen, struct body body) {
+  switch (body.framing) {
+  case FRAMING_LENGTH:
+    PUT(pen, "Content-Length: ");
+    put_number(pen, body.length);
+    PUT(pen, "\r\n");
+    return;
+  case FRAMING_CHUNKED: PUT(pen, "Transfer-Encoding: chunked\r\n"); return;
+  case FRAMING_NONE:
+  case FRAMING_CLOSE:
+  case FRAMING_TUNNEL: return;
+  }
+}
+
+/* Each option with a comma behind it; the last comma becomes the line's end. */
+static void put_hop(struct pen *pen, const struct writer_hop *hop) {
+  bool upgrades = hop->upgrade.len > 0;
+  if (hop->te_trailers) PUT(pen, "TE: trailers\r\n");
+  if (upgrades) put_field(pen, STR("Upgrade"), hop->upgrade);
+  if (!hop->close && !hop->keep_alive && !hop->te_trailers && !upgrades) return;
+  PUT(pen, "Connection: ");
+  if (hop->close)
+    PUT(pen, "close, ");
+  else if (hop->keep_alive)
+    PUT(pen, "keep-alive, ");
+  if (upgrades) PUT(pen, "upgrade, ");
+  if (hop->te_trailers) PUT(pen, "TE, ");
+  pen->at -= sizeof ", " - 1;
+  PUT(pen, "\r\n");
+}

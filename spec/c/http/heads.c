@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// heads: see heads.h. Text is copied to memory of its exact size, so that a sanitizer sees every byte read
+// beyond it.
+#include "heads.h"
+
+#include "unit.h"
+
+const struct parser_limits default_limits = {.head_bytes = 65536, .target_bytes = 8192, .fields = 100};
+
+static struct arena arena;
+
+struct arena *heads_arena(void) {
+  return &arena;
+}
+void heads_free(void) { arena_free(&arena); }
+
+typedef enum head_result scan_fn(struct head_scan *scan, const char *bytes, size_t count,
+                                 const struct parser_limits *limits, size_t *length, enum error *error);
+
+struct verdict {
+  enum head_result result;
+  enum error error;
+  size_t length, skipped;
+};
+
+static struct verdict scan_whole(scan_fn *scan, struct str head, const struct parser_limits *limits) {
+  struct verdict verdict = {0};
+  struct head_scan state = {0};
+  verdict.result = scan(&state, head.ptr, head.len, limits, &verdict.length, &verdict.error);
+  verdict.skipped = state.skipped;
+  return verdict;
+}
+
+static struct verdict scan_bytes(scan_fn *scan, struct str head, const struct parser_limits *limits) {
+  struct verdict verdict = {.result = HEAD_MORE};
+  struct head_scan state = {0};
+  for (size_t count = 0; count <= head.len && verdict.result == HEAD_MORE; count++)
+    verdict.result = scan(&state, head.ptr, count, limits, &verdict.length, &verdict.error);
+  verdict.skipped = state.skipped;
+  return verdict;
+}
+
+static struct verdict scan_both(scan_fn *scan, struct str head, const struct parser_limits *limits) {
+  struct verdict whole = scan_whole(scan, head, limits), bytes = scan_bytes(scan, head, limits);
+  CHECK(whole.result == bytes.result);
+  CHECK(whole.error == bytes.error);
+  CHECK(whole.skipped == bytes.skipped);
+  CHECK(whole.result != HEAD_WHOLE || whole.length == bytes.length);
+  return whole;
+}
+
+enum error request_read(struct str head, const struct parser_limits *limits, struct request *request) {
+  struct str copy = arena_dup(&arena, head);
+  struct verdict verdict = scan_both(head_scan_request, copy, limits);
+  if (verdict.result == HEAD_BAD) return verdict.error;
+  if (verdict.result == HEAD_MORE) return ERROR_REQUEST_TRUNCATED;
+  const char *why = NULL;
+  copy.len = verdict.length;
+  enum error error = parser_request(str_from(copy, verdict.skipped), &arena, limits, request, &why);
+  CHECK((error == ERROR_NONE) == (why == NULL));
+  return error;
+}
+
+enum error response_read(struct str head, enum method method, struct response *response) {
+  struct str copy = arena_dup(&arena, head);
+  struct verdict verdict = scan_both(head_scan_response, copy, &default_limits);
+  if (verdict.result == HEAD_BAD) return verdict.error;
+  if (verdict.result == HEAD_MORE) return ERROR_REQUEST_TRUNCATED;
+  const char *why = NULL;
+  copy.len = verdict.length;
+  enum error error = parser_response(copy, &arena, &default_limits, method, response, &why);
+  CHECK((error == ERROR_NONE) == (why == NULL));
+  return error;
+}
+
+enum error request_error(struct str head) {
+  struct request request;
+  enum error error = request_read(head, &default_limits, &request);
+  heads_free();
+  return error;
+}
+
+enum error response_error(struct str head, enum method method) {
+  struct response response;
+  enum error error = response_read(head, method, &response);
+  heads_free();
+  return error;
+}
