@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// choose: which backend of a set is next. Tiers are gone through in order; in a tier the algorithm chooses
+// among those that are enabled, fit, below their limits and not excluded.
+//
+// To add an algorithm: a line here, and its function in choose.c.
+#ifndef PERILUNE_SHARED_CHOOSE_H
+#define PERILUNE_SHARED_CHOOSE_H
+
+#include "shared/backends.h"
+
+#define ALGORITHM_TABLE(X)                                                                                   \
+  X(round_robin)       /* by weight, one turn for all workers */                                             \
+  X(smooth)            /* by weight, evenly spread; each worker has its own turn */                          \
+  X(random)            /* by weight */                                                                       \
+  X(hash)              /* FNV-1a of the key */                                                               \
+  X(consistent)        /* Ketama: when a backend goes, only its keys move */                                 \
+  X(bounded)           /* the same, but none has more than its share of requests and a quarter */            \
+  X(least_connections) /* the fewest requests under way, by weight */                                        \
+  X(least_latency)     /* of two taken at random the one with less latency times requests under way */
+
+enum algorithm {
+#define X(name) ALGORITHM_##name,
+  ALGORITHM_TABLE(X)
+#undef X
+};
+
+struct choice {
+  struct str key; /* for the hashes */
+  const unsigned *excluded;
+  unsigned excluded_count;
+  unsigned max_picks; /* round_robin, hash: tries before it gives up; 0: until all were tried */
+  bool overloaded;    /* out, with BACKEND_NONE: some would have served, but are at their limits */
+};
+
+/* A position in the view's list, or BACKEND_NONE. */
+int backends_choose(struct backends_view *view, enum algorithm algorithm, struct choice *choice);
+
+uint64_t fnv1a_64(struct str text);
+
+#endif

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// lease: the grip of one attempt on the backend it goes to. It counts the attempt as under way, and tells the
+// backend what came of it: how long the answer took, and whether it was one. Part of the exchange; of one
+// thread.
+#ifndef PERILUNE_SHARED_LEASE_H
+#define PERILUNE_SHARED_LEASE_H
+
+#include "shared/backends.h"
+
+enum lease_outcome {
+  LEASE_SERVED,  /* it answered; a 5xx counts as a failure all the same */
+  LEASE_FAILED,  /* its fault */
+  LEASE_NEUTRAL, /* nobody knows: the client went away, say */
+};
+
+struct lease {
+  struct backends_view *view; /* reference; NULL: none */
+  struct backend *backend;    /* lives while it is counted as under way */
+  uint64_t begun_us;
+  uint64_t answered_us; /* 0: not yet */
+  unsigned status;      /* of the answer */
+  bool pending;
+  struct backends_view *retry; /* reference; the set in whose budget this attempt, or the next, is a retry */
+  bool keeps_retry;            /* for the next */
+};
+
+/* `index` is a position in the view's list. An older lease ends, neutrally. */
+void lease_begin(struct lease *lease, struct backends_view *view, unsigned index, uint64_t now_us);
+/* There is a connection. */
+void lease_connected(struct lease *lease);
+/* The head of a response came. */
+void lease_answered(struct lease *lease, unsigned status, uint64_t now_us);
+/* Harmless where there is none. */
+void lease_end(struct lease *lease, enum lease_outcome outcome, uint64_t now_us);
+/* Takes a retry out of the set's budget for the next attempt; before this one ends. False: it is used up. */
+bool lease_take_retry(struct lease *lease);
+
+#endif

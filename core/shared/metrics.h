@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// metrics: what the workers count. Each writes into structs of its own, which share no cache line with those
+// of others, by plain stores; whoever reads adds them up. So counting costs a few instructions and no lock.
+//
+// Words. tally: what one worker has counted. traffic: what one worker has counted of one listener.
+// To count something new: a cell in struct tally, its line where it happens, and its line in
+// runtime/exposition.c.
+#ifndef PERILUNE_SHARED_METRICS_H
+#define PERILUNE_SHARED_METRICS_H
+
+#include "base/error.h"
+#include "base/str.h"
+#include "shared/histogram.h"
+
+struct metrics;
+
+enum { TRAFFIC_STATUSES = 600, TALLY_HOOKS = 24 };
+
+struct traffic {
+  _Alignas(64) cell accepted;      /* connections */
+  cell statuses[TRAFFIC_STATUSES]; /* answers, by their status; [0]: none, or none that exists */
+  cell received, sent;             /* bytes of request bodies; bytes of whole responses */
+  struct histogram duration;       /* us, from a request's head to the end of its response; without tunnels */
+};
+
+struct hook_tally {
+  cell calls, errors;
+  cell ticks;   /* in all, with what they waited */
+  cell slowest; /* ticks */
+};
+
+struct tally {
+  _Alignas(64) cell upstream_opened; /* new connections to peers that were asked for */
+  cell upstream_reused;              /* taken from the pool instead */
+  cell retries;
+  cell failures[ERROR_COUNT];
+  struct hook_tally hooks[TALLY_HOOKS];
+  struct histogram connect;    /* us, of connections that came about, with TLS */
+  struct histogram first_byte; /* us, from the request's beginning to the response's head */
+  /* How things are, stated once a second. */
+  cell downstreams, exchanges, upstreams, upstreams_idle, vm_bytes;
+  cell lag; /* us that a message waited for this worker's loop */
+};
+
+/* For workers 0 to `workers`, the last being the control worker. */
+struct metrics *metrics_new(unsigned workers);
+void metrics_free(struct metrics *m);
+/* The worker's own; lives as long as the metrics. */
+struct tally *metrics_tally(struct metrics *m, unsigned worker);
+/* Of the listener with that address: found or made; lives as long as the metrics. In one thread only, as all
+ * of the functions below. */
+struct traffic *metrics_traffic(struct metrics *m, struct str listener, unsigned worker);
+/* For one thread that counts, but is not read: `check`, tests, the admin listener. */
+struct tally *tally_nowhere(void);
+struct traffic *traffic_nowhere(void);
+
+/* --- reading --- */
+
+/* The sum over the workers that serve, without the control worker. `slowest` is the largest. */
+void metrics_sum(struct metrics *m, struct tally *sum);
+/* The traffic of the listener of that number, from 0, of all workers; false: there is none of that number. */
+bool metrics_listener(struct metrics *m, unsigned number, struct str *name, struct traffic *sum);
+void traffic_merge(struct traffic *to, const struct traffic *from);
+
+#endif

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Units for shared/registry, with objects that count how many of them live.
+#include "shared/registry.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "threads.h"
+#include "unit.h"
+
+static atomic_int made, freed;
+
+static void *make(const void *config) {
+  int *object = malloc(sizeof *object);
+  if (!object) abort();
+  *object = *(const int *)config;
+  atomic_fetch_add(&made, 1);
+  return object;
+}
+
+static void destroy(void *object) {
+  atomic_fetch_add(&freed, 1);
+  free(object);
+}
+
+static bool equals(const void *object, const void *config) {
+  return *(const int *)object == *(const int *)config;
+}
+
+static const struct registry_kind number = {"number", make, destroy, equals};
+static const struct registry_kind any = {"any", make, destroy, NULL};
+
+static struct registry *new_registry(void) {
+  atomic_store(&made, 0);
+  atomic_store(&freed, 0);
+  return registry_new();
+}
+
+static int live(void) { return atomic_load(&made) - atomic_load(&freed); }
+static int value(const struct registry_entry *entry) { return *(int *)registry_object(entry); }
+
+IT("gives one object to all who ask for its name, and frees it with the last") {
+  struct registry *r = new_registry();
+  struct registry_entry *first = registry_get(r, &number, STR("a"), &(int){1});
+  struct registry_entry *second = registry_get(r, &number, STR("a"), &(int){1});
+  CHECK(registry_object(first) == registry_object(second) && value(first) == 1);
+  registry_release(r, first);
+  CHECK(live() == 1 && value(second) == 1);
+  registry_release(r, second);
+  CHECK(live() == 0);
+  registry_free(r);
+}
+
+IT("keeps names and kinds apart") {
+  struct registry *r = new_registry();
+  struct registry_entry *a = registry_get(r, &number, STR("a"), &(int){1});
+  struct registry_entry *ab = registry_get(r, &number, STR("a\0b"), &(int){2});
+  struct registry_entry *other = registry_get(r, &any, STR("a"), &(int){3});
+  CHECK(value(a) == 1 && value(ab) == 2 && value(other) == 3);
+  registry_release(r, a);
+  registry_release(r, ab);
+  registry_release(r, other);
+  CHECK(live() == 0);
+  registry_free(r);
+}
+
+IT("makes an object anew after its last holder let go") {
+  struct registry *r = new_registry();
+  registry_release(r, registry_get(r, &number, STR("a"), &(int){1}));
+  struct registry_entry *again = registry_get(r, &number, STR("a"), &(int){1});
+  CHECK(atomic_load(&made) == 2 && live() == 1);
+  registry_release(r, again);
+  registry_free(r);
+}
+
+IT("gives the name to a new object where the old one does not fit, and keeps the old one for its holders") {
+  struct registry *r = new_registry();
+  struct registry_entry *old = registry_get(r, &number, STR("a"), &(int){1});
+  struct registry_entry *fresh = registry_get(r, &number, STR("a"), &(int){2});
+  struct registry_entry *same = registry_get(r, &number, STR("a"), &(int){2});
+  CHECK(value(old) == 1 && value(fresh) == 2 && registry_object(same) == registry_object(fresh));
+  registry_release(r, old);
+  CHECK(live() == 1);
+  struct registry_entry *still = registry_get(r, &number, STR("a"), &(int){2});
+  CHECK(registry_object(still) == registry_object(fresh));
+  registry_release(r, fresh);
+  registry_release(r, same);
+  registry_release(r, still);
+  CHECK(live() == 0);
+  registry_free(r);
+}
+
+IT("lets any object serve where the kind does not ask") {
+  struct registry *r = new_registry();
+  struct registry_entry *first = registry_get(r, &any, STR("a"), &(int){1});
+  struct registry_entry *second = registry_get(r, &any, STR("a"), &(int){2});
+  CHECK(value(second) == 1);
+  registry_release(r, first);
+  registry_release(r, second);
+  registry_free(r);
+}
+
+static void get_and_release(void *argument, unsigned index) {
+  for (int i = 0; i < 5000; i++) {
+    int wanted = (int)index % 2; /* two and two disagree, so names change hands all the time */
+    struct registry_entry *entry = registry_get(argument, &number, STR("a"), &wanted);
+    CHECK(value(entry) == wanted);
+    registry_release(argument, entry);
+  }
+}
+
+IT("frees each object once when threads get, replace and release it") {
+  struct registry *r = new_registry();
+  threads_run(get_and_release, r);
+  CHECK(atomic_load(&made) > 0 && live() == 0);
+  registry_free(r);
+}
+
+IT("gives references to all objects of a kind, the oldest first") {
+  struct registry *r = new_registry();
+  unsigned count;
+  struct registry_entry *first = registry_get(r, &number, STR("first"), &(int){1}),
+                        *second = registry_get(r, &number, STR("second"), &(int){2});
+  struct registry_entry **all = registry_hold_all(r, number.name, &count);
+  CHECK(count == 2 && all[0] == first && all[1] == second);
+  CHECK_STR(registry_name(all[1]), "second");
+  registry_release(r, first);
+  registry_release(r, second);
+  for (unsigned i = 0; i < count; i++) registry_release(r, all[i]);
+  free(all);
+  CHECK(registry_hold_all(r, "nothing", &count) == NULL && count == 0);
+  registry_free(r);
+}
