@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// access_log: formats into memory on the stack. Whatever a client or a peer said is escaped and cut, so no
+// line can be forged and none is longer than LINE_BYTES.
+#include "proxy/access_log.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "base/escape.h"
+#include "base/ticks.h"
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+#include "proxy/proxy.h"
+#include "shared/sink.h"
+
+enum { LINE_BYTES = 16384, TEXT_BYTES = 2500, TEXTS = 6 };
+
+struct line {
+  char *to;
+  size_t length;
+};
+
+/* --- text -------------------------------------------------------------------------------------------------
+ */
+
+static void put(struct line *line, struct str text) {
+  if (text.len) memcpy(line->to + line->length, text.ptr, text.len);
+  line->length += text.len;
+}
+
+static void put_number(struct line *line, uint64_t number) {
+  char digits[20];
+  size_t at = sizeof digits;
+  do digits[--at] = (char)('0' + number % 10);
+  while (number /= 10);
+  put(line, (struct str){digits + at, sizeof digits - at});
+}
+
+/* us as seconds: "0.001234". */
+static void put_seconds(struct line *line, uint64_t us) {
+  char text[32];
+  put(line, (struct str){text, (size_t)sprintf(text, "%llu.%06llu", (unsigned long long)us / 1000000,
+                                               (unsigned long long)us % 1000000)});
+}
+
+static void put_quoted(struct line *line, struct str text) {
+  line->length += escape_quoted(line->to + line->length, TEXT_BYTES, text);
+}
+
+/* Or "-" where there is none. */
+static void put_quoted_field(struct line *line, const struct field *field) {
+  if (field)
+    put_quoted(line, field->value);
+  else
+    put(line, STR("-"));
+}
+
+/* --- facts ------------------------------------------------------------------------------------------------
+ */
+
+/* The client's address without its port; of a connection that is gone, as it was kept. */
+static struct str client_host(struct exchange *x) {
+  if (x->downstream) return downstream_client_host(x->downstream);
+  struct str text = x->client;
+  if (str_starts_with(text, STR("unix:"))) return text;
+  while (text.len && text.ptr[text.len - 1] != ':') text.len--;
+  if (text.len) text.len--;
+  if (text.len > 1 && text.ptr[0] == '[') text = (struct str){text.ptr + 1, text.len - 2};
+  return text;
+}
+
+static uint64_t body_bytes(const struct exchange *x) {
+  bool is_silent = x->request.method == METHOD_HEAD || !x->sent_status;
+  if (!x->answer) return x->down.bytes;
+  return is_silent ? 0 : x->answer->content.len;
+}
+
+/* Formatted once a second in each thread. */
+static struct str time_text(bool is_json) {
+  static _Thread_local struct {
+    time_t when;
+    char text[40];
+    size_t length;
+  } kept[2];
+  time_t now = time(NULL);
+  struct tm local;
+  if (kept[is_json].when != now) {
+    kept[is_json].when = now;
+    localtime_r(&now, &local);
+    kept[is_json].length = strftime(kept[is_json].text, sizeof kept->text,
+                                    is_json ? "%Y-%m-%dT%H:%M:%S%z" : "%d/%b/%Y:%H:%M:%S %z", &local);
+  }
+  return (struct str){kept[is_json].text, kept[is_json].length};
+}
+
+/* --- combined ---------------------------------------------------------------------------------------------
+ */
+
+/* The first line of the request, or "-" where it could not be read. */
+static void put_request(struct line *line, const struct exchange *x) {
+  if (!x->request.method_name.len) {
+    put(line, STR("-"));
+    return;
+  }
+  put_quoted(line, x->request.method_name);
+  put(line, STR(" "));
+  put_quoted(line, x->request.target);
+  put(line, x->request.minor ? STR(" HTTP/1.1") : STR(" HTTP/1.0"));
+}
+
+static void put_combined(struct line *line, struct exchange *x) {
+  const struct headers *headers = &x->request.headers;
+  put(line, client_host(x));
+  put(line, STR(" - - ["));
+  put(line, time_text(false));
+  put(line, STR("] \""));
+  put_request(line, x);
+  put(line, STR("\" "));
+  put_number(line, x->sent_status);
+  put(line, STR(" "));
+  put_number(line, body_bytes(x));
+  put(line, STR(" \""));
+  put_quoted_field(line, headers_find_id(headers, FIELD_REFERER));
+  put(line, STR("\" \""));
+  put_quoted_field(line, headers_find_id(headers, FIELD_USER_AGENT));
+  put(line, STR("\""));
+}
+
+/* --- JSON -------------------------------------------------------------------------------------------------
+ */
+
+/* `name` is `,"name":` and what may be left away before it. */
+static void put_json(struct line *line, struct str name, struct str text) {
+  if (!text.len) return;
+  put(line, name);
+  put(line, STR("\""));
+  line->length += escape_json(line->to + line->length, TEXT_BYTES, text);
+  put(line, STR("\""));
+}
+
+static void put_json_number(struct line *line, struct str name, uint64_t number) {
+  put(line, name);
+  put_number(line, number);
+}
+
+static void put_json_field(struct line *line, struct str name, const struct field *field) {
+  if (field) put_json(line, name, field->value);
+}
+
+/* Of what a peer had to do with it; nothing where none was asked. */
+static void put_upstream(struct line *line, const struct exchange *x) {
+  if (!x->attempts) return;
+  put_json(line, STR(",\"upstream\":"), x->account.peer);
+  put_json_number(line, STR(",\"attempts\":"), x->attempts);
+  put(line, x->reused ? STR(",\"reused\":true") : STR(",\"reused\":false"));
+  if (!x->account.first_byte_us) return;
+  put(line, STR(",\"first_byte\":"));
+  put_seconds(line, x->account.first_byte_us);
+}
+
+static void put_json_line(struct line *line, struct exchange *x) {
+  const struct headers *headers = &x->request.headers;
+  put_json(line, STR("{\"time\":"), time_text(true));
+  put_json(line, STR(",\"client\":"), exchange_client_address(x));
+  if (x->downstream) put_json(line, STR(",\"listener\":"), str_of(x->downstream->service->address));
+  put_json(line, STR(",\"method\":"), x->request.method_name);
+  put_json(line, STR(",\"host\":"), x->request.authority);
+  put_json(line, STR(",\"target\":"), x->request.target);
+  put_json(line, STR(",\"protocol\":"), x->request.minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));
+  put_json_number(line, STR(",\"status\":"), x->sent_status);
+  put_json_number(line, STR(",\"bytes\":"), body_bytes(x));
+  put_json_number(line, STR(",\"request_bytes\":"), x->up.bytes);
+  put(line, STR(",\"duration\":"));
+  put_seconds(line, ticks_to_us(ticks_since(x->account.began)));
+  put_upstream(line, x);
+  if (x->error) put_json(line, STR(",\"error\":"), str_of(error_info(x->error)->name));
+  put_json_field(line, STR(",\"referer\":"), headers_find_id(headers, FIELD_REFERER));
+  put_json_field(line, STR(",\"user_agent\":"), headers_find_id(headers, FIELD_USER_AGENT));
+  put_json_number(line, STR(",\"worker\":"), x->proxy->worker);
+  put(line, STR("}"));
+}
+
+/* Method, host, target, Referer, User-Agent and the peer's address; the others are short. */
+_Static_assert(TEXTS *TEXT_BYTES + 1300 <= LINE_BYTES, "all texts and what is between them fit");
+
+void access_log_write(const struct access_log *log, struct exchange *x) {
+  char bytes[LINE_BYTES];
+  struct line line = {bytes, 0};
+  if (log->format == ACCESS_JSON)
+    put_json_line(&line, x);
+  else
+    put_combined(&line, x);
+  put(&line, STR("\n"));
+  sink_write(log->sink, x->proxy->worker, SINK_INFO, bytes, line.length);
+}

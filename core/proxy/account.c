@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// account: adds to the worker's tally and to the listener's traffic.
+#include "proxy/account.h"
+
+#include "proxy/access_log.h"
+#include "proxy/exchange.h"
+#include "proxy/peer.h"
+#include "proxy/proxy.h"
+#include "proxy/settings.h"
+#include "shared/metrics.h"
+
+_Static_assert((int)HOOK_COUNT <= (int)TALLY_HOOKS, "each hook has a place in the tally");
+
+void account_begin(struct exchange *x, struct traffic *traffic) {
+  x->account.traffic = traffic;
+  x->account.began = ticks_now();
+}
+
+void account_upstream(struct exchange *x) {
+  struct tally *tally = x->proxy->tally;
+  cell_add(x->reused ? &tally->upstream_reused : &tally->upstream_opened, 1);
+  if (!x->reused) x->account.attempt_began = ticks_now();
+}
+
+static uint64_t us_since(uint64_t begun) { return ticks_to_us(ticks_since(begun)); }
+
+void account_connected(struct exchange *x) {
+  histogram_add(&x->proxy->tally->connect, us_since(x->account.attempt_began));
+}
+
+void account_first_byte(struct exchange *x) {
+  x->account.first_byte_us = us_since(x->account.attempt_began);
+  histogram_add(&x->proxy->tally->first_byte, x->account.first_byte_us);
+}
+
+/* The peer itself may be forgotten before the line is written. */
+void account_attempt(struct exchange *x) {
+  if (x->settings->access_log) x->account.peer = arena_dup(&x->arena, x->peer->options.address);
+}
+
+void account_failure(struct exchange *x, enum error error) {
+  if (!x->is_shadow) cell_add(&x->proxy->tally->failures[error], 1);
+}
+
+void account_hook(struct exchange *x, enum hook hook, uint64_t began, bool failed) {
+  struct hook_tally *tally = &x->proxy->tally->hooks[hook];
+  uint64_t ticks = ticks_since(began);
+  if (failed) x->use->tally.script_errors++;
+  if (x->is_shadow) return;
+  cell_add(&tally->calls, 1);
+  cell_add(&tally->ticks, ticks);
+  if (ticks > cell_get(&tally->slowest)) cell_set(&tally->slowest, ticks);
+  if (failed) cell_add(&tally->errors, 1);
+}
+
+/* A tunnel lasts as long as its ends want: that is no latency. */
+void account_exchange(struct exchange *x) {
+  struct traffic *traffic = x->account.traffic;
+  unsigned status = x->sent_status;
+  cell_add(&traffic->statuses[status < TRAFFIC_STATUSES ? status : 0], 1);
+  cell_add(&traffic->received, x->up.bytes);
+  cell_add(&traffic->sent, x->down.written);
+  uint64_t us = x->tunnel ? 0 : us_since(x->account.began);
+  if (!x->tunnel) histogram_add(&traffic->duration, us);
+  x->use->tally.exchanges++;
+  x->use->tally.server_errors += status >= 500;
+  x->use->tally.latency_us += us;
+  if (x->settings->access_log) access_log_write(x->settings->access_log, x);
+}

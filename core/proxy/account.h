@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// account: what an exchange contributes to its worker's metrics. Each call is a handful of instructions.
+#ifndef PERILUNE_PROXY_ACCOUNT_H
+#define PERILUNE_PROXY_ACCOUNT_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "base/ticks.h"
+#include "proxy/hooks.h"
+
+struct traffic;
+
+/* The metrics' part of an exchange. */
+struct account {
+  struct traffic *traffic; /* borrowed from the metrics: of its listener */
+  uint64_t began;          /* ticks */
+  uint64_t attempt_began;  /* ticks: connecting, later sending the request */
+  uint64_t hook_began;     /* ticks: of the one that waits */
+  uint64_t first_byte_us;  /* of the last attempt that had one */
+  struct str peer;         /* arena: address of the last one asked; for the access log only */
+};
+
+void account_begin(struct exchange *x, struct traffic *traffic);
+/* A connection to a peer was asked for: a pooled one (x->reused) or a new one, which begins to connect. */
+void account_upstream(struct exchange *x);
+void account_connected(struct exchange *x);
+void account_first_byte(struct exchange *x);
+void account_failure(struct exchange *x, enum error error);
+/* An attempt at x->peer ends. */
+void account_attempt(struct exchange *x);
+/* A hook has ended that was called at `began` (ticks): what it waited counts. */
+void account_hook(struct exchange *x, enum hook hook, uint64_t began, bool failed);
+/* The exchange is over. */
+void account_exchange(struct exchange *x);
+
+#endif

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// attempt: one try at one peer: connect, send the request, read the response head, and whether another try is
+// safe. The hard problem is safety: a request that the peer may have acted on must not be sent twice. So the
+// body is kept in a bounded buffer while it is sent, and what may be repeated is decided by the failure
+// table, the method and what of the response was seen (RFC 9110 section 9.2.2).
+#include "base/log.h"
+#include "http/framing.h"
+#include "http/writer.h"
+#include "net/timer.h"
+#include "proxy/downstream.h"
+#include "proxy/peer.h"
+#include "proxy/proxy.h"
+#include "proxy/upstream.h"
+#include "proxy/walk.h"
+
+/* Interim responses may come in any number, but all their heads are kept until the end. */
+enum { HEADS_MOST = 8 };
+
+void attempt_connect(struct exchange *x) {
+  if (!x->upstream) {
+    x->times.connect_begun = loop_now_ms(x->proxy->loop);
+    x->readable = false;
+    x->up.written = 0;
+    upstream_open(x);
+  }
+  x->connected = x->upstream->state == UPSTREAM_READY;
+  if (!x->connected) return;
+  x->times.connected = loop_now_ms(x->proxy->loop);
+  lease_connected(&x->lease);
+}
+
+/* RFC 9112 section 3.2: HTTP/1.1 wants a Host; an HTTP/1.0 client need not have sent one. */
+static void add_host(struct exchange *x) {
+  if (headers_find_id(&x->upstream_request.headers, FIELD_HOST)) return;
+  struct str address = x->peer->options.address;
+  headers_set_id(&x->upstream_request.headers, FIELD_HOST,
+                 x->peer->addr.kind == ADDR_UNIX ? STR("localhost") : address);
+}
+
+/* RFC 9110 section 7.6.2. */
+static void count_down(struct exchange *x) {
+  struct request *request = &x->upstream_request;
+  if (!request->has_max_forwards) return;
+  struct str left = arena_printf(&x->arena, "%llu", (unsigned long long)request->max_forwards - 1);
+  headers_set_id(&request->headers, FIELD_MAX_FORWARDS, left);
+}
+
+void attempt_prepare(struct exchange *x) {
+  x->upstream_request = x->request;
+  headers_copy(&x->upstream_request.headers, &x->request.headers, &x->arena);
+  add_host(x);
+  count_down(x);
+  forwarded_add(x);
+}
+
+/* What a filter will make of a length is not known. */
+static struct body body_for_peer(const struct exchange *x) {
+  struct body body = x->request.body;
+  if (filter_has_request(x)) body.framing = FRAMING_CHUNKED;
+  return body;
+}
+
+/* The client's version decides nothing here: to the peer we always speak HTTP/1.1. */
+static struct str request_head(struct exchange *x) {
+  struct request *request = &x->upstream_request;
+  struct writer_hop hop = {.te_trailers = request->accepts_trailers, .upgrade = request->upgrade};
+  return writer_request(&x->arena, request, body_for_peer(x), &hop);
+}
+
+/* A peer says nothing on a pooled connection before it is asked, unless it is about to close. */
+static bool is_stale(const struct exchange *x) { return x->reused && x->readable; }
+
+void attempt_send(struct exchange *x) {
+  if (is_stale(x)) {
+    exchange_fail(x, ERROR_UPSTREAM_CLOSED);
+    return;
+  }
+  x->account.attempt_began = ticks_now();
+  request_body_send(x);
+  struct str again = buf_len(&x->replay) ? buf_str(&x->replay) : (struct str){0};
+  relay_restart(&x->up, body_for_peer(x).framing, request_head(x), again);
+  filter_request(x);
+  x->up.to = &x->upstream->conn;
+  x->up.copy = x->request.body.framing == FRAMING_NONE ? NULL : &x->replay;
+  x->up.trailers_allowed = true;
+  x->up.nominated = &x->request.nominated;
+  x->readable = false;
+  x->head_due_ms = 0;
+  transfer_up(x);
+}
+
+/* RFC 9110 section 7.8: a server must not switch to what was not offered. */
+static bool accepts_status(const struct exchange *x) {
+  struct str offered = x->upstream_request.upgrade;
+  if (x->response.status != 101) return true;
+  return offered.len && framing_upgrade_is_offered(offered, x->response.upgrade);
+}
+
+/* A response to HEAD and a 304 state the length of a body that they do not have (RFC 9110 section 8.6). */
+static struct body stated_length(const struct response *response) {
+  struct body announced = response->announced;
+  return announced.framing == FRAMING_LENGTH ? announced : (struct body){FRAMING_NONE, 0};
+}
+
+static enum step_result bad_response(struct exchange *x, const char *why) {
+  exchange_fail_because(x, ERROR_BAD_RESPONSE, why);
+  return STEP_WAIT;
+}
+
+static enum step_result parse_head(struct exchange *x, size_t length) {
+  struct upstream *u = x->upstream;
+  const char *why = "";
+  struct str head = arena_dup(&x->arena, (struct str){buf_ptr(&u->in), length});
+  buf_consume(&u->in, length);
+  u->scan = (struct head_scan){0};
+  x->response = (struct response){0};
+  x->head_due_ms = 0;
+  if (!x->times.first_byte) {
+    x->times.first_byte = loop_now_ms(x->proxy->loop);
+    account_first_byte(x);
+  }
+  x->heads_bytes += length;
+  if (x->heads_bytes > HEADS_MOST * x->settings->head.head_bytes)
+    return bad_response(x, "interim responses without end");
+  if (parser_response(head, &x->arena, &x->settings->head, x->upstream_request.method, &x->response, &why))
+    return bad_response(x, why);
+  if (!accepts_status(x)) return bad_response(x, "101 to what the request did not offer");
+  lease_answered(&x->lease, x->response.status, loop_now_us(x->proxy->loop));
+  x->stated = stated_length(&x->response);
+  framing_strip_response(&x->response);
+  timer_clear(&u->timer);
+  return STEP_NEXT;
+}
+
+enum step_result attempt_read_response(struct exchange *x) {
+  size_t length = 0;
+  enum error error = ERROR_NONE;
+  bool worth_reading = x->readable || buf_len(&x->upstream->in);
+  x->readable = false;
+  if (!worth_reading) { /* no read before the peer can have answered */
+    conn_want_read(&x->upstream->conn, true);
+    transfer_watch(x);
+    return STEP_WAIT;
+  }
+  enum io result = upstream_read_head(x->upstream, &x->settings->head, &length, &error);
+  if (result == IO_OK) return parse_head(x, length);
+  if (result == IO_AGAIN) {
+    transfer_watch(x);
+    return STEP_WAIT;
+  }
+  const char *why = x->upstream->scan.why;
+  if (error == ERROR_BAD_RESPONSE) return bad_response(x, why ? why : "the head is larger than allowed");
+  exchange_fail(x, error);
+  return STEP_WAIT;
+}
+
+/* What the backend is told. That a peer closed a connection which waited in the pool is nobody's fault. */
+static enum lease_outcome outcome_of(const struct exchange *x) {
+  const struct error_info *info = error_info(x->error);
+  if (x->error == ERROR_NONE) return x->lease.status ? LEASE_SERVED : LEASE_NEUTRAL;
+  if (info->side != SIDE_UPSTREAM) return LEASE_NEUTRAL;
+  return x->reused && info->retry == RETRY_REUSED ? LEASE_NEUTRAL : LEASE_FAILED;
+}
+
+void attempt_end(struct exchange *x, bool reusable) {
+  lease_end(&x->lease, outcome_of(x), loop_now_us(x->proxy->loop));
+  relay_stop(&x->up); /* there is nowhere to send to */
+  x->up_state = TRANSFER_OFF;
+  if (x->upstream) upstream_give_back(x, reusable);
+  if (x->peer) {
+    account_attempt(x);
+    peer_release(x->proxy, x->peer);
+  }
+  x->peer = NULL;
+  x->connected = false;
+}
+
+/* The retries of a set must not grow with its failures: that would be the end of a set in trouble. */
+static bool budget_allows_retry(struct exchange *x) {
+  if (lease_take_retry(&x->lease)) return true;
+  log_info("exchange of %.*s: no retry, their budget is used up", STR_ARG(exchange_client_address(x)));
+  return false;
+}
+
+static bool table_allows_retry(const struct exchange *x) {
+  if (x->times.first_byte) return false;
+  switch (error_info(x->error)->retry) {
+  case RETRY_NEVER: return false;
+  case RETRY_ALWAYS: return true;
+  case RETRY_REUSED: break;
+  }
+  return x->reused && (method_is_idempotent(x->request.method) || x->up.written == 0);
+}
+
+/* What the client began to get, or did wrong, and what is not there to be sent again, no policy can mend. */
+bool attempt_may_retry(struct exchange *x) {
+  if (x->sent_status || x->informed || x->up.copy_overflowed) return false;
+  if (x->attempts > x->settings->max_retries || error_info(x->error)->side == SIDE_DOWNSTREAM) return false;
+  bool is_wanted = x->outcome.decides_retry ? x->outcome.retry : table_allows_retry(x);
+  return is_wanted && budget_allows_retry(x);
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// downstream: one client connection, which serves exchanges one after another. It reads heads, hands each to
+// an exchange, and decides what follows the exchange: the next head, a drain of the rest of a body, a
+// lingering close.
+#ifndef PERILUNE_PROXY_DOWNSTREAM_H
+#define PERILUNE_PROXY_DOWNSTREAM_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "http/parser.h"
+#include "net/addr.h"
+#include "net/conn.h"
+#include "net/reaper.h"
+#include "net/timer.h"
+#include "proxy/relay.h"
+
+struct exchange;
+struct proxy;
+struct service;
+
+enum downstream_state {
+  DOWNSTREAM_PREFACE,   /* a PROXY header is expected */
+  DOWNSTREAM_HANDSHAKE, /* TLS */
+  DOWNSTREAM_IDLE,      /* between requests, nothing of the next one read */
+  DOWNSTREAM_HEAD,      /* part of a head was read */
+  DOWNSTREAM_BUSY,      /* an exchange runs */
+  DOWNSTREAM_DRAIN,     /* reads away the rest of a request body, then goes on */
+  DOWNSTREAM_LINGER,    /* our direction has ended; reads away what still comes, then closes (RFC 9112
+                           section 9.6) */
+  DOWNSTREAM_CLOSED
+};
+
+/* What the hooks' implementation keeps of a connection. Told once, when it has closed and its exchange knows;
+ * sets downstream->attachment to NULL itself. */
+struct attachment {
+  void (*on_close)(struct attachment *attachment);
+};
+
+struct downstream {
+  struct conn conn;
+  struct grave grave;
+  struct list link;          /* in proxy->downstreams */
+  struct proxy *proxy;       /* borrowed */
+  struct service *service;   /* borrowed */
+  struct exchange *exchange; /* owned; NULL unless BUSY */
+  struct buf in;             /* bytes read and not used; holds no memory while idle */
+  struct head_scan scan;
+  struct timer timer;
+  struct sockaddr_storage client;
+  socklen_t client_length;
+  struct str client_text, client_host; /* owned; made when first asked for */
+  struct attachment *attachment;       /* borrowed; NULL: none */
+  unsigned requests;                   /* served so far, with the current one */
+  struct certificate_request *asking;  /* owned; NULL unless the handshake waits for a certificate */
+  enum downstream_state state;
+  bool half_closed;       /* the client ended its direction */
+  struct relay *drain;    /* owned; while DRAIN: the decoder of the rest */
+  uint64_t rest_until_ms; /* when DRAIN and LINGER give up; 0: not begun */
+};
+
+/* Takes over an accepted socket. */
+void downstream_new(struct proxy *proxy, struct service *service, int fd, const struct sockaddr *client,
+                    socklen_t client_length);
+/* Connections that are idle close at once, or within a second if they were busy a moment ago; the others with
+ * their response. */
+void downstream_stop(struct downstream *d);
+/* Closes at once; a running exchange is told that the client is gone, or why it is as good as gone. */
+void downstream_close(struct downstream *d);
+void downstream_close_because(struct downstream *d, enum error error);
+
+/* --- greeting.c: what comes before the first request --- */
+
+void greeting_begin(struct downstream *d);
+/* The conn is ready, in state PREFACE or HANDSHAKE. */
+void greeting_go_on(struct downstream *d);
+/* The connection closes in state HANDSHAKE: nobody waits for a certificate any more. */
+void greeting_end(struct downstream *d);
+/* It was not done in time. */
+void greeting_due(struct downstream *d);
+/* The first request may come. */
+void downstream_greeted(struct downstream *d);
+
+/* --- for the exchange --- */
+
+/* The client's address as addr_format and addr_format_host write it; lives as long as the connection. */
+struct str downstream_client(struct downstream *d);
+struct str downstream_client_host(struct downstream *d);
+
+/* The exchange is over and about to be freed. What follows: the next request; or the rest of its body, which
+ * is drained first; or the end of the connection, after what is on its way has been read by the client
+ * (x->closes, x->aborted). */
+void downstream_exchange_ended(struct downstream *d, const struct exchange *x);
+/* Stops reading, writing and the deadline until they are asked for again. */
+void downstream_quieten(struct downstream *d);
+
+#endif

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+// exchange: the list of steps, the one place that advances it, and the one failure path (invariants I6, I7).
+// The hard problem is that everything may happen at any time: a failure during a hook that waits, an event
+// during a step. So events only note what happened and call exchange_run, which is entered once; a failure
+// moves the walk to the failure path, which is walked by the same code.
+#include "proxy/exchange.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "http/framing.h"
+#include "http/parser.h"
+#include "net/timer.h"
+#include "proxy/downstream.h"
+#include "proxy/peer.h"
+#include "proxy/proxy.h"
+#include "proxy/shadow.h"
+#include "proxy/upstream.h"
+#include "proxy/walk.h"
+#include "shared/metrics.h"
+
+#define X(name) static enum step_result step_##name(struct exchange *x);
+STEP_TABLE(X)
+#undef X
+
+static const struct {
+  const char *name;
+  enum step_result (*run)(struct exchange *x);
+} steps[] = {
+#define X(name) {#name, step_##name},
+    STEP_TABLE(X)
+#undef X
+};
+
+static const char *const hook_names[] = {
+#define X(name) #name,
+    HOOK_TABLE(X) BODY_HOOK_TABLE(X) GREETING_HOOK_TABLE(X)
+#undef X
+};
+
+const char *hook_name(enum hook hook) { return hook_names[hook]; }
+
+/* --- the dispatcher
+ * ------------------------------------------------------------------------------------------ */
+
+void exchange_run(struct exchange *x) {
+  if (x->running) {
+    x->again = true;
+    return;
+  }
+  x->running = true;
+  enum step_result result;
+  do {
+    unsigned char at = x->step;
+    x->again = false;
+    log_debug("exchange %p: %s", (void *)x, steps[at].name);
+    result = steps[at].run(x);
+    if (result == STEP_NEXT && x->step == at) x->step++;
+  } while (result == STEP_NEXT || (result == STEP_WAIT && x->again));
+  if (result == STEP_WAIT) x->running = false;
+}
+
+void exchange_jump(struct exchange *x, enum exchange_step step) {
+  x->step = (unsigned char)step;
+  x->again = true;
+}
+
+static enum step_result jump(struct exchange *x, enum exchange_step step) {
+  exchange_jump(x, step);
+  return STEP_WAIT;
+}
+
+static enum step_result fail(struct exchange *x, enum error error) {
+  exchange_fail(x, error);
+  return STEP_WAIT;
+}
+
+/* --- begin
+ * --------------------------------------------------------------------------------------- */
+
+/* Marsaglia's xorshift: which exchanges a canary gets must be spread, not secret. */
+static bool is_for_canary(struct proxy *proxy, const struct service *service) {
+  if (service->canary_share == 0) return false;
+  proxy->dice ^= proxy->dice << 13;
+  proxy->dice ^= proxy->dice >> 17;
+  proxy->dice ^= proxy->dice << 5;
+  return proxy->dice % 10000 < service->canary_share;
+}
+
+static void choose_policy(struct exchange *x, const struct service *service) {
+  bool canary = is_for_canary(x->proxy, service);
+  x->hooks = canary ? service->canary_hooks : service->hooks;
+  x->settings = canary ? service->canary_settings : service->settings;
+  x->use = canary ? service->canary_use : service->use;
+  x->use->exchanges++;
+}
+
+static struct exchange *new_exchange(struct downstream *d) {
+  struct arena arena;
+  arena_init(&arena);
+  struct exchange *x = arena_zalloc(&arena, sizeof *x);
+  x->arena = arena;
+  x->proxy = d->proxy;
+  x->downstream = d;
+  x->secure = d->conn.tls != NULL;
+  choose_policy(x, d->service);
+  x->times.begun = loop_now_ms(d->proxy->loop);
+  account_begin(x, d->service->traffic);
+  headers_init(&x->request.headers, &x->arena);
+  d->exchange = x;
+  d->proxy->exchange_count++;
+  list_push_back(&d->proxy->exchanges, &x->link);
+  return x;
+}
+
+static enum error read_head(struct exchange *x, struct str bytes, const char **why) {
+  struct str head = arena_dup(&x->arena, bytes);
+  enum error error = parser_request(head, &x->arena, &x->settings->head, &x->request, why);
+  if (error != ERROR_NONE) return error;
+  if (x->request.method == METHOD_CONNECT && !x->settings->allow_connect) return ERROR_METHOD_NOT_ALLOWED;
+  framing_strip_request(&x->request);
+  uint64_t limit = x->settings->body_bytes;
+  if (limit && x->request.body.framing == FRAMING_LENGTH && x->request.body.length > limit)
+    return ERROR_BODY_TOO_LARGE;
+  return ERROR_NONE;
+}
+
+void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum error error, const char *why) {
+  struct exchange *x = new_exchange(d);
+  if (error == ERROR_NONE) {
+    error = read_head(x, (struct str){buf_ptr(&d->in) + skipped, length - skipped}, &why);
+    buf_consume(&d->in, length);
+  } else if (buf_len(&d->in)) {
+    parser_request_line(arena_dup(&x->arena, buf_str(&d->in)), &x->settings->head, &x->request);
+  }
+  x->closes = !x->request.keep_alive || exchange_is_last(x) ||
+              (x->settings->keepalive_requests && d->requests >= x->settings->keepalive_requests);
+  relay_begin(&x->up, x->request.body, x->request.body.framing, (struct str){0}, (struct str){0});
+  x->up.active = false;
+  x->up.limit = x->settings->body_bytes;
+  x->up.copy_limit = RELAY_COPY_LIMIT;
+  x->up.arena = x->down.arena = &x->arena;
+  x->policy_began = true;
+  if (x->hooks->begin) x->hooks->begin(x);
+  if (error == ERROR_NONE) shadow_begin(x);
+  if (error == ERROR_NONE)
+    exchange_run(x);
+  else
+    exchange_fail_because(x, error, why);
+}
+
+/* --- calling a hook
+ * ------------------------------------------------------------------------------------------ */
+
+static enum hook_status call(struct exchange *x, enum hook hook, hook_fn *function) {
+  if (x->hook_state == HOOK_WAITING) return HOOK_WAIT;
+  if (x->hook_state == HOOK_FINISHED) {
+    x->hook_state = HOOK_IDLE;
+    account_hook(x, hook, x->account.hook_began, x->outcome.error != ERROR_NONE);
+    return x->outcome.error == ERROR_NONE ? HOOK_DONE : HOOK_FAILED;
+  }
+  x->outcome = (struct hook_outcome){0};
+  if (!function) return HOOK_DONE;
+  x->hook = hook;
+  uint64_t began = ticks_now();
+  enum hook_status status = function(x);
+  if (status == HOOK_WAIT) {
+    x->account.hook_began = began;
+    x->hook_state = HOOK_WAITING;
+  } else {
+    account_hook(x, hook, began, status == HOOK_FAILED);
+  }
+  return status;
+}
+
+void exchange_wake(struct exchange *x) {
+  x->hook_state = HOOK_FINISHED;
+  exchange_run(x);
+}
+
+/* A hook of the normal walk: its failure fails the exchange, its answer ends the walk towards the peer. */
+static enum step_result run_hook(struct exchange *x, enum hook hook, hook_fn *function) {
+  switch (call(x, hook, function)) {
+  case HOOK_WAIT: return STEP_WAIT;
+  case HOOK_FAILED:
+    x->error_status = x->outcome.status;
+    return fail(x, x->outcome.error ? x->outcome.error : ERROR_SCRIPT);
+  case HOOK_DONE: break;
+  }
+  if (x->outcome.peer) x->peer = x->outcome.peer;
+  if (!x->answer) return STEP_NEXT;
+  shadow_decided(x);
+  attempt_end(x, false);
+  return jump(x, x->is_shadow ? STEP_finish : STEP_send_answer);
+}
+
+/* --- towards the peer
+ * ---------------------------------------------------------------------------------------- */
+
+static enum step_result step_early_request_filter(struct exchange *x) {
+  return run_hook(x, HOOK_early_request_filter, x->hooks->early_request_filter);
+}
+
+static enum step_result step_request_filter(struct exchange *x) {
+  return run_hook(x, HOOK_request_filter, x->hooks->request_filter);
+}
+
+static enum step_result step_proxy_upstream_filter(struct exchange *x) {
+  enum step_result result = run_hook(x, HOOK_proxy_upstream_filter, x->hooks->proxy_upstream_filter);
+  if (result != STEP_NEXT) return result;
+  if (x->outcome.refused) return fail(x, ERROR_UPSTREAM_REFUSED);
+  if (!x->request.has_max_forwards || x->request.max_forwards > 0) return STEP_NEXT;
+  respond_as_final_recipient(x); /* RFC 9110 section 7.6.2 */
+  return jump(x, STEP_send_answer);
+}
+
+static enum step_result step_upstream_peer(struct exchange *x) {
+  if (x->hook_state == HOOK_IDLE) x->attempts++;
+  enum step_result result = run_hook(x, HOOK_upstream_peer, x->hooks->upstream_peer);
+  if (result != STEP_NEXT) return result;
+  x->times.first_byte = 0; /* of this attempt */
+  if (!x->peer) return fail(x, ERROR_BAD_PEER);
+  shadow_decided(x);
+  return x->is_shadow ? jump(x, STEP_finish) : STEP_NEXT;
+}
+
+static enum step_result step_connect(struct exchange *x) {
+  attempt_connect(x);
+  return x->connected ? STEP_NEXT : STEP_WAIT;
+}
+
+static enum step_result step_connected_to_upstream(struct exchange *x) {
+  return run_hook(x, HOOK_connected_to_upstream, x->hooks->connected_to_upstream);
+}
+
+static enum step_result step_upstream_request_filter(struct exchange *x) {
+  if (x->hook_state == HOOK_IDLE) attempt_prepare(x);
+  return run_hook(x, HOOK_upstream_request_filter, x->hooks->upstream_request_filter);
+}
+
+static enum step_result step_send_request(struct exchange *x) {
+  x->step++; /* the peer may answer, or fail, while we send */
+  attempt_send(x);
+  return x->again ? STEP_WAIT : STEP_NEXT;
+}
+
+/* --- towards the client
+ * -------------------------------------------------------------------------------------- */
+
+static enum step_result step_read_response(struct exchange *x) { return attempt_read_response(x); }
+
+static enum step_result step_upstream_response_filter(struct exchange *x) {
+  return run_hook(x, HOOK_upstream_response_filter, x->hooks->upstream_response_filter);
+}
+
+static enum step_result step_send_interim(struct exchange *x) {
+  unsigned status = x->response.status;
+  if (status >= 200 || status == 101) return STEP_NEXT;
+  if (status && x->request.minor >= 1) respond_interim(x); /* HTTP/1.0 knows no interim responses */
+  x->response.status = 0;                                  /* it goes out once */
+  if (x->step != STEP_send_interim || x->down.active) return STEP_WAIT;
+  return jump(x, STEP_read_response);
+}
+
+static enum step_result step_response_filter(struct exchange *x) {
+  return run_hook(x, HOOK_response_filter, x->hooks->response_filter);
+}
+
+static enum step_result step_send_response(struct exchange *x) {
+  x->step++;
+  respond_response(x);
+  return x->again ? STEP_WAIT : STEP_NEXT;
+}
+
+static enum step_result step_relay_bodies(struct exchange *x) {
+  if (!transfer_is_done(x)) return STEP_WAIT;
+  return jump(x, STEP_logging);
+}
+
+/* --- the failure path
+ * ---------------------------------------------------------------------------------------- */
+
+static enum step_result retry_or(struct exchange *x, bool retries, enum exchange_step otherwise) {
+  attempt_end(x, false);
+  if (!retries) return jump(x, otherwise);
+  log_info("exchange of %.*s: %s, retrying", STR_ARG(exchange_client_address(x)), error_info(x->error)->text);
+  x->last_error = x->error;
+  x->error = ERROR_NONE;
+  cell_add(&x->proxy->tally->retries, 1);
+  return jump(x, STEP_upstream_peer);
+}
+
+static enum step_result step_fail_to_connect(struct exchange *x) {
+  if (call(x, HOOK_fail_to_connect, x->hooks->fail_to_connect) == HOOK_WAIT) return STEP_WAIT;
+  return retry_or(x, attempt_may_retry(x), STEP_fail_to_proxy);
+}
+
+static enum step_result step_error_while_proxy(struct exchange *x) {
+  if (call(x, HOOK_error_while_proxy, x->hooks->error_while_proxy) == HOOK_WAIT) return STEP_WAIT;
+  return retry_or(x, attempt_may_retry(x), x->sent_status ? STEP_logging : STEP_fail_to_proxy);
+}
+
+static enum step_result step_fail_to_proxy(struct exchange *x) {
+  if (call(x, HOOK_fail_to_proxy, x->hooks->fail_to_proxy) == HOOK_WAIT) return STEP_WAIT;
+  attempt_end(x, false);
+  if (x->outcome.status) x->error_status = x->outcome.status;
+  respond_failure(x);
+  return jump(x, x->answer ? STEP_send_answer : STEP_logging);
+}
+
+static enum step_result step_send_answer(struct exchange *x) {
+  if (!x->sent_status) respond_answer(x);
+  if (x->again || x->down.active) return STEP_WAIT;
+  return STEP_NEXT;
+}
+
+/* --- the end
+ * ------------------------------------------------------------------------------------------------- */
+
+static enum step_result step_logging(struct exchange *x) {
+  if (!x->times.ended) {
+    x->times.ended = loop_now_ms(x->proxy->loop);
+    if (x->peer) attempt_end(x, false);
+    account_exchange(x);
+  }
+  return call(x, HOOK_logging, x->hooks->logging) == HOOK_WAIT ? STEP_WAIT : STEP_NEXT;
+}
+
+static enum step_result step_finish(struct exchange *x) {
+  struct downstream *d = x->downstream;
+  struct proxy *proxy = x->proxy;
+  struct policy_use *use = x->use;
+  shadow_release(x);
+  if (x->hooks->end) x->hooks->end(x);
+  if (x->peer) peer_release(proxy, x->peer);
+  lease_end(&x->lease, LEASE_NEUTRAL, loop_now_us(proxy->loop)); /* of a hook that chose, and then failed */
+  if (d) downstream_exchange_ended(d, x);
+  buf_release(&x->replay);
+  buf_release(&x->unfiltered);
+  filter_none(&x->up);
+  filter_none(&x->down);
+  proxy->exchange_count--;
+  list_remove(&x->link);
+  proxy_ease(proxy);
+  struct arena arena = x->arena; /* it holds the exchange */
+  arena_free(&arena);
+  if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);
+  return STEP_DONE;
+}
+
+/* --- facts
+ * --------------------------------------------------------------------------------------------------- */
+
+bool exchange_can_answer(const struct exchange *x) {
+  return !x->sent_status && (x->downstream || x->is_shadow) && x->step != STEP_logging;
+}
+
+struct answer *exchange_answer(struct exchange *x, unsigned status) {
+  struct answer *answer = arena_zalloc(&x->arena, sizeof *answer);
+  answer->response.status = (unsigned short)status;
+  answer->response.minor = 1;
+  headers_init(&answer->response.headers, &x->arena);
+  x->answer = answer;
+  return answer;
+}
+
+struct str exchange_client_address(struct exchange *x) {
+  return x->downstream ? downstream_client(x->downstream) : x->client;
+}
+
+bool exchange_is_last(const struct exchange *x) {
+  return x->proxy->stopping || (x->downstream && x->downstream->service->closing);
+}
+
+unsigned exchange_worker(const struct exchange *x) { return x->proxy->worker; }

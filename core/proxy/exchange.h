@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// exchange: one request and its response, the unit that has an arena, a ctx, a deadline and a log line.
+//
+// exchange.c is the list of steps a request walks, in order. A step does one thing and returns NEXT, WAIT or
+// DONE. Whatever happens asynchronously (connected, head arrived, hook finished, deadline) stores its outcome
+// in the exchange and calls exchange_wake: one place advances. Any failure goes through exchange_fail: one
+// failure path.
+#ifndef PERILUNE_PROXY_EXCHANGE_H
+#define PERILUNE_PROXY_EXCHANGE_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "http/message.h"
+#include "proxy/account.h"
+#include "proxy/hooks.h"
+#include "proxy/relay.h"
+#include "shared/lease.h"
+
+struct downstream;
+struct proxy;
+struct peer;
+struct settings;
+struct shadow;
+struct traffic;
+struct upstream;
+
+/* An answer of our own or of the policy instead of a peer's response. */
+struct answer {
+  struct response response; /* status, reason and fields; Content-Length is written from `content` */
+  struct str content;       /* arena */
+  bool close;               /* close the connection behind it */
+};
+
+enum hook_state { HOOK_IDLE, HOOK_WAITING, HOOK_FINISHED };
+
+/* The walk, in order. Two arrows point back: a retry to upstream_peer, and keep-alive to the next exchange;
+ * and an interim (1xx) response returns to read_response. From fail_to_connect on it is the failure path. */
+#define STEP_TABLE(X)                                                                                        \
+  X(early_request_filter)                                                                                    \
+  X(request_filter)                                                                                          \
+  X(proxy_upstream_filter)                                                                                   \
+  X(upstream_peer)                                                                                           \
+  X(connect)                                                                                                 \
+  X(connected_to_upstream)                                                                                   \
+  X(upstream_request_filter)                                                                                 \
+  X(send_request)                                                                                            \
+  X(read_response)                                                                                           \
+  X(upstream_response_filter)                                                                                \
+  X(send_interim)                                                                                            \
+  X(response_filter)                                                                                         \
+  X(send_response)                                                                                           \
+  X(relay_bodies)                                                                                            \
+  X(fail_to_connect)                                                                                         \
+  X(error_while_proxy)                                                                                       \
+  X(fail_to_proxy)                                                                                           \
+  X(send_answer)                                                                                             \
+  X(logging)                                                                                                 \
+  X(finish)
+
+enum exchange_step {
+#define X(name) STEP_##name,
+  STEP_TABLE(X)
+#undef X
+};
+enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE };
+
+struct exchange_times { /* ms on the loop's clock; 0: not reached */
+  uint64_t begun, connect_begun, connected, request_sent, first_byte, ended;
+};
+
+/* What a relay waited for when it was pumped last; the deadlines follow from it. */
+enum transfer { TRANSFER_OFF, TRANSFER_READS, TRANSFER_WRITES };
+
+struct exchange {
+  struct arena arena;              /* holds the exchange itself too */
+  struct list link;                /* in proxy->exchanges */
+  struct proxy *proxy;             /* borrowed: the worker's */
+  struct downstream *downstream;   /* borrowed; NULL once the client's connection is gone */
+  const struct hooks *hooks;       /* borrowed from the policy, which `begin`/`end` hold */
+  const struct settings *settings; /* likewise */
+  struct policy_use *use;          /* likewise */
+  void *script;                    /* owned by the hooks' implementation */
+  struct account account;          /* what the metrics want to know */
+
+  struct request request;          /* as the client sent it, hop-by-hop fields removed */
+  struct request upstream_request; /* the copy of this attempt, which upstream_request_filter edits */
+  struct response response;        /* the peer's, then edited by the response filters */
+  struct answer *answer;           /* arena; set: this is sent instead of a peer's response */
+  struct shadow *shadow;           /* held; while another policy is tried beside it (proxy/shadow) */
+  struct str client;               /* arena; its address, once the connection is gone */
+
+  struct peer *peer;         /* reference, from upstream_peer to the end of the attempt */
+  struct upstream *upstream; /* owned during the attempt */
+  struct lease lease;        /* of the backend; upstream_peer may begin it, attempt_end ends it */
+  struct relay up, down;     /* the bodies: request to the peer, response to the client */
+  struct buf replay; /* request body bytes sent so far, for a retry; or all of it, read before (bounded) */
+  struct buf unfiltered;               /* what was read before, on its way to the filter */
+  void (*on_body)(struct exchange *x); /* set while the body is read for the policy */
+  size_t heads_bytes;                  /* of all response heads of the attempts so far (bounded) */
+  struct body stated;                  /* length that a response without body states (HEAD, 304) */
+
+  uint64_t rate_mark;
+  uint64_t head_due_ms; /* of the response head that is awaited; 0: the request is not through yet */
+  struct hook_outcome outcome;
+  struct exchange_times times;
+  enum hook hook;                     /* the one that runs or ran last */
+  enum error error;                   /* the failure that ended it, ERROR_NONE so far */
+  enum error last_error;              /* of the last attempt that was followed by another: told where there
+                                         is nobody to ask again */
+  unsigned char hook_state;           /* enum hook_state */
+  unsigned char step;                 /* enum exchange_step */
+  unsigned char up_state, down_state; /* enum transfer */
+  unsigned attempts;                  /* upstream_peer calls so far */
+  unsigned short error_status;        /* a status that a hook chose for the failure; 0: the table's */
+  unsigned short sent_status;         /* of the final head sent to the client; 0: none yet */
+  bool running, again;                /* exchange_run: inside, and to be done once more */
+  bool connected;                     /* this attempt has a connection */
+  bool secure;                        /* the client came by TLS */
+  bool reused;                        /* from the pool */
+  bool readable;                      /* the peer has sent something: the head is worth reading */
+  bool continued;                     /* a 100 was sent, so the client will send the body it announced */
+  bool informed;                      /* an interim response was sent: no other peer may begin anew */
+  bool body_is_read;                  /* all of the request body is in `replay`, or has been */
+  bool feeds_filter;                  /* and `unfiltered` is what is read from now on */
+  bool tunnel;                        /* after a 101, or a 2xx to CONNECT */
+  bool closes;                        /* the client's connection closes behind the response */
+  bool rate_watched; /* min_send_rate: a second runs, since which rate_mark bytes were taken */
+  bool aborted;      /* the response ended short: the client must see that */
+  bool is_shadow;    /* a dry run: no connection, nothing is sent */
+  bool policy_began; /* hooks->begin was called */
+};
+
+/* --- for the hooks' implementation
+ * -------------------------------------------------------------------------- */
+
+/* A hook that answered HOOK_WAIT has its outcome stored. Runs the exchange; the exchange may be gone
+ * afterwards. */
+void exchange_wake(struct exchange *x);
+/* Takes `status` with an empty body as the answer; fields can be added to the result's response.headers,
+ * content be set (arena memory of x). Replaces an earlier answer. False results are not possible; misuse is
+ * the caller's to check with exchange_can_answer. */
+struct answer *exchange_answer(struct exchange *x, unsigned status);
+/* No head was sent to the client yet. */
+bool exchange_can_answer(const struct exchange *x);
+/* "1.2.3.4:5678", "[::1]:80" or "unix:" of the client. Arena or longer. */
+struct str exchange_client_address(struct exchange *x);
+/* The worker's id, for logs. */
+unsigned exchange_worker(const struct exchange *x);
+
+/* The request's body is here, or there is none. */
+bool exchange_has_body(const struct exchange *x);
+/* Reads it into memory before a peer is asked: `on_body` follows from the loop, or the exchange fails (more
+ * than `limit` bytes: 413). Not where it is here already, nor once a part was sent. */
+void exchange_read_body(struct exchange *x, size_t limit, void (*on_body)(struct exchange *x));
+/* on_body will not be called. */
+void exchange_cancel_body(struct exchange *x);
+/* The whole, valid until a peer is asked; and another in its place. */
+struct str exchange_body(const struct exchange *x);
+void exchange_set_body(struct exchange *x, struct str text);
+
+/* --- for downstream and upstream
+ * --------------------------------------------------------------------------------- */
+
+/* An exchange for the head of `length` bytes, `skipped` of them before it, at the start of the downstream's
+ * input; or for a head that could not be read (error set, with a sentence that may be NULL): that one goes
+ * straight to the failure path. It runs at once. */
+void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum error error, const char *why);
+/* Something an exchange waits for happened. Safe at any time; runs the steps unless they are running already.
+ * The exchange may be gone afterwards. */
+void exchange_run(struct exchange *x);
+/* Ends the normal walk with `error`, which goes to the log, to the policy and then to the client, and runs
+ * the exchange. `why` is more for the log; NULL: nothing. */
+void exchange_fail_because(struct exchange *x, enum error error, const char *why);
+void exchange_fail(struct exchange *x, enum error error);
+/* The client is gone: no answer, but logging. The downstream must not be used by the exchange any more. */
+void exchange_client_gone(struct exchange *x, enum error error);
+/* The worker ends, and the client is gone: a logging hook that still waits is given up. */
+void exchange_abandon(struct exchange *x);
+/* Events of the two connections while the exchange owns them (transfer.c). */
+void exchange_downstream_readable(struct exchange *x);
+void exchange_downstream_writable(struct exchange *x);
+void exchange_downstream_due(struct exchange *x);
+void exchange_upstream_readable(struct exchange *x);
+void exchange_upstream_writable(struct exchange *x);
+void exchange_upstream_due(struct exchange *x);
+
+#endif

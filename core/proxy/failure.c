@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// failure: how an exchange leaves the normal walk: something failed, or its client is gone. Every failure
+// passes here, so here it is said in the log, once, with the address of the side at fault. The hard problem
+// is what the client can still be told: nothing, while a part of a head is on its way; that the response is
+// cut off, where it has begun; and nothing more, where it is whole.
+#include "base/log.h"
+#include "net/timer.h"
+#include "proxy/downstream.h"
+#include "proxy/peer.h"
+#include "proxy/proxy.h"
+#include "proxy/shadow.h"
+#include "proxy/upstream.h"
+#include "proxy/walk.h"
+
+static bool is_failing(const struct exchange *x) { return x->step >= STEP_fail_to_connect; }
+
+/* That a peer closes a connection which waited in the pool is nothing to warn of. What is our own or the
+ * policy's was said by whoever found it, who knows more. */
+static void report(struct exchange *x, enum error error, const char *why) {
+  const struct error_info *info = error_info(error);
+  const char *gap = why ? ": " : "";
+  bool is_usual = x->reused && info->retry == RETRY_REUSED;
+  if (!why) why = "";
+  switch (info->side) {
+  case SIDE_DOWNSTREAM:
+    log_info("client %.*s: %s%s%s", STR_ARG(exchange_client_address(x)), info->text, gap, why);
+    return;
+  case SIDE_UPSTREAM:
+    log_line(is_usual ? LOG_INFO : LOG_WARN, "peer %.*s: %s%s%s", STR_ARG(x->peer->options.address),
+             info->text, gap, why);
+    return;
+  case SIDE_INTERNAL: return;
+  }
+}
+
+static void stop_waiting(struct exchange *x) {
+  x->on_body = NULL;
+  if (x->hook_state == HOOK_WAITING && x->hooks->cancel) x->hooks->cancel(x);
+  x->hook_state = HOOK_IDLE;
+}
+
+/* Nothing but hooks goes on from here: no event of either connection may fail the failing exchange again. But
+ * that the client leaves is still of interest, since a hook may wait. */
+static void quieten(struct exchange *x) {
+  stop_waiting(x);
+  relay_stop(&x->up);
+  x->up_state = x->down_state = TRANSFER_OFF;
+  if (x->upstream) upstream_quieten(x->upstream);
+  if (!x->downstream) return;
+  downstream_quieten(x->downstream);
+  conn_want_read(&x->downstream->conn, x->up.source_ended);
+}
+
+/* Something of a response has been sent, so there is nothing to say but that it ends short, if it does. */
+static void cut_response(struct exchange *x) {
+  x->closes = true;
+  x->aborted = !transfer_has_answered(x);
+  relay_stop(&x->down);
+}
+
+static enum exchange_step where_to(struct exchange *x) {
+  bool had_begun = x->sent_status || x->down.active; /* active without a status: an interim head */
+  if (is_failing(x) || had_begun) {
+    bool asks_policy = x->sent_status && x->connected && !is_failing(x);
+    cut_response(x);
+    return asks_policy ? STEP_error_while_proxy : STEP_logging;
+  }
+  if (x->connected) return STEP_error_while_proxy;
+  return x->upstream ? STEP_fail_to_connect : STEP_fail_to_proxy;
+}
+
+static void fail_shadow(struct exchange *x, enum error error) {
+  stop_waiting(x);
+  x->error = error;
+  shadow_decided(x);
+  exchange_jump(x, STEP_finish);
+  exchange_run(x);
+}
+
+void exchange_fail_because(struct exchange *x, enum error error, const char *why) {
+  if (x->step >= STEP_logging) return;
+  if (x->is_shadow) {
+    fail_shadow(x, error);
+    return;
+  }
+  account_failure(x, error);
+  report(x, error, why);
+  quieten(x);
+  bool is_end_of_retries = x->last_error && (error == ERROR_NO_BACKEND || error == ERROR_OVERLOADED);
+  if (x->error == ERROR_NONE) x->error = is_end_of_retries ? x->last_error : error;
+  shadow_decided(x);
+  exchange_jump(x, where_to(x));
+  exchange_run(x);
+}
+
+void exchange_fail(struct exchange *x, enum error error) { exchange_fail_because(x, error, NULL); }
+
+void exchange_client_gone(struct exchange *x, enum error error) {
+  x->client = arena_dup(&x->arena, exchange_client_address(x)); /* the log wants it later */
+  bool is_over = x->step >= STEP_logging;
+  if (!is_over && !x->proxy->stopping) report(x, error, NULL);
+  x->downstream = NULL;
+  if (is_over) return;
+  account_failure(x, error);
+  stop_waiting(x);
+  relay_stop(&x->down);
+  if (x->error == ERROR_NONE) x->error = error;
+  attempt_end(x, false);
+  exchange_jump(x, STEP_logging);
+  exchange_run(x);
+}
+
+void exchange_abandon(struct exchange *x) {
+  stop_waiting(x);
+  exchange_jump(x, STEP_finish);
+  exchange_run(x);
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// greeting: what comes on a client's connection before its first request: a PROXY header that says who the
+// client is, then TLS. The hard problem is that TLS reads from the socket itself: so of a PROXY header not
+// one byte more may be taken than it has, although its length is only known behind its beginning.
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "http/proxy_protocol.h"
+#include "net/tls.h"
+#include "proxy/downstream.h"
+#include "proxy/hooks.h"
+#include "proxy/proxy.h"
+
+static void begin_session(struct downstream *d);
+static void ask_for_certificate(struct downstream *d);
+
+void greeting_begin(struct downstream *d) {
+  const struct settings *settings = d->service->settings;
+  if (settings->proxy_protocol == PROXY_PROTOCOL_OFF) {
+    begin_session(d);
+    return;
+  }
+  d->state = DOWNSTREAM_PREFACE;
+  timer_set(&d->timer, settings->head_timeout_ms);
+}
+
+static void refuse(struct downstream *d, const char *what, const char *why) {
+  log_info("client %.*s: %s: %s", STR_ARG(downstream_client(d)), what, why);
+  downstream_close(d);
+}
+
+/* --- the PROXY header
+ * ----------------------------------------------------------------------------------------- */
+
+static void take_preface(struct downstream *d, const struct proxy_protocol *header, size_t rest) {
+  char scratch[PROXY_PROTOCOL_LONGEST];
+  size_t moved = 0;
+  if (rest) conn_read(&d->conn, scratch, rest, &moved);
+  buf_release(&d->in);
+  if (header->source_length) {
+    d->client = header->source;
+    d->client_length = header->source_length;
+  }
+  begin_session(d);
+  conn_feed(&d->conn);
+}
+
+/* What looked like a header so far is the beginning of a request. A TLS handshake never looks like one. */
+static void do_without_preface(struct downstream *d) {
+  bool required = d->service->settings->proxy_protocol == PROXY_PROTOCOL_REQUIRED;
+  if (required || (buf_len(&d->in) && d->service->tls))
+    refuse(d, "PROXY header", "missing");
+  else
+    begin_session(d);
+}
+
+/* Looks first and takes only what is the header's. */
+static void read_preface(struct downstream *d) {
+  char bytes[PROXY_PROTOCOL_LONGEST];
+  struct proxy_protocol header;
+  size_t before = buf_len(&d->in), moved = 0, length = 0;
+  if (before) memcpy(bytes, buf_ptr(&d->in), before);
+  enum io result = conn_peek(&d->conn, bytes + before, sizeof bytes - before, &moved);
+  if (result == IO_AGAIN) return;
+  if (result != IO_OK) {
+    downstream_close(d);
+    return;
+  }
+  switch (proxy_protocol_parse(bytes, before + moved, &header, &length)) {
+  case PROXY_PROTOCOL_WHOLE: take_preface(d, &header, length - before); return;
+  case PROXY_PROTOCOL_BAD: refuse(d, "PROXY header", "malformed"); return;
+  case PROXY_PROTOCOL_ABSENT: do_without_preface(d); return;
+  case PROXY_PROTOCOL_MORE: break;
+  }
+  buf_reserve(&d->in, moved);
+  if (conn_read(&d->conn, buf_tail(&d->in), moved, &moved) == IO_OK) buf_commit(&d->in, moved);
+}
+
+/* --- TLS
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void begin_session(struct downstream *d) {
+  struct service *service = d->service;
+  if (!service->tls) {
+    downstream_greeted(d);
+    return;
+  }
+  d->state = DOWNSTREAM_HANDSHAKE;
+  timer_set(&d->timer, service->settings->handshake_timeout_ms);
+  tls_server(&d->conn, service->tls);
+}
+
+/* Every handshake that fails is logged here, once. */
+static void refuse_handshake(struct downstream *d, const char *why) {
+  struct str name = tls_server_name(&d->conn);
+  if (!name.len) name = STR("no server name");
+  log_info("client %.*s: TLS handshake, %.*s: %s", STR_ARG(downstream_client(d)), STR_ARG(name), why);
+  downstream_close(d);
+}
+
+void greeting_due(struct downstream *d) { refuse_handshake(d, "it took too long"); }
+
+static void handshake(struct downstream *d) {
+  enum io result = tls_handshake(&d->conn);
+  if (result == IO_AGAIN) {
+    if (tls_wants_certificate(&d->conn) && !d->asking) ask_for_certificate(d);
+    return;
+  }
+  if (result != IO_OK) {
+    refuse_handshake(d, tls_failure(&d->conn));
+    return;
+  }
+  conn_want_write(&d->conn, false);
+  conn_want_read(&d->conn, true);
+  downstream_greeted(d);
+  conn_feed(&d->conn); /* the first request may have come with the handshake's last message */
+}
+
+/* --- a certificate that the policy knows
+ * ------------------------------------------------------------------------ */
+
+static void ask_for_certificate(struct downstream *d) {
+  struct service *service = d->service;
+  if (!service->hooks->certificate) { /* a reload has taken it away */
+    tls_provide(&d->conn, NULL, 0);
+    handshake(d);
+    return;
+  }
+  struct certificate_request *request = memory_zalloc(sizeof *request);
+  *request = (struct certificate_request){.server_name = tls_server_name(&d->conn),
+                                          .client = downstream_client(d),
+                                          .hooks = service->hooks,
+                                          .use = service->use,
+                                          .owner = d};
+  d->asking = request;
+  request->use->exchanges++; /* the policy stays */
+  enum hook_status status = service->hooks->certificate(request);
+  if (status != HOOK_WAIT) certificate_request_wake(request, status == HOOK_FAILED);
+}
+
+static void end_request(struct downstream *d) {
+  struct policy_use *use = d->asking->use;
+  tls_identity_release(d->asking->identity);
+  free(d->asking);
+  d->asking = NULL;
+  if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);
+}
+
+void certificate_request_wake(struct certificate_request *request, bool failed) {
+  struct downstream *d = request->owner;
+  if (failed || request->refused)
+    tls_refuse(&d->conn);
+  else
+    tls_provide(&d->conn, request->identity, request->ttl_s);
+  end_request(d);
+  handshake(d);
+}
+
+void greeting_end(struct downstream *d) {
+  if (!d->asking) return;
+  d->asking->hooks->cancel_certificate(d->asking);
+  end_request(d);
+}
+
+void greeting_go_on(struct downstream *d) {
+  if (d->state == DOWNSTREAM_PREFACE)
+    read_preface(d);
+  else
+    handshake(d);
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// peer: the per-worker table of interned peers. The one hard problem is its size under a policy that invents
+// peers: unreferenced ones stay as a cache in order of last use, and beyond SPARE_MOST the oldest is
+// forgotten.
+#include "proxy/peer.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "base/memory.h"
+#include "proxy/proxy.h"
+#include "proxy/upstream.h"
+
+enum { SPARE_MOST = 256 };
+
+static const struct peer_options defaults = {.connect_timeout_ms = 5000,
+                                             .handshake_timeout_ms = 10000,
+                                             .first_byte_timeout_ms = 60000,
+                                             .read_timeout_ms = 60000,
+                                             .send_timeout_ms = 60000,
+                                             .idle_timeout_ms = 55000};
+
+static unsigned or_default(unsigned value, unsigned fallback) { return value ? value : fallback; }
+
+static struct peer_options with_defaults(const struct peer_options *o) {
+  struct peer_options full = *o;
+  full.connect_timeout_ms = or_default(o->connect_timeout_ms, defaults.connect_timeout_ms);
+  full.handshake_timeout_ms = or_default(o->handshake_timeout_ms, defaults.handshake_timeout_ms);
+  full.first_byte_timeout_ms = or_default(o->first_byte_timeout_ms, defaults.first_byte_timeout_ms);
+  full.read_timeout_ms = or_default(o->read_timeout_ms, defaults.read_timeout_ms);
+  full.send_timeout_ms = or_default(o->send_timeout_ms, defaults.send_timeout_ms);
+  full.idle_timeout_ms = or_default(o->idle_timeout_ms, defaults.idle_timeout_ms);
+  return full;
+}
+
+/* --- identity
+ * ------------------------------------------------------------------------------------------------ */
+
+struct numbers {
+  unsigned timeouts[6];
+  unsigned char tls, no_verify, proxy_protocol, min_version, alpn, zeros[3];
+};
+
+/* All the text that makes a peer. */
+static const size_t texts[] = {offsetof(struct peer_options, address),     offsetof(struct peer_options, sni),
+                               offsetof(struct peer_options, verify_name), offsetof(struct peer_options, ca),
+                               offsetof(struct peer_options, certificate), offsetof(struct peer_options, key),
+                               offsetof(struct peer_options, group)};
+enum { TEXTS = sizeof texts / sizeof *texts };
+
+static struct str text_of(const struct peer_options *o, int i) {
+  return *(const struct str *)((const char *)o + texts[i]);
+}
+
+static struct numbers numbers_of(const struct peer_options *o) {
+  return (struct numbers){{o->connect_timeout_ms, o->handshake_timeout_ms, o->first_byte_timeout_ms,
+                           o->read_timeout_ms, o->send_timeout_ms, o->idle_timeout_ms},
+                          o->tls,
+                          o->no_verify,
+                          o->proxy_protocol,
+                          (unsigned char)o->min_version,
+                          (unsigned char)o->alpn,
+                          {0}};
+}
+
+static uint64_t hash_text(uint64_t hash, struct str text) {
+  return text.len ? XXH3_64bits_withSeed(text.ptr, text.len, hash) : hash * 31 + 1;
+}
+
+static uint64_t hash_of(const struct peer_options *o) {
+  struct numbers numbers = numbers_of(o);
+  uint64_t hash = XXH3_64bits(&numbers, sizeof numbers);
+  for (int i = 0; i < TEXTS; i++) hash = hash_text(hash, text_of(o, i));
+  return hash;
+}
+
+static bool is_same(const struct peer_options *a, const struct peer_options *b) {
+  struct numbers left = numbers_of(a), right = numbers_of(b);
+  bool is_same_text = true;
+  for (int i = 0; i < TEXTS && is_same_text; i++) is_same_text = str_equal(text_of(a, i), text_of(b, i));
+  return is_same_text && memcmp(&left, &right, sizeof left) == 0;
+}
+
+/* --- life
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* Makes the text its own. */
+static void own_texts(struct peer_options *o) {
+  for (int i = 0; i < TEXTS; i++) {
+    struct str *text = (struct str *)((char *)o + texts[i]);
+    text->ptr = str_to_cstring(*text);
+  }
+}
+
+static void free_peer(struct peer *peer) {
+  for (int i = 0; i < TEXTS; i++) free((void *)text_of(&peer->options, i).ptr);
+  tls_resumption_clear(&peer->resumption);
+  if (peer->tls) tls_context_release(peer->tls);
+  free(peer);
+}
+
+static bool prepare_tls(struct peer *peer, const char **why) {
+  static _Thread_local char text[256];
+  char *reason = NULL;
+  if (!peer->options.tls) return true;
+  const struct peer_options *o = &peer->options;
+  struct tls_client_options wanted = {.ca = o->ca,
+                                      .certificate = o->certificate,
+                                      .key = o->key,
+                                      .oldest = o->min_version,
+                                      .no_verify = o->no_verify,
+                                      .no_alpn = o->alpn == PEER_ALPN_NONE};
+  peer->tls = tls_context_client(&wanted, &reason);
+  if (peer->tls) return true;
+  strncpy(text, reason, sizeof text - 1);
+  free(reason);
+  *why = text;
+  return false;
+}
+
+static struct peer *make(const struct peer_options *options, uint64_t hash, const char **why) {
+  struct addr addr;
+  if (!addr_parse(options->address, &addr, why)) return NULL;
+  if (addr.kind != ADDR_UNIX && addr.port == 0) {
+    *why = "the port must not be 0";
+    return NULL;
+  }
+  struct peer *peer = memory_zalloc(sizeof *peer);
+  peer->options = *options;
+  own_texts(&peer->options);
+  peer->addr = addr;
+  peer->hash = hash;
+  list_init(&peer->idle);
+  list_init(&peer->spare);
+  if (prepare_tls(peer, why)) return peer;
+  free_peer(peer);
+  return NULL;
+}
+
+static void forget(struct proxy *proxy, struct peer *peer) {
+  struct peer **at = &proxy->peers[peer->hash % PEER_BUCKETS];
+  while (*at != peer) at = &(*at)->next_in_bucket;
+  *at = peer->next_in_bucket;
+  for (int i = 0; i < PEER_GUESSES; i++)
+    if (proxy->peer_guesses[i] == peer) proxy->peer_guesses[i] = NULL;
+  list_remove(&peer->spare);
+  free_peer(peer);
+}
+
+/* A peer whose certificates have changed is another one: connections made before are not for new requests. */
+static bool is_wanted(const struct peer *peer, const struct peer_options *full) {
+  return is_same(&peer->options, full) && (!peer->tls || !tls_context_is_outdated(peer->tls));
+}
+
+static struct peer *find_or_make(struct proxy *proxy, const struct peer_options *options, const char **why) {
+  uint64_t hash = hash_of(options);
+  struct peer **bucket = &proxy->peers[hash % PEER_BUCKETS];
+  for (struct peer *peer = *bucket; peer; peer = peer->next_in_bucket)
+    if (peer->hash == hash && is_wanted(peer, options)) return peer;
+  struct peer *peer = make(options, hash, why);
+  if (!peer) return NULL;
+  peer->next_in_bucket = *bucket;
+  *bucket = peer;
+  list_push_front(&proxy->spare_peers, &peer->spare);
+  proxy->spare_count++;
+  return peer;
+}
+
+/* Callers tend to have the text of an address in the same place each time, so where it is gives a guess that
+ * spares the hashing. It is compared in full. */
+struct peer *peer_intern(struct proxy *proxy, const struct peer_options *options, const char **why) {
+  struct peer_options full = with_defaults(options);
+  struct peer **guess = &proxy->peer_guesses[(uintptr_t)options->address.ptr / 16 % PEER_GUESSES];
+  struct peer *peer = *guess;
+  if (!peer || !is_wanted(peer, &full)) peer = find_or_make(proxy, &full, why);
+  if (!peer) return NULL;
+  *guess = peer;
+  if (peer->refs == 0) {
+    list_remove(&peer->spare);
+    proxy->spare_count--;
+  }
+  peer_hold(peer);
+  return peer;
+}
+
+void peer_hold(struct peer *peer) { peer->refs++; }
+
+void peer_release(struct proxy *proxy, struct peer *peer) {
+  if (--peer->refs > 0) return;
+  list_push_front(&proxy->spare_peers, &peer->spare);
+  if (++proxy->spare_count <= SPARE_MOST) return;
+  proxy->spare_count--;
+  forget(proxy, LIST_ENTRY(proxy->spare_peers.prev, struct peer, spare));
+}
+
+void peers_free(struct proxy *proxy) {
+  for (unsigned i = 0; i < PEER_BUCKETS; i++) {
+    for (struct peer *peer = proxy->peers[i], *next; peer; peer = next) {
+      next = peer->next_in_bucket;
+      free_peer(peer);
+    }
+    proxy->peers[i] = NULL;
+  }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// proxy: begin and end of a worker's proxy. The order of the end matters: clients first (their exchanges give
+// upstreams back), then idle upstreams; then, once the policy is closed too, what the reaper holds, and
+// peers.
+#include "proxy/proxy.h"
+
+#include "net/resolver.h"
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+#include "proxy/peer.h"
+#include "proxy/upstream.h"
+#include "shared/metrics.h"
+
+void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker) {
+  *proxy =
+      (struct proxy){.loop = loop, .worker = worker, .tally = tally_nowhere(), .dice = 2463534242u + worker};
+  list_init(&proxy->downstreams);
+  list_init(&proxy->exchanges);
+  list_init(&proxy->spare_peers);
+  reaper_init(&proxy->reaper, loop);
+  proxy->resolver = resolver_new(loop);
+}
+
+void proxy_stop(struct proxy *proxy) {
+  proxy->stopping = true;
+  LIST_EACH(node, &proxy->downstreams) downstream_stop(LIST_ENTRY(node, struct downstream, link));
+  proxy_ease(proxy);
+}
+
+void proxy_ease(struct proxy *proxy) {
+  bool is_idle = proxy->downstream_count == 0 && proxy->exchange_count == 0;
+  if (proxy->stopping && is_idle && proxy->on_idle) proxy->on_idle(proxy);
+}
+
+void service_close(struct proxy *proxy, struct service *service) {
+  service->closing = true;
+  service->connections++; /* it stays until we have looked at all */
+  LIST_EACH(node, &proxy->downstreams) {
+    struct downstream *d = LIST_ENTRY(node, struct downstream, link);
+    if (d->service == service) downstream_stop(d);
+  }
+  if (--service->connections == 0 && service->on_unused) service->on_unused(service);
+}
+
+static void close_idle_upstreams(struct proxy *proxy) {
+  for (unsigned i = 0; i < PEER_BUCKETS; i++)
+    for (struct peer *peer = proxy->peers[i]; peer; peer = peer->next_in_bucket) {
+      peer_hold(peer); /* it stays in its bucket while we look at it */
+      upstream_close_idle(peer);
+      peer->refs--;
+    }
+}
+
+void proxy_close(struct proxy *proxy) {
+  proxy->on_idle = NULL;
+  proxy->stopping = true;
+  while (!list_is_empty(&proxy->downstreams))
+    downstream_close(LIST_ENTRY(proxy->downstreams.next, struct downstream, link));
+  while (!list_is_empty(&proxy->exchanges))
+    exchange_abandon(LIST_ENTRY(proxy->exchanges.next, struct exchange, link));
+  close_idle_upstreams(proxy);
+}
+
+void proxy_free(struct proxy *proxy) {
+  reaper_stop(&proxy->reaper);
+  resolver_free(proxy->resolver);
+  peers_free(proxy);
+}

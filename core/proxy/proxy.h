@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// proxy: what one worker's exchanges have in common. One per worker, touched by its thread only (invariant
+// I1).
+//
+// Words. downstream: a client's connection. exchange: one request and its response. upstream: a connection to
+// a peer, for one attempt of an exchange or idle in the peer's pool. service: one listening address with the
+// hooks and settings in force there now. To add a phase: start in proxy/hooks.h.
+#ifndef PERILUNE_PROXY_PROXY_H
+#define PERILUNE_PROXY_PROXY_H
+
+#include "base/list.h"
+#include "net/reaper.h"
+#include "proxy/settings.h"
+
+struct ev_loop;
+struct resolver;
+struct hooks;
+struct peer;
+struct policy_use;
+struct shadow_report;
+struct tally;
+struct tls_context;
+struct traffic;
+
+enum { PEER_BUCKETS = 256, PEER_GUESSES = 32 };
+
+/* A reload changes hooks, settings, tls and use in place: the next exchange and the next connection use the
+ * new ones. */
+struct service {
+  const struct hooks *hooks;       /* borrowed from the policy in force */
+  const struct settings *settings; /* likewise */
+  struct policy_use *use;          /* likewise */
+  struct tls_context *tls;         /* owned reference; NULL: plain */
+  struct traffic *traffic;         /* borrowed from the metrics: what is counted of it */
+  /* While a canary runs: canary_share of 10,000 exchanges use these instead; 0 without one. */
+  const struct hooks *canary_hooks;
+  const struct settings *canary_settings;
+  struct policy_use *canary_use;
+  unsigned canary_share;
+  /* While a policy is tried in the shadow; shadow_use is NULL without one. */
+  const struct hooks *shadow_hooks;
+  const struct settings *shadow_settings;
+  struct policy_use *shadow_use;
+  struct shadow_report *shadow_report; /* the worker's */
+  unsigned connections;                /* open downstreams */
+  bool closing;                        /* no longer listened on: answers close their connection */
+  void (*on_unused)(
+      struct service *service); /* told when closing and the last connection has closed; may be NULL */
+  char address[264];            /* as listened on, for logs */
+};
+
+struct proxy {
+  struct ev_loop *loop;      /* borrowed */
+  struct resolver *resolver; /* owned */
+  struct reaper reaper;
+  struct list downstreams; /* all open client connections */
+  struct list exchanges;   /* all, also those that only wait to be logged */
+  unsigned downstream_count, exchange_count, upstream_count;
+  struct peer *peers[PEER_BUCKETS];
+  struct peer *peer_guesses[PEER_GUESSES]; /* borrowed: of the last calls of peer_intern */
+  struct list spare_peers;                 /* unreferenced, least recently used last */
+  unsigned spare_count;
+  struct tally *tally;                  /* borrowed from the metrics: what this worker counts */
+  unsigned worker;                      /* id, for logs */
+  uint32_t dice;                        /* state of a small random generator, for canaries */
+  bool stopping;                        /* no new requests: answers close their connection */
+  void (*on_idle)(struct proxy *proxy); /* told when stopping and nothing is left to do; may be NULL */
+  void *owner;
+};
+
+void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker);
+/* The service is no longer listened on: its idle connections close now, busy ones behind their response. May
+ * call on_unused. */
+void service_close(struct proxy *proxy, struct service *service);
+/* Begins to drain: idle connections close now, busy ones behind their response. */
+void proxy_stop(struct proxy *proxy);
+/* A connection or an exchange has ended: calls on_idle if it was the last. */
+void proxy_ease(struct proxy *proxy);
+/* Closes all connections, whatever is under way. Afterwards no hook is called any more. */
+void proxy_close(struct proxy *proxy);
+/* Frees the rest, once nothing uses the resolver any more. */
+void proxy_free(struct proxy *proxy);
+
+#endif

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// rehearsal: makes the structs around an exchange by hand. It counts as running all the time, so whatever
+// wakes it is noted, and no step is walked.
+#include "proxy/rehearsal.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "http/framing.h"
+#include "net/timer.h"
+#include "proxy/downstream.h"
+#include "proxy/peer.h"
+#include "proxy/proxy.h"
+#include "proxy/walk.h"
+
+struct rehearsal {
+  struct exchange *exchange;    /* owned */
+  struct downstream downstream; /* without a socket */
+  struct service service;
+  struct policy_use use;
+  struct body_piece piece;
+  struct buf filtered; /* owned */
+  bool piece_waits;
+};
+
+static const size_t offsets[HOOK_COUNT] = {
+#define X(name) [HOOK_##name] = offsetof(struct hooks, name),
+    HOOK_TABLE(X) BODY_HOOK_TABLE(X)
+#undef X
+};
+
+/* --- begin and end -------------------------------------------------------------------------------------- */
+
+static void set_client(struct downstream *d, const struct addr *client) {
+  d->client_length = client->length;
+  memcpy(&d->client, &client->socket, client->length);
+}
+
+static void make_exchange(struct rehearsal *r, const struct rehearsal_cast *cast) {
+  struct arena arena;
+  arena_init(&arena);
+  struct exchange *x = arena_zalloc(&arena, sizeof *x);
+  x->arena = arena;
+  x->proxy = cast->proxy;
+  x->downstream = &r->downstream;
+  x->hooks = cast->hooks;
+  x->settings = cast->settings;
+  x->use = &r->use;
+  x->secure = cast->secure;
+  x->times.begun = loop_now_ms(cast->proxy->loop);
+  x->running = true;
+  headers_init(&x->request.headers, &x->arena);
+  r->exchange = x;
+}
+
+static bool read_request(struct exchange *x, struct str head, const char **why) {
+  head = arena_dup(&x->arena, head);
+  enum error error = parser_request(head, &x->arena, &x->settings->head, &x->request, why);
+  if (error == ERROR_NONE) framing_strip_request(&x->request);
+  return error == ERROR_NONE;
+}
+
+static void free_exchange(struct rehearsal *r) {
+  struct arena arena = r->exchange->arena; /* it holds the exchange */
+  buf_release(&r->exchange->replay);
+  buf_release(&r->filtered);
+  arena_free(&arena);
+  free((void *)r->downstream.client_text.ptr);
+  free(r);
+}
+
+struct rehearsal *rehearsal_new(const struct rehearsal_cast *cast, const char **why) {
+  struct rehearsal *r = memory_zalloc(sizeof *r);
+  r->service.hooks = cast->hooks;
+  r->service.settings = cast->settings;
+  r->service.use = &r->use;
+  r->downstream.service = &r->service;
+  r->downstream.proxy = cast->proxy;
+  r->downstream.conn.fd = -1;
+  r->downstream.state = DOWNSTREAM_BUSY;
+  r->downstream.requests = 1;
+  set_client(&r->downstream, cast->client);
+  make_exchange(r, cast);
+  if (!read_request(r->exchange, cast->head, why)) {
+    free_exchange(r);
+    return NULL;
+  }
+  if (cast->body.len) exchange_set_body(r->exchange, cast->body);
+  if (cast->hooks->begin) cast->hooks->begin(r->exchange);
+  return r;
+}
+
+static void drop_peer(struct exchange *x) {
+  if (x->peer) peer_release(x->proxy, x->peer);
+  x->peer = NULL;
+}
+
+void rehearsal_free(struct rehearsal *r) {
+  struct exchange *x = r->exchange;
+  if (x->hook_state == HOOK_WAITING && x->hooks->cancel) x->hooks->cancel(x);
+  if (r->piece_waits) x->hooks->cancel_piece(&r->piece);
+  if (x->hooks->end) x->hooks->end(x);
+  drop_peer(x);
+  free_exchange(r);
+}
+
+struct exchange *rehearsal_exchange(struct rehearsal *r) {
+  return r->exchange;
+}
+
+/* --- hooks ---------------------------------------------------------------------------------------------- */
+
+static void prepare(struct exchange *x, enum hook hook) {
+  if (hook == HOOK_upstream_peer) {
+    x->attempts++;
+    drop_peer(x);
+  }
+  if (hook == HOOK_upstream_request_filter) attempt_prepare(x);
+  if (hook == HOOK_logging && !x->times.ended) {
+    x->step = STEP_logging;
+    x->times.ended = loop_now_ms(x->proxy->loop);
+    if (!x->sent_status) x->sent_status = x->answer ? x->answer->response.status : x->response.status;
+  }
+}
+
+static void settle(struct exchange *x) {
+  if (x->hook == HOOK_upstream_peer && x->outcome.peer) x->peer = x->outcome.peer;
+}
+
+enum hook_status rehearsal_call(struct rehearsal *r, enum hook hook) {
+  struct exchange *x = r->exchange;
+  hook_fn *function = *(hook_fn *const *)((const char *)x->hooks + offsets[hook]);
+  prepare(x, hook);
+  x->hook = hook;
+  x->hook_state = HOOK_IDLE;
+  x->outcome = (struct hook_outcome){0};
+  enum hook_status status = function ? function(x) : HOOK_DONE;
+  if (status == HOOK_WAIT)
+    x->hook_state = HOOK_WAITING;
+  else
+    settle(x);
+  return status;
+}
+
+bool rehearsal_waits(struct rehearsal *r) {
+  struct exchange *x = r->exchange;
+  if (x->hook_state == HOOK_WAITING || r->piece_waits) return true;
+  if (x->hook_state == HOOK_FINISHED) settle(x);
+  x->hook_state = HOOK_IDLE;
+  return false;
+}
+
+enum hook_status rehearsal_result(const struct rehearsal *r) {
+  return r->exchange->outcome.error == ERROR_NONE ? HOOK_DONE : HOOK_FAILED;
+}
+
+/* --- bodies ----------------------------------------------------------------------------------------------- */
+
+static void on_answer(struct body_piece *piece, bool failed) {
+  struct rehearsal *r = (struct rehearsal *)((char *)piece - offsetof(struct rehearsal, piece));
+  r->piece_waits = false;
+  r->exchange->outcome.error = failed ? piece->error : ERROR_NONE;
+  r->exchange->outcome.status = piece->status;
+}
+
+enum hook_status rehearsal_filter(struct rehearsal *r, enum hook hook, struct str chunk, bool is_last) {
+  struct exchange *x = r->exchange;
+  body_hook_fn *function = *(body_hook_fn *const *)((const char *)x->hooks + offsets[hook]);
+  r->filtered.start = r->filtered.end = 0;
+  r->piece = (struct body_piece){.x = x,
+                                 .hook = hook,
+                                 .chunk = chunk,
+                                 .is_last = is_last,
+                                 .unchanged = !function,
+                                 .out = &r->filtered,
+                                 .on_answer = on_answer};
+  if (!function) return HOOK_DONE;
+  enum hook_status status = function(&r->piece);
+  r->piece_waits = status == HOOK_WAIT;
+  if (status != HOOK_WAIT) on_answer(&r->piece, status == HOOK_FAILED);
+  return status;
+}
+
+struct str rehearsal_filtered(const struct rehearsal *r) {
+  if (r->piece.unchanged) return r->piece.chunk;
+  return buf_len(&r->filtered) ? buf_str(&r->filtered) : (struct str){"", 0};
+}
+
+/* --- the peer ------------------------------------------------------------------------------------------- */
+
+bool rehearsal_respond(struct rehearsal *r, struct str head, const char **why) {
+  struct exchange *x = r->exchange;
+  head = arena_dup(&x->arena, head);
+  x->response = (struct response){0};
+  x->times.first_byte = loop_now_ms(x->proxy->loop);
+  if (parser_response(head, &x->arena, &x->settings->head, x->request.method, &x->response, why))
+    return false;
+  framing_strip_response(&x->response);
+  return true;
+}
+
+void rehearsal_fail(struct rehearsal *r, enum error error) { r->exchange->error = error; }
+
+void rehearsal_answer_failure(struct rehearsal *r, unsigned status) {
+  r->exchange->error_status = (unsigned short)status;
+  respond_failure(r->exchange);
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+// relay: decode, encode, write, and only then read again. The one hard problem is partial writes: what is on
+// its way out is a row of slices (parts), so a write that stops anywhere is resumed from there without
+// copying, and the input behind it is consumed only when all of it is written.
+#include "proxy/relay.h"
+
+#include "http/framing.h"
+#include "http/parser.h"
+#include "http/writer.h"
+
+/* Reads of one pump: a fast pair of conns shall not keep the loop from the others. */
+enum { READS_PER_PUMP = 8, GATHER_BYTES = 4096, TRAILER_FIELDS = 100 };
+
+void relay_begin(struct relay *r, struct body body, enum framing out, struct str head, struct str first) {
+  r->body = body;
+  r->left = body.framing == FRAMING_LENGTH ? body.length : 0;
+  r->source_ended = body.framing == FRAMING_NONE || (body.framing == FRAMING_LENGTH && body.length == 0);
+  r->chunked = (struct chunked){0};
+  r->bytes = 0;
+  r->trailer_section = (struct str){0};
+  r->trailers = NULL;
+  r->bulk = r->filter_ended = r->filtering = false;
+  relay_restart(r, out, head, first);
+}
+
+void relay_restart(struct relay *r, enum framing out, struct str head, struct str first) {
+  r->out = out;
+  r->written = 0;
+  r->used = 0;
+  r->active = true;
+  r->started = r->done = false;
+  r->parts[PART_HEAD] = head;
+  r->parts[PART_CHUNK_HEAD] = r->parts[PART_TAIL] = (struct str){0};
+  r->parts[PART_PAYLOAD] = first;
+}
+
+static void consume(struct relay *r) {
+  if (r->used) buf_consume(r->in, r->used);
+  r->used = 0;
+}
+
+void relay_stop(struct relay *r) {
+  if (r->filtering) {
+    r->filter->cancel(r->filter);
+    r->filtering = false;
+    r->copy_overflowed = true;
+  }
+  consume(r);
+  r->active = false;
+  for (int i = 0; i < RELAY_PARTS; i++) r->parts[i].len = 0;
+}
+
+/* --- out
+ * ---------------------------------------------------------------------------------------------------- */
+
+void relay_trailers(const struct relay *r, struct headers *kept) {
+  struct parser_limits limits = {.head_bytes = CHUNKED_TRAILER_BYTES, .fields = TRAILER_FIELDS};
+  struct headers all;
+  headers_init(kept, r->arena);
+  if (!r->trailer_section.len || !parser_trailers(r->trailer_section, r->arena, &limits, &all)) return;
+  for (unsigned i = 0; i < all.count; i++)
+    if (framing_trailer_is_allowed(&all.items[i], r->nominated))
+      headers_add(kept, all.items[i].name, all.items[i].value);
+}
+
+static struct str last_chunk(struct relay *r) {
+  struct headers received, *kept = r->trailers;
+  if (!r->trailers_allowed || (!kept && !r->trailer_section.len)) return STR("0\r\n\r\n");
+  if (!kept) relay_trailers(r, kept = &received);
+  struct str fields = writer_trailers(r->arena, kept);
+  return arena_printf(r->arena, "0\r\n%.*s", STR_ARG(fields));
+}
+
+/* Puts the framing around the payload that is in its part. */
+static void encode(struct relay *r) {
+  struct str payload = r->parts[PART_PAYLOAD];
+  if (r->out != FRAMING_CHUNKED) return;
+  bool ends = r->source_ended;
+  if (payload.len) {
+    char *end = r->chunk_head + sizeof r->chunk_head, *start = chunked_head(end, payload.len);
+    r->parts[PART_CHUNK_HEAD] = (struct str){start, (size_t)(end - start)};
+  }
+  struct str last = ends ? last_chunk(r) : (struct str){0};
+  if (payload.len && ends && last.len == 5)
+    r->parts[PART_TAIL] = STR("\r\n0\r\n\r\n");
+  else if (payload.len && ends)
+    r->parts[PART_TAIL] = arena_printf(r->arena, "\r\n%.*s", STR_ARG(last));
+  else if (payload.len)
+    r->parts[PART_TAIL] = STR("\r\n");
+  else
+    r->parts[PART_TAIL] = last;
+}
+
+static bool is_pending(const struct relay *r) {
+  return r->parts[PART_HEAD].len || r->parts[PART_PAYLOAD].len || r->parts[PART_TAIL].len;
+}
+
+static void advance(struct relay *r, size_t moved) {
+  r->written += moved;
+  for (int i = 0; i < RELAY_PARTS && moved; i++) {
+    size_t part = moved < r->parts[i].len ? moved : r->parts[i].len;
+    r->parts[i] = str_from(r->parts[i], part);
+    moved -= part;
+  }
+}
+
+/* One send(2) of a few copied bytes costs less than a sendmsg(2) of several parts. */
+static enum io write_parts(struct relay *r, size_t *moved) {
+  struct iovec vector[RELAY_PARTS];
+  char together[GATHER_BYTES];
+  size_t total = 0;
+  int count = 0;
+  for (int i = 0; i < RELAY_PARTS; i++) {
+    if (!r->parts[i].len) continue;
+    vector[count++] = (struct iovec){(void *)r->parts[i].ptr, r->parts[i].len};
+    total += r->parts[i].len;
+  }
+  if (count > 1 && total <= sizeof together) {
+    char *end = together;
+    for (int i = 0; i < count; i++) end = mempcpy(end, vector[i].iov_base, vector[i].iov_len);
+    vector[0] = (struct iovec){together, total};
+    count = 1;
+  }
+  return conn_write(r->to, vector, count, moved);
+}
+
+/* IO_OK: everything is written (or dropped, where there is no sink). */
+static enum io flush(struct relay *r) {
+  while (is_pending(r) && r->to) {
+    size_t moved = 0;
+    enum io result = write_parts(r, &moved);
+    if (result != IO_OK) return result;
+    advance(r, moved);
+  }
+  for (int i = 0; i < RELAY_PARTS; i++) r->parts[i].len = 0;
+  consume(r);
+  return IO_OK;
+}
+
+/* --- in
+ * ----------------------------------------------------------------------------------------------------- */
+
+static size_t decode_chunks(struct relay *r, char *bytes, size_t count) {
+  size_t payload = 0;
+  struct str trailers = {0};
+  r->used = chunked_decode(&r->chunked, bytes, count, &payload, &trailers);
+  r->source_ended = r->chunked.state == CHUNKED_DONE;
+  if (r->source_ended && trailers.len && r->arena) r->trailer_section = arena_dup(r->arena, trailers);
+  return payload;
+}
+
+/* Takes the next piece of the message from what has been read; RELAY_READING: fine, there may be nothing. */
+static enum relay_result decode(struct relay *r) {
+  char *bytes = buf_ptr(r->in);
+  size_t count = buf_len(r->in), payload = count;
+  if (count == 0 || r->source_ended) return RELAY_READING;
+  switch (r->body.framing) {
+  case FRAMING_NONE: payload = 0; break;
+  case FRAMING_LENGTH:
+    if (payload > r->left) payload = (size_t)r->left;
+    r->left -= payload;
+    r->used = payload;
+    r->source_ended = r->left == 0;
+    break;
+  case FRAMING_CHUNKED: payload = decode_chunks(r, bytes, count); break;
+  case FRAMING_CLOSE:
+  case FRAMING_TUNNEL: r->used = payload; break;
+  }
+  if (r->body.framing == FRAMING_CHUNKED && r->chunked.state == CHUNKED_BAD) return RELAY_MALFORMED;
+  r->bytes += payload;
+  if (r->limit && r->bytes > r->limit) return RELAY_TOO_LARGE;
+  r->parts[PART_PAYLOAD] = (struct str){bytes, payload};
+  if (payload == 0) consume(r);
+  return RELAY_READING;
+}
+
+static void keep_copy(struct relay *r) {
+  struct str payload = r->parts[PART_PAYLOAD];
+  if (!r->copy || !payload.len || r->copy_overflowed) return;
+  if (buf_len(r->copy) + payload.len > r->copy_limit) {
+    r->copy_overflowed = true;
+    buf_release(r->copy);
+    return;
+  }
+  buf_append_str(r->copy, payload);
+}
+
+/* --- between
+ * ------------------------------------------------------------------------------------------------ */
+
+void relay_filtered(struct relay *r, struct str chunk) {
+  r->filtering = false;
+  r->parts[PART_PAYLOAD] = chunk;
+  keep_copy(r);
+  encode(r);
+}
+
+/* What was decoded, and that it was the last of it, goes on to the parts: through the filter. */
+static enum relay_result pass_on(struct relay *r) {
+  struct str chunk = r->parts[PART_PAYLOAD];
+  if (r->filter && !r->filter_ended) {
+    r->filter_ended = r->source_ended;
+    enum relay_result result = r->filter->run(r->filter, &chunk, r->source_ended);
+    r->filtering = result == RELAY_FILTERING;
+    if (result != RELAY_READING) return result;
+  }
+  relay_filtered(r, chunk);
+  return RELAY_READING;
+}
+
+static enum io fill(struct relay *r, bool *filled) {
+  size_t moved = 0, wanted = r->bulk ? RELAY_BUFFER_LARGE : RELAY_BUFFER;
+  if (buf_space(r->in) < wanted / 2) buf_reserve(r->in, wanted);
+  size_t space = buf_space(r->in);
+  enum io result = conn_read(r->from, buf_tail(r->in), space, &moved);
+  if (result == IO_OK) buf_commit(r->in, moved);
+  *filled = result == IO_OK && moved == space;
+  if (*filled) r->bulk = true;
+  return result;
+}
+
+/* --- both
+ * --------------------------------------------------------------------------------------------------- */
+
+static enum relay_result ended(struct relay *r, enum relay_result result) {
+  r->active = false;
+  r->done = result == RELAY_DONE;
+  if (r->to && conn_is_open(r->to)) conn_want_write(r->to, false);
+  return result;
+}
+
+/* The sink may wait; the source must: its next bytes would lie behind those that the filter looks at. */
+static enum relay_result wait_for_filter(struct relay *r) {
+  if (r->to) conn_want_write(r->to, false);
+  if (r->from) conn_want_read(r->from, false);
+  return RELAY_FILTERING;
+}
+
+static enum relay_result ended_or_waits(struct relay *r, enum relay_result result) {
+  return result == RELAY_FILTERING ? wait_for_filter(r) : ended(r, result);
+}
+
+static enum relay_result wait_for_sink(struct relay *r) {
+  conn_want_write(r->to, true);
+  if (r->from && !r->source_ended) conn_want_read(r->from, false);
+  return RELAY_WRITING;
+}
+
+static enum relay_result source_closed(struct relay *r) {
+  if (r->body.framing != FRAMING_CLOSE && r->body.framing != FRAMING_TUNNEL) return ended(r, RELAY_TRUNCATED);
+  r->source_ended = true;
+  return RELAY_READING;
+}
+
+/* Writes what is decoded, decodes what is read. RELAY_READING: both are exhausted. */
+static enum relay_result write_on(struct relay *r) {
+  for (;;) {
+    enum io result = flush(r);
+    if (result == IO_AGAIN) return wait_for_sink(r);
+    if (result != IO_OK) return ended(r, RELAY_SINK_ERROR);
+    bool had_ended = r->source_ended;
+    enum relay_result decoded = r->in ? decode(r) : RELAY_READING;
+    if (decoded != RELAY_READING) return ended(r, decoded);
+    if (r->parts[PART_PAYLOAD].len == 0 && r->source_ended == had_ended) return RELAY_READING;
+    enum relay_result passed = pass_on(r);
+    if (passed != RELAY_READING) return ended_or_waits(r, passed);
+  }
+}
+
+/* The start: a head, or payload from before, goes out together with the first payload that is here already.
+ */
+static enum relay_result first_round(struct relay *r) {
+  r->started = true;
+  if (r->parts[PART_PAYLOAD].len || !r->in) {
+    encode(r);
+    return RELAY_READING;
+  }
+  enum relay_result decoded = decode(r);
+  if (decoded != RELAY_READING) return decoded;
+  bool is_nothing = r->parts[PART_PAYLOAD].len == 0 && !r->source_ended;
+  return is_nothing ? RELAY_READING : pass_on(r);
+}
+
+enum relay_result relay_pump(struct relay *r) {
+  if (r->filtering) return wait_for_filter(r);
+  enum relay_result begun = r->started ? RELAY_READING : first_round(r);
+  if (begun != RELAY_READING) return ended_or_waits(r, begun);
+  bool filled = true;
+  for (int reads = 0; reads <= READS_PER_PUMP; reads++) {
+    enum relay_result result = write_on(r);
+    if (result != RELAY_READING) return result;
+    if (r->source_ended) return ended(r, RELAY_DONE);
+    if (!r->from || !filled || reads == READS_PER_PUMP) break;
+    enum io got = fill(r, &filled);
+    if (got == IO_AGAIN) break;
+    if (got == IO_ERROR) return ended(r, RELAY_SOURCE_ERROR);
+    if (got == IO_EOF && source_closed(r) == RELAY_TRUNCATED) return RELAY_TRUNCATED;
+    if (got == IO_EOF) begun = pass_on(r);
+    if (begun != RELAY_READING) return ended_or_waits(r, begun);
+  }
+  if (r->to) conn_want_write(r->to, false);
+  if (r->from) conn_want_read(r->from, true);
+  return RELAY_READING;
+}

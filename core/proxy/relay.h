@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// relay: copies one body in one direction: decodes the framing of the message that comes in, writes it in the
+// framing of the message that goes out, with back-pressure. It reads only when everything it read before is
+// written, so its memory is one buffer. The head that goes before a body is the first thing it writes, in one
+// call with the first body bytes.
+//
+// It knows conns, buffers and framings, but no exchange: relay_pump says what became of it, its owner
+// decides.
+#ifndef PERILUNE_PROXY_RELAY_H
+#define PERILUNE_PROXY_RELAY_H
+
+#include "base/buf.h"
+#include "http/chunked.h"
+#include "http/message.h"
+#include "net/conn.h"
+
+enum relay_result {
+  RELAY_READING,      /* everything is written; waits for bytes from the source */
+  RELAY_WRITING,      /* waits for the sink to take bytes */
+  RELAY_FILTERING,    /* waits for its filter; relay_filtered follows */
+  RELAY_DONE,         /* the whole message is written */
+  RELAY_TRUNCATED,    /* the source ended in mid-message */
+  RELAY_SOURCE_ERROR, /* reading failed */
+  RELAY_MALFORMED,    /* the source broke its framing */
+  RELAY_TOO_LARGE,    /* more than `limit` */
+  RELAY_SINK_ERROR,   /* writing failed */
+  RELAY_FILTER_FAILED /* the filter gave up */
+};
+
+/* What payload passes between decoding and encoding. `run` puts in the place of *chunk what goes on, which
+ * stays valid until it is run again; RELAY_READING: done; RELAY_FILTERING: relay_filtered follows;
+ * RELAY_FILTER_FAILED. The last call has `is_last`, with an empty chunk where the end came alone. */
+struct relay_filter {
+  enum relay_result (*run)(struct relay_filter *filter, struct str *chunk, bool is_last);
+  void (*cancel)(struct relay_filter *filter); /* of a run that waits */
+};
+
+enum relay_part { PART_HEAD, PART_CHUNK_HEAD, PART_PAYLOAD, PART_TAIL, RELAY_PARTS };
+
+struct relay {
+  struct conn *from; /* borrowed; NULL: what is to be sent is in the parts, or in `in` already */
+  struct conn *to;   /* borrowed; NULL: the payload is dropped (drain) */
+  struct buf *in;    /* borrowed: bytes of `from`, decoded in place; rests of the next message stay */
+  struct buf *copy;  /* borrowed; NULL or where payload is kept for a retry, up to copy_limit */
+  struct relay_filter *filter;   /* borrowed; NULL: none */
+  struct str parts[RELAY_PARTS]; /* on their way out, in this order */
+  struct body body;              /* what comes in */
+  enum framing out;
+  uint64_t left;  /* of FRAMING_LENGTH */
+  uint64_t limit; /* payload bytes allowed; 0: any */
+  size_t copy_limit;
+  uint64_t bytes;   /* payload decoded so far */
+  uint64_t written; /* bytes written to the sink so far, with heads and framing */
+  struct chunked chunked;
+  size_t used; /* input bytes behind the parts, consumed once they are written */
+  char chunk_head[CHUNKED_HEAD_BYTES];
+  struct str trailer_section;      /* as received; arena */
+  struct headers *trailers;        /* borrowed; NULL, or what is sent instead of trailer_section */
+  struct arena *arena;             /* for trailers */
+  bool started;                    /* the first round was made */
+  bool bulk;                       /* a read filled its buffer: use large ones */
+  bool active;                     /* begun and neither done nor failed */
+  bool done;                       /* the whole message was written */
+  bool source_ended;               /* the message has been decoded to its end */
+  bool copy_overflowed;            /* the copy is not all that was decoded */
+  bool filtering;                  /* the filter has a piece */
+  bool filter_ended;               /* the filter was given the last one */
+  bool trailers_allowed;           /* forward the trailer section (chunked to chunked only) */
+  const struct headers *nominated; /* borrowed or NULL: fields that may not be among the trailers */
+};
+
+enum { RELAY_COPY_LIMIT = 65536, RELAY_BUFFER = 16384, RELAY_BUFFER_LARGE = 65536 };
+
+/* Begins with `head` (may be empty; borrowed until written) and, behind it, `first`: payload that was decoded
+ * and filtered before (of a retry, or a whole content; may be empty; borrowed). Sets everything but copy and
+ * its limit, limit, filter, nominated, trailers_allowed, which the owner sets afterwards. Writes nothing yet.
+ */
+void relay_begin(struct relay *r, struct body body, enum framing out, struct str head, struct str first);
+/* The same message from its start to another sink: `first` is all that was decoded so far, decoding goes on
+ * behind it. */
+void relay_restart(struct relay *r, enum framing out, struct str head, struct str first);
+/* Goes on as far as it gets without waiting, and sets the watchers of both conns to what it waits for: the
+ * source's reader, the sink's writer. Call it when either became ready. Not to be called after a final
+ * result. */
+enum relay_result relay_pump(struct relay *r);
+/* The filter is done with its piece: this goes on. Pump it afterwards. */
+void relay_filtered(struct relay *r, struct str chunk);
+/* The fields of the trailer section that was received, those that may be forwarded; in its arena. */
+void relay_trailers(const struct relay *r, struct headers *kept);
+/* Gives up: nothing more is read or written by it, watchers are left to the owner. A piece that its filter
+ * has is lost. */
+void relay_stop(struct relay *r);
+
+#endif

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// request_body: a request's body read into memory before a peer is asked, because the policy wants to see it
+// whole. It lies in x->replay, where the bytes that a retry needs lie anyway, and is sent from there. With a
+// request_body_filter that is not enough: what the filter gave is what a retry sends, so what it has not seen
+// yet becomes an input of its own (x->unfiltered).
+#include "net/timer.h"
+#include "proxy/downstream.h"
+#include "proxy/walk.h"
+
+bool exchange_has_body(const struct exchange *x) {
+  return x->body_is_read || x->request.body.framing == FRAMING_NONE;
+}
+
+struct str exchange_body(const struct exchange *x) {
+  return buf_len(&x->replay) ? buf_str(&x->replay) : (struct str){"", 0};
+}
+
+/* Nothing is read from inside this call: a failure may end the exchange, which a running hook cannot have. */
+void exchange_read_body(struct exchange *x, size_t limit, void (*on_body)(struct exchange *x)) {
+  uint64_t allowed = x->settings->body_bytes;
+  relay_restart(&x->up, FRAMING_NONE, (struct str){0}, (struct str){0});
+  x->up.from = &x->downstream->conn;
+  x->up.in = &x->downstream->in;
+  x->up.to = NULL;
+  x->up.copy = &x->replay;
+  x->up.copy_limit = limit;
+  x->up.limit = !allowed || limit < allowed ? limit : allowed;
+  x->on_body = on_body;
+  conn_want_read(&x->downstream->conn, true);
+  conn_feed(&x->downstream->conn);
+}
+
+/* The policy wants the body, so we ask for it in the peer's place (RFC 9110 section 10.1.1). The exchange may be
+ * gone afterwards, with its client. */
+static void ask_for_body(struct exchange *x) {
+  conn_feed(&x->downstream->conn); /* a part of the body may have been read with the head */
+  x->request.expects_continue = false;
+  x->continued = true;
+  headers_remove_id(&x->request.headers, FIELD_EXPECT);
+  respond_continue(x);
+}
+
+void request_body_pump(struct exchange *x) {
+  if (x->up.body.framing == FRAMING_LENGTH && x->up.left > x->up.limit) {
+    exchange_fail(x, ERROR_BODY_TOO_LARGE);
+    return;
+  }
+  if (x->request.expects_continue && !x->continued)
+    ask_for_body(x);
+  else
+    transfer_up(x);
+}
+
+void request_body_done(struct exchange *x) {
+  void (*on_body)(struct exchange * x) = x->on_body;
+  x->on_body = NULL;
+  x->body_is_read = true;
+  x->up.limit = x->settings->body_bytes;
+  transfer_watch(x);
+  on_body(x);
+}
+
+void exchange_cancel_body(struct exchange *x) {
+  if (!x->on_body) return;
+  x->on_body = NULL;
+  relay_stop(&x->up);
+  x->up_state = TRANSFER_OFF;
+}
+
+void exchange_set_body(struct exchange *x, struct str text) {
+  buf_consume(&x->replay, buf_len(&x->replay));
+  buf_append_str(&x->replay, text);
+  if (x->request.body.framing != FRAMING_NONE || text.len)
+    x->request.body = (struct body){FRAMING_LENGTH, text.len};
+  x->body_is_read = true;
+  x->up.trailer_section = (struct str){0};
+}
+
+/* Before the first attempt: the whole body goes through the filter first. */
+static void feed_filter(struct exchange *x) {
+  struct str trailers = x->up.trailer_section;
+  x->unfiltered = x->replay;
+  x->replay = (struct buf){0};
+  x->feeds_filter = true;
+  struct body whole = {FRAMING_LENGTH, buf_len(&x->unfiltered)};
+  relay_begin(&x->up, whole, FRAMING_NONE, (struct str){0}, (struct str){0});
+  x->up.trailer_section = trailers;
+}
+
+void request_body_send(struct exchange *x) {
+  if (x->body_is_read && !x->feeds_filter && filter_has_request(x)) feed_filter(x);
+  x->up.from = x->feeds_filter ? NULL : &x->downstream->conn;
+  x->up.in = x->feeds_filter ? &x->unfiltered : &x->downstream->in;
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// respond: heads to the client: interim ones, the peer's response, and answers of our own. Decides the
+// framing that the client gets, and whether its connection lives on; the peer's framing is never forwarded
+// (invariant I9).
+#include <time.h>
+
+#include "http/framing.h"
+#include "http/writer.h"
+#include "net/timer.h"
+#include "proxy/downstream.h"
+#include "proxy/proxy.h"
+#include "proxy/upstream.h"
+#include "proxy/walk.h"
+
+#define METHODS_ALLOWED STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE")
+
+/* RFC 9110 section 6.6.1: a recipient adds Date where it is missing. Formatted once a second. */
+static struct str date_now(void) {
+  static _Thread_local char text[32];
+  static _Thread_local time_t when;
+  time_t now = time(NULL);
+  if (now != when) {
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    when = now;
+  }
+  return (struct str){text, 29};
+}
+
+/* The next message's Date and Via, where they are ours to add. */
+static void add_own_fields(struct exchange *x, struct headers *headers, bool is_forwarded) {
+  if (!headers_find_id(headers, FIELD_DATE)) headers_add_id(headers, FIELD_DATE, date_now());
+  if (is_forwarded && x->settings->via) headers_add_id(headers, FIELD_VIA, forwarded_via(x->response.minor));
+}
+
+static struct writer_hop client_hop(const struct exchange *x) {
+  return (struct writer_hop){.close = x->closes, .keep_alive = !x->closes && x->request.minor == 0};
+}
+
+/* Might the client send something else than a request next, or more of its body than we would read away? What
+ * follows a CONNECT that was not granted is often meant for the tunnel, but a login may be tried again (RFC
+ * 9110 section 11.7). */
+static bool leaves_doubt(const struct exchange *x, unsigned status) {
+  const struct relay *up = &x->up;
+  if (exchange_is_last(x) || transfer_is_hopeless(x)) return true;
+  if (x->request.method == METHOD_CONNECT && status != 407) return true;
+  if (up->source_ended || up->active) return false;
+  uint64_t left = up->body.framing == FRAMING_CHUNKED ? 1 : up->left;
+  return left > x->settings->drain_bytes;
+}
+
+static void begin_down(struct exchange *x, struct body body, enum framing out, struct str head,
+                       struct str first) {
+  relay_begin(&x->down, body, out, head, first);
+  x->down.to = &x->downstream->conn;
+  transfer_down(x);
+}
+
+/* --- interim
+ * ------------------------------------------------------------------------------------------------- */
+
+void respond_interim(struct exchange *x) {
+  struct writer_hop hop = {0};
+  struct body none = {FRAMING_NONE, 0};
+  struct str head = writer_response(&x->arena, &x->response, none, &hop);
+  if (x->response.status == 100) x->continued = true;
+  x->informed = true;
+  x->down.from = NULL;
+  x->down.in = NULL;
+  filter_none(&x->down);
+  begin_down(x, none, FRAMING_NONE, head, (struct str){0});
+}
+
+void respond_continue(struct exchange *x) {
+  x->down.from = NULL;
+  x->down.in = NULL;
+  filter_none(&x->down);
+  begin_down(x, (struct body){FRAMING_NONE, 0}, FRAMING_NONE, STR("HTTP/1.1 100 Continue\r\n\r\n"),
+             (struct str){0});
+}
+
+/* --- the peer's response
+ * ------------------------------------------------------------------------------------- */
+
+static bool has_no_body(const struct exchange *x) {
+  unsigned status = x->response.status;
+  return x->request.method == METHOD_HEAD || status == 204 || status == 304;
+}
+
+/* What the client gets for what the peer sends. HTTP/1.0 knows no chunks: there the connection's end ends the
+ * body. */
+static enum framing framing_for_client(const struct exchange *x) {
+  switch (x->response.body.framing) {
+  case FRAMING_NONE:
+  case FRAMING_TUNNEL: return x->response.body.framing;
+  case FRAMING_LENGTH:
+    if (!filter_has_response(x)) return FRAMING_LENGTH;
+    break; /* what a filter will make of the length is not known */
+  case FRAMING_CHUNKED:
+  case FRAMING_CLOSE: break;
+  }
+  return x->request.minor >= 1 ? FRAMING_CHUNKED : FRAMING_CLOSE;
+}
+
+static struct body stated_body(const struct exchange *x, enum framing out) {
+  if (has_no_body(x)) return filter_has_response(x) ? (struct body){FRAMING_NONE, 0} : x->stated;
+  return (struct body){out, x->response.body.length};
+}
+
+static void begin_tunnel(struct exchange *x) {
+  struct body tunnel = {FRAMING_TUNNEL, 0};
+  x->tunnel = x->closes = true;
+  relay_begin(&x->up, tunnel, FRAMING_TUNNEL, (struct str){0}, (struct str){0});
+  x->up.from = &x->downstream->conn;
+  x->up.in = &x->downstream->in;
+  x->up.to = &x->upstream->conn;
+  x->up.copy = NULL;
+  x->up.limit = 0;
+  filter_none(&x->up);
+}
+
+void respond_response(struct exchange *x) {
+  struct response *response = &x->response;
+  enum framing out = framing_for_client(x);
+  bool tunnels = response->body.framing == FRAMING_TUNNEL;
+  if (tunnels) begin_tunnel(x);
+  if (out == FRAMING_CLOSE || leaves_doubt(x, response->status)) x->closes = true;
+  add_own_fields(x, &response->headers, true);
+  struct writer_hop hop = client_hop(x);
+  if (tunnels) hop = (struct writer_hop){0};
+  hop.upgrade = response->upgrade; /* a 426 has one too (RFC 9110 section 15.5.22) */
+  struct str head = writer_response(&x->arena, response, stated_body(x, out), &hop);
+  x->sent_status = response->status;
+  x->down.from = &x->upstream->conn;
+  x->down.in = &x->upstream->in;
+  x->down.trailers_allowed = out == FRAMING_CHUNKED;
+  x->down.nominated = &response->nominated;
+  filter_response(x, out);
+  begin_down(x, tunnels ? (struct body){FRAMING_TUNNEL, 0} : response->body, out, head, (struct str){0});
+  if (tunnels && x->downstream && x->upstream && x->up.active) transfer_up(x);
+}
+
+/* --- answers of our own
+ * -------------------------------------------------------------------------------------- */
+
+void respond_answer(struct exchange *x) {
+  struct answer *answer = x->answer;
+  struct response *response = &answer->response;
+  unsigned status = response->status;
+  bool silent = x->request.method == METHOD_HEAD || status == 204 || status == 304;
+  struct body body = {FRAMING_LENGTH, answer->content.len};
+  if (status == 304 && !answer->content.len) body.framing = FRAMING_NONE;
+  if (answer->close || leaves_doubt(x, status)) x->closes = true;
+  add_own_fields(x, &response->headers, false);
+  struct writer_hop hop = client_hop(x);
+  struct str head = writer_response(&x->arena, response, body, &hop);
+  x->sent_status = (unsigned short)status;
+  x->response = *response;
+  x->down.from = NULL;
+  x->down.in = NULL;
+  filter_none(&x->down);
+  begin_down(x, (struct body){FRAMING_NONE, 0}, FRAMING_LENGTH, head,
+             silent ? (struct str){0} : answer->content);
+}
+
+static void reflect(struct exchange *x, struct answer *answer) {
+  struct request *request = &x->request;
+  struct writer_hop hop = {0};
+  headers_remove_id(&request->headers, FIELD_COOKIE);
+  headers_remove(&request->headers, STR("Authorization"));
+  headers_remove_id(&request->headers, FIELD_PROXY_AUTHORIZATION);
+  headers_add(&answer->response.headers, STR("Content-Type"), STR("message/http"));
+  answer->content = writer_request(&x->arena, request, (struct body){FRAMING_NONE, 0}, &hop);
+}
+
+void respond_as_final_recipient(struct exchange *x) {
+  struct answer *answer = exchange_answer(x, 200);
+  if (x->request.method == METHOD_TRACE)
+    reflect(x, answer);
+  else
+    headers_add(&answer->response.headers, STR("Allow"), METHODS_ALLOWED);
+}
+
+/* RFC 9110 section 15.5.6: a 405 says what is allowed. Section 15.6.4: a 503 may say when to come back. */
+static void add_explanation(struct exchange *x, struct headers *headers) {
+  headers_add(headers, STR("Content-Type"), STR("text/plain"));
+  if (x->error == ERROR_METHOD_NOT_ALLOWED) headers_add(headers, STR("Allow"), METHODS_ALLOWED);
+  if (x->error == ERROR_OVERLOADED) headers_add(headers, STR("Retry-After"), STR("1"));
+}
+
+void respond_failure(struct exchange *x) {
+  const struct error_info *info = error_info(x->error);
+  unsigned status = x->error_status ? x->error_status : info->status;
+  if (info->side == SIDE_DOWNSTREAM) x->closes = true;
+  if (x->answer || status == 0 || !exchange_can_answer(x)) return;
+  struct answer *answer = exchange_answer(x, status);
+  struct str reason = status_reason(status);
+  add_explanation(x, &answer->response.headers);
+  answer->content = arena_printf(&x->arena, "%u %.*s\n", status, STR_ARG(reason));
+}

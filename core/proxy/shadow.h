@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// shadow: a dry run of another policy against live traffic. Beside each exchange its request head goes through the other
+// policy's hooks up to its decision (an answer, a peer, a failure), which is compared with the real one and then forgotten:
+// nothing is sent to anybody.
+#ifndef PERILUNE_PROXY_SHADOW_H
+#define PERILUNE_PROXY_SHADOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct exchange;
+
+enum { SHADOW_ADDRESSES = 16, SHADOW_SAMPLES = 8, SHADOW_TEXT = 200 };
+
+struct shadow_address {
+  char address[80];
+  uint64_t in_force, tried; /* how often each policy chose it */
+};
+
+/* What a worker has seen; plain data. */
+struct shadow_report {
+  uint64_t compared, differing;
+  unsigned address_count, sample_count;
+  struct shadow_address addresses[SHADOW_ADDRESSES];
+  char samples[SHADOW_SAMPLES][SHADOW_TEXT]; /* the first differences, in words */
+};
+
+struct shadow; /* one comparison; shared by the two exchanges */
+
+/* Begins a dry run beside `x`, whose head has just been read, if its service has a policy to try. */
+void shadow_begin(struct exchange *x);
+/* `x`, real or shadow, has an answer, a peer or a failure; only its first decision counts. */
+void shadow_decided(struct exchange *x);
+/* `x` ends. */
+void shadow_release(struct exchange *x);
+/* Adds `part` to `sum`. */
+void shadow_add(struct shadow_report *sum, const struct shadow_report *part);
+
+#endif

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+// transfer: the bodies of an exchange in both directions at once, and its deadlines. Turns what a relay
+// reports into what it means: for the request direction (up) and the response direction (down). The hard
+// problem is that either direction may end, fail or stall before the other: a final response while the client
+// still uploads, a peer that stops reading but has answered, a client that is gone.
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include "net/timer.h"
+#include "proxy/downstream.h"
+#include "proxy/peer.h"
+#include "proxy/proxy.h"
+#include "proxy/upstream.h"
+#include "proxy/walk.h"
+
+static bool waits_for_head(const struct exchange *x) { return x->step == STEP_read_response; }
+
+static bool is_body_step(const struct exchange *x) {
+  return x->step >= STEP_send_request && x->step <= STEP_relay_bodies;
+}
+
+/* --- deadlines
+ * ----------------------------------------------------------------------------------------------- */
+
+/* What the client's side has really taken: written, less what the kernel still holds. */
+static uint64_t taken(const struct exchange *x) {
+  int held = 0;
+  if (ioctl(x->downstream->conn.fd, SIOCOUTQ, &held) != 0 || held < 0) held = 0;
+  return x->down.written - (uint64_t)held;
+}
+
+/* Begins a second in which the client must take min_send_rate bytes; later writes do not move it. */
+static void watch_rate(struct exchange *x) {
+  if (x->rate_watched) return;
+  x->rate_watched = true;
+  x->rate_mark = taken(x);
+  timer_set(&x->downstream->timer, 1000);
+}
+
+static bool is_fast_enough(struct exchange *x) {
+  uint64_t now = taken(x);
+  bool fine = x->settings->min_send_rate && now - x->rate_mark >= x->settings->min_send_rate;
+  x->rate_watched = false;
+  if (fine) watch_rate(x);
+  return fine;
+}
+
+static void watch_downstream(struct exchange *x) {
+  struct downstream *d = x->downstream;
+  if (!d) return;
+  if (x->down_state != TRANSFER_WRITES) x->rate_watched = false;
+  if (x->tunnel)
+    timer_clear(&d->timer);
+  else if (x->down_state == TRANSFER_WRITES && x->settings->min_send_rate)
+    watch_rate(x);
+  else if (x->down_state == TRANSFER_WRITES)
+    timer_set(&d->timer, x->settings->send_timeout_ms);
+  else if (x->up_state == TRANSFER_READS)
+    timer_set(&d->timer, x->settings->body_timeout_ms);
+  else
+    timer_clear(&d->timer);
+}
+
+/* The whole head has one deadline, which its single bytes do not move. */
+static void watch_head(struct exchange *x, struct timer *timer, unsigned timeout_ms) {
+  uint64_t now = loop_now_ms(x->proxy->loop);
+  if (!x->head_due_ms) x->head_due_ms = now + timeout_ms;
+  timer_set(timer, x->head_due_ms > now ? x->head_due_ms - now : 0);
+}
+
+static void watch_upstream(struct exchange *x) {
+  struct upstream *u = x->upstream;
+  if (!u || u->state != UPSTREAM_READY) return;
+  const struct peer_options *o = &u->peer->options;
+  if (x->tunnel)
+    timer_set(&u->timer, x->settings->tunnel_timeout_ms);
+  else if (x->up_state == TRANSFER_WRITES)
+    timer_set(&u->timer, o->send_timeout_ms);
+  else if (waits_for_head(x) && x->up_state == TRANSFER_OFF)
+    watch_head(x, &u->timer, o->first_byte_timeout_ms);
+  else if (x->down_state == TRANSFER_READS)
+    timer_set(&u->timer, o->read_timeout_ms);
+  else
+    timer_clear(&u->timer);
+}
+
+void transfer_watch(struct exchange *x) {
+  watch_downstream(x);
+  watch_upstream(x);
+}
+
+void exchange_downstream_due(struct exchange *x) {
+  if (x->down_state == TRANSFER_WRITES) {
+    if (is_fast_enough(x)) return;
+    downstream_close_because(x->downstream, ERROR_CLIENT_STALLED);
+    return;
+  }
+  exchange_fail(x, ERROR_BODY_TIMEOUT);
+}
+
+void exchange_upstream_due(struct exchange *x) {
+  enum error error = ERROR_READ_TIMEOUT;
+  if (x->tunnel)
+    error = ERROR_NONE;
+  else if (x->up_state == TRANSFER_WRITES)
+    error = ERROR_UPSTREAM_SEND_TIMEOUT;
+  else if (waits_for_head(x))
+    error = ERROR_FIRST_BYTE_TIMEOUT;
+  if (error != ERROR_NONE) {
+    exchange_fail(x, error);
+    return;
+  }
+  relay_stop(&x->up); /* an idle tunnel just ends */
+  relay_stop(&x->down);
+  x->up_state = x->down_state = TRANSFER_OFF;
+  exchange_run(x);
+}
+
+/* --- the end of the peer's part
+ * ------------------------------------------------------------------------------ */
+
+bool transfer_is_hopeless(const struct exchange *x) {
+  return x->request.expects_continue && !x->continued && !x->up.source_ended;
+}
+
+bool transfer_has_answered(const struct exchange *x) { return x->sent_status && x->down.done; }
+
+/* Once the response is whole the connection goes back: at once, so that it serves others while the client
+ * still reads; or behind the rest of the request, for a peer that answered early and reads on. */
+static void settle(struct exchange *x) {
+  if (!x->upstream || x->tunnel || !transfer_has_answered(x)) return;
+  bool persists = x->response.keep_alive && x->response.body.framing != FRAMING_CLOSE;
+  bool request_whole = x->up.source_ended && !x->up.active;
+  if (persists && x->up.active && !transfer_is_hopeless(x)) return;
+  attempt_end(x, persists && request_whole);
+}
+
+/* --- up: request body to the peer
+ * ---------------------------------------------------------------------------- */
+
+static void up_done(struct exchange *x) {
+  x->up_state = TRANSFER_OFF;
+  if (x->on_body) return;
+  x->times.request_sent = loop_now_ms(x->proxy->loop);
+  if (x->tunnel && x->upstream) conn_shutdown(&x->upstream->conn);
+  settle(x);
+}
+
+/* The peer takes no more, which is no failure yet: it may have answered already, or said last words in a
+ * tunnel. What it sent decides. */
+static void up_refused(struct exchange *x) {
+  x->up_state = TRANSFER_OFF;
+  x->readable = true;
+  relay_stop(&x->up);
+  conn_want_read(&x->downstream->conn, false);
+  settle(x);
+}
+
+static void client_ended(struct exchange *x, enum relay_result result) {
+  if (result == RELAY_TRUNCATED && !x->tunnel) {
+    x->downstream->half_closed = true;
+    exchange_fail(x, ERROR_REQUEST_TRUNCATED);
+    return;
+  }
+  downstream_close(x->downstream);
+}
+
+void transfer_up(struct exchange *x) {
+  enum relay_result result = relay_pump(&x->up);
+  switch (result) {
+  case RELAY_READING: x->up_state = TRANSFER_READS; break;
+  case RELAY_WRITING: x->up_state = TRANSFER_WRITES; break;
+  case RELAY_FILTERING: x->up_state = TRANSFER_OFF; break;
+  case RELAY_DONE: up_done(x); break;
+  case RELAY_SINK_ERROR: up_refused(x); break;
+  case RELAY_MALFORMED: exchange_fail(x, ERROR_BAD_CHUNK); return;
+  case RELAY_TOO_LARGE: exchange_fail(x, ERROR_BODY_TOO_LARGE); return;
+  case RELAY_FILTER_FAILED: filter_fail(x, &x->up); return;
+  case RELAY_TRUNCATED:
+  case RELAY_SOURCE_ERROR: client_ended(x, result); return;
+  }
+  if (result == RELAY_DONE && x->on_body) {
+    if (!x->down.active) request_body_done(x); /* else the 100 is still on its way */
+    return;
+  }
+  transfer_watch(x);
+  if (!x->up.active) exchange_run(x);
+}
+
+/* --- down: response body to the client
+ * ----------------------------------------------------------------------- */
+
+static void down_done(struct exchange *x) {
+  x->down_state = TRANSFER_OFF;
+  if (x->tunnel && x->downstream) conn_shutdown(&x->downstream->conn);
+  settle(x);
+}
+
+void transfer_down(struct exchange *x) {
+  enum relay_result result = relay_pump(&x->down);
+  switch (result) {
+  case RELAY_READING: x->down_state = TRANSFER_READS; break;
+  case RELAY_WRITING: x->down_state = TRANSFER_WRITES; break;
+  case RELAY_FILTERING: x->down_state = TRANSFER_OFF; break;
+  case RELAY_DONE: down_done(x); break;
+  case RELAY_SINK_ERROR: downstream_close(x->downstream); return;
+  case RELAY_FILTER_FAILED: filter_fail(x, &x->down); return;
+  case RELAY_MALFORMED:
+    if (x->down.written == 0) x->sent_status = 0; /* found out before the head went */
+    exchange_fail_because(x, ERROR_BAD_RESPONSE, "broken chunks");
+    return;
+  case RELAY_TOO_LARGE:
+  case RELAY_TRUNCATED:
+  case RELAY_SOURCE_ERROR:
+    if (!x->tunnel) {
+      exchange_fail(x, ERROR_RESPONSE_TRUNCATED);
+      return;
+    }
+    relay_stop(&x->up);
+    x->up_state = x->down_state = TRANSFER_OFF;
+    break;
+  }
+  transfer_watch(x);
+  if (x->on_body && !x->up.active)
+    request_body_done(x);
+  else if (!x->down.active)
+    exchange_run(x);
+}
+
+bool transfer_is_done(const struct exchange *x) { return !x->down.active && !x->up.active; }
+
+/* --- events
+ * -------------------------------------------------------------------------------------------------- */
+
+/* The client has ended its direction: is that taken for its end altogether? A response under way shows it by
+ * itself. */
+static bool gives_up(const struct exchange *x) {
+  if (x->tunnel || x->sent_status) return false;
+  switch (x->settings->abort_on_close) {
+  case ABORT_IN_HOOKS: return x->hook_state == HOOK_WAITING;
+  case ABORT_ALWAYS: return true;
+  case ABORT_NEVER: break;
+  }
+  return false;
+}
+
+/* The request is whole: what comes now is the next one, or the end. One read tells; the rest stays in the
+ * kernel. */
+static void look_ahead(struct exchange *x) {
+  struct downstream *d = x->downstream;
+  size_t moved = 0;
+  conn_want_read(&d->conn, false);
+  if (buf_len(&d->in)) return;
+  buf_reserve(&d->in, RELAY_BUFFER);
+  enum io result = conn_read(&d->conn, buf_tail(&d->in), buf_space(&d->in), &moved);
+  if (result == IO_OK)
+    buf_commit(&d->in, moved);
+  else
+    buf_release(&d->in);
+  if (result == IO_EOF) {
+    d->half_closed = true;
+    if (gives_up(x)) downstream_close(d);
+    return;
+  }
+  if (result == IO_AGAIN) conn_want_read(&d->conn, true);
+  if (result == IO_ERROR) downstream_close(d);
+}
+
+void exchange_downstream_readable(struct exchange *x) {
+  if (x->on_body)
+    request_body_pump(x);
+  else if (x->up.active && is_body_step(x))
+    transfer_up(x);
+  else if (x->up.source_ended)
+    look_ahead(x);
+  else
+    conn_want_read(&x->downstream->conn, false);
+}
+
+void exchange_downstream_writable(struct exchange *x) {
+  if (x->down.active)
+    transfer_down(x);
+  else
+    conn_want_write(&x->downstream->conn, false);
+}
+
+void exchange_upstream_readable(struct exchange *x) {
+  if (waits_for_head(x)) {
+    x->readable = true;
+    exchange_run(x);
+  } else if (x->down.active && x->down.from) {
+    transfer_down(x);
+  } else {
+    if (x->step < STEP_send_request) x->readable = true;
+    conn_want_read(&x->upstream->conn, false);
+  }
+}
+
+void exchange_upstream_writable(struct exchange *x) {
+  if (x->up.active && is_body_step(x))
+    transfer_up(x);
+  else
+    conn_want_write(&x->upstream->conn, false);
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+// upstream: connect, hand over, read the response head, give back. The hard problem is the race between a
+// peer that closes an idle connection and a request that takes it: idle connections are watched and leave the
+// pool when anything arrives; what slips through is for the exchange's retry.
+#include "proxy/upstream.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "http/proxy_protocol.h"
+#include "net/tls.h"
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+#include "proxy/peer.h"
+#include "proxy/proxy.h"
+
+static void on_connected(struct connect *connect, enum error error);
+static void on_readable(struct conn *conn);
+static void on_writable(struct conn *conn);
+static void on_due(struct timer *timer);
+
+static const struct conn_events events = {on_readable, on_writable};
+
+static void free_upstream(struct grave *grave) { free(LIST_ENTRY(grave, struct upstream, grave)); }
+
+static void upstream_close(struct upstream *u) {
+  if (u->state == UPSTREAM_CLOSED) return;
+  if (u->state == UPSTREAM_IDLE) {
+    list_remove(&u->link);
+    u->peer->idle_count--;
+  }
+  u->state = UPSTREAM_CLOSED;
+  if (u->connect) {
+    connect_cancel(u->connect);
+    free(u->connect);
+    u->connect = NULL;
+  }
+  conn_close(&u->conn);
+  timer_stop(&u->timer);
+  buf_release(&u->in);
+  u->proxy->upstream_count--;
+  peer_release(u->proxy, u->peer);
+  u->peer = NULL;
+  reaper_add(&u->proxy->reaper, &u->grave, free_upstream);
+}
+
+/* --- taking
+ * -------------------------------------------------------------------------------------------------- */
+
+/* The loop tells what has come, but not yet of a connection that was given back in this very turn. */
+static bool is_silent(struct upstream *u) {
+  char byte;
+  size_t moved;
+  if (conn_has_news(&u->conn)) return false;
+  if (u->conn.tls || u->idle_since != conn_turn(&u->conn)) return true;
+  return conn_peek(&u->conn, &byte, 1, &moved) == IO_AGAIN;
+}
+
+/* One that will be found closed, or with bytes that nobody asked for, is not taken: they would be the answer to
+ * another request (RFC 9112 section 6.3). */
+static struct upstream *newest_idle(struct peer *peer) {
+  while (!list_is_empty(&peer->idle)) {
+    struct upstream *u = LIST_ENTRY(peer->idle.next, struct upstream, link);
+    if (is_silent(u)) return u;
+    upstream_close(u);
+  }
+  return NULL;
+}
+
+static struct upstream *take_idle(struct peer *peer) {
+  struct upstream *u = newest_idle(peer);
+  if (!u) return NULL;
+  list_remove(&u->link);
+  peer->idle_count--;
+  u->state = UPSTREAM_READY;
+  timer_clear(&u->timer);
+  return u;
+}
+
+/* The name that SNI and verification use: what the policy says, else the host of the address. */
+static struct str name_of(const struct peer *peer, char text[ADDR_TEXT]) {
+  const struct peer_options *o = &peer->options;
+  if (o->verify_name.len) return o->verify_name;
+  if (o->sni.len) return o->sni;
+  if (peer->addr.kind == ADDR_NAME) return str_of(peer->addr.host);
+  if (peer->addr.kind == ADDR_UNIX) return (struct str){0};
+  return (struct str){text, addr_format_host(&peer->addr, text)};
+}
+
+/* Says who the client is, to peers that want a PROXY header. */
+static struct str proxy_header(struct exchange *x) {
+  struct proxy_protocol header = {0};
+  unsigned version = x->peer->options.proxy_protocol;
+  struct downstream *d = x->downstream;
+  if (!version) return (struct str){0};
+  header.source = d->client;
+  header.source_length = d->client_length;
+  header.destination_length = sizeof header.destination;
+  if (getsockname(d->conn.fd, (struct sockaddr *)&header.destination, &header.destination_length) != 0)
+    header.destination_length = 0;
+  char *bytes = arena_alloc(&x->arena, PROXY_PROTOCOL_BYTES);
+  return (struct str){bytes, proxy_protocol_write(version, &header, bytes)};
+}
+
+static void start_connecting(struct upstream *u) {
+  char text[ADDR_TEXT];
+  struct peer *peer = u->peer;
+  struct str name = name_of(peer, text);
+  struct arena *arena = &u->exchange->arena;
+  struct str sni = peer->options.sni;
+  if (!sni.len && peer->addr.kind == ADDR_NAME) sni = str_of(peer->addr.host);
+  struct connect_options options = {.addr = &peer->addr,
+                                    .tls = peer->tls,
+                                    .sni = sni,
+                                    .verify_name = name.ptr == text ? arena_dup(arena, name) : name,
+                                    .resumption = &peer->resumption,
+                                    .preface = proxy_header(u->exchange),
+                                    .connect_timeout_ms = peer->options.connect_timeout_ms,
+                                    .handshake_timeout_ms = peer->options.handshake_timeout_ms};
+  u->connect = memory_alloc(sizeof *u->connect);
+  connect_start(u->connect, &u->conn, u->proxy->loop, u->proxy->resolver, &options, on_connected);
+}
+
+void upstream_open(struct exchange *x) {
+  struct upstream *u = take_idle(x->peer);
+  x->reused = u != NULL;
+  account_upstream(x);
+  if (!u) {
+    u = memory_zalloc(sizeof *u);
+    u->proxy = x->proxy;
+    u->peer = x->peer;
+    u->state = UPSTREAM_CONNECTING;
+    list_init(&u->link);
+    timer_init(&u->timer, x->proxy->loop, on_due);
+    peer_hold(x->peer);
+    x->proxy->upstream_count++;
+  }
+  u->exchange = x;
+  u->scan = (struct head_scan){0};
+  x->upstream = u;
+  if (u->state == UPSTREAM_CONNECTING) start_connecting(u);
+}
+
+static void on_connected(struct connect *connect, enum error error) {
+  struct upstream *u = (struct upstream *)((char *)connect->conn - offsetof(struct upstream, conn));
+  struct exchange *x = u->exchange;
+  if (error != ERROR_NONE) {
+    exchange_fail_because(x, error, connect->why);
+    return;
+  }
+  free(u->connect);
+  u->connect = NULL;
+  u->state = UPSTREAM_READY;
+  account_connected(x);
+  conn_adopt(&u->conn, &events, u);
+  conn_want_read(&u->conn, true);
+  exchange_run(x);
+}
+
+/* --- using
+ * --------------------------------------------------------------------------------------------------- */
+
+static enum io ended_early(struct upstream *u, enum io result, enum error *error) {
+  *error = buf_len(&u->in) ? ERROR_RESPONSE_TRUNCATED : ERROR_UPSTREAM_CLOSED;
+  return result;
+}
+
+enum io upstream_read_head(struct upstream *u, const struct parser_limits *limits, size_t *length,
+                           enum error *error) {
+  for (;;) {
+    if (buf_len(&u->in)) {
+      switch (head_scan_response(&u->scan, buf_ptr(&u->in), buf_len(&u->in), limits, length, error)) {
+      case HEAD_WHOLE: return IO_OK;
+      case HEAD_BAD: return IO_ERROR;
+      case HEAD_MORE: break;
+      }
+    }
+    size_t moved = 0;
+    /* As much as the relay reads at once: a body that is behind the head should not come in small pieces. */
+    buf_reserve(&u->in, buf_len(&u->in) ? buf_len(&u->in) : RELAY_BUFFER_LARGE);
+    enum io result = conn_read(&u->conn, buf_tail(&u->in), buf_space(&u->in), &moved);
+    if (result == IO_EOF || result == IO_ERROR) return ended_early(u, result, error);
+    if (result == IO_AGAIN) {
+      if (!buf_len(&u->in)) buf_release(&u->in);
+      conn_want_read(&u->conn, true);
+      return IO_AGAIN;
+    }
+    buf_commit(&u->in, moved);
+  }
+}
+
+/* TLS may have something to say that is no news, as a session ticket. Of a peer nothing is expected. */
+static bool has_nothing_to_say(struct upstream *u) {
+  char byte;
+  size_t moved;
+  return u->conn.tls && conn_read(&u->conn, &byte, 1, &moved) == IO_AGAIN;
+}
+
+static void on_readable(struct conn *conn) {
+  struct upstream *u = conn->owner;
+  if (u->state == UPSTREAM_IDLE && !has_nothing_to_say(u))
+    upstream_close(u);
+  else if (u->exchange)
+    exchange_upstream_readable(u->exchange);
+}
+
+static void on_writable(struct conn *conn) {
+  struct upstream *u = conn->owner;
+  if (u->exchange) exchange_upstream_writable(u->exchange);
+}
+
+static void on_due(struct timer *timer) {
+  struct upstream *u = LIST_ENTRY(timer, struct upstream, timer);
+  if (u->state == UPSTREAM_IDLE)
+    upstream_close(u);
+  else if (u->exchange)
+    exchange_upstream_due(u->exchange);
+}
+
+void upstream_quieten(struct upstream *u) {
+  if (u->state != UPSTREAM_READY) return;
+  timer_clear(&u->timer);
+  conn_want_read(&u->conn, false);
+  conn_want_write(&u->conn, false);
+}
+
+/* --- giving back
+ * --------------------------------------------------------------------------------------------- */
+
+void upstream_give_back(struct exchange *x, bool reusable) {
+  struct upstream *u = x->upstream;
+  if (!u) return;
+  x->upstream = NULL;
+  u->exchange = NULL;
+  bool pooled = reusable && u->state == UPSTREAM_READY && buf_len(&u->in) == 0 && !x->proxy->stopping &&
+                u->peer->options.idle_timeout_ms != PEER_NO_POOL && !u->peer->options.proxy_protocol;
+  if (!pooled) {
+    upstream_close(u);
+    return;
+  }
+  buf_release(&u->in);
+  u->served++;
+  u->idle_since = conn_turn(&u->conn);
+  u->state = UPSTREAM_IDLE;
+  list_push_front(&u->peer->idle, &u->link);
+  u->peer->idle_count++;
+  conn_want_write(&u->conn, false);
+  conn_want_read(&u->conn, true);
+  timer_set(&u->timer, u->peer->options.idle_timeout_ms);
+}
+
+void upstream_close_idle(struct peer *peer) {
+  while (!list_is_empty(&peer->idle)) upstream_close(LIST_ENTRY(peer->idle.next, struct upstream, link));
+}

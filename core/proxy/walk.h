@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// walk: what the files that make up an exchange share with each other and with nobody else: exchange.c (the
+// steps), failure.c (how they end early), attempt.c (one try at a peer), respond.c (heads to the client),
+// transfer.c (bodies and deadlines), filter.c (the policy's hooks in the bodies), request_body.c (the body
+// read for the policy).
+#ifndef PERILUNE_PROXY_WALK_H
+#define PERILUNE_PROXY_WALK_H
+
+#include "proxy/exchange.h"
+#include "proxy/settings.h"
+
+/* exchange.c: the walk continues with `step` instead of the next one. */
+void exchange_jump(struct exchange *x, enum exchange_step step);
+/* The connection takes no further request: the proxy stops, or its listener has gone. */
+bool exchange_is_last(const struct exchange *x);
+
+/* attempt.c */
+void attempt_connect(struct exchange *x);
+/* Makes upstream_request: the copy with what the proxy adds. */
+void attempt_prepare(struct exchange *x);
+void attempt_send(struct exchange *x);
+/* STEP_NEXT: x->response is parsed. */
+enum step_result attempt_read_response(struct exchange *x);
+/* Ends the attempt: its connection goes back to the pool if `reusable`, the peer is released. */
+void attempt_end(struct exchange *x, bool reusable);
+/* May there be another attempt, as things stand? What the hook says counts where it is safe at all, else the
+ * failure table. */
+bool attempt_may_retry(struct exchange *x);
+
+/* respond.c */
+void respond_interim(struct exchange *x);  /* puts the 1xx head on its way through x->down */
+void respond_continue(struct exchange *x); /* the same with a 100 of our own */
+void respond_response(struct exchange *x); /* the head, and what is there of the body */
+void respond_answer(struct exchange *x);
+/* The answer to TRACE or OPTIONS that may be forwarded no further: the request as it came, without what is
+ * secret (RFC 9110 section 9.3.8), or what can be asked of us. */
+void respond_as_final_recipient(struct exchange *x);
+/* An answer as the failure table says, if none was given. */
+void respond_failure(struct exchange *x);
+
+/* transfer.c: each pumps until it waits, and ends the exchange or runs it where that changed something. */
+void transfer_up(struct exchange *x);
+void transfer_down(struct exchange *x);
+/* Sets both deadlines from what the exchange waits for. */
+void transfer_watch(struct exchange *x);
+/* The client waits for a 100 that will not come: it may never send its body. */
+bool transfer_is_hopeless(const struct exchange *x);
+/* A final response was sent to its end. */
+bool transfer_has_answered(const struct exchange *x);
+/* The bodies are through in both directions, or given up. */
+bool transfer_is_done(const struct exchange *x);
+
+/* request_body.c: goes on to read it for the policy; tells the policy; sets where attempts take it from. */
+void request_body_pump(struct exchange *x);
+void request_body_done(struct exchange *x);
+void request_body_send(struct exchange *x);
+
+/* filter.c: sets the relay's filter where the policy has a hook for it; `out` is the client's framing. */
+void filter_request(struct exchange *x);
+void filter_response(struct exchange *x, enum framing out);
+bool filter_has_request(const struct exchange *x);
+bool filter_has_response(const struct exchange *x);
+/* The relay's filter failed: so does the exchange. */
+void filter_fail(struct exchange *x, struct relay *relay);
+/* Frees it, once nothing that it gave is on its way. */
+void filter_none(struct relay *relay);
+
+/* forwarded.c: Via, X-Forwarded-*, Forwarded. */
+void forwarded_add(struct exchange *x);
+/* Our entry of Via for a message that came as HTTP/1.minor. */
+struct str forwarded_via(unsigned minor);
+
+#endif
