@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// admin: the listener for who runs the proxy: GET / is the status page, /status.json what it shows, /metrics
+// the same for Prometheus. It only shows: commands come by runtime/command, which knows who gives them. Served
+// by the control worker, through the same code as every client.
+#ifndef PERILUNE_RUNTIME_ADMIN_H
+#define PERILUNE_RUNTIME_ADMIN_H
+
+#include <stdbool.h>
+
+#include "base/str.h"
+
+struct admin;
+struct server;
+
+/* Could `address` be listened on? Unless `is_public` it must be a loopback address or a unix socket. False:
+ * *why is a malloc'd message. */
+bool admin_check(struct str address, bool is_public, char **why);
+/* NULL: *why is a malloc'd message. */
+struct admin *admin_open(struct server *server, struct str address, bool is_public, char **why);
+/* Its listening socket, for a successor, who finds it under this name, which is no address of a policy. */
+#define ADMIN_NAME "admin"
+int admin_socket(const struct admin *admin);
+/* Listens no longer; what is open goes on. NULL is fine. */
+void admin_stop(struct admin *admin);
+/* Once the control worker is gone, whose connections use it. NULL is fine. */
+void admin_free(struct admin *admin);
+
+#endif

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// canary: asks the workers for their tallies twice a second, and judges. The hard problem is small numbers:
+// an early verdict against the canary needs enough exchanges, a verdict for it the whole time.
+#include "runtime/canary.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "runtime/command.h"
+#include "runtime/reload.h"
+#include "runtime/server.h"
+
+enum { ASK_MS = 500, ENOUGH_EXCHANGES = 20, SLOWER_BY_MS = 20 };
+
+struct canary {
+  struct timer timer;
+  struct server *server; /* borrowed */
+  struct canary_options options;
+  struct generation *generation;       /* owned until it is put in force or dropped */
+  struct policy_tally in_force, tried; /* sums of the answers so far */
+  uint64_t ends_at_ms;
+  unsigned missing; /* answers */
+};
+
+static void judge(struct canary *c);
+
+/* --- asking -----------------------------------------------------------------------------------------------
+ */
+
+struct tally_note {
+  struct message message;
+  struct policy_tally in_force, tried;
+};
+
+static void add(struct policy_tally *sum, const struct policy_tally *part) {
+  sum->exchanges += part->exchanges;
+  sum->script_errors += part->script_errors;
+  sum->server_errors += part->server_errors;
+  sum->latency_us += part->latency_us;
+}
+
+static void on_note(struct message *message, void *receiver) {
+  struct tally_note *note = (struct tally_note *)message;
+  struct server *s = ((struct worker *)receiver)->owner;
+  struct canary *c = s->canary;
+  if (c && c->missing) {
+    add(&c->in_force, &note->in_force);
+    add(&c->tried, &note->tried);
+    if (--c->missing == 0) judge(c);
+  }
+  free(note);
+}
+
+/* In the worker's thread. */
+static void on_tally(struct worker *worker, const struct policy_tally *in_force,
+                     const struct policy_tally *tried) {
+  struct server *s = worker->owner;
+  struct tally_note *note = memory_alloc(sizeof *note);
+  note->message.run = on_note;
+  note->in_force = *in_force;
+  note->tried = *tried;
+  mailbox_post(&s->control.mailbox, &note->message);
+}
+
+static void on_due(struct timer *timer) {
+  struct canary *c = LIST_ENTRY(timer, struct canary, timer);
+  c->in_force = c->tried = (struct policy_tally){0};
+  c->missing = c->server->worker_count;
+  for (unsigned i = 0; i < c->server->worker_count; i++) worker_tally(&c->server->workers[i]);
+}
+
+/* --- judging ----------------------------------------------------------------------------------------------
+ */
+
+/* Of 10,000. */
+static uint64_t share(uint64_t part, uint64_t whole) { return whole ? part * 10000 / whole : 0; }
+static uint64_t mean(const struct policy_tally *t) {
+  return t->exchanges ? t->latency_us / t->exchanges / 1000 : 0;
+}
+
+/* NULL: nothing speaks against it. */
+static const char *fault_of(const struct canary *c, bool is_over) {
+  const struct policy_tally *old = &c->in_force, *new = &c->tried;
+  if (is_over && new->exchanges == 0) return "no request came to it, so nothing is known of it";
+  if (!is_over && new->exchanges < ENOUGH_EXCHANGES) return NULL;
+  if (share(new->script_errors, new->exchanges) >
+      share(old->script_errors, old->exchanges) + c->options.max_errors)
+    return "more script errors";
+  if (share(new->server_errors, new->exchanges) >
+      share(old->server_errors, old->exchanges) + c->options.max_errors)
+    return "more answers of 500 and above";
+  if (is_over && old->exchanges && mean(new) > 2 * mean(old) + SLOWER_BY_MS) return "more than twice as slow";
+  return NULL;
+}
+
+static char *verdict(const struct canary *c, const char *fault) {
+  const struct policy_tally *old = &c->in_force, *new = &c->tried;
+  char *text = memory_alloc(512);
+  snprintf(text, 512,
+           "canary: %llu of %llu exchanges; script errors %.2f %% (before %.2f %%), 500 and above %.2f %% "
+           "(%.2f %%), mean "
+           "latency %llu ms (%llu ms): %s%s\n",
+           (unsigned long long)new->exchanges, (unsigned long long)(new->exchanges + old->exchanges),
+           (double)share(new->script_errors, new->exchanges) / 100,
+           (double)share(old->script_errors, old->exchanges) / 100,
+           (double)share(new->server_errors, new->exchanges) / 100,
+           (double)share(old->server_errors, old->exchanges) / 100, (unsigned long long)mean(new),
+           (unsigned long long)mean(old), fault ? "rolled back, " : "goes on to 100 %", fault ? fault : "");
+  return text;
+}
+
+static void end(struct canary *c, const char *fault) {
+  struct server *s = c->server;
+  char *text = verdict(c, fault);
+  s->canary = NULL;
+  if (fault) chronicle_note(&s->chronicle, s->generation, false, text);
+  if (fault)
+    log_warn("%.*s", (int)strcspn(text, "\n"), text);
+  else
+    log_info("%.*s", (int)strcspn(text, "\n"), text);
+  if (s->command) command_canary_ended(s->command, !fault, text);
+  if (!fault) {
+    generation_put_in_force(s, c->generation);
+    c->generation = NULL;
+  }
+  free(text);
+  canary_free(c);
+}
+
+static void judge(struct canary *c) {
+  bool is_over = loop_now_ms(c->server->control.loop) >= c->ends_at_ms;
+  const char *fault = fault_of(c, is_over);
+  if (fault || is_over)
+    end(c, fault);
+  else
+    timer_set(&c->timer, ASK_MS);
+}
+
+/* --- life -------------------------------------------------------------------------------------------------
+ */
+
+static bool is_possible(const struct server *s, char **why) {
+  const char *reason = NULL;
+  if (s->stopping)
+    reason = "the proxy is stopping";
+  else if (s->switching || s->canary || s->dryrun)
+    reason = "a reload is under way already";
+  if (reason) *why = str_to_cstring(str_of(reason));
+  return !reason;
+}
+
+static void begin(struct server *s, struct generation *g, unsigned share_of_exchanges) {
+  unsigned *order = generation_order(g);
+  for (unsigned w = 0; w < s->worker_count; w++) {
+    s->workers[w].on_tally = on_tally;
+    worker_try(&s->workers[w], g->instances[w], order, g->listening->count, share_of_exchanges);
+  }
+  free(order);
+}
+
+bool canary_start(struct server *s, const struct canary_options *options, char **why) {
+  if (!is_possible(s, why)) return false;
+  struct generation *g = generation_load(s, why);
+  if (!g) return false;
+  if (!generation_keeps_listeners(s, g)) {
+    *why =
+        str_to_cstring(STR("a canary must listen where the policy in force does; reload without --canary"));
+    generation_free(g, s->worker_count);
+    return false;
+  }
+  struct canary *c = memory_zalloc(sizeof *c);
+  *c = (struct canary){.server = s, .options = *options, .generation = g};
+  s->canary = c;
+  c->ends_at_ms = loop_now_ms(s->control.loop) + options->for_ms;
+  log_info("canary: %.2f %% of the exchanges for %u s", options->share / 100.0, options->for_ms / 1000);
+  begin(s, g, options->share);
+  timer_init(&c->timer, s->control.loop, on_due);
+  timer_set(&c->timer, ASK_MS);
+  return true;
+}
+
+/* The workers own their instances from the start on; the control worker's waits here. */
+void canary_free(struct canary *c) {
+  if (!c) return;
+  timer_stop(&c->timer);
+  if (c->generation) {
+    for (unsigned w = 0; w < c->server->worker_count; w++) worker_drop_canary(&c->server->workers[w]);
+    for (unsigned w = 0; w < c->server->worker_count; w++) c->generation->instances[w] = NULL;
+    generation_free(c->generation, c->server->worker_count);
+  }
+  free(c);
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// canary: a reload on trial. The next generation gets a share of the new exchanges for a while; it is
+// compared with the one in force by script errors, answers of 500 and more, and latency; then it is put in
+// force everywhere, or dropped.
+#ifndef PERILUNE_RUNTIME_CANARY_H
+#define PERILUNE_RUNTIME_CANARY_H
+
+#include <stdbool.h>
+
+struct canary;
+struct server;
+
+struct canary_options {
+  unsigned share;      /* of 10,000 exchanges */
+  unsigned for_ms;     /* how long, if nothing speaks against it before */
+  unsigned max_errors; /* of 10,000: how many more may fail than with the policy in force (1 %) */
+};
+
+/* Begins; the outcome is logged and told to who waits for it on the command socket. False: *why is a malloc'd
+ * message, and nothing has begun. */
+bool canary_start(struct server *server, const struct canary_options *options, char **why);
+/* Drops it without a verdict. NULL is fine. */
+void canary_free(struct canary *canary);
+
+#endif

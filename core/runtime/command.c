@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+// command: serves one line per connection. Each client is in one state: its line is read, or it waits for a
+// reload or for the end of the process.
+#include "runtime/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "net/conn.h"
+#include "runtime/canary.h"
+#include "runtime/dryrun.h"
+#include "runtime/server.h"
+#include "runtime/status.h"
+
+enum { LINE_BYTES = 256, MOST_CLIENTS = 64 };
+enum waits_for {
+  WAITS_FOR_LINE,
+  WAITS_FOR_RELOAD,
+  WAITS_FOR_CANARY,
+  WAITS_FOR_SHADOW,
+  WAITS_FOR_UPGRADE,
+  WAITS_FOR_END,
+  WAITS_FOR_READER
+};
+
+struct client {
+  struct conn conn;
+  struct grave grave;
+  struct list link;
+  struct command_server *owner; /* borrowed */
+  enum waits_for state;
+  struct buf out; /* of the answer: what is to be sent yet */
+  size_t length;
+  char line[LINE_BYTES];
+};
+
+struct command_server {
+  struct listener listener;
+  struct list clients;
+  unsigned count;
+  struct server *server; /* borrowed */
+  char *path;            /* owned: the socket file to remove; NULL for the abstract one */
+};
+
+static void on_readable(struct conn *conn);
+static void on_writable(struct conn *conn);
+static const struct conn_events events = {on_readable, on_writable};
+
+/* --- clients ----------------------------------------------------------------------------------------------
+ */
+
+static void free_client(struct grave *grave) {
+  struct client *client = LIST_ENTRY(grave, struct client, grave);
+  buf_release(&client->out);
+  free(client);
+}
+
+static void drop(struct client *client) {
+  conn_close(&client->conn);
+  list_remove(&client->link);
+  client->owner->count--;
+  reaper_add(&client->owner->server->control.proxy.reaper, &client->grave, free_client);
+}
+
+/* Writes what the socket takes; the end of it is the end of the client. */
+static void push(struct client *client) {
+  while (buf_len(&client->out)) {
+    size_t moved = 0;
+    struct iovec part = {buf_ptr(&client->out), buf_len(&client->out)};
+    enum io result = conn_write(&client->conn, &part, 1, &moved);
+    if (result == IO_AGAIN) {
+      conn_want_write(&client->conn, true);
+      return;
+    }
+    if (result != IO_OK) break;
+    buf_consume(&client->out, moved);
+  }
+  conn_shutdown(&client->conn);
+  drop(client);
+}
+
+static void on_writable(struct conn *conn) { push(conn->owner); }
+
+static void answer(struct client *client, int code, const char *text) {
+  char head[16];
+  client->state = WAITS_FOR_READER;
+  buf_append(&client->out, head, (size_t)sprintf(head, "%d\n", code));
+  buf_append(&client->out, text, strlen(text));
+  push(client);
+}
+
+/* Takes over `why`. */
+static void refuse(struct client *client, int code, char *why) {
+  size_t bytes = strlen(why) + 2;
+  char *text = memory_alloc(bytes);
+  snprintf(text, bytes, "%s\n", why);
+  answer(client, code, text);
+  free(text);
+  free(why);
+}
+
+static void do_reload(struct client *client) {
+  struct server *s = client->owner->server;
+  char *why = NULL;
+  if (s->stopping || s->switching || s->canary || s->dryrun) {
+    answer(client, EXIT_FAILED, s->stopping ? "the proxy is stopping\n" : "a reload is under way already\n");
+    return;
+  }
+  client->state = WAITS_FOR_RELOAD;
+  if (server_reload(s, &why)) return;
+  log_error("reload: %s; generation %u stays in force", why, s->generation);
+  size_t bytes = strlen(why) + 64;
+  char *text = memory_alloc(bytes);
+  snprintf(text, bytes, "%s\ngeneration %u stays in force\n", why, s->generation);
+  answer(client, EXIT_BAD_INPUT, text);
+  free(text);
+  free(why);
+}
+
+/* "reload canary SHARE FOR_MS MAX_ERRORS" */
+static void do_canary(struct client *client, const char *numbers) {
+  struct canary_options options;
+  char *why = NULL;
+  if (sscanf(numbers, "%u %u %u", &options.share, &options.for_ms, &options.max_errors) != 3) {
+    answer(client, EXIT_BAD_INPUT, "malformed command\n");
+    return;
+  }
+  client->state = WAITS_FOR_CANARY;
+  if (canary_start(client->owner->server, &options, &why)) return;
+  log_error("canary: %s", why);
+  refuse(client, EXIT_BAD_INPUT, why);
+}
+
+/* "reload shadow FOR_MS" */
+static void do_shadow(struct client *client, const char *number) {
+  char *why = NULL;
+  client->state = WAITS_FOR_SHADOW;
+  if (dryrun_start(client->owner->server, (unsigned)atoi(number), &why)) return;
+  log_error("shadow: %s", why);
+  refuse(client, EXIT_BAD_INPUT, why);
+}
+
+static void do_close_old(struct client *client) {
+  struct server *s = client->owner->server;
+  for (unsigned i = 0; i < s->worker_count && s->running; i++) worker_close_old(&s->workers[i]);
+  answer(client, EXIT_FINE, "connections on older generations are closed\n");
+}
+
+static void do_stop(struct client *client, bool now) {
+  client->state = WAITS_FOR_END;
+  server_stop(client->owner->server, now);
+}
+
+static void do_upgrade(struct client *client) {
+  char *why = NULL;
+  client->state = WAITS_FOR_UPGRADE;
+  if (server_upgrade(client->owner->server, &why)) return;
+  refuse(client, EXIT_FAILED, why);
+}
+
+static void do_status(struct client *client, char *(*status)(const struct server *server)) {
+  char *text = status(client->owner->server);
+  answer(client, EXIT_FINE, text);
+  free(text);
+}
+
+static void obey(struct client *client) {
+  const char *line = client->line;
+  if (strcmp(line, "reload") == 0)
+    do_reload(client);
+  else if (strncmp(line, "reload canary ", 14) == 0)
+    do_canary(client, line + 14);
+  else if (strncmp(line, "reload shadow ", 14) == 0)
+    do_shadow(client, line + 14);
+  else if (strcmp(line, "close old") == 0)
+    do_close_old(client);
+  else if (strcmp(line, "stop") == 0)
+    do_stop(client, false);
+  else if (strcmp(line, "stop now") == 0)
+    do_stop(client, true);
+  else if (strcmp(line, "upgrade") == 0)
+    do_upgrade(client);
+  else if (strcmp(line, "status") == 0)
+    do_status(client, status_text);
+  else if (strcmp(line, "status json") == 0)
+    do_status(client, status_json);
+  else
+    answer(client, EXIT_BAD_INPUT, "unknown command\n");
+}
+
+static void on_readable(struct conn *conn) {
+  struct client *client = conn->owner;
+  size_t moved = 0;
+  enum io result = conn_read(conn, client->line + client->length, LINE_BYTES - client->length, &moved);
+  if (result == IO_AGAIN) return;
+  if (result != IO_OK) {
+    drop(client);
+    return;
+  }
+  client->length += moved;
+  char *end = memchr(client->line, '\n', client->length);
+  if (client->state != WAITS_FOR_LINE || (!end && client->length == LINE_BYTES))
+    drop(client);
+  else if (end) {
+    *end = '\0';
+    client->length = 0;
+    obey(client);
+  }
+}
+
+static bool is_trusted(int fd) {
+  struct ucred who;
+  socklen_t length = sizeof who;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length) != 0) return false;
+  return who.uid == 0 || who.uid == geteuid();
+}
+
+static void on_accept(struct listener *l, int fd, const struct sockaddr *from, socklen_t length) {
+  struct command_server *c = (struct command_server *)l;
+  (void)from, (void)length;
+  if (!is_trusted(fd) || c->count == MOST_CLIENTS) {
+    close(fd);
+    return;
+  }
+  struct client *client = memory_zalloc(sizeof *client);
+  client->owner = c;
+  conn_init(&client->conn, l->loop, fd, &events, client);
+  list_push_back(&c->clients, &client->link);
+  c->count++;
+  conn_want_read(&client->conn, true);
+}
+
+/* --- life -------------------------------------------------------------------------------------------------
+ */
+
+struct command_server *command_listen(struct server *server, const char *path, char **why) {
+  char text[256];
+  struct addr addr;
+  const char *reason = NULL;
+  int fd;
+  if (path)
+    snprintf(text, sizeof text, "unix:%s", path);
+  else
+    snprintf(text, sizeof text, "unix:@" COMMAND_SOCKET_PREFIX "%d", (int)getpid());
+  if (!addr_parse(str_of(text), &addr, &reason) || !listener_open(&addr, &fd, 1, &reason)) {
+    *why = str_to_cstring(str_of(reason));
+    return NULL;
+  }
+  struct command_server *c = memory_zalloc(sizeof *c);
+  c->server = server;
+  c->path = path ? str_to_cstring(str_of(path)) : NULL;
+  list_init(&c->clients);
+  listener_start(&c->listener, server->control.loop, fd, on_accept);
+  return c;
+}
+
+static void answer_waiting(struct command_server *c, enum waits_for state, bool fine, const char *text) {
+  LIST_EACH(node, &c->clients) {
+    struct client *client = LIST_ENTRY(node, struct client, link);
+    if (client->state == state) answer(client, fine ? EXIT_FINE : EXIT_FAILED, text);
+  }
+}
+
+void command_reload_ended(struct command_server *c, bool fine, const char *text) {
+  answer_waiting(c, WAITS_FOR_RELOAD, fine, text);
+}
+
+void command_canary_ended(struct command_server *c, bool fine, const char *text) {
+  answer_waiting(c, WAITS_FOR_CANARY, fine, text);
+}
+
+void command_shadow_ended(struct command_server *c, const char *text) {
+  answer_waiting(c, WAITS_FOR_SHADOW, true, text);
+}
+
+void command_upgrade_ended(struct command_server *c, bool fine, const char *text) {
+  answer_waiting(c, WAITS_FOR_UPGRADE, fine, text);
+}
+
+void command_hide(struct command_server *c) {
+  listener_stop(&c->listener);
+  if (c->path) unlink(c->path);
+  free(c->path);
+  c->path = NULL;
+}
+
+void command_close(struct command_server *c) {
+  if (!c) return;
+  command_hide(c);
+  LIST_EACH(node, &c->clients) {
+    struct client *client = LIST_ENTRY(node, struct client, link);
+    if (client->state == WAITS_FOR_END)
+      answer(client, EXIT_FINE, "stopped\n");
+    else
+      drop(client);
+  }
+  free(c);
+}

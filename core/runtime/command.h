@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// command: how a running proxy is spoken to by `perilune reload`, `stop`, `status` and `upgrade`: a unix
+// socket of the control worker. A client sends one line; the answer is a line "<exit code>", text for people,
+// and the end of the connection. Without --socket it is the abstract socket @perilune-<pid>, which leaves no
+// file behind and is seen only by this machine's network namespace; only the same user and root are heard.
+#ifndef PERILUNE_RUNTIME_COMMAND_H
+#define PERILUNE_RUNTIME_COMMAND_H
+
+#include <stdbool.h>
+
+struct command_server;
+struct server;
+
+#define COMMAND_SOCKET_PREFIX "perilune-"
+
+/* `path`: where to listen, NULL for the abstract socket. NULL: *why is a malloc'd message. */
+struct command_server *command_listen(struct server *server, const char *path, char **why);
+/* A reload that clients wait for has ended. `text` is for people. */
+void command_reload_ended(struct command_server *c, bool fine, const char *text);
+/* The report of a shadow. */
+void command_shadow_ended(struct command_server *c, const char *text);
+/* The same for a canary. */
+void command_canary_ended(struct command_server *c, bool fine, const char *text);
+/* An upgrade that clients wait for has ended. */
+void command_upgrade_ended(struct command_server *c, bool fine, const char *text);
+/* Who waits for the end of the process is told; then everything is closed. NULL is fine. */
+void command_close(struct command_server *c);
+/* Listens no longer, so that a successor is found instead; who waits goes on waiting. */
+void command_hide(struct command_server *c);
+
+#endif

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// config: one parser for values from the command line and from Lua, which hands them over as text.
+#include "runtime/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/str.h"
+
+enum kind { KIND_COUNT, KIND_SECONDS, KIND_TEXT, KIND_FLAG, KIND_LEVEL };
+
+static const struct entry {
+  const char *name;
+  enum kind kind;
+  const char *fallback, *what;
+} entries[CONFIG_COUNT] = {
+#define X(member, kind, fallback, what) {#member, KIND_##kind, fallback, what},
+    CONFIG_TABLE(X)
+#undef X
+};
+
+static const char *const levels[] = {"debug", "info", "warn", "error"};
+
+static const char *wanted(enum kind kind) {
+  switch (kind) {
+  case KIND_COUNT: return "a whole number from 1 to 1024, or auto";
+  case KIND_SECONDS: return "a number of seconds above 0";
+  case KIND_TEXT: return "a text";
+  case KIND_FLAG: return "true or false";
+  case KIND_LEVEL: break;
+  }
+  return "debug, info, warn or error";
+}
+
+static bool parse_seconds(const char *text, unsigned *ms) {
+  char *end;
+  double seconds = strtod(text, &end);
+  if (end == text || *end || !(seconds > 0 && seconds < 4e6)) return false;
+  *ms = (unsigned)(seconds * 1000 + 0.5);
+  return true;
+}
+
+static bool parse_level(const char *text, unsigned *level) {
+  for (*level = 0; *level < 4; ++*level)
+    if (strcmp(text, levels[*level]) == 0) return true;
+  return false;
+}
+
+static bool parse(enum kind kind, const char *text, unsigned *number) {
+  uint64_t count = 0;
+  switch (kind) {
+  case KIND_TEXT: return true;
+  case KIND_SECONDS: return parse_seconds(text, number);
+  case KIND_LEVEL: return parse_level(text, number);
+  case KIND_FLAG: *number = strcmp(text, "true") == 0; return *number || strcmp(text, "false") == 0;
+  case KIND_COUNT: break;
+  }
+  if (strcmp(text, "auto") != 0 && (!str_to_u64(str_of(text), &count) || count < 1 || count > 1024))
+    return false;
+  *number = (unsigned)count;
+  return true;
+}
+
+/* --- life -------------------------------------------------------------------------------------------------
+ */
+
+void config_init(struct config *config) {
+  for (int i = 0; i < CONFIG_COUNT; i++) {
+    struct config_value *value = &config->values[i];
+    *value = (struct config_value){.text = str_to_cstring(str_of(entries[i].fallback))};
+    parse(entries[i].kind, value->text, &value->number);
+  }
+}
+
+void config_free(struct config *config) {
+  for (int i = 0; i < CONFIG_COUNT; i++) {
+    free(config->values[i].text);
+    free(config->values[i].place);
+  }
+}
+
+/* --- setting ----------------------------------------------------------------------------------------------
+ */
+
+static bool is_same(char option, char name) { return option == name || (option == '-' && name == '_'); }
+
+int config_find(const char *name) {
+  if (strncmp(name, "--", 2) == 0) name += 2;
+  for (int i = 0; i < CONFIG_COUNT; i++) {
+    size_t at = 0;
+    while (name[at] && is_same(name[at], entries[i].name[at])) at++;
+    if (!name[at] && !entries[i].name[at]) return i;
+  }
+  return -1;
+}
+
+bool config_is_flag(int id) { return entries[id].kind == KIND_FLAG; }
+
+static char *unknown(const char *name) {
+  char *text = NULL;
+  size_t bytes;
+  FILE *out = open_memstream(&text, &bytes);
+  fprintf(out, "unknown setting '%s'; valid are", name);
+  for (int i = 0; i < CONFIG_COUNT; i++) fprintf(out, "%s %s", i ? "," : "", entries[i].name);
+  fclose(out);
+  return text;
+}
+
+static char *impossible(const char *name, const char *text, enum kind kind) {
+  size_t bytes = strlen(name) + strlen(text) + 96;
+  char *why = memory_alloc(bytes);
+  snprintf(why, bytes, "%s wants %s, not '%s'", name, wanted(kind), text);
+  return why;
+}
+
+bool config_set(struct config *config, const char *name, const char *text, enum config_origin origin,
+                const char *place, char **why) {
+  int id = config_find(name);
+  unsigned number = 0;
+  if (id < 0) {
+    *why = unknown(name);
+    return false;
+  }
+  if (!parse(entries[id].kind, text, &number)) {
+    *why = impossible(name, text, entries[id].kind);
+    return false;
+  }
+  struct config_value *value = &config->values[id];
+  if (value->origin > origin) return true;
+  free(value->text);
+  free(value->place);
+  *value = (struct config_value){str_to_cstring(str_of(text)), number, origin,
+                                 place ? str_to_cstring(str_of(place)) : NULL};
+  return true;
+}
+
+/* --- printing ---------------------------------------------------------------------------------------------
+ */
+
+void config_print(const struct config *config, FILE *out) {
+  static const char *const origins[] = {"default", "policy", "command line"};
+  for (int i = 0; i < CONFIG_COUNT; i++) {
+    const struct config_value *value = &config->values[i];
+    fprintf(out, "%-14s %-20s %s%s%s\n", entries[i].name, value->text[0] ? value->text : "-",
+            origins[value->origin], value->place ? ", " : "", value->place ? value->place : "");
+  }
+}
+
+void config_help(FILE *out) {
+  for (int i = 0; i < CONFIG_COUNT; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "--%s", entries[i].name);
+    for (char *c = name; *c; c++)
+      if (*c == '_') *c = '-';
+    fprintf(out, "  %-18s %s%s%s%s\n", name, entries[i].what, entries[i].fallback[0] ? " (" : "",
+            entries[i].fallback, entries[i].fallback[0] ? ")" : "");
+  }
+}

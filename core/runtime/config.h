@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// config: the settings of the process, as one table: each can be set on the command line (--pid-file F) and
+// by the policy (perilune.configure{pid_file = "F"}), the command line having the last word. What belongs to
+// a listener or a peer is in proxy/settings.h and proxy/peer.h. To add one: a member, and its line in
+// CONFIG_TABLE.
+#ifndef PERILUNE_RUNTIME_CONFIG_H
+#define PERILUNE_RUNTIME_CONFIG_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* X(member, kind, default, what it is). Kinds: COUNT a whole number above 0, or auto (0); SECONDS kept in ms;
+ * TEXT; FLAG; LEVEL.
+ */
+#define CONFIG_TABLE(X)                                                                                      \
+  X(workers, COUNT, "auto", "worker threads; auto: one for each core")                                       \
+  X(grace, SECONDS, "30", "seconds in which a graceful stop ends")                                           \
+  X(upgrade_grace, SECONDS, "3600", "seconds in which the old process ends after an upgrade")                \
+  X(watch, FLAG, "false", "reload when a file of the policy changes")                                        \
+  X(daemon, FLAG, "false", "go on in the background once the policy serves")                                 \
+  X(pid_file, TEXT, "", "file with the process id")                                                          \
+  X(socket, TEXT, "", "path of the command socket; empty: an abstract one")                                  \
+  X(user, TEXT, "", "user to become once the listeners are open")                                            \
+  X(group, TEXT, "", "group to become; empty: the user's")                                                   \
+  X(admin, TEXT, "", "loopback address or unix:/path of the status page and /metrics")                       \
+  X(admin_public, FLAG, "false", "admin may be an address that others can reach")                            \
+  X(error_log, TEXT, "stderr", "a file, stderr or syslog")                                                   \
+  X(access_log, TEXT, "", "a file, stdout, stderr or syslog; with :json behind it, lines of JSON")           \
+  X(log_level, LEVEL, "info", "debug, info, warn or error")
+
+enum config_id {
+#define X(member, kind, fallback, what) CONFIG_##member,
+  CONFIG_TABLE(X)
+#undef X
+      CONFIG_COUNT
+};
+
+enum config_origin { CONFIG_FROM_DEFAULT, CONFIG_FROM_POLICY, CONFIG_FROM_COMMAND_LINE };
+
+/* A text of any kind is kept as text as well, for printing. */
+struct config_value {
+  char *text;      /* owned, never NULL once initialised */
+  unsigned number; /* COUNT; ms of SECONDS; LEVEL; 0 or 1 of FLAG */
+  enum config_origin origin;
+  char *place; /* owned; "policy.lua:3", NULL where there is none */
+};
+
+struct config {
+  struct config_value values[CONFIG_COUNT];
+};
+
+void config_init(struct config *config);
+void config_free(struct config *config);
+
+/* `name` as the policy writes it ("pid_file") or as the command line does ("--pid-file"). A value that came
+ * from a higher origin stays. False: *why is a malloc'd message that names the setting and what is valid. */
+bool config_set(struct config *config, const char *name, const char *text, enum config_origin origin,
+                const char *place, char **why);
+/* -1: unknown. */
+int config_find(const char *name);
+bool config_is_flag(int id);
+
+static inline unsigned config_number(const struct config *c, enum config_id id) {
+  return c->values[id].number;
+}
+/* NULL where it is empty. */
+static inline const char *config_text(const struct config *c, enum config_id id) {
+  return c->values[id].text[0] ? c->values[id].text : NULL;
+}
+/* Each with its value and where that came from. */
+void config_print(const struct config *config, FILE *out);
+/* The lines of the command line's help. */
+void config_help(FILE *out);
+
+#endif

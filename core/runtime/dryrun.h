@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// dryrun: `perilune reload --shadow`: tries the next generation on copies of live request heads for a while, and reports where
+// it decides otherwise. Nothing is put in force. Its shared objects (rates, dictionaries, backend sets) are its own, so that it
+// cannot disturb those in force; what its hooks do outside, such as requests of their own, does happen.
+#ifndef PERILUNE_RUNTIME_DRYRUN_H
+#define PERILUNE_RUNTIME_DRYRUN_H
+
+#include <stdbool.h>
+
+struct dryrun;
+struct server;
+
+/* Begins; the report goes to who waits for it on the command socket. False: *why is a malloc'd message. */
+bool dryrun_start(struct server *server, unsigned for_ms, char **why);
+/* Ends it without a report. NULL is fine. */
+void dryrun_free(struct dryrun *dryrun);
+
+#endif

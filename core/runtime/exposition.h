@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// exposition: all metrics in Prometheus' text format, version 0.0.4.
+#ifndef PERILUNE_RUNTIME_EXPOSITION_H
+#define PERILUNE_RUNTIME_EXPOSITION_H
+
+#include <stdio.h>
+
+#include "base/str.h"
+
+struct registry;
+struct server;
+
+#define EXPOSITION_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+/* Malloc'd; in the control worker's thread. */
+char *exposition_text(const struct server *server);
+
+/* Between its own files: the policy's metrics; and name="value". */
+void exposition_put_policy(FILE *out, struct registry *registry);
+void exposition_put_label(FILE *out, const char *name, struct str value);
+
+#endif

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// handover: listening sockets that come from outside, and go to a successor, by the socket-activation
+// protocol: descriptors from 3 on, LISTEN_FDS and LISTEN_PID in the environment. systemd speaks it, and a
+// proxy to its own successor.
+//
+// An upgrade starts the program's file anew with the same arguments and our sockets. It writes into a pipe
+// when it serves; only then do we drain. Should it end before that, we go on as if nothing had been.
+#ifndef PERILUNE_RUNTIME_HANDOVER_H
+#define PERILUNE_RUNTIME_HANDOVER_H
+
+#include "base/str.h"
+#include "net/addr.h"
+
+struct handover;
+struct listening;
+struct server;
+
+/* Reads what was handed to us. Call once, before threads start and descriptors are opened. */
+void handover_init(void);
+/* Sockets handed to us for this address (as the policy says it, and parsed): fills fds[0..count), duplicating
+ * where there are fewer. False: there are none. Each socket is given out once. */
+bool handover_take(struct str said, const struct addr *addr, int *fds, unsigned count);
+/* Closes what nobody has asked for, and says so in the log. */
+void handover_drop_rest(void);
+
+/* Starts the successor. NULL: *why is a malloc'd message. `on_end` is called once from the control loop: it
+ * serves (why NULL), or has failed. */
+struct handover *handover_start(struct server *server, char **arguments,
+                                void (*on_end)(struct server *server, const char *why), char **why);
+/* Forgets a successor that has not answered yet. NULL is fine. */
+void handover_free(struct handover *handover);
+
+#endif

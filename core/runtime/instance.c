@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// instance: load, retire, free. The one hard problem is that the last exchange ends inside a call from the
+// very policy that is then unused, so it is freed by the reaper and never from inside.
+#include "runtime/instance.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "runtime/logs.h"
+
+struct instance *instance_load(const struct policy_source *source, const struct policy_host *host,
+                               unsigned generation, char **why) {
+  void *policy = source->kind->load(source->source, host, why);
+  if (!policy) return NULL;
+  struct instance *instance = memory_zalloc(sizeof *instance);
+  instance->source = source;
+  instance->policy = policy;
+  instance->generation = generation;
+  return instance;
+}
+
+static void free_grave(struct grave *grave) { instance_free(LIST_ENTRY(grave, struct instance, grave)); }
+
+enum { DRAIN_MS = 30000 };
+
+static void on_old(struct timer *timer) {
+  const struct instance *instance = LIST_ENTRY(timer, struct instance, old);
+  log_info("generation %u is still in use by %u exchanges; 'perilune reload --close-old' would close them",
+           instance->generation, instance->use.exchanges);
+}
+
+static void on_unused(struct policy_use *use) {
+  struct instance *instance = LIST_ENTRY(use, struct instance, use);
+  timer_stop(&instance->old);
+  reaper_add(instance->reaper, &instance->grave, free_grave);
+}
+
+void instance_retire(struct instance *instance, struct reaper *reaper) {
+  instance->source->kind->retire(instance->policy);
+  instance->reaper = reaper;
+  instance->use.on_unused = on_unused;
+  timer_init(&instance->old, reaper->loop, on_old);
+  if (instance->use.exchanges == 0)
+    on_unused(&instance->use);
+  else
+    timer_set(&instance->old, DRAIN_MS);
+}
+
+bool instance_open_logs(struct instance *instance, struct logs *logs, const char *fallback, char **why) {
+  unsigned count;
+  struct policy_listener *listeners = instance->source->kind->listeners(instance->policy, &count);
+  instance->logs = logs;
+  return logs_hold(logs, listeners, count, fallback, why);
+}
+
+static void close_logs(struct instance *instance) {
+  unsigned count;
+  struct policy_listener *listeners = instance->source->kind->listeners(instance->policy, &count);
+  if (instance->logs) logs_release(instance->logs, listeners, count);
+}
+
+void instance_free(struct instance *instance) {
+  if (!instance) return;
+  close_logs(instance);
+  instance->source->kind->close(instance->policy);
+  free(instance);
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// instance: a policy as it was loaded for one worker. A generation is one instance per worker, the control
+// worker included. An instance that is no longer in force is retired: it lives until the last exchange on it
+// has ended.
+#ifndef PERILUNE_RUNTIME_INSTANCE_H
+#define PERILUNE_RUNTIME_INSTANCE_H
+
+#include "net/reaper.h"
+#include "net/timer.h"
+#include "runtime/policy.h"
+
+struct logs;
+
+struct instance {
+  struct policy_use use; /* counted by the worker's exchanges */
+  struct grave grave;
+  struct reaper *reaper;              /* borrowed: the worker's, once retired */
+  const struct policy_source *source; /* borrowed */
+  void *policy;                       /* owned */
+  struct logs *logs;                  /* borrowed: where its listeners' logs are from; NULL: none */
+  unsigned generation;
+  struct timer old; /* once retired: reports that it is still in use */
+};
+
+/* NULL: *why is a malloc'd message. */
+struct instance *instance_load(const struct policy_source *source, const struct policy_host *host,
+                               unsigned generation, char **why);
+/* Opens what its listeners log to. False: *why is a malloc'd message. */
+bool instance_open_logs(struct instance *instance, struct logs *logs, const char *fallback, char **why);
+/* Stops its background work; frees it once it is unused, at a safe point of the worker's loop. */
+void instance_retire(struct instance *instance, struct reaper *reaper);
+/* At once; nothing of it may run. NULL is fine. */
+void instance_free(struct instance *instance);
+
+#endif

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// listening: opens all of a generation's listeners, or none. Addresses are compared as the policy wrote them;
+// an address that is named several times (port 0) is matched in order.
+#include "runtime/listening.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "net/listener.h"
+#include "net/tls_context.h"
+#include "runtime/handover.h"
+
+static char *sentence(struct str place, const char *why) {
+  size_t bytes = place.len + strlen(why) + 3;
+  char *text = memory_alloc(bytes);
+  snprintf(text, bytes, "%.*s: %s", STR_ARG(place), why);
+  return text;
+}
+
+static int find(const struct listening *before, struct str said, const struct listening *now) {
+  for (unsigned i = 0; before && i < before->count; i++) {
+    bool taken = false;
+    for (unsigned k = 0; k < now->count; k++) taken = taken || now->entries[k].kept == (int)i;
+    if (!taken && str_equal(before->entries[i].said, said)) return (int)i;
+  }
+  return -1;
+}
+
+static void name_entry(struct listening_entry *entry, const struct addr *said) {
+  struct addr bound = *said;
+  struct sockaddr_storage name;
+  socklen_t length = sizeof name;
+  if (said->kind == ADDR_IP && getsockname(entry->fds[0], (struct sockaddr *)&name, &length) == 0)
+    addr_from_socket(&bound, (struct sockaddr *)&name, length);
+  addr_format(&bound, entry->address);
+}
+
+static bool open_sockets(struct listening_entry *entry, struct str said, unsigned workers, const char **why) {
+  struct addr addr;
+  if (!addr_parse(said, &addr, why)) return false;
+  if (addr.kind == ADDR_NAME) {
+    *why = "a listener needs an IP address, a port alone, or unix:/path";
+    return false;
+  }
+  if (!handover_take(said, &addr, entry->fds, workers) && !listener_open(&addr, entry->fds, workers, why))
+    return false;
+  name_entry(entry, &addr);
+  return true;
+}
+
+static bool open_tls(struct listening_entry *entry, const struct policy_listener *said, char **why) {
+  char *reason = NULL;
+  if (!said->tls.count && !said->tls.asks) return true;
+  entry->tls = tls_context_server(&said->tls, &reason);
+  if (entry->tls) return true;
+  *why = sentence(said->place, reason);
+  free(reason);
+  return false;
+}
+
+bool listening_check(const struct policy_listener *said, char **why) {
+  struct listening_entry entry = {0};
+  if (!open_tls(&entry, said, why)) return false;
+  if (entry.tls) tls_context_release(entry.tls);
+  return true;
+}
+
+static bool fill(struct listening *l, const struct policy_listener *said, const struct listening *before,
+                 char **why) {
+  struct listening_entry *entry = &l->entries[l->count];
+  const char *reason = "";
+  entry->kept = find(before, said->address, l);
+  entry->fds = memory_alloc(l->workers * sizeof *entry->fds);
+  if (!open_tls(entry, said, why)) {
+    free(entry->fds);
+    return false;
+  }
+  if (entry->kept >= 0) {
+    const struct listening_entry *old = &before->entries[entry->kept];
+    memcpy(entry->fds, old->fds, l->workers * sizeof *entry->fds);
+    memcpy(entry->address, old->address, sizeof entry->address);
+  } else if (!open_sockets(entry, said->address, l->workers, &reason)) {
+    *why = sentence(said->place, reason);
+    if (entry->tls) tls_context_release(entry->tls);
+    free(entry->fds);
+    return false;
+  }
+  entry->said = (struct str){str_to_cstring(said->address), said->address.len};
+  l->count++;
+  return true;
+}
+
+struct listening *listening_open(const struct policy_listener *said, unsigned count, unsigned workers,
+                                 const struct listening *before, char **why) {
+  struct listening *l = memory_zalloc(sizeof *l);
+  l->entries = memory_zalloc(count * sizeof *l->entries);
+  l->workers = workers;
+  while (l->count < count && fill(l, &said[l->count], before, why)) {
+  }
+  if (l->count == count) return l;
+  listening_free(l, true);
+  return NULL;
+}
+
+void listening_free(struct listening *l, bool closes) {
+  for (unsigned i = 0; l && i < l->count; i++) {
+    struct listening_entry *entry = &l->entries[i];
+    for (unsigned w = 0; closes && entry->kept < 0 && w < l->workers; w++) close(entry->fds[w]);
+    if (entry->tls) tls_context_release(entry->tls);
+    free((void *)entry->said.ptr);
+    free(entry->fds);
+  }
+  if (l) free(l->entries);
+  free(l);
+}
+
+void listening_unlink(const struct listening *l) {
+  for (unsigned i = 0; l && i < l->count; i++)
+    if (str_starts_with(l->entries[i].said, STR("unix:/")))
+      unlink(l->entries[i].said.ptr + sizeof "unix:" - 1);
+}
+
+unsigned listening_dropped(const struct listening *l, const struct listening *before) {
+  unsigned kept = 0;
+  for (unsigned i = 0; i < l->count; i++) kept += l->entries[i].kept >= 0;
+  return before ? before->count - kept : 0;
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// listening: what the process listens on: one entry per address, with a socket for each worker. A generation
+// names its listeners; those that are listened on already are kept, sockets and queued connections included,
+// the others opened.
+#ifndef PERILUNE_RUNTIME_LISTENING_H
+#define PERILUNE_RUNTIME_LISTENING_H
+
+#include "net/addr.h"
+#include "runtime/policy.h"
+
+struct tls_context;
+
+struct listening_entry {
+  struct str said;         /* owned: as the policy wrote it */
+  char address[ADDR_TEXT]; /* as bound */
+  int *fds; /* owned array, one per worker; the sockets belong to the workers once handed out */
+  struct tls_context *tls; /* reference; NULL: plain */
+  int kept;                /* its index in the listening before this one; -1: newly opened */
+};
+
+struct listening {
+  struct listening_entry *entries; /* owned array */
+  unsigned count, workers;
+};
+
+/* What `said` asks for, on top of `before` (may be NULL). NULL: *why is malloc'd and names the place; nothing
+ * has changed and nothing stays open. */
+struct listening *listening_open(const struct policy_listener *said, unsigned count, unsigned workers,
+                                 const struct listening *before, char **why);
+/* Could it be opened, as far as can be told without opening: are its certificate and key usable? */
+bool listening_check(const struct policy_listener *said, char **why);
+/* Frees the record; closes the sockets of new entries if `closes` (when they were never handed out). NULL is
+ * fine. */
+void listening_free(struct listening *listening, bool closes);
+/* Removes the files of unix sockets, at the end of the process. */
+void listening_unlink(const struct listening *listening);
+/* How many of the entries of `before` are not kept. */
+unsigned listening_dropped(const struct listening *listening, const struct listening *before);
+
+#endif

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// mailbox: a linked list behind a mutex that is held for a few instructions, and an ev_async.
+#include "runtime/mailbox.h"
+
+static struct message *take_all(struct mailbox *box) {
+  pthread_mutex_lock(&box->lock);
+  struct message *first = box->first;
+  box->first = NULL;
+  box->last = &box->first;
+  pthread_mutex_unlock(&box->lock);
+  return first;
+}
+
+static void run_all(struct mailbox *box) {
+  for (struct message *message = take_all(box), *next; message; message = next) {
+    next = message->next;
+    message->run(message, box->receiver);
+  }
+}
+
+static void on_wake(struct ev_loop *loop, ev_async *watcher, int events) {
+  (void)loop, (void)events;
+  run_all((struct mailbox *)watcher);
+}
+
+void mailbox_init(struct mailbox *box, struct ev_loop *loop, void *receiver) {
+  box->loop = loop;
+  box->receiver = receiver;
+  box->first = NULL;
+  box->last = &box->first;
+  pthread_mutex_init(&box->lock, NULL);
+  ev_async_init(&box->wake, on_wake);
+  ev_async_start(loop, &box->wake);
+}
+
+void mailbox_post(struct mailbox *box, struct message *message) {
+  message->next = NULL;
+  pthread_mutex_lock(&box->lock);
+  *box->last = message;
+  box->last = &message->next;
+  ev_async_send(box->loop, &box->wake);
+  pthread_mutex_unlock(&box->lock);
+}
+
+void mailbox_stop(struct mailbox *box) {
+  run_all(box);
+  ev_async_stop(box->loop, &box->wake);
+  pthread_mutex_destroy(&box->lock);
+}

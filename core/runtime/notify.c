@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// notify: the few lines of sd_notify(3) that are needed, without a library for them.
+#include "runtime/notify.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static struct sockaddr_un manager; /* set once, before there are threads */
+static socklen_t manager_length;
+static int ready_fd = -1;
+static uint64_t watchdog_ms;
+
+void notify_init(void) {
+  const char *socket_name = getenv("NOTIFY_SOCKET"), *fd = getenv("PERILUNE_READY_FD");
+  const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+  size_t length = socket_name ? strlen(socket_name) : 0;
+  if (length > 1 && length < sizeof manager.sun_path) {
+    manager.sun_family = AF_UNIX;
+    memcpy(manager.sun_path, socket_name, length);
+    if (socket_name[0] == '@') manager.sun_path[0] = '\0';
+    manager_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+  }
+  if (usec && (!pid || atoi(pid) == (int)getpid())) watchdog_ms = strtoull(usec, NULL, 10) / 1000;
+  if (fd) ready_fd = atoi(fd);
+  if (ready_fd >= 0) fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
+  unsetenv("PERILUNE_READY_FD");
+}
+
+void notify_state(const char *state) {
+  if (!manager_length) return;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&manager, manager_length);
+  close(fd);
+}
+
+void notify_ready(void) {
+  char text[64];
+  snprintf(text, sizeof text, "READY=1\nMAINPID=%d", (int)getpid());
+  notify_state(text);
+  if (ready_fd < 0) return;
+  if (write(ready_fd, "1", 1) != 1) return; /* whoever waited is gone */
+  close(ready_fd);
+  ready_fd = -1;
+}
+
+uint64_t notify_watchdog_ms(void) { return watchdog_ms; }

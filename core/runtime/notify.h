@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// notify: tells whoever started this process how it is doing: the service manager (sd_notify's protocol: a
+// datagram to $NOTIFY_SOCKET), and a parent that waits on a pipe ($PERILUNE_READY_FD: an upgrade, --daemon).
+#ifndef PERILUNE_RUNTIME_NOTIFY_H
+#define PERILUNE_RUNTIME_NOTIFY_H
+
+#include <stdint.h>
+
+/* Reads the environment, and takes away from it what is not for children. Call once, before threads start. */
+void notify_init(void);
+/* A line such as "STOPPING=1"; nothing happens where nobody listens. */
+void notify_state(const char *state);
+/* We serve: READY=1 with our process id, and a byte into the pipe. */
+void notify_ready(void);
+/* How often WATCHDOG=1 is wanted, in ms; 0: never. */
+uint64_t notify_watchdog_ms(void);
+
+#endif

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// policy: what the runtime knows of a script: a vtable. lua/policy.c implements it with a Lua VM per worker,
+// core/proxy/forward.c with plain C for `perilune proxy`.
+//
+// Life: load (for every worker; opens nothing) -> listeners are read -> start -> ... -> retire -> close.
+#ifndef PERILUNE_RUNTIME_POLICY_H
+#define PERILUNE_RUNTIME_POLICY_H
+
+#include "base/str.h"
+#include "net/tls_context.h"
+#include "proxy/access_log.h"
+#include "proxy/hooks.h"
+#include "proxy/settings.h"
+
+struct clock;
+struct config;
+struct ev_loop;
+struct metrics;
+struct proxy;
+struct registry;
+
+/* One perilune.listen of the script. Text is owned by the policy. */
+struct policy_listener {
+  struct str address;            /* "0.0.0.0:6188", ":80", "[::1]:80", "unix:/path" */
+  struct tls_server_options tls; /* neither certificates nor asking for them: plain HTTP */
+  struct str access_log;         /* as sink_open takes it; NULL: the process's; empty, but not NULL: none */
+  enum access_format access_log_format;
+  struct settings settings;
+  const struct hooks *hooks; /* valid while the policy lives */
+  struct str place;          /* "policy.lua:12", for messages */
+};
+
+/* Where a policy runs. All borrowed, all outlive the policy. */
+struct policy_host {
+  struct ev_loop *loop;
+  struct proxy *proxy;       /* this worker's; NULL for `check` */
+  struct registry *registry; /* shared objects; per process */
+  struct metrics *metrics;   /* NULL for `check` */
+  unsigned worker;           /* 0..workers-1; the control worker is `workers` */
+  unsigned workers;
+  bool is_control;           /* background work runs here */
+  struct config *config;     /* what perilune.configure adds to; NULL: it is checked and forgotten */
+  const struct clock *clock; /* of shared objects; NULL: the system's */
+};
+
+struct policy_kind {
+  /* Runs the script. Called in the control worker's thread, for every worker; everything else of the policy
+   * in its worker's own. NULL: *why is a malloc'd message that names file and line. */
+  void *(*load)(const void *source, const struct policy_host *host, char **why);
+  /* What it listens on: same in every worker. The runtime opens what they name, and notes it in them. */
+  struct policy_listener *(*listeners)(void *policy, unsigned *count);
+  /* Lets background tasks and timers begin, once all workers have loaded and all listeners are open. */
+  void (*start)(void *policy);
+  /* Another generation is in force: no new background work. Exchanges that run on it go on. */
+  void (*retire)(void *policy);
+  /* The files it was made from, one per line, malloc'd, in the thread that loaded it; NULL (the function
+   * too): none. */
+  char *(*files)(void *policy);
+  /* Called when nothing of it runs any more. */
+  void (*close)(void *policy);
+  /* Bytes of memory that its script holds, in its worker's thread; NULL (the function): it has none. */
+  size_t (*memory)(void *policy);
+};
+
+/* A policy to run: the kind and what it loads (a script's path, a list of addresses). */
+struct policy_source {
+  const struct policy_kind *kind;
+  const void *source; /* borrowed for the life of the process */
+  const char *name;   /* for messages: the script's path, "proxy" */
+};
+
+#endif

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// privileges: the parent of a daemon waits until the child serves, so that whoever started it learns of a bad
+// policy by the exit code, as without --daemon.
+#include "runtime/privileges.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+
+static bool complain(char **why, const char *what, const char *name, const char *detail) {
+  size_t bytes = strlen(what) + strlen(name) + strlen(detail) + 8;
+  *why = memory_alloc(bytes);
+  snprintf(*why, bytes, "%s '%s': %s", what, name, detail);
+  return false;
+}
+
+static bool become_group(const char *user, const char *group, gid_t fallback, char **why) {
+  const struct group *found = group ? getgrnam(group) : NULL;
+  if (group && !found) return complain(why, "group", group, "there is none of that name");
+  gid_t id = found ? found->gr_gid : fallback;
+  if (user && initgroups(user, id) != 0) return complain(why, "user", user, strerror(errno));
+  if (setgid(id) != 0) return complain(why, "group", group ? group : "of the user", strerror(errno));
+  return true;
+}
+
+bool privileges_drop(const char *user, const char *group, char **why) {
+  const struct passwd *found = user ? getpwnam(user) : NULL;
+  if (!user && !group) return true;
+  if (user && !found) return complain(why, "user", user, "there is none of that name");
+  bool is_ours = found && found->pw_uid == geteuid() && !group;
+  if (is_ours) return true; /* a successor starts as what its predecessor became */
+  if (!become_group(user, group, found ? found->pw_gid : getgid(), why)) return false;
+  if (found && setuid(found->pw_uid) != 0) return complain(why, "user", user, strerror(errno));
+  return true;
+}
+
+void privileges_give(const char *path, const char *user) {
+  const struct passwd *found = path && user ? getpwnam(user) : NULL;
+  if (found && geteuid() == 0 && chown(path, found->pw_uid, found->pw_gid) != 0)
+    log_warn("cannot give %s to %s: %s", path, user, strerror(errno));
+}
+
+/* The child's end closes with it, so a read tells both: a byte, it serves; the end, it has ended. */
+static int wait_for(pid_t child, int fd) {
+  char byte;
+  int status = 0;
+  ssize_t got;
+  do got = read(fd, &byte, 1);
+  while (got < 0 && errno == EINTR);
+  close(fd);
+  if (got == 1) return 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1;
+}
+
+bool privileges_daemonize(int *code) {
+  int ends[2];
+  char text[16];
+  if (getenv("PERILUNE_READY_FD")) return true; /* a daemon's successor is in the background already */
+  if (pipe(ends) != 0) {
+    *code = 1;
+    return false;
+  }
+  pid_t child = fork();
+  if (child > 0) {
+    close(ends[1]);
+    *code = wait_for(child, ends[0]);
+    return false;
+  }
+  close(ends[0]);
+  setsid();
+  snprintf(text, sizeof text, "%d", ends[1]);
+  setenv("PERILUNE_READY_FD", text, 1);
+  return true;
+}
+
+void privileges_detach(void) {
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) return;
+  dup2(null, STDIN_FILENO);
+  if (isatty(STDOUT_FILENO)) dup2(null, STDOUT_FILENO);
+  if (isatty(STDERR_FILENO)) dup2(null, STDERR_FILENO);
+  close(null);
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// privileges: becoming another user and group, and going to the background.
+#ifndef PERILUNE_RUNTIME_PRIVILEGES_H
+#define PERILUNE_RUNTIME_PRIVILEGES_H
+
+#include <stdbool.h>
+
+/* Both NULL: nothing to do. Call it when the privileged ports are open and before there are threads; for
+ * good. False: *why is a malloc'd message. */
+bool privileges_drop(const char *user, const char *group, char **why);
+/* Gives a file to that user, so that it can be written and removed afterwards. Does nothing where a part is NULL. */
+void privileges_give(const char *path, const char *user);
+/* Forks. In the child: true, and its $PERILUNE_READY_FD is set (runtime/notify). In the parent: false, once
+ * the child serves or has ended; *code is the exit code for the parent. */
+bool privileges_daemonize(int *code);
+/* The child serves: it lets go of the terminal. */
+void privileges_detach(void);
+
+#endif

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// reload: the next generation of the policy: loaded for all workers, with the listeners it asks for, and put
+// in force.
+#ifndef PERILUNE_RUNTIME_RELOAD_H
+#define PERILUNE_RUNTIME_RELOAD_H
+
+#include "runtime/instance.h"
+#include "runtime/listening.h"
+
+struct registry;
+struct server;
+
+struct generation {
+  struct instance **instances; /* owned array of owned: one for each worker, the control worker's last */
+  struct listening *listening; /* owned */
+};
+
+/* Everything that can fail. NULL: *why is a malloc'd message, and nothing has changed. */
+struct generation *generation_load(struct server *server, char **why);
+/* The same with shared objects of its own. */
+struct generation *generation_load_apart(struct server *server, struct registry *registry, char **why);
+/* For each listener in force: its index among the generation's, which must be the same. Malloc'd. */
+unsigned *generation_order(const struct generation *generation);
+/* Does it listen exactly where the one in force does? */
+bool generation_keeps_listeners(const struct server *server, const struct generation *generation);
+/* The workers switch soon after; frees the struct. */
+void generation_put_in_force(struct server *server, struct generation *generation);
+/* One that was not put in force. */
+void generation_free(struct generation *generation, unsigned workers);
+
+#endif

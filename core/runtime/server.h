@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// server: the process: its workers, what it listens on, the generation in force, signals. Nothing is half
+// started: the first connection is accepted when every worker's policy has loaded and every listener is open;
+// the same holds for a reload.
+#ifndef PERILUNE_RUNTIME_SERVER_H
+#define PERILUNE_RUNTIME_SERVER_H
+
+#include <time.h>
+
+#include "runtime/chronicle.h"
+#include "runtime/config.h"
+#include "runtime/listening.h"
+#include "runtime/worker.h"
+
+struct admin;
+struct canary;
+struct command_server;
+struct dryrun;
+struct handover;
+struct logs;
+struct metrics;
+struct pulse;
+struct registry;
+struct watch;
+
+struct server_options {
+  struct policy_source source;
+  struct config *config; /* borrowed; what the policy configures is added */
+  char **arguments;      /* this process's, for its successor */
+  bool print_config;     /* print the effective settings instead of serving */
+};
+
+enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
+
+/* Runs until SIGTERM (graceful) or SIGINT (at once); SIGHUP reloads. Returns the exit code; has printed what
+ * was wrong. */
+int server_run(const struct server_options *options);
+/* Loads and validates, opens nothing. */
+int server_check(const struct policy_source *source, struct config *config);
+
+/* --- for the files of runtime/ --- */
+
+struct server {
+  const struct server_options *options; /* borrowed */
+  struct registry *registry;            /* owned */
+  struct metrics *metrics;              /* owned */
+  struct pulse *pulse;                  /* owned */
+  struct logs *logs;                    /* owned */
+  struct admin *admin;                  /* owned; NULL without --admin */
+  struct chronicle chronicle;           /* of reloads */
+  struct worker control;
+  struct worker *workers; /* owned array */
+  unsigned worker_count, running;
+  struct listening *listening;    /* owned: what the generation in force listens on */
+  unsigned generation;            /* number of the one in force; 0: none yet */
+  unsigned switching;             /* workers that have not yet switched to it */
+  struct watch *watch;            /* owned; NULL without --watch */
+  struct command_server *command; /* owned; NULL where it could not be opened */
+  time_t started_at, reloaded_at;
+  bool reload_again;                /* asked for while one was under way */
+  struct canary *canary;            /* owned; while one is tried */
+  struct dryrun *dryrun;            /* owned; while a policy is tried in the shadow */
+  struct registry *shadow_registry; /* owned; shared objects of shadows, once there was one */
+  struct handover *handover;        /* owned; while a successor starts */
+  struct timer watchdog;
+  bool stopping, handed_over;
+  ev_signal on_term, on_int, on_hup, on_usr1, on_usr2, on_quit;
+};
+
+/* Loads the next generation for all workers, opens what it listens on in addition, and puts it in force
+ * everywhere; or changes nothing, and *why is a malloc'd message. The workers switch soon after. (reload.c)
+ */
+bool server_reload(struct server *server, char **why);
+/* Stops all workers: gracefully, or at once. (server.c) */
+void server_stop(struct server *server, bool now);
+/* Starts a successor with our listeners; we drain once it serves, and go on if it does not. The outcome is
+ * logged and told to who waits for it on the command socket. False: *why is a malloc'd message. (server.c) */
+bool server_upgrade(struct server *server, char **why);
+/* As server_reload, for somebody who does not wait: logs the outcome; queued while another is under way. */
+void server_request_reload(struct server *server);
+
+#endif

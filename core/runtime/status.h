@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// status: what a running proxy says of itself: as text for people in a terminal, and as JSON for the status
+// page and for machines. Both are malloc'd, and made in the control worker's thread.
+#ifndef PERILUNE_RUNTIME_STATUS_H
+#define PERILUNE_RUNTIME_STATUS_H
+
+struct server;
+
+char *status_text(const struct server *server); /* status.c */
+char *status_json(const struct server *server); /* status_json.c */
+
+#endif

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// watch: `--watch`: reloads when a file of the policy changes on disk (inotify). It is the folders that are
+// watched, since editors replace files; what happens within a moment is one reload.
+#ifndef PERILUNE_RUNTIME_WATCH_H
+#define PERILUNE_RUNTIME_WATCH_H
+
+struct server;
+struct watch;
+
+/* NULL: *why is a malloc'd message. */
+struct watch *watch_new(struct server *server, char **why);
+/* The files are other ones now: lines of text, borrowed for the call. NULL: none. */
+void watch_files(struct watch *watch, const char *lines);
+/* NULL is fine. */
+void watch_free(struct watch *watch);
+
+#endif

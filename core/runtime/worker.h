@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// worker: one thread with its own loop, its own policy VM and its own connections (invariant I1). The control
+// worker is one more, without listeners, and runs in the process's first thread.
+//
+// Life: worker_init -> worker_start (its thread runs) -> worker_switch (a generation with its listeners,
+// again and again) -> worker_stop -> worker_join. Everything behind the mailbox happens in the worker's
+// thread.
+#ifndef PERILUNE_RUNTIME_WORKER_H
+#define PERILUNE_RUNTIME_WORKER_H
+
+#include "net/listener.h"
+#include "proxy/proxy.h"
+#include "proxy/shadow.h"
+#include "runtime/instance.h"
+#include "runtime/mailbox.h"
+
+struct worker;
+
+/* A service with this worker's socket. */
+struct worker_listener {
+  struct listener listener; /* first: on_accept gets it */
+  struct service service;
+  struct grave grave;
+  struct worker *worker; /* borrowed */
+};
+
+struct worker {
+  pthread_t thread;
+  struct ev_loop *loop; /* owned */
+  struct mailbox mailbox;
+  struct proxy proxy;
+  struct policy_host host;
+  struct instance *instance;          /* owned: the one in force; NULL before the first */
+  struct instance *canary;            /* owned; NULL: none is tried */
+  struct instance *shadow;            /* owned; NULL: none is tried */
+  struct shadow_report report;        /* of the shadow */
+  struct worker_listener **listeners; /* owned array of owned: in the order of the policy's */
+  unsigned listener_count;
+  struct timer grace;
+  void (*on_switched)(struct worker *worker); /* called in its thread; may be NULL */
+  /* The answer to worker_tally, in its thread: of the policy in force, and of the canary. */
+  void (*on_tally)(struct worker *worker, const struct policy_tally *in_force,
+                   const struct policy_tally *canary);
+  /* The end of a shadow, in its thread. */
+  void (*on_report)(struct worker *worker, const struct shadow_report *report);
+  void (*on_ended)(struct worker *worker); /* called in its thread, right before it ends; may be NULL */
+  void *owner;
+};
+
+/* Where one of a generation's listeners comes from. */
+struct worker_service {
+  int kept;                /* index among the listeners in force, whose socket goes on; -1: a new one */
+  int fd;                  /* of a new one; passes over */
+  struct tls_context *tls; /* reference passes over; NULL: plain */
+  struct traffic *traffic; /* borrowed from the metrics */
+  char address[ADDR_TEXT];
+};
+
+/* Loop, proxy and mailbox; `host` gets their addresses. */
+void worker_init(struct worker *worker, const struct policy_host *host);
+void worker_start(struct worker *worker);
+/* Puts a generation in force, with services[] in the order of its listeners; copied. Listeners in force that
+ * are not kept are closed, after what the kernel has queued for them was accepted. on_switched follows. */
+void worker_switch(struct worker *worker, struct instance *instance, const struct worker_service *services,
+                   unsigned count);
+/* Gives `share` of 10,000 new exchanges to `instance` beside the one in force, whose listeners must be the
+ * same, in any order
+ * (`order[i]`: the index there of the i-th in force; copied). Both tallies start at 0. worker_switch with
+ * that instance makes it the one in force; worker_drop_canary retires it. */
+void worker_try(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count,
+                unsigned share);
+void worker_drop_canary(struct worker *worker);
+/* on_tally follows. */
+void worker_tally(struct worker *worker);
+/* Tries `instance` in the shadow of the one in force (proxy/shadow.h), `order` as in worker_try; NULL ends that, and on_report
+ * follows. */
+void worker_shadow(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count);
+/* Closes the connections whose exchanges still run on an older generation. */
+void worker_close_old(struct worker *worker);
+/* Ends it: after its exchanges but within grace_ms, at once with 0. `handed_over`: others accept from its
+ * sockets now, so what is queued there is left to them. Thread-safe. */
+void worker_stop(struct worker *worker, unsigned grace_ms, bool handed_over);
+void worker_join(struct worker *worker);
+/* Frees everything when its loop has ended, in the worker's thread or after it. */
+void worker_free(struct worker *worker);
+
+#endif
