@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// backends: what the files of this noun share: backends.c (the set), choose.c (the choice and the lease).
+#ifndef PERILUNE_LUA_BACKENDS_H
+#define PERILUNE_LUA_BACKENDS_H
+
+#include "lua/shared.h"
+#include "shared/backends.h"
+
+struct script;
+
+struct backends_handle {
+  struct shared shared;
+  struct backends_view *view; /* reference; NULL while the handle is made */
+  uint64_t texts_version;     /* of the view, when the addresses in the handle's environment were made */
+};
+
+/* The view of the set at argument 1, with the list in force. -0 +0 */
+struct backends_view *backends_check(lua_State *L);
+/* The address at a position of the list, as a Lua string that is made once. -0 +1 */
+void backends_push_address(lua_State *L, unsigned index);
+
+/* choose.c: adds the methods to the table on top. -0 +0 */
+void backends_add_choices(lua_State *L);
+/* The attempt goes to this address: if the exchange's hooks have chosen it from a set, it is leased there. */
+void backends_lease(struct script *script, struct str address);
+
+#endif

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// cidr: sets of IP networks: core.cidr { "10.0.0.0/8", ... }.
+#include "net/cidr.h"
+
+#include "lua/handle.h"
+#include "lua/library.h"
+
+struct networks {
+  struct handle handle;
+  struct cidr_set *set; /* owned */
+};
+
+/* core.cidr(list): a set, or nil and what is wrong with which -1 +1 | -1 +2 */
+static int new_networks(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  struct networks *networks = handle_new(L, HANDLE_CIDR, sizeof *networks);
+  networks->set = cidr_set_new();
+  for (int i = 1; lua_rawgeti(L, 1, i), !lua_isnil(L, -1); i++) {
+    struct str text = {NULL, 0};
+    const char *why = "";
+    if (lua_type(L, -1) == LUA_TSTRING) text.ptr = lua_tolstring(L, -1, &text.len);
+    if (!cidr_set_add(networks->set, text, &why)) {
+      lua_pushnil(L);
+      lua_pushfstring(L, "'%s': %s", text.ptr ? text.ptr : luaL_typename(L, -2), why);
+      return 2;
+    }
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  cidr_set_seal(networks->set);
+  return 1;
+}
+
+/* set:contains(address): true or false; nil and a message where that is no address -2 +1 | -2 +2 */
+static int contains(lua_State *L) {
+  const struct networks *networks = handle_check(L, 1, HANDLE_CIDR);
+  struct str address;
+  address.ptr = luaL_checklstring(L, 2, &address.len);
+  enum cidr_answer answer = cidr_set_contains(networks->set, address);
+  if (answer != CIDR_NO_ADDRESS) {
+    lua_pushboolean(L, answer == CIDR_INSIDE);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushliteral(L, "not an IP address");
+  return 2;
+}
+
+/* -1 +0 */
+static int collect(lua_State *L) {
+  struct networks *networks = lua_touserdata(L, 1);
+  cidr_set_free(networks->set);
+  networks->set = NULL;
+  return 0;
+}
+
+static const luaL_Reg methods[] = {{"contains", contains}, {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__gc", collect}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"cidr", new_networks}, {NULL, NULL}};
+
+void open_cidr(lua_State *L) {
+  handle_define(L, HANDLE_CIDR, "perilune.cidr", methods, metamethods);
+  luaL_register(L, NULL, functions);
+}

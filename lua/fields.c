@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// fields: names and values are checked here and nowhere else: whatever is in a struct headers may be written
+// as it is.
+#include "lua/fields.h"
+
+#include <lauxlib.h>
+
+/* -0 +0 */
+static struct str check_str(lua_State *L, int index) {
+  struct str text;
+  text.ptr = luaL_checklstring(L, index, &text.len);
+  return text;
+}
+
+/* --- reading -------------------------------------------------------------------------------------------- */
+
+/* The framing was taken from the fields when they were parsed; it is told from there. False: nothing pushed.
+ * -0 +1 */
+static bool push_framing(lua_State *L, struct str name, const struct body *body) {
+  if (body->framing == FRAMING_LENGTH && field_id(name) == FIELD_CONTENT_LENGTH) {
+    lua_pushnumber(L, (lua_Number)body->length);
+    lua_tostring(L, -1);
+    return true;
+  }
+  if (body->framing != FRAMING_CHUNKED || field_id(name) != FIELD_TRANSFER_ENCODING) return false;
+  lua_pushliteral(L, "chunked");
+  return true;
+}
+
+int fields_get(lua_State *L, const struct headers *headers, const struct body *body) {
+  struct str name = check_str(L, 2);
+  const struct field *field = headers_find(headers, name);
+  if (field)
+    lua_pushlstring(L, field->value.ptr, field->value.len);
+  else if (!push_framing(L, name, body))
+    lua_pushnil(L);
+  return 1;
+}
+
+int fields_get_all(lua_State *L, const struct headers *headers, const struct body *body) {
+  struct str name = check_str(L, 2);
+  unsigned at = 0;
+  int count = 0;
+  lua_newtable(L);
+  for (const struct field *field; (field = headers_next(headers, name, &at));) {
+    lua_pushlstring(L, field->value.ptr, field->value.len);
+    lua_rawseti(L, -2, ++count);
+  }
+  if (count == 0 && push_framing(L, name, body)) lua_rawseti(L, -2, 1);
+  return 1;
+}
+
+/* The next pair of the list that is upvalue 1, behind position upvalue 2. -2 +2 | -2 +0 */
+static int step(lua_State *L) {
+  int at = (int)lua_tointeger(L, lua_upvalueindex(2));
+  lua_pushinteger(L, at + 2);
+  lua_replace(L, lua_upvalueindex(2));
+  lua_rawgeti(L, lua_upvalueindex(1), at + 1);
+  lua_rawgeti(L, lua_upvalueindex(1), at + 2);
+  return 2;
+}
+
+int fields_each(lua_State *L, const struct headers *headers) {
+  lua_createtable(L, (int)headers->count * 2, 0);
+  for (unsigned i = 0; i < headers->count; i++) {
+    const struct field *field = &headers->items[i];
+    lua_pushlstring(L, field->name.ptr, field->name.len);
+    lua_rawseti(L, -2, (int)i * 2 + 1);
+    lua_pushlstring(L, field->value.ptr, field->value.len);
+    lua_rawseti(L, -2, (int)i * 2 + 2);
+  }
+  lua_pushinteger(L, 0);
+  lua_pushcclosure(L, step, 2);
+  return 1;
+}
+
+/* --- writing -------------------------------------------------------------------------------------------- */
+
+#define BIT(id)           (1u << FIELD_##id)
+#define OF_THE_BODY       (BIT(CONTENT_LENGTH) | BIT(TRANSFER_ENCODING) | BIT(TRAILER))
+#define OF_THE_CONNECTION (BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_CONNECTION))
+#define OF_THE_HOP        (BIT(UPGRADE) | BIT(HTTP2_SETTINGS) | BIT(TE))
+
+/* Why a field is not the policy's to set; NULL where it is. RFC 9110 section 7.6.1, RFC 9112 section 6. */
+static const char *reserved(enum field_id id) {
+  unsigned bit = 1u << id;
+  if (bit & OF_THE_BODY) return "the proxy writes it from the body that it sends";
+  if (bit & OF_THE_CONNECTION) return "the proxy manages its connections itself (see session:set_close)";
+  if (bit & OF_THE_HOP) return "the proxy negotiates it with each side itself";
+  return NULL;
+}
+
+/* A field of the name at `index`, without its value. -0 +0 */
+static struct field check_name(lua_State *L, int index) {
+  struct field field = {.name = check_str(L, index)};
+  field.id = field_id(field.name);
+  if (field.id == FIELD_OTHER && !field_name_is_valid(field.name))
+    luaL_error(L, "'%s' is no valid field name", field.name.ptr);
+  const char *why = reserved(field.id);
+  if (why) luaL_error(L, "the field %s cannot be set: %s", field.name.ptr, why);
+  return field;
+}
+
+/* A string or number at `index`. */
+static struct str check_value(lua_State *L, struct str name, int index) {
+  struct str value;
+  value.ptr = lua_tolstring(L, index, &value.len);
+  if (!value.ptr)
+    luaL_error(L, "the value of field %s must be a string, a number or an array of them, got a %s value",
+               name.ptr, luaL_typename(L, index));
+  if (!field_value_is_valid(value))
+    luaL_error(L, "the value of field %s has a control character in it (CR, LF, NUL, ...)", name.ptr);
+  return str_trim(value);
+}
+
+/* Lua may collect its strings before the field is written. */
+static struct field keep(struct arena *arena, struct field field) {
+  char *text = arena_alloc(arena, field.name.len + field.value.len);
+  memcpy(text, field.name.ptr, field.name.len);
+  memcpy(text + field.name.len, field.value.ptr, field.value.len);
+  field.name.ptr = text;
+  field.value.ptr = text + field.name.len;
+  return field;
+}
+
+static void append(struct headers *headers, struct field field, struct str value) {
+  field.value = value;
+  field = keep(headers->arena, field);
+  headers_add(headers, field.name, field.value);
+}
+
+/* How many values the array at `index` has; all are checked before the first is used. */
+static unsigned check_values(lua_State *L, struct str name, int index) {
+  unsigned count = (unsigned)lua_objlen(L, index);
+  for (unsigned i = 1; i <= count; i++) {
+    lua_rawgeti(L, index, (int)i);
+    check_value(L, name, lua_gettop(L));
+    lua_pop(L, 1);
+  }
+  return count;
+}
+
+void fields_append(lua_State *L, struct headers *headers, int name_index, int index) {
+  struct field field = check_name(L, name_index);
+  if (!lua_istable(L, index)) {
+    append(headers, field, check_value(L, field.name, index));
+    return;
+  }
+  unsigned count = check_values(L, field.name, index);
+  for (unsigned i = 1; i <= count; i++) {
+    lua_rawgeti(L, index, (int)i);
+    append(headers, field, check_value(L, field.name, lua_gettop(L)));
+    lua_pop(L, 1);
+  }
+}
+
+int fields_add(lua_State *L, struct headers *headers) {
+  fields_append(L, headers, 2, 3);
+  return 0;
+}
+
+/* A single value takes the place of the first field of that name; an array goes to the end. */
+int fields_set(lua_State *L, struct headers *headers) {
+  struct field field = check_name(L, 2);
+  if (!lua_istable(L, 3)) {
+    field.value = check_value(L, field.name, 3);
+    headers_set_field(headers, keep(headers->arena, field));
+    return 0;
+  }
+  check_values(L, field.name, 3);
+  headers_remove(headers, field.name);
+  fields_append(L, headers, 2, 3);
+  return 0;
+}
+
+int fields_remove(lua_State *L, struct headers *headers) {
+  lua_pushinteger(L, (lua_Integer)headers_remove(headers, check_str(L, 2)));
+  return 1;
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// fields: header fields between Lua and struct headers, for sessions, messages and answers. Argument 2 is the
+// name, argument 3 the value. What the proxy writes itself can be read, but not set (invariant I9).
+#ifndef PERILUNE_LUA_FIELDS_H
+#define PERILUNE_LUA_FIELDS_H
+
+#include <lua.h>
+
+#include "http/message.h"
+
+/* The first value or nil. Content-Length and Transfer-Encoding are told from the body. -0 +1 */
+int fields_get(lua_State *L, const struct headers *headers, const struct body *body);
+/* An array of all values, empty where there is none. -0 +1 */
+int fields_get_all(lua_State *L, const struct headers *headers, const struct body *body);
+/* The value is a string, a number, or an array of them. -0 +0 */
+int fields_set(lua_State *L, struct headers *headers);
+int fields_add(lua_State *L, struct headers *headers);
+/* How many there were. -0 +1 */
+int fields_remove(lua_State *L, struct headers *headers);
+/* for name, value in m:headers(): in order, as they were when it was called, so the loop may change them. The
+ * handle is argument 1. -0 +1 */
+int fields_each(lua_State *L, const struct headers *headers);
+
+/* Adds what is at `value` (string, number or array) under the name at `name`, checked. -0 +0 */
+void fields_append(lua_State *L, struct headers *headers, int name, int value);
+
+#endif

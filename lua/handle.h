@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// handle: the userdata of the policy's API. Each begins with its kind, so checking an argument compares one
+// word instead of looking up a metatable by name.
+#ifndef PERILUNE_LUA_HANDLE_H
+#define PERILUNE_LUA_HANDLE_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdint.h>
+
+enum handle_kind {
+  HANDLE_FAILURE,
+  HANDLE_PEER,
+  HANDLE_BACKENDS,
+  HANDLE_RATE,
+  HANDLE_DICT,
+  HANDLE_KEY_LIST,
+  HANDLE_INFLIGHT,
+  HANDLE_COUNTER,
+  HANDLE_METRIC,
+  HANDLE_SOCKET,
+  HANDLE_SPAWNED,
+  HANDLE_JOB,
+  HANDLE_BENCH,
+  HANDLE_CIDR,
+  HANDLE_REGEX,
+  HANDLE_REGEX_ROOM,
+  HANDLE_LOOKUP,
+  HANDLE_LIMITER,
+  HANDLE_KINDS
+};
+
+/* The first member of every userdata of ours. */
+struct handle {
+  uint64_t tag;
+};
+
+/* Makes the metatable of a kind: `methods` are looked up by name, `metamethods` (may be NULL) go into the
+ * metatable itself and may replace __index. -0 +0 */
+void handle_define(lua_State *L, enum handle_kind kind, const char *name, const luaL_Reg *methods,
+                   const luaL_Reg *metamethods);
+/* For fields beside the methods: `index` becomes __index, with the table of methods as its upvalue. -0 +0 */
+void handle_wrap_index(lua_State *L, enum handle_kind kind, lua_CFunction index);
+/* Adds a method that may wait, in two parts given the same arguments: `start` parks the task unless there is
+ * nothing to wait for, `finish` gives the results. -0 +0 */
+void handle_add_waiting(lua_State *L, enum handle_kind kind, const char *name, lua_CFunction start,
+                        lua_CFunction finish);
+/* The same as a function, which is pushed. -0 +1 */
+void handle_push_waiting(lua_State *L, lua_CFunction start, lua_CFunction finish);
+/* Zeroed but for its tag. -0 +1 */
+void *handle_new(lua_State *L, enum handle_kind kind, size_t bytes);
+enum handle_kind handle_kind(const struct handle *handle);
+/* NULL where the value is something else. */
+void *handle_test(lua_State *L, int index, enum handle_kind kind);
+/* Raises where the value is something else. */
+void *handle_check(lua_State *L, int index, enum handle_kind kind);
+/* luaL_error for functions that may be the `start` of a method: at the policy's line all the same. */
+int handle_raise(lua_State *L, const char *format, ...);
+/* Gives the table on top of the stack the metatable of a kind. -0 +0 */
+void handle_set_metatable(lua_State *L, enum handle_kind kind);
+
+#endif

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+// hooks: calls the policy's functions for the proxy. A call is one resume of a coroutine that was used
+// before: its arguments are put on its stack from here, and its results are read from there into x->outcome.
+// Nothing of that may raise, for here errors are not caught: an argument that needs memory is made in
+// protected mode, and a result is only looked at.
+#include "lua/hooks.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "lua/body.h"
+#include "lua/certificate.h"
+#include "lua/connection.h"
+#include "lua/failure.h"
+#include "lua/peer.h"
+#include "lua/task.h"
+#include "lua/vm.h"
+#include "proxy/exchange.h"
+
+enum argument {
+  SESSION,
+  UPSTREAM_REQUEST,
+  RESPONSE,
+  CTX,
+  REUSED,
+  PEER,
+  FAILURE,
+  CHUNK,
+  IS_LAST,
+  TRAILERS,
+  HELLO,
+  END
+};
+
+static void leave_request_filter(struct task *task);
+static void leave_upstream_filter(struct task *task);
+static void leave_fail_to_proxy(struct task *task);
+
+/* What a hook is given and what is made of its results; those of a hook without `leave` are ignored, those of
+ * body hooks are body.c's. */
+static const struct {
+  unsigned char arguments[6];
+  void (*leave)(struct task *task);
+} shapes[HOOK_COUNT] = {
+    [HOOK_early_request_filter] = {{SESSION, CTX, END}, NULL},
+    [HOOK_request_filter] = {{SESSION, CTX, END}, leave_request_filter},
+    [HOOK_proxy_upstream_filter] = {{SESSION, CTX, END}, leave_upstream_filter},
+    [HOOK_upstream_peer] = {{SESSION, CTX, END}, peer_take},
+    [HOOK_fail_to_connect] = {{SESSION, PEER, CTX, FAILURE, END}, NULL},
+    [HOOK_connected_to_upstream] = {{SESSION, REUSED, PEER, CTX, END}, NULL},
+    [HOOK_upstream_request_filter] = {{SESSION, UPSTREAM_REQUEST, CTX, END}, NULL},
+    [HOOK_upstream_response_filter] = {{SESSION, RESPONSE, CTX, END}, NULL},
+    [HOOK_response_filter] = {{SESSION, RESPONSE, CTX, END}, NULL},
+    [HOOK_error_while_proxy] = {{SESSION, PEER, FAILURE, CTX, REUSED, END}, NULL},
+    [HOOK_fail_to_proxy] = {{SESSION, FAILURE, CTX, END}, leave_fail_to_proxy},
+    [HOOK_logging] = {{SESSION, FAILURE, CTX, END}, NULL},
+    [HOOK_request_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
+    [HOOK_upstream_response_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
+    [HOOK_response_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
+    [HOOK_response_trailer_filter] = {{SESSION, TRAILERS, CTX, END}, NULL},
+    [HOOK_certificate] = {{HELLO, CTX, END}, NULL}, /* pushed by certificate.c: there is no exchange */
+};
+
+static const struct lua_hooks *hooks_of(const struct exchange *x) {
+  return (const struct lua_hooks *)x->hooks;
+}
+
+/* --- the life of an exchange ---------------------------------------------------------------------------- */
+
+static void begin(struct exchange *x) {
+  struct script *script = arena_zalloc(&x->arena, sizeof *script);
+  script->x = x;
+  script->vm = hooks_of(x)->vm;
+  script->connection = connection_hold(script->vm, x->downstream);
+  script->is_seated = seat_take(&script->vm->seats, script);
+  x->script = script;
+}
+
+static void cancel(struct exchange *x) {
+  struct script *script = x->script;
+  if (script->task) task_free(script->task);
+  script->task = NULL;
+}
+
+static void end(struct exchange *x) {
+  struct script *script = x->script;
+  cancel(x);
+  for (struct at_end *at_end = script->at_end; at_end; at_end = at_end->next) at_end->run(at_end);
+  connection_release(script->connection);
+  ctx_drop(script);
+  if (script->is_seated) seat_leave(&script->vm->seats, script);
+  x->script = NULL;
+}
+
+/* --- arguments ------------------------------------------------------------------------------------------ */
+
+/* Can it be pushed without memory? */
+static bool is_ready(const struct script *script, enum argument argument) {
+  switch (argument) {
+  case CTX: return ctx_is_ready(script);
+  case PEER: return !script->x->peer;
+  case FAILURE: return script->x->error == ERROR_NONE;
+  case CHUNK:
+  case HELLO: return false;
+  case SESSION:
+  case UPSTREAM_REQUEST:
+  case RESPONSE:
+  case TRAILERS:
+  case REUSED:
+  case IS_LAST:
+  case END: break;
+  }
+  return true;
+}
+
+/* -0 +1 */
+static void push(lua_State *L, const struct task *task, enum argument argument) {
+  struct script *script = task->script;
+  switch (argument) {
+  case SESSION: token_push(L, script, TOKEN_SESSION); break;
+  case UPSTREAM_REQUEST: token_push(L, script, TOKEN_UPSTREAM_REQUEST); break;
+  case RESPONSE: token_push(L, script, TOKEN_RESPONSE); break;
+  case TRAILERS: token_push(L, script, TOKEN_TRAILERS); break;
+  case CTX: ctx_push(L, script); break;
+  case REUSED: lua_pushboolean(L, script->x->reused); break;
+  case PEER: peer_push(L, script->x->peer); break;
+  case FAILURE: failure_push(L, script, script->x->error); break;
+  case CHUNK: body_push_chunk(L, task->owner); break;
+  case IS_LAST: lua_pushboolean(L, ((const struct body_piece *)task->owner)->is_last); break;
+  case HELLO:
+  case END: break;
+  }
+}
+
+static const struct lua_hook *hook_of(const struct task *task) {
+  return &hooks_of(task->script->x)->each[task->hook];
+}
+
+/* All of a task, onto its stack. -1 +0 */
+static int push_protected(lua_State *L) {
+  const struct task *task = lua_touserdata(L, 1);
+  int count = hook_of(task)->arguments;
+  for (int i = 0; i < count; i++) push(L, task, shapes[task->hook].arguments[i]);
+  lua_xmove(L, task->co, count);
+  return 0;
+}
+
+/* False: no memory. */
+static bool push_arguments(struct task *task, int count) {
+  const unsigned char *arguments = shapes[task->hook].arguments;
+  bool ready = true;
+  for (int i = 0; i < count; i++) ready = ready && is_ready(task->script, arguments[i]);
+  if (ready) {
+    for (int i = 0; i < count; i++) push(task->co, task, arguments[i]);
+    return true;
+  }
+  char *why = task_protect(task->vm, push_protected, task);
+  free(why);
+  return !why;
+}
+
+/* --- a call --------------------------------------------------------------------------------------------- */
+
+static bool refuse_call(enum hook hook, const char *why) {
+  log_error("%s was not called: %s", hook_name(hook), why);
+  return false;
+}
+
+bool hooks_call(struct task *task, enum task_status *status) {
+  const struct lua_hook *called = hook_of(task);
+  if (!task->script->is_seated) return refuse_call(task->hook, "there are too many exchanges at once");
+  lua_rawgeti(task->co, LUA_REGISTRYINDEX, called->function);
+  if (!push_arguments(task, called->arguments))
+    return refuse_call(task->hook, "the policy's memory is used up");
+  *status = task_start(task, called->arguments);
+  return true;
+}
+
+struct task *hooks_task(struct script *script, enum hook hook, void *owner, task_end_fn *on_end) {
+  struct task *task = task_new(script->vm, owner, on_end);
+  if (!task) {
+    refuse_call(hook, "the policy's memory is used up");
+    return NULL;
+  }
+  task->script = script;
+  task->hook = hook;
+  task->place = hooks_of(script->x)->each[hook].place;
+  return task;
+}
+
+void hooks_take_error(enum hook hook, struct task *task, struct hook_outcome *outcome) {
+  struct task_error error = task_error(task, true);
+  const char *name = hook_name(hook);
+  outcome->error = task->overran ? ERROR_SCRIPT_TIMEOUT : ERROR_SCRIPT;
+  outcome->status = error.status;
+  if (error.status)
+    log_info("%s ended the request with status %u", name, error.status);
+  else
+    log_text(LOG_ERROR, "%s failed: %s", name, error.text);
+  free(error.text);
+}
+
+static enum hook_status finish(struct script *script, struct task *task, enum task_status status) {
+  struct exchange *x = script->x;
+  script->task = NULL;
+  if (status == TASK_FAILED)
+    hooks_take_error(task->hook, task, &x->outcome);
+  else if (shapes[task->hook].leave)
+    shapes[task->hook].leave(task);
+  task_free(task);
+  return x->outcome.error ? HOOK_FAILED : HOOK_DONE;
+}
+
+static void on_task_end(struct task *task, enum task_status status) {
+  struct script *script = task->script;
+  finish(script, task, status);
+  exchange_wake(script->x);
+}
+
+static enum hook_status run(struct exchange *x, enum hook hook) {
+  struct script *script = x->script;
+  struct task *task = hooks_task(script, hook, script, on_task_end);
+  enum task_status status;
+  if (!task || !hooks_call(task, &status)) {
+    if (task) task_free(task);
+    x->outcome.error = ERROR_SCRIPT;
+    return HOOK_FAILED;
+  }
+  if (status != TASK_WAITS) return finish(script, task, status);
+  script->task = task;
+  return HOOK_WAIT;
+}
+
+#define X(name)                                                                                              \
+  static enum hook_status run_##name(struct exchange *x) { return run(x, HOOK_##name); }
+HOOK_TABLE(X)
+#undef X
+
+/* --- results -------------------------------------------------------------------------------------------- */
+
+const char *hooks_place(const struct task *task) {
+  static _Thread_local char text[256];
+  snprintf(text, sizeof text, "%s (%s)", hook_of(task)->place, hook_name(task->hook));
+  return text;
+}
+
+/* A result that the hook may not give. */
+static void refuse(const struct task *task, const char *why) {
+  log_error("%s failed: %s: %s", hook_name(task->hook), hooks_place(task), why);
+  task->script->x->outcome.error = ERROR_SCRIPT;
+}
+
+/* Is the first result what a filter may say? */
+static bool verdict(const struct task *task, bool otherwise) {
+  if (lua_isnoneornil(task->co, 1)) return otherwise;
+  if (!lua_isboolean(task->co, 1)) refuse(task, "expected true, false or nothing as its result");
+  return lua_toboolean(task->co, 1);
+}
+
+/* An answer is an answer, even where the hook forgot to say so: nothing good could follow. */
+static void leave_request_filter(struct task *task) {
+  struct exchange *x = task->script->x;
+  x->outcome.answered = verdict(task, false) || x->answer;
+  if (x->outcome.answered && !x->answer && x->outcome.error == ERROR_NONE)
+    refuse(task, "returned true, which says that it has answered; but it has not: see session:respond");
+}
+
+static void leave_upstream_filter(struct task *task) {
+  task->script->x->outcome.refused = !verdict(task, true);
+}
+
+static void leave_fail_to_proxy(struct task *task) {
+  if (lua_isnoneornil(task->co, 1)) return;
+  lua_Number status = lua_type(task->co, 1) == LUA_TNUMBER ? lua_tonumber(task->co, 1) : 0;
+  if (status >= 400 && status <= 599)
+    task->script->x->outcome.status = (unsigned short)status;
+  else
+    refuse(task, "expected a status from 400 to 599 or nothing as its result");
+}
+
+/* --- reading a table of hooks --------------------------------------------------------------------------- */
+
+/* A misspelt hook would never be called and never be missed. -0 +0 */
+static void refuse_unknown(lua_State *L, int index) {
+  lua_pushnil(L);
+  while (lua_next(L, index)) {
+    bool is_known = lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1);
+    for (enum hook hook = 0; hook < HOOK_COUNT && !is_known; hook++)
+      is_known = strcmp(hook_name(hook), lua_tostring(L, -2)) == 0;
+    if (!is_known)
+      luaL_error(L, "perilune.listen: there is no hook '%s' (helpers belong into locals)",
+                 lua_tostring(L, -2));
+    lua_pop(L, 1);
+  }
+}
+
+/* "policy.lua:12" of the function on top of the stack. -0 +0 */
+static const char *place_of(lua_State *L, struct arena *arena) {
+  lua_Debug info;
+  lua_pushvalue(L, -1);
+  lua_getinfo(L, ">S", &info);
+  return arena_printf(arena, "%s:%d%c", info.short_src, info.linedefined, '\0').ptr;
+}
+
+/* How many arguments the function on top of the stack has names for, at most `all`. -0 +0 */
+static int arguments_of(lua_State *L, int all) {
+  int top = lua_gettop(L), count = all;
+  lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+  lua_getfield(L, -1, "debug");
+  lua_getfield(L, -1, "getinfo");
+  lua_pushvalue(L, top);
+  lua_pushliteral(L, "u");
+  lua_call(L, 2, 1);
+  lua_getfield(L, -1, "isvararg");
+  lua_getfield(L, -2, "nparams");
+  if (!lua_toboolean(L, -2)) count = (int)lua_tointeger(L, -1);
+  lua_settop(L, top);
+  return count < all ? count : all;
+}
+
+/* The hook's function is on top. -1 +0 */
+static void add_hook(lua_State *L, struct lua_hooks *hooks, enum hook hook, struct arena *arena) {
+  struct lua_hook *added = &hooks->each[hook];
+  int all = 0;
+  while (shapes[hook].arguments[all] != END) all++;
+  added->place = place_of(L, arena);
+  added->arguments = arguments_of(L, all);
+  added->function = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* Takes the hook of that name, if the table at `index` has it. -0 +0 */
+static bool read_hook(lua_State *L, int index, struct lua_hooks *hooks, enum hook hook, struct arena *arena) {
+  lua_getfield(L, index, hook_name(hook));
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    return false;
+  }
+  if (!lua_isfunction(L, -1))
+    luaL_error(L, "perilune.listen: hook '%s' must be a function, got a %s value", hook_name(hook),
+               luaL_typename(L, -1));
+  add_hook(L, hooks, hook, arena);
+  return true;
+}
+
+struct lua_hooks *hooks_read(lua_State *L, int index, struct arena *arena) {
+  struct lua_hooks *hooks = arena_zalloc(arena, sizeof *hooks);
+  hooks->vm = vm_of(L);
+  hooks->hooks.policy = hooks->vm->policy;
+  hooks->hooks.begin = begin;
+  hooks->hooks.cancel = cancel;
+  hooks->hooks.cancel_piece = body_cancel;
+  hooks->hooks.cancel_certificate = certificate_cancel;
+  hooks->hooks.end = end;
+  refuse_unknown(L, index);
+#define X(name)                                                                                              \
+  if (read_hook(L, index, hooks, HOOK_##name, arena)) hooks->hooks.name = run_##name;
+  HOOK_TABLE(X)
+#undef X
+#define X(name)                                                                                              \
+  if (read_hook(L, index, hooks, HOOK_##name, arena)) hooks->hooks.name = body_run;
+  BODY_HOOK_TABLE(X)
+#undef X
+#define X(name)                                                                                              \
+  if (read_hook(L, index, hooks, HOOK_##name, arena)) hooks->hooks.name = certificate_run;
+  GREETING_HOOK_TABLE(X)
+#undef X
+  return hooks;
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// options: Lua tables of options into C structs, driven by a table: a new option is one line in it. A name
+// that is not in the table is an error that names it and lists the valid ones.
+#ifndef PERILUNE_LUA_OPTIONS_H
+#define PERILUNE_LUA_OPTIONS_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct arena;
+
+enum option_kind {
+  OPTION_TEXT,         /* struct str, borrowed from the table */
+  OPTION_FILE,         /* struct str in arena memory, relative to the script */
+  OPTION_LOG,          /* struct str in arena memory: a file, or a word that stands for a log; false: empty */
+  OPTION_SECONDS,      /* unsigned ms; more than 0 */
+  OPTION_POOL_SECONDS, /* unsigned ms; 0 and false: PEER_NO_POOL */
+  OPTION_COUNT,        /* unsigned */
+  OPTION_SIZE,         /* size_t, more than 0 */
+  OPTION_BYTES,        /* uint64_t */
+  OPTION_SMALL,        /* unsigned char, 0..2 */
+  OPTION_FLAG,         /* bool */
+  OPTION_UNLESS,       /* bool, with the opposite meaning */
+  OPTION_WORD,         /* enum: the position in `words` */
+  OPTION_TABLE         /* a table, which somebody else reads */
+};
+
+struct option {
+  const char *name;
+  enum option_kind kind;
+  size_t offset;            /* in the struct to fill in */
+  const char *const *words; /* of OPTION_WORD, closed by NULL */
+};
+
+struct option_set {
+  const struct option *options;
+  unsigned count;
+};
+#define OPTION_SET(options)                                                                                  \
+  { (options), sizeof(options) / sizeof *(options) }
+
+/* Fills in what the table at `index` has. False: pushes a message that names the option. -0 +0 | -0 +1 */
+bool options_read(lua_State *L, int index, const struct option_set *set, void *into, struct arena *arena);
+/* The same without a message, for where nothing may raise. False: the option that does not fit is on the
+ * stack. -0 +0 | -0 +2 */
+bool options_take(lua_State *L, int index, const struct option_set *set, void *into, struct arena *arena);
+
+#endif

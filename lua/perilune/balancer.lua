@@ -1,0 +1,195 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.balancer: what all sets of backends have in common, whatever the rule they choose by. A script of
+-- scripts/ is one line: its name and its algorithm.
+--
+-- Words. tier: backends that are preferred to those of the next tier; a priority has two, one for the set's own zone.
+
+local core = require "perilune.core"
+local options = require "perilune.options"
+
+local balancer = {}
+
+local PRIORITIES = 15
+
+local set_options = {
+  name = { "string" },            -- finds the set again after a reload, whatever its place among others
+  zone = { "string" },            -- backends of this zone are preferred
+  slow_start = { "seconds" },     -- the share of a backend that came back grows for so long
+  panic = { "share" },            -- with a smaller share of fit backends, the unfit are used too
+  max_in_flight = { "positive" }, -- requests under way at a backend
+  max_pending = { "positive" },   -- of these, without a connection so far
+  passive = { "table" },
+  retry_budget = { "table" },
+}
+
+-- What requests themselves tell: failures are errors of the backend, and answers of 500 and more.
+local passive_options = {
+  failures = { "count", 5 },       -- in a row; 0: any number
+  error_share = { "share" },       -- of the requests in a window
+  window = { "seconds", 10 },
+  min_requests = { "positive", 20 }, -- in a window, for the share to say something
+  eject = { "seconds", 10 },       -- the first time; then twice as long, and so on, up to
+  eject_most = { "seconds", 300 },
+  eject_share = { "share", 0.5 },  -- of the set at most
+}
+
+local budget_options = {
+  share = { "share", 0.2 }, -- retries under way, of the requests under way
+  min = { "count", 3 },     -- that many in any case
+}
+
+local ENTRY_FIELDS = "address, backup, priority, weight, zone"
+local entry_fields = { address = true, weight = true, zone = true, priority = true, backup = true }
+
+local function is_whole(value, least, most)
+  return type(value) == "number" and value >= least and value <= most and value % 1 == 0
+end
+
+-- What is wrong with an entry of a list, or nil.
+local function fault_of(entry)
+  for name in pairs(entry) do
+    if not entry_fields[name] then
+      return ("unknown field '%s' of a backend; valid are %s"):format(tostring(name), ENTRY_FIELDS)
+    end
+  end
+  local why = type(entry.address) ~= "string" and "an address is a string like '10.0.0.1:80'"
+    or core.check_address(entry.address)
+    or entry.weight and not is_whole(entry.weight, 1, 65535) and "weight must be a whole number from 1 to 65535"
+    or entry.priority and not is_whole(entry.priority, 0, PRIORITIES)
+      and ("priority must be a whole number from 0 to %d"):format(PRIORITIES)
+    or entry.zone and type(entry.zone) ~= "string" and "zone must be a string"
+    or entry.backup and entry.priority and "give either 'backup' or 'priority'"
+  if why then return ("backend '%s': %s"):format(tostring(entry.address), why) end
+end
+
+local function tier_of(entry, zone)
+  local priority = entry.priority or entry.backup and 1 or 0
+  return priority * 2 + (zone and entry.zone ~= zone and 1 or 0)
+end
+
+--- What core.backends takes, of a list of addresses or tables; or nil and what is wrong with it.
+function balancer.compile(list, zone)
+  if type(list) ~= "table" then return nil, "expected a list of addresses" end
+  local compiled = { addresses = {}, weights = {}, tiers = {} }
+  for position, entry in ipairs(list) do
+    if type(entry) ~= "table" then entry = { address = entry } end
+    local fault = fault_of(entry)
+    if fault then return nil, fault end
+    compiled.addresses[position] = entry.address
+    compiled.weights[position] = entry.weight or 1
+    compiled.tiers[position] = tier_of(entry, zone)
+  end
+  return compiled
+end
+
+local function milliseconds(seconds) return seconds and math.floor(seconds * 1000 + 0.5) end
+local function percent(share) return share and math.max(math.floor(share * 100 + 0.5), 1) end
+
+-- The rules as struct backend_rules has them.
+local function rules_of(call, given, level)
+  local passive = given.passive and options.read(call .. ": passive", given.passive, passive_options, level + 1) or {}
+  local budget = given.retry_budget
+    and options.read(call .. ": retry_budget", given.retry_budget, budget_options, level + 1) or {}
+  return {
+    failures = passive.failures, error_percent = percent(passive.error_share), min_requests = passive.min_requests,
+    window_ms = milliseconds(passive.window), eject_ms = milliseconds(passive.eject),
+    eject_most_ms = milliseconds(passive.eject_most), eject_percent = percent(passive.eject_share),
+    panic_percent = percent(given.panic), slow_start_ms = milliseconds(given.slow_start),
+    max_in_flight = given.max_in_flight, max_pending = given.max_pending,
+    retry_percent = percent(budget.share), retry_min = budget.min,
+  }
+end
+
+-- The named fields of a list, which are its options.
+local function read_options(call, list, level)
+  local given = {}
+  for key, value in pairs(list) do
+    if type(key) ~= "number" then given[key] = value end
+  end
+  given = options.read(call, given, set_options, level + 1)
+  return given -- no tail call, which would leave the stack, and errors count its levels
+end
+
+local Set = {}
+
+--- All addresses, in order.
+function Set:addresses() return self.backends:addresses() end
+
+--- How many backends can be chosen.
+function Set:ready_count() return self.backends:ready_count() end
+
+--- Is this backend (position or address) healthy, as its checks say?
+function Set:is_healthy(backend) return self.backends:is_healthy(backend) end
+
+--- Is it healthy, and not ejected for its failures?
+function Set:is_fit(backend) return self.backends:is_fit(backend) end
+
+--- Takes a backend out, or back in, whatever its health.
+function Set:set_enabled(backend, enabled) self.backends:set_enabled(backend, enabled) end
+
+--- Is this backend taken out?
+function Set:is_enabled(backend) return self.backends:is_enabled(backend) end
+
+--- How many requests are under way at it.
+function Set:in_flight(backend) return self.backends:in_flight(backend) end
+
+--- Seconds until its responses begin: a moving average that follows peaks. 0 where nothing is known.
+function Set:latency(backend) return self.backends:latency(backend) end
+
+local function describe_change(old, new)
+  local before, changes = {}, {}
+  for _, address in ipairs(old) do before[address] = true end
+  for _, address in ipairs(new) do
+    if not before[address] then changes[#changes + 1] = "+" .. address end
+    before[address] = nil
+  end
+  for address in pairs(before) do changes[#changes + 1] = "-" .. address end
+  return table.concat(changes, " ")
+end
+
+--- Takes a new list into use, for all workers. Backends that stay keep their health, counts and latency.
+--- Gives true, or nil and what is wrong with the list; then the old one stays.
+function Set:update(list)
+  local compiled, fault = balancer.compile(list, self.zone)
+  if not compiled then return nil, fault end
+  local change = describe_change(self:addresses(), compiled.addresses)
+  self.backends:publish(compiled)
+  if change ~= "" then
+    core.log.info(("%s: %d backends: %s"):format(self.label, #compiled.addresses, change))
+  end
+  return true
+end
+
+local function new_set(class, call, list, level)
+  local compiled, fault = balancer.compile(list, type(list) == "table" and list.zone)
+  if not compiled then error(call .. ": " .. fault, level + 1) end
+  local given = read_options(call, list, level + 1)
+  local rules = rules_of(call, given, level + 1)
+  local backends = core.backends(compiled, given.name, rules)
+  return setmetatable({ backends = backends, zone = given.zone, label = given.name or class.__name }, class)
+end
+
+--- A module whose `new` makes sets that choose by `algorithm` (core/shared/choose.h).
+function balancer.define(name, algorithm)
+  local class = setmetatable({ __name = name }, { __index = Set })
+  class.__index = class
+
+  --- The next backend: its address and its position in the list. Nil and why where there is none.
+  function class:select(key, given)
+    local backends = self.backends
+    return backends[algorithm](backends, key, given)
+  end
+
+  function class:__tostring() return name .. ": " .. table.concat(self:addresses(), ", ") end
+
+  local module = {}
+  --- A set of the addresses in `list`, with the options of set_options beside them.
+  function module.new(list)
+    local set = new_set(class, name .. ".new", list, 2)
+    if algorithm == "consistent" or algorithm == "bounded" then set.backends:prepare() end
+    return set
+  end
+  return module
+end
+
+return balancer

@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune: the module a policy requires. Its functions are C, from lua/*.c; what they take and give is written down in
+-- lua/perilune/types.lua. Nothing here may be slow or clever: it is the table of contents.
+
+local core = require "perilune.core"
+local spawn = require "perilune.spawn"
+local shared = require "perilune.shared"
+require "perilune.session"
+
+---@type perilune
+local perilune = {
+  -- what to serve
+  listen = core.listen,
+  -- background work and time
+  sleep = core.sleep,
+  spawn = core.spawn,
+  wait = spawn.wait,
+  wait_any = spawn.wait_any,
+  after = core.after,
+  every = core.every,
+  time = core.time,
+  now = core.now,
+  -- state that all workers share, by its name
+  dict = shared.dict,
+  rate = shared.rate,
+  inflight = shared.inflight,
+  counter = shared.counter,
+  connection_ctx = function(session) return session:connection_ctx() end,
+  -- the log
+  log = require "perilune.log",
+  -- where the policy runs
+  worker = core.worker,
+  workers = core.workers,
+  is_control = core.is_control,
+  -- memory of this worker's VM
+  memory_used = core.memory_used,
+  set_memory_limit = core.set_memory_limit,
+  configure = core.configure,
+}
+
+-- Tests answer for names themselves.
+local name_servers = os.getenv "PERILUNE_NAME_SERVERS"
+if name_servers then assert(core.dns_set_servers(name_servers)) end
+
+-- Modules of their own, which perilune.json and the like load when they are first used.
+local modules = {
+  json = true, base64 = true, crypto = true, url = true, cookie = true, date = true, cidr = true, regex = true,
+  tcp = true, http = true, dns = true, metrics = true,
+}
+
+-- A slip of the pen should not be a nil that fails somewhere else.
+return setmetatable(perilune, { __index = function(_, name)
+  if modules[name] then
+    perilune[name] = require("perilune." .. name)
+    return perilune[name]
+  end
+  if type(name) == "string" and name:sub(1, 2) == "__" then return nil end
+  error(("perilune has no '%s'"):format(tostring(name)), 2)
+end })

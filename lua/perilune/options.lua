@@ -1,0 +1,75 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.options: checks the table of options that a function of a module was given, and fills in defaults. What is
+-- wrong is told as an error at the policy's line, with the name of the option and what is valid.
+
+local options = {}
+
+--- Stands for a default where an option must be given.
+options.required = {}
+
+-- What each kind takes, and how it is called in a message.
+local kinds = {
+  string = { "a string", function(value) return type(value) == "string" and value ~= "" end },
+  share = { "a share, more than 0 and at most 1", function(value)
+    return type(value) == "number" and value > 0 and value <= 1
+  end },
+  table = { "a table", function(value) return type(value) == "table" end },
+  any = { "anything", function() return true end },
+  boolean = { "true or false", function(value) return type(value) == "boolean" end },
+  ["function"] = { "a function", function(value) return type(value) == "function" end },
+  seconds = { "a number of seconds of at least 0.001", function(value)
+    return type(value) == "number" and value >= 0.001 and value <= 1e6
+  end },
+  count = { "a whole number, 0 or more", function(value)
+    return type(value) == "number" and value >= 0 and value % 1 == 0
+  end },
+  percent = { "a number from 0 to 100", function(value)
+    return type(value) == "number" and value >= 0 and value <= 100
+  end },
+  positive = { "a whole number, 1 or more", function(value)
+    return type(value) == "number" and value >= 1 and value % 1 == 0
+  end },
+}
+
+local function names(valid)
+  local list = {}
+  for name in pairs(valid) do list[#list + 1] = name end
+  table.sort(list)
+  return table.concat(list, ", ")
+end
+
+local function show(value)
+  if type(value) == "string" then return ("%q"):format(value) end
+  return type(value) == "number" and tostring(value) or ("a %s value"):format(type(value))
+end
+
+local function refuse_unknown(call, given, valid, level)
+  for name in pairs(given) do
+    if not valid[name] then
+      error(("%s: unknown option %s; valid are %s"):format(call, show(name), names(valid)), level + 1)
+    end
+  end
+end
+
+--- Reads `given` by `valid`, a table of { kind, default } by name. `call` is what the policy called; `level` is that of
+--- error(): 2, the default, is the function that called the caller of read.
+function options.read(call, given, valid, level)
+  level = (level or 2) + 1
+  if given == nil then given = {} end
+  if type(given) ~= "table" then error(("%s: expected a table of options, got %s"):format(call, show(given)), level) end
+  refuse_unknown(call, given, valid, level)
+  local read = {}
+  for name, option in pairs(valid) do
+    local value = given[name]
+    if value == nil then
+      if option[2] == options.required then error(("%s: option '%s' is missing"):format(call, name), level) end
+      value = option[2]
+    elseif not kinds[option[1]][2](value) then
+      error(("%s: option '%s' must be %s, got %s"):format(call, name, kinds[option[1]][1], show(value)), level)
+    end
+    read[name] = value
+  end
+  return read
+end
+
+return options

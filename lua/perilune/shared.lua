@@ -1,0 +1,42 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.shared: what all workers share by its name: perilune.dict, rate, inflight and counter. A reload that names
+-- them again finds them as they were.
+
+local core = require "perilune.core"
+local options = require "perilune.options"
+
+local shared = {}
+
+local dict_options = { size = { "positive", 1048576 } } -- bytes
+local rate_options = { interval = { "seconds", 1 } }
+
+local inflights = {} -- by name
+
+local function check_name(call, name)
+  if type(name) == "string" and name ~= "" then return name end
+  error(("perilune.%s: expected a name, which all workers find it by, got a %s value"):format(call, type(name)), 3)
+end
+
+--- A dictionary of strings, numbers and booleans, of a bounded size: what was used least recently makes room.
+function shared.dict(name, given)
+  check_name("dict", name)
+  return core.dict(name, options.read("perilune.dict", given, dict_options).size)
+end
+
+--- How often something happens, by key.
+function shared.rate(name, given)
+  check_name("rate", name)
+  return core.rate(options.read("perilune.rate", given, rate_options).interval, name)
+end
+
+--- How many exchanges are under way, by key.
+function shared.inflight(name)
+  check_name("inflight", name)
+  if not inflights[name] then inflights[name] = core.inflight(name) end
+  return inflights[name]
+end
+
+--- A whole number that all workers add to.
+function shared.counter(name) return core.counter(check_name("counter", name)) end
+
+return shared

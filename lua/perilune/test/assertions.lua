@@ -1,0 +1,116 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- assertions: what specs of policies want to say of responses, origins and logs, in the manner of luassert.
+--
+--   assert.status(200, response)
+--   assert.field("X-Why", "no", response)                    nil: there is none
+--   assert.body("hello", response)
+--   assert.received({ method = "GET", headers = { ["X-A"] = "1" } }, origin)
+--   assert.requests(2, origin)
+--   assert.metric(3, "perilune_requests_total", harness)     within two seconds
+--   assert.logged("backend .* is unhealthy", harness)        or test.log
+--
+-- `assert.is_not` and the like turn them round.
+
+local assert = require "luassert"
+local say = require "say"
+
+local fields = require "perilune.test.fields"
+
+local function show(value)
+  if type(value) == "string" then return ("%q"):format(value) end
+  return tostring(value)
+end
+
+local function describe(response)
+  local lines = { ("%s %s"):format(response.status, response.reason or "") }
+  for _, field in ipairs(response.headers or {}) do lines[#lines + 1] = field.name .. ": " .. field.value end
+  return table.concat(lines, "\n  ") .. "\n\n  " .. tostring(response.body):sub(1, 500)
+end
+
+-- `check(...)` returns whether it holds and a sentence on what was found.
+local function define(name, wanted, check)
+  say:set("assertion." .. name .. ".positive", "%s")
+  say:set("assertion." .. name .. ".negative", "not wanted: %s")
+  assert:register("assertion", name, function(_, arguments)
+    local holds, found = check(unpack(arguments, 1, arguments.n))
+    arguments[1] = ("Wanted %s.\nFound: %s"):format(wanted(unpack(arguments, 1, arguments.n)), found)
+    arguments.n = 1
+    arguments.nofmt = { true }
+    return holds
+  end, "assertion." .. name .. ".positive", "assertion." .. name .. ".negative")
+end
+
+define("status", function(status) return "status " .. show(status) end, function(status, response)
+  return response.status == status, describe(response)
+end)
+
+define("field", function(name, value) return ("the field %s: %s"):format(name, show(value)) end,
+  function(name, value, message)
+    local found = message.headers[name:lower()]
+    return found == value, found and name .. ": " .. show(found) or describe(message)
+  end)
+
+define("body", function(body) return "the body " .. show(body) end, function(body, response)
+  return response.body == body, show(response.body)
+end)
+
+-- The first difference between what was wanted of a request and what it was; nil: none.
+local function difference(wanted, request)
+  for name, value in pairs(wanted) do
+    if name == "headers" then
+      for _, field in ipairs(fields.new(value)) do
+        local found = request.headers[field.name:lower()]
+        if found ~= field.value then return ("%s: %s"):format(field.name, show(found)) end
+      end
+    elseif request[name] ~= value then
+      return ("%s %s"):format(name, show(request[name]))
+    end
+  end
+end
+
+local function show_wanted(wanted)
+  local words = {}
+  for name, value in pairs(wanted) do
+    words[#words + 1] = name .. " " .. (type(value) == "table" and "..." or show(value))
+  end
+  table.sort(words)
+  return "a request with " .. table.concat(words, ", ")
+end
+
+define("received", show_wanted, function(wanted, origin)
+  local nearest = "no request"
+  for _, request in ipairs(origin.requests) do
+    local found = difference(wanted, request)
+    if not found then return true, request.head end
+    nearest = found .. " in\n  " .. request.head
+  end
+  return false, nearest
+end)
+
+define("requests", function(count) return count .. " requests at the origin" end, function(count, origin)
+  local lines = {}
+  for i, request in ipairs(origin.requests) do lines[i] = request.method .. " " .. request.target end
+  return #origin.requests == count, #origin.requests .. "\n  " .. table.concat(lines, "\n  ")
+end)
+
+-- The log of a harness is a text, that of the process a list.
+local function log_of(source)
+  if source.log then return source:log() end
+  local lines = {}
+  for i, entry in ipairs(source.entries()) do lines[i] = entry.level .. " " .. entry.text end
+  return table.concat(lines, "\n")
+end
+
+define("logged", function(pattern) return "in the log: " .. pattern end, function(pattern, source)
+  local text = log_of(source)
+  return text:find(pattern) ~= nil, "\n" .. text:sub(-3000)
+end)
+
+define("metric", function(value, name) return name .. " " .. value end, function(value, name, harness)
+  local found
+  local is_so = pcall(harness.eventually, harness, function()
+    found = harness:metric(name)
+    return found == value
+  end, 2)
+  return is_so, name .. " " .. found
+end)

@@ -1,0 +1,77 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- client: the other end, on its own connections. `request` is for the usual case, `connect` gives the bare connection.
+local cleanup = require "perilune.test.cleanup"
+local http1 = require "perilune.test.http1"
+local stream = require "perilune.test.stream"
+
+local M = {}
+
+local Client = setmetatable({}, { __index = stream.class })
+Client.__index = Client
+
+--- Opens a connection: { port } or { unix = path }; ip ("127.0.0.1"), receive_buffer, timeout, tls = { name, ca, and
+--- what tls.client_context and stream.start_tls take }.
+---@return table connection a stream with read_response and request
+function M.connect(options)
+  if type(options) == "number" then options = { port = options } end
+  local address = options.unix and "unix:" .. options.unix or options.ip or "127.0.0.1"
+  local connection, message = stream.connect(address, options.port, options)
+  if not connection then error(("cannot connect to %s:%s: %s"):format(address, options.port or "", message), 2) end
+  setmetatable(connection, Client)
+  cleanup.add(1, function() connection:close() end)
+  if options.tls then assert(connection:start_tls(options.tls.name, options.tls.ca, options.tls)) end
+  return connection
+end
+
+--- The next response, interim ones too. nil and why where none came.
+---@param method string? of the request that is answered
+function Client:read_response(method, timeout) return http1.read_response(self, method or "GET", timeout) end
+
+--- The next final response; interim ones before it are in response.interim.
+function Client:read_final_response(method, timeout)
+  local interim = {}
+  while true do
+    local response, message, partial = self:read_response(method, timeout)
+    if not response then return nil, message, partial end
+    if response.status >= 200 or response.status == 101 then
+      response.interim = interim
+      return response
+    end
+    interim[#interim + 1] = response
+  end
+end
+
+--- Sends a request: { method, path, headers, body, chunked, host }. Host is added unless host = false.
+function Client:send_request(options)
+  local headers = http1.fields(options.headers)
+  if options.host ~= false and not headers.host then
+    table.insert(headers, 1, { name = "Host", value = options.host or "spec.example" })
+  end
+  local first = ("%s %s HTTP/%s"):format(options.method or "GET", options.path or "/", options.version or "1.1")
+  return self:send(http1.write(first, headers, options.body, { chunked = options.chunked }), options.timeout)
+end
+
+--- Sends a request and reads the final response, on this connection.
+function Client:request(options)
+  options = options or {}
+  self:send_request(options) -- an error shows in reading: an early answer may be there
+  return self:read_final_response(options.method, options.timeout)
+end
+
+--- One request on a connection of its own: options of connect and of send_request. Raises where no response comes.
+---@return table response also .closed: the proxy ended the connection behind it
+function M.request(options)
+  if type(options) == "number" then options = { port = options } end
+  local connection = M.connect(options)
+  local response, message, partial = connection:request(options)
+  if not response then
+    connection:close()
+    error(("no response: %s %q"):format(message, partial or ""), 2)
+  end
+  local says_close = (response.headers.connection or ""):lower():find("close", 1, true)
+  response.closed = says_close ~= nil and connection:is_closed()
+  connection:close()
+  return response
+end
+
+return M

@@ -1,0 +1,167 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- harness: a policy in the proxy itself, a process of its own on free ports, between scripted origins and clients.
+--
+--   local h = test.harness {
+--     policy = "policy.lua",                    -- or its text
+--     origins = { api = "hello", slow = function(request) return { status = 200, body = request.target } end },
+--   }
+--   local response = h:request { path = "/", headers = { Accept = "text/html" } }
+--   assert.received({ target = "/" }, h.origins.api)
+--
+-- `dns` answers for names: { ["api.internal"] = "127.0.0.1" }; others do not exist then.
+--
+-- Every address that the policy listens on gets a free port. It finds its origins in the environment: ORIGIN_API is
+-- "127.0.0.1:<port>" of the origin `api`, ORIGIN that of the only one, ORIGIN_CA trusts their certificates.
+
+local client = require "perilune.test.client"
+local fields = require "perilune.test.fields"
+local metrics = require "perilune.test.metrics"
+local name_server = require "perilune.test.name_server"
+local origins = require "perilune.test.origins"
+local process = require "perilune.test.process"
+local proxy = require "perilune.test.proxy"
+local scheduler = require "perilune.test.scheduler"
+
+local M = {}
+
+local Harness = {}
+Harness.__index = Harness
+Harness.__name = "perilune.test.harness"
+
+-- Answers each request of a connection with what a function gives for it.
+local function answering(answer)
+  return function(connection)
+    while true do
+      local request = connection:read_request()
+      if not request then return end
+      local response = answer(request, connection)
+      if response == nil then return end -- the connection closes without one
+      connection:respond(type(response) == "string" and { body = response } or response)
+    end
+  end
+end
+
+-- What an origin is given as: a text, a response, a function(request), or a table with `answer` or `serve`, and with
+-- `tls`: the names of its certificate.
+local function start_origin(given)
+  local options, handler = {}, given
+  if type(given) == "table" then
+    options = { names = given.tls, host = given.host, port = given.port }
+    handler = given.serve or answering(given.answer or function() return given end)
+    if type(given.answer) == "table" or type(given.answer) == "string" then
+      handler = answering(function() return given.answer end)
+    end
+  elseif type(given) == "function" then
+    handler = answering(given)
+  end
+  return origins.start(handler, options)
+end
+
+local function start_origins(given, env)
+  local started, only = {}, nil
+  for name, one in pairs(given or {}) do
+    started[name] = start_origin(one)
+    env["ORIGIN_" .. name:upper():gsub("[^%w]", "_")] = started[name].address
+    if started[name].files then env.ORIGIN_CA = started[name].files.ca end
+    only = only == nil and started[name] or false
+  end
+  if only and not env.ORIGIN then env.ORIGIN = only.address end
+  return started
+end
+
+local valid = { policy = true, origins = true, dns = true, env = true, workers = true, timeout = true }
+
+-- From { ["api.internal"] = "127.0.0.1" } or what perilune.test.name_server takes.
+local function start_name_server(given)
+  local names = {}
+  for name, entry in pairs(given) do
+    names[name:lower()] = type(entry) == "string" and { A = { entry } } or entry
+  end
+  return name_server.start(names)
+end
+
+--- Starts origins and proxy, and waits until it is ready. What is started in a test ends with it; in lazy_setup, with
+--- the file.
+---@param options table policy, origins, dns, env, workers (1), timeout
+function M.start(options)
+  for name in pairs(options) do
+    if not valid[name] then
+      local message = "test.harness: unknown option '%s'; valid are dns, env, origins, policy, timeout, workers"
+      error(message:format(name), 2)
+    end
+  end
+  local env = { PERILUNE_ANY_PORT = "1" }
+  for name, value in pairs(options.env or {}) do env[name] = value end
+  local self = setmetatable({ origins = start_origins(options.origins, env) }, Harness)
+  if options.dns then
+    self.dns = start_name_server(options.dns)
+    env.PERILUNE_NAME_SERVERS = self.dns.address
+  end
+  local is_text = options.policy:find "\n"
+  self.script = is_text and process.write_file(process.directory() .. "/policy.lua", options.policy) or options.policy
+  self.proxy = proxy.start {
+    script = self.script, workers = options.workers or 1, env = env, timeout = options.timeout,
+    settings = { "--admin", "127.0.0.1:0" },
+  }
+  self.port, self.ports = self.proxy.port, self.proxy.ports
+  return self
+end
+
+local function target_of(self, options)
+  local all = {}
+  for name, value in pairs(options or {}) do all[name] = value end
+  all.headers = fields.new(all.headers)
+  all.port = self.ports[all.listener or 1]
+  return all
+end
+
+--- One request on a connection of its own; what is asked: method, path, headers, body, chunked, host, listener (1),
+--- tls = { name, ca }, timeout. The response has status, reason, headers, body, interim, closed.
+function Harness:request(options) return client.request(target_of(self, options)) end
+
+--- A connection: send, request, read_response, read, read_until, receive_all, is_closed, half_close, reset, close.
+function Harness:connect(options) return client.connect(target_of(self, options)) end
+
+--- Runs functions side by side, and gives their results in order.
+function Harness.together(_, bodies, timeout) return scheduler.all(bodies, timeout) end
+
+--- Waits for something to become true.
+function Harness.eventually(_, condition, timeout, what) return scheduler.eventually(condition, timeout, what) end
+
+--- Lets time pass; origins and clients go on.
+function Harness.sleep(_, seconds) scheduler.sleep(seconds) end
+
+--- What the proxy has logged; and waiting for a Lua pattern in it.
+function Harness:log() return self.proxy:log() end
+function Harness:wait_log(pattern, timeout) return self.proxy:wait_log(pattern, timeout) end
+
+--- The sum of a metric over all its series, or those with this text in their labels. What happened shows within a
+--- second.
+function Harness:metric(name, labels)
+  local sum = 0
+  for key, value in pairs((metrics.read(self.proxy))) do
+    if key:match "^[^{]*" == name and key:find(labels or "", 1, true) then sum = sum + value end
+  end
+  return sum
+end
+
+--- Writes another text of the policy, if one is given, and reloads it. True once all workers have it; nil and the
+--- reason where the old one stays in force.
+function Harness:reload(text)
+  if text then process.write_file(self.script, text) end
+  local before = #self:log() + 1
+  self.proxy:signal "HUP"
+  local outcome, detail = self.proxy:wait_log("(reload[ed]*): ([^\n]*generation %d+ [^\n]*)", nil, before)
+  if outcome == "reloaded" then return true end
+  return nil, detail
+end
+
+--- Forgets what the origins have received so far.
+function Harness:clear()
+  for _, origin in pairs(self.origins) do origin.requests = {} end
+end
+
+--- Ends the proxy gracefully; it must end without an error.
+function Harness:stop() self.proxy:stop() end
+
+return M

@@ -1,0 +1,77 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.test: what specs of policies use, in `perilune test`. Two benches: a hook on a request that is a table,
+-- without sockets, on virtual time (test.policy); and the proxy itself between scripted origins and clients
+-- (test.harness).
+
+local core = require "perilune.core"
+
+if not core.bench_open then error("perilune.test is for specs: run them with `perilune test SPEC`", 2) end
+
+local exchange = require "perilune.test.exchange"
+local scope = require "perilune.test.scope"
+
+---@type perilune.test
+local test = {
+  clock = require "perilune.test.clock",
+  log = require "perilune.test.log",
+}
+
+local Policy = {}
+Policy.__index = Policy
+
+--- An exchange with the hooks of the policy's listener number `listener` (1): see perilune.test.exchange.
+function Policy:exchange(request, listener)
+  if not self.addresses[listener or 1] then error(("the policy has no listener %s"):format(listener or 1), 2) end
+  return exchange.open(listener or 1, request)
+end
+
+--- The answer to one request, walked whole: policy:request(request, origin).
+function Policy:request(request, origin, listener)
+  local x = self:exchange(request, listener)
+  local response = x:walk(origin)
+  x:finish()
+  return response
+end
+
+-- perilune.listen and background work are as in the main chunk of a policy.
+local function load_with(run)
+  core.bench_fresh()
+  core.bench_loading(true)
+  local ok, message = xpcall(run, function(message) return message end)
+  core.bench_loading(false)
+  if not ok then error(message, 0) end
+  local policy = setmetatable({ addresses = {} }, Policy)
+  for i = 1, core.bench_listeners() do policy.addresses[i] = core.bench_address(i) end
+  return policy
+end
+
+--- Loads a policy: the path of a script, or a table of hooks. It takes the place of the one loaded before: background
+--- work ends, shared state begins anew.
+---@param source string|table
+---@param options? table for a table of hooks: the options of perilune.listen
+function test.policy(source, options)
+  if type(source) == "table" then
+    return load_with(function() core.listen("127.0.0.1:0", source, options) end)
+  end
+  local chunk, message = loadfile(source)
+  if not chunk then error(message, 2) end
+  return load_with(chunk)
+end
+
+--- The proxy itself between scripted origins and clients: see perilune.test.harness.
+function test.harness(options) return require("perilune.test.harness").start(options) end
+
+--- Certificate, key and authority for these names, made once for a spec file: tables of paths.
+function test.certificate(...) return require("perilune.test.tls").certificate(...) end
+
+--- An address on which nobody listens.
+function test.dead_address() return require("perilune.test.origins").dead_address() end
+
+--- Ends what a test has left open. The runner does it after each test.
+function test.reset()
+  exchange.finish_all()
+  test.log.clear()
+  scope.end_test()
+end
+
+return test

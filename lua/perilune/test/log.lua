@@ -1,0 +1,43 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- log: what was logged in this process since the test began: entries { level, text }.
+
+local core = require "perilune.core"
+
+local M = {}
+local entries = {}
+
+local function take()
+  local list = core.bench_take_log()
+  for i = 1, #list, 2 do entries[#entries + 1] = { level = list[i], text = list[i + 1] } end
+  return entries
+end
+
+--- All entries, or those of a level.
+function M.entries(level)
+  local found = {}
+  for _, entry in ipairs(take()) do
+    if not level or entry.level == level then found[#found + 1] = entry end
+  end
+  return found
+end
+
+--- The last entry of a level.
+function M.last(level)
+  local found = M.entries(level)
+  return found[#found]
+end
+
+--- The first text with a Lua pattern; nil where there is none.
+function M.find(pattern)
+  for _, entry in ipairs(take()) do
+    if entry.text:find(pattern) then return entry.text end
+  end
+end
+
+--- Forgets them.
+function M.clear()
+  take()
+  entries = {}
+end
+
+return M

@@ -1,0 +1,68 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- metrics: what the admin listener of a proxy says. The exposition is read strictly: a line that Prometheus would not
+-- take is an error.
+local cjson = require "cjson"
+local client = require "perilune.test.client"
+local scheduler = require "perilune.test.scheduler"
+
+local M = {}
+
+local function get(proxy, path)
+  local response = client.request { port = proxy.admin_port, host = "127.0.0.1", path = path }
+  assert(response.status == 200, response.body)
+  return response.body
+end
+
+-- name="value",...: in a value a quote, a backslash and a line feed are escaped.
+local function check_labels(line, labels)
+  local rest = labels .. ","
+  while rest ~= "" do
+    local value, after = rest:match '^[%a_][%w_]*="(.-[^\\])",(.*)$'
+    if not value then value, after = rest:match '^[%a_][%w_]*="(.-\\\\)",(.*)$' end
+    if not value then value, after = rest:match '^[%a_][%w_]*="()",(.*)$' end
+    assert(after, "not in the text format: " .. line)
+    local plain = tostring(value):gsub('\\[\\"n]', "")
+    assert(not plain:find '["\\\n]', "not escaped: " .. line)
+    rest = after
+  end
+end
+
+--- Values by their name with its labels: samples['perilune_requests_total{listener="...",status="200"}'].
+---@return table<string, number> samples, table<string, string> types by the metric's name
+function M.parse(text)
+  local samples, types, last = {}, {}, nil
+  assert(text:sub(-1) == "\n", "the last line does not end")
+  for line in text:gmatch "[^\n]+" do
+    local name, kind = line:match "^# TYPE (%S+) (%a+)$"
+    if name then
+      assert(not types[name], name .. " has two types")
+      types[name], last = kind, name
+    elseif not line:match "^# HELP %S+ .+$" then
+      local key, value = line:match "^(%S.*) (%S+)$"
+      local metric, labels = key:match "^([%a_:][%w_:]*){(.*)}$"
+      metric = metric or key
+      if labels then check_labels(line, labels) end
+      local whole = metric:gsub("_bucket$", ""):gsub("_sum$", ""):gsub("_count$", "")
+      local is_part = types[last] == "histogram" and whole == last
+      assert(metric == last or is_part, "a line outside of its metric: " .. line)
+      assert(not samples[key], "twice: " .. key)
+      samples[key] = assert(tonumber(value), line)
+    end
+  end
+  return samples, types
+end
+
+--- All metrics of a proxy, as they are now.
+function M.read(proxy) return M.parse(get(proxy, "/metrics")) end
+function M.status(proxy) return cjson.decode(get(proxy, "/status.json")) end
+
+--- Waits until a metric has a value: what workers state comes once a second.
+function M.wait(proxy, name, value)
+  local found
+  scheduler.eventually(function()
+    found = M.read(proxy)[name]
+    return found == value
+  end, nil, name .. " to become " .. value)
+end
+
+return M

@@ -1,0 +1,161 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- origins: servers scripted in the spec. One handler runs as a task for each connection.
+local cleanup = require "perilune.test.cleanup"
+local http1 = require "perilune.test.http1"
+local scheduler = require "perilune.test.scheduler"
+local stream = require "perilune.test.stream"
+local sys = require "perilune.test.sys"
+local tls = require "perilune.test.tls"
+
+local M = {}
+
+--- A connection that an origin accepted; a stream that speaks HTTP.
+local Connection = setmetatable({}, { __index = stream.class })
+Connection.__index = Connection
+
+--- The next request, whole. It is recorded in origin.requests. nil when the connection ended.
+function Connection:read_request(timeout)
+  local request, message = self:read_request_head(timeout)
+  if not request then return nil, message end
+  return self:read_request_body(timeout)
+end
+
+--- Only the head, so that the handler may answer before the body came.
+function Connection:read_request_head(timeout)
+  local request, message = http1.read_request_head(self, timeout)
+  if not request then return nil, message end
+  request.connection, request.sni, request.resumed = self.number, self.sni, self.resumed
+  request.client_name, request.tls_version = self.client_name, self.tls_version
+  self.request = request
+  local requests = self.origin.requests
+  requests[#requests + 1] = request
+  return request
+end
+
+function Connection:read_request_body(timeout) return http1.read_request_body(self, self.request, timeout) end
+
+--- Answers: { status, reason, headers, body, chunked, no_length }. The body is left out for HEAD.
+function Connection:respond(response)
+  local status = response.status or 200
+  local has_body = status >= 200 and status ~= 204 and status ~= 304
+  local options = { chunked = response.chunked, no_body = self.request and self.request.method == "HEAD" }
+  local first = ("HTTP/%s %d %s"):format(response.version or "1.1", status, response.reason or "Spec")
+  if response.no_length then -- ends with the connection
+    return self:send(http1.write(first, response.headers) .. (response.body or ""))
+  end
+  return self:send(http1.write(first, response.headers, has_body and (response.body or "") or nil, options))
+end
+
+local function answer_always(text)
+  return function(connection)
+    while connection:read_request() do connection:respond { body = text } end
+  end
+end
+
+local Origin = {}
+Origin.__index = Origin
+
+local function serve(origin, connection)
+  if origin.context then
+    local ok, message = connection:accept_tls(origin.context)
+    if not ok then
+      origin.tls_failures[#origin.tls_failures + 1] = message
+      return
+    end
+    connection.sni, connection.resumed = connection.tls:server_name(), connection.tls:is_resumed()
+    connection.client_name, connection.tls_version = connection.tls:certificate(), connection.tls:version()
+  end
+  origin.handler(connection, connection.number)
+end
+
+local function accept_one(origin)
+  local fd = sys.accept(origin.fd)
+  if not fd then return end
+  origin.accepted = origin.accepted + 1
+  local connection = setmetatable(stream.new(fd), Connection)
+  connection.origin, connection.number = origin, origin.accepted
+  connection.task = scheduler.spawn(function()
+    local ok, message = xpcall(serve, debug.traceback, origin, connection)
+    connection:close() -- also behind a handler that raised, so that its client does not wait
+    origin.connections[connection] = nil
+    if not ok then error(message, 0) end
+  end)
+  if connection.fd then origin.connections[connection] = true end
+end
+
+--- Listens, again on the same port after stop().
+function Origin:listen()
+  local path = self.host:match "^unix:(.*)"
+  if path then os.remove(path) end
+  self.fd = scheduler.eventually(function() return sys.listen(self.host, self.port) end, 5, "listening of an origin")
+  local port = sys.port(self.fd)
+  if port then self.port, self.address = port, self.host .. ":" .. port end
+  self.listener = scheduler.spawn(function()
+    while scheduler.wait(self.fd, sys.READ) do accept_one(self) end
+  end)
+end
+
+--- Stops listening and cuts all connections; others are refused from here on.
+function Origin:stop()
+  if not self.fd then return end
+  scheduler.cancel(self.listener)
+  sys.close(self.fd)
+  self.fd = nil
+  for connection in pairs(self.connections) do
+    scheduler.cancel(connection.task)
+    connection:close()
+  end
+  self.connections = {}
+end
+
+--- Connections that are open now.
+function Origin:open_count()
+  local count = 0
+  for _ in pairs(self.connections) do count = count + 1 end
+  return count
+end
+
+--- Starts an origin on a free port.
+---@param handler string|fun(connection, number) a text: the body with which every request is answered
+---@param options table? names (of the certificate: makes it TLS), tls (of tls.server_context), host ("127.0.0.1",
+--- "unix:/path"), port
+---@return table origin port, address, requests, accepted, tls_failures
+function M.start(handler, options)
+  options = options or {}
+  if type(handler) == "string" then handler = answer_always(handler) end
+  local host = options.host or "127.0.0.1"
+  local origin = setmetatable({
+    handler = handler, host = host, port = options.port or 0, address = host,
+    requests = {}, connections = {}, accepted = 0, tls_failures = {},
+  }, Origin)
+  if options.names then
+    origin.files = tls.certificate(unpack(options.names))
+    origin.context = tls.server_context(origin.files, options.tls)
+  end
+  origin:listen()
+  cleanup.add(3, function() origin:stop() end)
+  return origin
+end
+
+--- An address on which nobody listens.
+function M.dead_address()
+  local fd = sys.listen("127.0.0.1", 0)
+  local port = sys.port(fd)
+  sys.close(fd)
+  return "127.0.0.1:" .. port
+end
+
+--- An address at which a connection is neither accepted nor refused: the few places of its queue are taken.
+function M.mute_address()
+  local fd = assert(sys.listen("127.0.0.1", 0, 0))
+  local port = sys.port(fd)
+  local fillers = {}
+  for i = 1, 4 do fillers[i] = assert(sys.connect("127.0.0.1", port)) end
+  cleanup.add(3, function()
+    for _, filler in ipairs(fillers) do sys.close(filler) end
+    sys.close(fd)
+  end)
+  return "127.0.0.1:" .. port
+end
+
+return M

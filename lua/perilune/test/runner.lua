@@ -1,0 +1,72 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- runner: runs busted with a command line, and gives its exit code. What is loaded here stays loaded for all spec
+-- files; busted gives each of them a package.loaded of its own otherwise.
+
+local core = require "perilune.core"
+local scope = require "perilune.test.scope"
+local test = require "perilune.test"
+require "perilune.test.assertions"
+
+local function has_busted()
+  if pcall(require, "busted.runner") then return true end
+  io.stderr:write("perilune: busted was not found: install it, on Debian with `apt-get install lua-busted`\n")
+  return false
+end
+
+-- Busted ends the process; here it only ends.
+local function replace_exit()
+  require("busted.compatibility").exit = function(code) error({ exit_code = code == 0 and 0 or 1 }, 0) end
+end
+
+-- At the root of all: before_each comes first there, after_each last, and what it raises fails the test.
+local function bracket_tests(busted)
+  busted.executors.before_each(function() scope.inside = true end)
+  busted.executors.after_each(function()
+    scope.inside = false
+    test.reset()
+  end)
+end
+
+local function end_file(file)
+  local ok, message = pcall(scope.end_file)
+  if not ok then io.stderr:write(("perilune test: at the end of %s: %s\n"):format(file.name, tostring(message))) end
+end
+
+local function watch_busted()
+  local make = require "busted.core"
+  package.loaded["busted.core"] = function()
+    local busted = make()
+    busted.subscribe({ "suite", "start" }, function()
+      bracket_tests(busted)
+      return nil, true
+    end)
+    busted.subscribe({ "file", "end" }, function(file)
+      end_file(file)
+      return nil, true
+    end)
+    return busted
+  end
+end
+
+-- Busted takes its name in messages from the chunk that calls it.
+local run_busted = loadstring('require "busted.runner" { standalone = false }', "@perilune test")
+
+return function(words)
+  if not has_busted() then return 1 end
+  _G.arg = words
+  words[0] = "perilune test"
+  replace_exit()
+  watch_busted()
+  scope.inside = false
+  package.loaded["busted.runner"] = nil -- it has taken the functions that were replaced
+  core.bench_catch_log(true)
+  local ok, ended = xpcall(run_busted, function(message)
+    return type(message) == "table" and message or debug.traceback(message)
+  end)
+  core.bench_catch_log(false)
+  test.reset()
+  if ok then return 0 end
+  if type(ended) == "table" then return ended.exit_code end
+  io.stderr:write("perilune test: ", tostring(ended), "\n")
+  return 1
+end

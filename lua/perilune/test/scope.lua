@@ -1,0 +1,31 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- scope: is a test running, or is it the time before and between them? What is opened in a test ends with it; what is
+-- opened in setup serves all tests of the file. The runner of `perilune test` says which it is; busted by itself does
+-- not, and there everything belongs to a test.
+
+local M = { inside = true }
+
+local ends = {}
+
+--- `after_test` and `after_file` are called then; both may raise.
+function M.register(after_test, after_file) ends[#ends + 1] = { after_test, after_file } end
+
+local function call(which)
+  local failure
+  for _, entry in ipairs(ends) do
+    local ok, message = pcall(entry[which])
+    if not ok then failure = failure or message end
+  end
+  if failure then error(failure, 0) end
+end
+
+function M.end_test() call(1) end
+
+--- Busted gives each file modules of its own: those of this one are forgotten.
+function M.end_file()
+  local ok, message = pcall(call, 2)
+  ends = {}
+  if not ok then error(message, 0) end
+end
+
+return M

@@ -1,0 +1,1009 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The whole API as LuaCATS annotations, for editors and for the reference that is made from it. Not loaded at run time.
+-- Times are seconds, sizes are bytes. Functions that can fail return nil and a message; misuse raises.
+---@meta
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- perilune: what to serve, and background work
+
+---@class perilune
+---@field log perilune.log
+---@field json perilune.json this and the modules below are loaded when they are first used
+---@field base64 perilune.base64
+---@field crypto perilune.crypto
+---@field url perilune.url
+---@field cookie perilune.cookie
+---@field date perilune.date
+---@field cidr perilune.cidr
+---@field regex perilune.regex
+---@field tcp perilune.tcp
+---@field http perilune.http
+---@field dns perilune.dns
+local perilune = {}
+
+--- Serves `hooks` on an address: "0.0.0.0:6188", ":80" (every IPv4 and IPv6 address), "[::1]:80", "unix:/path"; port 0
+--- takes a free one. Only in the policy's main chunk. The hooks need upstream_peer, or a request_filter that answers.
+---@param address string
+---@param hooks perilune.hooks
+---@param options? perilune.listen_options
+function perilune.listen(address, hooks, options) end
+
+--- Lets time pass, without blocking anything else. In hooks and in background work.
+---@param seconds number
+function perilune.sleep(seconds) end
+
+--- Runs a function beside the code that goes on. In a hook: as a task of the exchange, which ends with it at the latest
+--- (what shall outlive it: perilune.after); it begins when the hook waits. In background work the same, without an
+--- exchange. In the main chunk: once, in the control worker, when everything listens; without arguments. An error ends
+--- it and is raised in perilune.wait; where nobody waits it is logged.
+---@param fn function
+---@param ... any arguments of the function
+---@return perilune.task
+function perilune.spawn(fn, ...) end
+
+--- Waits until all tasks have ended. One task: all its results; several: the first result of each. What one of them
+--- raised is raised here. With { timeout = seconds } as the last argument: nil and "timeout" where it takes longer.
+---@param ... perilune.task|{ timeout: number }
+---@return any ...
+function perilune.wait(...) end
+
+--- Waits until one of the tasks has ended: its position and its results. Else as perilune.wait.
+---@param ... perilune.task|{ timeout: number }
+---@return integer? position, any ...
+function perilune.wait_any(...) end
+
+---@class perilune.task
+local task = {}
+--- Ends it, where it waits.
+function task:stop() end
+---@return "running"|"returned"|"failed"|"stopped"
+function task:status() end
+
+---@class perilune.job
+local job = {}
+--- No further run begins; one that is under way goes on to its end.
+function job:stop() end
+
+---@class perilune.job_options
+---@field on? "control"|"every worker" of the main chunk: where it runs; "control"
+---@field immediately? boolean of perilune.every: the first run begins at once
+
+--- Runs a function in the background, `seconds` later. In the main chunk: counted from when everything listens, in the
+--- control worker or on every worker. In a hook: in its worker. It belongs to no exchange. An error is logged.
+---@param seconds number
+---@param fn fun()
+---@param options? perilune.job_options
+---@return perilune.job
+function perilune.after(seconds, fn, options) end
+
+--- The same, again and again: the next run is due `seconds` after the last began, and never before it ended. An error
+--- is logged and does not end it.
+---@param seconds number
+---@param fn fun()
+---@param options? perilune.job_options
+---@return perilune.job
+function perilune.every(seconds, fn, options) end
+
+--- Seconds since 1970, with fractions.
+---@return number
+function perilune.time() end
+
+--- Seconds since some start, never going back: for differences.
+---@return number
+function perilune.now() end
+
+--- The same as session:connection_ctx().
+---@param session perilune.session
+---@return table
+function perilune.connection_ctx(session) end
+
+--- The number of this worker, from 0; the control worker has the last.
+---@return integer
+function perilune.worker() end
+
+--- How many workers serve requests; the control worker is not counted.
+---@return integer
+function perilune.workers() end
+
+--- Is this the control worker, in which background work of the main chunk runs?
+---@return boolean
+function perilune.is_control() end
+
+--- What this worker's VM holds, in bytes.
+---@return number
+function perilune.memory_used() end
+
+--- The most that each worker's VM may hold, in bytes; 256 MiB without. Beyond it, code fails with "not enough memory".
+---@param bytes number
+function perilune.set_memory_limit(bytes) end
+
+---Settings of the process; the command line has the last word over each. Only in the policy's main chunk. An unknown setting or
+---an impossible value raises, naming the valid ones. `perilune run --print-config SCRIPT` shows what is in effect and why.
+---@class perilune.Settings
+---@field workers? integer|"auto" worker threads; auto: one for each core
+---@field grace? number seconds in which a graceful stop ends (30)
+---@field upgrade_grace? number seconds in which the old process ends after an upgrade (3600)
+---@field watch? boolean reload when a file of the policy changes
+---@field daemon? boolean go on in the background once the policy serves
+---@field pid_file? string file with the process id
+---@field socket? string path of the command socket
+---@field user? string user to become once the listeners are open
+---@field group? string group to become
+---@field admin? string loopback address or unix:/path of the status page, /status.json and /metrics; none
+---@field admin_public? boolean admin may be an address that others can reach
+---@field error_log? string a file, "stderr" or "syslog" ("syslog:/path" of its socket); "stderr"
+---@field access_log? string the same or "stdout", for all listeners that say nothing; with ":json" behind it, lines of JSON
+---@field log_level? "debug"|"info"|"warn"|"error"
+---@field hook_time? number of the policy, not of the process: seconds that Lua may run without waiting (1). Then its request
+---gets 504. What the JIT compiler has made of an endless loop cannot be interrupted; it is reported in the log
+---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
+---@field memory_limit? number of the policy: bytes that each of its VMs may hold (256 MiB)
+
+---@param settings perilune.Settings
+function perilune.configure(settings) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- State that all workers share, found by its name, and kept over reloads
+
+--- A dictionary of a bounded size: when it is full, what was used least recently makes room. With another size than
+--- before a reload begins it anew.
+---@param name string
+---@param options? { size: integer } bytes, its own tables included; 65536 at least; 1048576
+---@return perilune.dict
+function perilune.dict(name, options) end
+
+--- How often something happens, by key: counts in windows of `interval` seconds, in fixed memory. Counts are never too
+--- low; too high only by chance.
+---@param name string
+---@param options? { interval: number } seconds; 1
+---@return perilune.rate
+function perilune.rate(name, options) end
+
+--- How many exchanges are under way, by key.
+---@param name string
+---@return perilune.inflight
+function perilune.inflight(name) end
+
+--- A whole number that all workers add to.
+---@param name string
+---@return perilune.counter
+function perilune.counter(name) end
+
+--- Metrics of the policy's own, in /metrics beside those of the proxy. One for all workers by its name, and a reload that
+--- declares it again goes on with it; with other labels or buckets it begins anew. Counting takes no lock; of a
+--- combination of label values beyond the thousandth nothing is counted.
+---@class perilune.metrics
+local metrics = {}
+---@class perilune.metric_options
+---@field help? string what it is, for people
+---@field labels? string[] names of labels, 8 at most; their values follow the number in each call
+
+---@param name string not beginning with "perilune_"
+---@param options? perilune.metric_options
+---@return perilune.metric_counter
+function metrics.counter(name, options) end
+---@param name string
+---@param options? perilune.metric_options
+---@return perilune.metric_gauge
+function metrics.gauge(name, options) end
+---@class perilune.histogram_options: perilune.metric_options
+---@field buckets? number[] upper ends, ascending, 32 at most; 0.005 to 10
+---@param name string
+---@param options? perilune.histogram_options
+---@return perilune.metric_histogram
+function metrics.histogram(name, options) end
+
+---@class perilune.metric_counter
+local metric_counter = {}
+---@param n? number 1; not negative
+---@param ... string|number values of the labels
+function metric_counter:add(n, ...) end
+---@class perilune.metric_gauge
+local metric_gauge = {}
+---@param n? number 1
+---@param ... string|number
+function metric_gauge:add(n, ...) end
+---@param value number
+---@param ... string|number
+function metric_gauge:set(value, ...) end
+---@class perilune.metric_histogram
+local metric_histogram = {}
+---@param value number
+---@param ... string|number
+function metric_histogram:observe(value, ...) end
+
+---@class perilune.dict
+local dict = {}
+---@param key string
+---@return string|number|boolean|nil value nil where there is none
+function dict:get(key) end
+--- Stores it, for `ttl` seconds or for ever. nil deletes.
+---@param key string
+---@param value string|number|boolean|nil
+---@param ttl? number seconds
+---@return true?, string? message "entry too large" by itself; an older value then stays
+function dict:set(key, value, ttl) end
+--- Stores it where there is none.
+---@param key string
+---@param value string|number|boolean
+---@param ttl? number seconds
+---@return true?, string? message "key exists", "entry too large"
+function dict:add(key, value, ttl) end
+--- Adds to a number, in one step for all workers. Its time to live stays as it is.
+---@param key string
+---@param by? number 1
+---@param from? number what a missing key begins with; without, it is an error
+---@param ttl? number seconds that a missing key then lives
+---@return number? sum, string? message "no such key", "not a number"
+function dict:incr(key, by, from, ttl) end
+---@param key string
+---@return boolean existed
+function dict:delete(key) end
+---@param key string
+---@return number? seconds left; math.huge: for ever; nil where there is none
+function dict:ttl(key) end
+---@param max? integer 1000
+---@return string[] keys in no order
+function dict:keys(max) end
+function dict:flush() end
+---@return number bytes that it takes now
+function dict:used() end
+---@return number bytes that it may take
+function dict:size() end
+
+---@class perilune.rate
+local rate = {}
+--- Counts n events.
+---@param key string
+---@param n? integer 1
+---@return number count in the current window, these included
+function rate:observe(key, n) end
+---@param key string
+---@return number per_second over the last whole window; 0 when that is too long ago
+function rate:rate(key) end
+---@param key string
+---@return number per_second over a sliding window: this one, and what of the last still counts
+function rate:proportional(key) end
+
+---@class perilune.inflight
+local inflight = {}
+--- Counts this exchange under a key until its end, whichever end that is, or until release.
+---@param session perilune.session
+---@param key string
+---@param max? integer nothing is counted where it would be more
+---@return integer? count with this one; nil: it would be more than max
+---@return integer? found how many there are, where it would be more
+function inflight:acquire(session, key, max) end
+---@param session perilune.session
+---@param key string
+---@return boolean released false where the exchange holds none
+function inflight:release(session, key) end
+---@param key string
+---@return integer
+function inflight:count(key) end
+
+---@class perilune.counter
+local counter = {}
+---@param n? integer 1; may be negative
+---@return integer sum
+function counter:add(n) end
+---@return integer
+function counter:get() end
+---@param value? integer 0
+---@return integer before
+function counter:set(value) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- Lines in the proxy's log. Arguments are joined by a space, as print does it; a table as the last one is written as
+--- name=value behind the text, in order of the names. Control characters are escaped. Others than debug are written
+--- unless --log-level says otherwise.
+---@class perilune.log
+local log = {}
+---@param ... any
+function log.debug(...) end
+--- perilune.log.info("refused", { client = "1.2.3.4" }) writes: refused client=1.2.3.4
+---@param ... any
+function log.info(...) end
+---@param ... any
+function log.warn(...) end
+---@param ... any
+function log.error(...) end
+---@param level "debug"|"info"|"warn"|"error"
+---@return boolean would a line of this level be written?
+function log.is_on(level) end
+
+---@class perilune.certificate_files
+---@field certificate string
+---@field key string
+---@field ocsp? string
+
+---@class perilune.listen_options
+---@field certificate? string PEM file with the chain; relative to the script. With `key`: TLS
+---@field key? string PEM file
+---@field ocsp? string DER file with the OCSP response for the certificate, to be stapled
+---@field certificates? perilune.certificate_files[] further ones: the client's server name chooses, and ECDSA or RSA
+--- what it can do; the first of all is for clients that name none, or one that is not there. A reload reads them anew
+---@field client_verify? "off"|"optional"|"required" clients show a certificate by client_ca; "off"
+---@field client_ca? string PEM file of the authorities for that
+---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
+---@field head_timeout? number for a whole head, from its first byte; 30
+---@field head_limit? integer bytes of a head; 65536 (431)
+---@field target_limit? integer bytes of a request target; 8192 (414)
+---@field fields_limit? integer fields of a head; 100 (431)
+---@field keepalive_timeout? number idle between two requests; 75
+---@field keepalive_requests? integer per connection; 0: no limit
+---@field body_timeout? number between two reads of a request body; 60 (408)
+---@field body_limit? integer bytes of a request body; 0: no limit (413)
+---@field send_timeout? number a client takes nothing of its response; 60
+---@field min_send_rate? integer bytes per second that a client must take; 0: any
+---@field tunnel_timeout? number nothing moves either way behind a 101 or a CONNECT; 600
+---@field handshake_timeout? number TLS with the client; 10
+---@field max_retries? integer further attempts after the first; 3
+---@field drain_limit? integer bytes read of a request body behind an early answer; 262144
+---@field abort_on_close? "hooks"|"always"|"never" when a client that ends its direction (FIN) counts as gone, and its
+---exchange ends: while a hook waits, also while the peer is waited for, only with a reset; "hooks"
+---@field forwarded? "replace"|"append"|"keep" what becomes of X-Forwarded-*; "replace"
+---@field via? boolean add Via; true
+---@field allow_connect? boolean pass CONNECT to the policy instead of 405; false
+---@field proxy_protocol? "off"|"optional"|"required" PROXY header of the client's side; "off"
+---@field access_log? string|false a file, relative to the script, or "stdout", "stderr", "syslog"; false: none. Without it,
+---what perilune.configure says. A log that cannot keep up drops lines, which are counted, and stalls nothing; USR1 opens
+---files anew
+---@field access_log_format? "combined"|"json" "combined"
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- The hooks, in the order of the walk. `ctx` is a table of the exchange's own. Every hook may wait, also inside
+--- coroutines of its own. A client that goes away ends the hook that waits.
+--- An error that is raised ends the exchange with 500 and a traceback in the log; error { status = 403 } with that status.
+
+--- Asked in a TLS handshake (with it, the listener needs no certificate of its own), unless the session is resumed or
+--- the answer for the name is still kept: for ttl seconds (3600), of 1024 names at most, until the next reload. Gives
+--- certificate and key: file names or PEM text; nil: the listener's own; false: the handshake is refused, as it is
+--- when it raises. `ctx` is its own, for there is no exchange yet. It may wait, within handshake_timeout.
+---@alias perilune.certificate_hook
+---| fun(hello: perilune.hello, ctx: table): string|false|nil, string?, number?
+
+---@class perilune.hello
+---@field server_name? string that the client asks for
+---@field client_address string
+
+---@class perilune.hooks
+---@field certificate? perilune.certificate_hook
+---@field early_request_filter? fun(session: perilune.session, ctx: table)
+---@field request_filter? fun(session: perilune.session, ctx: table): boolean? true: it has answered, go no further
+---@field proxy_upstream_filter? fun(session: perilune.session, ctx: table): boolean? false: ask no peer (502)
+---@field upstream_peer? fun(session: perilune.session, ctx: table): perilune.peer_options|string
+---@field fail_to_connect? fun(session: perilune.session, peer: perilune.peer, ctx: table, error: perilune.error)
+---@field connected_to_upstream? fun(session: perilune.session, reused: boolean, peer: perilune.peer, ctx: table)
+---@field upstream_request_filter? fun(session: perilune.session, request: perilune.request, ctx: table)
+---@field upstream_response_filter? fun(session: perilune.session, response: perilune.response, ctx: table) also for 1xx
+---@field response_filter? fun(session: perilune.session, response: perilune.response, ctx: table)
+---@field error_while_proxy? perilune.error_while_proxy
+---@field fail_to_proxy? fun(session: perilune.session, error: perilune.error, ctx: table): integer? another status
+---@field logging? fun(session: perilune.session, error: perilune.error?, ctx: table) always last, exactly once
+
+--- The body hooks get a body piece by piece, the last one marked; it is empty where the end came alone. What they
+--- return goes on instead: a string, an array of strings, or nothing, which drops the piece (so a hook that only looks
+--- returns the chunk). Only the first result counts. A hook may hold everything back and give the whole with the last
+--- piece. While it waits the sender waits too. Messages without a body (GET, HEAD, 204, 304) do not come here; where
+--- such a hook is defined the body goes out chunked (or, for HTTP/1.0, ended by the connection), without Content-Length.
+--- An error in front of everything that was sent gives 500, or its status; later it cuts the message.
+---@alias perilune.body_filter
+---| fun(session: perilune.session, chunk: string, is_last: boolean, ctx: table): string|string[]|nil
+
+---@class perilune.hooks
+---@field request_body_filter? perilune.body_filter to the peer; each byte passes once, a retry sends what it gave
+---@field upstream_response_body_filter? perilune.body_filter as the peer sends it
+---@field response_body_filter? perilune.body_filter as the client gets it; behind upstream_response_body_filter
+---@field response_trailer_filter? fun(session: perilune.session, trailers: perilune.message, ctx: table) once behind the
+---body of each response that goes out chunked, also where the peer sent no trailers; changes them in place
+
+---@alias perilune.error_while_proxy
+---| fun(session: perilune.session, peer: perilune.peer, error: perilune.error, ctx: table, reused: boolean)
+
+--- What upstream_peer returns. Peers that are equal in all of this share spare connections.
+---@class perilune.peer_options
+---@field address string "1.2.3.4:443", "[::1]:80", "unix:/path", "name:80"
+---@field tls? boolean
+---@field sni? string the server name for TLS; without: the address's host, where that is a name
+---@field verify? boolean false: any certificate will do
+---@field verify_name? string the name the certificate must be for, where it is not the SNI
+---@field ca? string PEM file of trusted authorities, relative to the script; without: the system's
+---@field certificate? string PEM file: who the proxy is, for peers that ask; with `key`
+---@field key? string PEM file
+---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
+---@field alpn? "http/1.1"|"none" the protocol that is offered; "http/1.1"
+---@field group? string separates the spare connections of otherwise equal peers
+---@field connect_timeout? number TCP; 5 (504)
+---@field handshake_timeout? number TLS; 10 (504)
+---@field first_byte_timeout? number from the request's end to the response's head; 60 (504)
+---@field read_timeout? number between two reads of the response; 60 (504)
+---@field send_timeout? number the peer takes nothing of the request; 60 (504)
+---@field idle_timeout? number|false how long a spare connection is kept; 55; false: not at all
+---@field proxy_protocol? 0|1|2 the PROXY header of that version goes first on each new connection
+
+--- The peer of an attempt, as hooks are told it. tostring() gives the address.
+---@class perilune.peer
+---@field address string
+---@field tls boolean
+---@field sni? string
+---@field group? string
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- session: one exchange. Used after its end it raises. The getters work in every phase. What belongs to the exchange is
+--- kept in ctx: a session is no key for tables, since another exchange may have an equal one later.
+
+---@class perilune.session
+local session = {}
+
+---@return string method as received: "GET"
+function session:method() end
+---@return string target "/path?query", "*", or "host:port" of a CONNECT
+function session:target() end
+---@return string path the target up to its question mark
+function session:path() end
+---@return string? query without the question mark
+function session:query() end
+---@return number version 1.0 or 1.1
+function session:version() end
+---@return string? host that the client asked for: no port, lower case
+function session:host() end
+---@return "http"|"https" scheme of the client's connection
+function session:scheme() end
+
+--- The first value of a field of the client's request. Names are compared without case.
+---@param name string
+---@return string?
+function session:get_header(name) end
+--- All values of it.
+---@param name string
+---@return string[]
+function session:get_headers(name) end
+--- for name, value in session:headers() do ... end
+---@return fun(): string?, string?
+function session:headers() end
+--- The client's request, to change what all attempts send. It can be changed before a peer is asked:
+--- early_request_filter, request_filter, proxy_upstream_filter, upstream_peer.
+---@return perilune.request
+function session:request() end
+
+--- The whole body of the request, "" where there is none; it waits until it is here. All attempts send it all the same.
+--- More than `limit` bytes give 413. Before a peer is asked: early_request_filter, request_filter, proxy_upstream_filter,
+--- upstream_peer.
+---@param limit? integer bytes; 1048576
+---@return string
+function session:read_body(limit) end
+--- Another body for all attempts, with its length. Behind read_body, or for a request without a body.
+---@param text string
+function session:set_body(text) end
+
+---@return string address "1.2.3.4:5678" of the client
+function session:client_address() end
+---@return string ip without the port
+function session:client_ip() end
+---@return string? address of ours that the client is connected to; nil once it is gone
+function session:server_address() end
+---@return perilune.tls_facts? tls of the client's connection; nil without
+function session:tls() end
+---@return integer? count of requests on the client's connection, with this one; nil once it is gone
+function session:connection_requests() end
+--- A table that lives as long as the client's connection: the same for all its exchanges. A reload begins a new one.
+---@return table
+function session:connection_ctx() end
+---@return string? address of the peer that was asked last; nil before upstream_peer
+function session:peer_address() end
+---@return integer count calls of upstream_peer so far
+function session:attempts() end
+---@return boolean reused did the last attempt use a spare connection?
+function session:reused() end
+---@return integer? status of the answer: what the client got, else what the peer or the policy said so far
+function session:response_status() end
+---@return integer count further calls of upstream_peer that there may be
+function session:retries_left() end
+---@return string? kind of what failed last, also where another attempt followed; nil: nothing did
+function session:last_failure() end
+---@return perilune.tls_facts? tls of the connection to the peer; nil before and after it, and without TLS
+function session:upstream_tls() end
+
+---@return number bytes of the request's body so far
+function session:request_bytes() end
+---@return number bytes of the response's body so far
+function session:body_bytes() end
+---@return number seconds since the head arrived; in logging: of the whole exchange
+function session:duration() end
+--- Seconds, of the last attempt: connect (TCP and TLS; 0 of a spare connection), first_byte (from then to the
+--- response's head), response (from then on); and in total. What was not reached is missing.
+---@return { connect?: number, first_byte?: number, response?: number, total: number }
+function session:timings() end
+---@return string name of the running hook
+function session:phase() end
+
+---@class perilune.client_certificate
+---@field subject string "CN=alice,O=Example" (RFC 4514)
+---@field issuer string
+---@field serial string hexadecimal
+---@field fingerprint string SHA-256, hexadecimal
+
+
+--- Fields of the query: a table with the first value of each name, and all { name, value } in order.
+---@return table<string, string> first, string[][] all
+function session:query_args() end
+---@param name string
+---@return string? value the first one
+function session:query_arg(name) end
+---@return table<string, string> cookies by name
+function session:cookies() end
+---@param name string
+---@return string?
+function session:cookie(name) end
+
+---@class perilune.tls_facts
+---@field version string "TLSv1.3"
+---@field cipher string
+---@field server_name? string that a client asked for
+---@field resumed? boolean is it an earlier session, gone on with?
+---@field client? perilune.client_certificate that a client has shown, and that is good
+
+
+--- Answers instead of a peer. In every phase but logging, until the response has begun. Returns true, so that
+--- request_filter can `return session:respond {...}`.
+---@param answer perilune.answer
+---@return true
+function session:respond(answer) end
+
+--- The client's connection closes behind this response. Until the response has begun.
+function session:set_close() end
+
+---@class perilune.answer
+---@field status integer 200 to 599
+---@field reason? string
+---@field headers? table<string, string|number|(string|number)[]> Content-Length and the like are written by the proxy
+---@field body? string
+---@field close? boolean close the client's connection behind it
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- request and response: what filters edit. Fields keep their order. Names and values are checked: CR, LF, NUL raise;
+--- Content-Length, Transfer-Encoding, Connection and others that frame a message can be read, and setting them raises.
+
+---@class perilune.message
+local message = {}
+---@param name string
+---@return string?
+function message:get_header(name) end
+---@param name string
+---@return string[]
+function message:get_headers(name) end
+--- for name, value in request:headers() do ... end: as they were when it was called, so the loop may change them.
+---@return fun(): string?, string?
+function message:headers() end
+--- Replaces all fields of that name: in the place of the first; an array of values goes to the end.
+---@param name string
+---@param value string|number|(string|number)[]
+function message:set_header(name, value) end
+---@param name string
+---@param value string|number|(string|number)[]
+function message:add_header(name, value) end
+---@param name string
+---@return integer count how many there were
+function message:remove_header(name) end
+
+--- To be changed in upstream_request_filter; that of session:request() before a peer is asked.
+---@class perilune.request: perilune.message
+local request = {}
+---@return string
+function request:method() end
+---@return string
+function request:target() end
+---@return string
+function request:path() end
+---@return number
+function request:version() end
+--- Another path and query.
+---@param target string begins with "/"
+function request:set_target(target) end
+
+--- To be changed in upstream_response_filter and response_filter.
+---@class perilune.response: perilune.message
+local response = {}
+---@return integer
+function response:status() end
+---@return string
+function response:reason() end
+--- Another status; not between those that have a body and those that have none (1xx, 204, 304).
+---@param status integer
+---@param reason? string the usual one without
+function response:set_status(status, reason) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- error: what went wrong. tostring() gives its text.
+
+---@class perilune.error
+---@field retry? boolean set it in fail_to_connect or error_while_proxy, to decide about another attempt
+local failure = {}
+---@return string kind "connect_refused", "first_byte_timeout", ... (core/base/error.h has them all)
+function failure:kind() end
+---@return "downstream"|"upstream"|"internal" side whose fault it is
+function failure:side() end
+---@return string text a sentence for people
+function failure:text() end
+---@return integer status that it stands for; 0: no answer is possible
+function failure:status() end
+---@return boolean retryable is another attempt made, if the policy does not decide?
+function failure:retryable() end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- Sets of backends. They differ in how they choose:
+---   perilune.round_robin          in turn, by weight; one turn for all workers
+---   perilune.smooth_round_robin   in turn, by weight, the turns of heavy ones spread evenly
+---   perilune.random               by chance and weight
+---   perilune.hash                 by a key and weight
+---   perilune.consistent_hash      by a key; when a backend goes, only its keys move (as nginx does it)
+---   perilune.bounded_hash         the same, but none gets more than 5/4 of its share of the requests under way
+---   perilune.least_connections    the fewest requests under way, by weight
+---   perilune.least_latency        of two by chance the one with less latency times requests under way
+
+---@class perilune.balancer
+local balancer = {}
+
+---@class perilune.backend_entry
+---@field address string
+---@field weight? integer 1 to 65535; 1
+---@field zone? string where it stands
+---@field backup? boolean used only where no other backend serves; the same as priority = 1
+---@field priority? integer 0 to 15, 0 is used first; 0
+
+--- The list of backends: addresses or tables, and beside them options.
+---@class perilune.backend_list
+---@field [integer] string|perilune.backend_entry
+---@field name? string a reload finds the set again, whatever its place among others
+---@field zone? string backends of this zone are preferred to others of the same priority
+---@field slow_start? number the share of a backend that came back grows for so long
+---@field panic? number with a smaller share of fit backends, the unfit are used too; without: never
+---@field max_in_flight? integer requests under way at a backend; beyond: others, then 503 with Retry-After
+---@field max_pending? integer of these, without a connection so far
+---@field passive? perilune.passive_check what requests tell of a backend takes it out
+---@field retry_budget? perilune.retry_budget
+
+--- A failure is an error of the backend (connect_refused, first_byte_timeout, ...) or an answer of 500 and more.
+---@class perilune.passive_check
+---@field failures? integer in a row; 5; 0: any number
+---@field error_share? number of the requests in a window; without: any
+---@field window? number 10
+---@field min_requests? integer in a window, for the share to say something; 20
+---@field eject? number how long it is taken out the first time; then twice as long, and so on; 10
+---@field eject_most? number up to; 300
+---@field eject_share? number of the set, taken out at once, at most; 0.5
+
+---@class perilune.retry_budget
+---@field share? number retries under way, of the requests under way; 0.2
+---@field min? integer that many in any case; 3
+
+--- A set that all workers share.
+---@param list perilune.backend_list
+---@return perilune.backend_set
+function balancer.new(list) end
+
+---@class perilune.backend_set
+local backend_set = {}
+--- The next backend: its address and its position. Nil and why where there is none; upstream_peer then gives 503.
+--- An attempt at this address is counted at the backend until it ends.
+---@param key? string what hashes choose by
+---@param options? { exclude: string|string[] } addresses not to choose: those tried already
+---@return string? address, integer|string position_or_message
+function backend_set:select(key, options) end
+--- Takes a new list into use, for all workers; who stays keeps health, counts and latency. In hooks and background work.
+---@param list (string|perilune.backend_entry)[]
+---@return true?, string? message what is wrong with the list; the old one stays then
+function backend_set:update(list) end
+---@return string[]
+function backend_set:addresses() end
+--- How many are fit and enabled.
+---@return integer
+function backend_set:ready_count() end
+--- As its active checks say.
+---@param backend integer|string position or address
+---@return boolean
+function backend_set:is_healthy(backend) end
+--- Healthy, and not taken out by passive checks.
+---@param backend integer|string
+---@return boolean
+function backend_set:is_fit(backend) end
+---@param backend integer|string
+---@return boolean
+function backend_set:is_enabled(backend) end
+--- Takes a backend out, or back in, whatever its health.
+---@param backend integer|string
+---@param enabled boolean
+function backend_set:set_enabled(backend, enabled) end
+--- Requests under way at it, of all workers.
+---@param backend integer|string
+---@return integer
+function backend_set:in_flight(backend) end
+--- How long its responses take to begin: an average that follows peaks at once. 0: nothing is known.
+---@param backend integer|string
+---@return number seconds
+function backend_set:latency(backend) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.discovery": where the backends of a set come from, while it runs. The control worker asks for all;
+--- where the source fails, or has no backends, the last list stays and a line says why.
+
+---@class perilune.discovery
+local discovery = {}
+
+---@class perilune.dns_discovery_options
+---@field interval? number asks so often; without: when the answer's time to live is over, but
+---@field least? number never more often; 1
+---@field most? number nor less often; 300
+
+--- The addresses (A, AAAA) of "name:80".
+---@param set perilune.backend_set
+---@param address string
+---@param options? perilune.dns_discovery_options
+function discovery.dns(set, address, options) end
+
+--- The services (SRV) of a name like "_http._tcp.example.org", with their weights and priorities.
+---@param set perilune.backend_set
+---@param name string
+---@param options? perilune.dns_discovery_options
+function discovery.srv(set, name, options) end
+
+--- A file with a backend a line: "10.0.0.1:80 weight=3 zone=a priority=1", "10.0.0.2:80 backup", "# a comment".
+---@param set perilune.backend_set
+---@param path string relative to the script
+---@param options? { interval: number } how often it is looked at; 1
+function discovery.file(set, path, options) end
+
+--- What a function gives every so many seconds: a list, or nil and why there is none. It may wait.
+---@param set perilune.backend_set
+---@param seconds number
+---@param fn fun(): (string|perilune.backend_entry)[]?, string?
+function discovery.every(set, seconds, fn) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.dns": in hooks and background work
+
+---@class perilune.dns
+local dns = {}
+
+--- The addresses of "name:80", as "1.2.3.4:80", in the order to try, and for how many seconds they hold (0: nobody said).
+---@param address string
+---@return string[]?, integer|string ttl_or_message
+function dns.addresses(address) end
+
+---@class perilune.service
+---@field address string "name:80"
+---@field priority integer
+---@field weight integer
+
+--- The SRV records of a name like "_http._tcp.example.org", and for how many seconds they hold.
+---@param name string
+---@return perilune.service[]?, integer|string ttl_or_message
+function dns.services(name) end
+
+--- Asks these servers instead of the system's: "10.0.0.2", "127.0.0.1:5353,[::1]"; also for the names of peers. In the
+--- main chunk.
+---@param servers string
+function dns.set_servers(servers) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.health_check"
+
+---@class perilune.health_check
+local health_check = {}
+
+---@class perilune.check_options
+---@field interval? number from one check's beginning to the next; 1
+---@field jitter? number a share of the interval: each check begins up to so much later; 0.1
+---@field timeout? number of a check as a whole; 1
+---@field successes? integer in a row, until an unhealthy backend is healthy; 1
+---@field failures? integer in a row, until a healthy one is unhealthy; 1
+---@field start? "healthy"|"unhealthy" what a backend is before its first check; "healthy"
+---@field on_change? fun(address: string, healthy: boolean, why: string?) in the control worker
+
+---@class perilune.tcp_check_options: perilune.check_options
+---@field port? integer instead of the backend's own
+---@field tls? boolean
+---@field sni? string
+---@field verify? boolean
+---@field verify_name? string
+---@field ca? string
+
+---@class perilune.http_check_options: perilune.tcp_check_options
+---@field path? string "/"
+---@field host? string the field Host; the backend's address
+---@field method? string "GET"
+---@field headers? table<string, string>
+---@field statuses? (integer|string)[] numbers, and ranges like "200-299"; { 200 }
+---@field body? string a Lua pattern that the body must hold
+---@field limit? integer bytes of the body; 65536
+
+--- Checks all backends, side by side, in the control worker: can they be connected to? The first check is made at once.
+---@param upstreams perilune.backend_set
+---@param options? perilune.tcp_check_options
+function health_check.tcp(upstreams, options) end
+
+--- The same, with a TLS handshake.
+---@param upstreams perilune.backend_set
+---@param options? perilune.tcp_check_options
+function health_check.tls(upstreams, options) end
+
+--- Do they answer a request as expected? Not over TLS without tls = true.
+---@param upstreams perilune.backend_set
+---@param options? perilune.http_check_options
+function health_check.http(upstreams, options) end
+
+--- Does a function say so? It may wait.
+---@param upstreams perilune.backend_set
+---@param check fun(address: string): boolean?, string?
+---@param options? perilune.check_options
+function health_check.with(upstreams, check, options) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.rate_limit"
+
+---@class perilune.rate_limit
+local rate_limit = {}
+
+---@class perilune.rate_limit_options
+---@field header? string the field whose value is the key, or
+---@field by? "address"|"path"|"host" of IPv6 addresses the network of 64 bits; or
+---@field key? fun(session: perilune.session): string? the key; nil: not limited
+---@field max integer requests per interval and key
+---@field interval? number 1
+---@field name? string finds the counts again after a reload; the policy's name in RateLimit-Policy
+---@field fields? "x"|"draft"|"both"|"none" X-Rate-Limit-*, or RateLimit and RateLimit-Policy of the IETF's draft; "x"
+---@field close? boolean the connection of a client that has gone too far; true
+
+---@class perilune.bucket_options: perilune.rate_limit_options
+---@field burst? integer at once; max
+---@field keys? integer how many there is room for, about; 16384
+
+--- Call it in request_filter with the session (and the ctx): it counts a request, answers 429 where it is one too many,
+--- and then returns true.
+---@class perilune.limit
+---@overload fun(session: perilune.session, ctx?: table): boolean
+local limit = {}
+--- For response_filter: tells a client that may go on how many more it has. request_filter must have given its ctx.
+---@param response perilune.response
+---@param ctx table
+function limit:tell(response, ctx) end
+
+--- Fixed windows, which begin with the first request after the last one's end.
+---@param options perilune.rate_limit_options
+---@return perilune.limit
+function rate_limit.new(options) end
+
+--- Any window of that length: the last one is counted in part. What does not pass is not counted.
+---@param options perilune.rate_limit_options also `keys`
+---@return perilune.limit
+function rate_limit.sliding(options) end
+
+--- Evenly, one in each max-th of the interval, and a burst of some at once (GCRA).
+---@param options perilune.bucket_options
+---@return perilune.limit
+function rate_limit.bucket(options) end
+
+--- Under way at the same time. No interval; `name` is required.
+---@param options perilune.rate_limit_options
+---@return perilune.limit
+function rate_limit.concurrency(options) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.tcp": in hooks and background work
+
+---@class perilune.tcp
+local tcp = {}
+
+---@class perilune.tcp_options
+---@field timeout? number for each of TCP, TLS, a send, a receive; 5
+---@field connect_timeout? number
+---@field send_timeout? number
+---@field receive_timeout? number
+---@field tls? boolean
+---@field sni? string without: the address's host, where that is a name
+---@field verify? boolean false: any certificate will do
+---@field verify_name? string
+---@field ca? string PEM file, relative to the script; without: the system's
+---@field pool? string keeps spare connections apart that differ in state (a user, a database)
+---@field fresh? boolean no spare connection
+
+--- Takes a spare connection, else connects: "1.2.3.4:80", "[::1]:80", "unix:/path", "name:80". Spare ones are shared by
+--- what is equal in address, TLS options and pool.
+---@param address string
+---@param options? perilune.tcp_options
+---@return perilune.socket?, string? message
+function tcp.connect(address, options) end
+
+--- Connects anew, and closes.
+---@param address string
+---@param options? perilune.tcp_options
+---@return true?, string? message
+function tcp.check(address, options) end
+
+--- Calls wait without blocking anything else. What can fail returns nil and a message: "timeout", "closed", or a sentence.
+---@class perilune.socket
+local socket = {}
+---@param data string|string[] an array is sent as one
+---@return integer? bytes, string? message
+function socket:send(data) end
+--- A line without its end (LF or CRLF), all until the other side closes, what is there (as soon as something is), or so
+--- many bytes.
+---@param what? "line"|"all"|"any"|integer "line"
+---@param limit? integer bytes at most, of a line or of all
+---@return string?, string? message, string? partial what had come before it failed
+function socket:receive(what, limit) end
+--- Of each call.
+---@param send number seconds
+---@param receive? number the same
+function socket:set_timeouts(send, receive) end
+---@return integer count how often it came out of the pool
+function socket:reused() end
+--- Puts it into the pool, for so many seconds, with at most so many of its kind. Not to be used afterwards.
+---@param seconds? number
+---@param most? integer
+---@return true?, string? message why it was closed instead
+function socket:keep(seconds, most) end
+function socket:close() end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.http": a client for hooks and background work. Connections are pooled; a redirect is a response like
+--- any other. Responses are parsed as strictly as those of peers
+
+---@class perilune.http
+local http = {}
+
+---@class perilune.http_options
+---@field method? string of http.request; "GET"
+---@field url string of http.request: "https://host:port/path"
+---@field headers? table<string, string|number|(string|number)[]>
+---@field body? string|string[]|fun(): string? a function gives piece after piece, then nil: it is sent in chunks
+---@field stream? boolean the body is left to response:read
+---@field limit? integer bytes of a body that is not streamed; 1048576
+---@field address? string where to connect instead: "unix:/path", "1.2.3.4:80"
+---@field keep? boolean the connection goes into the pool; true
+---@field idle_timeout? number it stays there so long; 55
+---@field pool_size? integer with at most so many of its kind; 32
+---@field timeout? number for each of TCP, TLS, a send, a receive; 5
+---@field connect_timeout? number
+---@field send_timeout? number
+---@field receive_timeout? number
+---@field pool? string
+---@field sni? string
+---@field verify? boolean
+---@field verify_name? string
+---@field ca? string
+
+---@param options perilune.http_options
+---@return perilune.http_response?, string? message
+function http.request(options) end
+---@param url string
+---@param options? perilune.http_options
+---@return perilune.http_response?, string? message
+function http.get(url, options) end
+---@param url string
+---@param body string|string[]|fun(): string?
+---@param options? perilune.http_options
+---@return perilune.http_response?, string? message
+function http.post(url, body, options) end
+
+---@class perilune.http_response
+---@field status integer
+---@field reason string
+---@field headers table<string, string> in any spelling; several values are joined by a comma
+---@field fields string[] name, value, name, value, ... as they came
+---@field body? string unless it is streamed
+local http_response = {}
+---@param name string
+---@return string[] values
+function http_response:get_headers(name) end
+--- The next piece of a streamed body; nil at its end.
+---@return string? piece, string? message where it broke off
+function http_response:read() end
+---@param limit? integer
+---@return string? body, string? message, string? partial
+function http_response:read_all(limit) end
+--- Ends a response that is not read to its end.
+function http_response:close() end
+
+return perilune

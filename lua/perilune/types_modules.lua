@@ -1,0 +1,421 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The modules that policies are made from, as LuaCATS annotations: see lua/perilune/types.lua. Each is loaded by its own
+-- name, or as perilune.json and so on when it is first used. They work in every hook, and none of them waits.
+---@meta
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- perilune.json: JSON, by lua-cjson
+
+---@class perilune.json
+---@field null userdata null as decode gives it; compare with it, since it is not false
+local json = {}
+--- Tables with 1, 2, ... become arrays, others objects (also the empty one).
+---@param value any
+---@return string? text, string? message for a function, NaN, or more than 100 levels
+function json.encode(value) end
+---@param text string
+---@return any value, string? message nil and a message where it is no JSON
+function json.decode(text) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- perilune.base64: RFC 4648. Decoding is strict: what encoding would never give is refused
+
+---@class perilune.base64
+local base64 = {}
+---@param text string
+---@return string
+function base64.encode(text) end
+---@param text string
+---@return string? bytes, string? message
+function base64.decode(text) end
+--- With - and _, without padding, as tokens have it.
+---@param text string
+---@return string
+function base64.encode_url(text) end
+---@param text string
+---@return string? bytes, string? message
+function base64.decode_url(text) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- perilune.crypto: digests are bytes; crypto.hex shows them
+
+---@class perilune.crypto
+local crypto = {}
+---@param text string
+---@return string bytes 16
+function crypto.md5(text) end
+---@param text string
+---@return string bytes 20
+function crypto.sha1(text) end
+---@param text string
+---@return string bytes 32
+function crypto.sha256(text) end
+---@param text string
+---@return string bytes 48
+function crypto.sha384(text) end
+---@param text string
+---@return string bytes 64
+function crypto.sha512(text) end
+---@param key string
+---@param text string
+---@return string bytes
+function crypto.hmac_sha1(key, text) end
+---@param key string
+---@param text string
+---@return string bytes
+function crypto.hmac_sha256(key, text) end
+---@param key string
+---@param text string
+---@return string bytes
+function crypto.hmac_sha384(key, text) end
+---@param key string
+---@param text string
+---@return string bytes
+function crypto.hmac_sha512(key, text) end
+--- Takes as long wherever two strings differ, so that no secret can be guessed byte by byte.
+---@param a string
+---@param b string
+---@return boolean
+function crypto.equal(a, b) end
+--- Bytes fit for keys.
+---@param count integer up to 1048576
+---@return string
+function crypto.random(count) end
+---@param bytes string
+---@return string text in lower case
+function crypto.hex(bytes) end
+---@param text string
+---@return string? bytes, string? message
+function crypto.from_hex(text) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- perilune.url: percent-encoding, queries and the parts of URLs
+
+---@class perilune.url
+local url = {}
+--- Encodes everything but letters, digits and - . _ ~
+---@param text string
+---@return string
+function url.encode(text) end
+--- + stays +.
+---@param text string
+---@return string? text, string? message where a % has no two digits behind it
+function url.decode(text) end
+--- Fields of a query or a form, decoded: a table with the first value of each name, and all { name, value } in order.
+--- Broken encoding stays as it is.
+---@param text? string
+---@return table<string, string> first, string[][] all
+function url.parse_query(text) end
+--- Names in order of the alphabet; arrays repeat their name; true is an empty value.
+---@param values table<string, string|number|true|(string|number)[]>
+---@return string
+function url.build_query(values) end
+
+---@class perilune.url_parts
+---@field scheme string lower case
+---@field host string lower case; IPv6 without brackets
+---@field port integer that of the scheme, where it says none
+---@field path string "/" where it has none
+---@field query? string
+---@field target string path and query: what a request line has
+
+---@param text string
+---@return perilune.url_parts?, string? message where it is no absolute URL
+function url.parse(text) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- perilune.cookie: RFC 6265
+
+---@class perilune.cookie
+local cookie = {}
+--- The cookies of a Cookie field by name; of several with one name the first. See also session:cookies().
+---@param field? string
+---@return table<string, string>
+function cookie.parse(field) end
+
+---@class perilune.cookie_options
+---@field path? string
+---@field domain? string
+---@field max_age? integer seconds; 0 deletes it
+---@field expires? integer seconds since 1970
+---@field secure? boolean
+---@field http_only? boolean
+---@field same_site? "Strict"|"Lax"|"None"
+---@field partitioned? boolean
+
+--- The value of a Set-Cookie field. Raises for characters that no cookie can have.
+---@param name string
+---@param value string
+---@param options? perilune.cookie_options
+---@return string
+function cookie.build(name, value, options) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- perilune.date: times as text. Times are seconds since 1970; without one it is now
+
+---@class perilune.date
+local date = {}
+---@param time? number
+---@return string text "Sun, 06 Nov 1994 08:49:37 GMT"
+function date.http(time) end
+--- Also of the two old forms (RFC 9110 section 5.6.7).
+---@param text string
+---@return integer? time, string? message
+function date.parse_http(text) end
+---@param time? number
+---@param digits? integer of a second; 0
+---@return string text "1994-11-06T08:49:37Z"
+function date.iso8601(time, digits) end
+---@param text string with its zone: "Z", "+01:00"
+---@return number? time, string? message
+function date.parse_iso8601(text) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- perilune.cidr: sets of IP networks
+
+---@class perilune.cidr
+local cidr = {}
+---@class perilune.networks
+local networks = {}
+--- A search costs little, however long the list.
+---@param list string|string[] "10.0.0.0/8", "2001:db8::/32", "192.0.2.7"
+---@return perilune.networks
+function cidr.new(list) end
+---@param address string also with a port; "::ffff:10.0.0.1" is 10.0.0.1; unix sockets are outside
+---@return boolean? inside, string? message nil where it is no address
+function networks:contains(address) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- perilune.regex: regular expressions of PCRE2. Patterns are compiled once, to machine code where that is possible. A
+--- search ends after a bounded number of steps, with nil and "match limit exceeded". A wrong pattern raises. Flags are
+--- letters: i caseless, m lines, s dot takes all, x free form, u UTF-8, a anchored
+
+---@class perilune.regex
+local regex = {}
+---@class perilune.captures
+---@field [integer] string 0: the whole, then the groups; named groups are fields too
+
+--- [0] is the whole, [1] ... are groups, named groups by name.
+---@param subject string
+---@param pattern string
+---@param flags? string
+---@return perilune.captures? captures, integer|string|nil from_or_message, integer? to
+function regex.match(subject, pattern, flags) end
+---@param subject string
+---@param pattern string
+---@param flags? string
+---@return boolean? found, string? message
+function regex.test(subject, pattern, flags) end
+---@param subject string
+---@param pattern string
+---@param flags? string
+---@return integer? from, integer|string|nil to_or_message
+function regex.find(subject, pattern, flags) end
+--- for captures in regex.gmatch(subject, pattern) do ... end. Raises where the search gives up.
+---@param subject string
+---@param pattern string
+---@param flags? string
+---@return fun(): perilune.captures?
+function regex.gmatch(subject, pattern, flags) end
+--- In a text $1, ${name} and $0 stand for captures, $$ for a dollar; a function gets the captures, nil changes nothing.
+---@param subject string
+---@param pattern string
+---@param replacement string|fun(captures: perilune.captures): string?
+---@param flags? string
+---@param limit? integer replacements at most
+---@return string? text, integer|string count_or_message
+function regex.gsub(subject, pattern, replacement, flags, limit) end
+--- The pattern that matches just this text.
+---@param text string
+---@return string pattern
+function regex.escape(text) end
+--- A compiled pattern, with match, test and find (each with a subject and where to begin).
+---@param pattern string
+---@param flags? string
+---@return perilune.pattern
+function regex.new(pattern, flags) end
+
+---@class perilune.pattern
+local pattern = {}
+---@param subject string
+---@param init? integer 1
+---@return perilune.captures? captures, integer|string|nil from_or_message, integer? to
+function pattern:match(subject, init) end
+---@param subject string
+---@param init? integer 1
+---@return boolean? found, string? message
+function pattern:test(subject, init) end
+---@param subject string
+---@param init? integer 1
+---@return integer? from, integer|string|nil to_or_message
+function pattern:find(subject, init) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- Default policies that guard: for request_filter and other hooks
+
+---@class perilune.access_control
+local access_control = {}
+---@class perilune.access_control_options
+---@field allow? string[] networks; without: everybody
+---@field deny? string[] networks; wins over allow
+---@field status? integer 403
+---@field address? fun(session: perilune.session): string instead of the connection's
+
+--- require "perilune.access_control". For request_filter: true says that it has refused the request.
+---@param options perilune.access_control_options
+---@return fun(session: perilune.session): boolean
+function access_control.new(options) end
+
+---@class perilune.basic_auth
+local basic_auth = {}
+--- require "perilune.basic_auth". For request_filter: true says that it has asked for credentials (401); else ctx.user
+--- is who it is. Passwords, or "sha256:" and their digest in hexadecimal; compared in constant time.
+---@param options { users: table<string, string>, realm: string? }
+---@return fun(session: perilune.session, ctx?: table): boolean
+function basic_auth.new(options) end
+
+---@class perilune.token_auth
+local token_auth = {}
+---@class perilune.token_auth_options
+---@field secret string
+---@field issuer? string the claim iss must be this
+---@field audience? string aud must be this, or have it
+---@field leeway? integer seconds that clocks may differ; 0
+
+--- require "perilune.token_auth": signed tokens (JWT, HS256). For request_filter: true says that it has refused the
+--- request (401); else ctx.claims is what the token says.
+---@param options perilune.token_auth_options
+---@return fun(session: perilune.session, ctx?: table): boolean
+function token_auth.new(options) end
+---@param token string
+---@param options perilune.token_auth_options
+---@return table? claims, string? message
+function token_auth.verify(token, options) end
+---@param claims table
+---@param secret string
+---@return string token
+function token_auth.sign(claims, secret) end
+
+---@class perilune.cors
+local cors = {}
+---@class perilune.cors_options
+---@field origins string[] "https://app.example"; { "*" }: any, without credentials
+---@field methods? string[] GET, HEAD, POST, PUT, PATCH, DELETE
+---@field headers? string[] that requests may have; without: those that are asked for
+---@field expose? string[] that scripts may read
+---@field credentials? boolean false
+---@field max_age? integer seconds that a preflight's answer holds; 600
+
+--- require "perilune.cors". preflight is for request_filter, mark for response_filter.
+---@param options perilune.cors_options
+---@return { preflight: (fun(session: perilune.session): boolean), mark: fun(session: perilune.session, response: perilune.response) }
+function cors.new(options) end
+
+---@class perilune.maintenance
+---@overload fun(session: perilune.session): boolean for request_filter: true says that it has answered
+local maintenance = {}
+---@class perilune.maintenance_options
+---@field name? string of the switch, which all workers share; "maintenance"
+---@field page? string
+---@field content_type? string "text/html; charset=utf-8"
+---@field retry_after? integer seconds
+---@field allow? string[] networks that see nothing of it
+
+--- require "perilune.maintenance"
+---@param options? perilune.maintenance_options
+---@return perilune.maintenance
+function maintenance.new(options) end
+---@param on boolean
+---@param seconds? number then it ends by itself
+function maintenance:turn(on, seconds) end
+---@return boolean
+function maintenance:is_on() end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- Default policies that steer: where requests go, what changes, what is logged
+
+---@class perilune.router
+local router = {}
+---@class perilune.routes
+local routes = {}
+--- require "perilune.router". Paths are exact, with parameters ("/users/:id"), or beginnings ("/static/*", "*"); a
+--- method may stand before. The most exact one wins.
+---@param routes table<string, any>
+---@return perilune.routes
+function router.new(routes) end
+---@param method string
+---@param path string
+---@return any value, table<string, string>? parameters nil where nothing belongs to the path
+function routes:match(method, path) end
+
+---@class perilune.canary
+local canary = {}
+---@class perilune.canary_options
+---@field percent number of the clients that have no cookie, or of the keys
+---@field cookie? string its name: "1" is the new version, "0" the old one
+---@field max_age? integer seconds that it lives; 86400
+---@field key? fun(session: perilune.session): string? the same key, the same choice
+
+--- require "perilune.canary"
+---@param options perilune.canary_options
+---@return perilune.canary
+function canary.new(options) end
+--- For upstream_peer: is this request for the new version? The same for all calls of an exchange.
+---@param session perilune.session
+---@param ctx table
+---@return boolean
+function canary:is_chosen(session, ctx) end
+--- For response_filter: gives the client its cookie, where it has none.
+---@param response perilune.response
+---@param ctx table
+function canary:remember(response, ctx) end
+
+---@class perilune.header_rules
+local header_rules = {}
+---@class perilune.header_rule
+---@field remove? string[]
+---@field set? table<string, string|fun(session: perilune.session): string?>
+---@field add? table<string, string|fun(session: perilune.session): string?>
+---@field default? table<string, string|fun(session: perilune.session): string?> only what is missing
+
+--- require "perilune.header_rules". request is for upstream_request_filter, response for response_filter.
+---@param options { request: perilune.header_rule?, response: perilune.header_rule? }
+---@return { request: function?, response: function? }
+function header_rules.new(options) end
+
+---@class perilune.body_replace
+local body_replace = {}
+--- require "perilune.body_replace": replaces texts in responses that stream by. install(policy) sets three hooks.
+---@param options { texts: table<string, string>, types: string[]? }
+---@return { request: function, response: function, body: function, install: fun(policy: perilune.hooks) }
+function body_replace.new(options) end
+
+---@class perilune.mirror
+local mirror = {}
+---@class perilune.mirror_options
+---@field to string "https://host:port"
+---@field percent? number of the requests; 100
+---@field max_body? integer bytes; requests with larger bodies, or of unknown length, are not mirrored; 65536
+---@field at_once? integer in each worker; 100
+---@field timeout? number 5
+---@field ca? string PEM file of the other server's authority
+
+--- require "perilune.mirror": for request_filter: sends a copy to another server, whose response nobody waits for.
+---@param options perilune.mirror_options
+---@return fun(session: perilune.session)
+function mirror.new(options) end
+
+---@class perilune.request_id
+local request_id = {}
+--- require "perilune.request_id". request is for request_filter and sets ctx.request_id, response for response_filter.
+--- Ids from networks of `trust` are kept.
+---@param options? { header: string?, trust: string[]? }
+---@return { request: fun(session: perilune.session, ctx: table), response: fun(response: perilune.response, ctx: table) }
+function request_id.new(options) end
+
+---@class perilune.access_log
+local access_log = {}
+--- require "perilune.access_log": a hook for logging that writes a line of JSON for each request.
+---@param options? { fields: (fun(session: perilune.session, ctx: table, error: perilune.error?): table)?, write: fun(line: string)? }
+---@return fun(session: perilune.session, error: perilune.error?, ctx: table)
+function access_log.new(options) end

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// policy: loads a script, keeps what it listens on, starts and ends its background work. Loading opens
+// nothing: so a policy that fails to load leaves no trace, and `perilune check` is loading and nothing else.
+#include "lua/policy.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "lua/task.h"
+#include "lua/timer.h"
+#include "lua/vm.h"
+
+static void *load(const void *source, const struct policy_host *host, char **why);
+static struct policy_listener *listeners(void *policy, unsigned *count);
+static void start(void *policy);
+static void retire(void *policy);
+static char *files(void *policy);
+static void end(void *policy);
+static size_t memory(void *policy);
+
+const struct policy_kind lua_policy = {load, listeners, start, retire, files, end, memory};
+
+/* Compiles the script, whose path is the light userdata at 1. -1 +1 */
+static int compile(lua_State *L) {
+  if (luaL_loadfile(L, lua_touserdata(L, 1)) != 0) return lua_error(L);
+  return 1;
+}
+
+/* One line of a message: where `require` has looked is cut off, other line ends become spaces. */
+static char *in_one_line(char *message) {
+  char *places = strstr(message, ":\n\tno f");
+  if (places) *places = '\0';
+  for (char *c = message; *c; c++)
+    if (*c == '\n' || *c == '\t') *c = ' ';
+  return message;
+}
+
+/* Runs the function on top of the task's stack and leaves its results there. NULL or a malloc'd message. */
+static char *run(struct task *task, int arguments) {
+  if (task_start(task, arguments) == TASK_DONE) return NULL;
+  return in_one_line(task_error(task, false).text);
+}
+
+static char *run_script(struct vm *vm, const char *path) {
+  struct task *task = task_new(vm, NULL, NULL);
+  if (!task) return str_to_cstring(STR("no memory to run the policy"));
+  lua_pushcfunction(task->co, compile);
+  lua_pushlightuserdata(task->co, (void *)path);
+  char *why = run(task, 1);
+  if (!why) why = run(task, 0);
+  task_free(task);
+  return why;
+}
+
+static char *check_listeners(const struct policy *policy, const char *path) {
+  if (policy->count > 0) return NULL;
+  char *why = memory_alloc(strlen(path) + 64);
+  sprintf(why, "%s: the policy listens nowhere: it calls perilune.listen not once", path);
+  return why;
+}
+
+static void *load(const void *source, const struct policy_host *host, char **why) {
+  struct policy *policy = memory_zalloc(sizeof *policy);
+  arena_init_roaming(&policy->arena); /* loaded by the control worker, closed by its own */
+  policy->script = source;
+  policy->vm = vm_new(host, policy, source, why);
+  if (policy->vm) {
+    policy->vm->loading = true;
+    *why = run_script(policy->vm, source);
+    policy->vm->loading = false;
+    watch_loaded(policy->vm);
+    if (!*why) *why = check_listeners(policy, source);
+  }
+  if (!*why) return policy;
+  end(policy);
+  return NULL;
+}
+
+static struct policy_listener *listeners(void *policy, unsigned *count) {
+  *count = ((struct policy *)policy)->count;
+  return ((struct policy *)policy)->listeners;
+}
+
+static void start(void *policy) { jobs_start(((struct policy *)policy)->vm); }
+
+static void retire(void *policy) { jobs_free(((struct policy *)policy)->vm); }
+
+/* What `require` has found so far, as a text of lines. */
+static const char list_files[] = "local lines = {}\n"
+                                 "for name in pairs(package.loaded) do\n"
+                                 "  local file = package.searchpath(name, package.path)\n"
+                                 "  if file then lines[#lines + 1] = file .. '\\n' end\n"
+                                 "end\n"
+                                 "return table.concat(lines)\n";
+
+/* Puts a malloc'd copy of the text where the light userdata at 1 points. -1 +0 */
+static int copy_files(lua_State *L) {
+  char **text = lua_touserdata(L, 1);
+  if (luaL_loadbuffer(L, list_files, sizeof list_files - 1, "=files") != 0) return lua_error(L);
+  lua_call(L, 0, 1);
+  *text = str_to_cstring(str_of(lua_tostring(L, -1)));
+  return 0;
+}
+
+/* The script first, then the modules. */
+static char *files(void *loaded) {
+  struct policy *policy = loaded;
+  char *modules = NULL, *why = task_protect(policy->vm, copy_files, &modules);
+  const char *script = policy->script, *rest = modules ? modules : "";
+  size_t bytes = strlen(script) + strlen(rest) + 2;
+  char *text = memory_alloc(bytes);
+  snprintf(text, bytes, "%s\n%s", script, rest);
+  free(modules);
+  free(why);
+  return text;
+}
+
+static void end(void *closing) {
+  struct policy *policy = closing;
+  if (policy->vm) vm_free(policy->vm);
+  arena_free(&policy->arena);
+  free(policy->listeners);
+  free(policy);
+}
+
+static size_t memory(void *policy) { return ((struct policy *)policy)->vm->memory.used_bytes; }
+
+struct policy_listener *policy_add_listener(struct policy *policy) {
+  if (policy->count == policy->cap) {
+    policy->cap = policy->cap ? policy->cap * 2 : 4;
+    policy->listeners = memory_realloc(policy->listeners, policy->cap * sizeof *policy->listeners);
+  }
+  struct policy_listener *listener = &policy->listeners[policy->count++];
+  *listener = (struct policy_listener){0};
+  return listener;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// shared: handles of objects that all workers share. Every worker's VM runs the same script, so the n-th
+// object of a kind that it makes while it is loaded is the same everywhere, and the same after a reload; a
+// name of its own keeps an object the same where scripts change their order.
+#ifndef PERILUNE_LUA_SHARED_H
+#define PERILUNE_LUA_SHARED_H
+
+#include "lua/handle.h"
+#include "shared/registry.h"
+
+struct shared {
+  struct handle handle;
+  struct registry *registry;    /* borrowed */
+  struct registry_entry *entry; /* reference; NULL once collected */
+  void *object;                 /* of the entry */
+};
+
+/* A handle of the object under the name at `name` (string or nil: numbered). -0 +1 */
+struct shared *shared_push(lua_State *L, enum handle_kind handle, const struct registry_kind *kind, int name,
+                           const void *config);
+/* The same for a handle made by the caller, which has `shared` first and more behind it. `name` must not be
+ * counted from the top of the stack. -0 +0 */
+void shared_take(lua_State *L, struct shared *shared, const struct registry_kind *kind, int name,
+                 const void *config);
+/* __gc of all of them. -1 +0 */
+int shared_collect(lua_State *L);
+
+#endif

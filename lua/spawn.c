@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// spawn: perilune.spawn inside of hooks and background work: a task beside the one that asks for it. Of a
+// hook it belongs to the exchange, and ends with it at the latest. lua/perilune/spawn.lua waits for them.
+//
+// The handle is the struct. While its task runs the registry anchors it; afterwards the results lie on the
+// task's coroutine, until the handle is collected or the exchange ends.
+#include "lua/spawn.h"
+
+#include <lauxlib.h>
+
+#include "base/memory.h"
+#include "lua/hooks.h"
+#include "lua/library.h"
+#include "lua/task.h"
+#include "lua/vm.h"
+#include "proxy/exchange.h"
+
+enum { ARGUMENTS_MOST = 15 }; /* there is room for them on every coroutine */
+
+enum spawned_state { SPAWNED_RUNS, SPAWNED_RETURNED, SPAWNED_FAILED, SPAWNED_STOPPED };
+
+struct spawned {
+  struct handle handle;
+  struct list link;    /* in the family of its exchange, or of the vm */
+  struct vm *vm;       /* borrowed */
+  struct task *task;   /* owned; NULL once it is stopped */
+  struct task *waiter; /* borrowed: parked in perilune.wait */
+  int anchor;          /* registry, while it runs */
+  enum spawned_state state;
+};
+
+/* The spawned tasks of an exchange; in its arena. */
+struct family {
+  struct at_end at_end;
+  struct list members;
+};
+
+static void on_task_end(struct task *task, enum task_status status);
+static void on_exchange_end(struct at_end *at_end);
+
+/* --- begin ---------------------------------------------------------------------------------------------- */
+
+static struct list *family_of(struct vm *vm) {
+  struct script *script = vm->running->script;
+  if (!script) return &vm->spawned;
+  if (!script->family) {
+    script->family = arena_alloc(&script->x->arena, sizeof *script->family);
+    list_init(&script->family->members);
+    script_at_end(script, &script->family->at_end, on_exchange_end);
+  }
+  return &script->family->members;
+}
+
+/* The function is at 1, its arguments are behind it. -0 +1 */
+static struct spawned *make(lua_State *L) {
+  struct vm *vm = vm_of(L);
+  struct spawned *s = handle_new(L, HANDLE_SPAWNED, sizeof *s);
+  list_init(&s->link);
+  s->vm = vm;
+  s->state = SPAWNED_STOPPED;
+  s->anchor = LUA_NOREF;
+  s->task = task_new(vm, s, on_task_end);
+  if (!s->task) luaL_error(L, "perilune.spawn: not enough memory");
+  s->task->script = vm->running->script;
+  s->task->hook = TASK_NO_HOOK;
+  list_push_back(family_of(vm), &s->link);
+  return s;
+}
+
+int spawn_task(lua_State *L) {
+  int count = lua_gettop(L);
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  if (count > ARGUMENTS_MOST) return luaL_error(L, "perilune.spawn: too many arguments");
+  struct spawned *s = make(L);
+  lua_pushvalue(L, -1);
+  s->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+  for (int i = 1; i <= count; i++) lua_pushvalue(L, i);
+  lua_xmove(L, s->task->co, count);
+  s->state = SPAWNED_RUNS;
+  task_start_soon(s->task, count - 1);
+  return 1;
+}
+
+/* --- end ------------------------------------------------------------------------------------------------ */
+
+static void unanchor(struct spawned *s) {
+  luaL_unref(s->vm->L, LUA_REGISTRYINDEX, s->anchor);
+  s->anchor = LUA_NOREF;
+}
+
+/* Whoever waits for it is told from the loop. The last thing here: the waiter may end the exchange. */
+static void on_task_end(struct task *task, enum task_status status) {
+  struct spawned *s = task->owner;
+  struct task *waiter = s->waiter;
+  s->waiter = NULL;
+  s->state = status == TASK_DONE ? SPAWNED_RETURNED : SPAWNED_FAILED;
+  if (status == TASK_FAILED && !waiter) task_log_error(task, "perilune.spawn");
+  unanchor(s);
+  if (waiter) task_wake(waiter);
+}
+
+/* Leaves no task and no results. */
+static void drop(struct spawned *s) {
+  if (s->state == SPAWNED_RUNS) s->state = SPAWNED_STOPPED;
+  if (s->task) task_free(s->task);
+  s->task = NULL;
+  s->waiter = NULL;
+  list_remove(&s->link);
+  unanchor(s);
+}
+
+static void on_exchange_end(struct at_end *at_end) {
+  struct family *family = LIST_ENTRY(at_end, struct family, at_end);
+  LIST_EACH(node, &family->members) drop(LIST_ENTRY(node, struct spawned, link));
+}
+
+void spawned_free(struct vm *vm) {
+  LIST_EACH(node, &vm->spawned) drop(LIST_ENTRY(node, struct spawned, link));
+}
+
+/* -1 +0 */
+static int collect(lua_State *L) {
+  struct spawned *s = lua_touserdata(L, 1);
+  if (s->task) s->task->starved = false; /* the collector is at work already */
+  drop(s);
+  return 0;
+}
+
+/* --- methods -------------------------------------------------------------------------------------------- */
+
+static struct spawned *check(lua_State *L, int index) { return handle_check(L, index, HANDLE_SPAWNED); }
+
+/* task:stop(): ends it where it waits; harmless when it has ended -1 +0 */
+static int stop(lua_State *L) {
+  struct spawned *s = check(L, 1);
+  struct task *waiter = s->waiter;
+  if (s->state != SPAWNED_RUNS) return 0;
+  if (s->task == s->vm->running) return luaL_error(L, "a task cannot stop itself: it can return");
+  drop(s);
+  if (waiter) task_wake_soon(waiter);
+  return 0;
+}
+
+/* task:status() -1 +1 */
+static int status(lua_State *L) {
+  static const char *const names[] = {"running", "returned", "failed", "stopped"};
+  lua_pushstring(L, names[check(L, 1)->state]);
+  return 1;
+}
+
+/* core.spawned_running(list): how many of them still run -1 +1 */
+static int running(lua_State *L) {
+  int count = 0;
+  for (int i = (int)lua_objlen(L, 1); i > 0; i--) {
+    lua_rawgeti(L, 1, i);
+    count += check(L, -1)->state == SPAWNED_RUNS;
+    lua_pop(L, 1);
+  }
+  lua_pushinteger(L, count);
+  return 1;
+}
+
+/* --- waiting -------------------------------------------------------------------------------------------- */
+
+/* Each of the list at 1 that still runs will wake this task. -0 +0 */
+static void set_waiter(lua_State *L, struct task *waiter) {
+  for (int i = (int)lua_objlen(L, 1); i > 0; i--) {
+    lua_rawgeti(L, 1, i);
+    struct spawned *s = check(L, -1);
+    if (s->task == waiter) handle_raise(L, "perilune.wait: a task cannot wait for itself");
+    if (s->waiter && s->waiter != waiter) handle_raise(L, "perilune.wait: another task waits for it already");
+    if (s->state == SPAWNED_RUNS) s->waiter = waiter;
+    lua_pop(L, 1);
+  }
+}
+
+static void forget_waiter(struct list *family, const struct task *waiter) {
+  LIST_EACH(node, family) {
+    struct spawned *s = LIST_ENTRY(node, struct spawned, link);
+    if (s->waiter == waiter) s->waiter = NULL;
+  }
+}
+
+/* The one that waits is ended itself: nobody is to wake it. */
+static void cancel(void *what) {
+  struct task *waiter = what;
+  struct script *script = waiter->script;
+  forget_waiter(&waiter->vm->spawned, waiter);
+  if (script && script->family) forget_waiter(&script->family->members, waiter);
+}
+
+/* core.spawned_await(list [, seconds]): until one of them has ended, or the time is over -2 +0 (yields) */
+static int await(lua_State *L) {
+  struct task *waiter = task_to_park(L, "perilune.wait");
+  lua_Number seconds = luaL_optnumber(L, 2, -1);
+  set_waiter(L, waiter);
+  if (seconds >= 0) timer_set(&waiter->timer, (uint64_t)(seconds * 1000 + 0.5));
+  return task_wait(L, cancel, waiter);
+}
+
+/* -2 +0 */
+static int awaited(lua_State *L) {
+  struct task *waiter = vm_of(L)->running;
+  cancel(waiter);
+  timer_clear(&waiter->timer);
+  return 0;
+}
+
+/* core.spawned_results(task): all of them; or what it raised is raised here -1 +n */
+static int results(lua_State *L) {
+  struct spawned *s = check(L, 1);
+  if (s->state == SPAWNED_STOPPED) return handle_raise(L, "perilune.wait: the task was stopped");
+  if (s->state == SPAWNED_RUNS) return task_not_done(L, "perilune.wait");
+  if (s->task->strayed) return handle_raise(L, "perilune.wait: the task yielded to nobody");
+  lua_State *co = s->task->co;
+  int top = lua_gettop(co), first = s->state == SPAWNED_RETURNED ? 1 : top;
+  luaL_checkstack(L, top, "too many results");
+  for (int i = first; i <= top; i++) {
+    lua_pushvalue(co, i);
+    lua_xmove(co, L, 1);
+  }
+  return s->state == SPAWNED_RETURNED ? top : lua_error(L);
+}
+
+static const luaL_Reg methods[] = {{"stop", stop}, {"status", status}, {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__gc", collect}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"spawned_running", running}, {"spawned_results", results}, {NULL, NULL}};
+
+void open_spawn(lua_State *L) {
+  handle_define(L, HANDLE_SPAWNED, "perilune.task", methods, metamethods);
+  handle_push_waiting(L, await, awaited);
+  lua_setfield(L, -2, "spawned_await");
+  luaL_register(L, NULL, functions);
+}

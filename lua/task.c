@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+// task: runs coroutines, and is the only file that enters Lua (lua_resume, lua_cpcall). Coroutines that
+// returned are run again, which costs a tenth of a new one; those that raised, or were ended while they
+// waited, are left to the collector. The hard problem is who may free what while a coroutine is on the C
+// stack: a task is freed by its owner, never while it runs, and wakes come from the loop.
+#include "lua/task.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "lua/library.h"
+#include "lua/vm.h"
+
+enum { SPARE_TASKS = 256, TASKS_PER_PACE = 64, IDLE_BYTES = 256 << 10 };
+
+static void on_timer(struct timer *timer);
+
+/* --- new and free --------------------------------------------------------------------------------------- */
+
+/* The one that was freed last is not even in the list: most tasks begin and end before the next. */
+static struct task *take_spare(struct vm *vm) {
+  struct task *task = vm->last_task;
+  vm->last_task = NULL;
+  if (task || list_is_empty(&vm->spare_tasks)) return task;
+  task = LIST_ENTRY(vm->spare_tasks.next, struct task, link);
+  list_remove(&task->link);
+  vm->spare_count--;
+  return task;
+}
+
+static void keep_spare(struct vm *vm, struct task *task) {
+  if (!vm->last_task) {
+    vm->last_task = task;
+    return;
+  }
+  list_push_front(&vm->spare_tasks, &task->link);
+  vm->spare_count++;
+}
+
+/* Makes the coroutine of a task. -0 +0 */
+static int make_coroutine(lua_State *L) {
+  struct task *task = lua_touserdata(L, 1);
+  task->co = lua_newthread(L);
+  task->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+static struct task *make(struct vm *vm) {
+  struct task *task = memory_zalloc(sizeof *task);
+  char *why = task_protect(vm, make_coroutine, task);
+  if (why) {
+    free(why);
+    free(task);
+    return NULL;
+  }
+  task->vm = vm;
+  timer_init(&task->timer, vm->host.loop, on_timer);
+  return task;
+}
+
+/* -0 +0 */
+static int collect(lua_State *L) {
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  return 0;
+}
+
+/* LuaJIT collects when memory has doubled, which may be beyond the cap. So from half of what is free on, we
+ * do. */
+static void make_room(struct vm *vm) {
+  free(task_protect(vm, collect, NULL));
+  size_t left =
+      vm->memory.cap_bytes > vm->memory.used_bytes ? vm->memory.cap_bytes - vm->memory.used_bytes : 0;
+  vm->collect_at_bytes = vm->memory.used_bytes + left / 2;
+}
+
+/* LuaJIT begins a cycle when memory has doubled. Small states, which most are, may hold more garbage than
+ * that: to mark what lives again for each hundred kilobytes would cost more than the hooks do. */
+static void pace_collector(struct vm *vm) {
+  size_t used = vm->memory.used_bytes, room = used > IDLE_BYTES / 2 ? 2 * used : IDLE_BYTES;
+  lua_gc(vm->L, LUA_GCSETPAUSE, (int)(room * 100 / used));
+}
+
+struct task *task_new(struct vm *vm, void *owner, task_end_fn *on_end) {
+  if (vm->memory.used_bytes >= vm->collect_at_bytes) make_room(vm);
+  if (++vm->task_count % TASKS_PER_PACE == 0) pace_collector(vm);
+  struct task *task = take_spare(vm);
+  if (!task) task = make(vm);
+  if (!task) return NULL;
+  task->owner = owner;
+  task->on_end = on_end;
+  task->script = NULL;
+  task->hook = TASK_NO_HOOK;
+  task->place = NULL;
+  task->refusal = ERROR_NONE;
+  list_push_front(&vm->tasks, &task->link);
+  return task;
+}
+
+/* What failed for want of memory may hold most of it: that is collected now, or the next task would fail as
+ * well. */
+static void dispose(struct task *task) {
+  struct vm *vm = task->vm;
+  bool starved = task->starved;
+  list_remove(&task->link);
+  timer_stop(&task->timer);
+  luaL_unref(vm->L, LUA_REGISTRYINDEX, task->ref);
+  free(task);
+  if (starved) make_room(vm);
+}
+
+static void cancel_wait(struct task *task) {
+  void (*cancel)(void *) = task->cancel;
+  task->cancel = NULL;
+  timer_clear(&task->timer);
+  cancel(task->what);
+}
+
+void task_free(struct task *task) {
+  struct vm *vm = task->vm;
+  bool is_reusable = !task->failed && !task->cancel && vm->spare_count < SPARE_TASKS;
+  if (task->cancel) cancel_wait(task);
+  if (!is_reusable) {
+    dispose(task);
+    return;
+  }
+  if (lua_gettop(task->co) > 0) lua_settop(task->co, 0);
+  list_remove(&task->link);
+  keep_spare(vm, task);
+}
+
+void tasks_free(struct vm *vm) {
+  LIST_EACH(node, &vm->tasks) task_free(LIST_ENTRY(node, struct task, link));
+  if (vm->last_task) dispose(vm->last_task);
+  vm->last_task = NULL;
+  LIST_EACH(node, &vm->spare_tasks) dispose(LIST_ENTRY(node, struct task, link));
+}
+
+/* --- run ------------------------------------------------------------------------------------------------ */
+
+static enum task_status fail(struct task *task, int status) {
+  task->failed = true;
+  task->starved = status == LUA_ERRMEM;
+  return TASK_FAILED;
+}
+
+/* However it ended after that: the error may have been caught. */
+static enum task_status overrun(struct task *task) {
+  task->overran = task->failed = true;
+  return TASK_FAILED;
+}
+
+static enum task_status run(struct task *task, int arguments) {
+  struct task *outer = task->vm->running;
+  struct vm *vm = task->vm;
+  vm->running = task;
+  watch_enter(vm, task);
+  int status = lua_resume(task->co, arguments);
+  watch_leave(vm);
+  vm->running = outer;
+  if (vm->watch.overran) return overrun(task);
+  if (status == 0) return TASK_DONE;
+  if (status != LUA_YIELD) return fail(task, status);
+  if (task->cancel) return TASK_WAITS;
+  task->strayed = true;
+  return fail(task, status);
+}
+
+static void nothing_to_cancel(void *what) { (void)what; }
+
+void task_start_soon(struct task *task, int arguments) {
+  task->arguments = arguments;
+  task->cancel = nothing_to_cancel;
+  task_wake_soon(task);
+}
+
+enum task_status task_start(struct task *task, int arguments) { return run(task, arguments); }
+
+void task_wake(struct task *task) {
+  int arguments = task->arguments;
+  task->cancel = NULL;
+  task->arguments = 0;
+  enum task_status status = run(task, arguments);
+  if (status != TASK_WAITS) task->on_end(task, status);
+}
+
+/* --- wait ----------------------------------------------------------------------------------------------- */
+
+/* A coroutine of the policy that waits yields this to whoever resumed it, up to the task: see coroutines. */
+static char waits;
+
+int task_wait(lua_State *L, void (*cancel)(void *what), void *what) {
+  struct task *task = vm_of(L)->running;
+  task->cancel = cancel;
+  task->what = what;
+  if (L == task->co) return lua_yield(L, 0);
+  lua_pushlightuserdata(L, &waits);
+  return lua_yield(L, 1);
+}
+
+struct task *task_to_park(lua_State *L, const char *call) {
+  struct vm *vm = vm_of(L);
+  if (vm->loading)
+    handle_raise(L, "%s waits, and nothing can wait while the policy loads: see perilune.spawn", call);
+  if (!vm->running) handle_raise(L, "%s waits, and only a hook or background work can do that", call);
+  return vm->running;
+}
+
+int task_not_done(lua_State *L, const char *call) {
+  return handle_raise(L, "%s was still waiting when its coroutine was resumed", call);
+}
+
+/* coroutine.resume and wrap as policies get them: where the coroutine waits, so does the one that resumed it.
+ */
+static const char coroutines[] =
+    "local waits, create, resume, yield = ...\n"
+    "local function pass(co, ok, first, ...)\n"
+    "  if ok and first == waits then return pass(co, resume(co, yield(waits))) end\n"
+    "  return ok, first, ...\n"
+    "end\n"
+    "local function results(ok, ...)\n"
+    "  if ok then return ... end\n"
+    "  error((...), 0)\n"
+    "end\n"
+    "function coroutine.resume(co, ...) return pass(co, resume(co, ...)) end\n"
+    "function coroutine.wrap(body)\n"
+    "  local co = create(body)\n"
+    "  return function(...) return results(pass(co, resume(co, ...))) end\n"
+    "end\n";
+
+void open_task(lua_State *L) {
+  static const char *const functions[] = {"create", "resume", "yield"};
+  if (luaL_loadbuffer(L, coroutines, sizeof coroutines - 1, "=perilune") != 0) lua_error(L);
+  lua_pushlightuserdata(L, &waits);
+  lua_getglobal(L, "coroutine");
+  for (int i = 0; i < 3; i++) lua_getfield(L, -1 - i, functions[i]);
+  lua_remove(L, -4);
+  lua_call(L, 4, 0);
+}
+
+static void on_timer(struct timer *timer) { task_wake(LIST_ENTRY(timer, struct task, timer)); }
+
+void task_wake_soon(struct task *task) { timer_set(&task->timer, 0); }
+
+int task_sleep(lua_State *L, uint64_t ms) {
+  struct task *task = task_to_park(L, "perilune.sleep");
+  timer_set(&task->timer, ms);
+  return task_wait(L, nothing_to_cancel, NULL);
+}
+
+/* --- errors --------------------------------------------------------------------------------------------- */
+
+struct error_reading {
+  struct task *task;
+  struct task_error error;
+  bool with_traceback;
+};
+
+/* Pushes the text of the value on top of the task's stack. -0 +1 */
+static void push_message(lua_State *L, struct task *task) {
+  if (task->strayed) {
+    lua_pushliteral(L, "coroutine.yield was called outside of a coroutine of the policy");
+    return;
+  }
+  if (task->overran && (lua_gettop(task->co) == 0 || !lua_isstring(task->co, -1))) {
+    lua_pushliteral(L, "used up its time");
+    return;
+  }
+  lua_pushvalue(task->co, -1);
+  lua_xmove(task->co, L, 1);
+  if (luaL_callmeta(L, -1, "__tostring") && lua_isstring(L, -1)) return;
+  if (lua_isstring(L, -1)) return;
+  lua_pushfstring(L, "(the error is a %s value)", luaL_typename(L, -1));
+}
+
+/* The status of an error table {status = N}. */
+static unsigned short error_status(lua_State *L, struct task *task) {
+  if (task->strayed || task->overran || !lua_istable(task->co, -1)) return 0;
+  lua_pushvalue(task->co, -1);
+  lua_xmove(task->co, L, 1);
+  lua_pushliteral(L, "status");
+  lua_rawget(L, -2);
+  lua_Integer status = lua_tointeger(L, -1);
+  lua_pop(L, 2);
+  return status >= 400 && status <= 599 ? (unsigned short)status : 0;
+}
+
+/* -1 +0 */
+static int read_error(lua_State *L) {
+  struct error_reading *reading = lua_touserdata(L, 1);
+  struct task *task = reading->task;
+  reading->error.status = error_status(L, task);
+  push_message(L, task);
+  if (reading->with_traceback) luaL_traceback(L, task->co, lua_tostring(L, -1), 0);
+  reading->error.text = str_to_cstring(str_of(lua_tostring(L, -1)));
+  return 0;
+}
+
+struct task_error task_error(struct task *task, bool with_traceback) {
+  struct error_reading reading = {task, {NULL, 0}, with_traceback};
+  char *why = task_protect(task->vm, read_error, &reading);
+  if (why) reading.error.text = why;
+  return reading.error;
+}
+
+void task_log_error(struct task *task, const char *doing) {
+  struct task_error error = task_error(task, true);
+  log_text(LOG_ERROR, "%s failed: %s", doing, error.text);
+  free(error.text);
+}
+
+/* What the core does for itself, to report and to clean up, must work where the policy has used up
+ * everything. */
+static int call_beyond_cap(struct vm *vm, lua_CFunction function, void *argument) {
+  vm->memory.cap_bytes += VM_RESERVE_BYTES;
+  watch_enter(vm, NULL);
+  int status = lua_cpcall(vm->L, function, argument);
+  watch_leave(vm);
+  vm->memory.cap_bytes -= VM_RESERVE_BYTES;
+  return status;
+}
+
+char *task_protect(struct vm *vm, lua_CFunction function, void *argument) {
+  if (call_beyond_cap(vm, function, argument) == 0) return NULL;
+  const char *message =
+      lua_tostring(vm->L, -1); /* of a number it would allocate, but errors of ours are text */
+  char *why = str_to_cstring(str_of(message ? message : "(the error is no text)"));
+  lua_pop(vm->L, 1);
+  return why;
+}

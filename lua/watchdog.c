@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// watchdog: see watchdog.h. The hard problem is to stop code from another thread, exactly the turn that is
+// meant and nothing behind it. So the watchdog names the turn and sends its thread a signal; the handler,
+// which runs in that thread, sets Lua's hook if that turn still runs. The hook raises, and stays set until the
+// turn has ended: so a pcall does not save an endless loop. It interrupts what the interpreter runs, and
+// calls of C functions that come back to it; machine code of the JIT compiler looks at no hook.
+#include "lua/watchdog.h"
+
+#include <lauxlib.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "lua/task.h"
+#include "lua/vm.h"
+#include "net/virtual_time.h"
+#include "proxy/hooks.h"
+
+enum { LOOKS_PER_BUDGET = 4, LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, HOOK_MS = 1000, LOADING_MS = 30000 };
+#define WATCH_SIGNAL SIGVTALRM
+
+static struct {
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  pthread_t thread;
+  struct list watches;
+  unsigned serial; /* of the thread that is to run */
+  bool runs;
+} dog = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static _Thread_local struct vm *volatile current; /* whose Lua this thread runs */
+static _Thread_local int thread_id;
+
+static void *look_after_all(void *serial);
+static void on_signal(int number);
+
+/* --- the thread's own side ------------------------------------------------------------------------------ */
+
+void watch_enter(struct vm *vm, const struct task *task) {
+  struct watch *w = &vm->watch;
+  if (vm->depth++) return;
+  if (!thread_id) thread_id = (int)syscall(SYS_gettid);
+  unsigned turn = atomic_load_explicit(&w->turns, memory_order_relaxed) + 1;
+  atomic_store_explicit(&w->thread, thread_id, memory_order_relaxed);
+  atomic_store_explicit(&w->place, task ? task->place : NULL, memory_order_relaxed);
+  atomic_store_explicit(&w->hook, task ? task->hook : TASK_NO_HOOK, memory_order_relaxed);
+  w->overran = false;
+  current = vm;
+  atomic_store_explicit(&w->turns, turn, memory_order_release);
+}
+
+void watch_leave(struct vm *vm) {
+  struct watch *w = &vm->watch;
+  if (--vm->depth) return;
+  current = NULL;
+  unsigned turn = atomic_load_explicit(&w->turns, memory_order_relaxed) + 1;
+  atomic_store_explicit(&w->turns, turn, memory_order_release);
+  if (!w->is_armed) return;
+  lua_sethook(vm->L, NULL, 0, 0);
+  w->is_armed = false;
+}
+
+static void raise_overrun(lua_State *L, int level) {
+  struct watch *w = &vm_of(L)->watch;
+  w->overran = true;
+  luaL_where(L, level);
+  lua_pushfstring(L, "used up its time: it ran for more than %f s without a pause",
+                  (lua_Number)atomic_load(&w->budget_ms) / 1000);
+  lua_concat(L, 2);
+  lua_error(L);
+}
+
+static void on_overrun(lua_State *L, lua_Debug *unused) {
+  (void)unused;
+  raise_overrun(L, 0);
+}
+
+void watch_check(struct vm *vm, lua_State *L) {
+  if (vm->watch.is_armed) raise_overrun(L, 1);
+}
+
+/* In the thread that is meant. lua_sethook is one of the calls that LuaJIT allows here. */
+static void on_signal(int number) {
+  struct vm *vm = current;
+  (void)number;
+  if (!vm || atomic_load(&vm->watch.condemned) != atomic_load(&vm->watch.turns)) return;
+  vm->watch.is_armed = true;
+  lua_sethook(vm->L, on_overrun, LUA_MASKCOUNT, 1);
+}
+
+/* --- the watchdog's side -------------------------------------------------------------------------------- */
+
+static uint64_t now_ms(void) { return clock_now_ms(&clock_system); }
+
+/* CPU time of a thread; 0 where it has gone. The clock's number as the kernel makes it of a thread's id. */
+static uint64_t cpu_ms(int thread) {
+  struct timespec t;
+  clockid_t clock = (clockid_t)(~(unsigned)thread << 3 | 6u);
+  if (clock_gettime(clock, &t) != 0) return 0;
+  return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void begin_to_look(struct watch *w, unsigned turn) {
+  w->seen = turn;
+  w->since_ms = now_ms();
+  w->cpu_ms = cpu_ms(atomic_load(&w->thread));
+  w->reported_ms = 0;
+}
+
+/* A second after it should have been stopped, and then at twice the time, and so on. */
+static void report(struct watch *w, uint64_t passed, unsigned budget) {
+  struct vm *vm = LIST_ENTRY(w, struct vm, watch);
+  const char *place = atomic_load(&w->place);
+  int hook = atomic_load(&w->hook);
+  uint64_t due = w->reported_ms ? 2 * w->reported_ms : budget + 1000;
+  if (passed < due || atomic_load(&w->turns) != w->seen) return;
+  w->reported_ms = passed;
+  char worker[24] = "control";
+  if (!vm->host.is_control) snprintf(worker, sizeof worker, "worker %u", vm->host.worker);
+  log_error(
+      "%s is stuck: %s of %s has run for %.1f s without a pause and cannot be interrupted (machine code or a "
+      "C "
+      "function; perilune.configure { jit = false } helps with the former); everything else there waits",
+      worker, hook == TASK_NO_HOOK ? "background work" : hook_name((enum hook)hook),
+      place ? place : "the policy", (double)passed / 1000);
+}
+
+static void look_after(struct watch *w) {
+  unsigned turn = atomic_load_explicit(&w->turns, memory_order_acquire);
+  unsigned budget = atomic_load(&w->budget_ms);
+  bool runs = turn & 1;
+  if (!runs || !budget) return;
+  if (turn != w->seen) {
+    begin_to_look(w, turn);
+    return;
+  }
+  int thread = atomic_load(&w->thread);
+  uint64_t passed = now_ms() - w->since_ms;
+  if (passed >= budget && cpu_ms(thread) - w->cpu_ms >= budget) {
+    atomic_store(&w->condemned, turn);
+    syscall(SYS_tgkill, getpid(), thread, WATCH_SIGNAL);
+  }
+  report(w, passed, budget);
+}
+
+/* As often as the shortest budget wants it. */
+static unsigned next_look_ms(void) {
+  unsigned least = LOOK_MOST_MS;
+  LIST_EACH(node, &dog.watches) {
+    unsigned budget = atomic_load(&LIST_ENTRY(node, struct watch, link)->budget_ms);
+    if (budget && budget / LOOKS_PER_BUDGET < least) least = budget / LOOKS_PER_BUDGET;
+  }
+  return least < LOOK_LEAST_MS ? LOOK_LEAST_MS : least;
+}
+
+static void sleep_a_while(void) {
+  struct timespec until;
+  unsigned ms = next_look_ms();
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += ms / 1000;
+  until.tv_nsec += (long)(ms % 1000) * 1000000;
+  if (until.tv_nsec >= 1000000000) {
+    until.tv_sec++;
+    until.tv_nsec -= 1000000000;
+  }
+  pthread_cond_timedwait(&dog.changed, &dog.lock, &until);
+}
+
+static void *look_after_all(void *serial) {
+  log_set_thread("watchdog");
+  pthread_setname_np(pthread_self(), "watchdog");
+  pthread_mutex_lock(&dog.lock);
+  while (dog.serial == (unsigned)(uintptr_t)serial) {
+    LIST_EACH(node, &dog.watches) look_after(LIST_ENTRY(node, struct watch, link));
+    sleep_a_while();
+  }
+  pthread_mutex_unlock(&dog.lock);
+  return NULL;
+}
+
+/* --- begin and end -------------------------------------------------------------------------------------- */
+
+/* Signals are the other threads' business. */
+static void start(void) {
+  struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+  sigset_t all, before;
+  sigaction(WATCH_SIGNAL, &action, NULL);
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  void *serial = (void *)(uintptr_t)++dog.serial;
+  dog.runs = pthread_create(&dog.thread, NULL, look_after_all, serial) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void watch_begin(struct vm *vm) {
+  vm->watch.hook_ms = HOOK_MS;
+  atomic_store(&vm->watch.budget_ms, virtual_time.on ? 0 : LOADING_MS);
+  pthread_mutex_lock(&dog.lock);
+  if (!dog.watches.next) list_init(&dog.watches);
+  list_push_back(&dog.watches, &vm->watch.link);
+  if (!dog.runs) start();
+  pthread_mutex_unlock(&dog.lock);
+}
+
+void watch_loaded(struct vm *vm) {
+  if (virtual_time.on) return;
+  pthread_mutex_lock(&dog.lock);
+  atomic_store(&vm->watch.budget_ms, vm->watch.hook_ms);
+  pthread_cond_signal(&dog.changed);
+  pthread_mutex_unlock(&dog.lock);
+}
+
+void watch_end(struct vm *vm) {
+  pthread_mutex_lock(&dog.lock);
+  list_remove(&vm->watch.link);
+  bool is_last = list_is_empty(&dog.watches) && dog.runs;
+  if (is_last) {
+    dog.serial++;
+    dog.runs = false;
+  }
+  pthread_t thread = dog.thread;
+  pthread_cond_signal(&dog.changed);
+  pthread_mutex_unlock(&dog.lock);
+  if (is_last) pthread_join(thread, NULL);
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// watchdog: Lua code that runs too long without a pause is interrupted; what cannot be interrupted is
+// reported.
+//
+// One thread for the process looks a few times a second at what all VMs do. A VM only counts when it enters
+// and leaves Lua, so being watched costs two stores a call.
+#ifndef PERILUNE_LUA_WATCHDOG_H
+#define PERILUNE_LUA_WATCHDOG_H
+
+#include <lua.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+
+struct task;
+struct vm;
+
+struct watch {
+  struct list link; /* of all that are watched, under the watchdog's lock */
+  /* Written by the vm's thread, read by the watchdog. */
+  atomic_uint turns;           /* odd while Lua runs */
+  atomic_int thread;           /* its id, while Lua runs */
+  atomic_uint budget_ms;       /* 0: for ever */
+  _Atomic(const char *) place; /* of what runs: "policy.lua:12" */
+  atomic_int hook;             /* enum hook, TASK_NO_HOOK for other work */
+  /* Written by the watchdog, read by the signal's handler: the turn that is over its budget. */
+  atomic_uint condemned;
+  /* The vm's thread alone. */
+  volatile bool is_armed; /* Lua's hook is set */
+  bool overran;           /* the turn was interrupted */
+  unsigned hook_ms;       /* the budget once the policy is loaded */
+  /* The watchdog alone. */
+  unsigned seen;             /* the turn that it looks at, since when, and */
+  uint64_t since_ms, cpu_ms; /* the thread's CPU time by then */
+  uint64_t reported_ms;      /* how long that was when it was reported */
+};
+
+/* While the policy loads it has a longer budget; then, from watch_loaded on, that of a hook. */
+void watch_begin(struct vm *vm);
+void watch_loaded(struct vm *vm);
+void watch_end(struct vm *vm);
+
+/* Around each call of Lua; they nest. `task` may be NULL. */
+void watch_enter(struct vm *vm, const struct task *task);
+void watch_leave(struct vm *vm);
+/* For C code that may take long: raises where Lua code would be interrupted. */
+void watch_check(struct vm *vm, lua_State *L);
+
+#endif
