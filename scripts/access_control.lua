@@ -1,0 +1,47 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- access_control: lets clients in by their address, and answers others with 403.
+--
+--   local guard = access_control.new { allow = { "10.0.0.0/8", "::1" }, deny = { "10.6.6.0/24" } }
+--   function policy.request_filter(session) return guard(session) end
+--
+-- `deny` wins over `allow`; without `allow` everybody else comes in. Clients of unix sockets are of this machine: they
+-- are let in. Behind a proxy the address is that proxy's: `address` says how to tell the client's own.
+
+local cidr = require "perilune.cidr"
+local options = require "perilune.options"
+
+---@type perilune.access_control
+local access_control = {}
+
+local valid = {
+  allow = { "table" },       -- networks
+  deny = { "table" },
+  status = { "positive", 403 },
+  address = { "function" },  -- address(session): instead of the connection's
+}
+
+local function network_set(name, list)
+  if not list then return nil end
+  local ok, set = pcall(cidr.new, list)
+  if not ok then error(("access_control.new: %s: %s"):format(name, tostring(set):match "cidr.new: (.*)" or set), 3) end
+  return set
+end
+
+--- A function for request_filter: true says that it has refused the request.
+function access_control.new(given)
+  local wanted = options.read("access_control.new", given, valid)
+  if not wanted.allow and not wanted.deny then error("access_control.new: give 'allow', 'deny' or both", 2) end
+  local allow, deny = network_set("allow", wanted.allow), network_set("deny", wanted.deny)
+  local function is_welcome(address)
+    if address:sub(1, 5) == "unix:" then return true end
+    if deny and deny:contains(address) ~= false then return false end -- what is no address is not let in either
+    return not allow or allow:contains(address) == true
+  end
+  return function(session)
+    local address = wanted.address and wanted.address(session) or session:client_ip()
+    if is_welcome(address) then return false end
+    return session:respond { status = wanted.status }
+  end
+end
+
+return access_control

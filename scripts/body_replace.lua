@@ -1,0 +1,78 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- body_replace: replaces texts in response bodies while they stream by, also where a text is cut in two on its way.
+--
+--   local replace = body_replace.new { texts = { ["http://inside.example"] = "https://www.example" } }
+--   replace.install(policy)      -- or call replace.request, replace.response and replace.body from hooks of your own
+--
+-- Bodies of other types than `types` stay as they are. The peer is asked for an uncompressed body.
+
+local options = require "perilune.options"
+local regex = require "perilune.regex"
+
+---@type perilune.body_replace
+local body_replace = {}
+
+local valid = {
+  texts = { "table", options.required },   -- text = replacement
+  types = { "table", { "text/", "application/json", "application/javascript", "+xml" } }, -- parts of Content-Type
+}
+
+-- Longer texts come first where one begins with another. Also the length of the longest.
+local function pattern_of(texts)
+  local list, parts = {}, {}
+  for text in pairs(texts) do list[#list + 1] = text end
+  table.sort(list, function(a, b) return #a > #b or #a == #b and a < b end)
+  if not list[1] or list[#list] == "" then error("body_replace.new: 'texts' has an empty text, or none", 3) end
+  for i, text in ipairs(list) do parts[i] = regex.escape(text) end
+  return regex.new(table.concat(parts, "|")), #list[1]
+end
+
+-- The text with its replacements, and its end that may be the beginning of one: a match begins at most at `most`.
+local function replace(compiled, texts, text, most)
+  local parts, init = {}, 1
+  while true do
+    local from, to = compiled:find(text, init)
+    if not from or from > most then break end
+    parts[#parts + 1] = text:sub(init, from - 1)
+    parts[#parts + 1] = texts[text:sub(from, to)]
+    init = to + 1
+  end
+  local upto = math.max(most, init - 1)
+  parts[#parts + 1] = text:sub(init, upto)
+  return table.concat(parts), text:sub(upto + 1)
+end
+
+local function is_wanted(types, response)
+  local kind = (response:get_header "content-type" or ""):lower()
+  if (response:get_header "content-encoding" or "identity"):lower() ~= "identity" then return false end
+  for _, part in ipairs(types) do
+    if kind:find(part, 1, true) then return true end
+  end
+  return false
+end
+
+--- { request, response, body, install }: for upstream_request_filter, response_filter and response_body_filter.
+function body_replace.new(given)
+  local wanted = options.read("body_replace.new", given, valid)
+  local compiled, longest = pattern_of(wanted.texts)
+  local M = {}
+  function M.request(_, request) request:remove_header("Accept-Encoding") end
+  function M.response(_, response, ctx)
+    ctx.replaces = is_wanted(wanted.types, response)
+    if ctx.replaces then response:remove_header("ETag") end
+  end
+  function M.body(_, chunk, is_last, ctx)
+    if not ctx.replaces then return chunk end
+    local text = (ctx.replace_held or "") .. chunk
+    local done
+    done, ctx.replace_held = replace(compiled, wanted.texts, text, is_last and #text or #text - longest + 1)
+    return done
+  end
+  function M.install(policy)
+    policy.upstream_request_filter, policy.response_filter = M.request, M.response
+    policy.response_body_filter = M.body
+  end
+  return M
+end
+
+return body_replace

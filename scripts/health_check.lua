@@ -1,0 +1,203 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- health_check: asks backends again and again, and takes those that do not answer out of the choice. The control worker
+-- does it for all workers. Backends are checked side by side: a slow one does not delay the others, and no check of a
+-- backend begins before its last one ended. Backends that join the list are checked from then on.
+--
+--   health_check.tcp(upstreams, { interval = 1 })
+--   health_check.tls(upstreams, { sni = "app.internal" })
+--   health_check.http(upstreams, { path = "/health", statuses = { "200-299" }, failures = 3 })
+--   health_check.with(upstreams, function(address) return is_fine(address) end, { interval = 5 })
+
+local core = require "perilune.core"
+local http = require "perilune.http"
+local options = require "perilune.options"
+local spawn = require "perilune.spawn"
+local tcp = require "perilune.tcp"
+
+local health_check = {}
+
+local function with(more)
+  local valid = {
+    interval = { "seconds", 1 },    -- from the beginning of one check to that of the next
+    jitter = { "share", 0.1 },      -- of the interval: each check begins up to so much later
+    timeout = { "seconds", 1 },     -- of a check as a whole
+    successes = { "positive", 1 },  -- in a row, until an unhealthy backend is healthy
+    failures = { "positive", 1 },   -- in a row, until a healthy one is unhealthy
+    start = { "string", "healthy" }, -- what a backend is before its first check
+    on_change = { "function" },     -- on_change(address, is_healthy, why)
+  }
+  for name, option in pairs(more) do valid[name] = option end
+  return valid
+end
+
+local tls_fields = { sni = { "string" }, verify = { "boolean" }, verify_name = { "string" }, ca = { "string" } }
+
+local function and_tls(valid)
+  for name, option in pairs(tls_fields) do valid[name] = option end
+  return valid
+end
+
+local with_options = with {}
+local tcp_options = and_tls(with { tls = { "boolean" }, port = { "positive" } })
+local http_options = and_tls(with {
+  tls = { "boolean" },
+  port = { "positive" },        -- instead of the backend's own
+  path = { "string", "/" },
+  host = { "string" },          -- without: the backend's address
+  method = { "string", "GET" },
+  headers = { "table" },
+  statuses = { "table", { 200 } }, -- numbers, and ranges like "200-299"
+  body = { "string" },          -- a pattern that the body must hold
+  limit = { "count", 65536 },   -- bytes of the body
+})
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- running checks
+
+local function log_change(address, healthy, why)
+  if healthy then
+    core.log.info(("backend %s is healthy"):format(address))
+  else
+    core.log.warn(("backend %s is unhealthy: %s"):format(address, (why:gsub("^%u", string.lower))))
+  end
+end
+
+-- Takes note of one result after another. `against`: by address, those in a row that contradict the state.
+local function observe(set, against, address, result, wanted)
+  local position = set.backends:find(address) -- it may have left the list meanwhile
+  if not position then return end
+  if result.ok == set.backends:is_healthy(position) then
+    set.backends:set_healthy(position, result.ok)
+    against[address] = nil
+    return
+  end
+  against[address] = (against[address] or 0) + 1
+  if against[address] < (result.ok and wanted.successes or wanted.failures) then return end
+  against[address] = nil
+  if not set.backends:set_healthy(position, result.ok) then return end
+  log_change(address, result.ok, result.why)
+  if wanted.on_change then wanted.on_change(address, result.ok, result.why) end
+end
+
+-- One check, and its result. It takes no longer than its timeout, whatever the backend does.
+local function run(check, address, wanted)
+  local task = core.spawn(function()
+    local called, ok, why = pcall(check, address)
+    if not called then return { ok = false, why = tostring(ok) } end
+    if ok then return { ok = true } end
+    return { ok = false, why = why and tostring(why) or "the check failed" }
+  end)
+  local result = spawn.wait(task, { timeout = wanted.timeout })
+  if result then return result end
+  task:stop()
+  return { ok = false, why = ("no answer within %g s"):format(wanted.timeout) }
+end
+
+local function begin(set, check, wanted)
+  local running, against = {}, {}
+  set.backends:set_start(wanted.start == "healthy")
+  local function check_one(address)
+    core.sleep(math.random() * wanted.jitter * wanted.interval)
+    local result = set.backends:find(address) and run(check, address, wanted)
+    running[address] = nil
+    if result then observe(set, against, address, result, wanted) end
+  end
+  core.every(wanted.interval, function()
+    for _, address in ipairs(set:addresses()) do
+      if not running[address] then
+        running[address] = true
+        core.spawn(check_one, address)
+      end
+    end
+  end, { immediately = true })
+end
+
+local function read(call, set, given, valid)
+  if type(set) ~= "table" or not set.backends then
+    error(call .. ": expected a set of backends (as of round_robin.new) as its first argument", 3)
+  end
+  local wanted = options.read(call, given, valid, 3)
+  if wanted.start ~= "healthy" and wanted.start ~= "unhealthy" then
+    error(("%s: option 'start' must be healthy or unhealthy, got %q"):format(call, wanted.start), 3)
+  end
+  return wanted
+end
+
+-- The address with another port, where one is wanted.
+local function at_port(address, port)
+  return port and address:gsub(":%d+$", "") .. ":" .. port or address
+end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- kinds of checks
+
+local function check_connections(set, wanted)
+  local connect = {
+    timeout = wanted.timeout, tls = wanted.tls, sni = wanted.sni,
+    verify = wanted.verify, verify_name = wanted.verify_name, ca = wanted.ca,
+  }
+  begin(set, function(address) return tcp.check(at_port(address, wanted.port), connect) end, wanted)
+end
+
+--- A backend is healthy when it takes a TCP connection (and does TLS, with tls = true).
+function health_check.tcp(set, given)
+  local wanted = read("health_check.tcp", set, given, tcp_options)
+  check_connections(set, wanted)
+end
+
+--- A backend is healthy when it does a TLS handshake, and its certificate is good.
+function health_check.tls(set, given)
+  local wanted = read("health_check.tls", set, given, tcp_options)
+  wanted.tls = true
+  check_connections(set, wanted)
+end
+
+-- A function that says whether a status is one of those wanted; or nil and what is wrong with them.
+local function status_test(list)
+  local ranges = {}
+  for i, entry in ipairs(list) do
+    local least, most = tostring(entry):match "^(%d%d%d)%-?(%d*)$"
+    if not least or #most ~= 0 and #most ~= 3 then return nil, tostring(entry) end
+    ranges[i] = { tonumber(least), tonumber(most) or tonumber(least) }
+  end
+  return function(status)
+    for _, range in ipairs(ranges) do
+      if status >= range[1] and status <= range[2] then return true end
+    end
+    return false
+  end
+end
+
+local function request_of(address, wanted)
+  local host = wanted.host or address:find "^unix:" and "localhost" or address
+  return {
+    url = (wanted.tls and "https://" or "http://") .. host .. wanted.path, address = at_port(address, wanted.port),
+    method = wanted.method, headers = wanted.headers, keep = false, limit = wanted.limit, timeout = wanted.timeout,
+    sni = wanted.sni, verify = wanted.verify, verify_name = wanted.verify_name, ca = wanted.ca,
+  }
+end
+
+--- A backend is healthy when it answers a request as expected.
+function health_check.http(set, given)
+  local wanted = read("health_check.http", set, given, http_options)
+  local is_wanted, fault = status_test(wanted.statuses)
+  if not is_wanted then
+    error(("health_check.http: statuses are numbers like 200 and ranges like '200-299', got '%s'"):format(fault), 2)
+  end
+  begin(set, function(address)
+    local response, why = http.request(request_of(address, wanted))
+    if not response then return false, why end
+    if not is_wanted(response.status) then return false, "it answered " .. response.status end
+    if wanted.body and not response.body:find(wanted.body) then return false, "its body lacks " .. wanted.body end
+    return true
+  end, wanted)
+end
+
+--- A backend is healthy when a function says so: check(address) gives true; or false and why. It may wait.
+function health_check.with(set, check, given)
+  if type(check) ~= "function" then error("health_check.with: expected a function as its second argument", 2) end
+  local wanted = read("health_check.with", set, given, with_options)
+  begin(set, check, wanted)
+end
+
+return health_check

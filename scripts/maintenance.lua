@@ -1,0 +1,50 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- maintenance: a page for everybody while it is on; one switch for all workers, which a reload keeps.
+--
+--   local closed = maintenance.new { page = "<h1>Back at noon</h1>", retry_after = 3600, allow = { "10.0.0.0/8" } }
+--   function policy.request_filter(session) return closed(session) end
+--   closed:turn(true)                 -- and turn(false) ends it
+--
+-- `allow` are networks that see nothing of it. turn(true, 600) ends by itself after ten minutes.
+
+local cidr = require "perilune.cidr"
+local options = require "perilune.options"
+local shared = require "perilune.shared"
+
+---@type perilune.maintenance
+local maintenance = {}
+
+local valid = {
+  name = { "string", "maintenance" },  -- of the switch
+  page = { "string", "<!doctype html><title>Maintenance</title><p>Back soon." },
+  content_type = { "string", "text/html; charset=utf-8" },
+  retry_after = { "count" },           -- seconds
+  allow = { "table" },
+}
+
+local Maintenance = {}
+Maintenance.__index = Maintenance
+
+--- Begins or ends it, for `seconds` or until it is turned again.
+function Maintenance:turn(on, seconds) return self.switch:set("on", on or nil, seconds) end
+
+function Maintenance:is_on() return self.switch:get "on" == true end
+
+--- For request_filter: true says that it has answered.
+function Maintenance:__call(session)
+  if not self:is_on() or self.allowed and self.allowed:contains(session:client_ip()) then return false end
+  return session:respond(self.answer)
+end
+
+function maintenance.new(given)
+  local wanted = options.read("maintenance.new", given, valid)
+  local headers = { ["Content-Type"] = wanted.content_type, ["Cache-Control"] = "no-store",
+    ["Retry-After"] = wanted.retry_after }
+  return setmetatable({
+    switch = shared.dict(wanted.name, { size = 65536 }),
+    allowed = wanted.allow and cidr.new(wanted.allow),
+    answer = { status = 503, headers = headers, body = wanted.page },
+  }, Maintenance)
+end
+
+return maintenance

@@ -1,0 +1,178 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- rate_limit: so many requests by key, over all workers; what is more is answered with 429.
+--
+--   local limit = rate_limit.new { header = "appid", max = 1, interval = 1 }
+--   function lb.request_filter(session, ctx) return limit(session, ctx) end
+--
+--   new          fixed windows, which begin with the first request after the last one's end
+--   sliding      in any window of that length: the last one is counted in part
+--   bucket       evenly, one in each max-th of the interval, and a burst of some at once
+--   concurrency  under way at the same time
+--
+-- The key is a header, `by` address (of IPv6 the network of 64 bits), path or host, or what a function gives. A request
+-- without a key passes.
+
+local core = require "perilune.core"
+local network = require "perilune.network"
+local options = require "perilune.options"
+local shared = require "perilune.shared"
+
+local rate_limit = {}
+
+local function with(more)
+  local valid = {
+    header = { "string" },          -- the field whose value is the key, or
+    by = { "string" },              -- "address", "path" or "host", or
+    key = { "function" },           -- key(session): a string, or nil for a request that is not limited
+    max = { "count", options.required }, -- requests per interval
+    name = { "string" },            -- keeps the counts over reloads that change the order of limits
+    fields = { "string", "x" },     -- of the answer: "x", "draft" (RateLimit), "both" or "none"
+    close = { "boolean", true },    -- the connection of a client that has gone too far
+  }
+  for name, option in pairs(more) do valid[name] = option end
+  return valid
+end
+
+local window_options = with { interval = { "seconds", 1 } }
+local sliding_options = with {
+  interval = { "seconds", 1 }, max = { "positive", options.required }, keys = { "positive", 16384 },
+}
+local bucket_options = with {
+  interval = { "seconds", 1 }, max = { "positive", options.required }, keys = { "positive", 16384 },
+  burst = { "positive" },         -- at once; without: max
+}
+local concurrency_options = with { name = { "string", options.required } }
+
+local by = {
+  address = function(session) return network.prefix(session:client_ip(), 64) end,
+  path = function(session) return session:path() end,
+  host = function(session) return session:host() end,
+}
+
+local function key_function(call, wanted, level)
+  local given = (wanted.header and 1 or 0) + (wanted.key and 1 or 0) + (wanted.by and 1 or 0)
+  if given ~= 1 then error(call .. ": give either 'header' or 'by' or 'key'", level + 1) end
+  if wanted.by and not by[wanted.by] then
+    error(("%s: option 'by' must be address, path or host, got %q"):format(call, wanted.by), level + 1)
+  end
+  local header = wanted.header
+  return wanted.key or by[wanted.by] or function(session) return session:get_header(header) end
+end
+
+local field_sets = { x = { x = true }, draft = { draft = true }, both = { x = true, draft = true }, none = {} }
+
+-- draft-ietf-httpapi-ratelimit-headers: a policy has a name, a quota and a window in whole seconds.
+local function policy_of(wanted, unit)
+  local name = ('"%s"'):format((wanted.name or "default"):gsub("[^%w_.-]", "_"))
+  local window = wanted.interval and wanted.interval >= 1 and (";w=%d"):format(math.ceil(wanted.interval)) or ""
+  return name, ("%s;q=%d%s%s"):format(name, wanted.max, window, unit and (';qu="%s"'):format(unit) or "")
+end
+
+-- What a verdict { remaining, reset, retry } says to the client, field by field. The deciding functions return its
+-- parts, behind whether the request passes: most pass, and then nobody wants the table.
+local function fields_function(wanted, unit)
+  local set = field_sets[wanted.fields]
+  local name, policy = policy_of(wanted, unit)
+  return function(verdict, add)
+    if set.x then
+      add("X-Rate-Limit-Limit", wanted.max)
+      add("X-Rate-Limit-Remaining", verdict.remaining)
+      if verdict.reset then add("X-Rate-Limit-Reset", math.ceil(verdict.reset)) end
+    end
+    if set.draft then
+      local reset = verdict.reset and (";t=%d"):format(math.ceil(verdict.reset)) or ""
+      add("RateLimit-Policy", policy)
+      add("RateLimit", ("%s;r=%d%s"):format(name, verdict.remaining, reset))
+    end
+    if verdict.retry and wanted.fields ~= "x" and wanted.fields ~= "none" then
+      add("Retry-After", math.max(math.ceil(verdict.retry), 1))
+    end
+  end
+end
+
+local Limit = {}
+Limit.__index = Limit
+Limit.__name = "rate_limit"
+
+--- For request_filter: counts the request; true says that it has been answered.
+function Limit:__call(session, ctx)
+  local key = self.key_of(session)
+  if not key then return false end
+  local passes, remaining, reset, retry = self.decide(key, session)
+  if passes and not ctx then return false end
+  local verdict = { remaining = remaining, reset = reset, retry = retry }
+  if ctx then ctx[self] = verdict end
+  if passes then return false end
+  local headers = {}
+  self.say(verdict, function(name, value) headers[name] = value end)
+  return session:respond { status = 429, headers = headers, close = self.close }
+end
+
+--- For response_filter: tells a client that may go on how many more it has. request_filter must have given its ctx.
+function Limit:tell(response, ctx)
+  local verdict = ctx[self]
+  if verdict then self.say(verdict, function(name, value) response:set_header(name, value) end) end
+end
+
+local function new_limit(call, wanted, decide, unit)
+  if not field_sets[wanted.fields] then
+    error(("%s: option 'fields' must be x, draft, both or none, got %q"):format(call, wanted.fields), 3)
+  end
+  local limit = {
+    key_of = key_function(call, wanted, 3), decide = decide, say = fields_function(wanted, unit), close = wanted.close,
+  }
+  return setmetatable(limit, Limit)
+end
+
+--- `max` in fixed windows. Requests that do not pass are counted, too.
+function rate_limit.new(given)
+  local wanted = options.read("rate_limit.new", given, window_options)
+  local interval, max = wanted.interval, wanted.max
+  local rate = core.rate(interval, wanted.name)
+  local limit = new_limit("rate_limit.new", wanted, function(key)
+    local count = rate:observe(key)
+    return count <= max, math.max(max - count, 0), interval, interval
+  end)
+  return limit
+end
+
+local function take_function(limiter)
+  return function(key)
+    local passes, remaining, reset, retry = limiter:take(key)
+    return passes, remaining, reset, not passes and retry or nil
+  end
+end
+
+--- `max` in any window of `interval`; as exact as the last window's requests were even.
+function rate_limit.sliding(given)
+  local wanted = options.read("rate_limit.sliding", given, sliding_options)
+  local limiter = core.limiter({
+    kind = "window", max = wanted.max, burst = 1, interval = wanted.interval, keys = wanted.keys,
+  }, wanted.name)
+  local limit = new_limit("rate_limit.sliding", wanted, take_function(limiter))
+  return limit
+end
+
+--- `max` per `interval`, one at a time, and `burst` at once (GCRA).
+function rate_limit.bucket(given)
+  local wanted = options.read("rate_limit.bucket", given, bucket_options)
+  local limiter = core.limiter({
+    kind = "bucket", max = wanted.max, burst = wanted.burst or wanted.max, interval = wanted.interval,
+    keys = wanted.keys,
+  }, wanted.name)
+  local limit = new_limit("rate_limit.bucket", wanted, take_function(limiter))
+  return limit
+end
+
+--- `max` under way at the same time: counted until the exchange has ended.
+function rate_limit.concurrency(given)
+  local wanted = options.read("rate_limit.concurrency", given, concurrency_options)
+  local inflight, max = shared.inflight(wanted.name), wanted.max
+  local limit = new_limit("rate_limit.concurrency", wanted, function(key, session)
+    local count = inflight:acquire(session, key, max)
+    return count ~= nil, count and max - count or 0, nil, not count and 1 or nil
+  end, "concurrent-requests")
+  return limit
+end
+
+return rate_limit

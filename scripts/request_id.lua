@@ -1,0 +1,42 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- request_id: one name for a request in all logs: sent to the peer, and back to the client.
+--
+--   local id = request_id.new { trust = { "10.0.0.0/8" } }
+--   function policy.request_filter(session, ctx) id.request(session, ctx) end       -- ctx.request_id is it
+--   function policy.response_filter(session, response, ctx) id.response(response, ctx) end
+--
+-- An id that a client brings is kept only from the networks of `trust`, and only if it is a plain word.
+
+local cidr = require "perilune.cidr"
+local crypto = require "perilune.crypto"
+local options = require "perilune.options"
+
+---@type perilune.request_id
+local request_id = {}
+
+local valid = {
+  header = { "string", "X-Request-Id" },
+  trust = { "table" },  -- networks; { "0.0.0.0/0", "::/0" }: everybody
+}
+
+local function brought(session, header, trusted)
+  local id = trusted and trusted:contains(session:client_ip()) and session:get_header(header)
+  return id and #id <= 128 and id:match "^[%w._:+/=-]+$"
+end
+
+--- { request = function(session, ctx), response = function(response, ctx) }
+function request_id.new(given)
+  local wanted = options.read("request_id.new", given, valid)
+  local trusted = wanted.trust and cidr.new(wanted.trust)
+  return {
+    request = function(session, ctx)
+      ctx.request_id = brought(session, wanted.header, trusted) or crypto.hex(crypto.random(16))
+      session:request():set_header(wanted.header, ctx.request_id)
+    end,
+    response = function(response, ctx)
+      if ctx.request_id then response:set_header(wanted.header, ctx.request_id) end
+    end,
+  }
+end
+
+return request_id
