@@ -1,0 +1,38 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- What `make run` starts: the tutorial's policy in front of two TLS origins of its own, without internet.
+local client = require "client"
+local origins = require "origins"
+local perilune = require "perilune"
+local scheduler = require "scheduler"
+
+after_each(require("cleanup").run)
+
+describe("the demo", function()
+  it("balances over two live peers, never asks the dead one, limits by appid, and says what to try", function()
+    local dead = origins.dead_address()
+    local proxy = perilune.start {
+      script = "examples/demo.lua",
+      env = {
+        LISTEN = origins.dead_address(), DEMO_DEAD = dead,
+        DEMO_ORIGINS = origins.dead_address() .. "," .. origins.dead_address(),
+      },
+    }
+    scheduler.eventually(function()
+      return select(2, (proxy:stdout() .. proxy:log()):gsub("curl ", "")) >= 3
+    end, 5, "three curl lines to try")
+    proxy:wait_log(dead:gsub("%p", "%%%0") .. "[^\n]*unhealthy")
+    local bodies = {}
+    for i = 1, 4 do
+      local response = client.request(proxy.port)
+      assert.equal(200, response.status)
+      bodies[i] = response.body
+    end
+    assert.not_equal(bodies[1], bodies[2])
+    assert.same({ bodies[1], bodies[2] }, { bodies[3], bodies[4] })
+    local statuses = {}
+    for i = 1, 2 do statuses[i] = client.request({ port = proxy.port, headers = { appid = "1" } }).status end
+    assert.same({ 200, 429 }, statuses)
+    proxy:wait_log(("[^\n]*GET / %-> 127%.0%.0%.1:%d+, status 200[^\n]*\n.-"):rep(4))
+    assert.is_nil(proxy:log():match("GET / %-> " .. dead:gsub("%p", "%%%0")))
+  end)
+end)

@@ -1,0 +1,193 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Connections that live on: the client's from request to request, and the pool of those to the origins.
+local client = require "client"
+local http1 = require "http1"
+local origins = require "origins"
+local perilune = require "perilune"
+local policies = require "policies"
+local scheduler = require "scheduler"
+
+after_each(require("cleanup").run)
+
+local function start(origin, options)
+  options = options or {}
+  options.workers = 1
+  options.policy = policies.to(origin, options)
+  return perilune.start(options)
+end
+
+local function connections_of(origin)
+  local numbers = {}
+  for i, request in ipairs(origin.requests) do numbers[i] = request.connection end
+  return numbers
+end
+
+describe("a client's connection", function()
+  it("serves request after request", function()
+    local proxy = start(origins.start "hello")
+    local connection = client.connect(proxy.port)
+    for _ = 1, 5 do assert.equal("hello", connection:request().body) end
+    assert.is_false(connection:is_closed(0.1))
+  end)
+
+  it("is closed behind the response when the client asks for that", function()
+    local proxy = start(origins.start "hello")
+    local response = client.request { port = proxy.port, headers = { Connection = "close" } }
+    assert.equal("close", response.headers.connection)
+    assert.is_true(response.closed)
+  end)
+
+  it("of HTTP/1.0 is closed, as a proxy must, even when keep-alive is asked for (RFC 9112 section 9.3)", function()
+    local proxy = start(origins.start "hello")
+    for _, headers in ipairs { {}, { Connection = "keep-alive" } } do
+      local connection = client.connect(proxy.port)
+      local response = connection:request { version = "1.0", headers = headers }
+      assert.equal("hello", response.body)
+      assert.equal("close", response.headers.connection)
+      assert.is_true(connection:is_closed(5))
+    end
+  end)
+
+  it("answers pipelined requests in their order", function()
+    local origin = origins.start(function(connection)
+      while true do
+        local request = connection:read_request()
+        if not request then return end
+        if request.target == "/1" then connection:sleep(0.1) end
+        connection:respond { body = request.target }
+      end
+    end)
+    local proxy = start(origin)
+    local connection = client.connect(proxy.port)
+    local bytes = {}
+    for i = 1, 5 do bytes[i] = http1.write("GET /" .. i .. " HTTP/1.1", { Host = "a" }) end
+    connection:send(table.concat(bytes))
+    for i = 1, 5 do assert.equal("/" .. i, connection:read_response().body) end
+  end)
+
+  it("stays open behind an answer of the proxy's own to a request without a body", function()
+    local proxy = start({ address = origins.dead_address() })
+    local connection = client.connect(proxy.port)
+    assert.equal(502, connection:request().status)
+    assert.equal(502, connection:request().status)
+  end)
+end)
+
+describe("the pool", function()
+  it("uses an origin's connection for the next request, of whatever client", function()
+    local origin = origins.start "hello"
+    local proxy = start(origin)
+    for _ = 1, 3 do assert.equal("hello", client.request(proxy.port).body) end
+    assert.equal(1, origin.accepted)
+  end)
+
+  it("opens a further connection while the first is busy", function()
+    local origin = origins.start(function(connection)
+      while connection:read_request() do
+        connection:sleep(0.3)
+        connection:respond { body = "hello" }
+      end
+    end)
+    local proxy = start(origin)
+    local ask = function() return client.request(proxy.port).body end
+    assert.same({ "hello", "hello" }, scheduler.all { ask, ask })
+    assert.equal(2, origin.accepted)
+  end)
+
+  it("does not keep a connection whose origin says that it closes", function()
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      connection:respond { body = "hello", headers = { Connection = "close" } }
+    end)
+    local proxy = start(origin)
+    for _ = 1, 3 do assert.equal("hello", client.request(proxy.port).body) end
+    assert.same({ 1, 2, 3 }, connections_of(origin))
+  end)
+
+  it("does not keep a connection on which bytes follow the response, and gives them to nobody", function()
+    local origin = origins.start(function(connection)
+      while connection:read_request() do
+        connection:send(http1.write("HTTP/1.1 200 OK", {}, "hello") .. http1.write("HTTP/1.1 200 OK", {}, "evil"))
+      end
+    end)
+    local proxy = start(origin)
+    local connection = client.connect(proxy.port)
+    for _ = 1, 3 do assert.equal("hello", connection:request().body) end
+    assert.same({ 1, 2, 3 }, connections_of(origin))
+  end)
+
+  it("notices when an origin closes an idle connection", function()
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      connection:respond { body = "hello" }
+    end)
+    local proxy = start(origin)
+    for _ = 1, 3 do
+      local files = proxy:open_files()
+      assert.equal("hello", client.request(proxy.port).body)
+      scheduler.eventually(function() return proxy:open_files() <= files end, 5, "closing of the idle connection")
+    end
+    assert.same({ 1, 2, 3 }, connections_of(origin))
+  end)
+
+  it("gives up idle connections after their time", function()
+    local origin = origins.start "hello"
+    local proxy = start(origin, { peer = ", idle_timeout = 0.2" })
+    client.request(proxy.port)
+    scheduler.eventually(function() return origin:open_count() == 0 end, 5, "end of the idle connection")
+  end)
+
+  it("keeps nothing with idle_timeout = false", function()
+    local origin = origins.start "hello"
+    local proxy = start(origin, { peer = ", idle_timeout = false" })
+    for _ = 1, 3 do client.request(proxy.port) end
+    assert.equal(3, origin.accepted)
+  end)
+
+  it("is full of no more connections than were open at once, and its descriptors come back", function()
+    local origin = origins.start "hello"
+    local proxy = start(origin, { peer = ", idle_timeout = 0.3" })
+    client.request(proxy.port)
+    scheduler.eventually(function() return origin:open_count() == 0 end)
+    local before = proxy:open_files()
+    local asks = {}
+    for i = 1, 40 do asks[i] = function() return client.request(proxy.port).status end end
+    scheduler.all(asks)
+    scheduler.eventually(function() return proxy:open_files() <= before end, 10, "return of all descriptors")
+  end)
+end)
+
+describe("a pooled connection that the origin closed meanwhile", function()
+  -- Answers the first request of its first connection and closes when the next request has come.
+  local function closing_origin()
+    return origins.start(function(connection, number)
+      connection:read_request()
+      connection:respond { body = "hello" }
+      connection:read_request()
+      if number == 1 then return end
+      repeat connection:respond { body = "again" } until not connection:read_request()
+    end)
+  end
+
+  for _, method in ipairs { "GET", "PUT", "DELETE", "OPTIONS" } do
+    it("makes an idempotent " .. method .. " request be sent again on a fresh one", function()
+      local origin = closing_origin()
+      local proxy = start(origin)
+      assert.equal("hello", client.request(proxy.port).body)
+      local body = method == "PUT" and "some body" or nil
+      local response = client.request { port = proxy.port, method = method, body = body }
+      assert.equal(200, response.status)
+      assert.same({ 1, 1, 2 }, connections_of(origin))
+      if body then assert.equal(body, origin.requests[3].body) end
+    end)
+  end
+
+  it("gives 502 for a POST that may have been handled, and does not send it twice", function()
+    local origin = closing_origin()
+    local proxy = start(origin)
+    assert.equal("hello", client.request(proxy.port).body)
+    local response = client.request { port = proxy.port, method = "POST", body = "pay" }
+    assert.equal(502, response.status)
+    assert.equal(2, #origin.requests)
+  end)
+end)

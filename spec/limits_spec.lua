@@ -1,0 +1,327 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Every wait has an end and every size a limit; each is a setting of the listener or of the peer.
+local client = require "client"
+local http1 = require "http1"
+local origins = require "origins"
+local perilune = require "perilune"
+local policies = require "policies"
+local scheduler = require "scheduler"
+local sys = require "sys"
+
+after_each(require("cleanup").run)
+
+local MEGABYTE = 1024 * 1024
+
+local function start(origin, options)
+  return perilune.start { workers = 1, policy = policies.to(origin, options) }
+end
+
+-- Sends `text` in single bytes, until it is through or nobody takes them any more.
+local function trickle(connection, text, pause)
+  return scheduler.spawn(function()
+    for i = 1, #text do
+      if not connection:send(text:sub(i, i)) then return end
+      scheduler.sleep(pause)
+    end
+  end)
+end
+
+local function sends_endlessly(ended)
+  return function(connection)
+    connection:read_request()
+    connection:send "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"
+    local block = ("x"):rep(65536)
+    while connection:send(block) do scheduler.sleep(0) end
+    ended.ended = true
+  end
+end
+
+describe("a request head", function()
+  it("byte by byte is answered like any other", function()
+    local connection = client.connect(start(origins.start "hello").port)
+    trickle(connection, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0.001)
+    assert.equal("hello", connection:read_response().body)
+  end)
+
+  it("has head_timeout in all, however steadily it comes: then 408", function()
+    local proxy = start(origins.start "hello", { listen = "head_timeout = 0.4" })
+    local connection = client.connect(proxy.port)
+    local begun = sys.now()
+    local task = trickle(connection, "GET / HTTP/1.1\r\nX: " .. ("x"):rep(10000), 0.01)
+    local response = connection:read_response()
+    local took = sys.now() - begun
+    assert.equal(408, response.status)
+    assert.equal("close", response.headers.connection)
+    assert.is_true(took > 0.35 and took < 5, ("after %.2f s"):format(took))
+    assert.is_true(connection:is_closed(5))
+    scheduler.cancel(task)
+    proxy:wait_log "client 127%.0%.0%.1:%d+: the request head took too long"
+  end)
+
+  it("has head_timeout from its first byte on, also on a connection that has served before", function()
+    local proxy = start(origins.start "hello", { listen = "head_timeout = 0.3" })
+    local connection = client.connect(proxy.port)
+    assert.equal(200, connection:request().status)
+    scheduler.sleep(0.35)
+    assert.equal(200, connection:request().status)
+    connection:send "G"
+    assert.equal(408, connection:read_response().status)
+  end)
+
+  it("that never begins ends the connection without a word", function()
+    local proxy = start(origins.start "hello", { listen = "head_timeout = 0.2" })
+    local connection = client.connect(proxy.port)
+    assert.same({ "", "closed" }, { connection:receive_all(5) })
+  end)
+
+  local function status_of(proxy, head)
+    local connection = client.connect(proxy.port)
+    connection:send(head)
+    local response = assert(connection:read_response())
+    if response.status ~= 200 then assert.is_true(connection:is_closed(5)) end
+    return response.status
+  end
+
+  it("has at most head_limit bytes: 431", function()
+    local proxy = start(origins.start "hello", { listen = "head_limit = 200" })
+    local rest = #"GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n"
+    local function head(size) return "GET / HTTP/1.1\r\nHost: a\r\nX: " .. ("x"):rep(size - rest) .. "\r\n\r\n" end
+    assert.equal(200, status_of(proxy, head(200)))
+    assert.equal(431, status_of(proxy, head(201)))
+    assert.equal(431, status_of(proxy, "GET / HTTP/1.1\r\nHost: a\r\nX: " .. ("x"):rep(300)))
+    proxy:wait_log "client 127%.0%.0%.1:%d+: the request head is larger than allowed"
+  end)
+
+  it("has at most fields_limit fields: 431", function()
+    local proxy = start(origins.start "hello", { listen = "fields_limit = 5" })
+    local function head(count) return "GET / HTTP/1.1\r\nHost: a\r\n" .. ("X: 1\r\n"):rep(count - 1) .. "\r\n" end
+    assert.equal(200, status_of(proxy, head(5)))
+    assert.equal(431, status_of(proxy, head(6)))
+  end)
+
+  it("has a target of at most target_limit bytes: 414", function()
+    local proxy = start(origins.start "hello", { listen = "target_limit = 50" })
+    local function head(size) return "GET /" .. ("x"):rep(size - 1) .. " HTTP/1.1\r\nHost: a\r\n\r\n" end
+    assert.equal(200, status_of(proxy, head(50)))
+    assert.equal(414, status_of(proxy, head(51)))
+    assert.equal(414, status_of(proxy, "GET /" .. ("x"):rep(1000)))
+    proxy:wait_log "client 127%.0%.0%.1:%d+: the request target is longer than allowed"
+  end)
+end)
+
+describe("a connection", function()
+  it("may idle for keepalive_timeout between two requests", function()
+    local proxy = start(origins.start "hello", { listen = "keepalive_timeout = 0.3" })
+    local connection = client.connect(proxy.port)
+    for _ = 1, 2 do
+      assert.equal(200, connection:request().status)
+      assert.is_false(connection:is_closed(0.1))
+    end
+    assert.same({ "", "closed" }, { connection:receive_all(5) })
+  end)
+
+  it("serves at most keepalive_requests requests, and says which is the last", function()
+    local proxy = start(origins.start "hello", { listen = "keepalive_requests = 3" })
+    local connection = client.connect(proxy.port)
+    for i = 1, 3 do
+      local response = connection:request()
+      assert.equal(200, response.status)
+      assert.equal(i == 3 and "close" or nil, response.headers.connection)
+    end
+    assert.is_true(connection:is_closed(5))
+  end)
+
+  it("has handshake_timeout for its TLS handshake", function()
+    local files = require("tls").certificate "proxy.example"
+    local listen = ("certificate = %q, key = %q, handshake_timeout = 0.2"):format(files.certificate, files.key)
+    local proxy = start(origins.start "hello", { listen = listen })
+    local connection = client.connect(proxy.port)
+    connection:send "\22\3\1"
+    assert.is_true(connection:is_closed(5))
+  end)
+end)
+
+describe("a request body", function()
+  local HEAD = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n"
+
+  it("may take any time, if body_timeout is never reached between two reads", function()
+    local proxy = start(origins.start "hello", { listen = "body_timeout = 0.3" })
+    local connection = client.connect(proxy.port)
+    connection:send(HEAD)
+    trickle(connection, ("x"):rep(20), 0.03)
+    assert.equal("hello", connection:read_response().body)
+  end)
+
+  it("that stalls for body_timeout gives 408, and ends the request to the origin", function()
+    local failure
+    local origin = origins.start(function(connection) failure = connection:read_request().failure end)
+    local proxy = start(origin, { listen = "body_timeout = 0.2" })
+    local connection = client.connect(proxy.port)
+    connection:send(HEAD .. "hello")
+    assert.equal(408, connection:read_response().status)
+    assert.is_true(connection:is_closed(5))
+    scheduler.eventually(function() return failure end)
+    proxy:wait_log "client 127%.0%.0%.1:%d+: the request body stalled"
+  end)
+
+  it("of more than body_limit by length gives 413, and no origin is asked", function()
+    local origin = origins.start "hello"
+    local proxy = start(origin, { listen = "body_limit = 100" })
+    assert.equal(200, client.request({ port = proxy.port, method = "POST", body = ("x"):rep(100) }).status)
+    local response = client.request { port = proxy.port, method = "POST", body = ("x"):rep(101) }
+    assert.equal(413, response.status)
+    assert.is_true(response.closed)
+    assert.equal(1, #origin.requests)
+  end)
+
+  it("of more than body_limit in chunks gives 413, and the origin sees a body that is cut off", function()
+    local origin = origins.start(function(connection)
+      while connection:read_request() do
+        if connection.request.failure then return end
+        connection:respond { body = "hello" }
+      end
+    end)
+    local proxy = start(origin, { listen = "body_limit = 100" })
+    local ask = { port = proxy.port, method = "POST", chunked = true, body = ("x"):rep(100) }
+    assert.equal(200, client.request(ask).status)
+    local connection = client.connect(proxy.port)
+    connection:send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" .. http1.chunk(("x"):rep(60)))
+    scheduler.eventually(function() return #origin.requests == 2 end)
+    connection:send(http1.chunk(("x"):rep(41)))
+    assert.equal(413, connection:read_response().status)
+    assert.is_true(connection:is_closed(5))
+    scheduler.eventually(function() return origin.requests[2].failure end)
+  end)
+end)
+
+describe("a client that does not read its response", function()
+  it("is cut off after send_timeout, and so is the origin", function()
+    local state = {}
+    local hooks = "function policy.logging(session, error) perilune.log.info('ended', error:kind()) end"
+    local proxy = start(origins.start(sends_endlessly(state)), { listen = "send_timeout = 0.3", hooks = hooks })
+    local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
+    connection:send_request {}
+    scheduler.eventually(function() return state.ended end)
+    proxy:wait_log "client 127%.0%.0%.1:%d+: the client does not read its response"
+    proxy:wait_log "ended client_stalled"
+  end)
+
+  it("or reads it slower than min_send_rate, is cut off", function()
+    local state = {}
+    local proxy = start(origins.start(sends_endlessly(state)), { listen = "min_send_rate = 10000000" })
+    local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
+    connection:send_request {}
+    local reading = scheduler.spawn(function()
+      while connection:receive_some(1000) do scheduler.sleep(0.01) end
+    end)
+    scheduler.eventually(function() return state.ended end)
+    scheduler.cancel(reading)
+    proxy:wait_log "does not read"
+  end)
+
+  it("but reads as fast as min_send_rate wants, is served on", function()
+    local state = {}
+    local proxy = start(origins.start(sends_endlessly(state)), { listen = "min_send_rate = 10000, send_timeout = 0.5" })
+    local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
+    connection:send_request {}
+    local finish = sys.now() + 2.5
+    while sys.now() < finish do
+      assert.is_truthy(connection:receive_some(65536))
+      scheduler.sleep(0.005)
+    end
+    assert.is_nil(state.ended)
+  end)
+end)
+
+describe("a peer", function()
+  it("has connect_timeout to accept: 504", function()
+    local options = { peer = ", connect_timeout = 0.2", listen = "max_retries = 1" }
+    local proxy = start({ address = origins.mute_address() }, options)
+    assert.equal(504, client.request(proxy.port).status)
+    proxy:wait_log "peer 127%.0%.0%.1:%d+: connecting to the peer took too long"
+    assert.equal(2, proxy:count_log "took too long: timed out")
+  end)
+
+  it("has first_byte_timeout for its whole response head: 504", function()
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      connection:send "HTTP/1.1 200 OK\r\nContent-"
+      connection:is_closed(10)
+    end)
+    local proxy = start(origin, { peer = ", first_byte_timeout = 0.2" })
+    assert.equal(504, client.request({ port = proxy.port, method = "POST", body = "x" }).status)
+  end)
+
+  it("has first_byte_timeout for all of its response head, however steadily it comes: 504", function()
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      trickle(connection, "HTTP/1.1 200 OK\r\nX: " .. ("x"):rep(10000), 0.01)
+      connection:is_closed(10)
+    end)
+    assert.equal(504, client.request(start(origin, { peer = ", first_byte_timeout = 0.3" }).port).status)
+  end)
+
+  it("has first_byte_timeout anew behind an interim response", function()
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      for _ = 1, 3 do
+        connection:sleep(0.15)
+        connection:send "HTTP/1.1 103 Early Hints\r\n\r\n"
+      end
+      connection:respond { body = "hello" }
+    end)
+    local connection = client.connect(start(origin, { peer = ", first_byte_timeout = 0.3" }).port)
+    local response = connection:request()
+    assert.same({ 200, 3 }, { response.status, #response.interim })
+  end)
+
+  it("has first_byte_timeout from the end of the request on, not from its beginning", function()
+    local origin = origins.start "hello"
+    local connection = client.connect(start(origin, { peer = ", first_byte_timeout = 0.2" }).port)
+    connection:send "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n"
+    trickle(connection, ("x"):rep(20), 0.03)
+    assert.equal("hello", connection:read_response().body)
+  end)
+
+  it("has send_timeout to take something of the request: 504", function()
+    local origin = origins.start(function(connection)
+      connection:read_request_head()
+      connection:sleep(60)
+    end)
+    local proxy = start(origin, { peer = ", send_timeout = 0.3" })
+    local connection = client.connect(proxy.port)
+    connection:send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " .. 200 * MEGABYTE .. "\r\n\r\n")
+    local block = ("x"):rep(65536)
+    local sending = scheduler.spawn(function()
+      while connection:send(block) do scheduler.sleep(0) end
+    end)
+    assert.equal(504, connection:read_response().status)
+    scheduler.cancel(sending)
+    proxy:wait_log "peer 127%.0%.0%.1:%d+: the peer stopped reading"
+  end)
+
+  it("has read_timeout between two pieces of its response, however many there are", function()
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      connection:send "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n"
+      trickle(connection, ("x"):rep(20), 0.03)
+      connection:is_closed(10)
+    end)
+    local proxy = start(origin, { peer = ", read_timeout = 0.2" })
+    local response = client.request(proxy.port)
+    assert.equal(200, response.status)
+    assert.equal(20, #response.body)
+    assert.is_truthy(response.failure)
+    proxy:wait_log "peer 127%.0%.0%.1:%d+: the peer stalled in mid%-response"
+  end)
+
+  it("may not send interim responses without end: 502", function()
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      local hint = "HTTP/1.1 103 Early Hints\r\nX: " .. ("x"):rep(1000) .. "\r\n\r\n"
+      while connection:send(hint) do scheduler.sleep(0) end
+    end)
+    local response = client.request(start(origin).port)
+    assert.equal(502, response.status)
+  end)
+end)

@@ -1,0 +1,160 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The harness that users test policies with: the proxy in a process of its own, origins, clients, assertions.
+local test = require "perilune.test"
+
+local PLAIN = [[
+local perilune = require "perilune"
+perilune.listen("127.0.0.1:6188", { upstream_peer = function() return os.getenv "ORIGIN" end })
+]]
+
+describe("a harness", function()
+  it("puts the proxy between a client and an origin", function()
+    local h = test.harness { policy = PLAIN, origins = { api = "hello" } }
+    local response = h:request { path = "/a?b", headers = { ["X-A"] = "1" } }
+    assert.status(200, response)
+    assert.body("hello", response)
+    assert.received({ method = "GET", target = "/a?b", headers = { ["X-A"] = "1" } }, h.origins.api)
+    assert.requests(1, h.origins.api)
+  end)
+
+  it("answers with what a function makes of the request", function()
+    local h = test.harness { policy = PLAIN, origins = { api = function(request)
+      return { status = 201, headers = { ["X-Method"] = request.method }, body = request.body }
+    end } }
+    local response = h:request { method = "POST", body = "sent" }
+    assert.status(201, response)
+    assert.field("X-Method", "POST", response)
+    assert.field("X-Other", nil, response)
+    assert.body("sent", response)
+    assert.is_not.body("other", response)
+  end)
+
+  it("lets origins delay, reset, break and half close", function()
+    local way
+    local h = test.harness { policy = PLAIN, origins = { api = { serve = function(connection)
+      connection:read_request()
+      if way == "delay" then connection:sleep(0.02) connection:respond { body = "late" } end
+      if way == "reset" then connection:reset() end
+      if way == "bad" then connection:send "HTTP/1.1 nonsense\r\n\r\n" end
+      if way == "half" then
+        connection:send "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+        connection:half_close()
+        connection:read(1)
+      end
+    end } } }
+    for the_way, status in pairs { delay = 200, reset = 502, bad = 502, half = 200 } do
+      way = the_way
+      assert.status(status, h:request { path = "/" .. the_way })
+    end
+    assert.logged("malformed response", h)
+  end)
+
+  it("has origins with TLS, whose certificates are made on the fly", function()
+    local h = test.harness { policy = [[
+      local perilune = require "perilune"
+      perilune.listen("127.0.0.1:6188", { upstream_peer = function()
+        return { address = os.getenv "ORIGIN_API", tls = true, sni = "api.example", ca = os.getenv "ORIGIN_CA" }
+      end })
+    ]], origins = { api = { answer = "secret", tls = { "api.example" } }, other = "unused" } }
+    assert.body("secret", h:request())
+    assert.equal("api.example", h.origins.api.requests[1].sni)
+    assert.requests(0, h.origins.other)
+  end)
+
+  it("gives each listener a free port, and raw connections to it", function()
+    local h = test.harness { policy = [[
+      local perilune = require "perilune"
+      for _, port in ipairs { 6188, 6189 } do
+        perilune.listen("127.0.0.1:" .. port, { request_filter = function(session)
+          return session:respond { status = 200, body = tostring(port) }
+        end })
+      end
+    ]] }
+    assert.body("6188", h:request())
+    assert.body("6189", h:request { listener = 2 })
+    local connection = h:connect()
+    connection:send "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    assert.truthy(connection:receive_all():find "^HTTP/1.1 200 OK\r\n")
+  end)
+
+  it("reloads, and tells why it did not", function()
+    local function answering(text)
+      return ("local perilune = require 'perilune'\nperilune.listen('127.0.0.1:6188', {\n" ..
+        "request_filter = function(s) return s:respond { status = 200, body = %q } end })\n"):format(text)
+    end
+    local h = test.harness { policy = answering "one" }
+    assert.body("one", h:request())
+    assert.is_true(h:reload(answering "two"))
+    assert.body("two", h:request())
+    local ok, why = h:reload "broken ("
+    assert.is_nil(ok)
+    assert.truthy(why:find "policy.lua:1")
+    assert.body("two", h:request())
+  end)
+
+  it("runs an example as it is", function()
+    local h = test.harness { policy = "examples/request_id.lua", origins = { api = "hello" } }
+    local response = h:request()
+    assert.received({ headers = { ["X-Request-Id"] = response.headers.x_request_id } }, h.origins.api)
+    h:wait_log("id=" .. response.headers.x_request_id .. " status=200")
+  end)
+
+  it("answers for names", function()
+    local h = test.harness { policy = [[
+      local perilune = require "perilune"
+      perilune.listen("127.0.0.1:6188", { upstream_peer = function(session)
+        return session:path():sub(2) .. ":" .. os.getenv("ORIGIN"):match ":(%d+)"
+      end })
+    ]], origins = { api = "hello" }, dns = { ["api.internal"] = "127.0.0.1" } }
+    assert.body("hello", h:request { path = "/api.internal" })
+    assert.status(502, h:request { path = "/other.internal" })
+    assert.same({ "api.internal", "other.internal" }, { h.dns.questions[1], h.dns.questions[#h.dns.questions] })
+  end)
+
+  it("reads metrics", function()
+    local h = test.harness { policy = PLAIN, origins = { api = "hello" } }
+    for _ = 1, 3 do h:request() end
+    assert.metric(3, "perilune_requests_total", h)
+  end)
+
+  it("refuses options that it does not know", function()
+    assert.has_error(function() test.harness { polcy = "" } end,
+      "test.harness: unknown option 'polcy'; valid are dns, env, origins, policy, timeout, workers")
+  end)
+end)
+
+describe("a harness of a whole file", function()
+  local h
+  lazy_setup(function() h = test.harness { policy = PLAIN, origins = { api = "hello" } } end)
+  before_each(function() h:clear() end)
+
+  for i = 1, 3 do
+    it("serves test " .. i, function()
+      assert.body("hello", h:request { path = "/" .. i })
+      assert.received({ target = "/" .. i }, h.origins.api)
+      assert.requests(1, h.origins.api)
+    end)
+  end
+
+  it("serves many requests side by side", function()
+    local bodies = {}
+    for i = 1, 30 do bodies[i] = function() return h:request().status end end
+    for _, status in ipairs(h:together(bodies)) do assert.equal(200, status) end
+    assert.requests(30, h.origins.api)
+  end)
+end)
+
+describe("an assertion", function()
+  local function message(...) return select(2, pcall(...)).message end
+
+  it("says what it has found", function()
+    local response = { status = 404, reason = "Not Found", headers = { { name = "A", value = "b" } }, body = "gone" }
+    local text = message(assert.status, 200, response)
+    assert.truthy(text:find("Wanted status 200.\nFound: 404 Not Found\n  A: b", 1, true))
+    assert.truthy(message(assert.body, "x", response):find('Wanted the body "x".\nFound: "gone"', 1, true))
+    local origin = { requests = { { method = "GET", target = "/", headers = {}, head = "GET / HTTP/1.1" } } }
+    assert.truthy(message(assert.received, { method = "PUT" }, origin):find('Found: method "GET" in', 1, true))
+    assert.truthy(message(assert.requests, 2, origin):find("Found: 1\n  GET /", 1, true))
+    assert.truthy(message(assert.logged, "nothing", test.log):find("Wanted in the log: nothing", 1, true))
+  end)
+end)

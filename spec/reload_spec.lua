@@ -1,0 +1,299 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- A reload is a transaction and costs no request: all workers change to the next policy, or none.
+local client = require "client"
+local perilune = require "perilune"
+local process = require "process"
+local scheduler = require "scheduler"
+
+after_each(require("cleanup").run)
+
+local function answering(text, listen)
+  return ([[
+    local perilune = require "perilune"
+    perilune.listen("%s", { request_filter = function(session)
+      return session:respond { status = 200, body = "%s" }
+    end })
+  ]]):format(listen or "127.0.0.1:0", text)
+end
+
+-- A proxy whose policy can be replaced: proxy:replace(text), proxy:command("reload").
+local function start(policy, options)
+  local path = process.write_file(process.directory() .. "/policy.lua", policy)
+  local args = { "run", "--workers", "3", "--pid-file", path .. ".pid" }
+  for _, word in ipairs(options or {}) do args[#args + 1] = word end
+  args[#args + 1] = path
+  local proxy = perilune.start { args = args }
+  return {
+    proxy = proxy, path = path, port = proxy.port,
+    replace = function(_, text) process.write_file(path, text) end,
+    command = function(_, ...)
+      return perilune.run { args = { (...), "--pid-file", path .. ".pid", select(2, ...) }, timeout = 40 }
+    end,
+    body = function(_, port) return client.request { port = port or proxy.port }.body end,
+  }
+end
+
+describe("perilune reload", function()
+  it("puts the changed policy in force for new requests, also on connections that are open", function()
+    local it = start(answering "one")
+    local connection = client.connect(it.port)
+    assert.equal("one", connection:request().body)
+    it:replace(answering "two")
+    local result = it:command "reload"
+    assert.equal(0, result.code, result.stderr)
+    assert.matches("generation 2 is in force on 3 workers", result.stdout)
+    assert.equal("two", connection:request().body)
+    for _ = 1, 12 do assert.equal("two", it:body()) end
+  end)
+
+  it("leaves the old policy in force when the new one has a syntax error, and says where", function()
+    local it = start(answering "one")
+    it:replace "local perilune = \n\nend"
+    local result = it:command "reload"
+    assert.equal(2, result.code)
+    assert.matches("policy%.lua:3:", result.stderr)
+    assert.matches("generation 1 stays in force", result.stderr)
+    assert.equal("one", it:body())
+  end)
+
+  it("leaves the old policy in force when the new one raises while it loads", function()
+    local it = start(answering "one")
+    it:replace(answering "two" .. "\nerror 'not today'")
+    local result = it:command "reload"
+    assert.equal(2, result.code)
+    assert.matches("policy%.lua:%d+: not today", result.stderr)
+    assert.equal("one", it:body())
+  end)
+
+  it("changes no worker when the policy fails on the third one only", function()
+    local it = start(answering "one")
+    it:replace(answering "two" .. "\nif require('perilune').worker() == 2 then error 'not here' end")
+    assert.equal(2, it:command("reload").code)
+    for _ = 1, 24 do assert.equal("one", it:body()) end
+  end)
+
+  it("lets running exchanges end on the policy that they began with", function()
+    local slow = answering("X"):gsub("return session:respond",
+      "if session:path() == '/slow' then perilune.sleep(0.3) end return session:respond")
+    local it = start((slow:gsub("X", "one")))
+    local bodies = scheduler.all({
+      function() return client.request { port = it.port, path = "/slow" }.body end,
+      function()
+        scheduler.sleep(0.1)
+        it:replace((slow:gsub("X", "two")))
+        it.proxy:signal "HUP"
+        it.proxy:wait_log "generation 2 is in force"
+        return it:body()
+      end,
+    }, 10)
+    assert.same({ "one", "two" }, bodies)
+  end)
+
+  it("opens listeners that are new and closes those that are gone, keeping the others' sockets", function()
+    local directory = process.directory()
+    local first, second = "unix:" .. directory .. "/first", "unix:" .. directory .. "/second"
+    local it = start(answering "one" .. answering("first", first))
+    it:replace(answering "one" .. answering("second", second))
+    local result = it:command "reload"
+    assert.equal(0, result.code, result.stderr)
+    assert.equal("one", it:body())
+    assert.equal("second", client.request { path = "/", unix = directory .. "/second" }.body)
+    assert.is_false((pcall(client.request, { path = "/", unix = directory .. "/first" })))
+  end)
+
+  it("changes nothing when a listener cannot be opened", function()
+    local taken = perilune.start { policy = answering "other" }
+    local it = start(answering "one")
+    it:replace(answering "two" .. answering("three", "127.0.0.1:" .. taken.port))
+    local result = it:command "reload"
+    assert.equal(2, result.code)
+    assert.matches("cannot listen on 127%.0%.0%.1:" .. taken.port, result.stderr)
+    assert.equal("one", it:body())
+  end)
+
+  it("keeps rate estimates", function()
+    local policy = [[
+      local perilune = require "perilune"
+      local limit = require("perilune.rate_limit").new { header = "appid", max = 2, interval = 60 }
+      perilune.listen("127.0.0.1:0", { request_filter = function(session)
+        return limit(session) or session:respond { status = 200 }
+      end })
+    ]]
+    local it = start(policy)
+    local function status() return client.request { port = it.port, headers = { { "appid", "1" } } }.status end
+    assert.equal(200, status())
+    assert.equal(0, it:command("reload").code)
+    assert.equal(200, status())
+    assert.equal(429, status())
+  end)
+
+  it("keeps a policy's background work to one generation", function()
+    local function ticking(word)
+      return answering(word) .. ([[
+        local perilune = require "perilune"
+        perilune.every(0.05, function() perilune.log.info("tick of %s") end)
+      ]]):format(word)
+    end
+    local it = start(ticking "one")
+    it.proxy:wait_log "(tick of one)"
+    it:replace(ticking "two")
+    assert.equal(0, it:command("reload").code)
+    it.proxy:wait_log "(tick of two)"
+    local ones = it.proxy:count_log "tick of one"
+    local twos = it.proxy:count_log "tick of two"
+    scheduler.eventually(function() return it.proxy:count_log "tick of two" > twos + 3 end)
+    assert.equal(ones, it.proxy:count_log "tick of one")
+  end)
+
+  it("costs no request under load, a hundred times in a row, and leaves no descriptor behind", function()
+    local it = start(answering "ok")
+    it:body()
+    local before, done = it.proxy:open_files(), false
+    local bodies = { function()
+      for i = 1, 100 do
+        it.proxy:signal "HUP"
+        scheduler.eventually(function() return it.proxy:count_log "is in force" >= i end, 10)
+      end
+      done = true
+      return 0
+    end }
+    for _ = 1, 4 do
+      bodies[#bodies + 1] = function()
+        local failed, connection = 0, client.connect(it.port)
+        while not done do
+          if connection:request().body ~= "ok" then failed = failed + 1 end
+          if it:body() ~= "ok" then failed = failed + 1 end
+        end
+        connection:close()
+        return failed
+      end
+    end
+    assert.same({ 0, 0, 0, 0, 0 }, scheduler.all(bodies, 60))
+    scheduler.eventually(function() return it.proxy:open_files() <= before end)
+  end)
+end)
+
+describe("perilune run --watch", function()
+  it("reloads when the policy changes on disk, and when a module that it requires does", function()
+    local directory = process.directory()
+    process.write_file(directory .. "/words.lua", "return 'one'")
+    local policy = "local words = require 'words'\n" .. answering "X":gsub('"X"', "words")
+    local path = process.write_file(directory .. "/policy.lua", policy)
+    local proxy = perilune.start { args = { "run", "--watch", path } }
+    assert.equal("one", client.request(proxy.port).body)
+    process.write_file(directory .. "/words.lua", "return 'two'")
+    proxy:wait_log "(generation 2) is in force"
+    assert.equal("two", client.request(proxy.port).body)
+    process.write_file(path, policy .. "\n-- changed")
+    proxy:wait_log "(generation 3) is in force"
+  end)
+end)
+
+describe("perilune reload --canary", function()
+
+  local function try(it, policy, seconds, ...)
+    local result
+    it:replace(policy)
+    local words = { ... }
+    local done = false
+    local bodies = { function()
+      result = it:command("reload", "--canary", "50%", unpack(words))
+      done = true
+    end }
+    for _ = 1, 2 do
+      bodies[#bodies + 1] = function()
+        while not done do pcall(function() client.request(it.port) end) scheduler.sleep(0.002) end
+      end
+    end
+    scheduler.all(bodies, seconds)
+    return result
+  end
+
+  it("goes on to all requests when nothing speaks against the new policy", function()
+    local it = start(answering "one")
+    local result = try(it, answering "two", 20, "--for", "700ms")
+    assert.equal(0, result.code, result.stderr)
+    assert.matches("goes on to 100 %%", result.stdout)
+    it.proxy:wait_log "(generation 2) is in force"
+    for _ = 1, 12 do assert.equal("two", it:body()) end
+  end)
+
+  it("is rolled back by itself when its hooks raise, before its time is over", function()
+    local it = start(answering "one")
+    local raising = answering "two":gsub("return session:respond",
+      "if math.random() < 0.3 then error 'boom' end return session:respond")
+    local result = try(it, raising, 20, "--for", "60s")
+    assert.equal(1, result.code)
+    assert.matches("rolled back, more script errors", result.stderr)
+    for _ = 1, 12 do assert.equal("one", it:body()) end
+  end)
+
+  it("is not put in force when no request came to it", function()
+    local it = start(answering "one")
+    it:replace(answering "two")
+    local result = it:command("reload", "--canary", "10%", "--for", "300ms")
+    assert.equal(1, result.code)
+    assert.matches("no request came to it", result.stderr)
+    assert.equal("one", it:body())
+  end)
+
+  it("refuses other listeners, and shares and times that are none", function()
+    local it = start(answering "one")
+    it:replace(answering "one" .. answering "two")
+    assert.matches("must listen where", it:command("reload", "--canary", "10%", "--for", "1s").stderr)
+    for _, words in ipairs { { "--canary", "10" }, { "--canary", "0%" }, { "--canary", "5%", "--for", "soon" } } do
+      assert.equal(2, it:command("reload", unpack(words)).code)
+    end
+  end)
+end)
+
+describe("perilune reload --shadow", function()
+  it("tells where the changed policy would decide otherwise, and changes nothing", function()
+    local it = start(answering "one")
+    it:replace(([[
+      local perilune = require "perilune"
+      perilune.listen("127.0.0.1:0", { request_filter = function(session)
+        perilune.sleep(0.01)
+        if session:path() == "/no" then return session:respond { status = 403 } end
+        if session:path() == "/oops" then error "boom" end
+        return session:respond { status = 200 }
+      end })
+    ]]))
+    local result, done
+    scheduler.all({
+      function()
+        result = it:command("reload", "--shadow", "--for", "700ms")
+        done = true
+      end,
+      function()
+        while not done do
+          for _, path in ipairs { "/", "/no", "/oops" } do
+            assert.equal("one", client.request { port = it.port, path = path }.body)
+          end
+          scheduler.sleep(0.005)
+        end
+      end,
+    }, 20)
+    assert.equal(0, result.code, result.stderr)
+    assert.matches("GET /no: answers 200; the new policy answers 403", result.stdout)
+    assert.matches("GET /oops: answers 200; the new policy fails %(script%)", result.stdout)
+    assert.not_matches("GET /:", result.stdout)
+    assert.equal("one", it:body())
+  end)
+end)
+
+describe("perilune reload --close-old", function()
+  it("closes what still runs on an older policy", function()
+    local slow = answering "one":gsub("return session:respond",
+      "perilune.log.info 'it has begun' perilune.sleep(60) return session:respond")
+    local it = start(slow)
+    local connection = client.connect(it.port)
+    connection:send_request {}
+    it.proxy:wait_log "(it has begun)"
+    it:replace(answering "two")
+    assert.equal(0, it:command("reload").code)
+    assert.equal(0, it:command("reload", "--close-old").code)
+    assert.is_true(connection:is_closed())
+    assert.equal("two", it:body())
+  end)
+end)

@@ -1,0 +1,138 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- What a request costs in steady state, in things that can be counted: system calls, and allocations. Of the release
+-- build, because sanitizers allocate themselves.
+local cleanup = require "cleanup"
+local http1 = require "http1"
+local origins = require "origins"
+local perilune = require "perilune"
+local policies = require "policies"
+local process = require "process"
+local scheduler = require "scheduler"
+local stream = require "stream"
+
+after_each(cleanup.run)
+
+local POLICY = [[
+  local perilune = require "perilune"
+  local limit = require("perilune.rate_limit").new { header = "appid", max = 1e9 }
+  local upstreams = require("perilune.round_robin").new { "$ADDRESS" }
+  local policy = {}
+  function policy.request_filter(session, ctx) ctx.begun = true return limit(session) end
+  function policy.upstream_peer() return { address = upstreams:select() } end
+  function policy.upstream_request_filter(_, request) request:set_header("Host", "one.one.one.one") end
+  function policy.response_filter(_, response) response:set_header("X-Served-By", "spec") end
+  perilune.listen("127.0.0.1:0", policy)
+]]
+local REQUEST = "GET /1k HTTP/1.1\r\nHost: spec\r\nappid: 1\r\nUser-Agent: spec\r\nAccept: */*\r\n\r\n"
+
+local function start_origin()
+  return origins.start(function(connection)
+    local answer = http1.write("HTTP/1.1 200 OK", { { "Date", "Mon, 02 Nov 2026 10:00:00 GMT" } }, ("x"):rep(1024))
+    while connection:read_until "\r\n\r\n" do connection:send(answer) end
+  end)
+end
+
+local function start(options)
+  local origin = start_origin()
+  options.workers, options.release, options.timeout = 1, true, 60
+  if options.scripted then
+    options.policy = policies.fill(POLICY, { ADDRESS = origin.address })
+  else
+    options.to = { origin.address }
+  end
+  return perilune.start(options)
+end
+
+-- `count` requests, one after another on one connection.
+local function ask(connection, count)
+  for _ = 1, count do
+    connection:send(REQUEST)
+    local head = assert(connection:read_until("\r\n\r\n", 60))
+    assert.equal("HTTP/1.1 200", head:sub(1, 12))
+    assert(connection:read(1024, 60))
+  end
+end
+
+-- --- system calls ---------------------------------------------------------------------------------------------------
+
+local DATA = { "recvfrom", "recvmsg", "readv", "sendto", "sendmsg", "writev", "splice" }
+local OTHER = { "read", "write" } -- with these threads wake each other, now and then
+local WATCHERS = { "epoll_ctl", "timerfd_settime", "setitimer", "timer_settime" }
+
+local function can_trace(pid)
+  if not io.open "/usr/bin/strace" then return false, "strace is not installed" end
+  local tracer = process.start { "strace", "-f", "-p", tostring(pid), "-e", "trace=none" }
+  local attached = pcall(scheduler.eventually, function() return tracer:stderr():find "attached" end, 10)
+  tracer:signal "INT"
+  tracer:wait(10)
+  return attached, "this system does not permit ptrace: " .. tracer:stderr()
+end
+
+-- How often each system call was made while `work` ran, in all threads.
+local function calls_during(proxy, work)
+  local directory = process.directory()
+  local file = directory .. "/calls"
+  local command = { "strace", "-f", "-qq", "-o", file, "-p", tostring(proxy.pid) }
+  local tracer = process.start(command, { directory = directory })
+  cleanup.add(1, function() tracer:kill() end)
+  scheduler.sleep(1) -- with -qq it does not say when it is ready
+  work()
+  tracer:signal "INT"
+  tracer:wait(20)
+  local counts = {}
+  for line in process.read_file(file):gmatch "[^\n]+" do
+    local name = line:match "^%d+%s+([%w_]+)%("
+    if name then counts[name] = (counts[name] or 0) + 1 end
+  end
+  return counts
+end
+
+local function sum(counts, names)
+  local total = 0
+  for _, name in ipairs(names) do total = total + (counts[name] or 0) end
+  return total
+end
+
+-- --- allocations ----------------------------------------------------------------------------------------------------
+
+-- All that malloc, calloc and realloc gave out from start to end, as valgrind counts them.
+local function allocations(scripted, requests)
+  local directory = process.directory()
+  local log = directory .. "/valgrind"
+  local proxy = start {
+    scripted = scripted,
+    under = { "valgrind", "--leak-check=no", "--undef-value-errors=no", "--log-file=" .. log },
+  }
+  local connection = stream.connect("127.0.0.1", proxy.port)
+  ask(connection, requests)
+  connection:close()
+  proxy:stop(120)
+  local told = assert(process.read_file(log):match "total heap usage: ([%d,]+) allocs", process.read_file(log))
+  return tonumber((told:gsub(",", "")))
+end
+
+local SCRIPTS = { [true] = "with a policy of four hooks", [false] = "without a script" }
+
+for scripted, case in pairs(SCRIPTS) do
+  describe("a request in steady state, " .. case .. ",", function()
+    it("takes four data calls, and changes no watcher and no timer in the kernel", function()
+      local proxy = start { scripted = scripted }
+      local traced, why = can_trace(proxy.pid)
+      if not traced then return pending(why) end
+      local connection = stream.connect("127.0.0.1", proxy.port)
+      ask(connection, 100)
+      local counts = calls_during(proxy, function() ask(connection, 200) end)
+      assert.equal(4 * 200, sum(counts, DATA))
+      assert.equal(0, sum(counts, WATCHERS))
+      assert.is_true(sum(counts, OTHER) < 20)
+      connection:close()
+    end)
+
+    it("allocates nothing", function()
+      if not io.open "/usr/bin/valgrind" then return pending "valgrind is not installed" end
+      local few, many = allocations(scripted, 3000), allocations(scripted, 5000)
+      local each = (many - few) / 2000
+      assert.is_true(each < 0.01, ("%d more allocations for 2000 more requests"):format(many - few))
+    end)
+  end)
+end

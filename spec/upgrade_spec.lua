@@ -1,0 +1,227 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- An upgrade hands the listening sockets to a fresh process; a stop answers what is under way. Neither loses a request.
+local client = require "client"
+local cleanup = require "cleanup"
+local origins = require "origins"
+local perilune = require "perilune"
+local process = require "process"
+local scheduler = require "scheduler"
+
+after_each(cleanup.run)
+
+local POLICY = [[
+  local perilune = require "perilune"
+  perilune.listen("127.0.0.1:0", { request_filter = function(session)
+    if session:path() == "/slow" then perilune.sleep(0.5) end
+    return session:respond { status = 200, body = "ok" }
+  end })
+]]
+
+local function command(pid_file, ...)
+  return perilune.run { args = { (...), "--pid-file", pid_file, select(2, ...) }, timeout = 40 }
+end
+
+-- A proxy that may be replaced by successors: whoever the pid file names is stopped at the end.
+local function start(words, policy)
+  local directory = process.directory()
+  local path = process.write_file(directory .. "/policy.lua", policy or POLICY)
+  local pid_file = directory .. "/pid"
+  local args = { "run", "--workers", "2", "--pid-file", pid_file }
+  for _, word in ipairs(words or {}) do args[#args + 1] = word end
+  args[#args + 1] = path
+  local proxy = perilune.start { args = args }
+  cleanup.add(1, function()
+    if io.open(pid_file) then command(pid_file, "stop", "--now") end
+  end)
+  return proxy, pid_file, path
+end
+
+local function read(path)
+  local file = assert(io.open(path))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+describe("perilune upgrade", function()
+  it("hands over to a new process, which serves on the same port; the old one ends", function()
+    local proxy, pid_file = start()
+    local before = read(pid_file)
+    local result = command(pid_file, "upgrade")
+    assert.equal(0, result.code, result.stderr)
+    assert.not_equal(before, read(pid_file))
+    assert.equal("ok", client.request(proxy.port).body)
+    scheduler.eventually(function() return proxy:exit_code() == 0 end)
+    assert.equal(0, command(pid_file, "stop").code)
+  end)
+
+  it("hands over the status page", function()
+    for _, address in ipairs { "127.0.0.1:0", "unix:" .. process.directory() .. "/admin" } do
+      local proxy, pid_file = start { "--admin", address }
+      local result = command(pid_file, "upgrade")
+      assert.equal(0, result.code, result.stderr)
+      scheduler.eventually(function() return proxy:exit_code() == 0 end)
+      local place = { port = proxy.admin_port, unix = address:match "^unix:(.+)", host = "localhost" }
+      assert.equal(200, client.request(place).status)
+      assert.equal(0, command(pid_file, "stop").code)
+    end
+  end)
+
+  it("costs no request, three times under load", function()
+    local proxy, pid_file = start()
+    local done = false
+    local bodies = { function()
+      local codes = {}
+      for i = 1, 3 do codes[i] = command(pid_file, "upgrade").code end
+      done = true
+      return table.concat(codes, " ")
+    end }
+    for _ = 1, 4 do
+      bodies[#bodies + 1] = function()
+        local failed, connection = 0, client.connect(proxy.port)
+        while not done do
+          local response = connection:request()
+          if response.body ~= "ok" then failed = failed + 1 end
+          if response.headers.connection == "close" then connection = client.connect(proxy.port) end
+          if client.request(proxy.port).body ~= "ok" then failed = failed + 1 end
+        end
+        return failed
+      end
+    end
+    assert.same({ "0 0 0", 0, 0, 0, 0 }, scheduler.all(bodies, 60))
+  end)
+
+  it("lets the old process finish what is under way", function()
+    local proxy, pid_file = start()
+    local bodies = scheduler.all({
+      function() return client.request { port = proxy.port, path = "/slow" }.body end,
+      function() scheduler.sleep(0.1) return command(pid_file, "upgrade").code end,
+    }, 20)
+    assert.same({ "ok", 0 }, bodies)
+  end)
+
+  it("leaves the old process in charge when the new one does not come up, and says so", function()
+    local proxy, pid_file, path = start()
+    process.write_file(path, "this is no policy")
+    local result = command(pid_file, "upgrade")
+    assert.equal(1, result.code)
+    assert.matches("ended before it served", result.stderr)
+    assert.equal("ok", client.request(proxy.port).body)
+    assert.matches("this process goes on", proxy:log())
+  end)
+
+  it("happens on USR2 as well", function()
+    local proxy, pid_file = start()
+    local before = read(pid_file)
+    proxy:signal "USR2"
+    scheduler.eventually(function() return proxy:exit_code() == 0 end)
+    assert.not_equal(before, read(pid_file))
+    assert.equal("ok", client.request(proxy.port).body)
+  end)
+end)
+
+describe("perilune stop", function()
+  it("answers what is under way, with Connection: close, and then ends", function()
+    local proxy, pid_file = start()
+    local results = scheduler.all({
+      function() return client.request { port = proxy.port, path = "/slow" } end,
+      function() scheduler.sleep(0.1) return command(pid_file, "stop") end,
+    }, 20)
+    assert.equal("ok", results[1].body)
+    assert.equal("close", results[1].headers.connection)
+    assert.equal(0, results[2].code)
+    assert.equal(0, proxy:wait(5))
+    assert.is_nil(io.open(pid_file))
+  end)
+
+  it("ends at the latest when the grace period is over", function()
+    local origin = origins.start(function(connection) connection:read_request() connection:sleep(30) end)
+    local proxy, pid_file = start({ "--grace", "0.3" }, ([[
+      require("perilune").listen("127.0.0.1:0", { upstream_peer = function() return "%s" end })
+    ]]):format(origin.address))
+    local connection = client.connect(proxy.port)
+    connection:send_request {}
+    scheduler.eventually(function() return #origin.requests == 1 end)
+    assert.equal(0, command(pid_file, "stop").code)
+    assert.matches("grace period is over", proxy:log())
+  end)
+
+  it("--now does not wait", function()
+    local proxy, pid_file = start()
+    local connection = client.connect(proxy.port)
+    connection:send_request { path = "/slow" }
+    assert.equal(0, command(pid_file, "stop", "--now").code)
+    assert.equal(0, proxy:wait(5))
+  end)
+
+  it("takes the files of its unix sockets away", function()
+    local socket = process.directory() .. "/socket"
+    local proxy = perilune.start { policy = (POLICY:gsub("127.0.0.1:0", "unix:" .. socket)) }
+    assert.equal("ok", client.request { unix = socket }.body)
+    proxy:stop()
+    assert.is_nil(io.open(socket))
+  end)
+end)
+
+describe("perilune status", function()
+  it("tells the policy, the generation and where it listens", function()
+    local proxy, pid_file, path = start()
+    local result = command(pid_file, "status")
+    assert.equal(0, result.code, result.stderr)
+    for _, fact in ipairs { (path:gsub("%-", "%%-")), "generation +1", "127.0.0.1:" .. proxy.port } do
+      assert.matches(fact, result.stdout)
+    end
+  end)
+
+  it("says so when no proxy answers", function()
+    local result = perilune.run("status", "--pid-file", "/nonexistent/pid")
+    assert.equal(1, result.code)
+    assert.matches("/nonexistent/pid", result.stderr)
+  end)
+end)
+
+describe("perilune run --daemon", function()
+  it("returns once the policy serves, and goes on in the background", function()
+    local directory = process.directory()
+    local policy = POLICY:gsub("127.0.0.1:0", "unix:" .. directory .. "/s")
+    local path = process.write_file(directory .. "/policy.lua", policy)
+    local pid_file = directory .. "/pid"
+    local result = perilune.run("run", "--daemon", "--pid-file", pid_file, path)
+    cleanup.add(1, function() if io.open(pid_file) then command(pid_file, "stop", "--now") end end)
+    assert.equal(0, result.code, result.stderr)
+    assert.equal("ok", client.request { unix = directory .. "/s" }.body)
+    assert.equal(0, command(pid_file, "stop").code)
+    assert.is_nil(io.open(pid_file))
+  end)
+
+  it("fails as without it when the policy is broken", function()
+    local path = process.write_file(process.directory() .. "/policy.lua", "x x")
+    local result = perilune.run("run", "--daemon", path)
+    assert.equal(2, result.code)
+    assert.matches("policy%.lua:1:", result.stderr)
+  end)
+end)
+
+describe("perilune.configure", function()
+  local function print_config(settings, ...)
+    local path = process.write_file(process.directory() .. "/policy.lua",
+      "require('perilune').configure" .. settings .. "\n" .. POLICY)
+    return perilune.run("run", "--print-config", ..., path)
+  end
+
+  it("sets what the command line does not, and --print-config says where each value came from", function()
+    local result = print_config("{ workers = 3, grace = 2.5 }", "--watch")
+    assert.equal(0, result.code, result.stderr)
+    assert.matches("workers +3 +policy, .*policy%.lua:1", result.stdout)
+    assert.matches("grace +2.5 +policy", result.stdout)
+    assert.matches("watch +true +command line", result.stdout)
+    assert.matches("log_level +info +default", result.stdout)
+  end)
+
+  it("names an unknown setting and the valid ones, and a value that is impossible", function()
+    local result = print_config("{ wrokers = 3 }", "--watch")
+    assert.equal(2, result.code)
+    assert.matches("policy%.lua:1: .*wrokers.*valid are.*workers", result.stderr)
+    assert.matches("workers wants a whole number", print_config("{ workers = 'x' }", "--watch").stderr)
+  end)
+end)
