@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load: wrk for requests, plain sockets for connections that do nothing."""
+import re
+import socket
+import subprocess
+
+from machine import LOAD_CORE
+
+MICROSECONDS = {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}
+
+
+class LoadFailed(Exception):
+    """wrk said something else than numbers."""
+
+
+def microseconds(text):
+    found = re.match(r"([\d.]+)(us|ms|s|m)", text)
+    return float(found.group(1)) * MICROSECONDS[found.group(2)] if found else 0
+
+
+def requests(port, path, connections, seconds, fields=()):
+    """Runs wrk: requests, their rate, latencies, and what went wrong."""
+    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    for name, value in (("appid", "1"), *fields):
+        command += ["-H", f"{name}: {value}"]
+    done = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=False)
+    said = done.stdout
+    count = re.search(r"(\d+) requests in", said)
+    if not count or int(count.group(1)) == 0:
+        raise LoadFailed((said + done.stderr).strip()[-300:])
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    return {"requests": int(count.group(1)), "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", said).group(1)),
+            "p50_us": microseconds(re.search(r"50%\s+(\S+)", said).group(1)),
+            "p99_us": microseconds(re.search(r"99%\s+(\S+)", said).group(1)),
+            "other_statuses": int(refused.group(1)) if refused else 0,
+            "errors": sum(map(int, errors.groups())) if errors else 0}
+
+
+class IdleConnections:
+    """Keep-alive connections that have had one response each."""
+
+    def __init__(self, port, count):
+        self.open = [self.connect(port) for _ in range(count)]
+
+    @staticmethod
+    def connect(port):
+        connection = socket.create_connection(("127.0.0.1", port), 10)
+        connection.sendall(b"GET /1k HTTP/1.1\r\nHost: bench\r\n\r\n")
+        received = b""
+        while b"\r\n\r\n" not in received or len(received.split(b"\r\n\r\n", 1)[1]) < 1024:
+            piece = connection.recv(65536)
+            if not piece:
+                raise LoadFailed("the proxy ended a keep-alive connection")
+            received += piece
+        return connection
+
+    def close(self):
+        for connection in self.open:
+            connection.close()

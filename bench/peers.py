@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proxies of the bench: how each is started, and what is missing where one cannot be.
+
+To add one: its configuration in bench/peers/, a function here, its line in PEERS."""
+import os
+import re
+import shutil
+import subprocess
+
+import machine
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+BUILD = os.path.join(ROOT, "build", "bench")
+PERILUNE = os.path.join(ROOT, "build", "perilune")
+PINGORA = os.path.join(HERE, "peers", "pingora")
+BALANCER = os.path.join(BUILD, "pingora", "release", "balancer")
+NGINX_LUA = "/usr/lib/nginx/modules/ngx_http_lua_module.so"
+
+ORIGIN_PORTS = (18001, 18002)
+BACKENDS = [f"127.0.1.{i}:{ORIGIN_PORTS[0]}" for i in range(1, 101)]
+FIRST_PORT = 18100
+
+
+class Start:
+    """What a peer is started with."""
+
+    def __init__(self, name, port, origins, workers=1):
+        self.name, self.port, self.workers = name.replace("+", "_").replace(" ", "_"), port, workers
+        self.origins = origins
+        self.listen = f"127.0.0.1:{port}"
+
+    def env(self):
+        return {"LISTEN": self.listen, "ORIGINS": ",".join(self.origins), "THREADS": str(self.workers)}
+
+    def configuration(self, template):
+        is_haproxy = template.endswith(".cfg")
+        servers = [f"  server origin{i} {origin}" if is_haproxy else f"server {origin};"
+                   for i, origin in enumerate(self.origins)]
+        return fill(template, self.name, PORT=self.port, MOST=machine.most_connections(), SERVERS=("\n" if is_haproxy else " ").join(servers),
+                    PORTS=", ".join(origin.rsplit(":", 1)[1] for origin in self.origins))
+
+
+def fill(template, name, **words):
+    """A configuration of bench/peers with its @WORDS@ filled in: where it is."""
+    words.update(DIR=BUILD, NAME=name, PEERS=os.path.join(HERE, "peers"))
+    with open(os.path.join(HERE, "peers", template), encoding="utf-8") as file:
+        text = re.sub(r"@(\w+)@", lambda word: str(words[word.group(1)]), file.read())
+    path = os.path.join(BUILD, f"{name}.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def origin():
+    """Two ports on 127.0.0.1 and a hundred addresses, of one server; and what it serves besides 1 KB."""
+    os.makedirs(os.path.join(BUILD, "www"), exist_ok=True)
+    for name, size in (("100k", 100 << 10), ("10m", 10 << 20)):
+        with open(os.path.join(BUILD, "www", name), "wb") as file:
+            file.write(os.urandom(size))
+    addresses = [f"127.0.0.1:{port}" for port in ORIGIN_PORTS] + BACKENDS
+    path = fill("origin.conf", "origin", KILOBYTE="0123456789abcdef" * 64,
+                LISTEN=" ".join(f"listen {address} backlog=8192;" for address in addresses))
+    return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", BUILD, "-c", path]
+
+
+def relay(start):
+    return [os.path.join(BUILD, "relay"), str(start.port), start.origins[0].rsplit(":", 1)[1]], {}
+
+
+def perilune(start):
+    return [PERILUNE, "run", "--workers", str(start.workers), os.path.join(HERE, "policies", "balancer.lua")], start.env()
+
+
+def perilune_plain(start):
+    return [PERILUNE, "proxy", "--workers", str(start.workers), "--listen", start.listen,
+            "--to", ",".join(start.origins)], {}
+
+
+def nginx(start):
+    return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", BUILD, "-c", start.configuration("nginx.conf")], {}
+
+
+def nginx_lua(start):
+    return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", "/usr/lib/nginx", "-c", start.configuration("nginx_lua.conf")], {}
+
+
+def haproxy(start):
+    return ["haproxy", "-db", "-f", start.configuration("haproxy.cfg")], {}
+
+
+def haproxy_lua(start):
+    return ["haproxy", "-db", "-f", start.configuration("haproxy_lua.cfg")], {}
+
+
+def pingora(start):
+    return [BALANCER], start.env()
+
+
+def pingora_plain(start):
+    return [BALANCER], {**start.env(), "POLICY": "off"}
+
+
+# The order is that of the tables.
+PEERS = {"relay": relay, "perilune": perilune, "perilune plain": perilune_plain, "nginx": nginx, "nginx+lua": nginx_lua,
+         "haproxy": haproxy, "haproxy+lua": haproxy_lua, "pingora": pingora, "pingora plain": pingora_plain}
+
+
+def start_of(name, workers=1, origins=None):
+    """Each peer has a port of its own."""
+    port = FIRST_PORT + list(PEERS).index(name)
+    return Start(name, port, origins or [f"127.0.0.1:{port}" for port in ORIGIN_PORTS], workers)
+
+
+def missing(name):
+    """Why a peer cannot take part; None where it can."""
+    kind = name.split()[0]
+    if kind == "nginx" and not shutil.which("nginx"):
+        return "nginx is not installed (`make deps` has it in the set bench)"
+    if kind == "nginx+lua" and not os.path.exists(NGINX_LUA):
+        return "nginx's Lua module is not installed (Debian: libnginx-mod-http-lua)"
+    if kind.startswith("haproxy") and not shutil.which("haproxy"):
+        return "HAProxy is not installed"
+    if kind == "haproxy+lua" and "+LUA" not in output(["haproxy", "-vv"]):
+        return "this HAProxy is built without Lua"
+    if kind == "pingora" and not os.path.exists(BALANCER):
+        return "Pingora's balancer is not built (bench/run.py --build-pingora; it needs cargo, cmake and the crates)"
+    return None
+
+
+def output(command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout + done.stderr
+
+
+def versions():
+    found = {"perilune": output([PERILUNE, "version"]).split("\n", maxsplit=1)[0],
+             "nginx": output(["nginx", "-v"]).strip().split("/")[-1],
+             "haproxy": (output(["haproxy", "-v"]).split() + ["", "", ""])[2],
+             "wrk": " ".join(output(["wrk", "-v"]).split()[:2])}
+    lock = os.path.join(PINGORA, "Cargo.lock")
+    if os.path.exists(lock):
+        with open(lock, encoding="utf-8") as file:
+            crate = re.search(r'name = "pingora"\nversion = "([^"]+)"', file.read())
+        found["pingora"] = crate.group(1) if crate else "?"
+    return found
+
+
+def build_relay():
+    os.makedirs(BUILD, exist_ok=True)
+    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", os.path.join(BUILD, "relay"), os.path.join(HERE, "relay.c")],
+                   check=True)
+
+
+def build_pingora():
+    """Takes some minutes of both cores; niced, and done once."""
+    if not shutil.which("cargo"):
+        return "cargo is not installed"
+    done = subprocess.run(["nice", "-n", "19", "cargo", "build", "--release", "--quiet", "--locked", "--target-dir",
+                           os.path.join(BUILD, "pingora")], cwd=PINGORA, capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else f"cargo: {done.stderr.strip()[-300:]}"
