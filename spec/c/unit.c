@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct unit *first, **last = &first;
@@ -28,9 +29,19 @@ bool unit_check_str(struct str got, struct str wanted, const char *file, int lin
   return false;
 }
 
+void unit_temporary(char path[UNIT_PATH_BYTES], const char *name) {
+  const char *directory = getenv("TMPDIR");
+  int length = snprintf(path, UNIT_PATH_BYTES, "%s/%s", directory ? directory : "/tmp", name);
+  if (length >= UNIT_PATH_BYTES) {
+    fprintf(stderr, "TMPDIR is too long: %s\n", directory);
+    abort();
+  }
+}
+
 int main(int count, char **arguments) {
   const char *wanted = count > 1 ? arguments[1] : "";
   unsigned passed = 0, failed = 0;
+  setvbuf(stdout, NULL, _IOLBF, 0); /* a unit may end the program, and nothing said before is lost */
   for (const struct unit *unit = first; unit; unit = unit->next) {
     if (!strstr(unit->file, wanted) && !strstr(unit->sentence, wanted)) continue;
     current_failed = false;

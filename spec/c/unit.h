@@ -25,6 +25,10 @@ void unit_register(struct unit *unit);
 bool unit_check(bool holds, const char *file, int line, const char *expression);
 bool unit_check_str(struct str got, struct str wanted, const char *file, int line);
 
+/* A path in TMPDIR, or /tmp; short enough for a socket's address to have some more letters. */
+#define UNIT_PATH_BYTES 96
+void unit_temporary(char path[UNIT_PATH_BYTES], const char *name);
+
 #define UNIT_JOIN2(a, b) a##b
 #define UNIT_JOIN(a, b)  UNIT_JOIN2(a, b)
 #define IT(text)                                                                                             \

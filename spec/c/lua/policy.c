@@ -8,9 +8,11 @@
 
 #include "base/memory.h"
 #include "shared/registry.h"
+#include "unit.h"
 
 void policy_open(struct policy_under_test *t, const char *script) {
-  char path[] = "/tmp/policy_spec_XXXXXX";
+  char path[UNIT_PATH_BYTES];
+  unit_temporary(path, "perilune-policy-XXXXXX");
   *t = (struct policy_under_test){.loop = ev_loop_new(0)};
   proxy_init(&t->proxy, t->loop, 0);
   t->registry = registry_new();

@@ -3,6 +3,7 @@
 #include "policy.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "lua/vm.h"
@@ -65,7 +66,7 @@ IT("refuses what cannot be listened on, at the policy's line") {
                    ":2: perilune.listen: hook 'upstream_peer'"));
   CHECK(
       is_refused(HEAD "perilune.listen(':80', { uptream_peer = print })", "there is no hook 'uptream_peer'"));
-  CHECK(is_refused(HEAD LISTEN ", { certificate = 'no.pem', key = 'no.pem' })", "/tmp/no.pem: No such file"));
+  CHECK(is_refused(HEAD LISTEN ", { certificate = 'no.pem', key = 'no.pem' })", "/no.pem: No such file"));
   CHECK(is_refused(HEAD LISTEN ", { certificate = 'no.pem' })", "certificate and key go together"));
 }
 
@@ -177,16 +178,18 @@ IT("shares sets and rates between the VMs of one script") {
   struct policy_under_test t;
   policy_open(&t, script);
   CHECK(global(&t, "position") == 1 && global(&t, "count") == 1);
-  FILE *file = fopen("/tmp/policy_spec.lua", "w");
+  char path[UNIT_PATH_BYTES];
+  unit_temporary(path, "perilune-second-XXXXXX");
+  FILE *file = fdopen(mkstemp(path), "w");
   fputs(script, file);
   fclose(file);
   char *why = NULL;
-  struct policy *second = lua_policy.load("/tmp/policy_spec.lua", &t.host, &why);
+  struct policy *second = lua_policy.load(path, &t.host, &why);
   if (CHECK(second != NULL)) {
     struct policy_under_test both = {.policy = second};
     CHECK(global(&both, "position") == 2 && global(&both, "count") == 2);
     lua_policy.close(second);
   }
-  remove("/tmp/policy_spec.lua");
+  remove(path);
   policy_close(&t);
 }

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static char directory[] = "/tmp/perilune-units-XXXXXX";
+#include "unit.h"
+
+static char directory[UNIT_PATH_BYTES];
 static struct certificates files;
 
 static void must(int ok) {
@@ -42,20 +44,21 @@ static X509 *make(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issue
   return certificate;
 }
 
-static FILE *create(char path[64], const char *name) {
-  snprintf(path, 64, "%s/%s", directory, name);
+static FILE *create(char path[CERTIFICATE_PATH_BYTES], const char *name) {
+  snprintf(path, CERTIFICATE_PATH_BYTES, "%s/%s", directory, name);
   FILE *file = fopen(path, "w");
   must(file != NULL);
   return file;
 }
 
-static void write_certificate(char path[64], const char *name, X509 *certificate) {
+static void write_certificate(char path[CERTIFICATE_PATH_BYTES], const char *name, X509 *certificate) {
   FILE *file = create(path, name);
   must(PEM_write_X509(file, certificate));
   must(fclose(file) == 0);
 }
 
-static void write_key(char path[64], const char *name, EVP_PKEY *key, const char *passphrase) {
+static void write_key(char path[CERTIFICATE_PATH_BYTES], const char *name, EVP_PKEY *key,
+                      const char *passphrase) {
   FILE *file = create(path, name);
   must(PEM_write_PrivateKey(file, key, passphrase ? EVP_aes_128_cbc() : NULL, NULL, 0, NULL,
                             (void *)passphrase));
@@ -73,6 +76,7 @@ static void make_all(void) {
   EVP_PKEY *ca_key = EVP_EC_gen("P-256"), *other_key = EVP_EC_gen("P-256"), *key = EVP_EC_gen("P-256");
   X509 *ca = make("units", ca_key, NULL, NULL), *other = make("others", other_key, NULL, NULL);
   X509 *leaf = make("leaf", key, ca, ca_key);
+  unit_temporary(directory, "perilune-units-XXXXXX");
   must(mkdtemp(directory) != NULL);
   atexit(remove_all);
   write_certificate(files.ca, "ca.pem", ca);

@@ -26,7 +26,7 @@ static void check_server_refused(const char *certificate, const char *key, const
 
 IT("names the certificate or key that cannot be loaded") {
   const struct certificates *files = certificates();
-  char subject[96];
+  char subject[160];
   check_server_refused("/none/c.pem", files->key, "certificate /none/c.pem", "No such file or directory");
   check_server_refused(files->certificate, "/none/k.pem", "key /none/k.pem", "No such file or directory");
   snprintf(subject, sizeof subject, "certificate %s", files->key);
@@ -37,7 +37,7 @@ IT("names the certificate or key that cannot be loaded") {
 
 IT("refuses a key under a passphrase instead of asking for it") {
   const struct certificates *files = certificates();
-  char subject[96];
+  char subject[160];
   snprintf(subject, sizeof subject, "key %s", files->locked_key);
   check_server_refused(files->certificate, files->locked_key, subject, "");
 }

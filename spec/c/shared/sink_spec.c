@@ -15,7 +15,7 @@
 #include "threads.h"
 #include "unit.h"
 
-static char directory[64], path[128];
+static char directory[UNIT_PATH_BYTES], path[UNIT_PATH_BYTES + 8];
 
 static const char *in_directory(const char *name) {
   snprintf(path, sizeof path, "%s/%s", directory, name);
@@ -23,7 +23,7 @@ static const char *in_directory(const char *name) {
 }
 
 static void make_directory(void) {
-  strcpy(directory, "/tmp/perilune-sink-XXXXXX");
+  unit_temporary(directory, "perilune-sink-XXXXXX");
   CHECK(mkdtemp(directory) != NULL);
 }
 
