@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- output: how busted reports here: a line for each spec file, failures with the end of the proxy's log, and the
--- counts in the file that SPEC_COUNTS names, for the closing line of `make test`.
+-- output: how busted reports here: a line for each spec file, failures with the end of the proxy's log, and in the
+-- file that SPEC_COUNTS names the counts, for the closing line of `make test`, and how long each spec took.
 package.path = "./spec/support/?.lua;" .. package.path .. ";./lua/?.lua"
 -- The harness is what users test their policies with; here its parts have short names.
 local PARTS = { "cleanup", "client", "http1", "metrics", "name_server", "origins", "process", "scheduler", "stream",
@@ -9,6 +9,7 @@ for _, name in ipairs(PARTS) do
   package.preload[name] = function() return require("perilune.test." .. name) end
 end
 local perilune = require "perilune"
+local sys = require "sys"
 
 local MARKS = { success = ".", pending = "-" }
 
@@ -31,25 +32,28 @@ end
 return function()
   local busted = require "busted"
   local handler = require "busted.outputHandlers.base"()
-  local started = {}
+  local started, times, file_started, untold = {}, {}, 0, nil
 
   local function on_file_start(file)
-    write(file.name, " ")
+    untold, file_started = file.name, sys.now()
     return nil, true
   end
   local function on_file_end()
-    write "\n"
+    if not untold then write((" %.1f s\n"):format(sys.now() - file_started)) end
     return nil, true
   end
   local function on_test_start(element)
     perilune.latest = nil
-    started[element] = os.time()
+    if untold then write(untold, " ") end -- nothing is said of files that have nothing to run
+    untold = nil
+    started[element] = sys.now()
     if os.getenv "SPEC_NAMES" then write("\n  ", handler.getFullName(element), " ") end
     return nil, true
   end
   local function on_test_end(element, _, status)
-    local seconds = os.time() - (started[element] or os.time())
-    write(MARKS[status] or "!", seconds > 5 and "(" .. seconds .. "s)" or "")
+    local seconds = sys.now() - (started[element] or sys.now())
+    write(MARKS[status] or "!", seconds > 5 and ("(%.0fs)"):format(seconds) or "")
+    times[#times + 1] = ("%.3f %s\n"):format(seconds, handler.getFullName(element):gsub("%s", " "))
     return nil, true
   end
   local function on_failure() show(handler.failures[#handler.failures]) return nil, true end
@@ -59,12 +63,13 @@ return function()
     local failed = handler.failuresCount + handler.errorsCount
     require("cleanup").finish()
     for _, entry in ipairs(handler.pendings) do write("pending: ", entry.name, "\n") end
-    write(("specs: %d passed, %d failed, %d pending\n"):format(handler.successesCount, failed, handler.pendingsCount))
     local path = os.getenv "SPEC_COUNTS"
     if path then
       local file = assert(io.open(path, "w"))
-      file:write(handler.successesCount, " ", failed, "\n")
+      file:write(handler.successesCount, " ", failed, "\n", table.concat(times))
       file:close()
+    else
+      write(("specs: %d passed, %d failed, %d pending\n"):format(handler.successesCount, failed, handler.pendingsCount))
     end
     return nil, true
   end

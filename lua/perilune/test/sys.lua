@@ -60,7 +60,7 @@ local SOCK_STREAM, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC = 1, 2, 0x800, 0x8000
 local SOL_SOCKET, SO_REUSEADDR, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_LINGER = 1, 2, 4, 7, 8, 13
 local MSG_NOSIGNAL = 0x4000
 local SIGPIPE, SIGKILL = 13, 9
-local PR_SET_PDEATHSIG, F_SETFD = 1, 2
+local PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, F_SETFD = 1, 36, 2
 
 -- OpenSSL writes with write(2): without this a vanished client would end the test run.
 C.signal(SIGPIPE, ffi.cast("void *", 1))
@@ -226,8 +226,11 @@ function M.reset(fd)
   C.close(fd)
 end
 
+--- This process is killed when its parent has ended.
+function M.end_with_parent() C.prctl(PR_SET_PDEATHSIG, ffi.cast("unsigned long", SIGKILL)) end
+
 local function become(arguments, options)
-  C.prctl(PR_SET_PDEATHSIG, ffi.cast("unsigned long", SIGKILL)) -- nothing outlives the test run
+  M.end_with_parent() -- nothing outlives the test run
   C.signal(SIGPIPE, nil)
   C.dup2(C.open("/dev/null", 0), 0)
   C.dup2(C.open(options.stdout, 0x441, ffi.cast("int", 384)), 1) -- O_WRONLY | O_CREAT | O_APPEND, 0600
@@ -272,17 +275,36 @@ function M.own_binary()
   return length > 0 and ffi.string(path, length) or nil
 end
 
---- nil while it runs; then its exit code, or minus the signal that ended it.
-function M.exit_code(pid)
-  local status = ffi.new "int[1]"
+local function code_of(status)
+  local ended_by = bit.band(status, 127)
+  if ended_by ~= 0 then return -ended_by end
+  return bit.band(bit.rshift(status, 8), 255)
+end
+
+local status = ffi.new "int[1]"
+local function wait_for(pid)
   local result
   repeat result = C.waitpid(pid, status, 1) until result >= 0 or ffi.errno() ~= EINTR
+  return result
+end
+
+--- nil while it runs; then its exit code, or minus the signal that ended it.
+function M.exit_code(pid)
+  local result = wait_for(pid)
   if result == 0 then return nil end
   if result < 0 then return failure() end
-  local ended_by = bit.band(status[0], 127)
-  if ended_by ~= 0 then return -ended_by end
-  return bit.band(bit.rshift(status[0], 8), 255)
+  return code_of(status[0])
 end
+
+--- Any child that has ended, and its exit code as above; nil when there is none.
+---@return integer? pid, integer? code
+function M.reap()
+  local pid = wait_for(-1)
+  if pid > 0 then return pid, code_of(status[0]) end
+end
+
+--- From here on what outlives its parent becomes a child of this process, for M.reap.
+function M.adopt_orphans() C.prctl(PR_SET_CHILD_SUBREAPER, ffi.cast("unsigned long", 1)) end
 
 function M.kill(pid, number) return C.kill(pid, number) == 0 end
 function M.pid() return C.getpid() end
