@@ -79,7 +79,7 @@ local function held(text)
   local origin
   origin = origins.start(function(connection)
     while connection:read_request() do
-      scheduler.eventually(function() return origin.go end, 30)
+      scheduler.eventually(function() return origin.go end)
       connection:respond { body = text }
     end
   end)

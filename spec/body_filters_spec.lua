@@ -348,7 +348,7 @@ describe("response_body_filter", function()
         connection:send "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst"
         connection:sleep(0.1)
         connection:send " last"
-        connection:is_closed(10)
+        connection:is_closed()
       end)
       local proxy = start(origin, ([[
         function policy.response_body_filter(_, chunk, is_last)

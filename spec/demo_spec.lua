@@ -19,7 +19,7 @@ describe("the demo", function()
     }
     scheduler.eventually(function()
       return select(2, (proxy:stdout() .. proxy:log()):gsub("curl ", "")) >= 3
-    end, 5, "three curl lines to try")
+    end, 40, "three curl lines to try")
     proxy:wait_log(dead:gsub("%p", "%%%0") .. "[^\n]*unhealthy")
     local bodies = {}
     for i = 1, 4 do

@@ -171,7 +171,7 @@ describe("backends of a function", function()
     local origin
     origin = origins.start(function(connection)
       while connection:read_request() do
-        scheduler.eventually(function() return origin.go end, 30)
+        scheduler.eventually(function() return origin.go end)
         connection:respond { body = "done" }
       end
     end)

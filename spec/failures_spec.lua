@@ -127,7 +127,7 @@ describe("a client that", function()
     local origin = origins.start(function(connection, number)
       connection:read_request()
       if number == 1 then
-        ended = connection:is_closed(10)
+        ended = connection:is_closed()
         return
       end
       connection:respond { body = "hello" }
@@ -137,7 +137,7 @@ describe("a client that", function()
     connection:send_request {}
     scheduler.eventually(function() return #origin.requests == 1 end)
     connection:reset()
-    scheduler.eventually(function() return ended end, 5, "end of the origin's connection")
+    scheduler.eventually(function() return ended end, 40, "end of the origin's connection")
     assert.equal("hello", client.request(proxy.port).body)
   end)
 
@@ -155,7 +155,7 @@ describe("a client that", function()
     connection:send_request {}
     connection:read(100000)
     connection:reset()
-    scheduler.eventually(function() return ended end, 10, "end of the origin's connection")
+    scheduler.eventually(function() return ended end, 40, "end of the origin's connection")
   end)
 
   it("goes away in mid-upload leaves the origin with a body that is seen to be cut off", function()
@@ -166,7 +166,7 @@ describe("a client that", function()
     connection:send "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nhello"
     scheduler.eventually(function() return #origin.requests == 1 end)
     connection:close()
-    scheduler.eventually(function() return failure end, 5, "end of the origin's connection")
+    scheduler.eventually(function() return failure end, 40, "end of the origin's connection")
   end)
 end)
 

@@ -19,7 +19,7 @@ local function start(settings, bad, more)
 end
 
 local function status(proxy, path)
-  local response = client.request { port = proxy.port, path = path, timeout = 20 }
+  local response = client.request { port = proxy.port, path = path, timeout = 60 }
   return response.status
 end
 

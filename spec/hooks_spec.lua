@@ -136,7 +136,7 @@ describe("request_filter", function()
     local connection = client.connect(proxy.port)
     for _ = 1, 3 do assert.equal("mine", connection:request().body) end
     assert.equal("close", connection:request({ headers = { ["X-Close"] = "1" } }).headers.connection)
-    assert.is_true(connection:is_closed(5))
+    assert.is_true(connection:is_closed())
   end)
 
   it("that answers a request with a body drains it, so that the next request is understood", function()

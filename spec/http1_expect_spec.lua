@@ -153,7 +153,7 @@ describe("Expect: 100-continue", function()
     local response = connection:read_response()
     assert.equal(413, response.status)
     assert.equal("close", response.headers.connection)
-    assert.is_true(connection:is_closed(5))
+    assert.is_true(connection:is_closed())
     connection:close()
   end)
 

@@ -157,7 +157,7 @@ describe("The origin's connection", function()
     scheduler.eventually(function() return wire.origin.requests[before + 1] end)
     connection:reset()
     local request = wire.origin.requests[before + 1]
-    scheduler.eventually(function() return request.failure end, 5, "end of the cut request")
+    scheduler.eventually(function() return request.failure end, 40, "end of the cut request")
     assert.equal("hello", request.body)
   end)
 

@@ -31,7 +31,7 @@ local function run(origin, code, base)
     })
   ]], { BASE = base or "http://" .. origin.address, CODE = code })
   local proxy = perilune.start { workers = 1, policy = policy }
-  return function() return client.request { port = proxy.port, timeout = 30 }.body end, proxy
+  return function() return client.request { port = proxy.port, timeout = 60 }.body end, proxy
 end
 
 local function echo(connection)

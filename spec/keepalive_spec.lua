@@ -44,7 +44,7 @@ describe("a client's connection", function()
       local response = connection:request { version = "1.0", headers = headers }
       assert.equal("hello", response.body)
       assert.equal("close", response.headers.connection)
-      assert.is_true(connection:is_closed(5))
+      assert.is_true(connection:is_closed())
     end
   end)
 
@@ -125,7 +125,7 @@ describe("the pool", function()
     for _ = 1, 3 do
       local files = proxy:open_files()
       assert.equal("hello", client.request(proxy.port).body)
-      scheduler.eventually(function() return proxy:open_files() <= files end, 5, "closing of the idle connection")
+      scheduler.eventually(function() return proxy:open_files() <= files end, 40, "closing of the idle connection")
     end
     assert.same({ 1, 2, 3 }, connections_of(origin))
   end)
@@ -134,7 +134,7 @@ describe("the pool", function()
     local origin = origins.start "hello"
     local proxy = start(origin, { peer = ", idle_timeout = 0.2" })
     client.request(proxy.port)
-    scheduler.eventually(function() return origin:open_count() == 0 end, 5, "end of the idle connection")
+    scheduler.eventually(function() return origin:open_count() == 0 end, 40, "end of the idle connection")
   end)
 
   it("keeps nothing with idle_timeout = false", function()
@@ -153,7 +153,7 @@ describe("the pool", function()
     local asks = {}
     for i = 1, 40 do asks[i] = function() return client.request(proxy.port).status end end
     scheduler.all(asks)
-    scheduler.eventually(function() return proxy:open_files() <= before end, 10, "return of all descriptors")
+    scheduler.eventually(function() return proxy:open_files() <= before end, 40, "return of all descriptors")
   end)
 end)
 

@@ -52,8 +52,8 @@ describe("a request head", function()
     local took = sys.now() - begun
     assert.equal(408, response.status)
     assert.equal("close", response.headers.connection)
-    assert.is_true(took > 0.35 and took < 5, ("after %.2f s"):format(took))
-    assert.is_true(connection:is_closed(5))
+    assert.is_true(took > 0.35 and took < 60, ("after %.2f s"):format(took))
+    assert.is_true(connection:is_closed())
     scheduler.cancel(task)
     proxy:wait_log "client 127%.0%.0%.1:%d+: the request head took too long"
   end)
@@ -78,7 +78,7 @@ describe("a request head", function()
     local connection = client.connect(proxy.port)
     connection:send(head)
     local response = assert(connection:read_response())
-    if response.status ~= 200 then assert.is_true(connection:is_closed(5)) end
+    if response.status ~= 200 then assert.is_true(connection:is_closed()) end
     return response.status
   end
 
@@ -128,7 +128,7 @@ describe("a connection", function()
       assert.equal(200, response.status)
       assert.equal(i == 3 and "close" or nil, response.headers.connection)
     end
-    assert.is_true(connection:is_closed(5))
+    assert.is_true(connection:is_closed())
   end)
 
   it("has handshake_timeout for its TLS handshake", function()
@@ -137,7 +137,7 @@ describe("a connection", function()
     local proxy = start(origins.start "hello", { listen = listen })
     local connection = client.connect(proxy.port)
     connection:send "\22\3\1"
-    assert.is_true(connection:is_closed(5))
+    assert.is_true(connection:is_closed())
   end)
 end)
 
@@ -145,10 +145,10 @@ describe("a request body", function()
   local HEAD = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n"
 
   it("may take any time, if body_timeout is never reached between two reads", function()
-    local proxy = start(origins.start "hello", { listen = "body_timeout = 0.3" })
+    local proxy = start(origins.start "hello", { listen = "body_timeout = 1" })
     local connection = client.connect(proxy.port)
     connection:send(HEAD)
-    trickle(connection, ("x"):rep(20), 0.03)
+    trickle(connection, ("x"):rep(20), 0.06)
     assert.equal("hello", connection:read_response().body)
   end)
 
@@ -159,7 +159,7 @@ describe("a request body", function()
     local connection = client.connect(proxy.port)
     connection:send(HEAD .. "hello")
     assert.equal(408, connection:read_response().status)
-    assert.is_true(connection:is_closed(5))
+    assert.is_true(connection:is_closed())
     scheduler.eventually(function() return failure end)
     proxy:wait_log "client 127%.0%.0%.1:%d+: the request body stalled"
   end)
@@ -189,7 +189,7 @@ describe("a request body", function()
     scheduler.eventually(function() return #origin.requests == 2 end)
     connection:send(http1.chunk(("x"):rep(41)))
     assert.equal(413, connection:read_response().status)
-    assert.is_true(connection:is_closed(5))
+    assert.is_true(connection:is_closed())
     scheduler.eventually(function() return origin.requests[2].failure end)
   end)
 end)
@@ -221,7 +221,7 @@ describe("a client that does not read its response", function()
 
   it("but reads as fast as min_send_rate wants, is served on", function()
     local state = {}
-    local proxy = start(origins.start(sends_endlessly(state)), { listen = "min_send_rate = 10000, send_timeout = 0.5" })
+    local proxy = start(origins.start(sends_endlessly(state)), { listen = "min_send_rate = 10000, send_timeout = 1.5" })
     local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
     connection:send_request {}
     local finish = sys.now() + 2.5
@@ -246,7 +246,7 @@ describe("a peer", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       connection:send "HTTP/1.1 200 OK\r\nContent-"
-      connection:is_closed(10)
+      connection:is_closed()
     end)
     local proxy = start(origin, { peer = ", first_byte_timeout = 0.2" })
     assert.equal(504, client.request({ port = proxy.port, method = "POST", body = "x" }).status)
@@ -256,7 +256,7 @@ describe("a peer", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       trickle(connection, "HTTP/1.1 200 OK\r\nX: " .. ("x"):rep(10000), 0.01)
-      connection:is_closed(10)
+      connection:is_closed()
     end)
     assert.equal(504, client.request(start(origin, { peer = ", first_byte_timeout = 0.3" }).port).status)
   end)
@@ -265,21 +265,21 @@ describe("a peer", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       for _ = 1, 3 do
-        connection:sleep(0.15)
+        connection:sleep(0.4)
         connection:send "HTTP/1.1 103 Early Hints\r\n\r\n"
       end
       connection:respond { body = "hello" }
     end)
-    local connection = client.connect(start(origin, { peer = ", first_byte_timeout = 0.3" }).port)
+    local connection = client.connect(start(origin, { peer = ", first_byte_timeout = 1" }).port)
     local response = connection:request()
     assert.same({ 200, 3 }, { response.status, #response.interim })
   end)
 
   it("has first_byte_timeout from the end of the request on, not from its beginning", function()
     local origin = origins.start "hello"
-    local connection = client.connect(start(origin, { peer = ", first_byte_timeout = 0.2" }).port)
+    local connection = client.connect(start(origin, { peer = ", first_byte_timeout = 1" }).port)
     connection:send "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n"
-    trickle(connection, ("x"):rep(20), 0.03)
+    trickle(connection, ("x"):rep(20), 0.06)
     assert.equal("hello", connection:read_response().body)
   end)
 
@@ -304,10 +304,10 @@ describe("a peer", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       connection:send "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n"
-      trickle(connection, ("x"):rep(20), 0.03)
-      connection:is_closed(10)
+      trickle(connection, ("x"):rep(20), 0.06)
+      connection:is_closed()
     end)
-    local proxy = start(origin, { peer = ", read_timeout = 0.2" })
+    local proxy = start(origin, { peer = ", read_timeout = 1" })
     local response = client.request(proxy.port)
     assert.equal(200, response.status)
     assert.equal(20, #response.body)

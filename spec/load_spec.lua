@@ -28,7 +28,7 @@ describe("50,000 requests over 64 connections", function()
     assert.same({ 0, 0 }, { result.errors, result.statuses }, result.told)
     -- What the pool keeps is given back when the origin ends it.
     origin:stop()
-    scheduler.eventually(function() return proxy:open_files() <= before end, 10, "return of all descriptors")
+    scheduler.eventually(function() return proxy:open_files() <= before end, 40, "return of all descriptors")
     proxy:stop()
   end)
 end)

@@ -197,7 +197,7 @@ describe("the access log", function()
       wait_lines(directory .. "/" .. i .. ".log", 1)
       if i == 4 then files = proxy:open_files() end
     end
-    scheduler.eventually(function() return proxy:open_files() <= files end, 5, "the logs of old generations to close")
+    scheduler.eventually(function() return proxy:open_files() <= files end, 40, "the logs of old generations to close")
   end)
 end)
 
@@ -243,6 +243,6 @@ describe("the error log", function()
     local name = ('perilune_log_lines_dropped_total{log="%s"}'):format(path)
     assert.is_true(metrics.read({ admin_port = 29733 })[name] > 100)
     proxy:signal "TERM"
-    assert.equal(0, proxy:wait(20))
+    assert.equal(0, proxy:wait())
   end)
 end)

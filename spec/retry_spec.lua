@@ -303,6 +303,6 @@ describe("fail_to_connect", function()
     connection:send_request {}
     proxy:wait_log "waits"
     connection:reset()
-    proxy:wait_log("logged", 5)
+    proxy:wait_log "logged"
   end)
 end)

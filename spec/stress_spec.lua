@@ -237,7 +237,7 @@ for how, hooks in pairs { ["no hooks"] = "", ["hooks that wait"] = WAITING } do
       local before = proxy:open_files()
       for _ = 1, 3 do scheduler.all(one_of_each(proxy.port), 100) end
       origin:stop() -- what the pool keeps ends with it
-      scheduler.eventually(function() return proxy:open_files() <= before end, 30, "return of all descriptors")
+      scheduler.eventually(function() return proxy:open_files() <= before end, 40, "return of all descriptors")
       proxy:stop()
     end)
   end)
@@ -262,7 +262,7 @@ describe("500 slow readers of 100 MB responses", function()
       highest = math.max(highest, proxy:rss())
     end
     for _, reader in ipairs(readers) do reader:close() end
-    scheduler.eventually(function() return proxy:open_files() <= before end, 30, "return of all descriptors")
+    scheduler.eventually(function() return proxy:open_files() <= before end, 40, "return of all descriptors")
     assert.is_true(highest < 200 * MEGABYTE, ("%.1f MB"):format(highest / MEGABYTE))
   end)
 end)

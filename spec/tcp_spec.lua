@@ -103,7 +103,7 @@ describe("a socket of perilune.tcp", function()
       local bytes = connection:read(5000000)
       connection:send(bytes:reverse())
     end).address, [[
-      local socket = assert(tcp.connect(address, { timeout = 30 }))
+      local socket = assert(tcp.connect(address, { timeout = 60 }))
       local data = ("0123456789"):rep(500000)
       assert(socket:send(data))
       return socket:receive("all") == data:reverse()

@@ -79,7 +79,7 @@ describe("the certificate hook", function()
     scheduler.spawn(function() slow = ask(proxy, "a.example") end)
     assert.equal(b.name, (ask(proxy, "b.example")))
     assert.is_nil(slow)
-    scheduler.eventually(function() return slow == a.name end, 5, "the slow handshake")
+    scheduler.eventually(function() return slow == a.name end, 40, "the slow handshake")
   end)
 
   it("is asked once for a name, by all workers together, while its answer is kept", function()
@@ -172,7 +172,7 @@ describe("the certificate hook", function()
     process.write_file(script, (text:gsub("policy%.certificate", "_G.unused")))
     proxy:signal "HUP"
     proxy:wait_log "generation 2"
-    scheduler.eventually(function() return shown == a.name end, 5, "the handshake that waited")
+    scheduler.eventually(function() return shown == a.name end, 40, "the handshake that waited")
     assert.equal(own.name, (ask(proxy, "a.example")))
   end)
 

@@ -12,13 +12,16 @@ after_each(cleanup.run)
 local POLICY = [[
   local perilune = require "perilune"
   perilune.listen("127.0.0.1:0", { request_filter = function(session)
-    if session:path() == "/slow" then perilune.sleep(0.5) end
+    if session:path() == "/slow" then
+      perilune.log.info "it has begun"
+      repeat perilune.sleep(0.01) until io.open(os.getenv "GO") -- the spec makes the file
+    end
     return session:respond { status = 200, body = "ok" }
   end })
 ]]
 
 local function command(pid_file, ...)
-  return perilune.run { args = { (...), "--pid-file", pid_file, select(2, ...) }, timeout = 40 }
+  return perilune.run { args = { (...), "--pid-file", pid_file, select(2, ...) }, timeout = 60 }
 end
 
 -- A proxy that may be replaced by successors: whoever the pid file names is stopped at the end.
@@ -29,7 +32,8 @@ local function start(words, policy)
   local args = { "run", "--workers", "2", "--pid-file", pid_file }
   for _, word in ipairs(words or {}) do args[#args + 1] = word end
   args[#args + 1] = path
-  local proxy = perilune.start { args = args }
+  local proxy = perilune.start { args = args, env = { GO = directory .. "/go" } }
+  function proxy.go() process.write_file(directory .. "/go", "") end
   cleanup.add(1, function()
     if io.open(pid_file) then command(pid_file, "stop", "--now") end
   end)
@@ -93,11 +97,13 @@ describe("perilune upgrade", function()
 
   it("lets the old process finish what is under way", function()
     local proxy, pid_file = start()
-    local bodies = scheduler.all({
-      function() return client.request { port = proxy.port, path = "/slow" }.body end,
-      function() scheduler.sleep(0.1) return command(pid_file, "upgrade").code end,
-    }, 20)
-    assert.same({ "ok", 0 }, bodies)
+    local connection = client.connect(proxy.port)
+    connection:send_request { path = "/slow" }
+    proxy:wait_log "(it has begun)"
+    assert.equal(0, command(pid_file, "upgrade").code)
+    assert.is_nil(proxy:exit_code())
+    proxy.go()
+    assert.equal("ok", connection:read_response().body)
   end)
 
   it("leaves the old process in charge when the new one does not come up, and says so", function()
@@ -123,14 +129,21 @@ end)
 describe("perilune stop", function()
   it("answers what is under way, with Connection: close, and then ends", function()
     local proxy, pid_file = start()
-    local results = scheduler.all({
-      function() return client.request { port = proxy.port, path = "/slow" } end,
-      function() scheduler.sleep(0.1) return command(pid_file, "stop") end,
-    }, 20)
-    assert.equal("ok", results[1].body)
-    assert.equal("close", results[1].headers.connection)
-    assert.equal(0, results[2].code)
-    assert.equal(0, proxy:wait(5))
+    local connection = client.connect(proxy.port)
+    connection:send_request { path = "/slow" }
+    proxy:wait_log "(it has begun)"
+    local results = scheduler.all {
+      function() return command(pid_file, "stop") end,
+      function()
+        proxy:wait_log "stopping gracefully"
+        proxy.go()
+        return connection:read_response()
+      end,
+    }
+    assert.equal(0, results[1].code)
+    assert.equal("ok", results[2].body)
+    assert.equal("close", results[2].headers.connection)
+    assert.equal(0, proxy:wait())
     assert.is_nil(io.open(pid_file))
   end)
 
@@ -151,7 +164,7 @@ describe("perilune stop", function()
     local connection = client.connect(proxy.port)
     connection:send_request { path = "/slow" }
     assert.equal(0, command(pid_file, "stop", "--now").code)
-    assert.equal(0, proxy:wait(5))
+    assert.equal(0, proxy:wait())
   end)
 
   it("takes the files of its unix sockets away", function()

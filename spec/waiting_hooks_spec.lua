@@ -73,7 +73,7 @@ for _, hook in ipairs(HOOKS) do
       connection:send(http1.write("PUT /2 HTTP/1.1", { Host = "a", Connection = "close" }, "hello"))
       expect_response(connection)
       expect_response(connection)
-      assert.is_true(connection:is_closed(5))
+      assert.is_true(connection:is_closed())
       proxy:wait_log "logged.*logged"
       assert.equal(2, proxy:count_log "logged")
     end)
@@ -116,16 +116,16 @@ for _, hook in ipairs(HOOKS) do
     it("is given up when the proxy stops at once", function()
       local _, proxy = begin(hook, 600)
       proxy:signal "INT"
-      assert.equal(0, proxy:ended(10))
+      assert.equal(0, proxy:ended())
     end)
 
     it("goes on to its end when the proxy stops gracefully", function()
       local connection, proxy = begin(hook, 0.3)
       proxy:signal "TERM"
       expect_response(connection)
-      assert.is_true(connection:is_closed(5))
+      assert.is_true(connection:is_closed())
       connection:close()
-      assert.equal(0, proxy:ended(10))
+      assert.equal(0, proxy:ended())
       assert.equal(1, proxy:count_log "goes on")
       assert.equal(1, proxy:count_log "logged")
     end)
@@ -137,7 +137,7 @@ describe("logging that waits", function()
     local connection, proxy = begin("logging", 0.5)
     connection:close()
     proxy:signal "TERM"
-    assert.equal(0, proxy:ended(10))
+    assert.equal(0, proxy:ended())
     assert.equal(1, proxy:count_log "goes on")
   end)
 end)

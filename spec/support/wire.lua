@@ -12,7 +12,6 @@ local perilune = require "perilune"
 local scheduler = require "scheduler"
 
 local M = {}
-local TIMEOUT = 8
 local ADDED = { ["x-forwarded-for"] = true, ["x-forwarded-proto"] = true, ["x-forwarded-host"] = true, via = true }
 
 --- What goes behind a case. It asks for the connection's end, so that the client can read to it.
@@ -73,7 +72,7 @@ function M.exchange(bytes, options)
   options = options or {}
   local before = #M.origin.requests
   M.answer, M.closes = options.answer or M.OK, options.closes
-  local connection = client.connect { port = M.proxy.port, timeout = TIMEOUT }
+  local connection = client.connect(M.proxy.port)
   for i, piece in ipairs(type(bytes) == "table" and bytes or { bytes }) do
     if i > 1 and options.await then scheduler.eventually(function() return M.origin.requests[before + 1] end)
     elseif i > 1 then scheduler.sleep(0.005) end
