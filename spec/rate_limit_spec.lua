@@ -136,18 +136,28 @@ describe("a rate limit", function()
 
   it("as a bucket lets a burst pass and then one at a time, and says when", function()
     local proxy, origin = start [[bucket {
-      by = "host", max = 2, interval = 1, burst = 3, fields = "draft", name = "api",
+      by = "host", max = 2, interval = 60, burst = 3, fields = "draft", name = "api",
     }]]
     assert.equal("200 200 200", statuses(proxy, 3))
     local response = client.request(proxy.port)
     assert.equal(429, response.status)
-    assert.equal("1", response.headers["retry-after"])
-    assert.equal('"api";q=2;w=1', response.headers["ratelimit-policy"])
-    assert.equal('"api";r=0;t=2', response.headers.ratelimit)
+    local seconds = tonumber(response.headers["retry-after"])
+    assert.is_true(seconds > 20 and seconds <= 30, seconds)
+    assert.equal('"api";q=2;w=60', response.headers["ratelimit-policy"])
+    seconds = tonumber(response.headers.ratelimit:match '^"api";r=0;t=(%d+)$')
+    assert.is_true(seconds > 80 and seconds <= 90, seconds)
     assert.is_nil(response.headers["x-rate-limit-limit"])
     assert.equal(3, #origin.requests)
-    scheduler.sleep(0.55)
-    assert.equal("200 429", statuses(proxy, 2))
+  end)
+
+  it("as a bucket lets as many pass as its rate says, behind the burst", function()
+    local proxy = start 'bucket { by = "host", max = 10, interval = 1, burst = 3 }'
+    local begun, passed = sys.now(), 0
+    scheduler.eventually(function()
+      if client.request(proxy.port).status == 200 then passed = passed + 1 end
+      return passed == 8
+    end)
+    assert.is_true(sys.now() - begun >= 0.5, "too early")
   end)
 
   it("tells those who pass how many more they have", function()
@@ -165,12 +175,13 @@ describe("a rate limit", function()
   it("in a sliding window has no edge at which twice as many pass", function()
     local proxy = start 'sliding { by = "path", max = 10, interval = 1 }'
     scheduler.sleep(1 - sys.now() % 1 + 0.8) -- near the end of a window, which begin with the clock's seconds
-    local passed = 0
-    local ends = sys.now() + 0.6
-    while sys.now() < ends do
+    local passed, begun = 0, sys.now()
+    repeat
       if client.request(proxy.port).status == 200 then passed = passed + 1 end
-    end
-    assert.is_true(passed >= 10 and passed <= 15, passed .. " passed")
+      local took = sys.now() - begun
+    until took > 0.6 and passed >= 10
+    local most = 10 + 10 * (sys.now() - begun) -- of a machine that is quick 16, where a fixed window lets 20 pass
+    assert.is_true(passed <= most + 1, passed .. " passed")
   end)
 
   it("of concurrency counts what is under way, to its end", function()
