@@ -28,7 +28,7 @@ local function render(proxy)
     "--disable-dev-shm-usage", "--user-data-dir=" .. directory .. "/profile", "--virtual-time-budget=2000",
     "--enable-logging=stderr", "--dump-dom",
     ("http://127.0.0.1:%d/"):format(proxy.admin_port),
-  }, { directory = directory, timeout = 60 })
+  }, { directory = directory, timeout = 180 })
   assert.equal(0, result.code, result.stderr)
   assert.not_matches("CONSOLE", result.stderr)
   return result.stdout

@@ -41,7 +41,7 @@ local function line_server(connection)
     local count = line:match "^ECHO (%d+)"
     if line == "QUIT\r\n" then return end
     if line == "HALF\r\n" then return connection:send "+PO" end
-    if line == "SLOW\r\n" then connection:sleep(0.5) end
+    if line == "SLOW\r\n" then connection:sleep(60) end
     if line == "WHO\r\n" then
       connection:send("+" .. connection.number .. "\r\n")
     elseif count then
@@ -72,12 +72,13 @@ describe("a socket of perilune.tcp", function()
   it("receives everything until the end, or what is there", function()
     local ask = run(origins.start(function(connection)
       connection:send "first"
-      connection:sleep(0.05)
+      connection:read_until "\r\n"
       connection:send "second"
     end).address, [[
       local socket = assert(tcp.connect(address))
       local some = socket:receive("any", 3)
       local more = socket:receive "any"
+      socket:send "go on\r\n"
       return some, more, socket:receive "all"
     ]])
     assert.equal("fir|st|second", ask())
@@ -93,7 +94,7 @@ describe("a socket of perilune.tcp", function()
       local begun = perilune.now()
       local d, e, f = socket:receive(100)
       local took = perilune.now() - begun
-      return a, b, c, d, e, f, took > 0.09 and took < 0.4
+      return a, b, c, d, e, f, took > 0.09
     ]])
     assert.equal("nil|closed|+PO|nil|timeout||true", ask())
   end)
