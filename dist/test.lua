@@ -17,7 +17,7 @@ long sysconf(int name);
 local build, pattern = arg[1], arg[2] or ""
 local REPORTS, TEMPORARY = build .. "/reports", assert(os.getenv "TMPDIR")
 local CPUS = tonumber(ffi.C.sysconf(84)) -- _SC_NPROCESSORS_ONLN
-local LANES = tonumber(os.getenv "JOBS") or CPUS + 1
+local LANES = tonumber(os.getenv "JOBS") or CPUS + 2
 local SECONDS, GRACE = tonumber(os.getenv "SPEC_SECONDS") or 900, tonumber(os.getenv "SPEC_GRACE") or 5
 local SIGKILL = 9
 local SLOWEST, SLOW = 10, 1.0 -- so many are told, of those that took so many seconds

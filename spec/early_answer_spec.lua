@@ -7,6 +7,7 @@ local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
 local scheduler = require "scheduler"
+local sys = require "sys"
 
 after_each(require("cleanup").run)
 
@@ -219,8 +220,7 @@ describe("an origin that answers before the request has ended", function()
     local connection = client.connect(proxy.port)
     connection:send(CHUNKED_HEAD .. http1.chunk "fine")
     scheduler.eventually(function() return #origin.requests == 1 end)
-    proxy:wait_log "ready"
-    scheduler.sleep(0.05)
+    scheduler.wait(connection.fd, sys.READ) -- the response is there, and not read yet
     connection:send("xyz\r\n" .. SMUGGLED:rep(100))
     local response = assert(connection:read_response())
     assert.equal("/early", response.body)

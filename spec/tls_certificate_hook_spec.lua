@@ -4,6 +4,7 @@ local client = require "client"
 local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"
+local scheduler = require "scheduler"
 local tls = require "tls"
 
 after_each(require("cleanup").run)
@@ -35,6 +36,12 @@ local function start(hook, listen, options)
   ]], { A_FILE = a.certificate, A_KEY = a.key, B_FILE = b.certificate, B_KEY = b.key, HOOK = hook,
     LISTEN = listen or "" })
   return perilune.start(options)
+end
+
+-- Code for a hook that waits until the spec makes the file which is returned as well.
+local function waits()
+  local path = process.directory() .. "/go"
+  return ("perilune.log.info 'it has begun' repeat perilune.sleep(0.01) until io.open(%q) "):format(path), path
 end
 
 local with_own = ("certificate = %q, key = %q"):format(own.certificate, own.key)
@@ -74,11 +81,12 @@ describe("the certificate hook", function()
   end)
 
   it("may wait, while other handshakes go on", function()
-    local proxy = start('if hello.server_name == "a.example" then perilune.sleep(0.5) end ' .. by_name)
-    local scheduler, slow = require "scheduler", nil
+    local wait, go = waits()
+    local proxy, slow = start('if hello.server_name == "a.example" then ' .. wait .. " end " .. by_name), nil
     scheduler.spawn(function() slow = ask(proxy, "a.example") end)
     assert.equal(b.name, (ask(proxy, "b.example")))
     assert.is_nil(slow)
+    process.write_file(go, "")
     scheduler.eventually(function() return slow == a.name end, 40, "the slow handshake")
   end)
 
@@ -92,7 +100,7 @@ describe("the certificate hook", function()
   it("is asked again when its answer was for a time that is over, or for once", function()
     local proxy = start 'if hello.server_name == "a.example" then return A, AK, 1 end return B, BK, 0'
     assert.equal(1, (select(2, ask(proxy, "a.example"))))
-    require("scheduler").sleep(2.1)
+    scheduler.sleep(2.1)
     assert.equal(2, (select(2, ask(proxy, "a.example"))))
     assert.equal(3, (select(2, ask(proxy, "b.example"))))
     assert.equal(4, (select(2, ask(proxy, "b.example"))))
@@ -158,13 +166,13 @@ describe("the certificate hook", function()
   end)
 
   it("goes on behind a reload that comes while it waits, and one that takes it away", function()
-    local proxy = start("perilune.sleep(1) return A, AK", with_own)
-    local scheduler, shown = require "scheduler", nil
+    local wait, go = waits()
+    local proxy, shown = start(wait .. "return A, AK", with_own), nil
     scheduler.spawn(function()
       local connection = client.connect { port = proxy.port, tls = { name = "a.example" } }
       shown = connection.tls:certificate()
     end)
-    scheduler.sleep(0.3)
+    proxy:wait_log "(it has begun)"
     local script = proxy:log():match "ready: %d+ workers, (%S+)"
     local file = assert(io.open(script))
     local text = file:read "*a"
@@ -172,15 +180,16 @@ describe("the certificate hook", function()
     process.write_file(script, (text:gsub("policy%.certificate", "_G.unused")))
     proxy:signal "HUP"
     proxy:wait_log "generation 2"
+    process.write_file(go, "")
     scheduler.eventually(function() return shown == a.name end, 40, "the handshake that waited")
     assert.equal(own.name, (ask(proxy, "a.example")))
   end)
 
   it("is forgotten with its connections when the proxy stops", function()
-    local proxy = start "perilune.sleep(60) return A, AK"
+    local proxy = start(waits() .. "return A, AK")
     local connection = client.connect { port = proxy.port }
-    require("scheduler").spawn(function() connection:start_tls "a.example" end)
-    require("scheduler").sleep(0.3)
+    scheduler.spawn(function() connection:start_tls "a.example" end)
+    proxy:wait_log "(it has begun)"
     proxy:stop()
   end)
 end)
