@@ -136,7 +136,7 @@ describe("other requests", function()
         for _ = 1, 50 do assert.equal(200, status(proxy, "/")) end
         return true
       end,
-    }, 60)
+    }, 300)
     assert.same({ true, true }, results)
   end)
 end)

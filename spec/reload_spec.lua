@@ -165,7 +165,7 @@ describe("perilune reload", function()
         return failed
       end
     end
-    assert.same({ 0, 0, 0, 0, 0 }, scheduler.all(bodies, 60))
+    assert.same({ 0, 0, 0, 0, 0 }, scheduler.all(bodies, 300))
     scheduler.eventually(function() return it.proxy:open_files() <= before end)
   end)
 end)
@@ -270,7 +270,7 @@ describe("perilune reload --shadow", function()
           scheduler.sleep(0.005)
         end
       end,
-    }, 60)
+    }, 300)
     assert.equal(0, result.code, result.stderr)
     assert.matches("GET /no: answers 200; the new policy answers 403", result.stdout)
     assert.matches("GET /oops: answers 200; the new policy fails %(script%)", result.stdout)

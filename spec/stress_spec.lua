@@ -236,7 +236,7 @@ for how, hooks in pairs { ["no hooks"] = "", ["hooks that wait"] = WAITING } do
       local proxy = perilune.start { workers = 4, policy = policies.to(origin, { listen = listen, hooks = hooks }) }
       client.request { port = proxy.port, path = "/ok/0" }
       local before = proxy:open_files()
-      for _ = 1, 3 do scheduler.all(one_of_each(proxy.port), 100) end
+      for _ = 1, 3 do scheduler.all(one_of_each(proxy.port), 300) end
       origin:stop() -- what the pool keeps ends with it
       scheduler.eventually(function() return proxy:open_files() <= before end, 40, "return of all descriptors")
       proxy:stop()

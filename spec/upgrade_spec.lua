@@ -92,7 +92,7 @@ describe("perilune upgrade", function()
         return failed
       end
     end
-    assert.same({ "0 0 0", 0, 0, 0, 0 }, scheduler.all(bodies, 60))
+    assert.same({ "0 0 0", 0, 0, 0, 0 }, scheduler.all(bodies, 300))
   end)
 
   it("lets the old process finish what is under way", function()
