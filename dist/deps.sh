@@ -93,19 +93,22 @@ check_only=no
 for set in "$@"; do "need_for_$set"; done
 [ -z "$missing" ] && exit 0
 
-if [ $check_only = yes ]; then
-  echo "perilune: these Debian packages are missing:$missing" >&2
-  echo "perilune: \`make deps\` installs them" >&2
-  exit 1
-fi
+# Without package lists, as in a fresh container, nobody knows which alternative Debian has: then it is the first.
+names() { choose && echo "$chosen" || echo "$missing" | sed 's/|[^ ]*//g'; }
+
 if ! has_command apt-get; then
   echo "perilune: not a Debian system; install what these packages hold:$missing" >&2
+  exit 1
+fi
+if [ $check_only = yes ]; then
+  echo "perilune: these Debian packages are missing:$(names)" >&2
+  echo "perilune: \`make deps\` installs them" >&2
   exit 1
 fi
 why="perilune: installing from Debian what \`$*\` needs"
 if [ "$(id -u)" != 0 ]; then
   if ! has_command sudo; then
-    echo "perilune: as root, run: apt-get install$(echo "$missing" | sed 's/|[^ ]*//g')" >&2
+    echo "perilune: packages are missing, and there is no sudo; as root, run: apt-get install$(names)" >&2
     exit 1
   fi
   why="$why, with sudo because apt-get must be root"
@@ -114,4 +117,7 @@ fi
 # Package lists may be missing (a fresh container) or older than the mirror: then they are fetched once.
 choose || { update && choose; } || { echo "perilune: Debian has none of:$missing" >&2; exit 1; }
 echo "$why:$chosen"
-install || { update && install; } || { echo "perilune: could not install:$chosen" >&2; exit 1; }
+install || { update && install; } || {
+  echo "perilune: could not install what is missing; as root, run: apt-get install$chosen" >&2
+  exit 1
+}

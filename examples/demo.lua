@@ -9,25 +9,32 @@ local health_check = require "perilune.health_check"
 local rate_limit   = require "perilune.rate_limit"
 
 local NAME = "one.one.one.one"
-local FILES = "../build/demo/" -- beside this script
 local listen = os.getenv "LISTEN" or "127.0.0.1:6188"
 local first, second = (os.getenv "DEMO_ORIGINS" or "127.0.0.1:16443,127.0.0.1:16444"):match "^([^,]+),([^,]+)$"
+if not second then error "DEMO_ORIGINS must be two addresses, with a comma between them" end
 local dead = os.getenv "DEMO_DEAD" or "127.0.0.1:343"
 
--- A certificate for the origins, made on the first run. Every worker loads this script, hence the lock.
-local function make_certificate()
-  local directory = debug.getinfo(1, "S").source:match "^@(.-)[^/]*$" .. FILES
+-- The certificate lies in the build directory; where there is none, as after an installation, in the user's cache.
+local here = debug.getinfo(1, "S").source:match "^@(.-)[^/]*$"
+local makefile = io.open(here .. "../Makefile")
+local cache = os.getenv "XDG_CACHE_HOME" or (os.getenv "HOME" or "/tmp") .. "/.cache"
+local files = makefile and "../build/demo/" or cache .. "/perilune-demo/" -- relative to this script
+local certificate, key = files .. "certificate.pem", files .. "key.pem"
+
+-- Made on the first run. Every worker loads this script, hence the lock.
+local function make_certificate(directory)
+  local quoted = directory:gsub("'", "'\\''")
   local done = os.execute(([[
-    set -e; mkdir -p '%s'; cd '%s'; exec 9>lock; flock 9; test -s certificate.pem && exit
+    set -e; mkdir -p '%s' 2>/dev/null; cd '%s'; exec 9>lock; flock 9; test -s certificate.pem && exit
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=%s \
       -addext subjectAltName=DNS:%s -keyout key.pem -out new.pem 2>openssl.txt && mv new.pem certificate.pem
-  ]]):format(directory, directory, NAME, NAME))
-  if done ~= 0 then error("no certificate could be made in " .. directory .. ": see openssl.txt there") end
+  ]]):format(quoted, quoted, NAME, NAME))
+  if done ~= 0 then error("no certificate could be made in " .. directory .. " (openssl.txt there may say why)") end
 end
-make_certificate()
+make_certificate(makefile and here .. files or files)
 
 local upstreams = round_robin.new { first, second, dead }
-health_check.tcp(upstreams, { interval = 1, tls = true, sni = NAME, ca = FILES .. "certificate.pem" })
+health_check.tcp(upstreams, { interval = 1, tls = true, sni = NAME, ca = certificate })
 local limit = rate_limit.new { header = "appid", max = 1, interval = 1 }
 
 local lb = {}
@@ -37,7 +44,7 @@ function lb.request_filter(session)
 end
 
 function lb.upstream_peer()
-  return { address = upstreams:select(), tls = true, sni = NAME, ca = FILES .. "certificate.pem" }
+  return { address = upstreams:select(), tls = true, sni = NAME, ca = certificate }
 end
 
 function lb.upstream_request_filter(_, request)
@@ -58,7 +65,7 @@ for _, address in ipairs { first, second } do
       local text = ("Hello from %s, you asked %s for %s\n"):format(address, session:host(), session:target())
       return session:respond { status = 200, headers = { ["Content-Type"] = "text/plain" }, body = text }
     end,
-  }, { certificate = FILES .. "certificate.pem", key = FILES .. "key.pem" })
+  }, { certificate = certificate, key = key })
 end
 
 -- What is spawned here runs once, when everything listens.

@@ -13,7 +13,7 @@ local health_check = require "perilune.health_check"
 local rate_limit   = require "perilune.rate_limit"
 
 local peers = {}
-for address in (os.getenv "PEERS" or "1.1.1.1:443,1.0.0.1:443,127.0.0.1:343"):gmatch "[^,]+" do
+for address in (os.getenv "PEERS" or "1.1.1.1:443,1.0.0.1:443,127.0.0.1:343"):gmatch "[^,%s]+" do
   peers[#peers + 1] = address
 end
 

@@ -227,15 +227,16 @@ local function path_of(file)
 end
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
-local function openssl(...)
+local function run(...)
   local words = {}
   for i, word in ipairs { ... } do words[i] = quoted(word) end
   local command = "openssl " .. table.concat(words, " ") .. " </dev/null 2>&1"
   local pipe = assert(io.popen(command .. "; echo status=$?"))
   local output = pipe:read "*a"
   pipe:close()
-  assert(output:match "status=0%s*$", command .. "\n" .. output)
+  return output:match "status=0%s*$" ~= nil, command .. "\n" .. output
 end
+local function openssl(...) assert(run(...)) end
 
 local function write_config(name, extensions)
   local path = path_of(name .. ".cnf")
@@ -248,15 +249,22 @@ end
 
 local KINDS = { ec = { "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1" }, rsa = { "-newkey", "rsa:2048" } }
 
+-- OpenSSL 3.4 and later take dates, and refuse an end before the beginning, which is all that earlier ones can do.
+local function expire(files)
+  local function sign(call, ...)
+    return call("x509", "-in", files.certificate, "-signkey", files.key, "-out", files.certificate, ...)
+  end
+  local ok = sign(run, "-not_before", "20200101000000Z", "-not_after", "20200102000000Z")
+  if not ok then sign(openssl, "-days", "-1") end
+end
+
 local function request(name, extensions, options, ...)
   local files = { certificate = path_of(name .. ".pem"), key = path_of(name .. ".key") }
   local words = { unpack(KINDS[options.kind or "ec"]) }
   for _, word in ipairs { ... } do words[#words + 1] = word end
   openssl("req", "-x509", "-nodes", "-days", "2", "-config", write_config(name, extensions),
     "-keyout", files.key, "-out", files.certificate, unpack(words))
-  if options.expired then
-    openssl("x509", "-in", files.certificate, "-signkey", files.key, "-days", "-1", "-out", files.certificate)
-  end
+  if options.expired then expire(files) end
   return files
 end
 
