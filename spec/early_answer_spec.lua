@@ -65,7 +65,7 @@ for name, case in pairs(early) do
       for _, request in ipairs(origin.requests) do assert.equal("/", request.target) end
     end
 
-    it("reads away a body by length, and serves the next request", function()
+    it("reads away a body by length, and serves the next request (RFC 9112 9.3)", function()
       local connection, origin = begin()
       local body = SMUGGLED:rep(10)
       connection:send(length_head(#body) .. body)
@@ -73,7 +73,7 @@ for name, case in pairs(early) do
       expect_next(connection, origin)
     end)
 
-    it("reads away a chunked body that comes after the answer, and serves the next request", function()
+    it("reads away a chunked body that comes after the answer, and serves the next request (RFC 9112 9.3)", function()
       local connection, origin = begin()
       connection:send(CHUNKED_HEAD .. http1.chunk(SMUGGLED))
       assert.equal(status, connection:read_response().status)
@@ -85,7 +85,7 @@ for name, case in pairs(early) do
       expect_next(connection, origin)
     end)
 
-    it("closes where the body is longer than drain_limit, and the client can read the answer", function()
+    it("closes where the body is longer than drain_limit, and the client can read the answer (RFC 9112 9.6)", function()
       local connection, origin = begin()
       connection:send(length_head(50 * MEGABYTE))
       local block = SMUGGLED:rep(1000)
@@ -99,7 +99,7 @@ for name, case in pairs(early) do
       assert.equal(0, #origin.requests)
     end)
 
-    it("closes where the body turns out to be malformed", function()
+    it("closes where the body turns out to be malformed (RFC 9112 6.3)", function()
       local connection, origin = begin()
       connection:send(CHUNKED_HEAD .. http1.chunk "fine" .. "xyz\r\n" .. SMUGGLED)
       assert.equal(status, connection:read_response().status)
@@ -110,7 +110,7 @@ for name, case in pairs(early) do
 end
 
 describe("413 for a body that is announced too large", function()
-  it("can be read by a client that sends all of it first", function()
+  it("can be read by a client that sends all of it first (RFC 9112 9.6)", function()
     local proxy = start(origins.start "hello", { listen = "body_limit = 1000" })
     local connection = client.connect(proxy.port)
     connection:send(length_head(20 * MEGABYTE))
@@ -122,7 +122,7 @@ describe("413 for a body that is announced too large", function()
 end)
 
 describe("a chunked body longer than drain_limit", function()
-  it("is read away no further, although the connection was to be kept", function()
+  it("is read away no further, although the connection was to be kept (RFC 9112 9.3)", function()
     local options = { hooks = "function policy.request_filter(session) return session:respond { status = 403 } end",
       listen = "drain_limit = 1000" }
     local connection = client.connect(start(origins.start "hello", options).port)
@@ -155,7 +155,7 @@ describe("an origin that answers before the request has ended", function()
     end)
   end
 
-  it("and reads on gets the rest, and both connections serve the next request", function()
+  it("and reads on gets the rest, and both connections serve the next request (RFC 9112 9.3)", function()
     local origin = hasty()
     local connection = client.connect(start(origin).port)
     connection:send(length_head(1000))
@@ -167,7 +167,7 @@ describe("an origin that answers before the request has ended", function()
     assert.equal(1, origin.accepted)
   end)
 
-  it("and closes has its answer passed on, and the rest of a small body is read away", function()
+  it("and closes has its answer passed on, and the rest of a small body is read away (RFC 9112 9.5)", function()
     local origin = hasty({ Connection = "close" }, function(connection) connection:is_closed(1) end)
     local connection = client.connect(start(origin).port)
     connection:send(length_head(1000))
@@ -178,7 +178,7 @@ describe("an origin that answers before the request has ended", function()
     assert.equal(2, origin.accepted)
   end)
 
-  it("and closes at once, in mid-upload, has its answer passed on", function()
+  it("and closes at once, in mid-upload, has its answer passed on (RFC 9112 9.5)", function()
     local origin = hasty({ Connection = "close" }, function() end)
     local connection = client.connect(start(origin).port)
     connection:send(length_head(50 * MEGABYTE))
@@ -192,7 +192,7 @@ describe("an origin that answers before the request has ended", function()
     assert.is_true(connection:is_closed())
   end)
 
-  it("and streams its response does so while the client uploads", function()
+  it("and streams its response does so while the client uploads (RFC 9110 7.6)", function()
     local origin = origins.start(function(connection)
       connection:read_request_head()
       connection:send "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -214,7 +214,7 @@ describe("an origin that answers before the request has ended", function()
     assert.equal("next", connection:request().body)
   end)
 
-  it("whole, before a body that then breaks its framing: the client can read the response", function()
+  it("whole, before a body that then breaks its framing: the client can read the response (RFC 9112 6.3)", function()
     local origin = hasty()
     local proxy = start(origin)
     local connection = client.connect(proxy.port)
@@ -230,7 +230,7 @@ describe("an origin that answers before the request has ended", function()
 end)
 
 describe("a policy's answer in upstream_response_filter", function()
-  it("gives up the origin's response in mid-upload, and the next request is not made of the rest", function()
+  it("gives up the origin's response in mid-upload; the next request is not the rest (RFC 9112 9.3)", function()
     local origin = origins.start(function(connection)
       while connection:read_request_head() do
         connection:respond { body = connection.request.target }
@@ -265,7 +265,7 @@ describe("pipelined requests", function()
     return http1.write(("%s /%d HTTP/1.1"):format(body and "POST" or "GET", i), { Host = "a" }, body)
   end
 
-  it("are answered in order, with a slow first one, by a client that has ended its direction", function()
+  it("are answered in order, with a slow first one, of a client that half-closed (RFC 9112 9.3.2)", function()
     local connection = client.connect(start(slow_first()).port)
     local bytes = {}
     for i = 1, 20 do bytes[i] = request(i, i % 3 == 0 and "body" .. i or nil) end
@@ -278,7 +278,7 @@ describe("pipelined requests", function()
     assert.is_true(connection:is_closed())
   end)
 
-  it("behind an early answer follow where the body ends", function()
+  it("behind an early answer follow where the body ends (RFC 9112 9.3.2)", function()
     local options = { hooks = early_in("request_filter", "return session:respond { status = 403 }") }
     local connection = client.connect(start(slow_first(), options).port)
     connection:send(length_head(#SMUGGLED) .. SMUGGLED .. request(2) .. CHUNKED_HEAD .. http1.chunk(SMUGGLED)
@@ -289,14 +289,14 @@ describe("pipelined requests", function()
     assert.equal("/4", connection:read_response().body)
   end)
 
-  it("behind one that closes the connection are not answered", function()
+  it("behind one that closes the connection are not answered (RFC 9112 9.6)", function()
     local connection = client.connect(start(slow_first()).port)
     connection:send("GET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" .. request(3))
     assert.equal("/2", connection:read_response().body)
     assert.same({ "", "closed" }, { connection:receive_all(5) })
   end)
 
-  it("of which the last is cut off are answered, the last one with 400", function()
+  it("of which the last is cut off are answered, the last one with 400 (RFC 9112 8)", function()
     local connection = client.connect(start(slow_first()).port)
     connection:send(request(1) .. request(2) .. "GET /3 HT")
     connection:half_close()
@@ -308,7 +308,7 @@ describe("pipelined requests", function()
 end)
 
 describe("a client that goes away in mid-upload", function()
-  it("takes the origin's connection with it", function()
+  it("takes the origin's connection with it (RFC 9112 8)", function()
     local failures = {}
     local origin = origins.start(function(connection)
       while connection:read_request() do

@@ -31,7 +31,7 @@ local function deciding_early(status, headers)
 end
 
 describe("Expect: 100-continue", function()
-  it("is forwarded, and the body follows the origin's 100", function()
+  it("is forwarded, and the body follows the origin's 100 (RFC 9110 10.1.1)", function()
     local had_body
     local origin = origins.start(function(connection)
       connection:read_request_head()
@@ -50,7 +50,7 @@ describe("Expect: 100-continue", function()
     assert.is_false(connection:is_closed(0.1))
   end)
 
-  it("may be ignored by the origin, to which the body is sent when the client sends it", function()
+  it("may be ignored by the origin, to which the body is sent when the client sends it (RFC 9110 10.1.1)", function()
     local origin = origins.start(function(connection)
       while connection:read_request() do connection:respond { body = connection.request.body } end
     end)
@@ -64,7 +64,7 @@ describe("Expect: 100-continue", function()
     assert.equal(1, origin.accepted)
   end)
 
-  it("ends with the origin's final answer, and with the connection: the body may come or not", function()
+  it("ends with the origin's final answer, and with the connection, body or not (RFC 9110 10.1.1)", function()
     local origin = deciding_early(401)
     local proxy = start(origin)
     for _ = 1, 2 do
@@ -79,7 +79,7 @@ describe("Expect: 100-continue", function()
     assert.equal(2, origin.accepted, "a connection that waits for a body was used again")
   end)
 
-  it("ends with a policy's answer, and no origin is asked", function()
+  it("ends with a policy's answer, and no origin is asked (RFC 9110 10.1.1)", function()
     local origin = deciding_early(200)
     local hooks = "function policy.request_filter(session) return session:respond { status = 401 } end"
     local connection = client.connect(start(origin, { hooks = hooks }).port)
@@ -118,7 +118,7 @@ describe("Expect: 100-continue", function()
     assert.equal(408, connection:read_response().status)
   end)
 
-  it("means nothing on HTTP/1.0: it is not forwarded, and a 100 is not sent back", function()
+  it("means nothing on HTTP/1.0: it is not forwarded, and a 100 is not sent back (RFC 9110 10.1.1)", function()
     local origin = origins.start(function(connection)
       connection:read_request_head()
       connection:send(CONTINUE)
@@ -133,7 +133,7 @@ describe("Expect: 100-continue", function()
     assert.is_nil(origin.requests[1].headers.expect)
   end)
 
-  it("is forwarded with a chunked body, too", function()
+  it("is forwarded with a chunked body, too (RFC 9110 10.1.1)", function()
     local origin = origins.start(function(connection)
       connection:read_request_head()
       connection:send(CONTINUE)
@@ -147,7 +147,7 @@ describe("Expect: 100-continue", function()
     assert.equal("hello", connection:read_response().body)
   end)
 
-  it("is satisfied by an origin's 100 only once, even if further interim responses follow", function()
+  it("is satisfied by an origin's 100 only once, even if further interim responses follow (RFC 9110 10.1.1)", function()
     local origin = origins.start(function(connection)
       connection:read_request_head()
       connection:send(CONTINUE .. "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")

@@ -23,14 +23,14 @@ local function connections_of(origin)
 end
 
 describe("a client's connection", function()
-  it("serves request after request", function()
+  it("serves request after request (RFC 9112 9.3)", function()
     local proxy = start(origins.start "hello")
     local connection = client.connect(proxy.port)
     for _ = 1, 5 do assert.equal("hello", connection:request().body) end
     assert.is_false(connection:is_closed(0.1))
   end)
 
-  it("is closed behind the response when the client asks for that", function()
+  it("is closed behind the response when the client asks for that (RFC 9112 9.6)", function()
     local proxy = start(origins.start "hello")
     local response = client.request { port = proxy.port, headers = { Connection = "close" } }
     assert.equal("close", response.headers.connection)
@@ -48,7 +48,7 @@ describe("a client's connection", function()
     end
   end)
 
-  it("answers pipelined requests in their order", function()
+  it("answers pipelined requests in their order (RFC 9112 9.3.2)", function()
     local origin = origins.start(function(connection)
       while true do
         local request = connection:read_request()
@@ -65,7 +65,7 @@ describe("a client's connection", function()
     for i = 1, 5 do assert.equal("/" .. i, connection:read_response().body) end
   end)
 
-  it("stays open behind an answer of the proxy's own to a request without a body", function()
+  it("stays open behind an answer of the proxy's own to a request without a body (RFC 9112 9.3)", function()
     local proxy = start({ address = origins.dead_address() })
     local connection = client.connect(proxy.port)
     assert.equal(502, connection:request().status)
@@ -94,7 +94,7 @@ describe("the pool", function()
     assert.equal(2, origin.accepted)
   end)
 
-  it("does not keep a connection whose origin says that it closes", function()
+  it("does not keep a connection whose origin says that it closes (RFC 9112 9.6)", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       connection:respond { body = "hello", headers = { Connection = "close" } }
@@ -104,7 +104,7 @@ describe("the pool", function()
     assert.same({ 1, 2, 3 }, connections_of(origin))
   end)
 
-  it("does not keep a connection on which bytes follow the response, and gives them to nobody", function()
+  it("does not keep a connection on which bytes follow the response; nobody gets them (RFC 9112 6.3)", function()
     local origin = origins.start(function(connection)
       while connection:read_request() do
         connection:send(http1.write("HTTP/1.1 200 OK", {}, "hello") .. http1.write("HTTP/1.1 200 OK", {}, "evil"))
@@ -116,7 +116,7 @@ describe("the pool", function()
     assert.same({ 1, 2, 3 }, connections_of(origin))
   end)
 
-  it("notices when an origin closes an idle connection", function()
+  it("notices when an origin closes an idle connection (RFC 9112 9.5)", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       connection:respond { body = "hello" }
@@ -170,7 +170,7 @@ describe("a pooled connection that the origin closed meanwhile", function()
   end
 
   for _, method in ipairs { "GET", "PUT", "DELETE", "OPTIONS" } do
-    it("makes an idempotent " .. method .. " request be sent again on a fresh one", function()
+    it("makes an idempotent " .. method .. " request be sent again on a fresh one (RFC 9110 9.2.2)", function()
       local origin = closing_origin()
       local proxy = start(origin)
       assert.equal("hello", client.request(proxy.port).body)
@@ -182,7 +182,7 @@ describe("a pooled connection that the origin closed meanwhile", function()
     end)
   end
 
-  it("gives 502 for a POST that may have been handled, and does not send it twice", function()
+  it("gives 502 for a POST that may have been handled, and does not send it twice (RFC 9110 9.2.2)", function()
     local origin = closing_origin()
     local proxy = start(origin)
     assert.equal("hello", client.request(proxy.port).body)

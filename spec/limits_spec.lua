@@ -37,13 +37,13 @@ local function sends_endlessly(ended)
 end
 
 describe("a request head", function()
-  it("byte by byte is answered like any other", function()
+  it("byte by byte is answered like any other (RFC 9112 2.2)", function()
     local connection = client.connect(start(origins.start "hello").port)
     trickle(connection, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0.001)
     assert.equal("hello", connection:read_response().body)
   end)
 
-  it("has head_timeout in all, however steadily it comes: then 408", function()
+  it("has head_timeout in all, however steadily it comes: then 408 (RFC 9110 15.5.9)", function()
     local proxy = start(origins.start "hello", { listen = "head_timeout = 0.4" })
     local connection = client.connect(proxy.port)
     local begun = sys.now()
@@ -58,7 +58,7 @@ describe("a request head", function()
     proxy:wait_log "client 127%.0%.0%.1:%d+: the request head took too long"
   end)
 
-  it("has head_timeout from its first byte on, also on a connection that has served before", function()
+  it("has head_timeout from its first byte on, also on a connection that served before (RFC 9110 15.5.9)", function()
     local proxy = start(origins.start "hello", { listen = "head_timeout = 0.3" })
     local connection = client.connect(proxy.port)
     assert.equal(200, connection:request().status)
@@ -68,7 +68,7 @@ describe("a request head", function()
     assert.equal(408, connection:read_response().status)
   end)
 
-  it("that never begins ends the connection without a word", function()
+  it("that never begins ends the connection without a word (RFC 9112 9.5)", function()
     local proxy = start(origins.start "hello", { listen = "head_timeout = 0.2" })
     local connection = client.connect(proxy.port)
     assert.same({ "", "closed" }, { connection:receive_all(5) })
@@ -82,7 +82,7 @@ describe("a request head", function()
     return response.status
   end
 
-  it("has at most head_limit bytes: 431", function()
+  it("has at most head_limit bytes: 431 (RFC 6585 5)", function()
     local proxy = start(origins.start "hello", { listen = "head_limit = 200" })
     local rest = #"GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n"
     local function head(size) return "GET / HTTP/1.1\r\nHost: a\r\nX: " .. ("x"):rep(size - rest) .. "\r\n\r\n" end
@@ -92,14 +92,14 @@ describe("a request head", function()
     proxy:wait_log "client 127%.0%.0%.1:%d+: the request head is larger than allowed"
   end)
 
-  it("has at most fields_limit fields: 431", function()
+  it("has at most fields_limit fields: 431 (RFC 6585 5)", function()
     local proxy = start(origins.start "hello", { listen = "fields_limit = 5" })
     local function head(count) return "GET / HTTP/1.1\r\nHost: a\r\n" .. ("X: 1\r\n"):rep(count - 1) .. "\r\n" end
     assert.equal(200, status_of(proxy, head(5)))
     assert.equal(431, status_of(proxy, head(6)))
   end)
 
-  it("has a target of at most target_limit bytes: 414", function()
+  it("has a target of at most target_limit bytes: 414 (RFC 9110 15.5.15)", function()
     local proxy = start(origins.start "hello", { listen = "target_limit = 50" })
     local function head(size) return "GET /" .. ("x"):rep(size - 1) .. " HTTP/1.1\r\nHost: a\r\n\r\n" end
     assert.equal(200, status_of(proxy, head(50)))
@@ -110,7 +110,7 @@ describe("a request head", function()
 end)
 
 describe("a connection", function()
-  it("may idle for keepalive_timeout between two requests", function()
+  it("may idle for keepalive_timeout between two requests (RFC 9112 9.5)", function()
     local proxy = start(origins.start "hello", { listen = "keepalive_timeout = 0.3" })
     local connection = client.connect(proxy.port)
     for _ = 1, 2 do
@@ -120,7 +120,7 @@ describe("a connection", function()
     assert.same({ "", "closed" }, { connection:receive_all(5) })
   end)
 
-  it("serves at most keepalive_requests requests, and says which is the last", function()
+  it("serves at most keepalive_requests requests, and says which is the last (RFC 9112 9.6)", function()
     local proxy = start(origins.start "hello", { listen = "keepalive_requests = 3" })
     local connection = client.connect(proxy.port)
     for i = 1, 3 do
@@ -152,7 +152,7 @@ describe("a request body", function()
     assert.equal("hello", connection:read_response().body)
   end)
 
-  it("that stalls for body_timeout gives 408, and ends the request to the origin", function()
+  it("that stalls for body_timeout gives 408, and ends the request to the origin (RFC 9110 15.5.9)", function()
     local failure
     local origin = origins.start(function(connection) failure = connection:read_request().failure end)
     local proxy = start(origin, { listen = "body_timeout = 0.2" })
@@ -164,7 +164,7 @@ describe("a request body", function()
     proxy:wait_log "client 127%.0%.0%.1:%d+: the request body stalled"
   end)
 
-  it("of more than body_limit by length gives 413, and no origin is asked", function()
+  it("of more than body_limit by length gives 413, and no origin is asked (RFC 9110 15.5.14)", function()
     local origin = origins.start "hello"
     local proxy = start(origin, { listen = "body_limit = 100" })
     assert.equal(200, client.request({ port = proxy.port, method = "POST", body = ("x"):rep(100) }).status)
@@ -174,7 +174,7 @@ describe("a request body", function()
     assert.equal(1, #origin.requests)
   end)
 
-  it("of more than body_limit in chunks gives 413, and the origin sees a body that is cut off", function()
+  it("of more than body_limit in chunks gives 413, and the origin sees it cut off (RFC 9110 15.5.14)", function()
     local origin = origins.start(function(connection)
       while connection:read_request() do
         if connection.request.failure then return end
@@ -234,7 +234,7 @@ describe("a client that does not read its response", function()
 end)
 
 describe("a peer", function()
-  it("has connect_timeout to accept: 504", function()
+  it("has connect_timeout to accept: 504 (RFC 9110 15.6.5)", function()
     local options = { peer = ", connect_timeout = 0.2", listen = "max_retries = 1" }
     local proxy = start({ address = origins.mute_address() }, options)
     assert.equal(504, client.request(proxy.port).status)
@@ -242,7 +242,7 @@ describe("a peer", function()
     assert.equal(2, proxy:count_log "took too long: timed out")
   end)
 
-  it("has first_byte_timeout for its whole response head: 504", function()
+  it("has first_byte_timeout for its whole response head: 504 (RFC 9110 15.6.5)", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       connection:send "HTTP/1.1 200 OK\r\nContent-"
@@ -252,7 +252,7 @@ describe("a peer", function()
     assert.equal(504, client.request({ port = proxy.port, method = "POST", body = "x" }).status)
   end)
 
-  it("has first_byte_timeout for all of its response head, however steadily it comes: 504", function()
+  it("has first_byte_timeout for all of its response head, however steadily it comes: 504 (RFC 9110 15.6.5)", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       trickle(connection, "HTTP/1.1 200 OK\r\nX: " .. ("x"):rep(10000), 0.01)
@@ -261,7 +261,7 @@ describe("a peer", function()
     assert.equal(504, client.request(start(origin, { peer = ", first_byte_timeout = 0.3" }).port).status)
   end)
 
-  it("has first_byte_timeout anew behind an interim response", function()
+  it("has first_byte_timeout anew behind an interim response (RFC 9110 15.2)", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       for _ = 1, 3 do
@@ -283,7 +283,7 @@ describe("a peer", function()
     assert.equal("hello", connection:read_response().body)
   end)
 
-  it("has send_timeout to take something of the request: 504", function()
+  it("has send_timeout to take something of the request: 504 (RFC 9110 15.6.5)", function()
     local origin = origins.start(function(connection)
       connection:read_request_head()
       connection:sleep(60)
@@ -300,7 +300,7 @@ describe("a peer", function()
     proxy:wait_log "peer 127%.0%.0%.1:%d+: the peer stopped reading"
   end)
 
-  it("has read_timeout between two pieces of its response, however many there are", function()
+  it("has read_timeout between two pieces of its response, however many there are (RFC 9112 8)", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       connection:send "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n"
@@ -315,7 +315,7 @@ describe("a peer", function()
     proxy:wait_log "peer 127%.0%.0%.1:%d+: the peer stalled in mid%-response"
   end)
 
-  it("may not send interim responses without end: 502", function()
+  it("may not send interim responses without end: 502 (RFC 9110 15.2)", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       local hint = "HTTP/1.1 103 Early Hints\r\nX: " .. ("x"):rep(1000) .. "\r\n\r\n"

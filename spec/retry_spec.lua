@@ -39,7 +39,7 @@ end
 
 describe("a request on a pooled connection that the origin ends", function()
   for _, way in ipairs { "close", "reset" } do
-    it("by " .. way .. " is sent again with its body, up to 64 KiB", function()
+    it("by " .. way .. " is sent again with its body, up to 64 KiB (RFC 9112 9.3.1)", function()
       local origin = ending_in_reuse(way)
       local body = ("0123456789abcdef"):rep(4 * KILOBYTE)
       local proxy = start_pooled(origin)
@@ -59,7 +59,7 @@ describe("a request on a pooled connection that the origin ends", function()
     assert.equal(2, #origin.requests)
   end)
 
-  it("is sent again although its body is still coming, and with the rest of it", function()
+  it("is sent again although its body is still coming, and with the rest of it (RFC 9112 9.3.1)", function()
     local origin = ending_in_reuse()
     local connection = client.connect(start_pooled(origin).port)
     connection:send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" .. http1.chunk "first,")
@@ -79,7 +79,7 @@ describe("a request on a pooled connection that the origin ends", function()
     assert.equal(200, connection:request().status)
   end)
 
-  it("is not sent again when something of a response has come", function()
+  it("is not sent again when something of a response has come (RFC 9112 9.3.1)", function()
     local origin = origins.start(function(connection, number)
       connection:read_request()
       connection:respond { body = "hello" }
@@ -109,7 +109,7 @@ describe("a POST on a pooled connection", function()
   end]]
 
   for _, way in ipairs { "close", "reset" } do
-    it("that the origin ends by " .. way .. " before anything was sent is sent on a fresh one, once", function()
+    it("that the origin ends by " .. way .. " before it was sent goes on a fresh one, once (RFC 9112 9.3.1)", function()
       local first
       local origin = origins.start(function(connection, number)
         if number == 1 then first = connection end
@@ -126,7 +126,7 @@ describe("a POST on a pooled connection", function()
     end)
   end
 
-  it("takes no bytes for a response that came before it was sent", function()
+  it("takes no bytes for a response that came before it was sent (RFC 9112 6.3)", function()
     local first
     local origin = origins.start(function(connection, number)
       if number == 1 then first = connection end
@@ -142,7 +142,7 @@ describe("a POST on a pooled connection", function()
   end)
 
   for _, way in ipairs { "close", "reset" } do
-    it("that the origin ends by " .. way .. " when it has read it gives 502, and is not sent twice", function()
+    it("that the origin ends by " .. way .. " having read it gives 502, is not sent twice (RFC 9110 9.2.2)", function()
       local origin = ending_in_reuse(way)
       local proxy = start_pooled(origin)
       assert.equal(502, client.request({ port = proxy.port, method = "POST", body = "pay" }).status)

@@ -114,7 +114,7 @@ describe("a body", function()
     origin:stop() -- else the proxy waits for it, and does not see that its client is gone
   end)
 
-  it("goes both ways at once: the response may begin before the request has ended", function()
+  it("goes both ways at once: the response may begin before the request has ended (RFC 9110 7.6)", function()
     local origin = origins.start(function(connection)
       connection:read_request_head()
       connection:send "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -132,7 +132,7 @@ describe("a body", function()
     assert.is_truthy(connection:read_until "0\r\n\r\n")
   end)
 
-  it("without a length becomes chunked for the client", function()
+  it("without a length becomes chunked for the client (RFC 9112 6.3)", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       connection:respond { body = "until the end", no_length = true }
@@ -144,7 +144,7 @@ describe("a body", function()
     assert.is_nil(response.failure)
   end)
 
-  it("without a length ends with the connection for a client of HTTP/1.0", function()
+  it("without a length ends with the connection for a client of HTTP/1.0 (RFC 9112 6.1)", function()
     local origin = origins.start(function(connection)
       connection:read_request()
       connection:send "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -156,7 +156,7 @@ describe("a body", function()
     assert.equal("close", response.framing)
   end)
 
-  it("of a response to HEAD, and of 204 and 304, does not exist", function()
+  it("of a response to HEAD, and of 204 and 304, does not exist (RFC 9110 6.4.1)", function()
     local statuses = { 200, 204, 304 }
     local origin = origins.start(function(connection)
       for _, status in ipairs(statuses) do

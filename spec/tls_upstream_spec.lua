@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- TLS to the peers: verified by default, and what a policy can say of it.
+local ffi = require "ffi"
+
 local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
@@ -14,6 +16,15 @@ local function start(origin, peer)
 end
 
 local function with_ca(rest) return (", ca = %q"):format(tls.authority().certificate) .. (rest or "") end
+
+-- Sends pieces in a record each, but all of them in one segment.
+local function send_records(connection, ...)
+  local TCP, TCP_CORK = 6, 3
+  local function cork(on) ffi.C.setsockopt(connection.fd, TCP, TCP_CORK, ffi.new("int[1]", on), 4) end
+  cork(1)
+  for _, piece in ipairs { ... } do connection:send(piece) end
+  cork(0)
+end
 
 describe("a TLS peer", function()
   it("is asked when its certificate is for the server name and of a trusted authority", function()
@@ -105,6 +116,31 @@ describe("a TLS peer", function()
     local connections = {}
     for i, request in ipairs(origin.requests) do connections[i] = request.connection end
     assert.same({ 1, 1, 2, 2 }, connections)
+  end)
+
+  it("keeps its connection for the next request at once, in however many records a response comes", function()
+    local origin = origins.start(function(connection)
+      while connection:read_request() do
+        send_records(connection, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "hello")
+      end
+    end, { names = { "one.example" } })
+    local connection = client.connect(start(origin, with_ca ', sni = "one.example"').port)
+    connection:send(("GET / HTTP/1.1\r\nHost: a\r\n\r\n"):rep(50))
+    for _ = 1, 50 do assert.equal("hello", connection:read_response().body) end
+    assert.equal(1, origin.accepted)
+  end)
+
+  it("is not used again when a record follows its response, which nobody gets (RFC 9112 6.3)", function()
+    local origin = origins.start(function(connection)
+      while connection:read_request() do
+        local head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+        send_records(connection, head .. "mine!", head .. "evil!")
+      end
+    end, { names = { "one.example" } })
+    local connection = client.connect(start(origin, with_ca ', sni = "one.example"').port)
+    connection:send(("GET / HTTP/1.1\r\nHost: a\r\n\r\n"):rep(50))
+    for _ = 1, 50 do assert.equal("mine!", connection:read_response().body) end
+    assert.equal(50, origin.accepted)
   end)
 
   it("with a ca file that does not exist is a failure of the policy that names the file", function()

@@ -48,13 +48,25 @@ static void upstream_close(struct upstream *u) {
 /* --- taking
  * -------------------------------------------------------------------------------------------------- */
 
-/* The loop tells what has come, but not yet of a connection that was given back in this very turn. */
+/* TLS may have something to say that is no news, as a session ticket. Of a peer nothing is expected. */
+static bool has_nothing_to_say(struct upstream *u) {
+  char byte;
+  size_t moved;
+  return u->conn.tls && conn_read(&u->conn, &byte, 1, &moved) == IO_AGAIN;
+}
+
+/* The loop tells what has come, but not yet of a connection that was given back in this very turn; and with TLS
+ * it may want to tell of a record that was read since, which is no news for the next exchange either. */
 static bool is_silent(struct upstream *u) {
   char byte;
   size_t moved;
-  if (conn_has_news(&u->conn)) return false;
-  if (u->conn.tls || u->idle_since != conn_turn(&u->conn)) return true;
-  return conn_peek(&u->conn, &byte, 1, &moved) == IO_AGAIN;
+  bool is_told = conn_has_news(&u->conn);
+  if (!is_told && u->idle_since != conn_turn(&u->conn)) return true;
+  if (!u->conn.tls) return !is_told && conn_peek(&u->conn, &byte, 1, &moved) == IO_AGAIN;
+  if (!has_nothing_to_say(u)) return false;
+  conn_want_read(&u->conn, false);
+  conn_want_read(&u->conn, true);
+  return true;
 }
 
 /* One that will be found closed, or with bytes that nobody asked for, is not taken: they would be the answer to
@@ -188,13 +200,6 @@ enum io upstream_read_head(struct upstream *u, const struct parser_limits *limit
     }
     buf_commit(&u->in, moved);
   }
-}
-
-/* TLS may have something to say that is no news, as a session ticket. Of a peer nothing is expected. */
-static bool has_nothing_to_say(struct upstream *u) {
-  char byte;
-  size_t moved;
-  return u->conn.tls && conn_read(&u->conn, &byte, 1, &moved) == IO_AGAIN;
 }
 
 static void on_readable(struct conn *conn) {

@@ -18,7 +18,7 @@ static void require_sound(const struct response *r, enum method method) {
   REQUIRE(r->body.framing != FRAMING_LENGTH || (lengths && !codings));
   REQUIRE(r->body.framing != FRAMING_CHUNKED || (codings == 1 && !lengths && r->minor == 1));
   REQUIRE(!r->keep_alive || (r->body.framing != FRAMING_CLOSE && r->body.framing != FRAMING_TUNNEL));
-  REQUIRE((r->status == 101) == (r->upgrade.len > 0));
+  REQUIRE(r->status == 426 || (r->status == 101) == (r->upgrade.len > 0));
 }
 
 static void require_round_trip(struct response *r, enum method method, struct arena *arena) {
@@ -34,6 +34,7 @@ static void require_round_trip(struct response *r, enum method method, struct ar
   framing_strip_response(&again);
   REQUIRE(r->status == again.status && r->keep_alive == again.keep_alive);
   REQUIRE(str_equal(r->reason.len ? r->reason : status_reason(r->status), again.reason));
+  REQUIRE(str_equal(r->upgrade, again.upgrade));
   REQUIRE(r->body.framing == again.body.framing && r->body.length == again.body.length);
   REQUIRE(r->announced.framing == again.announced.framing && r->announced.length == again.announced.length);
   fuzz_require_same(&r->headers, &again.headers);
