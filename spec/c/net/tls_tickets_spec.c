@@ -15,6 +15,8 @@ static bool resumes(int version) {
   char byte;
   SSL_CTX *context = SSL_CTX_new(TLS_client_method());
   SSL_CTX_set_max_proto_version(context, version);
+  if (version == TLS1_3_VERSION) /* as clients have it that use a ticket once */
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   pair_open(&pair);
   pair_serve(&pair.server);
   SSL *ssl = SSL_new(context);
@@ -51,6 +53,13 @@ IT("resumes a session in another context, by its ticket") {
     CHECK(resumes(versions[i]));
     forget();
   }
+}
+
+/* Clients use a ticket of TLS 1.3 once (RFC 8446 appendix C.4), OpenSSL's among them. */
+IT("gives a new ticket with each session that TLS 1.3 resumes") {
+  CHECK(!resumes(TLS1_3_VERSION));
+  for (int i = 0; i < 3; i++) CHECK(resumes(TLS1_3_VERSION));
+  forget();
 }
 
 IT("reads tickets of the last two keys, and gives new ones") {
