@@ -7,11 +7,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/memory.h"
 #include "net/tls_parts.h"
@@ -208,9 +211,11 @@ static enum io tls_write(struct conn *conn, const struct iovec *parts, int count
 
 /* --- the end ----------------------------------------------------------------------------------------- */
 
+/* The close_notify waits in the kernel for the FIN that is about to follow, and both take one packet. */
 static enum io tls_shutdown(struct conn *conn) {
   struct tls *tls = conn->tls;
   if (tls->has_failed || tls->misuse || !SSL_is_init_finished(tls->ssl)) return IO_ERROR;
+  setsockopt(conn->fd, IPPROTO_TCP, TCP_CORK, &(int){1}, sizeof(int));
   ERR_clear_error();
   int result = SSL_shutdown(tls->ssl); /* 0: ours is sent; the other side's is not waited for */
   return result >= 0 ? IO_OK : classify(conn, result);
