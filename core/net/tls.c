@@ -233,13 +233,25 @@ static void tls_close(struct conn *conn) {
   conn->transport = &transport_plain;
 }
 
+void tls_take_off(struct conn *conn) {
+  tls_close(conn);
+  conn->read_needs_write = conn->write_needs_read = false;
+}
+
 const struct transport transport_tls = {tls_read, tls_write, tls_shutdown, tls_pending, tls_close};
 
 /* --- facts ------------------------------------------------------------------------------------------- */
 
-bool tls_failed_verification(const struct conn *conn) {
+static bool failed_by(const struct conn *conn, int reason) {
   return conn->tls && ERR_GET_LIB(conn->tls->failure) == ERR_LIB_SSL &&
-         ERR_GET_REASON(conn->tls->failure) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+         ERR_GET_REASON(conn->tls->failure) == reason;
+}
+
+bool tls_failed_verification(const struct conn *conn) {
+  return failed_by(conn, SSL_R_CERTIFICATE_VERIFY_FAILED);
+}
+bool tls_met_http(const struct conn *conn) {
+  return failed_by(conn, SSL_R_HTTP_REQUEST) || failed_by(conn, SSL_R_HTTPS_PROXY_REQUEST);
 }
 
 static const char *verification_failure(const struct tls *tls) {
@@ -258,9 +270,7 @@ const char *tls_failure(const struct conn *conn) {
   if (tls->misuse) return tls->misuse;
   if (tls_failed_verification(conn)) return verification_failure(tls);
   if (conn->error) return strerror(conn->error);
-  bool is_ssl = ERR_GET_LIB(tls->failure) == ERR_LIB_SSL;
-  if (is_ssl && ERR_GET_REASON(tls->failure) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-    return "the connection ended without close_notify";
+  if (failed_by(conn, SSL_R_UNEXPECTED_EOF_WHILE_READING)) return "the connection ended without close_notify";
   const char *reason = ERR_reason_error_string(tls->failure);
   return reason ? reason : "TLS failed";
 }
