@@ -24,9 +24,14 @@ enum { RECORD = 16384 }; /* the largest plaintext of a record (RFC 8446 section 
 static const char *set_names(struct tls *tls, bool verifies, struct str sni, struct str verify_name);
 static enum io classify(struct conn *conn, int result);
 
+/* Of calls before; as a rule there are none, and emptying an empty queue is dear. */
+static void forget_errors(void) {
+  if (ERR_peek_error()) ERR_clear_error();
+}
+
 static struct tls *put_on(struct conn *conn, struct tls_context *context) {
   struct tls *tls = memory_zalloc(sizeof *tls);
-  ERR_clear_error();
+  forget_errors();
   tls->ssl = SSL_new(tls_context_ssl(context));
   if (!tls->ssl || SSL_set_fd(tls->ssl, conn->fd) != 1) abort(); /* only memory can be missing */
   tls->context = tls_context_hold(context);
@@ -110,7 +115,7 @@ static bool speaks_http1(struct tls *tls) {
 enum io tls_handshake(struct conn *conn) {
   struct tls *tls = conn->tls;
   if (tls->misuse) return IO_ERROR;
-  ERR_clear_error();
+  forget_errors();
   int result = SSL_do_handshake(tls->ssl);
   enum io io = result == 1 ? IO_OK : classify(conn, result);
   if (io == IO_OK && tls->wants_http1 && !speaks_http1(tls)) io = IO_ERROR;
@@ -144,7 +149,7 @@ static enum io tls_read(struct conn *conn, void *bytes, size_t count, size_t *mo
   struct tls *tls = conn->tls;
   conn->read_needs_write = false;
   *moved = 0;
-  ERR_clear_error();
+  forget_errors();
   int result = SSL_read_ex(tls->ssl, bytes, count, moved);
   tls->is_starved = result != 1;
   if (result == 1) return IO_OK;
@@ -198,7 +203,7 @@ static enum io tls_write(struct conn *conn, const struct iovec *parts, int count
   for (skip(&from, 0); from.part < from.end && io == IO_OK;) {
     struct str text = next_record(from, record);
     size_t written = 0;
-    ERR_clear_error();
+    forget_errors();
     int result = SSL_write_ex(conn->tls->ssl, text.ptr, text.len, &written);
     if (result != 1) io = classify(conn, result);
     skip(&from, written);
@@ -216,7 +221,7 @@ static enum io tls_shutdown(struct conn *conn) {
   struct tls *tls = conn->tls;
   if (tls->has_failed || tls->misuse || !SSL_is_init_finished(tls->ssl)) return IO_ERROR;
   setsockopt(conn->fd, IPPROTO_TCP, TCP_CORK, &(int){1}, sizeof(int));
-  ERR_clear_error();
+  forget_errors();
   int result = SSL_shutdown(tls->ssl); /* 0: ours is sent; the other side's is not waited for */
   return result >= 0 ? IO_OK : classify(conn, result);
 }
