@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load: wrk for requests, plain sockets for connections that do nothing."""
+"""Load: wrk for requests, our own client for TLS handshakes, plain sockets for connections that do nothing."""
+import json
 import re
 import socket
 import subprocess
@@ -18,16 +19,16 @@ def microseconds(text):
     return float(found.group(1)) * MICROSECONDS[found.group(2)] if found else 0
 
 
-def requests(port, path, connections, seconds, fields=()):
+def requests(port, path, connections, seconds, fields=(), scheme="http"):
     """Runs wrk: requests, their rate, latencies, and what went wrong."""
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
     for name, value in (("appid", "1"), *fields):
         command += ["-H", f"{name}: {value}"]
-    done = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, f"{scheme}://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=False)
     said = done.stdout
     count = re.search(r"(\d+) requests in", said)
     if not count or int(count.group(1)) == 0:
-        raise LoadFailed((said + done.stderr).strip()[-300:])
+        raise LoadFailed("nothing was answered: " + " ".join((said + done.stderr).split())[:300])
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     return {"requests": int(count.group(1)), "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", said).group(1)),
@@ -35,6 +36,15 @@ def requests(port, path, connections, seconds, fields=()):
             "p99_us": microseconds(re.search(r"99%\s+(\S+)", said).group(1)),
             "other_statuses": int(refused.group(1)) if refused else 0,
             "errors": sum(map(int, errors.groups())) if errors else 0}
+
+
+def handshakes(tool, port, path, connections, seconds, kind):
+    """TLS connections of one request each: of "full" handshakes, or "resumed" ones."""
+    done = subprocess.run(["taskset", "-c", str(LOAD_CORE), tool, str(port), str(connections), str(seconds), kind, path],
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LoadFailed((done.stdout + done.stderr).strip()[-300:])
+    return json.loads(done.stdout)
 
 
 class IdleConnections:

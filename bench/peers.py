@@ -13,11 +13,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 BUILD = os.path.join(ROOT, "build", "bench")
 PERILUNE = os.path.join(ROOT, "build", "perilune")
+HANDSHAKES = os.path.join(BUILD, "handshakes")
 PINGORA = os.path.join(HERE, "peers", "pingora")
 BALANCER = os.path.join(BUILD, "pingora", "release", "balancer")
 NGINX_LUA = "/usr/lib/nginx/modules/ngx_http_lua_module.so"
 
-ORIGIN_PORTS = (18001, 18002)
+TLS = os.path.join(BUILD, "tls")
+
+ORIGIN_PORTS, TLS_ORIGIN_PORTS = (18001, 18002), (18003, 18004)
+SERVER_NAME = "one.one.one.one"
 BACKENDS = [f"127.0.1.{i}:{ORIGIN_PORTS[0]}" for i in range(1, 101)]
 FIRST_PORT = 18100
 
@@ -29,15 +33,17 @@ class Start:
         self.name, self.port, self.workers = name.replace("+", "_").replace(" ", "_"), port, workers
         self.origins = origins
         self.listen = f"127.0.0.1:{port}"
+        self.has_tls, self.has_tls_origins = " tls" in name, name.endswith("both")
 
     def env(self):
         return {"LISTEN": self.listen, "ORIGINS": ",".join(self.origins), "THREADS": str(self.workers)}
 
     def configuration(self, template):
         is_haproxy = template.endswith(".cfg")
-        servers = [f"  server origin{i} {origin}" if is_haproxy else f"server {origin};"
+        tls = f" ssl verify required ca-file {TLS}/ca.pem sni str({SERVER_NAME})" if self.has_tls_origins else ""
+        servers = [f"  server origin{i} {origin}{tls}" if is_haproxy else f"server {origin};"
                    for i, origin in enumerate(self.origins)]
-        return fill(template, self.name, PORT=self.port, MOST=machine.most_connections(), SERVERS=("\n" if is_haproxy else " ").join(servers),
+        return fill(template, self.name, PORT=self.port, SCHEME="https" if self.has_tls_origins else "http", MOST=machine.most_connections(), SERVERS=("\n" if is_haproxy else " ").join(servers),
                     PORTS=", ".join(origin.rsplit(":", 1)[1] for origin in self.origins))
 
 
@@ -53,15 +59,35 @@ def fill(template, name, **words):
 
 
 def origin():
-    """Two ports on 127.0.0.1 and a hundred addresses, of one server; and what it serves besides 1 KB."""
+    """Two ports on 127.0.0.1, two with TLS, and a hundred addresses, of one server; and what it serves besides 1 KB."""
+    make_certificates()
     os.makedirs(os.path.join(BUILD, "www"), exist_ok=True)
     for name, size in (("100k", 100 << 10), ("10m", 10 << 20)):
         with open(os.path.join(BUILD, "www", name), "wb") as file:
             file.write(os.urandom(size))
     addresses = [f"127.0.0.1:{port}" for port in ORIGIN_PORTS] + BACKENDS
-    path = fill("origin.conf", "origin", KILOBYTE="0123456789abcdef" * 64,
-                LISTEN=" ".join(f"listen {address} backlog=8192;" for address in addresses))
+    listen = [f"listen {address} backlog=8192;" for address in addresses]
+    listen += [f"listen 127.0.0.1:{port} ssl backlog=8192;" for port in TLS_ORIGIN_PORTS]
+    path = fill("origin.conf", "origin", KILOBYTE="0123456789abcdef" * 64, LISTEN=" ".join(listen))
     return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", BUILD, "-c", path]
+
+
+def make_certificates():
+    """An authority and a certificate for SERVER_NAME, ECDSA P-256, for proxies and origin alike."""
+    if os.path.exists(os.path.join(TLS, "server.both")):
+        return
+    os.makedirs(TLS, exist_ok=True)
+    with open(os.path.join(TLS, "names"), "w", encoding="utf-8") as file:
+        file.write(f"subjectAltName=DNS:{SERVER_NAME}\n")
+    new = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    for command in (f"{new} -x509 -days 3650 -subj /CN=bench -keyout ca.key -out ca.pem",
+                    f"{new} -subj /CN={SERVER_NAME} -keyout server.key -out server.csr",
+                    "x509 -req -days 3650 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out server.pem"):
+        subprocess.run(["openssl", *command.split()], cwd=TLS, check=True, stderr=subprocess.DEVNULL)
+    with open(os.path.join(TLS, "server.both"), "w", encoding="utf-8") as both:
+        for name in ("server.pem", "server.key"):
+            with open(os.path.join(TLS, name), encoding="utf-8") as file:
+                both.write(file.read())
 
 
 def relay(start):
@@ -77,8 +103,19 @@ def perilune_plain(start):
             "--to", ",".join(start.origins)], {}
 
 
+def perilune_tls(start):
+    files = {"CERTIFICATE": f"{TLS}/server.pem", "KEY": f"{TLS}/server.key"}
+    if start.has_tls_origins:
+        files["UPSTREAM_CA"] = f"{TLS}/ca.pem"
+    return [PERILUNE, "run", "--workers", str(start.workers), os.path.join(HERE, "policies", "tls.lua")], {**start.env(), **files}
+
+
 def nginx(start):
     return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", BUILD, "-c", start.configuration("nginx.conf")], {}
+
+
+def nginx_tls(start):
+    return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", BUILD, "-c", start.configuration("nginx_tls.conf")], {}
 
 
 def nginx_lua(start):
@@ -87,6 +124,10 @@ def nginx_lua(start):
 
 def haproxy(start):
     return ["haproxy", "-db", "-f", start.configuration("haproxy.cfg")], {}
+
+
+def haproxy_tls(start):
+    return ["haproxy", "-db", "-f", start.configuration("haproxy_tls.cfg")], {}
 
 
 def haproxy_lua(start):
@@ -103,13 +144,16 @@ def pingora_plain(start):
 
 # The order is that of the tables.
 PEERS = {"relay": relay, "perilune": perilune, "perilune plain": perilune_plain, "nginx": nginx, "nginx+lua": nginx_lua,
-         "haproxy": haproxy, "haproxy+lua": haproxy_lua, "pingora": pingora, "pingora plain": pingora_plain}
+         "haproxy": haproxy, "haproxy+lua": haproxy_lua, "pingora": pingora, "pingora plain": pingora_plain,
+         "perilune tls": perilune_tls, "nginx tls": nginx_tls, "haproxy tls": haproxy_tls,
+         "perilune tls both": perilune_tls, "nginx tls both": nginx_tls, "haproxy tls both": haproxy_tls}
 
 
 def start_of(name, workers=1, origins=None):
     """Each peer has a port of its own."""
     port = FIRST_PORT + list(PEERS).index(name)
-    return Start(name, port, origins or [f"127.0.0.1:{port}" for port in ORIGIN_PORTS], workers)
+    ports = TLS_ORIGIN_PORTS if name.endswith("both") else ORIGIN_PORTS
+    return Start(name, port, origins or [f"127.0.0.1:{port}" for port in ports], workers)
 
 
 def missing(name):
@@ -149,10 +193,11 @@ def versions():
     return found
 
 
-def build_relay():
+def build_tools():
     os.makedirs(BUILD, exist_ok=True)
-    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", os.path.join(BUILD, "relay"), os.path.join(HERE, "relay.c")],
-                   check=True)
+    for name, libraries in (("relay", []), ("handshakes", ["-lssl", "-lcrypto"])):
+        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", os.path.join(BUILD, name), os.path.join(HERE, f"{name}.c"),
+                        *libraries], check=True)
 
 
 def build_pingora():

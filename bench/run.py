@@ -17,7 +17,7 @@ import peers
 import report
 import workloads
 
-OURS = ("perilune", "perilune plain")
+OURS = ("perilune", "perilune plain", "perilune tls", "perilune tls both")
 
 
 def arguments():
@@ -129,7 +129,7 @@ def record(session, before):
 
 def main():
     args = arguments()
-    peers.build_relay()
+    peers.build_tools()
     if args.build_pingora and (why := peers.build_pingora()):
         print(f"pingora: {why}", file=sys.stderr)
     before = machine.describe()["load"]

@@ -12,11 +12,20 @@ PLAIN = ["perilune plain", "nginx", "haproxy", "pingora plain"]
 
 
 class Workload:
-    """Requests of one kind to some peers; `goal` is the most that the row `subject` may cost, as a multiple of `base`."""
+    """Requests of one kind to some peers; `goal` is the most that the row `subject` may cost, as a multiple of `base`.
+    With `handshakes` ("full" or "resumed") each request has a TLS connection of its own."""
 
-    def __init__(self, name, title, path, connections, rows, base="relay", goals=None, most=None):
+    def __init__(self, name, title, path, connections, rows, base="relay", goals=None, most=None, handshakes=None):
         self.name, self.title, self.path, self.connections = name, title, path, connections
-        self.rows, self.base, self.goals, self.most = rows, base, goals or {}, most
+        self.rows, self.base, self.goals, self.most, self.handshakes = rows, base, goals or {}, most, handshakes
+
+
+def with_tls(name, title, path, connections, handshakes=None):
+    """Two workloads: TLS with clients only, and with the origins as well; goal: not dearer than nginx."""
+    for sides, suffix in (("TLS with clients", ""), ("TLS on both sides", " both")):
+        rows = [f"{kind} tls{suffix}" for kind in ("perilune", "nginx", "haproxy")]
+        yield Workload(name + suffix.replace(" ", "-"), f"{sides}: {title}", path, connections, rows, base=rows[1],
+                       goals={rows[0]: 1.00}, handshakes=handshakes)
 
 
 WORKLOADS = [
@@ -31,6 +40,10 @@ WORKLOADS = [
     Workload("10m", "10 MB, 8 connections", "/10m", 8, ["relay", "perilune", *PLAIN], goals={"perilune": 1.05}),
     Workload("refused", "429 by the policy, 64 connections", "/1k", 64, WITH_POLICY, base="nginx+lua",
              goals={"perilune": 0.75}, most=1),
+    *with_tls("tls-full", "full handshakes, one request of 1 KB each, 32 connections", "/1k", 32, "full"),
+    *with_tls("tls-resumed", "resumed handshakes, one request of 1 KB each, 32 connections", "/1k", 32, "resumed"),
+    *with_tls("tls-64", "1 KB, 64 keep-alive connections", "/1k", 64),
+    *with_tls("tls-10m", "10 MB, 2 connections", "/10m", 2),
 ]
 
 
@@ -42,7 +55,7 @@ class Running:
         if not machine.is_free(start.port):
             raise load.LoadFailed(f"port {start.port} is taken")
         command, own = peers.PEERS[name](start)
-        self.port = start.port
+        self.port, self.scheme = start.port, "https" if start.has_tls else "http"
         self.process = machine.Process(command, machine.PROXY_CORE, f"{peers.BUILD}/{start.name}.log", {**own, **(env or {})})
 
     def __enter__(self):
@@ -54,11 +67,15 @@ class Running:
     def __exit__(self, *_):
         self.process.stop()
 
-    def cost(self, path, connections, seconds, fields=()):
+    def cost(self, path, connections, seconds, fields=(), handshakes=None):
         """One second to warm up, then what a request takes."""
-        load.requests(self.port, path, connections, 1, fields)
+        def ask(how_long):
+            if handshakes:
+                return load.handshakes(peers.HANDSHAKES, self.port, path, connections, how_long, handshakes)
+            return load.requests(self.port, path, connections, how_long, fields, self.scheme)
+        ask(1)
         before = self.process.cpu_seconds()
-        done = load.requests(self.port, path, connections, seconds, fields)
+        done = ask(seconds)
         done["cpu_us"] = (self.process.cpu_seconds() - before) / done["requests"] * 1e6
         return done
 
@@ -80,7 +97,7 @@ def run(workload, rounds, seconds, names):
 
     def one(name):
         with Running(name, env=env) as running:
-            return running.cost(workload.path, workload.connections, seconds)
+            return running.cost(workload.path, workload.connections, seconds, handshakes=workload.handshakes)
     return measure(rounds, names, one)
 
 

@@ -64,6 +64,7 @@ need_for_bench() {
   need nginx has_command nginx
   need libnginx-mod-http-lua has_file /usr/lib/nginx/modules/ngx_http_lua_module.so
   need haproxy has_command haproxy
+  need openssl has_command openssl
 }
 
 is_in_debian() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }

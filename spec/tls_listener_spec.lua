@@ -160,6 +160,10 @@ describe("a listener with bad files", function()
     ["a missing file"] = {
       { certificate = directory .. "/none.pem", key = good.key }, "none%.pem: No such file",
     },
+    ["a directory"] = { { certificate = directory, key = good.key }, "certificate .*: no start line" },
+    ["a key where a certificate belongs"] = {
+      { certificate = good.key, key = good.key }, "certificate .*a_example%.key: no start line",
+    },
   }
   for what, case in pairs(cases) do
     it("does not start with " .. what .. ", and says so in one line with file and place", function()
@@ -171,6 +175,32 @@ describe("a listener with bad files", function()
       assert.equal(2, checked.code)
     end)
   end
+
+  it("found at a reload goes on with what it has, and the log says why each time", function()
+    local files = { certificate = directory .. "/now.pem", key = directory .. "/now.key" }
+    local expired = cases["an expired certificate"][1]
+    copy(good.certificate, files.certificate)
+    copy(good.key, files.key)
+    local proxy, from = start(list_of(files)), 1
+    local function reload_with(certificate, key, message)
+      process.write_file(files.certificate, certificate)
+      process.write_file(files.key, key)
+      proxy:signal "HUP"
+      proxy:wait_log("reload: .*policy%.lua:%d+: " .. message .. ".*; generation 1 stays", nil, from)
+      from = #proxy:log() + 1
+      assert.equal(good.name, shown(proxy, "a.example"))
+    end
+    local key = read(good.key)
+    reload_with(text:sub(1, #text / 2), key, "certificate .*/now%.pem: bad end line")
+    reload_with(read(expired.certificate), read(expired.key), "certificate .*/now%.pem: it has expired")
+    reload_with("", key, "certificate .*/now%.pem: no start line")
+    reload_with(text, key:sub(1, #key / 2), "key .*/now%.key: ")
+    reload_with(text, read(other.key), "key .*/now%.key: key values mismatch")
+    os.remove(files.key)
+    proxy:signal "HUP"
+    proxy:wait_log("now%.key: No such file .*; generation 1 stays", nil, from)
+    assert.equal(good.name, shown(proxy, "a.example"))
+  end)
 
   it("does not start with options that contradict each other", function()
     for listen, message in pairs {

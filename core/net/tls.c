@@ -7,11 +7,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/memory.h"
 #include "net/tls_parts.h"
@@ -21,9 +24,14 @@ enum { RECORD = 16384 }; /* the largest plaintext of a record (RFC 8446 section 
 static const char *set_names(struct tls *tls, bool verifies, struct str sni, struct str verify_name);
 static enum io classify(struct conn *conn, int result);
 
+/* Of calls before; as a rule there are none, and emptying an empty queue is dear. */
+static void forget_errors(void) {
+  if (ERR_peek_error()) ERR_clear_error();
+}
+
 static struct tls *put_on(struct conn *conn, struct tls_context *context) {
   struct tls *tls = memory_zalloc(sizeof *tls);
-  ERR_clear_error();
+  forget_errors();
   tls->ssl = SSL_new(tls_context_ssl(context));
   if (!tls->ssl || SSL_set_fd(tls->ssl, conn->fd) != 1) abort(); /* only memory can be missing */
   tls->context = tls_context_hold(context);
@@ -107,7 +115,7 @@ static bool speaks_http1(struct tls *tls) {
 enum io tls_handshake(struct conn *conn) {
   struct tls *tls = conn->tls;
   if (tls->misuse) return IO_ERROR;
-  ERR_clear_error();
+  forget_errors();
   int result = SSL_do_handshake(tls->ssl);
   enum io io = result == 1 ? IO_OK : classify(conn, result);
   if (io == IO_OK && tls->wants_http1 && !speaks_http1(tls)) io = IO_ERROR;
@@ -141,7 +149,7 @@ static enum io tls_read(struct conn *conn, void *bytes, size_t count, size_t *mo
   struct tls *tls = conn->tls;
   conn->read_needs_write = false;
   *moved = 0;
-  ERR_clear_error();
+  forget_errors();
   int result = SSL_read_ex(tls->ssl, bytes, count, moved);
   tls->is_starved = result != 1;
   if (result == 1) return IO_OK;
@@ -195,7 +203,7 @@ static enum io tls_write(struct conn *conn, const struct iovec *parts, int count
   for (skip(&from, 0); from.part < from.end && io == IO_OK;) {
     struct str text = next_record(from, record);
     size_t written = 0;
-    ERR_clear_error();
+    forget_errors();
     int result = SSL_write_ex(conn->tls->ssl, text.ptr, text.len, &written);
     if (result != 1) io = classify(conn, result);
     skip(&from, written);
@@ -208,10 +216,12 @@ static enum io tls_write(struct conn *conn, const struct iovec *parts, int count
 
 /* --- the end ----------------------------------------------------------------------------------------- */
 
+/* The close_notify waits in the kernel for the FIN that is about to follow, and both take one packet. */
 static enum io tls_shutdown(struct conn *conn) {
   struct tls *tls = conn->tls;
   if (tls->has_failed || tls->misuse || !SSL_is_init_finished(tls->ssl)) return IO_ERROR;
-  ERR_clear_error();
+  setsockopt(conn->fd, IPPROTO_TCP, TCP_CORK, &(int){1}, sizeof(int));
+  forget_errors();
   int result = SSL_shutdown(tls->ssl); /* 0: ours is sent; the other side's is not waited for */
   return result >= 0 ? IO_OK : classify(conn, result);
 }
@@ -228,13 +238,25 @@ static void tls_close(struct conn *conn) {
   conn->transport = &transport_plain;
 }
 
+void tls_take_off(struct conn *conn) {
+  tls_close(conn);
+  conn->read_needs_write = conn->write_needs_read = false;
+}
+
 const struct transport transport_tls = {tls_read, tls_write, tls_shutdown, tls_pending, tls_close};
 
 /* --- facts ------------------------------------------------------------------------------------------- */
 
-bool tls_failed_verification(const struct conn *conn) {
+static bool failed_by(const struct conn *conn, int reason) {
   return conn->tls && ERR_GET_LIB(conn->tls->failure) == ERR_LIB_SSL &&
-         ERR_GET_REASON(conn->tls->failure) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+         ERR_GET_REASON(conn->tls->failure) == reason;
+}
+
+bool tls_failed_verification(const struct conn *conn) {
+  return failed_by(conn, SSL_R_CERTIFICATE_VERIFY_FAILED);
+}
+bool tls_met_http(const struct conn *conn) {
+  return failed_by(conn, SSL_R_HTTP_REQUEST) || failed_by(conn, SSL_R_HTTPS_PROXY_REQUEST);
 }
 
 static const char *verification_failure(const struct tls *tls) {
@@ -253,9 +275,7 @@ const char *tls_failure(const struct conn *conn) {
   if (tls->misuse) return tls->misuse;
   if (tls_failed_verification(conn)) return verification_failure(tls);
   if (conn->error) return strerror(conn->error);
-  bool is_ssl = ERR_GET_LIB(tls->failure) == ERR_LIB_SSL;
-  if (is_ssl && ERR_GET_REASON(tls->failure) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-    return "the connection ended without close_notify";
+  if (failed_by(conn, SSL_R_UNEXPECTED_EOF_WHILE_READING)) return "the connection ended without close_notify";
   const char *reason = ERR_reason_error_string(tls->failure);
   return reason ? reason : "TLS failed";
 }

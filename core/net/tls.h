@@ -39,6 +39,10 @@ void tls_refuse(struct conn *conn);
 /* IO_OK: done. IO_AGAIN: call again from on_readable or on_writable; the needed watcher is on. IO_ERROR: see
  * tls_failure. After IO_OK and IO_ERROR both watchers are off. */
 enum io tls_handshake(struct conn *conn);
+/* After IO_ERROR of a handshake: what came instead was an HTTP request in the clear. */
+bool tls_met_http(const struct conn *conn);
+/* After IO_ERROR of a handshake: the conn is a plain one again. */
+void tls_take_off(struct conn *conn);
 /* After IO_ERROR of a handshake: the certificate is to blame, not the connection. */
 bool tls_failed_verification(const struct conn *conn);
 /* A sentence on the last failure of this connection: OpenSSL's reason, or the verification error.

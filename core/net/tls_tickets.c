@@ -76,21 +76,22 @@ static int make_ticket(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *c
   return ok ? 1 : -1;
 }
 
-/* 0: a new session; 1: resumed; 2: resumed, and the client gets a new ticket. */
-static int read_ticket(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *context, EVP_MAC_CTX *mac) {
+/* 0: a new session; 1: resumed; 2: resumed, and the client gets a new ticket. With TLS 1.3 it always gets one, as
+ * it uses each only once (RFC 8446 appendix C.4). */
+static int read_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *context,
+                       EVP_MAC_CTX *mac) {
   struct key key;
   int index = find(name, &key);
   if (index < 0) return 0;
   bool ok = set_mac(mac, &key) && EVP_DecryptInit_ex(context, cipher, NULL, key.cipher, iv) == 1;
   OPENSSL_cleanse(&key, sizeof key);
   if (!ok) return -1;
-  return index == 0 ? 1 : 2;
+  return index == 0 && SSL_version(ssl) != TLS1_3_VERSION ? 1 : 2;
 }
 
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *context,
                      EVP_MAC_CTX *mac, int makes) {
-  (void)ssl;
-  return makes ? make_ticket(name, iv, context, mac) : read_ticket(name, iv, context, mac);
+  return makes ? make_ticket(name, iv, context, mac) : read_ticket(ssl, name, iv, context, mac);
 }
 
 void tls_tickets_use(SSL_CTX *ssl) {

@@ -21,7 +21,6 @@ static void on_writable(struct conn *conn);
 static void on_due(struct timer *timer);
 static void read_head(struct downstream *d);
 static void drain(struct downstream *d);
-static void begin_linger(struct downstream *d);
 static void linger(struct downstream *d);
 static void await_request(struct downstream *d);
 
@@ -169,7 +168,7 @@ static void on_due(struct timer *timer) {
   switch (d->state) {
   case DOWNSTREAM_HEAD: begin_exchange(d, 0, 0, ERROR_REQUEST_TIMEOUT); break;
   case DOWNSTREAM_BUSY: exchange_downstream_due(d->exchange); break;
-  case DOWNSTREAM_DRAIN: begin_linger(d); break;
+  case DOWNSTREAM_DRAIN: downstream_linger(d); break;
   case DOWNSTREAM_HANDSHAKE: greeting_due(d); break;
   case DOWNSTREAM_PREFACE:
   case DOWNSTREAM_IDLE:
@@ -255,7 +254,7 @@ static void watch_rest(struct downstream *d) {
 
 /* A close with bytes unread would reset the connection, and the client might lose what it has not read yet.
  */
-static void begin_linger(struct downstream *d) {
+void downstream_linger(struct downstream *d) {
   d->state = DOWNSTREAM_LINGER;
   buf_release(&d->in);
   conn_shutdown(&d->conn);
@@ -281,7 +280,7 @@ static void linger(struct downstream *d) {
 
 static void await_request(struct downstream *d) {
   if (d->proxy->stopping || d->service->closing || (d->half_closed && !buf_len(&d->in))) {
-    begin_linger(d);
+    downstream_linger(d);
     return;
   }
   d->state = DOWNSTREAM_IDLE;
@@ -309,7 +308,7 @@ static void drain(struct downstream *d) {
   case RELAY_SOURCE_ERROR:
   case RELAY_MALFORMED:
   case RELAY_TOO_LARGE:
-  case RELAY_SINK_ERROR: begin_linger(d); return;
+  case RELAY_SINK_ERROR: downstream_linger(d); return;
   }
 }
 
@@ -338,7 +337,7 @@ void downstream_exchange_ended(struct downstream *d, const struct exchange *x) {
     return;
   }
   if (x->closes || x->tunnel)
-    begin_linger(d);
+    downstream_linger(d);
   else if (x->up.source_ended)
     await_request(d);
   else

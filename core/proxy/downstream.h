@@ -66,6 +66,8 @@ void downstream_new(struct proxy *proxy, struct service *service, int fd, const 
 void downstream_stop(struct downstream *d);
 /* Closes at once; a running exchange is told that the client is gone, or why it is as good as gone. */
 void downstream_close(struct downstream *d);
+/* Ends our direction, and closes when the client has ended its own, or has had its time: what was sent is read. */
+void downstream_linger(struct downstream *d);
 void downstream_close_because(struct downstream *d, enum error error);
 
 /* --- greeting.c: what comes before the first request --- */

@@ -92,14 +92,30 @@ static void begin_session(struct downstream *d) {
 }
 
 /* Every handshake that fails is logged here, once. */
-static void refuse_handshake(struct downstream *d, const char *why) {
+static void log_refusal(struct downstream *d, const char *why) {
   struct str name = tls_server_name(&d->conn);
   if (!name.len) name = STR("no server name");
   log_info("client %.*s: TLS handshake, %.*s: %s", STR_ARG(downstream_client(d)), STR_ARG(name), why);
+}
+
+void greeting_due(struct downstream *d) {
+  log_refusal(d, "it took too long");
   downstream_close(d);
 }
 
-void greeting_due(struct downstream *d) { refuse_handshake(d, "it took too long"); }
+/* TLS has sent its alert. Whoever asks without TLS has a mistaken URL, and is told so in its own language. */
+static void refuse_handshake(struct downstream *d) {
+  static const char answer[] =
+      "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 43\r\n"
+      "Connection: close\r\n\r\nThis port speaks TLS: ask with https://...\n";
+  const struct iovec part = {(void *)answer, sizeof answer - 1};
+  bool is_http = tls_met_http(&d->conn);
+  size_t moved = 0;
+  log_refusal(d, tls_failure(&d->conn));
+  tls_take_off(&d->conn);
+  if (is_http) conn_write(&d->conn, &part, 1, &moved);
+  downstream_linger(d);
+}
 
 static void handshake(struct downstream *d) {
   enum io result = tls_handshake(&d->conn);
@@ -108,7 +124,7 @@ static void handshake(struct downstream *d) {
     return;
   }
   if (result != IO_OK) {
-    refuse_handshake(d, tls_failure(&d->conn));
+    refuse_handshake(d);
     return;
   }
   conn_want_write(&d->conn, false);

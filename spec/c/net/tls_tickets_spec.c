@@ -8,6 +8,13 @@
 #include "unit.h"
 
 static SSL_SESSION *ticket;
+static int tickets; /* that TLS 1.3 has given */
+
+static int count_ticket(SSL *ssl, SSL_SESSION *session) {
+  (void)ssl, (void)session;
+  tickets++;
+  return 0;
+}
 
 /* A connection by a bare client with the last ticket: was its session resumed? */
 static bool resumes(int version) {
@@ -15,6 +22,9 @@ static bool resumes(int version) {
   char byte;
   SSL_CTX *context = SSL_CTX_new(TLS_client_method());
   SSL_CTX_set_max_proto_version(context, version);
+  if (version == TLS1_3_VERSION) /* as clients have it that use a ticket once */
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(context, count_ticket);
   pair_open(&pair);
   pair_serve(&pair.server);
   SSL *ssl = SSL_new(context);
@@ -51,6 +61,14 @@ IT("resumes a session in another context, by its ticket") {
     CHECK(resumes(versions[i]));
     forget();
   }
+}
+
+/* Clients use a ticket of TLS 1.3 once (RFC 8446 appendix C.4), OpenSSL's among them. */
+IT("gives one ticket on each connection of TLS 1.3, also where it resumes") {
+  tickets = 0;
+  CHECK(!resumes(TLS1_3_VERSION) && tickets == 1);
+  for (int i = 0; i < 3; i++) CHECK(resumes(TLS1_3_VERSION) && tickets == 2 + i);
+  forget();
 }
 
 IT("reads tickets of the last two keys, and gives new ones") {

@@ -1,0 +1,23 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- What peers/nginx_tls.conf says, for Perilune: TLS with clients, and with the origins where UPSTREAM_CA is set.
+-- From the environment: LISTEN, ORIGINS (comma-separated), CERTIFICATE, KEY, UPSTREAM_CA.
+
+local perilune    = require "perilune"
+local round_robin = require "perilune.round_robin"
+
+local origins = {}
+for origin in os.getenv("ORIGINS"):gmatch "[^,]+" do origins[#origins + 1] = origin end
+
+local upstreams = round_robin.new(origins)
+local ca = os.getenv "UPSTREAM_CA"
+
+local proxy = {}
+
+function proxy.upstream_peer()
+  if not ca then return { address = upstreams:select() } end
+  return { address = upstreams:select(), tls = true, sni = "one.one.one.one", ca = ca }
+end
+
+function proxy.upstream_request_filter(_, request) request:set_header("Host", "one.one.one.one") end
+
+perilune.listen(os.getenv "LISTEN", proxy, { certificate = os.getenv "CERTIFICATE", key = os.getenv "KEY" })
