@@ -127,6 +127,7 @@ static void end(struct canary *c, const char *fault) {
   }
   free(text);
   canary_free(c);
+  if (fault) server_reload_queued(s);
 }
 
 static void judge(struct canary *c) {
@@ -141,16 +142,6 @@ static void judge(struct canary *c) {
 /* --- life -------------------------------------------------------------------------------------------------
  */
 
-static bool is_possible(const struct server *s, char **why) {
-  const char *reason = NULL;
-  if (s->stopping)
-    reason = "the proxy is stopping";
-  else if (s->switching || s->canary || s->dryrun)
-    reason = "a reload is under way already";
-  if (reason) *why = str_to_cstring(str_of(reason));
-  return !reason;
-}
-
 static void begin(struct server *s, struct generation *g, unsigned share_of_exchanges) {
   unsigned *order = generation_order(g);
   for (unsigned w = 0; w < s->worker_count; w++) {
@@ -161,7 +152,11 @@ static void begin(struct server *s, struct generation *g, unsigned share_of_exch
 }
 
 bool canary_start(struct server *s, const struct canary_options *options, char **why) {
-  if (!is_possible(s, why)) return false;
+  const char *obstacle = server_obstacle(s);
+  if (obstacle) {
+    *why = str_to_cstring(str_of(obstacle));
+    return false;
+  }
   struct generation *g = generation_load(s, why);
   if (!g) return false;
   if (!generation_keeps_listeners(s, g)) {

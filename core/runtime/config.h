@@ -16,6 +16,7 @@
   X(workers, COUNT, "auto", "worker threads; auto: one for each core")                                       \
   X(grace, SECONDS, "30", "seconds in which a graceful stop ends")                                           \
   X(upgrade_grace, SECONDS, "3600", "seconds in which the old process ends after an upgrade")                \
+  X(upgrade_timeout, SECONDS, "60", "seconds in which a successor must serve, or the upgrade has failed")    \
   X(watch, FLAG, "false", "reload when a file of the policy changes")                                        \
   X(daemon, FLAG, "false", "go on in the background once the policy serves")                                 \
   X(pid_file, TEXT, "", "file with the process id")                                                          \

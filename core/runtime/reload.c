@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_context.h"
+#include "runtime/notify.h"
 #include "runtime/reload.h"
 #include "runtime/server.h"
 #include "runtime/watch.h"
@@ -140,19 +141,36 @@ void generation_free(struct generation *g, unsigned workers) {
   free(g);
 }
 
+/* --- on behalf of those who ask --------------------------------------------------------------------------- */
+
+const char *server_obstacle(const struct server *s) {
+  if (s->stopping) return "the proxy is stopping";
+  if (s->handover) return "an upgrade is under way";
+  if (s->canary) return "a canary is under way";
+  if (s->dryrun) return "a shadow is under way";
+  if (s->switching) return "a reload is under way already";
+  return NULL;
+}
+
 bool server_reload(struct server *s, char **why) {
+  notify_reloading();
   struct generation *g = generation_load(s, why);
-  if (g) generation_put_in_force(s, g);
+  if (g)
+    generation_put_in_force(s, g);
+  else
+    notify_reloaded(*why);
   return g != NULL;
 }
 
 void server_request_reload(struct server *s) {
   char *why = NULL;
   if (s->stopping) return;
-  if (s->switching || s->canary || s->dryrun) {
-    s->reload_again = true;
-    return;
-  }
+  s->reload_again = server_obstacle(s) != NULL;
+  if (s->reload_again) return;
   if (!server_reload(s, &why)) log_error("reload: %s; generation %u stays in force", why, s->generation);
   free(why);
+}
+
+void server_reload_queued(struct server *s) {
+  if (s->reload_again) server_request_reload(s);
 }

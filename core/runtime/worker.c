@@ -289,7 +289,6 @@ void worker_tally(struct worker *worker) { post_plain(worker, on_ask_tally); }
 struct stop_message {
   struct message message;
   unsigned grace_ms;
-  bool handed_over;
 };
 
 static void stop_listening(struct worker *worker) {
@@ -300,8 +299,7 @@ static void on_stop(struct message *message, void *receiver) {
   struct stop_message *order = (struct stop_message *)message;
   struct worker *worker = receiver;
   if (order->grace_ms) {
-    for (unsigned i = 0; i < worker->listener_count && !order->handed_over; i++)
-      listener_drain(&worker->listeners[i]->listener);
+    for (unsigned i = 0; i < worker->listener_count; i++) listener_drain(&worker->listeners[i]->listener);
     stop_listening(worker);
     timer_set(&worker->grace, order->grace_ms);
     proxy_stop(&worker->proxy);
@@ -311,11 +309,11 @@ static void on_stop(struct message *message, void *receiver) {
   free(order);
 }
 
-void worker_stop(struct worker *worker, unsigned grace_ms, bool handed_over) {
+/* Also after an upgrade what is queued is served: a successor with fewer workers has closed some of the sockets. */
+void worker_stop(struct worker *worker, unsigned grace_ms) {
   struct stop_message *order = memory_alloc(sizeof *order);
   order->message.run = on_stop;
   order->grace_ms = grace_ms;
-  order->handed_over = handed_over;
   mailbox_post(&worker->mailbox, &order->message);
 }
 
