@@ -17,6 +17,7 @@ add() { passed=$((passed + $1)) failed=$((failed + $2)); }
 # In an abort of a sanitizer the closing line is missing, which counts as one failure.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
+export TSAN_OPTIONS="${TSAN_OPTIONS:-suppressions=$PWD/spec/support/tsan.supp}"
 "$build/units" "$pattern" >"$report" 2>&1
 status=$?
 sed '$d' "$report"

@@ -99,12 +99,16 @@ static void abandon_trials(struct server *s) {
   command_upgrade_ended(s->command, false, why);
 }
 
+/* A stop is waited for; the end after an upgrade is not, so it can do without closing under a client's hand. */
+enum { STOP_PATIENCE_MS = 1000, UPGRADE_PATIENCE_MS = 10000 };
+
 static void stop_workers(struct server *s, unsigned grace_ms) {
+  unsigned patience_ms = s->handed_over ? UPGRADE_PATIENCE_MS : STOP_PATIENCE_MS;
   s->stopping = true;
   abandon_trials(s);
   pulse_quieten(s->pulse);
   if (!s->handed_over) notify_state("STOPPING=1");
-  for (unsigned i = 0; i < s->worker_count; i++) worker_stop(&s->workers[i], grace_ms);
+  for (unsigned i = 0; i < s->worker_count; i++) worker_stop(&s->workers[i], grace_ms, patience_ms);
 }
 
 void server_stop(struct server *s, bool now) {

@@ -288,7 +288,7 @@ void worker_tally(struct worker *worker) { post_plain(worker, on_ask_tally); }
 
 struct stop_message {
   struct message message;
-  unsigned grace_ms;
+  unsigned grace_ms, patience_ms;
 };
 
 static void stop_listening(struct worker *worker) {
@@ -302,7 +302,7 @@ static void on_stop(struct message *message, void *receiver) {
     for (unsigned i = 0; i < worker->listener_count; i++) listener_drain(&worker->listeners[i]->listener);
     stop_listening(worker);
     timer_set(&worker->grace, order->grace_ms);
-    proxy_stop(&worker->proxy);
+    proxy_stop(&worker->proxy, order->patience_ms);
   } else {
     ev_break(worker->loop, EVBREAK_ALL);
   }
@@ -310,10 +310,11 @@ static void on_stop(struct message *message, void *receiver) {
 }
 
 /* Also after an upgrade what is queued is served: a successor with fewer workers has closed some of the sockets. */
-void worker_stop(struct worker *worker, unsigned grace_ms) {
+void worker_stop(struct worker *worker, unsigned grace_ms, unsigned patience_ms) {
   struct stop_message *order = memory_alloc(sizeof *order);
   order->message.run = on_stop;
   order->grace_ms = grace_ms;
+  order->patience_ms = patience_ms;
   mailbox_post(&worker->mailbox, &order->message);
 }
 

@@ -77,9 +77,9 @@ void worker_tally(struct worker *worker);
 void worker_shadow(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count);
 /* Closes the connections whose exchanges still run on an older generation. */
 void worker_close_old(struct worker *worker);
-/* Ends it: after its exchanges, and what is queued for its sockets, but within grace_ms; at once with 0.
- * Thread-safe, also when it has ended. */
-void worker_stop(struct worker *worker, unsigned grace_ms);
+/* Ends it: after its exchanges, and what is queued for its sockets, but within grace_ms; at once with 0. `patience_ms` is
+ * for idle connections (proxy_stop). Thread-safe, also when it has ended. */
+void worker_stop(struct worker *worker, unsigned grace_ms, unsigned patience_ms);
 void worker_join(struct worker *worker);
 /* Frees everything when its loop has ended, in the worker's thread or after it. */
 void worker_free(struct worker *worker);
