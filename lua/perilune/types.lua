@@ -137,6 +137,7 @@ function perilune.set_memory_limit(bytes) end
 ---@field log_level? "debug"|"info"|"warn"|"error"
 ---@field hook_time? number of the policy, not of the process: seconds that Lua may run without waiting (1). Then its request
 ---gets 504. What the JIT compiler has made of an endless loop cannot be interrupted; it is reported in the log
+---@field load_time? number of the policy: seconds of CPU time in which its main chunk must come to an end (10)
 ---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
 ---@field memory_limit? number of the policy: bytes that each of its VMs may hold (256 MiB)
 
