@@ -96,6 +96,8 @@ int config_find(const char *name) {
   return -1;
 }
 
+const char *config_name(int id) { return entries[id].name; }
+
 bool config_is_flag(int id) { return entries[id].kind == KIND_FLAG; }
 
 static char *unknown(const char *name) {

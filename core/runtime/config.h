@@ -60,6 +60,7 @@ bool config_set(struct config *config, const char *name, const char *text, enum 
 /* -1: unknown. */
 int config_find(const char *name);
 bool config_is_flag(int id);
+const char *config_name(int id);
 
 static inline unsigned config_number(const struct config *c, enum config_id id) {
   return c->values[id].number;

@@ -14,6 +14,7 @@
 #include "base/ticks.h"
 #include "runtime/admin.h"
 #include "runtime/canary.h"
+#include "runtime/changes.h"
 #include "runtime/command.h"
 #include "runtime/dryrun.h"
 #include "runtime/handover.h"
@@ -59,12 +60,12 @@ static void begin_to_serve(struct server *s) {
 
 static void count_switched(struct message *message, void *receiver) {
   struct server *s = server_of(receiver);
-  char text[128];
+  char text[1024];
   free(message);
   if (--s->switching > 0) return;
   s->reloaded_at = time(NULL);
-  snprintf(text, sizeof text, "reloaded: generation %u is in force on %u workers\n", s->generation,
-           s->worker_count);
+  snprintf(text, sizeof text, "reloaded: generation %u is in force on %u workers\n%s", s->generation,
+           s->worker_count, s->changes);
   if (s->generation == 1)
     begin_to_serve(s);
   else
@@ -284,6 +285,8 @@ static int run(struct server *s) {
     complain(why);
     for (unsigned i = 0; i < s->worker_count; i++) worker_free(&s->workers[i]);
   }
+  stamps_free(s->files);
+  free(s->changes);
   pid_file_close(&s->pid_file);
   command_close(s->command);
   pulse_free(s->pulse);

@@ -23,6 +23,7 @@ struct logs;
 struct metrics;
 struct pulse;
 struct registry;
+struct stamps;
 struct watch;
 
 struct server_options {
@@ -59,6 +60,8 @@ struct server {
   struct watch *watch;            /* owned; NULL without --watch */
   struct command_server *command; /* owned; NULL where it could not be opened */
   time_t started_at, reloaded_at;
+  struct stamps *files;             /* owned: of the policy in force */
+  char *changes;                    /* owned: lines, of the last reload */
   bool reload_again;                /* asked for while one was under way */
   struct canary *canary;            /* owned; while one is tried */
   struct dryrun *dryrun;            /* owned; while a policy is tried in the shadow */
