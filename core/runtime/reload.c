@@ -75,7 +75,8 @@ static void hand_out(struct server *s, const struct listening *l, unsigned index
 
 /* The control worker has no listeners, and no exchanges but those of the policy's own. */
 static void switch_control(struct server *s, struct instance *instance, const char *files) {
-  if (s->control.instance) instance_retire(s->control.instance, &s->control.proxy.reaper);
+  if (s->control.instance)
+    instance_retire(s->control.instance, &s->control.retired, &s->control.proxy.reaper, s->control.drain_ms);
   const struct policy_kind *kind = instance->source->kind;
   s->control.instance = instance;
   if (s->watch) watch_files(s->watch, files);

@@ -181,14 +181,17 @@ static struct policy_host host_of(const struct server *s, unsigned worker) {
 }
 
 static void init_workers(struct server *s) {
+  unsigned drain_ms = config_number(s->options->config, CONFIG_drain);
   struct policy_host host = host_of(s, s->worker_count);
   worker_init(&s->control, &host);
   s->control.owner = s;
+  s->control.drain_ms = drain_ms;
   s->workers = memory_zalloc(s->worker_count * sizeof *s->workers);
   for (unsigned i = 0; i < s->worker_count; i++) {
     host = host_of(s, i);
     worker_init(&s->workers[i], &host);
     s->workers[i].owner = s;
+    s->workers[i].drain_ms = drain_ms;
     s->workers[i].on_ended = on_worker_ended;
     s->workers[i].on_switched = on_worker_switched;
   }
@@ -332,6 +335,16 @@ int server_run(const struct server_options *options) {
 /* --- check ------------------------------------------------------------------------------------------------
  */
 
+static bool check_log(const struct policy_listener *said, char **why) {
+  if (!said->access_log.len) return true;
+  char *target = str_to_cstring(said->access_log), *place = str_to_cstring(said->place), name[512];
+  snprintf(name, sizeof name, "%s: access log", place);
+  bool fine = config_check_log(name, target, why);
+  free(target);
+  free(place);
+  return fine;
+}
+
 static bool check_policy(const struct policy_source *source, const struct policy_host *host, char **why) {
   unsigned count;
   struct instance *instance = instance_load(source, host, 1, why);
@@ -339,7 +352,9 @@ static bool check_policy(const struct policy_source *source, const struct policy
   const struct policy_listener *said = source->kind->listeners(instance->policy, &count);
   const char *admin = config_text(host->config, CONFIG_admin);
   bool fine = !admin || admin_check(str_of(admin), config_number(host->config, CONFIG_admin_public), why);
-  for (unsigned i = 0; i < count && fine; i++) fine = listening_check(&said[i], why);
+  fine = fine && config_check(host->config, why);
+  for (unsigned i = 0; i < count && fine; i++)
+    fine = listening_check(&said[i], why) && check_log(&said[i], why);
   instance_free(instance);
   return fine;
 }

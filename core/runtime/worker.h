@@ -36,6 +36,8 @@ struct worker {
   struct shadow_report report;        /* of the shadow */
   struct worker_listener **listeners; /* owned array of owned: in the order of the policy's */
   unsigned listener_count;
+  struct list retired; /* instances that are still in use */
+  unsigned drain_ms;   /* after which that is reported */
   struct timer grace;
   void (*on_switched)(struct worker *worker); /* called in its thread; may be NULL */
   /* The answer to worker_tally, in its thread: of the policy in force, and of the canary. */

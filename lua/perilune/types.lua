@@ -123,6 +123,7 @@ function perilune.set_memory_limit(bytes) end
 ---@field workers? integer|"auto" worker threads; auto: one for each core
 ---@field grace? number seconds in which a graceful stop ends (30)
 ---@field upgrade_grace? number seconds in which the old process ends after an upgrade (3600)
+---@field drain? number seconds after which it is reported that an older generation is still in use (30)
 ---@field upgrade_timeout? number seconds in which a successor must serve, or the upgrade has failed (60)
 ---@field watch? boolean reload when a file of the policy changes
 ---@field daemon? boolean go on in the background once the policy serves
