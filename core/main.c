@@ -139,6 +139,22 @@ static const struct command_option *find_option(const char *name, unsigned taken
   return NULL;
 }
 
+static int unknown_option(const char *name, unsigned taken) {
+  bool takes_any = false;
+  fprintf(stderr, "perilune: unknown option %s; ", name);
+  for (size_t i = 0; i < sizeof command_options / sizeof *command_options; i++) {
+    if (!(command_options[i].bit & taken)) continue;
+    fprintf(stderr, "%s%s", takes_any ? ", " : "valid are ", command_options[i].name);
+    takes_any = true;
+  }
+  for (int i = 0; i < CONFIG_COUNT && (taken & TAKES_CONFIG); i++, takes_any = true) {
+    char option[CONFIG_OPTION_BYTES];
+    fprintf(stderr, "%s%s", takes_any ? ", " : "valid are ", config_option(i, option));
+  }
+  fprintf(stderr, "%s; see 'perilune help'\n", takes_any ? "" : "this command takes none");
+  return EXIT_BAD_INPUT;
+}
+
 /* A setting at *words; moves to its last word. */
 static int read_setting(struct arguments *a, char ***words, int id) {
   const char *name = **words, *text = "true";
@@ -157,7 +173,7 @@ static int read_option(struct arguments *a, char ***words, unsigned taken) {
   int id = taken & TAKES_CONFIG ? config_find(name) : -1;
   if (id >= 0) return read_setting(a, words, id);
   const struct command_option *option = find_option(name, taken);
-  if (!option) return misuse("unknown option ", name);
+  if (!option) return unknown_option(name, taken);
   if (!option->wants) return option->set(a, NULL) ? 0 : EXIT_BAD_INPUT;
   const char *value = *++*words;
   if (!value) return misuse("a value is missing behind ", name);

@@ -7,6 +7,7 @@
 set -u
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
+export TSAN_OPTIONS="${TSAN_OPTIONS:-suppressions=$PWD/spec/support/tsan.supp}"
 # How long specs wait for what should happen at once: long, so that a machine at its limit fails nothing; and shorter
 # than the waits of a minute that are set where nothing is set.
 export SPEC_TIMEOUT="${SPEC_TIMEOUT:-40}"

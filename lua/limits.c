@@ -16,6 +16,14 @@ static void set_hook_time(lua_State *L, struct vm *vm) {
   vm->watch.hook_ms = (unsigned)(seconds * 1000 + 0.5);
 }
 
+/* Of what is still to run of the main chunk; it counts from its begin. -0 +0 */
+static void set_load_time(lua_State *L, struct vm *vm) {
+  lua_Number seconds = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
+  if (!(seconds >= 0.01 && seconds <= 3600))
+    luaL_error(L, "perilune.configure: load_time must be a number of seconds from 0.01 to 3600");
+  if (atomic_load(&vm->watch.budget_ms)) watch_budget(vm, (unsigned)(seconds * 1000 + 0.5));
+}
+
 /* -0 +0 */
 static void set_jit(lua_State *L, struct vm *vm) {
   (void)vm;
@@ -37,7 +45,10 @@ static void set_memory_limit(lua_State *L, struct vm *vm) {
 static const struct {
   const char *name;
   void (*set)(lua_State *L, struct vm *vm);
-} settings[] = {{"hook_time", set_hook_time}, {"jit", set_jit}, {"memory_limit", set_memory_limit}};
+} settings[] = {{"hook_time", set_hook_time},
+                {"load_time", set_load_time},
+                {"jit", set_jit},
+                {"memory_limit", set_memory_limit}};
 
 bool limits_set(lua_State *L, const char *name) {
   for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {

@@ -20,7 +20,7 @@
 #include "net/virtual_time.h"
 #include "proxy/hooks.h"
 
-enum { LOOKS_PER_BUDGET = 4, LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, HOOK_MS = 1000, LOADING_MS = 30000 };
+enum { LOOKS_PER_BUDGET = 4, LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, HOOK_MS = 1000, LOADING_MS = 10000 };
 #define WATCH_SIGNAL SIGVTALRM
 
 static struct {
@@ -206,12 +206,15 @@ void watch_begin(struct vm *vm) {
   pthread_mutex_unlock(&dog.lock);
 }
 
-void watch_loaded(struct vm *vm) {
-  if (virtual_time.on) return;
+void watch_budget(struct vm *vm, unsigned ms) {
   pthread_mutex_lock(&dog.lock);
-  atomic_store(&vm->watch.budget_ms, vm->watch.hook_ms);
+  atomic_store(&vm->watch.budget_ms, ms);
   pthread_cond_signal(&dog.changed);
   pthread_mutex_unlock(&dog.lock);
+}
+
+void watch_loaded(struct vm *vm) {
+  if (!virtual_time.on) watch_budget(vm, vm->watch.hook_ms);
 }
 
 void watch_end(struct vm *vm) {

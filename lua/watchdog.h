@@ -40,6 +40,8 @@ struct watch {
 /* While the policy loads it has a longer budget; then, from watch_loaded on, that of a hook. */
 void watch_begin(struct vm *vm);
 void watch_loaded(struct vm *vm);
+/* The budget from now on, also of what runs already. */
+void watch_budget(struct vm *vm, unsigned ms);
 void watch_end(struct vm *vm);
 
 /* Around each call of Lua; they nest. `task` may be NULL. */

@@ -5,40 +5,14 @@ local cleanup = require "cleanup"
 local origins = require "origins"
 local perilune = require "perilune"
 local process = require "process"
+local running = require "running"
 local scheduler = require "scheduler"
 
 after_each(cleanup.run)
 
-local POLICY = [[
-  local perilune = require "perilune"
-  perilune.listen("127.0.0.1:0", { request_filter = function(session)
-    if session:path() == "/slow" then
-      perilune.log.info "it has begun"
-      repeat perilune.sleep(0.01) until io.open(os.getenv "GO") -- the spec makes the file
-    end
-    return session:respond { status = 200, body = "ok" }
-  end })
-]]
+local POLICY, command = running.POLICY, running.command
 
-local function command(pid_file, ...)
-  return perilune.run { args = { (...), "--pid-file", pid_file, select(2, ...) }, timeout = 60 }
-end
-
--- A proxy that may be replaced by successors: whoever the pid file names is stopped at the end.
-local function start(words, policy)
-  local directory = process.directory()
-  local path = process.write_file(directory .. "/policy.lua", policy or POLICY)
-  local pid_file = directory .. "/pid"
-  local args = { "run", "--workers", "2", "--pid-file", pid_file }
-  for _, word in ipairs(words or {}) do args[#args + 1] = word end
-  args[#args + 1] = path
-  local proxy = perilune.start { args = args, env = { GO = directory .. "/go" } }
-  function proxy.go() process.write_file(directory .. "/go", "") end
-  cleanup.add(1, function()
-    if io.open(pid_file) then command(pid_file, "stop", "--now") end
-  end)
-  return proxy, pid_file, path
-end
+local function start(words, policy) return running.start { words = words, policy = policy } end
 
 local function read(path)
   local file = assert(io.open(path))
@@ -69,6 +43,19 @@ describe("perilune upgrade", function()
       assert.equal(200, client.request(place).status)
       assert.equal(0, command(pid_file, "stop").code)
     end
+  end)
+
+  it("hands over the command socket, where that has a path", function()
+    local socket = process.directory() .. "/commands"
+    local proxy = start { "--socket", socket }
+    for _ = 1, 2 do
+      local result = perilune.run("upgrade", "--socket", socket)
+      assert.equal(0, result.code, result.stderr)
+    end
+    scheduler.eventually(function() return proxy:exit_code() == 0 end)
+    assert.matches("generation +1", perilune.run("status", "--socket", socket).stdout)
+    assert.equal(0, perilune.run("stop", "--socket", socket).code)
+    assert.is_nil(io.open(socket))
   end)
 
   it("costs no request, three times under load", function()
@@ -111,7 +98,7 @@ describe("perilune upgrade", function()
     process.write_file(path, "this is no policy")
     local result = command(pid_file, "upgrade")
     assert.equal(1, result.code)
-    assert.matches("ended before it served", result.stderr)
+    assert.matches("policy%.lua:1:", result.stderr)
     assert.equal("ok", client.request(proxy.port).body)
     assert.matches("this process goes on", proxy:log())
   end)
@@ -165,6 +152,17 @@ describe("perilune stop", function()
     connection:send_request { path = "/slow" }
     assert.equal(0, command(pid_file, "stop", "--now").code)
     assert.equal(0, proxy:wait())
+  end)
+
+  it("--now ends a stop that is under way, of which some workers have ended", function()
+    local proxy = start()
+    local connection = client.connect(proxy.port)
+    connection:send_request { path = "/slow" }
+    proxy:wait_log "it has begun"
+    proxy:signal "TERM"
+    proxy:wait_log "(stopping gracefully)"
+    proxy:signal "INT"
+    assert.equal(0, proxy:ended(5))
   end)
 
   it("takes the files of its unix sockets away", function()

@@ -14,7 +14,7 @@
 #include "shared/metrics.h"
 
 /* Of reading away what nobody wants: the longest pause, and the longest time in all. */
-enum { LAST_REQUEST_MS = 1000, REST_PAUSE_MS = 2000, REST_MS = 30000, SCRATCH_BYTES = 16384 };
+enum { REST_PAUSE_MS = 2000, REST_MS = 30000, SCRATCH_BYTES = 16384 };
 
 static void on_readable(struct conn *conn);
 static void on_writable(struct conn *conn);
@@ -109,16 +109,16 @@ void downstream_close(struct downstream *d) { downstream_close_because(d, ERROR_
 
 /* A client that was served a moment ago may have its next request on the way: it gets a moment to arrive, and
  * an answer that says that the connection closes. */
-void downstream_stop(struct downstream *d) {
+void downstream_stop(struct downstream *d, unsigned patience_ms) {
   const struct settings *settings = d->service->settings;
   if (d->state > DOWNSTREAM_IDLE) return;
   uint64_t allowed = d->requests ? settings->keepalive_timeout_ms : settings->head_timeout_ms;
   uint64_t left = timer_left_ms(&d->timer), idle = allowed > left ? allowed - left : 0;
   if (d->state < DOWNSTREAM_IDLE) idle = 0; /* greets still */
-  if (idle >= LAST_REQUEST_MS)
+  if (idle >= patience_ms)
     downstream_close(d);
-  else
-    timer_set(&d->timer, LAST_REQUEST_MS - idle);
+  else if (!left || left > patience_ms - idle)
+    timer_set(&d->timer, patience_ms - idle);
 }
 
 void downstream_quieten(struct downstream *d) {

@@ -61,9 +61,11 @@ struct downstream {
 /* Takes over an accepted socket. */
 void downstream_new(struct proxy *proxy, struct service *service, int fd, const struct sockaddr *client,
                     socklen_t client_length);
-/* Connections that are idle close at once, or within a second if they were busy a moment ago; the others with
- * their response. */
-void downstream_stop(struct downstream *d);
+/* A moment in which the next request of a client that was served just now may be on its way. */
+enum { LAST_REQUEST_MS = 1000 };
+/* Connections that are idle close at once, or if they were busy in the last `patience_ms`, when these are over; the
+ * others with their response. */
+void downstream_stop(struct downstream *d, unsigned patience_ms);
 /* Closes at once; a running exchange is told that the client is gone, or why it is as good as gone. */
 void downstream_close(struct downstream *d);
 /* Ends our direction, and closes when the client has ended its own, or has had its time: what was sent is read. */

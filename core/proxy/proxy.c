@@ -21,9 +21,10 @@ void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker) {
   proxy->resolver = resolver_new(loop);
 }
 
-void proxy_stop(struct proxy *proxy) {
+void proxy_stop(struct proxy *proxy, unsigned patience_ms) {
   proxy->stopping = true;
-  LIST_EACH(node, &proxy->downstreams) downstream_stop(LIST_ENTRY(node, struct downstream, link));
+  LIST_EACH(node, &proxy->downstreams)
+  downstream_stop(LIST_ENTRY(node, struct downstream, link), patience_ms);
   proxy_ease(proxy);
 }
 
@@ -37,7 +38,7 @@ void service_close(struct proxy *proxy, struct service *service) {
   service->connections++; /* it stays until we have looked at all */
   LIST_EACH(node, &proxy->downstreams) {
     struct downstream *d = LIST_ENTRY(node, struct downstream, link);
-    if (d->service == service) downstream_stop(d);
+    if (d->service == service) downstream_stop(d, LAST_REQUEST_MS);
   }
   if (--service->connections == 0 && service->on_unused) service->on_unused(service);
 }

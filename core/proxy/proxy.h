@@ -72,8 +72,9 @@ void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker);
 /* The service is no longer listened on: its idle connections close now, busy ones behind their response. May
  * call on_unused. */
 void service_close(struct proxy *proxy, struct service *service);
-/* Begins to drain: idle connections close now, busy ones behind their response. */
-void proxy_stop(struct proxy *proxy);
+/* Begins to drain: busy connections close behind their response; idle ones that were busy in the last `patience_ms`
+ * get the rest of that for one more request, the others close now. */
+void proxy_stop(struct proxy *proxy, unsigned patience_ms);
 /* A connection or an exchange has ended: calls on_idle if it was the last. */
 void proxy_ease(struct proxy *proxy);
 /* Closes all connections, whatever is under way. Afterwards no hook is called any more. */

@@ -3,6 +3,7 @@
 // an early verdict against the canary needs enough exchanges, a verdict for it the whole time.
 #include "runtime/canary.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -80,16 +81,26 @@ static uint64_t mean(const struct policy_tally *t) {
   return t->exchanges ? t->latency_us / t->exchanges / 1000 : 0;
 }
 
-/* NULL: nothing speaks against it. */
-static const char *fault_of(const struct canary *c, bool is_over) {
-  const struct policy_tally *old = &c->in_force, *new = &c->tried;
+/* The share that `part` of `whole` speaks for, at the least: the lower end of Wilson's interval of 2 standard
+ * deviations. One error among the first twenty says little, two of twenty say a lot. Of 10,000. */
+static double share_at_least(uint64_t part, uint64_t whole) {
+  double n = (double)whole, p = (double)part / n, z2 = 4;
+  return 10000 * (p + z2 / (2 * n) - sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n)))) / (1 + z2 / n);
+}
+
+static bool is_worse(uint64_t old, uint64_t old_whole, uint64_t new, uint64_t new_whole, unsigned allowed,
+                     bool is_over) {
+  uint64_t most = share(old, old_whole) + allowed;
+  return is_over ? share(new, new_whole) > most : share_at_least(new, new_whole) > (double)most;
+}
+
+const char *canary_fault(const struct policy_tally *old, const struct policy_tally *new, unsigned max_errors,
+                         bool is_over) {
   if (is_over && new->exchanges == 0) return "no request came to it, so nothing is known of it";
   if (!is_over && new->exchanges < ENOUGH_EXCHANGES) return NULL;
-  if (share(new->script_errors, new->exchanges) >
-      share(old->script_errors, old->exchanges) + c->options.max_errors)
+  if (is_worse(old->script_errors, old->exchanges, new->script_errors, new->exchanges, max_errors, is_over))
     return "more script errors";
-  if (share(new->server_errors, new->exchanges) >
-      share(old->server_errors, old->exchanges) + c->options.max_errors)
+  if (is_worse(old->server_errors, old->exchanges, new->server_errors, new->exchanges, max_errors, is_over))
     return "more answers of 500 and above";
   if (is_over && old->exchanges && mean(new) > 2 * mean(old) + SLOWER_BY_MS) return "more than twice as slow";
   return NULL;
@@ -127,11 +138,12 @@ static void end(struct canary *c, const char *fault) {
   }
   free(text);
   canary_free(c);
+  if (fault) server_reload_queued(s);
 }
 
 static void judge(struct canary *c) {
   bool is_over = loop_now_ms(c->server->control.loop) >= c->ends_at_ms;
-  const char *fault = fault_of(c, is_over);
+  const char *fault = canary_fault(&c->in_force, &c->tried, c->options.max_errors, is_over);
   if (fault || is_over)
     end(c, fault);
   else
@@ -140,16 +152,6 @@ static void judge(struct canary *c) {
 
 /* --- life -------------------------------------------------------------------------------------------------
  */
-
-static bool is_possible(const struct server *s, char **why) {
-  const char *reason = NULL;
-  if (s->stopping)
-    reason = "the proxy is stopping";
-  else if (s->switching || s->canary || s->dryrun)
-    reason = "a reload is under way already";
-  if (reason) *why = str_to_cstring(str_of(reason));
-  return !reason;
-}
 
 static void begin(struct server *s, struct generation *g, unsigned share_of_exchanges) {
   unsigned *order = generation_order(g);
@@ -161,7 +163,11 @@ static void begin(struct server *s, struct generation *g, unsigned share_of_exch
 }
 
 bool canary_start(struct server *s, const struct canary_options *options, char **why) {
-  if (!is_possible(s, why)) return false;
+  const char *obstacle = server_obstacle(s);
+  if (obstacle) {
+    *why = str_to_cstring(str_of(obstacle));
+    return false;
+  }
   struct generation *g = generation_load(s, why);
   if (!g) return false;
   if (!generation_keeps_listeners(s, g)) {

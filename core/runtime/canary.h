@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 struct canary;
+struct policy_tally;
 struct server;
 
 struct canary_options {
@@ -19,6 +20,10 @@ struct canary_options {
 /* Begins; the outcome is logged and told to who waits for it on the command socket. False: *why is a malloc'd
  * message, and nothing has begun. */
 bool canary_start(struct server *server, const struct canary_options *options, char **why);
+/* What speaks against the policy that is tried, as words for people; NULL: nothing does. `max_errors` is of 10,000.
+ * Before it `is_over` only what can hardly be chance. */
+const char *canary_fault(const struct policy_tally *in_force, const struct policy_tally *tried,
+                         unsigned max_errors, bool is_over);
 /* Drops it without a verdict. NULL is fine. */
 void canary_free(struct canary *canary);
 

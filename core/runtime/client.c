@@ -93,6 +93,7 @@ static int print_answer(FILE *answer) {
   int code = EXIT_FAILED;
   if (!fgets(line, sizeof line, answer)) return complain("the proxy ended without an answer", "");
   code = atoi(line);
+  if (code != EXIT_FINE) fputs("perilune: ", stderr);
   while (fgets(line, sizeof line, answer)) fputs(line, code == EXIT_FINE ? stdout : stderr);
   return code;
 }

@@ -14,6 +14,7 @@
 #include "net/conn.h"
 #include "runtime/canary.h"
 #include "runtime/dryrun.h"
+#include "runtime/handover.h"
 #include "runtime/server.h"
 #include "runtime/status.h"
 
@@ -107,8 +108,8 @@ static void refuse(struct client *client, int code, char *why) {
 static void do_reload(struct client *client) {
   struct server *s = client->owner->server;
   char *why = NULL;
-  if (s->stopping || s->switching || s->canary || s->dryrun) {
-    answer(client, EXIT_FAILED, s->stopping ? "the proxy is stopping\n" : "a reload is under way already\n");
+  if (server_obstacle(s)) {
+    refuse(client, EXIT_FAILED, str_to_cstring(str_of(server_obstacle(s))));
     return;
   }
   client->state = WAITS_FOR_RELOAD;
@@ -242,12 +243,13 @@ struct command_server *command_listen(struct server *server, const char *path, c
   char text[256];
   struct addr addr;
   const char *reason = NULL;
-  int fd;
+  int fd = -1;
   if (path)
     snprintf(text, sizeof text, "unix:%s", path);
   else
     snprintf(text, sizeof text, "unix:@" COMMAND_SOCKET_PREFIX "%d", (int)getpid());
-  if (!addr_parse(str_of(text), &addr, &reason) || !listener_open(&addr, &fd, 1, &reason)) {
+  bool fine = addr_parse(str_of(text), &addr, &reason);
+  if (!fine || (!handover_take(STR(COMMAND_NAME), &addr, &fd, 1) && !listener_open(&addr, &fd, 1, &reason))) {
     *why = str_to_cstring(str_of(reason));
     return NULL;
   }
@@ -258,6 +260,8 @@ struct command_server *command_listen(struct server *server, const char *path, c
   listener_start(&c->listener, server->control.loop, fd, on_accept);
   return c;
 }
+
+int command_socket(const struct command_server *c) { return c && c->path ? c->listener.fd : -1; }
 
 static void answer_waiting(struct command_server *c, enum waits_for state, bool fine, const char *text) {
   LIST_EACH(node, &c->clients) {
@@ -274,8 +278,8 @@ void command_canary_ended(struct command_server *c, bool fine, const char *text)
   answer_waiting(c, WAITS_FOR_CANARY, fine, text);
 }
 
-void command_shadow_ended(struct command_server *c, const char *text) {
-  answer_waiting(c, WAITS_FOR_SHADOW, true, text);
+void command_shadow_ended(struct command_server *c, bool fine, const char *text) {
+  answer_waiting(c, WAITS_FOR_SHADOW, fine, text);
 }
 
 void command_upgrade_ended(struct command_server *c, bool fine, const char *text) {
@@ -284,7 +288,7 @@ void command_upgrade_ended(struct command_server *c, bool fine, const char *text
 
 void command_hide(struct command_server *c) {
   listener_stop(&c->listener);
-  if (c->path) unlink(c->path);
+  if (c->path && !c->server->handed_over) unlink(c->path);
   free(c->path);
   c->path = NULL;
 }

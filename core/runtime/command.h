@@ -13,12 +13,17 @@ struct server;
 
 #define COMMAND_SOCKET_PREFIX "perilune-"
 
+/* Under this name a successor finds the listening socket, if that is a file's: then it goes on to be heard there. */
+#define COMMAND_NAME "command"
+/* -1: none, or the abstract one, which is named after the process. */
+int command_socket(const struct command_server *c);
+
 /* `path`: where to listen, NULL for the abstract socket. NULL: *why is a malloc'd message. */
 struct command_server *command_listen(struct server *server, const char *path, char **why);
 /* A reload that clients wait for has ended. `text` is for people. */
 void command_reload_ended(struct command_server *c, bool fine, const char *text);
 /* The report of a shadow. */
-void command_shadow_ended(struct command_server *c, const char *text);
+void command_shadow_ended(struct command_server *c, bool fine, const char *text);
 /* The same for a canary. */
 void command_canary_ended(struct command_server *c, bool fine, const char *text);
 /* An upgrade that clients wait for has ended. */

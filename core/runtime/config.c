@@ -2,8 +2,14 @@
 // config: one parser for values from the command line and from Lua, which hands them over as text.
 #include "runtime/config.h"
 
+#include <errno.h>
+#include <grp.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -96,6 +102,15 @@ int config_find(const char *name) {
   return -1;
 }
 
+const char *config_name(int id) { return entries[id].name; }
+
+const char *config_option(int id, char text[CONFIG_OPTION_BYTES]) {
+  snprintf(text, CONFIG_OPTION_BYTES, "--%s", entries[id].name);
+  for (char *c = text; *c; c++)
+    if (*c == '_') *c = '-';
+  return text;
+}
+
 bool config_is_flag(int id) { return entries[id].kind == KIND_FLAG; }
 
 static char *unknown(const char *name) {
@@ -136,6 +151,47 @@ bool config_set(struct config *config, const char *name, const char *text, enum 
   return true;
 }
 
+/* --- checking ---------------------------------------------------------------------------------------------
+ */
+
+static bool complain(char **why, const char *name, const char *value, const char *detail) {
+  size_t bytes = strlen(name) + strlen(value) + strlen(detail) + 8;
+  *why = memory_alloc(bytes);
+  snprintf(*why, bytes, "%s '%s': %s", name, value, detail);
+  return false;
+}
+
+static bool has_folder(const char *name, const char *path, char **why) {
+  char folder[PATH_MAX];
+  struct stat info;
+  if (strlen(path) >= sizeof folder) return complain(why, name, path, "the path is too long");
+  strcpy(folder, path);
+  if (stat(dirname(folder), &info) != 0) return complain(why, name, path, strerror(errno));
+  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return complain(why, name, path, "is a directory");
+  return true;
+}
+
+bool config_check_log(const char *name, const char *target, char **why) {
+  static const char *const others[] = {"stderr", "stdout", "syslog"};
+  for (int i = 0; i < 3; i++)
+    if (strncmp(target, others[i], 6) == 0 && (!target[6] || target[6] == ':')) return true;
+  return has_folder(name, target, why);
+}
+
+bool config_check(const struct config *config, char **why) {
+  static const enum config_id files[] = {CONFIG_pid_file, CONFIG_socket},
+                              logs[] = {CONFIG_error_log, CONFIG_access_log};
+  for (int i = 0; i < 2; i++) {
+    const char *path = config_text(config, files[i]), *log = config_text(config, logs[i]);
+    if (path && !has_folder(entries[files[i]].name, path, why)) return false;
+    if (log && !config_check_log(entries[logs[i]].name, log, why)) return false;
+  }
+  const char *user = config_text(config, CONFIG_user), *group = config_text(config, CONFIG_group);
+  if (user && !getpwnam(user)) return complain(why, "user", user, "there is none of that name");
+  if (group && !getgrnam(group)) return complain(why, "group", group, "there is none of that name");
+  return true;
+}
+
 /* --- printing ---------------------------------------------------------------------------------------------
  */
 
@@ -150,11 +206,8 @@ void config_print(const struct config *config, FILE *out) {
 
 void config_help(FILE *out) {
   for (int i = 0; i < CONFIG_COUNT; i++) {
-    char name[32];
-    snprintf(name, sizeof name, "--%s", entries[i].name);
-    for (char *c = name; *c; c++)
-      if (*c == '_') *c = '-';
-    fprintf(out, "  %-18s %s%s%s%s\n", name, entries[i].what, entries[i].fallback[0] ? " (" : "",
-            entries[i].fallback, entries[i].fallback[0] ? ")" : "");
+    char name[CONFIG_OPTION_BYTES];
+    fprintf(out, "  %-18s %s%s%s%s\n", config_option(i, name), entries[i].what,
+            entries[i].fallback[0] ? " (" : "", entries[i].fallback, entries[i].fallback[0] ? ")" : "");
   }
 }

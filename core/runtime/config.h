@@ -16,6 +16,8 @@
   X(workers, COUNT, "auto", "worker threads; auto: one for each core")                                       \
   X(grace, SECONDS, "30", "seconds in which a graceful stop ends")                                           \
   X(upgrade_grace, SECONDS, "3600", "seconds in which the old process ends after an upgrade")                \
+  X(drain, SECONDS, "30", "seconds after which it is reported that an older generation is still in use")     \
+  X(upgrade_timeout, SECONDS, "60", "seconds in which a successor must serve, or the upgrade has failed")    \
   X(watch, FLAG, "false", "reload when a file of the policy changes")                                        \
   X(daemon, FLAG, "false", "go on in the background once the policy serves")                                 \
   X(pid_file, TEXT, "", "file with the process id")                                                          \
@@ -59,6 +61,15 @@ bool config_set(struct config *config, const char *name, const char *text, enum 
 /* -1: unknown. */
 int config_find(const char *name);
 bool config_is_flag(int id);
+const char *config_name(int id);
+/* As the command line has it, "--pid-file"; in `text`, which is returned. */
+enum { CONFIG_OPTION_BYTES = 32 };
+const char *config_option(int id, char text[CONFIG_OPTION_BYTES]);
+/* As far as can be told without opening anything: are there the user, the group, and the folders of files? False:
+ * *why is a malloc'd message. */
+bool config_check(const struct config *config, char **why);
+/* The same of one target of a log: a path, or stderr, stdout, syslog. `name` is for the message. */
+bool config_check_log(const char *name, const char *target, char **why);
 
 static inline unsigned config_number(const struct config *c, enum config_id id) {
   return c->values[id].number;

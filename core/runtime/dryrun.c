@@ -50,10 +50,11 @@ static void on_note(struct message *message, void *receiver) {
   if (!d || --d->missing > 0) return;
   char *text = text_of(&d->sum);
   log_info("%.*s", (int)strcspn(text, "\n"), text);
-  if (s->command) command_shadow_ended(s->command, text);
+  if (s->command) command_shadow_ended(s->command, true, text);
   free(text);
   s->dryrun = NULL;
   dryrun_free(d);
+  server_reload_queued(s);
 }
 
 /* In the worker's thread. */
@@ -73,15 +74,10 @@ static void on_due(struct timer *timer) {
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
-static const char *obstacle(const struct server *s) {
-  if (s->stopping) return "the proxy is stopping";
-  if (s->switching || s->canary || s->dryrun) return "a reload is under way already";
-  return NULL;
-}
-
 bool dryrun_start(struct server *s, unsigned for_ms, char **why) {
-  if (obstacle(s)) {
-    *why = str_to_cstring(str_of(obstacle(s)));
+  const char *obstacle = server_obstacle(s);
+  if (obstacle) {
+    *why = str_to_cstring(str_of(obstacle));
     return false;
   }
   if (!s->shadow_registry) s->shadow_registry = registry_new();

@@ -228,6 +228,10 @@ static void put_workers(FILE *out, const struct server *s) {
   for (unsigned i = 0; i <= s->worker_count; i++)
     fprintf(out, "perilune_vm_memory_bytes{worker=\"%u\"} %llu\n", i,
             (number)cell_get(&metrics_tally(s->metrics, i)->vm_bytes));
+  put_family(out, "old_exchanges", "gauge", "Exchanges that still run on an older generation.");
+  for (unsigned i = 0; i < s->worker_count; i++)
+    fprintf(out, "perilune_old_exchanges{worker=\"%u\"} %llu\n", i,
+            (number)cell_get(&metrics_tally(s->metrics, i)->old_exchanges));
   put_family(out, "worker_lag_seconds", "gauge", "How long a message waited for a worker's loop.");
   for (unsigned i = 0; i < s->worker_count; i++)
     fprintf(out, "perilune_worker_lag_seconds{worker=\"%u\"} %.6f\n", i,

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 #include "base/memory.h"
 #include "net/tls_tickets.h"
 #include "runtime/admin.h"
+#include "runtime/command.h"
 #include "runtime/server.h"
 
 extern char **environ;
@@ -115,12 +117,18 @@ void handover_drop_rest(void) {
 /* --- to a successor ---------------------------------------------------------------------------------------
  */
 
+enum { ANSWER_BYTES = 400 };
+
 struct handover {
-  ev_io reader;          /* of the pipe */
+  ev_io reader; /* of the pipe */
+  struct timer timer;
   struct server *server; /* borrowed */
-  pid_t pid;
+  pid_t pid;             /* 0: it serves, or is no more */
   int pipe;
-  void (*on_end)(struct server *server, const char *why);
+  unsigned timeout_ms;
+  size_t length;
+  char answer[ANSWER_BYTES + 1]; /* "1", or "!" and why it does not serve */
+  handover_ended *on_end;
 };
 
 /* What the child needs, all prepared. */
@@ -144,7 +152,8 @@ static char *names_of(const struct server *server) {
   for (unsigned i = 0; i < listening->count; i++)
     for (unsigned w = 0; w < listening->workers; w++)
       fprintf(out, "%.*s\n", STR_ARG(listening->entries[i].said));
-  if (server->admin) fputs(ADMIN_NAME, out);
+  if (server->admin) fputs(ADMIN_NAME "\n", out);
+  if (command_socket(server->command) >= 0) fputs(COMMAND_NAME "\n", out);
   fclose(out);
   return text;
 }
@@ -154,7 +163,11 @@ static void prepare_environment(struct launch *l, const struct server *server) {
   unsigned count = 0, at = 0;
   while (environ[count]) count++;
   l->environment = memory_zalloc((count + 6) * sizeof *l->environment);
-  for (; at < count; at++) l->environment[at] = environ[at];
+  for (unsigned i = 0; i < count; i++) {
+    bool is_ours =
+        strncmp(environ[i], "WATCHDOG_PID=", 13) == 0; /* the watchdog watches the successor then */
+    if (!is_ours) l->environment[at++] = environ[i];
+  }
   l->first_own = at;
   l->environment[at++] = names_of(server);
   snprintf(text, sizeof text, "LISTEN_FDS=%u", l->count);
@@ -182,84 +195,145 @@ static int keys_of_tickets(void) {
  * are the last. */
 static void prepare_fds(struct launch *l, const struct server *server, int ready) {
   const struct listening *listening = server->listening;
-  unsigned total = listening->count * listening->workers + 1;
+  unsigned total = listening->count * listening->workers + 2; /* the status page's and the commands' */
   int above = FIRST_FD + (int)total + 2, keys = keys_of_tickets();
   l->fds = memory_alloc((total + 2) * sizeof *l->fds);
   for (unsigned i = 0; i < listening->count; i++)
     for (unsigned w = 0; w < listening->workers; w++)
       l->fds[l->count++] = fcntl(listening->entries[i].fds[w], F_DUPFD_CLOEXEC, above);
   if (server->admin) l->fds[l->count++] = fcntl(admin_socket(server->admin), F_DUPFD_CLOEXEC, above);
+  int command = command_socket(server->command);
+  if (command >= 0) l->fds[l->count++] = fcntl(command, F_DUPFD_CLOEXEC, above);
   l->fds[l->count] = fcntl(ready, F_DUPFD_CLOEXEC, above);
   l->fds[l->count + 1] = fcntl(keys, F_DUPFD_CLOEXEC, above);
-  close(keys);
+  if (keys >= 0) close(keys);
+}
+
+/* Where descriptors have run out: a successor that lacks one of its sockets would be worse than none. */
+static bool is_complete(const struct launch *l) {
+  for (unsigned i = 0; i < l->count + 2; i++)
+    if (l->fds[i] < 0) {
+      errno = EMFILE;
+      return false;
+    }
+  return true;
 }
 
 static void free_launch(struct launch *l) {
   for (unsigned i = l->first_own; l->environment[i]; i++) free(l->environment[i]);
   free(l->environment);
-  for (unsigned i = 0; i < l->count + 2; i++) close(l->fds[i]);
+  for (unsigned i = 0; i < l->count + 2; i++)
+    if (l->fds[i] >= 0) close(l->fds[i]);
   free(l->fds);
 }
 
 /* In the child: async-signal-safe calls only. */
 static void become(const struct launch *l, char **arguments) {
   pid_t pid = getpid();
+  int ready = FIRST_FD + (int)l->count;
   for (int i = 9; i >= 0; i--, pid /= 10) l->pid_digits[i] = (char)('0' + pid % 10);
   for (unsigned i = 0; i < l->count + 2; i++) dup2(l->fds[i], FIRST_FD + (int)i);
   execve(program, arguments, l->environment);
-  _exit(127);
+  const char *why = strerrordesc_np(errno);
+  if (write(ready, "!", 1) == 1 && write(ready, program, strlen(program)) > 0 && write(ready, ": ", 2) == 2)
+    _exit(write(ready, why, strlen(why)) > 0 ? 127 : 126);
+  _exit(126);
+}
+
+/* It is not left to itself, whatever it is at: it might begin to serve when nobody expects it any more. */
+static int end_successor(struct handover *h) {
+  int status = 0;
+  if (h->pid) {
+    kill(h->pid, SIGKILL);
+    waitpid(h->pid, &status, 0);
+  }
+  h->pid = 0;
+  return status;
+}
+
+static void on_overdue(struct timer *timer) {
+  struct handover *h = LIST_ENTRY(timer, struct handover, timer);
+  char why[128];
+  snprintf(why, sizeof why, "process %d did not serve within %g s, and was killed", (int)h->pid,
+           h->timeout_ms / 1000.0);
+  end_successor(h);
+  h->on_end(h->server, 0, why);
+}
+
+/* The pipe's end comes with the process's, or shortly before it. */
+static void on_closed(struct handover *h) {
+  char why[ANSWER_BYTES];
+  int pid = (int)h->pid, status = end_successor(h);
+  if (h->length > 1)
+    snprintf(why, sizeof why, "%s", h->answer + 1);
+  else if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+    snprintf(why, sizeof why, "process %d ended before it served, by signal %d", pid, WTERMSIG(status));
+  else
+    snprintf(why, sizeof why, "process %d ended before it served; is it a perilune?", pid);
+  h->on_end(h->server, 0, why);
 }
 
 static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events) {
   struct handover *h = (struct handover *)watcher;
-  char byte;
-  int status = 0;
   (void)loop, (void)events;
-  ssize_t got = read(h->pipe, &byte, 1);
-  if (got < 0 && errno == EINTR) return;
-  if (got == 1) {
-    log_info("process %d has taken over", (int)h->pid);
-    h->on_end(h->server, NULL);
-    return;
+  ssize_t got = read(h->pipe, h->answer + h->length, ANSWER_BYTES - h->length);
+  if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  if (got > 0) h->length += (size_t)got;
+  if (h->length && h->answer[0] == '1') {
+    pid_t pid = h->pid;
+    log_info("process %d has taken over", (int)pid);
+    h->pid = 0;
+    h->on_end(h->server, pid, NULL);
+  } else if (got <= 0 || h->length == ANSWER_BYTES) {
+    on_closed(h);
   }
-  waitpid(h->pid, &status, 0);
-  char why[128];
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-    snprintf(why, sizeof why, "%.100s cannot be run", program);
-  else
-    snprintf(why, sizeof why, "process %d ended before it served; see its messages above", (int)h->pid);
-  h->on_end(h->server, why);
 }
 
-struct handover *handover_start(struct server *server, char **arguments,
-                                void (*on_end)(struct server *server, const char *why), char **why) {
-  int ends[2];
+/* Takes over the pipe. */
+static struct handover *wait_for(struct server *server, pid_t pid, int pipe, unsigned timeout_ms,
+                                 handover_ended *on_end) {
+  struct handover *h = memory_zalloc(sizeof *h);
+  *h = (struct handover){
+      .server = server, .pid = pid, .pipe = pipe, .timeout_ms = timeout_ms, .on_end = on_end};
+  fcntl(pipe, F_SETFL, O_NONBLOCK);
+  ev_io_init(&h->reader, on_pipe, pipe, EV_READ);
+  ev_io_start(server->control.loop, &h->reader);
+  timer_init(&h->timer, server->control.loop, on_overdue);
+  timer_set(&h->timer, timeout_ms);
+  return h;
+}
+
+/* -1, with errno, where it fails. The read end is for us. */
+static pid_t launch_successor(struct server *server, char **arguments, int ends[2]) {
   struct launch launch = {0};
-  if (pipe2(ends, O_CLOEXEC) != 0) {
-    *why = str_to_cstring(str_of(strerror(errno)));
-    return NULL;
-  }
   prepare_fds(&launch, server, ends[1]);
   prepare_environment(&launch, server);
-  pid_t pid = fork();
+  pid_t pid = is_complete(&launch) ? fork() : -1;
   if (pid == 0) become(&launch, arguments);
+  int code = errno;
   free_launch(&launch);
-  close(ends[1]);
-  if (pid < 0) {
-    *why = str_to_cstring(str_of(strerror(errno)));
-    close(ends[0]);
-    return NULL;
-  }
-  struct handover *h = memory_zalloc(sizeof *h);
-  *h = (struct handover){.server = server, .pid = pid, .pipe = ends[0], .on_end = on_end};
-  ev_io_init(&h->reader, on_pipe, h->pipe, EV_READ);
-  ev_io_start(server->control.loop, &h->reader);
-  return h;
+  errno = code;
+  return pid;
+}
+
+struct handover *handover_start(struct server *server, char **arguments, unsigned timeout_ms,
+                                handover_ended *on_end, char **why) {
+  int ends[2];
+  pid_t pid = -1;
+  bool piped = pipe2(ends, O_CLOEXEC) == 0;
+  if (piped) pid = launch_successor(server, arguments, ends);
+  if (pid < 0) *why = str_to_cstring(str_of(strerror(errno)));
+  if (piped) close(ends[1]);
+  if (pid >= 0) return wait_for(server, pid, ends[0], timeout_ms, on_end);
+  if (piped) close(ends[0]);
+  return NULL;
 }
 
 void handover_free(struct handover *h) {
   if (!h) return;
+  end_successor(h);
   ev_io_stop(h->server->control.loop, &h->reader);
+  timer_stop(&h->timer);
   close(h->pipe);
   free(h);
 }

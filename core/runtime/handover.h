@@ -8,6 +8,8 @@
 #ifndef PERILUNE_RUNTIME_HANDOVER_H
 #define PERILUNE_RUNTIME_HANDOVER_H
 
+#include <sys/types.h>
+
 #include "base/str.h"
 #include "net/addr.h"
 
@@ -23,11 +25,13 @@ bool handover_take(struct str said, const struct addr *addr, int *fds, unsigned 
 /* Closes what nobody has asked for, and says so in the log. */
 void handover_drop_rest(void);
 
-/* Starts the successor. NULL: *why is a malloc'd message. `on_end` is called once from the control loop: it
- * serves (why NULL), or has failed. */
-struct handover *handover_start(struct server *server, char **arguments,
-                                void (*on_end)(struct server *server, const char *why), char **why);
-/* Forgets a successor that has not answered yet. NULL is fine. */
+/* The process serves (why NULL); or has failed, is no more, and we go on. */
+typedef void handover_ended(struct server *server, pid_t successor, const char *why);
+/* Starts the successor, which has timeout_ms to serve. NULL: *why is a malloc'd message. `on_end` is called once
+ * from the control loop, and frees the handover. */
+struct handover *handover_start(struct server *server, char **arguments, unsigned timeout_ms,
+                                handover_ended *on_end, char **why);
+/* Ends a successor that does not serve yet. NULL is fine. */
 void handover_free(struct handover *handover);
 
 #endif

@@ -22,8 +22,6 @@ struct instance *instance_load(const struct policy_source *source, const struct 
 
 static void free_grave(struct grave *grave) { instance_free(LIST_ENTRY(grave, struct instance, grave)); }
 
-enum { DRAIN_MS = 30000 };
-
 static void on_old(struct timer *timer) {
   const struct instance *instance = LIST_ENTRY(timer, struct instance, old);
   log_info("generation %u is still in use by %u exchanges; 'perilune reload --close-old' would close them",
@@ -33,18 +31,21 @@ static void on_old(struct timer *timer) {
 static void on_unused(struct policy_use *use) {
   struct instance *instance = LIST_ENTRY(use, struct instance, use);
   timer_stop(&instance->old);
+  list_remove(&instance->link);
   reaper_add(instance->reaper, &instance->grave, free_grave);
 }
 
-void instance_retire(struct instance *instance, struct reaper *reaper) {
+void instance_retire(struct instance *instance, struct list *retired, struct reaper *reaper,
+                     unsigned drain_ms) {
   instance->source->kind->retire(instance->policy);
   instance->reaper = reaper;
   instance->use.on_unused = on_unused;
+  list_push_back(retired, &instance->link);
   timer_init(&instance->old, reaper->loop, on_old);
   if (instance->use.exchanges == 0)
     on_unused(&instance->use);
   else
-    timer_set(&instance->old, DRAIN_MS);
+    timer_set(&instance->old, drain_ms);
 }
 
 bool instance_open_logs(struct instance *instance, struct logs *logs, const char *fallback, char **why) {

@@ -14,6 +14,7 @@ struct logs;
 struct instance {
   struct policy_use use; /* counted by the worker's exchanges */
   struct grave grave;
+  struct list link;                   /* once retired: of the worker's */
   struct reaper *reaper;              /* borrowed: the worker's, once retired */
   const struct policy_source *source; /* borrowed */
   void *policy;                       /* owned */
@@ -27,8 +28,10 @@ struct instance *instance_load(const struct policy_source *source, const struct 
                                unsigned generation, char **why);
 /* Opens what its listeners log to. False: *why is a malloc'd message. */
 bool instance_open_logs(struct instance *instance, struct logs *logs, const char *fallback, char **why);
-/* Stops its background work; frees it once it is unused, at a safe point of the worker's loop. */
-void instance_retire(struct instance *instance, struct reaper *reaper);
+/* Stops its background work; frees it once it is unused, at a safe point of the worker's loop. Until then it is in the
+ * list `retired`; that it still is after drain_ms is logged. */
+void instance_retire(struct instance *instance, struct list *retired, struct reaper *reaper,
+                     unsigned drain_ms);
 /* At once; nothing of it may run. NULL is fine. */
 void instance_free(struct instance *instance);
 

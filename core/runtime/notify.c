@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct sockaddr_un manager; /* set once, before there are threads */
@@ -46,6 +47,32 @@ void notify_ready(void) {
   if (ready_fd < 0) return;
   if (write(ready_fd, "1", 1) != 1) return; /* whoever waited is gone */
   close(ready_fd);
+  ready_fd = -1;
+}
+
+/* The time is what systemd tells this reload from an earlier one by. */
+void notify_reloading(void) {
+  char text[64];
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld",
+           (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+  notify_state(text);
+}
+
+void notify_reloaded(const char *outcome) {
+  char text[256];
+  snprintf(text, sizeof text, "READY=1\nSTATUS=%.*s", (int)strcspn(outcome, "\n"), outcome);
+  notify_state(text);
+}
+
+/* Also before notify_init, where a policy that is wrong has ended the start. */
+void notify_failed(const char *why) {
+  const char *number = getenv("PERILUNE_READY_FD");
+  int fd = ready_fd >= 0 || !number ? ready_fd : atoi(number);
+  if (fd < 0) return;
+  dprintf(fd, "!%s", why);
+  close(fd);
   ready_fd = -1;
 }
 

@@ -12,6 +12,11 @@ void notify_init(void);
 void notify_state(const char *state);
 /* We serve: READY=1 with our process id, and a byte into the pipe. */
 void notify_ready(void);
+/* Around a reload; the first line of the outcome is what the service manager shows of us from then on. */
+void notify_reloading(void);
+void notify_reloaded(const char *outcome);
+/* We end before we serve: the reason goes into the pipe, behind a "!", where a "1" would say that we do. */
+void notify_failed(const char *why);
 /* How often WATCHDOG=1 is wanted, in ms; 0: never. */
 uint64_t notify_watchdog_ms(void);
 

@@ -57,7 +57,7 @@ static int wait_for(pid_t child, int fd) {
   do got = read(fd, &byte, 1);
   while (got < 0 && errno == EINTR);
   close(fd);
-  if (got == 1) return 0;
+  if (got == 1 && byte == '1') return 0;
   waitpid(child, &status, 0);
   return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1;
 }

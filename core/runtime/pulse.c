@@ -66,6 +66,16 @@ static unsigned count_idle(const struct proxy *proxy) {
   return count;
 }
 
+static void state_retired(const struct worker *worker) {
+  uint64_t generations = 0, exchanges = 0;
+  LIST_EACH(node, &worker->retired) {
+    generations++;
+    exchanges += LIST_ENTRY(node, struct instance, link)->use.exchanges;
+  }
+  cell_set(&worker->proxy.tally->old_generations, generations);
+  cell_set(&worker->proxy.tally->old_exchanges, exchanges);
+}
+
 static void state(struct worker *worker) {
   const struct proxy *proxy = &worker->proxy;
   struct tally *tally = proxy->tally;
@@ -74,6 +84,7 @@ static void state(struct worker *worker) {
   cell_set(&tally->exchanges, proxy->exchange_count);
   cell_set(&tally->upstreams, proxy->upstream_count);
   cell_set(&tally->upstreams_idle, count_idle(proxy));
+  state_retired(worker);
   if (instance && instance->source->kind->memory)
     cell_set(&tally->vm_bytes, instance->source->kind->memory(instance->policy));
 }

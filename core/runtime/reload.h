@@ -4,6 +4,7 @@
 #ifndef PERILUNE_RUNTIME_RELOAD_H
 #define PERILUNE_RUNTIME_RELOAD_H
 
+#include "runtime/config.h"
 #include "runtime/instance.h"
 #include "runtime/listening.h"
 
@@ -13,6 +14,7 @@ struct server;
 struct generation {
   struct instance **instances; /* owned array of owned: one for each worker, the control worker's last */
   struct listening *listening; /* owned */
+  struct config config;        /* owned: what the policy configures */
 };
 
 /* Everything that can fail. NULL: *why is a malloc'd message, and nothing has changed. */

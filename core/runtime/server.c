@@ -3,7 +3,6 @@
 // A start is the first reload, with nothing in force before it.
 #include "runtime/server.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "base/ticks.h"
 #include "runtime/admin.h"
 #include "runtime/canary.h"
+#include "runtime/changes.h"
 #include "runtime/command.h"
 #include "runtime/dryrun.h"
 #include "runtime/handover.h"
@@ -23,6 +23,7 @@
 #include "runtime/privileges.h"
 #include "runtime/pulse.h"
 #include "runtime/reload.h"
+#include "runtime/signals.h"
 #include "runtime/watch.h"
 #include "shared/metrics.h"
 #include "shared/registry.h"
@@ -50,6 +51,7 @@ static void on_watchdog(struct timer *timer) {
 }
 
 static void begin_to_serve(struct server *s) {
+  pid_file_write(&s->pid_file);
   notify_ready();
   if (config_number(s->options->config, CONFIG_daemon)) privileges_detach();
   timer_init(&s->watchdog, s->control.loop, on_watchdog);
@@ -58,21 +60,22 @@ static void begin_to_serve(struct server *s) {
 
 static void count_switched(struct message *message, void *receiver) {
   struct server *s = server_of(receiver);
-  char text[128];
+  char text[1024];
   free(message);
   if (--s->switching > 0) return;
   s->reloaded_at = time(NULL);
-  snprintf(text, sizeof text, "reloaded: generation %u is in force on %u workers\n", s->generation,
-           s->worker_count);
-  if (s->generation == 1) begin_to_serve(s);
+  snprintf(text, sizeof text, "reloaded: generation %u is in force on %u workers\n%s", s->generation,
+           s->worker_count, s->changes);
+  if (s->generation == 1)
+    begin_to_serve(s);
+  else
+    notify_reloaded(text);
   if (s->generation == 1)
     log_info("ready: %u workers, %s", s->worker_count, s->options->source.name);
   else
     log_info("%.*s", (int)strcspn(text, "\n"), text);
   if (s->command) command_reload_ended(s->command, true, text);
-  if (!s->reload_again) return;
-  s->reload_again = false;
-  server_request_reload(s);
+  server_reload_queued(s);
 }
 
 /* Both in the worker's own thread. */
@@ -82,15 +85,31 @@ static void on_worker_switched(struct worker *worker) { post_note(worker->owner,
 /* --- stop -------------------------------------------------------------------------------------------------
  */
 
-static void stop_workers(struct server *s, unsigned grace_ms) {
-  s->stopping = true;
+/* What has not come to its end by now never will. */
+static void abandon_trials(struct server *s) {
+  static const char why[] = "the proxy is stopping\n";
   canary_free(s->canary);
   s->canary = NULL;
   dryrun_free(s->dryrun);
   s->dryrun = NULL;
+  handover_free(s->handover);
+  s->handover = NULL;
+  if (!s->command) return;
+  command_canary_ended(s->command, false, why);
+  command_shadow_ended(s->command, false, why);
+  command_upgrade_ended(s->command, false, why);
+}
+
+/* A stop is waited for; the end after an upgrade is not, so it can do without closing under a client's hand. */
+enum { STOP_PATIENCE_MS = 1000, UPGRADE_PATIENCE_MS = 10000 };
+
+static void stop_workers(struct server *s, unsigned grace_ms) {
+  unsigned patience_ms = s->handed_over ? UPGRADE_PATIENCE_MS : STOP_PATIENCE_MS;
+  s->stopping = true;
+  abandon_trials(s);
   pulse_quieten(s->pulse);
-  notify_state("STOPPING=1");
-  for (unsigned i = 0; i < s->worker_count; i++) worker_stop(&s->workers[i], grace_ms, s->handed_over);
+  if (!s->handed_over) notify_state("STOPPING=1");
+  for (unsigned i = 0; i < s->worker_count; i++) worker_stop(&s->workers[i], grace_ms, patience_ms);
 }
 
 void server_stop(struct server *s, bool now) {
@@ -106,93 +125,43 @@ void server_stop(struct server *s, bool now) {
 /* --- upgrade ----------------------------------------------------------------------------------------------
  */
 
-/* The successor is found under our name from now on; we only finish what we have. */
-static void retire(struct server *s) {
+/* The successor is found under our name from now on; we only finish what we have. The service manager watches
+ * it instead of us, and would take a STOPPING=1 for its end. */
+void server_retire(struct server *s) {
   if (s->stopping) return;
   s->handed_over = true;
   unsigned grace_ms = config_number(s->options->config, CONFIG_upgrade_grace);
   log_info("draining, within %g s", grace_ms / 1000.0);
   if (s->command) command_hide(s->command);
   admin_stop(s->admin);
+  timer_stop(&s->watchdog);
   stop_workers(s, grace_ms);
 }
 
-static void on_upgrade_ended(struct server *s, const char *why) {
-  char text[256];
-  snprintf(text, sizeof text, "%s%s\n", why ? "upgrade: " : "upgraded", why ? why : "");
+static void on_upgrade_ended(struct server *s, pid_t successor, const char *why) {
+  char text[512];
+  snprintf(text, sizeof text, why ? "upgrade: %s\nthis process goes on\n" : "upgraded\n", why);
   handover_free(s->handover);
   s->handover = NULL;
   if (why) log_error("upgrade: %s; this process goes on", why);
   if (s->command) command_upgrade_ended(s->command, !why, text);
-  if (!why) retire(s);
+  if (why)
+    server_reload_queued(s);
+  else if (s->reload_again) /* it may have read the policy before that was asked for */
+    kill(successor, SIGHUP);
+  if (!why) server_retire(s);
 }
 
 bool server_upgrade(struct server *s, char **why) {
-  if (s->stopping || s->handover) {
-    *why =
-        str_to_cstring(s->stopping ? STR("the proxy is stopping") : STR("an upgrade is under way already"));
+  const char *obstacle = s->switching ? NULL : server_obstacle(s);
+  if (obstacle) {
+    *why = str_to_cstring(str_of(obstacle));
     return false;
   }
   log_info("upgrade: starting a successor");
-  s->handover = handover_start(s, s->options->arguments, on_upgrade_ended, why);
+  unsigned timeout_ms = config_number(s->options->config, CONFIG_upgrade_timeout);
+  s->handover = handover_start(s, s->options->arguments, timeout_ms, on_upgrade_ended, why);
   return s->handover != NULL;
-}
-
-/* Log files were renamed. */
-static void on_usr1(struct ev_loop *loop, ev_signal *watcher, int events) {
-  struct server *s = watcher->data;
-  (void)loop, (void)events;
-  logs_reopen(s->logs);
-  log_info("logs are opened anew");
-}
-
-static void on_usr2(struct ev_loop *loop, ev_signal *watcher, int events) {
-  char *why = NULL;
-  (void)loop, (void)events;
-  if (!server_upgrade(watcher->data, &why)) log_error("upgrade: %s", why);
-  free(why);
-}
-
-/* For a successor that was started by somebody else. */
-static void on_quit(struct ev_loop *loop, ev_signal *watcher, int events) {
-  (void)loop, (void)events;
-  retire(watcher->data);
-}
-
-/* --- signals ----------------------------------------------------------------------------------------------
- */
-
-static void on_term(struct ev_loop *loop, ev_signal *watcher, int events) {
-  (void)loop, (void)events;
-  server_stop(watcher->data, false);
-}
-
-static void on_int(struct ev_loop *loop, ev_signal *watcher, int events) {
-  (void)events;
-  ev_signal_stop(loop, watcher);
-  server_stop(watcher->data, true);
-}
-
-static void on_hup(struct ev_loop *loop, ev_signal *watcher, int events) {
-  (void)loop, (void)events;
-  server_request_reload(watcher->data);
-}
-
-static void watch_signal(struct server *s, ev_signal *watcher, int signal,
-                         void (*on_signal)(struct ev_loop *, ev_signal *, int)) {
-  ev_signal_init(watcher, on_signal, signal);
-  watcher->data = s;
-  ev_signal_start(s->control.loop, watcher);
-}
-
-static void watch_signals(struct server *s) {
-  signal(SIGPIPE, SIG_IGN);
-  watch_signal(s, &s->on_term, SIGTERM, on_term);
-  watch_signal(s, &s->on_int, SIGINT, on_int);
-  watch_signal(s, &s->on_hup, SIGHUP, on_hup);
-  watch_signal(s, &s->on_usr1, SIGUSR1, on_usr1);
-  watch_signal(s, &s->on_usr2, SIGUSR2, on_usr2);
-  watch_signal(s, &s->on_quit, SIGQUIT, on_quit);
 }
 
 /* --- the process ------------------------------------------------------------------------------------------
@@ -212,14 +181,17 @@ static struct policy_host host_of(const struct server *s, unsigned worker) {
 }
 
 static void init_workers(struct server *s) {
+  unsigned drain_ms = config_number(s->options->config, CONFIG_drain);
   struct policy_host host = host_of(s, s->worker_count);
   worker_init(&s->control, &host);
   s->control.owner = s;
+  s->control.drain_ms = drain_ms;
   s->workers = memory_zalloc(s->worker_count * sizeof *s->workers);
   for (unsigned i = 0; i < s->worker_count; i++) {
     host = host_of(s, i);
     worker_init(&s->workers[i], &host);
     s->workers[i].owner = s;
+    s->workers[i].drain_ms = drain_ms;
     s->workers[i].on_ended = on_worker_ended;
     s->workers[i].on_switched = on_worker_switched;
   }
@@ -233,27 +205,15 @@ static bool open_admin(struct server *s, char **why) {
   return s->admin != NULL;
 }
 
-static void open_command_socket(struct server *s) {
-  char *why = NULL;
-  s->command = command_listen(s, config_text(s->options->config, CONFIG_socket), &why);
-  if (!s->command) log_warn("commands are not heard: %s", why);
-  free(why);
-}
-
-static void write_pid_file(const char *path) {
-  FILE *file = path ? fopen(path, "w") : NULL;
-  if (file) fprintf(file, "%d\n", (int)getpid());
-  if (path && (!file || fclose(file) != 0))
-    log_error("cannot write the pid file %s: %s", path, strerror(errno));
-}
-
-/* Only if it is still ours: a successor may have written its own. */
-static void remove_pid_file(const char *path) {
-  int pid = 0;
-  FILE *file = path ? fopen(path, "r") : NULL;
-  if (!file) return;
-  if (fscanf(file, "%d", &pid) == 1 && pid == (int)getpid()) unlink(path);
-  fclose(file);
+/* One that was asked for must be there; the other is not seen where there is no network namespace of ours. */
+static bool open_command_socket(struct server *s, char **why) {
+  const char *path = config_text(s->options->config, CONFIG_socket);
+  s->command = command_listen(s, path, why);
+  if (s->command || path) return s->command != NULL;
+  log_warn("commands are not heard: %s", *why);
+  free(*why);
+  *why = NULL;
+  return true;
 }
 
 static void serve(struct server *s) {
@@ -276,36 +236,45 @@ static bool read_config(const struct server_options *options, struct registry *r
   return instance != NULL;
 }
 
+/* To who started us, in whichever way. Takes over `why`. */
+static void complain(char *why) {
+  fprintf(stderr, "perilune: %s\n", why);
+  notify_failed(why);
+  free(why);
+}
+
 static void serve_until_stopped(struct server *s) {
-  open_command_socket(s);
   serve(s);
-  remove_pid_file(config_text(s->options->config, CONFIG_pid_file));
   if (!s->handed_over) listening_unlink(s->listening);
-  handover_free(s->handover);
-  command_close(s->command);
   log_info("stopped");
+}
+
+/* Who it is to serve as, with what it opened before: these go to that user. */
+static bool become_user(struct server *s, char **why) {
+  const struct config *config = s->options->config;
+  const char *user = config_text(config, CONFIG_user);
+  if (!pid_file_open(&s->pid_file, config_text(config, CONFIG_pid_file), user, why)) return false;
+  privileges_give(config_text(config, CONFIG_socket), user);
+  logs_give(s->logs, user);
+  return privileges_drop(user, config_text(config, CONFIG_group), why);
 }
 
 /* All that can fail before the first connection. */
 static bool start(struct server *s, char **why) {
   const struct config *config = s->options->config;
   init_workers(s);
-  watch_signals(s);
+  signals_watch(&s->signals, s);
   if (config_number(config, CONFIG_watch)) s->watch = watch_new(s, why);
   bool opened = !*why && logs_open_errors(s->logs, config_text(config, CONFIG_error_log), why);
-  struct generation *g = opened && open_admin(s, why) ? generation_load(s, why) : NULL;
+  opened = opened && open_admin(s, why) && open_command_socket(s, why);
+  struct generation *g = opened ? generation_load(s, why) : NULL;
   if (!g) return false;
   handover_drop_rest();
-  write_pid_file(config_text(config, CONFIG_pid_file));
-  privileges_give(config_text(config, CONFIG_pid_file), config_text(config, CONFIG_user));
-  logs_give(s->logs, config_text(config, CONFIG_user));
-  bool fine = privileges_drop(config_text(config, CONFIG_user), config_text(config, CONFIG_group), why);
-  if (fine) {
+  bool fine = become_user(s, why);
+  if (fine)
     generation_put_in_force(s, g);
-  } else {
+  else
     generation_free(g, s->worker_count);
-    remove_pid_file(config_text(config, CONFIG_pid_file));
-  }
   return fine;
 }
 
@@ -316,10 +285,13 @@ static int run(struct server *s) {
     s->pulse = pulse_start(s);
     serve_until_stopped(s);
   } else {
-    fprintf(stderr, "perilune: %s\n", why);
-    free(why);
+    complain(why);
     for (unsigned i = 0; i < s->worker_count; i++) worker_free(&s->workers[i]);
   }
+  stamps_free(s->files);
+  free(s->changes);
+  pid_file_close(&s->pid_file);
+  command_close(s->command);
   pulse_free(s->pulse);
   watch_free(s->watch);
   admin_stop(s->admin);
@@ -331,13 +303,12 @@ static int run(struct server *s) {
 }
 
 int server_run(const struct server_options *options) {
-  struct server s = {.options = options, .registry = registry_new()};
+  struct server s = {.options = options, .registry = registry_new(), .pid_file = {NULL, -1}};
   char *why = NULL;
   int code = EXIT_BAD_INPUT;
   log_set_thread("control");
   bool fine = read_config(options, s.registry, &why);
-  if (!fine) fprintf(stderr, "perilune: %s\n", why);
-  free(why);
+  if (!fine) complain(why);
   log_set_level((enum log_level)config_number(options->config, CONFIG_log_level));
   if (fine && options->print_config) {
     config_print(options->config, stdout);
@@ -364,6 +335,16 @@ int server_run(const struct server_options *options) {
 /* --- check ------------------------------------------------------------------------------------------------
  */
 
+static bool check_log(const struct policy_listener *said, char **why) {
+  if (!said->access_log.len) return true;
+  char *target = str_to_cstring(said->access_log), *place = str_to_cstring(said->place), name[512];
+  snprintf(name, sizeof name, "%s: access log", place);
+  bool fine = config_check_log(name, target, why);
+  free(target);
+  free(place);
+  return fine;
+}
+
 static bool check_policy(const struct policy_source *source, const struct policy_host *host, char **why) {
   unsigned count;
   struct instance *instance = instance_load(source, host, 1, why);
@@ -371,7 +352,9 @@ static bool check_policy(const struct policy_source *source, const struct policy
   const struct policy_listener *said = source->kind->listeners(instance->policy, &count);
   const char *admin = config_text(host->config, CONFIG_admin);
   bool fine = !admin || admin_check(str_of(admin), config_number(host->config, CONFIG_admin_public), why);
-  for (unsigned i = 0; i < count && fine; i++) fine = listening_check(&said[i], why);
+  fine = fine && config_check(host->config, why);
+  for (unsigned i = 0; i < count && fine; i++)
+    fine = listening_check(&said[i], why) && check_log(&said[i], why);
   instance_free(instance);
   return fine;
 }

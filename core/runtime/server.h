@@ -10,6 +10,8 @@
 #include "runtime/chronicle.h"
 #include "runtime/config.h"
 #include "runtime/listening.h"
+#include "runtime/pid_file.h"
+#include "runtime/signals.h"
 #include "runtime/worker.h"
 
 struct admin;
@@ -21,6 +23,7 @@ struct logs;
 struct metrics;
 struct pulse;
 struct registry;
+struct stamps;
 struct watch;
 
 struct server_options {
@@ -57,6 +60,8 @@ struct server {
   struct watch *watch;            /* owned; NULL without --watch */
   struct command_server *command; /* owned; NULL where it could not be opened */
   time_t started_at, reloaded_at;
+  struct stamps *files;             /* owned: of the policy in force */
+  char *changes;                    /* owned: lines, of the last reload */
   bool reload_again;                /* asked for while one was under way */
   struct canary *canary;            /* owned; while one is tried */
   struct dryrun *dryrun;            /* owned; while a policy is tried in the shadow */
@@ -64,7 +69,8 @@ struct server {
   struct handover *handover;        /* owned; while a successor starts */
   struct timer watchdog;
   bool stopping, handed_over;
-  ev_signal on_term, on_int, on_hup, on_usr1, on_usr2, on_quit;
+  struct pid_file pid_file;
+  struct signals signals;
 };
 
 /* Loads the next generation for all workers, opens what it listens on in addition, and puts it in force
@@ -76,6 +82,12 @@ void server_stop(struct server *server, bool now);
 /* Starts a successor with our listeners; we drain once it serves, and go on if it does not. The outcome is
  * logged and told to who waits for it on the command socket. False: *why is a malloc'd message. (server.c) */
 bool server_upgrade(struct server *server, char **why);
+/* Drains: a successor serves. (server.c) */
+void server_retire(struct server *server);
+/* Why the policy cannot be changed now: something that rests on it is under way. NULL: it can. (reload.c) */
+const char *server_obstacle(const struct server *server);
+/* Makes up for a reload that was asked for while there was an obstacle, which has gone. (reload.c) */
+void server_reload_queued(struct server *server);
 /* As server_reload, for somebody who does not wait: logs the outcome; queued while another is under way. */
 void server_request_reload(struct server *server);
 

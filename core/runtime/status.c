@@ -29,13 +29,28 @@ static void put_age(FILE *out, time_t since) {
           seconds % 60);
 }
 
-static void put_process(FILE *out, const struct server *s) {
+static const char *trial_of(const struct server *s) {
+  if (s->canary) return "; a canary is tried";
+  if (s->dryrun) return "; another policy is tried in the shadow";
+  return s->handover ? "; an upgrade is under way" : "";
+}
+
+static void put_older(FILE *out, const struct tally *t) {
+  if (cell_get(&t->old_exchanges))
+    fprintf(out,
+            "older       generations are still in use by %llu exchanges; 'perilune reload --close-old' "
+            "closes them\n",
+            (number)cell_get(&t->old_exchanges));
+}
+
+static void put_process(FILE *out, const struct server *s, const struct tally *tally) {
   fprintf(out, "perilune " PERILUNE_VERSION ", process %d, up ", (int)getpid());
   put_age(out, s->started_at);
   fprintf(out, "\npolicy      %s\ngeneration  %u, in force for ", s->options->source.name, s->generation);
   put_age(out, s->reloaded_at);
-  fprintf(out, "%s\nworkers     %u%s\n", s->canary ? "; a canary is tried" : "", s->worker_count,
-          s->stopping ? ", stopping" : "");
+  fprintf(out, "%s\n", trial_of(s));
+  put_older(out, tally);
+  fprintf(out, "workers     %u%s\n", s->worker_count, s->stopping ? ", stopping" : "");
   for (unsigned i = 0; s->listening && i < s->listening->count; i++)
     fprintf(out, "listening   %s%s\n", s->listening->entries[i].address,
             s->listening->entries[i].tls ? " (TLS)" : "");
@@ -96,6 +111,16 @@ static void put_requests(FILE *out, const struct server *s, const struct tally *
   put_quantiles(out, "latency", &all.duration);
 }
 
+static void put_workers(FILE *out, const struct server *s) {
+  fputc('\n', out);
+  for (unsigned i = 0; i < s->worker_count; i++) {
+    const struct tally *t = metrics_tally(s->metrics, i);
+    fprintf(out, "worker %-4u %llu connections, %llu under way, Lua memory %.1f KiB, delay %.2f ms\n", i,
+            (number)cell_get(&t->downstreams), (number)cell_get(&t->exchanges),
+            (double)cell_get(&t->vm_bytes) / 1024, (double)cell_get(&t->lag) / 1e3);
+  }
+}
+
 /* --- peers ------------------------------------------------------------------------------------------------
  */
 
@@ -130,14 +155,29 @@ static void put_failures(FILE *out, const struct tally *t) {
 /* --- the policy -------------------------------------------------------------------------------------------
  */
 
+static double mean_us(const struct hook_tally *t) {
+  uint64_t calls = cell_get(&t->calls);
+  return calls ? (double)ticks_to_us(cell_get(&t->ticks)) / (double)calls : 0;
+}
+
+static void put_hook(FILE *out, enum hook hook, const struct hook_tally *t) {
+  fprintf(out, "hook        %-30s %10llu calls, mean %.1f us, slowest %.2f ms, %llu errors\n",
+          hook_name(hook), (number)cell_get(&t->calls), mean_us(t),
+          (double)ticks_to_us(cell_get(&t->slowest)) / 1e3, (number)cell_get(&t->errors));
+}
+
+/* The slowest first. */
 static void put_hooks(FILE *out, const struct tally *t) {
-  for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
-    const struct hook_tally *tally = &t->hooks[hook];
-    uint64_t calls = cell_get(&tally->calls);
-    if (!calls) continue;
-    fprintf(out, "hook        %-30s %10llu calls, mean %.1f us, slowest %.2f ms, %llu errors\n",
-            hook_name(hook), (number)calls, (double)ticks_to_us(cell_get(&tally->ticks)) / (double)calls,
-            (double)ticks_to_us(cell_get(&tally->slowest)) / 1e3, (number)cell_get(&tally->errors));
+  bool shown[HOOK_COUNT] = {false};
+  for (;;) {
+    int slowest = -1;
+    for (int hook = 0; hook < HOOK_COUNT; hook++) {
+      if (shown[hook] || !cell_get(&t->hooks[hook].calls)) continue;
+      if (slowest < 0 || mean_us(&t->hooks[hook]) > mean_us(&t->hooks[slowest])) slowest = hook;
+    }
+    if (slowest < 0) return;
+    shown[slowest] = true;
+    put_hook(out, (enum hook)slowest, &t->hooks[slowest]);
   }
 }
 
@@ -152,7 +192,8 @@ static void put_reloads(FILE *out, const struct chronicle *chronicle) {
     struct tm local;
     localtime_r(&entry->at, &local);
     strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
-    fprintf(out, "%s%s  %s\n", i ? "            " : "\nreloads     ", when, entry->text);
+    fprintf(out, "%s%s  %s%s\n", i ? "            " : "\nreloads     ", when,
+            entry->fine ? "" : "refused: ", entry->text);
   }
 }
 
@@ -162,8 +203,9 @@ char *status_text(const struct server *s) {
   struct tally tally;
   FILE *out = open_memstream(&text, &bytes);
   metrics_sum(s->metrics, &tally);
-  put_process(out, s);
+  put_process(out, s, &tally);
   put_requests(out, s, &tally);
+  put_workers(out, s);
   put_peers(out, &tally);
   roster_read(s->registry, put_backend, out);
   put_failures(out, &tally);

@@ -24,6 +24,8 @@ static void put_process(struct json *j, const struct server *s) {
   json_number(j, "generation", s->generation);
   json_number(j, "generation_since", (uint64_t)s->reloaded_at);
   json_flag(j, "canary", s->canary != NULL);
+  json_flag(j, "shadow", s->dryrun != NULL);
+  json_flag(j, "upgrading", s->handover != NULL);
 }
 
 static void put_reloads(struct json *j, const struct chronicle *chronicle) {
@@ -169,6 +171,8 @@ static void put_workers(struct json *j, const struct server *s) {
     json_number(j, "connections", cell_get(&t->downstreams));
     json_number(j, "active", cell_get(&t->exchanges));
     json_number(j, "upstreams", cell_get(&t->upstreams));
+    json_number(j, "old_generations", cell_get(&t->old_generations));
+    json_number(j, "old_exchanges", cell_get(&t->old_exchanges));
     json_number(j, "vm_bytes", cell_get(&t->vm_bytes));
     json_number(j, "lag", cell_get(&t->lag));
     json_close(j, '}');

@@ -27,6 +27,7 @@ struct watch {
   struct watched *files; /* owned array */
   unsigned count;
   int fd;
+  bool in_doubt;
 };
 
 static void on_due(struct timer *timer) {
@@ -38,7 +39,8 @@ static void on_due(struct timer *timer) {
 static bool is_watched(const struct watch *w, const struct inotify_event *event) {
   for (unsigned i = 0; i < w->count && event->len; i++)
     if (w->files[i].folder == event->wd && strcmp(w->files[i].name, event->name) == 0) return true;
-  return false;
+  size_t length = event->len ? strlen(event->name) : 0;
+  return w->in_doubt && length > 4 && strcmp(event->name + length - 4, ".lua") == 0;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
@@ -93,9 +95,12 @@ static void add(struct watch *w, struct str path) {
 void watch_files(struct watch *w, const char *lines) {
   struct str rest = str_of(lines), path;
   forget_files(w);
+  w->in_doubt = false;
   while (lines && str_split(&rest, '\n', &path))
     if (path.len) add(w, path);
 }
+
+void watch_doubt(struct watch *w) { w->in_doubt = true; }
 
 void watch_free(struct watch *w) {
   if (!w) return;

@@ -26,6 +26,7 @@ static void on_grace_over(struct timer *timer) {
 void worker_init(struct worker *worker, const struct policy_host *host) {
   worker->loop = ev_loop_new(EVFLAG_AUTO);
   worker->host = *host;
+  list_init(&worker->retired);
   proxy_init(&worker->proxy, worker->loop, host->worker);
   worker->proxy.owner = worker;
   if (host->metrics) worker->proxy.tally = metrics_tally(host->metrics, host->worker);
@@ -137,16 +138,20 @@ static void switch_listeners(struct worker *worker, const struct switch_message 
   worker->listener_count = order->count;
 }
 
+static void retire(struct worker *worker, struct instance *instance) {
+  instance_retire(instance, &worker->retired, &worker->proxy.reaper, worker->drain_ms);
+}
+
 /* Exchanges that began on it go on. */
 static void stop_canary(struct worker *worker) {
   for (unsigned i = 0; i < worker->listener_count; i++) worker->listeners[i]->service.canary_share = 0;
-  if (worker->canary) instance_retire(worker->canary, &worker->proxy.reaper);
+  if (worker->canary) retire(worker, worker->canary);
   worker->canary = NULL;
 }
 
 static void stop_shadow(struct worker *worker) {
   for (unsigned i = 0; i < worker->listener_count; i++) worker->listeners[i]->service.shadow_use = NULL;
-  if (worker->shadow) instance_retire(worker->shadow, &worker->proxy.reaper);
+  if (worker->shadow) retire(worker, worker->shadow);
   worker->shadow = NULL;
 }
 
@@ -159,7 +164,7 @@ static void on_switch(struct message *message, void *receiver) {
   stop_shadow(worker);
   switch_listeners(worker, order);
   worker->instance = order->instance;
-  if (old) instance_retire(old, &worker->proxy.reaper);
+  if (old) retire(worker, old);
   worker->instance->source->kind->start(worker->instance->policy);
   if (worker->on_switched) worker->on_switched(worker);
   free(order);
@@ -288,8 +293,7 @@ void worker_tally(struct worker *worker) { post_plain(worker, on_ask_tally); }
 
 struct stop_message {
   struct message message;
-  unsigned grace_ms;
-  bool handed_over;
+  unsigned grace_ms, patience_ms;
 };
 
 static void stop_listening(struct worker *worker) {
@@ -300,22 +304,22 @@ static void on_stop(struct message *message, void *receiver) {
   struct stop_message *order = (struct stop_message *)message;
   struct worker *worker = receiver;
   if (order->grace_ms) {
-    for (unsigned i = 0; i < worker->listener_count && !order->handed_over; i++)
-      listener_drain(&worker->listeners[i]->listener);
+    for (unsigned i = 0; i < worker->listener_count; i++) listener_drain(&worker->listeners[i]->listener);
     stop_listening(worker);
     timer_set(&worker->grace, order->grace_ms);
-    proxy_stop(&worker->proxy);
+    proxy_stop(&worker->proxy, order->patience_ms);
   } else {
     ev_break(worker->loop, EVBREAK_ALL);
   }
   free(order);
 }
 
-void worker_stop(struct worker *worker, unsigned grace_ms, bool handed_over) {
+/* Also after an upgrade what is queued is served: a successor with fewer workers has closed some of the sockets. */
+void worker_stop(struct worker *worker, unsigned grace_ms, unsigned patience_ms) {
   struct stop_message *order = memory_alloc(sizeof *order);
   order->message.run = on_stop;
   order->grace_ms = grace_ms;
-  order->handed_over = handed_over;
+  order->patience_ms = patience_ms;
   mailbox_post(&worker->mailbox, &order->message);
 }
 

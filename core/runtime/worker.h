@@ -36,6 +36,8 @@ struct worker {
   struct shadow_report report;        /* of the shadow */
   struct worker_listener **listeners; /* owned array of owned: in the order of the policy's */
   unsigned listener_count;
+  struct list retired; /* instances that are still in use */
+  unsigned drain_ms;   /* after which that is reported */
   struct timer grace;
   void (*on_switched)(struct worker *worker); /* called in its thread; may be NULL */
   /* The answer to worker_tally, in its thread: of the policy in force, and of the canary. */
@@ -77,9 +79,9 @@ void worker_tally(struct worker *worker);
 void worker_shadow(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count);
 /* Closes the connections whose exchanges still run on an older generation. */
 void worker_close_old(struct worker *worker);
-/* Ends it: after its exchanges but within grace_ms, at once with 0. `handed_over`: others accept from its
- * sockets now, so what is queued there is left to them. Thread-safe. */
-void worker_stop(struct worker *worker, unsigned grace_ms, bool handed_over);
+/* Ends it: after its exchanges, and what is queued for its sockets, but within grace_ms; at once with 0. `patience_ms` is
+ * for idle connections (proxy_stop). Thread-safe, also when it has ended. */
+void worker_stop(struct worker *worker, unsigned grace_ms, unsigned patience_ms);
 void worker_join(struct worker *worker);
 /* Frees everything when its loop has ended, in the worker's thread or after it. */
 void worker_free(struct worker *worker);

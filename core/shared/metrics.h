@@ -39,7 +39,8 @@ struct tally {
   struct histogram first_byte; /* us, from the request's beginning to the response's head */
   /* How things are, stated once a second. */
   cell downstreams, exchanges, upstreams, upstreams_idle, vm_bytes;
-  cell lag; /* us that a message waited for this worker's loop */
+  cell old_generations, old_exchanges; /* older ones that are still in use, and by how many exchanges */
+  cell lag;                            /* us that a message waited for this worker's loop */
 };
 
 /* For workers 0 to `workers`, the last being the control worker. */

@@ -123,6 +123,8 @@ function perilune.set_memory_limit(bytes) end
 ---@field workers? integer|"auto" worker threads; auto: one for each core
 ---@field grace? number seconds in which a graceful stop ends (30)
 ---@field upgrade_grace? number seconds in which the old process ends after an upgrade (3600)
+---@field drain? number seconds after which it is reported that an older generation is still in use (30)
+---@field upgrade_timeout? number seconds in which a successor must serve, or the upgrade has failed (60)
 ---@field watch? boolean reload when a file of the policy changes
 ---@field daemon? boolean go on in the background once the policy serves
 ---@field pid_file? string file with the process id
@@ -136,6 +138,7 @@ function perilune.set_memory_limit(bytes) end
 ---@field log_level? "debug"|"info"|"warn"|"error"
 ---@field hook_time? number of the policy, not of the process: seconds that Lua may run without waiting (1). Then its request
 ---gets 504. What the JIT compiler has made of an endless loop cannot be interrupted; it is reported in the log
+---@field load_time? number of the policy: seconds of CPU time in which its main chunk must come to an end (10)
 ---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
 ---@field memory_limit? number of the policy: bytes that each of its VMs may hold (256 MiB)
 

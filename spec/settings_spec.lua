@@ -1,0 +1,103 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Settings of the process that cannot be: what is wrong is said before anything serves, and by perilune check as well.
+local client = require "client"
+local perilune = require "perilune"
+local process = require "process"
+local running = require "running"
+local scheduler = require "scheduler"
+
+after_each(require("cleanup").run)
+
+local command = running.command
+
+local function policy(settings)
+  local text = settings and ("require('perilune').configure %s\n"):format(settings) or ""
+  return process.write_file(process.directory() .. "/policy.lua", text .. running.POLICY)
+end
+
+local function is_refused(result, pattern)
+  assert.equal(2, result.code, result.stderr)
+  assert.matches(pattern, result.stderr)
+end
+
+describe("perilune check", function()
+  local impossible = {
+    ["user = 'no such user'"] = "user 'no such user': there is none of that name",
+    ["group = 'no such group'"] = "group 'no such group': there is none of that name",
+    ["pid_file = '/nonexistent/pid'"] = "pid_file '/nonexistent/pid': No such file or directory",
+    ["socket = '/nonexistent/socket'"] = "socket '/nonexistent/socket'",
+    ["error_log = '/nonexistent/log'"] = "error_log '/nonexistent/log'",
+    ["access_log = '/'"] = "access_log '/': is a directory",
+    ["admin = '0.0.0.0:1'"] = "admin '0%.0%.0%.0:1'",
+    ["log_level = 'loud'"] = "log_level wants debug, info, warn or error, not 'loud'",
+    ["workers = 0"] = "workers wants a whole number from 1 to 1024, or auto, not '0'",
+    ["wrokers = 1"] = "unknown setting 'wrokers'; valid are workers, grace, .*log_level",
+  }
+  for settings, message in pairs(impossible) do
+    it("finds that " .. settings .. " cannot be", function()
+      is_refused(perilune.run("check", policy("{ " .. settings .. " }")), message)
+    end)
+  end
+
+  it("finds it on the command line, too", function()
+    is_refused(perilune.run("check", "--user", "no such user", policy()), "no such user")
+  end)
+
+  it("has nothing against settings that are fine", function()
+    local result = perilune.run("check", policy "{ user = 'root', access_log = 'stdout', error_log = 'syslog' }")
+    assert.equal(0, result.code, result.stderr)
+  end)
+end)
+
+describe("an option that there is not", function()
+  it("is answered with those that there are, of that command", function()
+    is_refused(perilune.run("run", "--wrokers", "2", "x.lua"),
+      "unknown option %-%-wrokers; valid are .*%-%-workers, .*%-%-pid%-file")
+    is_refused(perilune.run("stop", "--later"), "valid are %-%-pid%-file, %-%-socket, %-%-now;")
+    is_refused(perilune.run("version", "--short"), "this command takes none")
+  end)
+end)
+
+describe("a pid file", function()
+  it("that cannot be written keeps the proxy from starting", function()
+    is_refused(perilune.run("run", "--pid-file", "/nonexistent/pid", policy()),
+      "cannot write the pid file /nonexistent/pid")
+  end)
+
+  it("that was left behind is told from a proxy, and taken over", function()
+    local pid_file = process.write_file(process.directory() .. "/pid", "123456789 old\n")
+    local result = command(pid_file, "status")
+    assert.equal(1, result.code)
+    assert.matches("no proxy answers for the process id in", result.stderr)
+    local proxy = perilune.start { args = { "run", "--pid-file", pid_file, policy() } }
+    assert.equal(proxy.pid .. "\n", process.read_file(pid_file))
+    assert.equal(0, command(pid_file, "stop").code)
+    assert.is_nil(io.open(pid_file))
+  end)
+end)
+
+describe("a socket of commands", function()
+  it("that cannot be listened on keeps the proxy from starting", function()
+    local _, _, path = running.start()
+    local socket = path .. ".socket"
+    local first = perilune.start { args = { "run", "--socket", socket, path } }
+    is_refused(perilune.run("run", "--socket", socket, path),
+      "cannot listen on unix:.*%.socket: Address already in use")
+    assert.equal("ok", client.request(first.port).body)
+    assert.equal(0, perilune.run("status", "--socket", socket).code)
+  end)
+end)
+
+describe("an older generation", function()
+  it("that is in use after the time called drain is reported, and shown", function()
+    local proxy, pid_file = running.start { words = { "--drain", "0.1" } }
+    local connection = client.connect(proxy.port)
+    connection:send_request { path = "/slow" }
+    scheduler.eventually(function() return command(pid_file, "status").stdout:find "[^%d]1 under way" end)
+    assert.equal(0, command(pid_file, "reload").code)
+    proxy:wait_log "(generation 1 is still in use by 1 exchanges)"
+    scheduler.eventually(function() return command(pid_file, "status").stdout:find "still in use by 1 exchanges" end)
+    assert.equal(0, command(pid_file, "reload", "--close-old").code)
+    scheduler.eventually(function() return not command(pid_file, "status").stdout:find "still in use" end)
+  end)
+end)
