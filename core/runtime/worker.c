@@ -56,6 +56,11 @@ void worker_start(struct worker *worker) {
   abort();
 }
 
+/* A worker that has ended has nothing left to be told. */
+static void post(struct worker *worker, struct message *message) {
+  if (!mailbox_post(&worker->mailbox, message)) free(message);
+}
+
 /* --- switch -----------------------------------------------------------------------------------------------
  */
 
@@ -172,7 +177,7 @@ void worker_switch(struct worker *worker, struct instance *instance, const struc
   order->instance = instance;
   order->count = count;
   memcpy(order->services, services, count * sizeof *services);
-  mailbox_post(&worker->mailbox, &order->message);
+  post(worker, &order->message);
 }
 
 /* --- canary -----------------------------------------------------------------------------------------------
@@ -208,7 +213,7 @@ static void post_order(struct worker *worker, const struct canary_message *with,
   struct canary_message *message = memory_alloc(sizeof *message + with->count * sizeof *order);
   *message = *with;
   if (with->count) memcpy(message->order, order, with->count * sizeof *order);
-  mailbox_post(&worker->mailbox, &message->message);
+  post(worker, &message->message);
 }
 
 void worker_try(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count,
@@ -271,7 +276,7 @@ static void on_ask_tally(struct message *message, void *receiver) {
 static void post_plain(struct worker *worker, void (*receive)(struct message *message, void *receiver)) {
   struct message *message = memory_alloc(sizeof *message);
   message->run = receive;
-  mailbox_post(&worker->mailbox, message);
+  post(worker, message);
 }
 
 void worker_shadow(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count) {
@@ -316,7 +321,7 @@ void worker_stop(struct worker *worker, unsigned grace_ms, bool handed_over) {
   order->message.run = on_stop;
   order->grace_ms = grace_ms;
   order->handed_over = handed_over;
-  mailbox_post(&worker->mailbox, &order->message);
+  post(worker, &order->message);
 }
 
 void worker_join(struct worker *worker) { pthread_join(worker->thread, NULL); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // mailbox: a linked list behind a mutex that is held for a few instructions, and an ev_async.
-#include "runtime/mailbox.h"
+#include "net/mailbox.h"
 
 static struct message *take_all(struct mailbox *box) {
   pthread_mutex_lock(&box->lock);
@@ -28,22 +28,31 @@ void mailbox_init(struct mailbox *box, struct ev_loop *loop, void *receiver) {
   box->receiver = receiver;
   box->first = NULL;
   box->last = &box->first;
+  box->closed = false;
   pthread_mutex_init(&box->lock, NULL);
   ev_async_init(&box->wake, on_wake);
   ev_async_start(loop, &box->wake);
 }
 
-void mailbox_post(struct mailbox *box, struct message *message) {
+static void put(struct mailbox *box, struct message *message) {
   message->next = NULL;
-  pthread_mutex_lock(&box->lock);
   *box->last = message;
   box->last = &message->next;
   ev_async_send(box->loop, &box->wake);
+}
+
+bool mailbox_post(struct mailbox *box, struct message *message) {
+  pthread_mutex_lock(&box->lock);
+  bool taken = !box->closed;
+  if (taken) put(box, message);
   pthread_mutex_unlock(&box->lock);
+  return taken;
 }
 
 void mailbox_stop(struct mailbox *box) {
+  pthread_mutex_lock(&box->lock);
+  box->closed = true;
+  pthread_mutex_unlock(&box->lock);
   run_all(box);
   ev_async_stop(box->loop, &box->wake);
-  pthread_mutex_destroy(&box->lock);
 }
