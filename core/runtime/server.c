@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/ticks.h"
+#include "proxy/borrow.h"
 #include "runtime/admin.h"
 #include "runtime/canary.h"
 #include "runtime/command.h"
@@ -216,10 +217,12 @@ static void init_workers(struct server *s) {
   worker_init(&s->control, &host);
   s->control.owner = s;
   s->workers = memory_zalloc(s->worker_count * sizeof *s->workers);
+  if (s->worker_count > 1) s->circle = circle_new(s->worker_count);
   for (unsigned i = 0; i < s->worker_count; i++) {
     host = host_of(s, i);
     worker_init(&s->workers[i], &host);
     s->workers[i].owner = s;
+    if (s->circle) circle_join(s->circle, &s->workers[i].proxy);
     s->workers[i].on_ended = on_worker_ended;
     s->workers[i].on_switched = on_worker_switched;
   }
@@ -327,6 +330,7 @@ static int run(struct server *s) {
   worker_free(&s->control);
   admin_free(s->admin);
   free(s->workers);
+  circle_free(s->circle);
   return fine ? EXIT_FINE : EXIT_BAD_INPUT;
 }
 

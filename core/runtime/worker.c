@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_context.h"
+#include "proxy/borrow.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "shared/metrics.h"
@@ -32,6 +33,7 @@ void worker_init(struct worker *worker, const struct policy_host *host) {
   worker->proxy.on_idle = on_idle;
   timer_init(&worker->grace, worker->loop, on_grace_over);
   mailbox_init(&worker->mailbox, worker->loop, worker);
+  worker->proxy.mailbox = &worker->mailbox;
   worker->host.loop = worker->loop;
   worker->host.proxy = &worker->proxy;
 }
@@ -327,6 +329,7 @@ void worker_stop(struct worker *worker, unsigned grace_ms, bool handed_over) {
 void worker_join(struct worker *worker) { pthread_join(worker->thread, NULL); }
 
 void worker_free(struct worker *worker) {
+  circle_leave(&worker->proxy);
   mailbox_stop(&worker->mailbox);
   stop_listening(worker);
   timer_stop(&worker->grace);
