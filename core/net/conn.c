@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -63,11 +64,53 @@ void conn_adopt(struct conn *conn, const struct conn_events *events, void *owner
   conn->owner = owner;
 }
 
-void conn_close(struct conn *conn) {
-  if (!conn_is_open(conn)) return;
+static void stop_watchers(struct conn *conn) {
   ev_io_stop(conn->loop, &conn->reader);
   ev_io_stop(conn->loop, &conn->writer);
   ev_clear_pending(conn->loop, &conn->reader);
+}
+
+/* libev takes a socket out of the kernel's table when an event comes that nobody wants, not when its watchers
+ * stop; by then the socket is another thread's, or its number another socket's. So we do it, and ask libev which
+ * table that is: it may have made a new one. The probe starts and stops within a turn, of which the kernel sees
+ * nothing. */
+static void forget_socket(struct ev_loop *loop, int fd) {
+  ev_embed probe;
+  if (ev_backend(loop) != EVBACKEND_EPOLL) return; /* the others keep no table of their own */
+  ev_embed_init(&probe, NULL, loop);
+  ev_embed_start(loop, &probe);
+  ev_embed_stop(loop, &probe);
+  epoll_ctl(probe.io.fd, EPOLL_CTL_DEL, fd, &(struct epoll_event){0});
+}
+
+struct conn_parcel conn_detach(struct conn *conn) {
+  struct conn_parcel parcel = {conn->transport, conn->tls, conn->fd};
+  if (conn->tls) tls_keep_sessions(conn, NULL);
+  stop_watchers(conn);
+  forget_socket(conn->loop, conn->fd);
+  conn->transport = &transport_plain;
+  conn->tls = NULL;
+  conn->fd = -1;
+  conn->wants_read = conn->wants_write = false;
+  return parcel;
+}
+
+void conn_attach(struct conn *conn, const struct conn_parcel *parcel, struct ev_loop *loop,
+                 const struct conn_events *events, void *owner) {
+  conn_init(conn, loop, parcel->fd, events, owner);
+  conn->transport = parcel->transport;
+  conn->tls = parcel->tls;
+}
+
+void conn_drop(const struct conn_parcel *parcel) {
+  struct conn conn = {.transport = parcel->transport, .tls = parcel->tls, .fd = parcel->fd};
+  conn.transport->close(&conn);
+  close(conn.fd);
+}
+
+void conn_close(struct conn *conn) {
+  if (!conn_is_open(conn)) return;
+  stop_watchers(conn);
   conn->transport->close(conn);
   close(conn->fd);
   conn->fd = -1;

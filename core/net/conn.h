@@ -63,6 +63,21 @@ void conn_init(struct conn *conn, struct ev_loop *loop, int fd, const struct con
 void conn_close(struct conn *conn);
 static inline bool conn_is_open(const struct conn *conn) { return conn->fd >= 0; }
 
+/* A connection on its way from one loop to another. */
+struct conn_parcel {
+  const struct transport *transport;
+  struct tls *tls; /* owned; NULL on plain connections */
+  int fd;          /* owned */
+};
+/* Takes it off its loop: no up-call follows, and the conn is as closed. Its TLS keeps no more sessions
+ * (tls_keep_sessions). */
+struct conn_parcel conn_detach(struct conn *conn);
+/* Instead of conn_init, in the thread of `loop`. The parcel passes over. */
+void conn_attach(struct conn *conn, const struct conn_parcel *parcel, struct ev_loop *loop,
+                 const struct conn_events *events, void *owner);
+/* Closes it; in any thread. */
+void conn_drop(const struct conn_parcel *parcel);
+
 /* on_readable is about to follow in this turn of the loop: something has arrived that nobody has looked at.
  */
 static inline bool conn_has_news(const struct conn *conn) { return ev_is_pending(&conn->reader); }

@@ -65,6 +65,10 @@ int tls_keep_session(SSL *ssl, SSL_SESSION *session) {
   return 1;
 }
 
+void tls_keep_sessions(struct conn *conn, struct tls_resumption *resumption) {
+  conn->tls->resumption = resumption;
+}
+
 void tls_resumption_clear(struct tls_resumption *resumption) {
   SSL_SESSION_free(resumption->newest);
   resumption->newest = NULL;

@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "base/buf.h"
 #include "base/memory.h"
+#include "proxy/borrow.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
+#include "shared/spares.h"
 
 enum { SPARE_MOST = 256 };
 
@@ -81,6 +84,21 @@ static bool is_same(const struct peer_options *a, const struct peer_options *b) 
   return is_same_text && memcmp(&left, &right, sizeof left) == 0;
 }
 
+/* What makes it the same as another worker's. The context stands for the certificates that it was made of. */
+static void share_identity(struct proxy *proxy, struct peer *peer) {
+  struct buf identity = {0};
+  struct numbers numbers = numbers_of(&peer->options);
+  buf_append(&identity, &numbers, sizeof numbers);
+  buf_append(&identity, &peer->tls, sizeof peer->tls);
+  for (int i = 0; i < TEXTS; i++) {
+    struct str text = text_of(&peer->options, i);
+    buf_append(&identity, &text.len, sizeof text.len);
+    buf_append_str(&identity, text);
+  }
+  peer->spares = spares_join(proxy->circle->board, buf_str(&identity), proxy->worker, peer);
+  buf_release(&identity);
+}
+
 /* --- life
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -92,7 +110,8 @@ static void own_texts(struct peer_options *o) {
   }
 }
 
-static void free_peer(struct peer *peer) {
+static void free_peer(struct proxy *proxy, struct peer *peer) {
+  if (peer->spares) spares_leave(peer->spares, proxy->worker);
   for (int i = 0; i < TEXTS; i++) free((void *)text_of(&peer->options, i).ptr);
   tls_resumption_clear(&peer->resumption);
   if (peer->tls) tls_context_release(peer->tls);
@@ -118,7 +137,8 @@ static bool prepare_tls(struct peer *peer, const char **why) {
   return false;
 }
 
-static struct peer *make(const struct peer_options *options, uint64_t hash, const char **why) {
+static struct peer *make(struct proxy *proxy, const struct peer_options *options, uint64_t hash,
+                         const char **why) {
   struct addr addr;
   if (!addr_parse(options->address, &addr, why)) return NULL;
   if (addr.kind != ADDR_UNIX && addr.port == 0) {
@@ -132,9 +152,12 @@ static struct peer *make(const struct peer_options *options, uint64_t hash, cons
   peer->hash = hash;
   list_init(&peer->idle);
   list_init(&peer->spare);
-  if (prepare_tls(peer, why)) return peer;
-  free_peer(peer);
-  return NULL;
+  if (!prepare_tls(peer, why)) {
+    free_peer(proxy, peer);
+    return NULL;
+  }
+  if (proxy->circle) share_identity(proxy, peer);
+  return peer;
 }
 
 static void forget(struct proxy *proxy, struct peer *peer) {
@@ -144,7 +167,7 @@ static void forget(struct proxy *proxy, struct peer *peer) {
   for (int i = 0; i < PEER_GUESSES; i++)
     if (proxy->peer_guesses[i] == peer) proxy->peer_guesses[i] = NULL;
   list_remove(&peer->spare);
-  free_peer(peer);
+  free_peer(proxy, peer);
 }
 
 /* A peer whose certificates have changed is another one: connections made before are not for new requests. */
@@ -157,7 +180,7 @@ static struct peer *find_or_make(struct proxy *proxy, const struct peer_options 
   struct peer **bucket = &proxy->peers[hash % PEER_BUCKETS];
   for (struct peer *peer = *bucket; peer; peer = peer->next_in_bucket)
     if (peer->hash == hash && is_wanted(peer, options)) return peer;
-  struct peer *peer = make(options, hash, why);
+  struct peer *peer = make(proxy, options, hash, why);
   if (!peer) return NULL;
   peer->next_in_bucket = *bucket;
   *bucket = peer;
@@ -197,7 +220,7 @@ void peers_free(struct proxy *proxy) {
   for (unsigned i = 0; i < PEER_BUCKETS; i++) {
     for (struct peer *peer = proxy->peers[i], *next; peer; peer = next) {
       next = peer->next_in_bucket;
-      free_peer(peer);
+      free_peer(proxy, peer);
     }
     proxy->peers[i] = NULL;
   }

@@ -12,6 +12,7 @@
 #include "net/tls.h"
 
 struct proxy;
+struct spares;
 
 enum peer_alpn { PEER_ALPN_HTTP1, PEER_ALPN_NONE };
 
@@ -45,6 +46,7 @@ struct peer {
   struct tls_resumption resumption;
   struct list idle; /* of struct upstream; newest first */
   unsigned idle_count;
+  struct spares *spares; /* reference: where siblings see how many; NULL without any (proxy/borrow) */
   unsigned refs;
   uint64_t hash;
   struct peer *next_in_bucket;

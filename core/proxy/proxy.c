@@ -4,6 +4,8 @@
 // peers.
 #include "proxy/proxy.h"
 
+#include <stdlib.h>
+
 #include "net/resolver.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -66,4 +68,5 @@ void proxy_free(struct proxy *proxy) {
   reaper_stop(&proxy->reaper);
   resolver_free(proxy->resolver);
   peers_free(proxy);
+  free(proxy->late);
 }

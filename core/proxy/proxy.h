@@ -12,7 +12,9 @@
 #include "net/reaper.h"
 #include "proxy/settings.h"
 
+struct circle;
 struct ev_loop;
+struct mailbox;
 struct resolver;
 struct hooks;
 struct peer;
@@ -60,10 +62,13 @@ struct proxy {
   struct peer *peer_guesses[PEER_GUESSES]; /* borrowed: of the last calls of peer_intern */
   struct list spare_peers;                 /* unreferenced, least recently used last */
   unsigned spare_count;
-  struct tally *tally;                  /* borrowed from the metrics: what this worker counts */
-  unsigned worker;                      /* id, for logs */
-  uint32_t dice;                        /* state of a small random generator, for canaries */
-  bool stopping;                        /* no new requests: answers close their connection */
+  struct circle *circle;   /* borrowed: whom it may ask for connections; NULL: nobody */
+  struct mailbox *mailbox; /* borrowed: the worker's; NULL without a circle */
+  unsigned *late;          /* owned; by sibling: loans that it has not answered in time, nor since */
+  struct tally *tally;     /* borrowed from the metrics: what this worker counts */
+  unsigned worker;         /* id, for logs */
+  uint32_t dice;           /* state of a small random generator, for canaries */
+  bool stopping;           /* no new requests: answers close their connection */
   void (*on_idle)(struct proxy *proxy); /* told when stopping and nothing is left to do; may be NULL */
   void *owner;
 };

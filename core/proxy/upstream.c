@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// upstream: connect, hand over, read the response head, give back. The hard problem is the race between a
+// upstream: take, borrow or connect, hand over, read the response head, give back. The hard problem is the race between a
 // peer that closes an idle connection and a request that takes it: idle connections are watched and leave the
 // pool when anything arrives; what slips through is for the exchange's retry.
 #include "proxy/upstream.h"
@@ -10,10 +10,13 @@
 #include "base/memory.h"
 #include "http/proxy_protocol.h"
 #include "net/tls.h"
+#include "proxy/borrow.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
+#include "shared/metrics.h"
+#include "shared/spares.h"
 
 static void on_connected(struct connect *connect, enum error error);
 static void on_readable(struct conn *conn);
@@ -22,14 +25,23 @@ static void on_due(struct timer *timer);
 
 static const struct conn_events events = {on_readable, on_writable};
 
+static void count_idle(struct upstream *u, int more) {
+  struct peer *peer = u->peer;
+  peer->idle_count += (unsigned)more;
+  if (peer->spares) spares_state(peer->spares, u->proxy->worker, peer->idle_count);
+}
+
+static void leave_pool(struct upstream *u) {
+  list_remove(&u->link);
+  count_idle(u, -1);
+}
+
 static void free_upstream(struct grave *grave) { free(LIST_ENTRY(grave, struct upstream, grave)); }
 
 static void upstream_close(struct upstream *u) {
   if (u->state == UPSTREAM_CLOSED) return;
-  if (u->state == UPSTREAM_IDLE) {
-    list_remove(&u->link);
-    u->peer->idle_count--;
-  }
+  if (u->state == UPSTREAM_IDLE) leave_pool(u);
+  if (u->loan) borrow_cancel(u, false);
   u->state = UPSTREAM_CLOSED;
   if (u->connect) {
     connect_cancel(u->connect);
@@ -83,8 +95,7 @@ static struct upstream *newest_idle(struct peer *peer) {
 static struct upstream *take_idle(struct peer *peer) {
   struct upstream *u = newest_idle(peer);
   if (!u) return NULL;
-  list_remove(&u->link);
-  peer->idle_count--;
+  leave_pool(u);
   u->state = UPSTREAM_READY;
   timer_clear(&u->timer);
   return u;
@@ -134,24 +145,46 @@ static void start_connecting(struct upstream *u) {
   connect_start(u->connect, &u->conn, u->proxy->loop, u->proxy->resolver, &options, on_connected);
 }
 
-void upstream_open(struct exchange *x) {
-  struct upstream *u = take_idle(x->peer);
-  x->reused = u != NULL;
-  account_upstream(x);
-  if (!u) {
-    u = memory_zalloc(sizeof *u);
-    u->proxy = x->proxy;
-    u->peer = x->peer;
-    u->state = UPSTREAM_CONNECTING;
-    list_init(&u->link);
-    timer_init(&u->timer, x->proxy->loop, on_due);
-    peer_hold(x->peer);
-    x->proxy->upstream_count++;
-  }
+static void connect_anew(struct upstream *u) {
+  u->state = UPSTREAM_CONNECTING;
+  account_upstream(u->exchange);
+  start_connecting(u);
+}
+
+static void reuse(struct exchange *x, struct upstream *u) {
   u->exchange = x;
   u->scan = (struct head_scan){0};
   x->upstream = u;
-  if (u->state == UPSTREAM_CONNECTING) start_connecting(u);
+  x->reused = true;
+  account_upstream(x);
+}
+
+static struct upstream *new_upstream(struct proxy *proxy, struct peer *peer) {
+  struct upstream *u = memory_zalloc(sizeof *u);
+  u->proxy = proxy;
+  u->peer = peer;
+  u->conn.fd = -1;
+  list_init(&u->link);
+  timer_init(&u->timer, proxy->loop, on_due);
+  peer_hold(peer);
+  proxy->upstream_count++;
+  return u;
+}
+
+void upstream_open(struct exchange *x) {
+  struct upstream *u = take_idle(x->peer);
+  if (u) {
+    reuse(x, u);
+    return;
+  }
+  u = new_upstream(x->proxy, x->peer);
+  u->exchange = x;
+  x->upstream = u;
+  x->reused = false;
+  if (borrow_ask(u))
+    timer_set(&u->timer, BORROW_MS);
+  else
+    connect_anew(u);
 }
 
 static void on_connected(struct connect *connect, enum error error) {
@@ -168,6 +201,86 @@ static void on_connected(struct connect *connect, enum error error) {
   conn_adopt(&u->conn, &events, u);
   conn_want_read(&u->conn, true);
   exchange_run(x);
+}
+
+/* --- between workers
+ * --------------------------------------------------------------------------------------------------- */
+
+/* Nothing has come, and nothing is half done. TLS reads what is no news on the way, as session tickets. */
+static bool is_at_rest(struct upstream *u) {
+  char byte;
+  size_t moved;
+  struct conn *conn = &u->conn;
+  enum io io = conn->tls ? conn_read(conn, &byte, 1, &moved) : conn_peek(conn, &byte, 1, &moved);
+  return io == IO_AGAIN && !conn->read_needs_write && !conn->write_needs_read && !conn->shuts;
+}
+
+bool upstream_lend(struct peer *peer, struct conn_parcel *parcel) {
+  struct upstream *u;
+  bool lends = false;
+  while (!lends && (u = newest_idle(peer))) {
+    lends = is_at_rest(u);
+    if (lends) *parcel = conn_detach(&u->conn);
+    upstream_close(u);
+  }
+  return lends;
+}
+
+static bool take_over(struct upstream *u, struct conn_parcel *parcel) {
+  conn_attach(&u->conn, parcel, u->proxy->loop, &events, u);
+  if (u->conn.tls) tls_keep_sessions(&u->conn, &u->peer->resumption);
+  if (is_at_rest(u)) {
+    conn_want_read(&u->conn, true);
+    return true;
+  }
+  conn_close(&u->conn);
+  return false;
+}
+
+/* One of our own may have come back meanwhile. */
+static void go_without(struct upstream *u, bool asks_again) {
+  struct exchange *x = u->exchange;
+  struct upstream *own = take_idle(u->peer);
+  if (own) {
+    reuse(x, own);
+    u->exchange = NULL;
+    upstream_close(u);
+    exchange_run(x);
+  } else if (!asks_again || !borrow_ask(u)) {
+    timer_clear(&u->timer);
+    connect_anew(u);
+  }
+}
+
+void upstream_answered(struct upstream *u, struct conn_parcel *parcel) {
+  struct exchange *x = u->exchange;
+  if (!parcel || !take_over(u, parcel)) {
+    go_without(u, ++u->asked < x->proxy->circle->count);
+    return;
+  }
+  u->state = UPSTREAM_READY;
+  timer_clear(&u->timer);
+  reuse(x, u);
+  cell_add(&x->proxy->tally->upstream_borrowed, 1);
+  exchange_run(x);
+}
+
+static void go_idle(struct upstream *u) {
+  u->idle_since = conn_turn(&u->conn);
+  u->state = UPSTREAM_IDLE;
+  list_push_front(&u->peer->idle, &u->link);
+  count_idle(u, 1);
+  conn_want_write(&u->conn, false);
+  conn_want_read(&u->conn, true);
+  timer_set(&u->timer, u->peer->options.idle_timeout_ms);
+}
+
+void upstream_keep(struct proxy *proxy, struct peer *peer, struct conn_parcel *parcel) {
+  struct upstream *u = new_upstream(proxy, peer);
+  if (take_over(u, parcel) && !proxy->stopping)
+    go_idle(u);
+  else
+    upstream_close(u);
 }
 
 /* --- using
@@ -215,12 +328,26 @@ static void on_writable(struct conn *conn) {
   if (u->exchange) exchange_upstream_writable(u->exchange);
 }
 
+/* A worker that comes back late to its own loop may find the answer there, behind the timer: one more turn shows it. */
+static void on_answer_due(struct upstream *u) {
+  if (u->loan && !u->is_overdue) {
+    u->is_overdue = true;
+    timer_set(&u->timer, 0);
+    return;
+  }
+  if (u->loan) borrow_cancel(u, true);
+  go_without(u, false);
+}
+
 static void on_due(struct timer *timer) {
   struct upstream *u = LIST_ENTRY(timer, struct upstream, timer);
-  if (u->state == UPSTREAM_IDLE)
+  if (u->state == UPSTREAM_IDLE) {
     upstream_close(u);
-  else if (u->exchange)
+  } else if (u->state == UPSTREAM_BORROWING) {
+    on_answer_due(u);
+  } else if (u->exchange) {
     exchange_upstream_due(u->exchange);
+  }
 }
 
 void upstream_quieten(struct upstream *u) {
@@ -246,13 +373,7 @@ void upstream_give_back(struct exchange *x, bool reusable) {
   }
   buf_release(&u->in);
   u->served++;
-  u->idle_since = conn_turn(&u->conn);
-  u->state = UPSTREAM_IDLE;
-  list_push_front(&u->peer->idle, &u->link);
-  u->peer->idle_count++;
-  conn_want_write(&u->conn, false);
-  conn_want_read(&u->conn, true);
-  timer_set(&u->timer, u->peer->options.idle_timeout_ms);
+  go_idle(u);
 }
 
 void upstream_close_idle(struct peer *peer) {

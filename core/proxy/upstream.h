@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // upstream: one connection to a peer. While an exchange uses it, it belongs to that exchange; idle it belongs
-// to the peer's list, watched for the peer closing it. It is never in both.
+// to the peer's list, watched for the peer closing it. It is never in both. An idle one may move to another
+// worker, which has none: see borrow.h.
 #ifndef PERILUNE_PROXY_UPSTREAM_H
 #define PERILUNE_PROXY_UPSTREAM_H
 
@@ -10,10 +11,17 @@
 #include "net/reaper.h"
 
 struct exchange;
+struct loan;
 struct peer;
 struct proxy;
 
-enum upstream_state { UPSTREAM_CONNECTING, UPSTREAM_READY, UPSTREAM_IDLE, UPSTREAM_CLOSED };
+enum upstream_state {
+  UPSTREAM_BORROWING, /* a sibling was asked for one; there is no connection yet */
+  UPSTREAM_CONNECTING,
+  UPSTREAM_READY,
+  UPSTREAM_IDLE,
+  UPSTREAM_CLOSED
+};
 
 struct upstream {
   struct conn conn;
@@ -21,18 +29,22 @@ struct upstream {
   struct proxy *proxy;       /* borrowed */
   struct peer *peer;         /* reference */
   struct exchange *exchange; /* borrowed; NULL while idle */
-  struct connect *connect;   /* owned; while connecting */
+  struct loan *loan;         /* borrowed; while BORROWING (NULL: the worker ends) */
+  struct connect *connect;   /* owned; while CONNECTING */
   struct list link;          /* in peer->idle */
   struct buf in;             /* bytes read and not used */
   struct head_scan scan;     /* of the response head */
   struct timer timer;
   enum upstream_state state;
-  unsigned served;     /* exchanges before this one */
+  unsigned served;     /* exchanges before this one, in this worker */
+  unsigned asked;      /* siblings, while BORROWING */
+  bool is_overdue;     /* so is the last answer, by what the timer said */
   unsigned idle_since; /* conn_turn when it was given back */
 };
 
-/* A connection to the exchange's peer: from the pool (state READY), or a new one (CONNECTING: exchange_wake
- * follows when it is READY, exchange_fail when it failed). Sets x->upstream. */
+/* A connection to the exchange's peer: from the pool (state READY); or from a sibling's, or a new one
+ * (BORROWING, CONNECTING: exchange_run follows when it is READY, exchange_fail when it failed). Sets
+ * x->upstream, which may be another one when it is READY. */
 void upstream_open(struct exchange *x);
 /* The attempt is over: back into the pool if `reusable` and nothing is left unread, else closed. Clears
  * x->upstream. */
@@ -44,6 +56,16 @@ enum io upstream_read_head(struct upstream *u, const struct parser_limits *limit
                            enum error *error);
 /* No events until it is given back or asked to read again. */
 void upstream_quieten(struct upstream *u);
+/* --- for borrow.c --- */
+
+/* Takes an idle connection that is at rest off this worker's loop. False: there is none. */
+bool upstream_lend(struct peer *peer, struct conn_parcel *parcel);
+/* The answer to an upstream that is BORROWING; NULL: the sibling has none. The parcel passes over. Runs the
+ * exchange, or goes on to another sibling or to connecting. */
+void upstream_answered(struct upstream *u, struct conn_parcel *parcel);
+/* Nobody waits for it: it becomes an idle one of the peer. Passes over. */
+void upstream_keep(struct proxy *proxy, struct peer *peer, struct conn_parcel *parcel);
+
 /* Closes all idle connections to a peer. */
 void upstream_close_idle(struct peer *peer);
 

@@ -62,7 +62,7 @@ static void on_tally(struct worker *worker, const struct policy_tally *in_force,
   note->message.run = on_note;
   note->in_force = *in_force;
   note->tried = *tried;
-  mailbox_post(&s->control.mailbox, &note->message);
+  mailbox_tell(&s->control.mailbox, &note->message);
 }
 
 static void on_due(struct timer *timer) {

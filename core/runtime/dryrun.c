@@ -63,7 +63,7 @@ static void on_report(struct worker *worker, const struct shadow_report *report)
   struct report_note *note = memory_alloc(sizeof *note);
   note->message.run = on_note;
   note->report = *report;
-  mailbox_post(&s->control.mailbox, &note->message);
+  mailbox_tell(&s->control.mailbox, &note->message);
 }
 
 static void on_due(struct timer *timer) {

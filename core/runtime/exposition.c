@@ -158,6 +158,14 @@ static void put_failures(FILE *out, const struct tally *t) {
   }
 }
 
+static void put_reuse_ratio(FILE *out, const struct tally *t) {
+  double reused = (double)cell_get(&t->upstream_reused), opened = (double)cell_get(&t->upstream_opened);
+  put_family(
+      out, "upstream_reuse_ratio", "gauge",
+      "The share of attempts at a peer that used a spare connection, since the start; 1 before the first.");
+  fprintf(out, "perilune_upstream_reuse_ratio %.6f\n", reused + opened > 0 ? reused / (reused + opened) : 1);
+}
+
 static void put_peers(FILE *out, const struct tally *t) {
   put_single(out, "connections", "gauge", "Client connections that are open.", cell_get(&t->downstreams));
   put_single(out, "requests_active", "gauge", "Requests under way.", cell_get(&t->exchanges));
@@ -169,6 +177,11 @@ static void put_peers(FILE *out, const struct tally *t) {
              cell_get(&t->upstream_opened));
   put_single(out, "upstream_reused_total", "counter", "Times that a spare connection was used instead.",
              cell_get(&t->upstream_reused));
+  put_single(out, "upstream_borrowed_total", "counter", "Of these, those that another worker gave.",
+             cell_get(&t->upstream_borrowed));
+  put_single(out, "upstream_late_total", "counter",
+             "Workers that did not answer in time whether they have one.", cell_get(&t->upstream_late));
+  put_reuse_ratio(out, t);
   put_single(out, "retries_total", "counter", "Further attempts at a peer.", cell_get(&t->retries));
   put_family(out, "upstream_connect_seconds", "histogram",
              "What a new connection to a peer takes, with TLS.");

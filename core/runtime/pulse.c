@@ -113,7 +113,7 @@ static void ask(struct pulse *p, unsigned index) {
   beat->message.run = on_beat;
   beat->sent = ticks_now();
   atomic_store_explicit(&beat->out, true, memory_order_relaxed);
-  mailbox_post(&p->server->workers[index].mailbox, &beat->message);
+  mailbox_tell(&p->server->workers[index].mailbox, &beat->message);
 }
 
 static void sum_traffic(struct pulse *p, struct traffic *sum) {

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/ticks.h"
+#include "proxy/borrow.h"
 #include "runtime/admin.h"
 #include "runtime/canary.h"
 #include "runtime/changes.h"
@@ -34,7 +35,7 @@
 static void post_note(struct server *s, void (*run)(struct message *message, void *receiver)) {
   struct message *note = memory_alloc(sizeof *note);
   note->run = run;
-  mailbox_post(&s->control.mailbox, note);
+  mailbox_tell(&s->control.mailbox, note);
 }
 
 static struct server *server_of(void *receiver) { return ((struct worker *)receiver)->owner; }
@@ -187,11 +188,13 @@ static void init_workers(struct server *s) {
   s->control.owner = s;
   s->control.drain_ms = drain_ms;
   s->workers = memory_zalloc(s->worker_count * sizeof *s->workers);
+  if (s->worker_count > 1) s->circle = circle_new(s->worker_count);
   for (unsigned i = 0; i < s->worker_count; i++) {
     host = host_of(s, i);
     worker_init(&s->workers[i], &host);
     s->workers[i].owner = s;
     s->workers[i].drain_ms = drain_ms;
+    if (s->circle) circle_join(s->circle, &s->workers[i].proxy);
     s->workers[i].on_ended = on_worker_ended;
     s->workers[i].on_switched = on_worker_switched;
   }
@@ -299,6 +302,7 @@ static int run(struct server *s) {
   worker_free(&s->control);
   admin_free(s->admin);
   free(s->workers);
+  circle_free(s->circle);
   return fine ? EXIT_FINE : EXIT_BAD_INPUT;
 }
 

@@ -53,6 +53,7 @@ struct server {
   struct chronicle chronicle;           /* of reloads */
   struct worker control;
   struct worker *workers; /* owned array */
+  struct circle *circle;  /* owned; NULL where one worker has nobody to ask */
   unsigned worker_count, running;
   struct listening *listening;    /* owned: what the generation in force listens on */
   unsigned generation;            /* number of the one in force; 0: none yet */

@@ -110,6 +110,7 @@ static void put_peers(struct json *j, const struct tally *t) {
   json_number(j, "idle", cell_get(&t->upstreams_idle));
   json_number(j, "opened", cell_get(&t->upstream_opened));
   json_number(j, "reused", cell_get(&t->upstream_reused));
+  json_number(j, "borrowed", cell_get(&t->upstream_borrowed));
   put_quantiles(j, "connect", &t->connect);
   put_quantiles(j, "first_byte", &t->first_byte);
   json_close(j, '}');

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_context.h"
+#include "proxy/borrow.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "shared/metrics.h"
@@ -33,6 +34,7 @@ void worker_init(struct worker *worker, const struct policy_host *host) {
   worker->proxy.on_idle = on_idle;
   timer_init(&worker->grace, worker->loop, on_grace_over);
   mailbox_init(&worker->mailbox, worker->loop, worker);
+  worker->proxy.mailbox = &worker->mailbox;
   worker->host.loop = worker->loop;
   worker->host.proxy = &worker->proxy;
 }
@@ -177,7 +179,7 @@ void worker_switch(struct worker *worker, struct instance *instance, const struc
   order->instance = instance;
   order->count = count;
   memcpy(order->services, services, count * sizeof *services);
-  mailbox_post(&worker->mailbox, &order->message);
+  mailbox_tell(&worker->mailbox, &order->message);
 }
 
 /* --- canary -----------------------------------------------------------------------------------------------
@@ -213,7 +215,7 @@ static void post_order(struct worker *worker, const struct canary_message *with,
   struct canary_message *message = memory_alloc(sizeof *message + with->count * sizeof *order);
   *message = *with;
   if (with->count) memcpy(message->order, order, with->count * sizeof *order);
-  mailbox_post(&worker->mailbox, &message->message);
+  mailbox_tell(&worker->mailbox, &message->message);
 }
 
 void worker_try(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count,
@@ -276,7 +278,7 @@ static void on_ask_tally(struct message *message, void *receiver) {
 static void post_plain(struct worker *worker, void (*receive)(struct message *message, void *receiver)) {
   struct message *message = memory_alloc(sizeof *message);
   message->run = receive;
-  mailbox_post(&worker->mailbox, message);
+  mailbox_tell(&worker->mailbox, message);
 }
 
 void worker_shadow(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count) {
@@ -320,12 +322,13 @@ void worker_stop(struct worker *worker, unsigned grace_ms, unsigned patience_ms)
   order->message.run = on_stop;
   order->grace_ms = grace_ms;
   order->patience_ms = patience_ms;
-  mailbox_post(&worker->mailbox, &order->message);
+  mailbox_tell(&worker->mailbox, &order->message);
 }
 
 void worker_join(struct worker *worker) { pthread_join(worker->thread, NULL); }
 
 void worker_free(struct worker *worker) {
+  circle_leave(&worker->proxy);
   mailbox_stop(&worker->mailbox);
   stop_listening(worker);
   timer_stop(&worker->grace);

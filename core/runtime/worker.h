@@ -12,7 +12,7 @@
 #include "proxy/proxy.h"
 #include "proxy/shadow.h"
 #include "runtime/instance.h"
-#include "runtime/mailbox.h"
+#include "net/mailbox.h"
 
 struct worker;
 

@@ -31,7 +31,9 @@ struct hook_tally {
 
 struct tally {
   _Alignas(64) cell upstream_opened; /* new connections to peers that were asked for */
-  cell upstream_reused;              /* taken from the pool instead */
+  cell upstream_reused;              /* taken from the pool instead, or from a sibling's: */
+  cell upstream_borrowed;            /* of these, so many */
+  cell upstream_late;                /* siblings that were asked and did not answer in time */
   cell retries;
   cell failures[ERROR_COUNT];
   struct hook_tally hooks[TALLY_HOOKS];

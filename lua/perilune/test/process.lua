@@ -6,7 +6,7 @@ local scheduler = require "perilune.test.scheduler"
 local sys = require "perilune.test.sys"
 
 local M = {}
-local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, USR1 = 10, USR2 = 12, TERM = 15 }
+local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, USR1 = 10, USR2 = 12, TERM = 15, CONT = 18, STOP = 19 }
 local count = 0
 
 --- A fresh directory for one program's files.

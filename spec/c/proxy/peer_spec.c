@@ -6,6 +6,7 @@
 #include <ev.h>
 #include <stdio.h>
 
+#include "proxy/borrow.h"
 #include "proxy/proxy.h"
 
 static struct peer *intern(struct proxy *proxy, struct peer_options options) {
@@ -61,3 +62,52 @@ static void invent(struct proxy *proxy) {
   CHECK(proxy->spare_count <= 256);
 }
 IT("forgets the oldest peers of a policy that invents peers") { with_proxy(invent); }
+
+/* Two workers. The texts of the second are elsewhere in memory. */
+static bool are_shared(const struct peer_options *a, const struct peer_options *b) {
+  struct ev_loop *loop = ev_loop_new(0);
+  struct circle *circle = circle_new(2);
+  struct proxy proxies[2];
+  for (unsigned i = 0; i < 2; i++) {
+    proxy_init(&proxies[i], loop, i);
+    circle_join(circle, &proxies[i]);
+  }
+  struct peer *left = intern(&proxies[0], *a), *right = intern(&proxies[1], *b);
+  bool shared = left && right && left->spares == right->spares;
+  for (unsigned i = 0; i < 2; i++) {
+    proxy_close(&proxies[i]);
+    proxy_free(&proxies[i]);
+  }
+  circle_free(circle);
+  ev_loop_destroy(loop);
+  return shared;
+}
+
+IT("is the same for another worker only where all options are equal") {
+  char text[] = "127.0.0.1:80";
+  struct peer_options plain = {.address = str_of(text)}, other;
+  struct peer_options secure = {.address = str_of(text), .tls = true, .no_verify = true, .sni = STR("a")};
+  CHECK(are_shared(&plain, &(struct peer_options){.address = STR("127.0.0.1:80")}));
+  CHECK(are_shared(&secure, &secure));
+  CHECK(!are_shared(&plain, &secure));
+#define DIFFERS(field, value)                                                                                \
+  other = secure;                                                                                            \
+  other.field = value;                                                                                       \
+  CHECK(!are_shared(&secure, &other))
+  DIFFERS(address, STR("127.0.0.1:81"));
+  DIFFERS(sni, STR("b"));
+  DIFFERS(verify_name, STR("a"));
+  DIFFERS(group, STR("a"));
+  DIFFERS(no_verify, false);
+  DIFFERS(min_version, TLS_FROM_1_3);
+  DIFFERS(alpn, PEER_ALPN_NONE);
+  DIFFERS(proxy_protocol, 1);
+  DIFFERS(idle_timeout_ms, 1);
+#undef DIFFERS
+}
+
+IT("tells the end of one text from the beginning of the next") {
+  struct peer_options a = {.address = STR("127.0.0.1:80"), .sni = STR("ab"), .verify_name = STR("c")};
+  struct peer_options b = {.address = STR("127.0.0.1:80"), .sni = STR("a"), .verify_name = STR("bc")};
+  CHECK(!are_shared(&a, &b));
+}

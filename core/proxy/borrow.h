@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// borrow: a worker without a spare connection to a peer gets one of a sibling before it connects anew. Three
+// things make that safe.
+//
+// It is a message (invariant I1). The sibling takes a connection out of its pool, looks that nothing waits to be
+// read, takes it off its loop and sends it back with the message; the asker puts it on its own loop and looks
+// again. No two workers have it at the same time, and what may lie between two looks is what lies between any
+// two requests on a kept connection: the retry's business.
+//
+// Who waits, waits for a bounded time. After BORROW_MS the asker connects as if nobody had a connection, and
+// asks the sibling that did not answer no more until it has. An answer that comes when nobody waits for it any
+// more, because of that or because the exchange has ended, brings a connection for the asker's own pool.
+//
+// Each message ends. A mailbox takes it or refuses it, and runs what it took, at the latest when its worker
+// ends. A refusal of the question means that the sibling has gone, a refusal of the answer that the asker has:
+// then the connection is closed.
+//
+// A request that finds a spare connection at home pays a store for all this; one that finds none anywhere, a
+// look at each sibling's number.
+#ifndef PERILUNE_PROXY_BORROW_H
+#define PERILUNE_PROXY_BORROW_H
+
+#include <stdbool.h>
+
+struct conn_parcel;
+struct loan;
+struct proxy;
+struct spares_board;
+struct upstream;
+
+enum { BORROW_MS = 50 };
+
+/* The workers that lend each other. */
+struct circle {
+  struct spares_board *board; /* owned */
+  unsigned count;
+  struct proxy *members[]; /* borrowed; by worker */
+};
+
+struct circle *circle_new(unsigned count);
+/* Before the workers start; they must stay where they are until all have ended. Proxies need none: without a
+ * circle they neither ask nor lend. */
+void circle_join(struct circle *circle, struct proxy *proxy);
+/* The worker ends: it asks no more and waits for no answer. Before its mailbox is stopped. */
+void circle_leave(struct proxy *proxy);
+/* After all members' peers are gone. */
+void circle_free(struct circle *circle);
+
+/* Asks the sibling with the most spare connections to u's peer, with u->loan as the sign of it. True:
+ * upstream_answered(u) follows, unless borrow_cancel comes first. False: nobody is there to be asked. */
+bool borrow_ask(struct upstream *u);
+/* No answer is waited for any more; `late`: because it takes the sibling too long. */
+void borrow_cancel(struct upstream *u, bool late);
+
+#endif
