@@ -106,7 +106,7 @@ void *handle_check(lua_State *L, int index, enum handle_kind kind) {
   if (handle) return handle;
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
   lua_getfield(L, -1, "__name");
-  luaL_error(L, "%s expected as argument %d, got %s (methods are called with a colon)", lua_tostring(L, -1),
-             index, luaL_typename(L, index));
+  handle_raise(L, "%s expected as argument %d, got %s (methods are called with a colon)", lua_tostring(L, -1),
+               index, luaL_typename(L, index));
   return NULL;
 }

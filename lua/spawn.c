@@ -159,27 +159,26 @@ static int status(lua_State *L) {
   return 1;
 }
 
+/* The task at position `i` of the list at 1. -0 +0 */
+static struct spawned *member(lua_State *L, int i) {
+  lua_rawgeti(L, 1, i);
+  struct spawned *s = handle_test(L, -1, HANDLE_SPAWNED);
+  if (!s)
+    handle_raise(L, "perilune.wait: expected tasks, as perilune.spawn gives them, got %s",
+                 luaL_typename(L, -1));
+  lua_pop(L, 1);
+  return s;
+}
+
 /* core.spawned_running(list): how many of them still run -1 +1 */
 static int running(lua_State *L) {
   int count = 0;
-  for (int i = (int)lua_objlen(L, 1); i > 0; i--) {
-    lua_rawgeti(L, 1, i);
-    count += check(L, -1)->state == SPAWNED_RUNS;
-    lua_pop(L, 1);
-  }
+  for (int i = (int)lua_objlen(L, 1); i > 0; i--) count += member(L, i)->state == SPAWNED_RUNS;
   lua_pushinteger(L, count);
   return 1;
 }
 
 /* --- waiting -------------------------------------------------------------------------------------------- */
-
-/* The task at position `i` of the list at 1. -0 +0 */
-static struct spawned *member(lua_State *L, int i) {
-  lua_rawgeti(L, 1, i);
-  struct spawned *s = check(L, -1);
-  lua_pop(L, 1);
-  return s;
-}
 
 /* Each of the list at 1 that still runs will wake this task; where one cannot, none does. -0 +0 */
 static void set_waiter(lua_State *L, struct task *waiter) {
