@@ -106,6 +106,7 @@ end
 
 -- A class of functions only, after which the section is named, says nothing new.
 local section_title
+local sections = {}
 local function is_repetition(block)
   local is_bare = not block.text[1] and not block.fields[1] and not block.overload
   return is_bare and (section_title == block.class or section_title == 'require "' .. block.class .. '"')
@@ -152,12 +153,25 @@ end
 
 -- The name of a section is its first sentence or, before a colon, its first words.
 local function write_section(lines)
-  local text = table.concat(lines, "\n")
+  local text, example = table.concat(lines, "\n"), nil
+  if text:find("\n```", 1, true) then text, example = text:match "^(.-)\n*(\n```.*)$" end
   local title, rest = text:match "^([^\n]-)[:.]%s(.*)$"
   if text:find '^require "' then title, rest = text:match '^(require "[^"]*")[:,]?%s*(.*)$' end
   section_title = title or text
+  sections[#sections + 1] = section_title
   write("## ", section_title, "\n\n")
   if rest and rest ~= "" then write(sentence((rest:gsub("^%l", string.upper))), "\n\n") end
+  if example then write(example:sub(2), "\n\n") end
+end
+
+-- Links to the sections, by the anchors that renderers make of their names.
+local function contents()
+  local lines = {}
+  for _, title in ipairs(sections) do
+    local anchor = title:lower():gsub("[^%w %-_]", ""):gsub(" ", "-")
+    lines[#lines + 1] = ("- [%s](#%s)"):format(title, anchor)
+  end
+  return table.concat(lines, "\n")
 end
 
 --- --- the walk over a file ------------------------------------------------------------------------------------------
@@ -193,9 +207,8 @@ local function convert(path)
   flush(block)
 end
 
-write(HEAD, "\n")
 for _, path in ipairs(FILES) do convert(path) end
-local text = (table.concat(out):gsub("\n+$", "\n"))
+local text = HEAD .. "\n" .. contents() .. "\n\n" .. table.concat(out):gsub("\n+$", "\n")
 
 if arg[1] ~= "--check" then
   io.write(text)

@@ -23,9 +23,9 @@ static struct str check_address(lua_State *L, int index) {
   const char *why = NULL;
   struct str text;
   text.ptr = luaL_checklstring(L, index, &text.len);
-  if (!addr_parse(text, &addr, &why)) luaL_error(L, "backend '%s': %s", text.ptr, why);
+  if (!addr_parse(text, &addr, &why)) handle_raise(L, "backend '%s': %s", text.ptr, why);
   if (addr.kind != ADDR_UNIX && addr.port == 0)
-    luaL_error(L, "backend '%s': the port must not be 0", text.ptr);
+    handle_raise(L, "backend '%s': the port must not be 0", text.ptr);
   return text;
 }
 
@@ -35,7 +35,7 @@ static unsigned check_number(lua_State *L, int index, const char *list, int posi
   lua_rawgeti(L, -1, position);
   lua_Number number = luaL_checknumber(L, -1);
   if (!(number >= 0 && number <= BACKENDS_MAX))
-    luaL_error(L, "backends: %s must be from 0 to %d", list, (int)BACKENDS_MAX);
+    handle_raise(L, "backends: %s must be from 0 to %d", list, (int)BACKENDS_MAX);
   lua_pop(L, 2);
   return (unsigned)number;
 }
@@ -46,7 +46,7 @@ static struct backend_spec *check_specs(lua_State *L, int index, unsigned *count
   lua_getfield(L, index, "addresses");
   luaL_checktype(L, -1, LUA_TTABLE);
   *count = (unsigned)lua_objlen(L, -1);
-  if (*count > BACKENDS_MAX) luaL_error(L, "a set has at most %d backends", (int)BACKENDS_MAX);
+  if (*count > BACKENDS_MAX) handle_raise(L, "a set has at most %d backends", (int)BACKENDS_MAX);
   struct backend_spec *specs = lua_newuserdata(L, (*count ? *count : 1) * sizeof *specs);
   for (unsigned i = 0; i < *count; i++) {
     lua_rawgeti(L, -2, (int)i + 1); /* the string is anchored in its list */
@@ -79,7 +79,8 @@ static struct backend_rules read_rules(lua_State *L, int index) {
   for (size_t i = 0; i < sizeof rule_names / sizeof *rule_names; i++) {
     lua_getfield(L, index, rule_names[i].name);
     lua_Number number = luaL_optnumber(L, -1, 0);
-    if (!(number >= 0 && number < 4294967296.0)) luaL_error(L, "backends: bad rule '%s'", rule_names[i].name);
+    if (!(number >= 0 && number < 4294967296.0))
+      handle_raise(L, "backends: bad rule '%s'", rule_names[i].name);
     *(unsigned *)((char *)&rules + rule_names[i].offset) = (unsigned)number;
     lua_pop(L, 1);
   }
@@ -126,14 +127,15 @@ static struct backend *check_backend(lua_State *L, const struct backends_view *v
   if (lua_type(L, 2) == LUA_TNUMBER) {
     lua_Integer position = lua_tointeger(L, 2);
     if (position < 1 || (lua_Number)position > backends_count(view))
-      luaL_error(L, "there is no backend %d", (int)position);
+      handle_raise(L, "there is no backend %d", (int)position);
     *index = (unsigned)position - 1;
     return backends_at(view, *index);
   }
-  struct str address;
-  address.ptr = luaL_checklstring(L, 2, &address.len);
+  struct str address = {NULL, 0};
+  if (lua_type(L, 2) == LUA_TSTRING) address.ptr = lua_tolstring(L, 2, &address.len);
+  if (!address.ptr) handle_raise(L, "expected a backend's position or address, got %s", luaL_typename(L, 2));
   int found = backends_find(view, address);
-  if (found == BACKEND_NONE) luaL_error(L, "there is no backend '%s'", address.ptr);
+  if (found == BACKEND_NONE) handle_raise(L, "there is no backend '%s'", address.ptr);
   *index = (unsigned)found;
   return backends_at(view, *index);
 }

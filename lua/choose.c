@@ -43,7 +43,7 @@ static void note(struct script *script, struct backends_view *view, unsigned ind
 static void exclude(lua_State *L, const struct backends_view *view, unsigned *excluded, unsigned *count) {
   struct str address;
   if (lua_type(L, -1) != LUA_TSTRING)
-    luaL_error(L, "select: 'exclude' must be an address or a list of addresses");
+    handle_raise(L, "select: 'exclude' must be an address or a list of addresses");
   address.ptr = lua_tolstring(L, -1, &address.len);
   int index = backends_find(view, address);
   if (index != BACKEND_NONE) excluded[(*count)++] = (unsigned)index;
@@ -77,7 +77,7 @@ static void read_key(lua_State *L, enum algorithm algorithm, struct choice *choi
   bool needs_key =
       algorithm == ALGORITHM_hash || algorithm == ALGORITHM_consistent || algorithm == ALGORITHM_bounded;
   if (!needs_key) return;
-  if (lua_isnoneornil(L, 2)) luaL_error(L, "select: this set chooses by a key: select(key)");
+  if (lua_isnoneornil(L, 2)) handle_raise(L, "select: this set chooses by a key: select(key)");
   choice->key.ptr = luaL_checklstring(L, 2, &choice->key.len);
 }
 
@@ -90,7 +90,7 @@ static int choose(lua_State *L, enum algorithm algorithm) {
   if (lua_istable(L, 3))
     read_excluded(L, 3, view, &choice);
   else if (!lua_isnoneornil(L, 3))
-    return luaL_error(L, "select: options must be a table, got a %s value", luaL_typename(L, 3));
+    return handle_raise(L, "select: options must be a table, got a %s value", luaL_typename(L, 3));
   int index = backends_choose(view, algorithm, &choice);
   if (index == BACKEND_NONE) {
     if (vm->running) vm->running->refusal = choice.overloaded ? ERROR_OVERLOADED : ERROR_NO_BACKEND;

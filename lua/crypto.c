@@ -26,7 +26,7 @@ static enum digest check_digest(lua_State *L) {
 /* -0 +1 */
 static int push(lua_State *L, const unsigned char *bytes, size_t length) {
   if (length == 0)
-    return luaL_error(L, "this build of OpenSSL does not allow the digest %s", lua_tostring(L, 1));
+    return handle_raise(L, "this build of OpenSSL does not allow the digest %s", lua_tostring(L, 1));
   lua_pushlstring(L, (const char *)bytes, length);
   return 1;
 }
@@ -48,10 +48,11 @@ static int random_bytes(lua_State *L) {
   lua_Number count = luaL_checknumber(L, 1);
   struct buf *bytes = &vm_of(L)->scratch;
   if (!(count >= 0 && count <= RANDOM_MAX))
-    return luaL_error(L, "crypto.random: expected a number of bytes from 0 to %d", (int)RANDOM_MAX);
+    return handle_raise(L, "crypto.random: expected a number of bytes from 0 to %d", (int)RANDOM_MAX);
   buf_consume(bytes, buf_len(bytes));
   buf_reserve(bytes, (size_t)count);
-  if (!crypto_random(buf_tail(bytes), (size_t)count)) return luaL_error(L, "crypto.random: OpenSSL has none");
+  if (!crypto_random(buf_tail(bytes), (size_t)count))
+    return handle_raise(L, "crypto.random: OpenSSL has none");
   lua_pushlstring(L, buf_tail(bytes), (size_t)count);
   return 1;
 }

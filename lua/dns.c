@@ -108,9 +108,10 @@ static int dns_result(lua_State *L) {
   return 2;
 }
 
-/* Runs while the VM closes, too. -1 +0 */
+/* Runs while the VM closes, too. A coroutine that waited for it may be gone, and not its task. -1 +0 */
 static int collect(lua_State *L) {
   struct lookup *lookup = lua_touserdata(L, 1);
+  if (lookup->task) task_wake_soon(lookup->task);
   cancel(lookup);
   free(lookup->addresses);
   free(lookup->services);

@@ -50,12 +50,26 @@ void handle_add_waiting(lua_State *L, enum handle_kind kind, const char *name, l
   lua_pop(L, 2);
 }
 
+/* Is the file one of our modules or default policies? */
+static bool is_our_file(const struct vm *vm, const char *file) {
+  struct str text = str_of(file);
+  if (!str_starts_with(text, vm->library)) return false;
+  text = str_from(text, vm->library.len);
+  return str_starts_with(text, STR("/lua/perilune/")) || str_starts_with(text, STR("/scripts/"));
+}
+
+/* Is the frame at `level` C, or Lua of ours, and not the policy's? */
+static bool is_ours(lua_State *L, int level) {
+  lua_Debug at = {0};
+  if (!lua_getstack(L, level, &at) || !lua_getinfo(L, "S", &at)) return false;
+  if (*at.what == 'C' || strcmp(at.source, "=perilune") == 0) return true;
+  return *at.source == '@' && is_our_file(vm_of(L), at.source + 1);
+}
+
 int handle_raise(lua_State *L, const char *format, ...) {
   va_list arguments;
-  lua_Debug at = {0};
   int level = 1;
-  while (lua_getstack(L, level, &at) && lua_getinfo(L, "S", &at) && strcmp(at.source, "=perilune") == 0)
-    level++;
+  while (is_ours(L, level)) level++;
   luaL_where(L, level);
   va_start(arguments, format);
   lua_pushvfstring(L, format, arguments);
@@ -92,7 +106,7 @@ void *handle_check(lua_State *L, int index, enum handle_kind kind) {
   if (handle) return handle;
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
   lua_getfield(L, -1, "__name");
-  luaL_error(L, "%s expected as argument %d, got %s (methods are called with a colon)", lua_tostring(L, -1),
-             index, luaL_typename(L, index));
+  handle_raise(L, "%s expected as argument %d, got %s (methods are called with a colon)", lua_tostring(L, -1),
+               index, luaL_typename(L, index));
   return NULL;
 }

@@ -54,7 +54,7 @@ enum handle_kind handle_kind(const struct handle *handle);
 void *handle_test(lua_State *L, int index, enum handle_kind kind);
 /* Raises where the value is something else. */
 void *handle_check(lua_State *L, int index, enum handle_kind kind);
-/* luaL_error for functions that may be the `start` of a method: at the policy's line all the same. */
+/* luaL_error that is told at the policy's line: C, our modules and the default policies are passed over. -0 +0 */
 int handle_raise(lua_State *L, const char *format, ...);
 /* Gives the table on top of the stack the metatable of a kind. -0 +0 */
 void handle_set_metatable(lua_State *L, enum handle_kind kind);

@@ -69,7 +69,7 @@ static int acquire(lua_State *L) {
   struct exchange *x = check_exchange(L);
   struct str key = check_key(L, 3);
   lua_Number max = luaL_optnumber(L, 4, 9e15);
-  if (!(max >= 0)) return luaL_error(L, "inflight:acquire: max must be a number, 0 or more");
+  if (!(max >= 0)) return handle_raise(L, "inflight:acquire: max must be a number, 0 or more");
   struct hold *hold = arena_zalloc(&x->arena, sizeof *hold);
   hold->inflight = inflight;
   hold->key = arena_dup(&x->arena, key);

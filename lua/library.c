@@ -22,6 +22,7 @@ static int check_address(lua_State *L);
 static int path(lua_State *L);
 static int memory_used(lua_State *L);
 static int set_memory_limit(lua_State *L);
+static int raise(lua_State *L);
 
 static const luaL_Reg functions[] = {
     {"worker", worker},
@@ -31,6 +32,7 @@ static const luaL_Reg functions[] = {
     {"path", path},
     {"memory_used", memory_used},
     {"set_memory_limit", set_memory_limit},
+    {"raise", raise},
     {NULL, NULL},
 };
 
@@ -108,3 +110,6 @@ static int set_memory_limit(lua_State *L) {
   vm->collect_at_bytes = vm->memory.cap_bytes / 2;
   return 0;
 }
+
+/* core.raise(text): at the policy's line. -1 +0 */
+static int raise(lua_State *L) { return handle_raise(L, "%s", luaL_checkstring(L, 1)); }

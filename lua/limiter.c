@@ -30,7 +30,7 @@ static const struct registry_kind kind = {"limiter", make, release, fits};
 static unsigned check_field(lua_State *L, const char *name, lua_Number scale) {
   lua_getfield(L, 1, name);
   lua_Number number = luaL_checknumber(L, -1) * scale;
-  if (!(number >= 1 && number <= 2147483648.0)) luaL_error(L, "limiter: '%s' is out of range", name);
+  if (!(number >= 1 && number <= 2147483648.0)) handle_raise(L, "limiter: '%s' is out of range", name);
   lua_pop(L, 1);
   return (unsigned)(number + 0.5);
 }

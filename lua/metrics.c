@@ -62,7 +62,7 @@ static const char *name_of(const struct metric *metric) { return registry_name(m
 static struct metric *check(lua_State *L, bool fine[3], const char *method) {
   struct metric *metric = handle_check(L, 1, HANDLE_METRIC);
   enum family_kind own = family_config(metric->shared.object)->kind;
-  if (!fine[own]) luaL_error(L, "%s: a %s has no method '%s'", name_of(metric), kind_names[own], method);
+  if (!fine[own]) handle_raise(L, "%s: a %s has no method '%s'", name_of(metric), kind_names[own], method);
   return metric;
 }
 
@@ -73,8 +73,8 @@ static struct series *series_at(lua_State *L, const struct metric *metric) {
   unsigned wanted = family_config(family)->label_count;
   int given = lua_gettop(L) - 2;
   if ((given < 0 ? 0 : (unsigned)given) != wanted)
-    luaL_error(L, "%s: expected %d label values, got %d", name_of(metric), (int)wanted,
-               given < 0 ? 0 : given);
+    handle_raise(L, "%s: expected %d label values, got %d", name_of(metric), (int)wanted,
+                 given < 0 ? 0 : given);
   for (unsigned i = 0; i < wanted; i++) values[i] = text_at(L, (int)i + 3);
   return family_series(family, metric->worker, values);
 }
@@ -82,7 +82,7 @@ static struct series *series_at(lua_State *L, const struct metric *metric) {
 /* -0 +0 */
 static double number_at_2(lua_State *L, const struct metric *metric, bool is_optional) {
   double number = is_optional ? luaL_optnumber(L, 2, 1) : luaL_checknumber(L, 2);
-  if (isnan(number) || isinf(number)) luaL_error(L, "%s: expected a finite number", name_of(metric));
+  if (isnan(number) || isinf(number)) handle_raise(L, "%s: expected a finite number", name_of(metric));
   return number;
 }
 
@@ -92,7 +92,7 @@ static int add(lua_State *L) {
   struct family *family = metric->shared.object;
   double n = number_at_2(L, metric, true);
   if (n < 0 && family_config(family)->kind == FAMILY_COUNTER)
-    return luaL_error(L, "%s: a counter only grows", name_of(metric));
+    return handle_raise(L, "%s: a counter only grows", name_of(metric));
   struct series *series = series_at(L, metric);
   if (series) family_add(family, series, n);
   return 0;

@@ -26,7 +26,7 @@ static const struct registry_kind kind = {"rate", make, release, fits};
 static int new_rate(lua_State *L) {
   lua_Number interval = luaL_checknumber(L, 1);
   if (!(interval >= 0.001 && interval <= 1e6))
-    return luaL_error(L, "rate: interval must be from 0.001 to 1000000 seconds");
+    return handle_raise(L, "rate: interval must be from 0.001 to 1000000 seconds");
   struct rate_config config = {(uint64_t)(interval * 1000 + 0.5), RATE_HASHES, RATE_SLOTS,
                                vm_of(L)->host.clock};
   lua_settop(L, 2);

@@ -42,7 +42,7 @@ static int refuse(lua_State *L, int error) {
 /* -0 +0 */
 static uint32_t check_flags(lua_State *L) {
   uint32_t options = PCRE2_NEVER_BACKSLASH_C;
-  for (const char *flag = luaL_optstring(L, 2, ""); *flag; flag++) {
+  for (const char *flag = lua_isnoneornil(L, 2) ? "" : luaL_checkstring(L, 2); *flag; flag++) {
     switch (*flag) {
     case 'i': options |= PCRE2_CASELESS; break;
     case 'm': options |= PCRE2_MULTILINE; break;
@@ -50,7 +50,7 @@ static uint32_t check_flags(lua_State *L) {
     case 'x': options |= PCRE2_EXTENDED; break;
     case 'u': options |= PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF; break;
     case 'a': options |= PCRE2_ANCHORED; break;
-    default: luaL_error(L, "regex: unknown flag '%c'; valid are i, m, s, x, u, a", *flag);
+    default: handle_raise(L, "regex: unknown flag '%c'; valid are i, m, s, x, u, a", *flag);
     }
   }
   return options;

@@ -36,7 +36,7 @@ static void cancel(void *what) {
 int session_read_body(lua_State *L) {
   struct exchange *x = check(L, "session:read_body");
   struct script *script = x->script;
-  lua_Number limit = luaL_optnumber(L, 2, 1 << 20);
+  lua_Number limit = lua_isnoneornil(L, 2) ? 1 << 20 : lua_type(L, 2) == LUA_TNUMBER ? lua_tonumber(L, 2) : 0;
   if (!(limit >= 1 && limit <= 1e10))
     return handle_raise(L, "session:read_body: the limit must be a number of bytes, 1 or more");
   if (exchange_has_body(x)) return 0;

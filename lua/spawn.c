@@ -15,16 +15,20 @@
 #include "lua/vm.h"
 #include "proxy/exchange.h"
 
-enum { ARGUMENTS_MOST = 15 }; /* there is room for them on every coroutine */
+enum {
+  ARGUMENTS_MOST = 15,     /* there is room for them on every coroutine */
+  WAIT_MOST_S = 1000000000 /* longer is for ever */
+};
 
 enum spawned_state { SPAWNED_RUNS, SPAWNED_RETURNED, SPAWNED_FAILED, SPAWNED_STOPPED };
 
 struct spawned {
   struct handle handle;
   struct list link;    /* in the family of its exchange, or of the vm */
+  struct list wait;    /* in waiter->awaited */
   struct vm *vm;       /* borrowed */
   struct task *task;   /* owned; NULL once it is stopped */
-  struct task *waiter; /* borrowed: parked in perilune.wait */
+  struct task *waiter; /* borrowed: parked in perilune.wait, while `wait` is in a list */
   int anchor;          /* registry, while it runs */
   enum spawned_state state;
 };
@@ -56,6 +60,7 @@ static struct spawned *make(lua_State *L) {
   struct vm *vm = vm_of(L);
   struct spawned *s = handle_new(L, HANDLE_SPAWNED, sizeof *s);
   list_init(&s->link);
+  list_init(&s->wait);
   s->vm = vm;
   s->state = SPAWNED_STOPPED;
   s->anchor = LUA_NOREF;
@@ -88,25 +93,33 @@ static void unanchor(struct spawned *s) {
   s->anchor = LUA_NOREF;
 }
 
+static bool is_awaited(const struct spawned *s) { return !list_is_empty(&s->wait); }
+
+static struct task *take_waiter(struct spawned *s) {
+  struct task *waiter = is_awaited(s) ? s->waiter : NULL;
+  list_remove(&s->wait);
+  return waiter;
+}
+
 /* Whoever waits for it is told from the loop. The last thing here: the waiter may end the exchange. */
 static void on_task_end(struct task *task, enum task_status status) {
   struct spawned *s = task->owner;
-  struct task *waiter = s->waiter;
-  s->waiter = NULL;
+  struct task *waiter = take_waiter(s);
   s->state = status == TASK_DONE ? SPAWNED_RETURNED : SPAWNED_FAILED;
   if (status == TASK_FAILED && !waiter) task_log_error(task, "perilune.spawn");
   unanchor(s);
   if (waiter) task_wake(waiter);
 }
 
-/* Leaves no task and no results. */
+/* Leaves no task and no results. Whoever waits for it, which may be another exchange, is told. */
 static void drop(struct spawned *s) {
+  struct task *waiter = take_waiter(s);
   if (s->state == SPAWNED_RUNS) s->state = SPAWNED_STOPPED;
   if (s->task) task_free(s->task);
   s->task = NULL;
-  s->waiter = NULL;
   list_remove(&s->link);
   unanchor(s);
+  if (waiter) task_wake_soon(waiter);
 }
 
 static void on_exchange_end(struct at_end *at_end) {
@@ -133,11 +146,9 @@ static struct spawned *check(lua_State *L, int index) { return handle_check(L, i
 /* task:stop(): ends it where it waits; harmless when it has ended -1 +0 */
 static int stop(lua_State *L) {
   struct spawned *s = check(L, 1);
-  struct task *waiter = s->waiter;
   if (s->state != SPAWNED_RUNS) return 0;
   if (s->task == s->vm->running) return luaL_error(L, "a task cannot stop itself: it can return");
   drop(s);
-  if (waiter) task_wake_soon(waiter);
   return 0;
 }
 
@@ -148,62 +159,51 @@ static int status(lua_State *L) {
   return 1;
 }
 
+/* The task at position `i` of the list at 1. -0 +0 */
+static struct spawned *member(lua_State *L, int i) {
+  lua_rawgeti(L, 1, i);
+  struct spawned *s = handle_test(L, -1, HANDLE_SPAWNED);
+  if (!s)
+    handle_raise(L, "perilune.wait: expected tasks, as perilune.spawn gives them, got %s",
+                 luaL_typename(L, -1));
+  lua_pop(L, 1);
+  return s;
+}
+
 /* core.spawned_running(list): how many of them still run -1 +1 */
 static int running(lua_State *L) {
   int count = 0;
-  for (int i = (int)lua_objlen(L, 1); i > 0; i--) {
-    lua_rawgeti(L, 1, i);
-    count += check(L, -1)->state == SPAWNED_RUNS;
-    lua_pop(L, 1);
-  }
+  for (int i = (int)lua_objlen(L, 1); i > 0; i--) count += member(L, i)->state == SPAWNED_RUNS;
   lua_pushinteger(L, count);
   return 1;
 }
 
 /* --- waiting -------------------------------------------------------------------------------------------- */
 
-/* Each of the list at 1 that still runs will wake this task. -0 +0 */
+/* Each of the list at 1 that still runs will wake this task; where one cannot, none does. -0 +0 */
 static void set_waiter(lua_State *L, struct task *waiter) {
-  for (int i = (int)lua_objlen(L, 1); i > 0; i--) {
-    lua_rawgeti(L, 1, i);
-    struct spawned *s = check(L, -1);
+  int count = (int)lua_objlen(L, 1);
+  for (int i = 1; i <= count; i++) {
+    const struct spawned *s = member(L, i);
     if (s->task == waiter) handle_raise(L, "perilune.wait: a task cannot wait for itself");
-    if (s->waiter && s->waiter != waiter) handle_raise(L, "perilune.wait: another task waits for it already");
-    if (s->state == SPAWNED_RUNS) s->waiter = waiter;
-    lua_pop(L, 1);
+    if (is_awaited(s)) handle_raise(L, "perilune.wait: another task waits for it already");
+  }
+  for (int i = 1; i <= count; i++) {
+    struct spawned *s = member(L, i);
+    if (s->state != SPAWNED_RUNS || is_awaited(s)) continue;
+    s->waiter = waiter;
+    list_push_back(&waiter->awaited, &s->wait);
   }
 }
 
-static void forget_waiter(struct list *family, const struct task *waiter) {
-  LIST_EACH(node, family) {
-    struct spawned *s = LIST_ENTRY(node, struct spawned, link);
-    if (s->waiter == waiter) s->waiter = NULL;
-  }
-}
-
-/* The one that waits is ended itself: nobody is to wake it. */
-static void cancel(void *what) {
-  struct task *waiter = what;
-  struct script *script = waiter->script;
-  forget_waiter(&waiter->vm->spawned, waiter);
-  if (script && script->family) forget_waiter(&script->family->members, waiter);
-}
-
-/* core.spawned_await(list [, seconds]): until one of them has ended, or the time is over -2 +0 (yields) */
+/* core.spawned_await(list [, seconds]): until one of them has ended, or the time is over. Whoever ends or wakes
+ * the task that waits clears its list. -2 +0 (yields) */
 static int await(lua_State *L) {
   struct task *waiter = task_to_park(L, "perilune.wait");
   lua_Number seconds = luaL_optnumber(L, 2, -1);
   set_waiter(L, waiter);
-  if (seconds >= 0) timer_set(&waiter->timer, (uint64_t)(seconds * 1000 + 0.5));
-  return task_wait(L, cancel, waiter);
-}
-
-/* -2 +0 */
-static int awaited(lua_State *L) {
-  struct task *waiter = vm_of(L)->running;
-  cancel(waiter);
-  timer_clear(&waiter->timer);
-  return 0;
+  if (seconds >= 0 && seconds <= WAIT_MOST_S) timer_set(&waiter->timer, (uint64_t)(seconds * 1000 + 0.5));
+  return task_wait(L, NULL, NULL);
 }
 
 /* core.spawned_results(task): all of them; or what it raised is raised here -1 +n */
@@ -211,6 +211,7 @@ static int results(lua_State *L) {
   struct spawned *s = check(L, 1);
   if (s->state == SPAWNED_STOPPED) return handle_raise(L, "perilune.wait: the task was stopped");
   if (s->state == SPAWNED_RUNS) return task_not_done(L, "perilune.wait");
+  if (!s->task) return handle_raise(L, "perilune.wait: what the task gave is gone with its exchange");
   if (s->task->strayed) return handle_raise(L, "perilune.wait: the task yielded to nobody");
   lua_State *co = s->task->co;
   int top = lua_gettop(co), first = s->state == SPAWNED_RETURNED ? 1 : top;
@@ -225,11 +226,9 @@ static int results(lua_State *L) {
 static const luaL_Reg methods[] = {{"stop", stop}, {"status", status}, {NULL, NULL}};
 static const luaL_Reg metamethods[] = {{"__gc", collect}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"spawned_running", running}, {"spawned_results", results}, {NULL, NULL}};
+    {"spawned_running", running}, {"spawned_await", await}, {"spawned_results", results}, {NULL, NULL}};
 
 void open_spawn(lua_State *L) {
   handle_define(L, HANDLE_SPAWNED, "perilune.task", methods, metamethods);
-  handle_push_waiting(L, await, awaited);
-  lua_setfield(L, -2, "spawned_await");
   luaL_register(L, NULL, functions);
 }

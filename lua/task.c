@@ -56,6 +56,7 @@ static struct task *make(struct vm *vm) {
     return NULL;
   }
   task->vm = vm;
+  list_init(&task->awaited);
   timer_init(&task->timer, vm->host.loop, on_timer);
   return task;
 }
@@ -110,10 +111,17 @@ static void dispose(struct task *task) {
   if (starved) make_room(vm);
 }
 
-static void cancel_wait(struct task *task) {
-  void (*cancel)(void *) = task->cancel;
+/* What it has waited for, in which way ever, wakes it no more: a coroutine that waits for several things can
+ * go on without its task. */
+static void end_wait(struct task *task) {
   task->cancel = NULL;
   timer_clear(&task->timer);
+  LIST_EACH(node, &task->awaited) list_remove(node);
+}
+
+static void cancel_wait(struct task *task) {
+  void (*cancel)(void *) = task->cancel;
+  end_wait(task);
   cancel(task->what);
 }
 
@@ -171,7 +179,6 @@ static void nothing_to_cancel(void *what) { (void)what; }
 
 void task_start_soon(struct task *task, int arguments) {
   task->arguments = arguments;
-  task->cancel = nothing_to_cancel;
   task_wake_soon(task);
 }
 
@@ -179,7 +186,7 @@ enum task_status task_start(struct task *task, int arguments) { return run(task,
 
 void task_wake(struct task *task) {
   int arguments = task->arguments;
-  task->cancel = NULL;
+  end_wait(task);
   task->arguments = 0;
   enum task_status status = run(task, arguments);
   if (status != TASK_WAITS) task->on_end(task, status);
@@ -192,18 +199,23 @@ static char waits;
 
 int task_wait(lua_State *L, void (*cancel)(void *what), void *what) {
   struct task *task = vm_of(L)->running;
-  task->cancel = cancel;
+  task->cancel = cancel ? cancel : nothing_to_cancel;
   task->what = what;
   if (L == task->co) return lua_yield(L, 0);
   lua_pushlightuserdata(L, &waits);
   return lua_yield(L, 1);
 }
 
+/* Checked before anything is told of the task that waits: where a yield raises, it would be told for ever. */
+static const char no_wait_in_c[] = "waits, and nothing can wait in a function that C calls back (from "
+                                   "string.gsub, table.sort, require, ...)";
+
 struct task *task_to_park(lua_State *L, const char *call) {
   struct vm *vm = vm_of(L);
   if (vm->loading)
     handle_raise(L, "%s waits, and nothing can wait while the policy loads: see perilune.spawn", call);
   if (!vm->running) handle_raise(L, "%s waits, and only a hook or background work can do that", call);
+  if (!lua_isyieldable(L)) handle_raise(L, "%s %s", call, no_wait_in_c);
   return vm->running;
 }
 
@@ -211,42 +223,57 @@ int task_not_done(lua_State *L, const char *call) {
   return handle_raise(L, "%s was still waiting when its coroutine was resumed", call);
 }
 
+/* The running task will not wait after all: a coroutine of the policy does, and C has called the one that
+ * resumed it. What a resume gives that fails. -0 +2 */
+static int give_up_wait(lua_State *L) {
+  struct task *task = vm_of(L)->running;
+  if (task && task->cancel) cancel_wait(task);
+  lua_pushboolean(L, 0);
+  lua_pushfstring(L, "a coroutine %s", no_wait_in_c);
+  return 2;
+}
+
 /* coroutine.resume and wrap as policies get them: where the coroutine waits, so does the one that resumed it.
  */
-static const char coroutines[] =
-    "local waits, create, resume, yield = ...\n"
-    "local function pass(co, ok, first, ...)\n"
-    "  if ok and first == waits then return pass(co, resume(co, yield(waits))) end\n"
-    "  return ok, first, ...\n"
-    "end\n"
-    "local function results(ok, ...)\n"
-    "  if ok then return ... end\n"
-    "  error((...), 0)\n"
-    "end\n"
-    "function coroutine.resume(co, ...) return pass(co, resume(co, ...)) end\n"
-    "function coroutine.wrap(body)\n"
-    "  local co = create(body)\n"
-    "  return function(...) return results(pass(co, resume(co, ...))) end\n"
-    "end\n";
+static const char coroutines[] = "local waits, give_up_wait, create, resume, yield, isyieldable = ...\n"
+                                 "local function pass(co, ok, first, ...)\n"
+                                 "  if not ok or first ~= waits then return ok, first, ... end\n"
+                                 "  if not isyieldable() then return give_up_wait() end\n"
+                                 "  return pass(co, resume(co, yield(waits)))\n"
+                                 "end\n"
+                                 "local function results(ok, ...)\n"
+                                 "  if ok then return ... end\n"
+                                 "  error((...), 0)\n"
+                                 "end\n"
+                                 "function coroutine.resume(co, ...) return pass(co, resume(co, ...)) end\n"
+                                 "function coroutine.wrap(body)\n"
+                                 "  local co = create(body)\n"
+                                 "  return function(...) return results(pass(co, resume(co, ...))) end\n"
+                                 "end\n";
 
 void open_task(lua_State *L) {
-  static const char *const functions[] = {"create", "resume", "yield"};
+  static const char *const functions[] = {"create", "resume", "yield", "isyieldable"};
   if (luaL_loadbuffer(L, coroutines, sizeof coroutines - 1, "=perilune") != 0) lua_error(L);
   lua_pushlightuserdata(L, &waits);
+  lua_pushcfunction(L, give_up_wait);
   lua_getglobal(L, "coroutine");
-  for (int i = 0; i < 3; i++) lua_getfield(L, -1 - i, functions[i]);
-  lua_remove(L, -4);
-  lua_call(L, 4, 0);
+  for (int i = 0; i < 4; i++) lua_getfield(L, -1 - i, functions[i]);
+  lua_remove(L, -5);
+  lua_call(L, 6, 0);
 }
 
 static void on_timer(struct timer *timer) { task_wake(LIST_ENTRY(timer, struct task, timer)); }
 
-void task_wake_soon(struct task *task) { timer_set(&task->timer, 0); }
+/* What it waited for may be gone before its turn comes. */
+void task_wake_soon(struct task *task) {
+  task->cancel = nothing_to_cancel;
+  timer_set(&task->timer, 0);
+}
 
 int task_sleep(lua_State *L, uint64_t ms) {
   struct task *task = task_to_park(L, "perilune.sleep");
   timer_set(&task->timer, ms);
-  return task_wait(L, nothing_to_cancel, NULL);
+  return task_wait(L, NULL, NULL);
 }
 
 /* --- errors --------------------------------------------------------------------------------------------- */

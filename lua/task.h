@@ -38,6 +38,7 @@ struct task {
   task_end_fn *on_end;
   void (*cancel)(void *what); /* set while it waits */
   void *what;                 /* borrowed: what it waits for */
+  struct list awaited;        /* borrowed: struct spawned that will wake it (lua/spawn.c) */
   struct script *script;      /* borrowed: of the exchange for which it runs; NULL: in the background */
   const char *place;          /* borrowed: of what it runs, for messages; NULL: unknown */
   int ref;                    /* of `co` in Lua's registry */
@@ -64,8 +65,8 @@ void tasks_free(struct vm *vm);
 
 /* For C functions that are about to wait: the task to park. Raises where nothing can wait, naming `call`. */
 struct task *task_to_park(lua_State *L, const char *call);
-/* For C functions: parks the running task. `cancel` is called if it is ended before it is woken. -0 +0
- * (yields) */
+/* For C functions: parks the running task. `cancel`, which may be NULL, is called if it is ended before it is
+ * woken. -0 +0 (yields) */
 int task_wait(lua_State *L, void (*cancel)(void *what), void *what);
 /* For what comes behind a wait: a coroutine that waits can be resumed by somebody else, before its time. */
 int task_not_done(lua_State *L, const char *call);

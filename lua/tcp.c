@@ -252,16 +252,28 @@ static enum enough read_any(struct socket *s) {
   return have ? whole(s, have < s->limit ? have : s->limit, 0) : ENOUGH_NOT;
 }
 
+/* Argument 3. -0 +0 */
+static size_t check_limit(lua_State *L) {
+  if (lua_isnoneornil(L, 3)) return LIMIT_BYTES;
+  lua_Number limit = lua_type(L, 3) == LUA_TNUMBER ? lua_tonumber(L, 3) : 0;
+  if (!(limit >= 1 && limit <= 1e15))
+    handle_raise(L, "socket:receive: the limit must be a number of bytes, 1 or more");
+  return (size_t)limit;
+}
+
 /* What argument 2 asks for. -0 +0 */
 static socket_reader *reader_of(lua_State *L, struct socket *s) {
-  static const char *const names[] = {"line", "all", "any", NULL};
+  static const char *const names[] = {"line", "all", "any"};
   static socket_reader *const readers[] = {read_line, read_all, read_any};
   s->wanted = 0;
-  s->limit = (size_t)luaL_optnumber(L, 3, LIMIT_BYTES);
-  if (lua_type(L, 2) != LUA_TNUMBER) return readers[luaL_checkoption(L, 2, "line", names)];
-  lua_Number count = lua_tonumber(L, 2);
+  s->limit = check_limit(L);
+  if (lua_isnoneornil(L, 2)) return read_line;
+  for (int i = 0; i < 3; i++)
+    if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), names[i]) == 0) return readers[i];
+  lua_Number count = lua_type(L, 2) == LUA_TNUMBER ? lua_tonumber(L, 2) : -1;
   if (!(count >= 0 && count <= (lua_Number)s->limit && count == (lua_Number)(size_t)count))
-    handle_raise(L, "socket:receive: expected a number of bytes up to %d", (int)s->limit);
+    handle_raise(L, "socket:receive: expected \"line\", \"all\", \"any\" or a number of bytes up to %f",
+                 (lua_Number)s->limit);
   s->wanted = (size_t)count;
   return read_count;
 }

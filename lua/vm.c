@@ -69,6 +69,7 @@ void vm_free(struct vm *vm) {
   allocator_free(&vm->memory);
   buf_release(&vm->scratch);
   free((char *)vm->directory.ptr);
+  free((char *)vm->library.ptr);
   free(vm);
 }
 
@@ -103,14 +104,14 @@ static bool has_library(const char *root) {
  * installation. */
 static bool find_library(char root[PATH_MAX]) {
   static const char *const beside[] = {"..", "../share/perilune", "../.."};
-  char binary[PATH_MAX - 32];
+  char binary[PATH_MAX - 32], place[PATH_MAX];
   ssize_t length = readlink("/proc/self/exe", binary, sizeof binary - 1);
   if (length < 0) return false;
   binary[length] = '\0';
   *(strrchr(binary, '/') + 1) = '\0';
   for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
-    snprintf(root, PATH_MAX, "%s%s", binary, beside[i]);
-    if (has_library(root)) return true;
+    snprintf(place, sizeof place, "%s%s", binary, beside[i]);
+    if (has_library(place)) return realpath(place, root) != NULL;
   }
   return false;
 }
@@ -167,6 +168,7 @@ static int open_all(lua_State *L) {
   luaL_openlibs(L);
   if (!find_library(root))
     return luaL_error(L, "perilune's Lua modules were found neither beside the binary nor in ../share");
+  vm_of(L)->library = (struct str){str_to_cstring(str_of(root)), strlen(root)};
   set_search_path(L, root);
   add_searcher(L, root);
   open_library(L);

@@ -37,6 +37,7 @@ struct vm {
   struct policy_host host; /* its pointers are borrowed */
   struct policy *policy;   /* borrowed: the policy that owns this vm */
   struct str directory;    /* owned: the script's, "" for the current one, else with its slash */
+  struct str library;      /* owned: the directory that has our lua/ and scripts/ in it */
   struct watch watch;      /* by the watchdog */
   unsigned depth;          /* how many calls of Lua are on the C stack */
   struct task *running;    /* borrowed: the one whose coroutine runs now */

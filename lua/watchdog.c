@@ -21,7 +21,14 @@
 #include "proxy/hooks.h"
 
 enum { LOOKS_PER_BUDGET = 4, LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, HOOK_MS = 1000, LOADING_MS = 10000 };
+enum { REPORT_MS = 1000, BLOCKED_MS = 5000 };
+/* The thread sanitizer holds signals back until a call that it knows, and an endless loop makes none; only those
+ * that a fault could have sent come at once. */
+#ifdef __SANITIZE_THREAD__
+#define WATCH_SIGNAL SIGSYS
+#else
 #define WATCH_SIGNAL SIGVTALRM
+#endif
 
 static struct {
   pthread_mutex_t lock;
@@ -108,15 +115,18 @@ static void begin_to_look(struct watch *w, unsigned turn) {
   w->seen = turn;
   w->since_ms = now_ms();
   w->cpu_ms = cpu_ms(atomic_load(&w->thread));
-  w->reported_ms = 0;
+  w->condemned_ms = w->reported_ms = 0;
 }
 
-/* A second after it should have been stopped, and then at twice the time, and so on. */
+/* A second after it was told to stop, and then at twice the time, and so on. What takes no time of the processor
+ * may be blocked in a call, or its thread may not get any: that is told late. */
 static void report(struct watch *w, uint64_t passed, unsigned budget) {
   struct vm *vm = LIST_ENTRY(w, struct vm, watch);
   const char *place = atomic_load(&w->place);
   int hook = atomic_load(&w->hook);
-  uint64_t due = w->reported_ms ? 2 * w->reported_ms : budget + 1000;
+  uint64_t due = w->reported_ms    ? 2 * w->reported_ms
+                 : w->condemned_ms ? w->condemned_ms + REPORT_MS
+                                   : budget + BLOCKED_MS;
   if (passed < due || atomic_load(&w->turns) != w->seen) return;
   w->reported_ms = passed;
   char worker[24] = "control";
@@ -142,6 +152,7 @@ static void look_after(struct watch *w) {
   uint64_t passed = now_ms() - w->since_ms;
   if (passed >= budget && cpu_ms(thread) - w->cpu_ms >= budget) {
     atomic_store(&w->condemned, turn);
+    if (!w->condemned_ms) w->condemned_ms = passed;
     syscall(SYS_tgkill, getpid(), thread, WATCH_SIGNAL);
   }
   report(w, passed, budget);

@@ -34,7 +34,8 @@ struct watch {
   /* The watchdog alone. */
   unsigned seen;             /* the turn that it looks at, since when, and */
   uint64_t since_ms, cpu_ms; /* the thread's CPU time by then */
-  uint64_t reported_ms;      /* how long that was when it was reported */
+  uint64_t condemned_ms;     /* how long that was when it was first told to stop, and */
+  uint64_t reported_ms;      /* when it was reported; 0: not yet */
 };
 
 /* While the policy loads it has a longer budget; then, from watch_loaded on, that of a hook. */

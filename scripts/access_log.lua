@@ -24,8 +24,8 @@ local function to_standard_output(line)
   io.stdout:flush()
 end
 
---- What is known of every request.
-function access_log.entry(session, failure)
+-- What is known of every request.
+local function entry_of(session, failure)
   return {
     time = date.iso8601(core.time() - session:duration(), 3),
     client = session:client_ip(),
@@ -48,7 +48,7 @@ function access_log.new(given)
   local wanted = options.read("access_log.new", given, valid)
   local write = wanted.write or to_standard_output
   return function(session, failure, ctx)
-    local entry = access_log.entry(session, failure)
+    local entry = entry_of(session, failure)
     for name, value in pairs(wanted.fields and wanted.fields(session, ctx, failure) or {}) do entry[name] = value end
     local line, why = json.encode(entry)
     if line then write(line) else core.log.error("access_log: " .. why) end

@@ -32,8 +32,8 @@ local function digests_of(users)
   return digests
 end
 
---- The user name and password of a field Authorization; nil where it has none.
-function basic_auth.credentials(field)
+-- The user name and password of a field Authorization; nil where it has none.
+local function credentials(field)
   local scheme, code = (field or ""):match "^(%a+) +(%S+)$"
   local text = scheme and scheme:lower() == "basic" and base64.decode(code)
   if not text then return nil end
@@ -47,7 +47,7 @@ function basic_auth.new(given)
   local nobody = crypto.random(32) -- as long as a digest, and nobody's
   local challenge = ('Basic realm="%s", charset="UTF-8"'):format((wanted.realm:gsub('[\\"]', "\\%0")))
   return function(session, ctx)
-    local name, password = basic_auth.credentials(session:get_header "authorization")
+    local name, password = credentials(session:get_header "authorization")
     local is_right = crypto.equal(crypto.sha256(password or ""), digests[name] or nobody)
     if name and is_right then
       if ctx then ctx.user = name end

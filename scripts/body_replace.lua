@@ -20,7 +20,12 @@ local valid = {
 -- Longer texts come first where one begins with another. Also the length of the longest.
 local function pattern_of(texts)
   local list, parts = {}, {}
-  for text in pairs(texts) do list[#list + 1] = text end
+  for text, replacement in pairs(texts) do
+    if type(text) ~= "string" or type(replacement) ~= "string" then
+      error("body_replace.new: 'texts' are strings, and so is what replaces them", 3)
+    end
+    list[#list + 1] = text
+  end
   table.sort(list, function(a, b) return #a > #b or #a == #b and a < b end)
   if not list[1] or list[#list] == "" then error("body_replace.new: 'texts' has an empty text, or none", 3) end
   for i, text in ipairs(list) do parts[i] = regex.escape(text) end
@@ -42,7 +47,9 @@ local function replace(compiled, texts, text, most)
   return table.concat(parts), text:sub(upto + 1)
 end
 
+-- A part of a body (206) stays as it is: its place is counted in the bytes of the original.
 local function is_wanted(types, response)
+  if response:status() == 206 then return false end
   local kind = (response:get_header "content-type" or ""):lower()
   if (response:get_header "content-encoding" or "identity"):lower() ~= "identity" then return false end
   for _, part in ipairs(types) do

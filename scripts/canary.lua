@@ -10,6 +10,7 @@
 -- A client with the cookie goes where it says, also by hand: 1 is the new version, 0 the old one. Without a cookie a
 -- `key` (a user's id) keeps a client where it is; without either each request is drawn anew.
 
+local check = require "perilune.check"
 local cookie = require "perilune.cookie"
 local crypto = require "perilune.crypto"
 local options = require "perilune.options"
@@ -40,6 +41,8 @@ end
 
 --- Is this request for the new version? The same for all calls of an exchange.
 function Canary:is_chosen(session, ctx)
+  check.object("canary:is_chosen", self, "percent")
+  check.table("canary:is_chosen", 2, ctx)
   if ctx.canary == nil then
     local said = self.cookie and session:cookie(self.cookie)
     ctx.canary_is_known = said == "1" or said == "0"
@@ -50,6 +53,8 @@ end
 
 --- Gives the client its cookie, where it has none.
 function Canary:remember(response, ctx)
+  check.object("canary:remember", self, "percent")
+  check.table("canary:remember", 2, ctx)
   if not self.cookie or ctx.canary == nil or ctx.canary_is_known then return end
   local value = ctx.canary and "1" or "0"
   response:add_header("Set-Cookie", cookie.build(self.cookie, value, { path = "/", max_age = self.max_age }))

@@ -7,6 +7,7 @@
 --
 -- `allow` are networks that see nothing of it. turn(true, 600) ends by itself after ten minutes.
 
+local check = require "perilune.check"
 local cidr = require "perilune.cidr"
 local options = require "perilune.options"
 local shared = require "perilune.shared"
@@ -26,9 +27,13 @@ local Maintenance = {}
 Maintenance.__index = Maintenance
 
 --- Begins or ends it, for `seconds` or until it is turned again.
-function Maintenance:turn(on, seconds) return self.switch:set("on", on or nil, seconds) end
+function Maintenance:turn(on, seconds)
+  local switch = check.object("maintenance:turn", self, "switch").switch
+  if type(on) ~= "boolean" then check.raise "maintenance:turn: expected true or false" end
+  return switch:set("on", on or nil, seconds)
+end
 
-function Maintenance:is_on() return self.switch:get "on" == true end
+function Maintenance:is_on() return check.object("maintenance:is_on", self, "switch").switch:get "on" == true end
 
 --- For request_filter: true says that it has answered.
 function Maintenance:__call(session)

@@ -12,6 +12,7 @@
 -- The key is a header, `by` address (of IPv6 the network of 64 bits), path or host, or what a function gives. A request
 -- without a key passes.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 local network = require "perilune.network"
 local options = require "perilune.options"
@@ -110,6 +111,8 @@ end
 
 --- For response_filter: tells a client that may go on how many more it has. request_filter must have given its ctx.
 function Limit:tell(response, ctx)
+  check.object("limit:tell", self, "say")
+  check.table("limit:tell", 2, ctx)
   local verdict = ctx[self]
   if verdict then self.say(verdict, function(name, value) response:set_header(name, value) end) end
 end

@@ -10,6 +10,7 @@
 -- Exact paths come first, then those with the fewest parameters, then the longest beginning; with a method before
 -- without. A parameter is one part of the path, decoded; "*" gives parameters.rest.
 
+local check = require "perilune.check"
 local url = require "perilune.url"
 
 ---@type perilune.router
@@ -34,6 +35,7 @@ local function compile(path)
 end
 
 local function add(self, key, value)
+  if type(key) ~= "string" then check.raise(("router.new: a path is a string, not a %s value"):format(type(key))) end
   local method, path = key:match "^(%u+) +(%S+)$"
   path = path or key
   if not path:find "^[/*]" then
@@ -47,7 +49,7 @@ end
 --- Routes from { path = value }.
 function router.new(routes)
   local self = setmetatable({}, Router)
-  for key, value in pairs(routes) do add(self, key, value) end
+  for key, value in pairs(check.table("router.new", 1, routes)) do add(self, key, value) end
   table.sort(self, function(a, b) return a.rank < b.rank or a.rank == b.rank and a.key < b.key end)
   return self
 end
@@ -60,6 +62,8 @@ end
 
 --- The value that belongs to a method and path, and the parameters; nil where nothing does.
 function Router:match(method, path)
+  if getmetatable(self) ~= Router then check.raise "routes:match is a method: it is called with a colon" end
+  check.string("routes:match", 2, path)
   for _, route in ipairs(self) do
     if not route.method or route.method == method then
       local found = { path:match(route.pattern) }

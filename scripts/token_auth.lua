@@ -7,6 +7,7 @@
 -- The algorithm is ours to choose, never the token's: any other than HS256 is refused, "none" above all.
 
 local base64 = require "perilune.base64"
+local check = require "perilune.check"
 local core = require "perilune.core"
 local crypto = require "perilune.crypto"
 local json = require "perilune.json"
@@ -45,7 +46,8 @@ local function objection(claims, wanted)
 end
 
 local function verify(token, wanted)
-  local signed, head, body, signature = (token or ""):match "^(([^.]+)%.([^.]+))%.([^.]+)$"
+  token = check.string("token_auth.verify", 1, token, "")
+  local signed, head, body, signature = token:match "^(([^.]+)%.([^.]+))%.([^.]+)$"
   local header = head and decode_part(head)
   if not header then return nil, "not a token" end
   if header.alg ~= "HS256" or header.crit ~= nil then return nil, "the token is not signed with HS256" end
@@ -63,7 +65,10 @@ function token_auth.verify(token, given) return verify(token, options.read("toke
 
 --- A token with these claims.
 function token_auth.sign(claims, secret)
-  local signed = base64.encode_url '{"alg":"HS256","typ":"JWT"}' .. "." .. base64.encode_url(json.encode(claims))
+  check.string("token_auth.sign", 2, secret)
+  local text, why = json.encode(check.table("token_auth.sign", 1, claims))
+  if not text then check.raise("token_auth.sign: " .. why) end
+  local signed = base64.encode_url '{"alg":"HS256","typ":"JWT"}' .. "." .. base64.encode_url(text)
   return signed .. "." .. base64.encode_url(crypto.hmac_sha256(secret, signed))
 end
 

@@ -171,6 +171,83 @@ describe("perilune.spawn", function()
     assert.equal(0, proxy:count_log "outlived")
   end)
 
+  it("tells who waits for several tasks that one is waited for already, and wakes nobody too early", function()
+    local proxy = start [[
+      function policy.request_filter(session)
+        local soon = perilune.spawn(function() perilune.sleep(0.05) end)
+        local late = perilune.spawn(function() perilune.sleep(60) end)
+        perilune.spawn(function() perilune.wait(late) end)
+        perilune.sleep(0.01)
+        local ok, why = pcall(perilune.wait, soon, late)
+        local begun = perilune.now()
+        perilune.sleep(0.2)
+        return session:respond { status = 200, body = ("%s %s %s"):format(ok, why, perilune.now() - begun >= 0.19) }
+      end
+    ]]
+    assert.matches("^false .*policy%.lua:%d+: perilune.wait: another task waits for it already true$",
+      client.request(proxy.port).body)
+  end)
+
+  it("says that results are gone with the exchange whose task it was", function()
+    local proxy = start [[
+      local kept
+      function policy.request_filter(session)
+        if not kept then
+          kept = perilune.spawn(function() return "result" end)
+          perilune.wait(kept)
+          return session:respond { status = 200 }
+        end
+        local _, why = pcall(function() return perilune.wait(kept), "" end)
+        return session:respond { status = 200, body = why }
+      end
+    ]]
+    assert.equal(200, client.request(proxy.port).status)
+    assert.matches("policy%.lua:%d+: perilune.wait: what the task gave is gone", client.request(proxy.port).body)
+  end)
+
+  local SHARED = [[
+    local shared
+    function policy.request_filter(session)
+      if session:path() == "/owner" then
+        shared = perilune.spawn(function() perilune.sleep(0.3) return "late" end)
+        io.stderr:write "begun\n"
+        perilune.sleep(tonumber(session:query()))
+        return session:respond { status = 200, body = "owner" }
+      end
+      io.stderr:write "joined\n"
+      local ok, result = pcall(function() return (perilune.wait(shared)) end)
+      return session:respond { status = 200, body = ("%s %s"):format(ok, result) }
+    end
+  ]]
+
+  -- Two connections: one whose task it is, one that waits for it.
+  local function share(seconds)
+    local proxy = start(SHARED)
+    local owner, guest = client.connect(proxy.port), client.connect(proxy.port)
+    owner:send_request { path = "/owner?" .. seconds }
+    proxy:wait_log "(begun)"
+    guest:send_request { path = "/guest" }
+    proxy:wait_log "(joined)"
+    return owner, guest
+  end
+
+  it("lets another exchange wait for a task", function()
+    local _, guest = share(60)
+    assert.equal("true late", guest:read_response().body)
+  end)
+
+  it("forgets another exchange that waited, when its client goes away", function()
+    local owner, guest = share(0.5)
+    guest:reset()
+    assert.equal("owner", owner:read_response().body)
+  end)
+
+  it("wakes another exchange that waits for a task, when the task ends with its own exchange", function()
+    local owner, guest = share(60)
+    owner:reset()
+    assert.matches("^false .*policy%.lua:%d+: perilune.wait: the task was stopped$", guest:read_response().body)
+  end)
+
   it("gives tasks the session to read; changes are the hooks' to make", function()
     local proxy = start [[
       function policy.request_filter(session)
@@ -259,4 +336,51 @@ describe("a client that goes away", function()
     assert.equal("hello", half_closed("{}", "", origin).body)
     assert.is_nil(half_closed("{ abort_on_close = 'always' }", "", origin))
   end)
+end)
+
+describe("what waits in a function that C calls back", function()
+  local CALLBACKS = {
+    ["string.gsub"] = [[(function() ("x"):gsub("x", act) end)()]],
+    ["string.gsub of a pattern that takes long"] = [[(function() (("a"):rep(3000)):gsub("a-a-a-$", act) end)()]],
+    ["table.sort"] = "table.sort({ 3, 1, 2 }, function() act() end)",
+    ["require"] = [[(function() package.preload.late = act package.loaded.late = nil require "late" end)()]],
+    ["string.gsub, in a coroutine"] = [[(function() ("x"):gsub("x", coroutine.wrap(act)) end)()]],
+    ["string.gsub, behind a coroutine"] = [[coroutine.wrap(function() ("x"):gsub("x", act) end)()]],
+  }
+  for name, code in pairs(CALLBACKS) do
+    it("raises, and nothing of it is left: " .. name, function()
+      local origin = origins.start(function(connection)
+        connection:read_until "\n"
+        connection:send "later\n"
+        connection:read_until "\n"
+      end)
+      local proxy = start(policies.fill([[
+        local waiting = {
+          function() perilune.sleep(0.05) end,
+          function(socket) return socket:receive() end,
+          function() return perilune.tcp.connect("$ADDRESS", { fresh = true }) end,
+          function() return perilune.wait(perilune.spawn(perilune.sleep, 0.05)) end,
+          function() return perilune.dns.addresses "localhost:80" end,
+          function(_, session) return session:read_body() end,
+        }
+        function policy.request_filter(session)
+          local socket = assert(perilune.tcp.connect("$ADDRESS"))
+          for i = 1, 2 * #waiting - 1 do -- the body is there when it is asked for again
+            local ok, why = pcall(function()
+              local function act() return waiting[math.ceil(i / 2)](socket, session) end
+              $CODE
+            end)
+            assert(not ok and why:find "waits, and nothing can wait in a function that C calls back", why)
+          end
+          socket:send "now\n"
+          local begun = perilune.now()
+          perilune.sleep(0.2)
+          assert(perilune.now() - begun >= 0.19)
+          return session:respond { status = 200, body = socket:receive() .. session:read_body() }
+        end
+      ]], { ADDRESS = origin.address, CODE = code }), origin)
+      local response = client.request { port = proxy.port, method = "POST", body = " body" }
+      assert.same({ 200, "later body" }, { response.status, response.body }, proxy:log())
+    end)
+  end
 end)

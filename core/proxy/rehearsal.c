@@ -102,6 +102,7 @@ void rehearsal_free(struct rehearsal *r) {
   if (r->piece_waits) x->hooks->cancel_piece(&r->piece);
   if (x->hooks->end) x->hooks->end(x);
   drop_peer(x);
+  if (r->downstream.attachment) r->downstream.attachment->on_close(r->downstream.attachment);
   free_exchange(r);
 }
 

@@ -4,6 +4,7 @@
 --
 -- Words. tier: backends that are preferred to those of the next tier; a priority has two, one for the set's own zone.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 local options = require "perilune.options"
 
@@ -112,29 +113,34 @@ end
 
 local Set = {}
 
+local function backends_of(method, self) return check.object(method, self, "backends").backends end
+
 --- All addresses, in order.
-function Set:addresses() return self.backends:addresses() end
+function Set:addresses() return backends_of("set:addresses", self):addresses() end
 
 --- How many backends can be chosen.
-function Set:ready_count() return self.backends:ready_count() end
+function Set:ready_count() return backends_of("set:ready_count", self):ready_count() end
 
 --- Is this backend (position or address) healthy, as its checks say?
-function Set:is_healthy(backend) return self.backends:is_healthy(backend) end
+function Set:is_healthy(backend) return backends_of("set:is_healthy", self):is_healthy(backend) end
 
 --- Is it healthy, and not ejected for its failures?
-function Set:is_fit(backend) return self.backends:is_fit(backend) end
+function Set:is_fit(backend) return backends_of("set:is_fit", self):is_fit(backend) end
 
 --- Takes a backend out, or back in, whatever its health.
-function Set:set_enabled(backend, enabled) self.backends:set_enabled(backend, enabled) end
+function Set:set_enabled(backend, enabled)
+  if type(enabled) ~= "boolean" then check.raise "set:set_enabled: expected true or false as its second argument" end
+  backends_of("set:set_enabled", self):set_enabled(backend, enabled)
+end
 
 --- Is this backend taken out?
-function Set:is_enabled(backend) return self.backends:is_enabled(backend) end
+function Set:is_enabled(backend) return backends_of("set:is_enabled", self):is_enabled(backend) end
 
 --- How many requests are under way at it.
-function Set:in_flight(backend) return self.backends:in_flight(backend) end
+function Set:in_flight(backend) return backends_of("set:in_flight", self):in_flight(backend) end
 
 --- Seconds until its responses begin: a moving average that follows peaks. 0 where nothing is known.
-function Set:latency(backend) return self.backends:latency(backend) end
+function Set:latency(backend) return backends_of("set:latency", self):latency(backend) end
 
 local function describe_change(old, new)
   local before, changes = {}, {}
@@ -150,6 +156,7 @@ end
 --- Takes a new list into use, for all workers. Backends that stay keep their health, counts and latency.
 --- Gives true, or nil and what is wrong with the list; then the old one stays.
 function Set:update(list)
+  check.object("set:update", self, "backends")
   local compiled, fault = balancer.compile(list, self.zone)
   if not compiled then return nil, fault end
   local change = describe_change(self:addresses(), compiled.addresses)
@@ -176,7 +183,7 @@ function balancer.define(name, algorithm)
 
   --- The next backend: its address and its position in the list. Nil and why where there is none.
   function class:select(key, given)
-    local backends = self.backends
+    local backends = type(self) == "table" and self.backends or check.object("set:select", self, "backends")
     return backends[algorithm](backends, key, given)
   end
 

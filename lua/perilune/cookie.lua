@@ -1,18 +1,29 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.cookie: the fields Cookie and Set-Cookie (RFC 6265).
 
+local check = require "perilune.check"
 local date = require "perilune.date"
 local options = require "perilune.options"
 
 ---@type perilune.cookie
 local cookie = {}
 
+-- Clients say how long a field is: so every step of this takes a time that grows with it, and not with its square.
+local function trimmed(text)
+  local from = text:find "%S"
+  return from and text:match("^.*%S", from) or ""
+end
+
 --- The cookies of a Cookie field by name; of several with one name the first, which is the most specific.
 function cookie.parse(field)
   local cookies = {}
-  for name, value in (field or ""):gmatch "([^=;%s]+)%s*=%s*([^;]*)" do
-    value = value:match "^(.-)%s*$"
-    if cookies[name] == nil then cookies[name] = value:match '^"(.*)"$' or value end
+  for part in check.string("cookie.parse", 1, field, ""):gmatch "[^;]+" do
+    local equals = part:find("=", 1, true)
+    local name = equals and trimmed(part:sub(1, equals - 1)) or ""
+    if name ~= "" and cookies[name] == nil then
+      local value = trimmed(part:sub(equals + 1))
+      cookies[name] = value:match '^"(.*)"$' or value
+    end
   end
   return cookies
 end
@@ -29,7 +40,7 @@ local valid = {
 }
 local SAME_SITE = { strict = "Strict", lax = "Lax", none = "None" }
 
-local function check(name, value, wanted)
+local function check_all(name, value, wanted)
   if type(name) ~= "string" or not name:find "^[%w!#$%%&'*+.^_`|~-]+$" then
     error(("cookie.build: %q is no name of a cookie"):format(tostring(name)), 3)
   end
@@ -50,7 +61,7 @@ end
 --- 1970), secure, http_only, same_site, partitioned.
 function cookie.build(name, value, given)
   local wanted = options.read("cookie.build", given, valid)
-  check(name, value, wanted)
+  check_all(name, value, wanted)
   local parts = { name .. "=" .. value }
   local function add(text) parts[#parts + 1] = text end
   if wanted.path then add("Path=" .. wanted.path) end

@@ -2,6 +2,7 @@
 -- perilune.date: times as text: HTTP's form (RFC 9110 section 5.6.7) and ISO 8601 (RFC 3339). Times are seconds since
 -- 1970, in UTC; without one it is now.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 
 ---@type perilune.date
@@ -34,9 +35,16 @@ local function seconds_of(year, month, day, hour, minute, second)
   return days_to(year, month, day) * 86400 + hour * 3600 + minute * 60 + second
 end
 
+-- A time of the years 0 to 9999, which is what texts have room for.
+local function moment(call, time)
+  time = check.number(call, 1, time, core.time())
+  if time >= -62167219200 and time < 253402300800 then return time end
+  check.raise(("%s: the time is outside of the years 0 to 9999"):format(call))
+end
+
 --- "Sun, 06 Nov 1994 08:49:37 GMT"
 function date.http(time)
-  local t = os.date("!*t", math.floor(time or core.time()))
+  local t = os.date("!*t", math.floor(moment("date.http", time)))
   return ("%s, %02d %s %04d %02d:%02d:%02d GMT"):format(DAYS[t.wday], t.day, MONTHS[t.month], t.year, t.hour, t.min,
     t.sec)
 end
@@ -44,7 +52,7 @@ end
 --- The time of an HTTP date, also of the two old forms; nil and a message where it is none.
 function date.parse_http(text)
   local day, month, year, hour, minute, second =
-    text:match "^%a+, (%d%d)[ -](%a%a%a)[ -](%d+) (%d%d):(%d%d):(%d%d) GMT$"
+    check.string("date.parse_http", 1, text):match "^%a+, (%d%d)[ -](%a%a%a)[ -](%d+) (%d%d):(%d%d):(%d%d) GMT$"
   if not day then
     month, day, hour, minute, second, year = text:match "^%a%a%a (%a%a%a) ([ %d]%d) (%d%d):(%d%d):(%d%d) (%d%d%d%d)$"
   end
@@ -63,11 +71,12 @@ end
 
 --- "2026-01-31T12:00:00Z"; with `digits` of a second "2026-01-31T12:00:00.123Z"
 function date.iso8601(time, digits)
-  time = time or core.time()
-  local scale = 10 ^ (digits or 0)
+  time, digits = moment("date.iso8601", time), check.number("date.iso8601", 2, digits, 0)
+  if digits % 1 ~= 0 or digits < 0 or digits > 9 then check.raise "date.iso8601: digits of a second are 0 to 9" end
+  local scale = 10 ^ digits
   local whole = math.floor(time * scale) / scale
   local text = os.date("!%Y-%m-%dT%H:%M:%S", math.floor(whole))
-  if not digits or digits == 0 then return text .. "Z" end
+  if digits == 0 then return text .. "Z" end
   return ("%s.%0" .. digits .. "dZ"):format(text, math.floor((whole - math.floor(whole)) * scale + 0.5))
 end
 
@@ -81,7 +90,7 @@ end
 --- The time of an ISO 8601 date and time with zone; nil and a message where it is none.
 function date.parse_iso8601(text)
   local year, month, day, hour, minute, second, zone =
-    text:match "^(%d%d%d%d)-(%d%d)-(%d%d)[Tt ](%d%d):(%d%d):(%d%d%.?%d*)(.+)$"
+    check.string("date.parse_iso8601", 1, text):match "^(%d%d%d%d)-(%d%d)-(%d%d)[Tt ](%d%d):(%d%d):(%d%d%.?%d*)(.+)$"
   local offset = zone and offset_of(zone)
   second = tonumber(second)
   if not offset or not second then return nil, "not an ISO 8601 time with a zone" end

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.dns: looks names up without blocking anything else; in hooks and background work.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 
 ---@type perilune.dns
@@ -15,7 +16,7 @@ end
 --- The addresses of "name:80", as "1.2.3.4:80", in the order to try, and for how many seconds they hold (0: nobody
 --- said). Nil and a sentence where there are none.
 function dns.addresses(address)
-  local name, port = tostring(address):match "^(.+):(%d+)$"
+  local name, port = check.string("dns.addresses", 1, address):match "^(.+):(%d+)$"
   port = tonumber(port)
   if not port or port < 1 or port > 65535 then
     error("dns.addresses: expected a name with a port, like 'name:80'", 2)
@@ -35,7 +36,7 @@ end
 --- Asks these servers instead of the system's: "10.0.0.2" or "127.0.0.1:5353,[::1]". For all that this policy's workers
 --- look up, also for the names of peers; in the main chunk.
 function dns.set_servers(servers)
-  local ok, why = core.dns_set_servers(servers)
+  local ok, why = core.dns_set_servers(check.string("dns.set_servers", 1, servers))
   if not ok then error(("dns.set_servers: '%s': %s"):format(servers, why), 2) end
 end
 

@@ -2,6 +2,7 @@
 -- perilune.http: an HTTP/1.1 client for hooks and background work. Connections are pooled, responses are parsed as
 -- strictly as those of the proxy's peers, nothing is followed: a redirect is a response like any other.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 local options = require "perilune.options"
 local tcp = require "perilune.tcp"
@@ -237,7 +238,15 @@ end
 -- What is wrong with a request, beyond single options; it gets its head.
 local function prepare(wanted, url)
   local kind = type(wanted.body)
-  if kind == "table" then wanted.body = table.concat(wanted.body) end
+  if kind == "table" then
+    for i = 1, #wanted.body do
+      local kind_of_piece = type(wanted.body[i])
+      if kind_of_piece ~= "string" and kind_of_piece ~= "number" then
+        return nil, ("piece %d of the body is a %s value, not a string"):format(i, kind_of_piece)
+      end
+    end
+    wanted.body = table.concat(wanted.body)
+  end
   if kind ~= "nil" and kind ~= "string" and kind ~= "function" and kind ~= "table" then
     return nil, ("the body must be a string, an array of strings or a function, got a %s value"):format(kind)
   end
@@ -275,14 +284,17 @@ end
 --- Gives the response; or nil and a sentence where none came.
 function http.request(given) return perform("http.request", given) end
 
-local function with(given, method, url, body)
-  local all = { method = method, url = url, body = body }
-  for name, value in pairs(given or {}) do all[name] = value end
+local none = {}
+
+-- The arguments of http.get and http.post as one table; `position` is that of the options.
+local function with(call, position, given, method, url, body)
+  local all = { method = method, url = check.string(call, 1, url), body = body }
+  for name, value in pairs(check.table(call, position, given, none)) do all[name] = value end
   return all
 end
 
-function http.get(url, given) return perform("http.get", with(given, "GET", url)) end
+function http.get(url, given) return perform("http.get", with("http.get", 2, given, "GET", url)) end
 
-function http.post(url, body, given) return perform("http.post", with(given, "POST", url, body)) end
+function http.post(url, body, given) return perform("http.post", with("http.post", 3, given, "POST", url, body)) end
 
 return http

@@ -25,7 +25,7 @@ local perilune = {
   rate = shared.rate,
   inflight = shared.inflight,
   counter = shared.counter,
-  connection_ctx = function(session) return session:connection_ctx() end,
+  connection_ctx = core.session_methods().connection_ctx,
   -- the log
   log = require "perilune.log",
   -- where the policy runs

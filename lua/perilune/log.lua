@@ -24,18 +24,19 @@ local function fields_of(fields)
 end
 
 local function is_fields(value)
-  return type(value) == "table" and not (getmetatable(value) or {}).__tostring
+  if type(value) ~= "table" then return false end
+  local metatable = getmetatable(value)
+  return type(metatable) ~= "table" or not metatable.__tostring
 end
 
 for _, level in ipairs { "debug", "info", "warn", "error" } do
   local write = core.log[level]
   log[level] = function(...)
     local count = select("#", ...)
-    local last = select(count, ...)
-    if not is_fields(last) then return write(...) end
+    if count == 0 or not is_fields((select(count, ...))) then return write(...) end
     if not core.log.is_on(level) then return end
     local words = { ... }
-    words[count] = fields_of(last)
+    words[count] = fields_of(words[count])
     write(unpack(words, 1, count))
   end
 end

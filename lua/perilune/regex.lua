@@ -6,6 +6,7 @@
 --   local id = regex.new([[^/user/(\d+)$]], "i")       flags: i caseless, m lines, s dot takes all, x free form,
 --   id:match(path), id:test(path), id:find(path)       u UTF-8, a anchored
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 
 ---@type perilune.regex
@@ -20,33 +21,34 @@ local function keep(key, compiled)
   count = count + 1
 end
 
-local function compile(pattern, flags, level)
-  if type(pattern) ~= "string" then error("regex: the pattern must be a string, not " .. type(pattern), level + 1) end
-  local key = (flags or "") .. "/" .. pattern
+local function compile(call, pattern, flags, position)
+  check.string(call, position, pattern)
+  flags = check.string(call, position + 1, flags, "")
+  local key = flags .. "/" .. pattern
   local compiled = young[key]
   if compiled then return compiled end
   local why
   compiled = old[key]
   if not compiled then
     compiled, why = core.regex(pattern, flags)
-    if not compiled then error(("regex: %s in '%s'"):format(why, pattern), level + 1) end
+    if not compiled then check.raise(("%s: %s in '%s'"):format(call, why, pattern)) end
   end
   keep(key, compiled)
   return compiled
 end
 
 --- A compiled pattern, with match, test and find. A wrong pattern raises.
-function regex.new(pattern, flags) return compile(pattern, flags, 2) end
+function regex.new(pattern, flags) return (compile("regex.new", pattern, flags, 1)) end
 
 --- The captures: [0] the whole, [1] ... the groups, and named groups by name; nil where there is no match; nil and a
 --- message where the search gave up.
-function regex.match(subject, pattern, flags) return compile(pattern, flags, 2):match(subject) end
+function regex.match(subject, pattern, flags) return compile("regex.match", pattern, flags, 2):match(subject) end
 
 --- Is there a match?
-function regex.test(subject, pattern, flags) return compile(pattern, flags, 2):test(subject) end
+function regex.test(subject, pattern, flags) return compile("regex.test", pattern, flags, 2):test(subject) end
 
 --- First and last position of the match; nil where there is none.
-function regex.find(subject, pattern, flags) return compile(pattern, flags, 2):find(subject) end
+function regex.find(subject, pattern, flags) return compile("regex.find", pattern, flags, 2):find(subject) end
 
 -- Behind an empty match the search goes on one character further, or it would not move.
 local function step(compiled, subject, init)
@@ -56,11 +58,12 @@ local function step(compiled, subject, init)
 end
 
 --- The pattern that matches just this text.
-function regex.escape(text) return (text:gsub("[^%w\128-\255]", "\\%0")) end
+function regex.escape(text) return (check.string("regex.escape", 1, text):gsub("[^%w\128-\255]", "\\%0")) end
 
 --- for captures in regex.gmatch(subject, pattern, flags) do ... end; raises where the search gives up.
 function regex.gmatch(subject, pattern, flags)
-  local compiled, init = compile(pattern, flags, 2), 1
+  local compiled, init = compile("regex.gmatch", pattern, flags, 2), 1
+  check.string("regex.gmatch", 1, subject)
   return function()
     local captures, why, _, after = step(compiled, subject, init)
     if captures then
@@ -91,7 +94,12 @@ end
 --- or by what a function of the captures gives (nil: no change). And how many there were; nil and a message where the
 --- search gave up.
 function regex.gsub(subject, pattern, replacement, flags, limit)
-  local compiled, init, kept_from, parts, done = compile(pattern, flags, 2), 1, 1, {}, 0
+  check.string("regex.gsub", 1, subject)
+  if type(replacement) ~= "string" and type(replacement) ~= "function" then
+    check.raise("regex.gsub: the replacement must be a string or a function, got a " .. type(replacement) .. " value")
+  end
+  check.number("regex.gsub", 5, limit, math.huge)
+  local compiled, init, kept_from, parts, done = compile("regex.gsub", pattern, flags, 2), 1, 1, {}, 0
   while not limit or done < limit do
     local captures, from, to, after = step(compiled, subject, init)
     if not captures then

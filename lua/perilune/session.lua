@@ -6,15 +6,16 @@ local cookie = require "perilune.cookie"
 local url = require "perilune.url"
 
 local session = core.session_methods()
+local query, get_headers = session.query, session.get_headers -- C: they say what else than a session they got
 
 --- Fields of the query: a table with the first value of each name, and all { name, value } in order.
-function session:query_args() return url.parse_query(self:query()) end
+function session:query_args() return url.parse_query(query(self)) end
 
 --- The first value of a field of the query; nil where there is none.
-function session:query_arg(name) return (url.parse_query(self:query()))[name] end
+function session:query_arg(name) return (url.parse_query(query(self)))[name] end
 
 -- A client may send several Cookie fields (RFC 9113 section 8.2.3).
-local function cookie_text(self) return table.concat(self:get_headers "cookie", "; ") end
+local function cookie_text(self) return table.concat(get_headers(self, "cookie"), "; ") end
 
 --- The client's cookies by name.
 function session:cookies() return cookie.parse(cookie_text(self)) end

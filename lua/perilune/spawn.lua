@@ -12,7 +12,7 @@ local function read(call, ...)
   if type(options) == "table" then
     tasks[#tasks] = nil
     for name, value in pairs(options) do
-      if name ~= "timeout" or type(value) ~= "number" or value < 0 then
+      if name ~= "timeout" or type(value) ~= "number" or value ~= value or value < 0 then
         error(("%s: its only option is timeout, a number of seconds"):format(call), 3)
       end
     end

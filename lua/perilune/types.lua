@@ -5,6 +5,13 @@
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- perilune: what to serve, and background work
+---
+--- ```lua
+--- local perilune = require "perilune"
+--- local policy = {}
+--- function policy.upstream_peer() return "127.0.0.1:8000" end
+--- perilune.listen("127.0.0.1:8080", policy)
+--- ```
 
 ---@class perilune
 ---@field log perilune.log
@@ -43,6 +50,15 @@ function perilune.spawn(fn, ...) end
 
 --- Waits until all tasks have ended. One task: all its results; several: the first result of each. What one of them
 --- raised is raised here. With { timeout = seconds } as the last argument: nil and "timeout" where it takes longer.
+---
+--- ```lua
+--- function policy.request_filter(session, ctx)
+---   local user = perilune.spawn(perilune.http.get, "http://127.0.0.1:8001/user")
+---   local plan = perilune.spawn(perilune.http.get, "http://127.0.0.1:8001/plan", { timeout = 0.5 })
+---   ctx.user, ctx.plan = perilune.wait(user, plan)
+---   if not ctx.user then return session:respond { status = 503 } end
+--- end
+--- ```
 ---@param ... perilune.task|{ timeout: number }
 ---@return any ...
 function perilune.wait(...) end
@@ -147,6 +163,16 @@ function perilune.configure(settings) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- State that all workers share, found by its name, and kept over reloads
+---
+--- ```lua
+--- local visits = perilune.dict("visits", { size = 4 * 1024 * 1024 })
+--- local busy = perilune.inflight "busy"
+--- function policy.request_filter(session)
+---   local ip = session:client_ip()
+---   if not busy:acquire(session, ip, 10) then return session:respond { status = 429 } end
+---   perilune.log.info("visit", { client = ip, count = visits:incr(ip, 1, 0, 3600) }) -- from 0; forgotten after an hour
+--- end
+--- ```
 
 --- A dictionary of a bounded size: when it is full, what was used least recently makes room. With another size than
 --- before a reload begins it anew.
@@ -175,6 +201,11 @@ function perilune.counter(name) end
 --- Metrics of the policy's own, in /metrics beside those of the proxy. One for all workers by its name, and a reload that
 --- declares it again goes on with it; with other labels or buckets it begins anew. Counting takes no lock; of a
 --- combination of label values beyond the thousandth nothing is counted.
+---
+--- ```lua
+--- local orders = perilune.metrics.counter("orders_total", { help = "Orders, by their status.", labels = { "status" } })
+--- function policy.logging(session) orders:add(1, session:response_status() or "none") end
+--- ```
 ---@class perilune.metrics
 local metrics = {}
 ---@class perilune.metric_options
@@ -391,6 +422,14 @@ function log.is_on(level) end
 --- piece. While it waits the sender waits too. Messages without a body (GET, HEAD, 204, 304) do not come here; where
 --- such a hook is defined the body goes out chunked (or, for HTTP/1.0, ended by the connection), without Content-Length.
 --- An error in front of everything that was sent gives 500, or its status; later it cuts the message.
+---
+--- ```lua
+--- function policy.response_body_filter(session, chunk, is_last, ctx) -- the whole, at its end
+---   ctx.pieces = ctx.pieces or {}
+---   table.insert(ctx.pieces, chunk)
+---   if is_last then return (table.concat(ctx.pieces):gsub("http://", "https://")) end
+--- end
+--- ```
 ---@alias perilune.body_filter
 ---| fun(session: perilune.session, chunk: string, is_last: boolean, ctx: table): string|string[]|nil
 
@@ -435,6 +474,15 @@ function log.is_on(level) end
 --- ---------------------------------------------------------------------------------------------------------------
 --- session: one exchange. Used after its end it raises. The getters work in every phase. What belongs to the exchange is
 --- kept in ctx: a session is no key for tables, since another exchange may have an equal one later.
+---
+--- ```lua
+--- function policy.request_filter(session)
+---   if session:query_arg "debug" and session:client_ip() ~= "127.0.0.1" then
+---     return session:respond { status = 403, headers = { ["Cache-Control"] = "no-store" }, body = "no\n" }
+---   end
+---   if session:method() == "POST" then session:set_body(session:read_body(65536):upper()) end
+--- end
+--- ```
 
 ---@class perilune.session
 local session = {}
@@ -567,6 +615,15 @@ function session:set_close() end
 --- ---------------------------------------------------------------------------------------------------------------
 --- request and response: what filters edit. Fields keep their order. Names and values are checked: CR, LF, NUL raise;
 --- Content-Length, Transfer-Encoding, Connection and others that frame a message can be read, and setting them raises.
+---
+--- ```lua
+--- function policy.upstream_request_filter(session, request)
+---   for name in request:headers() do
+---     if name:lower():find "^x%-debug" then request:remove_header(name) end
+---   end
+---   request:set_header("X-Client", session:client_ip())
+--- end
+--- ```
 
 ---@class perilune.message
 local message = {}
@@ -619,6 +676,13 @@ function response:set_status(status, reason) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- error: what went wrong. tostring() gives its text.
+---
+--- ```lua
+--- function policy.fail_to_connect(session, peer, ctx, error)
+---   perilune.log.warn("no connection", { peer = peer.address, why = error:text() })
+---   error.retry = session:attempts() < 3
+--- end
+--- ```
 
 ---@class perilune.error
 ---@field retry? boolean set it in fail_to_connect or error_while_proxy, to decide about another attempt
@@ -644,6 +708,14 @@ function failure:retryable() end
 ---   perilune.bounded_hash         the same, but none gets more than 5/4 of its share of the requests under way
 ---   perilune.least_connections    the fewest requests under way, by weight
 ---   perilune.least_latency        of two by chance the one with less latency times requests under way
+---
+--- ```lua
+--- local upstreams = require("perilune.least_connections").new {
+---   { address = "127.0.0.1:8000", weight = 2 }, { address = "127.0.0.1:8001", backup = true },
+---   passive = { failures = 3 }, max_in_flight = 100,
+--- }
+--- function policy.upstream_peer() return upstreams:select() end
+--- ```
 
 ---@class perilune.balancer
 local balancer = {}
@@ -791,6 +863,12 @@ function dns.set_servers(servers) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.health_check"
+---
+--- ```lua
+--- local upstreams = require("perilune.round_robin").new { "127.0.0.1:8000", "127.0.0.1:8001" }
+--- require("perilune.health_check").http(upstreams, { path = "/health", interval = 5, failures = 2 })
+--- function policy.upstream_peer() return upstreams:select() end
+--- ```
 
 ---@class perilune.health_check
 local health_check = {}
@@ -844,6 +922,12 @@ function health_check.with(upstreams, check, options) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.rate_limit"
+---
+--- ```lua
+--- local limit = require("perilune.rate_limit").sliding { by = "address", max = 100, interval = 60, name = "all" }
+--- function policy.request_filter(session, ctx) return limit(session, ctx) end
+--- function policy.response_filter(session, response, ctx) limit:tell(response, ctx) end
+--- ```
 
 ---@class perilune.rate_limit
 local rate_limit = {}
@@ -894,6 +978,17 @@ function rate_limit.concurrency(options) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.tcp": in hooks and background work
+---
+--- ```lua
+--- function policy.request_filter(session)
+---   local socket, why = perilune.tcp.connect("127.0.0.1:6379", { timeout = 0.5 })
+---   if not socket then return session:respond { status = 503, body = why } end
+---   socket:send { "INCR ", session:client_ip(), "\r\n" }
+---   local line = socket:receive()                                      -- ":7"
+---   socket:keep()                                                      -- for the next request
+---   if line and tonumber(line:match "%d+") > 100 then return session:respond { status = 429 } end
+--- end
+--- ```
 
 ---@class perilune.tcp
 local tcp = {}
@@ -952,6 +1047,15 @@ function socket:close() end
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.http": a client for hooks and background work. Connections are pooled; a redirect is a response like
 --- any other. Responses are parsed as strictly as those of peers
+---
+--- ```lua
+--- function policy.request_filter(session)
+---   local body = perilune.json.encode { method = session:method(), path = session:path() }
+---   local answer, why = perilune.http.post("http://127.0.0.1:8001/may", body, { timeout = 0.5 })
+---   if not answer then perilune.log.error(why) end
+---   if not answer or answer.status ~= 200 then return session:respond { status = answer and 403 or 503 } end
+--- end
+--- ```
 
 ---@class perilune.http
 local http = {}

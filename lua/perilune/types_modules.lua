@@ -189,6 +189,14 @@ function networks:contains(address) end
 --- perilune.regex: regular expressions of PCRE2. Patterns are compiled once, to machine code where that is possible. A
 --- search ends after a bounded number of steps, with nil and "match limit exceeded". A wrong pattern raises. Flags are
 --- letters: i caseless, m lines, s dot takes all, x free form, u UTF-8, a anchored
+---
+--- ```lua
+--- local user_path = perilune.regex.new([[^/users/(?<id>\d+)$]])
+--- function policy.upstream_request_filter(session, request)
+---   local found = user_path:match(session:path())
+---   if found then request:set_header("X-User", found.id) end
+--- end
+--- ```
 
 ---@class perilune.regex
 local regex = {}
@@ -340,6 +348,17 @@ local router = {}
 local routes = {}
 --- require "perilune.router". Paths are exact, with parameters ("/users/:id"), or beginnings ("/static/*", "*"); a
 --- method may stand before. The most exact one wins.
+---
+--- ```lua
+--- local routes = require("perilune.router").new {
+---   ["GET /health"] = "health", ["/users/:id"] = "127.0.0.1:8001", ["*"] = "127.0.0.1:8000",
+--- }
+--- function policy.request_filter(session, ctx)
+---   ctx.to, ctx.parameters = routes:match(session:method(), session:path())
+---   if ctx.to == "health" then return session:respond { status = 200, body = "fine\n" } end
+--- end
+--- function policy.upstream_peer(_, ctx) return ctx.to end
+--- ```
 ---@param routes table<string, any>
 ---@return perilune.routes
 function router.new(routes) end

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.url: percent-encoding, queries, and the parts of a URL.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 
 ---@type perilune.url
@@ -16,7 +17,7 @@ function url.decode(text) return core.decode_url(text) end
 --- A field without = has the value "". Broken encoding stays as it is.
 function url.parse_query(text)
   local first, all = {}, {}
-  for field in (text or ""):gmatch "[^&]+" do
+  for field in check.string("url.parse_query", 1, text, ""):gmatch "[^&]+" do
     local name, value = field:match "^([^=]*)=(.*)$"
     name, value = core.decode_url(name or field, true), core.decode_url(value or "", true)
     if first[name] == nil then first[name] = value end
@@ -29,7 +30,7 @@ local function add_field(fields, name, value)
   if value == true then value = "" end
   local kind = type(value)
   if kind ~= "string" and kind ~= "number" then
-    error(("url.build_query: field '%s' is a %s value, not a string or number"):format(name, kind), 4)
+    check.raise(("url.build_query: field '%s' is a %s value, not a string or number"):format(name, kind))
   end
   fields[#fields + 1] = core.encode_url(name) .. "=" .. core.encode_url(tostring(value))
 end
@@ -42,7 +43,10 @@ end
 --- A query from { name = value }: strings, numbers, true (empty) or arrays of them; names in order of the alphabet.
 function url.build_query(values)
   local names, fields = {}, {}
-  for name in pairs(values) do names[#names + 1] = name end
+  for name in pairs(check.table("url.build_query", 1, values)) do
+    if type(name) ~= "string" then check.raise "url.build_query: names are strings" end
+    names[#names + 1] = name
+  end
   table.sort(names)
   for _, name in ipairs(names) do add_all(fields, name, values[name]) end
   return table.concat(fields, "&")
@@ -53,9 +57,9 @@ local PORTS = { http = 80, https = 443 }
 --- The parts of an absolute URL: { scheme, host, port, path, query, target }; nil and a message where it is none.
 --- The host is in lower case, IPv6 without brackets; target is what a request line has.
 function url.parse(text)
-  local scheme, authority, rest = text:match "^(%a[%w+.-]*)://([^/?#]*)([^#]*)"
+  local scheme, authority, rest = check.string("url.parse", 1, text):match "^(%a[%w+.-]*)://([^/?#]*)([^#]*)"
   if not scheme then return nil, "not an absolute URL" end
-  authority = authority:match "([^@]*)$"
+  authority = authority:match "^.*@(.*)$" or authority
   local host, port = authority:match "^%[([%x:.]+)%]:?(%d*)$"
   if not host then host, port = authority:match "^([^:]+):?(%d*)$" end
   if not host then return nil, "the URL has no host, or a malformed one" end

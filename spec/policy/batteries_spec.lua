@@ -119,9 +119,19 @@ end)
 describe("perilune.cookie", function()
   local cookie = require "perilune.cookie"
 
+  it("takes time in proportion to a field's length, whatever is in it", function()
+    for _, text in ipairs { "a", " ", "=", "a =", '"', ";", "\t;" } do
+      local started = os.clock()
+      cookie.parse("name=" .. text:rep(60000 / #text))
+      cookie.parse(text:rep(60000 / #text) .. "x")
+      assert.is_true(os.clock() - started < 0.5, text)
+    end
+  end)
+
   it("reads the Cookie field", function()
     assert.same({ a = "1", b = "x=y", c = "quoted", d = "" }, cookie.parse 'a=1; b=x=y;c="quoted"; d=; a=2; junk')
     assert.same({}, cookie.parse(nil))
+    assert.same({ a = "1 2" }, cookie.parse " ; =x;  a \t= 1 2  ;b")
   end)
 
   it("builds a Set-Cookie field", function()
@@ -283,7 +293,7 @@ describe("perilune.regex", function()
 
   it("refuses a wrong pattern at the caller's line, with the place in it", function()
     local _, why = pcall(function() regex.match("", "(a") end)
-    assert.truthy(why:find "batteries_spec.lua:%d+: regex: missing closing parenthesis at character 3 in '%(a'")
+    assert.truthy(why:find "batteries_spec.lua:%d+: regex.match: missing closing parenthesis at character 3 in '%(a'")
   end)
 
   it("keeps what it has compiled, within bounds", function()

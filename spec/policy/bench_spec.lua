@@ -32,6 +32,16 @@ describe("a rehearsed exchange", function()
     assert.equal("mine", x:ctx().name)
   end)
 
+  it("has a table of its connection, which goes with it", function()
+    local policy = test.policy { request_filter = function(session)
+      local kept = session:connection_ctx()
+      kept.count = (kept.count or 0) + 1
+      return session:respond { status = 200, body = ("%d"):format(session:connection_ctx().count) }
+    end }
+    for _ = 1, 2 do assert.equal("1", policy:request().body) end
+    collectgarbage()
+  end)
+
   it("tells how a hook failed, with the message of the log", function()
     local policy = test.policy { request_filter = function() error "deliberate" end }
     local result = policy:exchange():request_filter()

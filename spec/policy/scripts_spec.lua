@@ -372,6 +372,13 @@ describe("body_replace", function()
     assert.is_nil(x:upstream_request().headers.accept_encoding)
   end)
 
+  it("leaves a part of a body as it is", function()
+    local policy = { upstream_peer = function() return "127.0.0.1:1" end }
+    body_replace.new({ texts = { a = "bb" } }).install(policy)
+    local part = { status = 206, body = "aaa", headers = { ["Content-Type"] = "text/html" } }
+    assert.equal("aaa", test.policy(policy):exchange():walk(part).body)
+  end)
+
   it("finds texts that are cut in pieces, wherever the cuts are", function()
     local text = "one cat and two cats, category, ca"
     local whole = walk({ cat = "dog", category = "kind" }, text).body

@@ -97,7 +97,7 @@ function M.start(options)
     self.dns = start_name_server(options.dns)
     env.PERILUNE_NAME_SERVERS = self.dns.address
   end
-  local is_text = options.policy:find "\n"
+  local is_text = options.policy:find "[^%w_./~ +-]" -- of file names only: a path
   self.script = is_text and process.write_file(process.directory() .. "/policy.lua", options.policy) or options.policy
   self.proxy = proxy.start {
     script = self.script, workers = options.workers or 1, env = env, timeout = options.timeout,

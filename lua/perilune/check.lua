@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.check: what functions of our modules were given. What is wrong is told at the policy's line, however deep in
+-- our modules it is found.
+
+local core = require "perilune.core"
+
+local check = {}
+
+--- Raises a sentence. Functions that call it keep their frames: it is no tail call.
+check.raise = core.raise
+
+--- A string, given as argument number `position` of `call`. `otherwise` stands for nil, where that is allowed.
+function check.string(call, position, value, otherwise)
+  if type(value) == "string" then return value end
+  if value == nil and otherwise then return otherwise end
+  core.raise(("%s: expected a string as argument %d, got a %s value"):format(call, position, type(value)))
+end
+
+--- A number, not NaN and not infinite; nil stands for `otherwise`, where that is given.
+function check.number(call, position, value, otherwise)
+  if type(value) == "number" and value - value == 0 then return value end
+  if value == nil and otherwise then return otherwise end
+  core.raise(("%s: expected a number as argument %d, got %s"):format(call, position,
+    type(value) == "number" and tostring(value) or ("a %s value"):format(type(value))))
+end
+
+--- A table; nil stands for `otherwise`, where that is given.
+function check.table(call, position, value, otherwise)
+  if type(value) == "table" then return value end
+  if value == nil and otherwise then return otherwise end
+  core.raise(("%s: expected a table as argument %d, got a %s value"):format(call, position, type(value)))
+end
+
+--- The object of a method, which has a field of that name: `.` for `:` is the usual slip.
+function check.object(call, self, field)
+  if type(self) == "table" and self[field] ~= nil then return self end
+  core.raise(("%s is a method: it is called with a colon"):format(call))
+end
+
+return check

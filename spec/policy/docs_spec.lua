@@ -1,0 +1,63 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The examples of docs/api.md run as they are written there, with peers where they say that there are some.
+local process = require "perilune.test.process"
+local test = require "perilune.test"
+
+local reference = process.read_file "docs/api.md"
+
+-- Each with the heading that it stands under.
+local function examples()
+  local list, heading, lines = {}, nil, nil
+  for line in reference:gmatch "([^\n]*)\n" do
+    if line == "```lua" then
+      lines = {}
+    elseif line == "```" then
+      list[#list + 1] = { name = heading, text = table.concat(lines, "\n") }
+      lines = nil
+    elseif lines then
+      lines[#lines + 1] = line
+    else
+      heading = line:match "^#+ (.*)$" or heading
+    end
+  end
+  return list
+end
+
+-- What every example may take for granted, around it.
+local function policy_of(text, origins)
+  local whole = text:find("perilune.listen", 1, true) and text or ([[
+    local perilune = require "perilune"
+    local policy = {}
+    %s
+    policy.upstream_peer = policy.upstream_peer or function() return "127.0.0.1:8000" end
+    perilune.listen("127.0.0.1:0", policy)
+  ]]):gsub("%%s", function() return text end)
+  whole = whole:gsub("127%.0%.0%.1:8080", "127.0.0.1:0")
+  return (whole:gsub("127%.0%.0%.1:(%d%d%d%d)", function(port) return origins[port].address end))
+end
+
+local function start(text)
+  local scripted = require "perilune.test.origins"
+  local origins = {
+    ["8000"] = scripted.start "see http://a", ["8001"] = scripted.start "fine",
+    ["6379"] = scripted.start(function(connection)
+      while connection:read_until "\n" do connection:send ":7\r\n" end
+    end),
+  }
+  return test.harness { policy = policy_of(text, origins) }
+end
+
+describe("the example of docs/api.md for", function()
+  for _, example in ipairs(examples()) do
+    it(example.name, function()
+      local harness = start(example.text)
+      for _, request in ipairs { {}, { method = "POST", body = "text", path = "/users/7?a=b" } } do
+        assert.status(200, harness:request(request))
+      end
+      assert.is_nil(harness:log():find " error ")
+      harness:stop()
+    end)
+  end
+
+  it("each of the main parts is there", function() assert.is_true(#examples() >= 12) end)
+end)
