@@ -51,6 +51,8 @@ UNITS   := $(sort $(wildcard spec/c/*.c spec/c/*/*.c))
 FUZZERS := $(sort $(wildcard spec/fuzz/*.c))
 OBJECTS := $(LIBRARY_OBJECTS) $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard core/main.c) $(UNITS) $(FUZZERS))
 
+# What a step that failed leaves half written, the next make would take for done.
+.DELETE_ON_ERROR:
 .PHONY: all objects units fuzzers run test docs lint fuzz bench soak deps libraries install clean
 all: $(BUILD)/perilune
 objects: $(OBJECTS)
@@ -106,8 +108,9 @@ test:
 	@dist/test.sh $(TEST_BUILD) '$(ONLY)'
 docs: docs/api.md
 docs/api.md: dist/api.lua $(wildcard lua/perilune/types*.lua)
+	@mkdir -p $(BUILD)
 	$(SAY) "  docs $@"
-	$(Q)luajit dist/api.lua >$@
+	$(Q)luajit dist/api.lua >$(BUILD)/api.md && mv $(BUILD)/api.md $@
 lint:
 	@dist/deps.sh run lint
 	+@dist/lint.sh

@@ -166,9 +166,10 @@ static int read_option(struct arguments *a, char ***words, unsigned taken) {
   return EXIT_BAD_INPUT;
 }
 
+/* "-" alone is no option, and no script either: that is a file, which a reload reads again. */
 static int read_arguments(struct arguments *a, char **words, unsigned taken) {
   for (; *words; words++) {
-    bool is_option = strncmp(*words, "--", 2) == 0;
+    bool is_option = **words == '-';
     int code = is_option ? read_option(a, &words, taken) : 0;
     if (code) return code;
     if (is_option) continue;
@@ -267,10 +268,17 @@ static const struct command {
     {"-h", help, 0},
 };
 
+static bool asks_for_help(char **words) {
+  for (; *words; words++)
+    if (strcmp(*words, "--help") == 0 || strcmp(*words, "-h") == 0) return true;
+  return false;
+}
+
 static int dispatch(struct arguments *a) {
   char **words = a->words;
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
     if (strcmp(words[1], commands[i].name) != 0) continue;
+    if (asks_for_help(words + 2)) return help(a);
     int code = read_arguments(a, words + 2, commands[i].takes);
     return code ? code : commands[i].run(a);
   }

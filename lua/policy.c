@@ -43,6 +43,16 @@ static char *run(struct task *task, int arguments) {
   return in_one_line(task_error(task, false).text);
 }
 
+/* A message that does not name the script, as of error("...", 0), is put behind its name. Takes over `why`. */
+static char *in_script(const char *path, char *why) {
+  if (!why || strstr(why, path)) return why;
+  size_t bytes = strlen(path) + strlen(why) + 3;
+  char *text = memory_alloc(bytes);
+  snprintf(text, bytes, "%s: %s", path, why);
+  free(why);
+  return text;
+}
+
 static char *run_script(struct vm *vm, const char *path) {
   struct task *task = task_new(vm, NULL, NULL);
   if (!task) return str_to_cstring(STR("no memory to run the policy"));
@@ -51,7 +61,7 @@ static char *run_script(struct vm *vm, const char *path) {
   char *why = run(task, 1);
   if (!why) why = run(task, 0);
   task_free(task);
-  return why;
+  return in_script(path, why);
 }
 
 static char *check_listeners(const struct policy *policy, const char *path) {

@@ -351,10 +351,25 @@ static int collect(lua_State *L) {
   return 0;
 }
 
+/* core.tcp_check_ca(name): what is wrong with the file of trusted CAs, a path; nil: nothing. -1 +1 */
+static int check_ca(lua_State *L) {
+  struct tls_client_options tls = {.no_alpn = true};
+  char *why = NULL;
+  tls.ca.ptr = luaL_checklstring(L, 1, &tls.ca.len);
+  struct tls_context *context = tls_context_client(&tls, &why);
+  if (context) {
+    tls_context_release(context);
+    return 0;
+  }
+  lua_pushstring(L, why);
+  free(why);
+  return 1;
+}
+
 static const luaL_Reg methods[] = {
     {"close", tcp_close}, {"keep", keep}, {"reused", reused}, {"set_timeouts", set_timeouts}, {NULL, NULL}};
 static const luaL_Reg metamethods[] = {{"__gc", collect}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"tcp_open", tcp_open}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"tcp_open", tcp_open}, {"tcp_check_ca", check_ca}, {NULL, NULL}};
 
 void open_tcp(lua_State *L) {
   handle_define(L, HANDLE_SOCKET, "perilune.socket", methods, metamethods);

@@ -120,6 +120,8 @@ local function read(call, set, given, valid)
   if wanted.start ~= "healthy" and wanted.start ~= "unhealthy" then
     error(("%s: option 'start' must be healthy or unhealthy, got %q"):format(call, wanted.start), 3)
   end
+  local fault = wanted.ca and core.tcp_check_ca(core.path(wanted.ca))
+  if fault then error(("%s: option 'ca': %s"):format(call, fault), 3) end
   return wanted
 end
 

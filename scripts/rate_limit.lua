@@ -21,7 +21,7 @@ local rate_limit = {}
 
 local function with(more)
   local valid = {
-    header = { "string" },          -- the field whose value is the key, or
+    header = { "field" },           -- the field whose value is the key, or
     by = { "string" },              -- "address", "path" or "host", or
     key = { "function" },           -- key(session): a string, or nil for a request that is not limited
     max = { "count", options.required }, -- requests per interval

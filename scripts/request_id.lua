@@ -15,7 +15,7 @@ local options = require "perilune.options"
 local request_id = {}
 
 local valid = {
-  header = { "string", "X-Request-Id" },
+  header = { "field", "X-Request-Id" },
   trust = { "table" },  -- networks; { "0.0.0.0/0", "::/0" }: everybody
 }
 

@@ -30,6 +30,18 @@ describe("perilune", function()
     end
   end)
 
+  it("prints help when it is asked for behind a command, too", function()
+    for _, option in ipairs { "--help", "-h" } do
+      local result = perilune.run("run", option)
+      assert.equal(0, result.code)
+      assert.matches("perilune check", result.stdout)
+    end
+  end)
+
+  it("takes a word with a single dash for an option, not for a script", function()
+    is_misuse(perilune.run("run", "-w", "policy.lua"), "unknown option %-w")
+  end)
+
   it("says what is wrong with a command that it does not know", function()
     is_misuse(perilune.run "rnu", "rnu")
   end)

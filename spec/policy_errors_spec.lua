@@ -93,6 +93,24 @@ describe("a policy is refused with exit code 2 and one line", function()
     is_refused("local a = require 'perilune.no_such_thing'\n", "policy%.lua:1:", "perilune%.no_such_thing")
   end)
 
+  it("for an error that says neither file nor line, with the file", function()
+    is_refused("error { code = 1 }\n", "table")
+    is_refused("error('no such luck', 0)\n", "policy%.lua: no such luck")
+  end)
+
+  it("for trusted authorities of a health check that do not exist, by their file", function()
+    is_refused([[
+      local set = require("perilune.round_robin").new { "127.0.0.1:1" }
+      require("perilune.health_check").tls(set, { ca = "missing.pem" })
+    ]], "policy%.lua:2:", "'ca'", "missing%.pem")
+  end)
+
+  it("for a limit by a field that can have no such name", function()
+    is_refused([[
+      require("perilune.rate_limit").new { header = "app id", max = 1 }
+    ]], "policy%.lua:1:", "'header'", "app id")
+  end)
+
   it("when it listens on nothing", function()
     is_refused("local a = 1\n", "listen")
   end)

@@ -70,6 +70,9 @@ struct resolver *resolver_new(struct ev_loop *loop) {
   struct ares_options options = {
       .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = on_socket_state, .sock_state_cb_data = r};
   int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE /* since 1.31 it keeps an answer without records for an hour; who asks minds the times */
+  mask |= ARES_OPT_QUERY_CACHE; /* of no seconds */
+#endif
   r->start_status = ares_init_options(&r->channel, &options, mask);
   if (r->start_status != ARES_SUCCESS) {
     r->channel = NULL;

@@ -10,6 +10,9 @@ options.required = {}
 -- What each kind takes, and how it is called in a message.
 local kinds = {
   string = { "a string", function(value) return type(value) == "string" and value ~= "" end },
+  field = { "the name of a field", function(value)
+    return type(value) == "string" and value:find "^[%w!#$%%&'*+.^_`|~-]+$" ~= nil
+  end },
   share = { "a share, more than 0 and at most 1", function(value)
     return type(value) == "number" and value > 0 and value <= 1
   end },
