@@ -69,7 +69,7 @@ static int collect(lua_State *L) {
 
 /* LuaJIT collects when memory has doubled, which may be beyond the cap. So from half of what is free on, we
  * do. */
-static void make_room(struct vm *vm) {
+void task_collect(struct vm *vm) {
   free(task_protect(vm, collect, NULL));
   size_t left =
       vm->memory.cap_bytes > vm->memory.used_bytes ? vm->memory.cap_bytes - vm->memory.used_bytes : 0;
@@ -84,7 +84,7 @@ static void pace_collector(struct vm *vm) {
 }
 
 struct task *task_new(struct vm *vm, void *owner, task_end_fn *on_end) {
-  if (vm->memory.used_bytes >= vm->collect_at_bytes) make_room(vm);
+  if (vm->memory.used_bytes >= vm->collect_at_bytes) task_collect(vm);
   if (++vm->task_count % TASKS_PER_PACE == 0) pace_collector(vm);
   struct task *task = take_spare(vm);
   if (!task) task = make(vm);
@@ -108,7 +108,7 @@ static void dispose(struct task *task) {
   timer_stop(&task->timer);
   luaL_unref(vm->L, LUA_REGISTRYINDEX, task->ref);
   free(task);
-  if (starved) make_room(vm);
+  if (starved) task_collect(vm);
 }
 
 /* What it has waited for, in which way ever, wakes it no more: a coroutine that waits for several things can

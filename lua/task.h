@@ -63,6 +63,9 @@ void task_free(struct task *task);
 /* All tasks of a vm, also the spare ones. */
 void tasks_free(struct vm *vm);
 
+/* Collects all garbage at once. Not while Lua runs. */
+void task_collect(struct vm *vm);
+
 /* For C functions that are about to wait: the task to park. Raises where nothing can wait, naming `call`. */
 struct task *task_to_park(lua_State *L, const char *call);
 /* For C functions: parks the running task. `cancel`, which may be NULL, is called if it is ended before it is

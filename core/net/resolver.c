@@ -21,7 +21,7 @@ enum { TRY_MS = 2000, TRIES = 3 }; /* of a server; whoever waits has a shorter d
 
 struct resolver {
   struct ev_loop *loop; /* borrowed */
-  ares_channel channel; /* owned; NULL where c-ares could not start */
+  ares_channel channel; /* owned; NULL before the first query, and where c-ares could not start */
   int start_status;     /* then why */
   ev_timer deadline;    /* c-ares' next one */
   ev_timer delivery;    /* never started, only fed: there are answers in `answered` */
@@ -67,6 +67,12 @@ struct resolver *resolver_new(struct ev_loop *loop) {
   ev_timer_init(&r->delivery, deliver, 0., 0.);
   r->deadline.data = r->delivery.data = r;
 
+  return r;
+}
+
+/* A channel takes 75 KB and reads files: only who looks something up has one. */
+static bool is_started(struct resolver *r) {
+  if (r->channel || r->start_status != ARES_SUCCESS) return r->channel != NULL;
   struct ares_options options = {
       .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = on_socket_state, .sock_state_cb_data = r};
   int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
@@ -74,11 +80,10 @@ struct resolver *resolver_new(struct ev_loop *loop) {
   mask |= ARES_OPT_QUERY_CACHE; /* of no seconds */
 #endif
   r->start_status = ares_init_options(&r->channel, &options, mask);
-  if (r->start_status != ARES_SUCCESS) {
-    r->channel = NULL;
-    log_error("names cannot be resolved: %s", ares_strerror(r->start_status));
-  }
-  return r;
+  if (r->start_status == ARES_SUCCESS) return true;
+  r->channel = NULL;
+  log_error("names cannot be resolved: %s", ares_strerror(r->start_status));
+  return false;
 }
 
 void resolver_free(struct resolver *r) {
@@ -93,7 +98,7 @@ void resolver_free(struct resolver *r) {
 }
 
 const char *resolver_set_servers(struct resolver *r, const char *servers) {
-  int status = r->channel ? ares_set_servers_ports_csv(r->channel, servers) : r->start_status;
+  int status = is_started(r) ? ares_set_servers_ports_csv(r->channel, servers) : r->start_status;
   return status == ARES_SUCCESS ? NULL : ares_strerror(status);
 }
 
@@ -204,7 +209,7 @@ struct resolver_query *resolver_lookup(struct resolver *r, const char *host, uns
   query->port = port;
   if (is_literal(query, host)) {
     query_answered(query);
-  } else if (r->channel) {
+  } else if (is_started(r)) {
     struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     ares_getaddrinfo(r->channel, host, NULL, &hints, on_answer, query);
     keep_deadline(r);
@@ -264,7 +269,7 @@ static void on_message(void *data, int status, int timeouts, unsigned char *mess
 struct resolver_query *resolver_lookup_services(struct resolver *r, const char *name, resolver_done *done,
                                                 void *owner) {
   struct resolver_query *query = query_new(r, done, owner);
-  if (!r->channel) {
+  if (!is_started(r)) {
     on_message(query, r->start_status, 0, NULL, 0);
     return query;
   }
