@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// shared: takes objects out of the registry under their name, and gives them back when Lua has no use for
-// them.
+// shared: takes objects out of the registry under their name, and gives them back when the VM closes.
 #include "lua/shared.h"
 
 #include "lua/vm.h"
@@ -24,6 +23,19 @@ static struct str name_of(lua_State *L, enum handle_kind handle, const struct re
   return name;
 }
 
+/* The first handle of an object, on top of the stack, lives as long as the VM: what nobody holds at the moment, as a
+ * dictionary that hooks ask for by its name each time, would lose what is in it. -0 +0 */
+static void keep(lua_State *L, void *object) {
+  lua_pushlightuserdata(L, object);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  bool is_first = lua_isnil(L, -1);
+  lua_pop(L, 1);
+  if (!is_first) return;
+  lua_pushlightuserdata(L, object);
+  lua_pushvalue(L, -2);
+  lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
 void shared_take(lua_State *L, struct shared *shared, const struct registry_kind *kind, int name,
                  const void *config) {
   struct registry *registry = vm_of(L)->host.registry;
@@ -31,6 +43,7 @@ void shared_take(lua_State *L, struct shared *shared, const struct registry_kind
   shared->registry = registry;
   shared->entry = registry_get(registry, kind, key, config);
   shared->object = registry_object(shared->entry);
+  keep(L, shared->object);
 }
 
 struct shared *shared_push(lua_State *L, enum handle_kind handle, const struct registry_kind *kind, int name,

@@ -18,8 +18,8 @@ struct shared {
 /* A handle of the object under the name at `name` (string or nil: numbered). -0 +1 */
 struct shared *shared_push(lua_State *L, enum handle_kind handle, const struct registry_kind *kind, int name,
                            const void *config);
-/* The same for a handle made by the caller, which has `shared` first and more behind it. `name` must not be
- * counted from the top of the stack. -0 +0 */
+/* The same for a handle made by the caller, which is on top of the stack, has `shared` first and more behind it.
+ * `name` must not be counted from the top of the stack. -0 +0 */
 void shared_take(lua_State *L, struct shared *shared, const struct registry_kind *kind, int name,
                  const void *config);
 /* __gc of all of them. -1 +0 */

@@ -25,6 +25,16 @@ describe("perilune.dict", function()
       "do:1: a dict keeps strings, numbers and booleans, not a table value (see perilune.json)")
   end)
 
+  it("keeps what is in it where hooks ask for it anew each time", function()
+    local lua = console.start()
+    for i = 1, 3 do
+      local text = [[collectgarbage() collectgarbage() return perilune.dict("d"):incr("n", 1, 0)]]
+      assert.equal(tostring(i), (lua:run(text)))
+    end
+    assert.equal("1", (lua:run [[perilune.counter("c"):add(1) return perilune.counter("c"):get()]]))
+    assert.equal("2", (lua:run [[collectgarbage() perilune.counter("c"):add(1) return perilune.counter("c"):get()]]))
+  end)
+
   it("adds only what is missing, counts up, deletes, lists and forgets", function()
     local lua = console.start { setup = SETUP }
     assert.equal("true", lua:run [[return d:add("k", 1)]])

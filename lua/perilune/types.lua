@@ -175,7 +175,7 @@ function perilune.configure(settings) end
 --- ```
 
 --- A dictionary of a bounded size: when it is full, what was used least recently makes room. With another size than
---- before a reload begins it anew.
+--- before a reload begins it anew. It stays until no policy is in force that has asked for it.
 ---@param name string
 ---@param options? { size: integer } bytes, its own tables included; 65536 at least; 1048576
 ---@return perilune.dict
