@@ -27,9 +27,9 @@ void log_to(const struct log_output *output);
 /* Lines go there instead, escaped, without time and thread; for tests. NULL: to standard error again. */
 void log_catch(void (*catch)(enum log_level level, const char *text));
 
-void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void log_line(enum log_level level, const char *format, ...) __attribute__((cold, format(printf, 2, 3)));
 /* Keeps line feeds, for tracebacks: continuation lines are indented by a tab. */
-void log_text(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void log_text(enum log_level level, const char *format, ...) __attribute__((cold, format(printf, 2, 3)));
 
 #define log_debug(...)                                                                                       \
   do {                                                                                                       \

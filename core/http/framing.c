@@ -13,6 +13,7 @@ enum coding_verdict { CODING_ABSENT, CODING_CHUNKED, CODING_OTHER, CODING_DOUBTF
 struct options {
   unsigned count;
   bool close, keep_alive, upgrade, te;
+  bool others; /* so they may nominate fields */
 };
 
 static enum error body_of_request(struct request *request, const char **why);
@@ -51,6 +52,8 @@ static struct options options_of(const struct headers *h) {
       options.upgrade = true;
     else if (str_equal_nocase(option, STR("te")))
       options.te = true;
+    else
+      options.others = true;
   }
   return options;
 }
@@ -107,6 +110,7 @@ static bool has_body(struct body body) {
 
 enum error framing_of_request(struct request *request, const char **why) {
   struct options options = options_of(&request->headers);
+  request->may_nominate = options.others;
   if (options.count > CONNECTION_OPTIONS) return fault(ERROR_BAD_REQUEST, why, "too many connection options");
   enum error error = body_of_request(request, why);
   if (error != ERROR_NONE) return error;
@@ -251,6 +255,7 @@ static enum error bodiless(struct response *response) {
 /* RFC 9112 section 6.3. */
 enum error framing_of_response(struct response *response, enum method method, const char **why) {
   struct options options = options_of(&response->headers);
+  response->may_nominate = options.others;
   unsigned status = response->status;
   response->body = response->announced = (struct body){0};
   response->upgrade = (struct str){0};
@@ -337,27 +342,30 @@ static bool is_plain_option(struct str option) {
 }
 
 /* Returns what was nominated. */
-static struct headers strip(struct headers *h) {
+static struct headers strip(struct headers *h, bool may_nominate) {
   struct headers nominated;
   struct str rest = {0}, option;
   unsigned kept = 0;
   headers_init(&nominated, h->arena);
-  for (unsigned at = 0; next_member(h, FIELD_CONNECTION, &at, &rest, &option);)
+  for (unsigned at = 0; may_nominate && next_member(h, FIELD_CONNECTION, &at, &rest, &option);)
     if (!is_plain_option(option) && may_be_nominated(option))
       headers_add(&nominated, option, (struct str){0});
   for (unsigned i = 0; i < h->count; i++) {
     const struct field *field = &h->items[i];
     if (framing_is_hop_field(field->id)) continue;
     if (nominated.count && headers_find(&nominated, field->name)) continue;
-    h->items[kept++] = *field;
+    if (kept < i) h->items[kept] = *field;
+    kept++;
   }
   h->count = kept;
   return nominated;
 }
 
 void framing_strip_request(struct request *request) {
-  request->nominated = strip(&request->headers);
+  request->nominated = strip(&request->headers, request->may_nominate);
   if (!request->expects_continue) headers_remove_id(&request->headers, FIELD_EXPECT);
 }
 
-void framing_strip_response(struct response *response) { response->nominated = strip(&response->headers); }
+void framing_strip_response(struct response *response) {
+  response->nominated = strip(&response->headers, response->may_nominate);
+}

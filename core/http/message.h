@@ -48,6 +48,7 @@ struct request {
   bool keep_alive;          /* the client allows another request on this connection */
   bool expects_continue;    /* Expect: 100-continue on HTTP/1.1, and a body follows */
   bool accepts_trailers;    /* TE: trailers */
+  bool may_nominate;        /* Connection has options that are not HTTP's own */
   struct headers nominated; /* names only: what Connection nominated; not for trailers either */
 };
 
@@ -62,7 +63,8 @@ struct response {
                             what the writer is given */
   struct str upgrade;    /* of a 101, and what a 426 asks for */
   struct headers nominated;
-  bool keep_alive; /* the peer's connection may be used again after this response */
+  bool may_nominate; /* as of a request */
+  bool keep_alive;   /* the peer's connection may be used again after this response */
 };
 
 /* RFC 9110 section 9.2.2: a repeated request has the effect of one. */

@@ -171,8 +171,8 @@ void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum er
 void exchange_run(struct exchange *x);
 /* Ends the normal walk with `error`, which goes to the log, to the policy and then to the client, and runs
  * the exchange. `why` is more for the log; NULL: nothing. */
-void exchange_fail_because(struct exchange *x, enum error error, const char *why);
-void exchange_fail(struct exchange *x, enum error error);
+void exchange_fail_because(struct exchange *x, enum error error, const char *why) __attribute__((cold));
+void exchange_fail(struct exchange *x, enum error error) __attribute__((cold));
 /* The client is gone: no answer, but logging. The downstream must not be used by the exchange any more. */
 void exchange_client_gone(struct exchange *x, enum error error);
 /* The worker ends, and the client is gone: a logging hook that still waits is given up. */
