@@ -15,7 +15,7 @@ for driver in "$build"/fuzz/*; do
   [ -d "spec/fuzz/corpus/$name" ] && cp -r "spec/fuzz/corpus/$name/." "$corpus/"
   echo "fuzz: $name for $seconds seconds"
   "$driver" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-    -artifact_prefix="$build/found/$name-" "$corpus" >"$build/$name.log" 2>&1
+    -dict=spec/fuzz/tokens.dict -artifact_prefix="$build/found/$name-" "$corpus" >"$build/$name.log" 2>&1
   status=$?
   grep -E 'stat::number_of_executed_units|stat::new_units_added' "$build/$name.log"
   [ $status = 0 ] && continue
