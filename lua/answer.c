@@ -80,6 +80,13 @@ static void check_whole(lua_State *L, const struct wanted_answer *wanted) {
     luaL_error(L, "session:respond: a response with status %d has no body", (int)wanted->status);
 }
 
+static size_t answer_bytes(const struct wanted_answer *wanted) {
+  size_t bytes = sizeof(struct answer) + wanted->body.len + wanted->reason.len;
+  for (unsigned i = 0; i < wanted->headers.count; i++)
+    bytes += sizeof(struct field) + wanted->headers.items[i].name.len + wanted->headers.items[i].value.len;
+  return bytes;
+}
+
 static void give(struct exchange *x, const struct wanted_answer *wanted) {
   struct answer *answer = exchange_answer(x, wanted->status);
   answer->response.headers = wanted->headers;
@@ -104,6 +111,7 @@ int session_respond(lua_State *L) {
     lua_pop(L, 1);
   }
   check_whole(L, &wanted);
+  script_lend(L, x->script, answer_bytes(&wanted));
   give(x, &wanted);
   lua_pushboolean(L, 1);
   return 1;

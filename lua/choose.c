@@ -31,7 +31,8 @@ static const char *const names[] = {
 
 static void forget(struct at_end *at_end) { backends_view_release(((struct chosen *)at_end)->view); }
 
-static void note(struct script *script, struct backends_view *view, unsigned index) {
+static void note(lua_State *L, struct script *script, struct backends_view *view, unsigned index) {
+  script_lend(L, script, sizeof(struct chosen));
   struct chosen *chosen = arena_alloc(&script->x->arena, sizeof *chosen);
   *chosen = (struct chosen){
       .before = script->chosen, .view = backends_view_hold(view), .version = view->version, .index = index};
@@ -98,7 +99,7 @@ static int choose(lua_State *L, enum algorithm algorithm) {
     lua_pushstring(L, error_info(choice.overloaded ? ERROR_OVERLOADED : ERROR_NO_BACKEND)->text);
     return 2;
   }
-  if (vm->running && vm->running->script) note(vm->running->script, view, (unsigned)index);
+  if (vm->running && vm->running->script) note(L, vm->running->script, view, (unsigned)index);
   backends_push_address(L, (unsigned)index);
   lua_pushinteger(L, index + 1);
   return 2;

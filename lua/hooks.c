@@ -78,6 +78,15 @@ static void begin(struct exchange *x) {
   x->script = script;
 }
 
+void script_lend(lua_State *L, struct script *script, size_t bytes) {
+  struct vm *vm = script->vm;
+  if (bytes > vm->memory.cap_bytes - vm->lent_bytes || vm->lent_bytes > vm->memory.cap_bytes)
+    handle_raise(L, "not enough memory: the exchanges under way hold %d MiB of fields, targets and answers",
+                 (int)(vm->lent_bytes >> 20));
+  script->lent_bytes += bytes;
+  vm->lent_bytes += bytes;
+}
+
 static void cancel(struct exchange *x) {
   struct script *script = x->script;
   if (script->task) task_free(script->task);
@@ -90,6 +99,7 @@ static void end(struct exchange *x) {
   for (struct at_end *at_end = script->at_end; at_end; at_end = at_end->next) at_end->run(at_end);
   connection_release(script->connection);
   ctx_drop(script);
+  script->vm->lent_bytes -= script->lent_bytes;
   if (script->is_seated) seat_leave(&script->vm->seats, script);
   x->script = NULL;
 }

@@ -46,6 +46,7 @@ struct script {
   int ctx;                           /* registry: its table; 0: none yet */
   unsigned seat;                     /* of its tokens */
   bool is_seated;                    /* else there are too many exchanges */
+  size_t lent_bytes;                 /* what the hooks have put into its arena */
   struct str peer_address;           /* arena: of the last attempt */
   struct family *family;             /* arena: of its spawned tasks; NULL: none */
   struct at_end *at_end;             /* newest first */
@@ -59,6 +60,10 @@ static inline void script_at_end(struct script *script, struct at_end *at_end,
   *at_end = (struct at_end){script->at_end, run};
   script->at_end = at_end;
 }
+
+/* For what a hook puts into the arena of its exchange: raises where all exchanges hold as much as the vm may
+ * hold itself. A loop would take the machine's memory otherwise, which Lua's allocator does not see. -0 +0 */
+void script_lend(lua_State *L, struct script *script, size_t bytes);
 
 /* Takes the hooks out of the table at `index`; raises where it has something else under a hook's name, or a
  * function under a name that is no hook's. Memory from `arena`, which lives as long as the policy. -0 +0 */

@@ -70,6 +70,7 @@ static int acquire(lua_State *L) {
   struct str key = check_key(L, 3);
   lua_Number max = luaL_optnumber(L, 4, 9e15);
   if (!(max >= 0)) return handle_raise(L, "inflight:acquire: max must be a number, 0 or more");
+  script_lend(L, x->script, sizeof(struct hold) + key.len);
   struct hold *hold = arena_zalloc(&x->arena, sizeof *hold);
   hold->inflight = inflight;
   hold->key = arena_dup(&x->arena, key);

@@ -38,6 +38,18 @@ static struct response *check_response(lua_State *L) {
   return &token_check_kind(L, 1, TOKEN_RESPONSE)->x->response;
 }
 
+/* What argument 3, a value or an array of them, adds to the arena under the name that is argument 2. -0 +0 */
+static size_t field_bytes(lua_State *L) {
+  size_t name = lua_objlen(L, 2) + sizeof(struct field), bytes = 0;
+  if (!lua_istable(L, 3)) return name + lua_objlen(L, 3);
+  for (int i = (int)lua_objlen(L, 3); i > 0; i--) {
+    lua_rawgeti(L, 3, i);
+    bytes += name + lua_objlen(L, -1);
+    lua_pop(L, 1);
+  }
+  return bytes;
+}
+
 /* For calls that change it. */
 static struct token change(lua_State *L, const char *call) {
   struct token token = token_check(L, 1);
@@ -78,6 +90,7 @@ static const struct headers *read_fields(lua_State *L, const struct body **body)
 static struct headers *change_fields(lua_State *L, const char *call) {
   const struct body *body;
   struct token token = change(L, call);
+  script_lend(L, token.script, field_bytes(L));
   if (token.kind == TOKEN_TRAILERS) check_trailer(L, call);
   return fields_of(token, &body);
 }
@@ -144,13 +157,15 @@ static bool target_is_valid(struct str text) {
 
 /* -2 +0 */
 static int set_target(lua_State *L) {
-  struct request *request = request_of(L, change(L, "set_target"));
+  struct token token = change(L, "set_target");
+  struct request *request = request_of(L, token);
   struct str text;
   text.ptr = luaL_checklstring(L, 2, &text.len);
   if (!target_is_valid(text))
     return luaL_error(
         L,
         "set_target: a target begins with '/' and has no space, '#', control or non-ASCII character in it");
+  script_lend(L, token.script, text.len);
   request->target = arena_dup(request->headers.arena, text);
   return 0;
 }

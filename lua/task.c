@@ -216,6 +216,7 @@ struct task *task_to_park(lua_State *L, const char *call) {
     handle_raise(L, "%s waits, and nothing can wait while the policy loads: see perilune.spawn", call);
   if (!vm->running) handle_raise(L, "%s waits, and only a hook or background work can do that", call);
   if (!lua_isyieldable(L)) handle_raise(L, "%s %s", call, no_wait_in_c);
+  loop_update_now(vm->host.loop); /* the hook may have run for a while */
   return vm->running;
 }
 

@@ -34,6 +34,7 @@ struct vm {
   struct allocator memory; /* first: what the state's allocator is given leads to its vm */
   lua_State *L;            /* owned */
   size_t collect_at_bytes; /* a new task collects garbage first */
+  size_t lent_bytes;       /* by script_lend, of all exchanges under way */
   struct policy_host host; /* its pointers are borrowed */
   struct policy *policy;   /* borrowed: the policy that owns this vm */
   struct str directory;    /* owned: the script's, "" for the current one, else with its slash */

@@ -12,7 +12,7 @@ after_each(require("cleanup").run)
 local function start(settings, bad, more)
   local text = policies.to(origins.start "hello", { hooks = ([[
     perilune.configure { %s }
-    local function bad() %s end
+    local function bad(session) %s end
     function policy.request_filter(session) if session:path() == "/bad" then return bad(session) end end
   ]]):format(settings, bad) .. (more or "") })
   return perilune.start { workers = 1, policy = text }
@@ -107,6 +107,10 @@ describe("a hook that takes all memory", function()
     ["a table"] = "local t = {} for i = 1, 1e9 do t[i] = { i } end",
     ["a string"] = "return ('x'):rep(1e9)",
     ["a string that doubles"] = "local s = 'x' while true do s = s .. s end",
+    ["a field, again and again"] =
+      "local s = ('x'):rep(1e6) while true do session:request():set_header('X-A', s) end",
+    ["targets"] = "local s = ('/'):rep(1e6) while true do session:request():set_target(s) end",
+    ["answers"] = "local s = ('x'):rep(1e6) while true do session:respond { status = 200, body = s } end",
     ["a global that stays"] = "bomb = {} for i = 1, 1e9 do bomb[i] = { i } end",
   }
   for name, code in pairs(BOMBS) do

@@ -157,6 +157,19 @@ describe("a hook that raises", function()
     end)
   end
 
+  it("behind an answer gives 500 all the same", function()
+    local proxy = perilune.start { workers = 1, policy = policies.to({ address = origins.dead_address() }, { hooks = [[
+      function policy.request_filter(session)
+        session:respond { status = 200, body = "fine" }
+        if session:path() == "/wait" then perilune.sleep(0.01) end
+        error(session:path() == "/status" and { status = 403 } or "deliberate")
+      end
+    ]] }) }
+    assert.equal(500, client.request(proxy.port).status)
+    assert.equal(500, client.request({ port = proxy.port, path = "/wait" }).status)
+    assert.equal(403, client.request({ port = proxy.port, path = "/status" }).status)
+  end)
+
   it("in logging changes nothing for the client", function()
     local proxy = perilune.start { workers = 1, policy = raising "logging" }
     assert.equal("hello", client.request(proxy.port).body)

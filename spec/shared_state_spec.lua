@@ -90,6 +90,15 @@ describe("perilune.dict", function()
   end)
 end)
 
+describe("perilune.dict of a size that no machine has", function()
+  it("is refused, and does not end the process", function()
+    local policy = 'require("perilune").dict("huge", { size = 1e15 })'
+    local result = perilune.run { policy = policy }
+    assert.equal(2, result.code)
+    assert.matches("policy%.lua:1: perilune.dict: size must be", result.stderr)
+  end)
+end)
+
 describe("a reload", function()
   it("finds shared state as it was", function()
     local lua = console.start { setup = [[

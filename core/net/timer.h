@@ -37,6 +37,10 @@ static inline uint64_t loop_now_ms(struct ev_loop *loop) {
   if (__builtin_expect(virtual_time.on, false)) return virtual_time.now_ms;
   return (uint64_t)(ev_now(loop) * 1000.0);
 }
+/* Moves it to now, for a deadline that is set late in a long turn. */
+static inline void loop_update_now(struct ev_loop *loop) {
+  if (!virtual_time.on) ev_now_update(loop);
+}
 static inline uint64_t loop_now_us(struct ev_loop *loop) {
   if (__builtin_expect(virtual_time.on, false)) return virtual_time.now_ms * 1000;
   return (uint64_t)(ev_now(loop) * 1e6);

@@ -183,6 +183,7 @@ static enum step_result run_hook(struct exchange *x, enum hook hook, hook_fn *fu
   case HOOK_WAIT: return STEP_WAIT;
   case HOOK_FAILED:
     x->error_status = x->outcome.status;
+    x->answer = NULL; /* what it said before it failed does not count */
     return fail(x, x->outcome.error ? x->outcome.error : ERROR_SCRIPT);
   case HOOK_DONE: break;
   }

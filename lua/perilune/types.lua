@@ -156,7 +156,8 @@ function perilune.set_memory_limit(bytes) end
 ---gets 504. What the JIT compiler has made of an endless loop cannot be interrupted; it is reported in the log
 ---@field load_time? number of the policy: seconds of CPU time in which its main chunk must come to an end (10)
 ---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
----@field memory_limit? number of the policy: bytes that each of its VMs may hold (256 MiB)
+---@field memory_limit? number of the policy: bytes that each of its VMs may hold, and as many again in the fields, targets and
+---answers of exchanges under way (256 MiB)
 
 ---@param settings perilune.Settings
 function perilune.configure(settings) end
@@ -177,7 +178,7 @@ function perilune.configure(settings) end
 --- A dictionary of a bounded size: when it is full, what was used least recently makes room. With another size than
 --- before a reload begins it anew. It stays until no policy is in force that has asked for it.
 ---@param name string
----@param options? { size: integer } bytes, its own tables included; 65536 at least; 1048576
+---@param options? { size: integer } bytes, its own tables included; 65536 to half of the machine's memory; 1048576
 ---@return perilune.dict
 function perilune.dict(name, options) end
 

@@ -376,7 +376,7 @@ describe("body_replace", function()
     local policy = { upstream_peer = function() return "127.0.0.1:1" end }
     body_replace.new({ texts = { a = "bb" } }).install(policy)
     local part = { status = 206, body = "aaa", headers = { ["Content-Type"] = "text/html" } }
-    assert.equal("aaa", test.policy(policy):exchange():walk(part).body)
+    assert.body("aaa", test.policy(policy):request({}, part))
   end)
 
   it("finds texts that are cut in pieces, wherever the cuts are", function()
