@@ -46,7 +46,6 @@ struct script {
   int ctx;                           /* registry: its table; 0: none yet */
   unsigned seat;                     /* of its tokens */
   bool is_seated;                    /* else there are too many exchanges */
-  struct str peer_address;           /* arena: of the last attempt */
   struct family *family;             /* arena: of its spawned tasks; NULL: none */
   struct at_end *at_end;             /* newest first */
   struct lua_connection *connection; /* held; NULL: nobody has asked for its table */
