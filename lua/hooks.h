@@ -47,7 +47,6 @@ struct script {
   unsigned seat;                     /* of its tokens */
   bool is_seated;                    /* else there are too many exchanges */
   size_t lent_bytes;                 /* what the hooks have put into its arena */
-  struct str peer_address;           /* arena: of the last attempt */
   struct family *family;             /* arena: of its spawned tasks; NULL: none */
   struct at_end *at_end;             /* newest first */
   struct lua_connection *connection; /* held; NULL: nobody has asked for its table */

@@ -41,6 +41,7 @@ static const struct option options[] = {
     PEER("read_timeout", OPTION_SECONDS, read_timeout_ms),
     PEER("send_timeout", OPTION_SECONDS, send_timeout_ms),
     PEER("idle_timeout", OPTION_POOL_SECONDS, idle_timeout_ms),
+    PEER("hedge", OPTION_SECONDS, hedge_ms),
     PEER("proxy_protocol", OPTION_SMALL, proxy_protocol),
 };
 static const struct option_set option_set = OPTION_SET(options);
@@ -79,7 +80,8 @@ static void intern(const struct task *task, const struct peer_options *wanted) {
     refuse(task, arena_printf(&x->arena, "'%s': %s%c", wanted->address.ptr, why, '\0').ptr);
     return;
   }
-  script->peer_address = arena_dup(&x->arena, wanted->address);
+  x->outcome.hedge_ms = wanted->hedge_ms;
+  x->peer_address = arena_dup(&x->arena, wanted->address);
   backends_lease(script, wanted->address);
 }
 

@@ -81,8 +81,8 @@ static int client_address(lua_State *L) { return push(L, exchange_client_address
 
 /* Nil before upstream_peer. */
 static int peer_address(lua_State *L) {
-  const struct script *script = check(L)->script;
-  return script->peer_address.len ? push(L, script->peer_address) : push_nil(L);
+  struct str address = check(L)->peer_address;
+  return address.len ? push(L, address) : push_nil(L);
 }
 
 static int attempts(lua_State *L) {

@@ -105,6 +105,20 @@ describe("backends by DNS name", function()
     wait_list(proxy, all[1].address)
   end)
 
+  it("stay while an answer is late, and are those of the answer when it comes", function()
+    local all, port = row("a", "b")
+    local server = name_server.start { ["app.test"] = { A = { "127.0.0.2" }, ttl = 0 } }
+    local proxy = start(dns(server, ('discovery.dns(upstreams, "app.test:%d", { least = 0.1 })'):format(port)))
+    wait_list(proxy, all[1].address)
+    server.names["app.test"] = false
+    local questions = #server.questions
+    scheduler.eventually(function() return #server.questions > questions + 1 end) -- asked again
+    assert.equal("a", client.request(proxy.port).body)
+    server.names["app.test"] = { A = { "127.0.0.3" }, ttl = 0 }
+    wait_list(proxy, all[2].address)
+    assert.equal("b", client.request(proxy.port).body)
+  end)
+
   it("start empty where the name does not resolve: 503, and a line that says why", function()
     local server = name_server.start {}
     local proxy = start(dns(server, 'discovery.dns(upstreams, "app.test:80", { least = 0.1 })'))

@@ -38,6 +38,17 @@ describe("examples/sticky.lua", function()
   end)
 end)
 
+describe("examples/hedging.lua", function()
+  it("answers every read at once while one backend takes its time", function()
+    local slow = origins.start(function(connection)
+      connection:read_request()
+      scheduler.sleep(20)
+    end)
+    local proxy = start("hedging.lua", { PEERS = peers(slow, origins.start "fast") })
+    for _ = 1, 5 do assert.equal("fast", ask(proxy).body) end
+  end)
+end)
+
 describe("examples/retry.lua", function()
   it("answers every read while one backend fails, and soon asks it no more", function()
     local bad = origins.start(function(connection) connection:read_request() end)

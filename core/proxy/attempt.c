@@ -125,6 +125,7 @@ static enum step_result parse_head(struct exchange *x, size_t length) {
   if (parser_response(head, &x->arena, &x->settings->head, x->upstream_request.method, &x->response, &why))
     return bad_response(x, why);
   if (!accepts_status(x)) return bad_response(x, "101 to what the request did not offer");
+  hedge_end(x);
   lease_answered(&x->lease, x->response.status, loop_now_us(x->proxy->loop));
   x->stated = stated_length(&x->response);
   framing_strip_response(&x->response);
@@ -163,6 +164,7 @@ static enum lease_outcome outcome_of(const struct exchange *x) {
 }
 
 void attempt_end(struct exchange *x, bool reusable) {
+  hedge_end(x);
   lease_end(&x->lease, outcome_of(x), loop_now_us(x->proxy->loop));
   relay_stop(&x->up); /* there is nowhere to send to */
   x->up_state = TRANSFER_OFF;

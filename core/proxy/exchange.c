@@ -188,6 +188,7 @@ static enum step_result run_hook(struct exchange *x, enum hook hook, hook_fn *fu
   case HOOK_DONE: break;
   }
   if (x->outcome.peer) x->peer = x->outcome.peer;
+  if (x->outcome.peer) x->hedge_ms = x->outcome.hedge_ms;
   if (!x->answer) return STEP_NEXT;
   shadow_decided(x);
   attempt_end(x, false);

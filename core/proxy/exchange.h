@@ -20,6 +20,7 @@
 struct downstream;
 struct proxy;
 struct peer;
+struct rival;
 struct settings;
 struct shadow;
 struct traffic;
@@ -92,6 +93,8 @@ struct exchange {
 
   struct peer *peer;         /* reference, from upstream_peer to the end of the attempt */
   struct upstream *upstream; /* owned during the attempt */
+  struct rival *rival;       /* arena; an earlier attempt that may still answer first (hedge.c) */
+  struct str peer_address;   /* arena; of the last attempt, as the policy wrote it */
   struct lease lease;        /* of the backend; upstream_peer may begin it, attempt_end ends it */
   struct relay up, down;     /* the bodies: request to the peer, response to the client */
   struct buf replay; /* request body bytes sent so far, for a retry; or all of it, read before (bounded) */
@@ -101,7 +104,9 @@ struct exchange {
   struct body stated;                  /* length that a response without body states (HEAD, 304) */
 
   uint64_t rate_mark;
-  uint64_t head_due_ms; /* of the response head that is awaited; 0: the request is not through yet */
+  uint64_t head_due_ms;  /* of the response head that is awaited; 0: the request is not through yet */
+  uint64_t hedge_due_ms; /* when another peer is asked beside; 0: never */
+  unsigned hedge_ms;     /* as the last peer said; 0: never */
   struct hook_outcome outcome;
   struct exchange_times times;
   enum hook hook;                     /* the one that runs or ran last */
@@ -118,6 +123,7 @@ struct exchange {
   bool connected;                     /* this attempt has a connection */
   bool secure;                        /* the client came by TLS */
   bool reused;                        /* from the pool */
+  bool hedged;                        /* there has been a hedge: no second one */
   bool readable;                      /* the peer has sent something: the head is worth reading */
   bool continued;                     /* a 100 was sent, so the client will send the body it announced */
   bool informed;                      /* an interim response was sent: no other peer may begin anew */
@@ -184,5 +190,8 @@ void exchange_downstream_due(struct exchange *x);
 void exchange_upstream_readable(struct exchange *x);
 void exchange_upstream_writable(struct exchange *x);
 void exchange_upstream_due(struct exchange *x);
+/* Events of the upstream of the rival (hedge.c). */
+void hedge_readable(struct exchange *x);
+void hedge_due(struct exchange *x);
 
 #endif

@@ -33,7 +33,7 @@ static void report(struct exchange *x, enum error error, const char *why) {
   }
 }
 
-static void stop_waiting(struct exchange *x) {
+void exchange_stop_waiting(struct exchange *x) {
   x->on_body = NULL;
   if (x->hook_state == HOOK_WAITING && x->hooks->cancel) x->hooks->cancel(x);
   x->hook_state = HOOK_IDLE;
@@ -42,7 +42,7 @@ static void stop_waiting(struct exchange *x) {
 /* Nothing but hooks goes on from here: no event of either connection may fail the failing exchange again. But
  * that the client leaves is still of interest, since a hook may wait. */
 static void quieten(struct exchange *x) {
-  stop_waiting(x);
+  exchange_stop_waiting(x);
   relay_stop(&x->up);
   x->up_state = x->down_state = TRANSFER_OFF;
   if (x->upstream) upstream_quieten(x->upstream);
@@ -70,7 +70,7 @@ static enum exchange_step where_to(struct exchange *x) {
 }
 
 static void fail_shadow(struct exchange *x, enum error error) {
-  stop_waiting(x);
+  exchange_stop_waiting(x);
   x->error = error;
   shadow_decided(x);
   exchange_jump(x, STEP_finish);
@@ -85,6 +85,8 @@ void exchange_fail_because(struct exchange *x, enum error error, const char *why
   }
   account_failure(x, error);
   report(x, error, why);
+  if (hedge_survives(x, error)) return;
+  hedge_end(x);
   quieten(x);
   bool is_end_of_retries = x->last_error && (error == ERROR_NO_BACKEND || error == ERROR_OVERLOADED);
   if (x->error == ERROR_NONE) x->error = is_end_of_retries ? x->last_error : error;
@@ -102,7 +104,7 @@ void exchange_client_gone(struct exchange *x, enum error error) {
   x->downstream = NULL;
   if (is_over) return;
   account_failure(x, error);
-  stop_waiting(x);
+  exchange_stop_waiting(x);
   relay_stop(&x->down);
   if (x->error == ERROR_NONE) x->error = error;
   attempt_end(x, false);
@@ -111,7 +113,7 @@ void exchange_client_gone(struct exchange *x, enum error error) {
 }
 
 void exchange_abandon(struct exchange *x) {
-  stop_waiting(x);
+  exchange_stop_waiting(x);
   exchange_jump(x, STEP_finish);
   exchange_run(x);
 }

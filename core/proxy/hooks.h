@@ -64,10 +64,12 @@ enum hook_status {
 
 /* What hooks decide; zeroed before each call. */
 struct hook_outcome {
-  enum error error;   /* with HOOK_FAILED: SCRIPT, SCRIPT_TIMEOUT, BAD_PEER, NO_BACKEND */
-  struct peer *peer;  /* upstream_peer: a reference that passes to the exchange */
-  bool answered;      /* request_filter returned true */
-  bool refused;       /* proxy_upstream_filter returned false */
+  enum error error;  /* with HOOK_FAILED: SCRIPT, SCRIPT_TIMEOUT, BAD_PEER, NO_BACKEND */
+  struct peer *peer; /* upstream_peer: a reference that passes to the exchange */
+  unsigned
+      hedge_ms;  /* upstream_peer: without an answer for so long, another peer is asked beside; 0: never */
+  bool answered; /* request_filter returned true */
+  bool refused;  /* proxy_upstream_filter returned false */
   bool decides_retry; /* fail_to_connect, error_while_proxy: `retry` overrides the table */
   bool retry;
   unsigned short status; /* fail_to_proxy, and errors raised with a status: 0 = as the table says */

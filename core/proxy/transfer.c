@@ -64,8 +64,13 @@ static void watch_downstream(struct exchange *x) {
 /* The whole head has one deadline, which its single bytes do not move. */
 static void watch_head(struct exchange *x, struct timer *timer, unsigned timeout_ms) {
   uint64_t now = loop_now_ms(x->proxy->loop);
-  if (!x->head_due_ms) x->head_due_ms = now + timeout_ms;
-  timer_set(timer, x->head_due_ms > now ? x->head_due_ms - now : 0);
+  if (!x->head_due_ms) {
+    x->head_due_ms = now + timeout_ms;
+    hedge_wait(x);
+  }
+  uint64_t due_ms = x->head_due_ms;
+  if (x->hedge_due_ms && x->hedge_due_ms < due_ms) due_ms = x->hedge_due_ms;
+  timer_set(timer, due_ms > now ? due_ms - now : 0);
 }
 
 static void watch_upstream(struct exchange *x) {
@@ -99,6 +104,10 @@ void exchange_downstream_due(struct exchange *x) {
 }
 
 void exchange_upstream_due(struct exchange *x) {
+  if (hedge_is_due(x)) {
+    hedge_begin(x);
+    return;
+  }
   enum error error = ERROR_READ_TIMEOUT;
   if (x->tunnel)
     error = ERROR_NONE;

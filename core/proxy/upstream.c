@@ -315,17 +315,24 @@ enum io upstream_read_head(struct upstream *u, const struct parser_limits *limit
   }
 }
 
+static bool is_rival(const struct upstream *u) { return u->exchange && u->exchange->upstream != u; }
+
 static void on_readable(struct conn *conn) {
   struct upstream *u = conn->owner;
   if (u->state == UPSTREAM_IDLE && !has_nothing_to_say(u))
     upstream_close(u);
+  else if (is_rival(u))
+    hedge_readable(u->exchange);
   else if (u->exchange)
     exchange_upstream_readable(u->exchange);
 }
 
 static void on_writable(struct conn *conn) {
   struct upstream *u = conn->owner;
-  if (u->exchange) exchange_upstream_writable(u->exchange);
+  if (is_rival(u))
+    conn_want_write(conn, false);
+  else if (u->exchange)
+    exchange_upstream_writable(u->exchange);
 }
 
 /* A worker that comes back late to its own loop may find the answer there, behind the timer: one more turn shows it. */
@@ -345,6 +352,8 @@ static void on_due(struct timer *timer) {
     upstream_close(u);
   } else if (u->state == UPSTREAM_BORROWING) {
     on_answer_due(u);
+  } else if (is_rival(u)) {
+    hedge_due(u->exchange);
   } else if (u->exchange) {
     exchange_upstream_due(u->exchange);
   }
@@ -374,6 +383,11 @@ void upstream_give_back(struct exchange *x, bool reusable) {
   buf_release(&u->in);
   u->served++;
   go_idle(u);
+}
+
+void upstream_drop(struct upstream *u) {
+  u->exchange = NULL;
+  upstream_close(u);
 }
 
 void upstream_close_idle(struct peer *peer) {

@@ -49,6 +49,8 @@ void upstream_open(struct exchange *x);
 /* The attempt is over: back into the pool if `reusable` and nothing is left unread, else closed. Clears
  * x->upstream. */
 void upstream_give_back(struct exchange *x, bool reusable);
+/* The same for one that is no exchange's current one: it is closed. */
+void upstream_drop(struct upstream *u);
 /* Reads towards the response head. IO_OK: the head is whole, `length` bytes at the start of `in`.
  * IO_AGAIN: waits, reader on. IO_EOF, IO_ERROR: the connection ended; *error says how (also for a bad head).
  */

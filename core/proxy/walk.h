@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // walk: what the files that make up an exchange share with each other and with nobody else: exchange.c (the
 // steps), failure.c (how they end early), attempt.c (one try at a peer), respond.c (heads to the client),
-// transfer.c (bodies and deadlines), filter.c (the policy's hooks in the bodies), request_body.c (the body
+// transfer.c (bodies and deadlines), hedge.c (a second try beside a slow one), filter.c (the policy's hooks in the bodies), request_body.c (the body
 // read for the policy).
 #ifndef PERILUNE_PROXY_WALK_H
 #define PERILUNE_PROXY_WALK_H
 
 #include "proxy/exchange.h"
 #include "proxy/settings.h"
+
+/* failure.c: a hook that waits is given up. */
+void exchange_stop_waiting(struct exchange *x);
 
 /* exchange.c: the walk continues with `step` instead of the next one. */
 void exchange_jump(struct exchange *x, enum exchange_step step);
@@ -64,6 +67,16 @@ bool filter_has_response(const struct exchange *x);
 void filter_fail(struct exchange *x, struct relay *relay);
 /* Frees it, once nothing that it gave is on its way. */
 void filter_none(struct relay *relay);
+
+/* hedge.c: the wait for a response head begins, and with it that for a hedge where the policy wants one. */
+void hedge_wait(struct exchange *x);
+bool hedge_is_due(const struct exchange *x);
+/* Another attempt begins beside this one, if that is allowed. */
+void hedge_begin(struct exchange *x);
+/* The attempt under way has an answer, or none is wanted any more. Harmless without a rival. */
+void hedge_end(struct exchange *x);
+/* The attempt under way failed, but there is another one, and the exchange goes on with that. */
+bool hedge_survives(struct exchange *x, enum error error);
 
 /* forwarded.c: Via, X-Forwarded-*, Forwarded. */
 void forwarded_add(struct exchange *x);

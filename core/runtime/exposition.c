@@ -183,6 +183,10 @@ static void put_peers(FILE *out, const struct tally *t) {
              "Workers that did not answer in time whether they have one.", cell_get(&t->upstream_late));
   put_reuse_ratio(out, t);
   put_single(out, "retries_total", "counter", "Further attempts at a peer.", cell_get(&t->retries));
+  put_single(out, "hedges_total", "counter", "Attempts at a peer beside one that was slow to answer.",
+             cell_get(&t->hedges));
+  put_single(out, "hedges_lost_total", "counter", "Of these, those before which the slow one answered.",
+             cell_get(&t->hedges_lost));
   put_family(out, "upstream_connect_seconds", "histogram",
              "What a new connection to a peer takes, with TLS.");
   put_histogram(out, "upstream_connect_seconds", NULL, (struct str){0}, &t->connect);

@@ -74,3 +74,9 @@ bool lease_take_retry(struct lease *lease) {
   lease->keeps_retry = true;
   return true;
 }
+
+void lease_pass_retry(struct lease *lease, struct lease *next) {
+  *next = (struct lease){.retry = lease->retry};
+  lease->retry = NULL;
+  lease->keeps_retry = false;
+}

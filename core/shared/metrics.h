@@ -35,6 +35,7 @@ struct tally {
   cell upstream_borrowed;            /* of these, so many */
   cell upstream_late;                /* siblings that were asked and did not answer in time */
   cell retries;
+  cell hedges, hedges_lost; /* second attempts beside a slow one; of these, those that came too late */
   cell failures[ERROR_COUNT];
   struct hook_tally hooks[TALLY_HOOKS];
   struct histogram connect;    /* us, of connections that came about, with TLS */

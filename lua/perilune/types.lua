@@ -463,6 +463,9 @@ function log.is_on(level) end
 ---@field read_timeout? number between two reads of the response; 60 (504)
 ---@field send_timeout? number the peer takes nothing of the request; 60 (504)
 ---@field idle_timeout? number|false how long a spare connection is kept; 55; false: not at all
+---@field hedge? number seconds; without an answer for so long, upstream_peer is asked again, and its peer beside this
+--- one: the first answer counts. For idempotent methods without a body, once per request, out of the set's retry
+--- budget; without: never
 ---@field proxy_protocol? 0|1|2 the PROXY header of that version goes first on each new connection
 
 --- The peer of an attempt, as hooks are told it. tostring() gives the address.

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// hedge: a second attempt beside one that is slow to answer. The policy's peer says after how long; upstream_peer is
+// asked again then, and whoever answers first is the one. The first attempt stands aside as the rival meanwhile: the
+// walk, with all its hooks, is the second one's. The hard problem is that either may win or fail at any step of the
+// other's: so the rival is only looked at until its head is whole, and either the walk goes on with it from
+// read_response, or it ends without a trace.
+//
+// Only what may be done twice is asked twice (RFC 9110 section 9.2.2), and what needs no copy: idempotent
+// methods without a body. Hedges come out of the set's budget for retries.
+#include "base/log.h"
+#include "net/timer.h"
+#include "proxy/downstream.h"
+#include "proxy/peer.h"
+#include "proxy/proxy.h"
+#include "proxy/upstream.h"
+#include "proxy/walk.h"
+#include "shared/metrics.h"
+
+/* What attempt_end and attempt_read_response need of the attempt that stands aside. */
+struct rival {
+  struct peer *peer;         /* reference */
+  struct upstream *upstream; /* owned */
+  struct lease lease;
+  struct relay up;
+  struct request request;
+  struct str address; /* arena */
+  uint64_t head_due_ms, attempt_began;
+  bool reused;
+};
+
+/* --- begin ------------------------------------------------------------------------------------------------ */
+
+void hedge_wait(struct exchange *x) {
+  bool can = x->hedge_ms && !x->hedged && method_is_idempotent(x->request.method) &&
+             x->request.body.framing == FRAMING_NONE && !x->upstream_request.upgrade.len &&
+             !filter_has_request(x);
+  x->hedge_due_ms = can ? loop_now_ms(x->proxy->loop) + x->hedge_ms : 0;
+}
+
+bool hedge_is_due(const struct exchange *x) {
+  return x->step == STEP_read_response && x->hedge_due_ms && loop_now_ms(x->proxy->loop) >= x->hedge_due_ms;
+}
+
+static bool is_allowed(struct exchange *x) {
+  if (x->informed || x->times.first_byte || x->up.active || x->readable || buf_len(&x->upstream->in))
+    return false;
+  return x->attempts <= x->settings->max_retries && lease_take_retry(&x->lease);
+}
+
+static void stand_aside(struct exchange *x) {
+  struct rival *rival = arena_zalloc(&x->arena, sizeof *rival);
+  uint64_t now_ms = loop_now_ms(x->proxy->loop);
+  *rival = (struct rival){x->peer,
+                          x->upstream,
+                          x->lease,
+                          x->up,
+                          x->upstream_request,
+                          x->peer_address,
+                          x->head_due_ms,
+                          x->account.attempt_began,
+                          x->reused};
+  lease_pass_retry(&rival->lease, &x->lease);
+  timer_set(&rival->upstream->timer, x->head_due_ms > now_ms ? x->head_due_ms - now_ms : 0);
+  x->rival = rival;
+  x->peer = NULL;
+  x->upstream = NULL;
+  x->connected = x->reused = false;
+}
+
+void hedge_begin(struct exchange *x) {
+  x->hedge_due_ms = 0;
+  if (!is_allowed(x)) {
+    transfer_watch(x);
+    return;
+  }
+  x->hedged = true;
+  log_info("exchange of %.*s: no answer of %.*s so far, asking another", STR_ARG(exchange_client_address(x)),
+           STR_ARG(x->peer->options.address));
+  cell_add(&x->proxy->tally->hedges, 1);
+  stand_aside(x);
+  exchange_jump(x, STEP_upstream_peer);
+  exchange_run(x);
+}
+
+/* --- end -------------------------------------------------------------------------------------------------- */
+
+static void drop(struct exchange *x, enum lease_outcome outcome) {
+  struct rival *rival = x->rival;
+  x->rival = NULL;
+  lease_end(&rival->lease, outcome, loop_now_us(x->proxy->loop));
+  upstream_drop(rival->upstream);
+  peer_release(x->proxy, rival->peer);
+}
+
+void hedge_end(struct exchange *x) {
+  if (x->rival) drop(x, LEASE_NEUTRAL);
+}
+
+/* The walk goes on with the rival, wherever the second attempt is; x->error says what came of that one. */
+static void take_over(struct exchange *x) {
+  struct rival *rival = x->rival;
+  x->rival = NULL;
+  exchange_stop_waiting(x);
+  attempt_end(x, false);
+  x->error = ERROR_NONE;
+  x->error_status = 0;
+  x->peer = rival->peer;
+  x->upstream = rival->upstream;
+  x->lease = rival->lease;
+  x->up = rival->up;
+  x->upstream_request = rival->request;
+  x->peer_address = rival->address;
+  x->head_due_ms = rival->head_due_ms;
+  x->account.attempt_began = rival->attempt_began;
+  x->reused = rival->reused;
+  x->connected = x->readable = true;
+  x->upstream->scan = (struct head_scan){0};
+  exchange_jump(x, STEP_read_response);
+}
+
+bool hedge_survives(struct exchange *x, enum error error) {
+  if (!x->rival || error_info(error)->side == SIDE_DOWNSTREAM || x->step >= STEP_fail_to_connect)
+    return false;
+  x->error = error;
+  take_over(x);
+  exchange_run(x);
+  return true;
+}
+
+/* --- events of the rival ---------------------------------------------------------------------------------- */
+
+static void fail(struct exchange *x, enum error error) {
+  account_failure(x, error);
+  log_warn("peer %.*s: %s", STR_ARG(x->rival->peer->options.address), error_info(error)->text);
+  drop(x, LEASE_FAILED);
+}
+
+void hedge_readable(struct exchange *x) {
+  size_t length;
+  enum error error = ERROR_NONE;
+  enum io result = upstream_read_head(x->rival->upstream, &x->settings->head, &length, &error);
+  if (result == IO_AGAIN) return;
+  if (result != IO_OK) {
+    fail(x, error);
+    return;
+  }
+  cell_add(&x->proxy->tally->hedges_lost, 1);
+  take_over(x);
+  exchange_run(x);
+}
+
+void hedge_due(struct exchange *x) { fail(x, ERROR_FIRST_BYTE_TIMEOUT); }
