@@ -5,18 +5,18 @@
 local perilune    = require "perilune"
 local round_robin = require "perilune.round_robin"
 
-local origins = {}
-for origin in os.getenv("ORIGINS"):gmatch "[^,]+" do origins[#origins + 1] = origin end
+local ca = os.getenv "UPSTREAM_CA"
+local origins, peers = {}, {}
+for origin in os.getenv("ORIGINS"):gmatch "[^,]+" do
+  origins[#origins + 1] = origin
+  peers[origin] = { address = origin, tls = ca and true, sni = ca and "one.one.one.one", ca = ca }
+end
 
 local upstreams = round_robin.new(origins)
-local ca = os.getenv "UPSTREAM_CA"
 
 local proxy = {}
 
-function proxy.upstream_peer()
-  if not ca then return { address = upstreams:select() } end
-  return { address = upstreams:select(), tls = true, sni = "one.one.one.one", ca = ca }
-end
+function proxy.upstream_peer() return peers[upstreams:select()] end
 
 function proxy.upstream_request_filter(_, request) request:set_header("Host", "one.one.one.one") end
 

@@ -149,17 +149,28 @@ static enum io classify(struct conn *conn, int result) {
   return fail(conn, 0);
 }
 
+/* Records are small beside the reader's buffer: all that are there already, so that they also go on together. What
+ * stops it behind the first one is found again by the next call. */
+static int read_records(SSL *ssl, char *bytes, size_t count, size_t *moved) {
+  size_t got = 0;
+  int result;
+  do {
+    result = SSL_read_ex(ssl, bytes + *moved, count - *moved, &got);
+    if (result == 1) *moved += got;
+  } while (result == 1 && *moved < count && SSL_has_pending(ssl));
+  return result;
+}
+
 static enum io tls_read(struct conn *conn, void *bytes, size_t count, size_t *moved) {
   struct tls *tls = conn->tls;
   conn->read_needs_write = false;
   *moved = 0;
   forget_errors();
-  int result = SSL_read_ex(tls->ssl, bytes, count, moved);
+  int result = read_records(tls->ssl, bytes, count, moved);
   tls->is_starved = result != 1;
   if (result == 1) return IO_OK;
-  enum io io = classify(conn, result);
-  conn->read_needs_write = io == IO_AGAIN && SSL_want_write(tls->ssl);
-  return io;
+  conn->read_needs_write = SSL_want_write(tls->ssl);
+  return *moved ? IO_OK : classify(conn, result);
 }
 
 static bool tls_pending(const struct conn *conn) {

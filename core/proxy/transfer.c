@@ -222,7 +222,8 @@ void transfer_down(struct exchange *x) {
   case RELAY_TRUNCATED:
   case RELAY_SOURCE_ERROR:
     if (!x->tunnel) {
-      exchange_fail(x, ERROR_RESPONSE_TRUNCATED);
+      bool broke = result == RELAY_SOURCE_ERROR && x->upstream;
+      exchange_fail_because(x, ERROR_RESPONSE_TRUNCATED, broke ? conn_error(&x->upstream->conn) : NULL);
       return;
     }
     relay_stop(&x->up);

@@ -233,6 +233,25 @@ static size_t read_all(struct conn *conn, char *into, size_t have) {
   return have;
 }
 
+IT("reads all the records that are there at once, and then how it ended") {
+  struct pair pair;
+  size_t moved;
+  char bytes[64];
+  pair_ready(&pair);
+  for (int i = 0; i < 3; i++) CHECK(pair_put(&pair.server, STR("record"), &moved) == IO_OK);
+  CHECK(conn_read(&pair.client, bytes, sizeof bytes, &moved) == IO_OK);
+  CHECK_STR(((struct str){bytes, moved}), "recordrecordrecord");
+  CHECK(conn_read(&pair.client, bytes, sizeof bytes, &moved) == IO_AGAIN);
+
+  for (int i = 0; i < 3; i++) CHECK(pair_put(&pair.server, STR("record"), &moved) == IO_OK);
+  conn_close(&pair.server);
+  CHECK(conn_read(&pair.client, bytes, 8, &moved) == IO_OK && moved == 8); /* as much as there is room for */
+  CHECK(conn_read(&pair.client, bytes, sizeof bytes, &moved) == IO_OK && moved == 10);
+  CHECK(conn_read(&pair.client, bytes, sizeof bytes, &moved) == IO_ERROR);
+  CHECK_STR(str_of(conn_error(&pair.client)), "the connection ended without close_notify");
+  pair_close(&pair);
+}
+
 IT("goes on after a full socket from bytes that have moved in memory") {
   enum { TOTAL = 3000000 };
   struct pair pair;
