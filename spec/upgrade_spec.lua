@@ -93,6 +93,21 @@ describe("perilune upgrade", function()
     assert.equal("ok", connection:read_response().body)
   end)
 
+  it("ends with the service: a stop is for those that still drain, too", function()
+    for _, signal in ipairs { "TERM", "KILL" } do
+      local proxy, pid_file = start({ "--grace", "0.5" }, (POLICY:gsub("0%.5", "60")))
+      local connection = client.connect(proxy.port)
+      connection:send_request { path = "/slow" }
+      scheduler.eventually(function() return command(pid_file, "status").stdout:find "[^%d]1 under way" end)
+      for _ = 1, 2 do assert.equal(0, command(pid_file, "upgrade").code) end
+      assert.is_nil(proxy:exit_code())
+      assert(os.execute(("kill -%s %s"):format(signal, read(pid_file))) == 0)
+      scheduler.eventually(function() return proxy:exit_code() == 0 end)
+      assert.matches("stopping with the process that serves, within 0.5 s", proxy:log())
+      os.remove(pid_file)
+    end
+  end)
+
   it("leaves the old process in charge when the new one does not come up, and says so", function()
     local proxy, pid_file, path = start()
     process.write_file(path, "this is no policy")

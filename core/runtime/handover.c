@@ -23,7 +23,8 @@
 
 extern char **environ;
 
-enum { FIRST_FD = 3, MOST_FDS = 4096 };
+/* Behind the sockets: the pipe that the successor answers in, the keys of tickets, and the lineage's two ends. */
+enum { FIRST_FD = 3, MOST_FDS = 4096, EXTRA_FDS = 4 };
 
 /* --- from a predecessor -----------------------------------------------------------------------------------
  */
@@ -60,12 +61,14 @@ static void adopt_tickets(void) {
   close(fd);
 }
 
-void handover_init(void) {
+void handover_init(struct lineage *lineage) {
   const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"),
-             *names = getenv("PERILUNE_LISTENERS");
+             *names = getenv("PERILUNE_LISTENERS"), *kin = getenv("PERILUNE_LINEAGE_FD");
+  bool is_successor = pid && atoi(pid) == (int)getpid();
   ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
   if (length > 0) program[length] = '\0';
-  if (count && pid && atoi(pid) == (int)getpid()) {
+  lineage_init(lineage, is_successor && kin ? atoi(kin) : -1);
+  if (count && is_successor) {
     struct str rest = str_of(names);
     inherited_count = (unsigned)atoi(count) < MOST_FDS ? (unsigned)atoi(count) : MOST_FDS;
     inherited = memory_zalloc(inherited_count * sizeof *inherited);
@@ -76,6 +79,7 @@ void handover_init(void) {
   unsetenv("LISTEN_PID");
   unsetenv("LISTEN_FDNAMES");
   unsetenv("PERILUNE_LISTENERS");
+  unsetenv("PERILUNE_LINEAGE_FD");
   unsetenv("PERILUNE_TICKETS_FD");
 }
 
@@ -162,7 +166,7 @@ static void prepare_environment(struct launch *l, const struct server *server) {
   char text[64];
   unsigned count = 0, at = 0;
   while (environ[count]) count++;
-  l->environment = memory_zalloc((count + 6) * sizeof *l->environment);
+  l->environment = memory_zalloc((count + 7) * sizeof *l->environment);
   for (unsigned i = 0; i < count; i++) {
     bool is_ours =
         strncmp(environ[i], "WATCHDOG_PID=", 13) == 0; /* the watchdog watches the successor then */
@@ -175,6 +179,8 @@ static void prepare_environment(struct launch *l, const struct server *server) {
   snprintf(text, sizeof text, "PERILUNE_READY_FD=%u", FIRST_FD + l->count);
   add(l, &at, text);
   snprintf(text, sizeof text, "PERILUNE_TICKETS_FD=%u", FIRST_FD + l->count + 1);
+  add(l, &at, text);
+  snprintf(text, sizeof text, "PERILUNE_LINEAGE_FD=%u", FIRST_FD + l->count + 2);
   add(l, &at, text);
   add(l, &at, "LISTEN_PID=0000000000");
   l->pid_digits = l->environment[at - 1] + sizeof "LISTEN_PID=" - 1;
@@ -196,8 +202,8 @@ static int keys_of_tickets(void) {
 static void prepare_fds(struct launch *l, const struct server *server, int ready) {
   const struct listening *listening = server->listening;
   unsigned total = listening->count * listening->workers + 2; /* the status page's and the commands' */
-  int above = FIRST_FD + (int)total + 2, keys = keys_of_tickets();
-  l->fds = memory_alloc((total + 2) * sizeof *l->fds);
+  int above = FIRST_FD + (int)total + EXTRA_FDS, keys = keys_of_tickets();
+  l->fds = memory_alloc((total + EXTRA_FDS) * sizeof *l->fds);
   for (unsigned i = 0; i < listening->count; i++)
     for (unsigned w = 0; w < listening->workers; w++)
       l->fds[l->count++] = fcntl(listening->entries[i].fds[w], F_DUPFD_CLOEXEC, above);
@@ -206,12 +212,14 @@ static void prepare_fds(struct launch *l, const struct server *server, int ready
   if (command >= 0) l->fds[l->count++] = fcntl(command, F_DUPFD_CLOEXEC, above);
   l->fds[l->count] = fcntl(ready, F_DUPFD_CLOEXEC, above);
   l->fds[l->count + 1] = fcntl(keys, F_DUPFD_CLOEXEC, above);
+  l->fds[l->count + 2] = fcntl(server->lineage.read_end, F_DUPFD_CLOEXEC, above);
+  l->fds[l->count + 3] = fcntl(server->lineage.write_end, F_DUPFD_CLOEXEC, above);
   if (keys >= 0) close(keys);
 }
 
 /* Where descriptors have run out: a successor that lacks one of its sockets would be worse than none. */
 static bool is_complete(const struct launch *l) {
-  for (unsigned i = 0; i < l->count + 2; i++)
+  for (unsigned i = 0; i < l->count + EXTRA_FDS; i++)
     if (l->fds[i] < 0) {
       errno = EMFILE;
       return false;
@@ -222,7 +230,7 @@ static bool is_complete(const struct launch *l) {
 static void free_launch(struct launch *l) {
   for (unsigned i = l->first_own; l->environment[i]; i++) free(l->environment[i]);
   free(l->environment);
-  for (unsigned i = 0; i < l->count + 2; i++)
+  for (unsigned i = 0; i < l->count + EXTRA_FDS; i++)
     if (l->fds[i] >= 0) close(l->fds[i]);
   free(l->fds);
 }
@@ -232,7 +240,7 @@ static void become(const struct launch *l, char **arguments) {
   pid_t pid = getpid();
   int ready = FIRST_FD + (int)l->count;
   for (int i = 9; i >= 0; i--, pid /= 10) l->pid_digits[i] = (char)('0' + pid % 10);
-  for (unsigned i = 0; i < l->count + 2; i++) dup2(l->fds[i], FIRST_FD + (int)i);
+  for (unsigned i = 0; i < l->count + EXTRA_FDS; i++) dup2(l->fds[i], FIRST_FD + (int)i);
   execve(program, arguments, l->environment);
   const char *why = strerrordesc_np(errno);
   if (write(ready, "!", 1) == 1 && write(ready, program, strlen(program)) > 0 && write(ready, ": ", 2) == 2)
@@ -320,7 +328,7 @@ struct handover *handover_start(struct server *server, char **arguments, unsigne
                                 handover_ended *on_end, char **why) {
   int ends[2];
   pid_t pid = -1;
-  bool piped = pipe2(ends, O_CLOEXEC) == 0;
+  bool piped = lineage_ensure(&server->lineage) && pipe2(ends, O_CLOEXEC) == 0;
   if (piped) pid = launch_successor(server, arguments, ends);
   if (pid < 0) *why = str_to_cstring(str_of(strerror(errno)));
   if (piped) close(ends[1]);

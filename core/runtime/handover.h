@@ -14,11 +14,12 @@
 #include "net/addr.h"
 
 struct handover;
+struct lineage;
 struct listening;
 struct server;
 
-/* Reads what was handed to us. Call once, before threads start and descriptors are opened. */
-void handover_init(void);
+/* Reads what was handed to us, the lineage too. Call once, before threads start and descriptors are opened. */
+void handover_init(struct lineage *lineage);
 /* Sockets handed to us for this address (as the policy says it, and parsed): fills fds[0..count), duplicating
  * where there are fewer. False: there are none. Each socket is given out once. */
 bool handover_take(struct str said, const struct addr *addr, int *fds, unsigned count);

@@ -104,18 +104,37 @@ static void abandon_trials(struct server *s) {
 /* A stop is waited for; the end after an upgrade is not, so it can do without closing under a client's hand. */
 enum { STOP_PATIENCE_MS = 1000, UPGRADE_PATIENCE_MS = 10000 };
 
-static void stop_workers(struct server *s, unsigned grace_ms) {
+static void tell_workers(struct server *s, unsigned grace_ms) {
   unsigned patience_ms = s->handed_over ? UPGRADE_PATIENCE_MS : STOP_PATIENCE_MS;
-  s->stopping = true;
-  abandon_trials(s);
-  pulse_quieten(s->pulse);
-  if (!s->handed_over) notify_state("STOPPING=1");
   for (unsigned i = 0; i < s->worker_count; i++) worker_stop(&s->workers[i], grace_ms, patience_ms);
 }
 
+static void stop_workers(struct server *s, unsigned grace_ms) {
+  s->stopping = true;
+  abandon_trials(s);
+  pulse_quieten(s->pulse);
+  lineage_stop(&s->lineage);
+  if (!s->handed_over) notify_state("STOPPING=1");
+  tell_workers(s, grace_ms);
+}
+
+/* What was to be an end after an upgrade, with all the time in the world, has become a stop. */
+static void hasten(void *owner) {
+  struct server *s = owner;
+  unsigned grace_ms = config_number(s->options->config, CONFIG_grace);
+  if (!s->handed_over || s->hastened) return;
+  s->hastened = true;
+  log_info("stopping with the process that serves, within %g s", grace_ms / 1000.0);
+  tell_workers(s, grace_ms);
+}
+
 void server_stop(struct server *s, bool now) {
-  if (s->running == 0 || (s->stopping && !now)) return;
   unsigned grace_ms = now ? 0 : config_number(s->options->config, CONFIG_grace);
+  if (s->running == 0) return;
+  if (s->stopping && !now) {
+    hasten(s);
+    return;
+  }
   if (now)
     log_info("stopping now");
   else
@@ -136,6 +155,7 @@ void server_retire(struct server *s) {
   if (s->command) command_hide(s->command);
   admin_stop(s->admin);
   timer_stop(&s->watchdog);
+  lineage_follow(&s->lineage, s->control.loop, hasten, s);
   stop_workers(s, grace_ms);
 }
 
@@ -295,6 +315,7 @@ static int run(struct server *s) {
   free(s->changes);
   pid_file_close(&s->pid_file);
   command_close(s->command);
+  lineage_free(&s->lineage);
   pulse_free(s->pulse);
   watch_free(s->watch);
   admin_stop(s->admin);
@@ -324,7 +345,7 @@ int server_run(const struct server_options *options) {
     s.metrics = metrics_new(s.worker_count);
     ticks_calibrate();
     notify_init();
-    handover_init();
+    handover_init(&s.lineage);
     s.logs = logs_new(s.worker_count);
     code = run(&s);
     logs_free(s.logs);
