@@ -28,19 +28,25 @@ local function ask(proxy, appid)
   return client.request { port = proxy.port, headers = appid and { appid = appid } }
 end
 
+-- The first response that says 429. Where a limit is for a second, a slow machine may come a second later.
+local function first_refusal(proxy, appid)
+  return scheduler.eventually(function()
+    local response = ask(proxy, appid)
+    return response.status == 429 and response
+  end)
+end
+
 describe("a rate limit by header", function()
   it("answers 429 with its three headers and closes, from the second request of a second on", function()
     local origin = origins.start "hello"
     local proxy = limited(origin, 1, 1)
     assert.equal(200, ask(proxy, "1").status)
-    local response = ask(proxy, "1")
-    assert.equal(429, response.status)
+    local response = first_refusal(proxy, "1")
     assert.equal("1", response.headers["x-rate-limit-limit"])
     assert.equal("0", response.headers["x-rate-limit-remaining"])
     assert.equal("1", response.headers["x-rate-limit-reset"])
     assert.equal("close", response.headers.connection)
     assert.is_true(response.closed)
-    assert.equal(1, #origin.requests)
   end)
 
   it("keeps the connection of a refused request where it is told to", function()
@@ -53,9 +59,11 @@ describe("a rate limit by header", function()
   end)
 
   it("does not touch other ids, nor requests without the header", function()
-    local proxy = limited(origins.start "hello", 1, 60)
+    local origin = origins.start "hello"
+    local proxy = limited(origin, 1, 60)
     assert.equal(200, ask(proxy, "1").status)
     assert.equal(429, ask(proxy, "1").status)
+    assert.equal(1, #origin.requests)
     assert.equal(200, ask(proxy, "2").status)
     for _ = 1, 5 do assert.equal(200, ask(proxy).status) end
   end)
@@ -63,7 +71,7 @@ describe("a rate limit by header", function()
   it("lets the id pass again when the window is over", function()
     local proxy = limited(origins.start "hello", 1, 1)
     assert.equal(200, ask(proxy, "1").status)
-    assert.equal(429, ask(proxy, "1").status)
+    first_refusal(proxy, "1")
     scheduler.eventually(function() return ask(proxy, "1").status == 200 end, 40, "a request of the next window")
   end)
 
