@@ -135,8 +135,8 @@ soak:
 	@bench/soak.py $(SECONDS)
 
 install: all
-	install -D -m 755 $(BUILD)/perilune $(DESTDIR)$(PREFIX)/bin/perilune
+	install -D -m 755 $(BUILD)/perilune "$(DESTDIR)$(PREFIX)/bin/perilune"
 	find lua/perilune scripts examples -name '*.lua' \
-	  -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/perilune/{} \;
+	  -exec install -D -m 644 {} "$(DESTDIR)$(PREFIX)/share/perilune/{}" \;
 clean:
 	rm -rf build
