@@ -51,6 +51,13 @@ UNITS   := $(sort $(wildcard spec/c/*.c spec/c/*/*.c))
 FUZZERS := $(sort $(wildcard spec/fuzz/*.c))
 OBJECTS := $(LIBRARY_OBJECTS) $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard core/main.c) $(UNITS) $(FUZZERS))
 
+# Objects of another compiler or other flags are not mixed with new ones: `make` and then `make CC=clang`.
+FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+ifneq ($(FLAGS),$(file <$(BUILD)/flags))
+$(shell mkdir -p $(BUILD))
+$(file >$(BUILD)/flags,$(FLAGS))
+endif
+
 # What a step that failed leaves half written, the next make would take for done.
 .DELETE_ON_ERROR:
 .PHONY: all objects units fuzzers run test docs lint fuzz bench soak deps libraries install clean
@@ -75,15 +82,15 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/spec/fuzz/%.o $(BUILD)/libperilune.a
 	$(SAY) "  link $@"
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIB_LIBS)
 
-$(BUILD)/obj/%.o: %.c | libraries
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags | libraries
 	@mkdir -p $(@D)
 	$(SAY) "  $(CC) $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-$(BUILD)/obj/spec/%.o: spec/%.c | libraries
+$(BUILD)/obj/spec/%.o: spec/%.c $(BUILD)/flags | libraries
 	@mkdir -p $(@D)
 	$(SAY) "  $(CC) $<"
 	$(Q)$(CC) $(CPPFLAGS) -I spec/c $(CFLAGS) -c -o $@ $<
-$(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c
+$(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(SAY) "  $(CC) $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -w -c -o $@ $<
@@ -128,8 +135,8 @@ soak:
 	@bench/soak.py $(SECONDS)
 
 install: all
-	install -D -m 755 $(BUILD)/perilune $(DESTDIR)$(PREFIX)/bin/perilune
+	install -D -m 755 $(BUILD)/perilune "$(DESTDIR)$(PREFIX)/bin/perilune"
 	find lua/perilune scripts examples -name '*.lua' \
-	  -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/perilune/{} \;
+	  -exec install -D -m 644 {} "$(DESTDIR)$(PREFIX)/share/perilune/{}" \;
 clean:
 	rm -rf build

@@ -173,6 +173,7 @@ static int read_option(struct arguments *a, char ***words, unsigned taken) {
   int id = taken & TAKES_CONFIG ? config_find(name) : -1;
   if (id >= 0) return read_setting(a, words, id);
   const struct command_option *option = find_option(name, taken);
+  if (strchr(name, '=')) return misuse("the value of an option is the word behind it, unlike in ", name);
   if (!option) return unknown_option(name, taken);
   if (!option->wants) return option->set(a, NULL) ? 0 : EXIT_BAD_INPUT;
   const char *value = *++*words;

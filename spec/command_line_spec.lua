@@ -42,6 +42,10 @@ describe("perilune", function()
     is_misuse(perilune.run("run", "-w", "policy.lua"), "unknown option %-w")
   end)
 
+  it("says where the value of an option belongs", function()
+    is_misuse(perilune.run("run", "--workers=2", "policy.lua"), "the word behind it", "%-%-workers=2")
+  end)
+
   it("says what is wrong with a command that it does not know", function()
     is_misuse(perilune.run "rnu", "rnu")
   end)
