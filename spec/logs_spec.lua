@@ -226,22 +226,24 @@ describe("the error log", function()
   end)
 
   it("does not stall the proxy where nobody reads it, and what it drops is counted", function()
-    local path = process.directory() .. "/fifo"
+    local directory = process.directory()
+    local path, served, admin = directory .. "/fifo", directory .. "/served", directory .. "/admin"
     assert.equal(0, os.execute("mkfifo " .. path))
-    local script = process.write_file(process.directory() .. "/policy.lua", [[
+    local script = process.write_file(directory .. "/policy.lua", policies.fill([[
       local perilune = require "perilune"
-      perilune.configure { error_log = "]] .. path .. [[", admin = "127.0.0.1:29733" }
-      perilune.listen("127.0.0.1:29732", { request_filter = function(session)
+      perilune.configure { error_log = "$LOG", admin = "unix:$ADMIN" }
+      perilune.listen("unix:$SERVED", { request_filter = function(session)
         for _ = 1, 50 do perilune.log.info(("x"):rep(3000)) end
         return session:respond { status = 200 }
       end })
-    ]])
+    ]], { LOG = path, ADMIN = admin, SERVED = served }))
     local proxy = process.start({ perilune.binary, "run", script })
     require("cleanup").add(1, function() proxy:kill() end)
-    scheduler.eventually(function() return pcall(client.request, 29732) end)
-    for _ = 1, 20 do assert.equal(200, client.request(29732).status) end
+    scheduler.eventually(function() return pcall(client.request, { unix = served }) end)
+    for _ = 1, 20 do assert.equal(200, client.request { unix = served }.status) end
     local name = ('perilune_log_lines_dropped_total{log="%s"}'):format(path)
-    assert.is_true(metrics.read({ admin_port = 29733 })[name] > 100)
+    local text = client.request { unix = admin, host = "localhost", path = "/metrics" }.body
+    assert.is_true(metrics.parse(text)[name] > 100)
     proxy:signal "TERM"
     assert.equal(0, proxy:wait())
   end)

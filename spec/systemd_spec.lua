@@ -94,7 +94,11 @@ describe("the service manager", function()
     manager.forget()
     assert.equal(0, command(pid_file, "upgrade").code)
     scheduler.eventually(function() return proxy:exit_code() == 0 end)
-    assert.same({ "READY=1\nMAINPID=" .. process.read_file(pid_file):match "%d+" }, manager.receive())
+    local told = {}
+    for _, text in ipairs(manager.receive()) do
+      if text ~= "WATCHDOG=1" then told[#told + 1] = text end
+    end
+    assert.same({ "READY=1\nMAINPID=" .. process.read_file(pid_file):match "%d+" }, told)
     assert.equal("ok", client.request(proxy.port).body)
   end)
 end)

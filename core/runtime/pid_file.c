@@ -37,6 +37,12 @@ void pid_file_write(const struct pid_file *file) {
     log_error("cannot write the pid file %s: %s", file->path, strerror(errno));
 }
 
+/* In a folder that is not of the user we have become it can only be emptied. */
+static void take_away(const char *path) {
+  if (unlink(path) != 0 && truncate(path, 0) != 0)
+    log_warn("the pid file %s stays: %s", path, strerror(errno));
+}
+
 /* A successor may have written its own number, or have put another file in its place. */
 void pid_file_close(struct pid_file *file) {
   char text[16] = "";
@@ -44,7 +50,7 @@ void pid_file_close(struct pid_file *file) {
   close(file->fd);
   int fd = open(file->path, O_RDONLY | O_CLOEXEC);
   ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-  if (length == 0 || (length > 0 && atoi(text) == (int)getpid())) unlink(file->path);
+  if (length == 0 || (length > 0 && atoi(text) == (int)getpid())) take_away(file->path);
   if (fd >= 0) close(fd);
   file->fd = -1;
 }
