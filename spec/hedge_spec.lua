@@ -156,6 +156,25 @@ describe("a peer that is slow to answer", function()
     proxy:wait_log "under way 0[^\n]*\n[^\n]*under way 0"
   end)
 
+  it("is not given up when the other one is asked, however the clock falls", function()
+    local first = origins.start(function(connection)
+      while connection:read_request() do
+        scheduler.sleep(0.08)
+        connection:respond { body = "first" }
+      end
+    end)
+    local proxy = start { first, "127.0.0.1:1" }
+    local requests = {}
+    for i = 1, 40 do
+      requests[i] = function()
+        scheduler.sleep(i / 997)
+        for _ = 1, 5 do assert.equal(200, client.request(proxy.port).status) end
+      end
+    end
+    scheduler.all(requests)
+    assert.equal(0, proxy:count_log "did not answer in time")
+  end)
+
   it("is forgotten with the other one when the client goes", function()
     local first, second = slow "first", slow "second"
     local proxy = start { first, second }

@@ -37,8 +37,9 @@ void hedge_wait(struct exchange *x) {
   x->hedge_due_ms = can ? loop_now_ms(x->proxy->loop) + x->hedge_ms : 0;
 }
 
+/* The timer was set to the nearer of the two, and may fire a part of a millisecond early: so no look at the clock. */
 bool hedge_is_due(const struct exchange *x) {
-  return x->step == STEP_read_response && x->hedge_due_ms && loop_now_ms(x->proxy->loop) >= x->hedge_due_ms;
+  return x->step == STEP_read_response && x->hedge_due_ms && x->hedge_due_ms < x->head_due_ms;
 }
 
 static bool is_allowed(struct exchange *x) {
