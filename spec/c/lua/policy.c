@@ -11,23 +11,22 @@
 #include "unit.h"
 
 void policy_open(struct policy_under_test *t, const char *script) {
-  char path[UNIT_PATH_BYTES];
-  unit_temporary(path, "perilune-policy-XXXXXX");
   *t = (struct policy_under_test){.loop = ev_loop_new(0)};
+  unit_temporary(t->path, "perilune-policy-XXXXXX");
   proxy_init(&t->proxy, t->loop, 0);
   t->registry = registry_new();
   t->host = (struct policy_host){
       .loop = t->loop, .proxy = &t->proxy, .registry = t->registry, .workers = 1, .is_control = true};
-  int fd = mkstemp(path);
+  int fd = mkstemp(t->path);
   if (write(fd, script, strlen(script)) < 0) abort();
   close(fd);
-  t->policy = lua_policy.load(path, &t->host, &t->why);
-  unlink(path);
+  t->policy = lua_policy.load(t->path, &t->host, &t->why);
   if (t->policy) t->listeners = lua_policy.listeners(t->policy, &t->listener_count);
 }
 
 void policy_close(struct policy_under_test *t) {
   if (t->policy) lua_policy.close(t->policy);
+  unlink(t->path);
   free(t->why);
   registry_free(t->registry);
   proxy_close(&t->proxy);

@@ -10,8 +10,10 @@
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
+#include "unit.h"
 
 struct policy_under_test {
+  char path[UNIT_PATH_BYTES]; /* of the script, until policy_close */
   struct ev_loop *loop;
   struct proxy proxy;
   struct registry *registry;
