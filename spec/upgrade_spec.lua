@@ -169,6 +169,23 @@ describe("perilune stop", function()
     assert.equal(0, proxy:wait())
   end)
 
+  it("ends at the latest five seconds behind its time, although a hook never does", function()
+    local proxy, pid_file = running.start { policy = [[
+      local perilune = require "perilune"
+      perilune.configure { hook_time = 60 }
+      perilune.listen("127.0.0.1:0", { request_filter = function()
+        perilune.log.info "it has begun"
+        while true do end
+      end })
+    ]] }
+    client.connect(proxy.port):send_request { path = "/" }
+    proxy:wait_log "(it has begun)"
+    proxy:signal "INT"
+    assert.equal(1, proxy:ended())
+    assert.matches("1 workers do not come back to their loops", proxy:log())
+    assert.is_nil(io.open(pid_file))
+  end)
+
   it("--now ends a stop that is under way, of which some workers have ended", function()
     local proxy = start()
     local connection = client.connect(proxy.port)

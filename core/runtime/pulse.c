@@ -113,7 +113,8 @@ static void ask(struct pulse *p, unsigned index) {
   beat->message.run = on_beat;
   beat->sent = ticks_now();
   atomic_store_explicit(&beat->out, true, memory_order_relaxed);
-  mailbox_tell(&p->server->workers[index].mailbox, &beat->message);
+  if (!mailbox_post(&p->server->workers[index].mailbox, &beat->message)) /* it has ended */
+    atomic_store_explicit(&beat->out, false, memory_order_relaxed);
 }
 
 static void sum_traffic(struct pulse *p, struct traffic *sum) {

@@ -104,8 +104,22 @@ static void abandon_trials(struct server *s) {
 /* A stop is waited for; the end after an upgrade is not, so it can do without closing under a client's hand. */
 enum { STOP_PATIENCE_MS = 1000, UPGRADE_PATIENCE_MS = 10000 };
 
+/* What a worker is still given to close all it has, once its grace is over. */
+enum { OVERDUE_MS = 5000 };
+
+/* A worker that does not come back to its loop, since a hook never ends, would keep the process for ever. */
+static void on_overdue(struct timer *timer) {
+  struct server *s = LIST_ENTRY(timer, struct server, overdue);
+  log_error("%u workers do not come back to their loops: the process ends without them", s->running);
+  if (!s->handed_over) listening_unlink(s->listening);
+  if (s->command) command_hide(s->command);
+  pid_file_close(&s->pid_file);
+  _exit(EXIT_FAILED);
+}
+
 static void tell_workers(struct server *s, unsigned grace_ms) {
   unsigned patience_ms = s->handed_over ? UPGRADE_PATIENCE_MS : STOP_PATIENCE_MS;
+  timer_set(&s->overdue, (uint64_t)grace_ms + OVERDUE_MS);
   for (unsigned i = 0; i < s->worker_count; i++) worker_stop(&s->workers[i], grace_ms, patience_ms);
 }
 
@@ -242,7 +256,9 @@ static bool open_command_socket(struct server *s, char **why) {
 static void serve(struct server *s) {
   for (unsigned i = 0; i < s->worker_count; i++) worker_start(&s->workers[i]);
   s->running = s->worker_count;
+  timer_init(&s->overdue, s->control.loop, on_overdue);
   ev_run(s->control.loop, 0);
+  timer_stop(&s->overdue);
   for (unsigned i = 0; i < s->worker_count; i++) worker_join(&s->workers[i]);
 }
 

@@ -69,7 +69,7 @@ struct server {
   struct dryrun *dryrun;            /* owned; while a policy is tried in the shadow */
   struct registry *shadow_registry; /* owned; shared objects of shadows, once there was one */
   struct handover *handover;        /* owned; while a successor starts */
-  struct timer watchdog;
+  struct timer watchdog, overdue;
   bool stopping, handed_over, hastened;
   struct pid_file pid_file;
   struct lineage lineage;
