@@ -24,12 +24,24 @@ static void set_load_time(lua_State *L, struct vm *vm) {
   if (atomic_load(&vm->watch.budget_ms)) watch_budget(vm, (unsigned)(seconds * 1000 + 0.5));
 }
 
+/* What has been compiled goes with it: a loop that never ends can be interrupted only while it is interpreted. That is
+ * why nothing is compiled while the policy loads, whatever it wants for later. */
+static void switch_jit(lua_State *L, bool on) {
+  luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | (on ? LUAJIT_MODE_ON : LUAJIT_MODE_OFF));
+  if (!on) luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_FLUSH);
+}
+
+static void want_jit(lua_State *L, bool on) {
+  struct vm *vm = vm_of(L);
+  vm->jit_off = !on;
+  if (!vm->loading) switch_jit(L, on);
+}
+
 /* -0 +0 */
 static void set_jit(lua_State *L, struct vm *vm) {
   (void)vm;
   if (!lua_isboolean(L, -1)) luaL_error(L, "perilune.configure: jit must be true or false");
-  luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | (lua_toboolean(L, -1) ? LUAJIT_MODE_ON : LUAJIT_MODE_OFF));
-  if (!lua_toboolean(L, -1)) luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_FLUSH);
+  want_jit(L, lua_toboolean(L, -1));
 }
 
 /* -0 +0 */
@@ -49,6 +61,43 @@ static const struct {
                 {"load_time", set_load_time},
                 {"jit", set_jit},
                 {"memory_limit", set_memory_limit}};
+
+void limits_begin_load(struct vm *vm) {
+  vm->loading = true;
+  switch_jit(vm->L, false);
+}
+
+void limits_end_load(struct vm *vm) {
+  vm->loading = false;
+  if (!vm->jit_off) switch_jit(vm->L, true);
+}
+
+/* jit.on and jit.off: without an argument they are about the whole VM, else LuaJIT's own. */
+static int jit_on_or_off(lua_State *L) {
+  if (lua_isnoneornil(L, 1)) {
+    want_jit(L, lua_toboolean(L, lua_upvalueindex(2)));
+    return 0;
+  }
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, 0);
+  return 0;
+}
+
+/* The table jit is on top. -0 +0 */
+static void wrap(lua_State *L, const char *name, bool on) {
+  lua_getfield(L, -1, name);
+  lua_pushboolean(L, on);
+  lua_pushcclosure(L, jit_on_or_off, 2);
+  lua_setfield(L, -2, name);
+}
+
+void open_limits(lua_State *L) {
+  lua_getglobal(L, "jit");
+  wrap(L, "on", true);
+  wrap(L, "off", false);
+  lua_pop(L, 1);
+}
 
 bool limits_set(lua_State *L, const char *name) {
   for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {

@@ -4,11 +4,11 @@
 #include "lua/policy.h"
 
 #include <lauxlib.h>
-#include <luajit.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "lua/limits.h"
 #include "lua/task.h"
 #include "lua/timer.h"
 #include "lua/vm.h"
@@ -23,11 +23,9 @@ static size_t memory(void *policy);
 
 const struct policy_kind lua_policy = {load, listeners, start, retire, files, end, memory};
 
-/* Compiles the script, whose path is the light userdata at 1. Its main chunk runs once, so the JIT compiler would gain
- * nothing there; but a loop of it that never ends can be interrupted only while it is interpreted. -1 +1 */
+/* Compiles the script, whose path is the light userdata at 1. -1 +1 */
 static int compile(lua_State *L) {
   if (luaL_loadfile(L, lua_touserdata(L, 1)) != 0) return lua_error(L);
-  luaJIT_setmode(L, -1, LUAJIT_MODE_FUNC | LUAJIT_MODE_OFF);
   return 1;
 }
 
@@ -80,9 +78,9 @@ static void *load(const void *source, const struct policy_host *host, char **why
   policy->script = source;
   policy->vm = vm_new(host, policy, source, why);
   if (policy->vm) {
-    policy->vm->loading = true;
+    limits_begin_load(policy->vm);
     *why = run_script(policy->vm, source);
-    policy->vm->loading = false;
+    limits_end_load(policy->vm);
     watch_loaded(policy->vm);
     if (!*why) *why = check_listeners(policy, source);
     task_collect(policy->vm); /* what compiling has left is nearly half of a small policy's memory */

@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "lua/connection.h"
 #include "lua/library.h"
+#include "lua/limits.h"
 #include "lua/socket.h"
 #include "lua/spawn.h"
 #include "lua/task.h"
@@ -166,6 +167,7 @@ static void add_searcher(lua_State *L, const char *root) {
 static int open_all(lua_State *L) {
   char root[PATH_MAX];
   luaL_openlibs(L);
+  open_limits(L);
   if (!find_library(root))
     return luaL_error(L, "perilune's Lua modules were found neither beside the binary nor in ../share");
   vm_of(L)->library = (struct str){str_to_cstring(str_of(root)), strlen(root)};

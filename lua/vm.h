@@ -61,6 +61,7 @@ struct vm {
   unsigned epoch;     /* in tests: tells shared objects of one policy from those of the next */
   bool started;       /* background work may begin */
   bool loading;       /* the script's main chunk runs */
+  bool jit_off;       /* the policy does not want the JIT compiler */
 };
 
 /* NULL: *why is malloc'd. The script is not read yet; its path only says where `require` looks. */

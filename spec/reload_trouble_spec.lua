@@ -64,9 +64,10 @@ describe("perilune reload", function()
 
   it("leaves the old policy in force when the new one never comes to its end", function()
     local proxy, pid_file, path = start()
-    process.write_file(path, answering "two" .. "\nrequire('perilune').configure { load_time = 0.2 }\n"
-      .. "while true do end")
-    is_refused(pid_file, "policy%.lua:%d+: used up its time")
+    for _, endless in ipairs { "while true do end", "local function f() while true do end end f()" } do
+      process.write_file(path, answering "two" .. "\nrequire('perilune').configure { load_time = 0.2 }\n" .. endless)
+      is_refused(pid_file, "policy%.lua:%d+: used up its time")
+    end
     assert.equal("one", client.request(proxy.port).body)
   end)
 
