@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/version.h"
 #include "lua/policy.h"
 #include "lua/testing.h"
@@ -306,6 +307,7 @@ int main(int count, char **words) {
   struct arguments a = {.words = words, .for_ms = 30000, .max_errors = 100};
   if (count < 2) return misuse("a command is missing", "");
   if (strcmp(words[1], "test") == 0) return testing_main(words + 2); /* its options are busted's */
+  memory_begin();
   config_init(&a.config);
   int code = dispatch(&a);
   config_free(&a.config);

@@ -4,6 +4,7 @@
 // malloc.
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +12,13 @@ static void *checked(void *p) {
   if (p) return p;
   fputs("perilune: out of memory\n", stderr);
   abort();
+}
+
+/* What OpenSSL frees after a handshake it takes again for the next; glibc would give it to the kernel in between, and
+ * set no bound of its own any more once one is set. */
+void memory_begin(void) {
+  mallopt(M_TRIM_THRESHOLD, MEMORY_KEPT_BYTES);
+  mallopt(M_MMAP_THRESHOLD, MEMORY_APART_BYTES);
 }
 
 void *memory_alloc(size_t bytes) { return checked(malloc(bytes ? bytes : 1)); }

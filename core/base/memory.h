@@ -7,6 +7,12 @@
 
 #include <stddef.h>
 
+/* Of free memory at the end of a heap, each thread keeps so many bytes; what is larger than the other is mapped apart. */
+#define MEMORY_KEPT_BYTES  (4 << 20)
+#define MEMORY_APART_BYTES (1 << 20)
+/* Sets these bounds. Once, before there are threads. */
+void memory_begin(void);
+
 /* Like malloc, calloc and realloc, but end the process with a message when memory is exhausted. */
 void *memory_alloc(size_t bytes) __attribute__((malloc, returns_nonnull));
 void *memory_zalloc(size_t bytes) __attribute__((malloc, returns_nonnull));
