@@ -74,7 +74,7 @@ class Session:
         self.ahead += report.ahead(workload, done, OURS)
 
     def memory(self):
-        everyone = [name for name in peers.PEERS if name != "relay"]
+        everyone = [name for name in peers.PEERS if name != "relay" and "tls" not in name]
         if self.wants("idle"):
             done = workloads.idle_memory(self.taking_part(everyone), self.args.idle)
             save("idle", done)
