@@ -39,7 +39,7 @@ enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
 /* Runs until SIGTERM (graceful) or SIGINT (at once); SIGHUP reloads. Returns the exit code; has printed what
  * was wrong. */
 int server_run(const struct server_options *options);
-/* Loads and validates, opens nothing. */
+/* Loads and validates, opens nothing. (check.c) */
 int server_check(const struct policy_source *source, struct config *config);
 
 /* --- for the files of runtime/ --- */
