@@ -115,7 +115,7 @@ describe("a hook that takes all memory", function()
   }
   for name, code in pairs(BOMBS) do
     it("gives 500 and one line, and the worker serves on: " .. name, function()
-      local proxy = start("memory_limit = 32 * 1024 * 1024", code)
+      local proxy = start("memory_limit = 32 * 1024 * 1024, hook_time = 60", code)
       assert.equal(500, status(proxy, "/bad"))
       proxy:wait_log "request_filter failed: [^\n]*not enough memory"
       if name == "a global that stays" then return end
