@@ -8,20 +8,21 @@
 
 #include "lua/vm.h"
 
-/* -0 +0 */
-static void set_hook_time(lua_State *L, struct vm *vm) {
+/* The setting on top of the stack, in ms. -0 +0 */
+static unsigned check_time(lua_State *L, const char *name) {
   lua_Number seconds = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
   if (!(seconds >= 0.01 && seconds <= 3600))
-    luaL_error(L, "perilune.configure: hook_time must be a number of seconds from 0.01 to 3600");
-  vm->watch.hook_ms = (unsigned)(seconds * 1000 + 0.5);
+    luaL_error(L, "perilune.configure: %s must be a number of seconds from 0.01 to 3600", name);
+  return (unsigned)(seconds * 1000 + 0.5);
 }
+
+/* -0 +0 */
+static void set_hook_time(lua_State *L, struct vm *vm) { vm->watch.hook_ms = check_time(L, "hook_time"); }
 
 /* Of what is still to run of the main chunk; it counts from its begin. -0 +0 */
 static void set_load_time(lua_State *L, struct vm *vm) {
-  lua_Number seconds = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
-  if (!(seconds >= 0.01 && seconds <= 3600))
-    luaL_error(L, "perilune.configure: load_time must be a number of seconds from 0.01 to 3600");
-  if (atomic_load(&vm->watch.budget_ms)) watch_budget(vm, (unsigned)(seconds * 1000 + 0.5));
+  unsigned ms = check_time(L, "load_time");
+  if (atomic_load(&vm->watch.budget_ms)) watch_budget(vm, ms);
 }
 
 /* What has been compiled goes with it: a loop that never ends can be interrupted only while it is interpreted. That is

@@ -13,8 +13,8 @@ describe("the demo", function()
     local proxy = perilune.start {
       script = "examples/demo.lua",
       env = {
-        LISTEN = origins.dead_address(), DEMO_DEAD = dead,
-        DEMO_ORIGINS = origins.dead_address() .. "," .. origins.dead_address(),
+        LISTEN = origins.free_address(), DEMO_DEAD = dead,
+        DEMO_ORIGINS = origins.free_address() .. "," .. origins.free_address(),
       },
     }
     scheduler.eventually(function()

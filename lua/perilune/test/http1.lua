@@ -1,41 +1,15 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- http1: HTTP/1.1 messages as specs read and write them. It is written against RFC 9112 and not against the proxy: what
 -- is malformed on the wire is an error here, never repaired, so that a spec sees what the proxy really sent.
+local Fields = require "perilune.test.fields"
+
 local M = {}
 
-local Fields = {}
---- fields.host: the first value of that name; fields[1].name, fields[1].value: in order of arrival.
-Fields.__index = function(fields, name)
-  if type(name) ~= "string" then return nil end
-  if Fields[name] then return Fields[name] end
-  name = name:lower():gsub("_", "-")
-  for _, field in ipairs(fields) do
-    if field.name:lower() == name then return field.value end
-  end
-end
---- All values of a name, in order.
-function Fields.all(fields, name)
-  local values = {}
-  for _, field in ipairs(fields) do
-    if field.name:lower() == name:lower() then values[#values + 1] = field.value end
-  end
-  return values
-end
-
---- From { { "Name", "value" }, ... } or { Name = "value" }.
-function M.fields(list)
-  local fields = setmetatable({}, Fields)
-  for key, value in pairs(list or {}) do
-    if type(key) == "string" then fields[#fields + 1] = { name = key, value = value } end
-  end
-  for _, pair in ipairs(list or {}) do
-    fields[#fields + 1] = { name = pair.name or pair[1], value = pair.value or pair[2] }
-  end
-  return fields
-end
+--- From { { "Name", "value" }, ... } or { Name = "value" }; see perilune.test.fields.
+M.fields = Fields.new
 
 local function parse_fields(section)
-  local fields = setmetatable({}, Fields)
+  local fields = Fields.new()
   local rest = section
   while rest ~= "\r\n" do
     local line, after = rest:match "^([^\r\n]*)\r\n(.*)$"

@@ -137,12 +137,19 @@ function M.start(handler, options)
   return origin
 end
 
---- An address on which nobody listens.
-function M.dead_address()
-  local fd = sys.listen("127.0.0.1", 0)
+--- An address that is free at the moment, for a program that cannot be told to take any.
+function M.free_address()
+  local fd = assert(sys.reserve "127.0.0.1")
   local port = sys.port(fd)
   sys.close(fd)
   return "127.0.0.1:" .. port
+end
+
+--- An address on which nobody listens, nor will before the test has ended.
+function M.dead_address()
+  local fd = assert(sys.reserve "127.0.0.1")
+  cleanup.add(3, function() sys.close(fd) end)
+  return "127.0.0.1:" .. sys.port(fd)
 end
 
 --- An address at which a connection is neither accepted nor refused: the few places of its queue are taken.

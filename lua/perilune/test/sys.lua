@@ -137,6 +137,17 @@ function M.listen(host, port, backlog)
   return fd
 end
 
+--- A port that is taken, also from whoever asks for a free one, and at which nobody listens.
+function M.reserve(host)
+  local address, length, family = address_of(host, 0)
+  local fd = C.socket(family, SOCK_STREAM + SOCK_CLOEXEC, 0)
+  if fd < 0 then return failure() end
+  if C.bind(fd, address, length) == 0 then return fd end
+  local _, message, errno = failure()
+  C.close(fd)
+  return nil, message, errno
+end
+
 --- The port that a socket is bound to; nil for a unix socket.
 function M.port(fd)
   local address = ffi.new "sys_in6"
