@@ -14,7 +14,8 @@ after_each(require("cleanup").run)
 
 local ROUNDS = 20
 
--- /where tells the worker of a connection, /busy keeps it from its loop until a file is there.
+-- /where tells the worker of a connection, /busy keeps it from its loop until a file is there, and tells by another
+-- that it does.
 local POLICY = [[
 local perilune = require "perilune"
 perilune.configure { hook_time = 60 }
@@ -22,7 +23,8 @@ local policy = {}
 function policy.request_filter(session)
   if session:path() == "/where" then return session:respond { status = 200, body = tostring(perilune.worker()) } end
   if session:path() ~= "/busy" then return end
-  local file
+  local file = io.open("$FILE.busy", "w")
+  file:close()
   repeat file = io.open "$FILE" until file
   file:close()
   return session:respond { status = 200 }
@@ -63,6 +65,15 @@ local function get(connection, group)
   local response = assert(connection:request { headers = { Group = group } })
   assert.equal(200, response.status)
   scheduler.sleep(0.002) -- the connection to the peer goes back behind the response
+end
+
+-- Returns when the connection's worker is.
+local function keep_busy(connection, file)
+  connection:send "GET /busy HTTP/1.1\r\nHost: a\r\n\r\n"
+  scheduler.eventually(function()
+    local sign = io.open(file .. ".busy")
+    return sign and sign:close()
+  end)
 end
 
 local function late_answers(proxy) return metrics.read(proxy).perilune_upstream_late_total end
@@ -117,7 +128,7 @@ describe("a worker without a spare connection", function()
     local proxy, file = start(origin)
     local one, other = unpack(connections_to(proxy, 2))
     get(one, "a")
-    one:send "GET /busy HTTP/1.1\r\nHost: a\r\n\r\n"
+    keep_busy(one, file)
     get(other, "a") -- while `one` is busy for as long as we like
     assert.equal(2, origin.accepted)
     get(other, "a")
@@ -134,7 +145,7 @@ describe("a worker without a spare connection", function()
     local proxy, file = start(origin)
     local one, other = unpack(connections_to(proxy, 2))
     for _, group in ipairs { "a", "b", "c" } do get(one, group) end
-    one:send "GET /busy HTTP/1.1\r\nHost: a\r\n\r\n"
+    keep_busy(one, file)
     for _, group in ipairs { "a", "b", "c" } do get(other, group) end
     metrics.wait(proxy, "perilune_upstream_late_total", 1)
     process.write_file(file, "")
@@ -146,7 +157,7 @@ describe("a worker without a spare connection", function()
     local proxy, file = start(origin, "", 2)
     local one, other = unpack(connections_to(proxy, 2))
     get(one, "a")
-    one:send "GET /busy HTTP/1.1\r\nHost: a\r\n\r\n"
+    keep_busy(one, file)
     other:send "GET / HTTP/1.1\r\nHost: a\r\nGroup: a\r\n\r\n"
     other:close()
     process.write_file(file, "")

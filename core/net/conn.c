@@ -6,12 +6,22 @@
 #include "net/conn.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/memory.h"
+#include "net/outbox.h"
 #include "net/tls.h"
+
+struct debt {
+  size_t at, bytes;
+  char text[];
+};
+
+static enum io pay(struct conn *conn);
 
 static void set_watcher(struct ev_loop *loop, ev_io *watcher, bool on) {
   if (on == (bool)ev_is_active(watcher)) return;
@@ -24,7 +34,8 @@ static void set_watcher(struct ev_loop *loop, ev_io *watcher, bool on) {
 static void sync_watchers(struct conn *conn) {
   if (!conn_is_open(conn)) return;
   set_watcher(conn->loop, &conn->reader, conn->wants_read || conn->write_needs_read);
-  set_watcher(conn->loop, &conn->writer, conn->wants_write || conn->read_needs_write || conn->shuts);
+  set_watcher(conn->loop, &conn->writer,
+              conn->wants_write || conn->read_needs_write || conn->shuts || conn->debt);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
@@ -41,6 +52,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct conn *conn = watcher->data;
   (void)loop, (void)events;
+  if (conn->debt && pay(conn) == IO_AGAIN) return;
   if (conn->shuts) conn_shutdown(conn);
   if (conn->read_needs_write) {
     conn->read_needs_write = false;
@@ -54,6 +66,7 @@ void conn_init(struct conn *conn, struct ev_loop *loop, int fd, const struct con
                void *owner) {
   *conn =
       (struct conn){.transport = &transport_plain, .events = events, .owner = owner, .loop = loop, .fd = fd};
+  conn->outbox = ev_userdata(loop);
   ev_io_init(&conn->reader, on_readable, fd, EV_READ);
   ev_io_init(&conn->writer, on_writable, fd, EV_WRITE);
   conn->reader.data = conn->writer.data = conn;
@@ -68,6 +81,15 @@ static void stop_watchers(struct conn *conn) {
   ev_io_stop(conn->loop, &conn->reader);
   ev_io_stop(conn->loop, &conn->writer);
   ev_clear_pending(conn->loop, &conn->reader);
+}
+
+static void send_staged(struct conn *conn) {
+  if (conn->staged) outbox_send(conn->outbox, conn);
+}
+
+static void forget_debt(struct conn *conn) {
+  free(conn->debt);
+  conn->debt = NULL;
 }
 
 /* libev takes a socket out of the kernel's table when an event comes that nobody wants, not when its watchers
@@ -85,6 +107,8 @@ static void forget_socket(struct ev_loop *loop, int fd) {
 
 struct conn_parcel conn_detach(struct conn *conn) {
   struct conn_parcel parcel = {conn->transport, conn->tls, conn->fd};
+  send_staged(conn);
+  forget_debt(conn);
   if (conn->tls) tls_keep_sessions(conn, NULL);
   stop_watchers(conn);
   forget_socket(conn->loop, conn->fd);
@@ -110,6 +134,8 @@ void conn_drop(const struct conn_parcel *parcel) {
 
 void conn_close(struct conn *conn) {
   if (!conn_is_open(conn)) return;
+  send_staged(conn);
+  forget_debt(conn);
   stop_watchers(conn);
   conn->transport->close(conn);
   close(conn->fd);
@@ -123,21 +149,42 @@ void conn_feed(struct conn *conn) {
 
 enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved) {
   enum io result = conn->transport->read(conn, bytes, count, moved);
+  if (result == IO_AGAIN && conn->lost) result = IO_ERROR;
   if (conn->tls) sync_watchers(conn);
   if (result == IO_OK && conn->tls && conn->wants_read && conn->transport->pending(conn)) conn_feed(conn);
   return result;
 }
 
+/* What was staged goes first. */
+static enum io settle(struct conn *conn) {
+  send_staged(conn);
+  if (conn->lost) return IO_ERROR;
+  return conn->debt ? pay(conn) : IO_OK;
+}
+
 enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
-  enum io result = conn->transport->write(conn, parts, count, moved);
+  enum io result = settle(conn);
+  if (result != IO_OK) return result;
+  result = conn->transport->write(conn, parts, count, moved);
   if (conn->tls) sync_watchers(conn);
   return result;
+}
+
+enum io conn_write_soon(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
+  size_t bytes = 0;
+  if (!conn->outbox || conn->tls || conn_owes(conn) || conn->lost)
+    return conn_write(conn, parts, count, moved);
+  for (int i = 0; i < count; i++) bytes += parts[i].iov_len;
+  if (!outbox_put(conn->outbox, conn, parts, count, bytes)) return conn_write(conn, parts, count, moved);
+  *moved = bytes;
+  return IO_OK;
 }
 
 /* FIN waits for what the transport still has to say: a close_notify that is lost would make a whole message look cut. */
 void conn_shutdown(struct conn *conn) {
   if (!conn_is_open(conn)) return;
-  conn->shuts = conn->transport->shutdown(conn) == IO_AGAIN;
+  send_staged(conn);
+  conn->shuts = conn->debt || conn->transport->shutdown(conn) == IO_AGAIN;
   if (!conn->shuts) shutdown(conn->fd, SHUT_WR);
   sync_watchers(conn);
 }
@@ -189,6 +236,51 @@ static enum io plain_write(struct conn *conn, const struct iovec *parts, int cou
                            : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
   if (put < 0) return failed(conn);
   *moved = (size_t)put;
+  return IO_OK;
+}
+
+/* --- what was staged ------------------------------------------------------------------------------------ */
+
+/* The owner learns it from its next call, and is called for that. */
+static void lose(struct conn *conn) {
+  conn->lost = conn->error;
+  forget_debt(conn);
+  conn_feed(conn);
+}
+
+static struct debt *debt_of(const char *bytes, size_t count) {
+  struct debt *debt = memory_alloc(sizeof *debt + count);
+  debt->at = 0;
+  debt->bytes = count;
+  memcpy(debt->text, bytes, count);
+  return debt;
+}
+
+void conn_send_staged(struct conn *conn, const char *bytes, size_t count) {
+  struct iovec part = {(void *)bytes, count};
+  size_t moved = 0;
+  conn->staged = false;
+  enum io result = plain_write(conn, &part, 1, &moved);
+  if (moved == count) return;
+  if (result == IO_ERROR)
+    lose(conn);
+  else
+    conn->debt = debt_of(bytes + moved, count - moved);
+  sync_watchers(conn);
+}
+
+static enum io pay(struct conn *conn) {
+  struct debt *debt = conn->debt;
+  while (debt->at < debt->bytes) {
+    struct iovec part = {debt->text + debt->at, debt->bytes - debt->at};
+    size_t moved = 0;
+    enum io result = plain_write(conn, &part, 1, &moved);
+    if (result == IO_ERROR) lose(conn);
+    if (result != IO_OK) return result;
+    debt->at += moved;
+  }
+  forget_debt(conn);
+  sync_watchers(conn);
   return IO_OK;
 }
 

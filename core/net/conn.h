@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // conn: a connected, non-blocking socket on a worker's loop, with plain bytes or TLS behind one small
 // transport table. Its owner reads and writes; the conn only says when that is worth trying. It buffers
-// nothing.
+// nothing, but for small writes that may wait for the end of the loop's turn (outbox.h).
 //
 // Reading is announced through on_readable while conn_want_read is on (level-triggered: as long as bytes are
 // there). Writing is tried at once; only after IO_AGAIN does the owner ask with conn_want_write, and
@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 struct conn;
+struct outbox;
 struct tls;
 
 enum io {
@@ -46,10 +47,14 @@ struct conn {
   void *owner;                      /* borrowed; the owner's business */
   struct ev_loop *loop;             /* borrowed */
   struct tls *tls;                  /* owned; NULL on plain connections */
+  struct outbox *outbox;            /* borrowed; NULL where the loop has none */
+  struct debt *debt;                /* owned; what was staged and could not be sent so far */
   ev_io reader, writer;
   int fd;    /* owned; -1: closed */
   int error; /* errno of the last IO_ERROR, 0: TLS or none */
+  int lost;  /* errno of a staged write that failed */
   bool wants_read, wants_write;
+  bool staged;                             /* the outbox has something of it */
   bool shuts;                              /* conn_shutdown goes on when the socket is writable */
   bool read_needs_write, write_needs_read; /* TLS only */
 };
@@ -88,6 +93,14 @@ enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved);
 /* Looks without taking; for plain connections, before TLS is put on them. */
 enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved);
 enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved);
+/* The same for small plain writes whose fate the owner learns later: they are sent at the end of the loop's turn.
+ * What cannot be sent then goes before all that is written later; an error is told by the next call, and on_readable
+ * follows. A conn_close before that sends at once, but waits for nothing: see conn_shutdown and conn_owes. */
+enum io conn_write_soon(struct conn *conn, const struct iovec *parts, int count, size_t *moved);
+/* A part of what was written is still here. */
+static inline bool conn_owes(const struct conn *conn) { return conn->staged || conn->debt; }
+/* For outbox.c: the time has come. */
+void conn_send_staged(struct conn *conn, const char *bytes, size_t count);
 /* Sends FIN (with TLS: close_notify before it); the other direction stays open. */
 void conn_shutdown(struct conn *conn);
 void conn_want_read(struct conn *conn, bool on);

@@ -20,6 +20,7 @@ void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker) {
   list_init(&proxy->exchanges);
   list_init(&proxy->spare_peers);
   reaper_init(&proxy->reaper, loop);
+  outbox_init(&proxy->outbox, loop);
   proxy->resolver = resolver_new(loop);
 }
 
@@ -66,6 +67,7 @@ void proxy_close(struct proxy *proxy) {
 
 void proxy_free(struct proxy *proxy) {
   reaper_stop(&proxy->reaper);
+  outbox_stop(&proxy->outbox);
   resolver_free(proxy->resolver);
   peers_free(proxy);
   free(proxy->late);

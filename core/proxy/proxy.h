@@ -9,6 +9,7 @@
 #define PERILUNE_PROXY_PROXY_H
 
 #include "base/list.h"
+#include "net/outbox.h"
 #include "net/reaper.h"
 #include "proxy/settings.h"
 
@@ -55,6 +56,7 @@ struct proxy {
   struct ev_loop *loop;      /* borrowed */
   struct resolver *resolver; /* owned */
   struct reaper reaper;
+  struct outbox outbox;
   struct list downstreams; /* all open client connections */
   struct list exchanges;   /* all, also those that only wait to be logged */
   unsigned downstream_count, exchange_count, upstream_count;

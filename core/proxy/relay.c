@@ -104,6 +104,10 @@ static void advance(struct relay *r, size_t moved) {
   }
 }
 
+static enum io put(const struct relay *r, const struct iovec *parts, int count, size_t *moved) {
+  return r->at_once ? conn_write(r->to, parts, count, moved) : conn_write_soon(r->to, parts, count, moved);
+}
+
 /* One send(2) of a few copied bytes costs less than a sendmsg(2) of several parts. */
 static enum io write_parts(struct relay *r, size_t *moved) {
   struct iovec vector[RELAY_PARTS];
@@ -121,7 +125,7 @@ static enum io write_parts(struct relay *r, size_t *moved) {
     vector[0] = (struct iovec){together, total};
     count = 1;
   }
-  return conn_write(r->to, vector, count, moved);
+  return put(r, vector, count, moved);
 }
 
 /* IO_OK: everything is written (or dropped, where there is no sink). */

@@ -59,6 +59,7 @@ struct relay {
   struct arena *arena;             /* for trailers */
   bool started;                    /* the first round was made */
   bool bulk;                       /* a read filled its buffer: use large ones */
+  bool at_once;                    /* a write that fails must be known before the next step */
   bool active;                     /* begun and neither done nor failed */
   bool done;                       /* the whole message was written */
   bool source_ended;               /* the message has been decoded to its end */
@@ -73,7 +74,7 @@ enum { RELAY_COPY_LIMIT = 65536, RELAY_BUFFER = 16384, RELAY_BUFFER_LARGE = 6553
 
 /* Begins with `head` (may be empty; borrowed until written) and, behind it, `first`: payload that was decoded
  * and filtered before (of a retry, or a whole content; may be empty; borrowed). Sets everything but copy and
- * its limit, limit, filter, nominated, trailers_allowed, which the owner sets afterwards. Writes nothing yet.
+ * its limit, limit, filter, nominated, trailers_allowed, at_once, which the owner sets afterwards. Writes nothing yet.
  */
 void relay_begin(struct relay *r, struct body body, enum framing out, struct str head, struct str first);
 /* The same message from its start to another sink: `first` is all that was decoded so far, decoding goes on

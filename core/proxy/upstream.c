@@ -212,7 +212,8 @@ static bool is_at_rest(struct upstream *u) {
   size_t moved;
   struct conn *conn = &u->conn;
   enum io io = conn->tls ? conn_read(conn, &byte, 1, &moved) : conn_peek(conn, &byte, 1, &moved);
-  return io == IO_AGAIN && !conn->read_needs_write && !conn->write_needs_read && !conn->shuts;
+  return io == IO_AGAIN && !conn_owes(conn) && !conn->read_needs_write && !conn->write_needs_read &&
+         !conn->shuts;
 }
 
 bool upstream_lend(struct peer *peer, struct conn_parcel *parcel) {
@@ -374,8 +375,9 @@ void upstream_give_back(struct exchange *x, bool reusable) {
   if (!u) return;
   x->upstream = NULL;
   u->exchange = NULL;
-  bool pooled = reusable && u->state == UPSTREAM_READY && buf_len(&u->in) == 0 && !x->proxy->stopping &&
-                u->peer->options.idle_timeout_ms != PEER_NO_POOL && !u->peer->options.proxy_protocol;
+  bool pooled = reusable && u->state == UPSTREAM_READY && buf_len(&u->in) == 0 && !conn_owes(&u->conn) &&
+                !x->proxy->stopping && u->peer->options.idle_timeout_ms != PEER_NO_POOL &&
+                !u->peer->options.proxy_protocol;
   if (!pooled) {
     upstream_close(u);
     return;

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// outbox: an ev_prepare watcher, so the end of a turn is just before the loop waits. What is called between that
+// and the next wait writes at once, as nobody would send it. A hook that takes long shall not hold back the answers of
+// others: the outbox is emptied when its first item is older than a moment.
+#include "net/outbox.h"
+
+#include <string.h>
+
+#include "base/ticks.h"
+#include "net/conn.h"
+
+enum { MOMENT_US = 250 };
+
+static void send_item(struct outbox *o, struct outbox_item *item) {
+  struct conn *conn = item->conn;
+  item->conn = NULL;
+  if (conn) conn_send_staged(conn, o->bytes + item->at, item->bytes);
+}
+
+static void send_all(struct outbox *o) {
+  for (unsigned i = 0; i < o->count; i++) send_item(o, &o->items[i]);
+  o->count = o->used = 0;
+}
+
+static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int events) {
+  struct outbox *o = (struct outbox *)watcher;
+  (void)events;
+  o->turn = ev_iteration(loop);
+  send_all(o);
+}
+
+void outbox_init(struct outbox *o, struct ev_loop *loop) {
+  o->loop = loop;
+  o->count = o->used = 0;
+  o->turn = ~0u;
+  ev_set_userdata(loop, o);
+  ev_prepare_init(&o->watcher, on_prepare);
+  ev_prepare_start(loop, &o->watcher);
+  ev_unref(loop);
+}
+
+void outbox_stop(struct outbox *o) {
+  send_all(o);
+  ev_set_userdata(o->loop, NULL);
+  ev_ref(o->loop);
+  ev_prepare_stop(o->loop, &o->watcher);
+}
+
+static bool is_old(const struct outbox *o) { return ticks_to_us(ticks_since(o->began)) > MOMENT_US; }
+
+bool outbox_put(struct outbox *o, struct conn *conn, const struct iovec *parts, int count, size_t bytes) {
+  if (bytes > OUTBOX_MOST_BYTES || o->turn == ev_iteration(o->loop)) return false;
+  if (o->count && (o->count == OUTBOX_ITEMS || o->used + bytes > OUTBOX_BYTES || is_old(o))) send_all(o);
+  if (!o->count) o->began = ticks_now();
+  o->items[o->count++] = (struct outbox_item){conn, o->used, (unsigned)bytes};
+  char *end = o->bytes + o->used;
+  for (int i = 0; i < count; i++) end = mempcpy(end, parts[i].iov_base, parts[i].iov_len);
+  o->used += (unsigned)bytes;
+  conn->staged = true;
+  return true;
+}
+
+void outbox_send(struct outbox *o, struct conn *conn) {
+  for (unsigned i = 0; i < o->count; i++)
+    if (o->items[i].conn == conn) send_item(o, &o->items[i]);
+}

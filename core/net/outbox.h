@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// outbox: the small writes of one turn of a loop, made one behind the other at its end. Between two sends the
+// kernel's way through TCP puts our code and data out of the processor's caches, so a turn that serves many
+// connections costs less when it parses and decides first and sends then. What is put here counts as written; what
+// the kernel does not take stays owed to the conn (conn.c), which sends it before anything else.
+#ifndef PERILUNE_NET_OUTBOX_H
+#define PERILUNE_NET_OUTBOX_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct conn;
+
+/* Larger writes are not worth a copy. */
+enum { OUTBOX_MOST_BYTES = 4096, OUTBOX_ITEMS = 32, OUTBOX_BYTES = 32768 };
+
+struct outbox_item {
+  struct conn *conn; /* borrowed; NULL: sent already */
+  unsigned at, bytes;
+};
+
+struct outbox {
+  ev_prepare watcher;
+  struct ev_loop *loop; /* borrowed */
+  uint64_t began;       /* ticks: when the first item came */
+  unsigned count, used;
+  unsigned turn; /* of the loop, that was closed last */
+  struct outbox_item items[OUTBOX_ITEMS];
+  char bytes[OUTBOX_BYTES];
+};
+
+/* For all conns made on the loop from now on; does not keep the loop alive. */
+void outbox_init(struct outbox *outbox, struct ev_loop *loop);
+/* Sends what is left and stops: later conns write at once. No conn that was made before may be left. */
+void outbox_stop(struct outbox *outbox);
+/* Copies the parts, `bytes` in all. False: it takes them not, nor any other of this turn. conn.staged must be off,
+ * and is on then. */
+bool outbox_put(struct outbox *outbox, struct conn *conn, const struct iovec *parts, int count, size_t bytes);
+/* Sends what is staged for one conn. */
+void outbox_send(struct outbox *outbox, struct conn *conn);
+
+#endif
