@@ -65,6 +65,26 @@ describe("a client's connection", function()
     for i = 1, 5 do assert.equal("/" .. i, connection:read_response().body) end
   end)
 
+  -- Once the sockets are full, answers wait in the proxy, the last one with the end of the connection behind it.
+  it("gives a client that reads late all its answers, whole and to the end", function()
+    local proxy = perilune.start { workers = 1, policy = [[
+      local body = ("x"):rep(3000)
+      require("perilune").listen("127.0.0.1:0", {
+        request_filter = function(session) return session:respond { status = 200, body = body } end,
+      })
+    ]] }
+    local count = 1500
+    local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
+    local sender = scheduler.spawn(function()
+      connection:send((http1.write("GET / HTTP/1.1", { Host = "a" })):rep(count - 1))
+      connection:send(http1.write("GET / HTTP/1.1", { Host = "a", Connection = "close" }))
+    end)
+    scheduler.sleep(0.2)
+    for _ = 1, count do assert.equal(3000, #connection:read_response().body) end
+    assert.is_true(connection:is_closed())
+    assert.is_true(sender.is_done)
+  end)
+
   it("stays open behind an answer of the proxy's own to a request without a body (RFC 9112 9.3)", function()
     local proxy = start({ address = origins.dead_address() })
     local connection = client.connect(proxy.port)
