@@ -2,6 +2,7 @@
 -- Connections that live on: the client's from request to request, and the pool of those to the origins.
 local client = require "client"
 local http1 = require "http1"
+local metrics = require "metrics"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
@@ -67,7 +68,7 @@ describe("a client's connection", function()
 
   -- Once the sockets are full, answers wait in the proxy, the last one with the end of the connection behind it.
   it("gives a client that reads late all its answers, whole and to the end", function()
-    local proxy = perilune.start { workers = 1, policy = [[
+    local proxy = perilune.start { workers = 1, settings = { "--admin", "127.0.0.1:0" }, policy = [[
       local body = ("x"):rep(3000)
       require("perilune").listen("127.0.0.1:0", {
         request_filter = function(session) return session:respond { status = 200, body = body } end,
@@ -77,6 +78,12 @@ describe("a client's connection", function()
     local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
     connection:send((http1.write("GET / HTTP/1.1", { Host = "a" })):rep(count - 1))
     connection:send(http1.write("GET / HTTP/1.1", { Host = "a", Connection = "close" }))
+    local answered
+    scheduler.eventually(function()
+      local before = answered
+      answered = metrics.read(proxy)[('perilune_response_bytes_total{listener="127.0.0.1:%d"}'):format(proxy.port)]
+      return answered == before and answered > 0
+    end)
     for _ = 1, count do assert.equal(3000, #connection:read_response().body) end
     assert.is_true(connection:is_closed())
   end)
