@@ -10,7 +10,7 @@ check() {
 }
 existing() { for path in "$@"; do [ -e "$path" ] && echo "$path"; done; }
 
-compiles() { make --no-print-directory -s -k CC="$1" WERROR=1 QUIET=1 BUILD="build/lint-$1" objects; }
+compiles() { make --no-print-directory -s -k CC="$1" WERROR=1 QUIET=1 PROFILE=no BUILD="build/lint-$1" objects; }
 # Each version of clang-format has its own mind; ours is that of Debian 12.
 FORMAT_VERSION=14
 is_formatted() {

@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# profile.sh BINARY: keeps an instrumented binary busy for some seconds, as a proxy without and with a script, so that
+# the compiler learns which of its code is in use (gcc -fprofile-generate; the counts are written as it ends). The
+# origin and the clients run in the same binary, but what they use is not counted.
+set -eu
+cd "$(dirname "$0")/.."
+binary=$1
+seconds=60 # in which it must be done
+logs=$(mktemp -d)
+running=
+finish() {
+  for pid in $running; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in $running; do wait "$pid" || true; done
+  rm -rf "$logs"
+}
+trap finish EXIT
+
+# start NAME ARGUMENTS...: the process's log gets that name
+start() {
+  name=$1
+  shift
+  : >"$logs/$name"
+  "$binary" "$@" --workers 1 --socket "$logs/$name.sock" 2>"$logs/$name" >&2 </dev/null &
+  running="$running $!"
+}
+# await NAME PATTERN: what the pattern's group has matched in the log
+await() {
+  turns=0
+  until found=$(sed -n "s/.*$2.*/\1/p" "$logs/$1" | head -n 1) && [ -n "$found" ]; do
+    turns=$((turns + 1))
+    if [ $turns -gt $((seconds * 10)) ]; then
+      echo "profile: $1 is not ready in $seconds s:" >&2
+      cat "$logs/$1" >&2
+      exit 1
+    fi
+    sleep 0.1
+  done
+  echo "$found"
+}
+
+ROLE=origin GCOV_PREFIX=$logs/uncounted start origin run dist/profile.lua
+origin=$(await origin 'listening on \([0-9.:]*\)')
+ROLE=policy ORIGIN=$origin start policy run dist/profile.lua
+start plain proxy --listen 127.0.0.1:0 --to "$origin"
+targets="$(await policy 'listening on \([0-9.:]*\)') $(await plain 'listening on \([0-9.:]*\)')"
+ROLE=clients GCOV_PREFIX=$logs/uncounted TARGETS=$targets start clients run dist/profile.lua
+await clients 'profile: \(done\)' >/dev/null
