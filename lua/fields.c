@@ -81,40 +81,50 @@ int fields_each(lua_State *L, const struct headers *headers) {
 #define OF_THE_CONNECTION (BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_CONNECTION))
 #define OF_THE_HOP        (BIT(UPGRADE) | BIT(HTTP2_SETTINGS) | BIT(TE))
 
-/* Why a field is not the policy's to set; NULL where it is. RFC 9110 section 7.6.1, RFC 9112 section 6. */
+/* Why a field is not the policy's to set. RFC 9110 section 7.6.1, RFC 9112 section 6. */
 static const char *reserved(enum field_id id) {
   unsigned bit = 1u << id;
   if (bit & OF_THE_BODY) return "the proxy writes it from the body that it sends";
   if (bit & OF_THE_CONNECTION) return "the proxy manages its connections itself (see session:set_close)";
-  if (bit & OF_THE_HOP) return "the proxy negotiates it with each side itself";
-  return NULL;
+  return "the proxy negotiates it with each side itself";
+}
+
+static bool is_reserved(enum field_id id) {
+  return (1u << id & (OF_THE_BODY | OF_THE_CONNECTION | OF_THE_HOP)) != 0;
+}
+
+static __attribute__((cold)) void refuse_name(lua_State *L, struct field field) {
+  if (is_reserved(field.id))
+    luaL_error(L, "the field %s cannot be set: %s", field.name.ptr, reserved(field.id));
+  luaL_error(L, "'%s' is no valid field name", field.name.ptr);
 }
 
 /* A field of the name at `index`, without its value. -0 +0 */
-static struct field check_name(lua_State *L, int index) {
+static inline struct field check_name(lua_State *L, int index) {
   struct field field = {.name = check_str(L, index)};
   field.id = field_id(field.name);
-  if (field.id == FIELD_OTHER && !field_name_is_valid(field.name))
-    luaL_error(L, "'%s' is no valid field name", field.name.ptr);
-  const char *why = reserved(field.id);
-  if (why) luaL_error(L, "the field %s cannot be set: %s", field.name.ptr, why);
+  bool is_valid = field.id == FIELD_OTHER ? field_name_is_valid(field.name) : !is_reserved(field.id);
+  if (!is_valid) refuse_name(L, field);
   return field;
+}
+
+static __attribute__((cold)) void refuse_value(lua_State *L, struct str name, struct str value, int index) {
+  if (!value.ptr)
+    luaL_error(L, "the value of field %s must be a string, a number or an array of them, got a %s value",
+               name.ptr, luaL_typename(L, index));
+  luaL_error(L, "the value of field %s has a control character in it (CR, LF, NUL, ...)", name.ptr);
 }
 
 /* A string or number at `index`. */
 static struct str check_value(lua_State *L, struct str name, int index) {
   struct str value;
   value.ptr = lua_tolstring(L, index, &value.len);
-  if (!value.ptr)
-    luaL_error(L, "the value of field %s must be a string, a number or an array of them, got a %s value",
-               name.ptr, luaL_typename(L, index));
-  if (!field_value_is_valid(value))
-    luaL_error(L, "the value of field %s has a control character in it (CR, LF, NUL, ...)", name.ptr);
+  if (!value.ptr || !field_value_is_valid(value)) refuse_value(L, name, value, index);
   return str_trim(value);
 }
 
 /* Lua may collect its strings before the field is written. */
-static struct field keep(struct arena *arena, struct field field) {
+static inline struct field keep(struct arena *arena, struct field field) {
   char *text = arena_alloc(arena, field.name.len + field.value.len);
   memcpy(text, field.name.ptr, field.name.len);
   memcpy(text + field.name.len, field.value.ptr, field.value.len);
@@ -154,23 +164,26 @@ void fields_append(lua_State *L, struct headers *headers, int name_index, int in
   }
 }
 
-int fields_add(lua_State *L, struct headers *headers) {
-  fields_append(L, headers, 2, 3);
-  return 0;
+struct field fields_read(lua_State *L) {
+  struct field field = check_name(L, 2);
+  field.value.ptr = lua_tolstring(L, 3, &field.value.len);
+  if (!field.value.ptr && lua_istable(L, 3)) return field;
+  if (!field.value.ptr || !field_value_is_valid(field.value)) refuse_value(L, field.name, field.value, 3);
+  field.value = str_trim(field.value);
+  return field;
 }
 
-/* A single value takes the place of the first field of that name; an array goes to the end. */
-int fields_set(lua_State *L, struct headers *headers) {
+void fields_set(struct headers *headers, struct field field) {
+  headers_set_field(headers, keep(headers->arena, field));
+}
+
+void fields_add(struct headers *headers, struct field field) { append(headers, field, field.value); }
+
+void fields_set_all(lua_State *L, struct headers *headers) {
   struct field field = check_name(L, 2);
-  if (!lua_istable(L, 3)) {
-    field.value = check_value(L, field.name, 3);
-    headers_set_field(headers, keep(headers->arena, field));
-    return 0;
-  }
   check_values(L, field.name, 3);
   headers_remove(headers, field.name);
   fields_append(L, headers, 2, 3);
-  return 0;
 }
 
 int fields_remove(lua_State *L, struct headers *headers) {

@@ -12,9 +12,14 @@
 int fields_get(lua_State *L, const struct headers *headers, const struct body *body);
 /* An array of all values, empty where there is none. -0 +1 */
 int fields_get_all(lua_State *L, const struct headers *headers, const struct body *body);
-/* The value is a string, a number, or an array of them. -0 +0 */
-int fields_set(lua_State *L, struct headers *headers);
-int fields_add(lua_State *L, struct headers *headers);
+/* The field that arguments 2 and 3 say, checked; its text is Lua's. Where the value is a table it has none: its
+ * pointer is NULL. -0 +0 */
+struct field fields_read(lua_State *L);
+/* Takes the place of the first field of that name, and of all others. */
+void fields_set(struct headers *headers, struct field field);
+void fields_add(struct headers *headers, struct field field);
+/* The values of an array go to the end, in place of all fields of that name. -0 +0 */
+void fields_set_all(lua_State *L, struct headers *headers);
 /* How many there were. -0 +1 */
 int fields_remove(lua_State *L, struct headers *headers);
 /* for name, value in m:headers(): in order, as they were when it was called, so the loop may change them. The

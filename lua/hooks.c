@@ -78,11 +78,15 @@ static void begin(struct exchange *x) {
   x->script = script;
 }
 
+static __attribute__((cold)) void refuse_loan(lua_State *L, const struct vm *vm) {
+  handle_raise(L, "not enough memory: the exchanges under way hold %d MiB of fields, targets and answers",
+               (int)(vm->lent_bytes >> 20));
+}
+
 void script_lend(lua_State *L, struct script *script, size_t bytes) {
   struct vm *vm = script->vm;
   if (bytes > vm->memory.cap_bytes - vm->lent_bytes || vm->lent_bytes > vm->memory.cap_bytes)
-    handle_raise(L, "not enough memory: the exchanges under way hold %d MiB of fields, targets and answers",
-                 (int)(vm->lent_bytes >> 20));
+    refuse_loan(L, vm);
   script->lent_bytes += bytes;
   vm->lent_bytes += bytes;
 }

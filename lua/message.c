@@ -38,13 +38,12 @@ static struct response *check_response(lua_State *L) {
   return &token_check_kind(L, 1, TOKEN_RESPONSE)->x->response;
 }
 
-/* What argument 3, a value or an array of them, adds to the arena under the name that is argument 2. -0 +0 */
-static size_t field_bytes(lua_State *L) {
-  size_t name = lua_objlen(L, 2) + sizeof(struct field), bytes = 0;
-  if (!lua_istable(L, 3)) return name + lua_objlen(L, 3);
+/* What the array that is argument 3 adds to the arena under a name. -0 +0 */
+static size_t array_bytes(lua_State *L, struct str name) {
+  size_t bytes = 0;
   for (int i = (int)lua_objlen(L, 3); i > 0; i--) {
     lua_rawgeti(L, 3, i);
-    bytes += name + lua_objlen(L, -1);
+    bytes += sizeof(struct field) + name.len + lua_objlen(L, -1);
     lua_pop(L, 1);
   }
   return bytes;
@@ -87,12 +86,17 @@ static const struct headers *read_fields(lua_State *L, const struct body **body)
   return fields_of(token_check(L, 1), body);
 }
 
-static struct headers *change_fields(lua_State *L, const char *call) {
+static struct headers *change_fields(lua_State *L, struct token token, const char *call) {
   const struct body *body;
-  struct token token = change(L, call);
-  script_lend(L, token.script, field_bytes(L));
   if (token.kind == TOKEN_TRAILERS) check_trailer(L, call);
   return fields_of(token, &body);
+}
+
+/* Accounts for what a call is about to put into the arena. */
+static void lend(lua_State *L, struct token token, struct field field) {
+  size_t bytes =
+      field.value.ptr ? sizeof field + field.name.len + field.value.len : array_bytes(L, field.name);
+  script_lend(L, token.script, bytes);
 }
 
 /* -2 +1 */
@@ -112,12 +116,37 @@ static int headers(lua_State *L) {
   const struct body *body;
   return fields_each(L, read_fields(L, &body));
 }
+/* A single value takes the place of the first field of that name; an array goes to the end. -3 +0 */
+static int set_header(lua_State *L) {
+  struct token token = change(L, "set_header");
+  struct headers *headers = change_fields(L, token, "set_header");
+  struct field field = fields_read(L);
+  lend(L, token, field);
+  if (field.value.ptr)
+    fields_set(headers, field);
+  else
+    fields_set_all(L, headers);
+  return 0;
+}
+
 /* -3 +0 */
-static int set_header(lua_State *L) { return fields_set(L, change_fields(L, "set_header")); }
-/* -3 +0 */
-static int add_header(lua_State *L) { return fields_add(L, change_fields(L, "add_header")); }
+static int add_header(lua_State *L) {
+  struct token token = change(L, "add_header");
+  struct headers *headers = change_fields(L, token, "add_header");
+  struct field field = fields_read(L);
+  lend(L, token, field);
+  if (field.value.ptr)
+    fields_add(headers, field);
+  else
+    fields_append(L, headers, 2, 3);
+  return 0;
+}
+
 /* -2 +1 */
-static int remove_header(lua_State *L) { return fields_remove(L, change_fields(L, "remove_header")); }
+static int remove_header(lua_State *L) {
+  struct token token = change(L, "remove_header");
+  return fields_remove(L, change_fields(L, token, "remove_header"));
+}
 
 /* --- a request ------------------------------------------------------------------------------------------ */
 

@@ -24,10 +24,14 @@ static const struct task *task_of(const struct exchange *x) {
   return running && running->script == script && running->hook != TASK_NO_HOOK ? running : NULL;
 }
 
+static __attribute__((cold)) void refuse_phase(lua_State *L, const struct task *task, const char *call) {
+  if (!task) handle_raise(L, "%s is not allowed outside of the exchange's hooks", call);
+  handle_raise(L, "%s is not allowed in %s", call, hook_name(task->hook));
+}
+
 void session_phase(lua_State *L, const struct exchange *x, unsigned phases, const char *call) {
   const struct task *task = task_of(x);
-  if (!task) handle_raise(L, "%s is not allowed outside of the exchange's hooks", call);
-  if (!(phases & 1u << task->hook)) handle_raise(L, "%s is not allowed in %s", call, hook_name(task->hook));
+  if (!task || !(phases & 1u << task->hook)) refuse_phase(L, task, call);
 }
 
 /* The exchange of the session that is argument 1. */

@@ -68,21 +68,38 @@ void token_push(lua_State *L, const struct script *script, enum token_kind kind)
   lua_pushlightuserdata(L, (void *)(uintptr_t)bits);
 }
 
-bool token_test(lua_State *L, int index, struct token *token) {
-  uint64_t bits = (uintptr_t)lua_touserdata(L, index);
-  const struct seats *seats = &vm_of(L)->seats;
+/* What the bits stand for, if they are a token's; else without a script. */
+static inline struct token read_bits(const struct seats *seats, uint64_t bits) {
   unsigned place = bits % SEATS;
-  if (bits / MARK != 1 || place >= seats->count) return false;
+  struct token token = {NULL, (enum token_kind)(bits >> SEAT_BITS & KIND_MASK)};
+  if (bits / MARK != 1 || place >= seats->count) return token;
   const struct seat *seat = &seats->all[place];
-  token->kind = (enum token_kind)(bits >> SEAT_BITS & KIND_MASK);
-  token->script = seat->use == (bits >> USE_SHIFT) % USES ? seat->script : NULL;
-  return true;
+  if (seat->use == (bits >> USE_SHIFT) % USES) token.script = seat->script;
+  return token;
+}
+
+static bool is_token(const struct seats *seats, uint64_t bits) {
+  return bits / MARK == 1 && bits % SEATS < seats->count;
+}
+
+static uint64_t bits_at(lua_State *L, int index) { return (uintptr_t)lua_touserdata(L, index); }
+
+bool token_test(lua_State *L, int index, struct token *token) {
+  const struct seats *seats = &vm_of(L)->seats;
+  uint64_t bits = bits_at(L, index);
+  *token = read_bits(seats, bits);
+  return is_token(seats, bits);
+}
+
+static __attribute__((cold)) void refuse_unusable(lua_State *L, int index) {
+  struct token token;
+  if (!token_test(L, index, &token)) token_refuse(L, index, "session");
+  handle_raise(L, "%s used after its exchange ended", names[TOKEN_SESSION]);
 }
 
 struct token token_check(lua_State *L, int index) {
-  struct token token;
-  if (!token_test(L, index, &token)) token_refuse(L, index, "session");
-  if (!token.script) handle_raise(L, "%s used after its exchange ended", names[TOKEN_SESSION]);
+  struct token token = read_bits(&vm_of(L)->seats, bits_at(L, index));
+  if (!token.script) refuse_unusable(L, index);
   return token;
 }
 
