@@ -20,16 +20,16 @@
 #include "proxy/exchange.h"
 
 enum argument {
-  SESSION,
-  UPSTREAM_REQUEST,
-  RESPONSE,
-  CTX,
+  SESSION = TOKEN_SESSION,
+  UPSTREAM_REQUEST = TOKEN_UPSTREAM_REQUEST,
+  RESPONSE = TOKEN_RESPONSE,
+  TRAILERS = TOKEN_TRAILERS,
   REUSED,
+  IS_LAST,
+  CTX, /* from here on it may need memory */
   PEER,
   FAILURE,
   CHUNK,
-  IS_LAST,
-  TRAILERS,
   HELLO,
   END
 };
@@ -129,23 +129,31 @@ static bool is_ready(const struct script *script, enum argument argument) {
   return true;
 }
 
-/* -0 +1 */
-static void push(lua_State *L, const struct task *task, enum argument argument) {
+/* Other than a token. -0 +1 */
+static void push_value(lua_State *L, const struct task *task, enum argument argument) {
   struct script *script = task->script;
   switch (argument) {
-  case SESSION: token_push(L, script, TOKEN_SESSION); break;
-  case UPSTREAM_REQUEST: token_push(L, script, TOKEN_UPSTREAM_REQUEST); break;
-  case RESPONSE: token_push(L, script, TOKEN_RESPONSE); break;
-  case TRAILERS: token_push(L, script, TOKEN_TRAILERS); break;
-  case CTX: ctx_push(L, script); break;
+  case SESSION:
+  case UPSTREAM_REQUEST:
+  case RESPONSE:
+  case TRAILERS: break;
   case REUSED: lua_pushboolean(L, script->x->reused); break;
+  case IS_LAST: lua_pushboolean(L, ((const struct body_piece *)task->owner)->is_last); break;
+  case CTX: ctx_push(L, script); break;
   case PEER: peer_push(L, script->x->peer); break;
   case FAILURE: failure_push(L, script, script->x->error); break;
   case CHUNK: body_push_chunk(L, task->owner); break;
-  case IS_LAST: lua_pushboolean(L, ((const struct body_piece *)task->owner)->is_last); break;
   case HELLO:
   case END: break;
   }
+}
+
+/* -0 +1 */
+static inline void push(lua_State *L, const struct task *task, enum argument argument) {
+  if (argument <= TRAILERS)
+    token_push(L, task->script, (enum token_kind)argument);
+  else
+    push_value(L, task, argument);
 }
 
 static const struct lua_hook *hook_of(const struct task *task) {
@@ -161,23 +169,27 @@ static int push_protected(lua_State *L) {
   return 0;
 }
 
+static bool are_ready(const struct task *task, int count) {
+  for (int i = 0; i < count; i++)
+    if (!is_ready(task->script, shapes[task->hook].arguments[i])) return false;
+  return true;
+}
+
 /* False: no memory. */
-static bool push_arguments(struct task *task, int count) {
+static bool push_arguments(struct task *task, const struct lua_hook *called) {
   const unsigned char *arguments = shapes[task->hook].arguments;
-  bool ready = true;
-  for (int i = 0; i < count; i++) ready = ready && is_ready(task->script, arguments[i]);
-  if (ready) {
-    for (int i = 0; i < count; i++) push(task->co, task, arguments[i]);
-    return true;
+  if (called->needs_look && !are_ready(task, called->arguments)) {
+    char *why = task_protect(task->vm, push_protected, task);
+    free(why);
+    return !why;
   }
-  char *why = task_protect(task->vm, push_protected, task);
-  free(why);
-  return !why;
+  for (int i = 0; i < called->arguments; i++) push(task->co, task, arguments[i]);
+  return true;
 }
 
 /* --- a call --------------------------------------------------------------------------------------------- */
 
-static bool refuse_call(enum hook hook, const char *why) {
+static __attribute__((cold)) bool refuse_call(enum hook hook, const char *why) {
   log_error("%s was not called: %s", hook_name(hook), why);
   return false;
 }
@@ -186,21 +198,23 @@ bool hooks_call(struct task *task, enum task_status *status) {
   const struct lua_hook *called = hook_of(task);
   if (!task->script->is_seated) return refuse_call(task->hook, "there are too many exchanges at once");
   lua_rawgeti(task->co, LUA_REGISTRYINDEX, called->function);
-  if (!push_arguments(task, called->arguments))
-    return refuse_call(task->hook, "the policy's memory is used up");
+  if (!push_arguments(task, called)) return refuse_call(task->hook, "the policy's memory is used up");
   *status = task_start(task, called->arguments);
   return true;
 }
 
 struct task *hooks_task(struct script *script, enum hook hook, void *owner, task_end_fn *on_end) {
-  struct task *task = task_new(script->vm, owner, on_end);
+  struct task *task = task_take(script->vm);
   if (!task) {
     refuse_call(hook, "the policy's memory is used up");
     return NULL;
   }
+  task->owner = owner;
+  task->on_end = on_end;
   task->script = script;
   task->hook = hook;
   task->place = hooks_of(script->x)->each[hook].place;
+  task->refusal = ERROR_NONE;
   return task;
 }
 
@@ -340,7 +354,8 @@ static void add_hook(lua_State *L, struct lua_hooks *hooks, enum hook hook, stru
   int all = 0;
   while (shapes[hook].arguments[all] != END) all++;
   added->place = place_of(L, arena);
-  added->arguments = arguments_of(L, all);
+  added->arguments = (unsigned char)arguments_of(L, all);
+  for (int i = 0; i < added->arguments; i++) added->needs_look |= shapes[hook].arguments[i] >= CTX;
   added->function = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 

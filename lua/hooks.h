@@ -25,9 +25,10 @@ struct lua_hooks {
   struct hooks hooks; /* first: exchanges point to it */
   struct vm *vm;      /* borrowed */
   struct lua_hook {
-    int function;      /* registry */
-    int arguments;     /* how many of those it can have it has names for */
-    const char *place; /* arena of the policy: "policy.lua:12" */
+    int function;            /* registry */
+    unsigned char arguments; /* how many of those it can have it has names for */
+    bool needs_look;         /* one of them may need memory to be made */
+    const char *place;       /* arena of the policy: "policy.lua:12" */
   } each[HOOK_COUNT];
 };
 
@@ -44,7 +45,7 @@ struct script {
   struct task *task;                 /* owned: the hook that waits or runs */
   struct task *reader;               /* borrowed: that waits for the request's body */
   int ctx;                           /* registry: its table; 0: none yet */
-  unsigned seat;                     /* of its tokens */
+  uint64_t token;                    /* its first token, which leads to its seat */
   bool is_seated;                    /* else there are too many exchanges */
   size_t lent_bytes;                 /* what the hooks have put into its arena */
   struct family *family;             /* arena: of its spawned tasks; NULL: none */

@@ -19,7 +19,6 @@ static void on_timer(struct timer *timer);
 
 /* --- new and free --------------------------------------------------------------------------------------- */
 
-/* The one that was freed last is not even in the list: most tasks begin and end before the next. */
 static struct task *take_spare(struct vm *vm) {
   struct task *task = vm->last_task;
   vm->last_task = NULL;
@@ -28,15 +27,6 @@ static struct task *take_spare(struct vm *vm) {
   list_remove(&task->link);
   vm->spare_count--;
   return task;
-}
-
-static void keep_spare(struct vm *vm, struct task *task) {
-  if (!vm->last_task) {
-    vm->last_task = task;
-    return;
-  }
-  list_push_front(&vm->spare_tasks, &task->link);
-  vm->spare_count++;
 }
 
 /* Makes the coroutine of a task. -0 +0 */
@@ -56,6 +46,7 @@ static struct task *make(struct vm *vm) {
     return NULL;
   }
   task->vm = vm;
+  list_init(&task->link);
   list_init(&task->awaited);
   timer_init(&task->timer, vm->host.loop, on_timer);
   return task;
@@ -83,11 +74,25 @@ static void pace_collector(struct vm *vm) {
   lua_gc(vm->L, LUA_GCSETPAUSE, (int)(room * 100 / used));
 }
 
-struct task *task_new(struct vm *vm, void *owner, task_end_fn *on_end) {
+/* The collector is heeded, or there is none to run again but in the list. */
+static __attribute__((cold)) struct task *take_slowly(struct vm *vm) {
   if (vm->memory.used_bytes >= vm->collect_at_bytes) task_collect(vm);
-  if (++vm->task_count % TASKS_PER_PACE == 0) pace_collector(vm);
+  if (vm->task_count % TASKS_PER_PACE == 0) pace_collector(vm);
   struct task *task = take_spare(vm);
-  if (!task) task = make(vm);
+  return task ? task : make(vm);
+}
+
+/* The one that was freed last is not even in the list: most tasks begin and end before the next. */
+struct task *task_take(struct vm *vm) {
+  struct task *task = vm->last_task;
+  bool is_due = ++vm->task_count % TASKS_PER_PACE == 0;
+  if (!task || is_due || vm->memory.used_bytes >= vm->collect_at_bytes) return take_slowly(vm);
+  vm->last_task = NULL;
+  return task;
+}
+
+struct task *task_new(struct vm *vm, void *owner, task_end_fn *on_end) {
+  struct task *task = task_take(vm);
   if (!task) return NULL;
   task->owner = owner;
   task->on_end = on_end;
@@ -125,7 +130,7 @@ static void cancel_wait(struct task *task) {
   cancel(task->what);
 }
 
-void task_free(struct task *task) {
+static __attribute__((noinline)) void free_slowly(struct task *task) {
   struct vm *vm = task->vm;
   bool is_reusable = !task->failed && !task->cancel && vm->spare_count < SPARE_TASKS;
   if (task->cancel) cancel_wait(task);
@@ -135,7 +140,19 @@ void task_free(struct task *task) {
   }
   if (lua_gettop(task->co) > 0) lua_settop(task->co, 0);
   list_remove(&task->link);
-  keep_spare(vm, task);
+  list_push_front(&vm->spare_tasks, &task->link);
+  vm->spare_count++;
+}
+
+void task_free(struct task *task) {
+  struct vm *vm = task->vm;
+  if (vm->last_task || task->failed || task->cancel) {
+    free_slowly(task);
+    return;
+  }
+  if (lua_gettop(task->co) > 0) lua_settop(task->co, 0);
+  if (!list_is_empty(&task->link)) list_remove(&task->link);
+  vm->last_task = task;
 }
 
 void tasks_free(struct vm *vm) {
@@ -159,6 +176,20 @@ static enum task_status overrun(struct task *task) {
   return TASK_FAILED;
 }
 
+/* One that was taken is listed from now on: its vm may end before it. */
+static enum task_status wait_on(struct task *task) {
+  if (list_is_empty(&task->link)) list_push_front(&task->vm->tasks, &task->link);
+  return TASK_WAITS;
+}
+
+/* It did not return. */
+static enum task_status paused(struct task *task, int status) {
+  if (status != LUA_YIELD) return fail(task, status);
+  if (task->cancel) return wait_on(task);
+  task->strayed = true;
+  return fail(task, status);
+}
+
 static enum task_status run(struct task *task, int arguments) {
   struct task *outer = task->vm->running;
   struct vm *vm = task->vm;
@@ -168,11 +199,7 @@ static enum task_status run(struct task *task, int arguments) {
   watch_leave(vm);
   vm->running = outer;
   if (vm->watch.overran) return overrun(task);
-  if (status == 0) return TASK_DONE;
-  if (status != LUA_YIELD) return fail(task, status);
-  if (task->cancel) return TASK_WAITS;
-  task->strayed = true;
-  return fail(task, status);
+  return status == 0 ? TASK_DONE : paused(task, status);
 }
 
 static void nothing_to_cancel(void *what) { (void)what; }

@@ -32,7 +32,7 @@ typedef void task_end_fn(struct task *task, enum task_status status);
 struct task {
   struct vm *vm;      /* borrowed */
   lua_State *co;      /* anchored by `ref` */
-  struct list link;   /* in vm->tasks or vm->spare_tasks */
+  struct list link;   /* in vm->tasks or vm->spare_tasks; in none from task_take until it waits */
   struct timer timer; /* of perilune.sleep and of task_wake_soon */
   void *owner;        /* borrowed */
   task_end_fn *on_end;
@@ -54,6 +54,8 @@ struct task {
 /* NULL: no memory in this vm. The owner frees it, at the latest in on_end, which is called from the loop and
  * only for tasks that waited. */
 struct task *task_new(struct vm *vm, void *owner, task_end_fn *on_end);
+/* The same, where task_start follows at once; the caller fills in owner, on_end, script, hook, place and refusal. */
+struct task *task_take(struct vm *vm);
 /* Runs the function on top of task->co, called with the `arguments` values above it. */
 enum task_status task_start(struct task *task, int arguments);
 /* The same from the loop; on_end follows. */

@@ -40,32 +40,33 @@ static void add_seats(struct seats *seats) {
 }
 
 bool seat_take(struct seats *seats, struct script *script) {
+  unsigned place;
   if (seats->free) {
-    script->seat = seats->free - 1;
-    seats->free = seats->all[script->seat].next_free;
+    place = seats->free - 1;
+    seats->free = seats->all[place].next_free;
   } else {
     if (seats->count == SEATS) return false;
     if (seats->count == seats->room) add_seats(seats);
-    script->seat = seats->count++;
+    place = seats->count++;
   }
-  seats->all[script->seat].script = script;
+  seats->all[place].script = script;
+  script->token = MARK | (uint64_t)seats->all[place].use << USE_SHIFT | place;
   return true;
 }
 
 void seat_leave(struct seats *seats, const struct script *script) {
-  struct seat *seat = &seats->all[script->seat];
+  unsigned place = script->token % SEATS;
+  struct seat *seat = &seats->all[place];
   seat->script = NULL;
   seat->use = (seat->use + 1) % USES;
   seat->next_free = seats->free;
-  seats->free = script->seat + 1;
+  seats->free = place + 1;
 }
 
 /* --- tokens --------------------------------------------------------------------------------------------- */
 
 void token_push(lua_State *L, const struct script *script, enum token_kind kind) {
-  uint64_t use = script->vm->seats.all[script->seat].use;
-  uint64_t bits = MARK | use << USE_SHIFT | (uint64_t)kind << SEAT_BITS | script->seat;
-  lua_pushlightuserdata(L, (void *)(uintptr_t)bits);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)(script->token | (uint64_t)kind << SEAT_BITS));
 }
 
 /* What the bits stand for, if they are a token's; else without a script. */
