@@ -37,6 +37,18 @@ int fields_get(lua_State *L, const struct headers *headers, const struct body *b
   return 1;
 }
 
+bool fields_look(lua_State *L, const struct headers *headers, const struct body *body, struct str *value) {
+  struct str name = check_str(L, 2);
+  const struct field *field = headers_find(headers, name);
+  if (field) {
+    *value = field->value;
+    return true;
+  }
+  if (!push_framing(L, name, body)) return false;
+  *value = check_str(L, -1);
+  return true;
+}
+
 int fields_get_all(lua_State *L, const struct headers *headers, const struct body *body) {
   struct str name = check_str(L, 2);
   unsigned at = 0;

@@ -10,6 +10,10 @@
 
 /* The first value or nil. Content-Length and Transfer-Encoding are told from the body. -0 +1 */
 int fields_get(lua_State *L, const struct headers *headers, const struct body *body);
+/* The same without a Lua string, for use at once. False: there is none. -0 +0 | -0 +1 */
+bool fields_look(lua_State *L, const struct headers *headers, const struct body *body, struct str *value);
+/* The fields of the session or message that is argument 1; in lua/message.c. -0 +0 */
+const struct headers *message_fields(lua_State *L, const struct body **body);
 /* An array of all values, empty where there is none. -0 +1 */
 int fields_get_all(lua_State *L, const struct headers *headers, const struct body *body);
 /* The field that arguments 2 and 3 say, checked; its text is Lua's. Where the value is a table it has none: its

@@ -82,7 +82,7 @@ static void check_trailer(lua_State *L, const char *call) {
 
 /* --- fields of all -------------------------------------------------------------------------------------- */
 
-static const struct headers *read_fields(lua_State *L, const struct body **body) {
+const struct headers *message_fields(lua_State *L, const struct body **body) {
   return fields_of(token_check(L, 1), body);
 }
 
@@ -102,19 +102,19 @@ static void lend(lua_State *L, struct token token, struct field field) {
 /* -2 +1 */
 static int get_header(lua_State *L) {
   const struct body *body;
-  const struct headers *headers = read_fields(L, &body);
+  const struct headers *headers = message_fields(L, &body);
   return fields_get(L, headers, body);
 }
 /* -2 +1 */
 static int get_headers(lua_State *L) {
   const struct body *body;
-  const struct headers *headers = read_fields(L, &body);
+  const struct headers *headers = message_fields(L, &body);
   return fields_get_all(L, headers, body);
 }
 /* -1 +1 */
 static int headers(lua_State *L) {
   const struct body *body;
-  return fields_each(L, read_fields(L, &body));
+  return fields_each(L, message_fields(L, &body));
 }
 /* A single value takes the place of the first field of that name; an array goes to the end. -3 +0 */
 static int set_header(lua_State *L) {

@@ -2,6 +2,7 @@
 // rate: perilune.rate(name, { interval = seconds }): how often something happens, by key, over all workers.
 #include "shared/rate.h"
 
+#include "lua/fields.h"
 #include "lua/library.h"
 #include "lua/shared.h"
 #include "lua/vm.h"
@@ -49,6 +50,18 @@ static int observe(lua_State *L) {
   return 1;
 }
 
+/* core.observe_field(message, name, rate): rate:observe of the field's value; nothing where there is no such field.
+ * For scripts/rate_limit.lua: the value need not become a string of Lua's. -3 +1 | -3 +0 */
+static int observe_field(lua_State *L) {
+  const struct body *body;
+  struct str key;
+  const struct headers *headers = message_fields(L, &body);
+  struct shared *shared = handle_check(L, 3, HANDLE_RATE);
+  if (!fields_look(L, headers, body, &key)) return 0;
+  lua_pushnumber(L, (lua_Number)rate_observe(shared->object, key, 1));
+  return 1;
+}
+
 /* rate:rate(key): of the last whole window. -2 +1 */
 static int last(lua_State *L) {
   struct str key;
@@ -68,7 +81,7 @@ static int proportional(lua_State *L) {
 static const luaL_Reg methods[] = {
     {"observe", observe}, {"rate", last}, {"proportional", proportional}, {NULL, NULL}};
 static const luaL_Reg metamethods[] = {{"__gc", shared_collect}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"rate", new_rate}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"rate", new_rate}, {"observe_field", observe_field}, {NULL, NULL}};
 
 void open_rate(lua_State *L) {
   handle_define(L, HANDLE_RATE, "perilune.rate", methods, metamethods);

@@ -97,10 +97,8 @@ Limit.__name = "rate_limit"
 
 --- For request_filter: counts the request; true says that it has been answered.
 function Limit:__call(session, ctx)
-  local key = self.key_of(session)
-  if not key then return false end
-  local passes, remaining, reset, retry = self.decide(key, session)
-  if passes and not ctx then return false end
+  local passes, remaining, reset, retry = self.decide(session)
+  if passes == nil or passes and not ctx then return false end
   local verdict = { remaining = remaining, reset = reset, retry = retry }
   if ctx then ctx[self] = verdict end
   if passes then return false end
@@ -117,12 +115,21 @@ function Limit:tell(response, ctx)
   if verdict then self.say(verdict, function(name, value) response:set_header(name, value) end) end
 end
 
+-- What decides by the key; nil where the request has none.
+local function by_key(call, wanted, decide)
+  local key_of = key_function(call, wanted, 4)
+  return function(session)
+    local key = key_of(session)
+    if key then return decide(key, session) end
+  end
+end
+
 local function new_limit(call, wanted, decide, unit)
   if not field_sets[wanted.fields] then
     error(("%s: option 'fields' must be x, draft, both or none, got %q"):format(call, wanted.fields), 3)
   end
   local limit = {
-    key_of = key_function(call, wanted, 3), decide = decide, say = fields_function(wanted, unit), close = wanted.close,
+    decide = by_key(call, wanted, decide), say = fields_function(wanted, unit), close = wanted.close,
   }
   return setmetatable(limit, Limit)
 end
@@ -132,10 +139,15 @@ function rate_limit.new(given)
   local wanted = options.read("rate_limit.new", given, window_options)
   local interval, max = wanted.interval, wanted.max
   local rate = core.rate(interval, wanted.name)
-  local limit = new_limit("rate_limit.new", wanted, function(key)
-    local count = rate:observe(key)
-    return count <= max, math.max(max - count, 0), interval, interval
-  end)
+  local function judge(count) return count <= max, math.max(max - count, 0), interval, interval end
+  local limit = new_limit("rate_limit.new", wanted, function(key) return judge(rate:observe(key)) end)
+  local header, observe_field = wanted.header, core.observe_field
+  if header then -- the usual case, in one call
+    function limit.decide(session)
+      local count = observe_field(session, header, rate)
+      if count then return judge(count) end
+    end
+  end
   return limit
 end
 
