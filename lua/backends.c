@@ -116,11 +116,13 @@ static int collect(lua_State *L) {
 
 /* --- arguments ------------------------------------------------------------------------------------------ */
 
-struct backends_view *backends_check(lua_State *L) {
-  struct backends_view *view = ((struct backends_handle *)handle_check(L, 1, HANDLE_BACKENDS))->view;
-  backends_look(view);
-  return view;
+struct backends_handle *backends_check(lua_State *L) {
+  struct backends_handle *handle = handle_check(L, 1, HANDLE_BACKENDS);
+  backends_look(handle->view);
+  return handle;
 }
+
+static struct backends_view *check_view(lua_State *L) { return backends_check(L)->view; }
 
 /* Argument 2: a position, from 1, or an address. */
 static struct backend *check_backend(lua_State *L, const struct backends_view *view, unsigned *index) {
@@ -140,9 +142,7 @@ static struct backend *check_backend(lua_State *L, const struct backends_view *v
   return backends_at(view, *index);
 }
 
-void backends_push_address(lua_State *L, unsigned index) {
-  struct backends_handle *handle = lua_touserdata(L, 1);
-  struct str address = backends_at(handle->view, index)->address;
+void backends_push_address(lua_State *L, struct backends_handle *handle, unsigned index) {
   if (handle->texts_version != handle->view->version) {
     lua_newtable(L);
     lua_setfenv(L, 1);
@@ -150,20 +150,19 @@ void backends_push_address(lua_State *L, unsigned index) {
   }
   lua_getfenv(L, 1);
   lua_rawgeti(L, -1, (int)index + 1);
-  if (lua_isnil(L, -1)) {
-    lua_pop(L, 1);
-    lua_pushlstring(L, address.ptr, address.len);
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, -3, (int)index + 1);
-  }
-  lua_remove(L, -2);
+  if (!lua_isnil(L, -1)) return;
+  struct str address = backends_at(handle->view, index)->address;
+  lua_pop(L, 1);
+  lua_pushlstring(L, address.ptr, address.len);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, -3, (int)index + 1);
 }
 
 /* --- methods -------------------------------------------------------------------------------------------- */
 
 /* backends:publish(list): in force for all workers. -2 +0 */
 static int publish(lua_State *L) {
-  struct backends_view *view = backends_check(L);
+  struct backends_view *view = check_view(L);
   unsigned count;
   struct backend_spec *specs = check_specs(L, 2, &count);
   backends_publish(view->set, specs, count);
@@ -172,13 +171,13 @@ static int publish(lua_State *L) {
 
 /* backends:prepare(): for choices by a circle, which is made here instead of by the first request. -1 +0 */
 static int prepare(lua_State *L) {
-  backends_make_rings(backends_check(L));
+  backends_make_rings(check_view(L));
   return 0;
 }
 
 /* backends:set_start(healthy): what those are taken for that were not checked yet. -2 +0 */
 static int set_start(lua_State *L) {
-  struct backends_view *view = backends_check(L);
+  struct backends_view *view = check_view(L);
   luaL_checktype(L, 2, LUA_TBOOLEAN);
   backends_set_start(view->set, lua_toboolean(L, 2));
   return 0;
@@ -186,7 +185,7 @@ static int set_start(lua_State *L) {
 
 /* backends:find(address): its position, or nil. -2 +1 */
 static int find(lua_State *L) {
-  struct backends_view *view = backends_check(L);
+  struct backends_view *view = check_view(L);
   struct str address;
   address.ptr = luaL_checklstring(L, 2, &address.len);
   int found = backends_find(view, address);
@@ -197,7 +196,7 @@ static int find(lua_State *L) {
 
 /* backends:set_healthy(backend, healthy): did that change anything? -3 +1 */
 static int set_healthy(lua_State *L) {
-  struct backends_view *view = backends_check(L);
+  struct backends_view *view = check_view(L);
   unsigned index;
   luaL_checktype(L, 3, LUA_TBOOLEAN);
   check_backend(L, view, &index);
@@ -208,13 +207,13 @@ static int set_healthy(lua_State *L) {
 /* -2 +1 */
 static int is_healthy(lua_State *L) {
   unsigned index;
-  lua_pushboolean(L, atomic_load(&check_backend(L, backends_check(L), &index)->healthy));
+  lua_pushboolean(L, atomic_load(&check_backend(L, check_view(L), &index)->healthy));
   return 1;
 }
 
 /* Not healthy only, but not ejected either. -2 +1 */
 static int is_fit(lua_State *L) {
-  struct backends_view *view = backends_check(L);
+  struct backends_view *view = check_view(L);
   unsigned index;
   lua_pushboolean(L, backend_is_fit(check_backend(L, view, &index), backends_now_ms(view->set)));
   return 1;
@@ -224,20 +223,20 @@ static int is_fit(lua_State *L) {
 static int set_enabled(lua_State *L) {
   unsigned index;
   luaL_checktype(L, 3, LUA_TBOOLEAN);
-  atomic_store(&check_backend(L, backends_check(L), &index)->enabled, lua_toboolean(L, 3));
+  atomic_store(&check_backend(L, check_view(L), &index)->enabled, lua_toboolean(L, 3));
   return 0;
 }
 
 /* -2 +1 */
 static int is_enabled(lua_State *L) {
   unsigned index;
-  lua_pushboolean(L, atomic_load(&check_backend(L, backends_check(L), &index)->enabled));
+  lua_pushboolean(L, atomic_load(&check_backend(L, check_view(L), &index)->enabled));
   return 1;
 }
 
 /* -2 +1 */
 static int weight(lua_State *L) {
-  struct backends_view *view = backends_check(L);
+  struct backends_view *view = check_view(L);
   unsigned index;
   check_backend(L, view, &index);
   lua_pushinteger(L, (lua_Integer)view->list->entries[index].weight);
@@ -247,13 +246,13 @@ static int weight(lua_State *L) {
 /* Requests under way. -2 +1 */
 static int in_flight(lua_State *L) {
   unsigned index;
-  lua_pushinteger(L, (lua_Integer)atomic_load(&check_backend(L, backends_check(L), &index)->in_flight));
+  lua_pushinteger(L, (lua_Integer)atomic_load(&check_backend(L, check_view(L), &index)->in_flight));
   return 1;
 }
 
 /* Seconds until a response begins, as peak EWMA; 0 where nothing is known. -2 +1 */
 static int latency(lua_State *L) {
-  struct backends_view *view = backends_check(L);
+  struct backends_view *view = check_view(L);
   unsigned index;
   const struct backend *backend = check_backend(L, view, &index);
   lua_pushnumber(L, backend_latency_us(backend, backends_now_ms(view->set)) / 1e6);
@@ -262,17 +261,19 @@ static int latency(lua_State *L) {
 
 /* How many are fit and enabled. -1 +1 */
 static int ready_count(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)backends_ready_count(backends_check(L)));
+  lua_pushinteger(L, (lua_Integer)backends_ready_count(check_view(L)));
   return 1;
 }
 
 /* A list of all, which is the caller's. -1 +1 */
 static int addresses(lua_State *L) {
-  unsigned count = backends_count(backends_check(L));
+  struct backends_handle *handle = backends_check(L);
+  unsigned count = backends_count(handle->view);
   lua_createtable(L, (int)count, 0);
   for (unsigned i = 0; i < count; i++) {
-    backends_push_address(L, i);
-    lua_rawseti(L, -2, (int)i + 1);
+    backends_push_address(L, handle, i);
+    lua_rawseti(L, -3, (int)i + 1);
+    lua_pop(L, 1);
   }
   return 1;
 }

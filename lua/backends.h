@@ -14,10 +14,11 @@ struct backends_handle {
   uint64_t texts_version;     /* of the view, when the addresses in the handle's environment were made */
 };
 
-/* The view of the set at argument 1, with the list in force. -0 +0 */
-struct backends_view *backends_check(lua_State *L);
-/* The address at a position of the list, as a Lua string that is made once. -0 +1 */
-void backends_push_address(lua_State *L, unsigned index);
+/* The set at argument 1, with the list in force. -0 +0 */
+struct backends_handle *backends_check(lua_State *L);
+/* The address at a position of the list of argument 1, as a Lua string that is made once. Below it is the table
+ * that keeps it. -0 +2 */
+void backends_push_address(lua_State *L, struct backends_handle *handle, unsigned index);
 
 /* choose.c: adds the methods to the table on top. -0 +0 */
 void backends_add_choices(lua_State *L);

@@ -73,6 +73,15 @@ static void read_excluded(lua_State *L, int index, const struct backends_view *v
   choice->excluded_count = count;
 }
 
+/* Those at `index`, if there are any; memory on the stack. -0 +1 | -0 +0 */
+static void read_options(lua_State *L, int index, const struct backends_view *view, struct choice *choice) {
+  int type = lua_type(L, index);
+  if (type == LUA_TTABLE)
+    read_excluded(L, index, view, choice);
+  else if (type != LUA_TNIL && type != LUA_TNONE)
+    handle_raise(L, "select: options must be a table, got a %s value", lua_typename(L, type));
+}
+
 /* -0 +0 */
 static void read_key(lua_State *L, enum algorithm algorithm, struct choice *choice) {
   bool needs_key =
@@ -82,25 +91,26 @@ static void read_key(lua_State *L, enum algorithm algorithm, struct choice *choi
   choice->key.ptr = luaL_checklstring(L, 2, &choice->key.len);
 }
 
+/* Nil and why nobody was chosen. -0 +2 */
+static int push_refusal(lua_State *L, struct task *running, const struct choice *choice) {
+  enum error refusal = choice->overloaded ? ERROR_OVERLOADED : ERROR_NO_BACKEND;
+  if (running) running->refusal = refusal;
+  lua_pushnil(L);
+  lua_pushstring(L, error_info(refusal)->text);
+  return 2;
+}
+
 /* backends:<algorithm>(key, options): address, position; or nil and why there is none. -3 +2 */
 static int choose(lua_State *L, enum algorithm algorithm) {
-  struct vm *vm = vm_of(L);
-  struct backends_view *view = backends_check(L);
+  struct task *running = vm_of(L)->running;
+  struct backends_handle *handle = backends_check(L);
   struct choice choice = {0};
   read_key(L, algorithm, &choice);
-  if (lua_istable(L, 3))
-    read_excluded(L, 3, view, &choice);
-  else if (!lua_isnoneornil(L, 3))
-    return handle_raise(L, "select: options must be a table, got a %s value", luaL_typename(L, 3));
-  int index = backends_choose(view, algorithm, &choice);
-  if (index == BACKEND_NONE) {
-    if (vm->running) vm->running->refusal = choice.overloaded ? ERROR_OVERLOADED : ERROR_NO_BACKEND;
-    lua_pushnil(L);
-    lua_pushstring(L, error_info(choice.overloaded ? ERROR_OVERLOADED : ERROR_NO_BACKEND)->text);
-    return 2;
-  }
-  if (vm->running && vm->running->script) note(L, vm->running->script, view, (unsigned)index);
-  backends_push_address(L, (unsigned)index);
+  read_options(L, 3, handle->view, &choice);
+  int index = backends_choose(handle->view, algorithm, &choice);
+  if (index == BACKEND_NONE) return push_refusal(L, running, &choice);
+  if (running && running->script) note(L, running->script, handle->view, (unsigned)index);
+  backends_push_address(L, handle, (unsigned)index);
   lua_pushinteger(L, index + 1);
   return 2;
 }

@@ -275,15 +275,16 @@ const char *hooks_place(const struct task *task) {
 }
 
 /* A result that the hook may not give. */
-static void refuse(const struct task *task, const char *why) {
+static __attribute__((cold)) void refuse(const struct task *task, const char *why) {
   log_error("%s failed: %s: %s", hook_name(task->hook), hooks_place(task), why);
   task->script->x->outcome.error = ERROR_SCRIPT;
 }
 
 /* Is the first result what a filter may say? */
 static bool verdict(const struct task *task, bool otherwise) {
-  if (lua_isnoneornil(task->co, 1)) return otherwise;
-  if (!lua_isboolean(task->co, 1)) refuse(task, "expected true, false or nothing as its result");
+  int type = lua_type(task->co, 1);
+  if (type == LUA_TNIL || type == LUA_TNONE) return otherwise;
+  if (type != LUA_TBOOLEAN) refuse(task, "expected true, false or nothing as its result");
   return lua_toboolean(task->co, 1);
 }
 

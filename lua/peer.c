@@ -46,14 +46,14 @@ static const struct option options[] = {
 };
 static const struct option_set option_set = OPTION_SET(options);
 
-static void refuse(const struct task *task, const char *why) {
+static __attribute__((cold)) void refuse(const struct task *task, const char *why) {
   log_error("%s: expected a peer, a table like { address = \"1.2.3.4:443\", tls = true }: %s",
             hooks_place(task), why);
   task->script->x->outcome.error = ERROR_BAD_PEER;
 }
 
 /* A result without an address. That select() has found no backend is the more likely cause than a slip. */
-static void no_address(const struct task *task, const char *why) {
+static __attribute__((cold)) void no_address(const struct task *task, const char *why) {
   if (task->refusal == ERROR_NONE) {
     refuse(task, why);
     return;
@@ -96,13 +96,13 @@ static int explain(lua_State *L) {
 }
 
 /* What cannot even be explained for want of memory is a failure, too. */
-static void refuse_option(struct task *task) {
+static __attribute__((cold)) void refuse_option(struct task *task) {
   task->script->x->outcome.error = ERROR_BAD_PEER;
   lua_settop(task->co, 1);
   free(task_protect(task->vm, explain, task));
 }
 
-static void refuse_type(const struct task *task) {
+static __attribute__((cold)) void refuse_type(const struct task *task) {
   char why[64];
   snprintf(why, sizeof why, "got a %s value", luaL_typename(task->co, 1));
   no_address(task, why);
@@ -112,10 +112,11 @@ void peer_take(struct task *task) {
   struct exchange *x = task->script->x;
   lua_State *co = task->co;
   struct peer_options wanted = {0};
-  lua_settop(co, 1);
-  if (lua_type(co, 1) == LUA_TSTRING)
+  if (lua_gettop(co) != 1) lua_settop(co, 1);
+  int type = lua_type(co, 1);
+  if (type == LUA_TSTRING)
     wanted.address.ptr = lua_tolstring(co, 1, &wanted.address.len);
-  else if (!lua_istable(co, 1))
+  else if (type != LUA_TTABLE)
     refuse_type(task);
   else if (!options_take(co, 1, &option_set, &wanted, &x->arena))
     refuse_option(task);
