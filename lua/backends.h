@@ -20,7 +20,7 @@ struct backends_handle *backends_check(lua_State *L);
  * that keeps it. -0 +2 */
 void backends_push_address(lua_State *L, struct backends_handle *handle, unsigned index);
 
-/* choose.c: adds the methods to the table on top. -0 +0 */
+/* choose.c: adds them to the module, which is on top, as its `choices`. -0 +0 */
 void backends_add_choices(lua_State *L);
 /* The attempt goes to this address: if the exchange's hooks have chosen it from a set, it is leased there. */
 void backends_lease(struct script *script, struct str address);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// choose: the methods of a set that choose a backend, one for each algorithm. What a hook has chosen is noted
+// choose: the functions that choose a backend of a set, one for each algorithm. What a hook has chosen is noted
 // in its exchange, so that the attempt which goes to that address is counted at the backend, and tells it
 // what came of it, without the policy's help.
 #include "shared/choose.h"
@@ -100,7 +100,7 @@ static int push_refusal(lua_State *L, struct task *running, const struct choice 
   return 2;
 }
 
-/* backends:<algorithm>(key, options): address, position; or nil and why there is none. -3 +2 */
+/* core.choices.<algorithm>(backends, key, options): address, position; or nil and why there is none. -3 +2 */
 static int choose(lua_State *L, enum algorithm algorithm) {
   struct task *running = vm_of(L)->running;
   struct backends_handle *handle = backends_check(L);
@@ -147,11 +147,10 @@ void backends_lease(struct script *script, struct str address) {
 }
 
 void backends_add_choices(lua_State *L) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[HANDLE_BACKENDS]);
-  lua_getfield(L, -1, "__index");
+  lua_newtable(L);
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     lua_pushcfunction(L, functions[i]);
     lua_setfield(L, -2, names[i]);
   }
-  lua_pop(L, 2);
+  lua_setfield(L, -2, "choices");
 }

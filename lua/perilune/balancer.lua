@@ -180,11 +180,12 @@ end
 function balancer.define(name, algorithm)
   local class = setmetatable({ __name = name }, { __index = Set })
   class.__index = class
+  local choose = core.choices[algorithm]
 
   --- The next backend: its address and its position in the list. Nil and why where there is none.
   function class:select(key, given)
     local backends = type(self) == "table" and self.backends or check.object("set:select", self, "backends")
-    return backends[algorithm](backends, key, given)
+    return choose(backends, key, given)
   end
 
   function class:__tostring() return name .. ": " .. table.concat(self:addresses(), ", ") end
