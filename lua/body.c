@@ -32,9 +32,9 @@ static enum hook_status finish(struct body_piece *piece, struct task *task, enum
 enum hook_status body_run(struct body_piece *piece) {
   struct script *script = piece->x->script;
   struct task *task = hooks_task(script, piece->hook, piece, on_task_end);
-  enum task_status status;
   if (piece->trailers) script->trailers = piece->trailers;
-  if (!task || !hooks_call(task, &status)) {
+  enum task_status status = task ? hooks_call(task) : TASK_REFUSED;
+  if (status == TASK_REFUSED) {
     if (task) task_free(task);
     piece->error = ERROR_SCRIPT;
     return HOOK_FAILED;

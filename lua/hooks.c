@@ -189,18 +189,17 @@ static bool push_arguments(struct task *task, const struct lua_hook *called) {
 
 /* --- a call --------------------------------------------------------------------------------------------- */
 
-static __attribute__((cold)) bool refuse_call(enum hook hook, const char *why) {
+static __attribute__((cold)) enum task_status refuse_call(enum hook hook, const char *why) {
   log_error("%s was not called: %s", hook_name(hook), why);
-  return false;
+  return TASK_REFUSED;
 }
 
-bool hooks_call(struct task *task, enum task_status *status) {
+enum task_status hooks_call(struct task *task) {
   const struct lua_hook *called = hook_of(task);
   if (!task->script->is_seated) return refuse_call(task->hook, "there are too many exchanges at once");
   lua_rawgeti(task->co, LUA_REGISTRYINDEX, called->function);
   if (!push_arguments(task, called)) return refuse_call(task->hook, "the policy's memory is used up");
-  *status = task_start(task, called->arguments);
-  return true;
+  return task_start(task, called->arguments);
 }
 
 struct task *hooks_task(struct script *script, enum hook hook, void *owner, task_end_fn *on_end) {
@@ -247,15 +246,17 @@ static void on_task_end(struct task *task, enum task_status status) {
   exchange_wake(script->x);
 }
 
+static __attribute__((cold)) enum hook_status fail(struct exchange *x, struct task *task) {
+  if (task) task_free(task);
+  x->outcome.error = ERROR_SCRIPT;
+  return HOOK_FAILED;
+}
+
 static enum hook_status run(struct exchange *x, enum hook hook) {
   struct script *script = x->script;
   struct task *task = hooks_task(script, hook, script, on_task_end);
-  enum task_status status;
-  if (!task || !hooks_call(task, &status)) {
-    if (task) task_free(task);
-    x->outcome.error = ERROR_SCRIPT;
-    return HOOK_FAILED;
-  }
+  enum task_status status = task ? hooks_call(task) : TASK_REFUSED;
+  if (status == TASK_REFUSED) return fail(x, task);
   if (status != TASK_WAITS) return finish(script, task, status);
   script->task = task;
   return HOOK_WAIT;

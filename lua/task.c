@@ -367,7 +367,7 @@ void task_log_error(struct task *task, const char *doing) {
 
 /* What the core does for itself, to report and to clean up, must work where the policy has used up
  * everything. */
-static int call_beyond_cap(struct vm *vm, lua_CFunction function, void *argument) {
+static __attribute__((cold)) int call_beyond_cap(struct vm *vm, lua_CFunction function, void *argument) {
   vm->memory.cap_bytes += VM_RESERVE_BYTES;
   watch_enter(vm, NULL);
   int status = lua_cpcall(vm->L, function, argument);

@@ -21,34 +21,36 @@ struct vm;
 enum { TASK_NO_HOOK = 255 };
 
 enum task_status {
-  TASK_DONE,  /* returned; its results are on task->co */
-  TASK_WAITS, /* on_end follows, unless it is freed before */
-  TASK_FAILED /* raised; task_error says what */
+  TASK_DONE,   /* returned; its results are on task->co */
+  TASK_WAITS,  /* on_end follows, unless it is freed before */
+  TASK_FAILED, /* raised; task_error says what */
+  TASK_REFUSED /* was not called, of hooks_call */
 };
 
 struct task;
 typedef void task_end_fn(struct task *task, enum task_status status);
 
 struct task {
-  struct vm *vm;      /* borrowed */
-  lua_State *co;      /* anchored by `ref` */
-  struct list link;   /* in vm->tasks or vm->spare_tasks; in none from task_take until it waits */
-  struct timer timer; /* of perilune.sleep and of task_wake_soon */
-  void *owner;        /* borrowed */
+  struct vm *vm;         /* borrowed */
+  lua_State *co;         /* anchored by `ref` */
+  struct list link;      /* in vm->tasks or vm->spare_tasks; in none from task_take until it waits */
+  struct script *script; /* borrowed: of the exchange for which it runs; NULL: in the background */
+  const char *place;     /* borrowed: of what it runs, for messages; NULL: unknown */
+  void *owner;           /* borrowed */
   task_end_fn *on_end;
   void (*cancel)(void *what); /* set while it waits */
-  void *what;                 /* borrowed: what it waits for */
-  struct list awaited;        /* borrowed: struct spawned that will wake it (lua/spawn.c) */
-  struct script *script;      /* borrowed: of the exchange for which it runs; NULL: in the background */
-  const char *place;          /* borrowed: of what it runs, for messages; NULL: unknown */
-  int ref;                    /* of `co` in Lua's registry */
-  int arguments;              /* of task_start_soon */
   unsigned char hook;         /* enum hook: the one it runs, if it has a script; or TASK_NO_HOOK */
   bool failed;                /* its coroutine must not run again */
   bool starved;               /* failed for want of memory */
   bool strayed;               /* failed because it yielded to nobody */
   bool overran;               /* failed because it used up its time */
   enum error refusal;         /* why select() has found no backend, last */
+  /* Of tasks that wait. */
+  int ref;             /* of `co` in Lua's registry */
+  int arguments;       /* of task_start_soon */
+  void *what;          /* borrowed: what it waits for */
+  struct list awaited; /* borrowed: struct spawned that will wake it (lua/spawn.c) */
+  struct timer timer;  /* of perilune.sleep and of task_wake_soon */
 };
 
 /* NULL: no memory in this vm. The owner frees it, at the latest in on_end, which is called from the loop and

@@ -32,28 +32,30 @@ enum { VM_MEMORY_CAP_MIB = 256, VM_RESERVE_BYTES = 1 << 20 };
 
 struct vm {
   struct allocator memory; /* first: what the state's allocator is given leads to its vm */
+  /* What each call of a hook looks at. */
   lua_State *L;            /* owned */
   size_t collect_at_bytes; /* a new task collects garbage first */
   size_t lent_bytes;       /* by script_lend, of all exchanges under way */
+  struct task *running;    /* borrowed: the one whose coroutine runs now */
+  struct task *last_task;  /* owned: freed last, to run again; may be NULL */
+  unsigned depth;          /* how many calls of Lua are on the C stack */
+  unsigned task_count;     /* so far, wraps */
+  struct seats seats;      /* of the exchanges under way */
+  struct watch watch;      /* by the watchdog */
+  /* The rest. */
   struct policy_host host; /* its pointers are borrowed */
   struct policy *policy;   /* borrowed: the policy that owns this vm */
   struct str directory;    /* owned: the script's, "" for the current one, else with its slash */
   struct str library;      /* owned: the directory that has our lua/ and scripts/ in it */
-  struct watch watch;      /* by the watchdog */
-  unsigned depth;          /* how many calls of Lua are on the C stack */
-  struct task *running;    /* borrowed: the one whose coroutine runs now */
-  struct list tasks;       /* owned: struct task, in use */
-  struct task *last_task;  /* owned: freed last, to run again; may be NULL */
+  struct list tasks;       /* owned: struct task, that wait or were made to */
   struct list spare_tasks; /* owned: struct task with a coroutine to run again */
   unsigned spare_count;
-  unsigned task_count;          /* so far, wraps */
   struct list spare_sockets;    /* owned: struct socket (lua/socket_pool.c) */
   struct list spawned;          /* borrowed: struct spawned of the background (lua/spawn.c) */
   struct list connections;      /* of struct lua_connection (lua/connection.c) */
   struct list jobs;             /* owned: struct job, background work (lua/timer.c) */
   int metatables[HANDLE_KINDS]; /* registry */
   unsigned made[HANDLE_KINDS];  /* shared objects without a name of their own, so far */
-  struct seats seats;           /* of the exchanges under way */
   struct ctx_supply ctx_supply;
   int token_methods;  /* registry */
   struct buf scratch; /* for texts on their way to Lua: raising loses none */

@@ -18,7 +18,6 @@ struct task;
 struct vm;
 
 struct watch {
-  struct list link; /* of all that are watched, under the watchdog's lock */
   /* Written by the vm's thread, read by the watchdog. */
   atomic_uint turns;           /* odd while Lua runs */
   atomic_int thread;           /* its id, while Lua runs */
@@ -31,6 +30,7 @@ struct watch {
   volatile bool is_armed; /* Lua's hook is set */
   bool overran;           /* the turn was interrupted */
   unsigned hook_ms;       /* the budget once the policy is loaded */
+  struct list link;       /* of all that are watched, under the watchdog's lock */
   /* The watchdog alone. */
   unsigned seen;             /* the turn that it looks at, since when, and */
   uint64_t since_ms, cpu_ms; /* the thread's CPU time by then */
