@@ -171,7 +171,7 @@ static enum task_status fail(struct task *task, int status) {
 }
 
 /* However it ended after that: the error may have been caught. */
-static enum task_status overrun(struct task *task) {
+static __attribute__((cold)) enum task_status overrun(struct task *task) {
   task->overran = task->failed = true;
   return TASK_FAILED;
 }
@@ -183,7 +183,7 @@ static enum task_status wait_on(struct task *task) {
 }
 
 /* It did not return. */
-static enum task_status paused(struct task *task, int status) {
+static __attribute__((noinline)) enum task_status paused(struct task *task, int status) {
   if (status != LUA_YIELD) return fail(task, status);
   if (task->cancel) return wait_on(task);
   task->strayed = true;
@@ -209,7 +209,10 @@ void task_start_soon(struct task *task, int arguments) {
   task_wake_soon(task);
 }
 
-enum task_status task_start(struct task *task, int arguments) { return run(task, arguments); }
+/* Flat, for each hook comes this way. */
+__attribute__((flatten)) enum task_status task_start(struct task *task, int arguments) {
+  return run(task, arguments);
+}
 
 void task_wake(struct task *task) {
   int arguments = task->arguments;

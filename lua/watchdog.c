@@ -47,17 +47,24 @@ static void on_signal(int number);
 
 /* --- the thread's own side ------------------------------------------------------------------------------ */
 
+static __attribute__((cold)) int know_thread(void) { return thread_id = (int)syscall(SYS_gettid); }
+
 void watch_enter(struct vm *vm, const struct task *task) {
   struct watch *w = &vm->watch;
   if (vm->depth++) return;
-  if (!thread_id) thread_id = (int)syscall(SYS_gettid);
+  int thread = thread_id ? thread_id : know_thread();
   unsigned turn = atomic_load_explicit(&w->turns, memory_order_relaxed) + 1;
-  atomic_store_explicit(&w->thread, thread_id, memory_order_relaxed);
+  atomic_store_explicit(&w->thread, thread, memory_order_relaxed);
   atomic_store_explicit(&w->place, task ? task->place : NULL, memory_order_relaxed);
   atomic_store_explicit(&w->hook, task ? task->hook : TASK_NO_HOOK, memory_order_relaxed);
   w->overran = false;
   current = vm;
   atomic_store_explicit(&w->turns, turn, memory_order_release);
+}
+
+static __attribute__((cold)) void disarm(struct vm *vm) {
+  lua_sethook(vm->L, NULL, 0, 0);
+  vm->watch.is_armed = false;
 }
 
 void watch_leave(struct vm *vm) {
@@ -66,9 +73,7 @@ void watch_leave(struct vm *vm) {
   current = NULL;
   unsigned turn = atomic_load_explicit(&w->turns, memory_order_relaxed) + 1;
   atomic_store_explicit(&w->turns, turn, memory_order_release);
-  if (!w->is_armed) return;
-  lua_sethook(vm->L, NULL, 0, 0);
-  w->is_armed = false;
+  if (w->is_armed) disarm(vm);
 }
 
 static void raise_overrun(lua_State *L, int level) {
