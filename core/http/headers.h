@@ -83,6 +83,18 @@ unsigned headers_count_id(const struct headers *h, enum field_id id);
  * 0. */
 const struct field *headers_next(const struct headers *h, struct str name, unsigned *at);
 
+/* For headers_add_field: makes room. */
+void headers_grow(struct headers *h);
+/* Appends a field whose number is known. */
+static inline void headers_add_field(struct headers *h, struct str name, struct str value, enum field_id id) {
+  if (__builtin_expect(h->count == h->cap, false)) headers_grow(h);
+  struct field *field = &h->items[h->count++];
+  field->name = name;
+  field->value = value;
+  field->id = id;
+  h->present |= UINT32_C(1) << id;
+}
+
 /* Appends. Name and value are borrowed and must live as long as the arena (arena_dup them otherwise), and be
  * valid (field_name_is_valid, field_value_is_valid): the caller checks, this asserts nothing. */
 void headers_add(struct headers *h, struct str name, struct str value);
