@@ -34,7 +34,7 @@ static inline void *arena_alloc(struct arena *arena, size_t bytes) {
 #endif
   return arena_extend(arena, bytes);
 }
-void *arena_zalloc(struct arena *arena, size_t bytes) __attribute__((returns_nonnull));
+void *arena_zalloc(struct arena *arena, size_t bytes) __attribute__((noinline, returns_nonnull));
 /* Copies; the copy of an empty text may point anywhere. */
 struct str arena_dup(struct arena *arena, struct str text);
 char *arena_cstring(struct arena *arena, struct str text);

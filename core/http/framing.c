@@ -43,6 +43,7 @@ static bool next_member(const struct headers *h, enum field_id id, unsigned *at,
 static struct options options_of(const struct headers *h) {
   struct options options = {0};
   struct str rest = {0}, option;
+  if (!headers_may_have(h, FIELD_CONNECTION)) return options;
   for (unsigned at = 0; next_member(h, FIELD_CONNECTION, &at, &rest, &option); options.count++) {
     if (str_equal_nocase(option, STR("close")))
       options.close = true;
@@ -69,8 +70,10 @@ static enum length_verdict length_of(const struct headers *h, uint64_t *length) 
     struct str rest = h->items[i].value;
     for (fields++; str_split(&rest, ',', &member);) {
       member = str_trim(member);
-      if (!first.ptr) first = member;
-      if (!str_equal(member, first)) return LENGTH_INVALID;
+      if (!first.ptr)
+        first = member;
+      else if (!str_equal(member, first))
+        return LENGTH_INVALID;
     }
   }
   if (fields == 0) return LENGTH_ABSENT;
@@ -350,6 +353,7 @@ static struct headers strip(struct headers *h, bool may_nominate) {
   for (unsigned at = 0; may_nominate && next_member(h, FIELD_CONNECTION, &at, &rest, &option);)
     if (!is_plain_option(option) && may_be_nominated(option))
       headers_add(&nominated, option, (struct str){0});
+  if (!nominated.count && !(h->present & FRAMING_HOP_FIELDS)) return nominated;
   for (unsigned i = 0; i < h->count; i++) {
     const struct field *field = &h->items[i];
     if (framing_is_hop_field(field->id)) continue;
@@ -363,7 +367,8 @@ static struct headers strip(struct headers *h, bool may_nominate) {
 
 void framing_strip_request(struct request *request) {
   request->nominated = strip(&request->headers, request->may_nominate);
-  if (!request->expects_continue) headers_remove_id(&request->headers, FIELD_EXPECT);
+  if (!request->expects_continue && headers_may_have(&request->headers, FIELD_EXPECT))
+    headers_remove_id(&request->headers, FIELD_EXPECT);
 }
 
 void framing_strip_response(struct response *response) {

@@ -74,20 +74,28 @@ struct search {
   uint64_t found; /* of the block that begins at `block`; those that were not told yet */
 };
 
+/* Of less than a block. */
+static __attribute__((noinline)) uint64_t controls_in_rest(const char *bytes, size_t count) {
+  char block[GRAMMAR_BLOCK];
+  memset(block, ' ', sizeof block);
+  memcpy(block, bytes, count);
+  return grammar_controls_in(block, false);
+}
+
 /* `end` where there is none. */
 static inline size_t next_control(struct search *search) {
   while (!search->found) {
-    const char *block = search->bytes + search->next;
     size_t left = search->end - search->next;
-    char last[GRAMMAR_BLOCK];
-    if (left == 0) return search->end;
-    if (left < GRAMMAR_BLOCK) {
-      memset(last, ' ', sizeof last);
-      block = memcpy(last, block, left);
-    }
-    search->found = grammar_controls_in(block, false);
     search->block = search->next;
-    search->next += left < GRAMMAR_BLOCK ? left : GRAMMAR_BLOCK;
+    if (left >= GRAMMAR_BLOCK) {
+      search->found = grammar_controls_in(search->bytes + search->block, false);
+      search->next += GRAMMAR_BLOCK;
+    } else if (left) {
+      search->found = controls_in_rest(search->bytes + search->block, left);
+      search->next = search->end;
+    } else {
+      return search->end;
+    }
   }
   size_t at = search->block + grammar_first_of(search->found);
   search->found &= search->found - 1;
@@ -101,13 +109,12 @@ static enum head_result scan_fields(struct head_scan *s, struct scanning *of) {
   size_t limit = of->limits->head_bytes, end = of->count < limit ? of->count : limit, at;
   struct search search = {.bytes = bytes, .next = s->scanned, .end = end};
   while ((at = next_control(&search)) < end && (bytes[at] != '\r' || at + 1 < end)) {
-    if (bytes[at] == '\t') continue;
+    if (bytes[at] == '\t' || at < s->scanned) continue; /* or the LF of the line before */
     if (bytes[at] != '\r' || bytes[at + 1] != '\n') return bad_control(s, of, at);
     size_t line = s->line_start;
     s->line_start = s->scanned = at + 2;
     if (at == line) return HEAD_WHOLE;
     if (grammar_is_space(bytes[line])) return malformed(s, of, "a line begins with white space");
-    next_control(&search); /* its LF */
   }
   s->scanned = at;
   return of->count > limit ? over_limit(s, of) : HEAD_MORE;

@@ -16,8 +16,28 @@ static void put_fields(struct pen *pen, const struct headers *headers);
 static void put_framing(struct pen *pen, struct body body);
 static void put_hop(struct pen *pen, const struct writer_hop *hop);
 
+/* Most texts are short: two words that may overlap take less than a call. */
+static inline void copy(char *to, const char *from, size_t bytes) {
+  if (bytes > 32) {
+    memcpy(to, from, bytes);
+  } else if (bytes >= 16) {
+    memcpy(to, from, 16);
+    memcpy(to + bytes - 16, from + bytes - 16, 16);
+  } else if (bytes >= 8) {
+    memcpy(to, from, 8);
+    memcpy(to + bytes - 8, from + bytes - 8, 8);
+  } else if (bytes >= 4) {
+    memcpy(to, from, 4);
+    memcpy(to + bytes - 4, from + bytes - 4, 4);
+  } else if (bytes) {
+    to[0] = from[0];
+    to[bytes / 2] = from[bytes / 2];
+    to[bytes - 1] = from[bytes - 1];
+  }
+}
+
 static inline void put(struct pen *pen, struct str text) {
-  if (text.len) memcpy(pen->at, text.ptr, text.len);
+  copy(pen->at, text.ptr, text.len);
   pen->at += text.len;
 }
 #define PUT(pen, literal) put(pen, STR(literal))
@@ -97,10 +117,28 @@ static size_t bound_of(const struct headers *headers, const struct writer_hop *h
   return bytes;
 }
 
+/* Is it the next text in the same bytes, with only `between` before it? */
+static inline bool follows(struct str text, struct str before, const char between[2]) {
+  return text.ptr == before.ptr + before.len + 2 && memcmp(before.ptr + before.len, between, 2) == 0;
+}
+
+static inline bool is_as_received(const struct field *field) {
+  return follows(field->value, field->name, ": ") && !framing_is_hop_field(field->id);
+}
+
+/* Fields that still lie as they were received, one behind the other, are copied in one piece. */
 static void put_fields(struct pen *pen, const struct headers *headers) {
-  for (unsigned i = 0; i < headers->count; i++) {
-    const struct field *field = &headers->items[i];
-    if (!framing_is_hop_field(field->id)) put_field(pen, field->name, field->value);
+  const struct field *field = headers->items, *end = field + headers->count;
+  for (; field < end; field++) {
+    const char *from = field->name.ptr;
+    if (!is_as_received(field)) {
+      if (!framing_is_hop_field(field->id)) put_field(pen, field->name, field->value);
+      continue;
+    }
+    while (field + 1 < end && follows(field[1].name, field->value, "\r\n") && is_as_received(field + 1))
+      field++;
+    put(pen, (struct str){from, (size_t)(field->value.ptr + field->value.len - from)});
+    PUT(pen, "\r\n");
   }
 }
 

@@ -49,10 +49,11 @@ void exchange_run(struct exchange *x) {
   }
   x->running = true;
   enum step_result result;
+  bool is_told = log_is_on(LOG_DEBUG);
   do {
     unsigned char at = x->step;
     x->again = false;
-    log_debug("exchange %p: %s", (void *)x, steps[at].name);
+    if (is_told) log_line(LOG_DEBUG, "exchange %p: %s", (void *)x, steps[at].name);
     result = steps[at].run(x);
     if (result == STEP_NEXT && x->step == at) x->step++;
   } while (result == STEP_NEXT || (result == STEP_WAIT && x->again));
@@ -178,7 +179,7 @@ void exchange_wake(struct exchange *x) {
 }
 
 /* A hook of the normal walk: its failure fails the exchange, its answer ends the walk towards the peer. */
-static enum step_result run_hook(struct exchange *x, enum hook hook, hook_fn *function) {
+static enum step_result run_defined_hook(struct exchange *x, enum hook hook, hook_fn *function) {
   switch (call(x, hook, function)) {
   case HOOK_WAIT: return STEP_WAIT;
   case HOOK_FAILED:
@@ -193,6 +194,10 @@ static enum step_result run_hook(struct exchange *x, enum hook hook, hook_fn *fu
   shadow_decided(x);
   attempt_end(x, false);
   return jump(x, x->is_shadow ? STEP_finish : STEP_send_answer);
+}
+
+static inline enum step_result run_hook(struct exchange *x, enum hook hook, hook_fn *function) {
+  return function || x->answer ? run_defined_hook(x, hook, function) : STEP_NEXT;
 }
 
 /* --- towards the peer

@@ -71,10 +71,9 @@ static struct str last_chunk(struct relay *r) {
   return arena_printf(r->arena, "0\r\n%.*s", STR_ARG(fields));
 }
 
-/* Puts the framing around the payload that is in its part. */
-static void encode(struct relay *r) {
+/* Puts chunks around the payload that is in its part. */
+static void encode_chunk(struct relay *r) {
   struct str payload = r->parts[PART_PAYLOAD];
-  if (r->out != FRAMING_CHUNKED) return;
   bool ends = r->source_ended;
   if (payload.len) {
     char *end = r->chunk_head + sizeof r->chunk_head, *start = chunked_head(end, payload.len);
@@ -91,13 +90,17 @@ static void encode(struct relay *r) {
     r->parts[PART_TAIL] = last;
 }
 
+static inline void encode(struct relay *r) {
+  if (r->out == FRAMING_CHUNKED) encode_chunk(r);
+}
+
 static bool is_pending(const struct relay *r) {
   return r->parts[PART_HEAD].len || r->parts[PART_PAYLOAD].len || r->parts[PART_TAIL].len;
 }
 
 static void advance(struct relay *r, size_t moved) {
   r->written += moved;
-  for (int i = 0; i < RELAY_PARTS && moved; i++) {
+  for (int i = 0; moved; i++) {
     size_t part = moved < r->parts[i].len ? moved : r->parts[i].len;
     r->parts[i] = str_from(r->parts[i], part);
     moved -= part;
@@ -176,7 +179,7 @@ static enum relay_result decode(struct relay *r) {
 
 static void keep_copy(struct relay *r) {
   struct str payload = r->parts[PART_PAYLOAD];
-  if (!r->copy || !payload.len || r->copy_overflowed) return;
+  if (!payload.len || r->copy_overflowed) return;
   if (buf_len(r->copy) + payload.len > r->copy_limit) {
     r->copy_overflowed = true;
     buf_release(r->copy);
@@ -191,20 +194,24 @@ static void keep_copy(struct relay *r) {
 void relay_filtered(struct relay *r, struct str chunk) {
   r->filtering = false;
   r->parts[PART_PAYLOAD] = chunk;
-  keep_copy(r);
+  if (r->copy) keep_copy(r);
   encode(r);
 }
 
-/* What was decoded, and that it was the last of it, goes on to the parts: through the filter. */
-static enum relay_result pass_on(struct relay *r) {
+static enum relay_result run_filter(struct relay *r) {
   struct str chunk = r->parts[PART_PAYLOAD];
-  if (r->filter && !r->filter_ended) {
-    r->filter_ended = r->source_ended;
-    enum relay_result result = r->filter->run(r->filter, &chunk, r->source_ended);
-    r->filtering = result == RELAY_FILTERING;
-    if (result != RELAY_READING) return result;
-  }
-  relay_filtered(r, chunk);
+  r->filter_ended = r->source_ended;
+  enum relay_result result = r->filter->run(r->filter, &chunk, r->source_ended);
+  r->filtering = result == RELAY_FILTERING;
+  if (result == RELAY_READING) relay_filtered(r, chunk);
+  return result;
+}
+
+/* What was decoded, and that it was the last of it, goes on to the parts: through the filter. */
+static inline enum relay_result pass_on(struct relay *r) {
+  if (r->filter && !r->filter_ended) return run_filter(r);
+  if (r->copy) keep_copy(r);
+  encode(r);
   return RELAY_READING;
 }
 
