@@ -4,10 +4,9 @@
 
 #include "base/memory.h"
 
-bool str_equal_nocase(struct str a, struct str b) {
-  if (a.len != b.len) return false;
-  for (size_t i = 0; i < a.len; i++)
-    if (a.ptr[i] != b.ptr[i] && ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i])) return false;
+bool str_same_nocase(const char *a, const char *b, size_t length) {
+  for (size_t i = 0; i < length; i++)
+    if (a[i] != b[i] && ascii_lower(a[i]) != ascii_lower(b[i])) return false;
   return true;
 }
 

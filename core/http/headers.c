@@ -132,8 +132,7 @@ const struct field *headers_find(const struct headers *h, struct str name) {
   return headers_next(h, name, &at);
 }
 
-const struct field *headers_find_id(const struct headers *h, enum field_id id) {
-  if (!headers_may_have(h, id)) return NULL;
+const struct field *headers_search_id(const struct headers *h, enum field_id id) {
   for (unsigned i = 0; i < h->count; i++)
     if (h->items[i].id == id) return &h->items[i];
   return NULL;

@@ -72,10 +72,14 @@ void headers_copy(struct headers *to, const struct headers *from, struct arena *
 
 /* The first field of that name, NULL where there is none. Valid until the next change of the headers. */
 const struct field *headers_find(const struct headers *h, struct str name);
-const struct field *headers_find_id(const struct headers *h, enum field_id id);
+/* Looks at the list. */
+const struct field *headers_search_id(const struct headers *h, enum field_id id);
 /* No look at the list: false is certain, true may be stale after a removal. */
 static inline bool headers_may_have(const struct headers *h, enum field_id id) {
   return (h->present >> id & 1) != 0;
+}
+static inline const struct field *headers_find_id(const struct headers *h, enum field_id id) {
+  return headers_may_have(h, id) ? headers_search_id(h, id) : NULL;
 }
 /* How many there are of that number. */
 unsigned headers_count_id(const struct headers *h, enum field_id id);
