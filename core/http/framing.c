@@ -148,9 +148,12 @@ enum error framing_of_request(struct request *request, const char **why) {
 /* RFC 9112 section 6.3, with a 400 wherever a server may choose one. */
 static enum error body_of_request(struct request *request, const char **why) {
   uint64_t length = 0;
+  request->body = (struct body){0};
+  if (!headers_may_have(&request->headers, FIELD_CONTENT_LENGTH) &&
+      !headers_may_have(&request->headers, FIELD_TRANSFER_ENCODING))
+    return ERROR_NONE;
   enum length_verdict lengths = length_of(&request->headers, &length);
   enum coding_verdict coding = coding_of(&request->headers);
-  request->body = (struct body){0};
   if (lengths == LENGTH_INVALID) return fault(ERROR_BAD_FRAMING, why, "invalid Content-Length");
   if (coding != CODING_ABSENT && lengths != LENGTH_ABSENT)
     return fault(ERROR_BAD_FRAMING, why, "both Content-Length and Transfer-Encoding");

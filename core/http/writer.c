@@ -16,31 +16,31 @@ static void put_fields(struct pen *pen, const struct headers *headers);
 static void put_framing(struct pen *pen, struct body body);
 static void put_hop(struct pen *pen, const struct writer_hop *hop);
 
-/* Most texts are short: two words that may overlap take less than a call. */
-static inline void copy(char *to, const char *from, size_t bytes) {
-  if (bytes > 32) {
-    memcpy(to, from, bytes);
-  } else if (bytes >= 16) {
-    memcpy(to, from, 16);
-    memcpy(to + bytes - 16, from + bytes - 16, 16);
-  } else if (bytes >= 8) {
-    memcpy(to, from, 8);
-    memcpy(to + bytes - 8, from + bytes - 8, 8);
-  } else if (bytes >= 4) {
-    memcpy(to, from, 4);
-    memcpy(to + bytes - 4, from + bytes - 4, 4);
-  } else if (bytes) {
-    to[0] = from[0];
-    to[bytes / 2] = from[bytes / 2];
-    to[bytes - 1] = from[bytes - 1];
+/* Most texts are short: two words that may overlap take less than a call of memcpy. */
+static __attribute__((noinline)) void put(struct pen *pen, struct str text) {
+  char *to = pen->at;
+  pen->at += text.len;
+  if (text.len > 32) {
+    memcpy(to, text.ptr, text.len);
+  } else if (text.len >= 16) {
+    memcpy(to, text.ptr, 16);
+    memcpy(to + text.len - 16, text.ptr + text.len - 16, 16);
+  } else if (text.len >= 8) {
+    memcpy(to, text.ptr, 8);
+    memcpy(to + text.len - 8, text.ptr + text.len - 8, 8);
+  } else if (text.len >= 4) {
+    memcpy(to, text.ptr, 4);
+    memcpy(to + text.len - 4, text.ptr + text.len - 4, 4);
+  } else {
+    for (size_t i = 0; i < text.len; i++) to[i] = text.ptr[i];
   }
 }
 
-static inline void put(struct pen *pen, struct str text) {
-  copy(pen->at, text.ptr, text.len);
+static inline void put_literal(struct pen *pen, struct str text) {
+  memcpy(pen->at, text.ptr, text.len);
   pen->at += text.len;
 }
-#define PUT(pen, literal) put(pen, STR(literal))
+#define PUT(pen, literal) put_literal(pen, STR(literal))
 
 static void put_number(struct pen *pen, uint64_t number) {
   char digits[20], *end = digits + sizeof digits, *at = end;

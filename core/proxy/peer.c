@@ -44,16 +44,11 @@ struct numbers {
   unsigned char tls, no_verify, proxy_protocol, min_version, alpn, zeros[3];
 };
 
-/* All the text that makes a peer. */
-static const size_t texts[] = {offsetof(struct peer_options, address),     offsetof(struct peer_options, sni),
-                               offsetof(struct peer_options, verify_name), offsetof(struct peer_options, ca),
-                               offsetof(struct peer_options, certificate), offsetof(struct peer_options, key),
-                               offsetof(struct peer_options, group)};
-enum { TEXTS = sizeof texts / sizeof *texts };
+/* All the text that makes a peer: address, sni, verify_name, ca, certificate, key, group. */
+enum { TEXTS = 7 };
+_Static_assert(offsetof(struct peer_options, group) == (TEXTS - 1) * sizeof(struct str), "texts come first");
 
-static struct str text_of(const struct peer_options *o, int i) {
-  return *(const struct str *)((const char *)o + texts[i]);
-}
+static struct str text_of(const struct peer_options *o, int i) { return ((const struct str *)o)[i]; }
 
 static struct numbers numbers_of(const struct peer_options *o) {
   return (struct numbers){{o->connect_timeout_ms, o->handshake_timeout_ms, o->first_byte_timeout_ms,
@@ -90,7 +85,6 @@ static bool has_same_numbers(const struct peer_options *full, const struct peer_
 /* `o` need not have its defaults. */
 static bool is_same(const struct peer_options *full, const struct peer_options *o) {
   if (!has_same_numbers(full, o)) return false;
-#pragma GCC unroll 7
   for (int i = 0; i < TEXTS; i++)
     if (!str_equal(text_of(full, i), text_of(o, i))) return false;
   return true;
@@ -117,7 +111,7 @@ static void share_identity(struct proxy *proxy, struct peer *peer) {
 /* Makes the text its own. */
 static void own_texts(struct peer_options *o) {
   for (int i = 0; i < TEXTS; i++) {
-    struct str *text = (struct str *)((char *)o + texts[i]);
+    struct str *text = (struct str *)o + i;
     text->ptr = str_to_cstring(*text);
   }
 }

@@ -72,7 +72,7 @@ static struct str last_chunk(struct relay *r) {
 }
 
 /* Puts chunks around the payload that is in its part. */
-static void encode_chunk(struct relay *r) {
+static __attribute__((noinline)) void encode_chunk(struct relay *r) {
   struct str payload = r->parts[PART_PAYLOAD];
   bool ends = r->source_ended;
   if (payload.len) {
@@ -108,9 +108,16 @@ static void advance(struct relay *r, size_t moved) {
 }
 
 /* One send(2) of a few copied bytes costs less than a sendmsg(2) of several parts. */
+static __attribute__((noinline)) enum io write_together(struct conn *to, const struct iovec *parts, int count,
+                                                        size_t *moved) {
+  char together[GATHER_BYTES], *end = together;
+  for (int i = 0; i < count; i++) end = mempcpy(end, parts[i].iov_base, parts[i].iov_len);
+  struct iovec whole = {together, (size_t)(end - together)};
+  return conn_write(to, &whole, 1, moved);
+}
+
 static enum io write_parts(struct relay *r, size_t *moved) {
   struct iovec vector[RELAY_PARTS];
-  char together[GATHER_BYTES];
   size_t total = 0;
   int count = 0;
   for (int i = 0; i < RELAY_PARTS; i++) {
@@ -118,12 +125,7 @@ static enum io write_parts(struct relay *r, size_t *moved) {
     vector[count++] = (struct iovec){(void *)r->parts[i].ptr, r->parts[i].len};
     total += r->parts[i].len;
   }
-  if (count > 1 && total <= sizeof together) {
-    char *end = together;
-    for (int i = 0; i < count; i++) end = mempcpy(end, vector[i].iov_base, vector[i].iov_len);
-    vector[0] = (struct iovec){together, total};
-    count = 1;
-  }
+  if (count > 1 && total <= GATHER_BYTES) return write_together(r->to, vector, count, moved);
   return conn_write(r->to, vector, count, moved);
 }
 
@@ -143,7 +145,7 @@ static enum io flush(struct relay *r) {
 /* --- in
  * ----------------------------------------------------------------------------------------------------- */
 
-static size_t decode_chunks(struct relay *r, char *bytes, size_t count) {
+static __attribute__((noinline)) size_t decode_chunks(struct relay *r, char *bytes, size_t count) {
   size_t payload = 0;
   struct str trailers = {0};
   r->used = chunked_decode(&r->chunked, bytes, count, &payload, &trailers);
@@ -177,7 +179,7 @@ static enum relay_result decode(struct relay *r) {
   return RELAY_READING;
 }
 
-static void keep_copy(struct relay *r) {
+static __attribute__((noinline)) void keep_copy(struct relay *r) {
   struct str payload = r->parts[PART_PAYLOAD];
   if (!payload.len || r->copy_overflowed) return;
   if (buf_len(r->copy) + payload.len > r->copy_limit) {
@@ -198,7 +200,7 @@ void relay_filtered(struct relay *r, struct str chunk) {
   encode(r);
 }
 
-static enum relay_result run_filter(struct relay *r) {
+static __attribute__((noinline)) enum relay_result run_filter(struct relay *r) {
   struct str chunk = r->parts[PART_PAYLOAD];
   r->filter_ended = r->source_ended;
   enum relay_result result = r->filter->run(r->filter, &chunk, r->source_ended);
@@ -215,7 +217,7 @@ static inline enum relay_result pass_on(struct relay *r) {
   return RELAY_READING;
 }
 
-static enum io fill(struct relay *r, bool *filled) {
+static __attribute__((noinline)) enum io fill(struct relay *r, bool *filled) {
   size_t moved = 0, wanted = r->bulk ? RELAY_BUFFER_LARGE : RELAY_BUFFER;
   if (buf_space(r->in) < wanted / 2) buf_reserve(r->in, wanted);
   size_t space = buf_space(r->in);
@@ -237,7 +239,7 @@ static enum relay_result ended(struct relay *r, enum relay_result result) {
 }
 
 /* The sink may wait; the source must: its next bytes would lie behind those that the filter looks at. */
-static enum relay_result wait_for_filter(struct relay *r) {
+static __attribute__((noinline)) enum relay_result wait_for_filter(struct relay *r) {
   if (r->to) conn_want_write(r->to, false);
   if (r->from) conn_want_read(r->from, false);
   return RELAY_FILTERING;
@@ -247,13 +249,13 @@ static enum relay_result ended_or_waits(struct relay *r, enum relay_result resul
   return result == RELAY_FILTERING ? wait_for_filter(r) : ended(r, result);
 }
 
-static enum relay_result wait_for_sink(struct relay *r) {
+static __attribute__((noinline)) enum relay_result wait_for_sink(struct relay *r) {
   conn_want_write(r->to, true);
   if (r->from && !r->source_ended) conn_want_read(r->from, false);
   return RELAY_WRITING;
 }
 
-static enum relay_result source_closed(struct relay *r) {
+static __attribute__((noinline)) enum relay_result source_closed(struct relay *r) {
   if (r->body.framing != FRAMING_CLOSE && r->body.framing != FRAMING_TUNNEL) return ended(r, RELAY_TRUNCATED);
   r->source_ended = true;
   return RELAY_READING;
