@@ -150,7 +150,7 @@ void headers_add(struct headers *h, struct str name, struct str value) {
 }
 
 void headers_add_id(struct headers *h, enum field_id id, struct str value) {
-  headers_add_field(h, field_name(id), value, id);
+  headers_add_field(h, spellings[id], value, id);
 }
 
 void headers_grow(struct headers *h) {
@@ -167,7 +167,7 @@ void headers_set(struct headers *h, struct str name, struct str value) {
 
 void headers_set_id(struct headers *h, enum field_id id, struct str value) {
   if (!headers_may_have(h, id))
-    headers_add_id(h, id, value);
+    headers_add_field(h, spellings[id], value, id);
   else
     headers_set_field(h, (struct field){.name = field_name(id), .value = value, .id = id});
 }

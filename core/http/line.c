@@ -4,11 +4,19 @@
 
 #include "http/grammar.h"
 
-static enum error version_parse(struct str version, unsigned char *minor, const char **why);
+static enum error other_version(struct str version, unsigned char *minor, const char **why);
 
 static enum error bad_line(const char **why, const char *sentence) {
   *why = sentence;
   return ERROR_BAD_REQUEST;
+}
+
+static inline enum error version_parse(struct str version, unsigned char *minor, const char **why) {
+  if (str_equal(version, STR("HTTP/1.1"))) {
+    *minor = 1;
+    return ERROR_NONE;
+  }
+  return other_version(version, minor, why);
 }
 
 /* What stands before the first space. Is it all of the class? */
@@ -47,7 +55,7 @@ static bool is_version(struct str s) {
          grammar_is_digit(s.ptr[7]);
 }
 
-static enum error version_parse(struct str version, unsigned char *minor, const char **why) {
+static enum error other_version(struct str version, unsigned char *minor, const char **why) {
   if (!is_version(version)) return bad_line(why, "malformed HTTP version");
   if (version.ptr[5] != '1') {
     *why = "only HTTP/1.0 and HTTP/1.1 are served";

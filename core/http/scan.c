@@ -106,16 +106,19 @@ static inline size_t next_control(struct search *search) {
  * 9112 sections 2.2 and 5.2). */
 static enum head_result scan_fields(struct head_scan *s, struct scanning *of) {
   const char *bytes = of->bytes;
-  size_t limit = of->limits->head_bytes, end = of->count < limit ? of->count : limit, at;
+  size_t limit = of->limits->head_bytes, end = of->count < limit ? of->count : limit, at,
+         line = s->line_start;
   struct search search = {.bytes = bytes, .next = s->scanned, .end = end};
   while ((at = next_control(&search)) < end && (bytes[at] != '\r' || at + 1 < end)) {
-    if (bytes[at] == '\t' || at < s->scanned) continue; /* or the LF of the line before */
+    if (bytes[at] == '\t' || at < line) continue; /* or the LF of the line before, in the next block */
     if (bytes[at] != '\r' || bytes[at + 1] != '\n') return bad_control(s, of, at);
-    size_t line = s->line_start;
-    s->line_start = s->scanned = at + 2;
+    if (search.found) search.found &= search.found - 1; /* its LF */
+    s->scanned = at + 2;
     if (at == line) return HEAD_WHOLE;
     if (grammar_is_space(bytes[line])) return malformed(s, of, "a line begins with white space");
+    line = at + 2;
   }
+  s->line_start = line;
   s->scanned = at;
   return of->count > limit ? over_limit(s, of) : HEAD_MORE;
 }

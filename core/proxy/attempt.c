@@ -113,15 +113,16 @@ static enum step_result parse_head(struct exchange *x, size_t length) {
   struct str head = arena_dup(&x->arena, (struct str){buf_ptr(&u->in), length});
   buf_consume(&u->in, length);
   u->scan = (struct head_scan){0};
-  x->response = (struct response){0};
   x->head_due_ms = 0;
   if (!x->times.first_byte) {
     x->times.first_byte = loop_now_ms(x->proxy->loop);
     account_first_byte(x);
   }
   x->heads_bytes += length;
-  if (x->heads_bytes > HEADS_MOST * x->settings->head.head_bytes)
+  if (x->heads_bytes > HEADS_MOST * x->settings->head.head_bytes) {
+    x->response = (struct response){0};
     return bad_response(x, "interim responses without end");
+  }
   if (parser_response(head, &x->arena, &x->settings->head, x->upstream_request.method, &x->response, &why))
     return bad_response(x, why);
   if (!accepts_status(x)) return bad_response(x, "101 to what the request did not offer");

@@ -348,8 +348,8 @@ static enum step_result step_finish(struct exchange *x) {
   if (d) downstream_exchange_ended(d, x);
   buf_release(&x->replay);
   buf_release(&x->unfiltered);
-  filter_none(&x->up);
-  filter_none(&x->down);
+  if (x->up.filter) filter_none(&x->up);
+  if (x->down.filter) filter_none(&x->down);
   proxy->exchange_count--;
   list_remove(&x->link);
   proxy_ease(proxy);

@@ -290,8 +290,31 @@ static enum relay_result first_round(struct relay *r) {
   return is_nothing ? RELAY_READING : pass_on(r);
 }
 
+/* Is all that is to be sent here, as it is to be sent? */
+static inline bool is_whole(const struct relay *r) {
+  if (r->filter || r->copy || !r->to || r->out == FRAMING_CHUNKED || r->parts[PART_PAYLOAD].len) return false;
+  if (r->source_ended) return true;
+  return r->body.framing == FRAMING_LENGTH && r->in && buf_len(r->in) >= r->left && !r->limit;
+}
+
+/* The start and the end of such a message. */
+static enum relay_result send_whole(struct relay *r) {
+  r->started = true;
+  if (!r->source_ended) {
+    r->used = (size_t)r->left;
+    r->parts[PART_PAYLOAD] = (struct str){buf_ptr(r->in), r->used};
+    r->bytes += r->left;
+    r->left = 0;
+    r->source_ended = true;
+  }
+  enum io result = flush(r);
+  if (result == IO_AGAIN) return wait_for_sink(r);
+  return ended(r, result == IO_OK ? RELAY_DONE : RELAY_SINK_ERROR);
+}
+
 enum relay_result relay_pump(struct relay *r) {
   if (r->filtering) return wait_for_filter(r);
+  if (!r->started && is_whole(r)) return send_whole(r);
   enum relay_result begun = r->started ? RELAY_READING : first_round(r);
   if (begun != RELAY_READING) return ended_or_waits(r, begun);
   bool filled = true;
