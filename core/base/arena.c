@@ -15,9 +15,9 @@ struct arena_block {
   size_t size;
 };
 
+#ifndef ARENA_MALLOC
 enum { BLOCK_BYTES = 4096 };
-
-static size_t aligned(size_t bytes) { return (bytes + 7) & ~(size_t)7; }
+#endif
 
 void arena_init(struct arena *arena) { *arena = (struct arena){0}; }
 
@@ -44,14 +44,8 @@ static struct arena_block *add_block(struct arena *arena, size_t bytes) {
   return block;
 }
 
-void *arena_alloc(struct arena *arena, size_t bytes) {
+void *arena_extend(struct arena *arena, size_t bytes) {
 #ifndef ARENA_MALLOC
-  bytes = aligned(bytes ? bytes : 1);
-  if ((size_t)(arena->end - arena->next) >= bytes && arena->next) {
-    void *at = arena->next;
-    arena->next += bytes;
-    return at;
-  }
   size_t wanted = sizeof(struct arena_block) + bytes;
   struct arena_block *block = add_block(arena, wanted > BLOCK_BYTES ? bytes : BLOCK_BYTES - sizeof *block);
   char *at = (char *)(block + 1), *end = (char *)block + block->size;
@@ -61,7 +55,6 @@ void *arena_alloc(struct arena *arena, size_t bytes) {
   }
   return at;
 #else
-  (void)aligned;
   return add_block(arena, bytes) + 1;
 #endif
 }

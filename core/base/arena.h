@@ -20,9 +20,21 @@ void arena_init(struct arena *arena);
  * from the one to the other. */
 void arena_init_roaming(struct arena *arena);
 void arena_free(struct arena *arena);
+/* Of arena_alloc, where the newest block has no room; `bytes` is aligned. */
+void *arena_extend(struct arena *arena, size_t bytes) __attribute__((noinline, returns_nonnull));
 /* Aligned to 8 bytes, not zeroed, never NULL. */
-void *arena_alloc(struct arena *arena, size_t bytes) __attribute__((returns_nonnull));
-void *arena_zalloc(struct arena *arena, size_t bytes) __attribute__((returns_nonnull));
+static inline void *arena_alloc(struct arena *arena, size_t bytes) {
+#ifndef ARENA_MALLOC
+  bytes = (bytes + (bytes == 0) + 7) & ~(size_t)7;
+  if (__builtin_expect((size_t)(arena->end - arena->next) >= bytes, true)) {
+    void *at = arena->next;
+    arena->next += bytes;
+    return at;
+  }
+#endif
+  return arena_extend(arena, bytes);
+}
+void *arena_zalloc(struct arena *arena, size_t bytes) __attribute__((noinline, returns_nonnull));
 /* Copies; the copy of an empty text may point anywhere. */
 struct str arena_dup(struct arena *arena, struct str text);
 char *arena_cstring(struct arena *arena, struct str text);

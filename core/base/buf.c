@@ -6,16 +6,20 @@
 #include "base/memory.h"
 
 void buf_reserve(struct buf *b, size_t bytes) {
-  if (buf_space(b) >= bytes && b->data) return;
+  if (!b->data) {
+    b->data = block_alloc(bytes, &b->cap);
+    return;
+  }
+  if (buf_space(b) >= bytes) return;
   size_t length = buf_len(b);
-  if (b->cap >= length + bytes && b->data) {
+  if (b->cap >= length + bytes) {
     memmove(b->data, b->data + b->start, length);
   } else {
     size_t wanted = length + bytes, cap;
     if (wanted > BLOCK_LARGEST && wanted < 2 * b->cap) wanted = 2 * b->cap;
     char *data = block_alloc(wanted, &cap);
     if (length) memcpy(data, b->data + b->start, length);
-    if (b->data) block_free(b->data, b->cap);
+    block_free(b->data, b->cap);
     b->data = data;
     b->cap = cap;
   }
@@ -35,7 +39,7 @@ void buf_consume(struct buf *b, size_t bytes) {
   if (b->start == b->end) b->start = b->end = 0;
 }
 
-void buf_release(struct buf *b) {
-  if (b->data) block_free(b->data, b->cap);
+void buf_free(struct buf *b) {
+  block_free(b->data, b->cap);
   *b = (struct buf){0};
 }

@@ -39,9 +39,10 @@ void memory_thread_end(void) {}
 
 #else
 
-static const size_t class_bytes[BLOCK_CLASSES] = {4096, 16384, BLOCK_LARGEST};
+#define CLASS_BYTES(class) ((size_t)4096 << 2 * (class))
+_Static_assert(CLASS_BYTES(BLOCK_CLASSES - 1) == BLOCK_LARGEST, "the largest class");
 /* Spare blocks a thread keeps: about 4 MB of each size. */
-static const unsigned class_spare[BLOCK_CLASSES] = {1024, 256, 64};
+#define CLASS_SPARE(class) (1024u >> 2 * (class))
 
 struct spare {
   struct spare *next;
@@ -52,9 +53,9 @@ static _Thread_local struct {
 } spares[BLOCK_CLASSES];
 
 static int class_for(size_t bytes) {
-  for (int i = 0; i < BLOCK_CLASSES; i++)
-    if (bytes <= class_bytes[i]) return i;
-  return -1;
+  if (bytes <= CLASS_BYTES(BLOCK_4K)) return BLOCK_4K;
+  if (bytes <= CLASS_BYTES(BLOCK_16K)) return BLOCK_16K;
+  return bytes <= CLASS_BYTES(BLOCK_64K) ? BLOCK_64K : -1;
 }
 
 void *block_alloc(size_t bytes, size_t *size) {
@@ -63,7 +64,7 @@ void *block_alloc(size_t bytes, size_t *size) {
     *size = bytes;
     return memory_alloc(bytes);
   }
-  *size = class_bytes[class];
+  *size = CLASS_BYTES(class);
   struct spare *block = spares[class].first;
   if (!block) return memory_alloc(*size);
   spares[class].first = block->next;
@@ -73,7 +74,7 @@ void *block_alloc(size_t bytes, size_t *size) {
 
 void block_free(void *block, size_t size) {
   int class = class_for(size);
-  if (class < 0 || class_bytes[class] != size || spares[class].count >= class_spare[class]) {
+  if (class < 0 || CLASS_BYTES(class) != size || spares[class].count >= CLASS_SPARE(class)) {
     free(block);
     return;
   }

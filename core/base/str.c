@@ -4,10 +4,9 @@
 
 #include "base/memory.h"
 
-bool str_equal_nocase(struct str a, struct str b) {
-  if (a.len != b.len) return false;
-  for (size_t i = 0; i < a.len; i++)
-    if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i])) return false;
+bool str_same_nocase(const char *a, const char *b, size_t length) {
+  for (size_t i = 0; i < length; i++)
+    if (a[i] != b[i] && ascii_lower(a[i]) != ascii_lower(b[i])) return false;
   return true;
 }
 
@@ -42,11 +41,15 @@ bool str_split(struct str *rest, char separator, struct str *part) {
 }
 
 bool str_to_u64(struct str s, uint64_t *value) {
+  enum { SAFE_DIGITS = 19 }; /* no number of so many overflows */
   uint64_t sum = 0;
   if (s.len == 0) return false;
   for (size_t i = 0; i < s.len; i++) {
-    if (s.ptr[i] < '0' || s.ptr[i] > '9') return false;
-    if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, s.ptr[i] - '0', &sum))
+    unsigned digit = (unsigned)s.ptr[i] - '0';
+    if (digit > 9) return false;
+    if (i < SAFE_DIGITS)
+      sum = sum * 10 + digit;
+    else if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, digit, &sum))
       return false;
   }
   *value = sum;

@@ -29,8 +29,12 @@ static inline bool str_equal(struct str a, struct str b) {
   return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* Of str_equal_nocase, for texts of one length. */
+bool str_same_nocase(const char *a, const char *b, size_t length);
 /* Equal without regard to the case of ASCII letters; what field names, schemes and host names want. */
-bool str_equal_nocase(struct str a, struct str b);
+static inline bool str_equal_nocase(struct str a, struct str b) {
+  return a.len == b.len && str_same_nocase(a.ptr, b.ptr, a.len);
+}
 bool str_starts_with(struct str s, struct str prefix);
 /* Position of `c`, or s.len where there is none. */
 size_t str_find(struct str s, char c);

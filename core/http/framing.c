@@ -40,41 +40,55 @@ static bool next_member(const struct headers *h, enum field_id id, unsigned *at,
   return true;
 }
 
+static void take_option(struct options *options, struct str option) {
+  options->count++;
+  if (str_equal_nocase(option, STR("close")))
+    options->close = true;
+  else if (str_equal_nocase(option, STR("keep-alive")))
+    options->keep_alive = true;
+  else if (str_equal_nocase(option, STR("upgrade")))
+    options->upgrade = true;
+  else if (str_equal_nocase(option, STR("te")))
+    options->te = true;
+  else
+    options->others = true;
+}
+
 static struct options options_of(const struct headers *h) {
   struct options options = {0};
-  struct str rest = {0}, option;
-  for (unsigned at = 0; next_member(h, FIELD_CONNECTION, &at, &rest, &option); options.count++) {
-    if (str_equal_nocase(option, STR("close")))
-      options.close = true;
-    else if (str_equal_nocase(option, STR("keep-alive")))
-      options.keep_alive = true;
-    else if (str_equal_nocase(option, STR("upgrade")))
-      options.upgrade = true;
-    else if (str_equal_nocase(option, STR("te")))
-      options.te = true;
-    else
-      options.others = true;
+  struct str option;
+  if (!headers_may_have(h, FIELD_CONNECTION)) return options;
+  for (const struct field *field = h->items, *end = field + h->count; field < end; field++) {
+    if (field->id != FIELD_CONNECTION) continue;
+    for (struct str rest = field->value; grammar_list_next(&rest, &option);) take_option(&options, option);
   }
   return options;
+}
+
+/* The lengths of all fields as one list, all of them the same; empty where they differ. */
+static struct str repeated_length(const struct headers *h) {
+  struct str first = {0}, member;
+  for (unsigned i = 0; i < h->count; i++) {
+    if (h->items[i].id != FIELD_CONTENT_LENGTH) continue;
+    struct str rest = h->items[i].value;
+    while (str_split(&rest, ',', &member)) {
+      member = str_trim(member);
+      if (!first.ptr) first = member;
+      if (!str_equal(member, first)) return (struct str){0};
+    }
+  }
+  return first;
 }
 
 /* RFC 9112 section 6.3: a repeated length is valid if all of them are the same; then it is one. Lengths of
  * 2^63 and more are refused, so that sums of them cannot wrap. */
 static enum length_verdict length_of(const struct headers *h, uint64_t *length) {
-  unsigned fields = 0;
-  struct str first = {0}, member;
-  if (!headers_may_have(h, FIELD_CONTENT_LENGTH)) return LENGTH_ABSENT;
-  for (unsigned i = 0; i < h->count; i++) {
-    if (h->items[i].id != FIELD_CONTENT_LENGTH) continue;
-    struct str rest = h->items[i].value;
-    for (fields++; str_split(&rest, ',', &member);) {
-      member = str_trim(member);
-      if (!first.ptr) first = member;
-      if (!str_equal(member, first)) return LENGTH_INVALID;
-    }
-  }
+  unsigned fields = headers_count_id(h, FIELD_CONTENT_LENGTH);
   if (fields == 0) return LENGTH_ABSENT;
-  return str_to_u64(first, length) && *length <= INT64_MAX ? LENGTH_VALID : LENGTH_INVALID;
+  const struct field *field = headers_find_id(h, FIELD_CONTENT_LENGTH);
+  bool is_number =
+      (fields == 1 && str_to_u64(field->value, length)) || str_to_u64(repeated_length(h), length);
+  return is_number && *length <= INT64_MAX ? LENGTH_VALID : LENGTH_INVALID;
 }
 
 /* The coding must be exactly one "chunked", without parameters. CODING_OTHER: well-formed codings that we do
@@ -134,9 +148,12 @@ enum error framing_of_request(struct request *request, const char **why) {
 /* RFC 9112 section 6.3, with a 400 wherever a server may choose one. */
 static enum error body_of_request(struct request *request, const char **why) {
   uint64_t length = 0;
+  request->body = (struct body){0};
+  if (!headers_may_have(&request->headers, FIELD_CONTENT_LENGTH) &&
+      !headers_may_have(&request->headers, FIELD_TRANSFER_ENCODING))
+    return ERROR_NONE;
   enum length_verdict lengths = length_of(&request->headers, &length);
   enum coding_verdict coding = coding_of(&request->headers);
-  request->body = (struct body){0};
   if (lengths == LENGTH_INVALID) return fault(ERROR_BAD_FRAMING, why, "invalid Content-Length");
   if (coding != CODING_ABSENT && lengths != LENGTH_ABSENT)
     return fault(ERROR_BAD_FRAMING, why, "both Content-Length and Transfer-Encoding");
@@ -160,7 +177,7 @@ static enum error body_of_request(struct request *request, const char **why) {
 static enum error expectation_of(struct request *request, const char **why) {
   struct str rest = {0}, member;
   request->expects_continue = false;
-  if (request->minor == 0) return ERROR_NONE;
+  if (request->minor == 0 || !headers_may_have(&request->headers, FIELD_EXPECT)) return ERROR_NONE;
   for (unsigned at = 0; next_member(&request->headers, FIELD_EXPECT, &at, &rest, &member);) {
     if (!str_equal_nocase(member, STR("100-continue")))
       return fault(ERROR_EXPECTATION_FAILED, why, "an expectation other than 100-continue");
@@ -341,31 +358,29 @@ static bool is_plain_option(struct str option) {
   return str_equal_nocase(option, STR("close")) || framing_is_hop_field(field_id(option));
 }
 
-/* Returns what was nominated. */
-static struct headers strip(struct headers *h, bool may_nominate) {
-  struct headers nominated;
+static void strip(struct headers *h, bool may_nominate, struct headers *nominated) {
   struct str rest = {0}, option;
   unsigned kept = 0;
-  headers_init(&nominated, h->arena);
+  headers_init(nominated, h->arena);
   for (unsigned at = 0; may_nominate && next_member(h, FIELD_CONNECTION, &at, &rest, &option);)
-    if (!is_plain_option(option) && may_be_nominated(option))
-      headers_add(&nominated, option, (struct str){0});
+    if (!is_plain_option(option) && may_be_nominated(option)) headers_add(nominated, option, (struct str){0});
+  if (!nominated->count && !(h->present & FRAMING_HOP_FIELDS)) return;
   for (unsigned i = 0; i < h->count; i++) {
     const struct field *field = &h->items[i];
     if (framing_is_hop_field(field->id)) continue;
-    if (nominated.count && headers_find(&nominated, field->name)) continue;
+    if (nominated->count && headers_find(nominated, field->name)) continue;
     if (kept < i) h->items[kept] = *field;
     kept++;
   }
   h->count = kept;
-  return nominated;
 }
 
 void framing_strip_request(struct request *request) {
-  request->nominated = strip(&request->headers, request->may_nominate);
-  if (!request->expects_continue) headers_remove_id(&request->headers, FIELD_EXPECT);
+  strip(&request->headers, request->may_nominate, &request->nominated);
+  if (!request->expects_continue && headers_may_have(&request->headers, FIELD_EXPECT))
+    headers_remove_id(&request->headers, FIELD_EXPECT);
 }
 
 void framing_strip_response(struct response *response) {
-  response->nominated = strip(&response->headers, response->may_nominate);
+  strip(&response->headers, response->may_nominate, &response->nominated);
 }

@@ -11,13 +11,16 @@
 /* More connection options than any sender has reason to name are an error, not work. */
 enum { CONNECTION_OPTIONS = 64 };
 
+/* As in headers.present. */
+#define FRAMING_HOP_FIELDS                                                                                   \
+  (UINT32_C(1) << FIELD_CONNECTION | UINT32_C(1) << FIELD_CONTENT_LENGTH |                                   \
+   UINT32_C(1) << FIELD_TRANSFER_ENCODING | UINT32_C(1) << FIELD_KEEP_ALIVE |                                \
+   UINT32_C(1) << FIELD_PROXY_CONNECTION | UINT32_C(1) << FIELD_TE | UINT32_C(1) << FIELD_UPGRADE |          \
+   UINT32_C(1) << FIELD_HTTP2_SETTINGS)
+
 /* Is this field always for one hop only? Such fields are removed on the way in, and never written from a
  * list. */
-static inline bool framing_is_hop_field(enum field_id id) {
-  return id == FIELD_CONNECTION || id == FIELD_CONTENT_LENGTH || id == FIELD_TRANSFER_ENCODING ||
-         id == FIELD_KEEP_ALIVE || id == FIELD_PROXY_CONNECTION || id == FIELD_TE || id == FIELD_UPGRADE ||
-         id == FIELD_HTTP2_SETTINGS;
-}
+static inline bool framing_is_hop_field(enum field_id id) { return (FRAMING_HOP_FIELDS >> id & 1) != 0; }
 
 /* Decide body, keep_alive, upgrade, expects_continue and accepts_trailers from the fields. */
 enum error framing_of_request(struct request *request, const char **why);

@@ -2,8 +2,6 @@
 // grammar: the table of character classes and what is built on it.
 #include "http/grammar.h"
 
-#include <endian.h>
-
 #define WORD     (CLASS_TOKEN | CLASS_TARGET | CLASS_HOST)
 #define HEX_WORD (WORD | CLASS_HEX)
 #define TOKEN    (CLASS_TOKEN | CLASS_TARGET)
@@ -22,78 +20,46 @@ const unsigned char grammar_classes[256] = {
     ['~'] = WORD,
 };
 
+/* Four bytes at a time, and no early end: what is not of the class is rare. */
 bool grammar_is_all(struct str s, enum grammar_class class) {
-  for (size_t i = 0; i < s.len; i++)
-    if (!grammar_is(s.ptr[i], class)) return false;
-  return s.len > 0;
+  unsigned all = class;
+  const unsigned char *at = (const unsigned char *)s.ptr, *end = at + s.len;
+  for (; end - at >= 4; at += 4)
+    all &= grammar_classes[at[0]] & grammar_classes[at[1]] & grammar_classes[at[2]] & grammar_classes[at[3]];
+  for (; at < end; at++) all &= grammar_classes[*at];
+  return s.len > 0 && all;
 }
-
-#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
-
-#ifndef __SSE2__
-/* A high bit for each of the eight bytes that is below 0x20 or is DEL. The lowest bit is exact; above it a
- * borrow may have set others. */
-static inline uint64_t controls_in(uint64_t word) {
-  uint64_t low = (word - EACH_BYTE(0x20)) & ~word;
-  uint64_t delete = word ^ EACH_BYTE(0x7f);
-  delete = (delete - EACH_BYTE(0x01)) & ~delete;
-  return (low | delete) & EACH_BYTE(0x80);
-}
-#endif
 
 static inline bool is_control(unsigned char c, bool ascii_only) {
   return c < 0x20 || c == 0x7f || (ascii_only && c >= 0x80);
 }
 
-/* Sixteen bytes at once where the processor can (all x86-64 do): this is the inner loop of reading a head.
- * Bit i stands for byte i. */
 #ifdef __SSE2__
-#include <emmintrin.h>
-enum { BLOCK = 16, BITS_PER_BYTE = 1 };
-
-static inline uint64_t found_in(const char *bytes, bool ascii_only) {
-  __m128i block = _mm_loadu_si128((const __m128i *)bytes);
-  __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
-  int found = _mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7f))));
-  return (uint64_t)(unsigned)(ascii_only ? found | _mm_movemask_epi8(block) : found);
-}
-
 /* 8 to 15 bytes: their first and their last 8, which may overlap. */
 static inline size_t find_in_short(const char *bytes, size_t count, bool ascii_only) {
-  char halves[BLOCK];
-  memcpy(halves, bytes, BLOCK / 2);
-  memcpy(halves + BLOCK / 2, bytes + count - BLOCK / 2, BLOCK / 2);
-  uint64_t found = found_in(halves, ascii_only);
+  char halves[GRAMMAR_BLOCK];
+  memcpy(halves, bytes, GRAMMAR_BLOCK / 2);
+  memcpy(halves + GRAMMAR_BLOCK / 2, bytes + count - GRAMMAR_BLOCK / 2, GRAMMAR_BLOCK / 2);
+  uint64_t found = grammar_controls_in(halves, ascii_only);
   if (!found) return count;
   size_t first = (size_t)__builtin_ctzll(found);
-  return first < BLOCK / 2 ? first : count - BLOCK + first;
-}
-#else
-enum { BLOCK = 8, BITS_PER_BYTE = 8 };
-
-static inline uint64_t found_in(const char *bytes, bool ascii_only) {
-  uint64_t word;
-  memcpy(&word, bytes, sizeof word);
-  word = le64toh(word);
-  return controls_in(word) | (ascii_only ? word & EACH_BYTE(0x80) : 0);
+  return first < GRAMMAR_BLOCK / 2 ? first : count - GRAMMAR_BLOCK + first;
 }
 #endif
-
-static inline size_t first_of(uint64_t found) { return (size_t)__builtin_ctzll(found) / BITS_PER_BYTE; }
 
 size_t grammar_find_control(const char *bytes, size_t from, size_t to, bool ascii_only) {
   size_t begin = from;
 #ifdef __SSE2__
-  if (to - from >= BLOCK / 2 && to - from < BLOCK)
+  if (to - from >= GRAMMAR_BLOCK / 2 && to - from < GRAMMAR_BLOCK)
     return from + find_in_short(bytes + from, to - from, ascii_only);
 #endif
-  for (; to - from >= BLOCK; from += BLOCK) {
-    uint64_t found = found_in(bytes + from, ascii_only);
-    if (found) return from + first_of(found);
+  for (; to - from >= GRAMMAR_BLOCK; from += GRAMMAR_BLOCK) {
+    uint64_t found = grammar_controls_in(bytes + from, ascii_only);
+    if (found) return from + grammar_first_of(found);
   }
-  if (from < to && to - begin >= BLOCK) { /* the last block may overlap what is known to be fine */
-    uint64_t found = found_in(bytes + to - BLOCK, ascii_only);
-    return found ? to - BLOCK + first_of(found) : to;
+  if (from < to && to - begin >= GRAMMAR_BLOCK) { /* the last block may overlap what is known to be fine */
+    uint64_t found = grammar_controls_in(bytes + to - GRAMMAR_BLOCK, ascii_only);
+    return found ? to - GRAMMAR_BLOCK + grammar_first_of(found) : to;
   }
   while (from < to && !is_control((unsigned char)bytes[from], ascii_only)) from++;
   return from;

@@ -8,12 +8,25 @@
 
 enum { FIRST_ROOM = 16 };
 
-static struct field *append(struct headers *h);
 static unsigned remove_from(struct headers *h, struct field wanted, unsigned from);
 
-static inline bool equals_lower(const char *text, const char *lower, size_t length) {
-  for (size_t i = 0; i < length; i++)
-    if (ascii_lower(text[i]) != lower[i]) return false;
+/* Is it the word of a name, in whatever case? Exact: of what names are made of, only letters have the bit 0x40, and
+ * for these alone the bit that makes lower case is set. */
+static inline bool is_word(const char *text, const char *lower, size_t bytes) {
+  uint64_t word = 0, wanted = 0;
+  memcpy(&word, text, bytes);
+  memcpy(&wanted, lower, bytes);
+  return (word | (wanted & UINT64_C(0x4040404040404040)) >> 1) == wanted;
+}
+
+/* Whole words, the last of which may overlap the one before it. Lengths are constants at each call. */
+static inline __attribute__((always_inline)) bool equals_lower(const char *text, const char *lower,
+                                                               size_t length) {
+  size_t word = length >= 8 ? 8 : length >= 4 ? 4 : length >= 2 ? 2 : 1;
+  if (!is_word(text + length - word, lower + length - word, word)) return false;
+#pragma GCC unroll 4
+  for (size_t at = 0; at + word < length; at += word)
+    if (!is_word(text + at, lower + at, word)) return false;
   return true;
 }
 
@@ -119,8 +132,7 @@ const struct field *headers_find(const struct headers *h, struct str name) {
   return headers_next(h, name, &at);
 }
 
-const struct field *headers_find_id(const struct headers *h, enum field_id id) {
-  if (!headers_may_have(h, id)) return NULL;
+const struct field *headers_search_id(const struct headers *h, enum field_id id) {
   for (unsigned i = 0; i < h->count; i++)
     if (h->items[i].id == id) return &h->items[i];
   return NULL;
@@ -133,26 +145,20 @@ unsigned headers_count_id(const struct headers *h, enum field_id id) {
   return count;
 }
 
-static void put(struct headers *h, struct field field) {
-  *append(h) = field;
-  h->present |= UINT32_C(1) << field.id;
+void headers_add(struct headers *h, struct str name, struct str value) {
+  headers_add_field(h, name, value, field_id(name));
 }
-
-void headers_add(struct headers *h, struct str name, struct str value) { put(h, named(name, value)); }
 
 void headers_add_id(struct headers *h, enum field_id id, struct str value) {
-  put(h, (struct field){.name = field_name(id), .value = value, .id = id});
+  headers_add_field(h, spellings[id], value, id);
 }
 
-static struct field *append(struct headers *h) {
-  if (h->count == h->cap) {
-    unsigned cap = h->cap ? h->cap * 2 : FIRST_ROOM;
-    struct field *items = arena_alloc(h->arena, cap * sizeof *items);
-    if (h->count) memcpy(items, h->items, h->count * sizeof *items);
-    h->items = items;
-    h->cap = cap;
-  }
-  return &h->items[h->count++];
+void headers_grow(struct headers *h) {
+  unsigned cap = h->cap ? h->cap * 2 : FIRST_ROOM;
+  struct field *items = arena_alloc(h->arena, cap * sizeof *items);
+  if (h->count) memcpy(items, h->items, h->count * sizeof *items);
+  h->items = items;
+  h->cap = cap;
 }
 
 void headers_set(struct headers *h, struct str name, struct str value) {
@@ -160,7 +166,10 @@ void headers_set(struct headers *h, struct str name, struct str value) {
 }
 
 void headers_set_id(struct headers *h, enum field_id id, struct str value) {
-  headers_set_field(h, (struct field){.name = field_name(id), .value = value, .id = id});
+  if (!headers_may_have(h, id))
+    headers_add_field(h, spellings[id], value, id);
+  else
+    headers_set_field(h, (struct field){.name = field_name(id), .value = value, .id = id});
 }
 
 void headers_set_field(struct headers *h, struct field field) {
@@ -170,7 +179,7 @@ void headers_set_field(struct headers *h, struct field field) {
     remove_from(h, field, i + 1);
     return;
   }
-  put(h, field);
+  headers_add_field(h, field.name, field.value, field.id);
 }
 
 unsigned headers_remove(struct headers *h, struct str name) {

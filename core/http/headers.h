@@ -72,16 +72,32 @@ void headers_copy(struct headers *to, const struct headers *from, struct arena *
 
 /* The first field of that name, NULL where there is none. Valid until the next change of the headers. */
 const struct field *headers_find(const struct headers *h, struct str name);
-const struct field *headers_find_id(const struct headers *h, enum field_id id);
+/* Looks at the list. */
+const struct field *headers_search_id(const struct headers *h, enum field_id id);
 /* No look at the list: false is certain, true may be stale after a removal. */
 static inline bool headers_may_have(const struct headers *h, enum field_id id) {
   return (h->present >> id & 1) != 0;
+}
+static inline const struct field *headers_find_id(const struct headers *h, enum field_id id) {
+  return headers_may_have(h, id) ? headers_search_id(h, id) : NULL;
 }
 /* How many there are of that number. */
 unsigned headers_count_id(const struct headers *h, enum field_id id);
 /* The next field of that name at or behind index *at, which is moved behind it; NULL at the end. Start with
  * 0. */
 const struct field *headers_next(const struct headers *h, struct str name, unsigned *at);
+
+/* For headers_add_field: makes room. */
+void headers_grow(struct headers *h);
+/* Appends a field whose number is known. */
+static inline void headers_add_field(struct headers *h, struct str name, struct str value, enum field_id id) {
+  if (__builtin_expect(h->count == h->cap, false)) headers_grow(h);
+  struct field *field = &h->items[h->count++];
+  field->name = name;
+  field->value = value;
+  field->id = id;
+  h->present |= UINT32_C(1) << id;
+}
 
 /* Appends. Name and value are borrowed and must live as long as the arena (arena_dup them otherwise), and be
  * valid (field_name_is_valid, field_value_is_valid): the caller checks, this asserts nothing. */

@@ -4,34 +4,49 @@
 
 #include "http/grammar.h"
 
-static enum error version_parse(struct str version, unsigned char *minor, const char **why);
+static enum error other_version(struct str version, unsigned char *minor, const char **why);
 
 static enum error bad_line(const char **why, const char *sentence) {
   *why = sentence;
   return ERROR_BAD_REQUEST;
 }
 
+static inline enum error version_parse(struct str version, unsigned char *minor, const char **why) {
+  if (str_equal(version, STR("HTTP/1.1"))) {
+    *minor = 1;
+    return ERROR_NONE;
+  }
+  return other_version(version, minor, why);
+}
+
+/* What stands before the first space. Is it all of the class? */
+static inline bool is_word(struct str line, enum grammar_class class, struct str *word) {
+  size_t end = 0;
+  while (end < line.len && grammar_is(line.ptr[end], class)) end++;
+  bool is_all = end == line.len || line.ptr[end] == ' ';
+  *word = (struct str){line.ptr, is_all ? end : str_find(line, ' ')};
+  return is_all;
+}
+
 enum error request_line_parse(struct str line, size_t target_bytes, struct request_line *parts,
                               const char **why) {
   *parts = (struct request_line){0};
-  size_t space = str_find(line, ' ');
-  parts->method = (struct str){line.ptr, space};
-  if (!grammar_is_all(parts->method, CLASS_TOKEN)) return bad_line(why, "the method is not a token");
-  if (space > METHOD_BYTES) {
+  bool is_token = is_word(line, CLASS_TOKEN, &parts->method);
+  if (!is_token || !parts->method.len) return bad_line(why, "the method is not a token");
+  if (parts->method.len > METHOD_BYTES) {
     *why = "the method is longer than any known";
     return ERROR_METHOD_TOO_LONG;
   }
-  struct str rest = str_from(line, space + 1);
-  space = str_find(rest, ' ');
-  parts->target = (struct str){rest.ptr, space};
-  if (space == rest.len) return bad_line(why, "the request line has no version");
-  if (space > target_bytes) {
+  struct str rest = str_from(line, parts->method.len + 1);
+  bool is_target = is_word(rest, CLASS_TARGET, &parts->target);
+  if (parts->target.len == rest.len) return bad_line(why, "the request line has no version");
+  if (parts->target.len > target_bytes) {
     *why = "the request target is longer than allowed";
     return ERROR_TARGET_TOO_LONG;
   }
-  if (space == 0) return bad_line(why, "more than one space in the request line");
-  if (!grammar_is_all(parts->target, CLASS_TARGET)) return bad_line(why, "invalid character in the target");
-  return version_parse(str_from(rest, space + 1), &parts->minor, why);
+  if (!parts->target.len) return bad_line(why, "more than one space in the request line");
+  if (!is_target) return bad_line(why, "invalid character in the target");
+  return version_parse(str_from(rest, parts->target.len + 1), &parts->minor, why);
 }
 
 /* HTTP-version = HTTP-name "/" DIGIT "." DIGIT, case-sensitive (RFC 9112 section 2.3). */
@@ -40,7 +55,7 @@ static bool is_version(struct str s) {
          grammar_is_digit(s.ptr[7]);
 }
 
-static enum error version_parse(struct str version, unsigned char *minor, const char **why) {
+static enum error other_version(struct str version, unsigned char *minor, const char **why) {
   if (!is_version(version)) return bad_line(why, "malformed HTTP version");
   if (version.ptr[5] != '1') {
     *why = "only HTTP/1.0 and HTTP/1.1 are served";
@@ -60,10 +75,10 @@ bool status_line_parse(struct str line, struct status_line *parts, const char **
   if (line.len > STATUS_END && line.ptr[STATUS_END] != ' ') return false;
   if (version_parse((struct str){line.ptr, VERSION_BYTES}, &parts->minor, why) != ERROR_NONE) return false;
   *why = "invalid status";
-  for (size_t i = STATUS_AT; i < STATUS_END; i++) {
-    if (!grammar_is_digit(line.ptr[i])) return false;
-    parts->status = (unsigned short)(parts->status * 10 + (line.ptr[i] - '0'));
-  }
+  const char *digits = line.ptr + STATUS_AT;
+  if (!grammar_is_digit(digits[0]) || !grammar_is_digit(digits[1]) || !grammar_is_digit(digits[2]))
+    return false;
+  parts->status = (unsigned short)((digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0'));
   if (parts->status < 100 || parts->status > 599) return false;
   parts->reason = str_from(line, STATUS_END + 1);
   if (parts->reason.len && !grammar_is_text(parts->reason)) return false;

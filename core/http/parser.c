@@ -2,7 +2,7 @@
 // parser: whole heads to messages. The first line is taken apart by http/line, the fields by llhttp. The one
 // hard problem is that llhttp also judges framing, methods, versions and upgrades, each version of it
 // differently, and that its answer must not matter: it is therefore given a first line of our own, is told
-// that each field is an ordinary one, and its fields are checked against the lines that we counted. What they
+// that each field is an ordinary one, and its fields are checked against the lines that there are. What they
 // mean is decided in http/host and http/framing.
 #include "http/parser.h"
 
@@ -18,41 +18,56 @@ struct reading {
   struct headers *headers;
   unsigned limit;
   struct str name, value; /* of the field that is being read; spans may come in pieces that adjoin */
+  const char *line;       /* where the next line begins */
   bool scanned;           /* head_scan has looked for control characters already */
   bool over_limit, ended;
 };
 
+/* 0 is an ordinary field to llhttp: Content-Length, Transfer-Encoding, Connection and Upgrade are not its
+ * business. Should a version of llhttp look elsewhere, it is only stricter than we are. */
 static int on_name(llhttp_t *llhttp, const char *at, size_t length) {
   struct reading *r = llhttp->data;
+  llhttp->header_state = 0;
   if (r->ended) return -1;
   if (r->name.len == 0) r->name.ptr = at;
   r->name.len = (size_t)(at + length - r->name.ptr);
   return 0;
 }
 
-/* 0 is an ordinary field to llhttp: Content-Length, Transfer-Encoding, Connection and Upgrade are not its
- * business. Should a version of llhttp look elsewhere, it is only stricter than we are. */
-static int on_name_end(llhttp_t *llhttp) {
-  llhttp->header_state = 0;
-  return 0;
-}
-
 static int on_value(llhttp_t *llhttp, const char *at, size_t length) {
   struct reading *r = llhttp->data;
   if (r->value.len == 0) r->value.ptr = at;
-  r->value.len = (size_t)(at + length - r->value.ptr);
+  if (r->value.ptr + r->value.len != at) return -1;
+  r->value.len += length;
   return 0;
+}
+
+/* The line is a name that begins where the line does, a colon, white space, what llhttp takes for the value, and CRLF,
+ * which it forgives in places. *value: without white space around it. */
+static bool is_whole_line(struct reading *r, struct str *value) {
+  const char *at = r->name.ptr + r->name.len;
+  if (r->name.ptr != r->line || *at != ':') return false;
+  do at++;
+  while (grammar_is_space(*at));
+  if (r->value.len && r->value.ptr != at) return false;
+  const char *end = at + r->value.len;
+  if (end[0] != '\r' || end[1] != '\n') return false;
+  r->line = end + 2;
+  while (end > at && grammar_is_space(end[-1])) end--;
+  *value = (struct str){at, (size_t)(end - at)};
+  return true;
 }
 
 static int on_value_end(llhttp_t *llhttp) {
   struct reading *r = llhttp->data;
-  struct str name = r->name, value = r->value.ptr ? str_trim(r->value) : str_from(name, name.len);
-  r->name = r->value = (struct str){0};
-  if (!field_name_is_valid(name) || name.ptr[name.len] != ':') return -1;
-  if (!r->scanned && !field_value_is_valid(value)) return -1;
+  struct str name = r->name, value;
+  enum field_id id = field_id(name);
+  if (id == FIELD_OTHER && !field_name_is_valid(name)) return -1;
+  if (!is_whole_line(r, &value) || (!r->scanned && !field_value_is_valid(value))) return -1;
+  r->name.len = r->value.len = 0;
   r->over_limit = r->headers->count >= r->limit;
   if (r->over_limit) return -1;
-  headers_add(r->headers, name, value);
+  headers_add_field(r->headers, name, value, id);
   return 0;
 }
 
@@ -64,21 +79,10 @@ static int on_end(llhttp_t *llhttp) {
 
 static const llhttp_settings_t callbacks = {
     .on_header_field = on_name,
-    .on_header_field_complete = on_name_end,
     .on_header_value = on_value,
     .on_header_value_complete = on_value_end,
     .on_message_complete = on_end,
 };
-
-/* 0 if one of them does not end with CRLF: llhttp forgives that in places. */
-static unsigned lines_in(struct str text) {
-  unsigned lines = 0;
-  for (const char *at = text.ptr, *end = at + text.len; (at = memchr(at, '\n', (size_t)(end - at))); at++) {
-    if (at == text.ptr || at[-1] != '\r') return 0;
-    lines++;
-  }
-  return lines;
-}
 
 /* llhttp behind a first line of ours. It is the same for every head, so it is read once a thread and copied.
  */
@@ -96,12 +100,12 @@ static llhttp_t behind_first_line(struct reading *reading) {
 
 /* `section` is field lines and the empty line. Every line must have become a field, or the empty line. */
 static enum error fields_parse(struct str section, struct headers *headers, unsigned limit, bool scanned) {
-  struct reading reading = {.headers = headers, .limit = limit, .scanned = scanned};
-  if (section.len < 2 || section.ptr[section.len - 1] != '\n') return ERROR_BAD_REQUEST;
+  struct reading reading = {.headers = headers, .limit = limit, .line = section.ptr, .scanned = scanned};
+  if (section.len < 2 || memcmp(section.ptr + section.len - 2, "\r\n", 2) != 0) return ERROR_BAD_REQUEST;
   llhttp_t llhttp = behind_first_line(&reading);
   llhttp_errno_t result = llhttp_execute(&llhttp, section.ptr, section.len);
   if (reading.over_limit) return ERROR_HEAD_TOO_LARGE;
-  bool whole = result == HPE_OK && reading.ended && headers->count + 1 == lines_in(section);
+  bool whole = result == HPE_OK && reading.ended && reading.line == section.ptr + section.len - 2;
   return whole ? ERROR_NONE : ERROR_BAD_REQUEST;
 }
 
@@ -132,7 +136,7 @@ static enum error first_line_parse(struct str *head, const struct parser_limits 
                                    struct request *request, const char **why) {
   struct str line = {0};
   struct request_line parts;
-  while (str_starts_with(*head, STR("\r\n"))) *head = str_from(*head, 2);
+  while (head->len >= 2 && memcmp(head->ptr, "\r\n", 2) == 0) *head = str_from(*head, 2);
   if (!take_line(head, &line)) return fault(ERROR_BAD_REQUEST, why, "the head has no whole line");
   enum error error = request_line_parse(line, limits->target_bytes, &parts, why);
   request->method_name = parts.method;

@@ -15,7 +15,7 @@ struct scanning {
   enum error error;
 };
 
-static enum head_result take_line(struct head_scan *s, struct scanning *of, struct str line);
+static enum head_result take_first_line(struct head_scan *s, struct scanning *of, struct str line);
 
 static enum head_result bad(struct scanning *of, enum error error) {
   of->error = error;
@@ -25,6 +25,12 @@ static enum head_result bad(struct scanning *of, enum error error) {
 static enum head_result malformed(struct head_scan *s, struct scanning *of, const char *why) {
   s->why = why;
   return bad(of, ERROR_BAD_REQUEST);
+}
+
+static enum head_result bad_control(struct head_scan *s, struct scanning *of, size_t at) {
+  bool ends_line = of->bytes[at] == '\r' || of->bytes[at] == '\n';
+  s->scanned = at;
+  return malformed(s, of, ends_line ? "CR or LF alone" : "a control character");
 }
 
 /* Where the scan must have found the end of the head, or of a request line before. */
@@ -41,26 +47,88 @@ static enum head_result over_limit(const struct head_scan *s, struct scanning *o
   return bad(of, str_find(line, ' ') > METHOD_BYTES ? ERROR_METHOD_TOO_LONG : ERROR_TARGET_TOO_LONG);
 }
 
-static enum head_result scan(struct head_scan *s, struct scanning *of) {
-  for (;;) {
-    bool in_request_line = of->is_request && !s->in_fields;
+/* HEAD_MORE and not in_fields: it is not whole. */
+static enum head_result scan_first_line(struct head_scan *s, struct scanning *of) {
+  while (!s->in_fields) {
     size_t limit = limit_of(s, of), end = of->count < limit ? of->count : limit;
-    size_t at = s->scanned = grammar_find_control(of->bytes, s->scanned, end, in_request_line);
+    size_t at = s->scanned = grammar_find_control(of->bytes, s->scanned, end, of->is_request);
     if (at == end || (at + 1 == end && of->bytes[at] == '\r'))
       return of->count > limit ? over_limit(s, of) : HEAD_MORE;
-    if (of->bytes[at] == '\t' && !in_request_line) {
+    if (of->bytes[at] == '\t' && !of->is_request) {
       s->scanned++;
       continue;
     }
-    if (of->bytes[at] != '\r' && of->bytes[at] != '\n') return malformed(s, of, "a control character");
-    if (of->bytes[at] != '\r' || of->bytes[at + 1] != '\n') return malformed(s, of, "CR or LF alone");
+    if (of->bytes[at] != '\r' || of->bytes[at + 1] != '\n') return bad_control(s, of, at);
     struct str line = {of->bytes + s->line_start, at - s->line_start};
     s->scanned = s->line_start = at + 2;
-    enum head_result result = take_line(s, of, line);
+    enum head_result result = take_first_line(s, of, line);
     if (result != HEAD_MORE) return result;
   }
+  return HEAD_MORE;
 }
 
+/* Control characters in [next, end), one after another, with a look at each block of bytes. */
+struct search {
+  const char *bytes;
+  size_t block, next, end;
+  uint64_t found; /* of the block that begins at `block`; those that were not told yet */
+};
+
+/* Of less than a block. */
+static __attribute__((noinline)) uint64_t controls_in_rest(const char *bytes, size_t count) {
+  char block[GRAMMAR_BLOCK];
+  memset(block, ' ', sizeof block);
+  memcpy(block, bytes, count);
+  return grammar_controls_in(block, false);
+}
+
+/* `end` where there is none. */
+static inline size_t next_control(struct search *search) {
+  while (!search->found) {
+    size_t left = search->end - search->next;
+    search->block = search->next;
+    if (left >= GRAMMAR_BLOCK) {
+      search->found = grammar_controls_in(search->bytes + search->block, false);
+      search->next += GRAMMAR_BLOCK;
+    } else if (left) {
+      search->found = controls_in_rest(search->bytes + search->block, left);
+      search->next = search->end;
+    } else {
+      return search->end;
+    }
+  }
+  size_t at = search->block + grammar_first_of(search->found);
+  search->found &= search->found - 1;
+  return at;
+}
+
+/* A line that begins with white space would continue the one before it, which is obsolete and refused (RFC
+ * 9112 sections 2.2 and 5.2). */
+static enum head_result scan_fields(struct head_scan *s, struct scanning *of) {
+  const char *bytes = of->bytes;
+  size_t limit = of->limits->head_bytes, end = of->count < limit ? of->count : limit, at,
+         line = s->line_start;
+  struct search search = {.bytes = bytes, .next = s->scanned, .end = end};
+  while ((at = next_control(&search)) < end && (bytes[at] != '\r' || at + 1 < end)) {
+    if (bytes[at] == '\t' || at < line) continue; /* or the LF of the line before, in the next block */
+    if (bytes[at] != '\r' || bytes[at + 1] != '\n') return bad_control(s, of, at);
+    if (search.found) search.found &= search.found - 1; /* its LF */
+    s->scanned = at + 2;
+    if (at == line) return HEAD_WHOLE;
+    if (grammar_is_space(bytes[line])) return malformed(s, of, "a line begins with white space");
+    line = at + 2;
+  }
+  s->line_start = line;
+  s->scanned = at;
+  return of->count > limit ? over_limit(s, of) : HEAD_MORE;
+}
+
+static enum head_result scan(struct head_scan *s, struct scanning *of) {
+  enum head_result result = s->in_fields ? HEAD_MORE : scan_first_line(s, of);
+  return result == HEAD_MORE && s->in_fields ? scan_fields(s, of) : result;
+}
+
+/* HEAD_MORE: go on with the next line. */
 static enum head_result take_first_line(struct head_scan *s, struct scanning *of, struct str line) {
   struct request_line request;
   struct status_line status;
@@ -75,14 +143,6 @@ static enum head_result take_first_line(struct head_scan *s, struct scanning *of
   if (error == ERROR_NONE) return HEAD_MORE;
   if (error != ERROR_BAD_REQUEST) s->why = NULL;
   return bad(of, error);
-}
-
-/* HEAD_MORE: go on with the next line. A line that begins with white space would continue the one before it,
- * which is obsolete and refused (RFC 9112 sections 2.2 and 5.2). */
-static enum head_result take_line(struct head_scan *s, struct scanning *of, struct str line) {
-  if (!s->in_fields) return take_first_line(s, of, line);
-  if (line.len == 0) return HEAD_WHOLE;
-  return grammar_is_space(line.ptr[0]) ? malformed(s, of, "a line begins with white space") : HEAD_MORE;
 }
 
 enum head_result head_scan_request(struct head_scan *s, const char *bytes, size_t count,

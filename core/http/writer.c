@@ -16,11 +16,31 @@ static void put_fields(struct pen *pen, const struct headers *headers);
 static void put_framing(struct pen *pen, struct body body);
 static void put_hop(struct pen *pen, const struct writer_hop *hop);
 
-static inline void put(struct pen *pen, struct str text) {
-  if (text.len) memcpy(pen->at, text.ptr, text.len);
+/* Most texts are short: two words that may overlap take less than a call of memcpy. */
+static __attribute__((noinline)) void put(struct pen *pen, struct str text) {
+  char *to = pen->at;
+  pen->at += text.len;
+  if (text.len > 32) {
+    memcpy(to, text.ptr, text.len);
+  } else if (text.len >= 16) {
+    memcpy(to, text.ptr, 16);
+    memcpy(to + text.len - 16, text.ptr + text.len - 16, 16);
+  } else if (text.len >= 8) {
+    memcpy(to, text.ptr, 8);
+    memcpy(to + text.len - 8, text.ptr + text.len - 8, 8);
+  } else if (text.len >= 4) {
+    memcpy(to, text.ptr, 4);
+    memcpy(to + text.len - 4, text.ptr + text.len - 4, 4);
+  } else {
+    for (size_t i = 0; i < text.len; i++) to[i] = text.ptr[i];
+  }
+}
+
+static inline void put_literal(struct pen *pen, struct str text) {
+  memcpy(pen->at, text.ptr, text.len);
   pen->at += text.len;
 }
-#define PUT(pen, literal) put(pen, STR(literal))
+#define PUT(pen, literal) put_literal(pen, STR(literal))
 
 static void put_number(struct pen *pen, uint64_t number) {
   char digits[20], *end = digits + sizeof digits, *at = end;
@@ -97,10 +117,28 @@ static size_t bound_of(const struct headers *headers, const struct writer_hop *h
   return bytes;
 }
 
+/* Is it the next text in the same bytes, with only `between` before it? */
+static inline bool follows(struct str text, struct str before, const char between[2]) {
+  return text.ptr == before.ptr + before.len + 2 && memcmp(before.ptr + before.len, between, 2) == 0;
+}
+
+static inline bool is_as_received(const struct field *field) {
+  return follows(field->value, field->name, ": ") && !framing_is_hop_field(field->id);
+}
+
+/* Fields that still lie as they were received, one behind the other, are copied in one piece. */
 static void put_fields(struct pen *pen, const struct headers *headers) {
-  for (unsigned i = 0; i < headers->count; i++) {
-    const struct field *field = &headers->items[i];
-    if (!framing_is_hop_field(field->id)) put_field(pen, field->name, field->value);
+  const struct field *field = headers->items, *end = field + headers->count;
+  for (; field < end; field++) {
+    const char *from = field->name.ptr;
+    if (!is_as_received(field)) {
+      if (!framing_is_hop_field(field->id)) put_field(pen, field->name, field->value);
+      continue;
+    }
+    while (field + 1 < end && follows(field[1].name, field->value, "\r\n") && is_as_received(field + 1))
+      field++;
+    put(pen, (struct str){from, (size_t)(field->value.ptr + field->value.len - from)});
+    PUT(pen, "\r\n");
   }
 }
 

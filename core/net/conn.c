@@ -170,14 +170,9 @@ enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size
   return result;
 }
 
-enum io conn_write_soon(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
-  size_t bytes = 0;
-  if (!conn->outbox || conn->tls || conn_owes(conn) || conn->lost)
-    return conn_write(conn, parts, count, moved);
-  for (int i = 0; i < count; i++) bytes += parts[i].iov_len;
-  if (!outbox_put(conn->outbox, conn, parts, count, bytes)) return conn_write(conn, parts, count, moved);
-  *moved = bytes;
-  return IO_OK;
+bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t bytes) {
+  if (!conn->outbox || conn->tls || conn_owes(conn) || conn->lost) return false;
+  return outbox_put(conn->outbox, conn, parts, count, bytes);
 }
 
 /* FIN waits for what the transport still has to say: a close_notify that is lost would make a whole message look cut. */

@@ -93,10 +93,11 @@ enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved);
 /* Looks without taking; for plain connections, before TLS is put on them. */
 enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved);
 enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved);
-/* The same for small plain writes whose fate the owner learns later: they are sent at the end of the loop's turn.
+/* Takes a small plain write, `bytes` in all, to be made at the end of the loop's turn; the owner learns its fate later.
  * What cannot be sent then goes before all that is written later; an error is told by the next call, and on_readable
- * follows. A conn_close before that sends at once, but waits for nothing: see conn_shutdown and conn_owes. */
-enum io conn_write_soon(struct conn *conn, const struct iovec *parts, int count, size_t *moved);
+ * follows. conn_close sends it at once, but waits for nothing: see conn_shutdown and conn_owes. False: not taken,
+ * conn_write is to be used. */
+bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t bytes);
 /* A part of what was written is still here. */
 static inline bool conn_owes(const struct conn *conn) { return conn->staged || conn->debt; }
 /* For outbox.c: the time has come. */

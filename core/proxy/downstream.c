@@ -330,7 +330,8 @@ static void begin_drain(struct downstream *d, const struct exchange *x) {
 
 void downstream_exchange_ended(struct downstream *d, const struct exchange *x) {
   d->exchange = NULL;
-  downstream_quieten(d);
+  timer_clear(&d->timer); /* reading stays as it is: what follows mostly reads */
+  conn_want_write(&d->conn, false);
   if (x->aborted && !x->tunnel) {
     keep_from_looking_whole(d, x);
     downstream_close(d);

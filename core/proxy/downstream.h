@@ -46,8 +46,6 @@ struct downstream {
   struct buf in;             /* bytes read and not used; holds no memory while idle */
   struct head_scan scan;
   struct timer timer;
-  struct sockaddr_storage client;
-  socklen_t client_length;
   struct str client_text, client_host; /* owned; made when first asked for */
   struct attachment *attachment;       /* borrowed; NULL: none */
   unsigned requests;                   /* served so far, with the current one */
@@ -56,6 +54,8 @@ struct downstream {
   bool half_closed;       /* the client ended its direction */
   struct relay *drain;    /* owned; while DRAIN: the decoder of the rest */
   uint64_t rest_until_ms; /* when DRAIN and LINGER give up; 0: not begun */
+  socklen_t client_length;
+  struct sockaddr_storage client;
 };
 
 /* Takes over an accepted socket. */

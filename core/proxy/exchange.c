@@ -49,10 +49,11 @@ void exchange_run(struct exchange *x) {
   }
   x->running = true;
   enum step_result result;
+  bool is_told = log_is_on(LOG_DEBUG);
   do {
     unsigned char at = x->step;
     x->again = false;
-    log_debug("exchange %p: %s", (void *)x, steps[at].name);
+    if (is_told) log_line(LOG_DEBUG, "exchange %p: %s", (void *)x, steps[at].name);
     result = steps[at].run(x);
     if (result == STEP_NEXT && x->step == at) x->step++;
   } while (result == STEP_NEXT || (result == STEP_WAIT && x->again));
@@ -78,8 +79,7 @@ static enum step_result fail(struct exchange *x, enum error error) {
  * --------------------------------------------------------------------------------------- */
 
 /* Marsaglia's xorshift: which exchanges a canary gets must be spread, not secret. */
-static bool is_for_canary(struct proxy *proxy, const struct service *service) {
-  if (service->canary_share == 0) return false;
+static __attribute__((noinline)) bool is_for_canary(struct proxy *proxy, const struct service *service) {
   proxy->dice ^= proxy->dice << 13;
   proxy->dice ^= proxy->dice >> 17;
   proxy->dice ^= proxy->dice << 5;
@@ -87,7 +87,7 @@ static bool is_for_canary(struct proxy *proxy, const struct service *service) {
 }
 
 static void choose_policy(struct exchange *x, const struct service *service) {
-  bool canary = is_for_canary(x->proxy, service);
+  bool canary = service->canary_share > 0 && is_for_canary(x->proxy, service);
   x->hooks = canary ? service->canary_hooks : service->hooks;
   x->settings = canary ? service->canary_settings : service->settings;
   x->use = canary ? service->canary_use : service->use;
@@ -124,13 +124,19 @@ static enum error read_head(struct exchange *x, struct str bytes, const char **w
   return ERROR_NONE;
 }
 
+/* Of a head that could not be read: what of its first line is there. */
+static __attribute__((cold)) void read_first_line(struct exchange *x, const struct downstream *d) {
+  if (!buf_len(&d->in)) return;
+  parser_request_line(arena_dup(&x->arena, buf_str(&d->in)), &x->settings->head, &x->request);
+}
+
 void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum error error, const char *why) {
   struct exchange *x = new_exchange(d);
   if (error == ERROR_NONE) {
     error = read_head(x, (struct str){buf_ptr(&d->in) + skipped, length - skipped}, &why);
     buf_consume(&d->in, length);
-  } else if (buf_len(&d->in)) {
-    parser_request_line(arena_dup(&x->arena, buf_str(&d->in)), &x->settings->head, &x->request);
+  } else {
+    read_first_line(x, d);
   }
   x->closes = !x->request.keep_alive || exchange_is_last(x) ||
               (x->settings->keepalive_requests && d->requests >= x->settings->keepalive_requests);
@@ -141,7 +147,7 @@ void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum er
   x->up.arena = x->down.arena = &x->arena;
   x->policy_began = true;
   if (x->hooks->begin) x->hooks->begin(x);
-  if (error == ERROR_NONE) shadow_begin(x);
+  if (error == ERROR_NONE && d->service->shadow_use) shadow_begin(x);
   if (error == ERROR_NONE)
     exchange_run(x);
   else
@@ -178,7 +184,7 @@ void exchange_wake(struct exchange *x) {
 }
 
 /* A hook of the normal walk: its failure fails the exchange, its answer ends the walk towards the peer. */
-static enum step_result run_hook(struct exchange *x, enum hook hook, hook_fn *function) {
+static enum step_result run_defined_hook(struct exchange *x, enum hook hook, hook_fn *function) {
   switch (call(x, hook, function)) {
   case HOOK_WAIT: return STEP_WAIT;
   case HOOK_FAILED:
@@ -190,9 +196,13 @@ static enum step_result run_hook(struct exchange *x, enum hook hook, hook_fn *fu
   if (x->outcome.peer) x->peer = x->outcome.peer;
   if (x->outcome.peer) x->hedge_ms = x->outcome.hedge_ms;
   if (!x->answer) return STEP_NEXT;
-  shadow_decided(x);
+  if (x->shadow) shadow_decided(x);
   attempt_end(x, false);
   return jump(x, x->is_shadow ? STEP_finish : STEP_send_answer);
+}
+
+static inline enum step_result run_hook(struct exchange *x, enum hook hook, hook_fn *function) {
+  return function || x->answer ? run_defined_hook(x, hook, function) : STEP_NEXT;
 }
 
 /* --- towards the peer
@@ -221,7 +231,7 @@ static enum step_result step_upstream_peer(struct exchange *x) {
   if (result != STEP_NEXT) return result;
   x->times.first_byte = 0; /* of this attempt */
   if (!x->peer) return fail(x, ERROR_BAD_PEER);
-  shadow_decided(x);
+  if (x->shadow) shadow_decided(x);
   return x->is_shadow ? jump(x, STEP_finish) : STEP_NEXT;
 }
 
@@ -331,15 +341,15 @@ static enum step_result step_finish(struct exchange *x) {
   struct downstream *d = x->downstream;
   struct proxy *proxy = x->proxy;
   struct policy_use *use = x->use;
-  shadow_release(x);
+  if (x->shadow) shadow_release(x);
   if (x->hooks->end) x->hooks->end(x);
   if (x->peer) peer_release(proxy, x->peer);
   lease_end(&x->lease, LEASE_NEUTRAL, loop_now_us(proxy->loop)); /* of a hook that chose, and then failed */
   if (d) downstream_exchange_ended(d, x);
   buf_release(&x->replay);
   buf_release(&x->unfiltered);
-  filter_none(&x->up);
-  filter_none(&x->down);
+  if (x->up.filter) filter_none(&x->up);
+  if (x->down.filter) filter_none(&x->down);
   proxy->exchange_count--;
   list_remove(&x->link);
   proxy_ease(proxy);

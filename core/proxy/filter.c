@@ -45,16 +45,8 @@ static void add_stage(struct body_filter *f, enum hook hook, body_hook_fn *funct
   if (function) f->stages[f->count++] = (struct stage){hook, function};
 }
 
-bool filter_has_request(const struct exchange *x) {
-  return x->hooks->request_body_filter && x->request.body.framing != FRAMING_NONE;
-}
-
-bool filter_has_response(const struct exchange *x) {
-  return x->hooks->upstream_response_body_filter || x->hooks->response_body_filter;
-}
-
 void filter_request(struct exchange *x) {
-  if (x->up.filter || !filter_has_request(x)) return;
+  if (x->up.filter) return;
   struct body_filter *f = new_filter(x, &x->up);
   add_stage(f, HOOK_request_body_filter, x->hooks->request_body_filter);
   x->up.filter = &f->filter;

@@ -29,9 +29,13 @@ static void set_or_append(struct exchange *x, enum field_id id, struct str value
   headers_set_id(&x->upstream_request.headers, id, value);
 }
 
-static void set_unless_trusted(struct exchange *x, enum field_id id, struct str value) {
+/* What the client said stays. */
+static bool is_trusted(const struct exchange *x, enum field_id id) {
+  return x->settings->forwarded == FORWARDED_APPEND && headers_find_id(&x->upstream_request.headers, id);
+}
+
+static void set_or_remove(struct exchange *x, enum field_id id, struct str value) {
   struct headers *h = &x->upstream_request.headers;
-  if (x->settings->forwarded == FORWARDED_APPEND && headers_find_id(h, id)) return;
   if (value.len)
     headers_set_id(h, id, value);
   else
@@ -41,8 +45,9 @@ static void set_unless_trusted(struct exchange *x, enum field_id id, struct str 
 static void add_forwarded(struct exchange *x) {
   struct str host = downstream_client_host(x->downstream), authority = x->request.authority;
   set_or_append(x, FIELD_X_FORWARDED_FOR, host);
-  set_unless_trusted(x, FIELD_X_FORWARDED_PROTO, scheme(x));
-  set_unless_trusted(x, FIELD_X_FORWARDED_HOST, authority);
+  if (!is_trusted(x, FIELD_X_FORWARDED_PROTO))
+    headers_set_id(&x->upstream_request.headers, FIELD_X_FORWARDED_PROTO, scheme(x));
+  if (!is_trusted(x, FIELD_X_FORWARDED_HOST)) set_or_remove(x, FIELD_X_FORWARDED_HOST, authority);
   if (!headers_find_id(&x->upstream_request.headers, FIELD_FORWARDED)) return;
   struct str node = forwarded_node(x, host);
   set_or_append(x, FIELD_FORWARDED,

@@ -44,16 +44,11 @@ struct numbers {
   unsigned char tls, no_verify, proxy_protocol, min_version, alpn, zeros[3];
 };
 
-/* All the text that makes a peer. */
-static const size_t texts[] = {offsetof(struct peer_options, address),     offsetof(struct peer_options, sni),
-                               offsetof(struct peer_options, verify_name), offsetof(struct peer_options, ca),
-                               offsetof(struct peer_options, certificate), offsetof(struct peer_options, key),
-                               offsetof(struct peer_options, group)};
-enum { TEXTS = sizeof texts / sizeof *texts };
+/* All the text that makes a peer: address, sni, verify_name, ca, certificate, key, group. */
+enum { TEXTS = 7 };
+_Static_assert(offsetof(struct peer_options, group) == (TEXTS - 1) * sizeof(struct str), "texts come first");
 
-static struct str text_of(const struct peer_options *o, int i) {
-  return *(const struct str *)((const char *)o + texts[i]);
-}
+static struct str text_of(const struct peer_options *o, int i) { return ((const struct str *)o)[i]; }
 
 static struct numbers numbers_of(const struct peer_options *o) {
   return (struct numbers){{o->connect_timeout_ms, o->handshake_timeout_ms, o->first_byte_timeout_ms,
@@ -77,11 +72,22 @@ static uint64_t hash_of(const struct peer_options *o) {
   return hash;
 }
 
-static bool is_same(const struct peer_options *a, const struct peer_options *b) {
-  struct numbers left = numbers_of(a), right = numbers_of(b);
-  bool is_same_text = true;
-  for (int i = 0; i < TEXTS && is_same_text; i++) is_same_text = str_equal(text_of(a, i), text_of(b, i));
-  return is_same_text && memcmp(&left, &right, sizeof left) == 0;
+static bool has_same_numbers(const struct peer_options *full, const struct peer_options *o) {
+#define IS_SAME(member) (full->member == or_default(o->member, defaults.member))
+  return IS_SAME(connect_timeout_ms) && IS_SAME(handshake_timeout_ms) && IS_SAME(first_byte_timeout_ms) &&
+         IS_SAME(read_timeout_ms) && IS_SAME(send_timeout_ms) && IS_SAME(idle_timeout_ms) &&
+         full->tls == o->tls && full->no_verify == o->no_verify &&
+         full->proxy_protocol == o->proxy_protocol && full->min_version == o->min_version &&
+         full->alpn == o->alpn;
+#undef IS_SAME
+}
+
+/* `o` need not have its defaults. */
+static bool is_same(const struct peer_options *full, const struct peer_options *o) {
+  if (!has_same_numbers(full, o)) return false;
+  for (int i = 0; i < TEXTS; i++)
+    if (!str_equal(text_of(full, i), text_of(o, i))) return false;
+  return true;
 }
 
 /* What makes it the same as another worker's. The context stands for the certificates that it was made of. */
@@ -105,7 +111,7 @@ static void share_identity(struct proxy *proxy, struct peer *peer) {
 /* Makes the text its own. */
 static void own_texts(struct peer_options *o) {
   for (int i = 0; i < TEXTS; i++) {
-    struct str *text = (struct str *)((char *)o + texts[i]);
+    struct str *text = (struct str *)o + i;
     text->ptr = str_to_cstring(*text);
   }
 }
@@ -171,16 +177,18 @@ static void forget(struct proxy *proxy, struct peer *peer) {
 }
 
 /* A peer whose certificates have changed is another one: connections made before are not for new requests. */
-static bool is_wanted(const struct peer *peer, const struct peer_options *full) {
-  return is_same(&peer->options, full) && (!peer->tls || !tls_context_is_outdated(peer->tls));
+static bool is_wanted(const struct peer *peer, const struct peer_options *options) {
+  return is_same(&peer->options, options) && (!peer->tls || !tls_context_is_outdated(peer->tls));
 }
 
-static struct peer *find_or_make(struct proxy *proxy, const struct peer_options *options, const char **why) {
-  uint64_t hash = hash_of(options);
+static __attribute__((noinline)) struct peer *
+find_or_make(struct proxy *proxy, const struct peer_options *options, const char **why) {
+  struct peer_options full = with_defaults(options);
+  uint64_t hash = hash_of(&full);
   struct peer **bucket = &proxy->peers[hash % PEER_BUCKETS];
   for (struct peer *peer = *bucket; peer; peer = peer->next_in_bucket)
-    if (peer->hash == hash && is_wanted(peer, options)) return peer;
-  struct peer *peer = make(proxy, options, hash, why);
+    if (peer->hash == hash && is_wanted(peer, &full)) return peer;
+  struct peer *peer = make(proxy, &full, hash, why);
   if (!peer) return NULL;
   peer->next_in_bucket = *bucket;
   *bucket = peer;
@@ -192,10 +200,9 @@ static struct peer *find_or_make(struct proxy *proxy, const struct peer_options 
 /* Callers tend to have the text of an address in the same place each time, so where it is gives a guess that
  * spares the hashing. It is compared in full. */
 struct peer *peer_intern(struct proxy *proxy, const struct peer_options *options, const char **why) {
-  struct peer_options full = with_defaults(options);
   struct peer **guess = &proxy->peer_guesses[(uintptr_t)options->address.ptr / 16 % PEER_GUESSES];
   struct peer *peer = *guess;
-  if (!peer || !is_wanted(peer, &full)) peer = find_or_make(proxy, &full, why);
+  if (!peer || !is_wanted(peer, options)) peer = find_or_make(proxy, options, why);
   if (!peer) return NULL;
   *guess = peer;
   if (peer->refs == 0) {

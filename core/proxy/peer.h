@@ -42,16 +42,16 @@ enum { PEER_NO_POOL = 0xffffffffu };
 
 struct peer {
   struct peer_options options; /* text owned by the peer */
-  struct addr addr;            /* parsed; kind ADDR_NAME needs resolving */
   struct tls_context *tls;     /* owned reference; NULL without TLS */
-  struct tls_resumption resumption;
-  struct list idle; /* of struct upstream; newest first */
+  struct list idle;            /* of struct upstream; newest first */
   unsigned idle_count;
   struct spares *spares; /* reference: where siblings see how many; NULL without any (proxy/borrow) */
   unsigned refs;
   uint64_t hash;
   struct peer *next_in_bucket;
   struct list spare; /* in proxy's list of unreferenced peers while refs == 0 */
+  struct addr addr;  /* parsed; kind ADDR_NAME needs resolving */
+  struct tls_resumption resumption;
 };
 
 /* Finds or makes the peer. NULL: *why (static or thread-local text, valid until the next call) says what is

@@ -56,13 +56,10 @@ struct proxy {
   struct ev_loop *loop;      /* borrowed */
   struct resolver *resolver; /* owned */
   struct reaper reaper;
-  struct outbox outbox;
   struct list downstreams; /* all open client connections */
   struct list exchanges;   /* all, also those that only wait to be logged */
   unsigned downstream_count, exchange_count, upstream_count;
-  struct peer *peers[PEER_BUCKETS];
-  struct peer *peer_guesses[PEER_GUESSES]; /* borrowed: of the last calls of peer_intern */
-  struct list spare_peers;                 /* unreferenced, least recently used last */
+  struct list spare_peers; /* unreferenced, least recently used last */
   unsigned spare_count;
   struct circle *circle;   /* borrowed: whom it may ask for connections; NULL: nobody */
   struct mailbox *mailbox; /* borrowed: the worker's; NULL without a circle */
@@ -73,6 +70,9 @@ struct proxy {
   bool stopping;           /* no new requests: answers close their connection */
   void (*on_idle)(struct proxy *proxy); /* told when stopping and nothing is left to do; may be NULL */
   void *owner;
+  struct peer *peer_guesses[PEER_GUESSES]; /* borrowed: of the last calls of peer_intern */
+  struct peer *peers[PEER_BUCKETS];
+  struct outbox outbox;
 };
 
 void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker);

@@ -71,10 +71,9 @@ static struct str last_chunk(struct relay *r) {
   return arena_printf(r->arena, "0\r\n%.*s", STR_ARG(fields));
 }
 
-/* Puts the framing around the payload that is in its part. */
-static void encode(struct relay *r) {
+/* Puts chunks around the payload that is in its part. */
+static __attribute__((noinline)) void encode_chunk(struct relay *r) {
   struct str payload = r->parts[PART_PAYLOAD];
-  if (r->out != FRAMING_CHUNKED) return;
   bool ends = r->source_ended;
   if (payload.len) {
     char *end = r->chunk_head + sizeof r->chunk_head, *start = chunked_head(end, payload.len);
@@ -91,27 +90,34 @@ static void encode(struct relay *r) {
     r->parts[PART_TAIL] = last;
 }
 
+static inline void encode(struct relay *r) {
+  if (r->out == FRAMING_CHUNKED) encode_chunk(r);
+}
+
 static bool is_pending(const struct relay *r) {
   return r->parts[PART_HEAD].len || r->parts[PART_PAYLOAD].len || r->parts[PART_TAIL].len;
 }
 
 static void advance(struct relay *r, size_t moved) {
   r->written += moved;
-  for (int i = 0; i < RELAY_PARTS && moved; i++) {
+  for (int i = 0; moved; i++) {
     size_t part = moved < r->parts[i].len ? moved : r->parts[i].len;
     r->parts[i] = str_from(r->parts[i], part);
     moved -= part;
   }
 }
 
-static enum io put(const struct relay *r, const struct iovec *parts, int count, size_t *moved) {
-  return r->at_once ? conn_write(r->to, parts, count, moved) : conn_write_soon(r->to, parts, count, moved);
+/* One send(2) of a few copied bytes costs less than a sendmsg(2) of several parts. */
+static __attribute__((noinline)) enum io write_together(struct conn *to, const struct iovec *parts, int count,
+                                                        size_t *moved) {
+  char together[GATHER_BYTES], *end = together;
+  for (int i = 0; i < count; i++) end = mempcpy(end, parts[i].iov_base, parts[i].iov_len);
+  struct iovec whole = {together, (size_t)(end - together)};
+  return conn_write(to, &whole, 1, moved);
 }
 
-/* One send(2) of a few copied bytes costs less than a sendmsg(2) of several parts. */
 static enum io write_parts(struct relay *r, size_t *moved) {
   struct iovec vector[RELAY_PARTS];
-  char together[GATHER_BYTES];
   size_t total = 0;
   int count = 0;
   for (int i = 0; i < RELAY_PARTS; i++) {
@@ -119,13 +125,12 @@ static enum io write_parts(struct relay *r, size_t *moved) {
     vector[count++] = (struct iovec){(void *)r->parts[i].ptr, r->parts[i].len};
     total += r->parts[i].len;
   }
-  if (count > 1 && total <= sizeof together) {
-    char *end = together;
-    for (int i = 0; i < count; i++) end = mempcpy(end, vector[i].iov_base, vector[i].iov_len);
-    vector[0] = (struct iovec){together, total};
-    count = 1;
+  if (!r->at_once && conn_stage(r->to, vector, count, total)) {
+    *moved = total;
+    return IO_OK;
   }
-  return put(r, vector, count, moved);
+  if (count > 1 && total <= GATHER_BYTES) return write_together(r->to, vector, count, moved);
+  return conn_write(r->to, vector, count, moved);
 }
 
 /* IO_OK: everything is written (or dropped, where there is no sink). */
@@ -144,7 +149,7 @@ static enum io flush(struct relay *r) {
 /* --- in
  * ----------------------------------------------------------------------------------------------------- */
 
-static size_t decode_chunks(struct relay *r, char *bytes, size_t count) {
+static __attribute__((noinline)) size_t decode_chunks(struct relay *r, char *bytes, size_t count) {
   size_t payload = 0;
   struct str trailers = {0};
   r->used = chunked_decode(&r->chunked, bytes, count, &payload, &trailers);
@@ -178,9 +183,9 @@ static enum relay_result decode(struct relay *r) {
   return RELAY_READING;
 }
 
-static void keep_copy(struct relay *r) {
+static __attribute__((noinline)) void keep_copy(struct relay *r) {
   struct str payload = r->parts[PART_PAYLOAD];
-  if (!r->copy || !payload.len || r->copy_overflowed) return;
+  if (!payload.len || r->copy_overflowed) return;
   if (buf_len(r->copy) + payload.len > r->copy_limit) {
     r->copy_overflowed = true;
     buf_release(r->copy);
@@ -195,24 +200,28 @@ static void keep_copy(struct relay *r) {
 void relay_filtered(struct relay *r, struct str chunk) {
   r->filtering = false;
   r->parts[PART_PAYLOAD] = chunk;
-  keep_copy(r);
+  if (r->copy) keep_copy(r);
   encode(r);
 }
 
-/* What was decoded, and that it was the last of it, goes on to the parts: through the filter. */
-static enum relay_result pass_on(struct relay *r) {
+static __attribute__((noinline)) enum relay_result run_filter(struct relay *r) {
   struct str chunk = r->parts[PART_PAYLOAD];
-  if (r->filter && !r->filter_ended) {
-    r->filter_ended = r->source_ended;
-    enum relay_result result = r->filter->run(r->filter, &chunk, r->source_ended);
-    r->filtering = result == RELAY_FILTERING;
-    if (result != RELAY_READING) return result;
-  }
-  relay_filtered(r, chunk);
+  r->filter_ended = r->source_ended;
+  enum relay_result result = r->filter->run(r->filter, &chunk, r->source_ended);
+  r->filtering = result == RELAY_FILTERING;
+  if (result == RELAY_READING) relay_filtered(r, chunk);
+  return result;
+}
+
+/* What was decoded, and that it was the last of it, goes on to the parts: through the filter. */
+static inline enum relay_result pass_on(struct relay *r) {
+  if (r->filter && !r->filter_ended) return run_filter(r);
+  if (r->copy) keep_copy(r);
+  encode(r);
   return RELAY_READING;
 }
 
-static enum io fill(struct relay *r, bool *filled) {
+static __attribute__((noinline)) enum io fill(struct relay *r, bool *filled) {
   size_t moved = 0, wanted = r->bulk ? RELAY_BUFFER_LARGE : RELAY_BUFFER;
   if (buf_space(r->in) < wanted / 2) buf_reserve(r->in, wanted);
   size_t space = buf_space(r->in);
@@ -234,7 +243,7 @@ static enum relay_result ended(struct relay *r, enum relay_result result) {
 }
 
 /* The sink may wait; the source must: its next bytes would lie behind those that the filter looks at. */
-static enum relay_result wait_for_filter(struct relay *r) {
+static __attribute__((noinline)) enum relay_result wait_for_filter(struct relay *r) {
   if (r->to) conn_want_write(r->to, false);
   if (r->from) conn_want_read(r->from, false);
   return RELAY_FILTERING;
@@ -244,13 +253,13 @@ static enum relay_result ended_or_waits(struct relay *r, enum relay_result resul
   return result == RELAY_FILTERING ? wait_for_filter(r) : ended(r, result);
 }
 
-static enum relay_result wait_for_sink(struct relay *r) {
+static __attribute__((noinline)) enum relay_result wait_for_sink(struct relay *r) {
   conn_want_write(r->to, true);
   if (r->from && !r->source_ended) conn_want_read(r->from, false);
   return RELAY_WRITING;
 }
 
-static enum relay_result source_closed(struct relay *r) {
+static __attribute__((noinline)) enum relay_result source_closed(struct relay *r) {
   if (r->body.framing != FRAMING_CLOSE && r->body.framing != FRAMING_TUNNEL) return ended(r, RELAY_TRUNCATED);
   r->source_ended = true;
   return RELAY_READING;
@@ -285,8 +294,31 @@ static enum relay_result first_round(struct relay *r) {
   return is_nothing ? RELAY_READING : pass_on(r);
 }
 
+/* Is all that is to be sent here, as it is to be sent? */
+static inline bool is_whole(const struct relay *r) {
+  if (r->filter || r->copy || !r->to || r->out == FRAMING_CHUNKED || r->parts[PART_PAYLOAD].len) return false;
+  if (r->source_ended) return true;
+  return r->body.framing == FRAMING_LENGTH && r->in && buf_len(r->in) >= r->left && !r->limit;
+}
+
+/* The start and the end of such a message. */
+static enum relay_result send_whole(struct relay *r) {
+  r->started = true;
+  if (!r->source_ended) {
+    r->used = (size_t)r->left;
+    r->parts[PART_PAYLOAD] = (struct str){buf_ptr(r->in), r->used};
+    r->bytes += r->left;
+    r->left = 0;
+    r->source_ended = true;
+  }
+  enum io result = flush(r);
+  if (result == IO_AGAIN) return wait_for_sink(r);
+  return ended(r, result == IO_OK ? RELAY_DONE : RELAY_SINK_ERROR);
+}
+
 enum relay_result relay_pump(struct relay *r) {
   if (r->filtering) return wait_for_filter(r);
+  if (!r->started && is_whole(r)) return send_whole(r);
   enum relay_result begun = r->started ? RELAY_READING : first_round(r);
   if (begun != RELAY_READING) return ended_or_waits(r, begun);
   bool filled = true;

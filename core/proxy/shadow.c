@@ -69,7 +69,6 @@ static void own_text(struct exchange *copy) {
 
 void shadow_begin(struct exchange *x) {
   struct service *service = x->downstream->service;
-  if (!service->shadow_use) return;
   struct shadow *shadow = memory_zalloc(sizeof *shadow);
   shadow->report = service->shadow_report;
   shadow->holders = 2;

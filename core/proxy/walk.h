@@ -59,10 +59,14 @@ void request_body_done(struct exchange *x);
 void request_body_send(struct exchange *x);
 
 /* filter.c: sets the relay's filter where the policy has a hook for it; `out` is the client's framing. */
-void filter_request(struct exchange *x);
+static inline bool filter_has_request(const struct exchange *x) {
+  return x->hooks->request_body_filter && x->request.body.framing != FRAMING_NONE;
+}
+static inline bool filter_has_response(const struct exchange *x) {
+  return x->hooks->upstream_response_body_filter || x->hooks->response_body_filter;
+}
+void filter_request(struct exchange *x); /* filter_has_request */
 void filter_response(struct exchange *x, enum framing out);
-bool filter_has_request(const struct exchange *x);
-bool filter_has_response(const struct exchange *x);
 /* The relay's filter failed: so does the exchange. */
 void filter_fail(struct exchange *x, struct relay *relay);
 /* Frees it, once nothing that it gave is on its way. */
