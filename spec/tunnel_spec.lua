@@ -59,6 +59,24 @@ describe("an upgrade", function()
     assert.equal("upgrade", origin.requests[1].headers.connection:lower())
   end)
 
+  it("holds no buffer while it is silent", function()
+    local origin = switching(echo)
+    local proxy = perilune.start { workers = 1, release = true, to = { origin.address } }
+    local function speak(connection)
+      connection:send "hello"
+      assert.equal("hello", connection:read(5))
+    end
+    local tunnels = {}
+    for i = 1, 400 do
+      tunnels[i] = open(proxy)
+      speak(tunnels[i])
+      if i == 100 then tunnels.before = proxy:rss() end
+    end
+    local bytes = (proxy:rss() - tunnels.before) / 300
+    assert.is_true(bytes < 12 * 1024, ("%.0f bytes each"):format(bytes))
+    for _, connection in ipairs(tunnels) do speak(connection) end
+  end)
+
   it("keeps the bytes right behind the request, and gives them to nobody before the 101 (RFC 9110 7.8)", function()
     local early
     local origin = origins.start(function(connection)

@@ -336,5 +336,6 @@ enum relay_result relay_pump(struct relay *r) {
   }
   if (r->to) conn_want_write(r->to, false);
   if (r->from) conn_want_read(r->from, true);
+  if (r->in && buf_len(r->in) == 0) buf_release(r->in);
   return RELAY_READING;
 }
