@@ -33,7 +33,8 @@ SANITIZED := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover
 # The release build is compiled by a profile of itself, made once: an instrumented build is kept busy for some seconds,
 # and gcc, which finds its counts beside the objects, lays out together what is in use. It takes a tenth of the
 # instructions of a request away. Each change of the sources makes a new one: PROFILE=no builds without, and fast.
-PROFILE := $(or $(PROFILE),$(if $(SAN)$(findstring clang,$(CC)),no,yes))
+PROFILE := $(or $(PROFILE),$(if $(SAN)$(findstring clang,$(CC))$(filter /%,$(BUILD)),no,yes))
+$(if $(filter yes no generate,$(PROFILE)),,$(error PROFILE is yes or no, not $(PROFILE)))
 MEASURED_no       :=
 MEASURED_yes      := -fprofile-use -fprofile-partial-training -fprofile-correction -Wno-missing-profile
 MEASURED_generate := -fprofile-generate -fprofile-update=atomic
@@ -41,7 +42,7 @@ MEASURED          := $(MEASURED_$(PROFILE))
 PROFILED          := $(if $(filter yes,$(PROFILE)),$(BUILD)/profile/done)
 CPPFLAGS += -D_GNU_SOURCE -I core -I . $(LIB_CFLAGS) -MMD -MP
 CFLAGS  += -std=c11 -g -pthread -fPIE $(WARNINGS) $(if $(SAN),$(SANITIZED),$(HARDENED))
-LDFLAGS += -pthread $(if $(SAN),,$(HARDENED)) $(MEASURED) -pie -rdynamic -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
+LDFLAGS += -pthread $(if $(SAN),,$(HARDENED)) -pie -rdynamic -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 
 # libev has no pkg-config file. Debian 12 has llhttp as C sources only: they are compiled with ours, in strict mode.
 LIBS       := luajit openssl libcares libxxhash libpcre2-8
@@ -61,7 +62,7 @@ FUZZERS := $(sort $(wildcard spec/fuzz/*.c))
 OBJECTS := $(LIBRARY_OBJECTS) $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard core/main.c) $(UNITS) $(FUZZERS))
 
 # Objects of another compiler or other flags are not mixed with new ones: `make` and then `make CC=clang`.
-FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(PROFILE)
 ifneq ($(FLAGS),$(file <$(BUILD)/flags))
 $(shell mkdir -p $(BUILD))
 $(file >$(BUILD)/flags,$(FLAGS))
@@ -77,7 +78,7 @@ fuzzers: $(FUZZERS:spec/fuzz/%.c=$(BUILD)/fuzz/%)
 
 $(BUILD)/perilune: $(BUILD)/obj/core/main.o $(LIBRARY_OBJECTS)
 	$(SAY) "  link $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+	$(Q)$(CC) $(LDFLAGS) $(MEASURED) -o $@ $^ $(LIB_LIBS)
 
 # Units and fuzz drivers take from an archive only what they use.
 $(BUILD)/libperilune.a: $(LIBRARY_OBJECTS)

@@ -15,6 +15,7 @@ finish() {
   rm -rf "$logs"
 }
 trap finish EXIT
+trap 'exit 1' HUP INT TERM
 
 # start NAME ARGUMENTS...: the process's log gets that name
 start() {

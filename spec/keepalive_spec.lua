@@ -66,8 +66,8 @@ describe("a client's connection", function()
     for i = 1, 5 do assert.equal("/" .. i, connection:read_response().body) end
   end)
 
-  -- Once the sockets are full, answers wait in the proxy, the last one with the end of the connection behind it.
-  it("gives a client that reads late all its answers, whole and to the end", function()
+  -- Once the sockets are full, answers wait in the proxy, and with them the end.
+  local function read_late(ends)
     local proxy = perilune.start { workers = 1, settings = { "--admin", "127.0.0.1:0" }, policy = [[
       local body = ("x"):rep(3000)
       require("perilune").listen("127.0.0.1:0", {
@@ -77,7 +77,7 @@ describe("a client's connection", function()
     local count = 1500
     local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
     connection:send((http1.write("GET / HTTP/1.1", { Host = "a" })):rep(count - 1))
-    connection:send(http1.write("GET / HTTP/1.1", { Host = "a", Connection = "close" }))
+    ends(connection)
     local answered
     scheduler.eventually(function()
       local before = answered
@@ -86,6 +86,19 @@ describe("a client's connection", function()
     end)
     for _ = 1, count do assert.equal(3000, #connection:read_response().body) end
     assert.is_true(connection:is_closed())
+  end
+
+  it("gives a client that reads late all its answers, whole and to the end", function()
+    read_late(function(connection)
+      connection:send(http1.write("GET / HTTP/1.1", { Host = "a", Connection = "close" }))
+    end)
+  end)
+
+  it("gives them to a client that has ended its direction, too", function()
+    read_late(function(connection)
+      connection:send(http1.write("GET / HTTP/1.1", { Host = "a" }))
+      connection:half_close()
+    end)
   end)
 
   it("stays open behind an answer of the proxy's own to a request without a body (RFC 9112 9.3)", function()

@@ -52,6 +52,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct conn *conn = watcher->data;
   (void)loop, (void)events;
+  conn->tight = false;
   if (conn->debt && pay(conn) == IO_AGAIN) return;
   if (conn->shuts) conn_shutdown(conn);
   if (conn->read_needs_write) {
@@ -162,16 +163,25 @@ static enum io settle(struct conn *conn) {
   return conn->debt ? pay(conn) : IO_OK;
 }
 
+static size_t bytes_of(const struct iovec *parts, int count) {
+  size_t bytes = 0;
+  for (int i = 0; i < count; i++) bytes += parts[i].iov_len;
+  return bytes;
+}
+
 enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
   enum io result = settle(conn);
   if (result != IO_OK) return result;
   result = conn->transport->write(conn, parts, count, moved);
-  if (conn->tls) sync_watchers(conn);
+  if (conn->tls)
+    sync_watchers(conn);
+  else
+    conn->tight = result != IO_OK || *moved < bytes_of(parts, count);
   return result;
 }
 
 bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t bytes) {
-  if (!conn->outbox || conn->tls || conn_owes(conn) || conn->lost) return false;
+  if (!conn->outbox || conn->tls || conn_owes(conn) || conn->tight || conn->lost) return false;
   return outbox_put(conn->outbox, conn, parts, count, bytes);
 }
 
@@ -185,9 +195,11 @@ void conn_shutdown(struct conn *conn) {
 }
 
 void conn_want_read(struct conn *conn, bool on) {
-  if (conn->wants_read == on || !conn_is_open(conn)) return;
-  conn->wants_read = on;
-  sync_watchers(conn);
+  if (!conn_is_open(conn)) return;
+  if (conn->wants_read != on) {
+    conn->wants_read = on;
+    sync_watchers(conn);
+  }
   if (on && conn->tls && conn->transport->pending(conn)) conn_feed(conn);
 }
 
@@ -240,6 +252,7 @@ static enum io plain_write(struct conn *conn, const struct iovec *parts, int cou
 static void lose(struct conn *conn) {
   conn->lost = conn->error;
   forget_debt(conn);
+  sync_watchers(conn);
   conn_feed(conn);
 }
 

@@ -55,6 +55,7 @@ struct conn {
   int lost;  /* errno of a staged write that failed */
   bool wants_read, wants_write;
   bool staged;                             /* the outbox has something of it */
+  bool tight;                              /* the socket took less than it was given, the last time */
   bool shuts;                              /* conn_shutdown goes on when the socket is writable */
   bool read_needs_write, write_needs_read; /* TLS only */
 };

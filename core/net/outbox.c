@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // outbox: an ev_prepare watcher, so the end of a turn is just before the loop waits. What is called between that
-// and the next wait writes at once, as nobody would send it. A hook that takes long shall not hold back the answers of
-// others: the outbox is emptied when its first item is older than a moment.
+// and the next wait writes at once, as nobody would send it. The outbox is emptied, too, when something is put to a
+// first item that is older than a moment: many hooks of one turn do not add up. A single one that takes long holds back
+// what was put before it, as it holds back all else of its worker.
 #include "net/outbox.h"
 
 #include <string.h>

@@ -83,7 +83,8 @@ void attempt_send(struct exchange *x) {
   x->up.to = &x->upstream->conn;
   x->up.copy = x->request.body.framing == FRAMING_NONE ? NULL : &x->replay;
   x->up.trailers_allowed = true;
-  x->up.at_once = !method_is_idempotent(x->request.method); /* may be sent again only if nothing was */
+  /* What may be sent again only if nothing was; and a tail has a deadline while it is to be written. */
+  x->up.at_once = !method_is_idempotent(x->request.method) || x->request.body.framing != FRAMING_NONE;
   x->up.nominated = &x->request.nominated;
   x->readable = false;
   x->head_due_ms = 0;

@@ -22,6 +22,7 @@ static void on_due(struct timer *timer);
 static void read_head(struct downstream *d);
 static void drain(struct downstream *d);
 static void linger(struct downstream *d);
+static void go_on_lingering(struct downstream *d);
 static void await_request(struct downstream *d);
 
 static const struct conn_events events = {on_readable, on_writable};
@@ -107,6 +108,14 @@ struct str downstream_client_host(struct downstream *d) {
 
 void downstream_close(struct downstream *d) { downstream_close_because(d, ERROR_CLIENT_GONE); }
 
+/* The rest of an answer goes first. */
+static void close_idle(struct downstream *d) {
+  if (conn_owes(&d->conn))
+    downstream_linger(d);
+  else
+    downstream_close(d);
+}
+
 /* A client that was served a moment ago may have its next request on the way: it gets a moment to arrive, and
  * an answer that says that the connection closes. */
 void downstream_stop(struct downstream *d, unsigned patience_ms) {
@@ -116,7 +125,7 @@ void downstream_stop(struct downstream *d, unsigned patience_ms) {
   uint64_t left = timer_left_ms(&d->timer), idle = allowed > left ? allowed - left : 0;
   if (d->state < DOWNSTREAM_IDLE) idle = 0; /* greets still */
   if (idle >= patience_ms)
-    downstream_close(d);
+    close_idle(d);
   else if (!left || left > patience_ms - idle)
     timer_set(&d->timer, patience_ms - idle);
 }
@@ -150,6 +159,8 @@ static void on_writable(struct conn *conn) {
     greeting_go_on(d);
   else if (d->state == DOWNSTREAM_BUSY)
     exchange_downstream_writable(d->exchange);
+  else if (d->state == DOWNSTREAM_LINGER)
+    go_on_lingering(d);
   else
     conn_want_write(conn, false);
 }
@@ -170,8 +181,8 @@ static void on_due(struct timer *timer) {
   case DOWNSTREAM_BUSY: exchange_downstream_due(d->exchange); break;
   case DOWNSTREAM_DRAIN: downstream_linger(d); break;
   case DOWNSTREAM_HANDSHAKE: greeting_due(d); break;
+  case DOWNSTREAM_IDLE: close_idle(d); break;
   case DOWNSTREAM_PREFACE:
-  case DOWNSTREAM_IDLE:
   case DOWNSTREAM_LINGER:
   case DOWNSTREAM_CLOSED: downstream_close(d); break;
   }
@@ -234,7 +245,11 @@ static void read_head(struct downstream *d) {
         begin_exchange(d, 0, 0, ERROR_REQUEST_TRUNCATED);
         return;
       }
-      downstream_close(d);
+      d->half_closed = result == IO_EOF;
+      if (result == IO_EOF)
+        close_idle(d);
+      else
+        downstream_close(d);
       return;
     }
     buf_commit(&d->in, moved);
@@ -252,19 +267,27 @@ static void watch_rest(struct downstream *d) {
   timer_set(&d->timer, left < REST_PAUSE_MS ? left : REST_PAUSE_MS);
 }
 
-/* A close with bytes unread would reset the connection, and the client might lose what it has not read yet.
- */
+/* A close with bytes unread would reset the connection, and the client might lose what it has not read yet. As long
+ * as it takes less than we have to say, nothing else ends it than the time that an answer has. */
+static void go_on_lingering(struct downstream *d) {
+  bool owes = conn_owes(&d->conn);
+  if (d->half_closed && !owes && !d->conn.shuts) {
+    downstream_close(d);
+    return;
+  }
+  conn_want_write(&d->conn, owes);
+  conn_want_read(&d->conn, !d->half_closed);
+  if (owes)
+    timer_set(&d->timer, d->service->settings->send_timeout_ms);
+  else
+    watch_rest(d);
+}
+
 void downstream_linger(struct downstream *d) {
   d->state = DOWNSTREAM_LINGER;
   buf_release(&d->in);
   conn_shutdown(&d->conn);
-  if (d->half_closed && !d->conn.shuts) {
-    downstream_close(d);
-    return;
-  }
-  conn_want_write(&d->conn, false);
-  conn_want_read(&d->conn, !d->half_closed);
-  watch_rest(d);
+  go_on_lingering(d);
 }
 
 static void linger(struct downstream *d) {
@@ -272,10 +295,13 @@ static void linger(struct downstream *d) {
   size_t moved = 0;
   enum io result = conn_read(&d->conn, scratch, sizeof scratch, &moved);
   if (result == IO_AGAIN) return;
-  if (result == IO_OK)
+  if (result == IO_EOF) d->half_closed = true;
+  if (result == IO_ERROR || (result == IO_EOF && !conn_owes(&d->conn)))
+    downstream_close(d);
+  else if (!conn_owes(&d->conn))
     watch_rest(d);
   else
-    downstream_close(d);
+    conn_want_read(&d->conn, !d->half_closed);
 }
 
 static void await_request(struct downstream *d) {

@@ -117,6 +117,7 @@ static void begin_tunnel(struct exchange *x) {
   x->up.to = &x->upstream->conn;
   x->up.copy = NULL;
   x->up.limit = 0;
+  x->up.at_once = true;
   filter_none(&x->up);
 }
 
@@ -136,6 +137,7 @@ void respond_response(struct exchange *x) {
   x->down.in = &x->upstream->in;
   x->down.trailers_allowed = out == FRAMING_CHUNKED;
   x->down.nominated = &response->nominated;
+  x->down.at_once = x->closes;
   filter_response(x, out);
   begin_down(x, tunnels ? (struct body){FRAMING_TUNNEL, 0} : response->body, out, head, (struct str){0});
   if (tunnels && x->downstream && x->upstream && x->up.active) transfer_up(x);

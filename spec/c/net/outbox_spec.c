@@ -220,3 +220,26 @@ static void gone_with_last_words(struct fixture *f) {
   CHECK(conn_read(&f->conn, &byte, 1, &moved) == IO_ERROR);
 }
 IT("reads what has come before it tells of a loss") { with_conn(gone_with_last_words); }
+
+static void tight(struct fixture *f) {
+  size_t before = fill(f);
+  CHECK(say(&f->conn, "one") == IO_AGAIN);
+  CHECK(!conn_stage(&f->conn, &(struct iovec){"two", 3}, 1, 3));
+  drain(f, before);
+  CHECK(say(&f->conn, "one") == IO_OK);
+  CHECK(conn_stage(&f->conn, &(struct iovec){"two", 3}, 1, 3));
+  turn(f);
+  CHECK(hears(f, "onetwo"));
+}
+IT("takes nothing for a socket that has just been full") { with_conn(tight); }
+
+static void gone_in_debt(struct fixture *f) {
+  fill(f);
+  CHECK(say_soon(&f->conn, "one") == IO_OK);
+  turn(f);
+  CHECK(ev_is_active(&f->conn.writer));
+  shutdown(f->peer, SHUT_RDWR);
+  ev_run(f->loop, EVRUN_ONCE);
+  CHECK(!conn_owes(&f->conn) && !ev_is_active(&f->conn.writer));
+}
+IT("waits for nothing more when what it owes cannot be sent") { with_conn(gone_in_debt); }
