@@ -28,13 +28,15 @@ FUZZ_SAN := fuzzer-no-link,address,undefined
 FUZZ_BUILD := build/san-$(subst $(comma),-,$(FUZZ_SAN))
 
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wswitch-enum -Wstrict-prototypes $(if $(WERROR),-Werror)
-HARDENED := -O3 -fno-plt $(if $(findstring clang,$(CC)),,-flto=auto) -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+HARDENED := -O2 -fno-plt $(if $(findstring clang,$(CC)),,-flto=auto) -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 SANITIZED := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all -DARENA_MALLOC
 # The release build is compiled by a profile of itself, made once: an instrumented build is kept busy for some seconds,
 # and gcc, which finds its counts beside the objects, lays out together what is in use. It takes a tenth of the
 # instructions of a request away. Each change of the sources makes a new one: PROFILE=no builds without, and fast.
 PROFILE := $(or $(PROFILE),$(if $(SAN)$(findstring clang,$(CC))$(filter /%,$(BUILD)),no,yes))
 $(if $(filter yes no generate,$(PROFILE)),,$(error PROFILE is yes or no, not $(PROFILE)))
+# The layers that each request goes through may grow for their speed.
+HOT = $(if $(SAN),,$(if $(filter core/base/% core/http/% core/net/% core/proxy/%,$<),-O3))
 MEASURED_no       :=
 MEASURED_yes      := -fprofile-use -fprofile-partial-training -fprofile-correction -Wno-missing-profile
 MEASURED_generate := -fprofile-generate -fprofile-update=atomic
@@ -93,7 +95,7 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/spec/fuzz/%.o $(BUILD)/libperilune.a
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIB_LIBS)
 
 # In a directory of its own, but under the same names: gcc knows a static function by that of its object.
-$(BUILD)/profile/done: $(SOURCES) $(wildcard core/*.c core/*/*.h lua/*.h) $(BUILD)/flags | libraries
+$(BUILD)/profile/done: $(SOURCES) $(wildcard core/*.c core/*/*.h lua/*.h) Makefile $(BUILD)/flags | libraries
 	$(SAY) "  a build that measures itself comes first"
 	@mkdir -p $(@D)
 	$(Q)find $(@D) -name '*.gcda' -delete
@@ -103,15 +105,15 @@ $(BUILD)/profile/done: $(SOURCES) $(wildcard core/*.c core/*/*.h lua/*.h) $(BUIL
 	$(Q)dist/profile.sh $(@D)/$(BUILD)/perilune || { echo "PROFILE=no builds without a profile" >&2; exit 1; }
 	$(Q)find $(BUILD)/obj -name '*.gcda' -delete 2>/dev/null; cd $(@D)/$(BUILD) && find obj -name '*.gcda' -exec cp --parents {} $(CURDIR)/$(BUILD) \;
 	@touch $@
-$(BUILD)/obj/%.o: %.c $(BUILD)/flags $(PROFILED) | libraries
+$(BUILD)/obj/%.o: %.c Makefile $(BUILD)/flags $(PROFILED) | libraries
 	@mkdir -p $(@D)
 	$(SAY) "  $(CC) $<"
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(MEASURED) -c -o $@ $<
-$(BUILD)/obj/spec/%.o: spec/%.c $(BUILD)/flags | libraries
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(HOT) $(MEASURED) -c -o $@ $<
+$(BUILD)/obj/spec/%.o: spec/%.c Makefile $(BUILD)/flags | libraries
 	@mkdir -p $(@D)
 	$(SAY) "  $(CC) $<"
 	$(Q)$(CC) $(CPPFLAGS) -I spec/c $(CFLAGS) -c -o $@ $<
-$(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c $(BUILD)/flags $(PROFILED)
+$(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c Makefile $(BUILD)/flags $(PROFILED)
 	@mkdir -p $(@D)
 	$(SAY) "  $(CC) $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(MEASURED) -w -c -o $@ $<

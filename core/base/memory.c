@@ -47,9 +47,14 @@ _Static_assert(CLASS_BYTES(BLOCK_CLASSES - 1) == BLOCK_LARGEST, "the largest cla
 /* The last one freed is taken first. Listed beside the blocks: a link inside would have to be fetched from memory that
  * was last used a while ago. */
 static _Thread_local struct {
-  unsigned count;
-  void *blocks[CLASS_SPARE(0)];
-} spares[BLOCK_CLASSES];
+  void *small[CLASS_SPARE(BLOCK_4K)], *middle[CLASS_SPARE(BLOCK_16K)], *large[CLASS_SPARE(BLOCK_64K)];
+  unsigned counts[BLOCK_CLASSES];
+} spares;
+
+static void **spares_of(int class) {
+  if (class == BLOCK_4K) return spares.small;
+  return class == BLOCK_16K ? spares.middle : spares.large;
+}
 
 static int class_for(size_t bytes) {
   if (bytes <= CLASS_BYTES(BLOCK_4K)) return BLOCK_4K;
@@ -64,22 +69,22 @@ void *block_alloc(size_t bytes, size_t *size) {
     return memory_alloc(bytes);
   }
   *size = CLASS_BYTES(class);
-  if (!spares[class].count) return memory_alloc(*size);
-  return spares[class].blocks[--spares[class].count];
+  if (!spares.counts[class]) return memory_alloc(*size);
+  return spares_of(class)[--spares.counts[class]];
 }
 
 void block_free(void *block, size_t size) {
   int class = class_for(size);
-  if (class < 0 || CLASS_BYTES(class) != size || spares[class].count >= CLASS_SPARE(class)) {
+  if (class < 0 || CLASS_BYTES(class) != size || spares.counts[class] >= CLASS_SPARE(class)) {
     free(block);
     return;
   }
-  spares[class].blocks[spares[class].count++] = block;
+  spares_of(class)[spares.counts[class]++] = block;
 }
 
 void memory_thread_end(void) {
   for (int i = 0; i < BLOCK_CLASSES; i++)
-    while (spares[i].count) free(spares[i].blocks[--spares[i].count]);
+    while (spares.counts[i]) free(spares_of(i)[--spares.counts[i]]);
 }
 
 #endif

@@ -5,8 +5,10 @@
 // what was put before it, as it holds back all else of its worker.
 #include "net/outbox.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/ticks.h"
 #include "net/conn.h"
 
@@ -34,6 +36,7 @@ void outbox_init(struct outbox *o, struct ev_loop *loop) {
   o->loop = loop;
   o->count = o->used = 0;
   o->turn = ~0u;
+  o->bytes = memory_alloc(OUTBOX_BYTES);
   ev_set_userdata(loop, o);
   ev_prepare_init(&o->watcher, on_prepare);
   ev_prepare_start(loop, &o->watcher);
@@ -45,6 +48,7 @@ void outbox_stop(struct outbox *o) {
   ev_set_userdata(o->loop, NULL);
   ev_ref(o->loop);
   ev_prepare_stop(o->loop, &o->watcher);
+  free(o->bytes);
 }
 
 static bool is_old(const struct outbox *o) { return ticks_to_us(ticks_since(o->began)) > MOMENT_US; }

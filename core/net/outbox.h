@@ -29,7 +29,7 @@ struct outbox {
   unsigned count, used;
   unsigned turn; /* of the loop, that was closed last */
   struct outbox_item items[OUTBOX_ITEMS];
-  char bytes[OUTBOX_BYTES];
+  char *bytes; /* owned */
 };
 
 /* For all conns made on the loop from now on; does not keep the loop alive. */
