@@ -195,12 +195,14 @@ void conn_shutdown(struct conn *conn) {
 }
 
 void conn_want_read(struct conn *conn, bool on) {
-  if (!conn_is_open(conn)) return;
-  if (conn->wants_read != on) {
-    conn->wants_read = on;
-    sync_watchers(conn);
-  }
-  if (on && conn->tls && conn->transport->pending(conn)) conn_feed(conn);
+  if (conn->wants_read == on || !conn_is_open(conn)) return;
+  conn->wants_read = on;
+  sync_watchers(conn);
+  if (on) conn_feed_decrypted(conn);
+}
+
+void conn_feed_decrypted(struct conn *conn) {
+  if (conn->tls && conn->transport->pending(conn)) conn_feed(conn);
 }
 
 void conn_want_write(struct conn *conn, bool on) {

@@ -110,6 +110,8 @@ void conn_want_write(struct conn *conn, bool on);
 /* on_readable follows in this or the next turn of the loop even if no new byte arrives: for input already
  * buffered. */
 void conn_feed(struct conn *conn);
+/* The same where TLS holds input: when reading was on already, and nobody may have looked since. */
+void conn_feed_decrypted(struct conn *conn);
 /* Changes who is told, for a conn that is handed on. */
 void conn_adopt(struct conn *conn, const struct conn_events *events, void *owner);
 /* Text of the last IO_ERROR, valid until the next call on any conn of this thread. */

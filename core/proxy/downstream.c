@@ -312,6 +312,7 @@ static void await_request(struct downstream *d) {
   d->state = DOWNSTREAM_IDLE;
   d->rest_until_ms = 0;
   conn_want_read(&d->conn, true);
+  conn_feed_decrypted(&d->conn);
   timer_set(&d->timer, d->service->settings->keepalive_timeout_ms);
   if (buf_len(&d->in))
     conn_feed(&d->conn);
