@@ -128,6 +128,7 @@ static inline bool is_as_received(const struct field *field) {
 
 /* Fields that still lie as they were received, one behind the other, are copied in one piece. */
 static void put_fields(struct pen *pen, const struct headers *headers) {
+  if (headers->count == 0) return;
   const struct field *field = headers->items, *end = field + headers->count;
   for (; field < end; field++) {
     const char *from = field->name.ptr;
