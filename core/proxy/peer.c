@@ -25,14 +25,17 @@ static const struct peer_options defaults = {.connect_timeout_ms = 5000,
 
 static unsigned or_default(unsigned value, unsigned fallback) { return value ? value : fallback; }
 
+/* All the numbers that make a peer: 0 stands for the default of a timeout. */
+#define TIMEOUT_TABLE(X)                                                                                     \
+  X(connect_timeout_ms)                                                                                      \
+  X(handshake_timeout_ms) X(first_byte_timeout_ms) X(read_timeout_ms) X(send_timeout_ms) X(idle_timeout_ms)
+#define KIND_TABLE(X) X(tls) X(no_verify) X(proxy_protocol) X(min_version) X(alpn)
+
 static struct peer_options with_defaults(const struct peer_options *o) {
   struct peer_options full = *o;
-  full.connect_timeout_ms = or_default(o->connect_timeout_ms, defaults.connect_timeout_ms);
-  full.handshake_timeout_ms = or_default(o->handshake_timeout_ms, defaults.handshake_timeout_ms);
-  full.first_byte_timeout_ms = or_default(o->first_byte_timeout_ms, defaults.first_byte_timeout_ms);
-  full.read_timeout_ms = or_default(o->read_timeout_ms, defaults.read_timeout_ms);
-  full.send_timeout_ms = or_default(o->send_timeout_ms, defaults.send_timeout_ms);
-  full.idle_timeout_ms = or_default(o->idle_timeout_ms, defaults.idle_timeout_ms);
+#define X(member) full.member = or_default(o->member, defaults.member);
+  TIMEOUT_TABLE(X)
+#undef X
   return full;
 }
 
@@ -40,8 +43,9 @@ static struct peer_options with_defaults(const struct peer_options *o) {
  * ------------------------------------------------------------------------------------------------ */
 
 struct numbers {
-  unsigned timeouts[6];
-  unsigned char tls, no_verify, proxy_protocol, min_version, alpn, zeros[3];
+#define X(member) unsigned member;
+  TIMEOUT_TABLE(X) KIND_TABLE(X)
+#undef X
 };
 
 /* All the text that makes a peer: address, sni, verify_name, ca, certificate, key, group. */
@@ -51,14 +55,11 @@ _Static_assert(offsetof(struct peer_options, group) == (TEXTS - 1) * sizeof(stru
 static struct str text_of(const struct peer_options *o, int i) { return ((const struct str *)o)[i]; }
 
 static struct numbers numbers_of(const struct peer_options *o) {
-  return (struct numbers){{o->connect_timeout_ms, o->handshake_timeout_ms, o->first_byte_timeout_ms,
-                           o->read_timeout_ms, o->send_timeout_ms, o->idle_timeout_ms},
-                          o->tls,
-                          o->no_verify,
-                          o->proxy_protocol,
-                          (unsigned char)o->min_version,
-                          (unsigned char)o->alpn,
-                          {0}};
+  return (struct numbers){
+#define X(member) .member = (unsigned)o->member,
+      TIMEOUT_TABLE(X) KIND_TABLE(X)
+#undef X
+  };
 }
 
 static uint64_t hash_text(uint64_t hash, struct str text) {
@@ -73,13 +74,14 @@ static uint64_t hash_of(const struct peer_options *o) {
 }
 
 static bool has_same_numbers(const struct peer_options *full, const struct peer_options *o) {
-#define IS_SAME(member) (full->member == or_default(o->member, defaults.member))
-  return IS_SAME(connect_timeout_ms) && IS_SAME(handshake_timeout_ms) && IS_SAME(first_byte_timeout_ms) &&
-         IS_SAME(read_timeout_ms) && IS_SAME(send_timeout_ms) && IS_SAME(idle_timeout_ms) &&
-         full->tls == o->tls && full->no_verify == o->no_verify &&
-         full->proxy_protocol == o->proxy_protocol && full->min_version == o->min_version &&
-         full->alpn == o->alpn;
-#undef IS_SAME
+  bool are_same = true;
+#define X(member) are_same = are_same && full->member == or_default(o->member, defaults.member);
+  TIMEOUT_TABLE(X)
+#undef X
+#define X(member) are_same = are_same && full->member == o->member;
+  KIND_TABLE(X)
+#undef X
+  return are_same;
 }
 
 /* `o` need not have its defaults. */
