@@ -28,11 +28,10 @@ static bool push_framing(lua_State *L, struct str name, const struct body *body)
 }
 
 int fields_get(lua_State *L, const struct headers *headers, const struct body *body) {
-  struct str name = check_str(L, 2);
-  const struct field *field = headers_find(headers, name);
-  if (field)
-    lua_pushlstring(L, field->value.ptr, field->value.len);
-  else if (!push_framing(L, name, body))
+  struct str value;
+  if (fields_look(L, headers, body, &value))
+    lua_pushlstring(L, value.ptr, value.len);
+  else
     lua_pushnil(L);
   return 1;
 }
@@ -127,12 +126,17 @@ static __attribute__((cold)) void refuse_value(lua_State *L, struct str name, st
   luaL_error(L, "the value of field %s has a control character in it (CR, LF, NUL, ...)", name.ptr);
 }
 
+/* `value` is what lua_tolstring has made of the one at `index`. */
+static inline struct str valid_value(lua_State *L, struct str name, struct str value, int index) {
+  if (!value.ptr || !field_value_is_valid(value)) refuse_value(L, name, value, index);
+  return str_trim(value);
+}
+
 /* A string or number at `index`. */
 static struct str check_value(lua_State *L, struct str name, int index) {
   struct str value;
   value.ptr = lua_tolstring(L, index, &value.len);
-  if (!value.ptr || !field_value_is_valid(value)) refuse_value(L, name, value, index);
-  return str_trim(value);
+  return valid_value(L, name, value, index);
 }
 
 /* Lua may collect its strings before the field is written. */
@@ -180,8 +184,7 @@ struct field fields_read(lua_State *L) {
   struct field field = check_name(L, 2);
   field.value.ptr = lua_tolstring(L, 3, &field.value.len);
   if (!field.value.ptr && lua_istable(L, 3)) return field;
-  if (!field.value.ptr || !field_value_is_valid(field.value)) refuse_value(L, field.name, field.value, 3);
-  field.value = str_trim(field.value);
+  field.value = valid_value(L, field.name, field.value, 3);
   return field;
 }
 

@@ -8,7 +8,7 @@
 
 #include "http/message.h"
 
-/* The first value or nil. Content-Length and Transfer-Encoding are told from the body. -0 +1 */
+/* The first value or nil, on top. Content-Length and Transfer-Encoding are told from the body. -0 +1 | -0 +2 */
 int fields_get(lua_State *L, const struct headers *headers, const struct body *body);
 /* The same without a Lua string, for use at once. False: there is none. -0 +0 | -0 +1 */
 bool fields_look(lua_State *L, const struct headers *headers, const struct body *body, struct str *value);

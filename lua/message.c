@@ -92,11 +92,16 @@ static struct headers *change_fields(lua_State *L, struct token token, const cha
   return fields_of(token, &body);
 }
 
-/* Accounts for what a call is about to put into the arena. */
-static void lend(lua_State *L, struct token token, struct field field) {
+/* What set_header and add_header are told, accounted for: its value is in `field`, or an array at argument 3 where
+ * that has none. -0 +0 */
+static struct headers *take_field(lua_State *L, const char *call, struct field *field) {
+  struct token token = change(L, call);
+  struct headers *headers = change_fields(L, token, call);
+  *field = fields_read(L);
   size_t bytes =
-      field.value.ptr ? sizeof field + field.name.len + field.value.len : array_bytes(L, field.name);
+      field->value.ptr ? sizeof *field + field->name.len + field->value.len : array_bytes(L, field->name);
   script_lend(L, token.script, bytes);
+  return headers;
 }
 
 /* -2 +1 */
@@ -118,10 +123,8 @@ static int headers(lua_State *L) {
 }
 /* A single value takes the place of the first field of that name; an array goes to the end. -3 +0 */
 static int set_header(lua_State *L) {
-  struct token token = change(L, "set_header");
-  struct headers *headers = change_fields(L, token, "set_header");
-  struct field field = fields_read(L);
-  lend(L, token, field);
+  struct field field;
+  struct headers *headers = take_field(L, "set_header", &field);
   if (field.value.ptr)
     fields_set(headers, field);
   else
@@ -131,10 +134,8 @@ static int set_header(lua_State *L) {
 
 /* -3 +0 */
 static int add_header(lua_State *L) {
-  struct token token = change(L, "add_header");
-  struct headers *headers = change_fields(L, token, "add_header");
-  struct field field = fields_read(L);
-  lend(L, token, field);
+  struct field field;
+  struct headers *headers = take_field(L, "add_header", &field);
   if (field.value.ptr)
     fields_add(headers, field);
   else

@@ -69,18 +69,17 @@ void token_push(lua_State *L, const struct script *script, enum token_kind kind)
   lua_pushlightuserdata(L, (void *)(uintptr_t)(script->token | (uint64_t)kind << SEAT_BITS));
 }
 
-/* What the bits stand for, if they are a token's; else without a script. */
-static inline struct token read_bits(const struct seats *seats, uint64_t bits) {
-  unsigned place = bits % SEATS;
-  struct token token = {NULL, (enum token_kind)(bits >> SEAT_BITS & KIND_MASK)};
-  if (bits / MARK != 1 || place >= seats->count) return token;
-  const struct seat *seat = &seats->all[place];
-  if (seat->use == (bits >> USE_SHIFT) % USES) token.script = seat->script;
-  return token;
+static inline bool is_token(const struct seats *seats, uint64_t bits) {
+  return bits / MARK == 1 && bits % SEATS < seats->count;
 }
 
-static bool is_token(const struct seats *seats, uint64_t bits) {
-  return bits / MARK == 1 && bits % SEATS < seats->count;
+/* What the bits stand for, if they are a token's; else without a script. */
+static inline struct token read_bits(const struct seats *seats, uint64_t bits) {
+  struct token token = {NULL, (enum token_kind)(bits >> SEAT_BITS & KIND_MASK)};
+  if (!is_token(seats, bits)) return token;
+  const struct seat *seat = &seats->all[bits % SEATS];
+  if (seat->use == (bits >> USE_SHIFT) % USES) token.script = seat->script;
+  return token;
 }
 
 static uint64_t bits_at(lua_State *L, int index) { return (uintptr_t)lua_touserdata(L, index); }
