@@ -95,7 +95,7 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/spec/fuzz/%.o $(BUILD)/libperilune.a
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIB_LIBS)
 
 # In a directory of its own, but under the same names: gcc knows a static function by that of its object.
-$(BUILD)/profile/done: $(SOURCES) $(wildcard core/*.c core/*/*.h lua/*.h) Makefile $(BUILD)/flags | libraries
+$(BUILD)/profile/done: $(SOURCES) $(wildcard core/*.c core/*/*.h lua/*.h dist/profile.*) Makefile $(BUILD)/flags | libraries
 	$(SAY) "  a build that measures itself comes first"
 	@mkdir -p $(@D)
 	$(Q)find $(@D) -name '*.gcda' -delete

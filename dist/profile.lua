@@ -1,10 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What the release build is measured with before it is compiled for good (dist/profile.sh): an origin, a proxy with a
--- usual policy, and clients that keep both busy. ROLE says which of them this process is.
+-- What the release build is measured with before it is compiled for good (dist/profile.sh): an origin, and clients that
+-- keep proxies busy. ROLE says which of them this process is.
 local http = require "perilune.http"
 local perilune = require "perilune"
-local rate_limit = require "perilune.rate_limit"
-local round_robin = require "perilune.round_robin"
 
 local ROUNDS, CLIENTS = 150, 32
 local ANSWERS = { ["/1k"] = ("x"):rep(1024), ["/100k"] = ("x"):rep(102400) }
@@ -17,17 +15,6 @@ function roles.origin()
         status = 200, headers = { Server = "origin", ["Content-Type"] = "text/plain" }, body = ANSWERS[session:path()],
       }
     end,
-  })
-end
-
-function roles.policy()
-  local upstreams = round_robin.new { os.getenv "ORIGIN" }
-  local limit = rate_limit.new { header = "appid", max = 1e9, close = false }
-  perilune.listen("127.0.0.1:0", {
-    request_filter = function(session) return limit(session) end,
-    upstream_peer = function() return { address = upstreams:select() } end,
-    upstream_request_filter = function(_, request) request:set_header("Host", "one.one.one.one") end,
-    response_filter = function(_, response) response:set_header("X-Served-By", "profile") end,
   })
 end
 

@@ -42,7 +42,7 @@ await() {
 
 ROLE=origin GCOV_PREFIX=$logs/uncounted start origin run dist/profile.lua
 origin=$(await origin 'listening on \([0-9.:]*\)')
-ROLE=policy ORIGIN=$origin start policy run dist/profile.lua
+LISTEN=127.0.0.1:0 ORIGINS=$origin start policy run bench/policies/balancer.lua
 start plain proxy --listen 127.0.0.1:0 --to "$origin"
 targets="$(await policy 'listening on \([0-9.:]*\)') $(await plain 'listening on \([0-9.:]*\)')"
 ROLE=clients GCOV_PREFIX=$logs/uncounted TARGETS=$targets start clients run dist/profile.lua
