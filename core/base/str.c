@@ -41,16 +41,12 @@ bool str_split(struct str *rest, char separator, struct str *part) {
 }
 
 bool str_to_u64(struct str s, uint64_t *value) {
-  enum { SAFE_DIGITS = 19 }; /* no number of so many overflows */
   uint64_t sum = 0;
   if (s.len == 0) return false;
   for (size_t i = 0; i < s.len; i++) {
     unsigned digit = (unsigned)s.ptr[i] - '0';
     if (digit > 9) return false;
-    if (i < SAFE_DIGITS)
-      sum = sum * 10 + digit;
-    else if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, digit, &sum))
-      return false;
+    if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, digit, &sum)) return false;
   }
   *value = sum;
   return true;

@@ -56,12 +56,8 @@ static void take_option(struct options *options, struct str option) {
 
 static struct options options_of(const struct headers *h) {
   struct options options = {0};
-  struct str option;
-  if (!headers_may_have(h, FIELD_CONNECTION)) return options;
-  for (const struct field *field = h->items, *end = field + h->count; field < end; field++) {
-    if (field->id != FIELD_CONNECTION) continue;
-    for (struct str rest = field->value; grammar_list_next(&rest, &option);) take_option(&options, option);
-  }
+  struct str rest = {0}, option;
+  for (unsigned at = 0; next_member(h, FIELD_CONNECTION, &at, &rest, &option);) take_option(&options, option);
   return options;
 }
 
@@ -149,9 +145,6 @@ enum error framing_of_request(struct request *request, const char **why) {
 static enum error body_of_request(struct request *request, const char **why) {
   uint64_t length = 0;
   request->body = (struct body){0};
-  if (!headers_may_have(&request->headers, FIELD_CONTENT_LENGTH) &&
-      !headers_may_have(&request->headers, FIELD_TRANSFER_ENCODING))
-    return ERROR_NONE;
   enum length_verdict lengths = length_of(&request->headers, &length);
   enum coding_verdict coding = coding_of(&request->headers);
   if (lengths == LENGTH_INVALID) return fault(ERROR_BAD_FRAMING, why, "invalid Content-Length");
@@ -177,7 +170,7 @@ static enum error body_of_request(struct request *request, const char **why) {
 static enum error expectation_of(struct request *request, const char **why) {
   struct str rest = {0}, member;
   request->expects_continue = false;
-  if (request->minor == 0 || !headers_may_have(&request->headers, FIELD_EXPECT)) return ERROR_NONE;
+  if (request->minor == 0) return ERROR_NONE;
   for (unsigned at = 0; next_member(&request->headers, FIELD_EXPECT, &at, &rest, &member);) {
     if (!str_equal_nocase(member, STR("100-continue")))
       return fault(ERROR_EXPECTATION_FAILED, why, "an expectation other than 100-continue");
@@ -377,8 +370,7 @@ static void strip(struct headers *h, bool may_nominate, struct headers *nominate
 
 void framing_strip_request(struct request *request) {
   strip(&request->headers, request->may_nominate, &request->nominated);
-  if (!request->expects_continue && headers_may_have(&request->headers, FIELD_EXPECT))
-    headers_remove_id(&request->headers, FIELD_EXPECT);
+  if (!request->expects_continue) headers_remove_id(&request->headers, FIELD_EXPECT);
 }
 
 void framing_strip_response(struct response *response) {

@@ -166,10 +166,7 @@ void headers_set(struct headers *h, struct str name, struct str value) {
 }
 
 void headers_set_id(struct headers *h, enum field_id id, struct str value) {
-  if (!headers_may_have(h, id))
-    headers_add_field(h, spellings[id], value, id);
-  else
-    headers_set_field(h, (struct field){.name = field_name(id), .value = value, .id = id});
+  headers_set_field(h, (struct field){.name = field_name(id), .value = value, .id = id});
 }
 
 void headers_set_field(struct headers *h, struct field field) {

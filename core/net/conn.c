@@ -272,10 +272,11 @@ void conn_send_staged(struct conn *conn, const char *bytes, size_t count) {
   conn->staged = false;
   enum io result = plain_write(conn, &part, 1, &moved);
   if (moved == count) return;
-  if (result == IO_ERROR)
+  if (result == IO_ERROR) {
     lose(conn);
-  else
-    conn->debt = debt_of(bytes + moved, count - moved);
+    return;
+  }
+  conn->debt = debt_of(bytes + moved, count - moved);
   sync_watchers(conn);
 }
 

@@ -36,8 +36,8 @@ struct outbox {
 void outbox_init(struct outbox *outbox, struct ev_loop *loop);
 /* Sends what is left and stops: later conns write at once. No conn that was made before may be left. */
 void outbox_stop(struct outbox *outbox);
-/* Copies the parts, `bytes` in all. False: it takes them not, nor any other of this turn. conn.staged must be off,
- * and is on then. */
+/* Copies the parts, `bytes` in all. False: it does not take them, since they are large or the turn is over. conn.staged
+ * must be off, and is on then. */
 bool outbox_put(struct outbox *outbox, struct conn *conn, const struct iovec *parts, int count, size_t bytes);
 /* Sends what is staged for one conn. */
 void outbox_send(struct outbox *outbox, struct conn *conn);

@@ -79,7 +79,7 @@ void attempt_send(struct exchange *x) {
   request_body_send(x);
   struct str again = buf_len(&x->replay) ? buf_str(&x->replay) : (struct str){0};
   relay_restart(&x->up, body_for_peer(x).framing, request_head(x), again);
-  if (filter_has_request(x)) filter_request(x);
+  filter_request(x);
   x->up.to = &x->upstream->conn;
   x->up.copy = x->request.body.framing == FRAMING_NONE ? NULL : &x->replay;
   x->up.trailers_allowed = true;
@@ -128,7 +128,7 @@ static enum step_result parse_head(struct exchange *x, size_t length) {
   if (parser_response(head, &x->arena, &x->settings->head, x->upstream_request.method, &x->response, &why))
     return bad_response(x, why);
   if (!accepts_status(x)) return bad_response(x, "101 to what the request did not offer");
-  if (x->rival) hedge_end(x);
+  hedge_end(x);
   lease_answered(&x->lease, x->response.status, loop_now_us(x->proxy->loop));
   x->stated = stated_length(&x->response);
   framing_strip_response(&x->response);
@@ -167,7 +167,7 @@ static enum lease_outcome outcome_of(const struct exchange *x) {
 }
 
 void attempt_end(struct exchange *x, bool reusable) {
-  if (x->rival) hedge_end(x);
+  hedge_end(x);
   lease_end(&x->lease, outcome_of(x), loop_now_us(x->proxy->loop));
   relay_stop(&x->up); /* there is nowhere to send to */
   x->up_state = TRANSFER_OFF;

@@ -240,13 +240,10 @@ static void read_head(struct downstream *d) {
     if (result != IO_OK) {
       if (!buf_len(&d->in)) buf_release(&d->in);
       if (result == IO_AGAIN) return;
-      if (result == IO_EOF && buf_len(&d->in)) {
-        d->half_closed = true;
-        begin_exchange(d, 0, 0, ERROR_REQUEST_TRUNCATED);
-        return;
-      }
       d->half_closed = result == IO_EOF;
-      if (result == IO_EOF)
+      if (d->half_closed && buf_len(&d->in))
+        begin_exchange(d, 0, 0, ERROR_REQUEST_TRUNCATED);
+      else if (d->half_closed)
         close_idle(d);
       else
         downstream_close(d);

@@ -196,7 +196,7 @@ static enum step_result run_defined_hook(struct exchange *x, enum hook hook, hoo
   if (x->outcome.peer) x->peer = x->outcome.peer;
   if (x->outcome.peer) x->hedge_ms = x->outcome.hedge_ms;
   if (!x->answer) return STEP_NEXT;
-  if (x->shadow) shadow_decided(x);
+  shadow_decided(x);
   attempt_end(x, false);
   return jump(x, x->is_shadow ? STEP_finish : STEP_send_answer);
 }
@@ -231,7 +231,7 @@ static enum step_result step_upstream_peer(struct exchange *x) {
   if (result != STEP_NEXT) return result;
   x->times.first_byte = 0; /* of this attempt */
   if (!x->peer) return fail(x, ERROR_BAD_PEER);
-  if (x->shadow) shadow_decided(x);
+  shadow_decided(x);
   return x->is_shadow ? jump(x, STEP_finish) : STEP_NEXT;
 }
 
@@ -341,15 +341,15 @@ static enum step_result step_finish(struct exchange *x) {
   struct downstream *d = x->downstream;
   struct proxy *proxy = x->proxy;
   struct policy_use *use = x->use;
-  if (x->shadow) shadow_release(x);
+  shadow_release(x);
   if (x->hooks->end) x->hooks->end(x);
   if (x->peer) peer_release(proxy, x->peer);
   lease_end(&x->lease, LEASE_NEUTRAL, loop_now_us(proxy->loop)); /* of a hook that chose, and then failed */
   if (d) downstream_exchange_ended(d, x);
   buf_release(&x->replay);
   buf_release(&x->unfiltered);
-  if (x->up.filter) filter_none(&x->up);
-  if (x->down.filter) filter_none(&x->down);
+  filter_none(&x->up);
+  filter_none(&x->down);
   proxy->exchange_count--;
   list_remove(&x->link);
   proxy_ease(proxy);

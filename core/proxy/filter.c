@@ -46,7 +46,7 @@ static void add_stage(struct body_filter *f, enum hook hook, body_hook_fn *funct
 }
 
 void filter_request(struct exchange *x) {
-  if (x->up.filter) return;
+  if (x->up.filter || !filter_has_request(x)) return;
   struct body_filter *f = new_filter(x, &x->up);
   add_stage(f, HOOK_request_body_filter, x->hooks->request_body_filter);
   x->up.filter = &f->filter;

@@ -100,7 +100,7 @@ static bool is_pending(const struct relay *r) {
 
 static void advance(struct relay *r, size_t moved) {
   r->written += moved;
-  for (int i = 0; moved; i++) {
+  for (int i = 0; i < RELAY_PARTS && moved; i++) {
     size_t part = moved < r->parts[i].len ? moved : r->parts[i].len;
     r->parts[i] = str_from(r->parts[i], part);
     moved -= part;
@@ -197,11 +197,15 @@ static __attribute__((noinline)) void keep_copy(struct relay *r) {
 /* --- between
  * ------------------------------------------------------------------------------------------------ */
 
+static inline void to_parts(struct relay *r) {
+  if (r->copy) keep_copy(r);
+  encode(r);
+}
+
 void relay_filtered(struct relay *r, struct str chunk) {
   r->filtering = false;
   r->parts[PART_PAYLOAD] = chunk;
-  if (r->copy) keep_copy(r);
-  encode(r);
+  to_parts(r);
 }
 
 static __attribute__((noinline)) enum relay_result run_filter(struct relay *r) {
@@ -216,8 +220,7 @@ static __attribute__((noinline)) enum relay_result run_filter(struct relay *r) {
 /* What was decoded, and that it was the last of it, goes on to the parts: through the filter. */
 static inline enum relay_result pass_on(struct relay *r) {
   if (r->filter && !r->filter_ended) return run_filter(r);
-  if (r->copy) keep_copy(r);
-  encode(r);
+  to_parts(r);
   return RELAY_READING;
 }
 

@@ -66,8 +66,7 @@ static void watch_head(struct exchange *x, struct timer *timer, unsigned timeout
   uint64_t now = loop_now_ms(x->proxy->loop);
   if (!x->head_due_ms) {
     x->head_due_ms = now + timeout_ms;
-    x->hedge_due_ms = 0;
-    if (x->hedge_ms) hedge_wait(x);
+    hedge_wait(x);
   }
   uint64_t due_ms = x->head_due_ms;
   if (x->hedge_due_ms && x->hedge_due_ms < due_ms) due_ms = x->hedge_due_ms;

@@ -65,7 +65,7 @@ static inline bool filter_has_request(const struct exchange *x) {
 static inline bool filter_has_response(const struct exchange *x) {
   return x->hooks->upstream_response_body_filter || x->hooks->response_body_filter;
 }
-void filter_request(struct exchange *x); /* filter_has_request */
+void filter_request(struct exchange *x);
 void filter_response(struct exchange *x, enum framing out);
 /* The relay's filter failed: so does the exchange. */
 void filter_fail(struct exchange *x, struct relay *relay);
