@@ -2,6 +2,7 @@
 -- Bodies of any size pass through in bounded memory, both ways at once where the two sides want that.
 local client = require "client"
 local http1 = require "http1"
+local noise = require "noise"
 local origins = require "origins"
 local perilune = require "perilune"
 local scheduler = require "scheduler"
@@ -9,18 +10,6 @@ local scheduler = require "scheduler"
 after_each(require("cleanup").run)
 
 local MEGABYTE = 1024 * 1024
--- Not compressible into a pattern: a block that is moved, doubled or lost changes the text.
-local function noise(bytes)
-  local state, words = 1, {}
-  for i = 1, 65536 / 8 do
-    state = (state * 1103515245 + 12345) % 2147483648
-    words[i] = ("%08x"):format(state)
-  end
-  local block, parts = table.concat(words), {}
-  for i = 1, math.ceil(bytes / (#block + 8)) do parts[i] = ("%08d"):format(i) .. block end
-  return table.concat(parts):sub(1, bytes)
-end
-
 local function echo(connection)
   while true do
     local request = connection:read_request()

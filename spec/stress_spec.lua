@@ -235,10 +235,10 @@ for how, hooks in pairs { ["no hooks"] = "", ["hooks that wait"] = WAITING } do
       local listen = 'body_limit = 1000000, abort_on_close = "never"' -- some end their direction
       local proxy = perilune.start { workers = 4, policy = policies.to(origin, { listen = listen, hooks = hooks }) }
       client.request { port = proxy.port, path = "/ok/0" }
-      local before = proxy:open_files()
+      local before = proxy:open_sockets()
       for _ = 1, 3 do scheduler.all(one_of_each(proxy.port), 300) end
       origin:stop() -- what the pool keeps ends with it
-      scheduler.eventually(function() return proxy:open_files() <= before end, 40, "return of all descriptors")
+      scheduler.eventually(function() return proxy:open_sockets() <= before end, 40, "end of all sockets")
       proxy:stop()
     end)
   end)
@@ -254,7 +254,7 @@ describe("500 slow readers of 100 MB responses", function()
       while connection:send(block) do scheduler.sleep(0) end
     end)
     local proxy = perilune.start { to = { origin.address }, release = true }
-    local before, highest, readers = proxy:open_files(), 0, {}
+    local before, highest, readers = proxy:open_sockets(), 0, {}
     for i = 1, 500 do
       readers[i] = client.connect { port = proxy.port, receive_buffer = 4096 }
       readers[i]:send_request {}
@@ -264,7 +264,7 @@ describe("500 slow readers of 100 MB responses", function()
       highest = math.max(highest, proxy:rss())
     end
     for _, reader in ipairs(readers) do reader:close() end
-    scheduler.eventually(function() return proxy:open_files() <= before end, 40, "return of all descriptors")
+    scheduler.eventually(function() return proxy:open_sockets() <= before end, 40, "end of all sockets")
     assert.is_true(highest < 200 * MEGABYTE, ("%.1f MB"):format(highest / MEGABYTE))
   end)
 end)

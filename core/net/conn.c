@@ -6,6 +6,7 @@
 #include "net/conn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -14,6 +15,7 @@
 
 #include "base/memory.h"
 #include "net/outbox.h"
+#include "net/pipe.h"
 #include "net/tls.h"
 
 struct debt {
@@ -241,10 +243,33 @@ enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved) {
 
 static enum io plain_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
   struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
-  ssize_t put = count == 1 ? send(conn->fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL)
-                           : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+  int flags = conn->more ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+  ssize_t put = count == 1 ? send(conn->fd, parts->iov_base, parts->iov_len, flags)
+                           : sendmsg(conn->fd, &message, flags);
   if (put < 0) return failed(conn);
   *moved = (size_t)put;
+  return IO_OK;
+}
+
+enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count) {
+  ssize_t got = splice(conn->fd, NULL, pipe->write_end, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (got < 0 && (errno == EINVAL || errno == ENOSYS)) {
+    pipe_give_up(); /* reading goes on without */
+    return IO_AGAIN;
+  }
+  if (got < 0 && conn->lost) errno = conn->lost;
+  if (got < 0) return failed(conn);
+  pipe->bytes = (size_t)got;
+  return got ? IO_OK : IO_EOF;
+}
+
+enum io conn_splice_out(struct conn *conn, struct pipe *pipe) {
+  enum io result = settle(conn);
+  if (result != IO_OK) return result;
+  ssize_t put = splice(pipe->read_end, NULL, conn->fd, NULL, pipe->bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (put < 0) return failed(conn);
+  pipe->bytes -= (size_t)put;
+  conn->tight = pipe->bytes != 0;
   return IO_OK;
 }
 

@@ -17,6 +17,7 @@
 
 struct conn;
 struct outbox;
+struct pipe;
 struct tls;
 
 enum io {
@@ -56,6 +57,7 @@ struct conn {
   bool wants_read, wants_write;
   bool staged;                             /* the outbox has something of it */
   bool tight;                              /* the socket took less than it was given, the last time */
+  bool more;                               /* set by the owner: another write follows each one at once */
   bool shuts;                              /* conn_shutdown goes on when the socket is writable */
   bool read_needs_write, write_needs_read; /* TLS only */
 };
@@ -94,6 +96,11 @@ enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved);
 /* Looks without taking; for plain connections, before TLS is put on them. */
 enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved);
 enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved);
+static inline bool conn_is_plain(const struct conn *conn) { return !conn->tls; }
+/* Past us, from a plain conn into an empty pipe (up to `count` bytes) and from a pipe into a plain conn (all that is in
+ * it, or what the socket takes): pipe->bytes says what is in it then. */
+enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count);
+enum io conn_splice_out(struct conn *conn, struct pipe *pipe);
 /* Takes a small plain write, `bytes` in all, to be made at the end of the loop's turn; the owner learns its fate later.
  * What cannot be sent then goes before all that is written later; an error is told by the next call, and on_readable
  * follows. conn_close sends it at once, but waits for nothing: see conn_shutdown and conn_owes. False: not taken,

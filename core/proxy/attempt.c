@@ -131,6 +131,8 @@ static enum step_result parse_head(struct exchange *x, size_t length) {
   hedge_end(x);
   lease_answered(&x->lease, x->response.status, loop_now_us(x->proxy->loop));
   x->stated = stated_length(&x->response);
+  u->peer->sends_long =
+      x->response.body.framing == FRAMING_LENGTH && x->response.body.length > RELAY_BUFFER_LARGE;
   framing_strip_response(&x->response);
   timer_clear(&u->timer);
   return STEP_NEXT;

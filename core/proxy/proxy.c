@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "net/pipe.h"
 #include "net/resolver.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -68,6 +69,7 @@ void proxy_close(struct proxy *proxy) {
 void proxy_free(struct proxy *proxy) {
   reaper_stop(&proxy->reaper);
   outbox_stop(&proxy->outbox);
+  pipe_thread_end();
   resolver_free(proxy->resolver);
   peers_free(proxy);
   free(proxy->late);

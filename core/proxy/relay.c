@@ -7,6 +7,8 @@
 #include "http/framing.h"
 #include "http/parser.h"
 #include "http/writer.h"
+#include "net/pipe.h"
+#include "proxy/relay_read.h"
 
 /* Reads of one pump: a fast pair of conns shall not keep the loop from the others. */
 enum { READS_PER_PUMP = 8, GATHER_BYTES = 4096, TRAILER_FIELDS = 100 };
@@ -19,6 +21,7 @@ void relay_begin(struct relay *r, struct body body, enum framing out, struct str
   r->bytes = 0;
   r->trailer_section = (struct str){0};
   r->trailers = NULL;
+  r->pipe = NULL;
   r->bulk = r->filter_ended = r->filtering = false;
   relay_restart(r, out, head, first);
 }
@@ -46,6 +49,7 @@ void relay_stop(struct relay *r) {
     r->copy_overflowed = true;
   }
   consume(r);
+  relay_give_pipe(r);
   r->active = false;
   for (int i = 0; i < RELAY_PARTS; i++) r->parts[i].len = 0;
 }
@@ -125,12 +129,27 @@ static enum io write_parts(struct relay *r, size_t *moved) {
     vector[count++] = (struct iovec){(void *)r->parts[i].ptr, r->parts[i].len};
     total += r->parts[i].len;
   }
-  if (!r->at_once && conn_stage(r->to, vector, count, total)) {
+  if (!r->at_once && !r->pipe && conn_stage(r->to, vector, count, total)) {
     *moved = total;
     return IO_OK;
   }
-  if (count > 1 && total <= GATHER_BYTES) return write_together(r->to, vector, count, moved);
-  return conn_write(r->to, vector, count, moved);
+  r->to->more = r->pipe != NULL;
+  bool is_small = count > 1 && total <= GATHER_BYTES;
+  enum io result =
+      is_small ? write_together(r->to, vector, count, moved) : conn_write(r->to, vector, count, moved);
+  r->to->more = false;
+  return result;
+}
+
+static enum io flush_pipe(struct relay *r) {
+  while (r->pipe->bytes) {
+    size_t before = r->pipe->bytes;
+    enum io result = conn_splice_out(r->to, r->pipe);
+    if (result != IO_OK) return result;
+    r->written += before - r->pipe->bytes;
+  }
+  relay_give_pipe(r);
+  return IO_OK;
 }
 
 /* IO_OK: everything is written (or dropped, where there is no sink). */
@@ -143,7 +162,7 @@ static enum io flush(struct relay *r) {
   }
   for (int i = 0; i < RELAY_PARTS; i++) r->parts[i].len = 0;
   consume(r);
-  return IO_OK;
+  return r->pipe ? flush_pipe(r) : IO_OK;
 }
 
 /* --- in
@@ -224,21 +243,11 @@ static inline enum relay_result pass_on(struct relay *r) {
   return RELAY_READING;
 }
 
-static __attribute__((noinline)) enum io fill(struct relay *r, bool *filled) {
-  size_t moved = 0, wanted = r->bulk ? RELAY_BUFFER_LARGE : RELAY_BUFFER;
-  if (buf_space(r->in) < wanted / 2) buf_reserve(r->in, wanted);
-  size_t space = buf_space(r->in);
-  enum io result = conn_read(r->from, buf_tail(r->in), space, &moved);
-  if (result == IO_OK) buf_commit(r->in, moved);
-  *filled = result == IO_OK && moved == space;
-  if (*filled) r->bulk = true;
-  return result;
-}
-
 /* --- both
  * --------------------------------------------------------------------------------------------------- */
 
 static enum relay_result ended(struct relay *r, enum relay_result result) {
+  relay_give_pipe(r);
   r->active = false;
   r->done = result == RELAY_DONE;
   if (r->to && conn_is_open(r->to)) conn_want_write(r->to, false);
@@ -321,16 +330,16 @@ static enum relay_result send_whole(struct relay *r) {
 
 enum relay_result relay_pump(struct relay *r) {
   if (r->filtering) return wait_for_filter(r);
+  bool filled = r->started || relay_read_ahead(r);
   if (!r->started && is_whole(r)) return send_whole(r);
   enum relay_result begun = r->started ? RELAY_READING : first_round(r);
   if (begun != RELAY_READING) return ended_or_waits(r, begun);
-  bool filled = true;
   for (int reads = 0; reads <= READS_PER_PUMP; reads++) {
     enum relay_result result = write_on(r);
     if (result != RELAY_READING) return result;
     if (r->source_ended) return ended(r, RELAY_DONE);
     if (!r->from || !filled || reads == READS_PER_PUMP) break;
-    enum io got = fill(r, &filled);
+    enum io got = relay_read(r, &filled);
     if (got == IO_AGAIN) break;
     if (got == IO_ERROR) return ended(r, RELAY_SOURCE_ERROR);
     if (got == IO_EOF && source_closed(r) == RELAY_TRUNCATED) return RELAY_TRUNCATED;

@@ -2,7 +2,8 @@
 // relay: copies one body in one direction: decodes the framing of the message that comes in, writes it in the
 // framing of the message that goes out, with back-pressure. It reads only when everything it read before is
 // written, so its memory is one buffer. The head that goes before a body is the first thing it writes, in one
-// call with the first body bytes.
+// call with the first body bytes. Of long payload that nobody has to see here, between two plain conns, the rest
+// stays in the kernel (net/pipe.h).
 //
 // It knows conns, buffers and framings, but no exchange: relay_pump says what became of it, its owner
 // decides.
@@ -42,6 +43,7 @@ struct relay {
   struct conn *to;   /* borrowed; NULL: the payload is dropped (drain) */
   struct buf *in;    /* borrowed: bytes of `from`, decoded in place; rests of the next message stay */
   struct buf *copy;  /* borrowed; NULL or where payload is kept for a retry, up to copy_limit */
+  struct pipe *pipe; /* owned while payload is in it; NULL */
   struct relay_filter *filter;   /* borrowed; NULL: none */
   struct str parts[RELAY_PARTS]; /* on their way out, in this order */
   struct body body;              /* what comes in */
@@ -70,7 +72,13 @@ struct relay {
   const struct headers *nominated; /* borrowed or NULL: fields that may not be among the trailers */
 };
 
-enum { RELAY_COPY_LIMIT = 65536, RELAY_BUFFER = 16384, RELAY_BUFFER_LARGE = 65536 };
+/* Payload of which RELAY_PIPED bytes are still to come is worth a pipe; what is less fits in one large buffer. */
+enum {
+  RELAY_COPY_LIMIT = 65536,
+  RELAY_BUFFER = 16384,
+  RELAY_BUFFER_LARGE = 65536,
+  RELAY_PIPED = RELAY_BUFFER_LARGE - RELAY_BUFFER
+};
 
 /* Begins with `head` (may be empty; borrowed until written) and, behind it, `first`: payload that was decoded
  * and filtered before (of a retry, or a whole content; may be empty; borrowed). Sets everything but copy and
@@ -89,7 +97,7 @@ void relay_filtered(struct relay *r, struct str chunk);
 /* The fields of the trailer section that was received, those that may be forwarded; in its arena. */
 void relay_trailers(const struct relay *r, struct headers *kept);
 /* Gives up: nothing more is read or written by it, watchers are left to the owner. A piece that its filter
- * has is lost. */
+ * or a pipe has is lost. An active relay must be stopped before its memory goes. */
 void relay_stop(struct relay *r);
 
 #endif

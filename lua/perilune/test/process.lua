@@ -91,6 +91,16 @@ function Process:open_files()
   return files
 end
 
+--- Number of open sockets.
+function Process:open_sockets()
+  local directory, sockets = "/proc/" .. self.pid .. "/fd/", 0
+  for name in lfs.dir(directory) do
+    local target = lfs.symlinkattributes(directory .. name, "target") -- nil: closed in between
+    if target and target:find "^socket:" then sockets = sockets + 1 end
+  end
+  return sockets
+end
+
 --- Runs a program to its end.
 ---@return table result code, stdout, stderr
 function M.run(arguments, options)

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// pipe: bytes on their way from one plain conn to another inside the kernel, by splice(2): they are never copied to us.
+// Whoever relays takes a pipe, lets one conn fill it (conn_splice_in), the other empty it (conn_splice_out), and gives
+// it back. Each thread keeps a few empty ones; all that it has are bounded, so that slow readers cannot take all file
+// descriptors: where there is none to be had, bytes are copied as ever.
+#ifndef PERILUNE_NET_PIPE_H
+#define PERILUNE_NET_PIPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What a pipe is asked to hold. The kernel counts in buffers, of which a packet may need one each, and allows a user
+ * so many in all (pipe(7), pipe-user-pages-soft): one may hold less. */
+enum { PIPE_BYTES = 262144, PIPES_MOST = 128, PIPES_SPARE = 16 };
+
+struct pipe {
+  int read_end, write_end; /* owned */
+  size_t bytes;            /* that are in it */
+};
+
+/* An empty one; NULL: no more are to be had. */
+struct pipe *pipe_take(void);
+/* Back to the calling thread, which took it. One with bytes in it is closed, and they are lost. */
+void pipe_give(struct pipe *pipe);
+/* splice(2) does not work here: pipe_take has none from now on. */
+void pipe_give_up(void);
+/* Closes the empty ones the calling thread keeps. Before a thread ends. */
+void pipe_thread_end(void);
+
+#endif

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// relay_read: the choice between buffer and pipe. A pipe costs two system calls and nothing for each byte, so it is for
+// what is longer than a buffer. Nothing of it can be taken back into user space, thus only where there is no filter, no
+// copy for a retry, no TLS, and the framing goes on as it came.
+#include "proxy/relay_read.h"
+
+#include "net/pipe.h"
+
+void relay_give_pipe(struct relay *r) {
+  if (r->pipe) pipe_give(r->pipe);
+  r->pipe = NULL;
+}
+
+static bool may_pass_unseen(const struct relay *r) {
+  size_t here = buf_len(r->in);
+  if (r->out != r->body.framing || !r->to || r->filter || (r->copy && !r->copy_overflowed)) return false;
+  if (!conn_is_plain(r->from) || !conn_is_plain(r->to)) return false;
+  switch (r->out) {
+  case FRAMING_LENGTH:
+    if (r->left <= here || (r->limit && r->bytes + r->left > r->limit)) return false;
+    return r->bulk || r->left - here >= RELAY_PIPED;
+  case FRAMING_CLOSE:
+  case FRAMING_TUNNEL: return r->bulk && !here && !r->limit;
+  case FRAMING_NONE:
+  case FRAMING_CHUNKED: break;
+  }
+  return false;
+}
+
+static enum io fill_pipe(struct relay *r, bool *filled) {
+  size_t here = buf_len(r->in), wanted = PIPE_BYTES;
+  if (r->out == FRAMING_LENGTH && r->left - here < wanted) wanted = (size_t)r->left - here;
+  enum io result = conn_splice_in(r->from, r->pipe, wanted);
+  size_t moved = r->pipe->bytes;
+  if (result != IO_OK) relay_give_pipe(r);
+  if (result != IO_OK) return result;
+  *filled = moved == wanted;
+  r->bulk = true;
+  r->bytes += moved;
+  if (r->out == FRAMING_LENGTH) r->left -= moved;
+  r->source_ended = r->out == FRAMING_LENGTH && r->left == 0;
+  return IO_OK;
+}
+
+static enum io fill_buffer(struct relay *r, bool *filled) {
+  size_t moved = 0, wanted = r->bulk ? RELAY_BUFFER_LARGE : RELAY_BUFFER;
+  if (buf_space(r->in) < wanted / 2) buf_reserve(r->in, wanted);
+  size_t space = buf_space(r->in);
+  enum io result = conn_read(r->from, buf_tail(r->in), space, &moved);
+  if (result == IO_OK) buf_commit(r->in, moved);
+  *filled = result == IO_OK && moved == space;
+  if (*filled) r->bulk = true;
+  return result;
+}
+
+enum io relay_read(struct relay *r, bool *filled) {
+  if (may_pass_unseen(r)) r->pipe = pipe_take();
+  return r->pipe ? fill_pipe(r, filled) : fill_buffer(r, filled);
+}
+
+bool relay_read_ahead(struct relay *r) {
+  bool filled = true;
+  if (!r->from || !r->in || r->source_ended || !may_pass_unseen(r)) return true;
+  r->pipe = pipe_take();
+  return !r->pipe || (fill_pipe(r, &filled) != IO_AGAIN && filled);
+}

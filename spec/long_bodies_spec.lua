@@ -1,0 +1,90 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Long bodies between plain connections do not come into the process: the kernel hands them on (core/net/pipe).
+local client = require "client"
+local noise = require "noise"
+local origins = require "origins"
+local perilune = require "perilune"
+local policies = require "policies"
+local scheduler = require "scheduler"
+
+after_each(require("cleanup").run)
+
+describe("a long body between plain connections", function()
+  local LONG = noise(400 * 1024)
+  local HEAD = "HTTP/1.1 200 OK\r\nContent-Length: " .. #LONG .. "\r\n\r\n"
+
+  local SPARE_PIPES = 2 * 16
+
+  it("arrives whole at more slow clients than there are pipes", function()
+    local origin = origins.start(function(connection)
+      while connection:read_request() do connection:send(HEAD .. LONG) end
+    end)
+    local proxy = perilune.start { to = { origin.address }, workers = 1 }
+    local slow = {}
+    for i = 1, 150 do
+      slow[i] = client.connect { port = proxy.port, receive_buffer = 4096 }
+      slow[i]:send_request {}
+    end
+    for _, connection in ipairs(slow) do
+      local response = connection:read_response()
+      assert.is_true(response.body == LONG, "the body came changed")
+      connection:close()
+    end
+  end)
+
+  it("that the origin cuts short is seen to be cut, and the connection closes", function()
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      connection:send(HEAD .. LONG:sub(1, 300000))
+    end)
+    local proxy = perilune.start { to = { origin.address }, workers = 1 }
+    local response = client.request(proxy.port)
+    assert.is_truthy(response.failure)
+    assert.is_true(#response.body <= 300000 and response.body == LONG:sub(1, #response.body))
+    proxy:wait_log "ended in mid"
+  end)
+
+  it("leaves no pipe behind when its client goes away, or stays and does not read", function()
+    local endless = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      connection:send(endless)
+      while connection:send(LONG) do scheduler.sleep(0) end
+    end)
+    local proxy = perilune.start { workers = 1, policy = policies.to(origin, { listen = "send_timeout = 0.5" }) }
+    local before = proxy:open_files()
+    local clients = {}
+    for i = 1, 40 do
+      clients[i] = client.connect { port = proxy.port, receive_buffer = 4096 }
+      clients[i]:send_request {}
+      clients[i]:read(1000)
+    end
+    for i = 1, 40, 2 do clients[i]:close() end
+    scheduler.eventually(function() return proxy:count_log "does not read its response" == 20 end)
+    scheduler.eventually(function() return proxy:open_files() <= before + SPARE_PIPES end)
+  end)
+
+  it("passes a tunnel both ways", function()
+    local origin = origins.start(function(connection)
+      connection:read_request_head()
+      connection:send "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+      while true do
+        local bytes = connection:receive_some()
+        if not bytes then return end
+        connection:send(bytes)
+      end
+    end)
+    local proxy = perilune.start { to = { origin.address }, workers = 1 }
+    local connection = client.connect(proxy.port)
+    connection:send "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+    assert.equal(101, connection:read_response("GET").status)
+    for _ = 1, 5 do
+      local heard
+      scheduler.all {
+        function() connection:send(LONG) end,
+        function() heard = connection:read(#LONG, 10) end,
+      }
+      assert.is_true(heard == LONG, "the bytes came changed")
+    end
+  end)
+end)
