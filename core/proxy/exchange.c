@@ -154,6 +154,17 @@ void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum er
     exchange_fail_because(x, error, why);
 }
 
+enum { CACHE_LINE = 64, BEHIND_BYTES = 1024 };
+
+static inline void prefetch(const void *start, size_t bytes) {
+  for (size_t at = 0; at < bytes; at += CACHE_LINE) __builtin_prefetch((const char *)start + at);
+}
+
+void exchange_prefetch(const struct exchange *x) {
+  prefetch(x, sizeof *x + BEHIND_BYTES);
+  if (x->downstream) prefetch(x->downstream, sizeof *x->downstream);
+}
+
 /* --- calling a hook
  * ------------------------------------------------------------------------------------------ */
 
