@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load: wrk for requests, our own client for TLS handshakes, plain sockets for connections that do nothing."""
+"""Load: our own client for requests to several proxies in turn and another for TLS handshakes, wrk for all other requests,
+plain sockets for connections that do nothing."""
 import json
 import re
 import socket
@@ -36,6 +37,23 @@ def requests(port, path, connections, seconds, fields=(), scheme="http"):
             "p99_us": microseconds(re.search(r"99%\s+(\S+)", said).group(1)),
             "other_statuses": int(refused.group(1)) if refused else 0,
             "errors": sum(map(int, errors.groups())) if errors else 0}
+
+
+def in_turn(tool, path, targets, windows, window_ms):
+    """Requests on connections that stay, to all targets in turn, window by window: a list of windows for each target.
+    A target is (port, connections, further fields, process ids)."""
+    said = [f"{port}:{connections}:{fields}:{','.join(map(str, pids))}" for port, connections, fields, pids in targets]
+    done = subprocess.run(["taskset", "-c", str(LOAD_CORE), tool, str(windows), str(window_ms), path, *said],
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LoadFailed(done.stderr.strip()[-300:])
+    rows = [[] for _ in targets]
+    for line in done.stdout.splitlines():
+        window = json.loads(line)
+        window["cpu_us"] /= window["requests"]
+        window["rps"] = window["requests"] / window.pop("seconds")
+        rows[window.pop("target")].append(window)
+    return rows
 
 
 def handshakes(tool, port, path, connections, seconds, kind):

@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 BUILD = os.path.join(ROOT, "build", "bench")
 PERILUNE = os.path.join(ROOT, "build", "perilune")
-HANDSHAKES = os.path.join(BUILD, "handshakes")
+HANDSHAKES, TURNS = os.path.join(BUILD, "handshakes"), os.path.join(BUILD, "turns")
 PINGORA = os.path.join(HERE, "peers", "pingora")
 BALANCER = os.path.join(BUILD, "pingora", "release", "balancer")
 NGINX_LUA = "/usr/lib/nginx/modules/ngx_http_lua_module.so"
@@ -149,9 +149,9 @@ PEERS = {"relay": relay, "perilune": perilune, "perilune plain": perilune_plain,
          "perilune tls both": perilune_tls, "nginx tls both": nginx_tls, "haproxy tls both": haproxy_tls}
 
 
-def start_of(name, workers=1, origins=None):
-    """Each peer has a port of its own."""
-    port = FIRST_PORT + list(PEERS).index(name)
+def start_of(name, workers=1, origins=None, copy=0):
+    """Each peer has a port of its own, and so has each copy of one that runs beside others."""
+    port = FIRST_PORT + list(PEERS).index(name) + copy * len(PEERS)
     ports = TLS_ORIGIN_PORTS if name.endswith("both") else ORIGIN_PORTS
     return Start(name, port, origins or [f"127.0.0.1:{port}" for port in ports], workers)
 
@@ -195,7 +195,7 @@ def versions():
 
 def build_tools():
     os.makedirs(BUILD, exist_ok=True)
-    for name, libraries in (("relay", []), ("handshakes", ["-lssl", "-lcrypto"])):
+    for name, libraries in (("relay", []), ("turns", []), ("handshakes", ["-lssl", "-lcrypto"])):
         subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", os.path.join(BUILD, name), os.path.join(HERE, f"{name}.c"),
                         *libraries], check=True)
 

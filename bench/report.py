@@ -13,7 +13,7 @@ def table(head, rows):
 
 
 def ratios(rows, name, base):
-    """Of each round to the same round of the base, so that what slows both does not count."""
+    """Of each window or round to the same one of the base, so that what slows both does not count."""
     return [one["cpu_us"] / other["cpu_us"] for one, other in zip(rows.get(name, []), rows.get(base, []))]
 
 
@@ -22,16 +22,24 @@ def workload(of, done, skipped):
     lines = []
     for name in of.rows:
         if name in skipped or not rows.get(name):
-            lines.append([name, "-", "-", "-", "-", "-", "-", skipped.get(name) or done["failures"].get(name, "")])
+            lines.append([name, "-", "-", "-", "-", "-", "-", "-", skipped.get(name) or done["failures"].get(name, "")])
             continue
         costs = [one["cpu_us"] for one in rows[name]]
         against = ratios(rows, name, of.base)
-        lines.append([name, f"{statistics.median(costs):.2f}", f"{min(costs):.2f}-{max(costs):.2f}",
-                      f"{statistics.median(against):.2f}" if against else "-", goal_text(of, name, against),
+        lines.append([name, f"{statistics.median(costs):.2f}", middle(costs),
+                      f"{statistics.median(against):.2f}" if against else "-", middle(against), goal_text(of, name, against),
                       f"{statistics.median(one['rps'] for one in rows[name]):.0f}",
                       f"{statistics.median(one['p99_us'] for one in rows[name]) / 1000:.2f}", remark(of, rows[name])])
-    return f"### {of.title}\n\n" + table(["proxy", "CPU us/request", "from-to", f"x {of.base}", "goal", "requests/s",
+    return f"### {of.title}\n\n" + table(["proxy", "CPU us/request", "middle half", f"x {of.base}", "middle half", "goal", "requests/s",
                                           "p99 ms", "remark"], lines)
+
+
+def middle(values):
+    """Between which two the middle half of them lies."""
+    if len(values) < 2:
+        return "-"
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{low:.2f}-{high:.2f}"
 
 
 def goal_text(of, name, against):
@@ -88,7 +96,7 @@ def growth(cases):
             continue
         costs = [one["cpu_us"] for one in rounds]
         first.setdefault(what, statistics.median(costs))
-        lines.append([what, amount, f"{statistics.median(costs):.2f}", f"{min(costs):.2f}-{max(costs):.2f}",
+        lines.append([what, amount, f"{statistics.median(costs):.2f}", middle(costs),
                       f"x {statistics.median(costs) / first[what]:.2f}"])
     return "### Growth: the policy, 1 KB, 64 connections, one worker where nothing else is said\n\n" + \
-        table(["what", "how many", "CPU us/request", "from-to", "to the first"], lines)
+        table(["what", "how many", "CPU us/request", "middle half", "to the first"], lines)

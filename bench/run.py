@@ -3,8 +3,9 @@
 """The side-by-side bench: Perilune, its peers and a byte relay on one machine.
 
 Origin and load generator run on core 0, the proxy under test with one worker on core 1, so that the proxy is what is
-short. The figure is CPU time of its process tree per request, from the scheduler's own count; ratios are taken within a
-round. Raw results go to build/bench/*.json, tables to the terminal and, with --record, to bench/RESULTS.md."""
+short. The figure is CPU time of its process tree per request, from the scheduler's own count. Plain HTTP is asked by
+bench/turns.c, which visits all proxies of a table in turn for a moment each, again and again: each ratio is that of two
+moments side by side. TLS is asked by wrk, one proxy after another. Raw results go to build/bench/*.json, tables to the terminal and, with --record, to bench/RESULTS.md."""
 import argparse
 import json
 import os
@@ -24,7 +25,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     names = [workload.name for workload in workloads.WORKLOADS]
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3, help="of load in a round")
+    parser.add_argument("--seconds", type=int, default=3, help="of load for each proxy in a round")
     parser.add_argument("--only", help="of " + ", ".join([*names, "idle", "quiet", "growth"]) + "; separated by commas")
     parser.add_argument("--peers", help="of " + ", ".join(peers.PEERS) + "; separated by commas")
     parser.add_argument("--idle", type=int, default=min(10000, machine.most_connections()),

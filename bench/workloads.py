@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured: requests under load, memory at rest, growth. A measurement is a list of rounds per row."""
-import statistics
+import contextlib
 import time
 
 import load
@@ -10,14 +10,19 @@ import peers
 WITH_POLICY = ["perilune", "nginx+lua", "haproxy+lua", "pingora"]
 PLAIN = ["perilune plain", "nginx", "haproxy", "pingora plain"]
 
+WINDOW_MS = 150  # long against the moment in which a proxy warms up, short against what disturbs a machine
+
 
 class Workload:
     """Requests of one kind to some peers; `goal` is the most that the row `subject` may cost, as a multiple of `base`.
-    With `handshakes` ("full" or "resumed") each request has a TLS connection of its own."""
+    Plain ones are asked in turn, in windows; TLS one after another, and with `handshakes` ("full" or "resumed") each
+    request has a connection of its own."""
 
-    def __init__(self, name, title, path, connections, rows, base="relay", goals=None, most=None, handshakes=None):
+    def __init__(self, name, title, path, connections, rows, base="relay", goals=None, most=None, handshakes=None,
+                 window_ms=WINDOW_MS):
         self.name, self.title, self.path, self.connections = name, title, path, connections
         self.rows, self.base, self.goals, self.most, self.handshakes = rows, base, goals or {}, most, handshakes
+        self.window_ms, self.has_tls = window_ms, any(" tls" in row for row in rows)
 
 
 def with_tls(name, title, path, connections, handshakes=None):
@@ -37,7 +42,7 @@ WORKLOADS = [
     Workload("plain-256", "1 KB, 256 connections, no script", "/1k", 256, ["relay", *PLAIN],
              goals={"perilune plain": 1.15}),
     Workload("100k", "100 KB, 32 connections", "/100k", 32, ["relay", "perilune", *PLAIN], goals={"perilune": 1.15}),
-    Workload("10m", "10 MB, 8 connections", "/10m", 8, ["relay", "perilune", *PLAIN], goals={"perilune": 1.05}),
+    Workload("10m", "10 MB, 8 connections", "/10m", 8, ["relay", "perilune", *PLAIN], goals={"perilune": 1.05}, window_ms=500),
     Workload("refused", "429 by the policy, 64 connections", "/1k", 64, WITH_POLICY, base="nginx+lua",
              goals={"perilune": 0.75}, most=1),
     *with_tls("tls-full", "full handshakes, one request of 1 KB each, 32 connections", "/1k", 32, "full"),
@@ -50,8 +55,8 @@ WORKLOADS = [
 class Running:
     """A peer while it is measured."""
 
-    def __init__(self, name, workers=1, origins=None, env=None):
-        start = peers.start_of(name, workers, origins)
+    def __init__(self, name, workers=1, origins=None, env=None, copy=0):
+        start = peers.start_of(name, workers, origins, copy)
         if not machine.is_free(start.port):
             raise load.LoadFailed(f"port {start.port} is taken")
         command, own = peers.PEERS[name](start)
@@ -92,8 +97,43 @@ def measure(rounds, names, one):
     return {"rows": rows, "failures": failures}
 
 
+class Case:
+    """A peer that runs beside others, and how it is asked."""
+
+    def __init__(self, name, connections=64, fields=1, workers=1, origins=None):
+        self.name, self.connections, self.fields, self.workers, self.origins = name, connections, fields, workers, origins
+
+
+def in_turn(cases, path, rounds, seconds, window_ms, env=None):
+    """All cases run at once; each round starts them anew and visits each for `seconds` in windows."""
+    rows, failures = [[] for _ in cases], {}
+    for _ in range(rounds):
+        with contextlib.ExitStack() as stack:
+            running, targets = [], []
+            for number, case in enumerate(cases):
+                try:
+                    one = stack.enter_context(Running(case.name, case.workers, case.origins, env, number))
+                except load.LoadFailed as failure:
+                    failures[number] = str(failure)
+                    continue
+                running.append(number)
+                targets.append((one.port, case.connections, case.fields, one.process.pids()))
+            try:
+                done = load.in_turn(peers.TURNS, path, targets, round(seconds * 1000 / window_ms), window_ms)
+            except load.LoadFailed as failure:
+                failures.update({number: str(failure) for number in running})
+                continue
+            for number, windows in zip(running, done):
+                rows[number] += windows
+    return rows, failures
+
+
 def run(workload, rounds, seconds, names):
     env = {"MAX_REQ": str(workload.most)} if workload.most is not None else {}
+    if not workload.has_tls:
+        rows, failures = in_turn([Case(name, workload.connections) for name in names], workload.path, rounds, seconds,
+                                 workload.window_ms, env)
+        return {"rows": dict(zip(names, rows)), "failures": {names[number]: why for number, why in failures.items()}}
 
     def one(name):
         with Running(name, env=env) as running:
@@ -131,22 +171,12 @@ def quiet_memory(names, workers):
 
 
 def growth(rounds, seconds):
-    """What a request costs as one thing grows: a list of (what grows, how much, rounds)."""
-    policy = "perilune"
-    cases = [("connections", n, lambda n=n: cost(policy, seconds, connections=n)) for n in (1, 64, 1000, min(10000, machine.most_connections()))]
-    cases += [("backends", n, lambda n=n: cost(policy, seconds, origins=peers.BACKENDS[:n])) for n in (1, 10, 100)]
-    cases += [("request fields", n, lambda n=n: cost(policy, seconds, fields=n)) for n in (10, 80)]
-    cases += [("workers", n, lambda n=n: cost(policy, seconds, workers=n)) for n in (1, 2, 4)]
-    done = measure(rounds, list(range(len(cases))), lambda i: cases[i][2]())
-    return [(what, amount, done["rows"][i], done["failures"].get(i)) for i, (what, amount, _) in enumerate(cases)]
-
-
-def cost(name, seconds, connections=64, origins=None, fields=3, workers=1):
-    """wrk sends Host and appid itself; the rest are fields of about 30 bytes."""
-    more = [(f"X-Field-{i}", "0123456789abcdef") for i in range(fields - 2)]
-    with Running(name, workers, origins) as running:
-        return running.cost("/1k", connections, seconds, more)
-
-
-def median(rounds, key):
-    return statistics.median(one[key] for one in rounds)
+    """What a request costs as one thing grows: a list of (what grows, how much, windows, failure)."""
+    def policy(what, amounts, case):
+        rows, failures = in_turn([case(amount) for amount in amounts], "/1k", rounds, seconds, WINDOW_MS)
+        return [(what, amount, rows[i], failures.get(i)) for i, amount in enumerate(amounts)]
+    return [*policy("connections", (1, 64, 1000, min(10000, machine.most_connections())),
+                    lambda n: Case("perilune", connections=n)),
+            *policy("backends", (1, 10, 100), lambda n: Case("perilune", origins=peers.BACKENDS[:n])),
+            *policy("request fields", (10, 80), lambda n: Case("perilune", fields=n - 2)),
+            *policy("workers", (1, 2, 4), lambda n: Case("perilune", workers=n))]
