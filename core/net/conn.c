@@ -251,10 +251,15 @@ static enum io plain_write(struct conn *conn, const struct iovec *parts, int cou
   return IO_OK;
 }
 
+/* Nothing of the connection, but of what the system can, or a sandbox permits. */
+static bool is_refusal(int error) {
+  return error == EINVAL || error == ENOSYS || error == EPERM || error == EACCES || error == EOPNOTSUPP;
+}
+
 enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count) {
   ssize_t got = splice(conn->fd, NULL, pipe->write_end, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-  if (got < 0 && (errno == EINVAL || errno == ENOSYS)) {
-    pipe_give_up(); /* reading goes on without */
+  if (got < 0 && is_refusal(errno)) {
+    pipe_give_up(errno); /* reading goes on without */
     return IO_AGAIN;
   }
   if (got < 0 && conn->lost) errno = conn->lost;
@@ -267,10 +272,10 @@ enum io conn_splice_out(struct conn *conn, struct pipe *pipe) {
   enum io result = settle(conn);
   if (result != IO_OK) return result;
   ssize_t put = splice(pipe->read_end, NULL, conn->fd, NULL, pipe->bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-  if (put < 0) return failed(conn);
-  pipe->bytes -= (size_t)put;
+  if (put > 0) pipe->bytes -= (size_t)put;
   conn->tight = pipe->bytes != 0;
-  return IO_OK;
+  if (put == 0) errno = EIO; /* which is not to be, and must not be tried for ever */
+  return put > 0 ? IO_OK : failed(conn);
 }
 
 /* --- what was staged ------------------------------------------------------------------------------------ */

@@ -57,7 +57,7 @@ struct conn {
   bool wants_read, wants_write;
   bool staged;                             /* the outbox has something of it */
   bool tight;                              /* the socket took less than it was given, the last time */
-  bool more;                               /* set by the owner: another write follows each one at once */
+  bool more;                               /* set by the owner: another write is tried at once behind each */
   bool shuts;                              /* conn_shutdown goes on when the socket is writable */
   bool read_needs_write, write_needs_read; /* TLS only */
 };
@@ -98,7 +98,8 @@ enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved);
 enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved);
 static inline bool conn_is_plain(const struct conn *conn) { return !conn->tls; }
 /* Past us, from a plain conn into an empty pipe (up to `count` bytes) and from a pipe into a plain conn (all that is in
- * it, or what the socket takes): pipe->bytes says what is in it then. */
+ * it, or what the socket takes): pipe->bytes says what is in it then. Nothing comes in at an urgent byte (tcp(7)), nor
+ * where splice(2) does not work, which gives pipes up: IO_AGAIN, and conn_read goes on. The process must ignore SIGPIPE. */
 enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count);
 enum io conn_splice_out(struct conn *conn, struct pipe *pipe);
 /* Takes a small plain write, `bytes` in all, to be made at the end of the loop's turn; the owner learns its fate later.

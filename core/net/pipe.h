@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // pipe: bytes on their way from one plain conn to another inside the kernel, by splice(2): they are never copied to us.
 // Whoever relays takes a pipe, lets one conn fill it (conn_splice_in), the other empty it (conn_splice_out), and gives
-// it back. Each thread keeps a few empty ones; all that it has are bounded, so that slow readers cannot take all file
-// descriptors: where there is none to be had, bytes are copied as ever.
+// it back. Each thread keeps a few empty ones. Where there is none to be had, bytes are copied as ever.
 #ifndef PERILUNE_NET_PIPE_H
 #define PERILUNE_NET_PIPE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
-/* What a pipe is asked to hold. The kernel counts in buffers, of which a packet may need one each, and allows a user
- * so many in all (pipe(7), pipe-user-pages-soft): one may hold less. */
+/* What a pipe is asked to hold. The kernel counts in buffers, of which a packet may need one each: one may hold less.
+ * How many a thread may have, and how many empty ones it keeps. */
 enum { PIPE_BYTES = 262144, PIPES_MOST = 128, PIPES_SPARE = 16 };
 
 struct pipe {
@@ -22,9 +20,9 @@ struct pipe {
 struct pipe *pipe_take(void);
 /* Back to the calling thread, which took it. One with bytes in it is closed, and they are lost. */
 void pipe_give(struct pipe *pipe);
-/* splice(2) does not work here: pipe_take has none from now on. */
-void pipe_give_up(void);
-/* Closes the empty ones the calling thread keeps. Before a thread ends. */
+/* splice(2) does not work here, as `error` says: the calling thread gets none any more. Logged. */
+void pipe_give_up(int error);
+/* Closes the empty ones the calling thread keeps. Call it before a thread ends. */
 void pipe_thread_end(void);
 
 #endif

@@ -131,8 +131,6 @@ static enum step_result parse_head(struct exchange *x, size_t length) {
   hedge_end(x);
   lease_answered(&x->lease, x->response.status, loop_now_us(x->proxy->loop));
   x->stated = stated_length(&x->response);
-  u->peer->sends_long =
-      x->response.body.framing == FRAMING_LENGTH && x->response.body.length > RELAY_BUFFER_LARGE;
   framing_strip_response(&x->response);
   timer_clear(&u->timer);
   return STEP_NEXT;
@@ -173,6 +171,7 @@ void attempt_end(struct exchange *x, bool reusable) {
   lease_end(&x->lease, outcome_of(x), loop_now_us(x->proxy->loop));
   relay_stop(&x->up); /* there is nowhere to send to */
   x->up_state = TRANSFER_OFF;
+  if (x->upstream) x->upstream->peer->sends_long = x->down.piped;
   if (x->upstream) upstream_give_back(x, reusable);
   if (x->peer) {
     account_attempt(x);

@@ -339,7 +339,7 @@ static void drain(struct downstream *d) {
 static void begin_drain(struct downstream *d, const struct exchange *x) {
   d->state = DOWNSTREAM_DRAIN;
   d->drain = memory_alloc(sizeof *d->drain);
-  *d->drain = x->up;
+  *d->drain = x->up; /* which was stopped, and owns nothing any more */
   relay_restart(d->drain, FRAMING_NONE, (struct str){0}, (struct str){0});
   d->drain->from = &d->conn;
   d->drain->in = &d->in;

@@ -47,7 +47,7 @@ struct peer {
   unsigned idle_count;
   struct spares *spares; /* reference: where siblings see how many; NULL without any (proxy/borrow) */
   unsigned refs;
-  bool sends_long; /* its last response is worth a pipe (relay.h): its head is read with little of the body */
+  bool sends_long; /* its last response went through a pipe: the next head is read with little of the body */
   uint64_t hash;
   struct peer *next_in_bucket;
   struct list spare; /* in proxy's list of unreferenced peers while refs == 0 */

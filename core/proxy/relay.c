@@ -22,7 +22,7 @@ void relay_begin(struct relay *r, struct body body, enum framing out, struct str
   r->trailer_section = (struct str){0};
   r->trailers = NULL;
   r->pipe = NULL;
-  r->bulk = r->filter_ended = r->filtering = false;
+  r->bulk = r->piped = r->source_broke = r->filter_ended = r->filtering = false;
   relay_restart(r, out, head, first);
 }
 
@@ -147,6 +147,7 @@ static enum io flush_pipe(struct relay *r) {
     enum io result = conn_splice_out(r->to, r->pipe);
     if (result != IO_OK) return result;
     r->written += before - r->pipe->bytes;
+    r->bytes += before - r->pipe->bytes;
   }
   relay_give_pipe(r);
   return IO_OK;
@@ -330,7 +331,8 @@ static enum relay_result send_whole(struct relay *r) {
 
 enum relay_result relay_pump(struct relay *r) {
   if (r->filtering) return wait_for_filter(r);
-  bool filled = r->started || relay_read_ahead(r);
+  bool filled = true;
+  if (!r->started) filled = relay_read_ahead(r);
   if (!r->started && is_whole(r)) return send_whole(r);
   enum relay_result begun = r->started ? RELAY_READING : first_round(r);
   if (begun != RELAY_READING) return ended_or_waits(r, begun);

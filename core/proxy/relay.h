@@ -61,6 +61,8 @@ struct relay {
   struct arena *arena;             /* for trailers */
   bool started;                    /* the first round was made */
   bool bulk;                       /* a read filled its buffer: use large ones */
+  bool piped;                      /* a pipe was used: for the rest, too, however short */
+  bool source_broke;               /* an early read failed, which the next one tells */
   bool at_once;                    /* a write that fails must be known before the next step */
   bool active;                     /* begun and neither done nor failed */
   bool done;                       /* the whole message was written */

@@ -18,7 +18,7 @@ static bool may_pass_unseen(const struct relay *r) {
   switch (r->out) {
   case FRAMING_LENGTH:
     if (r->left <= here || (r->limit && r->bytes + r->left > r->limit)) return false;
-    return r->bulk || r->left - here >= RELAY_PIPED;
+    return r->piped || r->left - here >= RELAY_PIPED;
   case FRAMING_CLOSE:
   case FRAMING_TUNNEL: return r->bulk && !here && !r->limit;
   case FRAMING_NONE:
@@ -27,17 +27,20 @@ static bool may_pass_unseen(const struct relay *r) {
   return false;
 }
 
-static enum io fill_pipe(struct relay *r, bool *filled) {
+/* One pipe full at a time: others shall have their turn. IO_AGAIN: nothing came, or none of this may pass. */
+static enum io fill_pipe(struct relay *r) {
   size_t here = buf_len(r->in), wanted = PIPE_BYTES;
+  if (!may_pass_unseen(r)) return IO_AGAIN;
+  r->pipe = pipe_take();
+  if (!r->pipe) return IO_AGAIN;
   if (r->out == FRAMING_LENGTH && r->left - here < wanted) wanted = (size_t)r->left - here;
   enum io result = conn_splice_in(r->from, r->pipe, wanted);
-  size_t moved = r->pipe->bytes;
-  if (result != IO_OK) relay_give_pipe(r);
-  if (result != IO_OK) return result;
-  *filled = moved == wanted;
-  r->bulk = true;
-  r->bytes += moved;
-  if (r->out == FRAMING_LENGTH) r->left -= moved;
+  if (result != IO_OK) {
+    relay_give_pipe(r);
+    return result;
+  }
+  r->piped = true;
+  if (r->out == FRAMING_LENGTH) r->left -= r->pipe->bytes;
   r->source_ended = r->out == FRAMING_LENGTH && r->left == 0;
   return IO_OK;
 }
@@ -53,14 +56,18 @@ static enum io fill_buffer(struct relay *r, bool *filled) {
   return result;
 }
 
+/* Where the pipe finds nothing, the buffer has a look: recv(2) passes over an urgent byte, splice(2) stands before it
+ * for ever. */
 enum io relay_read(struct relay *r, bool *filled) {
-  if (may_pass_unseen(r)) r->pipe = pipe_take();
-  return r->pipe ? fill_pipe(r, filled) : fill_buffer(r, filled);
+  *filled = false;
+  if (r->source_broke) return IO_ERROR;
+  enum io result = fill_pipe(r);
+  return result == IO_AGAIN ? fill_buffer(r, filled) : result;
 }
 
 bool relay_read_ahead(struct relay *r) {
-  bool filled = true;
-  if (!r->from || !r->in || r->source_ended || !may_pass_unseen(r)) return true;
-  r->pipe = pipe_take();
-  return !r->pipe || (fill_pipe(r, &filled) != IO_AGAIN && filled);
+  if (!r->from || !r->in || !buf_len(r->in) || r->source_ended) return true;
+  enum io result = fill_pipe(r);
+  r->source_broke = result == IO_ERROR; /* a socket tells it once */
+  return result != IO_OK;
 }

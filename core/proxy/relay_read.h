@@ -8,8 +8,9 @@
 
 /* Once, when all that was read before is written. *filled: there may be more. IO_EOF: the source has ended. */
 enum io relay_read(struct relay *r, bool *filled);
-/* Before the first write: what has come by now behind the start of a body, so that both go out together. False: there
- * is no more to be read now. A failure is met again by the next read. */
+/* Before the first write: what has come by now behind the start of a long body, so that both go out together. False:
+ * something has, and the next read can wait until the source is readable again. The end of the source and a failure
+ * are told by the next read. */
 bool relay_read_ahead(struct relay *r);
 /* The pipe is empty, or what is in it is lost. */
 void relay_give_pipe(struct relay *r);

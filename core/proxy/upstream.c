@@ -303,7 +303,7 @@ enum io upstream_read_head(struct upstream *u, const struct parser_limits *limit
       }
     }
     size_t moved = 0, most = u->peer->sends_long ? RELAY_BUFFER : RELAY_BUFFER_LARGE;
-    /* As much as the relay reads at once: a body that is behind the head should not come in small pieces. */
+    /* A body that is behind the head should not come in small pieces, unless the kernel will hand on its rest. */
     buf_reserve(&u->in, buf_len(&u->in) ? buf_len(&u->in) : most);
     if (u->exchange) exchange_prefetch(u->exchange);
     enum io result = conn_read(&u->conn, buf_tail(&u->in), buf_space(&u->in), &moved);

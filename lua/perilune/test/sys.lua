@@ -58,7 +58,7 @@ local EINPROGRESS, EINTR = 115, 4
 local AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 local SOCK_STREAM, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC = 1, 2, 0x800, 0x80000
 local SOL_SOCKET, SO_REUSEADDR, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_LINGER = 1, 2, 4, 7, 8, 13
-local MSG_NOSIGNAL = 0x4000
+local MSG_OOB, MSG_NOSIGNAL = 1, 0x4000
 local SIGPIPE, SIGKILL = 13, 9
 local PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, F_SETFD = 1, 36, 2
 
@@ -200,6 +200,9 @@ function M.send(fd, bytes, from)
   if count < 0 then return failure() end
   return tonumber(count)
 end
+
+--- A byte that reading passes over (tcp(7), MSG_OOB).
+function M.send_urgent(fd, byte) return C.send(fd, byte, 1, MSG_OOB) == 1 end
 
 local block = ffi.new("char[?]", 65536)
 ---@return string? bytes "" at the end
