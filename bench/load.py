@@ -50,6 +50,8 @@ def in_turn(tool, path, targets, windows, window_ms):
     rows = [[] for _ in targets]
     for line in done.stdout.splitlines():
         window = json.loads(line)
+        if window["requests"] == 0:
+            raise LoadFailed(f"port {targets[window['target']][0]} answered nothing")
         window["cpu_us"] /= window["requests"]
         window["rps"] = window["requests"] / window.pop("seconds")
         rows[window.pop("target")].append(window)

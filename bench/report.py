@@ -14,7 +14,10 @@ def table(head, rows):
 
 def ratios(rows, name, base):
     """Of each window or round to the same one of the base, so that what slows both does not count."""
-    return [one["cpu_us"] / other["cpu_us"] for one, other in zip(rows.get(name, []), rows.get(base, []))]
+    mine, theirs = rows.get(name, []), rows.get(base, [])
+    if len(mine) != len(theirs):  # one of them failed in between: what is left are not pairs
+        return []
+    return [one["cpu_us"] / other["cpu_us"] for one, other in zip(mine, theirs)]
 
 
 def workload(of, done, skipped):

@@ -55,8 +55,10 @@ struct window {
 static struct window window;
 static char bulk[1 << 20];
 
+static int visited; /* the port */
+
 static void give_up(const char *what) {
-  fprintf(stderr, "turns: %s: %s\n", what, strerror(errno));
+  fprintf(stderr, "turns: port %d: %s: %s\n", visited, what, strerror(errno));
   exit(1);
 }
 
@@ -190,6 +192,7 @@ static double percentile(double share) {
 
 static void visit(struct target *target, int index, double us, bool counts) {
   struct epoll_event events[EVENTS];
+  visited = target->port;
   double used = cpu_us(target), began = now_us();
   window.ends = began + us;
   window.requests = window.other_statuses = window.errors = window.waiting = 0;
@@ -231,6 +234,7 @@ static void open_target(struct target *target, const char *text, const char *pat
   }
   for (const char *pid = text + at; *pid && target->pid_count < MOST_PIDS; pid += *pid == ',')
     target->pids[target->pid_count++] = (int)strtol(pid, (char **)&pid, 10);
+  visited = target->port;
   target->request = new_request(path, target->port, fields, &target->request_bytes);
   target->poll_fd = epoll_create1(0);
   target->connections = calloc((size_t)target->connection_count, sizeof *target->connections);

@@ -106,26 +106,33 @@ class Case:
 
 def in_turn(cases, path, rounds, seconds, window_ms, env=None):
     """All cases run at once; each round starts them anew and visits each for `seconds` in windows."""
-    rows, failures = [[] for _ in cases], {}
+    rows, absent, failures = [[] for _ in cases], {}, {}
     for _ in range(rounds):
         with contextlib.ExitStack() as stack:
-            running, targets = [], []
-            for number, case in enumerate(cases):
-                try:
-                    one = stack.enter_context(Running(case.name, case.workers, case.origins, env, number))
-                except load.LoadFailed as failure:
-                    failures[number] = str(failure)
-                    continue
-                running.append(number)
-                targets.append((one.port, case.connections, case.fields, one.process.pids()))
+            running = start_all(stack, cases, env, absent)
+            targets = [(one.port, cases[number].connections, cases[number].fields, one.process.pids())
+                       for number, one in running.items()]
             try:
                 done = load.in_turn(peers.TURNS, path, targets, round(seconds * 1000 / window_ms), window_ms)
-            except load.LoadFailed as failure:
+            except load.LoadFailed as failure: # whose it is, it says; the round is lost for all
                 failures.update({number: str(failure) for number in running})
                 continue
             for number, windows in zip(running, done):
                 rows[number] += windows
-    return rows, failures
+    return rows, {**failures, **absent}
+
+
+def start_all(stack, cases, env, absent):
+    """By number. One that fails once takes no further part: the windows of all others stay side by side."""
+    running = {}
+    for number, case in enumerate(cases):
+        if number in absent:
+            continue
+        try:
+            running[number] = stack.enter_context(Running(case.name, case.workers, case.origins, env, number))
+        except load.LoadFailed as failure:
+            absent[number] = str(failure)
+    return running
 
 
 def run(workload, rounds, seconds, names):
