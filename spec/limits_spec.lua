@@ -5,6 +5,7 @@ local http1 = require "http1"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local process = require "process"
 local scheduler = require "scheduler"
 local sys = require "sys"
 
@@ -35,6 +36,15 @@ local function sends_endlessly(ended)
     ended.ended = true
   end
 end
+
+describe("the process", function()
+  it("has as many descriptors as it may have", function()
+    local to = { origins.free_address() }
+    local proxy = perilune.start { workers = 1, to = to, under = { "prlimit", "--nofile=256:2048" } }
+    local limits = process.read_file("/proc/" .. proxy.pid .. "/limits")
+    assert.matches("Max open files%s+2048%s+2048", limits)
+  end)
+end)
 
 describe("a request head", function()
   it("byte by byte is answered like any other (RFC 9112 2.2)", function()

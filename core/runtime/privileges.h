@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// privileges: becoming another user and group, and going to the background.
+// privileges: what the process may do and have: becoming another user and group, going to the background, descriptors.
 #ifndef PERILUNE_RUNTIME_PRIVILEGES_H
 #define PERILUNE_RUNTIME_PRIVILEGES_H
 
@@ -8,6 +8,8 @@
 /* Both NULL: nothing to do. Call it when the privileged ports are open and before there are threads; for
  * good. False: *why is a malloc'd message. */
 bool privileges_drop(const char *user, const char *group, char **why);
+/* Raises the soft limit of descriptors to the hard one: each connection through the proxy needs two. */
+void privileges_use_descriptors(void);
 /* Gives a file to that user, so that it can be written and removed afterwards. Does nothing where a part is NULL. */
 void privileges_give(const char *path, const char *user);
 /* Forks. In the child: true, and its $PERILUNE_READY_FD is set (runtime/notify). In the parent: false, once

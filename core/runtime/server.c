@@ -359,6 +359,7 @@ int server_run(const struct server_options *options) {
     s.started_at = s.reloaded_at = time(NULL);
     s.worker_count = workers ? workers : cores();
     s.metrics = metrics_new(s.worker_count);
+    privileges_use_descriptors();
     ticks_calibrate();
     notify_init();
     handover_init(&s.lineage);
