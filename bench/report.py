@@ -33,8 +33,8 @@ def workload(of, done, skipped):
                       f"{statistics.median(against):.2f}" if against else "-", middle(against), goal_text(of, name, against),
                       f"{statistics.median(one['rps'] for one in rows[name]):.0f}",
                       f"{statistics.median(one['p99_us'] for one in rows[name]) / 1000:.2f}", remark(of, rows[name])])
-    return f"### {of.title}\n\n" + table(["proxy", "CPU us/request", "middle half", f"x {of.base}", "middle half", "goal", "requests/s",
-                                          "p99 ms", "remark"], lines)
+    return f"### {of.title}\n\n" + table(["proxy", "CPU us/request", "middle half", f"x {of.base}", "middle half", "goal",
+                                          "requests/s", "p99 ms", "remark"], lines)
 
 
 def middle(values):

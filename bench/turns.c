@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -137,12 +136,12 @@ static void read_head(struct connection *c, const char *end) {
   c->left = strtol(length + 17, NULL, 10) - (long)(c->head + c->head_bytes - end);
 }
 
+/* Of a head, no more than there is room for. */
 static void take(struct connection *c, const char *bytes, size_t count) {
   if (c->left >= 0) {
     c->left -= (long)count;
     return;
   }
-  if (count > HEAD_BYTES - 1 - c->head_bytes) count = HEAD_BYTES - 1 - c->head_bytes;
   memcpy(c->head + c->head_bytes, bytes, count);
   c->head_bytes += count;
   c->head[c->head_bytes] = '\0';
@@ -162,17 +161,17 @@ static void on_readable(struct target *target, struct connection *c) {
   size_t room = c->left < 0 ? HEAD_BYTES - 1 - c->head_bytes : sizeof bulk;
   ssize_t got = recv(c->fd, bulk, room, 0);
   if (got < 0 && errno == EAGAIN) return;
-  bool is_due = c->left != 0;
-  if (got > 0) take(c, bulk, (size_t)got);
-  if (got > 0 && c->left != 0) return;
   if (got > 0) {
+    take(c, bulk, (size_t)got);
+    if (c->left != 0) return;
     finish(target, c);
-  } else { /* a resting one may close */
+  } else {
+    bool rested = c->left == 0; /* then it may close */
     reach_again(target, c);
-    window.errors += is_due;
-    window.waiting -= is_due;
     c->left = 0;
-    if (!is_due) return;
+    if (rested) return;
+    window.errors++;
+    window.waiting--;
   }
   if (now_us() < window.ends) ask(target, c);
 }
@@ -184,10 +183,11 @@ static int ascending(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+static long samples(void) { return window.requests < MOST_SAMPLES ? window.requests : MOST_SAMPLES; }
+
+/* Of sorted latencies. */
 static double percentile(double share) {
-  long count = window.requests < MOST_SAMPLES ? window.requests : MOST_SAMPLES;
-  qsort(window.latencies, (size_t)count, sizeof *window.latencies, ascending);
-  return count ? window.latencies[(long)(share * (double)(count - 1))] : 0;
+  return samples() ? window.latencies[(long)(share * (double)(samples() - 1))] : 0;
 }
 
 static void visit(struct target *target, int index, double us, bool counts) {
@@ -207,6 +207,7 @@ static void visit(struct target *target, int index, double us, bool counts) {
   usleep(200); /* it goes to sleep */
   used = cpu_us(target) - used;
   if (!counts) return;
+  qsort(window.latencies, (size_t)samples(), sizeof *window.latencies, ascending);
   printf("{\"target\": %d, \"requests\": %ld, \"seconds\": %.6f, \"cpu_us\": %.3f, \"p50_us\": %.1f, "
          "\"p99_us\": %.1f, "
          "\"other_statuses\": %ld, \"errors\": %ld}\n",
@@ -246,12 +247,8 @@ static void open_target(struct target *target, const char *text, const char *pat
 }
 
 int main(int argc, char **argv) {
-  struct rlimit files;
   int targets = argc - 4;
   if (targets < 1) return 2;
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
   struct target *all = calloc((size_t)targets, sizeof *all);
   for (int i = 0; i < targets; i++) open_target(&all[i], argv[4 + i], argv[3]);
   for (int w = -WARM_UP; w < atoi(argv[1]); w++)

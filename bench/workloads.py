@@ -42,7 +42,8 @@ WORKLOADS = [
     Workload("plain-256", "1 KB, 256 connections, no script", "/1k", 256, ["relay", *PLAIN],
              goals={"perilune plain": 1.15}),
     Workload("100k", "100 KB, 32 connections", "/100k", 32, ["relay", "perilune", *PLAIN], goals={"perilune": 1.15}),
-    Workload("10m", "10 MB, 8 connections", "/10m", 8, ["relay", "perilune", *PLAIN], goals={"perilune": 1.05}, window_ms=500),
+    Workload("10m", "10 MB, 8 connections", "/10m", 8, ["relay", "perilune", *PLAIN], goals={"perilune": 1.05},
+             window_ms=500),
     Workload("refused", "429 by the policy, 64 connections", "/1k", 64, WITH_POLICY, base="nginx+lua",
              goals={"perilune": 0.75}, most=1),
     *with_tls("tls-full", "full handshakes, one request of 1 KB each, 32 connections", "/1k", 32, "full"),
@@ -72,12 +73,12 @@ class Running:
     def __exit__(self, *_):
         self.process.stop()
 
-    def cost(self, path, connections, seconds, fields=(), handshakes=None):
+    def cost(self, path, connections, seconds, handshakes=None):
         """One second to warm up, then what a request takes."""
         def ask(how_long):
             if handshakes:
                 return load.handshakes(peers.HANDSHAKES, self.port, path, connections, how_long, handshakes)
-            return load.requests(self.port, path, connections, how_long, fields, self.scheme)
+            return load.requests(self.port, path, connections, how_long, scheme=self.scheme)
         ask(1)
         before = self.process.cpu_seconds()
         done = ask(seconds)
