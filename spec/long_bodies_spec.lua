@@ -148,28 +148,4 @@ describe("a long body between plain connections", function()
     scheduler.eventually(function() return proxy:count_log "does not read its response" == 20 end)
     scheduler.eventually(function() return proxy:open_files() <= before + SPARE_PIPES end)
   end)
-
-  it("passes a tunnel both ways", function()
-    local origin = origins.start(function(connection)
-      connection:read_request_head()
-      connection:send "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
-      while true do
-        local bytes = connection:receive_some()
-        if not bytes then return end
-        connection:send(bytes)
-      end
-    end)
-    local proxy = perilune.start { to = { origin.address }, workers = 1 }
-    local connection = client.connect(proxy.port)
-    connection:send "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
-    assert.equal(101, connection:read_response("GET").status)
-    for _ = 1, 5 do
-      local heard
-      scheduler.all {
-        function() connection:send(LONG) end,
-        function() heard = connection:read(#LONG, 10) end,
-      }
-      assert.is_true(heard == LONG, "the bytes came changed")
-    end
-  end)
 end)

@@ -10,6 +10,7 @@ local scheduler = require "scheduler"
 after_each(require("cleanup").run)
 
 local MEGABYTE = 1024 * 1024
+
 local function echo(connection)
   while true do
     local request = connection:read_request()

@@ -2,6 +2,7 @@
 -- Tunnels: after a 101 (RFC 9110 section 7.8), or after a 2xx to CONNECT (section 9.3.6) where the policy allows that.
 -- Before that they do not exist, and behind it every byte counts.
 local client = require "client"
+local noise = require "noise"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
@@ -45,6 +46,19 @@ local function open(proxy, request)
 end
 
 describe("an upgrade", function()
+  it("passes long bursts both ways", function()
+    local connection = open(start(switching(echo)))
+    local burst = noise(400 * 1024)
+    for _ = 1, 5 do
+      local heard
+      scheduler.all {
+        function() connection:send(burst) end,
+        function() heard = connection:read(#burst, 10) end,
+      }
+      assert.is_true(heard == burst, "the bytes came changed")
+    end
+  end)
+
   it("becomes a tunnel in both directions (RFC 9110 7.8)", function()
     local origin = switching(echo)
     local connection, response = open(start(origin))
