@@ -262,7 +262,6 @@ enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count) {
     pipe_give_up(errno); /* reading goes on without */
     return IO_AGAIN;
   }
-  if (got < 0 && conn->lost) errno = conn->lost;
   if (got < 0) return failed(conn);
   pipe->bytes = (size_t)got;
   return got ? IO_OK : IO_EOF;

@@ -48,7 +48,7 @@ static struct pipe *open_pipe(void) {
     close(ends[1]);
     return NULL;
   }
-  struct pipe *pipe = memory_zalloc(sizeof *pipe);
+  struct pipe *pipe = memory_alloc(sizeof *pipe);
   *pipe = (struct pipe){.read_end = ends[0], .write_end = ends[1]};
   pipes.open++;
   atomic_fetch_add_explicit(&open_everywhere, 1, memory_order_relaxed);

@@ -171,8 +171,10 @@ void attempt_end(struct exchange *x, bool reusable) {
   lease_end(&x->lease, outcome_of(x), loop_now_us(x->proxy->loop));
   relay_stop(&x->up); /* there is nowhere to send to */
   x->up_state = TRANSFER_OFF;
-  if (x->upstream) x->upstream->peer->sends_long = x->down.piped;
-  if (x->upstream) upstream_give_back(x, reusable);
+  if (x->upstream) {
+    x->upstream->peer->sends_long = x->down.piped;
+    upstream_give_back(x, reusable);
+  }
   if (x->peer) {
     account_attempt(x);
     peer_release(x->proxy, x->peer);
