@@ -295,17 +295,16 @@ static struct debt *debt_of(const char *bytes, size_t count) {
   return debt;
 }
 
-void conn_send_staged(struct conn *conn, const char *bytes, size_t count) {
-  struct iovec part = {(void *)bytes, count};
-  size_t moved = 0;
+void conn_staged_sent(struct conn *conn, const struct send_call *call) {
+  size_t moved = call->result < 0 ? 0 : (size_t)call->result;
   conn->staged = false;
-  enum io result = plain_write(conn, &part, 1, &moved);
-  if (moved == count) return;
-  if (result == IO_ERROR) {
+  if (moved == call->bytes) return;
+  if (call->result < 0) errno = -call->result;
+  if (call->result < 0 && failed(conn) == IO_ERROR) {
     lose(conn);
     return;
   }
-  conn->debt = debt_of(bytes + moved, count - moved);
+  conn->debt = debt_of(call->text + moved, call->bytes - moved);
   sync_watchers(conn);
 }
 

@@ -18,6 +18,7 @@
 struct conn;
 struct outbox;
 struct pipe;
+struct send_call;
 struct tls;
 
 enum io {
@@ -109,8 +110,8 @@ enum io conn_splice_out(struct conn *conn, struct pipe *pipe);
 bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t bytes);
 /* A part of what was written is still here. */
 static inline bool conn_owes(const struct conn *conn) { return conn->staged || conn->debt; }
-/* For outbox.c: the time has come. */
-void conn_send_staged(struct conn *conn, const char *bytes, size_t count);
+/* For outbox.c: it was tried. */
+void conn_staged_sent(struct conn *conn, const struct send_call *call);
 /* Sends FIN (with TLS: close_notify before it); the other direction stays open. */
 void conn_shutdown(struct conn *conn);
 void conn_want_read(struct conn *conn, bool on);

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/memory.h"
 #include "base/ticks.h"
@@ -14,14 +15,9 @@
 
 enum { MOMENT_US = 250 };
 
-static void send_item(struct outbox *o, struct outbox_item *item) {
-  struct conn *conn = item->conn;
-  item->conn = NULL;
-  if (conn) conn_send_staged(conn, o->bytes + item->at, item->bytes);
-}
-
 static void send_all(struct outbox *o) {
-  for (unsigned i = 0; i < o->count; i++) send_item(o, &o->items[i]);
+  batch_send(o->calls, o->count);
+  for (unsigned i = 0; i < o->count; i++) conn_staged_sent(o->conns[i], &o->calls[i]);
   o->count = o->used = 0;
 }
 
@@ -57,8 +53,10 @@ bool outbox_put(struct outbox *o, struct conn *conn, const struct iovec *parts, 
   if (bytes > OUTBOX_MOST_BYTES || o->turn == ev_iteration(o->loop)) return false;
   if (o->count && (o->count == OUTBOX_ITEMS || o->used + bytes > OUTBOX_BYTES || is_old(o))) send_all(o);
   if (!o->count) o->began = ticks_now();
-  o->items[o->count++] = (struct outbox_item){conn, o->used, (unsigned)bytes};
   char *end = o->bytes + o->used;
+  o->conns[o->count] = conn;
+  o->calls[o->count] = (struct send_call){conn->fd, MSG_NOSIGNAL, end, (unsigned)bytes, 0};
+  o->count++;
   for (int i = 0; i < count; i++) end = mempcpy(end, parts[i].iov_base, parts[i].iov_len);
   o->used += (unsigned)bytes;
   conn->staged = true;
@@ -66,6 +64,12 @@ bool outbox_put(struct outbox *o, struct conn *conn, const struct iovec *parts, 
 }
 
 void outbox_send(struct outbox *o, struct conn *conn) {
-  for (unsigned i = 0; i < o->count; i++)
-    if (o->items[i].conn == conn) send_item(o, &o->items[i]);
+  unsigned i = 0;
+  while (o->conns[i] != conn) i++;
+  struct send_call call = o->calls[i];
+  o->count--;
+  o->conns[i] = o->conns[o->count];
+  o->calls[i] = o->calls[o->count];
+  batch_send(&call, 1);
+  conn_staged_sent(conn, &call);
 }

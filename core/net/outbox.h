@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// outbox: the small writes of one turn of a loop, made one behind the other at its end. Between two sends the
+// outbox: the small writes of one turn of a loop, made together at its end (batch.h). Between two sends the
 // kernel's way through TCP puts our code and data out of the processor's caches, so a turn that serves many
 // connections costs less when it parses and decides first and sends then. What is put here counts as written; what
 // the kernel does not take stays owed to the conn (conn.c), which sends it before anything else.
@@ -12,15 +12,12 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "net/batch.h"
+
 struct conn;
 
 /* Larger writes are not worth a copy. */
-enum { OUTBOX_MOST_BYTES = 4096, OUTBOX_ITEMS = 32, OUTBOX_BYTES = 32768 };
-
-struct outbox_item {
-  struct conn *conn; /* borrowed; NULL: sent already */
-  unsigned at, bytes;
-};
+enum { OUTBOX_MOST_BYTES = 4096, OUTBOX_ITEMS = BATCH_MOST, OUTBOX_BYTES = 32768 };
 
 struct outbox {
   ev_prepare watcher;
@@ -28,7 +25,8 @@ struct outbox {
   uint64_t began;       /* ticks: when the first item came */
   unsigned count, used;
   unsigned turn; /* of the loop, that was closed last */
-  struct outbox_item items[OUTBOX_ITEMS];
+  struct conn *conns[OUTBOX_ITEMS]; /* borrowed; of each call */
+  struct send_call calls[OUTBOX_ITEMS];
   char *bytes; /* owned */
 };
 

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "net/batch.h"
 #include "net/pipe.h"
 #include "net/resolver.h"
 #include "proxy/downstream.h"
@@ -69,6 +70,7 @@ void proxy_close(struct proxy *proxy) {
 void proxy_free(struct proxy *proxy) {
   reaper_stop(&proxy->reaper);
   outbox_stop(&proxy->outbox);
+  batch_thread_end();
   pipe_thread_end();
   resolver_free(proxy->resolver);
   peers_free(proxy);

@@ -105,6 +105,35 @@ static void when_full(struct fixture *f) {
 }
 IT("makes room when it is full") { with_conn(when_full); }
 
+enum { OTHERS = 4 };
+
+static void several(struct fixture *f) {
+  struct conn others[OTHERS];
+  int peers[OTHERS];
+  for (int i = 0; i < OTHERS; i++) {
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) != 0) abort();
+    peers[i] = fds[1];
+    conn_init(&others[i], f->loop, fds[0], &events, f);
+    conn_want_read(&others[i], true);
+    CHECK(say_soon(&others[i], "to another") == IO_OK);
+  }
+  CHECK(say_soon(&f->conn, "one") == IO_OK);
+  shutdown(peers[0], SHUT_RDWR);
+  conn_close(&others[2]);
+  turn(f);
+  CHECK(hears(f, "one"));
+  for (int i = 0; i < OTHERS; i++) {
+    char text[16] = {0};
+    ssize_t got = recv(peers[i], text, sizeof text, 0);
+    CHECK(i == 0 ? got == 0 : strcmp(text, "to another") == 0);
+    CHECK(others[i].lost == (i == 0 ? EPIPE : 0));
+    conn_close(&others[i]);
+    close(peers[i]);
+  }
+}
+IT("sends to all together, to each its own, and a loss is told to whom it concerns") { with_conn(several); }
+
 static void on_close(struct fixture *f) {
   CHECK(say_soon(&f->conn, "last words") == IO_OK);
   conn_close(&f->conn);
