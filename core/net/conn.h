@@ -43,6 +43,7 @@ struct transport {
 };
 extern const struct transport transport_plain, transport_tls;
 
+/* What each request looks at comes first: two cache lines. */
 struct conn {
   const struct transport *transport;
   const struct conn_events *events; /* borrowed */
@@ -51,16 +52,16 @@ struct conn {
   struct tls *tls;                  /* owned; NULL on plain connections */
   struct outbox *outbox;            /* borrowed; NULL where the loop has none */
   struct debt *debt;                /* owned; what was staged and could not be sent so far */
-  ev_io reader, writer;
-  int fd;    /* owned; -1: closed */
-  int error; /* errno of the last IO_ERROR, 0: TLS or none */
-  int lost;  /* errno of a staged write that failed */
+  int fd;                           /* owned; -1: closed */
+  int error;                        /* errno of the last IO_ERROR, 0: TLS or none */
+  int lost;                         /* errno of a staged write that failed */
   bool wants_read, wants_write;
   bool staged;                             /* the outbox has something of it */
   bool tight;                              /* the socket took less than it was given, the last time */
   bool more;                               /* set by the owner: another write is tried at once behind each */
   bool shuts;                              /* conn_shutdown goes on when the socket is writable */
   bool read_needs_write, write_needs_read; /* TLS only */
+  ev_io reader, writer;
 };
 
 /* Takes over the connected socket `fd` (made non-blocking by whoever made it). Reading and writing are off.

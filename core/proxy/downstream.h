@@ -36,24 +36,25 @@ struct attachment {
   void (*on_close)(struct attachment *attachment);
 };
 
+/* What each exchange looks at comes first. */
 struct downstream {
   struct conn conn;
-  struct grave grave;
-  struct list link;          /* in proxy->downstreams */
+  struct exchange *exchange; /* owned; NULL unless BUSY */
   struct proxy *proxy;       /* borrowed */
   struct service *service;   /* borrowed */
-  struct exchange *exchange; /* owned; NULL unless BUSY */
-  struct buf in;             /* bytes read and not used; holds no memory while idle */
+  enum downstream_state state;
+  unsigned requests; /* served so far, with the current one */
+  bool half_closed;  /* the client ended its direction */
+  struct buf in;     /* bytes read and not used; holds no memory while idle */
   struct head_scan scan;
   struct timer timer;
+  uint64_t rest_until_ms;        /* when DRAIN and LINGER give up; 0: not begun */
+  struct attachment *attachment; /* borrowed; NULL: none */
+  struct list link;              /* in proxy->downstreams */
+  struct grave grave;
   struct str client_text, client_host; /* owned; made when first asked for */
-  struct attachment *attachment;       /* borrowed; NULL: none */
-  unsigned requests;                   /* served so far, with the current one */
   struct certificate_request *asking;  /* owned; NULL unless the handshake waits for a certificate */
-  enum downstream_state state;
-  bool half_closed;       /* the client ended its direction */
-  struct relay *drain;    /* owned; while DRAIN: the decoder of the rest */
-  uint64_t rest_until_ms; /* when DRAIN and LINGER give up; 0: not begun */
+  struct relay *drain;                 /* owned; while DRAIN: the decoder of the rest */
   socklen_t client_length;
   struct sockaddr_storage client;
 };

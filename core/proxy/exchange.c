@@ -161,8 +161,9 @@ static inline void prefetch(const void *start, size_t bytes) {
 }
 
 void exchange_prefetch(const struct exchange *x) {
-  prefetch(x, sizeof *x + BEHIND_BYTES);
-  if (x->downstream) prefetch(x->downstream, sizeof *x->downstream);
+  prefetch(x, offsetof(struct exchange, peer_address));
+  prefetch(x + 1, BEHIND_BYTES);
+  if (x->downstream) prefetch(x->downstream, offsetof(struct downstream, attachment));
 }
 
 /* --- calling a hook

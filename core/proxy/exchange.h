@@ -73,68 +73,71 @@ struct exchange_times { /* ms on the loop's clock; 0: not reached */
 /* What a relay waited for when it was pumped last; the deadlines follow from it. */
 enum transfer { TRANSFER_OFF, TRANSFER_READS, TRANSFER_WRITES };
 
+/* In the order of use: what all steps look at, what the request's and what the response's do, and what few exchanges
+ * need. With many connections each cache line of it comes from memory anew. */
 struct exchange {
-  struct arena arena;              /* holds the exchange itself too */
-  struct list link;                /* in proxy->exchanges */
-  struct proxy *proxy;             /* borrowed: the worker's */
-  struct downstream *downstream;   /* borrowed; NULL once the client's connection is gone */
-  const struct hooks *hooks;       /* borrowed from the policy, which `begin`/`end` hold */
-  const struct settings *settings; /* likewise */
-  struct policy_use *use;          /* likewise */
-  void *script;                    /* owned by the hooks' implementation */
-  struct account account;          /* what the metrics want to know */
-
-  struct request request;          /* as the client sent it, hop-by-hop fields removed */
-  struct request upstream_request; /* the copy of this attempt, which upstream_request_filter edits */
-  struct response response;        /* the peer's, then edited by the response filters */
-  struct answer *answer;           /* arena; set: this is sent instead of a peer's response */
-  struct shadow *shadow;           /* held; while another policy is tried beside it (proxy/shadow) */
-  struct str client;               /* arena; its address, once the connection is gone */
-
-  struct peer *peer;         /* reference, from upstream_peer to the end of the attempt */
-  struct upstream *upstream; /* owned during the attempt */
-  struct rival *rival;       /* arena; an earlier attempt that may still answer first (hedge.c) */
-  struct str peer_address;   /* arena; of the last attempt, as the policy wrote it */
-  struct lease lease;        /* of the backend; upstream_peer may begin it, attempt_end ends it */
-  struct relay up, down;     /* the bodies: request to the peer, response to the client */
-  struct buf replay; /* request body bytes sent so far, for a retry; or all of it, read before (bounded) */
-  struct buf unfiltered;               /* what was read before, on its way to the filter */
-  void (*on_body)(struct exchange *x); /* set while the body is read for the policy */
-  size_t heads_bytes;                  /* of all response heads of the attempts so far (bounded) */
-  struct body stated;                  /* length that a response without body states (HEAD, 304) */
-
-  uint64_t rate_mark;
-  uint64_t head_due_ms;  /* of the response head that is awaited; 0: the request is not through yet */
-  uint64_t hedge_due_ms; /* when another peer is asked beside; 0: never */
-  unsigned hedge_ms;     /* as the last peer said; 0: never */
-  struct hook_outcome outcome;
-  struct exchange_times times;
+  struct arena arena;                 /* holds the exchange itself too */
+  struct list link;                   /* in proxy->exchanges */
   enum hook hook;                     /* the one that runs or ran last */
   enum error error;                   /* the failure that ended it, ERROR_NONE so far */
-  enum error last_error;              /* of the last attempt that was followed by another: told where there
-                                         is nobody to ask again */
   unsigned char hook_state;           /* enum hook_state */
   unsigned char step;                 /* enum exchange_step */
   unsigned char up_state, down_state; /* enum transfer */
-  unsigned attempts;                  /* upstream_peer calls so far */
   unsigned short error_status;        /* a status that a hook chose for the failure; 0: the table's */
   unsigned short sent_status;         /* of the final head sent to the client; 0: none yet */
-  bool running, again;                /* exchange_run: inside, and to be done once more */
-  bool connected;                     /* this attempt has a connection */
-  bool secure;                        /* the client came by TLS */
-  bool reused;                        /* from the pool */
-  bool hedged;                        /* there has been a hedge: no second one */
-  bool readable;                      /* the peer has sent something: the head is worth reading */
-  bool continued;                     /* a 100 was sent, so the client will send the body it announced */
-  bool informed;                      /* an interim response was sent: no other peer may begin anew */
-  bool body_is_read;                  /* all of the request body is in `replay`, or has been */
-  bool feeds_filter;                  /* and `unfiltered` is what is read from now on */
-  bool tunnel;                        /* after a 101, or a 2xx to CONNECT */
-  bool closes;                        /* the client's connection closes behind the response */
-  bool rate_watched; /* min_send_rate: a second runs, since which rate_mark bytes were taken */
-  bool aborted;      /* the response ended short: the client must see that */
-  bool is_shadow;    /* a dry run: no connection, nothing is sent */
-  bool policy_began; /* hooks->begin was called */
+  struct proxy *proxy;                /* borrowed: the worker's */
+  struct downstream *downstream;      /* borrowed; NULL once the client's connection is gone */
+  const struct hooks *hooks;          /* borrowed from the policy, which `begin`/`end` hold */
+  const struct settings *settings;    /* likewise */
+  struct policy_use *use;             /* likewise */
+  void *script;                       /* owned by the hooks' implementation */
+  struct peer *peer;                  /* reference, from upstream_peer to the end of the attempt */
+  struct upstream *upstream;          /* owned during the attempt */
+  struct answer *answer;              /* arena; set: this is sent instead of a peer's response */
+  struct rival *rival;                /* arena; an earlier attempt that may still answer first (hedge.c) */
+  unsigned attempts;                  /* upstream_peer calls so far */
+  unsigned hedge_ms;                  /* as the last peer said; 0: never */
+  uint64_t hedge_due_ms;              /* when another peer is asked beside; 0: never */
+  uint64_t head_due_ms; /* of the response head that is awaited; 0: the request is not through yet */
+  bool running, again;  /* exchange_run: inside, and to be done once more */
+  bool connected;       /* this attempt has a connection */
+  bool secure;          /* the client came by TLS */
+  bool reused;          /* from the pool */
+  bool hedged;          /* there has been a hedge: no second one */
+  bool readable;        /* the peer has sent something: the head is worth reading */
+  bool continued;       /* a 100 was sent, so the client will send the body it announced */
+  bool informed;        /* an interim response was sent: no other peer may begin anew */
+  bool body_is_read;    /* all of the request body is in `replay`, or has been */
+  bool feeds_filter;    /* and `unfiltered` is what is read from now on */
+  bool tunnel;          /* after a 101, or a 2xx to CONNECT */
+  bool closes;          /* the client's connection closes behind the response */
+  bool rate_watched;    /* min_send_rate: a second runs, since which rate_mark bytes were taken */
+  bool aborted;         /* the response ended short: the client must see that */
+  bool is_shadow;       /* a dry run: no connection, nothing is sent */
+  bool policy_began;    /* hooks->begin was called */
+  struct hook_outcome outcome;
+  struct exchange_times times;
+  struct account account; /* what the metrics want to know */
+  struct lease lease;     /* of the backend; upstream_peer may begin it, attempt_end ends it */
+
+  struct relay down;        /* the response's body, to the client */
+  struct response response; /* the peer's, then edited by the response filters */
+  size_t heads_bytes;       /* of all response heads of the attempts so far (bounded) */
+  struct body stated;       /* length that a response without body states (HEAD, 304) */
+
+  struct request request;          /* as the client sent it, hop-by-hop fields removed */
+  struct request upstream_request; /* the copy of this attempt, which upstream_request_filter edits */
+  struct relay up;                 /* the request's body, to the peer */
+
+  struct str peer_address; /* arena; of the last attempt, as the policy wrote it */
+  struct buf replay; /* request body bytes sent so far, for a retry; or all of it, read before (bounded) */
+  struct buf unfiltered;               /* what was read before, on its way to the filter */
+  void (*on_body)(struct exchange *x); /* set while the body is read for the policy */
+  struct shadow *shadow;               /* held; while another policy is tried beside it (proxy/shadow) */
+  struct str client;                   /* arena; its address, once the connection is gone */
+  uint64_t rate_mark;
+  enum error
+      last_error; /* of the last attempt that was followed by another: told where there is nobody to ask again */
 };
 
 /* --- for the hooks' implementation

@@ -38,6 +38,7 @@ struct relay_filter {
 
 enum relay_part { PART_HEAD, PART_CHUNK_HEAD, PART_PAYLOAD, PART_TAIL, RELAY_PARTS };
 
+/* What each body needs comes first, what chunks and trailers need last. */
 struct relay {
   struct conn *from; /* borrowed; NULL: what is to be sent is in the parts, or in `in` already */
   struct conn *to;   /* borrowed; NULL: the payload is dropped (drain) */
@@ -48,29 +49,29 @@ struct relay {
   struct str parts[RELAY_PARTS]; /* on their way out, in this order */
   struct body body;              /* what comes in */
   enum framing out;
-  uint64_t left;  /* of FRAMING_LENGTH */
-  uint64_t limit; /* payload bytes allowed; 0: any */
+  bool started;          /* the first round was made */
+  bool bulk;             /* a read filled its buffer: use large ones */
+  bool piped;            /* a pipe was used: for the rest, too, however short */
+  bool source_broke;     /* an early read failed, which the next one tells */
+  bool at_once;          /* a write that fails must be known before the next step */
+  bool active;           /* begun and neither done nor failed */
+  bool done;             /* the whole message was written */
+  bool source_ended;     /* the message has been decoded to its end */
+  bool copy_overflowed;  /* the copy is not all that was decoded */
+  bool filtering;        /* the filter has a piece */
+  bool filter_ended;     /* the filter was given the last one */
+  bool trailers_allowed; /* forward the trailer section (chunked to chunked only) */
+  uint64_t left;         /* of FRAMING_LENGTH */
+  uint64_t limit;        /* payload bytes allowed; 0: any */
+  uint64_t bytes;        /* payload decoded so far */
+  uint64_t written;      /* bytes written to the sink so far, with heads and framing */
+  size_t used;           /* input bytes behind the parts, consumed once they are written */
   size_t copy_limit;
-  uint64_t bytes;   /* payload decoded so far */
-  uint64_t written; /* bytes written to the sink so far, with heads and framing */
   struct chunked chunked;
-  size_t used; /* input bytes behind the parts, consumed once they are written */
   char chunk_head[CHUNKED_HEAD_BYTES];
   struct str trailer_section;      /* as received; arena */
   struct headers *trailers;        /* borrowed; NULL, or what is sent instead of trailer_section */
   struct arena *arena;             /* for trailers */
-  bool started;                    /* the first round was made */
-  bool bulk;                       /* a read filled its buffer: use large ones */
-  bool piped;                      /* a pipe was used: for the rest, too, however short */
-  bool source_broke;               /* an early read failed, which the next one tells */
-  bool at_once;                    /* a write that fails must be known before the next step */
-  bool active;                     /* begun and neither done nor failed */
-  bool done;                       /* the whole message was written */
-  bool source_ended;               /* the message has been decoded to its end */
-  bool copy_overflowed;            /* the copy is not all that was decoded */
-  bool filtering;                  /* the filter has a piece */
-  bool filter_ended;               /* the filter was given the last one */
-  bool trailers_allowed;           /* forward the trailer section (chunked to chunked only) */
   const struct headers *nominated; /* borrowed or NULL: fields that may not be among the trailers */
 };
 

@@ -305,7 +305,6 @@ enum io upstream_read_head(struct upstream *u, const struct parser_limits *limit
     size_t moved = 0, most = u->peer->sends_long ? RELAY_BUFFER : RELAY_BUFFER_LARGE;
     /* A body that is behind the head should not come in small pieces, unless the kernel will hand on its rest. */
     buf_reserve(&u->in, buf_len(&u->in) ? buf_len(&u->in) : most);
-    if (u->exchange) exchange_prefetch(u->exchange);
     enum io result = conn_read(&u->conn, buf_tail(&u->in), buf_space(&u->in), &moved);
     if (result == IO_EOF || result == IO_ERROR) return ended_early(u, result, error);
     if (result == IO_AGAIN) {
@@ -321,6 +320,7 @@ static bool is_rival(const struct upstream *u) { return u->exchange && u->exchan
 
 static void on_readable(struct conn *conn) {
   struct upstream *u = conn->owner;
+  if (u->exchange) exchange_prefetch(u->exchange);
   if (u->state == UPSTREAM_IDLE && !has_nothing_to_say(u))
     upstream_close(u);
   else if (is_rival(u))

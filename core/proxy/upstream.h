@@ -23,23 +23,24 @@ enum upstream_state {
   UPSTREAM_CLOSED
 };
 
+/* What each exchange looks at comes first. */
 struct upstream {
   struct conn conn;
-  struct grave grave;
+  struct exchange *exchange; /* borrowed; NULL while idle */
   struct proxy *proxy;       /* borrowed */
   struct peer *peer;         /* reference */
-  struct exchange *exchange; /* borrowed; NULL while idle */
-  struct loan *loan;         /* borrowed; while BORROWING (NULL: the worker ends) */
-  struct connect *connect;   /* owned; while CONNECTING */
-  struct list link;          /* in peer->idle */
-  struct buf in;             /* bytes read and not used */
-  struct head_scan scan;     /* of the response head */
-  struct timer timer;
   enum upstream_state state;
-  unsigned served;     /* exchanges before this one, in this worker */
-  unsigned asked;      /* siblings, while BORROWING */
-  bool is_overdue;     /* so is the last answer, by what the timer said */
-  unsigned idle_since; /* conn_turn when it was given back */
+  unsigned served;       /* exchanges before this one, in this worker */
+  unsigned idle_since;   /* conn_turn when it was given back */
+  struct buf in;         /* bytes read and not used */
+  struct head_scan scan; /* of the response head */
+  struct timer timer;
+  struct list link; /* in peer->idle */
+  struct grave grave;
+  struct loan *loan;       /* borrowed; while BORROWING (NULL: the worker ends) */
+  struct connect *connect; /* owned; while CONNECTING */
+  unsigned asked;          /* siblings, while BORROWING */
+  bool is_overdue;         /* so is the last answer, by what the timer said */
 };
 
 /* A connection to the exchange's peer: from the pool (state READY); or from a sibling's, or a new one
