@@ -7,7 +7,7 @@
 #define PERILUNE_NET_BATCH_H
 
 /* At most so many at once. Fewer than the least are sent by themselves: they are not worth the detour. */
-enum { BATCH_MOST = 32, BATCH_LEAST = 3 };
+enum { BATCH_MOST = 64, BATCH_LEAST = 3 };
 
 struct send_call {
   int socket;       /* non-blocking */

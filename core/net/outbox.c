@@ -13,7 +13,7 @@
 #include "base/ticks.h"
 #include "net/conn.h"
 
-enum { MOMENT_US = 250 };
+enum { MOMENT_US = 500 };
 
 static void send_all(struct outbox *o) {
   batch_send(o->calls, o->count);

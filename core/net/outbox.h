@@ -17,7 +17,7 @@
 struct conn;
 
 /* Larger writes are not worth a copy. */
-enum { OUTBOX_MOST_BYTES = 4096, OUTBOX_ITEMS = BATCH_MOST, OUTBOX_BYTES = 32768 };
+enum { OUTBOX_MOST_BYTES = 4096, OUTBOX_ITEMS = BATCH_MOST, OUTBOX_BYTES = 65536 };
 
 struct outbox {
   ev_prepare watcher;

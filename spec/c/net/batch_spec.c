@@ -25,14 +25,15 @@ struct fixture {
 };
 
 static void with_sockets(void (*test)(struct fixture *f)) {
+  static char text[BATCH_MOST + 8];
   struct fixture f;
+  for (size_t i = 0; i < sizeof text; i++) text[i] = (char)(' ' + i);
   for (int i = 0; i < BATCH_MOST; i++) {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) != 0) abort();
     f.ours[i] = fds[0];
     f.theirs[i] = fds[1];
-    f.calls[i] = (struct send_call){fds[0], MSG_NOSIGNAL, "abcdefghijklmnopqrstuvwxyz012345" + i,
-                                    (unsigned)(BATCH_MOST - i), 99};
+    f.calls[i] = (struct send_call){fds[0], MSG_NOSIGNAL, text + i, (unsigned)(i % 7 + 1), 99};
   }
   test(&f);
   batch_thread_end();
