@@ -88,3 +88,8 @@ void memory_thread_end(void) {
 }
 
 #endif
+
+void memory_trim(void) {
+  memory_thread_end();
+  malloc_trim(0);
+}

@@ -27,7 +27,10 @@ enum block_class { BLOCK_4K, BLOCK_16K, BLOCK_64K, BLOCK_CLASSES };
 void *block_alloc(size_t bytes, size_t *size) __attribute__((returns_nonnull));
 void block_free(void *block, size_t size);
 
-/* Gives the calling thread's free lists back to the system. Call it before a thread ends. */
+/* Gives the calling thread's free lists back. Call it before a thread ends. */
 void memory_thread_end(void);
+/* The same, and all that is free to the system. For the end of a start, which leaves much: takes long, and holds up
+ * other threads. */
+void memory_trim(void);
 
 #endif

@@ -272,6 +272,7 @@ static bool read_config(const struct server_options *options, struct registry *r
   struct instance *instance = instance_load(&options->source, &probe.host, 0, why);
   instance_free(instance);
   worker_free(&probe);
+  memory_trim();
   return instance != NULL;
 }
 
@@ -321,6 +322,7 @@ static int run(struct server *s) {
   char *why = NULL;
   bool fine = start(s, &why);
   if (fine) {
+    memory_trim();
     s->pulse = pulse_start(s);
     serve_until_stopped(s);
   } else {
