@@ -32,7 +32,7 @@ void outbox_init(struct outbox *o, struct ev_loop *loop) {
   o->loop = loop;
   o->count = o->used = 0;
   o->turn = ~0u;
-  o->bytes = memory_alloc(OUTBOX_BYTES);
+  o->bytes = NULL;
   ev_set_userdata(loop, o);
   ev_prepare_init(&o->watcher, on_prepare);
   ev_prepare_start(loop, &o->watcher);
@@ -52,6 +52,7 @@ static bool is_old(const struct outbox *o) { return ticks_to_us(ticks_since(o->b
 bool outbox_put(struct outbox *o, struct conn *conn, const struct iovec *parts, int count, size_t bytes) {
   if (bytes > OUTBOX_MOST_BYTES || o->turn == ev_iteration(o->loop)) return false;
   if (o->count && (o->count == OUTBOX_ITEMS || o->used + bytes > OUTBOX_BYTES || is_old(o))) send_all(o);
+  if (!o->bytes) o->bytes = memory_alloc(OUTBOX_BYTES);
   if (!o->count) o->began = ticks_now();
   char *end = o->bytes + o->used;
   o->conns[o->count] = conn;
@@ -70,6 +71,7 @@ void outbox_send(struct outbox *o, struct conn *conn) {
   o->count--;
   o->conns[i] = o->conns[o->count];
   o->calls[i] = o->calls[o->count];
+  if (!o->count) o->used = 0; /* else the others' bytes are in between */
   batch_send(&call, 1);
   conn_staged_sent(conn, &call);
 }

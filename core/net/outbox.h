@@ -27,7 +27,7 @@ struct outbox {
   unsigned turn; /* of the loop, that was closed last */
   struct conn *conns[OUTBOX_ITEMS]; /* borrowed; of each call */
   struct send_call calls[OUTBOX_ITEMS];
-  char *bytes; /* owned */
+  char *bytes; /* owned; from the first item on */
 };
 
 /* For all conns made on the loop from now on; does not keep the loop alive. */

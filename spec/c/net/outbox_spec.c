@@ -105,6 +105,21 @@ static void when_full(struct fixture *f) {
 }
 IT("makes room when it is full") { with_conn(when_full); }
 
+static void early(struct fixture *f) {
+  size_t taken = 0;
+  char text[OUTBOX_MOST_BYTES + 1];
+  memset(text, 'a', OUTBOX_MOST_BYTES);
+  text[OUTBOX_MOST_BYTES] = '\0';
+  for (; taken < 3 * OUTBOX_BYTES; taken += OUTBOX_MOST_BYTES) {
+    CHECK(say_soon(&f->conn, text) == IO_OK && f->conn.staged);
+    CHECK(say(&f->conn, "b") == IO_OK); /* what is staged goes before it */
+    while (recv(f->peer, text, sizeof text - 1, 0) > 0) {
+    }
+    memset(text, 'a', OUTBOX_MOST_BYTES);
+  }
+}
+IT("has room again for what was sent before the end of the turn") { with_conn(early); }
+
 enum { OTHERS = 4 };
 
 static void several(struct fixture *f) {
