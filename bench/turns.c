@@ -252,6 +252,9 @@ int main(int argc, char **argv) {
   struct target *all = calloc((size_t)targets, sizeof *all);
   for (int i = 0; i < targets; i++) open_target(&all[i], argv[4 + i], argv[3]);
   for (int w = -WARM_UP; w < atoi(argv[1]); w++)
-    for (int i = 0; i < targets; i++) visit(&all[i], i, atof(argv[2]) * 1000, w >= 0);
+    for (int i = 0; i < targets; i++) {
+      int index = w & 1 ? targets - 1 - i : i; /* none comes always behind the same one */
+      visit(&all[index], index, atof(argv[2]) * 1000, w >= 0);
+    }
   return 0;
 }
