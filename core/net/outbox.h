@@ -24,7 +24,7 @@ struct outbox {
   struct ev_loop *loop; /* borrowed */
   uint64_t began;       /* ticks: when the first item came */
   unsigned count, used;
-  unsigned turn; /* of the loop, that was closed last */
+  unsigned turn;                    /* of the loop, that was closed last */
   struct conn *conns[OUTBOX_ITEMS]; /* borrowed; of each call */
   struct send_call calls[OUTBOX_ITEMS];
   char *bytes; /* owned; from the first item on */

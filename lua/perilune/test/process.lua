@@ -86,12 +86,12 @@ end
 
 --- How many descriptors lead to what `fits` (its name, as readlink gives it).
 local function count_descriptors(pid, fits)
-  local directory, count = "/proc/" .. pid .. "/fd/", 0
+  local directory, found = "/proc/" .. pid .. "/fd/", 0
   for name in lfs.dir(directory) do
     local target = lfs.symlinkattributes(directory .. name, "target") -- nil: closed in between, or "." and ".."
-    if target and fits(target) then count = count + 1 end
+    if target and fits(target) then found = found + 1 end
   end
-  return count
+  return found
 end
 
 --- Number of open descriptors, without the io_uring that each of its threads keeps from the first time that it is busy.

@@ -105,8 +105,8 @@ static unsigned rings(void) {
   if (!directory) abort();
   for (struct dirent *entry; (entry = readdir(directory));) {
     char target[64] = {0};
-    readlinkat(dirfd(directory), entry->d_name, target, sizeof target - 1);
-    count += strstr(target, "io_uring") != NULL;
+    ssize_t length = readlinkat(dirfd(directory), entry->d_name, target, sizeof target - 1);
+    count += length > 0 && strstr(target, "io_uring");
   }
   closedir(directory);
   return count;
