@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -133,6 +134,43 @@ static void one_ring(struct fixture *f) {
 IT("keeps a ring from the first time that it pays until the thread ends, or says why not") {
   with_sockets(one_ring);
 }
+
+static void *short_of_descriptors(void *argument) {
+  struct fixture *f = argument;
+  struct rlimit files, few;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) abort();
+  few = files;
+  few.rlim_cur = 3;
+  setrlimit(RLIMIT_NOFILE, &few);
+  batch_send(f->calls, BATCH_LEAST);
+  setrlimit(RLIMIT_NOFILE, &files);
+  CHECK(rings() == 0 && told == 1);
+  check_sent(f, BATCH_LEAST, -1);
+  unsigned batches = 0;
+  for (; batches < 1000000 && rings() == 0; batches += 1000)
+    for (int i = 0; i < 1000; i++) {
+      batch_send(f->calls, BATCH_LEAST);
+      check_sent(f, BATCH_LEAST, -1);
+    }
+  CHECK(batches < 1000000);
+  CHECK(told == 1);
+  batch_thread_end();
+  return NULL;
+}
+
+static void shortage(struct fixture *f) {
+  pthread_t thread;
+  batch_send(f->calls, BATCH_LEAST);
+  check_sent(f, BATCH_LEAST, -1);
+  if (rings() == 0) return; /* there is none to be had in any case, see above */
+  batch_thread_end();
+  told = 0;
+  log_catch(count_line);
+  if (pthread_create(&thread, NULL, short_of_descriptors, f) != 0) abort();
+  pthread_join(thread, NULL);
+  log_catch(NULL);
+}
+IT("opens a ring later where descriptors were short") { with_sockets(shortage); }
 
 /* Of the calling thread, for good; and no_new_privs with it. */
 static void forbid(int call) {
