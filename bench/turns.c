@@ -124,16 +124,17 @@ static void ask(struct target *target, struct connection *c) {
   window.waiting++;
 }
 
-/* The end of the head is at `end`; what follows belongs to the body. */
-static void read_head(struct connection *c, const char *end) {
-  const char *length = strcasestr(c->head, "\r\ncontent-length:"),
-             *close = strcasestr(c->head, "\r\nconnection: close");
-  if (sscanf(c->head, "HTTP/1.%*d %d", &c->status) != 1 || !length) {
+/* The head ends before `body`, of which some may be there. What is spent here the origin lacks, and the proxy waits. */
+static void read_head(struct connection *c, char *body) {
+  body[-1] = '\0'; /* so that the body is not searched */
+  const char *length = strcasestr(c->head, "\r\ncontent-length:");
+  if (strncmp(c->head, "HTTP/1.", 7) != 0 || !length) {
     errno = EPROTO;
     give_up("a response without a length");
   }
-  c->closes = close && close < end;
-  c->left = strtol(length + 17, NULL, 10) - (long)(c->head + c->head_bytes - end);
+  c->status = (int)strtol(c->head + 8, NULL, 10);
+  c->closes = strcasestr(c->head, "\r\nconnection: close") != NULL;
+  c->left = strtol(length + 17, NULL, 10) - (long)(c->head + c->head_bytes - body);
 }
 
 /* Of a head, no more than there is room for. */
@@ -145,7 +146,7 @@ static void take(struct connection *c, const char *bytes, size_t count) {
   memcpy(c->head + c->head_bytes, bytes, count);
   c->head_bytes += count;
   c->head[c->head_bytes] = '\0';
-  const char *end = strstr(c->head, "\r\n\r\n");
+  char *end = strstr(c->head, "\r\n\r\n");
   if (end) read_head(c, end + 4);
 }
 
