@@ -4,20 +4,17 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "sandbox.h"
 #include "unit.h"
 
 struct fixture {
@@ -172,20 +169,6 @@ static void shortage(struct fixture *f) {
 }
 IT("opens a ring later where descriptors were short") { with_sockets(shortage); }
 
-/* Of the calling thread, for good; and no_new_privs with it. */
-static void forbid(int call) {
-  struct sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-    abort();
-}
-
 struct refusal {
   struct fixture *f;
   int call;
@@ -198,7 +181,7 @@ static void *send_all_the_same(void *argument) {
     batch_send(f->calls, BATCH_MOST); /* with a ring, where there may be one */
     check_sent(f, BATCH_MOST, -1);
   }
-  forbid(refusal->call);
+  sandbox_forbid(refusal->call, EPERM);
   for (int i = 0; i < 2; i++) {
     batch_send(f->calls, BATCH_MOST);
     check_sent(f, BATCH_MOST, -1);

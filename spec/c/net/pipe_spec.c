@@ -4,14 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -19,6 +15,7 @@
 
 #include "base/log.h"
 #include "net/conn.h"
+#include "sandbox.h"
 #include "unit.h"
 
 static char text[65536], heard[sizeof text];
@@ -166,20 +163,6 @@ IT("is not to be had when a thread has many, or a sixteenth of all descriptors a
   with_conns(too_many);
 }
 
-/* Of the calling thread, for good; and no_new_privs with it. */
-static void forbid_splice(int error) {
-  struct sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_splice, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-    abort();
-}
-
 struct refusal {
   struct fixture *f;
   int error;
@@ -190,7 +173,7 @@ static void *without_splice(void *argument) {
   struct conn *from = &refusal->f->from.conn;
   struct pipe *pipe = pipe_take();
   size_t moved = 0;
-  forbid_splice(refusal->error);
+  sandbox_forbid(SYS_splice, refusal->error);
   say(&refusal->f->from, 10);
   CHECK(conn_splice_in(from, pipe, 10) == IO_AGAIN);
   CHECK(conn_read(from, heard, sizeof heard, &moved) == IO_OK && moved == 10);
