@@ -186,8 +186,9 @@ void exchange_fail(struct exchange *x, enum error error) __attribute__((cold));
 void exchange_client_gone(struct exchange *x, enum error error);
 /* The worker ends, and the client is gone: a logging hook that still waits is given up. */
 void exchange_abandon(struct exchange *x);
-/* Before a read of the response: what follows looks at the exchange, at what lies behind it in its arena, and at its
- * downstream. With many connections all of that has left the caches, and can come back while the kernel reads. */
+/* With an event of its upstream, before that is read: what follows looks at the exchange, at what lies behind it in its
+ * arena, and at its downstream. With many connections all of that has left the caches, and can come back while the
+ * kernel reads. */
 void exchange_prefetch(const struct exchange *x);
 /* Events of the two connections while the exchange owns them (transfer.c). */
 void exchange_downstream_readable(struct exchange *x);
