@@ -29,8 +29,8 @@ void block_free(void *block, size_t size);
 
 /* Gives the calling thread's free lists back. Call it before a thread ends. */
 void memory_thread_end(void);
-/* The same, and all that is free to the system. For the end of a start, which leaves much: takes long, and holds up
- * other threads. */
+/* The same, and all that is free to the system. For the start, which leaves much: takes long, and holds up other
+ * threads. */
 void memory_trim(void);
 
 #endif

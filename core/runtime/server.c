@@ -322,7 +322,6 @@ static int run(struct server *s) {
   char *why = NULL;
   bool fine = start(s, &why);
   if (fine) {
-    memory_trim();
     s->pulse = pulse_start(s);
     serve_until_stopped(s);
   } else {
