@@ -61,7 +61,10 @@ void account_exchange(struct exchange *x) {
   cell_add(&traffic->received, x->up.bytes);
   cell_add(&traffic->sent, x->down.written);
   uint64_t us = x->tunnel ? 0 : us_since(x->account.began);
-  if (!x->tunnel) histogram_add(&traffic->duration, us);
+  if (!x->tunnel) {
+    histogram_add(&traffic->duration, us);
+    coalesce_add(&x->proxy->coalesce, us);
+  }
   x->use->tally.exchanges++;
   x->use->tally.server_errors += status >= 500;
   x->use->tally.latency_us += us;

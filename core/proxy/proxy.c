@@ -23,6 +23,7 @@ void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker) {
   list_init(&proxy->spare_peers);
   reaper_init(&proxy->reaper, loop);
   outbox_init(&proxy->outbox, loop);
+  coalesce_init(&proxy->coalesce, loop);
   proxy->resolver = resolver_new(loop);
 }
 
@@ -70,6 +71,7 @@ void proxy_close(struct proxy *proxy) {
 void proxy_free(struct proxy *proxy) {
   reaper_stop(&proxy->reaper);
   outbox_stop(&proxy->outbox);
+  coalesce_stop(&proxy->coalesce);
   batch_thread_end();
   pipe_thread_end();
   resolver_free(proxy->resolver);

@@ -9,6 +9,7 @@
 #define PERILUNE_PROXY_PROXY_H
 
 #include "base/list.h"
+#include "net/coalesce.h"
 #include "net/outbox.h"
 #include "net/reaper.h"
 #include "proxy/settings.h"
@@ -73,6 +74,7 @@ struct proxy {
   struct peer *peer_guesses[PEER_GUESSES]; /* borrowed: of the last calls of peer_intern */
   struct peer *peers[PEER_BUCKETS];
   struct outbox outbox;
+  struct coalesce coalesce;
 };
 
 void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker);

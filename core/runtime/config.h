@@ -18,6 +18,7 @@
   X(upgrade_grace, SECONDS, "3600", "seconds in which the old process ends after an upgrade")                \
   X(drain, SECONDS, "30", "seconds after which it is reported that an older generation is still in use")     \
   X(upgrade_timeout, SECONDS, "60", "seconds in which a successor must serve, or the upgrade has failed")    \
+  X(low_latency, FLAG, "false", "serve what comes at once under load, too, not what comes in 0.1 ms")        \
   X(watch, FLAG, "false", "reload when a file of the policy changes")                                        \
   X(daemon, FLAG, "false", "go on in the background once the policy serves")                                 \
   X(pid_file, TEXT, "", "file with the process id")                                                          \

@@ -217,6 +217,7 @@ static struct policy_host host_of(const struct server *s, unsigned worker) {
 
 static void init_workers(struct server *s) {
   unsigned drain_ms = config_number(s->options->config, CONFIG_drain);
+  bool low_latency = config_number(s->options->config, CONFIG_low_latency);
   struct policy_host host = host_of(s, s->worker_count);
   worker_init(&s->control, &host);
   s->control.owner = s;
@@ -228,6 +229,7 @@ static void init_workers(struct server *s) {
     worker_init(&s->workers[i], &host);
     s->workers[i].owner = s;
     s->workers[i].drain_ms = drain_ms;
+    if (low_latency) coalesce_stop(&s->workers[i].proxy.coalesce);
     if (s->circle) circle_join(s->circle, &s->workers[i].proxy);
     s->workers[i].on_ended = on_worker_ended;
     s->workers[i].on_switched = on_worker_switched;

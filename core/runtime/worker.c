@@ -45,6 +45,7 @@ static void *run(void *argument) {
   snprintf(name, sizeof name, "worker %u", worker->host.worker);
   log_set_thread(name);
   pthread_setname_np(pthread_self(), name);
+  coalesce_thread_begin();
   ev_now_update(worker->loop);
   ev_run(worker->loop, 0);
   worker_free(worker);
