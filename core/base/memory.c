@@ -4,9 +4,12 @@
 // malloc.
 #include "base/memory.h"
 
+#include <link.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void *checked(void *p) {
   if (p) return p;
@@ -93,3 +96,19 @@ void memory_trim(void) {
   memory_thread_end();
   malloc_trim(0);
 }
+
+/* What may be written holds what was written. */
+static int drop_object(struct dl_phdr_info *object, size_t size, void *unused) {
+  (void)size, (void)unused;
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  for (int i = 0; i < object->dlpi_phnum; i++) {
+    const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+    if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
+    uintptr_t begin = (object->dlpi_addr + segment->p_vaddr) & -page;
+    uintptr_t end = (object->dlpi_addr + segment->p_vaddr + segment->p_memsz + page - 1) & -page;
+    madvise((void *)begin, end - begin, MADV_DONTNEED);
+  }
+  return 0;
+}
+
+void memory_drop_text(void) { dl_iterate_phdr(drop_object, NULL); }

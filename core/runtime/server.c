@@ -325,6 +325,7 @@ static int run(struct server *s) {
   bool fine = start(s, &why);
   if (fine) {
     s->pulse = pulse_start(s);
+    memory_drop_text();
     serve_until_stopped(s);
   } else {
     complain(why);
