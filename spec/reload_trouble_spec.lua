@@ -182,6 +182,36 @@ describe("perilune run --watch", function()
     becomes "mended"
   end)
 
+  it("sees that a link on the way is set anew, again and again, and no longer what is behind the old one", function()
+    local directory = process.directory()
+    local function release(name, word)
+      os.execute(("mkdir '%s/%s'"):format(directory, name))
+      process.write_file(directory .. "/" .. name .. "/word.lua", ("return '%s'"):format(word))
+      process.write_file(directory .. "/" .. name .. "/policy.lua", "local word = require 'word'\n" ..
+        answering "X":gsub('"X"', "word"))
+    end
+    -- As Kubernetes does it: the file is a link, through a folder that is one, which is renamed into place.
+    local function switch(name)
+      os.execute(("ln -s %s '%s/..next' && mv -T '%s/..next' '%s/..data'"):format(name, directory, directory, directory))
+    end
+    release("..one", "one")
+    switch "..one"
+    os.execute(("ln -s ..data/policy.lua '%s/policy.lua' && ln -s ..data/word.lua '%s/word.lua'")
+      :format(directory, directory))
+    local proxy = perilune.start { args = { "run", "--watch", directory .. "/policy.lua" } }
+    assert.equal("one", client.request(proxy.port).body)
+    for generation, word in ipairs { "two", "three" } do
+      release(".." .. word, word)
+      switch(".." .. word)
+      proxy:wait_log(("(generation %d) is in force"):format(generation + 1))
+      assert.equal(word, client.request(proxy.port).body)
+    end
+    process.write_file(directory .. "/..one/word.lua", "return 'old'")
+    process.write_file(directory .. "/..three/word.lua", "return 'edited'")
+    proxy:wait_log "(generation 4) is in force"
+    assert.equal("edited", client.request(proxy.port).body)
+  end)
+
   it("sees that a module is mended which the policy in force did not require yet", function()
     local proxy, _, path = start(nil, { "--watch" })
     local module = path:match "^(.*)/" .. "/word.lua"

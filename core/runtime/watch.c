@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// watch: inotify on the folders of a policy's files, and a debounce timer.
+// watch: inotify on the folders of a policy's files, and a debounce timer. Each link that a path goes through counts as
+// a file of its own, since whole folders are put in place by one: a ConfigMap of Kubernetes, or "current".
 #include "runtime/watch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "runtime/server.h"
 
-enum { DEBOUNCE_MS = 100, EVENT_BYTES = 8192 };
+/* LINKS: as many of a path as Linux follows (path_resolution(7)). */
+enum { DEBOUNCE_MS = 100, EVENT_BYTES = 8192, LINKS = 40 };
 
-/* One file: the number of its folder's watch, and its name there. */
+/* One file or link: the number of its folder's watch, and its name there. */
 struct watched {
   int folder;
   char *name; /* owned */
@@ -70,34 +74,63 @@ struct watch *watch_new(struct server *server, char **why) {
   return w;
 }
 
-static void forget_files(struct watch *w) {
-  for (unsigned i = 0; i < w->count; i++) free(w->files[i].name);
-  free(w->files);
-  w->files = NULL;
-  w->count = 0;
+static bool has_folder(const struct watch *w, int folder) {
+  for (unsigned i = 0; i < w->count; i++)
+    if (w->files[i].folder == folder) return true;
+  return false;
 }
 
-static void add(struct watch *w, struct str path) {
-  char *text = str_to_cstring(path), *slash = strrchr(text, '/');
-  const char *name = slash ? slash + 1 : text;
-  if (slash) *slash = '\0';
-  const char *folder = slash ? (slash == text ? "/" : text) : ".";
-  int number = inotify_add_watch(w->fd, folder, IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE);
+static void add(struct watch *w, const char *folder, struct str name) {
+  int number = inotify_add_watch(w->fd, *folder ? folder : ".", IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE);
   if (number < 0) {
     log_warn("cannot watch %s: %s", folder, strerror(errno));
-  } else {
-    w->files = memory_realloc(w->files, (w->count + 1) * sizeof *w->files);
-    w->files[w->count++] = (struct watched){number, str_to_cstring(str_of(name))};
+    return;
   }
-  free(text);
+  for (unsigned i = 0; i < w->count; i++)
+    if (w->files[i].folder == number && str_equal(str_of(w->files[i].name), name)) return;
+  w->files = memory_realloc(w->files, (w->count + 1) * sizeof *w->files);
+  w->files[w->count++] = (struct watched){number, str_to_cstring(name)};
+}
+
+/* Adds what a path leads to, and each link on the way. `behind` is what leads over no link (any more). */
+static void add_path(struct watch *w, struct arena *arena, struct str ahead) {
+  struct str behind = str_starts_with(ahead, STR("/")) ? STR("/") : STR(""), name;
+  unsigned links = 0;
+  while (str_split(&ahead, '/', &name)) {
+    if (!name.len) continue;
+    char target[PATH_MAX];
+    const char *folder = arena_cstring(arena, behind);
+    const char *path = arena_printf(arena, "%s%.*s", folder, STR_ARG(name)).ptr;
+    ssize_t bytes = readlink(path, target, sizeof target);
+    if (bytes > 0 || !ahead.ptr) add(w, folder, name);
+    if (bytes <= 0) {
+      behind = arena_printf(arena, "%s/", path);
+      continue;
+    }
+    if (links++ == LINKS) return;
+    if (target[0] == '/') behind = STR("/");
+    ahead = arena_printf(arena, "%.*s%s%.*s", (int)bytes, target, ahead.ptr ? "/" : "", STR_ARG(ahead));
+  }
+}
+
+static void free_files(struct watched *files, unsigned count) {
+  for (unsigned i = 0; i < count; i++) free(files[i].name);
+  free(files);
 }
 
 void watch_files(struct watch *w, const char *lines) {
   struct str rest = str_of(lines), path;
-  forget_files(w);
+  struct watched *old = w->files;
+  unsigned old_count = w->count;
+  struct arena arena = {0};
+  w->files = NULL;
+  w->count = 0;
   w->in_doubt = false;
-  while (lines && str_split(&rest, '\n', &path))
-    if (path.len) add(w, path);
+  while (lines && str_split(&rest, '\n', &path)) add_path(w, &arena, path);
+  arena_free(&arena);
+  for (unsigned i = 0; i < old_count; i++)
+    if (!has_folder(w, old[i].folder)) inotify_rm_watch(w->fd, old[i].folder);
+  free_files(old, old_count);
 }
 
 void watch_doubt(struct watch *w) { w->in_doubt = true; }
@@ -107,6 +140,6 @@ void watch_free(struct watch *w) {
   ev_io_stop(w->server->control.loop, &w->reader);
   timer_stop(&w->debounce);
   close(w->fd);
-  forget_files(w);
+  free_files(w->files, w->count);
   free(w);
 }
