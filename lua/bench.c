@@ -16,6 +16,7 @@
 #include "lua/vm.h"
 #include "net/addr.h"
 #include "net/virtual_time.h"
+#include "proxy/access_log.h"
 #include "proxy/rehearsal.h"
 
 struct bench {
@@ -335,6 +336,17 @@ static int ctx(lua_State *L) {
   return 1;
 }
 
+/* What the policy adds to the access log: { name = "its value in JSON" } */
+static int log_fields(lua_State *L) {
+  lua_newtable(L);
+  for (struct log_field *field = rehearsal_exchange(check(L))->log_fields; field; field = field->next) {
+    lua_pushlstring(L, field->name.ptr, field->name.len);
+    lua_pushlstring(L, field->value.ptr, field->value.len);
+    lua_rawset(L, -3);
+  }
+  return 1;
+}
+
 static const luaL_Reg methods[] = {
     {"call", call},
     {"waits", waits},
@@ -350,6 +362,7 @@ static const luaL_Reg methods[] = {
     {"peer", peer},
     {"session", session},
     {"ctx", ctx},
+    {"log_fields", log_fields},
     {"finish", finish},
     {NULL, NULL},
 };

@@ -5,11 +5,15 @@
 #include "lua/token.h"
 
 #include <lauxlib.h>
+#include <math.h>
+#include <stdio.h>
 
+#include "base/escape.h"
 #include "lua/hooks.h"
 #include "lua/library.h"
 #include "lua/task.h"
 #include "lua/vm.h"
+#include "proxy/access_log.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 
@@ -149,6 +153,38 @@ static int set_close(lua_State *L) {
   return 0;
 }
 
+/* Argument 3 as JSON, in `room` or static; .ptr NULL for nil. */
+static struct str log_value(lua_State *L, char room[LOG_VALUE_BYTES]) {
+  struct str text;
+  switch (lua_type(L, 3)) {
+  case LUA_TNIL: return (struct str){NULL, 0};
+  case LUA_TBOOLEAN: return lua_toboolean(L, 3) ? STR("true") : STR("false");
+  case LUA_TNUMBER:
+    luaL_argcheck(L, isfinite(lua_tonumber(L, 3)), 3, "a finite number expected");
+    return (struct str){room, (size_t)snprintf(room, LOG_VALUE_BYTES, LUA_NUMBER_FMT, lua_tonumber(L, 3))};
+  default: text.ptr = luaL_checklstring(L, 3, &text.len);
+  }
+  room[0] = '"';
+  size_t length = 1 + escape_json(room + 1, LOG_VALUE_BYTES - 2, text);
+  room[length++] = '"';
+  return (struct str){room, length};
+}
+
+/* -3 +0 */
+static int set_log_field(lua_State *L) {
+  struct exchange *x = check(L);
+  char room[LOG_VALUE_BYTES];
+  struct str name;
+  session_phase(L, x, ~0u, "session:set_log_field");
+  name.ptr = luaL_checklstring(L, 2, &name.len);
+  luaL_checkany(L, 3);
+  struct str value = log_value(L, room);
+  script_lend(L, x->script, sizeof(struct log_field) + name.len + value.len);
+  const char *fault = access_log_set_field(x, name, value);
+  if (fault) return luaL_error(L, "session:set_log_field('%s'): %s", name.ptr, fault);
+  return 0;
+}
+
 static const luaL_Reg methods[] = {
     {"query", query},
     {"host", host},
@@ -163,6 +199,7 @@ static const luaL_Reg methods[] = {
     {"duration", duration},
     {"phase", phase},
     {"set_close", set_close},
+    {"set_log_field", set_log_field},
     {"respond", session_respond},
     {"set_body", session_set_body},
     {NULL, NULL},

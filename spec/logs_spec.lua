@@ -82,6 +82,29 @@ describe("the access log", function()
     assert.is_nil(raised.upstream)
   end)
 
+  it("has what the policy adds in JSON, as long as it may be, also of a request whose peer is not there", function()
+    local path = process.directory() .. "/access.log"
+    local proxy = perilune.start {
+      policy = [[
+        local policy = {}
+        function policy.request_filter(session)
+          for i = 1, 16 do session:set_log_field(("%02d"):format(i):rep(32), ("\1"):rep(2000)) end
+        end
+        function policy.upstream_peer() return { address = "127.0.0.1:1" } end
+        function policy.logging(session, failure) session:set_log_field(("01"):rep(32), failure:kind()) end
+        require("perilune").listen("127.0.0.1:0", policy)
+      ]],
+      settings = { "--access-log", path .. ":json" },
+    }
+    local long = ("/"):rep(7000)
+    client.request { port = proxy.port, path = long, headers = { Referer = long, ["User-Agent"] = long } }
+    client.request { port = proxy.port, path = "/" }
+    local line = cjson.decode(wait_lines(path, 2)[1])
+    assert.same({ 502, "connect_refused" }, { line.status, line[("01"):rep(32)] })
+    assert.equal(("\1"):rep(166), line[("16"):rep(32)])
+    assert.equal("/", cjson.decode(wait_lines(path, 2)[2]).target)
+  end)
+
   it("has a line for what is no request, and for a client that is gone", function()
     local path = process.directory() .. "/access.log"
     local silent = origins.start(function(connection)

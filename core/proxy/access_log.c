@@ -3,17 +3,20 @@
 // line can be forged and none is longer than LINE_BYTES.
 #include "proxy/access_log.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "base/escape.h"
-#include "base/ticks.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
 #include "shared/sink.h"
 
-enum { LINE_BYTES = 16384, TEXT_BYTES = 2500, TEXTS = 6 };
+enum { TEXT_BYTES = 2500, TEXTS = 6, SHORT_BYTES = 1300 };
+/* Method, host, target, Referer, User-Agent and the peer's address; what is short; and of each field of the policy's
+ * `,"name":value`. */
+enum { LINE_BYTES = TEXTS * TEXT_BYTES + SHORT_BYTES + LOG_FIELDS * (LOG_NAME_BYTES + LOG_VALUE_BYTES + 4) };
 
 struct line {
   char *to;
@@ -158,6 +161,51 @@ static void put_upstream(struct line *line, const struct exchange *x) {
   put_seconds(line, x->account.first_byte_us);
 }
 
+/* The names that a line has of itself. */
+static const char *const taken_names[] = {"time",          "client",   "listener",   "method",   "host",
+                                          "target",        "protocol", "status",     "bytes",    "error",
+                                          "request_bytes", "duration", "upstream",   "attempts", "reused",
+                                          "first_byte",    "referer",  "user_agent", "worker"};
+
+static const char *name_fault(struct str name) {
+  if (!name.len || name.len > LOG_NAME_BYTES) return "a name has 1 to 64 characters";
+  for (size_t i = 0; i < name.len; i++)
+    if (!isalnum((unsigned char)name.ptr[i]) && !memchr("_-.", name.ptr[i], 3))
+      return "a name consists of letters, digits, '_', '-' and '.'";
+  for (size_t i = 0; i < sizeof taken_names / sizeof *taken_names; i++)
+    if (str_equal(name, str_of(taken_names[i]))) return "the line has that of itself";
+  return NULL;
+}
+
+const char *access_log_set_field(struct exchange *x, struct str name, struct str value) {
+  const char *fault = name_fault(name);
+  struct log_field **at = &x->log_fields, *field;
+  unsigned count = 0;
+  if (fault) return fault;
+  for (; *at && !str_equal((*at)->name, name); at = &(*at)->next) count++;
+  field = *at;
+  if (!value.ptr) {
+    if (field) *at = field->next;
+    return NULL;
+  }
+  if (!field) {
+    if (count == LOG_FIELDS) return "a line has 16 such fields at most";
+    *at = field = arena_zalloc(&x->arena, sizeof *field);
+    field->name = arena_dup(&x->arena, name);
+  }
+  field->value = arena_dup(&x->arena, value);
+  return NULL;
+}
+
+static void put_log_fields(struct line *line, const struct log_field *field) {
+  for (; field; field = field->next) {
+    put(line, STR(",\""));
+    put(line, field->name);
+    put(line, STR("\":"));
+    put(line, field->value);
+  }
+}
+
 static void put_json_line(struct line *line, struct exchange *x) {
   const struct headers *headers = &x->request.headers;
   put_json(line, STR("{\"time\":"), time_text(true));
@@ -171,17 +219,15 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_json_number(line, STR(",\"bytes\":"), body_bytes(x));
   put_json_number(line, STR(",\"request_bytes\":"), x->up.bytes);
   put(line, STR(",\"duration\":"));
-  put_seconds(line, ticks_to_us(ticks_since(x->account.began)));
+  put_seconds(line, x->account.duration_us);
   put_upstream(line, x);
   if (x->error) put_json(line, STR(",\"error\":"), str_of(error_info(x->error)->name));
   put_json_field(line, STR(",\"referer\":"), headers_find_id(headers, FIELD_REFERER));
   put_json_field(line, STR(",\"user_agent\":"), headers_find_id(headers, FIELD_USER_AGENT));
   put_json_number(line, STR(",\"worker\":"), x->proxy->worker);
+  put_log_fields(line, x->log_fields);
   put(line, STR("}"));
 }
-
-/* Method, host, target, Referer, User-Agent and the peer's address; the others are short. */
-_Static_assert(TEXTS *TEXT_BYTES + 1300 <= LINE_BYTES, "all texts and what is between them fit");
 
 void access_log_write(const struct access_log *log, struct exchange *x) {
   char bytes[LINE_BYTES];

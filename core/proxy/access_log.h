@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // access_log: a line for each exchange that has ended, in one of two forms: combined, as many programs read
-// it, and JSON, which has more.
+// it, and JSON, which has more, also what the policy adds.
 #ifndef PERILUNE_PROXY_ACCESS_LOG_H
 #define PERILUNE_PROXY_ACCESS_LOG_H
+
+#include "base/str.h"
 
 struct exchange;
 struct sink;
@@ -14,7 +16,19 @@ struct access_log {
   enum access_format format;
 };
 
-/* Never waits: the line is dropped, and counted, where the sink has no room. */
+/* Of an exchange that is over, behind the hook logging. Never waits: the line is dropped, and counted, where the sink has no room. */
 void access_log_write(const struct access_log *log, struct exchange *x);
+
+/* What a policy may add to a line: so many fields, with names so long; a longer value is cut. */
+enum { LOG_FIELDS = 16, LOG_NAME_BYTES = 64, LOG_VALUE_BYTES = 1000 };
+
+struct log_field { /* arena of the exchange */
+  struct log_field *next;
+  struct str name, value;
+};
+
+/* Adds one to x's line, or gives it another value, or takes it away (value.ptr NULL). `value` is JSON, of LOG_VALUE_BYTES
+ * at most; copied, as the name is. Returns what is wrong, or NULL. */
+const char *access_log_set_field(struct exchange *x, struct str name, struct str value);
 
 #endif

@@ -60,7 +60,8 @@ void account_exchange(struct exchange *x) {
   cell_add(&traffic->statuses[status < TRAFFIC_STATUSES ? status : 0], 1);
   cell_add(&traffic->received, x->up.bytes);
   cell_add(&traffic->sent, x->down.written);
-  uint64_t us = x->tunnel ? 0 : us_since(x->account.began);
+  x->account.duration_us = us_since(x->account.began);
+  uint64_t us = x->tunnel ? 0 : x->account.duration_us;
   if (!x->tunnel) {
     histogram_add(&traffic->duration, us);
     coalesce_add(&x->proxy->coalesce, us);
@@ -68,5 +69,8 @@ void account_exchange(struct exchange *x) {
   x->use->tally.exchanges++;
   x->use->tally.server_errors += status >= 500;
   x->use->tally.latency_us += us;
+}
+
+void account_line(struct exchange *x) {
   if (x->settings->access_log) access_log_write(x->settings->access_log, x);
 }

@@ -19,6 +19,7 @@ struct account {
   uint64_t attempt_began;  /* ticks: connecting, later sending the request */
   uint64_t hook_began;     /* ticks: of the one that waits */
   uint64_t first_byte_us;  /* of the last attempt that had one */
+  uint64_t duration_us;    /* of the exchange, once it is over */
   struct str peer;         /* arena: address of the last one asked; for the access log only */
 };
 
@@ -34,5 +35,7 @@ void account_attempt(struct exchange *x);
 void account_hook(struct exchange *x, enum hook hook, uint64_t began, bool failed);
 /* The exchange is over. */
 void account_exchange(struct exchange *x);
+/* Its line of the access log, once the policy has added all that it wants to. */
+void account_line(struct exchange *x);
 
 #endif

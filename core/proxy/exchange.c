@@ -353,6 +353,7 @@ static enum step_result step_finish(struct exchange *x) {
   struct downstream *d = x->downstream;
   struct proxy *proxy = x->proxy;
   struct policy_use *use = x->use;
+  if (x->times.ended) account_line(x);
   shadow_release(x);
   if (x->hooks->end) x->hooks->end(x);
   if (x->peer) peer_release(proxy, x->peer);

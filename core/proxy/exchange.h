@@ -18,6 +18,7 @@
 #include "shared/lease.h"
 
 struct downstream;
+struct log_field;
 struct proxy;
 struct peer;
 struct rival;
@@ -134,6 +135,7 @@ struct exchange {
   struct buf unfiltered;               /* what was read before, on its way to the filter */
   void (*on_body)(struct exchange *x); /* set while the body is read for the policy */
   struct shadow *shadow;               /* held; while another policy is tried beside it (proxy/shadow) */
+  struct log_field *log_fields;        /* what the policy adds to the line of the access log */
   struct str client;                   /* arena; its address, once the connection is gone */
   uint64_t rate_mark;
   enum error

@@ -611,6 +611,19 @@ function session:respond(answer) end
 --- The client's connection closes behind this response. Until the response has begun.
 function session:set_close() end
 
+--- Adds a field of your own to the request's line in the access log, where that is of JSON (access_log_format); nil takes it
+--- away again. In every phase, the last in logging: the line is written behind it. At most 16; a text is cut at some 1,000
+--- characters.
+---
+--- ```lua
+--- function policy.request_filter(session)
+---   session:set_log_field("tenant", session:get_header "X-Tenant")
+--- end
+--- ```
+---@param name string letters, digits, "_", "-" and "."; none that the line has of itself
+---@param value string|number|boolean|nil
+function session:set_log_field(name, value) end
+
 ---@class perilune.answer
 ---@field status integer 200 to 599
 ---@field reason? string

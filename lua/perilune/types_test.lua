@@ -109,6 +109,9 @@ function exchange:peer() end
 function exchange:session() end
 ---@return table? ctx
 function exchange:ctx() end
+--- What session:set_log_field has added so far, by name.
+---@return table<string, string|number|boolean>
+function exchange:log_fields() end
 --- Ends it.
 function exchange:finish() end
 

@@ -32,6 +32,58 @@ describe("a rehearsed exchange", function()
     assert.equal("mine", x:ctx().name)
   end)
 
+  it("tells what the policy adds to the access log", function()
+    local policy = test.policy {
+      request_filter = function(session)
+        session:set_log_field("user", 'J"o\n')
+        session:set_log_field("tries", 1)
+        session:set_log_field("gone", true)
+      end,
+      logging = function(session)
+        session:set_log_field("tries", 2.5)
+        session:set_log_field("gone", nil)
+        session:set_log_field("never", nil)
+      end,
+    }
+    local x = policy:exchange()
+    assert.same({}, x:log_fields())
+    x:request_filter()
+    assert.same({ user = 'J"o\n', tries = 1, gone = true }, x:log_fields())
+    x:logging()
+    assert.same({ user = 'J"o\n', tries = 2.5 }, x:log_fields())
+  end)
+
+  it("says what is wrong with a field for the access log, and keeps the others", function()
+    local faults = {}
+    local policy = test.policy { request_filter = function(session)
+      local function try(...)
+        local _, why = pcall(session.set_log_field, session, ...)
+        faults[#faults + 1] = why
+      end
+      for i = 1, 16 do session:set_log_field("field" .. i, i) end
+      try("field17", 1)
+      try("status", 1)
+      try("", 1)
+      try(("x"):rep(65), 1)
+      try('a"b', 1)
+      try("a\0", 1)
+      try("field1", 0 / 0)
+      try("field1", {})
+      try("field1")
+      session:set_log_field("field2", ("ä"):rep(1000))
+    end }
+    local x = policy:exchange()
+    assert.is_nil(x:request_filter().failure)
+    for i, pattern in ipairs { "16 such fields", "of itself", "1 to 64", "1 to 64", "letters", "letters", "finite number",
+      "string expected", "value expected" } do
+      assert.matches(pattern, faults[i])
+    end
+    local found = x:log_fields()
+    assert.same({ 1, 16 }, { found.field1, found.field16 })
+    assert.equal(("ä"):rep(#found.field2 / 2), found.field2)
+    assert.is_true(#found.field2 > 900 and #found.field2 <= 1000)
+  end)
+
   it("has a table of its connection, which goes with it", function()
     local policy = test.policy { request_filter = function(session)
       local kept = session:connection_ctx()

@@ -29,7 +29,7 @@ local LEFT_OUT = { ["perilune.set_memory_limit"] = true }
 local SESSION = [[method target path query version host scheme get_header get_headers headers request read_body set_body
   client_address client_ip server_address tls connection_requests connection_ctx peer_address attempts reused
   response_status retries_left last_failure upstream_tls request_bytes body_bytes duration timings phase query_args
-  query_arg cookies cookie set_close respond]]
+  query_arg cookies cookie set_close set_log_field respond]]
 local REQUEST = "set_header add_header remove_header set_target"
 
 local function at_caller(why)

@@ -8,6 +8,7 @@
 local core = require "perilune.core"
 local clock = require "perilune.test.clock"
 local fields = require "perilune.test.fields"
+local json = require "perilune.json"
 local log = require "perilune.test.log"
 
 local M = {}
@@ -160,6 +161,12 @@ function methods:peer() return self.bench:peer() end
 --- What the hooks are given; nil before the first.
 function methods:session() return self.bench:session() end
 function methods:ctx() return self.bench:ctx() end
+--- What session:set_log_field has added so far, by name.
+function methods:log_fields()
+  local found = {}
+  for name, value in pairs(self.bench:log_fields()) do found[name] = json.decode("[" .. value .. "]")[1] end
+  return found
+end
 --- Ends it: its handles become invalid, what it holds is given back.
 function methods:finish() self.bench:finish() end
 
