@@ -243,9 +243,8 @@ enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved) {
 
 static enum io plain_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
   struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
-  int flags = conn->more ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
-  ssize_t put = count == 1 ? send(conn->fd, parts->iov_base, parts->iov_len, flags)
-                           : sendmsg(conn->fd, &message, flags);
+  ssize_t put = count == 1 ? send(conn->fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL)
+                           : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
   if (put < 0) return failed(conn);
   *moved = (size_t)put;
   return IO_OK;

@@ -58,7 +58,6 @@ struct conn {
   bool wants_read, wants_write;
   bool staged;                             /* the outbox has something of it */
   bool tight;                              /* the socket took less than it was given, the last time */
-  bool more;                               /* set by the owner: another write is tried at once behind each */
   bool shuts;                              /* conn_shutdown goes on when the socket is writable */
   bool read_needs_write, write_needs_read; /* TLS only */
   ev_io reader, writer;

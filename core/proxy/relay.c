@@ -133,12 +133,8 @@ static enum io write_parts(struct relay *r, size_t *moved) {
     *moved = total;
     return IO_OK;
   }
-  r->to->more = r->pipe != NULL;
   bool is_small = count > 1 && total <= GATHER_BYTES;
-  enum io result =
-      is_small ? write_together(r->to, vector, count, moved) : conn_write(r->to, vector, count, moved);
-  r->to->more = false;
-  return result;
+  return is_small ? write_together(r->to, vector, count, moved) : conn_write(r->to, vector, count, moved);
 }
 
 static enum io flush_pipe(struct relay *r) {

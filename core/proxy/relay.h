@@ -75,12 +75,14 @@ struct relay {
   const struct headers *nominated; /* borrowed or NULL: fields that may not be among the trailers */
 };
 
-/* Payload of which RELAY_PIPED bytes are still to come is worth a pipe; what is less fits in one large buffer. */
+/* Payload of which RELAY_PIPED bytes are still to come is worth a pipe; where one is likely, a head is read with no more
+ * than RELAY_BEGIN bytes of what is behind it. */
 enum {
   RELAY_COPY_LIMIT = 65536,
   RELAY_BUFFER = 16384,
   RELAY_BUFFER_LARGE = 65536,
-  RELAY_PIPED = RELAY_BUFFER_LARGE - RELAY_BUFFER
+  RELAY_PIPED = RELAY_BUFFER,
+  RELAY_BEGIN = 4096,
 };
 
 /* Begins with `head` (may be empty; borrowed until written) and, behind it, `first`: payload that was decoded

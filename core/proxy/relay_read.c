@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// relay_read: the choice between buffer and pipe. A pipe costs two system calls and nothing for each byte, so it is for
-// what is longer than a buffer. Nothing of it can be taken back into user space, thus only where there is no filter, no
+// relay_read: the choice between buffer and pipe. A pipe costs two system calls and nothing for each byte: as much as a
+// buffer of 16 KB. Nothing of it can be taken back into user space, thus only where there is no filter, no
 // copy for a retry, no TLS, and the framing goes on as it came.
 #include "proxy/relay_read.h"
 

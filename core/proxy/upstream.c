@@ -302,7 +302,7 @@ enum io upstream_read_head(struct upstream *u, const struct parser_limits *limit
       case HEAD_MORE: break;
       }
     }
-    size_t moved = 0, most = u->peer->sends_long ? RELAY_BUFFER : RELAY_BUFFER_LARGE;
+    size_t moved = 0, most = u->peer->sends_long ? RELAY_BEGIN : RELAY_BUFFER_LARGE;
     /* A body that is behind the head should not come in small pieces, unless the kernel will hand on its rest. */
     buf_reserve(&u->in, buf_len(&u->in) ? buf_len(&u->in) : most);
     enum io result = conn_read(&u->conn, buf_tail(&u->in), buf_space(&u->in), &moved);
