@@ -192,7 +192,8 @@ describe("perilune run --watch", function()
     end
     -- As Kubernetes does it: the file is a link, through a folder that is one, which is renamed into place.
     local function switch(name)
-      os.execute(("ln -s %s '%s/..next' && mv -T '%s/..next' '%s/..data'"):format(name, directory, directory, directory))
+      local data = directory .. "/..data"
+      os.execute(("ln -s %s '%s_next' && mv -T '%s_next' '%s'"):format(name, data, data, data))
     end
     release("..one", "one")
     switch "..one"

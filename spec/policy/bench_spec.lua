@@ -74,10 +74,9 @@ describe("a rehearsed exchange", function()
     end }
     local x = policy:exchange()
     assert.is_nil(x:request_filter().failure)
-    for i, pattern in ipairs { "16 such fields", "of itself", "1 to 64", "1 to 64", "letters", "letters", "finite number",
-      "string expected", "value expected" } do
-      assert.matches(pattern, faults[i])
-    end
+    local expected = { "16 such fields", "of itself", "1 to 64", "1 to 64", "letters", "letters", "finite number",
+      "string expected", "value expected" }
+    for i, pattern in ipairs(expected) do assert.matches(pattern, faults[i]) end
     local found = x:log_fields()
     assert.same({ 1, 16 }, { found.field1, found.field16 })
     assert.equal(("ä"):rep(#found.field2 / 2), found.field2)
