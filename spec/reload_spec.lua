@@ -279,6 +279,32 @@ describe("perilune reload --shadow", function()
   end)
 end)
 
+describe("perilune reload --shadow, with a request for whoever gets it last,", function()
+  it("answers that once", function()
+    local forwarding = [[
+      require("perilune").listen("127.0.0.1:0", { upstream_peer = function() return "127.0.0.1:1" end })
+    ]]
+    local it = start(forwarding)
+    it:replace(forwarding .. "-- changed")
+    local result, done
+    scheduler.all({
+      function()
+        result = it:command("reload", "--shadow", "--for", "500ms")
+        done = true
+      end,
+      function()
+        while not done do
+          local headers = { ["Max-Forwards"] = "0" }
+          assert.equal(200, client.request { port = it.port, method = "OPTIONS", headers = headers }.status)
+          scheduler.sleep(0.005)
+        end
+      end,
+    }, 300)
+    assert.equal(0, result.code, result.stderr)
+    assert.not_matches("OPTIONS", result.stdout)
+  end)
+end)
+
 describe("perilune reload --close-old", function()
   it("closes what still runs on an older policy", function()
     local slow = answering "one":gsub("return session:respond",

@@ -234,7 +234,8 @@ static enum step_result step_proxy_upstream_filter(struct exchange *x) {
   if (x->outcome.refused) return fail(x, ERROR_UPSTREAM_REFUSED);
   if (!x->request.has_max_forwards || x->request.max_forwards > 0) return STEP_NEXT;
   respond_as_final_recipient(x); /* RFC 9110 section 7.6.2 */
-  return jump(x, STEP_send_answer);
+  shadow_decided(x);
+  return jump(x, x->is_shadow ? STEP_finish : STEP_send_answer);
 }
 
 static enum step_result step_upstream_peer(struct exchange *x) {
