@@ -182,35 +182,60 @@ describe("perilune run --watch", function()
     becomes "mended"
   end)
 
-  it("sees that a link on the way is set anew, again and again, and no longer what is behind the old one", function()
-    local directory = process.directory()
-    local function release(name, word)
-      os.execute(("mkdir '%s/%s'"):format(directory, name))
-      process.write_file(directory .. "/" .. name .. "/word.lua", ("return '%s'"):format(word))
-      process.write_file(directory .. "/" .. name .. "/policy.lua", "local word = require 'word'\n" ..
+  -- A policy behind links, as Kubernetes makes them: the file is one, through a folder that is one, which is renamed into
+  -- place. release() writes a folder, switch() puts it in place.
+  local function linked()
+    local it = { directory = process.directory() }
+    local data = it.directory .. "/..data"
+    function it.release(name, text)
+      os.execute(("mkdir -p '%s/%s'"):format(it.directory, name))
+      process.write_file(it.directory .. "/" .. name .. "/word.lua", text)
+      process.write_file(it.directory .. "/" .. name .. "/policy.lua", "local word = require 'word'\n" ..
         answering "X":gsub('"X"', "word"))
     end
-    -- As Kubernetes does it: the file is a link, through a folder that is one, which is renamed into place.
-    local function switch(name)
-      local data = directory .. "/..data"
+    function it.switch(name)
       os.execute(("ln -s %s '%s_next' && mv -T '%s_next' '%s'"):format(name, data, data, data))
     end
-    release("..one", "one")
-    switch "..one"
-    os.execute(("ln -s ..data/policy.lua '%s/policy.lua' && ln -s ..data/word.lua '%s/word.lua'")
-      :format(directory, directory))
-    local proxy = perilune.start { args = { "run", "--watch", directory .. "/policy.lua" } }
-    assert.equal("one", client.request(proxy.port).body)
-    for generation, word in ipairs { "two", "three" } do
-      release(".." .. word, word)
-      switch(".." .. word)
-      proxy:wait_log(("(generation %d) is in force"):format(generation + 1))
-      assert.equal(word, client.request(proxy.port).body)
+    function it.start()
+      it.release("..one", "return 'one'")
+      it.switch "..one"
+      for _, file in ipairs { "policy.lua", "word.lua" } do
+        os.execute(("ln -s ..data/%s '%s/%s'"):format(file, it.directory, file))
+      end
+      it.proxy = perilune.start { args = { "run", "--watch", it.directory .. "/policy.lua" } }
+      assert.equal("one", client.request(it.proxy.port).body)
     end
-    process.write_file(directory .. "/..one/word.lua", "return 'old'")
-    process.write_file(directory .. "/..three/word.lua", "return 'edited'")
-    proxy:wait_log "(generation 4) is in force"
-    assert.equal("edited", client.request(proxy.port).body)
+    return it
+  end
+
+  it("sees that a link on the way is set anew, again and again, and no longer what is behind the old one", function()
+    local it = linked()
+    it.start()
+    for generation, word in ipairs { "two", "three" } do
+      it.release(".." .. word, ("return '%s'"):format(word))
+      it.switch(".." .. word)
+      it.proxy:wait_log(("(generation %d) is in force"):format(generation + 1))
+      assert.equal(word, client.request(it.proxy.port).body)
+    end
+    process.write_file(it.directory .. "/..one/word.lua", "return 'old'")
+    process.write_file(it.directory .. "/..three/word.lua", "return 'edited'")
+    it.proxy:wait_log "(generation 4) is in force"
+    assert.equal("edited", client.request(it.proxy.port).body)
+  end)
+
+  it("sees that what a link leads to by now is mended, or there at last", function()
+    local it = linked()
+    it.start()
+    it.release("..two", "broken")
+    it.switch "..two"
+    it.proxy:wait_log "(word.lua:1:.*stays in force)"
+    process.write_file(it.directory .. "/..two/word.lua", "return 'two'")
+    it.proxy:wait_log "(generation 2) is in force"
+    assert.equal("two", client.request(it.proxy.port).body)
+    it.switch "..three"
+    it.proxy:wait_log "(policy.lua.*stays in force)"
+    it.release("..three", "return 'three'")
+    scheduler.eventually(function() return client.request(it.proxy.port).body == "three" end)
   end)
 
   it("sees that a module is mended which the policy in force did not require yet", function()

@@ -30,6 +30,7 @@ struct watch {
   struct server *server; /* borrowed */
   struct watched *files; /* owned array */
   unsigned count;
+  char *lines; /* owned: their paths; NULL */
   int fd;
   bool in_doubt;
 };
@@ -102,7 +103,9 @@ static void add_path(struct watch *w, struct arena *arena, struct str ahead) {
     const char *folder = arena_cstring(arena, behind);
     const char *path = arena_printf(arena, "%s%.*s", folder, STR_ARG(name)).ptr;
     ssize_t bytes = readlink(path, target, sizeof target);
-    if (bytes > 0 || !ahead.ptr) add(w, folder, name);
+    bool is_missing = bytes < 0 && errno == ENOENT;
+    if (bytes > 0 || is_missing || !ahead.ptr) add(w, folder, name);
+    if (is_missing) return;
     if (bytes <= 0) {
       behind = arena_printf(arena, "%s/", path);
       continue;
@@ -118,22 +121,32 @@ static void free_files(struct watched *files, unsigned count) {
   free(files);
 }
 
+static void add_paths(struct watch *w) {
+  struct str rest = str_of(w->lines), path;
+  struct arena arena = {0};
+  while (str_split(&rest, '\n', &path)) add_path(w, &arena, path);
+  arena_free(&arena);
+}
+
 void watch_files(struct watch *w, const char *lines) {
-  struct str rest = str_of(lines), path;
   struct watched *old = w->files;
   unsigned old_count = w->count;
-  struct arena arena = {0};
+  free(w->lines);
+  w->lines = lines ? str_to_cstring(str_of(lines)) : NULL;
   w->files = NULL;
   w->count = 0;
   w->in_doubt = false;
-  while (lines && str_split(&rest, '\n', &path)) add_path(w, &arena, path);
-  arena_free(&arena);
+  add_paths(w);
   for (unsigned i = 0; i < old_count; i++)
     if (!has_folder(w, old[i].folder)) inotify_rm_watch(w->fd, old[i].folder);
   free_files(old, old_count);
 }
 
-void watch_doubt(struct watch *w) { w->in_doubt = true; }
+/* A link may lead elsewhere by now. */
+void watch_doubt(struct watch *w) {
+  w->in_doubt = true;
+  add_paths(w);
+}
 
 void watch_free(struct watch *w) {
   if (!w) return;
@@ -141,5 +154,6 @@ void watch_free(struct watch *w) {
   timer_stop(&w->debounce);
   close(w->fd);
   free_files(w->files, w->count);
+  free(w->lines);
   free(w);
 }
