@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // coalesce: measures in windows, and looks whether one is over just before the loop waits; so what was measured before a
-// pause is no longer in force behind it. The waiting itself is libev's (ev_set_io_collect_interval): it counts from the
-// end of the last look, and never beyond a timer that is due.
+// pause is no longer in force behind it. The waiting itself is libev's (ev_set_io_collect_interval): never beyond a timer
+// that is due. It counts from the last time that the loop's clock was set, which hooks that wait do: so what went by from
+// the look to that is taken off.
 #include "net/coalesce.h"
 
 #include <sys/prctl.h>
 
+#include "base/list.h"
 #include "base/ticks.h"
 
 enum { WINDOW_US = 10000, SMOOTHING = 4, SLACK_NS = 1000 };
@@ -16,36 +18,54 @@ unsigned coalesce_interval_us(unsigned ended, uint64_t window_us, unsigned mean_
   return (uint64_t)ended * interval < window_us ? 0 : interval;
 }
 
-static void set_interval(struct coalesce *c, unsigned us) {
-  if (us == c->interval_us) return;
-  c->interval_us = us;
-  ev_set_io_collect_interval(c->loop, us * 1e-6);
-}
-
-static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int events) {
-  struct coalesce *c = (struct coalesce *)watcher;
-  (void)loop, (void)events;
+static void measure(struct coalesce *c) {
   uint64_t us = ticks_to_us(ticks_since(c->began));
   if (us < WINDOW_US) return;
   if (c->ended) c->mean_us += ((int)(c->sum_us / c->ended) - (int)c->mean_us) / SMOOTHING;
-  set_interval(c, coalesce_interval_us(c->ended, us, c->mean_us));
+  c->interval_us = coalesce_interval_us(c->ended, us, c->mean_us);
   c->ended = 0;
   c->sum_us = 0;
   c->began = ticks_now();
 }
 
+static void wait_for(struct coalesce *c, double seconds) {
+  if (seconds == c->waits) return;
+  c->waits = seconds;
+  ev_set_io_collect_interval(c->loop, seconds);
+}
+
+static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int events) {
+  struct coalesce *c = (struct coalesce *)watcher;
+  (void)events;
+  measure(c);
+  double interval = c->interval_us * 1e-6, gone = c->interval_us ? ev_now(loop) - c->woke : 0;
+  wait_for(c, gone >= interval || gone < 0 ? 0 : interval - gone);
+}
+
+static void on_check(struct ev_loop *loop, ev_check *watcher, int events) {
+  struct coalesce *c = LIST_ENTRY(watcher, struct coalesce, behind);
+  (void)events;
+  c->woke = ev_now(loop);
+}
+
 void coalesce_init(struct coalesce *c, struct ev_loop *loop) {
   *c = (struct coalesce){.loop = loop, .began = ticks_now()};
-  ev_prepare_init(&c->watcher, on_prepare);
-  ev_prepare_start(loop, &c->watcher);
+  ev_prepare_init(&c->before, on_prepare);
+  ev_prepare_start(loop, &c->before);
+  ev_unref(loop);
+  ev_check_init(&c->behind, on_check);
+  ev_check_start(loop, &c->behind);
   ev_unref(loop);
 }
 
 void coalesce_stop(struct coalesce *c) {
-  if (!ev_is_active(&c->watcher)) return;
-  set_interval(c, 0);
+  if (!ev_is_active(&c->before)) return;
+  c->interval_us = 0;
+  wait_for(c, 0);
   ev_ref(c->loop);
-  ev_prepare_stop(c->loop, &c->watcher);
+  ev_prepare_stop(c->loop, &c->before);
+  ev_ref(c->loop);
+  ev_check_stop(c->loop, &c->behind);
 }
 
 void coalesce_thread_begin(void) { prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS, 0UL, 0UL, 0UL); }

@@ -21,8 +21,11 @@ enum {
 };
 
 struct coalesce {
-  ev_prepare watcher;
+  ev_prepare before;
+  ev_check behind;
   struct ev_loop *loop; /* borrowed */
+  double woke;          /* ev_now behind the last look */
+  double waits;         /* seconds: what libev was told */
   uint64_t began;       /* ticks: of the window that is measured */
   unsigned ended;       /* in it: exchanges */
   uint64_t sum_us;      /* what they took */

@@ -55,6 +55,8 @@ static void on_end(struct ev_loop *loop, ev_timer *watcher, int events) {
 static void with_loop(void (*test)(struct fixture *f)) {
   struct fixture f = {.loop = ev_loop_new(0)};
   if (pipe(f.fds) != 0 || write(f.fds[1], "x", 1) != 1) abort();
+  ticks_calibrate();
+  ticks_calibrate();
   coalesce_init(&f.coalesce, f.loop);
   ev_io_init(&f.reader, on_readable, f.fds[0], EV_READ);
   f.reader.data = &f;
@@ -115,6 +117,28 @@ static void one_for_long(struct fixture *f) {
   CHECK(f->coalesce.mean_us < 100);
 }
 IT("does not take one that lasted for long as the measure of all") { with_loop(one_for_long); }
+
+static void on_long_turn(struct ev_loop *loop, ev_prepare *watcher, int events) {
+  struct fixture *f = watcher->data;
+  uint64_t began = ticks_now();
+  (void)events;
+  for (int i = 0; i < 10; i++) coalesce_add(&f->coalesce, 2000);
+  while (ticks_to_us(ticks_since(began)) < 2 * COALESCE_MOST_US) continue;
+  ev_now_update(loop); /* as a hook that waits does */
+}
+
+static void long_turns(struct fixture *f) {
+  ev_prepare turn;
+  windows(f, 100000, 2000);
+  ev_prepare_init(&turn, on_long_turn);
+  ev_set_priority(&turn, EV_MAXPRI);
+  turn.data = f;
+  ev_prepare_start(f->loop, &turn);
+  look(f);
+  CHECK(f->coalesce.interval_us == COALESCE_MOST_US && f->coalesce.waits == 0);
+  ev_prepare_stop(f->loop, &turn);
+}
+IT("looks at once behind a long turn, also where the loop's clock was set in it") { with_loop(long_turns); }
 
 static void stops(struct fixture *f) {
   windows(f, 100000, 2000);
