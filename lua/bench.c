@@ -340,8 +340,9 @@ static int ctx(lua_State *L) {
 static int log_fields(lua_State *L) {
   lua_newtable(L);
   for (struct log_field *field = rehearsal_exchange(check(L))->log_fields; field; field = field->next) {
+    if (!field->length) continue;
     lua_pushlstring(L, field->name.ptr, field->name.len);
-    lua_pushlstring(L, field->value.ptr, field->value.len);
+    lua_pushlstring(L, field->text, field->length);
     lua_rawset(L, -3);
   }
   return 1;

@@ -7,6 +7,7 @@
 #include <lauxlib.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/escape.h"
 #include "lua/hooks.h"
@@ -153,6 +154,13 @@ static int set_close(lua_State *L) {
   return 0;
 }
 
+/* In as few digits as say which number it is. */
+static struct str log_number(lua_Number number, char room[LOG_VALUE_BYTES]) {
+  int length = snprintf(room, LOG_VALUE_BYTES, "%.14g", number);
+  if (strtod(room, NULL) != number) length = snprintf(room, LOG_VALUE_BYTES, "%.17g", number);
+  return (struct str){room, (size_t)length};
+}
+
 /* Argument 3 as JSON, in `room` or static; .ptr NULL for nil. */
 static struct str log_value(lua_State *L, char room[LOG_VALUE_BYTES]) {
   struct str text;
@@ -161,7 +169,7 @@ static struct str log_value(lua_State *L, char room[LOG_VALUE_BYTES]) {
   case LUA_TBOOLEAN: return lua_toboolean(L, 3) ? STR("true") : STR("false");
   case LUA_TNUMBER:
     luaL_argcheck(L, isfinite(lua_tonumber(L, 3)), 3, "a finite number expected");
-    return (struct str){room, (size_t)snprintf(room, LOG_VALUE_BYTES, LUA_NUMBER_FMT, lua_tonumber(L, 3))};
+    return log_number(lua_tonumber(L, 3), room);
   default: text.ptr = luaL_checklstring(L, 3, &text.len);
   }
   room[0] = '"';
@@ -178,10 +186,12 @@ static int set_log_field(lua_State *L) {
   session_phase(L, x, ~0u, "session:set_log_field");
   name.ptr = luaL_checklstring(L, 2, &name.len);
   luaL_checkany(L, 3);
+  size_t bytes;
   struct str value = log_value(L, room);
-  script_lend(L, x->script, sizeof(struct log_field) + name.len + value.len);
-  const char *fault = access_log_set_field(x, name, value);
+  const char *fault = access_log_check_field(x, name, value, &bytes);
   if (fault) return luaL_error(L, "session:set_log_field('%s'): %s", name.ptr, fault);
+  script_lend(L, x->script, bytes);
+  access_log_set_field(x, name, value);
   return 0;
 }
 

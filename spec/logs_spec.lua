@@ -86,13 +86,16 @@ describe("the access log", function()
     local path = process.directory() .. "/access.log"
     local proxy = perilune.start {
       policy = [[
+        local perilune = require "perilune"
+        perilune.configure { memory_limit = 4e6 }
         local policy = {}
         function policy.request_filter(session)
+          for i = 1, 10000 do session:set_log_field(("01"):rep(32), ("%d "):format(i):rep(150)) end
           for i = 1, 16 do session:set_log_field(("%02d"):format(i):rep(32), ("\1"):rep(2000)) end
         end
         function policy.upstream_peer() return { address = "127.0.0.1:1" } end
         function policy.logging(session, failure) session:set_log_field(("01"):rep(32), failure:kind()) end
-        require("perilune").listen("127.0.0.1:0", policy)
+        perilune.listen("127.0.0.1:0", policy)
       ]],
       settings = { "--access-log", path .. ":json" },
     }

@@ -79,17 +79,16 @@ static uint64_t body_bytes(const struct exchange *x) {
 }
 
 /* Formatted once a second in each thread. */
-static struct str time_text(bool is_json) {
+static struct str time_text(time_t when, bool is_json) {
   static _Thread_local struct {
     time_t when;
     char text[40];
     size_t length;
   } kept[2];
-  time_t now = time(NULL);
   struct tm local;
-  if (kept[is_json].when != now) {
-    kept[is_json].when = now;
-    localtime_r(&now, &local);
+  if (kept[is_json].when != when) {
+    kept[is_json].when = when;
+    localtime_r(&when, &local);
     kept[is_json].length = strftime(kept[is_json].text, sizeof kept->text,
                                     is_json ? "%Y-%m-%dT%H:%M:%S%z" : "%d/%b/%Y:%H:%M:%S %z", &local);
   }
@@ -115,7 +114,7 @@ static void put_combined(struct line *line, struct exchange *x) {
   const struct headers *headers = &x->request.headers;
   put(line, client_host(x));
   put(line, STR(" - - ["));
-  put(line, time_text(false));
+  put(line, time_text(x->account.ended_at, false));
   put(line, STR("] \""));
   put_request(line, x);
   put(line, STR("\" "));
@@ -177,40 +176,63 @@ static const char *name_fault(struct str name) {
   return NULL;
 }
 
-const char *access_log_set_field(struct exchange *x, struct str name, struct str value) {
+static struct log_field *find_log_field(struct exchange *x, struct str name, unsigned *count) {
+  struct log_field *field = x->log_fields;
+  for (*count = 0; field && !str_equal(field->name, name); field = field->next) ++*count;
+  return field;
+}
+
+/* A value has room for those that take its place: each piece of a long body may set one. */
+static size_t room_for(struct str value) {
+  size_t room = 32;
+  while (room < value.len) room *= 2;
+  return room;
+}
+
+const char *access_log_check_field(struct exchange *x, struct str name, struct str value, size_t *bytes) {
+  unsigned count;
+  const struct log_field *field = find_log_field(x, name, &count);
+  *bytes = field ? 0 : sizeof *field + name.len;
+  if (!field || field->room < value.len) *bytes += room_for(value);
+  if (!value.ptr) *bytes = 0;
   const char *fault = name_fault(name);
-  struct log_field **at = &x->log_fields, *field;
-  unsigned count = 0;
-  if (fault) return fault;
-  for (; *at && !str_equal((*at)->name, name); at = &(*at)->next) count++;
-  field = *at;
-  if (!value.ptr) {
-    if (field) *at = field->next;
-    return NULL;
-  }
+  if (!fault && !field && value.ptr && count == LOG_FIELDS) return "a line has 16 such fields at most";
+  return fault;
+}
+
+void access_log_set_field(struct exchange *x, struct str name, struct str value) {
+  unsigned count;
+  struct log_field *field = find_log_field(x, name, &count);
+  if (!field && !value.ptr) return;
   if (!field) {
-    if (count == LOG_FIELDS) return "a line has 16 such fields at most";
-    *at = field = arena_zalloc(&x->arena, sizeof *field);
+    struct log_field **end = &x->log_fields;
+    while (*end) end = &(*end)->next;
+    *end = field = arena_zalloc(&x->arena, sizeof *field);
     field->name = arena_dup(&x->arena, name);
   }
-  field->value = arena_dup(&x->arena, value);
-  return NULL;
+  if (field->room < value.len) {
+    field->room = room_for(value);
+    field->text = arena_alloc(&x->arena, field->room);
+  }
+  if (value.len) memcpy(field->text, value.ptr, value.len);
+  field->length = value.len;
 }
 
 static void put_log_fields(struct line *line, const struct log_field *field) {
   for (; field; field = field->next) {
+    if (!field->length) continue;
     put(line, STR(",\""));
     put(line, field->name);
     put(line, STR("\":"));
-    put(line, field->value);
+    put(line, (struct str){field->text, field->length});
   }
 }
 
 static void put_json_line(struct line *line, struct exchange *x) {
   const struct headers *headers = &x->request.headers;
-  put_json(line, STR("{\"time\":"), time_text(true));
+  put_json(line, STR("{\"time\":"), time_text(x->account.ended_at, true));
   put_json(line, STR(",\"client\":"), exchange_client_address(x));
-  if (x->downstream) put_json(line, STR(",\"listener\":"), str_of(x->downstream->service->address));
+  put_json(line, STR(",\"listener\":"), x->account.listener);
   put_json(line, STR(",\"method\":"), x->request.method_name);
   put_json(line, STR(",\"host\":"), x->request.authority);
   put_json(line, STR(",\"target\":"), x->request.target);

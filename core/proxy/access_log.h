@@ -22,13 +22,17 @@ void access_log_write(const struct access_log *log, struct exchange *x);
 /* What a policy may add to a line: so many fields, with names so long; a longer value is cut. */
 enum { LOG_FIELDS = 16, LOG_NAME_BYTES = 64, LOG_VALUE_BYTES = 1000 };
 
-struct log_field { /* arena of the exchange */
+struct log_field { /* arena of the exchange, as all that it points to */
   struct log_field *next;
-  struct str name, value;
+  struct str name;
+  char *text; /* JSON */
+  size_t length, room;
 };
 
-/* Adds one to x's line, or gives it another value, or takes it away (value.ptr NULL). `value` is JSON, of LOG_VALUE_BYTES
- * at most; copied, as the name is. Returns what is wrong, or NULL. */
-const char *access_log_set_field(struct exchange *x, struct str name, struct str value);
+/* What is wrong with a field, or NULL; and how many bytes of x's arena it takes. `value` is JSON, of LOG_VALUE_BYTES at
+ * most; .ptr NULL takes the field away. */
+const char *access_log_check_field(struct exchange *x, struct str name, struct str value, size_t *bytes);
+/* Adds one that was found good to x's line, or gives it another value; copies. */
+void access_log_set_field(struct exchange *x, struct str name, struct str value);
 
 #endif

@@ -3,6 +3,7 @@
 #include "proxy/account.h"
 
 #include "proxy/access_log.h"
+#include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
@@ -53,6 +54,12 @@ void account_hook(struct exchange *x, enum hook hook, uint64_t began, bool faile
   if (failed) cell_add(&tally->errors, 1);
 }
 
+/* The client may be gone, and time pass, before the hook logging has ended and the line is written. */
+static void note_end(struct exchange *x) {
+  x->account.ended_at = time(NULL);
+  if (x->downstream) x->account.listener = arena_dup(&x->arena, str_of(x->downstream->service->address));
+}
+
 /* A tunnel lasts as long as its ends want: that is no latency. */
 void account_exchange(struct exchange *x) {
   struct traffic *traffic = x->account.traffic;
@@ -69,6 +76,7 @@ void account_exchange(struct exchange *x) {
   x->use->tally.exchanges++;
   x->use->tally.server_errors += status >= 500;
   x->use->tally.latency_us += us;
+  if (x->settings->access_log) note_end(x);
 }
 
 void account_line(struct exchange *x) {

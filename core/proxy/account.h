@@ -4,6 +4,7 @@
 #define PERILUNE_PROXY_ACCOUNT_H
 
 #include <stdint.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "base/str.h"
@@ -20,6 +21,8 @@ struct account {
   uint64_t hook_began;     /* ticks: of the one that waits */
   uint64_t first_byte_us;  /* of the last attempt that had one */
   uint64_t duration_us;    /* of the exchange, once it is over */
+  time_t ended_at;         /* for the access log only, as is what follows */
+  struct str listener;     /* arena; none where the client is gone */
   struct str peer;         /* arena: address of the last one asked; for the access log only */
 };
 

@@ -41,6 +41,7 @@ describe("a rehearsed exchange", function()
       end,
       logging = function(session)
         session:set_log_field("tries", 2.5)
+        session:set_log_field("us", 1700000000123456)
         session:set_log_field("gone", nil)
         session:set_log_field("never", nil)
       end,
@@ -50,7 +51,7 @@ describe("a rehearsed exchange", function()
     x:request_filter()
     assert.same({ user = 'J"o\n', tries = 1, gone = true }, x:log_fields())
     x:logging()
-    assert.same({ user = 'J"o\n', tries = 2.5 }, x:log_fields())
+    assert.same({ user = 'J"o\n', tries = 2.5, us = 1700000000123456 }, x:log_fields())
   end)
 
   it("says what is wrong with a field for the access log, and keeps the others", function()
