@@ -182,8 +182,8 @@ describe("perilune run --watch", function()
     becomes "mended"
   end)
 
-  -- A policy behind links, as Kubernetes makes them: the file is one, through a folder that is one, which is renamed into
-  -- place. release() writes a folder, switch() puts it in place.
+  -- A policy behind links, as Kubernetes makes them: the file is one, through a folder that is one, which is renamed
+  -- into place. release() writes a folder, switch() puts it in place.
   local function linked()
     local it = { directory = process.directory() }
     local data = it.directory .. "/..data"
