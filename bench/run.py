@@ -10,6 +10,7 @@ terminal and, with --record, to bench/RESULTS.md."""
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 
@@ -131,6 +132,7 @@ def record(session, before):
 
 def main():
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # what was started is stopped
     peers.build_tools()
     if args.build_pingora and (why := peers.build_pingora()):
         print(f"pingora: {why}", file=sys.stderr)
