@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 LOAD_CORE = 0
@@ -17,6 +18,11 @@ def most_connections():
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return (most - 600) // 2
+
+
+def stop_on_sigterm():
+    """As an interrupt does: what was started is stopped on the way out."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
 
 
 class Process:

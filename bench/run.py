@@ -10,7 +10,6 @@ terminal and, with --record, to bench/RESULTS.md."""
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 
@@ -132,7 +131,7 @@ def record(session, before):
 
 def main():
     args = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # what was started is stopped
+    machine.stop_on_sigterm()
     peers.build_tools()
     if args.build_pingora and (why := peers.build_pingora()):
         print(f"pingora: {why}", file=sys.stderr)

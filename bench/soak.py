@@ -94,6 +94,7 @@ def complaints(log):
 def main():
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 600
     machine.most_connections()
+    machine.stop_on_sigterm()
     os.makedirs(peers.BUILD, exist_ok=True)
     origin = machine.Process(peers.origin(), machine.LOAD_CORE, os.path.join(peers.BUILD, "origin.out"))
     machine.wait_for_port(peers.ORIGIN_PORTS[0])
