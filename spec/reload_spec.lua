@@ -245,6 +245,22 @@ describe("perilune reload --canary", function()
 end)
 
 describe("perilune reload --shadow", function()
+  -- Asks again and again while the changed policy is tried. The command's result.
+  local function shadow(it, time, ask)
+    local result
+    scheduler.all({
+      function() result = it:command("reload", "--shadow", "--for", time) end,
+      function()
+        while not result do
+          ask()
+          scheduler.sleep(0.005)
+        end
+      end,
+    }, 300)
+    assert.equal(0, result.code, result.stderr)
+    return result
+  end
+
   it("tells where the changed policy would decide otherwise, and changes nothing", function()
     local it = start(answering "one")
     it:replace(([[
@@ -256,51 +272,27 @@ describe("perilune reload --shadow", function()
         return session:respond { status = 200 }
       end })
     ]]))
-    local result, done
-    scheduler.all({
-      function()
-        result = it:command("reload", "--shadow", "--for", "1500ms")
-        done = true
-      end,
-      function()
-        while not done do
-          for _, path in ipairs { "/", "/no", "/oops" } do
-            assert.equal("one", client.request { port = it.port, path = path }.body)
-          end
-          scheduler.sleep(0.005)
-        end
-      end,
-    }, 300)
-    assert.equal(0, result.code, result.stderr)
+    local result = shadow(it, "1500ms", function()
+      for _, path in ipairs { "/", "/no", "/oops" } do
+        assert.equal("one", client.request { port = it.port, path = path }.body)
+      end
+    end)
     assert.matches("GET /no: answers 200; the new policy answers 403", result.stdout)
     assert.matches("GET /oops: answers 200; the new policy fails %(script%)", result.stdout)
     assert.not_matches("GET /:", result.stdout)
     assert.equal("one", it:body())
   end)
-end)
 
-describe("perilune reload --shadow, with a request for whoever gets it last,", function()
-  it("answers that once", function()
+  it("answers once what the proxy itself is the last recipient of", function()
     local forwarding = [[
       require("perilune").listen("127.0.0.1:0", { upstream_peer = function() return "127.0.0.1:1" end })
     ]]
     local it = start(forwarding)
     it:replace(forwarding .. "-- changed")
-    local result, done
-    scheduler.all({
-      function()
-        result = it:command("reload", "--shadow", "--for", "500ms")
-        done = true
-      end,
-      function()
-        while not done do
-          local headers = { ["Max-Forwards"] = "0" }
-          assert.equal(200, client.request { port = it.port, method = "OPTIONS", headers = headers }.status)
-          scheduler.sleep(0.005)
-        end
-      end,
-    }, 300)
-    assert.equal(0, result.code, result.stderr)
+    local result = shadow(it, "500ms", function()
+      local headers = { ["Max-Forwards"] = "0" }
+      assert.equal(200, client.request { port = it.port, method = "OPTIONS", headers = headers }.status)
+    end)
     assert.not_matches("OPTIONS", result.stdout)
   end)
 end)
