@@ -176,10 +176,11 @@ static const char *name_fault(struct str name) {
   return NULL;
 }
 
-static struct log_field *find_log_field(struct exchange *x, struct str name, unsigned *count) {
-  struct log_field *field = x->log_fields;
-  for (*count = 0; field && !str_equal(field->name, name); field = field->next) ++*count;
-  return field;
+/* Where it is linked, behind *count others, or would be. */
+static struct log_field **find_log_field(struct exchange *x, struct str name, unsigned *count) {
+  struct log_field **at = &x->log_fields;
+  for (*count = 0; *at && !str_equal((*at)->name, name); at = &(*at)->next) ++*count;
+  return at;
 }
 
 /* A value has room for those that take its place: each piece of a long body may set one. */
@@ -191,7 +192,7 @@ static size_t room_for(struct str value) {
 
 const char *access_log_check_field(struct exchange *x, struct str name, struct str value, size_t *bytes) {
   unsigned count;
-  const struct log_field *field = find_log_field(x, name, &count);
+  const struct log_field *field = *find_log_field(x, name, &count);
   *bytes = field ? 0 : sizeof *field + name.len;
   if (!field || field->room < value.len) *bytes += room_for(value);
   if (!value.ptr) *bytes = 0;
@@ -202,12 +203,10 @@ const char *access_log_check_field(struct exchange *x, struct str name, struct s
 
 void access_log_set_field(struct exchange *x, struct str name, struct str value) {
   unsigned count;
-  struct log_field *field = find_log_field(x, name, &count);
+  struct log_field **at = find_log_field(x, name, &count), *field = *at;
   if (!field && !value.ptr) return;
   if (!field) {
-    struct log_field **end = &x->log_fields;
-    while (*end) end = &(*end)->next;
-    *end = field = arena_zalloc(&x->arena, sizeof *field);
+    *at = field = arena_zalloc(&x->arena, sizeof *field);
     field->name = arena_dup(&x->arena, name);
   }
   if (field->room < value.len) {

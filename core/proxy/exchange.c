@@ -195,6 +195,11 @@ void exchange_wake(struct exchange *x) {
   exchange_run(x);
 }
 
+static enum step_result give_answer(struct exchange *x) {
+  shadow_decided(x);
+  return jump(x, x->is_shadow ? STEP_finish : STEP_send_answer);
+}
+
 /* A hook of the normal walk: its failure fails the exchange, its answer ends the walk towards the peer. */
 static enum step_result run_defined_hook(struct exchange *x, enum hook hook, hook_fn *function) {
   switch (call(x, hook, function)) {
@@ -208,9 +213,8 @@ static enum step_result run_defined_hook(struct exchange *x, enum hook hook, hoo
   if (x->outcome.peer) x->peer = x->outcome.peer;
   if (x->outcome.peer) x->hedge_ms = x->outcome.hedge_ms;
   if (!x->answer) return STEP_NEXT;
-  shadow_decided(x);
   attempt_end(x, false);
-  return jump(x, x->is_shadow ? STEP_finish : STEP_send_answer);
+  return give_answer(x);
 }
 
 static inline enum step_result run_hook(struct exchange *x, enum hook hook, hook_fn *function) {
@@ -234,8 +238,7 @@ static enum step_result step_proxy_upstream_filter(struct exchange *x) {
   if (x->outcome.refused) return fail(x, ERROR_UPSTREAM_REFUSED);
   if (!x->request.has_max_forwards || x->request.max_forwards > 0) return STEP_NEXT;
   respond_as_final_recipient(x); /* RFC 9110 section 7.6.2 */
-  shadow_decided(x);
-  return jump(x, x->is_shadow ? STEP_finish : STEP_send_answer);
+  return give_answer(x);
 }
 
 static enum step_result step_upstream_peer(struct exchange *x) {
