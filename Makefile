@@ -29,7 +29,7 @@ FUZZ_BUILD := build/san-$(subst $(comma),-,$(FUZZ_SAN))
 
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wswitch-enum -Wstrict-prototypes $(if $(WERROR),-Werror)
 HARDENED := -O2 -fno-plt $(if $(findstring clang,$(CC)),,-flto=auto) -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-SANITIZED := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all -DARENA_MALLOC
+SANITIZED := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all -DARENA_MALLOC -DINVARIANTS
 # The release build is compiled by a profile of itself, made once: an instrumented build is kept busy for some seconds,
 # and gcc, which finds its counts beside the objects, lays out together what is in use. It takes a tenth of the
 # instructions of a request away. Each change of the sources makes a new one: PROFILE=no builds without, and fast.

@@ -3,10 +3,10 @@
 // a reload asks for gives its name to a new one, and goes on to live nameless until its last holder lets go.
 #include "shared/registry.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/list.h"
 #include "base/memory.h"
 
@@ -32,7 +32,7 @@ struct registry *registry_new(void) {
 
 void registry_free(struct registry *r) {
   if (!r) return;
-  assert(list_is_empty(&r->named));
+  CHECK(list_is_empty(&r->named));
   pthread_mutex_destroy(&r->lock);
   free(r);
 }

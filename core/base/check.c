@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// check: how a broken invariant ends the process. Straight to standard error: the log may be what is broken.
+#include "base/check.h"
+
+#ifdef INVARIANTS
+#include <stdio.h>
+#include <stdlib.h>
+
+void check_failed(const char *file, int line, const char *condition) {
+  fprintf(stderr, "%s:%d: invariant broken: %s\n", file, line, condition);
+  abort();
+}
+#else
+typedef int check_has_nothing_to_do; /* a translation unit is never empty */
+#endif
