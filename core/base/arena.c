@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 
 struct arena_block {
@@ -33,6 +34,7 @@ void arena_free(struct arena *arena) {
       block_free(block, block->size);
   }
   arena->next = arena->end = NULL;
+  CHECK(!arena->blocks);
 }
 
 static struct arena_block *add_block(struct arena *arena, size_t bytes) {

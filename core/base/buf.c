@@ -25,6 +25,7 @@ void buf_reserve(struct buf *b, size_t bytes) {
   }
   b->start = 0;
   b->end = length;
+  CHECK(buf_space(b) >= bytes);
 }
 
 void buf_append(struct buf *b, const void *bytes, size_t length) {
@@ -35,6 +36,7 @@ void buf_append(struct buf *b, const void *bytes, size_t length) {
 }
 
 void buf_consume(struct buf *b, size_t bytes) {
+  CHECK(bytes <= buf_len(b));
   b->start += bytes;
   if (b->start == b->end) b->start = b->end = 0;
 }

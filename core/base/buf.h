@@ -5,6 +5,7 @@
 #ifndef PERILUNE_BASE_BUF_H
 #define PERILUNE_BASE_BUF_H
 
+#include "base/check.h"
 #include "base/str.h"
 
 struct buf {
@@ -12,12 +13,18 @@ struct buf {
   size_t start, end, cap;
 };
 
-static inline size_t buf_len(const struct buf *b) { return b->end - b->start; }
+static inline size_t buf_len(const struct buf *b) {
+  CHECK(b->start <= b->end && b->end <= b->cap);
+  return b->end - b->start;
+}
 static inline char *buf_ptr(const struct buf *b) { return b->data + b->start; }
 static inline size_t buf_space(const struct buf *b) { return b->cap - b->end; }
 static inline char *buf_tail(const struct buf *b) { return b->data + b->end; }
 static inline struct str buf_str(const struct buf *b) { return (struct str){b->data + b->start, buf_len(b)}; }
-static inline void buf_commit(struct buf *b, size_t bytes) { b->end += bytes; }
+static inline void buf_commit(struct buf *b, size_t bytes) {
+  CHECK(bytes <= buf_space(b));
+  b->end += bytes;
+}
 
 /* Makes room for at least `bytes` more behind the end. Moves or reallocates: slices into the buf become
  * invalid. */

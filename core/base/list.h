@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/check.h"
+
 struct list {
   struct list *next, *prev;
 };
@@ -21,6 +23,7 @@ static inline void list_init(struct list *l) { l->next = l->prev = l; }
 static inline bool list_is_empty(const struct list *l) { return l->next == l; }
 
 static inline void list_insert_after(struct list *at, struct list *node) {
+  CHECK(at != node && at->next->prev == at);
   node->prev = at;
   node->next = at->next;
   at->next->prev = node;
@@ -30,6 +33,7 @@ static inline void list_push_front(struct list *l, struct list *node) { list_ins
 static inline void list_push_back(struct list *l, struct list *node) { list_insert_after(l->prev, node); }
 
 static inline void list_remove(struct list *node) {
+  CHECK(node->prev->next == node && node->next->prev == node);
   node->prev->next = node->next;
   node->next->prev = node->prev;
   list_init(node);

@@ -43,6 +43,8 @@ static void sync_watchers(struct conn *conn) {
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct conn *conn = watcher->data;
   (void)loop, (void)events;
+  CHECK_OBJ(conn, CONN_MAGIC);
+  CHECK(conn_is_open(conn) && watcher == &conn->reader);
   if (conn->write_needs_read) {
     conn->write_needs_read = false;
     sync_watchers(conn);
@@ -54,6 +56,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct conn *conn = watcher->data;
   (void)loop, (void)events;
+  CHECK_OBJ(conn, CONN_MAGIC);
+  CHECK(conn_is_open(conn) && watcher == &conn->writer);
   conn->tight = false;
   if (conn->debt && pay(conn) == IO_AGAIN) return;
   if (conn->shuts) conn_shutdown(conn);
@@ -73,9 +77,11 @@ void conn_init(struct conn *conn, struct ev_loop *loop, int fd, const struct con
   ev_io_init(&conn->reader, on_readable, fd, EV_READ);
   ev_io_init(&conn->writer, on_writable, fd, EV_WRITE);
   conn->reader.data = conn->writer.data = conn;
+  OBJ_INIT(conn, CONN_MAGIC);
 }
 
 void conn_adopt(struct conn *conn, const struct conn_events *events, void *owner) {
+  CHECK_OBJ(conn, CONN_MAGIC);
   conn->events = events;
   conn->owner = owner;
 }
@@ -109,6 +115,8 @@ static void forget_socket(struct ev_loop *loop, int fd) {
 }
 
 struct conn_parcel conn_detach(struct conn *conn) {
+  CHECK_OBJ(conn, CONN_MAGIC);
+  CHECK(conn_is_open(conn));
   struct conn_parcel parcel = {conn->transport, conn->tls, conn->fd};
   send_staged(conn);
   forget_debt(conn);
@@ -124,6 +132,7 @@ struct conn_parcel conn_detach(struct conn *conn) {
 
 void conn_attach(struct conn *conn, const struct conn_parcel *parcel, struct ev_loop *loop,
                  const struct conn_events *events, void *owner) {
+  CHECK(parcel->fd >= 0);
   conn_init(conn, loop, parcel->fd, events, owner);
   conn->transport = parcel->transport;
   conn->tls = parcel->tls;
@@ -137,6 +146,7 @@ void conn_drop(const struct conn_parcel *parcel) {
 
 void conn_close(struct conn *conn) {
   if (!conn_is_open(conn)) return;
+  CHECK_OBJ(conn, CONN_MAGIC);
   send_staged(conn);
   forget_debt(conn);
   stop_watchers(conn);
@@ -144,6 +154,7 @@ void conn_close(struct conn *conn) {
   close(conn->fd);
   conn->fd = -1;
   conn->wants_read = conn->wants_write = false;
+  CHECK(!conn->staged && !conn->debt);
 }
 
 void conn_feed(struct conn *conn) {
@@ -151,7 +162,10 @@ void conn_feed(struct conn *conn) {
 }
 
 enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved) {
+  CHECK_OBJ(conn, CONN_MAGIC);
+  CHECK(conn_is_open(conn) && count);
   enum io result = conn->transport->read(conn, bytes, count, moved);
+  CHECK(result != IO_OK || (*moved > 0 && *moved <= count));
   if (result == IO_AGAIN && conn->lost) result = IO_ERROR;
   if (conn->tls) sync_watchers(conn);
   if (result == IO_OK && conn->tls && conn->wants_read && conn->transport->pending(conn)) conn_feed(conn);
@@ -172,9 +186,12 @@ static size_t bytes_of(const struct iovec *parts, int count) {
 }
 
 enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
+  CHECK_OBJ(conn, CONN_MAGIC);
+  CHECK(conn_is_open(conn) && count > 0);
   enum io result = settle(conn);
   if (result != IO_OK) return result;
   result = conn->transport->write(conn, parts, count, moved);
+  CHECK(result != IO_OK || *moved <= bytes_of(parts, count));
   if (conn->tls)
     sync_watchers(conn);
   else
@@ -183,6 +200,8 @@ enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size
 }
 
 bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t bytes) {
+  CHECK_OBJ(conn, CONN_MAGIC);
+  CHECK(bytes == bytes_of(parts, count));
   if (!conn->outbox || conn->tls || conn_owes(conn) || conn->tight || conn->lost) return false;
   return outbox_put(conn->outbox, conn, parts, count, bytes);
 }
@@ -256,6 +275,7 @@ static bool is_refusal(int error) {
 }
 
 enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count) {
+  CHECK(pipe->bytes == 0 && conn_is_plain(conn));
   ssize_t got = splice(conn->fd, NULL, pipe->write_end, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (got < 0 && is_refusal(errno)) {
     pipe_give_up(errno); /* reading goes on without */
@@ -269,6 +289,7 @@ enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count) {
 enum io conn_splice_out(struct conn *conn, struct pipe *pipe) {
   enum io result = settle(conn);
   if (result != IO_OK) return result;
+  CHECK(pipe->bytes > 0 && conn_is_plain(conn));
   ssize_t put = splice(pipe->read_end, NULL, conn->fd, NULL, pipe->bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (put > 0) pipe->bytes -= (size_t)put;
   conn->tight = pipe->bytes != 0;
@@ -296,6 +317,8 @@ static struct debt *debt_of(const char *bytes, size_t count) {
 
 void conn_staged_sent(struct conn *conn, const struct send_call *call) {
   size_t moved = call->result < 0 ? 0 : (size_t)call->result;
+  CHECK_OBJ(conn, CONN_MAGIC);
+  CHECK(conn->staged && !conn->debt && moved <= call->bytes);
   conn->staged = false;
   if (moved == call->bytes) return;
   if (call->result < 0) errno = -call->result;

@@ -15,11 +15,15 @@
 #include <stddef.h>
 #include <sys/uio.h>
 
+#include "base/check.h"
+
 struct conn;
 struct outbox;
 struct pipe;
 struct send_call;
 struct tls;
+
+enum { CONN_MAGIC = 0xc0221001 };
 
 enum io {
   IO_OK,    /* at least one byte was moved */
@@ -45,6 +49,7 @@ extern const struct transport transport_plain, transport_tls;
 
 /* What each request looks at comes first: two cache lines. */
 struct conn {
+  OBJ_MAGIC;
   const struct transport *transport;
   const struct conn_events *events; /* borrowed */
   void *owner;                      /* borrowed; the owner's business */

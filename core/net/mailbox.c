@@ -3,6 +3,8 @@
 // the end: who posts cannot know that the receiver has ended a moment ago. So the box outlives its loop, closed.
 #include "net/mailbox.h"
 
+#include "base/check.h"
+
 #include <stdlib.h>
 
 static struct message *take_all(struct mailbox *box) {
@@ -38,6 +40,7 @@ void mailbox_init(struct mailbox *box, struct ev_loop *loop, void *receiver) {
 }
 
 static void put(struct mailbox *box, struct message *message) {
+  CHECK(message->run);
   message->next = NULL;
   *box->last = message;
   box->last = &message->next;
@@ -58,6 +61,7 @@ void mailbox_tell(struct mailbox *box, struct message *message) {
 
 void mailbox_stop(struct mailbox *box) {
   pthread_mutex_lock(&box->lock);
+  CHECK(!box->closed); /* ends once */
   box->closed = true;
   pthread_mutex_unlock(&box->lock);
   run_all(box);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "base/ticks.h"
 #include "net/conn.h"
@@ -16,6 +17,7 @@
 enum { MOMENT_US = 500 };
 
 static void send_all(struct outbox *o) {
+  CHECK(o->count <= OUTBOX_ITEMS && o->used <= OUTBOX_BYTES);
   batch_send(o->calls, o->count);
   for (unsigned i = 0; i < o->count; i++) conn_staged_sent(o->conns[i], &o->calls[i]);
   o->count = o->used = 0;
@@ -50,6 +52,7 @@ void outbox_stop(struct outbox *o) {
 static bool is_old(const struct outbox *o) { return ticks_to_us(ticks_since(o->began)) > MOMENT_US; }
 
 bool outbox_put(struct outbox *o, struct conn *conn, const struct iovec *parts, int count, size_t bytes) {
+  CHECK(!conn->staged);
   if (bytes > OUTBOX_MOST_BYTES || o->turn == ev_iteration(o->loop)) return false;
   if (o->count && (o->count == OUTBOX_ITEMS || o->used + bytes > OUTBOX_BYTES || is_old(o))) send_all(o);
   if (!o->bytes) o->bytes = memory_alloc(OUTBOX_BYTES);
@@ -60,6 +63,7 @@ bool outbox_put(struct outbox *o, struct conn *conn, const struct iovec *parts, 
   o->count++;
   for (int i = 0; i < count; i++) end = mempcpy(end, parts[i].iov_base, parts[i].iov_len);
   o->used += (unsigned)bytes;
+  CHECK(end == o->bytes + o->used && o->used <= OUTBOX_BYTES);
   conn->staged = true;
   return true;
 }
@@ -67,6 +71,7 @@ bool outbox_put(struct outbox *o, struct conn *conn, const struct iovec *parts, 
 void outbox_send(struct outbox *o, struct conn *conn) {
   unsigned i = 0;
   while (o->conns[i] != conn) i++;
+  CHECK(i < o->count);
   struct send_call call = o->calls[i];
   o->count--;
   o->conns[i] = o->conns[o->count];

@@ -2,6 +2,8 @@
 // reaper: an ev_prepare watcher that empties the list of graves; it does not keep the loop alive.
 #include "net/reaper.h"
 
+#include "base/check.h"
+
 static void bury(struct reaper *reaper) {
   while (!list_is_empty(&reaper->graves)) {
     struct grave *grave = LIST_ENTRY(reaper->graves.next, struct grave, link);
@@ -30,6 +32,7 @@ void reaper_stop(struct reaper *reaper) {
 }
 
 void reaper_add(struct reaper *reaper, struct grave *grave, void (*free)(struct grave *grave)) {
+  CHECK(free && !grave->free); /* dies once */
   grave->free = free;
   list_push_back(&reaper->graves, &grave->link);
 }

@@ -3,6 +3,7 @@
 // safe. The hard problem is safety: a request that the peer may have acted on must not be sent twice. So the
 // body is kept in a bounded buffer while it is sent, and what may be repeated is decided by the failure
 // table, the method and what of the response was seen (RFC 9110 section 9.2.2).
+#include "base/check.h"
 #include "base/log.h"
 #include "http/framing.h"
 #include "http/writer.h"
@@ -23,6 +24,7 @@ void attempt_connect(struct exchange *x) {
     x->up.written = 0;
     upstream_open(x);
   }
+  CHECK(x->peer && x->upstream->peer == x->peer);
   x->connected = x->upstream->state == UPSTREAM_READY;
   if (!x->connected) return;
   x->times.connected = loop_now_ms(x->proxy->loop);
@@ -71,6 +73,7 @@ static struct str request_head(struct exchange *x) {
 static bool is_stale(const struct exchange *x) { return x->reused && x->readable; }
 
 void attempt_send(struct exchange *x) {
+  CHECK(x->upstream && x->upstream->state == UPSTREAM_READY && !x->sent_status);
   if (is_stale(x)) {
     exchange_fail(x, ERROR_UPSTREAM_CLOSED);
     return;
@@ -112,6 +115,7 @@ static enum step_result bad_response(struct exchange *x, const char *why) {
 static enum step_result parse_head(struct exchange *x, size_t length) {
   struct upstream *u = x->upstream;
   const char *why = "";
+  CHECK(u && length > 0 && length <= buf_len(&u->in));
   struct str head = arena_dup(&x->arena, (struct str){buf_ptr(&u->in), length});
   buf_consume(&u->in, length);
   u->scan = (struct head_scan){0};
@@ -181,6 +185,7 @@ void attempt_end(struct exchange *x, bool reusable) {
   }
   x->peer = NULL;
   x->connected = false;
+  CHECK(!x->upstream && !x->rival && !x->lease.view && !x->up.active);
 }
 
 /* The retries of a set must not grow with its failures: that would be the end of a set in trouble. */

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "net/mailbox.h"
 #include "proxy/exchange.h"
@@ -93,6 +94,7 @@ bool borrow_ask(struct upstream *u) {
   int lender = spares_richest(u->peer->spares, proxy->worker, proxy->late);
   if (lender == SPARES_NOBODY) return false;
   struct loan *loan = loan_new(u, circle->members[lender]);
+  CHECK(!u->loan);
   u->loan = loan;
   if (mailbox_post(loan->lender->mailbox, &loan->message)) return true;
   u->loan = NULL;
@@ -102,6 +104,7 @@ bool borrow_ask(struct upstream *u) {
 
 void borrow_cancel(struct upstream *u, bool late) {
   struct loan *loan = u->loan;
+  CHECK(loan && loan->waiting == u);
   u->loan = NULL;
   loan->waiting = NULL;
   loan->late = late;
@@ -113,6 +116,7 @@ void borrow_cancel(struct upstream *u, bool late) {
 static void on_answer(struct message *message, void *receiver) {
   struct loan *loan = (struct loan *)message;
   struct upstream *u = loan->waiting;
+  CHECK(!u || u->loan == loan);
   (void)receiver;
   if (loan->late) loan->asker->late[loan->lender->worker]--;
   if (u) {

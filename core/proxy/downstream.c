@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
@@ -46,12 +47,15 @@ void downstream_new(struct proxy *proxy, struct service *service, int fd, const 
   if (client->sa_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   list_push_back(&proxy->downstreams, &d->link);
   proxy->downstream_count++;
+  OBJ_INIT(d, DOWNSTREAM_MAGIC);
   conn_want_read(&d->conn, true);
   greeting_begin(d);
 }
 
 static void free_downstream(struct grave *grave) {
   struct downstream *d = LIST_ENTRY(grave, struct downstream, grave);
+  CHECK(d->state == DOWNSTREAM_CLOSED && !d->exchange && !d->in.data);
+  OBJ_END(d, DOWNSTREAM_MAGIC);
   free(d->drain);
   free((void *)d->client_text.ptr);
   free(d);
@@ -66,6 +70,7 @@ static void keep_from_looking_whole(struct downstream *d, const struct exchange 
 }
 
 void downstream_close_because(struct downstream *d, enum error error) {
+  CHECK_OBJ(d, DOWNSTREAM_MAGIC);
   if (d->state == DOWNSTREAM_CLOSED) return;
   struct proxy *proxy = d->proxy;
   struct exchange *x = d->exchange;
@@ -79,6 +84,7 @@ void downstream_close_because(struct downstream *d, enum error error) {
   if (d->attachment) d->attachment->on_close(d->attachment);
   buf_release(&d->in);
   list_remove(&d->link);
+  CHECK(proxy->downstream_count > 0 && d->service->connections > 0);
   proxy->downstream_count--;
   reaper_add(&proxy->reaper, &d->grave, free_downstream);
   struct service *service = d->service;
@@ -141,6 +147,8 @@ void downstream_quieten(struct downstream *d) {
 
 static void on_readable(struct conn *conn) {
   struct downstream *d = conn->owner;
+  CHECK_OBJ(d, DOWNSTREAM_MAGIC);
+  CHECK(&d->conn == conn && (d->state == DOWNSTREAM_BUSY) == (d->exchange != NULL));
   switch (d->state) {
   case DOWNSTREAM_PREFACE:
   case DOWNSTREAM_HANDSHAKE: greeting_go_on(d); break;
@@ -155,6 +163,7 @@ static void on_readable(struct conn *conn) {
 
 static void on_writable(struct conn *conn) {
   struct downstream *d = conn->owner;
+  CHECK_OBJ(d, DOWNSTREAM_MAGIC);
   if (d->state == DOWNSTREAM_HANDSHAKE)
     greeting_go_on(d);
   else if (d->state == DOWNSTREAM_BUSY)
@@ -166,6 +175,7 @@ static void on_writable(struct conn *conn) {
 }
 
 static void begin_exchange(struct downstream *d, size_t skipped, size_t length, enum error error) {
+  CHECK(d->state == DOWNSTREAM_IDLE || d->state == DOWNSTREAM_HEAD);
   d->state = DOWNSTREAM_BUSY;
   d->requests++;
   const char *why = error == ERROR_NONE ? NULL : d->scan.why;
@@ -176,6 +186,7 @@ static void begin_exchange(struct downstream *d, size_t skipped, size_t length, 
 
 static void on_due(struct timer *timer) {
   struct downstream *d = LIST_ENTRY(timer, struct downstream, timer);
+  CHECK_OBJ(d, DOWNSTREAM_MAGIC);
   switch (d->state) {
   case DOWNSTREAM_HEAD: begin_exchange(d, 0, 0, ERROR_REQUEST_TIMEOUT); break;
   case DOWNSTREAM_BUSY: exchange_downstream_due(d->exchange); break;
@@ -353,6 +364,8 @@ static void begin_drain(struct downstream *d, const struct exchange *x) {
 }
 
 void downstream_exchange_ended(struct downstream *d, const struct exchange *x) {
+  CHECK_OBJ(d, DOWNSTREAM_MAGIC);
+  CHECK(d->exchange == x && d->state == DOWNSTREAM_BUSY);
   d->exchange = NULL;
   timer_clear(&d->timer); /* reading stays as it is: what follows mostly reads */
   conn_want_write(&d->conn, false);

@@ -6,6 +6,7 @@
 #define PERILUNE_PROXY_DOWNSTREAM_H
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/error.h"
 #include "http/parser.h"
 #include "net/addr.h"
@@ -36,8 +37,11 @@ struct attachment {
   void (*on_close)(struct attachment *attachment);
 };
 
+enum { DOWNSTREAM_MAGIC = 0xd0321003 };
+
 /* What each exchange looks at comes first. */
 struct downstream {
+  OBJ_MAGIC;
   struct conn conn;
   struct exchange *exchange; /* owned; NULL unless BUSY */
   struct proxy *proxy;       /* borrowed */

@@ -5,6 +5,7 @@
 // moves the walk to the failure path, which is walked by the same code.
 #include "proxy/exchange.h"
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "http/framing.h"
@@ -43,6 +44,7 @@ const char *hook_name(enum hook hook) { return hook_names[hook]; }
  * ------------------------------------------------------------------------------------------ */
 
 void exchange_run(struct exchange *x) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
   if (x->running) {
     x->again = true;
     return;
@@ -52,6 +54,7 @@ void exchange_run(struct exchange *x) {
   bool is_told = log_is_on(LOG_DEBUG);
   do {
     unsigned char at = x->step;
+    CHECK(at <= STEP_finish);
     x->again = false;
     if (is_told) log_line(LOG_DEBUG, "exchange %p: %s", (void *)x, steps[at].name);
     result = steps[at].run(x);
@@ -61,6 +64,8 @@ void exchange_run(struct exchange *x) {
 }
 
 void exchange_jump(struct exchange *x, enum exchange_step step) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  CHECK(x->step < STEP_logging || step == STEP_finish); /* nothing comes back from the log line */
   x->step = (unsigned char)step;
   x->again = true;
 }
@@ -109,6 +114,7 @@ static struct exchange *new_exchange(struct downstream *d) {
   d->exchange = x;
   d->proxy->exchange_count++;
   list_push_back(&d->proxy->exchanges, &x->link);
+  OBJ_INIT(x, EXCHANGE_MAGIC);
   return x;
 }
 
@@ -131,6 +137,7 @@ static __attribute__((cold)) void read_first_line(struct exchange *x, const stru
 }
 
 void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum error error, const char *why) {
+  CHECK(!d->exchange && length >= skipped);
   struct exchange *x = new_exchange(d);
   if (error == ERROR_NONE) {
     error = read_head(x, (struct str){buf_ptr(&d->in) + skipped, length - skipped}, &why);
@@ -191,6 +198,8 @@ static enum hook_status call(struct exchange *x, enum hook hook, hook_fn *functi
 }
 
 void exchange_wake(struct exchange *x) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  CHECK(x->hook_state == HOOK_WAITING);
   x->hook_state = HOOK_FINISHED;
   exchange_run(x);
 }
@@ -357,6 +366,8 @@ static enum step_result step_finish(struct exchange *x) {
   struct downstream *d = x->downstream;
   struct proxy *proxy = x->proxy;
   struct policy_use *use = x->use;
+  CHECK(x->hook_state == HOOK_IDLE && !x->upstream && !x->rival && !x->up.filtering && !x->down.filtering);
+  CHECK(x->times.ended || x->is_shadow); /* invariant I7: logged, and once */
   if (x->times.ended) account_line(x);
   shadow_release(x);
   if (x->hooks->end) x->hooks->end(x);
@@ -367,9 +378,12 @@ static enum step_result step_finish(struct exchange *x) {
   buf_release(&x->unfiltered);
   filter_none(&x->up);
   filter_none(&x->down);
+  CHECK(proxy->exchange_count > 0 && use->exchanges > 0);
   proxy->exchange_count--;
   list_remove(&x->link);
   proxy_ease(proxy);
+  CHECK(!x->replay.data && !x->unfiltered.data);
+  OBJ_END(x, EXCHANGE_MAGIC);
   struct arena arena = x->arena; /* it holds the exchange */
   arena_free(&arena);
   if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);
@@ -384,6 +398,8 @@ bool exchange_can_answer(const struct exchange *x) {
 }
 
 struct answer *exchange_answer(struct exchange *x, unsigned status) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  CHECK(status >= 200 && status <= 999);
   struct answer *answer = arena_zalloc(&x->arena, sizeof *answer);
   answer->response.status = (unsigned short)status;
   answer->response.minor = 1;

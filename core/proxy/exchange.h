@@ -9,6 +9,7 @@
 #define PERILUNE_PROXY_EXCHANGE_H
 
 #include "base/arena.h"
+#include "base/check.h"
 #include "base/error.h"
 #include "base/list.h"
 #include "http/message.h"
@@ -60,6 +61,8 @@ enum hook_state { HOOK_IDLE, HOOK_WAITING, HOOK_FINISHED };
   X(logging)                                                                                                 \
   X(finish)
 
+enum { EXCHANGE_MAGIC = 0xec5a1002 };
+
 enum exchange_step {
 #define X(name) STEP_##name,
   STEP_TABLE(X)
@@ -77,6 +80,7 @@ enum transfer { TRANSFER_OFF, TRANSFER_READS, TRANSFER_WRITES };
 /* In the order of use: what all steps look at, what the request's and what the response's do, and what few exchanges
  * need. With many connections each cache line of it comes from memory anew. */
 struct exchange {
+  OBJ_MAGIC;
   struct arena arena;                 /* holds the exchange itself too */
   struct list link;                   /* in proxy->exchanges */
   enum hook hook;                     /* the one that runs or ran last */

@@ -6,6 +6,7 @@
 //
 // Each byte passes once: a retry sends again what the filter gave. A message without a body (FRAMING_NONE)
 // passes no filter; one with an empty body does, as an empty last piece.
+#include "base/check.h"
 #include "net/timer.h"
 #include "proxy/downstream.h"
 #include "proxy/walk.h"
@@ -42,6 +43,7 @@ static struct body_filter *new_filter(struct exchange *x, struct relay *relay) {
 }
 
 static void add_stage(struct body_filter *f, enum hook hook, body_hook_fn *function) {
+  CHECK(f->count < STAGES);
   if (function) f->stages[f->count++] = (struct stage){hook, function};
 }
 
@@ -152,6 +154,8 @@ void body_piece_wake(struct body_piece *piece, bool failed) {
   }
   struct body_filter *f = (struct body_filter *)((char *)piece - offsetof(struct body_filter, piece));
   struct exchange *x = piece->x;
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  CHECK(f->relay->filtering && f->at < f->count);
   account_hook(x, piece->hook, piece->began, failed);
   if (!failed) take(f);
   enum relay_result result = failed ? RELAY_FILTER_FAILED : run_stages(f);

@@ -7,6 +7,7 @@
 //
 // Only what may be done twice is asked twice (RFC 9110 section 9.2.2), and what needs no copy: idempotent
 // methods without a body. Hedges come out of the set's budget for retries.
+#include "base/check.h"
 #include "base/log.h"
 #include "net/timer.h"
 #include "proxy/downstream.h"
@@ -49,6 +50,7 @@ static bool is_allowed(struct exchange *x) {
 }
 
 static void stand_aside(struct exchange *x) {
+  CHECK(!x->rival && x->upstream && x->upstream->state == UPSTREAM_READY && !x->up.active);
   struct rival *rival = arena_zalloc(&x->arena, sizeof *rival);
   uint64_t now_ms = loop_now_ms(x->proxy->loop);
   *rival = (struct rival){x->peer,
@@ -105,6 +107,7 @@ static void take_over(struct exchange *x) {
   attempt_end(x, false);
   x->error = ERROR_NONE;
   x->error_status = 0;
+  CHECK(!x->upstream && !x->peer && rival->upstream->exchange == x);
   x->peer = rival->peer;
   x->upstream = rival->upstream;
   x->lease = rival->lease;
@@ -137,6 +140,7 @@ static void fail(struct exchange *x, enum error error) {
 }
 
 void hedge_readable(struct exchange *x) {
+  CHECK(x->rival);
   size_t length;
   enum error error = ERROR_NONE;
   enum io result = upstream_read_head(x->rival->upstream, &x->settings->head, &length, &error);
@@ -150,4 +154,7 @@ void hedge_readable(struct exchange *x) {
   exchange_run(x);
 }
 
-void hedge_due(struct exchange *x) { fail(x, ERROR_FIRST_BYTE_TIMEOUT); }
+void hedge_due(struct exchange *x) {
+  CHECK(x->rival);
+  fail(x, ERROR_FIRST_BYTE_TIMEOUT);
+}

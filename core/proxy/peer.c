@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/memory.h"
 #include "proxy/borrow.h"
 #include "proxy/proxy.h"
@@ -123,6 +124,8 @@ static void free_peer(struct proxy *proxy, struct peer *peer) {
   for (int i = 0; i < TEXTS; i++) free((void *)text_of(&peer->options, i).ptr);
   tls_resumption_clear(&peer->resumption);
   if (peer->tls) tls_context_release(peer->tls);
+  CHECK(list_is_empty(&peer->idle));
+  OBJ_END(peer, PEER_MAGIC);
   free(peer);
 }
 
@@ -160,6 +163,7 @@ static struct peer *make(struct proxy *proxy, const struct peer_options *options
   peer->hash = hash;
   list_init(&peer->idle);
   list_init(&peer->spare);
+  OBJ_INIT(peer, PEER_MAGIC);
   if (!prepare_tls(peer, why)) {
     free_peer(proxy, peer);
     return NULL;
@@ -169,6 +173,7 @@ static struct peer *make(struct proxy *proxy, const struct peer_options *options
 }
 
 static void forget(struct proxy *proxy, struct peer *peer) {
+  CHECK(peer->refs == 0 && list_is_empty(&peer->idle));
   struct peer **at = &proxy->peers[peer->hash % PEER_BUCKETS];
   while (*at != peer) at = &(*at)->next_in_bucket;
   *at = peer->next_in_bucket;
@@ -215,9 +220,14 @@ struct peer *peer_intern(struct proxy *proxy, const struct peer_options *options
   return peer;
 }
 
-void peer_hold(struct peer *peer) { peer->refs++; }
+void peer_hold(struct peer *peer) {
+  CHECK_OBJ(peer, PEER_MAGIC);
+  peer->refs++;
+}
 
 void peer_release(struct proxy *proxy, struct peer *peer) {
+  CHECK_OBJ(peer, PEER_MAGIC);
+  CHECK(peer->refs > 0);
   if (--peer->refs > 0) return;
   list_push_front(&proxy->spare_peers, &peer->spare);
   if (++proxy->spare_count <= SPARE_MOST) return;

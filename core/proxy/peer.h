@@ -6,6 +6,7 @@
 #ifndef PERILUNE_PROXY_PEER_H
 #define PERILUNE_PROXY_PEER_H
 
+#include "base/check.h"
 #include "base/list.h"
 #include "base/str.h"
 #include "net/addr.h"
@@ -40,7 +41,10 @@ struct peer_options {
 };
 enum { PEER_NO_POOL = 0xffffffffu };
 
+enum { PEER_MAGIC = 0x9ee21005 };
+
 struct peer {
+  OBJ_MAGIC;
   struct peer_options options; /* text owned by the peer */
   struct tls_context *tls;     /* owned reference; NULL without TLS */
   struct list idle;            /* of struct upstream; newest first */

@@ -51,6 +51,7 @@ static void make_exchange(struct rehearsal *r, const struct rehearsal_cast *cast
   x->times.begun = loop_now_ms(cast->proxy->loop);
   x->running = true;
   headers_init(&x->request.headers, &x->arena);
+  OBJ_INIT(x, EXCHANGE_MAGIC);
   r->exchange = x;
 }
 
@@ -80,6 +81,7 @@ struct rehearsal *rehearsal_new(const struct rehearsal_cast *cast, const char **
   r->downstream.conn.fd = -1;
   r->downstream.state = DOWNSTREAM_BUSY;
   r->downstream.requests = 1;
+  OBJ_INIT(&r->downstream, DOWNSTREAM_MAGIC);
   set_client(&r->downstream, cast->client);
   make_exchange(r, cast);
   if (!read_request(r->exchange, cast->head, why)) {

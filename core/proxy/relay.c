@@ -4,6 +4,7 @@
 // copying, and the input behind it is consumed only when all of it is written.
 #include "proxy/relay.h"
 
+#include "base/check.h"
 #include "http/framing.h"
 #include "http/parser.h"
 #include "http/writer.h"
@@ -38,6 +39,7 @@ void relay_restart(struct relay *r, enum framing out, struct str head, struct st
 }
 
 static void consume(struct relay *r) {
+  CHECK(!r->used || (r->in && r->used <= buf_len(r->in)));
   if (r->used) buf_consume(r->in, r->used);
   r->used = 0;
 }
@@ -103,6 +105,7 @@ static bool is_pending(const struct relay *r) {
 }
 
 static void advance(struct relay *r, size_t moved) {
+  CHECK(moved > 0);
   r->written += moved;
   for (int i = 0; i < RELAY_PARTS && moved; i++) {
     size_t part = moved < r->parts[i].len ? moved : r->parts[i].len;
@@ -183,6 +186,7 @@ static enum relay_result decode(struct relay *r) {
   case FRAMING_NONE: payload = 0; break;
   case FRAMING_LENGTH:
     if (payload > r->left) payload = (size_t)r->left;
+    CHECK(payload <= r->left);
     r->left -= payload;
     r->used = payload;
     r->source_ended = r->left == 0;
@@ -219,6 +223,7 @@ static inline void to_parts(struct relay *r) {
 }
 
 void relay_filtered(struct relay *r, struct str chunk) {
+  CHECK(r->filter && r->active);
   r->filtering = false;
   r->parts[PART_PAYLOAD] = chunk;
   to_parts(r);
@@ -244,6 +249,7 @@ static inline enum relay_result pass_on(struct relay *r) {
  * --------------------------------------------------------------------------------------------------- */
 
 static enum relay_result ended(struct relay *r, enum relay_result result) {
+  CHECK(r->active && (result != RELAY_DONE || (r->source_ended && !r->used)));
   relay_give_pipe(r);
   r->active = false;
   r->done = result == RELAY_DONE;
@@ -326,6 +332,7 @@ static enum relay_result send_whole(struct relay *r) {
 }
 
 enum relay_result relay_pump(struct relay *r) {
+  CHECK(r->active && (!r->from || r->in));
   if (r->filtering) return wait_for_filter(r);
   bool filled = true;
   if (!r->started) filled = relay_read_ahead(r);

@@ -4,6 +4,7 @@
 // (invariant I9).
 #include <time.h>
 
+#include "base/check.h"
 #include "http/framing.h"
 #include "http/writer.h"
 #include "net/timer.h"
@@ -52,6 +53,7 @@ static bool leaves_doubt(const struct exchange *x, unsigned status) {
 
 static void begin_down(struct exchange *x, struct body body, enum framing out, struct str head,
                        struct str first) {
+  CHECK(x->downstream && !x->down.active); /* one head at a time */
   relay_begin(&x->down, body, out, head, first);
   x->down.to = &x->downstream->conn;
   transfer_down(x);
@@ -123,6 +125,7 @@ static void begin_tunnel(struct exchange *x) {
 
 void respond_response(struct exchange *x) {
   struct response *response = &x->response;
+  CHECK(!x->sent_status && x->upstream);
   enum framing out = framing_for_client(x);
   bool tunnels = response->body.framing == FRAMING_TUNNEL;
   if (tunnels) begin_tunnel(x);
@@ -157,6 +160,7 @@ void respond_answer(struct exchange *x) {
   add_own_fields(x, &response->headers, false);
   struct writer_hop hop = client_hop(x);
   struct str head = writer_response(&x->arena, response, body, &hop);
+  CHECK(!x->sent_status);
   x->sent_status = (unsigned short)status;
   x->response = *response;
   x->down.from = NULL;

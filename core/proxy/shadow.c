@@ -50,6 +50,7 @@ static struct exchange *copy_of(struct exchange *x, struct service *service, str
   copy->up.arena = copy->down.arena = &copy->arena;
   x->proxy->exchange_count++;
   list_push_back(&x->proxy->exchanges, &copy->link);
+  OBJ_INIT(copy, EXCHANGE_MAGIC);
   return copy;
 }
 

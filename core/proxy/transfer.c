@@ -6,6 +6,7 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
+#include "base/check.h"
 #include "net/timer.h"
 #include "proxy/downstream.h"
 #include "proxy/peer.h"
@@ -175,6 +176,7 @@ static void client_ended(struct exchange *x, enum relay_result result) {
 }
 
 void transfer_up(struct exchange *x) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
   enum relay_result result = relay_pump(&x->up);
   switch (result) {
   case RELAY_READING: x->up_state = TRANSFER_READS; break;
@@ -206,6 +208,8 @@ static void down_done(struct exchange *x) {
 }
 
 void transfer_down(struct exchange *x) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  CHECK(x->downstream);
   enum relay_result result = relay_pump(&x->down);
   switch (result) {
   case RELAY_READING: x->down_state = TRANSFER_READS; break;

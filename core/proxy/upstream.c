@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "http/proxy_protocol.h"
@@ -32,13 +33,21 @@ static void count_idle(struct upstream *u, int more) {
 }
 
 static void leave_pool(struct upstream *u) {
+  CHECK_OBJ(u, UPSTREAM_MAGIC);
+  CHECK(u->state == UPSTREAM_IDLE && !u->exchange && u->peer->idle_count > 0);
   list_remove(&u->link);
   count_idle(u, -1);
 }
 
-static void free_upstream(struct grave *grave) { free(LIST_ENTRY(grave, struct upstream, grave)); }
+static void free_upstream(struct grave *grave) {
+  struct upstream *u = LIST_ENTRY(grave, struct upstream, grave);
+  CHECK(u->state == UPSTREAM_CLOSED && !u->peer && !u->loan && !u->connect && !u->in.data);
+  OBJ_END(u, UPSTREAM_MAGIC);
+  free(u);
+}
 
 static void upstream_close(struct upstream *u) {
+  CHECK_OBJ(u, UPSTREAM_MAGIC);
   if (u->state == UPSTREAM_CLOSED) return;
   if (u->state == UPSTREAM_IDLE) leave_pool(u);
   if (u->loan) borrow_cancel(u, false);
@@ -51,6 +60,7 @@ static void upstream_close(struct upstream *u) {
   conn_close(&u->conn);
   timer_stop(&u->timer);
   buf_release(&u->in);
+  CHECK(u->proxy->upstream_count > 0);
   u->proxy->upstream_count--;
   peer_release(u->proxy, u->peer);
   u->peer = NULL;
@@ -152,6 +162,7 @@ static void connect_anew(struct upstream *u) {
 }
 
 static void reuse(struct exchange *x, struct upstream *u) {
+  CHECK(u->state == UPSTREAM_READY && u->peer == x->peer);
   u->exchange = x;
   u->scan = (struct head_scan){0};
   x->upstream = u;
@@ -168,6 +179,7 @@ static struct upstream *new_upstream(struct proxy *proxy, struct peer *peer) {
   timer_init(&u->timer, proxy->loop, on_due);
   peer_hold(peer);
   proxy->upstream_count++;
+  OBJ_INIT(u, UPSTREAM_MAGIC);
   return u;
 }
 
@@ -190,6 +202,8 @@ void upstream_open(struct exchange *x) {
 static void on_connected(struct connect *connect, enum error error) {
   struct upstream *u = (struct upstream *)((char *)connect->conn - offsetof(struct upstream, conn));
   struct exchange *x = u->exchange;
+  CHECK_OBJ(u, UPSTREAM_MAGIC);
+  CHECK(u->state == UPSTREAM_CONNECTING && x && x->upstream == u);
   if (error != ERROR_NONE) {
     exchange_fail_because(x, error, connect->why);
     return;
@@ -267,6 +281,8 @@ void upstream_answered(struct upstream *u, struct conn_parcel *parcel) {
 }
 
 static void go_idle(struct upstream *u) {
+  CHECK_OBJ(u, UPSTREAM_MAGIC);
+  CHECK(!u->exchange && !u->loan && !u->connect && !buf_len(&u->in) && !conn_owes(&u->conn));
   u->idle_since = conn_turn(&u->conn);
   u->state = UPSTREAM_IDLE;
   list_push_front(&u->peer->idle, &u->link);
@@ -320,6 +336,8 @@ static bool is_rival(const struct upstream *u) { return u->exchange && u->exchan
 
 static void on_readable(struct conn *conn) {
   struct upstream *u = conn->owner;
+  CHECK_OBJ(u, UPSTREAM_MAGIC);
+  CHECK(&u->conn == conn && (u->state == UPSTREAM_IDLE) == (u->exchange == NULL));
   if (u->exchange) exchange_prefetch(u->exchange);
   if (u->state == UPSTREAM_IDLE && !has_nothing_to_say(u))
     upstream_close(u);
@@ -331,6 +349,7 @@ static void on_readable(struct conn *conn) {
 
 static void on_writable(struct conn *conn) {
   struct upstream *u = conn->owner;
+  CHECK_OBJ(u, UPSTREAM_MAGIC);
   if (is_rival(u))
     conn_want_write(conn, false);
   else if (u->exchange)
@@ -350,6 +369,7 @@ static void on_answer_due(struct upstream *u) {
 
 static void on_due(struct timer *timer) {
   struct upstream *u = LIST_ENTRY(timer, struct upstream, timer);
+  CHECK_OBJ(u, UPSTREAM_MAGIC);
   if (u->state == UPSTREAM_IDLE) {
     upstream_close(u);
   } else if (u->state == UPSTREAM_BORROWING) {
@@ -374,6 +394,8 @@ void upstream_quieten(struct upstream *u) {
 void upstream_give_back(struct exchange *x, bool reusable) {
   struct upstream *u = x->upstream;
   if (!u) return;
+  CHECK_OBJ(u, UPSTREAM_MAGIC);
+  CHECK(u->exchange == x);
   x->upstream = NULL;
   u->exchange = NULL;
   bool pooled = reusable && u->state == UPSTREAM_READY && buf_len(&u->in) == 0 && !conn_owes(&u->conn) &&

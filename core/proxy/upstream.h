@@ -6,6 +6,7 @@
 #define PERILUNE_PROXY_UPSTREAM_H
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "http/parser.h"
 #include "net/connect.h"
 #include "net/reaper.h"
@@ -23,8 +24,11 @@ enum upstream_state {
   UPSTREAM_CLOSED
 };
 
+enum { UPSTREAM_MAGIC = 0x0b521004 };
+
 /* What each exchange looks at comes first. */
 struct upstream {
+  OBJ_MAGIC;
   struct conn conn;
   struct exchange *exchange; /* borrowed; NULL while idle */
   struct proxy *proxy;       /* borrowed */

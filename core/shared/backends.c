@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "shared/ring.h"
@@ -49,7 +50,9 @@ void backends_free(struct backends *set) {
 }
 
 static void release(struct backends *set) {
-  if (atomic_fetch_sub(&set->refs, 1) != 1) return;
+  unsigned refs = atomic_fetch_sub(&set->refs, 1);
+  CHECK(refs > 0);
+  if (refs != 1) return;
   for (unsigned i = 0; i < BUCKETS; i++) {
     for (struct backend *b = set->buckets[i], *next; b; b = next) {
       next = b->next;
@@ -165,6 +168,7 @@ static bool list_says(const struct backend_list *list, const struct backend_spec
 }
 
 static struct backend_list *list_hold(struct backend_list *list) {
+  CHECK(atomic_load(&list->refs) > 0);
   atomic_fetch_add(&list->refs, 1);
   return list;
 }
@@ -172,7 +176,10 @@ static struct backend_list *list_hold(struct backend_list *list) {
 static void list_release(struct backends *set, struct backend_list *list) {
   if (!list || atomic_fetch_sub(&list->refs, 1) != 1) return;
   pthread_mutex_lock(&set->lock);
-  for (unsigned i = 0; i < list->count; i++) list->entries[i].backend->listings--;
+  for (unsigned i = 0; i < list->count; i++) {
+    CHECK(list->entries[i].backend->listings > 0);
+    list->entries[i].backend->listings--;
+  }
   prune(set);
   pthread_mutex_unlock(&set->lock);
   for (unsigned i = 0; i < list->tier_count; i++) {
@@ -270,6 +277,7 @@ struct backends_view *backends_watch(struct backends *set) {
 }
 
 void backends_view_release(struct backends_view *view) {
+  CHECK(view->refs > 0);
   if (--view->refs > 0) return;
   list_release(view->set, view->list);
   release(view->set);
@@ -349,4 +357,8 @@ bool backends_take_retry(struct backends_view *view) {
   return false;
 }
 
-void backends_give_retry(struct backends_view *view) { atomic_fetch_sub(&view->set->retries, 1); }
+void backends_give_retry(struct backends_view *view) {
+  unsigned retries = atomic_fetch_sub(&view->set->retries, 1);
+  CHECK(retries > 0);
+  (void)retries;
+}

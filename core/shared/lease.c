@@ -3,6 +3,8 @@
 // is taken out of the budget while the attempt before it still runs, and given back with its own end.
 #include "shared/lease.h"
 
+#include "base/check.h"
+
 /* What a failure counts for as latency, at least: a backend that fails fast must not draw requests. */
 enum { FAILURE_US = 1000000 };
 
@@ -24,7 +26,9 @@ void lease_begin(struct lease *lease, struct backends_view *view, unsigned index
 void lease_connected(struct lease *lease) {
   if (!lease->view || !lease->pending) return;
   lease->pending = false;
-  atomic_fetch_sub_explicit(&lease->backend->pending, 1, memory_order_relaxed);
+  unsigned pending = atomic_fetch_sub_explicit(&lease->backend->pending, 1, memory_order_relaxed);
+  CHECK(pending > 0);
+  (void)pending;
 }
 
 void lease_answered(struct lease *lease, unsigned status, uint64_t now_us) {
@@ -47,7 +51,9 @@ static void end_counts(struct lease *lease, enum lease_outcome outcome, uint64_t
   lease_connected(lease);
   observe(lease, outcome, now_us);
   if (outcome != LEASE_NEUTRAL) backends_report(lease->view, lease->backend, outcome == LEASE_FAILED);
-  atomic_fetch_sub_explicit(&lease->backend->in_flight, 1, memory_order_release);
+  unsigned in_flight = atomic_fetch_sub_explicit(&lease->backend->in_flight, 1, memory_order_release);
+  CHECK(in_flight > 0);
+  (void)in_flight;
   backends_view_release(lease->view);
   lease->view = NULL;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 
 enum { BUCKETS = 256 };
@@ -69,6 +70,7 @@ struct spares *spares_join(struct spares_board *board, struct str identity, unsi
   struct spares *spares = find_or_make(board, identity);
   spares_hold(spares);
   pthread_mutex_unlock(&board->lock);
+  CHECK(!spares->of[worker].owner); /* one peer of this identity per worker */
   spares->of[worker].owner = owner;
   return spares;
 }
@@ -83,6 +85,7 @@ void spares_hold(struct spares *spares) { atomic_fetch_add_explicit(&spares->ref
 
 void spares_release(struct spares *spares) {
   unsigned refs = atomic_load_explicit(&spares->refs, memory_order_relaxed);
+  CHECK(refs > 0);
   while (refs > 1)
     if (atomic_compare_exchange_weak_explicit(&spares->refs, &refs, refs - 1, memory_order_release,
                                               memory_order_relaxed))

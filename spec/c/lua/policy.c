@@ -50,6 +50,7 @@ struct exchange *exchange_open(struct policy_under_test *t, const char *target) 
   headers_init(&x->request.headers, &x->arena);
   headers_init(&x->upstream_request.headers, &x->arena);
   headers_init(&x->response.headers, &x->arena);
+  OBJ_INIT(x, EXCHANGE_MAGIC);
   x->hooks->begin(x);
   return x;
 }
