@@ -22,9 +22,9 @@ void check_failed(const char *file, int line, const char *condition) __attribute
 #else
 #define CHECK(condition)          ((void)sizeof((condition) ? 1 : 0))
 #define OBJ_MAGIC                 _Static_assert(1, "no magic number in a release build")
-#define OBJ_INIT(object, number)  ((void)0)
-#define CHECK_OBJ(object, number) ((void)0)
-#define OBJ_END(object, number)   ((void)0)
+#define OBJ_INIT(object, number)  ((void)sizeof(object))
+#define CHECK_OBJ(object, number) ((void)sizeof(object))
+#define OBJ_END(object, number)   ((void)sizeof(object))
 #endif
 
 #endif

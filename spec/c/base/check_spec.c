@@ -55,6 +55,7 @@ IT("ends the process at a broken condition, in the builds that check") {
 IT("ends the process at an object that was ended, in the builds that check") {
   struct thing thing = {.value = 1};
   OBJ_INIT(&thing, THING_MAGIC);
-  OBJ_END(&thing, THING_MAGIC);
+  struct thing *ended = &thing;
+  OBJ_END(ended, THING_MAGIC);
   CHECK(signal_of(use, &thing) == at_a_broken_one);
 }
