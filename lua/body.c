@@ -69,8 +69,10 @@ static struct str text_at(lua_State *L, int index) {
 }
 
 static void refuse(struct body_piece *piece, const struct task *task, const char *what) {
-  log_error("%s failed: %s: expected a string, an array of strings or nothing as its result, got %s",
-            hook_name(piece->hook), hooks_place(task), what);
+  const char *place = hooks_place(task);
+  log_about(LOG_ERROR, str_of(place),
+            "%s failed: %s: expected a string, an array of strings or nothing as its result, got %s",
+            hook_name(piece->hook), place, what);
   piece->error = ERROR_SCRIPT;
 }
 

@@ -83,7 +83,8 @@ static int push_arguments(lua_State *L) {
 /* --- the result ------------------------------------------------------------------------------------------ */
 
 static bool refuse(const struct certificate_request *request, const char *why) {
-  log_error("certificate failed: %s (certificate): %s", hook_of(request)->place, why);
+  log_about(LOG_ERROR, str_of(hook_of(request)->place), "certificate failed: %s (certificate): %s",
+            hook_of(request)->place, why);
   return false;
 }
 

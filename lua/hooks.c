@@ -190,7 +190,7 @@ static bool push_arguments(struct task *task, const struct lua_hook *called) {
 /* --- a call --------------------------------------------------------------------------------------------- */
 
 static __attribute__((cold)) enum task_status refuse_call(enum hook hook, const char *why) {
-  log_error("%s was not called: %s", hook_name(hook), why);
+  log_about(LOG_ERROR, str_of(hook_name(hook)), "%s was not called: %s", hook_name(hook), why);
   return TASK_REFUSED;
 }
 
@@ -223,9 +223,9 @@ void hooks_take_error(enum hook hook, struct task *task, struct hook_outcome *ou
   outcome->error = task->overran ? ERROR_SCRIPT_TIMEOUT : ERROR_SCRIPT;
   outcome->status = error.status;
   if (error.status)
-    log_info("%s ended the request with status %u", name, error.status);
+    log_about(LOG_INFO, str_of(task->place), "%s ended the request with status %u", name, error.status);
   else
-    log_text(LOG_ERROR, "%s failed: %s", name, error.text);
+    log_text_about(LOG_ERROR, str_of(task->place), "%s failed: %s", name, error.text);
   free(error.text);
 }
 
@@ -277,7 +277,8 @@ const char *hooks_place(const struct task *task) {
 
 /* A result that the hook may not give. */
 static __attribute__((cold)) void refuse(const struct task *task, const char *why) {
-  log_error("%s failed: %s: %s", hook_name(task->hook), hooks_place(task), why);
+  log_about(LOG_ERROR, str_of(task->place), "%s failed: %s: %s", hook_name(task->hook), hooks_place(task),
+            why);
   task->script->x->outcome.error = ERROR_SCRIPT;
 }
 

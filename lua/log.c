@@ -27,7 +27,7 @@ static const char *join(lua_State *L) {
 
 /* -n +0 */
 static int put(lua_State *L, enum log_level level) {
-  if (log_is_on(level)) log_line(level, "%s", join(L));
+  if (log_is_on(level)) log_unthrottled(level, "%s", join(L));
   return 0;
 }
 

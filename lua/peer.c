@@ -47,8 +47,9 @@ static const struct option options[] = {
 static const struct option_set option_set = OPTION_SET(options);
 
 static __attribute__((cold)) void refuse(const struct task *task, const char *why) {
-  log_error("%s: expected a peer, a table like { address = \"1.2.3.4:443\", tls = true }: %s",
-            hooks_place(task), why);
+  const char *place = hooks_place(task);
+  log_about(LOG_ERROR, str_of(place),
+            "%s: expected a peer, a table like { address = \"1.2.3.4:443\", tls = true }: %s", place, why);
   task->script->x->outcome.error = ERROR_BAD_PEER;
 }
 
@@ -58,7 +59,8 @@ static __attribute__((cold)) void no_address(const struct task *task, const char
     refuse(task, why);
     return;
   }
-  log_warn("%s: %s", hooks_place(task), error_info(task->refusal)->text);
+  const char *place = hooks_place(task);
+  log_about(LOG_WARN, str_of(place), "%s: %s", place, error_info(task->refusal)->text);
   task->script->x->outcome.error = task->refusal;
 }
 

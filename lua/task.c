@@ -364,7 +364,7 @@ struct task_error task_error(struct task *task, bool with_traceback) {
 
 void task_log_error(struct task *task, const char *doing) {
   struct task_error error = task_error(task, true);
-  log_text(LOG_ERROR, "%s failed: %s", doing, error.text);
+  log_text_about(LOG_ERROR, str_of(task->place ? task->place : doing), "%s failed: %s", doing, error.text);
   free(error.text);
 }
 

@@ -251,6 +251,40 @@ describe("the error log", function()
     assert.matches("info control: stopped\n$", process.read_file(path))
   end)
 
+  it("writes the first lines of a kind and a subject at once, and counts the others", function()
+    local script = process.write_file(process.directory() .. "/policy.lua", [[
+      local perilune = require "perilune"
+      perilune.listen("127.0.0.1:0", {
+        request_filter = function(session)
+          perilune.log.info "said by the policy"
+          if session:path() == "/raise" then error "no" end
+        end,
+        upstream_peer = function(session) return "127.0.0.1:" .. session:path():sub(2) end,
+      }, { max_retries = 0 })
+    ]])
+    local proxy = perilune.start { script = script, workers = 2 }
+    local function ask(path, count)
+      for _ = 1, count do client.request { port = proxy.port, path = path } end
+    end
+    local function count(text, from)
+      return select(2, proxy:log():sub(from or 1):gsub(text, ""))
+    end
+    ask("/1", 200)
+    assert.equal(10, count "peer 127.0.0.1:1: ")
+    ask("/2", 2)
+    assert.equal(2, count "peer 127.0.0.1:2: ")
+    ask("/raise", 100)
+    assert.equal(10, count "request_filter failed")
+    assert.equal(302, count "said by the policy")
+    local from = #proxy:log() + 1
+    proxy:stop()
+    local log = proxy:log():sub(from)
+    assert.matches("warn control: 190 more in [%d.]+ s: peer 127.0.0.1:1: the peer refused the connection", log)
+    assert.matches("error control: 90 more in [%d.]+ s: request_filter failed: [^\n]*policy.lua:5: no\n", log)
+    assert.equal(2, count(" more in ", from))
+    assert.matches("stopped\n$", log)
+  end)
+
   it("does not stall the proxy where nobody reads it, and what it drops is counted", function()
     local directory = process.directory()
     local path, served, admin = directory .. "/fifo", directory .. "/served", directory .. "/admin"

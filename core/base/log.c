@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log_throttle.h"
+
 enum { TEXT_BYTES = 4096, LINE_BYTES = TEXT_BYTES * 4 + 128 };
 
 static _Atomic int lowest = LOG_INFO;
@@ -58,13 +60,12 @@ static void write_out(const struct log_output *to, enum log_level level, const c
   (void)written; /* where standard error is gone there is nobody to tell */
 }
 
-static void write_line(enum log_level level, bool keeps_lines, const char *format, va_list args) {
-  char text[TEXT_BYTES], line[LINE_BYTES];
-  if (!log_is_on(level)) return;
+/* The last step of every line. */
+static void put(enum log_level level, bool keeps_lines, const char *text) {
+  char line[LINE_BYTES];
   const struct log_output *to = atomic_load_explicit(&output, memory_order_acquire);
   bool is_plain = to && to->is_plain;
   size_t n = 0;
-  vsnprintf(text, sizeof text, format, args);
   if (!catcher) n = is_plain ? (size_t)sprintf(line, "%s: ", thread_name) : put_prefix(line, level);
   n += escape(line + n, text, keeps_lines && !is_plain);
   if (catcher) {
@@ -76,16 +77,91 @@ static void write_line(enum log_level level, bool keeps_lines, const char *forma
   write_out(to, level, line, n);
 }
 
-void log_line(enum log_level level, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  write_line(level, false, format, args);
-  va_end(args);
+/* --- the throttle ----------------------------------------------------------------------------------------- */
+
+/* "8,812"; `text` has room for 32 bytes. */
+static const char *grouped(char *text, uint64_t number) {
+  char digits[24];
+  int count = sprintf(digits, "%llu", (unsigned long long)number);
+  char *to = text;
+  for (int i = 0; i < count; i++) {
+    if (i && (count - i) % 3 == 0) *to++ = ',';
+    *to++ = digits[i];
+  }
+  *to = '\0';
+  return text;
 }
 
-void log_text(enum log_level level, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  write_line(level, true, format, args);
-  va_end(args);
+/* A sample ends with its first line: the rest of a traceback was written before. */
+static void report(const struct log_left_out *due) {
+  char number[32], text[LOG_THROTTLE_TEXT + 128];
+  const char *sample = due->text[0] ? due->text : "a line that others have said";
+  snprintf(text, sizeof text, "%s more in %.3g s: %.*s", grouped(number, due->lines),
+           (double)((due->over_ms + 99) / 100) / 10, (int)strcspn(sample, "\n"), sample);
+  put(due->level, false, text);
+}
+
+static void report_all(bool all) {
+  struct log_left_out due;
+  unsigned at = 0;
+  while (log_throttle_next(&at, all, &due)) report(&due);
+}
+
+void log_tend(void) { report_all(false); }
+void log_flush(void) { report_all(true); }
+
+/* FNV-1a over the subject, begun with the address of the format, which names the call; never 0. */
+static uint64_t key_of(const char *format, struct str subject) {
+  uint64_t hash = 0xcbf29ce484222325 ^ (uint64_t)(uintptr_t)format * 0x9e3779b97f4a7c15;
+  for (size_t i = 0; i < subject.len; i++) hash = (hash ^ (unsigned char)subject.ptr[i]) * 0x100000001b3;
+  hash ^= hash >> 32;
+  return hash ? hash : 1;
+}
+
+/* --- a line ----------------------------------------------------------------------------------------------- */
+
+enum { KEEPS_LINES = 1, IS_FREE = 2 };
+
+static void write_line(enum log_level level, unsigned flags, struct str subject, const char *format,
+                       va_list args) {
+  char text[TEXT_BYTES];
+  enum log_verdict verdict = LOG_PASSES;
+  uint64_t key = 0;
+  if (!log_is_on(level)) return;
+  if (level != LOG_DEBUG && !(flags & IS_FREE) && !catcher) {
+    struct log_left_out due;
+    key = key_of(format, subject);
+    verdict = log_throttle_judge(key, level, &due);
+    if (due.lines) report(&due);
+  }
+  if (verdict == LOG_COUNTED) return;
+  vsnprintf(text, sizeof text, format, args);
+  if (verdict == LOG_PASSES)
+    put(level, flags & KEEPS_LINES, text);
+  else
+    log_throttle_keep(key, text);
+}
+
+#define WRITE(level, flags, subject, format)                                                                 \
+  do {                                                                                                       \
+    va_list args;                                                                                            \
+    va_start(args, format);                                                                                  \
+    write_line(level, flags, subject, format, args);                                                         \
+    va_end(args);                                                                                            \
+  } while (0)
+
+void log_line(enum log_level level, const char *format, ...) { WRITE(level, 0, STR(""), format); }
+
+void log_text(enum log_level level, const char *format, ...) { WRITE(level, KEEPS_LINES, STR(""), format); }
+
+void log_about(enum log_level level, struct str subject, const char *format, ...) {
+  WRITE(level, 0, subject, format);
+}
+
+void log_text_about(enum log_level level, struct str subject, const char *format, ...) {
+  WRITE(level, KEEPS_LINES, subject, format);
+}
+
+void log_unthrottled(enum log_level level, const char *format, ...) {
+  WRITE(level, IS_FREE, STR(""), format);
 }

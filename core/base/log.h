@@ -2,11 +2,19 @@
 // log: the error log. One call writes one line, with one write(2) to standard error unless there is another
 // output, so lines of several threads do not mix: "2026-01-31 12:00:00.123 warn worker 2: text". Control
 // characters in the text are escaped as \xHH, so nothing that a client or an origin sends can forge a line.
+//
+// A line that repeats is throttled (base/log_throttle.h): of each kind, which is its format, and of each subject the
+// first 10 lines in 10 s are written; the others are counted, and the count is written: "8,812 more in 10 s: TEXT".
+// Debug lines, what a policy writes itself and what a test catches are not throttled.
 #ifndef PERILUNE_BASE_LOG_H
 #define PERILUNE_BASE_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "base/str.h"
+
+struct clock;
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
@@ -27,9 +35,27 @@ void log_to(const struct log_output *output);
 /* Lines go there instead, escaped, without time and thread; for tests. NULL: to standard error again. */
 void log_catch(void (*catch)(enum log_level level, const char *text));
 
+/* Counts of lines left out are written: those whose time is over, once a second; or all, before the end. From any
+ * thread. */
+void log_tend(void);
+void log_flush(void);
+/* For tests: the throttle's clock, borrowed; NULL: the system's. It forgets what it has counted. */
+void log_set_clock(const struct clock *clock);
+
 void log_line(enum log_level level, const char *format, ...) __attribute__((cold, format(printf, 2, 3)));
 /* Keeps line feeds, for tracebacks: continuation lines are indented by a tab. */
 void log_text(enum log_level level, const char *format, ...) __attribute__((cold, format(printf, 2, 3)));
+
+/* The same for lines whose kind has a subject (a backend, a place in the policy, what went wrong): each subject is
+ * throttled by itself. It is not written: `format` and what follows say everything. Take none that a client can make
+ * up, such as its address: its lines would share a place with all others that find none. */
+void log_about(enum log_level level, struct str subject, const char *format, ...)
+    __attribute__((cold, format(printf, 3, 4)));
+void log_text_about(enum log_level level, struct str subject, const char *format, ...)
+    __attribute__((cold, format(printf, 3, 4)));
+/* Never throttled: what a policy writes. */
+void log_unthrottled(enum log_level level, const char *format, ...)
+    __attribute__((cold, format(printf, 2, 3)));
 
 #define log_debug(...)                                                                                       \
   do {                                                                                                       \

@@ -319,7 +319,9 @@ static enum step_result step_relay_bodies(struct exchange *x) {
 static enum step_result retry_or(struct exchange *x, bool retries, enum exchange_step otherwise) {
   attempt_end(x, false);
   if (!retries) return jump(x, otherwise);
-  log_info("exchange of %.*s: %s, retrying", STR_ARG(exchange_client_address(x)), error_info(x->error)->text);
+  const char *text = error_info(x->error)->text;
+  log_about(LOG_INFO, str_of(text), "exchange of %.*s: %s, retrying", STR_ARG(exchange_client_address(x)),
+            text);
   x->last_error = x->error;
   x->error = ERROR_NONE;
   cell_add(&x->proxy->tally->retries, 1);

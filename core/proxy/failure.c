@@ -3,6 +3,8 @@
 // passes here, so here it is said in the log, once, with the address of the side at fault. The hard problem
 // is what the client can still be told: nothing, while a part of a head is on its way; that the response is
 // cut off, where it has begun; and nothing more, where it is whole.
+#include <stdio.h>
+
 #include "base/log.h"
 #include "net/timer.h"
 #include "proxy/downstream.h"
@@ -20,14 +22,17 @@ static void report(struct exchange *x, enum error error, const char *why) {
   const struct error_info *info = error_info(error);
   const char *gap = why ? ": " : "";
   bool is_usual = x->reused && info->retry == RETRY_REUSED;
+  char subject[128]; /* one peer's floods hide no other's, and no other failure */
   if (!why) why = "";
   switch (info->side) {
   case SIDE_DOWNSTREAM:
-    log_info("client %.*s: %s%s%s", STR_ARG(exchange_client_address(x)), info->text, gap, why);
+    log_about(LOG_INFO, str_of(info->text), "client %.*s: %s%s%s", STR_ARG(exchange_client_address(x)),
+              info->text, gap, why);
     return;
   case SIDE_UPSTREAM:
-    log_line(is_usual ? LOG_INFO : LOG_WARN, "peer %.*s: %s%s%s", STR_ARG(x->peer->options.address),
-             info->text, gap, why);
+    snprintf(subject, sizeof subject, "%s %.*s", info->name, STR_ARG(x->peer->options.address));
+    log_about(is_usual ? LOG_INFO : LOG_WARN, str_of(subject), "peer %.*s: %s%s%s",
+              STR_ARG(x->peer->options.address), info->text, gap, why);
     return;
   case SIDE_INTERNAL: return;
   }

@@ -26,7 +26,7 @@ void greeting_begin(struct downstream *d) {
 }
 
 static void refuse(struct downstream *d, const char *what, const char *why) {
-  log_info("client %.*s: %s: %s", STR_ARG(downstream_client(d)), what, why);
+  log_about(LOG_INFO, str_of(what), "client %.*s: %s: %s", STR_ARG(downstream_client(d)), what, why);
   downstream_close(d);
 }
 

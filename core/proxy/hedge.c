@@ -77,8 +77,8 @@ void hedge_begin(struct exchange *x) {
     return;
   }
   x->hedged = true;
-  log_info("exchange of %.*s: no answer of %.*s so far, asking another", STR_ARG(exchange_client_address(x)),
-           STR_ARG(x->peer->options.address));
+  log_about(LOG_INFO, x->peer->options.address, "exchange of %.*s: no answer of %.*s so far, asking another",
+            STR_ARG(exchange_client_address(x)), STR_ARG(x->peer->options.address));
   cell_add(&x->proxy->tally->hedges, 1);
   stand_aside(x);
   exchange_jump(x, STEP_upstream_peer);
@@ -135,7 +135,8 @@ bool hedge_survives(struct exchange *x, enum error error) {
 
 static void fail(struct exchange *x, enum error error) {
   account_failure(x, error);
-  log_warn("peer %.*s: %s", STR_ARG(x->rival->peer->options.address), error_info(error)->text);
+  log_about(LOG_WARN, x->rival->peer->options.address, "peer %.*s: %s",
+            STR_ARG(x->rival->peer->options.address), error_info(error)->text);
   drop(x, LEASE_FAILED);
 }
 

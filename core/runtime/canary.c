@@ -128,9 +128,9 @@ static void end(struct canary *c, const char *fault) {
   s->canary = NULL;
   if (fault) chronicle_note(&s->chronicle, s->generation, false, text);
   if (fault)
-    log_warn("%.*s", (int)strcspn(text, "\n"), text);
+    log_about(LOG_WARN, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
   else
-    log_info("%.*s", (int)strcspn(text, "\n"), text);
+    log_about(LOG_INFO, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
   if (s->command) command_canary_ended(s->command, !fault, text);
   if (!fault) {
     generation_put_in_force(s, c->generation);

@@ -114,7 +114,7 @@ static void do_reload(struct client *client) {
   }
   client->state = WAITS_FOR_RELOAD;
   if (server_reload(s, &why)) return;
-  log_error("reload: %s; generation %u stays in force", why, s->generation);
+  log_about(LOG_ERROR, str_of(why), "reload: %s; generation %u stays in force", why, s->generation);
   size_t bytes = strlen(why) + 64;
   char *text = memory_alloc(bytes);
   snprintf(text, bytes, "%s\ngeneration %u stays in force\n", why, s->generation);

@@ -49,7 +49,7 @@ static void on_note(struct message *message, void *receiver) {
   free(note);
   if (!d || --d->missing > 0) return;
   char *text = text_of(&d->sum);
-  log_info("%.*s", (int)strcspn(text, "\n"), text);
+  log_about(LOG_INFO, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
   if (s->command) command_shadow_ended(s->command, true, text);
   free(text);
   s->dryrun = NULL;

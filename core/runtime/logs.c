@@ -65,6 +65,7 @@ static void finish(struct entry *entry) {
 }
 
 void logs_free(struct logs *logs) {
+  log_flush();
   if (!logs) return;
   log_to(NULL);
   LIST_EACH(node, &logs->entries) finish(LIST_ENTRY(node, struct entry, link));

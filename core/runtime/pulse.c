@@ -149,6 +149,7 @@ static void on_due(struct timer *timer) {
   timer_set(&p->timer, BEAT_MS);
   ticks_calibrate();
   state(&p->server->control);
+  log_tend();
   logs_tend(p->server->logs);
   for (unsigned i = 0; i < p->server->worker_count && !p->quiet; i++) ask(p, i);
   note_second(p);

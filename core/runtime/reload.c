@@ -98,7 +98,7 @@ static char *describe_changes(struct server *s, struct generation *g, struct sta
 static void log_lines(const char *text) {
   struct str rest = str_of(text), line;
   while (str_split(&rest, '\n', &line))
-    if (line.len) log_info("%.*s", STR_ARG(str_trim(line)));
+    if (line.len) log_about(LOG_INFO, line, "%.*s", STR_ARG(str_trim(line)));
 }
 
 /* What has changed is logged, and told to who has asked for it once all workers have switched. */
@@ -252,7 +252,8 @@ void server_request_reload(struct server *s) {
   if (s->stopping) return;
   s->reload_again = server_obstacle(s) != NULL;
   if (s->reload_again) return;
-  if (!server_reload(s, &why)) log_error("reload: %s; generation %u stays in force", why, s->generation);
+  if (!server_reload(s, &why))
+    log_about(LOG_ERROR, str_of(why), "reload: %s; generation %u stays in force", why, s->generation);
   free(why);
 }
 

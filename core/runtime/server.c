@@ -74,7 +74,7 @@ static void count_switched(struct message *message, void *receiver) {
   if (s->generation == 1)
     log_info("ready: %u workers, %s", s->worker_count, s->options->source.name);
   else
-    log_info("%.*s", (int)strcspn(text, "\n"), text);
+    log_about(LOG_INFO, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
   if (s->command) command_reload_ended(s->command, true, text);
   server_reload_queued(s);
 }
@@ -288,6 +288,7 @@ static void complain(char *why) {
 static void serve_until_stopped(struct server *s) {
   serve(s);
   if (!s->handed_over) listening_unlink(s->listening);
+  log_flush();
   log_info("stopped");
 }
 

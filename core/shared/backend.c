@@ -44,7 +44,7 @@ static bool serves_ejection(struct backend *b, uint64_t now_ms) {
   if (until_ms > now_ms) return true;
   if (!atomic_compare_exchange_strong(&b->ejected_until_ms, &until_ms, 0)) return false;
   SET(b->returned_ms, now_ms);
-  log_info("backend %.*s is used again after its ejection", STR_ARG(b->address));
+  log_about(LOG_INFO, b->address, "backend %.*s is used again after its ejection", STR_ARG(b->address));
   return false;
 }
 

@@ -342,8 +342,8 @@ void backends_report(struct backends_view *view, struct backend *backend, bool f
   if (ejects) backend_eject(backend, rules, now_ms);
   pthread_mutex_unlock(&view->set->lock);
   if (!ejects) return;
-  log_warn("backend %.*s is ejected for %.1f s: %s", STR_ARG(backend->address),
-           (double)(atomic_load(&backend->ejected_until_ms) - now_ms) / 1000, why);
+  log_about(LOG_WARN, backend->address, "backend %.*s is ejected for %.1f s: %s", STR_ARG(backend->address),
+            (double)(atomic_load(&backend->ejected_until_ms) - now_ms) / 1000, why);
 }
 
 bool backends_take_retry(struct backends_view *view) {
