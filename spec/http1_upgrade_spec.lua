@@ -106,6 +106,7 @@ describe("An upgrade", function()
     { "to HTTP/2", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n" },
     { "to a version of HTTP", "Connection: Upgrade\r\nUpgrade: HTTP/2.0\r\n" },
     { "to nothing", "Connection: Upgrade\r\nUpgrade:\r\n" },
+    { "to an empty list", "Connection: Upgrade\r\nUpgrade: , ,\r\n" },
     { "to what is no protocol", "Connection: Upgrade\r\nUpgrade: web socket\r\n" },
   }
   for _, case in ipairs(not_offered) do
@@ -122,8 +123,38 @@ describe("An upgrade", function()
     wire.check(result, result.responses[1].status == 200 and not result.requests[1].headers.upgrade, "ignored")
   end)
 
-  it("with a body is an ordinary request (RFC 9110 7.8)", function()
-    wire.passes(wire.post(ASK .. "Content-Length: 5\r\n", "hello"), { body = "hello" })
+  local passed = { -- what the client offers, what the origin is offered
+    { "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n", "websocket" },
+    { "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nUpgrade: tcp\r\nHTTP2-Settings: AA\r\n", "tcp" },
+    { "Connection: Upgrade\r\nUpgrade: a/1\r\nUpgrade: b\r\n", "a/1, b" },
+  }
+  for _, case in ipairs(passed) do
+    it(("offers %s of %q (RFC 9110 7.8)"):format(case[2], case[1]), function()
+      local headers = wire.passes(wire.get(case[1])).requests[1].headers
+      assert.equal(case[2], headers.upgrade)
+      assert.equal("upgrade", headers.connection:lower())
+      assert.is_nil(headers.http2_settings)
+    end)
+  end
+
+  local said = { -- a request whose Upgrade is taken out, and what the log says of it
+    { wire.get "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n", 'Upgrade to "h2c" is not passed on: versions' },
+    { wire.get "Connection: x\r\nUpgrade: one\r\n", 'Upgrade to "one" is not passed on: Connection does not name it' },
+    { wire.get "Connection: Upgrade\r\nUpgrade: a b\r\n", 'Upgrade to "a b" is not passed on: it is no protocol' },
+    { "GET / HTTP/1.0\r\nHost: a\r\n" .. ASK .. "\r\n", 'to "websocket" is not passed on: HTTP/1.0 has no Upgrade' },
+  }
+  for _, case in ipairs(said) do
+    it("is not taken out in silence: " .. case[2] .. " (RFC 9110 7.8)", function()
+      wire.exchange(case[1] .. wire.NEXT)
+      wire.proxy:wait_log(case[2])
+    end)
+  end
+
+  it("to HTTP/2 that a 426 asks for is not passed on, and the log says so (RFC 9113 3.1)", function()
+    local answer = "HTTP/1.1 426 X\r\nConnection: Upgrade\r\nUpgrade: h2c, tcp\r\nContent-Length: 0\r\n\r\n"
+    local result = wire.exchange(wire.get() .. wire.NEXT, { answer = answer })
+    assert.equal("tcp", result.responses[1].headers.upgrade)
+    wire.proxy:wait_log "the Upgrade that its 426 asks for is not passed on"
   end)
 
   local bad = { -- sentence, answer
@@ -131,6 +162,8 @@ describe("An upgrade", function()
     { "to more than was offered", "Connection: upgrade\r\nUpgrade: websocket, other\r\n" },
     { "without a protocol", "Connection: upgrade\r\n" },
     { "without Connection", "Upgrade: websocket\r\n" },
+    { "to an empty list", "Connection: upgrade\r\nUpgrade: ,\r\n" },
+    { "to HTTP/2, too", "Connection: upgrade\r\nUpgrade: websocket, h2c\r\n" },
   }
   for _, case in ipairs(bad) do
     it("is a bad response " .. case[1] .. ": 502, no tunnel (RFC 9110 15.2.2)", function()

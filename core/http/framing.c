@@ -5,6 +5,7 @@
 #include "http/framing.h"
 
 #include "http/grammar.h"
+#include "http/upgrade.h"
 
 enum length_verdict { LENGTH_ABSENT, LENGTH_VALID, LENGTH_INVALID };
 enum coding_verdict { CODING_ABSENT, CODING_CHUNKED, CODING_OTHER, CODING_DOUBTFUL };
@@ -18,7 +19,6 @@ struct options {
 
 static enum error body_of_request(struct request *request, const char **why);
 static enum error expectation_of(struct request *request, const char **why);
-static struct str upgrade_of(const struct headers *headers);
 static void forwards_of(struct request *request);
 
 static enum error fault(enum error error, const char **why, const char *sentence) {
@@ -27,18 +27,6 @@ static enum error fault(enum error error, const char **why, const char *sentence
 }
 
 /* --- what the fields say --------------------------------------------------------------------- */
-
-/* Members of a repeated list field in order; start with *at = 0 and *rest zeroed. */
-static bool next_member(const struct headers *h, enum field_id id, unsigned *at, struct str *rest,
-                        struct str *member) {
-  if (!headers_may_have(h, id)) return false;
-  while (!grammar_list_next(rest, member)) {
-    while (*at < h->count && h->items[*at].id != id) (*at)++;
-    if (*at == h->count) return false;
-    *rest = h->items[(*at)++].value;
-  }
-  return true;
-}
 
 static void take_option(struct options *options, struct str option) {
   options->count++;
@@ -57,7 +45,8 @@ static void take_option(struct options *options, struct str option) {
 static struct options options_of(const struct headers *h) {
   struct options options = {0};
   struct str rest = {0}, option;
-  for (unsigned at = 0; next_member(h, FIELD_CONNECTION, &at, &rest, &option);) take_option(&options, option);
+  for (unsigned at = 0; headers_next_member(h, FIELD_CONNECTION, &at, &rest, &option);)
+    take_option(&options, option);
   return options;
 }
 
@@ -131,12 +120,11 @@ enum error framing_of_request(struct request *request, const char **why) {
   request->accepts_trailers = false;
   if (request->minor > 0 && options.te) {
     struct str rest = {0}, member;
-    for (unsigned at = 0; next_member(&request->headers, FIELD_TE, &at, &rest, &member);)
+    for (unsigned at = 0; headers_next_member(&request->headers, FIELD_TE, &at, &rest, &member);)
       if (str_equal_nocase(member, STR("trailers"))) request->accepts_trailers = true;
   }
   bool may_upgrade = request->minor > 0 && options.upgrade && request->method != METHOD_CONNECT;
-  request->upgrade =
-      may_upgrade && !has_body(request->body) ? upgrade_of(&request->headers) : (struct str){0};
+  request->upgrade = may_upgrade ? upgrade_passed(&request->headers) : (struct str){0};
   forwards_of(request);
   return expectation_of(request, why);
 }
@@ -171,44 +159,12 @@ static enum error expectation_of(struct request *request, const char **why) {
   struct str rest = {0}, member;
   request->expects_continue = false;
   if (request->minor == 0) return ERROR_NONE;
-  for (unsigned at = 0; next_member(&request->headers, FIELD_EXPECT, &at, &rest, &member);) {
+  for (unsigned at = 0; headers_next_member(&request->headers, FIELD_EXPECT, &at, &rest, &member);) {
     if (!str_equal_nocase(member, STR("100-continue")))
       return fault(ERROR_EXPECTATION_FAILED, why, "an expectation other than 100-continue");
     request->expects_continue = has_body(request->body);
   }
   return ERROR_NONE;
-}
-
-/* protocol-name ["/" protocol-version] (RFC 9110 section 7.8). HTTP/2 is not for forwarding: what a peer
- * would then speak on this connection, no hook would see. */
-static bool is_tunnelled_protocol(struct str protocol) {
-  size_t slash = str_find(protocol, '/');
-  struct str name = {protocol.ptr, slash}, version = str_from(protocol, slash + 1);
-  if (!grammar_is_all(name, CLASS_TOKEN)) return false;
-  if (slash < protocol.len && !grammar_is_all(version, CLASS_TOKEN)) return false;
-  return !str_equal_nocase(name, STR("h2c")) && !str_equal_nocase(name, STR("h2")) &&
-         !str_equal_nocase(name, STR("HTTP"));
-}
-
-/* An Upgrade that is not understood, or spread over several fields, is ignored as any may be. */
-static struct str upgrade_of(const struct headers *headers) {
-  const struct field *upgrade = headers_find_id(headers, FIELD_UPGRADE);
-  if (!upgrade || headers_count_id(headers, FIELD_UPGRADE) > 1) return (struct str){0};
-  struct str rest = upgrade->value, protocol;
-  while (grammar_list_next(&rest, &protocol))
-    if (!is_tunnelled_protocol(protocol)) return (struct str){0};
-  return upgrade->value;
-}
-
-bool framing_upgrade_is_offered(struct str offered, struct str taken) {
-  struct str protocol, offer;
-  while (grammar_list_next(&taken, &protocol)) {
-    struct str rest = offered;
-    bool found = false;
-    while (!found && grammar_list_next(&rest, &offer)) found = str_equal_nocase(protocol, offer);
-    if (!found) return false;
-  }
-  return true;
 }
 
 /* RFC 9110 section 7.6.2: only TRACE and OPTIONS have it; anywhere else, or malformed, it may be ignored. */
@@ -226,10 +182,10 @@ static enum error bad_response(const char **why, const char *sentence) {
 
 /* 101 ends HTTP on the connection, so it must say for what (RFC 9110 section 15.2.2). */
 static enum error switch_protocols(struct response *response, struct options options, const char **why) {
-  const struct field *upgrade = headers_find_id(&response->headers, FIELD_UPGRADE);
-  if (!upgrade || upgrade->value.len == 0 || !options.upgrade)
-    return bad_response(why, "101 without the protocol it switches to");
-  response->upgrade = upgrade->value;
+  struct str protocol;
+  response->upgrade = options.upgrade ? upgrade_passed(&response->headers) : (struct str){0};
+  if (!response->upgrade.len || upgrade_refusal_of_peer(&response->headers, &protocol))
+    return bad_response(why, "101 without a protocol that it can switch to");
   response->body = response->announced = (struct body){.framing = FRAMING_TUNNEL};
   response->keep_alive = false;
   return ERROR_NONE;
@@ -272,7 +228,7 @@ enum error framing_of_response(struct response *response, enum method method, co
   response->keep_alive = !options.close && (response->minor > 0 || options.keep_alive);
   if (options.count > CONNECTION_OPTIONS) return bad_response(why, "too many connection options");
   if (status == 101) return switch_protocols(response, options, why);
-  if (status == 426 && options.upgrade) response->upgrade = upgrade_of(&response->headers);
+  if (status == 426 && options.upgrade) response->upgrade = upgrade_passed(&response->headers);
   if (status < 200 || status == 204) return bodiless(response);
   if (method == METHOD_CONNECT && status < 300) {
     response->body = response->announced = (struct body){.framing = FRAMING_TUNNEL};
@@ -355,7 +311,7 @@ static void strip(struct headers *h, bool may_nominate, struct headers *nominate
   struct str rest = {0}, option;
   unsigned kept = 0;
   headers_init(nominated, h->arena);
-  for (unsigned at = 0; may_nominate && next_member(h, FIELD_CONNECTION, &at, &rest, &option);)
+  for (unsigned at = 0; may_nominate && headers_next_member(h, FIELD_CONNECTION, &at, &rest, &option);)
     if (!is_plain_option(option) && may_be_nominated(option)) headers_add(nominated, option, (struct str){0});
   if (!nominated->count && !(h->present & FRAMING_HOP_FIELDS)) return;
   for (unsigned i = 0; i < h->count; i++) {

@@ -37,7 +37,5 @@ void framing_strip_response(struct response *response);
 /* May this field stand in a trailer section that we forward (RFC 9110 sections 6.5.1 and 7.6.1)? `nominated`
  * may be NULL. */
 bool framing_trailer_is_allowed(const struct field *field, const struct headers *nominated);
-/* Does a 101 switch to a protocol that the request offered (RFC 9110 section 7.8)? */
-bool framing_upgrade_is_offered(struct str offered, struct str taken);
 
 #endif

@@ -153,6 +153,17 @@ void headers_add_id(struct headers *h, enum field_id id, struct str value) {
   headers_add_field(h, spellings[id], value, id);
 }
 
+bool headers_next_member(const struct headers *h, enum field_id id, unsigned *at, struct str *rest,
+                         struct str *member) {
+  if (!headers_may_have(h, id)) return false;
+  while (!grammar_list_next(rest, member)) {
+    while (*at < h->count && h->items[*at].id != id) (*at)++;
+    if (*at == h->count) return false;
+    *rest = h->items[(*at)++].value;
+  }
+  return true;
+}
+
 void headers_grow(struct headers *h) {
   unsigned cap = h->cap ? h->cap * 2 : FIRST_ROOM;
   struct field *items = arena_alloc(h->arena, cap * sizeof *items);

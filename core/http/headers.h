@@ -87,6 +87,10 @@ unsigned headers_count_id(const struct headers *h, enum field_id id);
  * 0. */
 const struct field *headers_next(const struct headers *h, struct str name, unsigned *at);
 
+/* Members of a repeated list field in order; start with *at = 0 and *rest zeroed. False at the end. */
+bool headers_next_member(const struct headers *h, enum field_id id, unsigned *at, struct str *rest,
+                         struct str *member);
+
 /* For headers_add_field: makes room. */
 void headers_grow(struct headers *h);
 /* Appends a field whose number is known. */

@@ -94,13 +94,6 @@ void attempt_send(struct exchange *x) {
   transfer_up(x);
 }
 
-/* RFC 9110 section 7.8: a server must not switch to what was not offered. */
-static bool accepts_status(const struct exchange *x) {
-  struct str offered = x->upstream_request.upgrade;
-  if (x->response.status != 101) return true;
-  return offered.len && framing_upgrade_is_offered(offered, x->response.upgrade);
-}
-
 /* A response to HEAD and a 304 state the length of a body that they do not have (RFC 9110 section 8.6). */
 static struct body stated_length(const struct response *response) {
   struct body announced = response->announced;
@@ -131,10 +124,11 @@ static enum step_result parse_head(struct exchange *x, size_t length) {
   }
   if (parser_response(head, &x->arena, &x->settings->head, x->upstream_request.method, &x->response, &why))
     return bad_response(x, why);
-  if (!accepts_status(x)) return bad_response(x, "101 to what the request did not offer");
+  if ((why = negotiation_fault(x))) return bad_response(x, why);
   hedge_end(x);
   lease_answered(&x->lease, x->response.status, loop_now_us(x->proxy->loop));
   x->stated = stated_length(&x->response);
+  if (x->response.status == 426) negotiation_tell_peer(x);
   framing_strip_response(&x->response);
   timer_clear(&u->timer);
   return STEP_NEXT;

@@ -123,6 +123,7 @@ static enum error read_head(struct exchange *x, struct str bytes, const char **w
   enum error error = parser_request(head, &x->arena, &x->settings->head, &x->request, why);
   if (error != ERROR_NONE) return error;
   if (x->request.method == METHOD_CONNECT && !x->settings->allow_connect) return ERROR_METHOD_NOT_ALLOWED;
+  if (headers_may_have(&x->request.headers, FIELD_UPGRADE)) negotiation_tell(x);
   framing_strip_request(&x->request);
   uint64_t limit = x->settings->body_bytes;
   if (limit && x->request.body.framing == FRAMING_LENGTH && x->request.body.length > limit)

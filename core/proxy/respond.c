@@ -110,31 +110,19 @@ static struct body stated_body(const struct exchange *x, enum framing out) {
   return (struct body){out, x->response.body.length};
 }
 
-static void begin_tunnel(struct exchange *x) {
-  struct body tunnel = {FRAMING_TUNNEL, 0};
-  x->tunnel = x->closes = true;
-  relay_begin(&x->up, tunnel, FRAMING_TUNNEL, (struct str){0}, (struct str){0});
-  x->up.from = &x->downstream->conn;
-  x->up.in = &x->downstream->in;
-  x->up.to = &x->upstream->conn;
-  x->up.copy = NULL;
-  x->up.limit = 0;
-  x->up.at_once = true;
-  filter_none(&x->up);
-}
-
 void respond_response(struct exchange *x) {
   struct response *response = &x->response;
   CHECK(!x->sent_status && x->upstream);
   enum framing out = framing_for_client(x);
   bool tunnels = response->body.framing == FRAMING_TUNNEL;
-  if (tunnels) begin_tunnel(x);
+  if (tunnels) transfer_tunnel(x);
   if (out == FRAMING_CLOSE || leaves_doubt(x, response->status)) x->closes = true;
   add_own_fields(x, &response->headers, true);
   struct writer_hop hop = client_hop(x);
   if (tunnels) hop = (struct writer_hop){0};
   hop.upgrade = response->upgrade; /* a 426 has one too (RFC 9110 section 15.5.22) */
   struct str head = writer_response(&x->arena, response, stated_body(x, out), &hop);
+  if (tunnels && transfer_is_hopeless(x)) head = negotiation_continue(x, head);
   x->sent_status = response->status;
   x->down.from = &x->upstream->conn;
   x->down.in = &x->upstream->in;

@@ -145,6 +145,33 @@ static void settle(struct exchange *x) {
   attempt_end(x, persists && request_whole);
 }
 
+/* --- the tunnel
+ * ---------------------------------------------------------------------------------------------- */
+
+/* The request is through to its end, and what follows is the tunnel's. */
+static void begin_tunnel_up(struct exchange *x) {
+  struct body tunnel = {FRAMING_TUNNEL, 0};
+  relay_begin(&x->up, tunnel, FRAMING_TUNNEL, (struct str){0}, (struct str){0});
+  x->up.from = &x->downstream->conn;
+  x->up.in = &x->downstream->in;
+  x->up.to = &x->upstream->conn;
+  x->up.copy = NULL;
+  x->up.limit = 0;
+  x->up.at_once = true;
+  filter_none(&x->up);
+  buf_release(&x->replay); /* nothing is repeated from here on */
+}
+
+/* The peer may switch before the whole request has come to it; the client then ends it first (RFC 9110 section 7.8). */
+static bool is_before_tunnel(const struct exchange *x) {
+  return x->tunnel && x->up.body.framing != FRAMING_TUNNEL;
+}
+
+void transfer_tunnel(struct exchange *x) {
+  x->tunnel = x->closes = true;
+  if (!x->up.active) begin_tunnel_up(x);
+}
+
 /* --- up: request body to the peer
  * ---------------------------------------------------------------------------- */
 
@@ -178,6 +205,10 @@ static void client_ended(struct exchange *x, enum relay_result result) {
 void transfer_up(struct exchange *x) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
   enum relay_result result = relay_pump(&x->up);
+  if (result == RELAY_DONE && is_before_tunnel(x)) {
+    begin_tunnel_up(x);
+    result = relay_pump(&x->up);
+  }
   switch (result) {
   case RELAY_READING: x->up_state = TRANSFER_READS; break;
   case RELAY_WRITING: x->up_state = TRANSFER_WRITES; break;

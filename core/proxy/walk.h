@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // walk: what the files that make up an exchange share with each other and with nobody else: exchange.c (the
 // steps), failure.c (how they end early), attempt.c (one try at a peer), respond.c (heads to the client),
-// transfer.c (bodies and deadlines), hedge.c (a second try beside a slow one), filter.c (the policy's hooks in the bodies), request_body.c (the body
+// transfer.c (bodies and deadlines), negotiation.c (Upgrade), hedge.c (a second try beside a slow one), filter.c (the policy's hooks in the bodies), request_body.c (the body
 // read for the policy).
 #ifndef PERILUNE_PROXY_WALK_H
 #define PERILUNE_PROXY_WALK_H
@@ -30,6 +30,14 @@ void attempt_end(struct exchange *x, bool reusable);
  * failure table. */
 bool attempt_may_retry(struct exchange *x);
 
+/* negotiation.c: says what of the client's Upgrade is not passed on, before it is removed; and of a 426. */
+void negotiation_tell(struct exchange *x) __attribute__((cold));
+void negotiation_tell_peer(const struct exchange *x) __attribute__((cold));
+/* What is wrong with switching protocols by this 101; NULL: nothing, or it is none. */
+const char *negotiation_fault(const struct exchange *x);
+/* The head of a 101 for a client that waits for its 100, with that before it. */
+struct str negotiation_continue(struct exchange *x, struct str head);
+
 /* respond.c */
 void respond_interim(struct exchange *x);  /* puts the 1xx head on its way through x->down */
 void respond_continue(struct exchange *x); /* the same with a 100 of our own */
@@ -44,6 +52,8 @@ void respond_failure(struct exchange *x);
 /* transfer.c: each pumps until it waits, and ends the exchange or runs it where that changed something. */
 void transfer_up(struct exchange *x);
 void transfer_down(struct exchange *x);
+/* The peer has switched protocols: what the client sends behind its request is passed on as it is. */
+void transfer_tunnel(struct exchange *x);
 /* Sets both deadlines from what the exchange waits for. */
 void transfer_watch(struct exchange *x);
 /* The client waits for a 100 that will not come: it may never send its body. */

@@ -3,6 +3,7 @@
 #include "http/framing.h"
 
 #include "heads.h"
+#include "http/upgrade.h"
 #include "unit.h"
 
 #define HEAD "POST / HTTP/1.1\r\nHost: a\r\n"
@@ -159,29 +160,76 @@ IT("refuses another expectation with 417, but ignores any in HTTP/1.0 (RFC 9110 
   CHECK(!OF(OLD "Expect: x\r\nContent-Length: 5\r\n\r\n").expects_continue);
 }
 
-IT("hears an Upgrade that Connection nominates, without a body (RFC 9110 section 7.8)") {
+static bool passes(struct str head, const char *protocols) {
+  struct request request = {0};
+  CHECK(request_read(head, &default_limits, &request) == ERROR_NONE);
+  bool are_same = str_equal(request.upgrade, str_of(protocols));
+  heads_free();
+  return are_same;
+}
+#define PASSES(fields, protocols) passes(STR(HEAD "Connection: upgrade\r\n" fields "\r\n"), protocols)
+
+IT("hears an Upgrade that Connection nominates, with and without a body (RFC 9110 section 7.8)") {
   struct request request;
   struct str head =
       STR("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n");
   CHECK(request_read(head, &default_limits, &request) == ERROR_NONE);
   CHECK_STR(request.upgrade, "websocket");
   heads_free();
+  CHECK(request.keep_alive);
   CHECK(!OF(HEAD "Upgrade: websocket\r\n\r\n").upgrade.len);
   CHECK(!OF(HEAD "Connection: upgrade\r\n\r\n").upgrade.len);
   CHECK(!OF(OLD "Connection: upgrade\r\nUpgrade: websocket\r\n\r\n").upgrade.len);
-  CHECK(!OF(HEAD "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\n").upgrade.len);
+  CHECK(PASSES("Upgrade: tcp\r\nContent-Length: 5\r\n", "tcp"));
+  CHECK(PASSES("Upgrade: tcp\r\nTransfer-Encoding: chunked\r\n", "tcp"));
   CHECK(OF(HEAD "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n").upgrade.len);
 }
 
-IT("ignores an Upgrade to HTTP/2, a repeated one, and one that is none") {
+IT("passes on what can be tunnelled of an Upgrade, and not HTTP/2 (RFC 9113 section 3.1)") {
   CHECK(!OF(HEAD "Connection: upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n")
              .upgrade.len);
-  CHECK(!OF(HEAD "Connection: upgrade\r\nUpgrade: websocket, H2C\r\n\r\n").upgrade.len);
-  CHECK(!OF(HEAD "Connection: upgrade\r\nUpgrade: HTTP/2.0\r\n\r\n").upgrade.len);
-  CHECK(!OF(HEAD "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n").upgrade.len);
-  CHECK(!OF(HEAD "Connection: upgrade\r\nUpgrade: web socket\r\n\r\n").upgrade.len);
-  CHECK(!OF(HEAD "Connection: upgrade\r\nUpgrade:\r\n\r\n").upgrade.len);
-  CHECK(OF(HEAD "Connection: upgrade\r\nUpgrade: IRC/6.9, RTA/x11\r\n\r\n").upgrade.len);
+  CHECK(PASSES("Upgrade: websocket, H2C\r\n", "websocket"));
+  CHECK(PASSES("Upgrade: h2c , a/1, HTTP/2.0,b\r\n", "a/1, b"));
+  CHECK(PASSES("Upgrade: HTTP/2.0\r\n", ""));
+  CHECK(PASSES("Upgrade: websocket\r\nUpgrade: h2c\r\nUpgrade: tcp\r\n", "websocket, tcp"));
+  CHECK(PASSES("Upgrade: web socket, tcp\r\n", "tcp"));
+  CHECK(PASSES("Upgrade: web socket\r\n", ""));
+  CHECK(PASSES("Upgrade: , ,\r\n", ""));
+  CHECK(PASSES("Upgrade:\r\n", ""));
+  CHECK(PASSES("Upgrade: IRC/6.9, RTA/x11\r\n", "IRC/6.9, RTA/x11"));
+}
+
+/* Why, and the protocol; "" where nothing is refused. */
+static const char *refused(struct str head) {
+  static char text[256];
+  struct request request = {0};
+  struct str protocol = {0};
+  CHECK(request_read(head, &default_limits, &request) == ERROR_NONE);
+  const char *why = upgrade_refusal(&request, &protocol);
+  snprintf(text, sizeof text, "%.*s: %s", STR_ARG(protocol), why ? why : "");
+  heads_free();
+  return why ? text : "";
+}
+#define REFUSED(fields, part) (strstr(refused(STR(HEAD fields "\r\n")), part) != NULL)
+
+IT("says of each protocol that is not passed on why, and nothing of others") {
+  CHECK(refused(STR(HEAD "Connection: upgrade\r\nUpgrade: a, b\r\n\r\n"))[0] == '\0');
+  CHECK(refused(STR(HEAD "Connection: upgrade\r\n\r\n"))[0] == '\0');
+  CHECK(refused(STR(HEAD "\r\n"))[0] == '\0');
+  CHECK(REFUSED("Upgrade: a\r\n", "a: Connection does not"));
+  CHECK(REFUSED("Connection: upgrade\r\nUpgrade: a, h2c\r\n", "h2c: versions of HTTP"));
+  CHECK(REFUSED("Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b c\r\n", "b c: it is no protocol's name"));
+  CHECK(strstr(refused(STR(OLD "Connection: upgrade\r\nUpgrade: a\r\n\r\n")), "HTTP/1.0 has no Upgrade"));
+}
+
+IT("takes a switch to what was offered, to one protocol at least, and to few (RFC 9110 section 7.8)") {
+  CHECK(upgrade_is_offered(STR("a, b/1"), STR("B/1")));
+  CHECK(upgrade_is_offered(STR("a, b/1"), STR("b/1, A")));
+  CHECK(!upgrade_is_offered(STR("a, b/1"), STR("b")));
+  CHECK(!upgrade_is_offered(STR("a"), STR("a, b")));
+  CHECK(!upgrade_is_offered(STR("a"), STR(" , ")));
+  CHECK(!upgrade_is_offered(STR(""), STR("a")));
+  CHECK(!upgrade_is_offered(STR("a"), STR("a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a")));
 }
 
 IT("hears from TE whether trailers are welcome (RFC 9110 section 10.1.4)") {

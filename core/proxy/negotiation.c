@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// negotiation: an Upgrade between client and peer. The proxy passes on what it can tunnel (http/upgrade), and says what
+// it cannot; the 101 takes effect behind the request. The hard problem is that three parties must agree on where HTTP
+// ends: what is in doubt is no tunnel.
+#include "base/log.h"
+#include "http/upgrade.h"
+#include "proxy/peer.h"
+#include "proxy/walk.h"
+
+void negotiation_tell(struct exchange *x) {
+  enum { TOLD_MOST = 64 };
+  struct str protocol;
+  const char *why = upgrade_refusal(&x->request, &protocol);
+  if (!why) return;
+  if (protocol.len > TOLD_MOST) protocol.len = TOLD_MOST;
+  log_info("client %.*s: Upgrade to \"%.*s\" is not passed on: %s", STR_ARG(exchange_client_address(x)),
+           STR_ARG(protocol), why);
+}
+
+void negotiation_tell_peer(const struct exchange *x) {
+  struct str protocol;
+  const char *why = upgrade_refusal_of_peer(&x->response.headers, &protocol);
+  if (!why) return;
+  log_info("peer %.*s: the Upgrade that its 426 asks for is not passed on: %s",
+           STR_ARG(x->peer->options.address), why);
+}
+
+/* RFC 9110 section 7.8: a server must not switch to what was not offered; nor where it has refused the rest of the
+ * request, which would be the first of what the tunnel carries. NULL: fine. */
+const char *negotiation_fault(const struct exchange *x) {
+  if (x->response.status != 101) return NULL;
+  if (!x->up.source_ended && !x->up.active) return "101 within a request that it does not read";
+  return upgrade_is_offered(x->upstream_request.upgrade, x->response.upgrade)
+             ? NULL
+             : "101 to what the request did not offer";
+}
+
+/* RFC 9110 section 7.8: a server that was told to expect a 100 sends it before its 101, or the client would keep the
+ * rest of its request to itself, which must go before the tunnel's bytes. Where it did not, we do. */
+struct str negotiation_continue(struct exchange *x, struct str head) {
+  x->continued = true;
+  return arena_printf(&x->arena, "HTTP/1.1 100 Continue\r\n\r\n%.*s", STR_ARG(head));
+}
