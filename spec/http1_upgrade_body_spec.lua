@@ -16,7 +16,8 @@ local framed = { -- how the body is framed, its bytes
   { "with Content-Length", "Content-Length: " .. #BODY .. "\r\n", BODY },
   { "in chunks", "Transfer-Encoding: chunked\r\n", ("5\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n")
     :format(BODY:sub(1, 5), #BODY - 5, BODY:sub(6)) },
-  { "in chunks with trailers", "Transfer-Encoding: chunked\r\n", ("%x\r\n%s\r\n0\r\nA: b\r\n\r\n"):format(#BODY, BODY) },
+  { "in chunks with trailers", "Transfer-Encoding: chunked\r\n",
+    ("%x\r\n%s\r\n0\r\nA: b\r\n\r\n"):format(#BODY, BODY) },
 }
 
 local function request(fields, body) return "POST /exec HTTP/1.1\r\nHost: a\r\n" .. ASK .. fields .. "\r\n" .. body end

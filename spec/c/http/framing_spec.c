@@ -2,6 +2,8 @@
 // Units for http/framing, requests: where a body ends, and what becomes of the connection.
 #include "http/framing.h"
 
+#include <stdio.h>
+
 #include "heads.h"
 #include "http/upgrade.h"
 #include "unit.h"
