@@ -124,14 +124,15 @@ static int collect(lua_State *L) {
 static int dns_set_servers(lua_State *L) {
   const char *servers = luaL_checkstring(L, 1);
   const struct proxy *proxy = vm_of(L)->host.proxy; /* none in `perilune check` */
-  const char *why = proxy ? resolver_set_servers(proxy->resolver, servers) : NULL;
-  if (why) {
-    lua_pushnil(L);
-    lua_pushstring(L, why);
-    return 2;
+  char *why = NULL;
+  if (!proxy || resolver_set_servers(proxy->resolver, servers, &why)) {
+    lua_pushboolean(L, true);
+    return 1;
   }
-  lua_pushboolean(L, true);
-  return 1;
+  lua_pushnil(L);
+  lua_pushstring(L, why);
+  free(why);
+  return 2;
 }
 
 static const luaL_Reg no_methods[] = {{NULL, NULL}};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver: c-ares on the worker's loop: a watcher per socket that c-ares opens, one timer for its deadlines.
+// resolver: queries and their answers.
 // The one hard problem is that c-ares may answer from inside any call into it, also from inside a lookup, and
 // cannot cancel one query: so answers are queued and delivered by the loop one at a time, and a cancelled
 // query stays until c-ares is done.
@@ -8,38 +8,30 @@
 #include <ares.h>
 #include <arpa/inet.h>
 #include <ev.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/list.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "net/dns_channel.h"
 #include "net/services.h"
 
 enum { CLASS_IN = 1, TYPE_SRV = 33 };
-enum { TRY_MS = 2000, TRIES = 3 }; /* of a server; whoever waits has a shorter deadline of its own */
-
 struct resolver {
-  struct ev_loop *loop; /* borrowed */
-  ares_channel channel; /* owned; NULL before the first query, and where c-ares could not start */
-  int start_status;     /* then why */
-  ev_timer deadline;    /* c-ares' next one */
-  ev_timer delivery;    /* never started, only fed: there are answers in `answered` */
-  struct list sockets, answered;
-  bool is_ending;
-};
-
-/* A socket of c-ares. */
-struct lookup_socket {
-  struct list link;
-  struct resolver *resolver; /* borrowed */
-  ev_io watcher;
+  struct ev_loop *loop;        /* borrowed */
+  char *servers;               /* owned; NULL: the system's */
+  struct dns_channel *channel; /* reference; NULL before the first query */
+  int start_status;            /* of the last try to make one */
+  ev_timer delivery;           /* never started, only fed: there are answers in `answered` */
+  struct list asked, answered; /* owned: queries that c-ares has, and others */
 };
 
 struct resolver_query {
-  struct list link;          /* in resolver.answered, or in no list: c-ares has it */
-  struct resolver *resolver; /* borrowed */
-  resolver_done *done;       /* NULL: cancelled */
+  struct list link;            /* in resolver.asked or resolver.answered */
+  struct resolver *resolver;   /* borrowed */
+  struct dns_channel *channel; /* reference, while c-ares has it */
+  bool is_answered;
+  resolver_done *done; /* NULL: cancelled */
   void *owner;
   unsigned short port;
   unsigned count, ttl_s;
@@ -48,131 +40,77 @@ struct resolver_query {
   const char *why;                   /* static */
 };
 
-static void on_socket_state(void *data, ares_socket_t fd, int readable, int writable);
-static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events);
 static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo *found);
 static void deliver(struct ev_loop *loop, ev_timer *timer, int events);
 static void query_free(struct resolver_query *query);
 
-static void start_library(void) { ares_library_init(ARES_LIB_INIT_ALL); }
-
 struct resolver *resolver_new(struct ev_loop *loop) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, start_library);
   struct resolver *r = memory_zalloc(sizeof *r);
   r->loop = loop;
-  list_init(&r->sockets);
+  list_init(&r->asked);
   list_init(&r->answered);
-  ev_timer_init(&r->deadline, on_deadline, 0., 0.);
   ev_timer_init(&r->delivery, deliver, 0., 0.);
-  r->deadline.data = r->delivery.data = r;
-
+  r->delivery.data = r;
   return r;
 }
 
 /* A channel takes 75 KB and reads files: only who looks something up has one. */
 static bool is_started(struct resolver *r) {
-  if (r->channel || r->start_status != ARES_SUCCESS) return r->channel != NULL;
-  struct ares_options options = {
-      .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = on_socket_state, .sock_state_cb_data = r};
-  int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-#ifdef ARES_OPT_QUERY_CACHE /* since 1.31 it keeps an answer without records for an hour; who asks minds the times */
-  mask |= ARES_OPT_QUERY_CACHE; /* of no seconds */
-#endif
-  r->start_status = ares_init_options(&r->channel, &options, mask);
-  if (r->start_status == ARES_SUCCESS) return true;
-  r->channel = NULL;
-  log_error("names cannot be resolved: %s", ares_strerror(r->start_status));
-  return false;
+  if (r->channel) return true;
+  r->channel = dns_channel_new(r->loop, r->servers, &r->start_status);
+  if (!r->channel) log_error("names cannot be resolved: %s", ares_strerror(r->start_status));
+  return r->channel != NULL;
 }
 
+/* Queries end through c-ares' callbacks, which is not for their owners any more. */
 void resolver_free(struct resolver *r) {
   if (!r) return;
-  r->is_ending = true;
-  if (r->channel)
-    ares_destroy(r->channel); /* closes the sockets and ends all queries, through the callbacks */
+  LIST_EACH(node, &r->asked) {
+    struct resolver_query *query = LIST_ENTRY(node, struct resolver_query, link);
+    query->done = NULL;
+  }
+  while (!list_is_empty(&r->asked))
+    dns_channel_cancel(LIST_ENTRY(r->asked.next, struct resolver_query, link)->channel);
   LIST_EACH(node, &r->answered) query_free(LIST_ENTRY(node, struct resolver_query, link));
-  ev_timer_stop(r->loop, &r->deadline);
+  if (r->channel) dns_channel_release(r->channel);
   ev_clear_pending(r->loop, &r->delivery);
+  free(r->servers);
   free(r);
 }
 
-const char *resolver_set_servers(struct resolver *r, const char *servers) {
-  int status = is_started(r) ? ares_set_servers_ports_csv(r->channel, servers) : r->start_status;
-  return status == ARES_SUCCESS ? NULL : ares_strerror(status);
+bool resolver_check_servers(const char *servers, char **why) {
+  int status;
+  struct dns_channel *trial = dns_channel_new(NULL, servers, &status);
+  if (trial) dns_channel_release(trial);
+  if (!trial) *why = str_to_cstring(str_of(ares_strerror(status)));
+  return trial != NULL;
 }
 
-/* --- c-ares and the loop ----------------------------------------------------------------------------- */
-
-/* After each call into c-ares, which may have moved its deadline. */
-static void keep_deadline(struct resolver *r) {
-  struct timeval left;
-  ev_timer_stop(r->loop, &r->deadline);
-  if (!ares_timeout(r->channel, NULL, &left)) return;
-  double seconds = (double)left.tv_sec + (double)left.tv_usec / 1e6;
-  ev_timer_set(&r->deadline, seconds < 0.001 ? 0.001 : seconds, 0.);
-  ev_timer_start(r->loop, &r->deadline);
-}
-
-static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events) {
-  struct resolver *r = timer->data;
-  (void)loop, (void)events;
-  ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-  keep_deadline(r);
-}
-
-static void on_socket(struct ev_loop *loop, ev_io *watcher, int events) {
-  struct lookup_socket *lookup_socket = watcher->data;
-  struct resolver *r = lookup_socket->resolver;
-  int fd = watcher->fd; /* c-ares may close it, and so free the watcher, in the call */
-  (void)loop;
-  ares_process_fd(r->channel, events & EV_READ ? fd : ARES_SOCKET_BAD,
-                  events & EV_WRITE ? fd : ARES_SOCKET_BAD);
-  keep_deadline(r);
-}
-
-static struct lookup_socket *find_socket(struct resolver *r, int fd) {
-  LIST_EACH(node, &r->sockets) {
-    struct lookup_socket *found = LIST_ENTRY(node, struct lookup_socket, link);
-    if (found->watcher.fd == fd) return found;
-  }
-  return NULL;
-}
-
-static struct lookup_socket *add_socket(struct resolver *r, int fd) {
-  struct lookup_socket *added = memory_zalloc(sizeof *added);
-  added->resolver = r;
-  ev_io_init(&added->watcher, on_socket, fd, 0);
-  added->watcher.data = added;
-  list_push_front(&r->sockets, &added->link);
-  return added;
-}
-
-/* Neither readable nor writable wanted: c-ares is about to close it. */
-static void on_socket_state(void *data, ares_socket_t fd, int readable, int writable) {
-  struct resolver *r = data;
-  struct lookup_socket *of_fd = find_socket(r, fd);
-  if (of_fd) ev_io_stop(r->loop, &of_fd->watcher);
-  if (readable || writable) {
-    if (!of_fd) of_fd = add_socket(r, fd);
-    ev_io_set(&of_fd->watcher, fd, (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
-    ev_io_start(r->loop, &of_fd->watcher);
-  } else if (of_fd) {
-    list_remove(&of_fd->link);
-    free(of_fd);
-  }
+/* The old channel lives as long as the queries that it has. */
+bool resolver_set_servers(struct resolver *r, const char *servers, char **why) {
+  bool is_same = servers && r->servers ? strcmp(servers, r->servers) == 0 : servers == r->servers;
+  if (is_same) return true;
+  if (servers && !resolver_check_servers(servers, why)) return false;
+  if (r->channel) dns_channel_release(r->channel);
+  r->channel = NULL;
+  free(r->servers);
+  r->servers = servers ? str_to_cstring(str_of(servers)) : NULL;
+  return true;
 }
 
 /* --- queries ----------------------------------------------------------------------------------------- */
 
 static void query_free(struct resolver_query *query) {
   list_remove(&query->link);
+  if (query->channel) dns_channel_release(query->channel);
   free(query->addresses);
   free(query->services);
   free(query);
 }
 
 static void query_answered(struct resolver_query *query) {
+  list_remove(&query->link);
+  query->is_answered = true;
   list_push_back(&query->resolver->answered, &query->link);
   ev_feed_event(query->resolver->loop, &query->resolver->delivery, EV_CUSTOM);
 }
@@ -200,7 +138,13 @@ static struct resolver_query *query_new(struct resolver *r, resolver_done *done,
   struct resolver_query *query = memory_zalloc(sizeof *query);
   *query = (struct resolver_query){.resolver = r, .done = done, .owner = owner};
   list_init(&query->link);
+  list_push_back(&r->asked, &query->link);
   return query;
+}
+
+static void hold_channel(struct resolver_query *query) {
+  query->channel = query->resolver->channel;
+  dns_channel_hold(query->channel);
 }
 
 struct resolver_query *resolver_lookup(struct resolver *r, const char *host, unsigned short port,
@@ -211,8 +155,9 @@ struct resolver_query *resolver_lookup(struct resolver *r, const char *host, uns
     query_answered(query);
   } else if (is_started(r)) {
     struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    ares_getaddrinfo(r->channel, host, NULL, &hints, on_answer, query);
-    keep_deadline(r);
+    hold_channel(query);
+    ares_getaddrinfo(dns_channel_ares(r->channel), host, NULL, &hints, on_answer, query);
+    dns_channel_keep_deadline(query->channel);
   } else {
     on_answer(query, r->start_status, 0, NULL);
   }
@@ -220,8 +165,7 @@ struct resolver_query *resolver_lookup(struct resolver *r, const char *host, uns
 }
 
 void resolver_cancel(struct resolver_query *query) {
-  bool is_answered = !list_is_empty(&query->link);
-  if (is_answered)
+  if (query->is_answered)
     query_free(query);
   else
     query->done = NULL;
@@ -237,10 +181,6 @@ static void take_addresses(struct resolver_query *query, const struct ares_addri
 }
 
 static void answered_or_dropped(struct resolver_query *query, int status) {
-  if (!query->done || query->resolver->is_ending) {
-    query_free(query);
-    return;
-  }
   if (query->count == 0) query->why = ares_strerror(status == ARES_SUCCESS ? ARES_ENODATA : status);
   query_answered(query);
 }
@@ -275,9 +215,10 @@ struct resolver_query *resolver_lookup_services(struct resolver *r, const char *
   }
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-  ares_query(r->channel, name, CLASS_IN, TYPE_SRV, on_message, query);
+  hold_channel(query);
+  ares_query(dns_channel_ares(r->channel), name, CLASS_IN, TYPE_SRV, on_message, query);
 #pragma GCC diagnostic pop
-  keep_deadline(r);
+  dns_channel_keep_deadline(query->channel);
   return query;
 }
 
@@ -289,10 +230,11 @@ static void deliver(struct ev_loop *loop, ev_timer *timer, int events) {
   struct resolver_query *query = LIST_ENTRY(r->answered.next, struct resolver_query, link);
   list_remove(&query->link);
   if (!list_is_empty(&r->answered)) ev_feed_event(loop, timer, EV_CUSTOM);
-  query->done(query->owner, &(struct resolver_answer){.count = query->count,
-                                                      .addresses = query->addresses,
-                                                      .services = query->services,
-                                                      .ttl_s = query->ttl_s,
-                                                      .why = query->why});
+  if (query->done)
+    query->done(query->owner, &(struct resolver_answer){.count = query->count,
+                                                        .addresses = query->addresses,
+                                                        .services = query->services,
+                                                        .ttl_s = query->ttl_s,
+                                                        .why = query->why});
   query_free(query);
 }

@@ -30,9 +30,11 @@ typedef void resolver_done(void *owner, const struct resolver_answer *answer);
 struct resolver *resolver_new(struct ev_loop *loop);
 /* Queries under way end without a callback. */
 void resolver_free(struct resolver *r);
-/* Asks these servers instead of the system's: "127.0.0.1:5353,[::1]". NULL, or what is wrong: it is not a list
- * of addresses, or something is being looked up just now. */
-const char *resolver_set_servers(struct resolver *r, const char *servers);
+/* Asks these servers from now on: "127.0.0.1:5353,[::1]"; NULL: the system's. False: it is not a list of addresses, *why
+ * is malloc'd. Queries under way go on with the servers that they were asked of. */
+bool resolver_set_servers(struct resolver *r, const char *servers, char **why);
+/* Would resolver_set_servers take it? In any thread. */
+bool resolver_check_servers(const char *servers, char **why);
 /* `done` is called from the loop, never from inside this call, exactly once unless cancelled. `host` may also
  * be an IP address. The query is the caller's until then, only to cancel it. */
 struct resolver_query *resolver_lookup(struct resolver *r, const char *host, unsigned short port,

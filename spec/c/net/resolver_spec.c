@@ -4,6 +4,7 @@
 
 #include <ev.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "name_server.h"
 #include "unit.h"
@@ -18,7 +19,7 @@ static void bench_open(struct bench *bench) {
   bench->loop = ev_loop_new(0);
   bench->resolver = resolver_new(bench->loop);
   name_server_start(&bench->server, bench->loop);
-  CHECK(resolver_set_servers(bench->resolver, bench->server.address) == NULL);
+  CHECK(resolver_set_servers(bench->resolver, bench->server.address, NULL));
 }
 
 static void bench_close(struct bench *bench) {
@@ -188,7 +189,27 @@ IT("lets an owner free the resolver from inside its callback") { check_inside(tr
 IT("refuses servers that are no addresses") {
   struct bench bench;
   bench_open(&bench);
-  CHECK(resolver_set_servers(bench.resolver, "nonsense") != NULL);
+  char *why = NULL;
+  CHECK(!resolver_set_servers(bench.resolver, "nonsense", &why) && why);
+  free(why);
+  CHECK(look_up(&bench, "good.test", 80).count == 2); /* the old ones are still asked */
+  bench_close(&bench);
+}
+
+IT("takes other servers while the old ones are asked, and delivers both answers") {
+  struct bench bench;
+  struct name_server other;
+  bench_open(&bench);
+  name_server_start(&other, bench.loop);
+  struct seen old = {.loop = bench.loop}, new = {.loop = bench.loop}, never = {.loop = bench.loop};
+  resolver_lookup(bench.resolver, "slow.test", 80, see, &never);
+  resolver_lookup(bench.resolver, "good.test", 80, see, &old);
+  CHECK(resolver_set_servers(bench.resolver, other.address, NULL));
+  resolver_lookup(bench.resolver, "good.test", 81, see, &new);
+  while (!old.calls || !new.calls) ev_run(bench.loop, EVRUN_ONCE);
+  CHECK(old.count == 2 && new.count == 2 && never.calls == 0);
+  CHECK(bench.server.questions >= 2 && other.questions >= 1);
+  name_server_stop(&other);
   bench_close(&bench);
 }
 
