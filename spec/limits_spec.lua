@@ -2,6 +2,7 @@
 -- Every wait has an end and every size a limit; each is a setting of the listener or of the peer.
 local client = require "client"
 local http1 = require "http1"
+local kernel = require "kernel"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
@@ -11,7 +12,6 @@ local sys = require "sys"
 
 after_each(require("cleanup").run)
 
-local MEGABYTE = 1024 * 1024
 
 local function start(origin, options)
   return perilune.start { workers = 1, policy = policies.to(origin, options) }
@@ -300,7 +300,7 @@ describe("a peer", function()
     end)
     local proxy = start(origin, { peer = ", send_timeout = 0.3" })
     local connection = client.connect(proxy.port)
-    connection:send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " .. 200 * MEGABYTE .. "\r\n\r\n")
+    connection:send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " .. 8 * kernel.connection_bytes() .. "\r\n\r\n")
     local block = ("x"):rep(65536)
     local sending = scheduler.spawn(function()
       while connection:send(block) do scheduler.sleep(0) end
