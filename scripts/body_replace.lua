@@ -5,6 +5,9 @@
 --   replace.install(policy)      -- or call replace.request, replace.response and replace.body from hooks of your own
 --
 -- Bodies of other types than `types` stay as they are. The peer is asked for an uncompressed body.
+--
+-- What is held back of a piece is its end where that may be the beginning of a text: at most the longest text less one
+-- byte, and nothing where no text begins so. All else goes on at once, so events of a stream are not kept waiting.
 
 local options = require "perilune.options"
 local regex = require "perilune.regex"
@@ -17,7 +20,7 @@ local valid = {
   types = { "table", { "text/", "application/json", "application/javascript", "+xml" } }, -- parts of Content-Type
 }
 
--- Longer texts come first where one begins with another. Also the length of the longest.
+-- Longer texts come first where one begins with another. Also the list, and the length of the longest.
 local function pattern_of(texts)
   local list, parts = {}, {}
   for text, replacement in pairs(texts) do
@@ -29,23 +32,46 @@ local function pattern_of(texts)
   table.sort(list, function(a, b) return #a > #b or #a == #b and a < b end)
   if not list[1] or list[#list] == "" then error("body_replace.new: 'texts' has an empty text, or none", 3) end
   for i, text in ipairs(list) do parts[i] = regex.escape(text) end
-  return regex.new(table.concat(parts, "|")), #list[1]
+  return regex.new(table.concat(parts, "|")), list
 end
 
--- The text with its replacements, and its end that may be the beginning of one: a match begins at most at `most`.
-local function replace(compiled, texts, text, most)
-  local parts, init = {}, 1
+-- Is what `text` holds from `from` on the beginning of one of the list, and not the whole of it?
+local function may_begin(list, text, from)
+  local count = #text - from + 1
+  for _, wanted in ipairs(list) do
+    if #wanted <= count then return false end -- and so are all that follow
+    if wanted:byte() == text:byte(from) and wanted:sub(1, count) == text:sub(from) then return true end
+  end
+  return false
+end
+
+-- Where the end of `text` begins that more bytes may make one of the list; behind its end where there is none.
+local function undecided_from(list, text, init)
+  for from = math.max(init, #text - #list[1] + 2), #text do
+    if may_begin(list, text, from) then return from end
+  end
+  return #text + 1
+end
+
+-- The text with its replacements, and its end that is not decided yet. What begins before that end is decided, since
+-- no longer text can begin there, too.
+local function replace(compiled, texts, text, undecided)
+  local parts, init, open = {}, 1, undecided(text, 1)
   while true do
+    if init > open then open = undecided(text, init) end
     local from, to = compiled:find(text, init)
-    if not from or from > most then break end
+    if not from or from >= open then
+      parts[#parts + 1] = text:sub(init, open - 1)
+      return table.concat(parts), text:sub(open)
+    end
     parts[#parts + 1] = text:sub(init, from - 1)
     parts[#parts + 1] = texts[text:sub(from, to)]
     init = to + 1
   end
-  local upto = math.max(most, init - 1)
-  parts[#parts + 1] = text:sub(init, upto)
-  return table.concat(parts), text:sub(upto + 1)
 end
+
+-- At the end of a body nothing is undecided.
+local function nothing(text) return #text + 1 end
 
 -- A part of a body (206) stays as it is: its place is counted in the bytes of the original.
 local function is_wanted(types, response)
@@ -61,7 +87,8 @@ end
 --- { request, response, body, install }: for upstream_request_filter, response_filter and response_body_filter.
 function body_replace.new(given)
   local wanted = options.read("body_replace.new", given, valid)
-  local compiled, longest = pattern_of(wanted.texts)
+  local compiled, list = pattern_of(wanted.texts)
+  local function undecided(text, init) return undecided_from(list, text, init) end
   local M = {}
   function M.request(_, request) request:remove_header("Accept-Encoding") end
   function M.response(_, response, ctx)
@@ -72,7 +99,7 @@ function body_replace.new(given)
     if not ctx.replaces then return chunk end
     local text = (ctx.replace_held or "") .. chunk
     local done
-    done, ctx.replace_held = replace(compiled, wanted.texts, text, is_last and #text or #text - longest + 1)
+    done, ctx.replace_held = replace(compiled, wanted.texts, text, is_last and nothing or undecided)
     return done
   end
   function M.install(policy)

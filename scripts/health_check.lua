@@ -47,8 +47,8 @@ local http_options = and_tls(with {
   method = { "string", "GET" },
   headers = { "table" },
   statuses = { "table", { 200 } }, -- numbers, and ranges like "200-299"
-  body = { "string" },          -- a pattern that the body must hold
-  limit = { "count", 65536 },   -- bytes of the body
+  body = { "string" },          -- a pattern that the body must hold, within
+  limit = { "count", 65536 },   -- its first bytes; what is behind them is not read
 })
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -177,24 +177,46 @@ local function request_of(address, wanted)
   local host = wanted.host or address:find "^unix:" and "localhost" or address
   return {
     url = (wanted.tls and "https://" or "http://") .. host .. wanted.path, address = at_port(address, wanted.port),
-    method = wanted.method, headers = wanted.headers, keep = false, limit = wanted.limit, timeout = patience(wanted),
+    method = wanted.method, headers = wanted.headers, keep = false, stream = true, timeout = patience(wanted),
     sni = wanted.sni, verify = wanted.verify, verify_name = wanted.verify_name, ca = wanted.ca,
   }
+end
+
+-- Must a pattern see the end of what it is matched against? Others may match before the body ends.
+local function needs_end(pattern) return pattern:find "%$$" or pattern:find("%f", 1, true) end
+
+-- Does the body hold the pattern, in its first `limit` bytes? How it ends, and whether it does, was not asked.
+local function holds(response, pattern, limit)
+  local text, waits = "", needs_end(pattern)
+  repeat
+    local piece = response:read()
+    text = (text .. (piece or "")):sub(1, limit)
+    local is_all = not piece or #text == limit
+    if (is_all or not waits) and text:find(pattern) then return true end
+  until is_all
+  return false
+end
+
+-- Only what is asked decides: the status, and the beginning of the body where that is asked for.
+local function judge(response, wanted, is_wanted)
+  if not is_wanted(response.status) then return false, "it answered " .. response.status end
+  if not wanted.body or holds(response, wanted.body, wanted.limit) then return true end
+  return false, "its body lacks " .. wanted.body
 end
 
 --- A backend is healthy when it answers a request as expected.
 function health_check.http(set, given)
   local wanted = read("health_check.http", set, given, http_options)
-  local is_wanted, fault = status_test(wanted.statuses)
+  local is_wanted, odd = status_test(wanted.statuses)
   if not is_wanted then
-    error(("health_check.http: statuses are numbers like 200 and ranges like '200-299', got '%s'"):format(fault), 2)
+    error(("health_check.http: statuses are numbers like 200 and ranges like '200-299', got '%s'"):format(odd), 2)
   end
   begin(set, function(address)
     local response, why = http.request(request_of(address, wanted))
     if not response then return false, why end
-    if not is_wanted(response.status) then return false, "it answered " .. response.status end
-    if wanted.body and not response.body:find(wanted.body) then return false, "its body lacks " .. wanted.body end
-    return true
+    local is_fine, fault = judge(response, wanted, is_wanted)
+    response:close()
+    return is_fine, fault
   end, wanted)
 end
 

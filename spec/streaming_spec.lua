@@ -6,6 +6,7 @@ local kernel = require "kernel"
 local noise = require "noise"
 local origins = require "origins"
 local perilune = require "perilune"
+local policies = require "policies"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
@@ -168,5 +169,33 @@ describe("a body", function()
     assert.equal(204, connection:request().status)
     assert.equal(304, connection:request().status)
     assert.equal("", connection.buffer)
+  end)
+end)
+
+describe("events that body_replace looks through", function()
+  it("come one by one, each as soon as it was sent, with their replacements", function()
+    local said = 0
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      connection:send "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+      for i = 1, 3 do
+        scheduler.eventually(function() return said == i - 1 end)
+        connection:send(("data: http://inside.example/%d\n\n"):format(i))
+      end
+      scheduler.eventually(function() return said == 3 end)
+    end)
+    local proxy = perilune.start { workers = 1, policy = policies.to(origin, { hooks = [[
+      require("perilune.body_replace").new {
+        texts = { ["http://inside.example"] = "https://www.example", ["http://inside.example.org/and/more"] = "x" },
+      }.install(policy)]] }) }
+    local connection = client.connect(proxy.port)
+    connection:send "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    connection:read_until "\r\n\r\n"
+    for i = 1, 3 do
+      local event = connection:read_until "\n\n"
+      assert.matches("data: https://www.example/" .. i, event)
+      said = i
+    end
+    connection:close()
   end)
 end)

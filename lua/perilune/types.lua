@@ -917,7 +917,7 @@ local health_check = {}
 ---@field headers? table<string, string>
 ---@field statuses? (integer|string)[] numbers, and ranges like "200-299"; { 200 }
 ---@field body? string a Lua pattern that the body must hold
----@field limit? integer bytes of the body; 65536
+---@field limit? integer how many bytes of the body are looked at, and read; 65536
 
 --- Checks all backends, side by side, in the control worker: can they be connected to? The first check is made at once.
 ---@param upstreams perilune.backend_set

@@ -405,6 +405,7 @@ function header_rules.new(options) end
 ---@class perilune.body_replace
 local body_replace = {}
 --- require "perilune.body_replace": replaces texts in responses that stream by. install(policy) sets three hooks.
+--- Of each piece only an end is held back that may be the beginning of a text: at most the longest text less one byte.
 ---@param options { texts: table<string, string>, types: string[]? }
 ---@return { request: function, response: function, body: function, install: fun(policy: perilune.hooks) }
 function body_replace.new(options) end

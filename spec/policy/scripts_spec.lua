@@ -392,6 +392,29 @@ describe("body_replace", function()
     assert.equal(whole, walk({ cat = "dog", category = "kind" }, letters).body)
   end)
 
+  -- What each piece of a body becomes at once.
+  local function stream(texts, pieces)
+    local replace, ctx, given = body_replace.new { texts = texts }, { replaces = true }, {}
+    for i, piece in ipairs(pieces) do given[i] = replace.body(nil, piece, i == #pieces, ctx) end
+    return given
+  end
+
+  for _, case in ipairs {
+    { "nothing of what cannot become a text",
+      { "data: 1\n\n", "data: 2\n\n", "" }, { "data: 1\n\n", "data: 2\n\n", "" } },
+    { "what begins like a text", { "a c", "a", "r c", "at c", "atego", "ry.", "" },
+      { "a ", "", "car ", "dog ", "", "kind.", "" } },
+    { "a whole text that a longer one begins with", { "cat", "!", "cat", "" }, { "", "dog!", "", "dog" } },
+    { "no more than the longest text less a byte", { "categorcategor", "" }, { "dogegor", "dogegor" } },
+    { "the earliest beginning of several", { "xxabab", "abc", "" }, { "xx", "ab!", "" } },
+    { "a beginning behind a replacement", { "catcat", "cat", "s", "" }, { "dog", "dog", "dogs", "" } },
+    { "nothing behind the end", { "cate", "" }, { "", "doge" } },
+  } do
+    it("holds back " .. case[1], function()
+      assert.same(case[3], stream({ cat = "dog", category = "kind", ababc = "!" }, case[2]))
+    end)
+  end
+
   it("leaves other types and compressed bodies alone", function()
     assert.equal("cat", walk({ cat = "dog" }, "cat", { ["Content-Type"] = "image/png" }).body)
     local compressed = { ["Content-Type"] = "text/html", ["Content-Encoding"] = "gzip" }
