@@ -106,12 +106,11 @@ static int new_backends(lua_State *L) {
   return 1;
 }
 
-/* Runs while the VM closes, too. -1 +0 */
-static int collect(lua_State *L) {
-  struct backends_handle *handle = lua_touserdata(L, 1);
+static void end(void *ended) {
+  struct backends_handle *handle = ended;
   if (handle->view) backends_view_release(handle->view);
   handle->view = NULL;
-  return shared_collect(L);
+  shared_end(&handle->shared);
 }
 
 /* --- arguments ------------------------------------------------------------------------------------------ */
@@ -295,11 +294,11 @@ static const luaL_Reg methods[] = {
     {"addresses", addresses},
     {NULL, NULL},
 };
-static const luaL_Reg metamethods[] = {{"__gc", collect}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"backends", new_backends}, {NULL, NULL}};
 
 void open_backends(lua_State *L) {
-  handle_define(L, HANDLE_BACKENDS, "perilune.backends", methods, metamethods);
+  handle_define(L, HANDLE_BACKENDS, "perilune.backends", methods, NULL);
+  handle_set_end(L, HANDLE_BACKENDS, end);
   backends_add_choices(L);
   luaL_register(L, NULL, functions);
 }

@@ -228,12 +228,16 @@ static int answer_failure(lua_State *L) {
   return 0;
 }
 
-/* bench:finish(); harmless when repeated -1 +0 */
-static int finish(lua_State *L) {
-  struct bench *bench = lua_touserdata(L, 1);
+static void end(void *ended) {
+  struct bench *bench = ended;
   struct rehearsal *r = bench->rehearsal;
   bench->rehearsal = NULL;
   if (r) rehearsal_free(r);
+}
+
+/* bench:finish(); harmless when repeated -1 +0 */
+static int finish(lua_State *L) {
+  end(handle_check(L, 1, HANDLE_BENCH));
   return 0;
 }
 
@@ -367,7 +371,6 @@ static const luaL_Reg methods[] = {
     {"finish", finish},
     {NULL, NULL},
 };
-static const luaL_Reg metamethods[] = {{"__gc", finish}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
     {"bench_advance", advance},     {"bench_left", left},
     {"bench_catch_log", catch_log}, {"bench_take_log", take_log},
@@ -379,6 +382,7 @@ static const luaL_Reg functions[] = {
 /* Nowhere but in `perilune test`. */
 void open_bench(lua_State *L) {
   if (!virtual_time.on) return;
-  handle_define(L, HANDLE_BENCH, "perilune.bench", methods, metamethods);
+  handle_define(L, HANDLE_BENCH, "perilune.bench", methods, NULL);
+  handle_set_end(L, HANDLE_BENCH, end);
   luaL_register(L, NULL, functions);
 }

@@ -46,19 +46,17 @@ static int contains(lua_State *L) {
   return 2;
 }
 
-/* -1 +0 */
-static int collect(lua_State *L) {
-  struct networks *networks = lua_touserdata(L, 1);
-  cidr_set_free(networks->set);
+static void end(void *ended) {
+  struct networks *networks = ended;
+  if (networks->set) cidr_set_free(networks->set);
   networks->set = NULL;
-  return 0;
 }
 
 static const luaL_Reg methods[] = {{"contains", contains}, {NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", collect}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"cidr", new_networks}, {NULL, NULL}};
 
 void open_cidr(lua_State *L) {
-  handle_define(L, HANDLE_CIDR, "perilune.cidr", methods, metamethods);
+  handle_define(L, HANDLE_CIDR, "perilune.cidr", methods, NULL);
+  handle_set_end(L, HANDLE_CIDR, end);
   luaL_register(L, NULL, functions);
 }

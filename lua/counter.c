@@ -56,10 +56,10 @@ static int set(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {{"add", add}, {"get", get}, {"set", set}, {NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", shared_collect}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"counter", new_counter}, {NULL, NULL}};
 
 void open_counter(lua_State *L) {
-  handle_define(L, HANDLE_COUNTER, "perilune.counter", methods, metamethods);
+  handle_define(L, HANDLE_COUNTER, "perilune.counter", methods, NULL);
+  handle_set_end(L, HANDLE_COUNTER, shared_end);
   luaL_register(L, NULL, functions);
 }

@@ -177,12 +177,10 @@ struct key_list {
   struct str *keys; /* owned */
 };
 
-/* -1 +0 */
-static int collect_keys(lua_State *L) {
-  struct key_list *list = lua_touserdata(L, 1);
+static void end_keys(void *ended) {
+  struct key_list *list = ended;
   free(list->keys);
   list->keys = NULL;
-  return 0;
 }
 
 /* dict:keys([max]): at most so many (1000), in no order -2 +1 */
@@ -226,12 +224,12 @@ static const luaL_Reg methods[] = {
     {"keys", keys}, {"flush", flush}, {"used", used}, {"size", size}, {NULL, NULL},
 };
 static const luaL_Reg no_methods[] = {{NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", shared_collect}, {NULL, NULL}};
-static const luaL_Reg key_list_metamethods[] = {{"__gc", collect_keys}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"dict", new_dict}, {NULL, NULL}};
 
 void open_dict(lua_State *L) {
-  handle_define(L, HANDLE_DICT, "perilune.dict", methods, metamethods);
-  handle_define(L, HANDLE_KEY_LIST, "perilune.key_list", no_methods, key_list_metamethods);
+  handle_define(L, HANDLE_DICT, "perilune.dict", methods, NULL);
+  handle_set_end(L, HANDLE_DICT, shared_end);
+  handle_define(L, HANDLE_KEY_LIST, "perilune.key_list", no_methods, NULL);
+  handle_set_end(L, HANDLE_KEY_LIST, end_keys);
   luaL_register(L, NULL, functions);
 }

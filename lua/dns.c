@@ -108,16 +108,15 @@ static int dns_result(lua_State *L) {
   return 2;
 }
 
-/* Runs while the VM closes, too. A coroutine that waited for it may be gone, and not its task. -1 +0 */
-static int collect(lua_State *L) {
-  struct lookup *lookup = lua_touserdata(L, 1);
+/* A coroutine that waited for it may be gone, and not its task. */
+static void end(void *ended) {
+  struct lookup *lookup = ended;
   if (lookup->task) task_wake_soon(lookup->task);
   cancel(lookup);
   free(lookup->addresses);
   free(lookup->services);
   lookup->addresses = NULL;
   lookup->services = NULL;
-  return 0;
 }
 
 /* core.dns_set_servers("127.0.0.1:53,[::1]"): true, or nil and why. Of this worker. -1 +2 */
@@ -136,7 +135,6 @@ static int dns_set_servers(lua_State *L) {
 }
 
 static const luaL_Reg no_methods[] = {{NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", collect}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"dns_open", dns_open},
                                      {"dns_wait", dns_wait},
                                      {"dns_result", dns_result},
@@ -144,6 +142,7 @@ static const luaL_Reg functions[] = {{"dns_open", dns_open},
                                      {NULL, NULL}};
 
 void open_dns(lua_State *L) {
-  handle_define(L, HANDLE_LOOKUP, "perilune.lookup", no_methods, metamethods);
+  handle_define(L, HANDLE_LOOKUP, "perilune.lookup", no_methods, NULL);
+  handle_set_end(L, HANDLE_LOOKUP, end);
   luaL_register(L, NULL, functions);
 }

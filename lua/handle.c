@@ -1,26 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
-// handle: makes and checks userdata. A tag is a constant no other library's userdata begins with, and the
-// kind.
+// handle: makes, checks and ends userdata. A tag is a constant no other library's userdata begins with, and the
+// kind. One finalizer serves all kinds: it ends nothing but a handle that has not ended, whatever it is given, and
+// what is used afterwards raises. Handles whose kind has an end are listed, for a VM whose Lua state is given up
+// runs no finalizer.
 #include "lua/handle.h"
 
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "lua/vm.h"
 
-#define TAG 0x5045524900000000u
+#define TAG   0x5045524900000000u
+#define ENDED 0x5045524945000000u
 
 void handle_define(lua_State *L, enum handle_kind kind, const char *name, const luaL_Reg *methods,
                    const luaL_Reg *metamethods) {
   lua_newtable(L);
   lua_pushstring(L, name);
   lua_setfield(L, -2, "__name");
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__metatable");
   lua_newtable(L);
   luaL_register(L, NULL, methods);
   lua_setfield(L, -2, "__index");
   if (metamethods) luaL_register(L, NULL, metamethods);
   vm_of(L)->metatables[kind] = luaL_ref(L, LUA_REGISTRYINDEX);
 }
+
+/* --- the end -------------------------------------------------------------------------------------------- */
+
+static void end_handle(struct vm *vm, struct handle *handle) {
+  enum handle_kind kind = handle_kind(handle);
+  CHECK(kind < HANDLE_KINDS && vm->ends[kind]);
+  list_remove(&handle->link);
+  handle->tag = ENDED | kind;
+  vm->ends[kind](handle);
+}
+
+/* Full userdata of ours, ended or not; light userdata has no length. */
+static struct handle *handle_at(lua_State *L, int index) {
+  struct handle *handle = lua_touserdata(L, index);
+  return handle && lua_objlen(L, index) >= sizeof *handle ? handle : NULL;
+}
+
+/* -1 +0 */
+static int collect(lua_State *L) {
+  struct vm *vm = vm_of(L);
+  struct handle *handle = handle_at(L, 1);
+  if (!handle || (handle->tag & ~(uint64_t)0xff) != TAG) return 0;
+  if (handle_kind(handle) < HANDLE_KINDS && vm->ends[handle_kind(handle)]) end_handle(vm, handle);
+  return 0;
+}
+
+void handle_set_end(lua_State *L, enum handle_kind kind, handle_end_fn *end) {
+  vm_of(L)->ends[kind] = end;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
+  lua_pushcfunction(L, collect);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
+void handles_end(struct vm *vm) {
+  while (!list_is_empty(&vm->handles)) end_handle(vm, LIST_ENTRY(vm->handles.next, struct handle, link));
+}
+
+/* --- methods that wait ---------------------------------------------------------------------------------- */
 
 void handle_wrap_index(lua_State *L, enum handle_kind kind, lua_CFunction index) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
@@ -84,20 +129,27 @@ void handle_set_metatable(lua_State *L, enum handle_kind kind) {
 }
 
 void *handle_new(lua_State *L, enum handle_kind kind, size_t bytes) {
+  struct vm *vm = vm_of(L);
+  if (vm->closing) luaL_error(L, "the policy has ended: nothing can be made any more");
   struct handle *handle = lua_newuserdata(L, bytes);
   memset(handle, 0, bytes);
   handle->tag = TAG | kind;
+  list_init(&handle->link);
+  if (vm->ends[kind]) list_push_front(&vm->handles, &handle->link);
   handle_set_metatable(L, kind);
   return handle;
 }
 
 enum handle_kind handle_kind(const struct handle *handle) { return (enum handle_kind)(handle->tag & 0xff); }
 
-/* Light userdata has no length. */
 void *handle_test(lua_State *L, int index, enum handle_kind kind) {
-  struct handle *handle = lua_touserdata(L, index);
-  if (!handle || lua_objlen(L, index) < sizeof *handle) return NULL;
-  return handle->tag == (TAG | kind) ? handle : NULL;
+  struct handle *handle = handle_at(L, index);
+  return handle && handle->tag == (TAG | kind) ? handle : NULL;
+}
+
+static bool has_ended(lua_State *L, int index, enum handle_kind kind) {
+  const struct handle *handle = handle_at(L, index);
+  return handle && handle->tag == (ENDED | kind);
 }
 
 /* A wrong argument is most often `.` for `:`, which LuaJIT's own message would not say. */
@@ -106,6 +158,7 @@ void *handle_check(lua_State *L, int index, enum handle_kind kind) {
   if (handle) return handle;
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
   lua_getfield(L, -1, "__name");
+  if (has_ended(L, index, kind)) handle_raise(L, "%s used after it was collected", lua_tostring(L, -1));
   handle_raise(L, "%s expected as argument %d, got %s (methods are called with a colon)", lua_tostring(L, -1),
                index, luaL_typename(L, index));
   return NULL;

@@ -8,6 +8,8 @@
 #include <lua.h>
 #include <stdint.h>
 
+#include "base/list.h"
+
 enum handle_kind {
   HANDLE_FAILURE,
   HANDLE_PEER,
@@ -33,12 +35,22 @@ enum handle_kind {
 /* The first member of every userdata of ours. */
 struct handle {
   uint64_t tag;
+  struct list link; /* in vm->handles, if its kind has an end */
 };
 
+struct vm;
+/* Gives back what a handle holds, once. It may run while the VM closes, or when its Lua state is given up: so it uses
+ * what the handle has, and no Lua. */
+typedef void handle_end_fn(void *handle);
+
 /* Makes the metatable of a kind: `methods` are looked up by name, `metamethods` (may be NULL) go into the
- * metatable itself and may replace __index. -0 +0 */
+ * metatable itself and may replace __index. It is closed: getmetatable gives the name. -0 +0 */
 void handle_define(lua_State *L, enum handle_kind kind, const char *name, const luaL_Reg *methods,
                    const luaL_Reg *metamethods);
+/* What is done when a handle of the kind is collected, or its VM ends. Behind handle_define. -0 +0 */
+void handle_set_end(lua_State *L, enum handle_kind kind, handle_end_fn *end);
+/* Ends all that are left. */
+void handles_end(struct vm *vm);
 /* For fields beside the methods: `index` becomes __index, with the table of methods as its upvalue. -0 +0 */
 void handle_wrap_index(lua_State *L, enum handle_kind kind, lua_CFunction index);
 /* Adds a method that may wait, in two parts given the same arguments: `start` parks the task unless there is
@@ -50,7 +62,7 @@ void handle_push_waiting(lua_State *L, lua_CFunction start, lua_CFunction finish
 /* Zeroed but for its tag. -0 +1 */
 void *handle_new(lua_State *L, enum handle_kind kind, size_t bytes);
 enum handle_kind handle_kind(const struct handle *handle);
-/* NULL where the value is something else. */
+/* NULL where the value is something else, or has ended. */
 void *handle_test(lua_State *L, int index, enum handle_kind kind);
 /* Raises where the value is something else. */
 void *handle_check(lua_State *L, int index, enum handle_kind kind);

@@ -110,10 +110,10 @@ static int count(lua_State *L) {
 
 static const luaL_Reg methods[] = {
     {"acquire", acquire}, {"release", release}, {"count", count}, {NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", shared_collect}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"inflight", new_inflight}, {NULL, NULL}};
 
 void open_inflight(lua_State *L) {
-  handle_define(L, HANDLE_INFLIGHT, "perilune.inflight", methods, metamethods);
+  handle_define(L, HANDLE_INFLIGHT, "perilune.inflight", methods, NULL);
+  handle_set_end(L, HANDLE_INFLIGHT, shared_end);
   luaL_register(L, NULL, functions);
 }

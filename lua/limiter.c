@@ -66,10 +66,10 @@ static int take(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {{"take", take}, {NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", shared_collect}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"limiter", new_limiter}, {NULL, NULL}};
 
 void open_limiter(lua_State *L) {
-  handle_define(L, HANDLE_LIMITER, "perilune.limiter", methods, metamethods);
+  handle_define(L, HANDLE_LIMITER, "perilune.limiter", methods, NULL);
+  handle_set_end(L, HANDLE_LIMITER, shared_end);
   luaL_register(L, NULL, functions);
 }

@@ -117,10 +117,10 @@ static int observe(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {{"add", add}, {"set", set}, {"observe", observe}, {NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", shared_collect}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"metric", new_metric}, {NULL, NULL}};
 
 void open_metrics(lua_State *L) {
-  handle_define(L, HANDLE_METRIC, "perilune.metric", methods, metamethods);
+  handle_define(L, HANDLE_METRIC, "perilune.metric", methods, NULL);
+  handle_set_end(L, HANDLE_METRIC, shared_end);
   luaL_register(L, NULL, functions);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "lua/fence.h"
 #include "lua/limits.h"
 #include "lua/task.h"
 #include "lua/timer.h"
@@ -25,7 +26,7 @@ const struct policy_kind lua_policy = {load, listeners, start, retire, files, en
 
 /* Compiles the script, whose path is the light userdata at 1. -1 +1 */
 static int compile(lua_State *L) {
-  if (luaL_loadfile(L, lua_touserdata(L, 1)) != 0) return lua_error(L);
+  if (fence_load_file(L, lua_touserdata(L, 1)) != 0) return lua_error(L);
   return 1;
 }
 

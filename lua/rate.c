@@ -80,10 +80,10 @@ static int proportional(lua_State *L) {
 
 static const luaL_Reg methods[] = {
     {"observe", observe}, {"rate", last}, {"proportional", proportional}, {NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", shared_collect}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"rate", new_rate}, {"observe_field", observe_field}, {NULL, NULL}};
 
 void open_rate(lua_State *L) {
-  handle_define(L, HANDLE_RATE, "perilune.rate", methods, metamethods);
+  handle_define(L, HANDLE_RATE, "perilune.rate", methods, NULL);
+  handle_set_end(L, HANDLE_RATE, shared_end);
   luaL_register(L, NULL, functions);
 }

@@ -168,30 +168,24 @@ static int test(lua_State *L) {
 /* --- the end ----------------------------------------------------------------------------------------------
  */
 
-/* -1 +0 */
-static int collect(lua_State *L) {
-  struct regex *regex = lua_touserdata(L, 1);
+static void end(void *ended) {
+  struct regex *regex = ended;
   pcre2_match_data_free(regex->data);
   pcre2_code_free(regex->code);
   regex->data = NULL;
   regex->code = NULL;
-  return 0;
 }
 
-/* -1 +0 */
-static int collect_room(lua_State *L) {
-  struct room *room = lua_touserdata(L, 1);
+static void end_room(void *ended) {
+  struct room *room = ended;
   pcre2_match_context_free(room->context);
   pcre2_jit_stack_free(room->stack);
   room->context = NULL;
   room->stack = NULL;
-  return 0;
 }
 
 static const luaL_Reg methods[] = {{"match", match}, {"find", find}, {"test", test}, {NULL, NULL}};
 static const luaL_Reg no_methods[] = {{NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", collect}, {NULL, NULL}};
-static const luaL_Reg room_metamethods[] = {{"__gc", collect_room}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"regex", new_regex}, {NULL, NULL}};
 
 /* -0 +0 */
@@ -207,8 +201,10 @@ static void make_room(lua_State *L) {
 }
 
 void open_regex(lua_State *L) {
-  handle_define(L, HANDLE_REGEX_ROOM, "perilune.regex_room", no_methods, room_metamethods);
-  handle_define(L, HANDLE_REGEX, "perilune.regex", methods, metamethods);
+  handle_define(L, HANDLE_REGEX_ROOM, "perilune.regex_room", no_methods, NULL);
+  handle_set_end(L, HANDLE_REGEX_ROOM, end_room);
+  handle_define(L, HANDLE_REGEX, "perilune.regex", methods, NULL);
+  handle_set_end(L, HANDLE_REGEX, end);
   make_room(L);
   luaL_register(L, NULL, functions);
 }

@@ -53,10 +53,10 @@ struct shared *shared_push(lua_State *L, enum handle_kind handle, const struct r
   return shared;
 }
 
-/* Runs while the VM closes, too: so it uses what the handle has, and nothing of the vm. */
-int shared_collect(lua_State *L) {
-  struct shared *shared = lua_touserdata(L, 1);
+/* Also of one that was never filled in. */
+void shared_end(void *ended) {
+  struct shared *shared = ended;
   if (shared->entry) registry_release(shared->registry, shared->entry);
   shared->entry = NULL;
-  return 0;
+  shared->object = NULL;
 }

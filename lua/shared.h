@@ -22,7 +22,7 @@ struct shared *shared_push(lua_State *L, enum handle_kind handle, const struct r
  * `name` must not be counted from the top of the stack. -0 +0 */
 void shared_take(lua_State *L, struct shared *shared, const struct registry_kind *kind, int name,
                  const void *config);
-/* __gc of all of them. -1 +0 */
-int shared_collect(lua_State *L);
+/* The end of all of them: see handle_set_end. */
+void shared_end(void *shared);
 
 #endif

@@ -111,14 +111,15 @@ static void on_task_end(struct task *task, enum task_status status) {
   if (waiter) task_wake(waiter);
 }
 
-/* Leaves no task and no results. Whoever waits for it, which may be another exchange, is told. */
+/* Leaves no task and no results. Whoever waits for it, which may be another exchange, is told. The task is forgotten
+ * before it is freed, and the handle, which nothing anchors any more, is not looked at behind that. */
 static void drop(struct spawned *s) {
-  struct task *waiter = take_waiter(s);
+  struct task *waiter = take_waiter(s), *task = s->task;
   if (s->state == SPAWNED_RUNS) s->state = SPAWNED_STOPPED;
-  if (s->task) task_free(s->task);
   s->task = NULL;
   list_remove(&s->link);
   unanchor(s);
+  if (task) task_free(task);
   if (waiter) task_wake_soon(waiter);
 }
 
@@ -131,13 +132,7 @@ void spawned_free(struct vm *vm) {
   LIST_EACH(node, &vm->spawned) drop(LIST_ENTRY(node, struct spawned, link));
 }
 
-/* -1 +0 */
-static int collect(lua_State *L) {
-  struct spawned *s = lua_touserdata(L, 1);
-  if (s->task) s->task->starved = false; /* the collector is at work already */
-  drop(s);
-  return 0;
-}
+static void end(void *handle) { drop(handle); }
 
 /* --- methods -------------------------------------------------------------------------------------------- */
 
@@ -224,11 +219,11 @@ static int results(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {{"stop", stop}, {"status", status}, {NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", collect}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
     {"spawned_running", running}, {"spawned_await", await}, {"spawned_results", results}, {NULL, NULL}};
 
 void open_spawn(lua_State *L) {
-  handle_define(L, HANDLE_SPAWNED, "perilune.task", methods, metamethods);
+  handle_define(L, HANDLE_SPAWNED, "perilune.task", methods, NULL);
+  handle_set_end(L, HANDLE_SPAWNED, end);
   luaL_register(L, NULL, functions);
 }

@@ -104,16 +104,15 @@ struct task *task_new(struct vm *vm, void *owner, task_end_fn *on_end) {
   return task;
 }
 
-/* What failed for want of memory may hold most of it: that is collected now, or the next task would fail as
- * well. */
+/* What failed for want of memory may hold most of it: that is collected before the next task begins. Not here, where
+ * Lua may run, or the collector. */
 static void dispose(struct task *task) {
   struct vm *vm = task->vm;
-  bool starved = task->starved;
+  if (task->starved) vm->collect_at_bytes = 0;
   list_remove(&task->link);
   timer_stop(&task->timer);
   luaL_unref(vm->L, LUA_REGISTRYINDEX, task->ref);
   free(task);
-  if (starved) task_collect(vm);
 }
 
 /* What it has waited for, in which way ever, wakes it no more: a coroutine that waits for several things can

@@ -358,10 +358,7 @@ static int tcp_close(lua_State *L) {
   return 0;
 }
 
-static int collect(lua_State *L) {
-  close_handle(lua_touserdata(L, 1));
-  return 0;
-}
+static void end(void *handle) { close_handle(handle); }
 
 /* core.tcp_check_ca(name): what is wrong with the file of trusted CAs, a path; nil: nothing. -1 +1 */
 static int check_ca(lua_State *L) {
@@ -380,11 +377,11 @@ static int check_ca(lua_State *L) {
 
 static const luaL_Reg methods[] = {
     {"close", tcp_close}, {"keep", keep}, {"reused", reused}, {"set_timeouts", set_timeouts}, {NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", collect}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"tcp_open", tcp_open}, {"tcp_check_ca", check_ca}, {NULL, NULL}};
 
 void open_tcp(lua_State *L) {
-  handle_define(L, HANDLE_SOCKET, "perilune.socket", methods, metamethods);
+  handle_define(L, HANDLE_SOCKET, "perilune.socket", methods, NULL);
+  handle_set_end(L, HANDLE_SOCKET, end);
   handle_add_waiting(L, HANDLE_SOCKET, "send", send_start, send_result);
   handle_add_waiting(L, HANDLE_SOCKET, "receive", receive_start, receive_result);
   handle_push_waiting(L, await, connected);

@@ -147,6 +147,8 @@ void open_token(lua_State *L) {
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, to_string);
   lua_setfield(L, -2, "__tostring");
+  lua_pushliteral(L, "perilune.token");
+  lua_setfield(L, -2, "__metatable");
   lua_setmetatable(L, -2);
   lua_pop(L, 1);
 }

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "lua/connection.h"
+#include "lua/fence.h"
 #include "lua/library.h"
 #include "lua/limits.h"
 #include "lua/socket.h"
@@ -42,6 +43,7 @@ struct vm *vm_new(const struct policy_host *host, struct policy *policy, const c
   list_init(&vm->spawned);
   list_init(&vm->spare_sockets);
   list_init(&vm->connections);
+  list_init(&vm->handles);
   watch_begin(vm);
   vm->L = lua_newstate(allocator_run, &vm->memory);
   if (!vm->L) {
@@ -57,12 +59,14 @@ struct vm *vm_new(const struct policy_host *host, struct policy *policy, const c
 
 void vm_free(struct vm *vm) {
   watch_end(vm);
+  vm->closing = true;
   if (vm->L) {
     jobs_free(vm);
     spawned_free(vm);
     connections_free(vm);
     tasks_free(vm);
     pool_free(vm);
+    handles_end(vm);
     lua_close(vm->L);
   }
   free(vm->seats.all);
@@ -147,7 +151,7 @@ static int search_scripts(lua_State *L) {
   const char *file = lua_tostring(L, -1);
   if (access(file, R_OK) != 0) {
     lua_pushfstring(L, "\n\tno file '%s'", file);
-  } else if (luaL_loadfile(L, file) != 0) {
+  } else if (fence_load_file(L, file) != 0) {
     lua_error(L);
   }
   return 1;
@@ -167,6 +171,7 @@ static void add_searcher(lua_State *L, const char *root) {
 static int open_all(lua_State *L) {
   char root[PATH_MAX];
   luaL_openlibs(L);
+  open_fence(L);
   open_limits(L);
   if (!find_library(root))
     return luaL_error(L, "perilune's Lua modules were found neither beside the binary nor in ../share");

@@ -50,12 +50,14 @@ struct vm {
   struct list tasks;       /* owned: struct task, that wait or were made to */
   struct list spare_tasks; /* owned: struct task with a coroutine to run again */
   unsigned spare_count;
-  struct list spare_sockets;    /* owned: struct socket (lua/socket_pool.c) */
-  struct list spawned;          /* borrowed: struct spawned of the background (lua/spawn.c) */
-  struct list connections;      /* of struct lua_connection (lua/connection.c) */
-  struct list jobs;             /* owned: struct job, background work (lua/timer.c) */
-  int metatables[HANDLE_KINDS]; /* registry */
-  unsigned made[HANDLE_KINDS];  /* shared objects without a name of their own, so far */
+  struct list spare_sockets;         /* owned: struct socket (lua/socket_pool.c) */
+  struct list spawned;               /* borrowed: struct spawned of the background (lua/spawn.c) */
+  struct list connections;           /* of struct lua_connection (lua/connection.c) */
+  struct list jobs;                  /* owned: struct job, background work (lua/timer.c) */
+  int metatables[HANDLE_KINDS];      /* registry */
+  handle_end_fn *ends[HANDLE_KINDS]; /* NULL: the kind holds nothing */
+  struct list handles;               /* struct handle, of kinds that have an end */
+  unsigned made[HANDLE_KINDS];       /* shared objects without a name of their own, so far */
   struct ctx_supply ctx_supply;
   int token_methods;  /* registry */
   struct buf scratch; /* for texts on their way to Lua: raising loses none */
@@ -63,6 +65,7 @@ struct vm {
   unsigned epoch;     /* in tests: tells shared objects of one policy from those of the next */
   bool started;       /* background work may begin */
   bool loading;       /* the script's main chunk runs */
+  bool closing;       /* nothing is made any more, by finalizers for instance */
   bool jit_off;       /* the policy does not want the JIT compiler */
 };
 

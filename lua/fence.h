@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// fence: what of LuaJIT's own libraries a policy is not given, or given in another form.
+#ifndef PERILUNE_LUA_FENCE_H
+#define PERILUNE_LUA_FENCE_H
+
+#include <lua.h>
+
+/* Behind luaL_openlibs. -0 +0 */
+void open_fence(lua_State *L);
+/* luaL_loadfile of text only: bytecode is not verified by LuaJIT, and can crash it. -0 +1 */
+int fence_load_file(lua_State *L, const char *path);
+
+#endif
