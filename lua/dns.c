@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/memory.h"
+#include "lua/dns.h"
 #include "lua/handle.h"
 #include "lua/library.h"
 #include "lua/task.h"
@@ -45,10 +47,10 @@ static void on_done(void *owner, const struct resolver_answer *answer) {
 
 /* core.dns_open(name, port): its addresses with the port; without a port its services. -2 +1 */
 static int dns_open(lua_State *L) {
-  struct resolver *resolver = vm_of(L)->host.proxy->resolver;
   const char *name = luaL_checkstring(L, 1);
   lua_Integer port = luaL_optinteger(L, 2, 0);
   task_to_park(L, "perilune.dns");
+  struct resolver *resolver = vm_of(L)->host.proxy->resolver;
   struct lookup *lookup = handle_new(L, HANDLE_LOOKUP, sizeof *lookup);
   lookup->query = port ? resolver_lookup(resolver, name, (unsigned short)port, on_done, lookup)
                        : resolver_lookup_services(resolver, name, on_done, lookup);
@@ -119,19 +121,32 @@ static void end(void *ended) {
   lookup->services = NULL;
 }
 
-/* core.dns_set_servers("127.0.0.1:53,[::1]"): true, or nil and why. Of this worker. -1 +2 */
+/* core.dns_set_servers("127.0.0.1:53,[::1]"): true, or nil and why. A setting of the generation: they are asked once it is
+ * in force, by all its workers (dns_start). -1 +2 */
 static int dns_set_servers(lua_State *L) {
+  struct vm *vm = vm_of(L);
   const char *servers = luaL_checkstring(L, 1);
-  const struct proxy *proxy = vm_of(L)->host.proxy; /* none in `perilune check` */
   char *why = NULL;
-  if (!proxy || resolver_set_servers(proxy->resolver, servers, &why)) {
-    lua_pushboolean(L, true);
-    return 1;
+  if (!vm->loading)
+    return handle_raise(L,
+                        "dns.set_servers is for the policy's main chunk, not for hooks and background work");
+  if (!resolver_check_servers(servers, &why)) {
+    lua_pushnil(L);
+    lua_pushstring(L, why);
+    free(why);
+    return 2;
   }
-  lua_pushnil(L);
-  lua_pushstring(L, why);
+  free(vm->name_servers);
+  vm->name_servers = str_to_cstring(str_of(servers));
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+void dns_start(struct vm *vm) {
+  char *why = NULL;
+  if (!vm->host.proxy || resolver_set_servers(vm->host.proxy->resolver, vm->name_servers, &why)) return;
+  log_error("dns.set_servers: '%s': %s", vm->name_servers, why);
   free(why);
-  return 2;
 }
 
 static const luaL_Reg no_methods[] = {{NULL, NULL}};

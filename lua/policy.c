@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "lua/fence.h"
+#include "lua/dns.h"
 #include "lua/limits.h"
 #include "lua/task.h"
 #include "lua/timer.h"
@@ -16,13 +17,22 @@
 
 static void *load(const void *source, const struct policy_host *host, char **why);
 static struct policy_listener *listeners(void *policy, unsigned *count);
+static void bind(void *policy, struct ev_loop *loop, struct proxy *proxy);
 static void start(void *policy);
 static void retire(void *policy);
 static char *files(void *policy);
 static void end(void *policy);
 static size_t memory(void *policy);
 
-const struct policy_kind lua_policy = {load, listeners, start, retire, files, end, memory};
+const struct policy_kind lua_policy = {.load = load,
+                                       .listeners = listeners,
+                                       .bind = bind,
+                                       .start = start,
+                                       .retire = retire,
+                                       .files = files,
+                                       .close = end,
+                                       .memory = memory,
+                                       .hurry = watch_hurry_loads};
 
 /* Compiles the script, whose path is the light userdata at 1. -1 +1 */
 static int compile(lua_State *L) {
@@ -75,7 +85,7 @@ static char *check_listeners(const struct policy *policy, const char *path) {
 
 static void *load(const void *source, const struct policy_host *host, char **why) {
   struct policy *policy = memory_zalloc(sizeof *policy);
-  arena_init_roaming(&policy->arena); /* loaded by the control worker, closed by its own */
+  arena_init_roaming(&policy->arena); /* loaded by one thread, closed by another */
   policy->script = source;
   policy->vm = vm_new(host, policy, source, why);
   if (policy->vm) {
@@ -96,7 +106,19 @@ static struct policy_listener *listeners(void *policy, unsigned *count) {
   return ((struct policy *)policy)->listeners;
 }
 
-static void start(void *policy) { jobs_start(((struct policy *)policy)->vm); }
+static void bind(void *policy, struct ev_loop *loop, struct proxy *proxy) {
+  struct vm *vm = ((struct policy *)policy)->vm;
+  vm->host.loop = loop;
+  vm->host.proxy = proxy;
+  tasks_bind(vm);
+  jobs_bind(vm);
+}
+
+static void start(void *policy) {
+  struct vm *vm = ((struct policy *)policy)->vm;
+  dns_start(vm);
+  jobs_start(vm);
+}
 
 static void retire(void *policy) { jobs_free(((struct policy *)policy)->vm); }
 

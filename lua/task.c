@@ -8,6 +8,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "lua/library.h"
@@ -159,6 +160,12 @@ void tasks_free(struct vm *vm) {
   if (vm->last_task) dispose(vm->last_task);
   vm->last_task = NULL;
   LIST_EACH(node, &vm->spare_tasks) dispose(LIST_ENTRY(node, struct task, link));
+}
+
+void tasks_bind(struct vm *vm) {
+  if (vm->last_task) vm->last_task->timer.loop = vm->host.loop;
+  LIST_EACH(node, &vm->spare_tasks) LIST_ENTRY(node, struct task, link)->timer.loop = vm->host.loop;
+  CHECK(list_is_empty(&vm->tasks)); /* nothing waits while a policy loads */
 }
 
 /* --- run ------------------------------------------------------------------------------------------------ */

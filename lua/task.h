@@ -66,6 +66,8 @@ void task_start_soon(struct task *task, int arguments);
 void task_free(struct task *task);
 /* All tasks of a vm, also the spare ones. */
 void tasks_free(struct vm *vm);
+/* They were made while the policy loaded, and the vm has a loop by now. */
+void tasks_bind(struct vm *vm);
 
 /* Collects all garbage at once. Not while Lua runs. */
 void task_collect(struct vm *vm);

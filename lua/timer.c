@@ -93,6 +93,10 @@ void jobs_start(struct vm *vm) {
   }
 }
 
+void jobs_bind(struct vm *vm) {
+  LIST_EACH(node, &vm->jobs) LIST_ENTRY(node, struct job, link)->timer.loop = vm->host.loop;
+}
+
 void jobs_free(struct vm *vm) { LIST_EACH(node, &vm->jobs) dispose(LIST_ENTRY(node, struct job, link)); }
 
 /* --- from Lua ------------------------------------------------------------------------------------------- */

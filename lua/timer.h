@@ -6,6 +6,8 @@
 
 struct vm;
 
+/* They were made while the policy loaded, and the vm has a loop by now. */
+void jobs_bind(struct vm *vm);
 /* Lets the jobs begin that the script asked for while it was loaded: in the control worker, for others have
  * none. */
 void jobs_start(struct vm *vm);

@@ -75,6 +75,7 @@ void vm_free(struct vm *vm) {
   buf_release(&vm->scratch);
   free((char *)vm->directory.ptr);
   free((char *)vm->library.ptr);
+  free(vm->name_servers);
   free(vm);
 }
 

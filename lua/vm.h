@@ -47,6 +47,7 @@ struct vm {
   struct policy *policy;   /* borrowed: the policy that owns this vm */
   struct str directory;    /* owned: the script's, "" for the current one, else with its slash */
   struct str library;      /* owned: the directory that has our lua/ and scripts/ in it */
+  char *name_servers;      /* owned: of perilune.dns.set_servers; NULL: the system's */
   struct list tasks;       /* owned: struct task, that wait or were made to */
   struct list spare_tasks; /* owned: struct task with a coroutine to run again */
   unsigned spare_count;

@@ -37,6 +37,7 @@ static struct {
   struct list watches;
   unsigned serial; /* of the thread that is to run */
   bool runs;
+  bool hurries; /* nothing is to be loaded any more */
 } dog = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static _Thread_local struct vm *volatile current; /* whose Lua this thread runs */
@@ -144,9 +145,14 @@ static void report(struct watch *w, uint64_t passed, unsigned budget) {
       place ? place : "the policy", (double)passed / 1000);
 }
 
+/* Under the lock. */
+static unsigned budget_of(const struct watch *w) {
+  return dog.hurries && atomic_load(&w->loads) ? 1 : atomic_load(&w->budget_ms);
+}
+
 static void look_after(struct watch *w) {
   unsigned turn = atomic_load_explicit(&w->turns, memory_order_acquire);
-  unsigned budget = atomic_load(&w->budget_ms);
+  unsigned budget = budget_of(w);
   bool runs = turn & 1;
   if (!runs || !budget) return;
   if (turn != w->seen) {
@@ -167,7 +173,7 @@ static void look_after(struct watch *w) {
 static unsigned next_look_ms(void) {
   unsigned least = LOOK_MOST_MS;
   LIST_EACH(node, &dog.watches) {
-    unsigned budget = atomic_load(&LIST_ENTRY(node, struct watch, link)->budget_ms);
+    unsigned budget = budget_of(LIST_ENTRY(node, struct watch, link));
     if (budget && budget / LOOKS_PER_BUDGET < least) least = budget / LOOKS_PER_BUDGET;
   }
   return least < LOOK_LEAST_MS ? LOOK_LEAST_MS : least;
@@ -214,6 +220,7 @@ static void start(void) {
 
 void watch_begin(struct vm *vm) {
   vm->watch.hook_ms = HOOK_MS;
+  atomic_store(&vm->watch.loads, true);
   atomic_store(&vm->watch.budget_ms, virtual_time.on ? 0 : LOADING_MS);
   pthread_mutex_lock(&dog.lock);
   if (!dog.watches.next) list_init(&dog.watches);
@@ -230,7 +237,15 @@ void watch_budget(struct vm *vm, unsigned ms) {
 }
 
 void watch_loaded(struct vm *vm) {
+  atomic_store(&vm->watch.loads, false);
   if (!virtual_time.on) watch_budget(vm, vm->watch.hook_ms);
+}
+
+void watch_hurry_loads(void) {
+  pthread_mutex_lock(&dog.lock);
+  dog.hurries = true;
+  pthread_cond_signal(&dog.changed);
+  pthread_mutex_unlock(&dog.lock);
 }
 
 void watch_end(struct vm *vm) {

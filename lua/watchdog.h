@@ -30,6 +30,7 @@ struct watch {
   volatile bool is_armed; /* Lua's hook is set */
   bool overran;           /* the turn was interrupted */
   unsigned hook_ms;       /* the budget once the policy is loaded */
+  atomic_bool loads;      /* the main chunk has not come to its end */
   struct list link;       /* of all that are watched, under the watchdog's lock */
   /* The watchdog alone. */
   unsigned seen;             /* the turn that it looks at, since when, and */
@@ -44,6 +45,8 @@ void watch_loaded(struct vm *vm);
 /* The budget from now on, also of what runs already. */
 void watch_budget(struct vm *vm, unsigned ms);
 void watch_end(struct vm *vm);
+/* The process stops: main chunks that run are interrupted, now and from now on. Thread-safe. */
+void watch_hurry_loads(void);
 
 /* Around each call of Lua; they nest. `task` may be NULL. */
 void watch_enter(struct vm *vm, const struct task *task);

@@ -162,20 +162,7 @@ static void begin(struct server *s, struct generation *g, unsigned share_of_exch
   free(order);
 }
 
-bool canary_start(struct server *s, const struct canary_options *options, char **why) {
-  const char *obstacle = server_obstacle(s);
-  if (obstacle) {
-    *why = str_to_cstring(str_of(obstacle));
-    return false;
-  }
-  struct generation *g = generation_load(s, why);
-  if (!g) return false;
-  if (!generation_keeps_listeners(s, g)) {
-    *why =
-        str_to_cstring(STR("a canary must listen where the policy in force does; reload without --canary"));
-    generation_free(g, s->worker_count);
-    return false;
-  }
+static void put_on_trial(struct server *s, struct generation *g, const struct canary_options *options) {
   struct canary *c = memory_zalloc(sizeof *c);
   *c = (struct canary){.server = s, .options = *options, .generation = g};
   s->canary = c;
@@ -184,7 +171,40 @@ bool canary_start(struct server *s, const struct canary_options *options, char *
   begin(s, g, options->share);
   timer_init(&c->timer, s->control.loop, on_due);
   timer_set(&c->timer, ASK_MS);
-  return true;
+}
+
+static void refuse(struct server *s, const char *why) {
+  char *text = NULL;
+  log_about(LOG_ERROR, str_of(why), "canary: %s", why);
+  if (asprintf(&text, "%s\n", why) < 0) abort();
+  if (s->command) command_load_refused(s->command, text);
+  free(text);
+  server_reload_queued(s);
+}
+
+static void on_loaded(struct server *s, struct generation *g, const char *why, void *owner) {
+  struct canary_options options = *(struct canary_options *)owner;
+  free(owner);
+  if (g && generation_keeps_listeners(s, g)) {
+    put_on_trial(s, g, &options);
+    return;
+  }
+  if (s->stopping) return;
+  if (g) generation_free(g, s->worker_count);
+  refuse(s, g ? "a canary must listen where the policy in force does; reload without --canary" : why);
+}
+
+bool canary_start(struct server *s, const struct canary_options *options, char **why) {
+  const char *obstacle = server_obstacle(s);
+  if (obstacle) {
+    *why = str_to_cstring(str_of(obstacle));
+    return false;
+  }
+  struct canary_options *copy = memory_alloc(sizeof *copy);
+  *copy = *options;
+  if (generation_load(s, s->registry, on_loaded, copy, why)) return true;
+  free(copy);
+  return false;
 }
 
 /* The workers own their instances from the start on; the control worker's waits here. */

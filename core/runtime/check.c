@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // check: a policy and its settings without serving: all that a start would find wrong, as far as it can be found
-// without opening what a running proxy may hold. Loads the policy once, in a worker that never runs.
+// without opening what a running proxy may hold. Loads the policy once, without a worker.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,27 +23,24 @@ static bool check_policy(const struct policy_source *source, const struct policy
   unsigned count;
   struct instance *instance = instance_load(source, host, 1, why);
   if (!instance) return false;
-  const struct policy_listener *said = source->kind->listeners(instance->policy, &count);
+  struct policy_listener *said = source->kind->listeners(instance->policy, &count);
   const char *admin = config_text(host->config, CONFIG_admin);
   bool fine = !admin || admin_check(str_of(admin), config_number(host->config, CONFIG_admin_public), why);
   fine = fine && config_check(host->config, why);
   for (unsigned i = 0; i < count && fine; i++)
-    fine = listening_check(&said[i], why) && check_log(&said[i], why);
+    fine = listening_load(&said[i], why) && check_log(&said[i], why);
   instance_free(instance);
   return fine;
 }
 
 int server_check(const struct policy_source *source, struct config *config) {
-  struct worker worker = {0};
   struct registry *registry = registry_new();
   struct policy_host host = {
       .registry = registry, .worker = 1, .workers = 1, .is_control = true, .config = config};
   char *why = NULL;
-  worker_init(&worker, &host);
-  bool fine = check_policy(source, &worker.host, &why);
+  bool fine = check_policy(source, &host, &why);
   if (!fine) fprintf(stderr, "perilune: %s\n", why);
   free(why);
-  worker_free(&worker);
   registry_free(registry);
   memory_thread_end();
   return fine ? EXIT_FINE : EXIT_BAD_INPUT;

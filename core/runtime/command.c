@@ -107,20 +107,12 @@ static void refuse(struct client *client, int code, char *why) {
 
 static void do_reload(struct client *client) {
   struct server *s = client->owner->server;
-  char *why = NULL;
   if (server_obstacle(s)) {
     refuse(client, EXIT_FAILED, str_to_cstring(str_of(server_obstacle(s))));
     return;
   }
   client->state = WAITS_FOR_RELOAD;
-  if (server_reload(s, &why)) return;
-  log_about(LOG_ERROR, str_of(why), "reload: %s; generation %u stays in force", why, s->generation);
-  size_t bytes = strlen(why) + 64;
-  char *text = memory_alloc(bytes);
-  snprintf(text, bytes, "%s\ngeneration %u stays in force\n", why, s->generation);
-  answer(client, EXIT_BAD_INPUT, text);
-  free(text);
-  free(why);
+  server_reload(s);
 }
 
 /* "reload canary SHARE FOR_MS MAX_ERRORS" */
@@ -272,6 +264,15 @@ static void answer_waiting(struct command_server *c, enum waits_for state, bool 
 
 void command_reload_ended(struct command_server *c, bool fine, const char *text) {
   answer_waiting(c, WAITS_FOR_RELOAD, fine, text);
+}
+
+void command_load_refused(struct command_server *c, const char *text) {
+  LIST_EACH(node, &c->clients) {
+    struct client *client = LIST_ENTRY(node, struct client, link);
+    if (client->state == WAITS_FOR_RELOAD || client->state == WAITS_FOR_CANARY ||
+        client->state == WAITS_FOR_SHADOW)
+      answer(client, EXIT_BAD_INPUT, text);
+  }
 }
 
 void command_canary_ended(struct command_server *c, bool fine, const char *text) {

@@ -22,6 +22,8 @@ int command_socket(const struct command_server *c);
 struct command_server *command_listen(struct server *server, const char *path, char **why);
 /* A reload that clients wait for has ended. `text` is for people. */
 void command_reload_ended(struct command_server *c, bool fine, const char *text);
+/* The policy that clients wait for, to be put in force or tried, could not be loaded. */
+void command_load_refused(struct command_server *c, const char *text);
 /* The report of a shadow. */
 void command_shadow_ended(struct command_server *c, bool fine, const char *text);
 /* The same for a canary. */

@@ -74,20 +74,7 @@ static void on_due(struct timer *timer) {
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
-bool dryrun_start(struct server *s, unsigned for_ms, char **why) {
-  const char *obstacle = server_obstacle(s);
-  if (obstacle) {
-    *why = str_to_cstring(str_of(obstacle));
-    return false;
-  }
-  if (!s->shadow_registry) s->shadow_registry = registry_new();
-  struct generation *g = generation_load_apart(s, s->shadow_registry, why);
-  if (!g) return false;
-  if (!generation_keeps_listeners(s, g)) {
-    *why = str_to_cstring(STR("a shadow must listen where the policy in force does"));
-    generation_free(g, s->worker_count);
-    return false;
-  }
+static void begin(struct server *s, struct generation *g, unsigned for_ms) {
   unsigned *order = generation_order(g);
   struct dryrun *d = memory_zalloc(sizeof *d);
   d->server = s;
@@ -102,7 +89,36 @@ bool dryrun_start(struct server *s, unsigned for_ms, char **why) {
   log_info("shadow: for %u s", for_ms / 1000);
   timer_init(&d->timer, s->control.loop, on_due);
   timer_set(&d->timer, for_ms);
-  return true;
+}
+
+static void refuse(struct server *s, const char *why) {
+  char *text = NULL;
+  log_about(LOG_ERROR, str_of(why), "shadow: %s", why);
+  if (asprintf(&text, "%s\n", why) < 0) abort();
+  if (s->command) command_load_refused(s->command, text);
+  free(text);
+  server_reload_queued(s);
+}
+
+static void on_loaded(struct server *s, struct generation *g, const char *why, void *owner) {
+  unsigned for_ms = (unsigned)(uintptr_t)owner;
+  if (g && generation_keeps_listeners(s, g)) {
+    begin(s, g, for_ms);
+    return;
+  }
+  if (s->stopping) return;
+  if (g) generation_free(g, s->worker_count);
+  refuse(s, g ? "a shadow must listen where the policy in force does" : why);
+}
+
+bool dryrun_start(struct server *s, unsigned for_ms, char **why) {
+  const char *obstacle = server_obstacle(s);
+  if (obstacle) {
+    *why = str_to_cstring(str_of(obstacle));
+    return false;
+  }
+  if (!s->shadow_registry) s->shadow_registry = registry_new();
+  return generation_load(s, s->shadow_registry, on_loaded, (void *)(uintptr_t)for_ms, why);
 }
 
 void dryrun_free(struct dryrun *d) {

@@ -121,4 +121,5 @@ static void close_policy(void *policy) {
   free(f);
 }
 
-const struct policy_kind forward_policy = {load, listeners, start, retire, NULL, close_policy, NULL};
+const struct policy_kind forward_policy = {
+    .load = load, .listeners = listeners, .start = start, .retire = retire, .close = close_policy};

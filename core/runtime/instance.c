@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "runtime/listening.h"
 #include "runtime/logs.h"
 
 struct instance *instance_load(const struct policy_source *source, const struct policy_host *host,
@@ -18,6 +19,20 @@ struct instance *instance_load(const struct policy_source *source, const struct 
   instance->policy = policy;
   instance->generation = generation;
   return instance;
+}
+
+bool instance_load_tls(struct instance *instance, char **why) {
+  unsigned count;
+  struct policy_listener *said = instance->source->kind->listeners(instance->policy, &count);
+  for (unsigned i = 0; i < count; i++)
+    if (!listening_load(&said[i], why)) return false;
+  return true;
+}
+
+void instance_bind(struct instance *instance, struct ev_loop *loop, struct proxy *proxy) {
+  if (instance->is_bound) return;
+  instance->is_bound = true;
+  if (instance->source->kind->bind) instance->source->kind->bind(instance->policy, loop, proxy);
 }
 
 static void free_grave(struct grave *grave) { instance_free(LIST_ENTRY(grave, struct instance, grave)); }
@@ -55,15 +70,16 @@ bool instance_open_logs(struct instance *instance, struct logs *logs, const char
   return logs_hold(logs, listeners, count, fallback, why);
 }
 
-static void close_logs(struct instance *instance) {
+static void close_listeners(struct instance *instance) {
   unsigned count;
   struct policy_listener *listeners = instance->source->kind->listeners(instance->policy, &count);
   if (instance->logs) logs_release(instance->logs, listeners, count);
+  for (unsigned i = 0; i < count; i++) tls_context_release(listeners[i].context);
 }
 
 void instance_free(struct instance *instance) {
   if (!instance) return;
-  close_logs(instance);
+  close_listeners(instance);
   instance->source->kind->close(instance->policy);
   free(instance);
 }

@@ -20,12 +20,17 @@ struct instance {
   void *policy;                       /* owned */
   struct logs *logs;                  /* borrowed: where its listeners' logs are from; NULL: none */
   unsigned generation;
+  bool is_bound;
   struct timer old; /* once retired: reports that it is still in use */
 };
 
 /* NULL: *why is a malloc'd message. */
 struct instance *instance_load(const struct policy_source *source, const struct policy_host *host,
                                unsigned generation, char **why);
+/* Loads the certificates and keys of its listeners. False: *why is a malloc'd message that names the place. */
+bool instance_load_tls(struct instance *instance, char **why);
+/* Its hooks may run from now on, in this thread. Once more is harmless. */
+void instance_bind(struct instance *instance, struct ev_loop *loop, struct proxy *proxy);
 /* Opens what its listeners log to. False: *why is a malloc'd message. */
 bool instance_open_logs(struct instance *instance, struct logs *logs, const char *fallback, char **why);
 /* Stops its background work; frees it once it is unused, at a safe point of the worker's loop. Until then it is in the

@@ -50,21 +50,14 @@ static bool open_sockets(struct listening_entry *entry, struct str said, unsigne
   return true;
 }
 
-static bool open_tls(struct listening_entry *entry, const struct policy_listener *said, char **why) {
+bool listening_load(struct policy_listener *said, char **why) {
   char *reason = NULL;
   if (!said->tls.count && !said->tls.asks) return true;
-  entry->tls = tls_context_server(&said->tls, &reason);
-  if (entry->tls) return true;
+  said->context = tls_context_server(&said->tls, &reason);
+  if (said->context) return true;
   *why = sentence(said->place, reason);
   free(reason);
   return false;
-}
-
-bool listening_check(const struct policy_listener *said, char **why) {
-  struct listening_entry entry = {0};
-  if (!open_tls(&entry, said, why)) return false;
-  if (entry.tls) tls_context_release(entry.tls);
-  return true;
 }
 
 static bool fill(struct listening *l, const struct policy_listener *said, const struct listening *before,
@@ -73,20 +66,16 @@ static bool fill(struct listening *l, const struct policy_listener *said, const 
   const char *reason = "";
   entry->kept = find(before, said->address, l);
   entry->fds = memory_alloc(l->workers * sizeof *entry->fds);
-  if (!open_tls(entry, said, why)) {
-    free(entry->fds);
-    return false;
-  }
   if (entry->kept >= 0) {
     const struct listening_entry *old = &before->entries[entry->kept];
     memcpy(entry->fds, old->fds, l->workers * sizeof *entry->fds);
     memcpy(entry->address, old->address, sizeof entry->address);
   } else if (!open_sockets(entry, said->address, l->workers, &reason)) {
     *why = sentence(said->place, reason);
-    if (entry->tls) tls_context_release(entry->tls);
     free(entry->fds);
     return false;
   }
+  entry->tls = said->context ? tls_context_hold(said->context) : NULL;
   entry->said = (struct str){str_to_cstring(said->address), said->address.len};
   l->count++;
   return true;
@@ -104,10 +93,16 @@ struct listening *listening_open(const struct policy_listener *said, unsigned co
   return NULL;
 }
 
+static void unlink_entry(const struct listening_entry *entry) {
+  if (str_starts_with(entry->said, STR("unix:/"))) unlink(entry->said.ptr + sizeof "unix:" - 1);
+}
+
 void listening_free(struct listening *l, bool closes) {
   for (unsigned i = 0; l && i < l->count; i++) {
     struct listening_entry *entry = &l->entries[i];
-    for (unsigned w = 0; closes && entry->kept < 0 && w < l->workers; w++) close(entry->fds[w]);
+    bool was_new = closes && entry->kept < 0;
+    for (unsigned w = 0; was_new && w < l->workers; w++) close(entry->fds[w]);
+    if (was_new) unlink_entry(entry);
     if (entry->tls) tls_context_release(entry->tls);
     free((void *)entry->said.ptr);
     free(entry->fds);
@@ -117,9 +112,7 @@ void listening_free(struct listening *l, bool closes) {
 }
 
 void listening_unlink(const struct listening *l) {
-  for (unsigned i = 0; l && i < l->count; i++)
-    if (str_starts_with(l->entries[i].said, STR("unix:/")))
-      unlink(l->entries[i].said.ptr + sizeof "unix:" - 1);
+  for (unsigned i = 0; l && i < l->count; i++) unlink_entry(&l->entries[i]);
 }
 
 unsigned listening_dropped(const struct listening *l, const struct listening *before) {

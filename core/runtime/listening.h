@@ -23,12 +23,13 @@ struct listening {
   unsigned count, workers;
 };
 
-/* What `said` asks for, on top of `before` (may be NULL). NULL: *why is malloc'd and names the place; nothing
+/* What `said` asks for, with the contexts of listening_load, on top of `before` (may be NULL). NULL: *why is malloc'd and names the place; nothing
  * has changed and nothing stays open. */
 struct listening *listening_open(const struct policy_listener *said, unsigned count, unsigned workers,
                                  const struct listening *before, char **why);
-/* Could it be opened, as far as can be told without opening: are its certificate and key usable? */
-bool listening_check(const struct policy_listener *said, char **why);
+/* Loads certificate and key into said->context, which is the caller's to release. False: *why is malloc'd and names the
+ * place. */
+bool listening_load(struct policy_listener *said, char **why);
 /* Frees the record; closes the sockets of new entries if `closes` (when they were never handed out). NULL is
  * fine. */
 void listening_free(struct listening *listening, bool closes);

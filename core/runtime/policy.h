@@ -2,7 +2,8 @@
 // policy: what the runtime knows of a script: a vtable. lua/policy.c implements it with a Lua VM per worker,
 // core/proxy/forward.c with plain C for `perilune proxy`.
 //
-// Life: load (for every worker; opens nothing) -> listeners are read -> start -> ... -> retire -> close.
+// Life: load (for every worker; opens nothing, changes nothing that others see) -> listeners are read -> bind -> start
+// -> ... -> retire -> close. A policy that is refused goes from load to close; one that is tried from bind to retire.
 #ifndef PERILUNE_RUNTIME_POLICY_H
 #define PERILUNE_RUNTIME_POLICY_H
 
@@ -25,6 +26,7 @@ struct policy_listener {
   struct tls_server_options tls; /* neither certificates nor asking for them: plain HTTP */
   struct str access_log;         /* as sink_open takes it; NULL: the process's; empty, but not NULL: none */
   enum access_format access_log_format;
+  struct tls_context *context; /* reference, of the instance; NULL: plain HTTP, or not loaded so far */
   struct settings settings;
   const struct hooks *hooks; /* valid while the policy lives */
   struct str place;          /* "policy.lua:12", for messages */
@@ -32,8 +34,8 @@ struct policy_listener {
 
 /* Where a policy runs. All borrowed, all outlive the policy. */
 struct policy_host {
-  struct ev_loop *loop;
-  struct proxy *proxy;       /* this worker's; NULL for `check` */
+  struct ev_loop *loop;      /* both NULL while it loads: see bind */
+  struct proxy *proxy;       /* this worker's */
   struct registry *registry; /* shared objects; per process */
   struct metrics *metrics;   /* NULL for `check` */
   unsigned worker;           /* 0..workers-1; the control worker is `workers` */
@@ -44,11 +46,13 @@ struct policy_host {
 };
 
 struct policy_kind {
-  /* Runs the script. Called in the control worker's thread, for every worker; everything else of the policy
-   * in its worker's own. NULL: *why is a malloc'd message that names file and line. */
+  /* Runs the script. Called in a thread of its own, for every worker; everything from bind on in its worker's own. NULL:
+   * *why is a malloc'd message that names file and line. */
   void *(*load)(const void *source, const struct policy_host *host, char **why);
   /* What it listens on: same in every worker. The runtime opens what they name, and notes it in them. */
   struct policy_listener *(*listeners)(void *policy, unsigned *count);
+  /* Gives it what `host` had not: its hooks may run from now on. Once. NULL (the function): it needs neither. */
+  void (*bind)(void *policy, struct ev_loop *loop, struct proxy *proxy);
   /* Lets background tasks and timers begin, once all workers have loaded and all listeners are open. */
   void (*start)(void *policy);
   /* Another generation is in force: no new background work. Exchanges that run on it go on. */
@@ -58,6 +62,9 @@ struct policy_kind {
   char *(*files)(void *policy);
   /* Called when nothing of it runs any more. */
   void (*close)(void *policy);
+  /* The process stops: scripts that are being loaded are interrupted, now and later. Thread-safe. NULL (the function):
+   * loading takes no time. */
+  void (*hurry)(void);
   /* Bytes of memory that its script holds, in its worker's thread; NULL (the function): it has none. */
   size_t (*memory)(void *policy);
 };

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// reload: a generation as a transaction. Everything that can fail is done first, in the control worker's
-// thread, while the workers serve: each worker's instance is loaded, each new listener opened. Only when all
-// of it has succeeded do the workers get a message to switch, which cannot fail. So all change or none, and
-// no worker waits for a script to load.
+// reload: a generation as a transaction. Everything that can fail is done first, while the workers serve: each worker's
+// instance is loaded (runtime/loader.h), then each new listener opened. Only when all of it has succeeded do the workers
+// get a message to switch, which cannot fail. So all change or none, and nobody waits for a script to load.
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_context.h"
 #include "runtime/changes.h"
+#include "runtime/command.h"
+#include "runtime/loader.h"
 #include "runtime/notify.h"
 #include "runtime/reload.h"
 #include "runtime/server.h"
@@ -19,29 +21,6 @@
 static void free_instances(struct instance **instances, unsigned count) {
   for (unsigned i = 0; i < count; i++) instance_free(instances[i]);
   free(instances);
-}
-
-static struct worker *worker_at(struct server *s, unsigned index) {
-  return index == s->worker_count ? &s->control : &s->workers[index];
-}
-
-/* One for each worker, the control worker's last, whose settings are as good as any. A service manager's patience
- * is for one of them, not for the sum. */
-static struct instance **load_all(struct server *s, struct registry *registry, struct config *config,
-                                  char **why) {
-  unsigned count = s->worker_count + 1;
-  struct instance **instances = memory_zalloc(count * sizeof *instances);
-  for (unsigned i = 0; i < count; i++) {
-    struct policy_host host = worker_at(s, i)->host;
-    host.registry = registry;
-    if (i == s->worker_count) host.config = config;
-    instances[i] = instance_load(&s->options->source, &host, s->generation + 1, why);
-    if (notify_watchdog_ms()) notify_state("WATCHDOG=1");
-    if (instances[i]) continue;
-    free_instances(instances, i);
-    return NULL;
-  }
-  return instances;
 }
 
 static struct listening *open_all(struct server *s, const struct instance *instance, char **why) {
@@ -78,6 +57,7 @@ static void switch_control(struct server *s, struct instance *instance, const ch
   if (s->control.instance)
     instance_retire(s->control.instance, &s->control.retired, &s->control.proxy.reaper, s->control.drain_ms);
   const struct policy_kind *kind = instance->source->kind;
+  instance_bind(instance, s->control.loop, &s->control.proxy);
   s->control.instance = instance;
   if (s->watch) watch_files(s->watch, files);
   kind->start(instance->policy);
@@ -111,27 +91,9 @@ static void note_changes(struct server *s, struct generation *g, const char *fil
   s->files = stamps;
 }
 
-/* The listeners of one instance are served by the hooks of the others, by number. */
-static bool is_same_everywhere(struct server *s, struct instance **instances, char **why) {
-  const struct policy_kind *kind = s->options->source.kind;
-  unsigned count, other;
-  const struct policy_listener *said = kind->listeners(instances[s->worker_count]->policy, &count);
-  for (unsigned w = 0; w < s->worker_count; w++) {
-    const struct policy_listener *theirs = kind->listeners(instances[w]->policy, &other);
-    bool same = other == count;
-    for (unsigned i = 0; same && i < count; i++) same = str_equal(said[i].address, theirs[i].address);
-    if (same) continue;
-    *why = memory_alloc(160);
-    snprintf(
-        *why, 160,
-        "the policy listens elsewhere in worker %u than in the control worker; perilune.listen must be the "
-        "same in all",
-        w);
-    return false;
-  }
-  return true;
-}
+/* --- loading ---------------------------------------------------------------------------------------------- */
 
+/* Takes over loaded->why, as what it gives. */
 static struct generation *refuse(struct server *s, struct instance **instances, const char *why) {
   if (instances) free_instances(instances, s->worker_count + 1);
   if (s->watch) watch_doubt(s->watch);
@@ -139,54 +101,53 @@ static struct generation *refuse(struct server *s, struct instance **instances, 
   return NULL;
 }
 
-/* Each worker's instance is loaded from the files: were one written meanwhile, some could be older than others. */
-static bool is_torn(const struct instance *control, const struct timespec *begin) {
-  const struct policy_kind *kind = control->source->kind;
-  char *files = kind->files ? kind->files(control->policy) : NULL;
-  struct stamps *stamps = stamps_take(files);
-  bool torn = stamps_have_changed(stamps, begin);
-  stamps_free(stamps);
-  free(files);
-  return torn;
-}
-
-enum { LOAD_TRIES = 20, FILE_TICK_NS = 4000000 };
-
-static struct instance **load_whole(struct server *s, struct registry *registry, struct config *config,
-                                    char **why) {
-  for (int i = 0; i < LOAD_TRIES; i++) {
-    struct timespec begin, tick = {0, FILE_TICK_NS};
-    clock_gettime(CLOCK_REALTIME_COARSE, &begin);
-    config_init(config);
-    struct instance **instances = load_all(s, registry, config, why);
-    if (instances && !is_torn(instances[s->worker_count], &begin)) return instances;
-    config_free(config);
-    if (!instances) return NULL;
-    free_instances(instances, s->worker_count + 1);
-    nanosleep(&tick, NULL); /* files' times are no finer than that */
-  }
-  *why = str_to_cstring(STR("the policy's files are written all the time"));
-  return NULL;
-}
-
-struct generation *generation_load_apart(struct server *s, struct registry *registry, char **why) {
-  struct config config;
-  tls_context_refresh_clients(); /* changed certificates are read anew */
-  struct instance **instances = load_whole(s, registry, &config, why);
+/* What is opened is opened in the control thread, once all has loaded. NULL: loaded->why. */
+static struct generation *assemble(struct server *s, struct loaded *loaded) {
+  struct instance **instances = loaded->instances;
+  char **why = &loaded->why;
   if (!instances) return refuse(s, NULL, *why);
-  bool fine = is_same_everywhere(s, instances, why) && open_logs(s, instances, why);
-  struct listening *listening = fine ? open_all(s, instances[s->worker_count], why) : NULL;
+  struct listening *listening =
+      open_logs(s, instances, why) ? open_all(s, instances[s->worker_count], why) : NULL;
   if (!listening) {
-    config_free(&config);
+    config_free(&loaded->config);
     return refuse(s, instances, *why);
   }
   struct generation *g = memory_alloc(sizeof *g);
-  *g = (struct generation){instances, listening, config};
+  *g = (struct generation){instances, listening, loaded->config};
   return g;
 }
 
-struct generation *generation_load(struct server *s, char **why) {
-  return generation_load_apart(s, s->registry, why);
+struct generation *generation_load_now(struct server *s, char **why) {
+  struct loaded loaded;
+  loader_run(s, s->registry, &loaded);
+  struct generation *g = assemble(s, &loaded);
+  *why = loaded.why;
+  return g;
+}
+
+/* Who has asked for a load. */
+struct asker {
+  generation_done *done;
+  void *owner; /* borrowed */
+};
+
+static void on_loaded(struct server *s, struct loaded *loaded, void *owner) {
+  struct asker asker = *(struct asker *)owner;
+  free(owner);
+  struct generation *g = s->stopping ? NULL : assemble(s, loaded);
+  asker.done(s, g, loaded->why, asker.owner);
+  free(loaded->why);
+}
+
+bool generation_load(struct server *s, struct registry *registry, generation_done *done, void *owner,
+                     char **why) {
+  CHECK(!s->loader);
+  s->loader = loader_start(s, registry, on_loaded, why);
+  if (!s->loader) return false;
+  struct asker *asker = memory_alloc(sizeof *asker);
+  *asker = (struct asker){done, owner};
+  loader_set_owner(s->loader, asker);
+  return true;
 }
 
 unsigned *generation_order(const struct generation *g) {
@@ -233,28 +194,41 @@ const char *server_obstacle(const struct server *s) {
   if (s->handover) return "an upgrade is under way";
   if (s->canary) return "a canary is under way";
   if (s->dryrun) return "a shadow is under way";
-  if (s->switching) return "a reload is under way already";
+  if (s->loader || s->switching) return "a reload is under way already";
   return NULL;
 }
 
-bool server_reload(struct server *s, char **why) {
-  notify_reloading();
-  struct generation *g = generation_load(s, why);
-  if (g)
+static void tell_refusal(struct server *s, const char *why) {
+  char *text = NULL;
+  notify_reloaded(why);
+  log_about(LOG_ERROR, str_of(why), "reload: %s; generation %u stays in force", why, s->generation);
+  if (asprintf(&text, "%s\ngeneration %u stays in force\n", why, s->generation) < 0) abort();
+  if (s->command) command_load_refused(s->command, text);
+  free(text);
+}
+
+static void on_reload_loaded(struct server *s, struct generation *g, const char *why, void *owner) {
+  (void)owner;
+  if (g) {
     generation_put_in_force(s, g);
-  else
-    notify_reloaded(*why);
-  return g != NULL;
+  } else if (!s->stopping) {
+    tell_refusal(s, why);
+    server_reload_queued(s);
+  }
+}
+
+void server_reload(struct server *s) {
+  char *why = NULL;
+  notify_reloading();
+  if (generation_load(s, s->registry, on_reload_loaded, NULL, &why)) return;
+  tell_refusal(s, why);
+  free(why);
 }
 
 void server_request_reload(struct server *s) {
-  char *why = NULL;
   if (s->stopping) return;
   s->reload_again = server_obstacle(s) != NULL;
-  if (s->reload_again) return;
-  if (!server_reload(s, &why))
-    log_about(LOG_ERROR, str_of(why), "reload: %s; generation %u stays in force", why, s->generation);
-  free(why);
+  if (!s->reload_again) server_reload(s);
 }
 
 void server_reload_queued(struct server *s) {

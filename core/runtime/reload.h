@@ -17,10 +17,16 @@ struct generation {
   struct config config;        /* owned: what the policy configures */
 };
 
-/* Everything that can fail. NULL: *why is a malloc'd message, and nothing has changed. */
-struct generation *generation_load(struct server *server, char **why);
-/* The same with shared objects of its own. */
-struct generation *generation_load_apart(struct server *server, struct registry *registry, char **why);
+/* What was loaded passes over to whom it is told; NULL: `why`, borrowed, and nothing has changed;
+ * or the process stops, and much of the server has gone: then only `owner` is to be let go. */
+typedef void generation_done(struct server *server, struct generation *generation, const char *why,
+                             void *owner);
+
+/* Begins everything that can fail, with shared objects from `registry`; `done` follows in the control thread. Not while another load is under way. False: *why is a malloc'd message, and nothing has begun. */
+bool generation_load(struct server *server, struct registry *registry, generation_done *done, void *owner,
+                     char **why);
+/* The same at once, before anything serves. NULL: *why is malloc'd. */
+struct generation *generation_load_now(struct server *server, char **why);
 /* For each listener in force: its index among the generation's, which must be the same. Malloc'd. */
 unsigned *generation_order(const struct generation *generation);
 /* Does it listen exactly where the one in force does? */

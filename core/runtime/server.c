@@ -19,6 +19,7 @@
 #include "runtime/command.h"
 #include "runtime/dryrun.h"
 #include "runtime/handover.h"
+#include "runtime/loader.h"
 #include "runtime/logs.h"
 #include "runtime/notify.h"
 #include "runtime/privileges.h"
@@ -89,6 +90,7 @@ static void on_worker_switched(struct worker *worker) { post_note(worker->owner,
 /* What has not come to its end by now never will. */
 static void abandon_trials(struct server *s) {
   static const char why[] = "the proxy is stopping\n";
+  loader_abandon(s->loader);
   canary_free(s->canary);
   s->canary = NULL;
   dryrun_free(s->dryrun);
@@ -96,6 +98,7 @@ static void abandon_trials(struct server *s) {
   handover_free(s->handover);
   s->handover = NULL;
   if (!s->command) return;
+  if (s->loader) command_reload_ended(s->command, false, why);
   command_canary_ended(s->command, false, why);
   command_shadow_ended(s->command, false, why);
   command_upgrade_ended(s->command, false, why);
@@ -267,13 +270,10 @@ static void serve(struct server *s) {
 /* Reads what the policy configures, which must be known before there are workers: loads it once, for that
  * alone. */
 static bool read_config(const struct server_options *options, struct registry *registry, char **why) {
-  struct worker probe = {0};
   struct policy_host host = {
       .registry = registry, .workers = 1, .worker = 1, .is_control = true, .config = options->config};
-  worker_init(&probe, &host);
-  struct instance *instance = instance_load(&options->source, &probe.host, 0, why);
+  struct instance *instance = instance_load(&options->source, &host, 0, why);
   instance_free(instance);
-  worker_free(&probe);
   memory_trim();
   return instance != NULL;
 }
@@ -310,7 +310,7 @@ static bool start(struct server *s, char **why) {
   if (config_number(config, CONFIG_watch)) s->watch = watch_new(s, why);
   bool opened = !*why && logs_open_errors(s->logs, config_text(config, CONFIG_error_log), why);
   opened = opened && open_admin(s, why) && open_command_socket(s, why);
-  struct generation *g = opened ? generation_load(s, why) : NULL;
+  struct generation *g = opened ? generation_load_now(s, why) : NULL;
   if (!g) return false;
   handover_drop_rest();
   bool fine = become_user(s, why);
@@ -319,6 +319,13 @@ static bool start(struct server *s, char **why) {
   else
     generation_free(g, s->worker_count);
   return fine;
+}
+
+/* A main chunk that is blocked in a call uses what would be freed. What others see of the process has gone already. */
+static void end_beside_loader(struct server *s) {
+  log_warn("the policy that is loaded blocks its thread: the process ends without it");
+  logs_free(s->logs);
+  _exit(EXIT_FINE);
 }
 
 static int run(struct server *s) {
@@ -332,10 +339,11 @@ static int run(struct server *s) {
     complain(why);
     for (unsigned i = 0; i < s->worker_count; i++) worker_free(&s->workers[i]);
   }
-  stamps_free(s->files);
-  free(s->changes);
   pid_file_close(&s->pid_file);
   command_close(s->command);
+  if (!loader_end(s->loader)) end_beside_loader(s);
+  stamps_free(s->files);
+  free(s->changes);
   lineage_free(&s->lineage);
   pulse_free(s->pulse);
   watch_free(s->watch);

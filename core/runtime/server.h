@@ -20,6 +20,7 @@ struct canary;
 struct command_server;
 struct dryrun;
 struct handover;
+struct loader;
 struct logs;
 struct metrics;
 struct pulse;
@@ -65,6 +66,7 @@ struct server {
   struct stamps *files;             /* owned: of the policy in force */
   char *changes;                    /* owned: lines, of the last reload */
   bool reload_again;                /* asked for while one was under way */
+  struct loader *loader;            /* its own; while a generation is loaded */
   struct canary *canary;            /* owned; while one is tried */
   struct dryrun *dryrun;            /* owned; while a policy is tried in the shadow */
   struct registry *shadow_registry; /* owned; shared objects of shadows, once there was one */
@@ -76,10 +78,10 @@ struct server {
   struct signals signals;
 };
 
-/* Loads the next generation for all workers, opens what it listens on in addition, and puts it in force
- * everywhere; or changes nothing, and *why is a malloc'd message. The workers switch soon after. (reload.c)
- */
-bool server_reload(struct server *server, char **why);
+/* Loads the next generation for all workers, opens what it listens on in addition, and puts it in force everywhere; or
+ * changes nothing. Begins that, where there is no obstacle; the outcome is logged and told to who waits for it on the
+ * command socket. (reload.c) */
+void server_reload(struct server *server);
 /* Stops all workers: gracefully, or at once. (server.c) */
 void server_stop(struct server *server, bool now);
 /* Starts a successor with our listeners; we drain once it serves, and go on if it does not. The outcome is

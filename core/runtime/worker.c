@@ -166,6 +166,7 @@ static void on_switch(struct message *message, void *receiver) {
   stop_canary(worker);
   stop_shadow(worker);
   switch_listeners(worker, order);
+  instance_bind(order->instance, worker->loop, &worker->proxy);
   worker->instance = order->instance;
   if (old) retire(worker, old);
   worker->instance->source->kind->start(worker->instance->policy);
@@ -200,6 +201,7 @@ static void on_try(struct message *message, void *receiver) {
   const struct policy_kind *kind = order->instance->source->kind;
   const struct policy_listener *said = kind->listeners(order->instance->policy, &said_count);
   stop_canary(worker);
+  instance_bind(order->instance, worker->loop, &worker->proxy);
   worker->canary = order->instance;
   worker->instance->use.tally = (struct policy_tally){0};
   for (unsigned i = 0; i < order->count && i < worker->listener_count; i++) {
@@ -236,6 +238,7 @@ static void on_shadow(struct message *message, void *receiver) {
     free(order);
     return;
   }
+  instance_bind(order->instance, worker->loop, &worker->proxy);
   const struct policy_kind *kind = order->instance->source->kind;
   const struct policy_listener *said = kind->listeners(order->instance->policy, &said_count);
   worker->report = (struct shadow_report){0};
