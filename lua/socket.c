@@ -30,8 +30,8 @@ struct socket *socket_new(struct vm *vm) {
   s->vm = vm;
   s->conn.fd = -1;
   list_init(&s->link);
-  timer_init(&s->reading.timer, vm->host.loop, on_read_due);
-  timer_init(&s->writing.timer, vm->host.loop, on_write_due);
+  timer_init_patient(&s->reading.timer, vm->host.loop, on_read_due);
+  timer_init_patient(&s->writing.timer, vm->host.loop, on_write_due);
   return s;
 }
 

@@ -38,7 +38,7 @@ void connect_start(struct connect *c, struct conn *conn, struct ev_loop *loop, s
                    void (*on_done)(struct connect *c, enum error error)) {
   *c = (struct connect){.options = *options, .conn = conn, .resolver = resolver, .on_done = on_done};
   conn_init(conn, loop, -1, &events, c);
-  timer_init(&c->timer, loop, on_due);
+  timer_init_patient(&c->timer, loop, on_due);
   timer_set(&c->timer, options->connect_timeout_ms);
   if (options->addr->kind == ADDR_NAME) {
     c->state = CONNECT_RESOLVING;

@@ -60,6 +60,7 @@ struct dns_channel *dns_channel_new(struct ev_loop *loop, const char *servers, i
   c->references = 1;
   list_init(&c->sockets);
   ev_timer_init(&c->deadline, on_deadline, 0., 0.);
+  ev_set_priority(&c->deadline, EV_MINPRI); /* what has arrived goes first */
   c->deadline.data = c;
   *status = open_ares(c, servers);
   if (*status != ARES_SUCCESS) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // timer: a one-shot deadline on a worker's loop that is cheap to push back. Moving a deadline later only
 // stores the new time; the loop's timer is touched when it fires, so steady traffic restarts no timers.
+// In one turn of the loop, timers come behind the sockets.
 #ifndef PERILUNE_NET_TIMER_H
 #define PERILUNE_NET_TIMER_H
 
@@ -15,9 +16,15 @@ struct timer {
   struct ev_loop *loop; /* borrowed */
   ev_tstamp due;        /* 0: not set */
   void (*on_due)(struct timer *timer);
+  uint32_t wait_ms; /* as it was set last */
+  bool patient;     /* a deadline for somebody else: see timer_init_patient */
+  bool pardoned;    /* it was late, and was given more time */
 };
 
 void timer_init(struct timer *timer, struct ev_loop *loop, void (*on_due)(struct timer *timer));
+/* The same for a deadline that blames somebody: where the loop itself comes late, it is given once more, up to a second,
+ * so that what is there already can be seen, and what stood still with us can come. */
+void timer_init_patient(struct timer *timer, struct ev_loop *loop, void (*on_due)(struct timer *timer));
 /* Due in `ms` from now (the loop's time), instead of any time set before. on_due is called once, from the
  * loop; it may free the timer. */
 void timer_set(struct timer *timer, uint64_t ms);

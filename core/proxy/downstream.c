@@ -43,7 +43,7 @@ void downstream_new(struct proxy *proxy, struct service *service, int fd, const 
   memcpy(&d->client, client, client_length);
   d->client_length = client_length;
   conn_init(&d->conn, proxy->loop, fd, &events, d);
-  timer_init(&d->timer, proxy->loop, on_due);
+  timer_init_patient(&d->timer, proxy->loop, on_due);
   if (client->sa_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   list_push_back(&proxy->downstreams, &d->link);
   proxy->downstream_count++;

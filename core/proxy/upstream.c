@@ -176,7 +176,7 @@ static struct upstream *new_upstream(struct proxy *proxy, struct peer *peer) {
   u->peer = peer;
   u->conn.fd = -1;
   list_init(&u->link);
-  timer_init(&u->timer, proxy->loop, on_due);
+  timer_init_patient(&u->timer, proxy->loop, on_due);
   peer_hold(peer);
   proxy->upstream_count++;
   OBJ_INIT(u, UPSTREAM_MAGIC);
