@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -155,6 +156,19 @@ void conn_close(struct conn *conn) {
   conn->fd = -1;
   conn->wants_read = conn->wants_write = false;
   CHECK(!conn->staged && !conn->debt);
+}
+
+void conn_reset_on_close(struct conn *conn) {
+  struct linger now = {.l_onoff = 1, .l_linger = 0};
+  setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+bool conn_is_ready(const struct conn *conn) {
+  struct pollfd look = {.fd = conn->fd};
+  if (ev_is_pending(&conn->reader) || ev_is_pending(&conn->writer)) return true;
+  if (ev_is_active(&conn->reader)) look.events |= POLLIN;
+  if (ev_is_active(&conn->writer)) look.events |= POLLOUT;
+  return look.events && conn_is_open(conn) && poll(&look, 1, 0) > 0;
 }
 
 void conn_feed(struct conn *conn) {

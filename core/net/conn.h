@@ -75,6 +75,8 @@ void conn_init(struct conn *conn, struct ev_loop *loop, int fd, const struct con
 /* Idempotent; stops watchers, closes the socket, frees TLS. No up-call follows. With unread input the kernel
  * resets. */
 void conn_close(struct conn *conn);
+/* The close throws away what the other side's kernel has not taken yet, and says so: a reset. */
+void conn_reset_on_close(struct conn *conn);
 static inline bool conn_is_open(const struct conn *conn) { return conn->fd >= 0; }
 
 /* A connection on its way from one loop to another. */
@@ -95,6 +97,9 @@ void conn_drop(const struct conn_parcel *parcel);
 /* on_readable is about to follow in this turn of the loop: something has arrived that nobody has looked at.
  */
 static inline bool conn_has_news(const struct conn *conn) { return ev_is_pending(&conn->reader); }
+/* The kernel has what its owner waits for, whether the loop has told so or not: on_readable or on_writable will follow. A
+ * system call. */
+bool conn_is_ready(const struct conn *conn);
 /* Counts the turns of the loop: two equal values have no look at the sockets between them. */
 static inline unsigned conn_turn(const struct conn *conn) { return ev_iteration(conn->loop); }
 

@@ -2,6 +2,7 @@
 // account: adds to the worker's tally and to the listener's traffic.
 #include "proxy/account.h"
 
+#include "net/timer.h"
 #include "proxy/access_log.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -11,6 +12,8 @@
 #include "shared/metrics.h"
 
 _Static_assert((int)HOOK_COUNT <= (int)TALLY_HOOKS, "each hook has a place in the tally");
+
+enum { LONG_US = 1000 }; /* of a hook: the clocks of its turn would be wrong by that */
 
 void account_begin(struct exchange *x, struct traffic *traffic) {
   x->account.traffic = traffic;
@@ -46,6 +49,7 @@ void account_failure(struct exchange *x, enum error error) {
 void account_hook(struct exchange *x, enum hook hook, uint64_t began, bool failed) {
   struct hook_tally *tally = &x->proxy->tally->hooks[hook];
   uint64_t ticks = ticks_since(began);
+  if (ticks_to_us(ticks) > LONG_US) loop_update_now(x->proxy->loop); /* what is set next counts from now */
   if (failed) x->use->tally.script_errors++;
   if (x->is_shadow) return;
   cell_add(&tally->calls, 1);

@@ -72,6 +72,16 @@ static struct str request_head(struct exchange *x) {
 /* A peer says nothing on a pooled connection before it is asked, unless it is about to close. */
 static bool is_stale(const struct exchange *x) { return x->reused && x->readable; }
 
+/* The client waits for a 100 (Continue) that its peer was not asked for, because the policy has taken the field away:
+ * so it is ours to say (RFC 9110 section 10.1.1). False: the client is gone. */
+static bool ask_in_peers_place(struct exchange *x) {
+  bool is_awaited = x->request.expects_continue && !x->continued && !x->body_is_read;
+  if (!is_awaited || headers_find_id(&x->upstream_request.headers, FIELD_EXPECT)) return true;
+  x->continued = true;
+  respond_continue(x);
+  return x->downstream != NULL;
+}
+
 void attempt_send(struct exchange *x) {
   CHECK(x->upstream && x->upstream->state == UPSTREAM_READY && !x->sent_status);
   if (is_stale(x)) {
@@ -90,7 +100,8 @@ void attempt_send(struct exchange *x) {
   x->up.at_once = !method_is_idempotent(x->request.method) || x->request.body.framing != FRAMING_NONE;
   x->up.nominated = &x->request.nominated;
   x->readable = false;
-  x->head_due_ms = 0;
+  deadline_request_sent(x); /* what the attempt before this one had left is over */
+  if (!ask_in_peers_place(x)) return;
   transfer_up(x);
 }
 
@@ -112,7 +123,7 @@ static enum step_result parse_head(struct exchange *x, size_t length) {
   struct str head = arena_dup(&x->arena, (struct str){buf_ptr(&u->in), length});
   buf_consume(&u->in, length);
   u->scan = (struct head_scan){0};
-  x->head_due_ms = 0;
+  deadline_head_came(x);
   if (!x->times.first_byte) {
     x->times.first_byte = loop_now_ms(x->proxy->loop);
     account_first_byte(x);
@@ -141,13 +152,13 @@ enum step_result attempt_read_response(struct exchange *x) {
   x->readable = false;
   if (!worth_reading) { /* no read before the peer can have answered */
     conn_want_read(&x->upstream->conn, true);
-    transfer_watch(x);
+    deadline_watch(x);
     return STEP_WAIT;
   }
   enum io result = upstream_read_head(x->upstream, &x->settings->head, &length, &error);
   if (result == IO_OK) return parse_head(x, length);
   if (result == IO_AGAIN) {
-    transfer_watch(x);
+    deadline_watch(x);
     return STEP_WAIT;
   }
   const char *why = x->upstream->scan.why;
@@ -162,6 +173,10 @@ static enum lease_outcome outcome_of(const struct exchange *x) {
   if (x->error == ERROR_NONE) return x->lease.status ? LEASE_SERVED : LEASE_NEUTRAL;
   if (info->side != SIDE_UPSTREAM) return LEASE_NEUTRAL;
   return x->reused && info->retry == RETRY_REUSED ? LEASE_NEUTRAL : LEASE_FAILED;
+}
+
+void attempt_answered(struct exchange *x) {
+  lease_end(&x->lease, outcome_of(x), loop_now_us(x->proxy->loop));
 }
 
 void attempt_end(struct exchange *x, bool reusable) {

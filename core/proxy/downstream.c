@@ -64,9 +64,8 @@ static void free_downstream(struct grave *grave) {
 /* Where the end of the connection is the end of the response, a response that is cut off must not look whole:
  * its client gets a reset. */
 static void keep_from_looking_whole(struct downstream *d, const struct exchange *x) {
-  struct linger now = {.l_onoff = 1, .l_linger = 0};
   bool ends_with_connection = x->sent_status && x->down.out == FRAMING_CLOSE;
-  if (ends_with_connection && !x->down.done) setsockopt(d->conn.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  if (ends_with_connection && !x->down.done) conn_reset_on_close(&d->conn);
 }
 
 void downstream_close_because(struct downstream *d, enum error error) {

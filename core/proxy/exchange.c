@@ -192,6 +192,7 @@ static enum hook_status call(struct exchange *x, enum hook hook, hook_fn *functi
   if (status == HOOK_WAIT) {
     x->account.hook_began = began;
     x->hook_state = HOOK_WAITING;
+    if (x->up_state || x->down_state) deadline_watch(x); /* nobody else is blamed meanwhile */
   } else {
     account_hook(x, hook, began, status == HOOK_FAILED);
   }
@@ -292,7 +293,8 @@ static enum step_result step_upstream_response_filter(struct exchange *x) {
 
 static enum step_result step_send_interim(struct exchange *x) {
   unsigned status = x->response.status;
-  if (status >= 200 || status == 101) return STEP_NEXT;
+  if (status >= 200 || status == 101)
+    return x->down.active ? STEP_WAIT : STEP_NEXT;         /* a 100 of ours goes first */
   if (status && x->request.minor >= 1) respond_interim(x); /* HTTP/1.0 knows no interim responses */
   x->response.status = 0;                                  /* it goes out once */
   if (x->step != STEP_send_interim || x->down.active) return STEP_WAIT;
@@ -348,7 +350,7 @@ static enum step_result step_fail_to_proxy(struct exchange *x) {
 }
 
 static enum step_result step_send_answer(struct exchange *x) {
-  if (!x->sent_status) respond_answer(x);
+  if (!x->sent_status && !x->down.active) respond_answer(x);
   if (x->again || x->down.active) return STEP_WAIT;
   return STEP_NEXT;
 }

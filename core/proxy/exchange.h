@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "http/message.h"
 #include "proxy/account.h"
+#include "proxy/deadline.h"
 #include "proxy/hooks.h"
 #include "proxy/relay.h"
 #include "shared/lease.h"
@@ -75,7 +76,12 @@ struct exchange_times { /* ms on the loop's clock; 0: not reached */
 };
 
 /* What a relay waited for when it was pumped last; the deadlines follow from it. */
-enum transfer { TRANSFER_OFF, TRANSFER_READS, TRANSFER_WRITES };
+enum transfer {
+  TRANSFER_OFF,
+  TRANSFER_READS,  /* for its source */
+  TRANSFER_WRITES, /* for its sink */
+  TRANSFER_FILTERS /* for a body filter of the policy */
+};
 
 /* In the order of use: what all steps look at, what the request's and what the response's do, and what few exchanges
  * need. With many connections each cache line of it comes from memory anew. */
@@ -102,24 +108,22 @@ struct exchange {
   struct rival *rival;                /* arena; an earlier attempt that may still answer first (hedge.c) */
   unsigned attempts;                  /* upstream_peer calls so far */
   unsigned hedge_ms;                  /* as the last peer said; 0: never */
-  uint64_t hedge_due_ms;              /* when another peer is asked beside; 0: never */
-  uint64_t head_due_ms; /* of the response head that is awaited; 0: the request is not through yet */
-  bool running, again;  /* exchange_run: inside, and to be done once more */
-  bool connected;       /* this attempt has a connection */
-  bool secure;          /* the client came by TLS */
-  bool reused;          /* from the pool */
-  bool hedged;          /* there has been a hedge: no second one */
-  bool readable;        /* the peer has sent something: the head is worth reading */
-  bool continued;       /* a 100 was sent, so the client will send the body it announced */
-  bool informed;        /* an interim response was sent: no other peer may begin anew */
-  bool body_is_read;    /* all of the request body is in `replay`, or has been */
-  bool feeds_filter;    /* and `unfiltered` is what is read from now on */
-  bool tunnel;          /* after a 101, or a 2xx to CONNECT */
-  bool closes;          /* the client's connection closes behind the response */
-  bool rate_watched;    /* min_send_rate: a second runs, since which rate_mark bytes were taken */
-  bool aborted;         /* the response ended short: the client must see that */
-  bool is_shadow;       /* a dry run: no connection, nothing is sent */
-  bool policy_began;    /* hooks->begin was called */
+  struct deadlines deadlines;
+  bool running, again; /* exchange_run: inside, and to be done once more */
+  bool connected;      /* this attempt has a connection */
+  bool secure;         /* the client came by TLS */
+  bool reused;         /* from the pool */
+  bool hedged;         /* there has been a hedge: no second one */
+  bool readable;       /* the peer has sent something: the head is worth reading */
+  bool continued;      /* a 100 was sent, so the client will send the body it announced */
+  bool informed;       /* an interim response was sent: no other peer may begin anew */
+  bool body_is_read;   /* all of the request body is in `replay`, or has been */
+  bool feeds_filter;   /* and `unfiltered` is what is read from now on */
+  bool tunnel;         /* after a 101, or a 2xx to CONNECT */
+  bool closes;         /* the client's connection closes behind the response */
+  bool aborted;        /* the response ended short: the client must see that */
+  bool is_shadow;      /* a dry run: no connection, nothing is sent */
+  bool policy_began;   /* hooks->begin was called */
   struct hook_outcome outcome;
   struct exchange_times times;
   struct account account; /* what the metrics want to know */
@@ -141,7 +145,6 @@ struct exchange {
   struct shadow *shadow;               /* held; while another policy is tried beside it (proxy/shadow) */
   struct log_field *log_fields;        /* what the policy adds to the line of the access log */
   struct str client;                   /* arena; its address, once the connection is gone */
-  uint64_t rate_mark;
   enum error
       last_error; /* of the last attempt that was followed by another: told where there is nobody to ask again */
 };
@@ -196,7 +199,9 @@ void exchange_abandon(struct exchange *x);
  * arena, and at its downstream. With many connections all of that has left the caches, and can come back while the
  * kernel reads. */
 void exchange_prefetch(const struct exchange *x);
-/* Events of the two connections while the exchange owns them (transfer.c). */
+/* The proxy stops: a peer that has answered in full is not sent the rest of the request any more. */
+void exchange_hasten(struct exchange *x);
+/* Events of the two connections while the exchange owns them (transfer.c, deadline.c). */
 void exchange_downstream_readable(struct exchange *x);
 void exchange_downstream_writable(struct exchange *x);
 void exchange_downstream_due(struct exchange *x);

@@ -35,12 +35,13 @@ void hedge_wait(struct exchange *x) {
   bool can = x->hedge_ms && !x->hedged && method_is_idempotent(x->request.method) &&
              x->request.body.framing == FRAMING_NONE && !x->upstream_request.upgrade.len &&
              !filter_has_request(x);
-  x->hedge_due_ms = can ? loop_now_ms(x->proxy->loop) + x->hedge_ms : 0;
+  x->deadlines.hedge_due_ms = can ? loop_now_ms(x->proxy->loop) + x->hedge_ms : 0;
 }
 
 /* The timer was set to the nearer of the two, and may fire a part of a millisecond early: so no look at the clock. */
 bool hedge_is_due(const struct exchange *x) {
-  return x->step == STEP_read_response && x->hedge_due_ms && x->hedge_due_ms < x->head_due_ms;
+  return x->step == STEP_read_response && x->deadlines.hedge_due_ms &&
+         x->deadlines.hedge_due_ms < x->deadlines.head_due_ms;
 }
 
 static bool is_allowed(struct exchange *x) {
@@ -59,11 +60,12 @@ static void stand_aside(struct exchange *x) {
                           x->up,
                           x->upstream_request,
                           x->peer_address,
-                          x->head_due_ms,
+                          x->deadlines.head_due_ms,
                           x->account.attempt_began,
                           x->reused};
   lease_pass_retry(&rival->lease, &x->lease);
-  timer_set(&rival->upstream->timer, x->head_due_ms > now_ms ? x->head_due_ms - now_ms : 0);
+  timer_set(&rival->upstream->timer,
+            x->deadlines.head_due_ms > now_ms ? x->deadlines.head_due_ms - now_ms : 0);
   x->rival = rival;
   x->peer = NULL;
   x->upstream = NULL;
@@ -71,9 +73,9 @@ static void stand_aside(struct exchange *x) {
 }
 
 void hedge_begin(struct exchange *x) {
-  x->hedge_due_ms = 0;
+  x->deadlines.hedge_due_ms = 0;
   if (!is_allowed(x)) {
-    transfer_watch(x);
+    deadline_watch(x);
     return;
   }
   x->hedged = true;
@@ -114,7 +116,7 @@ static void take_over(struct exchange *x) {
   x->up = rival->up;
   x->upstream_request = rival->request;
   x->peer_address = rival->address;
-  x->head_due_ms = rival->head_due_ms;
+  x->deadlines.head_due_ms = rival->head_due_ms;
   x->account.attempt_began = rival->attempt_began;
   x->reused = rival->reused;
   x->connected = x->readable = true;

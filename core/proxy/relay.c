@@ -19,7 +19,7 @@ void relay_begin(struct relay *r, struct body body, enum framing out, struct str
   r->left = body.framing == FRAMING_LENGTH ? body.length : 0;
   r->source_ended = body.framing == FRAMING_NONE || (body.framing == FRAMING_LENGTH && body.length == 0);
   r->chunked = (struct chunked){0};
-  r->bytes = 0;
+  r->bytes = r->received = 0;
   r->trailer_section = (struct str){0};
   r->trailers = NULL;
   r->pipe = NULL;

@@ -64,6 +64,7 @@ struct relay {
   uint64_t left;         /* of FRAMING_LENGTH */
   uint64_t limit;        /* payload bytes allowed; 0: any */
   uint64_t bytes;        /* payload decoded so far */
+  uint64_t received;     /* bytes read from the source so far, with framing */
   uint64_t written;      /* bytes written to the sink so far, with heads and framing */
   size_t used;           /* input bytes behind the parts, consumed once they are written */
   size_t copy_limit;

@@ -40,6 +40,7 @@ static enum io fill_pipe(struct relay *r) {
     return result;
   }
   r->piped = true;
+  r->received += r->pipe->bytes;
   if (r->out == FRAMING_LENGTH) r->left -= r->pipe->bytes;
   r->source_ended = r->out == FRAMING_LENGTH && r->left == 0;
   return IO_OK;
@@ -50,7 +51,10 @@ static enum io fill_buffer(struct relay *r, bool *filled) {
   if (buf_space(r->in) < wanted / 2) buf_reserve(r->in, wanted);
   size_t space = buf_space(r->in);
   enum io result = conn_read(r->from, buf_tail(r->in), space, &moved);
-  if (result == IO_OK) buf_commit(r->in, moved);
+  if (result == IO_OK) {
+    buf_commit(r->in, moved);
+    r->received += moved;
+  }
   *filled = result == IO_OK && moved == space;
   if (*filled) r->bulk = true;
   return result;

@@ -56,7 +56,7 @@ void request_body_done(struct exchange *x) {
   x->on_body = NULL;
   x->body_is_read = true;
   x->up.limit = x->settings->body_bytes;
-  transfer_watch(x);
+  deadline_watch(x);
   on_body(x);
 }
 

@@ -46,7 +46,8 @@ static bool leaves_doubt(const struct exchange *x, unsigned status) {
   const struct relay *up = &x->up;
   if (exchange_is_last(x) || transfer_is_hopeless(x)) return true;
   if (x->request.method == METHOD_CONNECT && status != 407) return true;
-  if (up->source_ended || up->active) return false;
+  if (up->source_ended || (up->active && status < 400))
+    return false; /* who is refused early reads the rest no more */
   uint64_t left = up->body.framing == FRAMING_CHUNKED ? 1 : up->left;
   return left > x->settings->drain_bytes;
 }

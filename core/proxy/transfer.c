@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// transfer: the bodies of an exchange in both directions at once, and its deadlines. Turns what a relay
-// reports into what it means: for the request direction (up) and the response direction (down). The hard
-// problem is that either direction may end, fail or stall before the other: a final response while the client
-// still uploads, a peer that stops reading but has answered, a client that is gone.
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-
+// transfer: the bodies of an exchange in both directions at once. Turns what a relay reports into what it means: for the
+// request direction (up) and the response direction (down). The hard problem is that either direction may end, fail or
+// stall before the other: a final response while the client still uploads, a peer that stops reading but has answered, a
+// client that is gone.
+//
+// A client that writes all of its request before it reads must not be stopped by what nobody wants any more. So where
+// the peer takes no more, and a response is on its way that the client does not take either, the rest of the request is
+// read away at the same time (up without a sink); else behind the exchange, by the downstream.
 #include "base/check.h"
 #include "net/timer.h"
 #include "proxy/downstream.h"
@@ -20,112 +21,6 @@ static bool is_body_step(const struct exchange *x) {
   return x->step >= STEP_send_request && x->step <= STEP_relay_bodies;
 }
 
-/* --- deadlines
- * ----------------------------------------------------------------------------------------------- */
-
-/* What the client's side has really taken: written, less what the kernel still holds. */
-static uint64_t taken(const struct exchange *x) {
-  int held = 0;
-  if (ioctl(x->downstream->conn.fd, SIOCOUTQ, &held) != 0 || held < 0) held = 0;
-  return x->down.written - (uint64_t)held;
-}
-
-/* Begins a second in which the client must take min_send_rate bytes; later writes do not move it. */
-static void watch_rate(struct exchange *x) {
-  if (x->rate_watched) return;
-  x->rate_watched = true;
-  x->rate_mark = taken(x);
-  timer_set(&x->downstream->timer, 1000);
-}
-
-static bool is_fast_enough(struct exchange *x) {
-  uint64_t now = taken(x);
-  bool fine = x->settings->min_send_rate && now - x->rate_mark >= x->settings->min_send_rate;
-  x->rate_watched = false;
-  if (fine) watch_rate(x);
-  return fine;
-}
-
-static void watch_downstream(struct exchange *x) {
-  struct downstream *d = x->downstream;
-  if (!d) return;
-  if (x->down_state != TRANSFER_WRITES) x->rate_watched = false;
-  if (x->tunnel)
-    timer_clear(&d->timer);
-  else if (x->down_state == TRANSFER_WRITES && x->settings->min_send_rate)
-    watch_rate(x);
-  else if (x->down_state == TRANSFER_WRITES)
-    timer_set(&d->timer, x->settings->send_timeout_ms);
-  else if (x->up_state == TRANSFER_READS)
-    timer_set(&d->timer, x->settings->body_timeout_ms);
-  else
-    timer_clear(&d->timer);
-}
-
-/* The whole head has one deadline, which its single bytes do not move. */
-static void watch_head(struct exchange *x, struct timer *timer, unsigned timeout_ms) {
-  uint64_t now = loop_now_ms(x->proxy->loop);
-  if (!x->head_due_ms) {
-    x->head_due_ms = now + timeout_ms;
-    hedge_wait(x);
-  }
-  uint64_t due_ms = x->head_due_ms;
-  if (x->hedge_due_ms && x->hedge_due_ms < due_ms) due_ms = x->hedge_due_ms;
-  timer_set(timer, due_ms > now ? due_ms - now : 0);
-}
-
-static void watch_upstream(struct exchange *x) {
-  struct upstream *u = x->upstream;
-  if (!u || u->state != UPSTREAM_READY) return;
-  const struct peer_options *o = &u->peer->options;
-  if (x->tunnel)
-    timer_set(&u->timer, x->settings->tunnel_timeout_ms);
-  else if (x->up_state == TRANSFER_WRITES)
-    timer_set(&u->timer, o->send_timeout_ms);
-  else if (waits_for_head(x) && x->up_state == TRANSFER_OFF)
-    watch_head(x, &u->timer, o->first_byte_timeout_ms);
-  else if (x->down_state == TRANSFER_READS)
-    timer_set(&u->timer, o->read_timeout_ms);
-  else
-    timer_clear(&u->timer);
-}
-
-void transfer_watch(struct exchange *x) {
-  watch_downstream(x);
-  watch_upstream(x);
-}
-
-void exchange_downstream_due(struct exchange *x) {
-  if (x->down_state == TRANSFER_WRITES) {
-    if (is_fast_enough(x)) return;
-    downstream_close_because(x->downstream, ERROR_CLIENT_STALLED);
-    return;
-  }
-  exchange_fail(x, ERROR_BODY_TIMEOUT);
-}
-
-void exchange_upstream_due(struct exchange *x) {
-  if (hedge_is_due(x)) {
-    hedge_begin(x);
-    return;
-  }
-  enum error error = ERROR_READ_TIMEOUT;
-  if (x->tunnel)
-    error = ERROR_NONE;
-  else if (x->up_state == TRANSFER_WRITES)
-    error = ERROR_UPSTREAM_SEND_TIMEOUT;
-  else if (waits_for_head(x))
-    error = ERROR_FIRST_BYTE_TIMEOUT;
-  if (error != ERROR_NONE) {
-    exchange_fail(x, error);
-    return;
-  }
-  relay_stop(&x->up); /* an idle tunnel just ends */
-  relay_stop(&x->down);
-  x->up_state = x->down_state = TRANSFER_OFF;
-  exchange_run(x);
-}
-
 /* --- the end of the peer's part
  * ------------------------------------------------------------------------------ */
 
@@ -135,13 +30,23 @@ bool transfer_is_hopeless(const struct exchange *x) {
 
 bool transfer_has_answered(const struct exchange *x) { return x->sent_status && x->down.done; }
 
+bool transfer_peer_has_answered(const struct exchange *x) {
+  return x->sent_status && !x->tunnel && (x->down.done || x->down.source_ended);
+}
+
+static bool is_sending(const struct exchange *x) { return x->up.active && x->up.to; }
+
+static bool reads_away(const struct exchange *x) { return x->up.active && !x->up.to && !x->on_body; }
+
 /* Once the response is whole the connection goes back: at once, so that it serves others while the client
  * still reads; or behind the rest of the request, for a peer that answered early and reads on. */
 static void settle(struct exchange *x) {
-  if (!x->upstream || x->tunnel || !transfer_has_answered(x)) return;
+  if (!x->upstream || !transfer_peer_has_answered(x)) return;
+  attempt_answered(x);
+  if (!x->down.done) return; /* what lies in its buffer is on its way */
   bool persists = x->response.keep_alive && x->response.body.framing != FRAMING_CLOSE;
-  bool request_whole = x->up.source_ended && !x->up.active;
-  if (persists && x->up.active && !transfer_is_hopeless(x)) return;
+  bool request_whole = x->up.done && x->up.to;
+  if (persists && is_sending(x) && !transfer_is_hopeless(x)) return;
   attempt_end(x, persists && request_whole);
 }
 
@@ -172,6 +77,67 @@ void transfer_tunnel(struct exchange *x) {
   if (!x->up.active) begin_tunnel_up(x);
 }
 
+/* --- the rest of a request that nobody wants
+ * ------------------------------------------------------------------------------------------ */
+
+static void read_on(struct exchange *x) {
+  enum relay_result result = relay_pump(&x->up);
+  x->up_state = TRANSFER_OFF; /* whether it comes or not */
+  if (result == RELAY_READING) return;
+  if (result != RELAY_DONE) x->closes = true;
+  relay_stop(&x->up);
+  conn_want_read(&x->downstream->conn, false);
+}
+
+static void read_away(struct exchange *x) {
+  if (x->up.source_ended || x->tunnel || transfer_is_hopeless(x)) return;
+  filter_none(&x->up);
+  relay_restart(&x->up, FRAMING_NONE, (struct str){0}, (struct str){0});
+  x->up.from = &x->downstream->conn;
+  x->up.in = &x->downstream->in;
+  x->up.to = NULL;
+  x->up.copy = NULL;
+  x->up.limit = 0;
+  read_on(x);
+}
+
+/* The response goes on without the upstream that it was read from. */
+static void keep_rest_of_response(struct exchange *x) {
+  struct upstream *u = x->upstream;
+  buf_release(&x->unfiltered); /* of a request that is sent no further */
+  x->unfiltered = u->in;
+  u->in = (struct buf){0};
+  x->down.in = &x->unfiltered;
+  x->down.from = NULL;
+}
+
+void transfer_give_up_peer(struct exchange *x) {
+  relay_stop(&x->up);
+  conn_reset_on_close(&x->upstream->conn); /* nobody needs what its kernel has not taken */
+  if (x->down.active) keep_rest_of_response(x);
+  attempt_end(x, false);
+  if (x->down.active) read_away(x);
+  deadline_watch(x);
+  if (!x->down.active) exchange_run(x);
+}
+
+void transfer_stop_sending(struct exchange *x) {
+  relay_stop(&x->up);
+  read_away(x);
+  deadline_watch(x);
+}
+
+void exchange_hasten(struct exchange *x) {
+  if (x->upstream && is_sending(x) && transfer_peer_has_answered(x)) transfer_give_up_peer(x);
+}
+
+void transfer_end_tunnel(struct exchange *x) {
+  relay_stop(&x->up);
+  relay_stop(&x->down);
+  x->up_state = x->down_state = TRANSFER_OFF;
+  exchange_run(x);
+}
+
 /* --- up: request body to the peer
  * ---------------------------------------------------------------------------- */
 
@@ -179,6 +145,7 @@ static void up_done(struct exchange *x) {
   x->up_state = TRANSFER_OFF;
   if (x->on_body) return;
   x->times.request_sent = loop_now_ms(x->proxy->loop);
+  deadline_request_sent(x);
   if (x->tunnel && x->upstream) conn_shutdown(&x->upstream->conn);
   settle(x);
 }
@@ -204,6 +171,10 @@ static void client_ended(struct exchange *x, enum relay_result result) {
 
 void transfer_up(struct exchange *x) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
+  if (reads_away(x)) {
+    read_on(x);
+    return;
+  }
   enum relay_result result = relay_pump(&x->up);
   if (result == RELAY_DONE && is_before_tunnel(x)) {
     begin_tunnel_up(x);
@@ -212,7 +183,7 @@ void transfer_up(struct exchange *x) {
   switch (result) {
   case RELAY_READING: x->up_state = TRANSFER_READS; break;
   case RELAY_WRITING: x->up_state = TRANSFER_WRITES; break;
-  case RELAY_FILTERING: x->up_state = TRANSFER_OFF; break;
+  case RELAY_FILTERING: x->up_state = TRANSFER_FILTERS; break;
   case RELAY_DONE: up_done(x); break;
   case RELAY_SINK_ERROR: up_refused(x); break;
   case RELAY_MALFORMED: exchange_fail(x, ERROR_BAD_CHUNK); return;
@@ -225,7 +196,7 @@ void transfer_up(struct exchange *x) {
     if (!x->down.active) request_body_done(x); /* else the 100 is still on its way */
     return;
   }
-  transfer_watch(x);
+  deadline_watch(x);
   if (!x->up.active) exchange_run(x);
 }
 
@@ -235,7 +206,6 @@ void transfer_up(struct exchange *x) {
 static void down_done(struct exchange *x) {
   x->down_state = TRANSFER_OFF;
   if (x->tunnel && x->downstream) conn_shutdown(&x->downstream->conn);
-  settle(x);
 }
 
 void transfer_down(struct exchange *x) {
@@ -245,7 +215,7 @@ void transfer_down(struct exchange *x) {
   switch (result) {
   case RELAY_READING: x->down_state = TRANSFER_READS; break;
   case RELAY_WRITING: x->down_state = TRANSFER_WRITES; break;
-  case RELAY_FILTERING: x->down_state = TRANSFER_OFF; break;
+  case RELAY_FILTERING: x->down_state = TRANSFER_FILTERS; break;
   case RELAY_DONE: down_done(x); break;
   case RELAY_SINK_ERROR: downstream_close(x->downstream); return;
   case RELAY_FILTER_FAILED: filter_fail(x, &x->down); return;
@@ -265,7 +235,11 @@ void transfer_down(struct exchange *x) {
     x->up_state = x->down_state = TRANSFER_OFF;
     break;
   }
-  transfer_watch(x);
+  settle(x);
+  bool is_stuck = result == RELAY_WRITING && x->sent_status && !x->up.active;
+  if (is_stuck) read_away(x);
+  if (!x->down.active && reads_away(x)) relay_stop(&x->up); /* the downstream goes on */
+  deadline_watch(x);
   if (x->on_body && !x->up.active)
     request_body_done(x);
   else if (!x->down.active)
@@ -314,7 +288,7 @@ static void look_ahead(struct exchange *x) {
 void exchange_downstream_readable(struct exchange *x) {
   if (x->on_body)
     request_body_pump(x);
-  else if (x->up.active && is_body_step(x))
+  else if (x->up.active && (is_body_step(x) || reads_away(x)))
     transfer_up(x);
   else if (x->up.source_ended)
     look_ahead(x);

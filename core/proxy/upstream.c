@@ -356,13 +356,7 @@ static void on_writable(struct conn *conn) {
     exchange_upstream_writable(u->exchange);
 }
 
-/* A worker that comes back late to its own loop may find the answer there, behind the timer: one more turn shows it. */
 static void on_answer_due(struct upstream *u) {
-  if (u->loan && !u->is_overdue) {
-    u->is_overdue = true;
-    timer_set(&u->timer, 0);
-    return;
-  }
   if (u->loan) borrow_cancel(u, true);
   go_without(u, false);
 }

@@ -44,7 +44,6 @@ struct upstream {
   struct loan *loan;       /* borrowed; while BORROWING (NULL: the worker ends) */
   struct connect *connect; /* owned; while CONNECTING */
   unsigned asked;          /* siblings, while BORROWING */
-  bool is_overdue;         /* so is the last answer, by what the timer said */
 };
 
 /* A connection to the exchange's peer: from the pool (state READY); or from a sibling's, or a new one

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // walk: what the files that make up an exchange share with each other and with nobody else: exchange.c (the
 // steps), failure.c (how they end early), attempt.c (one try at a peer), respond.c (heads to the client),
-// transfer.c (bodies and deadlines), negotiation.c (Upgrade), hedge.c (a second try beside a slow one), filter.c (the policy's hooks in the bodies), request_body.c (the body
+// transfer.c (bodies), deadline.c (who owes the next byte), negotiation.c (Upgrade), hedge.c (a second try beside a slow
+// one), filter.c (the policy's hooks in the bodies), request_body.c (the body
 // read for the policy).
 #ifndef PERILUNE_PROXY_WALK_H
 #define PERILUNE_PROXY_WALK_H
@@ -24,6 +25,8 @@ void attempt_prepare(struct exchange *x);
 void attempt_send(struct exchange *x);
 /* STEP_NEXT: x->response is parsed. */
 enum step_result attempt_read_response(struct exchange *x);
+/* The peer has done its part: its backend has one request less under way. */
+void attempt_answered(struct exchange *x);
 /* Ends the attempt: its connection goes back to the pool if `reusable`, the peer is released. */
 void attempt_end(struct exchange *x, bool reusable);
 /* May there be another attempt, as things stand? What the hook says counts where it is safe at all, else the
@@ -54,12 +57,18 @@ void transfer_up(struct exchange *x);
 void transfer_down(struct exchange *x);
 /* The peer has switched protocols: what the client sends behind its request is passed on as it is. */
 void transfer_tunnel(struct exchange *x);
-/* Sets both deadlines from what the exchange waits for. */
-void transfer_watch(struct exchange *x);
 /* The client waits for a 100 that will not come: it may never send its body. */
 bool transfer_is_hopeless(const struct exchange *x);
 /* A final response was sent to its end. */
 bool transfer_has_answered(const struct exchange *x);
+/* All of the peer's final response is here, and its head has been sent: the rest of the request is not needed. */
+bool transfer_peer_has_answered(const struct exchange *x);
+/* Such a peer takes no more, or too slowly: its connection closes, and the rest of the request is read away. */
+void transfer_give_up_peer(struct exchange *x);
+/* A peer that has begun to answer takes no more of the request: the rest is read away. */
+void transfer_stop_sending(struct exchange *x);
+/* Nothing moves in it any more. */
+void transfer_end_tunnel(struct exchange *x);
 /* The bodies are through in both directions, or given up. */
 bool transfer_is_done(const struct exchange *x);
 

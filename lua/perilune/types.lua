@@ -370,10 +370,10 @@ function log.is_on(level) end
 ---@field fields_limit? integer fields of a head; 100 (431)
 ---@field keepalive_timeout? number idle between two requests; 75
 ---@field keepalive_requests? integer per connection; 0: no limit
----@field body_timeout? number between two reads of a request body; 60 (408)
+---@field body_timeout? number between two reads of a request body, once the client was asked for it; 60 (408)
 ---@field body_limit? integer bytes of a request body; 0: no limit (413)
 ---@field send_timeout? number a client takes nothing of its response; 60
----@field min_send_rate? integer bytes per second that a client must take; 0: any
+---@field min_send_rate? integer bytes per second that a client must take, over a second or 64 KiB; 0: any
 ---@field tunnel_timeout? number nothing moves either way behind a 101 or a CONNECT; 600
 ---@field handshake_timeout? number TLS with the client; 10
 ---@field max_retries? integer further attempts after the first; 3
@@ -462,7 +462,8 @@ function log.is_on(level) end
 ---@field group? string separates the spare connections of otherwise equal peers
 ---@field connect_timeout? number TCP; 5 (504)
 ---@field handshake_timeout? number TLS; 10 (504)
----@field first_byte_timeout? number from the request's end to the response's head; 60 (504)
+---@field first_byte_timeout? number from the request's end to the response's head, and anew behind an interim
+--- response, at most three times in all; also to a 100 that the client waits for; 60 (504)
 ---@field read_timeout? number between two reads of the response; 60 (504)
 ---@field send_timeout? number the peer takes nothing of the request; 60 (504)
 ---@field idle_timeout? number|false how long a spare connection is kept; 55; false: not at all
