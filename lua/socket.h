@@ -62,8 +62,9 @@ struct socket {
   size_t used, wanted, limit;
   unsigned reused; /* how often it came out of the pool */
   bool connecting, is_spare, eof;
-  bool cut;      /* a send ended early: what follows would make no sense */
-  char why[160]; /* of OUTCOME_FAILED */
+  bool cut;         /* a send ended early: what follows would make no sense */
+  const char *kind; /* of the failure to connect: its name in the table of errors; static */
+  char why[160];    /* of OUTCOME_FAILED */
 
   /* of an HTTP response, for lua/http_client.c */
   struct arena head_arena;

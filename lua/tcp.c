@@ -48,6 +48,7 @@ static void on_done(struct connect *connect, enum error error) {
   s->connecting = false;
   s->reading.task = NULL;
   s->reading.outcome = error == ERROR_NONE ? OUTCOME_OK : OUTCOME_FAILED;
+  s->kind = error_info(error)->name;
   if (error != ERROR_NONE)
     snprintf(s->why, sizeof s->why, "%s", s->connect.why[0] ? s->connect.why : error_info(error)->text);
   else
@@ -150,14 +151,15 @@ static void close_handle(struct socket_handle *handle) {
 
 static void cancel(void *what) { ((struct socket *)what)->reading.task = NULL; }
 
-/* core.tcp_connected(socket): the socket, or nil and why it could not be connected; in two parts -1 +0 */
+/* core.tcp_connected(socket): the socket, or nil, why it could not be connected, and the name of the error; in two parts
+ * -1 +0 */
 static int await(lua_State *L) {
   struct socket *s = socket_check(L);
   if (!s || !s->connecting) return 0;
   s->reading.task = task_to_park(L, "tcp.connect");
   return task_wait(L, cancel, s);
 }
-/* -1 +2 */
+/* -1 +1 | -1 +3 */
 static int connected(lua_State *L) {
   struct socket_handle *handle = handle_check(L, 1, HANDLE_SOCKET);
   struct socket *s = handle->socket;
@@ -166,8 +168,9 @@ static int connected(lua_State *L) {
   if (s && conn_is_open(&s->conn)) return 1;
   lua_pushnil(L);
   lua_pushstring(L, s ? s->why : "closed");
+  lua_pushstring(L, s && s->kind ? s->kind : "none");
   close_handle(handle);
-  return 2;
+  return 3;
 }
 
 /* --- send ----------------------------------------------------------------------------------------------- */

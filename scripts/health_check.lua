@@ -62,6 +62,17 @@ local function log_change(address, healthy, why)
   end
 end
 
+-- What no backend can be blamed for, as error:kind() has it.
+local local_errors = { local_shortage = true, no_port = true }
+
+-- A check that could not be made says nothing of its backend. It is told once, until a check can be made again.
+local function note_obstacle(obstacles, address, obstacle)
+  if obstacle and not obstacles[address] then
+    core.log.error(("backend %s cannot be checked: %s; its health stays as it is"):format(address, obstacle))
+  end
+  obstacles[address] = obstacle
+end
+
 -- Takes note of one result after another. `against`: by address, those in a row that contradict the state.
 local function observe(set, against, address, result, wanted)
   local position = set.backends:find(address) -- it may have left the list meanwhile
@@ -82,8 +93,9 @@ end
 -- One check, and its result. It takes no longer than its timeout, whatever the backend does.
 local function run(check, address, wanted)
   local task = core.spawn(function()
-    local called, ok, why = pcall(check, address)
-    if not called then return { ok = false, why = tostring(ok) } end
+    local called, ok, why, kind = pcall(check, address)
+    if not called then return { obstacle = "the check failed: " .. tostring(ok) } end
+    if not ok and local_errors[kind] then return { obstacle = tostring(why) } end
     if ok then return { ok = true } end
     return { ok = false, why = why and tostring(why) or "the check failed" }
   end)
@@ -97,13 +109,15 @@ end
 local function patience(wanted) return 2 * wanted.timeout end
 
 local function begin(set, check, wanted)
-  local running, against = {}, {}
+  local running, against, obstacles = {}, {}, {}
   set.backends:set_start(wanted.start == "healthy")
   local function check_one(address)
     core.sleep(math.random() * wanted.jitter * wanted.interval)
     local result = set.backends:find(address) and run(check, address, wanted)
     running[address] = nil
-    if result then observe(set, against, address, result, wanted) end
+    if not result then return end
+    note_obstacle(obstacles, address, result.obstacle)
+    if not result.obstacle then observe(set, against, address, result, wanted) end
   end
   core.every(wanted.interval, function()
     for _, address in ipairs(set:addresses()) do
@@ -212,8 +226,8 @@ function health_check.http(set, given)
     error(("health_check.http: statuses are numbers like 200 and ranges like '200-299', got '%s'"):format(odd), 2)
   end
   begin(set, function(address)
-    local response, why = http.request(request_of(address, wanted))
-    if not response then return false, why end
+    local response, why, kind = http.request(request_of(address, wanted))
+    if not response then return false, why, kind end
     local is_fine, fault = judge(response, wanted, is_wanted)
     response:close()
     return is_fine, fault

@@ -193,24 +193,31 @@ describe("an HTTP health check", function()
 end)
 
 describe("a health check with a function", function()
-  it("takes false and errors for unhealthy", function()
+  it("takes false for unhealthy; an error says nothing of the backend, and is told once", function()
     local a, b, c = origins.start "a", origins.start "b", origins.start "c"
     local proxy = perilune.start {
       policy = policies.fill([[
         local perilune = require "perilune"
         local upstreams = require("perilune.random").new $PEERS
+        local checks = 0
         require("perilune.health_check").with(upstreams, function(address)
           perilune.sleep(0.01)
           if address == "$B" then error "deliberate" end
           if address == "$C" then return nil, "not that one" end
+          checks = checks + 1
+          if checks > 5 then perilune.log.info "five checks" end
           return true
         end, { interval = 0.1 })
         perilune.listen("127.0.0.1:0", { upstream_peer = function() return { address = upstreams:select() } end })
       ]], { PEERS = { a.address, b.address, c.address }, B = b.address, C = c.address }),
     }
-    proxy:wait_log(pattern(b.address) .. " is unhealthy: [^\n]*deliberate")
+    proxy:wait_log(pattern(b.address) .. " cannot be checked: the check failed: [^\n]*deliberate; its health stays")
     proxy:wait_log(pattern(c.address) .. " is unhealthy: not that one")
-    for _ = 1, 8 do assert.equal("a", client.request(proxy.port).body) end
+    proxy:wait_log "five checks"
+    assert.equal(1, proxy:count_log(pattern(b.address) .. " cannot be checked"))
+    local seen = {}
+    for _ = 1, 40 do seen[client.request(proxy.port).body] = true end
+    assert.same({ a = true, b = true }, seen)
   end)
 end)
 

@@ -2,7 +2,8 @@
 // error: the one table of everything that can go wrong with an exchange. Statuses, log lines, metrics and the
 // strings that Lua sees all come from it.
 //
-// Side:  DOWNSTREAM the client's fault, UPSTREAM the peer's, INTERNAL ours or the policy's.
+// Side:  DOWNSTREAM the client's fault, UPSTREAM the peer's, INTERNAL ours, the machine's or the policy's. Only what is
+//        the peer's fault counts against a backend, and only retries of that are taken out of a budget.
 // Retry: NEVER; ALWAYS (nothing of the request can have been handled); REUSED (only on a pooled connection
 // that the
 //        peer may have closed meanwhile, and only for idempotent methods or when nothing was sent).
@@ -47,10 +48,11 @@
   X(UPSTREAM_REFUSED, "upstream_refused", INTERNAL, 502, NEVER, "the policy refused to ask a peer")          \
   X(NO_BACKEND, "no_backend", INTERNAL, 503, NEVER, "no healthy backend")                                    \
   X(OVERLOADED, "overloaded", INTERNAL, 503, NEVER, "all backends are at their limits")                      \
+  X(LOCAL_SHORTAGE, "local_shortage", INTERNAL, 503, NEVER, "this machine has no descriptor or memory left") \
+  X(NO_PORT, "no_port", INTERNAL, 503, ALWAYS, "this machine has no port left for a connection to the peer") \
   X(BAD_PEER, "bad_peer", INTERNAL, 500, NEVER, "upstream_peer gave no usable peer")                         \
   X(SCRIPT, "script", INTERNAL, 500, NEVER, "the policy raised an error")                                    \
   X(SCRIPT_TIMEOUT, "script_timeout", INTERNAL, 504, NEVER, "the policy used up its time")                   \
-  X(UNSAFE_HEAD, "unsafe_head", INTERNAL, 500, NEVER, "a head that must not be written as it is")            \
   X(STOPPING, "stopping", INTERNAL, 503, NEVER, "the proxy is stopping")
 
 enum error {

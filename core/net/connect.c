@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "net/descriptors.h"
 #include "net/resolver.h"
 #include "net/tls.h"
 
@@ -64,7 +65,21 @@ static void on_resolved(void *owner, const struct resolver_answer *answer) {
   try_next(c);
 }
 
-static enum error error_of(int code) {
+/* No port is left for this destination: so says connect(2) of an address that is not bound. */
+static bool wants_port(const struct connect *c, int code) {
+  bool is_ip = c->addresses[c->next - 1].kind == ADDR_IP;
+  return is_ip && (code == EADDRNOTAVAIL || code == EAGAIN);
+}
+
+static enum error local_error(const struct connect *c, int code) {
+  if (descriptors_want(code)) return ERROR_LOCAL_SHORTAGE;
+  return wants_port(c, code) ? ERROR_NO_PORT : ERROR_NONE;
+}
+
+/* Of the last address: what is wrong here is said only if no address failed for a fault of the peer's. */
+static enum error error_of(const struct connect *c, int code) {
+  enum error local = local_error(c, code);
+  if (local != ERROR_NONE) return c->tried_remote ? ERROR_CONNECT_FAILED : local;
   if (code == ECONNREFUSED || code == ENOENT) return ERROR_CONNECT_REFUSED;
   if (code == ETIMEDOUT) return ERROR_CONNECT_TIMEOUT;
   return ERROR_CONNECT_FAILED;
@@ -97,11 +112,12 @@ static void try_next(struct connect *c) {
 
 static void fail_address(struct connect *c, int code) {
   because(c, strerror(code));
+  if (local_error(c, code) == ERROR_NONE) c->tried_remote = true;
   conn_close(c->conn);
   if (c->next < c->count)
     try_next(c);
   else
-    end(c, error_of(code));
+    end(c, error_of(c, code));
 }
 
 /* The log has the address; many names may be behind it. */

@@ -34,7 +34,8 @@ struct connect {
   struct addr addresses[8];     /* what a name resolved to */
   unsigned char count, next;
   enum connect_state state;
-  char why[160]; /* after a failure: the reason in words */
+  bool tried_remote; /* an address has failed for what is not a want of this machine */
+  char why[160];     /* after a failure: the reason in words */
   /* Called once from the loop with ERROR_NONE or the failure; the conn is then open, or closed. */
   void (*on_done)(struct connect *c, enum error error);
 };

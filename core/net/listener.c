@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // listener: open and accept. The hard problem is running out of descriptors: the socket stays readable, so
-// instead of spinning the listener pauses for a moment and says so.
+// instead of spinning the listener pauses until there is room again. Whoever comes meanwhile waits in the kernel.
 #include "net/listener.h"
 
 #include <errno.h>
@@ -9,8 +9,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "net/descriptors.h"
 
-enum { BACKLOG = 65535, ACCEPTS_PER_TURN = 64, PAUSE_MS = 100 };
+enum { BACKLOG = 65535, ACCEPTS_PER_TURN = 64, PAUSE_MS = 100, LOOK_AGAIN_MS = 20 };
 
 /* --- opening
  * ------------------------------------------------------------------------------------------------- */
@@ -87,16 +88,32 @@ static void on_resume(struct timer *timer) {
   ev_io_start(l->loop, &l->watcher);
 }
 
-static void accept_failed(struct listener *l) {
-  if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
-  log_error("cannot accept: %s; pausing for %d ms", strerror(errno), PAUSE_MS);
+static void pause_for(struct listener *l, unsigned ms) {
   ev_io_stop(l->loop, &l->watcher);
-  timer_set(&l->pause, PAUSE_MS);
+  timer_set(&l->pause, ms);
 }
 
-static bool accept_one(struct listener *l) {
+void listener_resume(struct listener *l) {
+  if (l->fd < 0 || ev_is_active(&l->watcher)) return;
+  timer_clear(&l->pause);
+  ev_io_start(l->loop, &l->watcher);
+}
+
+static void accept_failed(struct listener *l) {
+  int code = errno;
+  if (l->on_vain) l->on_vain(l);
+  if (!descriptors_want(code)) return;
+  log_error("cannot accept: %s; pausing for %d ms", strerror(code), PAUSE_MS);
+  pause_for(l, PAUSE_MS);
+}
+
+static bool accept_one(struct listener *l, bool must) {
   struct sockaddr_storage client = {0};
   socklen_t length = sizeof client;
+  if (l->may_accept && !l->may_accept(l, must)) {
+    pause_for(l, LOOK_AGAIN_MS);
+    return false;
+  }
   int fd = accept4(l->fd, (struct sockaddr *)&client, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0)
     l->on_accept(l, fd, (const struct sockaddr *)&client, length);
@@ -108,12 +125,12 @@ static bool accept_one(struct listener *l) {
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct listener *l = (struct listener *)watcher;
   (void)loop, (void)events;
-  for (int i = 0; i < ACCEPTS_PER_TURN && l->fd >= 0 && accept_one(l); i++) {
+  for (int i = 0; i < ACCEPTS_PER_TURN && l->fd >= 0 && accept_one(l, false); i++) {
   }
 }
 
 void listener_drain(struct listener *l) {
-  while (l->fd >= 0 && accept_one(l)) {
+  while (l->fd >= 0 && accept_one(l, true)) {
   }
 }
 

@@ -11,10 +11,15 @@
 
 struct listener {
   ev_io watcher;
-  struct timer pause; /* out of descriptors: accepting waits a little */
+  struct timer pause; /* there is no room, or no descriptor: accepting waits a little */
   struct ev_loop *loop;
   int fd; /* owned */
   void (*on_accept)(struct listener *l, int fd, const struct sockaddr *client, socklen_t length);
+  /* Before each accept: is there room for one more? False: accepting pauses until listener_resume, and looks again by
+   * itself every now and then. `must`: it is accepted in any case. NULL: there always is. */
+  bool (*may_accept)(struct listener *l, bool must);
+  void (*on_vain)(
+      struct listener *l); /* after may_accept: nobody was there, or it failed; NULL: nothing to undo */
 };
 
 /* Opens `count` listening sockets for one address into fds[]; with port 0 all get the same free port. A
@@ -25,6 +30,8 @@ bool listener_open(const struct addr *addr, int *fds, unsigned count, const char
 void listener_start(struct listener *l, struct ev_loop *loop, int fd,
                     void (*on_accept)(struct listener *l, int fd, const struct sockaddr *client,
                                       socklen_t length));
+/* There is room: accepts at once, if it was paused. */
+void listener_resume(struct listener *l);
 /* Accepts all that the kernel has queued. A connection that is queued when its socket closes is reset. */
 void listener_drain(struct listener *l);
 /* Stops accepting and closes the socket. */

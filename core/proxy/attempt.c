@@ -88,15 +88,10 @@ void attempt_send(struct exchange *x) {
     exchange_fail(x, ERROR_UPSTREAM_CLOSED);
     return;
   }
-  struct str head = request_head(x);
-  if (!head.ptr) {
-    exchange_fail_because(x, ERROR_UNSAFE_HEAD, "request to the peer");
-    return;
-  }
   x->account.attempt_began = ticks_now();
   request_body_send(x);
   struct str again = buf_len(&x->replay) ? buf_str(&x->replay) : (struct str){0};
-  relay_restart(&x->up, body_for_peer(x).framing, head, again);
+  relay_restart(&x->up, body_for_peer(x).framing, request_head(x), again);
   filter_request(x);
   x->up.to = &x->upstream->conn;
   x->up.copy = x->request.body.framing == FRAMING_NONE ? NULL : &x->replay;
@@ -204,7 +199,8 @@ void attempt_end(struct exchange *x, bool reusable) {
 
 /* The retries of a set must not grow with its failures: that would be the end of a set in trouble. */
 static bool budget_allows_retry(struct exchange *x) {
-  if (lease_take_retry(&x->lease)) return true;
+  bool is_peers_fault = error_info(x->error)->side == SIDE_UPSTREAM;
+  if (!is_peers_fault || lease_take_retry(&x->lease)) return true;
   log_info("exchange of %.*s: no retry, their budget is used up", STR_ARG(exchange_client_address(x)));
   return false;
 }

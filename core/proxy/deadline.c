@@ -55,6 +55,7 @@ static const struct wait_info table[WAIT_COUNT] = {
     [WAIT_REST] = {"rest", OWES_CLIENT, MS(REST_PAUSE_MS), ERROR_NONE},
     [WAIT_REQUEST_BODY] = {"request body", OWES_CLIENT, LISTENER(body_timeout_ms), ERROR_BODY_TIMEOUT},
     [WAIT_RESPONSE_TAKEN] = {"response taken", OWES_CLIENT, LISTENER(send_timeout_ms), ERROR_CLIENT_STALLED},
+    [WAIT_ROOM] = {"room", OWES_NOBODY, NO_TIME, 0, ERROR_NONE}, /* for as long as a connection may take */
     [WAIT_SIBLING] = {"sibling", OWES_NOBODY, NO_TIME, 0, ERROR_NONE}, /* then it connects itself */
     [WAIT_NAME] = {"name", OWES_RESOLVER, PEER(connect_timeout_ms), ERROR_CONNECT_TIMEOUT},
     [WAIT_CONNECTION] = {"connection", OWES_PEER, PEER(connect_timeout_ms), ERROR_CONNECT_TIMEOUT},
@@ -110,6 +111,7 @@ static enum wait client_wait(const struct exchange *x) {
 static enum wait connecting_wait(const struct upstream *u) {
   if (u->state == UPSTREAM_BORROWING) return WAIT_SIBLING;
   if (u->state != UPSTREAM_CONNECTING) return WAIT_NOTHING;
+  if (!u->connect) return WAIT_ROOM;
   if (u->connect->state == CONNECT_RESOLVING) return WAIT_NAME;
   return u->connect->state == CONNECT_HANDSHAKE ? WAIT_PEER_HANDSHAKE : WAIT_CONNECTION;
 }

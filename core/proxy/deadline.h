@@ -33,6 +33,7 @@ enum wait {
   WAIT_REQUEST_BODY,   /* more of the body, which it was asked for */
   WAIT_RESPONSE_TAKEN, /* it takes some of the response */
   /* A peer. */
+  WAIT_ROOM,           /* nobody: this machine lacks a descriptor or a port (room.h) */
   WAIT_SIBLING,        /* another worker says whether it lends a connection (borrow.c) */
   WAIT_NAME,           /* the resolver (net/connect.c) */
   WAIT_CONNECTION,     /* net/connect.c */

@@ -47,6 +47,7 @@ void downstream_new(struct proxy *proxy, struct service *service, int fd, const 
   if (client->sa_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   list_push_back(&proxy->downstreams, &d->link);
   proxy->downstream_count++;
+  proxy->fresh_count++;
   OBJ_INIT(d, DOWNSTREAM_MAGIC);
   conn_want_read(&d->conn, true);
   greeting_begin(d);
@@ -85,29 +86,34 @@ void downstream_close_because(struct downstream *d, enum error error) {
   list_remove(&d->link);
   CHECK(proxy->downstream_count > 0 && d->service->connections > 0);
   proxy->downstream_count--;
+  if (d->requests == 0) proxy->fresh_count--;
   reaper_add(&proxy->reaper, &d->grave, free_downstream);
   struct service *service = d->service;
+  if (d->is_admitted) census_dismiss(service->census, &d->admitted);
+  if (service->census) census_leave(service->census);
   if (--service->connections == 0 && service->closing && service->on_unused) service->on_unused(service);
+  room_freed(proxy);
   proxy_ease(proxy);
 }
 
 static void describe_client(struct downstream *d) {
-  char text[ADDR_TEXT];
-  size_t length = addr_format_client((const struct sockaddr *)&d->client, d->client_length, text);
-  d->client_text = (struct str){str_to_cstring((struct str){text, length}), length};
-}
-
-void downstream_set_client(struct downstream *d, const struct sockaddr_storage *client, socklen_t length) {
-  CHECK(length <= sizeof d->client);
-  free((void *)d->client_text.ptr);
-  d->client_text = (struct str){0};
-  d->client = *client;
-  d->client_length = length;
+  char text[2 * ADDR_TEXT];
+  struct addr addr;
+  addr_from_socket(&addr, (const struct sockaddr *)&d->client, d->client_length);
+  size_t length = addr_format(&addr, text), host = addr_format_host(&addr, text + length);
+  char *copy = str_to_cstring((struct str){text, length + host});
+  d->client_text = (struct str){copy, length};
+  d->client_host = (struct str){copy + length, host};
 }
 
 struct str downstream_client(struct downstream *d) {
   if (!d->client_text.ptr) describe_client(d);
   return d->client_text;
+}
+
+struct str downstream_client_host(struct downstream *d) {
+  if (!d->client_text.ptr) describe_client(d);
+  return d->client_host;
 }
 
 void downstream_close(struct downstream *d) { downstream_close_because(d, ERROR_CLIENT_GONE); }
@@ -175,7 +181,7 @@ static void on_writable(struct conn *conn) {
 static void begin_exchange(struct downstream *d, size_t skipped, size_t length, enum error error) {
   CHECK(d->state == DOWNSTREAM_IDLE || d->state == DOWNSTREAM_HEAD);
   d->state = DOWNSTREAM_BUSY;
-  d->requests++;
+  if (d->requests++ == 0) d->proxy->fresh_count--;
   const char *why = error == ERROR_NONE ? NULL : d->scan.why;
   d->scan = (struct head_scan){0};
   timer_clear(&d->timer);
@@ -324,6 +330,7 @@ static void await_request(struct downstream *d) {
     conn_feed(&d->conn);
   else
     buf_release(&d->in);
+  room_freed(d->proxy);
 }
 
 static void drain(struct downstream *d) {
@@ -341,7 +348,6 @@ static void drain(struct downstream *d) {
   case RELAY_SOURCE_ERROR:
   case RELAY_MALFORMED:
   case RELAY_TOO_LARGE:
-  case RELAY_UNSAFE:
   case RELAY_SINK_ERROR: downstream_linger(d); return;
   }
 }

@@ -138,7 +138,7 @@ static __attribute__((cold)) void read_first_line(struct exchange *x, const stru
 }
 
 void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum error error, const char *why) {
-  CHECK(!d->exchange && (error != ERROR_NONE || length >= skipped));
+  CHECK(!d->exchange && length >= skipped);
   struct exchange *x = new_exchange(d);
   if (error == ERROR_NONE) {
     error = read_head(x, (struct str){buf_ptr(&d->in) + skipped, length - skipped}, &why);
@@ -417,12 +417,8 @@ struct str exchange_client_address(struct exchange *x) {
   return x->downstream ? downstream_client(x->downstream) : x->client;
 }
 
-struct str exchange_client_host(struct exchange *x) {
-  return addr_host_of_client(exchange_client_address(x));
-}
-
 bool exchange_is_last(const struct exchange *x) {
-  return x->proxy->stopping || (x->downstream && x->downstream->service->closing);
+  return x->proxy->stopping || room_is_low(x->proxy) || (x->downstream && x->downstream->service->closing);
 }
 
 unsigned exchange_worker(const struct exchange *x) { return x->proxy->worker; }

@@ -22,14 +22,16 @@ static const struct peer_options defaults = {.connect_timeout_ms = 5000,
                                              .first_byte_timeout_ms = 60000,
                                              .read_timeout_ms = 60000,
                                              .send_timeout_ms = 60000,
-                                             .idle_timeout_ms = 55000};
+                                             .idle_timeout_ms = 55000,
+                                             .max_idle = 256};
 
 static unsigned or_default(unsigned value, unsigned fallback) { return value ? value : fallback; }
 
-/* All the numbers that make a peer: 0 stands for the default of a timeout. */
+/* All the numbers that make a peer: 0 stands for the default of the first ones. */
 #define TIMEOUT_TABLE(X)                                                                                     \
   X(connect_timeout_ms)                                                                                      \
-  X(handshake_timeout_ms) X(first_byte_timeout_ms) X(read_timeout_ms) X(send_timeout_ms) X(idle_timeout_ms)
+  X(handshake_timeout_ms)                                                                                    \
+  X(first_byte_timeout_ms) X(read_timeout_ms) X(send_timeout_ms) X(idle_timeout_ms) X(max_idle)
 #define KIND_TABLE(X) X(tls) X(no_verify) X(proxy_protocol) X(min_version) X(alpn)
 
 static struct peer_options with_defaults(const struct peer_options *o) {

@@ -32,7 +32,8 @@ struct peer_options {
   unsigned read_timeout_ms;       /* 60 s between two reads of the response */
   unsigned send_timeout_ms;       /* 60 s: the peer takes nothing of the request */
   unsigned idle_timeout_ms;       /* 55 s in the pool; PEER_NO_POOL: never pooled */
-  unsigned hedge_ms;              /* 0: never; of one attempt, not of the peer (hooks.h) */
+  unsigned max_idle; /* 256 spare connections that a worker keeps to it for longer than a second */
+  unsigned hedge_ms; /* 0: never; of one attempt, not of the peer (hooks.h) */
   enum tls_oldest min_version;
   enum peer_alpn alpn;
   bool tls;

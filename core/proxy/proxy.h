@@ -12,8 +12,10 @@
 #include "net/coalesce.h"
 #include "net/outbox.h"
 #include "net/reaper.h"
+#include "proxy/room.h"
 #include "proxy/settings.h"
 
+struct census;
 struct circle;
 struct ev_loop;
 struct mailbox;
@@ -47,7 +49,8 @@ struct service {
   struct policy_use *shadow_use;
   struct shadow_report *shadow_report; /* the worker's */
   unsigned connections;                /* open downstreams */
-  bool closing;                        /* no longer listened on: answers close their connection */
+  struct census *census; /* borrowed from the metrics: those of all workers; NULL: not counted */
+  bool closing;          /* no longer listened on: answers close their connection */
   void (*on_unused)(
       struct service *service); /* told when closing and the last connection has closed; may be NULL */
   char address[264];            /* as listened on, for logs */
@@ -60,6 +63,8 @@ struct proxy {
   struct list downstreams; /* all open client connections */
   struct list exchanges;   /* all, also those that only wait to be logged */
   unsigned downstream_count, exchange_count, upstream_count;
+  unsigned fresh_count;    /* downstreams without a request so far */
+  unsigned idle_count;     /* spare upstreams */
   struct list spare_peers; /* unreferenced, least recently used last */
   unsigned spare_count;
   struct circle *circle;   /* borrowed: whom it may ask for connections; NULL: nobody */
@@ -73,6 +78,7 @@ struct proxy {
   void *owner;
   struct peer *peer_guesses[PEER_GUESSES]; /* borrowed: of the last calls of peer_intern */
   struct peer *peers[PEER_BUCKETS];
+  struct room room;
   struct outbox outbox;
   struct coalesce coalesce;
 };

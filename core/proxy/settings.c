@@ -20,4 +20,7 @@ const struct settings settings_default = {
     .via = true,
     .allow_connect = false,
     .proxy_protocol = PROXY_PROTOCOL_OFF,
+    .max_connections = 0,
+    .max_connections_per_client = 0,
+    .client_ipv6_bits = 64,
 };

@@ -26,9 +26,14 @@ static void on_due(struct timer *timer);
 
 static const struct conn_events events = {on_readable, on_writable};
 
+/* Waiting for descriptors and ports: how often it is looked, and how long for a port. Spare connections of all peers of
+ * a worker, and for how long one stays that is too many. */
+enum { LOOK_AGAIN_MS = 10, PORT_MS = 100, IDLE_MOST = 1024, SURPLUS_MS = 1000 };
+
 static void count_idle(struct upstream *u, int more) {
   struct peer *peer = u->peer;
   peer->idle_count += (unsigned)more;
+  u->proxy->idle_count += (unsigned)more;
   if (peer->spares) spares_state(peer->spares, u->proxy->worker, peer->idle_count);
 }
 
@@ -62,6 +67,7 @@ static void upstream_close(struct upstream *u) {
   buf_release(&u->in);
   CHECK(u->proxy->upstream_count > 0);
   u->proxy->upstream_count--;
+  room_freed(u->proxy);
   peer_release(u->proxy, u->peer);
   u->peer = NULL;
   reaper_add(&u->proxy->reaper, &u->grave, free_upstream);
@@ -129,7 +135,6 @@ static struct str proxy_header(struct exchange *x) {
   if (!version) return (struct str){0};
   header.source = d->client;
   header.source_length = d->client_length;
-  header.is_of_client = true;
   header.destination_length = sizeof header.destination;
   if (getsockname(d->conn.fd, (struct sockaddr *)&header.destination, &header.destination_length) != 0)
     header.destination_length = 0;
@@ -156,10 +161,26 @@ static void start_connecting(struct upstream *u) {
   connect_start(u->connect, &u->conn, u->proxy->loop, u->proxy->resolver, &options, on_connected);
 }
 
+/* Where this machine lacks something, the peer is not at fault, and what is lacking may be there in a moment: the
+ * attempt waits, for as long as a connection may take. A port is lacking for this peer only: another may be asked.
+ * False: it has waited long enough. */
+static bool wait_for_room(struct upstream *u, enum error error) {
+  unsigned most_ms = u->peer->options.connect_timeout_ms;
+  uint64_t now_ms = loop_now_ms(u->proxy->loop);
+  if (error == ERROR_NO_PORT && most_ms > PORT_MS) most_ms = PORT_MS;
+  if (!u->room_until_ms) u->room_until_ms = now_ms + most_ms;
+  if (now_ms >= u->room_until_ms) return false;
+  timer_set(&u->timer, LOOK_AGAIN_MS);
+  return true;
+}
+
 static void connect_anew(struct upstream *u) {
   u->state = UPSTREAM_CONNECTING;
   account_upstream(u->exchange);
-  start_connecting(u);
+  if (room_for_upstream(u->proxy))
+    start_connecting(u);
+  else
+    wait_for_room(u, ERROR_LOCAL_SHORTAGE);
 }
 
 static void reuse(struct exchange *x, struct upstream *u) {
@@ -200,11 +221,36 @@ void upstream_open(struct exchange *x) {
     connect_anew(u);
 }
 
+static void look_for_room(struct upstream *u) {
+  struct exchange *x = u->exchange;
+  struct upstream *own = take_idle(u->peer);
+  if (own) {
+    reuse(x, own);
+    u->exchange = NULL;
+    upstream_close(u);
+    exchange_run(x);
+  } else if (room_for_upstream(u->proxy)) {
+    start_connecting(u);
+  } else if (!wait_for_room(u, ERROR_LOCAL_SHORTAGE)) {
+    exchange_fail(x, ERROR_LOCAL_SHORTAGE);
+  }
+}
+
+static bool waits_for_room(struct upstream *u, enum error error) {
+  if (error != ERROR_LOCAL_SHORTAGE && error != ERROR_NO_PORT) return false;
+  if (!wait_for_room(u, error)) return false;
+  free(u->connect);
+  u->connect = NULL;
+  if (error == ERROR_LOCAL_SHORTAGE) room_make(u->proxy);
+  return true;
+}
+
 static void on_connected(struct connect *connect, enum error error) {
   struct upstream *u = (struct upstream *)((char *)connect->conn - offsetof(struct upstream, conn));
   struct exchange *x = u->exchange;
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   CHECK(u->state == UPSTREAM_CONNECTING && x && x->upstream == u);
+  if (waits_for_room(u, error)) return;
   if (error != ERROR_NONE) {
     exchange_fail_because(x, error, connect->why);
     return;
@@ -281,6 +327,14 @@ void upstream_answered(struct upstream *u, struct conn_parcel *parcel) {
   exchange_run(x);
 }
 
+/* A peak leaves no more spare connections than a peer is kept by: what is above that is for the next moment only. It
+ * is not closed at once, since of a thousand exchanges at a time all may be between two requests. */
+static unsigned idle_ms(const struct upstream *u) {
+  const struct peer_options *o = &u->peer->options;
+  bool is_surplus = u->peer->idle_count > o->max_idle || u->proxy->idle_count > IDLE_MOST;
+  return is_surplus && o->idle_timeout_ms > SURPLUS_MS ? SURPLUS_MS : o->idle_timeout_ms;
+}
+
 static void go_idle(struct upstream *u) {
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   CHECK(!u->exchange && !u->loan && !u->connect && !buf_len(&u->in) && !conn_owes(&u->conn));
@@ -290,7 +344,8 @@ static void go_idle(struct upstream *u) {
   count_idle(u, 1);
   conn_want_write(&u->conn, false);
   conn_want_read(&u->conn, true);
-  timer_set(&u->timer, u->peer->options.idle_timeout_ms);
+  timer_set(&u->timer, idle_ms(u));
+  room_freed(u->proxy);
 }
 
 void upstream_keep(struct proxy *proxy, struct peer *peer, struct conn_parcel *parcel) {
@@ -369,6 +424,8 @@ static void on_due(struct timer *timer) {
     upstream_close(u);
   } else if (u->state == UPSTREAM_BORROWING) {
     on_answer_due(u);
+  } else if (u->state == UPSTREAM_CONNECTING) {
+    look_for_room(u);
   } else if (is_rival(u)) {
     hedge_due(u->exchange);
   } else if (u->exchange) {
@@ -408,6 +465,12 @@ void upstream_give_back(struct exchange *x, bool reusable) {
 void upstream_drop(struct upstream *u) {
   u->exchange = NULL;
   upstream_close(u);
+}
+
+bool upstream_close_oldest(struct peer *peer) {
+  if (list_is_empty(&peer->idle)) return false;
+  upstream_close(LIST_ENTRY(peer->idle.prev, struct upstream, link));
+  return true;
 }
 
 void upstream_close_idle(struct peer *peer) {

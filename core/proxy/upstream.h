@@ -44,6 +44,7 @@ struct upstream {
   struct loan *loan;       /* borrowed; while BORROWING (NULL: the worker ends) */
   struct connect *connect; /* owned; while CONNECTING */
   unsigned asked;          /* siblings, while BORROWING */
+  uint64_t room_until_ms;  /* while CONNECTING without `connect`: waits for a descriptor or a port */
 };
 
 /* A connection to the exchange's peer: from the pool (state READY); or from a sibling's, or a new one
@@ -72,6 +73,8 @@ void upstream_answered(struct upstream *u, struct conn_parcel *parcel);
 /* Nobody waits for it: it becomes an idle one of the peer. Passes over. */
 void upstream_keep(struct proxy *proxy, struct peer *peer, struct conn_parcel *parcel);
 
+/* Closes the one to this peer that has been idle for longest. False: there is none. */
+bool upstream_close_oldest(struct peer *peer);
 /* Closes all idle connections to a peer. */
 void upstream_close_idle(struct peer *peer);
 

@@ -15,6 +15,7 @@
 #include "runtime/logs.h"
 #include "runtime/roster.h"
 #include "runtime/server.h"
+#include "shared/census.h"
 #include "shared/metrics.h"
 
 typedef unsigned long long number;
@@ -123,11 +124,17 @@ static void put_accepted(FILE *out, struct str name, const struct traffic *t) {
   put_labelled(out, "connections_accepted_total", "listener", name, cell_get(&t->accepted));
 }
 
+static void put_refused(FILE *out, struct str name, const struct traffic *t) {
+  put_labelled(out, "connections_refused_total", "listener", name, cell_get(&t->refused));
+}
+
 static const struct {
   const char *name, *type, *help;
   void (*put)(FILE *out, struct str name, const struct traffic *traffic);
 } of_listeners[] = {
     {"connections_accepted_total", "counter", "Client connections.", put_accepted},
+    {"connections_refused_total", "counter",
+     "Of these, closed at once: their client had as many as it may have.", put_refused},
     {"requests_total", "counter", "Requests, by the status of their answer; 0: there was none.",
      put_requests},
     {"request_duration_seconds", "histogram",
@@ -144,6 +151,12 @@ static void put_listeners(FILE *out, const struct server *s) {
     for (unsigned k = 0; metrics_listener(s->metrics, k, &name, &traffic); k++)
       of_listeners[i].put(out, name, &traffic);
   }
+  put_family(out, "connections_open", "gauge", "Client connections of the listener that are open.");
+  struct traffic traffic;
+  struct str name;
+  for (unsigned k = 0; metrics_listener(s->metrics, k, &name, &traffic); k++)
+    put_labelled(out, "connections_open", "listener", name,
+                 census_count(metrics_listener_census(s->metrics, k)));
 }
 
 /* --- peers ------------------------------------------------------------------------------------------------
@@ -168,6 +181,10 @@ static void put_reuse_ratio(FILE *out, const struct tally *t) {
 
 static void put_peers(FILE *out, const struct tally *t) {
   put_single(out, "connections", "gauge", "Client connections that are open.", cell_get(&t->downstreams));
+  put_single(out, "accept_pauses_total", "counter",
+             "Times that clients waited in the kernel for want of room.", cell_get(&t->accept_pauses));
+  put_single(out, "connections_given_up_total", "counter",
+             "Client connections that were closed while they waited, to make room.", cell_get(&t->given_up));
   put_single(out, "requests_active", "gauge", "Requests under way.", cell_get(&t->exchanges));
   put_single(out, "upstream_connections", "gauge", "Connections to peers that are open.",
              cell_get(&t->upstreams));

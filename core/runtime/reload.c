@@ -45,6 +45,7 @@ static void hand_out(struct server *s, const struct listening *l, unsigned index
     services[i].kept = entry->kept;
     services[i].fd = entry->fds[index];
     services[i].traffic = metrics_traffic(s->metrics, str_of(entry->address), index);
+    services[i].census = metrics_census(s->metrics, str_of(entry->address));
     services[i].tls = entry->tls ? tls_context_hold(entry->tls) : NULL;
     memcpy(services[i].address, entry->address, sizeof services[i].address);
   }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/ticks.h"
+#include "net/descriptors.h"
 #include "proxy/borrow.h"
 #include "runtime/admin.h"
 #include "runtime/canary.h"
@@ -333,6 +334,7 @@ static int run(struct server *s) {
   bool fine = start(s, &why);
   if (fine) {
     s->pulse = pulse_start(s);
+    descriptors_begin(s->worker_count);
     memory_drop_text();
     serve_until_stopped(s);
   } else {

@@ -107,6 +107,10 @@ static void put_requests(FILE *out, const struct server *s, const struct tally *
   fprintf(out, "now         %u/s, %llu under way, %llu client connections\n",
           pulse_second(s->pulse, 0)->requests, (number)cell_get(&tally->exchanges),
           (number)cell_get(&tally->downstreams));
+  number refused = cell_get(&all.refused), given_up = cell_get(&tally->given_up);
+  if (refused || given_up || cell_get(&tally->accept_pauses))
+    fprintf(out, "room        %llu connections refused, %llu given up while idle; %llu pauses of accept\n",
+            refused, given_up, (number)cell_get(&tally->accept_pauses));
   put_graph(out, s->pulse);
   put_quantiles(out, "latency", &all.duration);
 }

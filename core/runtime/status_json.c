@@ -12,6 +12,7 @@
 #include "runtime/roster.h"
 #include "runtime/server.h"
 #include "runtime/status.h"
+#include "shared/census.h"
 #include "shared/metrics.h"
 
 static void put_process(struct json *j, const struct server *s) {
@@ -68,6 +69,7 @@ static void put_traffic(struct json *j, const struct traffic *t) {
   json_close(j, '}');
   json_number(j, "requests", requests);
   json_number(j, "accepted", cell_get(&t->accepted));
+  json_number(j, "refused", cell_get(&t->refused));
   json_number(j, "received", cell_get(&t->received));
   json_number(j, "sent", cell_get(&t->sent));
   put_quantiles(j, "duration", &t->duration);
@@ -94,6 +96,7 @@ static void put_listeners(struct json *j, const struct server *s) {
     json_open(j, NULL, '{');
     json_text(j, "address", name);
     json_flag(j, "tls", tls);
+    json_number(j, "open", census_count(metrics_listener_census(s->metrics, i)));
     put_traffic(j, &traffic);
     json_close(j, '}');
   }
@@ -103,6 +106,8 @@ static void put_listeners(struct json *j, const struct server *s) {
 
 static void put_peers(struct json *j, const struct tally *t) {
   json_number(j, "connections", cell_get(&t->downstreams));
+  json_number(j, "accept_pauses", cell_get(&t->accept_pauses));
+  json_number(j, "given_up", cell_get(&t->given_up));
   json_number(j, "active", cell_get(&t->exchanges));
   json_number(j, "retries", cell_get(&t->retries));
   json_open(j, "upstream", '{');

@@ -24,6 +24,11 @@ static void on_grace_over(struct timer *timer) {
   ev_break(timer->loop, EVBREAK_ALL);
 }
 
+static void on_room(struct proxy *proxy) {
+  struct worker *worker = proxy->owner;
+  for (unsigned i = 0; i < worker->listener_count; i++) listener_resume(&worker->listeners[i]->listener);
+}
+
 void worker_init(struct worker *worker, const struct policy_host *host) {
   worker->loop = ev_loop_new(EVFLAG_AUTO);
   worker->host = *host;
@@ -32,6 +37,7 @@ void worker_init(struct worker *worker, const struct policy_host *host) {
   worker->proxy.owner = worker;
   if (host->metrics) worker->proxy.tally = metrics_tally(host->metrics, host->worker);
   worker->proxy.on_idle = on_idle;
+  worker->proxy.room.on_room = on_room;
   timer_init(&worker->grace, worker->loop, on_grace_over);
   mailbox_init(&worker->mailbox, worker->loop, worker);
   worker->proxy.mailbox = &worker->mailbox;
@@ -75,6 +81,13 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr *client,
   downstream_new(&own->worker->proxy, &own->service, fd, client, length);
 }
 
+static bool may_accept(struct listener *l, bool must) {
+  struct worker_listener *own = (struct worker_listener *)l;
+  return room_for_client(&own->worker->proxy, &own->service, must);
+}
+
+static void on_vain(struct listener *l) { room_for_nobody(&((struct worker_listener *)l)->service); }
+
 static void free_listener(struct grave *grave) {
   struct worker_listener *own = LIST_ENTRY(grave, struct worker_listener, grave);
   if (own->service.tls) tls_context_release(own->service.tls);
@@ -98,6 +111,8 @@ static struct worker_listener *new_listener(struct worker *worker, const struct 
   own->worker = worker;
   own->service.on_unused = on_service_unused;
   own->listener.fd = with->fd;
+  own->listener.may_accept = may_accept;
+  own->listener.on_vain = on_vain;
   return own;
 }
 
@@ -109,6 +124,7 @@ static void set_service(struct service *service, struct instance *instance,
   service->use = &instance->use;
   service->tls = with->tls;
   service->traffic = with->traffic;
+  service->census = with->census;
   snprintf(service->address, sizeof service->address, "%s", with->address);
 }
 

@@ -55,6 +55,7 @@ struct worker_service {
   int fd;                  /* of a new one; passes over */
   struct tls_context *tls; /* reference passes over; NULL: plain */
   struct traffic *traffic; /* borrowed from the metrics */
+  struct census *census;   /* likewise */
   char address[ADDR_TEXT];
 };
 

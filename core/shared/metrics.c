@@ -7,11 +7,13 @@
 
 #include "base/list.h"
 #include "base/memory.h"
+#include "shared/census.h"
 
 struct metrics_listener {
   struct list link;
   struct str name;           /* owned */
   struct traffic *of_worker; /* owned array */
+  struct census *census;     /* owned */
 };
 
 struct metrics {
@@ -42,6 +44,7 @@ void metrics_free(struct metrics *m) {
     struct metrics_listener *listener = LIST_ENTRY(node, struct metrics_listener, link);
     free((void *)listener->name.ptr);
     free(listener->of_worker);
+    census_free(listener->census);
     free(listener);
   }
   free(m->tallies);
@@ -56,17 +59,26 @@ static struct metrics_listener *add_listener(struct metrics *m, struct str name)
   struct metrics_listener *listener = memory_zalloc(sizeof *listener);
   listener->name = (struct str){str_to_cstring(name), name.len};
   listener->of_worker = zeroed_lines((m->workers + 1) * sizeof *listener->of_worker);
+  listener->census = census_new();
   list_push_back(&m->listeners, &listener->link);
   m->listener_count++;
   return listener;
 }
 
-struct traffic *metrics_traffic(struct metrics *m, struct str name, unsigned worker) {
+static struct metrics_listener *find_or_add(struct metrics *m, struct str name) {
   LIST_EACH(node, &m->listeners) {
     struct metrics_listener *listener = LIST_ENTRY(node, struct metrics_listener, link);
-    if (str_equal(listener->name, name)) return &listener->of_worker[worker];
+    if (str_equal(listener->name, name)) return listener;
   }
-  return &add_listener(m, name)->of_worker[worker];
+  return add_listener(m, name);
+}
+
+struct traffic *metrics_traffic(struct metrics *m, struct str name, unsigned worker) {
+  return &find_or_add(m, name)->of_worker[worker];
+}
+
+struct census *metrics_census(struct metrics *m, struct str name) {
+  return find_or_add(m, name)->census;
 }
 
 struct tally *tally_nowhere(void) {
@@ -102,11 +114,21 @@ void traffic_merge(struct traffic *to, const struct traffic *from) {
   add_up((cell *)to, (const cell *)from, sizeof *to);
 }
 
-bool metrics_listener(struct metrics *m, unsigned number, struct str *name, struct traffic *sum) {
-  if (number >= m->listener_count) return false;
+static struct metrics_listener *listener_at(struct metrics *m, unsigned number) {
+  if (number >= m->listener_count) return NULL;
   struct list *node = m->listeners.next;
   while (number--) node = node->next;
-  struct metrics_listener *listener = LIST_ENTRY(node, struct metrics_listener, link);
+  return LIST_ENTRY(node, struct metrics_listener, link);
+}
+
+struct census *metrics_listener_census(struct metrics *m, unsigned number) {
+  struct metrics_listener *listener = listener_at(m, number);
+  return listener ? listener->census : NULL;
+}
+
+bool metrics_listener(struct metrics *m, unsigned number, struct str *name, struct traffic *sum) {
+  struct metrics_listener *listener = listener_at(m, number);
+  if (!listener) return false;
   *name = listener->name;
   memset((void *)sum, 0, sizeof *sum);
   for (unsigned i = 0; i < m->workers; i++) traffic_merge(sum, &listener->of_worker[i]);

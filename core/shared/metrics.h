@@ -12,12 +12,14 @@
 #include "base/str.h"
 #include "shared/histogram.h"
 
+struct census;
 struct metrics;
 
 enum { TRAFFIC_STATUSES = 600, TALLY_HOOKS = 24 };
 
 struct traffic {
   _Alignas(64) cell accepted;      /* connections */
+  cell refused;                    /* of these, closed at once: their client had as many as it may have */
   cell statuses[TRAFFIC_STATUSES]; /* answers, by their status; [0]: none, or none that exists */
   cell received, sent;             /* bytes of request bodies; bytes of whole responses */
   struct histogram duration;       /* us, from a request's head to the end of its response; without tunnels */
@@ -35,6 +37,8 @@ struct tally {
   cell upstream_borrowed;            /* of these, so many */
   cell upstream_late;                /* siblings that were asked and did not answer in time */
   cell retries;
+  cell accept_pauses;       /* how often there was no room for a client, so that it waited in the kernel */
+  cell given_up;            /* connections of clients that were closed while they waited, to make room */
   cell hedges, hedges_lost; /* second attempts beside a slow one; of these, those that came too late */
   cell failures[ERROR_COUNT];
   struct hook_tally hooks[TALLY_HOOKS];
@@ -54,6 +58,8 @@ struct tally *metrics_tally(struct metrics *m, unsigned worker);
 /* Of the listener with that address: found or made; lives as long as the metrics. In one thread only, as all
  * of the functions below. */
 struct traffic *metrics_traffic(struct metrics *m, struct str listener, unsigned worker);
+/* Likewise of all workers: its connections that are open. */
+struct census *metrics_census(struct metrics *m, struct str listener);
 /* For one thread that counts, but is not read: `check`, tests, the admin listener. */
 struct tally *tally_nowhere(void);
 struct traffic *traffic_nowhere(void);
@@ -64,6 +70,8 @@ struct traffic *traffic_nowhere(void);
 void metrics_sum(struct metrics *m, struct tally *sum);
 /* The traffic of the listener of that number, from 0, of all workers; false: there is none of that number. */
 bool metrics_listener(struct metrics *m, unsigned number, struct str *name, struct traffic *sum);
+/* The census of that listener; NULL: there is none of that number. */
+struct census *metrics_listener_census(struct metrics *m, unsigned number);
 void traffic_merge(struct traffic *to, const struct traffic *from);
 
 #endif

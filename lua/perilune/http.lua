@@ -224,14 +224,14 @@ end
 -- A spare connection may have been closed by the server while the request was on its way: then once more, on a new
 -- one.
 local function attempt(url, head, wanted, connect)
-  local socket, why = tcp.connect(wanted.address or url.address, connect)
-  if not socket then return nil, why end
+  local socket, why, kind = tcp.connect(wanted.address or url.address, connect)
+  if not socket then return nil, why, kind end
   local may_repeat = socket:reused() > 0 and repeatable[wanted.method] and type(wanted.body) ~= "function"
   local response, failure = exchange(socket, head, wanted)
   if response or not may_repeat or failure == "timeout" then return response, failure end
   connect.fresh = true
-  socket, why = tcp.connect(wanted.address or url.address, connect)
-  if not socket then return nil, why end
+  socket, why, kind = tcp.connect(wanted.address or url.address, connect)
+  if not socket then return nil, why, kind end
   return exchange(socket, head, wanted)
 end
 
@@ -271,8 +271,8 @@ local function perform(call, given)
   if not url then return nil, ("%s: %s"):format(wanted.url:gsub("%c", "?"), wrong) end
   local head, misuse = prepare(wanted, url)
   if not head then error(call .. ": " .. misuse, 2) end
-  local response, why = attempt(url, head, wanted, connect_to(url, wanted))
-  if not response then return nil, ("%s: %s"):format(url.host, why) end
+  local response, why, kind = attempt(url, head, wanted, connect_to(url, wanted))
+  if not response then return nil, ("%s: %s"):format(url.host, why), kind end
   if wanted.stream then return response end
   local body, broken = response:read_all()
   if not body then return nil, ("%s: %s"):format(url.host, broken) end
@@ -281,7 +281,7 @@ local function perform(call, given)
 end
 
 --- Sends a request: { url = "http://host:port/path", method, headers, body, ... }; lua/perilune/types.lua has them all.
---- Gives the response; or nil and a sentence where none came.
+--- Gives the response; or nil and a sentence where none came, and the name of the error where there was no connection.
 function http.request(given) return perform("http.request", given) end
 
 local none = {}

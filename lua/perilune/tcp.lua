@@ -11,8 +11,8 @@ local none = {}
 
 --- Connects, or takes a spare connection that socket:keep has put by. Options: timeout (seconds for each of TCP,
 --- TLS, a send, a receive; 5), connect_timeout, send_timeout, receive_timeout, tls, sni, verify, verify_name, ca, pool
---- (a name that keeps spare connections apart), fresh (true: no spare one). Gives a socket, or nil and a sentence;
---- misuse raises.
+--- (a name that keeps spare connections apart), fresh (true: no spare one). Gives a socket; or nil, a
+--- sentence and the name of the error as error:kind() has it. Misuse raises.
 function tcp.connect(address, options)
   check.string("tcp.connect", 1, address)
   local socket, misuse = core.tcp_open(address, check.table("tcp.connect", 2, options, none))
@@ -20,15 +20,15 @@ function tcp.connect(address, options)
   return core.tcp_connected(socket)
 end
 
---- Can it be connected to? Gives true, or nil and a sentence.
+--- Can it be connected to? Gives true; or nil, a sentence and the name of the error.
 function tcp.check(address, options)
   local wanted = { fresh = true }
   check.string("tcp.check", 1, address)
   for name, value in pairs(check.table("tcp.check", 2, options, none)) do wanted[name] = value end
   local socket, misuse = core.tcp_open(address, wanted)
   if not socket then check.raise("tcp.check: " .. misuse) end
-  local ok, why = core.tcp_connected(socket)
-  if not ok then return nil, why end
+  local ok, why, kind = core.tcp_connected(socket)
+  if not ok then return nil, why, kind end
   socket:close()
   return true
 end
