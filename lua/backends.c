@@ -67,7 +67,7 @@ static const struct {
   { #name, offsetof(struct backend_rules, name) }
     RULE(failures),      RULE(error_percent), RULE(window_ms),     RULE(min_requests),  RULE(eject_ms),
     RULE(eject_most_ms), RULE(eject_percent), RULE(panic_percent), RULE(slow_start_ms), RULE(max_in_flight),
-    RULE(max_pending),   RULE(retry_percent), RULE(retry_min),
+    RULE(max_pending),   RULE(retry_percent), RULE(retry_min),     RULE(retry_all),     RULE(retry_on),
 #undef RULE
 };
 
@@ -85,6 +85,24 @@ static struct backend_rules read_rules(lua_State *L, int index) {
     lua_pop(L, 1);
   }
   return rules;
+}
+
+/* core.rules: what sets do where a policy says nothing; and core.retry_bits: of each status that can be retried, and of
+ * "failure". -0 +0 */
+static void add_rules(lua_State *L) {
+  lua_newtable(L);
+  for (size_t i = 0; i < sizeof rule_names / sizeof *rule_names; i++) {
+    lua_pushnumber(L, *(const unsigned *)((const char *)&backend_rules_default + rule_names[i].offset));
+    lua_setfield(L, -2, rule_names[i].name);
+  }
+  lua_setfield(L, -2, "rules");
+  lua_newtable(L);
+#define X(status) (lua_pushnumber(L, 1u << RETRY_BIT_##status), lua_rawseti(L, -2, status));
+  RETRY_STATUS_TABLE(X)
+#undef X
+  lua_pushnumber(L, RETRY_ON_FAILURE);
+  lua_setfield(L, -2, "failure");
+  lua_setfield(L, -2, "retry_bits");
 }
 
 static uint64_t random_seed(void) {
@@ -300,5 +318,6 @@ void open_backends(lua_State *L) {
   handle_define(L, HANDLE_BACKENDS, "perilune.backends", methods, NULL);
   handle_set_end(L, HANDLE_BACKENDS, end);
   backends_add_choices(L);
+  add_rules(L);
   luaL_register(L, NULL, functions);
 }

@@ -104,7 +104,7 @@ static int push_refusal(lua_State *L, struct task *running, const struct choice 
 static int choose(lua_State *L, enum algorithm algorithm) {
   struct task *running = vm_of(L)->running;
   struct backends_handle *handle = backends_check(L);
-  struct choice choice = {0};
+  struct choice choice = {.tried = running && running->script ? &running->script->x->tried : NULL};
   read_key(L, algorithm, &choice);
   read_options(L, 3, handle->view, &choice);
   int index = backends_choose(handle->view, algorithm, &choice);
@@ -142,6 +142,7 @@ void backends_lease(struct script *script, struct str address) {
     int index = index_of(chosen, address);
     if (index == BACKEND_NONE) continue;
     lease_begin(&x->lease, chosen->view, (unsigned)index, loop_now_us(x->proxy->loop));
+    tried_add(&x->tried, backends_at(chosen->view, (unsigned)index)->hash);
     return;
   }
 }

@@ -43,8 +43,10 @@ static struct exchange *check_exchange(lua_State *L) {
 }
 
 /* What happens if the policy does not decide. */
-static bool is_retryable(const struct exchange *x, const struct error_info *info) {
+static bool is_retryable(const struct exchange *x, enum error error) {
+  const struct error_info *info = error_info(error);
   if (info->retry == RETRY_ALWAYS) return true;
+  if (!x->up.copy_overflowed && exchange_set_retries(x, error)) return true;
   return info->retry == RETRY_REUSED && x->reused && !x->up.copy_overflowed &&
          method_is_idempotent(x->request.method);
 }
@@ -81,7 +83,8 @@ static int status(lua_State *L) {
 }
 /* -1 +1 */
 static int retryable(lua_State *L) {
-  lua_pushboolean(L, is_retryable(check_exchange(L), check(L)));
+  lua_pushboolean(
+      L, is_retryable(check_exchange(L), ((struct failure *)handle_check(L, 1, HANDLE_FAILURE))->error));
   return 1;
 }
 

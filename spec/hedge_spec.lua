@@ -15,7 +15,7 @@ local ADMIN = { "--admin", "127.0.0.1:0" }
 -- The first attempt goes to the first peer of the list.
 local POLICY = [[
 local perilune = require "perilune"
-local upstreams = require("perilune.round_robin").new { $PEERS$RULES }
+local upstreams = require("perilune.round_robin").new { passive = false, $PEERS$RULES }
 local policy = {}
 function policy.upstream_peer(session, ctx)
   local tried = ctx.tried or {}

@@ -13,6 +13,7 @@
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
 #include "proxy/walk.h"
+#include "shared/choose.h"
 
 /* Interim responses may come in any number, but all their heads are kept until the end. */
 enum { HEADS_MOST = 8 };
@@ -197,14 +198,17 @@ void attempt_end(struct exchange *x, bool reusable) {
   CHECK(!x->upstream && !x->rival && !x->lease.view && !x->up.active);
 }
 
-/* The retries of a set must not grow with its failures: that would be the end of a set in trouble. */
-static bool budget_allows_retry(struct exchange *x) {
-  bool is_peers_fault = error_info(x->error)->side == SIDE_UPSTREAM;
-  if (!is_peers_fault || lease_take_retry(&x->lease)) return true;
+/* The retries of a set must not grow with its failures: that would be the end of a set in trouble. But what nobody has
+ * handled is no additional work, and what is no fault of the peer (an answer of error is one) says nothing of the set. */
+bool attempt_takes_retry(struct exchange *x, bool is_safe) {
+  bool is_peers_fault = x->error == ERROR_NONE || error_info(x->error)->side == SIDE_UPSTREAM;
+  if (!is_peers_fault) return true;
+  if (is_safe ? lease_take_safe_retry(&x->lease) : lease_take_retry(&x->lease)) return true;
   log_info("exchange of %.*s: no retry, their budget is used up", STR_ARG(exchange_client_address(x)));
   return false;
 }
 
+/* May nothing of this request have been handled, or no more of it than would be without us? */
 static bool table_allows_retry(const struct exchange *x) {
   if (x->times.first_byte) return false;
   switch (error_info(x->error)->retry) {
@@ -215,10 +219,25 @@ static bool table_allows_retry(const struct exchange *x) {
   return x->reused && (method_is_idempotent(x->request.method) || x->up.written == 0);
 }
 
+/* The peer gave no answer, or none that can be understood. */
+static bool is_without_answer(enum error error) {
+  return error == ERROR_UPSTREAM_CLOSED || error == ERROR_UPSTREAM_WRITE ||
+         error == ERROR_RESPONSE_TRUNCATED || error == ERROR_BAD_RESPONSE ||
+         error == ERROR_FIRST_BYTE_TIMEOUT || error == ERROR_UPSTREAM_SEND_TIMEOUT;
+}
+
+/* A set asks another backend, as long as there is one, where a request may be handled twice (RFC 9110 section 9.2.2). */
+bool exchange_set_retries(const struct exchange *x, enum error error) {
+  const struct backends_view *view = x->lease.view;
+  return view && (view->rules.retry_on & RETRY_ON_FAILURE) && is_without_answer(error) &&
+         method_is_idempotent(x->request.method) && backends_have_other(view, &x->tried);
+}
+
 /* What the client began to get, or did wrong, and what is not there to be sent again, no policy can mend. */
 bool attempt_may_retry(struct exchange *x) {
   if (x->sent_status || x->informed || x->up.copy_overflowed) return false;
   if (x->attempts > x->settings->max_retries || error_info(x->error)->side == SIDE_DOWNSTREAM) return false;
-  bool is_wanted = x->outcome.decides_retry ? x->outcome.retry : table_allows_retry(x);
-  return is_wanted && budget_allows_retry(x);
+  bool is_safe = table_allows_retry(x);
+  bool is_wanted = x->outcome.decides_retry ? x->outcome.retry : is_safe || exchange_set_retries(x, x->error);
+  return is_wanted && attempt_takes_retry(x, is_safe);
 }

@@ -285,7 +285,10 @@ static enum step_result step_send_request(struct exchange *x) {
 /* --- towards the client
  * -------------------------------------------------------------------------------------- */
 
-static enum step_result step_read_response(struct exchange *x) { return attempt_read_response(x); }
+static enum step_result step_read_response(struct exchange *x) {
+  enum step_result result = attempt_read_response(x);
+  return result == STEP_NEXT && elsewhere_goes(x) ? jump(x, STEP_upstream_peer) : result;
+}
 
 static enum step_result step_upstream_response_filter(struct exchange *x) {
   return run_hook(x, HOOK_upstream_response_filter, x->hooks->upstream_response_filter);
@@ -322,9 +325,8 @@ static enum step_result step_relay_bodies(struct exchange *x) {
 static enum step_result retry_or(struct exchange *x, bool retries, enum exchange_step otherwise) {
   attempt_end(x, false);
   if (!retries) return jump(x, otherwise);
-  const char *text = error_info(x->error)->text;
-  log_about(LOG_INFO, str_of(text), "exchange of %.*s: %s, retrying", STR_ARG(exchange_client_address(x)),
-            text);
+  log_debug("exchange of %.*s: %s, retrying", STR_ARG(exchange_client_address(x)),
+            error_info(x->error)->text);
   x->last_error = x->error;
   x->error = ERROR_NONE;
   cell_add(&x->proxy->tally->retries, 1);
@@ -342,6 +344,7 @@ static enum step_result step_error_while_proxy(struct exchange *x) {
 }
 
 static enum step_result step_fail_to_proxy(struct exchange *x) {
+  if (x->kept && x->hook_state == HOOK_IDLE && elsewhere_return(x)) return STEP_WAIT;
   if (call(x, HOOK_fail_to_proxy, x->hooks->fail_to_proxy) == HOOK_WAIT) return STEP_WAIT;
   attempt_end(x, false);
   if (x->outcome.status) x->error_status = x->outcome.status;
@@ -362,6 +365,7 @@ static enum step_result step_logging(struct exchange *x) {
   if (!x->times.ended) {
     x->times.ended = loop_now_ms(x->proxy->loop);
     if (x->peer) attempt_end(x, false);
+    elsewhere_end(x);
     account_exchange(x);
   }
   return call(x, HOOK_logging, x->hooks->logging) == HOOK_WAIT ? STEP_WAIT : STEP_NEXT;
@@ -376,6 +380,7 @@ static enum step_result step_finish(struct exchange *x) {
   if (x->times.ended) account_line(x);
   shadow_release(x);
   if (x->hooks->end) x->hooks->end(x);
+  elsewhere_end(x);
   if (x->peer) peer_release(proxy, x->peer);
   lease_end(&x->lease, LEASE_NEUTRAL, loop_now_us(proxy->loop)); /* of a hook that chose, and then failed */
   if (d) downstream_exchange_ended(d, x);

@@ -18,8 +18,10 @@
 #include "proxy/hooks.h"
 #include "proxy/relay.h"
 #include "shared/lease.h"
+#include "shared/tried.h"
 
 struct downstream;
+struct kept;
 struct log_field;
 struct proxy;
 struct peer;
@@ -106,6 +108,7 @@ struct exchange {
   struct upstream *upstream;          /* owned during the attempt */
   struct answer *answer;              /* arena; set: this is sent instead of a peer's response */
   struct rival *rival;                /* arena; an earlier attempt that may still answer first (hedge.c) */
+  struct kept *kept;                  /* arena; an answer of error, while another backend is asked (elsewhere.c) */
   unsigned attempts;                  /* upstream_peer calls so far */
   unsigned hedge_ms;                  /* as the last peer said; 0: never */
   struct deadlines deadlines;
@@ -128,6 +131,7 @@ struct exchange {
   struct exchange_times times;
   struct account account; /* what the metrics want to know */
   struct lease lease;     /* of the backend; upstream_peer may begin it, attempt_end ends it */
+  struct tried tried;     /* the backends of the attempts so far: whoever begins the lease adds to it */
 
   struct relay down;        /* the response's body, to the client */
   struct response response; /* the peer's, then edited by the response filters */
@@ -165,6 +169,9 @@ bool exchange_can_answer(const struct exchange *x);
 struct str exchange_client_address(struct exchange *x);
 /* The worker's id, for logs. */
 unsigned exchange_worker(const struct exchange *x);
+
+/* Is the request tried at another backend of its set after this error, where the policy does not decide? */
+bool exchange_set_retries(const struct exchange *x, enum error error);
 
 /* The request's body is here, or there is none. */
 bool exchange_has_body(const struct exchange *x);

@@ -388,12 +388,19 @@ enum io upstream_read_head(struct upstream *u, const struct parser_limits *limit
   }
 }
 
+/* What comes stays in the kernel until the answer is wanted, or dropped. */
+static bool is_kept(struct upstream *u) {
+  if (u->is_kept) upstream_quieten(u);
+  return u->is_kept;
+}
+
 static bool is_rival(const struct upstream *u) { return u->exchange && u->exchange->upstream != u; }
 
 static void on_readable(struct conn *conn) {
   struct upstream *u = conn->owner;
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   CHECK(&u->conn == conn && (u->state == UPSTREAM_IDLE) == (u->exchange == NULL));
+  if (is_kept(u)) return;
   if (u->exchange) exchange_prefetch(u->exchange);
   if (u->state == UPSTREAM_IDLE && !has_nothing_to_say(u))
     upstream_close(u);
@@ -406,6 +413,7 @@ static void on_readable(struct conn *conn) {
 static void on_writable(struct conn *conn) {
   struct upstream *u = conn->owner;
   CHECK_OBJ(u, UPSTREAM_MAGIC);
+  if (is_kept(u)) return;
   if (is_rival(u))
     conn_want_write(conn, false);
   else if (u->exchange)
@@ -420,6 +428,7 @@ static void on_answer_due(struct upstream *u) {
 static void on_due(struct timer *timer) {
   struct upstream *u = LIST_ENTRY(timer, struct upstream, timer);
   CHECK_OBJ(u, UPSTREAM_MAGIC);
+  if (is_kept(u)) return;
   if (u->state == UPSTREAM_IDLE) {
     upstream_close(u);
   } else if (u->state == UPSTREAM_BORROWING) {

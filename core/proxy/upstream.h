@@ -45,6 +45,7 @@ struct upstream {
   struct connect *connect; /* owned; while CONNECTING */
   unsigned asked;          /* siblings, while BORROWING */
   uint64_t room_until_ms;  /* while CONNECTING without `connect`: waits for a descriptor or a port */
+  bool is_kept;            /* with the answer that it has given: no event of it is of interest (elsewhere.c) */
 };
 
 /* A connection to the exchange's peer: from the pool (state READY); or from a sibling's, or a new one

@@ -2,7 +2,7 @@
 // walk: what the files that make up an exchange share with each other and with nobody else: exchange.c (the
 // steps), failure.c (how they end early), attempt.c (one try at a peer), respond.c (heads to the client),
 // transfer.c (bodies), deadline.c (who owes the next byte), negotiation.c (Upgrade), hedge.c (a second try beside a slow
-// one), filter.c (the policy's hooks in the bodies), request_body.c (the body
+// one), elsewhere.c (another behind an answer of error), filter.c (the policy's hooks in the bodies), request_body.c (the body
 // read for the policy).
 #ifndef PERILUNE_PROXY_WALK_H
 #define PERILUNE_PROXY_WALK_H
@@ -32,6 +32,8 @@ void attempt_end(struct exchange *x, bool reusable);
 /* May there be another attempt, as things stand? What the hook says counts where it is safe at all, else the
  * failure table. */
 bool attempt_may_retry(struct exchange *x);
+/* Takes a retry out of the set's budget; one that is safe is free where the set does not say otherwise. */
+bool attempt_takes_retry(struct exchange *x, bool is_safe);
 
 /* negotiation.c: says what of the client's Upgrade is not passed on, before it is removed; and of a 426. */
 void negotiation_tell(struct exchange *x) __attribute__((cold));
@@ -101,6 +103,18 @@ void hedge_begin(struct exchange *x);
 void hedge_end(struct exchange *x);
 /* The attempt under way failed, but there is another one, and the exchange goes on with that. */
 bool hedge_survives(struct exchange *x, enum error error);
+
+/* elsewhere.c: a response head was read. Is it one for which another backend is asked? Then it is put by; any other
+ * final one ends what was put by before. */
+bool elsewhere_begin(struct exchange *x);
+static inline bool elsewhere_goes(struct exchange *x) {
+  if (x->response.status < 400 && !x->kept) return false;
+  return elsewhere_begin(x);
+}
+/* The exchange goes on with the answer that was put by. False: there is none. */
+bool elsewhere_return(struct exchange *x);
+/* It is not wanted any more. Harmless without one. */
+void elsewhere_end(struct exchange *x);
 
 /* forwarded.c: Via, X-Forwarded-*, Forwarded. */
 void forwarded_add(struct exchange *x);

@@ -40,7 +40,7 @@ static const struct registry_kind kind = {"backends", make_backends, free_backen
 static enum hook_status upstream_peer(struct exchange *x) {
   const struct forward *f = x->hooks->policy;
   const char *why = NULL;
-  struct choice choice = {0};
+  struct choice choice = {.tried = &x->tried};
   int index = backends_choose(f->view, ALGORITHM_round_robin, &choice);
   if (index == BACKEND_NONE) {
     x->outcome.error = ERROR_NO_BACKEND;
@@ -49,6 +49,7 @@ static enum hook_status upstream_peer(struct exchange *x) {
   struct peer_options options = {.address = backends_at(f->view, (unsigned)index)->address};
   x->outcome.peer = peer_intern(x->proxy, &options, &why);
   lease_begin(&x->lease, f->view, (unsigned)index, loop_now_us(x->proxy->loop));
+  tried_add(&x->tried, backends_at(f->view, (unsigned)index)->hash);
   return HOOK_DONE;
 }
 
@@ -94,7 +95,7 @@ static void *load(const void *source, const struct policy_host *host, char **why
     f = memory_zalloc(sizeof *f);
     f->registry = host->registry;
     f->entry = registry_get(host->registry, &kind, STR("to"), list);
-    f->view = backends_view(registry_object(f->entry), list->specs, list->count, NULL, 1);
+    f->view = backends_view(registry_object(f->entry), list->specs, list->count, &backend_rules_default, 1);
     f->hooks = (struct hooks){.upstream_peer = upstream_peer, .policy = f};
     f->listener = (struct policy_listener){.address = options->listen,
                                            .settings = settings_default,

@@ -11,6 +11,36 @@
 
 static const double DECAY_MS = 10000;
 
+/* --- rules ------------------------------------------------------------------------------------------- */
+
+const struct backend_rules backend_rules_default = {
+    .failures = 5,
+    .window_ms = 10000,
+    .min_requests = 20,
+    .eject_ms = 10000,
+    .eject_most_ms = 300000,
+    .eject_percent = 50,
+    .retry_percent = 50,
+    .retry_min = 10,
+    .retry_on = RETRY_ON_FAILURE | 1u << RETRY_BIT_500 | 1u << RETRY_BIT_502 | 1u << RETRY_BIT_503 |
+                1u << RETRY_BIT_504,
+};
+
+unsigned backend_retry_on(unsigned status) {
+  switch (status) {
+#define X(number)                                                                                            \
+  case number: return 1u << RETRY_BIT_##number;
+    RETRY_STATUS_TABLE(X)
+#undef X
+  }
+  return 0;
+}
+
+/* 501 and 505 say that the method or the version of the request is not known. */
+bool backend_status_is_failure(unsigned status) { return status >= 500 && status != 501 && status != 505; }
+
+/* --- life -------------------------------------------------------------------------------------------- */
+
 struct backend *backend_new(struct str address, uint64_t hash) {
   struct backend *b = memory_zalloc(sizeof *b + address.len);
   if (address.len) memcpy(b + 1, address.ptr, address.len);

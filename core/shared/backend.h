@@ -19,7 +19,28 @@ struct backend_rules {
   unsigned slow_start_ms;           /* after a return the share grows for so long */
   unsigned max_in_flight, max_pending;
   unsigned retry_percent, retry_min; /* retries under way, of the requests under way */
+  unsigned
+      retry_all; /* 1: also of what no backend can have handled, as a refused connection, which is free otherwise */
+  unsigned retry_on; /* RETRY_ON_FAILURE, and the bits of the statuses that are retried elsewhere */
 };
+
+/* What a set does where its policy says nothing: lua/perilune/balancer.lua and `perilune proxy` begin with it. */
+extern const struct backend_rules backend_rules_default;
+
+/* The statuses of an answer that another backend may be asked for instead, where the request may be sent twice (RFC
+ * 9110 section 9.2.2). To add one: here. */
+#define RETRY_STATUS_TABLE(X) X(401) X(403) X(404) X(408) X(425) X(429) X(500) X(501) X(502) X(503) X(504)
+enum retry_bit {
+  RETRY_BIT_FAILURE, /* the peer gave no answer: closed, broken or too late */
+#define X(status) RETRY_BIT_##status,
+  RETRY_STATUS_TABLE(X)
+#undef X
+};
+enum { RETRY_ON_FAILURE = 1u << RETRY_BIT_FAILURE };
+/* The bit of a status; 0: it cannot be retried. */
+unsigned backend_retry_on(unsigned status);
+/* Does an answer of this status count as a failure of the backend? 5xx does, except where the request is to blame. */
+bool backend_status_is_failure(unsigned status);
 
 struct backend {
   struct backend *next; /* in a bucket of its set */

@@ -60,7 +60,7 @@ static int pick_in_tier(struct pick *p, enum algorithm algorithm) {
 }
 
 /* A tier in panic is used only where no other helps out. */
-int backends_choose(struct backends_view *view, enum algorithm algorithm, struct choice *choice) {
+static int choose(struct backends_view *view, enum algorithm algorithm, struct choice *choice) {
   struct pick p = {.view = view, .list = view->list, .choice = choice};
   choice->overloaded = false;
   for (unsigned pass = 0; pass < 2; pass++) {
@@ -79,6 +79,26 @@ int backends_choose(struct backends_view *view, enum algorithm algorithm, struct
   return BACKEND_NONE;
 }
 
+/* Only where all that serve were tried are they tried again. */
+int backends_choose(struct backends_view *view, enum algorithm algorithm, struct choice *choice) {
+  if (choice->tried && !choice->tried->count) choice->tried = NULL;
+  int index = choose(view, algorithm, choice);
+  if (index != BACKEND_NONE || !choice->tried) return index;
+  choice->tried = NULL;
+  return choose(view, algorithm, choice);
+}
+
+bool backends_have_other(const struct backends_view *view, const struct tried *tried) {
+  uint64_t read_ms = backends_now_ms(view->set);
+  for (unsigned i = 0; i < view->list->count; i++) {
+    struct backend *b = backends_at(view, i);
+    if (!is_enabled(b) || tried_has(tried, b->hash)) continue;
+    enum backend_standing standing = backend_standing(b, &view->rules, read_ms);
+    if (standing == BACKEND_FIT || standing == BACKEND_RAMPING) return true;
+  }
+  return false;
+}
+
 /* --- candidates -------------------------------------------------------------------------------------- */
 
 /* SplitMix64 (Steele, Lea and Flood 2014). */
@@ -93,10 +113,10 @@ static uint64_t random_below(struct backends_view *view, uint64_t limit) {
   return (uint64_t)(((unsigned __int128)random_next(view) * limit) >> 64);
 }
 
-static bool is_excluded(const struct choice *choice, unsigned index) {
+static bool is_excluded(const struct choice *choice, unsigned index, uint64_t hash) {
   for (unsigned i = 0; i < choice->excluded_count; i++)
     if (choice->excluded[i] == index) return true;
-  return false;
+  return choice->tried && tried_has(choice->tried, hash);
 }
 
 /* Slow start: a backend that came back is passed over by chance, less and less often. */
@@ -111,7 +131,7 @@ static bool is_too_cold(struct pick *p, const struct backend *b) {
 /* May the backend at this position of the list be chosen? */
 static bool serves(struct pick *p, unsigned index) {
   struct backend *b = p->list->entries[index].backend;
-  if (!is_enabled(b) || is_excluded(p->choice, index)) return false;
+  if (!is_enabled(b) || is_excluded(p->choice, index, b->hash)) return false;
   if (backend_is_plainly_fit(b, &p->view->rules)) return true;
   switch (backend_standing(b, &p->view->rules, now_ms(p))) {
   case BACKEND_FIT: return true;

@@ -7,6 +7,7 @@
 #define PERILUNE_SHARED_CHOOSE_H
 
 #include "shared/backends.h"
+#include "shared/tried.h"
 
 #define ALGORITHM_TABLE(X)                                                                                   \
   X(round_robin)       /* by weight, one turn for all workers */                                             \
@@ -28,12 +29,16 @@ struct choice {
   struct str key; /* for the hashes */
   const unsigned *excluded;
   unsigned excluded_count;
-  unsigned max_picks; /* round_robin, hash: tries before it gives up; 0: until all were tried */
-  bool overloaded;    /* out, with BACKEND_NONE: some would have served, but are at their limits */
+  const struct tried *tried; /* borrowed, or NULL: passed over while another is left */
+  unsigned max_picks;        /* round_robin, hash: tries before it gives up; 0: until all were tried */
+  bool overloaded;           /* out, with BACKEND_NONE: some would have served, but are at their limits */
 };
 
 /* A position in the view's list, or BACKEND_NONE. */
 int backends_choose(struct backends_view *view, enum algorithm algorithm, struct choice *choice);
+
+/* Is there a backend of the list that would serve, and that was not tried? */
+bool backends_have_other(const struct backends_view *view, const struct tried *tried);
 
 uint64_t fnv1a_64(struct str text);
 

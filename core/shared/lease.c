@@ -47,7 +47,7 @@ static void observe(const struct lease *lease, enum lease_outcome outcome, uint6
 }
 
 static void end_counts(struct lease *lease, enum lease_outcome outcome, uint64_t now_us) {
-  if (outcome == LEASE_SERVED && lease->status >= 500) outcome = LEASE_FAILED;
+  if (outcome == LEASE_SERVED && backend_status_is_failure(lease->status)) outcome = LEASE_FAILED;
   lease_connected(lease);
   observe(lease, outcome, now_us);
   if (outcome != LEASE_NEUTRAL) backends_report(lease->view, lease->backend, outcome == LEASE_FAILED);
@@ -78,6 +78,11 @@ bool lease_take_retry(struct lease *lease) {
     lease->retry = backends_view_hold(lease->view);
   }
   lease->keeps_retry = true;
+  return true;
+}
+
+bool lease_take_safe_retry(struct lease *lease) {
+  if (lease->retry || (lease->view && lease->view->rules.retry_all)) return lease_take_retry(lease);
   return true;
 }
 

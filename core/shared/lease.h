@@ -34,6 +34,8 @@ void lease_answered(struct lease *lease, unsigned status, uint64_t now_us);
 void lease_end(struct lease *lease, enum lease_outcome outcome, uint64_t now_us);
 /* Takes a retry out of the set's budget for the next attempt; before this one ends. False: it is used up. */
 bool lease_take_retry(struct lease *lease);
+/* The same for a request that no backend can have handled; out of the budget only where the rules say so. */
+bool lease_take_safe_retry(struct lease *lease);
 /* After it: the lease goes on, and the retry is that of `next`, which holds nothing else. */
 void lease_pass_retry(struct lease *lease, struct lease *next);
 

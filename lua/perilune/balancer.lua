@@ -19,19 +19,21 @@ local set_options = {
   panic = { "share" },            -- with a smaller share of fit backends, the unfit are used too
   max_in_flight = { "positive" }, -- requests under way at a backend
   max_pending = { "positive" },   -- of these, without a connection so far
-  passive = { "table" },
-  retry_budget = { "table" },
+  passive = { "any" },            -- a table of passive_options; false: never
+  retry_on = { "any" },           -- statuses, and "failure": another backend is asked where that is safe; false: never
+  retry_budget = { "any" },       -- a table of budget_options; false: no limit
 }
+local rules_default = core.rules  -- of core/shared/backend.c, which `perilune proxy` has, too
 
 -- What requests themselves tell: failures are errors of the backend, and answers of 500 and more.
 local passive_options = {
-  failures = { "count", 5 },       -- in a row; 0: any number
+  failures = { "count", rules_default.failures }, -- in a row; 0: any number
   error_share = { "share" },       -- of the requests in a window
-  window = { "seconds", 10 },
-  min_requests = { "positive", 20 }, -- in a window, for the share to say something
-  eject = { "seconds", 10 },       -- the first time; then twice as long, and so on, up to
-  eject_most = { "seconds", 300 },
-  eject_share = { "share", 0.5 },  -- of the set at most
+  window = { "seconds", rules_default.window_ms / 1000 },
+  min_requests = { "positive", rules_default.min_requests }, -- in a window, for the share to say something
+  eject = { "seconds", rules_default.eject_ms / 1000 }, -- the first time; then twice as long, and so on, up to
+  eject_most = { "seconds", rules_default.eject_most_ms / 1000 },
+  eject_share = { "share", rules_default.eject_percent / 100 }, -- of the set at most
 }
 
 local budget_options = {
@@ -86,12 +88,51 @@ end
 local function milliseconds(seconds) return seconds and math.floor(seconds * 1000 + 0.5) end
 local function percent(share) return share and math.max(math.floor(share * 100 + 0.5), 1) end
 
+-- An option that is a table of options, or false for none of them; where it is not given, `otherwise` stands.
+local function read_part(call, name, given, valid, otherwise, level)
+  if given == false then return {} end
+  if given == nil then return otherwise end
+  if type(given) ~= "table" then
+    error(("%s: option '%s' must be a table or false, got a %s value"):format(call, name, type(given)), level + 1)
+  end
+  given = options.read(call .. ": " .. name, given, valid, level + 1)
+  return given -- no tail call, which would leave the stack
+end
+
+-- What can stand in retry_on, for a message.
+local function retry_names()
+  local list = {}
+  for name in pairs(core.retry_bits) do list[#list + 1] = tostring(name) end
+  table.sort(list)
+  return table.concat(list, ", ")
+end
+
+-- The set of bits of a list like { "failure", 502, 503 }.
+local function retry_on_of(call, list, level)
+  local bits, seen = 0, {}
+  if list == nil then return rules_default.retry_on end
+  if type(list) ~= "table" and list ~= false then
+    error(("%s: option 'retry_on' must be a list or false, got a %s value"):format(call, type(list)), level + 1)
+  end
+  for _, name in ipairs(list or {}) do
+    local bit = core.retry_bits[name]
+    if not bit then
+      error(("%s: option 'retry_on' has %s; valid are %s"):format(call, tostring(name), retry_names()), level + 1)
+    end
+    if not seen[bit] then bits, seen[bit] = bits + bit, true end
+  end
+  return bits
+end
+
+local passive_default = options.read("passive", {}, passive_options)
+local budget_default = { share = rules_default.retry_percent / 100, min = rules_default.retry_min }
+
 -- The rules as struct backend_rules has them.
 local function rules_of(call, given, level)
-  local passive = given.passive and options.read(call .. ": passive", given.passive, passive_options, level + 1) or {}
-  local budget = given.retry_budget
-    and options.read(call .. ": retry_budget", given.retry_budget, budget_options, level + 1) or {}
+  local passive = read_part(call, "passive", given.passive, passive_options, passive_default, level + 1)
+  local budget = read_part(call, "retry_budget", given.retry_budget, budget_options, budget_default, level + 1)
   return {
+    retry_on = retry_on_of(call, given.retry_on, level + 1), retry_all = given.retry_budget and 1 or 0,
     failures = passive.failures, error_percent = percent(passive.error_share), min_requests = passive.min_requests,
     window_ms = milliseconds(passive.window), eject_ms = milliseconds(passive.eject),
     eject_most_ms = milliseconds(passive.eject_most), eject_percent = percent(passive.eject_share),

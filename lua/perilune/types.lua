@@ -766,10 +766,26 @@ local balancer = {}
 ---@field panic? number with a smaller share of fit backends, the unfit are used too; without: never
 ---@field max_in_flight? integer requests under way at a backend; beyond: others, then 503 with Retry-After
 ---@field max_pending? integer of these, without a connection so far
----@field passive? perilune.passive_check what requests tell of a backend takes it out
----@field retry_budget? perilune.retry_budget
+---@field passive? perilune.passive_check|false what requests tell of a backend takes it out; on; false: never
+---@field retry_on? (integer|"failure")[]|false { "failure", 500, 502, 503, 504 }: see below
+---@field retry_budget? perilune.retry_budget|false false: no limit
 
---- A failure is an error of the backend (connect_refused, first_byte_timeout, ...) or an answer of 500 and more.
+--- By default a set passes over what fails, as `perilune proxy` does:
+---
+--- * An address that the exchange has asked is not chosen again while another is left, for a retry or for a hedge.
+--- * A connection that fails, and a kept connection that its peer had closed, cost no request: another is tried.
+--- * Where a request may be sent twice (GET, HEAD, OPTIONS, PUT, DELETE, TRACE) another backend is asked when the first
+---   gives no answer ("failure": it closes, resets, breaks its head or is too late), or, for a request without a body,
+---   answers with a status of `retry_on` (401, 403, 404, 408, 425, 429, 500 to 504 can be there). That stays so until one
+---   has a better answer, none is left, or max_retries is reached; then the client gets the last answer that there was.
+---   No filter of responses sees those that were passed over. A response of which the client has got a part cannot be
+---   mended: it is cut.
+--- * Passive checks take a backend out. With `error_while_proxy` the policy can retry more, or less.
+---
+--- Retries are at most a share of the requests under way (retry_budget), so that an outage does not multiply the load.
+
+--- A failure is an error of the backend (connect_refused, first_byte_timeout, ...) or an answer of 5xx, but for 501 and
+--- 505, which blame the request.
 ---@class perilune.passive_check
 ---@field failures? integer in a row; 5; 0: any number
 ---@field error_share? number of the requests in a window; without: any
@@ -779,6 +795,8 @@ local balancer = {}
 ---@field eject_most? number up to; 300
 ---@field eject_share? number of the set, taken out at once, at most; 0.5
 
+--- Where it is not given: half of the requests, and 10 in any case, and retries of what no backend has handled are free.
+--- Where it is given, they count, too.
 ---@class perilune.retry_budget
 ---@field share? number retries under way, of the requests under way; 0.2
 ---@field min? integer that many in any case; 3
@@ -793,7 +811,8 @@ local backend_set = {}
 --- The next backend: its address and its position. Nil and why where there is none; upstream_peer then gives 503.
 --- An attempt at this address is counted at the backend until it ends.
 ---@param key? string what hashes choose by
----@param options? { exclude: string|string[] } addresses not to choose: those tried already
+---@param options? { exclude: string|string[] } addresses not to choose. Those that the exchange has asked already are
+--- passed over anyway, while another is left
 ---@return string? address, integer|string position_or_message
 function backend_set:select(key, options) end
 --- Takes a new list into use, for all workers; who stays keeps health, counts and latency. In hooks and background work.

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// tried: the addresses that an exchange has asked so far, by their hashes. No other attempt of it goes there while
+// another backend is left. Two addresses of one hash cost no more than a choice; of very many the last ones count.
+#ifndef PERILUNE_SHARED_TRIED_H
+#define PERILUNE_SHARED_TRIED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TRIED_MOST = 6 };
+
+struct tried {
+  uint32_t count; /* also of those that were forgotten */
+  uint32_t hashes[TRIED_MOST];
+};
+
+static inline void tried_add(struct tried *tried, uint64_t hash) {
+  tried->hashes[tried->count++ % TRIED_MOST] = (uint32_t)hash;
+}
+
+static inline bool tried_has(const struct tried *tried, uint64_t hash) {
+  uint32_t count = tried->count < TRIED_MOST ? tried->count : TRIED_MOST;
+  for (uint32_t i = 0; i < count; i++)
+    if (tried->hashes[i] == (uint32_t)hash) return true;
+  return false;
+}
+
+#endif
