@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What a set of backends does where its policy says nothing, and `perilune proxy` as well: sick backends are passed over,
--- no backend is asked twice by one request while another is left, and what may be sent twice is tried elsewhere.
+-- What a set of backends does where its policy says nothing, and `perilune proxy` as well: sick backends are passed over, no
+-- backend is asked twice by one request while another is left, and what may be sent twice is tried elsewhere.
 local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
@@ -42,7 +42,7 @@ local function forward(peers)
 end
 
 -- 16 clients ask one request after another. How many answers there were of each status; "broken" ones count as 0.
-local function load(proxy, requests, method)
+local function ask(proxy, requests, method)
   local count, clients = {}, {}
   for i = 1, 16 do
     clients[i] = function()
@@ -82,7 +82,9 @@ end
 
 local kinds = {
   ["answers 500"] = function(c) c:respond { status = 500, body = "sorry" } end,
-  ["answers 503 with a long body"] = function(c) c:respond { status = 503, body = ("x"):rep(100000), chunked = true } end,
+  ["answers 503 with a long body"] = function(c)
+    c:respond { status = 503, body = ("x"):rep(100000), chunked = true }
+  end,
   ["answers 503 half the time"] = function(c, count)
     c:respond { status = count % 2 == 0 and 200 or 503, body = "now and then" }
   end,
@@ -113,7 +115,7 @@ local kinds = {
 describe("with one dead backend of two and 16 clients, no request fails, in few lines of the log,", function()
   it("of `perilune proxy`", function()
     local proxy = forward { origins.start "ok", origins.dead_address() }
-    assert.same({ [200] = 1600 }, load(proxy, 100))
+    assert.same({ [200] = 1600 }, ask(proxy, 100))
     assert.is_true(lines(proxy) < 20, proxy:log())
     assert.equal(1, proxy:count_log "is ejected for 10.0 s: too many failures in a row")
   end)
@@ -124,15 +126,15 @@ describe("with one dead backend of two and 16 clients, no request fails, in few 
   } do
     it("of a set of " .. algorithm, function()
       local proxy = start({ origins.dead_address(), origins.start "ok" }, { algorithm = algorithm, key = key })
-      assert.same({ [200] = 320 }, load(proxy, 20))
-      assert.same({ [200] = 320 }, load(proxy, 20, "POST"))
+      assert.same({ [200] = 320 }, ask(proxy, 20))
+      assert.same({ [200] = 320 }, ask(proxy, 20, "POST"))
       assert.is_true(lines(proxy) < 20, proxy:log())
     end)
   end
 
   it("nor with three of four", function()
     local dead = origins.dead_address
-    assert.same({ [200] = 800 }, load(forward { dead(), dead(), origins.start "ok", dead() }, 50))
+    assert.same({ [200] = 800 }, ask(forward { dead(), dead(), origins.start "ok", dead() }, 50))
   end)
 end)
 
@@ -141,14 +143,14 @@ describe("a GET is tried elsewhere where one of two backends", function()
     it(kind .. ": none fails", function()
       local bad = sick(answer)
       local proxy = start { bad, origins.start "ok" }
-      assert.same({ [200] = 480 }, load(proxy, 30))
+      assert.same({ [200] = 480 }, ask(proxy, 30))
       assert.is_true(#bad.requests > 0)
       assert.is_true(lines(proxy) < 60, proxy:log())
     end)
   end
 
   it("answers 503, also of `perilune proxy`", function()
-    assert.same({ [200] = 480 }, load(forward { sick(kinds["answers 500"]), origins.start "ok" }, 30))
+    assert.same({ [200] = 480 }, ask(forward { sick(kinds["answers 500"]), origins.start "ok" }, 30))
   end)
 
   it("cuts its bodies: what was begun cannot be mended, but it is ejected soon", function()
@@ -157,7 +159,7 @@ describe("a GET is tried elsewhere where one of two backends", function()
       return false
     end)
     local proxy = start({ bad, origins.start "ok" }, { workers = 1 })
-    local count = load(proxy, 30)
+    local count = ask(proxy, 30)
     assert.is_true(count[0] <= 21, count[0] .. " broken") -- five in a row, and those under way
     assert.equal(480, count[200] + count[0])
     proxy:wait_log "is ejected"
@@ -251,7 +253,7 @@ describe("an answer of error", function()
       end)
     end
     local proxy = start(list, { set = "passive = false, retry_budget = { share = 0.1, min = 1 }" })
-    assert.same({ [503] = 480 }, load(proxy, 30))
+    assert.same({ [503] = 480 }, ask(proxy, 30))
     local asked = 0
     for i = 1, 4 do asked = asked + #list[i].requests end
     assert.is_true(asked < 1.5 * 480, asked .. " requests for 480")
@@ -261,14 +263,16 @@ end)
 describe("the defaults of a set", function()
   it("can be turned off", function()
     local bad = sick(kinds["answers 500"])
-    local proxy = start({ bad, origins.start "ok" }, { set = "passive = false, retry_on = false, retry_budget = false" })
-    assert.equal(240, load(proxy, 30)[500])
+    local set = "passive = false, retry_on = false, retry_budget = false"
+    local proxy = start({ bad, origins.start "ok" }, { set = set })
+    assert.equal(240, ask(proxy, 30)[500])
     assert.equal(0, proxy:count_log "ejected")
   end)
 
   it("do not hold methods or versions that a backend does not know against it", function()
-    local proxy = start { sick(function(c) c:respond { status = 501 } end), sick(function(c) c:respond { status = 505 } end) }
-    load(proxy, 10)
+    local function answering(status) return sick(function(c) c:respond { status = status } end) end
+    local proxy = start { answering(501), answering(505) }
+    ask(proxy, 10)
     assert.equal(0, proxy:count_log "ejected")
   end)
 

@@ -108,9 +108,9 @@ struct exchange {
   struct upstream *upstream;          /* owned during the attempt */
   struct answer *answer;              /* arena; set: this is sent instead of a peer's response */
   struct rival *rival;                /* arena; an earlier attempt that may still answer first (hedge.c) */
-  struct kept *kept;                  /* arena; an answer of error, while another backend is asked (elsewhere.c) */
-  unsigned attempts;                  /* upstream_peer calls so far */
-  unsigned hedge_ms;                  /* as the last peer said; 0: never */
+  struct kept *kept; /* arena; an answer of error, while another backend is asked (elsewhere.c) */
+  unsigned attempts; /* upstream_peer calls so far */
+  unsigned hedge_ms; /* as the last peer said; 0: never */
   struct deadlines deadlines;
   bool running, again; /* exchange_run: inside, and to be done once more */
   bool connected;      /* this attempt has a connection */
