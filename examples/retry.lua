@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What one backend fails at, another one does. A set does so by itself where a request may be sent twice; here it does it
--- for fewer statuses and within a smaller budget, and a backend that keeps failing is left out for a while. Nobody
+-- What one backend fails at, another one does. A set does so by itself where a request may be sent twice; here for
+-- fewer statuses and within a smaller budget; and a backend that keeps failing is left out for a while. Nobody
 -- waits longer than two seconds for one that hangs.
 --
 --   PEERS=10.0.0.1:80,10.0.0.2:80,10.0.0.3:80 perilune run examples/retry.lua

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What a set of backends does where its policy says nothing, and `perilune proxy` as well: sick backends are passed over, no
+-- What a set of backends does where its policy says nothing, and `perilune proxy` as well: it passes over sick ones, no
 -- backend is asked twice by one request while another is left, and what may be sent twice is tried elsewhere.
 local client = require "client"
 local origins = require "origins"
