@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // cidr: sets of IP networks: core.cidr { "10.0.0.0/8", ... }.
+#include "lua/cidr.h"
+
+#include <lauxlib.h>
+
 #include "net/cidr.h"
 
 #include "lua/handle.h"
@@ -10,25 +14,39 @@ struct networks {
   struct cidr_set *set; /* owned */
 };
 
-/* core.cidr(list): a set, or nil and what is wrong with which -1 +1 | -1 +2 */
-static int new_networks(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
+/* The set of the list at `index`. NULL: what is wrong with which is on top. -0 +1 */
+static struct networks *read_networks(lua_State *L, int index) {
   struct networks *networks = handle_new(L, HANDLE_CIDR, sizeof *networks);
   networks->set = cidr_set_new();
-  for (int i = 1; lua_rawgeti(L, 1, i), !lua_isnil(L, -1); i++) {
+  for (int i = 1; lua_rawgeti(L, index, i), !lua_isnil(L, -1); i++) {
     struct str text = {NULL, 0};
     const char *why = "";
     if (lua_type(L, -1) == LUA_TSTRING) text.ptr = lua_tolstring(L, -1, &text.len);
     if (!cidr_set_add(networks->set, text, &why)) {
-      lua_pushnil(L);
-      lua_pushfstring(L, "'%s': %s", text.ptr ? text.ptr : luaL_typename(L, -2), why);
-      return 2;
+      lua_pushfstring(L, "'%s': %s", text.ptr ? text.ptr : luaL_typename(L, -1), why);
+      return NULL;
     }
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
   cidr_set_seal(networks->set);
-  return 1;
+  return networks;
+}
+
+/* core.cidr(list): a set, or nil and what is wrong with which -1 +1 | -1 +2 */
+static int new_networks(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  if (read_networks(L, 1)) return 1;
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+const struct cidr_set *networks_keep(lua_State *L, int index, const char *option) {
+  const struct networks *networks = read_networks(L, index);
+  if (!networks) luaL_error(L, "%s: %s", option, lua_tostring(L, -1));
+  luaL_ref(L, LUA_REGISTRYINDEX);
+  return networks->set;
 }
 
 /* set:contains(address): true or false; nil and a message where that is no address -2 +1 | -2 +2 */

@@ -146,16 +146,8 @@ static int tls(lua_State *L) {
   return push_tls(L, x->downstream ? &x->downstream->conn : NULL);
 }
 
-/* session:client_ip(): without the port; "unix:" of a unix socket */
-static int client_ip(lua_State *L) {
-  struct exchange *x = check(L);
-  if (x->downstream) return push(L, downstream_client_host(x->downstream));
-  struct addr addr;
-  const char *why;
-  char text[ADDR_TEXT];
-  if (!addr_parse(x->client, &addr, &why)) return push(L, x->client);
-  return push(L, (struct str){text, addr_format_host(&addr, text)});
-}
+/* session:client_ip(): without the port; "unix:" of a unix socket, "unknown" of a client that nobody knows */
+static int client_ip(lua_State *L) { return push(L, exchange_client_host(check(L))); }
 
 /* session:server_address(): the one of ours that the client is connected to; nil once it is gone */
 static int server_address(lua_State *L) {

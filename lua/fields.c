@@ -146,13 +146,15 @@ static inline struct field keep(struct arena *arena, struct field field) {
   memcpy(text + field.name.len, field.value.ptr, field.value.len);
   field.name.ptr = text;
   field.value.ptr = text + field.name.len;
+  field.is_set = true;
   return field;
 }
 
 static void append(struct headers *headers, struct field field, struct str value) {
   field.value = value;
   field = keep(headers->arena, field);
-  headers_add(headers, field.name, field.value);
+  headers_add_field(headers, field.name, field.value, field.id);
+  headers->items[headers->count - 1].is_set = true;
 }
 
 /* How many values the array at `index` has; all are checked before the first is used. */

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lua/cidr.h"
 #include "lua/hooks.h"
 #include "lua/library.h"
 #include "lua/options.h"
@@ -57,6 +59,8 @@ static const struct option options[] = {
     {"abort_on_close", OPTION_WORD, offsetof(struct policy_listener, settings.abort_on_close), abort_words},
     {"proxy_protocol", OPTION_WORD, offsetof(struct policy_listener, settings.proxy_protocol),
      proxy_protocol_words},
+    {"proxy_protocol_from", OPTION_TABLE, 0, NULL},
+    {"forwarded_from", OPTION_TABLE, 0, NULL},
     SETTING("max_connections", OPTION_COUNT, max_connections),
     SETTING("max_connections_per_client", OPTION_COUNT, max_connections_per_client),
     SETTING("client_ipv6_bits", OPTION_COUNT, client_ipv6_bits),
@@ -166,6 +170,30 @@ static void check_tls(lua_State *L, const struct tls_server_options *tls) {
   check_file(L, "client_ca", tls->client_ca);
 }
 
+/* --- whom to believe --- */
+
+/* The networks of an option that is an array of them; NULL where it is not given. -0 +0 */
+static const struct cidr_set *read_networks(lua_State *L, const char *option) {
+  char place[64];
+  const struct cidr_set *set = NULL;
+  snprintf(place, sizeof place, "perilune.listen: option '%s'", option);
+  lua_getfield(L, 3, option);
+  if (lua_istable(L, -1)) set = networks_keep(L, lua_gettop(L), place);
+  lua_pop(L, 1);
+  return set;
+}
+
+/* A list that nobody looks at would be a false comfort. -0 +0 */
+static void take_senders(lua_State *L, struct settings *settings) {
+  settings->proxy_senders = read_networks(L, "proxy_protocol_from");
+  settings->forwarded_senders = read_networks(L, "forwarded_from");
+  if (settings->proxy_senders && settings->proxy_protocol == PROXY_PROTOCOL_OFF)
+    luaL_error(L,
+               "perilune.listen: proxy_protocol_from is for proxy_protocol = \"required\" or \"optional\"");
+  if (settings->forwarded_senders && settings->forwarded != FORWARDED_APPEND)
+    luaL_error(L, "perilune.listen: forwarded_from is for forwarded = \"append\"");
+}
+
 /* --- the call --- */
 
 /* -0 +0 */
@@ -180,6 +208,7 @@ static void check_options(lua_State *L, struct listen_options *into, struct aren
     luaL_error(L, "perilune.listen: option 'client_ipv6_bits' must be a number from 1 to 128, got %d",
                (int)bits);
   take_certificates(L, into, arena);
+  take_senders(L, &into->listener.settings);
 }
 
 /* "policy.lua:12" of the caller. */

@@ -4,8 +4,10 @@
 --   local guard = access_control.new { allow = { "10.0.0.0/8", "::1" }, deny = { "10.6.6.0/24" } }
 --   function policy.request_filter(session) return guard(session) end
 --
--- `deny` wins over `allow`; without `allow` everybody else comes in. Clients of unix sockets are of this machine: they
--- are let in. Behind a proxy the address is that proxy's: `address` says how to tell the client's own.
+-- `deny` wins over `allow`; without `allow` everybody else comes in. What is no IP address is in no network, and is not
+-- let in: "unknown" (a client that a PROXY header does not name), or whatever a client wrote into a field.
+-- Clients of our own unix sockets are of this machine, and are let in, unless a PROXY header spoke for somebody else.
+-- Behind a proxy the address is that proxy's: `address` says how to tell the client's own, from what can be believed.
 
 local cidr = require "perilune.cidr"
 local options = require "perilune.options"
@@ -20,6 +22,9 @@ local valid = {
   address = { "function" },  -- address(session): instead of the connection's
 }
 
+local LOCAL = "unix:" -- what client_ip says of a client of a unix socket, and of nobody else
+local any = cidr.new { "0.0.0.0/0", "::/0" }
+
 local function network_set(name, list)
   if not list then return nil end
   local ok, set = pcall(cidr.new, list)
@@ -33,13 +38,16 @@ function access_control.new(given)
   if not wanted.allow and not wanted.deny then error("access_control.new: give 'allow', 'deny' or both", 2) end
   local allow, deny = network_set("allow", wanted.allow), network_set("deny", wanted.deny)
   local function is_welcome(address)
-    if address:sub(1, 5) == "unix:" then return true end
-    if deny and deny:contains(address) ~= false then return false end -- what is no address is not let in either
-    return not allow or allow:contains(address) == true
+    if type(address) ~= "string" or not any:contains(address) then return false end
+    return not (deny and deny:contains(address)) and (not allow or allow:contains(address) == true)
+  end
+  local function is_let_in(session)
+    if wanted.address then return is_welcome(wanted.address(session)) end
+    local address = session:client_ip()
+    return address == LOCAL or is_welcome(address)
   end
   return function(session)
-    local address = wanted.address and wanted.address(session) or session:client_ip()
-    if is_welcome(address) then return false end
+    if is_let_in(session) then return false end
     return session:respond { status = wanted.status }
   end
 end

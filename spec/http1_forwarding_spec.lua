@@ -59,6 +59,119 @@ for _, mode in ipairs { "replace", "append", "keep" } do
   end)
 end
 
+-- All that says who the client is, as the origin got it.
+local function all_claims(request)
+  local seen = {}
+  for _, field in ipairs(request.headers) do
+    local name = field.name:lower():gsub("_", "-")
+    if name:find "^x%-forwarded" or name == "x-real-ip" or name == "forwarded" then
+      seen[#seen + 1] = name .. ": " .. field.value
+    end
+  end
+  table.sort(seen)
+  return seen
+end
+
+local SUFFIXES = {
+  "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Server", "X-Forwarded-By",
+  "X-Forwarded-Scheme", "X-Forwarded-Uri", "X-Forwarded-User", "x-forwarded-anything", "X-FORWARDED-CLIENT-CERT",
+  "X-Forwarded", "X-Real-IP", "x-real-ip", "X_Real_IP", "X_Forwarded_For", "X_Forwarded-Host", "x-forwarded_proto",
+}
+local FAMILY = table.concat(SUFFIXES, ": evil\r\n") .. ": evil\r\n"
+local OURS = { "x-forwarded-for: 127.0.0.1", "x-forwarded-host: a", "x-forwarded-proto: http" }
+
+describe("What a client claims of itself", function()
+  lazy_setup(function() wire.start(in_mode "replace") end)
+  lazy_teardown(wire.stop)
+
+  it("goes no further where it is replaced, whatever the suffix, the case and the dashes", function()
+    assert.same(OURS, all_claims(wire.passes(wire.get(FAMILY)).requests[1]))
+    for _, name in ipairs(SUFFIXES) do
+      local fields = ("%s: evil\r\nX: 1\r\n%s: evil\r\n"):format(name, name)
+      assert.same(OURS, all_claims(wire.passes(wire.get(fields)).requests[1]), name)
+    end
+  end)
+
+  it("goes no further in trailers", function()
+    local body = "0\r\n" .. FAMILY .. "Forwarded: for=evil\r\nX: 1\r\n\r\n"
+    local bytes = wire.post("Transfer-Encoding: chunked\r\n", body)
+    local request = wire.passes(bytes).requests[1]
+    assert.same({ "X" }, { request.trailers[1].name, request.trailers[2] })
+  end)
+
+  it("cannot be used to have our own taken away by Connection (RFC 9110 7.6.1)", function()
+    local fields = "Connection: X-Forwarded-For, X-Forwarded-Proto, Forwarded, Via\r\nForwarded: for=a\r\n"
+    local request = wire.passes(wire.get(fields)).requests[1]
+    assert.same({ "forwarded: for=127.0.0.1;proto=http", OURS[1], OURS[2], OURS[3] }, all_claims(request))
+    assert.equal("1.1 perilune", request.headers.via)
+  end)
+
+  it("is passed on by a trusted proxy, but for names that no proxy writes", function()
+    wire.stop()
+    wire.start(in_mode "append")
+    local claims = all_claims(wire.passes(wire.get("X-Forwarded-For: 1.1.1.1\r\n" .. FAMILY)).requests[1])
+    local text = table.concat(claims, "\n")
+    assert.matches("x%-forwarded%-for: 1%.1%.1%.1, 127%.0%.0%.1", text)
+    assert.matches("x%-forwarded%-port: evil", text)
+    assert.matches("x%-real%-ip: evil\nx%-real%-ip: evil$", text) -- of three
+    assert.is_nil(text:find("x%-forwarded%-proto: evil"))
+  end)
+
+  it("is not believed where what is appended would be swallowed by an open quote", function()
+    local request = wire.passes(wire.get('Forwarded: for="\r\nX-Forwarded-For: "\r\n')).requests[1]
+    assert.equal("for=127.0.0.1;proto=http", request.headers.forwarded)
+    assert.equal("127.0.0.1", request.headers.x_forwarded_for)
+  end)
+end)
+
+describe("What the policy itself sets", function()
+  lazy_setup(function()
+    wire.start(function(origin)
+      return { policy = (([[
+local perilune = require "perilune"
+local policy = {}
+function policy.request_filter(session)
+  session:request():set_header("X-Forwarded-Prefix", "/app")
+  session:request():set_header("X-Forwarded-Host", "public.example")
+  session:request():add_header("X-Real-IP", session:client_ip())
+end
+function policy.upstream_peer() return { address = "$ADDRESS" } end
+perilune.listen("127.0.0.1:0", policy)]]):gsub("%$ADDRESS", origin.address)) }
+    end)
+  end)
+  lazy_teardown(wire.stop)
+
+  it("is no claim of the client's, and stays", function()
+    local fields = "X-Forwarded-Prefix: /evil\r\nX-Forwarded-Port: 1\r\nX-Real-IP: 6.6.6.6\r\n"
+    local request = wire.passes(wire.get(fields)).requests[1]
+    assert.same({
+      OURS[1], "x-forwarded-host: public.example", "x-forwarded-prefix: /app", OURS[3], "x-real-ip: 127.0.0.1",
+    }, all_claims(request))
+  end)
+end)
+
+describe("forwarded_from", function()
+  local function in_networks(networks)
+    return function(origin)
+      return { policy = (FULL:gsub("%$(%u+)", { ADDRESS = origin.address, MODE = "append" })
+        :gsub('"append"', '"append", forwarded_from = { "' .. networks .. '" }')) }
+    end
+  end
+  after_each(wire.stop)
+
+  it("has the claims of all others replaced", function()
+    wire.start(in_networks "10.0.0.0/8")
+    assert.same(OURS, all_claims(wire.passes(wire.get("X-Forwarded-For: 1.1.1.1\r\n" .. FAMILY)).requests[1]))
+  end)
+
+  it("has those of its networks passed on", function()
+    wire.start(in_networks "127.0.0.0/8")
+    local request = wire.passes(wire.get "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Port: 443\r\n").requests[1]
+    assert.equal("1.1.1.1, 127.0.0.1", request.headers.x_forwarded_for)
+    assert.equal("443", request.headers.x_forwarded_port)
+  end)
+end)
+
 describe("A message", function()
   lazy_setup(wire.start)
   lazy_teardown(wire.stop)

@@ -141,6 +141,38 @@ describe("the access log", function()
     assert.equal("", proxy:stdout())
   end)
 
+  it("shows no byte of a client that could steer a terminal, or end a line, in any part", function()
+    local directory = process.directory()
+    local script = process.write_file(directory .. "/policy.lua", ([[
+      local perilune = require "perilune"
+      local hooks = { request_filter = function(s)
+        s:set_log_field("mine", s:get_header "X-Mine")
+        perilune.log.info(s:get_header "X-Mine", s:target(), s:client_address())
+        return s:respond { status = 200 }
+      end }
+      perilune.listen("127.0.0.1:0", hooks, { access_log = "combined" })
+      perilune.listen("127.0.0.1:0", hooks, { access_log = "json", access_log_format = "json" })
+    ]]))
+    local proxy = perilune.start { script = script }
+    local evil = "\194\155[2J\226\128\168\155\255\9\\\"x\195\164"
+    local head = "GET /%22\"\\ HTTP/1.1\r\nHost: a\r\nReferer: " .. evil .. "\r\nUser-Agent: " .. evil .. "\r\nX-Mine: "
+    for i = 1, 2 do
+      local connection = client.connect(proxy.ports[i])
+      connection:send(head .. evil .. "\r\n\r\n")
+      assert.equal(200, connection:read_response().status)
+    end
+    local combined = wait_lines(directory .. "/combined", 1)[1]
+    local quoted = [["\xc2\x9b[2J\xe2\x80\xa8\x9b\xff\x09\\\"x\xc3\xa4"]]
+    assert.is_truthy(combined:find([["GET /%22\"\\ HTTP/1.1" 200 0 ]] .. quoted .. " " .. quoted, 1, true), combined)
+    local line = wait_lines(directory .. "/json", 1)[1]
+    assert.is_nil(line:find "[%z\1-\31\127]")
+    for _, name in ipairs { "mine", "referer", "user_agent" } do
+      assert.is_truthy(line:find(('"%s":"\\u009b[2J\\u2028\\ufffd\\ufffd\\u0009'):format(name), 1, true), line)
+    end
+    local error_line = proxy:stderr():match "[^\n]*/%%22[^\n]*"
+    assert.is_truthy(error_line:find("\\xc2\\x9b[2J\\xe2\\x80\\xa8\\x9b\\xff\t\\\"x\195\164", 1, true), error_line)
+  end)
+
   it("can be said for each listener: a file beside the script, a form, or none", function()
     local directory = process.directory()
     local script = process.write_file(directory .. "/policy.lua", [[

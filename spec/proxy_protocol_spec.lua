@@ -5,6 +5,7 @@ local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local process = require "process"
 local scheduler = require "scheduler"
 local tls = require "tls"
 
@@ -209,5 +210,164 @@ describe("a peer with proxy_protocol", function()
     local proxy, got = start_peer(2, { names = true, files = files, peer = peer })
     assert.equal("hello", client.request(proxy.port).body)
     assert.equal(SIGNATURE, got[1]:sub(1, 12))
+  end)
+end)
+
+-- Version 2 of any command, family and transport.
+local function binary(command, family, body)
+  return SIGNATURE .. string.char(command, family, math.floor(#body / 256), #body % 256) .. body
+end
+local function paths(source) return source .. ("\0"):rep(108 - #source) .. "/to" .. ("\0"):rep(105) end
+local EVIL = "x\r\nX-Admin: yes\r\nX-User: root"
+
+describe("A client that a PROXY header does not name by an IP address", function()
+  local FIELDS = [[function policy.request_filter(session)
+    return session:respond { status = 200, body = session:client_address() .. " " .. session:client_ip() }
+  end]]
+  for name, case in pairs {
+    ["a path"] = { binary(33, 49, paths "/run/client"), "unknown" },
+    ["a path with line ends"] = { binary(33, 49, paths(EVIL)), "unknown" },
+    ["an abstract name"] = { binary(33, 49, paths "\0abc\r\n"), "unknown" },
+    ["no path"] = { binary(33, 49, paths ""), "unknown" },
+    ["datagrams of paths"] = { binary(33, 50, paths "/run/client"), "127.0.0.1" },
+    ["datagrams of IPv4"] = { binary(33, 18, ADDRESSES), "127.0.0.1" },
+    ["no family"] = { binary(33, 0, ""), "127.0.0.1" },
+    ["LOCAL with a path"] = { binary(32, 49, paths(EVIL)), "127.0.0.1" },
+  } do
+    it("(" .. name .. ") is never told by what the header has instead", function()
+      local proxy = perilune.start {
+        workers = 1,
+        policy = policies.to({ address = "127.0.0.1:1" }, { hooks = FIELDS, listen = 'proxy_protocol = "required"' }),
+      }
+      local address, ip = answer_to(proxy, case[1] .. REQUEST):match "^(%S+) (%S+)$"
+      assert.equal(case[2], ip)
+      assert.matches(case[2] == "unknown" and "^unknown$" or "^127%.0%.0%.1:%d+$", address)
+    end)
+  end
+
+  it("is unknown to the origin and to the logs, and writes no field and no request (RFC 7239 6.3)", function()
+    local origin, directory = origins.start "hello", process.directory()
+    local proxy = perilune.start {
+      workers = 1, policy = policies.to(origin, {
+        listen = ('proxy_protocol = "required", access_log = %q'):format(directory .. "/log"),
+      }),
+    }
+    local smuggled = "x\r\nContent-Length: 0\r\n\r\nGET /deny HTTP/1.1\r\nHost: evil\r\nX: "
+    for i, path in ipairs { EVIL, smuggled } do
+      assert.equal("hello", answer_to(proxy, binary(33, 49, paths(path))
+        .. "GET / HTTP/1.1\r\nHost: a\r\nForwarded: for=a\r\nConnection: close\r\n\r\n"))
+      local seen = origin.requests[i].headers
+      assert.equal("unknown", seen.x_forwarded_for)
+      assert.equal("for=unknown;proto=http", seen.forwarded)
+      assert.is_nil(seen.x_admin)
+    end
+    assert.equal(2, #origin.requests)
+    scheduler.eventually(function() return select(2, process.read_file(directory .. "/log"):gsub("\n", "")) == 2 end)
+    for line in process.read_file(directory .. "/log"):gmatch "[^\n]+" do assert.matches("^unknown %- %- %[", line) end
+    assert.is_nil(proxy:stderr():find("X-Admin", 1, true))
+  end)
+
+  it("is passed on to a peer as nobody's, not as ourselves", function()
+    local got = {}
+    local origin = origins.start(function(connection)
+      got[1] = connection:receive_some(16)
+      while connection:read_request() do connection:respond { body = "hello" } end
+    end)
+    local proxy = perilune.start {
+      workers = 1,
+      policy = policies.to(origin, { peer = ", proxy_protocol = 2", listen = 'proxy_protocol = "required"' }),
+    }
+    assert.equal("hello", answer_to(proxy, binary(33, 49, paths "/run/client") .. REQUEST))
+    assert.equal(SIGNATURE .. "\33\0\0\0", got[1])
+  end)
+end)
+
+describe("access_control", function()
+  local GUARD = [[local guard = require("perilune.access_control").new { $RULES }
+  function policy.request_filter(session) return guard(session) or session:respond { status = 200 } end]]
+  local function start_guarded(rules, listen, address)
+    local guarded = GUARD:gsub("%$RULES", rules)
+    local policy = policies.to({ address = "127.0.0.1:1" }, { hooks = guarded, listen = listen })
+    return perilune.start { workers = 1, policy = (policy:gsub("127%.0%.0%.1:0", address or "127.0.0.1:0")) }
+  end
+  local function status(proxy, bytes, unix)
+    local connection = client.connect(unix and { unix = unix } or proxy.port)
+    connection:send(bytes)
+    return connection:read_response().status
+  end
+
+  it("lets in no path, whatever it looks like", function()
+    for _, rules in ipairs { 'allow = { "10.0.0.0/8" }', 'deny = { "10.0.0.0/8" }' } do
+      local proxy = start_guarded(rules, 'proxy_protocol = "required"')
+      for _, path in ipairs { "", "/run/x", "10.0.0.1", "unix:" } do
+        assert.equal(403, status(proxy, binary(33, 49, paths(path)) .. REQUEST), path)
+      end
+    end
+  end)
+
+  it("lets in clients of our own unix socket, unless a PROXY header speaks for another", function()
+    local path = process.directory() .. "/socket"
+    local proxy = start_guarded('allow = { "10.0.0.0/8" }', 'proxy_protocol = "optional"', "unix:" .. path)
+    assert.equal(200, status(proxy, REQUEST, path))
+    assert.equal(200, status(proxy, LOCAL .. REQUEST, path))
+    assert.equal(200, status(proxy, "PROXY TCP4 10.0.0.7 10.0.0.1 4711 80\r\n" .. REQUEST, path))
+    for _, header in ipairs { LINE, "PROXY UNKNOWN\r\n", binary(33, 0, ""), binary(33, 49, paths "unix:") } do
+      assert.equal(403, status(proxy, header .. REQUEST, path))
+    end
+  end)
+
+  it("takes nothing for an address that only looks like one", function()
+    local rules = [[deny = { "192.0.2.0/24" }, address = function(s) return s:get_header "X-Claim" end]]
+    local proxy = start_guarded(rules, "")
+    local function claim(text)
+      return status(proxy, "GET / HTTP/1.1\r\nHost: a\r\n" .. text .. "\r\n\r\n")
+    end
+    assert.equal(200, claim "X-Claim: 10.0.0.1")
+    for _, value in ipairs { "X-Claim: unix:", "X-Claim: unix:/x", "X-Claim: unknown", "X-Claim: 10.0.0.1, 10.0.0.2",
+      "X-Claim: 10.0.0.1:x", "X-Claim: [::1]x", "X-Claim:", "X: 1", "X-Claim: 192.0.2.1" } do
+      assert.equal(403, claim(value), value)
+    end
+  end)
+end)
+
+describe("proxy_protocol_from", function()
+  it("refuses a header of any other sender where one is required, and says so", function()
+    local proxy = start("required", 'proxy_protocol_from = { "10.0.0.0/8", "::1" }')
+    local connection = client.connect(proxy.port)
+    connection:send(LINE .. REQUEST)
+    assert.equal("", (connection:receive_all(5)))
+    proxy:wait_log "client 127%.0%.0%.1:%d+: PROXY header: the sender is not in proxy_protocol_from"
+  end)
+
+  it("takes another sender for one without a header where that is optional", function()
+    local proxy = start("optional", 'proxy_protocol_from = { "10.0.0.0/8" }')
+    assert.matches("^127%.0%.0%.1:%d+$", answer_to(proxy, REQUEST))
+    for _, header in ipairs { LINE, BINARY } do
+      assert.equal("400 Bad Request\n", answer_to(proxy, header .. REQUEST))
+    end
+  end)
+
+  it("believes who is in it", function()
+    for _, mode in ipairs { "optional", "required" } do
+      assert.equal("192.0.2.7:4711", answer_to(start(mode, 'proxy_protocol_from = { "127.0.0.0/8" }'), LINE .. REQUEST))
+    end
+  end)
+
+  it("must be networks, and of use", function()
+    local HEAD = 'local p = require "perilune"; local h = { request_filter = function() end }\n'
+    for options, message in pairs {
+      ['proxy_protocol = "required", proxy_protocol_from = { "10.0.0.1/8" }'] =
+        "option 'proxy_protocol_from': '10.0.0.1/8': bits are set behind the prefix",
+      ['proxy_protocol = "required", proxy_protocol_from = { 7 }'] =
+        "option 'proxy_protocol_from': 'number': not an IP",
+      ['proxy_protocol_from = { "10.0.0.0/8" }'] = "proxy_protocol_from is for proxy_protocol = ",
+      ['forwarded_from = { "10.0.0.0/8" }'] = "forwarded_from is for forwarded = ",
+    } do
+      local script = process.write_file(process.directory() .. "/policy.lua",
+        HEAD .. ('p.listen("127.0.0.1:0", h, { %s })'):format(options))
+      local result = perilune.run("check", script)
+      assert.not_equal(0, result.code)
+      assert.is_truthy(result.stderr:find("policy.lua:2: perilune.listen: " .. message, 1, true), result.stderr)
+    end
   end)
 end)

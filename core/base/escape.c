@@ -22,6 +22,24 @@ static size_t sequence(struct str s) {
   return 0;
 }
 
+/* U+0080 to U+009F steer terminals as control characters do, U+2028 and U+2029 end lines. */
+static bool is_control_sequence(struct str text, size_t bytes) {
+  const unsigned char *p = (const unsigned char *)text.ptr;
+  if (bytes == 2) return p[0] == 0xc2 && p[1] < 0xa0;
+  return bytes == 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9);
+}
+
+/* \u for a character of two or three bytes. */
+static size_t put_code(const unsigned char *p, size_t bytes, char piece[8]) {
+  unsigned code =
+      bytes == 2 ? (p[0] & 31u) << 6 | (p[1] & 63u) : (p[0] & 15u) << 12 | (p[1] & 63u) << 6 | (p[2] & 63u);
+  memcpy(piece,
+         (char[]){'\\', 'u', digits[code >> 12], digits[code >> 8 & 15], digits[code >> 4 & 15],
+                  digits[code & 15]},
+         6);
+  return 6;
+}
+
 /* One piece of `text` as it shall be; returns how many bytes of it that takes. */
 static size_t json_piece(struct str text, char piece[8], size_t *length) {
   unsigned char c = (unsigned char)text.ptr[0];
@@ -34,6 +52,8 @@ static size_t json_piece(struct str text, char piece[8], size_t *length) {
   } else if (taken == 0) {
     memcpy(piece, "\\ufffd", *length = 6);
     taken = 1;
+  } else if (is_control_sequence(text, taken)) {
+    *length = put_code((const unsigned char *)text.ptr, taken, piece);
   } else {
     memcpy(piece, text.ptr, taken);
   }
@@ -55,6 +75,11 @@ static size_t label_piece(struct str text, char piece[8], size_t *length) {
   return taken;
 }
 
+static size_t put_hex(unsigned char c, char piece[8]) {
+  memcpy(piece, (char[]){'\\', 'x', digits[c >> 4], digits[c & 15]}, 4);
+  return 4;
+}
+
 static size_t quoted_piece(struct str text, char piece[8], size_t *length) {
   unsigned char c = (unsigned char)text.ptr[0];
   *length = 1;
@@ -62,8 +87,21 @@ static size_t quoted_piece(struct str text, char piece[8], size_t *length) {
   if (c == '"' || c == '\\')
     memcpy(piece, (char[]){'\\', (char)c}, *length = 2);
   else if (c < 0x20 || c >= 0x7f)
-    memcpy(piece, (char[]){'\\', 'x', digits[c >> 4], digits[c & 15]}, *length = 4);
+    *length = put_hex(c, piece);
   return 1;
+}
+
+static size_t line_piece(struct str text, char piece[8], size_t *length) {
+  unsigned char c = (unsigned char)text.ptr[0];
+  size_t taken = c < 0x80 ? 1 : sequence(text);
+  bool is_plain =
+      c < 0x80 ? (c >= 0x20 && c != 0x7f) || c == '\t' : taken && !is_control_sequence(text, taken);
+  if (!is_plain) {
+    *length = put_hex(c, piece);
+    return 1;
+  }
+  memcpy(piece, text.ptr, taken);
+  return *length = taken;
 }
 
 static size_t escape(char *to, size_t room, struct str text,
@@ -83,3 +121,4 @@ static size_t escape(char *to, size_t room, struct str text,
 size_t escape_json(char *to, size_t room, struct str text) { return escape(to, room, text, json_piece); }
 size_t escape_label(char *to, size_t room, struct str text) { return escape(to, room, text, label_piece); }
 size_t escape_quoted(char *to, size_t room, struct str text) { return escape(to, room, text, quoted_piece); }
+size_t escape_line(char *to, size_t room, struct str text) { return escape(to, room, text, line_piece); }

@@ -17,4 +17,8 @@ size_t escape_label(char *to, size_t room, struct str text);
 /* For between quotes of an access log line: \" \\ and \xHH for what is not printable ASCII. */
 size_t escape_quoted(char *to, size_t room, struct str text);
 
+/* For a line of the error log, without quotes: \xHH for what could end it or steer a terminal: control characters but
+ * tab, those of UTF-8, too (C1, and the separators U+2028 and U+2029), and what is no UTF-8. */
+size_t escape_line(char *to, size_t room, struct str text);
+
 #endif

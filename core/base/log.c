@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/escape.h"
 #include "base/log_throttle.h"
 
 enum { TEXT_BYTES = 4096, LINE_BYTES = TEXT_BYTES * 4 + 128 };
@@ -36,17 +37,14 @@ static size_t put_prefix(char *line, enum log_level level) {
   return n + (size_t)sprintf(line + n, ".%03ld %s %s: ", now.tv_nsec / 1000000, names[level], thread_name);
 }
 
+/* Each byte becomes four at most. */
 static size_t escape(char *to, const char *text, bool keeps_lines) {
+  struct str rest = {text, strlen(text)}, one;
   size_t n = 0;
-  for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-    if (*p == '\n' && keeps_lines) {
-      to[n++] = '\n';
-      to[n++] = '\t';
-    } else if ((*p < 0x20 && *p != '\t') || *p == 0x7f) {
-      n += (size_t)sprintf(to + n, "\\x%02x", *p);
-    } else {
-      to[n++] = (char)*p;
-    }
+  if (!keeps_lines) return escape_line(to, rest.len * 4, rest);
+  for (bool is_first = true; str_split(&rest, '\n', &one); is_first = false) {
+    if (!is_first) n += (size_t)sprintf(to + n, "\n\t");
+    n += escape_line(to + n, one.len * 4, one);
   }
   return n;
 }

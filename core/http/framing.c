@@ -4,6 +4,7 @@
 // where RFC 9112 allows one of them.
 #include "http/framing.h"
 
+#include "http/claims.h"
 #include "http/grammar.h"
 #include "http/upgrade.h"
 
@@ -270,8 +271,6 @@ static const struct str end_to_end[] = {
     STR_INIT("if-range"),
     STR_INIT("accept"),
     STR_INIT("origin"),
-    STR_INIT("x-real-ip"),
-    STR_INIT("x-forwarded-port"),
     STR_INIT("true-client-ip"),
     STR_INIT("www-authenticate"),
     STR_INIT("age"),
@@ -286,7 +285,7 @@ static const struct str end_to_end[] = {
 static bool is_end_to_end(struct str name) {
   for (size_t i = 0; i < sizeof end_to_end / sizeof *end_to_end; i++)
     if (str_equal_nocase(name, end_to_end[i])) return true;
-  return false;
+  return claims_is_one(&(struct field){.name = name});
 }
 
 bool framing_trailer_is_allowed(const struct field *field, const struct headers *nominated) {

@@ -65,6 +65,58 @@ size_t grammar_find_control(const char *bytes, size_t from, size_t to, bool asci
   return from;
 }
 
+static size_t count_in_bytes(const char *bytes, size_t count, bool with_tabs) {
+  size_t found = 0;
+  for (size_t i = 0; i < count; i++)
+    found += (unsigned char)bytes[i] < 0x20 && (with_tabs || bytes[i] != '\t');
+  return found;
+}
+
+#ifdef __SSE2__
+/* 16 bytes, of ones where a control character is. */
+static inline __m128i low_in(const char *bytes) {
+  __m128i block = _mm_loadu_si128((const __m128i *)bytes);
+  return _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
+}
+
+/* The same of the last `rest` bytes before `end`, fewer than a block: what is before them in the block does not count. */
+static inline __m128i low_in_rest(const char *end, size_t rest) {
+  static const char masks[2 * GRAMMAR_BLOCK] = {[GRAMMAR_BLOCK... 2 * GRAMMAR_BLOCK - 1] = -1};
+  return _mm_and_si128(low_in(end - GRAMMAR_BLOCK), _mm_loadu_si128((const __m128i *)(masks + rest)));
+}
+
+static inline size_t sum_of(__m128i bytes) {
+  __m128i sums = _mm_sad_epu8(bytes, _mm_setzero_si128());
+  return (size_t)_mm_cvtsi128_si64(sums) + (size_t)_mm_extract_epi16(sums, 4);
+}
+
+/* Tabs included. Each byte of a sum counts up to 255; two blocks at a time. */
+static size_t count_low(const char *bytes, size_t count) {
+  const char *end = bytes + count;
+  size_t found = 0;
+  if (count < GRAMMAR_BLOCK) return count_in_bytes(bytes, count, true);
+  for (;;) {
+    __m128i sum = _mm_setzero_si128();
+    size_t pairs = (size_t)(end - bytes) / 32;
+    for (const char *stop = bytes + (pairs < 126 ? pairs : 126) * 32; bytes < stop; bytes += 32)
+      sum = _mm_sub_epi8(_mm_sub_epi8(sum, low_in(bytes)), low_in(bytes + GRAMMAR_BLOCK));
+    if (end - bytes >= 32) {
+      found += sum_of(sum);
+      continue;
+    }
+    if (end - bytes >= GRAMMAR_BLOCK) sum = _mm_sub_epi8(sum, low_in(bytes));
+    return found + sum_of(_mm_sub_epi8(sum, low_in_rest(end, (size_t)(end - bytes) % GRAMMAR_BLOCK)));
+  }
+}
+#else
+static size_t count_low(const char *bytes, size_t count) { return count_in_bytes(bytes, count, true); }
+#endif
+
+/* Tabs are rare: they are told from the others only where something was found that was not expected. */
+bool grammar_has_controls(const char *bytes, size_t count, size_t wanted) {
+  return count_low(bytes, count) == wanted || count_in_bytes(bytes, count, false) == wanted;
+}
+
 bool grammar_is_text(struct str s) {
   for (size_t at = 0; at < s.len; at++) {
     at = grammar_find_control(s.ptr, at, s.len, false);

@@ -64,6 +64,9 @@ static inline size_t grammar_first_of(uint64_t found) {
  * `ascii_only`, not ASCII; `to` where there is none. */
 size_t grammar_find_control(const char *bytes, size_t from, size_t to, bool ascii_only);
 
+/* Are there exactly so many control characters but tabs (DEL is none)? */
+bool grammar_has_controls(const char *bytes, size_t count, size_t wanted);
+
 /* No control character but tab: what field values, reasons and quoted text may hold. May be empty. */
 bool grammar_is_text(struct str s);
 

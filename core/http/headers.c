@@ -188,6 +188,7 @@ void headers_set_field(struct headers *h, struct field field) {
     return;
   }
   headers_add_field(h, field.name, field.value, field.id);
+  h->items[h->count - 1].is_set = field.is_set;
 }
 
 unsigned headers_remove(struct headers *h, struct str name) {

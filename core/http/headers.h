@@ -48,6 +48,7 @@ enum field_id {
 struct field {
   struct str name, value; /* name as received or set, value without surrounding OWS */
   enum field_id id;
+  bool is_set; /* by the policy; else received, or added by the proxy */
 };
 
 struct headers {
@@ -100,6 +101,7 @@ static inline void headers_add_field(struct headers *h, struct str name, struct 
   field->name = name;
   field->value = value;
   field->id = id;
+  field->is_set = false;
   h->present |= UINT32_C(1) << id;
 }
 

@@ -112,6 +112,7 @@ static enum proxy_protocol_result parse_line(const char *bytes, size_t count, st
   if (bytes[end + 1] != '\n') return PROXY_PROTOCOL_BAD;
   *length = end + 2;
   struct str words = {bytes + signature_1.len, end - signature_1.len};
+  header->is_of_client = true;
   return parse_words(words, header) ? PROXY_PROTOCOL_WHOLE : PROXY_PROTOCOL_BAD;
 }
 
@@ -162,7 +163,8 @@ static enum proxy_protocol_result parse_binary(const char *bytes, size_t count, 
   if (FIXED_BYTES + rest > PROXY_PROTOCOL_LONGEST) return PROXY_PROTOCOL_BAD;
   if (count < FIXED_BYTES + rest) return PROXY_PROTOCOL_MORE;
   *length = FIXED_BYTES + rest;
-  bool told = command == COMMAND_PROXY && (family & 15) == TRANSPORT_STREAM;
+  header->is_of_client = command == COMMAND_PROXY;
+  bool told = header->is_of_client && (family & 15) == TRANSPORT_STREAM;
   if (told && !parse_family(family >> 4, bytes + FIXED_BYTES, rest, header)) return PROXY_PROTOCOL_BAD;
   return PROXY_PROTOCOL_WHOLE;
 }
@@ -234,13 +236,13 @@ static size_t write_line(const struct ends *ends, char *bytes) {
                          ntohs(ends->source_port), ntohs(ends->destination_port));
 }
 
-static size_t write_binary(const struct ends *ends, char *bytes) {
+static size_t write_binary(const struct ends *ends, bool is_of_client, char *bytes) {
   static const size_t address_bytes[] = {0, 4, 16, 108};
   size_t each = address_bytes[ends->family];
   bool has_ports = ends->family == FAMILY_IN4 || ends->family == FAMILY_IN6;
   size_t rest = 2 * each + (has_ports ? 4 : 0);
   memcpy(bytes, signature_2.ptr, signature_2.len);
-  bytes[12] = ends->family ? COMMAND_PROXY : COMMAND_LOCAL;
+  bytes[12] = ends->family || is_of_client ? COMMAND_PROXY : COMMAND_LOCAL;
   bytes[13] = ends->family ? (char)(ends->family << 4 | TRANSPORT_STREAM) : 0;
   bytes[14] = 0;
   bytes[15] = (char)rest;
@@ -256,5 +258,5 @@ static size_t write_binary(const struct ends *ends, char *bytes) {
 size_t proxy_protocol_write(unsigned version, const struct proxy_protocol *header,
                             char bytes[PROXY_PROTOCOL_BYTES]) {
   struct ends ends = ends_of(header);
-  return version == 1 ? write_line(&ends, bytes) : write_binary(&ends, bytes);
+  return version == 1 ? write_line(&ends, bytes) : write_binary(&ends, header->is_of_client, bytes);
 }

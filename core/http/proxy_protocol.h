@@ -12,7 +12,8 @@
 struct proxy_protocol {
   struct sockaddr_storage source, destination;
   socklen_t source_length,
-      destination_length; /* 0: not told (LOCAL, UNKNOWN): the connection's own addresses hold */
+      destination_length; /* 0: not told (LOCAL, UNKNOWN, a family that is none of ours) */
+  bool is_of_client;      /* the sender speaks for a client, told or not; false: for itself (LOCAL) */
 };
 
 enum proxy_protocol_result {
@@ -30,7 +31,8 @@ enum proxy_protocol_result proxy_protocol_parse(const char *bytes, size_t count,
 
 enum { PROXY_PROTOCOL_BYTES = 232 };
 /* Writes a header of version 1 or 2; returns its length. Where addresses are not told, or of kinds that the
- * version cannot express, it is UNKNOWN or LOCAL. An IPv4 address beside an IPv6 one is written as an
+ * version cannot express, it is UNKNOWN; in version 2 LOCAL, or, of a client (is_of_client), of no family: what is LOCAL
+ * may be taken for ourselves. An IPv4 address beside an IPv6 one is written as an
  * IPv4-mapped one. */
 size_t proxy_protocol_write(unsigned version, const struct proxy_protocol *header,
                             char bytes[PROXY_PROTOCOL_BYTES]);

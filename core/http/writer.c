@@ -2,13 +2,19 @@
 // writer: heads in one piece of arena memory, whose size is bounded first, so that the bytes are copied once.
 // Fields of one hop are never taken from a message's list, even if a policy put them there: only `body` and
 // `hop` speak of the hop.
+//
+// This is the one gate of all heads. Whoever made a method, a target, a reason, a name or a value has checked it; but
+// one that forgot would let its client write fields, or a request, of its own. So the finished head is counted: each
+// line that was written here ends in one CR and one LF, and any control character beyond these came with a part.
 #include "http/writer.h"
 
 #include "http/framing.h"
+#include "http/grammar.h"
 
-/* Where the next byte goes. */
+/* Where the next byte goes, and how many lines have been ended so far. */
 struct pen {
-  char *at;
+  char *start, *at;
+  size_t lines;
 };
 
 static size_t bound_of(const struct headers *headers, const struct writer_hop *hop);
@@ -42,6 +48,18 @@ static inline void put_literal(struct pen *pen, struct str text) {
 }
 #define PUT(pen, literal) put_literal(pen, STR(literal))
 
+/* The one way to end a line. */
+static inline void end_line(struct pen *pen) {
+  PUT(pen, "\r\n");
+  pen->lines++;
+}
+
+/* The head, if all its control characters (but tabs) are the ends of its lines. */
+static struct str finished(const struct pen *pen) {
+  struct str head = {pen->start, (size_t)(pen->at - pen->start)};
+  return grammar_has_controls(head.ptr, head.len, 2 * pen->lines) ? head : (struct str){0};
+}
+
 static void put_number(struct pen *pen, uint64_t number) {
   char digits[20], *end = digits + sizeof digits, *at = end;
   do *--at = (char)('0' + number % 10);
@@ -53,26 +71,28 @@ static void put_field(struct pen *pen, struct str name, struct str value) {
   put(pen, name);
   PUT(pen, ": ");
   put(pen, value);
-  PUT(pen, "\r\n");
+  end_line(pen);
 }
 
-/* HTTP/1.1 asks for a Host in every request, also where an HTTP/1.0 client sent none (RFC 9112 section 3.2).
- */
+/* HTTP/1.1 asks for one Host in every request, also where an HTTP/1.0 client sent none (RFC 9112 section 3.2). */
 struct str writer_request(struct arena *arena, const struct request *request, struct body body,
                           const struct writer_hop *hop) {
   size_t bound = request->method_name.len + request->target.len + request->authority.len;
+  unsigned hosts = headers_count_id(&request->headers, FIELD_HOST);
+  if (hosts > 1) return (struct str){0};
   char *head = arena_alloc(arena, bound + bound_of(&request->headers, hop));
-  struct pen pen = {head};
+  struct pen pen = {head, head, 0};
   put(&pen, request->method_name);
   PUT(&pen, " ");
   put(&pen, request->target);
-  PUT(&pen, " HTTP/1.1\r\n");
-  if (!headers_find_id(&request->headers, FIELD_HOST)) put_field(&pen, STR("Host"), request->authority);
+  PUT(&pen, " HTTP/1.1");
+  end_line(&pen);
+  if (!hosts) put_field(&pen, STR("Host"), request->authority);
   put_fields(&pen, &request->headers);
   put_framing(&pen, body);
   put_hop(&pen, hop);
-  PUT(&pen, "\r\n");
-  return (struct str){head, (size_t)(pen.at - head)};
+  end_line(&pen);
+  return finished(&pen);
 }
 
 static bool is_bodiless(unsigned status) { return status < 200 || status == 204; }
@@ -81,17 +101,17 @@ struct str writer_response(struct arena *arena, const struct response *response,
                            const struct writer_hop *hop) {
   struct str reason = response->reason.len ? response->reason : status_reason(response->status);
   char *head = arena_alloc(arena, reason.len + bound_of(&response->headers, hop));
-  struct pen pen = {head};
+  struct pen pen = {head, head, 0};
   PUT(&pen, "HTTP/1.1 ");
   put_number(&pen, response->status);
   PUT(&pen, " ");
   put(&pen, reason);
-  PUT(&pen, "\r\n");
+  end_line(&pen);
   put_fields(&pen, &response->headers);
   if (!is_bodiless(response->status)) put_framing(&pen, body);
   put_hop(&pen, hop);
-  PUT(&pen, "\r\n");
-  return (struct str){head, (size_t)(pen.at - head)};
+  end_line(&pen);
+  return finished(&pen);
 }
 
 struct str writer_trailers(struct arena *arena, const struct headers *trailers) {
@@ -99,10 +119,10 @@ struct str writer_trailers(struct arena *arena, const struct headers *trailers) 
   static const struct writer_hop no_hop;
   if (!trailers) trailers = &none;
   char *section = arena_alloc(arena, bound_of(trailers, &no_hop));
-  struct pen pen = {section};
+  struct pen pen = {section, section, 0};
   put_fields(&pen, trailers);
-  PUT(&pen, "\r\n");
-  return (struct str){section, (size_t)(pen.at - section)};
+  end_line(&pen);
+  return finished(&pen);
 }
 
 /* No less than fields and hop need; the rest is for the fixed text: first line, the longest framing field,
@@ -131,15 +151,16 @@ static void put_fields(struct pen *pen, const struct headers *headers) {
   if (headers->count == 0) return;
   const struct field *field = headers->items, *end = field + headers->count;
   for (; field < end; field++) {
-    const char *from = field->name.ptr;
+    const struct field *first = field;
     if (!is_as_received(field)) {
       if (!framing_is_hop_field(field->id)) put_field(pen, field->name, field->value);
       continue;
     }
     while (field + 1 < end && follows(field[1].name, field->value, "\r\n") && is_as_received(field + 1))
       field++;
-    put(pen, (struct str){from, (size_t)(field->value.ptr + field->value.len - from)});
-    PUT(pen, "\r\n");
+    put(pen, (struct str){first->name.ptr, (size_t)(field->value.ptr + field->value.len - first->name.ptr)});
+    pen->lines += (size_t)(field - first);
+    end_line(pen);
   }
 }
 
@@ -148,9 +169,12 @@ static void put_framing(struct pen *pen, struct body body) {
   case FRAMING_LENGTH:
     PUT(pen, "Content-Length: ");
     put_number(pen, body.length);
-    PUT(pen, "\r\n");
+    end_line(pen);
     return;
-  case FRAMING_CHUNKED: PUT(pen, "Transfer-Encoding: chunked\r\n"); return;
+  case FRAMING_CHUNKED:
+    PUT(pen, "Transfer-Encoding: chunked");
+    end_line(pen);
+    return;
   case FRAMING_NONE:
   case FRAMING_CLOSE:
   case FRAMING_TUNNEL: return;
@@ -160,7 +184,7 @@ static void put_framing(struct pen *pen, struct body body) {
 /* Each option with a comma behind it; the last comma becomes the line's end. */
 static void put_hop(struct pen *pen, const struct writer_hop *hop) {
   bool upgrades = hop->upgrade.len > 0;
-  if (hop->te_trailers) PUT(pen, "TE: trailers\r\n");
+  if (hop->te_trailers) put_field(pen, STR("TE"), STR("trailers"));
   if (upgrades) put_field(pen, STR("Upgrade"), hop->upgrade);
   if (!hop->close && !hop->keep_alive && !hop->te_trailers && !upgrades) return;
   PUT(pen, "Connection: ");
@@ -171,5 +195,5 @@ static void put_hop(struct pen *pen, const struct writer_hop *hop) {
   if (upgrades) PUT(pen, "upgrade, ");
   if (hop->te_trailers) PUT(pen, "TE, ");
   pen->at -= sizeof ", " - 1;
-  PUT(pen, "\r\n");
+  end_line(pen);
 }

@@ -52,6 +52,9 @@ static bool parse_unix(struct str path, struct addr *addr, const char **why) {
   if (path.len == 0) return refuse(why, "the path of the unix socket is missing");
   if (path.len >= sizeof local->sun_path) return refuse(why, "the path of the unix socket is too long");
   if (str_find(path, '\0') < path.len) return refuse(why, "the path of the unix socket contains a NUL");
+  for (size_t i = 0; i < path.len; i++)
+    if ((unsigned char)path.ptr[i] < 0x20 || path.ptr[i] == 0x7f)
+      return refuse(why, "the path of the unix socket contains a control character");
   addr->kind = ADDR_UNIX;
   local->sun_family = AF_UNIX;
   memcpy(local->sun_path, path.ptr, path.len);
@@ -185,6 +188,26 @@ static void format_path(const struct addr *addr, char text[ADDR_TEXT]) {
     snprintf(text, ADDR_TEXT, "unix:@%.*s", (int)length - 1, path + 1);
   else
     snprintf(text, ADDR_TEXT, "unix:%.*s", (int)length, path);
+  for (char *c = text; *c; c++)
+    if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
+}
+
+size_t addr_format_client(const struct sockaddr *socket, socklen_t length, char text[ADDR_TEXT]) {
+  struct addr addr;
+  sa_family_t family = length >= sizeof(sa_family_t) ? socket->sa_family : AF_UNSPEC;
+  bool is_ip = (family == AF_INET && length >= sizeof(struct sockaddr_in)) ||
+               (family == AF_INET6 && length >= sizeof(struct sockaddr_in6));
+  if (!is_ip) return (size_t)sprintf(text, family == AF_UNIX ? "unix:" : "unknown");
+  addr_from_socket(&addr, socket, length);
+  return addr_format(&addr, text);
+}
+
+struct str addr_host_of_client(struct str client) {
+  if (client.len && client.ptr[0] == '[') {
+    size_t end = str_find(client, ']');
+    return (struct str){client.ptr + 1, end - 1};
+  }
+  return str_starts_with(client, STR("unix:")) ? client : (struct str){client.ptr, str_find(client, ':')};
 }
 
 size_t addr_format(const struct addr *addr, char text[ADDR_TEXT]) {

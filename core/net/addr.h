@@ -34,10 +34,18 @@ bool addr_parse(struct str text, struct addr *addr, const char **why);
 /* From what accept and getsockname give. An IPv4 client of an IPv6 socket (::ffff:1.2.3.4) becomes plain
  * IPv4. */
 void addr_from_socket(struct addr *addr, const struct sockaddr *socket, socklen_t length);
-/* As it is written above, terminated; "unix:" where a unix socket has no name. Returns its length. */
+/* As it is written above, terminated; "unix:" where a unix socket has no name. A control character in
+ * a path is written as '?': who binds a socket chooses its bytes. Returns its length. */
 size_t addr_format(const struct addr *addr, char text[ADDR_TEXT]);
-/* Only the address: "1.2.3.4", "::1", "unix:/path"; for X-Forwarded-For. */
+/* Only the address: "1.2.3.4", "::1", "unix:/path". */
 size_t addr_format_host(const struct addr *addr, char text[ADDR_TEXT]);
+
+/* Who a client is, for logs, fields and policies: "1.2.3.4:80", "[::1]:80"; "unix:" of a unix socket, whose path is
+ * no address (RFC 7239 section 6.3) and may be whatever its owner likes; "unknown" where `length` is 0 or the family is
+ * none of these. Returns its length. */
+size_t addr_format_client(const struct sockaddr *socket, socklen_t length, char text[ADDR_TEXT]);
+/* The part of such a text without port and brackets. */
+struct str addr_host_of_client(struct str client);
 /* Not for unix sockets. */
 void addr_set_port(struct addr *addr, unsigned short port);
 /* AF_INET, AF_INET6 or AF_UNIX; AF_UNSPEC for a name. */

@@ -111,15 +111,21 @@ void cidr_set_seal(struct cidr_set *set) {
   set->count = kept + 1;
 }
 
-/* Without port and brackets. */
+/* "" or ":80". */
+static bool is_port(struct str text) {
+  uint64_t port;
+  return !text.len || (text.ptr[0] == ':' && str_to_u64(str_from(text, 1), &port) && port <= 65535);
+}
+
+/* Without port and brackets; what has something else behind it stays as it is, and is no address. */
 static struct str host_of(struct str text) {
   if (text.len && text.ptr[0] == '[') {
     size_t end = str_find(text, ']');
-    return end < text.len ? (struct str){text.ptr + 1, end - 1} : text;
+    return end < text.len && is_port(str_from(text, end + 1)) ? (struct str){text.ptr + 1, end - 1} : text;
   }
   size_t colon = str_find(text, ':');
   bool is_ipv6 = colon < text.len && str_find(str_from(text, colon + 1), ':') < text.len - colon - 1;
-  return is_ipv6 ? text : (struct str){text.ptr, colon};
+  return is_ipv6 || !is_port(str_from(text, colon)) ? text : (struct str){text.ptr, colon};
 }
 
 enum cidr_answer cidr_set_contains(const struct cidr_set *set, struct str text) {

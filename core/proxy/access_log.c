@@ -61,17 +61,6 @@ static void put_quoted_field(struct line *line, const struct field *field) {
 /* --- facts ------------------------------------------------------------------------------------------------
  */
 
-/* The client's address without its port; of a connection that is gone, as it was kept. */
-static struct str client_host(struct exchange *x) {
-  if (x->downstream) return downstream_client_host(x->downstream);
-  struct str text = x->client;
-  if (str_starts_with(text, STR("unix:"))) return text;
-  while (text.len && text.ptr[text.len - 1] != ':') text.len--;
-  if (text.len) text.len--;
-  if (text.len > 1 && text.ptr[0] == '[') text = (struct str){text.ptr + 1, text.len - 2};
-  return text;
-}
-
 static uint64_t body_bytes(const struct exchange *x) {
   bool is_silent = x->request.method == METHOD_HEAD || !x->sent_status;
   if (!x->answer) return x->down.bytes;
@@ -112,7 +101,7 @@ static void put_request(struct line *line, const struct exchange *x) {
 
 static void put_combined(struct line *line, struct exchange *x) {
   const struct headers *headers = &x->request.headers;
-  put(line, client_host(x));
+  put_quoted(line, exchange_client_host(x));
   put(line, STR(" - - ["));
   put(line, time_text(x->account.ended_at, false));
   put(line, STR("] \""));

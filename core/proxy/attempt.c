@@ -89,10 +89,15 @@ void attempt_send(struct exchange *x) {
     exchange_fail(x, ERROR_UPSTREAM_CLOSED);
     return;
   }
+  struct str head = request_head(x);
+  if (!head.ptr) {
+    exchange_fail_because(x, ERROR_UNSAFE_HEAD, "request to the peer");
+    return;
+  }
   x->account.attempt_began = ticks_now();
   request_body_send(x);
   struct str again = buf_len(&x->replay) ? buf_str(&x->replay) : (struct str){0};
-  relay_restart(&x->up, body_for_peer(x).framing, request_head(x), again);
+  relay_restart(&x->up, body_for_peer(x).framing, head, again);
   filter_request(x);
   x->up.to = &x->upstream->conn;
   x->up.copy = x->request.body.framing == FRAMING_NONE ? NULL : &x->replay;

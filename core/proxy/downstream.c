@@ -97,23 +97,22 @@ void downstream_close_because(struct downstream *d, enum error error) {
 }
 
 static void describe_client(struct downstream *d) {
-  char text[2 * ADDR_TEXT];
-  struct addr addr;
-  addr_from_socket(&addr, (const struct sockaddr *)&d->client, d->client_length);
-  size_t length = addr_format(&addr, text), host = addr_format_host(&addr, text + length);
-  char *copy = str_to_cstring((struct str){text, length + host});
-  d->client_text = (struct str){copy, length};
-  d->client_host = (struct str){copy + length, host};
+  char text[ADDR_TEXT];
+  size_t length = addr_format_client((const struct sockaddr *)&d->client, d->client_length, text);
+  d->client_text = (struct str){str_to_cstring((struct str){text, length}), length};
+}
+
+void downstream_set_client(struct downstream *d, const struct sockaddr_storage *client, socklen_t length) {
+  CHECK(length <= sizeof d->client);
+  free((void *)d->client_text.ptr);
+  d->client_text = (struct str){0};
+  d->client = *client;
+  d->client_length = length;
 }
 
 struct str downstream_client(struct downstream *d) {
   if (!d->client_text.ptr) describe_client(d);
   return d->client_text;
-}
-
-struct str downstream_client_host(struct downstream *d) {
-  if (!d->client_text.ptr) describe_client(d);
-  return d->client_host;
 }
 
 void downstream_close(struct downstream *d) { downstream_close_because(d, ERROR_CLIENT_GONE); }
@@ -348,6 +347,7 @@ static void drain(struct downstream *d) {
   case RELAY_SOURCE_ERROR:
   case RELAY_MALFORMED:
   case RELAY_TOO_LARGE:
+  case RELAY_UNSAFE:
   case RELAY_SINK_ERROR: downstream_linger(d); return;
   }
 }

@@ -57,10 +57,10 @@ struct downstream {
   struct attachment *attachment; /* borrowed; NULL: none */
   struct list link;              /* in proxy->downstreams */
   struct grave grave;
-  struct str client_text, client_host; /* owned; made when first asked for */
-  struct certificate_request *asking;  /* owned; NULL unless the handshake waits for a certificate */
-  struct relay *drain;                 /* owned; while DRAIN: the decoder of the rest */
-  bool is_admitted;                    /* counted as one of its client's: */
+  struct str client_text;             /* owned; made when first asked for */
+  struct certificate_request *asking; /* owned; NULL unless the handshake waits for a certificate */
+  struct relay *drain;                /* owned; while DRAIN: the decoder of the rest */
+  bool is_admitted;                   /* counted as one of its client's: */
   struct census_client admitted;
   socklen_t client_length;
   struct sockaddr_storage client;
@@ -87,6 +87,8 @@ void greeting_begin(struct downstream *d);
 void greeting_go_on(struct downstream *d);
 /* The connection closes in state HANDSHAKE: nobody waits for a certificate any more. */
 void greeting_end(struct downstream *d);
+/* Somebody else than who has connected, as a PROXY header says; of length 0, nobody knows. Before the first request. */
+void downstream_set_client(struct downstream *d, const struct sockaddr_storage *client, socklen_t length);
 /* It was not done in time. */
 void greeting_due(struct downstream *d);
 /* The first request may come. */
@@ -94,9 +96,8 @@ void downstream_greeted(struct downstream *d);
 
 /* --- for the exchange --- */
 
-/* The client's address as addr_format and addr_format_host write it; lives as long as the connection. */
+/* The client's address as addr_format_client writes it; lives as long as the connection. */
 struct str downstream_client(struct downstream *d);
-struct str downstream_client_host(struct downstream *d);
 
 /* The exchange is over and about to be freed. What follows: the next request; or the rest of its body, which
  * is drained first; or the end of the connection, after what is on its way has been read by the client

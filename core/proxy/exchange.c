@@ -138,7 +138,7 @@ static __attribute__((cold)) void read_first_line(struct exchange *x, const stru
 }
 
 void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum error error, const char *why) {
-  CHECK(!d->exchange && length >= skipped);
+  CHECK(!d->exchange && (error != ERROR_NONE || length >= skipped));
   struct exchange *x = new_exchange(d);
   if (error == ERROR_NONE) {
     error = read_head(x, (struct str){buf_ptr(&d->in) + skipped, length - skipped}, &why);
@@ -420,6 +420,10 @@ struct answer *exchange_answer(struct exchange *x, unsigned status) {
 
 struct str exchange_client_address(struct exchange *x) {
   return x->downstream ? downstream_client(x->downstream) : x->client;
+}
+
+struct str exchange_client_host(struct exchange *x) {
+  return addr_host_of_client(exchange_client_address(x));
 }
 
 bool exchange_is_last(const struct exchange *x) {

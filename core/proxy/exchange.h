@@ -165,8 +165,10 @@ void exchange_wake(struct exchange *x);
 struct answer *exchange_answer(struct exchange *x, unsigned status);
 /* No head was sent to the client yet. */
 bool exchange_can_answer(const struct exchange *x);
-/* "1.2.3.4:5678", "[::1]:80" or "unix:" of the client. Arena or longer. */
+/* "1.2.3.4:5678", "[::1]:80", "unix:" or "unknown" of the client, also of one that is gone. Arena or longer. */
 struct str exchange_client_address(struct exchange *x);
+/* The same without port and brackets. */
+struct str exchange_client_host(struct exchange *x);
 /* The worker's id, for logs. */
 unsigned exchange_worker(const struct exchange *x);
 

@@ -16,6 +16,12 @@
 
 static bool is_failing(const struct exchange *x) { return x->step >= STEP_fail_to_connect; }
 
+/* What must not be written is not shown in full either: the log escapes it. */
+static void report_unsafe(struct exchange *x, const char *what) {
+  log_error("client %.*s: %s: %s: a control character, or a second Host, in it",
+            STR_ARG(exchange_client_address(x)), error_info(ERROR_UNSAFE_HEAD)->text, what ? what : "head");
+}
+
 /* That a peer closes a connection which waited in the pool is nothing to warn of. What is our own or the
  * policy's was said by whoever found it, who knows more. */
 static void report(struct exchange *x, enum error error, const char *why) {
@@ -35,11 +41,17 @@ static void report(struct exchange *x, enum error error, const char *why) {
               STR_ARG(x->peer->options.address), info->text, gap, why);
     return;
   case SIDE_INTERNAL:
+    if (error == ERROR_UNSAFE_HEAD) report_unsafe(x, why);
     if (error == ERROR_LOCAL_SHORTAGE || error == ERROR_NO_PORT)
       log_about(LOG_WARN, str_of(info->text), "peer %.*s: not asked: %s%s%s",
                 STR_ARG(x->peer->options.address), info->text, gap, why);
     return;
   }
+}
+
+void exchange_report(struct exchange *x, enum error error, const char *why) {
+  account_failure(x, error);
+  report(x, error, why);
 }
 
 void exchange_stop_waiting(struct exchange *x) {
@@ -92,8 +104,7 @@ void exchange_fail_because(struct exchange *x, enum error error, const char *why
     fail_shadow(x, error);
     return;
   }
-  account_failure(x, error);
-  report(x, error, why);
+  exchange_report(x, error, why);
   if (hedge_survives(x, error)) return;
   hedge_end(x);
   quieten(x);

@@ -1,57 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
 // forwarded: what a proxy adds to a request on its way: Via (RFC 9110 section 7.6.3), X-Forwarded-For,
-// -Proto, -Host, and Forwarded (RFC 7239) where the client sent one. The default replaces what the client
-// claims, because only the policy can know whether the client is a proxy to be trusted.
+// -Proto, -Host, and Forwarded (RFC 7239) where the client sent one. What a client claims of itself (http/claims.h)
+// goes no further, whatever the suffix, unless the policy knows that the client is a proxy to be trusted. A field that
+// the policy itself has set is its word, and stays.
+#include "http/claims.h"
 #include "http/headers.h"
+#include "net/addr.h"
+#include "net/cidr.h"
 #include "proxy/downstream.h"
 #include "proxy/walk.h"
 
 static struct str scheme(const struct exchange *x) { return x->secure ? STR("https") : STR("http"); }
 
-/* RFC 7239 section 6: an IPv6 address stands in brackets and quotes; a unix socket's peer is unknown. */
-static struct str forwarded_node(struct exchange *x, struct str host) {
-  if (str_starts_with(host, STR("unix:"))) return STR("unknown");
-  if (str_find(host, ':') < host.len) return arena_printf(&x->arena, "\"[%.*s]\"", STR_ARG(host));
-  return host;
+/* Takes the client's claims away, all or those that no proxy writes. */
+static void drop_claims(struct headers *h, bool all) {
+  unsigned kept = 0;
+  for (unsigned i = 0; i < h->count; i++) {
+    const struct field *field = &h->items[i];
+    bool goes = !field->is_set && claims_is_one(field) && (all || claims_is_disguised(field->name));
+    if (goes) continue;
+    if (kept < i) h->items[kept] = *field;
+    kept++;
+  }
+  h->count = kept;
+}
+
+static void set_where_missing(struct exchange *x, enum field_id id, struct str value) {
+  struct headers *h = &x->upstream_request.headers;
+  if (value.len && !headers_find_id(h, id)) headers_add_id(h, id, value);
+}
+
+static struct str own_entry(struct exchange *x) {
+  struct str node = claims_node(exchange_client_host(x), &x->arena);
+  return arena_printf(&x->arena, "for=%.*s;proto=%.*s", STR_ARG(node), STR_ARG(scheme(x)));
+}
+
+static void replace(struct exchange *x) {
+  struct headers *h = &x->upstream_request.headers;
+  bool had_forwarded = headers_find_id(h, FIELD_FORWARDED) != NULL;
+  drop_claims(h, true);
+  set_where_missing(x, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
+  set_where_missing(x, FIELD_X_FORWARDED_PROTO, scheme(x));
+  set_where_missing(x, FIELD_X_FORWARDED_HOST, x->request.authority);
+  if (had_forwarded) set_where_missing(x, FIELD_FORWARDED, own_entry(x));
 }
 
 /* All that the client said, and `value` behind it, in one field: many look at the first or the last line only. */
-static struct str appended(struct exchange *x, struct str name, struct str value) {
+static void append_to(struct exchange *x, enum field_id id, struct str value) {
+  struct headers *h = &x->upstream_request.headers;
   struct str list = {0};
   const struct field *field;
-  for (unsigned at = 0; (field = headers_next(&x->upstream_request.headers, name, &at));)
-    if (field->value.len) list = arena_printf(&x->arena, "%.*s%.*s, ", STR_ARG(list), STR_ARG(field->value));
-  return arena_printf(&x->arena, "%.*s%.*s", STR_ARG(list), STR_ARG(value));
+  for (unsigned at = 0; (field = headers_next(h, field_name(id), &at));)
+    if (field->value.len && claims_is_closed(field->value))
+      list = arena_printf(&x->arena, "%.*s%.*s, ", STR_ARG(list), STR_ARG(field->value));
+  headers_set_id(h, id, arena_printf(&x->arena, "%.*s%.*s", STR_ARG(list), STR_ARG(value)));
 }
 
-static void set_or_append(struct exchange *x, enum field_id id, struct str value) {
-  if (x->settings->forwarded == FORWARDED_APPEND) value = appended(x, field_name(id), value);
-  headers_set_id(&x->upstream_request.headers, id, value);
-}
-
-/* What the client said stays. */
-static bool is_trusted(const struct exchange *x, enum field_id id) {
-  return x->settings->forwarded == FORWARDED_APPEND && headers_find_id(&x->upstream_request.headers, id);
-}
-
-static void set_or_remove(struct exchange *x, enum field_id id, struct str value) {
+/* The client is a proxy that is trusted: what it says of its own client is passed on, in a chain or as it is. */
+static void append(struct exchange *x) {
   struct headers *h = &x->upstream_request.headers;
-  if (value.len)
-    headers_set_id(h, id, value);
-  else
-    headers_remove_id(h, id);
+  drop_claims(h, false);
+  append_to(x, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
+  set_where_missing(x, FIELD_X_FORWARDED_PROTO, scheme(x));
+  set_where_missing(x, FIELD_X_FORWARDED_HOST, x->request.authority);
+  if (headers_find_id(h, FIELD_FORWARDED)) append_to(x, FIELD_FORWARDED, own_entry(x));
 }
 
-static void add_forwarded(struct exchange *x) {
-  struct str host = downstream_client_host(x->downstream), authority = x->request.authority;
-  set_or_append(x, FIELD_X_FORWARDED_FOR, host);
-  if (!is_trusted(x, FIELD_X_FORWARDED_PROTO))
-    headers_set_id(&x->upstream_request.headers, FIELD_X_FORWARDED_PROTO, scheme(x));
-  if (!is_trusted(x, FIELD_X_FORWARDED_HOST)) set_or_remove(x, FIELD_X_FORWARDED_HOST, authority);
-  if (!headers_find_id(&x->upstream_request.headers, FIELD_FORWARDED)) return;
-  struct str node = forwarded_node(x, host);
-  set_or_append(x, FIELD_FORWARDED,
-                arena_printf(&x->arena, "for=%.*s;proto=%.*s", STR_ARG(node), STR_ARG(scheme(x))));
+static bool trusts_client(struct exchange *x) {
+  const struct cidr_set *senders = x->settings->forwarded_senders;
+  return !senders || cidr_set_contains(senders, exchange_client_host(x)) == CIDR_INSIDE;
 }
 
 struct str forwarded_via(unsigned minor) {
@@ -60,7 +77,11 @@ struct str forwarded_via(unsigned minor) {
 
 /* Via is added as a field of its own: the entries before it are not ours to touch. */
 void forwarded_add(struct exchange *x) {
-  if (x->settings->forwarded != FORWARDED_KEEP) add_forwarded(x);
+  switch (x->settings->forwarded) {
+  case FORWARDED_REPLACE: replace(x); break;
+  case FORWARDED_APPEND: trusts_client(x) ? append(x) : replace(x); break;
+  case FORWARDED_KEEP: break;
+  }
   if (x->settings->via)
     headers_add_id(&x->upstream_request.headers, FIELD_VIA, forwarded_via(x->request.minor));
 }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "http/proxy_protocol.h"
+#include "net/cidr.h"
 #include "net/tls.h"
 #include "proxy/downstream.h"
 #include "proxy/hooks.h"
@@ -16,33 +17,54 @@
 static void begin_session(struct downstream *d);
 static void ask_for_certificate(struct downstream *d);
 
-void greeting_begin(struct downstream *d) {
-  const struct settings *settings = d->service->settings;
-  if (settings->proxy_protocol == PROXY_PROTOCOL_OFF) {
-    begin_session(d);
-    return;
-  }
-  d->state = DOWNSTREAM_PREFACE;
-  timer_set(&d->timer, settings->head_timeout_ms);
-}
-
 static void refuse(struct downstream *d, const char *what, const char *why) {
   log_about(LOG_INFO, str_of(what), "client %.*s: %s: %s", STR_ARG(downstream_client(d)), what, why);
   downstream_close(d);
 }
 
+/* Who may connect to a unix socket is said by the permissions of its path. */
+static bool is_trusted(struct downstream *d) {
+  const struct cidr_set *senders = d->service->settings->proxy_senders;
+  if (!senders || d->client.ss_family == AF_UNIX) return true;
+  return cidr_set_contains(senders, addr_host_of_client(downstream_client(d))) == CIDR_INSIDE;
+}
+
+/* From a sender that is not trusted no byte is looked at: where the header is optional, it is as good as one that has
+ * sent none, so a header of its own is a malformed request. */
+void greeting_begin(struct downstream *d) {
+  const struct settings *settings = d->service->settings;
+  bool is_expected = settings->proxy_protocol != PROXY_PROTOCOL_OFF, trusts = !is_expected || is_trusted(d);
+  if (is_expected && trusts) {
+    d->state = DOWNSTREAM_PREFACE;
+    timer_set(&d->timer, settings->head_timeout_ms);
+  } else if (!trusts && settings->proxy_protocol == PROXY_PROTOCOL_REQUIRED) {
+    refuse(d, "PROXY header", "the sender is not in proxy_protocol_from");
+  } else {
+    begin_session(d);
+  }
+}
+
 /* --- the PROXY header
  * ----------------------------------------------------------------------------------------- */
+
+/* A path is no address, and whoever can send a header can put anything there. Whose address is not told has that of the
+ * connection, as the protocol wants it; but a unix socket has none to give, and stands for clients of this machine. */
+static void take_client(struct downstream *d, const struct proxy_protocol *header) {
+  static const struct sockaddr_storage nobody;
+  bool is_path = header->source_length && header->source.ss_family == AF_UNIX;
+  bool is_behind_path = header->is_of_client && d->client.ss_family == AF_UNIX;
+  if (header->source_length && !is_path)
+    downstream_set_client(d, &header->source, header->source_length);
+  else if (is_path || is_behind_path)
+    downstream_set_client(d, &nobody, 0);
+}
 
 static void take_preface(struct downstream *d, const struct proxy_protocol *header, size_t rest) {
   char scratch[PROXY_PROTOCOL_LONGEST];
   size_t moved = 0;
   if (rest) conn_read(&d->conn, scratch, rest, &moved);
   buf_release(&d->in);
-  if (header->source_length) {
-    d->client = header->source;
-    d->client_length = header->source_length;
-  }
+  take_client(d, header);
   begin_session(d);
   conn_feed(&d->conn);
 }

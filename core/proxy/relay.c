@@ -32,7 +32,7 @@ void relay_restart(struct relay *r, enum framing out, struct str head, struct st
   r->written = 0;
   r->used = 0;
   r->active = true;
-  r->started = r->done = false;
+  r->started = r->done = r->unsafe = false;
   r->parts[PART_HEAD] = head;
   r->parts[PART_CHUNK_HEAD] = r->parts[PART_TAIL] = (struct str){0};
   r->parts[PART_PAYLOAD] = first;
@@ -74,6 +74,8 @@ static struct str last_chunk(struct relay *r) {
   if (!r->trailers_allowed || (!kept && !r->trailer_section.len)) return STR("0\r\n\r\n");
   if (!kept) relay_trailers(r, kept = &received);
   struct str fields = writer_trailers(r->arena, kept);
+  r->unsafe = !fields.ptr;
+  if (r->unsafe) return (struct str){0};
   return arena_printf(r->arena, "0\r\n%.*s", STR_ARG(fields));
 }
 
@@ -251,6 +253,7 @@ static inline enum relay_result pass_on(struct relay *r) {
 static enum relay_result ended(struct relay *r, enum relay_result result) {
   CHECK(r->active && (result != RELAY_DONE || (r->source_ended && !r->used)));
   relay_give_pipe(r);
+  if (result == RELAY_DONE && r->unsafe) result = RELAY_UNSAFE;
   r->active = false;
   r->done = result == RELAY_DONE;
   if (r->to && conn_is_open(r->to)) conn_want_write(r->to, false);

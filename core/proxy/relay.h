@@ -25,7 +25,8 @@ enum relay_result {
   RELAY_MALFORMED,    /* the source broke its framing */
   RELAY_TOO_LARGE,    /* more than `limit` */
   RELAY_SINK_ERROR,   /* writing failed */
-  RELAY_FILTER_FAILED /* the filter gave up */
+  RELAY_FILTER_FAILED, /* the filter gave up */
+  RELAY_UNSAFE        /* trailers that must not be written: the end of the message was not */
 };
 
 /* What payload passes between decoding and encoding. `run` puts in the place of *chunk what goes on, which
@@ -56,6 +57,7 @@ struct relay {
   bool at_once;          /* a write that fails must be known before the next step */
   bool active;           /* begun and neither done nor failed */
   bool done;             /* the whole message was written */
+  bool unsafe;           /* its trailers were refused, so its end is not written */
   bool source_ended;     /* the message has been decoded to its end */
   bool copy_overflowed;  /* the copy is not all that was decoded */
   bool filtering;        /* the filter has a piece */

@@ -67,6 +67,10 @@ void respond_interim(struct exchange *x) {
   struct writer_hop hop = {0};
   struct body none = {FRAMING_NONE, 0};
   struct str head = writer_response(&x->arena, &x->response, none, &hop);
+  if (!head.ptr) {
+    exchange_fail_because(x, ERROR_UNSAFE_HEAD, "interim response");
+    return;
+  }
   if (x->response.status == 100) x->continued = true;
   x->informed = true;
   x->down.from = NULL;
@@ -116,13 +120,17 @@ void respond_response(struct exchange *x) {
   CHECK(!x->sent_status && x->upstream);
   enum framing out = framing_for_client(x);
   bool tunnels = response->body.framing == FRAMING_TUNNEL;
-  if (tunnels) transfer_tunnel(x);
-  if (out == FRAMING_CLOSE || leaves_doubt(x, response->status)) x->closes = true;
+  if (tunnels || out == FRAMING_CLOSE || leaves_doubt(x, response->status)) x->closes = true;
   add_own_fields(x, &response->headers, true);
   struct writer_hop hop = client_hop(x);
   if (tunnels) hop = (struct writer_hop){0};
   hop.upgrade = response->upgrade; /* a 426 has one too (RFC 9110 section 15.5.22) */
   struct str head = writer_response(&x->arena, response, stated_body(x, out), &hop);
+  if (!head.ptr) {
+    exchange_fail_because(x, ERROR_UNSAFE_HEAD, "response");
+    return;
+  }
+  if (tunnels) transfer_tunnel(x);
   if (tunnels && transfer_is_hopeless(x)) head = negotiation_continue(x, head);
   x->sent_status = response->status;
   x->down.from = &x->upstream->conn;
@@ -138,20 +146,36 @@ void respond_response(struct exchange *x) {
 /* --- answers of our own
  * -------------------------------------------------------------------------------------- */
 
-void respond_answer(struct exchange *x) {
-  struct answer *answer = x->answer;
-  struct response *response = &answer->response;
-  unsigned status = response->status;
-  bool silent = x->request.method == METHOD_HEAD || status == 204 || status == 304;
+static struct str answer_head(struct exchange *x) {
+  const struct answer *answer = x->answer;
   struct body body = {FRAMING_LENGTH, answer->content.len};
+  unsigned status = answer->response.status;
   if (status == 304 && !answer->content.len) body.framing = FRAMING_NONE;
   if (answer->close || leaves_doubt(x, status)) x->closes = true;
-  add_own_fields(x, &response->headers, false);
+  add_own_fields(x, &x->answer->response.headers, false);
   struct writer_hop hop = client_hop(x);
-  struct str head = writer_response(&x->arena, response, body, &hop);
-  CHECK(!x->sent_status);
+  return writer_response(&x->arena, &answer->response, body, &hop);
+}
+
+/* Nothing was sent, and the walk is at its end: a plain answer takes the place of the one that must not be written. */
+static __attribute__((cold)) struct str head_instead(struct exchange *x) {
+  exchange_report(x, ERROR_UNSAFE_HEAD, "answer");
+  if (x->error == ERROR_NONE) x->error = ERROR_UNSAFE_HEAD;
+  x->answer = NULL;
+  x->error_status = error_info(ERROR_UNSAFE_HEAD)->status;
+  respond_failure(x);
+  return answer_head(x);
+}
+
+void respond_answer(struct exchange *x) {
+  struct str head = answer_head(x);
+  if (!head.ptr) head = head_instead(x);
+  CHECK(head.ptr && !x->sent_status);
+  struct answer *answer = x->answer;
+  unsigned status = answer->response.status;
+  bool silent = x->request.method == METHOD_HEAD || status == 204 || status == 304;
   x->sent_status = (unsigned short)status;
-  x->response = *response;
+  x->response = answer->response;
   x->down.from = NULL;
   x->down.in = NULL;
   filter_none(&x->down);
@@ -167,6 +191,7 @@ static void reflect(struct exchange *x, struct answer *answer) {
   headers_remove_id(&request->headers, FIELD_PROXY_AUTHORIZATION);
   headers_add(&answer->response.headers, STR("Content-Type"), STR("message/http"));
   answer->content = writer_request(&x->arena, request, (struct body){FRAMING_NONE, 0}, &hop);
+  CHECK(answer->content.ptr); /* it is as the parser took it */
 }
 
 void respond_as_final_recipient(struct exchange *x) {

@@ -10,6 +10,7 @@
 #include "http/parser.h"
 
 struct access_log;
+struct cidr_set;
 
 enum forwarded_mode {
   FORWARDED_REPLACE, /* X-Forwarded-*: what we know replaces what the client said (default) */
@@ -47,6 +48,8 @@ struct settings {
   bool via;                            /* add Via (on) */
   bool allow_connect;                  /* pass CONNECT to the policy instead of 405 */
   enum proxy_protocol_mode proxy_protocol;
+  const struct cidr_set *proxy_senders;     /* borrowed from the policy: who may send PROXY headers; NULL: all */
+  const struct cidr_set *forwarded_senders; /* the same: whose X-Forwarded-* `append` believes; NULL: all */
   unsigned max_connections;            /* of the listener, all workers together; 0: as descriptors allow */
   unsigned max_connections_per_client; /* of one client address; 0: no limit */
   unsigned client_ipv6_bits;           /* how much of an IPv6 address is a client (64) */

@@ -189,6 +189,7 @@ void transfer_up(struct exchange *x) {
   case RELAY_MALFORMED: exchange_fail(x, ERROR_BAD_CHUNK); return;
   case RELAY_TOO_LARGE: exchange_fail(x, ERROR_BODY_TOO_LARGE); return;
   case RELAY_FILTER_FAILED: filter_fail(x, &x->up); return;
+  case RELAY_UNSAFE: exchange_fail_because(x, ERROR_UNSAFE_HEAD, "trailers of the request"); return;
   case RELAY_TRUNCATED:
   case RELAY_SOURCE_ERROR: client_ended(x, result); return;
   }
@@ -219,6 +220,7 @@ void transfer_down(struct exchange *x) {
   case RELAY_DONE: down_done(x); break;
   case RELAY_SINK_ERROR: downstream_close(x->downstream); return;
   case RELAY_FILTER_FAILED: filter_fail(x, &x->down); return;
+  case RELAY_UNSAFE: exchange_fail_because(x, ERROR_UNSAFE_HEAD, "trailers of the response"); return;
   case RELAY_MALFORMED:
     if (x->down.written == 0) x->sent_status = 0; /* found out before the head went */
     exchange_fail_because(x, ERROR_BAD_RESPONSE, "broken chunks");

@@ -135,6 +135,7 @@ static struct str proxy_header(struct exchange *x) {
   if (!version) return (struct str){0};
   header.source = d->client;
   header.source_length = d->client_length;
+  header.is_of_client = true;
   header.destination_length = sizeof header.destination;
   if (getsockname(d->conn.fd, (struct sockaddr *)&header.destination, &header.destination_length) != 0)
     header.destination_length = 0;

@@ -13,6 +13,9 @@
 /* failure.c: a hook that waits is given up. */
 void exchange_stop_waiting(struct exchange *x);
 
+/* failure.c: counts a failure, and tells the log. */
+void exchange_report(struct exchange *x, enum error error, const char *why);
+
 /* exchange.c: the walk continues with `step` instead of the next one. */
 void exchange_jump(struct exchange *x, enum exchange_step step);
 /* The connection takes no further request: the proxy stops, or its listener has gone. */

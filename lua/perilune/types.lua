@@ -380,7 +380,9 @@ function log.is_on(level) end
 ---@field drain_limit? integer bytes read of a request body behind an early answer; 262144
 ---@field abort_on_close? "hooks"|"always"|"never" when a client that ends its direction (FIN) counts as gone, and its
 ---exchange ends: while a hook waits, also while the peer is waited for, only with a reset; "hooks"
----@field forwarded? "replace"|"append"|"keep" what becomes of X-Forwarded-*; "replace"
+---@field forwarded? "replace"|"append"|"keep" what becomes of the fields by which a client says that it is a proxy: see
+---below; "replace"
+---@field forwarded_from? string[] networks: whom "append" believes; without: every client
 ---@field via? boolean add Via; true
 ---@field allow_connect? boolean pass CONNECT to the policy instead of 405; false
 ---@field max_connections? integer open at a time, all workers together; 0: as descriptors allow. Who comes then waits in the
@@ -388,11 +390,34 @@ function log.is_on(level) end
 ---@field max_connections_per_client? integer of one address (behind a PROXY header: the one that it claims); 0: any. What is
 --- too much is closed at once, and counted
 ---@field client_ipv6_bits? integer how much of an IPv6 address is one client; 64
----@field proxy_protocol? "off"|"optional"|"required" PROXY header of the client's side; "off"
+---@field proxy_protocol? "off"|"optional"|"required" PROXY header (version 1 or 2) of the client's side; "off"
+---@field proxy_protocol_from? string[] networks: who may send one; without: everybody who can connect. Of others a connection
+---is closed where it is required; where it is optional they count as clients of their own, whose header is a malformed
+---request. Who may connect to a unix socket is said by the permissions of its path
 ---@field access_log? string|false a file, relative to the script, or "stdout", "stderr", "syslog"; false: none. Without it,
 ---what perilune.configure says. A log that cannot keep up drops lines, which are counted, and stalls nothing; USR1 opens
 ---files anew
 ---@field access_log_format? "combined"|"json" "combined"
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- Who the client is: X-Forwarded-For and its family
+---
+--- The family is X-Forwarded-For and every other X-Forwarded-*, X-Real-IP and Forwarded (RFC 7239), in any case, also with
+--- "_" for "-" (which programs behind CGI or WSGI cannot tell apart), and in trailers (where they never pass). Of what a
+--- *client* says with them, the option `forwarded` of perilune.listen makes:
+---
+--- | `forwarded` | X-Forwarded-For, -Proto, -Host | Forwarded | all others of the family |
+--- |---|---|---|---|
+--- | "replace" | the client's address, scheme and host as we see them | ours, where the client sent one | taken away |
+--- | "append" | For: our entry behind the client's; Proto, Host: the client's, else ours | our entry behind the client's | passed on; names with "_" are taken away |
+--- | "keep" | as they came | as it came | as they came |
+---
+--- "append" believes the client: it is for listeners that only proxies of your own can reach, or with `forwarded_from`,
+--- their networks (the address of the connection, or of its PROXY header): the claims of all others are then replaced.
+--- What the policy itself sets, in any hook, is no claim, and stays. A client without an IP address (of a unix socket, or
+--- whom a PROXY header does not name) is "unknown" there. Not of the family, and never touched: True-Client-IP,
+--- CF-Connecting-IP, X-Client-IP, X-Cluster-Client-IP, X-Original-*, X-Rewrite-URL and other fields of single products. Where your
+--- application believes one of them, remove it: see perilune.header_rules.
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- The hooks, in the order of the walk. `ctx` is a table of the exchange's own. Every hook may wait, also inside
@@ -542,9 +567,10 @@ function session:read_body(limit) end
 ---@param text string
 function session:set_body(text) end
 
----@return string address "1.2.3.4:5678" of the client
+---@return string address "1.2.3.4:5678" of the client; "unix:" of a unix socket (never its path), "unknown" where a PROXY
+---header spoke for a client without an IP address
 function session:client_address() end
----@return string ip without the port
+---@return string ip without the port; "unix:" or "unknown" as above
 function session:client_ip() end
 ---@return string? address of ours that the client is connected to; nil once it is gone
 function session:server_address() end

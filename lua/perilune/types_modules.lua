@@ -267,9 +267,10 @@ local access_control = {}
 ---@field allow? string[] networks; without: everybody
 ---@field deny? string[] networks; wins over allow
 ---@field status? integer 403
----@field address? fun(session: perilune.session): string instead of the connection's
+---@field address? fun(session: perilune.session): string instead of the connection's; what is no IP address is refused
 
---- require "perilune.access_control". For request_filter: true says that it has refused the request.
+--- require "perilune.access_control". For request_filter: true says that it has refused the request. Clients of our own
+--- unix sockets are let in, unless a PROXY header spoke for them; else what is no IP address is not.
 ---@param options perilune.access_control_options
 ---@return fun(session: perilune.session): boolean
 function access_control.new(options) end

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz driver: PROXY headers. The verdict does not depend on how they arrive, and what was read is written so
-// that the same addresses are read again.
+// Fuzz driver: PROXY headers. The verdict does not depend on how they arrive, what was read is written so
+// that the same addresses are read again, and whoever the client is said to be, the fields that tell the peer so are
+// these fields and nothing else.
 #include "http/proxy_protocol.h"
+
+#include <arpa/inet.h>
+
+#include "http/claims.h"
+#include "http/framing.h"
+#include "http/writer.h"
+#include "net/addr.h"
 
 #include "fuzz.h"
 
@@ -13,7 +21,8 @@ static enum proxy_protocol_result parse(struct str bytes, struct proxy_protocol 
 }
 
 static bool is_same(const struct proxy_protocol *a, const struct proxy_protocol *b) {
-  return a->source_length == b->source_length && a->destination_length == b->destination_length &&
+  return a->is_of_client == b->is_of_client && a->source_length == b->source_length &&
+         a->destination_length == b->destination_length &&
          memcmp(&a->source, &b->source, sizeof a->source) == 0 &&
          memcmp(&a->destination, &b->destination, sizeof a->destination) == 0;
 }
@@ -35,6 +44,35 @@ static void require_round_trip(const struct proxy_protocol *header) {
   REQUIRE(second.source_length == 0 || is_same(&first, &second));
 }
 
+/* "unknown", or an IP address as it is written. */
+static void require_node(struct str text) {
+  char copy[ADDR_TEXT] = {0};
+  struct in6_addr address;
+  REQUIRE(text.len < sizeof copy);
+  memcpy(copy, text.ptr, text.len);
+  bool is_address = inet_pton(AF_INET, copy, &address) == 1 || inet_pton(AF_INET6, copy, &address) == 1;
+  REQUIRE(is_address || str_equal(text, STR("unknown")));
+}
+
+/* From the header to the fields of a request, and back through the parser. */
+static void require_fields(const struct proxy_protocol *header) {
+  char text[ADDR_TEXT];
+  struct arena arena = {0};
+  struct request request = {.minor = 1, .method_name = STR("GET"), .method = METHOD_GET, .target = STR("/")},
+                 again;
+  struct str client = {text, addr_format_client((const void *)&header->source, header->source_length, text)};
+  struct str host = addr_host_of_client(client), node = claims_node(host, &arena);
+  require_node(claims_address(host));
+  headers_init(&request.headers, &arena);
+  headers_add(&request.headers, STR("Host"), STR("a"));
+  headers_add_id(&request.headers, FIELD_X_FORWARDED_FOR, claims_address(host));
+  headers_add_id(&request.headers, FIELD_FORWARDED, arena_printf(&arena, "for=%.*s", STR_ARG(node)));
+  struct str head = writer_request(&arena, &request, (struct body){FRAMING_NONE, 0}, &(struct writer_hop){0});
+  REQUIRE(head.ptr && parser_request(head, &arena, &fuzz_limits[0], &again, NULL) == ERROR_NONE);
+  fuzz_require_same(&again.headers, &request.headers);
+  arena_free(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct str input = {(const char *)data, size};
   struct proxy_protocol whole, bytes;
@@ -48,5 +86,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   REQUIRE(is_same(&whole, &bytes));
   REQUIRE((whole.source_length == 0) == (whole.destination_length == 0));
   require_round_trip(&whole);
+  require_fields(&whole);
   return 0;
 }

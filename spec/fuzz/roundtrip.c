@@ -91,6 +91,32 @@ static void try_trailers(struct str rest, struct arena *arena) {
   fuzz_require_same(&trailers, &again);
 }
 
+static size_t count_controls(struct str text) {
+  size_t found = 0;
+  for (size_t i = 0; i < text.len; i++) found += (unsigned char)text.ptr[i] < 0x20 && text.ptr[i] != '\t';
+  return found;
+}
+
+/* Parts that nobody has checked: a head is written exactly if no line can be made of them. */
+static void try_unchecked(struct str rest, struct arena *arena) {
+  struct request request = {.minor = 1, .method_name = STR("GET"), .target = STR("/")};
+  struct response response = {.minor = 1, .status = 200};
+  struct writer_hop hop = {0};
+  size_t half = rest.len / 2;
+  struct str name = {rest.ptr, half}, value = str_from(rest, half);
+  bool is_clean = count_controls(rest) == 0;
+  headers_init(&request.headers, arena);
+  headers_init(&response.headers, arena);
+  headers_add(&response.headers, name, value);
+  if (framing_is_hop_field(field_id(name))) return;
+  struct str head = writer_response(arena, &response, (struct body){FRAMING_LENGTH, 0}, &hop);
+  REQUIRE((head.ptr != NULL) == is_clean && count_controls(head) == (is_clean ? 8 : 0));
+  request.method_name = name;
+  request.target = value;
+  head = writer_request(arena, &request, (struct body){FRAMING_NONE, 0}, &hop);
+  REQUIRE((head.ptr != NULL) == is_clean && count_controls(head) == (is_clean ? 6 : 0));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 3) return 0;
   struct arena arena = {0};
@@ -99,6 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   try_request(flags, rest, &arena);
   try_response(flags, rest, &arena);
   try_trailers(rest, &arena);
+  try_unchecked(rest, &arena);
   arena_free(&arena);
   free((char *)input.ptr);
   return 0;

@@ -49,3 +49,15 @@ IT("cuts between escapes, never in one") {
   CHECK(escape_quoted(room, 8, STR("aaaa\n\n")) == 8);
   CHECK(escape_json(room, 3, STR("\"\"")) == 2);
 }
+
+IT("escapes what steers a terminal in UTF-8, and the separators of lines") {
+  CHECK_STR(json(STR("a\xc2\x9b[2Jb\xc2\xa0\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa")),
+            "a\\u009b[2Jb\xc2\xa0\\u2028\\u2029\xe2\x80\xaa");
+}
+
+IT("keeps UTF-8 in a line, and shows the bytes of what is none or steers a terminal") {
+  char room[256];
+  struct str text = STR("\xc3\xa4\t\xe2\x82\xac \xc2\x9b[2J \x9b \xff \x1b \r\n \xe2\x80\xa8 \x7f");
+  CHECK_STR(((struct str){room, escape_line(room, sizeof room, text)}),
+            "\xc3\xa4\t\xe2\x82\xac \\xc2\\x9b[2J \\x9b \\xff \\x1b \\x0d\\x0a \\xe2\\x80\\xa8 \\x7f");
+}

@@ -219,3 +219,12 @@ IT("writes UNKNOWN or LOCAL where addresses are not told, and paths in version 2
   CHECK_STR(str_of(((struct sockaddr_un *)&header.destination)->sun_path), "");
   CHECK_STR(((struct str){bytes, proxy_protocol_write(1, &header, bytes)}), "PROXY UNKNOWN\r\n");
 }
+
+IT("says whether the sender speaks for a client or for itself") {
+  char bytes[PROXY_PROTOCOL_BYTES];
+  CHECK(PARSE(SIGNATURE "\x20\0\0\0") == PROXY_PROTOCOL_WHOLE && !header.is_of_client);
+  CHECK(proxy_protocol_write(2, &header, bytes) == 16 && bytes[12] == 0x20);
+  CHECK(PARSE(SIGNATURE "\x21\0\0\0") == PROXY_PROTOCOL_WHOLE && header.is_of_client);
+  CHECK(proxy_protocol_write(2, &header, bytes) == 16 && bytes[12] == 0x21 && bytes[13] == 0);
+  CHECK(PARSE("PROXY UNKNOWN\r\n") == PROXY_PROTOCOL_WHOLE && header.is_of_client);
+}

@@ -165,3 +165,77 @@ IT("writes what the parser reads back as the same response") {
   check_same_headers(&first.headers, &second.headers);
   heads_free();
 }
+
+/* Each part of a head once, with a byte in it that would end it. */
+static bool is_refused(struct str bad) {
+  struct request request = a_request();
+  struct response response = a_response(200);
+  struct headers trailers;
+  headers_init(&trailers, heads_arena());
+  bool is_written = written(&request, none, plain).ptr && answered(200, none, plain).ptr;
+  request.target = bad;
+  bool is_out = written(&request, none, plain).ptr != NULL;
+  request = a_request();
+  request.method_name = bad;
+  is_out |= written(&request, none, plain).ptr != NULL;
+  request = a_request();
+  headers_add(&request.headers, STR("X"), bad);
+  is_out |= written(&request, chunked, plain).ptr != NULL;
+  request = a_request();
+  headers_remove_id(&request.headers, FIELD_HOST);
+  request.authority = bad;
+  is_out |= written(&request, none, plain).ptr != NULL;
+  is_out |= written(&request, none, (struct writer_hop){.upgrade = bad}).ptr != NULL;
+  response.reason = bad;
+  is_out |= writer_response(heads_arena(), &response, none, &plain).ptr != NULL;
+  response = a_response(200);
+  headers_add(&response.headers, bad, STR("1"));
+  is_out |= writer_response(heads_arena(), &response, none, &plain).ptr != NULL;
+  headers_add(&trailers, STR("X"), bad);
+  is_out |= writer_trailers(heads_arena(), &trailers).ptr != NULL;
+  heads_free();
+  return is_written && !is_out;
+}
+
+IT("writes no head with CR, LF, NUL or another control character in any of its parts") {
+  CHECK(is_refused(STR("a\r\nX-Admin: yes")));
+  CHECK(is_refused(STR("\r")));
+  CHECK(is_refused(STR("\n")));
+  CHECK(is_refused(STR("0123456789abcdef\n")));
+  CHECK(is_refused((struct str){"a\0b", 3}));
+  CHECK(is_refused(STR("\x1b[31m")));
+}
+
+IT("finds such a byte anywhere in a long head") {
+  char value[9000];
+  struct response response = a_response(200);
+  memset(value, 'v', sizeof value);
+  headers_add(&response.headers, STR("X"), (struct str){value, sizeof value});
+  CHECK(writer_response(heads_arena(), &response, none, &plain).ptr);
+  for (size_t at = 0; at < sizeof value; at += 97) {
+    value[at] = '\n';
+    CHECK(!writer_response(heads_arena(), &response, none, &plain).ptr);
+    value[at] = '\t';
+    CHECK(writer_response(heads_arena(), &response, none, &plain).ptr);
+    value[at] = 'v';
+  }
+  heads_free();
+}
+
+IT("finds such a byte in fields that lie as they were received") {
+  char head[] = "GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nX-B: 2\r\nX-C: 3\r\n\r\n";
+  struct request request;
+  CHECK(request_read((struct str){head, sizeof head - 1}, &default_limits, &request) == ERROR_NONE);
+  framing_strip_request(&request);
+  CHECK(written(&request, none, plain).ptr);
+  *(char *)headers_find(&request.headers, STR("X-B"))->value.ptr = '\r';
+  CHECK(!written(&request, none, plain).ptr);
+  heads_free();
+}
+
+IT("writes no request with two Hosts (RFC 9112 section 3.2)") {
+  struct request request = a_request();
+  headers_add(&request.headers, STR("Host"), STR("b"));
+  CHECK(!written(&request, none, plain).ptr);
+  heads_free();
+}

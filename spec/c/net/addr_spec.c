@@ -137,3 +137,40 @@ IT("reads what the kernel gives for a named unix socket") {
   addr_format(&addr, text);
   CHECK_STR(str_of(text), "unix:/tmp/s");
 }
+
+static struct str client_of(const void *socket, socklen_t length) {
+  static char text[ADDR_TEXT];
+  return (struct str){text, addr_format_client(socket, length, text)};
+}
+
+IT("names a client by its address, and none by a path") {
+  struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = htons(80)};
+  struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(80), .sin6_addr = in6addr_loopback};
+  struct sockaddr_un local = {.sun_family = AF_UNIX, .sun_path = "x\r\nX-Admin: yes"};
+  struct sockaddr_un abstract = {.sun_family = AF_UNIX, .sun_path = "\0x\r\n"};
+  CHECK_STR(client_of(&in4, sizeof in4), "0.0.0.0:80");
+  CHECK_STR(client_of(&in6, sizeof in6), "[::1]:80");
+  CHECK_STR(client_of(&local, sizeof local), "unix:");
+  CHECK_STR(client_of(&abstract, sizeof abstract), "unix:");
+  CHECK_STR(client_of(&local, sizeof(sa_family_t)), "unix:");
+  CHECK_STR(client_of(&in4, 0), "unknown");
+  CHECK_STR(client_of(&in6, sizeof in4), "unknown");
+}
+
+IT("takes the host out of a client's name") {
+  CHECK_STR(addr_host_of_client(STR("1.2.3.4:80")), "1.2.3.4");
+  CHECK_STR(addr_host_of_client(STR("[fe80::1%2]:80")), "fe80::1%2");
+  CHECK_STR(addr_host_of_client(STR("unix:")), "unix:");
+  CHECK_STR(addr_host_of_client(STR("unknown")), "unknown");
+}
+
+IT("refuses a path with control characters, and writes none of them") {
+  struct addr addr;
+  const char *why = "";
+  char text[ADDR_TEXT];
+  CHECK(!addr_parse(STR("unix:/a\nb"), &addr, &why));
+  CHECK_STR(str_of(why), "the path of the unix socket contains a control character");
+  struct sockaddr_un local = {.sun_family = AF_UNIX, .sun_path = "/a\r\nb\x7f"};
+  addr_from_socket(&addr, (const struct sockaddr *)&local, sizeof local);
+  CHECK_STR(((struct str){text, addr_format(&addr, text)}), "unix:/a??b?");
+}
