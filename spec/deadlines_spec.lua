@@ -203,6 +203,35 @@ describe("a client that takes its response slowly", function()
   end)
 end)
 
+describe("empty lines before a request", function()
+  it("do not put its deadline back, in whatever pieces they come (RFC 9112 2.2)", function()
+    local proxy = start(patient_origin(), { listen = "head_timeout = 0.5, keepalive_timeout = 0.5" })
+    for _, pieces in ipairs { { "\r", "\n" }, { "\r\n" }, { "\n" }, { "\r\n\r", "\n" } } do
+      local connection = client.connect(proxy.port)
+      local begun, i = sys.now(), 0
+      local sending = scheduler.spawn(function()
+        repeat
+          i = i + 1
+          scheduler.sleep(0.2)
+        until not connection:send(pieces[i % #pieces + 1])
+      end)
+      connection:receive_all(10)
+      scheduler.cancel(sending)
+      assert.is_true(sys.now() - begun < 5)
+    end
+  end)
+
+  it("are some few: more of them are no request (RFC 9112 2.2)", function()
+    local proxy = start(patient_origin())
+    local connection = client.connect(proxy.port)
+    connection:send(("\r\n"):rep(4) .. "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert.equal(200, connection:read_response().status)
+    connection:send(("\r\n"):rep(1000))
+    assert.equal(400, connection:read_response().status)
+    assert.is_true(connection:is_closed())
+  end)
+end)
+
 describe("a peer that has answered in full", function()
   local BYTES = 16 * 1024 * 1024
   local REFUSAL = "HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nbig\n"
@@ -274,6 +303,22 @@ describe("a peer that has answered in full", function()
     assert.equal(200, client.request(proxy.port).status)
     connection:send(("x"):rep(20))
     assert.equal(200, connection:request().status)
+  end)
+
+  it("does not keep a stop waiting", function()
+    local origin = origins.start(function(connection)
+      connection:read_request_head()
+      connection:respond { body = "early" }
+      connection:is_closed(60)
+    end)
+    local proxy = start(origin)
+    local connection = client.connect(proxy.port)
+    connection:send(HEAD)
+    assert.equal("early", connection:read_response().body)
+    local begun = sys.now()
+    proxy:signal "TERM"
+    scheduler.eventually(function() return proxy:exit_code() == 0 end)
+    assert.is_true(sys.now() - begun < 15)
   end)
 
   it("may stream on to a client that was refused, which is read away: both get to their end", function()

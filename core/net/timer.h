@@ -38,6 +38,11 @@ static inline uint64_t timer_left_ms(const struct timer *timer) {
   double left = timer->due ? timer->due - now : 0;
   return left > 0 ? (uint64_t)(left * 1000.0) : 0;
 }
+/* Since it was set; 0 if it is not set. */
+static inline uint64_t timer_gone_ms(const struct timer *timer) {
+  uint64_t left = timer_left_ms(timer);
+  return timer->due && left < timer->wait_ms ? timer->wait_ms - left : 0;
+}
 void timer_stop(struct timer *timer);
 /* The loop's own time in ms: what stamps and deadlines are compared with; moves once per loop turn. */
 static inline uint64_t loop_now_ms(struct ev_loop *loop) {

@@ -53,6 +53,8 @@ struct downstream {
   struct buf in;     /* bytes read and not used; holds no memory while idle */
   struct head_scan scan;
   struct timer timer;
+  uint64_t head_due_ms;          /* of a head that has begun; 0: none has */
+  unsigned empty_bytes;          /* of empty lines since the last request */
   uint64_t rest_until_ms;        /* when DRAIN and LINGER give up; 0: not begun */
   struct attachment *attachment; /* borrowed; NULL: none */
   struct list link;              /* in proxy->downstreams */
@@ -76,9 +78,22 @@ enum { LAST_REQUEST_MS = 1000 };
 void downstream_stop(struct downstream *d, unsigned patience_ms);
 /* Closes at once; a running exchange is told that the client is gone, or why it is as good as gone. */
 void downstream_close(struct downstream *d);
+/* The next request may come. While the proxy stops it will be the last; and it is waited for shortly. */
+void downstream_await(struct downstream *d);
 /* Ends our direction, and closes when the client has ended its own, or has had its time: what was sent is read. */
 void downstream_linger(struct downstream *d);
 void downstream_close_because(struct downstream *d, enum error error);
+
+/* --- ending.c: what follows an exchange --- */
+
+/* An event of the conn, or the timer, in state DRAIN or LINGER. */
+void ending_readable(struct downstream *d);
+void ending_writable(struct downstream *d);
+void ending_due(struct downstream *d);
+/* The proxy stops: it takes no longer than it must. */
+void ending_hasten(struct downstream *d);
+/* The connection is about to be closed, with x under way or just ended: a response that was cut off does not look whole. */
+void ending_shows_cut(struct downstream *d, const struct exchange *x);
 
 /* --- greeting.c: what comes before the first request --- */
 

@@ -9,6 +9,7 @@
 #include "http/proxy_protocol.h"
 #include "net/cidr.h"
 #include "net/tls.h"
+#include "proxy/deadline.h"
 #include "proxy/downstream.h"
 #include "proxy/hooks.h"
 #include "proxy/proxy.h"
@@ -36,7 +37,7 @@ void greeting_begin(struct downstream *d) {
   bool is_expected = settings->proxy_protocol != PROXY_PROTOCOL_OFF, trusts = !is_expected || is_trusted(d);
   if (is_expected && trusts) {
     d->state = DOWNSTREAM_PREFACE;
-    timer_set(&d->timer, settings->head_timeout_ms);
+    timer_set(&d->timer, wait_ms(WAIT_PREFACE, settings));
   } else if (!trusts && settings->proxy_protocol == PROXY_PROTOCOL_REQUIRED) {
     refuse(d, "PROXY header", "the sender is not in proxy_protocol_from");
   } else {
@@ -127,7 +128,7 @@ static void begin_session(struct downstream *d) {
     return;
   }
   d->state = DOWNSTREAM_HANDSHAKE;
-  timer_set(&d->timer, service->settings->handshake_timeout_ms);
+  timer_set(&d->timer, wait_ms(WAIT_HANDSHAKE, service->settings));
   tls_server(&d->conn, service->tls);
 }
 

@@ -29,6 +29,7 @@ void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker) {
 
 void proxy_stop(struct proxy *proxy, unsigned patience_ms) {
   proxy->stopping = true;
+  proxy->patience_ms = patience_ms;
   LIST_EACH(node, &proxy->downstreams)
   downstream_stop(LIST_ENTRY(node, struct downstream, link), patience_ms);
   proxy_ease(proxy);

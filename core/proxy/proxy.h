@@ -74,6 +74,7 @@ struct proxy {
   unsigned worker;         /* id, for logs */
   uint32_t dice;           /* state of a small random generator, for canaries */
   bool stopping;           /* no new requests: answers close their connection */
+  unsigned patience_ms;    /* stopping: how long a connection may be idle that was not told so */
   void (*on_idle)(struct proxy *proxy); /* told when stopping and nothing is left to do; may be NULL */
   void *owner;
   struct peer *peer_guesses[PEER_GUESSES]; /* borrowed: of the last calls of peer_intern */

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// ending: what follows an exchange on its client's connection. The hard problem is that whatever was answered must be
+// readable for the client, although it may still be sending: so after an early answer the rest of the request body is read
+// away within bounds, and a close ends our direction first and waits shortly for the client's (invariant I10).
+//
+// A close is announced or patient: where the head of a response has promised that the connection lives on, the next request
+// is answered, also when the proxy has begun to stop meanwhile (downstream_await).
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+#include "proxy/proxy.h"
+
+/* Of reading away what nobody wants: the longest time in all, and while the proxy stops. */
+enum { REST_MS = 30000, REST_STOPPING_MS = 2000, SCRATCH_BYTES = 16384 };
+
+static void drain(struct downstream *d);
+
+/* Where the end of the connection is the end of the response, a response that is cut off must not look whole:
+ * its client gets a reset. */
+void ending_shows_cut(struct downstream *d, const struct exchange *x) {
+  bool ends_with_connection = x->sent_status && x->down.out == FRAMING_CLOSE;
+  if (ends_with_connection && !x->down.done) conn_reset_on_close(&d->conn);
+}
+
+/* --- the rest of what the client sends -------------------------------------------------------------------- */
+
+static void watch_rest(struct downstream *d) {
+  uint64_t now = loop_now_ms(d->proxy->loop), most = d->proxy->stopping ? REST_STOPPING_MS : REST_MS;
+  unsigned pause_ms = wait_ms(WAIT_REST, d->service->settings);
+  if (!d->rest_until_ms || d->rest_until_ms > now + most) d->rest_until_ms = now + most;
+  uint64_t left = d->rest_until_ms > now ? d->rest_until_ms - now : 0;
+  timer_set(&d->timer, left < pause_ms ? left : pause_ms);
+}
+
+/* A close with bytes unread would reset the connection, and the client might lose what it has not read yet. As long
+ * as it takes less than we have to say, nothing else ends it than the time that an answer has. */
+static void go_on_lingering(struct downstream *d) {
+  bool owes = conn_owes(&d->conn);
+  if (d->half_closed && !owes && !d->conn.shuts) {
+    downstream_close(d);
+    return;
+  }
+  conn_want_write(&d->conn, owes);
+  conn_want_read(&d->conn, !d->half_closed);
+  if (owes)
+    timer_set(&d->timer, wait_ms(WAIT_ANSWER_TAKEN, d->service->settings));
+  else
+    watch_rest(d);
+}
+
+void downstream_linger(struct downstream *d) {
+  d->state = DOWNSTREAM_LINGER;
+  buf_release(&d->in);
+  conn_shutdown(&d->conn);
+  go_on_lingering(d);
+}
+
+void ending_writable(struct downstream *d) { go_on_lingering(d); }
+
+static void linger(struct downstream *d) {
+  static _Thread_local char scratch[SCRATCH_BYTES];
+  size_t moved = 0;
+  enum io result = conn_read(&d->conn, scratch, sizeof scratch, &moved);
+  if (result == IO_AGAIN) return;
+  if (result == IO_EOF) d->half_closed = true;
+  if (result == IO_ERROR || (result == IO_EOF && !conn_owes(&d->conn)))
+    downstream_close(d);
+  else if (!conn_owes(&d->conn))
+    watch_rest(d);
+  else
+    conn_want_read(&d->conn, !d->half_closed);
+}
+
+static void drain(struct downstream *d) {
+  switch (relay_pump(d->drain)) {
+  case RELAY_READING: watch_rest(d); return;
+  case RELAY_DONE:
+    free(d->drain);
+    d->drain = NULL;
+    downstream_await(d);
+    return;
+  case RELAY_WRITING:
+  case RELAY_FILTERING:
+  case RELAY_FILTER_FAILED:
+  case RELAY_TRUNCATED:
+  case RELAY_SOURCE_ERROR:
+  case RELAY_MALFORMED:
+  case RELAY_TOO_LARGE:
+  case RELAY_UNSAFE:
+  case RELAY_SINK_ERROR: downstream_linger(d); return;
+  }
+}
+
+static void begin_drain(struct downstream *d, const struct exchange *x) {
+  d->state = DOWNSTREAM_DRAIN;
+  d->drain = memory_alloc(sizeof *d->drain);
+  *d->drain = x->up; /* which was stopped, and owns nothing any more */
+  relay_restart(d->drain, FRAMING_NONE, (struct str){0}, (struct str){0});
+  d->drain->from = &d->conn;
+  d->drain->in = &d->in;
+  d->drain->to = NULL;
+  d->drain->copy = NULL;
+  d->drain->filter = NULL;
+  d->drain->arena = NULL;
+  d->drain->limit = x->up.bytes + x->settings->drain_bytes;
+  if (d->drain->limit == 0) d->drain->limit = 1; /* 0 is no limit */
+  drain(d);
+}
+
+void downstream_exchange_ended(struct downstream *d, const struct exchange *x) {
+  CHECK_OBJ(d, DOWNSTREAM_MAGIC);
+  CHECK(d->exchange == x && d->state == DOWNSTREAM_BUSY);
+  d->exchange = NULL;
+  timer_clear(&d->timer); /* reading stays as it is: what follows mostly reads */
+  conn_want_write(&d->conn, false);
+  if (x->aborted && !x->tunnel) {
+    ending_shows_cut(d, x);
+    downstream_close(d);
+    return;
+  }
+  if (x->closes || x->tunnel)
+    downstream_linger(d);
+  else if (x->up.source_ended)
+    downstream_await(d);
+  else
+    begin_drain(d, x);
+}
+
+void ending_readable(struct downstream *d) {
+  if (d->state == DOWNSTREAM_DRAIN)
+    drain(d);
+  else
+    linger(d);
+}
+
+void ending_due(struct downstream *d) {
+  if (d->state == DOWNSTREAM_DRAIN)
+    downstream_linger(d);
+  else
+    downstream_close(d);
+}
+
+void ending_hasten(struct downstream *d) {
+  if (!conn_owes(&d->conn)) watch_rest(d);
+}
