@@ -10,6 +10,7 @@
 #include "lua/dns.h"
 #include "lua/handle.h"
 #include "lua/library.h"
+#include "lua/options.h"
 #include "lua/task.h"
 #include "lua/vm.h"
 #include "net/resolver.h"
@@ -45,15 +46,18 @@ static void on_done(void *owner, const struct resolver_answer *answer) {
   lookup->task = NULL;
 }
 
-/* core.dns_open(name, port): its addresses with the port; without a port its services. -2 +1 */
+/* core.dns_open(name, port, family, fresh): its addresses with the port; without a port its services. -4 +1 */
 static int dns_open(lua_State *L) {
-  const char *name = luaL_checkstring(L, 1);
-  lua_Integer port = luaL_optinteger(L, 2, 0);
+  struct resolver_question question = {
+      .host = luaL_checkstring(L, 1),
+      .port = (unsigned short)luaL_optinteger(L, 2, 0),
+      .family = (enum resolver_family)luaL_checkoption(L, 3, "any", option_families),
+      .is_fresh = lua_toboolean(L, 4)};
   task_to_park(L, "perilune.dns");
   struct resolver *resolver = vm_of(L)->host.proxy->resolver;
   struct lookup *lookup = handle_new(L, HANDLE_LOOKUP, sizeof *lookup);
-  lookup->query = port ? resolver_lookup(resolver, name, (unsigned short)port, on_done, lookup)
-                       : resolver_lookup_services(resolver, name, on_done, lookup);
+  lookup->query = question.port ? resolver_lookup(resolver, &question, on_done, lookup)
+                                : resolver_lookup_services(resolver, &question, on_done, lookup);
   return 1;
 }
 

@@ -45,6 +45,8 @@ static const struct {
     [OPTION_TABLE] = {read_table, "a table"},
 };
 
+const char *const option_families[] = {"any", "prefer_ipv4", "ipv4", "ipv6", NULL};
+
 static const struct option *find(const struct option_set *set, const char *name) {
   for (unsigned i = 0; i < set->count; i++)
     if (strcmp(set->options[i].name, name) == 0) return &set->options[i];

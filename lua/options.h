@@ -40,6 +40,9 @@ struct option_set {
 #define OPTION_SET(options)                                                                                  \
   { (options), sizeof(options) / sizeof *(options) }
 
+/* The words of enum resolver_family. */
+extern const char *const option_families[];
+
 /* Fills in what the table at `index` has. False: pushes a message that names the option. -0 +0 | -0 +1 */
 bool options_read(lua_State *L, int index, const struct option_set *set, void *into, struct arena *arena);
 /* The same without a message, for where nothing may raise. False: the option that does not fit is on the

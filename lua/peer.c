@@ -34,6 +34,7 @@ static const struct option options[] = {
     PEER("key", OPTION_FILE, key),
     {"min_version", OPTION_WORD, offsetof(struct peer_options, min_version), version_words},
     {"alpn", OPTION_WORD, offsetof(struct peer_options, alpn), alpn_words},
+    {"family", OPTION_WORD, offsetof(struct peer_options, family), option_families},
     PEER("group", OPTION_TEXT, group),
     PEER("connect_timeout", OPTION_SECONDS, connect_timeout_ms),
     PEER("handshake_timeout", OPTION_SECONDS, handshake_timeout_ms),

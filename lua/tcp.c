@@ -18,6 +18,7 @@ enum { LIMIT_BYTES = 8 << 20, DEPTH_MOST = 16 };
 struct socket_options {
   struct str sni, verify_name, ca, pool;
   unsigned timeout_ms, connect_ms, send_ms, receive_ms;
+  enum resolver_family family;
   bool tls, no_verify, fresh;
 };
 
@@ -33,6 +34,7 @@ static const struct option options[] = {
     SOCKET("verify", OPTION_UNLESS, no_verify),
     SOCKET("verify_name", OPTION_TEXT, verify_name),
     SOCKET("ca", OPTION_FILE, ca),
+    {"family", OPTION_WORD, offsetof(struct socket_options, family), option_families},
     SOCKET("pool", OPTION_TEXT, pool),
     SOCKET("fresh", OPTION_FLAG, fresh),
 };
@@ -58,8 +60,9 @@ static void on_done(struct connect *connect, enum error error) {
 
 /* Everything in which connections differ. */
 static struct str key_of(struct arena *arena, struct str address, const struct socket_options *o) {
-  return arena_printf(arena, "%.*s|%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
-                      STR_ARG(o->sni), STR_ARG(o->verify_name), STR_ARG(o->ca), STR_ARG(o->pool));
+  return arena_printf(arena, "%.*s|%d%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
+                      (int)o->family, STR_ARG(o->sni), STR_ARG(o->verify_name), STR_ARG(o->ca),
+                      STR_ARG(o->pool));
 }
 
 /* The name the certificate must be for, as for a peer: what was said, else the host of the address. */
@@ -77,6 +80,7 @@ static void start(struct socket *s, const struct socket_options *o) {
   struct str sni = o->sni;
   if (!sni.len && s->addr.kind == ADDR_NAME) sni = str_of(s->addr.host);
   struct connect_options full = {.addr = &s->addr,
+                                 .family = o->family,
                                  .tls = s->tls,
                                  .sni = arena_dup(&s->arena, sni),
                                  .verify_name = name_to_verify(s, o),

@@ -18,6 +18,8 @@ local dns_options = {
   least = { "seconds", 1 },   -- never ask more often,
   most = { "seconds", 300 },  -- nor less often
 }
+local address_options = { family = { "family" } } -- of the name's addresses
+for name, option in pairs(dns_options) do address_options[name] = option end
 local file_options = { interval = { "seconds", 1 } }
 
 local function check_set(call, set)
@@ -87,11 +89,14 @@ end
 --- The addresses (A and AAAA) of "name:port". Asked again when the answer's time to live is over.
 function discovery.dns(set, address, given)
   check_set("discovery.dns", set)
-  local wanted = options.read("discovery.dns", given, dns_options)
+  local wanted = options.read("discovery.dns", given, address_options)
   local fault = core.check_address(address)
   if fault then error(("discovery.dns: '%s': %s"):format(tostring(address), fault), 2) end
+  -- What the resolver keeps is good enough, but for who wants to ask more often, or had no answer.
+  local how = { fresh = wanted.interval ~= nil, family = wanted.family }
   follow(set, address, wanted.interval or wanted.least, function()
-    local list, ttl = dns.addresses(address) -- or nil and why
+    local list, ttl = dns.addresses(address, how) -- or nil and why
+    how.fresh = wanted.interval ~= nil or not list
     if not list then return nil, ttl, clamp(wanted) end
     return sorted(list), nil, clamp(wanted, ttl) -- name servers turn their answers, which is no change
   end)
@@ -117,8 +122,10 @@ function discovery.srv(set, name, given)
   check_set("discovery.srv", set)
   local wanted = options.read("discovery.srv", given, dns_options)
   if type(name) ~= "string" then error("discovery.srv: expected a name like '_http._tcp.example.org'", 2) end
+  local how = { fresh = wanted.interval ~= nil }
   follow(set, name, wanted.interval or wanted.least, function()
-    local services, ttl = dns.services(name)
+    local services, ttl = dns.services(name, how)
+    how.fresh = wanted.interval ~= nil or not services
     if not services then return nil, ttl, clamp(wanted) end
     return entries_of(services), nil, clamp(wanted, ttl)
   end)

@@ -25,6 +25,7 @@ local function with(more)
     failures = { "positive", 1 },   -- in a row, until a healthy one is unhealthy
     start = { "string", "healthy" }, -- what a backend is before its first check
     on_change = { "function" },     -- on_change(address, is_healthy, why)
+    family = { "family" },          -- of the addresses of a backend that is a name
   }
   for name, option in pairs(more) do valid[name] = option end
   return valid
@@ -153,7 +154,7 @@ end
 local function check_connections(set, wanted)
   local connect = {
     timeout = patience(wanted), tls = wanted.tls, sni = wanted.sni,
-    verify = wanted.verify, verify_name = wanted.verify_name, ca = wanted.ca,
+    verify = wanted.verify, verify_name = wanted.verify_name, ca = wanted.ca, family = wanted.family,
   }
   begin(set, function(address) return tcp.check(at_port(address, wanted.port), connect) end, wanted)
 end
@@ -193,6 +194,7 @@ local function request_of(address, wanted)
     url = (wanted.tls and "https://" or "http://") .. host .. wanted.path, address = at_port(address, wanted.port),
     method = wanted.method, headers = wanted.headers, keep = false, stream = true, timeout = patience(wanted),
     sni = wanted.sni, verify = wanted.verify, verify_name = wanted.verify_name, ca = wanted.ca,
+    family = wanted.family,
   }
 end
 

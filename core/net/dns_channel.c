@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// dns_channel: c-ares' sockets and deadlines as watchers of the loop. c-ares opens and closes its sockets from inside any
-// call into it: so a watcher may be gone when such a call returns.
+// dns_channel: c-ares' sockets and deadlines as watchers of the loop. c-ares opens and closes its sockets from inside
+// any call into it: so a watcher may be gone when such a call returns. It answers from inside of them, too.
 #include "net/dns_channel.h"
 
 #include <ares.h>
 #include <ev.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/list.h"
 #include "base/memory.h"
 
-enum { TRY_MS = 2000, TRIES = 3 }; /* of a server; whoever waits has a shorter deadline of its own */
+enum { CLASS_IN = 1 };
 #define DNS_CHANNEL_MAGIC 0xd45c4a71u
 
 struct dns_channel {
@@ -21,7 +22,13 @@ struct dns_channel {
   ares_channel ares;    /* owned */
   ev_timer deadline;    /* c-ares' next one */
   struct list sockets;  /* owned: struct lookup_socket */
-  unsigned references;
+  bool is_inside;       /* c-ares calls us */
+};
+
+/* Where an answer goes. */
+struct errand {
+  dns_channel_done *done;
+  void *owner;
 };
 
 /* A socket of c-ares. */
@@ -33,36 +40,41 @@ struct lookup_socket {
 
 static void on_socket_state(void *data, ares_socket_t fd, int readable, int writable);
 static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events);
+static void keep_deadline(struct dns_channel *c);
 
 /* --- life --------------------------------------------------------------------------------------------- */
 
 static void start_library(void) { ares_library_init(ARES_LIB_INIT_ALL); }
 
-static int open_ares(struct dns_channel *c, const char *servers) {
+static int open_ares(struct dns_channel *c, const char *server, unsigned patience_ms) {
   struct ares_options options = {
-      .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = on_socket_state, .sock_state_cb_data = c};
-  int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-#ifdef ARES_OPT_QUERY_CACHE /* since 1.31 it keeps an answer without records for an hour; who asks minds the times */
+      .flags = ARES_FLAG_NOCHECKRESP, /* a server that says it cannot is not one that is silent */
+      .timeout = (int)patience_ms,
+      .tries = 1,
+      .sock_state_cb = on_socket_state,
+      .sock_state_cb_data = c};
+  int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE     /* since 1.31; ours is net/name_cache */
   mask |= ARES_OPT_QUERY_CACHE; /* of no seconds */
 #endif
   int status = ares_init_options(&c->ares, &options, mask);
   if (status != ARES_SUCCESS) return status;
-  if (servers) status = ares_set_servers_ports_csv(c->ares, servers);
+  status = ares_set_servers_ports_csv(c->ares, server);
   if (status != ARES_SUCCESS) ares_destroy(c->ares);
   return status;
 }
 
-struct dns_channel *dns_channel_new(struct ev_loop *loop, const char *servers, int *status) {
+struct dns_channel *dns_channel_new(struct ev_loop *loop, const char *server, unsigned patience_ms,
+                                    int *status) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, start_library);
   struct dns_channel *c = memory_zalloc(sizeof *c);
   c->loop = loop;
-  c->references = 1;
   list_init(&c->sockets);
   ev_timer_init(&c->deadline, on_deadline, 0., 0.);
   ev_set_priority(&c->deadline, EV_MINPRI); /* what has arrived goes first */
   c->deadline.data = c;
-  *status = open_ares(c, servers);
+  *status = open_ares(c, server, patience_ms);
   if (*status != ARES_SUCCESS) {
     free(c);
     return NULL;
@@ -71,31 +83,42 @@ struct dns_channel *dns_channel_new(struct ev_loop *loop, const char *servers, i
   return c;
 }
 
-void dns_channel_hold(struct dns_channel *channel) {
-  CHECK_OBJ(channel, DNS_CHANNEL_MAGIC);
-  channel->references++;
+void dns_channel_free(struct dns_channel *c) {
+  if (!c) return;
+  CHECK_OBJ(c, DNS_CHANNEL_MAGIC);
+  CHECK(!c->is_inside);
+  ares_destroy(c->ares); /* closes the sockets, through the callback */
+  CHECK(list_is_empty(&c->sockets));
+  ev_timer_stop(c->loop, &c->deadline);
+  OBJ_END(c, DNS_CHANNEL_MAGIC);
+  free(c);
 }
 
-void dns_channel_release(struct dns_channel *channel) {
-  CHECK_OBJ(channel, DNS_CHANNEL_MAGIC);
-  if (--channel->references > 0) return;
-  ares_destroy(channel->ares); /* closes the sockets, through the callback */
-  CHECK(list_is_empty(&channel->sockets));
-  ev_timer_stop(channel->loop, &channel->deadline);
-  OBJ_END(channel, DNS_CHANNEL_MAGIC);
-  free(channel);
+/* --- questions ---------------------------------------------------------------------------------------- */
+
+static void on_answer(void *data, int status, int timeouts, unsigned char *message, int length) {
+  struct errand *errand = data;
+  (void)timeouts;
+  errand->done(errand->owner, status, message, message && length > 0 ? (size_t)length : 0);
+  free(errand);
 }
 
-void dns_channel_cancel(struct dns_channel *channel) { ares_cancel(channel->ares); }
-
-struct ares_channeldata *dns_channel_ares(struct dns_channel *channel) {
-  return channel->ares;
+/* c-ares 1.28 and later would rather have ares_query_dnsrec, which earlier ones do not have. */
+void dns_channel_ask(struct dns_channel *c, const char *name, int type, dns_channel_done *done, void *owner) {
+  CHECK_OBJ(c, DNS_CHANNEL_MAGIC);
+  struct errand *errand = memory_alloc(sizeof *errand);
+  *errand = (struct errand){done, owner};
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  ares_query(c->ares, name, CLASS_IN, type, on_answer, errand);
+#pragma GCC diagnostic pop
+  keep_deadline(c);
 }
 
 /* --- the loop ----------------------------------------------------------------------------------------- */
 
 /* After each call into c-ares, which may have moved its deadline. */
-void dns_channel_keep_deadline(struct dns_channel *c) {
+static void keep_deadline(struct dns_channel *c) {
   struct timeval left;
   ev_timer_stop(c->loop, &c->deadline);
   if (!ares_timeout(c->ares, NULL, &left)) return;
@@ -108,8 +131,10 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events) {
   struct dns_channel *c = timer->data;
   (void)loop, (void)events;
   CHECK_OBJ(c, DNS_CHANNEL_MAGIC);
+  c->is_inside = true;
   ares_process_fd(c->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-  dns_channel_keep_deadline(c);
+  c->is_inside = false;
+  keep_deadline(c);
 }
 
 static void on_socket(struct ev_loop *loop, ev_io *watcher, int events) {
@@ -118,8 +143,10 @@ static void on_socket(struct ev_loop *loop, ev_io *watcher, int events) {
   int fd = watcher->fd; /* c-ares may close it, and so free the watcher, in the call */
   (void)loop;
   CHECK_OBJ(c, DNS_CHANNEL_MAGIC);
+  c->is_inside = true;
   ares_process_fd(c->ares, events & EV_READ ? fd : ARES_SOCKET_BAD, events & EV_WRITE ? fd : ARES_SOCKET_BAD);
-  dns_channel_keep_deadline(c);
+  c->is_inside = false;
+  keep_deadline(c);
 }
 
 static struct lookup_socket *find_socket(struct dns_channel *c, int fd) {

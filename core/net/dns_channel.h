@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// dns_channel: c-ares on a loop: a watcher per socket that c-ares opens, one timer for its deadlines. Nothing above it
-// knows c-ares' sockets.
+// dns_channel: one name server, asked by c-ares on a loop: a watcher per socket that c-ares opens, one timer for its
+// deadlines. c-ares carries a question there and the answer back (UDP, and TCP where it is long); when to ask whom
+// again is for net/dns_client.
 #ifndef PERILUNE_NET_DNS_CHANNEL_H
 #define PERILUNE_NET_DNS_CHANNEL_H
 
-#include <stdbool.h>
+#include <stddef.h>
 
-struct ares_channeldata;
 struct dns_channel;
 struct ev_loop;
 
-/* `servers` NULL: the system's. NULL: c-ares cannot start, *status is why. */
-struct dns_channel *dns_channel_new(struct ev_loop *loop, const char *servers, int *status);
-/* References: one of whoever made it, one of each question under way. The last one frees it, so it must not be given
- * back from inside of c-ares' callbacks. */
-void dns_channel_hold(struct dns_channel *channel);
-void dns_channel_release(struct dns_channel *channel);
-/* Ends all questions, through their callbacks. */
-void dns_channel_cancel(struct dns_channel *channel);
-/* For calls into c-ares, and right after each. */
-struct ares_channeldata *dns_channel_ares(struct dns_channel *channel);
-void dns_channel_keep_deadline(struct dns_channel *channel);
+/* `status` is c-ares'. Once for each question, also from inside of dns_channel_ask and dns_channel_free. `message`
+ * may be NULL, and is valid during the call. */
+typedef void dns_channel_done(void *owner, int status, const unsigned char *message, size_t length);
+
+/* For "10.0.0.2:53" or "[::1]:53". A question is given up `patience_ms` after it was asked. NULL: c-ares cannot start,
+ * *status is why. */
+struct dns_channel *dns_channel_new(struct ev_loop *loop, const char *server, unsigned patience_ms,
+                                    int *status);
+/* Ends all questions (ARES_EDESTRUCTION). Not from inside of a dns_channel_done. NULL is harmless. */
+void dns_channel_free(struct dns_channel *channel);
+/* `type` is of a record, in class IN. */
+void dns_channel_ask(struct dns_channel *channel, const char *name, int type, dns_channel_done *done,
+                     void *owner);
 
 #endif

@@ -1,240 +1,284 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver: queries and their answers.
-// The one hard problem is that c-ares may answer from inside any call into it, also from inside a lookup, and
-// cannot cancel one query: so answers are queued and delivered by the loop one at a time, and a cancelled
-// query stays until c-ares is done.
+// resolver: its life, the servers in force, what needs no server (IP addresses, hosts, localhost), and the delivery of
+// answers: they are queued and delivered by the loop one at a time, since an owner may do anything then: look up more,
+// cancel others, free the resolver.
 #include "net/resolver.h"
 
-#include <ares.h>
 #include <arpa/inet.h>
-#include <ev.h>
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/list.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "net/dns_channel.h"
-#include "net/services.h"
+#include "net/addresses.h"
+#include "net/resolver_query.h"
 
-enum { CLASS_IN = 1, TYPE_SRV = 33 };
-struct resolver {
-  struct ev_loop *loop;        /* borrowed */
-  char *servers;               /* owned; NULL: the system's */
-  struct dns_channel *channel; /* reference; NULL before the first query */
-  int start_status;            /* of the last try to make one */
-  ev_timer delivery;           /* never started, only fed: there are answers in `answered` */
-  struct list asked, answered; /* owned: queries that c-ares has, and others */
-};
-
-struct resolver_query {
-  struct list link;            /* in resolver.asked or resolver.answered */
-  struct resolver *resolver;   /* borrowed */
-  struct dns_channel *channel; /* reference, while c-ares has it */
-  bool is_answered;
-  resolver_done *done; /* NULL: cancelled */
-  void *owner;
-  unsigned short port;
-  unsigned count, ttl_s;
-  struct addr *addresses;            /* owned; or */
-  struct resolver_service *services; /* owned */
-  const char *why;                   /* static */
-};
-
-static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo *found);
 static void deliver(struct ev_loop *loop, ev_timer *timer, int events);
-static void query_free(struct resolver_query *query);
+static void query_free(struct resolver_query *q);
+
+/* --- the resolver -------------------------------------------------------------------------------------- */
 
 struct resolver *resolver_new(struct ev_loop *loop) {
   struct resolver *r = memory_zalloc(sizeof *r);
   r->loop = loop;
-  list_init(&r->asked);
+  list_init(&r->retired);
+  list_init(&r->open);
   list_init(&r->answered);
+  name_files_init(&r->files);
+  name_cache_init(&r->cache, r);
   ev_timer_init(&r->delivery, deliver, 0., 0.);
   r->delivery.data = r;
+  OBJ_INIT(r, RESOLVER_MAGIC);
   return r;
 }
 
-/* A channel takes 75 KB and reads files: only who looks something up has one. */
-static bool is_started(struct resolver *r) {
-  if (r->channel) return true;
-  r->channel = dns_channel_new(r->loop, r->servers, &r->start_status);
-  if (!r->channel) log_error("names cannot be resolved: %s", ares_strerror(r->start_status));
-  return r->channel != NULL;
-}
-
-/* Queries end through c-ares' callbacks, which is not for their owners any more. */
 void resolver_free(struct resolver *r) {
   if (!r) return;
-  LIST_EACH(node, &r->asked) {
-    struct resolver_query *query = LIST_ENTRY(node, struct resolver_query, link);
-    query->done = NULL;
-  }
-  while (!list_is_empty(&r->asked))
-    dns_channel_cancel(LIST_ENTRY(r->asked.next, struct resolver_query, link)->channel);
-  LIST_EACH(node, &r->answered) query_free(LIST_ENTRY(node, struct resolver_query, link));
-  if (r->channel) dns_channel_release(r->channel);
+  CHECK_OBJ(r, RESOLVER_MAGIC);
+  while (!list_is_empty(&r->open)) query_free(LIST_ENTRY(r->open.next, struct resolver_query, link));
+  while (!list_is_empty(&r->answered)) query_free(LIST_ENTRY(r->answered.next, struct resolver_query, link));
+  dns_servers_free(r->servers); /* tells us of its questions: see resolver_query.c */
+  dns_servers_free_all(&r->retired);
+  name_cache_drop(&r->cache);
+  name_files_clear(&r->files);
   ev_clear_pending(r->loop, &r->delivery);
-  free(r->servers);
+  free(r->said);
+  OBJ_END(r, RESOLVER_MAGIC);
   free(r);
 }
 
-bool resolver_check_servers(const char *servers, char **why) {
-  int status;
-  struct dns_channel *trial = dns_channel_new(NULL, servers, &status);
-  if (trial) dns_channel_release(trial);
-  if (!trial) *why = str_to_cstring(str_of(ares_strerror(status)));
-  return trial != NULL;
+void resolver_use_files(struct resolver *r, const char *resolv_conf, const char *hosts) {
+  r->files.resolv_path = resolv_conf;
+  r->files.hosts_path = hosts;
 }
 
-/* The old channel lives as long as the queries that it has. */
+bool resolver_check_servers(const char *servers, char **why) {
+  const char *reason;
+  bool is_fine = dns_servers_check(servers, &reason);
+  if (!is_fine && why) *why = str_to_cstring(str_of(reason));
+  return is_fine;
+}
+
+static void leave_servers(struct resolver *r) {
+  if (r->servers) dns_servers_retire(r->servers, &r->retired);
+  r->servers = NULL;
+  name_cache_drop(&r->cache);
+}
+
 bool resolver_set_servers(struct resolver *r, const char *servers, char **why) {
-  bool is_same = servers && r->servers ? strcmp(servers, r->servers) == 0 : servers == r->servers;
+  CHECK_OBJ(r, RESOLVER_MAGIC);
+  bool is_same = servers && r->said ? strcmp(servers, r->said) == 0 : servers == r->said;
+  name_files_doubt(&r->files);
   if (is_same) return true;
   if (servers && !resolver_check_servers(servers, why)) return false;
-  if (r->channel) dns_channel_release(r->channel);
-  r->channel = NULL;
-  free(r->servers);
-  r->servers = servers ? str_to_cstring(str_of(servers)) : NULL;
+  leave_servers(r);
+  free(r->said);
+  r->said = servers ? str_to_cstring(str_of(servers)) : NULL;
   return true;
 }
 
-/* --- queries ----------------------------------------------------------------------------------------- */
-
-static void query_free(struct resolver_query *query) {
-  list_remove(&query->link);
-  if (query->channel) dns_channel_release(query->channel);
-  free(query->addresses);
-  free(query->services);
-  free(query);
+static void refresh_files(struct resolver *r) {
+  bool are_other = name_files_refresh(&r->files, ev_now(r->loop));
+  if (are_other && !r->said && r->servers) {
+    log_info("the system's name servers are %s now", r->files.servers);
+    leave_servers(r);
+  }
 }
 
-static void query_answered(struct resolver_query *query) {
-  list_remove(&query->link);
-  query->is_answered = true;
-  list_push_back(&query->resolver->answered, &query->link);
-  ev_feed_event(query->resolver->loop, &query->resolver->delivery, EV_CUSTOM);
+struct dns_servers *resolver_servers(struct resolver *r) {
+  if (!r->servers) r->servers = dns_servers_new(r->loop, r->said ? r->said : r->files.servers, &r->asked);
+  return r->servers;
 }
 
-static void add_address(struct resolver_query *query, const void *socket, size_t length) {
-  if (!query->addresses) query->addresses = memory_alloc(RESOLVER_ADDRESSES * sizeof query->addresses[0]);
-  struct addr *addr = &query->addresses[query->count++];
-  addr_from_socket(addr, socket, (socklen_t)length);
-  addr_set_port(addr, query->port);
+struct resolver_counts resolver_counts(const struct resolver *r) {
+  struct resolver_counts counts = r->counts;
+  counts.questions = r->asked.questions;
+  counts.failures = r->asked.failures;
+  counts.silent = r->servers ? dns_servers_silent(r->servers) : 0;
+  return counts;
 }
 
-/* IP addresses are not left to c-ares: 1.18 asks the servers for the other family's address of such a "name".
- */
-static bool is_literal(struct resolver_query *query, const char *host) {
-  struct sockaddr_in in4 = {.sin_family = AF_INET};
-  struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-  if (inet_pton(AF_INET, host, &in4.sin_addr) == 1)
-    add_address(query, &in4, sizeof in4);
-  else if (inet_pton(AF_INET6, host, &in6.sin6_addr) == 1)
-    add_address(query, &in6, sizeof in6);
-  return query->count > 0;
+/* --- queries ------------------------------------------------------------------------------------------- */
+
+static void query_free(struct resolver_query *q) {
+  CHECK_OBJ(q, QUERY_MAGIC);
+  query_leave_name(q);
+  list_remove(&q->link);
+  for (unsigned i = 0; i < q->name_count; i++) free(q->names[i]);
+  free((void *)q->answer.addresses);
+  free((void *)q->answer.services);
+  OBJ_END(q, QUERY_MAGIC);
+  free(q);
 }
 
-static struct resolver_query *query_new(struct resolver *r, resolver_done *done, void *owner) {
-  struct resolver_query *query = memory_zalloc(sizeof *query);
-  *query = (struct resolver_query){.resolver = r, .done = done, .owner = owner};
-  list_init(&query->link);
-  list_push_back(&r->asked, &query->link);
-  return query;
+void query_answered(struct resolver_query *q) {
+  query_leave_name(q);
+  list_remove(&q->link);
+  list_push_back(&q->resolver->answered, &q->link);
+  ev_feed_event(q->resolver->loop, &q->resolver->delivery, EV_CUSTOM);
 }
 
-static void hold_channel(struct resolver_query *query) {
-  query->channel = query->resolver->channel;
-  dns_channel_hold(query->channel);
+static void query_failed(struct resolver_query *q, const char *why) {
+  q->answer.count = 0;
+  q->answer.why = why;
+  query_answered(q);
 }
 
-struct resolver_query *resolver_lookup(struct resolver *r, const char *host, unsigned short port,
-                                       resolver_done *done, void *owner) {
-  struct resolver_query *query = query_new(r, done, owner);
-  query->port = port;
-  if (is_literal(query, host)) {
-    query_answered(query);
-  } else if (is_started(r)) {
-    struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    hold_channel(query);
-    ares_getaddrinfo(dns_channel_ares(r->channel), host, NULL, &hints, on_answer, query);
-    dns_channel_keep_deadline(query->channel);
+/* --- names --------------------------------------------------------------------------------------------- */
+
+static void add_name(struct resolver_query *q, const char *domain) {
+  char text[2 * NAME_TEXT];
+  snprintf(text, sizeof text, domain ? "%s.%s" : "%s", q->host, domain);
+  if (strlen(text) < NAME_TEXT) q->names[q->name_count++] = str_to_cstring(str_of(text));
+}
+
+/* resolv.conf(5): a name with enough dots is looked up as it is first, others last; one that ends with a dot, no
+ * other way. */
+static void list_names(struct resolver_query *q, bool is_absolute) {
+  const struct name_files *f = &q->resolver->files;
+  unsigned dots = 0;
+  for (const char *c = q->host; *c; c++) dots += *c == '.';
+  bool is_first = is_absolute || dots >= f->ndots;
+  if (is_first) add_name(q, NULL);
+  for (unsigned i = 0; !is_absolute && i < f->search_count; i++) add_name(q, f->search[i]);
+  if (!is_first) add_name(q, NULL);
+}
+
+/* In lower case, without a dot behind: whether there was one. A name that is too long is empty. */
+static bool take_name(const char *host, char name[NAME_TEXT]) {
+  size_t length = strlen(host);
+  bool is_absolute = length > 1 && host[length - 1] == '.';
+  if (is_absolute) length--;
+  if (length >= NAME_TEXT) length = 0;
+  for (size_t i = 0; i < length; i++) name[i] = (char)tolower((unsigned char)host[i]);
+  name[length] = '\0';
+  return is_absolute;
+}
+
+static bool wants(const struct resolver_query *q, int family) {
+  return family == AF_INET ? q->family != FAMILY_IPV6 : q->family != FAMILY_IPV4;
+}
+
+static bool read_literal(const char *host, struct addresses *found, const struct resolver_query *q) {
+  struct dns_address address;
+  int family = strchr(host, ':') ? AF_INET6 : AF_INET;
+  if (inet_pton(family, host, address.bytes) != 1) return false;
+  if (wants(q, family)) addresses_add(found, family, &address);
+  return true;
+}
+
+static bool is_localhost(const char *host) {
+  size_t length = strlen(host), tail = strlen(".localhost");
+  return strcmp(host, "localhost") == 0 || (length > tail && strcmp(host + length - tail, ".localhost") == 0);
+}
+
+/* hosts(5), and localhost without it (RFC 6761 section 6.3). */
+static void find_host(const struct resolver_query *q, struct addresses *found) {
+  static const struct dns_address here4 = {{127, 0, 0, 1}}, here6 = {{[15] = 1}};
+  unsigned count = 0;
+  const struct host_entry *entries = name_files_find(&q->resolver->files, q->host, &count);
+  for (unsigned i = 0; i < count; i++)
+    if (wants(q, entries[i].family)) addresses_add(found, entries[i].family, &entries[i].address);
+  if (count || !is_localhost(q->host)) return;
+  if (wants(q, AF_INET6)) addresses_add(found, AF_INET6, &here6);
+  if (wants(q, AF_INET)) addresses_add(found, AF_INET, &here4);
+}
+
+static struct resolver_query *query_new(struct resolver *r, const struct resolver_question *question,
+                                        resolver_done *done, void *owner) {
+  CHECK_OBJ(r, RESOLVER_MAGIC);
+  struct resolver_query *q = memory_zalloc(sizeof *q);
+  q->resolver = r;
+  q->done = done;
+  q->owner = owner;
+  q->port = question->port;
+  q->family = question->family;
+  q->is_fresh = question->is_fresh;
+  list_init(&q->link);
+  list_push_back(&r->open, &q->link);
+  OBJ_INIT(q, QUERY_MAGIC);
+  r->counts.lookups++;
+  refresh_files(r);
+  return q;
+}
+
+static void answer_with(struct resolver_query *q, struct addresses *found) {
+  struct cached_name *memory = name_cache_get(&q->resolver->cache, q->host);
+  q->answer.addresses = addresses_in_order(found, memory, q->family, q->port, ev_now(q->resolver->loop));
+  q->answer.count = found->count;
+  name_cache_release(memory);
+  query_answered(q);
+}
+
+static void look_up(struct resolver_query *q, const char *host) {
+  struct addresses found = {0};
+  bool is_absolute = take_name(host, q->host), is_literal = read_literal(host, &found, q);
+  if (!is_literal) find_host(q, &found);
+  if (found.count) {
+    answer_with(q, &found);
+  } else if (is_literal) {
+    query_failed(q, "it is of the other family of addresses");
+  } else if (!q->host[0]) {
+    query_failed(q, "the name is malformed");
   } else {
-    on_answer(query, r->start_status, 0, NULL);
-  }
-  return query;
-}
-
-void resolver_cancel(struct resolver_query *query) {
-  if (query->is_answered)
-    query_free(query);
-  else
-    query->done = NULL;
-}
-
-static void take_addresses(struct resolver_query *query, const struct ares_addrinfo *found) {
-  const struct ares_addrinfo_node *node = found->nodes;
-  for (; node && query->count < RESOLVER_ADDRESSES; node = node->ai_next) {
-    if (node->ai_family != AF_INET && node->ai_family != AF_INET6) continue;
-    if (query->count == 0 || (unsigned)node->ai_ttl < query->ttl_s) query->ttl_s = (unsigned)node->ai_ttl;
-    add_address(query, node->ai_addr, (size_t)node->ai_addrlen);
+    list_names(q, is_absolute);
+    query_begin(q);
   }
 }
 
-static void answered_or_dropped(struct resolver_query *query, int status) {
-  if (query->count == 0) query->why = ares_strerror(status == ARES_SUCCESS ? ARES_ENODATA : status);
-  query_answered(query);
+struct resolver_query *resolver_lookup(struct resolver *r, const struct resolver_question *question,
+                                       resolver_done *done, void *owner) {
+  struct resolver_query *q = query_new(r, question, done, owner);
+  look_up(q, question->host);
+  return q;
 }
 
-static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo *found) {
-  struct resolver_query *query = data;
-  (void)timeouts;
-  if (query->done && status == ARES_SUCCESS && found) take_addresses(query, found);
-  if (found) ares_freeaddrinfo(found);
-  answered_or_dropped(query, status);
-}
-
-static void on_message(void *data, int status, int timeouts, unsigned char *message, int length) {
-  struct resolver_query *query = data;
-  (void)timeouts;
-  if (query->done && status == ARES_SUCCESS) {
-    query->services = memory_alloc(RESOLVER_ADDRESSES * sizeof query->services[0]);
-    bool is_readable = services_read(message, (size_t)length, query->services, RESOLVER_ADDRESSES,
-                                     &query->count, &query->ttl_s);
-    if (!is_readable) status = ARES_EBADRESP;
+struct resolver_query *resolver_lookup_services(struct resolver *r, const struct resolver_question *question,
+                                                resolver_done *done, void *owner) {
+  struct resolver_query *q = query_new(r, question, done, owner);
+  q->is_for_services = true;
+  take_name(question->host, q->host);
+  if (q->host[0]) {
+    add_name(q, NULL);
+    query_begin(q);
+  } else {
+    query_failed(q, "the name is malformed");
   }
-  answered_or_dropped(query, status);
+  return q;
 }
 
-/* c-ares 1.28 and later would rather have ares_query_dnsrec, which earlier ones do not have. */
-struct resolver_query *resolver_lookup_services(struct resolver *r, const char *name, resolver_done *done,
-                                                void *owner) {
-  struct resolver_query *query = query_new(r, done, owner);
-  if (!is_started(r)) {
-    on_message(query, r->start_status, 0, NULL, 0);
-    return query;
-  }
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-  hold_channel(query);
-  ares_query(dns_channel_ares(r->channel), name, CLASS_IN, TYPE_SRV, on_message, query);
-#pragma GCC diagnostic pop
-  dns_channel_keep_deadline(query->channel);
-  return query;
+/* What it has asked for is asked all the same, for the next. */
+void resolver_cancel(struct resolver_query *q) { query_free(q); }
+
+void resolver_note(struct resolver *r, const char *host, const struct addr *addr, bool works) {
+  char name[NAME_TEXT];
+  CHECK_OBJ(r, RESOLVER_MAGIC);
+  take_name(host, name);
+  struct cached_name *memory = name_cache_get(&r->cache, name);
+  addresses_note(memory, addr, works, ev_now(r->loop));
+  name_cache_release(memory);
 }
+
+/* --- delivery ------------------------------------------------------------------------------------------ */
 
 /* One answer a time: its owner may cancel others, look up more, or free the resolver. */
 static void deliver(struct ev_loop *loop, ev_timer *timer, int events) {
   struct resolver *r = timer->data;
   (void)events;
+  CHECK_OBJ(r, RESOLVER_MAGIC);
   if (list_is_empty(&r->answered)) return;
-  struct resolver_query *query = LIST_ENTRY(r->answered.next, struct resolver_query, link);
-  list_remove(&query->link);
+  struct resolver_query *q = LIST_ENTRY(r->answered.next, struct resolver_query, link);
+  CHECK_OBJ(q, QUERY_MAGIC);
+  list_remove(&q->link);
   if (!list_is_empty(&r->answered)) ev_feed_event(loop, timer, EV_CUSTOM);
-  if (query->done)
-    query->done(query->owner, &(struct resolver_answer){.count = query->count,
-                                                        .addresses = query->addresses,
-                                                        .services = query->services,
-                                                        .ttl_s = query->ttl_s,
-                                                        .why = query->why});
-  query_free(query);
+  resolver_done *done = q->done;
+  void *owner = q->owner;
+  struct resolver_answer answer = q->answer;
+  q->answer.addresses = NULL;
+  q->answer.services = NULL;
+  query_free(q);
+  done(owner, &answer);
+  free((void *)answer.addresses);
+  free((void *)answer.services);
 }

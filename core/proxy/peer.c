@@ -32,7 +32,7 @@ static unsigned or_default(unsigned value, unsigned fallback) { return value ? v
   X(connect_timeout_ms)                                                                                      \
   X(handshake_timeout_ms)                                                                                    \
   X(first_byte_timeout_ms) X(read_timeout_ms) X(send_timeout_ms) X(idle_timeout_ms) X(max_idle)
-#define KIND_TABLE(X) X(tls) X(no_verify) X(proxy_protocol) X(min_version) X(alpn)
+#define KIND_TABLE(X) X(tls) X(no_verify) X(proxy_protocol) X(min_version) X(alpn) X(family)
 
 static struct peer_options with_defaults(const struct peer_options *o) {
   struct peer_options full = *o;

@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "net/addr.h"
+#include "net/resolver.h"
 #include "net/tls.h"
 
 struct proxy;
@@ -36,6 +37,7 @@ struct peer_options {
   unsigned hedge_ms; /* 0: never; of one attempt, not of the peer (hooks.h) */
   enum tls_oldest min_version;
   enum peer_alpn alpn;
+  enum resolver_family family; /* of a name: which of its addresses */
   bool tls;
   bool no_verify;               /* verify = false, written by the policy */
   unsigned char proxy_protocol; /* 0 none, 1 or 2: PROXY header of that version on each new connection */

@@ -151,6 +151,7 @@ static void start_connecting(struct upstream *u) {
   struct str sni = peer->options.sni;
   if (!sni.len && peer->addr.kind == ADDR_NAME) sni = str_of(peer->addr.host);
   struct connect_options options = {.addr = &peer->addr,
+                                    .family = peer->options.family,
                                     .tls = peer->tls,
                                     .sni = sni,
                                     .verify_name = name.ptr == text ? arena_dup(arena, name) : name,

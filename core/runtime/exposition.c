@@ -213,6 +213,28 @@ static void put_peers(FILE *out, const struct tally *t) {
   put_failures(out, t);
 }
 
+/* The control worker's, too: discovery and health checks look names up there. */
+static void put_names(FILE *out, const struct server *s) {
+  number names = 0, kept = 0, stale = 0, questions = 0, failures = 0, silent = 0;
+  for (unsigned i = 0; i <= s->worker_count; i++) {
+    const struct tally *t = metrics_tally(s->metrics, i);
+    names += cell_get(&t->names);
+    kept += cell_get(&t->names_kept);
+    stale += cell_get(&t->names_stale);
+    questions += cell_get(&t->name_questions);
+    failures += cell_get(&t->name_failures);
+    if (cell_get(&t->name_servers_silent) > silent) silent = cell_get(&t->name_servers_silent);
+  }
+  put_single(out, "names_total", "counter", "Names that were looked up.", names);
+  put_single(out, "names_kept_total", "counter", "Of these, those whose last answer still held.", kept);
+  put_single(out, "names_stale_total", "counter",
+             "Of these, those whose last answer was used beyond its time, since no name server answered.",
+             stale);
+  put_single(out, "name_questions_total", "counter", "Questions sent to name servers.", questions);
+  put_single(out, "name_failures_total", "counter", "Questions that no name server answered.", failures);
+  put_single(out, "name_servers_silent", "gauge", "Name servers that do not answer at the moment.", silent);
+}
+
 static void put_up(const struct roster_entry *b, void *out) {
   fputs("perilune_backend_up{", out);
   exposition_put_label(out, "set", b->set);
@@ -290,6 +312,7 @@ char *exposition_text(const struct server *s) {
   put_process(out, s);
   put_listeners(out, s);
   put_peers(out, &tally);
+  put_names(out, s);
   put_backends(out, s);
   put_hooks(out, &tally);
   put_workers(out, s);

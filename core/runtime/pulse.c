@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/ticks.h"
+#include "net/resolver.h"
 #include "proxy/peer.h"
 #include "runtime/logs.h"
 #include "runtime/server.h"
@@ -76,6 +77,16 @@ static void state_retired(const struct worker *worker) {
   cell_set(&worker->proxy.tally->old_exchanges, exchanges);
 }
 
+static void state_names(struct tally *tally, const struct resolver *resolver) {
+  struct resolver_counts counts = resolver_counts(resolver);
+  cell_set(&tally->names, counts.lookups);
+  cell_set(&tally->names_kept, counts.hits);
+  cell_set(&tally->names_stale, counts.stale);
+  cell_set(&tally->name_questions, counts.questions);
+  cell_set(&tally->name_failures, counts.failures);
+  cell_set(&tally->name_servers_silent, counts.silent);
+}
+
 static void state(struct worker *worker) {
   const struct proxy *proxy = &worker->proxy;
   struct tally *tally = proxy->tally;
@@ -84,6 +95,7 @@ static void state(struct worker *worker) {
   cell_set(&tally->exchanges, proxy->exchange_count);
   cell_set(&tally->upstreams, proxy->upstream_count);
   cell_set(&tally->upstreams_idle, count_idle(proxy));
+  state_names(tally, proxy->resolver);
   state_retired(worker);
   if (instance && instance->source->kind->memory)
     cell_set(&tally->vm_bytes, instance->source->kind->memory(instance->policy));

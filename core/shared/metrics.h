@@ -47,7 +47,10 @@ struct tally {
   /* How things are, stated once a second. */
   cell downstreams, exchanges, upstreams, upstreams_idle, vm_bytes;
   cell old_generations, old_exchanges; /* older ones that are still in use, and by how many exchanges */
-  cell lag;                            /* us that a message waited for this worker's loop */
+  cell names, names_kept, names_stale; /* looked up; answered from memory; with what is over its time */
+  cell name_questions, name_failures;  /* sent to name servers; that none answered */
+  cell name_servers_silent;
+  cell lag; /* us that a message waited for this worker's loop */
 };
 
 /* For workers 0 to `workers`, the last being the control worker. */

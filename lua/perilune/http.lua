@@ -26,10 +26,11 @@ local valid = {
   pool_size = { "positive", 32 },
   timeout = { "seconds", 5 }, connect_timeout = { "seconds" }, send_timeout = { "seconds" },
   receive_timeout = { "seconds" }, pool = { "string" }, sni = { "string" }, verify = { "boolean" },
-  verify_name = { "string" }, ca = { "string" },
+  verify_name = { "string" }, ca = { "string" }, family = { "family" },
 }
 local connect_options = {
   "timeout", "connect_timeout", "send_timeout", "receive_timeout", "pool", "sni", "verify", "verify_name", "ca",
+  "family",
 }
 local repeatable = { GET = true, HEAD = true, PUT = true, DELETE = true, OPTIONS = true, TRACE = true }
 

@@ -23,6 +23,9 @@ local kinds = {
   seconds = { "a number of seconds of at least 0.001", function(value)
     return type(value) == "number" and value >= 0.001 and value <= 1e6
   end },
+  family = { "any, prefer_ipv4, ipv4 or ipv6", function(value)
+    return value == "any" or value == "prefer_ipv4" or value == "ipv4" or value == "ipv6"
+  end },
   count = { "a whole number, 0 or more", function(value)
     return type(value) == "number" and value >= 0 and value % 1 == 0
   end },

@@ -11,8 +11,9 @@ local none = {}
 
 --- Connects, or takes a spare connection that socket:keep has put by. Options: timeout (seconds for each of TCP,
 --- TLS, a send, a receive; 5), connect_timeout, send_timeout, receive_timeout, tls, sni, verify, verify_name, ca, pool
---- (a name that keeps spare connections apart), fresh (true: no spare one). Gives a socket; or nil, a
---- sentence and the name of the error as error:kind() has it. Misuse raises.
+--- (a name that keeps spare connections apart), fresh (true: no spare one), family (of a name's addresses: "any",
+--- "prefer_ipv4", "ipv4" or "ipv6"). Gives a socket; or nil, a sentence and the name of the error as error:kind() has
+--- it. Misuse raises.
 function tcp.connect(address, options)
   check.string("tcp.connect", 1, address)
   local socket, misuse = core.tcp_open(address, check.table("tcp.connect", 2, options, none))

@@ -490,7 +490,9 @@ function log.is_on(level) end
 ---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
 ---@field alpn? "http/1.1"|"none" the protocol that is offered; "http/1.1"
 ---@field group? string separates the spare connections of otherwise equal peers
----@field connect_timeout? number TCP; 5 (504)
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any": both, IPv6 first, the next one after 250 ms or
+--- at once where one fails, the first to connect is used
+---@field connect_timeout? number name lookup and TCP together; 5 (504)
 ---@field handshake_timeout? number TLS; 10 (504)
 ---@field first_byte_timeout? number from the request's end to the response's head, and anew behind an interim
 --- response, at most three times in all; also to a 100 that the client waits for; 60 (504)
@@ -885,6 +887,7 @@ local discovery = {}
 ---@field interval? number asks so often; without: when the answer's time to live is over, but
 ---@field least? number never more often; 1
 ---@field most? number nor less often; 300
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of discovery.dns; "any"
 
 --- The addresses (A, AAAA) of "name:80".
 ---@param set perilune.backend_set
@@ -912,14 +915,28 @@ function discovery.every(set, seconds, fn) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.dns": in hooks and background work
+---
+--- What name servers say is kept, in each worker, for its time to live (1 s at least, an hour at most), that there is no
+--- such name for as long as the server says (a minute at most), and asked for once, however many want it at once: for
+--- the names of peers, perilune.http, perilune.tcp, health checks and this module alike. Where all servers are silent,
+--- what they said last is used for ten more minutes. A server that does not answer within 0.4 s is followed by the next one,
+--- and is asked last for the 30 s after that. A peer's IPv4 addresses are used 50 ms after they came, where nobody
+--- answers for IPv6 (RFC 8305), and the other way round. Of several addresses the next one is tried after 250 ms, or at
+--- once where one fails; one that failed comes last for a minute, and the others take turns. resolv.conf and the hosts
+--- file are read again when they have changed; other servers begin with nothing kept.
 
 ---@class perilune.dns
 local dns = {}
 
+---@class perilune.dns_options
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of dns.addresses; "any"
+---@field fresh? boolean true: a server is asked, even where its last answer still holds
+
 --- The addresses of "name:80", as "1.2.3.4:80", in the order to try, and for how many seconds they hold (0: nobody said).
 ---@param address string
+---@param options? perilune.dns_options
 ---@return string[]?, integer|string ttl_or_message
-function dns.addresses(address) end
+function dns.addresses(address, options) end
 
 ---@class perilune.service
 ---@field address string "name:80"
@@ -928,8 +945,9 @@ function dns.addresses(address) end
 
 --- The SRV records of a name like "_http._tcp.example.org", and for how many seconds they hold.
 ---@param name string
+---@param options? perilune.dns_options
 ---@return perilune.service[]?, integer|string ttl_or_message
-function dns.services(name) end
+function dns.services(name, options) end
 
 --- Asks these servers instead of the system's: "10.0.0.2", "127.0.0.1:5353,[::1]"; also for the names of peers. In the
 --- main chunk.
@@ -956,6 +974,7 @@ local health_check = {}
 ---@field failures? integer in a row, until a healthy one is unhealthy; 1
 ---@field start? "healthy"|"unhealthy" what a backend is before its first check; "healthy"
 ---@field on_change? fun(address: string, healthy: boolean, why: string?) in the control worker
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a backend that is a name; "any"
 
 ---@class perilune.tcp_check_options: perilune.check_options
 ---@field port? integer instead of the backend's own
@@ -1081,6 +1100,7 @@ local tcp = {}
 ---@field ca? string PEM file, relative to the script; without: the system's
 ---@field pool? string keeps spare connections apart that differ in state (a user, a database)
 ---@field fresh? boolean no spare connection
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any"
 
 --- Takes a spare connection, else connects: "1.2.3.4:80", "[::1]:80", "unix:/path", "name:80". Spare ones are shared by
 --- what is equal in address, TLS options and pool.
@@ -1156,6 +1176,7 @@ local http = {}
 ---@field verify? boolean
 ---@field verify_name? string
 ---@field ca? string
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any"
 
 ---@param options perilune.http_options
 ---@return perilune.http_response?, string? message

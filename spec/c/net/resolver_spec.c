@@ -5,6 +5,7 @@
 #include <ev.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "name_server.h"
 #include "unit.h"
@@ -18,6 +19,7 @@ struct bench {
 static void bench_open(struct bench *bench) {
   bench->loop = ev_loop_new(0);
   bench->resolver = resolver_new(bench->loop);
+  resolver_use_files(bench->resolver, "/nowhere/resolv.conf", "/nowhere/hosts");
   name_server_start(&bench->server, bench->loop);
   CHECK(resolver_set_servers(bench->resolver, bench->server.address, NULL));
 }
@@ -49,9 +51,15 @@ static void see(void *owner, const struct resolver_answer *answer) {
   ev_break(seen->loop, EVBREAK_ALL);
 }
 
+static struct resolver_query *lookup(struct bench *bench, const char *host, unsigned short port,
+                                     struct seen *seen) {
+  seen->loop = bench->loop;
+  return resolver_lookup(bench->resolver, &(struct resolver_question){.host = host, .port = port}, see, seen);
+}
+
 static struct seen look_up(struct bench *bench, const char *host, unsigned short port) {
   struct seen seen = {.loop = bench->loop};
-  resolver_lookup(bench->resolver, host, port, see, &seen);
+  lookup(bench, host, port, &seen);
   CHECK(seen.calls == 0);
   ev_run(bench->loop, 0);
   CHECK(seen.calls == 1);
@@ -112,8 +120,7 @@ IT("does not call back for a query cancelled before its answer was delivered") {
   struct bench bench;
   bench_open(&bench);
   struct seen seen = {.loop = bench.loop};
-  resolver_cancel(
-      resolver_lookup(bench.resolver, "192.0.2.7", 80, see, &seen)); /* answered already, inside */
+  resolver_cancel(lookup(&bench, "192.0.2.7", 80, &seen)); /* answered already, inside */
   turn(&bench, 2);
   CHECK(seen.calls == 0);
   look_up(&bench, "192.0.2.8", 80);
@@ -125,7 +132,7 @@ IT("does not call back for a query cancelled while the server is asked") {
   struct bench bench;
   bench_open(&bench);
   struct seen seen = {.loop = bench.loop};
-  resolver_cancel(resolver_lookup(bench.resolver, "good.test", 80, see, &seen));
+  resolver_cancel(lookup(&bench, "good.test", 80, &seen));
   CHECK(look_up(&bench, "good.test", 81).count == 2); /* the server has answered both by then */
   turn(&bench, 3);
   CHECK(seen.calls == 0);
@@ -136,11 +143,11 @@ IT("ends with queries under way and answers undelivered, without a callback") {
   struct bench bench;
   bench_open(&bench);
   struct seen seen = {.loop = bench.loop};
-  resolver_lookup(bench.resolver, "slow.test", 80, see, &seen);
-  resolver_cancel(resolver_lookup(bench.resolver, "slow.test", 81, see, &seen));
+  lookup(&bench, "slow.test", 80, &seen);
+  resolver_cancel(lookup(&bench, "slow.test", 81, &seen));
   turn(&bench, 3);
   CHECK(bench.server.questions >= 1);
-  resolver_lookup(bench.resolver, "192.0.2.7", 80, see, &seen);
+  lookup(&bench, "192.0.2.7", 80, &seen);
   resolver_free(bench.resolver);
   bench.resolver = NULL;
   turn(&bench, 3);
@@ -163,7 +170,7 @@ static void act(void *owner, const struct resolver_answer *answer) {
   (void)answer;
   if (inside->victim) resolver_cancel(inside->victim);
   if (!inside->frees) {
-    resolver_lookup(bench->resolver, "192.0.2.9", 9, see, &inside->again);
+    lookup(bench, "192.0.2.9", 9, &inside->again);
     return;
   }
   resolver_free(bench->resolver);
@@ -175,8 +182,8 @@ static void check_inside(bool frees) {
   bench_open(&bench);
   struct inside inside = {.bench = &bench, .again.loop = bench.loop, .frees = frees};
   struct seen seen = {.loop = bench.loop};
-  resolver_lookup(bench.resolver, "192.0.2.7", 80, act, &inside);
-  inside.victim = resolver_lookup(bench.resolver, "192.0.2.8", 80, see, &seen);
+  resolver_lookup(bench.resolver, &(struct resolver_question){.host = "192.0.2.7", .port = 80}, act, &inside);
+  inside.victim = lookup(&bench, "192.0.2.8", 80, &seen);
   turn(&bench, 3);
   CHECK(seen.calls == 0);
   CHECK(inside.again.calls == !frees);
@@ -202,10 +209,10 @@ IT("takes other servers while the old ones are asked, and delivers both answers"
   bench_open(&bench);
   name_server_start(&other, bench.loop);
   struct seen old = {.loop = bench.loop}, new = {.loop = bench.loop}, never = {.loop = bench.loop};
-  resolver_lookup(bench.resolver, "slow.test", 80, see, &never);
-  resolver_lookup(bench.resolver, "good.test", 80, see, &old);
+  lookup(&bench, "slow.test", 80, &never);
+  lookup(&bench, "good.test", 80, &old);
   CHECK(resolver_set_servers(bench.resolver, other.address, NULL));
-  resolver_lookup(bench.resolver, "good.test", 81, see, &new);
+  lookup(&bench, "good.test", 81, &new);
   while (!old.calls || !new.calls) ev_run(bench.loop, EVRUN_ONCE);
   CHECK(old.count == 2 && new.count == 2 && never.calls == 0);
   CHECK(bench.server.questions >= 2 && other.questions >= 1);
@@ -219,7 +226,7 @@ IT("finds the services of a name, with the shortest time to live") {
   struct bench bench;
   bench_open(&bench);
   struct seen seen = {.loop = bench.loop};
-  resolver_lookup_services(bench.resolver, "good.test", see, &seen);
+  resolver_lookup_services(bench.resolver, &(struct resolver_question){.host = "good.test"}, see, &seen);
   CHECK(seen.calls == 0);
   ev_run(bench.loop, 0);
   if (CHECK(seen.calls == 1 && seen.count == 2)) {
@@ -234,11 +241,245 @@ IT("says why there are no services") {
   struct bench bench;
   bench_open(&bench);
   struct seen seen = {.loop = bench.loop};
-  resolver_lookup_services(bench.resolver, "gone.test", see, &seen);
+  resolver_lookup_services(bench.resolver, &(struct resolver_question){.host = "gone.test"}, see, &seen);
   ev_run(bench.loop, 0);
   CHECK(seen.calls == 1 && seen.count == 0);
   CHECK_STR(str_of(seen.why), "Domain name not found");
-  resolver_cancel(resolver_lookup_services(bench.resolver, "good.test", see, &seen));
+  resolver_cancel(
+      resolver_lookup_services(bench.resolver, &(struct resolver_question){.host = "good.test"}, see, &seen));
   CHECK(look_up(&bench, "good.test", 80).ttl_s == 60 && seen.calls == 1);
+  bench_close(&bench);
+}
+
+/* --- memory -------------------------------------------------------------------------------------------- */
+
+static double seconds_of(struct bench *bench, const char *host, struct seen *seen) {
+  ev_now_update(bench->loop);
+  double begun = ev_now(bench->loop);
+  *seen = look_up(bench, host, 80);
+  return ev_now(bench->loop) - begun;
+}
+
+static void wait_for(struct bench *bench, double seconds) {
+  double end = ev_now(bench->loop) + seconds;
+  while (ev_now(bench->loop) < end) {
+    usleep(20000);
+    ev_run(bench->loop, EVRUN_NOWAIT);
+  }
+}
+
+IT("asks one question per family, however many ask for a name at once and later") {
+  enum { MANY = 200 };
+  struct bench bench;
+  static struct seen all[MANY];
+  bench_open(&bench);
+  memset(all, 0, sizeof all);
+  for (int i = 0; i < MANY; i++) lookup(&bench, "good.test", 80, &all[i]);
+  for (int i = 0; i < MANY; i++)
+    while (!all[i].calls) ev_run(bench.loop, EVRUN_ONCE);
+  for (int i = 0; i < MANY; i++) CHECK(all[i].calls == 1 && all[i].count == 2);
+  CHECK(look_up(&bench, "GOOD.test.", 81).count == 2);
+  CHECK(bench.server.questions == 2);
+  CHECK(resolver_counts(bench.resolver).lookups == MANY + 1 && resolver_counts(bench.resolver).hits == 1);
+  bench_close(&bench);
+}
+
+IT("keeps an answer for its time to live, and no longer") {
+  struct bench bench;
+  bench_open(&bench);
+  bench.server.ttl_s = 1;
+  CHECK(look_up(&bench, "good.test", 80).ttl_s == 1);
+  wait_for(&bench, 1.05);
+  CHECK(look_up(&bench, "good.test", 80).count == 2);
+  CHECK(bench.server.questions == 3); /* that there is no IPv6 address holds for five seconds */
+  bench_close(&bench);
+}
+
+IT("asks again while an answer holds, where a fresh one is wanted") {
+  struct bench bench;
+  struct resolver_question question = {.host = "good.test", .port = 80, .is_fresh = true};
+  bench_open(&bench);
+  look_up(&bench, "good.test", 80);
+  struct seen seen = {.loop = bench.loop};
+  resolver_lookup(bench.resolver, &question, see, &seen);
+  ev_run(bench.loop, 0);
+  CHECK(seen.count == 2 && bench.server.questions == 4);
+  bench_close(&bench);
+}
+
+IT("asks for one family where one is wanted") {
+  struct bench bench;
+  struct resolver_question question = {.host = "half.test", .port = 80, .family = FAMILY_IPV4};
+  bench_open(&bench);
+  struct seen seen = {.loop = bench.loop};
+  resolver_lookup(bench.resolver, &question, see, &seen);
+  ev_run(bench.loop, 0);
+  CHECK(seen.count == 2 && bench.server.questions == 1);
+  bench_close(&bench);
+}
+
+IT("asks once for a name that does not exist") {
+  struct bench bench;
+  bench_open(&bench);
+  for (int i = 0; i < 5; i++) CHECK(look_up(&bench, "gone.test", 80).count == 0);
+  CHECK(bench.server.questions == 2);
+  bench_close(&bench);
+}
+
+IT("uses the addresses of one family shortly after they are there, where nobody answers for the other") {
+  struct bench bench;
+  struct seen seen;
+  bench_open(&bench);
+  double first_s = seconds_of(&bench, "half.test", &seen);
+  CHECK(seen.count == 2 && first_s > 0.04 && first_s < 0.35);
+  double second_s = seconds_of(&bench, "half.test", &seen);
+  CHECK(seen.count == 2 && second_s < 0.04);
+  bench_close(&bench);
+}
+
+/* --- servers ------------------------------------------------------------------------------------------- */
+
+IT("asks the next server where one is silent, and that one first from then on") {
+  struct bench bench;
+  struct name_server dead;
+  struct seen seen;
+  char list[80];
+  bench_open(&bench);
+  name_server_start(&dead, bench.loop);
+  dead.is_silent = true;
+  snprintf(list, sizeof list, "%s,%s", dead.address, bench.server.address);
+  CHECK(resolver_set_servers(bench.resolver, list, NULL));
+  double first_s = seconds_of(&bench, "good.test", &seen);
+  CHECK(seen.count == 2 && first_s > 0.3 && first_s < 1.5 && dead.questions == 2);
+  CHECK(seconds_of(&bench, "db.corp.test", &seen) < 0.3 && seen.count == 2);
+  CHECK(dead.questions == 2);
+  name_server_stop(&dead);
+  bench_close(&bench);
+}
+
+IT("asks the next server at once where one fails, and says so where all do") {
+  struct bench bench;
+  struct name_server bad;
+  struct seen seen;
+  char list[80];
+  bench_open(&bench);
+  name_server_start(&bad, bench.loop);
+  bad.fails = true;
+  snprintf(list, sizeof list, "%s,%s", bad.address, bench.server.address);
+  CHECK(resolver_set_servers(bench.resolver, list, NULL));
+  CHECK(seconds_of(&bench, "good.test", &seen) < 0.3 && seen.count == 2);
+  bench.server.fails = true;
+  CHECK(seconds_of(&bench, "db.corp.test", &seen) < 0.3 && seen.count == 0);
+  CHECK_STR(str_of(seen.why), "DNS server returned general failure");
+  name_server_stop(&bad);
+  bench_close(&bench);
+}
+
+IT("uses what is over its time where no server answers") {
+  struct bench bench;
+  struct seen seen;
+  bench_open(&bench);
+  bench.server.ttl_s = 1;
+  look_up(&bench, "good.test", 80);
+  bench.server.is_silent = true;
+  wait_for(&bench, 1.05);
+  double waited_s = seconds_of(&bench, "good.test", &seen);
+  CHECK(seen.count == 2 && waited_s > 0.4 && waited_s < 2 && resolver_counts(bench.resolver).stale == 1);
+  bench_close(&bench);
+}
+
+/* --- files --------------------------------------------------------------------------------------------- */
+
+static void write_file(const char *path, const char *format, const char *value) {
+  FILE *file = fopen(path, "w");
+  fprintf(file, format, value);
+  fclose(file);
+}
+
+struct files {
+  char resolv[UNIT_PATH_BYTES], hosts[UNIT_PATH_BYTES];
+};
+
+static void open_with_files(struct bench *bench, struct files *files) {
+  bench_open(bench);
+  unit_temporary(files->resolv, "resolv");
+  unit_temporary(files->hosts, "hosts");
+  resolver_use_files(bench->resolver, files->resolv, files->hosts);
+  CHECK(resolver_set_servers(bench->resolver, NULL, NULL));
+}
+
+static void close_with_files(struct bench *bench, struct files *files) {
+  unlink(files->resolv);
+  unlink(files->hosts);
+  bench_close(bench);
+}
+
+IT("asks the servers that resolv.conf has by now") {
+  struct bench bench;
+  struct files files;
+  struct name_server other;
+  open_with_files(&bench, &files);
+  name_server_start(&other, bench.loop);
+  write_file(files.resolv, "# none\nnameserver %s\n", bench.server.address);
+  CHECK(look_up(&bench, "good.test", 80).count == 2 && bench.server.questions == 2);
+  struct seen slow = {0};
+  lookup(&bench, "half.test", 80, &slow);
+  write_file(files.resolv, "nameserver nonsense\nnameserver %s\noptions ndots:2\n", other.address);
+  wait_for(&bench, 2.1); /* it looks every two seconds */
+  CHECK(look_up(&bench, "good.test", 80).count == 2 && other.questions == 2);
+  CHECK(slow.calls == 1 && slow.count == 2);
+  write_file(files.resolv, "nameserver %s\n", bench.server.address);
+  CHECK(resolver_set_servers(bench.resolver, NULL, NULL)); /* a reload: at once */
+  unsigned before = bench.server.questions;
+  CHECK(look_up(&bench, "good.test", 80).count == 2 && bench.server.questions == before + 2);
+  name_server_stop(&other);
+  close_with_files(&bench, &files);
+}
+
+IT("looks names up in the domains of the search list, and a name with a dot behind in none") {
+  struct bench bench;
+  struct files files;
+  open_with_files(&bench, &files);
+  write_file(files.resolv, "nameserver %s\nsearch none.test corp.test\n", bench.server.address);
+  CHECK(look_up(&bench, "db", 80).count == 2 && bench.server.questions == 4);
+  CHECK(look_up(&bench, "db.", 80).count == 0 && bench.server.questions == 6);
+  CHECK(look_up(&bench, "good.test", 80).count == 2 && bench.server.questions == 8);
+  CHECK(look_up(&bench, "x.y", 80).count == 0 && bench.server.questions == 14);
+  CHECK(look_up(&bench, "x.y", 80).count == 0 && bench.server.questions == 14);
+  close_with_files(&bench, &files);
+}
+
+IT("takes names from the hosts file, as it is by now") {
+  struct bench bench;
+  struct files files;
+  open_with_files(&bench, &files);
+  write_file(files.resolv, "nameserver %s\n", bench.server.address);
+  write_file(files.hosts, "192.0.2.5 Here.test also.test # %s\nbad line\n::5 here.test\n", "x");
+  struct seen seen = look_up(&bench, "here.TEST", 80);
+  CHECK(seen.count == 2 && bench.server.questions == 0);
+  CHECK_STR(str_of(seen.text[0]), "[::5]:80");
+  CHECK_STR(str_of(look_up(&bench, "also.test", 80).text[0]), "192.0.2.5:80");
+  write_file(files.hosts, "192.0.2.66 also.test %s\n", "");
+  resolver_set_servers(bench.resolver, NULL, NULL);
+  CHECK_STR(str_of(look_up(&bench, "also.test", 80).text[0]), "192.0.2.66:80");
+  CHECK(bench.server.questions == 0);
+  close_with_files(&bench, &files);
+}
+
+/* --- order --------------------------------------------------------------------------------------------- */
+
+IT("gives the addresses in turns, and one that failed last until it works") {
+  struct bench bench;
+  struct addr addr;
+  const char *why;
+  bench_open(&bench);
+  struct seen one = look_up(&bench, "good.test", 80), other = look_up(&bench, "good.test", 80);
+  CHECK(strcmp(one.text[0], other.text[0]) != 0);
+  CHECK(addr_parse(str_of(one.text[0]), &addr, &why));
+  resolver_note(bench.resolver, "good.test", &addr, false);
+  for (int i = 0; i < 4; i++) CHECK_STR(str_of(look_up(&bench, "good.test", 80).text[1]), one.text[0]);
+  resolver_note(bench.resolver, "good.test", &addr, true);
+  other = look_up(&bench, "good.test", 80);
+  CHECK(strcmp(other.text[0], look_up(&bench, "good.test", 80).text[0]) != 0);
   bench_close(&bench);
 }
