@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // allocator: the memory of one Lua state, counted and capped. Lua makes and drops small objects in bulk,
 // which a general malloc is slow at; here a size has a list of free pieces, cut from blocks of the thread
-// that are all given back at the end. Lua tells the size when it frees, so a piece needs no header.
+// that are all given back at the end. Lua tells the size when it frees, so a piece needs no header. Large ones are
+// listed: a state that is given up frees nothing itself.
 #ifndef PERILUNE_LUA_ALLOCATOR_H
 #define PERILUNE_LUA_ALLOCATOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "base/list.h"
 
 enum { ALLOCATOR_STEP = 16, ALLOCATOR_SMALL = 512, ALLOCATOR_LISTS = ALLOCATOR_SMALL / ALLOCATOR_STEP };
 
 struct allocator {
-  size_t used_bytes, cap_bytes;         /* as Lua counts them */
+  size_t used_bytes, cap_bytes; /* as Lua counts them */
+  size_t asks_at;               /* `beyond` is asked from here on; at most the cap */
+  /* May `more` bytes be given? NULL: as far as the cap goes. It may not return. */
+  bool (*beyond)(struct allocator *a, size_t more);
+  struct list large;                    /* owned: what malloc gave; without links before the first */
   struct piece *lists[ALLOCATOR_LISTS]; /* free pieces by size */
   struct chunk *chunks;                 /* owned; newest first */
   char *next, *end;                     /* the uncut part of the newest */

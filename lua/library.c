@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 
 #include "base/arena.h"
+#include "lua/cap.h"
 #include "lua/vm.h"
 #include "net/addr.h"
 
@@ -106,8 +107,7 @@ static int set_memory_limit(lua_State *L) {
   lua_Number bytes = luaL_checknumber(L, 1);
   if (!(bytes >= (lua_Number)vm->memory.used_bytes && bytes <= 1e15))
     return luaL_error(L, "set_memory_limit: %f bytes are less than the VM holds already", bytes);
-  vm->memory.cap_bytes = (size_t)bytes;
-  vm->collect_at_bytes = vm->memory.cap_bytes / 2;
+  cap_set(vm, (size_t)bytes);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <luajit.h>
 #include <string.h>
 
+#include "lua/cap.h"
 #include "lua/vm.h"
 
 /* The setting on top of the stack, in ms. -0 +0 */
@@ -29,6 +30,7 @@ static void set_load_time(lua_State *L, struct vm *vm) {
  * why nothing is compiled while the policy loads, whatever it wants for later. */
 static void switch_jit(lua_State *L, bool on) {
   luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | (on ? LUAJIT_MODE_ON : LUAJIT_MODE_OFF));
+  vm_of(L)->jit_runs = on;
   if (!on) luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_FLUSH);
 }
 
@@ -51,8 +53,7 @@ static void set_memory_limit(lua_State *L, struct vm *vm) {
   if (!(bytes >= (lua_Number)vm->memory.used_bytes && bytes <= 1e15))
     luaL_error(L,
                "perilune.configure: memory_limit must be a number of bytes, more than the VM holds already");
-  vm->memory.cap_bytes = (size_t)bytes;
-  vm->collect_at_bytes = vm->memory.cap_bytes / 2;
+  cap_set(vm, (size_t)bytes);
 }
 
 static const struct {

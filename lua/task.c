@@ -65,7 +65,8 @@ void task_collect(struct vm *vm) {
   free(task_protect(vm, collect, NULL));
   size_t left =
       vm->memory.cap_bytes > vm->memory.used_bytes ? vm->memory.cap_bytes - vm->memory.used_bytes : 0;
-  vm->collect_at_bytes = vm->memory.used_bytes + left / 2;
+  size_t step = left / 2 > vm->memory.cap_bytes / 64 ? left / 2 : vm->memory.cap_bytes / 64;
+  vm->collect_at_bytes = vm->lost ? 0 : vm->memory.used_bytes + step;
 }
 
 /* LuaJIT begins a cycle when memory has doubled. Small states, which most are, may hold more garbage than
@@ -78,6 +79,7 @@ static void pace_collector(struct vm *vm) {
 /* The collector is heeded, or there is none to run again but in the list. */
 static __attribute__((cold)) struct task *take_slowly(struct vm *vm) {
   if (vm->memory.used_bytes >= vm->collect_at_bytes) task_collect(vm);
+  if (vm->lost) return NULL;
   if (vm->task_count % TASKS_PER_PACE == 0) pace_collector(vm);
   struct task *task = take_spare(vm);
   return task ? task : make(vm);
@@ -170,6 +172,47 @@ void tasks_bind(struct vm *vm) {
 
 /* --- run ------------------------------------------------------------------------------------------------ */
 
+enum { LEFT = -1 }; /* the Lua state was given up */
+
+/* Calls Lua so that it can be left: lua_resume of a task, or lua_cpcall where there is none. */
+struct call {
+  struct task *task;
+  lua_CFunction function;
+  void *argument;
+  int arguments;
+};
+
+static inline int call_plainly(struct vm *vm, const struct call *call) {
+  return call->task ? lua_resume(call->task->co, call->arguments)
+                    : lua_cpcall(vm->L, call->function, call->argument);
+}
+
+/* Of nested calls the outermost alone can be left. */
+static __attribute__((noinline)) int call_lua(struct vm *vm, const struct call *call) {
+  if (vm->lost) return LEFT;
+  if (vm->depth > 1) return call_plainly(vm, call);
+  if (_setjmp(vm->landing.place) != 0) return LEFT;
+  vm->landing.is_set = true;
+  int status = call_plainly(vm, call);
+  vm->landing.is_set = false;
+  return status;
+}
+
+static __attribute__((cold)) int leave(struct vm *vm, struct task *task) {
+  if (task) {
+    task->failed = true;
+    task->overran = vm->lost == LOST_TIME;
+  }
+  if (!vm->is_buried) lost_bury(vm);
+  return LEFT;
+}
+
+void task_lose(struct task *task) {
+  if (!task->cancel) return;
+  cancel_wait(task);
+  task_wake_soon(task);
+}
+
 static enum task_status fail(struct task *task, int status) {
   task->failed = true;
   task->starved = status == LUA_ERRMEM;
@@ -200,10 +243,13 @@ static enum task_status run(struct task *task, int arguments) {
   struct task *outer = task->vm->running;
   struct vm *vm = task->vm;
   vm->running = task;
+  const struct call call = {.task = task, .arguments = arguments};
   watch_enter(vm, task);
-  int status = lua_resume(task->co, arguments);
+  int status = call_lua(vm, &call);
+  if (status == LEFT) leave(vm, task);
   watch_leave(vm);
   vm->running = outer;
+  if (status == LEFT) return TASK_FAILED;
   if (vm->watch.overran) return overrun(task);
   return status == 0 ? TASK_DONE : paused(task, status);
 }
@@ -327,6 +373,10 @@ static void push_message(lua_State *L, struct task *task) {
     lua_pushliteral(L, "coroutine.yield was called outside of a coroutine of the policy");
     return;
   }
+  if (task->starved) {
+    lua_pushliteral(L, "not enough memory");
+    return;
+  }
   if (task->overran && (lua_gettop(task->co) == 0 || !lua_isstring(task->co, -1))) {
     lua_pushliteral(L, "used up its time");
     return;
@@ -340,7 +390,7 @@ static void push_message(lua_State *L, struct task *task) {
 
 /* The status of an error table {status = N}. */
 static unsigned short error_status(lua_State *L, struct task *task) {
-  if (task->strayed || task->overran || !lua_istable(task->co, -1)) return 0;
+  if (task->strayed || task->overran || task->starved || !lua_istable(task->co, -1)) return 0;
   lua_pushvalue(task->co, -1);
   lua_xmove(task->co, L, 1);
   lua_pushliteral(L, "status");
@@ -361,8 +411,9 @@ static int read_error(lua_State *L) {
   return 0;
 }
 
+/* A coroutine that failed for memory, or whose Lua state was given up, may be in no state to be looked at. */
 struct task_error task_error(struct task *task, bool with_traceback) {
-  struct error_reading reading = {task, {NULL, 0}, with_traceback};
+  struct error_reading reading = {task, {NULL, 0}, with_traceback && !task->starved};
   char *why = task_protect(task->vm, read_error, &reading);
   if (why) reading.error.text = why;
   return reading.error;
@@ -378,15 +429,19 @@ void task_log_error(struct task *task, const char *doing) {
  * everything. */
 static __attribute__((cold)) int call_beyond_cap(struct vm *vm, lua_CFunction function, void *argument) {
   vm->memory.cap_bytes += VM_RESERVE_BYTES;
+  const struct call call = {.function = function, .argument = argument};
   watch_enter(vm, NULL);
-  int status = lua_cpcall(vm->L, function, argument);
+  int status = call_lua(vm, &call);
+  if (status == LEFT) leave(vm, NULL);
   watch_leave(vm);
   vm->memory.cap_bytes -= VM_RESERVE_BYTES;
   return status;
 }
 
 char *task_protect(struct vm *vm, lua_CFunction function, void *argument) {
-  if (call_beyond_cap(vm, function, argument) == 0) return NULL;
+  int status = call_beyond_cap(vm, function, argument);
+  if (status == 0) return NULL;
+  if (status == LEFT) return str_to_cstring(str_of(lost_text(vm)));
   const char *message =
       lua_tostring(vm->L, -1); /* of a number it would allocate, but errors of ours are text */
   char *why = str_to_cstring(str_of(message ? message : "(the error is no text)"));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "lua/cap.h"
 #include "lua/policy.h"
 #include "lua/task.h"
 #include "lua/timer.h"
@@ -44,8 +45,7 @@ static void *load(const void *source, const struct policy_host *host, char **why
   struct policy *policy = memory_zalloc(sizeof *policy);
   policy->vm = vm_new(host, policy, "", why);
   if (policy->vm) {
-    policy->vm->memory.cap_bytes = MEMORY_CAP_BYTES;
-    policy->vm->collect_at_bytes = MEMORY_CAP_BYTES / 2;
+    cap_set(policy->vm, MEMORY_CAP_BYTES);
     jobs_start(policy->vm);
     *why = task_protect(policy->vm, run_tests, *run);
   }

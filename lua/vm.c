@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "lua/cap.h"
 #include "lua/connection.h"
 #include "lua/fence.h"
 #include "lua/library.h"
@@ -35,8 +36,9 @@ struct vm *vm_new(const struct policy_host *host, struct policy *policy, const c
   vm->policy = policy;
   if (!vm->host.clock) vm->host.clock = &clock_system;
   vm->directory = directory_of(script_path);
-  vm->memory.cap_bytes = (size_t)VM_MEMORY_CAP_MIB << 20;
-  vm->collect_at_bytes = vm->memory.cap_bytes / 2;
+  vm->memory.beyond = cap_beyond;
+  cap_set(vm, (size_t)VM_MEMORY_CAP_MIB << 20);
+  vm->jit_runs = true;
   list_init(&vm->tasks);
   list_init(&vm->spare_tasks);
   list_init(&vm->jobs);
@@ -172,6 +174,8 @@ static void add_searcher(lua_State *L, const char *root) {
 static int open_all(lua_State *L) {
   char root[PATH_MAX];
   luaL_openlibs(L);
+  open_lost(L);
+  open_cap(L);
   open_fence(L);
   open_limits(L);
   if (!find_library(root))

@@ -20,6 +20,7 @@
 #include "lua/allocator.h"
 #include "lua/ctx.h"
 #include "lua/handle.h"
+#include "lua/lost.h"
 #include "lua/token.h"
 #include "lua/watchdog.h"
 #include "runtime/policy.h"
@@ -42,6 +43,9 @@ struct vm {
   unsigned task_count;     /* so far, wraps */
   struct seats seats;      /* of the exchanges under way */
   struct watch watch;      /* by the watchdog */
+  size_t asked_bytes;      /* that it held when it was last asked to heed its memory limit */
+  size_t turn_bytes;       /* that it held when Lua was entered last */
+  struct landing landing;
   /* The rest. */
   struct policy_host host; /* its pointers are borrowed */
   struct policy *policy;   /* borrowed: the policy that owns this vm */
@@ -68,6 +72,10 @@ struct vm {
   bool loading;       /* the script's main chunk runs */
   bool closing;       /* nothing is made any more, by finalizers for instance */
   bool jit_off;       /* the policy does not want the JIT compiler */
+  bool jit_runs;      /* now */
+  bool is_beyond;     /* its memory limit: cap_heed is to look */
+  bool is_buried;     /* an empty state is in the place of one that was given up */
+  enum lost lost;     /* its Lua state was given up: nothing is run in it */
 };
 
 /* NULL: *why is malloc'd. The script is not read yet; its path only says where `require` looks. */

@@ -3,7 +3,9 @@
 // meant and nothing behind it. So the watchdog names the turn and sends its thread a signal; the handler,
 // which runs in that thread, sets Lua's hook if that turn still runs. The hook raises, and stays set until the
 // turn has ended: so a pcall does not save an endless loop. It interrupts what the interpreter runs, and
-// calls of C functions that come back to it; machine code of the JIT compiler looks at no hook.
+// calls of C functions that come back to it. Machine code of the JIT compiler looks at no hook, nor does a finalizer:
+// a turn that goes on is left from the handler, and its Lua state given up (lost.h). What is then still there is in
+// C, and reported.
 #include "lua/watchdog.h"
 
 #include <lauxlib.h>
@@ -15,13 +17,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "lua/cap.h"
 #include "lua/task.h"
 #include "lua/vm.h"
 #include "net/virtual_time.h"
 #include "proxy/hooks.h"
 
 enum { LOOKS_PER_BUDGET = 4, LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, HOOK_MS = 1000, LOADING_MS = 10000 };
-enum { REPORT_MS = 1000, BLOCKED_MS = 5000 };
+enum { REPORT_MS = 2000, BLOCKED_MS = 5000, GRACE_LEAST_MS = 100, GRACE_MOST_MS = 1000 };
 /* The thread sanitizer holds signals back until a call that it knows, and an endless loop makes none; only those
  * that a fault could have sent come at once. */
 #ifdef __SANITIZE_THREAD__
@@ -38,13 +41,13 @@ static struct {
   unsigned serial; /* of the thread that is to run */
   bool runs;
   bool hurries; /* nothing is to be loaded any more */
-} dog = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} dog = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static _Thread_local struct vm *volatile current; /* whose Lua this thread runs */
 static _Thread_local int thread_id;
 
 static void *look_after_all(void *serial);
-static void on_signal(int number);
+static void on_signal(int number, siginfo_t *info, void *context);
 
 /* --- the thread's own side ------------------------------------------------------------------------------ */
 
@@ -59,6 +62,7 @@ void watch_enter(struct vm *vm, const struct task *task) {
   atomic_store_explicit(&w->place, task ? task->place : NULL, memory_order_relaxed);
   atomic_store_explicit(&w->hook, task ? task->hook : TASK_NO_HOOK, memory_order_relaxed);
   w->overran = false;
+  vm->turn_bytes = vm->memory.used_bytes;
   current = vm;
   atomic_store_explicit(&w->turns, turn, memory_order_release);
 }
@@ -66,6 +70,7 @@ void watch_enter(struct vm *vm, const struct task *task) {
 static __attribute__((cold)) void disarm(struct vm *vm) {
   lua_sethook(vm->L, NULL, 0, 0);
   vm->watch.is_armed = false;
+  cap_stop(vm);
 }
 
 void watch_leave(struct vm *vm) {
@@ -87,22 +92,45 @@ static void raise_overrun(lua_State *L, int level) {
   lua_error(L);
 }
 
-static void on_overrun(lua_State *L, lua_Debug *unused) {
+bool watch_is_doomed(const struct vm *vm) {
+  return atomic_load(&vm->watch.doomed) == atomic_load(&vm->watch.turns);
+}
+
+static bool is_condemned(struct watch *w) { return atomic_load(&w->condemned) == atomic_load(&w->turns); }
+
+/* Set for the time, and stays; or for memory, and is set again by the next allocation beyond the limit. */
+static void on_hook(lua_State *L, lua_Debug *unused) {
+  struct vm *vm = vm_of(L);
   (void)unused;
-  raise_overrun(L, 0);
+  if (is_condemned(&vm->watch)) raise_overrun(L, 0);
+  disarm(vm);
+  if (is_condemned(&vm->watch)) watch_arm(vm); /* meanwhile */
+  cap_heed(L);
 }
 
 void watch_check(struct vm *vm, lua_State *L) {
-  if (vm->watch.is_armed) raise_overrun(L, 1);
+  if (vm->watch.is_armed && is_condemned(&vm->watch)) raise_overrun(L, 1);
+}
+
+void watch_arm(struct vm *vm) {
+  vm->watch.is_armed = true;
+  lua_sethook(vm->L, on_hook, LUA_MASKCOUNT, 1);
 }
 
 /* In the thread that is meant. lua_sethook is one of the calls that LuaJIT allows here. */
-static void on_signal(int number) {
+static void on_signal(int number, siginfo_t *unused, void *context) {
   struct vm *vm = current;
   (void)number;
-  if (!vm || atomic_load(&vm->watch.condemned) != atomic_load(&vm->watch.turns)) return;
-  vm->watch.is_armed = true;
-  lua_sethook(vm->L, on_overrun, LUA_MASKCOUNT, 1);
+  (void)unused;
+  if (!vm || !is_condemned(&vm->watch)) return;
+  struct watch *w = &vm->watch;
+  uintptr_t pc = lost_pc(context);
+  atomic_store(&w->pc, pc);
+  if (watch_is_doomed(vm)) {
+    if (lost_can_land(vm) && lost_is_lua(w, pc)) lost_give_up(vm, LOST_TIME);
+    vm->memory.asks_at = 0; /* the allocator is as good a place: see cap_beyond */
+  }
+  watch_arm(vm);
 }
 
 /* --- the watchdog's side -------------------------------------------------------------------------------- */
@@ -150,6 +178,12 @@ static unsigned budget_of(const struct watch *w) {
   return dog.hurries && atomic_load(&w->loads) ? 1 : atomic_load(&w->budget_ms);
 }
 
+/* How long a turn may go on once Lua's hook is set. */
+static unsigned grace_ms(unsigned budget) {
+  if (budget < GRACE_LEAST_MS) return GRACE_LEAST_MS;
+  return budget > GRACE_MOST_MS ? GRACE_MOST_MS : budget;
+}
+
 static void look_after(struct watch *w) {
   unsigned turn = atomic_load_explicit(&w->turns, memory_order_acquire);
   unsigned budget = budget_of(w);
@@ -164,6 +198,10 @@ static void look_after(struct watch *w) {
   if (passed >= budget && cpu_ms(thread) - w->cpu_ms >= budget) {
     atomic_store(&w->condemned, turn);
     if (!w->condemned_ms) w->condemned_ms = passed;
+    if (passed >= w->condemned_ms + grace_ms(budget)) {
+      lost_find_code(w);
+      atomic_store(&w->doomed, turn);
+    }
     syscall(SYS_tgkill, getpid(), thread, WATCH_SIGNAL);
   }
   report(w, passed, budget);
@@ -182,7 +220,7 @@ static unsigned next_look_ms(void) {
 static void sleep_a_while(void) {
   struct timespec until;
   unsigned ms = next_look_ms();
-  clock_gettime(CLOCK_REALTIME, &until);
+  clock_gettime(CLOCK_MONOTONIC, &until);
   until.tv_sec += ms / 1000;
   until.tv_nsec += (long)(ms % 1000) * 1000000;
   if (until.tv_nsec >= 1000000000) {
@@ -208,8 +246,13 @@ static void *look_after_all(void *serial) {
 
 /* Signals are the other threads' business. */
 static void start(void) {
-  struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+  struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO | SA_NODEFER};
   sigset_t all, before;
+  pthread_condattr_t steady; /* the time of day may step back */
+  pthread_condattr_init(&steady);
+  pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+  pthread_cond_init(&dog.changed, &steady);
+  pthread_condattr_destroy(&steady);
   sigaction(WATCH_SIGNAL, &action, NULL);
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);

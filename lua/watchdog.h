@@ -24,8 +24,11 @@ struct watch {
   atomic_uint budget_ms;       /* 0: for ever */
   _Atomic(const char *) place; /* of what runs: "policy.lua:12" */
   atomic_int hook;             /* enum hook, TASK_NO_HOOK for other work */
-  /* Written by the watchdog, read by the signal's handler: the turn that is over its budget. */
-  atomic_uint condemned;
+  atomic_uintptr_t pc;         /* where the signal found it */
+  /* Written by the watchdog, read by the signal's handler: the turn that is over its budget, that one once it could
+   * not be interrupted, and the machine code that it is in. */
+  atomic_uint condemned, doomed;
+  atomic_uintptr_t code_from, code_to;
   /* The vm's thread alone. */
   volatile bool is_armed; /* Lua's hook is set */
   bool overran;           /* the turn was interrupted */
@@ -51,6 +54,10 @@ void watch_hurry_loads(void);
 /* Around each call of Lua; they nest. `task` may be NULL. */
 void watch_enter(struct vm *vm, const struct task *task);
 void watch_leave(struct vm *vm);
+/* Lua's hook is set, to raise at the next instruction that is interpreted. Safe wherever Lua runs. */
+void watch_arm(struct vm *vm);
+/* Was the turn told to stop, and did not? It is to be given up. */
+bool watch_is_doomed(const struct vm *vm);
 /* For C code that may take long: raises where Lua code would be interrupted. */
 void watch_check(struct vm *vm, lua_State *L);
 

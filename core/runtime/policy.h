@@ -43,6 +43,9 @@ struct policy_host {
   bool is_control;           /* background work runs here */
   struct config *config;     /* what perilune.configure adds to; NULL: it is checked and forgotten */
   const struct clock *clock; /* of shared objects; NULL: the system's */
+  /* The policy is to be loaded anew: its script's state was given up, or has no memory left. In the worker's thread;
+   * it may come again and again. NULL: nobody cares. */
+  void (*on_lost)(const struct policy_host *host);
 };
 
 struct policy_kind {
