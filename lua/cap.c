@@ -73,7 +73,7 @@ bool cap_beyond(struct allocator *a, size_t more) {
 
 /* What is beyond the limit is kept from earlier turns: it will not go away by itself. */
 static void tell_if_kept(struct vm *vm) {
-  if (vm->turn_bytes > vm->memory.cap_bytes && vm->host.on_lost) vm->host.on_lost(&vm->host);
+  if (vm->turn_bytes > vm->memory.cap_bytes && vm->host.on_lost) vm->host.on_lost(&vm->host, vm->policy);
 }
 
 void cap_stop(struct vm *vm) {

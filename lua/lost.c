@@ -59,7 +59,7 @@ void lost_bury(struct vm *vm) {
   vm->watch.is_armed = false;
   vm->memory.asks_at = SIZE_MAX;
   fail_waiting(vm);
-  if (vm->host.on_lost) vm->host.on_lost(&vm->host);
+  if (vm->host.on_lost) vm->host.on_lost(&vm->host, vm->policy);
 }
 
 /* --- where it was interrupted ----------------------------------------------------------------------------- */

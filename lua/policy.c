@@ -32,6 +32,7 @@ const struct policy_kind lua_policy = {.load = load,
                                        .files = files,
                                        .close = end,
                                        .memory = memory,
+                                       .doing = watch_doing,
                                        .hurry = watch_hurry_loads};
 
 /* Compiles the script, whose path is the light userdata at 1. -1 +1 */

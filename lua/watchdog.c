@@ -36,12 +36,13 @@ enum { REPORT_MS = 2000, BLOCKED_MS = 5000, GRACE_LEAST_MS = 100, GRACE_MOST_MS 
 static struct {
   pthread_mutex_t lock;
   pthread_cond_t changed;
+  pthread_once_t made; /* `changed` */
   pthread_t thread;
   struct list watches;
   unsigned serial; /* of the thread that is to run */
   bool runs;
   bool hurries; /* nothing is to be loaded any more */
-} dog = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} dog = {.lock = PTHREAD_MUTEX_INITIALIZER, .made = PTHREAD_ONCE_INIT};
 
 static _Thread_local struct vm *volatile current; /* whose Lua this thread runs */
 static _Thread_local int thread_id;
@@ -152,25 +153,30 @@ static void begin_to_look(struct watch *w, unsigned turn) {
   w->condemned_ms = w->reported_ms = 0;
 }
 
-/* A second after it was told to stop, and then at twice the time, and so on. What takes no time of the processor
+/* "request_filter of policy.lua:12" */
+static void describe(const struct watch *w, char *text, size_t bytes) {
+  const char *place = atomic_load(&w->place);
+  int hook = atomic_load(&w->hook);
+  snprintf(text, bytes, "%s of %s", hook == TASK_NO_HOOK ? "background work" : hook_name((enum hook)hook),
+           place ? place : "the policy");
+}
+
+/* Some time after it was to be given up, and then at twice the time, and so on. What takes no time of the processor
  * may be blocked in a call, or its thread may not get any: that is told late. */
 static void report(struct watch *w, uint64_t passed, unsigned budget) {
   struct vm *vm = LIST_ENTRY(w, struct vm, watch);
-  const char *place = atomic_load(&w->place);
-  int hook = atomic_load(&w->hook);
   uint64_t due = w->reported_ms    ? 2 * w->reported_ms
                  : w->condemned_ms ? w->condemned_ms + REPORT_MS
                                    : budget + BLOCKED_MS;
   if (passed < due || atomic_load(&w->turns) != w->seen) return;
   w->reported_ms = passed;
-  char worker[24] = "control";
+  char worker[24] = "control", what[192];
   if (!vm->host.is_control) snprintf(worker, sizeof worker, "worker %u", vm->host.worker);
+  describe(w, what, sizeof what);
   log_error(
-      "%s is stuck: %s of %s has run for %.1f s without a pause and cannot be interrupted (machine code or a "
-      "C "
-      "function; perilune.configure { jit = false } helps with the former); everything else there waits",
-      worker, hook == TASK_NO_HOOK ? "background work" : hook_name((enum hook)hook),
-      place ? place : "the policy", (double)passed / 1000);
+      "%s is stuck: %s has run for %.1f s without a pause and cannot be interrupted (it is in a C function, "
+      "or waits in one, as os.execute does); everything else there waits",
+      worker, what, (double)passed / 1000);
 }
 
 /* Under the lock. */
@@ -242,17 +248,41 @@ static void *look_after_all(void *serial) {
   return NULL;
 }
 
+/* --- asked --------------------------------------------------------------------------------------------- */
+
+void watch_doing(unsigned worker, char *text, size_t bytes) {
+  *text = '\0';
+  pthread_mutex_lock(&dog.lock);
+  for (const struct list *node = dog.watches.next; node && node != &dog.watches; node = node->next) {
+    const struct watch *w = LIST_ENTRY(node, struct watch, link);
+    const struct vm *vm = LIST_ENTRY(w, struct vm, watch);
+    bool runs = atomic_load(&w->turns) == w->seen && (w->seen & 1);
+    if (vm->host.worker != worker || atomic_load(&w->loads) || !runs ||
+        now_ms() - w->since_ms < atomic_load(&w->budget_ms))
+      continue;
+    char what[192];
+    describe(w, what, sizeof what);
+    snprintf(text, bytes, "stuck in %s for %.0f s", what, (double)(now_ms() - w->since_ms) / 1000);
+  }
+  pthread_mutex_unlock(&dog.lock);
+}
+
 /* --- begin and end -------------------------------------------------------------------------------------- */
+
+/* The time of day may step back. */
+static void make_condition(void) {
+  pthread_condattr_t steady;
+  pthread_condattr_init(&steady);
+  pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+  pthread_cond_init(&dog.changed, &steady);
+  pthread_condattr_destroy(&steady);
+}
 
 /* Signals are the other threads' business. */
 static void start(void) {
   struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO | SA_NODEFER};
   sigset_t all, before;
-  pthread_condattr_t steady; /* the time of day may step back */
-  pthread_condattr_init(&steady);
-  pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
-  pthread_cond_init(&dog.changed, &steady);
-  pthread_condattr_destroy(&steady);
+  pthread_once(&dog.made, make_condition);
   sigaction(WATCH_SIGNAL, &action, NULL);
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);

@@ -44,8 +44,8 @@ struct policy_host {
   struct config *config;     /* what perilune.configure adds to; NULL: it is checked and forgotten */
   const struct clock *clock; /* of shared objects; NULL: the system's */
   /* The policy is to be loaded anew: its script's state was given up, or has no memory left. In the worker's thread;
-   * it may come again and again. NULL: nobody cares. */
-  void (*on_lost)(const struct policy_host *host);
+   * it may come again and again. `policy` is whose. NULL: nobody cares. */
+  void (*on_lost)(const struct policy_host *host, const void *policy);
 };
 
 struct policy_kind {
@@ -70,6 +70,9 @@ struct policy_kind {
   void (*hurry)(void);
   /* Bytes of memory that its script holds, in its worker's thread; NULL (the function): it has none. */
   size_t (*memory)(void *policy);
+  /* "stuck in request_filter of policy.lua:12 for 7 s", of what runs in a worker beyond its budget; else "". In any
+   * thread; NULL (the function): nothing can be. */
+  void (*doing)(unsigned worker, char *text, size_t bytes);
 };
 
 /* A policy to run: the kind and what it loads (a script's path, a list of addresses). */

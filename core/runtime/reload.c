@@ -60,6 +60,7 @@ static void switch_control(struct server *s, struct instance *instance, const ch
   const struct policy_kind *kind = instance->source->kind;
   instance_bind(instance, s->control.loop, &s->control.proxy);
   s->control.instance = instance;
+  s->control.told_lost = false;
   if (s->watch) watch_files(s->watch, files);
   kind->start(instance->policy);
 }

@@ -225,6 +225,7 @@ static void init_workers(struct server *s) {
   struct policy_host host = host_of(s, s->worker_count);
   worker_init(&s->control, &host);
   s->control.owner = s;
+  s->control.on_lost = emergency_ask;
   s->control.drain_ms = drain_ms;
   s->workers = memory_zalloc(s->worker_count * sizeof *s->workers);
   if (s->worker_count > 1) s->circle = circle_new(s->worker_count);
@@ -237,6 +238,7 @@ static void init_workers(struct server *s) {
     if (s->circle) circle_join(s->circle, &s->workers[i].proxy);
     s->workers[i].on_ended = on_worker_ended;
     s->workers[i].on_switched = on_worker_switched;
+    s->workers[i].on_lost = emergency_ask;
   }
 }
 
@@ -263,8 +265,10 @@ static void serve(struct server *s) {
   for (unsigned i = 0; i < s->worker_count; i++) worker_start(&s->workers[i]);
   s->running = s->worker_count;
   timer_init(&s->overdue, s->control.loop, on_overdue);
+  emergency_init(s);
   ev_run(s->control.loop, 0);
   timer_stop(&s->overdue);
+  emergency_stop(s);
   for (unsigned i = 0; i < s->worker_count; i++) worker_join(&s->workers[i]);
 }
 

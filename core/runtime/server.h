@@ -9,6 +9,7 @@
 
 #include "runtime/chronicle.h"
 #include "runtime/config.h"
+#include "runtime/emergency.h"
 #include "runtime/lineage.h"
 #include "runtime/listening.h"
 #include "runtime/pid_file.h"
@@ -72,6 +73,7 @@ struct server {
   struct registry *shadow_registry; /* owned; shared objects of shadows, once there was one */
   struct handover *handover;        /* owned; while a successor starts */
   struct timer watchdog, overdue;
+  struct emergency emergency; /* of the policy's VMs */
   bool stopping, handed_over, hastened;
   struct pid_file pid_file;
   struct lineage lineage;

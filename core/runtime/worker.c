@@ -29,6 +29,14 @@ static void on_room(struct proxy *proxy) {
   for (unsigned i = 0; i < worker->listener_count; i++) listener_resume(&worker->listeners[i]->listener);
 }
 
+/* Once for each policy; nothing is done for one that is not in force. */
+static void on_lost(const struct policy_host *host, const void *policy) {
+  struct worker *worker = host->proxy ? host->proxy->owner : NULL;
+  if (!worker || !worker->instance || worker->instance->policy != policy || worker->told_lost) return;
+  worker->told_lost = worker->on_lost != NULL;
+  if (worker->on_lost) worker->on_lost(worker);
+}
+
 void worker_init(struct worker *worker, const struct policy_host *host) {
   worker->loop = ev_loop_new(EVFLAG_AUTO);
   worker->host = *host;
@@ -43,6 +51,7 @@ void worker_init(struct worker *worker, const struct policy_host *host) {
   worker->proxy.mailbox = &worker->mailbox;
   worker->host.loop = worker->loop;
   worker->host.proxy = &worker->proxy;
+  worker->host.on_lost = on_lost;
 }
 
 static void *run(void *argument) {
@@ -184,6 +193,7 @@ static void on_switch(struct message *message, void *receiver) {
   switch_listeners(worker, order);
   instance_bind(order->instance, worker->loop, &worker->proxy);
   worker->instance = order->instance;
+  worker->told_lost = false;
   if (old) retire(worker, old);
   worker->instance->source->kind->start(worker->instance->policy);
   if (worker->on_switched) worker->on_switched(worker);

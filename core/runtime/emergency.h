@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// emergency: loads the policy anew where one of its VMs was given up or has no memory left.
+#ifndef PERILUNE_RUNTIME_EMERGENCY_H
+#define PERILUNE_RUNTIME_EMERGENCY_H
+
+#include <stdint.h>
+
+#include "net/timer.h"
+
+struct server;
+struct worker;
+
+/* Of the control worker. */
+struct emergency {
+  struct timer timer;  /* the next try */
+  unsigned wait_ms;    /* before it */
+  unsigned generation; /* the one that is to be replaced */
+  uint64_t last_ms;    /* when a try was last begun; 0: never */
+};
+
+void emergency_init(struct server *server);
+void emergency_stop(struct server *server);
+/* In the worker's own thread: see worker.on_lost. */
+void emergency_ask(struct worker *worker);
+/* "stuck in request_filter of policy.lua:12 for 7 s", if the worker's policy runs beyond its budget; else "". In any
+ * thread. */
+void worker_doing(const struct worker *worker, char *text, size_t bytes);
+
+#endif

@@ -1,0 +1,165 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Bounds that LuaJIT cannot raise an error at by itself: memory that runs out in machine code, machine code that does
+-- not end, finalizers and handlers of errors that do not. Each costs the requests of its own VM at most, for a moment.
+local client = require "client"
+local origins = require "origins"
+local perilune = require "perilune"
+local policies = require "policies"
+local scheduler = require "scheduler"
+
+after_each(require("cleanup").run)
+
+local function start(settings, bad, options)
+  options = options or {}
+  local text = policies.to(origins.start "hello", { hooks = ([[
+    perilune.configure { %s }
+    local function bad(session) %s end
+    function policy.request_filter(session)
+      if session:path() == "/bad" then return bad(session) end
+      if session:path() == "/wait" then perilune.sleep(600) end
+    end
+  ]]):format(settings, bad) .. (options.more or "") })
+  return perilune.start { workers = options.workers or 1, policy = text, settings = options.settings }
+end
+
+local function status(proxy, path)
+  local response = client.request { port = proxy.port, path = path, timeout = 60 }
+  return response.status
+end
+
+local function serves_again(proxy)
+  scheduler.eventually(function() return status(proxy, "/") == 200 end, 60, "a 200")
+end
+
+describe("memory that runs out in machine code", function()
+  local BOMBS = {
+    strings = "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end",
+    ["a hash"] = "local t = {} for i = 1, 1e9 do t['k' .. i] = i end",
+    tables = "local t = {} for i = 1, 1e9 do t[#t + 1] = { i } end",
+    closures = "local t = {} for i = 1, 1e9 do t[i] = function() return i end end",
+    ["a string that doubles"] = "local s = 'x' while true do s = s .. s end",
+    ["a task that is waited for"] = [[perilune.wait(perilune.spawn(function()
+      local t = {}
+      while true do t[#t + 1] = ('x'):rep(1000) .. #t end
+    end))]],
+    ["calls that catch errors"] =
+      "local t = {} while true do pcall(function() for i = 1, 1e6 do t[#t + 1] = { i } end end) end",
+  }
+  for _, mib in ipairs { 16, 32 } do
+    it(("raises at the policy's line, and the worker serves on, with %d MiB"):format(mib), function()
+      local texts, names = {}, {}
+      for name, code in pairs(BOMBS) do
+        names[#names + 1] = name
+        texts[#texts + 1] = ("if which == '%d' then %s end"):format(#names, code)
+      end
+      local proxy = start(("memory_limit = %d * 1024 * 1024, hook_time = 60"):format(mib),
+        "local which = session:get_header 'which' " .. table.concat(texts, "\n"))
+      for i, name in ipairs(names) do
+        local from = #proxy:log() + 1
+        local response = client.request { port = proxy.port, path = "/bad", headers = { Which = tostring(i) },
+          timeout = 60 }
+        assert.equal(500, response.status, name)
+        proxy:wait_log("failed: [^\n]*policy%.lua:%d+: not enough memory", nil, from)
+        assert.equal(200, status(proxy, "/"), name)
+      end
+      assert.equal(0, proxy:count_log "given up")
+    end)
+  end
+
+  it("lets requests that need little go on where the policy keeps too much, and has it loaded anew", function()
+    local proxy = start("memory_limit = 16 * 1024 * 1024, hook_time = 60", [[
+      for _ = 1, 2000 do seen[#seen + 1] = ('x'):rep(1000) .. #seen end
+    ]], { more = "seen = {}" })
+    local statuses = {}
+    for _ = 1, 12 do
+      statuses[status(proxy, "/bad")] = true
+      assert.equal(200, status(proxy, "/"))
+    end
+    assert.is_true(statuses[500])
+    proxy:wait_log "is loaded anew"
+    scheduler.eventually(function() return status(proxy, "/bad") == 200 end, 60, "a visit that finds room")
+  end)
+
+  it("that never comes back to the collector gives the VM up: its requests fail, others go on", function()
+    local proxy = start("memory_limit = 16 * 1024 * 1024, hook_time = 60",
+      "local t = {} for i = 1, 1e9 do t[i] = i end", { workers = 1 })
+    local waiting = client.connect(proxy.port)
+    waiting:send_request { path = "/wait" }
+    assert.equal(200, status(proxy, "/"))
+    assert.equal(500, status(proxy, "/bad"))
+    assert.equal(500, waiting:read_response("GET", 30).status)
+    proxy:wait_log "request_filter failed: not enough memory: [^\n]*its VM was given up"
+    serves_again(proxy)
+    proxy:wait_log "generation 1 has no sound VM on every worker: it is loaded anew"
+    assert.equal(500, status(proxy, "/bad"))
+    serves_again(proxy)
+  end)
+
+  it("while the policy loads refuses it, with a message that says why", function()
+    for _, jit in ipairs { "true", "false" } do
+      local result = perilune.run { policy = ([[
+        local perilune = require "perilune"
+        perilune.configure { memory_limit = 16 * 1024 * 1024, load_time = 60, jit = %s }
+        local t = {}
+        for i = 1, 1e9 do t[i] = i .. "" end
+      ]]):format(jit), timeout = 60 }
+      assert.equal(2, result.code)
+      assert.matches("policy%.lua:4: not enough memory", result.stderr)
+    end
+  end)
+end)
+
+describe("what cannot be interrupted is left, the VM given up, and its worker serves on:", function()
+  local LOOPS = {
+    ["a compiled loop"] = "local depth = 1 while depth > 0 do depth = depth % 2 + 1 end",
+    ["a compiled loop that calls C"] = "while true do session:path() end",
+    ["a compiled loop that allocates"] = "local t while true do t = { session } end",
+    ["a loop in a finalizer"] = "local p = newproxy(true) getmetatable(p).__gc = function() while true do end end "
+      .. "p = nil collectgarbage()",
+    ["a comparison that does not end"] =
+      "table.sort({ 3, 2, 1 }, function() local i = 0 while true do i = i + 1 end end)",
+  }
+  for name, code in pairs(LOOPS) do
+    it(name, function()
+      local proxy = start("hook_time = 0.1", code)
+      local response = client.request { port = proxy.port, path = "/bad", timeout = 30 }
+      assert.equal(504, response.status)
+      proxy:wait_log "request_filter failed: [^\n]*used up its time"
+      serves_again(proxy)
+    end)
+  end
+
+  it("a loop in a handler of errors, of xpcall and of a coroutine's, also where nothing is compiled", function()
+    for _, jit in ipairs { "true", "false" } do
+      local proxy = start("hook_time = 0.1, jit = " .. jit,
+        "xpcall(function() while true do end end, function() while true do end end)")
+      assert.equal(504, status(proxy, "/bad"))
+      serves_again(proxy)
+    end
+  end)
+
+  it("a loop in the control worker, which then still hears commands", function()
+    local proxy = start("hook_time = 0.1", "", { more = [[
+      perilune.after(0.01, function() local depth = 1 while depth > 0 do depth = depth % 2 + 1 end end)
+    ]] })
+    proxy:wait_log "perilune.after failed: [^\n]*used up its time"
+    proxy:stop(20)
+  end)
+
+  it("a loop in a body filter, in logging and in a task", function()
+    local loop = "local depth = 1 while depth > 0 do depth = depth % 2 + 1 end"
+    local proxy = start("hook_time = 0.1", "perilune.wait(perilune.spawn(function() " .. loop .. " end))", { more = [[
+      function policy.response_body_filter(session, chunk)
+        if session:path() == "/body" then ]] .. loop .. [[ end
+        return chunk
+      end
+      function policy.logging(session) if session:path() == "/logging" then ]] .. loop .. [[ end end
+    ]] })
+    assert.equal(504, status(proxy, "/body"))
+    serves_again(proxy)
+    assert.equal(200, status(proxy, "/logging"))
+    serves_again(proxy)
+    assert.is_true(status(proxy, "/bad") >= 500)
+    serves_again(proxy)
+  end)
+end)
