@@ -30,16 +30,21 @@ void lost_give_up(struct vm *vm, enum lost why) {
   longjmp(vm->landing.place, 1);
 }
 
-const char *lost_text(const struct vm *vm) {
-  switch (vm->lost) {
+static const char *reason(enum lost lost) {
+  switch (lost) {
   case LOST_NOT: break;
-  case LOST_MEMORY:
-    return "not enough memory: compiled code went far beyond memory_limit, so its VM was given up";
+  case LOST_MEMORY: return "not enough memory: compiled code went far beyond memory_limit";
   case LOST_TIME:
-    return "used up its time: it ran for long without a pause and could not be interrupted, so its VM was "
-           "given up";
+    return "used up its time: it ran for more than its time without a pause, and could not be interrupted";
   }
-  return "its VM is in order";
+  return "it is in order";
+}
+
+/* The place is that of the hook that began: where in it the state was left, nobody can tell. */
+static void note_why(struct vm *vm) {
+  const char *place = atomic_load(&vm->watch.place);
+  snprintf(vm->lost_text, sizeof vm->lost_text, "%s%s%s, so its VM was given up", place ? place : "",
+           place ? ": " : "", reason(vm->lost));
 }
 
 /* What waits fails, from the loop. */
@@ -49,6 +54,7 @@ static void fail_waiting(struct vm *vm) {
 
 void lost_bury(struct vm *vm) {
   vm->is_buried = true;
+  note_why(vm);
   vm->L = lua_newstate(allocator_run, &vm->memory);
   if (!vm->L) {
     log_error("no memory for an empty Lua state");

@@ -29,8 +29,6 @@ bool lost_can_land(const struct vm *vm);
 void lost_give_up(struct vm *vm, enum lost why) __attribute__((noreturn));
 /* At the landing: puts an empty state in place of the lost one. */
 void lost_bury(struct vm *vm);
-/* Why, as a sentence; static. */
-const char *lost_text(const struct vm *vm);
 
 /* Where the signal has interrupted the thread. */
 uintptr_t lost_pc(const void *context);

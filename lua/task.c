@@ -441,7 +441,7 @@ static __attribute__((cold)) int call_beyond_cap(struct vm *vm, lua_CFunction fu
 char *task_protect(struct vm *vm, lua_CFunction function, void *argument) {
   int status = call_beyond_cap(vm, function, argument);
   if (status == 0) return NULL;
-  if (status == LEFT) return str_to_cstring(str_of(lost_text(vm)));
+  if (status == LEFT) return str_to_cstring(str_of(vm->lost_text));
   const char *message =
       lua_tostring(vm->L, -1); /* of a number it would allocate, but errors of ours are text */
   char *why = str_to_cstring(str_of(message ? message : "(the error is no text)"));
