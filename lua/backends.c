@@ -111,6 +111,29 @@ static uint64_t random_seed(void) {
   return seed | 1;
 }
 
+/* The policy is in force, and so is the list that it states. -1 +0 */
+static int commit(lua_State *L) {
+  struct backends_handle *handle = handle_check(L, 1, HANDLE_BACKENDS);
+  backends_commit(handle->view);
+  return 0;
+}
+
+/* With the set alone on its stack. -1 +0 */
+static int stage_later(lua_State *L) {
+  shared_put_off(L, commit);
+  return 0;
+}
+
+/* A set in force does not change while the policy loads, or is tried. */
+static void stage(lua_State *L, struct backends_handle *handle, const struct backend_spec *specs,
+                  unsigned count, const struct backend_rules *rules) {
+  handle->view = backends_stage(handle->shared.object, specs, count, rules, random_seed());
+  if (!handle->view->is_staged || vm_of(L)->started) return;
+  lua_pushcfunction(L, stage_later);
+  lua_pushvalue(L, -2);
+  lua_call(L, 1, 0);
+}
+
 /* core.backends(list, name, rules) -3 +1 */
 static int new_backends(lua_State *L) {
   unsigned count;
@@ -119,7 +142,10 @@ static int new_backends(lua_State *L) {
   struct backend_spec *specs = check_specs(L, 1, &count);
   struct backends_handle *handle = handle_new(L, HANDLE_BACKENDS, sizeof *handle);
   shared_take(L, &handle->shared, &kind, 2, vm_of(L)->host.clock);
-  handle->view = backends_view(handle->shared.object, specs, count, &rules, random_seed());
+  if (shared_is_staged(L, &handle->shared))
+    stage(L, handle, specs, count, &rules);
+  else
+    handle->view = backends_view(handle->shared.object, specs, count, &rules, random_seed());
   handle->texts_version = UINT64_MAX;
   return 1;
 }
@@ -140,6 +166,9 @@ struct backends_handle *backends_check(lua_State *L) {
 }
 
 static struct backends_view *check_view(lua_State *L) { return backends_check(L)->view; }
+
+/* -0 +0 */
+static bool is_foreign(lua_State *L) { return shared_is_foreign(L, handle_check(L, 1, HANDLE_BACKENDS)); }
 
 /* Argument 2: a position, from 1, or an address. */
 static struct backend *check_backend(lua_State *L, const struct backends_view *view, unsigned *index) {
@@ -177,10 +206,17 @@ void backends_push_address(lua_State *L, struct backends_handle *handle, unsigne
 
 /* --- methods -------------------------------------------------------------------------------------------- */
 
-/* backends:publish(list): in force for all workers. -2 +0 */
+/* backends:publish(list): in force for all workers; true where that is put off. -2 +0 | -2 +1 */
 static int publish(lua_State *L) {
   struct backends_view *view = check_view(L);
   unsigned count;
+  if (is_foreign(L)) {
+    check_specs(L, 2, &count);
+    lua_settop(L, 2);
+    shared_put_off(L, publish);
+    lua_pushboolean(L, 1);
+    return 1;
+  }
   struct backend_spec *specs = check_specs(L, 2, &count);
   backends_publish(view->set, specs, count);
   return 0;
@@ -196,7 +232,10 @@ static int prepare(lua_State *L) {
 static int set_start(lua_State *L) {
   struct backends_view *view = check_view(L);
   luaL_checktype(L, 2, LUA_TBOOLEAN);
-  backends_set_start(view->set, lua_toboolean(L, 2));
+  if (is_foreign(L))
+    shared_put_off(L, set_start);
+  else
+    backends_set_start(view->set, lua_toboolean(L, 2));
   return 0;
 }
 
@@ -216,8 +255,14 @@ static int set_healthy(lua_State *L) {
   struct backends_view *view = check_view(L);
   unsigned index;
   luaL_checktype(L, 3, LUA_TBOOLEAN);
-  check_backend(L, view, &index);
-  lua_pushboolean(L, backends_set_healthy(view, index, lua_toboolean(L, 3)));
+  const struct backend *backend = check_backend(L, view, &index);
+  bool healthy = lua_toboolean(L, 3);
+  if (is_foreign(L)) {
+    shared_put_off(L, set_healthy);
+    lua_pushboolean(L, atomic_load(&backend->healthy) != healthy);
+    return 1;
+  }
+  lua_pushboolean(L, backends_set_healthy(view, index, healthy));
   return 1;
 }
 
@@ -240,7 +285,11 @@ static int is_fit(lua_State *L) {
 static int set_enabled(lua_State *L) {
   unsigned index;
   luaL_checktype(L, 3, LUA_TBOOLEAN);
-  atomic_store(&check_backend(L, check_view(L), &index)->enabled, lua_toboolean(L, 3));
+  struct backend *backend = check_backend(L, check_view(L), &index);
+  if (is_foreign(L))
+    shared_put_off(L, set_enabled);
+  else
+    atomic_store(&backend->enabled, lua_toboolean(L, 3));
   return 0;
 }
 

@@ -35,10 +35,19 @@ static int64_t check_whole(lua_State *L, int index, lua_Number otherwise) {
   return (int64_t)number;
 }
 
+/* -0 +0 */
+static bool is_foreign(lua_State *L) { return shared_is_foreign(L, handle_check(L, 1, HANDLE_COUNTER)); }
+
 /* counter:add([n]): the sum -2 +1 */
 static int add(lua_State *L) {
   struct counter *counter = check(L);
-  lua_pushnumber(L, (lua_Number)counter_add(counter, check_whole(L, 2, 1)));
+  int64_t n = check_whole(L, 2, 1);
+  if (is_foreign(L)) {
+    shared_put_off(L, add);
+    lua_pushnumber(L, (lua_Number)(counter_get(counter) + n));
+    return 1;
+  }
+  lua_pushnumber(L, (lua_Number)counter_add(counter, n));
   return 1;
 }
 
@@ -51,7 +60,13 @@ static int get(lua_State *L) {
 /* counter:set([n]): to n, or 0; what it was before -2 +1 */
 static int set(lua_State *L) {
   struct counter *counter = check(L);
-  lua_pushnumber(L, (lua_Number)counter_set(counter, check_whole(L, 2, 0)));
+  int64_t n = check_whole(L, 2, 0);
+  if (is_foreign(L)) {
+    shared_put_off(L, set);
+    lua_pushnumber(L, (lua_Number)counter_get(counter));
+    return 1;
+  }
+  lua_pushnumber(L, (lua_Number)counter_set(counter, n));
   return 1;
 }
 

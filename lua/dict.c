@@ -46,6 +46,9 @@ static int new_dict(lua_State *L) {
 /* --- arguments ------------------------------------------------------------------------------------------ */
 
 /* -0 +0 */
+static bool is_foreign(lua_State *L) { return shared_is_foreign(L, handle_check(L, 1, HANDLE_DICT)); }
+
+/* -0 +0 */
 static struct dict *check(lua_State *L) { return ((struct shared *)handle_check(L, 1, HANDLE_DICT))->object; }
 
 /* -0 +0 */
@@ -80,6 +83,16 @@ static uint64_t check_ttl(lua_State *L, int index) {
   if (!(seconds >= 0.001 && seconds <= 1e9))
     luaL_error(L, "a time to live is from 0.001 to 1e9 seconds; nil: for ever");
   return (uint64_t)(seconds * 1000 + 0.5);
+}
+
+/* Puts off what would be DICT_OK. -0 +0 */
+static enum dict_result later(lua_State *L, lua_CFunction call, struct str key,
+                              const struct dict_value *value) {
+  const struct dict *dict = ((struct shared *)handle_check(L, 1, HANDLE_DICT))->object;
+  size_t bytes = key.len + (value && value->type == DICT_STRING ? value->string.len : 0);
+  if (bytes > dict_entry_bytes_max(dict)) return DICT_TOO_LARGE;
+  shared_put_off(L, call);
+  return DICT_OK;
 }
 
 /* true, or nil and the reason. -0 +1 | -0 +2 */
@@ -127,10 +140,14 @@ static int set(lua_State *L) {
   struct str key = check_key(L);
   uint64_t ttl_ms = check_ttl(L, 4);
   if (lua_isnoneornil(L, 3)) {
-    dict_delete(dict, key);
+    if (is_foreign(L))
+      shared_put_off(L, set);
+    else
+      dict_delete(dict, key);
     return push_result(L, DICT_OK);
   }
   struct dict_value value = check_value(L);
+  if (is_foreign(L)) return push_result(L, later(L, set, key, &value));
   return push_result(L, dict_set(dict, key, &value, ttl_ms));
 }
 
@@ -139,7 +156,24 @@ static int add(lua_State *L) {
   struct dict *dict = check(L);
   struct str key = check_key(L);
   struct dict_value value = check_value(L);
-  return push_result(L, dict_add(dict, key, &value, check_ttl(L, 4)));
+  uint64_t ttl_ms = check_ttl(L, 4), left_ms;
+  if (!is_foreign(L)) return push_result(L, dict_add(dict, key, &value, ttl_ms));
+  bool exists = dict_ttl(dict, key, &left_ms) == DICT_OK;
+  return push_result(L, exists ? DICT_EXISTS : later(L, add, key, &value));
+}
+
+static int incr(lua_State *L);
+
+/* What dict_incr would give. -0 +0 */
+static enum dict_result incr_later(lua_State *L, struct str key, double delta, const struct dict_start *start,
+                                   double *sum) {
+  struct dict_value value;
+  struct buf *text = &vm_of(L)->scratch;
+  bool exists = dict_get(check(L), key, &value, text) == DICT_OK;
+  if (!exists && !start) return DICT_ABSENT;
+  if (exists && value.type != DICT_NUMBER) return DICT_NOT_A_NUMBER;
+  *sum = (exists ? value.number : start->number) + delta;
+  return later(L, incr, key, NULL);
 }
 
 /* dict:incr(key [, by [, from [, ttl]]]): the sum. Without `from` the key must be there. -5 +1 | -5 +2 */
@@ -149,7 +183,9 @@ static int incr(lua_State *L) {
   lua_Number by = luaL_optnumber(L, 3, 1);
   struct dict_start start = {luaL_optnumber(L, 4, 0), check_ttl(L, 5)};
   double sum;
-  enum dict_result result = dict_incr(dict, key, by, lua_isnoneornil(L, 4) ? NULL : &start, &sum);
+  const struct dict_start *from = lua_isnoneornil(L, 4) ? NULL : &start;
+  enum dict_result result =
+      is_foreign(L) ? incr_later(L, key, by, from, &sum) : dict_incr(dict, key, by, from, &sum);
   if (result != DICT_OK) return push_result(L, result);
   lua_pushnumber(L, sum);
   return 1;
@@ -158,7 +194,14 @@ static int incr(lua_State *L) {
 /* dict:delete(key): whether there was one -2 +1 */
 static int delete (lua_State *L) {
   struct dict *dict = check(L);
-  lua_pushboolean(L, dict_delete(dict, check_key(L)));
+  struct str key = check_key(L);
+  uint64_t left_ms;
+  if (is_foreign(L)) {
+    shared_put_off(L, delete);
+    lua_pushboolean(L, dict_ttl(dict, key, &left_ms) == DICT_OK);
+    return 1;
+  }
+  lua_pushboolean(L, dict_delete(dict, key));
   return 1;
 }
 
@@ -203,7 +246,11 @@ static int keys(lua_State *L) {
 
 /* dict:flush() -1 +0 */
 static int flush(lua_State *L) {
-  dict_flush(check(L));
+  struct dict *dict = check(L);
+  if (is_foreign(L))
+    shared_put_off(L, flush);
+  else
+    dict_flush(dict);
   return 0;
 }
 

@@ -66,17 +66,25 @@ static struct metric *check(lua_State *L, bool fine[3], const char *method) {
   return metric;
 }
 
-/* The series for the label values from 3 on. NULL: there are too many. -0 +0 */
-static struct series *series_at(lua_State *L, const struct metric *metric) {
-  struct family *family = metric->shared.object;
-  struct str values[FAMILY_LABELS];
-  unsigned wanted = family_config(family)->label_count;
+/* There must be as many label values from 3 on as the metric has labels. -0 +0 */
+static void check_labels(lua_State *L, const struct metric *metric) {
+  unsigned wanted = family_config(metric->shared.object)->label_count;
   int given = lua_gettop(L) - 2;
   if ((given < 0 ? 0 : (unsigned)given) != wanted)
     handle_raise(L, "%s: expected %d label values, got %d", name_of(metric), (int)wanted,
                  given < 0 ? 0 : given);
+}
+
+/* The series for the label values from 3 on. NULL: there are too many, or `call` is put off. -0 +0 */
+static struct series *series_at(lua_State *L, const struct metric *metric, lua_CFunction call) {
+  struct family *family = metric->shared.object;
+  struct str values[FAMILY_LABELS];
+  unsigned wanted = family_config(family)->label_count;
+  check_labels(L, metric);
   for (unsigned i = 0; i < wanted; i++) values[i] = text_at(L, (int)i + 3);
-  return family_series(family, metric->worker, values);
+  if (!shared_is_foreign(L, &metric->shared)) return family_series(family, metric->worker, values);
+  shared_put_off(L, call);
+  return NULL;
 }
 
 /* -0 +0 */
@@ -93,7 +101,7 @@ static int add(lua_State *L) {
   double n = number_at_2(L, metric, true);
   if (n < 0 && family_config(family)->kind == FAMILY_COUNTER)
     return handle_raise(L, "%s: a counter only grows", name_of(metric));
-  struct series *series = series_at(L, metric);
+  struct series *series = series_at(L, metric, add);
   if (series) family_add(family, series, n);
   return 0;
 }
@@ -102,7 +110,7 @@ static int add(lua_State *L) {
 static int set(lua_State *L) {
   const struct metric *metric = check(L, (bool[]){false, true, false}, "set");
   double value = number_at_2(L, metric, false);
-  struct series *series = series_at(L, metric);
+  struct series *series = series_at(L, metric, set);
   if (series) family_set(metric->shared.object, series, value);
   return 0;
 }
@@ -111,7 +119,7 @@ static int set(lua_State *L) {
 static int observe(lua_State *L) {
   const struct metric *metric = check(L, (bool[]){false, false, true}, "observe");
   double value = number_at_2(L, metric, false);
-  struct series *series = series_at(L, metric);
+  struct series *series = series_at(L, metric, observe);
   if (series) family_observe(metric->shared.object, series, value);
   return 0;
 }

@@ -11,6 +11,7 @@
 #include "lua/fence.h"
 #include "lua/dns.h"
 #include "lua/limits.h"
+#include "lua/shared.h"
 #include "lua/task.h"
 #include "lua/timer.h"
 #include "lua/vm.h"
@@ -118,6 +119,7 @@ static void bind(void *policy, struct ev_loop *loop, struct proxy *proxy) {
 static void start(void *policy) {
   struct vm *vm = ((struct policy *)policy)->vm;
   dns_start(vm);
+  shared_start(vm);
   jobs_start(vm);
 }
 

@@ -46,7 +46,13 @@ static struct rate *check(lua_State *L, struct str *key) {
 static int observe(lua_State *L) {
   struct str key;
   struct rate *rate = check(L, &key);
-  lua_pushnumber(L, (lua_Number)rate_observe(rate, key, luaL_optinteger(L, 3, 1)));
+  lua_Integer n = luaL_optinteger(L, 3, 1);
+  if (shared_is_foreign(L, handle_check(L, 1, HANDLE_RATE))) {
+    shared_put_off(L, observe);
+    lua_pushinteger(L, n);
+    return 1;
+  }
+  lua_pushnumber(L, (lua_Number)rate_observe(rate, key, n));
   return 1;
 }
 

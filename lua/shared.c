@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// shared: takes objects out of the registry under their name, and gives them back when the VM closes.
+// shared: takes objects out of the registry under their name, and gives them back when the VM closes. What a main chunk
+// does to one that is in use is kept as a call with its arguments, and done when the policy is in force.
 #include "lua/shared.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "lua/task.h"
 
 #include "lua/vm.h"
 
@@ -59,4 +65,78 @@ void shared_end(void *ended) {
   if (shared->entry) registry_release(shared->registry, shared->entry);
   shared->entry = NULL;
   shared->object = NULL;
+}
+
+/* --- putting off ------------------------------------------------------------------------------------------ */
+
+bool shared_is_staged(lua_State *L, const struct shared *shared) {
+  return !registry_owns(vm_of(L)->host.registry, shared->entry);
+}
+
+bool shared_is_foreign(lua_State *L, const struct shared *shared) {
+  return vm_of(L)->loading && shared_is_staged(L, shared);
+}
+
+static const char put_off[] =
+    "perilune.put_off"; /* in Lua's registry: a list of { call, count, arguments... } */
+
+void shared_put_off(lua_State *L, lua_CFunction call) {
+  int count = lua_gettop(L);
+  luaL_checkstack(L, 6, "arguments");
+  lua_getfield(L, LUA_REGISTRYINDEX, put_off);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, put_off);
+  }
+  lua_createtable(L, count + 2, 0);
+  lua_pushcfunction(L, call);
+  lua_rawseti(L, -2, 1);
+  lua_pushinteger(L, count);
+  lua_rawseti(L, -2, 2);
+  for (int i = 1; i <= count; i++) {
+    lua_pushvalue(L, i);
+    lua_rawseti(L, -2, i + 2);
+  }
+  lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+  lua_pop(L, 1);
+}
+
+/* How many there are; the int is the light userdata at 1. -0 +0 */
+static int count_calls(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, put_off);
+  *(int *)lua_touserdata(L, 1) = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0;
+  return 0;
+}
+
+/* The one whose number is the int at 1. -0 +0 */
+static int run_call(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, put_off);
+  lua_rawgeti(L, -1, *(const int *)lua_touserdata(L, 1));
+  int call = lua_gettop(L);
+  lua_rawgeti(L, call, 2);
+  int count = (int)lua_tointeger(L, -1);
+  luaL_checkstack(L, count + 1, "arguments");
+  for (int i = 0; i <= count; i++) lua_rawgeti(L, call, i ? i + 2 : 1);
+  lua_call(L, count, 0);
+  return 0;
+}
+
+/* -0 +0 */
+static int forget_calls(lua_State *L) {
+  lua_pushnil(L);
+  lua_setfield(L, LUA_REGISTRYINDEX, put_off);
+  return 0;
+}
+
+void shared_start(struct vm *vm) {
+  int count = 0;
+  free(task_protect(vm, count_calls, &count));
+  for (int i = 1; i <= count; i++) {
+    char *why = task_protect(vm, run_call, &i);
+    if (why) log_error("what the policy's main chunk has put off failed: %s", why);
+    free(why);
+  }
+  if (count) free(task_protect(vm, forget_calls, NULL));
 }

@@ -25,4 +25,15 @@ void shared_take(lua_State *L, struct shared *shared, const struct registry_kind
 /* The end of all of them: see handle_set_end. */
 void shared_end(void *shared);
 
+/* Does the policy load, and is the object in use already? Then its main chunk changes nothing of it, since the policy may
+ * be refused: methods that do put themselves off, and give what they would if nothing else happened. */
+bool shared_is_foreign(lua_State *L, const struct shared *shared);
+/* `call` is called with the arguments on the stack once the policy is in force, in this vm; never, if that does not
+ * happen. What it gives is dropped, what it raises is logged. -0 +0 */
+void shared_put_off(lua_State *L, lua_CFunction call);
+/* Is the object in force, and this vm's policy not (yet, or any more)? */
+bool shared_is_staged(lua_State *L, const struct shared *shared);
+/* The policy is in force: does what was put off, in its order. */
+void shared_start(struct vm *vm);
+
 #endif

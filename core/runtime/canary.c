@@ -12,6 +12,7 @@
 #include "runtime/command.h"
 #include "runtime/reload.h"
 #include "runtime/server.h"
+#include "shared/registry.h"
 
 enum { ASK_MS = 500, ENOUGH_EXCHANGES = 20, SLOWER_BY_MS = 20 };
 
@@ -202,7 +203,7 @@ bool canary_start(struct server *s, const struct canary_options *options, char *
   }
   struct canary_options *copy = memory_alloc(sizeof *copy);
   *copy = *options;
-  if (generation_load(s, s->registry, on_loaded, copy, why)) return true;
+  if (generation_load(s, registry_stage(s->registry), on_loaded, copy, why)) return true;
   free(copy);
   return false;
 }

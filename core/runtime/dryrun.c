@@ -117,8 +117,7 @@ bool dryrun_start(struct server *s, unsigned for_ms, char **why) {
     *why = str_to_cstring(str_of(obstacle));
     return false;
   }
-  if (!s->shadow_registry) s->shadow_registry = registry_new();
-  return generation_load(s, s->shadow_registry, on_loaded, (void *)(uintptr_t)for_ms, why);
+  return generation_load(s, registry_new(), on_loaded, (void *)(uintptr_t)for_ms, why);
 }
 
 void dryrun_free(struct dryrun *d) {

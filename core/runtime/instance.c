@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "runtime/listening.h"
 #include "runtime/logs.h"
+#include "shared/registry.h"
 
 struct instance *instance_load(const struct policy_source *source, const struct policy_host *host,
                                unsigned generation, char **why) {
@@ -17,6 +18,7 @@ struct instance *instance_load(const struct policy_source *source, const struct 
   struct instance *instance = memory_zalloc(sizeof *instance);
   instance->source = source;
   instance->policy = policy;
+  instance->registry = registry_hold(host->registry);
   instance->generation = generation;
   return instance;
 }
@@ -81,5 +83,6 @@ void instance_free(struct instance *instance) {
   if (!instance) return;
   close_listeners(instance);
   instance->source->kind->close(instance->policy);
+  registry_free(instance->registry);
   free(instance);
 }

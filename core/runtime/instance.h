@@ -18,6 +18,7 @@ struct instance {
   struct reaper *reaper;              /* borrowed: the worker's, once retired */
   const struct policy_source *source; /* borrowed */
   void *policy;                       /* owned */
+  struct registry *registry;          /* reference: of its shared objects */
   struct logs *logs;                  /* borrowed: where its listeners' logs are from; NULL: none */
   unsigned generation;
   bool is_bound;

@@ -17,6 +17,7 @@
 #include "runtime/server.h"
 #include "runtime/watch.h"
 #include "shared/metrics.h"
+#include "shared/registry.h"
 
 static void free_instances(struct instance **instances, unsigned count) {
   for (unsigned i = 0; i < count; i++) instance_free(instances[i]);
@@ -95,7 +96,6 @@ static void note_changes(struct server *s, struct generation *g, const char *fil
 
 /* --- loading ---------------------------------------------------------------------------------------------- */
 
-/* Takes over loaded->why, as what it gives. */
 static struct generation *refuse(struct server *s, struct instance **instances, const char *why) {
   if (instances) free_instances(instances, s->worker_count + 1);
   if (s->watch) watch_doubt(s->watch);
@@ -103,26 +103,27 @@ static struct generation *refuse(struct server *s, struct instance **instances, 
   return NULL;
 }
 
-/* What is opened is opened in the control thread, once all has loaded. NULL: loaded->why. */
-static struct generation *assemble(struct server *s, struct loaded *loaded) {
+/* What is opened is opened in the control thread, once all has loaded. `registry` passes over. NULL: loaded->why. */
+static struct generation *assemble(struct server *s, struct loaded *loaded, struct registry *registry) {
   struct instance **instances = loaded->instances;
   char **why = &loaded->why;
-  if (!instances) return refuse(s, NULL, *why);
-  struct listening *listening =
-      open_logs(s, instances, why) ? open_all(s, instances[s->worker_count], why) : NULL;
+  bool fine = instances && open_logs(s, instances, why);
+  struct listening *listening = fine ? open_all(s, instances[s->worker_count], why) : NULL;
   if (!listening) {
-    config_free(&loaded->config);
+    if (instances) config_free(&loaded->config);
+    registry_free(registry);
     return refuse(s, instances, *why);
   }
   struct generation *g = memory_alloc(sizeof *g);
-  *g = (struct generation){instances, listening, loaded->config};
+  *g = (struct generation){instances, listening, loaded->config, registry};
   return g;
 }
 
 struct generation *generation_load_now(struct server *s, char **why) {
   struct loaded loaded;
-  loader_run(s, s->registry, &loaded);
-  struct generation *g = assemble(s, &loaded);
+  struct registry *stage = registry_stage(s->registry);
+  loader_run(s, stage, &loaded);
+  struct generation *g = assemble(s, &loaded, stage);
   *why = loaded.why;
   return g;
 }
@@ -130,13 +131,18 @@ struct generation *generation_load_now(struct server *s, char **why) {
 /* Who has asked for a load. */
 struct asker {
   generation_done *done;
-  void *owner; /* borrowed */
+  void *owner;               /* borrowed */
+  struct registry *registry; /* reference */
 };
 
 static void on_loaded(struct server *s, struct loaded *loaded, void *owner) {
   struct asker asker = *(struct asker *)owner;
   free(owner);
-  struct generation *g = s->stopping ? NULL : assemble(s, loaded);
+  struct generation *g = NULL;
+  if (s->stopping)
+    registry_free(asker.registry);
+  else
+    g = assemble(s, loaded, asker.registry);
   asker.done(s, g, loaded->why, asker.owner);
   free(loaded->why);
 }
@@ -145,9 +151,12 @@ bool generation_load(struct server *s, struct registry *registry, generation_don
                      char **why) {
   CHECK(!s->loader);
   s->loader = loader_start(s, registry, on_loaded, why);
-  if (!s->loader) return false;
+  if (!s->loader) {
+    registry_free(registry);
+    return false;
+  }
   struct asker *asker = memory_alloc(sizeof *asker);
-  *asker = (struct asker){done, owner};
+  *asker = (struct asker){done, owner, registry};
   loader_set_owner(s->loader, asker);
   return true;
 }
@@ -167,6 +176,7 @@ void generation_put_in_force(struct server *s, struct generation *g) {
   struct instance *control = g->instances[s->worker_count];
   char *files = control->source->kind->files ? control->source->kind->files(control->policy) : NULL;
   note_changes(s, g, files);
+  registry_merge(g->registry);
   s->generation++;
   s->switching = s->worker_count;
   for (unsigned i = 0; i < s->worker_count; i++) hand_out(s, g->listening, i, g->instances[i]);
@@ -175,6 +185,7 @@ void generation_put_in_force(struct server *s, struct generation *g) {
   listening_free(s->listening, false);
   s->listening = g->listening;
   config_free(&g->config);
+  registry_free(g->registry);
   free(g->instances);
   free(g);
   char text[64];
@@ -186,6 +197,7 @@ void generation_free(struct generation *g, unsigned workers) {
   listening_free(g->listening, true);
   free_instances(g->instances, workers + 1);
   config_free(&g->config);
+  registry_free(g->registry);
   free(g);
 }
 
@@ -222,7 +234,7 @@ static void on_reload_loaded(struct server *s, struct generation *g, const char 
 void server_reload(struct server *s) {
   char *why = NULL;
   notify_reloading();
-  if (generation_load(s, s->registry, on_reload_loaded, NULL, &why)) return;
+  if (generation_load(s, registry_stage(s->registry), on_reload_loaded, NULL, &why)) return;
   tell_refusal(s, why);
   free(why);
 }

@@ -15,6 +15,7 @@ struct generation {
   struct instance **instances; /* owned array of owned: one for each worker, the control worker's last */
   struct listening *listening; /* owned */
   struct config config;        /* owned: what the policy configures */
+  struct registry *registry;   /* reference: its stage, or a root of its own */
 };
 
 /* What was loaded passes over to whom it is told; NULL: `why`, borrowed, and nothing has changed;
@@ -22,7 +23,7 @@ struct generation {
 typedef void generation_done(struct server *server, struct generation *generation, const char *why,
                              void *owner);
 
-/* Begins everything that can fail, with shared objects from `registry`; `done` follows in the control thread. Not while another load is under way. False: *why is a malloc'd message, and nothing has begun. */
+/* Begins everything that can fail, with shared objects from `registry`, which passes over; `done` follows in the control thread. Not while another load is under way. False: *why is a malloc'd message, and nothing has begun. */
 bool generation_load(struct server *server, struct registry *registry, generation_done *done, void *owner,
                      char **why);
 /* The same at once, before anything serves. NULL: *why is malloc'd. */
@@ -31,7 +32,7 @@ struct generation *generation_load_now(struct server *server, char **why);
 unsigned *generation_order(const struct generation *generation);
 /* Does it listen exactly where the one in force does? */
 bool generation_keeps_listeners(const struct server *server, const struct generation *generation);
-/* The workers switch soon after; frees the struct. */
+/* Merges its shared objects into those in force. The workers switch soon after; frees the struct. */
 void generation_put_in_force(struct server *server, struct generation *generation);
 /* One that was not put in force. */
 void generation_free(struct generation *generation, unsigned workers);

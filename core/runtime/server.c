@@ -387,7 +387,6 @@ int server_run(const struct server_options *options) {
     logs_free(s.logs);
     metrics_free(s.metrics);
   }
-  if (s.shadow_registry) registry_free(s.shadow_registry);
   registry_free(s.registry);
   memory_thread_end();
   return code;

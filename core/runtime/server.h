@@ -70,7 +70,6 @@ struct server {
   struct loader *loader;            /* its own; while a generation is loaded */
   struct canary *canary;            /* owned; while one is tried */
   struct dryrun *dryrun;            /* owned; while a policy is tried in the shadow */
-  struct registry *shadow_registry; /* owned; shared objects of shadows, once there was one */
   struct handover *handover;        /* owned; while a successor starts */
   struct timer watchdog, overdue;
   struct emergency emergency; /* of the policy's VMs */

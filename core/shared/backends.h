@@ -42,11 +42,15 @@ struct backend_list {
   struct backend_tier *tiers;    /* owned; none is empty */
 };
 
+/* The version of a view whose list is not the set's: neither one of a set, nor that of no list at all. */
+#define BACKENDS_STAGED (UINT64_MAX - 1)
+
 struct backends_view {
   struct backends *set;      /* reference */
   struct backend_list *list; /* reference */
   uint64_t version;          /* of the set, when the list was taken */
   struct backend_rules rules;
+  bool is_staged;  /* the list is its own: see backends_stage */
   uint64_t random; /* the state of its generator */
   int64_t *turns;  /* owned; of smooth round robin over this list, or NULL */
   unsigned refs;
@@ -69,6 +73,12 @@ uint64_t backends_turn(struct backends *set);
  * same. */
 struct backends_view *backends_view(struct backends *set, const struct backend_spec *specs, unsigned count,
                                     const struct backend_rules *rules, uint64_t seed);
+/* The same for a policy that is not in force: the view has the list that it states, unless that is stated already, and
+ * nobody else sees it, until backends_commit says that the policy is. */
+struct backends_view *backends_stage(struct backends *set, const struct backend_spec *specs, unsigned count,
+                                     const struct backend_rules *rules, uint64_t seed);
+/* Does nothing for other views. */
+void backends_commit(struct backends_view *view);
 /* A view of the list in force, for who only looks on. NULL: no policy has stated one yet. */
 struct backends_view *backends_watch(struct backends *set);
 static inline struct backends_view *backends_view_hold(struct backends_view *view) {

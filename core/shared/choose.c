@@ -188,7 +188,7 @@ static int pick_by_chance(struct pick *p, int but) {
 static int pick_round_robin(struct pick *p) {
   unsigned count = p->tier->count, limit = p->choice->max_picks;
   for (unsigned i = 0; limit ? i < limit : i < count + 1; i++) {
-    uint64_t turn = backends_turn(p->view->set);
+    uint64_t turn = p->choice->takes_no_turn ? i : backends_turn(p->view->set);
     unsigned index = i == 0 ? at_weight(p->tier, turn % weight_of(p->tier)) : p->tier->members[turn % count];
     if (serves(p, index)) return (int)index;
   }

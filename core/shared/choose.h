@@ -31,6 +31,7 @@ struct choice {
   unsigned excluded_count;
   const struct tried *tried; /* borrowed, or NULL: passed over while another is left */
   unsigned max_picks;        /* round_robin, hash: tries before it gives up; 0: until all were tried */
+  bool takes_no_turn;        /* round_robin: others do not notice */
   bool overloaded;           /* out, with BACKEND_NONE: some would have served, but are at their limits */
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// registry: the list of named objects. The one hard problem is replacement: an object that does not fit what
-// a reload asks for gives its name to a new one, and goes on to live nameless until its last holder lets go.
+// registry: lists of named objects: a root's, and those of its stages, all under the root's lock. The one hard problem is
+// replacement: an object that does not fit what a generation asks for gives its name to a new one, but only when that
+// generation comes into force, and goes on to live nameless until its last holder lets go.
 #include "shared/registry.h"
 
 #include <pthread.h>
@@ -10,32 +11,80 @@
 #include "base/list.h"
 #include "base/memory.h"
 
+enum { REGISTRY_MAGIC = 0x4e91574u, ENTRY_MAGIC = 0xe4749u };
+
 struct registry {
-  pthread_mutex_t lock;
-  struct list named; /* of entries; a name of a kind is here once */
+  OBJ_MAGIC;
+  struct registry *root; /* borrowed; itself, where it is one */
+  struct list named;     /* of entries; a name of a kind is here once */
+  unsigned references;   /* under the lock, as all that follows */
+  struct registry
+      *in_force;        /* of a root: the stage that was merged last; borrowed, NULL: none, or it has gone */
+  pthread_mutex_t lock; /* of a root, for its stages too */
 };
 
 struct registry_entry {
-  struct list link;                 /* in registry.named, or in no list: replaced */
+  OBJ_MAGIC;
+  struct list link;                 /* in the named of its home, or in no list: replaced */
   const struct registry_kind *kind; /* borrowed for ever: a constant */
+  struct registry *home;            /* borrowed: a stage until it is merged, then the root */
   struct str name;                  /* owned */
   void *object;                     /* owned */
   unsigned references;
 };
 
-struct registry *registry_new(void) {
+static void lock(struct registry *r) {
+  CHECK_OBJ(r, REGISTRY_MAGIC);
+  pthread_mutex_lock(&r->root->lock);
+}
+
+static void unlock(struct registry *r) { pthread_mutex_unlock(&r->root->lock); }
+
+/* --- life ------------------------------------------------------------------------------------------------- */
+
+static struct registry *make(struct registry *root) {
   struct registry *r = memory_zalloc(sizeof *r);
-  pthread_mutex_init(&r->lock, NULL);
+  r->root = root ? root : r;
+  r->references = 1;
   list_init(&r->named);
+  OBJ_INIT(r, REGISTRY_MAGIC);
+  return r;
+}
+
+struct registry *registry_new(void) {
+  struct registry *r = make(NULL);
+  pthread_mutex_init(&r->lock, NULL);
+  return r;
+}
+
+struct registry *registry_stage(struct registry *root) {
+  CHECK(root->root == root);
+  return make(root);
+}
+
+struct registry *registry_hold(struct registry *r) {
+  lock(r);
+  CHECK(r->references > 0);
+  r->references++;
+  unlock(r);
   return r;
 }
 
 void registry_free(struct registry *r) {
   if (!r) return;
+  lock(r);
+  CHECK(r->references > 0);
+  bool is_last = --r->references == 0;
+  if (is_last && r->root->in_force == r) r->root->in_force = NULL;
+  unlock(r);
+  if (!is_last) return;
   CHECK(list_is_empty(&r->named));
-  pthread_mutex_destroy(&r->lock);
+  if (r->root == r) pthread_mutex_destroy(&r->lock);
+  OBJ_END(r, REGISTRY_MAGIC);
   free(r);
 }
+
+/* --- names ------------------------------------------------------------------------------------------------ */
 
 static struct registry_entry *find(struct registry *r, const struct registry_kind *kind, struct str name) {
   LIST_EACH(node, &r->named) {
@@ -49,24 +98,67 @@ static struct registry_entry *add(struct registry *r, const struct registry_kind
                                   const void *config) {
   struct registry_entry *entry = memory_zalloc(sizeof *entry);
   entry->kind = kind;
+  entry->home = r;
   entry->name = (struct str){str_to_cstring(name), name.len};
   entry->object = kind->make(config);
   list_push_front(&r->named, &entry->link);
+  OBJ_INIT(entry, ENTRY_MAGIC);
   return entry;
 }
 
+static struct registry_entry *find_fit(struct registry *r, const struct registry_kind *kind, struct str name,
+                                       const void *config) {
+  struct registry_entry *entry = find(r, kind, name);
+  return entry && (!kind->fits || kind->fits(entry->object, config)) ? entry : NULL;
+}
+
+/* What has that name goes on to live without. */
+static void take_name(struct registry *r, const struct registry_kind *kind, struct str name) {
+  struct registry_entry *entry = find(r, kind, name);
+  if (entry) list_remove(&entry->link);
+}
+
+/* Where what `r` makes is made: a stage in force, and a root, change the names in force. */
+static struct registry *place_of(struct registry *r) { return r->root->in_force == r ? r->root : r; }
+
 struct registry_entry *registry_get(struct registry *r, const struct registry_kind *kind, struct str name,
                                     const void *config) {
-  pthread_mutex_lock(&r->lock);
-  struct registry_entry *entry = find(r, kind, name);
-  if (entry && kind->fits && !kind->fits(entry->object, config)) {
-    list_remove(&entry->link);
-    entry = NULL;
+  lock(r);
+  struct registry_entry *entry = find_fit(r, kind, name, config);
+  if (!entry && r->root != r) entry = find_fit(r->root, kind, name, config);
+  if (!entry) {
+    take_name(place_of(r), kind, name);
+    entry = add(place_of(r), kind, name, config);
   }
-  if (!entry) entry = add(r, kind, name, config);
   entry->references++;
-  pthread_mutex_unlock(&r->lock);
+  unlock(r);
   return entry;
+}
+
+/* The oldest first, so that the order of names in the root is that in which they were made. */
+void registry_merge(struct registry *stage) {
+  struct registry *root = stage->root;
+  CHECK(root != stage);
+  lock(stage);
+  while (!list_is_empty(&stage->named)) {
+    struct registry_entry *entry = LIST_ENTRY(stage->named.prev, struct registry_entry, link);
+    CHECK_OBJ(entry, ENTRY_MAGIC);
+    CHECK(entry->home == stage);
+    list_remove(&entry->link);
+    take_name(root, entry->kind, entry->name);
+    entry->home = root;
+    list_push_front(&root->named, &entry->link);
+  }
+  root->in_force = stage;
+  unlock(stage);
+}
+
+bool registry_owns(struct registry *r, const struct registry_entry *entry) {
+  lock(r);
+  CHECK_OBJ(entry, ENTRY_MAGIC);
+  bool owns = entry->home == place_of(r) || entry->home == r;
+  unlock(r);
+  return owns;
 }
 
 void *registry_object(const struct registry_entry *entry) { return entry->object; }
@@ -78,7 +170,7 @@ struct str registry_name(const struct registry_entry *entry) {
 struct registry_entry **registry_hold_all(struct registry *r, const char *kind, unsigned *count) {
   struct registry_entry **held = NULL;
   *count = 0;
-  pthread_mutex_lock(&r->lock);
+  lock(r);
   for (struct list *node = r->named.prev; node != &r->named; node = node->prev) {
     struct registry_entry *entry = LIST_ENTRY(node, struct registry_entry, link);
     if (strcmp(entry->kind->name, kind) != 0) continue;
@@ -86,17 +178,20 @@ struct registry_entry **registry_hold_all(struct registry *r, const char *kind, 
     held[(*count)++] = entry;
     entry->references++;
   }
-  pthread_mutex_unlock(&r->lock);
+  unlock(r);
   return held;
 }
 
 void registry_release(struct registry *r, struct registry_entry *entry) {
-  pthread_mutex_lock(&r->lock);
+  lock(r);
+  CHECK_OBJ(entry, ENTRY_MAGIC);
+  CHECK(entry->references > 0);
   bool is_last = --entry->references == 0;
   if (is_last) list_remove(&entry->link);
-  pthread_mutex_unlock(&r->lock);
+  unlock(r);
   if (!is_last) return;
   entry->kind->free(entry->object);
+  OBJ_END(entry, ENTRY_MAGIC);
   free((char *)entry->name.ptr);
   free(entry);
 }

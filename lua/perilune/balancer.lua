@@ -201,8 +201,8 @@ function Set:update(list)
   local compiled, fault = balancer.compile(list, self.zone)
   if not compiled then return nil, fault end
   local change = describe_change(self:addresses(), compiled.addresses)
-  self.backends:publish(compiled)
-  if change ~= "" then
+  local is_put_off = self.backends:publish(compiled) -- until the policy that loads is in force
+  if change ~= "" and not is_put_off then
     core.log.info(("%s: %d backends: %s"):format(self.label, #compiled.addresses, change))
   end
   return true

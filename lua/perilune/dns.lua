@@ -39,7 +39,7 @@ function dns.services(name, given)
 end
 
 --- Asks these servers instead of the system's: "10.0.0.2" or "127.0.0.1:5353,[::1]". For all that this policy's workers
---- look up, also for the names of peers; in the main chunk.
+--- look up once it is in force, also for the names of peers; in the main chunk.
 function dns.set_servers(servers)
   local ok, why = core.dns_set_servers(check.string("dns.set_servers", 1, servers))
   if not ok then error(("dns.set_servers: '%s': %s"):format(servers, why), 2) end

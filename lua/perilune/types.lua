@@ -176,6 +176,19 @@ function perilune.configure(settings) end
 ---   perilune.log.info("visit", { client = ip, count = visits:incr(ip, 1, 0, 3600) }) -- from 0; forgotten after an hour
 --- end
 --- ```
+---
+--- Loading a policy changes nothing that is in use, for it may be refused, rolled back as a canary, or tried in the shadow:
+---
+--- - An object that does not fit (another size, interval, limit, other labels) is made anew, and takes the name when the
+---   policy comes into force. A canary's requests use the new one meanwhile, a shadow has objects of its own alone.
+--- - The main chunk may read what is in use. What it would change there (dict:set, add, incr, delete and flush,
+---   rate:observe, counter:add and set, metrics, set:update and set_enabled of backends) is put off until the policy is in
+---   force, and then done by each of its VMs, those of the workers and of the control worker. The call gives what it would
+---   give if nothing else happened. An object that is new with the policy is changed at once.
+--- - A set of backends has the list that the new policy states when that is in force. An equal list leaves one that was
+---   found since, by discovery or set:update, as it is.
+--- - Timers, spawned functions, name servers and TLS files come into force with the policy. What waits (perilune.sleep, dns,
+---   tcp, http) raises: that is for perilune.spawn.
 
 --- A dictionary of a bounded size: when it is full, what was used least recently makes room. With another size than
 --- before a reload begins it anew. It stays until no policy is in force that has asked for it.
@@ -949,8 +962,8 @@ function dns.addresses(address, options) end
 ---@return perilune.service[]?, integer|string ttl_or_message
 function dns.services(name, options) end
 
---- Asks these servers instead of the system's: "10.0.0.2", "127.0.0.1:5353,[::1]"; also for the names of peers. In the
---- main chunk.
+--- Asks these servers instead of the system's: "10.0.0.2", "127.0.0.1:5353,[::1]"; also for the names of peers. Only in the
+--- main chunk: once the policy is in force all its workers ask them, and the system's again once one is that names none.
 ---@param servers string
 function dns.set_servers(servers) end
 

@@ -94,6 +94,46 @@ IT("takes the list that was said last: a published one, or a policy's changed on
   set_close(&t);
 }
 
+IT("gives a policy that is not in force the list that it states, and nobody else before it is") {
+  struct set_under_test t;
+  set_open(&t, SET_PLAIN);
+  struct backends_view *staged = backends_stage(t.set, two, 2, NULL, 1),
+                       *dropped = backends_stage(t.set, two, 2, NULL, 1);
+  struct backends_view *same = backends_stage(t.set, SET_PLAIN, NULL, 1);
+  backends_look(staged);
+  CHECK(backends_count(staged) == 2 && staged->list == dropped->list && !same->is_staged);
+  struct backends_view *onlooker = backends_watch(t.set);
+  CHECK(backends_count(onlooker) == 3 && backends_count(same) == 3);
+  backends_view_release(onlooker);
+  backends_view_release(dropped);
+  backends_publish(t.set, SET_PLAIN); /* by the policy in force */
+  backends_look(staged);
+  CHECK(backends_count(staged) == 2);
+  backends_commit(staged);
+  onlooker = backends_watch(t.set);
+  CHECK(backends_count(onlooker) == 2 && backends_count(staged) == 2); /* said last */
+  backends_publish(t.set, SET_PLAIN);
+  backends_look(staged);
+  CHECK(backends_count(staged) == 3);
+  backends_view_release(onlooker);
+  backends_view_release(same);
+  backends_view_release(staged);
+  set_close(&t);
+}
+
+IT("keeps a list that was published when a policy that states another one is dropped, and the first one "
+   "loaded again") {
+  struct set_under_test t;
+  set_open(&t, SET_PLAIN);
+  backends_publish(t.set, two, 2);
+  backends_view_release(backends_stage(t.set, two, 1, NULL, 1));
+  struct backends_view *again = backends_stage(t.set, SET_PLAIN, NULL, 1);
+  backends_commit(again);
+  CHECK(backends_count(again) == 2);
+  backends_view_release(again);
+  set_close(&t);
+}
+
 IT("lives as long as a view of it") {
   struct set_under_test t;
   set_open(&t, SET_PLAIN);

@@ -131,3 +131,50 @@ IT("gives references to all objects of a kind, the oldest first") {
   CHECK(registry_hold_all(r, "nothing", &count) == NULL && count == 0);
   registry_free(r);
 }
+
+IT("shows a stage what is in force, and makes in the stage alone what does not fit") {
+  struct registry *root = new_registry(), *stage = registry_stage(root);
+  struct registry_entry *live_one = registry_get(root, &number, STR("a"), &(int){1});
+  struct registry_entry *same = registry_get(stage, &number, STR("a"), &(int){1});
+  struct registry_entry *other = registry_get(stage, &number, STR("a"), &(int){2});
+  struct registry_entry *again = registry_get(stage, &number, STR("a"), &(int){2});
+  struct registry_entry *fresh = registry_get(stage, &number, STR("b"), &(int){3});
+  CHECK(same == live_one && !registry_owns(stage, same) && registry_owns(root, same));
+  CHECK(other != live_one && again == other && registry_owns(stage, other) && !registry_owns(root, other));
+  unsigned count;
+  struct registry_entry **all = registry_hold_all(root, number.name, &count);
+  CHECK(count == 1 && all[0] == live_one);
+  registry_release(root, all[0]);
+  free(all);
+  registry_release(stage, same);
+  registry_release(stage, other);
+  registry_release(stage, again);
+  registry_release(stage, fresh);
+  CHECK(live() == 1);
+  registry_free(stage);
+  registry_release(root, live_one);
+  registry_free(root);
+}
+
+IT("gives the names of a stage that is merged to all, and no name to one that was merged before") {
+  struct registry *root = new_registry(), *first = registry_stage(root), *second = registry_stage(root);
+  struct registry_entry *one = registry_get(first, &number, STR("a"), &(int){1});
+  registry_merge(first);
+  struct registry_entry *two = registry_get(second, &number, STR("a"), &(int){2});
+  struct registry_entry *late = registry_get(first, &number, STR("c"), &(int){5}); /* made by a hook of it */
+  CHECK(registry_owns(first, one) && registry_owns(first, late) && registry_owns(root, late));
+  registry_merge(second);
+  struct registry_entry *now = registry_get(root, &number, STR("a"), &(int){2});
+  CHECK(now == two && registry_owns(second, two) && !registry_owns(first, two));
+  struct registry_entry *old = registry_get(first, &number, STR("a"), &(int){1});
+  CHECK(old != one && old != two); /* its own had lost the name; a retired policy does not get it back */
+  struct registry_entry *still = registry_get(root, &number, STR("a"), &(int){2});
+  CHECK(still == two);
+  struct registry_entry *mine[] = {one, two, late, now, old, still};
+  for (int i = 0; i < 6; i++) registry_release(root, mine[i]);
+  CHECK(live() == 0);
+  registry_free(first);
+  registry_free(registry_hold(second));
+  registry_free(second);
+  registry_free(root);
+}
