@@ -99,7 +99,7 @@ static bool load(struct certificate_request *request, struct task *task) {
   struct arena arena = {0};
   struct tls_files files = {.certificate = source(task, 1, &arena), .key = source(task, 2, &arena)};
   char *why = NULL;
-  request->identity = tls_identity_load(&files, &why);
+  request->identity = tls_identity_get(&files, &why);
   if (!request->identity) refuse(request, why);
   free(why);
   arena_free(&arena);

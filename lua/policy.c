@@ -15,6 +15,7 @@
 #include "lua/task.h"
 #include "lua/timer.h"
 #include "lua/vm.h"
+#include "net/tls_identity.h"
 
 static void *load(const void *source, const struct policy_host *host, char **why);
 static struct policy_listener *listeners(void *policy, unsigned *count);
@@ -142,14 +143,28 @@ static int copy_files(lua_State *L) {
   return 0;
 }
 
-/* The script first, then the modules. */
+static void put_file(FILE *out, struct str file) {
+  if (file.len && !tls_is_text(file)) fprintf(out, "%.*s\n", STR_ARG(file));
+}
+
+static void put_certificates(FILE *out, const struct tls_server_options *tls) {
+  for (unsigned i = 0; i < tls->count; i++) {
+    put_file(out, tls->certificates[i].certificate);
+    put_file(out, tls->certificates[i].key);
+    put_file(out, tls->certificates[i].ocsp);
+  }
+  put_file(out, tls->client_ca);
+}
+
+/* The script first, then the modules, then what its listeners show. */
 static char *files(void *loaded) {
   struct policy *policy = loaded;
-  char *modules = NULL, *why = task_protect(policy->vm, copy_files, &modules);
-  const char *script = policy->script, *rest = modules ? modules : "";
-  size_t bytes = strlen(script) + strlen(rest) + 2;
-  char *text = memory_alloc(bytes);
-  snprintf(text, bytes, "%s\n%s", script, rest);
+  char *modules = NULL, *text = NULL, *why = task_protect(policy->vm, copy_files, &modules);
+  size_t bytes;
+  FILE *out = open_memstream(&text, &bytes);
+  fprintf(out, "%s\n%s", policy->script, modules ? modules : "");
+  for (unsigned i = 0; i < policy->count; i++) put_certificates(out, &policy->listeners[i].tls);
+  fclose(out);
   free(modules);
   free(why);
   return text;

@@ -1,10 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
--- A policy that is loaded changes nothing before it is in force: what is refused, rolled back or tried in the shadow leaves
--- no trace in what workers share, nor in what others see of the process.
+-- A policy that is loaded changes nothing before it is in force: what is refused, rolled back or tried in the shadow
+-- leaves no trace in what workers share, nor in what others see of the process.
 local cleanup = require "cleanup"
 local client = require "client"
 local name_server = require "name_server"
-local perilune = require "perilune"
 local process = require "process"
 local running = require "running"
 local scheduler = require "scheduler"
@@ -30,7 +29,8 @@ local POLICY = [[
     local lines = { dict:size(), tostring(dict:get "k"), tostring(dict:get "n"), tostring(dict:get "new"),
       rate:observe("key", 0), count:get(), under_way:count "key", set:ready_count(), tostring(set) }
     for _, address in ipairs(set:addresses()) do
-      lines[#lines + 1] = ("%s %s %s"):format(address, tostring(set:is_healthy(address)), tostring(set:is_enabled(address)))
+      local healthy, enabled = set:is_healthy(address), set:is_enabled(address)
+      lines[#lines + 1] = ("%s %s %s"):format(address, tostring(healthy), tostring(enabled))
     end
     return table.concat(lines, "\n")
   end
@@ -146,7 +146,7 @@ describe("A policy that is refused", function()
     is_untouched(proxy, pid_file, path, before)
   end)
 
-  it("has its name servers asked by nobody, and one that is put in force by all workers, while names are looked up", function()
+  it("has its name servers asked by nobody; one that comes into force by all workers, while they look up", function()
     local function resolving(server, more)
       return ([[
         local dns = require "perilune.dns"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // tls_client: the contexts of peers. The one hard problem is that a context with the system's store is dear
 // (it may load a bundle of 140 certificates) while peers are made per request: so contexts are kept in a
-// process-wide list, which is a holder like any other, and a reload makes anew only those whose files have
-// changed.
+// process-wide list, which is a holder like any other. No file is read under its lock: a context is in the list while it
+// is loaded, and who wants the same one waits for it, nobody else. Those whose files have changed are made anew apart, and
+// take their places when that is put in force.
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <pthread.h>
@@ -15,15 +16,22 @@
 
 enum { FILES = 4 }; /* that a context is made of */
 
+enum { CONTEXTS_MOST = 256 }; /* in the list, but for those that somebody holds */
+
+enum stage { LOADING, LOADED, FAILED };
+
 struct tls_client {
   struct tls_client_options options; /* text owned */
   struct stat files[FILES];          /* as they were when it was made */
-  struct tls_context *next;          /* owned by the list */
+  struct tls_context *next; /* owned by the list: the newest first; guarded by `lock`, as what follows */
+  enum stage stage;
+  bool was_wanted; /* since the last generation came into force */
   atomic_bool is_outdated;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct tls_context *contexts; /* holds one reference each; guarded by `lock` */
+static pthread_cond_t loaded = PTHREAD_COND_INITIALIZER; /* or failed */
+static struct tls_context *contexts;                     /* holds one reference each; guarded by `lock` */
 
 static bool load(struct tls_context *context, char **why);
 static bool load_identity(SSL_CTX *ssl, const struct tls_client_options *o, char **why);
@@ -42,7 +50,8 @@ static void look_at_files(const struct tls_client_options *o, struct stat files[
     if (stat(names[i], &files[i]) != 0) memset(&files[i], 0, sizeof files[i]);
 }
 
-static struct tls_context *make(const struct tls_client_options *options, char **why) {
+/* Not loaded so far. */
+static struct tls_context *make(const struct tls_client_options *options) {
   struct tls_context *context = tls_context_new(TLS_client_method());
   struct tls_client *client = memory_zalloc(sizeof *client);
   context->client = client;
@@ -50,15 +59,13 @@ static struct tls_context *make(const struct tls_client_options *options, char *
   client->options.ca = own(options->ca);
   client->options.certificate = own(options->certificate);
   client->options.key = own(options->key);
-  look_at_files(&client->options, client->files);
-  if (load(context, why)) return context;
-  tls_context_release(context);
-  return NULL;
+  return context;
 }
 
 static bool load(struct tls_context *context, char **why) {
   const struct tls_client_options *o = &context->client->options;
   SSL_CTX *ssl = context->ssl;
+  look_at_files(o, context->client->files);
   tls_context_set_oldest(context, o->oldest);
   SSL_CTX_set_verify(ssl, o->no_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
   if (!o->no_alpn) SSL_CTX_set_alpn_protos(ssl, (const unsigned char *)"\x08http/1.1", 9);
@@ -71,7 +78,7 @@ static bool load(struct tls_context *context, char **why) {
 
 static bool load_identity(SSL_CTX *ssl, const struct tls_client_options *o, char **why) {
   struct tls_files files = {.certificate = o->certificate, .key = o->key};
-  struct tls_identity *i = tls_identity_load(&files, why);
+  struct tls_identity *i = tls_identity_get(&files, why);
   bool ok = i && (SSL_CTX_use_cert_and_key(ssl, i->certificate, i->key, i->chain, 1) == 1 ||
                   tls_blame(why, "certificate", o->certificate.ptr));
   tls_identity_release(i);
@@ -106,24 +113,88 @@ static bool is_same(const struct tls_client_options *a, const struct tls_client_
          str_equal(a->ca, b->ca) && str_equal(a->certificate, b->certificate) && str_equal(a->key, b->key);
 }
 
+/* What follows is under the lock, where a function does not take it. */
 static struct tls_context *find(const struct tls_client_options *options) {
   for (struct tls_context *context = contexts; context; context = context->client->next)
-    if (is_same(&context->client->options, options)) return context;
+    if (context->client->stage != FAILED && is_same(&context->client->options, options)) return context;
   return NULL;
 }
 
-/* Made under the lock, so that workers which start together load the store once. */
-struct tls_context *tls_context_client(const struct tls_client_options *options, char **why) {
-  pthread_mutex_lock(&lock);
-  struct tls_context *context = find(options);
-  if (!context && (context = make(options, why))) {
-    context->client->next = contexts;
-    contexts = context;
+static struct tls_context **place_of(const struct tls_context *context) {
+  struct tls_context **at = &contexts;
+  while (*at && *at != context) at = &(*at)->client->next;
+  return at;
+}
+
+static void take_out(struct tls_context **at) {
+  struct tls_context *context = *at;
+  *at = context->client->next;
+  context->client->next = NULL;
+  tls_context_release(context);
+}
+
+/* Only the list holds it: nobody can get hold of it meanwhile, as that takes the lock. */
+static bool is_unused(const struct tls_context *context) {
+  return atomic_load(&context->references) == 1 && context->client->stage == LOADED;
+}
+
+/* The oldest that nobody holds make room. */
+static void keep_bound(void) {
+  unsigned count = 0;
+  for (struct tls_context **at = &contexts; *at;) {
+    if (++count > CONTEXTS_MOST && is_unused(*at))
+      take_out(at);
+    else
+      at = &(*at)->client->next;
   }
-  if (context) tls_context_hold(context);
+}
+
+static struct tls_context *add(const struct tls_client_options *options) {
+  struct tls_context *context = make(options);
+  context->client->next = contexts;
+  contexts = context;
+  keep_bound();
+  return context;
+}
+
+/* Waits for who loads it. NULL: it has failed; who wants it tries by itself, and is told why. */
+static struct tls_context *await(struct tls_context *context) {
+  while (context->client->stage == LOADING) pthread_cond_wait(&loaded, &lock);
+  if (context->client->stage == LOADED) return context;
+  tls_context_release(context);
+  return NULL;
+}
+
+/* Lets go of the lock meanwhile. */
+static struct tls_context *load_in_list(struct tls_context *context, char **why) {
+  pthread_mutex_unlock(&lock);
+  bool fine = load(context, why);
+  pthread_mutex_lock(&lock);
+  context->client->stage = fine ? LOADED : FAILED;
+  pthread_cond_broadcast(&loaded);
+  if (fine) return context;
+  struct tls_context **at = place_of(context);
+  if (*at) take_out(at);
+  tls_context_release(context);
+  return NULL;
+}
+
+struct tls_context *tls_context_client(const struct tls_client_options *options, char **why) {
+  struct tls_context *context;
+  pthread_mutex_lock(&lock);
+  do {
+    bool is_known = (context = find(options)) != NULL;
+    if (!is_known) context = add(options);
+    context->client->was_wanted = true;
+    tls_context_hold(context);
+    context = is_known ? await(context) : load_in_list(context, why);
+    if (!is_known) break;
+  } while (!context);
   pthread_mutex_unlock(&lock);
   return context;
 }
+
+/* --- files that change --------------------------------------------------------------------------------------- */
 
 static bool has_changed(const struct tls_client *client) {
   struct stat now[FILES];
@@ -137,25 +208,95 @@ static bool has_changed(const struct tls_client *client) {
   return false;
 }
 
-/* Puts a new one in the place of *at, if it can be made. */
-static void refresh(struct tls_context **at) {
-  char *why = NULL;
-  struct tls_context *old = *at, *fresh = make(&old->client->options, &why);
-  if (!fresh) {
-    log_error("TLS to peers: %s; what was loaded before stays in use", why);
-    free(why);
-    return;
+struct pair {
+  struct tls_context *old, *fresh; /* references; fresh NULL: nothing to do */
+};
+
+struct tls_refresh {
+  struct pair *pairs; /* owned array */
+  unsigned count;
+};
+
+/* References to all that are loaded. */
+static struct tls_refresh *hold_all(void) {
+  struct tls_refresh *r = memory_zalloc(sizeof *r);
+  pthread_mutex_lock(&lock);
+  for (struct tls_context *context = contexts; context; context = context->client->next) {
+    if (context->client->stage != LOADED) continue;
+    r->pairs = memory_realloc(r->pairs, (r->count + 1) * sizeof *r->pairs);
+    r->pairs[r->count++] = (struct pair){tls_context_hold(context), NULL};
   }
+  pthread_mutex_unlock(&lock);
+  return r;
+}
+
+static struct tls_context *load_anew(const struct tls_context *old) {
+  char *why = NULL;
+  struct tls_context *fresh = make(&old->client->options);
+  fresh->client->stage = LOADED;
+  if (load(fresh, &why)) return fresh;
+  log_about(LOG_ERROR, str_of(why), "TLS to peers: %s; what was loaded before stays in use", why);
+  free(why);
+  tls_context_release(fresh);
+  return NULL;
+}
+
+struct tls_refresh *tls_refresh_begin(void) {
+  struct tls_refresh *r = hold_all();
+  for (unsigned i = 0; i < r->count; i++)
+    if (has_changed(r->pairs[i].old->client)) r->pairs[i].fresh = load_anew(r->pairs[i].old);
+  return r;
+}
+
+/* Another one may have taken its place, or nobody may have wanted it any more, since. */
+static void replace(struct pair *pair) {
+  struct tls_context **at = place_of(pair->old);
+  if (!pair->fresh || !*at) return;
+  struct tls_context *old = pair->old, *fresh = tls_context_hold(pair->fresh);
   fresh->client->next = old->client->next;
+  fresh->client->was_wanted = old->client->was_wanted;
+  old->client->next = NULL;
   *at = fresh;
   atomic_store_explicit(&old->client->is_outdated, true, memory_order_relaxed);
   tls_context_release(old);
 }
 
-void tls_context_refresh_clients(void) {
+void tls_refresh_drop(struct tls_refresh *r) {
+  if (!r) return;
+  for (unsigned i = 0; i < r->count; i++) {
+    tls_context_release(r->pairs[i].old);
+    tls_context_release(r->pairs[i].fresh);
+  }
+  free(r->pairs);
+  free(r);
+}
+
+void tls_refresh_commit(struct tls_refresh *r) {
   pthread_mutex_lock(&lock);
-  for (struct tls_context **at = &contexts; *at; at = &(*at)->client->next)
-    if (has_changed((*at)->client)) refresh(at);
+  for (unsigned i = 0; i < r->count; i++) replace(&r->pairs[i]);
+  pthread_mutex_unlock(&lock);
+  tls_refresh_drop(r);
+}
+
+bool tls_refresh_is_due(void) {
+  struct tls_refresh *all = hold_all();
+  bool is_due = false;
+  for (unsigned i = 0; i < all->count && !is_due; i++) is_due = has_changed(all->pairs[i].old->client);
+  tls_refresh_drop(all);
+  return is_due;
+}
+
+void tls_context_forget_unused(void) {
+  pthread_mutex_lock(&lock);
+  for (struct tls_context **at = &contexts; *at;) {
+    struct tls_client *client = (*at)->client;
+    if (!client->was_wanted && is_unused(*at)) {
+      take_out(at);
+      continue;
+    }
+    client->was_wanted = false;
+    at = &client->next;
+  }
   pthread_mutex_unlock(&lock);
 }
 
@@ -165,12 +306,6 @@ bool tls_context_is_outdated(const struct tls_context *context) {
 
 void tls_context_forget_clients(void) {
   pthread_mutex_lock(&lock);
-  struct tls_context *context = contexts;
-  contexts = NULL;
+  while (contexts) take_out(&contexts);
   pthread_mutex_unlock(&lock);
-  while (context) {
-    struct tls_context *next = context->client->next;
-    tls_context_release(context);
-    context = next;
-  }
 }

@@ -10,6 +10,7 @@
 #include "net/tls_identity.h"
 
 struct tls_context;
+struct tls_refresh;
 struct ssl_ctx_st;
 
 enum tls_oldest { TLS_FROM_1_2, TLS_FROM_1_3 };
@@ -40,14 +41,21 @@ struct tls_client_options {
 };
 
 /* Equal options give the same context, which is also kept while nobody holds it: loading a bundle takes
- * milliseconds, asking again does not. NULL: *why is malloc'd and names the file. */
+ * milliseconds, asking again does not. Others wait only where they ask for one that is being loaded. NULL: *why is malloc'd and names the file. */
 struct tls_context *tls_context_client(const struct tls_client_options *options, char **why);
-/* Loads the contexts kept for peers anew whose files have changed; a reload calls it. One that cannot be
- * loaded stays as it is, and the log says why. */
-void tls_context_refresh_clients(void);
+/* Loads those kept for peers anew whose files have changed (the system's store included), apart from what is in use, in
+ * the calling thread. One that cannot be loaded stays as it is, and the log says why. Then either of the two ends it. */
+struct tls_refresh *tls_refresh_begin(void);
+void tls_refresh_commit(struct tls_refresh *refresh);
+/* Nothing has changed. NULL is fine. */
+void tls_refresh_drop(struct tls_refresh *refresh);
+/* Has a file changed? Looks at each, reads none. */
+bool tls_refresh_is_due(void);
+/* Lets go of those that nobody has held or asked for since the last call. */
+void tls_context_forget_unused(void);
 /* There is a newer one of the same options by now. */
 bool tls_context_is_outdated(const struct tls_context *context);
-/* Lets go of the contexts kept for peers. */
+/* Lets go of all that are kept for peers: at the end of the process. */
 void tls_context_forget_clients(void);
 
 struct tls_context *tls_context_hold(struct tls_context *context);

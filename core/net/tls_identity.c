@@ -56,17 +56,17 @@ void tls_identity_release(struct tls_identity *identity) {
 
 /* --- reading ------------------------------------------------------------------------------------------- */
 
-static bool is_text(struct str from) { return memmem(from.ptr, from.len, "-----BEGIN", 10) != NULL; }
+bool tls_is_text(struct str from) { return memmem(from.ptr, from.len, "-----BEGIN", 10) != NULL; }
 
 static bool blame(char **why, const char *what, struct str from) {
-  char *name = str_to_cstring(is_text(from) ? STR("(PEM text)") : from);
+  char *name = str_to_cstring(tls_is_text(from) ? STR("(PEM text)") : from);
   tls_blame(why, what, name);
   free(name);
   return false;
 }
 
 static bool blame_because(char **why, const char *what, struct str file, const char *reason) {
-  if (is_text(file)) file = STR("(PEM text)");
+  if (tls_is_text(file)) file = STR("(PEM text)");
   if (asprintf(why, "%s %.*s: %s", what, STR_ARG(file), reason) < 0) abort();
   ERR_clear_error();
   return false;
@@ -74,7 +74,7 @@ static bool blame_because(char **why, const char *what, struct str file, const c
 
 /* NULL: OpenSSL's error says why. */
 static BIO *open_source(struct str from) {
-  if (is_text(from)) return BIO_new_mem_buf(from.ptr, (int)from.len);
+  if (tls_is_text(from)) return BIO_new_mem_buf(from.ptr, (int)from.len);
   char *name = str_to_cstring(from);
   BIO *bio = BIO_new_file(name, "r");
   free(name);
@@ -90,6 +90,10 @@ static bool read_chain(struct tls_identity *identity, BIO *bio) {
   bool is_end = ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
   if (is_end) ERR_clear_error();
   return is_end;
+}
+
+bool tls_identity_is_current(const struct tls_identity *identity) {
+  return X509_cmp_current_time(X509_get0_notAfter(identity->certificate)) >= 0;
 }
 
 static bool is_current(const X509 *certificate, struct str from, char **why) {

@@ -4,6 +4,8 @@
 #ifndef PERILUNE_NET_TLS_IDENTITY_H
 #define PERILUNE_NET_TLS_IDENTITY_H
 
+#include <stdbool.h>
+
 #include "base/str.h"
 
 struct tls_identity;
@@ -17,6 +19,17 @@ struct tls_files {
 /* NULL: *why is malloc'd and names the file: it cannot be read, is cut short, has expired, or the key is not
  * the certificate's. One reference. */
 struct tls_identity *tls_identity_load(const struct tls_files *files, char **why);
+/* The same, of which the last ones are kept by the names of their files: where none of these has changed (device, inode,
+ * time, size), or none can be looked at any more by the user that the process has become, nothing is read. */
+struct tls_identity *tls_identity_get(const struct tls_files *files, char **why);
+/* Lets go of those kept that were not got since the last call. */
+void tls_identity_forget_unused(void);
+/* Of all: at the end of the process. */
+void tls_identity_forget_all(void);
+/* Has its certificate expired? */
+bool tls_identity_is_current(const struct tls_identity *identity);
+/* PEM text, and no file's name? */
+bool tls_is_text(struct str from);
 struct tls_identity *tls_identity_hold(struct tls_identity *identity);
 /* NULL is harmless. */
 void tls_identity_release(struct tls_identity *identity);

@@ -80,7 +80,7 @@ static bool load(struct tls_context *context, const struct tls_server_options *o
   struct tls_server *server = context->server;
   server->identities = memory_zalloc((options->count + 1) * sizeof *server->identities);
   for (; server->count < options->count; server->count++) {
-    struct tls_identity *identity = tls_identity_load(&options->certificates[server->count], why);
+    struct tls_identity *identity = tls_identity_get(&options->certificates[server->count], why);
     if (!identity) return false;
     server->identities[server->count] = identity;
   }

@@ -3,7 +3,9 @@
 // very policy that is then unused, so it is freed by the reaper and never from inside.
 #include "runtime/instance.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -29,6 +31,29 @@ bool instance_load_tls(struct instance *instance, char **why) {
   for (unsigned i = 0; i < count; i++)
     if (!listening_load(&said[i], why)) return false;
   return true;
+}
+
+static void warn_of_file(struct str file, const char *user) {
+  char *name = str_to_cstring(file);
+  if (file.len && !tls_is_text(file) && access(name, R_OK) != 0)
+    log_warn("TLS file %s: user %s may not read it (%s): reloads go on with what is loaded until the file "
+             "changes, then "
+             "they are refused, as an upgrade is; let that user read it",
+             name, user, strerror(errno));
+  free(name);
+}
+
+void instance_warn_of_files(const struct instance *instance, const char *user) {
+  unsigned count;
+  const struct policy_listener *said = instance->source->kind->listeners(instance->policy, &count);
+  for (unsigned i = 0; i < count; i++) {
+    for (unsigned k = 0; k < said[i].tls.count; k++) {
+      warn_of_file(said[i].tls.certificates[k].certificate, user);
+      warn_of_file(said[i].tls.certificates[k].key, user);
+      warn_of_file(said[i].tls.certificates[k].ocsp, user);
+    }
+    warn_of_file(said[i].tls.client_ca, user);
+  }
 }
 
 void instance_bind(struct instance *instance, struct ev_loop *loop, struct proxy *proxy) {

@@ -32,6 +32,8 @@ struct instance *instance_load(const struct policy_source *source, const struct 
 bool instance_load_tls(struct instance *instance, char **why);
 /* Its hooks may run from now on, in this thread. Once more is harmless. */
 void instance_bind(struct instance *instance, struct ev_loop *loop, struct proxy *proxy);
+/* Names the files of its listeners' certificates that the user that the process has become may not read. */
+void instance_warn_of_files(const struct instance *instance, const char *user);
 /* Opens what its listeners log to. False: *why is a malloc'd message. */
 bool instance_open_logs(struct instance *instance, struct logs *logs, const char *fallback, char **why);
 /* Stops its background work; frees it once it is unused, at a safe point of the worker's loop. Until then it is in the

@@ -127,6 +127,7 @@ static void load(struct server *s, struct registry *registry, struct loaded *loa
     instances = NULL;
   }
   loaded->instances = instances;
+  if (instances) loaded->tls = tls_refresh_begin();
 }
 
 void loader_run(struct server *s, struct registry *registry, struct loaded *loaded) {
@@ -140,6 +141,7 @@ static void discard(struct loaded *loaded, unsigned workers) {
   if (loaded->instances) {
     free_instances(loaded->instances, workers + 1);
     config_free(&loaded->config);
+    tls_refresh_drop(loaded->tls);
   }
   free(loaded->why);
   *loaded = (struct loaded){.why = str_to_cstring(STR("the proxy is stopping"))};

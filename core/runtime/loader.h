@@ -16,7 +16,8 @@ struct loaded {
   struct instance *
       *instances;       /* owned array of owned: one for each worker, the control worker's last; NULL: why */
   struct config config; /* owned, where there are instances: what the policy configures */
-  char *why;            /* owned; NULL where there are instances */
+  struct tls_refresh *tls; /* owned, where there are instances: peers' certificates that have changed */
+  char *why;               /* owned; NULL where there are instances */
 };
 
 /* `loaded` passes over but for the struct itself. */

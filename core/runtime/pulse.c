@@ -9,6 +9,7 @@
 #include "base/ticks.h"
 #include "net/resolver.h"
 #include "proxy/peer.h"
+#include "runtime/environment.h"
 #include "runtime/logs.h"
 #include "runtime/server.h"
 #include "shared/metrics.h"
@@ -163,6 +164,7 @@ static void on_due(struct timer *timer) {
   state(&p->server->control);
   log_tend();
   logs_tend(p->server->logs);
+  environment_beat(p->server->environment);
   for (unsigned i = 0; i < p->server->worker_count && !p->quiet; i++) ask(p, i);
   note_second(p);
 }

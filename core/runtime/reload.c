@@ -4,6 +4,7 @@
 // get a message to switch, which cannot fail. So all change or none, and nobody waits for a script to load.
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -111,11 +112,12 @@ static struct generation *assemble(struct server *s, struct loaded *loaded, stru
   struct listening *listening = fine ? open_all(s, instances[s->worker_count], why) : NULL;
   if (!listening) {
     if (instances) config_free(&loaded->config);
+    tls_refresh_drop(loaded->tls);
     registry_free(registry);
     return refuse(s, instances, *why);
   }
   struct generation *g = memory_alloc(sizeof *g);
-  *g = (struct generation){instances, listening, loaded->config, registry};
+  *g = (struct generation){instances, listening, loaded->config, registry, loaded->tls};
   return g;
 }
 
@@ -172,11 +174,21 @@ bool generation_keeps_listeners(const struct server *s, const struct generation 
   return g->listening->count == s->listening->count && listening_dropped(g->listening, s->listening) == 0;
 }
 
+/* What is taken from the machine is looked at anew. */
+static void put_environment_in_force(struct generation *g) {
+  tzset();
+  tls_refresh_commit(g->tls);
+  g->tls = NULL;
+  tls_context_forget_unused();
+  tls_identity_forget_unused();
+}
+
 void generation_put_in_force(struct server *s, struct generation *g) {
   struct instance *control = g->instances[s->worker_count];
   char *files = control->source->kind->files ? control->source->kind->files(control->policy) : NULL;
   note_changes(s, g, files);
   registry_merge(g->registry);
+  put_environment_in_force(g);
   s->generation++;
   s->switching = s->worker_count;
   for (unsigned i = 0; i < s->worker_count; i++) hand_out(s, g->listening, i, g->instances[i]);
@@ -197,6 +209,7 @@ void generation_free(struct generation *g, unsigned workers) {
   listening_free(g->listening, true);
   free_instances(g->instances, workers + 1);
   config_free(&g->config);
+  tls_refresh_drop(g->tls);
   registry_free(g->registry);
   free(g);
 }

@@ -16,6 +16,7 @@ struct generation {
   struct listening *listening; /* owned */
   struct config config;        /* owned: what the policy configures */
   struct registry *registry;   /* reference: its stage, or a root of its own */
+  struct tls_refresh *tls;     /* owned: peers' certificates that have changed */
 };
 
 /* What was loaded passes over to whom it is told; NULL: `why`, borrowed, and nothing has changed;

@@ -19,6 +19,7 @@
 #include "runtime/changes.h"
 #include "runtime/command.h"
 #include "runtime/dryrun.h"
+#include "runtime/environment.h"
 #include "runtime/handover.h"
 #include "runtime/loader.h"
 #include "runtime/logs.h"
@@ -319,6 +320,8 @@ static bool start(struct server *s, char **why) {
   if (!g) return false;
   handover_drop_rest();
   bool fine = become_user(s, why);
+  const char *user = config_text(config, CONFIG_user);
+  if (fine && user) instance_warn_of_files(g->instances[s->worker_count], user);
   if (fine)
     generation_put_in_force(s, g);
   else
@@ -339,6 +342,7 @@ static int run(struct server *s) {
   if (fine) {
     s->pulse = pulse_start(s);
     descriptors_begin(s->worker_count);
+    s->environment = environment_new();
     memory_drop_text();
     serve_until_stopped(s);
   } else {
@@ -352,6 +356,7 @@ static int run(struct server *s) {
   free(s->changes);
   lineage_free(&s->lineage);
   pulse_free(s->pulse);
+  environment_free(s->environment);
   watch_free(s->watch);
   admin_stop(s->admin);
   listening_free(s->listening, false);
@@ -387,6 +392,8 @@ int server_run(const struct server_options *options) {
     logs_free(s.logs);
     metrics_free(s.metrics);
   }
+  tls_context_forget_clients();
+  tls_identity_forget_all();
   registry_free(s.registry);
   memory_thread_end();
   return code;

@@ -20,6 +20,7 @@ struct admin;
 struct canary;
 struct command_server;
 struct dryrun;
+struct environment;
 struct handover;
 struct loader;
 struct logs;
@@ -51,6 +52,7 @@ struct server {
   struct registry *registry;            /* owned */
   struct metrics *metrics;              /* owned */
   struct pulse *pulse;                  /* owned */
+  struct environment *environment;      /* owned */
   struct logs *logs;                    /* owned */
   struct admin *admin;                  /* owned; NULL without --admin */
   struct chronicle chronicle;           /* of reloads */
@@ -64,13 +66,13 @@ struct server {
   struct watch *watch;            /* owned; NULL without --watch */
   struct command_server *command; /* owned; NULL where it could not be opened */
   time_t started_at, reloaded_at;
-  struct stamps *files;             /* owned: of the policy in force */
-  char *changes;                    /* owned: lines, of the last reload */
-  bool reload_again;                /* asked for while one was under way */
-  struct loader *loader;            /* its own; while a generation is loaded */
-  struct canary *canary;            /* owned; while one is tried */
-  struct dryrun *dryrun;            /* owned; while a policy is tried in the shadow */
-  struct handover *handover;        /* owned; while a successor starts */
+  struct stamps *files;      /* owned: of the policy in force */
+  char *changes;             /* owned: lines, of the last reload */
+  bool reload_again;         /* asked for while one was under way */
+  struct loader *loader;     /* its own; while a generation is loaded */
+  struct canary *canary;     /* owned; while one is tried */
+  struct dryrun *dryrun;     /* owned; while a policy is tried in the shadow */
+  struct handover *handover; /* owned; while a successor starts */
   struct timer watchdog, overdue;
   struct emergency emergency; /* of the policy's VMs */
   bool stopping, handed_over, hastened;

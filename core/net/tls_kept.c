@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// tls_kept: identities that were loaded, by the names of their files. The one hard problem is a key that only root may
+// read: once the process has become another user, a reload must do with what was loaded, as long as nobody has changed the
+// file; and where somebody has, the message says what to do. So what is kept is also found when its files cannot be looked
+// at any more. Files are read without the lock.
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "base/memory.h"
+#include "net/tls_parts.h"
+
+enum { FILES = 3, KEPT_MOST = 4096 };
+
+struct kept {
+  struct list link;              /* in `all`: the newest first */
+  char *names[FILES];            /* owned; "" for none */
+  struct stat files[FILES];      /* as they were before they were read */
+  struct tls_identity *identity; /* reference */
+  bool was_wanted;               /* since the last tls_identity_forget_unused */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct list all = {&all, &all}; /* owned; guarded by `lock`, as `count` */
+static unsigned count;
+
+static void bury(struct kept *kept) {
+  list_remove(&kept->link);
+  count--;
+  for (int i = 0; i < FILES; i++) free(kept->names[i]);
+  tls_identity_release(kept->identity);
+  free(kept);
+}
+
+static struct kept *new_kept(const struct tls_files *from) {
+  struct kept *kept = memory_zalloc(sizeof *kept);
+  const struct str names[FILES] = {from->certificate, from->key, from->ocsp};
+  list_init(&kept->link);
+  for (int i = 0; i < FILES; i++) kept->names[i] = str_to_cstring(names[i]);
+  return kept;
+}
+
+static void free_unlisted(struct kept *kept) {
+  count++; /* which bury takes back */
+  bury(kept);
+}
+
+/* A file that is not there, or cannot be looked at, is all zeros; false: it cannot be looked at. */
+static bool look(const char *name, struct stat *info) {
+  memset(info, 0, sizeof *info);
+  if (!*name || stat(name, info) == 0) return true;
+  memset(info, 0, sizeof *info);
+  return errno != EACCES;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b) {
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+         a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static struct kept *find(const struct kept *wanted) {
+  LIST_EACH(node, &all) {
+    struct kept *kept = LIST_ENTRY(node, struct kept, link);
+    bool same = true;
+    for (int i = 0; i < FILES && same; i++) same = strcmp(kept->names[i], wanted->names[i]) == 0;
+    if (same) return kept;
+  }
+  return NULL;
+}
+
+/* A reference to the one kept, if it will do; under the lock. `seen[i]`: could the file be looked at? */
+static struct tls_identity *get_kept(const struct kept *now, const bool seen[FILES]) {
+  struct kept *kept = find(now);
+  if (!kept || !tls_identity_is_current(kept->identity)) return NULL;
+  for (int i = 0; i < FILES; i++)
+    if (seen[i] && !is_same_file(&kept->files[i], &now->files[i])) return NULL;
+  kept->was_wanted = true;
+  return tls_identity_hold(kept->identity);
+}
+
+/* Takes over `kept`. */
+static void keep(struct kept *kept) {
+  pthread_mutex_lock(&lock);
+  struct kept *old = find(kept);
+  if (old) bury(old);
+  list_push_front(&all, &kept->link);
+  if (++count > KEPT_MOST) bury(LIST_ENTRY(all.prev, struct kept, link));
+  pthread_mutex_unlock(&lock);
+}
+
+/* Makes `why` say what to do about a file that the user that the process has become may not read. */
+static char *advise(char *why, const struct kept *now) {
+  char *text = NULL;
+  bool is_refused = false;
+  for (int i = 0; i < FILES; i++)
+    is_refused = is_refused || (*now->names[i] && access(now->names[i], R_OK) != 0 && errno == EACCES);
+  if (!is_refused || geteuid() == 0) return why;
+  if (asprintf(&text, "%s (the process runs as user %u by now: let that user read the file, or start anew)",
+               why, (unsigned)geteuid()) < 0)
+    abort();
+  free(why);
+  return text;
+}
+
+struct tls_identity *tls_identity_get(const struct tls_files *files, char **why) {
+  if (tls_is_text(files->certificate) || tls_is_text(files->key)) return tls_identity_load(files, why);
+  struct kept *now = new_kept(files);
+  bool seen[FILES];
+  for (int i = 0; i < FILES; i++) seen[i] = look(now->names[i], &now->files[i]);
+  pthread_mutex_lock(&lock);
+  struct tls_identity *identity = get_kept(now, seen);
+  pthread_mutex_unlock(&lock);
+  bool is_new = !identity && (identity = tls_identity_load(files, why));
+  if (!identity) *why = advise(*why, now);
+  if (!is_new) {
+    free_unlisted(now);
+    return identity;
+  }
+  now->identity = tls_identity_hold(identity);
+  now->was_wanted = true;
+  keep(now);
+  return identity;
+}
+
+static void forget(bool everything) {
+  pthread_mutex_lock(&lock);
+  LIST_EACH(node, &all) {
+    struct kept *kept = LIST_ENTRY(node, struct kept, link);
+    if (everything || !kept->was_wanted)
+      bury(kept);
+    else
+      kept->was_wanted = false;
+  }
+  pthread_mutex_unlock(&lock);
+}
+
+void tls_identity_forget_unused(void) { forget(false); }
+void tls_identity_forget_all(void) { forget(true); }
