@@ -14,6 +14,7 @@
 #include "lua/options.h"
 #include "lua/policy.h"
 #include "lua/vm.h"
+#include "net/tls_identity.h"
 #include "net/addr.h"
 
 static const char *const client_verify_words[] = {"off", "optional", "required", NULL};
@@ -116,8 +117,13 @@ static const struct option_set files_option_set = OPTION_SET(files_options);
 
 /* The runtime reads it; that it is there is known now, and here it can be said in which line it is named. */
 static void check_file(lua_State *L, const char *option, struct str file) {
-  if (file.len && access(file.ptr, R_OK) != 0)
-    luaL_error(L, "perilune.listen: option '%s': %s: %s", option, file.ptr, strerror(errno));
+  if (!file.len || access(file.ptr, R_OK) == 0) return;
+  int error = errno;
+  if (error == EACCES && tls_is_kept(file)) return; /* it was read while the process was another user */
+  luaL_error(L, "perilune.listen: option '%s': %s: %s%s", option, file.ptr, strerror(error),
+             error == EACCES && geteuid() != 0
+                 ? " (the process runs as another user by now: let that user read the file, or start anew)"
+                 : "");
 }
 
 /* -0 +0 */

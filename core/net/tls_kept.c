@@ -99,8 +99,9 @@ static char *advise(char *why, const struct kept *now) {
   for (int i = 0; i < FILES; i++)
     is_refused = is_refused || (*now->names[i] && access(now->names[i], R_OK) != 0 && errno == EACCES);
   if (!is_refused || geteuid() == 0) return why;
-  if (asprintf(&text, "%s (the process runs as user %u by now: let that user read the file, or start anew)",
-               why, (unsigned)geteuid()) < 0)
+  if (asprintf(&text,
+               "%s (the process runs as another user by now: let that user read the file, or start anew)",
+               why) < 0)
     abort();
   free(why);
   return text;
@@ -124,6 +125,23 @@ struct tls_identity *tls_identity_get(const struct tls_files *files, char **why)
   now->was_wanted = true;
   keep(now);
   return identity;
+}
+
+static bool has_file(const struct kept *kept, const char *name, const struct stat *info, bool is_seen) {
+  for (int i = 0; i < FILES; i++)
+    if (strcmp(kept->names[i], name) == 0 && (!is_seen || is_same_file(&kept->files[i], info))) return true;
+  return false;
+}
+
+bool tls_is_kept(struct str file) {
+  char *name = str_to_cstring(file);
+  struct stat info;
+  bool is_seen = look(name, &info), found = false;
+  pthread_mutex_lock(&lock);
+  LIST_EACH(node, &all) found = found || has_file(LIST_ENTRY(node, struct kept, link), name, &info, is_seen);
+  pthread_mutex_unlock(&lock);
+  free(name);
+  return found;
 }
 
 static void forget(bool everything) {

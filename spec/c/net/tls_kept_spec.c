@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Units for net/tls_kept and the list of net/tls_client: what is read once, what is read again, and what waits for whom.
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "certificates.h"
+#include "net/tls_context.h"
+#include "unit.h"
+
+static struct tls_identity *get(const char *certificate, const char *key) {
+  char *why = NULL;
+  struct tls_files files = {.certificate = str_of(certificate), .key = str_of(key)};
+  struct tls_identity *identity = tls_identity_get(&files, &why);
+  CHECK(identity && !why);
+  return identity;
+}
+
+static void copy_file(const char *from, const char *to) {
+  char bytes[8192], temporary[160];
+  snprintf(temporary, sizeof temporary, "%s.new", to);
+  FILE *in = fopen(from, "r"), *out = fopen(temporary, "w");
+  size_t length = fread(bytes, 1, sizeof bytes, in);
+  fwrite(bytes, 1, length, out);
+  fclose(in);
+  fclose(out);
+  CHECK(rename(temporary, to) == 0);
+}
+
+IT("reads an identity once, until one of its files changes") {
+  const struct certificates *c = certificates();
+  char key[160];
+  snprintf(key, sizeof key, "%s.copy", c->key);
+  copy_file(c->key, key);
+  struct tls_identity *first = get(c->certificate, key), *again = get(c->certificate, key);
+  CHECK(first == again);
+  copy_file(c->key, key);
+  struct tls_identity *fresh = get(c->certificate, key);
+  CHECK(fresh != first);
+  tls_identity_release(first);
+  tls_identity_release(again);
+  tls_identity_release(fresh);
+  tls_identity_forget_all();
+  unlink(key);
+}
+
+IT("lets go of an identity that nobody has got between two generations") {
+  const struct certificates *c = certificates();
+  struct tls_identity *held = get(c->certificate, c->key);
+  tls_identity_forget_unused(); /* it was wanted before */
+  struct tls_identity *kept = get(c->certificate, c->key);
+  CHECK(kept == held);
+  tls_identity_forget_unused();
+  tls_identity_forget_unused();
+  struct tls_identity *fresh = get(c->certificate, c->key);
+  CHECK(fresh != held);
+  tls_identity_release(held);
+  tls_identity_release(kept);
+  tls_identity_release(fresh);
+  tls_identity_forget_all();
+}
+
+static struct tls_context *context_of(const char *ca) {
+  char *why = NULL;
+  struct tls_context *context = tls_context_client(&(struct tls_client_options){.ca = str_of(ca)}, &why);
+  CHECK(context != NULL);
+  return context;
+}
+
+IT("puts a changed store of trust in force when it is told to, and not before") {
+  const struct certificates *c = certificates();
+  char ca[160];
+  snprintf(ca, sizeof ca, "%s.copy", c->ca);
+  copy_file(c->ca, ca);
+  struct tls_context *first = context_of(ca);
+  CHECK(!tls_refresh_is_due());
+  copy_file(c->other_ca, ca);
+  CHECK(tls_refresh_is_due());
+  tls_refresh_drop(tls_refresh_begin());
+  struct tls_context *same = context_of(ca);
+  CHECK(same == first && !tls_context_is_outdated(first));
+  tls_refresh_commit(tls_refresh_begin());
+  struct tls_context *fresh = context_of(ca);
+  CHECK(fresh != first && tls_context_is_outdated(first) && !tls_refresh_is_due());
+  tls_context_release(first);
+  tls_context_release(same);
+  tls_context_release(fresh);
+  tls_context_forget_clients();
+  unlink(ca);
+}
+
+IT("lets go of contexts that nobody holds or has asked for between two generations") {
+  const char *ca = certificates()->ca;
+  struct tls_context *held = context_of(ca);
+  tls_context_forget_unused();
+  tls_context_forget_unused();
+  struct tls_context *same = context_of(ca);
+  CHECK(same == held);
+  tls_context_hold(held); /* so that its memory is not used again */
+  tls_context_release(same);
+  tls_context_release(held);
+  tls_context_forget_unused();
+  tls_context_forget_unused();
+  struct tls_context *still = context_of(ca);
+  CHECK(still == held);
+  tls_context_release(still);
+  tls_context_release(held);
+  tls_context_forget_clients();
+}
+
+struct slow {
+  char fifo[160];
+  atomic_bool has_ended;
+};
+
+static void *load_slowly(void *argument) {
+  struct slow *slow = argument;
+  char *why = NULL;
+  struct tls_context *context =
+      tls_context_client(&(struct tls_client_options){.ca = str_of(slow->fifo)}, &why);
+  CHECK(!context && why); /* there was nothing in it */
+  free(why);
+  atomic_store(&slow->has_ended, true);
+  return NULL;
+}
+
+IT("keeps nobody waiting for a file that somebody else reads") {
+  struct slow slow = {.has_ended = false};
+  pthread_t reader;
+  snprintf(slow.fifo, sizeof slow.fifo, "%s.fifo", certificates()->ca);
+  CHECK(mkfifo(slow.fifo, 0600) == 0);
+  CHECK(pthread_create(&reader, NULL, load_slowly, &slow) == 0);
+  for (int i = 0; i < 100; i++) tls_context_release(context_of(certificates()->ca));
+  CHECK(!atomic_load(&slow.has_ended));
+  while (!atomic_load(&slow.has_ended)) { /* it may open the file more than once */
+    FILE *writer = fopen(slow.fifo, "r+");
+    if (writer) fclose(writer);
+  }
+  pthread_join(reader, NULL);
+  unlink(slow.fifo);
+  tls_context_forget_clients();
+}
