@@ -16,6 +16,7 @@
 #include "net/tls.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
+#include "proxy/shadow.h"
 
 struct lua_connection {
   struct attachment attachment;  /* first */
@@ -143,7 +144,8 @@ static int push_tls(lua_State *L, const struct conn *conn) {
  * client's connection; nil without TLS */
 static int tls(lua_State *L) {
   const struct exchange *x = check(L);
-  return push_tls(L, x->downstream ? &x->downstream->conn : NULL);
+  const struct downstream *d = shadow_client(x);
+  return push_tls(L, d ? &d->conn : NULL);
 }
 
 /* session:client_ip(): without the port; "unix:" of a unix socket, "unknown" of a client that nobody knows */
@@ -156,8 +158,8 @@ static int server_address(lua_State *L) {
   struct addr addr;
   socklen_t length = sizeof name;
   char text[ADDR_TEXT];
-  if (!x->downstream || getsockname(x->downstream->conn.fd, (struct sockaddr *)&name, &length) != 0)
-    return push(L, (struct str){0});
+  const struct downstream *d = shadow_client(x);
+  if (!d || getsockname(d->conn.fd, (struct sockaddr *)&name, &length) != 0) return push(L, (struct str){0});
   addr_from_socket(&addr, (const struct sockaddr *)&name, length);
   return push(L, (struct str){text, addr_format(&addr, text)});
 }
@@ -165,8 +167,9 @@ static int server_address(lua_State *L) {
 /* session:connection_requests(): how many came on the connection, this one included; nil once it is gone */
 static int connection_requests(lua_State *L) {
   const struct exchange *x = check(L);
-  if (!x->downstream) return push(L, (struct str){0});
-  lua_pushinteger(L, (lua_Integer)x->downstream->requests);
+  const struct downstream *d = shadow_client(x);
+  if (!d) return push(L, (struct str){0});
+  lua_pushinteger(L, (lua_Integer)d->requests);
   return 1;
 }
 

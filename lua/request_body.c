@@ -8,6 +8,7 @@
 #include "lua/task.h"
 #include "lua/vm.h"
 #include "proxy/exchange.h"
+#include "proxy/shadow.h"
 
 #define EARLY                                                                                                \
   (PHASE(early_request_filter) | PHASE(request_filter) | PHASE(proxy_upstream_filter) | PHASE(upstream_peer))
@@ -39,6 +40,7 @@ int session_read_body(lua_State *L) {
   lua_Number limit = lua_isnoneornil(L, 2) ? 1 << 20 : lua_type(L, 2) == LUA_TNUMBER ? lua_tonumber(L, 2) : 0;
   if (!(limit >= 1 && limit <= 1e10))
     return handle_raise(L, "session:read_body: the limit must be a number of bytes, 1 or more");
+  shadow_lacks_body(x);
   if (exchange_has_body(x)) return 0;
   if (script->reader) return handle_raise(L, "session:read_body: another task reads it already");
   script->reader = task_to_park(L, "session:read_body");

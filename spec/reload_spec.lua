@@ -4,6 +4,7 @@ local client = require "client"
 local perilune = require "perilune"
 local process = require "process"
 local scheduler = require "scheduler"
+local tls = require "tls"
 
 after_each(require("cleanup").run)
 
@@ -281,6 +282,36 @@ describe("perilune reload --shadow", function()
     assert.matches("GET /oops: answers 200; the new policy fails %(script%)", result.stdout)
     assert.not_matches("GET /:", result.stdout)
     assert.equal("one", it:body())
+  end)
+
+  it("knows of the client what the policy in force does, and compares nothing where a body is read", function()
+    local text = [[
+      local perilune = require "perilune"
+      perilune.listen("127.0.0.1:0", { request_filter = function(session)
+        local tls, what = session:tls(), {}
+        if $READS then what[#what + 1] = session:read_body() end
+        what[#what + 1] = session:scheme()
+        what[#what + 1] = tls and tls.server_name
+        what[#what + 1] = session:server_address():match "^[^:]*"
+        what[#what + 1] = session:client_ip() .. session:connection_requests()
+        local known = table.concat(what, " ") == "https one.example 127.0.0.1 127.0.0.11" or session:method() == "POST"
+        return session:respond { status = known and 200 or 403, body = "$WORD" }
+      end }, { certificate = %q, key = %q })
+    ]]
+    local files = tls.certificate "one.example"
+    local function policy(word, reads)
+      return (text:format(files.certificate, files.key):gsub("%$(%u+)", { WORD = word, READS = reads }))
+    end
+    local it = start(policy("one", "false"))
+    it:replace(policy("two", "session:method() == 'POST'"))
+    local secure = { name = "one.example", ca = tls.authority().certificate }
+    local result = shadow(it, "600ms", function()
+      assert.equal(200, client.request { port = it.port, tls = secure }.status)
+      assert.equal(200, client.request { port = it.port, tls = secure, method = "POST", body = "a body" }.status)
+    end)
+    assert.matches("shadow: [1-9]%d* requests compared, 0 decided otherwise", result.stdout)
+    assert.matches("[1-9]%d* requests were not compared: the new policy reads their bodies", result.stdout)
+    assert.not_matches("403", result.stdout)
   end)
 
   it("answers once what the proxy itself is the last recipient of", function()

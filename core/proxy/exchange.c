@@ -99,22 +99,15 @@ static void choose_policy(struct exchange *x, const struct service *service) {
   x->use->exchanges++;
 }
 
-static struct exchange *new_exchange(struct downstream *d) {
-  struct arena arena;
-  arena_init(&arena);
-  struct exchange *x = arena_zalloc(&arena, sizeof *x);
-  x->arena = arena;
-  x->proxy = d->proxy;
+static struct exchange *begin_exchange(struct downstream *d) {
+  struct exchange *x = exchange_new(d->proxy);
   x->downstream = d;
   x->secure = d->conn.tls != NULL;
   choose_policy(x, d->service);
-  x->times.begun = loop_now_ms(d->proxy->loop);
   account_begin(x, d->service->traffic);
-  headers_init(&x->request.headers, &x->arena);
   d->exchange = x;
   d->proxy->exchange_count++;
   list_push_back(&d->proxy->exchanges, &x->link);
-  OBJ_INIT(x, EXCHANGE_MAGIC);
   return x;
 }
 
@@ -139,7 +132,7 @@ static __attribute__((cold)) void read_first_line(struct exchange *x, const stru
 
 void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum error error, const char *why) {
   CHECK(!d->exchange && (error != ERROR_NONE || length >= skipped));
-  struct exchange *x = new_exchange(d);
+  struct exchange *x = begin_exchange(d);
   if (error == ERROR_NONE) {
     error = read_head(x, (struct str){buf_ptr(&d->in) + skipped, length - skipped}, &why);
     buf_consume(&d->in, length);
@@ -399,35 +392,3 @@ static enum step_result step_finish(struct exchange *x) {
   if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);
   return STEP_DONE;
 }
-
-/* --- facts
- * --------------------------------------------------------------------------------------------------- */
-
-bool exchange_can_answer(const struct exchange *x) {
-  return !x->sent_status && (x->downstream || x->is_shadow) && x->step != STEP_logging;
-}
-
-struct answer *exchange_answer(struct exchange *x, unsigned status) {
-  CHECK_OBJ(x, EXCHANGE_MAGIC);
-  CHECK(status >= 200 && status <= 999);
-  struct answer *answer = arena_zalloc(&x->arena, sizeof *answer);
-  answer->response.status = (unsigned short)status;
-  answer->response.minor = 1;
-  headers_init(&answer->response.headers, &x->arena);
-  x->answer = answer;
-  return answer;
-}
-
-struct str exchange_client_address(struct exchange *x) {
-  return x->downstream ? downstream_client(x->downstream) : x->client;
-}
-
-struct str exchange_client_host(struct exchange *x) {
-  return addr_host_of_client(exchange_client_address(x));
-}
-
-bool exchange_is_last(const struct exchange *x) {
-  return x->proxy->stopping || room_is_low(x->proxy) || (x->downstream && x->downstream->service->closing);
-}
-
-unsigned exchange_worker(const struct exchange *x) { return x->proxy->worker; }

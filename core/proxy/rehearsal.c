@@ -38,20 +38,13 @@ static void set_client(struct downstream *d, const struct addr *client) {
 }
 
 static void make_exchange(struct rehearsal *r, const struct rehearsal_cast *cast) {
-  struct arena arena;
-  arena_init(&arena);
-  struct exchange *x = arena_zalloc(&arena, sizeof *x);
-  x->arena = arena;
-  x->proxy = cast->proxy;
+  struct exchange *x = exchange_new(cast->proxy);
   x->downstream = &r->downstream;
   x->hooks = cast->hooks;
   x->settings = cast->settings;
   x->use = &r->use;
   x->secure = cast->secure;
-  x->times.begun = loop_now_ms(cast->proxy->loop);
   x->running = true;
-  headers_init(&x->request.headers, &x->arena);
-  OBJ_INIT(x, EXCHANGE_MAGIC);
   r->exchange = x;
 }
 

@@ -26,46 +26,44 @@ struct decision {
 struct shadow {
   struct shadow_report *report; /* borrowed: the worker's */
   struct decision real, tried;
-  char what[64]; /* "GET /path" */
+  struct exchange *original; /* borrowed: the real exchange; NULL: it has ended */
+  char what[64];             /* "GET /path" */
+  bool has_body, lacks_body; /* of the request; and the tried policy has asked for it */
   unsigned holders;
 };
 
+/* The text of the head is the real exchange's, which may end first. A body is the real one's alone: see shadow_lacks_body. */
+static void copy_request(struct exchange *copy, const struct request *from) {
+  struct request *r = &copy->request;
+  *r = *from;
+  r->body = (struct body){FRAMING_NONE, 0};
+  headers_init(&r->headers, &copy->arena);
+  for (unsigned i = 0; i < from->headers.count; i++)
+    headers_add(&r->headers, arena_dup(&copy->arena, from->headers.items[i].name),
+                arena_dup(&copy->arena, from->headers.items[i].value));
+  r->method_name = arena_dup(&copy->arena, r->method_name);
+  r->target = arena_dup(&copy->arena, r->target);
+  r->authority = arena_dup(&copy->arena, r->authority);
+  r->upgrade = arena_dup(&copy->arena, r->upgrade);
+}
+
 static struct exchange *copy_of(struct exchange *x, struct service *service, struct shadow *shadow) {
-  struct arena arena;
-  arena_init(&arena);
-  struct exchange *copy = arena_zalloc(&arena, sizeof *copy);
-  copy->arena = arena;
-  copy->proxy = x->proxy;
+  struct exchange *copy = exchange_new(x->proxy);
   copy->hooks = service->shadow_hooks;
   copy->settings = service->shadow_settings;
   copy->use = service->shadow_use;
   copy->use->exchanges++;
   copy->shadow = shadow;
   copy->is_shadow = true;
+  copy->secure = x->secure;
   copy->times.begun = x->times.begun;
   copy->client = arena_dup(&copy->arena, exchange_client_address(x));
-  copy->request = x->request;
-  copy->request.body = (struct body){FRAMING_NONE, 0};
+  copy_request(copy, &x->request);
   copy->up.source_ended = true;
   copy->up.arena = copy->down.arena = &copy->arena;
   x->proxy->exchange_count++;
   list_push_back(&x->proxy->exchanges, &copy->link);
-  OBJ_INIT(copy, EXCHANGE_MAGIC);
   return copy;
-}
-
-/* The text of the head is the real exchange's, which may end first. */
-static void own_text(struct exchange *copy) {
-  struct request *r = &copy->request;
-  struct headers theirs = r->headers;
-  headers_init(&r->headers, &copy->arena);
-  for (unsigned i = 0; i < theirs.count; i++)
-    headers_add(&r->headers, arena_dup(&copy->arena, theirs.items[i].name),
-                arena_dup(&copy->arena, theirs.items[i].value));
-  r->method_name = arena_dup(&copy->arena, r->method_name);
-  r->target = arena_dup(&copy->arena, r->target);
-  r->authority = arena_dup(&copy->arena, r->authority);
-  r->upgrade = arena_dup(&copy->arena, r->upgrade);
 }
 
 void shadow_begin(struct exchange *x) {
@@ -76,8 +74,9 @@ void shadow_begin(struct exchange *x) {
   snprintf(shadow->what, sizeof shadow->what, "%.*s %.*s", STR_ARG(x->request.method_name),
            STR_ARG(x->request.target));
   x->shadow = shadow;
+  shadow->original = x;
+  shadow->has_body = x->request.body.framing != FRAMING_NONE;
   struct exchange *copy = copy_of(x, service, shadow);
-  own_text(copy);
   copy->policy_began = true;
   if (copy->hooks->begin) copy->hooks->begin(copy);
   exchange_run(copy);
@@ -132,6 +131,10 @@ static void compare(struct shadow *shadow) {
   struct shadow_report *report = shadow->report;
   const struct decision *real = &shadow->real, *tried = &shadow->tried;
   char old[160], new[160];
+  if (shadow->lacks_body) {
+    report->bodies++;
+    return;
+  }
   report->compared++;
   if (real->kind == ASKS) count_address(report, real->peer, 1, 0);
   if (tried->kind == ASKS) count_address(report, tried->peer, 0, 1);
@@ -160,10 +163,20 @@ void shadow_decided(struct exchange *x) {
   }
 }
 
+void shadow_lacks_body(struct exchange *x) {
+  if (x->is_shadow && x->shadow && x->shadow->has_body) x->shadow->lacks_body = true;
+}
+
+struct downstream *shadow_client(const struct exchange *x) {
+  if (x->downstream || !x->is_shadow || !x->shadow) return x->downstream;
+  return x->shadow->original ? x->shadow->original->downstream : NULL;
+}
+
 void shadow_release(struct exchange *x) {
   struct shadow *shadow = x->shadow;
   if (!shadow) return;
   x->shadow = NULL;
+  if (!x->is_shadow) shadow->original = NULL;
   if (--shadow->holders > 0) return;
   if (shadow->real.kind != UNDECIDED) compare(shadow); /* else the client left before there was a decision */
   free(shadow);
@@ -172,6 +185,7 @@ void shadow_release(struct exchange *x) {
 void shadow_add(struct shadow_report *sum, const struct shadow_report *part) {
   sum->compared += part->compared;
   sum->differing += part->differing;
+  sum->bodies += part->bodies;
   for (unsigned i = 0; i < part->address_count; i++)
     count_address(sum, part->addresses[i].address, part->addresses[i].in_force, part->addresses[i].tried);
   for (unsigned i = 0; i < part->sample_count; i++) add_text(sum, part->samples[i]);

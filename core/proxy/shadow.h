@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// shadow: a dry run of another policy against live traffic. Beside each exchange its request head goes through the other
-// policy's hooks up to its decision (an answer, a peer, a failure), which is compared with the real one and then forgotten:
-// nothing is sent to anybody.
+// shadow: a dry run of another policy against live traffic. Beside each exchange a copy of its request head goes through the
+// other policy's hooks up to its decision (an answer, a peer, a failure), which is compared with the real one and then
+// forgotten: neither the client nor a peer notices. What hooks send themselves, by sockets of their own (perilune.http, tcp,
+// dns), they do send: a policy may decide by what others answer.
+// The copy knows of the client's connection what the real exchange does, as long as that lives. The body is the real one's
+// alone: where the other policy reads it, nothing is compared, and the report counts that.
 #ifndef PERILUNE_PROXY_SHADOW_H
 #define PERILUNE_PROXY_SHADOW_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+struct downstream;
 struct exchange;
 
 enum { SHADOW_ADDRESSES = 16, SHADOW_SAMPLES = 8, SHADOW_TEXT = 200 };
@@ -20,6 +24,7 @@ struct shadow_address {
 /* What a worker has seen; plain data. */
 struct shadow_report {
   uint64_t compared, differing;
+  uint64_t bodies; /* could not be compared: the policy that is tried reads the body */
   unsigned address_count, sample_count;
   struct shadow_address addresses[SHADOW_ADDRESSES];
   char samples[SHADOW_SAMPLES][SHADOW_TEXT]; /* the first differences, in words */
@@ -31,6 +36,10 @@ struct shadow; /* one comparison; shared by the two exchanges */
 void shadow_begin(struct exchange *x);
 /* `x`, real or shadow, has an answer, a peer or a failure; only its first decision counts. */
 void shadow_decided(struct exchange *x);
+/* The policy wants the body of `x`. Does nothing where it is no shadow, or has none. */
+void shadow_lacks_body(struct exchange *x);
+/* The client's connection, of a shadow that of the real exchange; NULL: it is gone. For facts only. */
+struct downstream *shadow_client(const struct exchange *x);
 /* `x` ends. */
 void shadow_release(struct exchange *x);
 /* Adds `part` to `sum`. */

@@ -124,4 +124,8 @@ void forwarded_add(struct exchange *x);
 /* Our entry of Via for a message that came as HTTP/1.minor. */
 struct str forwarded_via(unsigned minor);
 
+/* exchange_object.c: one that belongs to nobody yet and is in no list, in an arena of its own: what every kind of exchange
+ * (a client's, a shadow's, a rehearsal's) begins with. Its policy is to be set: hooks, settings, use. */
+struct exchange *exchange_new(struct proxy *proxy);
+
 #endif

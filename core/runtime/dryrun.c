@@ -27,6 +27,11 @@ static char *text_of(const struct shadow_report *r) {
   FILE *out = open_memstream(&text, &bytes);
   fprintf(out, "shadow: %llu requests compared, %llu decided otherwise\n", (unsigned long long)r->compared,
           (unsigned long long)r->differing);
+  if (r->bodies)
+    fprintf(
+        out,
+        "%llu requests were not compared: the new policy reads their bodies, of which a shadow has none\n",
+        (unsigned long long)r->bodies);
   for (unsigned i = 0; i < r->sample_count; i++) fprintf(out, "  %s\n", r->samples[i]);
   if (r->address_count) fprintf(out, "peers asked, by the policy in force and by the new one:\n");
   for (unsigned i = 0; i < r->address_count; i++)

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// exchange_object: an exchange as others know it, apart from its walk: made, and asked for facts.
+#include "base/check.h"
+#include "net/timer.h"
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+#include "proxy/proxy.h"
+#include "proxy/room.h"
+#include "proxy/walk.h"
+
+struct exchange *exchange_new(struct proxy *proxy) {
+  struct arena arena;
+  arena_init(&arena);
+  struct exchange *x = arena_zalloc(&arena, sizeof *x);
+  x->arena = arena;
+  x->proxy = proxy;
+  x->times.begun = loop_now_ms(proxy->loop);
+  headers_init(&x->request.headers, &x->arena);
+  OBJ_INIT(x, EXCHANGE_MAGIC);
+  return x;
+}
+
+bool exchange_can_answer(const struct exchange *x) {
+  return !x->sent_status && (x->downstream || x->is_shadow) && x->step != STEP_logging;
+}
+
+struct answer *exchange_answer(struct exchange *x, unsigned status) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  CHECK(status >= 200 && status <= 999);
+  struct answer *answer = arena_zalloc(&x->arena, sizeof *answer);
+  answer->response.status = (unsigned short)status;
+  answer->response.minor = 1;
+  headers_init(&answer->response.headers, &x->arena);
+  x->answer = answer;
+  return answer;
+}
+
+struct str exchange_client_address(struct exchange *x) {
+  return x->downstream ? downstream_client(x->downstream) : x->client;
+}
+
+struct str exchange_client_host(struct exchange *x) {
+  return addr_host_of_client(exchange_client_address(x));
+}
+
+bool exchange_is_last(const struct exchange *x) {
+  return x->proxy->stopping || room_is_low(x->proxy) || (x->downstream && x->downstream->service->closing);
+}
+
+unsigned exchange_worker(const struct exchange *x) { return x->proxy->worker; }
