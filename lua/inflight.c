@@ -12,31 +12,37 @@
 #include "lua/shared.h"
 #include "proxy/exchange.h"
 
-static void *make(const void *config) {
-  (void)config;
-  return inflight_new();
-}
+static void *make(const void *keys) { return inflight_new(*(const unsigned *)keys); }
 static void release_object(void *object) { inflight_free(object); }
-static const struct registry_kind kind = {"inflight", make, release_object, NULL};
+/* What is under way goes on to count in the table that it began in. */
+static bool fits(const void *object, const void *keys) {
+  return inflight_keys(object) == *(const unsigned *)keys;
+}
+static const struct registry_kind kind = {"inflight", make, release_object, fits};
 
 /* One acquire, in the exchange's arena. */
 struct hold {
   struct at_end at_end;
   struct inflight *inflight; /* borrowed from the handle, which stays */
   struct str key;            /* arena */
+  struct inflight_hold held;
   bool given_back;
 };
 
 static void give_back(struct hold *hold) {
-  if (!hold->given_back) inflight_release(hold->inflight, hold->key);
+  if (!hold->given_back) inflight_release(hold->inflight, &hold->held);
   hold->given_back = true;
 }
 
 static void on_exchange_end(struct at_end *at_end) { give_back((struct hold *)at_end); }
 
-/* core.inflight(name): for each name once. It lives as long as the vm, since exchanges point to it. -1 +1 */
+/* core.inflight(keys, name): for each name once. It lives as long as the vm, since exchanges point to it. -2 +1 */
 static int new_inflight(lua_State *L) {
-  shared_push(L, HANDLE_INFLIGHT, &kind, 1, NULL);
+  lua_Number wanted = luaL_checknumber(L, 1);
+  if (!(wanted >= 1 && wanted <= INFLIGHT_KEYS_MOST))
+    return handle_raise(L, "inflight: keys must be from 1 to %d", INFLIGHT_KEYS_MOST);
+  unsigned keys = (unsigned)wanted;
+  shared_push(L, HANDLE_INFLIGHT, &kind, 2, &keys);
   lua_pushvalue(L, -1);
   luaL_ref(L, LUA_REGISTRYINDEX);
   return 1;
@@ -74,7 +80,7 @@ static int acquire(lua_State *L) {
   struct hold *hold = arena_zalloc(&x->arena, sizeof *hold);
   hold->inflight = inflight;
   hold->key = arena_dup(&x->arena, key);
-  int64_t count = inflight_acquire(inflight, key, max < 9e15 ? (int64_t)max : INT64_MAX);
+  int64_t count = inflight_acquire(inflight, key, max < 9e15 ? (int64_t)max : INT64_MAX, &hold->held);
   if (count > 0) {
     script_at_end(x->script, &hold->at_end, on_exchange_end);
     lua_pushnumber(L, (lua_Number)count);

@@ -24,6 +24,7 @@ void open_library(lua_State *L);
   X(peer)                                                                                                    \
   X(backends)                                                                                                \
   X(rate)                                                                                                    \
+  X(counts)                                                                                                  \
   X(limiter)                                                                                                 \
   X(dict)                                                                                                    \
   X(inflight)                                                                                                \

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// rate: perilune.rate(name, { interval = seconds }): how often something happens, by key, over all workers.
+// rate: perilune.rate(name, { interval = seconds, slots = }): how often something happens, by key, over all workers; by
+// estimates, which may be too high.
 #include "shared/rate.h"
 
-#include "lua/fields.h"
 #include "lua/library.h"
 #include "lua/shared.h"
 #include "lua/vm.h"
@@ -19,19 +19,23 @@ static void *make(const void *config) {
 }
 static void release(void *object) { rate_free(object); }
 static bool fits(const void *object, const void *config) {
-  return rate_interval_ms(object) == ((const struct rate_config *)config)->interval_ms;
+  const struct rate_config *wanted = config;
+  return rate_interval_ms(object) == wanted->interval_ms && rate_slots(object) == wanted->slots;
 }
 static const struct registry_kind kind = {"rate", make, release, fits};
 
-/* core.rate(interval, name) -2 +1 */
+/* core.rate(interval, slots, name) -3 +1 */
 static int new_rate(lua_State *L) {
   lua_Number interval = luaL_checknumber(L, 1);
   if (!(interval >= 0.001 && interval <= 1e6))
     return handle_raise(L, "rate: interval must be from 0.001 to 1000000 seconds");
-  struct rate_config config = {(uint64_t)(interval * 1000 + 0.5), RATE_HASHES, RATE_SLOTS,
+  lua_Number slots = luaL_checknumber(L, 2);
+  if (!(slots >= 1 && slots <= RATE_SLOTS_MOST))
+    return handle_raise(L, "rate: slots must be from 1 to %d", RATE_SLOTS_MOST);
+  struct rate_config config = {(uint64_t)(interval * 1000 + 0.5), RATE_HASHES, (unsigned)slots,
                                vm_of(L)->host.clock};
-  lua_settop(L, 2);
-  shared_push(L, HANDLE_RATE, &kind, 2, &config);
+  lua_settop(L, 3);
+  shared_push(L, HANDLE_RATE, &kind, 3, &config);
   return 1;
 }
 
@@ -56,18 +60,6 @@ static int observe(lua_State *L) {
   return 1;
 }
 
-/* core.observe_field(message, name, rate): rate:observe of the field's value; nothing where there is no such field.
- * For scripts/rate_limit.lua: the value need not become a string of Lua's. -3 +1 | -3 +0 */
-static int observe_field(lua_State *L) {
-  const struct body *body;
-  struct str key;
-  const struct headers *headers = message_fields(L, &body);
-  struct shared *shared = handle_check(L, 3, HANDLE_RATE);
-  if (!fields_look(L, headers, body, &key)) return 0;
-  lua_pushnumber(L, (lua_Number)rate_observe(shared->object, key, 1));
-  return 1;
-}
-
 /* rate:rate(key): of the last whole window. -2 +1 */
 static int last(lua_State *L) {
   struct str key;
@@ -86,7 +78,7 @@ static int proportional(lua_State *L) {
 
 static const luaL_Reg methods[] = {
     {"observe", observe}, {"rate", last}, {"proportional", proportional}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"rate", new_rate}, {"observe_field", observe_field}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"rate", new_rate}, {NULL, NULL}};
 
 void open_rate(lua_State *L) {
   handle_define(L, HANDLE_RATE, "perilune.rate", methods, NULL);

@@ -9,6 +9,10 @@
 --   bucket       evenly, one in each max-th of the interval, and a burst of some at once
 --   concurrency  under way at the same time
 --
+-- All count exactly, in a bounded table with room for `keys` keys. Where there are more, the one that matters least is
+-- forgotten, or (concurrency) a new one is not counted: so nobody within the limit is refused, however many keys there
+-- are and whoever sends them.
+--
 -- The key is a header, `by` address (of IPv6 the network of 64 bits), path or host, or what a function gives. A request
 -- without a key passes.
 
@@ -34,15 +38,17 @@ local function with(more)
   return valid
 end
 
-local window_options = with { interval = { "seconds", 1 } }
+local KEYS = 65536 -- about 2 MiB
+
+local window_options = with { interval = { "seconds", 1 }, keys = { "positive", KEYS } }
 local sliding_options = with {
-  interval = { "seconds", 1 }, max = { "positive", options.required }, keys = { "positive", 16384 },
+  interval = { "seconds", 1 }, max = { "positive", options.required }, keys = { "positive", KEYS },
 }
 local bucket_options = with {
-  interval = { "seconds", 1 }, max = { "positive", options.required }, keys = { "positive", 16384 },
+  interval = { "seconds", 1 }, max = { "positive", options.required }, keys = { "positive", KEYS },
   burst = { "positive" },         -- at once; without: max
 }
-local concurrency_options = with { name = { "string", options.required } }
+local concurrency_options = with { name = { "string", options.required }, keys = { "positive", KEYS } }
 
 local by = {
   address = function(session) return network.prefix(session:client_ip(), 64) end,
@@ -138,13 +144,13 @@ end
 function rate_limit.new(given)
   local wanted = options.read("rate_limit.new", given, window_options)
   local interval, max = wanted.interval, wanted.max
-  local rate = core.rate(interval, wanted.name)
+  local counts = core.counts(interval, wanted.keys, wanted.name)
   local function judge(count) return count <= max, math.max(max - count, 0), interval, interval end
-  local limit = new_limit("rate_limit.new", wanted, function(key) return judge(rate:observe(key)) end)
-  local header, observe_field = wanted.header, core.observe_field
+  local limit = new_limit("rate_limit.new", wanted, function(key) return judge(counts:add(key)) end)
+  local header, count_field = wanted.header, core.count_field
   if header then -- the usual case, in one call
     function limit.decide(session)
-      local count = observe_field(session, header, rate)
+      local count = count_field(session, header, counts)
       if count then return judge(count) end
     end
   end
@@ -182,7 +188,7 @@ end
 --- `max` under way at the same time: counted until the exchange has ended.
 function rate_limit.concurrency(given)
   local wanted = options.read("rate_limit.concurrency", given, concurrency_options)
-  local inflight, max = shared.inflight(wanted.name), wanted.max
+  local inflight, max = shared.inflight(wanted.name, { keys = wanted.keys }), wanted.max
   local limit = new_limit("rate_limit.concurrency", wanted, function(key, session)
     local count = inflight:acquire(session, key, max)
     return count ~= nil, count and max - count or 0, nil, not count and 1 or nil

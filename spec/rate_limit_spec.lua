@@ -1,9 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The rate limit of the tutorial: by the header appid, one estimate for all workers.
 local client = require "client"
+local metrics = require "metrics"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local process = require "process"
 local scheduler = require "scheduler"
 local sys = require "sys"
 
@@ -93,6 +95,49 @@ describe("a rate limit by header", function()
     assert.is_true(sys.now() - begun < 60, "the window was over: this run says nothing")
     assert.same({ [200] = 10, [429] = 64 * 3 - 10 }, count)
     assert.equal(10, #origin.requests)
+  end)
+end)
+
+describe("with many clients", function()
+  -- Each request decides for 20,000 further keys; says how many it would refuse.
+  local function refused_of(limit, requests, more)
+    local socket = process.directory() .. "/command"
+    local settings = { "--admin", "127.0.0.1:0", "--socket", socket }
+    local proxy = perilune.start { workers = 1, settings = settings, policy = policies.fill([[
+      local perilune = require "perilune"
+      local number = 0
+      local function key() number = number + 1 return "client " .. number end
+      local limit = require("perilune.rate_limit").$LIMIT
+      perilune.listen("127.0.0.1:0", { request_filter = function(session)
+        local refused = 0
+        for _ = 1, 20000 do
+          if not limit.decide(session) then refused = refused + 1 end
+          if number % 1000 == 0 then perilune.sleep(0.001) end
+        end
+        return session:respond { status = 200, body = tostring(refused) }
+      end })
+    ]], { LIMIT = limit }) }
+    local refused = 0
+    for _ = 1, requests do refused = refused + tonumber(client.request(proxy.port).body) end
+    if more then more(proxy, socket) end
+    return refused
+  end
+
+  it("a rate limit refuses none that is within it, and tells what has no room", function()
+    local limit = 'new { key = key, max = 1, interval = 60, keys = 10000, name = "all" }'
+    assert.equal(0, refused_of(limit, 5, function(proxy, socket)
+      local samples = metrics.read(proxy)
+      local labels = '{limit="all",kind="window"}'
+      assert.equal(10000, samples["perilune_limit_keys" .. labels])
+      local bytes = samples["perilune_limit_bytes" .. labels]
+      assert.is_true(bytes > 320000 and bytes < 600000, bytes)
+      assert.is_true(samples["perilune_limit_overflowed_total" .. labels] > 60000)
+      assert.truthy(perilune.run("status", "--socket", socket).stdout:find "limit +all +window")
+    end))
+  end)
+
+  it("a limit of concurrency refuses none that is within it", function()
+    assert.equal(0, refused_of('concurrency { key = key, max = 1, name = "all" }', 2))
   end)
 end)
 

@@ -13,6 +13,7 @@
 #include "base/version.h"
 #include "proxy/hooks.h"
 #include "runtime/logs.h"
+#include "runtime/limits.h"
 #include "runtime/roster.h"
 #include "runtime/server.h"
 #include "shared/census.h"
@@ -251,6 +252,33 @@ static void put_in_flight(const struct roster_entry *b, void *out) {
   fprintf(out, "} %u\n", b->in_flight);
 }
 
+static void put_limit(FILE *out, const char *metric, const struct limits_entry *limit, number value) {
+  fprintf(out, "perilune_%s{", metric);
+  exposition_put_label(out, "limit", limit->name);
+  fprintf(out, ",kind=\"%s\"} %llu\n", limit->kind, value);
+}
+
+static void put_limit_keys(const struct limits_entry *limit, void *out) {
+  put_limit(out, "limit_keys", limit, limit->keys);
+}
+static void put_limit_bytes(const struct limits_entry *limit, void *out) {
+  put_limit(out, "limit_bytes", limit, limit->bytes);
+}
+static void put_limit_overflowed(const struct limits_entry *limit, void *out) {
+  put_limit(out, "limit_overflowed_total", limit, limit->overflowed);
+}
+
+static void put_limits(FILE *out, const struct server *s) {
+  put_family(out, "limit_keys", "gauge", "How many keys a limit of the policy has room for.");
+  limits_read(s->registry, put_limit_keys, out);
+  put_family(out, "limit_bytes", "gauge", "Memory of its table.");
+  limits_read(s->registry, put_limit_bytes, out);
+  put_family(
+      out, "limit_overflowed_total", "counter",
+      "Times that there was no room: a count was forgotten, or a new key let pass without being counted.");
+  limits_read(s->registry, put_limit_overflowed, out);
+}
+
 static void put_backends(FILE *out, const struct server *s) {
   put_family(out, "backend_up", "gauge", "1: healthy, enabled and not ejected.");
   roster_read(s->registry, put_up, out);
@@ -314,6 +342,7 @@ char *exposition_text(const struct server *s) {
   put_peers(out, &tally);
   put_names(out, s);
   put_backends(out, s);
+  put_limits(out, s);
   put_hooks(out, &tally);
   put_workers(out, s);
   put_dropped(out, s);

@@ -12,6 +12,7 @@
 #include "proxy/hooks.h"
 #include "runtime/logs.h"
 #include "runtime/pulse.h"
+#include "runtime/limits.h"
 #include "runtime/roster.h"
 #include "runtime/server.h"
 #include "shared/metrics.h"
@@ -150,6 +151,12 @@ static void put_backend(const struct roster_entry *b, void *out) {
           STR_ARG(b->set));
 }
 
+static void put_limit(const struct limits_entry *limit, void *out) {
+  fprintf(out, "limit       %-28.*s %-11s room for %u keys, %.1f MiB, overflowed %llu times\n",
+          STR_ARG(limit->name), limit->kind, limit->keys, (double)limit->bytes / 1048576,
+          (number)limit->overflowed);
+}
+
 static void put_failures(FILE *out, const struct tally *t) {
   for (enum error error = ERROR_NONE + 1; error < ERROR_COUNT; error++)
     if (cell_get(&t->failures[error]))
@@ -212,6 +219,7 @@ char *status_text(const struct server *s) {
   put_workers(out, s);
   put_peers(out, &tally);
   roster_read(s->registry, put_backend, out);
+  limits_read(s->registry, put_limit, out);
   put_failures(out, &tally);
   put_hooks(out, &tally);
   logs_dropped(s->logs, put_log, out);

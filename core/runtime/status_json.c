@@ -9,6 +9,7 @@
 #include "runtime/json.h"
 #include "runtime/logs.h"
 #include "runtime/pulse.h"
+#include "runtime/limits.h"
 #include "runtime/roster.h"
 #include "runtime/server.h"
 #include "runtime/status.h"
@@ -153,6 +154,17 @@ static void put_hooks(struct json *j, const struct tally *t) {
   json_close(j, ']');
 }
 
+static void put_limit(const struct limits_entry *limit, void *context) {
+  struct json *j = context;
+  json_open(j, NULL, '{');
+  json_text(j, "name", limit->name);
+  json_text(j, "kind", str_of(limit->kind));
+  json_number(j, "keys", limit->keys);
+  json_number(j, "bytes", limit->bytes);
+  json_number(j, "overflowed", limit->overflowed);
+  json_close(j, '}');
+}
+
 static void put_backend(const struct roster_entry *b, void *context) {
   struct json *j = context;
   json_open(j, NULL, '{');
@@ -235,6 +247,9 @@ char *status_json(const struct server *s) {
   put_hooks(&j, &tally);
   json_open(&j, "backends", '[');
   roster_read(s->registry, put_backend, &j);
+  json_close(&j, ']');
+  json_open(&j, "limits", '[');
+  limits_read(s->registry, put_limit, &j);
   json_close(&j, ']');
   put_workers(&j, s);
   json_open(&j, "logs", '[');

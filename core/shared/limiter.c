@@ -26,6 +26,7 @@ struct limiter {
   const struct clock *clock; /* borrowed */
   uint64_t seed, sets;       /* a power of two */
   pthread_mutex_t locks[LOCKS];
+  uint64_t forgotten[LOCKS]; /* each under its lock */
   struct entry entries[];
 };
 
@@ -49,11 +50,31 @@ void limiter_free(struct limiter *limiter) {
 
 const struct limiter_rules *limiter_rules(const struct limiter *limiter) { return &limiter->rules; }
 
+size_t limiter_bytes(const struct limiter *l) { return sizeof *l + l->sets * WAYS * sizeof l->entries[0]; }
+
+uint64_t limiter_forgotten(struct limiter *l) {
+  uint64_t sum = 0;
+  for (int i = 0; i < LOCKS; i++) {
+    pthread_mutex_lock(&l->locks[i]);
+    sum += l->forgotten[i];
+    pthread_mutex_unlock(&l->locks[i]);
+  }
+  return sum;
+}
+
 /* --- entries ----------------------------------------------------------------------------------------- */
 
 /* The more, the longer its limit is not whole: times and window numbers both grow. */
 static uint64_t age_of(const struct limiter *l, const struct entry *entry) {
   return l->rules.kind == LIMITER_BUCKET ? entry->full_us : entry->window << 32 | entry->current;
+}
+
+/* Does it matter yet, what it knows? */
+static bool is_whole(const struct limiter *l, const struct entry *entry) {
+  uint64_t now_ms = clock_now_ms(l->clock);
+  if (entry->key == 0) return true;
+  if (l->rules.kind == LIMITER_BUCKET) return entry->full_us <= now_ms * 1000;
+  return entry->window + 1 < now_ms / l->rules.interval_ms;
 }
 
 /* The key's entry, or one that it takes over. */
@@ -64,6 +85,7 @@ static struct entry *entry_of(struct limiter *l, uint64_t key) {
     if (oldest->key == 0) continue;
     if (set[i].key == 0 || age_of(l, &set[i]) < age_of(l, oldest)) oldest = &set[i];
   }
+  l->forgotten[(key & (l->sets - 1)) % LOCKS] += !is_whole(l, oldest);
   *oldest = (struct entry){.key = key};
   return oldest;
 }

@@ -32,6 +32,9 @@ struct limiter_verdict {
 struct limiter *limiter_new(const struct limiter_rules *rules, const struct clock *clock);
 void limiter_free(struct limiter *limiter);
 const struct limiter_rules *limiter_rules(const struct limiter *limiter);
+/* What it takes; and how many keys whose limit was not whole were forgotten for want of room. */
+size_t limiter_bytes(const struct limiter *limiter);
+uint64_t limiter_forgotten(struct limiter *limiter);
 /* A request that does not pass is not counted. */
 struct limiter_verdict limiter_take(struct limiter *limiter, struct str key);
 

@@ -15,6 +15,7 @@
 struct rate {
   const struct clock *clock; /* borrowed */
   uint64_t started_ms, interval_ms;
+  unsigned slots;
   struct estimator *windows[2]; /* owned; red and blue */
   _Atomic uint64_t turned;      /* ms since started_ms at which the current window began, * 2 + its index */
   pthread_mutex_t turning;
@@ -34,6 +35,7 @@ struct rate *rate_new(uint64_t interval_ms, unsigned hashes, unsigned slots, con
   r->clock = clock;
   r->started_ms = clock_now_ms(clock);
   r->interval_ms = interval_ms ? interval_ms : 1;
+  r->slots = slots;
   for (int i = 0; i < 2; i++) r->windows[i] = estimator_new(hashes, slots);
   pthread_mutex_init(&r->turning, NULL);
   return r;
@@ -47,6 +49,7 @@ void rate_free(struct rate *r) {
 }
 
 uint64_t rate_interval_ms(const struct rate *r) { return r->interval_ms; }
+unsigned rate_slots(const struct rate *r) { return r->slots; }
 
 static struct view view_of(const struct rate *r, uint64_t turned, uint64_t now_ms) {
   uint64_t start_ms = turned >> 1;

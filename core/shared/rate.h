@@ -13,12 +13,13 @@
 
 struct rate;
 
-enum { RATE_HASHES = 4, RATE_SLOTS = 1024 };
+enum { RATE_HASHES = 4, RATE_SLOTS = 1024, RATE_SLOTS_MOST = 1 << 24 };
 
 /* Windows of interval_ms (at least 1). `clock` is borrowed and must outlive the rate. */
 struct rate *rate_new(uint64_t interval_ms, unsigned hashes, unsigned slots, const struct clock *clock);
 void rate_free(struct rate *r);
 uint64_t rate_interval_ms(const struct rate *r);
+unsigned rate_slots(const struct rate *r);
 
 /* Counts n events and returns how many there are in the current window, these included. */
 int64_t rate_observe(struct rate *r, struct str key, int64_t n);

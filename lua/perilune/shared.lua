@@ -8,7 +8,8 @@ local options = require "perilune.options"
 local shared = {}
 
 local dict_options = { size = { "positive", 1048576 } } -- bytes
-local rate_options = { interval = { "seconds", 1 } }
+local rate_options = { interval = { "seconds", 1 }, slots = { "positive", 1024 } }
+local inflight_options = { keys = { "positive", 65536 } }
 
 local inflights = {} -- by name
 
@@ -26,13 +27,16 @@ end
 --- How often something happens, by key.
 function shared.rate(name, given)
   check_name("rate", name)
-  return core.rate(options.read("perilune.rate", given, rate_options).interval, name)
+  local wanted = options.read("perilune.rate", given, rate_options)
+  return core.rate(wanted.interval, wanted.slots, name)
 end
 
 --- How many exchanges are under way, by key.
-function shared.inflight(name)
+function shared.inflight(name, given)
   check_name("inflight", name)
-  if not inflights[name] then inflights[name] = core.inflight(name) end
+  if not inflights[name] then
+    inflights[name] = core.inflight(options.read("perilune.inflight", given, inflight_options).keys, name)
+  end
   return inflights[name]
 end
 

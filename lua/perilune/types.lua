@@ -197,17 +197,21 @@ function perilune.configure(settings) end
 ---@return perilune.dict
 function perilune.dict(name, options) end
 
---- How often something happens, by key: counts in windows of `interval` seconds, in fixed memory. Counts are never too
---- low; too high only by chance.
+--- How often something happens, by key: estimates in windows of `interval` seconds, in fixed memory (a count-min sketch of
+--- 4 rows of `slots`, twice: 64 bytes a slot, so 64 KiB). A count is never too low. It is too high by what other keys
+--- share its cells: of all events of a window by more than 2.72 / slots (a 377th) for one key in 55, once the keys are many
+--- more than the slots. That tells who sends much; who is to be refused, rate_limit and perilune.inflight count exactly.
 ---@param name string
----@param options? { interval: number } seconds; 1
+---@param options? { interval: number, slots: integer } seconds; 1. 1 to 16777216; 1024
 ---@return perilune.rate
 function perilune.rate(name, options) end
 
---- How many exchanges are under way, by key.
+--- How many exchanges are under way, by key: exact, and never forgotten while they are. Of more than `keys` keys at once
+--- a new one is let pass without being counted, which status and metrics tell. About 48 bytes a key.
 ---@param name string
+---@param options? { keys: integer } 1 to 67108864; 65536. With another number than before a reload begins it anew
 ---@return perilune.inflight
-function perilune.inflight(name) end
+function perilune.inflight(name, options) end
 
 --- A whole number that all workers add to.
 ---@param name string
@@ -1031,6 +1035,15 @@ function health_check.with(upstreams, check, options) end
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.rate_limit"
 ---
+--- Counts are exact, in a table for all workers, of a size that `keys` sets: nobody is refused who is within the limit,
+--- whatever the number of keys. With more keys at once than there is room for, some count is forgotten, so that too much
+--- may pass: of sixteen that share a place that with the lowest count (new); of eight that whose limit is nearest to being
+--- whole (sliding, bucket). So a flood of random keys pushes out one another, and the other counts of a place stay: to
+--- have a count of n forgotten takes about n * keys requests in a window. concurrency never forgets; what it has no room
+--- for is let pass. Memory is 32 bytes a key (new; 24 for sliding and bucket, 48 for concurrency), rounded up to a power of
+--- two, and is taken as keys come. perilune status and the metrics perilune_limit_* tell it, and how often there was no
+--- room. With other rules (of `new`: interval or keys) than before, a reload begins a limit anew.
+---
 --- ```lua
 --- local limit = require("perilune.rate_limit").sliding { by = "address", max = 100, interval = 60, name = "all" }
 --- function policy.request_filter(session, ctx) return limit(session, ctx) end
@@ -1049,10 +1062,10 @@ local rate_limit = {}
 ---@field name? string finds the counts again after a reload; the policy's name in RateLimit-Policy
 ---@field fields? "x"|"draft"|"both"|"none" X-Rate-Limit-*, or RateLimit and RateLimit-Policy of the IETF's draft; "x"
 ---@field close? boolean the connection of a client that has gone too far; true
+---@field keys? integer how many there is room for, about; 65536
 
 ---@class perilune.bucket_options: perilune.rate_limit_options
 ---@field burst? integer at once; max
----@field keys? integer how many there is room for, about; 16384
 
 --- Call it in request_filter with the session (and the ctx): it counts a request, answers 429 where it is one too many,
 --- and then returns true.
@@ -1070,7 +1083,7 @@ function limit:tell(response, ctx) end
 function rate_limit.new(options) end
 
 --- Any window of that length: the last one is counted in part. What does not pass is not counted.
----@param options perilune.rate_limit_options also `keys`
+---@param options perilune.rate_limit_options
 ---@return perilune.limit
 function rate_limit.sliding(options) end
 
