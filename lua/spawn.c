@@ -197,6 +197,7 @@ static int await(lua_State *L) {
   struct task *waiter = task_to_park(L, "perilune.wait");
   lua_Number seconds = luaL_optnumber(L, 2, -1);
   set_waiter(L, waiter);
+  waiter->timer.patient = true; /* what it waits for has its own time, which may be given once more */
   if (seconds >= 0 && seconds <= WAIT_MOST_S) timer_set(&waiter->timer, (uint64_t)(seconds * 1000 + 0.5));
   return task_wait(L, NULL, NULL);
 }

@@ -271,6 +271,7 @@ void task_wake(struct task *task) {
   end_wait(task);
   task->arguments = 0;
   enum task_status status = run(task, arguments);
+  loop_update_now(task->vm->host.loop); /* it may have run for a while: what is set next counts from now */
   if (status != TASK_WAITS) task->on_end(task, status);
 }
 
@@ -350,11 +351,13 @@ static void on_timer(struct timer *timer) { task_wake(LIST_ENTRY(timer, struct t
 /* What it waited for may be gone before its turn comes. */
 void task_wake_soon(struct task *task) {
   task->cancel = nothing_to_cancel;
+  task->timer.patient = false;
   timer_set(&task->timer, 0);
 }
 
 int task_sleep(lua_State *L, uint64_t ms) {
   struct task *task = task_to_park(L, "perilune.sleep");
+  task->timer.patient = false;
   timer_set(&task->timer, ms);
   return task_wait(L, NULL, NULL);
 }
