@@ -318,6 +318,7 @@ void dns_ask(struct dns_servers *s, const char *name, enum dns_type type, dns_do
   memcpy(q->name, name, bytes);
   q->ends = ev_now(s->loop) + QUESTION_S;
   ev_timer_init(&q->due, on_due, 0., 0.);
+  ev_set_priority(&q->due, EV_MINPRI); /* an answer that has arrived goes first */
   q->due.data = q;
   list_init(&q->link);
   list_init(&q->attempts);

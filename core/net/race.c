@@ -92,6 +92,7 @@ void race_start(struct race *race, struct ev_loop *loop, const struct addr *addr
   race->started = race->running = 0;
   race->code = race->local_code = 0;
   ev_timer_init(&race->delay, on_delay, 0., 0.);
+  ev_set_priority(&race->delay, EV_MINPRI); /* what has happened at the sockets goes first */
   race->delay.data = race;
   start_next(race);
 }

@@ -226,6 +226,7 @@ static void on_delay(struct ev_loop *loop, ev_timer *timer, int events) {
 /* A query that has its answer when it begins was served from memory. */
 void query_begin(struct resolver_query *q) {
   ev_timer_init(&q->delay, on_delay, 0., 0.);
+  ev_set_priority(&q->delay, EV_MINPRI); /* an answer that has arrived goes first */
   q->delay.data = q;
   look_up_next(q);
   if (q->answer.count) q->resolver->counts.hits++;
