@@ -168,7 +168,9 @@ struct backends_handle *backends_check(lua_State *L) {
 static struct backends_view *check_view(lua_State *L) { return backends_check(L)->view; }
 
 /* -0 +0 */
-static bool is_foreign(lua_State *L) { return shared_is_foreign(L, handle_check(L, 1, HANDLE_BACKENDS)); }
+static bool is_foreign(lua_State *L) {
+  return vm_of(L)->loading && shared_is_foreign(L, handle_check(L, 1, HANDLE_BACKENDS));
+}
 
 /* Argument 2: a position, from 1, or an address. */
 static struct backend *check_backend(lua_State *L, const struct backends_view *view, unsigned *index) {

@@ -107,7 +107,7 @@ static int choose(lua_State *L, enum algorithm algorithm) {
   struct choice choice = {.tried = running && running->script ? &running->script->x->tried : NULL};
   read_key(L, algorithm, &choice);
   read_options(L, 3, handle->view, &choice);
-  choice.takes_no_turn = shared_is_foreign(L, &handle->shared);
+  choice.takes_no_turn = vm_of(L)->loading && shared_is_foreign(L, &handle->shared);
   int index = backends_choose(handle->view, algorithm, &choice);
   if (index == BACKEND_NONE) return push_refusal(L, running, &choice);
   if (running && running->script) note(L, running->script, handle->view, (unsigned)index);

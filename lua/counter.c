@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "lua/library.h"
 #include "lua/shared.h"
+#include "lua/vm.h"
 
 static void *make(const void *config) {
   (void)config;
@@ -36,7 +37,9 @@ static int64_t check_whole(lua_State *L, int index, lua_Number otherwise) {
 }
 
 /* -0 +0 */
-static bool is_foreign(lua_State *L) { return shared_is_foreign(L, handle_check(L, 1, HANDLE_COUNTER)); }
+static bool is_foreign(lua_State *L) {
+  return vm_of(L)->loading && shared_is_foreign(L, handle_check(L, 1, HANDLE_COUNTER));
+}
 
 /* counter:add([n]): the sum -2 +1 */
 static int add(lua_State *L) {

@@ -46,7 +46,9 @@ static int new_dict(lua_State *L) {
 /* --- arguments ------------------------------------------------------------------------------------------ */
 
 /* -0 +0 */
-static bool is_foreign(lua_State *L) { return shared_is_foreign(L, handle_check(L, 1, HANDLE_DICT)); }
+static bool is_foreign(lua_State *L) {
+  return vm_of(L)->loading && shared_is_foreign(L, handle_check(L, 1, HANDLE_DICT));
+}
 
 /* -0 +0 */
 static struct dict *check(lua_State *L) { return ((struct shared *)handle_check(L, 1, HANDLE_DICT))->object; }

@@ -57,7 +57,7 @@ static int take(lua_State *L) {
   struct shared *shared = handle_check(L, 1, HANDLE_LIMITER);
   struct str key;
   key.ptr = luaL_checklstring(L, 2, &key.len);
-  if (shared_is_foreign(L, shared))
+  if (vm_of(L)->loading && shared_is_foreign(L, shared))
     return handle_raise(L, "limiter: nothing is limited while the policy loads: see perilune.spawn");
   struct limiter_verdict verdict = limiter_take(shared->object, key);
   lua_pushboolean(L, verdict.passes);

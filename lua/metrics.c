@@ -82,7 +82,8 @@ static struct series *series_at(lua_State *L, const struct metric *metric, lua_C
   unsigned wanted = family_config(family)->label_count;
   check_labels(L, metric);
   for (unsigned i = 0; i < wanted; i++) values[i] = text_at(L, (int)i + 3);
-  if (!shared_is_foreign(L, &metric->shared)) return family_series(family, metric->worker, values);
+  if (!vm_of(L)->loading || !shared_is_foreign(L, &metric->shared))
+    return family_series(family, metric->worker, values);
   shared_put_off(L, call);
   return NULL;
 }

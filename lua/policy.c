@@ -15,7 +15,7 @@
 #include "lua/task.h"
 #include "lua/timer.h"
 #include "lua/vm.h"
-#include "net/tls_identity.h"
+#include "net/tls_context.h"
 
 static void *load(const void *source, const struct policy_host *host, char **why);
 static struct policy_listener *listeners(void *policy, unsigned *count);
@@ -86,6 +86,32 @@ static char *check_listeners(const struct policy *policy, const char *path) {
   return why;
 }
 
+static bool mentions_tls(const char *path) {
+  char bytes[1 << 15];
+  FILE *file = fopen(path, "re");
+  size_t length = file ? fread(bytes, 1, sizeof bytes, file) : 0;
+  bool found = memmem(bytes, length, "tls", 3) || memmem(bytes, length, "https", 5);
+  if (file) fclose(file);
+  return found;
+}
+
+/* Peers are made by hooks, which cannot wait for the system's store of certificates: a policy that speaks of TLS has it
+ * loaded here, where nobody waits. */
+static void prepare_trust(struct policy *policy, const struct policy_host *host) {
+  char *lines = host->is_control && host->metrics ? files(policy) : NULL, *why = NULL;
+  struct str rest = str_of(lines), path;
+  bool found = false;
+  while (lines && !found && str_split(&rest, '\n', &path)) {
+    char *name = str_to_cstring(path);
+    found = path.len && !str_starts_with(path, policy->vm->library) && mentions_tls(name);
+    free(name);
+  }
+  free(lines);
+  if (!found) return;
+  tls_context_release(tls_context_client(&(struct tls_client_options){.ca = STR("")}, &why));
+  free(why);
+}
+
 static void *load(const void *source, const struct policy_host *host, char **why) {
   struct policy *policy = memory_zalloc(sizeof *policy);
   arena_init_roaming(&policy->arena); /* loaded by one thread, closed by another */
@@ -97,6 +123,7 @@ static void *load(const void *source, const struct policy_host *host, char **why
     limits_end_load(policy->vm);
     watch_loaded(policy->vm);
     if (!*why) *why = check_listeners(policy, source);
+    if (!*why) prepare_trust(policy, host);
     task_collect(policy->vm); /* what compiling has left is nearly half of a small policy's memory */
   }
   if (!*why) return policy;

@@ -51,7 +51,7 @@ static int observe(lua_State *L) {
   struct str key;
   struct rate *rate = check(L, &key);
   lua_Integer n = luaL_optinteger(L, 3, 1);
-  if (shared_is_foreign(L, handle_check(L, 1, HANDLE_RATE))) {
+  if (vm_of(L)->loading && shared_is_foreign(L, handle_check(L, 1, HANDLE_RATE))) {
     shared_put_off(L, observe);
     lua_pushinteger(L, n);
     return 1;

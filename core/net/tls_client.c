@@ -14,7 +14,7 @@
 #include "base/memory.h"
 #include "net/tls_parts.h"
 
-enum { FILES = 4 }; /* that a context is made of */
+enum { FILES = 4, TRUST_FILES = 2 }; /* that a context is made of; those of trust come first */
 
 enum { CONTEXTS_MOST = 256 }; /* in the list, but for those that somebody holds */
 
@@ -35,7 +35,8 @@ static struct tls_context *contexts;                     /* holds one reference 
 
 static bool load(struct tls_context *context, char **why);
 static bool load_identity(SSL_CTX *ssl, const struct tls_client_options *o, char **why);
-static bool load_trust(SSL_CTX *ssl, const char *ca, char **why);
+static bool load_trust(SSL_CTX *ssl, const struct tls_client *client, char **why);
+static X509_STORE *share_trust(const struct tls_client *client);
 
 /* --- life --------------------------------------------------------------------------------------------- */
 
@@ -73,7 +74,7 @@ static bool load(struct tls_context *context, char **why) {
   SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(ssl, tls_keep_session);
   if (o->certificate.len && !load_identity(ssl, o, why)) return false;
-  return o->no_verify || load_trust(ssl, o->ca.ptr, why);
+  return o->no_verify || load_trust(ssl, context->client, why);
 }
 
 static bool load_identity(SSL_CTX *ssl, const struct tls_client_options *o, char **why) {
@@ -85,14 +86,18 @@ static bool load_identity(SSL_CTX *ssl, const struct tls_client_options *o, char
   return ok;
 }
 
-static bool load_trust(SSL_CTX *ssl, const char *ca, char **why) {
-  if (!*ca) {
-    SSL_CTX_set_default_verify_paths(ssl); /* a system without a store trusts nobody: the handshakes say so */
+static bool load_trust(SSL_CTX *ssl, const struct tls_client *client, char **why) {
+  const char *ca = client->options.ca.ptr;
+  X509_STORE *shared = share_trust(client);
+  /* Whoever names a file trusts what is in it, be it no root. */
+  if (*ca) X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
+  if (shared) {
+    SSL_CTX_set_cert_store(ssl, shared);
     return true;
   }
-  /* Whoever names a file trusts what is in it, be it no root. */
-  X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
-  return SSL_CTX_load_verify_file(ssl, ca) == 1 || tls_blame(why, "CA file", ca);
+  if (*ca) return SSL_CTX_load_verify_file(ssl, ca) == 1 || tls_blame(why, "CA file", ca);
+  SSL_CTX_set_default_verify_paths(ssl); /* a system without a store trusts nobody: the handshakes say so */
+  return true;
 }
 
 void tls_client_free(struct tls_client *client) {
@@ -196,16 +201,34 @@ struct tls_context *tls_context_client(const struct tls_client_options *options,
 
 /* --- files that change --------------------------------------------------------------------------------------- */
 
+static bool are_same(const struct stat *now, const struct stat *then, int count) {
+  for (int i = 0; i < count; i++)
+    if (now[i].st_ino != then[i].st_ino || now[i].st_size != then[i].st_size ||
+        now[i].st_mtim.tv_sec != then[i].st_mtim.tv_sec || now[i].st_mtim.tv_nsec != then[i].st_mtim.tv_nsec)
+      return false;
+  return true;
+}
+
 static bool has_changed(const struct tls_client *client) {
   struct stat now[FILES];
   look_at_files(&client->options, now);
-  for (int i = 0; i < FILES; i++) {
-    const struct stat *then = &client->files[i];
-    if (now[i].st_ino != then->st_ino || now[i].st_size != then->st_size ||
-        now[i].st_mtim.tv_sec != then->st_mtim.tv_sec || now[i].st_mtim.tv_nsec != then->st_mtim.tv_nsec)
-      return true;
+  return !are_same(now, client->files, FILES);
+}
+
+/* The store of another context that was made of the same files, which is most of the work; a reference, or NULL. */
+static X509_STORE *share_trust(const struct tls_client *client) {
+  X509_STORE *store = NULL;
+  pthread_mutex_lock(&lock);
+  for (struct tls_context *at = contexts; at && !store; at = at->client->next) {
+    const struct tls_client *other = at->client;
+    if (other->stage != LOADED || other->options.no_verify ||
+        !str_equal(other->options.ca, client->options.ca))
+      continue;
+    if (are_same(other->files, client->files, TRUST_FILES)) store = SSL_CTX_get_cert_store(at->ssl);
   }
-  return false;
+  if (store) X509_STORE_up_ref(store);
+  pthread_mutex_unlock(&lock);
+  return store;
 }
 
 struct pair {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "net/listener.h"
 #include "net/tls_context.h"
@@ -76,6 +77,7 @@ static bool fill(struct listening *l, const struct policy_listener *said, const 
     return false;
   }
   entry->tls = said->context ? tls_context_hold(said->context) : NULL;
+  CHECK(entry->kept < 0 || strcmp(entry->address, before->entries[entry->kept].address) == 0);
   entry->said = (struct str){str_to_cstring(said->address), said->address.len};
   l->count++;
   return true;
@@ -118,5 +120,6 @@ void listening_unlink(const struct listening *l) {
 unsigned listening_dropped(const struct listening *l, const struct listening *before) {
   unsigned kept = 0;
   for (unsigned i = 0; i < l->count; i++) kept += l->entries[i].kept >= 0;
+  CHECK(!before || kept <= before->count); /* each is kept once */
   return before ? before->count - kept : 0;
 }

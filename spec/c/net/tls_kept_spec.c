@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Units for net/tls_kept and the list of net/tls_client: what is read once, what is read again, and what waits for whom.
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -108,6 +109,19 @@ IT("lets go of contexts that nobody holds or has asked for between two generatio
   CHECK(still == held);
   tls_context_release(still);
   tls_context_release(held);
+  tls_context_forget_clients();
+}
+
+IT("loads a store of trust once for all contexts that are made of it") {
+  const char *ca = certificates()->ca;
+  char *why = NULL;
+  struct tls_context *first = context_of(ca);
+  struct tls_context *other =
+      tls_context_client(&(struct tls_client_options){.ca = str_of(ca), .oldest = TLS_FROM_1_3}, &why);
+  CHECK(other && other != first);
+  CHECK(SSL_CTX_get_cert_store(tls_context_ssl(other)) == SSL_CTX_get_cert_store(tls_context_ssl(first)));
+  tls_context_release(first);
+  tls_context_release(other);
   tls_context_forget_clients();
 }
 
