@@ -37,12 +37,12 @@ need_for_run() {
   need libxxhash-dev has_library libxxhash
   need libpcre2-dev has_library libpcre2-8
   need liburing-dev has_library liburing
-  need lua-cjson has_file /usr/lib/*/lua/5.1/cjson.so /usr/local/lib/lua/5.1/cjson.so
   need openssl has_command openssl
 }
 need_for_test() {
   need 'luajit2|luajit' has_command luajit
   need lua-busted has_command busted
+  need lua-cjson has_file /usr/lib/*/lua/5.1/cjson.so /usr/local/lib/lua/5.1/cjson.so
   need curl has_command curl
   need wrk has_command wrk
   need strace has_command strace

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "lua/library.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 #include "net/addr.h"
 
@@ -21,8 +22,7 @@ static const struct registry_kind kind = {"backends", make, release, NULL};
 static struct str check_address(lua_State *L, int index) {
   struct addr addr;
   const char *why = NULL;
-  struct str text;
-  text.ptr = luaL_checklstring(L, index, &text.len);
+  struct str text = text_at(L, index);
   if (!addr_parse(text, &addr, &why)) handle_raise(L, "backend '%s': %s", text.ptr, why);
   if (addr.kind != ADDR_UNIX && addr.port == 0)
     handle_raise(L, "backend '%s': the port must not be 0", text.ptr);
@@ -244,8 +244,7 @@ static int set_start(lua_State *L) {
 /* backends:find(address): its position, or nil. -2 +1 */
 static int find(lua_State *L) {
   struct backends_view *view = check_view(L);
-  struct str address;
-  address.ptr = luaL_checklstring(L, 2, &address.len);
+  struct str address = text_at(L, 2);
   int found = backends_find(view, address);
   if (found == BACKEND_NONE) return 0;
   lua_pushinteger(L, found + 1);

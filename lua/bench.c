@@ -13,6 +13,7 @@
 #include "lua/peer.h"
 #include "lua/policy.h"
 #include "lua/timer.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 #include "net/addr.h"
 #include "net/virtual_time.h"
@@ -118,8 +119,7 @@ static int address(lua_State *L) {
 
 /* -0 +0 */
 static struct str check_text(lua_State *L, int index) {
-  struct str text;
-  text.ptr = luaL_checklstring(L, index, &text.len);
+  struct str text = text_at(L, index);
   return text;
 }
 

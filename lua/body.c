@@ -10,15 +10,20 @@
 
 #include "base/log.h"
 #include "lua/hooks.h"
+#include "lua/results.h"
 #include "lua/task.h"
 #include "proxy/exchange.h"
 
 static void on_task_end(struct task *task, enum task_status status);
 static void take(struct body_piece *piece, struct task *task);
+static void check_nothing(struct body_piece *piece, const struct task *task);
 
 static enum hook_status finish(struct body_piece *piece, struct task *task, enum task_status status) {
   piece->script = NULL;
-  if (status == TASK_DONE && piece->hook != HOOK_response_trailer_filter) take(piece, task);
+  if (status == TASK_DONE && piece->hook == HOOK_response_trailer_filter)
+    check_nothing(piece, task);
+  else if (status == TASK_DONE)
+    take(piece, task);
   if (status == TASK_FAILED) {
     struct hook_outcome outcome = {0};
     hooks_take_error(piece->hook, task, &outcome);
@@ -104,4 +109,12 @@ static void take(struct body_piece *piece, struct task *task) {
   struct str text = text_at(co, 1);
   piece->unchanged = str_equal(text, piece->chunk);
   if (!piece->unchanged) buf_append_str(piece->out, text);
+}
+
+/* Trailers are changed in place. */
+static void check_nothing(struct body_piece *piece, const struct task *task) {
+  const char *why = result_of_observer(task);
+  if (!why) return;
+  log_error("%s failed: %s: %s", hook_name(piece->hook), hooks_place(task), why);
+  piece->error = ERROR_SCRIPT;
 }

@@ -7,6 +7,7 @@
 #include "lua/backends.h"
 #include "lua/hooks.h"
 #include "lua/task.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 #include "net/timer.h"
 #include "proxy/exchange.h"
@@ -88,7 +89,7 @@ static void read_key(lua_State *L, enum algorithm algorithm, struct choice *choi
       algorithm == ALGORITHM_hash || algorithm == ALGORITHM_consistent || algorithm == ALGORITHM_bounded;
   if (!needs_key) return;
   if (lua_isnoneornil(L, 2)) handle_raise(L, "select: this set chooses by a key: select(key)");
-  choice->key.ptr = luaL_checklstring(L, 2, &choice->key.len);
+  choice->key = text_at(L, 2);
 }
 
 /* Nil and why nobody was chosen. -0 +2 */

@@ -4,10 +4,10 @@
 
 #include <lauxlib.h>
 
-#include "net/cidr.h"
-
 #include "lua/handle.h"
 #include "lua/library.h"
+#include "lua/text.h"
+#include "net/cidr.h"
 
 struct networks {
   struct handle handle;
@@ -52,8 +52,7 @@ const struct cidr_set *networks_keep(lua_State *L, int index, const char *option
 /* set:contains(address): true or false; nil and a message where that is no address -2 +1 | -2 +2 */
 static int contains(lua_State *L) {
   const struct networks *networks = handle_check(L, 1, HANDLE_CIDR);
-  struct str address;
-  address.ptr = luaL_checklstring(L, 2, &address.len);
+  struct str address = text_at(L, 2);
   enum cidr_answer answer = cidr_set_contains(networks->set, address);
   if (answer != CIDR_NO_ADDRESS) {
     lua_pushboolean(L, answer == CIDR_INSIDE);

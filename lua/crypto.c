@@ -5,6 +5,7 @@
 #include <lua.h>
 
 #include "lua/library.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 #include "net/tls_crypto.h"
 
@@ -12,8 +13,7 @@ enum { RANDOM_MAX = 1 << 20 };
 
 /* -0 +0 */
 static struct str check_text(lua_State *L, int index) {
-  struct str text;
-  text.ptr = luaL_checklstring(L, index, &text.len);
+  struct str text = text_at(L, index);
   return text;
 }
 

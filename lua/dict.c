@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "lua/library.h"
 #include "lua/shared.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 
 struct dict_config {
@@ -55,8 +56,7 @@ static struct dict *check(lua_State *L) { return ((struct shared *)handle_check(
 
 /* -0 +0 */
 static struct str check_key(lua_State *L) {
-  struct str key;
-  key.ptr = luaL_checklstring(L, 2, &key.len);
+  struct str key = text_at(L, 2);
   return key;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "lua/library.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 
 static const char plain_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -38,8 +39,7 @@ static int refuse(lua_State *L, const char *why) {
 
 /* -0 +0 */
 static struct str check_text(lua_State *L) {
-  struct str text;
-  text.ptr = luaL_checklstring(L, 1, &text.len);
+  struct str text = text_at(L, 1);
   return text;
 }
 

@@ -4,11 +4,14 @@
 #include "lua/fields.h"
 
 #include <lauxlib.h>
+#include <math.h>
+
+#include "http/host.h"
+#include "lua/text.h"
 
 /* -0 +0 */
 static struct str check_str(lua_State *L, int index) {
-  struct str text;
-  text.ptr = luaL_checklstring(L, index, &text.len);
+  struct str text = text_at(L, index);
   return text;
 }
 
@@ -19,7 +22,7 @@ static struct str check_str(lua_State *L, int index) {
 static bool push_framing(lua_State *L, struct str name, const struct body *body) {
   if (body->framing == FRAMING_LENGTH && field_id(name) == FIELD_CONTENT_LENGTH) {
     lua_pushnumber(L, (lua_Number)body->length);
-    lua_tostring(L, -1);
+    text_of(L, -1);
     return true;
   }
   if (body->framing != FRAMING_CHUNKED || field_id(name) != FIELD_TRANSFER_ENCODING) return false;
@@ -126,17 +129,13 @@ static __attribute__((cold)) void refuse_value(lua_State *L, struct str name, st
   luaL_error(L, "the value of field %s has a control character in it (CR, LF, NUL, ...)", name.ptr);
 }
 
-/* `value` is what lua_tolstring has made of the one at `index`. */
-static inline struct str valid_value(lua_State *L, struct str name, struct str value, int index) {
+/* A string or a finite number at `index`. */
+static inline struct str check_value(lua_State *L, struct str name, int index) {
+  if (lua_type(L, index) == LUA_TNUMBER && !isfinite(lua_tonumber(L, index)))
+    luaL_error(L, "the value of field %s is a number that is not finite", name.ptr);
+  struct str value = text_of(L, index);
   if (!value.ptr || !field_value_is_valid(value)) refuse_value(L, name, value, index);
   return str_trim(value);
-}
-
-/* A string or number at `index`. */
-static struct str check_value(lua_State *L, struct str name, int index) {
-  struct str value;
-  value.ptr = lua_tolstring(L, index, &value.len);
-  return valid_value(L, name, value, index);
 }
 
 /* Lua may collect its strings before the field is written. */
@@ -182,11 +181,22 @@ void fields_append(lua_State *L, struct headers *headers, int name_index, int in
   }
 }
 
+/* core.check_field(name, value, is_request): raises what is wrong with a field as set_header takes it -3 +0 */
+int fields_check(lua_State *L) {
+  lua_settop(L, 3);
+  struct field field = check_name(L, 1);
+  bool is_host = lua_toboolean(L, 3) && field.id == FIELD_HOST;
+  if (lua_istable(L, 2) && is_host) luaL_error(L, "a request has one Host");
+  if (lua_istable(L, 2))
+    check_values(L, field.name, 2);
+  else if (!host_is_valid(check_value(L, field.name, 2)) && is_host)
+    luaL_error(L, "the value of Host is no host, with or without a port");
+  return 0;
+}
+
 struct field fields_read(lua_State *L) {
   struct field field = check_name(L, 2);
-  field.value.ptr = lua_tolstring(L, 3, &field.value.len);
-  if (!field.value.ptr && lua_istable(L, 3)) return field;
-  field.value = valid_value(L, field.name, field.value, 3);
+  if (!lua_istable(L, 3)) field.value = check_value(L, field.name, 3);
   return field;
 }
 

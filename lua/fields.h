@@ -30,6 +30,9 @@ int fields_remove(lua_State *L, struct headers *headers);
  * handle is argument 1. -0 +1 */
 int fields_each(lua_State *L, const struct headers *headers);
 
+/* core.check_field, in lua/message.c's noun. -3 +0 */
+int fields_check(lua_State *L);
+
 /* Adds what is at `value` (string, number or array) under the name at `name`, checked. -0 +0 */
 void fields_append(lua_State *L, struct headers *headers, int name, int value);
 

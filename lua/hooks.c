@@ -15,6 +15,7 @@
 #include "lua/connection.h"
 #include "lua/failure.h"
 #include "lua/peer.h"
+#include "lua/results.h"
 #include "lua/task.h"
 #include "lua/vm.h"
 #include "proxy/exchange.h"
@@ -34,28 +35,23 @@ enum argument {
   END
 };
 
-static void leave_request_filter(struct task *task);
-static void leave_upstream_filter(struct task *task);
-static void leave_fail_to_proxy(struct task *task);
-
-/* What a hook is given and what is made of its results; those of a hook without `leave` are ignored, those of
- * body hooks are body.c's. */
+/* What a hook is given and what is made of its results (lua/results.h); those of body hooks are body.c's. */
 static const struct {
   unsigned char arguments[6];
   void (*leave)(struct task *task);
 } shapes[HOOK_COUNT] = {
-    [HOOK_early_request_filter] = {{SESSION, CTX, END}, NULL},
-    [HOOK_request_filter] = {{SESSION, CTX, END}, leave_request_filter},
-    [HOOK_proxy_upstream_filter] = {{SESSION, CTX, END}, leave_upstream_filter},
+    [HOOK_early_request_filter] = {{SESSION, CTX, END}, result_of_filter},
+    [HOOK_request_filter] = {{SESSION, CTX, END}, result_of_filter},
+    [HOOK_proxy_upstream_filter] = {{SESSION, CTX, END}, result_of_upstream_filter},
     [HOOK_upstream_peer] = {{SESSION, CTX, END}, peer_take},
-    [HOOK_fail_to_connect] = {{SESSION, PEER, CTX, FAILURE, END}, NULL},
-    [HOOK_connected_to_upstream] = {{SESSION, REUSED, PEER, CTX, END}, NULL},
-    [HOOK_upstream_request_filter] = {{SESSION, UPSTREAM_REQUEST, CTX, END}, NULL},
-    [HOOK_upstream_response_filter] = {{SESSION, RESPONSE, CTX, END}, NULL},
-    [HOOK_response_filter] = {{SESSION, RESPONSE, CTX, END}, NULL},
-    [HOOK_error_while_proxy] = {{SESSION, PEER, FAILURE, CTX, REUSED, END}, NULL},
-    [HOOK_fail_to_proxy] = {{SESSION, FAILURE, CTX, END}, leave_fail_to_proxy},
-    [HOOK_logging] = {{SESSION, FAILURE, CTX, END}, NULL},
+    [HOOK_fail_to_connect] = {{SESSION, PEER, CTX, FAILURE, END}, result_of_filter},
+    [HOOK_connected_to_upstream] = {{SESSION, REUSED, PEER, CTX, END}, result_of_filter},
+    [HOOK_upstream_request_filter] = {{SESSION, UPSTREAM_REQUEST, CTX, END}, result_of_filter},
+    [HOOK_upstream_response_filter] = {{SESSION, RESPONSE, CTX, END}, result_of_filter},
+    [HOOK_response_filter] = {{SESSION, RESPONSE, CTX, END}, result_of_filter},
+    [HOOK_error_while_proxy] = {{SESSION, PEER, FAILURE, CTX, REUSED, END}, result_of_filter},
+    [HOOK_fail_to_proxy] = {{SESSION, FAILURE, CTX, END}, result_of_fail_to_proxy},
+    [HOOK_logging] = {{SESSION, FAILURE, CTX, END}, result_of_logging},
     [HOOK_request_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
     [HOOK_upstream_response_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
     [HOOK_response_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
@@ -267,48 +263,10 @@ static enum hook_status run(struct exchange *x, enum hook hook) {
 HOOK_TABLE(X)
 #undef X
 
-/* --- results -------------------------------------------------------------------------------------------- */
-
 const char *hooks_place(const struct task *task) {
   static _Thread_local char text[256];
   snprintf(text, sizeof text, "%s (%s)", hook_of(task)->place, hook_name(task->hook));
   return text;
-}
-
-/* A result that the hook may not give. */
-static __attribute__((cold)) void refuse(const struct task *task, const char *why) {
-  log_about(LOG_ERROR, str_of(task->place), "%s failed: %s: %s", hook_name(task->hook), hooks_place(task),
-            why);
-  task->script->x->outcome.error = ERROR_SCRIPT;
-}
-
-/* Is the first result what a filter may say? */
-static bool verdict(const struct task *task, bool otherwise) {
-  int type = lua_type(task->co, 1);
-  if (type == LUA_TNIL || type == LUA_TNONE) return otherwise;
-  if (type != LUA_TBOOLEAN) refuse(task, "expected true, false or nothing as its result");
-  return lua_toboolean(task->co, 1);
-}
-
-/* An answer is an answer, even where the hook forgot to say so: nothing good could follow. */
-static void leave_request_filter(struct task *task) {
-  struct exchange *x = task->script->x;
-  x->outcome.answered = verdict(task, false) || x->answer;
-  if (x->outcome.answered && !x->answer && x->outcome.error == ERROR_NONE)
-    refuse(task, "returned true, which says that it has answered; but it has not: see session:respond");
-}
-
-static void leave_upstream_filter(struct task *task) {
-  task->script->x->outcome.refused = !verdict(task, true);
-}
-
-static void leave_fail_to_proxy(struct task *task) {
-  if (lua_isnoneornil(task->co, 1)) return;
-  lua_Number status = lua_type(task->co, 1) == LUA_TNUMBER ? lua_tonumber(task->co, 1) : 0;
-  if (status >= 400 && status <= 599)
-    task->script->x->outcome.status = (unsigned short)status;
-  else
-    refuse(task, "expected a status from 400 to 599 or nothing as its result");
 }
 
 /* --- reading a table of hooks --------------------------------------------------------------------------- */

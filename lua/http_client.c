@@ -5,6 +5,7 @@
 #include <lua.h>
 
 #include "http/framing.h"
+#include "http/host.h"
 #include "http/parser.h"
 #include "lua/library.h"
 #include "lua/socket.h"
@@ -151,6 +152,8 @@ static int check_field(lua_State *L) {
     lua_pushfstring(L, "the value of field %s has a control character in it (CR, LF, NUL, ...)", name.ptr);
   } else if (framing_is_hop_field(field_id(name)) || field_id(name) == FIELD_EXPECT) {
     lua_pushfstring(L, "the field %s cannot be set: the client writes it itself", name.ptr);
+  } else if (field_id(name) == FIELD_HOST && !host_is_valid(str_trim(value))) {
+    lua_pushfstring(L, "the value of field Host is no host: '%s'", value.ptr);
   } else {
     return 0;
   }

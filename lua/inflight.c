@@ -10,6 +10,7 @@
 #include "lua/library.h"
 #include "lua/session.h"
 #include "lua/shared.h"
+#include "lua/text.h"
 #include "proxy/exchange.h"
 
 static void *make(const void *keys) { return inflight_new(*(const unsigned *)keys); }
@@ -61,8 +62,7 @@ static struct exchange *check_exchange(lua_State *L) { return session_check(L, 2
 
 /* -0 +0 */
 static struct str check_key(lua_State *L, int index) {
-  struct str key;
-  key.ptr = luaL_checklstring(L, index, &key.len);
+  struct str key = text_at(L, index);
   return key;
 }
 

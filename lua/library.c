@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "lua/cap.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 #include "net/addr.h"
 
@@ -76,8 +77,7 @@ static int is_control(lua_State *L) {
 static int check_address(lua_State *L) {
   struct addr addr;
   const char *why = "the port must not be 0";
-  struct str text;
-  text.ptr = luaL_checklstring(L, 1, &text.len);
+  struct str text = text_at(L, 1);
   if (addr_parse(text, &addr, &why) && (addr.kind == ADDR_UNIX || addr.port != 0)) return 0;
   lua_pushstring(L, why);
   return 1;
@@ -85,8 +85,7 @@ static int check_address(lua_State *L) {
 
 /* core.path(name): of a file, relative to the script. -1 +1 */
 static int path(lua_State *L) {
-  struct str name;
-  name.ptr = luaL_checklstring(L, 1, &name.len);
+  struct str name = text_at(L, 1);
   struct arena arena;
   arena_init(&arena);
   struct str full = vm_path(vm_of(L), name, &arena);

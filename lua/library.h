@@ -38,6 +38,8 @@ void open_library(lua_State *L);
   X(http_client)                                                                                             \
   X(clock)                                                                                                   \
   X(crypto)                                                                                                  \
+  X(text)                                                                                                    \
+  X(json)                                                                                                    \
   X(encode)                                                                                                  \
   X(cidr)                                                                                                    \
   X(regex)                                                                                                   \

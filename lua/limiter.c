@@ -5,6 +5,7 @@
 
 #include "lua/library.h"
 #include "lua/shared.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 
 struct limiter_config {
@@ -55,8 +56,7 @@ static int new_limiter(lua_State *L) {
  * passes. -2 +4 */
 static int take(lua_State *L) {
   struct shared *shared = handle_check(L, 1, HANDLE_LIMITER);
-  struct str key;
-  key.ptr = luaL_checklstring(L, 2, &key.len);
+  struct str key = text_at(L, 2);
   if (vm_of(L)->loading && shared_is_foreign(L, shared))
     return handle_raise(L, "limiter: nothing is limited while the policy loads: see perilune.spawn");
   struct limiter_verdict verdict = limiter_take(shared->object, key);

@@ -13,6 +13,7 @@
 #include "lua/library.h"
 #include "lua/options.h"
 #include "lua/policy.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 #include "net/tls_identity.h"
 #include "net/addr.h"
@@ -85,8 +86,7 @@ static struct str any_port(struct arena *arena, struct addr addr) {
 static struct str check_address(lua_State *L, struct policy *policy) {
   struct addr addr;
   const char *why = NULL;
-  struct str text;
-  text.ptr = luaL_checklstring(L, 1, &text.len);
+  struct str text = text_at(L, 1);
   if (!addr_parse(text, &addr, &why)) luaL_error(L, "perilune.listen: '%s': %s", text.ptr, why);
   if (addr.kind == ADDR_NAME)
     luaL_error(L, "perilune.listen: '%s': an address to listen on is an IP address, not a name", text.ptr);

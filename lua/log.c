@@ -7,6 +7,7 @@
 #include <lua.h>
 
 #include "lua/library.h"
+#include "lua/text.h"
 
 /* All arguments as one text. -n +1 */
 static const char *join(lua_State *L) {
@@ -16,7 +17,7 @@ static const char *join(lua_State *L) {
   luaL_buffinit(L, &text);
   for (int i = 1; i <= count; i++) {
     if (i > 1) luaL_addchar(&text, ' ');
-    lua_getglobal(L, "tostring");
+    lua_pushcfunction(L, text_make);
     lua_pushvalue(L, i);
     lua_call(L, 1, 1);
     luaL_addvalue(&text);

@@ -6,10 +6,12 @@
 #include <lua.h>
 
 #include "http/framing.h"
+#include "http/host.h"
 #include "lua/fields.h"
 #include "lua/hooks.h"
 #include "lua/library.h"
 #include "lua/session.h"
+#include "lua/text.h"
 #include "lua/token.h"
 #include "proxy/exchange.h"
 
@@ -74,7 +76,7 @@ static struct headers *fields_of(struct token token, const struct body **body) {
 /* Not every field may come behind a body (RFC 9110 section 6.5.1). */
 static void check_trailer(lua_State *L, const char *call) {
   struct field field = {.name = {NULL, 0}};
-  field.name.ptr = luaL_checklstring(L, 2, &field.name.len);
+  field.name = text_at(L, 2);
   field.id = field_id(field.name);
   if (!framing_trailer_is_allowed(&field, NULL))
     luaL_error(L, "%s: the field %s may not stand in trailers", call, field.name.ptr);
@@ -92,12 +94,34 @@ static struct headers *change_fields(lua_State *L, struct token token, const cha
   return fields_of(token, &body);
 }
 
+static __attribute__((cold)) void refuse_host(lua_State *L, const char *call, const char *why) {
+  luaL_error(L, "%s: %s (RFC 9112 section 3.2)", call, why);
+}
+
+/* A request has one Host, and it names a host: what set_header or add_header would make of it. `field` is a Host, its
+ * value in it or the array at 3. -0 +0 */
+static void check_host(lua_State *L, const char *call, const struct headers *headers, struct field field,
+                       bool adds) {
+  size_t count = field.value.ptr ? 1 : lua_objlen(L, 3);
+  if (count != 1 || (adds && headers_find_id(headers, FIELD_HOST)))
+    refuse_host(L, call, "a request has one Host: give set_header a single value");
+  if (field.value.ptr)
+    lua_pushvalue(L, 3);
+  else
+    lua_rawgeti(L, 3, 1);
+  if (!host_is_valid(str_trim(text_at(L, -1))))
+    refuse_host(L, call, "the value of Host is no host, with or without a port");
+  lua_pop(L, 1);
+}
+
 /* What set_header and add_header are told, accounted for: its value is in `field`, or an array at argument 3 where
  * that has none. -0 +0 */
-static struct headers *take_field(lua_State *L, const char *call, struct field *field) {
+static struct headers *take_field(lua_State *L, const char *call, struct field *field, bool adds) {
   struct token token = change(L, call);
   struct headers *headers = change_fields(L, token, call);
   *field = fields_read(L);
+  bool is_request = token.kind == TOKEN_REQUEST || token.kind == TOKEN_UPSTREAM_REQUEST;
+  if (field->id == FIELD_HOST && is_request) check_host(L, call, headers, *field, adds);
   size_t bytes =
       field->value.ptr ? sizeof *field + field->name.len + field->value.len : array_bytes(L, field->name);
   script_lend(L, token.script, bytes);
@@ -124,7 +148,7 @@ static int headers(lua_State *L) {
 /* A single value takes the place of the first field of that name; an array goes to the end. -3 +0 */
 static int set_header(lua_State *L) {
   struct field field;
-  struct headers *headers = take_field(L, "set_header", &field);
+  struct headers *headers = take_field(L, "set_header", &field, false);
   if (field.value.ptr)
     fields_set(headers, field);
   else
@@ -135,7 +159,7 @@ static int set_header(lua_State *L) {
 /* -3 +0 */
 static int add_header(lua_State *L) {
   struct field field;
-  struct headers *headers = take_field(L, "add_header", &field);
+  struct headers *headers = take_field(L, "add_header", &field, true);
   if (field.value.ptr)
     fields_add(headers, field);
   else
@@ -189,8 +213,7 @@ static bool target_is_valid(struct str text) {
 static int set_target(lua_State *L) {
   struct token token = change(L, "set_target");
   struct request *request = request_of(L, token);
-  struct str text;
-  text.ptr = luaL_checklstring(L, 2, &text.len);
+  struct str text = text_at(L, 2);
   if (!target_is_valid(text))
     return luaL_error(
         L,
@@ -231,7 +254,7 @@ static int set_status(lua_State *L) {
   lua_Integer to = luaL_checkinteger(L, 2);
   struct str text = {NULL, 0};
   session_phase(L, x, phases[TOKEN_RESPONSE], "set_status");
-  if (!lua_isnoneornil(L, 3)) text.ptr = luaL_checklstring(L, 3, &text.len);
+  if (!lua_isnoneornil(L, 3)) text = text_at(L, 3);
   if (!may_become(x, to))
     return luaL_error(L, "set_status: a response with status %d cannot become one with status %d",
                       response->status, (int)to);
@@ -250,4 +273,9 @@ static const luaL_Reg methods[] = {
     {"reason", reason},         {"set_status", set_status},   {NULL, NULL},
 };
 
-void open_message(lua_State *L) { token_add_methods(L, methods); }
+static const luaL_Reg functions[] = {{"check_field", fields_check}, {NULL, NULL}};
+
+void open_message(lua_State *L) {
+  token_add_methods(L, methods);
+  luaL_register(L, NULL, functions);
+}

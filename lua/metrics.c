@@ -5,6 +5,7 @@
 
 #include "lua/library.h"
 #include "lua/shared.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 #include "shared/family.h"
 
@@ -21,13 +22,6 @@ static const struct registry_kind kind = {"metric", make, release, fits};
 static const char *const kind_names[] = {"counter", "gauge", "histogram"};
 
 /* --- new ------------------------------------------------------------------------------------------------ */
-
-/* -0 +0 */
-static struct str text_at(lua_State *L, int index) {
-  struct str text;
-  text.ptr = luaL_checklstring(L, index, &text.len);
-  return text;
-}
 
 /* core.metric(name, kind, help, labels, bounds): lists that were checked. -5 +1 */
 static int new_metric(lua_State *L) {

@@ -6,6 +6,7 @@
 #include "lua/handle.h"
 #include "lua/library.h"
 #include "lua/pattern.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 
 /* Steps that LuaJIT's matcher takes in a few milliseconds. */
@@ -43,8 +44,7 @@ static int call_original(lua_State *L) {
 }
 
 static struct str check_str(lua_State *L, int index) {
-  struct str text;
-  text.ptr = luaL_checklstring(L, index, &text.len);
+  struct str text = text_at(L, index);
   return text;
 }
 
@@ -193,7 +193,7 @@ static int gsub(lua_State *L) {
   luaL_Buffer out;
   lua_Integer count = 0;
   lua_settop(L, 4);
-  if (kind == LUA_TNUMBER) lua_tostring(L, 3);
+  if (kind == LUA_TNUMBER) text_of(L, 3);
   pattern_read(L, text, true, &pattern);
   struct match m = begin(L, &pattern, subject);
   luaL_buffinit(L, &out);

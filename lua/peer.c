@@ -13,6 +13,7 @@
 #include "lua/hooks.h"
 #include "lua/library.h"
 #include "lua/options.h"
+#include "lua/results.h"
 #include "lua/task.h"
 #include "lua/vm.h"
 #include "proxy/exchange.h"
@@ -116,6 +117,10 @@ void peer_take(struct task *task) {
   struct exchange *x = task->script->x;
   lua_State *co = task->co;
   struct peer_options wanted = {0};
+  if (x->answer) { /* return session:respond {...} */
+    result_is_answer(task);
+    return;
+  }
   if (lua_gettop(co) != 1) lua_settop(co, 1);
   int type = lua_type(co, 1);
   if (type == LUA_TSTRING)

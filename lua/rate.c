@@ -5,6 +5,7 @@
 
 #include "lua/library.h"
 #include "lua/shared.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 
 struct rate_config {
@@ -42,7 +43,7 @@ static int new_rate(lua_State *L) {
 /* -0 +0 */
 static struct rate *check(lua_State *L, struct str *key) {
   struct shared *shared = handle_check(L, 1, HANDLE_RATE);
-  key->ptr = luaL_checklstring(L, 2, &key->len);
+  *key = text_at(L, 2);
   return shared->object;
 }
 

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "lua/handle.h"
 #include "lua/library.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 
 enum { MATCH_LIMIT = 100000, HEAP_LIMIT_KIB = 8192, STACK_START = 32768, STACK_MOST = 524288 };
@@ -58,8 +59,7 @@ static uint32_t check_flags(lua_State *L) {
 
 /* core.regex(pattern, flags): compiled, or nil and why not -2 +1 | -2 +2 */
 static int new_regex(lua_State *L) {
-  struct str pattern;
-  pattern.ptr = luaL_checklstring(L, 1, &pattern.len);
+  struct str pattern = text_at(L, 1);
   uint32_t options = check_flags(L);
   int error;
   PCRE2_SIZE at;
@@ -90,7 +90,7 @@ struct search {
 static int search(lua_State *L, struct search *s) {
   const struct room *room = vm_of(L)->regex_room;
   s->regex = handle_check(L, 1, HANDLE_REGEX);
-  s->subject.ptr = luaL_checklstring(L, 2, &s->subject.len);
+  s->subject = text_at(L, 2);
   lua_Number init = luaL_optnumber(L, 3, 1);
   if (!(init >= 1 && init <= (lua_Number)s->subject.len + 1)) return 0;
   int result = pcre2_match(s->regex->code, (PCRE2_SPTR)s->subject.ptr, s->subject.len, (PCRE2_SIZE)init - 1,

@@ -6,6 +6,7 @@
 #include "lua/hooks.h"
 #include "lua/session.h"
 #include "lua/task.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 #include "proxy/exchange.h"
 #include "proxy/shadow.h"
@@ -60,8 +61,7 @@ int session_body(lua_State *L) {
 /* session:set_body(text): what all attempts send instead. -2 +0 */
 int session_set_body(lua_State *L) {
   struct exchange *x = check(L, "session:set_body");
-  struct str text;
-  text.ptr = luaL_checklstring(L, 2, &text.len);
+  struct str text = text_at(L, 2);
   if (!exchange_has_body(x))
     return handle_raise(L, "session:set_body: read the body first, with session:read_body");
   exchange_set_body(x, text);

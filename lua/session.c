@@ -10,9 +10,11 @@
 #include <stdlib.h>
 
 #include "base/escape.h"
+#include "base/number.h"
 #include "lua/hooks.h"
 #include "lua/library.h"
 #include "lua/task.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 #include "proxy/access_log.h"
 #include "proxy/downstream.h"
@@ -154,13 +156,6 @@ static int set_close(lua_State *L) {
   return 0;
 }
 
-/* In as few digits as say which number it is. */
-static struct str log_number(lua_Number number, char room[LOG_VALUE_BYTES]) {
-  int length = snprintf(room, LOG_VALUE_BYTES, "%.14g", number);
-  if (strtod(room, NULL) != number) length = snprintf(room, LOG_VALUE_BYTES, "%.17g", number);
-  return (struct str){room, (size_t)length};
-}
-
 /* Argument 3 as JSON, in `room` or static; .ptr NULL for nil. */
 static struct str log_value(lua_State *L, char room[LOG_VALUE_BYTES]) {
   struct str text;
@@ -169,8 +164,9 @@ static struct str log_value(lua_State *L, char room[LOG_VALUE_BYTES]) {
   case LUA_TBOOLEAN: return lua_toboolean(L, 3) ? STR("true") : STR("false");
   case LUA_TNUMBER:
     luaL_argcheck(L, isfinite(lua_tonumber(L, 3)), 3, "a finite number expected");
-    return log_number(lua_tonumber(L, 3), room);
-  default: text.ptr = luaL_checklstring(L, 3, &text.len);
+    _Static_assert((int)LOG_VALUE_BYTES >= (int)NUMBER_TEXT, "a number fits");
+    return (struct str){room, number_text(lua_tonumber(L, 3), room)};
+  default: text = text_at(L, 3);
   }
   room[0] = '"';
   size_t length = 1 + escape_json(room + 1, LOG_VALUE_BYTES - 2, text);
@@ -184,7 +180,7 @@ static int set_log_field(lua_State *L) {
   char room[LOG_VALUE_BYTES];
   struct str name;
   session_phase(L, x, ~0u, "session:set_log_field");
-  name.ptr = luaL_checklstring(L, 2, &name.len);
+  name = text_at(L, 2);
   luaL_checkany(L, 3);
   size_t bytes;
   struct str value = log_value(L, room);

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "lua/task.h"
-
+#include "lua/text.h"
 #include "lua/vm.h"
 
 /* "backends#3" or the name that was given. */
@@ -25,7 +25,7 @@ static struct str name_of(lua_State *L, enum handle_kind handle, const struct re
     lua_pushfstring(L, "%d/%s", (int)vm->epoch, luaL_checkstring(L, index));
     lua_replace(L, index);
   }
-  name.ptr = luaL_checklstring(L, index, &name.len);
+  name = text_at(L, index);
   return name;
 }
 

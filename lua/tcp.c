@@ -9,6 +9,7 @@
 #include "lua/options.h"
 #include "lua/socket.h"
 #include "lua/task.h"
+#include "lua/text.h"
 #include "lua/vm.h"
 #include "net/tls_context.h"
 #include "proxy/proxy.h"
@@ -135,7 +136,7 @@ static int tcp_open(lua_State *L) {
   struct arena arena = {0};
   struct str address;
   task_to_park(L, "tcp.connect");
-  address.ptr = luaL_checklstring(L, 1, &address.len);
+  address = text_at(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
   struct socket_handle *handle = handle_new(L, HANDLE_SOCKET, sizeof *handle);
   bool is_fine = options_read(L, 2, &option_set, &wanted, &arena);
@@ -181,11 +182,9 @@ static int connected(lua_State *L) {
 
 /* Strings, numbers, and arrays of them, however deep. -0 +0 */
 static void gather(lua_State *L, int index, struct buf *out, int depth) {
-  size_t length;
   if (lua_isstring(L, index)) {
     lua_pushvalue(L, index); /* a number becomes a string in place */
-    const char *text = lua_tolstring(L, -1, &length);
-    buf_append(out, text, length);
+    buf_append_str(out, text_of(L, -1));
     lua_pop(L, 1);
     return;
   }
@@ -371,7 +370,7 @@ static void end(void *handle) { close_handle(handle); }
 static int check_ca(lua_State *L) {
   struct tls_client_options tls = {.no_alpn = true};
   char *why = NULL;
-  tls.ca.ptr = luaL_checklstring(L, 1, &tls.ca.len);
+  tls.ca = text_at(L, 1);
   struct tls_context *context = tls_context_client(&tls, &why);
   if (context) {
     tls_context_release(context);

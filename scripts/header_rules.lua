@@ -10,6 +10,8 @@
 --
 -- `default` sets only what is missing. A value is a string, or a function(session) that gives one or nil.
 
+local check = require "perilune.check"
+local core = require "perilune.core"
 local options = require "perilune.options"
 
 ---@type perilune.header_rules
@@ -25,10 +27,28 @@ local function each_value(fields, session, act)
   end
 end
 
+-- What the policy says once and for all is checked once; what its functions give, when they give it.
+local function check_rules(side, rules)
+  for kind, fields in pairs(rules) do
+    for name, value in pairs(fields) do
+      local wrong
+      if kind ~= "remove" and type(value) ~= "function" then
+        local ok, why = pcall(core.check_field, name, value, side == "request")
+        wrong = not ok and why
+      end
+      if side == "request" and kind == "add" and type(name) == "string" and name:lower() == "host" then
+        wrong = "a request has one Host: it can be set, not added"
+      end
+      if wrong then check.raise(("header_rules.new: %s.%s: %s"):format(side, kind, wrong)) end
+    end
+  end
+end
+
 -- A hook that applies the rules to a message; nil where there are none, so that it costs nothing.
 local function hook_of(side, given)
   if not given then return nil end
   local rules = options.read("header_rules.new: " .. side, given, kinds, 3)
+  check_rules(side, rules)
   return function(session, message)
     for _, name in ipairs(rules.remove or {}) do message:remove_header(name) end
     each_value(rules.set, session, function(name, value) message:set_header(name, value) end)

@@ -326,21 +326,41 @@ static enum step_result retry_or(struct exchange *x, bool retries, enum exchange
   return jump(x, STEP_upstream_peer);
 }
 
+/* A hook of the failure path that fails itself ends it, with what it raised; what it said before does not count. */
+static void take_hook_failure(struct exchange *x) {
+  x->error_status = x->outcome.status ? x->outcome.status : error_info(x->outcome.error)->status;
+  x->answer = NULL;
+}
+
+/* Of a failed attempt: the hook's answer ends the walk, else it may decide about another attempt. */
+static enum step_result end_attempt(struct exchange *x, enum hook hook, hook_fn *function) {
+  enum exchange_step otherwise = x->sent_status ? STEP_logging : STEP_fail_to_proxy;
+  enum hook_status status = call(x, hook, function);
+  if (status == HOOK_WAIT) return STEP_WAIT;
+  if (status == HOOK_FAILED) take_hook_failure(x);
+  if (!x->answer) return retry_or(x, status == HOOK_DONE && attempt_may_retry(x), otherwise);
+  attempt_end(x, false);
+  respond_failure(x);
+  return jump(x, STEP_send_answer);
+}
+
 static enum step_result step_fail_to_connect(struct exchange *x) {
-  if (call(x, HOOK_fail_to_connect, x->hooks->fail_to_connect) == HOOK_WAIT) return STEP_WAIT;
-  return retry_or(x, attempt_may_retry(x), STEP_fail_to_proxy);
+  return end_attempt(x, HOOK_fail_to_connect, x->hooks->fail_to_connect);
 }
 
 static enum step_result step_error_while_proxy(struct exchange *x) {
-  if (call(x, HOOK_error_while_proxy, x->hooks->error_while_proxy) == HOOK_WAIT) return STEP_WAIT;
-  return retry_or(x, attempt_may_retry(x), x->sent_status ? STEP_logging : STEP_fail_to_proxy);
+  return end_attempt(x, HOOK_error_while_proxy, x->hooks->error_while_proxy);
 }
 
 static enum step_result step_fail_to_proxy(struct exchange *x) {
   if (x->kept && x->hook_state == HOOK_IDLE && elsewhere_return(x)) return STEP_WAIT;
-  if (call(x, HOOK_fail_to_proxy, x->hooks->fail_to_proxy) == HOOK_WAIT) return STEP_WAIT;
+  enum hook_status status = call(x, HOOK_fail_to_proxy, x->hooks->fail_to_proxy);
+  if (status == HOOK_WAIT) return STEP_WAIT;
   attempt_end(x, false);
-  if (x->outcome.status) x->error_status = x->outcome.status;
+  if (status == HOOK_FAILED)
+    take_hook_failure(x);
+  else if (x->outcome.status)
+    x->error_status = x->outcome.status;
   respond_failure(x);
   return jump(x, x->answer ? STEP_send_answer : STEP_logging);
 }

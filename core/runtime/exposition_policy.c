@@ -2,6 +2,7 @@
 // exposition_policy: the metrics that the policy has declared, from the registry.
 #include <stdlib.h>
 
+#include "base/number.h"
 #include "runtime/exposition.h"
 #include "shared/family.h"
 #include "shared/registry.h"
@@ -25,7 +26,9 @@ static void put_number(const struct context *c, const struct family_sum *sum, co
   fprintf(c->out, "%s%s", c->name, part);
   if (c->config->label_count) fputc('{', c->out);
   put_labels(c, sum);
-  fprintf(c->out, "%s %.15g\n", c->config->label_count ? "}" : "", number);
+  char text[NUMBER_TEXT];
+  number_text(number, text);
+  fprintf(c->out, "%s %s\n", c->config->label_count ? "}" : "", text);
 }
 
 static void put_buckets(const struct context *c, const struct family_sum *sum) {
@@ -35,10 +38,9 @@ static void put_buckets(const struct context *c, const struct family_sum *sum) {
     fprintf(c->out, "%s_bucket{", c->name);
     put_labels(c, sum);
     if (c->config->label_count) fputc(',', c->out);
-    if (i < c->config->bound_count)
-      fprintf(c->out, "le=\"%.15g\"} %llu\n", c->config->bounds[i], seen);
-    else
-      fprintf(c->out, "le=\"+Inf\"} %llu\n", seen);
+    char bound[NUMBER_TEXT] = "+Inf";
+    if (i < c->config->bound_count) number_text(c->config->bounds[i], bound);
+    fprintf(c->out, "le=\"%s\"} %llu\n", bound, seen);
   }
   put_number(c, sum, "_count", (double)seen);
   put_number(c, sum, "_sum", sum->value);

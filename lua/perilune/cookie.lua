@@ -2,6 +2,7 @@
 -- perilune.cookie: the fields Cookie and Set-Cookie (RFC 6265).
 
 local check = require "perilune.check"
+local core = require "perilune.core"
 local date = require "perilune.date"
 local options = require "perilune.options"
 
@@ -61,6 +62,7 @@ end
 --- 1970), secure, http_only, same_site, partitioned.
 function cookie.build(name, value, given)
   local wanted = options.read("cookie.build", given, valid)
+  if type(value) == "number" and value - value == 0 then value = core.text(value) end
   check_all(name, value, wanted)
   local parts = { name .. "=" .. value }
   local function add(text) parts[#parts + 1] = text end

@@ -57,8 +57,12 @@ local function add_field(lines, name, value)
   if type(name) ~= "string" or (type(value) ~= "string" and type(value) ~= "number") then
     return "headers are names with strings, numbers or arrays of them"
   end
+  if type(value) == "number" and value - value ~= 0 then
+    return ("the value of field %s is a number that is not finite"):format(name)
+  end
+  value = core.text(value)
   lines[#lines + 1] = name .. ": " .. value .. "\r\n"
-  return core.http_check_field(name, tostring(value))
+  return core.http_check_field(name, value)
 end
 
 -- The fields of the policy, and which names they have; or nil and what is wrong with them.
@@ -68,6 +72,7 @@ local function write_fields(headers)
     for _, one in ipairs(type(value) == "table" and value or { value }) do
       local wrong = add_field(lines, name, one)
       if wrong then return nil, wrong end
+      if given.host and name:lower() == "host" then return nil, "a request has one Host" end
       given[name:lower()] = true
     end
   end
@@ -240,13 +245,15 @@ end
 local function prepare(wanted, url)
   local kind = type(wanted.body)
   if kind == "table" then
+    local pieces = {}
     for i = 1, #wanted.body do
       local kind_of_piece = type(wanted.body[i])
       if kind_of_piece ~= "string" and kind_of_piece ~= "number" then
         return nil, ("piece %d of the body is a %s value, not a string"):format(i, kind_of_piece)
       end
+      pieces[i] = core.text(wanted.body[i])
     end
-    wanted.body = table.concat(wanted.body)
+    wanted.body = table.concat(pieces)
   end
   if kind ~= "nil" and kind ~= "string" and kind ~= "function" and kind ~= "table" then
     return nil, ("the body must be a string, an array of strings or a function, got a %s value"):format(kind)

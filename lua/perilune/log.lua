@@ -11,14 +11,14 @@ local core = require "perilune.core"
 local log = {}
 
 local function quoted(value)
-  local text = tostring(value)
+  local text = core.text(value)
   if text ~= "" and not text:find '[%s"=%c]' then return text end
   return '"' .. text:gsub('[\\"]', "\\%0") .. '"'
 end
 
 local function fields_of(fields)
   local words = {}
-  for name, value in pairs(fields) do words[#words + 1] = tostring(name) .. "=" .. quoted(value) end
+  for name, value in pairs(fields) do words[#words + 1] = core.text(name) .. "=" .. quoted(value) end
   table.sort(words)
   return table.concat(words, " ")
 end

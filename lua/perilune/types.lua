@@ -440,6 +440,35 @@ function log.is_on(level) end
 --- The hooks, in the order of the walk. `ctx` is a table of the exchange's own. Every hook may wait, also inside
 --- coroutines of its own. A client that goes away ends the hook that waits.
 --- An error that is raised ends the exchange with 500 and a traceback in the log; error { status = 403 } with that status.
+---
+--- What a hook returns means the same everywhere; only the first result counts:
+---
+--- | result | meaning |
+--- |---|---|
+--- | nothing, `nil`, `false` | the walk goes on |
+--- | `session:respond {...}` | ends the walk with that answer, as long as nothing of a response has been sent: no peer is asked, no other attempt is made, and of the hooks only logging follows |
+--- | `true` | says that it has answered: an error (500) where session:respond was not called |
+--- | anything else | an error (500) that names the hook |
+---
+--- Some hooks are asked a question, and have further results:
+---
+--- | hook | further results |
+--- |---|---|
+--- | proxy_upstream_filter | `false`: ask no peer (502); `true`: a peer may be asked, as without a result |
+--- | upstream_peer | the peer: an address, or a table; without one (or an answer): 500, or 503 where a set had no backend |
+--- | fail_to_connect, error_while_proxy | none; `error.retry = true` or `false` decides about another attempt |
+--- | fail_to_proxy | a status from 400 to 599 instead of the failure's |
+--- | request_body_filter, upstream_response_body_filter, response_body_filter | what goes on: a string, an array of strings; nothing drops the piece. They cannot answer |
+--- | response_trailer_filter, logging | none; they cannot answer. An error in logging changes nothing for the client |
+--- | certificate | its own: see below |
+---
+--- ```lua
+--- function policy.upstream_peer(session)
+---   local address = upstreams:select()
+---   if not address then return session:respond { status = 503, headers = { ["Retry-After"] = 5 } } end
+---   return address
+--- end
+--- ```
 
 --- Asked in a TLS handshake (with it, the listener needs no certificate of its own), unless the session is resumed or
 --- the answer for the name is still kept: for ttl seconds (3600), of 1024 names at most, until the next reload. Gives
@@ -455,9 +484,9 @@ function log.is_on(level) end
 ---@class perilune.hooks
 ---@field certificate? perilune.certificate_hook
 ---@field early_request_filter? fun(session: perilune.session, ctx: table)
----@field request_filter? fun(session: perilune.session, ctx: table): boolean? true: it has answered, go no further
+---@field request_filter? fun(session: perilune.session, ctx: table): true? session:respond {...}: go no further
 ---@field proxy_upstream_filter? fun(session: perilune.session, ctx: table): boolean? false: ask no peer (502)
----@field upstream_peer? fun(session: perilune.session, ctx: table): perilune.peer_options|string
+---@field upstream_peer? fun(session: perilune.session, ctx: table): perilune.peer_options|string|true
 ---@field fail_to_connect? fun(session: perilune.session, peer: perilune.peer, ctx: table, error: perilune.error)
 ---@field connected_to_upstream? fun(session: perilune.session, reused: boolean, peer: perilune.peer, ctx: table)
 ---@field upstream_request_filter? fun(session: perilune.session, request: perilune.request, ctx: table)
@@ -655,8 +684,8 @@ function session:cookie(name) end
 ---@field client? perilune.client_certificate that a client has shown, and that is good
 
 
---- Answers instead of a peer. In every phase but logging, until the response has begun. Returns true, so that
---- request_filter can `return session:respond {...}`.
+--- Answers instead of a peer. In every phase but logging and those of bodies, until the response has begun. Returns
+--- true, so that a hook can `return session:respond {...}`: that ends the walk.
 ---@param answer perilune.answer
 ---@return true
 function session:respond(answer) end
@@ -709,6 +738,8 @@ function message:get_headers(name) end
 ---@return fun(): string?, string?
 function message:headers() end
 --- Replaces all fields of that name: in the place of the first; an array of values goes to the end.
+--- Numbers are written so that they read back as the same: 1234567890123456. A request has one Host, which must be valid:
+--- another one, or a second, raises.
 ---@param name string
 ---@param value string|number|(string|number)[]
 function message:set_header(name, value) end

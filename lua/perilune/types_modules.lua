@@ -4,18 +4,42 @@
 ---@meta
 
 --- ---------------------------------------------------------------------------------------------------------------
---- perilune.json: JSON, by lua-cjson
+--- perilune.json: JSON (RFC 8259). What is decoded and not touched is encoded as it was
+---
+--- | value | what becomes of it |
+--- |---|---|
+--- | whole numbers up to 2^53 | exact, in digits |
+--- | other numbers | the shortest text that reads back as the same number; `-0` stays `-0` |
+--- | whole numbers beyond 2^53 | the nearest number that Lua has (1e20); keep them as strings where each digit counts |
+--- | NaN, infinity; 1e999 | cannot be encoded; cannot be decoded |
+--- | `[]` | an empty table that encode writes as `[]` again, as it does every array that decode gave |
+--- | an empty table of yours | `{}`; `[]` with json.array() or json.empty_array |
+--- | `null` | json.null |
+--- | strings | any bytes, NUL included; those that are no UTF-8 pass as they are. Half of a surrogate pair cannot be decoded |
+---
+--- ```lua
+--- local order = perilune.json.decode(session:read_body())      -- {"id":1234567890123456,"notes":[]}
+--- order.total = 7
+--- order.lines = perilune.json.array()                          -- [] as long as nothing is in it
+--- session:set_body(perilune.json.encode(order))
+--- ```
 
 ---@class perilune.json
 ---@field null userdata null as decode gives it; compare with it, since it is not false
+---@field empty_array userdata what encode writes as []; for constants. It is no table
 local json = {}
---- Tables with 1, 2, ... become arrays, others objects (also the empty one).
+--- Tables whose keys are 1, 2, ... become arrays, with null for a few holes; others objects, with numbers as names in
+--- their text; also the empty one, unless it is marked by json.array or came from decode as an array.
 ---@param value any
----@return string? text, string? message for a function, NaN, or more than 100 levels
+---@return string? text, string? message for a function, NaN, more than 100 levels, an array with other keys
 function json.encode(value) end
 ---@param text string
----@return any value, string? message nil and a message where it is no JSON
+---@return any value, string? message nil and what is wrong where: "expected a value at character 5"
 function json.decode(text) end
+--- Marks a table, or a new one, as an array, even while it is empty.
+---@param list? table
+---@return table list
+function json.array(list) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- perilune.base64: RFC 4648. Decoding is strict: what encoding would never give is refused

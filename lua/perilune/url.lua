@@ -29,10 +29,13 @@ end
 local function add_field(fields, name, value)
   if value == true then value = "" end
   local kind = type(value)
+  if kind == "number" and value - value ~= 0 then
+    check.raise(("url.build_query: field '%s' is a number that is not finite"):format(name))
+  end
   if kind ~= "string" and kind ~= "number" then
     check.raise(("url.build_query: field '%s' is a %s value, not a string or number"):format(name, kind))
   end
-  fields[#fields + 1] = core.encode_url(name) .. "=" .. core.encode_url(tostring(value))
+  fields[#fields + 1] = core.encode_url(name) .. "=" .. core.encode_url(value)
 end
 
 local function add_all(fields, name, value)
