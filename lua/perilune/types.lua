@@ -464,9 +464,8 @@ function log.is_on(level) end
 ---
 --- ```lua
 --- function policy.upstream_peer(session)
----   local address = upstreams:select()
----   if not address then return session:respond { status = 503, headers = { ["Retry-After"] = 5 } } end
----   return address
+---   if session:path() == "/closed" then return session:respond { status = 410, headers = { ["X-Why"] = "sold" } } end
+---   return "127.0.0.1:8000"
 --- end
 --- ```
 

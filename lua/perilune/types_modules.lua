@@ -18,10 +18,12 @@
 --- | strings | any bytes, NUL included; those that are no UTF-8 pass as they are. Half of a surrogate pair cannot be decoded |
 ---
 --- ```lua
---- local order = perilune.json.decode(session:read_body())      -- {"id":1234567890123456,"notes":[]}
---- order.total = 7
---- order.lines = perilune.json.array()                          -- [] as long as nothing is in it
---- session:set_body(perilune.json.encode(order))
+--- function policy.request_filter(session)
+---   local order = perilune.json.decode(session:read_body())    -- {"id":1234567890123456,"notes":[]}
+---   if type(order) ~= "table" then return end
+---   order.lines = perilune.json.array()                        -- [] as long as nothing is in it
+---   session:set_body(perilune.json.encode(order))
+--- end
 --- ```
 
 ---@class perilune.json
