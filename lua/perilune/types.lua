@@ -377,7 +377,9 @@ function log.is_on(level) end
 ---@field key? string PEM file
 ---@field ocsp? string DER file with the OCSP response for the certificate, to be stapled
 ---@field certificates? perilune.certificate_files[] further ones: the client's server name chooses, and ECDSA or RSA
---- what it can do; the first of all is for clients that name none, or one that is not there. A reload reads them anew
+--- what it can do; the first of all is for clients that name none, or one that is not there. A reload reads them anew where
+--- they have changed, and `--watch` reloads then. A key that only root may read is kept over reloads once the process has
+--- become its `user`, until the file changes: the start warns of such files
 ---@field client_verify? "off"|"optional"|"required" clients show a certificate by client_ca; "off"
 ---@field client_ca? string PEM file of the authorities for that
 ---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
@@ -529,7 +531,8 @@ function log.is_on(level) end
 ---@field sni? string the server name for TLS; without: the address's host, where that is a name
 ---@field verify? boolean false: any certificate will do
 ---@field verify_name? string the name the certificate must be for, where it is not the SNI
----@field ca? string PEM file of trusted authorities, relative to the script; without: the system's
+---@field ca? string PEM file of trusted authorities, relative to the script; without: the system's. Changed files, of these
+--- and the next two, are loaded anew within two seconds; what cannot be loaded leaves the old ones in use
 ---@field certificate? string PEM file: who the proxy is, for peers that ask; with `key`
 ---@field key? string PEM file
 ---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
