@@ -48,7 +48,7 @@ static void start_race(struct connect *c, const struct addr *addresses, unsigned
   c->state = CONNECT_CONNECTING;
   c->race.on_end = on_race_end;
   c->race.on_lost = on_lost;
-  race_start(&c->race, c->conn->loop, addresses, count);
+  race_start(&c->race, c->conn->loop, addresses, count, c->options.connect_timeout_ms);
 }
 
 void connect_start(struct connect *c, struct conn *conn, struct ev_loop *loop, struct resolver *resolver,

@@ -75,7 +75,7 @@ static void start_next(struct race *race) {
     ev_io_init(&runner->watcher, on_writable, fd, EV_WRITE);
     runner->watcher.data = runner;
     ev_io_start(race->loop, &runner->watcher);
-    if (race->started < race->count) set_delay(race, RACE_DELAY_MS);
+    if (race->started < race->count) set_delay(race, race->delay_ms);
     return;
   }
   if (fd >= 0) close(fd);
@@ -85,10 +85,13 @@ static void start_next(struct race *race) {
 
 /* --- the race ------------------------------------------------------------------------------------------ */
 
-void race_start(struct race *race, struct ev_loop *loop, const struct addr *addresses, unsigned count) {
+void race_start(struct race *race, struct ev_loop *loop, const struct addr *addresses, unsigned count,
+                unsigned patience_ms) {
   race->loop = loop;
   race->addresses = addresses;
   race->count = count < RACE_MOST ? count : RACE_MOST;
+  unsigned share_ms = patience_ms / (2 * race->count);
+  race->delay_ms = share_ms < RACE_DELAY_MS ? share_ms : RACE_DELAY_MS;
   race->started = race->running = 0;
   race->code = race->local_code = 0;
   ev_timer_init(&race->delay, on_delay, 0., 0.);

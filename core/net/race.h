@@ -24,6 +24,7 @@ struct race {
   const struct addr *addresses; /* borrowed until the end */
   unsigned count, started, running;
   ev_timer delay;
+  unsigned delay_ms;
   int code, local_code; /* errno of the last that failed for the peer's sake; for ours */
   struct runner runners[RACE_MOST];
   /* The socket passes over; the race may go on with race_go_on. -1: all have failed. Called from the loop. */
@@ -32,8 +33,10 @@ struct race {
   void (*on_lost)(struct race *race, unsigned index);
 };
 
-/* The first RACE_MOST of `count` addresses. Set on_end and on_lost before. */
-void race_start(struct race *race, struct ev_loop *loop, const struct addr *addresses, unsigned count);
+/* The first RACE_MOST of `count` addresses. Set on_end and on_lost before. Where there are only `patience_ms` for all of
+ * them, the next one starts earlier. */
+void race_start(struct race *race, struct ev_loop *loop, const struct addr *addresses, unsigned count,
+                unsigned patience_ms);
 /* With the addresses that have not been tried. False: there are none. */
 bool race_go_on(struct race *race);
 /* Ends it without a callback. Harmless when it is over, or zero. */

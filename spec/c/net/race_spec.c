@@ -19,6 +19,7 @@ struct bench {
   unsigned ends, winner, lost;
   int fd;
   double begun;
+  unsigned patience_ms;
 };
 
 static void on_end(struct race *race, int fd, unsigned winner) {
@@ -45,7 +46,7 @@ static int listen_at(struct addr *addr, int backlog) {
 
 /* addresses: 0 silent, 1 good, 2 refused */
 static void bench_open(struct bench *b) {
-  *b = (struct bench){.fd = -1};
+  *b = (struct bench){.fd = -1, .patience_ms = 5000};
   b->loop = ev_loop_new(0);
   b->listeners[0] = listen_at(&b->addresses[0], 0);
   b->listeners[1] = listen_at(&b->addresses[1], 16);
@@ -71,7 +72,7 @@ static double run(struct bench *b, unsigned first, unsigned second, unsigned cou
   struct addr order[2] = {b->addresses[first], b->addresses[second]};
   ev_now_update(b->loop);
   b->begun = ev_now(b->loop);
-  race_start(&b->race, b->loop, order, count);
+  race_start(&b->race, b->loop, order, count, b->patience_ms);
   CHECK(b->ends == 0);
   ev_run(b->loop, 0);
   CHECK(b->ends == 1);
@@ -83,6 +84,15 @@ IT("starts with the next address after 250 ms where the first is silent") {
   bench_open(&b);
   double took_s = run(&b, 0, 1, 2);
   CHECK(b.fd >= 0 && b.winner == 1 && b.lost == 1 && took_s > 0.2 && took_s < 0.9);
+  bench_close(&b);
+}
+
+IT("starts with the next address earlier where there is little time for all") {
+  struct bench b;
+  bench_open(&b);
+  b.patience_ms = 200;
+  double took_s = run(&b, 0, 1, 2);
+  CHECK(b.fd >= 0 && b.winner == 1 && took_s > 0.04 && took_s < 0.2);
   bench_close(&b);
 }
 
