@@ -48,6 +48,8 @@ static const struct option options[] = {
     SETTING("keepalive_timeout", OPTION_SECONDS, keepalive_timeout_ms),
     SETTING("keepalive_requests", OPTION_COUNT, keepalive_requests),
     SETTING("body_timeout", OPTION_SECONDS, body_timeout_ms),
+    SETTING("min_receive_rate", OPTION_COUNT, min_receive_rate),
+    SETTING("upload_timeout", OPTION_SECONDS, upload_timeout_ms),
     SETTING("body_limit", OPTION_BYTES, body_bytes),
     SETTING("send_timeout", OPTION_SECONDS, send_timeout_ms),
     SETTING("min_send_rate", OPTION_COUNT, min_send_rate),

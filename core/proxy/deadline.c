@@ -176,6 +176,7 @@ static void watch_client(struct exchange *x) {
   struct clock_hand *hand = &x->deadlines.client;
   struct timer *timer = &x->downstream->timer;
   enum wait wait = client_wait(x);
+  if (x->deadlines.upload.runs && wait != WAIT_REQUEST_BODY) upload_pause(x);
   if (wait_owes(wait) != OWES_CLIENT)
     stop_clock(hand, timer, wait);
   else if (wait == WAIT_RESPONSE_TAKEN && x->settings->min_send_rate)
@@ -183,7 +184,7 @@ static void watch_client(struct exchange *x) {
   else if (wait == WAIT_RESPONSE_TAKEN)
     run_clock(hand, timer, wait, x->down.written, wait_ms(wait, x->settings) / 2);
   else /* the client may wait for more of the response before it sends more of the request */
-    run_clock(hand, timer, wait, x->up.received + x->down.written, wait_ms(wait, x->settings));
+    run_clock(hand, timer, wait, x->up.received + x->down.written, upload_wait_ms(x));
 }
 
 /* The whole head has one deadline, which its single bytes do not move. */
@@ -269,13 +270,11 @@ static bool peer_is_taking(struct exchange *x) {
 void exchange_downstream_due(struct exchange *x) {
   enum wait wait = x->deadlines.client.wait;
   if (wait_owes(wait) != OWES_CLIENT) return;
-  if (wait == WAIT_RESPONSE_TAKEN ? client_is_taking(x)
-                                  : has_come(&x->downstream->conn, &x->downstream->timer))
-    return;
-  if (wait == WAIT_RESPONSE_TAKEN)
-    downstream_close_because(x->downstream, table[wait].error);
-  else
-    exchange_fail(x, table[wait].error);
+  if (wait == WAIT_RESPONSE_TAKEN) {
+    if (!client_is_taking(x)) downstream_close_because(x->downstream, table[wait].error);
+  } else if (upload_is_over(x) || !has_come(&x->downstream->conn, &x->downstream->timer)) {
+    exchange_fail_because(x, table[wait].error, upload_why(x));
+  }
 }
 
 static void leftover_due(struct exchange *x) {

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proxy/upload.h"
+
 struct exchange;
 struct settings;
 
@@ -59,6 +61,7 @@ struct deadlines {
   struct clock_hand client, peer;
   uint64_t head_due_ms;    /* of the response head that is awaited; 0: it is not */
   uint64_t heads_until_ms; /* interim responses put head_due_ms back, but not beyond this; 0: not yet known */
+  struct upload upload;    /* how slowly the request's body may come */
   uint64_t hedge_due_ms;   /* when another peer is asked as well; 0: never */
 };
 

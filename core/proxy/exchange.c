@@ -245,6 +245,10 @@ static enum step_result step_proxy_upstream_filter(struct exchange *x) {
   return give_answer(x);
 }
 
+static enum step_result step_await_body(struct exchange *x) {
+  return request_body_await(x) ? STEP_WAIT : STEP_NEXT;
+}
+
 static enum step_result step_upstream_peer(struct exchange *x) {
   if (x->hook_state == HOOK_IDLE) x->attempts++;
   enum step_result result = run_hook(x, HOOK_upstream_peer, x->hooks->upstream_peer);

@@ -46,6 +46,7 @@ enum hook_state { HOOK_IDLE, HOOK_WAITING, HOOK_FINISHED };
   X(early_request_filter)                                                                                    \
   X(request_filter)                                                                                          \
   X(proxy_upstream_filter)                                                                                   \
+  X(await_body)                                                                                              \
   X(upstream_peer)                                                                                           \
   X(connect)                                                                                                 \
   X(connected_to_upstream)                                                                                   \

@@ -7,6 +7,9 @@
 #include "proxy/downstream.h"
 #include "proxy/walk.h"
 
+/* A body of so many bytes is awaited before a peer is asked. */
+enum { AWAITED_BYTES = 16384 };
+
 bool exchange_has_body(const struct exchange *x) {
   return x->body_is_read || x->request.body.framing == FRAMING_NONE;
 }
@@ -74,6 +77,20 @@ void exchange_set_body(struct exchange *x, struct str text) {
     x->request.body = (struct body){FRAMING_LENGTH, text.len};
   x->body_is_read = true;
   x->up.trailer_section = (struct str){0};
+}
+
+/* A client that sends a small body slowly is not to hold a connection to a peer meanwhile, nor a place in its limits. What
+ * came with the head costs nothing; a larger body, or one in chunks, may be a stream of which each part counts; and what
+ * a client sends only once it is told to, the peer decides. */
+bool request_body_await(struct exchange *x) {
+  if (x->on_body) return true;
+  const struct body *body = &x->request.body;
+  bool is_small = body->framing == FRAMING_LENGTH && body->length <= AWAITED_BYTES;
+  if (!is_small || x->body_is_read || x->is_shadow || !x->downstream || x->request.expects_continue)
+    return false;
+  if (buf_len(&x->downstream->in) >= body->length) return false;
+  exchange_read_body(x, AWAITED_BYTES, exchange_run);
+  return true;
 }
 
 /* Before the first attempt: the whole body goes through the filter first. */

@@ -35,6 +35,8 @@ struct settings {
   unsigned keepalive_timeout_ms; /* idle between requests (75 s) */
   unsigned keepalive_requests;   /* per connection; 0: no limit */
   unsigned body_timeout_ms;      /* between two reads of the request body (60 s) */
+  unsigned min_receive_rate;     /* bytes per second of a request body, in the long run (240); 0: none */
+  unsigned upload_timeout_ms;    /* for a request's whole body, from its head on; 0: none */
   unsigned send_timeout_ms;      /* the client takes nothing of the response for so long (60 s) */
   uint64_t body_bytes;           /* largest request body; 0: no limit */
   unsigned min_send_rate; /* bytes per second a client must take while there is something to send; 0: none */

@@ -77,7 +77,8 @@ void transfer_end_tunnel(struct exchange *x);
 /* The bodies are through in both directions, or given up. */
 bool transfer_is_done(const struct exchange *x);
 
-/* request_body.c: goes on to read it for the policy; tells the policy; sets where attempts take it from. */
+/* request_body.c: waits for a small body; goes on to read it for the policy; tells the policy; sets where attempts take it from. */
+bool request_body_await(struct exchange *x);
 void request_body_pump(struct exchange *x);
 void request_body_done(struct exchange *x);
 void request_body_send(struct exchange *x);

@@ -392,6 +392,9 @@ function log.is_on(level) end
 ---@field body_timeout? number between two reads of a request body, once the client was asked for it; 60 (408)
 ---@field body_limit? integer bytes of a request body; 0: no limit (413)
 ---@field send_timeout? number a client takes nothing of its response; 60
+---@field min_receive_rate? integer bytes per second that a request body must have in the long run; 240; 0: any. Waiting for
+--- the client takes from a credit of body_timeout (at least 5 s), each byte gives 1/240 s back
+---@field upload_timeout? number for a whole request body, from its head on; without: none
 ---@field min_send_rate? integer bytes per second that a client must take, over a second or 64 KiB; 0: any
 ---@field tunnel_timeout? number nothing moves either way behind a 101 or a CONNECT; 600
 ---@field handshake_timeout? number TLS with the client; 10
