@@ -350,7 +350,7 @@ function counter:set(value) end
 --- ---------------------------------------------------------------------------------------------------------------
 --- Lines in the proxy's log. Arguments are joined by a space, as print does it; a table as the last one is written as
 --- name=value behind the text, in order of the names. Control characters are escaped. Others than debug are written
---- unless --log-level says otherwise. The proxy's own lines are throttled where they repeat (10 in 10 s of each kind and
+--- unless --log-level says otherwise. The proxy's own lines are throttled where they repeat (20 in 10 s of each kind and
 --- subject, then "8,812 more in 10 s: ..."); what a policy writes here never is.
 ---@class perilune.log
 local log = {}
