@@ -49,6 +49,7 @@ static const struct option options[] = {
     SETTING("keepalive_requests", OPTION_COUNT, keepalive_requests),
     SETTING("body_timeout", OPTION_SECONDS, body_timeout_ms),
     SETTING("min_receive_rate", OPTION_COUNT, min_receive_rate),
+    SETTING("await_body", OPTION_POOL_SECONDS, await_body_ms),
     SETTING("upload_timeout", OPTION_SECONDS, upload_timeout_ms),
     SETTING("body_limit", OPTION_BYTES, body_bytes),
     SETTING("send_timeout", OPTION_SECONDS, send_timeout_ms),

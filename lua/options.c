@@ -34,7 +34,7 @@ static const struct {
     [OPTION_FILE] = {read_file, "the name of a file"},
     [OPTION_LOG] = {read_log, "the name of a file, \"stdout\", \"stderr\", \"syslog\" or false"},
     [OPTION_SECONDS] = {read_seconds, "a number of seconds greater than 0"},
-    [OPTION_POOL_SECONDS] = {read_pool_seconds, "a number of seconds, or false to keep no connection"},
+    [OPTION_POOL_SECONDS] = {read_pool_seconds, "a number of seconds, or false for none"},
     [OPTION_COUNT] = {read_count, "a whole number, 0 or more"},
     [OPTION_SIZE] = {read_size, "a number of bytes greater than 0"},
     [OPTION_BYTES] = {read_bytes, "a number of bytes, 0 or more"},

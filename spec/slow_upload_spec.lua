@@ -111,6 +111,26 @@ describe("a small body", function()
     for i = 1, 10 do assert.equal("1234567890", slow[i]:read_response("POST").body) end
   end)
 
+  it("is not awaited any longer when its client pauses, which may wait for an answer", function()
+    local origin = origins.start(function(connection)
+      connection:read_request_head()
+      connection:send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" .. connection:read(4))
+      connection:read(4)
+      connection:sleep(30)
+    end)
+    local proxy = start(origin, "await_body = 0.2")
+    local connection = client.connect(proxy.port)
+    connection:send "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nping"
+    assert.equal("ping", connection:read_response("POST").body)
+    connection:send "pong"
+    local off = start(origin, "await_body = false")
+    local begun = sys.now()
+    connection = client.connect(off.port)
+    connection:send "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nping"
+    assert.equal("ping", connection:read_response("POST").body)
+    assert.is_true(sys.now() - begun < 1.5)
+  end)
+
   it("that ends early is a bad request of its client, and no peer is asked", function()
     local origin = echo()
     local proxy = start(origin, "body_timeout = 0.2")

@@ -273,7 +273,7 @@ void exchange_downstream_due(struct exchange *x) {
   if (wait == WAIT_RESPONSE_TAKEN) {
     if (!client_is_taking(x)) downstream_close_because(x->downstream, table[wait].error);
   } else if (upload_is_over(x) || !has_come(&x->downstream->conn, &x->downstream->timer)) {
-    exchange_fail_because(x, table[wait].error, upload_why(x));
+    if (!request_body_paused(x)) exchange_fail_because(x, table[wait].error, upload_why(x));
   }
 }
 

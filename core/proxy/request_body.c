@@ -3,6 +3,8 @@
 // whole. It lies in x->replay, where the bytes that a retry needs lie anyway, and is sent from there. With a
 // request_body_filter that is not enough: what the filter gave is what a retry sends, so what it has not seen
 // yet becomes an input of its own (x->unfiltered).
+#include <limits.h>
+
 #include "net/timer.h"
 #include "proxy/downstream.h"
 #include "proxy/walk.h"
@@ -81,15 +83,29 @@ void exchange_set_body(struct exchange *x, struct str text) {
 
 /* A client that sends a small body slowly is not to hold a connection to a peer meanwhile, nor a place in its limits. What
  * came with the head costs nothing; a larger body, or one in chunks, may be a stream of which each part counts; and what
- * a client sends only once it is told to, the peer decides. */
+ * a client sends only once it is told to, the peer decides. One that pauses may wait for an answer. */
 bool request_body_await(struct exchange *x) {
-  if (x->on_body) return true;
   const struct body *body = &x->request.body;
   bool is_small = body->framing == FRAMING_LENGTH && body->length <= AWAITED_BYTES;
+  if (request_body_is_awaited(x)) return true;
   if (!is_small || x->body_is_read || x->is_shadow || !x->downstream || x->request.expects_continue)
     return false;
-  if (buf_len(&x->downstream->in) >= body->length) return false;
+  if (buf_len(&x->downstream->in) >= body->length || x->deadlines.upload.was_awaited) return false;
+  if (x->settings->await_body_ms == UINT_MAX) return false;
+  x->deadlines.upload.was_awaited = true;
   exchange_read_body(x, AWAITED_BYTES, exchange_run);
+  return true;
+}
+
+bool request_body_is_awaited(const struct exchange *x) { return x->on_body == exchange_run; }
+
+bool request_body_paused(struct exchange *x) {
+  if (!request_body_is_awaited(x) || upload_why(x)) return false;
+  if (x->settings->await_body_ms >= x->settings->body_timeout_ms) return false;
+  exchange_cancel_body(x);
+  x->up.limit = x->settings->body_bytes;
+  x->up.copy_limit = RELAY_COPY_LIMIT;
+  exchange_run(x);
   return true;
 }
 

@@ -9,6 +9,7 @@ const struct settings settings_default = {
     .keepalive_requests = 0,
     .body_timeout_ms = 60000,
     .min_receive_rate = 240,
+    .await_body_ms = 2000,
     .upload_timeout_ms = 0,
     .send_timeout_ms = 60000,
     .body_bytes = 0,

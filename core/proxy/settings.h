@@ -36,9 +36,11 @@ struct settings {
   unsigned keepalive_requests;   /* per connection; 0: no limit */
   unsigned body_timeout_ms;      /* between two reads of the request body (60 s) */
   unsigned min_receive_rate;     /* bytes per second of a request body, in the long run (240); 0: none */
-  unsigned upload_timeout_ms;    /* for a request's whole body, from its head on; 0: none */
-  unsigned send_timeout_ms;      /* the client takes nothing of the response for so long (60 s) */
-  uint64_t body_bytes;           /* largest request body; 0: no limit */
+  unsigned
+      await_body_ms; /* a small body is awaited, unless it pauses for so long (2 s); UINT_MAX: not at all */
+  unsigned upload_timeout_ms; /* for a request's whole body, from its head on; 0: none */
+  unsigned send_timeout_ms;   /* the client takes nothing of the response for so long (60 s) */
+  uint64_t body_bytes;        /* largest request body; 0: no limit */
   unsigned min_send_rate; /* bytes per second a client must take while there is something to send; 0: none */
   unsigned tunnel_timeout_ms;    /* nothing moves in either direction behind a 101 (10 min) */
   unsigned handshake_timeout_ms; /* TLS with the client (10 s) */
@@ -50,7 +52,7 @@ struct settings {
   bool via;                            /* add Via (on) */
   bool allow_connect;                  /* pass CONNECT to the policy instead of 405 */
   enum proxy_protocol_mode proxy_protocol;
-  const struct cidr_set *proxy_senders;     /* borrowed from the policy: who may send PROXY headers; NULL: all */
+  const struct cidr_set *proxy_senders; /* borrowed from the policy: who may send PROXY headers; NULL: all */
   const struct cidr_set *forwarded_senders; /* the same: whose X-Forwarded-* `append` believes; NULL: all */
   unsigned max_connections;            /* of the listener, all workers together; 0: as descriptors allow */
   unsigned max_connections_per_client; /* of one client address; 0: no limit */

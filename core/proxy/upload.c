@@ -6,6 +6,7 @@
 #include "net/timer.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
+#include "proxy/walk.h"
 
 /* Of credit, at least, however short body_timeout is. */
 enum { GRACE_MS = 5000 };
@@ -45,6 +46,8 @@ unsigned upload_wait_ms(struct exchange *x) {
   u->written = x->down.written;
   u->has_begun = u->runs = true;
   if (x->settings->min_receive_rate && u->credit_ms < wait_ms) wait_ms = u->credit_ms;
+  if (request_body_is_awaited(x) && x->settings->await_body_ms < wait_ms)
+    wait_ms = x->settings->await_body_ms;
   if (x->settings->upload_timeout_ms && left_of_all(x) < wait_ms) wait_ms = left_of_all(x);
   return (unsigned)wait_ms;
 }

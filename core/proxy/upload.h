@@ -17,6 +17,7 @@ struct upload {
   uint64_t received, written; /* bytes of the body, and of the response, when it was counted last */
   unsigned credit_ms;
   bool has_begun, runs;
+  bool was_awaited; /* before a peer was asked (request_body.c) */
 };
 
 /* The body is waited for: for how long, from now. */

@@ -77,8 +77,12 @@ void transfer_end_tunnel(struct exchange *x);
 /* The bodies are through in both directions, or given up. */
 bool transfer_is_done(const struct exchange *x);
 
-/* request_body.c: waits for a small body; goes on to read it for the policy; tells the policy; sets where attempts take it from. */
+/* request_body.c: a small body is waited for before a peer is asked; true: still. Its client has paused: true: it is not
+ * waited for any longer, and a peer is asked. */
 bool request_body_await(struct exchange *x);
+bool request_body_is_awaited(const struct exchange *x);
+bool request_body_paused(struct exchange *x);
+/* Goes on to read it for the policy; tells the policy; sets where attempts take it from. */
 void request_body_pump(struct exchange *x);
 void request_body_done(struct exchange *x);
 void request_body_send(struct exchange *x);
