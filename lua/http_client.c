@@ -6,19 +6,24 @@
 
 #include "http/framing.h"
 #include "http/host.h"
+#include "http/lenient.h"
 #include "http/parser.h"
 #include "lua/library.h"
 #include "lua/socket.h"
 #include "lua/task.h"
 #include "lua/vm.h"
 
-static const struct parser_limits limits = {.head_bytes = 65536, .target_bytes = 8192, .fields = 200};
+static struct parser_limits limits_of(const struct socket *s) {
+  return (struct parser_limits){
+      .head_bytes = 65536, .target_bytes = 8192, .fields = 200, .lenient = s->lenient};
+}
 
 /* --- a head --------------------------------------------------------------------------------------------- */
 
 static enum enough read_head(struct socket *s) {
   size_t length = 0;
   enum error error = ERROR_NONE;
+  struct parser_limits limits = limits_of(s);
   if (!buf_len(&s->in)) return ENOUGH_NOT;
   switch (head_scan_response(&s->scan, buf_ptr(&s->in), buf_len(&s->in), &limits, &length, &error)) {
   case HEAD_MORE: return ENOUGH_NOT;
@@ -30,10 +35,11 @@ static enum enough read_head(struct socket *s) {
   return ENOUGH_WHOLE;
 }
 
-/* core.http_head(socket, method) -2 +0 (yields) */
+/* core.http_head(socket, method, lenient) -3 +0 (yields) */
 static int head_start(lua_State *L) {
   struct socket *s = socket_check(L);
   if (s) s->scan = (struct head_scan){0};
+  if (s) s->lenient = (unsigned)luaL_optnumber(L, 3, LENIENT_DEFAULT);
   return socket_read(L, read_head, "http");
 }
 
@@ -68,13 +74,13 @@ static void push_response(lua_State *L, const struct response *response) {
 
 static void begin_body(struct socket *s, const struct response *response) {
   s->body = response->body;
-  s->chunked = (struct chunked){0};
+  s->chunked = (struct chunked){.takes_padding = s->lenient & LENIENT_CHUNK_PADDING};
   s->left = response->body.framing == FRAMING_LENGTH ? response->body.length : 0;
   s->body_ended = response->body.framing == FRAMING_NONE ||
                   (response->body.framing == FRAMING_LENGTH && response->body.length == 0);
 }
 
-/* { status, reason, fields, keep_alive }; or nil and a sentence -2 +1 | -2 +2 */
+/* { status, reason, fields, keep_alive }; or nil and a sentence -3 +1 | -3 +2 */
 static int head_result(lua_State *L) {
   struct socket *s = socket_check(L);
   struct response response = {0};
@@ -82,6 +88,7 @@ static int head_result(lua_State *L) {
   if (!s || s->reading.task || s->reading.outcome != OUTCOME_OK)
     return socket_push_failure(L, s, s ? s->reading.outcome : OUTCOME_CLOSED);
   struct str method = {luaL_checkstring(L, 2), lua_objlen(L, 2)};
+  struct parser_limits limits = limits_of(s);
   arena_free(&s->head_arena);
   struct str head = arena_dup(&s->head_arena, s->piece);
   buf_consume(&s->in, s->used);
@@ -163,6 +170,16 @@ static int check_field(lua_State *L) {
 static const luaL_Reg functions[] = {{"http_check_field", check_field}, {NULL, NULL}};
 
 void open_http_client(lua_State *L) {
+  lua_newtable(L);
+#define X(id, name, allowed) (lua_pushboolean(L, allowed), lua_setfield(L, -2, name));
+  LENIENT_TABLE(X)
+#undef X
+  lua_setfield(L, -2, "lenient_default");
+  lua_newtable(L);
+#define X(id, name, allowed) (lua_pushnumber(L, LENIENT_##id), lua_setfield(L, -2, name));
+  LENIENT_TABLE(X)
+#undef X
+  lua_setfield(L, -2, "lenient_bits");
   handle_push_waiting(L, head_start, head_result);
   lua_setfield(L, -2, "http_head");
   handle_push_waiting(L, body_start, body_result);

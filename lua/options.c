@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "http/lenient.h"
 #include "lua/vm.h"
 #include "proxy/peer.h"
 
@@ -24,6 +25,7 @@ static bool read_flag(lua_State *L, const struct option *option, void *to, struc
 static bool read_unless(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_word(lua_State *L, const struct option *option, void *to, struct arena *arena);
 
+static bool read_lenient(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_table(lua_State *L, const struct option *option, void *to, struct arena *arena);
 
 static const struct {
@@ -42,6 +44,7 @@ static const struct {
     [OPTION_FLAG] = {read_flag, "true or false"},
     [OPTION_UNLESS] = {read_unless, "true or false"},
     [OPTION_WORD] = {read_word, "one of: "},
+    [OPTION_LENIENT] = {read_lenient, "a table with true or false for any of: "},
     [OPTION_TABLE] = {read_table, "a table"},
 };
 
@@ -69,6 +72,52 @@ static void push_unknown(lua_State *L, const struct option_set *set) {
   luaL_pushresult(&text);
 }
 
+static const char *const lenient_names[] = {
+#define X(id, name, allowed) name,
+    LENIENT_TABLE(X)
+#undef X
+        NULL};
+
+static int lenient_bit(const char *name) {
+  for (int bit = 0; lenient_names[bit]; bit++)
+    if (strcmp(lenient_names[bit], name) == 0) return bit;
+  return -1;
+}
+
+/* Takes the entry that lua_next has pushed: { name = true }, { name = false }, or { "name" }. False: it is none. -0 +0 */
+static bool take_lenient(lua_State *L, unsigned *allowed) {
+  bool is_listed = lua_type(L, -2) == LUA_TNUMBER && lua_type(L, -1) == LUA_TSTRING;
+  bool is_named = lua_type(L, -2) == LUA_TSTRING && lua_isboolean(L, -1);
+  if (!is_listed && !is_named) return false;
+  int bit = lenient_bit(lua_tostring(L, is_listed ? -1 : -2));
+  if (bit < 0) return false;
+  if (is_listed || lua_toboolean(L, -1))
+    *allowed |= 1u << bit;
+  else
+    *allowed &= ~(1u << bit);
+  return true;
+}
+
+/* What of the table at the top does not fit: the name, where that is it. -0 +1 */
+static void push_bad_lenient(lua_State *L) {
+  unsigned unwanted = 0;
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    if (take_lenient(L, &unwanted)) {
+      lua_pop(L, 1);
+      continue;
+    }
+    int at = lua_type(L, -2) == LUA_TNUMBER ? -1 : -2;
+    bool is_unknown = lua_type(L, at) == LUA_TSTRING && lenient_bit(lua_tostring(L, at)) < 0;
+    lua_pushfstring(L, is_unknown ? "'%s'" : "a %s value",
+                    is_unknown ? lua_tostring(L, at) : luaL_typename(L, -1));
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pushliteral(L, "table");
+}
+
 /* -0 +1 */
 static void push_unfit(lua_State *L, const struct option *option) {
   luaL_Buffer text;
@@ -76,12 +125,17 @@ static void push_unfit(lua_State *L, const struct option *option) {
   lua_pushvalue(L, -1);
   const char *value = lua_isstring(L, -1) ? lua_tostring(L, -1) : luaL_typename(L, -1);
   lua_pushfstring(L, got, value);
+  if (option->kind == OPTION_LENIENT && lua_istable(L, -2)) {
+    lua_pop(L, 1);
+    push_bad_lenient(L);
+  }
   value = lua_tostring(L, -1);
   luaL_buffinit(L, &text);
   lua_pushfstring(L, "option '%s' must be %s", option->name, kinds[option->kind].wants);
   luaL_addvalue(&text);
-  for (const char *const *word = option->words; word && *word; word++) {
-    if (word != option->words) luaL_addstring(&text, ", ");
+  const char *const *words = option->kind == OPTION_LENIENT ? lenient_names : option->words;
+  for (const char *const *word = words; word && *word; word++) {
+    if (word != words) luaL_addstring(&text, ", ");
     luaL_addstring(&text, *word);
   }
   luaL_addstring(&text, "; got ");
@@ -222,6 +276,23 @@ static bool read_word(lua_State *L, const struct option *option, void *to, struc
     return true;
   }
   return false;
+}
+
+/* What is not named stays as it is from the start. */
+static bool read_lenient(lua_State *L, const struct option *option, void *to, struct arena *arena) {
+  (void)option, (void)arena;
+  unsigned allowed = LENIENT_DEFAULT;
+  if (!lua_istable(L, -1)) return false;
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    if (!take_lenient(L, &allowed)) {
+      lua_pop(L, 2);
+      return false;
+    }
+    lua_pop(L, 1);
+  }
+  *(unsigned *)to = PEER_LENIENT | allowed;
+  return true;
 }
 
 static bool read_table(lua_State *L, const struct option *option, void *to, struct arena *arena) {

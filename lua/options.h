@@ -23,6 +23,7 @@ enum option_kind {
   OPTION_FLAG,         /* bool */
   OPTION_UNLESS,       /* bool, with the opposite meaning */
   OPTION_WORD,         /* enum: the position in `words` */
+  OPTION_LENIENT,      /* unsigned: PEER_LENIENT, and what of http/lenient.h is allowed */
   OPTION_TABLE         /* a table, which somebody else reads */
 };
 

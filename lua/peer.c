@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "http/lenient.h"
 #include "lua/backends.h"
 #include "lua/handle.h"
 #include "lua/hooks.h"
@@ -46,6 +47,7 @@ static const struct option options[] = {
     PEER("max_idle", OPTION_COUNT, max_idle),
     PEER("hedge", OPTION_SECONDS, hedge_ms),
     PEER("proxy_protocol", OPTION_SMALL, proxy_protocol),
+    PEER("lenient", OPTION_LENIENT, lenient),
 };
 static const struct option_set option_set = OPTION_SET(options);
 
@@ -73,6 +75,8 @@ static const char *contradiction(const struct peer_options *o) {
   if (o->tls) return NULL;
   if (o->sni.len || o->verify_name.len || o->ca.len || o->no_verify || o->certificate.len)
     return "sni, verify, verify_name, ca, certificate and key are for TLS, and tls = true is missing";
+  if (o->lenient & LENIENT_NO_CLOSE_NOTIFY)
+    return "lenient.no_close_notify is for TLS, and tls = true is missing";
   return o->min_version || o->alpn ? "min_version and alpn are for TLS, and tls = true is missing" : NULL;
 }
 

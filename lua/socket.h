@@ -72,6 +72,7 @@ struct socket {
   struct chunked chunked;
   struct body body;
   uint64_t left;
+  unsigned lenient; /* of http/lenient.h */
   bool body_ended;
 };
 

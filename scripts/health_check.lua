@@ -47,6 +47,7 @@ local http_options = and_tls(with {
   host = { "string" },          -- without: the backend's address
   method = { "string", "GET" },
   headers = { "table" },
+  lenient = { "table" },        -- as of http.request
   statuses = { "table", { 200 } }, -- numbers, and ranges like "200-299"
   body = { "string" },          -- a pattern that the body must hold, within
   limit = { "count", 65536 },   -- its first bytes; what is behind them is not read
@@ -192,7 +193,8 @@ local function request_of(address, wanted)
   local host = wanted.host or address:find "^unix:" and "localhost" or address
   return {
     url = (wanted.tls and "https://" or "http://") .. host .. wanted.path, address = at_port(address, wanted.port),
-    method = wanted.method, headers = wanted.headers, keep = false, stream = true, timeout = patience(wanted),
+    method = wanted.method, headers = wanted.headers, lenient = wanted.lenient, keep = false, stream = true,
+    timeout = patience(wanted),
     sni = wanted.sni, verify = wanted.verify, verify_name = wanted.verify_name, ca = wanted.ca,
     family = wanted.family,
   }

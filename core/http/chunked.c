@@ -7,7 +7,7 @@
 #include "http/grammar.h"
 
 static enum chunked_state size_byte(struct chunked *c, char byte);
-static enum chunked_state extension_byte(enum chunked_state state, char byte);
+static enum chunked_state extension_byte(const struct chunked *c, char byte);
 static enum chunked_state size_line_end(struct chunked *c, char byte);
 static size_t take_data(struct chunked *c, char *to, const char *from, size_t count);
 static size_t take_trailers(struct chunked *c, const char *bytes, size_t count);
@@ -24,8 +24,7 @@ static enum chunked_state frame_byte(struct chunked *c, char byte) {
   case CHUNKED_VALUE:
   case CHUNKED_QUOTED:
   case CHUNKED_ESCAPED:
-  case CHUNKED_VALUE_END:
-    return ++c->line_bytes > CHUNKED_LINE_BYTES ? CHUNKED_BAD : extension_byte(c->state, byte);
+  case CHUNKED_VALUE_END: return ++c->line_bytes > CHUNKED_LINE_BYTES ? CHUNKED_BAD : extension_byte(c, byte);
   case CHUNKED_SIZE_LF: return size_line_end(c, byte);
   case CHUNKED_DATA_CR: return byte == '\r' ? CHUNKED_DATA_LF : CHUNKED_BAD;
   case CHUNKED_DATA_LF: return byte == '\n' ? CHUNKED_SIZE : CHUNKED_BAD;
@@ -90,12 +89,14 @@ static enum chunked_state extension_end(char byte) {
 }
 
 /* chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ) (RFC 9112 section 7.1.1). So
- * white space is never the last thing on the line. */
-static enum chunked_state extension_byte(enum chunked_state state, char byte) {
+ * white space is never the last thing on the line, unless it pads a size. */
+static enum chunked_state extension_byte(const struct chunked *c, char byte) {
+  enum chunked_state state = c->state;
   bool token = grammar_is(byte, CLASS_TOKEN), space = grammar_is_space(byte);
   switch (state) {
   case CHUNKED_SEMICOLON:
     if (space) return state;
+    if (c->takes_padding && byte == '\r') return CHUNKED_SIZE_LF;
     return byte == ';' ? CHUNKED_NAME_START : CHUNKED_BAD;
   case CHUNKED_NAME_START:
     if (space) return state;

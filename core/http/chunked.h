@@ -35,9 +35,10 @@ struct chunked {
   size_t line_bytes;    /* of the current size line so far: bounded */
   size_t overhead;      /* of all size lines, less what their chunks justify: bounded */
   size_t trailer_bytes; /* how far the unconsumed trailer section was looked at */
+  bool takes_padding;   /* white space may end a size line (LENIENT_CHUNK_PADDING) */
 };
 
-/* A zeroed struct is a decoder at the start of a body. Decodes bytes[0..count) in place: payload is moved
+/* A zeroed struct is a strict decoder at the start of a body. Decodes bytes[0..count) in place: payload is moved
  * together at the front. *payload says how many bytes of it there are, the return value how many bytes of
  * input were used. They are all, except: at CHUNKED_DONE the rest belongs to the next message; while in
  * CHUNKED_TRAILER the section is left in place until it is whole. The unused input stays where it was:

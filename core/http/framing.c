@@ -6,6 +6,7 @@
 
 #include "http/claims.h"
 #include "http/grammar.h"
+#include "http/lenient.h"
 #include "http/upgrade.h"
 
 enum length_verdict { LENGTH_ABSENT, LENGTH_VALID, LENGTH_INVALID };
@@ -193,20 +194,22 @@ static enum error switch_protocols(struct response *response, struct options opt
 }
 
 /* What the fields announce, whatever the status. */
-static enum error announced_body(struct response *response, const char **why) {
+static enum error announced_body(struct response *response, unsigned lenient, const char **why) {
   uint64_t length = 0;
   enum length_verdict lengths = length_of(&response->headers, &length);
   enum coding_verdict coding = coding_of(&response->headers);
   if (lengths == LENGTH_INVALID) return bad_response(why, "invalid Content-Length");
   if (coding == CODING_DOUBTFUL || coding == CODING_OTHER)
     return bad_response(why, "a transfer coding other than chunked");
-  if (coding == CODING_CHUNKED && lengths == LENGTH_VALID)
+  bool has_both = coding == CODING_CHUNKED && lengths == LENGTH_VALID;
+  if (has_both && !(lenient & LENIENT_BOTH_LENGTHS))
     return bad_response(why, "both Content-Length and Transfer-Encoding");
   if (coding == CODING_CHUNKED && response->minor == 0)
     return bad_response(why, "Transfer-Encoding in HTTP/1.0");
   response->announced = (struct body){.framing = FRAMING_CLOSE};
   if (coding == CODING_CHUNKED) response->announced.framing = FRAMING_CHUNKED;
-  if (lengths == LENGTH_VALID) response->announced = (struct body){FRAMING_LENGTH, length};
+  if (lengths == LENGTH_VALID && !has_both) response->announced = (struct body){FRAMING_LENGTH, length};
+  if (has_both) response->keep_alive = false; /* nobody reads on behind an end that two would see elsewhere */
   return ERROR_NONE;
 }
 
@@ -220,7 +223,8 @@ static enum error bodiless(struct response *response) {
 }
 
 /* RFC 9112 section 6.3. */
-enum error framing_of_response(struct response *response, enum method method, const char **why) {
+enum error framing_of_response(struct response *response, enum method method, unsigned lenient,
+                               const char **why) {
   struct options options = options_of(&response->headers);
   response->may_nominate = options.others;
   unsigned status = response->status;
@@ -236,7 +240,7 @@ enum error framing_of_response(struct response *response, enum method method, co
     response->keep_alive = false;
     return ERROR_NONE;
   }
-  enum error error = announced_body(response, why);
+  enum error error = announced_body(response, lenient, why);
   if (error != ERROR_NONE) return error;
   if (method == METHOD_HEAD || status == 304) {
     if (response->announced.framing != FRAMING_LENGTH) response->announced = (struct body){0};

@@ -24,7 +24,9 @@ static inline bool framing_is_hop_field(enum field_id id) { return (FRAMING_HOP_
 
 /* Decide body, keep_alive, upgrade, expects_continue and accepts_trailers from the fields. */
 enum error framing_of_request(struct request *request, const char **why);
-enum error framing_of_response(struct response *response, enum method method, const char **why);
+/* `lenient`: the deviations that are taken (http/lenient.h). */
+enum error framing_of_response(struct response *response, enum method method, unsigned lenient,
+                               const char **why);
 
 /* Remove what is for one hop only: Connection and the fields it nominates (but never Host, Content-Length and
  * others that are not the connection's to nominate: see framing.c), Keep-Alive, Proxy-Connection, TE,

@@ -11,6 +11,7 @@
 #include "http/framing.h"
 #include "http/grammar.h"
 #include "http/host.h"
+#include "http/lenient.h"
 #include "http/line.h"
 
 /* The fields of one head while llhttp reads them. */
@@ -200,14 +201,17 @@ static enum error response_parse(struct str head, const struct parser_limits *li
                                  struct response *response, const char **why) {
   struct str line = {0};
   struct status_line parts;
+  unsigned lenient = limits->lenient, fields = limits->fields;
+  if (lenient & LENIENT_MANY_FIELDS && fields < LENIENT_FIELDS) fields = LENIENT_FIELDS;
+  head = lenient_mend(head, lenient, response->headers.arena);
   if (!take_line(&head, &line)) return fault(ERROR_BAD_RESPONSE, why, "the head has no whole line");
-  bool valid = status_line_parse(line, &parts, why);
+  bool valid = status_line_parse(line, lenient_status_most(lenient), &parts, why);
   response->status = parts.status;
   response->minor = parts.minor;
   response->reason = parts.reason;
-  if (!valid || fields_of_response(head, &response->headers, limits->fields, why) != ERROR_NONE)
+  if (!valid || fields_of_response(head, &response->headers, fields, why) != ERROR_NONE)
     return ERROR_BAD_RESPONSE;
-  return framing_of_response(response, method, why);
+  return framing_of_response(response, method, lenient, why);
 }
 
 enum error parser_response(struct str head, struct arena *arena, const struct parser_limits *limits,

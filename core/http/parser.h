@@ -13,6 +13,7 @@ struct parser_limits {
   size_t head_bytes;   /* the whole head: 431 */
   size_t target_bytes; /* the request target: 414 */
   unsigned fields;     /* number of fields: 431 */
+  unsigned lenient;    /* of responses: the deviations that are taken (http/lenient.h) */
 };
 
 /* Where the scan of an incomplete head stands; zero it for each head. */

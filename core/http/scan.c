@@ -3,6 +3,7 @@
 // at once: each byte is looked at once, however the head is cut into pieces, and the verdict does not depend
 // on the cut. What lies beyond a limit is therefore never looked at, even if it has arrived already.
 #include "http/grammar.h"
+#include "http/lenient.h"
 #include "http/line.h"
 #include "http/parser.h"
 
@@ -47,6 +48,12 @@ static enum head_result over_limit(const struct head_scan *s, struct scanning *o
   return bad(of, str_find(line, ' ') > METHOD_BYTES ? ERROR_METHOD_TOO_LONG : ERROR_TARGET_TOO_LONG);
 }
 
+/* How many bytes the end of a line has that begins at `at`: CRLF, or, where that is taken, LF alone; 0: it is none. */
+static inline size_t line_end(const struct scanning *of, size_t at) {
+  if (of->bytes[at] == '\r') return of->bytes[at + 1] == '\n' ? 2 : 0;
+  return of->bytes[at] == '\n' && !of->is_request && of->limits->lenient & LENIENT_BARE_LF;
+}
+
 /* HEAD_MORE and not in_fields: it is not whole. */
 static enum head_result scan_first_line(struct head_scan *s, struct scanning *of) {
   while (!s->in_fields) {
@@ -58,9 +65,10 @@ static enum head_result scan_first_line(struct head_scan *s, struct scanning *of
       s->scanned++;
       continue;
     }
-    if (of->bytes[at] != '\r' || of->bytes[at + 1] != '\n') return bad_control(s, of, at);
+    size_t ending = line_end(of, at);
+    if (!ending) return bad_control(s, of, at);
     struct str line = {of->bytes + s->line_start, at - s->line_start};
-    s->scanned = s->line_start = at + 2;
+    s->scanned = s->line_start = at + ending;
     enum head_result result = take_first_line(s, of, line);
     if (result != HEAD_MORE) return result;
   }
@@ -102,6 +110,10 @@ static inline size_t next_control(struct search *search) {
   return at;
 }
 
+static bool takes_folds(const struct scanning *of) {
+  return !of->is_request && of->limits->lenient & LENIENT_OBS_FOLD;
+}
+
 /* A line that begins with white space would continue the one before it, which is obsolete and refused (RFC
  * 9112 sections 2.2 and 5.2). */
 static enum head_result scan_fields(struct head_scan *s, struct scanning *of) {
@@ -111,12 +123,14 @@ static enum head_result scan_fields(struct head_scan *s, struct scanning *of) {
   struct search search = {.bytes = bytes, .next = s->scanned, .end = end};
   while ((at = next_control(&search)) < end && (bytes[at] != '\r' || at + 1 < end)) {
     if (bytes[at] == '\t' || at < line) continue; /* or the LF of the line before, in the next block */
-    if (bytes[at] != '\r' || bytes[at + 1] != '\n') return bad_control(s, of, at);
-    if (search.found) search.found &= search.found - 1; /* its LF */
-    s->scanned = at + 2;
+    size_t ending = line_end(of, at);
+    if (!ending) return bad_control(s, of, at);
+    if (ending == 2 && search.found) search.found &= search.found - 1; /* its LF */
+    s->scanned = at + ending;
     if (at == line) return HEAD_WHOLE;
-    if (grammar_is_space(bytes[line])) return malformed(s, of, "a line begins with white space");
-    line = at + 2;
+    if (grammar_is_space(bytes[line]) && !takes_folds(of))
+      return malformed(s, of, "a line begins with white space");
+    line = at + ending;
   }
   s->line_start = line;
   s->scanned = at;
@@ -138,7 +152,9 @@ static enum head_result take_first_line(struct head_scan *s, struct scanning *of
   }
   s->in_fields = true;
   if (!of->is_request)
-    return status_line_parse(line, &status, &s->why) ? HEAD_MORE : bad(of, ERROR_BAD_RESPONSE);
+    return status_line_parse(line, lenient_status_most(of->limits->lenient), &status, &s->why)
+               ? HEAD_MORE
+               : bad(of, ERROR_BAD_RESPONSE);
   enum error error = request_line_parse(line, of->limits->target_bytes, &request, &s->why);
   if (error == ERROR_NONE) return HEAD_MORE;
   if (error != ERROR_BAD_REQUEST) s->why = NULL;

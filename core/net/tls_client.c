@@ -69,6 +69,7 @@ static bool load(struct tls_context *context, char **why) {
   look_at_files(o, context->client->files);
   tls_context_set_oldest(context, o->oldest);
   SSL_CTX_set_verify(ssl, o->no_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+  if (o->no_close_notify) SSL_CTX_set_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
   if (!o->no_alpn) SSL_CTX_set_alpn_protos(ssl, (const unsigned char *)"\x08http/1.1", 9);
   /* Sessions are the peer's to keep: one must never be resumed towards another. */
   SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -115,7 +116,8 @@ bool tls_context_offers_http1(const struct tls_context *context) { return !conte
 
 static bool is_same(const struct tls_client_options *a, const struct tls_client_options *b) {
   return a->oldest == b->oldest && a->no_verify == b->no_verify && a->no_alpn == b->no_alpn &&
-         str_equal(a->ca, b->ca) && str_equal(a->certificate, b->certificate) && str_equal(a->key, b->key);
+         a->no_close_notify == b->no_close_notify && str_equal(a->ca, b->ca) &&
+         str_equal(a->certificate, b->certificate) && str_equal(a->key, b->key);
 }
 
 /* What follows is under the lock, where a function does not take it. */

@@ -37,7 +37,8 @@ struct tls_client_options {
   struct str certificate, key; /* PEM files: who we are, for peers that ask; both empty: nobody */
   enum tls_oldest oldest;
   bool no_verify;
-  bool no_alpn; /* else http/1.1 is offered, and a peer that chooses something else is refused */
+  bool no_close_notify; /* a connection that ends without it counts as ended, not as cut */
+  bool no_alpn;         /* else http/1.1 is offered, and a peer that chooses something else is refused */
 };
 
 /* Equal options give the same context, which is also kept while nobody holds it: loading a bundle takes

@@ -139,7 +139,8 @@ static enum step_result parse_head(struct exchange *x, size_t length) {
     x->response = (struct response){0};
     return bad_response(x, "interim responses without end");
   }
-  if (parser_response(head, &x->arena, &x->settings->head, x->upstream_request.method, &x->response, &why))
+  struct parser_limits limits = upstream_limits(u, x->settings);
+  if (parser_response(head, &x->arena, &limits, x->upstream_request.method, &x->response, &why))
     return bad_response(x, why);
   if ((why = negotiation_fault(x))) return bad_response(x, why);
   hedge_end(x);
@@ -161,7 +162,8 @@ enum step_result attempt_read_response(struct exchange *x) {
     deadline_watch(x);
     return STEP_WAIT;
   }
-  enum io result = upstream_read_head(x->upstream, &x->settings->head, &length, &error);
+  struct parser_limits limits = upstream_limits(x->upstream, x->settings);
+  enum io result = upstream_read_head(x->upstream, &limits, &length, &error);
   if (result == IO_OK) return parse_head(x, length);
   if (result == IO_AGAIN) {
     deadline_watch(x);

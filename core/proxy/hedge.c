@@ -146,7 +146,8 @@ void hedge_readable(struct exchange *x) {
   CHECK(x->rival);
   size_t length;
   enum error error = ERROR_NONE;
-  enum io result = upstream_read_head(x->rival->upstream, &x->settings->head, &length, &error);
+  struct parser_limits limits = upstream_limits(x->rival->upstream, x->settings);
+  enum io result = upstream_read_head(x->rival->upstream, &limits, &length, &error);
   if (result == IO_AGAIN) return;
   if (result != IO_OK) {
     fail(x, error);

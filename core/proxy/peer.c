@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/memory.h"
+#include "http/lenient.h"
 #include "proxy/borrow.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
@@ -23,7 +24,8 @@ static const struct peer_options defaults = {.connect_timeout_ms = 5000,
                                              .read_timeout_ms = 60000,
                                              .send_timeout_ms = 60000,
                                              .idle_timeout_ms = 55000,
-                                             .max_idle = 256};
+                                             .max_idle = 256,
+                                             .lenient = PEER_LENIENT | LENIENT_DEFAULT};
 
 static unsigned or_default(unsigned value, unsigned fallback) { return value ? value : fallback; }
 
@@ -31,7 +33,7 @@ static unsigned or_default(unsigned value, unsigned fallback) { return value ? v
 #define TIMEOUT_TABLE(X)                                                                                     \
   X(connect_timeout_ms)                                                                                      \
   X(handshake_timeout_ms)                                                                                    \
-  X(first_byte_timeout_ms) X(read_timeout_ms) X(send_timeout_ms) X(idle_timeout_ms) X(max_idle)
+  X(first_byte_timeout_ms) X(read_timeout_ms) X(send_timeout_ms) X(idle_timeout_ms) X(max_idle) X(lenient)
 #define KIND_TABLE(X) X(tls) X(no_verify) X(proxy_protocol) X(min_version) X(alpn) X(family)
 
 static struct peer_options with_defaults(const struct peer_options *o) {
@@ -141,6 +143,7 @@ static bool prepare_tls(struct peer *peer, const char **why) {
                                       .key = o->key,
                                       .oldest = o->min_version,
                                       .no_verify = o->no_verify,
+                                      .no_close_notify = o->lenient & LENIENT_NO_CLOSE_NOTIFY,
                                       .no_alpn = o->alpn == PEER_ALPN_NONE};
   peer->tls = tls_context_client(&wanted, &reason);
   if (peer->tls) return true;

@@ -35,6 +35,7 @@ struct peer_options {
   unsigned idle_timeout_ms;       /* 55 s in the pool; PEER_NO_POOL: never pooled */
   unsigned max_idle; /* 256 spare connections that a worker keeps to it for longer than a second */
   unsigned hedge_ms; /* 0: never; of one attempt, not of the peer (hooks.h) */
+  unsigned lenient;  /* of http/lenient.h: what its responses may do; with PEER_LENIENT; 0: the default */
   enum tls_oldest min_version;
   enum peer_alpn alpn;
   enum resolver_family family; /* of a name: which of its addresses */
@@ -42,7 +43,7 @@ struct peer_options {
   bool no_verify;               /* verify = false, written by the policy */
   unsigned char proxy_protocol; /* 0 none, 1 or 2: PROXY header of that version on each new connection */
 };
-enum { PEER_NO_POOL = 0xffffffffu };
+enum { PEER_NO_POOL = 0xffffffffu, PEER_LENIENT = 1u << 31 };
 
 enum { PEER_MAGIC = 0x9ee21005 };
 

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "http/framing.h"
+#include "http/lenient.h"
 #include "net/timer.h"
 #include "proxy/downstream.h"
 #include "proxy/peer.h"
@@ -187,11 +188,12 @@ struct str rehearsal_filtered(const struct rehearsal *r) {
 
 bool rehearsal_respond(struct rehearsal *r, struct str head, const char **why) {
   struct exchange *x = r->exchange;
+  struct parser_limits limits = x->settings->head;
+  limits.lenient = LENIENT_DEFAULT;
   head = arena_dup(&x->arena, head);
   x->response = (struct response){0};
   x->times.first_byte = loop_now_ms(x->proxy->loop);
-  if (parser_response(head, &x->arena, &x->settings->head, x->request.method, &x->response, why))
-    return false;
+  if (parser_response(head, &x->arena, &limits, x->request.method, &x->response, why)) return false;
   framing_strip_response(&x->response);
   return true;
 }

@@ -6,9 +6,11 @@
 
 #include "base/check.h"
 #include "http/framing.h"
+#include "http/lenient.h"
 #include "http/writer.h"
 #include "net/timer.h"
 #include "proxy/downstream.h"
+#include "proxy/peer.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
 #include "proxy/walk.h"
@@ -56,6 +58,7 @@ static void begin_down(struct exchange *x, struct body body, enum framing out, s
                        struct str first) {
   CHECK(x->downstream && !x->down.active); /* one head at a time */
   relay_begin(&x->down, body, out, head, first);
+  x->down.chunked.takes_padding = x->peer && x->peer->options.lenient & LENIENT_CHUNK_PADDING;
   x->down.to = &x->downstream->conn;
   transfer_down(x);
 }

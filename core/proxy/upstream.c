@@ -366,6 +366,12 @@ static enum io ended_early(struct upstream *u, enum io result, enum error *error
   return result;
 }
 
+struct parser_limits upstream_limits(const struct upstream *u, const struct settings *settings) {
+  struct parser_limits limits = settings->head;
+  limits.lenient = u->peer->options.lenient;
+  return limits;
+}
+
 enum io upstream_read_head(struct upstream *u, const struct parser_limits *limits, size_t *length,
                            enum error *error) {
   for (;;) {

@@ -15,6 +15,7 @@ struct exchange;
 struct loan;
 struct peer;
 struct proxy;
+struct settings;
 
 enum upstream_state {
   UPSTREAM_BORROWING, /* a sibling was asked for one; there is no connection yet */
@@ -45,7 +46,7 @@ struct upstream {
   struct connect *connect; /* owned; while CONNECTING */
   unsigned asked;          /* siblings, while BORROWING */
   uint64_t room_until_ms;  /* while CONNECTING without `connect`: waits for a descriptor or a port */
-  bool is_kept;            /* with the answer that it has given: no event of it is of interest (elsewhere.c) */
+  bool is_kept; /* with the answer that it has given: no event of it is of interest (elsewhere.c) */
 };
 
 /* A connection to the exchange's peer: from the pool (state READY); or from a sibling's, or a new one
@@ -57,6 +58,8 @@ void upstream_open(struct exchange *x);
 void upstream_give_back(struct exchange *x, bool reusable);
 /* The same for one that is no exchange's current one: it is closed. */
 void upstream_drop(struct upstream *u);
+/* Those of the settings, with what the peer may do beyond. */
+struct parser_limits upstream_limits(const struct upstream *u, const struct settings *settings);
 /* Reads towards the response head. IO_OK: the head is whole, `length` bytes at the start of `in`.
  * IO_AGAIN: waits, reader on. IO_EOF, IO_ERROR: the connection ended; *error says how (also for a bad head).
  */

@@ -26,7 +26,7 @@ local valid = {
   pool_size = { "positive", 32 },
   timeout = { "seconds", 5 }, connect_timeout = { "seconds" }, send_timeout = { "seconds" },
   receive_timeout = { "seconds" }, pool = { "string" }, sni = { "string" }, verify = { "boolean" },
-  verify_name = { "string" }, ca = { "string" }, family = { "family" },
+  verify_name = { "string" }, ca = { "string" }, family = { "family" }, lenient = { "table" },
 }
 local connect_options = {
   "timeout", "connect_timeout", "send_timeout", "receive_timeout", "pool", "sni", "verify", "verify_name", "ca",
@@ -197,9 +197,9 @@ function Response:close()
 end
 
 -- The final response's head; interim ones are passed over.
-local function read_head(socket, method)
+local function read_head(socket, method, lenient)
   for _ = 1, INTERIM_MOST do
-    local head, why = core.http_head(socket, method)
+    local head, why = core.http_head(socket, method, lenient)
     if not head then return nil, why end
     if head.status == 101 then return nil, "the server switched protocols without being asked" end
     if head.status >= 200 then return head end
@@ -218,7 +218,8 @@ end
 
 local function exchange(socket, head, wanted)
   local ok, sent = send_request(socket, head, wanted.body)
-  local response, why = read_head(socket, wanted.method) -- an early answer may be there although sending failed
+  -- An early answer may be there although sending failed.
+  local response, why = read_head(socket, wanted.method, wanted.lenient)
   if response then
     response.keep_alive = response.keep_alive and ok
     return make_response(response, socket, wanted)
@@ -241,6 +242,27 @@ local function attempt(url, head, wanted, connect)
   return exchange(socket, head, wanted)
 end
 
+-- The deviations that are taken, { name = true or false } or { "name" }, as a number (core/http/lenient.h). How TLS
+-- ends is none of them here.
+local function lenient_bits(given)
+  local allowed, names = {}, {}
+  for name, is_allowed in pairs(core.lenient_default) do allowed[name] = is_allowed end
+  allowed.no_close_notify = nil
+  for name in pairs(allowed) do names[#names + 1] = name end
+  for key, value in pairs(given or {}) do
+    local name = type(key) == "number" and value or key
+    if allowed[name] == nil or (name == key and type(value) ~= "boolean") then
+      table.sort(names)
+      return nil, ("option 'lenient' takes true or false for any of %s; got '%s'"):format(table.concat(names, ", "),
+        tostring(name))
+    end
+    allowed[name] = value and true or false
+  end
+  local bits = 0
+  for name, is_allowed in pairs(allowed) do bits = bits + (is_allowed and core.lenient_bits[name] or 0) end
+  return bits
+end
+
 -- What is wrong with a request, beyond single options; it gets its head.
 local function prepare(wanted, url)
   local kind = type(wanted.body)
@@ -258,6 +280,9 @@ local function prepare(wanted, url)
   if kind ~= "nil" and kind ~= "string" and kind ~= "function" and kind ~= "table" then
     return nil, ("the body must be a string, an array of strings or a function, got a %s value"):format(kind)
   end
+  local bits, odd = lenient_bits(wanted.lenient)
+  if not bits then return nil, odd end
+  wanted.lenient = bits
   if not wanted.method:find "^%u+$" then return nil, "the method must be in upper case: " .. wanted.method end
   return write_head(wanted, url)
 end

@@ -386,7 +386,7 @@ function log.is_on(level) end
 ---@field head_timeout? number for a whole head, from its first byte; 30
 ---@field head_limit? integer bytes of a head; 65536 (431)
 ---@field target_limit? integer bytes of a request target; 8192 (414)
----@field fields_limit? integer fields of a head; 100 (431)
+---@field fields_limit? integer fields of a head; 100 (431); of a peer's, see lenient.many_fields
 ---@field keepalive_timeout? number idle between two requests; 75
 ---@field keepalive_requests? integer per connection; 0: no limit
 ---@field body_timeout? number between two reads of a request body, once the client was asked for it; 60 (408)
@@ -557,6 +557,28 @@ function log.is_on(level) end
 --- one: the first answer counts. For idempotent methods without a body, once per request, out of the set's retry
 --- budget; without: never
 ---@field proxy_protocol? 0|1|2 the PROXY header of that version goes first on each new connection
+---@field lenient? perilune.lenient what its responses may do although RFC 9112 does not allow it
+
+--- Deviations of a peer's responses, each by its name: `lenient = { bare_lf = true, odd_status = false }`, or a list of
+--- those that are taken. What is not named stays as it is from the start: on where its meaning is in no doubt, off where
+--- two parties could see the end of a response, or of a field, in two places (an origin that can be made to write such
+--- bytes could then be made to write a response of somebody else's, which the next client gets). What the client gets is
+--- written anew and has none of them. Requests are read strictly, always.
+---
+--- White space before the colon of a response's field is always removed (RFC 9112 section 5.1).
+---@class perilune.lenient
+---@field chunk_padding? boolean white space behind the size of a chunk or its extension: "1f4    "; on
+---@field odd_status? boolean a status from 600 to 999, which goes on as it is; on
+---@field many_fields? boolean up to 1,000 fields in a head, where the listener's fields_limit is lower; on. The head's
+--- size stays limited by head_limit
+---@field bare_lf? boolean lines of a head that end with LF alone; off. The risk: an origin that lets LF into a value lets
+--- whoever chose the value write fields and responses
+---@field obs_fold? boolean a field that goes on in the next line, which begins with white space: it becomes one line; off.
+--- The risk: the origin, or a proxy before it, meant a field of its own
+---@field both_lengths? boolean Content-Length beside chunked: the chunks count, Content-Length goes, the connection is not
+--- used again; off. The risk: a response that somebody slipped between the two ends
+---@field no_close_notify? boolean TLS that ends without close_notify, where the end of the connection is that of the
+--- body; off. The risk: somebody in between cuts the body short and nobody sees it. Needs tls = true
 
 --- The peer of an attempt, as hooks are told it. tostring() gives the address.
 ---@class perilune.peer
@@ -1047,6 +1069,7 @@ local health_check = {}
 ---@field statuses? (integer|string)[] numbers, and ranges like "200-299"; { 200 }
 ---@field body? string a Lua pattern that the body must hold
 ---@field limit? integer how many bytes of the body are looked at, and read; 65536
+---@field lenient? perilune.lenient as of a peer, without no_close_notify
 
 --- Checks all backends, side by side, in the control worker: can they be connected to? The first check is made at once.
 ---@param upstreams perilune.backend_set
@@ -1241,6 +1264,7 @@ local http = {}
 ---@field verify_name? string
 ---@field ca? string
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any"
+---@field lenient? perilune.lenient as of a peer, without no_close_notify
 
 ---@param options perilune.http_options
 ---@return perilune.http_response?, string? message

@@ -71,11 +71,21 @@ static void require_round_trip(struct request *r, struct arena *arena) {
   require_same_framing(head, r);
 }
 
+/* Whatever a peer may do, a client may not. */
+static void require_strict(struct str input, const struct parser_limits *limits,
+                           struct fuzz_verdict verdict) {
+  struct parser_limits lenient = *limits;
+  lenient.lenient = ~0u;
+  struct fuzz_verdict same = fuzz_scan(head_scan_request, input, &lenient);
+  REQUIRE(same.result == verdict.result && same.error == verdict.error && same.length == verdict.length);
+}
+
 static void try_limits(struct str input, const struct parser_limits *limits) {
   struct arena arena = {0};
   struct request request;
   const char *why = NULL;
   struct fuzz_verdict verdict = fuzz_scan(head_scan_request, input, limits);
+  require_strict(input, limits, verdict);
   if (verdict.result == HEAD_WHOLE) {
     struct str head = fuzz_copy(input.ptr, verdict.length);
     fuzz_require_clean(head, verdict.skipped);

@@ -139,6 +139,27 @@ IT("refuses data that is longer or shorter than its size") {
   CHECK(STATE("3\r\nabc0\r\n\r\n") == CHUNKED_BAD);
 }
 
+static enum chunked_state ends_in(const char *text, bool takes_padding) {
+  struct chunked chunked = {.takes_padding = takes_padding};
+  char bytes[64];
+  size_t payload, count = strlen(text);
+  memcpy(bytes, text, count);
+  chunked_decode(&chunked, bytes, count, &payload, NULL);
+  return chunked.state;
+}
+
+IT("takes white space that pads a size, or behind an extension, only where that is allowed") {
+  static const char *const padded[] = {"5  \r\nhello\r\n0\t\r\n\r\n",
+                                       "5;a=b \r\nhello\r\n0;c=\"d\" \r\n\r\n"};
+  static const char *const broken[] = {" 5\r\nhello\r\n0\r\n\r\n", "5 \nhello\r\n0\r\n\r\n",
+                                       "5 5\r\nhello\r\n0\r\n\r\n", "5;a= \r\nhello\r\n0\r\n\r\n"};
+  for (int i = 0; i < 2; i++) {
+    CHECK(ends_in(padded[i], true) == CHUNKED_DONE);
+    CHECK(ends_in(padded[i], false) == CHUNKED_BAD);
+  }
+  for (int i = 0; i < 4; i++) CHECK(ends_in(broken[i], true) == CHUNKED_BAD);
+}
+
 IT("drops extensions: names, tokens, quoted strings, white space around them (RFC 9112 section 7.1.1)") {
   PAYLOAD("1;a\r\nx\r\n0;b=c;d\r\n\r\n", "x");
   PAYLOAD("1;a=\"b;\\\"\\\\ \t\xff\";c\r\nx\r\n0\r\n\r\n", "x");
