@@ -153,6 +153,14 @@ describe("In a chunked request,", function()
   end)
 end)
 
+-- What pads a size is taken of a peer, which is on from the start (lenient.chunk_padding), and of a client never.
+local padded = { ["a space behind the size"] = true, ["a tab behind the size"] = true,
+  ["a space behind the last chunk"] = true }
+local names_of_responses = {}
+for _, name in ipairs(names) do
+  if not padded[name] then names_of_responses[#names_of_responses + 1] = name end
+end
+
 describe("In a chunked response,", function()
   lazy_setup(wire.start)
   lazy_teardown(wire.stop)
@@ -166,7 +174,7 @@ describe("In a chunked response,", function()
     end)
   end
 
-  for _, name in ipairs(names) do
+  for _, name in ipairs(names_of_responses) do
     it(name .. " gives 502 or a body that is cut short (RFC 9112 7.1)", function()
       local result = wire.exchange(wire.get() .. wire.NEXT, { answer = HEAD .. broken[name] .. LAST, closes = true })
       local first = result.responses[1]
@@ -190,7 +198,7 @@ describe("In a chunked response,", function()
     end)
   end
 
-  for _, name in ipairs(names) do
+  for _, name in ipairs(names_of_responses) do
     it(name .. " in a later piece cuts the body short (RFC 9112 7.1)", function()
       local result = wire.exchange(wire.get() .. wire.NEXT, { answer = function(connection)
         connection:send(HEAD .. "3\r\nabc\r\n")
