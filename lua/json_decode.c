@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "http/grammar.h"
 #include "lua/json.h"
@@ -239,6 +240,7 @@ int json_decode(lua_State *L) {
   struct reader r = {.L = L, .start = text, .at = text, .end = text + length, .scratch = &vm_of(L)->scratch};
   luaL_checkstack(L, 4 * JSON_DEPTH, "json.decode");
   bool fine = read_text(&r, &why);
+  CHECK(!fine || (r.at == r.end && lua_gettop(L) == 2));
   if (r.scratch->cap > BLOCK_LARGEST) buf_release(r.scratch);
   return fine ? 1 : refuse(&r, why);
 }

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "lua/json.h"
@@ -145,6 +146,7 @@ static void refuse_type(struct writer *w) {
 
 /* The value on top. -0 +0 */
 static void put_value(struct writer *w, unsigned depth) {
+  CHECK(depth <= JSON_DEPTH);
   size_t length;
   const char *text;
   if (w->why) return;

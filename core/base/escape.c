@@ -2,6 +2,8 @@
 // escape: byte by byte; a run of plain ones is the usual case.
 #include "base/escape.h"
 
+#include "base/check.h"
+
 static const char digits[] = "0123456789abcdef";
 
 /* Bytes of the UTF-8 sequence at the start of `s` (RFC 3629 section 4); 0: it is none. */
@@ -110,6 +112,7 @@ static size_t escape(char *to, size_t room, struct str text,
   while (text.len) {
     char piece[8];
     size_t length, taken = next(text, piece, &length);
+    CHECK(taken > 0 && taken <= text.len && length <= sizeof piece);
     if (n + length > room) break;
     memcpy(to + n, piece, length);
     n += length;

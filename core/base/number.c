@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
+
 size_t number_text(double number, char text[NUMBER_TEXT]) {
   static const double exact = 9007199254740992; /* 2^53 */
   int length = 0;
@@ -15,5 +17,6 @@ size_t number_text(double number, char text[NUMBER_TEXT]) {
     length = snprintf(text, NUMBER_TEXT, "%.*g", digits, number);
     if (!isfinite(number) || strtod(text, NULL) == number) break;
   }
+  CHECK(length > 0 && length < NUMBER_TEXT);
   return (size_t)length;
 }

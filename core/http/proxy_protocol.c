@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <sys/un.h>
 
+#include "base/check.h"
+
 static const struct str signature_1 = STR_INIT("PROXY ");
 static const struct str signature_2 = STR_INIT("\r\n\r\n\0\r\nQUIT\n");
 
@@ -199,6 +201,7 @@ static bool to_in6(const struct sockaddr_storage *from, socklen_t length, char a
 static bool to_path(const struct sockaddr_storage *from, socklen_t length, char path[108]) {
   if (length < sizeof(sa_family_t) || from->ss_family != AF_UNIX) return false;
   const struct sockaddr_un *local = (const void *)from;
+  CHECK(length >= offsetof(struct sockaddr_un, sun_path));
   size_t bytes = length - offsetof(struct sockaddr_un, sun_path);
   memset(path, 0, 108);
   memcpy(path, local->sun_path, bytes < 108 ? bytes : 108);
@@ -258,5 +261,7 @@ static size_t write_binary(const struct ends *ends, bool is_of_client, char *byt
 size_t proxy_protocol_write(unsigned version, const struct proxy_protocol *header,
                             char bytes[PROXY_PROTOCOL_BYTES]) {
   struct ends ends = ends_of(header);
-  return version == 1 ? write_line(&ends, bytes) : write_binary(&ends, header->is_of_client, bytes);
+  size_t length = version == 1 ? write_line(&ends, bytes) : write_binary(&ends, header->is_of_client, bytes);
+  CHECK(length <= (version == 1 ? (size_t)LINE_BYTES : (size_t)PROXY_PROTOCOL_BYTES));
+  return length;
 }

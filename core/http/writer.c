@@ -8,6 +8,7 @@
 // line that was written here ends in one CR and one LF, and any control character beyond these came with a part.
 #include "http/writer.h"
 
+#include "base/check.h"
 #include "http/framing.h"
 #include "http/grammar.h"
 
@@ -15,12 +16,18 @@
 struct pen {
   char *start, *at;
   size_t lines;
+  size_t bound; /* bytes from the start */
 };
 
 static size_t bound_of(const struct headers *headers, const struct writer_hop *hop);
 static void put_fields(struct pen *pen, const struct headers *headers);
 static void put_framing(struct pen *pen, struct body body);
 static void put_hop(struct pen *pen, const struct writer_hop *hop);
+
+static struct pen new_pen(struct arena *arena, size_t bound) {
+  char *start = arena_alloc(arena, bound);
+  return (struct pen){start, start, 0, bound};
+}
 
 /* Most texts are short: two words that may overlap take less than a call of memcpy. */
 static __attribute__((noinline)) void put(struct pen *pen, struct str text) {
@@ -57,6 +64,7 @@ static inline void end_line(struct pen *pen) {
 /* The head, if all its control characters (but tabs) are the ends of its lines. */
 static struct str finished(const struct pen *pen) {
   struct str head = {pen->start, (size_t)(pen->at - pen->start)};
+  CHECK(head.len <= pen->bound && pen->lines > 0);
   return grammar_has_controls(head.ptr, head.len, 2 * pen->lines) ? head : (struct str){0};
 }
 
@@ -80,8 +88,8 @@ struct str writer_request(struct arena *arena, const struct request *request, st
   size_t bound = request->method_name.len + request->target.len + request->authority.len;
   unsigned hosts = headers_count_id(&request->headers, FIELD_HOST);
   if (hosts > 1) return (struct str){0};
-  char *head = arena_alloc(arena, bound + bound_of(&request->headers, hop));
-  struct pen pen = {head, head, 0};
+  bound += bound_of(&request->headers, hop);
+  struct pen pen = new_pen(arena, bound);
   put(&pen, request->method_name);
   PUT(&pen, " ");
   put(&pen, request->target);
@@ -100,8 +108,7 @@ static bool is_bodiless(unsigned status) { return status < 200 || status == 204;
 struct str writer_response(struct arena *arena, const struct response *response, struct body body,
                            const struct writer_hop *hop) {
   struct str reason = response->reason.len ? response->reason : status_reason(response->status);
-  char *head = arena_alloc(arena, reason.len + bound_of(&response->headers, hop));
-  struct pen pen = {head, head, 0};
+  struct pen pen = new_pen(arena, reason.len + bound_of(&response->headers, hop));
   PUT(&pen, "HTTP/1.1 ");
   put_number(&pen, response->status);
   PUT(&pen, " ");
@@ -118,8 +125,7 @@ struct str writer_trailers(struct arena *arena, const struct headers *trailers) 
   static const struct headers none;
   static const struct writer_hop no_hop;
   if (!trailers) trailers = &none;
-  char *section = arena_alloc(arena, bound_of(trailers, &no_hop));
-  struct pen pen = {section, section, 0};
+  struct pen pen = new_pen(arena, bound_of(trailers, &no_hop));
   put_fields(&pen, trailers);
   end_line(&pen);
   return finished(&pen);

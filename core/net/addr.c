@@ -8,6 +8,8 @@
 #include <net/if.h>
 #include <stdio.h>
 
+#include "base/check.h"
+
 static bool parse_unix(struct str path, struct addr *addr, const char **why);
 static bool parse_ipv6(struct str text, struct addr *addr, const char **why);
 static bool parse_host(struct str host, struct addr *addr, const char **why);
@@ -199,6 +201,7 @@ size_t addr_format_client(const struct sockaddr *socket, socklen_t length, char 
                (family == AF_INET6 && length >= sizeof(struct sockaddr_in6));
   if (!is_ip) return (size_t)sprintf(text, family == AF_UNIX ? "unix:" : "unknown");
   addr_from_socket(&addr, socket, length);
+  CHECK(addr.kind == ADDR_IP);
   return addr_format(&addr, text);
 }
 

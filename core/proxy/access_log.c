@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/check.h"
 #include "base/escape.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -247,5 +248,6 @@ void access_log_write(const struct access_log *log, struct exchange *x) {
   else
     put_combined(&line, x);
   put(&line, STR("\n"));
+  CHECK(line.length <= sizeof bytes);
   sink_write(log->sink, x->proxy->worker, SINK_INFO, bytes, line.length);
 }

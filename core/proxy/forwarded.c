@@ -36,6 +36,7 @@ static struct str own_entry(struct exchange *x) {
 }
 
 static void replace(struct exchange *x) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
   struct headers *h = &x->upstream_request.headers;
   bool had_forwarded = headers_find_id(h, FIELD_FORWARDED) != NULL;
   drop_claims(h, true);
@@ -58,6 +59,7 @@ static void append_to(struct exchange *x, enum field_id id, struct str value) {
 
 /* The client is a proxy that is trusted: what it says of its own client is passed on, in a chain or as it is. */
 static void append(struct exchange *x) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
   struct headers *h = &x->upstream_request.headers;
   drop_claims(h, false);
   append_to(x, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
