@@ -303,11 +303,27 @@ void tls_refresh_commit(struct tls_refresh *r) {
   tls_refresh_drop(r);
 }
 
+/* A reference to the one at that place of the list, or NULL: behind its end. */
+static struct tls_context *hold_one(unsigned place) {
+  pthread_mutex_lock(&lock);
+  struct tls_context *context = contexts;
+  while (context && place--) context = context->client->next;
+  if (context) tls_context_hold(context);
+  pthread_mutex_unlock(&lock);
+  return context;
+}
+
+/* One at a time: files are not looked at under the lock, and it is asked too often to allocate anything. */
 bool tls_refresh_is_due(void) {
-  struct tls_refresh *all = hold_all();
+  struct tls_context *context;
   bool is_due = false;
-  for (unsigned i = 0; i < all->count && !is_due; i++) is_due = has_changed(all->pairs[i].old->client);
-  tls_refresh_drop(all);
+  for (unsigned place = 0; !is_due && (context = hold_one(place)); place++) {
+    pthread_mutex_lock(&lock);
+    bool is_loaded = context->client->stage == LOADED;
+    pthread_mutex_unlock(&lock);
+    is_due = is_loaded && has_changed(context->client);
+    tls_context_release(context);
+  }
   return is_due;
 }
 

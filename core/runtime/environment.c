@@ -6,9 +6,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
-#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_context.h"
@@ -17,8 +17,11 @@ struct environment {
   pthread_t thread;
   bool runs;           /* the thread is to be joined */
   atomic_bool is_done; /* and will end at once */
+  struct stat zone;    /* of the machine's time zone, when it was last read */
   unsigned seconds;
 };
+
+static const char zone_file[] = "/etc/localtime";
 
 struct environment *environment_new(void) {
   return memory_zalloc(sizeof(struct environment));
@@ -46,9 +49,19 @@ static void look_at_certificates(struct environment *e) {
   e->runs = pthread_create(&e->thread, NULL, refresh, e) == 0;
 }
 
+/* The library reads the file again where it has changed; but it is not asked without need, since it allocates. */
+static void look_at_zone(struct environment *e) {
+  struct stat now = {0};
+  if (stat(zone_file, &now) != 0 || (now.st_ino == e->zone.st_ino && now.st_dev == e->zone.st_dev &&
+                                     now.st_mtim.tv_sec == e->zone.st_mtim.tv_sec))
+    return;
+  e->zone = now;
+  tzset();
+}
+
 void environment_beat(struct environment *e) {
   if (!e || ++e->seconds % ENVIRONMENT_LOOK_S) return;
-  tzset(); /* reads /etc/localtime again where it has changed */
+  look_at_zone(e);
   look_at_certificates(e);
 }
 
