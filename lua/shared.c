@@ -48,6 +48,11 @@ void shared_take(lua_State *L, struct shared *shared, const struct registry_kind
   struct str key = name_of(L, handle_kind(&shared->handle), kind, name);
   shared->registry = registry;
   shared->entry = registry_get(registry, kind, key, config);
+  if (!shared->entry)
+    handle_raise(L,
+                 "%s: there are %d names of this kind already; are they made of what clients say? Use keys "
+                 "of one object",
+                 kind->name, REGISTRY_NAMES);
   shared->object = registry_object(shared->entry);
   keep(L, shared->object);
 }

@@ -256,3 +256,29 @@ describe("perilune.inflight", function()
     end
   end)
 end)
+
+describe("names of shared objects", function()
+  it("are a thousand of a kind at most: one more, made of what clients say, fails at its line", function()
+    local proxy = perilune.start {
+      workers = 2,
+      policy = [[
+        local perilune = require "perilune"
+        local visits = perilune.counter "visits"
+        perilune.listen("127.0.0.1:0", { request_filter = function(session)
+          local count = tonumber(session:path():sub(2))
+          for i = 1, count do perilune.rate(session:path() .. i, { slots = 16 }):observe("a") end
+          visits:add(1)
+          return session:respond { status = 200, body = tostring(visits:get()) }
+        end })
+      ]],
+    }
+    assert.equal(200, client.request { port = proxy.port, path = "/900" }.status)
+    assert.equal(200, client.request { port = proxy.port, path = "/900" }.status) -- the same names
+    assert.equal(500, client.request { port = proxy.port, path = "/200" }.status)
+    assert.matches("policy.lua:5: rate: there are 1000 names of this kind already", proxy:log())
+    assert.equal("3", client.request { port = proxy.port, path = "/0" }.body) -- another kind, and what there is
+    proxy:signal "HUP" -- what only the old policy had asked for goes with it
+    proxy:wait_log "generation 2 is in force"
+    scheduler.eventually(function() return client.request { port = proxy.port, path = "/200" }.status == 200 end)
+  end)
+end)

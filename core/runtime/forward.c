@@ -94,7 +94,7 @@ static void *load(const void *source, const struct policy_host *host, char **why
   if (is_address("--listen", options->listen, false, why) && read_list(list, options->to, why)) {
     f = memory_zalloc(sizeof *f);
     f->registry = host->registry;
-    f->entry = registry_get(host->registry, &kind, STR("to"), list);
+    f->entry = registry_get(host->registry, &kind, STR("to"), list); /* the only name there is */
     f->view = backends_view(registry_object(f->entry), list->specs, list->count, &backend_rules_default, 1);
     f->hooks = (struct hooks){.upstream_peer = upstream_peer, .policy = f};
     f->listener = (struct policy_listener){.address = options->listen,

@@ -121,11 +121,22 @@ static void take_name(struct registry *r, const struct registry_kind *kind, stru
 /* Where what `r` makes is made: a stage in force, and a root, change the names in force. */
 static struct registry *place_of(struct registry *r) { return r->root->in_force == r ? r->root : r; }
 
+/* A policy that makes a name of what a client says must not use up all memory: nothing is freed before its VM. */
+static bool has_place_for_name(struct registry *r, const struct registry_kind *kind) {
+  unsigned count = 0;
+  LIST_EACH(node, &r->named) count += LIST_ENTRY(node, struct registry_entry, link)->kind == kind;
+  return count < REGISTRY_NAMES;
+}
+
 struct registry_entry *registry_get(struct registry *r, const struct registry_kind *kind, struct str name,
                                     const void *config) {
   lock(r);
   struct registry_entry *entry = find_fit(r, kind, name, config);
   if (!entry && r->root != r) entry = find_fit(r->root, kind, name, config);
+  if (!entry && !has_place_for_name(place_of(r), kind)) {
+    unlock(r);
+    return NULL;
+  }
   if (!entry) {
     take_name(place_of(r), kind, name);
     entry = add(place_of(r), kind, name, config);

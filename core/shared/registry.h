@@ -41,6 +41,9 @@ void registry_merge(struct registry *stage);
 /* Is the entry `r`'s own to change? False: it is in force, and `r` is a stage that is not. */
 bool registry_owns(struct registry *r, const struct registry_entry *entry);
 /* Finds or makes; the caller holds a reference until registry_release. */
+/* NULL: there is no object of that name, and where it would be made (the stage, or what is in force) its kind has
+ * REGISTRY_NAMES names already. */
+enum { REGISTRY_NAMES = 1000 };
 struct registry_entry *registry_get(struct registry *r, const struct registry_kind *kind, struct str name,
                                     const void *config);
 void *registry_object(const struct registry_entry *entry);

@@ -190,6 +190,9 @@ function perilune.configure(settings) end
 --- - Timers, spawned functions, name servers and TLS files come into force with the policy. What waits (perilune.sleep, dns,
 ---   tcp, http) raises: that is for perilune.spawn.
 
+--- Of each kind (dict, rate, inflight, counter, metric, ...) there may be 1000 names; one more raises. A name made of what a
+--- client says is a mistake: use a key, or a label.
+
 --- A dictionary of a bounded size: when it is full, what was used least recently makes room. With another size than
 --- before a reload begins it anew. It stays until no policy is in force that has asked for it.
 ---@param name string

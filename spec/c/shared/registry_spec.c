@@ -3,6 +3,7 @@
 #include "shared/registry.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "threads.h"
@@ -176,5 +177,29 @@ IT("gives the names of a stage that is merged to all, and no name to one that wa
   registry_free(first);
   registry_free(registry_hold(second));
   registry_free(second);
+  registry_free(root);
+}
+
+IT("has so many names of a kind and no more, and room again once one is released") {
+  struct registry *root = new_registry(), *stage = registry_stage(root);
+  struct registry_entry *entries[REGISTRY_NAMES];
+  char name[16];
+  for (int i = 0; i < REGISTRY_NAMES; i++) {
+    snprintf(name, sizeof name, "%d", i);
+    entries[i] = registry_get(root, &number, str_of(name), &(int){1});
+  }
+  CHECK(!registry_get(root, &number, STR("one more"), &(int){1}));
+  struct registry_entry *again = registry_get(root, &number, STR("7"), &(int){1});
+  CHECK(again == entries[7]);
+  struct registry_entry *staged = registry_get(stage, &number, STR("one more"), &(int){1});
+  CHECK(staged); /* a reload may replace all of them */
+  registry_release(stage, staged);
+  registry_release(root, again);
+  registry_release(root, entries[7]);
+  entries[7] = registry_get(root, &number, STR("one more"), &(int){1});
+  CHECK(entries[7]);
+  for (int i = 0; i < REGISTRY_NAMES; i++) registry_release(root, entries[i]);
+  CHECK(live() == 0);
+  registry_free(stage);
   registry_free(root);
 }
