@@ -203,6 +203,30 @@ describe("a client that takes its response slowly", function()
   end)
 end)
 
+describe("a peer that takes the request slowly", function()
+  it("but steadily is not failed, nor its client, though the kernel says for long that there is no room", function()
+    local bytes = 64 * 1024 * 1024
+    local reads = true
+    local origin = origins.start(function(connection)
+      sys.set_buffers(connection.fd, 65536)
+      connection:read_request_head()
+      while reads and connection:receive_some(8192) do connection:sleep(0.01) end
+    end)
+    local proxy = start(origin, { peer = ", send_timeout = 0.5", listen = "body_timeout = 0.5" })
+    local connection = client.connect(proxy.port)
+    connection:send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " .. bytes .. "\r\n\r\n")
+    local text = ("x"):rep(65536)
+    local sending = scheduler.spawn(function()
+      while connection:send(text) do scheduler.sleep(0) end
+    end)
+    assert.is_false(connection:is_closed(3))
+    assert.equal("", connection.buffer)
+    scheduler.cancel(sending)
+    reads = false
+    connection:close()
+  end)
+end)
+
 describe("empty lines before a request", function()
   it("do not put its deadline back, in whatever pieces they come (RFC 9112 2.2)", function()
     local proxy = start(patient_origin(), { listen = "head_timeout = 0.5, keepalive_timeout = 0.5" })

@@ -76,7 +76,7 @@ static bool is_stale(const struct exchange *x) { return x->reused && x->readable
 /* The client waits for a 100 (Continue) that its peer was not asked for, because the policy has taken the field away:
  * so it is ours to say (RFC 9110 section 10.1.1). False: the client is gone. */
 static bool ask_in_peers_place(struct exchange *x) {
-  bool is_awaited = x->request.expects_continue && !x->continued && !x->body_is_read;
+  bool is_awaited = transfer_is_hopeless(x) && !x->body_is_read;
   if (!is_awaited || headers_find_id(&x->upstream_request.headers, FIELD_EXPECT)) return true;
   x->continued = true;
   respond_continue(x);

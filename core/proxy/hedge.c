@@ -158,7 +158,12 @@ void hedge_readable(struct exchange *x) {
   exchange_run(x);
 }
 
+/* What has come is looked at first, as deadline.c does for the attempt under way. */
 void hedge_due(struct exchange *x) {
   CHECK(x->rival);
-  fail(x, ERROR_FIRST_BYTE_TIMEOUT);
+  struct upstream *u = x->rival->upstream;
+  if (conn_is_ready(&u->conn))
+    timer_set(&u->timer, 1);
+  else
+    fail(x, ERROR_FIRST_BYTE_TIMEOUT);
 }

@@ -197,7 +197,8 @@ void transfer_up(struct exchange *x) {
     if (!x->down.active) request_body_done(x); /* else the 100 is still on its way */
     return;
   }
-  deadline_watch(x);
+  bool is_watched_next = !x->up.active && x->step <= STEP_read_response; /* which waits for the head */
+  if (!is_watched_next) deadline_watch(x);
   if (!x->up.active) exchange_run(x);
 }
 
@@ -241,7 +242,8 @@ void transfer_down(struct exchange *x) {
   bool is_stuck = result == RELAY_WRITING && x->sent_status && !x->up.active;
   if (is_stuck) read_away(x);
   if (!x->down.active && reads_away(x)) relay_stop(&x->up); /* the downstream goes on */
-  deadline_watch(x);
+  bool is_over = !x->down.active && !x->up.active && !timer_is_set(&x->downstream->timer);
+  if (!is_over) deadline_watch(x);
   if (x->on_body && !x->up.active)
     request_body_done(x);
   else if (!x->down.active)
