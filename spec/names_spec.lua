@@ -27,7 +27,7 @@ perilune.listen("127.0.0.1:0", {
     end
   end,
   upstream_peer = function() return { address = "$NAME", idle_timeout = false, $MORE } end,
-})
+}, { max_retries = 0 })
 ]]
 
 local function start(server, name, more, servers, settings)
@@ -121,6 +121,14 @@ describe("a peer by name", function()
     end
     assert.equal("hello", ask(proxy, "/http"))
     assert.equal(200, timed(proxy, "/tcp").status)
+  end)
+
+  it("is reached by its other address where a TLS handshake fails at the first", function()
+    local origin = origins.start("hello", { host = "127.0.0.3", tls = {}, names = { "app.test" } })
+    origins.start(function(connection) connection:close() end, { host = "127.0.0.2", port = origin.port })
+    local server = name_server.start { ["app.test"] = { A = { "127.0.0.2", "127.0.0.3" } } }
+    local proxy = start(server, "app.test:" .. origin.port, "tls = true, verify = false")
+    for _ = 1, 4 do assert.equal("hello", ask(proxy)) end
   end)
 
   it("spreads its connections over its addresses, as name servers do that turn their answers", function()

@@ -151,6 +151,23 @@ static void put_backend(const struct roster_entry *b, void *out) {
           STR_ARG(b->set));
 }
 
+/* The control worker's, too. */
+static void put_names(FILE *out, const struct server *s) {
+  number names = 0, kept = 0, questions = 0, failures = 0;
+  for (unsigned i = 0; i <= s->worker_count; i++) {
+    const struct tally *t = metrics_tally(s->metrics, i);
+    names += cell_get(&t->names);
+    kept += cell_get(&t->names_kept);
+    questions += cell_get(&t->name_questions);
+    failures += cell_get(&t->name_failures);
+  }
+  if (names)
+    fprintf(
+        out,
+        "names       %llu looked up, %llu of them kept, %llu questions to name servers, %llu unanswered\n",
+        names, kept, questions, failures);
+}
+
 static void put_limit(const struct limits_entry *limit, void *out) {
   fprintf(out, "limit       %-28.*s %-11s room for %u keys, %.1f MiB, overflowed %llu times\n",
           STR_ARG(limit->name), limit->kind, limit->keys, (double)limit->bytes / 1048576,
@@ -218,6 +235,7 @@ char *status_text(const struct server *s) {
   put_requests(out, s, &tally);
   put_workers(out, s);
   put_peers(out, &tally);
+  put_names(out, s);
   roster_read(s->registry, put_backend, out);
   limits_read(s->registry, put_limit, out);
   put_failures(out, &tally);
