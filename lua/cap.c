@@ -99,11 +99,13 @@ void cap_heed(lua_State *L) {
   lua_error(L);
 }
 
+enum { MAKING = 3 }; /* a buffer that doubles, and the string */
+
 /* (s, n, sep), strings and numbers: raises where the result would be beyond the hard limit. -3 +0 */
 static int check_rep(lua_State *L) {
   const struct vm *vm = vm_of(L);
   lua_Number bytes = (lua_Number)(lua_objlen(L, 1) + lua_objlen(L, 3)) * lua_tonumber(L, 2);
-  if (bytes + (lua_Number)vm->memory.used_bytes < (lua_Number)hard_limit(vm)) return 0;
+  if (MAKING * bytes + (lua_Number)vm->memory.used_bytes < (lua_Number)hard_limit(vm)) return 0;
   return handle_raise(L, "not enough memory: string.rep would make %f bytes (see memory_limit)", bytes);
 }
 

@@ -81,8 +81,8 @@ static __attribute__((cold)) void refuse_loan(lua_State *L, const struct vm *vm)
 
 void script_lend(lua_State *L, struct script *script, size_t bytes) {
   struct vm *vm = script->vm;
-  if (bytes > vm->memory.cap_bytes - vm->lent_bytes || vm->lent_bytes > vm->memory.cap_bytes)
-    refuse_loan(L, vm);
+  size_t taken = vm->memory.used_bytes + vm->lent_bytes;
+  if (bytes > vm->memory.cap_bytes || taken > vm->memory.cap_bytes - bytes) refuse_loan(L, vm);
   script->lent_bytes += bytes;
   vm->lent_bytes += bytes;
 }

@@ -7,12 +7,14 @@
 #include <lua.h>
 
 #include "lua/library.h"
+#include "lua/stack.h"
 #include "lua/text.h"
 
 /* All arguments as one text. -n +1 */
 static const char *join(lua_State *L) {
   int count = lua_gettop(L);
-  luaL_Buffer text;
+  luaL_Buffer text; /* kilobytes, and __tostring may log as well */
+  stack_check(L);
   luaL_checkstack(L, LUA_MINSTACK, "too many arguments");
   luaL_buffinit(L, &text);
   for (int i = 1; i <= count; i++) {

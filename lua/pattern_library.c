@@ -2,15 +2,17 @@
 // pattern_library: string.find, match, gmatch and gsub as policies get them. What cannot take long, which is
 // nearly everything, goes to LuaJIT's own functions; the rest to a matcher that can be interrupted.
 #include <lauxlib.h>
+#include <string.h>
 
 #include "lua/handle.h"
 #include "lua/library.h"
 #include "lua/pattern.h"
+#include "lua/stack.h"
 #include "lua/text.h"
 #include "lua/vm.h"
 
 /* Steps that LuaJIT's matcher takes in a few milliseconds. */
-enum { STEPS_FINE = 1000000 };
+enum { STEPS_FINE = 1000000, LONG_PATTERN = 256 };
 
 /* --- which matcher -------------------------------------------------------------------------------------- */
 
@@ -32,6 +34,7 @@ static bool is_fine(struct str subject, struct str pattern) {
   double ways = (double)subject.len + 1, steps = ways;
   unsigned count = choices(pattern);
   for (unsigned i = 0; i < count && steps <= STEPS_FINE; i++) steps *= ways;
+  if (pattern.len > LONG_PATTERN) steps *= (double)pattern.len;
   return steps <= STEPS_FINE || str_find(pattern, '\0') < pattern.len;
 }
 
@@ -89,11 +92,36 @@ static size_t check_start(lua_State *L, size_t length) {
   return (size_t)start - 1 > length ? length : (size_t)start - 1;
 }
 
+/* LuaJIT compares at each place anew, which is the product of both lengths. -0 +n */
+static int find_plainly(lua_State *L, struct str subject, struct str text, size_t start) {
+  const char *at = memmem(subject.ptr + start, subject.len - start, text.ptr, text.len);
+  if (!at) {
+    lua_pushnil(L);
+    return 1;
+  }
+  lua_pushinteger(L, at - subject.ptr + 1);
+  lua_pushinteger(L, at - subject.ptr + (lua_Integer)text.len);
+  return 2;
+}
+
+static bool is_long(struct str subject, struct str text) {
+  return text.len > 0 && (double)subject.len * (double)text.len > STEPS_FINE;
+}
+
+/* A pattern without a special character is looked for as it is. */
+static bool is_plain(struct str text) {
+  for (size_t i = 0; i < text.len; i++)
+    if (strchr("^$*+?.([%-", text.ptr[i])) return false; /* NUL as well, where patterns end */
+  return true;
+}
+
 static int search(lua_State *L, bool wants_place) {
   struct str subject = check_str(L, 1), text = check_str(L, 2);
+  size_t start = check_start(L, subject.len);
+  bool plainly = wants_place && is_long(subject, text) && (lua_toboolean(L, 4) || is_plain(text));
+  if (plainly) return find_plainly(L, subject, text, start);
   if ((wants_place && lua_toboolean(L, 4)) || is_fine(subject, text)) return call_original(L);
   struct pattern pattern;
-  size_t start = check_start(L, subject.len);
   pattern_read(L, text, true, &pattern);
   struct match m = begin(L, &pattern, subject);
   for (const char *at = subject.ptr + start; at <= m.end; at++) {
@@ -183,6 +211,7 @@ static void add_value(struct match *m, luaL_Buffer *out, const char *start, cons
 }
 
 static int gsub(lua_State *L) {
+  stack_check(L); /* LuaJIT's frame and ours have a buffer of kilobytes */
   struct str subject = check_str(L, 1), text = check_str(L, 2);
   int kind = lua_type(L, 3);
   if (is_fine(subject, text) ||

@@ -17,6 +17,7 @@
 
 enum {
   ARGUMENTS_MOST = 15,     /* there is room for them on every coroutine */
+  RUNNING_MOST = 20000,    /* at once in a VM: each has a coroutine, and is woken once a turn */
   WAIT_MOST_S = 1000000000 /* longer is for ever */
 };
 
@@ -76,12 +77,15 @@ int spawn_task(lua_State *L) {
   int count = lua_gettop(L);
   luaL_checktype(L, 1, LUA_TFUNCTION);
   if (count > ARGUMENTS_MOST) return luaL_error(L, "perilune.spawn: too many arguments");
+  if (vm_of(L)->spawned_count >= RUNNING_MOST)
+    return handle_raise(L, "perilune.spawn: %d tasks run already in this worker", RUNNING_MOST);
   struct spawned *s = make(L);
   lua_pushvalue(L, -1);
   s->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
   for (int i = 1; i <= count; i++) lua_pushvalue(L, i);
   lua_xmove(L, s->task->co, count);
   s->state = SPAWNED_RUNS;
+  s->vm->spawned_count++;
   task_start_soon(s->task, count - 1);
   return 1;
 }
@@ -105,6 +109,7 @@ static struct task *take_waiter(struct spawned *s) {
 static void on_task_end(struct task *task, enum task_status status) {
   struct spawned *s = task->owner;
   struct task *waiter = take_waiter(s);
+  s->vm->spawned_count--;
   s->state = status == TASK_DONE ? SPAWNED_RETURNED : SPAWNED_FAILED;
   if (status == TASK_FAILED && !waiter) task_log_error(task, "perilune.spawn");
   unanchor(s);
@@ -115,7 +120,10 @@ static void on_task_end(struct task *task, enum task_status status) {
  * before it is freed, and the handle, which nothing anchors any more, is not looked at behind that. */
 static void drop(struct spawned *s) {
   struct task *waiter = take_waiter(s), *task = s->task;
-  if (s->state == SPAWNED_RUNS) s->state = SPAWNED_STOPPED;
+  if (s->state == SPAWNED_RUNS) {
+    s->vm->spawned_count--;
+    s->state = SPAWNED_STOPPED;
+  }
   s->task = NULL;
   list_remove(&s->link);
   unanchor(s);

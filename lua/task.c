@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "lua/library.h"
+#include "lua/stack.h"
 #include "lua/vm.h"
 
 enum { SPARE_TASKS = 256, TASKS_PER_PACE = 64, IDLE_BYTES = 256 << 10 };
@@ -319,31 +320,45 @@ static int give_up_wait(lua_State *L) {
 
 /* coroutine.resume and wrap as policies get them: where the coroutine waits, so does the one that resumed it.
  */
-static const char coroutines[] = "local waits, give_up_wait, create, resume, yield, isyieldable = ...\n"
-                                 "local function pass(co, ok, first, ...)\n"
-                                 "  if not ok or first ~= waits then return ok, first, ... end\n"
-                                 "  if not isyieldable() then return give_up_wait() end\n"
-                                 "  return pass(co, resume(co, yield(waits)))\n"
-                                 "end\n"
-                                 "local function results(ok, ...)\n"
-                                 "  if ok then return ... end\n"
-                                 "  error((...), 0)\n"
-                                 "end\n"
-                                 "function coroutine.resume(co, ...) return pass(co, resume(co, ...)) end\n"
-                                 "function coroutine.wrap(body)\n"
-                                 "  local co = create(body)\n"
-                                 "  return function(...) return results(pass(co, resume(co, ...))) end\n"
-                                 "end\n";
+static const char coroutines[] =
+    "local check, waits, give_up_wait, create, resume, yield, isyieldable = ...\n"
+    "local function pass(co, ok, first, ...)\n"
+    "  if not ok or first ~= waits then return ok, first, ... end\n"
+    "  if not isyieldable() then return give_up_wait() end\n"
+    "  return pass(co, resume(co, yield(waits)))\n"
+    "end\n"
+    "local function results(ok, ...)\n"
+    "  if ok then return ... end\n"
+    "  error((...), 0)\n"
+    "end\n"
+    "function coroutine.resume(co, ...)\n"
+    "  check()\n"
+    "  return pass(co, resume(co, ...))\n"
+    "end\n"
+    "function coroutine.wrap(body)\n"
+    "  local co = create(body)\n"
+    "  return function(...)\n"
+    "    check()\n"
+    "    return results(pass(co, resume(co, ...)))\n"
+    "  end\n"
+    "end\n";
+
+/* Coroutines within coroutines have no end but memory. -0 +0 */
+static int check_stack(lua_State *L) {
+  stack_check_coroutine(L);
+  return 0;
+}
 
 void open_task(lua_State *L) {
   static const char *const functions[] = {"create", "resume", "yield", "isyieldable"};
   if (luaL_loadbuffer(L, coroutines, sizeof coroutines - 1, "=perilune") != 0) lua_error(L);
+  lua_pushcfunction(L, check_stack);
   lua_pushlightuserdata(L, &waits);
   lua_pushcfunction(L, give_up_wait);
   lua_getglobal(L, "coroutine");
   for (int i = 0; i < 4; i++) lua_getfield(L, -1 - i, functions[i]);
   lua_remove(L, -5);
-  lua_call(L, 6, 0);
+  lua_call(L, 7, 0);
 }
 
 static void on_timer(struct timer *timer) { task_wake(LIST_ENTRY(timer, struct task, timer)); }

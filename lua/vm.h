@@ -55,6 +55,7 @@ struct vm {
   struct list tasks;       /* owned: struct task, that wait or were made to */
   struct list spare_tasks; /* owned: struct task with a coroutine to run again */
   unsigned spare_count;
+  unsigned spawned_count;            /* of perilune.spawn, that run */
   struct list spare_sockets;         /* owned: struct socket (lua/socket_pool.c) */
   struct list spawned;               /* borrowed: struct spawned of the background (lua/spawn.c) */
   struct list connections;           /* of struct lua_connection (lua/connection.c) */

@@ -163,3 +163,73 @@ describe("what cannot be interrupted is left, the VM given up, and its worker se
     serves_again(proxy)
   end)
 end)
+
+describe("recursion without an end", function()
+  local RECURSIONS = {
+    ["through string.gsub"] = "local function f(s) return (s:gsub('.', f)) end f 'a'",
+    ["through coroutine.wrap"] = "local function f() coroutine.wrap(f)() end f()",
+    ["through coroutine.resume"] = "local function f() assert(coroutine.resume(coroutine.create(f))) end f()",
+    ["through __tostring"] = [[
+      local t = setmetatable({}, { __tostring = function(t) perilune.log.info(t) return 'x' end })
+      perilune.log.info(t)
+    ]],
+    ["through string.format"] = [[
+      local t = setmetatable({}, { __tostring = function(t) return ('%s'):format(t) end })
+      return tostring(t)
+    ]],
+    ["through table.sort"] = "local function f() table.sort({ 1, 2 }, function(a, b) f() return a < b end) end f()",
+    ["of Lua alone"] = "local function f() return 1 + f() end f()",
+    ["of a metamethod"] = "return setmetatable({}, { __index = function(t, k) return t[k + 1] end })[1]",
+  }
+  it("raises an error of its own request, and the process goes on: on any of C's ways", function()
+    local texts, names = {}, {}
+    for name, code in pairs(RECURSIONS) do
+      names[#names + 1] = name
+      texts[#texts + 1] = ("if which == '%d' then %s end"):format(#names, code)
+    end
+    local proxy = start("hook_time = 60", "local which = session:get_header 'which' " .. table.concat(texts, "\n"))
+    for i, name in ipairs(names) do
+      local from = #proxy:log() + 1
+      local response = client.request { port = proxy.port, path = "/bad", headers = { Which = tostring(i) },
+        timeout = 60 }
+      assert.equal(500, response.status, name)
+      proxy:wait_log("failed: [^\n]*stack overflow", nil, from)
+      assert.equal(200, status(proxy, "/"), name)
+    end
+  end)
+
+  it("of tasks that make tasks is refused at a bound, and the worker serves on", function()
+    local proxy = start("hook_time = 60, memory_limit = 128 * 1024 * 1024", [[
+      local function f() perilune.spawn(f) perilune.spawn(f) perilune.sleep(0.001) end
+      f()
+      perilune.sleep(20)
+    ]])
+    local connection = client.connect(proxy.port)
+    connection:send_request { path = "/bad" }
+    proxy:wait_log "perilune.spawn: 20000 tasks run already in this worker"
+    connection:close()
+    serves_again(proxy)
+  end)
+
+  it("of searches for a long text in a longer one ends in time, and is an answer", function()
+    local proxy = start("hook_time = 2", [[
+      local s, none = ("a"):rep(4e6), ("a"):rep(2e6) .. "b"
+      local last = ("a"):rep(2e6) .. "c"
+      local text = tostring(s:find(none, 1, true)) .. tostring(s:find(none)) .. tostring((s .. "c"):find(last, 5))
+      return session:respond { status = 200, body = text }
+    ]])
+    assert.equal("nilnil2000001", client.request { port = proxy.port, path = "/bad", timeout = 60 }.body)
+  end)
+end)
+
+describe("what is lent to the core for an exchange", function()
+  it("counts against memory_limit before it is copied", function()
+    local proxy = start("memory_limit = 24 * 1024 * 1024, hook_time = 60", [[
+      local s = ("x"):rep(16e6)
+      return session:respond { status = 200, body = s }
+    ]])
+    assert.equal(500, status(proxy, "/bad"))
+    proxy:wait_log "policy%.lua:%d+: not enough memory: the exchanges under way hold"
+    assert.equal(200, status(proxy, "/"))
+  end)
+end)

@@ -3,6 +3,7 @@
 // listeners, connections with their exchanges, the policy whose hooks they used, then the loop.
 #include "runtime/worker.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -69,8 +70,21 @@ static void *run(void *argument) {
   return NULL;
 }
 
+/* A policy's recursion through C functions goes deep; what it needs is what is taken. Sanitizers make frames larger. */
+#ifdef INVARIANTS
+enum { STACK_BYTES = 64 << 20 };
+#else
+enum { STACK_BYTES = 16 << 20 };
+#endif
+
 void worker_start(struct worker *worker) {
-  if (pthread_create(&worker->thread, NULL, run, worker) == 0) return;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, STACK_BYTES);
+  int error = pthread_create(&worker->thread, &attributes, run, worker);
+  pthread_attr_destroy(&attributes);
+  if (error == 0) return;
+  errno = error;
   perror("perilune: cannot create a thread");
   abort();
 }
