@@ -75,8 +75,10 @@ static void begin(struct exchange *x) {
 }
 
 static __attribute__((cold)) void refuse_loan(lua_State *L, const struct vm *vm) {
-  handle_raise(L, "not enough memory: the exchanges under way hold %d MiB of fields, targets and answers",
-               (int)(vm->lent_bytes >> 20));
+  handle_raise(
+      L,
+      "not enough memory: the exchanges under way hold %d MiB of fields, targets and answers, the VM %d MiB",
+      (int)(vm->lent_bytes >> 20), (int)(vm->memory.used_bytes >> 20));
 }
 
 void script_lend(lua_State *L, struct script *script, size_t bytes) {

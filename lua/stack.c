@@ -16,8 +16,8 @@ enum { LEFT_LEAST = 2 << 20 };
 enum { LEFT_LEAST = 512 << 10 };
 #endif
 
-/* Coroutines in one another take some hundred bytes each: this is for thousands, each of which an error passes. */
-enum { COROUTINES_MOST = 1 << 20 };
+/* Coroutines in one another take some hundred bytes each: this is for several hundreds, each of which an error passes. */
+enum { COROUTINES_MOST = 192 << 10 };
 
 static _Thread_local uintptr_t lowest, lowest_nested; /* that a frame may begin at */
 

@@ -229,7 +229,7 @@ describe("what is lent to the core for an exchange", function()
       return session:respond { status = 200, body = s }
     ]])
     assert.equal(500, status(proxy, "/bad"))
-    proxy:wait_log "policy%.lua:%d+: not enough memory: the exchanges under way hold"
+    proxy:wait_log "request_filter failed: [^\n]*not enough memory: the exchanges under way hold"
     assert.equal(200, status(proxy, "/"))
   end)
 end)
