@@ -168,7 +168,13 @@ describe("recursion without an end", function()
   local RECURSIONS = {
     ["through string.gsub"] = "local function f(s) return (s:gsub('.', f)) end f 'a'",
     ["through coroutine.wrap"] = "local function f() coroutine.wrap(f)() end f()",
-    ["through coroutine.resume"] = "local function f() assert(coroutine.resume(coroutine.create(f))) end f()",
+    ["through coroutine.resume"] = [[
+      local function f()
+        local ok, why = coroutine.resume(coroutine.create(f))
+        if not ok then error(why, 0) end
+      end
+      f()
+    ]],
     ["through __tostring"] = [[
       local t = setmetatable({}, { __tostring = function(t) perilune.log.info(t) return 'x' end })
       perilune.log.info(t)
