@@ -12,6 +12,11 @@
 --- function policy.upstream_peer() return "127.0.0.1:8000" end
 --- perilune.listen("127.0.0.1:8080", policy)
 --- ```
+---
+--- LuaJIT's libraries are there, but for what would end or crash the process by mistake, which raises: bytecode in load,
+--- loadstring, loadfile, dofile, require and as a policy; os.exit; os.setlocale; debug.sethook, getregistry, setlocal,
+--- and what else of debug changes C functions or userdata; jit.profile. os.execute and io.popen block their worker.
+--- ffi and package.loadlib are C: who uses them is trusted with the process.
 
 ---@class perilune
 ---@field log perilune.log
@@ -42,7 +47,7 @@ function perilune.sleep(seconds) end
 --- Runs a function beside the code that goes on. In a hook: as a task of the exchange, which ends with it at the latest
 --- (what shall outlive it: perilune.after); it begins when the hook waits. In background work the same, without an
 --- exchange. In the main chunk: once, in the control worker, when everything listens; without arguments. An error ends
---- it and is raised in perilune.wait; where nobody waits it is logged.
+--- it and is raised in perilune.wait; where nobody waits it is logged. A worker runs at most 20,000 tasks at once.
 ---@param fn function
 ---@param ... any arguments of the function
 ---@return perilune.task
@@ -129,7 +134,12 @@ function perilune.is_control() end
 ---@return number
 function perilune.memory_used() end
 
---- The most that each worker's VM may hold, in bytes; 256 MiB without. Beyond it, code fails with "not enough memory".
+--- The most that each worker's VM may hold, in bytes; 256 MiB without. At the limit garbage is collected; code that
+--- still goes beyond it fails with "not enough memory", at its own line. Where the policy itself keeps too much, requests
+--- that need little (64 KiB) go on in a quarter more, and the policy is loaded anew. For a moment the VM may hold more:
+--- machine code notices at its next look at the collector. Code that goes beyond three times the limit and 32 MiB
+--- without one, as a compiled loop that puts numbers into a table, loses the VM: its requests get 500, and the policy is
+--- loaded anew at once, then with growing pauses.
 ---@param bytes number
 function perilune.set_memory_limit(bytes) end
 
@@ -155,11 +165,13 @@ function perilune.set_memory_limit(bytes) end
 ---@field access_log? string the same or "stdout", for all listeners that say nothing; with ":json" behind it, lines of JSON
 ---@field log_level? "debug"|"info"|"warn"|"error"
 ---@field hook_time? number of the policy, not of the process: seconds that Lua may run without waiting (1). Then its request
----gets 504. What the JIT compiler has made of an endless loop cannot be interrupted; it is reported in the log
+---gets 504. A loop that has been compiled, a finalizer and a handler of errors are not interrupted, but left as long again
+---later (at most a second): the VM is given up, what waits in it gets 500, and the policy is loaded anew. A call that
+---blocks (os.execute, io.popen, ffi) can only be reported in the log
 ---@field load_time? number of the policy: seconds of CPU time in which its main chunk must come to an end (10)
 ---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
----@field memory_limit? number of the policy: bytes that each of its VMs may hold, and as many again in the fields, targets and
----answers of exchanges under way (256 MiB)
+---@field memory_limit? number of the policy: bytes that each of its VMs may hold, together with the fields, targets and
+---answers of exchanges under way (256 MiB): see perilune.set_memory_limit
 
 ---@param settings perilune.Settings
 function perilune.configure(settings) end
