@@ -14,15 +14,14 @@
 #include "base/memory.h"
 #include "net/tls_parts.h"
 
-enum { FILES = 4, TRUST_FILES = 2 }; /* that a context is made of; those of trust come first */
-
 enum { CONTEXTS_MOST = 256 }; /* in the list, but for those that somebody holds */
 
 enum stage { LOADING, LOADED, FAILED };
 
 struct tls_client {
   struct tls_client_options options; /* text owned */
-  struct stat files[FILES];          /* as they were when it was made */
+  _Atomic uint64_t files;   /* fingerprint: as they were when it was made, or last failed to be made anew */
+  uint64_t trust;           /* the same of those of trust alone */
   struct tls_context *next; /* owned by the list: the newest first; guarded by `lock`, as what follows */
   enum stage stage;
   bool was_wanted; /* since the last generation came into force */
@@ -42,13 +41,27 @@ static X509_STORE *share_trust(const struct tls_client *client);
 
 static struct str own(struct str text) { return (struct str){str_to_cstring(text), text.len}; }
 
-static void look_at_files(const struct tls_client_options *o, struct stat files[FILES]) {
+static uint64_t mix(uint64_t hash, uint64_t number) {
+  return (hash ^ number) * 0x100000001b3u;
+} /* FNV-1a, by words */
+
+/* Of what tells one state of a file from another; 0 of those that are not there. */
+static uint64_t look_at(uint64_t hash, const char *name) {
+  struct stat info;
+  if (!*name || stat(name, &info) != 0) return mix(hash, 0);
+  hash = mix(mix(hash, (uint64_t)info.st_dev), (uint64_t)info.st_ino);
+  hash = mix(mix(hash, (uint64_t)info.st_size), (uint64_t)info.st_mtim.tv_sec);
+  return mix(hash, (uint64_t)info.st_mtim.tv_nsec);
+}
+
+static uint64_t look_at_trust(const struct tls_client_options *o) {
   bool is_systems = o->ca.len == 0;
-  const char *names[FILES] = {is_systems ? X509_get_default_cert_file() : o->ca.ptr,
-                              is_systems ? X509_get_default_cert_dir() : "", o->certificate.ptr, o->key.ptr};
-  memset(files, 0, FILES * sizeof *files);
-  for (int i = 0; i < FILES; i++)
-    if (stat(names[i], &files[i]) != 0) memset(&files[i], 0, sizeof files[i]);
+  uint64_t hash = look_at(0xcbf29ce484222325u, is_systems ? X509_get_default_cert_file() : o->ca.ptr);
+  return look_at(hash, is_systems ? X509_get_default_cert_dir() : "");
+}
+
+static uint64_t look_at_files(const struct tls_client_options *o) {
+  return look_at(look_at(look_at_trust(o), o->certificate.ptr), o->key.ptr);
 }
 
 /* Not loaded so far. */
@@ -66,7 +79,8 @@ static struct tls_context *make(const struct tls_client_options *options) {
 static bool load(struct tls_context *context, char **why) {
   const struct tls_client_options *o = &context->client->options;
   SSL_CTX *ssl = context->ssl;
-  look_at_files(o, context->client->files);
+  context->client->trust = look_at_trust(o);
+  atomic_store(&context->client->files, look_at_files(o));
   tls_context_set_oldest(context, o->oldest);
   SSL_CTX_set_verify(ssl, o->no_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
   if (o->no_close_notify) SSL_CTX_set_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
@@ -203,18 +217,8 @@ struct tls_context *tls_context_client(const struct tls_client_options *options,
 
 /* --- files that change --------------------------------------------------------------------------------------- */
 
-static bool are_same(const struct stat *now, const struct stat *then, int count) {
-  for (int i = 0; i < count; i++)
-    if (now[i].st_ino != then[i].st_ino || now[i].st_size != then[i].st_size ||
-        now[i].st_mtim.tv_sec != then[i].st_mtim.tv_sec || now[i].st_mtim.tv_nsec != then[i].st_mtim.tv_nsec)
-      return false;
-  return true;
-}
-
 static bool has_changed(const struct tls_client *client) {
-  struct stat now[FILES];
-  look_at_files(&client->options, now);
-  return !are_same(now, client->files, FILES);
+  return look_at_files(&client->options) != atomic_load(&client->files);
 }
 
 /* The store of another context that was made of the same files, which is most of the work; a reference, or NULL. */
@@ -226,7 +230,7 @@ static X509_STORE *share_trust(const struct tls_client *client) {
     if (other->stage != LOADED || other->options.no_verify ||
         !str_equal(other->options.ca, client->options.ca))
       continue;
-    if (are_same(other->files, client->files, TRUST_FILES)) store = SSL_CTX_get_cert_store(at->ssl);
+    if (other->trust == client->trust) store = SSL_CTX_get_cert_store(at->ssl);
   }
   if (store) X509_STORE_up_ref(store);
   pthread_mutex_unlock(&lock);
@@ -255,13 +259,15 @@ static struct tls_refresh *hold_all(void) {
   return r;
 }
 
-static struct tls_context *load_anew(const struct tls_context *old) {
+static struct tls_context *load_anew(struct tls_context *old) {
   char *why = NULL;
+  uint64_t seen = look_at_files(&old->client->options);
   struct tls_context *fresh = make(&old->client->options);
   fresh->client->stage = LOADED;
   if (load(fresh, &why)) return fresh;
   log_about(LOG_ERROR, str_of(why), "TLS to peers: %s; what was loaded before stays in use", why);
   free(why);
+  atomic_store(&old->client->files, seen); /* that is told once, and tried again when they change again */
   tls_context_release(fresh);
   return NULL;
 }
@@ -274,9 +280,9 @@ struct tls_refresh *tls_refresh_begin(void) {
 }
 
 /* Another one may have taken its place, or nobody may have wanted it any more, since. */
-static void replace(struct pair *pair) {
+static bool replace(struct pair *pair) {
   struct tls_context **at = place_of(pair->old);
-  if (!pair->fresh || !*at) return;
+  if (!pair->fresh || !*at) return false;
   struct tls_context *old = pair->old, *fresh = tls_context_hold(pair->fresh);
   fresh->client->next = old->client->next;
   fresh->client->was_wanted = old->client->was_wanted;
@@ -284,6 +290,7 @@ static void replace(struct pair *pair) {
   *at = fresh;
   atomic_store_explicit(&old->client->is_outdated, true, memory_order_relaxed);
   tls_context_release(old);
+  return true;
 }
 
 void tls_refresh_drop(struct tls_refresh *r) {
@@ -296,11 +303,13 @@ void tls_refresh_drop(struct tls_refresh *r) {
   free(r);
 }
 
-void tls_refresh_commit(struct tls_refresh *r) {
+unsigned tls_refresh_commit(struct tls_refresh *r) {
+  unsigned replaced = 0;
   pthread_mutex_lock(&lock);
-  for (unsigned i = 0; i < r->count; i++) replace(&r->pairs[i]);
+  for (unsigned i = 0; i < r->count; i++) replaced += replace(&r->pairs[i]);
   pthread_mutex_unlock(&lock);
   tls_refresh_drop(r);
+  return replaced;
 }
 
 /* A reference to the one at that place of the list, or NULL: behind its end. */

@@ -45,9 +45,11 @@ struct tls_client_options {
  * milliseconds, asking again does not. Others wait only where they ask for one that is being loaded. NULL: *why is malloc'd and names the file. */
 struct tls_context *tls_context_client(const struct tls_client_options *options, char **why);
 /* Loads those kept for peers anew whose files have changed (the system's store included), apart from what is in use, in
- * the calling thread. One that cannot be loaded stays as it is, and the log says why. Then either of the two ends it. */
+ * the calling thread. One that cannot be loaded stays as it is, and the log says why, once for each change. Then either
+ * of the two ends it. */
 struct tls_refresh *tls_refresh_begin(void);
-void tls_refresh_commit(struct tls_refresh *refresh);
+/* How many there were. */
+unsigned tls_refresh_commit(struct tls_refresh *refresh);
 /* Nothing has changed. NULL is fine. */
 void tls_refresh_drop(struct tls_refresh *refresh);
 /* Has a file changed? Looks at each, reads none. */

@@ -30,8 +30,8 @@ struct environment *environment_new(void) {
 static void *refresh(void *argument) {
   struct environment *e = argument;
   log_set_thread("certificates");
-  tls_refresh_commit(tls_refresh_begin());
-  log_info("certificates towards peers have changed, and are loaded anew");
+  if (tls_refresh_commit(tls_refresh_begin()))
+    log_info("certificates towards peers have changed, and are loaded anew");
   memory_thread_end();
   atomic_store(&e->is_done, true);
   return NULL;

@@ -86,6 +86,12 @@ IT("puts a changed store of trust in force when it is told to, and not before") 
   tls_refresh_commit(tls_refresh_begin());
   struct tls_context *fresh = context_of(ca);
   CHECK(fresh != first && tls_context_is_outdated(first) && !tls_refresh_is_due());
+  copy_file(c->key,
+            ca); /* no certificate: what is there stays, and it is not tried again until it changes again */
+  CHECK(tls_refresh_is_due() && tls_refresh_commit(tls_refresh_begin()) == 0);
+  CHECK(!tls_refresh_is_due() && !tls_context_is_outdated(fresh));
+  copy_file(c->ca, ca);
+  CHECK(tls_refresh_is_due());
   tls_context_release(first);
   tls_context_release(same);
   tls_context_release(fresh);
