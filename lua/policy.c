@@ -22,6 +22,7 @@ static struct policy_listener *listeners(void *policy, unsigned *count);
 static void bind(void *policy, struct ev_loop *loop, struct proxy *proxy);
 static void start(void *policy);
 static void retire(void *policy);
+static void cut(void *policy);
 static char *files(void *policy);
 static void end(void *policy);
 static size_t memory(void *policy);
@@ -31,6 +32,7 @@ const struct policy_kind lua_policy = {.load = load,
                                        .bind = bind,
                                        .start = start,
                                        .retire = retire,
+                                       .cut = cut,
                                        .files = files,
                                        .close = end,
                                        .memory = memory,
@@ -151,7 +153,9 @@ static void start(void *policy) {
   jobs_start(vm);
 }
 
-static void retire(void *policy) { jobs_free(((struct policy *)policy)->vm); }
+static void retire(void *policy) { jobs_retire(((struct policy *)policy)->vm); }
+
+static void cut(void *policy) { jobs_cut(((struct policy *)policy)->vm); }
 
 /* What `require` has found so far, as a text of lines. */
 static const char list_files[] = "local lines = {}\n"

@@ -32,6 +32,7 @@ struct spawned {
   struct task *waiter; /* borrowed: parked in perilune.wait, while `wait` is in a list */
   int anchor;          /* registry, while it runs */
   enum spawned_state state;
+  bool is_held; /* counted as background work */
 };
 
 /* The spawned tasks of an exchange; in its arena. */
@@ -86,6 +87,8 @@ int spawn_task(lua_State *L) {
   lua_xmove(L, s->task->co, count);
   s->state = SPAWNED_RUNS;
   s->vm->spawned_count++;
+  s->is_held = !s->task->script;
+  if (s->is_held) background_begin(s->vm);
   task_start_soon(s->task, count - 1);
   return 1;
 }
@@ -95,6 +98,12 @@ int spawn_task(lua_State *L) {
 static void unanchor(struct spawned *s) {
   luaL_unref(s->vm->L, LUA_REGISTRYINDEX, s->anchor);
   s->anchor = LUA_NOREF;
+}
+
+static void let_go(struct spawned *s) {
+  bool was_held = s->is_held;
+  s->is_held = false;
+  if (was_held) background_end(s->vm);
 }
 
 static bool is_awaited(const struct spawned *s) { return !list_is_empty(&s->wait); }
@@ -113,6 +122,7 @@ static void on_task_end(struct task *task, enum task_status status) {
   s->state = status == TASK_DONE ? SPAWNED_RETURNED : SPAWNED_FAILED;
   if (status == TASK_FAILED && !waiter) task_log_error(task, "perilune.spawn");
   unanchor(s);
+  let_go(s);
   if (waiter) task_wake(waiter);
 }
 
@@ -126,6 +136,7 @@ static void drop(struct spawned *s) {
   }
   s->task = NULL;
   list_remove(&s->link);
+  let_go(s);
   unanchor(s);
   if (task) task_free(task);
   if (waiter) task_wake_soon(waiter);

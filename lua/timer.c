@@ -4,6 +4,9 @@
 // runs in the hook's own worker, and outlives the hook's exchange. A job
 // of `every` never overlaps itself: its next run is due one interval after the last began, at the earliest
 // when that has ended.
+//
+// A run that has begun, and one that is due at once, is work under way (lua/background): it outlives the policy being
+// in force. What is due later is told that it is the last time, or dropped.
 #include "lua/timer.h"
 
 #include <lauxlib.h>
@@ -31,6 +34,8 @@ struct job {
   int anchor;                /* registry: of the handle */
   struct job_handle *handle; /* borrowed */
   bool runs;
+  bool is_held;      /* counted as under way */
+  bool is_premature; /* told that it will not come again */
 };
 
 static void on_due(struct timer *timer);
@@ -42,6 +47,17 @@ struct job_handle {
   struct job *job; /* borrowed; NULL: it has ended, or is not for this worker */
 };
 
+static void hold(struct job *job) {
+  if (!job->is_held) background_begin(job->vm);
+  job->is_held = true;
+}
+
+static void let_go(struct job *job) {
+  bool was_held = job->is_held;
+  job->is_held = false;
+  if (was_held) background_end(job->vm);
+}
+
 static void dispose(struct job *job) {
   list_remove(&job->link);
   timer_stop(&job->timer);
@@ -49,6 +65,7 @@ static void dispose(struct job *job) {
   luaL_unref(job->vm->L, LUA_REGISTRYINDEX, job->function);
   luaL_unref(job->vm->L, LUA_REGISTRYINDEX, job->anchor);
   job->handle->job = NULL;
+  let_go(job);
   free(job);
 }
 
@@ -61,6 +78,7 @@ static void ended(struct job *job, struct task *task, enum task_status status) {
     dispose(job);
     return;
   }
+  let_go(job);
   uint64_t passed = loop_now_ms(job->vm->host.loop) - job->begun_ms;
   timer_set(&job->timer, passed < job->every_ms ? job->every_ms - passed : 0);
 }
@@ -71,33 +89,107 @@ static void on_due(struct timer *timer) {
   struct job *job = LIST_ENTRY(timer, struct job, timer);
   struct task *task = task_new(job->vm, job, on_task_end);
   job->begun_ms = loop_now_ms(job->vm->host.loop);
+  if (!task && job->vm->lost) {
+    dispose(job);
+    return;
+  }
   if (!task) { /* no memory: what holds it may let go of it until the next try */
     timer_set(&job->timer, job->every_ms ? job->every_ms : 1000);
     return;
   }
   job->runs = true;
+  hold(job);
   task->place = job->call;
   lua_rawgeti(task->co, LUA_REGISTRYINDEX, job->function);
-  enum task_status status = task_start(task, 0);
+  if (job->is_premature) lua_pushboolean(task->co, 1);
+  enum task_status status = task_start(task, job->is_premature);
   if (status == TASK_WAITS)
     job->task = task;
   else
     ended(job, task, status);
 }
 
-void jobs_start(struct vm *vm) {
-  vm->started = true;
-  LIST_EACH(node, &vm->jobs) {
-    struct job *job = LIST_ENTRY(node, struct job, link);
-    timer_set(&job->timer, job->delay_ms);
-  }
-}
-
 void jobs_bind(struct vm *vm) {
   LIST_EACH(node, &vm->jobs) LIST_ENTRY(node, struct job, link)->timer.loop = vm->host.loop;
 }
 
-void jobs_free(struct vm *vm) { LIST_EACH(node, &vm->jobs) dispose(LIST_ENTRY(node, struct job, link)); }
+/* What is due at once is under way from now on. */
+static void plan(struct job *job) {
+  if (!job->every_ms && !job->delay_ms) hold(job);
+  timer_set(&job->timer, job->delay_ms);
+}
+
+void jobs_start(struct vm *vm) {
+  vm->background.state = BACKGROUND_RUNS;
+  LIST_EACH(node, &vm->jobs) {
+    struct job *job = LIST_ENTRY(node, struct job, link);
+    if (!job->runs && !timer_is_set(&job->timer)) plan(job); /* a canary's hooks may have planned some */
+  }
+}
+
+/* --- the end of the policy -------------------------------------------------------------------------------- */
+
+struct parameters {
+  const struct job *job;
+  bool any;
+};
+
+/* debug.getinfo(function, "u").nparams > 0, of a Lua function. -1 +0 */
+static int read_parameters(lua_State *L) {
+  struct parameters *parameters = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->function_info);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, parameters->job->function);
+  lua_pushliteral(L, "u");
+  lua_call(L, 2, 1);
+  lua_getfield(L, -1, "nparams");
+  parameters->any = lua_tointeger(L, -1) > 0;
+  return 0;
+}
+
+static bool takes_parameter(const struct job *job) {
+  struct parameters parameters = {job, false};
+  free(task_protect(job->vm, read_parameters, &parameters));
+  return parameters.any;
+}
+
+/* It waits for its time, which will not come. */
+static void end_plan(struct job *job) {
+  if (job->every_ms == 0 && takes_parameter(job)) {
+    job->is_premature = true;
+    hold(job);
+    timer_set(&job->timer, 0);
+    return;
+  }
+  job->vm->background.dropped += job->every_ms == 0;
+  dispose(job);
+}
+
+void jobs_retire(struct vm *vm) {
+  if (vm->background.state >= BACKGROUND_RETIRED) return;
+  bool ran = vm->background.state == BACKGROUND_RUNS;
+  vm->background.state = BACKGROUND_RETIRED;
+  LIST_EACH(node, &vm->jobs) {
+    struct job *job = LIST_ENTRY(node, struct job, link);
+    if (job->runs)
+      job->every_ms = 0;
+    else if (!ran && !timer_is_set(&job->timer))
+      dispose(job); /* of a policy that never came into force */
+    else if (!job->is_held)
+      end_plan(job);
+  }
+  background_report(vm);
+}
+
+void jobs_cut(struct vm *vm) {
+  vm->background.state = BACKGROUND_CUT;
+  jobs_free(vm);
+  spawned_free(vm);
+}
+
+void jobs_free(struct vm *vm) {
+  LIST_EACH(node, &vm->jobs) dispose(LIST_ENTRY(node, struct job, link));
+  background_report(vm);
+}
 
 /* --- from Lua ------------------------------------------------------------------------------------------- */
 
@@ -124,7 +216,14 @@ static int add(lua_State *L, int index, struct job wanted, bool everywhere) {
   *job = wanted;
   timer_init(&job->timer, vm->host.loop, on_due);
   list_push_back(&vm->jobs, &job->link);
-  if (vm->started) timer_set(&job->timer, job->delay_ms);
+  if (vm->loading) return 1;
+  if (vm->background.state == BACKGROUND_CUT ||
+      (vm->background.state == BACKGROUND_RETIRED && wanted.every_ms))
+    dispose(job); /* an exchange of an older policy asks */
+  else if (vm->background.state == BACKGROUND_RETIRED && wanted.delay_ms)
+    end_plan(job);
+  else
+    plan(job);
   return 1;
 }
 
@@ -136,6 +235,12 @@ static int stop(lua_State *L) {
   job->every_ms = 0;
   if (!job->runs) dispose(job);
   return 0;
+}
+
+/* perilune.is_retired() -0 +1 */
+static int is_retired(lua_State *L) {
+  lua_pushboolean(L, vm_of(L)->background.state >= BACKGROUND_RETIRED);
+  return 1;
 }
 
 /* The options of after and every, at `index`. False: not on every worker. -0 +0 */
@@ -188,10 +293,14 @@ static int every(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {{"stop", stop}, {NULL, NULL}};
-static const luaL_Reg functions[] = {
-    {"sleep", sleep_for}, {"spawn", spawn}, {"after", after}, {"every", every}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"sleep", sleep_for}, {"spawn", spawn},           {"after", after},
+                                     {"every", every},     {"is_retired", is_retired}, {NULL, NULL}};
 
 void open_timer(lua_State *L) {
   handle_define(L, HANDLE_JOB, "perilune.job", methods, NULL);
   luaL_register(L, NULL, functions);
+  lua_getglobal(L, "debug");
+  lua_getfield(L, -1, "getinfo");
+  vm_of(L)->function_info = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pop(L, 1);
 }

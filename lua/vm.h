@@ -18,6 +18,7 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "lua/allocator.h"
+#include "lua/background.h"
 #include "lua/ctx.h"
 #include "lua/handle.h"
 #include "lua/lost.h"
@@ -65,19 +66,20 @@ struct vm {
   struct list handles;               /* struct handle, of kinds that have an end */
   unsigned made[HANDLE_KINDS];       /* shared objects without a name of their own, so far */
   struct ctx_supply ctx_supply;
-  int token_methods;   /* registry */
-  struct buf scratch;  /* for texts on their way to Lua: raising loses none */
-  void *regex_room;    /* borrowed from Lua: see lua/regex.c */
-  unsigned epoch;      /* in tests: tells shared objects of one policy from those of the next */
-  bool started;        /* background work may begin */
-  bool loading;        /* the script's main chunk runs */
-  bool closing;        /* nothing is made any more, by finalizers for instance */
-  bool jit_off;        /* the policy does not want the JIT compiler */
-  bool jit_runs;       /* now */
-  bool is_beyond;      /* its memory limit: cap_heed is to look */
-  bool is_buried;      /* an empty state is in the place of one that was given up */
-  char lost_text[256]; /* why, as a sentence */
-  enum lost lost;      /* its Lua state was given up: nothing is run in it */
+  int token_methods;            /* registry */
+  struct buf scratch;           /* for texts on their way to Lua: raising loses none */
+  void *regex_room;             /* borrowed from Lua: see lua/regex.c */
+  unsigned epoch;               /* in tests: tells shared objects of one policy from those of the next */
+  struct background background; /* what is under way of it (lua/background.c) */
+  int function_info;            /* registry: debug.getinfo, as it was given to the policy */
+  bool loading;                 /* the script's main chunk runs */
+  bool closing;                 /* nothing is made any more, by finalizers for instance */
+  bool jit_off;                 /* the policy does not want the JIT compiler */
+  bool jit_runs;                /* now */
+  bool is_beyond;               /* its memory limit: cap_heed is to look */
+  bool is_buried;               /* an empty state is in the place of one that was given up */
+  char lost_text[256];          /* why, as a sentence */
+  enum lost lost;               /* its Lua state was given up: nothing is run in it */
 };
 
 /* NULL: *why is malloc'd. The script is not read yet; its path only says where `require` looks. */

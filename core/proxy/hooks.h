@@ -83,9 +83,11 @@ struct policy_tally {
   uint64_t latency_us;    /* sum over the exchanges, without tunnels */
 };
 
-/* Who still runs on a policy in one worker: a retired policy is closed once its last exchange has ended. */
+/* Who still runs on a policy in one worker: a retired policy is closed once its last exchange, and its background
+ * work, have ended. */
 struct policy_use {
-  unsigned exchanges;
+  unsigned exchanges; /* and whatever else is under way */
+  unsigned jobs;      /* of these, runs of background work */
   struct policy_tally tally;
   /* NULL while the policy is in force; called from inside the last one's end. */
   void (*on_unused)(struct policy_use *use);

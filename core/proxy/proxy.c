@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "net/batch.h"
 #include "net/pipe.h"
 #include "net/resolver.h"
@@ -36,8 +37,17 @@ void proxy_stop(struct proxy *proxy, unsigned patience_ms) {
 }
 
 void proxy_ease(struct proxy *proxy) {
-  bool is_idle = proxy->downstream_count == 0 && proxy->exchange_count == 0;
+  bool is_idle = !proxy->downstream_count && !proxy->exchange_count && !proxy->background_count;
   if (proxy->stopping && is_idle && proxy->on_idle) proxy->on_idle(proxy);
+}
+
+void proxy_begin_background(struct proxy *proxy) { proxy->background_count++; }
+
+void proxy_end_background(struct proxy *proxy) {
+  CHECK(proxy->background_count > 0);
+  if (--proxy->background_count > 0) return;
+  if (proxy->on_background_end) proxy->on_background_end(proxy);
+  proxy_ease(proxy);
 }
 
 void service_close(struct proxy *proxy, struct service *service) {

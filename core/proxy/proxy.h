@@ -65,6 +65,7 @@ struct proxy {
   unsigned downstream_count, exchange_count, upstream_count;
   unsigned fresh_count;    /* downstreams without a request so far */
   unsigned idle_count;     /* spare upstreams */
+  unsigned background_count; /* runs of the policy's own work under way, of all generations */
   struct list spare_peers; /* unreferenced, least recently used last */
   unsigned spare_count;
   struct circle *circle;   /* borrowed: whom it may ask for connections; NULL: nobody */
@@ -76,6 +77,7 @@ struct proxy {
   bool stopping;           /* no new requests: answers close their connection */
   unsigned patience_ms;    /* stopping: how long a connection may be idle that was not told so */
   void (*on_idle)(struct proxy *proxy); /* told when stopping and nothing is left to do; may be NULL */
+  void (*on_background_end)(struct proxy *proxy); /* told when the last of it has ended; may be NULL */
   void *owner;
   struct peer *peer_guesses[PEER_GUESSES]; /* borrowed: of the last calls of peer_intern */
   struct peer *peers[PEER_BUCKETS];
@@ -93,6 +95,9 @@ void service_close(struct proxy *proxy, struct service *service);
 void proxy_stop(struct proxy *proxy, unsigned patience_ms);
 /* A connection or an exchange has ended: calls on_idle if it was the last. */
 void proxy_ease(struct proxy *proxy);
+/* A run of background work begins, and ends: calls on_idle if it was the last of all that was under way. */
+void proxy_begin_background(struct proxy *proxy);
+void proxy_end_background(struct proxy *proxy);
 /* Closes all connections, whatever is under way. Afterwards no hook is called any more. */
 void proxy_close(struct proxy *proxy);
 /* Frees the rest, once nothing uses the resolver any more. */

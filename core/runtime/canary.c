@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // canary: asks the workers for their tallies twice a second, and judges. The hard problem is small numbers:
-// an early verdict against the canary needs enough exchanges, a verdict for it the whole time.
+// an early verdict against the canary needs enough exchanges, a verdict for it the whole time. A worker that does not
+// answer holds nothing up: what it said last counts, and it is asked again when it has answered.
 #include "runtime/canary.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "runtime/command.h"
@@ -21,10 +23,19 @@ struct canary {
   struct server *server; /* borrowed */
   struct canary_options options;
   struct generation *generation;       /* owned until it is put in force or dropped */
-  struct policy_tally in_force, tried; /* sums of the answers so far */
+  struct voice *voices;                /* owned array, one per worker */
+  struct policy_tally in_force, tried; /* sums of what they said last */
   uint64_t ends_at_ms;
-  unsigned missing; /* answers */
+  unsigned number; /* tells late answers to an earlier canary */
 };
+
+/* What one worker said last. */
+struct voice {
+  struct policy_tally in_force, tried;
+  bool is_out; /* it was asked, and has not answered */
+};
+
+static unsigned canaries; /* so far */
 
 static void judge(struct canary *c);
 
@@ -33,6 +44,7 @@ static void judge(struct canary *c);
 
 struct tally_note {
   struct message message;
+  unsigned worker, number;
   struct policy_tally in_force, tried;
 };
 
@@ -43,34 +55,48 @@ static void add(struct policy_tally *sum, const struct policy_tally *part) {
   sum->latency_us += part->latency_us;
 }
 
+static unsigned count_out(const struct canary *c) {
+  unsigned count = 0;
+  for (unsigned i = 0; i < c->server->worker_count; i++) count += c->voices[i].is_out;
+  return count;
+}
+
 static void on_note(struct message *message, void *receiver) {
-  struct tally_note *note = (struct tally_note *)message;
+  const struct tally_note *note = (struct tally_note *)message;
   struct server *s = ((struct worker *)receiver)->owner;
   struct canary *c = s->canary;
-  if (c && c->missing) {
-    add(&c->in_force, &note->in_force);
-    add(&c->tried, &note->tried);
-    if (--c->missing == 0) judge(c);
+  if (c && c->number == note->number) {
+    CHECK(note->worker < s->worker_count);
+    c->voices[note->worker] = (struct voice){note->in_force, note->tried, false};
+    if (count_out(c) == 0) judge(c);
   }
-  free(note);
+  free(message);
 }
 
 /* In the worker's thread. */
-static void on_tally(struct worker *worker, const struct policy_tally *in_force,
+static void on_tally(struct worker *worker, unsigned number, const struct policy_tally *in_force,
                      const struct policy_tally *tried) {
   struct server *s = worker->owner;
   struct tally_note *note = memory_alloc(sizeof *note);
-  note->message.run = on_note;
-  note->in_force = *in_force;
-  note->tried = *tried;
+  *note = (struct tally_note){{NULL, on_note}, worker->host.worker, number, *in_force, *tried};
   mailbox_tell(&s->control.mailbox, &note->message);
 }
 
+static void ask(struct canary *c) {
+  timer_set(&c->timer, ASK_MS);
+  for (unsigned i = 0; i < c->server->worker_count; i++) {
+    if (c->voices[i].is_out) continue;
+    c->voices[i].is_out = true;
+    worker_tally(&c->server->workers[i], c->number);
+  }
+}
+
+/* Where one has not answered since the last time, the others do not wait for it. */
 static void on_due(struct timer *timer) {
   struct canary *c = LIST_ENTRY(timer, struct canary, timer);
-  c->in_force = c->tried = (struct policy_tally){0};
-  c->missing = c->server->worker_count;
-  for (unsigned i = 0; i < c->server->worker_count; i++) worker_tally(&c->server->workers[i]);
+  struct server *s = c->server;
+  if (count_out(c)) judge(c);
+  if (s->canary == c) ask(c);
 }
 
 /* --- judging ----------------------------------------------------------------------------------------------
@@ -127,6 +153,7 @@ static void end(struct canary *c, const char *fault) {
   struct server *s = c->server;
   char *text = verdict(c, fault);
   s->canary = NULL;
+  if (fault) server_enter(s, PHASE_SERVING);
   if (fault) chronicle_note(&s->chronicle, s->generation, false, text);
   if (fault)
     log_about(LOG_WARN, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
@@ -143,6 +170,11 @@ static void end(struct canary *c, const char *fault) {
 }
 
 static void judge(struct canary *c) {
+  c->in_force = c->tried = (struct policy_tally){0};
+  for (unsigned i = 0; i < c->server->worker_count; i++) {
+    add(&c->in_force, &c->voices[i].in_force);
+    add(&c->tried, &c->voices[i].tried);
+  }
   bool is_over = loop_now_ms(c->server->control.loop) >= c->ends_at_ms;
   const char *fault = canary_fault(&c->in_force, &c->tried, c->options.max_errors, is_over);
   if (fault || is_over)
@@ -165,7 +197,9 @@ static void begin(struct server *s, struct generation *g, unsigned share_of_exch
 
 static void put_on_trial(struct server *s, struct generation *g, const struct canary_options *options) {
   struct canary *c = memory_zalloc(sizeof *c);
-  *c = (struct canary){.server = s, .options = *options, .generation = g};
+  *c = (struct canary){.server = s, .options = *options, .generation = g, .number = ++canaries};
+  c->voices = memory_zalloc(s->worker_count * sizeof *c->voices);
+  server_enter(s, PHASE_CANARY);
   s->canary = c;
   c->ends_at_ms = loop_now_ms(s->control.loop) + options->for_ms;
   log_info("canary: %.2f %% of the exchanges for %u s", options->share / 100.0, options->for_ms / 1000);
@@ -190,20 +224,23 @@ static void on_loaded(struct server *s, struct generation *g, const char *why, v
     put_on_trial(s, g, &options);
     return;
   }
-  if (s->stopping) return;
+  if (phase_is_over(s->phase)) return;
+  server_enter(s, PHASE_SERVING);
   if (g) generation_free(g, s->worker_count);
   refuse(s, g ? "a canary must listen where the policy in force does; reload without --canary" : why);
 }
 
 bool canary_start(struct server *s, const struct canary_options *options, char **why) {
-  const char *obstacle = server_obstacle(s);
+  const char *obstacle = server_refusal(s, DEMAND_CANARY);
   if (obstacle) {
     *why = str_to_cstring(str_of(obstacle));
     return false;
   }
   struct canary_options *copy = memory_alloc(sizeof *copy);
   *copy = *options;
+  server_enter(s, PHASE_LOADING);
   if (generation_load(s, registry_stage(s->registry), on_loaded, copy, why)) return true;
+  server_enter(s, PHASE_SERVING);
   free(copy);
   return false;
 }
@@ -217,5 +254,6 @@ void canary_free(struct canary *c) {
     for (unsigned w = 0; w < c->server->worker_count; w++) c->generation->instances[w] = NULL;
     generation_free(c->generation, c->server->worker_count);
   }
+  free(c->voices);
   free(c);
 }

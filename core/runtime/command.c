@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// command: serves one line per connection. Each client is in one state: its line is read, or it waits for a
-// reload or for the end of the process.
+// command: serves one line per connection. Each client is in one state: its line is read, it waits for an outcome, or
+// its answer is written. A client that does not send its line, or does not read its answer, has a few seconds; where
+// there are too many, the one that has been silent longest makes room.
 #include "runtime/command.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/conn.h"
@@ -18,7 +21,7 @@
 #include "runtime/server.h"
 #include "runtime/status.h"
 
-enum { LINE_BYTES = 256, MOST_CLIENTS = 64 };
+enum { LINE_BYTES = 256, MOST_CLIENTS = 64, SILENT_MS = 5000 };
 enum waits_for {
   WAITS_FOR_LINE,
   WAITS_FOR_RELOAD,
@@ -33,6 +36,7 @@ struct client {
   struct conn conn;
   struct grave grave;
   struct list link;
+  struct timer timer;           /* while it is its turn: to send its line, to read its answer */
   struct command_server *owner; /* borrowed */
   enum waits_for state;
   struct buf out; /* of the answer: what is to be sent yet */
@@ -62,6 +66,7 @@ static void free_client(struct grave *grave) {
 }
 
 static void drop(struct client *client) {
+  timer_stop(&client->timer);
   conn_close(&client->conn);
   list_remove(&client->link);
   client->owner->count--;
@@ -85,11 +90,15 @@ static void push(struct client *client) {
   drop(client);
 }
 
+static void on_silent(struct timer *timer) { drop(LIST_ENTRY(timer, struct client, timer)); }
+
 static void on_writable(struct conn *conn) { push(conn->owner); }
 
 static void answer(struct client *client, int code, const char *text) {
   char head[16];
+  CHECK(client->state != WAITS_FOR_READER);
   client->state = WAITS_FOR_READER;
+  timer_set(&client->timer, SILENT_MS);
   buf_append(&client->out, head, (size_t)sprintf(head, "%d\n", code));
   buf_append(&client->out, text, strlen(text));
   push(client);
@@ -107,8 +116,9 @@ static void refuse(struct client *client, int code, char *why) {
 
 static void do_reload(struct client *client) {
   struct server *s = client->owner->server;
-  if (server_obstacle(s)) {
-    refuse(client, EXIT_FAILED, str_to_cstring(str_of(server_obstacle(s))));
+  const char *obstacle = server_refusal(s, DEMAND_RELOAD);
+  if (obstacle) {
+    refuse(client, EXIT_FAILED, str_to_cstring(str_of(obstacle)));
     return;
   }
   client->state = WAITS_FOR_RELOAD;
@@ -144,6 +154,7 @@ static void do_close_old(struct client *client) {
   answer(client, EXIT_FINE, "connections on older generations are closed\n");
 }
 
+/* Also where it stops already: who asks wants to know when it has. */
 static void do_stop(struct client *client, bool now) {
   client->state = WAITS_FOR_END;
   server_stop(client->owner->server, now);
@@ -182,6 +193,8 @@ static void obey(struct client *client) {
     do_status(client, status_text);
   else if (strcmp(line, "status json") == 0)
     do_status(client, status_json);
+  else if (strcmp(line, "ping") == 0)
+    answer(client, EXIT_FINE, "");
   else
     answer(client, EXIT_BAD_INPUT, "unknown command\n");
 }
@@ -202,6 +215,7 @@ static void on_readable(struct conn *conn) {
   else if (end) {
     *end = '\0';
     client->length = 0;
+    timer_clear(&client->timer); /* now it is our turn */
     obey(client);
   }
 }
@@ -213,16 +227,43 @@ static bool is_trusted(int fd) {
   return who.uid == 0 || who.uid == geteuid();
 }
 
+/* To somebody who is not let in: best effort, for who does not read loses it. */
+static void turn_away(int fd, const char *why) {
+  char text[160];
+  int length = snprintf(text, sizeof text, "%d\n%s\n", EXIT_FAILED, why);
+  ssize_t sent = send(fd, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+  (void)sent;
+  shutdown(fd, SHUT_RDWR);
+  close(fd);
+}
+
+/* The oldest of those whose line has not come, or whose answer is not read. */
+static bool make_room(struct command_server *c) {
+  LIST_EACH(node, &c->clients) {
+    struct client *client = LIST_ENTRY(node, struct client, link);
+    if (client->state != WAITS_FOR_LINE && client->state != WAITS_FOR_READER) continue;
+    drop(client);
+    return true;
+  }
+  return false;
+}
+
 static void on_accept(struct listener *l, int fd, const struct sockaddr *from, socklen_t length) {
   struct command_server *c = (struct command_server *)l;
   (void)from, (void)length;
-  if (!is_trusted(fd) || c->count == MOST_CLIENTS) {
-    close(fd);
+  if (!is_trusted(fd)) {
+    turn_away(fd, "commands are heard from the user that the proxy runs as, and from root");
+    return;
+  }
+  if (c->count == MOST_CLIENTS && !make_room(c)) {
+    turn_away(fd, "too many commands wait for their outcome already");
     return;
   }
   struct client *client = memory_zalloc(sizeof *client);
   client->owner = c;
   conn_init(&client->conn, l->loop, fd, &events, client);
+  timer_init(&client->timer, l->loop, on_silent);
+  timer_set(&client->timer, SILENT_MS);
   list_push_back(&c->clients, &client->link);
   c->count++;
   conn_want_read(&client->conn, true);

@@ -26,7 +26,7 @@ static void put_off(struct emergency *e) {
 static void on_due(struct timer *timer) {
   struct emergency *e = LIST_ENTRY(timer, struct emergency, timer);
   struct server *s = LIST_ENTRY(e, struct server, emergency);
-  if (s->stopping || s->generation != e->generation) return;
+  if (phase_is_over(s->phase) || s->generation != e->generation) return;
   log_warn("generation %u has no sound VM on every worker: it is loaded anew", s->generation);
   e->last_ms = now_ms();
   put_off(e);
@@ -42,7 +42,7 @@ static void on_ask(struct message *message, void *receiver) {
   struct emergency *e = &s->emergency;
   free(message);
   e->generation = s->generation;
-  if (s->stopping || timer_is_set(&e->timer)) return;
+  if (phase_is_over(s->phase) || timer_is_set(&e->timer)) return;
   if (!e->last_ms || now_ms() - e->last_ms > QUIET_MS) e->wait_ms = 0;
   timer_set(&e->timer, e->wait_ms);
 }

@@ -91,7 +91,7 @@ static void put_process(FILE *out, const struct server *s) {
   put_family(out, "cpu_seconds_total", "counter", "Processor time used, of user and system.");
   fprintf(out, "perilune_cpu_seconds_total %.3f\n", seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
   put_single(out, "workers", "gauge", "Workers that serve.", s->worker_count);
-  put_single(out, "stopping", "gauge", "1 while the process drains.", s->stopping);
+  put_single(out, "stopping", "gauge", "1 while the process drains.", phase_is_over(s->phase));
   put_single(out, "generation", "gauge", "The generation of the policy that is in force.", s->generation);
   put_single(out, "generation_time_seconds", "gauge", "When it came into force, in Unix time.",
              (number)s->reloaded_at);

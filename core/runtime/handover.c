@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_tickets.h"
@@ -23,8 +25,9 @@
 
 extern char **environ;
 
-/* Behind the sockets: the pipe that the successor answers in, the keys of tickets, and the lineage's two ends. */
-enum { FIRST_FD = 3, MOST_FDS = 4096, EXTRA_FDS = 4 };
+/* Behind the sockets: the pipe that the successor answers in, the keys of tickets, the lineage's two ends, and the
+ * sockets' names. */
+enum { FIRST_FD = 3, MOST_FDS = 1 << 20, EXTRA_FDS = 5 };
 
 /* --- from a predecessor -----------------------------------------------------------------------------------
  */
@@ -49,36 +52,58 @@ static void describe(struct inherited *i, int fd, struct str *names) {
     addr_from_socket(&i->at, (struct sockaddr *)&name, length);
 }
 
+/* One descriptor that the predecessor names in the environment; -1: none. */
+static int inherited_fd(const char *name) {
+  const char *number = getenv(name);
+  int fd = number ? atoi(number) : -1;
+  unsetenv(name);
+  return fd < FIRST_FD || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ? -1 : fd;
+}
+
 /* The predecessor's sessions go on with us. */
 static void adopt_tickets(void) {
   unsigned char keys[TLS_TICKETS_BYTES];
-  const char *number = getenv("PERILUNE_TICKETS_FD");
-  int fd = number ? atoi(number) : -1;
-  unsetenv("PERILUNE_TICKETS_FD");
-  if (fd < FIRST_FD) return;
+  int fd = inherited_fd("PERILUNE_TICKETS_FD");
+  if (fd < 0) return;
   if (pread(fd, keys, sizeof keys, 0) == (ssize_t)sizeof keys) tls_tickets_adopt(keys);
   explicit_bzero(keys, sizeof keys);
   close(fd);
 }
 
+/* What the predecessor's policy calls the sockets, a line for each: many are too much for an environment. Malloc'd, or
+ * NULL. */
+static char *inherited_names(void) {
+  const char *text = getenv("PERILUNE_LISTENERS");
+  int fd = inherited_fd("PERILUNE_LISTENERS_FD");
+  struct stat info;
+  if (fd < 0 || fstat(fd, &info) != 0) return text ? str_to_cstring(str_of(text)) : NULL;
+  char *names = memory_zalloc((size_t)info.st_size + 1);
+  ssize_t length = pread(fd, names, (size_t)info.st_size, 0);
+  names[length > 0 ? length : 0] = '\0';
+  close(fd);
+  return names;
+}
+
 void handover_init(struct lineage *lineage) {
-  const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"),
-             *names = getenv("PERILUNE_LISTENERS"), *kin = getenv("PERILUNE_LINEAGE_FD");
+  const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"), *kin = getenv("PERILUNE_LINEAGE_FD");
   bool is_successor = pid && atoi(pid) == (int)getpid();
   ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
   if (length > 0) program[length] = '\0';
   lineage_init(lineage, is_successor && kin ? atoi(kin) : -1);
   if (count && is_successor) {
+    char *names = inherited_names();
     struct str rest = str_of(names);
     inherited_count = (unsigned)atoi(count) < MOST_FDS ? (unsigned)atoi(count) : MOST_FDS;
     inherited = memory_zalloc(inherited_count * sizeof *inherited);
     for (unsigned i = 0; i < inherited_count; i++) describe(&inherited[i], FIRST_FD + (int)i, &rest);
+    free(names);
     adopt_tickets();
   }
   unsetenv("LISTEN_FDS");
   unsetenv("LISTEN_PID");
   unsetenv("LISTEN_FDNAMES");
   unsetenv("PERILUNE_LISTENERS");
+  unsetenv("PERILUNE_LISTENERS_FD");
   unsetenv("PERILUNE_LINEAGE_FD");
   unsetenv("PERILUNE_TICKETS_FD");
 }
@@ -130,16 +155,23 @@ struct handover {
   pid_t pid;             /* 0: it serves, or is no more */
   int pipe;
   unsigned timeout_ms;
+  bool is_settled;
   size_t length;
   char answer[ANSWER_BYTES + 1]; /* "1", or "!" and why it does not serve */
   handover_ended *on_end;
 };
 
+#define NAMES_PREFIX "PERILUNE_LISTENERS="
+enum {
+  NAMES_MOST = 64 << 10
+}; /* a program that is older than ours finds them in the environment, if they fit */
+
 /* What the child needs, all prepared. */
 struct launch {
+  char *names;        /* owned; the sockets', as an environment holds them */
   char **environment; /* owned, with owned strings from `first_own` on */
   char *pid_digits;   /* the digits of LISTEN_PID within it */
-  int *fds;           /* owned: copies with high numbers, in order: sockets, the pipe, the keys of tickets */
+  int *fds;           /* owned: copies with high numbers, in order: sockets, then the extra ones */
   unsigned count, first_own;
 };
 
@@ -152,7 +184,7 @@ static char *names_of(const struct server *server) {
   char *text = NULL;
   size_t bytes;
   FILE *out = open_memstream(&text, &bytes);
-  fputs("PERILUNE_LISTENERS=", out);
+  fputs(NAMES_PREFIX, out);
   for (unsigned i = 0; i < listening->count; i++)
     for (unsigned w = 0; w < listening->workers; w++)
       fprintf(out, "%.*s\n", STR_ARG(listening->entries[i].said));
@@ -162,18 +194,20 @@ static char *names_of(const struct server *server) {
   return text;
 }
 
-static void prepare_environment(struct launch *l, const struct server *server) {
+static void prepare_environment(struct launch *l) {
   char text[64];
   unsigned count = 0, at = 0;
   while (environ[count]) count++;
-  l->environment = memory_zalloc((count + 7) * sizeof *l->environment);
+  l->environment = memory_zalloc((count + 8) * sizeof *l->environment);
   for (unsigned i = 0; i < count; i++) {
     bool is_ours =
         strncmp(environ[i], "WATCHDOG_PID=", 13) == 0; /* the watchdog watches the successor then */
     if (!is_ours) l->environment[at++] = environ[i];
   }
   l->first_own = at;
-  l->environment[at++] = names_of(server);
+  if (strlen(l->names) < NAMES_MOST) add(l, &at, l->names);
+  snprintf(text, sizeof text, "PERILUNE_LISTENERS_FD=%u", FIRST_FD + l->count + 4);
+  add(l, &at, text);
   snprintf(text, sizeof text, "LISTEN_FDS=%u", l->count);
   add(l, &at, text);
   snprintf(text, sizeof text, "PERILUNE_READY_FD=%u", FIRST_FD + l->count);
@@ -197,12 +231,21 @@ static int keys_of_tickets(void) {
   return fd;
 }
 
+static int names_in_memory(const char *names) {
+  size_t length = strlen(names);
+  int fd = memfd_create("listeners", MFD_CLOEXEC);
+  if (fd >= 0 && write(fd, names, length) == (ssize_t)length) return fd;
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
 /* Copies above all target numbers, so that placing one does not overwrite another; the pipe's end and the keys
  * are the last. */
 static void prepare_fds(struct launch *l, const struct server *server, int ready) {
   const struct listening *listening = server->listening;
   unsigned total = listening->count * listening->workers + 2; /* the status page's and the commands' */
   int above = FIRST_FD + (int)total + EXTRA_FDS, keys = keys_of_tickets();
+  int names = names_in_memory(l->names + sizeof NAMES_PREFIX - 1);
   l->fds = memory_alloc((total + EXTRA_FDS) * sizeof *l->fds);
   for (unsigned i = 0; i < listening->count; i++)
     for (unsigned w = 0; w < listening->workers; w++)
@@ -214,7 +257,9 @@ static void prepare_fds(struct launch *l, const struct server *server, int ready
   l->fds[l->count + 1] = fcntl(keys, F_DUPFD_CLOEXEC, above);
   l->fds[l->count + 2] = fcntl(server->lineage.read_end, F_DUPFD_CLOEXEC, above);
   l->fds[l->count + 3] = fcntl(server->lineage.write_end, F_DUPFD_CLOEXEC, above);
+  l->fds[l->count + 4] = fcntl(names, F_DUPFD_CLOEXEC, above);
   if (keys >= 0) close(keys);
+  if (names >= 0) close(names);
 }
 
 /* Where descriptors have run out: a successor that lacks one of its sockets would be worse than none. */
@@ -230,6 +275,7 @@ static bool is_complete(const struct launch *l) {
 static void free_launch(struct launch *l) {
   for (unsigned i = l->first_own; l->environment[i]; i++) free(l->environment[i]);
   free(l->environment);
+  free(l->names);
   for (unsigned i = 0; i < l->count + EXTRA_FDS; i++)
     if (l->fds[i] >= 0) close(l->fds[i]);
   free(l->fds);
@@ -259,9 +305,18 @@ static int end_successor(struct handover *h) {
   return status;
 }
 
+/* Its outcome is told once, whatever becomes readable afterwards. */
+static void settle(struct handover *h) {
+  CHECK(!h->is_settled);
+  h->is_settled = true;
+  ev_io_stop(h->server->control.loop, &h->reader);
+  timer_stop(&h->timer);
+}
+
 static void on_overdue(struct timer *timer) {
   struct handover *h = LIST_ENTRY(timer, struct handover, timer);
   char why[128];
+  settle(h);
   snprintf(why, sizeof why, "process %d did not serve within %g s, and was killed", (int)h->pid,
            h->timeout_ms / 1000.0);
   end_successor(h);
@@ -271,6 +326,7 @@ static void on_overdue(struct timer *timer) {
 /* The pipe's end comes with the process's, or shortly before it. */
 static void on_closed(struct handover *h) {
   char why[ANSWER_BYTES];
+  settle(h);
   int pid = (int)h->pid, status = end_successor(h);
   if (h->length > 1)
     snprintf(why, sizeof why, "%s", h->answer + 1);
@@ -289,6 +345,7 @@ static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events) {
   if (got > 0) h->length += (size_t)got;
   if (h->length && h->answer[0] == '1') {
     pid_t pid = h->pid;
+    settle(h);
     log_info("process %d has taken over", (int)pid);
     h->pid = 0;
     h->on_end(h->server, pid, NULL);
@@ -314,8 +371,9 @@ static struct handover *wait_for(struct server *server, pid_t pid, int pipe, uns
 /* -1, with errno, where it fails. The read end is for us. */
 static pid_t launch_successor(struct server *server, char **arguments, int ends[2]) {
   struct launch launch = {0};
+  launch.names = names_of(server);
   prepare_fds(&launch, server, ends[1]);
-  prepare_environment(&launch, server);
+  prepare_environment(&launch);
   pid_t pid = is_complete(&launch) ? fork() : -1;
   if (pid == 0) become(&launch, arguments);
   int code = errno;
@@ -340,8 +398,7 @@ struct handover *handover_start(struct server *server, char **arguments, unsigne
 void handover_free(struct handover *h) {
   if (!h) return;
   end_successor(h);
-  ev_io_stop(h->server->control.loop, &h->reader);
-  timer_stop(&h->timer);
+  if (!h->is_settled) settle(h);
   close(h->pipe);
   free(h);
 }

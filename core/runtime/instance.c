@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "runtime/listening.h"
@@ -15,13 +16,17 @@
 
 struct instance *instance_load(const struct policy_source *source, const struct policy_host *host,
                                unsigned generation, char **why) {
-  void *policy = source->kind->load(source->source, host, why);
-  if (!policy) return NULL;
   struct instance *instance = memory_zalloc(sizeof *instance);
+  struct policy_host own = *host;
+  own.use = &instance->use;
   instance->source = source;
-  instance->policy = policy;
-  instance->registry = registry_hold(host->registry);
   instance->generation = generation;
+  instance->policy = source->kind->load(source->source, &own, why);
+  if (!instance->policy) {
+    free(instance);
+    return NULL;
+  }
+  instance->registry = registry_hold(host->registry);
   return instance;
 }
 
@@ -64,10 +69,22 @@ void instance_bind(struct instance *instance, struct ev_loop *loop, struct proxy
 
 static void free_grave(struct grave *grave) { instance_free(LIST_ENTRY(grave, struct instance, grave)); }
 
+void instance_cut(struct instance *instance) {
+  if (instance->use.jobs && instance->source->kind->cut) instance->source->kind->cut(instance->policy);
+  CHECK(instance->use.jobs == 0);
+}
+
+/* The last thing here is the cut: nothing may be left of it then. */
 static void on_old(struct timer *timer) {
-  const struct instance *instance = LIST_ENTRY(timer, struct instance, old);
-  log_info("generation %u is still in use by %u exchanges; 'perilune reload --close-old' would close them",
-           instance->generation, instance->use.exchanges);
+  struct instance *instance = LIST_ENTRY(timer, struct instance, old);
+  unsigned jobs = instance->use.jobs, exchanges = instance->use.exchanges - jobs;
+  if (exchanges)
+    log_info("generation %u is still in use by %u exchanges; 'perilune reload --close-old' would close them",
+             instance->generation, exchanges);
+  if (!jobs) return;
+  log_warn("generation %u: %u runs of background work have not ended in time and are cut",
+           instance->generation, jobs);
+  instance_cut(instance);
 }
 
 static void on_unused(struct policy_use *use) {
@@ -79,15 +96,20 @@ static void on_unused(struct policy_use *use) {
 
 void instance_retire(struct instance *instance, struct list *retired, struct reaper *reaper,
                      unsigned drain_ms) {
-  instance->source->kind->retire(instance->policy);
   instance->reaper = reaper;
   instance->use.on_unused = on_unused;
   list_push_back(retired, &instance->link);
-  timer_init(&instance->old, reaper->loop, on_old);
-  if (instance->use.exchanges == 0)
-    on_unused(&instance->use);
-  else
-    timer_set(&instance->old, drain_ms);
+  instance->use.exchanges++; /* it stays until we are through */
+  instance_wind_down(instance, reaper->loop, drain_ms);
+  if (--instance->use.exchanges == 0) on_unused(&instance->use);
+}
+
+/* Once in its life: a stop that follows on an upgrade hastens what was patient. */
+void instance_wind_down(struct instance *instance, struct ev_loop *loop, unsigned ms) {
+  if (!instance->is_winding_down) timer_init(&instance->old, loop, on_old);
+  instance->is_winding_down = true;
+  timer_set(&instance->old, ms);
+  instance->source->kind->retire(instance->policy);
 }
 
 bool instance_open_logs(struct instance *instance, struct logs *logs, const char *fallback, char **why) {
@@ -106,6 +128,7 @@ static void close_listeners(struct instance *instance) {
 
 void instance_free(struct instance *instance) {
   if (!instance) return;
+  if (instance->is_winding_down) timer_stop(&instance->old);
   close_listeners(instance);
   instance->source->kind->close(instance->policy);
   registry_free(instance->registry);

@@ -22,7 +22,8 @@ struct instance {
   struct logs *logs;                  /* borrowed: where its listeners' logs are from; NULL: none */
   unsigned generation;
   bool is_bound;
-  struct timer old; /* once retired: reports that it is still in use */
+  struct timer old; /* once it winds down: reports that it is still in use, and cuts its background work */
+  bool is_winding_down;
 };
 
 /* NULL: *why is a malloc'd message. */
@@ -37,9 +38,13 @@ void instance_warn_of_files(const struct instance *instance, const char *user);
 /* Opens what its listeners log to. False: *why is a malloc'd message. */
 bool instance_open_logs(struct instance *instance, struct logs *logs, const char *fallback, char **why);
 /* Stops its background work; frees it once it is unused, at a safe point of the worker's loop. Until then it is in the
- * list `retired`; that it still is after drain_ms is logged. */
+ * list `retired`; that it still is after drain_ms is logged, and ends its background work. */
 void instance_retire(struct instance *instance, struct list *retired, struct reaper *reaper,
                      unsigned drain_ms);
+/* No new background work begins; what is under way is cut after `ms`. In its worker's thread. */
+void instance_wind_down(struct instance *instance, struct ev_loop *loop, unsigned ms);
+/* Cuts it now. */
+void instance_cut(struct instance *instance);
 /* At once; nothing of it may run. NULL is fine. */
 void instance_free(struct instance *instance);
 

@@ -41,6 +41,7 @@ struct policy_host {
   unsigned worker;           /* 0..workers-1; the control worker is `workers` */
   unsigned workers;
   bool is_control;           /* background work runs here */
+  struct policy_use *use;    /* counts what of it is under way; NULL: nobody asks */
   struct config *config;     /* what perilune.configure adds to; NULL: it is checked and forgotten */
   const struct clock *clock; /* of shared objects; NULL: the system's */
   /* The policy is to be loaded anew: its script's state was given up, or has no memory left. In the worker's thread;
@@ -58,8 +59,11 @@ struct policy_kind {
   void (*bind)(void *policy, struct ev_loop *loop, struct proxy *proxy);
   /* Lets background tasks and timers begin, once all workers have loaded and all listeners are open. */
   void (*start)(void *policy);
-  /* Another generation is in force: no new background work. Exchanges that run on it go on. */
+  /* Another generation is in force, or the worker ends: no new background work; what is under way (counted in the
+   * host's use) goes on, as do exchanges that run on it. Harmless when repeated. */
   void (*retire)(void *policy);
+  /* Ends background work that is under way, wherever it waits. NULL (the function): it has none. */
+  void (*cut)(void *policy);
   /* The files it was made from, one per line, malloc'd, in the thread that loaded it; NULL (the function
    * too): none. */
   char *(*files)(void *policy);

@@ -2,6 +2,7 @@
 // pulse: a timer, one message per worker that goes to and fro, and a ring of seconds.
 #include "runtime/pulse.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -14,7 +15,7 @@
 #include "runtime/server.h"
 #include "shared/metrics.h"
 
-enum { BEAT_MS = 1000, STUCK_US = 5000000 };
+enum { BEAT_MS = 1000, SILENT_US = 1000000, STUCK_US = 5000000 };
 
 /* A worker's message. It is the worker's from when it is sent until `out` is false again. */
 struct beat {
@@ -167,6 +168,31 @@ static void on_due(struct timer *timer) {
   environment_beat(p->server->environment);
   for (unsigned i = 0; i < p->server->worker_count && !p->quiet; i++) ask(p, i);
   note_second(p);
+}
+
+/* --- who does not come back to its loop ------------------------------------------------------------------- */
+
+static uint64_t silent_us(const struct pulse *p, unsigned index) {
+  const struct beat *beat = &p->beats[index];
+  if (!atomic_load_explicit(&beat->out, memory_order_acquire)) return 0;
+  return ticks_to_us(ticks_since(beat->sent));
+}
+
+bool pulse_is_silent(const struct pulse *p, unsigned index) { return p && silent_us(p, index) > SILENT_US; }
+bool pulse_is_stuck(const struct pulse *p, unsigned index) { return p && silent_us(p, index) > STUCK_US; }
+
+bool pulse_is_alive(const struct pulse *p) {
+  for (unsigned i = 0; i < p->server->worker_count; i++)
+    if (!pulse_is_stuck(p, i)) return true;
+  return false;
+}
+
+void pulse_describe(const struct pulse *p, unsigned index, char *text, size_t bytes) {
+  double seconds = p ? (double)silent_us(p, index) / 1e6 : 0;
+  if (seconds > 1)
+    snprintf(text, bytes, "has not come back to its loop for %.0f s", seconds);
+  else
+    snprintf(text, bytes, "is busy");
 }
 
 const struct second *pulse_second(const struct pulse *p, unsigned age) {

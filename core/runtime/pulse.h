@@ -5,6 +5,8 @@
 #ifndef PERILUNE_RUNTIME_PULSE_H
 #define PERILUNE_RUNTIME_PULSE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -27,6 +29,14 @@ struct pulse *pulse_start(struct server *server);
 void pulse_quieten(struct pulse *pulse);
 /* The workers must have ended. NULL is fine. */
 void pulse_free(struct pulse *pulse);
+/* It has not come back to its loop for seconds. NULL: nothing is known yet, so no. */
+bool pulse_is_stuck(const struct pulse *pulse, unsigned worker);
+/* The same for a second. */
+bool pulse_is_silent(const struct pulse *pulse, unsigned worker);
+/* At least one worker is not stuck. */
+bool pulse_is_alive(const struct pulse *pulse);
+/* "has not come back to its loop for 7 s": what is known of a worker that is waited for. */
+void pulse_describe(const struct pulse *pulse, unsigned worker, char *text, size_t bytes);
 /* From the last whole second (0) on; zeroes for what was before the start. */
 const struct second *pulse_second(const struct pulse *pulse, unsigned age);
 

@@ -141,7 +141,7 @@ static void on_loaded(struct server *s, struct loaded *loaded, void *owner) {
   struct asker asker = *(struct asker *)owner;
   free(owner);
   struct generation *g = NULL;
-  if (s->stopping)
+  if (phase_is_over(s->phase))
     registry_free(asker.registry);
   else
     g = assemble(s, loaded, asker.registry);
@@ -190,7 +190,7 @@ void generation_put_in_force(struct server *s, struct generation *g) {
   registry_merge(g->registry);
   put_environment_in_force(g);
   s->generation++;
-  s->switching = s->worker_count;
+  server_enter(s, PHASE_SWITCHING);
   for (unsigned i = 0; i < s->worker_count; i++) hand_out(s, g->listening, i, g->instances[i]);
   switch_control(s, control, files);
   free(files);
@@ -203,6 +203,7 @@ void generation_put_in_force(struct server *s, struct generation *g) {
   char text[64];
   snprintf(text, sizeof text, "generation %u is in force", s->generation);
   chronicle_note(&s->chronicle, s->generation, true, text);
+  switching_begin(s);
 }
 
 void generation_free(struct generation *g, unsigned workers) {
@@ -215,15 +216,6 @@ void generation_free(struct generation *g, unsigned workers) {
 }
 
 /* --- on behalf of those who ask --------------------------------------------------------------------------- */
-
-const char *server_obstacle(const struct server *s) {
-  if (s->stopping) return "the proxy is stopping";
-  if (s->handover) return "an upgrade is under way";
-  if (s->canary) return "a canary is under way";
-  if (s->dryrun) return "a shadow is under way";
-  if (s->loader || s->switching) return "a reload is under way already";
-  return NULL;
-}
 
 static void tell_refusal(struct server *s, const char *why) {
   char *text = NULL;
@@ -238,7 +230,8 @@ static void on_reload_loaded(struct server *s, struct generation *g, const char 
   (void)owner;
   if (g) {
     generation_put_in_force(s, g);
-  } else if (!s->stopping) {
+  } else if (!phase_is_over(s->phase)) {
+    server_enter(s, PHASE_SERVING);
     tell_refusal(s, why);
     server_reload_queued(s);
   }
@@ -246,15 +239,17 @@ static void on_reload_loaded(struct server *s, struct generation *g, const char 
 
 void server_reload(struct server *s) {
   char *why = NULL;
+  server_enter(s, PHASE_LOADING);
   notify_reloading();
   if (generation_load(s, registry_stage(s->registry), on_reload_loaded, NULL, &why)) return;
+  server_enter(s, PHASE_SERVING);
   tell_refusal(s, why);
   free(why);
 }
 
 void server_request_reload(struct server *s) {
-  if (s->stopping) return;
-  s->reload_again = server_obstacle(s) != NULL;
+  if (phase_is_over(s->phase)) return;
+  s->reload_again = server_refusal(s, DEMAND_RELOAD) != NULL;
   if (!s->reload_again) server_reload(s);
 }
 

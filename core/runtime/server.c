@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/ticks.h"
@@ -32,176 +33,44 @@
 #include "shared/metrics.h"
 #include "shared/registry.h"
 
-/* --- notes from the workers -------------------------------------------------------------------------------
- */
+/* --- phases ------------------------------------------------------------------------------------------------ */
 
-static void post_note(struct server *s, void (*run)(struct message *message, void *receiver)) {
-  struct message *note = memory_alloc(sizeof *note);
-  note->run = run;
-  mailbox_tell(&s->control.mailbox, note);
+void server_enter(struct server *s, enum phase phase) {
+  CHECK(phase_may_follow(s->phase, phase));
+  log_debug("%s, now %s", phase_name(s->phase), phase_name(phase));
+  s->phase = phase;
 }
 
-static struct server *server_of(void *receiver) { return ((struct worker *)receiver)->owner; }
-
-static void count_ended(struct message *message, void *receiver) {
-  struct server *s = server_of(receiver);
-  free(message);
-  if (--s->running == 0) ev_break(s->control.loop, EVBREAK_ALL);
+/* A trial rests on workers that answer. */
+static const char *trial_refusal(const struct server *s) {
+  if (switching_behind(s))
+    return "a worker has not come to the generation in force yet; see 'perilune status'";
+  for (unsigned i = 0; i < s->worker_count; i++)
+    if (pulse_is_stuck(s->pulse, i)) return "a worker does not come back to its loop; see 'perilune status'";
+  return NULL;
 }
 
+const char *server_refusal(const struct server *s, enum demand demand) {
+  const char *why = phase_refusal(s->phase, demand);
+  bool is_trial = demand == DEMAND_CANARY || demand == DEMAND_SHADOW;
+  return !why && is_trial ? trial_refusal(s) : why;
+}
+
+/* The service manager is told that we live while this loop turns and at least one worker comes back to its own: where
+ * all are stuck nothing is served, and only a new process helps. */
 static void on_watchdog(struct timer *timer) {
-  notify_state("WATCHDOG=1");
+  struct server *s = LIST_ENTRY(timer, struct server, watchdog);
+  if (pulse_is_alive(s->pulse)) notify_state("WATCHDOG=1");
   timer_set(timer, notify_watchdog_ms() / 2);
 }
 
-static void begin_to_serve(struct server *s) {
+void server_begin_to_serve(struct server *s) {
   pid_file_write(&s->pid_file);
   notify_ready();
   if (config_number(s->options->config, CONFIG_daemon)) privileges_detach();
   timer_init(&s->watchdog, s->control.loop, on_watchdog);
   if (notify_watchdog_ms()) timer_set(&s->watchdog, notify_watchdog_ms() / 2);
-}
-
-static void count_switched(struct message *message, void *receiver) {
-  struct server *s = server_of(receiver);
-  char text[1024];
-  free(message);
-  if (--s->switching > 0) return;
-  s->reloaded_at = time(NULL);
-  snprintf(text, sizeof text, "reloaded: generation %u is in force on %u workers\n%s", s->generation,
-           s->worker_count, s->changes);
-  if (s->generation == 1)
-    begin_to_serve(s);
-  else
-    notify_reloaded(text);
-  if (s->generation == 1)
-    log_info("ready: %u workers, %s", s->worker_count, s->options->source.name);
-  else
-    log_about(LOG_INFO, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
-  if (s->command) command_reload_ended(s->command, true, text);
-  server_reload_queued(s);
-}
-
-/* Both in the worker's own thread. */
-static void on_worker_ended(struct worker *worker) { post_note(worker->owner, count_ended); }
-static void on_worker_switched(struct worker *worker) { post_note(worker->owner, count_switched); }
-
-/* --- stop -------------------------------------------------------------------------------------------------
- */
-
-/* What has not come to its end by now never will. */
-static void abandon_trials(struct server *s) {
-  static const char why[] = "the proxy is stopping\n";
-  loader_abandon(s->loader);
-  canary_free(s->canary);
-  s->canary = NULL;
-  dryrun_free(s->dryrun);
-  s->dryrun = NULL;
-  handover_free(s->handover);
-  s->handover = NULL;
-  if (!s->command) return;
-  if (s->loader) command_reload_ended(s->command, false, why);
-  command_canary_ended(s->command, false, why);
-  command_shadow_ended(s->command, false, why);
-  command_upgrade_ended(s->command, false, why);
-}
-
-/* A stop is waited for; the end after an upgrade is not, so it can do without closing under a client's hand. */
-enum { STOP_PATIENCE_MS = 1000, UPGRADE_PATIENCE_MS = 10000 };
-
-/* What a worker is still given to close all it has, once its grace is over. */
-enum { OVERDUE_MS = 5000 };
-
-/* A worker that does not come back to its loop, since a hook never ends, would keep the process for ever. */
-static void on_overdue(struct timer *timer) {
-  struct server *s = LIST_ENTRY(timer, struct server, overdue);
-  log_error("%u workers do not come back to their loops: the process ends without them", s->running);
-  if (!s->handed_over) listening_unlink(s->listening);
-  if (s->command) command_hide(s->command);
-  pid_file_close(&s->pid_file);
-  _exit(EXIT_FAILED);
-}
-
-static void tell_workers(struct server *s, unsigned grace_ms) {
-  unsigned patience_ms = s->handed_over ? UPGRADE_PATIENCE_MS : STOP_PATIENCE_MS;
-  timer_set(&s->overdue, (uint64_t)grace_ms + OVERDUE_MS);
-  for (unsigned i = 0; i < s->worker_count; i++) worker_stop(&s->workers[i], grace_ms, patience_ms);
-}
-
-static void stop_workers(struct server *s, unsigned grace_ms) {
-  s->stopping = true;
-  abandon_trials(s);
-  pulse_quieten(s->pulse);
-  lineage_stop(&s->lineage);
-  if (!s->handed_over) notify_state("STOPPING=1");
-  tell_workers(s, grace_ms);
-}
-
-/* What was to be an end after an upgrade, with all the time in the world, has become a stop. */
-static void hasten(void *owner) {
-  struct server *s = owner;
-  unsigned grace_ms = config_number(s->options->config, CONFIG_grace);
-  if (!s->handed_over || s->hastened) return;
-  s->hastened = true;
-  log_info("stopping with the process that serves, within %g s", grace_ms / 1000.0);
-  tell_workers(s, grace_ms);
-}
-
-void server_stop(struct server *s, bool now) {
-  unsigned grace_ms = now ? 0 : config_number(s->options->config, CONFIG_grace);
-  if (s->running == 0) return;
-  if (s->stopping && !now) {
-    hasten(s);
-    return;
-  }
-  if (now)
-    log_info("stopping now");
-  else
-    log_info("stopping gracefully, within %g s", grace_ms / 1000.0);
-  stop_workers(s, grace_ms);
-}
-
-/* --- upgrade ----------------------------------------------------------------------------------------------
- */
-
-/* The successor is found under our name from now on; we only finish what we have. The service manager watches
- * it instead of us, and would take a STOPPING=1 for its end. */
-void server_retire(struct server *s) {
-  if (s->stopping) return;
-  s->handed_over = true;
-  unsigned grace_ms = config_number(s->options->config, CONFIG_upgrade_grace);
-  log_info("draining, within %g s", grace_ms / 1000.0);
-  if (s->command) command_hide(s->command);
-  admin_stop(s->admin);
-  timer_stop(&s->watchdog);
-  lineage_follow(&s->lineage, s->control.loop, hasten, s);
-  stop_workers(s, grace_ms);
-}
-
-static void on_upgrade_ended(struct server *s, pid_t successor, const char *why) {
-  char text[512];
-  snprintf(text, sizeof text, why ? "upgrade: %s\nthis process goes on\n" : "upgraded\n", why);
-  handover_free(s->handover);
-  s->handover = NULL;
-  if (why) log_error("upgrade: %s; this process goes on", why);
-  if (s->command) command_upgrade_ended(s->command, !why, text);
-  if (why)
-    server_reload_queued(s);
-  else if (s->reload_again) /* it may have read the policy before that was asked for */
-    kill(successor, SIGHUP);
-  if (!why) server_retire(s);
-}
-
-bool server_upgrade(struct server *s, char **why) {
-  const char *obstacle = s->switching ? NULL : server_obstacle(s);
-  if (obstacle) {
-    *why = str_to_cstring(str_of(obstacle));
-    return false;
-  }
-  log_info("upgrade: starting a successor");
-  unsigned timeout_ms = config_number(s->options->config, CONFIG_upgrade_timeout);
-  s->handover = handover_start(s, s->options->arguments, timeout_ms, on_upgrade_ended, why);
-  return s->handover != NULL;
+  log_info("ready: %u workers, %s", s->worker_count, s->options->source.name);
 }
 
 /* --- the process ------------------------------------------------------------------------------------------
@@ -237,8 +106,8 @@ static void init_workers(struct server *s) {
     s->workers[i].drain_ms = drain_ms;
     if (low_latency) coalesce_stop(&s->workers[i].proxy.coalesce);
     if (s->circle) circle_join(s->circle, &s->workers[i].proxy);
-    s->workers[i].on_ended = on_worker_ended;
-    s->workers[i].on_switched = on_worker_switched;
+    s->workers[i].on_ended = server_worker_ended;
+    s->workers[i].on_switched = switching_report;
     s->workers[i].on_lost = emergency_ask;
   }
 }
@@ -262,15 +131,32 @@ static bool open_command_socket(struct server *s, char **why) {
   return true;
 }
 
-static void serve(struct server *s) {
-  for (unsigned i = 0; i < s->worker_count; i++) worker_start(&s->workers[i]);
-  s->running = s->worker_count;
-  timer_init(&s->overdue, s->control.loop, on_overdue);
+/* All, or none goes on: the first policy waits in their mailboxes. */
+static bool start_workers(struct server *s) {
+  for (unsigned i = 0; i < s->worker_count; i++) {
+    int code = worker_start(&s->workers[i]);
+    if (code == 0) {
+      s->running++;
+      continue;
+    }
+    log_error("cannot start worker %u: %s", i, strerror(code));
+    server_stop(s, true);
+    return false;
+  }
+  return true;
+}
+
+static bool serve(struct server *s) {
+  server_prepare_end(s);
   emergency_init(s);
-  ev_run(s->control.loop, 0);
+  bool fine = start_workers(s);
+  unsigned started = s->running;
+  if (s->running) ev_run(s->control.loop, 0);
   timer_stop(&s->overdue);
   emergency_stop(s);
-  for (unsigned i = 0; i < s->worker_count; i++) worker_join(&s->workers[i]);
+  for (unsigned i = 0; i < started; i++) worker_join(&s->workers[i]);
+  for (unsigned i = started; i < s->worker_count; i++) worker_free(&s->workers[i]);
+  return fine;
 }
 
 /* Reads what the policy configures, which must be known before there are workers: loads it once, for that
@@ -291,11 +177,12 @@ static void complain(char *why) {
   free(why);
 }
 
-static void serve_until_stopped(struct server *s) {
-  serve(s);
+static bool serve_until_stopped(struct server *s) {
+  bool fine = serve(s);
   if (!s->handed_over) listening_unlink(s->listening);
   log_flush();
   log_info("stopped");
+  return fine;
 }
 
 /* Who it is to serve as, with what it opened before: these go to that user. */
@@ -312,7 +199,8 @@ static bool become_user(struct server *s, char **why) {
 static bool start(struct server *s, char **why) {
   const struct config *config = s->options->config;
   init_workers(s);
-  signals_watch(&s->signals, s);
+  switching_init(&s->switching, s);
+  if (!signals_watch(&s->signals, s, why)) return false;
   if (config_number(config, CONFIG_watch)) s->watch = watch_new(s, why);
   bool opened = !*why && logs_open_errors(s->logs, config_text(config, CONFIG_error_log), why);
   opened = opened && open_admin(s, why) && open_command_socket(s, why);
@@ -339,16 +227,19 @@ static void end_beside_loader(struct server *s) {
 static int run(struct server *s) {
   char *why = NULL;
   bool fine = start(s, &why);
+  int code = fine ? EXIT_FINE : EXIT_BAD_INPUT;
   if (fine) {
     s->pulse = pulse_start(s);
     descriptors_begin(s->worker_count);
     s->environment = environment_new();
     memory_drop_text();
-    serve_until_stopped(s);
+    if (!serve_until_stopped(s)) code = EXIT_FAILED;
   } else {
     complain(why);
     for (unsigned i = 0; i < s->worker_count; i++) worker_free(&s->workers[i]);
   }
+  signals_forget(&s->signals);
+  switching_free(&s->switching);
   pid_file_close(&s->pid_file);
   command_close(s->command);
   if (!loader_end(s->loader)) end_beside_loader(s);
@@ -364,7 +255,7 @@ static int run(struct server *s) {
   admin_free(s->admin);
   free(s->workers);
   circle_free(s->circle);
-  return fine ? EXIT_FINE : EXIT_BAD_INPUT;
+  return code;
 }
 
 int server_run(const struct server_options *options) {

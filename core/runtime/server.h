@@ -12,8 +12,10 @@
 #include "runtime/emergency.h"
 #include "runtime/lineage.h"
 #include "runtime/listening.h"
+#include "runtime/phase.h"
 #include "runtime/pid_file.h"
 #include "runtime/signals.h"
+#include "runtime/switching.h"
 #include "runtime/worker.h"
 
 struct admin;
@@ -62,7 +64,7 @@ struct server {
   unsigned worker_count, running;
   struct listening *listening;    /* owned: what the generation in force listens on */
   unsigned generation;            /* number of the one in force; 0: none yet */
-  unsigned switching;             /* workers that have not yet switched to it */
+  struct switching switching;     /* who has it in force */
   struct watch *watch;            /* owned; NULL without --watch */
   struct command_server *command; /* owned; NULL where it could not be opened */
   time_t started_at, reloaded_at;
@@ -73,9 +75,10 @@ struct server {
   struct canary *canary;     /* owned; while one is tried */
   struct dryrun *dryrun;     /* owned; while a policy is tried in the shadow */
   struct handover *handover; /* owned; while a successor starts */
+  enum phase phase;          /* changed by server_enter alone */
   struct timer watchdog, overdue;
   struct emergency emergency; /* of the policy's VMs */
-  bool stopping, handed_over, hastened;
+  bool handed_over;           /* a successor serves, or is said to */
   struct pid_file pid_file;
   struct lineage lineage;
   struct signals signals;
@@ -85,15 +88,24 @@ struct server {
  * changes nothing. Begins that, where there is no obstacle; the outcome is logged and told to who waits for it on the
  * command socket. (reload.c) */
 void server_reload(struct server *server);
-/* Stops all workers: gracefully, or at once. (server.c) */
-void server_stop(struct server *server, bool now);
+/* Stops all workers: gracefully, or at once. NULL, or why that is no news. (stopping.c) */
+const char *server_stop(struct server *server, bool now);
 /* Starts a successor with our listeners; we drain once it serves, and go on if it does not. The outcome is
- * logged and told to who waits for it on the command socket. False: *why is a malloc'd message. (server.c) */
+ * logged and told to who waits for it on the command socket. False: *why is a malloc'd message. (upgrade.c) */
 bool server_upgrade(struct server *server, char **why);
-/* Drains: a successor serves. (server.c) */
-void server_retire(struct server *server);
-/* Why the policy cannot be changed now: something that rests on it is under way. NULL: it can. (reload.c) */
-const char *server_obstacle(const struct server *server);
+/* For the files of runtime/ that end it (stopping.c): before the workers start; told by a worker's thread at its end; and
+ * the end of the process without what is stuck, from any thread. */
+void server_prepare_end(struct server *server);
+void server_worker_ended(struct worker *worker);
+void server_leave(struct server *server) __attribute__((noreturn));
+/* Drains: a successor serves. NULL, or why not. (stopping.c) */
+const char *server_retire(struct server *server);
+/* Goes over to another phase: the one place that does. (server.c) */
+void server_enter(struct server *server, enum phase phase);
+/* Why that cannot be done now; NULL: it can. (server.c) */
+const char *server_refusal(const struct server *server, enum demand demand);
+/* All workers have the first generation in force: whoever started us is told. (server.c) */
+void server_begin_to_serve(struct server *server);
 /* Makes up for a reload that was asked for while there was an obstacle, which has gone. (reload.c) */
 void server_reload_queued(struct server *server);
 /* As server_reload, for somebody who does not wait: logs the outcome; queued while another is under way. */

@@ -1,18 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // signals: what each signal asks of the server.
 //   HUP reload   TERM stop gracefully   INT stop now   QUIT drain   USR1 open logs anew   USR2 upgrade
+//
+// They are carried out by the control worker's loop; where that does not turn, since work of the policy never ends, a
+// thread of its own sees to TERM and INT: a TERM lets the workers end what they have, an INT or a second TERM ends the
+// process.
 #ifndef PERILUNE_RUNTIME_SIGNALS_H
 #define PERILUNE_RUNTIME_SIGNALS_H
 
 #include <ev.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 struct server;
 
 struct signals {
-  ev_signal term, interrupt, hup, usr1, usr2, quit;
+  ev_async wake;
+  struct server *server; /* borrowed */
+  pthread_t guard;
+  bool is_guarded;
+  atomic_uint ended;   /* workers, counted by themselves */
+  uint64_t refused_ms; /* when a refusal was logged last, and */
+  unsigned refused;    /* how many were not */
 };
 
-/* From now on, in the control worker's loop. */
-void signals_watch(struct signals *signals, struct server *server);
+/* From now on, in the control worker's loop. False: *why is a malloc'd message. Once in a process. */
+bool signals_watch(struct signals *signals, struct server *server, char **why);
+/* The loop turns no more. Does nothing where none were watched. */
+void signals_forget(struct signals *signals);
 
 #endif

@@ -44,6 +44,13 @@ static void put_older(FILE *out, const struct tally *t) {
             (number)cell_get(&t->old_exchanges));
 }
 
+/* Those that have not come to the generation in force, and those that do not come back to their loops. */
+static void put_behind(FILE *out, const struct server *s) {
+  char who[512];
+  switching_describe(s, who, sizeof who);
+  if (*who) fprintf(out, "behind      %u workers; %s\n", switching_behind(s), who);
+}
+
 static void put_process(FILE *out, const struct server *s, const struct tally *tally) {
   fprintf(out, "perilune " PERILUNE_VERSION ", process %d, up ", (int)getpid());
   put_age(out, s->started_at);
@@ -51,7 +58,8 @@ static void put_process(FILE *out, const struct server *s, const struct tally *t
   put_age(out, s->reloaded_at);
   fprintf(out, "%s\n", trial_of(s));
   put_older(out, tally);
-  fprintf(out, "workers     %u%s\n", s->worker_count, s->stopping ? ", stopping" : "");
+  put_behind(out, s);
+  fprintf(out, "workers     %u%s\n", s->worker_count, phase_is_over(s->phase) ? ", stopping" : "");
   for (unsigned i = 0; s->listening && i < s->listening->count; i++)
     fprintf(out, "listening   %s%s\n", s->listening->entries[i].address,
             s->listening->entries[i].tls ? " (TLS)" : "");

@@ -22,7 +22,7 @@ static void put_process(struct json *j, const struct server *s) {
   json_text(j, "policy", str_of(s->options->source.name));
   json_number(j, "now", (uint64_t)time(NULL));
   json_number(j, "started", (uint64_t)s->started_at);
-  json_flag(j, "stopping", s->stopping);
+  json_flag(j, "stopping", phase_is_over(s->phase));
   json_number(j, "generation", s->generation);
   json_number(j, "generation_since", (uint64_t)s->reloaded_at);
   json_flag(j, "canary", s->canary != NULL);

@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_context.h"
@@ -42,6 +45,7 @@ void worker_init(struct worker *worker, const struct policy_host *host) {
   worker->loop = ev_loop_new(EVFLAG_AUTO);
   worker->host = *host;
   list_init(&worker->retired);
+  pthread_mutex_init(&worker->wanted_lock, NULL);
   proxy_init(&worker->proxy, worker->loop, host->worker);
   worker->proxy.owner = worker;
   if (host->metrics) worker->proxy.tally = metrics_tally(host->metrics, host->worker);
@@ -77,24 +81,23 @@ enum { STACK_BYTES = 64 << 20 };
 enum { STACK_BYTES = 16 << 20 };
 #endif
 
-void worker_start(struct worker *worker) {
+int worker_start(struct worker *worker) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, STACK_BYTES);
   int error = pthread_create(&worker->thread, &attributes, run, worker);
   pthread_attr_destroy(&attributes);
-  if (error == 0) return;
-  errno = error;
-  perror("perilune: cannot create a thread");
-  abort();
+  return error;
 }
 
 /* --- switch -----------------------------------------------------------------------------------------------
  */
 
-struct switch_message {
-  struct message message;
+/* What a worker is to go over to. It waits in worker->wanted, where a newer one takes its place: a worker that was
+ * stuck for five reloads goes over to the fifth. */
+struct switch_order {
   struct instance *instance;
+  bool was_tried; /* it was this worker's canary before, which owns it until the switch */
   unsigned count;
   struct worker_service services[];
 };
@@ -160,7 +163,7 @@ static void close_listener(struct worker *worker, struct worker_listener *own) {
   service_close(&worker->proxy, &own->service);
 }
 
-static void switch_listeners(struct worker *worker, const struct switch_message *order) {
+static void switch_listeners(struct worker *worker, const struct switch_order *order) {
   unsigned said_count;
   struct instance *instance = order->instance;
   const struct policy_listener *said = instance->source->kind->listeners(instance->policy, &said_count);
@@ -180,193 +183,130 @@ static void switch_listeners(struct worker *worker, const struct switch_message 
   worker->listener_count = order->count;
 }
 
-static void retire(struct worker *worker, struct instance *instance) {
+void worker_retire(struct worker *worker, struct instance *instance) {
   instance_retire(instance, &worker->retired, &worker->proxy.reaper, worker->drain_ms);
 }
 
-/* Exchanges that began on it go on. */
-static void stop_canary(struct worker *worker) {
-  for (unsigned i = 0; i < worker->listener_count; i++) worker->listeners[i]->service.canary_share = 0;
-  if (worker->canary) retire(worker, worker->canary);
-  worker->canary = NULL;
-}
-
-static void stop_shadow(struct worker *worker) {
-  for (unsigned i = 0; i < worker->listener_count; i++) worker->listeners[i]->service.shadow_use = NULL;
-  if (worker->shadow) retire(worker, worker->shadow);
-  worker->shadow = NULL;
+static struct switch_order *take_order(struct worker *worker) {
+  pthread_mutex_lock(&worker->wanted_lock);
+  struct switch_order *order = worker->wanted;
+  worker->wanted = NULL;
+  pthread_mutex_unlock(&worker->wanted_lock);
+  return order;
 }
 
 static void on_switch(struct message *message, void *receiver) {
-  struct switch_message *order = (struct switch_message *)message;
   struct worker *worker = receiver;
+  struct switch_order *order = take_order(worker);
   struct instance *old = worker->instance;
-  if (worker->canary == order->instance) worker->canary = NULL;
-  stop_canary(worker);
-  stop_shadow(worker);
+  free(message);
+  CHECK(order && order->instance != old);
+  worker_end_trials(worker, order->instance);
   switch_listeners(worker, order);
   instance_bind(order->instance, worker->loop, &worker->proxy);
   worker->instance = order->instance;
   worker->told_lost = false;
-  if (old) retire(worker, old);
+  if (old) worker_retire(worker, old);
   worker->instance->source->kind->start(worker->instance->policy);
   if (worker->on_switched) worker->on_switched(worker);
   free(order);
 }
 
+/* The newer order names listeners by their place in the older one, which is not carried out. What the newer one keeps
+ * of it passes over; the rest was never used. */
+static void take_over_services(struct switch_order *newer, struct switch_order *older) {
+  for (unsigned i = 0; i < newer->count; i++) {
+    struct worker_service *service = &newer->services[i];
+    if (service->kept < 0) continue;
+    CHECK((unsigned)service->kept < older->count);
+    struct worker_service *before = &older->services[service->kept];
+    service->kept = before->kept;
+    if (before->kept < 0) service->fd = before->fd;
+    before->fd = -1;
+  }
+  for (unsigned i = 0; i < older->count; i++) {
+    if (older->services[i].tls) tls_context_release(older->services[i].tls);
+    if (older->services[i].kept < 0 && older->services[i].fd >= 0) close(older->services[i].fd);
+  }
+}
+
+/* Nothing of its instance has run. A canary ends as such in the worker. */
+static void drop_order(struct switch_order *order) {
+  if (!order) return;
+  if (!order->was_tried) instance_free(order->instance);
+  free(order);
+}
+
 void worker_switch(struct worker *worker, struct instance *instance, const struct worker_service *services,
                    unsigned count) {
-  struct switch_message *order = memory_alloc(sizeof *order + count * sizeof *services);
-  order->message.run = on_switch;
+  struct switch_order *order = memory_alloc(sizeof *order + count * sizeof *services);
   order->instance = instance;
   order->count = count;
+  order->was_tried = instance == worker->tried;
+  worker->tried = NULL;
   memcpy(order->services, services, count * sizeof *services);
-  mailbox_tell(&worker->mailbox, &order->message);
+  pthread_mutex_lock(&worker->wanted_lock);
+  struct switch_order *older = worker->wanted;
+  if (older) take_over_services(order, older);
+  worker->wanted = order;
+  pthread_mutex_unlock(&worker->wanted_lock);
+  if (!older) worker_post(worker, on_switch);
+  drop_order(older);
 }
-
-/* --- canary -----------------------------------------------------------------------------------------------
- */
-
-struct canary_message {
-  struct message message;
-  struct instance *instance;
-  unsigned share, count;
-  unsigned order[];
-};
-
-static void on_try(struct message *message, void *receiver) {
-  struct canary_message *order = (struct canary_message *)message;
-  struct worker *worker = receiver;
-  unsigned said_count;
-  const struct policy_kind *kind = order->instance->source->kind;
-  const struct policy_listener *said = kind->listeners(order->instance->policy, &said_count);
-  stop_canary(worker);
-  instance_bind(order->instance, worker->loop, &worker->proxy);
-  worker->canary = order->instance;
-  worker->instance->use.tally = (struct policy_tally){0};
-  for (unsigned i = 0; i < order->count && i < worker->listener_count; i++) {
-    struct service *service = &worker->listeners[i]->service;
-    service->canary_hooks = said[order->order[i]].hooks;
-    service->canary_settings = &said[order->order[i]].settings;
-    service->canary_use = &worker->canary->use;
-    service->canary_share = order->share;
-  }
-  free(order);
-}
-
-static void post_order(struct worker *worker, const struct canary_message *with, const unsigned *order) {
-  struct canary_message *message = memory_alloc(sizeof *message + with->count * sizeof *order);
-  *message = *with;
-  if (with->count) memcpy(message->order, order, with->count * sizeof *order);
-  mailbox_tell(&worker->mailbox, &message->message);
-}
-
-void worker_try(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count,
-                unsigned share) {
-  struct canary_message with = {{NULL, on_try}, instance, share, count};
-  post_order(worker, &with, order);
-}
-
-static void on_shadow(struct message *message, void *receiver) {
-  struct canary_message *order = (struct canary_message *)message;
-  struct worker *worker = receiver;
-  unsigned said_count;
-  stop_shadow(worker);
-  worker->shadow = order->instance;
-  if (!order->instance) {
-    worker->on_report(worker, &worker->report);
-    free(order);
-    return;
-  }
-  instance_bind(order->instance, worker->loop, &worker->proxy);
-  const struct policy_kind *kind = order->instance->source->kind;
-  const struct policy_listener *said = kind->listeners(order->instance->policy, &said_count);
-  worker->report = (struct shadow_report){0};
-  for (unsigned i = 0; i < order->count && i < worker->listener_count; i++) {
-    struct service *service = &worker->listeners[i]->service;
-    service->shadow_hooks = said[order->order[i]].hooks;
-    service->shadow_settings = &said[order->order[i]].settings;
-    service->shadow_report = &worker->report;
-    service->shadow_use = &worker->shadow->use;
-  }
-  free(order);
-}
-
-/* Idle connections belong to no generation; one that is tried is no old one. */
-static bool is_old(const struct worker *worker, const struct exchange *x) {
-  if (!x || x->use == &worker->instance->use) return false;
-  return !(worker->canary && x->use == &worker->canary->use);
-}
-
-static void on_close_old(struct message *message, void *receiver) {
-  struct worker *worker = receiver;
-  LIST_EACH(node, &worker->proxy.downstreams) {
-    struct downstream *d = LIST_ENTRY(node, struct downstream, link);
-    if (is_old(worker, d->exchange)) downstream_close(d);
-  }
-  free(message);
-}
-
-static void on_drop(struct message *message, void *receiver) {
-  stop_canary(receiver);
-  free(message);
-}
-
-static void on_ask_tally(struct message *message, void *receiver) {
-  static const struct policy_tally none;
-  struct worker *worker = receiver;
-  worker->on_tally(worker, &worker->instance->use.tally, worker->canary ? &worker->canary->use.tally : &none);
-  free(message);
-}
-
-static void post_plain(struct worker *worker, void (*receive)(struct message *message, void *receiver)) {
-  struct message *message = memory_alloc(sizeof *message);
-  message->run = receive;
-  mailbox_tell(&worker->mailbox, message);
-}
-
-void worker_shadow(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count) {
-  struct canary_message with = {{NULL, on_shadow}, instance, 0, count};
-  post_order(worker, &with, order);
-}
-
-void worker_close_old(struct worker *worker) { post_plain(worker, on_close_old); }
-void worker_drop_canary(struct worker *worker) { post_plain(worker, on_drop); }
-void worker_tally(struct worker *worker) { post_plain(worker, on_ask_tally); }
 
 /* --- end --------------------------------------------------------------------------------------------------
  */
 
 struct stop_message {
   struct message message;
-  unsigned grace_ms, patience_ms;
+  struct worker_end end;
 };
+
+void worker_wind_down(struct worker *worker, unsigned ms) {
+  if (worker->instance) instance_wind_down(worker->instance, worker->loop, ms);
+  if (worker->canary) instance_wind_down(worker->canary, worker->loop, ms);
+}
+
+void worker_cut_background(struct worker *worker) {
+  unsigned count = worker->proxy.background_count;
+  if (worker->instance) instance_cut(worker->instance);
+  if (worker->canary) instance_cut(worker->canary);
+  LIST_EACH(node, &worker->retired) instance_cut(LIST_ENTRY(node, struct instance, link));
+  if (count) log_warn("%u runs of background work have not ended in time and are cut", count);
+  CHECK(worker->proxy.background_count == 0);
+}
 
 static void stop_listening(struct worker *worker) {
   for (unsigned i = 0; i < worker->listener_count; i++) listener_stop(&worker->listeners[i]->listener);
 }
 
 static void on_stop(struct message *message, void *receiver) {
-  struct stop_message *order = (struct stop_message *)message;
+  const struct stop_message *order = (struct stop_message *)message;
   struct worker *worker = receiver;
-  if (order->grace_ms) {
+  if (order->end.grace_ms) {
     for (unsigned i = 0; i < worker->listener_count; i++) listener_drain(&worker->listeners[i]->listener);
     stop_listening(worker);
-    timer_set(&worker->grace, order->grace_ms);
-    proxy_stop(&worker->proxy, order->patience_ms);
+    timer_set(&worker->grace, order->end.grace_ms);
+    worker_wind_down(worker, order->end.background_ms);
+    proxy_stop(&worker->proxy, order->end.patience_ms);
   } else {
     ev_break(worker->loop, EVBREAK_ALL);
   }
-  free(order);
+  free(message);
 }
 
 /* Also after an upgrade what is queued is served: a successor with fewer workers has closed some of the sockets. */
-void worker_stop(struct worker *worker, unsigned grace_ms, unsigned patience_ms) {
+void worker_stop(struct worker *worker, const struct worker_end *end) {
   struct stop_message *order = memory_alloc(sizeof *order);
   order->message.run = on_stop;
-  order->grace_ms = grace_ms;
-  order->patience_ms = patience_ms;
+  order->end = *end;
   mailbox_tell(&worker->mailbox, &order->message);
+}
+
+void worker_post(struct worker *worker, void (*receive)(struct message *message, void *receiver)) {
+  struct message *message = memory_alloc(sizeof *message);
+  message->run = receive;
+  mailbox_tell(&worker->mailbox, message);
 }
 
 void worker_join(struct worker *worker) { pthread_join(worker->thread, NULL); }
@@ -376,12 +316,15 @@ void worker_free(struct worker *worker) {
   mailbox_stop(&worker->mailbox);
   stop_listening(worker);
   timer_stop(&worker->grace);
+  worker_cut_background(worker);
   proxy_close(&worker->proxy);
   instance_free(worker->canary);
   instance_free(worker->shadow);
   instance_free(worker->instance);
   for (unsigned i = 0; i < worker->listener_count; i++) bury_listener(worker->listeners[i]);
   free(worker->listeners);
+  CHECK(!worker->wanted);
+  pthread_mutex_destroy(&worker->wanted_lock);
   proxy_free(&worker->proxy);
   ev_loop_destroy(worker->loop);
 }

@@ -14,6 +14,7 @@
 #include "runtime/instance.h"
 #include "net/mailbox.h"
 
+struct switch_order;
 struct worker;
 
 /* A service with this worker's socket. */
@@ -36,17 +37,20 @@ struct worker {
   struct shadow_report report;        /* of the shadow */
   struct worker_listener **listeners; /* owned array of owned: in the order of the policy's */
   unsigned listener_count;
-  struct list retired; /* instances that are still in use */
-  unsigned drain_ms;   /* after which that is reported */
+  struct switch_order *wanted; /* owned, under the lock: what it is to go over to; NULL: it has */
+  pthread_mutex_t wanted_lock;
+  const struct instance *tried; /* the control worker's note: the canary that it last gave to this worker */
+  struct list retired;          /* instances that are still in use */
+  unsigned drain_ms;            /* after which that is reported */
   struct timer grace;
   bool told_lost;                         /* of the policy in force, by on_lost */
   void (*on_lost)(struct worker *worker); /* its policy is to be loaded anew; in its thread; may be NULL */
   void (*on_switched)(struct worker *worker); /* called in its thread; may be NULL */
   /* The answer to worker_tally, in its thread: of the policy in force, and of the canary. */
-  void (*on_tally)(struct worker *worker, const struct policy_tally *in_force,
+  void (*on_tally)(struct worker *worker, unsigned trial, const struct policy_tally *in_force,
                    const struct policy_tally *canary);
   /* The end of a shadow, in its thread. */
-  void (*on_report)(struct worker *worker, const struct shadow_report *report);
+  void (*on_report)(struct worker *worker, unsigned trial, const struct shadow_report *report);
   void (*on_ended)(struct worker *worker); /* called in its thread, right before it ends; may be NULL */
   void *owner;
 };
@@ -61,11 +65,20 @@ struct worker_service {
   char address[ADDR_TEXT];
 };
 
+/* How long it has for its end: for exchanges, for background work (both 0: at once), and what idle connections get of
+ * it (proxy_stop). */
+struct worker_end {
+  unsigned grace_ms, background_ms, patience_ms;
+};
+
 /* Loop, proxy and mailbox; `host` gets their addresses. */
 void worker_init(struct worker *worker, const struct policy_host *host);
-void worker_start(struct worker *worker);
+/* 0, or errno's number for why there is no thread. */
+int worker_start(struct worker *worker);
 /* Puts a generation in force, with services[] in the order of its listeners; copied. Listeners in force that
- * are not kept are closed, after what the kernel has queued for them was accepted. on_switched follows. */
+ * are not kept are closed, after what the kernel has queued for them was accepted. on_switched follows, unless another
+ * generation is wanted before the worker has come back to its loop: then it goes over to that one. From the control
+ * worker's thread. */
 void worker_switch(struct worker *worker, struct instance *instance, const struct worker_service *services,
                    unsigned count);
 /* Gives `share` of 10,000 new exchanges to `instance` beside the one in force, whose listeners must be the
@@ -75,16 +88,26 @@ void worker_switch(struct worker *worker, struct instance *instance, const struc
 void worker_try(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count,
                 unsigned share);
 void worker_drop_canary(struct worker *worker);
-/* on_tally follows. */
-void worker_tally(struct worker *worker);
-/* Tries `instance` in the shadow of the one in force (proxy/shadow.h), `order` as in worker_try; NULL ends that, and on_report
- * follows. */
+/* on_tally follows, with the same number. */
+void worker_tally(struct worker *worker, unsigned trial);
+/* Tries `instance` in the shadow of the one in force (proxy/shadow.h), `order` as in worker_try. */
 void worker_shadow(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count);
+/* on_report follows, with the same number. */
+void worker_end_shadow(struct worker *worker, unsigned trial);
+/* For the files of worker: retires an instance; ends what is tried, unless it is the one that comes into force; posts
+ * a message without contents. */
+void worker_retire(struct worker *worker, struct instance *instance);
+void worker_end_trials(struct worker *worker, const struct instance *in_force);
+void worker_post(struct worker *worker, void (*receive)(struct message *message, void *receiver));
 /* Closes the connections whose exchanges still run on an older generation. */
 void worker_close_old(struct worker *worker);
-/* Ends it: after its exchanges, and what is queued for its sockets, but within grace_ms; at once with 0. `patience_ms` is
- * for idle connections (proxy_stop). Thread-safe, also when it has ended. */
-void worker_stop(struct worker *worker, unsigned grace_ms, unsigned patience_ms);
+/* Ends it: after its exchanges, its background work, and what is queued for its sockets, but within what `end` says.
+ * Thread-safe, also when it has ended. */
+void worker_stop(struct worker *worker, const struct worker_end *end);
+/* In its thread: no new background work begins; what is under way is cut after `ms`. */
+void worker_wind_down(struct worker *worker, unsigned ms);
+/* Likewise: cuts all that is under way, of older generations too; says how much that was. */
+void worker_cut_background(struct worker *worker);
 void worker_join(struct worker *worker);
 /* Frees everything when its loop has ended, in the worker's thread or after it. */
 void worker_free(struct worker *worker);

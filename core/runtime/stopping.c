@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// stopping: stop, and the end after an upgrade. The workers end by themselves, after what they have under way; then the
+// control worker does, after the background work of its own. All of that has the grace period; who does not come back
+// by then is left behind.
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "runtime/admin.h"
+#include "runtime/canary.h"
+#include "runtime/command.h"
+#include "runtime/dryrun.h"
+#include "runtime/handover.h"
+#include "runtime/loader.h"
+#include "runtime/notify.h"
+#include "runtime/pulse.h"
+#include "runtime/server.h"
+
+/* A stop is waited for; the end after an upgrade is not, so it can do without closing under a client's hand. */
+enum { STOP_PATIENCE_MS = 1000, UPGRADE_PATIENCE_MS = 10000 };
+
+/* What a worker is still given to close all it has, once its grace is over. */
+enum { OVERDUE_MS = 5000 };
+
+/* --- the workers have ended --------------------------------------------------------------------------------- */
+
+static void end_if_done(struct server *s) {
+  bool waits = s->control.proxy.background_count && s->phase != PHASE_ENDING;
+  if (s->running == 0 && !waits) ev_break(s->control.loop, EVBREAK_ALL);
+}
+
+static void count_ended(struct message *message, void *receiver) {
+  struct server *s = ((struct worker *)receiver)->owner;
+  free(message);
+  s->running--;
+  end_if_done(s);
+}
+
+void server_worker_ended(struct worker *worker) {
+  struct server *s = worker->owner;
+  struct message *note = memory_alloc(sizeof *note);
+  note->run = count_ended;
+  atomic_fetch_add(&s->signals.ended, 1);
+  mailbox_tell(&s->control.mailbox, note);
+}
+
+static void on_control_idle(struct proxy *proxy) { end_if_done(((struct worker *)proxy->owner)->owner); }
+
+static void on_control_grace(struct timer *timer) {
+  struct worker *control = LIST_ENTRY(timer, struct worker, grace);
+  worker_cut_background(control);
+  end_if_done(control->owner);
+}
+
+/* A worker that does not come back to its loop, since a hook never ends, would keep the process for ever. */
+static void on_overdue(struct timer *timer) {
+  struct server *s = LIST_ENTRY(timer, struct server, overdue);
+  log_error("%u workers do not come back to their loops: the process ends without them", s->running);
+  server_leave(s);
+}
+
+void server_leave(struct server *s) {
+  if (!s->handed_over) listening_unlink(s->listening);
+  if (s->command) command_hide(s->command);
+  pid_file_close(&s->pid_file);
+  _exit(EXIT_FAILED);
+}
+
+void server_prepare_end(struct server *s) {
+  timer_init(&s->overdue, s->control.loop, on_overdue);
+  timer_init(&s->control.grace, s->control.loop, on_control_grace);
+  s->control.proxy.on_background_end = on_control_idle;
+}
+
+/* --- stop ---------------------------------------------------------------------------------------------------- */
+
+/* What has not come to its end by now never will. */
+static void abandon_trials(struct server *s) {
+  static const char why[] = "the proxy is stopping\n";
+  switching_abandon(s);
+  loader_abandon(s->loader);
+  canary_free(s->canary);
+  s->canary = NULL;
+  dryrun_free(s->dryrun);
+  s->dryrun = NULL;
+  handover_free(s->handover);
+  s->handover = NULL;
+  if (!s->command) return;
+  command_reload_ended(s->command, false, why);
+  command_canary_ended(s->command, false, why);
+  command_shadow_ended(s->command, false, why);
+  command_upgrade_ended(s->command, false, why);
+}
+
+static void tell_workers(struct server *s, unsigned grace_ms) {
+  struct worker_end end = {grace_ms, grace_ms, STOP_PATIENCE_MS};
+  unsigned drain_ms = config_number(s->options->config, CONFIG_drain);
+  if (s->handed_over) end.patience_ms = UPGRADE_PATIENCE_MS;
+  if (s->phase == PHASE_RETIRING && drain_ms < grace_ms) end.background_ms = drain_ms;
+  timer_set(&s->overdue, (uint64_t)grace_ms + OVERDUE_MS);
+  for (unsigned i = 0; i < s->worker_count; i++) worker_stop(&s->workers[i], &end);
+  worker_wind_down(&s->control, end.background_ms);
+  timer_set(&s->control.grace, end.background_ms);
+}
+
+static void stop_workers(struct server *s, unsigned grace_ms) {
+  abandon_trials(s);
+  pulse_quieten(s->pulse);
+  lineage_stop(&s->lineage);
+  if (!s->handed_over) notify_state("STOPPING=1");
+  tell_workers(s, grace_ms);
+}
+
+const char *server_stop(struct server *s, bool now) {
+  unsigned grace_ms = now ? 0 : config_number(s->options->config, CONFIG_grace);
+  const char *why = server_refusal(s, now ? DEMAND_STOP_NOW : DEMAND_STOP);
+  bool was_over = phase_is_over(s->phase);
+  if (why) return why;
+  server_enter(s, now ? PHASE_ENDING : PHASE_STOPPING);
+  if (now)
+    log_info("stopping now");
+  else if (was_over)
+    log_info("stopping with the process that serves, within %g s", grace_ms / 1000.0);
+  else
+    log_info("stopping gracefully, within %g s", grace_ms / 1000.0);
+  if (was_over)
+    tell_workers(s, grace_ms);
+  else
+    stop_workers(s, grace_ms);
+  end_if_done(s);
+  return NULL;
+}
+
+/* What was to be an end after an upgrade, with all the time in the world, has become a stop. */
+static void hasten(void *owner) { server_stop(owner, false); }
+
+/* The successor is found under our name from now on; we only finish what we have. The service manager watches
+ * it instead of us, and would take a STOPPING=1 for its end. */
+const char *server_retire(struct server *s) {
+  unsigned grace_ms = config_number(s->options->config, CONFIG_upgrade_grace);
+  const char *why = server_refusal(s, DEMAND_RETIRE);
+  if (why) return why;
+  server_enter(s, PHASE_RETIRING);
+  s->handed_over = true;
+  log_info("draining, within %g s", grace_ms / 1000.0);
+  if (s->command) command_hide(s->command);
+  admin_stop(s->admin);
+  timer_stop(&s->watchdog);
+  lineage_follow(&s->lineage, s->control.loop, hasten, s);
+  stop_workers(s, grace_ms);
+  return NULL;
+}

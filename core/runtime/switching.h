@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// switching: which worker has come to which generation. A worker switches when it comes back to its loop; one that is
+// stuck in a hook may never do. So who waits for a reload is answered within a limit, with the names of those that are
+// behind; they follow later, to whatever is the newest generation by then.
+#ifndef PERILUNE_RUNTIME_SWITCHING_H
+#define PERILUNE_RUNTIME_SWITCHING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "net/timer.h"
+
+struct server;
+struct worker;
+
+struct switching {
+  struct timer timer;
+  unsigned *reached; /* owned array: the generation that each worker has in force */
+  bool awaited;      /* somebody waits for the outcome */
+};
+
+void switching_init(struct switching *switching, struct server *server);
+void switching_free(struct switching *switching);
+/* The workers were told of the server's newest generation: its outcome is logged, noted and told within the limit. */
+void switching_begin(struct server *server);
+/* Nobody waits any more: the process stops. */
+void switching_abandon(struct server *server);
+/* In the worker's thread: it has come to its generation. */
+void switching_report(struct worker *worker);
+/* How many workers have not come to the generation in force. */
+unsigned switching_behind(const struct server *server);
+/* "worker 0 is stuck in ... for 7 s" for each that is behind or does not come back to its loop; "" for none. */
+void switching_describe(const struct server *server, char *text, size_t bytes);
+
+#endif
