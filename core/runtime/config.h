@@ -16,8 +16,10 @@
   X(workers, COUNT, "auto", "worker threads; auto: one for each core")                                       \
   X(grace, SECONDS, "30", "seconds in which a graceful stop ends")                                           \
   X(upgrade_grace, SECONDS, "3600", "seconds in which the old process ends after an upgrade")                \
-  X(drain, SECONDS, "30", "seconds after which it is reported that an older generation is still in use")     \
-  X(reload_timeout, SECONDS, "10", "seconds in which the workers must have switched, or a reload says who has not")  \
+  X(drain, SECONDS, "30",                                                                                    \
+    "seconds for background work of an older generation; that exchanges use it still is reported")           \
+  X(reload_timeout, SECONDS, "10",                                                                           \
+    "seconds in which the workers must have switched, or a reload says who has not")                         \
   X(upgrade_timeout, SECONDS, "60", "seconds in which a successor must serve, or the upgrade has failed")    \
   X(low_latency, FLAG, "false", "serve what comes at once under load, too, not what comes in 0.1 ms")        \
   X(watch, FLAG, "false", "reload when a file of the policy changes")                                        \

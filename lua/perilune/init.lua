@@ -18,6 +18,7 @@ local perilune = {
   wait_any = spawn.wait_any,
   after = core.after,
   every = core.every,
+  is_retired = core.is_retired,
   time = core.time,
   now = core.now,
   -- state that all workers share, by its name

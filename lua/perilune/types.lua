@@ -85,14 +85,24 @@ local job = {}
 --- No further run begins; one that is under way goes on to its end.
 function job:stop() end
 
+--- Is another policy in force, or does the proxy stop? What loops in the background ends then: it is work under way, and
+--- is waited for.
+---@return boolean
+function perilune.is_retired() end
+
 ---@class perilune.job_options
 ---@field on? "control"|"every worker" of the main chunk: where it runs; "control"
 ---@field immediately? boolean of perilune.every: the first run begins at once
 
 --- Runs a function in the background, `seconds` later. In the main chunk: counted from when everything listens, in the
 --- control worker or on every worker. In a hook: in its worker. It belongs to no exchange. An error is logged.
+---
+--- What has begun, and what is due at once (0), goes on to its end when the policy is replaced or the proxy stops: within
+--- `drain` at a reload and an upgrade, within `grace` at a stop; what takes longer is cut, and the log says how much. What
+--- is due later then will not come to its time: a function that takes a parameter is called at once, with true; one that
+--- takes none is dropped, and the log says how many were. perilune.every begins no further run.
 ---@param seconds number
----@param fn fun()
+---@param fn fun(premature: true?)
 ---@param options? perilune.job_options
 ---@return perilune.job
 function perilune.after(seconds, fn, options) end
@@ -149,7 +159,8 @@ function perilune.set_memory_limit(bytes) end
 ---@field workers? integer|"auto" worker threads; auto: one for each core
 ---@field grace? number seconds in which a graceful stop ends (30)
 ---@field upgrade_grace? number seconds in which the old process ends after an upgrade (3600)
----@field drain? number seconds after which it is reported that an older generation is still in use (30)
+---@field drain? number seconds in which background work of an older generation ends, and after which it is reported that exchanges still use it (30)
+---@field reload_timeout? number seconds in which all workers must have switched, or a reload says who has not (10)
 ---@field upgrade_timeout? number seconds in which a successor must serve, or the upgrade has failed (60)
 ---@field low_latency? boolean serve what comes at once under load, too; without, a busy worker gathers for up to 0.1 ms, which
 ---saves a tenth of its CPU time
