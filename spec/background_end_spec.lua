@@ -38,8 +38,8 @@ end
 describe("background work that has begun", function()
   local kinds = {
     ["after, of a hook"] = { "perilune.after(0, function() say 'begun' until_go() say 'ended' end)" },
-    ["spawn in a job"] = { "perilune.after(0, function() perilune.spawn(function() say 'begun' until_go() say 'ended' end) "
-      .. "end)" },
+    ["spawn in a job"] = { "perilune.after(0, function() "
+      .. "perilune.spawn(function() say 'begun' until_go() say 'ended' end) end)" },
     ["every, of the main chunk"] = { nil, "perilune.every(0.01, function() say 'begun' until_go() say 'ended' end)" },
     ["spawn, of the main chunk"] = { nil, "perilune.spawn(function() say 'begun' until_go() say 'ended' end)" },
   }

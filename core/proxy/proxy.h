@@ -63,10 +63,10 @@ struct proxy {
   struct list downstreams; /* all open client connections */
   struct list exchanges;   /* all, also those that only wait to be logged */
   unsigned downstream_count, exchange_count, upstream_count;
-  unsigned fresh_count;    /* downstreams without a request so far */
-  unsigned idle_count;     /* spare upstreams */
+  unsigned fresh_count;      /* downstreams without a request so far */
+  unsigned idle_count;       /* spare upstreams */
   unsigned background_count; /* runs of the policy's own work under way, of all generations */
-  struct list spare_peers; /* unreferenced, least recently used last */
+  struct list spare_peers;   /* unreferenced, least recently used last */
   unsigned spare_count;
   struct circle *circle;   /* borrowed: whom it may ask for connections; NULL: nobody */
   struct mailbox *mailbox; /* borrowed: the worker's; NULL without a circle */
