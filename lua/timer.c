@@ -120,6 +120,7 @@ static void plan(struct job *job) {
 }
 
 void jobs_start(struct vm *vm) {
+  vm->started = true;
   vm->background.state = BACKGROUND_RUNS;
   LIST_EACH(node, &vm->jobs) {
     struct job *job = LIST_ENTRY(node, struct job, link);

@@ -72,6 +72,7 @@ struct vm {
   unsigned epoch;               /* in tests: tells shared objects of one policy from those of the next */
   struct background background; /* what is under way of it (lua/background.c) */
   int function_info;            /* registry: debug.getinfo, as it was given to the policy */
+  bool started;                 /* the policy is in force, or was */
   bool loading;                 /* the script's main chunk runs */
   bool closing;                 /* nothing is made any more, by finalizers for instance */
   bool jit_off;                 /* the policy does not want the JIT compiler */
