@@ -4,6 +4,7 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,12 +42,13 @@ static bool is_free(const struct addr *addr) {
   return code == 0;
 }
 
-/* Removes a socket file that a process left behind: nobody answers there. Anything else stays. */
+/* Removes a socket file that a process left behind: nobody answers there. Anything else stays, also one whose queue is
+ * full (EAGAIN): somebody listens. */
 static void remove_stale(const struct addr *addr) {
   struct stat info;
   const char *path = addr->socket.local.sun_path;
   if (lstat(path, &info) != 0 || !S_ISSOCK(info.st_mode)) return;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (connect(fd, &addr->socket.any, addr->length) != 0 && errno == ECONNREFUSED) unlink(path);
   close(fd);
 }
@@ -55,7 +57,7 @@ static bool open_all(struct addr addr, int *fds, unsigned count) {
   unsigned opened = 0;
   for (; opened < count; opened++) {
     bool first = opened == 0;
-    fds[opened] = first || addr.kind == ADDR_IP ? open_bound(&addr, true) : dup(fds[0]);
+    fds[opened] = first || addr.kind == ADDR_IP ? open_bound(&addr, true) : fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
     if (fds[opened] < 0) break;
     if ((first || addr.kind == ADDR_IP) && listen(fds[opened], BACKLOG) != 0) break;
     if (first && addr.kind == ADDR_IP) getsockname(fds[0], &addr.socket.any, &addr.length);
@@ -77,6 +79,7 @@ bool listener_open(const struct addr *addr, int *fds, unsigned count, const char
   addr_format(addr, where);
   snprintf(text, sizeof text, "cannot listen on %s: %s", where, strerror(code));
   *why = text;
+  errno = code;
   return false;
 }
 

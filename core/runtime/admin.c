@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/safe_file.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "runtime/exposition.h"
@@ -26,6 +27,7 @@ struct admin {
   struct policy_use use;
   struct server *server; /* borrowed */
   char *path;            /* owned: the socket file to remove; NULL: none */
+  struct file_identity file;
   bool is_public;
 };
 
@@ -157,6 +159,7 @@ static void describe(struct admin *admin, const struct addr *said, int fd) {
   log_info("status page on %s%s", bound.kind == ADDR_IP ? "http://" : "", admin->service.address);
   if (bound.kind == ADDR_UNIX && said->socket.local.sun_path[0])
     admin->path = str_to_cstring(str_of(said->socket.local.sun_path));
+  if (admin->path) admin->file = file_identity_of(admin->path);
 }
 
 struct admin *admin_open(struct server *server, struct str address, bool is_public, char **why) {
@@ -186,7 +189,7 @@ int admin_socket(const struct admin *admin) { return admin->listener.fd; }
 void admin_stop(struct admin *admin) {
   if (!admin) return;
   listener_stop(&admin->listener);
-  if (admin->path && !admin->server->handed_over) unlink(admin->path);
+  if (admin->path && !admin->server->handed_over) file_remove(admin->path, admin->file);
   free(admin->path);
   admin->path = NULL;
 }

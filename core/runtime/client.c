@@ -54,9 +54,8 @@ static int connect_to(const char *name) {
   return -1;
 }
 
-/* The same, where the other end may be `owner`, too. Says what is wrong. */
-static int connect_trusted(const char *name, uid_t owner) {
-  int fd = connect_to(name);
+/* The connection, if its other end may be who answers; else -1, and what is wrong was said. */
+static int check_trusted(int fd, const char *name, uid_t owner) {
   if (fd < 0) {
     fprintf(stderr, "perilune: %s: %s\n", name, strerror(errno));
   } else if (!is_trusted(fd, owner)) {
@@ -99,7 +98,7 @@ static unsigned keep_trusted(char found[MOST_FOUND][NAME_BYTES], unsigned count)
 static int find_only(void) {
   char found[MOST_FOUND][NAME_BYTES];
   unsigned all = find_running(found), count = keep_trusted(found, all);
-  if (count == 1) return connect_trusted(found[0], geteuid());
+  if (count == 1) return check_trusted(connect_to(found[0]), found[0], geteuid());
   if (count == 0) {
     complain(all ? "no proxy of yours or of root is running; name another's by --pid-file or --socket"
                  : "no proxy is running; start one with 'perilune run SCRIPT'",
@@ -126,8 +125,7 @@ static int find_by_pid_file(const char *path) {
   snprintf(name, sizeof name, "@" COMMAND_SOCKET_PREFIX "%d", pid);
   int fd = connect_to(name);
   if (fd < 0) complain("no proxy answers for the process id in ", path);
-  if (fd >= 0) close(fd);
-  return fd < 0 ? -1 : connect_trusted(name, info.st_uid);
+  return fd < 0 ? -1 : check_trusted(fd, name, info.st_uid);
 }
 
 /* A socket that lies in a folder of others may be anybody's; its owner is who the caller has named. */
@@ -136,7 +134,7 @@ static int find(const struct client_target *target) {
   if (target->pid_file) return find_by_pid_file(target->pid_file);
   if (!target->socket) return find_only();
   uid_t owner = lstat(target->socket, &info) == 0 && S_ISSOCK(info.st_mode) ? info.st_uid : geteuid();
-  return connect_trusted(target->socket, owner);
+  return check_trusted(connect_to(target->socket), target->socket, owner);
 }
 
 /* --- the answer --------------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 // there are too many, the one that has been silent longest makes room.
 #include "runtime/command.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 #include "runtime/canary.h"
 #include "runtime/dryrun.h"
 #include "runtime/handover.h"
+#include "runtime/privileges.h"
 #include "runtime/server.h"
 #include "runtime/status.h"
 
@@ -50,6 +52,7 @@ struct command_server {
   unsigned count;
   struct server *server; /* borrowed */
   char *path;            /* owned: the socket file to remove; NULL for the abstract one */
+  struct file_identity file;
 };
 
 static void on_readable(struct conn *conn);
@@ -272,7 +275,7 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr *from, s
 /* --- life -------------------------------------------------------------------------------------------------
  */
 
-struct command_server *command_listen(struct server *server, const char *path, char **why) {
+struct command_server *command_listen(struct server *server, const char *path, bool *is_taken, char **why) {
   char text[256];
   struct addr addr;
   const char *reason = NULL;
@@ -283,12 +286,14 @@ struct command_server *command_listen(struct server *server, const char *path, c
     snprintf(text, sizeof text, "unix:@" COMMAND_SOCKET_PREFIX "%d", (int)getpid());
   bool fine = addr_parse(str_of(text), &addr, &reason);
   if (!fine || (!handover_take(STR(COMMAND_NAME), &addr, &fd, 1) && !listener_open(&addr, &fd, 1, &reason))) {
+    *is_taken = fine && errno == EADDRINUSE;
     *why = str_to_cstring(str_of(reason));
     return NULL;
   }
   struct command_server *c = memory_zalloc(sizeof *c);
   c->server = server;
   c->path = path ? str_to_cstring(str_of(path)) : NULL;
+  if (path) c->file = file_identity_of(path);
   list_init(&c->clients);
   listener_start(&c->listener, server->control.loop, fd, on_accept);
   return c;
@@ -328,9 +333,18 @@ void command_upgrade_ended(struct command_server *c, bool fine, const char *text
   answer_waiting(c, WAITS_FOR_UPGRADE, fine, text);
 }
 
+void command_give(const struct command_server *c, const char *user) {
+  if (c && c->path) privileges_give_socket(c->path, c->file, user);
+}
+
+/* Somebody else may listen under that path by now. */
+void command_unlink(const struct command_server *c) {
+  if (c->path && !c->server->handed_over) file_remove(c->path, c->file);
+}
+
 void command_hide(struct command_server *c) {
   listener_stop(&c->listener);
-  if (c->path && !c->server->handed_over) unlink(c->path);
+  command_unlink(c);
   free(c->path);
   c->path = NULL;
 }

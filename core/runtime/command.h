@@ -18,8 +18,13 @@ struct server;
 /* -1: none, or the abstract one, which is named after the process. */
 int command_socket(const struct command_server *c);
 
-/* `path`: where to listen, NULL for the abstract socket. NULL: *why is a malloc'd message. */
-struct command_server *command_listen(struct server *server, const char *path, char **why);
+/* `path`: where to listen, NULL for the abstract socket. NULL: *why is a malloc'd message; *is_taken: somebody else
+ * listens there. */
+struct command_server *command_listen(struct server *server, const char *path, bool *is_taken, char **why);
+/* Gives the socket's file to that user. NULL is fine, as for both. */
+void command_give(const struct command_server *c, const char *user);
+/* Removes the socket's file alone, from any thread: the process ends. */
+void command_unlink(const struct command_server *c);
 /* A reload that clients wait for has ended. `text` is for people. */
 void command_reload_ended(struct command_server *c, bool fine, const char *text);
 /* The policy that clients wait for, to be put in force or tried, could not be loaded. */

@@ -25,122 +25,15 @@
 
 extern char **environ;
 
-/* Behind the sockets: the pipe that the successor answers in, the keys of tickets, the lineage's two ends, and the
- * sockets' names. */
-enum { FIRST_FD = 3, MOST_FDS = 1 << 20, EXTRA_FDS = 5 };
+/* Behind the sockets: the pipe that the successor answers in, the keys of tickets, the lineage's two ends, the sockets'
+ * names, and the pid file with its lock. */
+enum { FIRST_FD = HANDOVER_FIRST_FD, EXTRA_FDS = 6 };
 
-/* --- from a predecessor -----------------------------------------------------------------------------------
- */
-
-static struct inherited {
-  int fd;         /* -1: given out */
-  char *said;     /* owned; as the predecessor's policy said it, NULL from systemd */
-  struct addr at; /* as bound */
-} * inherited;
-static unsigned inherited_count;
 static char program[PATH_MAX]; /* our own file, also after a newer one took its place */
 
-static void describe(struct inherited *i, int fd, struct str *names) {
-  struct sockaddr_storage name;
-  socklen_t length = sizeof name;
-  struct str said;
-  i->fd = fd;
-  fcntl(fd, F_SETFD, FD_CLOEXEC);
-  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-  if (names->ptr && str_split(names, '\n', &said)) i->said = str_to_cstring(said);
-  if (getsockname(fd, (struct sockaddr *)&name, &length) == 0)
-    addr_from_socket(&i->at, (struct sockaddr *)&name, length);
-}
-
-/* One descriptor that the predecessor names in the environment; -1: none. */
-static int inherited_fd(const char *name) {
-  const char *number = getenv(name);
-  int fd = number ? atoi(number) : -1;
-  unsetenv(name);
-  return fd < FIRST_FD || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ? -1 : fd;
-}
-
-/* The predecessor's sessions go on with us. */
-static void adopt_tickets(void) {
-  unsigned char keys[TLS_TICKETS_BYTES];
-  int fd = inherited_fd("PERILUNE_TICKETS_FD");
-  if (fd < 0) return;
-  if (pread(fd, keys, sizeof keys, 0) == (ssize_t)sizeof keys) tls_tickets_adopt(keys);
-  explicit_bzero(keys, sizeof keys);
-  close(fd);
-}
-
-/* What the predecessor's policy calls the sockets, a line for each: many are too much for an environment. Malloc'd, or
- * NULL. */
-static char *inherited_names(void) {
-  const char *text = getenv("PERILUNE_LISTENERS");
-  int fd = inherited_fd("PERILUNE_LISTENERS_FD");
-  struct stat info;
-  if (fd < 0 || fstat(fd, &info) != 0) return text ? str_to_cstring(str_of(text)) : NULL;
-  char *names = memory_zalloc((size_t)info.st_size + 1);
-  ssize_t length = pread(fd, names, (size_t)info.st_size, 0);
-  names[length > 0 ? length : 0] = '\0';
-  close(fd);
-  return names;
-}
-
-void handover_init(struct lineage *lineage) {
-  const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"), *kin = getenv("PERILUNE_LINEAGE_FD");
-  bool is_successor = pid && atoi(pid) == (int)getpid();
+void handover_note_program(void) {
   ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
   if (length > 0) program[length] = '\0';
-  lineage_init(lineage, is_successor && kin ? atoi(kin) : -1);
-  if (count && is_successor) {
-    char *names = inherited_names();
-    struct str rest = str_of(names);
-    inherited_count = (unsigned)atoi(count) < MOST_FDS ? (unsigned)atoi(count) : MOST_FDS;
-    inherited = memory_zalloc(inherited_count * sizeof *inherited);
-    for (unsigned i = 0; i < inherited_count; i++) describe(&inherited[i], FIRST_FD + (int)i, &rest);
-    free(names);
-    adopt_tickets();
-  }
-  unsetenv("LISTEN_FDS");
-  unsetenv("LISTEN_PID");
-  unsetenv("LISTEN_FDNAMES");
-  unsetenv("PERILUNE_LISTENERS");
-  unsetenv("PERILUNE_LISTENERS_FD");
-  unsetenv("PERILUNE_LINEAGE_FD");
-  unsetenv("PERILUNE_TICKETS_FD");
-}
-
-static bool is_for(const struct inherited *i, struct str said, const struct addr *addr) {
-  char ours[ADDR_TEXT], theirs[ADDR_TEXT];
-  if (i->fd < 0) return false;
-  if (i->said) return str_equal(str_of(i->said), said);
-  addr_format(addr, ours);
-  addr_format(&i->at, theirs);
-  return strcmp(ours, theirs) == 0;
-}
-
-bool handover_take(struct str said, const struct addr *addr, int *fds, unsigned count) {
-  unsigned taken = 0;
-  for (unsigned i = 0; i < inherited_count && taken < count; i++) {
-    if (!is_for(&inherited[i], said, addr)) continue;
-    fds[taken++] = inherited[i].fd;
-    inherited[i].fd = -1;
-  }
-  for (unsigned i = taken; taken && i < count; i++) fds[i] = fcntl(fds[i % taken], F_DUPFD_CLOEXEC, FIRST_FD);
-  return taken > 0;
-}
-
-void handover_drop_rest(void) {
-  for (unsigned i = 0; i < inherited_count; i++) {
-    char text[ADDR_TEXT];
-    addr_format(&inherited[i].at, text);
-    if (inherited[i].fd >= 0) {
-      log_warn("a socket for %s was handed over, but nothing listens there", text);
-      close(inherited[i].fd);
-    }
-    free(inherited[i].said);
-  }
-  free(inherited);
-  inherited = NULL;
-  inherited_count = 0;
 }
 
 /* --- to a successor ---------------------------------------------------------------------------------------
@@ -173,6 +66,7 @@ struct launch {
   char *pid_digits;   /* the digits of LISTEN_PID within it */
   int *fds;           /* owned: copies with high numbers, in order: sockets, then the extra ones */
   unsigned count, first_own;
+  bool has_pid_file; /* else another descriptor holds its place */
 };
 
 static void add(struct launch *l, unsigned *at, const char *text) {
@@ -198,7 +92,7 @@ static void prepare_environment(struct launch *l) {
   char text[64];
   unsigned count = 0, at = 0;
   while (environ[count]) count++;
-  l->environment = memory_zalloc((count + 8) * sizeof *l->environment);
+  l->environment = memory_zalloc((count + 9) * sizeof *l->environment);
   for (unsigned i = 0; i < count; i++) {
     bool is_ours =
         strncmp(environ[i], "WATCHDOG_PID=", 13) == 0; /* the watchdog watches the successor then */
@@ -208,6 +102,8 @@ static void prepare_environment(struct launch *l) {
   if (strlen(l->names) < NAMES_MOST) add(l, &at, l->names);
   snprintf(text, sizeof text, "PERILUNE_LISTENERS_FD=%u", FIRST_FD + l->count + 4);
   add(l, &at, text);
+  snprintf(text, sizeof text, "PERILUNE_PID_FD=%u", FIRST_FD + l->count + 5);
+  if (l->has_pid_file) add(l, &at, text);
   snprintf(text, sizeof text, "LISTEN_FDS=%u", l->count);
   add(l, &at, text);
   snprintf(text, sizeof text, "PERILUNE_READY_FD=%u", FIRST_FD + l->count);
@@ -258,6 +154,8 @@ static void prepare_fds(struct launch *l, const struct server *server, int ready
   l->fds[l->count + 2] = fcntl(server->lineage.read_end, F_DUPFD_CLOEXEC, above);
   l->fds[l->count + 3] = fcntl(server->lineage.write_end, F_DUPFD_CLOEXEC, above);
   l->fds[l->count + 4] = fcntl(names, F_DUPFD_CLOEXEC, above);
+  l->has_pid_file = server->pid_file.fd >= 0;
+  l->fds[l->count + 5] = fcntl(l->has_pid_file ? server->pid_file.fd : names, F_DUPFD_CLOEXEC, above);
   if (keys >= 0) close(keys);
   if (names >= 0) close(names);
 }

@@ -18,7 +18,11 @@ struct lineage;
 struct listening;
 struct server;
 
-/* Reads what was handed to us, the lineage too. Call once, before threads start and descriptors are opened. */
+enum { HANDOVER_FIRST_FD = 3 };
+
+/* Our program's file, to be started anew by its name. Called by handover_init. */
+void handover_note_program(void);
+/* (inherited.c) Reads what was handed to us, the lineage too. Call once, before threads start and descriptors are opened. */
 void handover_init(struct lineage *lineage);
 /* Sockets handed to us for this address (as the policy says it, and parsed): fills fds[0..count), duplicating
  * where there are fewer. False: there are none. Each socket is given out once. */

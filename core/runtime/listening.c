@@ -36,6 +36,8 @@ static void name_entry(struct listening_entry *entry, const struct addr *said) {
   if (said->kind == ADDR_IP && getsockname(entry->fds[0], (struct sockaddr *)&name, &length) == 0)
     addr_from_socket(&bound, (struct sockaddr *)&name, length);
   addr_format(&bound, entry->address);
+  if (said->kind == ADDR_UNIX && said->socket.local.sun_path[0])
+    entry->file = file_identity_of(said->socket.local.sun_path);
 }
 
 static bool open_sockets(struct listening_entry *entry, struct str said, unsigned workers, const char **why) {
@@ -71,6 +73,7 @@ static bool fill(struct listening *l, const struct policy_listener *said, const 
     const struct listening_entry *old = &before->entries[entry->kept];
     memcpy(entry->fds, old->fds, l->workers * sizeof *entry->fds);
     memcpy(entry->address, old->address, sizeof entry->address);
+    entry->file = old->file;
   } else if (!open_sockets(entry, said->address, l->workers, &reason)) {
     *why = sentence(said->place, reason);
     free(entry->fds);
@@ -96,7 +99,8 @@ struct listening *listening_open(const struct policy_listener *said, unsigned co
 }
 
 static void unlink_entry(const struct listening_entry *entry) {
-  if (str_starts_with(entry->said, STR("unix:/"))) unlink(entry->said.ptr + sizeof "unix:" - 1);
+  if (str_starts_with(entry->said, STR("unix:/")))
+    file_remove(entry->said.ptr + sizeof "unix:" - 1, entry->file);
 }
 
 void listening_free(struct listening *l, bool closes) {

@@ -5,6 +5,7 @@
 #ifndef PERILUNE_RUNTIME_LISTENING_H
 #define PERILUNE_RUNTIME_LISTENING_H
 
+#include "base/safe_file.h"
 #include "net/addr.h"
 #include "runtime/policy.h"
 
@@ -14,8 +15,9 @@ struct listening_entry {
   struct str said;         /* owned: as the policy wrote it */
   char address[ADDR_TEXT]; /* as bound */
   int *fds; /* owned array, one per worker; the sockets belong to the workers once handed out */
-  struct tls_context *tls; /* reference; NULL: plain */
-  int kept;                /* its index in the listening before this one; -1: newly opened */
+  struct tls_context *tls;   /* reference; NULL: plain */
+  struct file_identity file; /* of a unix socket, as it was bound or taken over */
+  int kept;                  /* its index in the listening before this one; -1: newly opened */
 };
 
 struct listening {

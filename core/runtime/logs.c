@@ -246,7 +246,7 @@ void logs_give(struct logs *logs, const char *user) {
   pthread_mutex_lock(&logs->lock);
   LIST_EACH(node, &logs->entries) {
     struct entry *entry = LIST_ENTRY(node, struct entry, link);
-    if (entry->sink && access(entry->target, F_OK) == 0) privileges_give(entry->target, user);
+    if (entry->sink) privileges_give(sink_file(entry->sink), entry->target, user);
   }
   pthread_mutex_unlock(&logs->lock);
 }

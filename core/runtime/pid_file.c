@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// pid_file: see the head.
+// pid_file: see the head. The lock is flock's: it belongs to the open file, which a successor gets with it.
 #include "runtime/pid_file.h"
 
 #include <errno.h>
@@ -7,25 +7,61 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/safe_file.h"
+#include "base/str.h"
 #include "runtime/privileges.h"
 
-bool pid_file_open(struct pid_file *file, const char *path, const char *user, char **why) {
-  *file = (struct pid_file){path, -1};
-  if (!path) return true;
-  file->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (file->fd >= 0) {
-    privileges_give(path, user);
-    return true;
-  }
-  const char *reason = strerror(errno);
-  size_t bytes = strlen(path) + strlen(reason) + 32;
+static int inherited = -1;
+
+void pid_file_inherit(int fd) { inherited = fd; }
+
+static bool complain(char **why, const char *what, const char *path, const char *reason) {
+  size_t bytes = strlen(what) + strlen(path) + strlen(reason) + 8;
   *why = memory_alloc(bytes);
-  snprintf(*why, bytes, "cannot write the pid file %s: %s", path, reason);
+  snprintf(*why, bytes, "%s %s: %s", what, path, reason);
   return false;
+}
+
+/* The number in it; 0: none. */
+static int number_in(int fd) {
+  char text[16] = "";
+  ssize_t length = pread(fd, text, sizeof text - 1, 0);
+  return length > 0 ? atoi(text) : 0;
+}
+
+/* The predecessor's open file, if it is the one that is wanted. */
+static int take_inherited(const char *path) {
+  int fd = inherited;
+  inherited = -1;
+  if (fd >= 0 && path && file_is_at(path, file_identity_of_fd(fd))) return fd;
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
+static bool lock(struct pid_file *file, char **why) {
+  char reason[96];
+  if (flock(file->fd, LOCK_EX | LOCK_NB) == 0) return true;
+  snprintf(reason, sizeof reason,
+           errno == EWOULDBLOCK ? "process %d has it locked: another proxy uses it" : "%d: %s",
+           errno == EWOULDBLOCK ? number_in(file->fd) : errno, strerror(errno));
+  close(file->fd);
+  file->fd = -1;
+  return complain(why, "the pid file", file->path, reason);
+}
+
+bool pid_file_open(struct pid_file *file, const char *path, const char *user, char **why) {
+  *file = (struct pid_file){path, take_inherited(path)};
+  if (!path || file->fd >= 0) return true;
+  file->fd = safe_open(path, O_RDWR | O_CREAT, 0644);
+  if (file->fd < 0) return complain(why, "cannot write the pid file", path, safe_reason(errno));
+  if (!lock(file, why)) return false;
+  privileges_give(file->fd, path, user);
+  return true;
 }
 
 /* In this order whoever reads meanwhile finds a number. */
@@ -38,19 +74,17 @@ void pid_file_write(const struct pid_file *file) {
 }
 
 /* In a folder that is not of the user we have become it can only be emptied. */
-static void take_away(const char *path) {
-  if (unlink(path) != 0 && truncate(path, 0) != 0)
-    log_warn("the pid file %s stays: %s", path, strerror(errno));
+static void take_away(const struct pid_file *file) {
+  if (!file_is_at(file->path, file_identity_of_fd(file->fd))) return;
+  if (unlink(file->path) != 0 && ftruncate(file->fd, 0) != 0)
+    log_warn("the pid file %s stays: %s", file->path, strerror(errno));
 }
 
-/* A successor may have written its own number, or have put another file in its place. */
+/* A successor may have written its own number, or somebody have put another file in its place. */
 void pid_file_close(struct pid_file *file) {
-  char text[16] = "";
   if (file->fd < 0) return;
+  int number = number_in(file->fd);
+  if (number == 0 || number == (int)getpid()) take_away(file);
   close(file->fd);
-  int fd = open(file->path, O_RDONLY | O_CLOEXEC);
-  ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-  if (length == 0 || (length > 0 && atoi(text) == (int)getpid())) take_away(file->path);
-  if (fd >= 0) close(fd);
   file->fd = -1;
 }

@@ -24,13 +24,23 @@ static bool complain(char **why, const char *what, const char *name, const char 
   return false;
 }
 
+/* Also without a user the groups of whoever started us are none of ours. */
 static bool become_group(const char *user, const char *group, gid_t fallback, char **why) {
   const struct group *found = group ? getgrnam(group) : NULL;
   if (group && !found) return complain(why, "group", group, "there is none of that name");
   gid_t id = found ? found->gr_gid : fallback;
-  if (user && initgroups(user, id) != 0) return complain(why, "user", user, strerror(errno));
-  if (setgid(id) != 0) return complain(why, "group", group ? group : "of the user", strerror(errno));
+  if (user ? initgroups(user, id) != 0 : setgroups(1, &id) != 0)
+    return complain(why, user ? "user" : "group", user ? user : group, strerror(errno));
+  if (setresgid(id, id, id) != 0)
+    return complain(why, "group", group ? group : "of the user", strerror(errno));
   return true;
+}
+
+/* For good: nothing of what we were can be had back. */
+static bool has_become(uid_t uid) {
+  uid_t real, effective, saved;
+  if (getresuid(&real, &effective, &saved) != 0) return false;
+  return real == uid && effective == uid && saved == uid && (uid == 0 || setuid(0) != 0);
 }
 
 bool privileges_drop(const char *user, const char *group, char **why) {
@@ -40,13 +50,21 @@ bool privileges_drop(const char *user, const char *group, char **why) {
   bool is_ours = found && found->pw_uid == geteuid() && !group;
   if (is_ours) return true; /* a successor starts as what its predecessor became */
   if (!become_group(user, group, found ? found->pw_gid : getgid(), why)) return false;
-  if (found && setuid(found->pw_uid) != 0) return complain(why, "user", user, strerror(errno));
-  return true;
+  if (!found) return true;
+  uid_t uid = found->pw_uid;
+  if (setresuid(uid, uid, uid) != 0) return complain(why, "user", user, strerror(errno));
+  return has_become(uid) || complain(why, "user", user, "the rights of who started it cannot be given up");
 }
 
-void privileges_give(const char *path, const char *user) {
+void privileges_give(int fd, const char *name, const char *user) {
+  const struct passwd *found = fd >= 0 && user ? getpwnam(user) : NULL;
+  if (found && geteuid() == 0 && fchown(fd, found->pw_uid, found->pw_gid) != 0)
+    log_warn("cannot give %s to %s: %s", name, user, strerror(errno));
+}
+
+void privileges_give_socket(const char *path, struct file_identity file, const char *user) {
   const struct passwd *found = path && user ? getpwnam(user) : NULL;
-  if (found && geteuid() == 0 && chown(path, found->pw_uid, found->pw_gid) != 0)
+  if (found && geteuid() == 0 && !file_give(path, file, found->pw_uid, found->pw_gid))
     log_warn("cannot give %s to %s: %s", path, user, strerror(errno));
 }
 
@@ -74,7 +92,7 @@ bool privileges_daemonize(int *code) {
   int ends[2];
   char text[16];
   if (getenv("PERILUNE_READY_FD")) return true; /* a daemon's successor is in the background already */
-  if (pipe(ends) != 0) {
+  if (pipe2(ends, O_CLOEXEC) != 0) {
     *code = 1;
     return false;
   }

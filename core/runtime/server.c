@@ -120,11 +120,13 @@ static bool open_admin(struct server *s, char **why) {
   return s->admin != NULL;
 }
 
-/* One that was asked for must be there; the other is not seen where there is no network namespace of ours. */
+/* One that was asked for must be there, and nobody else may be heard in our name; but the other is not seen where there
+ * is no network namespace of ours. */
 static bool open_command_socket(struct server *s, char **why) {
   const char *path = config_text(s->options->config, CONFIG_socket);
-  s->command = command_listen(s, path, why);
-  if (s->command || path) return s->command != NULL;
+  bool is_taken = false;
+  s->command = command_listen(s, path, &is_taken, why);
+  if (s->command || path || is_taken) return s->command != NULL;
   log_warn("commands are not heard: %s", *why);
   free(*why);
   *why = NULL;
@@ -190,7 +192,7 @@ static bool become_user(struct server *s, char **why) {
   const struct config *config = s->options->config;
   const char *user = config_text(config, CONFIG_user);
   if (!pid_file_open(&s->pid_file, config_text(config, CONFIG_pid_file), user, why)) return false;
-  privileges_give(config_text(config, CONFIG_socket), user);
+  command_give(s->command, user);
   logs_give(s->logs, user);
   return privileges_drop(user, config_text(config, CONFIG_group), why);
 }

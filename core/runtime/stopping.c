@@ -62,7 +62,7 @@ static void on_overdue(struct timer *timer) {
 
 void server_leave(struct server *s) {
   if (!s->handed_over) listening_unlink(s->listening);
-  if (s->command) command_hide(s->command);
+  if (s->command) command_unlink(s->command);
   pid_file_close(&s->pid_file);
   _exit(EXIT_FAILED);
 }

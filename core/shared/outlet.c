@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/safe_file.h"
 
 enum { SMALL_BYTES = 4096, SYSLOG_BYTES = 8000, FACILITY_DAEMON = 3 << 3, COMPLAIN_MS = 60000 };
 #define SYSLOG_PATH "/dev/log"
@@ -28,9 +29,9 @@ enum { SMALL_BYTES = 4096, SYSLOG_BYTES = 8000, FACILITY_DAEMON = 3 << 3, COMPLA
 
 /* A FIFO that nobody reads refuses to be opened for writing alone. */
 static int open_file(const char *path) {
-  int flags = O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  int fd = open(path, O_WRONLY | flags, 0640);
-  return fd < 0 && errno == ENXIO ? open(path, O_RDWR | flags, 0640) : fd;
+  int flags = O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY;
+  int fd = safe_open(path, O_WRONLY | flags, 0640);
+  return fd < 0 && errno == ENXIO ? safe_open(path, O_RDWR | flags, 0640) : fd;
 }
 
 static int connect_syslog(const char *path) {
@@ -49,7 +50,7 @@ static bool opened(struct outlet *o, const char *target, char **why) {
   struct stat info;
   if (o->fd < 0) {
     char text[400];
-    snprintf(text, sizeof text, "%.300s: %s", target, strerror(errno));
+    snprintf(text, sizeof text, "%.300s: %s", target, safe_reason(errno));
     *why = str_to_cstring(str_of(text));
     free(o->path);
     return false;
@@ -93,7 +94,7 @@ void outlet_reopen(struct outlet *o) {
   if (fd >= 0)
     replace(o, fd);
   else
-    log_error("log %s cannot be reopened: %s", o->path, strerror(errno));
+    log_error("log %s cannot be reopened: %s", o->path, safe_reason(errno));
 }
 
 /* --- files and streams ------------------------------------------------------------------------------------

@@ -71,6 +71,7 @@ struct sink *sink_open(const char *target, unsigned lanes, bool is_patient, char
 }
 
 const char *sink_target(const struct sink *s) { return s->target; }
+int sink_file(const struct sink *s) { return s->outlet.kind == OUTLET_FILE ? s->outlet.fd : -1; }
 bool sink_is_syslog(const struct sink *s) { return s->outlet.kind == OUTLET_SYSLOG; }
 uint64_t sink_dropped(const struct sink *s) { return atomic_load(&s->dropped); }
 bool sink_is_done(const struct sink *s) { return atomic_load(&s->done); }

@@ -22,6 +22,8 @@ enum sink_priority { SINK_ERROR = 3, SINK_WARNING = 4, SINK_INFO = 6, SINK_DEBUG
 struct sink *sink_open(const char *target, unsigned lanes, bool is_patient, char **why);
 const char *sink_target(const struct sink *sink);
 /* Lines want no time of their own and no line feeds within. */
+/* The open file that it writes to, before it is opened anew; -1: it writes to no file of its own. */
+int sink_file(const struct sink *sink);
 bool sink_is_syslog(const struct sink *sink);
 
 /* A line, which ends with its only line feed, or more that belong together. */

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// safe_file: open without following, then look at what was opened.
+#include "base/safe_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A link that only root can have put there, as /dev/stdout is. */
+static bool is_roots_link(const char *path) {
+  char copy[PATH_MAX];
+  struct stat link, folder;
+  if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy) return false;
+  if (lstat(path, &link) != 0 || stat(dirname(copy), &folder) != 0) return false;
+  return link.st_uid == 0 && folder.st_uid == 0 && !(folder.st_mode & (S_IWGRP | S_IWOTH));
+}
+
+static bool has_second_name(int fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink > 1;
+}
+
+int safe_open(const char *path, int flags, mode_t mode) {
+  bool is_root = geteuid() == 0;
+  int fd = open(path, flags | O_CLOEXEC | (is_root ? O_NOFOLLOW : 0), mode);
+  if (fd < 0 && errno == ELOOP && is_root && is_roots_link(path)) fd = open(path, flags | O_CLOEXEC, mode);
+  if (fd < 0 || !is_root || !has_second_name(fd)) return fd;
+  close(fd);
+  errno = EMLINK;
+  return -1;
+}
+
+const char *safe_reason(int code) {
+  if (code == ELOOP)
+    return "it is a symbolic link in a folder where others can put one, which is not followed as root";
+  if (code == EMLINK) return "the file has a second name (a hard link), and is not written to as root";
+  return strerror(code);
+}
+
+static struct file_identity identity(int result, const struct stat *info) {
+  return result == 0 ? (struct file_identity){info->st_dev, info->st_ino} : (struct file_identity){0, 0};
+}
+
+struct file_identity file_identity_of(const char *path) {
+  struct stat info;
+  return identity(lstat(path, &info), &info);
+}
+
+struct file_identity file_identity_of_fd(int fd) {
+  struct stat info;
+  return identity(fstat(fd, &info), &info);
+}
+
+static bool is_same(struct file_identity a, struct file_identity b) {
+  return a.inode && a.inode == b.inode && a.device == b.device;
+}
+
+bool file_is_at(const char *path, struct file_identity file) { return is_same(file_identity_of(path), file); }
+
+void file_remove(const char *path, struct file_identity file) {
+  if (file_is_at(path, file)) unlink(path);
+}
+
+bool file_give(const char *path, struct file_identity file, uid_t user, gid_t group) {
+  int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return false;
+  bool given = is_same(file_identity_of_fd(fd), file) && fchownat(fd, "", user, group, AT_EMPTY_PATH) == 0;
+  int code = errno;
+  close(fd);
+  errno = code;
+  return given;
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// safe_file: paths are used once, to open; from then on a descriptor says which file is meant. As root a path may lead
+// through folders in which others can put links: a link of theirs is not followed, and a file that has a second name
+// elsewhere is not written to.
+#ifndef PERILUNE_BASE_SAFE_FILE_H
+#define PERILUNE_BASE_SAFE_FILE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* As open(2), close-on-exec. -1, with errno: ELOOP for a link that is not followed as root, EMLINK for a second name. */
+int safe_open(const char *path, int flags, mode_t mode);
+/* What safe_open's errno says, for people. */
+const char *safe_reason(int code);
+
+/* Which file a path named at some time. */
+struct file_identity {
+  dev_t device;
+  ino_t inode; /* 0: none */
+};
+
+/* Of what lies there now, links not followed. */
+struct file_identity file_identity_of(const char *path);
+struct file_identity file_identity_of_fd(int fd);
+/* Does the path still name it? */
+bool file_is_at(const char *path, struct file_identity file);
+/* Removes the path, if it still names that file. */
+void file_remove(const char *path, struct file_identity file);
+/* Gives a file, which may be a socket's, to that user and group, if the path still names it. False, with errno. */
+bool file_give(const char *path, struct file_identity file, uid_t user, gid_t group);
+
+#endif
