@@ -169,11 +169,8 @@ describe("a program that the policy starts", function()
     client.request(proxy.port)
     local body = client.request(proxy.port).body
     assert.matches("1 %-> pipe:", body)
-    for number, target in body:gmatch "(%d+) %-> (%S*)" do
-      local inherited = lfs.symlinkattributes("/proc/self/fd/" .. number, "target") -- from whoever started the specs
-      local is_own = tonumber(number) <= 2 or target:find "^/proc/" or target == inherited
-      assert.is_truthy(is_own, number .. " " .. target)
-    end
+    -- Others may come from whoever started the specs.
+    for _, ours in ipairs { "socket:", "anon_inode:", log } do assert.is_nil(body:find(ours, 1, true), body) end
   end)
 end)
 
