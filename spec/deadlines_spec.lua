@@ -63,7 +63,8 @@ describe("while a body filter of the policy waits", function()
 
   it("the client's clock begins anew behind it", function()
     local hooks = "function policy.request_body_filter(_, chunk) perilune.sleep(0.5) return chunk end"
-    local connection = client.connect(start(patient_origin(), { hooks = hooks, listen = "body_timeout = 0.4" }).port)
+    local options = { hooks = hooks, listen = "body_timeout = 0.4, await_body = false" }
+    local connection = client.connect(start(patient_origin(), options).port)
     connection:send(HEAD .. "hello")
     local begun = sys.now()
     assert.equal(408, connection:read_response().status)
@@ -78,8 +79,8 @@ describe("while a hook waits", function()
       connection:respond { body = "early" }
       connection:read_request_body()
     end)
-    local options = { hooks = "function policy.response_filter() perilune.sleep(1) end", listen = "body_timeout = 0.4",
-      peer = ", read_timeout = 0.4" }
+    local options = { hooks = "function policy.response_filter() perilune.sleep(1) end",
+      listen = "body_timeout = 0.4, await_body = false", peer = ", read_timeout = 0.4" }
     local connection = client.connect(start(origin, options).port)
     connection:send(HEAD)
     assert.equal("early", connection:read_response().body)
@@ -309,6 +310,22 @@ describe("a peer that has answered in full", function()
       end)
     end
   end
+
+  it("or has begun to refuse at length, is sent no more: its client writes all, and then reads", function()
+    local bytes = 6 * 1024 * 1024
+    local origin = origins.start(function(connection)
+      connection:read_request_head()
+      connection:send(("HTTP/1.1 413 No\r\nContent-Length: %d\r\n\r\n"):format(bytes))
+      connection:send(("y"):rep(bytes))
+      connection:sleep(60)
+    end)
+    local proxy = start(origin)
+    local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
+    upload(connection)
+    local response = connection:read_response(nil, 60)
+    assert.same({ 413, bytes }, { response.status, #response.body })
+    assert.equal(0, proxy:count_log " warn ")
+  end)
 
   it("has no request under way any more, though its client still uploads", function()
     local origin = origins.start(function(connection)

@@ -123,7 +123,8 @@ static enum wait peer_wait(const struct exchange *x) {
   if (u->state != UPSTREAM_READY) return connecting_wait(u);
   if (x->tunnel) return WAIT_TUNNEL;
   if (policy_is_awaited(x)) return WAIT_POLICY;
-  if (x->up_state == TRANSFER_WRITES && transfer_peer_has_answered(x)) return WAIT_LEFTOVER_TAKEN;
+  if (x->up_state == TRANSFER_WRITES && (transfer_peer_has_answered(x) || x->sent_status >= 400))
+    return WAIT_LEFTOVER_TAKEN;
   if (x->down_state == TRANSFER_WRITES) return WAIT_NOTHING;
   if (x->up_state == TRANSFER_WRITES) return WAIT_REQUEST_TAKEN;
   bool client_sends = x->up_state == TRANSFER_READS;
@@ -280,7 +281,10 @@ void exchange_downstream_due(struct exchange *x) {
 static void leftover_due(struct exchange *x) {
   struct clock_hand *hand = &x->deadlines.peer;
   if (x->up.written - hand->mark < LEFTOVER_BYTES) {
-    transfer_give_up_peer(x);
+    if (transfer_peer_has_answered(x))
+      transfer_give_up_peer(x);
+    else
+      transfer_stop_sending(x); /* it refuses, at length */
     return;
   }
   hand->wait = WAIT_NOTHING;

@@ -41,7 +41,7 @@ enum wait {
   WAIT_CONNECTION,     /* net/connect.c */
   WAIT_PEER_HANDSHAKE, /* net/connect.c */
   WAIT_REQUEST_TAKEN,  /* it takes some of the request */
-  WAIT_LEFTOVER_TAKEN, /* it has answered in full, and takes the rest of the request all the same */
+  WAIT_LEFTOVER_TAKEN, /* it has answered in full or refused, and takes the rest of the request all the same */
   WAIT_GO_AHEAD,       /* 100 (Continue), or an answer, before the client sends its body */
   WAIT_RESPONSE_HEAD,  /* all of the request has been sent */
   WAIT_RESPONSE_BODY,  /* more of the body */
