@@ -27,6 +27,7 @@ struct instance *instance_load(const struct policy_source *source, const struct 
     return NULL;
   }
   instance->registry = registry_hold(host->registry);
+  OBJ_INIT(instance, INSTANCE_MAGIC);
   return instance;
 }
 
@@ -62,6 +63,8 @@ void instance_warn_of_files(const struct instance *instance, const char *user) {
 }
 
 void instance_bind(struct instance *instance, struct ev_loop *loop, struct proxy *proxy) {
+  CHECK_OBJ(instance, INSTANCE_MAGIC);
+  CHECK(!instance->is_winding_down);
   if (instance->is_bound) return;
   instance->is_bound = true;
   if (instance->source->kind->bind) instance->source->kind->bind(instance->policy, loop, proxy);
@@ -89,6 +92,8 @@ static void on_old(struct timer *timer) {
 
 static void on_unused(struct policy_use *use) {
   struct instance *instance = LIST_ENTRY(use, struct instance, use);
+  CHECK_OBJ(instance, INSTANCE_MAGIC);
+  CHECK(instance->is_winding_down && use->exchanges == 0 && use->jobs == 0);
   timer_stop(&instance->old);
   list_remove(&instance->link);
   reaper_add(instance->reaper, &instance->grave, free_grave);
@@ -96,6 +101,8 @@ static void on_unused(struct policy_use *use) {
 
 void instance_retire(struct instance *instance, struct list *retired, struct reaper *reaper,
                      unsigned drain_ms) {
+  CHECK_OBJ(instance, INSTANCE_MAGIC);
+  CHECK(instance->is_bound && !instance->reaper); /* it ran, and it retires once */
   instance->reaper = reaper;
   instance->use.on_unused = on_unused;
   list_push_back(retired, &instance->link);
@@ -128,9 +135,11 @@ static void close_listeners(struct instance *instance) {
 
 void instance_free(struct instance *instance) {
   if (!instance) return;
+  CHECK_OBJ(instance, INSTANCE_MAGIC);
   if (instance->is_winding_down) timer_stop(&instance->old);
   close_listeners(instance);
   instance->source->kind->close(instance->policy);
   registry_free(instance->registry);
+  OBJ_END(instance, INSTANCE_MAGIC);
   free(instance);
 }

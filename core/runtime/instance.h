@@ -5,13 +5,17 @@
 #ifndef PERILUNE_RUNTIME_INSTANCE_H
 #define PERILUNE_RUNTIME_INSTANCE_H
 
+#include "base/check.h"
 #include "net/reaper.h"
 #include "net/timer.h"
 #include "runtime/policy.h"
 
 struct logs;
 
+enum { INSTANCE_MAGIC = 0x1457a4ceu };
+
 struct instance {
+  OBJ_MAGIC;
   struct policy_use use; /* counted by the worker's exchanges */
   struct grave grave;
   struct list link;                   /* once retired: of the worker's */

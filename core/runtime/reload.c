@@ -42,6 +42,7 @@ static bool open_logs(struct server *s, struct instance **instances, char **why)
 
 static void hand_out(struct server *s, const struct listening *l, unsigned index, struct instance *instance) {
   struct worker_service *services = memory_zalloc(l->count * sizeof *services);
+  CHECK(!instance->is_winding_down && instance->generation == s->generation);
   for (unsigned i = 0; i < l->count; i++) {
     const struct listening_entry *entry = &l->entries[i];
     services[i].kept = entry->kept;
@@ -166,7 +167,10 @@ bool generation_load(struct server *s, struct registry *registry, generation_don
 unsigned *generation_order(const struct generation *g) {
   const struct listening *now = g->listening;
   unsigned *order = memory_zalloc(now->count * sizeof *order);
-  for (unsigned i = 0; i < now->count; i++) order[now->entries[i].kept] = i;
+  for (unsigned i = 0; i < now->count; i++) {
+    CHECK(now->entries[i].kept >= 0 && (unsigned)now->entries[i].kept < now->count);
+    order[now->entries[i].kept] = i;
+  }
   return order;
 }
 
@@ -187,6 +191,7 @@ void generation_put_in_force(struct server *s, struct generation *g) {
   struct instance *control = g->instances[s->worker_count];
   char *files = control->source->kind->files ? control->source->kind->files(control->policy) : NULL;
   note_changes(s, g, files);
+  CHECK(!s->loader && g->listening->workers == s->worker_count); /* one change at a time */
   registry_merge(g->registry);
   put_environment_in_force(g);
   s->generation++;

@@ -12,13 +12,25 @@
 
 /* Exchanges that began on it go on. */
 static void stop_canary(struct worker *worker) {
-  for (unsigned i = 0; i < worker->listener_count; i++) worker->listeners[i]->service.canary_share = 0;
+  for (unsigned i = 0; i < worker->listener_count; i++) {
+    struct service *service = &worker->listeners[i]->service;
+    service->canary_share = 0;
+    service->canary_hooks = NULL; /* all three are the policy's, which may go now */
+    service->canary_settings = NULL;
+    service->canary_use = NULL;
+  }
   if (worker->canary) worker_retire(worker, worker->canary);
   worker->canary = NULL;
 }
 
 static void stop_shadow(struct worker *worker) {
-  for (unsigned i = 0; i < worker->listener_count; i++) worker->listeners[i]->service.shadow_use = NULL;
+  for (unsigned i = 0; i < worker->listener_count; i++) {
+    struct service *service = &worker->listeners[i]->service;
+    service->shadow_use = NULL;
+    service->shadow_hooks = NULL;
+    service->shadow_settings = NULL;
+    service->shadow_report = NULL;
+  }
   if (worker->shadow) worker_retire(worker, worker->shadow);
   worker->shadow = NULL;
 }
