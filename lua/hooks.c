@@ -203,7 +203,7 @@ enum task_status hooks_call(struct task *task) {
 struct task *hooks_task(struct script *script, enum hook hook, void *owner, task_end_fn *on_end) {
   struct task *task = task_take(script->vm);
   if (!task) {
-    refuse_call(hook, "the policy's memory is used up");
+    refuse_call(hook, script->vm->lost ? script->vm->lost_text : "the policy's memory is used up");
     return NULL;
   }
   task->owner = owner;

@@ -34,8 +34,7 @@ static const char *reason(enum lost lost) {
   switch (lost) {
   case LOST_NOT: break;
   case LOST_MEMORY: return "not enough memory: compiled code went far beyond memory_limit";
-  case LOST_TIME:
-    return "used up its time: it ran for more than its time without a pause, and could not be interrupted";
+  case LOST_TIME: return "used up its time: it ran for long without a pause and could not be interrupted";
   }
   return "it is in order";
 }

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -128,7 +129,11 @@ static void on_signal(int number, siginfo_t *unused, void *context) {
   uintptr_t pc = lost_pc(context);
   atomic_store(&w->pc, pc);
   if (watch_is_doomed(vm)) {
-    if (lost_can_land(vm) && lost_is_lua(w, pc)) lost_give_up(vm, LOST_TIME);
+    if (lost_can_land(vm) && lost_is_lua(w, pc)) {
+      pthread_sigmask(SIG_SETMASK, &((const ucontext_t *)context)->uc_sigmask,
+                      NULL); /* as the return would */
+      lost_give_up(vm, LOST_TIME);
+    }
     vm->memory.asks_at = 0; /* the allocator is as good a place: see cap_beyond */
   }
   watch_arm(vm);
