@@ -189,3 +189,31 @@ describe("spare connections to a peer", function()
     assert.equal(3, origin:open_count())
   end)
 end)
+
+describe("parts of heads", function()
+  it("hold 32 MiB of a worker at most: those that wait for longest get 408, and who comes is served", function()
+    local proxy = perilune.start {
+      workers = 1,
+      release = true,
+      policy = policies.fill([[
+        require("perilune").listen("127.0.0.1:0", { request_filter = function(session)
+          return session:respond { status = 200 }
+        end })
+      ]], {}),
+    }
+    assert.equal(200, client.request(proxy.port).status)
+    local before, fat = proxy:rss(), {}
+    local head = "GET / HTTP/1.1\r\nHost: a\r\nX: " .. ("x"):rep(60000)
+    for i = 1, 600 do
+      fat[i] = client.connect(proxy.port)
+      assert(fat[i]:send(head))
+    end
+    assert.equal(408, fat[1]:read_response().status)
+    assert.equal(200, client.request(proxy.port).status)
+    local grown = (proxy:rss() - before) / 1048576
+    assert.is_true(grown < 60, grown .. " MiB")
+    proxy:wait_log "the request head took too long: too much memory is held by heads that are not whole"
+    fat[600]:send "\r\n\r\n"
+    assert.equal(200, fat[600]:read_response().status)
+  end)
+end)

@@ -133,14 +133,11 @@ describe("a small body", function()
 
   it("that ends early is a bad request of its client, and no peer is asked", function()
     local origin = echo()
-    local proxy = start(origin, "body_timeout = 0.2")
+    local proxy = start(origin)
     local connection = client.connect(proxy.port)
     connection:send "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345"
     connection:half_close()
     assert.equal(400, connection:read_response("POST").status)
-    local stalled = client.connect(proxy.port)
-    stalled:send "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345"
-    assert.equal(408, stalled:read_response("POST").status)
     assert.equal(0, origin.accepted)
   end)
 

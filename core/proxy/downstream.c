@@ -19,6 +19,7 @@ static void on_readable(struct conn *conn);
 static void on_writable(struct conn *conn);
 static void on_due(struct timer *timer);
 static void read_head(struct downstream *d);
+static void hold_head(struct downstream *d, size_t bytes);
 
 static const struct conn_events events = {on_readable, on_writable};
 
@@ -69,6 +70,7 @@ void downstream_close_because(struct downstream *d, enum error error) {
   timer_stop(&d->timer);
   if (x) exchange_client_gone(x, error);
   if (d->attachment) d->attachment->on_close(d->attachment);
+  if (d->head_held) hold_head(d, 0);
   buf_release(&d->in);
   list_remove(&d->link);
   CHECK(proxy->downstream_count > 0 && d->service->connections > 0);
@@ -211,6 +213,7 @@ static void on_writable(struct conn *conn) {
 static void begin_exchange(struct downstream *d, size_t skipped, size_t length, enum error error) {
   CHECK(d->state == DOWNSTREAM_IDLE || d->state == DOWNSTREAM_HEAD);
   d->state = DOWNSTREAM_BUSY;
+  if (d->head_held) hold_head(d, 0);
   if (d->requests++ == 0) d->proxy->fresh_count--;
   const char *why = error == ERROR_NONE ? NULL : d->scan.why;
   d->scan = (struct head_scan){0};
@@ -243,6 +246,18 @@ void downstream_greeted(struct downstream *d) {
   timer_set(&d->timer, idle_ms(d, WAIT_FIRST));
 }
 
+/* It keeps a part of a head, or none any more. */
+static void hold_head(struct downstream *d, size_t bytes) {
+  CHECK(d->proxy->heads_held >= d->head_held);
+  d->proxy->heads_held += bytes - d->head_held;
+  d->head_held = (unsigned)bytes;
+}
+
+void downstream_give_up_head(struct downstream *d) {
+  d->scan.why = "too much memory is held by heads that are not whole";
+  begin_exchange(d, 0, 0, ERROR_REQUEST_TIMEOUT);
+}
+
 /* A part of a head is there: its deadline runs from its first byte and is not moved by further bytes, nor by empty lines
  * that seem to begin anew. */
 static void expect_rest_of_head(struct downstream *d) {
@@ -257,6 +272,7 @@ static void expect_rest_of_head(struct downstream *d) {
  */
 static void skip_empty_lines(struct downstream *d) {
   d->state = DOWNSTREAM_IDLE;
+  if (d->head_held) hold_head(d, 0);
   d->empty_bytes += (unsigned)d->scan.skipped;
   buf_consume(&d->in, d->scan.skipped);
   d->scan = (struct head_scan){0};
@@ -294,15 +310,32 @@ static bool scan_head(struct downstream *d) {
   return true;
 }
 
+/* Twice as much each time, but no more than a head may have. */
+static size_t more_of_head(const struct downstream *d) {
+  size_t length = buf_len(&d->in), most = d->service->settings->head.head_bytes;
+  if (!length) return READ_BYTES;
+  if (length < most && most - length < length) return most - length;
+  return length;
+}
+
+static void await_head(struct downstream *d) {
+  if (!buf_len(&d->in)) buf_release(&d->in);
+  if (d->state == DOWNSTREAM_HEAD && d->in.cap != d->head_held) hold_head(d, d->in.cap);
+  if (d->proxy->heads_held > 0) room_for_heads(d->proxy); /* the last thing here: it may be this one */
+}
+
 static void read_head(struct downstream *d) {
   size_t moved = 0;
   if (buf_len(&d->in) && d->state == DOWNSTREAM_IDLE && scan_head(d)) return; /* pipelined */
   for (;;) {
-    buf_reserve(&d->in, buf_len(&d->in) ? buf_len(&d->in) : READ_BYTES);
+    buf_reserve(&d->in, more_of_head(d));
     enum io result = conn_read(&d->conn, buf_tail(&d->in), buf_space(&d->in), &moved);
+    if (result == IO_AGAIN) {
+      await_head(d);
+      return;
+    }
     if (result != IO_OK) {
       if (!buf_len(&d->in)) buf_release(&d->in);
-      if (result == IO_AGAIN) return;
       d->half_closed = result == IO_EOF;
       if (d->half_closed && buf_len(&d->in))
         begin_exchange(d, 0, 0, ERROR_REQUEST_TRUNCATED);

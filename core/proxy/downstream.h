@@ -48,9 +48,10 @@ struct downstream {
   struct proxy *proxy;       /* borrowed */
   struct service *service;   /* borrowed */
   enum downstream_state state;
-  unsigned requests; /* served so far, with the current one */
-  bool half_closed;  /* the client ended its direction */
-  struct buf in;     /* bytes read and not used; holds no memory while idle */
+  unsigned requests;  /* served so far, with the current one */
+  bool half_closed;   /* the client ended its direction */
+  unsigned head_held; /* bytes of `in` that count in proxy->heads_held: a part of a head is kept there */
+  struct buf in;      /* bytes read and not used; holds no memory while idle */
   struct head_scan scan;
   struct timer timer;
   uint64_t head_due_ms;          /* of a head that has begun; 0: none has */
@@ -80,6 +81,8 @@ void downstream_stop(struct downstream *d, unsigned patience_ms);
 void downstream_close(struct downstream *d);
 /* The next request may come. While the proxy stops it will be the last; and it is waited for shortly. */
 void downstream_await(struct downstream *d);
+/* The part of a head that is there is answered with 408, and its memory given back. */
+void downstream_give_up_head(struct downstream *d);
 /* Ends our direction, and closes when the client has ended its own, or has had its time: what was sent is read. */
 void downstream_linger(struct downstream *d);
 void downstream_close_because(struct downstream *d, enum error error);

@@ -64,6 +64,7 @@ struct proxy {
   struct list exchanges;   /* all, also those that only wait to be logged */
   unsigned downstream_count, exchange_count, upstream_count;
   unsigned fresh_count;      /* downstreams without a request so far */
+  size_t heads_held;         /* bytes of buffers with parts of heads */
   unsigned idle_count;       /* spare upstreams */
   unsigned background_count; /* runs of the policy's own work under way, of all generations */
   struct list spare_peers;   /* unreferenced, least recently used last */

@@ -101,7 +101,6 @@ bool request_body_is_awaited(const struct exchange *x) { return x->on_body == ex
 
 bool request_body_paused(struct exchange *x) {
   if (!request_body_is_awaited(x) || upload_why(x)) return false;
-  if (x->settings->await_body_ms >= x->settings->body_timeout_ms) return false;
   exchange_cancel_body(x);
   x->up.limit = x->settings->body_bytes;
   x->up.copy_limit = RELAY_COPY_LIMIT;

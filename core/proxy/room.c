@@ -4,6 +4,7 @@
 // idlest of these goes.
 #include "proxy/room.h"
 
+#include "base/check.h"
 #include "base/log.h"
 #include "net/descriptors.h"
 #include "proxy/deadline.h"
@@ -15,6 +16,8 @@
 #include "shared/census.h"
 #include "shared/metrics.h"
 
+/* Bytes of memory for parts of heads, of one worker. A head that comes at once needs none of it. */
+enum { HEADS_MOST = 32 << 20 };
 /* Looked at in one search; how long a client that was served has for its next request, in any case; and one that has
  * said nothing so far, or only a part of a head. Who has had its last answer goes first. */
 enum { LOOKED_AT = 64, TRIES = 4, SERVED_MS = 20, SILENT_MS = 1000, LINGER_MS = 1 << 30, LOW_MS = 1000 };
@@ -110,6 +113,27 @@ static bool give_up_client(struct proxy *proxy, const struct service *service) {
     return true;
   }
   return false;
+}
+
+/* Of the next LOOKED_AT clients, the one whose head has been on its way for longest. */
+static struct downstream *slowest_head(struct proxy *proxy) {
+  struct downstream *found = NULL;
+  for (unsigned i = 0; i < proxy->downstream_count && (i < LOOKED_AT || !found); i++) {
+    struct downstream *d = LIST_ENTRY(proxy->downstreams.next, struct downstream, link);
+    list_remove(&d->link);
+    list_push_back(&proxy->downstreams, &d->link);
+    if (d->head_held && (!found || d->head_due_ms < found->head_due_ms)) found = d;
+  }
+  return found;
+}
+
+void room_for_heads(struct proxy *proxy) {
+  while (proxy->heads_held > HEADS_MOST) {
+    struct downstream *d = slowest_head(proxy);
+    CHECK(d && d->state == DOWNSTREAM_HEAD);
+    cell_add(&proxy->tally->given_up, 1);
+    downstream_give_up_head(d);
+  }
 }
 
 bool room_make(struct proxy *proxy) {

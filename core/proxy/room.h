@@ -29,6 +29,8 @@ void room_for_nobody(struct service *service);
 bool room_for_upstream(struct proxy *proxy);
 /* Gives up one connection that nobody uses. False: there is none. */
 bool room_make(struct proxy *proxy);
+/* Parts of heads take too much memory: those that wait for longest are given up. */
+void room_for_heads(struct proxy *proxy);
 /* A client's connection has closed or is idle, or one to a peer has closed. */
 void room_freed(struct proxy *proxy);
 /* Do answers close their connections? */

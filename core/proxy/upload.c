@@ -37,6 +37,12 @@ static uint64_t left_of_all(const struct exchange *x) {
   return end_ms > now_ms ? end_ms - now_ms : 0;
 }
 
+/* Before the peer is asked; with a short body_timeout it is asked in time, too. */
+static unsigned pause_ms(const struct settings *settings) {
+  unsigned half = settings->body_timeout_ms / 2;
+  return settings->await_body_ms < half ? settings->await_body_ms : half;
+}
+
 unsigned upload_wait_ms(struct exchange *x) {
   struct upload *u = &x->deadlines.upload;
   uint64_t wait_ms = x->settings->body_timeout_ms;
@@ -46,8 +52,7 @@ unsigned upload_wait_ms(struct exchange *x) {
   u->written = x->down.written;
   u->has_begun = u->runs = true;
   if (x->settings->min_receive_rate && u->credit_ms < wait_ms) wait_ms = u->credit_ms;
-  if (request_body_is_awaited(x) && x->settings->await_body_ms < wait_ms)
-    wait_ms = x->settings->await_body_ms;
+  if (request_body_is_awaited(x) && pause_ms(x->settings) < wait_ms) wait_ms = pause_ms(x->settings);
   if (x->settings->upload_timeout_ms && left_of_all(x) < wait_ms) wait_ms = left_of_all(x);
   return (unsigned)wait_ms;
 }

@@ -421,7 +421,8 @@ function log.is_on(level) end
 ---@field min_receive_rate? integer bytes per second that a request body must have in the long run; 240; 0: any. Waiting for
 --- the client takes from a credit of body_timeout (at least 5 s), each byte gives 1/240 s back
 ---@field await_body? number|false a body of at most 16 KiB by its length is read before a peer is asked, so that a slow client
---- holds no connection to it; unless the client pauses for so many seconds: it may wait for an answer. 2; false: not awaited
+--- holds no connection to it; unless the client pauses for so many seconds (at most half of body_timeout): it may wait for
+--- an answer. 2; false: not awaited
 ---@field upload_timeout? number for a whole request body, from its head on; without: none
 ---@field min_send_rate? integer bytes per second that a client must take, over a second or 64 KiB; 0: any
 ---@field tunnel_timeout? number nothing moves either way behind a 101 or a CONNECT; 600
