@@ -84,7 +84,7 @@ describe("a process that was stopped for longer than a timeout", function()
       connection:read_request_body()
       connection:send "world"
     end)
-    local proxy = start(origin, { peer = ", read_timeout = 0.8", listen = "body_timeout = 0.8" })
+    local proxy = start(origin, { peer = ", read_timeout = 0.8", listen = "body_timeout = 0.8, await_body = false" })
     local ask = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab"
     local seen = statuses(proxy, origin, function(connections)
       proxy:signal "STOP"
