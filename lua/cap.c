@@ -39,6 +39,11 @@ static size_t turn_limit(const struct vm *vm) {
   return wanted > cap ? wanted : cap;
 }
 
+size_t cap_for_loan(const struct vm *vm, size_t bytes) {
+  size_t cap = vm->memory.cap_bytes;
+  return bytes <= TURN_BYTES ? cap + cap / ROOM_PART : cap;
+}
+
 static size_t hard_limit(const struct vm *vm) {
   return vm->memory.cap_bytes * HARD_TIMES + ((size_t)HARD_MORE_MIB << 20);
 }

@@ -14,6 +14,8 @@ struct vm;
 void open_cap(lua_State *L);
 /* Sets the limit: see perilune.configure's memory_limit. */
 void cap_set(struct vm *vm, size_t bytes);
+/* What VM and exchanges may hold together, where `bytes` are asked for: a little has head-room. */
+size_t cap_for_loan(const struct vm *vm, size_t bytes);
 /* The allocator's question: see allocator.h. */
 bool cap_beyond(struct allocator *a, size_t more);
 /* The turn has ended. */

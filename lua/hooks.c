@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "lua/body.h"
+#include "lua/cap.h"
 #include "lua/certificate.h"
 #include "lua/connection.h"
 #include "lua/failure.h"
@@ -83,8 +84,8 @@ static __attribute__((cold)) void refuse_loan(lua_State *L, const struct vm *vm)
 
 void script_lend(lua_State *L, struct script *script, size_t bytes) {
   struct vm *vm = script->vm;
-  size_t taken = vm->memory.used_bytes + vm->lent_bytes;
-  if (bytes > vm->memory.cap_bytes || taken > vm->memory.cap_bytes - bytes) refuse_loan(L, vm);
+  size_t taken = vm->memory.used_bytes + vm->lent_bytes, most = cap_for_loan(vm, bytes);
+  if (bytes > most || taken > most - bytes) refuse_loan(L, vm);
   script->lent_bytes += bytes;
   vm->lent_bytes += bytes;
 }

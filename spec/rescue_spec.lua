@@ -80,6 +80,21 @@ describe("memory that runs out in machine code", function()
     scheduler.eventually(function() return status(proxy, "/bad") == 200 end, 60, "a visit that finds room")
   end)
 
+  it("that a global keeps leaves room for the answers of others", function()
+    local proxy = start("memory_limit = 32 * 1024 * 1024, hook_time = 60", [[
+      G = G or {}
+      for i = 1, 1e9 do G[#G + 1] = { i } end
+    ]], { more = [[
+      local serve = policy.request_filter
+      function policy.request_filter(session)
+        if session:path() == "/own" then return session:respond { status = 200, body = "fine" } end
+        return serve(session)
+      end
+    ]] })
+    assert.equal(500, status(proxy, "/bad"))
+    for _ = 1, 5 do assert.equal(200, status(proxy, "/own")) end
+  end)
+
   it("that never comes back to the collector gives the VM up: its requests fail, others go on", function()
     local proxy = start("memory_limit = 16 * 1024 * 1024, hook_time = 60",
       "local t = {} for i = 1, 1e9 do t[i] = i end", { workers = 1 })
