@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -44,13 +45,22 @@ static void *run(void *sink);
 /* --- life -------------------------------------------------------------------------------------------------
  */
 
-static void start(struct sink *s) {
+static int start(struct sink *s) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  if (pthread_create(&s->thread, NULL, run, s) != 0) abort();
+  int code = pthread_create(&s->thread, NULL, run, s);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_setname_np(s->thread, "log");
+  if (code == 0) pthread_setname_np(s->thread, "log");
+  return code;
+}
+
+static void release(struct sink *s) {
+  for (unsigned i = 0; i < s->lane_count; i++) free(s->lanes[i].ring);
+  outlet_close(&s->outlet);
+  if (s->wake >= 0) close(s->wake);
+  free(s->target);
+  free(s);
 }
 
 struct sink *sink_open(const char *target, unsigned lanes, bool is_patient, char **why) {
@@ -65,9 +75,15 @@ struct sink *sink_open(const char *target, unsigned lanes, bool is_patient, char
   s->lane_count = lanes;
   s->is_patient = is_patient;
   s->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  int code = s->wake < 0 ? errno : 0;
   for (unsigned i = 0; i < lanes; i++) s->lanes[i].ring = memory_alloc(RING_BYTES);
-  start(s);
-  return s;
+  if (code == 0) code = start(s);
+  if (code == 0) return s;
+  char text[400];
+  snprintf(text, sizeof text, "%.300s: cannot start its thread: %s", target, strerror(code));
+  *why = str_to_cstring(str_of(text));
+  release(s);
+  return NULL;
 }
 
 const char *sink_target(const struct sink *s) { return s->target; }
@@ -103,12 +119,7 @@ void sink_free(struct sink *s) {
   until.tv_sec += (time_t)(left_ms / 1000);
   until.tv_nsec += (long)(left_ms % 1000) * 1000000;
   if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-  if (pthread_timedjoin_np(s->thread, NULL, &until) != 0) return;
-  outlet_close(&s->outlet);
-  close(s->wake);
-  for (unsigned i = 0; i < s->lane_count; i++) free(s->lanes[i].ring);
-  free(s->target);
-  free(s);
+  if (pthread_timedjoin_np(s->thread, NULL, &until) == 0) release(s);
 }
 
 /* --- the writers ------------------------------------------------------------------------------------------
