@@ -77,6 +77,9 @@ describe("background work that has begun", function()
     local proxy, pid_file = start(code, nil, { "--drain", "0.2", "--grace", "0.5" })
     begin(proxy)
     proxy:wait_log "(said begun)"
+    scheduler.eventually(function()
+      return command(pid_file, "status").stdout:find "background  1 runs" -- stated once a second
+    end)
     assert.equal(0, command(pid_file, "reload").code)
     proxy:wait_log "generation 1: (1) runs of background work have not ended in time and are cut"
     begin(proxy)

@@ -78,6 +78,26 @@ describe("the service manager", function()
     manager.wait "WATCHDOG=1"
   end)
 
+  it("gets none while no worker comes back to its loop", function()
+    local manager = listen()
+    local proxy = running.start { workers = 1, env = { NOTIFY_SOCKET = manager.path, WATCHDOG_USEC = "200000" },
+      policy = [[
+        require("perilune").configure { hook_time = 60 }
+        require("perilune").listen("127.0.0.1:0", { request_filter = function(session)
+          repeat until io.open(os.getenv "GO")
+          return session:respond { status = 200, body = "ok" }
+        end })
+      ]] }
+    manager.wait "WATCHDOG=1"
+    client.connect(proxy.port):send "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    proxy:wait_log "(worker 0 is stuck)"
+    manager.forget()
+    scheduler.sleep(0.5) -- more than two of its periods
+    for _, text in ipairs(manager.receive()) do assert.not_matches("WATCHDOG", text) end
+    proxy.go()
+    manager.wait "WATCHDOG=1"
+  end)
+
   it("watches the process that it has started, not another that inherits its environment", function()
     local manager = listen()
     local _, pid_file = start(manager, { WATCHDOG_USEC = "2000", WATCHDOG_PID = "1" })

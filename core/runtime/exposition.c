@@ -312,6 +312,10 @@ static void put_workers(FILE *out, const struct server *s) {
   for (unsigned i = 0; i <= s->worker_count; i++)
     fprintf(out, "perilune_vm_memory_bytes{worker=\"%u\"} %llu\n", i,
             (number)cell_get(&metrics_tally(s->metrics, i)->vm_bytes));
+  put_family(out, "background_work", "gauge", "Runs of after, every and spawn under way, by worker.");
+  for (unsigned i = 0; i <= s->worker_count; i++)
+    fprintf(out, "perilune_background_work{worker=\"%u\"} %llu\n", i,
+            (number)cell_get(&metrics_tally(s->metrics, i)->background));
   put_family(out, "old_exchanges", "gauge", "Exchanges that still run on an older generation.");
   for (unsigned i = 0; i < s->worker_count; i++)
     fprintf(out, "perilune_old_exchanges{worker=\"%u\"} %llu\n", i,

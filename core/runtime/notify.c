@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,10 +34,15 @@ void notify_init(void) {
   unsetenv("PERILUNE_READY_FD");
 }
 
+/* A manager that does not read must not stop us: a sign of life is left out, for another follows; the rest has a second. */
 void notify_state(const char *state) {
+  const struct timeval patience = {.tv_sec = 1};
   if (!manager_length) return;
   int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&manager, manager_length);
+  int flags = MSG_NOSIGNAL | (strcmp(state, "WATCHDOG=1") == 0 ? MSG_DONTWAIT : 0);
+  if (fd < 0) return;
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  sendto(fd, state, strlen(state), flags, (struct sockaddr *)&manager, manager_length);
   close(fd);
 }
 

@@ -73,7 +73,8 @@ static void state_retired(const struct worker *worker) {
   uint64_t generations = 0, exchanges = 0;
   LIST_EACH(node, &worker->retired) {
     generations++;
-    exchanges += LIST_ENTRY(node, struct instance, link)->use.exchanges;
+    const struct policy_use *use = &LIST_ENTRY(node, struct instance, link)->use;
+    exchanges += use->exchanges - use->jobs;
   }
   cell_set(&worker->proxy.tally->old_generations, generations);
   cell_set(&worker->proxy.tally->old_exchanges, exchanges);
@@ -97,6 +98,7 @@ static void state(struct worker *worker) {
   cell_set(&tally->exchanges, proxy->exchange_count);
   cell_set(&tally->upstreams, proxy->upstream_count);
   cell_set(&tally->upstreams_idle, count_idle(proxy));
+  cell_set(&tally->background, proxy->background_count);
   state_names(tally, proxy->resolver);
   state_retired(worker);
   if (instance && instance->source->kind->memory)

@@ -51,6 +51,14 @@ static void put_behind(FILE *out, const struct server *s) {
   if (*who) fprintf(out, "behind      %u workers; %s\n", switching_behind(s), who);
 }
 
+/* The control worker's, too. */
+static void put_background(FILE *out, const struct server *s) {
+  uint64_t count = 0;
+  for (unsigned i = 0; i <= s->worker_count; i++)
+    count += cell_get(&metrics_tally(s->metrics, i)->background);
+  if (count) fprintf(out, "background  %llu runs of after, every and spawn under way\n", (number)count);
+}
+
 static void put_process(FILE *out, const struct server *s, const struct tally *tally) {
   fprintf(out, "perilune " PERILUNE_VERSION ", process %d, up ", (int)getpid());
   put_age(out, s->started_at);
@@ -59,6 +67,7 @@ static void put_process(FILE *out, const struct server *s, const struct tally *t
   fprintf(out, "%s\n", trial_of(s));
   put_older(out, tally);
   put_behind(out, s);
+  put_background(out, s);
   fprintf(out, "workers     %u%s\n", s->worker_count, phase_is_over(s->phase) ? ", stopping" : "");
   for (unsigned i = 0; s->listening && i < s->listening->count; i++)
     fprintf(out, "listening   %s%s\n", s->listening->entries[i].address,

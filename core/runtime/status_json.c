@@ -16,6 +16,13 @@
 #include "shared/census.h"
 #include "shared/metrics.h"
 
+static uint64_t background_of(const struct server *s) {
+  uint64_t count = 0;
+  for (unsigned i = 0; i <= s->worker_count; i++)
+    count += cell_get(&metrics_tally(s->metrics, i)->background);
+  return count;
+}
+
 static void put_process(struct json *j, const struct server *s) {
   json_text(j, "version", STR(PERILUNE_VERSION));
   json_number(j, "pid", (uint64_t)getpid());
@@ -25,6 +32,8 @@ static void put_process(struct json *j, const struct server *s) {
   json_flag(j, "stopping", phase_is_over(s->phase));
   json_number(j, "generation", s->generation);
   json_number(j, "generation_since", (uint64_t)s->reloaded_at);
+  json_number(j, "workers_behind", switching_behind(s));
+  json_number(j, "background", background_of(s));
   json_flag(j, "canary", s->canary != NULL);
   json_flag(j, "shadow", s->dryrun != NULL);
   json_flag(j, "upgrading", s->handover != NULL);

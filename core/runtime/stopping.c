@@ -77,7 +77,8 @@ void server_prepare_end(struct server *s) {
 
 /* What has not come to its end by now never will. */
 static void abandon_trials(struct server *s) {
-  static const char why[] = "the proxy is stopping\n";
+  const char *why = s->phase == PHASE_RETIRING ? "a successor serves, which has loaded the policy anew\n"
+                                               : "the proxy is stopping\n";
   switching_abandon(s);
   loader_abandon(s->loader);
   canary_free(s->canary);

@@ -46,6 +46,7 @@ struct tally {
   struct histogram first_byte; /* us, from the request's beginning to the response's head */
   /* How things are, stated once a second. */
   cell downstreams, exchanges, upstreams, upstreams_idle, vm_bytes;
+  cell background;                     /* runs of the policies' own work under way */
   cell old_generations, old_exchanges; /* older ones that are still in use, and by how many exchanges */
   cell names, names_kept, names_stale; /* looked up; answered from memory; with what is over its time */
   cell name_questions, name_failures;  /* sent to name servers; that none answered */
