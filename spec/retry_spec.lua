@@ -306,3 +306,42 @@ describe("fail_to_connect", function()
     proxy:wait_log "logged"
   end)
 end)
+
+describe("a response found to be malformed before anything of it went to the client", function()
+  -- Its chunks break in the packet that brings the head. The other backend is asked, and says nothing.
+  local function start_set()
+    local broken = origins.start(function(connection)
+      connection:read_request()
+      connection:send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" .. http1.chunk "hello" .. "zz\r\n")
+      connection:read_request()
+    end)
+    local silent = origins.start(function(connection)
+      connection:read_request()
+      connection:read_request()
+    end)
+    local proxy = perilune.start { workers = 1, policy = policies.fill([[
+      local perilune = require "perilune"
+      local set = require("perilune.round_robin").new $PEERS
+      perilune.listen("127.0.0.1:0", {
+        request_filter = function(session)
+          if session:path() == "/alive" then return session:respond { status = 200, body = "alive" } end
+        end,
+        upstream_peer = function() return set:select() end,
+        logging = function(session, error) if error then perilune.log.info("logged", error:kind()) end end,
+      })]], { PEERS = { broken.address, silent.address } }) }
+    return proxy, broken, silent
+  end
+
+  it("is forgotten with its connection, also where the client leaves while another backend is asked", function()
+    local proxy, broken, silent = start_set()
+    for i = 1, 3 do
+      local connection = client.connect(proxy.port)
+      connection:send_request {}
+      scheduler.eventually(function() return #silent.requests == i end)
+      connection:reset()
+      scheduler.eventually(function() return proxy:count_log "logged client_gone" == i end)
+    end
+    assert.is_true(#broken.requests > 0)
+    assert.equal("alive", client.request { port = proxy.port, path = "/alive" }.body)
+  end)
+end)

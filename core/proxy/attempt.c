@@ -193,6 +193,7 @@ void attempt_end(struct exchange *x, bool reusable) {
   relay_stop(&x->up); /* there is nowhere to send to */
   x->up_state = TRANSFER_OFF;
   if (x->upstream) {
+    CHECK(x->down.in != &x->upstream->in || (!x->down.active && !x->down.used)); /* which may be gone soon */
     x->upstream->peer->sends_long = x->down.piped;
     upstream_give_back(x, reusable);
   }

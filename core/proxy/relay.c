@@ -44,16 +44,21 @@ static void consume(struct relay *r) {
   r->used = 0;
 }
 
+/* Nothing of the source is held any more: it may be gone before the relay begins anew. */
+static void let_go(struct relay *r) {
+  consume(r);
+  for (int i = 0; i < RELAY_PARTS; i++) r->parts[i].len = 0;
+}
+
 void relay_stop(struct relay *r) {
   if (r->filtering) {
     r->filter->cancel(r->filter);
     r->filtering = false;
     r->copy_overflowed = true;
   }
-  consume(r);
+  let_go(r);
   relay_give_pipe(r);
   r->active = false;
-  for (int i = 0; i < RELAY_PARTS; i++) r->parts[i].len = 0;
 }
 
 /* --- out
@@ -162,8 +167,7 @@ static enum io flush(struct relay *r) {
     if (result != IO_OK) return result;
     advance(r, moved);
   }
-  for (int i = 0; i < RELAY_PARTS; i++) r->parts[i].len = 0;
-  consume(r);
+  let_go(r);
   return r->pipe ? flush_pipe(r) : IO_OK;
 }
 
@@ -253,6 +257,7 @@ static inline enum relay_result pass_on(struct relay *r) {
 static enum relay_result ended(struct relay *r, enum relay_result result) {
   CHECK(r->active && (result != RELAY_DONE || (r->source_ended && !r->used)));
   relay_give_pipe(r);
+  if (result != RELAY_DONE) let_go(r); /* its end may have come in the midst of what was decoded */
   if (result == RELAY_DONE && r->unsafe) result = RELAY_UNSAFE;
   r->active = false;
   r->done = result == RELAY_DONE;
