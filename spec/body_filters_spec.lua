@@ -16,8 +16,8 @@ local function echo(connection)
   end
 end
 
-local function start(origin, hooks)
-  return perilune.start { workers = 1, policy = policies.to(origin, { hooks = hooks }) }
+local function start(origin, hooks, listen)
+  return perilune.start { workers = 1, policy = policies.to(origin, { hooks = hooks, listen = listen }) }
 end
 
 local UPPER = "function policy.%s(_, chunk) return chunk:upper() end"
@@ -47,7 +47,7 @@ describe("request_body_filter", function()
         return chunk
       end
       function policy.logging(_, _, ctx) io.stderr:write("pieces: ", table.concat(ctx.pieces), "\n") end
-    ]])
+    ]], "await_body = false")
     local connection = client.connect(proxy.port)
     connection:send "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
     for _, piece in ipairs { "one", "two", "six" } do
