@@ -100,9 +100,9 @@ int socket_push_failure(lua_State *L, const struct socket *s, enum outcome outco
 
 /* lua/socket_pool.c */
 /* A spare one with this key, NULL where there is none. */
-struct socket *pool_take(struct vm *vm, struct str key);
+struct socket *socket_pool_take(struct vm *vm, struct str key);
 /* Takes it over; at most `most` of its key are kept. */
-void pool_put(struct socket *s, unsigned idle_ms, unsigned most);
+void socket_pool_put(struct socket *s, unsigned idle_ms, unsigned most);
 void pool_free(struct vm *vm);
 
 #endif

@@ -4,7 +4,7 @@
 #include "lua/socket.h"
 #include "lua/vm.h"
 
-struct socket *pool_take(struct vm *vm, struct str key) {
+struct socket *socket_pool_take(struct vm *vm, struct str key) {
   LIST_EACH(node, &vm->spare_sockets) {
     struct socket *s = LIST_ENTRY(node, struct socket, link);
     if (!str_equal(s->key, key)) continue;
@@ -30,7 +30,7 @@ static struct socket *surplus(struct vm *vm, struct str key, unsigned most) {
   return count >= most ? oldest : NULL;
 }
 
-void pool_put(struct socket *s, unsigned idle_ms, unsigned most) {
+void socket_pool_put(struct socket *s, unsigned idle_ms, unsigned most) {
   struct socket *gone = surplus(s->vm, s->key, most);
   if (gone) socket_free(gone);
   s->is_spare = true;

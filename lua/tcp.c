@@ -120,7 +120,7 @@ static struct socket *get(lua_State *L, struct str address, const struct socket_
   struct vm *vm = vm_of(L);
   struct socket *s = socket_new(vm);
   s->key = key_of(&s->arena, address, o);
-  struct socket *spare = o->fresh ? NULL : pool_take(vm, s->key);
+  struct socket *spare = o->fresh ? NULL : socket_pool_take(vm, s->key);
   if (spare || !prepare(L, s, address, o)) {
     socket_free(s);
     return spare;
@@ -348,7 +348,7 @@ static int keep(lua_State *L) {
   if (is_busy) return handle_raise(L, "socket:keep: a task is at it");
   handle->socket = NULL;
   if (is_clean) {
-    pool_put(s, idle_ms, (unsigned)most);
+    socket_pool_put(s, idle_ms, (unsigned)most);
     lua_pushboolean(L, 1);
     return 1;
   }

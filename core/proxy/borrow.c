@@ -10,6 +10,7 @@
 #include "net/mailbox.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
+#include "proxy/pool.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
 #include "shared/metrics.h"
@@ -134,7 +135,7 @@ static void on_question(struct message *message, void *receiver) {
   struct loan *loan = (struct loan *)message;
   struct peer *peer = spares_owner(loan->spares, loan->lender->worker);
   (void)receiver;
-  loan->granted = peer && upstream_lend(peer, &loan->parcel);
+  loan->granted = peer && pool_lend(peer, &loan->parcel);
   loan->message.run = on_answer;
   if (mailbox_post(loan->asker->mailbox, &loan->message)) return;
   if (loan->granted) conn_drop(&loan->parcel);

@@ -7,9 +7,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "base/memory.h"
-#include "http/framing.h"
-#include "http/parser.h"
 #include "net/timer.h"
 #include "proxy/downstream.h"
 #include "proxy/peer.h"
@@ -78,93 +75,6 @@ static enum step_result jump(struct exchange *x, enum exchange_step step) {
 static enum step_result fail(struct exchange *x, enum error error) {
   exchange_fail(x, error);
   return STEP_WAIT;
-}
-
-/* --- begin
- * --------------------------------------------------------------------------------------- */
-
-/* Marsaglia's xorshift: which exchanges a canary gets must be spread, not secret. */
-static __attribute__((noinline)) bool is_for_canary(struct proxy *proxy, const struct service *service) {
-  proxy->dice ^= proxy->dice << 13;
-  proxy->dice ^= proxy->dice >> 17;
-  proxy->dice ^= proxy->dice << 5;
-  return proxy->dice % 10000 < service->canary_share;
-}
-
-static void choose_policy(struct exchange *x, const struct service *service) {
-  bool canary = service->canary_share > 0 && is_for_canary(x->proxy, service);
-  x->hooks = canary ? service->canary_hooks : service->hooks;
-  x->settings = canary ? service->canary_settings : service->settings;
-  x->use = canary ? service->canary_use : service->use;
-  x->use->exchanges++;
-}
-
-static struct exchange *begin_exchange(struct downstream *d) {
-  struct exchange *x = exchange_new(d->proxy);
-  x->downstream = d;
-  x->secure = d->conn.tls != NULL;
-  choose_policy(x, d->service);
-  account_begin(x, d->service->traffic);
-  d->exchange = x;
-  d->proxy->exchange_count++;
-  list_push_back(&d->proxy->exchanges, &x->link);
-  return x;
-}
-
-static enum error read_head(struct exchange *x, struct str bytes, const char **why) {
-  struct str head = arena_dup(&x->arena, bytes);
-  enum error error = parser_request(head, &x->arena, &x->settings->head, &x->request, why);
-  if (error != ERROR_NONE) return error;
-  if (x->request.method == METHOD_CONNECT && !x->settings->allow_connect) return ERROR_METHOD_NOT_ALLOWED;
-  if (headers_may_have(&x->request.headers, FIELD_UPGRADE)) negotiation_tell(x);
-  framing_strip_request(&x->request);
-  uint64_t limit = x->settings->body_bytes;
-  if (limit && x->request.body.framing == FRAMING_LENGTH && x->request.body.length > limit)
-    return ERROR_BODY_TOO_LARGE;
-  return ERROR_NONE;
-}
-
-/* Of a head that could not be read: what of its first line is there. */
-static __attribute__((cold)) void read_first_line(struct exchange *x, const struct downstream *d) {
-  if (!buf_len(&d->in)) return;
-  parser_request_line(arena_dup(&x->arena, buf_str(&d->in)), &x->settings->head, &x->request);
-}
-
-void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum error error, const char *why) {
-  CHECK(!d->exchange && (error != ERROR_NONE || length >= skipped));
-  struct exchange *x = begin_exchange(d);
-  if (error == ERROR_NONE) {
-    error = read_head(x, (struct str){buf_ptr(&d->in) + skipped, length - skipped}, &why);
-    buf_consume(&d->in, length);
-  } else {
-    read_first_line(x, d);
-  }
-  x->closes = !x->request.keep_alive || exchange_is_last(x) ||
-              (x->settings->keepalive_requests && d->requests >= x->settings->keepalive_requests);
-  relay_begin(&x->up, x->request.body, x->request.body.framing, (struct str){0}, (struct str){0});
-  x->up.active = false;
-  x->up.limit = x->settings->body_bytes;
-  x->up.copy_limit = RELAY_COPY_LIMIT;
-  x->up.arena = x->down.arena = &x->arena;
-  x->policy_began = true;
-  if (x->hooks->begin) x->hooks->begin(x);
-  if (error == ERROR_NONE && d->service->shadow_use) shadow_begin(x);
-  if (error == ERROR_NONE)
-    exchange_run(x);
-  else
-    exchange_fail_because(x, error, why);
-}
-
-enum { CACHE_LINE = 64, BEHIND_BYTES = 1024 };
-
-static inline void prefetch(const void *start, size_t bytes) {
-  for (size_t at = 0; at < bytes; at += CACHE_LINE) __builtin_prefetch((const char *)start + at);
-}
-
-void exchange_prefetch(const struct exchange *x) {
-  prefetch(x, offsetof(struct exchange, peer_address));
-  prefetch(x + 1, BEHIND_BYTES);
-  if (x->downstream) prefetch(x->downstream, offsetof(struct downstream, attachment));
 }
 
 /* --- calling a hook

@@ -2,6 +2,7 @@
 // proxy: begin and end of a worker's proxy. The order of the end matters: clients first (their exchanges give
 // upstreams back), then idle upstreams; then, once the policy is closed too, what the reaper holds, and
 // peers.
+#include "proxy/pool.h"
 #include "proxy/proxy.h"
 
 #include <stdlib.h>
@@ -64,7 +65,7 @@ static void close_idle_upstreams(struct proxy *proxy) {
   for (unsigned i = 0; i < PEER_BUCKETS; i++)
     for (struct peer *peer = proxy->peers[i]; peer; peer = peer->next_in_bucket) {
       peer_hold(peer); /* it stays in its bucket while we look at it */
-      upstream_close_idle(peer);
+      pool_close_all(peer);
       peer->refs--;
     }
 }

@@ -11,6 +11,7 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
+#include "proxy/pool.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
 #include "shared/census.h"
@@ -44,7 +45,7 @@ static void note_shortage(struct proxy *proxy) {
 static bool give_up_spare(struct proxy *proxy) {
   for (unsigned i = 0; i < PEER_BUCKETS; i++)
     for (struct peer *peer = proxy->peers[i]; peer; peer = peer->next_in_bucket)
-      if (upstream_close_oldest(peer)) return true;
+      if (pool_close_oldest(peer)) return true;
   return false;
 }
 

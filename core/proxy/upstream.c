@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// upstream: take, borrow or connect, hand over, read the response head, give back. The hard problem is the race between a
-// peer that closes an idle connection and a request that takes it: idle connections are watched and leave the
-// pool when anything arrives; what slips through is for the exchange's retry.
+// upstream: take one from the pool, borrow or connect, hand over, read the response head, give back. The hard problem is
+// that a connection changes its owner: its events go to the pool, to the exchange that uses it, or to nobody while its
+// answer is kept, and which of them is decided here, by its state alone.
 #include "proxy/upstream.h"
 
 #include <stdlib.h>
@@ -15,9 +15,9 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
+#include "proxy/pool.h"
 #include "proxy/proxy.h"
 #include "shared/metrics.h"
-#include "shared/spares.h"
 
 static void on_connected(struct connect *connect, enum error error);
 static void on_readable(struct conn *conn);
@@ -26,23 +26,8 @@ static void on_due(struct timer *timer);
 
 static const struct conn_events events = {on_readable, on_writable};
 
-/* Waiting for descriptors and ports: how often it is looked, and how long for a port. Spare connections of all peers of
- * a worker, and for how long one stays that is too many. */
-enum { LOOK_AGAIN_MS = 10, PORT_MS = 100, IDLE_MOST = 1024, SURPLUS_MS = 1000 };
-
-static void count_idle(struct upstream *u, int more) {
-  struct peer *peer = u->peer;
-  peer->idle_count += (unsigned)more;
-  u->proxy->idle_count += (unsigned)more;
-  if (peer->spares) spares_state(peer->spares, u->proxy->worker, peer->idle_count);
-}
-
-static void leave_pool(struct upstream *u) {
-  CHECK_OBJ(u, UPSTREAM_MAGIC);
-  CHECK(u->state == UPSTREAM_IDLE && !u->exchange && u->peer->idle_count > 0);
-  list_remove(&u->link);
-  count_idle(u, -1);
-}
+/* Waiting for descriptors and ports: how often it is looked, and how long for a port. */
+enum { LOOK_AGAIN_MS = 10, PORT_MS = 100 };
 
 static void free_upstream(struct grave *grave) {
   struct upstream *u = LIST_ENTRY(grave, struct upstream, grave);
@@ -51,10 +36,10 @@ static void free_upstream(struct grave *grave) {
   free(u);
 }
 
-static void upstream_close(struct upstream *u) {
+void upstream_close(struct upstream *u) {
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   if (u->state == UPSTREAM_CLOSED) return;
-  if (u->state == UPSTREAM_IDLE) leave_pool(u);
+  if (u->state == UPSTREAM_IDLE) pool_leave(u);
   if (u->loan) borrow_cancel(u, false);
   u->state = UPSTREAM_CLOSED;
   if (u->connect) {
@@ -73,49 +58,7 @@ static void upstream_close(struct upstream *u) {
   reaper_add(&u->proxy->reaper, &u->grave, free_upstream);
 }
 
-/* --- taking
- * -------------------------------------------------------------------------------------------------- */
-
-/* TLS may have something to say that is no news, as a session ticket. Of a peer nothing is expected. */
-static bool has_nothing_to_say(struct upstream *u) {
-  char byte;
-  size_t moved;
-  return u->conn.tls && conn_read(&u->conn, &byte, 1, &moved) == IO_AGAIN;
-}
-
-/* The loop tells what has come, but not yet of a connection that was given back in this very turn; and with TLS
- * it may want to tell of a record that was read since, which is no news for the next exchange either. */
-static bool is_silent(struct upstream *u) {
-  char byte;
-  size_t moved;
-  bool is_told = conn_has_news(&u->conn);
-  if (!is_told && u->idle_since != conn_turn(&u->conn)) return true;
-  if (!u->conn.tls) return !is_told && conn_peek(&u->conn, &byte, 1, &moved) == IO_AGAIN;
-  if (!has_nothing_to_say(u)) return false;
-  conn_want_read(&u->conn, false);
-  conn_want_read(&u->conn, true);
-  return true;
-}
-
-/* One that will be found closed, or with bytes that nobody asked for, is not taken: they would be the answer to
- * another request (RFC 9112 section 6.3). */
-static struct upstream *newest_idle(struct peer *peer) {
-  while (!list_is_empty(&peer->idle)) {
-    struct upstream *u = LIST_ENTRY(peer->idle.next, struct upstream, link);
-    if (is_silent(u)) return u;
-    upstream_close(u);
-  }
-  return NULL;
-}
-
-static struct upstream *take_idle(struct peer *peer) {
-  struct upstream *u = newest_idle(peer);
-  if (!u) return NULL;
-  leave_pool(u);
-  u->state = UPSTREAM_READY;
-  timer_clear(&u->timer);
-  return u;
-}
+/* --- connecting ------------------------------------------------------------------------------------------- */
 
 /* The name that SNI and verification use: what the policy says, else the host of the address. */
 static struct str name_of(const struct peer *peer, char text[ADDR_TEXT]) {
@@ -208,7 +151,7 @@ static struct upstream *new_upstream(struct proxy *proxy, struct peer *peer) {
 }
 
 void upstream_open(struct exchange *x) {
-  struct upstream *u = take_idle(x->peer);
+  struct upstream *u = pool_take(x->peer);
   if (u) {
     reuse(x, u);
     return;
@@ -225,7 +168,7 @@ void upstream_open(struct exchange *x) {
 
 static void look_for_room(struct upstream *u) {
   struct exchange *x = u->exchange;
-  struct upstream *own = take_idle(u->peer);
+  struct upstream *own = pool_take(u->peer);
   if (own) {
     reuse(x, own);
     u->exchange = NULL;
@@ -269,31 +212,10 @@ static void on_connected(struct connect *connect, enum error error) {
 /* --- between workers
  * --------------------------------------------------------------------------------------------------- */
 
-/* Nothing has come, and nothing is half done. TLS reads what is no news on the way, as session tickets. */
-static bool is_at_rest(struct upstream *u) {
-  char byte;
-  size_t moved;
-  struct conn *conn = &u->conn;
-  enum io io = conn->tls ? conn_read(conn, &byte, 1, &moved) : conn_peek(conn, &byte, 1, &moved);
-  return io == IO_AGAIN && !conn_owes(conn) && !conn->read_needs_write && !conn->write_needs_read &&
-         !conn->shuts;
-}
-
-bool upstream_lend(struct peer *peer, struct conn_parcel *parcel) {
-  struct upstream *u;
-  bool lends = false;
-  while (!lends && (u = newest_idle(peer))) {
-    lends = is_at_rest(u);
-    if (lends) *parcel = conn_detach(&u->conn);
-    upstream_close(u);
-  }
-  return lends;
-}
-
 static bool take_over(struct upstream *u, struct conn_parcel *parcel) {
   conn_attach(&u->conn, parcel, u->proxy->loop, &events, u);
   if (u->conn.tls) tls_keep_sessions(&u->conn, &u->peer->resumption);
-  if (is_at_rest(u)) {
+  if (pool_is_at_rest(u)) {
     conn_want_read(&u->conn, true);
     return true;
   }
@@ -304,7 +226,7 @@ static bool take_over(struct upstream *u, struct conn_parcel *parcel) {
 /* One of our own may have come back meanwhile. */
 static void go_without(struct upstream *u, bool asks_again) {
   struct exchange *x = u->exchange;
-  struct upstream *own = take_idle(u->peer);
+  struct upstream *own = pool_take(u->peer);
   if (own) {
     reuse(x, own);
     u->exchange = NULL;
@@ -329,31 +251,10 @@ void upstream_answered(struct upstream *u, struct conn_parcel *parcel) {
   exchange_run(x);
 }
 
-/* A peak leaves no more spare connections than a peer is kept by: what is above that is for the next moment only. It
- * is not closed at once, since of a thousand exchanges at a time all may be between two requests. */
-static unsigned idle_ms(const struct upstream *u) {
-  const struct peer_options *o = &u->peer->options;
-  bool is_surplus = u->peer->idle_count > o->max_idle || u->proxy->idle_count > IDLE_MOST;
-  return is_surplus && o->idle_timeout_ms > SURPLUS_MS ? SURPLUS_MS : o->idle_timeout_ms;
-}
-
-static void go_idle(struct upstream *u) {
-  CHECK_OBJ(u, UPSTREAM_MAGIC);
-  CHECK(!u->exchange && !u->loan && !u->connect && !buf_len(&u->in) && !conn_owes(&u->conn));
-  u->idle_since = conn_turn(&u->conn);
-  u->state = UPSTREAM_IDLE;
-  list_push_front(&u->peer->idle, &u->link);
-  count_idle(u, 1);
-  conn_want_write(&u->conn, false);
-  conn_want_read(&u->conn, true);
-  timer_set(&u->timer, idle_ms(u));
-  room_freed(u->proxy);
-}
-
 void upstream_keep(struct proxy *proxy, struct peer *peer, struct conn_parcel *parcel) {
   struct upstream *u = new_upstream(proxy, peer);
   if (take_over(u, parcel) && !proxy->stopping)
-    go_idle(u);
+    pool_put(u);
   else
     upstream_close(u);
 }
@@ -410,7 +311,7 @@ static void on_readable(struct conn *conn) {
   CHECK(&u->conn == conn && (u->state == UPSTREAM_IDLE) == (u->exchange == NULL));
   if (is_kept(u)) return;
   if (u->exchange) exchange_prefetch(u->exchange);
-  if (u->state == UPSTREAM_IDLE && !has_nothing_to_say(u))
+  if (u->state == UPSTREAM_IDLE && !pool_is_silent(u))
     upstream_close(u);
   else if (is_rival(u))
     hedge_readable(u->exchange);
@@ -476,20 +377,10 @@ void upstream_give_back(struct exchange *x, bool reusable) {
   }
   buf_release(&u->in);
   u->served++;
-  go_idle(u);
+  pool_put(u);
 }
 
 void upstream_drop(struct upstream *u) {
   u->exchange = NULL;
   upstream_close(u);
-}
-
-bool upstream_close_oldest(struct peer *peer) {
-  if (list_is_empty(&peer->idle)) return false;
-  upstream_close(LIST_ENTRY(peer->idle.prev, struct upstream, link));
-  return true;
-}
-
-void upstream_close_idle(struct peer *peer) {
-  while (!list_is_empty(&peer->idle)) upstream_close(LIST_ENTRY(peer->idle.next, struct upstream, link));
 }

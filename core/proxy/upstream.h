@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // upstream: one connection to a peer. While an exchange uses it, it belongs to that exchange; idle it belongs
-// to the peer's list, watched for the peer closing it. It is never in both. An idle one may move to another
+// to the pool (pool.h), watched for the peer closing it. It is never in both. An idle one may move to another
 // worker, which has none: see borrow.h.
 #ifndef PERILUNE_PROXY_UPSTREAM_H
 #define PERILUNE_PROXY_UPSTREAM_H
@@ -65,21 +65,16 @@ struct parser_limits upstream_limits(const struct upstream *u, const struct sett
  */
 enum io upstream_read_head(struct upstream *u, const struct parser_limits *limits, size_t *length,
                            enum error *error);
+/* Closes it, wherever it is; its memory goes at the end of the turn. Idempotent. */
+void upstream_close(struct upstream *u);
 /* No events until it is given back or asked to read again. */
 void upstream_quieten(struct upstream *u);
 /* --- for borrow.c --- */
 
-/* Takes an idle connection that is at rest off this worker's loop. False: there is none. */
-bool upstream_lend(struct peer *peer, struct conn_parcel *parcel);
 /* The answer to an upstream that is BORROWING; NULL: the sibling has none. The parcel passes over. Runs the
  * exchange, or goes on to another sibling or to connecting. */
 void upstream_answered(struct upstream *u, struct conn_parcel *parcel);
 /* Nobody waits for it: it becomes an idle one of the peer. Passes over. */
 void upstream_keep(struct proxy *proxy, struct peer *peer, struct conn_parcel *parcel);
-
-/* Closes the one to this peer that has been idle for longest. False: there is none. */
-bool upstream_close_oldest(struct peer *peer);
-/* Closes all idle connections to a peer. */
-void upstream_close_idle(struct peer *peer);
 
 #endif
