@@ -187,7 +187,7 @@ describe("requests under way at a backend", function()
     local leaving, waiting, short = client.connect(proxy.port), client.connect(proxy.port), client.connect(proxy.port)
     leaving:send_request { method = "POST", body = "x" }
     waiting:send_request {}
-    short:send "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345"
+    short:send "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345"
     scheduler.eventually(function() return in_flight(proxy) == 3 end)
     short:close()
     scheduler.eventually(function() return in_flight(proxy) == 2 end)
