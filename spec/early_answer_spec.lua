@@ -168,6 +168,20 @@ describe("an origin that answers before the request has ended", function()
     assert.equal(1, origin.accepted)
   end)
 
+  it("and reads no further has the rest read away, however long, since the connection is kept (RFC 9112 9.3)", function()
+    local origin = hasty(nil, function(connection)
+      if connection.request.target == "/early" then connection:is_closed(10) end
+    end)
+    local connection = client.connect(start(origin, { listen = "drain_limit = 1000" }).port)
+    connection:send(length_head(20 * MEGABYTE))
+    local response = assert(connection:read_response())
+    assert.equal("/early", response.body)
+    assert.is_nil(response.headers.connection)
+    local block = ("x"):rep(65536)
+    for _ = 1, 20 * MEGABYTE / #block do assert(connection:send(block)) end
+    assert.equal("/", connection:request().body)
+  end)
+
   it("and closes has its answer passed on, and the rest of a small body is read away (RFC 9112 9.5)", function()
     local origin = hasty({ Connection = "close" }, function(connection) connection:is_closed(1) end)
     local connection = client.connect(start(origin).port)
@@ -190,6 +204,7 @@ describe("an origin that answers before the request has ended", function()
     local response = assert(connection:read_response())
     assert.equal(200, response.status)
     assert.equal("/early", response.body)
+    assert.equal("close", response.headers.connection)
     assert.is_true(connection:is_closed())
   end)
 

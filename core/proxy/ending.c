@@ -94,6 +94,14 @@ static void drain(struct downstream *d) {
   }
 }
 
+/* The head has promised that the connection lives on. What is left of a length was known then, or a peer was to
+ * take it, which it did not: all of it is read, in the time that there is. Of chunks nobody knew. 0: no limit. */
+static uint64_t drain_limit(const struct exchange *x) {
+  if (x->up.body.framing != FRAMING_CHUNKED) return 0;
+  uint64_t limit = x->up.bytes + x->settings->drain_bytes;
+  return limit ? limit : 1;
+}
+
 static void begin_drain(struct downstream *d, const struct exchange *x) {
   d->state = DOWNSTREAM_DRAIN;
   d->drain = memory_alloc(sizeof *d->drain);
@@ -105,8 +113,7 @@ static void begin_drain(struct downstream *d, const struct exchange *x) {
   d->drain->copy = NULL;
   d->drain->filter = NULL;
   d->drain->arena = NULL;
-  d->drain->limit = x->up.bytes + x->settings->drain_bytes;
-  if (d->drain->limit == 0) d->drain->limit = 1; /* 0 is no limit */
+  d->drain->limit = drain_limit(x);
   drain(d);
 }
 

@@ -41,15 +41,19 @@ static struct writer_hop client_hop(const struct exchange *x) {
   return (struct writer_hop){.close = x->closes, .keep_alive = !x->closes && x->request.minor == 0};
 }
 
+/* Is the peer to take the rest of the request? Not where it refuses, nor where it closes behind its response. */
+static bool peer_reads_on(const struct exchange *x, const struct response *response) {
+  return x->up.active && response->status < 400 && response->keep_alive;
+}
+
 /* Might the client send something else than a request next, or more of its body than we would read away? What
  * follows a CONNECT that was not granted is often meant for the tunnel, but a login may be tried again (RFC
  * 9110 section 11.7). */
-static bool leaves_doubt(const struct exchange *x, unsigned status) {
+static bool leaves_doubt(const struct exchange *x, unsigned status, bool is_taken) {
   const struct relay *up = &x->up;
   if (exchange_is_last(x) || transfer_is_hopeless(x)) return true;
   if (x->request.method == METHOD_CONNECT && status != 407) return true;
-  if (up->source_ended || (up->active && status < 400))
-    return false; /* who is refused early reads the rest no more */
+  if (up->source_ended || is_taken) return false;
   uint64_t left = up->body.framing == FRAMING_CHUNKED ? 1 : up->left;
   return left > x->settings->drain_bytes;
 }
@@ -123,7 +127,8 @@ void respond_response(struct exchange *x) {
   CHECK(!x->sent_status && x->upstream);
   enum framing out = framing_for_client(x);
   bool tunnels = response->body.framing == FRAMING_TUNNEL;
-  if (tunnels || out == FRAMING_CLOSE || leaves_doubt(x, response->status)) x->closes = true;
+  if (tunnels || out == FRAMING_CLOSE || leaves_doubt(x, response->status, peer_reads_on(x, response)))
+    x->closes = true;
   add_own_fields(x, &response->headers, true);
   struct writer_hop hop = client_hop(x);
   if (tunnels) hop = (struct writer_hop){0};
@@ -154,7 +159,7 @@ static struct str answer_head(struct exchange *x) {
   struct body body = {FRAMING_LENGTH, answer->content.len};
   unsigned status = answer->response.status;
   if (status == 304 && !answer->content.len) body.framing = FRAMING_NONE;
-  if (answer->close || leaves_doubt(x, status)) x->closes = true;
+  if (answer->close || leaves_doubt(x, status, false)) x->closes = true;
   add_own_fields(x, &x->answer->response.headers, false);
   struct writer_hop hop = client_hop(x);
   return writer_response(&x->arena, &answer->response, body, &hop);
