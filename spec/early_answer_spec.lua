@@ -168,7 +168,7 @@ describe("an origin that answers before the request has ended", function()
     assert.equal(1, origin.accepted)
   end)
 
-  it("and reads no further has the rest read away, however long, since the connection is kept (RFC 9112 9.3)", function()
+  it("and reads no further has the rest read away, however long: the connection is kept (RFC 9112 9.3)", function()
     local origin = hasty(nil, function(connection)
       if connection.request.target == "/early" then connection:is_closed(10) end
     end)
