@@ -49,7 +49,8 @@ struct arguments {
   struct config config;
   bool shadow, close_old;
   bool now, print_config, json;
-  char **words; /* all of them */
+  bool has_time, has_max_errors; /* were --for and --max-errors given? */
+  char **words;                  /* all of them */
 };
 
 static int misuse(const char *what, const char *name) {
@@ -80,6 +81,7 @@ static bool set_for(struct arguments *a, const char *text) {
   else if (strcmp(end, "m") == 0)
     unit = 60000;
   if (end == text || unit == 0 || !(number > 0 && number * unit < 86400e3)) return false;
+  a->has_time = true;
   a->for_ms = (unsigned)(number * unit);
   return true;
 }
@@ -87,7 +89,10 @@ static bool set_for(struct arguments *a, const char *text) {
 static bool set_canary(struct arguments *a, const char *text) {
   return read_share(text, &a->canary) && a->canary > 0;
 }
-static bool set_max_errors(struct arguments *a, const char *text) { return read_share(text, &a->max_errors); }
+static bool set_max_errors(struct arguments *a, const char *text) {
+  a->has_max_errors = true;
+  return read_share(text, &a->max_errors);
+}
 
 /* clang-format off */
 static bool set_listen(struct arguments *a, const char *text) { a->listen = text; return true; }
@@ -240,6 +245,8 @@ static int reload(struct arguments *a) {
   char line[96];
   if (a->shadow + a->close_old + (a->canary > 0) > 1)
     return misuse("one of --canary, --shadow and --close-old at a time", "");
+  if (a->has_time && !a->canary && !a->shadow) return misuse("--for belongs to --canary or --shadow", "");
+  if (a->has_max_errors && !a->canary) return misuse("--max-errors belongs to --canary", "");
   if (a->close_old) return tell(a, "close old");
   if (!a->canary && !a->shadow) return tell(a, "reload");
   if (a->shadow)

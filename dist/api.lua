@@ -18,15 +18,16 @@ local function write(...) out[#out + 1] = table.concat { ... } end
 local function code(text) return "`" .. text .. "`" end
 local function cell(text) return (text:gsub("|", "\\|")) end
 
--- A type, and what follows it: types have spaces inside brackets, behind "fun(...):" and around "|" only.
+-- A type, and what follows it: types have spaces inside brackets, behind "fun(...):" and between its results only.
 local function split_type(text)
+  local goes_on = text:find "^fun%(" and "[:,]$" or ":$"
   local depth, at, quoted = 0, 1, false
   while at <= #text do
     local c = text:sub(at, at)
     if c == '"' then quoted = not quoted end
     if c:find "[%(<{%[]" then depth = depth + 1 end
     if c:find "[%)>}%]]" then depth = depth - 1 end
-    if c == " " and depth == 0 and not quoted and not text:sub(1, at - 1):find ":$" then break end
+    if c == " " and depth == 0 and not quoted and not text:sub(1, at - 1):find(goes_on) then break end
     at = at + 1
   end
   return text:sub(1, at - 1), (text:sub(at + 1))
@@ -83,6 +84,8 @@ local function continue(block, text)
   elseif block.last == "param" then
     local param = block.params[#block.params]
     param.words = param.words .. " " .. text
+  elseif block.last == "return" then
+    block.returns[#block.returns] = block.returns[#block.returns] .. " " .. text
   elseif block.last == nil then
     block.text[#block.text + 1] = text
   end
@@ -92,7 +95,7 @@ end
 
 local function sentence(text)
   if text == "" then return "" end
-  return text:find "[.:?]$" and text or text .. "."
+  return text:find "[.:?|]$" and text or text .. "."
 end
 
 local function write_rows(rows)
@@ -177,7 +180,10 @@ end
 --- --- the walk over a file ------------------------------------------------------------------------------------------
 
 local function flush(block)
-  if block.class then write_class(block) elseif block.alias then write_alias(block) end
+  if block.class then write_class(block)
+  elseif block.alias then write_alias(block)
+  elseif block.text[1] and not block.last then write(table.concat(block.text, "\n"), "\n\n") -- a paragraph of its own
+  end
   return new_block()
 end
 

@@ -21,10 +21,10 @@ static const char *text_of(lua_State *L, const char *name) {
   return NULL;
 }
 
-/* Raises with the message, which it frees. -0 +0 */
-static int raise(lua_State *L, struct config *scratch, char *why) {
+/* Raises with the message, which it frees; of an unknown name it also says what a policy may set of itself. -0 +0 */
+static int raise(lua_State *L, struct config *scratch, const char *name, char *why) {
   if (scratch) config_free(scratch);
-  lua_pushfstring(L, "perilune.configure: %s", why);
+  lua_pushfstring(L, "perilune.configure: %s%s", why, config_find(name) < 0 ? ", " LIMITS_NAMES : "");
   free(why);
   luaL_where(L, 1);
   lua_insert(L, -2);
@@ -51,7 +51,7 @@ static int configure(lua_State *L) {
     if (!config) config_init(&scratch);
     bool fine =
         config_set(config ? config : &scratch, name, text, CONFIG_FROM_POLICY, lua_tostring(L, 2), &why);
-    if (!fine) return raise(L, config ? NULL : &scratch, why);
+    if (!fine) return raise(L, config ? NULL : &scratch, name, why);
     if (!config) config_free(&scratch);
   }
   return 0;

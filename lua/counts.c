@@ -34,6 +34,7 @@ static int new_counts(lua_State *L) {
     return handle_raise(L, "rate_limit.new: interval must be from 0.001 to 1000000 seconds");
   if (!(keys >= 1 && keys <= COUNTS_KEYS_MOST))
     return handle_raise(L, "rate_limit.new: keys must be from 1 to %d", COUNTS_KEYS_MOST);
+  shared_check_room(L, "rate_limit.new", "keys", keys, COUNTS_KEY_BYTES);
   struct counts_config config = {(uint64_t)(interval * 1000 + 0.5), (unsigned)keys, vm_of(L)->host.clock};
   lua_settop(L, 3);
   shared_push(L, HANDLE_COUNTS, &kind, 3, &config);

@@ -29,15 +29,10 @@ static bool fits(const void *object, const void *config) {
 }
 static const struct registry_kind kind = {"dict", make, release, fits};
 
-/* More could not be had, or would leave nothing for the rest. */
-static lua_Number most_bytes(void) {
-  return (lua_Number)sysconf(_SC_PHYS_PAGES) * (lua_Number)sysconf(_SC_PAGESIZE) / 2;
-}
-
 /* core.dict(name, bytes) -2 +1 */
 static int new_dict(lua_State *L) {
   lua_Number bytes = luaL_checknumber(L, 2);
-  if (!(bytes >= 65536 && bytes <= most_bytes()))
+  if (!(bytes >= 65536 && bytes <= shared_most_bytes()))
     return handle_raise(L, "perilune.dict: size must be from 65536 bytes to half of the machine's memory");
   struct dict_config config = {(size_t)bytes, vm_of(L)->host.clock};
   shared_push(L, HANDLE_DICT, &kind, 1, &config);

@@ -41,7 +41,8 @@ static void on_exchange_end(struct at_end *at_end) { give_back((struct hold *)at
 static int new_inflight(lua_State *L) {
   lua_Number wanted = luaL_checknumber(L, 1);
   if (!(wanted >= 1 && wanted <= INFLIGHT_KEYS_MOST))
-    return handle_raise(L, "inflight: keys must be from 1 to %d", INFLIGHT_KEYS_MOST);
+    return handle_raise(L, "perilune.inflight: keys must be from 1 to %d", INFLIGHT_KEYS_MOST);
+  shared_check_room(L, "perilune.inflight", "keys", wanted, INFLIGHT_KEY_BYTES);
   unsigned keys = (unsigned)wanted;
   shared_push(L, HANDLE_INFLIGHT, &kind, 2, &keys);
   lua_pushvalue(L, -1);

@@ -48,6 +48,9 @@ static int new_limiter(lua_State *L) {
   config.rules.burst = check_field(L, "burst", 1);
   config.rules.interval_ms = check_field(L, "interval", 1000);
   config.rules.keys = check_field(L, "keys", 1);
+  if (config.rules.keys > LIMITER_KEYS_MOST)
+    return handle_raise(L, "rate_limit: keys must be from 1 to %d", LIMITER_KEYS_MOST);
+  shared_check_room(L, "rate_limit", "keys", config.rules.keys, LIMITER_KEY_BYTES);
   shared_push(L, HANDLE_LIMITER, &kind, 2, &config);
   return 1;
 }

@@ -12,6 +12,7 @@ struct vm;
 void limits_begin_load(struct vm *vm);
 void limits_end_load(struct vm *vm);
 
+#define LIMITS_NAMES "hook_time, load_time, jit, memory_limit"
 /* Takes the value on top of the stack, if `name` is one of these settings; raises where it makes no sense.
  * -0 +0 */
 bool limits_set(lua_State *L, const char *name);

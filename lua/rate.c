@@ -29,10 +29,11 @@ static const struct registry_kind kind = {"rate", make, release, fits};
 static int new_rate(lua_State *L) {
   lua_Number interval = luaL_checknumber(L, 1);
   if (!(interval >= 0.001 && interval <= 1e6))
-    return handle_raise(L, "rate: interval must be from 0.001 to 1000000 seconds");
+    return handle_raise(L, "perilune.rate: interval must be from 0.001 to 1000000 seconds");
   lua_Number slots = luaL_optnumber(L, 2, RATE_SLOTS);
   if (!(slots >= 1 && slots <= RATE_SLOTS_MOST))
-    return handle_raise(L, "rate: slots must be from 1 to %d", RATE_SLOTS_MOST);
+    return handle_raise(L, "perilune.rate: slots must be from 1 to %d", RATE_SLOTS_MOST);
+  shared_check_room(L, "perilune.rate", "slots", slots, RATE_SLOT_BYTES);
   struct rate_config config = {(uint64_t)(interval * 1000 + 0.5), RATE_HASHES, (unsigned)slots,
                                vm_of(L)->host.clock};
   lua_settop(L, 3);

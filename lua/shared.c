@@ -4,6 +4,7 @@
 #include "lua/shared.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "lua/task.h"
@@ -40,6 +41,21 @@ static void keep(lua_State *L, void *object) {
   lua_pushlightuserdata(L, object);
   lua_pushvalue(L, -2);
   lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+lua_Number shared_most_bytes(void) {
+  return (lua_Number)sysconf(_SC_PHYS_PAGES) * (lua_Number)sysconf(_SC_PAGESIZE) / 2;
+}
+
+void shared_check_room(lua_State *L, const char *call, const char *option, lua_Number count,
+                       unsigned bytes_each) {
+  lua_Number rounded = 1, mib = 1024.0 * 1024.0;
+  while (rounded < count) rounded *= 2;
+  if (rounded * bytes_each > shared_most_bytes())
+    handle_raise(
+        L, "%s: option '%s': %f would take %f MiB; an object may take half of the machine's memory, %f MiB",
+        call, option, count, (lua_Number)(uint64_t)(rounded * bytes_each / mib),
+        (lua_Number)(uint64_t)(shared_most_bytes() / mib));
 }
 
 void shared_take(lua_State *L, struct shared *shared, const struct registry_kind *kind, int name,

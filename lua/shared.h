@@ -22,6 +22,12 @@ struct shared *shared_push(lua_State *L, enum handle_kind handle, const struct r
  * `name` must not be counted from the top of the stack. -0 +0 */
 void shared_take(lua_State *L, struct shared *shared, const struct registry_kind *kind, int name,
                  const void *config);
+/* The most bytes that one object may take: more could not be had, or would leave nothing for the rest. */
+lua_Number shared_most_bytes(void);
+/* Is there room for an object of `count` pieces of so many bytes each, rounded up to a power of two? Else raises: what
+ * cannot be had would end the process. `option` is the name of the count in `call`. -0 +0 */
+void shared_check_room(lua_State *L, const char *call, const char *option, lua_Number count,
+                       unsigned bytes_each);
 /* The end of all of them: see handle_set_end. */
 void shared_end(void *shared);
 

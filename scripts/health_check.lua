@@ -43,11 +43,11 @@ local tcp_options = and_tls(with { tls = { "boolean" }, port = { "positive" } })
 local http_options = and_tls(with {
   tls = { "boolean" },
   port = { "positive" },        -- instead of the backend's own
-  path = { "string", "/" },
+  path = { "path", "/" },
   host = { "string" },          -- without: the backend's address
-  method = { "string", "GET" },
+  method = { "method", "GET" },
   headers = { "table" },
-  lenient = { "table" },        -- as of http.request
+  lenient = { "lenient" },      -- as of http.request
   statuses = { "table", { 200 } }, -- numbers, and ranges like "200-299"
   body = { "string" },          -- a pattern that the body must hold, within
   limit = { "count", 65536 },   -- its first bytes; what is behind them is not read

@@ -31,7 +31,7 @@ describe("perilune check", function()
     ["admin = '0.0.0.0:1'"] = "admin '0%.0%.0%.0:1'",
     ["log_level = 'loud'"] = "log_level wants debug, info, warn or error, not 'loud'",
     ["workers = 0"] = "workers wants a whole number from 1 to 1024, or auto, not '0'",
-    ["wrokers = 1"] = "unknown setting 'wrokers'; valid are workers, grace, .*log_level",
+    ["wrokers = 1"] = "unknown setting 'wrokers'; valid are workers, grace, .*log_level, hook_time, .*memory_limit",
   }
   for settings, message in pairs(impossible) do
     it("finds that " .. settings .. " cannot be", function()
@@ -49,6 +49,50 @@ describe("perilune check", function()
   end)
 end)
 
+describe("an object of more memory than there can be", function()
+  local function check(text)
+    local path = process.write_file(process.directory() .. "/policy.lua", running.POLICY .. text)
+    return perilune.run("check", path)
+  end
+
+  for _, call in ipairs { "new", "sliding", "bucket" } do
+    it("is refused at the policy's line, and does not end the process: rate_limit." .. call, function()
+      is_refused(check(('require("perilune.rate_limit").%s { by = "path", max = 1, keys = 1e9 }'):format(call)),
+        "policy%.lua:%d+: rate_limit.*keys must be from 1 to 67108864")
+    end)
+  end
+
+  -- The largest counts that there can be: it is up to the machine whether they are too large.
+  for _, call in ipairs {
+    'perilune.rate("all", { slots = 16777216 })', 'perilune.inflight("all", { keys = 67108864 })',
+    'require("perilune.rate_limit").new { by = "path", max = 1, keys = 67108864 }',
+  } do
+    it("is measured by half of the machine's memory: " .. call, function()
+      local result = check("local perilune = require 'perilune' " .. call)
+      if result.code == 0 then return end
+      is_refused(result, "policy%.lua:%d+: .* would take %d+ MiB; .* half of the machine's")
+    end)
+  end
+end)
+
+describe("an option of a health check by HTTP", function()
+  local wrong = {
+    ['lenient = { "bare_cr" }'] = "option 'lenient' must be .*bare_lf.*, got \"bare_cr\"",
+    ["lenient = { no_close_notify = true }"] = "got \"no_close_notify\"",
+    ["lenient = { bare_lf = 1 }"] = "got \"bare_lf\"",
+    ['method = "get"'] = "option 'method' must be a method in upper case, got \"get\"",
+    ['path = "health"'] = "option 'path' must be a path, which begins with \"/\", got \"health\"",
+  }
+  for option, message in pairs(wrong) do
+    it("that no request could have is refused where the policy says it: " .. option, function()
+      local text = 'local set = require("perilune.round_robin").new { "127.0.0.1:1" } ' ..
+        ('require("perilune.health_check").http(set, { %s })'):format(option)
+      local path = process.write_file(process.directory() .. "/policy.lua", running.POLICY .. text)
+      is_refused(perilune.run("check", path), "policy%.lua:%d+: health_check%.http: " .. message)
+    end)
+  end
+end)
+
 describe("an option that there is not", function()
   it("is answered with those that there are, of that command", function()
     is_refused(perilune.run("run", "--wrokers", "2", "x.lua"),
@@ -56,12 +100,26 @@ describe("an option that there is not", function()
     is_refused(perilune.run("stop", "--later"), "valid are %-%-pid%-file, %-%-socket, %-%-now;")
     is_refused(perilune.run("version", "--short"), "this command takes none")
   end)
+
+  it("or that belongs to another one is refused, too", function()
+    is_refused(perilune.run("reload", "--for", "1s"), "%-%-for belongs to %-%-canary or %-%-shadow")
+    is_refused(perilune.run("reload", "--shadow", "--max-errors", "1%"), "%-%-max%-errors belongs to %-%-canary")
+  end)
 end)
 
 describe("a pid file", function()
   it("that cannot be written keeps the proxy from starting", function()
     is_refused(perilune.run("run", "--pid-file", "/nonexistent/pid", policy()),
       "cannot write the pid file /nonexistent/pid")
+  end)
+
+  it("that is not there is told from one that is wrong", function()
+    local path = process.directory() .. "/pid"
+    local result = command(path, "status")
+    assert.equal(1, result.code)
+    assert.matches("cannot open the pid file .*/pid: No such file or directory; a proxy that has ended", result.stderr)
+    process.write_file(path, "none\n")
+    assert.matches("no process id in .*/pid", command(path, "status").stderr)
   end)
 
   it("that was left behind is told from a proxy, and taken over", function()

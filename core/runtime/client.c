@@ -105,9 +105,9 @@ static int find_only(void) {
              "");
     return -1;
   }
-  complain("several proxies are running; say which with --pid-file or --socket:", "");
+  complain("several proxies are running; say which, by --pid-file, or by --socket as here:", "");
   for (unsigned i = 0; i < count; i++)
-    fprintf(stderr, "  process %s\n", found[i] + sizeof "@" COMMAND_SOCKET_PREFIX - 1);
+    fprintf(stderr, "  process %s: --socket %s\n", found[i] + sizeof "@" COMMAND_SOCKET_PREFIX - 1, found[i]);
   return -1;
 }
 
@@ -116,8 +116,13 @@ static int find_by_pid_file(const char *path) {
   struct stat info;
   int pid = 0;
   FILE *file = fopen(path, "re");
-  bool has_number = file && fscanf(file, "%d", &pid) == 1 && pid > 0 && fstat(fileno(file), &info) == 0;
-  if (file) fclose(file);
+  if (!file) {
+    fprintf(stderr, "perilune: cannot open the pid file %s: %s%s\n", path, strerror(errno),
+            errno == ENOENT ? "; a proxy that has ended has removed it" : "");
+    return -1;
+  }
+  bool has_number = fscanf(file, "%d", &pid) == 1 && pid > 0 && fstat(fileno(file), &info) == 0;
+  fclose(file);
   if (!has_number) {
     complain("no process id in ", path);
     return -1;

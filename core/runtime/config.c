@@ -199,7 +199,7 @@ void config_print(const struct config *config, FILE *out) {
   static const char *const origins[] = {"default", "policy", "command line"};
   for (int i = 0; i < CONFIG_COUNT; i++) {
     const struct config_value *value = &config->values[i];
-    fprintf(out, "%-14s %-20s %s%s%s\n", entries[i].name, value->text[0] ? value->text : "-",
+    fprintf(out, "%-15s %-20s %s%s%s\n", entries[i].name, value->text[0] ? value->text : "-",
             origins[value->origin], value->place ? ", " : "", value->place ? value->place : "");
   }
 }

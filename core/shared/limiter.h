@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "base/str.h"
 
+enum { LIMITER_KEYS_MOST = 1 << 26, LIMITER_KEY_BYTES = 24 };
+
 struct limiter;
 
 enum limiter_kind {

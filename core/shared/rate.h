@@ -13,7 +13,7 @@
 
 struct rate;
 
-enum { RATE_HASHES = 4, RATE_SLOTS = 1024, RATE_SLOTS_MOST = 1 << 24 };
+enum { RATE_HASHES = 4, RATE_SLOTS = 1024, RATE_SLOTS_MOST = 1 << 24, RATE_SLOT_BYTES = 64 };
 
 /* Windows of interval_ms (at least 1). `clock` is borrowed and must outlive the rate. */
 struct rate *rate_new(uint64_t interval_ms, unsigned hashes, unsigned slots, const struct clock *clock);

@@ -26,7 +26,7 @@ local valid = {
   pool_size = { "positive", 32 },
   timeout = { "seconds", 5 }, connect_timeout = { "seconds" }, send_timeout = { "seconds" },
   receive_timeout = { "seconds" }, pool = { "string" }, sni = { "string" }, verify = { "boolean" },
-  verify_name = { "string" }, ca = { "string" }, family = { "family" }, lenient = { "table" },
+  verify_name = { "string" }, ca = { "string" }, family = { "family" }, lenient = { "lenient" },
 }
 local connect_options = {
   "timeout", "connect_timeout", "send_timeout", "receive_timeout", "pool", "sni", "verify", "verify_name", "ca",
@@ -245,20 +245,12 @@ end
 -- The deviations that are taken, { name = true or false } or { "name" }, as a number (core/http/lenient.h). How TLS
 -- ends is none of them here.
 local function lenient_bits(given)
-  local allowed, names = {}, {}
+  local allowed, bits = {}, 0
   for name, is_allowed in pairs(core.lenient_default) do allowed[name] = is_allowed end
   allowed.no_close_notify = nil
-  for name in pairs(allowed) do names[#names + 1] = name end
   for key, value in pairs(given or {}) do
-    local name = type(key) == "number" and value or key
-    if allowed[name] == nil or (name == key and type(value) ~= "boolean") then
-      table.sort(names)
-      return nil, ("option 'lenient' takes true or false for any of %s; got '%s'"):format(table.concat(names, ", "),
-        tostring(name))
-    end
-    allowed[name] = value and true or false
+    if type(key) == "number" then allowed[value] = true else allowed[key] = value end
   end
-  local bits = 0
   for name, is_allowed in pairs(allowed) do bits = bits + (is_allowed and core.lenient_bits[name] or 0) end
   return bits
 end
@@ -280,9 +272,7 @@ local function prepare(wanted, url)
   if kind ~= "nil" and kind ~= "string" and kind ~= "function" and kind ~= "table" then
     return nil, ("the body must be a string, an array of strings or a function, got a %s value"):format(kind)
   end
-  local bits, odd = lenient_bits(wanted.lenient)
-  if not bits then return nil, odd end
-  wanted.lenient = bits
+  wanted.lenient = lenient_bits(wanted.lenient)
   if not wanted.method:find "^%u+$" then return nil, "the method must be in upper case: " .. wanted.method end
   return write_head(wanted, url)
 end

@@ -2,12 +2,32 @@
 -- perilune.options: checks the table of options that a function of a module was given, and fills in defaults. What is
 -- wrong is told as an error at the policy's line, with the name of the option and what is valid.
 
+local core = require "perilune.core"
+
 local options = {}
 
 --- Stands for a default where an option must be given.
 options.required = {}
 
--- What each kind takes, and how it is called in a message.
+-- The deviations of responses (core/http/lenient.h) that an HTTP client here may take. How TLS ends is none of them.
+local lenient_names = {}
+for name in pairs(core.lenient_default) do
+  if name ~= "no_close_notify" then lenient_names[#lenient_names + 1] = name end
+end
+table.sort(lenient_names)
+local is_lenient = {}
+for _, name in ipairs(lenient_names) do is_lenient[name] = true end
+
+-- What does not fit of { name = true or false } or { "name" }: the name; nil: nothing.
+local function odd_lenient(given)
+  if type(given) ~= "table" then return given end
+  for key, value in pairs(given) do
+    if type(key) == "number" and not is_lenient[value] then return value end
+    if type(key) ~= "number" and (not is_lenient[key] or type(value) ~= "boolean") then return key end
+  end
+end
+
+-- What each kind takes, and how it is called in a message; what of a value is shown that does not fit.
 local kinds = {
   string = { "a string", function(value) return type(value) == "string" and value ~= "" end },
   field = { "the name of a field", function(value)
@@ -25,6 +45,15 @@ local kinds = {
   end },
   family = { "any, prefer_ipv4, ipv4 or ipv6", function(value)
     return value == "any" or value == "prefer_ipv4" or value == "ipv4" or value == "ipv6"
+  end },
+  lenient = { "a table with true or false for any of " .. table.concat(lenient_names, ", "), function(value)
+    return odd_lenient(value) == nil
+  end, odd_lenient },
+  method = { "a method in upper case", function(value)
+    return type(value) == "string" and value:find "^%u+$" ~= nil
+  end },
+  path = { 'a path, which begins with "/"', function(value)
+    return type(value) == "string" and value:find "^/" ~= nil
   end },
   count = { "a whole number, 0 or more", function(value)
     return type(value) == "number" and value >= 0 and value % 1 == 0
@@ -71,7 +100,9 @@ function options.read(call, given, valid, level)
       if option[2] == options.required then error(("%s: option '%s' is missing"):format(call, name), level) end
       value = option[2]
     elseif not kinds[option[1]][2](value) then
-      error(("%s: option '%s' must be %s, got %s"):format(call, name, kinds[option[1]][1], show(value)), level)
+      local kind = kinds[option[1]]
+      local shown = show(kind[3] and kind[3](value) or value)
+      error(("%s: option '%s' must be %s, got %s"):format(call, name, kind[1], shown), level)
     end
     read[name] = value
   end

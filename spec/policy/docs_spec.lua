@@ -47,6 +47,22 @@ local function start(text)
   return test.harness { policy = policy_of(text, origins) }
 end
 
+-- Letters and digits alone: the annotations have other marks and other lines.
+local function letters(text) return (text:lower():gsub("%W", "")) end
+
+describe("docs/api.md", function()
+  it("has all that the annotations say", function()
+    local all, lost = letters(reference), {}
+    for _, name in ipairs { "types", "types_modules", "types_test" } do
+      for line in io.lines("lua/perilune/" .. name .. ".lua") do
+        local text = line:match "^%-%-%-([^@].*)$"
+        if text and not all:find(letters(text):sub(-40), 1, true) then lost[#lost + 1] = text end
+      end
+    end
+    assert.equal("", table.concat(lost, "\n"))
+  end)
+end)
+
 describe("the example of docs/api.md for", function()
   for _, example in ipairs(examples()) do
     it(example.name, function()
