@@ -106,7 +106,7 @@ describe("max_connections_per_client", function()
       assert.equal(200, connections[i]:request().status)
     end
     for _ = 1, 5 do assert.is_true(client.connect(proxy.port):is_closed()) end
-    proxy:wait_log "client 127.0.0.1:%d+: connection: it has max_connections_per_client already"
+    proxy:wait_log "client 127.0.0.1:%d+: connection: closed, for its address has max_connections_per_client already"
     assert.equal(5, metrics.status(proxy).refused)
     connections[1]:close()
     scheduler.eventually(function() return pcall(client.request, proxy.port) end)

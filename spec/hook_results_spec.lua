@@ -137,6 +137,29 @@ describe("a hook that returns", function()
   end)
 end)
 
+describe("an error in what a hook returns", function()
+  it("names the hook's line, for Lua keeps none of a call in this place; or the line that there is", function()
+    local path = require("process").write_file(require("process").directory() .. "/policy.lua", [[
+      local policy = {}
+      function policy.request_filter(session)
+        if session:path() == "/call" then session:respond { status = 99 } end
+        if session:path() == "/address" then error("127.0.0.1:80: refused", 0) end
+        return session:respond { status = 99 }
+      end
+      function policy.upstream_peer() end
+      require("perilune").listen("127.0.0.1:0", policy)
+    ]])
+    local one = perilune.start { args = { "run", path } }
+    local hook = "request_filter failed: [^\n]*policy%.lua:2 %(request_filter%): "
+    assert.equal(500, client.request(one.port).status)
+    one:wait_log(hook .. "session:respond: status must be a number from 200 to 599")
+    assert.equal(500, client.request(one.port, { path = "/address" }).status)
+    one:wait_log(hook .. "127.0.0.1:80: refused")
+    assert.equal(500, client.request(one.port, { path = "/call" }).status)
+    one:wait_log "request_filter failed: [^\n]*policy%.lua:3: session:respond: status"
+  end)
+end)
+
 describe("fail_to_proxy that fails itself", function()
   it("still closes the connection of a client whose request was malformed", function()
     local hooks = "function policy.fail_to_proxy() return {} end"

@@ -5,6 +5,7 @@ local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local process = require "process"
 local wire = require "wire"
 
 local OK = "HTTP/1.1 200 OK\r\n"
@@ -229,7 +230,19 @@ describe("perilune.http and health checks", function()
   end)
 
   it("name what is no deviation", function()
-    assert.matches("option 'lenient' takes true or false for any of bare_lf, both_lengths, [^\n]*; got 'bare'",
-      client.request(start(OK .. LENGTH, "{ bare = true }").port).body)
+    local wrong = "option 'lenient' must be a table with true or false for any of bare_lf, .*, got \"bare\""
+    local check = 'require("perilune.health_check").http(require("perilune.round_robin").new { "127.0.0.1:1" }, %s)'
+    local result = perilune.run("check", process.write_file(process.directory() .. "/policy.lua",
+      check:format "{ lenient = { bare = true } }"))
+    assert.equal(2, result.code)
+    assert.matches("policy%.lua:1: health_check%.http: " .. wrong, result.stderr)
+    local proxy = perilune.start { policy = [[
+      local perilune = require "perilune"
+      perilune.listen("127.0.0.1:0", { request_filter = function(session)
+        local _, why = pcall(perilune.http.get, "http://127.0.0.1:1", { lenient = { bare = true } })
+        return session:respond { status = 200, body = why }
+      end })
+    ]] }
+    assert.matches("http%.get: " .. wrong, client.request(proxy.port).body)
   end)
 end)

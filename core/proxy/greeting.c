@@ -120,7 +120,7 @@ static void begin_session(struct downstream *d) {
   struct service *service = d->service;
   if (!is_admitted(d)) {
     cell_add(&service->traffic->refused, 1);
-    refuse(d, "connection", "it has max_connections_per_client already");
+    refuse(d, "connection", "closed, for its address has max_connections_per_client already");
     return;
   }
   if (!service->tls) {

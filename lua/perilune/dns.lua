@@ -18,8 +18,8 @@ local function look_up(name, port, wanted)
 end
 
 --- The addresses of "name:80", as "1.2.3.4:80", in the order to try, and for how many seconds they hold (0: nobody
---- said). Nil and a sentence where there are none. Options: family ("any", "prefer_ipv4", "ipv4" or "ipv6"), fresh (true:
---- a server is asked, even where the last answer still holds).
+--- said). Nil and a sentence where there are none. Options: family ("any", "prefer_ipv4", "ipv4" or "ipv6"), fresh
+--- (true: a server is asked, even where the last answer still holds).
 function dns.addresses(address, given)
   local name, port = check.string("dns.addresses", 1, address):match "^(.+):(%d+)$"
   port = tonumber(port)

@@ -235,7 +235,7 @@ function perilune.rate(name, options) end
 --- How many exchanges are under way, by key: exact, and never forgotten while they are. Of more than `keys` keys at once
 --- a new one is let pass without being counted, which status and metrics tell. About 48 bytes a key.
 ---@param name string
----@param options? { keys: integer } 1 to 67108864; 65536. With another number than before a reload begins it anew
+---@param options? { keys: integer } 1 to 67108864, within half of the machine's memory; 65536. With another number than before a reload begins it anew
 ---@return perilune.inflight
 function perilune.inflight(name, options) end
 
@@ -440,9 +440,9 @@ function log.is_on(level) end
 --- kernel's queue, until a connection closes or an idle one can be given up
 ---@field max_connections_per_client? integer of one address (behind a PROXY header: the one that it claims); 0: any. What is
 --- too much is closed at once, and counted
----@field client_ipv6_bits? integer how much of an IPv6 address is one client; 64
+---@field client_ipv6_bits? integer how many leading bits of an IPv6 address are one client; 1 to 128; 64
 ---@field proxy_protocol? "off"|"optional"|"required" PROXY header (version 1 or 2) of the client's side; "off"
----@field proxy_protocol_from? string[] networks: who may send one; without: everybody who can connect. Of others a connection
+---@field proxy_protocol_from? string[] networks: who may send one; without: everybody who can connect; an empty list: nobody. Of others a connection
 ---is closed where it is required; where it is optional they count as clients of their own, whose header is a malformed
 ---request. Who may connect to a unix socket is said by the permissions of its path
 ---@field access_log? string|false a file, relative to the script, or "stdout", "stderr", "syslog"; false: none. Without it,
@@ -899,7 +899,7 @@ local balancer = {}
 ---@field max_in_flight? integer requests under way at a backend; beyond: others, then 503 with Retry-After
 ---@field max_pending? integer of these, without a connection so far
 ---@field passive? perilune.passive_check|false what requests tell of a backend takes it out; on; false: never
----@field retry_on? (integer|"failure")[]|false { "failure", 500, 502, 503, 504 }: see below
+---@field retry_on? (integer|"failure")[]|false what another backend is asked for, see below; { "failure", 500, 502, 503, 504 }
 ---@field retry_budget? perilune.retry_budget|false false: no limit
 
 --- By default a set passes over what fails, as `perilune proxy` does:
@@ -988,9 +988,9 @@ function backend_set:latency(backend) end
 local discovery = {}
 
 ---@class perilune.dns_discovery_options
----@field interval? number asks so often; without: when the answer's time to live is over, but
----@field least? number never more often; 1
----@field most? number nor less often; 300
+---@field interval? number how often name servers are asked; without: when the answer's time to live is over
+---@field least? number without interval: never more often than this; 1
+---@field most? number without interval: never less often than this; 300
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of discovery.dns; "any"
 
 --- The addresses (A, AAAA) of "name:80".
@@ -1150,7 +1150,7 @@ local rate_limit = {}
 ---@field name? string finds the counts again after a reload; the policy's name in RateLimit-Policy
 ---@field fields? "x"|"draft"|"both"|"none" X-Rate-Limit-*, or RateLimit and RateLimit-Policy of the IETF's draft; "x"
 ---@field close? boolean the connection of a client that has gone too far; true
----@field keys? integer how many there is room for, about; 65536
+---@field keys? integer how many there is room for, about; 1 to 67108864, within half of the machine's memory; 65536
 
 ---@class perilune.bucket_options: perilune.rate_limit_options
 ---@field burst? integer at once; max
