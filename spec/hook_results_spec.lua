@@ -153,9 +153,9 @@ describe("an error in what a hook returns", function()
     local hook = "request_filter failed: [^\n]*policy%.lua:2 %(request_filter%): "
     assert.equal(500, client.request(one.port).status)
     one:wait_log(hook .. "session:respond: status must be a number from 200 to 599")
-    assert.equal(500, client.request(one.port, { path = "/address" }).status)
+    assert.equal(500, client.request({ port = one.port, path = "/address" }).status)
     one:wait_log(hook .. "127.0.0.1:80: refused")
-    assert.equal(500, client.request(one.port, { path = "/call" }).status)
+    assert.equal(500, client.request({ port = one.port, path = "/call" }).status)
     one:wait_log "request_filter failed: [^\n]*policy%.lua:3: session:respond: status"
   end)
 end)
