@@ -44,7 +44,7 @@ static const struct option options[] = {
     SETTING("head_timeout", OPTION_SECONDS, head_timeout_ms),
     SETTING("head_limit", OPTION_SIZE, head.head_bytes),
     SETTING("target_limit", OPTION_SIZE, head.target_bytes),
-    SETTING("fields_limit", OPTION_COUNT, head.fields),
+    SETTING("fields_limit", OPTION_POSITIVE, head.fields),
     SETTING("keepalive_timeout", OPTION_SECONDS, keepalive_timeout_ms),
     SETTING("keepalive_requests", OPTION_COUNT, keepalive_requests),
     SETTING("body_timeout", OPTION_SECONDS, body_timeout_ms),

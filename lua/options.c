@@ -18,6 +18,7 @@ static bool read_log(lua_State *L, const struct option *option, void *to, struct
 static bool read_seconds(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_pool_seconds(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_count(lua_State *L, const struct option *option, void *to, struct arena *arena);
+static bool read_positive(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_size(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_bytes(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_small(lua_State *L, const struct option *option, void *to, struct arena *arena);
@@ -38,6 +39,7 @@ static const struct {
     [OPTION_SECONDS] = {read_seconds, "a number of seconds greater than 0"},
     [OPTION_POOL_SECONDS] = {read_pool_seconds, "a number of seconds, 0 or more, or false for none"},
     [OPTION_COUNT] = {read_count, "a whole number from 0 to 4294967295"},
+    [OPTION_POSITIVE] = {read_positive, "a whole number from 1 to 4294967295"},
     [OPTION_SIZE] = {read_size, "a number of bytes greater than 0"},
     [OPTION_BYTES] = {read_bytes, "a number of bytes, 0 or more"},
     [OPTION_SMALL] = {read_small, "0, 1 or 2"},
@@ -232,6 +234,10 @@ static bool read_count(lua_State *L, const struct option *option, void *to, stru
   if (!read_whole(L, 0, UINT32_MAX, &count)) return false;
   *(unsigned *)to = (unsigned)count;
   return true;
+}
+
+static bool read_positive(lua_State *L, const struct option *option, void *to, struct arena *arena) {
+  return read_count(L, option, to, arena) && *(unsigned *)to > 0;
 }
 
 static bool read_size(lua_State *L, const struct option *option, void *to, struct arena *arena) {

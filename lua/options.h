@@ -17,6 +17,7 @@ enum option_kind {
   OPTION_SECONDS,      /* unsigned ms; more than 0 */
   OPTION_POOL_SECONDS, /* unsigned ms; 0 and false: PEER_NO_POOL */
   OPTION_COUNT,        /* unsigned */
+  OPTION_POSITIVE,     /* unsigned, more than 0 */
   OPTION_SIZE,         /* size_t, more than 0 */
   OPTION_BYTES,        /* uint64_t */
   OPTION_SMALL,        /* unsigned char, 0..2 */

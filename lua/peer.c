@@ -44,7 +44,7 @@ static const struct option options[] = {
     PEER("read_timeout", OPTION_SECONDS, read_timeout_ms),
     PEER("send_timeout", OPTION_SECONDS, send_timeout_ms),
     PEER("idle_timeout", OPTION_POOL_SECONDS, idle_timeout_ms),
-    PEER("max_idle", OPTION_COUNT, max_idle),
+    PEER("max_idle", OPTION_POSITIVE, max_idle),
     PEER("hedge", OPTION_SECONDS, hedge_ms),
     PEER("proxy_protocol", OPTION_SMALL, proxy_protocol),
     PEER("lenient", OPTION_LENIENT, lenient),

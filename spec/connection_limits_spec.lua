@@ -190,6 +190,22 @@ describe("spare connections to a peer", function()
   end)
 end)
 
+describe("a number of none", function()
+  it("is refused where it could only stand for something else", function()
+    local proxy = start("", 1, [[
+      require("perilune").listen("$ADDRESS", {
+        upstream_peer = function() return { address = "127.0.0.1:1", max_idle = 0 } end }, { $LISTEN })
+    ]])
+    assert.equal(500, client.request(proxy.port).status)
+    proxy:wait_log "option 'max_idle' must be a whole number from 1 to 4294967295; got '0'"
+    local path = require("process").write_file(require("process").directory() .. "/policy.lua",
+      'require("perilune").listen("127.0.0.1:0", { upstream_peer = function() end }, { fields_limit = 0 })')
+    local result = perilune.run("check", path)
+    assert.equal(2, result.code)
+    assert.matches("policy.lua:1: perilune.listen: option 'fields_limit' must be a whole number from 1", result.stderr)
+  end)
+end)
+
 describe("parts of heads", function()
   it("hold 32 MiB of a worker at most: those that wait for longest get 408, and who comes is served", function()
     local proxy = perilune.start {

@@ -579,7 +579,7 @@ function log.is_on(level) end
 ---@field read_timeout? number between two reads of the response; 60 (504)
 ---@field send_timeout? number the peer takes nothing of the request; 60 (504)
 ---@field idle_timeout? number|false how long a spare connection is kept; 55; false: not at all
----@field max_idle? integer spare connections that a worker keeps to it for longer than a second; 256 (to all peers: 1024)
+---@field max_idle? integer spare connections that a worker keeps to it for longer than a second (to all peers: 1024), 1 or more; none are kept at all with idle_timeout = false; 256
 ---@field hedge? number seconds; without an answer for so long, upstream_peer is asked again, and its peer beside this
 --- one: the first answer counts. For idempotent methods without a body, once per request, out of the set's retry
 --- budget; without: never
