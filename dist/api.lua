@@ -8,8 +8,8 @@ local HEAD = [[
 
 Made from the annotations in `lua/perilune/types*.lua` by `make docs`; an editor with lua-language-server completes from
 the same files. Times are seconds, sizes are bytes. A function that can fail returns nil and a message; misuse raises an
-error at the policy's line. `name?` may be left out; what stands behind the last semicolon of an option is what it is
-then.
+error at the policy's line. `name?` may be left out: its default stands behind a semicolon, as in "how long it is kept;
+55; false: not at all", where 55 is the default, and false another value with a meaning of its own.
 ]]
 
 local out = {}

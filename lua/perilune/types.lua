@@ -1018,7 +1018,7 @@ function discovery.file(set, path, options) end
 function discovery.every(set, seconds, fn) end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- require "perilune.dns": in hooks and background work
+--- require "perilune.dns": in hooks and background work.
 ---
 --- What name servers say is kept, in each worker, for its time to live (1 s at least, an hour at most), that there is no
 --- such name for as long as the server says (a minute at most), and asked for once, however many want it at once: for
