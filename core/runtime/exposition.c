@@ -14,6 +14,7 @@
 #include "proxy/hooks.h"
 #include "runtime/logs.h"
 #include "runtime/limits.h"
+#include "runtime/pulse.h"
 #include "runtime/roster.h"
 #include "runtime/server.h"
 #include "shared/census.h"
@@ -320,6 +321,11 @@ static void put_workers(FILE *out, const struct server *s) {
   for (unsigned i = 0; i < s->worker_count; i++)
     fprintf(out, "perilune_old_exchanges{worker=\"%u\"} %llu\n", i,
             (number)cell_get(&metrics_tally(s->metrics, i)->old_exchanges));
+  put_family(
+      out, "worker_stuck", "gauge",
+      "1: it has not come back to its loop for about two seconds; another accepts connections for it.");
+  for (unsigned i = 0; i < s->worker_count; i++)
+    fprintf(out, "perilune_worker_stuck{worker=\"%u\"} %d\n", i, pulse_is_away(s->pulse, i));
   put_family(out, "worker_lag_seconds", "gauge", "How long a message waited for a worker's loop.");
   for (unsigned i = 0; i < s->worker_count; i++)
     fprintf(out, "perilune_worker_lag_seconds{worker=\"%u\"} %.6f\n", i,

@@ -11,11 +11,12 @@
 #include "net/resolver.h"
 #include "proxy/peer.h"
 #include "runtime/environment.h"
+#include "runtime/lending.h"
 #include "runtime/logs.h"
 #include "runtime/server.h"
 #include "shared/metrics.h"
 
-enum { BEAT_MS = 1000, SILENT_US = 1000000, STUCK_US = 5000000 };
+enum { BEAT_MS = 1000, SILENT_US = 1000000, AWAY_US = 1500000, STUCK_US = 5000000 };
 
 /* A worker's message. It is the worker's from when it is sent until `out` is false again. */
 struct beat {
@@ -169,6 +170,7 @@ static void on_due(struct timer *timer) {
   logs_tend(p->server->logs);
   environment_beat(p->server->environment);
   for (unsigned i = 0; i < p->server->worker_count && !p->quiet; i++) ask(p, i);
+  if (!p->quiet) lending_beat(p->server);
   note_second(p);
 }
 
@@ -181,6 +183,7 @@ static uint64_t silent_us(const struct pulse *p, unsigned index) {
 }
 
 bool pulse_is_silent(const struct pulse *p, unsigned index) { return p && silent_us(p, index) > SILENT_US; }
+bool pulse_is_away(const struct pulse *p, unsigned index) { return p && silent_us(p, index) > AWAY_US; }
 bool pulse_is_stuck(const struct pulse *p, unsigned index) { return p && silent_us(p, index) > STUCK_US; }
 
 bool pulse_is_alive(const struct pulse *p) {

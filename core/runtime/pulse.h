@@ -31,6 +31,8 @@ void pulse_quieten(struct pulse *pulse);
 void pulse_free(struct pulse *pulse);
 /* It has not come back to its loop for seconds. NULL: nothing is known yet, so no. */
 bool pulse_is_stuck(const struct pulse *pulse, unsigned worker);
+/* The same for 1.5 s, which is noticed 2 to 3 s after it went: others are to do its work. */
+bool pulse_is_away(const struct pulse *pulse, unsigned worker);
 /* The same for a second. */
 bool pulse_is_silent(const struct pulse *pulse, unsigned worker);
 /* At least one worker is not stuck. */

@@ -201,6 +201,7 @@ void generation_put_in_force(struct server *s, struct generation *g) {
   free(files);
   listening_free(s->listening, false);
   s->listening = g->listening;
+  lending_renew(s);
   config_free(&g->config);
   registry_free(g->registry);
   free(g->instances);

@@ -202,6 +202,7 @@ static bool start(struct server *s, char **why) {
   const struct config *config = s->options->config;
   init_workers(s);
   switching_init(&s->switching, s);
+  lending_init(&s->lending, s);
   if (!signals_watch(&s->signals, s, why)) return false;
   if (config_number(config, CONFIG_watch)) s->watch = watch_new(s, why);
   bool opened = !*why && logs_open_errors(s->logs, config_text(config, CONFIG_error_log), why);
@@ -242,6 +243,7 @@ static int run(struct server *s) {
   }
   signals_forget(&s->signals);
   switching_free(&s->switching);
+  lending_free(&s->lending);
   pid_file_close(&s->pid_file);
   command_close(s->command);
   if (!loader_end(s->loader)) end_beside_loader(s);

@@ -10,6 +10,7 @@
 #include "runtime/chronicle.h"
 #include "runtime/config.h"
 #include "runtime/emergency.h"
+#include "runtime/lending.h"
 #include "runtime/lineage.h"
 #include "runtime/listening.h"
 #include "runtime/phase.h"
@@ -65,6 +66,7 @@ struct server {
   struct listening *listening;    /* owned: what the generation in force listens on */
   unsigned generation;            /* number of the one in force; 0: none yet */
   struct switching switching;     /* who has it in force */
+  struct lending lending;         /* who accepts for whom */
   struct watch *watch;            /* owned; NULL without --watch */
   struct command_server *command; /* owned; NULL where it could not be opened */
   time_t started_at, reloaded_at;

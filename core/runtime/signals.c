@@ -110,6 +110,8 @@ static void on_signal(int number) {
 
 static unsigned pending_stops(void) { return atomic_load(&caught.pending) & (INT_BIT | TERM_BIT); }
 
+bool signals_stop_waits(void) { return pending_stops() != 0; }
+
 /* Until another stop is asked for, or the time is over. */
 static bool wait_for_stop(unsigned ms) {
   struct timespec until;
@@ -132,7 +134,7 @@ static bool is_taken(void) {
 /* The loop may come back meanwhile: then it takes over. */
 static void stop_without_loop(struct server *s) {
   unsigned grace_ms = config_number(s->options->config, CONFIG_grace), waited_ms = 0;
-  struct worker_end end = {grace_ms, grace_ms, TAKEN_WITHIN_MS};
+  struct worker_end end = {grace_ms, grace_ms, TAKEN_WITHIN_MS, true};
   log_error(
       "the control worker does not come back to its loop: the workers stop without it, within %g s; a second "
       "TERM, or INT, ends the process",

@@ -28,6 +28,8 @@ struct signals {
 
 /* From now on, in the control worker's loop. False: *why is a malloc'd message. Once in a process. */
 bool signals_watch(struct signals *signals, struct server *server, char **why);
+/* A stop was asked for that the control worker has not taken yet: its workers may be told without it. Any thread. */
+bool signals_stop_waits(void);
 /* The loop turns no more. Does nothing where none were watched. */
 void signals_forget(struct signals *signals);
 

@@ -133,6 +133,16 @@ static void put_requests(FILE *out, const struct server *s, const struct tally *
   put_quantiles(out, "latency", &all.duration);
 }
 
+static void put_stuck(FILE *out, const struct server *s, unsigned index) {
+  char doing[256];
+  int helper = s->lending.helpers[index];
+  if (!pulse_is_away(s->pulse, index)) return;
+  switching_describe_worker(s, index, doing, sizeof doing);
+  fprintf(out, "            it %s", doing);
+  if (helper >= 0) fprintf(out, "; worker %d accepts connections for it", helper);
+  fputc('\n', out);
+}
+
 static void put_workers(FILE *out, const struct server *s) {
   fputc('\n', out);
   for (unsigned i = 0; i < s->worker_count; i++) {
@@ -140,6 +150,7 @@ static void put_workers(FILE *out, const struct server *s) {
     fprintf(out, "worker %-4u %llu connections, %llu under way, Lua memory %.1f KiB, delay %.2f ms\n", i,
             (number)cell_get(&t->downstreams), (number)cell_get(&t->exchanges),
             (double)cell_get(&t->vm_bytes) / 1024, (double)cell_get(&t->lag) / 1e3);
+    put_stuck(out, s, i);
   }
 }
 

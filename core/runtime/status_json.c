@@ -189,6 +189,16 @@ static void put_backend(const struct roster_entry *b, void *context) {
   json_close(j, '}');
 }
 
+/* "stuck": what it is at; "helper": who accepts for it. */
+static void put_stuck(struct json *j, const struct server *s, unsigned index) {
+  char doing[256] = "";
+  bool is_away = pulse_is_away(s->pulse, index);
+  if (is_away) switching_describe_worker(s, index, doing, sizeof doing);
+  json_flag(j, "is_stuck", is_away);
+  json_text(j, "stuck", str_of(doing));
+  if (s->lending.helpers[index] >= 0) json_number(j, "helper", (uint64_t)s->lending.helpers[index]);
+}
+
 static void put_workers(struct json *j, const struct server *s) {
   json_open(j, "workers", '[');
   for (unsigned i = 0; i < s->worker_count; i++) {
@@ -202,6 +212,7 @@ static void put_workers(struct json *j, const struct server *s) {
     json_number(j, "old_exchanges", cell_get(&t->old_exchanges));
     json_number(j, "vm_bytes", cell_get(&t->vm_bytes));
     json_number(j, "lag", cell_get(&t->lag));
+    put_stuck(j, s, i);
     json_close(j, '}');
   }
   json_close(j, ']');

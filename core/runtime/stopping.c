@@ -98,7 +98,7 @@ static void abandon_trials(struct server *s) {
 }
 
 static void tell_workers(struct server *s, unsigned grace_ms) {
-  struct worker_end end = {grace_ms, grace_ms, STOP_PATIENCE_MS};
+  struct worker_end end = {grace_ms, grace_ms, STOP_PATIENCE_MS, s->handed_over};
   unsigned drain_ms = config_number(s->options->config, CONFIG_drain);
   if (s->handed_over) end.patience_ms = UPGRADE_PATIENCE_MS;
   if (s->phase == PHASE_RETIRING && drain_ms < grace_ms) end.background_ms = drain_ms;

@@ -42,7 +42,7 @@ static bool is_slow(const struct server *s, unsigned worker) {
 }
 
 /* What its policy is at, if that is what keeps it. */
-static void describe(const struct server *s, unsigned index, char *text, size_t bytes) {
+void switching_describe_worker(const struct server *s, unsigned index, char *text, size_t bytes) {
   int length = snprintf(text, bytes, "is ");
   worker_doing(&s->workers[index], text + length, bytes - (size_t)length);
   if (!text[length]) pulse_describe(s->pulse, index, text, bytes);
@@ -59,7 +59,7 @@ void switching_describe(const struct server *s, char *text, size_t bytes) {
       more++;
       continue;
     }
-    describe(s, i, doing, sizeof doing);
+    switching_describe_worker(s, i, doing, sizeof doing);
     at += (size_t)snprintf(text + at, bytes - at, "%sworker %u %s", named++ ? "; " : "", i, doing);
     if (at >= bytes) return;
   }

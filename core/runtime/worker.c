@@ -30,7 +30,10 @@ static void on_grace_over(struct timer *timer) {
 
 static void on_room(struct proxy *proxy) {
   struct worker *worker = proxy->owner;
-  for (unsigned i = 0; i < worker->listener_count; i++) listener_resume(&worker->listeners[i]->listener);
+  for (unsigned i = 0; i < worker->listener_count; i++) {
+    listener_resume(&worker->listeners[i]->listener);
+    loans_resume(worker->listeners[i]);
+  }
 }
 
 /* Once for each policy; nothing is done for one that is not in force. */
@@ -116,6 +119,7 @@ static void on_vain(struct listener *l) { room_for_nobody(&((struct worker_liste
 
 static void free_listener(struct grave *grave) {
   struct worker_listener *own = LIST_ENTRY(grave, struct worker_listener, grave);
+  CHECK(list_is_empty(&own->loans));
   if (own->service.tls) tls_context_release(own->service.tls);
   free(own);
 }
@@ -135,6 +139,7 @@ static void on_service_unused(struct service *service) {
 static struct worker_listener *new_listener(struct worker *worker, const struct worker_service *with) {
   struct worker_listener *own = memory_zalloc(sizeof *own);
   own->worker = worker;
+  list_init(&own->loans);
   own->service.on_unused = on_service_unused;
   own->listener.fd = with->fd;
   own->listener.may_accept = may_accept;
@@ -159,6 +164,8 @@ static void set_service(struct service *service, struct instance *instance,
 static void close_listener(struct worker *worker, struct worker_listener *own) {
   own->service.use->exchanges++;
   listener_drain(&own->listener);
+  loans_drain(own);
+  loans_end(own, true);
   listener_stop(&own->listener);
   service_close(&worker->proxy, &own->service);
 }
@@ -276,16 +283,26 @@ void worker_cut_background(struct worker *worker) {
   CHECK(worker->proxy.background_count == 0);
 }
 
-static void stop_listening(struct worker *worker) {
-  for (unsigned i = 0; i < worker->listener_count; i++) listener_stop(&worker->listeners[i]->listener);
+static void stop_listening(struct worker *worker, bool shuts) {
+  for (unsigned i = 0; i < worker->listener_count; i++) {
+    loans_end(worker->listeners[i], shuts);
+    listener_stop(&worker->listeners[i]->listener);
+  }
+}
+
+static void drain_listeners(struct worker *worker) {
+  for (unsigned i = 0; i < worker->listener_count; i++) {
+    listener_drain(&worker->listeners[i]->listener);
+    loans_drain(worker->listeners[i]);
+  }
 }
 
 static void on_stop(struct message *message, void *receiver) {
   const struct stop_message *order = (struct stop_message *)message;
   struct worker *worker = receiver;
   if (order->end.grace_ms) {
-    for (unsigned i = 0; i < worker->listener_count; i++) listener_drain(&worker->listeners[i]->listener);
-    stop_listening(worker);
+    drain_listeners(worker);
+    stop_listening(worker, !order->end.hands_over);
     timer_set(&worker->grace, order->end.grace_ms);
     worker_wind_down(worker, order->end.background_ms);
     proxy_stop(&worker->proxy, order->end.patience_ms);
@@ -314,7 +331,7 @@ void worker_join(struct worker *worker) { pthread_join(worker->thread, NULL); }
 void worker_free(struct worker *worker) {
   circle_leave(&worker->proxy);
   mailbox_stop(&worker->mailbox);
-  stop_listening(worker);
+  stop_listening(worker, false);
   timer_stop(&worker->grace);
   worker_cut_background(worker);
   proxy_close(&worker->proxy);

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// lending: a worker that is blocked in a call takes no connections, but the kernel goes on to queue them for its
+// sockets. So after about two seconds another worker accepts from these as well, until it comes back to its loop.
+// All of this is the control worker's.
+#ifndef PERILUNE_RUNTIME_LENDING_H
+#define PERILUNE_RUNTIME_LENDING_H
+
+#include <stdbool.h>
+
+struct server;
+
+struct lending {
+  int *helpers; /* owned array, for each worker: who accepts for it; -1: nobody */
+};
+
+void lending_init(struct lending *lending, const struct server *server);
+void lending_free(struct lending *lending);
+/* Looks who has gone or come back. Each second. */
+void lending_beat(struct server *server);
+/* A generation was handed out to the workers: its sockets are lent in place of those of the last one. */
+void lending_renew(struct server *server);
+
+#endif
