@@ -17,6 +17,7 @@ enum background_state {
 
 struct background {
   enum background_state state;
+  unsigned jobs; /* of after, every and spawn in the main chunk: planned or under way */
   unsigned under_way;
   unsigned dropped; /* functions that were due later, since the last report */
 };

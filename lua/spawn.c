@@ -18,6 +18,7 @@
 enum {
   ARGUMENTS_MOST = 15,     /* there is room for them on every coroutine */
   RUNNING_MOST = 20000,    /* at once in a VM: each has a coroutine, and is woken once a turn */
+  WAKES_MOST = 32,         /* on the C stack at once */
   WAIT_MOST_S = 1000000000 /* longer is for ever */
 };
 
@@ -114,6 +115,19 @@ static struct task *take_waiter(struct spawned *s) {
   return waiter;
 }
 
+/* Whose end wakes a task that ends, and so on: a chain of tasks that wait for each other would be as deep on the C
+ * stack. Beyond some it goes on in the next turn of the loop. */
+static void wake(struct task *waiter) {
+  static _Thread_local unsigned depth;
+  if (depth == WAKES_MOST) {
+    task_wake_soon(waiter);
+    return;
+  }
+  depth++;
+  task_wake(waiter);
+  depth--;
+}
+
 /* Whoever waits for it is told from the loop. The last thing here: the waiter may end the exchange. */
 static void on_task_end(struct task *task, enum task_status status) {
   struct spawned *s = task->owner;
@@ -123,7 +137,7 @@ static void on_task_end(struct task *task, enum task_status status) {
   if (status == TASK_FAILED && !waiter) task_log_error(task, "perilune.spawn");
   unanchor(s);
   let_go(s);
-  if (waiter) task_wake(waiter);
+  if (waiter) wake(waiter);
 }
 
 /* Leaves no task and no results. Whoever waits for it, which may be another exchange, is told. The task is forgotten

@@ -12,12 +12,16 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "lua/handle.h"
 #include "lua/library.h"
 #include "lua/spawn.h"
 #include "lua/task.h"
 #include "lua/vm.h"
+
+/* In a VM: each has a timer and holds its function. */
+enum { JOBS_MOST = 20000 };
 
 struct job_handle;
 
@@ -59,6 +63,8 @@ static void let_go(struct job *job) {
 }
 
 static void dispose(struct job *job) {
+  CHECK(job->vm->background.jobs > 0);
+  job->vm->background.jobs--;
   list_remove(&job->link);
   timer_stop(&job->timer);
   if (job->task) task_free(job->task);
@@ -205,6 +211,9 @@ static uint64_t check_ms(lua_State *L, int index, const char *call) {
 static int add(lua_State *L, int index, struct job wanted, bool everywhere) {
   struct vm *vm = vm_of(L);
   luaL_checktype(L, index, LUA_TFUNCTION);
+  if (vm->background.jobs >= JOBS_MOST)
+    return handle_raise(L, "%s: %d timers wait already in this worker; stop those that are not needed",
+                        wanted.call, JOBS_MOST);
   struct job_handle *handle = handle_new(L, HANDLE_JOB, sizeof *handle);
   if (vm->loading && !everywhere && !vm->host.is_control) return 1;
   lua_pushvalue(L, index);
@@ -217,6 +226,7 @@ static int add(lua_State *L, int index, struct job wanted, bool everywhere) {
   *job = wanted;
   timer_init(&job->timer, vm->host.loop, on_due);
   list_push_back(&vm->jobs, &job->link);
+  vm->background.jobs++;
   if (vm->loading) return 1;
   if (vm->background.state == BACKGROUND_CUT ||
       (vm->background.state == BACKGROUND_RETIRED && wanted.every_ms))

@@ -100,3 +100,47 @@ describe("options of background work", function()
     end)
   end
 end)
+
+describe("the number of timers", function()
+  it("has a bound in each worker: beyond it after and every raise, and those that are stopped make room", function()
+    local proxy = start [[
+      local jobs, which = {}, 0
+      function policy.request_filter(session)
+        local ok, why
+        repeat
+          which = which + 1
+          local call = which % 2 == 0 and perilune.after or perilune.every
+          ok, why = pcall(function() jobs[#jobs + 1] = call(3600, function() end) end)
+        until not ok
+        local held = #jobs
+        for _, job in ipairs(jobs) do job:stop() end
+        jobs = { perilune.after(3600, function() end) }
+        return session:respond { status = 200, body = held .. " " .. why }
+      end
+    ]]
+    for _ = 1, 2 do
+      assert.matches("^20000 .*policy.lua:%d+: perilune.%a+: 20000 timers wait already in this worker",
+        client.request { port = proxy.port, timeout = 30 }.body)
+    end
+  end)
+end)
+
+describe("a chain of tasks that wait for each other", function()
+  -- In the control worker, whose stack is what the process gets: 1 MiB here.
+  it("ends with the result of the last, however long it is", function()
+    local policy = policies.to(origins.start "hello", { hooks = [[
+      perilune.configure { memory_limit = 512 * 1024 * 1024, hook_time = 60 }
+      perilune.after(0, function()
+        local before = perilune.spawn(function() perilune.sleep(0.01) return 1 end)
+        for _ = 2, 19999 do
+          local awaited = before
+          before = perilune.spawn(function() return perilune.wait(awaited) + 1 end)
+        end
+        io.stderr:write("the chain ends with ", perilune.wait(before), "\n")
+      end)
+    ]] })
+    local proxy = perilune.start { workers = 1, policy = policy,
+      under = { "sh", "-c", 'ulimit -s 1024; exec "$@"', "sh" } }
+    proxy:wait_log "(the chain ends with 19999)"
+  end)
+end)

@@ -101,6 +101,8 @@ function perilune.is_retired() end
 --- `drain` at a reload and an upgrade, within `grace` at a stop; what takes longer is cut, and the log says how much. What
 --- is due later then will not come to its time: a function that takes a parameter is called at once, with true; one that
 --- takes none is dropped, and the log says how many were. perilune.every begins no further run.
+---
+--- A worker holds at most 20,000 of these and of perilune.every at the same time; one more is an error.
 ---@param seconds number
 ---@param fn fun(premature: true?)
 ---@param options? perilune.job_options
