@@ -5,6 +5,7 @@ local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local process = require "process"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
@@ -252,5 +253,23 @@ describe("what is lent to the core for an exchange", function()
     assert.equal(500, status(proxy, "/bad"))
     proxy:wait_log "request_filter failed: [^\n]*not enough memory: the exchanges under way hold"
     assert.equal(200, status(proxy, "/"))
+  end)
+end)
+
+describe("hook_time", function()
+  -- /proc shows the call in which the thread waits: futex(address, operation, ...), and 0x100 in the operation is
+  -- FUTEX_CLOCK_REALTIME.
+  it("is watched by a clock that does not step back with the time of day", function()
+    local proxy = start("hook_time = 1", "")
+    assert.equal(200, status(proxy, "/")) -- the watchdog runs
+    local tasks = ("/proc/%d/task/"):format(proxy.pid)
+    local operation = scheduler.eventually(function()
+      local pipe = io.popen(("grep -l '^watchdog$' %s*/comm"):format(tasks))
+      local file = pipe:read "*l"
+      pipe:close()
+      local call = file and assert(process.read_file((file:gsub("comm$", "syscall"))))
+      return call and call:match "^%d+ 0x%x+ 0x(%x+) "
+    end, 10, "the watchdog's wait")
+    assert.equal(0, math.floor(tonumber(operation, 16) / 0x100) % 2)
   end)
 end)
