@@ -13,13 +13,17 @@ static void push_number(lua_State *L, lua_Number number) {
   lua_pushlstring(L, text, number_text(number, text));
 }
 
+/* -0 +0 */
+static __attribute__((noinline, cold)) void number_to_text(lua_State *L, int index) {
+  push_number(L, lua_tonumber(L, index));
+  lua_replace(L, index < 0 ? index - 1 : index);
+}
+
 struct str text_of(lua_State *L, int index) {
   struct str text = {NULL, 0};
-  if (lua_type(L, index) == LUA_TNUMBER) {
-    push_number(L, lua_tonumber(L, index));
-    lua_replace(L, index < 0 ? index - 1 : index);
-  }
-  if (lua_type(L, index) == LUA_TSTRING) text.ptr = lua_tolstring(L, index, &text.len);
+  int type = lua_type(L, index);
+  if (type == LUA_TNUMBER) number_to_text(L, index);
+  if (type == LUA_TSTRING || type == LUA_TNUMBER) text.ptr = lua_tolstring(L, index, &text.len);
   return text;
 }
 
