@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- A worker that is blocked in a call cannot be rescued. Others accept for it until it comes back to its loop.
 local cjson = require "cjson.safe"
+local cleanup = require "cleanup"
 local client = require "client"
 local metrics = require "metrics"
 local running = require "running"
 local scheduler = require "scheduler"
 
-after_each(require("cleanup").run)
+after_each(cleanup.run)
 
 -- /block holds its worker in a call until proxy.go(); all else says which worker answered. $LISTEN: more of the policy.
 local POLICY = [[
@@ -24,6 +25,7 @@ local function start(options)
   options = options or {}
   local proxy, pid_file, path = running.start { workers = options.workers or 2,
     policy = POLICY .. (options.more or ""), words = { "--admin", "127.0.0.1:0", "--reload-timeout", "0.5" } }
+  cleanup.add(1, proxy.go) -- also where a spec fails: nothing is left running
   local function status() return cjson.decode(running.command(pid_file, "status", "--json").stdout) end
   return proxy, pid_file, path, status
 end
