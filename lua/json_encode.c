@@ -39,10 +39,15 @@ static void put_number(struct writer *w, lua_Number number) {
 
 /* What stands for a byte between quotes; its length, 0: itself. */
 static size_t escape_of(unsigned char c, char escape[8]) {
-  static const char shorts[] = "\"\"\\\\b\bf\fn\nr\rt\t";
-  for (size_t i = 0; i + 1 < sizeof shorts; i += 2)
-    if ((unsigned char)shorts[i + 1] == c) return (size_t)sprintf(escape, "\\%c", shorts[i]);
-  return c < 0x20 || c == 0x7f ? (size_t)sprintf(escape, "\\u%04x", c) : 0;
+  static const char shorts[] = "\"\"\\\\b\bf\fn\nr\rt\t", digits[] = "0123456789abcdef";
+  for (size_t i = 0; i + 1 < sizeof shorts; i += 2) {
+    if ((unsigned char)shorts[i + 1] != c) continue;
+    memcpy(escape, (char[]){'\\', shorts[i]}, 2);
+    return 2;
+  }
+  if (c >= 0x20 && c != 0x7f) return 0;
+  memcpy(escape, (char[]){'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]}, 6);
+  return 6;
 }
 
 /* Bytes above ASCII go through as they are, UTF-8 or not. */
@@ -50,7 +55,7 @@ static void put_string(struct writer *w, const char *bytes, size_t count) {
   char escape[8];
   size_t from = 0;
   PUT(w, "\"");
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < count && !w->why; i++) {
     unsigned char c = (unsigned char)bytes[i];
     bool is_plain = c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
     if (is_plain) continue;

@@ -119,6 +119,19 @@ describe("a pid file", function()
 end)
 
 describe("a socket's file", function()
+  it("is removed when the proxy stops or does not come to serve, also of a relative path", function()
+    local folder = process.directory()
+    local _, depth = lfs.currentdir():gsub("/", "")
+    local relative = ("unix:%s%s/listener"):format(("../"):rep(depth), folder:sub(2))
+    perilune.start({ policy = POLICY:format(relative) }):stop()
+    assert.is_nil(lfs.attributes(folder .. "/listener"))
+    local second = POLICY:format "unix:/nowhere/at/all"
+    local result = run(process.write_file(folder .. "/two.lua", POLICY:format(relative) .. second))
+    assert.equal(2, result.code)
+    assert.matches("cannot listen on unix:/nowhere", result.stderr)
+    assert.is_nil(lfs.attributes(folder .. "/listener"))
+  end)
+
   it("is not removed at the end by who does not listen there any more", function()
     local folder = process.directory()
     local proxy = perilune.start { policy = POLICY:format("unix:" .. folder .. "/listener"),

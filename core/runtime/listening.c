@@ -98,8 +98,9 @@ struct listening *listening_open(const struct policy_listener *said, unsigned co
   return NULL;
 }
 
+/* An abstract socket has no file. */
 static void unlink_entry(const struct listening_entry *entry) {
-  if (str_starts_with(entry->said, STR("unix:/")))
+  if (str_starts_with(entry->said, STR("unix:")) && entry->file.inode)
     file_remove(entry->said.ptr + sizeof "unix:" - 1, entry->file);
 }
 
