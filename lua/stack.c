@@ -21,7 +21,9 @@ enum { COROUTINES_MOST = 192 << 10 };
 
 static _Thread_local uintptr_t lowest, lowest_nested; /* that a frame may begin at */
 
-static __attribute__((cold)) void find_lowest(void) {
+/* Coroutines count from the first look of the thread, which is near its start: the end of its stack is no measure, since
+ * the C library keeps the variables of the thread there, of which a sanitizer has many. */
+static __attribute__((cold)) void find_lowest(uintptr_t frame) {
   pthread_attr_t attributes;
   void *from = NULL;
   size_t bytes = 0;
@@ -29,15 +31,16 @@ static __attribute__((cold)) void find_lowest(void) {
   if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
   if (pthread_attr_getstack(&attributes, &from, &bytes) == 0) {
     lowest = (uintptr_t)from + LEFT_LEAST;
-    lowest_nested = (uintptr_t)from + bytes - COROUTINES_MOST;
+    lowest_nested = frame - COROUTINES_MOST > lowest ? frame - COROUTINES_MOST : lowest;
   }
   pthread_attr_destroy(&attributes);
 }
 
 /* Not the address of a variable: what a sanitizer watches lies elsewhere. */
 static uintptr_t here(void) {
-  if (!lowest) find_lowest();
-  return (uintptr_t)__builtin_frame_address(0);
+  uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+  if (!lowest) find_lowest(frame);
+  return frame;
 }
 
 void stack_check(lua_State *L) {
