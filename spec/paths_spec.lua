@@ -89,6 +89,21 @@ describe("started as root", function()
 end)
 
 describe("a pid file", function()
+  it("is neither a link, whoever made it, nor a file with something else in it, nor a pipe", function()
+    local folder = process.directory()
+    local text = process.write_file(folder .. "/notes", "not a number\n")
+    lfs.link(text, folder .. "/link", true)
+    assert(os.execute("mkfifo " .. folder .. "/pipe") == 0)
+    for name, reason in pairs {
+      notes = "something else than a number", link = "symbolic link", pipe = "no regular file",
+    } do
+      local result = run("--pid-file", folder .. "/" .. name, policy())
+      assert.equal(2, result.code, name .. ": " .. result.stderr)
+      assert.matches(reason, result.stderr)
+    end
+    assert.equal("not a number\n", process.read_file(text))
+  end)
+
   it("belongs to one proxy, also after an upgrade; one that was left behind is taken", function()
     local proxy, pid_file, path = running.start()
     local function is_refused(pid)

@@ -35,7 +35,25 @@ int safe_open(const char *path, int flags, mode_t mode) {
   return -1;
 }
 
+int safe_open_own(const char *path, int flags, mode_t mode) {
+  struct stat info;
+  int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode), code;
+  if (fd < 0) return -1;
+  if (fstat(fd, &info) != 0)
+    code = errno;
+  else if (!S_ISREG(info.st_mode))
+    code = ENOTSUP;
+  else if (info.st_nlink > 1)
+    code = EMLINK;
+  else
+    return fd;
+  close(fd);
+  errno = code;
+  return -1;
+}
+
 const char *safe_reason(int code) {
+  if (code == ENOTSUP) return "it is no regular file";
   if (code == ELOOP)
     return "it is a symbolic link in a folder where others can put one, which is not followed as root";
   if (code == EMLINK) return "the file has a second name (a hard link), and is not written to as root";

@@ -54,12 +54,29 @@ static bool lock(struct pid_file *file, char **why) {
   return complain(why, "the pid file", file->path, reason);
 }
 
+static const char *reason_of(int code) {
+  return code == ELOOP ? "it is a symbolic link, which is not followed" : safe_reason(code);
+}
+
+/* A path that was mistyped may lead to any file: only what looks like a pid file is written over. */
+static bool is_something_else(int fd) {
+  char text[32] = "";
+  ssize_t length = pread(fd, text, sizeof text - 1, 0);
+  return length > 0 && strspn(text, "0123456789 \n") != (size_t)length;
+}
+
 bool pid_file_open(struct pid_file *file, const char *path, const char *user, char **why) {
   *file = (struct pid_file){path, take_inherited(path)};
   if (!path || file->fd >= 0) return true;
-  file->fd = safe_open(path, O_RDWR | O_CREAT, 0644);
-  if (file->fd < 0) return complain(why, "cannot write the pid file", path, safe_reason(errno));
+  file->fd = safe_open_own(path, O_RDWR | O_CREAT, 0644);
+  if (file->fd < 0) return complain(why, "cannot write the pid file", path, reason_of(errno));
   if (!lock(file, why)) return false;
+  if (is_something_else(file->fd)) {
+    close(file->fd);
+    file->fd = -1;
+    return complain(why, "the pid file", path,
+                    "there is something else than a number in it; it is left as it is");
+  }
   privileges_give(file->fd, path, user);
   return true;
 }
