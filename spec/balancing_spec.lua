@@ -291,7 +291,8 @@ describe("passive checks", function()
     end)
     local good = origins.start "good"
     local proxy = start("round_robin", quoted(toggling, good) ..
-      ", retry_on = false, passive = { failures = 0, error_share = 0.4, min_requests = 10, window = 60 }", { workers = 1 })
+      ", retry_on = false, passive = { failures = 0, error_share = 0.4, min_requests = 10, window = 60 }",
+      { workers = 1 })
     ask(proxy, 40)
     assert.equal(10, #toggling.requests)
     proxy:wait_log "ejected for 10.0 s: too many errors in its window"

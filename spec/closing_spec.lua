@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- A close is announced or patient: behind a response that promised to keep the connection, the next request is
--- answered, whatever has come into force meanwhile; and that answer says that the connection closes (RFC 9112 section 9.6).
+-- answered, whatever has come into force meanwhile; and that answer says that the connection closes (RFC 9112 section
+-- 9.6).
 local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
