@@ -16,17 +16,17 @@
 #include "net/conn.h"
 
 enum relay_result {
-  RELAY_READING,      /* everything is written; waits for bytes from the source */
-  RELAY_WRITING,      /* waits for the sink to take bytes */
-  RELAY_FILTERING,    /* waits for its filter; relay_filtered follows */
-  RELAY_DONE,         /* the whole message is written */
-  RELAY_TRUNCATED,    /* the source ended in mid-message */
-  RELAY_SOURCE_ERROR, /* reading failed */
-  RELAY_MALFORMED,    /* the source broke its framing */
-  RELAY_TOO_LARGE,    /* more than `limit` */
-  RELAY_SINK_ERROR,   /* writing failed */
+  RELAY_READING,       /* everything is written; waits for bytes from the source */
+  RELAY_WRITING,       /* waits for the sink to take bytes */
+  RELAY_FILTERING,     /* waits for its filter; relay_filtered follows */
+  RELAY_DONE,          /* the whole message is written */
+  RELAY_TRUNCATED,     /* the source ended in mid-message */
+  RELAY_SOURCE_ERROR,  /* reading failed */
+  RELAY_MALFORMED,     /* the source broke its framing */
+  RELAY_TOO_LARGE,     /* more than `limit` */
+  RELAY_SINK_ERROR,    /* writing failed */
   RELAY_FILTER_FAILED, /* the filter gave up */
-  RELAY_UNSAFE        /* trailers that must not be written: the end of the message was not */
+  RELAY_UNSAFE         /* trailers that must not be written: the end of the message was not */
 };
 
 /* What payload passes between decoding and encoding. `run` puts in the place of *chunk what goes on, which
