@@ -58,11 +58,10 @@ static const char *reason_of(int code) {
   return code == ELOOP ? "it is a symbolic link, which is not followed" : safe_reason(code);
 }
 
-/* A path that was mistyped may lead to any file: only what looks like a pid file is written over. */
+/* A path that was mistyped may lead to any file: only what begins with a number is written over. */
 static bool is_something_else(int fd) {
-  char text[32] = "";
-  ssize_t length = pread(fd, text, sizeof text - 1, 0);
-  return length > 0 && strspn(text, "0123456789 \n") != (size_t)length;
+  char first = 0;
+  return pread(fd, &first, 1, 0) == 1 && (first < '0' || first > '9');
 }
 
 bool pid_file_open(struct pid_file *file, const char *path, const char *user, char **why) {
