@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// fields: names and values are checked here and nowhere else: whatever is in a struct headers may be written
-// as it is.
+// fields: what a policy gives as a name or a value is checked here, at its line. The gate of all heads, whoever made their
+// parts, is http/writer.c.
 #include "lua/fields.h"
 
 #include <lauxlib.h>
@@ -8,12 +8,6 @@
 
 #include "http/host.h"
 #include "lua/text.h"
-
-/* -0 +0 */
-static struct str check_str(lua_State *L, int index) {
-  struct str text = text_at(L, index);
-  return text;
-}
 
 /* --- reading -------------------------------------------------------------------------------------------- */
 
@@ -40,19 +34,19 @@ int fields_get(lua_State *L, const struct headers *headers, const struct body *b
 }
 
 bool fields_look(lua_State *L, const struct headers *headers, const struct body *body, struct str *value) {
-  struct str name = check_str(L, 2);
+  struct str name = text_at(L, 2);
   const struct field *field = headers_find(headers, name);
   if (field) {
     *value = field->value;
     return true;
   }
   if (!push_framing(L, name, body)) return false;
-  *value = check_str(L, -1);
+  *value = text_at(L, -1);
   return true;
 }
 
 int fields_get_all(lua_State *L, const struct headers *headers, const struct body *body) {
-  struct str name = check_str(L, 2);
+  struct str name = text_at(L, 2);
   unsigned at = 0;
   int count = 0;
   lua_newtable(L);
@@ -115,7 +109,7 @@ static __attribute__((cold)) void refuse_name(lua_State *L, struct field field) 
 
 /* A field of the name at `index`, without its value. -0 +0 */
 static inline struct field check_name(lua_State *L, int index) {
-  struct field field = {.name = check_str(L, index)};
+  struct field field = {.name = text_at(L, index)};
   field.id = field_id(field.name);
   bool is_valid = field.id == FIELD_OTHER ? field_name_is_valid(field.name) : !is_reserved(field.id);
   if (!is_valid) refuse_name(L, field);
@@ -214,6 +208,6 @@ void fields_set_all(lua_State *L, struct headers *headers) {
 }
 
 int fields_remove(lua_State *L, struct headers *headers) {
-  lua_pushinteger(L, (lua_Integer)headers_remove(headers, check_str(L, 2)));
+  lua_pushinteger(L, (lua_Integer)headers_remove(headers, text_at(L, 2)));
   return 1;
 }

@@ -166,15 +166,22 @@ void upstream_open(struct exchange *x) {
     connect_anew(u);
 }
 
-static void look_for_room(struct upstream *u) {
+/* One of our own may have come back while `u` waited: the exchange goes on with that one, and `u` is closed. */
+static bool goes_on_with_own(struct upstream *u) {
   struct exchange *x = u->exchange;
   struct upstream *own = pool_take(u->peer);
-  if (own) {
-    reuse(x, own);
-    u->exchange = NULL;
-    upstream_close(u);
-    exchange_run(x);
-  } else if (room_for_upstream(u->proxy)) {
+  if (!own) return false;
+  reuse(x, own);
+  u->exchange = NULL;
+  upstream_close(u);
+  exchange_run(x);
+  return true;
+}
+
+static void look_for_room(struct upstream *u) {
+  struct exchange *x = u->exchange;
+  if (goes_on_with_own(u)) return;
+  if (room_for_upstream(u->proxy)) {
     start_connecting(u);
   } else if (!wait_for_room(u, ERROR_LOCAL_SHORTAGE)) {
     exchange_fail(x, ERROR_LOCAL_SHORTAGE);
@@ -223,16 +230,9 @@ static bool take_over(struct upstream *u, struct conn_parcel *parcel) {
   return false;
 }
 
-/* One of our own may have come back meanwhile. */
 static void go_without(struct upstream *u, bool asks_again) {
-  struct exchange *x = u->exchange;
-  struct upstream *own = pool_take(u->peer);
-  if (own) {
-    reuse(x, own);
-    u->exchange = NULL;
-    upstream_close(u);
-    exchange_run(x);
-  } else if (!asks_again || !borrow_ask(u)) {
+  if (goes_on_with_own(u)) return;
+  if (!asks_again || !borrow_ask(u)) {
     timer_clear(&u->timer);
     connect_anew(u);
   }
