@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// nearest: counts the edits between two words: a character more, less, or another one, and two neighbours that are
+// swapped (optimal string alignment). Upper and lower case, "-" and "_" count as equal. A word may be wrong in a third
+// of its characters; the beginning of a longer word counts as one edit.
+#include "base/nearest.h"
+
+#include <string.h>
+
+#include "base/str.h"
+
+enum { LONGEST = 63 };
+
+static unsigned least(unsigned a, unsigned b) { return a < b ? a : b; }
+
+static char plain(char c) { return c == '_' ? '-' : ascii_lower(c); }
+
+static bool is_swapped(const char *a, const char *b) {
+  return plain(a[-1]) == plain(b[0]) && plain(a[0]) == plain(b[-1]);
+}
+
+/* Three rows of the table of distances between the beginnings of `a` and `b`: each needs the two before it. */
+static unsigned edits(const char *a, size_t a_length, const char *b, size_t b_length) {
+  unsigned rows[3][LONGEST + 1], *before = rows[0], *above = rows[1], *row = rows[2];
+  for (size_t k = 0; k <= b_length; k++) row[k] = (unsigned)k;
+  for (size_t i = 1; i <= a_length; i++) {
+    unsigned *spare = before;
+    before = above, above = row, row = spare;
+    row[0] = (unsigned)i;
+    for (size_t k = 1; k <= b_length; k++) {
+      unsigned other = above[k - 1] + (plain(a[i - 1]) != plain(b[k - 1]));
+      row[k] = least(least(above[k], row[k - 1]) + 1, other);
+      if (i > 1 && k > 1 && is_swapped(&a[i - 1], &b[k - 1])) row[k] = least(row[k], before[k - 2] + 1);
+    }
+  }
+  return row[b_length];
+}
+
+struct nearest nearest_to(const char *word) {
+  size_t length = strlen(word);
+  unsigned most = length > LONGEST || length < 2 ? 0 : (unsigned)length / 3;
+  return (struct nearest){word, NULL, (length >= 2 && most == 0 ? 1 : most) + 1};
+}
+
+void nearest_offer(struct nearest *n, const char *candidate) {
+  size_t length = strlen(n->word), other = strlen(candidate);
+  if (length < 2 || length > LONGEST || other > LONGEST) return;
+  bool is_beginning = other > length && str_same_nocase(n->word, candidate, length);
+  unsigned distance = is_beginning ? 1 : edits(n->word, length, candidate, other);
+  if (distance >= n->distance) return;
+  n->distance = distance;
+  n->found = candidate;
+}

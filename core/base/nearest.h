@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// nearest: "did you mean ...?": which of the words that are valid a misspelt one was meant to be.
+//
+//   struct nearest n = nearest_to("relaod");
+//   nearest_offer(&n, "run");
+//   nearest_offer(&n, "reload");
+//   n.found  // "reload"; NULL: none is near enough to be worth a suggestion
+#ifndef PERILUNE_BASE_NEAREST_H
+#define PERILUNE_BASE_NEAREST_H
+
+struct nearest {
+  const char *word;  /* borrowed */
+  const char *found; /* borrowed: the best that was offered; of equals the first */
+  unsigned distance; /* its edits; a worse one is not taken */
+};
+
+struct nearest nearest_to(const char *word);
+/* `candidate` must live as long as `n->found` is used. */
+void nearest_offer(struct nearest *n, const char *candidate);
+
+#endif
