@@ -57,7 +57,9 @@ LIB_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(LIBS) 2>/d
               $(if $(LLHTTP),-isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1)
 LIB_LIBS   := $(shell pkg-config --libs $(LIBS) 2>/dev/null) -lev -lm -ldl
 
-SOURCES := $(sort $(wildcard core/*/*.c lua/*.c))
+below    = $(foreach depth,/ /*/ /*/*/,$(wildcard $(1:%=%$(depth)$2)))
+SOURCES := $(sort $(call below,core/* lua,*.c))
+HEADERS := $(sort $(call below,core/* lua,*.h))
 LIBRARY_OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o) $(if $(LLHTTP),$(addprefix $(BUILD)/obj/llhttp/,api.o http.o llhttp.o))
 UNITS   := $(sort $(wildcard spec/c/*.c spec/c/*/*.c))
 FUZZERS := $(sort $(wildcard spec/fuzz/*.c))
@@ -95,7 +97,7 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/spec/fuzz/%.o $(BUILD)/libperilune.a
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIB_LIBS)
 
 # In a directory of its own, but under the same names: gcc knows a static function by that of its object.
-$(BUILD)/profile/done: $(SOURCES) $(wildcard core/*.c core/*/*.h lua/*.h dist/profile.*) Makefile $(BUILD)/flags | libraries
+$(BUILD)/profile/done: $(SOURCES) $(HEADERS) $(wildcard core/*.c dist/profile.*) Makefile $(BUILD)/flags | libraries
 	$(SAY) "  a build that measures itself comes first"
 	@mkdir -p $(@D)
 	$(Q)find $(@D) -name '*.gcda' -delete
@@ -117,7 +119,7 @@ $(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c Makefile $(BUILD)/flags $(PROFILE
 	@mkdir -p $(@D)
 	$(SAY) "  $(CC) $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(MEASURED) -w -c -o $@ $<
-$(BUILD)/obj/core/runtime/page.o: core/runtime/status.html
+$(BUILD)/obj/core/runtime/page.o: core/runtime/observe/status.html
 -include $(OBJECTS:.o=.d)
 
 libraries:

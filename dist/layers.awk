@@ -21,7 +21,7 @@ FNR == 1 {
 layer == "spec" || layer == "bench" { next }
 { line = without_comments($0) }
 line ~ /^[ \t]*#[ \t]*include/ { check_include(line) }
-line ~ /lua_(resume|pcall|cpcall)[ \t]*\(/ && FILENAME != "lua/task.c" { complain("lua_resume and lua_pcall belong in lua/task.c") }
+line ~ /lua_(resume|pcall|cpcall)[ \t]*\(/ && FILENAME != "lua/vm/task.c" { complain("lua_resume and lua_pcall belong in lua/vm/task.c") }
 
 END { exit failed }
 
@@ -66,7 +66,7 @@ function check_include(text,   path, to) {
 function check_library(header) {
   if (header ~ /^openssl\// && FILENAME !~ /^core\/net\/tls/) complain("OpenSSL belongs in core/net/tls*")
   if (header ~ /llhttp\.h$/ && FILENAME != "core/http/parser.c") complain("llhttp belongs in core/http/parser.c")
-  if (header == "pcre2.h" && FILENAME != "lua/regex.c") complain("PCRE2 belongs in lua/regex.c")
+  if (header == "pcre2.h" && FILENAME != "lua/api/regex.c") complain("PCRE2 belongs in lua/api/regex.c")
   if (header == "ev.h" && layer != "net" && layer != "runtime") complain("ev.h belongs in core/net and core/runtime")
   if (header ~ /^(lua|lauxlib|lualib|luajit)\.h$/ && layer != "lua") complain("Lua belongs in lua/")
 }

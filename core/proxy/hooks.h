@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// hooks: the seam between the proxy and the policy. The proxy calls plain C function pointers; lua/hooks.c
+// hooks: the seam between the proxy and the policy. The proxy calls plain C function pointers; lua/vm/hooks.c
 // implements them with Lua tasks, core/proxy/forward.c in C for a proxy without a script.
 //
 // A hook the policy does not define is NULL and costs nothing. A hook answers at once (HOOK_DONE,
@@ -8,7 +8,7 @@
 //
 // The body hooks are called for each piece of a body instead, beside the walk: see filter.c.
 //
-// To add a phase: a line in HOOK_TABLE (order of the walk), a step in exchange.c, its call in lua/hooks.c if
+// To add a phase: a line in HOOK_TABLE (order of the walk), a step in exchange.c, its call in lua/vm/hooks.c if
 // its arguments are of a new shape, the type entry in lua/perilune/types.lua, an example and a spec. For a
 // body: a line in BODY_HOOK_TABLE and its place in filter.c.
 #ifndef PERILUNE_PROXY_HOOKS_H

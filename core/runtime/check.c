@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "runtime/admin.h"
+#include "runtime/observe/admin.h"
 #include "runtime/server.h"
 #include "shared/registry.h"
 

@@ -16,12 +16,12 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/conn.h"
-#include "runtime/canary.h"
-#include "runtime/dryrun.h"
-#include "runtime/handover.h"
+#include "runtime/deploy/canary.h"
+#include "runtime/deploy/dryrun.h"
+#include "runtime/deploy/handover.h"
 #include "runtime/privileges.h"
 #include "runtime/server.h"
-#include "runtime/status.h"
+#include "runtime/observe/status.h"
 
 enum { LINE_BYTES = 256, MOST_CLIENTS = 64, SILENT_MS = 5000 };
 enum waits_for {

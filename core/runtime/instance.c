@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "runtime/listening.h"
-#include "runtime/logs.h"
+#include "runtime/observe/logs.h"
 #include "shared/registry.h"
 
 struct instance *instance_load(const struct policy_source *source, const struct policy_host *host,

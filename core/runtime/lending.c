@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "runtime/pulse.h"
+#include "runtime/observe/pulse.h"
 #include "runtime/server.h"
 
 enum { TEXT_BYTES = 256 };

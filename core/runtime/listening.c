@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "net/listener.h"
 #include "net/tls_context.h"
-#include "runtime/handover.h"
+#include "runtime/deploy/handover.h"
 
 static char *sentence(struct str place, const char *why) {
   size_t bytes = place.len + strlen(why) + 3;

@@ -6,7 +6,7 @@
 //   SERVING | SWITCHING -> UPGRADING -> RETIRING (a successor serves) | SERVING | SWITCHING (it failed)
 //   any of them -> STOPPING -> ENDING
 //
-// Workers that have not switched within the limit do not hold up the phase: see runtime/switching.
+// Workers that have not switched within the limit do not hold up the phase: see runtime/deploy/switching.
 #ifndef PERILUNE_RUNTIME_PHASE_H
 #define PERILUNE_RUNTIME_PHASE_H
 

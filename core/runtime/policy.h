@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// policy: what the runtime knows of a script: a vtable. lua/policy.c implements it with a Lua VM per worker,
+// policy: what the runtime knows of a script: a vtable. lua/vm/policy.c implements it with a Lua VM per worker,
 // core/proxy/forward.c with plain C for `perilune proxy`.
 //
 // Life: load (for every worker; opens nothing, changes nothing that others see) -> listeners are read -> bind -> start

@@ -7,16 +7,16 @@
 
 #include <time.h>
 
-#include "runtime/chronicle.h"
+#include "runtime/observe/chronicle.h"
 #include "runtime/config.h"
-#include "runtime/emergency.h"
+#include "runtime/deploy/emergency.h"
 #include "runtime/lending.h"
-#include "runtime/lineage.h"
+#include "runtime/deploy/lineage.h"
 #include "runtime/listening.h"
 #include "runtime/phase.h"
 #include "runtime/pid_file.h"
 #include "runtime/signals.h"
-#include "runtime/switching.h"
+#include "runtime/deploy/switching.h"
 #include "runtime/worker.h"
 
 struct admin;

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "runtime/logs.h"
+#include "runtime/observe/logs.h"
 #include "runtime/server.h"
 
 enum { TAKEN_WITHIN_MS = 1000, LOOK_MS = 20, OVERDUE_MS = 5000, REFUSALS_MS = 1000 };

@@ -8,14 +8,14 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "runtime/admin.h"
-#include "runtime/canary.h"
+#include "runtime/observe/admin.h"
+#include "runtime/deploy/canary.h"
 #include "runtime/command.h"
-#include "runtime/dryrun.h"
-#include "runtime/handover.h"
-#include "runtime/loader.h"
+#include "runtime/deploy/dryrun.h"
+#include "runtime/deploy/handover.h"
+#include "runtime/deploy/loader.h"
 #include "runtime/notify.h"
-#include "runtime/pulse.h"
+#include "runtime/observe/pulse.h"
 #include "runtime/server.h"
 
 /* A stop is waited for; the end after an upgrade is not, so it can do without closing under a client's hand. */

@@ -4,7 +4,7 @@
 //
 // Words. tally: what one worker has counted. traffic: what one worker has counted of one listener.
 // To count something new: a cell in struct tally, its line where it happens, and its line in
-// runtime/exposition.c.
+// runtime/observe/exposition.c.
 #ifndef PERILUNE_SHARED_METRICS_H
 #define PERILUNE_SHARED_METRICS_H
 

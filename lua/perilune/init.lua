@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune: the module a policy requires. Its functions are C, from lua/*.c; what they take and give is written down in
+-- perilune: the module a policy requires. Its functions are C, from lua/api; what they take and give is written down in
 -- lua/perilune/types.lua. Nothing here may be slow or clever: it is the table of contents.
 
 local core = require "perilune.core"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.spawn: waiting for the tasks that perilune.spawn has begun (lua/spawn.c).
+-- perilune.spawn: waiting for the tasks that perilune.spawn has begun (lua/api/spawn.c).
 
 local core = require "perilune.core"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The memory of a Lua state: pieces of all sizes, counted and capped.
-#include "lua/allocator.h"
+#include "lua/vm/allocator.h"
 
 #include <stdint.h>
 

@@ -4,7 +4,7 @@
 #ifndef PERILUNE_SPEC_POLICY_H
 #define PERILUNE_SPEC_POLICY_H
 
-#include "lua/policy.h"
+#include "lua/vm/policy.h"
 #include "net/timer.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "lua/vm.h"
+#include "lua/vm/vm.h"
 #include "unit.h"
 
 #define HEAD "local perilune = require 'perilune'\n"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Units for runtime/canary: the verdict.
-#include "runtime/canary.h"
+// Units for runtime/deploy/canary: the verdict.
+#include "runtime/deploy/canary.h"
 
 #include "proxy/hooks.h"
 #include "unit.h"

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// dryrun: loads a generation with a registry of its own, hands it to the workers as their shadow, and collects what they saw.
+#include "runtime/deploy/dryrun.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "runtime/command.h"
+#include "runtime/deploy/reload.h"
+#include "runtime/server.h"
+#include "shared/registry.h"
+
+struct dryrun {
+  struct timer timer;
+  struct server *server; /* borrowed */
+  struct shadow_report sum;
+  unsigned missing; /* reports of workers, once they are asked */
+  unsigned number;  /* tells late reports of an earlier shadow */
+};
+
+enum { REPORT_MS = 2000 }; /* a worker that has not reported by then is stuck */
+
+static unsigned shadows; /* so far */
+
+/* --- collecting ------------------------------------------------------------------------------------------- */
+
+static char *text_of(const struct dryrun *d) {
+  const struct shadow_report *r = &d->sum;
+  char *text = NULL;
+  size_t bytes;
+  FILE *out = open_memstream(&text, &bytes);
+  fprintf(out, "shadow: %llu requests compared, %llu decided otherwise\n", (unsigned long long)r->compared,
+          (unsigned long long)r->differing);
+  if (r->bodies)
+    fprintf(
+        out,
+        "%llu requests were not compared: the new policy reads their bodies, of which a shadow has none\n",
+        (unsigned long long)r->bodies);
+  if (d->missing) {
+    char who[256];
+    switching_describe(d->server, who, sizeof who);
+    fprintf(out, "  without the reports of %u of %u workers: %s\n", d->missing, d->server->worker_count, who);
+  }
+  for (unsigned i = 0; i < r->sample_count; i++) fprintf(out, "  %s\n", r->samples[i]);
+  if (r->address_count) fprintf(out, "peers asked, by the policy in force and by the new one:\n");
+  for (unsigned i = 0; i < r->address_count; i++)
+    fprintf(out, "  %-40s %10llu %10llu\n", r->addresses[i].address,
+            (unsigned long long)r->addresses[i].in_force, (unsigned long long)r->addresses[i].tried);
+  fclose(out);
+  return text;
+}
+
+static void end(struct dryrun *d) {
+  struct server *s = d->server;
+  char *text = text_of(d);
+  log_about(LOG_INFO, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
+  s->dryrun = NULL;
+  server_enter(s, PHASE_SERVING);
+  if (s->command) command_shadow_ended(s->command, true, text);
+  free(text);
+  dryrun_free(d);
+  server_reload_queued(s);
+}
+
+struct report_note {
+  struct message message;
+  unsigned number;
+  struct shadow_report report;
+};
+
+static void on_note(struct message *message, void *receiver) {
+  struct report_note *note = (struct report_note *)message;
+  struct server *s = ((struct worker *)receiver)->owner;
+  struct dryrun *d = s->dryrun;
+  bool is_wanted = d && d->missing && d->number == note->number;
+  if (is_wanted) shadow_add(&d->sum, &note->report);
+  free(note);
+  if (is_wanted && --d->missing == 0) end(d);
+}
+
+/* In the worker's thread. */
+static void on_report(struct worker *worker, unsigned number, const struct shadow_report *report) {
+  struct server *s = worker->owner;
+  struct report_note *note = memory_alloc(sizeof *note);
+  *note = (struct report_note){{NULL, on_note}, number, *report};
+  mailbox_tell(&s->control.mailbox, &note->message);
+}
+
+static void on_due(struct timer *timer) {
+  struct dryrun *d = LIST_ENTRY(timer, struct dryrun, timer);
+  if (d->missing) {
+    end(d);
+    return;
+  }
+  d->missing = d->server->worker_count;
+  timer_set(&d->timer, REPORT_MS);
+  for (unsigned i = 0; i < d->server->worker_count; i++) worker_end_shadow(&d->server->workers[i], d->number);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------- */
+
+static void begin(struct server *s, struct generation *g, unsigned for_ms) {
+  unsigned *order = generation_order(g);
+  struct dryrun *d = memory_zalloc(sizeof *d);
+  d->server = s;
+  d->number = ++shadows;
+  server_enter(s, PHASE_SHADOW);
+  s->dryrun = d;
+  for (unsigned w = 0; w < s->worker_count; w++) {
+    s->workers[w].on_report = on_report;
+    worker_shadow(&s->workers[w], g->instances[w], order, g->listening->count);
+    g->instances[w] = NULL;
+  }
+  free(order);
+  generation_free(g, s->worker_count); /* the control worker's instance has no exchanges to look at */
+  log_info("shadow: for %u s", for_ms / 1000);
+  timer_init(&d->timer, s->control.loop, on_due);
+  timer_set(&d->timer, for_ms);
+}
+
+static void refuse(struct server *s, const char *why) {
+  char *text = NULL;
+  log_about(LOG_ERROR, str_of(why), "shadow: %s", why);
+  if (asprintf(&text, "%s\n", why) < 0) abort();
+  if (s->command) command_load_refused(s->command, text);
+  free(text);
+  server_reload_queued(s);
+}
+
+static void on_loaded(struct server *s, struct generation *g, const char *why, void *owner) {
+  unsigned for_ms = (unsigned)(uintptr_t)owner;
+  if (g && generation_keeps_listeners(s, g)) {
+    begin(s, g, for_ms);
+    return;
+  }
+  if (phase_is_over(s->phase)) return;
+  server_enter(s, PHASE_SERVING);
+  if (g) generation_free(g, s->worker_count);
+  refuse(s, g ? "a shadow must listen where the policy in force does" : why);
+}
+
+bool dryrun_start(struct server *s, unsigned for_ms, char **why) {
+  const char *obstacle = server_refusal(s, DEMAND_SHADOW);
+  if (obstacle) {
+    *why = str_to_cstring(str_of(obstacle));
+    return false;
+  }
+  server_enter(s, PHASE_LOADING);
+  if (generation_load(s, registry_new(), on_loaded, (void *)(uintptr_t)for_ms, why)) return true;
+  server_enter(s, PHASE_SERVING);
+  return false;
+}
+
+void dryrun_free(struct dryrun *d) {
+  if (!d) return;
+  timer_stop(&d->timer);
+  free(d);
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// emergency: a reload that nobody has asked for. A worker whose VM was given up answers 500 until it has another one; so
+// the policy is loaded anew, for all workers, as by any reload: there is one policy, and it is what its files say now.
+// A policy that breaks its VMs again and again is not loaded again and again: each try comes later than the last, a
+// minute at the latest, until there has been none for a while. A reload that is refused is tried again as well.
+#include "runtime/deploy/emergency.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "net/mailbox.h"
+#include "runtime/server.h"
+
+enum { WAIT_FIRST_MS = 1000, WAIT_MOST_MS = 60000, QUIET_MS = 300000 };
+
+static uint64_t now_ms(void) { return clock_now_ms(&clock_system); }
+
+static void put_off(struct emergency *e) {
+  unsigned longer = e->wait_ms ? 2 * e->wait_ms : WAIT_FIRST_MS;
+  e->wait_ms = longer < WAIT_MOST_MS ? longer : WAIT_MOST_MS;
+}
+
+/* The try goes on until another generation is in force, whoever has loaded it. */
+static void on_due(struct timer *timer) {
+  struct emergency *e = LIST_ENTRY(timer, struct emergency, timer);
+  struct server *s = LIST_ENTRY(e, struct server, emergency);
+  if (phase_is_over(s->phase) || s->generation != e->generation) return;
+  log_warn("generation %u has no sound VM on every worker: it is loaded anew", s->generation);
+  e->last_ms = now_ms();
+  put_off(e);
+  timer_set(&e->timer, e->wait_ms);
+  server_request_reload(s);
+}
+
+void emergency_init(struct server *s) { timer_init(&s->emergency.timer, s->control.loop, on_due); }
+void emergency_stop(struct server *s) { timer_stop(&s->emergency.timer); }
+
+static void on_ask(struct message *message, void *receiver) {
+  struct server *s = ((struct worker *)receiver)->owner;
+  struct emergency *e = &s->emergency;
+  free(message);
+  e->generation = s->generation;
+  if (phase_is_over(s->phase) || timer_is_set(&e->timer)) return;
+  if (!e->last_ms || now_ms() - e->last_ms > QUIET_MS) e->wait_ms = 0;
+  timer_set(&e->timer, e->wait_ms);
+}
+
+void emergency_ask(struct worker *worker) {
+  struct server *s = worker->owner;
+  struct message *message = memory_alloc(sizeof *message);
+  message->run = on_ask;
+  mailbox_tell(&s->control.mailbox, message);
+}
+
+void worker_doing(const struct worker *worker, char *text, size_t bytes) {
+  const struct server *s = worker->owner;
+  const struct policy_kind *kind = s->options->source.kind;
+  *text = '\0';
+  if (kind->doing) kind->doing(worker->host.worker, text, bytes);
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// inherited: what a predecessor, or systemd, has handed to us: sockets, and what belongs to them. The other side is
+// runtime/deploy/handover.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "net/tls_tickets.h"
+#include "runtime/deploy/handover.h"
+#include "runtime/deploy/lineage.h"
+#include "runtime/pid_file.h"
+
+enum { FIRST_FD = HANDOVER_FIRST_FD, MOST_FDS = 1 << 20 };
+
+static struct inherited {
+  int fd;         /* -1: given out */
+  char *said;     /* owned; as the predecessor's policy said it, NULL from systemd */
+  struct addr at; /* as bound */
+} * inherited;
+static unsigned inherited_count;
+
+static void describe(struct inherited *i, int fd, struct str *names) {
+  struct sockaddr_storage name;
+  socklen_t length = sizeof name;
+  struct str said;
+  i->fd = fd;
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  if (names->ptr && str_split(names, '\n', &said)) i->said = str_to_cstring(said);
+  if (getsockname(fd, (struct sockaddr *)&name, &length) == 0)
+    addr_from_socket(&i->at, (struct sockaddr *)&name, length);
+}
+
+/* One descriptor that the predecessor names in the environment; -1: none. */
+static int inherited_fd(const char *name) {
+  const char *number = getenv(name);
+  int fd = number ? atoi(number) : -1;
+  unsetenv(name);
+  return fd < FIRST_FD || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ? -1 : fd;
+}
+
+/* The predecessor's sessions go on with us. */
+static void adopt_tickets(void) {
+  unsigned char keys[TLS_TICKETS_BYTES];
+  int fd = inherited_fd("PERILUNE_TICKETS_FD");
+  if (fd < 0) return;
+  if (pread(fd, keys, sizeof keys, 0) == (ssize_t)sizeof keys) tls_tickets_adopt(keys);
+  explicit_bzero(keys, sizeof keys);
+  close(fd);
+}
+
+/* What the predecessor's policy calls the sockets, a line for each: many are too much for an environment. Malloc'd, or
+ * NULL. */
+static char *inherited_names(void) {
+  const char *text = getenv("PERILUNE_LISTENERS");
+  int fd = inherited_fd("PERILUNE_LISTENERS_FD");
+  struct stat info;
+  if (fd < 0 || fstat(fd, &info) != 0) return text ? str_to_cstring(str_of(text)) : NULL;
+  char *names = memory_zalloc((size_t)info.st_size + 1);
+  ssize_t length = pread(fd, names, (size_t)info.st_size, 0);
+  names[length > 0 ? length : 0] = '\0';
+  close(fd);
+  return names;
+}
+
+void handover_init(struct lineage *lineage) {
+  const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"), *kin = getenv("PERILUNE_LINEAGE_FD");
+  bool is_successor = pid && atoi(pid) == (int)getpid();
+  handover_note_program();
+  lineage_init(lineage, is_successor && kin ? atoi(kin) : -1);
+  if (count && is_successor) {
+    char *names = inherited_names();
+    struct str rest = str_of(names);
+    inherited_count = (unsigned)atoi(count) < MOST_FDS ? (unsigned)atoi(count) : MOST_FDS;
+    inherited = memory_zalloc(inherited_count * sizeof *inherited);
+    for (unsigned i = 0; i < inherited_count; i++) describe(&inherited[i], FIRST_FD + (int)i, &rest);
+    free(names);
+    adopt_tickets();
+    pid_file_inherit(inherited_fd("PERILUNE_PID_FD"));
+  }
+  unsetenv("LISTEN_FDS");
+  unsetenv("LISTEN_PID");
+  unsetenv("LISTEN_FDNAMES");
+  unsetenv("PERILUNE_LISTENERS");
+  unsetenv("PERILUNE_LISTENERS_FD");
+  unsetenv("PERILUNE_PID_FD");
+  unsetenv("PERILUNE_LINEAGE_FD");
+  unsetenv("PERILUNE_TICKETS_FD");
+}
+
+static bool is_for(const struct inherited *i, struct str said, const struct addr *addr) {
+  char ours[ADDR_TEXT], theirs[ADDR_TEXT];
+  if (i->fd < 0) return false;
+  if (i->said) return str_equal(str_of(i->said), said);
+  addr_format(addr, ours);
+  addr_format(&i->at, theirs);
+  return strcmp(ours, theirs) == 0;
+}
+
+bool handover_take(struct str said, const struct addr *addr, int *fds, unsigned count) {
+  unsigned taken = 0;
+  for (unsigned i = 0; i < inherited_count && taken < count; i++) {
+    if (!is_for(&inherited[i], said, addr)) continue;
+    fds[taken++] = inherited[i].fd;
+    inherited[i].fd = -1;
+  }
+  for (unsigned i = taken; taken && i < count; i++) fds[i] = fcntl(fds[i % taken], F_DUPFD_CLOEXEC, FIRST_FD);
+  return taken > 0;
+}
+
+void handover_drop_rest(void) {
+  for (unsigned i = 0; i < inherited_count; i++) {
+    char text[ADDR_TEXT];
+    addr_format(&inherited[i].at, text);
+    if (inherited[i].fd >= 0) {
+      log_warn("a socket for %s was handed over, but nothing listens there", text);
+      close(inherited[i].fd);
+    }
+    free(inherited[i].said);
+  }
+  free(inherited);
+  inherited = NULL;
+  inherited_count = 0;
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// loader: a thread that ends with a message to the control worker. The one hard problem is its end when the process
+// stops meanwhile: the main chunk that runs is interrupted, and a thread that even so does not end (it is blocked in a
+// call of C) is left to the end of the process.
+#include "runtime/deploy/loader.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "runtime/deploy/changes.h"
+#include "runtime/server.h"
+
+enum { LOAD_TRIES = 20, FILE_TICK_NS = 4000000, ABANDON_MS = 500 };
+enum { LOADER_MAGIC = 0x10adeu };
+
+struct loader {
+  struct message message; /* first: to the control worker, at the end of the thread */
+  OBJ_MAGIC;
+  struct server *server;     /* borrowed */
+  struct registry *registry; /* borrowed */
+  struct loaded loaded;
+  loader_done *done;
+  void *owner; /* borrowed */
+  pthread_t thread;
+  bool joined;
+  atomic_bool abandoned;
+};
+
+/* --- loading ---------------------------------------------------------------------------------------------- */
+
+static void free_instances(struct instance **instances, unsigned count) {
+  for (unsigned i = 0; i < count; i++) instance_free(instances[i]);
+  free(instances);
+}
+
+/* What a policy may use while it loads: neither a loop nor connections, which it gets once it is in force. */
+static struct policy_host loading_host(const struct server *s, unsigned index) {
+  struct policy_host host = index == s->worker_count ? s->control.host : s->workers[index].host;
+  host.loop = NULL;
+  host.proxy = NULL;
+  host.config = NULL;
+  return host;
+}
+
+/* One for each worker, the control worker's last, whose settings are as good as any. */
+static struct instance **load_all(struct server *s, struct registry *registry, struct config *config,
+                                  const atomic_bool *abandoned, char **why) {
+  unsigned count = s->worker_count + 1;
+  struct instance **instances = memory_zalloc(count * sizeof *instances);
+  for (unsigned i = 0; i < count; i++) {
+    struct policy_host host = loading_host(s, i);
+    host.registry = registry;
+    if (i == s->worker_count) host.config = config;
+    if (abandoned && atomic_load(abandoned))
+      *why = str_to_cstring(STR("the proxy is stopping"));
+    else
+      instances[i] = instance_load(&s->options->source, &host, s->generation + 1, why);
+    if (instances[i]) continue;
+    free_instances(instances, i);
+    return NULL;
+  }
+  return instances;
+}
+
+/* Each worker's instance is loaded from the files: were one written meanwhile, some could be older than others. */
+static bool is_torn(const struct instance *control, const struct timespec *begin) {
+  const struct policy_kind *kind = control->source->kind;
+  char *files = kind->files ? kind->files(control->policy) : NULL;
+  struct stamps *stamps = stamps_take(files);
+  bool torn = stamps_have_changed(stamps, begin);
+  stamps_free(stamps);
+  free(files);
+  return torn;
+}
+
+static struct instance **load_whole(struct server *s, struct registry *registry, struct config *config,
+                                    const atomic_bool *abandoned, char **why) {
+  for (int i = 0; i < LOAD_TRIES; i++) {
+    struct timespec begin, tick = {0, FILE_TICK_NS};
+    clock_gettime(CLOCK_REALTIME_COARSE, &begin);
+    config_init(config);
+    struct instance **instances = load_all(s, registry, config, abandoned, why);
+    if (instances && !is_torn(instances[s->worker_count], &begin)) return instances;
+    config_free(config);
+    if (!instances) return NULL;
+    free_instances(instances, s->worker_count + 1);
+    nanosleep(&tick, NULL); /* files' times are no finer than that */
+  }
+  *why = str_to_cstring(STR("the policy's files are written all the time"));
+  return NULL;
+}
+
+/* The listeners of one instance are served by the hooks of the others, by number. */
+static bool is_same_everywhere(struct server *s, struct instance **instances, char **why) {
+  const struct policy_kind *kind = s->options->source.kind;
+  unsigned count, other;
+  const struct policy_listener *said = kind->listeners(instances[s->worker_count]->policy, &count);
+  for (unsigned w = 0; w < s->worker_count; w++) {
+    const struct policy_listener *theirs = kind->listeners(instances[w]->policy, &other);
+    bool same = other == count;
+    for (unsigned i = 0; same && i < count; i++) same = str_equal(said[i].address, theirs[i].address);
+    if (same) continue;
+    *why = memory_alloc(160);
+    snprintf(
+        *why, 160,
+        "the policy listens elsewhere in worker %u than in the control worker; perilune.listen must be the "
+        "same in all",
+        w);
+    return false;
+  }
+  return true;
+}
+
+static void load(struct server *s, struct registry *registry, struct loaded *loaded,
+                 const atomic_bool *abandoned) {
+  struct instance **instances = load_whole(s, registry, &loaded->config, abandoned, &loaded->why);
+  if (instances && !(is_same_everywhere(s, instances, &loaded->why) &&
+                     instance_load_tls(instances[s->worker_count], &loaded->why))) {
+    free_instances(instances, s->worker_count + 1);
+    config_free(&loaded->config);
+    instances = NULL;
+  }
+  loaded->instances = instances;
+  if (instances) loaded->tls = tls_refresh_begin();
+}
+
+void loader_run(struct server *s, struct registry *registry, struct loaded *loaded) {
+  *loaded = (struct loaded){0};
+  load(s, registry, loaded, NULL);
+}
+
+/* --- the thread ------------------------------------------------------------------------------------------- */
+
+static void discard(struct loaded *loaded, unsigned workers) {
+  if (loaded->instances) {
+    free_instances(loaded->instances, workers + 1);
+    config_free(&loaded->config);
+    tls_refresh_drop(loaded->tls);
+  }
+  free(loaded->why);
+  *loaded = (struct loaded){.why = str_to_cstring(STR("the proxy is stopping"))};
+}
+
+/* In the control thread. */
+static void on_end(struct message *message, void *receiver) {
+  struct loader *loader = (struct loader *)message;
+  struct server *s = ((struct worker *)receiver)->owner;
+  CHECK_OBJ(loader, LOADER_MAGIC);
+  CHECK(s->loader == loader);
+  s->loader = NULL;
+  if (!loader->joined) pthread_join(loader->thread, NULL);
+  if (atomic_load(&loader->abandoned)) discard(&loader->loaded, s->worker_count);
+  loader->done(s, &loader->loaded, loader->owner);
+  OBJ_END(loader, LOADER_MAGIC);
+  free(loader);
+}
+
+static void *run(void *argument) {
+  struct loader *loader = argument;
+  struct server *s = loader->server;
+  log_set_thread("loader");
+  pthread_setname_np(pthread_self(), "loader");
+  load(s, loader->registry, &loader->loaded, &loader->abandoned);
+  memory_thread_end();
+  mailbox_post(&s->control.mailbox, &loader->message);
+  return NULL;
+}
+
+struct loader *loader_start(struct server *s, struct registry *registry, loader_done *done, char **why) {
+  struct loader *loader = memory_zalloc(sizeof *loader);
+  loader->message.run = on_end;
+  loader->server = s;
+  loader->registry = registry;
+  loader->done = done;
+  OBJ_INIT(loader, LOADER_MAGIC);
+  int error = pthread_create(&loader->thread, NULL, run, loader);
+  if (error == 0) return loader;
+  if (asprintf(why, "cannot start a thread to load the policy: %s", strerror(error)) < 0) abort();
+  free(loader);
+  return NULL;
+}
+
+void loader_set_owner(struct loader *loader, void *owner) { loader->owner = owner; }
+
+void loader_abandon(struct loader *loader) {
+  if (!loader) return;
+  CHECK_OBJ(loader, LOADER_MAGIC);
+  const struct policy_kind *kind = loader->server->options->source.kind;
+  atomic_store(&loader->abandoned, true);
+  if (kind->hurry) kind->hurry();
+}
+
+bool loader_end(struct loader *loader) {
+  struct timespec until;
+  if (!loader) return true;
+  loader_abandon(loader);
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_nsec += ABANDON_MS * 1000000;
+  until.tv_sec += until.tv_nsec / 1000000000;
+  until.tv_nsec %= 1000000000;
+  loader->joined = pthread_timedjoin_np(loader->thread, NULL, &until) == 0;
+  return loader->joined;
+}

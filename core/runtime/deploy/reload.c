@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// reload: a generation as a transaction. Everything that can fail is done first, while the workers serve: each worker's
+// instance is loaded (runtime/deploy/loader.h), then each new listener opened. Only when all of it has succeeded do the workers
+// get a message to switch, which cannot fail. So all change or none, and nobody waits for a script to load.
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "net/tls_context.h"
+#include "runtime/deploy/changes.h"
+#include "runtime/command.h"
+#include "runtime/deploy/loader.h"
+#include "runtime/notify.h"
+#include "runtime/deploy/reload.h"
+#include "runtime/server.h"
+#include "runtime/deploy/watch.h"
+#include "shared/metrics.h"
+#include "shared/registry.h"
+
+static void free_instances(struct instance **instances, unsigned count) {
+  for (unsigned i = 0; i < count; i++) instance_free(instances[i]);
+  free(instances);
+}
+
+static struct listening *open_all(struct server *s, const struct instance *instance, char **why) {
+  unsigned count;
+  const struct policy_kind *kind = s->options->source.kind;
+  const struct policy_listener *said = kind->listeners(instance->policy, &count);
+  return listening_open(said, count, s->worker_count, s->listening, why);
+}
+
+/* The control worker's is not served from. */
+static bool open_logs(struct server *s, struct instance **instances, char **why) {
+  const char *fallback = config_text(s->options->config, CONFIG_access_log);
+  for (unsigned i = 0; i < s->worker_count; i++)
+    if (!instance_open_logs(instances[i], s->logs, fallback, why)) return false;
+  return true;
+}
+
+static void hand_out(struct server *s, const struct listening *l, unsigned index, struct instance *instance) {
+  struct worker_service *services = memory_zalloc(l->count * sizeof *services);
+  CHECK(!instance->is_winding_down && instance->generation == s->generation);
+  for (unsigned i = 0; i < l->count; i++) {
+    const struct listening_entry *entry = &l->entries[i];
+    services[i].kept = entry->kept;
+    services[i].fd = entry->fds[index];
+    services[i].traffic = metrics_traffic(s->metrics, str_of(entry->address), index);
+    services[i].census = metrics_census(s->metrics, str_of(entry->address));
+    services[i].tls = entry->tls ? tls_context_hold(entry->tls) : NULL;
+    memcpy(services[i].address, entry->address, sizeof services[i].address);
+  }
+  worker_switch(&s->workers[index], instance, services, l->count);
+  free(services);
+}
+
+/* The control worker has no listeners, and no exchanges but those of the policy's own. */
+static void switch_control(struct server *s, struct instance *instance, const char *files) {
+  if (s->control.instance)
+    instance_retire(s->control.instance, &s->control.retired, &s->control.proxy.reaper, s->control.drain_ms);
+  const struct policy_kind *kind = instance->source->kind;
+  instance_bind(instance, s->control.loop, &s->control.proxy);
+  s->control.instance = instance;
+  s->control.told_lost = false;
+  if (s->watch) watch_files(s->watch, files);
+  kind->start(instance->policy);
+}
+
+/* The first generation's listeners are news as well, its files and settings are not. */
+static char *describe_changes(struct server *s, struct generation *g, struct stamps *files) {
+  char *text = NULL;
+  size_t bytes;
+  FILE *out = open_memstream(&text, &bytes);
+  if (s->generation) changes_of_files(s->files, files, out);
+  changes_of_listeners(s->listening, g->listening, out);
+  if (s->generation) changes_of_settings(s->options->config, &g->config, out);
+  fclose(out);
+  return text;
+}
+
+static void log_lines(const char *text) {
+  struct str rest = str_of(text), line;
+  while (str_split(&rest, '\n', &line))
+    if (line.len) log_about(LOG_INFO, line, "%.*s", STR_ARG(str_trim(line)));
+}
+
+/* What has changed is logged, and told to who has asked for it once all workers have switched. */
+static void note_changes(struct server *s, struct generation *g, const char *files) {
+  struct stamps *stamps = stamps_take(files);
+  free(s->changes);
+  s->changes = describe_changes(s, g, stamps);
+  log_lines(s->changes);
+  stamps_free(s->files);
+  s->files = stamps;
+}
+
+/* --- loading ---------------------------------------------------------------------------------------------- */
+
+static struct generation *refuse(struct server *s, struct instance **instances, const char *why) {
+  if (instances) free_instances(instances, s->worker_count + 1);
+  if (s->watch) watch_doubt(s->watch);
+  chronicle_note(&s->chronicle, s->generation, false, why);
+  return NULL;
+}
+
+/* What is opened is opened in the control thread, once all has loaded. `registry` passes over. NULL: loaded->why. */
+static struct generation *assemble(struct server *s, struct loaded *loaded, struct registry *registry) {
+  struct instance **instances = loaded->instances;
+  char **why = &loaded->why;
+  bool fine = instances && open_logs(s, instances, why);
+  struct listening *listening = fine ? open_all(s, instances[s->worker_count], why) : NULL;
+  if (!listening) {
+    if (instances) config_free(&loaded->config);
+    tls_refresh_drop(loaded->tls);
+    registry_free(registry);
+    return refuse(s, instances, *why);
+  }
+  struct generation *g = memory_alloc(sizeof *g);
+  *g = (struct generation){instances, listening, loaded->config, registry, loaded->tls};
+  return g;
+}
+
+struct generation *generation_load_now(struct server *s, char **why) {
+  struct loaded loaded;
+  struct registry *stage = registry_stage(s->registry);
+  loader_run(s, stage, &loaded);
+  struct generation *g = assemble(s, &loaded, stage);
+  *why = loaded.why;
+  return g;
+}
+
+/* Who has asked for a load. */
+struct asker {
+  generation_done *done;
+  void *owner;               /* borrowed */
+  struct registry *registry; /* reference */
+};
+
+static void on_loaded(struct server *s, struct loaded *loaded, void *owner) {
+  struct asker asker = *(struct asker *)owner;
+  free(owner);
+  struct generation *g = NULL;
+  if (phase_is_over(s->phase))
+    registry_free(asker.registry);
+  else
+    g = assemble(s, loaded, asker.registry);
+  asker.done(s, g, loaded->why, asker.owner);
+  free(loaded->why);
+}
+
+bool generation_load(struct server *s, struct registry *registry, generation_done *done, void *owner,
+                     char **why) {
+  CHECK(!s->loader);
+  s->loader = loader_start(s, registry, on_loaded, why);
+  if (!s->loader) {
+    registry_free(registry);
+    return false;
+  }
+  struct asker *asker = memory_alloc(sizeof *asker);
+  *asker = (struct asker){done, owner, registry};
+  loader_set_owner(s->loader, asker);
+  return true;
+}
+
+unsigned *generation_order(const struct generation *g) {
+  const struct listening *now = g->listening;
+  unsigned *order = memory_zalloc(now->count * sizeof *order);
+  for (unsigned i = 0; i < now->count; i++) {
+    CHECK(now->entries[i].kept >= 0 && (unsigned)now->entries[i].kept < now->count);
+    order[now->entries[i].kept] = i;
+  }
+  return order;
+}
+
+bool generation_keeps_listeners(const struct server *s, const struct generation *g) {
+  return g->listening->count == s->listening->count && listening_dropped(g->listening, s->listening) == 0;
+}
+
+/* What is taken from the machine is looked at anew. */
+static void put_environment_in_force(struct generation *g) {
+  tzset();
+  tls_refresh_commit(g->tls);
+  g->tls = NULL;
+  tls_context_forget_unused();
+  tls_identity_forget_unused();
+}
+
+void generation_put_in_force(struct server *s, struct generation *g) {
+  struct instance *control = g->instances[s->worker_count];
+  char *files = control->source->kind->files ? control->source->kind->files(control->policy) : NULL;
+  note_changes(s, g, files);
+  CHECK(!s->loader && g->listening->workers == s->worker_count); /* one change at a time */
+  registry_merge(g->registry);
+  put_environment_in_force(g);
+  s->generation++;
+  server_enter(s, PHASE_SWITCHING);
+  for (unsigned i = 0; i < s->worker_count; i++) hand_out(s, g->listening, i, g->instances[i]);
+  switch_control(s, control, files);
+  free(files);
+  listening_free(s->listening, false);
+  s->listening = g->listening;
+  lending_renew(s);
+  config_free(&g->config);
+  registry_free(g->registry);
+  free(g->instances);
+  free(g);
+  char text[64];
+  snprintf(text, sizeof text, "generation %u is in force", s->generation);
+  chronicle_note(&s->chronicle, s->generation, true, text);
+  switching_begin(s);
+}
+
+void generation_free(struct generation *g, unsigned workers) {
+  listening_free(g->listening, true);
+  free_instances(g->instances, workers + 1);
+  config_free(&g->config);
+  tls_refresh_drop(g->tls);
+  registry_free(g->registry);
+  free(g);
+}
+
+/* --- on behalf of those who ask --------------------------------------------------------------------------- */
+
+static void tell_refusal(struct server *s, const char *why) {
+  char *text = NULL;
+  notify_reloaded(why);
+  log_about(LOG_ERROR, str_of(why), "reload: %s; generation %u stays in force", why, s->generation);
+  if (asprintf(&text, "%s\ngeneration %u stays in force\n", why, s->generation) < 0) abort();
+  if (s->command) command_load_refused(s->command, text);
+  free(text);
+}
+
+static void on_reload_loaded(struct server *s, struct generation *g, const char *why, void *owner) {
+  (void)owner;
+  if (g) {
+    generation_put_in_force(s, g);
+  } else if (!phase_is_over(s->phase)) {
+    server_enter(s, PHASE_SERVING);
+    tell_refusal(s, why);
+    server_reload_queued(s);
+  }
+}
+
+void server_reload(struct server *s) {
+  char *why = NULL;
+  server_enter(s, PHASE_LOADING);
+  notify_reloading();
+  if (generation_load(s, registry_stage(s->registry), on_reload_loaded, NULL, &why)) return;
+  server_enter(s, PHASE_SERVING);
+  tell_refusal(s, why);
+  free(why);
+}
+
+void server_request_reload(struct server *s) {
+  if (phase_is_over(s->phase)) return;
+  s->reload_again = server_refusal(s, DEMAND_RELOAD) != NULL;
+  if (!s->reload_again) server_reload(s);
+}
+
+void server_reload_queued(struct server *s) {
+  if (s->reload_again) server_request_reload(s);
+}

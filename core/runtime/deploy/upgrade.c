@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// upgrade: a successor starts with our sockets (runtime/deploy/handover); we end once it serves, and go on if it does not.
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "runtime/command.h"
+#include "runtime/deploy/handover.h"
+#include "runtime/server.h"
+
+/* Workers that were behind when it began may have come by now. */
+static void go_on(struct server *s, const char *why) {
+  log_error("upgrade: %s; this process goes on", why);
+  server_enter(s, s->switching.awaited ? PHASE_SWITCHING : PHASE_SERVING);
+  server_reload_queued(s);
+}
+
+static void on_upgrade_ended(struct server *s, pid_t successor, const char *why) {
+  char text[512];
+  CHECK(s->phase == PHASE_UPGRADING);
+  snprintf(text, sizeof text, why ? "upgrade: %s\nthis process goes on\n" : "upgraded\n", why);
+  handover_free(s->handover);
+  s->handover = NULL;
+  if (s->command) command_upgrade_ended(s->command, !why, text);
+  if (why) {
+    go_on(s, why);
+    return;
+  }
+  if (s->reload_again) kill(successor, SIGHUP); /* it may have read the policy before that was asked for */
+  server_retire(s);
+}
+
+bool server_upgrade(struct server *s, char **why) {
+  const char *obstacle = server_refusal(s, DEMAND_UPGRADE);
+  if (obstacle) {
+    *why = str_to_cstring(str_of(obstacle));
+    return false;
+  }
+  log_info("upgrade: starting a successor");
+  unsigned timeout_ms = config_number(s->options->config, CONFIG_upgrade_timeout);
+  s->handover = handover_start(s, s->options->arguments, timeout_ms, on_upgrade_ended, why);
+  if (s->handover) server_enter(s, PHASE_UPGRADING);
+  return s->handover != NULL;
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// admin: a service of the control worker whose hooks are C. A loopback address is within reach of every page
+// that a browser on this machine has open; that such a page asks under its own name (DNS rebinding) is told by
+// Host, which must be an address or localhost.
+#include "runtime/observe/admin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/safe_file.h"
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+#include "runtime/observe/exposition.h"
+#include "runtime/deploy/handover.h"
+#include "runtime/observe/page.h"
+#include "runtime/server.h"
+#include "runtime/observe/status.h"
+#include "shared/metrics.h"
+
+struct admin {
+  struct listener listener; /* first: on_accept gets it */
+  struct service service;
+  struct hooks hooks;
+  struct policy_use use;
+  struct server *server; /* borrowed */
+  char *path;            /* owned: the socket file to remove; NULL: none */
+  struct file_identity file;
+  bool is_public;
+};
+
+/* --- answers ----------------------------------------------------------------------------------------------
+ */
+
+static char *page(const struct server *server) {
+  (void)server;
+  return str_to_cstring(page_html());
+}
+
+static const struct place {
+  struct str path;
+  const char *type;
+  char *(*text)(const struct server *server); /* malloc'd */
+} places[] = {
+    {STR_INIT("/"), "text/html; charset=utf-8", page},
+    {STR_INIT("/status.json"), "application/json", status_json},
+    {STR_INIT("/metrics"), EXPOSITION_TYPE, exposition_text},
+};
+
+static const struct place *find_place(struct str target) {
+  struct str path = {target.ptr, str_find(target, '?')};
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+    if (str_equal(path, places[i].path)) return &places[i];
+  return NULL;
+}
+
+static void explain(struct exchange *x, unsigned status, struct str text) {
+  struct answer *answer = exchange_answer(x, status);
+  headers_add(&answer->response.headers, STR("Content-Type"), STR("text/plain"));
+  if (status == 405) headers_add(&answer->response.headers, STR("Allow"), STR("GET, HEAD"));
+  answer->content = text;
+}
+
+/* The page needs nothing from elsewhere, and may not be shown inside of another. */
+#define SECURITY                                                                                             \
+  STR("default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "      \
+      "frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+
+static void show(struct exchange *x, const struct place *place) {
+  struct admin *admin = x->hooks->policy;
+  char *text = place->text(admin->server);
+  struct answer *answer = exchange_answer(x, 200);
+  struct headers *headers = &answer->response.headers;
+  headers_add(headers, STR("Content-Type"), str_of(place->type));
+  headers_add(headers, STR("Cache-Control"), STR("no-store"));
+  headers_add(headers, STR("X-Content-Type-Options"), STR("nosniff"));
+  headers_add(headers, STR("Content-Security-Policy"), SECURITY);
+  answer->content = arena_dup(&x->arena, str_of(text));
+  free(text);
+}
+
+static bool is_own_name(struct str authority) {
+  struct addr addr;
+  const char *why;
+  char text[ADDR_TEXT];
+  struct str host = {authority.ptr, str_find(authority, ':')};
+  if (authority.len == 0 || str_equal_nocase(host, STR("localhost"))) return true;
+  if (authority.len + 4 > sizeof text) return false;
+  bool has_port = host.len != authority.len && authority.ptr[authority.len - 1] != ']';
+  int length = snprintf(text, sizeof text, "%.*s%s", STR_ARG(authority), has_port ? "" : ":80");
+  return addr_parse((struct str){text, (size_t)length}, &addr, &why) && addr.kind == ADDR_IP;
+}
+
+static enum hook_status request_filter(struct exchange *x) {
+  const struct admin *admin = x->hooks->policy;
+  const struct place *place = find_place(x->request.target);
+  x->outcome.answered = true;
+  if (!admin->is_public && !is_own_name(x->request.authority))
+    explain(x, 421, STR("ask by address, or by the name localhost\n"));
+  else if (x->request.method != METHOD_GET && x->request.method != METHOD_HEAD)
+    explain(x, 405, STR("only to be read; commands are given by 'perilune'\n"));
+  else if (!place)
+    explain(x, 404, STR("there are /, /status.json and /metrics\n"));
+  else
+    show(x, place);
+  return HOOK_DONE;
+}
+
+/* --- life -------------------------------------------------------------------------------------------------
+ */
+
+static bool is_loopback(const struct addr *addr) {
+  static const unsigned char six[16] = {[15] = 1};
+  if (addr->kind == ADDR_UNIX) return true;
+  if (addr_family(addr) == AF_INET) return ntohl(addr->socket.in4.sin_addr.s_addr) >> 24 == 127;
+  return memcmp(&addr->socket.in6.sin6_addr, six, sizeof six) == 0;
+}
+
+static bool parse(struct str text, bool is_public, struct addr *addr, const char **why) {
+  if (!addr_parse(text, addr, why)) return false;
+  if (addr->kind == ADDR_NAME)
+    *why = "an address to listen on is an IP address, not a name";
+  else if (!is_public && !is_loopback(addr))
+    *why = "others could reach it there: give a loopback address or unix:/path, or allow it (admin_public)";
+  else
+    return true;
+  return false;
+}
+
+static char *complaint(struct str address, const char *why) {
+  size_t bytes = address.len + strlen(why) + 16;
+  char *text = memory_alloc(bytes);
+  snprintf(text, bytes, "admin '%.*s': %s", STR_ARG(address), why);
+  return text;
+}
+
+bool admin_check(struct str address, bool is_public, char **why) {
+  struct addr addr;
+  const char *reason = NULL;
+  if (parse(address, is_public, &addr, &reason)) return true;
+  *why = complaint(address, reason);
+  return false;
+}
+
+static void on_accept(struct listener *l, int fd, const struct sockaddr *client, socklen_t length) {
+  struct admin *admin = (struct admin *)l;
+  downstream_new(&admin->server->control.proxy, &admin->service, fd, client, length);
+}
+
+static void describe(struct admin *admin, const struct addr *said, int fd) {
+  struct addr bound = *said;
+  struct sockaddr_storage name;
+  socklen_t length = sizeof name;
+  if (said->kind == ADDR_IP && getsockname(fd, (struct sockaddr *)&name, &length) == 0)
+    addr_from_socket(&bound, (struct sockaddr *)&name, length);
+  addr_format(&bound, admin->service.address);
+  log_info("status page on %s%s", bound.kind == ADDR_IP ? "http://" : "", admin->service.address);
+  if (bound.kind == ADDR_UNIX && said->socket.local.sun_path[0])
+    admin->path = str_to_cstring(str_of(said->socket.local.sun_path));
+  if (admin->path) admin->file = file_identity_of(admin->path);
+}
+
+struct admin *admin_open(struct server *server, struct str address, bool is_public, char **why) {
+  struct addr addr;
+  const char *reason = NULL;
+  int fd;
+  bool fine = parse(address, is_public, &addr, &reason);
+  if (!fine || (!handover_take(STR(ADMIN_NAME), &addr, &fd, 1) && !listener_open(&addr, &fd, 1, &reason))) {
+    *why = complaint(address, reason);
+    return NULL;
+  }
+  struct admin *admin = memory_zalloc(sizeof *admin);
+  admin->server = server;
+  admin->is_public = is_public;
+  admin->hooks = (struct hooks){.request_filter = request_filter, .policy = admin};
+  admin->service = (struct service){.hooks = &admin->hooks,
+                                    .settings = &settings_default,
+                                    .use = &admin->use,
+                                    .traffic = traffic_nowhere()};
+  describe(admin, &addr, fd);
+  listener_start(&admin->listener, server->control.loop, fd, on_accept);
+  return admin;
+}
+
+int admin_socket(const struct admin *admin) { return admin->listener.fd; }
+
+void admin_stop(struct admin *admin) {
+  if (!admin) return;
+  listener_stop(&admin->listener);
+  if (admin->path && !admin->server->handed_over) file_remove(admin->path, admin->file);
+  free(admin->path);
+  admin->path = NULL;
+}
+
+void admin_free(struct admin *admin) { free(admin); }

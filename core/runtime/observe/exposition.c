@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+// exposition: one function for each group of metrics, in the order in which they are written. A metric's
+// lines must stand together, so what has a label of the listener is gone through once per metric.
+#include "runtime/observe/exposition.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "base/escape.h"
+#include "base/memory.h"
+#include "base/ticks.h"
+#include "base/version.h"
+#include "proxy/hooks.h"
+#include "runtime/observe/logs.h"
+#include "runtime/observe/limits.h"
+#include "runtime/observe/pulse.h"
+#include "runtime/observe/roster.h"
+#include "runtime/server.h"
+#include "shared/census.h"
+#include "shared/metrics.h"
+
+typedef unsigned long long number;
+
+/* Buckets that are shown end at powers of two: 64 us to 67 s. */
+enum { SHOWN_FIRST = 6, SHOWN_LAST = 26 };
+
+/* --- lines ------------------------------------------------------------------------------------------------
+ */
+
+static void put_family(FILE *out, const char *name, const char *type, const char *help) {
+  fprintf(out, "# HELP perilune_%s %s\n# TYPE perilune_%s %s\n", name, help, name, type);
+}
+
+void exposition_put_label(FILE *out, const char *name, struct str value) {
+  size_t room = ESCAPE_LABEL_MOST * value.len;
+  char *escaped = memory_alloc(room);
+  size_t length = escape_label(escaped, room, value);
+  fprintf(out, "%s=\"%.*s\"", name, (int)length, escaped);
+  free(escaped);
+}
+
+static void put_single(FILE *out, const char *name, const char *type, const char *help, number value) {
+  put_family(out, name, type, help);
+  fprintf(out, "perilune_%s %llu\n", name, value);
+}
+
+static void put_labelled(FILE *out, const char *name, const char *label, struct str value, number count) {
+  fprintf(out, "perilune_%s{", name);
+  exposition_put_label(out, label, value);
+  fprintf(out, "} %llu\n", count);
+}
+
+/* `label` is NULL or the name of a label with `value`. */
+static void put_histogram(FILE *out, const char *name, const char *label, struct str value,
+                          const struct histogram *h) {
+  number seen = 0;
+  unsigned bucket = 0;
+  for (unsigned power = SHOWN_FIRST; power <= SHOWN_LAST; power++) {
+    for (; bucket < histogram_bucket(1ull << power); bucket++) seen += cell_get(&h->buckets[bucket]);
+    fprintf(out, "perilune_%s_bucket{", name);
+    if (label) exposition_put_label(out, label, value);
+    fprintf(out, "%sle=\"%g\"} %llu\n", label ? "," : "", (double)(1ull << power) / 1e6, seen);
+  }
+  number count = histogram_count(h);
+  const char *parts[] = {"bucket", "count", "sum"};
+  for (int i = 0; i < 3; i++) {
+    fprintf(out, "perilune_%s_%s", name, parts[i]);
+    if (label || i == 0) fputc('{', out);
+    if (label) exposition_put_label(out, label, value);
+    if (i == 0) fprintf(out, "%sle=\"+Inf\"", label ? "," : "");
+    if (label || i == 0) fputc('}', out);
+    if (i == 2)
+      fprintf(out, " %.6f\n", (double)cell_get(&h->sum) / 1e6);
+    else
+      fprintf(out, " %llu\n", count);
+  }
+}
+
+/* --- the process ------------------------------------------------------------------------------------------
+ */
+
+static double seconds_of(struct timeval t) { return (double)t.tv_sec + (double)t.tv_usec / 1e6; }
+
+static void put_process(FILE *out, const struct server *s) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  put_family(out, "build_info", "gauge", "The version of the program, which is always 1.");
+  fprintf(out, "perilune_build_info{version=\"" PERILUNE_VERSION "\"} 1\n");
+  put_single(out, "start_time_seconds", "gauge", "When the process began, in Unix time.",
+             (number)s->started_at);
+  put_family(out, "cpu_seconds_total", "counter", "Processor time used, of user and system.");
+  fprintf(out, "perilune_cpu_seconds_total %.3f\n", seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
+  put_single(out, "workers", "gauge", "Workers that serve.", s->worker_count);
+  put_single(out, "stopping", "gauge", "1 while the process drains.", phase_is_over(s->phase));
+  put_single(out, "generation", "gauge", "The generation of the policy that is in force.", s->generation);
+  put_single(out, "generation_time_seconds", "gauge", "When it came into force, in Unix time.",
+             (number)s->reloaded_at);
+  put_family(out, "reloads_total", "counter", "Generations that came into force, and that did not.");
+  put_labelled(out, "reloads_total", "result", STR("fine"), s->chronicle.fine);
+  put_labelled(out, "reloads_total", "result", STR("failed"), s->chronicle.failed);
+}
+
+/* --- clients ----------------------------------------------------------------------------------------------
+ */
+
+static void put_requests(FILE *out, struct str name, const struct traffic *t) {
+  for (unsigned i = 0; i < TRAFFIC_STATUSES; i++) {
+    number count = cell_get(&t->statuses[i]);
+    if (!count) continue;
+    fputs("perilune_requests_total{", out);
+    exposition_put_label(out, "listener", name);
+    fprintf(out, ",status=\"%u\"} %llu\n", i, count);
+  }
+}
+static void put_duration(FILE *out, struct str name, const struct traffic *t) {
+  put_histogram(out, "request_duration_seconds", "listener", name, &t->duration);
+}
+static void put_received(FILE *out, struct str name, const struct traffic *t) {
+  put_labelled(out, "request_body_bytes_total", "listener", name, cell_get(&t->received));
+}
+static void put_sent(FILE *out, struct str name, const struct traffic *t) {
+  put_labelled(out, "response_bytes_total", "listener", name, cell_get(&t->sent));
+}
+static void put_accepted(FILE *out, struct str name, const struct traffic *t) {
+  put_labelled(out, "connections_accepted_total", "listener", name, cell_get(&t->accepted));
+}
+
+static void put_refused(FILE *out, struct str name, const struct traffic *t) {
+  put_labelled(out, "connections_refused_total", "listener", name, cell_get(&t->refused));
+}
+
+static const struct {
+  const char *name, *type, *help;
+  void (*put)(FILE *out, struct str name, const struct traffic *traffic);
+} of_listeners[] = {
+    {"connections_accepted_total", "counter", "Client connections.", put_accepted},
+    {"connections_refused_total", "counter",
+     "Of these, closed at once: their client had as many as it may have.", put_refused},
+    {"requests_total", "counter", "Requests, by the status of their answer; 0: there was none.",
+     put_requests},
+    {"request_duration_seconds", "histogram",
+     "From a request's head to the end of its response; without tunnels.", put_duration},
+    {"request_body_bytes_total", "counter", "Bytes of request bodies.", put_received},
+    {"response_bytes_total", "counter", "Bytes of responses, with their heads.", put_sent},
+};
+
+static void put_listeners(FILE *out, const struct server *s) {
+  for (size_t i = 0; i < sizeof of_listeners / sizeof *of_listeners; i++) {
+    struct traffic traffic;
+    struct str name;
+    put_family(out, of_listeners[i].name, of_listeners[i].type, of_listeners[i].help);
+    for (unsigned k = 0; metrics_listener(s->metrics, k, &name, &traffic); k++)
+      of_listeners[i].put(out, name, &traffic);
+  }
+  put_family(out, "connections_open", "gauge", "Client connections of the listener that are open.");
+  struct traffic traffic;
+  struct str name;
+  for (unsigned k = 0; metrics_listener(s->metrics, k, &name, &traffic); k++)
+    put_labelled(out, "connections_open", "listener", name,
+                 census_count(metrics_listener_census(s->metrics, k)));
+}
+
+/* --- peers ------------------------------------------------------------------------------------------------
+ */
+
+static void put_failures(FILE *out, const struct tally *t) {
+  put_family(out, "failures_total", "counter", "What went wrong, retried or not, by kind and side at fault.");
+  for (enum error error = ERROR_NONE + 1; error < ERROR_COUNT; error++) {
+    const struct error_info *info = error_info(error);
+    fprintf(out, "perilune_failures_total{kind=\"%s\",side=\"%s\"} %llu\n", info->name,
+            error_side_name(info->side), (number)cell_get(&t->failures[error]));
+  }
+}
+
+static void put_reuse_ratio(FILE *out, const struct tally *t) {
+  double reused = (double)cell_get(&t->upstream_reused), opened = (double)cell_get(&t->upstream_opened);
+  put_family(
+      out, "upstream_reuse_ratio", "gauge",
+      "The share of attempts at a peer that used a spare connection, since the start; 1 before the first.");
+  fprintf(out, "perilune_upstream_reuse_ratio %.6f\n", reused + opened > 0 ? reused / (reused + opened) : 1);
+}
+
+static void put_peers(FILE *out, const struct tally *t) {
+  put_single(out, "connections", "gauge", "Client connections that are open.", cell_get(&t->downstreams));
+  put_single(out, "accept_pauses_total", "counter",
+             "Times that clients waited in the kernel for want of room.", cell_get(&t->accept_pauses));
+  put_single(out, "connections_given_up_total", "counter",
+             "Client connections that were closed while they waited, to make room.", cell_get(&t->given_up));
+  put_single(out, "requests_active", "gauge", "Requests under way.", cell_get(&t->exchanges));
+  put_single(out, "upstream_connections", "gauge", "Connections to peers that are open.",
+             cell_get(&t->upstreams));
+  put_single(out, "upstream_connections_idle", "gauge", "Of these, spare ones.",
+             cell_get(&t->upstreams_idle));
+  put_single(out, "upstream_opened_total", "counter", "New connections to peers, tried or made.",
+             cell_get(&t->upstream_opened));
+  put_single(out, "upstream_reused_total", "counter", "Times that a spare connection was used instead.",
+             cell_get(&t->upstream_reused));
+  put_single(out, "upstream_borrowed_total", "counter", "Of these, those that another worker gave.",
+             cell_get(&t->upstream_borrowed));
+  put_single(out, "upstream_late_total", "counter",
+             "Workers that did not answer in time whether they have one.", cell_get(&t->upstream_late));
+  put_reuse_ratio(out, t);
+  put_single(out, "retries_total", "counter", "Further attempts at a peer.", cell_get(&t->retries));
+  put_single(out, "hedges_total", "counter", "Attempts at a peer beside one that was slow to answer.",
+             cell_get(&t->hedges));
+  put_single(out, "hedges_lost_total", "counter", "Of these, those before which the slow one answered.",
+             cell_get(&t->hedges_lost));
+  put_family(out, "upstream_connect_seconds", "histogram",
+             "What a new connection to a peer takes, with TLS.");
+  put_histogram(out, "upstream_connect_seconds", NULL, (struct str){0}, &t->connect);
+  put_family(out, "upstream_first_byte_seconds", "histogram",
+             "From the beginning of a request to a peer to the head of its response.");
+  put_histogram(out, "upstream_first_byte_seconds", NULL, (struct str){0}, &t->first_byte);
+  put_failures(out, t);
+}
+
+/* The control worker's, too: discovery and health checks look names up there. */
+static void put_names(FILE *out, const struct server *s) {
+  number names = 0, kept = 0, stale = 0, questions = 0, failures = 0, silent = 0;
+  for (unsigned i = 0; i <= s->worker_count; i++) {
+    const struct tally *t = metrics_tally(s->metrics, i);
+    names += cell_get(&t->names);
+    kept += cell_get(&t->names_kept);
+    stale += cell_get(&t->names_stale);
+    questions += cell_get(&t->name_questions);
+    failures += cell_get(&t->name_failures);
+    if (cell_get(&t->name_servers_silent) > silent) silent = cell_get(&t->name_servers_silent);
+  }
+  put_single(out, "names_total", "counter", "Names that were looked up.", names);
+  put_single(out, "names_kept_total", "counter", "Of these, those whose last answer still held.", kept);
+  put_single(out, "names_stale_total", "counter",
+             "Of these, those whose last answer was used beyond its time, since no name server answered.",
+             stale);
+  put_single(out, "name_questions_total", "counter", "Questions sent to name servers.", questions);
+  put_single(out, "name_failures_total", "counter", "Questions that no name server answered.", failures);
+  put_single(out, "name_servers_silent", "gauge", "Name servers that do not answer at the moment.", silent);
+}
+
+static void put_up(const struct roster_entry *b, void *out) {
+  fputs("perilune_backend_up{", out);
+  exposition_put_label(out, "set", b->set);
+  fputc(',', out);
+  exposition_put_label(out, "backend", b->address);
+  fprintf(out, "} %d\n", roster_is_up(b));
+}
+
+static void put_in_flight(const struct roster_entry *b, void *out) {
+  fputs("perilune_backend_in_flight{", out);
+  exposition_put_label(out, "set", b->set);
+  fputc(',', out);
+  exposition_put_label(out, "backend", b->address);
+  fprintf(out, "} %u\n", b->in_flight);
+}
+
+static void put_limit(FILE *out, const char *metric, const struct limits_entry *limit, number value) {
+  fprintf(out, "perilune_%s{", metric);
+  exposition_put_label(out, "limit", limit->name);
+  fprintf(out, ",kind=\"%s\"} %llu\n", limit->kind, value);
+}
+
+static void put_limit_keys(const struct limits_entry *limit, void *out) {
+  put_limit(out, "limit_keys", limit, limit->keys);
+}
+static void put_limit_bytes(const struct limits_entry *limit, void *out) {
+  put_limit(out, "limit_bytes", limit, limit->bytes);
+}
+static void put_limit_overflowed(const struct limits_entry *limit, void *out) {
+  put_limit(out, "limit_overflowed_total", limit, limit->overflowed);
+}
+
+static void put_limits(FILE *out, const struct server *s) {
+  put_family(out, "limit_keys", "gauge", "How many keys a limit of the policy has room for.");
+  limits_read(s->registry, put_limit_keys, out);
+  put_family(out, "limit_bytes", "gauge", "Memory of its table.");
+  limits_read(s->registry, put_limit_bytes, out);
+  put_family(
+      out, "limit_overflowed_total", "counter",
+      "Times that there was no room: a count was forgotten, or a new key let pass without being counted.");
+  limits_read(s->registry, put_limit_overflowed, out);
+}
+
+static void put_backends(FILE *out, const struct server *s) {
+  put_family(out, "backend_up", "gauge", "1: healthy, enabled and not ejected.");
+  roster_read(s->registry, put_up, out);
+  put_family(out, "backend_in_flight", "gauge", "Requests under way at a backend.");
+  roster_read(s->registry, put_in_flight, out);
+}
+
+/* --- the policy -------------------------------------------------------------------------------------------
+ */
+
+static void put_hooks(FILE *out, const struct tally *t) {
+  put_family(out, "hook_calls_total", "counter", "Calls of a hook that have ended.");
+  for (enum hook hook = 0; hook < HOOK_COUNT; hook++)
+    if (cell_get(&t->hooks[hook].calls))
+      put_labelled(out, "hook_calls_total", "hook", str_of(hook_name(hook)), cell_get(&t->hooks[hook].calls));
+  put_family(out, "hook_errors_total", "counter", "Of these, how many failed.");
+  for (enum hook hook = 0; hook < HOOK_COUNT; hook++)
+    if (cell_get(&t->hooks[hook].calls))
+      put_labelled(out, "hook_errors_total", "hook", str_of(hook_name(hook)),
+                   cell_get(&t->hooks[hook].errors));
+  put_family(out, "hook_seconds_total", "counter", "Time in a hook, with what it waited.");
+  for (enum hook hook = 0; hook < HOOK_COUNT; hook++)
+    if (cell_get(&t->hooks[hook].calls))
+      fprintf(out, "perilune_hook_seconds_total{hook=\"%s\"} %.6f\n", hook_name(hook),
+              (double)ticks_to_us(cell_get(&t->hooks[hook].ticks)) / 1e6);
+}
+
+static void put_workers(FILE *out, const struct server *s) {
+  put_family(out, "vm_memory_bytes", "gauge",
+             "Memory of a worker's Lua VM; the last one is the control worker's.");
+  for (unsigned i = 0; i <= s->worker_count; i++)
+    fprintf(out, "perilune_vm_memory_bytes{worker=\"%u\"} %llu\n", i,
+            (number)cell_get(&metrics_tally(s->metrics, i)->vm_bytes));
+  put_family(out, "background_work", "gauge", "Runs of after, every and spawn under way, by worker.");
+  for (unsigned i = 0; i <= s->worker_count; i++)
+    fprintf(out, "perilune_background_work{worker=\"%u\"} %llu\n", i,
+            (number)cell_get(&metrics_tally(s->metrics, i)->background));
+  put_family(out, "old_exchanges", "gauge", "Exchanges that still run on an older generation.");
+  for (unsigned i = 0; i < s->worker_count; i++)
+    fprintf(out, "perilune_old_exchanges{worker=\"%u\"} %llu\n", i,
+            (number)cell_get(&metrics_tally(s->metrics, i)->old_exchanges));
+  put_family(
+      out, "worker_stuck", "gauge",
+      "1: it has not come back to its loop for about two seconds; another accepts connections for it.");
+  for (unsigned i = 0; i < s->worker_count; i++)
+    fprintf(out, "perilune_worker_stuck{worker=\"%u\"} %d\n", i, pulse_is_away(s->pulse, i));
+  put_family(out, "worker_lag_seconds", "gauge", "How long a message waited for a worker's loop.");
+  for (unsigned i = 0; i < s->worker_count; i++)
+    fprintf(out, "perilune_worker_lag_seconds{worker=\"%u\"} %.6f\n", i,
+            (double)cell_get(&metrics_tally(s->metrics, i)->lag) / 1e6);
+}
+
+static void put_dropped_of(const char *target, uint64_t dropped, void *out) {
+  put_labelled(out, "log_lines_dropped_total", "log", str_of(target), dropped);
+}
+
+static void put_dropped(FILE *out, const struct server *s) {
+  put_family(out, "log_lines_dropped_total", "counter", "Lines that a log did not take.");
+  logs_dropped(s->logs, put_dropped_of, out);
+}
+
+char *exposition_text(const struct server *s) {
+  char *text = NULL;
+  size_t bytes;
+  struct tally tally;
+  FILE *out = open_memstream(&text, &bytes);
+  metrics_sum(s->metrics, &tally);
+  put_process(out, s);
+  put_listeners(out, s);
+  put_peers(out, &tally);
+  put_names(out, s);
+  put_backends(out, s);
+  put_limits(out, s);
+  put_hooks(out, &tally);
+  put_workers(out, s);
+  put_dropped(out, s);
+  exposition_put_policy(out, s->registry);
+  fclose(out);
+  return text;
+}

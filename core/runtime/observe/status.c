@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+// status: the terminal's form: one function for each block of lines, none for what has not happened.
+#include "runtime/observe/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/ticks.h"
+#include "base/version.h"
+#include "proxy/hooks.h"
+#include "runtime/observe/logs.h"
+#include "runtime/observe/pulse.h"
+#include "runtime/observe/limits.h"
+#include "runtime/observe/roster.h"
+#include "runtime/server.h"
+#include "shared/metrics.h"
+
+typedef unsigned long long number;
+
+enum { GRAPH_SECONDS = 60, RELOADS_SHOWN = 5 };
+
+/* --- the process ------------------------------------------------------------------------------------------
+ */
+
+static void put_age(FILE *out, time_t since) {
+  long seconds = (long)(time(NULL) - since);
+  fprintf(out, "%ldd %02ld:%02ld:%02ld", seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60,
+          seconds % 60);
+}
+
+static const char *trial_of(const struct server *s) {
+  if (s->canary) return "; a canary is tried";
+  if (s->dryrun) return "; another policy is tried in the shadow";
+  return s->handover ? "; an upgrade is under way" : "";
+}
+
+static void put_older(FILE *out, const struct tally *t) {
+  if (cell_get(&t->old_exchanges))
+    fprintf(out,
+            "older       generations are still in use by %llu exchanges; 'perilune reload --close-old' "
+            "closes them\n",
+            (number)cell_get(&t->old_exchanges));
+}
+
+/* Those that have not come to the generation in force, and those that do not come back to their loops. */
+static void put_behind(FILE *out, const struct server *s) {
+  char who[512];
+  switching_describe(s, who, sizeof who);
+  if (*who) fprintf(out, "behind      %u workers; %s\n", switching_behind(s), who);
+}
+
+/* The control worker's, too. */
+static void put_background(FILE *out, const struct server *s) {
+  uint64_t count = 0;
+  for (unsigned i = 0; i <= s->worker_count; i++)
+    count += cell_get(&metrics_tally(s->metrics, i)->background);
+  if (count) fprintf(out, "background  %llu runs of after, every and spawn under way\n", (number)count);
+}
+
+static void put_process(FILE *out, const struct server *s, const struct tally *tally) {
+  fprintf(out, "perilune " PERILUNE_VERSION ", process %d, up ", (int)getpid());
+  put_age(out, s->started_at);
+  fprintf(out, "\npolicy      %s\ngeneration  %u, in force for ", s->options->source.name, s->generation);
+  put_age(out, s->reloaded_at);
+  fprintf(out, "%s\n", trial_of(s));
+  put_older(out, tally);
+  put_behind(out, s);
+  put_background(out, s);
+  fprintf(out, "workers     %u%s\n", s->worker_count, phase_is_over(s->phase) ? ", stopping" : "");
+  for (unsigned i = 0; s->listening && i < s->listening->count; i++)
+    fprintf(out, "listening   %s%s\n", s->listening->entries[i].address,
+            s->listening->entries[i].tls ? " (TLS)" : "");
+}
+
+/* --- requests ---------------------------------------------------------------------------------------------
+ */
+
+/* Requests of the last minute, a column for each second. */
+static void put_graph(FILE *out, const struct pulse *pulse) {
+  static const char *const bars[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  unsigned most = 0;
+  for (unsigned age = 0; age < GRAPH_SECONDS; age++)
+    if (pulse_second(pulse, age)->requests > most) most = pulse_second(pulse, age)->requests;
+  fprintf(out, "last minute ");
+  for (unsigned age = GRAPH_SECONDS; age-- > 0 && most;)
+    fputs(bars[((uint64_t)pulse_second(pulse, age)->requests * 8 + most - 1) / most], out);
+  fprintf(out, "%s%u/s at most\n", most ? "  " : "", most);
+}
+
+static void put_statuses(FILE *out, const struct traffic *t) {
+  uint64_t classes[TRAFFIC_STATUSES / 100] = {0}, all = 0;
+  for (unsigned i = 0; i < TRAFFIC_STATUSES; i++) {
+    classes[i / 100] += cell_get(&t->statuses[i]);
+    all += cell_get(&t->statuses[i]);
+  }
+  fprintf(out, "requests    %llu in all", (number)all);
+  for (unsigned i = 1; i < TRAFFIC_STATUSES / 100; i++)
+    if (classes[i]) fprintf(out, ", %uxx %llu", i, (number)classes[i]);
+  if (classes[0]) fprintf(out, ", without an answer %llu", (number)classes[0]);
+  fputc('\n', out);
+}
+
+static void put_quantiles(FILE *out, const char *name, const struct histogram *h) {
+  static const struct {
+    const char *name;
+    double q;
+  } shown[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}};
+  if (!histogram_count(h)) return;
+  fprintf(out, "%-12s", name);
+  for (int i = 0; i < 4; i++)
+    fprintf(out, "%s%s %.2f ms", i ? ", " : "", shown[i].name,
+            (double)histogram_quantile(h, shown[i].q) / 1e3);
+  fputc('\n', out);
+}
+
+static void put_requests(FILE *out, const struct server *s, const struct tally *tally) {
+  struct traffic traffic, all;
+  struct str name;
+  memset((void *)&all, 0, sizeof all);
+  for (unsigned i = 0; metrics_listener(s->metrics, i, &name, &traffic); i++) traffic_merge(&all, &traffic);
+  fputc('\n', out);
+  put_statuses(out, &all);
+  fprintf(out, "now         %u/s, %llu under way, %llu client connections\n",
+          pulse_second(s->pulse, 0)->requests, (number)cell_get(&tally->exchanges),
+          (number)cell_get(&tally->downstreams));
+  number refused = cell_get(&all.refused), given_up = cell_get(&tally->given_up);
+  if (refused || given_up || cell_get(&tally->accept_pauses))
+    fprintf(out, "room        %llu connections refused, %llu given up while idle; %llu pauses of accept\n",
+            refused, given_up, (number)cell_get(&tally->accept_pauses));
+  put_graph(out, s->pulse);
+  put_quantiles(out, "latency", &all.duration);
+}
+
+static void put_stuck(FILE *out, const struct server *s, unsigned index) {
+  char doing[256];
+  int helper = s->lending.helpers[index];
+  if (!pulse_is_away(s->pulse, index)) return;
+  switching_describe_worker(s, index, doing, sizeof doing);
+  fprintf(out, "            it %s", doing);
+  if (helper >= 0) fprintf(out, "; worker %d accepts connections for it", helper);
+  fputc('\n', out);
+}
+
+static void put_workers(FILE *out, const struct server *s) {
+  fputc('\n', out);
+  for (unsigned i = 0; i < s->worker_count; i++) {
+    const struct tally *t = metrics_tally(s->metrics, i);
+    fprintf(out, "worker %-4u %llu connections, %llu under way, Lua memory %.1f KiB, delay %.2f ms\n", i,
+            (number)cell_get(&t->downstreams), (number)cell_get(&t->exchanges),
+            (double)cell_get(&t->vm_bytes) / 1024, (double)cell_get(&t->lag) / 1e3);
+    put_stuck(out, s, i);
+  }
+}
+
+/* --- peers ------------------------------------------------------------------------------------------------
+ */
+
+static void put_peers(FILE *out, const struct tally *t) {
+  uint64_t opened = cell_get(&t->upstream_opened), reused = cell_get(&t->upstream_reused);
+  if (opened + reused == 0) return;
+  fprintf(out, "\npeers       %llu connections, %llu of them spare; reused %.2f %%; %llu retries\n",
+          (number)cell_get(&t->upstreams), (number)cell_get(&t->upstreams_idle),
+          100.0 * (double)reused / (double)(opened + reused), (number)cell_get(&t->retries));
+  put_quantiles(out, "connect", &t->connect);
+  put_quantiles(out, "first byte", &t->first_byte);
+}
+
+static void put_backend(const struct roster_entry *b, void *out) {
+  const char *state = "healthy";
+  if (!b->enabled)
+    state = "disabled";
+  else if (!b->healthy)
+    state = "unhealthy";
+  else if (b->ejected)
+    state = "ejected";
+  fprintf(out, "backend     %-28.*s %-10s %u in flight (%.*s)\n", STR_ARG(b->address), state, b->in_flight,
+          STR_ARG(b->set));
+}
+
+/* The control worker's, too. */
+static void put_names(FILE *out, const struct server *s) {
+  number names = 0, kept = 0, questions = 0, failures = 0;
+  for (unsigned i = 0; i <= s->worker_count; i++) {
+    const struct tally *t = metrics_tally(s->metrics, i);
+    names += cell_get(&t->names);
+    kept += cell_get(&t->names_kept);
+    questions += cell_get(&t->name_questions);
+    failures += cell_get(&t->name_failures);
+  }
+  if (names)
+    fprintf(
+        out,
+        "names       %llu looked up, %llu of them kept, %llu questions to name servers, %llu unanswered\n",
+        names, kept, questions, failures);
+}
+
+static void put_limit(const struct limits_entry *limit, void *out) {
+  fprintf(out, "limit       %-28.*s %-11s room for %u keys, %.1f MiB, overflowed %llu times\n",
+          STR_ARG(limit->name), limit->kind, limit->keys, (double)limit->bytes / 1048576,
+          (number)limit->overflowed);
+}
+
+static void put_failures(FILE *out, const struct tally *t) {
+  for (enum error error = ERROR_NONE + 1; error < ERROR_COUNT; error++)
+    if (cell_get(&t->failures[error]))
+      fprintf(out, "failed      %llu: %s\n", (number)cell_get(&t->failures[error]), error_info(error)->text);
+}
+
+/* --- the policy -------------------------------------------------------------------------------------------
+ */
+
+static double mean_us(const struct hook_tally *t) {
+  uint64_t calls = cell_get(&t->calls);
+  return calls ? (double)ticks_to_us(cell_get(&t->ticks)) / (double)calls : 0;
+}
+
+static void put_hook(FILE *out, enum hook hook, const struct hook_tally *t) {
+  fprintf(out, "hook        %-30s %10llu calls, mean %.1f us, slowest %.2f ms, %llu errors\n",
+          hook_name(hook), (number)cell_get(&t->calls), mean_us(t),
+          (double)ticks_to_us(cell_get(&t->slowest)) / 1e3, (number)cell_get(&t->errors));
+}
+
+/* The slowest first. */
+static void put_hooks(FILE *out, const struct tally *t) {
+  bool shown[HOOK_COUNT] = {false};
+  for (;;) {
+    int slowest = -1;
+    for (int hook = 0; hook < HOOK_COUNT; hook++) {
+      if (shown[hook] || !cell_get(&t->hooks[hook].calls)) continue;
+      if (slowest < 0 || mean_us(&t->hooks[hook]) > mean_us(&t->hooks[slowest])) slowest = hook;
+    }
+    if (slowest < 0) return;
+    shown[slowest] = true;
+    put_hook(out, (enum hook)slowest, &t->hooks[slowest]);
+  }
+}
+
+static void put_log(const char *target, uint64_t dropped, void *out) {
+  if (dropped) fprintf(out, "log         %s: %llu lines were dropped\n", target, (number)dropped);
+}
+
+static void put_reloads(FILE *out, const struct chronicle *chronicle) {
+  const struct chronicle_entry *entry;
+  for (unsigned i = 0; i < RELOADS_SHOWN && (entry = chronicle_entry(chronicle, i)); i++) {
+    char when[32];
+    struct tm local;
+    localtime_r(&entry->at, &local);
+    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
+    fprintf(out, "%s%s  %s%s\n", i ? "            " : "\nreloads     ", when,
+            entry->fine ? "" : "refused: ", entry->text);
+  }
+}
+
+char *status_text(const struct server *s) {
+  char *text = NULL;
+  size_t bytes;
+  struct tally tally;
+  FILE *out = open_memstream(&text, &bytes);
+  metrics_sum(s->metrics, &tally);
+  put_process(out, s, &tally);
+  put_requests(out, s, &tally);
+  put_workers(out, s);
+  put_peers(out, &tally);
+  put_names(out, s);
+  roster_read(s->registry, put_backend, out);
+  limits_read(s->registry, put_limit, out);
+  put_failures(out, &tally);
+  put_hooks(out, &tally);
+  logs_dropped(s->logs, put_log, out);
+  put_reloads(out, &s->chronicle);
+  fclose(out);
+  return text;
+}

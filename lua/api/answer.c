@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// answer: session:respond, an answer of the policy's own. Everything is checked before the exchange gets it,
+// so a call that raises leaves no half of an answer behind.
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "lua/api/fields.h"
+#include "lua/vm/hooks.h"
+#include "lua/api/options.h"
+#include "lua/api/session.h"
+#include "lua/vm/vm.h"
+#include "proxy/exchange.h"
+
+struct wanted_answer {
+  unsigned status;
+  struct str reason, body;
+  struct headers headers;
+  bool close;
+};
+
+static bool has_no_body(unsigned status) { return status == 204 || status == 304; }
+
+/* headers = { name = value or array }, at the top of the stack. -0 +0 */
+static void read_headers(lua_State *L, struct wanted_answer *wanted) {
+  if (!lua_istable(L, -1))
+    luaL_error(L, "session:respond: headers must be a table of names and values, got a %s value",
+               luaL_typename(L, -1));
+  int table = lua_gettop(L);
+  lua_pushnil(L);
+  while (lua_next(L, table)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      luaL_error(L, "session:respond: a key of headers is a %s value, not the name of a field",
+                 luaL_typename(L, -2));
+    fields_append(L, &wanted->headers, table + 1, table + 2);
+    lua_pop(L, 1);
+  }
+}
+
+/* -0 +0 */
+static void read_status(lua_State *L, struct wanted_answer *wanted) {
+  lua_Number status = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
+  if (!(status >= 200 && status <= 599))
+    luaL_error(L, "session:respond: status must be a number from 200 to 599");
+  wanted->status = (unsigned)status;
+}
+
+/* -0 +0 */
+static struct str read_text(lua_State *L, const char *name) {
+  struct str text = {NULL, 0};
+  if (lua_type(L, -1) != LUA_TSTRING) /* a number's text would not be kept by the table */
+    luaL_error(L, "session:respond: %s must be a string, got a %s value", name, luaL_typename(L, -1));
+  text.ptr = lua_tolstring(L, -1, &text.len);
+  return text;
+}
+
+/* One field of the table, its name below its value. -0 +0 */
+static void read_field(lua_State *L, struct wanted_answer *wanted) {
+  const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+  if (strcmp(name, "status") == 0)
+    read_status(L, wanted);
+  else if (strcmp(name, "headers") == 0)
+    read_headers(L, wanted);
+  else if (strcmp(name, "body") == 0)
+    wanted->body = read_text(L, name);
+  else if (strcmp(name, "reason") == 0)
+    wanted->reason = read_text(L, name);
+  else if (strcmp(name, "close") == 0)
+    wanted->close = lua_toboolean(L, -1);
+  else
+    luaL_error(L, "session:respond: unknown field '%s'; valid are status, reason, headers, body, close",
+               name);
+}
+
+/* -0 +0 */
+static void check_whole(lua_State *L, const struct wanted_answer *wanted) {
+  if (wanted->status == 0) luaL_error(L, "session:respond: status is missing");
+  if (!field_value_is_valid(wanted->reason))
+    luaL_error(L, "session:respond: the reason has a control character in it");
+  if (has_no_body(wanted->status) && wanted->body.len)
+    luaL_error(L, "session:respond: a response with status %d has no body", (int)wanted->status);
+}
+
+static size_t answer_bytes(const struct wanted_answer *wanted) {
+  size_t bytes = sizeof(struct answer) + wanted->body.len + wanted->reason.len;
+  for (unsigned i = 0; i < wanted->headers.count; i++)
+    bytes += sizeof(struct field) + wanted->headers.items[i].name.len + wanted->headers.items[i].value.len;
+  return bytes;
+}
+
+static void give(struct exchange *x, const struct wanted_answer *wanted) {
+  struct answer *answer = exchange_answer(x, wanted->status);
+  answer->response.headers = wanted->headers;
+  answer->response.reason =
+      wanted->reason.len ? arena_dup(&x->arena, wanted->reason) : status_reason(wanted->status);
+  answer->content = arena_dup(&x->arena, wanted->body);
+  answer->close = wanted->close;
+}
+
+/* session:respond { status = 429, headers = {...}, body = "...", close = true }: true, for `return
+ * session:respond`. */
+int session_respond(lua_State *L) {
+  struct exchange *x = session_check(L, 1);
+  struct wanted_answer wanted = {0};
+  session_phase(L, x, ~(PHASE(logging) | BODY_PHASES), "session:respond");
+  if (!exchange_can_answer(x)) return luaL_error(L, "session:respond comes too late: the response has begun");
+  luaL_checktype(L, 2, LUA_TTABLE);
+  headers_init(&wanted.headers, &x->arena);
+  lua_pushnil(L);
+  while (lua_next(L, 2)) {
+    read_field(L, &wanted);
+    lua_pop(L, 1);
+  }
+  check_whole(L, &wanted);
+  script_lend(L, x->script, answer_bytes(&wanted));
+  give(x, &wanted);
+  lua_pushboolean(L, 1);
+  return 1;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// clock: perilune.time and perilune.now. In `perilune test` both stand still until a test advances them.
+#include <lauxlib.h>
+#include <lua.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "lua/vm/library.h"
+#include "lua/vm/vm.h"
+#include "net/virtual_time.h"
+
+/* perilune.now(): seconds since some start, for differences -0 +1 */
+static int now(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)clock_now_ms(vm_of(L)->host.clock) / 1000);
+  return 1;
+}
+
+/* Under virtual time: when it began, in seconds of the real one. */
+static double begun;
+
+static double real_time(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* perilune.time(): seconds since 1970, with fractions -0 +1 */
+static int wall_time(lua_State *L) {
+  lua_pushnumber(L, virtual_time.on ? begun + (double)virtual_time.now_ms / 1000 : real_time());
+  return 1;
+}
+
+/* core.bench_set_time(seconds since 1970) -1 +0 */
+static int set_time(lua_State *L) {
+  begun = luaL_checknumber(L, 1) - (double)virtual_time.now_ms / 1000;
+  return 0;
+}
+
+static const luaL_Reg functions[] = {{"now", now}, {"time", wall_time}, {NULL, NULL}};
+static const luaL_Reg bench_functions[] = {{"bench_set_time", set_time}, {NULL, NULL}};
+
+void open_clock(lua_State *L) {
+  luaL_register(L, NULL, functions);
+  if (virtual_time.on) luaL_register(L, NULL, bench_functions);
+}

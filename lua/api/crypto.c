@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// crypto: digests, HMAC, random bytes and comparison in constant time; lua/perilune/crypto.lua gives them
+// their names.
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "lua/vm/library.h"
+#include "lua/vm/text.h"
+#include "lua/vm/vm.h"
+#include "net/tls_crypto.h"
+
+enum { RANDOM_MAX = 1 << 20 };
+
+/* -0 +0 */
+static struct str check_text(lua_State *L, int index) {
+  struct str text = text_at(L, index);
+  return text;
+}
+
+/* -0 +0 */
+static enum digest check_digest(lua_State *L) {
+  static const char *const names[] = {"md5", "sha1", "sha256", "sha384", "sha512", NULL};
+  return (enum digest)luaL_checkoption(L, 1, NULL, names);
+}
+
+/* -0 +1 */
+static int push(lua_State *L, const unsigned char *bytes, size_t length) {
+  if (length == 0)
+    return handle_raise(L, "this build of OpenSSL does not allow the digest %s", lua_tostring(L, 1));
+  lua_pushlstring(L, (const char *)bytes, length);
+  return 1;
+}
+
+/* core.digest(name, text) -2 +1 */
+static int digest(lua_State *L) {
+  unsigned char out[DIGEST_BYTES_MAX];
+  return push(L, out, crypto_digest(check_digest(L), check_text(L, 2), out));
+}
+
+/* core.hmac(name, key, text) -3 +1 */
+static int hmac(lua_State *L) {
+  unsigned char out[DIGEST_BYTES_MAX];
+  return push(L, out, crypto_hmac(check_digest(L), check_text(L, 2), check_text(L, 3), out));
+}
+
+/* core.random_bytes(count) -1 +1 */
+static int random_bytes(lua_State *L) {
+  lua_Number count = luaL_checknumber(L, 1);
+  struct buf *bytes = &vm_of(L)->scratch;
+  if (!(count >= 0 && count <= RANDOM_MAX))
+    return handle_raise(L, "crypto.random: expected a number of bytes from 0 to %d", (int)RANDOM_MAX);
+  buf_consume(bytes, buf_len(bytes));
+  buf_reserve(bytes, (size_t)count);
+  if (!crypto_random(buf_tail(bytes), (size_t)count))
+    return handle_raise(L, "crypto.random: OpenSSL has none");
+  lua_pushlstring(L, buf_tail(bytes), (size_t)count);
+  return 1;
+}
+
+/* core.equal(a, b) -2 +1 */
+static int equal(lua_State *L) {
+  lua_pushboolean(L, crypto_equal(check_text(L, 1), check_text(L, 2)));
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"digest", digest}, {"hmac", hmac}, {"random_bytes", random_bytes}, {"equal", equal}, {NULL, NULL}};
+
+void open_crypto(lua_State *L) { luaL_register(L, NULL, functions); }

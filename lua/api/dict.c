@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// dict: perilune.dict(name, { size = bytes }): a dictionary of strings, numbers and booleans that all workers
+// share. What can fail returns nil and the reason; a value of another type raises.
+#include "shared/dict.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "lua/vm/library.h"
+#include "lua/api/shared.h"
+#include "lua/vm/text.h"
+#include "lua/vm/vm.h"
+
+struct dict_config {
+  size_t bytes;
+  const struct clock *clock;
+};
+
+static void *make(const void *config) {
+  const struct dict_config *wanted = config;
+  return dict_new(wanted->bytes, wanted->clock);
+}
+static void release(void *object) { dict_free(object); }
+/* With another size it begins anew. */
+static bool fits(const void *object, const void *config) {
+  return dict_bytes(object) == ((const struct dict_config *)config)->bytes;
+}
+static const struct registry_kind kind = {"dict", make, release, fits};
+
+/* core.dict(name, bytes) -2 +1 */
+static int new_dict(lua_State *L) {
+  lua_Number bytes = luaL_checknumber(L, 2);
+  if (!(bytes >= 65536 && bytes <= shared_most_bytes()))
+    return handle_raise(L, "perilune.dict: size must be from 65536 bytes to half of the machine's memory");
+  struct dict_config config = {(size_t)bytes, vm_of(L)->host.clock};
+  shared_push(L, HANDLE_DICT, &kind, 1, &config);
+  return 1;
+}
+
+/* --- arguments ------------------------------------------------------------------------------------------ */
+
+/* -0 +0 */
+static bool is_foreign(lua_State *L) {
+  return vm_of(L)->loading && shared_is_foreign(L, handle_check(L, 1, HANDLE_DICT));
+}
+
+/* -0 +0 */
+static struct dict *check(lua_State *L) { return ((struct shared *)handle_check(L, 1, HANDLE_DICT))->object; }
+
+/* -0 +0 */
+static struct str check_key(lua_State *L) {
+  struct str key = text_at(L, 2);
+  return key;
+}
+
+/* -0 +0 */
+static struct dict_value check_value(lua_State *L) {
+  struct dict_value value = {.type = DICT_BOOLEAN};
+  if (lua_type(L, 3) == LUA_TNUMBER) {
+    value.type = DICT_NUMBER;
+    value.number = lua_tonumber(L, 3);
+  } else if (lua_type(L, 3) == LUA_TSTRING) {
+    value.type = DICT_STRING;
+    value.string.ptr = lua_tolstring(L, 3, &value.string.len);
+  } else if (lua_isboolean(L, 3)) {
+    value.boolean = lua_toboolean(L, 3);
+  } else {
+    luaL_error(L, "a dict keeps strings, numbers and booleans, not a %s value (see perilune.json)",
+               luaL_typename(L, 3));
+  }
+  return value;
+}
+
+/* Seconds at `index`; 0 without: for ever. -0 +0 */
+static uint64_t check_ttl(lua_State *L, int index) {
+  if (lua_isnoneornil(L, index)) return 0;
+  lua_Number seconds = luaL_checknumber(L, index);
+  if (!(seconds >= 0.001 && seconds <= 1e9))
+    luaL_error(L, "a time to live is from 0.001 to 1e9 seconds; nil: for ever");
+  return (uint64_t)(seconds * 1000 + 0.5);
+}
+
+/* Puts off what would be DICT_OK. -0 +0 */
+static enum dict_result later(lua_State *L, lua_CFunction call, struct str key,
+                              const struct dict_value *value) {
+  const struct dict *dict = ((struct shared *)handle_check(L, 1, HANDLE_DICT))->object;
+  size_t bytes = key.len + (value && value->type == DICT_STRING ? value->string.len : 0);
+  if (bytes > dict_entry_bytes_max(dict)) return DICT_TOO_LARGE;
+  shared_put_off(L, call);
+  return DICT_OK;
+}
+
+/* true, or nil and the reason. -0 +1 | -0 +2 */
+static int push_result(lua_State *L, enum dict_result result) {
+  if (result == DICT_OK) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushstring(L, dict_result_text(result));
+  return 2;
+}
+
+/* -0 +1 */
+static int push_nil(lua_State *L) {
+  lua_pushnil(L);
+  return 1;
+}
+
+/* --- methods -------------------------------------------------------------------------------------------- */
+
+/* Raising for want of memory must not lose the text: the vm owns it. -0 +1 */
+static void push_value(lua_State *L, const struct dict_value *value) {
+  switch (value->type) {
+  case DICT_STRING: lua_pushlstring(L, value->string.ptr, value->string.len); break;
+  case DICT_NUMBER: lua_pushnumber(L, value->number); break;
+  case DICT_BOOLEAN: lua_pushboolean(L, value->boolean); break;
+  }
+}
+
+/* dict:get(key): the value; nil where there is none -2 +1 */
+static int get(lua_State *L) {
+  struct dict *dict = check(L);
+  struct dict_value value;
+  struct buf *text = &vm_of(L)->scratch;
+  if (dict_get(dict, check_key(L), &value, text) != DICT_OK) return push_nil(L);
+  push_value(L, &value);
+  if (text->cap > BLOCK_LARGEST) buf_release(text);
+  return 1;
+}
+
+/* dict:set(key, value [, ttl]); a value of nil deletes -4 +1 | -4 +2 */
+static int set(lua_State *L) {
+  struct dict *dict = check(L);
+  struct str key = check_key(L);
+  uint64_t ttl_ms = check_ttl(L, 4);
+  if (lua_isnoneornil(L, 3)) {
+    if (is_foreign(L))
+      shared_put_off(L, set);
+    else
+      dict_delete(dict, key);
+    return push_result(L, DICT_OK);
+  }
+  struct dict_value value = check_value(L);
+  if (is_foreign(L)) return push_result(L, later(L, set, key, &value));
+  return push_result(L, dict_set(dict, key, &value, ttl_ms));
+}
+
+/* dict:add(key, value [, ttl]): only where there is none -4 +1 | -4 +2 */
+static int add(lua_State *L) {
+  struct dict *dict = check(L);
+  struct str key = check_key(L);
+  struct dict_value value = check_value(L);
+  uint64_t ttl_ms = check_ttl(L, 4), left_ms;
+  if (!is_foreign(L)) return push_result(L, dict_add(dict, key, &value, ttl_ms));
+  bool exists = dict_ttl(dict, key, &left_ms) == DICT_OK;
+  return push_result(L, exists ? DICT_EXISTS : later(L, add, key, &value));
+}
+
+static int incr(lua_State *L);
+
+/* What dict_incr would give. -0 +0 */
+static enum dict_result incr_later(lua_State *L, struct str key, double delta, const struct dict_start *start,
+                                   double *sum) {
+  struct dict_value value;
+  struct buf *text = &vm_of(L)->scratch;
+  bool exists = dict_get(check(L), key, &value, text) == DICT_OK;
+  if (!exists && !start) return DICT_ABSENT;
+  if (exists && value.type != DICT_NUMBER) return DICT_NOT_A_NUMBER;
+  *sum = (exists ? value.number : start->number) + delta;
+  return later(L, incr, key, NULL);
+}
+
+/* dict:incr(key [, by [, from [, ttl]]]): the sum. Without `from` the key must be there. -5 +1 | -5 +2 */
+static int incr(lua_State *L) {
+  struct dict *dict = check(L);
+  struct str key = check_key(L);
+  lua_Number by = luaL_optnumber(L, 3, 1);
+  struct dict_start start = {luaL_optnumber(L, 4, 0), check_ttl(L, 5)};
+  double sum;
+  const struct dict_start *from = lua_isnoneornil(L, 4) ? NULL : &start;
+  enum dict_result result =
+      is_foreign(L) ? incr_later(L, key, by, from, &sum) : dict_incr(dict, key, by, from, &sum);
+  if (result != DICT_OK) return push_result(L, result);
+  lua_pushnumber(L, sum);
+  return 1;
+}
+
+/* dict:delete(key): whether there was one -2 +1 */
+static int delete (lua_State *L) {
+  struct dict *dict = check(L);
+  struct str key = check_key(L);
+  uint64_t left_ms;
+  if (is_foreign(L)) {
+    shared_put_off(L, delete);
+    lua_pushboolean(L, dict_ttl(dict, key, &left_ms) == DICT_OK);
+    return 1;
+  }
+  lua_pushboolean(L, dict_delete(dict, key));
+  return 1;
+}
+
+/* dict:ttl(key): seconds left; math.huge: for ever; nil where there is none -2 +1 */
+static int ttl(lua_State *L) {
+  struct dict *dict = check(L);
+  uint64_t left_ms;
+  if (dict_ttl(dict, check_key(L), &left_ms) != DICT_OK) return push_nil(L);
+  lua_pushnumber(L, left_ms ? (lua_Number)left_ms / 1000 : HUGE_VAL);
+  return 1;
+}
+
+/* The list that keys gives, freed also where pushing its texts raises. */
+struct key_list {
+  struct handle handle;
+  struct str *keys; /* owned */
+};
+
+static void end_keys(void *ended) {
+  struct key_list *list = ended;
+  free(list->keys);
+  list->keys = NULL;
+}
+
+/* dict:keys([max]): at most so many (1000), in no order -2 +1 */
+static int keys(lua_State *L) {
+  struct dict *dict = check(L);
+  lua_Number max = luaL_optnumber(L, 2, 1000);
+  unsigned count;
+  if (!(max >= 0 && max <= 1e6)) return luaL_error(L, "dict:keys: expected a number up to 1000000");
+  struct key_list *list = handle_new(L, HANDLE_KEY_LIST, sizeof *list);
+  list->keys = dict_keys(dict, (unsigned)max, &count);
+  lua_createtable(L, (int)count, 0);
+  for (unsigned i = 0; i < count; i++) {
+    lua_pushlstring(L, list->keys[i].ptr, list->keys[i].len);
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+  free(list->keys);
+  list->keys = NULL;
+  return 1;
+}
+
+/* dict:flush() -1 +0 */
+static int flush(lua_State *L) {
+  struct dict *dict = check(L);
+  if (is_foreign(L))
+    shared_put_off(L, flush);
+  else
+    dict_flush(dict);
+  return 0;
+}
+
+/* dict:used(): bytes that it takes now, its own tables included; never more than its size -1 +1 */
+static int used(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)dict_used_bytes(check(L)));
+  return 1;
+}
+
+/* -1 +1 */
+static int size(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)dict_bytes(check(L)));
+  return 1;
+}
+
+static const luaL_Reg methods[] = {
+    {"get", get},   {"set", set},     {"add", add},   {"incr", incr}, {"delete", delete}, {"ttl", ttl},
+    {"keys", keys}, {"flush", flush}, {"used", used}, {"size", size}, {NULL, NULL},
+};
+static const luaL_Reg no_methods[] = {{NULL, NULL}};
+static const luaL_Reg functions[] = {{"dict", new_dict}, {NULL, NULL}};
+
+void open_dict(lua_State *L) {
+  handle_define(L, HANDLE_DICT, "perilune.dict", methods, NULL);
+  handle_set_end(L, HANDLE_DICT, shared_end);
+  handle_define(L, HANDLE_KEY_LIST, "perilune.key_list", no_methods, NULL);
+  handle_set_end(L, HANDLE_KEY_LIST, end_keys);
+  luaL_register(L, NULL, functions);
+}

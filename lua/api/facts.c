@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// facts: what a session knows of its attempts at peers, of times and of sizes.
+#include "lua/vm/hooks.h"
+#include "lua/vm/library.h"
+#include "lua/api/session.h"
+#include "lua/vm/token.h"
+#include "lua/vm/vm.h"
+#include "net/timer.h"
+#include "net/tls.h"
+#include "proxy/exchange.h"
+#include "proxy/settings.h"
+#include "proxy/upstream.h"
+
+/* -0 +0 */
+static struct exchange *check(lua_State *L) { return session_check(L, 1); }
+
+/* -0 +1 */
+static int push_nil(lua_State *L) {
+  lua_pushnil(L);
+  return 1;
+}
+
+/* -0 +0 */
+static void set_text(lua_State *L, const char *name, struct str text) {
+  if (!text.len) return;
+  lua_pushlstring(L, text.ptr, text.len);
+  lua_setfield(L, -2, name);
+}
+
+/* --- attempts. -1 +1 --------------------------------------------------------------------------------------
+ */
+
+/* session:retries_left(): how many further calls of upstream_peer there may be */
+static int retries_left(lua_State *L) {
+  const struct exchange *x = check(L);
+  unsigned allowed = x->settings->max_retries + 1;
+  lua_pushinteger(L, allowed > x->attempts ? (lua_Integer)(allowed - x->attempts) : 0);
+  return 1;
+}
+
+/* session:last_failure(): the kind of what failed last, also where another attempt was made; nil: nothing did
+ */
+static int last_failure(lua_State *L) {
+  const struct exchange *x = check(L);
+  enum error error = x->error ? x->error : x->last_error;
+  if (error == ERROR_NONE) return push_nil(L);
+  lua_pushstring(L, error_info(error)->name);
+  return 1;
+}
+
+/* session:upstream_tls(): { version, cipher } of the connection to the peer; nil before and after it, and
+ * without TLS */
+static int upstream_tls(lua_State *L) {
+  const struct exchange *x = check(L);
+  if (!x->upstream || !x->connected || !x->upstream->conn.tls) return push_nil(L);
+  lua_createtable(L, 0, 2);
+  set_text(L, "version", tls_version(&x->upstream->conn));
+  set_text(L, "cipher", tls_cipher(&x->upstream->conn));
+  return 1;
+}
+
+/* --- times and sizes. -1 +1 -------------------------------------------------------------------------------
+ */
+
+/* Seconds between two stamps; nothing where one is missing. -0 +0 */
+static void set_time(lua_State *L, const char *name, uint64_t from, uint64_t to) {
+  if (!from || to < from) return;
+  lua_pushnumber(L, (lua_Number)(to - from) / 1000);
+  lua_setfield(L, -2, name);
+}
+
+/* session:timings(): seconds, of the last attempt: { connect, first_byte, response, total } */
+static int timings(lua_State *L) {
+  const struct exchange *x = check(L);
+  const struct exchange_times *t = &x->times;
+  uint64_t now = t->ended ? t->ended : loop_now_ms(vm_of(L)->host.loop);
+  lua_createtable(L, 0, 4);
+  set_time(L, "connect", t->connect_begun, t->connected);
+  set_time(L, "first_byte", t->connected, t->first_byte);
+  set_time(L, "response", t->first_byte, now);
+  set_time(L, "total", t->begun, now);
+  return 1;
+}
+
+/* session:request_bytes(): of the request's body, so far */
+static int request_bytes(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)check(L)->up.bytes);
+  return 1;
+}
+
+/* core.session_methods(): the table that lua/perilune/session.lua adds to -0 +1 */
+static int session_methods(lua_State *L) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->token_methods);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"session_methods", session_methods}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"retries_left", retries_left}, {"last_failure", last_failure},   {"upstream_tls", upstream_tls},
+    {"timings", timings},           {"request_bytes", request_bytes}, {NULL, NULL},
+};
+
+void open_facts(lua_State *L) {
+  token_add_methods(L, methods);
+  luaL_register(L, NULL, functions);
+}

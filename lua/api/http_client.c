@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// http_client: HTTP/1.1 responses read from a socket of the policy's own, with the proxy's own parser, so as
+// strictly as those of its peers. lua/perilune/http.lua speaks to policies.
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "http/framing.h"
+#include "http/host.h"
+#include "http/lenient.h"
+#include "http/parser.h"
+#include "lua/vm/library.h"
+#include "lua/api/socket.h"
+#include "lua/vm/task.h"
+#include "lua/vm/vm.h"
+
+static struct parser_limits limits_of(const struct socket *s) {
+  return (struct parser_limits){
+      .head_bytes = 65536, .target_bytes = 8192, .fields = 200, .lenient = s->lenient};
+}
+
+/* --- a head --------------------------------------------------------------------------------------------- */
+
+static enum enough read_head(struct socket *s) {
+  size_t length = 0;
+  enum error error = ERROR_NONE;
+  struct parser_limits limits = limits_of(s);
+  if (!buf_len(&s->in)) return ENOUGH_NOT;
+  switch (head_scan_response(&s->scan, buf_ptr(&s->in), buf_len(&s->in), &limits, &length, &error)) {
+  case HEAD_MORE: return ENOUGH_NOT;
+  case HEAD_BAD: return ENOUGH_BAD;
+  case HEAD_WHOLE: break;
+  }
+  s->piece = (struct str){buf_ptr(&s->in), length};
+  s->used = length;
+  return ENOUGH_WHOLE;
+}
+
+/* core.http_head(socket, method, lenient) -3 +0 (yields) */
+static int head_start(lua_State *L) {
+  struct socket *s = socket_check(L);
+  if (s) s->scan = (struct head_scan){0};
+  if (s) s->lenient = (unsigned)luaL_optnumber(L, 3, LENIENT_DEFAULT);
+  return socket_read(L, read_head, "http");
+}
+
+static void set_text(lua_State *L, const char *name, struct str text) {
+  lua_pushlstring(L, text.ptr ? text.ptr : "", text.len);
+  lua_setfield(L, -2, name);
+}
+
+/* { name, value, name, value, ... } -0 +1 */
+static void push_fields(lua_State *L, const struct headers *headers) {
+  lua_createtable(L, (int)headers->count * 2, 0);
+  for (unsigned i = 0; i < headers->count; i++) {
+    const struct field *field = &headers->items[i];
+    lua_pushlstring(L, field->name.ptr, field->name.len);
+    lua_rawseti(L, -2, (int)i * 2 + 1);
+    lua_pushlstring(L, field->value.ptr ? field->value.ptr : "", field->value.len);
+    lua_rawseti(L, -2, (int)i * 2 + 2);
+  }
+}
+
+/* -0 +1 */
+static void push_response(lua_State *L, const struct response *response) {
+  lua_createtable(L, 0, 6);
+  lua_pushinteger(L, response->status);
+  lua_setfield(L, -2, "status");
+  set_text(L, "reason", response->reason);
+  lua_pushboolean(L, response->keep_alive && response->body.framing != FRAMING_CLOSE);
+  lua_setfield(L, -2, "keep_alive");
+  push_fields(L, &response->headers);
+  lua_setfield(L, -2, "fields");
+}
+
+static void begin_body(struct socket *s, const struct response *response) {
+  s->body = response->body;
+  s->chunked = (struct chunked){.takes_padding = s->lenient & LENIENT_CHUNK_PADDING};
+  s->left = response->body.framing == FRAMING_LENGTH ? response->body.length : 0;
+  s->body_ended = response->body.framing == FRAMING_NONE ||
+                  (response->body.framing == FRAMING_LENGTH && response->body.length == 0);
+}
+
+/* { status, reason, fields, keep_alive }; or nil and a sentence -3 +1 | -3 +2 */
+static int head_result(lua_State *L) {
+  struct socket *s = socket_check(L);
+  struct response response = {0};
+  const char *why = "malformed response";
+  if (!s || s->reading.task || s->reading.outcome != OUTCOME_OK)
+    return socket_push_failure(L, s, s ? s->reading.outcome : OUTCOME_CLOSED);
+  struct str method = {luaL_checkstring(L, 2), lua_objlen(L, 2)};
+  struct parser_limits limits = limits_of(s);
+  arena_free(&s->head_arena);
+  struct str head = arena_dup(&s->head_arena, s->piece);
+  buf_consume(&s->in, s->used);
+  if (parser_response(head, &s->head_arena, &limits, method_of(method), &response, &why) != ERROR_NONE) {
+    lua_pushnil(L);
+    lua_pushstring(L, why);
+    return 2;
+  }
+  begin_body(s, &response);
+  push_response(L, &response);
+  return 1;
+}
+
+/* --- a body --------------------------------------------------------------------------------------------- */
+
+static enum enough read_chunks(struct socket *s) {
+  size_t payload = 0, count = buf_len(&s->in);
+  if (!count) return ENOUGH_NOT;
+  char *bytes = buf_ptr(&s->in);
+  s->used = chunked_decode(&s->chunked, bytes, count, &payload, NULL);
+  s->piece = (struct str){bytes, payload};
+  s->body_ended = s->chunked.state == CHUNKED_DONE;
+  if (s->chunked.state == CHUNKED_BAD) return ENOUGH_BAD;
+  if (payload || s->body_ended) return ENOUGH_WHOLE;
+  buf_consume(&s->in, s->used);
+  s->used = 0;
+  return ENOUGH_NOT;
+}
+
+/* What has arrived of the body; with s->body_ended and no piece: nothing follows. */
+static enum enough read_body(struct socket *s) {
+  size_t count = buf_len(&s->in);
+  if (s->body_ended) return ENOUGH_WHOLE;
+  if (s->body.framing == FRAMING_CHUNKED) return read_chunks(s);
+  if (s->body.framing == FRAMING_LENGTH && count > s->left) count = (size_t)s->left;
+  if (!count && !(s->eof && s->body.framing == FRAMING_CLOSE)) return ENOUGH_NOT;
+  s->piece = (struct str){count ? buf_ptr(&s->in) : NULL, count};
+  s->used = count;
+  s->left -= s->body.framing == FRAMING_LENGTH ? count : 0;
+  s->body_ended = s->body.framing == FRAMING_LENGTH ? s->left == 0 : s->eof && count == 0;
+  return ENOUGH_WHOLE;
+}
+
+/* core.http_body(socket) -1 +0 (yields) */
+static int body_start(lua_State *L) { return socket_read(L, read_body, "http"); }
+
+/* The next piece and whether it is the last; or nil and a sentence -1 +2 */
+static int body_result(lua_State *L) {
+  struct socket *s = socket_check(L);
+  if (!s || s->reading.task || s->reading.outcome != OUTCOME_OK)
+    return socket_push_failure(L, s, s ? s->reading.outcome : OUTCOME_CLOSED);
+  lua_pushlstring(L, s->piece.ptr ? s->piece.ptr : "", s->piece.len);
+  lua_pushboolean(L, s->body_ended);
+  buf_consume(&s->in, s->used);
+  s->used = 0;
+  return 2;
+}
+
+/* --- what is sent --------------------------------------------------------------------------------------- */
+
+/* core.http_check_field(name, value): what is wrong with it; nil: nothing -2 +1 */
+static int check_field(lua_State *L) {
+  struct str name = {luaL_checkstring(L, 1), lua_objlen(L, 1)};
+  struct str value = {luaL_checkstring(L, 2), lua_objlen(L, 2)};
+  if (!field_name_is_valid(name)) {
+    lua_pushfstring(L, "'%s' is no valid field name", name.ptr);
+  } else if (!field_value_is_valid(value)) {
+    lua_pushfstring(L, "the value of field %s has a control character in it (CR, LF, NUL, ...)", name.ptr);
+  } else if (framing_is_hop_field(field_id(name)) || field_id(name) == FIELD_EXPECT) {
+    lua_pushfstring(L, "the field %s cannot be set: the client writes it itself", name.ptr);
+  } else if (field_id(name) == FIELD_HOST && !host_is_valid(str_trim(value))) {
+    lua_pushfstring(L, "the value of field Host is no host: '%s'", value.ptr);
+  } else {
+    return 0;
+  }
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"http_check_field", check_field}, {NULL, NULL}};
+
+void open_http_client(lua_State *L) {
+  lua_newtable(L);
+#define X(id, name, allowed) (lua_pushboolean(L, allowed), lua_setfield(L, -2, name));
+  LENIENT_TABLE(X)
+#undef X
+  lua_setfield(L, -2, "lenient_default");
+  lua_newtable(L);
+#define X(id, name, allowed) (lua_pushnumber(L, LENIENT_##id), lua_setfield(L, -2, name));
+  LENIENT_TABLE(X)
+#undef X
+  lua_setfield(L, -2, "lenient_bits");
+  handle_push_waiting(L, head_start, head_result);
+  lua_setfield(L, -2, "http_head");
+  handle_push_waiting(L, body_start, body_result);
+  lua_setfield(L, -2, "http_body");
+  luaL_register(L, NULL, functions);
+}

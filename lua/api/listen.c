@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// listen: perilune.listen(address, hooks, options): an address to listen on, with the hooks and settings in
+// force there. Opens nothing: the runtime does, once the policy has loaded on every worker.
+#include <errno.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lua/api/cidr.h"
+#include "lua/vm/hooks.h"
+#include "lua/vm/library.h"
+#include "lua/api/options.h"
+#include "lua/vm/policy.h"
+#include "lua/vm/text.h"
+#include "lua/vm/vm.h"
+#include "net/tls_identity.h"
+#include "net/addr.h"
+
+static const char *const client_verify_words[] = {"off", "optional", "required", NULL};
+static const char *const version_words[] = {"TLSv1.2", "TLSv1.3", NULL};
+static const char *const forwarded_words[] = {"replace", "append", "keep", NULL};
+static const char *const access_format_words[] = {"combined", "json", NULL};
+static const char *const abort_words[] = {"hooks", "always", "never", NULL};
+static const char *const proxy_protocol_words[] = {"off", "optional", "required", NULL};
+
+struct listen_options {
+  struct policy_listener listener; /* first: most options are its */
+  struct tls_files own;            /* certificate, key and ocsp, beside `certificates` */
+};
+
+/* To add a setting: a line here, after its member in proxy/settings.h. */
+#define SETTING(name, kind, member)                                                                          \
+  { name, kind, offsetof(struct policy_listener, settings.member), NULL }
+static const struct option options[] = {
+    {"certificate", OPTION_FILE, offsetof(struct listen_options, own.certificate), NULL},
+    {"key", OPTION_FILE, offsetof(struct listen_options, own.key), NULL},
+    {"ocsp", OPTION_FILE, offsetof(struct listen_options, own.ocsp), NULL},
+    {"certificates", OPTION_TABLE, 0, NULL},
+    {"client_ca", OPTION_FILE, offsetof(struct policy_listener, tls.client_ca), NULL},
+    {"client_verify", OPTION_WORD, offsetof(struct policy_listener, tls.client_verify), client_verify_words},
+    {"min_version", OPTION_WORD, offsetof(struct policy_listener, tls.oldest), version_words},
+    SETTING("head_timeout", OPTION_SECONDS, head_timeout_ms),
+    SETTING("head_limit", OPTION_SIZE, head.head_bytes),
+    SETTING("target_limit", OPTION_SIZE, head.target_bytes),
+    SETTING("fields_limit", OPTION_POSITIVE, head.fields),
+    SETTING("keepalive_timeout", OPTION_SECONDS, keepalive_timeout_ms),
+    SETTING("keepalive_requests", OPTION_COUNT, keepalive_requests),
+    SETTING("body_timeout", OPTION_SECONDS, body_timeout_ms),
+    SETTING("min_receive_rate", OPTION_COUNT, min_receive_rate),
+    SETTING("await_body", OPTION_POOL_SECONDS, await_body_ms),
+    SETTING("upload_timeout", OPTION_SECONDS, upload_timeout_ms),
+    SETTING("body_limit", OPTION_BYTES, body_bytes),
+    SETTING("send_timeout", OPTION_SECONDS, send_timeout_ms),
+    SETTING("min_send_rate", OPTION_COUNT, min_send_rate),
+    SETTING("tunnel_timeout", OPTION_SECONDS, tunnel_timeout_ms),
+    SETTING("handshake_timeout", OPTION_SECONDS, handshake_timeout_ms),
+    SETTING("max_retries", OPTION_COUNT, max_retries),
+    SETTING("drain_limit", OPTION_BYTES, drain_bytes),
+    SETTING("via", OPTION_FLAG, via),
+    SETTING("allow_connect", OPTION_FLAG, allow_connect),
+    {"forwarded", OPTION_WORD, offsetof(struct policy_listener, settings.forwarded), forwarded_words},
+    {"abort_on_close", OPTION_WORD, offsetof(struct policy_listener, settings.abort_on_close), abort_words},
+    {"proxy_protocol", OPTION_WORD, offsetof(struct policy_listener, settings.proxy_protocol),
+     proxy_protocol_words},
+    {"proxy_protocol_from", OPTION_TABLE, 0, NULL},
+    {"forwarded_from", OPTION_TABLE, 0, NULL},
+    SETTING("max_connections", OPTION_COUNT, max_connections),
+    SETTING("max_connections_per_client", OPTION_COUNT, max_connections_per_client),
+    SETTING("client_ipv6_bits", OPTION_COUNT, client_ipv6_bits),
+    {"access_log", OPTION_LOG, offsetof(struct policy_listener, access_log), NULL},
+    {"access_log_format", OPTION_WORD, offsetof(struct policy_listener, access_log_format),
+     access_format_words},
+};
+static const struct option_set option_set = OPTION_SET(options);
+
+/* A port of its own each time, so it may be named more than once. */
+static bool is_any_port(const struct addr *addr) { return addr->kind == ADDR_IP && addr->port == 0; }
+
+/* Tests run several proxies at once, of policies that name their port. */
+static struct str any_port(struct arena *arena, struct addr addr) {
+  char text[ADDR_TEXT];
+  addr_set_port(&addr, 0);
+  return arena_dup(arena, (struct str){text, addr_format(&addr, text) + 1});
+}
+
+/* -0 +0 */
+static struct str check_address(lua_State *L, struct policy *policy) {
+  struct addr addr;
+  const char *why = NULL;
+  struct str text = text_at(L, 1);
+  if (!addr_parse(text, &addr, &why)) luaL_error(L, "perilune.listen: '%s': %s", text.ptr, why);
+  if (addr.kind == ADDR_NAME)
+    luaL_error(L, "perilune.listen: '%s': an address to listen on is an IP address, not a name", text.ptr);
+  for (unsigned i = 0; i < policy->count && !is_any_port(&addr); i++)
+    if (str_equal(policy->listeners[i].address, text))
+      luaL_error(L, "perilune.listen: '%s' is listened on already, at %s", text.ptr,
+                 policy->listeners[i].place.ptr);
+  if (addr.kind == ADDR_IP && getenv("PERILUNE_ANY_PORT")) return any_port(&policy->arena, addr);
+  return arena_dup(&policy->arena, (struct str){text.ptr, text.len + 1});
+}
+
+/* Either hook alone can give an answer to every request. */
+static const struct hooks *check_hooks(lua_State *L, struct arena *arena) {
+  luaL_checktype(L, 2, LUA_TTABLE);
+  const struct hooks *hooks = &hooks_read(L, 2, arena)->hooks;
+  if (!hooks->upstream_peer && !hooks->request_filter)
+    luaL_error(
+        L, "perilune.listen: the hooks lack upstream_peer (or a request_filter that answers every request)");
+  return hooks;
+}
+
+/* --- TLS --- */
+
+#define FILES(name)                                                                                          \
+  { #name, OPTION_FILE, offsetof(struct tls_files, name), NULL }
+static const struct option files_options[] = {FILES(certificate), FILES(key), FILES(ocsp)};
+static const struct option_set files_option_set = OPTION_SET(files_options);
+
+/* The runtime reads it; that it is there is known now, and here it can be said in which line it is named. */
+static void check_file(lua_State *L, const char *option, struct str file) {
+  if (!file.len || access(file.ptr, R_OK) == 0) return;
+  int error = errno;
+  if (error == EACCES && tls_is_kept(file)) return; /* it was read while the process was another user */
+  luaL_error(L, "perilune.listen: option '%s': %s: %s%s", option, file.ptr, strerror(error),
+             error == EACCES && geteuid() != 0
+                 ? " (the process runs as another user by now: let that user read the file, or start anew)"
+                 : "");
+}
+
+/* -0 +0 */
+static void check_files(lua_State *L, const struct tls_files *files) {
+  if (str_is_empty(files->certificate) || str_is_empty(files->key))
+    luaL_error(L, "perilune.listen: certificate and key go together");
+  check_file(L, "certificate", files->certificate);
+  check_file(L, "key", files->key);
+  check_file(L, "ocsp", files->ocsp);
+}
+
+/* The tables of `certificates`, on top of the stack, behind the first one. -0 +0 */
+static void read_certificates(lua_State *L, struct tls_files *files, unsigned count, struct arena *arena) {
+  for (unsigned i = 0; i < count; i++) {
+    lua_rawgeti(L, -1, (int)i + 1);
+    if (!lua_istable(L, -1))
+      luaL_error(
+          L, "perilune.listen: option 'certificates' must be an array of { certificate = ..., key = ... }");
+    if (!options_read(L, lua_gettop(L), &files_option_set, &files[i], arena))
+      luaL_error(L, "perilune.listen: option 'certificates': %s", lua_tostring(L, -1));
+    lua_pop(L, 1);
+    check_files(L, &files[i]);
+  }
+}
+
+/* All certificates in one list, with the one beside it first. -0 +0 */
+static void take_certificates(lua_State *L, struct listen_options *o, struct arena *arena) {
+  bool has_own = o->own.certificate.len || o->own.key.len || o->own.ocsp.len;
+  lua_getfield(L, 3, "certificates");
+  unsigned more = lua_istable(L, -1) ? (unsigned)lua_objlen(L, -1) : 0;
+  struct tls_files *files = arena_zalloc(arena, (more + 1) * sizeof *files);
+  if (has_own) {
+    check_files(L, &o->own);
+    *files = o->own;
+  }
+  read_certificates(L, files + has_own, more, arena);
+  lua_pop(L, 1);
+  o->listener.tls.certificates = files;
+  o->listener.tls.count = has_own + more;
+}
+
+/* -0 +0 */
+static void check_tls(lua_State *L, const struct tls_server_options *tls) {
+  bool is_on = tls->count || tls->asks, verifies = tls->client_verify != TLS_CLIENT_IGNORED;
+  if (!is_on && (verifies || tls->client_ca.len || tls->oldest))
+    luaL_error(L, "perilune.listen: client_verify, client_ca and min_version are for TLS, and there is no "
+                  "certificate");
+  if (verifies != (tls->client_ca.len > 0))
+    luaL_error(L, "perilune.listen: client_verify and client_ca go together");
+  check_file(L, "client_ca", tls->client_ca);
+}
+
+/* --- whom to believe --- */
+
+/* The networks of an option that is an array of them; NULL where it is not given. -0 +0 */
+static const struct cidr_set *read_networks(lua_State *L, const char *option) {
+  char place[64];
+  const struct cidr_set *set = NULL;
+  snprintf(place, sizeof place, "perilune.listen: option '%s'", option);
+  lua_getfield(L, 3, option);
+  if (lua_istable(L, -1)) set = networks_keep(L, lua_gettop(L), place);
+  lua_pop(L, 1);
+  return set;
+}
+
+/* A list that nobody looks at would be a false comfort. -0 +0 */
+static void take_senders(lua_State *L, struct settings *settings) {
+  settings->proxy_senders = read_networks(L, "proxy_protocol_from");
+  settings->forwarded_senders = read_networks(L, "forwarded_from");
+  if (settings->proxy_senders && settings->proxy_protocol == PROXY_PROTOCOL_OFF)
+    luaL_error(L,
+               "perilune.listen: proxy_protocol_from is for proxy_protocol = \"required\" or \"optional\"");
+  if (settings->forwarded_senders && settings->forwarded != FORWARDED_APPEND)
+    luaL_error(L, "perilune.listen: forwarded_from is for forwarded = \"append\"");
+}
+
+/* --- the call --- */
+
+/* -0 +0 */
+static void check_options(lua_State *L, struct listen_options *into, struct arena *arena) {
+  into->listener.settings = settings_default;
+  if (lua_isnoneornil(L, 3)) return;
+  luaL_checktype(L, 3, LUA_TTABLE);
+  if (!options_read(L, 3, &option_set, into, arena))
+    luaL_error(L, "perilune.listen: %s", lua_tostring(L, -1));
+  unsigned bits = into->listener.settings.client_ipv6_bits;
+  if (bits < 1 || bits > 128)
+    luaL_error(L, "perilune.listen: option 'client_ipv6_bits' must be a number from 1 to 128, got %d",
+               (int)bits);
+  take_certificates(L, into, arena);
+  take_senders(L, &into->listener.settings);
+}
+
+/* "policy.lua:12" of the caller. */
+static struct str place_of_call(lua_State *L, struct arena *arena) {
+  lua_Debug info = {0};
+  if (!lua_getstack(L, 1, &info)) return STR("?");
+  lua_getinfo(L, "Sl", &info);
+  struct str place = arena_printf(arena, "%s:%d%c", info.short_src, info.currentline, '\0');
+  return (struct str){place.ptr, place.len - 1};
+}
+
+/* perilune.listen(address, hooks [, options]) -3 +0 */
+static int add_listener(lua_State *L) {
+  struct vm *vm = vm_of(L);
+  struct policy *policy = vm->policy;
+  struct listen_options wanted = {0};
+  struct policy_listener *listener = &wanted.listener;
+  if (!vm->loading)
+    return luaL_error(L, "perilune.listen is for the policy's main chunk: it is loaded already");
+  lua_settop(L, 3);
+  listener->place = place_of_call(L, &policy->arena);
+  listener->address = check_address(L, policy);
+  listener->address.len--; /* its terminator stays behind it */
+  check_options(L, &wanted, &policy->arena);
+  listener->hooks = check_hooks(L, &policy->arena);
+  listener->tls.asks = listener->hooks->certificate != NULL;
+  check_tls(L, &listener->tls);
+  *policy_add_listener(policy) = *listener;
+  return 0;
+}
+
+static const luaL_Reg functions[] = {{"listen", add_listener}, {NULL, NULL}};
+
+void open_listen(lua_State *L) { luaL_register(L, NULL, functions); }

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// metrics: counters, gauges and histograms of the policy's own. Found by their name, so they are one for all
+// workers and go on over reloads; lua/perilune/metrics.lua checks what they are made from.
+#include <math.h>
+
+#include "lua/vm/library.h"
+#include "lua/api/shared.h"
+#include "lua/vm/text.h"
+#include "lua/vm/vm.h"
+#include "shared/family.h"
+
+struct metric {
+  struct shared shared; /* first */
+  unsigned worker;
+};
+
+static void *make(const void *config) { return family_new(config); }
+static void release(void *object) { family_free(object); }
+static bool fits(const void *object, const void *config) { return family_fits(object, config); }
+static const struct registry_kind kind = {"metric", make, release, fits};
+
+static const char *const kind_names[] = {"counter", "gauge", "histogram"};
+
+/* --- new ------------------------------------------------------------------------------------------------ */
+
+/* core.metric(name, kind, help, labels, bounds): lists that were checked. -5 +1 */
+static int new_metric(lua_State *L) {
+  static const char *const kinds[] = {"counter", "gauge", "histogram", NULL};
+  struct vm *vm = vm_of(L);
+  struct family_config config = {.kind = (enum family_kind)luaL_checkoption(L, 2, NULL, kinds),
+                                 .help = text_at(L, 3),
+                                 .workers = vm->host.workers};
+  lua_settop(L, 5);
+  config.label_count = (unsigned)lua_objlen(L, 4);
+  config.bound_count = (unsigned)lua_objlen(L, 5);
+  for (unsigned i = 0; i < config.label_count; i++) {
+    lua_rawgeti(L, 4, (int)i + 1);
+    config.labels[i] = text_at(L, -1);
+  }
+  for (unsigned i = 0; i < config.bound_count; i++) {
+    lua_rawgeti(L, 5, (int)i + 1);
+    config.bounds[i] = luaL_checknumber(L, -1);
+    lua_pop(L, 1);
+  }
+  struct metric *metric = handle_new(L, HANDLE_METRIC, sizeof *metric);
+  shared_take(L, &metric->shared, &kind, 1, &config);
+  metric->worker = vm->host.worker;
+  return 1;
+}
+
+/* --- counting ------------------------------------------------------------------------------------------- */
+
+static const char *name_of(const struct metric *metric) { return registry_name(metric->shared.entry).ptr; }
+
+/* The metric at 1, which must be of that kind for `method`. -0 +0 */
+static struct metric *check(lua_State *L, bool fine[3], const char *method) {
+  struct metric *metric = handle_check(L, 1, HANDLE_METRIC);
+  enum family_kind own = family_config(metric->shared.object)->kind;
+  if (!fine[own]) handle_raise(L, "%s: a %s has no method '%s'", name_of(metric), kind_names[own], method);
+  return metric;
+}
+
+/* There must be as many label values from 3 on as the metric has labels. -0 +0 */
+static void check_labels(lua_State *L, const struct metric *metric) {
+  unsigned wanted = family_config(metric->shared.object)->label_count;
+  int given = lua_gettop(L) - 2;
+  if ((given < 0 ? 0 : (unsigned)given) != wanted)
+    handle_raise(L, "%s: expected %d label values, got %d", name_of(metric), (int)wanted,
+                 given < 0 ? 0 : given);
+}
+
+/* The series for the label values from 3 on. NULL: there are too many, or `call` is put off. -0 +0 */
+static struct series *series_at(lua_State *L, const struct metric *metric, lua_CFunction call) {
+  struct family *family = metric->shared.object;
+  struct str values[FAMILY_LABELS];
+  unsigned wanted = family_config(family)->label_count;
+  check_labels(L, metric);
+  for (unsigned i = 0; i < wanted; i++) values[i] = text_at(L, (int)i + 3);
+  if (!vm_of(L)->loading || !shared_is_foreign(L, &metric->shared))
+    return family_series(family, metric->worker, values);
+  shared_put_off(L, call);
+  return NULL;
+}
+
+/* -0 +0 */
+static double number_at_2(lua_State *L, const struct metric *metric, bool is_optional) {
+  double number = is_optional ? luaL_optnumber(L, 2, 1) : luaL_checknumber(L, 2);
+  if (isnan(number) || isinf(number)) handle_raise(L, "%s: expected a finite number", name_of(metric));
+  return number;
+}
+
+/* metric:add([n [, label...]]) -n +0 */
+static int add(lua_State *L) {
+  const struct metric *metric = check(L, (bool[]){true, true, false}, "add");
+  struct family *family = metric->shared.object;
+  double n = number_at_2(L, metric, true);
+  if (n < 0 && family_config(family)->kind == FAMILY_COUNTER)
+    return handle_raise(L, "%s: a counter only grows", name_of(metric));
+  struct series *series = series_at(L, metric, add);
+  if (series) family_add(family, series, n);
+  return 0;
+}
+
+/* gauge:set(value [, label...]) -n +0 */
+static int set(lua_State *L) {
+  const struct metric *metric = check(L, (bool[]){false, true, false}, "set");
+  double value = number_at_2(L, metric, false);
+  struct series *series = series_at(L, metric, set);
+  if (series) family_set(metric->shared.object, series, value);
+  return 0;
+}
+
+/* histogram:observe(value [, label...]) -n +0 */
+static int observe(lua_State *L) {
+  const struct metric *metric = check(L, (bool[]){false, false, true}, "observe");
+  double value = number_at_2(L, metric, false);
+  struct series *series = series_at(L, metric, observe);
+  if (series) family_observe(metric->shared.object, series, value);
+  return 0;
+}
+
+static const luaL_Reg methods[] = {{"add", add}, {"set", set}, {"observe", observe}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"metric", new_metric}, {NULL, NULL}};
+
+void open_metrics(lua_State *L) {
+  handle_define(L, HANDLE_METRIC, "perilune.metric", methods, NULL);
+  handle_set_end(L, HANDLE_METRIC, shared_end);
+  luaL_register(L, NULL, functions);
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// peer: from the table that upstream_peer returns to an interned struct peer. Nothing is copied on the way:
+// the options are slices of the table's strings, and peer_intern keeps what it needs.
+#include "lua/api/peer.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "http/lenient.h"
+#include "lua/api/backends.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/hooks.h"
+#include "lua/vm/library.h"
+#include "lua/api/options.h"
+#include "lua/vm/results.h"
+#include "lua/vm/task.h"
+#include "lua/vm/vm.h"
+#include "proxy/exchange.h"
+#include "proxy/peer.h"
+
+static const char *const version_words[] = {"TLSv1.2", "TLSv1.3", NULL};
+static const char *const alpn_words[] = {"http/1.1", "none", NULL};
+
+#define PEER(name, kind, member)                                                                             \
+  { name, kind, offsetof(struct peer_options, member), NULL }
+static const struct option options[] = {
+    PEER("address", OPTION_TEXT, address),
+    PEER("tls", OPTION_FLAG, tls),
+    PEER("sni", OPTION_TEXT, sni),
+    PEER("verify", OPTION_UNLESS, no_verify),
+    PEER("verify_name", OPTION_TEXT, verify_name),
+    PEER("ca", OPTION_FILE, ca),
+    PEER("certificate", OPTION_FILE, certificate),
+    PEER("key", OPTION_FILE, key),
+    {"min_version", OPTION_WORD, offsetof(struct peer_options, min_version), version_words},
+    {"alpn", OPTION_WORD, offsetof(struct peer_options, alpn), alpn_words},
+    {"family", OPTION_WORD, offsetof(struct peer_options, family), option_families},
+    PEER("group", OPTION_TEXT, group),
+    PEER("connect_timeout", OPTION_SECONDS, connect_timeout_ms),
+    PEER("handshake_timeout", OPTION_SECONDS, handshake_timeout_ms),
+    PEER("first_byte_timeout", OPTION_SECONDS, first_byte_timeout_ms),
+    PEER("read_timeout", OPTION_SECONDS, read_timeout_ms),
+    PEER("send_timeout", OPTION_SECONDS, send_timeout_ms),
+    PEER("idle_timeout", OPTION_POOL_SECONDS, idle_timeout_ms),
+    PEER("max_idle", OPTION_POSITIVE, max_idle),
+    PEER("hedge", OPTION_SECONDS, hedge_ms),
+    PEER("proxy_protocol", OPTION_SMALL, proxy_protocol),
+    PEER("lenient", OPTION_LENIENT, lenient),
+};
+static const struct option_set option_set = OPTION_SET(options);
+
+static __attribute__((cold)) void refuse(const struct task *task, const char *why) {
+  const char *place = hooks_place(task);
+  log_about(LOG_ERROR, str_of(place),
+            "%s: expected a peer, a table like { address = \"1.2.3.4:443\", tls = true }: %s", place, why);
+  task->script->x->outcome.error = ERROR_BAD_PEER;
+}
+
+/* A result without an address. That select() has found no backend is the more likely cause than a slip. */
+static __attribute__((cold)) void no_address(const struct task *task, const char *why) {
+  if (task->refusal == ERROR_NONE) {
+    refuse(task, why);
+    return;
+  }
+  const char *place = hooks_place(task);
+  log_about(LOG_WARN, str_of(place), "%s: %s", place, error_info(task->refusal)->text);
+  task->script->x->outcome.error = task->refusal;
+}
+
+/* A certificate is checked for a name. That SNI or TLS options are ignored without TLS would be a trap. */
+static const char *contradiction(const struct peer_options *o) {
+  if (str_is_empty(o->certificate) != str_is_empty(o->key)) return "certificate and key go together";
+  if (o->tls) return NULL;
+  if (o->sni.len || o->verify_name.len || o->ca.len || o->no_verify || o->certificate.len)
+    return "sni, verify, verify_name, ca, certificate and key are for TLS, and tls = true is missing";
+  if (o->lenient & LENIENT_NO_CLOSE_NOTIFY)
+    return "lenient.no_close_notify is for TLS, and tls = true is missing";
+  return o->min_version || o->alpn ? "min_version and alpn are for TLS, and tls = true is missing" : NULL;
+}
+
+static void intern(const struct task *task, const struct peer_options *wanted) {
+  struct script *script = task->script;
+  struct exchange *x = script->x;
+  const char *why = contradiction(wanted);
+  if (!why) x->outcome.peer = peer_intern(x->proxy, wanted, &why);
+  if (!x->outcome.peer) {
+    refuse(task, arena_printf(&x->arena, "'%s': %s%c", wanted->address.ptr, why, '\0').ptr);
+    return;
+  }
+  x->outcome.hedge_ms = wanted->hedge_ms;
+  x->peer_address = arena_dup(&x->arena, wanted->address);
+  backends_lease(script, wanted->address);
+}
+
+/* Says which option does not fit: that text is Lua's, so this runs in protected mode. -1 +0 */
+static int explain(lua_State *L) {
+  struct task *task = lua_touserdata(L, 1);
+  struct peer_options unwanted;
+  lua_pushvalue(task->co, 1);
+  lua_xmove(task->co, L, 1);
+  if (!options_read(L, 2, &option_set, &unwanted, &task->script->x->arena)) refuse(task, lua_tostring(L, -1));
+  return 0;
+}
+
+/* What cannot even be explained for want of memory is a failure, too. */
+static __attribute__((cold)) void refuse_option(struct task *task) {
+  task->script->x->outcome.error = ERROR_BAD_PEER;
+  lua_settop(task->co, 1);
+  free(task_protect(task->vm, explain, task));
+}
+
+static __attribute__((cold)) void refuse_type(const struct task *task) {
+  char why[64];
+  snprintf(why, sizeof why, "got a %s value", luaL_typename(task->co, 1));
+  no_address(task, why);
+}
+
+void peer_take(struct task *task) {
+  struct exchange *x = task->script->x;
+  lua_State *co = task->co;
+  struct peer_options wanted = {0};
+  if (x->answer) { /* return session:respond {...} */
+    result_is_answer(task);
+    return;
+  }
+  if (lua_gettop(co) != 1) lua_settop(co, 1);
+  int type = lua_type(co, 1);
+  if (type == LUA_TSTRING)
+    wanted.address.ptr = lua_tolstring(co, 1, &wanted.address.len);
+  else if (type != LUA_TTABLE)
+    refuse_type(task);
+  else if (!options_take(co, 1, &option_set, &wanted, &x->arena))
+    refuse_option(task);
+  if (x->outcome.error != ERROR_NONE) return;
+  if (str_is_empty(wanted.address))
+    no_address(task, "'address' is missing");
+  else
+    intern(task, &wanted);
+}
+
+/* --- to Lua --------------------------------------------------------------------------------------------- */
+
+/* -0 +0 */
+static void set_text(lua_State *L, const char *name, struct str text) {
+  if (str_is_empty(text)) return;
+  lua_pushlstring(L, text.ptr, text.len);
+  lua_setfield(L, -2, name);
+}
+
+void peer_push(lua_State *L, const struct peer *peer) {
+  if (!peer) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_createtable(L, 0, 4);
+  handle_set_metatable(L, HANDLE_PEER);
+  set_text(L, "address", peer->options.address);
+  set_text(L, "sni", peer->options.sni);
+  set_text(L, "group", peer->options.group);
+  lua_pushboolean(L, peer->options.tls);
+  lua_setfield(L, -2, "tls");
+}
+
+/* -1 +1 */
+static int to_string(lua_State *L) {
+  lua_getfield(L, 1, "address");
+  return 1;
+}
+
+static const luaL_Reg no_methods[] = {{NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__tostring", to_string}, {NULL, NULL}};
+
+void open_peer(lua_State *L) { handle_define(L, HANDLE_PEER, "perilune.peer", no_methods, metamethods); }

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// session: what a policy can ask an exchange. The getters of the request read it as the client sent it,
+// without hop-by-hop fields; session:request() is the handle to change it, before a peer is asked.
+#include "lua/api/session.h"
+#include "lua/vm/token.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/escape.h"
+#include "base/number.h"
+#include "lua/vm/hooks.h"
+#include "lua/vm/library.h"
+#include "lua/vm/task.h"
+#include "lua/vm/text.h"
+#include "lua/vm/vm.h"
+#include "proxy/access_log.h"
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+
+struct exchange *session_check(lua_State *L, int index) {
+  return token_check_kind(L, index, TOKEN_SESSION)->x;
+}
+
+/* Background work may keep a session and read it, but the walk is the hooks' to change. */
+static const struct task *task_of(const struct exchange *x) {
+  const struct script *script = x->script;
+  const struct task *running = script->vm->running;
+  return running && running->script == script && running->hook != TASK_NO_HOOK ? running : NULL;
+}
+
+static __attribute__((cold)) void refuse_phase(lua_State *L, const struct task *task, const char *call) {
+  if (!task) handle_raise(L, "%s is not allowed outside of the exchange's hooks", call);
+  handle_raise(L, "%s is not allowed in %s", call, hook_name(task->hook));
+}
+
+void session_phase(lua_State *L, const struct exchange *x, unsigned phases, const char *call) {
+  const struct task *task = task_of(x);
+  if (!task || !(phases & 1u << task->hook)) refuse_phase(L, task, call);
+}
+
+/* The exchange of the session that is argument 1. */
+static struct exchange *check(lua_State *L) { return session_check(L, 1); }
+
+/* -0 +1 */
+static int push(lua_State *L, struct str text) {
+  lua_pushlstring(L, text.ptr ? text.ptr : "", text.len);
+  return 1;
+}
+
+/* -0 +1 */
+static int push_nil(lua_State *L) {
+  lua_pushnil(L);
+  return 1;
+}
+
+/* --- the request line. -1 +1 ---------------------------------------------------------------------------- */
+
+/* The query without its question mark; nil where there is none. */
+static int query(lua_State *L) {
+  struct str whole = check(L)->request.target;
+  size_t at = str_find(whole, '?');
+  if (at == whole.len) return push_nil(L);
+  return push(L, str_from(whole, at + 1));
+}
+
+/* The host the client asked for, without port, in lower case; nil on HTTP/1.0 without Host. */
+static int host(lua_State *L) {
+  struct str name = check(L)->request.authority;
+  luaL_Buffer lower;
+  if (str_is_empty(name)) return push_nil(L);
+  size_t end = name.ptr[0] == '[' ? str_find(name, ']') + 1 : str_find(name, ':');
+  luaL_buffinit(L, &lower);
+  for (size_t i = 0; i < end && i < name.len; i++) luaL_addchar(&lower, ascii_lower(name.ptr[i]));
+  luaL_pushresult(&lower);
+  return 1;
+}
+
+static int scheme(lua_State *L) { return push(L, check(L)->secure ? STR("https") : STR("http")); }
+
+/* The token of the client's request. -1 +1 */
+static int request(lua_State *L) {
+  token_push(L, check(L)->script, TOKEN_REQUEST);
+  return 1;
+}
+
+/* --- the connection and the peer. -1 +1 ----------------------------------------------------------------- */
+
+static int client_address(lua_State *L) { return push(L, exchange_client_address(check(L))); }
+
+/* Nil before upstream_peer. */
+static int peer_address(lua_State *L) {
+  struct str address = check(L)->peer_address;
+  return address.len ? push(L, address) : push_nil(L);
+}
+
+static int attempts(lua_State *L) {
+  lua_pushinteger(L, check(L)->attempts);
+  return 1;
+}
+
+static int reused(lua_State *L) {
+  lua_pushboolean(L, check(L)->reused);
+  return 1;
+}
+
+/* Of the answer so far: what the client got, else what the peer or the policy said; nil where there is none
+ * yet. */
+static int response_status(lua_State *L) {
+  const struct exchange *x = check(L);
+  unsigned status = x->sent_status ? x->sent_status
+                    : x->answer    ? x->answer->response.status
+                                   : x->response.status;
+  if (status == 0) return push_nil(L);
+  lua_pushinteger(L, (lua_Integer)status);
+  return 1;
+}
+
+/* Of an answer of our own; a HEAD, 204 or 304 has none. */
+static size_t answer_bytes(const struct exchange *x) {
+  bool silent = x->request.method == METHOD_HEAD || x->sent_status == 204 || x->sent_status == 304;
+  return silent || !x->sent_status ? 0 : x->answer->content.len;
+}
+
+/* Of the response's body, so far. */
+static int body_bytes(lua_State *L) {
+  const struct exchange *x = check(L);
+  lua_pushnumber(L, x->answer ? (lua_Number)answer_bytes(x) : (lua_Number)x->down.bytes);
+  return 1;
+}
+
+/* Seconds since the head arrived, or until the end. */
+static int duration(lua_State *L) {
+  const struct exchange *x = check(L);
+  uint64_t now = x->times.ended ? x->times.ended : loop_now_ms(vm_of(L)->host.loop);
+  lua_pushnumber(L, (lua_Number)(now - x->times.begun) / 1000);
+  return 1;
+}
+
+static int phase(lua_State *L) {
+  const struct exchange *x = check(L);
+  const struct task *task = task_of(x); /* body hooks run beside those of the walk */
+  lua_pushstring(L, hook_name(task ? task->hook : x->hook));
+  return 1;
+}
+
+/* The connection ends behind this response. -1 +0 */
+static int set_close(lua_State *L) {
+  struct exchange *x = check(L);
+  session_phase(L, x, ~PHASE(logging), "session:set_close");
+  if (x->sent_status)
+    return luaL_error(L, "session:set_close comes too late: the response head has been sent");
+  x->closes = true;
+  return 0;
+}
+
+/* Argument 3 as JSON, in `room` or static; .ptr NULL for nil. */
+static struct str log_value(lua_State *L, char room[LOG_VALUE_BYTES]) {
+  struct str text;
+  switch (lua_type(L, 3)) {
+  case LUA_TNIL: return (struct str){NULL, 0};
+  case LUA_TBOOLEAN: return lua_toboolean(L, 3) ? STR("true") : STR("false");
+  case LUA_TNUMBER:
+    luaL_argcheck(L, isfinite(lua_tonumber(L, 3)), 3, "a finite number expected");
+    _Static_assert((int)LOG_VALUE_BYTES >= (int)NUMBER_TEXT, "a number fits");
+    return (struct str){room, number_text(lua_tonumber(L, 3), room)};
+  default: text = text_at(L, 3);
+  }
+  room[0] = '"';
+  size_t length = 1 + escape_json(room + 1, LOG_VALUE_BYTES - 2, text);
+  room[length++] = '"';
+  return (struct str){room, length};
+}
+
+/* -3 +0 */
+static int set_log_field(lua_State *L) {
+  struct exchange *x = check(L);
+  char room[LOG_VALUE_BYTES];
+  struct str name;
+  session_phase(L, x, ~0u, "session:set_log_field");
+  name = text_at(L, 2);
+  luaL_checkany(L, 3);
+  size_t bytes;
+  struct str value = log_value(L, room);
+  const char *fault = access_log_check_field(x, name, value, &bytes);
+  if (fault) return luaL_error(L, "session:set_log_field('%s'): %s", name.ptr, fault);
+  script_lend(L, x->script, bytes);
+  access_log_set_field(x, name, value);
+  return 0;
+}
+
+static const luaL_Reg methods[] = {
+    {"query", query},
+    {"host", host},
+    {"scheme", scheme},
+    {"request", request},
+    {"client_address", client_address},
+    {"peer_address", peer_address},
+    {"attempts", attempts},
+    {"reused", reused},
+    {"response_status", response_status},
+    {"body_bytes", body_bytes},
+    {"duration", duration},
+    {"phase", phase},
+    {"set_close", set_close},
+    {"set_log_field", set_log_field},
+    {"respond", session_respond},
+    {"set_body", session_set_body},
+    {NULL, NULL},
+};
+
+/* Those that messages have, too, are in lua/api/message.c. */
+void open_session(lua_State *L) {
+  token_add_methods(L, methods);
+  token_add_waiting(L, "read_body", session_read_body, session_body);
+}

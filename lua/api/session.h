@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// session: the handle of an exchange, and the check of what is allowed in which phase.
+#ifndef PERILUNE_LUA_SESSION_H
+#define PERILUNE_LUA_SESSION_H
+
+#include <lua.h>
+
+struct exchange;
+
+/* A set of phases, for session_phase. */
+#define PHASE(hook) (1u << HOOK_##hook)
+#define BODY_PHASES                                                                                          \
+  (PHASE(request_body_filter) | PHASE(upstream_response_body_filter) | PHASE(response_body_filter) |         \
+   PHASE(response_trailer_filter))
+
+/* The exchange of the session at `index`; raises where it is none, or has ended. */
+struct exchange *session_check(lua_State *L, int index);
+/* Raises "<call> is not allowed in <phase>" unless the hook that runs is in `phases`. */
+void session_phase(lua_State *L, const struct exchange *x, unsigned phases, const char *call);
+/* session:respond, in lua/api/answer.c. -2 +1 */
+int session_respond(lua_State *L);
+/* session:read_body and set_body, in lua/api/request_body.c. */
+int session_read_body(lua_State *L);
+int session_body(lua_State *L);
+int session_set_body(lua_State *L);
+
+#endif

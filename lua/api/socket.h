@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// socket: a connection of the policy's own, with its buffers and the tasks that wait for it. lua/api/tcp.c makes
+// sockets for Lua, lua/api/http_client.c reads HTTP from them, lua/api/socket_pool.c keeps spare ones.
+//
+// What is read is a matter of a reader: it looks at what has arrived and says whether that is enough.
+#ifndef PERILUNE_LUA_SOCKET_H
+#define PERILUNE_LUA_SOCKET_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "http/chunked.h"
+#include "http/parser.h"
+#include "lua/vm/handle.h"
+#include "net/connect.h"
+#include "net/reaper.h"
+
+struct socket;
+struct task;
+struct vm;
+
+enum enough {
+  ENOUGH_NOT,   /* more is needed */
+  ENOUGH_WHOLE, /* s->piece is what was wanted, the first s->used bytes of the input hold it */
+  ENOUGH_LONG,  /* more than s->limit */
+  ENOUGH_BAD    /* not what it should be */
+};
+/* Looks at s->in; s->eof: nothing follows. */
+typedef enum enough socket_reader(struct socket *s);
+
+enum outcome {
+  OUTCOME_NONE,
+  OUTCOME_OK,
+  OUTCOME_TIMEOUT,
+  OUTCOME_CLOSED,
+  OUTCOME_LONG,
+  OUTCOME_BAD,
+  OUTCOME_FAILED
+};
+
+/* One direction. */
+struct wait {
+  struct task *task;  /* borrowed: parked until it is done */
+  struct timer timer; /* of the whole call */
+  unsigned timeout_ms;
+  enum outcome outcome;
+};
+
+struct socket {
+  struct conn conn;
+  struct connect connect;
+  struct addr addr;
+  struct vm *vm;           /* borrowed */
+  struct tls_context *tls; /* owned reference; NULL: plain */
+  struct arena arena;      /* text of the options */
+  struct str key;          /* arena: equal for sockets that can stand for each other */
+  struct grave grave;
+  struct list link; /* in vm->spare_sockets */
+  struct wait reading, writing;
+  struct buf in, out;
+  socket_reader *reader; /* of the read under way */
+  struct str piece;      /* what it found */
+  size_t used, wanted, limit;
+  unsigned reused; /* how often it came out of the pool */
+  bool connecting, is_spare, eof;
+  bool cut;         /* a send ended early: what follows would make no sense */
+  const char *kind; /* of the failure to connect: its name in the table of errors; static */
+  char why[160];    /* of OUTCOME_FAILED */
+
+  /* of an HTTP response, for lua/api/http_client.c */
+  struct arena head_arena;
+  struct head_scan scan;
+  struct chunked chunked;
+  struct body body;
+  uint64_t left;
+  unsigned lenient; /* of http/lenient.h */
+  bool body_ended;
+};
+
+/* What Lua holds. */
+struct socket_handle {
+  struct handle handle;
+  struct socket *socket; /* owned; NULL: closed */
+};
+
+struct socket *socket_new(struct vm *vm);
+/* For conn_adopt, once it is connected. */
+const struct conn_events *socket_events(void);
+/* Closes and frees, at the next safe point of the loop. Whoever waits for it is told. */
+void socket_free(struct socket *s);
+
+/* For the parts of waiting calls (handle_add_waiting). Argument 1 is the handle; they raise where another task
+ * is at it. `start` parks the task unless it is done at once. -0 +0 (yields) */
+int socket_read(lua_State *L, socket_reader *reader, const char *call);
+/* Sends what is in s->out. */
+int socket_write(lua_State *L, const char *call);
+/* The socket of argument 1; raises or gives NULL where it is closed. */
+struct socket *socket_check(lua_State *L);
+/* nil and what went wrong, as a sentence. -0 +2 */
+int socket_push_failure(lua_State *L, const struct socket *s, enum outcome outcome);
+
+/* lua/api/socket_pool.c */
+/* A spare one with this key, NULL where there is none. */
+struct socket *socket_pool_take(struct vm *vm, struct str key);
+/* Takes it over; at most `most` of its key are kept. */
+void socket_pool_put(struct socket *s, unsigned idle_ms, unsigned most);
+void pool_free(struct vm *vm);
+
+#endif

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+// bench: what require "perilune.test" is made from, in `perilune test` only: virtual time, the log, and
+// rehearsed exchanges, whose hooks a test calls one by one. Lua turns requests given as tables into heads, so
+// here they are text; see lua/perilune/test/exchange.lua for what is offered to tests.
+#include <lauxlib.h>
+#include <lua.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "lua/vm/hooks.h"
+#include "lua/vm/library.h"
+#include "lua/api/peer.h"
+#include "lua/vm/policy.h"
+#include "lua/api/timer.h"
+#include "lua/vm/text.h"
+#include "lua/vm/vm.h"
+#include "net/addr.h"
+#include "net/virtual_time.h"
+#include "proxy/access_log.h"
+#include "proxy/rehearsal.h"
+
+struct bench {
+  struct handle handle;
+  struct rehearsal *rehearsal; /* owned; NULL: ended */
+  struct settings settings;    /* a copy: the policy's list of listeners moves while it grows */
+};
+
+/* --- time. ------------------------------------------------------------------------------------------------
+ */
+
+/* core.bench_advance(seconds) -1 +0 */
+static int advance(lua_State *L) {
+  lua_Number seconds = luaL_checknumber(L, 1);
+  if (!(seconds >= 0 && seconds <= 1e9))
+    return luaL_error(L, "clock:advance: expected a number of seconds, 0 or more");
+  virtual_time_advance((uint64_t)(seconds * 1000 + 0.5));
+  return 0;
+}
+
+/* core.bench_left(): seconds until something is due; nil: nothing is -0 +1 */
+static int left(lua_State *L) {
+  uint64_t ms = virtual_time_left_ms();
+  if (ms == UINT64_MAX)
+    lua_pushnil(L);
+  else
+    lua_pushnumber(L, (lua_Number)ms / 1000);
+  return 1;
+}
+
+/* --- the log ----------------------------------------------------------------------------------------------
+ */
+
+static struct buf caught; /* "<level><text>\0" for each line */
+
+static void catch (enum log_level level, const char *text) {
+  char digit = (char)('0' + level);
+  buf_append(&caught, &digit, 1);
+  buf_append(&caught, text, strlen(text) + 1);
+}
+
+/* core.bench_catch_log(on) -1 +0 */
+static int catch_log(lua_State *L) {
+  log_catch(lua_toboolean(L, 1) ? catch : NULL);
+  log_set_level(lua_toboolean(L, 1) ? LOG_DEBUG : LOG_INFO);
+  return 0;
+}
+
+/* core.bench_take_log(): an array of level, text, level, text, ... since the last call -0 +1 */
+static int take_log(lua_State *L) {
+  static const char *const names[] = {"debug", "info", "warn", "error"};
+  lua_newtable(L);
+  const char *at = buf_len(&caught) ? buf_ptr(&caught) : NULL, *end = at ? at + buf_len(&caught) : NULL;
+  for (int i = 1; at < end; at += strlen(at) + 1, i += 2) {
+    lua_pushstring(L, names[*at - '0']);
+    lua_rawseti(L, -2, i);
+    lua_pushstring(L, at + 1);
+    lua_rawseti(L, -2, i + 1);
+  }
+  buf_release(&caught);
+  return 1;
+}
+
+/* --- policies ---------------------------------------------------------------------------------------------
+ */
+
+/* core.bench_loading(on): as if the main chunk ran -1 +0 */
+static int loading(lua_State *L) {
+  vm_of(L)->loading = lua_toboolean(L, 1);
+  return 0;
+}
+
+/* core.bench_fresh(): forgets the policies so far, their background work and what they shared -0 +0 */
+static int fresh(lua_State *L) {
+  struct vm *vm = vm_of(L);
+  jobs_free(vm);
+  vm->policy->count = 0;
+  vm->epoch++;
+  return 0;
+}
+
+/* core.bench_listeners(): how many there are -0 +1 */
+static int listeners(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)vm_of(L)->policy->count);
+  return 1;
+}
+
+/* core.bench_address(listener) -1 +1 */
+static int address(lua_State *L) {
+  struct policy *policy = vm_of(L)->policy;
+  lua_Integer index = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, index >= 1 && (unsigned)index <= policy->count, 1, "no such listener");
+  lua_pushlstring(L, policy->listeners[index - 1].address.ptr, policy->listeners[index - 1].address.len);
+  return 1;
+}
+
+/* --- exchanges --------------------------------------------------------------------------------------------
+ */
+
+/* -0 +0 */
+static struct str check_text(lua_State *L, int index) {
+  struct str text = text_at(L, index);
+  return text;
+}
+
+/* nil and a sentence -0 +2 */
+static int refuse(lua_State *L, const char *why) {
+  lua_pushnil(L);
+  lua_pushstring(L, why ? why : "the head is malformed");
+  return 2;
+}
+
+/* core.bench_open(listener, head, client, body, secure): an exchange with the hooks of the listener
+ * -5 +1 | -5 +2 */
+static int open(lua_State *L) {
+  struct vm *vm = vm_of(L);
+  lua_Integer index = luaL_checkinteger(L, 1);
+  struct str client = check_text(L, 3);
+  const char *why = NULL;
+  struct addr addr;
+  luaL_argcheck(L, index >= 1 && (unsigned)index <= vm->policy->count, 1, "no such listener");
+  const struct policy_listener *listener = &vm->policy->listeners[index - 1];
+  if (!addr_parse(client, &addr, &why)) return refuse(L, why);
+  if (addr.kind == ADDR_NAME) return refuse(L, "a client's address is an IP address or unix:/path");
+  struct bench *bench = handle_new(L, HANDLE_BENCH, sizeof *bench);
+  bench->settings = listener->settings;
+  struct rehearsal_cast cast = {vm->host.proxy,   listener->hooks,  &bench->settings,   &addr,
+                                check_text(L, 2), check_text(L, 4), lua_toboolean(L, 5)};
+  bench->rehearsal = rehearsal_new(&cast, &why);
+  return bench->rehearsal ? 1 : refuse(L, why);
+}
+
+/* -0 +0 */
+static struct rehearsal *check(lua_State *L) {
+  struct bench *bench = handle_check(L, 1, HANDLE_BENCH);
+  if (!bench->rehearsal) luaL_error(L, "the exchange has ended");
+  return bench->rehearsal;
+}
+
+static const char *const results[] = {[HOOK_DONE] = "done", [HOOK_WAIT] = "waits", [HOOK_FAILED] = "failed"};
+
+/* The hook that argument 2 names. -0 +0 */
+static enum hook check_hook(lua_State *L) {
+  const char *name = luaL_checkstring(L, 2);
+  enum hook hook = 0;
+  if (rehearsal_waits(check(L))) luaL_error(L, "%s: another hook still waits (see clock:advance)", name);
+  while (hook < HOOK_COUNT && strcmp(hook_name(hook), name) != 0) hook++;
+  if (hook == HOOK_COUNT) luaL_error(L, "there is no hook '%s'", name);
+  return hook;
+}
+
+/* bench:call(hook): "done", "waits" or "failed" -2 +1 */
+static int call(lua_State *L) {
+  struct rehearsal *r = check(L);
+  enum hook hook = check_hook(L);
+  if (hook >= HOOK_request_body_filter) return luaL_error(L, "%s is a body hook", lua_tostring(L, 2));
+  lua_pushstring(L, results[rehearsal_call(r, hook)]);
+  return 1;
+}
+
+/* bench:filter(hook, chunk, is_last): as call; the chunk must be kept until it has ended -4 +1 */
+static int filter(lua_State *L) {
+  struct rehearsal *r = check(L);
+  enum hook hook = check_hook(L);
+  if (hook < HOOK_request_body_filter || hook > HOOK_response_body_filter)
+    return luaL_error(L, "%s is no body hook", lua_tostring(L, 2));
+  lua_pushstring(L, results[rehearsal_filter(r, hook, check_text(L, 3), lua_toboolean(L, 4))]);
+  return 1;
+}
+
+/* bench:filtered(): what goes on of the last chunk -1 +1 */
+static int filtered(lua_State *L) {
+  struct str chunk = rehearsal_filtered(check(L));
+  lua_pushlstring(L, chunk.ptr ? chunk.ptr : "", chunk.len);
+  return 1;
+}
+
+/* bench:waits() -1 +1 */
+static int waits(lua_State *L) {
+  lua_pushboolean(L, rehearsal_waits(check(L)));
+  return 1;
+}
+
+/* bench:respond(head): the peer answers -2 +1 | -2 +2 */
+static int respond(lua_State *L) {
+  const char *why = NULL;
+  struct rehearsal *r = check(L);
+  if (!rehearsal_respond(r, check_text(L, 2), &why)) return refuse(L, why);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* bench:fail(kind): the attempt failed so -2 +0 */
+static int fail(lua_State *L) {
+  static const enum error last = ERROR_STOPPING;
+  struct rehearsal *r = check(L);
+  const char *name = luaL_checkstring(L, 2);
+  enum error error = 0;
+  while (error <= last && strcmp(error_info(error)->name, name) != 0) error++;
+  if (error > last) return luaL_error(L, "there is no error '%s' (core/base/error.h lists them)", name);
+  rehearsal_fail(r, error);
+  return 0;
+}
+
+/* bench:answer_failure(status) -2 +0 */
+static int answer_failure(lua_State *L) {
+  rehearsal_answer_failure(check(L), (unsigned)luaL_optinteger(L, 2, 0));
+  return 0;
+}
+
+static void end(void *ended) {
+  struct bench *bench = ended;
+  struct rehearsal *r = bench->rehearsal;
+  bench->rehearsal = NULL;
+  if (r) rehearsal_free(r);
+}
+
+/* bench:finish(); harmless when repeated -1 +0 */
+static int finish(lua_State *L) {
+  end(handle_check(L, 1, HANDLE_BENCH));
+  return 0;
+}
+
+/* --- what it has come to. -1 +1 ---------------------------------------------------------------------------
+ */
+
+/* -0 +0 */
+static void set_text(lua_State *L, const char *name, struct str text) {
+  lua_pushlstring(L, text.ptr ? text.ptr : "", text.len);
+  lua_setfield(L, -2, name);
+}
+static void set_number(lua_State *L, const char *name, lua_Number number) {
+  lua_pushnumber(L, number);
+  lua_setfield(L, -2, name);
+}
+static void set_flag(lua_State *L, const char *name, bool flag) {
+  lua_pushboolean(L, flag);
+  lua_setfield(L, -2, name);
+}
+
+/* headers = { name, value, name, value, ... } -0 +0 */
+static void set_headers(lua_State *L, const struct headers *headers) {
+  lua_createtable(L, (int)headers->count * 2, 0);
+  for (unsigned i = 0; i < headers->count; i++) {
+    lua_pushlstring(L, headers->items[i].name.ptr, headers->items[i].name.len);
+    lua_rawseti(L, -2, (int)i * 2 + 1);
+    lua_pushlstring(L, headers->items[i].value.ptr, headers->items[i].value.len);
+    lua_rawseti(L, -2, (int)i * 2 + 2);
+  }
+  lua_setfield(L, -2, "headers");
+}
+
+/* -0 +1 */
+static void push_response(lua_State *L, const struct response *response) {
+  lua_newtable(L);
+  set_number(L, "status", response->status);
+  set_text(L, "reason", response->reason);
+  set_headers(L, &response->headers);
+}
+
+static int outcome(lua_State *L) {
+  const struct exchange *x = rehearsal_exchange(check(L));
+  lua_newtable(L);
+  set_flag(L, "answered", x->outcome.answered);
+  set_flag(L, "refused", x->outcome.refused);
+  if (x->outcome.decides_retry) set_flag(L, "retry", x->outcome.retry);
+  if (x->outcome.status) set_number(L, "status", x->outcome.status);
+  if (x->outcome.error == ERROR_NONE) return 1;
+  lua_pushstring(L, error_info(x->outcome.error)->name);
+  lua_setfield(L, -2, "failure");
+  set_number(L, "failure_status",
+             x->outcome.status ? x->outcome.status : error_info(x->outcome.error)->status);
+  return 1;
+}
+
+/* The answer of the policy's own; nil where there is none. */
+static int answer(lua_State *L) {
+  const struct exchange *x = rehearsal_exchange(check(L));
+  if (!x->answer) {
+    lua_pushnil(L);
+    return 1;
+  }
+  push_response(L, &x->answer->response);
+  set_text(L, "body", x->answer->content);
+  set_flag(L, "close", x->answer->close);
+  return 1;
+}
+
+/* The peer's response, as edited so far. */
+static int response(lua_State *L) {
+  push_response(L, &rehearsal_exchange(check(L))->response);
+  return 1;
+}
+
+/* bench:request(upstream): the client's, or that of the last attempt -2 +1 */
+static int request(lua_State *L) {
+  const struct exchange *x = rehearsal_exchange(check(L));
+  const struct request *wanted = lua_toboolean(L, 2) ? &x->upstream_request : &x->request;
+  lua_newtable(L);
+  set_text(L, "method", wanted->method_name);
+  set_text(L, "target", wanted->target);
+  set_text(L, "body", exchange_body(x));
+  set_headers(L, &wanted->headers);
+  return 1;
+}
+
+/* The peer that upstream_peer gave; nil where there is none. */
+static int peer(lua_State *L) {
+  peer_push(L, rehearsal_exchange(check(L))->peer);
+  return 1;
+}
+
+/* bench:session(), bench:ctx(): what hooks are given */
+static int session(lua_State *L) {
+  token_push(L, rehearsal_exchange(check(L))->script, TOKEN_SESSION);
+  return 1;
+}
+static int ctx(lua_State *L) {
+  ctx_push(L, rehearsal_exchange(check(L))->script);
+  return 1;
+}
+
+/* What the policy adds to the access log: { name = "its value in JSON" } */
+static int log_fields(lua_State *L) {
+  lua_newtable(L);
+  for (struct log_field *field = rehearsal_exchange(check(L))->log_fields; field; field = field->next) {
+    if (!field->length) continue;
+    lua_pushlstring(L, field->name.ptr, field->name.len);
+    lua_pushlstring(L, field->text, field->length);
+    lua_rawset(L, -3);
+  }
+  return 1;
+}
+
+static const luaL_Reg methods[] = {
+    {"call", call},
+    {"waits", waits},
+    {"filter", filter},
+    {"filtered", filtered},
+    {"answer_failure", answer_failure},
+    {"respond", respond},
+    {"fail", fail},
+    {"outcome", outcome},
+    {"answer", answer},
+    {"response", response},
+    {"request", request},
+    {"peer", peer},
+    {"session", session},
+    {"ctx", ctx},
+    {"log_fields", log_fields},
+    {"finish", finish},
+    {NULL, NULL},
+};
+static const luaL_Reg functions[] = {
+    {"bench_advance", advance},     {"bench_left", left},
+    {"bench_catch_log", catch_log}, {"bench_take_log", take_log},
+    {"bench_loading", loading},     {"bench_fresh", fresh},
+    {"bench_listeners", listeners}, {"bench_address", address},
+    {"bench_open", open},           {NULL, NULL},
+};
+
+/* Nowhere but in `perilune test`. */
+void open_bench(lua_State *L) {
+  if (!virtual_time.on) return;
+  handle_define(L, HANDLE_BENCH, "perilune.bench", methods, NULL);
+  handle_set_end(L, HANDLE_BENCH, end);
+  luaL_register(L, NULL, functions);
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// body: calls the body hooks. They run beside the hooks of the walk, each direction in a task of its own.
+//
+// What a filter returns is what goes on: a string, an array of strings, or nothing (nil, "", {}), which drops
+// the piece. Only the first result counts, so that `return chunk:gsub(...)` does what it looks like.
+#include "lua/vm/body.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "lua/vm/hooks.h"
+#include "lua/vm/results.h"
+#include "lua/vm/task.h"
+#include "proxy/exchange.h"
+
+static void on_task_end(struct task *task, enum task_status status);
+static void take(struct body_piece *piece, struct task *task);
+static void check_nothing(struct body_piece *piece, const struct task *task);
+
+static enum hook_status finish(struct body_piece *piece, struct task *task, enum task_status status) {
+  piece->script = NULL;
+  if (status == TASK_DONE && piece->hook == HOOK_response_trailer_filter)
+    check_nothing(piece, task);
+  else if (status == TASK_DONE)
+    take(piece, task);
+  if (status == TASK_FAILED) {
+    struct hook_outcome outcome = {0};
+    hooks_take_error(piece->hook, task, &outcome);
+    piece->error = outcome.error;
+    piece->status = outcome.status;
+  }
+  task_free(task);
+  return piece->error ? HOOK_FAILED : HOOK_DONE;
+}
+
+enum hook_status body_run(struct body_piece *piece) {
+  struct script *script = piece->x->script;
+  struct task *task = hooks_task(script, piece->hook, piece, on_task_end);
+  if (piece->trailers) script->trailers = piece->trailers;
+  enum task_status status = task ? hooks_call(task) : TASK_REFUSED;
+  if (status == TASK_REFUSED) {
+    if (task) task_free(task);
+    piece->error = ERROR_SCRIPT;
+    return HOOK_FAILED;
+  }
+  if (status != TASK_WAITS) return finish(piece, task, status);
+  piece->script = task;
+  return HOOK_WAIT;
+}
+
+static void on_task_end(struct task *task, enum task_status status) {
+  struct body_piece *piece = task->owner;
+  body_piece_wake(piece, finish(piece, task, status) == HOOK_FAILED);
+}
+
+void body_cancel(struct body_piece *piece) {
+  struct task *task = piece->script;
+  piece->script = NULL;
+  if (task) task_free(task);
+}
+
+void body_push_chunk(lua_State *L, const struct body_piece *piece) {
+  lua_pushlstring(L, piece->chunk.ptr ? piece->chunk.ptr : "", piece->chunk.len);
+}
+
+/* --- the result ----------------------------------------------------------------------------------------- */
+
+/* The string at `index`. */
+static struct str text_at(lua_State *L, int index) {
+  struct str text;
+  text.ptr = lua_tolstring(L, index, &text.len);
+  return text;
+}
+
+static void refuse(struct body_piece *piece, const struct task *task, const char *what) {
+  const char *place = hooks_place(task);
+  log_about(LOG_ERROR, str_of(place),
+            "%s failed: %s: expected a string, an array of strings or nothing as its result, got %s",
+            hook_name(piece->hook), place, what);
+  piece->error = ERROR_SCRIPT;
+}
+
+/* Strings only: what a number would look like is not for us to say. */
+static void take_array(struct body_piece *piece, struct task *task) {
+  lua_State *co = task->co;
+  int count = (int)lua_objlen(co, 1);
+  for (int i = 1; i <= count && !piece->error; i++) {
+    lua_rawgeti(co, 1, i);
+    if (lua_type(co, -1) == LUA_TSTRING)
+      buf_append_str(piece->out, text_at(co, -1));
+    else
+      refuse(piece, task, "an array with another value in it");
+    lua_pop(co, 1);
+  }
+}
+
+static void take(struct body_piece *piece, struct task *task) {
+  lua_State *co = task->co;
+  if (lua_isnoneornil(co, 1)) return;
+  if (lua_istable(co, 1)) {
+    take_array(piece, task);
+    return;
+  }
+  if (lua_type(co, 1) != LUA_TSTRING) {
+    refuse(piece, task, luaL_typename(co, 1));
+    return;
+  }
+  struct str text = text_at(co, 1);
+  piece->unchanged = str_equal(text, piece->chunk);
+  if (!piece->unchanged) buf_append_str(piece->out, text);
+}
+
+/* Trailers are changed in place. */
+static void check_nothing(struct body_piece *piece, const struct task *task) {
+  const char *why = result_of_observer(task);
+  if (!why) return;
+  log_error("%s failed: %s: %s", hook_name(piece->hook), hooks_place(task), why);
+  piece->error = ERROR_SCRIPT;
+}

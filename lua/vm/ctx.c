@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// ctx: tables are made anew, since a policy may keep what it was given; places in the registry go round. A
+// place without a table holds false: a nil could be taken for a free place by luaL_ref.
+#include "lua/vm/ctx.h"
+
+#include <lauxlib.h>
+
+#include "base/memory.h"
+#include "lua/vm/hooks.h"
+#include "lua/vm/vm.h"
+
+enum { BATCH = 32 };
+
+/* -0 +0 */
+static void add_places(lua_State *L, struct ctx_supply *supply) {
+  supply->room += BATCH;
+  supply->places = memory_realloc(supply->places, supply->room * sizeof *supply->places);
+  for (int i = 0; i < BATCH; i++) {
+    lua_pushboolean(L, 0);
+    supply->places[supply->count] = luaL_ref(L, LUA_REGISTRYINDEX);
+    supply->count++;
+  }
+}
+
+/* -0 +0 */
+static void make_fresh(lua_State *L, struct ctx_supply *supply) {
+  if (supply->count == 0) add_places(L, supply);
+  for (int i = 0; i < BATCH && supply->fresh < supply->count; i++) {
+    lua_newtable(L);
+    lua_rawseti(L, LUA_REGISTRYINDEX, supply->places[supply->fresh]);
+    supply->fresh++;
+  }
+}
+
+/* The place of a fresh one. */
+static int take(struct ctx_supply *supply) {
+  int place = supply->places[--supply->fresh];
+  supply->places[supply->fresh] = supply->places[--supply->count];
+  return place;
+}
+
+bool ctx_is_ready(const struct script *script) { return script->ctx || script->vm->ctx_supply.fresh; }
+
+void ctx_push(lua_State *L, struct script *script) {
+  struct ctx_supply *supply = &script->vm->ctx_supply;
+  if (!script->ctx) {
+    if (supply->fresh == 0) make_fresh(L, supply);
+    script->ctx = take(supply);
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, script->ctx);
+}
+
+void ctx_drop(struct script *script) {
+  struct vm *vm = script->vm;
+  if (!script->ctx) return;
+  lua_pushboolean(vm->L, 0);
+  lua_rawseti(vm->L, LUA_REGISTRYINDEX, script->ctx);
+  vm->ctx_supply.places[vm->ctx_supply.count++] = script->ctx;
+  script->ctx = 0;
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// fence: a policy is trusted to do what it says, but what it says by mistake must not crash the process, end it or
+// take its bounds away. So what of LuaJIT's own libraries could do that raises, with a sentence that says why:
+// bytecode, which LuaJIT does not verify; functions of `debug` that reach into C functions, userdata and the
+// watchdog's hook; os.exit, and the locale, which is the whole process's. `ffi` and package.loadlib are C, with all
+// that C can do: who uses them is trusted with the process.
+#include "lua/vm/fence.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "lua/vm/handle.h"
+#include "net/virtual_time.h"
+
+/* --- what is refused ------------------------------------------------------------------------------------ */
+
+/* Upvalues: its name, and why. */
+static int refuse(lua_State *L) {
+  return handle_raise(L, "%s is refused: %s", lua_tostring(L, lua_upvalueindex(1)),
+                      lua_tostring(L, lua_upvalueindex(2)));
+}
+
+struct refusal {
+  const char *library, *name, *why;
+  bool in_tests; /* also in `perilune test`, where neither the watchdog looks nor a proxy runs */
+};
+
+static const struct refusal refusals[] = {
+    {"debug", "getregistry", "it holds what the proxy itself needs", true},
+    {"debug", "setlocal", "it can change what a C function is at work with", true},
+    {"debug", "sethook", "the hook is the watchdog's", false},
+    {"os", "exit", "it would end the whole proxy with all its connections: raise an error, or return", false},
+};
+
+/* The library is on top. -0 +0 */
+static void put_refusal(lua_State *L, const struct refusal *r) {
+  lua_pushfstring(L, "%s.%s", r->library, r->name);
+  lua_pushstring(L, r->why);
+  lua_pushcclosure(L, refuse, 2);
+  lua_setfield(L, -2, r->name);
+}
+
+/* -0 +0 */
+static void put_refusals(lua_State *L) {
+  for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+    if (virtual_time.on && !refusals[i].in_tests) continue;
+    lua_getglobal(L, refusals[i].library);
+    put_refusal(L, &refusals[i]);
+    lua_pop(L, 1);
+  }
+}
+
+/* --- what is refused for some arguments. Upvalues: LuaJIT's function, its name --------------------------- */
+
+static int call_original(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+static int raise(lua_State *L, const char *why) {
+  return handle_raise(L, "%s is refused here: %s", lua_tostring(L, lua_upvalueindex(2)), why);
+}
+
+static bool is_userdata(lua_State *L) { return lua_type(L, 1) == LUA_TUSERDATA || lua_islightuserdata(L, 1); }
+
+/* What C functions keep is what they rely on. */
+static int not_of_c(lua_State *L) {
+  if (lua_iscfunction(L, 1) || lua_iscfunction(L, 3)) return raise(L, "it would change a C function");
+  return call_original(L);
+}
+
+static int not_of_userdata(lua_State *L) {
+  if (is_userdata(L)) return raise(L, "it would change a userdata");
+  return not_of_c(L);
+}
+
+/* As getmetatable: a metatable that is closed is. */
+static int get_metatable(lua_State *L) {
+  if (!is_userdata(L) || !luaL_getmetafield(L, 1, "__metatable")) return call_original(L);
+  return 1;
+}
+
+static int set_locale(lua_State *L) {
+  if (!lua_isnoneornil(L, 1)) return raise(L, "the locale is the whole process's");
+  return call_original(L);
+}
+
+static const struct {
+  const char *library, *name;
+  lua_CFunction fenced;
+} fenced[] = {
+    {"debug", "setupvalue", not_of_c},
+    {"debug", "upvaluejoin", not_of_c},
+    {"debug", "setfenv", not_of_userdata},
+    {"debug", "getfenv", not_of_userdata},
+    {"debug", "setmetatable", not_of_userdata},
+    {"debug", "getmetatable", get_metatable},
+    {"os", "setlocale", set_locale},
+};
+
+/* Replaces library[name] by `function`, which has the original and a name for messages as upvalues. -0 +0 */
+static void replace(lua_State *L, const char *library, const char *name, lua_CFunction function) {
+  lua_getglobal(L, library);
+  lua_getfield(L, -1, name);
+  lua_pushfstring(L, strcmp(library, "_G") == 0 ? "%s%s" : "%s.%s", strcmp(library, "_G") == 0 ? "" : library,
+                  name);
+  lua_pushcclosure(L, function, 2);
+  lua_setfield(L, -2, name);
+  lua_pop(L, 1);
+}
+
+/* --- bytecode -------------------------------------------------------------------------------------------- */
+
+static const char no_bytecode[] = "bytecode is refused, for LuaJIT does not verify it: give the source";
+
+/* LuaJIT's message, on top of the stack, says "wrong mode". -1 +1 */
+static void explain(lua_State *L) {
+  const char *message = lua_tostring(L, -1);
+  const char *said = message ? strstr(message, "attempt to load chunk with wrong mode") : NULL;
+  if (!said) return;
+  lua_pushlstring(L, message, (size_t)(said - message));
+  lua_pushstring(L, no_bytecode);
+  lua_concat(L, 2);
+  lua_remove(L, -2);
+}
+
+int fence_load_file(lua_State *L, const char *path) {
+  int status = luaL_loadfilex(L, path, "t");
+  if (status != 0) explain(L);
+  return status;
+}
+
+/* Calls the original with the mode "t" at `index`. */
+static int load_text(lua_State *L, int index) {
+  if (lua_gettop(L) < index) lua_settop(L, index);
+  const char *mode = luaL_optstring(L, index, "bt");
+  lua_pushstring(L, strchr(mode, 't') ? "t" : ""); /* text is refused where bytecode alone is wanted */
+  lua_replace(L, index);
+  int count = call_original(L);
+  if (count == 2 && lua_isnil(L, -2)) explain(L);
+  return count;
+}
+
+static int load(lua_State *L) { return load_text(L, 3); }
+static int load_file(lua_State *L) { return load_text(L, 2); }
+
+/* The searcher of `require` for Lua files, and dofile, which have loaders of their own in C. */
+static const char loaders[] =
+    "local loadfile, searchpath, package = ...\n"
+    "function dofile(name)\n"
+    "  local chunk, why = loadfile(name)\n"
+    "  if not chunk then error(why, 0) end\n"
+    "  return chunk()\n"
+    "end\n"
+    "package.loaders[2] = function(name)\n"
+    "  local file, places = searchpath(name, package.path)\n"
+    "  if not file then return places end\n"
+    "  local chunk, why = loadfile(file)\n"
+    "  if chunk then return chunk end\n"
+    "  error((\"error loading module '%s' from file '%s':\\n\\t%s\"):format(name, file, why), 0)\n"
+    "end\n";
+
+/* -0 +0 */
+static void put_loaders(lua_State *L) {
+  replace(L, "_G", "load", load);
+  replace(L, "_G", "loadstring", load);
+  replace(L, "_G", "loadfile", load_file);
+  if (luaL_loadbuffer(L, loaders, sizeof loaders - 1, "=perilune") != 0) lua_error(L);
+  lua_getglobal(L, "loadfile");
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "searchpath");
+  lua_insert(L, -2);
+  lua_call(L, 3, 0);
+}
+
+/* The profiler is one for the process, and no VM may have it. -0 +0 */
+static void drop_profiler(lua_State *L) {
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "preload");
+  lua_pushliteral(L, "jit.profile");
+  lua_pushliteral(L, "the profiler is one for all threads");
+  lua_pushcclosure(L, refuse, 2);
+  lua_setfield(L, -2, "jit.profile");
+  lua_pop(L, 2);
+}
+
+void open_fence(lua_State *L) {
+  put_refusals(L);
+  for (size_t i = 0; i < sizeof fenced / sizeof *fenced; i++)
+    replace(L, fenced[i].library, fenced[i].name, fenced[i].fenced);
+  put_loaders(L);
+  drop_profiler(L);
+}

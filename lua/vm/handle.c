@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// handle: makes, checks and ends userdata. A tag is a constant no other library's userdata begins with, and the
+// kind. One finalizer serves all kinds: it ends nothing but a handle that has not ended, whatever it is given, and
+// what is used afterwards raises. Handles whose kind has an end are listed, for a VM whose Lua state is given up
+// runs no finalizer.
+#include "lua/vm/handle.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "lua/vm/vm.h"
+
+#define TAG   0x5045524900000000u
+#define ENDED 0x5045524945000000u
+
+void handle_define(lua_State *L, enum handle_kind kind, const char *name, const luaL_Reg *methods,
+                   const luaL_Reg *metamethods) {
+  lua_newtable(L);
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__name");
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__metatable");
+  lua_newtable(L);
+  luaL_register(L, NULL, methods);
+  lua_setfield(L, -2, "__index");
+  if (metamethods) luaL_register(L, NULL, metamethods);
+  vm_of(L)->metatables[kind] = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* --- the end -------------------------------------------------------------------------------------------- */
+
+static void end_handle(struct vm *vm, struct handle *handle) {
+  enum handle_kind kind = handle_kind(handle);
+  CHECK(kind < HANDLE_KINDS && vm->ends[kind]);
+  list_remove(&handle->link);
+  handle->tag = ENDED | kind;
+  vm->ends[kind](handle);
+}
+
+/* Full userdata of ours, ended or not; light userdata has no length. */
+static struct handle *handle_at(lua_State *L, int index) {
+  struct handle *handle = lua_touserdata(L, index);
+  return handle && lua_objlen(L, index) >= sizeof *handle ? handle : NULL;
+}
+
+/* -1 +0 */
+static int collect(lua_State *L) {
+  struct vm *vm = vm_of(L);
+  struct handle *handle = handle_at(L, 1);
+  if (!handle || (handle->tag & ~(uint64_t)0xff) != TAG) return 0;
+  if (handle_kind(handle) < HANDLE_KINDS && vm->ends[handle_kind(handle)]) end_handle(vm, handle);
+  return 0;
+}
+
+void handle_set_end(lua_State *L, enum handle_kind kind, handle_end_fn *end) {
+  vm_of(L)->ends[kind] = end;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
+  lua_pushcfunction(L, collect);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
+void handles_end(struct vm *vm) {
+  while (!list_is_empty(&vm->handles)) end_handle(vm, LIST_ENTRY(vm->handles.next, struct handle, link));
+}
+
+/* --- methods that wait ---------------------------------------------------------------------------------- */
+
+void handle_wrap_index(lua_State *L, enum handle_kind kind, lua_CFunction index) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
+  lua_getfield(L, -1, "__index");
+  lua_pushcclosure(L, index, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+/* The tail call leaves no frame of ours: so errors of `finish` are told at the policy's line. */
+static const char waiting[] = "local start, finish = ...\n"
+                              "return function(...) start(...) return finish(...) end\n";
+
+void handle_push_waiting(lua_State *L, lua_CFunction start, lua_CFunction finish) {
+  if (luaL_loadbuffer(L, waiting, sizeof waiting - 1, "=perilune") != 0) lua_error(L);
+  lua_pushcfunction(L, start);
+  lua_pushcfunction(L, finish);
+  lua_call(L, 2, 1);
+}
+
+void handle_add_waiting(lua_State *L, enum handle_kind kind, const char *name, lua_CFunction start,
+                        lua_CFunction finish) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
+  lua_getfield(L, -1, "__index");
+  handle_push_waiting(L, start, finish);
+  lua_setfield(L, -2, name);
+  lua_pop(L, 2);
+}
+
+/* Is the file one of our modules or default policies? */
+static bool is_our_file(const struct vm *vm, const char *file) {
+  struct str text = str_of(file);
+  if (!str_starts_with(text, vm->library)) return false;
+  text = str_from(text, vm->library.len);
+  return str_starts_with(text, STR("/lua/perilune/")) || str_starts_with(text, STR("/scripts/"));
+}
+
+/* Is the frame at `level` C, or Lua of ours, and not the policy's? */
+static bool is_ours(lua_State *L, int level) {
+  lua_Debug at = {0};
+  if (!lua_getstack(L, level, &at) || !lua_getinfo(L, "S", &at)) return false;
+  if (*at.what == 'C' || strcmp(at.source, "=perilune") == 0) return true;
+  return *at.source == '@' && is_our_file(vm_of(L), at.source + 1);
+}
+
+int handle_raise(lua_State *L, const char *format, ...) {
+  va_list arguments;
+  int level = 1;
+  while (is_ours(L, level)) level++;
+  luaL_where(L, level);
+  va_start(arguments, format);
+  lua_pushvfstring(L, format, arguments);
+  va_end(arguments);
+  lua_concat(L, 2);
+  return lua_error(L);
+}
+
+void handle_set_metatable(lua_State *L, enum handle_kind kind) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
+  lua_setmetatable(L, -2);
+}
+
+void *handle_new(lua_State *L, enum handle_kind kind, size_t bytes) {
+  struct vm *vm = vm_of(L);
+  if (vm->closing) luaL_error(L, "the policy has ended: nothing can be made any more");
+  struct handle *handle = lua_newuserdata(L, bytes);
+  memset(handle, 0, bytes);
+  handle->tag = TAG | kind;
+  list_init(&handle->link);
+  if (vm->ends[kind]) list_push_front(&vm->handles, &handle->link);
+  handle_set_metatable(L, kind);
+  return handle;
+}
+
+enum handle_kind handle_kind(const struct handle *handle) { return (enum handle_kind)(handle->tag & 0xff); }
+
+void *handle_test(lua_State *L, int index, enum handle_kind kind) {
+  struct handle *handle = handle_at(L, index);
+  return handle && handle->tag == (TAG | kind) ? handle : NULL;
+}
+
+static bool has_ended(lua_State *L, int index, enum handle_kind kind) {
+  const struct handle *handle = handle_at(L, index);
+  return handle && handle->tag == (ENDED | kind);
+}
+
+/* A wrong argument is most often `.` for `:`, which LuaJIT's own message would not say. */
+void *handle_check(lua_State *L, int index, enum handle_kind kind) {
+  void *handle = handle_test(L, index, kind);
+  if (handle) return handle;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
+  lua_getfield(L, -1, "__name");
+  if (has_ended(L, index, kind)) handle_raise(L, "%s used after it was collected", lua_tostring(L, -1));
+  handle_raise(L, "%s expected as argument %d, got %s (methods are called with a colon)", lua_tostring(L, -1),
+               index, luaL_typename(L, index));
+  return NULL;
+}

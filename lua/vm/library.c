@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// library: perilune.core, the table that lua/perilune/init.lua makes the public module from, and the
+// functions that tell a policy where it runs.
+#include "lua/vm/library.h"
+
+#include <lauxlib.h>
+
+#include "base/arena.h"
+#include "lua/vm/cap.h"
+#include "lua/vm/text.h"
+#include "lua/vm/vm.h"
+#include "net/addr.h"
+
+static void (*const nouns[])(lua_State *L) = {
+#define X(noun) open_##noun,
+    NOUN_TABLE(X)
+#undef X
+};
+
+static int worker(lua_State *L);
+static int workers(lua_State *L);
+static int is_control(lua_State *L);
+static int check_address(lua_State *L);
+static int path(lua_State *L);
+static int memory_used(lua_State *L);
+static int set_memory_limit(lua_State *L);
+static int raise(lua_State *L);
+
+static const luaL_Reg functions[] = {
+    {"worker", worker},
+    {"workers", workers},
+    {"is_control", is_control},
+    {"check_address", check_address},
+    {"path", path},
+    {"memory_used", memory_used},
+    {"set_memory_limit", set_memory_limit},
+    {"raise", raise},
+    {NULL, NULL},
+};
+
+/* The loader of perilune.core: the table is made already. -0 +1 */
+static int core(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  return 1;
+}
+
+void open_library(lua_State *L) {
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "preload");
+  lua_newtable(L);
+  luaL_register(L, NULL, functions);
+  for (size_t i = 0; i < sizeof nouns / sizeof *nouns; i++) nouns[i](L);
+  lua_pushcclosure(L, core, 1);
+  lua_setfield(L, -2, "perilune.core");
+  lua_pop(L, 2);
+}
+
+/* perilune.worker(): the number of this worker, from 0; the control worker has the last. -0 +1 */
+static int worker(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)vm_of(L)->host.worker);
+  return 1;
+}
+
+/* perilune.workers(): how many serve requests, the control worker not counted. -0 +1 */
+static int workers(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)vm_of(L)->host.workers);
+  return 1;
+}
+
+/* perilune.is_control() -0 +1 */
+static int is_control(lua_State *L) {
+  lua_pushboolean(L, vm_of(L)->host.is_control);
+  return 1;
+}
+
+/* core.check_address(text): what is wrong with it as an address to connect to; nil: nothing. -1 +1 */
+static int check_address(lua_State *L) {
+  struct addr addr;
+  const char *why = "the port must not be 0";
+  struct str text = text_at(L, 1);
+  if (addr_parse(text, &addr, &why) && (addr.kind == ADDR_UNIX || addr.port != 0)) return 0;
+  lua_pushstring(L, why);
+  return 1;
+}
+
+/* core.path(name): of a file, relative to the script. -1 +1 */
+static int path(lua_State *L) {
+  struct str name = text_at(L, 1);
+  struct arena arena;
+  arena_init(&arena);
+  struct str full = vm_path(vm_of(L), name, &arena);
+  lua_pushlstring(L, full.ptr, full.len);
+  arena_free(&arena);
+  return 1;
+}
+
+/* perilune.memory_used(): bytes of this worker's VM. -0 +1 */
+static int memory_used(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)vm_of(L)->memory.used_bytes);
+  return 1;
+}
+
+/* perilune.set_memory_limit(bytes): of each worker's VM. -1 +0 */
+static int set_memory_limit(lua_State *L) {
+  struct vm *vm = vm_of(L);
+  lua_Number bytes = luaL_checknumber(L, 1);
+  if (!(bytes >= (lua_Number)vm->memory.used_bytes && bytes <= 1e15))
+    return luaL_error(L, "set_memory_limit: %f bytes are less than the VM holds already", bytes);
+  cap_set(vm, (size_t)bytes);
+  return 0;
+}
+
+/* core.raise(text): at the policy's line. -1 +0 */
+static int raise(lua_State *L) { return handle_raise(L, "%s", luaL_checkstring(L, 1)); }

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// policy: loads a script, keeps what it listens on, starts and ends its background work. Loading opens
+// nothing: so a policy that fails to load leaves no trace, and `perilune check` is loading and nothing else.
+#include "lua/vm/policy.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "lua/vm/fence.h"
+#include "lua/api/dns.h"
+#include "lua/vm/limits.h"
+#include "lua/api/shared.h"
+#include "lua/vm/task.h"
+#include "lua/api/timer.h"
+#include "lua/vm/vm.h"
+#include "net/tls_context.h"
+
+static void *load(const void *source, const struct policy_host *host, char **why);
+static struct policy_listener *listeners(void *policy, unsigned *count);
+static void bind(void *policy, struct ev_loop *loop, struct proxy *proxy);
+static void start(void *policy);
+static void retire(void *policy);
+static void cut(void *policy);
+static char *files(void *policy);
+static void end(void *policy);
+static size_t memory(void *policy);
+
+const struct policy_kind lua_policy = {.load = load,
+                                       .listeners = listeners,
+                                       .bind = bind,
+                                       .start = start,
+                                       .retire = retire,
+                                       .cut = cut,
+                                       .files = files,
+                                       .close = end,
+                                       .memory = memory,
+                                       .doing = watch_doing,
+                                       .hurry = watch_hurry_loads};
+
+/* Compiles the script, whose path is the light userdata at 1. -1 +1 */
+static int compile(lua_State *L) {
+  if (fence_load_file(L, lua_touserdata(L, 1)) != 0) return lua_error(L);
+  return 1;
+}
+
+/* One line of a message: where `require` has looked is cut off, other line ends become spaces. */
+static char *in_one_line(char *message) {
+  char *places = strstr(message, ":\n\tno f");
+  if (places) *places = '\0';
+  for (char *c = message; *c; c++)
+    if (*c == '\n' || *c == '\t') *c = ' ';
+  return message;
+}
+
+/* Runs the function on top of the task's stack and leaves its results there. NULL or a malloc'd message. */
+static char *run(struct task *task, int arguments) {
+  if (task_start(task, arguments) == TASK_DONE) return NULL;
+  return in_one_line(task_error(task, false).text);
+}
+
+/* A message that does not name the script, as of error("...", 0), is put behind its name. Takes over `why`. */
+static char *in_script(const char *path, char *why) {
+  if (!why || strstr(why, path)) return why;
+  size_t bytes = strlen(path) + strlen(why) + 3;
+  char *text = memory_alloc(bytes);
+  snprintf(text, bytes, "%s: %s", path, why);
+  free(why);
+  return text;
+}
+
+static char *run_script(struct vm *vm, const char *path) {
+  struct task *task = task_new(vm, NULL, NULL);
+  if (!task) return str_to_cstring(STR("no memory to run the policy"));
+  lua_pushcfunction(task->co, compile);
+  lua_pushlightuserdata(task->co, (void *)path);
+  char *why = run(task, 1);
+  if (!why) why = run(task, 0);
+  task_free(task);
+  return in_script(path, why);
+}
+
+static char *check_listeners(const struct policy *policy, const char *path) {
+  if (policy->count > 0) return NULL;
+  char *why = memory_alloc(strlen(path) + 64);
+  sprintf(why, "%s: the policy listens nowhere: it calls perilune.listen not once", path);
+  return why;
+}
+
+static bool mentions_tls(const char *path) {
+  char bytes[1 << 15];
+  FILE *file = fopen(path, "re");
+  size_t length = file ? fread(bytes, 1, sizeof bytes, file) : 0;
+  bool found = memmem(bytes, length, "tls", 3) || memmem(bytes, length, "https", 5);
+  if (file) fclose(file);
+  return found;
+}
+
+/* Peers are made by hooks, which cannot wait for the system's store of certificates: a policy that speaks of TLS has it
+ * loaded here, where nobody waits. */
+static void prepare_trust(struct policy *policy, const struct policy_host *host) {
+  char *lines = host->is_control && host->metrics ? files(policy) : NULL, *why = NULL;
+  struct str rest = str_of(lines), path;
+  bool found = false;
+  while (lines && !found && str_split(&rest, '\n', &path)) {
+    char *name = str_to_cstring(path);
+    found = path.len && !str_starts_with(path, policy->vm->library) && mentions_tls(name);
+    free(name);
+  }
+  free(lines);
+  if (!found) return;
+  tls_context_release(tls_context_client(&(struct tls_client_options){.ca = STR("")}, &why));
+  free(why);
+}
+
+static void *load(const void *source, const struct policy_host *host, char **why) {
+  struct policy *policy = memory_zalloc(sizeof *policy);
+  arena_init_roaming(&policy->arena); /* loaded by one thread, closed by another */
+  policy->script = source;
+  policy->vm = vm_new(host, policy, source, why);
+  if (policy->vm) {
+    limits_begin_load(policy->vm);
+    *why = run_script(policy->vm, source);
+    limits_end_load(policy->vm);
+    watch_loaded(policy->vm);
+    if (!*why) *why = check_listeners(policy, source);
+    if (!*why) prepare_trust(policy, host);
+    task_collect(policy->vm); /* what compiling has left is nearly half of a small policy's memory */
+  }
+  if (!*why) return policy;
+  end(policy);
+  return NULL;
+}
+
+static struct policy_listener *listeners(void *policy, unsigned *count) {
+  *count = ((struct policy *)policy)->count;
+  return ((struct policy *)policy)->listeners;
+}
+
+static void bind(void *policy, struct ev_loop *loop, struct proxy *proxy) {
+  struct vm *vm = ((struct policy *)policy)->vm;
+  vm->host.loop = loop;
+  vm->host.proxy = proxy;
+  tasks_bind(vm);
+  jobs_bind(vm);
+}
+
+static void start(void *policy) {
+  struct vm *vm = ((struct policy *)policy)->vm;
+  dns_start(vm);
+  shared_start(vm);
+  jobs_start(vm);
+}
+
+static void retire(void *policy) { jobs_retire(((struct policy *)policy)->vm); }
+
+static void cut(void *policy) { jobs_cut(((struct policy *)policy)->vm); }
+
+/* What `require` has found so far, as a text of lines. */
+static const char list_files[] = "local lines = {}\n"
+                                 "for name in pairs(package.loaded) do\n"
+                                 "  local file = package.searchpath(name, package.path)\n"
+                                 "  if file then lines[#lines + 1] = file .. '\\n' end\n"
+                                 "end\n"
+                                 "return table.concat(lines)\n";
+
+/* Puts a malloc'd copy of the text where the light userdata at 1 points. -1 +0 */
+static int copy_files(lua_State *L) {
+  char **text = lua_touserdata(L, 1);
+  if (luaL_loadbuffer(L, list_files, sizeof list_files - 1, "=files") != 0) return lua_error(L);
+  lua_call(L, 0, 1);
+  *text = str_to_cstring(str_of(lua_tostring(L, -1)));
+  return 0;
+}
+
+static void put_file(FILE *out, struct str file) {
+  if (file.len && !tls_is_text(file)) fprintf(out, "%.*s\n", STR_ARG(file));
+}
+
+static void put_certificates(FILE *out, const struct tls_server_options *tls) {
+  for (unsigned i = 0; i < tls->count; i++) {
+    put_file(out, tls->certificates[i].certificate);
+    put_file(out, tls->certificates[i].key);
+    put_file(out, tls->certificates[i].ocsp);
+  }
+  put_file(out, tls->client_ca);
+}
+
+/* The script first, then the modules, then what its listeners show. */
+static char *files(void *loaded) {
+  struct policy *policy = loaded;
+  char *modules = NULL, *text = NULL, *why = task_protect(policy->vm, copy_files, &modules);
+  size_t bytes;
+  FILE *out = open_memstream(&text, &bytes);
+  fprintf(out, "%s\n%s", policy->script, modules ? modules : "");
+  for (unsigned i = 0; i < policy->count; i++) put_certificates(out, &policy->listeners[i].tls);
+  fclose(out);
+  free(modules);
+  free(why);
+  return text;
+}
+
+static void end(void *closing) {
+  struct policy *policy = closing;
+  if (policy->vm) vm_free(policy->vm);
+  arena_free(&policy->arena);
+  free(policy->listeners);
+  free(policy);
+}
+
+static size_t memory(void *policy) { return ((struct policy *)policy)->vm->memory.used_bytes; }
+
+struct policy_listener *policy_add_listener(struct policy *policy) {
+  if (policy->count == policy->cap) {
+    policy->cap = policy->cap ? policy->cap * 2 : 4;
+    policy->listeners = memory_realloc(policy->listeners, policy->cap * sizeof *policy->listeners);
+  }
+  struct policy_listener *listener = &policy->listeners[policy->count++];
+  *listener = (struct policy_listener){0};
+  return listener;
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// results: what the results of hooks mean. One idiom for all:
+//
+//   nothing, nil, false             the walk goes on
+//   return session:respond {...}    ends the walk with that answer, wherever one can still be given
+//   true                            says that it has answered: an error where it has not
+//   anything else                   an error that names the hook
+//
+// Only the first result counts. A few hooks ask a question of their own, and other answers to that are no error:
+// proxy_upstream_filter (true: a peer may be asked, false: it may not), upstream_peer (lua/api/peer.c), fail_to_proxy (a
+// status), the body hooks (lua/vm/body.c) and certificate (lua/vm/certificate.c).
+#ifndef PERILUNE_LUA_RESULTS_H
+#define PERILUNE_LUA_RESULTS_H
+
+struct task;
+
+/* Each reads the results on the task's stack into the outcome of its exchange, and logs what is wrong with them. */
+void result_of_filter(struct task *task);
+void result_of_upstream_filter(struct task *task);
+void result_of_fail_to_proxy(struct task *task);
+/* Of hooks in which nothing can be answered any more. NULL, or what is wrong. */
+const char *result_of_observer(const struct task *task);
+void result_of_logging(struct task *task);
+/* It has answered: what else it returned is of no interest. */
+void result_is_answer(struct task *task);
+
+#endif

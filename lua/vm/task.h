@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// task: a Lua coroutine that the core runs, for an exchange or in the background. It runs until it ends,
+// fails or waits for something of the loop (a time, a connection); then whoever it waits for wakes it.
+//
+// A C function of the API that has to wait ends with `return task_wait(L, cancel, what)`. Once `what` has
+// happened, its callback calls task_wake from the loop, and the Lua code goes on behind the call. The result
+// is fetched by a second C function: so everything that can fail runs in protected mode (see
+// lua/perilune/tcp.lua).
+#ifndef PERILUNE_LUA_TASK_H
+#define PERILUNE_LUA_TASK_H
+
+#include <lua.h>
+
+#include "base/error.h"
+#include "base/list.h"
+#include "net/timer.h"
+
+struct script;
+struct vm;
+
+enum { TASK_NO_HOOK = 255 };
+
+enum task_status {
+  TASK_DONE,   /* returned; its results are on task->co */
+  TASK_WAITS,  /* on_end follows, unless it is freed before */
+  TASK_FAILED, /* raised; task_error says what */
+  TASK_REFUSED /* was not called, of hooks_call */
+};
+
+struct task;
+typedef void task_end_fn(struct task *task, enum task_status status);
+
+struct task {
+  struct vm *vm;         /* borrowed */
+  lua_State *co;         /* anchored by `ref` */
+  struct list link;      /* in vm->tasks or vm->spare_tasks; in none from task_take until it waits */
+  struct script *script; /* borrowed: of the exchange for which it runs; NULL: in the background */
+  const char *place;     /* borrowed: of what it runs, for messages; NULL: unknown */
+  void *owner;           /* borrowed */
+  task_end_fn *on_end;
+  void (*cancel)(void *what); /* set while it waits */
+  unsigned char hook;         /* enum hook: the one it runs, if it has a script; or TASK_NO_HOOK */
+  bool failed;                /* its coroutine must not run again */
+  bool starved;               /* failed for want of memory */
+  bool strayed;               /* failed because it yielded to nobody */
+  bool overran;               /* failed because it used up its time */
+  enum error refusal;         /* why select() has found no backend, last */
+  /* Of tasks that wait. */
+  int ref;             /* of `co` in Lua's registry */
+  int arguments;       /* of task_start_soon */
+  void *what;          /* borrowed: what it waits for */
+  struct list awaited; /* borrowed: struct spawned that will wake it (lua/api/spawn.c) */
+  struct timer timer;  /* of perilune.sleep and of task_wake_soon */
+};
+
+/* NULL: no memory in this vm. The owner frees it, at the latest in on_end, which is called from the loop and
+ * only for tasks that waited. */
+struct task *task_new(struct vm *vm, void *owner, task_end_fn *on_end);
+/* The same, where task_start follows at once; the caller fills in owner, on_end, script, hook, place and refusal. */
+struct task *task_take(struct vm *vm);
+/* Runs the function on top of task->co, called with the `arguments` values above it. */
+enum task_status task_start(struct task *task, int arguments);
+/* The same from the loop; on_end follows. */
+void task_start_soon(struct task *task, int arguments);
+/* Ends it if it waits. Its coroutine is kept for the next task where that is possible. */
+void task_free(struct task *task);
+/* All tasks of a vm, also the spare ones. */
+void tasks_free(struct vm *vm);
+/* They were made while the policy loaded, and the vm has a loop by now. */
+void tasks_bind(struct vm *vm);
+
+/* Collects all garbage at once. Not while Lua runs. */
+void task_collect(struct vm *vm);
+
+/* For C functions that are about to wait: the task to park. Raises where nothing can wait, naming `call`. */
+struct task *task_to_park(lua_State *L, const char *call);
+/* For C functions: parks the running task. `cancel`, which may be NULL, is called if it is ended before it is
+ * woken. -0 +0 (yields) */
+int task_wait(lua_State *L, void (*cancel)(void *what), void *what);
+/* For what comes behind a wait: a coroutine that waits can be resumed by somebody else, before its time. */
+int task_not_done(lua_State *L, const char *call);
+/* The task waits in vain, if it waits: it fails, from the loop. */
+void task_lose(struct task *task);
+/* Goes on with a waiting task; from the loop only. The task may be gone afterwards. */
+void task_wake(struct task *task);
+/* The same from the next turn of the loop, for callbacks that may not free their caller. */
+void task_wake_soon(struct task *task);
+/* Parks the running task for a time. -0 +0 (yields) */
+int task_sleep(lua_State *L, uint64_t ms);
+
+struct task_error {
+  char *text;            /* owned, malloc'd: message and traceback */
+  unsigned short status; /* of an error table {status = N}, else 0 */
+};
+/* What a failed task raised. */
+struct task_error task_error(struct task *task, bool with_traceback);
+/* Logs it: "<doing> failed: <message and traceback>". */
+void task_log_error(struct task *task, const char *doing);
+
+/* Runs `function` in protected mode on the main state with `argument` as light userdata. NULL or a malloc'd
+ * message. */
+char *task_protect(struct vm *vm, lua_CFunction function, void *argument);
+
+#endif

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// vm: one Lua state of one policy on one worker, with its memory counted and capped, and the places where
+// `require` looks. Whoever runs Lua in it does so through lua/vm/task.h.
+//
+// Words. vm: a Lua state and what belongs to it. task: a coroutine that the core runs. handle: a userdata of
+// ours, for a set of backends, a socket, a failure. token: the number a policy holds for an exchange or a
+// message. Both outlive what they stand for and then raise.
+//
+// To add a noun to the policy's API: a file lua/<noun>.c that ends with its luaL_Reg table and
+// `void open_<noun>(lua_State *L)`, its line in the table of lua/vm/library.h, its types in
+// lua/perilune/types.lua.
+#ifndef PERILUNE_LUA_VM_H
+#define PERILUNE_LUA_VM_H
+
+#include <lua.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/str.h"
+#include "lua/vm/allocator.h"
+#include "lua/vm/background.h"
+#include "lua/vm/ctx.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/lost.h"
+#include "lua/vm/token.h"
+#include "lua/vm/watchdog.h"
+#include "runtime/policy.h"
+
+struct arena;
+struct policy;
+struct task;
+
+enum { VM_MEMORY_CAP_MIB = 256, VM_RESERVE_BYTES = 1 << 20 };
+
+struct vm {
+  struct allocator memory; /* first: what the state's allocator is given leads to its vm */
+  /* What each call of a hook looks at. */
+  lua_State *L;            /* owned */
+  size_t collect_at_bytes; /* a new task collects garbage first */
+  size_t lent_bytes;       /* by script_lend, of all exchanges under way */
+  struct task *running;    /* borrowed: the one whose coroutine runs now */
+  struct task *last_task;  /* owned: freed last, to run again; may be NULL */
+  unsigned depth;          /* how many calls of Lua are on the C stack */
+  unsigned task_count;     /* so far, wraps */
+  struct seats seats;      /* of the exchanges under way */
+  struct watch watch;      /* by the watchdog */
+  size_t asked_bytes;      /* that it held when it was last asked to heed its memory limit */
+  size_t turn_bytes;       /* that it held when Lua was entered last */
+  struct landing landing;
+  /* The rest. */
+  struct policy_host host; /* its pointers are borrowed */
+  struct policy *policy;   /* borrowed: the policy that owns this vm */
+  struct str directory;    /* owned: the script's, "" for the current one, else with its slash */
+  struct str library;      /* owned: the directory that has our lua/ and scripts/ in it */
+  char *name_servers;      /* owned: of perilune.dns.set_servers; NULL: the system's */
+  struct list tasks;       /* owned: struct task, that wait or were made to */
+  struct list spare_tasks; /* owned: struct task with a coroutine to run again */
+  unsigned spare_count;
+  unsigned spawned_count;            /* of perilune.spawn, that run */
+  struct list spare_sockets;         /* owned: struct socket (lua/api/socket_pool.c) */
+  struct list spawned;               /* borrowed: struct spawned of the background (lua/api/spawn.c) */
+  struct list connections;           /* of struct lua_connection (lua/api/connection.c) */
+  struct list jobs;                  /* owned: struct job, background work (lua/api/timer.c) */
+  int metatables[HANDLE_KINDS];      /* registry */
+  handle_end_fn *ends[HANDLE_KINDS]; /* NULL: the kind holds nothing */
+  struct list handles;               /* struct handle, of kinds that have an end */
+  unsigned made[HANDLE_KINDS];       /* shared objects without a name of their own, so far */
+  struct ctx_supply ctx_supply;
+  int token_methods;            /* registry */
+  struct buf scratch;           /* for texts on their way to Lua: raising loses none */
+  void *regex_room;             /* borrowed from Lua: see lua/api/regex.c */
+  unsigned epoch;               /* in tests: tells shared objects of one policy from those of the next */
+  struct background background; /* what is under way of it (lua/vm/background.c) */
+  int function_info;            /* registry: debug.getinfo, as it was given to the policy */
+  bool started;                 /* the policy is in force, or was */
+  bool loading;                 /* the script's main chunk runs */
+  bool closing;                 /* nothing is made any more, by finalizers for instance */
+  bool jit_off;                 /* the policy does not want the JIT compiler */
+  bool jit_runs;                /* now */
+  bool is_beyond;               /* its memory limit: cap_heed is to look */
+  bool is_buried;               /* an empty state is in the place of one that was given up */
+  char lost_text[256];          /* why, as a sentence */
+  enum lost lost;               /* its Lua state was given up: nothing is run in it */
+};
+
+/* NULL: *why is malloc'd. The script is not read yet; its path only says where `require` looks. */
+struct vm *vm_new(const struct policy_host *host, struct policy *policy, const char *script_path, char **why);
+/* All tasks are ended, waiting ones included. */
+void vm_free(struct vm *vm);
+
+/* The vm a C function is called in. */
+static inline struct vm *vm_of(lua_State *L) {
+  void *vm;
+  lua_getallocf(L, &vm);
+  return vm;
+}
+
+/* A file named by the policy: relative names are relative to the script. In arena memory, terminated. */
+struct str vm_path(const struct vm *vm, struct str name, struct arena *arena);
+
+#endif

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+// watchdog: see watchdog.h. The hard problem is to stop code from another thread, exactly the turn that is
+// meant and nothing behind it. So the watchdog names the turn and sends its thread a signal; the handler,
+// which runs in that thread, sets Lua's hook if that turn still runs. The hook raises, and stays set until the
+// turn has ended: so a pcall does not save an endless loop. It interrupts what the interpreter runs, and
+// calls of C functions that come back to it. Machine code of the JIT compiler looks at no hook, nor does a finalizer:
+// a turn that goes on is left from the handler, and its Lua state given up (lost.h). What is then still there is in
+// C, and reported.
+#include "lua/vm/watchdog.h"
+
+#include <lauxlib.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "lua/vm/cap.h"
+#include "lua/vm/task.h"
+#include "lua/vm/vm.h"
+#include "net/virtual_time.h"
+#include "proxy/hooks.h"
+
+enum { LOOKS_PER_BUDGET = 4, LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, HOOK_MS = 1000, LOADING_MS = 10000 };
+enum { REPORT_MS = 2000, BLOCKED_MS = 5000, GRACE_LEAST_MS = 100, GRACE_MOST_MS = 1000 };
+/* The thread sanitizer holds signals back until a call that it knows, and an endless loop makes none; only those
+ * that a fault could have sent come at once. */
+#ifdef __SANITIZE_THREAD__
+#define WATCH_SIGNAL SIGSYS
+#else
+#define WATCH_SIGNAL SIGVTALRM
+#endif
+
+static struct {
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  pthread_once_t made; /* `changed` */
+  pthread_t thread;
+  struct list watches;
+  unsigned serial; /* of the thread that is to run */
+  bool runs;
+  bool hurries; /* nothing is to be loaded any more */
+} dog = {.lock = PTHREAD_MUTEX_INITIALIZER, .made = PTHREAD_ONCE_INIT};
+
+static _Thread_local struct vm *volatile current; /* whose Lua this thread runs */
+static _Thread_local int thread_id;
+
+static void *look_after_all(void *serial);
+static void on_signal(int number, siginfo_t *info, void *context);
+
+/* --- the thread's own side ------------------------------------------------------------------------------ */
+
+static __attribute__((cold)) int know_thread(void) { return thread_id = (int)syscall(SYS_gettid); }
+
+void watch_enter(struct vm *vm, const struct task *task) {
+  struct watch *w = &vm->watch;
+  if (vm->depth++) return;
+  int thread = thread_id ? thread_id : know_thread();
+  unsigned turn = atomic_load_explicit(&w->turns, memory_order_relaxed) + 1;
+  atomic_store_explicit(&w->thread, thread, memory_order_relaxed);
+  atomic_store_explicit(&w->place, task ? task->place : NULL, memory_order_relaxed);
+  atomic_store_explicit(&w->hook, task ? task->hook : TASK_NO_HOOK, memory_order_relaxed);
+  w->overran = false;
+  vm->turn_bytes = vm->memory.used_bytes;
+  current = vm;
+  atomic_store_explicit(&w->turns, turn, memory_order_release);
+}
+
+static __attribute__((cold)) void disarm(struct vm *vm) {
+  lua_sethook(vm->L, NULL, 0, 0);
+  vm->watch.is_armed = false;
+  cap_stop(vm);
+}
+
+void watch_leave(struct vm *vm) {
+  struct watch *w = &vm->watch;
+  if (--vm->depth) return;
+  current = NULL;
+  unsigned turn = atomic_load_explicit(&w->turns, memory_order_relaxed) + 1;
+  atomic_store_explicit(&w->turns, turn, memory_order_release);
+  if (w->is_armed) disarm(vm);
+}
+
+static void raise_overrun(lua_State *L, int level) {
+  struct watch *w = &vm_of(L)->watch;
+  w->overran = true;
+  luaL_where(L, level);
+  lua_pushfstring(L, "used up its time: it ran for more than %f s without a pause",
+                  (lua_Number)atomic_load(&w->budget_ms) / 1000);
+  lua_concat(L, 2);
+  lua_error(L);
+}
+
+bool watch_is_doomed(const struct vm *vm) {
+  return atomic_load(&vm->watch.doomed) == atomic_load(&vm->watch.turns);
+}
+
+static bool is_condemned(struct watch *w) { return atomic_load(&w->condemned) == atomic_load(&w->turns); }
+
+/* Set for the time, and stays; or for memory, and is set again by the next allocation beyond the limit. */
+static void on_hook(lua_State *L, lua_Debug *unused) {
+  struct vm *vm = vm_of(L);
+  (void)unused;
+  if (is_condemned(&vm->watch)) raise_overrun(L, 0);
+  disarm(vm);
+  if (is_condemned(&vm->watch)) watch_arm(vm); /* meanwhile */
+  cap_heed(L);
+}
+
+void watch_check(struct vm *vm, lua_State *L) {
+  if (vm->watch.is_armed && is_condemned(&vm->watch)) raise_overrun(L, 1);
+}
+
+void watch_arm(struct vm *vm) {
+  vm->watch.is_armed = true;
+  lua_sethook(vm->L, on_hook, LUA_MASKCOUNT, 1);
+}
+
+/* In the thread that is meant. lua_sethook is one of the calls that LuaJIT allows here. */
+static void on_signal(int number, siginfo_t *unused, void *context) {
+  struct vm *vm = current;
+  (void)number;
+  (void)unused;
+  if (!vm || !is_condemned(&vm->watch)) return;
+  struct watch *w = &vm->watch;
+  uintptr_t pc = lost_pc(context);
+  atomic_store(&w->pc, pc);
+  if (watch_is_doomed(vm)) {
+    if (lost_can_land(vm) && lost_is_lua(w, pc)) {
+      pthread_sigmask(SIG_SETMASK, &((const ucontext_t *)context)->uc_sigmask,
+                      NULL); /* as the return would */
+      lost_give_up(vm, LOST_TIME);
+    }
+    vm->memory.asks_at = 0; /* the allocator is as good a place: see cap_beyond */
+  }
+  watch_arm(vm);
+}
+
+/* --- the watchdog's side -------------------------------------------------------------------------------- */
+
+static uint64_t now_ms(void) { return clock_now_ms(&clock_system); }
+
+/* CPU time of a thread; 0 where it has gone. The clock's number as the kernel makes it of a thread's id. */
+static uint64_t cpu_ms(int thread) {
+  struct timespec t;
+  clockid_t clock = (clockid_t)(~(unsigned)thread << 3 | 6u);
+  if (clock_gettime(clock, &t) != 0) return 0;
+  return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void begin_to_look(struct watch *w, unsigned turn) {
+  w->seen = turn;
+  w->since_ms = now_ms();
+  w->cpu_ms = cpu_ms(atomic_load(&w->thread));
+  w->condemned_ms = w->reported_ms = 0;
+}
+
+/* "request_filter of policy.lua:12" */
+static void describe(const struct watch *w, char *text, size_t bytes) {
+  const char *place = atomic_load(&w->place);
+  int hook = atomic_load(&w->hook);
+  snprintf(text, bytes, "%s of %s", hook == TASK_NO_HOOK ? "background work" : hook_name((enum hook)hook),
+           place ? place : "the policy");
+}
+
+/* Some time after it was to be given up, and then at twice the time, and so on. What takes no time of the processor
+ * may be blocked in a call, or its thread may not get any: that is told late. */
+static void report(struct watch *w, uint64_t passed, unsigned budget) {
+  struct vm *vm = LIST_ENTRY(w, struct vm, watch);
+  uint64_t due = w->reported_ms    ? 2 * w->reported_ms
+                 : w->condemned_ms ? w->condemned_ms + REPORT_MS
+                                   : budget + BLOCKED_MS;
+  if (passed < due || atomic_load(&w->turns) != w->seen) return;
+  w->reported_ms = passed;
+  char worker[24] = "control", what[192];
+  if (!vm->host.is_control) snprintf(worker, sizeof worker, "worker %u", vm->host.worker);
+  describe(w, what, sizeof what);
+  log_error(
+      "%s is stuck: %s has run for %.1f s without a pause and cannot be interrupted (it is in a C function, "
+      "or waits in one, as os.execute does); everything else there waits",
+      worker, what, (double)passed / 1000);
+}
+
+/* Under the lock. */
+static unsigned budget_of(const struct watch *w) {
+  return dog.hurries && atomic_load(&w->loads) ? 1 : atomic_load(&w->budget_ms);
+}
+
+/* How long a turn may go on once Lua's hook is set. */
+static unsigned grace_ms(unsigned budget) {
+  if (budget < GRACE_LEAST_MS) return GRACE_LEAST_MS;
+  return budget > GRACE_MOST_MS ? GRACE_MOST_MS : budget;
+}
+
+static void look_after(struct watch *w) {
+  unsigned turn = atomic_load_explicit(&w->turns, memory_order_acquire);
+  unsigned budget = budget_of(w);
+  bool runs = turn & 1;
+  if (!runs || !budget) return;
+  if (turn != w->seen) {
+    begin_to_look(w, turn);
+    return;
+  }
+  int thread = atomic_load(&w->thread);
+  uint64_t passed = now_ms() - w->since_ms;
+  if (passed >= budget && cpu_ms(thread) - w->cpu_ms >= budget) {
+    atomic_store(&w->condemned, turn);
+    if (!w->condemned_ms) w->condemned_ms = passed;
+    if (passed >= w->condemned_ms + grace_ms(budget)) {
+      lost_find_code(w);
+      atomic_store(&w->doomed, turn);
+    }
+    syscall(SYS_tgkill, getpid(), thread, WATCH_SIGNAL);
+  }
+  report(w, passed, budget);
+}
+
+/* As often as the shortest budget wants it. */
+static unsigned next_look_ms(void) {
+  unsigned least = LOOK_MOST_MS;
+  LIST_EACH(node, &dog.watches) {
+    unsigned budget = budget_of(LIST_ENTRY(node, struct watch, link));
+    if (budget && budget / LOOKS_PER_BUDGET < least) least = budget / LOOKS_PER_BUDGET;
+  }
+  return least < LOOK_LEAST_MS ? LOOK_LEAST_MS : least;
+}
+
+static void sleep_a_while(void) {
+  struct timespec until;
+  unsigned ms = next_look_ms();
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_sec += ms / 1000;
+  until.tv_nsec += (long)(ms % 1000) * 1000000;
+  if (until.tv_nsec >= 1000000000) {
+    until.tv_sec++;
+    until.tv_nsec -= 1000000000;
+  }
+  pthread_cond_timedwait(&dog.changed, &dog.lock, &until);
+}
+
+static void *look_after_all(void *serial) {
+  log_set_thread("watchdog");
+  pthread_setname_np(pthread_self(), "watchdog");
+  pthread_mutex_lock(&dog.lock);
+  while (dog.serial == (unsigned)(uintptr_t)serial) {
+    LIST_EACH(node, &dog.watches) look_after(LIST_ENTRY(node, struct watch, link));
+    sleep_a_while();
+  }
+  pthread_mutex_unlock(&dog.lock);
+  return NULL;
+}
+
+/* --- asked --------------------------------------------------------------------------------------------- */
+
+void watch_doing(unsigned worker, char *text, size_t bytes) {
+  *text = '\0';
+  pthread_mutex_lock(&dog.lock);
+  for (const struct list *node = dog.watches.next; node && node != &dog.watches; node = node->next) {
+    const struct watch *w = LIST_ENTRY(node, struct watch, link);
+    const struct vm *vm = LIST_ENTRY(w, struct vm, watch);
+    bool runs = atomic_load(&w->turns) == w->seen && (w->seen & 1);
+    if (vm->host.worker != worker || atomic_load(&w->loads) || !runs ||
+        now_ms() - w->since_ms < atomic_load(&w->budget_ms))
+      continue;
+    char what[192];
+    describe(w, what, sizeof what);
+    snprintf(text, bytes, "stuck in %s for %.0f s", what, (double)(now_ms() - w->since_ms) / 1000);
+  }
+  pthread_mutex_unlock(&dog.lock);
+}
+
+/* --- begin and end -------------------------------------------------------------------------------------- */
+
+/* The time of day may step back. */
+static void make_condition(void) {
+  pthread_condattr_t steady;
+  pthread_condattr_init(&steady);
+  pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+  pthread_cond_init(&dog.changed, &steady);
+  pthread_condattr_destroy(&steady);
+}
+
+/* Signals are the other threads' business. */
+static void start(void) {
+  struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO | SA_NODEFER};
+  sigset_t all, before;
+  pthread_once(&dog.made, make_condition);
+  sigaction(WATCH_SIGNAL, &action, NULL);
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  void *serial = (void *)(uintptr_t)++dog.serial;
+  dog.runs = pthread_create(&dog.thread, NULL, look_after_all, serial) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void watch_begin(struct vm *vm) {
+  vm->watch.hook_ms = HOOK_MS;
+  atomic_store(&vm->watch.loads, true);
+  atomic_store(&vm->watch.budget_ms, virtual_time.on ? 0 : LOADING_MS);
+  pthread_mutex_lock(&dog.lock);
+  if (!dog.watches.next) list_init(&dog.watches);
+  list_push_back(&dog.watches, &vm->watch.link);
+  if (!dog.runs) start();
+  pthread_mutex_unlock(&dog.lock);
+}
+
+void watch_budget(struct vm *vm, unsigned ms) {
+  pthread_mutex_lock(&dog.lock);
+  atomic_store(&vm->watch.budget_ms, ms);
+  pthread_cond_signal(&dog.changed);
+  pthread_mutex_unlock(&dog.lock);
+}
+
+void watch_loaded(struct vm *vm) {
+  atomic_store(&vm->watch.loads, false);
+  if (!virtual_time.on) watch_budget(vm, vm->watch.hook_ms);
+}
+
+void watch_hurry_loads(void) {
+  pthread_mutex_lock(&dog.lock);
+  dog.hurries = true;
+  pthread_cond_signal(&dog.changed);
+  pthread_mutex_unlock(&dog.lock);
+}
+
+void watch_end(struct vm *vm) {
+  pthread_mutex_lock(&dog.lock);
+  list_remove(&vm->watch.link);
+  bool is_last = list_is_empty(&dog.watches) && dog.runs;
+  if (is_last) {
+    dog.serial++;
+    dog.runs = false;
+  }
+  pthread_t thread = dog.thread;
+  pthread_cond_signal(&dog.changed);
+  pthread_mutex_unlock(&dog.lock);
+  if (is_last) pthread_join(thread, NULL);
+}
