@@ -63,7 +63,7 @@ static void put_quoted_field(struct line *line, const struct field *field) {
  */
 
 static uint64_t body_bytes(const struct exchange *x) {
-  bool is_silent = x->request.method == METHOD_HEAD || !x->sent_status;
+  bool is_silent = x->request.method == METHOD_HEAD || !x->sent.status;
   if (!x->answer) return x->down.bytes;
   return is_silent ? 0 : x->answer->content.len;
 }
@@ -108,7 +108,7 @@ static void put_combined(struct line *line, struct exchange *x) {
   put(line, STR("] \""));
   put_request(line, x);
   put(line, STR("\" "));
-  put_number(line, x->sent_status);
+  put_number(line, x->sent.status);
   put(line, STR(" "));
   put_number(line, body_bytes(x));
   put(line, STR(" \""));
@@ -144,7 +144,7 @@ static void put_upstream(struct line *line, const struct exchange *x) {
   if (!x->attempts) return;
   put_json(line, STR(",\"upstream\":"), x->account.peer);
   put_json_number(line, STR(",\"attempts\":"), x->attempts);
-  put(line, x->reused ? STR(",\"reused\":true") : STR(",\"reused\":false"));
+  put(line, x->now.reused ? STR(",\"reused\":true") : STR(",\"reused\":false"));
   if (!x->account.first_byte_us) return;
   put(line, STR(",\"first_byte\":"));
   put_seconds(line, x->account.first_byte_us);
@@ -168,7 +168,7 @@ static const char *name_fault(struct str name) {
 
 /* Where it is linked, behind *count others, or would be. */
 static struct log_field **find_log_field(struct exchange *x, struct str name, unsigned *count) {
-  struct log_field **at = &x->log_fields;
+  struct log_field **at = &x->account.log_fields;
   for (*count = 0; *at && !str_equal((*at)->name, name); at = &(*at)->next) ++*count;
   return at;
 }
@@ -226,9 +226,9 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_json(line, STR(",\"host\":"), x->request.authority);
   put_json(line, STR(",\"target\":"), x->request.target);
   put_json(line, STR(",\"protocol\":"), x->request.minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));
-  put_json_number(line, STR(",\"status\":"), x->sent_status);
+  put_json_number(line, STR(",\"status\":"), x->sent.status);
   put_json_number(line, STR(",\"bytes\":"), body_bytes(x));
-  put_json_number(line, STR(",\"request_bytes\":"), x->up.bytes);
+  put_json_number(line, STR(",\"request_bytes\":"), x->now.up.bytes);
   put(line, STR(",\"duration\":"));
   put_seconds(line, x->account.duration_us);
   put_upstream(line, x);
@@ -236,7 +236,7 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_json_field(line, STR(",\"referer\":"), headers_find_id(headers, FIELD_REFERER));
   put_json_field(line, STR(",\"user_agent\":"), headers_find_id(headers, FIELD_USER_AGENT));
   put_json_number(line, STR(",\"worker\":"), x->proxy->worker);
-  put_log_fields(line, x->log_fields);
+  put_log_fields(line, x->account.log_fields);
   put(line, STR("}"));
 }
 

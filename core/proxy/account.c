@@ -22,24 +22,24 @@ void account_begin(struct exchange *x, struct traffic *traffic) {
 
 void account_upstream(struct exchange *x) {
   struct tally *tally = x->proxy->tally;
-  cell_add(x->reused ? &tally->upstream_reused : &tally->upstream_opened, 1);
-  if (!x->reused) x->account.attempt_began = ticks_now();
+  cell_add(x->now.reused ? &tally->upstream_reused : &tally->upstream_opened, 1);
+  if (!x->now.reused) x->now.began = ticks_now();
 }
 
 static uint64_t us_since(uint64_t begun) { return ticks_to_us(ticks_since(begun)); }
 
 void account_connected(struct exchange *x) {
-  histogram_add(&x->proxy->tally->connect, us_since(x->account.attempt_began));
+  histogram_add(&x->proxy->tally->connect, us_since(x->now.began));
 }
 
 void account_first_byte(struct exchange *x) {
-  x->account.first_byte_us = us_since(x->account.attempt_began);
+  x->account.first_byte_us = us_since(x->now.began);
   histogram_add(&x->proxy->tally->first_byte, x->account.first_byte_us);
 }
 
 /* The peer itself may be forgotten before the line is written. */
 void account_attempt(struct exchange *x) {
-  if (x->settings->access_log) x->account.peer = arena_dup(&x->arena, x->peer->options.address);
+  if (x->settings->access_log) x->account.peer = arena_dup(&x->arena, x->now.peer->options.address);
 }
 
 void account_failure(struct exchange *x, enum error error) {
@@ -67,9 +67,9 @@ static void note_end(struct exchange *x) {
 /* A tunnel lasts as long as its ends want: that is no latency. */
 void account_exchange(struct exchange *x) {
   struct traffic *traffic = x->account.traffic;
-  unsigned status = x->sent_status;
+  unsigned status = x->sent.status;
   cell_add(&traffic->statuses[status < TRAFFIC_STATUSES ? status : 0], 1);
-  cell_add(&traffic->received, x->up.bytes);
+  cell_add(&traffic->received, x->now.up.bytes);
   cell_add(&traffic->sent, x->down.written);
   x->account.duration_us = us_since(x->account.began);
   uint64_t us = x->tunnel ? 0 : x->account.duration_us;

@@ -51,7 +51,7 @@ void circle_join(struct circle *circle, struct proxy *proxy) {
 void circle_leave(struct proxy *proxy) {
   proxy->circle = NULL;
   LIST_EACH(node, &proxy->exchanges) {
-    struct upstream *u = LIST_ENTRY(node, struct exchange, link)->upstream;
+    struct upstream *u = LIST_ENTRY(node, struct exchange, link)->now.upstream;
     if (u && u->loan) borrow_cancel(u, false);
   }
 }

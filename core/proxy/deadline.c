@@ -85,7 +85,7 @@ static unsigned time_of(enum wait wait, const struct settings *settings, const s
 unsigned wait_ms(enum wait wait, const struct settings *settings) { return time_of(wait, settings, NULL); }
 
 static unsigned peer_ms(const struct exchange *x, enum wait wait) {
-  return time_of(wait, x->settings, &x->upstream->peer->options);
+  return time_of(wait, x->settings, &x->now.upstream->peer->options);
 }
 
 /* --- from the state to the wait --------------------------------------------------------------------------- */
@@ -93,12 +93,12 @@ static unsigned peer_ms(const struct exchange *x, enum wait wait) {
 /* A hook that reads the body waits for the client. */
 static bool policy_is_awaited(const struct exchange *x) {
   if (x->up_state == TRANSFER_FILTERS || x->down_state == TRANSFER_FILTERS) return true;
-  return x->hook_state == HOOK_WAITING && !x->on_body;
+  return x->hook_state == HOOK_WAITING && !x->body.on_body;
 }
 
 /* Who expects a 100 (Continue) owes its body once that was sent; or once it has begun without. */
 static bool client_was_asked(const struct exchange *x) {
-  return !x->request.expects_continue || x->continued || x->up.received || x->up.bytes;
+  return !x->request.expects_continue || x->sent.continued || x->now.up.received || x->now.up.bytes;
 }
 
 static enum wait client_wait(const struct exchange *x) {
@@ -118,12 +118,12 @@ static enum wait connecting_wait(const struct upstream *u) {
 
 /* A peer whose response the client does not take may itself wait for us before it takes more of the request. */
 static enum wait peer_wait(const struct exchange *x) {
-  const struct upstream *u = x->upstream;
+  const struct upstream *u = x->now.upstream;
   if (!u) return WAIT_NOTHING;
   if (u->state != UPSTREAM_READY) return connecting_wait(u);
   if (x->tunnel) return WAIT_TUNNEL;
   if (policy_is_awaited(x)) return WAIT_POLICY;
-  if (x->up_state == TRANSFER_WRITES && (transfer_peer_has_answered(x) || x->sent_status >= 400))
+  if (x->up_state == TRANSFER_WRITES && (transfer_peer_has_answered(x) || x->sent.status >= 400))
     return WAIT_LEFTOVER_TAKEN;
   if (x->down_state == TRANSFER_WRITES) return WAIT_NOTHING;
   if (x->up_state == TRANSFER_WRITES) return WAIT_REQUEST_TAKEN;
@@ -166,7 +166,7 @@ static unsigned rate_window_ms(const struct settings *settings) {
 
 /* A window of the least rate, which later writes do not move. */
 static void watch_rate(struct exchange *x) {
-  struct clock_hand *hand = &x->deadlines.client;
+  struct clock_hand *hand = &x->clock;
   struct timer *timer = &x->downstream->timer;
   if (hand->wait == WAIT_RESPONSE_TAKEN && timer_is_set(timer)) return;
   *hand = (struct clock_hand){.wait = WAIT_RESPONSE_TAKEN, .mark = taken(x)};
@@ -174,10 +174,10 @@ static void watch_rate(struct exchange *x) {
 }
 
 static void watch_client(struct exchange *x) {
-  struct clock_hand *hand = &x->deadlines.client;
+  struct clock_hand *hand = &x->clock;
   struct timer *timer = &x->downstream->timer;
   enum wait wait = client_wait(x);
-  if (x->deadlines.upload.runs && wait != WAIT_REQUEST_BODY) upload_pause(x);
+  if (x->upload.runs && wait != WAIT_REQUEST_BODY) upload_pause(x);
   if (wait_owes(wait) != OWES_CLIENT)
     stop_clock(hand, timer, wait);
   else if (wait == WAIT_RESPONSE_TAKEN && x->settings->min_send_rate)
@@ -185,49 +185,49 @@ static void watch_client(struct exchange *x) {
   else if (wait == WAIT_RESPONSE_TAKEN)
     run_clock(hand, timer, wait, x->down.written, wait_ms(wait, x->settings) / 2);
   else /* the client may wait for more of the response before it sends more of the request */
-    run_clock(hand, timer, wait, x->up.received + x->down.written, upload_wait_ms(x));
+    run_clock(hand, timer, wait, x->now.up.received + x->down.written, upload_wait_ms(x));
 }
 
 /* The whole head has one deadline, which its single bytes do not move. */
 static void watch_head(struct exchange *x, enum wait wait) {
-  struct deadlines *d = &x->deadlines;
+  struct attempt *a = &x->now;
   uint64_t now = loop_now_ms(x->proxy->loop);
   unsigned ms = peer_ms(x, wait);
-  if (!d->heads_until_ms) d->heads_until_ms = now + (uint64_t)ms * HEADS_MOST;
-  if (!d->head_due_ms) {
-    d->head_due_ms = now + ms < d->heads_until_ms ? now + ms : d->heads_until_ms;
+  if (!a->heads_until_ms) a->heads_until_ms = now + (uint64_t)ms * HEADS_MOST;
+  if (!a->head_due_ms) {
+    a->head_due_ms = now + ms < a->heads_until_ms ? now + ms : a->heads_until_ms;
     hedge_wait(x);
   }
-  uint64_t due_ms = d->head_due_ms;
-  if (d->hedge_due_ms && d->hedge_due_ms < due_ms) due_ms = d->hedge_due_ms;
-  run_clock(&d->peer, &x->upstream->timer, wait, due_ms, due_ms > now ? (unsigned)(due_ms - now) : 0);
+  uint64_t due_ms = a->head_due_ms;
+  if (a->hedge_due_ms && a->hedge_due_ms < due_ms) due_ms = a->hedge_due_ms;
+  run_clock(&a->clock, &a->upstream->timer, wait, due_ms, due_ms > now ? (unsigned)(due_ms - now) : 0);
 }
 
 static void watch_peer(struct exchange *x) {
-  struct clock_hand *hand = &x->deadlines.peer;
-  struct timer *timer = &x->upstream->timer;
+  struct clock_hand *hand = &x->now.clock;
+  struct timer *timer = &x->now.upstream->timer;
   enum wait wait = peer_wait(x);
-  uint64_t moved = x->up.received + x->down.received;
+  uint64_t moved = x->now.up.received + x->down.received;
   if (wait == WAIT_GO_AHEAD || wait == WAIT_RESPONSE_HEAD)
     watch_head(x, wait);
   else if (wait == WAIT_RESPONSE_BODY || wait == WAIT_TUNNEL)
     run_clock(hand, timer, wait, moved, peer_ms(x, wait));
   else if (wait == WAIT_REQUEST_TAKEN)
-    run_clock(hand, timer, wait, x->up.written, peer_ms(x, wait) / 2);
+    run_clock(hand, timer, wait, x->now.up.written, peer_ms(x, wait) / 2);
   else if (wait == WAIT_LEFTOVER_TAKEN) /* one window; progress does not move it */
-    run_clock(hand, timer, wait, hand->wait == wait ? hand->mark : x->up.written, peer_ms(x, wait));
-  else if (x->upstream->state == UPSTREAM_READY)
+    run_clock(hand, timer, wait, hand->wait == wait ? hand->mark : x->now.up.written, peer_ms(x, wait));
+  else if (x->now.upstream->state == UPSTREAM_READY)
     stop_clock(hand, timer, wait);
 }
 
 void deadline_watch(struct exchange *x) {
   if (x->downstream) watch_client(x);
-  if (x->upstream) watch_peer(x);
+  if (x->now.upstream) watch_peer(x);
 }
 
-void deadline_head_came(struct exchange *x) { x->deadlines.head_due_ms = 0; }
+void deadline_head_came(struct exchange *x) { x->now.head_due_ms = 0; }
 
-void deadline_request_sent(struct exchange *x) { x->deadlines.head_due_ms = x->deadlines.heads_until_ms = 0; }
+void deadline_request_sent(struct exchange *x) { x->now.head_due_ms = x->now.heads_until_ms = 0; }
 
 /* --- the end of a time ------------------------------------------------------------------------------------ */
 
@@ -249,7 +249,7 @@ static bool is_taking(struct clock_hand *hand, const struct conn *conn) {
 }
 
 static bool client_is_taking(struct exchange *x) {
-  struct clock_hand *hand = &x->deadlines.client;
+  struct clock_hand *hand = &x->clock;
   struct timer *timer = &x->downstream->timer;
   uint64_t rate = x->settings->min_send_rate, window_ms = rate ? rate_window_ms(x->settings) : 0;
   if (rate && (taken(x) - hand->mark) * 1000 < rate * window_ms) return false;
@@ -263,13 +263,13 @@ static bool client_is_taking(struct exchange *x) {
 }
 
 static bool peer_is_taking(struct exchange *x) {
-  if (!is_taking(&x->deadlines.peer, &x->upstream->conn)) return false;
-  timer_set(&x->upstream->timer, peer_ms(x, WAIT_REQUEST_TAKEN) / 2);
+  if (!is_taking(&x->now.clock, &x->now.upstream->conn)) return false;
+  timer_set(&x->now.upstream->timer, peer_ms(x, WAIT_REQUEST_TAKEN) / 2);
   return true;
 }
 
 void exchange_downstream_due(struct exchange *x) {
-  enum wait wait = x->deadlines.client.wait;
+  enum wait wait = x->clock.wait;
   if (wait_owes(wait) != OWES_CLIENT) return;
   if (wait == WAIT_RESPONSE_TAKEN) {
     if (!client_is_taking(x)) downstream_close_because(x->downstream, table[wait].error);
@@ -279,8 +279,8 @@ void exchange_downstream_due(struct exchange *x) {
 }
 
 static void leftover_due(struct exchange *x) {
-  struct clock_hand *hand = &x->deadlines.peer;
-  if (x->up.written - hand->mark < LEFTOVER_BYTES) {
+  struct clock_hand *hand = &x->now.clock;
+  if (x->now.up.written - hand->mark < LEFTOVER_BYTES) {
     if (transfer_peer_has_answered(x))
       transfer_give_up_peer(x);
     else
@@ -292,8 +292,8 @@ static void leftover_due(struct exchange *x) {
 }
 
 void exchange_upstream_due(struct exchange *x) {
-  enum wait wait = x->deadlines.peer.wait;
-  struct upstream *u = x->upstream;
+  enum wait wait = x->now.clock.wait;
+  struct upstream *u = x->now.upstream;
   if (hedge_is_due(x)) {
     hedge_begin(x);
     return;
@@ -306,7 +306,7 @@ void exchange_upstream_due(struct exchange *x) {
   if (wait == WAIT_REQUEST_TAKEN ? peer_is_taking(x) : has_come(&u->conn, &u->timer)) return;
   if (wait == WAIT_TUNNEL)
     transfer_end_tunnel(x);
-  else if (wait == WAIT_REQUEST_TAKEN && x->sent_status)
+  else if (wait == WAIT_REQUEST_TAKEN && x->sent.status)
     transfer_stop_sending(x);
   else
     exchange_fail(x, table[wait].error);

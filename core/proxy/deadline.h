@@ -12,8 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proxy/upload.h"
-
 struct exchange;
 struct settings;
 
@@ -55,14 +53,6 @@ struct clock_hand {
   unsigned char looks; /* at what the kernel holds, without progress */
   int held;            /* bytes that the kernel held at the last look */
   uint64_t mark;       /* progress when the timer was set */
-};
-
-struct deadlines {
-  struct clock_hand client, peer;
-  uint64_t head_due_ms;    /* of the response head that is awaited; 0: it is not */
-  uint64_t heads_until_ms; /* interim responses put head_due_ms back, but not beyond this; 0: not yet known */
-  struct upload upload;    /* how slowly the request's body may come */
-  uint64_t hedge_due_ms;   /* when another peer is asked as well; 0: never */
 };
 
 /* Sets both clocks to what the exchange waits for now. */

@@ -119,7 +119,7 @@ struct str downstream_client(struct downstream *d);
 
 /* The exchange is over and about to be freed. What follows: the next request; or the rest of its body, which
  * is drained first; or the end of the connection, after what is on its way has been read by the client
- * (x->closes, x->aborted). */
+ * (x->sent.closes, x->sent.aborted). */
 void downstream_exchange_ended(struct downstream *d, const struct exchange *x);
 /* Stops reading, writing and the deadline until they are asked for again. */
 void downstream_quieten(struct downstream *d);

@@ -15,50 +15,34 @@
 #include "shared/choose.h"
 #include "shared/metrics.h"
 
-/* What the steps behind read_response need of the attempt. Its lease has ended: it was answered. */
+/* What the steps behind read_response need. The attempt's lease has ended: it was answered. */
 struct kept {
-  struct peer *peer;         /* reference */
-  struct upstream *upstream; /* owned */
+  struct attempt attempt;
   struct response response;
   struct body stated;
-  struct relay up;
-  struct request request;
-  struct str address; /* arena */
-  uint64_t first_byte, attempt_began;
-  bool reused;
 };
 
 static bool is_repeatable(const struct exchange *x) {
-  return method_is_idempotent(x->request.method) && x->request.body.framing == FRAMING_NONE && !x->informed &&
-         !x->sent_status && !x->up.active && x->attempts <= x->settings->max_retries;
+  return method_is_idempotent(x->request.method) && x->request.body.framing == FRAMING_NONE &&
+         !x->sent.informed && !x->sent.status && !x->now.up.active && x->attempts <= x->settings->max_retries;
 }
 
 static bool is_wanted(struct exchange *x) {
-  const struct backends_view *view = x->lease.view;
+  const struct backends_view *view = x->now.lease.view;
   if (!view || !(view->rules.retry_on & backend_retry_on(x->response.status))) return false;
   return is_repeatable(x) && backends_have_other(view, &x->tried) && attempt_takes_retry(x, false);
 }
 
 static void put_by(struct exchange *x) {
   struct kept *kept = arena_zalloc(&x->arena, sizeof *kept);
-  CHECK(x->upstream && x->upstream->state == UPSTREAM_READY && !x->rival);
-  *kept = (struct kept){.peer = x->peer,
-                        .upstream = x->upstream,
-                        .response = x->response,
-                        .stated = x->stated,
-                        .up = x->up,
-                        .request = x->upstream_request,
-                        .address = x->peer_address,
-                        .first_byte = x->times.first_byte,
-                        .attempt_began = x->account.attempt_began,
-                        .reused = x->reused};
-  upstream_quieten(kept->upstream);
-  kept->upstream->is_kept = true;
+  CHECK(x->now.upstream && x->now.upstream->state == UPSTREAM_READY && !x->rival);
+  kept->response = x->response;
+  kept->stated = x->stated;
+  attempt_set_aside(x, &kept->attempt);
+  upstream_quieten(kept->attempt.upstream);
+  kept->attempt.upstream->is_kept = true;
   elsewhere_end(x); /* an earlier one */
   x->kept = kept;
-  x->peer = NULL;
-  x->upstream = NULL;
-  x->connected = x->reused = false;
 }
 
 static bool is_final(unsigned status) { return status >= 200 || status == 101; }
@@ -68,44 +52,33 @@ bool elsewhere_begin(struct exchange *x) {
     if (is_final(x->response.status)) elsewhere_end(x);
     return false;
   }
-  log_about(LOG_INFO, x->peer->options.address, "peer %.*s: it answered %u, asking another",
-            STR_ARG(x->peer->options.address), x->response.status);
+  log_about(LOG_INFO, x->now.peer->options.address, "peer %.*s: it answered %u, asking another",
+            STR_ARG(x->now.peer->options.address), x->response.status);
   cell_add(&x->proxy->tally->retries, 1);
   account_attempt(x);
-  lease_end(&x->lease, LEASE_SERVED, loop_now_us(x->proxy->loop));
+  lease_end(&x->now.lease, LEASE_SERVED, loop_now_us(x->proxy->loop));
   put_by(x);
   return true;
 }
 
-void elsewhere_end(struct exchange *x) {
+static struct kept *take(struct exchange *x) {
   struct kept *kept = x->kept;
-  if (!kept) return;
   x->kept = NULL;
-  kept->upstream->is_kept = false;
-  upstream_drop(kept->upstream);
-  peer_release(x->proxy, kept->peer);
+  kept->attempt.upstream->is_kept = false;
+  return kept;
+}
+
+void elsewhere_end(struct exchange *x) {
+  if (x->kept) attempt_drop(x, &take(x)->attempt, LEASE_NEUTRAL);
 }
 
 bool elsewhere_return(struct exchange *x) {
-  struct kept *kept = x->kept;
-  if (!kept || error_info(x->error)->side == SIDE_DOWNSTREAM) return false;
-  attempt_end(x, false);
-  x->kept = NULL;
-  kept->upstream->is_kept = false;
-  x->error = ERROR_NONE;
-  x->error_status = 0;
+  if (!x->kept || error_info(x->error)->side == SIDE_DOWNSTREAM) return false;
+  struct kept *kept = take(x);
+  attempt_put_back(x, &kept->attempt);
   x->answer = NULL;
-  x->peer = kept->peer;
-  x->upstream = kept->upstream;
   x->response = kept->response;
   x->stated = kept->stated;
-  x->up = kept->up;
-  x->upstream_request = kept->request;
-  x->peer_address = kept->address;
-  x->times.first_byte = kept->first_byte;
-  x->account.attempt_began = kept->attempt_began;
-  x->reused = kept->reused;
-  x->connected = true;
   exchange_jump(x, STEP_upstream_response_filter);
   return true;
 }

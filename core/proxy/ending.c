@@ -21,7 +21,7 @@ static void drain(struct downstream *d);
 /* Where the end of the connection is the end of the response, a response that is cut off must not look whole:
  * its client gets a reset. */
 void ending_shows_cut(struct downstream *d, const struct exchange *x) {
-  bool ends_with_connection = x->sent_status && x->down.out == FRAMING_CLOSE;
+  bool ends_with_connection = x->sent.status && x->down.out == FRAMING_CLOSE;
   if (ends_with_connection && !x->down.done) conn_reset_on_close(&d->conn);
 }
 
@@ -97,15 +97,15 @@ static void drain(struct downstream *d) {
 /* The head has promised that the connection lives on. What is left of a length was known then, or a peer was to
  * take it, which it did not: all of it is read, in the time that there is. Of chunks nobody knew. 0: no limit. */
 static uint64_t drain_limit(const struct exchange *x) {
-  if (x->up.body.framing != FRAMING_CHUNKED) return 0;
-  uint64_t limit = x->up.bytes + x->settings->drain_bytes;
+  if (x->now.up.body.framing != FRAMING_CHUNKED) return 0;
+  uint64_t limit = x->now.up.bytes + x->settings->drain_bytes;
   return limit ? limit : 1;
 }
 
 static void begin_drain(struct downstream *d, const struct exchange *x) {
   d->state = DOWNSTREAM_DRAIN;
   d->drain = memory_alloc(sizeof *d->drain);
-  *d->drain = x->up; /* which was stopped, and owns nothing any more */
+  *d->drain = x->now.up; /* which was stopped, and owns nothing any more */
   relay_restart(d->drain, FRAMING_NONE, (struct str){0}, (struct str){0});
   d->drain->from = &d->conn;
   d->drain->in = &d->in;
@@ -123,14 +123,14 @@ void downstream_exchange_ended(struct downstream *d, const struct exchange *x) {
   d->exchange = NULL;
   timer_clear(&d->timer); /* reading stays as it is: what follows mostly reads */
   conn_want_write(&d->conn, false);
-  if (x->aborted && !x->tunnel) {
+  if (x->sent.aborted && !x->tunnel) {
     ending_shows_cut(d, x);
     downstream_close(d);
     return;
   }
-  if (x->closes || x->tunnel)
+  if (x->sent.closes || x->tunnel)
     downstream_linger(d);
-  else if (x->up.source_ended)
+  else if (x->now.up.source_ended)
     downstream_await(d);
   else
     begin_drain(d, x);

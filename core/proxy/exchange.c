@@ -124,8 +124,8 @@ static enum step_result run_defined_hook(struct exchange *x, enum hook hook, hoo
     return fail(x, x->outcome.error ? x->outcome.error : ERROR_SCRIPT);
   case HOOK_DONE: break;
   }
-  if (x->outcome.peer) x->peer = x->outcome.peer;
-  if (x->outcome.peer) x->hedge_ms = x->outcome.hedge_ms;
+  if (x->outcome.peer) x->now.peer = x->outcome.peer;
+  if (x->outcome.peer) x->now.hedge_ms = x->outcome.hedge_ms;
   if (!x->answer) return STEP_NEXT;
   attempt_end(x, false);
   return give_answer(x);
@@ -163,15 +163,15 @@ static enum step_result step_upstream_peer(struct exchange *x) {
   if (x->hook_state == HOOK_IDLE) x->attempts++;
   enum step_result result = run_hook(x, HOOK_upstream_peer, x->hooks->upstream_peer);
   if (result != STEP_NEXT) return result;
-  x->times.first_byte = 0; /* of this attempt */
-  if (!x->peer) return fail(x, ERROR_BAD_PEER);
+  x->now.times.first_byte = 0; /* of this attempt */
+  if (!x->now.peer) return fail(x, ERROR_BAD_PEER);
   shadow_decided(x);
   return x->is_shadow ? jump(x, STEP_finish) : STEP_NEXT;
 }
 
 static enum step_result step_connect(struct exchange *x) {
   attempt_connect(x);
-  return x->connected ? STEP_NEXT : STEP_WAIT;
+  return x->now.connected ? STEP_NEXT : STEP_WAIT;
 }
 
 static enum step_result step_connected_to_upstream(struct exchange *x) {
@@ -248,7 +248,7 @@ static void take_hook_failure(struct exchange *x) {
 
 /* Of a failed attempt: the hook's answer ends the walk, else it may decide about another attempt. */
 static enum step_result end_attempt(struct exchange *x, enum hook hook, hook_fn *function) {
-  enum exchange_step otherwise = x->sent_status ? STEP_logging : STEP_fail_to_proxy;
+  enum exchange_step otherwise = x->sent.status ? STEP_logging : STEP_fail_to_proxy;
   enum hook_status status = call(x, hook, function);
   if (status == HOOK_WAIT) return STEP_WAIT;
   if (status == HOOK_FAILED) take_hook_failure(x);
@@ -280,7 +280,7 @@ static enum step_result step_fail_to_proxy(struct exchange *x) {
 }
 
 static enum step_result step_send_answer(struct exchange *x) {
-  if (!x->sent_status && !x->down.active) respond_answer(x);
+  if (!x->sent.status && !x->down.active) respond_answer(x);
   if (x->again || x->down.active) return STEP_WAIT;
   return STEP_NEXT;
 }
@@ -291,7 +291,7 @@ static enum step_result step_send_answer(struct exchange *x) {
 static enum step_result step_logging(struct exchange *x) {
   if (!x->times.ended) {
     x->times.ended = loop_now_ms(x->proxy->loop);
-    if (x->peer) attempt_end(x, false);
+    if (x->now.peer) attempt_end(x, false);
     elsewhere_end(x);
     account_exchange(x);
   }
@@ -302,24 +302,26 @@ static enum step_result step_finish(struct exchange *x) {
   struct downstream *d = x->downstream;
   struct proxy *proxy = x->proxy;
   struct policy_use *use = x->use;
-  CHECK(x->hook_state == HOOK_IDLE && !x->upstream && !x->rival && !x->up.filtering && !x->down.filtering);
+  CHECK(x->hook_state == HOOK_IDLE && !x->now.upstream && !x->rival && !x->now.up.filtering &&
+        !x->down.filtering);
   CHECK(x->times.ended || x->is_shadow); /* invariant I7: logged, and once */
   if (x->times.ended) account_line(x);
   shadow_release(x);
   if (x->hooks->end) x->hooks->end(x);
   elsewhere_end(x);
-  if (x->peer) peer_release(proxy, x->peer);
-  lease_end(&x->lease, LEASE_NEUTRAL, loop_now_us(proxy->loop)); /* of a hook that chose, and then failed */
+  if (x->now.peer) peer_release(proxy, x->now.peer);
+  lease_end(&x->now.lease, LEASE_NEUTRAL,
+            loop_now_us(proxy->loop)); /* of a hook that chose, and then failed */
   if (d) downstream_exchange_ended(d, x);
-  buf_release(&x->replay);
-  buf_release(&x->unfiltered);
-  filter_none(&x->up);
+  buf_release(&x->body.replay);
+  buf_release(&x->body.unfiltered);
+  filter_none(&x->now.up);
   filter_none(&x->down);
   CHECK(proxy->exchange_count > 0 && use->exchanges > 0);
   proxy->exchange_count--;
   list_remove(&x->link);
   proxy_ease(proxy);
-  CHECK(!x->replay.data && !x->unfiltered.data);
+  CHECK(!x->body.replay.data && !x->body.unfiltered.data);
   OBJ_END(x, EXCHANGE_MAGIC);
   struct arena arena = x->arena; /* it holds the exchange */
   arena_free(&arena);

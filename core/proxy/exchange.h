@@ -14,22 +14,19 @@
 #include "base/list.h"
 #include "http/message.h"
 #include "proxy/account.h"
+#include "proxy/attempt.h"
 #include "proxy/deadline.h"
 #include "proxy/hooks.h"
 #include "proxy/relay.h"
-#include "shared/lease.h"
+#include "proxy/upload.h"
 #include "shared/tried.h"
 
 struct downstream;
 struct kept;
-struct log_field;
 struct proxy;
-struct peer;
-struct rival;
 struct settings;
 struct shadow;
 struct traffic;
-struct upstream;
 
 /* An answer of our own or of the policy instead of a peer's response. */
 struct answer {
@@ -75,7 +72,7 @@ enum exchange_step {
 enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE };
 
 struct exchange_times { /* ms on the loop's clock; 0: not reached */
-  uint64_t begun, connect_begun, connected, request_sent, first_byte, ended;
+  uint64_t begun, ended;
 };
 
 /* What a relay waited for when it was pumped last; the deadlines follow from it. */
@@ -86,7 +83,25 @@ enum transfer {
   TRANSFER_FILTERS /* for a body filter of the policy */
 };
 
-/* In the order of use: what all steps look at, what the request's and what the response's do, and what few exchanges
+/* What the client has been told so far. */
+struct sent {
+  unsigned short status; /* of the final head; 0: none yet */
+  bool continued;        /* a 100 was sent, so the client will send the body it announced */
+  bool informed;         /* an interim response was sent: no other peer may begin anew */
+  bool closes;           /* the client's connection closes behind the response */
+  bool aborted;          /* the response ended short: the client must see that */
+};
+
+/* The request's body as far as it is in memory: for a retry, or because the policy reads it whole (request_body.c). */
+struct request_body {
+  struct buf replay;     /* its bytes sent so far, for a retry; or all of it, read before (bounded) */
+  struct buf unfiltered; /* what was read before, on its way to the filter */
+  bool is_read;          /* all of it is in `replay`, or has been */
+  bool feeds_filter;     /* and `unfiltered` is what is read from now on */
+  void (*on_body)(struct exchange *x); /* set while it is read */
+};
+
+/* In the order of use: what all steps look at, what the response's and the request's do, and what few exchanges
  * need. With many connections each cache line of it comes from memory anew. */
 struct exchange {
   OBJ_MAGIC;
@@ -98,40 +113,28 @@ struct exchange {
   unsigned char step;                 /* enum exchange_step */
   unsigned char up_state, down_state; /* enum transfer */
   unsigned short error_status;        /* a status that a hook chose for the failure; 0: the table's */
-  unsigned short sent_status;         /* of the final head sent to the client; 0: none yet */
-  struct proxy *proxy;                /* borrowed: the worker's */
-  struct downstream *downstream;      /* borrowed; NULL once the client's connection is gone */
-  const struct hooks *hooks;          /* borrowed from the policy, which `begin`/`end` hold */
-  const struct settings *settings;    /* likewise */
-  struct policy_use *use;             /* likewise */
-  void *script;                       /* owned by the hooks' implementation */
-  struct peer *peer;                  /* reference, from upstream_peer to the end of the attempt */
-  struct upstream *upstream;          /* owned during the attempt */
-  struct answer *answer;              /* arena; set: this is sent instead of a peer's response */
-  struct rival *rival;                /* arena; an earlier attempt that may still answer first (hedge.c) */
-  struct kept *kept; /* arena; an answer of error, while another backend is asked (elsewhere.c) */
-  unsigned attempts; /* upstream_peer calls so far */
-  unsigned hedge_ms; /* as the last peer said; 0: never */
-  struct deadlines deadlines;
-  bool running, again; /* exchange_run: inside, and to be done once more */
-  bool connected;      /* this attempt has a connection */
-  bool secure;         /* the client came by TLS */
-  bool reused;         /* from the pool */
-  bool hedged;         /* there has been a hedge: no second one */
-  bool readable;       /* the peer has sent something: the head is worth reading */
-  bool continued;      /* a 100 was sent, so the client will send the body it announced */
-  bool informed;       /* an interim response was sent: no other peer may begin anew */
-  bool body_is_read;   /* all of the request body is in `replay`, or has been */
-  bool feeds_filter;   /* and `unfiltered` is what is read from now on */
-  bool tunnel;         /* after a 101, or a 2xx to CONNECT */
-  bool closes;         /* the client's connection closes behind the response */
-  bool aborted;        /* the response ended short: the client must see that */
-  bool is_shadow;      /* a dry run: no connection, nothing is sent */
-  bool policy_began;   /* hooks->begin was called */
+  struct sent sent;
+  struct proxy *proxy;             /* borrowed: the worker's */
+  struct downstream *downstream;   /* borrowed; NULL once the client's connection is gone */
+  const struct hooks *hooks;       /* borrowed from the policy, which `begin`/`end` hold */
+  const struct settings *settings; /* likewise */
+  struct policy_use *use;          /* likewise */
+  void *script;                    /* owned by the hooks' implementation */
+  struct answer *answer;           /* arena; set: this is sent instead of a peer's response */
+  struct attempt *rival;           /* arena; an earlier attempt that may still answer first (hedge.c) */
+  struct kept *kept;       /* arena; an answer of error, while another backend is asked (elsewhere.c) */
+  unsigned attempts;       /* upstream_peer calls so far */
+  bool running, again;     /* exchange_run: inside, and to be done once more */
+  bool secure;             /* the client came by TLS */
+  bool hedged;             /* there has been a hedge: no second one */
+  bool tunnel;             /* after a 101, or a 2xx to CONNECT */
+  bool is_shadow;          /* a dry run: no connection, nothing is sent */
+  bool policy_began;       /* hooks->begin was called */
+  struct clock_hand clock; /* what the client owes */
+  struct upload upload;    /* how slowly the request's body may come */
   struct hook_outcome outcome;
   struct exchange_times times;
   struct account account; /* what the metrics want to know */
-  struct lease lease;     /* of the backend; upstream_peer may begin it, attempt_end ends it */
   struct tried tried;     /* the backends of the attempts so far: whoever begins the lease adds to it */
 
   struct relay down;        /* the response's body, to the client */
@@ -139,19 +142,14 @@ struct exchange {
   size_t heads_bytes;       /* of all response heads of the attempts so far (bounded) */
   struct body stated;       /* length that a response without body states (HEAD, 304) */
 
-  struct request request;          /* as the client sent it, hop-by-hop fields removed */
-  struct request upstream_request; /* the copy of this attempt, which upstream_request_filter edits */
-  struct relay up;                 /* the request's body, to the peer */
+  struct request request; /* as the client sent it, hop-by-hop fields removed */
+  struct attempt now;     /* the one under way, or the last one */
 
-  struct str peer_address; /* arena; of the last attempt, as the policy wrote it */
-  struct buf replay; /* request body bytes sent so far, for a retry; or all of it, read before (bounded) */
-  struct buf unfiltered;               /* what was read before, on its way to the filter */
-  void (*on_body)(struct exchange *x); /* set while the body is read for the policy */
-  struct shadow *shadow;               /* held; while another policy is tried beside it (proxy/shadow) */
-  struct log_field *log_fields;        /* what the policy adds to the line of the access log */
-  struct str client;                   /* arena; its address, once the connection is gone */
+  struct request_body body;
+  struct shadow *shadow; /* held; while another policy is tried beside it (proxy/shadow) */
+  struct str client;     /* arena; its address, once the connection is gone */
   enum error
-      last_error; /* of the last attempt that was followed by another: told where there is nobody to ask again */
+      last_error; /* of the last attempt that was followed by another: told where nobody is left to ask */
 };
 
 /* --- for the hooks' implementation

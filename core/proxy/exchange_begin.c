@@ -68,13 +68,13 @@ void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum er
   } else {
     read_first_line(x, d);
   }
-  x->closes = !x->request.keep_alive || exchange_is_last(x) ||
-              (x->settings->keepalive_requests && d->requests >= x->settings->keepalive_requests);
-  relay_begin(&x->up, x->request.body, x->request.body.framing, (struct str){0}, (struct str){0});
-  x->up.active = false;
-  x->up.limit = x->settings->body_bytes;
-  x->up.copy_limit = RELAY_COPY_LIMIT;
-  x->up.arena = x->down.arena = &x->arena;
+  x->sent.closes = !x->request.keep_alive || exchange_is_last(x) ||
+                   (x->settings->keepalive_requests && d->requests >= x->settings->keepalive_requests);
+  relay_begin(&x->now.up, x->request.body, x->request.body.framing, (struct str){0}, (struct str){0});
+  x->now.up.active = false;
+  x->now.up.limit = x->settings->body_bytes;
+  x->now.up.copy_limit = RELAY_COPY_LIMIT;
+  x->now.up.arena = x->down.arena = &x->arena;
   x->policy_began = true;
   if (x->hooks->begin) x->hooks->begin(x);
   if (error == ERROR_NONE && d->service->shadow_use) shadow_begin(x);
@@ -91,7 +91,7 @@ static inline void prefetch(const void *start, size_t bytes) {
 }
 
 void exchange_prefetch(const struct exchange *x) {
-  prefetch(x, offsetof(struct exchange, peer_address));
+  prefetch(x, offsetof(struct exchange, now.address));
   prefetch(x + 1, BEHIND_BYTES);
   if (x->downstream) prefetch(x->downstream, offsetof(struct downstream, attachment));
 }

@@ -21,7 +21,7 @@ struct exchange *exchange_new(struct proxy *proxy) {
 }
 
 bool exchange_can_answer(const struct exchange *x) {
-  return !x->sent_status && (x->downstream || x->is_shadow) && x->step != STEP_logging;
+  return !x->sent.status && (x->downstream || x->is_shadow) && x->step != STEP_logging;
 }
 
 struct answer *exchange_answer(struct exchange *x, unsigned status) {

@@ -27,7 +27,7 @@ static void report_unsafe(struct exchange *x, const char *what) {
 static void report(struct exchange *x, enum error error, const char *why) {
   const struct error_info *info = error_info(error);
   const char *gap = why ? ": " : "";
-  bool is_usual = x->reused && info->retry == RETRY_REUSED;
+  bool is_usual = x->now.reused && info->retry == RETRY_REUSED;
   char subject[128]; /* one peer's floods hide no other's, and no other failure */
   if (!why) why = "";
   switch (info->side) {
@@ -36,15 +36,15 @@ static void report(struct exchange *x, enum error error, const char *why) {
               info->text, gap, why);
     return;
   case SIDE_UPSTREAM:
-    snprintf(subject, sizeof subject, "%s %.*s", info->name, STR_ARG(x->peer->options.address));
+    snprintf(subject, sizeof subject, "%s %.*s", info->name, STR_ARG(x->now.peer->options.address));
     log_about(is_usual ? LOG_INFO : LOG_WARN, str_of(subject), "peer %.*s: %s%s%s",
-              STR_ARG(x->peer->options.address), info->text, gap, why);
+              STR_ARG(x->now.peer->options.address), info->text, gap, why);
     return;
   case SIDE_INTERNAL:
     if (error == ERROR_UNSAFE_HEAD) report_unsafe(x, why);
     if (error == ERROR_LOCAL_SHORTAGE || error == ERROR_NO_PORT)
       log_about(LOG_WARN, str_of(info->text), "peer %.*s: not asked: %s%s%s",
-                STR_ARG(x->peer->options.address), info->text, gap, why);
+                STR_ARG(x->now.peer->options.address), info->text, gap, why);
     return;
   }
 }
@@ -55,7 +55,7 @@ void exchange_report(struct exchange *x, enum error error, const char *why) {
 }
 
 void exchange_stop_waiting(struct exchange *x) {
-  x->on_body = NULL;
+  x->body.on_body = NULL;
   if (x->hook_state == HOOK_WAITING && x->hooks->cancel) x->hooks->cancel(x);
   x->hook_state = HOOK_IDLE;
 }
@@ -64,30 +64,30 @@ void exchange_stop_waiting(struct exchange *x) {
  * that the client leaves is still of interest, since a hook may wait. */
 static void quieten(struct exchange *x) {
   exchange_stop_waiting(x);
-  relay_stop(&x->up);
+  relay_stop(&x->now.up);
   x->up_state = x->down_state = TRANSFER_OFF;
-  if (x->upstream) upstream_quieten(x->upstream);
+  if (x->now.upstream) upstream_quieten(x->now.upstream);
   if (!x->downstream) return;
   downstream_quieten(x->downstream);
-  conn_want_read(&x->downstream->conn, x->up.source_ended);
+  conn_want_read(&x->downstream->conn, x->now.up.source_ended);
 }
 
 /* Something of a response has been sent, so there is nothing to say but that it ends short, if it does. */
 static void cut_response(struct exchange *x) {
-  x->closes = true;
-  x->aborted = !transfer_has_answered(x);
+  x->sent.closes = true;
+  x->sent.aborted = !transfer_has_answered(x);
   relay_stop(&x->down);
 }
 
 static enum exchange_step where_to(struct exchange *x) {
-  bool had_begun = x->sent_status || x->down.active; /* active without a status: an interim head */
+  bool had_begun = x->sent.status || x->down.active; /* active without a status: an interim head */
   if (is_failing(x) || had_begun) {
-    bool asks_policy = x->sent_status && x->connected && !is_failing(x);
+    bool asks_policy = x->sent.status && x->now.connected && !is_failing(x);
     cut_response(x);
     return asks_policy ? STEP_error_while_proxy : STEP_logging;
   }
-  if (x->connected) return STEP_error_while_proxy;
-  return x->upstream ? STEP_fail_to_connect : STEP_fail_to_proxy;
+  if (x->now.connected) return STEP_error_while_proxy;
+  return x->now.upstream ? STEP_fail_to_connect : STEP_fail_to_proxy;
 }
 
 static void fail_shadow(struct exchange *x, enum error error) {

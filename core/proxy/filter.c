@@ -48,10 +48,10 @@ static void add_stage(struct body_filter *f, enum hook hook, body_hook_fn *funct
 }
 
 void filter_request(struct exchange *x) {
-  if (x->up.filter || !filter_has_request(x)) return;
-  struct body_filter *f = new_filter(x, &x->up);
+  if (x->now.up.filter || !filter_has_request(x)) return;
+  struct body_filter *f = new_filter(x, &x->now.up);
   add_stage(f, HOOK_request_body_filter, x->hooks->request_body_filter);
-  x->up.filter = &f->filter;
+  x->now.up.filter = &f->filter;
 }
 
 void filter_response(struct exchange *x, enum framing out) {
@@ -163,7 +163,7 @@ void body_piece_wake(struct body_piece *piece, bool failed) {
   relay_filtered(f->relay, result == RELAY_READING ? piece->chunk : (struct str){0});
   if (result == RELAY_FILTER_FAILED)
     filter_fail(x, f->relay);
-  else if (f->relay == &x->up)
+  else if (f->relay == &x->now.up)
     transfer_up(x);
   else
     transfer_down(x);
@@ -172,7 +172,7 @@ void body_piece_wake(struct body_piece *piece, bool failed) {
 /* What the client is told is the hook's failure, as long as nothing of the response has left. */
 void filter_fail(struct exchange *x, struct relay *relay) {
   const struct body_piece *piece = &((struct body_filter *)relay->filter)->piece;
-  if (relay == &x->down && !relay->written) x->sent_status = 0;
+  if (relay == &x->down && !relay->written) x->sent.status = 0;
   relay_stop(relay);
   relay->copy_overflowed = true; /* the piece is lost */
   x->error_status = piece->status;

@@ -26,7 +26,7 @@ static void drop_claims(struct headers *h, bool all) {
 }
 
 static void set_where_missing(struct exchange *x, enum field_id id, struct str value) {
-  struct headers *h = &x->upstream_request.headers;
+  struct headers *h = &x->now.request.headers;
   if (value.len && !headers_find_id(h, id)) headers_add_id(h, id, value);
 }
 
@@ -37,7 +37,7 @@ static struct str own_entry(struct exchange *x) {
 
 static void replace(struct exchange *x) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
-  struct headers *h = &x->upstream_request.headers;
+  struct headers *h = &x->now.request.headers;
   bool had_forwarded = headers_find_id(h, FIELD_FORWARDED) != NULL;
   drop_claims(h, true);
   set_where_missing(x, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
@@ -48,7 +48,7 @@ static void replace(struct exchange *x) {
 
 /* All that the client said, and `value` behind it, in one field: many look at the first or the last line only. */
 static void append_to(struct exchange *x, enum field_id id, struct str value) {
-  struct headers *h = &x->upstream_request.headers;
+  struct headers *h = &x->now.request.headers;
   struct str list = {0};
   const struct field *field;
   for (unsigned at = 0; (field = headers_next(h, field_name(id), &at));)
@@ -60,7 +60,7 @@ static void append_to(struct exchange *x, enum field_id id, struct str value) {
 /* The client is a proxy that is trusted: what it says of its own client is passed on, in a chain or as it is. */
 static void append(struct exchange *x) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
-  struct headers *h = &x->upstream_request.headers;
+  struct headers *h = &x->now.request.headers;
   drop_claims(h, false);
   append_to(x, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
   set_where_missing(x, FIELD_X_FORWARDED_PROTO, scheme(x));
@@ -84,6 +84,5 @@ void forwarded_add(struct exchange *x) {
   case FORWARDED_APPEND: trusts_client(x) ? append(x) : replace(x); break;
   case FORWARDED_KEEP: break;
   }
-  if (x->settings->via)
-    headers_add_id(&x->upstream_request.headers, FIELD_VIA, forwarded_via(x->request.minor));
+  if (x->settings->via) headers_add_id(&x->now.request.headers, FIELD_VIA, forwarded_via(x->request.minor));
 }

@@ -17,70 +17,45 @@
 #include "proxy/walk.h"
 #include "shared/metrics.h"
 
-/* What attempt_end and attempt_read_response need of the attempt that stands aside. */
-struct rival {
-  struct peer *peer;         /* reference */
-  struct upstream *upstream; /* owned */
-  struct lease lease;
-  struct relay up;
-  struct request request;
-  struct str address; /* arena */
-  uint64_t head_due_ms, attempt_began;
-  bool reused;
-};
-
 /* --- begin ------------------------------------------------------------------------------------------------ */
 
 void hedge_wait(struct exchange *x) {
-  bool can = x->hedge_ms && !x->hedged && method_is_idempotent(x->request.method) &&
-             x->request.body.framing == FRAMING_NONE && !x->upstream_request.upgrade.len &&
-             !filter_has_request(x);
-  x->deadlines.hedge_due_ms = can ? loop_now_ms(x->proxy->loop) + x->hedge_ms : 0;
+  bool can = x->now.hedge_ms && !x->hedged && method_is_idempotent(x->request.method) &&
+             x->request.body.framing == FRAMING_NONE && !x->now.request.upgrade.len && !filter_has_request(x);
+  x->now.hedge_due_ms = can ? loop_now_ms(x->proxy->loop) + x->now.hedge_ms : 0;
 }
 
 /* The timer was set to the nearer of the two, and may fire a part of a millisecond early: so no look at the clock. */
 bool hedge_is_due(const struct exchange *x) {
-  return x->step == STEP_read_response && x->deadlines.hedge_due_ms &&
-         x->deadlines.hedge_due_ms < x->deadlines.head_due_ms;
+  return x->step == STEP_read_response && x->now.hedge_due_ms && x->now.hedge_due_ms < x->now.head_due_ms;
 }
 
 static bool is_allowed(struct exchange *x) {
-  if (x->informed || x->times.first_byte || x->up.active || x->readable || buf_len(&x->upstream->in))
+  if (x->sent.informed || x->now.times.first_byte || x->now.up.active || x->now.readable ||
+      buf_len(&x->now.upstream->in))
     return false;
-  return x->attempts <= x->settings->max_retries && lease_take_retry(&x->lease);
+  return x->attempts <= x->settings->max_retries && lease_take_retry(&x->now.lease);
 }
 
 static void stand_aside(struct exchange *x) {
-  CHECK(!x->rival && x->upstream && x->upstream->state == UPSTREAM_READY && !x->up.active);
-  struct rival *rival = arena_zalloc(&x->arena, sizeof *rival);
+  CHECK(!x->rival && x->now.upstream && x->now.upstream->state == UPSTREAM_READY && !x->now.up.active);
   uint64_t now_ms = loop_now_ms(x->proxy->loop);
-  *rival = (struct rival){x->peer,
-                          x->upstream,
-                          x->lease,
-                          x->up,
-                          x->upstream_request,
-                          x->peer_address,
-                          x->deadlines.head_due_ms,
-                          x->account.attempt_began,
-                          x->reused};
-  lease_pass_retry(&rival->lease, &x->lease);
-  timer_set(&rival->upstream->timer,
-            x->deadlines.head_due_ms > now_ms ? x->deadlines.head_due_ms - now_ms : 0);
-  x->rival = rival;
-  x->peer = NULL;
-  x->upstream = NULL;
-  x->connected = x->reused = false;
+  x->rival = arena_zalloc(&x->arena, sizeof *x->rival);
+  attempt_set_aside(x, x->rival);
+  uint64_t due_ms = x->rival->head_due_ms;
+  timer_set(&x->rival->upstream->timer, due_ms > now_ms ? due_ms - now_ms : 0);
 }
 
 void hedge_begin(struct exchange *x) {
-  x->deadlines.hedge_due_ms = 0;
+  x->now.hedge_due_ms = 0;
   if (!is_allowed(x)) {
     deadline_watch(x);
     return;
   }
   x->hedged = true;
-  log_about(LOG_INFO, x->peer->options.address, "exchange of %.*s: no answer of %.*s so far, asking another",
-            STR_ARG(exchange_client_address(x)), STR_ARG(x->peer->options.address));
+  log_about(LOG_INFO, x->now.peer->options.address,
+            "exchange of %.*s: no answer of %.*s so far, asking another", STR_ARG(exchange_client_address(x)),
+            STR_ARG(x->now.peer->options.address));
   cell_add(&x->proxy->tally->hedges, 1);
   stand_aside(x);
   exchange_jump(x, STEP_upstream_peer);
@@ -90,44 +65,31 @@ void hedge_begin(struct exchange *x) {
 /* --- end -------------------------------------------------------------------------------------------------- */
 
 static void drop(struct exchange *x, enum lease_outcome outcome) {
-  struct rival *rival = x->rival;
+  struct attempt *rival = x->rival;
   x->rival = NULL;
-  lease_end(&rival->lease, outcome, loop_now_us(x->proxy->loop));
-  upstream_drop(rival->upstream);
-  peer_release(x->proxy, rival->peer);
+  attempt_drop(x, rival, outcome);
 }
 
 void hedge_end(struct exchange *x) {
   if (x->rival) drop(x, LEASE_NEUTRAL);
 }
 
-/* The walk goes on with the rival, wherever the second attempt is; x->error says what came of that one. */
+/* The walk goes on with the rival, wherever the second attempt is. */
 static void take_over(struct exchange *x) {
-  struct rival *rival = x->rival;
+  struct attempt *rival = x->rival;
+  CHECK(rival->connected && rival->upstream->exchange == x);
   x->rival = NULL;
   exchange_stop_waiting(x);
-  attempt_end(x, false);
-  x->error = ERROR_NONE;
-  x->error_status = 0;
-  CHECK(!x->upstream && !x->peer && rival->upstream->exchange == x);
-  x->peer = rival->peer;
-  x->upstream = rival->upstream;
-  x->lease = rival->lease;
-  x->up = rival->up;
-  x->upstream_request = rival->request;
-  x->peer_address = rival->address;
-  x->deadlines.head_due_ms = rival->head_due_ms;
-  x->account.attempt_began = rival->attempt_began;
-  x->reused = rival->reused;
-  x->connected = x->readable = true;
-  x->upstream->scan = (struct head_scan){0};
+  attempt_put_back(x, rival);
+  x->now.readable = true;
+  x->now.upstream->scan = (struct head_scan){0};
   exchange_jump(x, STEP_read_response);
 }
 
 bool hedge_survives(struct exchange *x, enum error error) {
   if (!x->rival || error_info(error)->side == SIDE_DOWNSTREAM || x->step >= STEP_fail_to_connect)
     return false;
-  x->error = error;
+  x->error = error; /* what came of the second one */
   take_over(x);
   exchange_run(x);
   return true;

@@ -22,15 +22,15 @@ void negotiation_tell_peer(const struct exchange *x) {
   const char *why = upgrade_refusal_of_peer(&x->response.headers, &protocol);
   if (!why) return;
   log_info("peer %.*s: the Upgrade that its 426 asks for is not passed on: %s",
-           STR_ARG(x->peer->options.address), why);
+           STR_ARG(x->now.peer->options.address), why);
 }
 
 /* RFC 9110 section 7.8: a server must not switch to what was not offered; nor where it has refused the rest of the
  * request, which would be the first of what the tunnel carries. NULL: fine. */
 const char *negotiation_fault(const struct exchange *x) {
   if (x->response.status != 101) return NULL;
-  if (!x->up.source_ended && !x->up.active) return "101 within a request that it does not read";
-  return upgrade_is_offered(x->upstream_request.upgrade, x->response.upgrade)
+  if (!x->now.up.source_ended && !x->now.up.active) return "101 within a request that it does not read";
+  return upgrade_is_offered(x->now.request.upgrade, x->response.upgrade)
              ? NULL
              : "101 to what the request did not offer";
 }
@@ -38,6 +38,6 @@ const char *negotiation_fault(const struct exchange *x) {
 /* RFC 9110 section 7.8: a server that was told to expect a 100 sends it before its 101, or the client would keep the
  * rest of its request to itself, which must go before the tunnel's bytes. Where it did not, we do. */
 struct str negotiation_continue(struct exchange *x, struct str head) {
-  x->continued = true;
+  x->sent.continued = true;
   return arena_printf(&x->arena, "HTTP/1.1 100 Continue\r\n\r\n%.*s", STR_ARG(head));
 }

@@ -58,7 +58,7 @@ static bool read_request(struct exchange *x, struct str head, const char **why) 
 
 static void free_exchange(struct rehearsal *r) {
   struct arena arena = r->exchange->arena; /* it holds the exchange */
-  buf_release(&r->exchange->replay);
+  buf_release(&r->exchange->body.replay);
   buf_release(&r->filtered);
   arena_free(&arena);
   free((void *)r->downstream.client_text.ptr);
@@ -88,8 +88,8 @@ struct rehearsal *rehearsal_new(const struct rehearsal_cast *cast, const char **
 }
 
 static void drop_peer(struct exchange *x) {
-  if (x->peer) peer_release(x->proxy, x->peer);
-  x->peer = NULL;
+  if (x->now.peer) peer_release(x->proxy, x->now.peer);
+  x->now.peer = NULL;
 }
 
 void rehearsal_free(struct rehearsal *r) {
@@ -117,12 +117,12 @@ static void prepare(struct exchange *x, enum hook hook) {
   if (hook == HOOK_logging && !x->times.ended) {
     x->step = STEP_logging;
     x->times.ended = loop_now_ms(x->proxy->loop);
-    if (!x->sent_status) x->sent_status = x->answer ? x->answer->response.status : x->response.status;
+    if (!x->sent.status) x->sent.status = x->answer ? x->answer->response.status : x->response.status;
   }
 }
 
 static void settle(struct exchange *x) {
-  if (x->hook == HOOK_upstream_peer && x->outcome.peer) x->peer = x->outcome.peer;
+  if (x->hook == HOOK_upstream_peer && x->outcome.peer) x->now.peer = x->outcome.peer;
 }
 
 enum hook_status rehearsal_call(struct rehearsal *r, enum hook hook) {
@@ -192,7 +192,7 @@ bool rehearsal_respond(struct rehearsal *r, struct str head, const char **why) {
   limits.lenient = LENIENT_DEFAULT;
   head = arena_dup(&x->arena, head);
   x->response = (struct response){0};
-  x->times.first_byte = loop_now_ms(x->proxy->loop);
+  x->now.times.first_byte = loop_now_ms(x->proxy->loop);
   if (parser_response(head, &x->arena, &limits, x->request.method, &x->response, why)) return false;
   framing_strip_response(&x->response);
   return true;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // request_body: a request's body read into memory before a peer is asked, because the policy wants to see it
-// whole. It lies in x->replay, where the bytes that a retry needs lie anyway, and is sent from there. With a
+// whole. It lies in x->body.replay, where the bytes that a retry needs lie anyway, and is sent from there. With a
 // request_body_filter that is not enough: what the filter gave is what a retry sends, so what it has not seen
-// yet becomes an input of its own (x->unfiltered).
+// yet becomes an input of its own (x->body.unfiltered).
 #include <limits.h>
 
 #include "net/timer.h"
@@ -13,24 +13,24 @@
 enum { AWAITED_BYTES = 16384 };
 
 bool exchange_has_body(const struct exchange *x) {
-  return x->body_is_read || x->request.body.framing == FRAMING_NONE;
+  return x->body.is_read || x->request.body.framing == FRAMING_NONE;
 }
 
 struct str exchange_body(const struct exchange *x) {
-  return buf_len(&x->replay) ? buf_str(&x->replay) : (struct str){"", 0};
+  return buf_len(&x->body.replay) ? buf_str(&x->body.replay) : (struct str){"", 0};
 }
 
 /* Nothing is read from inside this call: a failure may end the exchange, which a running hook cannot have. */
 void exchange_read_body(struct exchange *x, size_t limit, void (*on_body)(struct exchange *x)) {
   uint64_t allowed = x->settings->body_bytes;
-  relay_restart(&x->up, FRAMING_NONE, (struct str){0}, (struct str){0});
-  x->up.from = &x->downstream->conn;
-  x->up.in = &x->downstream->in;
-  x->up.to = NULL;
-  x->up.copy = &x->replay;
-  x->up.copy_limit = limit;
-  x->up.limit = !allowed || limit < allowed ? limit : allowed;
-  x->on_body = on_body;
+  relay_restart(&x->now.up, FRAMING_NONE, (struct str){0}, (struct str){0});
+  x->now.up.from = &x->downstream->conn;
+  x->now.up.in = &x->downstream->in;
+  x->now.up.to = NULL;
+  x->now.up.copy = &x->body.replay;
+  x->now.up.copy_limit = limit;
+  x->now.up.limit = !allowed || limit < allowed ? limit : allowed;
+  x->body.on_body = on_body;
   conn_want_read(&x->downstream->conn, true);
   conn_feed(&x->downstream->conn);
 }
@@ -40,45 +40,45 @@ void exchange_read_body(struct exchange *x, size_t limit, void (*on_body)(struct
 static void ask_for_body(struct exchange *x) {
   conn_feed(&x->downstream->conn); /* a part of the body may have been read with the head */
   x->request.expects_continue = false;
-  x->continued = true;
+  x->sent.continued = true;
   headers_remove_id(&x->request.headers, FIELD_EXPECT);
   respond_continue(x);
 }
 
 void request_body_pump(struct exchange *x) {
-  if (x->up.body.framing == FRAMING_LENGTH && x->up.left > x->up.limit) {
+  if (x->now.up.body.framing == FRAMING_LENGTH && x->now.up.left > x->now.up.limit) {
     exchange_fail(x, ERROR_BODY_TOO_LARGE);
     return;
   }
-  if (x->request.expects_continue && !x->continued)
+  if (x->request.expects_continue && !x->sent.continued)
     ask_for_body(x);
   else
     transfer_up(x);
 }
 
 void request_body_done(struct exchange *x) {
-  void (*on_body)(struct exchange * x) = x->on_body;
-  x->on_body = NULL;
-  x->body_is_read = true;
-  x->up.limit = x->settings->body_bytes;
+  void (*on_body)(struct exchange * x) = x->body.on_body;
+  x->body.on_body = NULL;
+  x->body.is_read = true;
+  x->now.up.limit = x->settings->body_bytes;
   deadline_watch(x);
   on_body(x);
 }
 
 void exchange_cancel_body(struct exchange *x) {
-  if (!x->on_body) return;
-  x->on_body = NULL;
-  relay_stop(&x->up);
+  if (!x->body.on_body) return;
+  x->body.on_body = NULL;
+  relay_stop(&x->now.up);
   x->up_state = TRANSFER_OFF;
 }
 
 void exchange_set_body(struct exchange *x, struct str text) {
-  buf_consume(&x->replay, buf_len(&x->replay));
-  buf_append_str(&x->replay, text);
+  buf_consume(&x->body.replay, buf_len(&x->body.replay));
+  buf_append_str(&x->body.replay, text);
   if (x->request.body.framing != FRAMING_NONE || text.len)
     x->request.body = (struct body){FRAMING_LENGTH, text.len};
-  x->body_is_read = true;
-  x->up.trailer_section = (struct str){0};
+  x->body.is_read = true;
+  x->now.up.trailer_section = (struct str){0};
 }
 
 /* A client that sends a small body slowly is not to hold a connection to a peer meanwhile, nor a place in its limits. What
@@ -88,39 +88,39 @@ bool request_body_await(struct exchange *x) {
   const struct body *body = &x->request.body;
   bool is_small = body->framing == FRAMING_LENGTH && body->length <= AWAITED_BYTES;
   if (request_body_is_awaited(x)) return true;
-  if (!is_small || x->body_is_read || x->is_shadow || !x->downstream || x->request.expects_continue)
+  if (!is_small || x->body.is_read || x->is_shadow || !x->downstream || x->request.expects_continue)
     return false;
-  if (buf_len(&x->downstream->in) >= body->length || x->deadlines.upload.was_awaited) return false;
+  if (buf_len(&x->downstream->in) >= body->length || x->upload.was_awaited) return false;
   if (x->settings->await_body_ms == UINT_MAX) return false;
-  x->deadlines.upload.was_awaited = true;
+  x->upload.was_awaited = true;
   exchange_read_body(x, AWAITED_BYTES, exchange_run);
   return true;
 }
 
-bool request_body_is_awaited(const struct exchange *x) { return x->on_body == exchange_run; }
+bool request_body_is_awaited(const struct exchange *x) { return x->body.on_body == exchange_run; }
 
 bool request_body_paused(struct exchange *x) {
   if (!request_body_is_awaited(x) || upload_why(x)) return false;
   exchange_cancel_body(x);
-  x->up.limit = x->settings->body_bytes;
-  x->up.copy_limit = RELAY_COPY_LIMIT;
+  x->now.up.limit = x->settings->body_bytes;
+  x->now.up.copy_limit = RELAY_COPY_LIMIT;
   exchange_run(x);
   return true;
 }
 
 /* Before the first attempt: the whole body goes through the filter first. */
 static void feed_filter(struct exchange *x) {
-  struct str trailers = x->up.trailer_section;
-  x->unfiltered = x->replay;
-  x->replay = (struct buf){0};
-  x->feeds_filter = true;
-  struct body whole = {FRAMING_LENGTH, buf_len(&x->unfiltered)};
-  relay_begin(&x->up, whole, FRAMING_NONE, (struct str){0}, (struct str){0});
-  x->up.trailer_section = trailers;
+  struct str trailers = x->now.up.trailer_section;
+  x->body.unfiltered = x->body.replay;
+  x->body.replay = (struct buf){0};
+  x->body.feeds_filter = true;
+  struct body whole = {FRAMING_LENGTH, buf_len(&x->body.unfiltered)};
+  relay_begin(&x->now.up, whole, FRAMING_NONE, (struct str){0}, (struct str){0});
+  x->now.up.trailer_section = trailers;
 }
 
 void request_body_send(struct exchange *x) {
-  if (x->body_is_read && !x->feeds_filter && filter_has_request(x)) feed_filter(x);
-  x->up.from = x->feeds_filter ? NULL : &x->downstream->conn;
-  x->up.in = x->feeds_filter ? &x->unfiltered : &x->downstream->in;
+  if (x->body.is_read && !x->body.feeds_filter && filter_has_request(x)) feed_filter(x);
+  x->now.up.from = x->body.feeds_filter ? NULL : &x->downstream->conn;
+  x->now.up.in = x->body.feeds_filter ? &x->body.unfiltered : &x->downstream->in;
 }

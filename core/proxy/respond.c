@@ -38,19 +38,19 @@ static void add_own_fields(struct exchange *x, struct headers *headers, bool is_
 }
 
 static struct writer_hop client_hop(const struct exchange *x) {
-  return (struct writer_hop){.close = x->closes, .keep_alive = !x->closes && x->request.minor == 0};
+  return (struct writer_hop){.close = x->sent.closes, .keep_alive = !x->sent.closes && x->request.minor == 0};
 }
 
 /* Is the peer to take the rest of the request? Not where it refuses, nor where it closes behind its response. */
 static bool peer_reads_on(const struct exchange *x, const struct response *response) {
-  return x->up.active && response->status < 400 && response->keep_alive;
+  return x->now.up.active && response->status < 400 && response->keep_alive;
 }
 
 /* Might the client send something else than a request next, or more of its body than we would read away? What
  * follows a CONNECT that was not granted is often meant for the tunnel, but a login may be tried again (RFC
  * 9110 section 11.7). */
 static bool leaves_doubt(const struct exchange *x, unsigned status, bool is_taken) {
-  const struct relay *up = &x->up;
+  const struct relay *up = &x->now.up;
   if (exchange_is_last(x) || transfer_is_hopeless(x)) return true;
   if (x->request.method == METHOD_CONNECT && status != 407) return true;
   if (up->source_ended || is_taken) return false;
@@ -62,7 +62,7 @@ static void begin_down(struct exchange *x, struct body body, enum framing out, s
                        struct str first) {
   CHECK(x->downstream && !x->down.active); /* one head at a time */
   relay_begin(&x->down, body, out, head, first);
-  x->down.chunked.takes_padding = x->peer && x->peer->options.lenient & LENIENT_CHUNK_PADDING;
+  x->down.chunked.takes_padding = x->now.peer && x->now.peer->options.lenient & LENIENT_CHUNK_PADDING;
   x->down.to = &x->downstream->conn;
   transfer_down(x);
 }
@@ -78,8 +78,8 @@ void respond_interim(struct exchange *x) {
     exchange_fail_because(x, ERROR_UNSAFE_HEAD, "interim response");
     return;
   }
-  if (x->response.status == 100) x->continued = true;
-  x->informed = true;
+  if (x->response.status == 100) x->sent.continued = true;
+  x->sent.informed = true;
   x->down.from = NULL;
   x->down.in = NULL;
   filter_none(&x->down);
@@ -124,11 +124,11 @@ static struct body stated_body(const struct exchange *x, enum framing out) {
 
 void respond_response(struct exchange *x) {
   struct response *response = &x->response;
-  CHECK(!x->sent_status && x->upstream);
+  CHECK(!x->sent.status && x->now.upstream);
   enum framing out = framing_for_client(x);
   bool tunnels = response->body.framing == FRAMING_TUNNEL;
   if (tunnels || out == FRAMING_CLOSE || leaves_doubt(x, response->status, peer_reads_on(x, response)))
-    x->closes = true;
+    x->sent.closes = true;
   add_own_fields(x, &response->headers, true);
   struct writer_hop hop = client_hop(x);
   if (tunnels) hop = (struct writer_hop){0};
@@ -140,15 +140,15 @@ void respond_response(struct exchange *x) {
   }
   if (tunnels) transfer_tunnel(x);
   if (tunnels && transfer_is_hopeless(x)) head = negotiation_continue(x, head);
-  x->sent_status = response->status;
-  x->down.from = &x->upstream->conn;
-  x->down.in = &x->upstream->in;
+  x->sent.status = response->status;
+  x->down.from = &x->now.upstream->conn;
+  x->down.in = &x->now.upstream->in;
   x->down.trailers_allowed = out == FRAMING_CHUNKED;
   x->down.nominated = &response->nominated;
-  x->down.at_once = x->closes;
+  x->down.at_once = x->sent.closes;
   filter_response(x, out);
   begin_down(x, tunnels ? (struct body){FRAMING_TUNNEL, 0} : response->body, out, head, (struct str){0});
-  if (tunnels && x->downstream && x->upstream && x->up.active) transfer_up(x);
+  if (tunnels && x->downstream && x->now.upstream && x->now.up.active) transfer_up(x);
 }
 
 /* --- answers of our own
@@ -159,7 +159,7 @@ static struct str answer_head(struct exchange *x) {
   struct body body = {FRAMING_LENGTH, answer->content.len};
   unsigned status = answer->response.status;
   if (status == 304 && !answer->content.len) body.framing = FRAMING_NONE;
-  if (answer->close || leaves_doubt(x, status, false)) x->closes = true;
+  if (answer->close || leaves_doubt(x, status, false)) x->sent.closes = true;
   add_own_fields(x, &x->answer->response.headers, false);
   struct writer_hop hop = client_hop(x);
   return writer_response(&x->arena, &answer->response, body, &hop);
@@ -178,11 +178,11 @@ static __attribute__((cold)) struct str head_instead(struct exchange *x) {
 void respond_answer(struct exchange *x) {
   struct str head = answer_head(x);
   if (!head.ptr) head = head_instead(x);
-  CHECK(head.ptr && !x->sent_status);
+  CHECK(head.ptr && !x->sent.status);
   struct answer *answer = x->answer;
   unsigned status = answer->response.status;
   bool silent = x->request.method == METHOD_HEAD || status == 204 || status == 304;
-  x->sent_status = (unsigned short)status;
+  x->sent.status = (unsigned short)status;
   x->response = answer->response;
   x->down.from = NULL;
   x->down.in = NULL;
@@ -220,7 +220,7 @@ static void add_explanation(struct exchange *x, struct headers *headers) {
 void respond_failure(struct exchange *x) {
   const struct error_info *info = error_info(x->error);
   unsigned status = x->error_status ? x->error_status : info->status;
-  if (info->side == SIDE_DOWNSTREAM) x->closes = true;
+  if (info->side == SIDE_DOWNSTREAM) x->sent.closes = true;
   if (x->answer || status == 0 || !exchange_can_answer(x)) return;
   struct answer *answer = exchange_answer(x, status);
   struct str reason = status_reason(status);

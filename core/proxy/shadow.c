@@ -59,8 +59,8 @@ static struct exchange *copy_of(struct exchange *x, struct service *service, str
   copy->times.begun = x->times.begun;
   copy->client = arena_dup(&copy->arena, exchange_client_address(x));
   copy_request(copy, &x->request);
-  copy->up.source_ended = true;
-  copy->up.arena = copy->down.arena = &copy->arena;
+  copy->now.up.source_ended = true;
+  copy->now.up.arena = copy->down.arena = &copy->arena;
   x->proxy->exchange_count++;
   list_push_back(&x->proxy->exchanges, &copy->link);
   return copy;
@@ -152,8 +152,8 @@ void shadow_decided(struct exchange *x) {
   if (x->answer) {
     d->kind = ANSWERS;
     d->status = x->answer->response.status;
-  } else if (x->peer) {
-    const struct peer_options *o = &x->peer->options;
+  } else if (x->now.peer) {
+    const struct peer_options *o = &x->now.peer->options;
     d->kind = ASKS;
     snprintf(d->peer, sizeof d->peer, "%.*s", STR_ARG(o->address));
     if (o->tls) snprintf(d->how, sizeof d->how, " by TLS as %.*s", STR_ARG(o->sni));

@@ -25,27 +25,29 @@ static bool is_body_step(const struct exchange *x) {
  * ------------------------------------------------------------------------------ */
 
 bool transfer_is_hopeless(const struct exchange *x) {
-  return x->request.expects_continue && !x->continued && !x->up.source_ended;
+  return x->request.expects_continue && !x->sent.continued && !x->now.up.source_ended;
 }
 
-bool transfer_has_answered(const struct exchange *x) { return x->sent_status && x->down.done; }
+bool transfer_has_answered(const struct exchange *x) { return x->sent.status && x->down.done; }
 
 bool transfer_peer_has_answered(const struct exchange *x) {
-  return x->sent_status && !x->tunnel && (x->down.done || x->down.source_ended);
+  return x->sent.status && !x->tunnel && (x->down.done || x->down.source_ended);
 }
 
-static bool is_sending(const struct exchange *x) { return x->up.active && x->up.to; }
+static bool is_sending(const struct exchange *x) { return x->now.up.active && x->now.up.to; }
 
-static bool reads_away(const struct exchange *x) { return x->up.active && !x->up.to && !x->on_body; }
+static bool reads_away(const struct exchange *x) {
+  return x->now.up.active && !x->now.up.to && !x->body.on_body;
+}
 
 /* Once the response is whole the connection goes back: at once, so that it serves others while the client
  * still reads; or behind the rest of the request, for a peer that answered early and reads on. */
 static void settle(struct exchange *x) {
-  if (!x->upstream || !transfer_peer_has_answered(x)) return;
+  if (!x->now.upstream || !transfer_peer_has_answered(x)) return;
   attempt_answered(x);
   if (!x->down.done) return; /* what lies in its buffer is on its way */
   bool persists = x->response.keep_alive && x->response.body.framing != FRAMING_CLOSE;
-  bool request_whole = x->up.done && x->up.to;
+  bool request_whole = x->now.up.done && x->now.up.to;
   if (persists && is_sending(x) && !transfer_is_hopeless(x)) return;
   attempt_end(x, persists && request_whole);
 }
@@ -56,64 +58,64 @@ static void settle(struct exchange *x) {
 /* The request is through to its end, and what follows is the tunnel's. */
 static void begin_tunnel_up(struct exchange *x) {
   struct body tunnel = {FRAMING_TUNNEL, 0};
-  relay_begin(&x->up, tunnel, FRAMING_TUNNEL, (struct str){0}, (struct str){0});
-  x->up.from = &x->downstream->conn;
-  x->up.in = &x->downstream->in;
-  x->up.to = &x->upstream->conn;
-  x->up.copy = NULL;
-  x->up.limit = 0;
-  x->up.at_once = true;
-  filter_none(&x->up);
-  buf_release(&x->replay); /* nothing is repeated from here on */
+  relay_begin(&x->now.up, tunnel, FRAMING_TUNNEL, (struct str){0}, (struct str){0});
+  x->now.up.from = &x->downstream->conn;
+  x->now.up.in = &x->downstream->in;
+  x->now.up.to = &x->now.upstream->conn;
+  x->now.up.copy = NULL;
+  x->now.up.limit = 0;
+  x->now.up.at_once = true;
+  filter_none(&x->now.up);
+  buf_release(&x->body.replay); /* nothing is repeated from here on */
 }
 
 /* The peer may switch before the whole request has come to it; the client then ends it first (RFC 9110 section 7.8). */
 static bool is_before_tunnel(const struct exchange *x) {
-  return x->tunnel && x->up.body.framing != FRAMING_TUNNEL;
+  return x->tunnel && x->now.up.body.framing != FRAMING_TUNNEL;
 }
 
 void transfer_tunnel(struct exchange *x) {
-  x->tunnel = x->closes = true;
-  if (!x->up.active) begin_tunnel_up(x);
+  x->tunnel = x->sent.closes = true;
+  if (!x->now.up.active) begin_tunnel_up(x);
 }
 
 /* --- the rest of a request that nobody wants
  * ------------------------------------------------------------------------------------------ */
 
 static void read_on(struct exchange *x) {
-  enum relay_result result = relay_pump(&x->up);
+  enum relay_result result = relay_pump(&x->now.up);
   x->up_state = TRANSFER_OFF; /* whether it comes or not */
   if (result == RELAY_READING) return;
-  if (result != RELAY_DONE) x->closes = true;
-  relay_stop(&x->up);
+  if (result != RELAY_DONE) x->sent.closes = true;
+  relay_stop(&x->now.up);
   conn_want_read(&x->downstream->conn, false);
 }
 
 static void read_away(struct exchange *x) {
-  if (x->up.source_ended || x->tunnel || transfer_is_hopeless(x)) return;
-  filter_none(&x->up);
-  relay_restart(&x->up, FRAMING_NONE, (struct str){0}, (struct str){0});
-  x->up.from = &x->downstream->conn;
-  x->up.in = &x->downstream->in;
-  x->up.to = NULL;
-  x->up.copy = NULL;
-  x->up.limit = 0;
+  if (x->now.up.source_ended || x->tunnel || transfer_is_hopeless(x)) return;
+  filter_none(&x->now.up);
+  relay_restart(&x->now.up, FRAMING_NONE, (struct str){0}, (struct str){0});
+  x->now.up.from = &x->downstream->conn;
+  x->now.up.in = &x->downstream->in;
+  x->now.up.to = NULL;
+  x->now.up.copy = NULL;
+  x->now.up.limit = 0;
   read_on(x);
 }
 
 /* The response goes on without the upstream that it was read from. */
 static void keep_rest_of_response(struct exchange *x) {
-  struct upstream *u = x->upstream;
-  buf_release(&x->unfiltered); /* of a request that is sent no further */
-  x->unfiltered = u->in;
+  struct upstream *u = x->now.upstream;
+  buf_release(&x->body.unfiltered); /* of a request that is sent no further */
+  x->body.unfiltered = u->in;
   u->in = (struct buf){0};
-  x->down.in = &x->unfiltered;
+  x->down.in = &x->body.unfiltered;
   x->down.from = NULL;
 }
 
 void transfer_give_up_peer(struct exchange *x) {
-  relay_stop(&x->up);
-  conn_reset_on_close(&x->upstream->conn); /* nobody needs what its kernel has not taken */
+  relay_stop(&x->now.up);
+  conn_reset_on_close(&x->now.upstream->conn); /* nobody needs what its kernel has not taken */
   if (x->down.active) keep_rest_of_response(x);
   attempt_end(x, false);
   if (x->down.active) read_away(x);
@@ -122,17 +124,17 @@ void transfer_give_up_peer(struct exchange *x) {
 }
 
 void transfer_stop_sending(struct exchange *x) {
-  relay_stop(&x->up);
+  relay_stop(&x->now.up);
   read_away(x);
   deadline_watch(x);
 }
 
 void exchange_hasten(struct exchange *x) {
-  if (x->upstream && is_sending(x) && transfer_peer_has_answered(x)) transfer_give_up_peer(x);
+  if (x->now.upstream && is_sending(x) && transfer_peer_has_answered(x)) transfer_give_up_peer(x);
 }
 
 void transfer_end_tunnel(struct exchange *x) {
-  relay_stop(&x->up);
+  relay_stop(&x->now.up);
   relay_stop(&x->down);
   x->up_state = x->down_state = TRANSFER_OFF;
   exchange_run(x);
@@ -143,10 +145,10 @@ void transfer_end_tunnel(struct exchange *x) {
 
 static void up_done(struct exchange *x) {
   x->up_state = TRANSFER_OFF;
-  if (x->on_body) return;
-  x->times.request_sent = loop_now_ms(x->proxy->loop);
+  if (x->body.on_body) return;
+  x->now.times.request_sent = loop_now_ms(x->proxy->loop);
   deadline_request_sent(x);
-  if (x->tunnel && x->upstream) conn_shutdown(&x->upstream->conn);
+  if (x->tunnel && x->now.upstream) conn_shutdown(&x->now.upstream->conn);
   settle(x);
 }
 
@@ -154,8 +156,8 @@ static void up_done(struct exchange *x) {
  * tunnel. What it sent decides. */
 static void up_refused(struct exchange *x) {
   x->up_state = TRANSFER_OFF;
-  x->readable = true;
-  relay_stop(&x->up);
+  x->now.readable = true;
+  relay_stop(&x->now.up);
   conn_want_read(&x->downstream->conn, false);
   settle(x);
 }
@@ -175,10 +177,10 @@ void transfer_up(struct exchange *x) {
     read_on(x);
     return;
   }
-  enum relay_result result = relay_pump(&x->up);
+  enum relay_result result = relay_pump(&x->now.up);
   if (result == RELAY_DONE && is_before_tunnel(x)) {
     begin_tunnel_up(x);
-    result = relay_pump(&x->up);
+    result = relay_pump(&x->now.up);
   }
   switch (result) {
   case RELAY_READING: x->up_state = TRANSFER_READS; break;
@@ -188,18 +190,18 @@ void transfer_up(struct exchange *x) {
   case RELAY_SINK_ERROR: up_refused(x); break;
   case RELAY_MALFORMED: exchange_fail(x, ERROR_BAD_CHUNK); return;
   case RELAY_TOO_LARGE: exchange_fail(x, ERROR_BODY_TOO_LARGE); return;
-  case RELAY_FILTER_FAILED: filter_fail(x, &x->up); return;
+  case RELAY_FILTER_FAILED: filter_fail(x, &x->now.up); return;
   case RELAY_UNSAFE: exchange_fail_because(x, ERROR_UNSAFE_HEAD, "trailers of the request"); return;
   case RELAY_TRUNCATED:
   case RELAY_SOURCE_ERROR: client_ended(x, result); return;
   }
-  if (result == RELAY_DONE && x->on_body) {
+  if (result == RELAY_DONE && x->body.on_body) {
     if (!x->down.active) request_body_done(x); /* else the 100 is still on its way */
     return;
   }
-  bool is_watched_next = !x->up.active && x->step <= STEP_read_response; /* which waits for the head */
+  bool is_watched_next = !x->now.up.active && x->step <= STEP_read_response; /* which waits for the head */
   if (!is_watched_next) deadline_watch(x);
-  if (!x->up.active) exchange_run(x);
+  if (!x->now.up.active) exchange_run(x);
 }
 
 /* --- down: response body to the client
@@ -223,34 +225,34 @@ void transfer_down(struct exchange *x) {
   case RELAY_FILTER_FAILED: filter_fail(x, &x->down); return;
   case RELAY_UNSAFE: exchange_fail_because(x, ERROR_UNSAFE_HEAD, "trailers of the response"); return;
   case RELAY_MALFORMED:
-    if (x->down.written == 0) x->sent_status = 0; /* found out before the head went */
+    if (x->down.written == 0) x->sent.status = 0; /* found out before the head went */
     exchange_fail_because(x, ERROR_BAD_RESPONSE, "broken chunks");
     return;
   case RELAY_TOO_LARGE:
   case RELAY_TRUNCATED:
   case RELAY_SOURCE_ERROR:
     if (!x->tunnel) {
-      bool broke = result == RELAY_SOURCE_ERROR && x->upstream;
-      exchange_fail_because(x, ERROR_RESPONSE_TRUNCATED, broke ? conn_error(&x->upstream->conn) : NULL);
+      bool broke = result == RELAY_SOURCE_ERROR && x->now.upstream;
+      exchange_fail_because(x, ERROR_RESPONSE_TRUNCATED, broke ? conn_error(&x->now.upstream->conn) : NULL);
       return;
     }
-    relay_stop(&x->up);
+    relay_stop(&x->now.up);
     x->up_state = x->down_state = TRANSFER_OFF;
     break;
   }
   settle(x);
-  bool is_stuck = result == RELAY_WRITING && x->sent_status && !x->up.active;
+  bool is_stuck = result == RELAY_WRITING && x->sent.status && !x->now.up.active;
   if (is_stuck) read_away(x);
-  if (!x->down.active && reads_away(x)) relay_stop(&x->up); /* the downstream goes on */
-  bool is_over = !x->down.active && !x->up.active && !timer_is_set(&x->downstream->timer);
+  if (!x->down.active && reads_away(x)) relay_stop(&x->now.up); /* the downstream goes on */
+  bool is_over = !x->down.active && !x->now.up.active && !timer_is_set(&x->downstream->timer);
   if (!is_over) deadline_watch(x);
-  if (x->on_body && !x->up.active)
+  if (x->body.on_body && !x->now.up.active)
     request_body_done(x);
   else if (!x->down.active)
     exchange_run(x);
 }
 
-bool transfer_is_done(const struct exchange *x) { return !x->down.active && !x->up.active; }
+bool transfer_is_done(const struct exchange *x) { return !x->down.active && !x->now.up.active; }
 
 /* --- events
  * -------------------------------------------------------------------------------------------------- */
@@ -258,7 +260,7 @@ bool transfer_is_done(const struct exchange *x) { return !x->down.active && !x->
 /* The client has ended its direction: is that taken for its end altogether? A response under way shows it by
  * itself. */
 static bool gives_up(const struct exchange *x) {
-  if (x->tunnel || x->sent_status) return false;
+  if (x->tunnel || x->sent.status) return false;
   switch (x->settings->abort_on_close) {
   case ABORT_IN_HOOKS: return x->hook_state == HOOK_WAITING;
   case ABORT_ALWAYS: return true;
@@ -290,11 +292,11 @@ static void look_ahead(struct exchange *x) {
 }
 
 void exchange_downstream_readable(struct exchange *x) {
-  if (x->on_body)
+  if (x->body.on_body)
     request_body_pump(x);
-  else if (x->up.active && (is_body_step(x) || reads_away(x)))
+  else if (x->now.up.active && (is_body_step(x) || reads_away(x)))
     transfer_up(x);
-  else if (x->up.source_ended)
+  else if (x->now.up.source_ended)
     look_ahead(x);
   else
     conn_want_read(&x->downstream->conn, false);
@@ -309,19 +311,19 @@ void exchange_downstream_writable(struct exchange *x) {
 
 void exchange_upstream_readable(struct exchange *x) {
   if (waits_for_head(x)) {
-    x->readable = true;
+    x->now.readable = true;
     exchange_run(x);
   } else if (x->down.active && x->down.from) {
     transfer_down(x);
   } else {
-    if (x->step < STEP_send_request) x->readable = true;
-    conn_want_read(&x->upstream->conn, false);
+    if (x->step < STEP_send_request) x->now.readable = true;
+    conn_want_read(&x->now.upstream->conn, false);
   }
 }
 
 void exchange_upstream_writable(struct exchange *x) {
-  if (x->up.active && is_body_step(x))
+  if (x->now.up.active && is_body_step(x))
     transfer_up(x);
   else
-    conn_want_write(&x->upstream->conn, false);
+    conn_want_write(&x->now.upstream->conn, false);
 }

@@ -26,7 +26,7 @@ static uint64_t more(uint64_t now, uint64_t before) { return now > before ? now 
 
 static void earn(struct upload *u, const struct exchange *x) {
   const unsigned most_ms = full(x->settings);
-  uint64_t rate = x->settings->min_receive_rate, bytes = more(x->up.received, u->received);
+  uint64_t rate = x->settings->min_receive_rate, bytes = more(x->now.up.received, u->received);
   uint64_t credit_ms = u->credit_ms + bytes * 1000 / rate;
   if (!u->has_begun || x->down.written != u->written) credit_ms = most_ms;
   u->credit_ms = credit_ms < most_ms ? (unsigned)credit_ms : most_ms;
@@ -44,11 +44,11 @@ static unsigned pause_ms(const struct settings *settings) {
 }
 
 unsigned upload_wait_ms(struct exchange *x) {
-  struct upload *u = &x->deadlines.upload;
+  struct upload *u = &x->upload;
   uint64_t wait_ms = x->settings->body_timeout_ms;
   spend(u, loop_now_ms(x->proxy->loop));
   if (x->settings->min_receive_rate) earn(u, x);
-  u->received = x->up.received;
+  u->received = x->now.up.received;
   u->written = x->down.written;
   u->has_begun = u->runs = true;
   if (x->settings->min_receive_rate && u->credit_ms < wait_ms) wait_ms = u->credit_ms;
@@ -58,7 +58,7 @@ unsigned upload_wait_ms(struct exchange *x) {
 }
 
 void upload_pause(struct exchange *x) {
-  struct upload *u = &x->deadlines.upload;
+  struct upload *u = &x->upload;
   CHECK(u->has_begun);
   spend(u, loop_now_ms(x->proxy->loop));
   u->runs = false;
@@ -69,7 +69,7 @@ bool upload_is_over(const struct exchange *x) {
 }
 
 const char *upload_why(const struct exchange *x) {
-  const struct upload *u = &x->deadlines.upload;
+  const struct upload *u = &x->upload;
   uint64_t now_ms = loop_now_ms(x->proxy->loop);
   if (upload_is_over(x)) return "it takes longer than upload_timeout";
   bool is_slow = x->settings->min_receive_rate && u->runs && now_ms - u->since_ms >= u->credit_ms;

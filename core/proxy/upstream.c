@@ -73,7 +73,7 @@ static struct str name_of(const struct peer *peer, char text[ADDR_TEXT]) {
 /* Says who the client is, to peers that want a PROXY header. */
 static struct str proxy_header(struct exchange *x) {
   struct proxy_protocol header = {0};
-  unsigned version = x->peer->options.proxy_protocol;
+  unsigned version = x->now.peer->options.proxy_protocol;
   struct downstream *d = x->downstream;
   if (!version) return (struct str){0};
   header.source = d->client;
@@ -129,11 +129,11 @@ static void connect_anew(struct upstream *u) {
 }
 
 static void reuse(struct exchange *x, struct upstream *u) {
-  CHECK(u->state == UPSTREAM_READY && u->peer == x->peer);
+  CHECK(u->state == UPSTREAM_READY && u->peer == x->now.peer);
   u->exchange = x;
   u->scan = (struct head_scan){0};
-  x->upstream = u;
-  x->reused = true;
+  x->now.upstream = u;
+  x->now.reused = true;
   account_upstream(x);
 }
 
@@ -151,15 +151,15 @@ static struct upstream *new_upstream(struct proxy *proxy, struct peer *peer) {
 }
 
 void upstream_open(struct exchange *x) {
-  struct upstream *u = pool_take(x->peer);
+  struct upstream *u = pool_take(x->now.peer);
   if (u) {
     reuse(x, u);
     return;
   }
-  u = new_upstream(x->proxy, x->peer);
+  u = new_upstream(x->proxy, x->now.peer);
   u->exchange = x;
-  x->upstream = u;
-  x->reused = false;
+  x->now.upstream = u;
+  x->now.reused = false;
   if (borrow_ask(u))
     timer_set(&u->timer, BORROW_MS);
   else
@@ -201,7 +201,7 @@ static void on_connected(struct connect *connect, enum error error) {
   struct upstream *u = (struct upstream *)((char *)connect->conn - offsetof(struct upstream, conn));
   struct exchange *x = u->exchange;
   CHECK_OBJ(u, UPSTREAM_MAGIC);
-  CHECK(u->state == UPSTREAM_CONNECTING && x && x->upstream == u);
+  CHECK(u->state == UPSTREAM_CONNECTING && x && x->now.upstream == u);
   if (waits_for_room(u, error)) return;
   if (error != ERROR_NONE) {
     exchange_fail_because(x, error, connect->why);
@@ -303,7 +303,7 @@ static bool is_kept(struct upstream *u) {
   return u->is_kept;
 }
 
-static bool is_rival(const struct upstream *u) { return u->exchange && u->exchange->upstream != u; }
+static bool is_rival(const struct upstream *u) { return u->exchange && u->exchange->now.upstream != u; }
 
 static void on_readable(struct conn *conn) {
   struct upstream *u = conn->owner;
@@ -362,11 +362,11 @@ void upstream_quieten(struct upstream *u) {
  * --------------------------------------------------------------------------------------------- */
 
 void upstream_give_back(struct exchange *x, bool reusable) {
-  struct upstream *u = x->upstream;
+  struct upstream *u = x->now.upstream;
   if (!u) return;
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   CHECK(u->exchange == x);
-  x->upstream = NULL;
+  x->now.upstream = NULL;
   u->exchange = NULL;
   bool pooled = reusable && u->state == UPSTREAM_READY && buf_len(&u->in) == 0 && !conn_owes(&u->conn) &&
                 !x->proxy->stopping && u->peer->options.idle_timeout_ms != PEER_NO_POOL &&

@@ -51,10 +51,10 @@ struct upstream {
 
 /* A connection to the exchange's peer: from the pool (state READY); or from a sibling's, or a new one
  * (BORROWING, CONNECTING: exchange_run follows when it is READY, exchange_fail when it failed). Sets
- * x->upstream, which may be another one when it is READY. */
+ * x->now.upstream, which may be another one when it is READY. */
 void upstream_open(struct exchange *x);
 /* The attempt is over: back into the pool if `reusable` and nothing is left unread, else closed. Clears
- * x->upstream. */
+ * x->now.upstream. */
 void upstream_give_back(struct exchange *x, bool reusable);
 /* The same for one that is no exchange's current one: it is closed. */
 void upstream_drop(struct upstream *u);

@@ -21,22 +21,8 @@ void exchange_jump(struct exchange *x, enum exchange_step step);
 /* The connection takes no further request: the proxy stops, or its listener has gone. */
 bool exchange_is_last(const struct exchange *x);
 
-/* attempt.c */
-void attempt_connect(struct exchange *x);
-/* Makes upstream_request: the copy with what the proxy adds. */
-void attempt_prepare(struct exchange *x);
-void attempt_send(struct exchange *x);
-/* STEP_NEXT: x->response is parsed. */
+/* attempt.c, beside what attempt.h says. STEP_NEXT: x->response is parsed. */
 enum step_result attempt_read_response(struct exchange *x);
-/* The peer has done its part: its backend has one request less under way. */
-void attempt_answered(struct exchange *x);
-/* Ends the attempt: its connection goes back to the pool if `reusable`, the peer is released. */
-void attempt_end(struct exchange *x, bool reusable);
-/* May there be another attempt, as things stand? What the hook says counts where it is safe at all, else the
- * failure table. */
-bool attempt_may_retry(struct exchange *x);
-/* Takes a retry out of the set's budget; one that is safe is free where the set does not say otherwise. */
-bool attempt_takes_retry(struct exchange *x, bool is_safe);
 
 /* negotiation.c: says what of the client's Upgrade is not passed on, before it is removed; and of a 426. */
 void negotiation_tell(struct exchange *x) __attribute__((cold));

@@ -48,7 +48,7 @@ static enum hook_status upstream_peer(struct exchange *x) {
   }
   struct peer_options options = {.address = backends_at(f->view, (unsigned)index)->address};
   x->outcome.peer = peer_intern(x->proxy, &options, &why);
-  lease_begin(&x->lease, f->view, (unsigned)index, loop_now_us(x->proxy->loop));
+  lease_begin(&x->now.lease, f->view, (unsigned)index, loop_now_us(x->proxy->loop));
   tried_add(&x->tried, backends_at(f->view, (unsigned)index)->hash);
   return HOOK_DONE;
 }

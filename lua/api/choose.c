@@ -143,7 +143,7 @@ void backends_lease(struct script *script, struct str address) {
   for (struct chosen *chosen = script->chosen; chosen; chosen = chosen->before) {
     int index = index_of(chosen, address);
     if (index == BACKEND_NONE) continue;
-    lease_begin(&x->lease, chosen->view, (unsigned)index, loop_now_us(x->proxy->loop));
+    lease_begin(&x->now.lease, chosen->view, (unsigned)index, loop_now_us(x->proxy->loop));
     tried_add(&x->tried, backends_at(chosen->view, (unsigned)index)->hash);
     return;
   }

@@ -52,10 +52,10 @@ static int last_failure(lua_State *L) {
  * without TLS */
 static int upstream_tls(lua_State *L) {
   const struct exchange *x = check(L);
-  if (!x->upstream || !x->connected || !x->upstream->conn.tls) return push_nil(L);
+  if (!x->now.upstream || !x->now.connected || !x->now.upstream->conn.tls) return push_nil(L);
   lua_createtable(L, 0, 2);
-  set_text(L, "version", tls_version(&x->upstream->conn));
-  set_text(L, "cipher", tls_cipher(&x->upstream->conn));
+  set_text(L, "version", tls_version(&x->now.upstream->conn));
+  set_text(L, "cipher", tls_cipher(&x->now.upstream->conn));
   return 1;
 }
 
@@ -72,19 +72,19 @@ static void set_time(lua_State *L, const char *name, uint64_t from, uint64_t to)
 /* session:timings(): seconds, of the last attempt: { connect, first_byte, response, total } */
 static int timings(lua_State *L) {
   const struct exchange *x = check(L);
-  const struct exchange_times *t = &x->times;
-  uint64_t now = t->ended ? t->ended : loop_now_ms(vm_of(L)->host.loop);
+  const struct attempt_times *t = &x->now.times;
+  uint64_t now = x->times.ended ? x->times.ended : loop_now_ms(vm_of(L)->host.loop);
   lua_createtable(L, 0, 4);
   set_time(L, "connect", t->connect_begun, t->connected);
   set_time(L, "first_byte", t->connected, t->first_byte);
   set_time(L, "response", t->first_byte, now);
-  set_time(L, "total", t->begun, now);
+  set_time(L, "total", x->times.begun, now);
   return 1;
 }
 
 /* session:request_bytes(): of the request's body, so far */
 static int request_bytes(lua_State *L) {
-  lua_pushnumber(L, (lua_Number)check(L)->up.bytes);
+  lua_pushnumber(L, (lua_Number)check(L)->now.up.bytes);
   return 1;
 }
 

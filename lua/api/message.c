@@ -30,7 +30,7 @@ static struct request *request_of(lua_State *L, struct token token) {
   struct exchange *x = token.script->x;
   if (token.kind == TOKEN_SESSION || token.kind == TOKEN_REQUEST) return &x->request;
   if (token.kind != TOKEN_UPSTREAM_REQUEST) token_refuse(L, 1, "request");
-  return &x->upstream_request;
+  return &x->now.request;
 }
 
 /* For calls that only read. */
@@ -65,7 +65,7 @@ static struct headers *fields_of(struct token token, const struct body **body) {
   switch (token.kind) {
   case TOKEN_SESSION:
   case TOKEN_REQUEST: *body = &x->request.body; return &x->request.headers;
-  case TOKEN_UPSTREAM_REQUEST: *body = &x->upstream_request.body; return &x->upstream_request.headers;
+  case TOKEN_UPSTREAM_REQUEST: *body = &x->now.request.body; return &x->now.request.headers;
   case TOKEN_RESPONSE: *body = &x->response.body; return &x->response.headers;
   case TOKEN_TRAILERS: break;
   }

@@ -90,7 +90,7 @@ static void intern(const struct task *task, const struct peer_options *wanted) {
     return;
   }
   x->outcome.hedge_ms = wanted->hedge_ms;
-  x->peer_address = arena_dup(&x->arena, wanted->address);
+  x->now.address = arena_dup(&x->arena, wanted->address);
   backends_lease(script, wanted->address);
 }
 

@@ -92,7 +92,7 @@ static int client_address(lua_State *L) { return push(L, exchange_client_address
 
 /* Nil before upstream_peer. */
 static int peer_address(lua_State *L) {
-  struct str address = check(L)->peer_address;
+  struct str address = check(L)->now.address;
   return address.len ? push(L, address) : push_nil(L);
 }
 
@@ -102,7 +102,7 @@ static int attempts(lua_State *L) {
 }
 
 static int reused(lua_State *L) {
-  lua_pushboolean(L, check(L)->reused);
+  lua_pushboolean(L, check(L)->now.reused);
   return 1;
 }
 
@@ -110,7 +110,7 @@ static int reused(lua_State *L) {
  * yet. */
 static int response_status(lua_State *L) {
   const struct exchange *x = check(L);
-  unsigned status = x->sent_status ? x->sent_status
+  unsigned status = x->sent.status ? x->sent.status
                     : x->answer    ? x->answer->response.status
                                    : x->response.status;
   if (status == 0) return push_nil(L);
@@ -120,8 +120,8 @@ static int response_status(lua_State *L) {
 
 /* Of an answer of our own; a HEAD, 204 or 304 has none. */
 static size_t answer_bytes(const struct exchange *x) {
-  bool silent = x->request.method == METHOD_HEAD || x->sent_status == 204 || x->sent_status == 304;
-  return silent || !x->sent_status ? 0 : x->answer->content.len;
+  bool silent = x->request.method == METHOD_HEAD || x->sent.status == 204 || x->sent.status == 304;
+  return silent || !x->sent.status ? 0 : x->answer->content.len;
 }
 
 /* Of the response's body, so far. */
@@ -150,9 +150,9 @@ static int phase(lua_State *L) {
 static int set_close(lua_State *L) {
   struct exchange *x = check(L);
   session_phase(L, x, ~PHASE(logging), "session:set_close");
-  if (x->sent_status)
+  if (x->sent.status)
     return luaL_error(L, "session:set_close comes too late: the response head has been sent");
-  x->closes = true;
+  x->sent.closes = true;
   return 0;
 }
 

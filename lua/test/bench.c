@@ -315,7 +315,7 @@ static int response(lua_State *L) {
 /* bench:request(upstream): the client's, or that of the last attempt -2 +1 */
 static int request(lua_State *L) {
   const struct exchange *x = rehearsal_exchange(check(L));
-  const struct request *wanted = lua_toboolean(L, 2) ? &x->upstream_request : &x->request;
+  const struct request *wanted = lua_toboolean(L, 2) ? &x->now.request : &x->request;
   lua_newtable(L);
   set_text(L, "method", wanted->method_name);
   set_text(L, "target", wanted->target);
@@ -326,7 +326,7 @@ static int request(lua_State *L) {
 
 /* The peer that upstream_peer gave; nil where there is none. */
 static int peer(lua_State *L) {
-  peer_push(L, rehearsal_exchange(check(L))->peer);
+  peer_push(L, rehearsal_exchange(check(L))->now.peer);
   return 1;
 }
 
@@ -343,7 +343,8 @@ static int ctx(lua_State *L) {
 /* What the policy adds to the access log: { name = "its value in JSON" } */
 static int log_fields(lua_State *L) {
   lua_newtable(L);
-  for (struct log_field *field = rehearsal_exchange(check(L))->log_fields; field; field = field->next) {
+  for (struct log_field *field = rehearsal_exchange(check(L))->account.log_fields; field;
+       field = field->next) {
     if (!field->length) continue;
     lua_pushlstring(L, field->name.ptr, field->name.len);
     lua_pushlstring(L, field->text, field->length);

@@ -113,7 +113,7 @@ static void end(struct exchange *x) {
 static bool is_ready(const struct script *script, enum argument argument) {
   switch (argument) {
   case CTX: return ctx_is_ready(script);
-  case PEER: return !script->x->peer;
+  case PEER: return !script->x->now.peer;
   case FAILURE: return script->x->error == ERROR_NONE;
   case CHUNK:
   case HELLO: return false;
@@ -136,10 +136,10 @@ static void push_value(lua_State *L, const struct task *task, enum argument argu
   case UPSTREAM_REQUEST:
   case RESPONSE:
   case TRAILERS: break;
-  case REUSED: lua_pushboolean(L, script->x->reused); break;
+  case REUSED: lua_pushboolean(L, script->x->now.reused); break;
   case IS_LAST: lua_pushboolean(L, ((const struct body_piece *)task->owner)->is_last); break;
   case CTX: ctx_push(L, script); break;
-  case PEER: peer_push(L, script->x->peer); break;
+  case PEER: peer_push(L, script->x->now.peer); break;
   case FAILURE: failure_push(L, script, script->x->error); break;
   case CHUNK: body_push_chunk(L, task->owner); break;
   case HELLO:

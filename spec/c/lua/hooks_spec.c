@@ -289,17 +289,17 @@ IT("edits the fields of a message in order, also while walking over them") {
            "  request:set_target('/else?x')\n"
            "end })");
   struct exchange *x = exchange_open(&t, "/");
-  struct headers *headers = &x->upstream_request.headers;
+  struct headers *headers = &x->now.request.headers;
   headers_add(headers, STR("A"), STR("1"));
   headers_add(headers, STR("B"), STR("2"));
   headers_add(headers, STR("C"), STR("3"));
-  x->upstream_request.body = (struct body){FRAMING_LENGTH, 5};
+  x->now.request.body = (struct body){FRAMING_LENGTH, 5};
   CHECK(CALL(x, upstream_request_filter) == HOOK_DONE);
   CHECK(headers->count == 4);
   CHECK_STR(headers->items[0].value, "3!");
   CHECK_STR(headers->items[1].value, "1");
   CHECK_STR(headers->items[3].value, "y");
-  CHECK_STR(x->upstream_request.target, "/else?x");
+  CHECK_STR(x->now.request.target, "/else?x");
   exchange_close(x);
   policy_close(&t);
 }
@@ -328,7 +328,7 @@ IT("refuses names and values that would break a head, and fields that are the pr
                        "end })");
   struct exchange *x = exchange_open(&t, "/");
   CHECK(CALL(x, upstream_request_filter) == HOOK_DONE);
-  CHECK(x->upstream_request.headers.count == 0);
+  CHECK(x->now.request.headers.count == 0);
   exchange_close(x);
   policy_close(&t);
 }

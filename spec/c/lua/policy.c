@@ -48,7 +48,7 @@ struct exchange *exchange_open(struct policy_under_test *t, const char *target) 
   x->times.begun = loop_now_ms(t->loop);
   x->running = true; /* so that a wake is noted and nothing is run */
   headers_init(&x->request.headers, &x->arena);
-  headers_init(&x->upstream_request.headers, &x->arena);
+  headers_init(&x->now.request.headers, &x->arena);
   headers_init(&x->response.headers, &x->arena);
   OBJ_INIT(x, EXCHANGE_MAGIC);
   x->hooks->begin(x);
