@@ -215,7 +215,18 @@ static enum step_result step_response_filter(struct exchange *x) {
   return run_hook(x, HOOK_response_filter, x->hooks->response_filter);
 }
 
+/* The policy's last look at a final head, whoever made it. False: it waits. Where it fails, that is in the log, and the
+ * head goes out as it was. */
+static bool is_looked_at(struct exchange *x) {
+  CHECK(!x->sent.status && !x->down.active);
+  if (x->hook_state == HOOK_IDLE) respond_show_head(x);
+  if (call(x, HOOK_answer_filter, x->hooks->answer_filter) == HOOK_WAIT) return false;
+  respond_take_head(x);
+  return true;
+}
+
 static enum step_result step_send_response(struct exchange *x) {
+  if (x->hooks->answer_filter && !is_looked_at(x)) return STEP_WAIT;
   x->step++;
   respond_response(x);
   return x->again ? STEP_WAIT : STEP_NEXT;
@@ -280,7 +291,10 @@ static enum step_result step_fail_to_proxy(struct exchange *x) {
 }
 
 static enum step_result step_send_answer(struct exchange *x) {
-  if (!x->sent.status && !x->down.active) respond_answer(x);
+  if (!x->sent.status && !x->down.active) {
+    if (x->hooks->answer_filter && !is_looked_at(x)) return STEP_WAIT;
+    respond_answer(x);
+  }
   if (x->again || x->down.active) return STEP_WAIT;
   return STEP_NEXT;
 }

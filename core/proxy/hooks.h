@@ -6,6 +6,9 @@
 // HOOK_FAILED), or says HOOK_WAIT and calls exchange_wake(x) once its outcome is stored; never both, and
 // never from inside the call.
 //
+// answer_filter alone cannot fail an exchange: the head goes out as it was before the hook, which the implementation of
+// the hooks sees to. It belongs to no step of its own, since there are two that send a final head: see exchange.c.
+//
 // The body hooks are called for each piece of a body instead, beside the walk: see filter.c.
 //
 // To add a phase: a line in HOOK_TABLE (order of the walk), a step in exchange.c, its call in lua/vm/hooks.c if
@@ -37,6 +40,7 @@ struct tls_identity;
   X(response_filter)          /* (session, response, ctx): head as the client gets it */                     \
   X(error_while_proxy)        /* (session, peer, error, ctx, reused): after connect; error.retry decides */  \
   X(fail_to_proxy)            /* (session, error, ctx): may answer; may give a status */                     \
+  X(answer_filter)            /* (session, response, ctx): each final head, whoever made it; its fields */   \
   X(logging)                  /* (session, error or nil, ctx): always last, exactly once */
 
 #define BODY_HOOK_TABLE(X)                                                                                   \

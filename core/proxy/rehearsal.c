@@ -114,6 +114,7 @@ static void prepare(struct exchange *x, enum hook hook) {
     drop_peer(x);
   }
   if (hook == HOOK_upstream_request_filter) attempt_prepare(x);
+  if (hook == HOOK_answer_filter) respond_show_head(x);
   if (hook == HOOK_logging && !x->times.ended) {
     x->step = STEP_logging;
     x->times.ended = loop_now_ms(x->proxy->loop);
@@ -123,6 +124,7 @@ static void prepare(struct exchange *x, enum hook hook) {
 
 static void settle(struct exchange *x) {
   if (x->hook == HOOK_upstream_peer && x->outcome.peer) x->now.peer = x->outcome.peer;
+  if (x->hook == HOOK_answer_filter) respond_take_head(x);
 }
 
 enum hook_status rehearsal_call(struct rehearsal *r, enum hook hook) {

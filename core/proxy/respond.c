@@ -191,6 +191,17 @@ void respond_answer(struct exchange *x) {
              silent ? (struct str){0} : answer->content);
 }
 
+void respond_show_head(struct exchange *x) {
+  const struct answer *answer = x->answer;
+  if (!answer) return;
+  x->response = answer->response;
+  x->response.body = (struct body){FRAMING_LENGTH, answer->content.len};
+}
+
+void respond_take_head(struct exchange *x) {
+  if (x->answer) x->answer->response.headers = x->response.headers;
+}
+
 static void reflect(struct exchange *x, struct answer *answer) {
   struct request *request = &x->request;
   struct writer_hop hop = {0};

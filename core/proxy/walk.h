@@ -37,6 +37,10 @@ void respond_interim(struct exchange *x);  /* puts the 1xx head on its way throu
 void respond_continue(struct exchange *x); /* the same with a 100 of our own */
 void respond_response(struct exchange *x); /* the head, and what is there of the body */
 void respond_answer(struct exchange *x);
+/* For answer_filter: x->response becomes the final head that is about to be sent, whoever made it; and its fields are taken
+ * as the hook left them. */
+void respond_show_head(struct exchange *x);
+void respond_take_head(struct exchange *x);
 /* The answer to TRACE or OPTIONS that may be forwarded no further: the request as it came, without what is
  * secret (RFC 9110 section 9.3.8), or what can be asked of us. */
 void respond_as_final_recipient(struct exchange *x);

@@ -101,7 +101,7 @@ static void give(struct exchange *x, const struct wanted_answer *wanted) {
 int session_respond(lua_State *L) {
   struct exchange *x = session_check(L, 1);
   struct wanted_answer wanted = {0};
-  session_phase(L, x, ~(PHASE(logging) | BODY_PHASES), "session:respond");
+  session_phase(L, x, ~(PHASE(answer_filter) | PHASE(logging) | BODY_PHASES), "session:respond");
   if (!exchange_can_answer(x)) return luaL_error(L, "session:respond comes too late: the response has begun");
   luaL_checktype(L, 2, LUA_TTABLE);
   headers_init(&wanted.headers, &x->arena);

@@ -20,7 +20,7 @@ static const unsigned phases[] = {
     [TOKEN_REQUEST] = PHASE(early_request_filter) | PHASE(request_filter) | PHASE(proxy_upstream_filter) |
                       PHASE(upstream_peer),
     [TOKEN_UPSTREAM_REQUEST] = PHASE(upstream_request_filter),
-    [TOKEN_RESPONSE] = PHASE(upstream_response_filter) | PHASE(response_filter),
+    [TOKEN_RESPONSE] = PHASE(upstream_response_filter) | PHASE(response_filter) | PHASE(answer_filter),
     [TOKEN_TRAILERS] = PHASE(response_trailer_filter),
 };
 
@@ -253,7 +253,7 @@ static int set_status(lua_State *L) {
   struct response *response = &x->response;
   lua_Integer to = luaL_checkinteger(L, 2);
   struct str text = {NULL, 0};
-  session_phase(L, x, phases[TOKEN_RESPONSE], "set_status");
+  session_phase(L, x, phases[TOKEN_RESPONSE] & ~PHASE(answer_filter), "set_status");
   if (!lua_isnoneornil(L, 3)) text = text_at(L, 3);
   if (!may_become(x, to))
     return luaL_error(L, "set_status: a response with status %d cannot become one with status %d",

@@ -52,7 +52,8 @@ static const struct {
     [HOOK_response_filter] = {{SESSION, RESPONSE, CTX, END}, result_of_filter},
     [HOOK_error_while_proxy] = {{SESSION, PEER, FAILURE, CTX, REUSED, END}, result_of_filter},
     [HOOK_fail_to_proxy] = {{SESSION, FAILURE, CTX, END}, result_of_fail_to_proxy},
-    [HOOK_logging] = {{SESSION, FAILURE, CTX, END}, result_of_logging},
+    [HOOK_answer_filter] = {{SESSION, RESPONSE, CTX, END}, result_of_silent_hook},
+    [HOOK_logging] = {{SESSION, FAILURE, CTX, END}, result_of_silent_hook},
     [HOOK_request_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
     [HOOK_upstream_response_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
     [HOOK_response_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
@@ -247,6 +248,11 @@ void hooks_take_error(enum hook hook, struct task *task, struct hook_outcome *ou
   free(error.text);
 }
 
+/* What answer_filter has changed before it failed does not count: the head goes out as it was. */
+static __attribute__((cold)) void take_back(struct script *script) {
+  script->x->response.headers = *script->given_fields;
+}
+
 static enum hook_status finish(struct script *script, struct task *task, enum task_status status) {
   struct exchange *x = script->x;
   script->task = NULL;
@@ -254,6 +260,7 @@ static enum hook_status finish(struct script *script, struct task *task, enum ta
     hooks_take_error(task->hook, task, &x->outcome);
   else if (shapes[task->hook].leave)
     shapes[task->hook].leave(task);
+  if (x->outcome.error && task->hook == HOOK_answer_filter) take_back(script);
   task_free(task);
   return x->outcome.error ? HOOK_FAILED : HOOK_DONE;
 }
@@ -284,6 +291,14 @@ static enum hook_status run(struct exchange *x, enum hook hook) {
   static enum hook_status run_##name(struct exchange *x) { return run(x, HOOK_##name); }
 HOOK_TABLE(X)
 #undef X
+
+/* Of the one hook that leaves no trace where it fails. */
+static enum hook_status run_looking_back(struct exchange *x) {
+  struct script *script = x->script;
+  script->given_fields = arena_alloc(&x->arena, sizeof *script->given_fields);
+  headers_copy(script->given_fields, &x->response.headers, &x->arena);
+  return run_answer_filter(x);
+}
 
 const char *hooks_place(const struct task *task) {
   static _Thread_local char text[256];
@@ -370,6 +385,7 @@ struct lua_hooks *hooks_read(lua_State *L, int index, struct arena *arena) {
   if (read_hook(L, index, hooks, HOOK_##name, arena)) hooks->hooks.name = run_##name;
   HOOK_TABLE(X)
 #undef X
+  if (hooks->hooks.answer_filter) hooks->hooks.answer_filter = run_looking_back;
 #define X(name)                                                                                              \
   if (read_hook(L, index, hooks, HOOK_##name, arena)) hooks->hooks.name = body_run;
   BODY_HOOK_TABLE(X)

@@ -53,6 +53,7 @@ struct script {
   struct lua_connection *connection; /* held; NULL: nobody has asked for its table */
   struct headers *trailers;          /* borrowed: of the response, once they are there */
   struct chosen *chosen;             /* backends, newest first; lua/api/choose.c */
+  struct headers *given_fields;      /* arena: of the head that answer_filter was given, for where it fails */
 };
 
 static inline void script_at_end(struct script *script, struct at_end *at_end,

@@ -71,7 +71,7 @@ const char *result_of_observer(const struct task *task) {
   return why;
 }
 
-void result_of_logging(struct task *task) {
+void result_of_silent_hook(struct task *task) {
   const char *why = result_of_observer(task);
   if (why) refuse(task, why);
 }

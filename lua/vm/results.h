@@ -20,7 +20,7 @@ void result_of_upstream_filter(struct task *task);
 void result_of_fail_to_proxy(struct task *task);
 /* Of hooks in which nothing can be answered any more. NULL, or what is wrong. */
 const char *result_of_observer(const struct task *task);
-void result_of_logging(struct task *task);
+void result_of_silent_hook(struct task *task);
 /* It has answered: what else it returned is of no interest. */
 void result_is_answer(struct task *task);
 

@@ -19,7 +19,7 @@ local Exchange, Result = {}, {}
 Exchange.__name = "perilune.test.exchange"
 
 --- Hooks that need to know what the peer did before them: x:hook(arguments of the peer's part).
-local RESPONSE_HOOKS = { upstream_response_filter = true, response_filter = true }
+local RESPONSE_HOOKS = { upstream_response_filter = true, response_filter = true, answer_filter = true }
 local ERROR_HOOKS = { fail_to_connect = "connect_refused", error_while_proxy = "upstream_closed",
   fail_to_proxy = "connect_refused" }
 
@@ -104,7 +104,8 @@ local function take_response(self, response)
 end
 
 local function call(self, hook, given)
-  if RESPONSE_HOOKS[hook] and (given or not self.has_response) then
+  local is_own = hook == "answer_filter" and not given and self.bench:answer()
+  if RESPONSE_HOOKS[hook] and not is_own and (given or not self.has_response) then
     take_response(self, given)
     self.has_response = true
   end
@@ -234,6 +235,12 @@ local function to_peer(self)
   end
 end
 
+-- Both walks, to the peer and back, end here: the final head is shown to answer_filter, whoever made it.
+local function look_at(self, response)
+  call_to_end(self, "answer_filter")
+  response.headers = self:response().headers
+end
+
 --- Walks from the first hook to logging and returns what the client gets: status, headers, body. Hooks that wait have
 --- the time they want.
 ---@param origin table|string|function? its response { status, headers, body }, or the error of connecting
@@ -244,6 +251,7 @@ function methods:walk(origin)
     tries = tries + 1
     response = attempt(self, origin, tries)
   end
+  look_at(self, response)
   response.tries = tries
   call_to_end(self, "logging")
   return response
