@@ -22,7 +22,7 @@ function policy.upstream_peer()
   return os.getenv "ORIGIN" or "127.0.0.1:8000"
 end
 
-function policy.response_filter(session, response)
+function policy.answer_filter(session, response)
   cors.mark(session, response)
 end
 

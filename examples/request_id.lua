@@ -17,7 +17,7 @@ function policy.upstream_peer()
   return os.getenv "ORIGIN" or "127.0.0.1:8000"
 end
 
-function policy.response_filter(_, response, ctx)
+function policy.answer_filter(_, response, ctx)
   id.response(response, ctx)
 end
 

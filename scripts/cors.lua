@@ -3,7 +3,7 @@
 --
 --   local cors = require("perilune.cors").new { origins = { "https://app.example" }, credentials = true }
 --   function policy.request_filter(session) return cors.preflight(session) end
---   function policy.response_filter(session, response) cors.mark(session, response) end
+--   function policy.answer_filter(session, response) cors.mark(session, response) end
 
 local options = require "perilune.options"
 
@@ -57,7 +57,7 @@ function cors.new(given)
   end
 
   local function mark(session, response)
-    response:add_header("Vary", "Origin")
+    if response:get_header "vary" ~= "Origin" then response:add_header("Vary", "Origin") end
     local origin = allowed_origin(allowed, session)
     if not origin then return end
     response:set_header("Access-Control-Allow-Origin", origin)

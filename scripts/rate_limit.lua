@@ -113,7 +113,8 @@ function Limit:__call(session, ctx)
   return session:respond { status = 429, headers = headers, close = self.close }
 end
 
---- For response_filter: tells a client that may go on how many more it has. request_filter must have given its ctx.
+--- For response_filter or answer_filter: tells a client that may go on how many more it has. request_filter must have
+--- given its ctx.
 function Limit:tell(response, ctx)
   check.object("limit:tell", self, "say")
   check.table("limit:tell", 2, ctx)

@@ -3,7 +3,7 @@
 --
 --   local id = request_id.new { trust = { "10.0.0.0/8" } }
 --   function policy.request_filter(session, ctx) id.request(session, ctx) end       -- ctx.request_id is it
---   function policy.response_filter(session, response, ctx) id.response(response, ctx) end
+--   function policy.answer_filter(session, response, ctx) id.response(response, ctx) end
 --
 -- An id that a client brings is kept only from the networks of `trust`, and only if it is a plain word.
 

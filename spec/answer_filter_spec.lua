@@ -4,6 +4,7 @@ local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local process = require "process"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
@@ -316,5 +317,43 @@ describe("without answer_filter", function()
     assert.is_nil(client.request(proxy.port).headers["x-filter"])
     proxy:wait_log "looked: 0 times"
     scheduler.eventually(function() return proxy:count_log "looked" == 1 end, nil, "one line")
+  end)
+end)
+
+describe("what sets fields for every response", function()
+  it("finds the examples of CORS and request ids on error pages, too", function()
+    for example, field in pairs { cors = "access-control-allow-origin", request_id = "x-request-id" } do
+      local proxy = perilune.start { workers = 1, script = "examples/" .. example .. ".lua",
+        env = { ORIGIN = origins.dead_address(), LISTEN = "127.0.0.1:0" } }
+      local response = client.request { port = proxy.port, headers = { Origin = "https://app.example" } }
+      assert.equal(502, response.status)
+      assert.is_string(response.headers[field])
+    end
+  end)
+end)
+
+describe("a walk of test.policy", function()
+  it("shows the final head to answer_filter: of a peer, of the policy, of a failure", function()
+    local directory = process.directory()
+    process.write_file(directory .. "/policy.lua", [[
+      local perilune = require "perilune"
+      local policy = { upstream_peer = function() return "127.0.0.1:1" end }
+      function policy.request_filter(session)
+        if session:path() == "/own" then return session:respond { status = 201 } end
+      end
+      function policy.answer_filter(session, response) response:set_header("X-Seen", response:status()) end
+      perilune.listen("127.0.0.1:0", policy)
+    ]])
+    local file = process.write_file(directory .. "/walk_spec.lua", ([[
+      local policy = require("perilune.test").policy "%s/policy.lua"
+      describe("x", function() it("sees all", function()
+        local own, peers = policy:request({ path = "/own" }), policy:request({}, { status = 200, headers = {} })
+        local failed = policy:request({}, "connect_refused")
+        assert.same({ "201", "200", "502" },
+          { own.headers["x-seen"], peers.headers["x-seen"], failed.headers["x-seen"] })
+      end) end)
+    ]]):format(directory))
+    local result = perilune.run("test", file)
+    assert.equal(0, result.code, result.stdout .. result.stderr)
   end)
 end)

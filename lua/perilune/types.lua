@@ -482,7 +482,7 @@ function log.is_on(level) end
 --- | result | meaning |
 --- |---|---|
 --- | nothing, `nil`, `false` | the walk goes on |
---- | `session:respond {...}` | ends the walk with that answer, as long as nothing of a response has been sent: no peer is asked, no other attempt is made, and of the hooks only logging follows |
+--- | `session:respond {...}` | ends the walk with that answer, as long as nothing of a response has been sent: no peer is asked, no other attempt is made, and of the hooks only answer_filter and logging follow |
 --- | `true` | says that it has answered: an error (500) where session:respond was not called |
 --- | anything else | an error (500) that names the hook |
 ---
@@ -496,6 +496,7 @@ function log.is_on(level) end
 --- | fail_to_proxy | a status from 400 to 599 instead of the failure's |
 --- | request_body_filter, upstream_response_body_filter, response_body_filter | what goes on: a string, an array of strings; nothing drops the piece. They cannot answer |
 --- | response_trailer_filter, logging | none; they cannot answer. An error in logging changes nothing for the client |
+--- | answer_filter | none; it cannot answer. Where it fails, the answer goes out as it was before the hook |
 --- | certificate | its own: see below |
 ---
 --- ```lua
@@ -529,7 +530,34 @@ function log.is_on(level) end
 ---@field response_filter? fun(session: perilune.session, response: perilune.response, ctx: table)
 ---@field error_while_proxy? perilune.error_while_proxy
 ---@field fail_to_proxy? fun(session: perilune.session, error: perilune.error, ctx: table): integer? another status
+---@field answer_filter? perilune.answer_filter each final head, whoever made it
 ---@field logging? fun(session: perilune.session, error: perilune.error?, ctx: table) always last, exactly once
+
+--- Three kinds of response reach a client: a peer's, the policy's own (session:respond), and the proxy's error pages.
+--- upstream_response_filter and response_filter see a peer's response only. answer_filter sees all three: it is called
+--- once for each final response, after every other filter, just before its head is sent. Use it for fields that every
+--- response must have, such as HSTS, CORS or a request id.
+---
+--- - It is called for 101, for 2xx to CONNECT, and for answers to requests that could not be parsed. The session of such a
+---   request has no method or target ("" or what could be read). It is not called for interim responses (1xx other than
+---   101), and not for clients that get no response: a failed TLS handshake, plain HTTP sent to a TLS listener (which gets
+---   a fixed 400), a malformed PROXY header, a connection that is closed without an answer.
+--- - It may set, add and remove fields. It cannot change the status, the reason or the body, nor what the proxy writes
+---   itself (Content-Length, Transfer-Encoding, Connection). A Date that it sets is kept; otherwise the proxy adds one.
+--- - It may wait, like every hook. A client that leaves meanwhile ends it.
+--- - If it raises, runs out of time or returns something, the answer goes out with the fields it had before the hook, and
+---   the error is logged.
+--- - If the peer's response fails after the hook was called but before it was sent, the hook is called again for the error
+---   page that takes its place.
+---
+--- ```lua
+--- function policy.answer_filter(session, response, ctx)
+---   response:set_header("Strict-Transport-Security", "max-age=31536000")
+---   if ctx.request_id then response:set_header("X-Request-Id", ctx.request_id) end
+--- end
+--- ```
+---@alias perilune.answer_filter
+---| fun(session: perilune.session, response: perilune.response, ctx: table)
 
 --- The body hooks get a body piece by piece, the last one marked; it is empty where the end came alone. What they
 --- return goes on instead: a string, an array of strings, or nothing, which drops the piece (so a hook that only looks
@@ -823,7 +851,8 @@ function request:version() end
 ---@param target string begins with "/"
 function request:set_target(target) end
 
---- To be changed in upstream_response_filter and response_filter.
+--- It can be changed in upstream_response_filter and response_filter, which see a peer's response only; its fields also in
+--- answer_filter, which sees every final response.
 ---@class perilune.response: perilune.message
 local response = {}
 ---@return integer
@@ -1162,7 +1191,8 @@ local rate_limit = {}
 ---@class perilune.limit
 ---@overload fun(session: perilune.session, ctx?: table): boolean
 local limit = {}
---- For response_filter: tells a client that may go on how many more it has. request_filter must have given its ctx.
+--- For response_filter or answer_filter: tells a client that may go on how many more it has. request_filter must have given
+--- its ctx.
 ---@param response perilune.response
 ---@param ctx table
 function limit:tell(response, ctx) end

@@ -341,7 +341,8 @@ local cors = {}
 ---@field credentials? boolean false
 ---@field max_age? integer seconds that a preflight's answer holds; 600
 
---- require "perilune.cors". preflight is for request_filter, mark for response_filter.
+--- require "perilune.cors". preflight is for request_filter, mark for answer_filter (or
+--- response_filter, if error pages and own answers shall not have the fields).
 ---@param options perilune.cors_options
 ---@return { preflight: (fun(session: perilune.session): boolean), mark: fun(session: perilune.session, response: perilune.response) }
 function cors.new(options) end
@@ -424,7 +425,8 @@ local header_rules = {}
 ---@field add? table<string, string|fun(session: perilune.session): string?>
 ---@field default? table<string, string|fun(session: perilune.session): string?> only what is missing
 
---- require "perilune.header_rules". request is for upstream_request_filter, response for response_filter.
+--- require "perilune.header_rules". request is for upstream_request_filter, response for response_filter or
+--- answer_filter.
 ---@param options { request: perilune.header_rule?, response: perilune.header_rule? }
 ---@return { request: function?, response: function? }
 function header_rules.new(options) end
@@ -454,7 +456,8 @@ function mirror.new(options) end
 
 ---@class perilune.request_id
 local request_id = {}
---- require "perilune.request_id". request is for request_filter and sets ctx.request_id, response for response_filter.
+--- require "perilune.request_id". request is for request_filter and sets ctx.request_id, response for answer_filter (or
+--- response_filter, which sees only what peers answer).
 --- Ids from networks of `trust` are kept.
 ---@param options? { header: string?, trust: string[]? }
 ---@return { request: fun(session: perilune.session, ctx: table), response: fun(response: perilune.response, ctx: table) }
