@@ -27,7 +27,7 @@ static bool is_repeatable(const struct exchange *x) {
          !x->sent.informed && !x->sent.status && !x->now.up.active && x->attempts <= x->settings->max_retries;
 }
 
-static bool is_wanted(struct exchange *x) {
+bool elsewhere_is_wanted(struct exchange *x) {
   const struct backends_view *view = x->now.lease.view;
   if (!view || !(view->rules.retry_on & backend_retry_on(x->response.status))) return false;
   return is_repeatable(x) && backends_have_other(view, &x->tried) && attempt_takes_retry(x, false);
@@ -48,7 +48,7 @@ static void put_by(struct exchange *x) {
 static bool is_final(unsigned status) { return status >= 200 || status == 101; }
 
 bool elsewhere_begin(struct exchange *x) {
-  if (!is_wanted(x)) {
+  if (!elsewhere_is_wanted(x)) {
     if (is_final(x->response.status)) elsewhere_end(x);
     return false;
   }

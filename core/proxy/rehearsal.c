@@ -23,6 +23,7 @@ struct rehearsal {
   struct body_piece piece;
   struct buf filtered; /* owned */
   bool piece_waits;
+  bool retries; /* there would be another attempt behind the one that has failed */
 };
 
 static const size_t offsets[HOOK_COUNT] = {
@@ -94,6 +95,7 @@ static void drop_peer(struct exchange *x) {
 
 void rehearsal_free(struct rehearsal *r) {
   struct exchange *x = r->exchange;
+  attempt_answered(x);
   if (x->hook_state == HOOK_WAITING && x->hooks->cancel) x->hooks->cancel(x);
   if (r->piece_waits) x->hooks->cancel_piece(&r->piece);
   if (x->hooks->end) x->hooks->end(x);
@@ -108,23 +110,35 @@ struct exchange *rehearsal_exchange(struct rehearsal *r) {
 
 /* --- hooks ---------------------------------------------------------------------------------------------- */
 
+static void begin_attempt(struct exchange *x) {
+  attempt_answered(x);
+  if (x->error != ERROR_NONE) x->last_error = x->error;
+  x->error = ERROR_NONE;
+  x->now.times.first_byte = 0;
+  x->attempts++;
+  drop_peer(x);
+}
+
 static void prepare(struct exchange *x, enum hook hook) {
-  if (hook == HOOK_upstream_peer) {
-    x->attempts++;
-    drop_peer(x);
-  }
+  if (hook == HOOK_upstream_peer) begin_attempt(x);
   if (hook == HOOK_upstream_request_filter) attempt_prepare(x);
   if (hook == HOOK_answer_filter) respond_show_head(x);
   if (hook == HOOK_logging && !x->times.ended) {
     x->step = STEP_logging;
+    attempt_answered(x);
     x->times.ended = loop_now_ms(x->proxy->loop);
     if (!x->sent.status) x->sent.status = x->answer ? x->answer->response.status : x->response.status;
   }
 }
 
-static void settle(struct exchange *x) {
+/* A hook has ended. That of a failed attempt ends it: what the backend is told comes behind the question for another. */
+static void settle(struct rehearsal *r) {
+  struct exchange *x = r->exchange;
   if (x->hook == HOOK_upstream_peer && x->outcome.peer) x->now.peer = x->outcome.peer;
   if (x->hook == HOOK_answer_filter) respond_take_head(x);
+  if (x->hook != HOOK_fail_to_connect && x->hook != HOOK_error_while_proxy) return;
+  r->retries = x->outcome.error == ERROR_NONE && !x->answer && attempt_may_retry(x);
+  attempt_answered(x);
 }
 
 enum hook_status rehearsal_call(struct rehearsal *r, enum hook hook) {
@@ -138,14 +152,14 @@ enum hook_status rehearsal_call(struct rehearsal *r, enum hook hook) {
   if (status == HOOK_WAIT)
     x->hook_state = HOOK_WAITING;
   else
-    settle(x);
+    settle(r);
   return status;
 }
 
 bool rehearsal_waits(struct rehearsal *r) {
   struct exchange *x = r->exchange;
   if (x->hook_state == HOOK_WAITING || r->piece_waits) return true;
-  if (x->hook_state == HOOK_FINISHED) settle(x);
+  if (x->hook_state == HOOK_FINISHED) settle(r);
   x->hook_state = HOOK_IDLE;
   return false;
 }
@@ -194,13 +208,30 @@ bool rehearsal_respond(struct rehearsal *r, struct str head, const char **why) {
   limits.lenient = LENIENT_DEFAULT;
   head = arena_dup(&x->arena, head);
   x->response = (struct response){0};
+  x->error = ERROR_NONE;
   x->now.times.first_byte = loop_now_ms(x->proxy->loop);
   if (parser_response(head, &x->arena, &limits, x->request.method, &x->response, why)) return false;
+  lease_connected(&x->now.lease);
+  lease_answered(&x->now.lease, x->response.status, loop_now_us(x->proxy->loop));
   framing_strip_response(&x->response);
   return true;
 }
 
-void rehearsal_fail(struct rehearsal *r, enum error error) { r->exchange->error = error; }
+/* Where nobody is left to ask again, it is the last attempt that failed, as in the proxy. */
+enum error rehearsal_fail(struct rehearsal *r, enum error error) {
+  struct exchange *x = r->exchange;
+  bool is_end_of_retries = x->last_error && (error == ERROR_NO_BACKEND || error == ERROR_OVERLOADED);
+  x->error = is_end_of_retries ? x->last_error : error;
+  return x->error;
+}
+
+bool rehearsal_retries(const struct rehearsal *r) { return r->retries; }
+
+bool rehearsal_asks_another(struct rehearsal *r) { return elsewhere_is_wanted(r->exchange); }
+
+unsigned rehearsal_first_byte_ms(const struct rehearsal *r) {
+  return r->exchange->now.peer ? r->exchange->now.peer->options.first_byte_timeout_ms : 0;
+}
 
 void rehearsal_answer_failure(struct rehearsal *r, unsigned status) {
   r->exchange->error_status = (unsigned short)status;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // rehearsal: an exchange without connections, for tests of policies: its hooks are called one by one, as the
 // test says, with messages that the test makes up. Messages are parsed as if they had arrived, so hooks see
-// exactly what the proxy would show them.
+// exactly what the proxy would show them. Backends are told what came of each attempt, as in the proxy: behind the hook
+// of its failure, when the next one begins, at logging, or at the end of the rehearsal.
 #ifndef PERILUNE_PROXY_REHEARSAL_H
 #define PERILUNE_PROXY_REHEARSAL_H
 
@@ -41,8 +42,16 @@ struct str rehearsal_filtered(const struct rehearsal *r);
 
 /* The peer answers with this head. False: *why. */
 bool rehearsal_respond(struct rehearsal *r, struct str head, const char **why);
-/* The attempt fails. */
-void rehearsal_fail(struct rehearsal *r, enum error error);
+/* The attempt fails, or the exchange does. Returns what counts as its failure: that of the last attempt, where no backend
+ * is left for another. */
+enum error rehearsal_fail(struct rehearsal *r, enum error error);
+/* After fail_to_connect or error_while_proxy has ended: does the proxy make another attempt then? */
+bool rehearsal_retries(const struct rehearsal *r);
+/* After a response: does the proxy ask another backend of the set because of its status? It takes a retry out of the
+ * set's budget. */
+bool rehearsal_asks_another(struct rehearsal *r);
+/* How long the peer that was chosen may take until it answers; 0: there is none. */
+unsigned rehearsal_first_byte_ms(const struct rehearsal *r);
 /* The exchange has failed for good: it is answered with what the policy has said, else with `status` (0: the one
  * of the failure). */
 void rehearsal_answer_failure(struct rehearsal *r, unsigned status);

@@ -105,6 +105,8 @@ bool hedge_survives(struct exchange *x, enum error error);
 /* elsewhere.c: a response head was read. Is it one for which another backend is asked? Then it is put by; any other
  * final one ends what was put by before. */
 bool elsewhere_begin(struct exchange *x);
+/* Its question alone; it takes a retry out of the set's budget. */
+bool elsewhere_is_wanted(struct exchange *x);
 static inline bool elsewhere_goes(struct exchange *x) {
   if (x->response.status < 400 && !x->kept) return false;
   return elsewhere_begin(x);

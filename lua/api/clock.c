@@ -2,6 +2,7 @@
 // clock: perilune.time and perilune.now. In `perilune test` both stand still until a test advances them.
 #include <lauxlib.h>
 #include <lua.h>
+#include <math.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -15,7 +16,7 @@ static int now(lua_State *L) {
   return 1;
 }
 
-/* Under virtual time: when it began, in seconds of the real one. */
+/* Under virtual time: when it began, in seconds of the real one; that is the machine's time until a test says another. */
 static double begun;
 
 static double real_time(void) {
@@ -41,5 +42,7 @@ static const luaL_Reg bench_functions[] = {{"bench_set_time", set_time}, {NULL, 
 
 void open_clock(lua_State *L) {
   luaL_register(L, NULL, functions);
-  if (virtual_time.on) luaL_register(L, NULL, bench_functions);
+  if (!virtual_time.on) return;
+  begun = floor(real_time()) - (double)virtual_time.now_ms / 1000;
+  luaL_register(L, NULL, bench_functions);
 }

@@ -6,6 +6,17 @@
 --- require "perilune.test", in specs that `perilune test` runs. Each test begins with what it opens, and what it opens
 --- ends with it; what is opened in lazy_setup serves all tests of the file
 
+--- Two ways to test. test.policy calls hooks in the process of the test: fast, on a clock of its own, without sockets.
+--- test.harness starts the proxy itself between origins and clients: real connections, real time.
+---
+--- What test.policy simulates: all hooks in their order; the request's head and body, parsed as the proxy parses them;
+--- shared state, timers and background work; passive checks and limits of backend sets; retries with their budget;
+--- first_byte_timeout; answers to perilune.http (see test.http).
+---
+--- What it does not simulate (use test.harness): connections, with keep-alive, backpressure and all timeouts but
+--- first_byte_timeout; TLS and client certificates (session:tls() is nil); the hooks `certificate` and
+--- response_trailer_filter; hedging; interim (1xx) responses and upgrades; perilune.tcp and health_check.tcp;
+--- perilune.dns and names of peers, which are not looked up; several workers; reloads; the proxy's own access log.
 ---@class perilune.test
 ---@field clock perilune.test.clock
 ---@field log perilune.test.log
@@ -13,10 +24,33 @@ local test = {}
 
 --- Loads a policy: the path of a script, or a table of hooks with options of perilune.listen. It takes the place of the
 --- one loaded before: background work ends, shared state begins anew.
+---
+--- ```lua
+--- local test = require "perilune.test"
+--- local policy = test.policy "policy.lua"
+--- local response = policy:request({ target = "/a", headers = { Cookie = "id=7" } }, { status = 404, body = "gone" })
+--- assert.status(404, response)
+--- ```
 ---@param source string|perilune.hooks
 ---@param options? perilune.listen_options
 ---@return perilune.test.policy
 function test.policy(source, options) end
+
+--- What answers perilune.http in hooks on the bench (test.policy), for the rest of the test: answers by URL. A key is a
+--- URL, with its query or without (then any query fits), or the start of one with "*" at its end; "*" alone is all.
+--- The key that fits best counts; of several calls the last one goes first. A function(request) instead of the table
+--- answers all.
+--- A request without an answer times out, and the log names it. health_check.http, and all else that asks by
+--- perilune.http, is answered too.
+---
+--- ```lua
+--- local calls = test.http { ["http://127.0.0.1:8001/may"] = { status = 403 }, ["https://idp.example/*"] = "{}" }
+--- policy:request()
+--- assert.received({ method = "GET", target = "/may" }, calls)
+--- ```
+---@param answers table<string, perilune.test.answer>|fun(request: table): perilune.test.answer
+---@return { requests: table[] } calls method, url, target, host, headers, body of each request
+function test.http(answers) end
 
 --- Starts the proxy with a policy, in a process of its own, between origins.
 ---@param options perilune.test.harness_options
@@ -31,7 +65,17 @@ function test.certificate(...) end
 ---@return string address on which nobody listens
 function test.dead_address() end
 
---- The time of hooks, timers, rates and dictionaries. It stands still until a test advances it.
+--- The time of hooks on the bench: perilune.now and perilune.time, timers, sleeps, rates, dictionaries, passive checks,
+--- and what expires by the time of day, such as tokens of token_auth. It stands still until a test advances it;
+--- x:walk() and policy:request() advance it by as much as hooks wait and `delay` says. It begins with the machine's
+--- time of day and runs on from test to test; set_time gives it a known value. A harness runs on real time: make tokens
+--- for it with os.time().
+---
+--- ```lua
+--- test.clock:set_time(1700000000)
+--- local token = token_auth.sign({ exp = 1700000060 }, "secret")
+--- test.clock:advance(61)                -- the token has expired
+--- ```
 ---@class perilune.test.clock
 local clock = {}
 --- Sleeps end, timers fire, windows turn, each at its own time.
@@ -82,18 +126,37 @@ local policy = {}
 function policy:exchange(request, listener) end
 --- An exchange of its own, walked whole.
 ---@param request? perilune.test.request
----@param origin? any as of exchange:walk
+---@param origin? perilune.test.answer|fun(peer: perilune.peer, try: integer): perilune.test.answer as of exchange:walk
 ---@param listener? integer 1
 ---@return perilune.test.response
 function policy:request(request, origin, listener) end
+
+--- What a peer, an origin or a server of perilune.http answers. A text is a body with status 200; a text that is the
+--- name of an error ("connect_refused") is { error = "connect_refused" }. `reset` and `error` say that there is no
+--- answer, so they are alone, or beside `delay`.
+---@class perilune.test.answer
+---@field status? integer 200
+---@field reason? string
+---@field headers? table { Name = value or array }, or a list of { name, value }
+---@field body? string|string[] a text, or a list of pieces
+---@field pieces? string[] the body in pieces: body filters see one after another, an origin sends it chunked
+---@field delay? number seconds until it answers: on the clock of the test; of an origin, real ones
+---@field reset? boolean the connection is reset instead of an answer
+---@field error? string not of an origin: what goes wrong, as error:kind() says it: "connect_refused",
+---"connect_timeout", "tls_failed", "first_byte_timeout", "upstream_closed", "read_timeout", "bad_response"...; a wrong one
+---lists all
+---@field chunked? boolean the body is sent chunked; a list of pieces always is, unless Content-Length is given
+---@field no_length? boolean the body ends with the connection
+---@field version? string "1.1"
 
 --- x:request_filter(), x:response_filter { status = 404 } (the peer's response), x:fail_to_connect "connect_timeout"
 --- (the error), x:response_body_filter { "one", "two" } (the pieces): each hook is a method.
 ---@class perilune.test.exchange
 local exchange = {}
 --- From the first hook to logging; hooks that wait have the time they want. Gives what the client gets.
----@param origin? table|string|function a response { status, headers, body or pieces }; an error ("connect_refused"); or a
----function(peer, try) that gives one of these
+--- The peer's part is an answer, as the harness and test.http take it, or a function(peer, try) that gives one for each
+--- attempt.
+---@param origin? perilune.test.answer|fun(peer: perilune.peer, try: integer): perilune.test.answer
 ---@return perilune.test.response
 function exchange:walk(origin) end
 --- The client's request as the policy has changed it; and that of the last attempt.
@@ -136,17 +199,28 @@ function exchange:finish() end
 ---@field failure? string of walk: the kind of what failed
 
 --- ---------------------------------------------------------------------------------------------------------------
---- The harness: the proxy itself, origins and clients. Every address the policy listens on gets a free port. It finds
---- the origin `api` by os.getenv "ORIGIN_API", the only one by "ORIGIN", and who has signed certificates by "ORIGIN_CA"
+--- The harness: the proxy itself, origins and clients. Every address the policy listens on gets a free port. The
+--- harness sets ORIGIN_API in the environment to the address of the origin `api`, ORIGIN to that of the only one, and
+--- ORIGIN_CA to the file that its certificates are trusted by: a policy reads them with os.getenv
 
 ---@class perilune.test.harness_options
 ---@field policy string path of a script, or its text
----@field origins? table<string, any> a body, a response, a function(request), or { answer, serve = function(connection),
----tls = { names } }
----@field dns? table<string, string|table> names and their addresses, or { A = { ... }, SRV = { ... }, ttl }; no others exist
+---@field origins? table<string, any> by name: an answer (perilune.test.answer), a function(request) that gives one, or
+---a table of perilune.test.origin_options
+---@field dns? table<string, string|table> names and their addresses, or { A = { ... }, SRV = { ... }, ttl }; no others
+---exist
 ---@field env? table<string, string>
 ---@field workers? integer 1
 ---@field timeout? number until it is ready
+
+--- A server of the harness, where it is more than its answer.
+---@class perilune.test.origin_options
+---@field answer? any what each request is answered with: an answer, or a function(request, connection) that gives one,
+---or nil, which closes the connection
+---@field serve? fun(connection: perilune.test.connection) speaks for itself on each connection, instead of `answer`
+---@field tls? string[] names of its certificate: it speaks TLS
+---@field host? string "127.0.0.1"; "unix:/path"
+---@field port? integer a free one
 
 ---@class perilune.test.harness
 ---@field origins table<string, perilune.test.origin>
@@ -209,8 +283,8 @@ function connection:read_response() end
 --- Of an origin.
 ---@return table? request, string? message
 function connection:read_request() end
---- Of an origin: status, reason, headers, body, chunked, no_length.
----@param response table
+--- Of an origin.
+---@param response perilune.test.answer
 function connection:respond(response) end
 ---@param count integer
 ---@return string?, string? message, string? partial

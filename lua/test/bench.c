@@ -210,16 +210,46 @@ static int respond(lua_State *L) {
   return 1;
 }
 
-/* bench:fail(kind): the attempt failed so -2 +0 */
+/* core.bench_errors(): the names of all errors, in the order of the table; and their texts, by name -0 +1 */
+static int errors(lua_State *L) {
+  lua_createtable(L, ERROR_COUNT, ERROR_COUNT);
+  for (int error = ERROR_NONE + 1; error < ERROR_COUNT; error++) {
+    const struct error_info *info = error_info((enum error)error);
+    lua_pushstring(L, info->name);
+    lua_rawseti(L, -2, error);
+    lua_pushstring(L, info->text);
+    lua_setfield(L, -2, info->name);
+  }
+  return 1;
+}
+
+/* bench:fail(kind): the attempt failed so; the kind is one of core.bench_errors. The kind that counts -2 +1 */
 static int fail(lua_State *L) {
-  static const enum error last = ERROR_STOPPING;
   struct rehearsal *r = check(L);
   const char *name = luaL_checkstring(L, 2);
-  enum error error = 0;
-  while (error <= last && strcmp(error_info(error)->name, name) != 0) error++;
-  if (error > last) return luaL_error(L, "there is no error '%s' (core/base/error.h lists them)", name);
-  rehearsal_fail(r, error);
-  return 0;
+  enum error error = ERROR_NONE;
+  while (error < ERROR_COUNT && strcmp(error_info(error)->name, name) != 0) error++;
+  luaL_argcheck(L, error < ERROR_COUNT, 2, "no such error");
+  lua_pushstring(L, error_info(rehearsal_fail(r, error))->name);
+  return 1;
+}
+
+/* bench:retries(): would the proxy make another attempt now? -1 +1 */
+static int retries(lua_State *L) {
+  lua_pushboolean(L, rehearsal_retries(check(L)));
+  return 1;
+}
+
+/* bench:asks_another(): would the proxy ask another backend because of the response? -1 +1 */
+static int asks_another(lua_State *L) {
+  lua_pushboolean(L, rehearsal_asks_another(check(L)));
+  return 1;
+}
+
+/* bench:first_byte_timeout(): in seconds, of the peer that was chosen -1 +1 */
+static int first_byte_timeout(lua_State *L) {
+  lua_pushnumber(L, rehearsal_first_byte_ms(check(L)) / 1000.0);
+  return 1;
 }
 
 /* bench:answer_failure(status) -2 +0 */
@@ -361,6 +391,9 @@ static const luaL_Reg methods[] = {
     {"answer_failure", answer_failure},
     {"respond", respond},
     {"fail", fail},
+    {"retries", retries},
+    {"asks_another", asks_another},
+    {"first_byte_timeout", first_byte_timeout},
     {"outcome", outcome},
     {"answer", answer},
     {"response", response},
@@ -373,11 +406,17 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 static const luaL_Reg functions[] = {
-    {"bench_advance", advance},     {"bench_left", left},
-    {"bench_catch_log", catch_log}, {"bench_take_log", take_log},
-    {"bench_loading", loading},     {"bench_fresh", fresh},
-    {"bench_listeners", listeners}, {"bench_address", address},
-    {"bench_open", open},           {NULL, NULL},
+    {"bench_advance", advance},
+    {"bench_left", left},
+    {"bench_catch_log", catch_log},
+    {"bench_take_log", take_log},
+    {"bench_loading", loading},
+    {"bench_fresh", fresh},
+    {"bench_listeners", listeners},
+    {"bench_address", address},
+    {"bench_open", open},
+    {"bench_errors", errors},
+    {NULL, NULL},
 };
 
 /* Nowhere but in `perilune test`. */

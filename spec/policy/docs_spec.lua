@@ -7,17 +7,18 @@ local reference = process.read_file "docs/api.md"
 
 -- Each with the heading that it stands under.
 local function examples()
-  local list, heading, lines = {}, nil, nil
+  local list, heading, lines, module = {}, nil, nil, nil
   for line in reference:gmatch "([^\n]*)\n" do
     if line == "```lua" then
       lines = {}
     elseif line == "```" then
-      list[#list + 1] = { name = heading, text = table.concat(lines, "\n") }
+      list[#list + 1] = { name = heading, module = module, text = table.concat(lines, "\n") }
       lines = nil
     elseif lines then
       lines[#lines + 1] = line
     else
       heading = line:match "^#+ (.*)$" or heading
+      module = line:match '^## .-require "(.-)"' or module
     end
   end
   return list
@@ -47,6 +48,22 @@ local function start(text)
   return test.harness { policy = policy_of(text, origins) }
 end
 
+-- Those of perilune.test are specs: a policy.lua lies beside them, and the policy that they name is a good one.
+local function run_as_spec(text)
+  local directory = process.directory()
+  process.write_file(directory .. "/policy.lua", [[
+    local perilune = require "perilune"
+    perilune.listen("127.0.0.1:0", {
+      request_filter = function() perilune.http.get "http://127.0.0.1:8001/may" end,
+      upstream_peer = function() return "127.0.0.1:8000" end,
+    })
+  ]])
+  text = text:gsub('"policy.lua"', function() return ("%q"):format(directory .. "/policy.lua") end)
+  local environment = setmetatable({ test = test, assert = assert, policy = test.policy(directory .. "/policy.lua"),
+    token_auth = require "perilune.token_auth" }, { __index = _G })
+  setfenv(assert(loadstring(text)), environment)()
+end
+
 -- Letters and digits alone: the annotations have other marks and other lines.
 local function letters(text) return (text:lower():gsub("%W", "")) end
 
@@ -66,6 +83,7 @@ end)
 describe("the example of docs/api.md for", function()
   for _, example in ipairs(examples()) do
     it(example.name, function()
+      if example.module == "perilune.test" then return run_as_spec(example.text) end
       local harness = start(example.text)
       for _, request in ipairs { {}, { method = "POST", body = "text", path = "/users/7?a=b" } } do
         assert.status(200, harness:request(request))

@@ -29,6 +29,40 @@ describe("a harness", function()
     assert.is_not.body("other", response)
   end)
 
+  it("has origins that answer in the words of the bench: pieces, delay, reset", function()
+    local h = test.harness { policy = PLAIN, origins = { api = function(request)
+      if request.target == "/pieces" then return { pieces = { "hel", "lo" } } end
+      if request.target == "/list" then return { body = { "hel", "lo" }, status = 201 } end
+      if request.target == "/known" then return { pieces = { "hel", "lo" }, headers = { ["Content-Length"] = 5 } } end
+      if request.target == "/open" then return { pieces = { "hel", "lo" }, no_length = true } end
+      if request.target == "/late" then return { body = "hello", delay = 0.02 } end
+      return { reset = true, delay = 0.01 }
+    end } }
+    for _, path in ipairs { "/pieces", "/list", "/late" } do assert.body("hello", h:request { path = path }) end
+    assert.status(201, h:request { path = "/list" })
+    assert.body("", h:request { path = "/list", method = "HEAD" })
+    assert.equal("chunked", h:request { path = "/pieces" }.framing)
+    assert.field("Content-Length", "5", h:request { path = "/known" })
+    assert.body("hello", h:request { path = "/open" })
+    assert.status(502, h:request { path = "/reset" })
+  end)
+
+  it("refuses an origin that makes no sense, at the test's line", function()
+    local cases = {
+      ["unknown field 'pices'; valid are body, chunked, delay"] = { pices = { "a" } },
+      ["'status' belongs into answer = { ... }"] = { answer = "a", status = 200 },
+      ["there is one of answer and serve"] = { answer = "a", serve = print },
+      ["the error 'connect_refused' is for the bench (test.policy); here: reset = true"] = "connect_refused",
+      ["an answer is a text or a table with body"] = 200,
+    }
+    for told, origin in pairs(cases) do
+      local ok, message = pcall(function() test.harness { policy = PLAIN, origins = { api = origin } } end)
+      assert.is_false(ok)
+      assert.truthy(message:find("the origin 'api': " .. told, 1, true), message)
+      assert.matches("^[^\n]*harness_spec.lua:%d+: ", message)
+    end
+  end)
+
   it("lets origins delay, reset, break and half close", function()
     local way
     local h = test.harness { policy = PLAIN, origins = { api = { serve = function(connection)

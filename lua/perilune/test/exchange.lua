@@ -6,6 +6,7 @@
 --   local response = x:walk { status = 200 }   the whole walk, with what the origin answers
 
 local core = require "perilune.core"
+local answers = require "perilune.test.answer"
 local clock = require "perilune.test.clock"
 local fields = require "perilune.test.fields"
 local json = require "perilune.json"
@@ -79,8 +80,10 @@ function M.open(listener, request)
   request = request or {}
   local bench, why = core.bench_open(listener, head_of(request), request.client or "127.0.0.1:50000",
     request.body or "", request.scheme == "https")
-  if not bench then error("the request: " .. why, 3) end
-  local x = setmetatable({ bench = bench, sent_body = "" }, Exchange)
+  if not bench then core.raise("the request: " .. why) end
+  local x = setmetatable({ -- all members: any other name is that of a hook
+    bench = bench, sent_body = "", has_response = false, has_failed = false, kept = false,
+  }, Exchange)
   open[#open + 1] = x
   return x
 end
@@ -91,26 +94,47 @@ function M.finish_all()
   open = {}
 end
 
-local function take_response(self, response)
-  response = response or {}
-  local first = ("HTTP/1.1 %d %s\r\n"):format(response.status or 200, response.reason or "OK")
-  local headers = fields.new(response.headers)
-  local body = type(response.body) == "table" and table.concat(response.body) or response.body
-  if body and not headers.content_length then
-    headers[#headers + 1] = { name = "Content-Length", value = tostring(#body) }
-  end
+-- What the peer answers; raises at the test's line.
+local function read_answer(given)
+  local answer, fault = answers.read(given)
+  return answer or core.raise("the peer's answer: " .. fault)
+end
+
+-- How the end of its body is found, as a peer would write it.
+local function frame(answer, headers)
+  if headers.content_length or headers.transfer_encoding or answer.no_length or not answer.has_body then return end
+  local name, value = "Content-Length", tostring(#answer.body)
+  if answer.chunked or answer.is_list then name, value = "Transfer-Encoding", "chunked" end
+  headers[#headers + 1] = { name = name, value = value }
+end
+
+local function take_response(self, answer)
+  local headers = fields.new(answer.headers)
+  frame(answer, headers)
+  local first = ("HTTP/%s %d %s\r\n"):format(answer.version or "1.1", answer.status, answer.reason or "OK")
   local ok, why = self.bench:respond(first .. fields.lines(headers))
-  if not ok then error("the peer's response: " .. why, 4) end
+  if not ok then core.raise("the peer's answer: " .. why) end
+  self.has_response = true
+end
+
+-- A hook of the response is called by itself: with a response, nothing else.
+local function take_only_response(self, given)
+  local answer = read_answer(given)
+  if answer.status and not answer.delay then return take_response(self, answer) end
+  core.raise("the peer's answer: error, reset and delay are for x:walk(); this hook is given a response")
+end
+
+-- Fails with an error by its name. The one that counts: see bench:fail.
+local function fail(self, kind)
+  if not answers.error_text(kind) then core.raise(answers.no_such_error(kind)) end
+  return self.bench:fail(kind)
 end
 
 local function call(self, hook, given)
   local is_own = hook == "answer_filter" and not given and self.bench:answer()
-  if RESPONSE_HOOKS[hook] and not is_own and (given or not self.has_response) then
-    take_response(self, given)
-    self.has_response = true
-  end
-  if ERROR_HOOKS[hook] and (given or not self.has_failed) then self.bench:fail(given or ERROR_HOOKS[hook]) end
-  if hook == "logging" and given then self.bench:fail(given) end
+  if RESPONSE_HOOKS[hook] and not is_own and (given or not self.has_response) then take_only_response(self, given) end
+  if ERROR_HOOKS[hook] and (given or not self.has_failed) then fail(self, given or ERROR_HOOKS[hook]) end
+  if hook == "logging" and given then fail(self, given) end
   local result = setmetatable({ bench = self.bench, hook = hook }, Result)
   if self.bench:call(hook) ~= "waits" then settle(result) end
   return result
@@ -120,7 +144,9 @@ end
 local function wait(result)
   while result.waits do
     local left = core.bench_left()
-    if not left then error(result.hook .. " waits for something that is not time", 4) end
+    if not left then
+      core.raise(result.hook .. " waits for something that the bench does not simulate: use test.harness for it")
+    end
     clock:advance(left)
   end
   return result
@@ -182,7 +208,7 @@ end
 --- --- the walk ----------------------------------------------------------------------------------------------------
 
 local function failed(self, kind, status)
-  self.bench:fail(kind)
+  kind = fail(self, kind)
   self.has_failed = true
   local result = call_to_end(self, "fail_to_proxy", kind)
   self.bench:answer_failure(result.status or status)
@@ -192,47 +218,85 @@ local function failed(self, kind, status)
 end
 
 -- What the client gets of a body: through both filters, piece by piece.
-local function received(self, body)
-  local first = filter(self, "upstream_response_body_filter", body)
+local function received(self, pieces)
+  local first = filter(self, "upstream_response_body_filter", pieces)
   local second = filter(self, "response_body_filter", first.pieces)
   return second.body
 end
 
--- One attempt. The response, or nil and whether to try again.
-local function attempt(self, origin, tries)
-  local result = call_to_end(self, "upstream_peer")
-  if result.failure then return failed(self, result.failure.kind, result.failure.status) end
-  if result.answer then return result.answer end
-  local reaction = type(origin) == "function" and origin(result.peer, tries) or origin
-  if type(reaction) == "string" then
-    local decided = call_to_end(self, "fail_to_connect", reaction).retry
-    return (decided == false or tries > 3) and failed(self, reaction) or nil
-  end
-  for _, hook in ipairs { "connected_to_upstream", "upstream_request_filter" } do
-    result = call_to_end(self, hook)
-    if result.failure then return failed(self, result.failure.kind, result.failure.status) end
-    if result.answer then return result.answer end
-  end
-  self.sent_body = filter(self, "request_body_filter", self.bench:request(false).body).body
-  take_response(self, reaction)
-  self.has_response = true
-  for _, hook in ipairs { "upstream_response_filter", "response_filter" } do
-    result = call_to_end(self, hook)
-    if result.failure then return failed(self, result.failure.kind, result.failure.status) end
-    if result.answer then return result.answer end
-  end
-  local response = readable(self.bench:response())
-  response.body = received(self, reaction and reaction.body or "")
-  return response
-end
-
-local function to_peer(self)
-  for _, hook in ipairs { "early_request_filter", "request_filter", "proxy_upstream_filter" } do
+-- Calls hooks one after another. The response where one of them has ended the walk.
+local function call_each(self, hooks)
+  for _, hook in ipairs(hooks) do
     local result = call_to_end(self, hook)
     if result.failure then return failed(self, result.failure.kind, result.failure.status) end
     if result.answer then return result.answer end
     if result.refused then return failed(self, "upstream_refused") end
   end
+end
+
+-- Time passes until the peer answers. The error of the one that takes too long, or that resets the connection.
+local function await_answer(self, answer)
+  local delay, limit = answer.delay or 0, self.bench:first_byte_timeout()
+  clock:advance(math.min(delay, limit))
+  if delay > limit then return "first_byte_timeout" end
+  if answer.reset then return "upstream_closed" end
+  return answer.error
+end
+
+-- The peer's response, through the filters, to the client.
+local function deliver(self, answer)
+  local response = call_each(self, { "upstream_response_filter", "response_filter" })
+  if response then return response end
+  response = readable(self.bench:response())
+  response.body = received(self, answer.pieces)
+  return response
+end
+
+-- Errors that come before there is a connection.
+local CONNECTING = { resolve_failed = true, connect_refused = true, connect_failed = true, connect_timeout = true,
+  tls_failed = true, tls_timeout = true, certificate = true, local_shortage = true, no_port = true }
+
+-- There is nobody else to ask. What a backend answered before that is better than an answer of the proxy's own.
+local function give_up(self, kind, status)
+  local kept = self.kept
+  if not kept then return failed(self, kind, status) end
+  self.kept = false
+  take_response(self, kept)
+  return deliver(self, kept)
+end
+
+-- The attempt has failed. The response; nil: another one follows.
+local function end_attempt(self, hook, kind)
+  local result = call_to_end(self, hook, fail(self, kind))
+  if result.failure then return give_up(self, result.failure.kind, result.failure.status) end
+  if result.answer then return result.answer end
+  if self.bench:retries() then return nil end
+  return give_up(self, kind)
+end
+
+-- One attempt. The response; nil: another one follows.
+local function attempt(self, origin, tries)
+  local result = call_to_end(self, "upstream_peer")
+  if result.failure then return give_up(self, result.failure.kind, result.failure.status) end
+  if result.answer then return result.answer end
+  local given = origin
+  if type(origin) == "function" then given = origin(result.peer, tries) end
+  local answer = read_answer(given)
+  if CONNECTING[answer.error] then
+    clock:advance(answer.delay or 0)
+    return end_attempt(self, "fail_to_connect", answer.error)
+  end
+  local response = call_each(self, { "connected_to_upstream", "upstream_request_filter" })
+  if response then return response end
+  self.sent_body = filter(self, "request_body_filter", self.bench:request(false).body).body
+  local failure = await_answer(self, answer)
+  if failure then return end_attempt(self, "error_while_proxy", failure) end
+  take_response(self, answer)
+  if self.bench:asks_another() then
+    self.kept = answer
+    return nil
+  end
+  return deliver(self, answer)
 end
 
 -- Both walks, to the peer and back, end here: the final head is shown to answer_filter, whoever made it.
@@ -246,7 +310,7 @@ end
 ---@param origin table|string|function? its response { status, headers, body }, or the error of connecting
 --- ("connect_refused", ...), or a function(peer, try) that returns one of these
 function methods:walk(origin)
-  local response, tries = to_peer(self), 0
+  local response, tries = call_each(self, { "early_request_filter", "request_filter", "proxy_upstream_filter" }), 0
   while not response do
     tries = tries + 1
     response = attempt(self, origin, tries)

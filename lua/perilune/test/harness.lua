@@ -13,6 +13,7 @@
 -- Every address that the policy listens on gets a free port. It finds its origins in the environment: ORIGIN_API is
 -- "127.0.0.1:<port>" of the origin `api`, ORIGIN that of the only one, ORIGIN_CA trusts their certificates.
 
+local core = require "perilune.core"
 local client = require "perilune.test.client"
 local fields = require "perilune.test.fields"
 local metrics = require "perilune.test.metrics"
@@ -36,31 +37,54 @@ local function answering(answer)
       if not request then return end
       local response = answer(request, connection)
       if response == nil then return end -- the connection closes without one
-      connection:respond(type(response) == "string" and { body = response } or response)
+      connection:respond(response)
     end
   end
 end
 
--- What an origin is given as: a text, a response, a function(request), or a table with `answer` or `serve`, and with
--- `tls`: the names of its certificate.
-local function start_origin(given)
-  local options, handler = {}, given
-  if type(given) == "table" then
-    options = { names = given.tls, host = given.host, port = given.port }
-    handler = given.serve or answering(given.answer or function() return given end)
-    if type(given.answer) == "table" or type(given.answer) == "string" then
-      handler = answering(function() return given.answer end)
+local PLACE = { answer = true, serve = true, tls = true, host = true, port = true }
+
+-- Splits { answer | serve, tls, host, port, and the words of an answer } into place, what it answers, and `serve`.
+local function split(given)
+  local place, answer, has_words = {}, {}, false
+  for name, value in pairs(given) do
+    if PLACE[name] then
+      place[name] = value
+    else
+      answer[name], has_words = value, true
     end
-  elseif type(given) == "function" then
-    handler = answering(given)
   end
-  return origins.start(handler, options)
+  if has_words and (place.answer ~= nil or place.serve ~= nil) then
+    return nil, ("'%s' belongs into answer = { ... }"):format(next(answer))
+  end
+  if place.answer ~= nil and place.serve ~= nil then return nil, "there is one of answer and serve" end
+  if place.answer ~= nil then answer = place.answer end
+  return place, answer
+end
+
+-- What an origin is given as: an answer, a function(request, connection) that gives one, or a table with `answer` (one
+-- of these) or `serve`, and with `tls`: the names of its certificate.
+local function start_origin(name, given)
+  local place, answer = {}, given
+  if type(given) == "table" then
+    place, answer = split(given)
+    if not place then core.raise(("test.harness: the origin '%s': %s"):format(name, answer)) end
+  end
+  local handler = place.serve
+  if not handler and type(answer) == "function" then
+    handler = answering(answer)
+  elseif not handler then
+    local ok, fault = origins.read_answer(answer)
+    if not ok then core.raise(("test.harness: the origin '%s': %s"):format(name, fault)) end
+    handler = answering(function() return answer end)
+  end
+  return origins.start(handler, { names = place.tls, host = place.host, port = place.port })
 end
 
 local function start_origins(given, env)
   local started, only = {}, nil
   for name, one in pairs(given or {}) do
-    started[name] = start_origin(one)
+    started[name] = start_origin(name, one)
     env["ORIGIN_" .. name:upper():gsub("[^%w]", "_")] = started[name].address
     if started[name].files then env.ORIGIN_CA = started[name].files.ca end
     only = only == nil and started[name] or false
@@ -87,7 +111,7 @@ function M.start(options)
   for name in pairs(options) do
     if not valid[name] then
       local message = "test.harness: unknown option '%s'; valid are dns, env, origins, policy, timeout, workers"
-      error(message:format(name), 2)
+      core.raise(message:format(name))
     end
   end
   local env = { PERILUNE_ANY_PORT = "1" }

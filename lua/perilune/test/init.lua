@@ -8,12 +8,14 @@ local core = require "perilune.core"
 if not core.bench_open then error("perilune.test is for specs: run them with `perilune test SPEC`", 2) end
 
 local exchange = require "perilune.test.exchange"
+local http = require "perilune.test.http"
 local scope = require "perilune.test.scope"
 
 ---@type perilune.test
 local test = {
   clock = require "perilune.test.clock",
   log = require "perilune.test.log",
+  http = http.script,
 }
 
 local Policy = {}
@@ -70,6 +72,7 @@ function test.dead_address() return require("perilune.test.origins").dead_addres
 --- Ends what a test has left open. The runner does it after each test.
 function test.reset()
   exchange.finish_all()
+  http.reset()
   test.log.clear()
   scope.end_test()
 end

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- origins: servers scripted in the spec. One handler runs as a task for each connection.
+local answers = require "perilune.test.answer"
 local cleanup = require "perilune.test.cleanup"
+local fields = require "perilune.test.fields"
 local http1 = require "perilune.test.http1"
 local scheduler = require "perilune.test.scheduler"
 local stream = require "perilune.test.stream"
@@ -34,16 +36,55 @@ end
 
 function Connection:read_request_body(timeout) return http1.read_request_body(self, self.request, timeout) end
 
---- Answers: { status, reason, headers, body, chunked, no_length }. The body is left out for HEAD.
-function Connection:respond(response)
-  local status = response.status or 200
-  local has_body = status >= 200 and status ~= 204 and status ~= 304
-  local options = { chunked = response.chunked, no_body = self.request and self.request.method == "HEAD" }
-  local first = ("HTTP/%s %d %s"):format(response.version or "1.1", status, response.reason or "Spec")
-  if response.no_length then -- ends with the connection
-    return self:send(http1.write(first, response.headers) .. (response.body or ""))
+-- A list of pieces goes out chunked, unless the answer says how it is framed.
+local function is_chunked(answer)
+  if answer.chunked ~= nil then return answer.chunked end
+  return answer.is_list and not fields.new(answer.headers).content_length
+end
+
+-- Each piece by itself, so that whoever reads has a chance to see it alone.
+local function send_pieces(connection, head, answer)
+  local ok, why = connection:send(head)
+  for _, piece in ipairs(answer.pieces) do
+    if ok and piece ~= "" then ok, why = connection:send(answer.no_length and piece or http1.chunk(piece)) end
+    scheduler.sleep(0)
   end
-  return self:send(http1.write(first, response.headers, has_body and (response.body or "") or nil, options))
+  if ok and not answer.no_length then ok, why = connection:send(http1.chunk "") end
+  return ok, why
+end
+
+local function write_answer(connection, answer)
+  local status = answer.status
+  local has_body = status >= 200 and status ~= 204 and status ~= 304
+  local is_head = connection.request and connection.request.method == "HEAD"
+  local chunked = is_chunked(answer)
+  local options = { chunked = chunked, no_body = is_head }
+  local first = ("HTTP/%s %d %s"):format(answer.version or "1.1", status, answer.reason or "Spec")
+  if answer.no_length then -- ends with the connection
+    return send_pieces(connection, http1.write(first, answer.headers), answer)
+  end
+  if answer.is_list and chunked and has_body and not is_head then
+    return send_pieces(connection, http1.write(first, answer.headers, "", { chunked = true, no_body = true }), answer)
+  end
+  return connection:send(http1.write(first, answer.headers, has_body and answer.body or nil, options))
+end
+
+--- Answers, with what perilune.test.answer describes. The body is left out for HEAD.
+function Connection:respond(response)
+  local answer, fault = M.read_answer(response)
+  if not answer then error("the answer of an origin: " .. fault, 2) end
+  if answer.delay then scheduler.sleep(answer.delay) end
+  if answer.reset then return self:reset() end
+  return write_answer(self, answer)
+end
+
+--- As perilune.test.answer reads it, of a server that has accepted a connection. Or nil and what is wrong.
+function M.read_answer(given)
+  local answer, fault = answers.read(given)
+  if not answer then return nil, fault end
+  if not answer.error then return answer end
+  return nil, ("the error '%s' is for the bench (test.policy); here: reset = true ends a connection without an answer, "
+    .. "and nobody listens on test.dead_address()"):format(answer.error)
 end
 
 local function answer_always(text)
