@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// lending: who is away is known from the pulse. What is lent is a copy of the descriptor. It is made in the control
+// lending: who is away is known from the heartbeat. What is lent is a copy of the descriptor. It is made in the control
 // worker's thread, where the descriptors of the generation in force are known to be open: a worker closes one only
 // when it is told to. A newer generation is ordered here, and so is a stop, unless this thread is away itself
 // (signals.c): then nothing is lent any more. Unix sockets are not lent: all workers have the same one.
@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "runtime/observe/pulse.h"
+#include "runtime/observe/heartbeat.h"
 #include "runtime/server.h"
 
 enum { TEXT_BYTES = 256 };
@@ -52,7 +52,7 @@ static void take_back(struct server *s, unsigned of) {
 static int find_helper(const struct server *s, unsigned of) {
   for (unsigned i = 1; i < s->worker_count; i++) {
     unsigned candidate = (of + i) % s->worker_count;
-    if (!pulse_is_away(s->pulse, candidate)) return (int)candidate;
+    if (!heartbeat_is_away(s->heartbeat, candidate)) return (int)candidate;
   }
   return -1;
 }
@@ -60,7 +60,7 @@ static int find_helper(const struct server *s, unsigned of) {
 static void replace(struct server *s, unsigned of) {
   char doing[TEXT_BYTES];
   int before = s->lending.helpers[of], now = find_helper(s, of);
-  if (now < 0 || (before >= 0 && !pulse_is_away(s->pulse, (unsigned)before))) return;
+  if (now < 0 || (before >= 0 && !heartbeat_is_away(s->heartbeat, (unsigned)before))) return;
   take_back(s, of);
   lend(s, of, (unsigned)now);
   switching_describe_worker(s, of, doing, sizeof doing);
@@ -70,7 +70,7 @@ static void replace(struct server *s, unsigned of) {
 void lending_beat(struct server *s) {
   if (!s->listening || phase_is_over(s->phase) || signals_stop_waits()) return;
   for (unsigned i = 0; i < s->worker_count; i++) {
-    if (pulse_is_away(s->pulse, i)) {
+    if (heartbeat_is_away(s->heartbeat, i)) {
       replace(s, i);
     } else if (s->lending.helpers[i] >= 0) {
       log_info("worker %u has come back to its loop and accepts its connections itself", i);

@@ -26,7 +26,7 @@
 #include "runtime/observe/logs.h"
 #include "runtime/notify.h"
 #include "runtime/privileges.h"
-#include "runtime/observe/pulse.h"
+#include "runtime/observe/heartbeat.h"
 #include "runtime/deploy/reload.h"
 #include "runtime/signals.h"
 #include "runtime/deploy/watch.h"
@@ -46,7 +46,8 @@ static const char *trial_refusal(const struct server *s) {
   if (switching_behind(s))
     return "a worker has not come to the generation in force yet; see 'perilune status'";
   for (unsigned i = 0; i < s->worker_count; i++)
-    if (pulse_is_stuck(s->pulse, i)) return "a worker does not come back to its loop; see 'perilune status'";
+    if (heartbeat_is_stuck(s->heartbeat, i))
+      return "a worker does not come back to its loop; see 'perilune status'";
   return NULL;
 }
 
@@ -60,7 +61,7 @@ const char *server_refusal(const struct server *s, enum demand demand) {
  * all are stuck nothing is served, and only a new process helps. */
 static void on_watchdog(struct timer *timer) {
   struct server *s = LIST_ENTRY(timer, struct server, watchdog);
-  if (pulse_is_alive(s->pulse)) notify_state("WATCHDOG=1");
+  if (heartbeat_is_alive(s->heartbeat)) notify_state("WATCHDOG=1");
   timer_set(timer, notify_watchdog_ms() / 2);
 }
 
@@ -232,7 +233,7 @@ static int run(struct server *s) {
   bool fine = start(s, &why);
   int code = fine ? EXIT_FINE : EXIT_BAD_INPUT;
   if (fine) {
-    s->pulse = pulse_start(s);
+    s->heartbeat = heartbeat_start(s);
     descriptors_begin(s->worker_count);
     s->environment = environment_new();
     memory_drop_text();
@@ -249,8 +250,8 @@ static int run(struct server *s) {
   if (!loader_end(s->loader)) end_beside_loader(s);
   stamps_free(s->files);
   free(s->changes);
-  lineage_free(&s->lineage);
-  pulse_free(s->pulse);
+  ancestors_free(&s->ancestors);
+  heartbeat_free(s->heartbeat);
   environment_free(s->environment);
   watch_free(s->watch);
   admin_stop(s->admin);
@@ -281,7 +282,7 @@ int server_run(const struct server_options *options) {
     privileges_use_descriptors();
     ticks_calibrate();
     notify_init();
-    handover_init(&s.lineage);
+    handover_init(&s.ancestors);
     s.logs = logs_new(s.worker_count);
     code = run(&s);
     logs_free(s.logs);

@@ -7,11 +7,11 @@
 
 #include <time.h>
 
-#include "runtime/observe/chronicle.h"
+#include "runtime/observe/reload_log.h"
 #include "runtime/config.h"
 #include "runtime/deploy/emergency.h"
 #include "runtime/lending.h"
-#include "runtime/deploy/lineage.h"
+#include "runtime/deploy/ancestors.h"
 #include "runtime/listening.h"
 #include "runtime/phase.h"
 #include "runtime/pid_file.h"
@@ -28,7 +28,7 @@ struct handover;
 struct loader;
 struct logs;
 struct metrics;
-struct pulse;
+struct heartbeat;
 struct registry;
 struct stamps;
 struct watch;
@@ -54,11 +54,11 @@ struct server {
   const struct server_options *options; /* borrowed */
   struct registry *registry;            /* owned */
   struct metrics *metrics;              /* owned */
-  struct pulse *pulse;                  /* owned */
+  struct heartbeat *heartbeat;          /* owned */
   struct environment *environment;      /* owned */
   struct logs *logs;                    /* owned */
   struct admin *admin;                  /* owned; NULL without --admin */
-  struct chronicle chronicle;           /* of reloads */
+  struct reload_log reload_log;         /* of reloads */
   struct worker control;
   struct worker *workers; /* owned array */
   struct circle *circle;  /* owned; NULL where one worker has nobody to ask */
@@ -82,7 +82,7 @@ struct server {
   struct emergency emergency; /* of the policy's VMs */
   bool handed_over;           /* a successor serves, or is said to */
   struct pid_file pid_file;
-  struct lineage lineage;
+  struct ancestors ancestors;
   struct signals signals;
 };
 

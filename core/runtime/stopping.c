@@ -15,7 +15,7 @@
 #include "runtime/deploy/handover.h"
 #include "runtime/deploy/loader.h"
 #include "runtime/notify.h"
-#include "runtime/observe/pulse.h"
+#include "runtime/observe/heartbeat.h"
 #include "runtime/server.h"
 
 /* A stop is waited for; the end after an upgrade is not, so it can do without closing under a client's hand. */
@@ -110,8 +110,8 @@ static void tell_workers(struct server *s, unsigned grace_ms) {
 
 static void stop_workers(struct server *s, unsigned grace_ms) {
   abandon_trials(s);
-  pulse_quieten(s->pulse);
-  lineage_stop(&s->lineage);
+  heartbeat_quieten(s->heartbeat);
+  ancestors_stop(&s->ancestors);
   if (!s->handed_over) notify_state("STOPPING=1");
   tell_workers(s, grace_ms);
 }
@@ -151,7 +151,7 @@ const char *server_retire(struct server *s) {
   if (s->command) command_hide(s->command);
   admin_stop(s->admin);
   timer_stop(&s->watchdog);
-  lineage_follow(&s->lineage, s->control.loop, hasten, s);
+  ancestors_follow(&s->ancestors, s->control.loop, hasten, s);
   stop_workers(s, grace_ms);
   return NULL;
 }

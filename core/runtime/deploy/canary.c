@@ -154,7 +154,7 @@ static void end(struct canary *c, const char *fault) {
   char *text = verdict(c, fault);
   s->canary = NULL;
   if (fault) server_enter(s, PHASE_SERVING);
-  if (fault) chronicle_note(&s->chronicle, s->generation, false, text);
+  if (fault) reload_log_note(&s->reload_log, s->generation, false, text);
   if (fault)
     log_about(LOG_WARN, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
   else

@@ -25,7 +25,7 @@
 
 extern char **environ;
 
-/* Behind the sockets: the pipe that the successor answers in, the keys of tickets, the lineage's two ends, the sockets'
+/* Behind the sockets: the pipe that the successor answers in, the keys of tickets, the two ends of the ancestors' pipe, the sockets'
  * names, and the pid file with its lock. */
 enum { FIRST_FD = HANDOVER_FIRST_FD, EXTRA_FDS = 6 };
 
@@ -110,7 +110,7 @@ static void prepare_environment(struct launch *l) {
   add(l, &at, text);
   snprintf(text, sizeof text, "PERILUNE_TICKETS_FD=%u", FIRST_FD + l->count + 1);
   add(l, &at, text);
-  snprintf(text, sizeof text, "PERILUNE_LINEAGE_FD=%u", FIRST_FD + l->count + 2);
+  snprintf(text, sizeof text, "PERILUNE_ANCESTORS_FD=%u", FIRST_FD + l->count + 2);
   add(l, &at, text);
   add(l, &at, "LISTEN_PID=0000000000");
   l->pid_digits = l->environment[at - 1] + sizeof "LISTEN_PID=" - 1;
@@ -151,8 +151,8 @@ static void prepare_fds(struct launch *l, const struct server *server, int ready
   if (command >= 0) l->fds[l->count++] = fcntl(command, F_DUPFD_CLOEXEC, above);
   l->fds[l->count] = fcntl(ready, F_DUPFD_CLOEXEC, above);
   l->fds[l->count + 1] = fcntl(keys, F_DUPFD_CLOEXEC, above);
-  l->fds[l->count + 2] = fcntl(server->lineage.read_end, F_DUPFD_CLOEXEC, above);
-  l->fds[l->count + 3] = fcntl(server->lineage.write_end, F_DUPFD_CLOEXEC, above);
+  l->fds[l->count + 2] = fcntl(server->ancestors.read_end, F_DUPFD_CLOEXEC, above);
+  l->fds[l->count + 3] = fcntl(server->ancestors.write_end, F_DUPFD_CLOEXEC, above);
   l->fds[l->count + 4] = fcntl(names, F_DUPFD_CLOEXEC, above);
   l->has_pid_file = server->pid_file.fd >= 0;
   l->fds[l->count + 5] = fcntl(l->has_pid_file ? server->pid_file.fd : names, F_DUPFD_CLOEXEC, above);
@@ -284,7 +284,7 @@ struct handover *handover_start(struct server *server, char **arguments, unsigne
                                 handover_ended *on_end, char **why) {
   int ends[2];
   pid_t pid = -1;
-  bool piped = lineage_ensure(&server->lineage) && pipe2(ends, O_CLOEXEC) == 0;
+  bool piped = ancestors_ensure(&server->ancestors) && pipe2(ends, O_CLOEXEC) == 0;
   if (piped) pid = launch_successor(server, arguments, ends);
   if (pid < 0) *why = str_to_cstring(str_of(strerror(errno)));
   if (piped) close(ends[1]);

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "net/tls_tickets.h"
 #include "runtime/deploy/handover.h"
-#include "runtime/deploy/lineage.h"
+#include "runtime/deploy/ancestors.h"
 #include "runtime/pid_file.h"
 
 enum { FIRST_FD = HANDOVER_FIRST_FD, MOST_FDS = 1 << 20 };
@@ -67,11 +67,12 @@ static char *inherited_names(void) {
   return names;
 }
 
-void handover_init(struct lineage *lineage) {
-  const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"), *kin = getenv("PERILUNE_LINEAGE_FD");
+void handover_init(struct ancestors *ancestors) {
+  const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"),
+             *kin = getenv("PERILUNE_ANCESTORS_FD");
   bool is_successor = pid && atoi(pid) == (int)getpid();
   handover_note_program();
-  lineage_init(lineage, is_successor && kin ? atoi(kin) : -1);
+  ancestors_init(ancestors, is_successor && kin ? atoi(kin) : -1);
   if (count && is_successor) {
     char *names = inherited_names();
     struct str rest = str_of(names);
@@ -88,7 +89,7 @@ void handover_init(struct lineage *lineage) {
   unsetenv("PERILUNE_LISTENERS");
   unsetenv("PERILUNE_LISTENERS_FD");
   unsetenv("PERILUNE_PID_FD");
-  unsetenv("PERILUNE_LINEAGE_FD");
+  unsetenv("PERILUNE_ANCESTORS_FD");
   unsetenv("PERILUNE_TICKETS_FD");
 }
 

@@ -101,7 +101,7 @@ static void note_changes(struct server *s, struct generation *g, const char *fil
 static struct generation *refuse(struct server *s, struct instance **instances, const char *why) {
   if (instances) free_instances(instances, s->worker_count + 1);
   if (s->watch) watch_doubt(s->watch);
-  chronicle_note(&s->chronicle, s->generation, false, why);
+  reload_log_note(&s->reload_log, s->generation, false, why);
   return NULL;
 }
 
@@ -208,7 +208,7 @@ void generation_put_in_force(struct server *s, struct generation *g) {
   free(g);
   char text[64];
   snprintf(text, sizeof text, "generation %u is in force", s->generation);
-  chronicle_note(&s->chronicle, s->generation, true, text);
+  reload_log_note(&s->reload_log, s->generation, true, text);
   switching_begin(s);
 }
 

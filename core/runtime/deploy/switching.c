@@ -12,7 +12,7 @@
 #include "runtime/command.h"
 #include "runtime/deploy/emergency.h"
 #include "runtime/notify.h"
-#include "runtime/observe/pulse.h"
+#include "runtime/observe/heartbeat.h"
 #include "runtime/server.h"
 
 enum { NAMED_MOST = 4, TEXT_BYTES = 1024 };
@@ -38,14 +38,14 @@ unsigned switching_behind(const struct server *s) {
 /* --- outcome ---------------------------------------------------------------------------------------------- */
 
 static bool is_slow(const struct server *s, unsigned worker) {
-  return s->switching.reached[worker] != s->generation || pulse_is_silent(s->pulse, worker);
+  return s->switching.reached[worker] != s->generation || heartbeat_is_silent(s->heartbeat, worker);
 }
 
 /* What its policy is at, if that is what keeps it. */
 void switching_describe_worker(const struct server *s, unsigned index, char *text, size_t bytes) {
   int length = snprintf(text, bytes, "is ");
   worker_doing(&s->workers[index], text + length, bytes - (size_t)length);
-  if (!text[length]) pulse_describe(s->pulse, index, text, bytes);
+  if (!text[length]) heartbeat_describe(s->heartbeat, index, text, bytes);
 }
 
 void switching_describe(const struct server *s, char *text, size_t bytes) {

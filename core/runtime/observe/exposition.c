@@ -14,8 +14,8 @@
 #include "proxy/hooks.h"
 #include "runtime/observe/logs.h"
 #include "runtime/observe/limits.h"
-#include "runtime/observe/pulse.h"
-#include "runtime/observe/roster.h"
+#include "runtime/observe/heartbeat.h"
+#include "runtime/observe/backends_report.h"
 #include "runtime/server.h"
 #include "shared/census.h"
 #include "shared/metrics.h"
@@ -97,8 +97,8 @@ static void put_process(FILE *out, const struct server *s) {
   put_single(out, "generation_time_seconds", "gauge", "When it came into force, in Unix time.",
              (number)s->reloaded_at);
   put_family(out, "reloads_total", "counter", "Generations that came into force, and that did not.");
-  put_labelled(out, "reloads_total", "result", STR("fine"), s->chronicle.fine);
-  put_labelled(out, "reloads_total", "result", STR("failed"), s->chronicle.failed);
+  put_labelled(out, "reloads_total", "result", STR("fine"), s->reload_log.fine);
+  put_labelled(out, "reloads_total", "result", STR("failed"), s->reload_log.failed);
 }
 
 /* --- clients ----------------------------------------------------------------------------------------------
@@ -237,15 +237,15 @@ static void put_names(FILE *out, const struct server *s) {
   put_single(out, "name_servers_silent", "gauge", "Name servers that do not answer at the moment.", silent);
 }
 
-static void put_up(const struct roster_entry *b, void *out) {
+static void put_up(const struct backend_report *b, void *out) {
   fputs("perilune_backend_up{", out);
   exposition_put_label(out, "set", b->set);
   fputc(',', out);
   exposition_put_label(out, "backend", b->address);
-  fprintf(out, "} %d\n", roster_is_up(b));
+  fprintf(out, "} %d\n", backend_report_is_up(b));
 }
 
-static void put_in_flight(const struct roster_entry *b, void *out) {
+static void put_in_flight(const struct backend_report *b, void *out) {
   fputs("perilune_backend_in_flight{", out);
   exposition_put_label(out, "set", b->set);
   fputc(',', out);
@@ -282,9 +282,9 @@ static void put_limits(FILE *out, const struct server *s) {
 
 static void put_backends(FILE *out, const struct server *s) {
   put_family(out, "backend_up", "gauge", "1: healthy, enabled and not ejected.");
-  roster_read(s->registry, put_up, out);
+  backends_report_read(s->registry, put_up, out);
   put_family(out, "backend_in_flight", "gauge", "Requests under way at a backend.");
-  roster_read(s->registry, put_in_flight, out);
+  backends_report_read(s->registry, put_in_flight, out);
 }
 
 /* --- the policy -------------------------------------------------------------------------------------------
@@ -325,7 +325,7 @@ static void put_workers(FILE *out, const struct server *s) {
       out, "worker_stuck", "gauge",
       "1: it has not come back to its loop for about two seconds; another accepts connections for it.");
   for (unsigned i = 0; i < s->worker_count; i++)
-    fprintf(out, "perilune_worker_stuck{worker=\"%u\"} %d\n", i, pulse_is_away(s->pulse, i));
+    fprintf(out, "perilune_worker_stuck{worker=\"%u\"} %d\n", i, heartbeat_is_away(s->heartbeat, i));
   put_family(out, "worker_lag_seconds", "gauge", "How long a message waited for a worker's loop.");
   for (unsigned i = 0; i < s->worker_count; i++)
     fprintf(out, "perilune_worker_lag_seconds{worker=\"%u\"} %.6f\n", i,

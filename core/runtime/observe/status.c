@@ -11,9 +11,9 @@
 #include "base/version.h"
 #include "proxy/hooks.h"
 #include "runtime/observe/logs.h"
-#include "runtime/observe/pulse.h"
+#include "runtime/observe/heartbeat.h"
 #include "runtime/observe/limits.h"
-#include "runtime/observe/roster.h"
+#include "runtime/observe/backends_report.h"
 #include "runtime/server.h"
 #include "shared/metrics.h"
 
@@ -78,14 +78,14 @@ static void put_process(FILE *out, const struct server *s, const struct tally *t
  */
 
 /* Requests of the last minute, a column for each second. */
-static void put_graph(FILE *out, const struct pulse *pulse) {
+static void put_graph(FILE *out, const struct heartbeat *heartbeat) {
   static const char *const bars[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   unsigned most = 0;
   for (unsigned age = 0; age < GRAPH_SECONDS; age++)
-    if (pulse_second(pulse, age)->requests > most) most = pulse_second(pulse, age)->requests;
+    if (heartbeat_second(heartbeat, age)->requests > most) most = heartbeat_second(heartbeat, age)->requests;
   fprintf(out, "last minute ");
   for (unsigned age = GRAPH_SECONDS; age-- > 0 && most;)
-    fputs(bars[((uint64_t)pulse_second(pulse, age)->requests * 8 + most - 1) / most], out);
+    fputs(bars[((uint64_t)heartbeat_second(heartbeat, age)->requests * 8 + most - 1) / most], out);
   fprintf(out, "%s%u/s at most\n", most ? "  " : "", most);
 }
 
@@ -123,20 +123,20 @@ static void put_requests(FILE *out, const struct server *s, const struct tally *
   fputc('\n', out);
   put_statuses(out, &all);
   fprintf(out, "now         %u/s, %llu under way, %llu client connections\n",
-          pulse_second(s->pulse, 0)->requests, (number)cell_get(&tally->exchanges),
+          heartbeat_second(s->heartbeat, 0)->requests, (number)cell_get(&tally->exchanges),
           (number)cell_get(&tally->downstreams));
   number refused = cell_get(&all.refused), given_up = cell_get(&tally->given_up);
   if (refused || given_up || cell_get(&tally->accept_pauses))
     fprintf(out, "room        %llu connections refused, %llu given up while idle; %llu pauses of accept\n",
             refused, given_up, (number)cell_get(&tally->accept_pauses));
-  put_graph(out, s->pulse);
+  put_graph(out, s->heartbeat);
   put_quantiles(out, "latency", &all.duration);
 }
 
 static void put_stuck(FILE *out, const struct server *s, unsigned index) {
   char doing[256];
   int helper = s->lending.helpers[index];
-  if (!pulse_is_away(s->pulse, index)) return;
+  if (!heartbeat_is_away(s->heartbeat, index)) return;
   switching_describe_worker(s, index, doing, sizeof doing);
   fprintf(out, "            it %s", doing);
   if (helper >= 0) fprintf(out, "; worker %d accepts connections for it", helper);
@@ -167,7 +167,7 @@ static void put_peers(FILE *out, const struct tally *t) {
   put_quantiles(out, "first byte", &t->first_byte);
 }
 
-static void put_backend(const struct roster_entry *b, void *out) {
+static void put_backend(const struct backend_report *b, void *out) {
   const char *state = "healthy";
   if (!b->enabled)
     state = "disabled";
@@ -241,9 +241,9 @@ static void put_log(const char *target, uint64_t dropped, void *out) {
   if (dropped) fprintf(out, "log         %s: %llu lines were dropped\n", target, (number)dropped);
 }
 
-static void put_reloads(FILE *out, const struct chronicle *chronicle) {
-  const struct chronicle_entry *entry;
-  for (unsigned i = 0; i < RELOADS_SHOWN && (entry = chronicle_entry(chronicle, i)); i++) {
+static void put_reloads(FILE *out, const struct reload_log *reload_log) {
+  const struct reload_log_entry *entry;
+  for (unsigned i = 0; i < RELOADS_SHOWN && (entry = reload_log_entry(reload_log, i)); i++) {
     char when[32];
     struct tm local;
     localtime_r(&entry->at, &local);
@@ -264,12 +264,12 @@ char *status_text(const struct server *s) {
   put_workers(out, s);
   put_peers(out, &tally);
   put_names(out, s);
-  roster_read(s->registry, put_backend, out);
+  backends_report_read(s->registry, put_backend, out);
   limits_read(s->registry, put_limit, out);
   put_failures(out, &tally);
   put_hooks(out, &tally);
   logs_dropped(s->logs, put_log, out);
-  put_reloads(out, &s->chronicle);
+  put_reloads(out, &s->reload_log);
   fclose(out);
   return text;
 }

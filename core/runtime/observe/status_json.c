@@ -8,9 +8,9 @@
 #include "proxy/hooks.h"
 #include "runtime/observe/json.h"
 #include "runtime/observe/logs.h"
-#include "runtime/observe/pulse.h"
+#include "runtime/observe/heartbeat.h"
 #include "runtime/observe/limits.h"
-#include "runtime/observe/roster.h"
+#include "runtime/observe/backends_report.h"
 #include "runtime/server.h"
 #include "runtime/observe/status.h"
 #include "shared/census.h"
@@ -39,12 +39,12 @@ static void put_process(struct json *j, const struct server *s) {
   json_flag(j, "upgrading", s->handover != NULL);
 }
 
-static void put_reloads(struct json *j, const struct chronicle *chronicle) {
-  const struct chronicle_entry *entry;
-  json_number(j, "reloads", chronicle->fine ? chronicle->fine - 1 : 0); /* the start is none */
-  json_number(j, "reloads_failed", chronicle->failed);
+static void put_reloads(struct json *j, const struct reload_log *reload_log) {
+  const struct reload_log_entry *entry;
+  json_number(j, "reloads", reload_log->fine ? reload_log->fine - 1 : 0); /* the start is none */
+  json_number(j, "reloads_failed", reload_log->failed);
   json_open(j, "history_of_reloads", '[');
-  for (unsigned i = 0; (entry = chronicle_entry(chronicle, i)); i++) {
+  for (unsigned i = 0; (entry = reload_log_entry(reload_log, i)); i++) {
     json_open(j, NULL, '{');
     json_number(j, "at", (uint64_t)entry->at);
     json_number(j, "generation", entry->generation);
@@ -174,7 +174,7 @@ static void put_limit(const struct limits_entry *limit, void *context) {
   json_close(j, '}');
 }
 
-static void put_backend(const struct roster_entry *b, void *context) {
+static void put_backend(const struct backend_report *b, void *context) {
   struct json *j = context;
   json_open(j, NULL, '{');
   json_text(j, "set", b->set);
@@ -192,7 +192,7 @@ static void put_backend(const struct roster_entry *b, void *context) {
 /* "stuck": what it is at; "helper": who accepts for it. */
 static void put_stuck(struct json *j, const struct server *s, unsigned index) {
   char doing[256] = "";
-  bool is_away = pulse_is_away(s->pulse, index);
+  bool is_away = heartbeat_is_away(s->heartbeat, index);
   if (is_away) switching_describe_worker(s, index, doing, sizeof doing);
   json_flag(j, "is_stuck", is_away);
   json_text(j, "stuck", str_of(doing));
@@ -229,11 +229,11 @@ static void put_log(const char *target, uint64_t dropped, void *context) {
 /* Oldest first: each an array in the order that `columns` has. */
 static void put_seconds(struct json *j, const struct server *s) {
   json_open(j, "seconds", '[');
-  for (unsigned age = PULSE_SECONDS; age-- > 0;) {
-    const struct second *second = pulse_second(s->pulse, age);
+  for (unsigned age = HEARTBEAT_SECONDS; age-- > 0;) {
+    const struct second *second = heartbeat_second(s->heartbeat, age);
     json_open(j, NULL, '[');
     json_number(j, NULL, second->requests);
-    for (unsigned i = 0; i < PULSE_CLASSES; i++) json_number(j, NULL, second->classes[i]);
+    for (unsigned i = 0; i < HEARTBEAT_CLASSES; i++) json_number(j, NULL, second->classes[i]);
     json_number(j, NULL, second->p50_us);
     json_number(j, NULL, second->p90_us);
     json_number(j, NULL, second->p99_us);
@@ -260,13 +260,13 @@ char *status_json(const struct server *s) {
   metrics_sum(s->metrics, &tally);
   json_open(&j, NULL, '{');
   put_process(&j, s);
-  put_reloads(&j, &s->chronicle);
+  put_reloads(&j, &s->reload_log);
   put_listeners(&j, s);
   put_peers(&j, &tally);
   put_failures(&j, &tally);
   put_hooks(&j, &tally);
   json_open(&j, "backends", '[');
-  roster_read(s->registry, put_backend, &j);
+  backends_report_read(s->registry, put_backend, &j);
   json_close(&j, ']');
   json_open(&j, "limits", '[');
   limits_read(s->registry, put_limit, &j);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// roster: the backends of all sets that the policy in force names, as status and metrics show them.
-#ifndef PERILUNE_RUNTIME_ROSTER_H
-#define PERILUNE_RUNTIME_ROSTER_H
+// backends_report: the backends of all sets that the policy in force names, as status and metrics show them.
+#ifndef PERILUNE_RUNTIME_BACKENDS_REPORT_H
+#define PERILUNE_RUNTIME_BACKENDS_REPORT_H
 
 #include <stdbool.h>
 
@@ -9,7 +9,7 @@
 
 struct registry;
 
-struct roster_entry {
+struct backend_report {
   struct str set, address; /* borrowed for the call */
   bool healthy, enabled, ejected;
   unsigned weight, tier, in_flight;
@@ -17,12 +17,12 @@ struct roster_entry {
 };
 
 /* Could it be chosen? */
-static inline bool roster_is_up(const struct roster_entry *entry) {
+static inline bool backend_report_is_up(const struct backend_report *entry) {
   return entry->healthy && entry->enabled && !entry->ejected;
 }
 
 /* Calls `each` for every backend, set by set. Thread-safe. */
-void roster_read(struct registry *registry, void (*each)(const struct roster_entry *entry, void *context),
-                 void *context);
+void backends_report_read(struct registry *registry,
+                          void (*each)(const struct backend_report *entry, void *context), void *context);
 
 #endif

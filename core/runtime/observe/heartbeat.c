@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// pulse: a timer, one message per worker that goes to and fro, and a ring of seconds.
-#include "runtime/observe/pulse.h"
+// heartbeat: a timer, one message per worker that goes to and fro, and a ring of seconds.
+#include "runtime/observe/heartbeat.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,21 +26,21 @@ struct beat {
   bool reported; /* as stuck */
 };
 
-struct pulse {
+struct heartbeat {
   struct timer timer;
   struct server *server; /* borrowed */
   struct beat *beats;    /* owned array, one per worker */
   bool quiet;
-  struct second ring[PULSE_SECONDS];
+  struct second ring[HEARTBEAT_SECONDS];
   unsigned seconds;               /* ever */
   struct traffic before, scratch; /* the sum over all listeners a second ago; and one listener's */
 };
 
 static void on_due(struct timer *timer);
 
-struct pulse *pulse_start(struct server *s) {
-  struct pulse *p = NULL;
-  if (posix_memalign((void **)&p, _Alignof(struct pulse), sizeof *p) != 0) abort();
+struct heartbeat *heartbeat_start(struct server *s) {
+  struct heartbeat *p = NULL;
+  if (posix_memalign((void **)&p, _Alignof(struct heartbeat), sizeof *p) != 0) abort();
   memset((void *)p, 0, sizeof *p);
   p->server = s;
   p->beats = memory_zalloc(s->worker_count * sizeof *p->beats);
@@ -50,9 +50,9 @@ struct pulse *pulse_start(struct server *s) {
   return p;
 }
 
-void pulse_quieten(struct pulse *p) { p->quiet = true; }
+void heartbeat_quieten(struct heartbeat *p) { p->quiet = true; }
 
-void pulse_free(struct pulse *p) {
+void heartbeat_free(struct heartbeat *p) {
   if (!p) return;
   timer_stop(&p->timer);
   free(p->beats);
@@ -117,7 +117,7 @@ static void on_beat(struct message *message, void *receiver) {
 /* --- in the control worker --------------------------------------------------------------------------------
  */
 
-static void ask(struct pulse *p, unsigned index) {
+static void ask(struct heartbeat *p, unsigned index) {
   struct beat *beat = &p->beats[index];
   bool is_out = atomic_load_explicit(&beat->out, memory_order_acquire);
   if (is_out && !beat->reported && ticks_to_us(ticks_since(beat->sent)) > STUCK_US) {
@@ -134,15 +134,15 @@ static void ask(struct pulse *p, unsigned index) {
     atomic_store_explicit(&beat->out, false, memory_order_relaxed);
 }
 
-static void sum_traffic(struct pulse *p, struct traffic *sum) {
+static void sum_traffic(struct heartbeat *p, struct traffic *sum) {
   struct str name;
   memset((void *)sum, 0, sizeof *sum);
   for (unsigned i = 0; metrics_listener(p->server->metrics, i, &name, &p->scratch); i++)
     traffic_merge(sum, &p->scratch);
 }
 
-static void note_second(struct pulse *p) {
-  struct second *second = &p->ring[p->seconds++ % PULSE_SECONDS];
+static void note_second(struct heartbeat *p) {
+  struct second *second = &p->ring[p->seconds++ % HEARTBEAT_SECONDS];
   struct traffic now;
   struct histogram durations;
   *second = (struct second){0};
@@ -162,7 +162,7 @@ static void note_second(struct pulse *p) {
 }
 
 static void on_due(struct timer *timer) {
-  struct pulse *p = LIST_ENTRY(timer, struct pulse, timer);
+  struct heartbeat *p = LIST_ENTRY(timer, struct heartbeat, timer);
   timer_set(&p->timer, BEAT_MS);
   ticks_calibrate();
   state(&p->server->control);
@@ -176,23 +176,29 @@ static void on_due(struct timer *timer) {
 
 /* --- who does not come back to its loop ------------------------------------------------------------------- */
 
-static uint64_t silent_us(const struct pulse *p, unsigned index) {
+static uint64_t silent_us(const struct heartbeat *p, unsigned index) {
   const struct beat *beat = &p->beats[index];
   if (!atomic_load_explicit(&beat->out, memory_order_acquire)) return 0;
   return ticks_to_us(ticks_since(beat->sent));
 }
 
-bool pulse_is_silent(const struct pulse *p, unsigned index) { return p && silent_us(p, index) > SILENT_US; }
-bool pulse_is_away(const struct pulse *p, unsigned index) { return p && silent_us(p, index) > AWAY_US; }
-bool pulse_is_stuck(const struct pulse *p, unsigned index) { return p && silent_us(p, index) > STUCK_US; }
+bool heartbeat_is_silent(const struct heartbeat *p, unsigned index) {
+  return p && silent_us(p, index) > SILENT_US;
+}
+bool heartbeat_is_away(const struct heartbeat *p, unsigned index) {
+  return p && silent_us(p, index) > AWAY_US;
+}
+bool heartbeat_is_stuck(const struct heartbeat *p, unsigned index) {
+  return p && silent_us(p, index) > STUCK_US;
+}
 
-bool pulse_is_alive(const struct pulse *p) {
+bool heartbeat_is_alive(const struct heartbeat *p) {
   for (unsigned i = 0; i < p->server->worker_count; i++)
-    if (!pulse_is_stuck(p, i)) return true;
+    if (!heartbeat_is_stuck(p, i)) return true;
   return false;
 }
 
-void pulse_describe(const struct pulse *p, unsigned index, char *text, size_t bytes) {
+void heartbeat_describe(const struct heartbeat *p, unsigned index, char *text, size_t bytes) {
   double seconds = p ? (double)silent_us(p, index) / 1e6 : 0;
   if (seconds > 1)
     snprintf(text, bytes, "has not come back to its loop for %.0f s", seconds);
@@ -200,8 +206,8 @@ void pulse_describe(const struct pulse *p, unsigned index, char *text, size_t by
     snprintf(text, bytes, "is busy");
 }
 
-const struct second *pulse_second(const struct pulse *p, unsigned age) {
+const struct second *heartbeat_second(const struct heartbeat *p, unsigned age) {
   static const struct second nothing;
-  if (age >= p->seconds || age >= PULSE_SECONDS) return &nothing;
-  return &p->ring[(p->seconds - 1 - age) % PULSE_SECONDS];
+  if (age >= p->seconds || age >= HEARTBEAT_SECONDS) return &nothing;
+  return &p->ring[(p->seconds - 1 - age) % HEARTBEAT_SECONDS];
 }
