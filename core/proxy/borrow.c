@@ -14,13 +14,13 @@
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
 #include "shared/metrics.h"
-#include "shared/spares.h"
+#include "shared/idle_counts.h"
 
 struct loan {
   struct message message; /* whose turn it is */
   /* Set once. */
-  struct proxy *asker, *lender; /* borrowed: they outlive their messages */
-  struct spares *spares;        /* reference */
+  struct proxy *asker, *lender;    /* borrowed: they outlive their messages */
+  struct idle_counts *idle_counts; /* reference */
   /* The asker's. */
   struct peer *peer;        /* reference */
   struct upstream *waiting; /* borrowed; NULL: nobody waits any more */
@@ -37,7 +37,7 @@ static void on_answer(struct message *message, void *receiver);
 
 struct circle *circle_new(unsigned count) {
   struct circle *circle = memory_zalloc(sizeof *circle + count * sizeof *circle->members);
-  circle->board = spares_board_new(count);
+  circle->idle_counts = idle_counts_table_new(count);
   circle->count = count;
   return circle;
 }
@@ -58,7 +58,7 @@ void circle_leave(struct proxy *proxy) {
 
 void circle_free(struct circle *circle) {
   if (!circle) return;
-  spares_board_free(circle->board);
+  idle_counts_table_free(circle->idle_counts);
   free(circle);
 }
 
@@ -69,8 +69,8 @@ static struct loan *loan_new(struct upstream *u, struct proxy *lender) {
   loan->message.run = on_question;
   loan->asker = u->proxy;
   loan->lender = lender;
-  loan->spares = u->peer->spares;
-  spares_hold(loan->spares);
+  loan->idle_counts = u->peer->idle_counts;
+  idle_counts_hold(loan->idle_counts);
   loan->peer = u->peer;
   peer_hold(loan->peer);
   loan->waiting = u;
@@ -79,7 +79,7 @@ static struct loan *loan_new(struct upstream *u, struct proxy *lender) {
 
 /* Of an asker that has ended nothing is left to let go of. */
 static void loan_free(struct loan *loan) {
-  spares_release(loan->spares);
+  idle_counts_release(loan->idle_counts);
   free(loan);
 }
 
@@ -91,9 +91,9 @@ static void end(struct loan *loan) {
 bool borrow_ask(struct upstream *u) {
   struct proxy *proxy = u->proxy;
   struct circle *circle = proxy->circle;
-  if (!circle || !u->peer->spares) return false;
-  int lender = spares_richest(u->peer->spares, proxy->worker, proxy->late);
-  if (lender == SPARES_NOBODY) return false;
+  if (!circle || !u->peer->idle_counts) return false;
+  int lender = idle_counts_most(u->peer->idle_counts, proxy->worker, proxy->late);
+  if (lender == IDLE_COUNTS_NOBODY) return false;
   struct loan *loan = loan_new(u, circle->members[lender]);
   CHECK(!u->loan);
   u->loan = loan;
@@ -133,7 +133,7 @@ static void on_answer(struct message *message, void *receiver) {
 
 static void on_question(struct message *message, void *receiver) {
   struct loan *loan = (struct loan *)message;
-  struct peer *peer = spares_owner(loan->spares, loan->lender->worker);
+  struct peer *peer = idle_counts_owner(loan->idle_counts, loan->lender->worker);
   (void)receiver;
   loan->granted = peer && pool_lend(peer, &loan->parcel);
   loan->message.run = on_answer;

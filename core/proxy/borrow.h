@@ -25,14 +25,14 @@
 struct conn_parcel;
 struct loan;
 struct proxy;
-struct spares_board;
+struct idle_counts_table;
 struct upstream;
 
 enum { BORROW_MS = 50 };
 
 /* The workers that lend each other. */
 struct circle {
-  struct spares_board *board; /* owned */
+  struct idle_counts_table *idle_counts; /* owned */
   unsigned count;
   struct proxy *members[]; /* borrowed; by worker */
 };

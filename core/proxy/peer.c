@@ -14,7 +14,7 @@
 #include "proxy/borrow.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
-#include "shared/spares.h"
+#include "shared/idle_counts.h"
 
 enum { SPARE_MOST = 256 };
 
@@ -108,7 +108,7 @@ static void share_identity(struct proxy *proxy, struct peer *peer) {
     buf_append(&identity, &text.len, sizeof text.len);
     buf_append_str(&identity, text);
   }
-  peer->spares = spares_join(proxy->circle->board, buf_str(&identity), proxy->worker, peer);
+  peer->idle_counts = idle_counts_join(proxy->circle->idle_counts, buf_str(&identity), proxy->worker, peer);
   buf_release(&identity);
 }
 
@@ -124,7 +124,7 @@ static void own_texts(struct peer_options *o) {
 }
 
 static void free_peer(struct proxy *proxy, struct peer *peer) {
-  if (peer->spares) spares_leave(peer->spares, proxy->worker);
+  if (peer->idle_counts) idle_counts_leave(peer->idle_counts, proxy->worker);
   for (int i = 0; i < TEXTS; i++) free((void *)text_of(&peer->options, i).ptr);
   tls_resumption_clear(&peer->resumption);
   if (peer->tls) tls_context_release(peer->tls);
@@ -210,7 +210,7 @@ find_or_make(struct proxy *proxy, const struct peer_options *options, const char
 }
 
 /* Callers tend to have the text of an address in the same place each time, so where it is gives a guess that
- * spares the hashing. It is compared in full. */
+ * saves the hashing. It is compared in full. */
 struct peer *peer_intern(struct proxy *proxy, const struct peer_options *options, const char **why) {
   struct peer **guess = &proxy->peer_guesses[(uintptr_t)options->address.ptr / 16 % PEER_GUESSES];
   struct peer *peer = *guess;

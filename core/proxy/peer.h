@@ -14,7 +14,7 @@
 #include "net/tls.h"
 
 struct proxy;
-struct spares;
+struct idle_counts;
 
 enum peer_alpn { PEER_ALPN_HTTP1, PEER_ALPN_NONE };
 
@@ -53,7 +53,7 @@ struct peer {
   struct tls_context *tls;     /* owned reference; NULL without TLS */
   struct list idle;            /* of struct upstream; newest first */
   unsigned idle_count;
-  struct spares *spares; /* reference: where siblings see how many; NULL without any (proxy/borrow) */
+  struct idle_counts *idle_counts; /* reference; where siblings read our number; NULL without siblings */
   unsigned refs;
   bool sends_long; /* its last response went through a pipe: the next head is read with little of the body */
   uint64_t hash;

@@ -8,7 +8,7 @@
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
-#include "shared/spares.h"
+#include "shared/idle_counts.h"
 
 /* Idle connections of all peers of a worker, and for how long one stays that is too many. */
 enum { IDLE_MOST = 1024, SURPLUS_MS = 1000 };
@@ -17,7 +17,7 @@ static void count_idle(struct upstream *u, int more) {
   struct peer *peer = u->peer;
   peer->idle_count += (unsigned)more;
   u->proxy->idle_count += (unsigned)more;
-  if (peer->spares) spares_state(peer->spares, u->proxy->worker, peer->idle_count);
+  if (peer->idle_counts) idle_counts_state(peer->idle_counts, u->proxy->worker, peer->idle_count);
 }
 
 void pool_leave(struct upstream *u) {

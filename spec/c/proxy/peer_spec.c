@@ -73,7 +73,7 @@ static bool are_shared(const struct peer_options *a, const struct peer_options *
     circle_join(circle, &proxies[i]);
   }
   struct peer *left = intern(&proxies[0], *a), *right = intern(&proxies[1], *b);
-  bool shared = left && right && left->spares == right->spares;
+  bool shared = left && right && left->idle_counts == right->idle_counts;
   for (unsigned i = 0; i < 2; i++) {
     proxy_close(&proxies[i]);
     proxy_free(&proxies[i]);
