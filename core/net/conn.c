@@ -19,12 +19,12 @@
 #include "net/pipe.h"
 #include "net/tls.h"
 
-struct debt {
+struct unsent {
   size_t at, bytes;
   char text[];
 };
 
-static enum io pay(struct conn *conn);
+static enum io send_unsent(struct conn *conn);
 
 static void set_watcher(struct ev_loop *loop, ev_io *watcher, bool on) {
   if (on == (bool)ev_is_active(watcher)) return;
@@ -38,7 +38,7 @@ static void sync_watchers(struct conn *conn) {
   if (!conn_is_open(conn)) return;
   set_watcher(conn->loop, &conn->reader, conn->wants_read || conn->write_needs_read);
   set_watcher(conn->loop, &conn->writer,
-              conn->wants_write || conn->read_needs_write || conn->shuts || conn->debt);
+              conn->wants_write || conn->read_needs_write || conn->shuts || conn->unsent);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
@@ -60,7 +60,7 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events) {
   CHECK_OBJ(conn, CONN_MAGIC);
   CHECK(conn_is_open(conn) && watcher == &conn->writer);
   conn->tight = false;
-  if (conn->debt && pay(conn) == IO_AGAIN) return;
+  if (conn->unsent && send_unsent(conn) == IO_AGAIN) return;
   if (conn->shuts) conn_shutdown(conn);
   if (conn->read_needs_write) {
     conn->read_needs_write = false;
@@ -97,9 +97,9 @@ static void send_staged(struct conn *conn) {
   if (conn->staged) outbox_send(conn->outbox, conn);
 }
 
-static void forget_debt(struct conn *conn) {
-  free(conn->debt);
-  conn->debt = NULL;
+static void forget_unsent(struct conn *conn) {
+  free(conn->unsent);
+  conn->unsent = NULL;
 }
 
 /* libev takes a socket out of the kernel's table when an event comes that nobody wants, not when its watchers
@@ -115,12 +115,12 @@ static void forget_socket(struct ev_loop *loop, int fd) {
   epoll_ctl(probe.io.fd, EPOLL_CTL_DEL, fd, &(struct epoll_event){0});
 }
 
-struct conn_parcel conn_detach(struct conn *conn) {
+struct detached_conn conn_detach(struct conn *conn) {
   CHECK_OBJ(conn, CONN_MAGIC);
   CHECK(conn_is_open(conn));
-  struct conn_parcel parcel = {conn->transport, conn->tls, conn->fd};
+  struct detached_conn detached = {conn->transport, conn->tls, conn->fd};
   send_staged(conn);
-  forget_debt(conn);
+  forget_unsent(conn);
   if (conn->tls) tls_keep_sessions(conn, NULL);
   stop_watchers(conn);
   forget_socket(conn->loop, conn->fd);
@@ -128,19 +128,19 @@ struct conn_parcel conn_detach(struct conn *conn) {
   conn->tls = NULL;
   conn->fd = -1;
   conn->wants_read = conn->wants_write = false;
-  return parcel;
+  return detached;
 }
 
-void conn_attach(struct conn *conn, const struct conn_parcel *parcel, struct ev_loop *loop,
+void conn_attach(struct conn *conn, const struct detached_conn *detached, struct ev_loop *loop,
                  const struct conn_events *events, void *owner) {
-  CHECK(parcel->fd >= 0);
-  conn_init(conn, loop, parcel->fd, events, owner);
-  conn->transport = parcel->transport;
-  conn->tls = parcel->tls;
+  CHECK(detached->fd >= 0);
+  conn_init(conn, loop, detached->fd, events, owner);
+  conn->transport = detached->transport;
+  conn->tls = detached->tls;
 }
 
-void conn_drop(const struct conn_parcel *parcel) {
-  struct conn conn = {.transport = parcel->transport, .tls = parcel->tls, .fd = parcel->fd};
+void detached_conn_close(const struct detached_conn *detached) {
+  struct conn conn = {.transport = detached->transport, .tls = detached->tls, .fd = detached->fd};
   conn.transport->close(&conn);
   close(conn.fd);
 }
@@ -149,13 +149,13 @@ void conn_close(struct conn *conn) {
   if (!conn_is_open(conn)) return;
   CHECK_OBJ(conn, CONN_MAGIC);
   send_staged(conn);
-  forget_debt(conn);
+  forget_unsent(conn);
   stop_watchers(conn);
   conn->transport->close(conn);
   close(conn->fd);
   conn->fd = -1;
   conn->wants_read = conn->wants_write = false;
-  CHECK(!conn->staged && !conn->debt);
+  CHECK(!conn->staged && !conn->unsent);
 }
 
 void conn_reset_on_close(struct conn *conn) {
@@ -180,17 +180,17 @@ enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved) {
   CHECK(conn_is_open(conn) && count);
   enum io result = conn->transport->read(conn, bytes, count, moved);
   CHECK(result != IO_OK || (*moved > 0 && *moved <= count));
-  if (result == IO_AGAIN && conn->lost) result = IO_ERROR;
+  if (result == IO_AGAIN && conn->stage_error) result = IO_ERROR;
   if (conn->tls) sync_watchers(conn);
   if (result == IO_OK && conn->tls && conn->wants_read && conn->transport->pending(conn)) conn_feed(conn);
   return result;
 }
 
-/* What was staged goes first. */
-static enum io settle(struct conn *conn) {
+/* Sends what was taken before: what is staged, or what the socket refused of it. IO_OK: nothing is left. */
+static enum io send_earlier(struct conn *conn) {
   send_staged(conn);
-  if (conn->lost) return IO_ERROR;
-  return conn->debt ? pay(conn) : IO_OK;
+  if (conn->stage_error) return IO_ERROR;
+  return conn->unsent ? send_unsent(conn) : IO_OK;
 }
 
 static size_t bytes_of(const struct iovec *parts, int count) {
@@ -202,7 +202,7 @@ static size_t bytes_of(const struct iovec *parts, int count) {
 enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
   CHECK_OBJ(conn, CONN_MAGIC);
   CHECK(conn_is_open(conn) && count > 0);
-  enum io result = settle(conn);
+  enum io result = send_earlier(conn);
   if (result != IO_OK) return result;
   result = conn->transport->write(conn, parts, count, moved);
   CHECK(result != IO_OK || *moved <= bytes_of(parts, count));
@@ -216,7 +216,7 @@ enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size
 bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t bytes) {
   CHECK_OBJ(conn, CONN_MAGIC);
   CHECK(bytes == bytes_of(parts, count));
-  if (!conn->outbox || conn->tls || conn_owes(conn) || conn->tight || conn->lost) return false;
+  if (!conn->outbox || conn->tls || conn_has_unsent(conn) || conn->tight || conn->stage_error) return false;
   return outbox_put(conn->outbox, conn, parts, count, bytes);
 }
 
@@ -224,7 +224,7 @@ bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t 
 void conn_shutdown(struct conn *conn) {
   if (!conn_is_open(conn)) return;
   send_staged(conn);
-  conn->shuts = conn->debt || conn->transport->shutdown(conn) == IO_AGAIN;
+  conn->shuts = conn->unsent || conn->transport->shutdown(conn) == IO_AGAIN;
   if (!conn->shuts) shutdown(conn->fd, SHUT_WR);
   sync_watchers(conn);
 }
@@ -301,7 +301,7 @@ enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count) {
 }
 
 enum io conn_splice_out(struct conn *conn, struct pipe *pipe) {
-  enum io result = settle(conn);
+  enum io result = send_earlier(conn);
   if (result != IO_OK) return result;
   CHECK(pipe->bytes > 0 && conn_is_plain(conn));
   ssize_t put = splice(pipe->read_end, NULL, conn->fd, NULL, pipe->bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -313,48 +313,48 @@ enum io conn_splice_out(struct conn *conn, struct pipe *pipe) {
 
 /* --- what was staged ------------------------------------------------------------------------------------ */
 
-/* The owner learns it from its next call, and is called for that. */
-static void lose(struct conn *conn) {
-  conn->lost = conn->error;
-  forget_debt(conn);
+/* Staged bytes could not be sent: the owner gets the error from its next call, and is called for that. */
+static void fail_staged(struct conn *conn) {
+  conn->stage_error = conn->error;
+  forget_unsent(conn);
   sync_watchers(conn);
   conn_feed(conn);
 }
 
-static struct debt *debt_of(const char *bytes, size_t count) {
-  struct debt *debt = memory_alloc(sizeof *debt + count);
-  debt->at = 0;
-  debt->bytes = count;
-  memcpy(debt->text, bytes, count);
-  return debt;
+static struct unsent *unsent_of(const char *bytes, size_t count) {
+  struct unsent *unsent = memory_alloc(sizeof *unsent + count);
+  unsent->at = 0;
+  unsent->bytes = count;
+  memcpy(unsent->text, bytes, count);
+  return unsent;
 }
 
 void conn_staged_sent(struct conn *conn, const struct send_call *call) {
   size_t moved = call->result < 0 ? 0 : (size_t)call->result;
   CHECK_OBJ(conn, CONN_MAGIC);
-  CHECK(conn->staged && !conn->debt && moved <= call->bytes);
+  CHECK(conn->staged && !conn->unsent && moved <= call->bytes);
   conn->staged = false;
   if (moved == call->bytes) return;
   if (call->result < 0) errno = -call->result;
   if (call->result < 0 && failed(conn) == IO_ERROR) {
-    lose(conn);
+    fail_staged(conn);
     return;
   }
-  conn->debt = debt_of(call->text + moved, call->bytes - moved);
+  conn->unsent = unsent_of(call->text + moved, call->bytes - moved);
   sync_watchers(conn);
 }
 
-static enum io pay(struct conn *conn) {
-  struct debt *debt = conn->debt;
-  while (debt->at < debt->bytes) {
-    struct iovec part = {debt->text + debt->at, debt->bytes - debt->at};
+static enum io send_unsent(struct conn *conn) {
+  struct unsent *unsent = conn->unsent;
+  while (unsent->at < unsent->bytes) {
+    struct iovec part = {unsent->text + unsent->at, unsent->bytes - unsent->at};
     size_t moved = 0;
     enum io result = plain_write(conn, &part, 1, &moved);
-    if (result == IO_ERROR) lose(conn);
+    if (result == IO_ERROR) fail_staged(conn);
     if (result != IO_OK) return result;
-    debt->at += moved;
+    unsent->at += moved;
   }
-  forget_debt(conn);
+  forget_unsent(conn);
   sync_watchers(conn);
   return IO_OK;
 }

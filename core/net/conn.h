@@ -56,10 +56,10 @@ struct conn {
   struct ev_loop *loop;             /* borrowed */
   struct tls *tls;                  /* owned; NULL on plain connections */
   struct outbox *outbox;            /* borrowed; NULL where the loop has none */
-  struct debt *debt;                /* owned; what was staged and could not be sent so far */
+  struct unsent *unsent;            /* owned; what was staged and could not be sent so far */
   int fd;                           /* owned; -1: closed */
   int error;                        /* errno of the last IO_ERROR, 0: TLS or none */
-  int lost;                         /* errno of a staged write that failed */
+  int stage_error;                  /* errno of a staged write that failed */
   bool wants_read, wants_write;
   bool staged;                             /* the outbox has something of it */
   bool tight;                              /* the socket took less than it was given, the last time */
@@ -79,20 +79,20 @@ void conn_close(struct conn *conn);
 void conn_reset_on_close(struct conn *conn);
 static inline bool conn_is_open(const struct conn *conn) { return conn->fd >= 0; }
 
-/* A connection on its way from one loop to another. */
-struct conn_parcel {
+/* A connection that has left one loop and has not yet come to another (proxy/borrow.h). */
+struct detached_conn {
   const struct transport *transport;
   struct tls *tls; /* owned; NULL on plain connections */
   int fd;          /* owned */
 };
 /* Takes it off its loop: no up-call follows, and the conn is as closed. Its TLS keeps no more sessions
  * (tls_keep_sessions). */
-struct conn_parcel conn_detach(struct conn *conn);
-/* Instead of conn_init, in the thread of `loop`. The parcel passes over. */
-void conn_attach(struct conn *conn, const struct conn_parcel *parcel, struct ev_loop *loop,
+struct detached_conn conn_detach(struct conn *conn);
+/* Instead of conn_init, in the thread of `loop`. Takes `detached` over. */
+void conn_attach(struct conn *conn, const struct detached_conn *detached, struct ev_loop *loop,
                  const struct conn_events *events, void *owner);
 /* Closes it; in any thread. */
-void conn_drop(const struct conn_parcel *parcel);
+void detached_conn_close(const struct detached_conn *detached);
 
 /* on_readable is about to follow in this turn of the loop: something has arrived that nobody has looked at.
  */
@@ -115,11 +115,11 @@ enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count);
 enum io conn_splice_out(struct conn *conn, struct pipe *pipe);
 /* Takes a small plain write, `bytes` in all, to be made at the end of the loop's turn; the owner learns its fate later.
  * What cannot be sent then goes before all that is written later; an error is told by the next call, and on_readable
- * follows. conn_close sends it at once, but waits for nothing: see conn_shutdown and conn_owes. False: not taken,
+ * follows. conn_close sends it at once, but waits for nothing: see conn_shutdown and conn_has_unsent. False: not taken,
  * conn_write is to be used. */
 bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t bytes);
-/* A part of what was written is still here. */
-static inline bool conn_owes(const struct conn *conn) { return conn->staged || conn->debt; }
+/* Bytes that were taken for sending are still here: staged, or refused by the socket so far. */
+static inline bool conn_has_unsent(const struct conn *conn) { return conn->staged || conn->unsent; }
 /* For outbox.c: it was tried. */
 void conn_staged_sent(struct conn *conn, const struct send_call *call);
 /* Sends FIN (with TLS: close_notify before it); the other direction stays open. */

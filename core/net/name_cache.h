@@ -20,7 +20,7 @@ struct cached_set {
   struct list waiters;      /* of struct part (net/resolver), while it is asked for */
   enum dns_type type;
   enum dns_result result;     /* of the last answer */
-  double asked, settled;      /* when it was asked for and answered last; 0: never. Times are the loop's. */
+  double asked, answered;     /* when it was asked for and answered last; 0: never. Times are the loop's. */
   double until, stale_until;  /* the answer holds; its records may be used where nobody can say better */
   struct dns_records records; /* of the last DNS_FOUND, while stale_until is ahead */
   const char *why;            /* static */

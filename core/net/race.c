@@ -38,7 +38,7 @@ static int detach(struct runner *runner) {
   return runner->watcher.fd;
 }
 
-static void lose(struct race *race, unsigned index) {
+static void end_loser(struct race *race, unsigned index) {
   if (race->runners[index].runs) close(detach(&race->runners[index]));
   if (race->on_lost) race->on_lost(race, index);
 }
@@ -50,7 +50,7 @@ static void fail(struct race *race, unsigned index, int code) {
     return;
   }
   race->code = code;
-  lose(race, index);
+  end_loser(race, index);
 }
 
 static void set_delay(struct race *race, unsigned ms) {
@@ -121,7 +121,7 @@ static void win(struct race *race, unsigned index) {
   int fd = detach(&race->runners[index]);
   ev_timer_stop(race->loop, &race->delay);
   for (unsigned i = 0; i < race->started; i++)
-    if (race->runners[i].runs) lose(race, i);
+    if (race->runners[i].runs) end_loser(race, i);
   CHECK(race->running == 0);
   race->on_end(race, fd, index);
 }
@@ -139,7 +139,7 @@ static void on_delay(struct ev_loop *loop, ev_timer *timer, int events) {
   go_on(timer->data);
 }
 
-static void settle(struct race *race, unsigned index) {
+static void finish(struct race *race, unsigned index) {
   int code = 0;
   socklen_t length = sizeof code;
   if (getsockopt(race->runners[index].watcher.fd, SOL_SOCKET, SO_ERROR, &code, &length) < 0) code = errno;
@@ -156,5 +156,5 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct race *race = runner->race;
   (void)loop, (void)events;
   CHECK(runner->runs && runner >= race->runners && runner < race->runners + race->started);
-  settle(race, (unsigned)(runner - race->runners));
+  finish(race, (unsigned)(runner - race->runners));
 }

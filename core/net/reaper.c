@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// reaper: an ev_prepare watcher that empties the list of graves; it does not keep the loop alive.
+// reaper: an ev_prepare watcher that frees what is waiting; it does not keep the loop alive.
 #include "net/reaper.h"
 
 #include "base/check.h"
 
-static void bury(struct reaper *reaper) {
-  while (!list_is_empty(&reaper->graves)) {
-    struct grave *grave = LIST_ENTRY(reaper->graves.next, struct grave, link);
-    list_remove(&grave->link);
-    grave->free(grave);
+static void free_all(struct reaper *reaper) {
+  while (!list_is_empty(&reaper->waiting)) {
+    struct reaped *reaped = LIST_ENTRY(reaper->waiting.next, struct reaped, link);
+    list_remove(&reaped->link);
+    reaped->free(reaped);
   }
 }
 
 static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int events) {
   (void)loop, (void)events;
-  bury((struct reaper *)watcher);
+  free_all((struct reaper *)watcher);
 }
 
 void reaper_init(struct reaper *reaper, struct ev_loop *loop) {
-  list_init(&reaper->graves);
+  list_init(&reaper->waiting);
   reaper->loop = loop;
   ev_prepare_init(&reaper->watcher, on_prepare);
   ev_prepare_start(loop, &reaper->watcher);
@@ -26,13 +26,13 @@ void reaper_init(struct reaper *reaper, struct ev_loop *loop) {
 }
 
 void reaper_stop(struct reaper *reaper) {
-  bury(reaper);
+  free_all(reaper);
   ev_ref(reaper->loop);
   ev_prepare_stop(reaper->loop, &reaper->watcher);
 }
 
-void reaper_add(struct reaper *reaper, struct grave *grave, void (*free)(struct grave *grave)) {
-  CHECK(free && !grave->free); /* dies once */
-  grave->free = free;
-  list_push_back(&reaper->graves, &grave->link);
+void reaper_add(struct reaper *reaper, struct reaped *reaped, void (*free)(struct reaped *reaped)) {
+  CHECK(free && !reaped->free); /* added once */
+  reaped->free = free;
+  list_push_back(&reaper->waiting, &reaped->link);
 }

@@ -19,10 +19,12 @@ static void decide(struct resolver_query *q);
 
 /* --- sets ---------------------------------------------------------------------------------------------- */
 
-static bool holds(const struct cached_set *set, double now) { return set->settled > 0 && now < set->until; }
+static bool holds(const struct cached_set *set, double now) { return set->answered > 0 && now < set->until; }
 
 /* The last time that it was asked for it was in vain: nobody waits for the next. */
-static bool is_failing(const struct cached_set *set) { return set->settled > 0 && set->result == DNS_FAILED; }
+static bool is_failing(const struct cached_set *set) {
+  return set->answered > 0 && set->result == DNS_FAILED;
+}
 
 static bool has_stale(const struct cached_set *set, double now) {
   return set->records.count > 0 && now < set->stale_until;
@@ -33,7 +35,7 @@ static unsigned bounded(unsigned value, unsigned least, unsigned most) {
 }
 
 /* What the reply says, with what may be used of it until when. A failure leaves the records as they are. */
-static void settle(struct cached_set *set, struct dns_reply *reply, double now) {
+static void store(struct cached_set *set, struct dns_reply *reply, double now) {
   const struct dns_records *found = &reply->records;
   unsigned ttl_s = FAILURE_S;
   if (reply->result == DNS_FOUND) ttl_s = bounded(found->ttl_s, TTL_LEAST_S, TTL_MOST_S);
@@ -42,7 +44,7 @@ static void settle(struct cached_set *set, struct dns_reply *reply, double now) 
   set->result = reply->result;
   set->why = reply->why;
   set->is_local = reply->is_local;
-  set->settled = now;
+  set->answered = now;
   set->until = now + ttl_s;
   if (reply->result == DNS_FAILED) return;
   dns_records_clear(&set->records);
@@ -59,7 +61,7 @@ static void on_reply(void *owner, struct dns_reply *reply) {
   CHECK_OBJ(r, RESOLVER_MAGIC);
   CHECK(set->is_asked);
   set->is_asked = false;
-  settle(set, reply, ev_now(r->loop));
+  store(set, reply, ev_now(r->loop));
   LIST_EACH(node, &set->waiters) LIST_ENTRY(node, struct part, link)->waits = false;
   while (!list_is_empty(&set->waiters)) {
     struct part *part = LIST_ENTRY(set->waiters.next, struct part, link);
@@ -117,7 +119,7 @@ static double patience(const struct resolver_query *q, double now) {
     const struct cached_set *set = q->parts[i].set;
     if (!q->parts[i].waits) has_some = has_some || (holds(set, now) && set->records.count > 0);
     if (has_stale(set, now)) has_old = true;
-    double begun = q->parts[i].waits ? set->asked : set->settled;
+    double begun = q->parts[i].waits ? set->asked : set->answered;
     if (begun > since) since = begun;
     if (q->parts[i].waits) fails = fails && is_failing(set);
   }
@@ -174,7 +176,7 @@ static bool take_records(struct resolver_query *q, double now, bool takes_stale)
 static bool is_graver(const struct resolver_query *q, const struct cached_set *set) {
   if (!q->answer.why || q->failure == DNS_FAILED || set->result == DNS_FAILED)
     return !q->answer.why || q->failure != DNS_FAILED;
-  return set->settled > q->failed || (set->settled == q->failed && set->result == DNS_NO_DATA);
+  return set->answered > q->failed || (set->answered == q->failed && set->result == DNS_NO_DATA);
 }
 
 static void note_failure(struct resolver_query *q) {
@@ -182,7 +184,7 @@ static void note_failure(struct resolver_query *q) {
     const struct cached_set *set = q->parts[i].set;
     if (!set->why || !is_graver(q, set)) continue;
     q->failure = set->result;
-    q->failed = set->settled;
+    q->failed = set->answered;
     q->answer.why = set->why;
     q->answer.is_local = set->is_local;
   }

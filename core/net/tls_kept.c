@@ -28,7 +28,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list all = {&all, &all}; /* owned; guarded by `lock`, as `count` */
 static unsigned count;
 
-static void bury(struct kept *kept) {
+static void free_kept(struct kept *kept) {
   list_remove(&kept->link);
   count--;
   for (int i = 0; i < FILES; i++) free(kept->names[i]);
@@ -45,8 +45,8 @@ static struct kept *new_kept(const struct tls_files *from) {
 }
 
 static void free_unlisted(struct kept *kept) {
-  count++; /* which bury takes back */
-  bury(kept);
+  count++; /* which free_kept takes back */
+  free_kept(kept);
 }
 
 /* A file that is not there, or cannot be looked at, is all zeros; false: it cannot be looked at. */
@@ -86,9 +86,9 @@ static struct tls_identity *get_kept(const struct kept *now, const bool seen[FIL
 static void keep(struct kept *kept) {
   pthread_mutex_lock(&lock);
   struct kept *old = find(kept);
-  if (old) bury(old);
+  if (old) free_kept(old);
   list_push_front(&all, &kept->link);
-  if (++count > KEPT_MOST) bury(LIST_ENTRY(all.prev, struct kept, link));
+  if (++count > KEPT_MOST) free_kept(LIST_ENTRY(all.prev, struct kept, link));
   pthread_mutex_unlock(&lock);
 }
 
@@ -149,7 +149,7 @@ static void forget(bool everything) {
   LIST_EACH(node, &all) {
     struct kept *kept = LIST_ENTRY(node, struct kept, link);
     if (everything || !kept->was_wanted)
-      bury(kept);
+      free_kept(kept);
     else
       kept->was_wanted = false;
   }

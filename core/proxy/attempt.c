@@ -198,7 +198,7 @@ void attempt_end(struct exchange *x, bool reusable) {
     CHECK(x->down.in != &x->now.upstream->in ||
           (!x->down.active && !x->down.used)); /* which may be gone soon */
     x->now.upstream->peer->sends_long = x->down.piped;
-    upstream_give_back(x, reusable);
+    upstream_release(x, reusable);
   }
   if (x->now.peer) {
     account_attempt(x);
@@ -227,7 +227,7 @@ void attempt_put_back(struct exchange *x, const struct attempt *aside) {
 
 void attempt_drop(struct exchange *x, struct attempt *aside, enum lease_outcome outcome) {
   lease_end(&aside->lease, outcome, loop_now_us(x->proxy->loop));
-  upstream_drop(aside->upstream);
+  upstream_discard(aside->upstream);
   peer_release(x->proxy, aside->peer);
 }
 

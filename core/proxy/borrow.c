@@ -16,7 +16,7 @@
 #include "shared/metrics.h"
 #include "shared/idle_counts.h"
 
-struct loan {
+struct borrow {
   struct message message; /* whose turn it is */
   /* Set once. */
   struct proxy *asker, *lender;    /* borrowed: they outlive their messages */
@@ -27,117 +27,117 @@ struct loan {
   bool late;                /* counted in asker->late */
   /* The lender's, until it answers. */
   bool granted;
-  struct conn_parcel parcel;
+  struct detached_conn detached;
 };
 
 static void on_question(struct message *message, void *receiver);
 static void on_answer(struct message *message, void *receiver);
 
-/* --- the circle ------------------------------------------------------------------------------------------- */
+/* --- the siblings ------------------------------------------------------------------------------------------- */
 
-struct circle *circle_new(unsigned count) {
-  struct circle *circle = memory_zalloc(sizeof *circle + count * sizeof *circle->members);
-  circle->idle_counts = idle_counts_table_new(count);
-  circle->count = count;
-  return circle;
+struct siblings *siblings_new(unsigned count) {
+  struct siblings *siblings = memory_zalloc(sizeof *siblings + count * sizeof *siblings->members);
+  siblings->idle_counts = idle_counts_table_new(count);
+  siblings->count = count;
+  return siblings;
 }
 
-void circle_join(struct circle *circle, struct proxy *proxy) {
-  circle->members[proxy->worker] = proxy;
-  proxy->circle = circle;
-  proxy->late = memory_zalloc(circle->count * sizeof *proxy->late);
+void siblings_join(struct siblings *siblings, struct proxy *proxy) {
+  siblings->members[proxy->worker] = proxy;
+  proxy->siblings = siblings;
+  proxy->late = memory_zalloc(siblings->count * sizeof *proxy->late);
 }
 
-void circle_leave(struct proxy *proxy) {
-  proxy->circle = NULL;
+void siblings_leave(struct proxy *proxy) {
+  proxy->siblings = NULL;
   LIST_EACH(node, &proxy->exchanges) {
     struct upstream *u = LIST_ENTRY(node, struct exchange, link)->now.upstream;
-    if (u && u->loan) borrow_cancel(u, false);
+    if (u && u->borrow) borrow_cancel(u, false);
   }
 }
 
-void circle_free(struct circle *circle) {
-  if (!circle) return;
-  idle_counts_table_free(circle->idle_counts);
-  free(circle);
+void siblings_free(struct siblings *siblings) {
+  if (!siblings) return;
+  idle_counts_table_free(siblings->idle_counts);
+  free(siblings);
 }
 
 /* --- the asker -------------------------------------------------------------------------------------------- */
 
-static struct loan *loan_new(struct upstream *u, struct proxy *lender) {
-  struct loan *loan = memory_zalloc(sizeof *loan);
-  loan->message.run = on_question;
-  loan->asker = u->proxy;
-  loan->lender = lender;
-  loan->idle_counts = u->peer->idle_counts;
-  idle_counts_hold(loan->idle_counts);
-  loan->peer = u->peer;
-  peer_hold(loan->peer);
-  loan->waiting = u;
-  return loan;
+static struct borrow *borrow_new(struct upstream *u, struct proxy *lender) {
+  struct borrow *borrow = memory_zalloc(sizeof *borrow);
+  borrow->message.run = on_question;
+  borrow->asker = u->proxy;
+  borrow->lender = lender;
+  borrow->idle_counts = u->peer->idle_counts;
+  idle_counts_hold(borrow->idle_counts);
+  borrow->peer = u->peer;
+  peer_hold(borrow->peer);
+  borrow->waiting = u;
+  return borrow;
 }
 
 /* Of an asker that has ended nothing is left to let go of. */
-static void loan_free(struct loan *loan) {
-  idle_counts_release(loan->idle_counts);
-  free(loan);
+static void borrow_free(struct borrow *borrow) {
+  idle_counts_release(borrow->idle_counts);
+  free(borrow);
 }
 
-static void end(struct loan *loan) {
-  peer_release(loan->asker, loan->peer);
-  loan_free(loan);
+static void end(struct borrow *borrow) {
+  peer_release(borrow->asker, borrow->peer);
+  borrow_free(borrow);
 }
 
 bool borrow_ask(struct upstream *u) {
   struct proxy *proxy = u->proxy;
-  struct circle *circle = proxy->circle;
-  if (!circle || !u->peer->idle_counts) return false;
+  struct siblings *siblings = proxy->siblings;
+  if (!siblings || !u->peer->idle_counts) return false;
   int lender = idle_counts_most(u->peer->idle_counts, proxy->worker, proxy->late);
   if (lender == IDLE_COUNTS_NOBODY) return false;
-  struct loan *loan = loan_new(u, circle->members[lender]);
-  CHECK(!u->loan);
-  u->loan = loan;
-  if (mailbox_post(loan->lender->mailbox, &loan->message)) return true;
-  u->loan = NULL;
-  end(loan);
+  struct borrow *borrow = borrow_new(u, siblings->members[lender]);
+  CHECK(!u->borrow);
+  u->borrow = borrow;
+  if (mailbox_post(borrow->lender->mailbox, &borrow->message)) return true;
+  u->borrow = NULL;
+  end(borrow);
   return false;
 }
 
 void borrow_cancel(struct upstream *u, bool late) {
-  struct loan *loan = u->loan;
-  CHECK(loan && loan->waiting == u);
-  u->loan = NULL;
-  loan->waiting = NULL;
-  loan->late = late;
+  struct borrow *borrow = u->borrow;
+  CHECK(borrow && borrow->waiting == u);
+  u->borrow = NULL;
+  borrow->waiting = NULL;
+  borrow->late = late;
   if (!late) return;
-  loan->asker->late[loan->lender->worker]++;
-  cell_add(&loan->asker->tally->upstream_late, 1);
+  borrow->asker->late[borrow->lender->worker]++;
+  cell_add(&borrow->asker->tally->upstream_late, 1);
 }
 
 static void on_answer(struct message *message, void *receiver) {
-  struct loan *loan = (struct loan *)message;
-  struct upstream *u = loan->waiting;
-  CHECK(!u || u->loan == loan);
+  struct borrow *borrow = (struct borrow *)message;
+  struct upstream *u = borrow->waiting;
+  CHECK(!u || u->borrow == borrow);
   (void)receiver;
-  if (loan->late) loan->asker->late[loan->lender->worker]--;
+  if (borrow->late) borrow->asker->late[borrow->lender->worker]--;
   if (u) {
-    u->loan = NULL;
-    upstream_answered(u, loan->granted ? &loan->parcel : NULL);
-  } else if (loan->granted) {
-    upstream_keep(loan->asker, loan->peer, &loan->parcel);
+    u->borrow = NULL;
+    upstream_answered(u, borrow->granted ? &borrow->detached : NULL);
+  } else if (borrow->granted) {
+    upstream_keep(borrow->asker, borrow->peer, &borrow->detached);
   }
-  end(loan);
+  end(borrow);
 }
 
 /* --- the lender ------------------------------------------------------------------------------------------- */
 
 static void on_question(struct message *message, void *receiver) {
-  struct loan *loan = (struct loan *)message;
-  struct peer *peer = idle_counts_owner(loan->idle_counts, loan->lender->worker);
+  struct borrow *borrow = (struct borrow *)message;
+  struct peer *peer = idle_counts_owner(borrow->idle_counts, borrow->lender->worker);
   (void)receiver;
-  loan->granted = peer && pool_lend(peer, &loan->parcel);
-  loan->message.run = on_answer;
-  if (mailbox_post(loan->asker->mailbox, &loan->message)) return;
-  if (loan->granted) conn_drop(&loan->parcel);
-  loan_free(loan);
+  borrow->granted = peer && pool_lend(peer, &borrow->detached);
+  borrow->message.run = on_answer;
+  if (mailbox_post(borrow->asker->mailbox, &borrow->message)) return;
+  if (borrow->granted) detached_conn_close(&borrow->detached);
+  borrow_free(borrow);
 }

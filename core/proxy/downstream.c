@@ -48,8 +48,8 @@ void downstream_new(struct proxy *proxy, struct service *service, int fd, const 
   greeting_begin(d);
 }
 
-static void free_downstream(struct grave *grave) {
-  struct downstream *d = LIST_ENTRY(grave, struct downstream, grave);
+static void free_downstream(struct reaped *reaped) {
+  struct downstream *d = LIST_ENTRY(reaped, struct downstream, reaped);
   CHECK(d->state == DOWNSTREAM_CLOSED && !d->exchange && !d->in.data);
   OBJ_END(d, DOWNSTREAM_MAGIC);
   free(d->drain);
@@ -76,7 +76,7 @@ void downstream_close_because(struct downstream *d, enum error error) {
   CHECK(proxy->downstream_count > 0 && d->service->connections > 0);
   proxy->downstream_count--;
   if (d->requests == 0) proxy->fresh_count--;
-  reaper_add(&proxy->reaper, &d->grave, free_downstream);
+  reaper_add(&proxy->reaper, &d->reaped, free_downstream);
   struct service *service = d->service;
   if (d->is_admitted) census_dismiss(service->census, &d->admitted);
   if (service->census) census_leave(service->census);
@@ -108,7 +108,7 @@ void downstream_close(struct downstream *d) { downstream_close_because(d, ERROR_
 
 /* The rest of an answer goes first. */
 static void end_idle(struct downstream *d) {
-  if (conn_owes(&d->conn))
+  if (conn_has_unsent(&d->conn))
     downstream_linger(d);
   else
     downstream_close(d);

@@ -59,7 +59,7 @@ struct downstream {
   uint64_t rest_until_ms;        /* when DRAIN and LINGER give up; 0: not begun */
   struct attachment *attachment; /* borrowed; NULL: none */
   struct list link;              /* in proxy->downstreams */
-  struct grave grave;
+  struct reaped reaped;
   struct str client_text;             /* owned; made when first asked for */
   struct certificate_request *asking; /* owned; NULL unless the handshake waits for a certificate */
   struct relay *drain;                /* owned; while DRAIN: the decoder of the rest */

@@ -38,14 +38,14 @@ static void watch_rest(struct downstream *d) {
 /* A close with bytes unread would reset the connection, and the client might lose what it has not read yet. As long
  * as it takes less than we have to say, nothing else ends it than the time that an answer has. */
 static void go_on_lingering(struct downstream *d) {
-  bool owes = conn_owes(&d->conn);
-  if (d->half_closed && !owes && !d->conn.shuts) {
+  bool has_unsent = conn_has_unsent(&d->conn);
+  if (d->half_closed && !has_unsent && !d->conn.shuts) {
     downstream_close(d);
     return;
   }
-  conn_want_write(&d->conn, owes);
+  conn_want_write(&d->conn, has_unsent);
   conn_want_read(&d->conn, !d->half_closed);
-  if (owes)
+  if (has_unsent)
     timer_set(&d->timer, wait_ms(WAIT_ANSWER_TAKEN, d->service->settings));
   else
     watch_rest(d);
@@ -66,9 +66,9 @@ static void linger(struct downstream *d) {
   enum io result = conn_read(&d->conn, scratch, sizeof scratch, &moved);
   if (result == IO_AGAIN) return;
   if (result == IO_EOF) d->half_closed = true;
-  if (result == IO_ERROR || (result == IO_EOF && !conn_owes(&d->conn)))
+  if (result == IO_ERROR || (result == IO_EOF && !conn_has_unsent(&d->conn)))
     downstream_close(d);
-  else if (!conn_owes(&d->conn))
+  else if (!conn_has_unsent(&d->conn))
     watch_rest(d);
   else
     conn_want_read(&d->conn, !d->half_closed);
@@ -151,5 +151,5 @@ void ending_due(struct downstream *d) {
 }
 
 void ending_hasten(struct downstream *d) {
-  if (!conn_owes(&d->conn)) watch_rest(d);
+  if (!conn_has_unsent(&d->conn)) watch_rest(d);
 }

@@ -68,7 +68,7 @@ void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum er
   } else {
     read_first_line(x, d);
   }
-  x->sent.closes = !x->request.keep_alive || exchange_is_last(x) ||
+  x->sent.closes = !x->request.keep_alive || exchange_ends_connection(x) ||
                    (x->settings->keepalive_requests && d->requests >= x->settings->keepalive_requests);
   relay_begin(&x->now.up, x->request.body, x->request.body.framing, (struct str){0}, (struct str){0});
   x->now.up.active = false;

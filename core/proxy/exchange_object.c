@@ -43,7 +43,7 @@ struct str exchange_client_host(struct exchange *x) {
   return addr_host_of_client(exchange_client_address(x));
 }
 
-bool exchange_is_last(const struct exchange *x) {
+bool exchange_ends_connection(const struct exchange *x) {
   return x->proxy->stopping || room_is_low(x->proxy) || (x->downstream && x->downstream->service->closing);
 }
 

@@ -108,7 +108,7 @@ static void share_identity(struct proxy *proxy, struct peer *peer) {
     buf_append(&identity, &text.len, sizeof text.len);
     buf_append_str(&identity, text);
   }
-  peer->idle_counts = idle_counts_join(proxy->circle->idle_counts, buf_str(&identity), proxy->worker, peer);
+  peer->idle_counts = idle_counts_join(proxy->siblings->idle_counts, buf_str(&identity), proxy->worker, peer);
   buf_release(&identity);
 }
 
@@ -173,7 +173,7 @@ static struct peer *make(struct proxy *proxy, const struct peer_options *options
     free_peer(proxy, peer);
     return NULL;
   }
-  if (proxy->circle) share_identity(proxy, peer);
+  if (proxy->siblings) share_identity(proxy, peer);
   return peer;
 }
 

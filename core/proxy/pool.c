@@ -76,16 +76,16 @@ bool pool_is_at_rest(struct upstream *u) {
   size_t moved;
   struct conn *conn = &u->conn;
   enum io io = conn->tls ? conn_read(conn, &byte, 1, &moved) : conn_peek(conn, &byte, 1, &moved);
-  return io == IO_AGAIN && !conn_owes(conn) && !conn->read_needs_write && !conn->write_needs_read &&
+  return io == IO_AGAIN && !conn_has_unsent(conn) && !conn->read_needs_write && !conn->write_needs_read &&
          !conn->shuts;
 }
 
-bool pool_lend(struct peer *peer, struct conn_parcel *parcel) {
+bool pool_lend(struct peer *peer, struct detached_conn *detached) {
   struct upstream *u;
   bool lends = false;
   while (!lends && (u = newest_idle(peer))) {
     lends = pool_is_at_rest(u);
-    if (lends) *parcel = conn_detach(&u->conn);
+    if (lends) *detached = conn_detach(&u->conn);
     upstream_close(u);
   }
   return lends;
@@ -103,7 +103,7 @@ static unsigned idle_ms(const struct upstream *u) {
 
 void pool_put(struct upstream *u) {
   CHECK_OBJ(u, UPSTREAM_MAGIC);
-  CHECK(!u->exchange && !u->loan && !u->connect && !buf_len(&u->in) && !conn_owes(&u->conn));
+  CHECK(!u->exchange && !u->borrow && !u->connect && !buf_len(&u->in) && !conn_has_unsent(&u->conn));
   u->idle_since = conn_turn(&u->conn);
   u->state = UPSTREAM_IDLE;
   list_push_front(&u->peer->idle, &u->link);

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-struct conn_parcel;
+struct detached_conn;
 struct peer;
 struct upstream;
 
@@ -22,7 +22,7 @@ bool pool_is_silent(struct upstream *u);
 /* Nothing has come, and nothing is half done: it may move to another worker. */
 bool pool_is_at_rest(struct upstream *u);
 /* Takes one that is at rest off this worker's loop. False: there is none. */
-bool pool_lend(struct peer *peer, struct conn_parcel *parcel);
+bool pool_lend(struct peer *peer, struct detached_conn *detached);
 /* Closes the one to this peer that has been idle for longest. False: there is none. */
 bool pool_close_oldest(struct peer *peer);
 /* Closes all idle connections to a peer. */

@@ -16,7 +16,7 @@
 #include "proxy/settings.h"
 
 struct census;
-struct circle;
+struct siblings;
 struct ev_loop;
 struct mailbox;
 struct resolver;
@@ -69,14 +69,14 @@ struct proxy {
   unsigned background_count; /* runs of the policy's own work under way, of all generations */
   struct list spare_peers;   /* unreferenced, least recently used last */
   unsigned spare_count;
-  struct circle *circle;   /* borrowed: whom it may ask for connections; NULL: nobody */
-  struct mailbox *mailbox; /* borrowed: the worker's; NULL without a circle */
-  unsigned *late;          /* owned; by sibling: loans that it has not answered in time, nor since */
-  struct tally *tally;     /* borrowed from the metrics: what this worker counts */
-  unsigned worker;         /* id, for logs */
-  uint32_t dice;           /* state of a small random generator, for canaries */
-  bool stopping;           /* no new requests: answers close their connection */
-  unsigned patience_ms;    /* stopping: how long a connection may be idle that was not told so */
+  struct siblings *siblings; /* borrowed: whom it may ask for connections; NULL: nobody */
+  struct mailbox *mailbox;   /* borrowed: the worker's; NULL without siblings */
+  unsigned *late;            /* owned; by sibling: questions that it has not answered yet, after BORROW_MS */
+  struct tally *tally;       /* borrowed from the metrics: what this worker counts */
+  unsigned worker;           /* id, for logs */
+  uint32_t dice;             /* state of a small random generator, for canaries */
+  bool stopping;             /* no new requests: answers close their connection */
+  unsigned patience_ms;      /* stopping: how long a connection may be idle that was not told so */
   void (*on_idle)(struct proxy *proxy); /* told when stopping and nothing is left to do; may be NULL */
   void (*on_background_end)(struct proxy *proxy); /* told when the last of it has ended; may be NULL */
   void *owner;

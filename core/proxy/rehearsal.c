@@ -39,13 +39,13 @@ static void set_client(struct downstream *d, const struct addr *client) {
   memcpy(&d->client, &client->socket, client->length);
 }
 
-static void make_exchange(struct rehearsal *r, const struct rehearsal_cast *cast) {
-  struct exchange *x = exchange_new(cast->proxy);
+static void make_exchange(struct rehearsal *r, const struct rehearsal_setup *setup) {
+  struct exchange *x = exchange_new(setup->proxy);
   x->downstream = &r->downstream;
-  x->hooks = cast->hooks;
-  x->settings = cast->settings;
+  x->hooks = setup->hooks;
+  x->settings = setup->settings;
   x->use = &r->use;
-  x->secure = cast->secure;
+  x->secure = setup->secure;
   x->running = true;
   r->exchange = x;
 }
@@ -66,25 +66,25 @@ static void free_exchange(struct rehearsal *r) {
   free(r);
 }
 
-struct rehearsal *rehearsal_new(const struct rehearsal_cast *cast, const char **why) {
+struct rehearsal *rehearsal_new(const struct rehearsal_setup *setup, const char **why) {
   struct rehearsal *r = memory_zalloc(sizeof *r);
-  r->service.hooks = cast->hooks;
-  r->service.settings = cast->settings;
+  r->service.hooks = setup->hooks;
+  r->service.settings = setup->settings;
   r->service.use = &r->use;
   r->downstream.service = &r->service;
-  r->downstream.proxy = cast->proxy;
+  r->downstream.proxy = setup->proxy;
   r->downstream.conn.fd = -1;
   r->downstream.state = DOWNSTREAM_BUSY;
   r->downstream.requests = 1;
   OBJ_INIT(&r->downstream, DOWNSTREAM_MAGIC);
-  set_client(&r->downstream, cast->client);
-  make_exchange(r, cast);
-  if (!read_request(r->exchange, cast->head, why)) {
+  set_client(&r->downstream, setup->client);
+  make_exchange(r, setup);
+  if (!read_request(r->exchange, setup->head, why)) {
     free_exchange(r);
     return NULL;
   }
-  if (cast->body.len) exchange_set_body(r->exchange, cast->body);
-  if (cast->hooks->begin) cast->hooks->begin(r->exchange);
+  if (setup->body.len) exchange_set_body(r->exchange, setup->body);
+  if (setup->hooks->begin) setup->hooks->begin(r->exchange);
   return r;
 }
 
@@ -132,7 +132,7 @@ static void prepare(struct exchange *x, enum hook hook) {
 }
 
 /* A hook has ended. That of a failed attempt ends it: what the backend is told comes behind the question for another. */
-static void settle(struct rehearsal *r) {
+static void apply_outcome(struct rehearsal *r) {
   struct exchange *x = r->exchange;
   if (x->hook == HOOK_upstream_peer && x->outcome.peer) x->now.peer = x->outcome.peer;
   if (x->hook == HOOK_answer_filter) respond_take_head(x);
@@ -152,14 +152,14 @@ enum hook_status rehearsal_call(struct rehearsal *r, enum hook hook) {
   if (status == HOOK_WAIT)
     x->hook_state = HOOK_WAITING;
   else
-    settle(r);
+    apply_outcome(r);
   return status;
 }
 
 bool rehearsal_waits(struct rehearsal *r) {
   struct exchange *x = r->exchange;
   if (x->hook_state == HOOK_WAITING || r->piece_waits) return true;
-  if (x->hook_state == HOOK_FINISHED) settle(r);
+  if (x->hook_state == HOOK_FINISHED) apply_outcome(r);
   x->hook_state = HOOK_IDLE;
   return false;
 }

@@ -11,8 +11,8 @@
 struct addr;
 struct rehearsal;
 
-/* What is exchanged with whom. All borrowed for the rehearsal's life but `head`. */
-struct rehearsal_cast {
+/* What a rehearsal needs. All borrowed for its life, `head` and what says otherwise for the call. */
+struct rehearsal_setup {
   struct proxy *proxy;
   const struct hooks *hooks;
   const struct settings *settings;
@@ -23,7 +23,7 @@ struct rehearsal_cast {
 };
 
 /* NULL: *why is a static sentence on the head. hooks->begin was called. */
-struct rehearsal *rehearsal_new(const struct rehearsal_cast *cast, const char **why);
+struct rehearsal *rehearsal_new(const struct rehearsal_setup *setup, const char **why);
 /* Ends a hook that waits, calls hooks->end. */
 void rehearsal_free(struct rehearsal *r);
 struct exchange *rehearsal_exchange(struct rehearsal *r);

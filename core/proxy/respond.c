@@ -51,7 +51,7 @@ static bool peer_reads_on(const struct exchange *x, const struct response *respo
  * 9110 section 11.7). */
 static bool leaves_doubt(const struct exchange *x, unsigned status, bool is_taken) {
   const struct relay *up = &x->now.up;
-  if (exchange_is_last(x) || transfer_is_hopeless(x)) return true;
+  if (exchange_ends_connection(x) || transfer_is_hopeless(x)) return true;
   if (x->request.method == METHOD_CONNECT && status != 407) return true;
   if (up->source_ended || is_taken) return false;
   uint64_t left = up->body.framing == FRAMING_CHUNKED ? 1 : up->left;

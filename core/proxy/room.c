@@ -81,7 +81,9 @@ static void give_up(struct downstream *d) {
   downstream_close(d);
 }
 
-static bool waits(const struct downstream *d) { return wait_of(d) != WAIT_NOTHING && !conn_owes(&d->conn); }
+static bool waits(const struct downstream *d) {
+  return wait_of(d) != WAIT_NOTHING && !conn_has_unsent(&d->conn);
+}
 
 /* The idlest of the next LOOKED_AT clients. Each that was looked at goes to the end of the list, so that the next
  * search begins behind it. `service` NULL: of any. */

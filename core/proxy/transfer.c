@@ -42,7 +42,7 @@ static bool reads_away(const struct exchange *x) {
 
 /* Once the response is whole the connection goes back: at once, so that it serves others while the client
  * still reads; or behind the rest of the request, for a peer that answered early and reads on. */
-static void settle(struct exchange *x) {
+static void end_peer_part(struct exchange *x) {
   if (!x->now.upstream || !transfer_peer_has_answered(x)) return;
   attempt_answered(x);
   if (!x->down.done) return; /* what lies in its buffer is on its way */
@@ -149,7 +149,7 @@ static void up_done(struct exchange *x) {
   x->now.times.request_sent = loop_now_ms(x->proxy->loop);
   deadline_request_sent(x);
   if (x->tunnel && x->now.upstream) conn_shutdown(&x->now.upstream->conn);
-  settle(x);
+  end_peer_part(x);
 }
 
 /* The peer takes no more, which is no failure yet: it may have answered already, or said last words in a
@@ -159,7 +159,7 @@ static void up_refused(struct exchange *x) {
   x->now.readable = true;
   relay_stop(&x->now.up);
   conn_want_read(&x->downstream->conn, false);
-  settle(x);
+  end_peer_part(x);
 }
 
 static void client_ended(struct exchange *x, enum relay_result result) {
@@ -240,7 +240,7 @@ void transfer_down(struct exchange *x) {
     x->up_state = x->down_state = TRANSFER_OFF;
     break;
   }
-  settle(x);
+  end_peer_part(x);
   bool is_stuck = result == RELAY_WRITING && x->sent.status && !x->now.up.active;
   if (is_stuck) read_away(x);
   if (!x->down.active && reads_away(x)) relay_stop(&x->now.up); /* the downstream goes on */

@@ -29,9 +29,9 @@ static const struct conn_events events = {on_readable, on_writable};
 /* Waiting for descriptors and ports: how often it is looked, and how long for a port. */
 enum { LOOK_AGAIN_MS = 10, PORT_MS = 100 };
 
-static void free_upstream(struct grave *grave) {
-  struct upstream *u = LIST_ENTRY(grave, struct upstream, grave);
-  CHECK(u->state == UPSTREAM_CLOSED && !u->peer && !u->loan && !u->connect && !u->in.data);
+static void free_upstream(struct reaped *reaped) {
+  struct upstream *u = LIST_ENTRY(reaped, struct upstream, reaped);
+  CHECK(u->state == UPSTREAM_CLOSED && !u->peer && !u->borrow && !u->connect && !u->in.data);
   OBJ_END(u, UPSTREAM_MAGIC);
   free(u);
 }
@@ -40,7 +40,7 @@ void upstream_close(struct upstream *u) {
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   if (u->state == UPSTREAM_CLOSED) return;
   if (u->state == UPSTREAM_IDLE) pool_leave(u);
-  if (u->loan) borrow_cancel(u, false);
+  if (u->borrow) borrow_cancel(u, false);
   u->state = UPSTREAM_CLOSED;
   if (u->connect) {
     connect_cancel(u->connect);
@@ -55,7 +55,7 @@ void upstream_close(struct upstream *u) {
   room_freed(u->proxy);
   peer_release(u->proxy, u->peer);
   u->peer = NULL;
-  reaper_add(&u->proxy->reaper, &u->grave, free_upstream);
+  reaper_add(&u->proxy->reaper, &u->reaped, free_upstream);
 }
 
 /* --- connecting ------------------------------------------------------------------------------------------- */
@@ -128,7 +128,7 @@ static void connect_anew(struct upstream *u) {
     wait_for_room(u, ERROR_LOCAL_SHORTAGE);
 }
 
-static void reuse(struct exchange *x, struct upstream *u) {
+static void assign(struct exchange *x, struct upstream *u) {
   CHECK(u->state == UPSTREAM_READY && u->peer == x->now.peer);
   u->exchange = x;
   u->scan = (struct head_scan){0};
@@ -153,7 +153,7 @@ static struct upstream *new_upstream(struct proxy *proxy, struct peer *peer) {
 void upstream_open(struct exchange *x) {
   struct upstream *u = pool_take(x->now.peer);
   if (u) {
-    reuse(x, u);
+    assign(x, u);
     return;
   }
   u = new_upstream(x->proxy, x->now.peer);
@@ -171,7 +171,7 @@ static bool goes_on_with_own(struct upstream *u) {
   struct exchange *x = u->exchange;
   struct upstream *own = pool_take(u->peer);
   if (!own) return false;
-  reuse(x, own);
+  assign(x, own);
   u->exchange = NULL;
   upstream_close(u);
   exchange_run(x);
@@ -219,8 +219,8 @@ static void on_connected(struct connect *connect, enum error error) {
 /* --- between workers
  * --------------------------------------------------------------------------------------------------- */
 
-static bool take_over(struct upstream *u, struct conn_parcel *parcel) {
-  conn_attach(&u->conn, parcel, u->proxy->loop, &events, u);
+static bool take_over(struct upstream *u, struct detached_conn *detached) {
+  conn_attach(&u->conn, detached, u->proxy->loop, &events, u);
   if (u->conn.tls) tls_keep_sessions(&u->conn, &u->peer->resumption);
   if (pool_is_at_rest(u)) {
     conn_want_read(&u->conn, true);
@@ -238,22 +238,22 @@ static void go_without(struct upstream *u, bool asks_again) {
   }
 }
 
-void upstream_answered(struct upstream *u, struct conn_parcel *parcel) {
+void upstream_answered(struct upstream *u, struct detached_conn *detached) {
   struct exchange *x = u->exchange;
-  if (!parcel || !take_over(u, parcel)) {
-    go_without(u, ++u->asked < x->proxy->circle->count);
+  if (!detached || !take_over(u, detached)) {
+    go_without(u, ++u->asked < x->proxy->siblings->count);
     return;
   }
   u->state = UPSTREAM_READY;
   timer_clear(&u->timer);
-  reuse(x, u);
+  assign(x, u);
   cell_add(&x->proxy->tally->upstream_borrowed, 1);
   exchange_run(x);
 }
 
-void upstream_keep(struct proxy *proxy, struct peer *peer, struct conn_parcel *parcel) {
+void upstream_keep(struct proxy *proxy, struct peer *peer, struct detached_conn *detached) {
   struct upstream *u = new_upstream(proxy, peer);
-  if (take_over(u, parcel) && !proxy->stopping)
+  if (take_over(u, detached) && !proxy->stopping)
     pool_put(u);
   else
     upstream_close(u);
@@ -330,7 +330,7 @@ static void on_writable(struct conn *conn) {
 }
 
 static void on_answer_due(struct upstream *u) {
-  if (u->loan) borrow_cancel(u, true);
+  if (u->borrow) borrow_cancel(u, true);
   go_without(u, false);
 }
 
@@ -358,19 +358,18 @@ void upstream_quieten(struct upstream *u) {
   conn_want_write(&u->conn, false);
 }
 
-/* --- giving back
- * --------------------------------------------------------------------------------------------- */
+/* --- release --------------------------------------------------------------------------------------------- */
 
-void upstream_give_back(struct exchange *x, bool reusable) {
+void upstream_release(struct exchange *x, bool reusable) {
   struct upstream *u = x->now.upstream;
   if (!u) return;
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   CHECK(u->exchange == x);
   x->now.upstream = NULL;
   u->exchange = NULL;
-  bool pooled = reusable && u->state == UPSTREAM_READY && buf_len(&u->in) == 0 && !conn_owes(&u->conn) &&
-                !x->proxy->stopping && u->peer->options.idle_timeout_ms != PEER_NO_POOL &&
-                !u->peer->options.proxy_protocol;
+  bool pooled = reusable && u->state == UPSTREAM_READY && buf_len(&u->in) == 0 &&
+                !conn_has_unsent(&u->conn) && !x->proxy->stopping &&
+                u->peer->options.idle_timeout_ms != PEER_NO_POOL && !u->peer->options.proxy_protocol;
   if (!pooled) {
     upstream_close(u);
     return;
@@ -380,7 +379,7 @@ void upstream_give_back(struct exchange *x, bool reusable) {
   pool_put(u);
 }
 
-void upstream_drop(struct upstream *u) {
+void upstream_discard(struct upstream *u) {
   u->exchange = NULL;
   upstream_close(u);
 }

@@ -12,7 +12,7 @@
 #include "net/reaper.h"
 
 struct exchange;
-struct loan;
+struct borrow;
 struct peer;
 struct proxy;
 struct settings;
@@ -41,8 +41,8 @@ struct upstream {
   struct head_scan scan; /* of the response head */
   struct timer timer;
   struct list link; /* in peer->idle */
-  struct grave grave;
-  struct loan *loan;       /* borrowed; while BORROWING (NULL: the worker ends) */
+  struct reaped reaped;
+  struct borrow *borrow;   /* borrowed; while BORROWING (NULL: the worker ends) */
   struct connect *connect; /* owned; while CONNECTING */
   unsigned asked;          /* siblings, while BORROWING */
   uint64_t room_until_ms;  /* while CONNECTING without `connect`: waits for a descriptor or a port */
@@ -53,11 +53,11 @@ struct upstream {
  * (BORROWING, CONNECTING: exchange_run follows when it is READY, exchange_fail when it failed). Sets
  * x->now.upstream, which may be another one when it is READY. */
 void upstream_open(struct exchange *x);
-/* The attempt is over: back into the pool if `reusable` and nothing is left unread, else closed. Clears
- * x->now.upstream. */
-void upstream_give_back(struct exchange *x, bool reusable);
-/* The same for one that is no exchange's current one: it is closed. */
-void upstream_drop(struct upstream *u);
+/* The attempt is over. It goes back into the pool if it is `reusable`, nothing is unread or unsent and its peer keeps
+ * idle connections; else it is closed. Clears x->now.upstream. */
+void upstream_release(struct exchange *x, bool reusable);
+/* Closes one that is not the current one of its exchange. */
+void upstream_discard(struct upstream *u);
 /* Those of the settings, with what the peer may do beyond. */
 struct parser_limits upstream_limits(const struct upstream *u, const struct settings *settings);
 /* Reads towards the response head. IO_OK: the head is whole, `length` bytes at the start of `in`.
@@ -71,10 +71,10 @@ void upstream_close(struct upstream *u);
 void upstream_quieten(struct upstream *u);
 /* --- for borrow.c --- */
 
-/* The answer to an upstream that is BORROWING; NULL: the sibling has none. The parcel passes over. Runs the
+/* The answer to an upstream that is BORROWING; NULL: the sibling has none. Takes `detached` over. Runs the
  * exchange, or goes on to another sibling or to connecting. */
-void upstream_answered(struct upstream *u, struct conn_parcel *parcel);
+void upstream_answered(struct upstream *u, struct detached_conn *detached);
 /* Nobody waits for it: it becomes an idle one of the peer. Passes over. */
-void upstream_keep(struct proxy *proxy, struct peer *peer, struct conn_parcel *parcel);
+void upstream_keep(struct proxy *proxy, struct peer *peer, struct detached_conn *detached);
 
 #endif

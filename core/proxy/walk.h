@@ -19,7 +19,7 @@ void exchange_report(struct exchange *x, enum error error, const char *why);
 /* exchange.c: the walk continues with `step` instead of the next one. */
 void exchange_jump(struct exchange *x, enum exchange_step step);
 /* The connection takes no further request: the proxy stops, or its listener has gone. */
-bool exchange_is_last(const struct exchange *x);
+bool exchange_ends_connection(const struct exchange *x);
 
 /* attempt.c, beside what attempt.h says. STEP_NEXT: x->response is parsed. */
 enum step_result attempt_read_response(struct exchange *x);

@@ -36,7 +36,7 @@ enum waits_for {
 
 struct client {
   struct conn conn;
-  struct grave grave;
+  struct reaped reaped;
   struct list link;
   struct timer timer;           /* while it is its turn: to send its line, to read its answer */
   struct command_server *owner; /* borrowed */
@@ -62,8 +62,8 @@ static const struct conn_events events = {on_readable, on_writable};
 /* --- clients ----------------------------------------------------------------------------------------------
  */
 
-static void free_client(struct grave *grave) {
-  struct client *client = LIST_ENTRY(grave, struct client, grave);
+static void free_client(struct reaped *reaped) {
+  struct client *client = LIST_ENTRY(reaped, struct client, reaped);
   buf_release(&client->out);
   free(client);
 }
@@ -73,7 +73,7 @@ static void drop(struct client *client) {
   conn_close(&client->conn);
   list_remove(&client->link);
   client->owner->count--;
-  reaper_add(&client->owner->server->control.proxy.reaper, &client->grave, free_client);
+  reaper_add(&client->owner->server->control.proxy.reaper, &client->reaped, free_client);
 }
 
 /* Writes what the socket takes; the end of it is the end of the client. */

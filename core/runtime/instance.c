@@ -70,7 +70,7 @@ void instance_bind(struct instance *instance, struct ev_loop *loop, struct proxy
   if (instance->source->kind->bind) instance->source->kind->bind(instance->policy, loop, proxy);
 }
 
-static void free_grave(struct grave *grave) { instance_free(LIST_ENTRY(grave, struct instance, grave)); }
+static void free_reaped(struct reaped *reaped) { instance_free(LIST_ENTRY(reaped, struct instance, reaped)); }
 
 void instance_cut(struct instance *instance) {
   if (instance->use.jobs && instance->source->kind->cut) instance->source->kind->cut(instance->policy);
@@ -96,7 +96,7 @@ static void on_unused(struct policy_use *use) {
   CHECK(instance->is_winding_down && use->exchanges == 0 && use->jobs == 0);
   timer_stop(&instance->old);
   list_remove(&instance->link);
-  reaper_add(instance->reaper, &instance->grave, free_grave);
+  reaper_add(instance->reaper, &instance->reaped, free_reaped);
 }
 
 void instance_retire(struct instance *instance, struct list *retired, struct reaper *reaper,

@@ -17,7 +17,7 @@ enum { INSTANCE_MAGIC = 0x1457a4ceu };
 struct instance {
   OBJ_MAGIC;
   struct policy_use use; /* counted by the worker's exchanges */
-  struct grave grave;
+  struct reaped reaped;
   struct list link;                   /* once retired: of the worker's */
   struct reaper *reaper;              /* borrowed: the worker's, once retired */
   const struct policy_source *source; /* borrowed */

@@ -44,7 +44,7 @@ static void lend(struct server *s, unsigned of, unsigned helper) {
 
 static void take_back(struct server *s, unsigned of) {
   int *helper = &s->lending.helpers[of];
-  if (*helper >= 0) worker_give_back(&s->workers[*helper], of);
+  if (*helper >= 0) worker_return(&s->workers[*helper], of);
   *helper = -1;
 }
 

@@ -99,14 +99,14 @@ static void init_workers(struct server *s) {
   s->control.on_lost = emergency_ask;
   s->control.drain_ms = drain_ms;
   s->workers = memory_zalloc(s->worker_count * sizeof *s->workers);
-  if (s->worker_count > 1) s->circle = circle_new(s->worker_count);
+  if (s->worker_count > 1) s->siblings = siblings_new(s->worker_count);
   for (unsigned i = 0; i < s->worker_count; i++) {
     host = host_of(s, i);
     worker_init(&s->workers[i], &host);
     s->workers[i].owner = s;
     s->workers[i].drain_ms = drain_ms;
     if (low_latency) coalesce_stop(&s->workers[i].proxy.coalesce);
-    if (s->circle) circle_join(s->circle, &s->workers[i].proxy);
+    if (s->siblings) siblings_join(s->siblings, &s->workers[i].proxy);
     s->workers[i].on_ended = server_worker_ended;
     s->workers[i].on_switched = switching_report;
     s->workers[i].on_lost = emergency_ask;
@@ -259,7 +259,7 @@ static int run(struct server *s) {
   worker_free(&s->control);
   admin_free(s->admin);
   free(s->workers);
-  circle_free(s->circle);
+  siblings_free(s->siblings);
   return code;
 }
 

@@ -60,8 +60,8 @@ struct server {
   struct admin *admin;                  /* owned; NULL without --admin */
   struct reload_log reload_log;         /* of reloads */
   struct worker control;
-  struct worker *workers; /* owned array */
-  struct circle *circle;  /* owned; NULL where one worker has nobody to ask */
+  struct worker *workers;    /* owned array */
+  struct siblings *siblings; /* owned; NULL where one worker has nobody to ask */
   unsigned worker_count, running;
   struct listening *listening;    /* owned: what the generation in force listens on */
   unsigned generation;            /* number of the one in force; 0: none yet */

@@ -32,7 +32,7 @@ static void on_room(struct proxy *proxy) {
   struct worker *worker = proxy->owner;
   for (unsigned i = 0; i < worker->listener_count; i++) {
     listener_resume(&worker->listeners[i]->listener);
-    loans_resume(worker->listeners[i]);
+    lent_sockets_resume(worker->listeners[i]);
   }
 }
 
@@ -117,29 +117,29 @@ static bool may_accept(struct listener *l, bool must) {
 
 static void on_vain(struct listener *l) { room_for_nobody(&((struct worker_listener *)l)->service); }
 
-static void free_listener(struct grave *grave) {
-  struct worker_listener *own = LIST_ENTRY(grave, struct worker_listener, grave);
-  CHECK(list_is_empty(&own->loans));
+static void free_listener(struct reaped *reaped) {
+  struct worker_listener *own = LIST_ENTRY(reaped, struct worker_listener, reaped);
+  CHECK(list_is_empty(&own->lent_sockets));
   if (own->service.tls) tls_context_release(own->service.tls);
   free(own);
 }
 
-static void bury_listener(struct worker_listener *own) {
-  reaper_add(&own->worker->proxy.reaper, &own->grave, free_listener);
+static void reap_listener(struct worker_listener *own) {
+  reaper_add(&own->worker->proxy.reaper, &own->reaped, free_listener);
 }
 
 /* A service that is no longer listened on keeps the policy that it was made for, as if it were an exchange of
  * it. */
 static void on_service_unused(struct service *service) {
   struct policy_use *use = service->use;
-  bury_listener(LIST_ENTRY(service, struct worker_listener, service));
+  reap_listener(LIST_ENTRY(service, struct worker_listener, service));
   if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);
 }
 
 static struct worker_listener *new_listener(struct worker *worker, const struct worker_service *with) {
   struct worker_listener *own = memory_zalloc(sizeof *own);
   own->worker = worker;
-  list_init(&own->loans);
+  list_init(&own->lent_sockets);
   own->service.on_unused = on_service_unused;
   own->listener.fd = with->fd;
   own->listener.may_accept = may_accept;
@@ -164,8 +164,8 @@ static void set_service(struct service *service, struct instance *instance,
 static void close_listener(struct worker *worker, struct worker_listener *own) {
   own->service.use->exchanges++;
   listener_drain(&own->listener);
-  loans_drain(own);
-  loans_end(own, true);
+  lent_sockets_drain(own);
+  lent_sockets_end(own, true);
   listener_stop(&own->listener);
   service_close(&worker->proxy, &own->service);
 }
@@ -285,7 +285,7 @@ void worker_cut_background(struct worker *worker) {
 
 static void stop_listening(struct worker *worker, bool shuts) {
   for (unsigned i = 0; i < worker->listener_count; i++) {
-    loans_end(worker->listeners[i], shuts);
+    lent_sockets_end(worker->listeners[i], shuts);
     listener_stop(&worker->listeners[i]->listener);
   }
 }
@@ -293,7 +293,7 @@ static void stop_listening(struct worker *worker, bool shuts) {
 static void drain_listeners(struct worker *worker) {
   for (unsigned i = 0; i < worker->listener_count; i++) {
     listener_drain(&worker->listeners[i]->listener);
-    loans_drain(worker->listeners[i]);
+    lent_sockets_drain(worker->listeners[i]);
   }
 }
 
@@ -329,7 +329,7 @@ void worker_post(struct worker *worker, void (*receive)(struct message *message,
 void worker_join(struct worker *worker) { pthread_join(worker->thread, NULL); }
 
 void worker_free(struct worker *worker) {
-  circle_leave(&worker->proxy);
+  siblings_leave(&worker->proxy);
   mailbox_stop(&worker->mailbox);
   stop_listening(worker, false);
   timer_stop(&worker->grace);
@@ -338,7 +338,7 @@ void worker_free(struct worker *worker) {
   instance_free(worker->canary);
   instance_free(worker->shadow);
   instance_free(worker->instance);
-  for (unsigned i = 0; i < worker->listener_count; i++) bury_listener(worker->listeners[i]);
+  for (unsigned i = 0; i < worker->listener_count; i++) reap_listener(worker->listeners[i]);
   free(worker->listeners);
   CHECK(!worker->wanted);
   pthread_mutex_destroy(&worker->wanted_lock);

@@ -21,9 +21,9 @@ struct worker;
 struct worker_listener {
   struct listener listener; /* first: on_accept gets it */
   struct service service;
-  struct grave grave;
-  struct worker *worker; /* borrowed */
-  struct list loans;     /* sockets of other workers for the same address (worker_loans.c) */
+  struct reaped reaped;
+  struct worker *worker;    /* borrowed */
+  struct list lent_sockets; /* sockets of other workers for the same address (worker_lending.c) */
 };
 
 struct worker {
@@ -103,14 +103,14 @@ void worker_end_trials(struct worker *worker, const struct instance *in_force);
 void worker_post(struct worker *worker, void (*receive)(struct message *message, void *receiver));
 /* The worker accepts for worker `of` as well, from fds[], in the order of the listeners of that generation (-1: not of
  * this one), which pass over: until it gives them back, or its own listener of the same address ends. From the control
- * worker's thread, behind the order to go over to that generation. (worker_loans.c) */
+ * worker's thread, behind the order to go over to that generation. (worker_lending.c) */
 void worker_lend(struct worker *worker, unsigned of, unsigned generation, const int *fds, unsigned count);
-void worker_give_back(struct worker *worker, unsigned of);
+void worker_return(struct worker *worker, unsigned of);
 /* For the files of worker, with the listener that they belong to: accept again after a pause; take what is queued; end,
  * and `shuts` the sockets, which nobody will listen on any more. */
-void loans_resume(struct worker_listener *own);
-void loans_drain(struct worker_listener *own);
-void loans_end(struct worker_listener *own, bool shuts);
+void lent_sockets_resume(struct worker_listener *own);
+void lent_sockets_drain(struct worker_listener *own);
+void lent_sockets_end(struct worker_listener *own, bool shuts);
 /* Closes the connections whose exchanges still run on an older generation. */
 void worker_close_old(struct worker *worker);
 /* Ends it: after its exchanges, its background work, and what is queued for its sockets, but within what `end` says.

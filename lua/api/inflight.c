@@ -27,15 +27,15 @@ struct hold {
   struct inflight *inflight; /* borrowed from the handle, which stays */
   struct str key;            /* arena */
   struct inflight_hold held;
-  bool given_back;
+  bool released;
 };
 
-static void give_back(struct hold *hold) {
-  if (!hold->given_back) inflight_release(hold->inflight, &hold->held);
-  hold->given_back = true;
+static void end_hold(struct hold *hold) {
+  if (!hold->released) inflight_release(hold->inflight, &hold->held);
+  hold->released = true;
 }
 
-static void on_exchange_end(struct at_end *at_end) { give_back((struct hold *)at_end); }
+static void on_exchange_end(struct at_end *at_end) { end_hold((struct hold *)at_end); }
 
 /* core.inflight(keys, name): for each name once. It lives as long as the vm, since exchanges point to it. -2 +1 */
 static int new_inflight(lua_State *L) {
@@ -100,9 +100,9 @@ static int release(lua_State *L) {
   bool found = false;
   for (struct at_end *at = script->at_end; at && !found; at = at->next) {
     struct hold *hold = (struct hold *)at;
-    if (at->run != on_exchange_end || hold->given_back || hold->inflight != inflight) continue;
+    if (at->run != on_exchange_end || hold->released || hold->inflight != inflight) continue;
     found = str_equal(hold->key, key);
-    if (found) give_back(hold);
+    if (found) end_hold(hold);
   }
   lua_pushboolean(L, found);
   return 1;

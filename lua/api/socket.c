@@ -35,8 +35,8 @@ struct socket *socket_new(struct vm *vm) {
   return s;
 }
 
-static void bury(struct grave *grave) {
-  struct socket *s = LIST_ENTRY(grave, struct socket, grave);
+static void free_socket(struct reaped *reaped) {
+  struct socket *s = LIST_ENTRY(reaped, struct socket, reaped);
   arena_free(&s->arena);
   arena_free(&s->head_arena);
   free(s);
@@ -60,7 +60,7 @@ void socket_free(struct socket *s) {
   buf_release(&s->in);
   buf_release(&s->out);
   tls_context_release(s->tls);
-  reaper_add(&s->vm->host.proxy->reaper, &s->grave, bury);
+  reaper_add(&s->vm->host.proxy->reaper, &s->reaped, free_socket);
 }
 
 struct socket *socket_check(lua_State *L) {

@@ -53,7 +53,7 @@ struct socket {
   struct tls_context *tls; /* owned reference; NULL: plain */
   struct arena arena;      /* text of the options */
   struct str key;          /* arena: equal for sockets that can stand for each other */
-  struct grave grave;
+  struct reaped reaped;
   struct list link; /* in vm->spare_sockets */
   struct wait reading, writing;
   struct buf in, out;

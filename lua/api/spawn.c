@@ -26,7 +26,7 @@ enum spawned_state { SPAWNED_RUNS, SPAWNED_RETURNED, SPAWNED_FAILED, SPAWNED_STO
 
 struct spawned {
   struct handle handle;
-  struct list link;    /* in the family of its exchange, or of the vm */
+  struct list link;    /* in the group of its exchange, or of the vm */
   struct list wait;    /* in waiter->awaited */
   struct vm *vm;       /* borrowed */
   struct task *task;   /* owned; NULL once it is stopped */
@@ -37,7 +37,7 @@ struct spawned {
 };
 
 /* The spawned tasks of an exchange; in its arena. */
-struct family {
+struct task_group {
   struct at_end at_end;
   struct list members;
 };
@@ -47,15 +47,15 @@ static void on_exchange_end(struct at_end *at_end);
 
 /* --- begin ---------------------------------------------------------------------------------------------- */
 
-static struct list *family_of(struct vm *vm) {
+static struct list *group_of(struct vm *vm) {
   struct script *script = vm->running->script;
   if (!script) return &vm->spawned;
-  if (!script->family) {
-    script->family = arena_alloc(&script->x->arena, sizeof *script->family);
-    list_init(&script->family->members);
-    script_at_end(script, &script->family->at_end, on_exchange_end);
+  if (!script->task_group) {
+    script->task_group = arena_alloc(&script->x->arena, sizeof *script->task_group);
+    list_init(&script->task_group->members);
+    script_at_end(script, &script->task_group->at_end, on_exchange_end);
   }
-  return &script->family->members;
+  return &script->task_group->members;
 }
 
 /* The function is at 1, its arguments are behind it. -0 +1 */
@@ -71,7 +71,7 @@ static struct spawned *make(lua_State *L) {
   if (!s->task) luaL_error(L, "perilune.spawn: not enough memory");
   s->task->script = vm->running->script;
   s->task->hook = TASK_NO_HOOK;
-  list_push_back(family_of(vm), &s->link);
+  list_push_back(group_of(vm), &s->link);
   return s;
 }
 
@@ -157,8 +157,8 @@ static void drop(struct spawned *s) {
 }
 
 static void on_exchange_end(struct at_end *at_end) {
-  struct family *family = LIST_ENTRY(at_end, struct family, at_end);
-  LIST_EACH(node, &family->members) drop(LIST_ENTRY(node, struct spawned, link));
+  struct task_group *task_group = LIST_ENTRY(at_end, struct task_group, at_end);
+  LIST_EACH(node, &task_group->members) drop(LIST_ENTRY(node, struct spawned, link));
 }
 
 void spawned_free(struct vm *vm) {

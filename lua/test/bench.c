@@ -144,9 +144,9 @@ static int open(lua_State *L) {
   if (addr.kind == ADDR_NAME) return refuse(L, "a client's address is an IP address or unix:/path");
   struct bench *bench = handle_new(L, HANDLE_BENCH, sizeof *bench);
   bench->settings = listener->settings;
-  struct rehearsal_cast cast = {vm->host.proxy,   listener->hooks,  &bench->settings,   &addr,
-                                check_text(L, 2), check_text(L, 4), lua_toboolean(L, 5)};
-  bench->rehearsal = rehearsal_new(&cast, &why);
+  struct rehearsal_setup setup = {vm->host.proxy,   listener->hooks,  &bench->settings,   &addr,
+                                  check_text(L, 2), check_text(L, 4), lua_toboolean(L, 5)};
+  bench->rehearsal = rehearsal_new(&setup, &why);
   return bench->rehearsal ? 1 : refuse(L, why);
 }
 

@@ -88,7 +88,7 @@ static void *take(struct allocator *a, size_t bytes) {
   return piece;
 }
 
-static void give_back(struct allocator *a, void *old, size_t bytes) {
+static void put_back(struct allocator *a, void *old, size_t bytes) {
   if (!is_small(bytes)) {
     free_large(old);
   } else if (old) {
@@ -105,7 +105,7 @@ static void *resize(struct allocator *a, void *old, size_t old_bytes, size_t byt
   void *new = take(a, bytes);
   if (!new) return NULL;
   memcpy(new, old, old_bytes < bytes ? old_bytes : bytes);
-  give_back(a, old, old_bytes);
+  put_back(a, old, old_bytes);
   return new;
 }
 
@@ -117,7 +117,7 @@ void *allocator_run(void *data, void *old, size_t old_bytes, size_t bytes) {
   struct allocator *a = data;
   if (bytes == 0) {
     a->used_bytes -= old_bytes;
-    give_back(a, old, old_bytes);
+    put_back(a, old, old_bytes);
     return NULL;
   }
   if (bytes > old_bytes && a->used_bytes + (bytes - old_bytes) > a->asks_at)

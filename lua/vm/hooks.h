@@ -16,7 +16,7 @@
 struct arena;
 struct chosen;
 struct exchange;
-struct family;
+struct task_group;
 struct lua_connection;
 struct vm;
 
@@ -48,7 +48,7 @@ struct script {
   uint64_t token;                    /* its first token, which leads to its seat */
   bool is_seated;                    /* else there are too many exchanges */
   size_t lent_bytes;                 /* what the hooks have put into its arena */
-  struct family *family;             /* arena: of its spawned tasks; NULL: none */
+  struct task_group *task_group;     /* arena: its spawned tasks; NULL: none */
   struct at_end *at_end;             /* newest first */
   struct lua_connection *connection; /* held; NULL: nobody has asked for its table */
   struct headers *trailers;          /* borrowed: of the response, once they are there */

@@ -48,11 +48,11 @@ static void note_why(struct vm *vm) {
 
 /* What waits fails, from the loop. */
 static void fail_waiting(struct vm *vm) {
-  LIST_EACH(node, &vm->tasks) task_lose(LIST_ENTRY(node, struct task, link));
+  LIST_EACH(node, &vm->tasks) task_abandon(LIST_ENTRY(node, struct task, link));
 }
 
-void lost_bury(struct vm *vm) {
-  vm->is_buried = true;
+void lost_replace(struct vm *vm) {
+  vm->is_replaced = true;
   note_why(vm);
   vm->L = lua_newstate(allocator_run, &vm->memory);
   if (!vm->L) {

@@ -28,7 +28,7 @@ bool lost_can_land(const struct vm *vm);
 /* Leaves that call. From the allocator, or from a signal's handler that has found lost_is_lua. */
 void lost_give_up(struct vm *vm, enum lost why) __attribute__((noreturn));
 /* At the landing: puts an empty state in place of the lost one. */
-void lost_bury(struct vm *vm);
+void lost_replace(struct vm *vm);
 
 /* Where the signal has interrupted the thread. */
 uintptr_t lost_pc(const void *context);

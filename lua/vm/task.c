@@ -201,10 +201,10 @@ static __attribute__((noinline)) int call_lua(struct vm *vm, const struct call *
 static __attribute__((cold)) void leave(struct vm *vm, struct task *task) {
   if (task) task->failed = true;
   if (task) task->overran = vm->lost == LOST_TIME;
-  if (!vm->is_buried) lost_bury(vm);
+  if (!vm->is_replaced) lost_replace(vm);
 }
 
-void task_lose(struct task *task) {
+void task_abandon(struct task *task) {
   if (!task->cancel) return;
   cancel_wait(task);
   task_wake_soon(task);

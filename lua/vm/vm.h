@@ -78,7 +78,7 @@ struct vm {
   bool jit_off;                 /* the policy does not want the JIT compiler */
   bool jit_runs;                /* now */
   bool is_beyond;               /* its memory limit: cap_heed is to look */
-  bool is_buried;               /* an empty state is in the place of one that was given up */
+  bool is_replaced;             /* an empty state is in the place of one that was given up */
   char lost_text[256];          /* why, as a sentence */
   enum lost lost;               /* its Lua state was given up: nothing is run in it */
 };

@@ -48,7 +48,7 @@ struct handover {
   pid_t pid;             /* 0: it serves, or is no more */
   int pipe;
   unsigned timeout_ms;
-  bool is_settled;
+  bool has_ended;
   size_t length;
   char answer[ANSWER_BYTES + 1]; /* "1", or "!" and why it does not serve */
   handover_ended *on_end;
@@ -204,9 +204,9 @@ static int end_successor(struct handover *h) {
 }
 
 /* Its outcome is told once, whatever becomes readable afterwards. */
-static void settle(struct handover *h) {
-  CHECK(!h->is_settled);
-  h->is_settled = true;
+static void end_wait(struct handover *h) {
+  CHECK(!h->has_ended);
+  h->has_ended = true;
   ev_io_stop(h->server->control.loop, &h->reader);
   timer_stop(&h->timer);
 }
@@ -214,7 +214,7 @@ static void settle(struct handover *h) {
 static void on_overdue(struct timer *timer) {
   struct handover *h = LIST_ENTRY(timer, struct handover, timer);
   char why[128];
-  settle(h);
+  end_wait(h);
   snprintf(why, sizeof why, "process %d did not serve within %g s, and was killed", (int)h->pid,
            h->timeout_ms / 1000.0);
   end_successor(h);
@@ -224,7 +224,7 @@ static void on_overdue(struct timer *timer) {
 /* The pipe's end comes with the process's, or shortly before it. */
 static void on_closed(struct handover *h) {
   char why[ANSWER_BYTES];
-  settle(h);
+  end_wait(h);
   int pid = (int)h->pid, status = end_successor(h);
   if (h->length > 1)
     snprintf(why, sizeof why, "%s", h->answer + 1);
@@ -243,7 +243,7 @@ static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events) {
   if (got > 0) h->length += (size_t)got;
   if (h->length && h->answer[0] == '1') {
     pid_t pid = h->pid;
-    settle(h);
+    end_wait(h);
     log_info("process %d has taken over", (int)pid);
     h->pid = 0;
     h->on_end(h->server, pid, NULL);
@@ -296,7 +296,7 @@ struct handover *handover_start(struct server *server, char **arguments, unsigne
 void handover_free(struct handover *h) {
   if (!h) return;
   end_successor(h);
-  if (!h->is_settled) settle(h);
+  if (!h->has_ended) end_wait(h);
   close(h->pipe);
   free(h);
 }

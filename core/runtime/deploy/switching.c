@@ -77,7 +77,7 @@ static void tell(struct server *s, bool fine, const char *text) {
 }
 
 /* The phase may be another by now: an upgrade does not wait for the workers. */
-static void settle(struct server *s, bool fine, const char *text) {
+static void conclude(struct server *s, bool fine, const char *text) {
   timer_clear(&s->switching.timer);
   s->switching.awaited = false;
   s->reloaded_at = time(NULL);
@@ -94,7 +94,7 @@ static void all_have_switched(struct server *s) {
   char text[TEXT_BYTES];
   snprintf(text, sizeof text, "reloaded: generation %u is in force on %u workers\n%s", s->generation,
            s->worker_count, s->changes);
-  settle(s, true, text);
+  conclude(s, true, text);
 }
 
 static void on_limit(struct timer *timer) {
@@ -114,7 +114,7 @@ static void on_limit(struct timer *timer) {
       "follow when they come back to their loops\n",
       s->generation, s->worker_count - behind, s->worker_count,
       config_number(s->options->config, CONFIG_reload_timeout) / 1000.0, who);
-  settle(s, false, text);
+  conclude(s, false, text);
 }
 
 void switching_begin(struct server *s) {

@@ -97,7 +97,7 @@ static struct entry *add(struct logs *logs, const char *target) {
 }
 
 /* What it has dropped is remembered under its target. */
-static void bury(struct logs *logs, struct entry *entry) {
+static void close_entry(struct logs *logs, struct entry *entry) {
   struct entry *heir = find(logs, entry->target);
   if (!heir) heir = add(logs, entry->target);
   heir->dropped += entry->dropped + sink_dropped(entry->sink);
@@ -237,7 +237,7 @@ void logs_tend(struct logs *logs) {
   pthread_mutex_lock(&logs->lock);
   LIST_EACH(node, &logs->entries) {
     struct entry *entry = LIST_ENTRY(node, struct entry, link);
-    if (entry->finishes && sink_is_done(entry->sink)) bury(logs, entry);
+    if (entry->finishes && sink_is_done(entry->sink)) close_entry(logs, entry);
   }
   pthread_mutex_unlock(&logs->lock);
 }

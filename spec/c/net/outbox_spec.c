@@ -66,10 +66,10 @@ static bool hears(struct fixture *f, const char *text) {
 
 static void end_of_turn(struct fixture *f) {
   CHECK(say_soon(&f->conn, "one") == IO_OK);
-  CHECK(conn_owes(&f->conn));
+  CHECK(conn_has_unsent(&f->conn));
   CHECK(hears(f, ""));
   turn(f);
-  CHECK(!conn_owes(&f->conn));
+  CHECK(!conn_has_unsent(&f->conn));
   CHECK(hears(f, "one"));
 }
 IT("sends at the end of the loop's turn") { with_conn(end_of_turn); }
@@ -87,7 +87,7 @@ static void too_large(struct fixture *f) {
   char *text = calloc(1, OUTBOX_MOST_BYTES + 2);
   memset(text, 'a', OUTBOX_MOST_BYTES + 1);
   CHECK(say_soon(&f->conn, text) == IO_OK);
-  CHECK(!conn_owes(&f->conn));
+  CHECK(!conn_has_unsent(&f->conn));
   free(text);
 }
 IT("sends large writes at once") { with_conn(too_large); }
@@ -99,7 +99,7 @@ static void when_full(struct fixture *f) {
     conn_init(&others[i], f->loop, dup(f->conn.fd), &events, f);
     CHECK(say_soon(&others[i], "x") == IO_OK);
   }
-  CHECK(!conn_owes(&f->conn));
+  CHECK(!conn_has_unsent(&f->conn));
   CHECK(strncmp(heard(f), "first", 5) == 0);
   for (int i = 0; i < OUTBOX_ITEMS; i++) conn_close(&others[i]);
 }
@@ -142,7 +142,7 @@ static void several(struct fixture *f) {
     char text[16] = {0};
     ssize_t got = recv(peers[i], text, sizeof text, 0);
     CHECK(i == 0 ? got == 0 : strcmp(text, "to another") == 0);
-    CHECK(others[i].lost == (i == 0 ? EPIPE : 0));
+    CHECK(others[i].stage_error == (i == 0 ? EPIPE : 0));
     conn_close(&others[i]);
     close(peers[i]);
   }
@@ -210,7 +210,7 @@ static void no_room(struct fixture *f) {
   size_t before = fill(f);
   CHECK(say_soon(&f->conn, "one ") == IO_OK);
   turn(f);
-  CHECK(conn_owes(&f->conn) && !f->conn.staged);
+  CHECK(conn_has_unsent(&f->conn) && !f->conn.staged);
   CHECK(say_soon(&f->conn, "two") == IO_AGAIN);
   CHECK(say(&f->conn, "two") == IO_AGAIN);
   conn_want_write(&f->conn, true);
@@ -218,7 +218,7 @@ static void no_room(struct fixture *f) {
   CHECK(f->writable == 0);
   drain(f, before);
   ev_run(f->loop, EVRUN_ONCE);
-  CHECK(f->writable == 1 && !conn_owes(&f->conn));
+  CHECK(f->writable == 1 && !conn_has_unsent(&f->conn));
   CHECK(say_soon(&f->conn, "two") == IO_OK);
   turn(f);
   CHECK(hears(f, "one two"));
@@ -284,6 +284,6 @@ static void gone_in_debt(struct fixture *f) {
   CHECK(ev_is_active(&f->conn.writer));
   shutdown(f->peer, SHUT_RDWR);
   ev_run(f->loop, EVRUN_ONCE);
-  CHECK(!conn_owes(&f->conn) && !ev_is_active(&f->conn.writer));
+  CHECK(!conn_has_unsent(&f->conn) && !ev_is_active(&f->conn.writer));
 }
 IT("waits for nothing more when what it owes cannot be sent") { with_conn(gone_in_debt); }

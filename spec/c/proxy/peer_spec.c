@@ -66,11 +66,11 @@ IT("forgets the oldest peers of a policy that invents peers") { with_proxy(inven
 /* Two workers. The texts of the second are elsewhere in memory. */
 static bool are_shared(const struct peer_options *a, const struct peer_options *b) {
   struct ev_loop *loop = ev_loop_new(0);
-  struct circle *circle = circle_new(2);
+  struct siblings *siblings = siblings_new(2);
   struct proxy proxies[2];
   for (unsigned i = 0; i < 2; i++) {
     proxy_init(&proxies[i], loop, i);
-    circle_join(circle, &proxies[i]);
+    siblings_join(siblings, &proxies[i]);
   }
   struct peer *left = intern(&proxies[0], *a), *right = intern(&proxies[1], *b);
   bool shared = left && right && left->idle_counts == right->idle_counts;
@@ -78,7 +78,7 @@ static bool are_shared(const struct peer_options *a, const struct peer_options *
     proxy_close(&proxies[i]);
     proxy_free(&proxies[i]);
   }
-  circle_free(circle);
+  siblings_free(siblings);
   ev_loop_destroy(loop);
   return shared;
 }

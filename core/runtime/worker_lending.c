@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// worker_loans: a worker accepts for another one that does not come back to its loop. Each loan is a descriptor of its
-// own for the other worker's listening socket, made by the control worker and closed here; so neither of the two can
-// use what the other has closed. It belongs to our listener of the same address: what it accepts is that listener's
+// worker_lending: the worker's part of runtime/lending: it accepts for another worker that does not come back to its
+// loop. A lent socket is a copy of the descriptor of the other worker's listening socket, made by the control worker and
+// closed here, so neither of the two can use what the other has closed. It belongs to our listener of the same address: what it accepts is that listener's
 // connection in every respect (policy, TLS, counts, limits), and it ends with it.
 //
-// Where a listener ends while its socket is on loan, its owner will not look after what the kernel queues there: so the
+// Where a listener ends while its socket is lent, its owner will not look after what the kernel queues there: so the
 // socket itself is shut down, behind what is queued already.
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -16,83 +16,83 @@
 #include "proxy/room.h"
 #include "runtime/worker.h"
 
-struct loan {
+struct lent_socket {
   struct listener listener; /* first: its callbacks get it */
-  struct list link;         /* in own->loans */
+  struct list link;         /* in own->lent_sockets */
   struct worker_listener *own;
   unsigned of; /* the worker whose socket it is */
 };
 
 static void on_accept(struct listener *l, int fd, const struct sockaddr *client, socklen_t length) {
-  struct worker_listener *own = ((struct loan *)l)->own;
+  struct worker_listener *own = ((struct lent_socket *)l)->own;
   downstream_new(&own->worker->proxy, &own->service, fd, client, length);
 }
 
 static bool may_accept(struct listener *l, bool must) {
-  struct worker_listener *own = ((struct loan *)l)->own;
+  struct worker_listener *own = ((struct lent_socket *)l)->own;
   return room_for_client(&own->worker->proxy, &own->service, must);
 }
 
-static void on_vain(struct listener *l) { room_for_nobody(&((struct loan *)l)->own->service); }
+static void on_vain(struct listener *l) { room_for_nobody(&((struct lent_socket *)l)->own->service); }
 
-static void end(struct loan *loan) {
-  list_remove(&loan->link);
-  listener_stop(&loan->listener);
-  free(loan);
+static void end(struct lent_socket *lent) {
+  list_remove(&lent->link);
+  listener_stop(&lent->listener);
+  free(lent);
 }
 
 /* --- with the listener that they belong to ------------------------------------------------------------------ */
 
-void loans_resume(struct worker_listener *own) {
-  LIST_EACH(node, &own->loans) listener_resume(&LIST_ENTRY(node, struct loan, link)->listener);
+void lent_sockets_resume(struct worker_listener *own) {
+  LIST_EACH(node, &own->lent_sockets) listener_resume(&LIST_ENTRY(node, struct lent_socket, link)->listener);
 }
 
-void loans_drain(struct worker_listener *own) {
-  LIST_EACH(node, &own->loans) listener_drain(&LIST_ENTRY(node, struct loan, link)->listener);
+void lent_sockets_drain(struct worker_listener *own) {
+  LIST_EACH(node, &own->lent_sockets) listener_drain(&LIST_ENTRY(node, struct lent_socket, link)->listener);
 }
 
-void loans_end(struct worker_listener *own, bool shuts) {
-  while (!list_is_empty(&own->loans)) {
-    struct loan *loan = LIST_ENTRY(own->loans.next, struct loan, link);
-    if (shuts) shutdown(loan->listener.fd, SHUT_RD);
-    end(loan);
+void lent_sockets_end(struct worker_listener *own, bool shuts) {
+  while (!list_is_empty(&own->lent_sockets)) {
+    struct lent_socket *lent = LIST_ENTRY(own->lent_sockets.next, struct lent_socket, link);
+    if (shuts) shutdown(lent->listener.fd, SHUT_RD);
+    end(lent);
   }
 }
 
 /* --- lent --------------------------------------------------------------------------------------------------- */
 
-struct loan_message {
+struct lending_order {
   struct message message;
   unsigned generation, of, count;
   int fds[]; /* owned; -1: none */
 };
 
-static void close_all(const struct loan_message *order) {
+static void close_all(const struct lending_order *order) {
   for (unsigned i = 0; i < order->count; i++)
     if (order->fds[i] >= 0) close(order->fds[i]);
 }
 
-static struct loan *find(const struct worker_listener *own, unsigned of) {
-  LIST_EACH(node, &own->loans) {
-    struct loan *loan = LIST_ENTRY(node, struct loan, link);
-    if (loan->of == of) return loan;
+static struct lent_socket *find(const struct worker_listener *own, unsigned of) {
+  LIST_EACH(node, &own->lent_sockets) {
+    struct lent_socket *lent = LIST_ENTRY(node, struct lent_socket, link);
+    if (lent->of == of) return lent;
   }
   return NULL;
 }
 
 static void begin(struct worker_listener *own, unsigned of, int fd) {
-  struct loan *loan = memory_zalloc(sizeof *loan);
-  loan->own = own;
-  loan->of = of;
-  loan->listener.may_accept = may_accept;
-  loan->listener.on_vain = on_vain;
-  list_push_back(&own->loans, &loan->link);
-  listener_start(&loan->listener, own->worker->loop, fd, on_accept);
+  struct lent_socket *lent = memory_zalloc(sizeof *lent);
+  lent->own = own;
+  lent->of = of;
+  lent->listener.may_accept = may_accept;
+  lent->listener.on_vain = on_vain;
+  list_push_back(&own->lent_sockets, &lent->link);
+  listener_start(&lent->listener, own->worker->loop, fd, on_accept);
 }
 
 /* Of another generation: a newer order has overtaken this one, whose sockets are lent behind it. */
 static void on_lend(struct message *message, void *receiver) {
-  struct loan_message *order = (struct loan_message *)message;
+  struct lending_order *order = (struct lending_order *)message;
   struct worker *worker = receiver;
   if (!worker->instance || worker->instance->generation != order->generation) {
     close_all(order);
@@ -112,7 +112,7 @@ static void on_lend(struct message *message, void *receiver) {
 }
 
 void worker_lend(struct worker *worker, unsigned of, unsigned generation, const int *fds, unsigned count) {
-  struct loan_message *order = memory_alloc(sizeof *order + count * sizeof *fds);
+  struct lending_order *order = memory_alloc(sizeof *order + count * sizeof *fds);
   order->message.run = on_lend;
   order->generation = generation;
   order->of = of;
@@ -125,19 +125,19 @@ void worker_lend(struct worker *worker, unsigned of, unsigned generation, const 
 
 /* --- given back --------------------------------------------------------------------------------------------- */
 
-static void on_give_back(struct message *message, void *receiver) {
-  const struct loan_message *order = (struct loan_message *)message;
+static void on_return(struct message *message, void *receiver) {
+  const struct lending_order *order = (struct lending_order *)message;
   struct worker *worker = receiver;
   for (unsigned i = 0; i < worker->listener_count; i++) {
-    struct loan *loan = find(worker->listeners[i], order->of);
-    if (loan) end(loan);
+    struct lent_socket *lent = find(worker->listeners[i], order->of);
+    if (lent) end(lent);
   }
   free(message);
 }
 
-void worker_give_back(struct worker *worker, unsigned of) {
-  struct loan_message *order = memory_zalloc(sizeof *order);
-  order->message.run = on_give_back;
+void worker_return(struct worker *worker, unsigned of) {
+  struct lending_order *order = memory_zalloc(sizeof *order);
+  order->message.run = on_return;
   order->of = of;
   mailbox_tell(&worker->mailbox, &order->message);
 }
