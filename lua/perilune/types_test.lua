@@ -4,7 +4,9 @@
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.test", in specs that `perilune test` runs. Each test begins with what it opens, and what it opens
---- ends with it; what is opened in lazy_setup serves all tests of the file
+--- ends with it; what is opened in lazy_setup serves all tests of the file. `perilune test --watch SPEC` runs again
+--- whenever the spec, a policy or a module is saved, until Ctrl-C. A test that fails and saw an answer of 500 or more
+--- shows the lines of the proxy's log that say why
 
 --- Two ways to test. test.policy calls hooks in the process of the test: fast, on a clock of its own, without sockets.
 --- test.harness starts the proxy itself between origins and clients: real connections, real time.
@@ -23,7 +25,9 @@
 local test = {}
 
 --- Loads a policy: the path of a script, or a table of hooks with options of perilune.listen. It takes the place of the
---- one loaded before: background work ends, shared state begins anew.
+--- one loaded before: background work ends, shared state begins anew. A relative path is looked for beside the spec
+--- first, then in the working directory; so are the modules that the spec requires. The policy's modules lie beside the
+--- policy.
 ---
 --- ```lua
 --- local test = require "perilune.test"
@@ -143,8 +147,8 @@ function policy:request(request, origin, listener) end
 ---@field delay? number seconds until it answers: on the clock of the test; of an origin, real ones
 ---@field reset? boolean the connection is reset instead of an answer
 ---@field error? string not of an origin: what goes wrong, as error:kind() says it: "connect_refused",
----"connect_timeout", "tls_failed", "first_byte_timeout", "upstream_closed", "read_timeout", "bad_response"...; a wrong one
----lists all
+---"connect_timeout", "tls_failed", "first_byte_timeout", "upstream_closed", "read_timeout", "bad_response"...; a wrong
+---one lists all
 ---@field chunked? boolean the body is sent chunked; a list of pieces always is, unless Content-Length is given
 ---@field no_length? boolean the body ends with the connection
 ---@field version? string "1.1"
@@ -204,7 +208,7 @@ function exchange:finish() end
 --- ORIGIN_CA to the file that its certificates are trusted by: a policy reads them with os.getenv
 
 ---@class perilune.test.harness_options
----@field policy string path of a script, or its text
+---@field policy string path of a script, beside the spec or in the working directory; or its text
 ---@field origins? table<string, any> by name: an answer (perilune.test.answer), a function(request) that gives one, or
 ---a table of perilune.test.origin_options
 ---@field dns? table<string, string|table> names and their addresses, or { A = { ... }, SRV = { ... }, ttl }; no others

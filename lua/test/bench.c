@@ -4,6 +4,7 @@
 // here they are text; see lua/perilune/test/exchange.lua for what is offered to tests.
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -96,6 +97,15 @@ static int fresh(lua_State *L) {
   jobs_free(vm);
   vm->policy->count = 0;
   vm->epoch++;
+  return 0;
+}
+
+/* core.bench_directory(path): where files that options name lie, with its slash at the end -1 +0 */
+static int directory(lua_State *L) {
+  struct vm *vm = vm_of(L);
+  struct str path = text_at(L, 1);
+  free((char *)vm->directory.ptr);
+  vm->directory = (struct str){str_to_cstring(path), path.len};
   return 0;
 }
 
@@ -406,17 +416,10 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 static const luaL_Reg functions[] = {
-    {"bench_advance", advance},
-    {"bench_left", left},
-    {"bench_catch_log", catch_log},
-    {"bench_take_log", take_log},
-    {"bench_loading", loading},
-    {"bench_fresh", fresh},
-    {"bench_listeners", listeners},
-    {"bench_address", address},
-    {"bench_open", open},
-    {"bench_errors", errors},
-    {NULL, NULL},
+    {"bench_advance", advance},     {"bench_left", left},           {"bench_catch_log", catch_log},
+    {"bench_take_log", take_log},   {"bench_loading", loading},     {"bench_fresh", fresh},
+    {"bench_listeners", listeners}, {"bench_address", address},     {"bench_open", open},
+    {"bench_errors", errors},       {"bench_directory", directory}, {NULL, NULL},
 };
 
 /* Nowhere but in `perilune test`. */

@@ -6,6 +6,9 @@ local stream = require "perilune.test.stream"
 
 local M = {}
 
+--- How many answers of 500 and more have come, since somebody set it to 0.
+M.server_errors = 0
+
 local Client = setmetatable({}, { __index = stream.class })
 Client.__index = Client
 
@@ -25,7 +28,11 @@ end
 
 --- The next response, interim ones too. nil and why where none came.
 ---@param method string? of the request that is answered
-function Client:read_response(method, timeout) return http1.read_response(self, method or "GET", timeout) end
+function Client:read_response(method, timeout)
+  local response, message, partial = http1.read_response(self, method or "GET", timeout)
+  if response and response.status >= 500 then M.server_errors = M.server_errors + 1 end
+  return response, message, partial
+end
 
 --- The next final response; interim ones before it are in response.interim.
 function Client:read_final_response(method, timeout)

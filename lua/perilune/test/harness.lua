@@ -16,14 +16,20 @@
 local core = require "perilune.core"
 local client = require "perilune.test.client"
 local fields = require "perilune.test.fields"
+local files = require "perilune.test.files"
 local metrics = require "perilune.test.metrics"
 local name_server = require "perilune.test.name_server"
 local origins = require "perilune.test.origins"
 local process = require "perilune.test.process"
 local proxy = require "perilune.test.proxy"
 local scheduler = require "perilune.test.scheduler"
+local scope = require "perilune.test.scope"
 
 local M = {}
+
+local LOG_LINES = 20
+
+local running = setmetatable({}, { __mode = "k" }) -- harnesses
 
 local Harness = {}
 Harness.__index = Harness
@@ -104,6 +110,13 @@ local function start_name_server(given)
   return name_server.start(names)
 end
 
+-- The path of a policy; nil for its text; or nil and why there is no such file.
+local function find_policy(given)
+  local is_text = given:find "[^%w_./~ +-]" -- of file names only: a path
+  if is_text then return nil end
+  return files.find(given)
+end
+
 --- Starts origins and proxy, and waits until it is ready. What is started in a test ends with it; in lazy_setup, with
 --- the file.
 ---@param options table policy, origins, dns, env, workers (1), timeout
@@ -114,6 +127,11 @@ function M.start(options)
       core.raise(message:format(name))
     end
   end
+  if type(options.policy) ~= "string" then
+    core.raise "test.harness: 'policy' is missing: the path of a policy, or its text"
+  end
+  local path, why = find_policy(options.policy)
+  if why then core.raise("test.harness: " .. why) end
   local env = { PERILUNE_ANY_PORT = "1" }
   for name, value in pairs(options.env or {}) do env[name] = value end
   local self = setmetatable({ origins = start_origins(options.origins, env) }, Harness)
@@ -121,13 +139,13 @@ function M.start(options)
     self.dns = start_name_server(options.dns)
     env.PERILUNE_NAME_SERVERS = self.dns.address
   end
-  local is_text = options.policy:find "[^%w_./~ +-]" -- of file names only: a path
-  self.script = is_text and process.write_file(process.directory() .. "/policy.lua", options.policy) or options.policy
+  self.script = path or process.write_file(process.directory() .. "/policy.lua", options.policy)
   self.proxy = proxy.start {
     script = self.script, workers = options.workers or 1, env = env, timeout = options.timeout,
     settings = { "--admin", "127.0.0.1:0" },
   }
   self.port, self.ports = self.proxy.port, self.proxy.ports
+  running[self] = true
   return self
 end
 
@@ -187,5 +205,33 @@ end
 
 --- Ends the proxy gracefully; it must end without an error.
 function Harness:stop() self.proxy:stop() end
+
+--- --- why a test has failed ----------------------------------------------------------------------------------------
+
+-- Lines of a log with what went wrong, and what belongs to them, such as a traceback: the last ones.
+local function trouble(log)
+  local lines, takes = {}, false
+  for line in log:gmatch "[^\n]+" do
+    local level = line:match "^%d+%-%d+%-%d+ %S+ (%a+) "
+    if level then takes = level == "error" or level == "warn" end
+    if takes then lines[#lines + 1] = "  " .. line end
+  end
+  if #lines == 0 then return nil end
+  return "The proxy has answered with 500 or more; its log in this test:\n"
+    .. table.concat(lines, "\n", math.max(1, #lines - LOG_LINES + 1))
+end
+
+local function mark_logs()
+  client.server_errors = 0
+  for h in pairs(running) do h.log_mark = #h:log() end
+end
+
+local function tell()
+  local parts = {}
+  for h in pairs(running) do parts[#parts + 1] = trouble(h:log():sub((h.log_mark or 0) + 1)) end
+  return client.server_errors > 0 and #parts > 0 and table.concat(parts, "\n") or nil
+end
+
+scope.add_witness(mark_logs, tell)
 
 return M

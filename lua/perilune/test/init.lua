@@ -8,6 +8,7 @@ local core = require "perilune.core"
 if not core.bench_open then error("perilune.test is for specs: run them with `perilune test SPEC`", 2) end
 
 local exchange = require "perilune.test.exchange"
+local files = require "perilune.test.files"
 local http = require "perilune.test.http"
 local scope = require "perilune.test.scope"
 
@@ -47,16 +48,20 @@ local function load_with(run)
   return policy
 end
 
---- Loads a policy: the path of a script, or a table of hooks. It takes the place of the one loaded before: background
---- work ends, shared state begins anew.
+--- Loads a policy: the path of a script, beside the spec or in the working directory, or a table of hooks. It takes the
+--- place of the one loaded before: background work ends, shared state begins anew.
 ---@param source string|table
 ---@param options? table for a table of hooks: the options of perilune.listen
 function test.policy(source, options)
   if type(source) == "table" then
     return load_with(function() core.listen("127.0.0.1:0", source, options) end)
   end
-  local chunk, message = loadfile(source)
+  if type(source) ~= "string" then error("test.policy: expected the path of a policy, or a table of hooks", 2) end
+  local path, why = files.find(source)
+  if not path then error("test.policy: " .. why, 2) end
+  local chunk, message = loadfile(path)
   if not chunk then error(message, 2) end
+  files.enter_policy(path)
   return load_with(chunk)
 end
 

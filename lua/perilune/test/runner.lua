@@ -3,8 +3,10 @@
 -- files; busted gives each of them a package.loaded of its own otherwise.
 
 local core = require "perilune.core"
+local files = require "perilune.test.files"
 local scope = require "perilune.test.scope"
 local test = require "perilune.test"
+local watch = require "perilune.test.watch"
 require "perilune.test.assertions"
 
 local function has_busted()
@@ -20,7 +22,7 @@ end
 
 -- At the root of all: before_each comes first there, after_each last, and what it raises fails the test.
 local function bracket_tests(busted)
-  busted.executors.before_each(function() scope.inside = true end)
+  busted.executors.before_each(scope.begin_test)
   busted.executors.after_each(function()
     scope.inside = false
     test.reset()
@@ -32,10 +34,50 @@ local function end_file(file)
   if not ok then io.stderr:write(("perilune test: at the end of %s: %s\n"):format(file.name, tostring(message))) end
 end
 
+-- What hooks on the bench have raised.
+local function bench_errors()
+  local lines = {}
+  for _, entry in ipairs(test.log.entries "error") do lines[#lines + 1] = "  " .. entry.text:gsub("\n", "\n  ") end
+  if #lines == 0 then return "" end
+  return "\nErrors in the log of this test:\n" .. table.concat(lines, "\n", 1, math.min(#lines, 5))
+end
+
+-- A test that has failed also says what the policy did wrong in it, before all that belongs to it ends.
+local function explain_failures(busted)
+  local publish = busted.publish
+  function busted.publish(channel, element, parent, message, trace, ...)
+    local is_bad = channel[1] == "failure" or channel[1] == "error"
+    if is_bad and scope.inside and type(message) == "string" then
+      message = message .. bench_errors() .. scope.testimony()
+    end
+    return publish(channel, element, parent, message, trace, ...)
+  end
+end
+
+-- For who has started this run to watch it: what came of it, and which files it read.
+local counts = { success = 0, failure = 0, error = 0, pending = 0 }
+
+local function count_tests(busted)
+  busted.subscribe({ "test", "end" }, function(_, _, status)
+    counts[status] = (counts[status] or 0) + 1
+    return nil, true
+  end)
+  busted.subscribe({ "error", "file" }, function()
+    counts.error = counts.error + 1
+    return nil, true
+  end)
+end
+
 local function watch_busted()
   local make = require "busted.core"
   package.loaded["busted.core"] = function()
     local busted = make()
+    explain_failures(busted)
+    count_tests(busted)
+    busted.subscribe({ "file", "start" }, function(file)
+      files.enter(file.name)
+      return nil, true
+    end)
     busted.subscribe({ "suite", "start" }, function()
       bracket_tests(busted)
       return nil, true
@@ -51,8 +93,7 @@ end
 -- Busted takes its name in messages from the chunk that calls it.
 local run_busted = loadstring('require "busted.runner" { standalone = false }', "@perilune test")
 
-return function(words)
-  if not has_busted() then return 1 end
+local function run(words)
   _G.arg = words
   words[0] = "perilune test"
   replace_exit()
@@ -65,8 +106,15 @@ return function(words)
   end)
   core.bench_catch_log(false)
   test.reset()
+  watch.report(counts, files.noted())
   if ok then return 0 end
   if type(ended) == "table" then return ended.exit_code end
   io.stderr:write("perilune test: ", tostring(ended), "\n")
   return 1
+end
+
+return function(words)
+  if not has_busted() then return 1 end
+  local rest = watch.wanted(words)
+  return rest and watch.run(rest) or run(words)
 end

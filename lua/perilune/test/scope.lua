@@ -1,14 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- scope: is a test running, or is it the time before and between them? What is opened in a test ends with it; what is
 -- opened in setup serves all tests of the file. The runner of `perilune test` says which it is; busted by itself does
--- not, and there everything belongs to a test.
+-- not, and there everything belongs to a test. And witnesses: what can tell why a test has failed.
 
 local M = { inside = true }
 
-local ends = {}
+local ends, witnesses = {}, {}
 
 --- `after_test` and `after_file` are called then; both may raise.
 function M.register(after_test, after_file) ends[#ends + 1] = { after_test, after_file } end
+
+--- `begin` is called before each test; `tell` when it has failed: a text on what went wrong in it, or nil.
+function M.add_witness(begin, tell) witnesses[#witnesses + 1] = { begin = begin, tell = tell } end
 
 local function call(which)
   local failure
@@ -19,12 +22,27 @@ local function call(which)
   if failure then error(failure, 0) end
 end
 
+function M.begin_test()
+  M.inside = true
+  for _, witness in ipairs(witnesses) do witness.begin() end
+end
+
+--- What is known of a test that has failed; "" where that is nothing.
+function M.testimony()
+  local parts = {}
+  for _, witness in ipairs(witnesses) do
+    local ok, text = pcall(witness.tell)
+    if ok and text then parts[#parts + 1] = "\n" .. text end
+  end
+  return table.concat(parts)
+end
+
 function M.end_test() call(1) end
 
 --- Busted gives each file modules of its own: those of this one are forgotten.
 function M.end_file()
   local ok, message = pcall(call, 2)
-  ends = {}
+  ends, witnesses = {}, {}
   if not ok then error(message, 0) end
 end
 

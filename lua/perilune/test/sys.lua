@@ -14,6 +14,7 @@ typedef struct {
 } sys_in6;
 typedef struct { unsigned short family; char path[108]; } sys_un;
 typedef struct { int on; int seconds; } sys_linger;
+typedef struct { unsigned long bits[16]; } sys_signals;
 int clock_gettime(int clock, sys_timespec *time);
 int poll(sys_pollfd *fds, unsigned long count, int timeout_ms);
 int socket(int family, int type, int protocol);
@@ -45,6 +46,10 @@ pid_t waitpid(pid_t pid, int *status, int options);
 int kill(pid_t pid, int signal);
 int prctl(int option, ...);
 void *signal(int signal, void *handler);
+int sigprocmask(int how, const sys_signals *set, sys_signals *old);
+int signalfd(int fd, const sys_signals *mask, int flags);
+int inotify_init1(int flags);
+int inotify_add_watch(int fd, const char *path, unsigned mask);
 void _exit(int code);
 char *mkdtemp(char *pattern);
 char *strerror(int error);
@@ -243,12 +248,20 @@ end
 --- This process is killed when its parent has ended.
 function M.end_with_parent() C.prctl(PR_SET_PDEATHSIG, ffi.cast("unsigned long", SIGKILL)) end
 
+-- O_WRONLY | O_CREAT | O_APPEND, 0600
+local function redirect(path, fd)
+  if path then C.dup2(C.open(path, 0x441, ffi.cast("int", 384)), fd) end
+end
+
+local SIG_SETMASK, no_signals = 2, ffi.new "sys_signals"
+
 local function become(arguments, options)
   M.end_with_parent() -- nothing outlives the test run
   C.signal(SIGPIPE, nil)
   C.dup2(C.open("/dev/null", 0), 0)
-  C.dup2(C.open(options.stdout, 0x441, ffi.cast("int", 384)), 1) -- O_WRONLY | O_CREAT | O_APPEND, 0600
-  C.dup2(C.open(options.stderr, 0x441, ffi.cast("int", 384)), 2)
+  redirect(options.stdout, 1)
+  redirect(options.stderr, 2)
+  C.sigprocmask(SIG_SETMASK, no_signals, nil)
   for name, value in pairs(options.env or {}) do
     if value then C.setenv(name, value, 1) else C.unsetenv(name) end
   end
@@ -258,7 +271,7 @@ local function become(arguments, options)
   C._exit(127)
 end
 
---- Starts a program. Its output goes to the files options.stdout and options.stderr.
+--- Starts a program. Its output goes to the files options.stdout and options.stderr; without, to ours.
 ---@return integer? pid
 function M.spawn(arguments, options)
   local pid = C.fork()
