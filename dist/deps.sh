@@ -36,6 +36,7 @@ need_for_run() {
   need libc-ares-dev has_library libcares
   need libxxhash-dev has_library libxxhash
   need libpcre2-dev has_library libpcre2-8
+  need libnghttp2-dev has_library libnghttp2
   need liburing-dev has_library liburing
   need openssl has_command openssl
 }

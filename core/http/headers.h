@@ -49,6 +49,7 @@ struct field {
   struct str name, value; /* name as received or set, value without surrounding OWS */
   enum field_id id;
   bool is_set; /* by the policy; else received, or added by the proxy */
+  bool is_sensitive; /* never to be indexed by HPACK (RFC 7541 section 7.1.3) */
 };
 
 struct headers {
@@ -102,6 +103,7 @@ static inline void headers_add_field(struct headers *h, struct str name, struct 
   field->value = value;
   field->id = id;
   field->is_set = false;
+  field->is_sensitive = false;
   h->present |= UINT32_C(1) << id;
 }
 

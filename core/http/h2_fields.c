@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// h2_fields: messages to the fields of HTTP/2 header blocks, the inverse of http/h2_head. The one hard problem is that
+// of http/writer: what a policy or a peer has put into a message must not become more than one field. HPACK frames each
+// text by its length, but the next hop may write it as HTTP/1.1, so the same gate stands here.
+#include "http/framing.h"
+#include "http/grammar.h"
+#include "http/h2_head.h"
+
+/* Fields while they are collected. */
+struct list_of_fields {
+  struct h2_fields fields;
+  struct arena *arena;
+  bool is_unsafe;
+};
+
+static void put(struct list_of_fields *list, struct str name, struct str value, bool is_sensitive) {
+  if (!grammar_is_text(value)) list->is_unsafe = true;
+  list->fields.items[list->fields.count++] = (struct h2_field){name, str_trim(value), is_sensitive};
+}
+
+static struct list_of_fields new_list(struct arena *arena, const struct headers *headers) {
+  enum { OTHERS = 8 }; /* pseudo-fields, Content-Length, TE */
+  unsigned room = (headers ? headers->count : 0) + OTHERS;
+  return (struct list_of_fields){.fields.items = arena_alloc(arena, room * sizeof(struct h2_field)),
+                                 .arena = arena};
+}
+
+static struct h2_fields finished(const struct list_of_fields *list) {
+  return list->is_unsafe ? (struct h2_fields){0} : list->fields;
+}
+
+static struct str in_lower_case(struct arena *arena, struct str name) {
+  size_t i = 0;
+  while (i < name.len && ascii_lower(name.ptr[i]) == name.ptr[i]) i++;
+  if (i == name.len) return name;
+  char *lower = arena_alloc(arena, name.len);
+  for (i = 0; i < name.len; i++) lower[i] = ascii_lower(name.ptr[i]);
+  return (struct str){lower, name.len};
+}
+
+/* What gives access goes into nobody's table, whoever sent it. */
+static bool is_secret(const struct field *field) {
+  return field->is_sensitive || field->id == FIELD_PROXY_AUTHORIZATION ||
+         str_equal_nocase(field->name, STR("authorization"));
+}
+
+static void put_fields(struct list_of_fields *list, const struct headers *headers) {
+  for (unsigned i = 0; i < headers->count; i++) {
+    const struct field *field = &headers->items[i];
+    if (framing_is_hop_field(field->id) || field->id == FIELD_HOST) continue;
+    if (!field_name_is_valid(field->name)) list->is_unsafe = true;
+    put(list, in_lower_case(list->arena, field->name), field->value, is_secret(field));
+  }
+}
+
+static void put_length(struct list_of_fields *list, struct body body) {
+  if (body.framing == FRAMING_LENGTH)
+    put(list, STR("content-length"), arena_printf(list->arena, "%llu", (unsigned long long)body.length),
+        false);
+}
+
+/* RFC 8441 section 5: an Upgrade of HTTP/1 is a CONNECT with :protocol. */
+struct h2_fields h2_fields_of_request(struct arena *arena, const struct request *request, struct body body,
+                                      struct str scheme) {
+  struct list_of_fields list = new_list(arena, &request->headers);
+  bool is_tunnel = request->upgrade.len > 0, is_plain_connect = request->method == METHOD_CONNECT;
+  const struct field *host = headers_find_id(&request->headers, FIELD_HOST);
+  if (headers_count_id(&request->headers, FIELD_HOST) > 1) return (struct h2_fields){0};
+  put(&list, STR(":method"), is_tunnel ? STR("CONNECT") : request->method_name, false);
+  if (is_tunnel) put(&list, STR(":protocol"), request->upgrade, false);
+  if (!is_plain_connect) put(&list, STR(":scheme"), scheme, false);
+  put(&list, STR(":authority"), host ? host->value : request->authority, false);
+  if (!is_plain_connect) put(&list, STR(":path"), request->target, false);
+  put_fields(&list, &request->headers);
+  put_length(&list, body);
+  if (request->accepts_trailers) put(&list, STR("te"), STR("trailers"), false);
+  return finished(&list);
+}
+
+struct h2_fields h2_fields_of_response(struct arena *arena, const struct response *response,
+                                       struct body body) {
+  struct list_of_fields list = new_list(arena, &response->headers);
+  unsigned status = response->status;
+  put(&list, STR(":status"), arena_printf(arena, "%03u", status), false);
+  put_fields(&list, &response->headers);
+  if (status >= 200 && status != 204) put_length(&list, body);
+  return finished(&list);
+}
+
+struct h2_fields h2_fields_of_trailers(struct arena *arena, const struct headers *trailers) {
+  struct list_of_fields list = new_list(arena, trailers);
+  if (trailers) put_fields(&list, trailers);
+  return finished(&list);
+}

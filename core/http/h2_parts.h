@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// h2_parts: what h2_session.c (the connection), h2_receive.c (what comes in) and h2_stream.c (what goes out) share. For
+// these three only: nghttp2 has no other door.
+#ifndef PERILUNE_HTTP_H2_PARTS_H
+#define PERILUNE_HTTP_H2_PARTS_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "http/h2_session.h"
+
+#define H2_SESSION_MAGIC 0x48325345u
+#define H2_STREAM_MAGIC  0x48325354u
+
+enum { H2_IDS_KEPT = 512 }; /* of streams of late: whether there was one */
+
+/* A header block, while it comes in and until the user takes it. */
+struct h2_block_of {
+  struct h2_head head;
+  struct h2_block_of *next;
+};
+
+struct h2_session {
+  OBJ_MAGIC;
+  nghttp2_session *ng; /* owned */
+  struct h2_config config;
+  struct h2_budget budget;
+  uint64_t now_ms; /* of the bytes that are being received */
+  struct buf out;
+  struct list streams, news, blocked;
+  unsigned count; /* of streams that are not released */
+  unsigned pongs;
+  size_t held, owed; /* body bytes that wait in streams; connection window that is not given back yet */
+
+  struct h2_stream *block_stream;       /* of the block that is coming in; NULL: nobody wants it */
+  struct h2_block_of *block;            /* in the stream's arena */
+  size_t block_bytes;                   /* compressed, and its frame headers */
+  uint64_t used_ids[H2_IDS_KEPT / 64];  /* a bit for each of the last ids of the other side: there was one */
+  uint64_t reset_ids[H2_IDS_KEPT / 64]; /* and we have reset it, which the other side may not know yet */
+  int32_t last_id;
+
+  uint32_t code; /* why it ended */
+  const char *why;
+  char text[160];           /* `why`, where it comes from nghttp2 */
+  bool failed, by_peer;     /* the code is an error of the connection; the other side said so */
+  bool is_leaving, is_left; /* we take no new streams; the other side takes none */
+  bool has_settings;        /* of the other side */
+};
+
+/* Ends the connection with a GOAWAY; the first reason counts. */
+void h2_session_fail(struct h2_session *s, uint32_t code, const char *why);
+/* For the user of the stream to see. */
+void h2_stream_tell(struct h2_stream *stream, unsigned news);
+struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *arena);
+/* Frees a stream whose frames are over, and that the user has let go of, or has never heard of. */
+void h2_stream_forget(struct h2_stream *stream);
+/* So many bytes no longer wait in a stream. */
+void h2_session_let_in(struct h2_session *s, size_t bytes);
+/* Gives the streams that h2_stream_write kept waiting their turn, if there is room. */
+void h2_session_wake(struct h2_session *s);
+
+/* All callbacks; NULL: no memory. */
+nghttp2_session_callbacks *h2_callbacks_new(void);
+/* Those about bodies that go out. */
+ssize_t h2_stream_on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
+                          nghttp2_data_source *source, void *user);
+int h2_stream_on_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *header, size_t length,
+                      nghttp2_data_source *source, void *user);
+
+#endif

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+// h2_receive: what comes in over an HTTP/2 connection. The one hard problem is that nghttp2 calls back in the middle of
+// its work, where neither it nor a stream may be ended: so a callback only notes what is new, in the list of streams with
+// news, and the user asks for it when nghttp2 has returned. Messages are not nghttp2's to judge (its checks differ by
+// version, and do not say which rule was broken): it does frames, HPACK, windows and states of streams.
+#include "http/h2_parts.h"
+
+#include <stdio.h>
+
+enum {
+  BLOCK_OVERHEAD = 16384, /* a compressed block may be so much longer than the list of its fields */
+  INTERIMS_MOST = 32,     /* heads before the final one */
+  EARNED_BY_DATA = 2,     /* control frames that a frame of body makes good for */
+  FRAME_HEADER_BYTES = 9,
+  FIRST_UNKNOWN_TYPE = 0x0a /* of frames; ALTSVC and ORIGIN are nothing that we asked for either */
+};
+
+static struct h2_session *session_of(void *user) {
+  struct h2_session *s = user;
+  CHECK_OBJ(s, H2_SESSION_MAGIC);
+  return s;
+}
+
+static struct h2_stream *find_stream(struct h2_session *s, int32_t id) {
+  struct h2_stream *stream = nghttp2_session_get_stream_user_data(s->ng, id);
+  if (stream) CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  return stream;
+}
+
+/* A stream that somebody still looks at. */
+static struct h2_stream *live_stream(struct h2_session *s, int32_t id) {
+  struct h2_stream *stream = find_stream(s, id);
+  return stream && !stream->is_released && !stream->is_faulty ? stream : NULL;
+}
+
+/* NGHTTP2_ERR_CALLBACK_FAILURE ends h2_session_receive, which then sends the GOAWAY. */
+static int verdict(const struct h2_session *s) { return s->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0; }
+
+static void spend(struct h2_session *s, enum h2_cost cost, const char *why) {
+  if (!h2_budget_spend(&s->budget, cost, s->now_ms)) h2_session_fail(s, H2_ENHANCE_YOUR_CALM, why);
+}
+
+/* The other side broke a rule of this stream: it is reset, and counts against the budget. */
+static void fault(struct h2_stream *stream, uint32_t code, const char *why) {
+  if (stream->is_faulty || !stream->is_open) return;
+  stream->is_faulty = true;
+  stream->code = code;
+  stream->why = why;
+  nghttp2_submit_rst_stream(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, code);
+  h2_stream_tell(stream, H2_NEWS_RESET);
+  spend(stream->session, H2_COST_RESET, "too many streams that had to be reset");
+}
+
+/* --- frames as they begin ---------------------------------------------------------------------- */
+
+static unsigned bit_of(int32_t id) { return (unsigned)id / 2 % H2_IDS_KEPT; }
+static void set_bit(uint64_t *ids, int32_t id, bool on) {
+  uint64_t bit = UINT64_C(1) << bit_of(id) % 64, *word = &ids[bit_of(id) / 64];
+  *word = on ? *word | bit : *word & ~bit;
+}
+static bool has_bit(const uint64_t *ids, int32_t id) { return ids[bit_of(id) / 64] >> bit_of(id) % 64 & 1; }
+
+static void keep_id(struct h2_session *s, int32_t id) {
+  int32_t from = s->last_id ? s->last_id + 2 : 1;
+  if (id - from > 2 * H2_IDS_KEPT) from = id - 2 * H2_IDS_KEPT;
+  for (int32_t between = from; between <= id; between += 2) {
+    set_bit(s->used_ids, between, between == id);
+    set_bit(s->reset_ids, between, false);
+    if (between == id) break; /* the highest id there is has none behind it */
+  }
+  s->last_id = id;
+}
+
+/* RFC 9113 section 5.1.1: ids of a client are odd and rise. What comes for one that is over is a STREAM_CLOSED of the
+ * connection, unless we have reset it and the other side cannot know yet. */
+static void check_id(struct h2_session *s, const nghttp2_frame_hd *hd) {
+  bool is_new = hd->stream_id > s->last_id;
+  if (!s->config.is_server) return;
+  if (hd->type == NGHTTP2_HEADERS && is_new) {
+    if (hd->stream_id % 2 == 0)
+      return h2_session_fail(s, H2_PROTOCOL_ERROR, "a stream of a client with an even id");
+    return keep_id(s, hd->stream_id);
+  }
+  if (hd->type != NGHTTP2_HEADERS && hd->type != NGHTTP2_DATA) return;
+  if (is_new || hd->stream_id % 2 == 0 || nghttp2_session_find_stream(s->ng, hd->stream_id)) return;
+  bool is_old = s->last_id - hd->stream_id >= 2 * H2_IDS_KEPT;
+  if (!is_old && has_bit(s->reset_ids, hd->stream_id)) return;
+  if (!is_old && !has_bit(s->used_ids, hd->stream_id))
+    return h2_session_fail(s, H2_PROTOCOL_ERROR, "a stream id lower than one before");
+  h2_session_fail(s, H2_STREAM_CLOSED, "a frame for a stream that is over");
+}
+
+static void count_block(struct h2_session *s, const nghttp2_frame_hd *hd) {
+  if (hd->type == NGHTTP2_HEADERS) s->block_bytes = 0;
+  s->block_bytes += hd->length + FRAME_HEADER_BYTES;
+  if (s->block_bytes > s->config.head.head_bytes + BLOCK_OVERHEAD)
+    h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "a header block longer than allowed");
+}
+
+static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user) {
+  struct h2_session *s = session_of(user);
+  (void)ng;
+  bool is_empty_data = hd->type == NGHTTP2_DATA && hd->length == 0 && !(hd->flags & NGHTTP2_FLAG_END_STREAM);
+  switch (hd->type) {
+  case NGHTTP2_HEADERS:
+  case NGHTTP2_CONTINUATION: count_block(s, hd); break;
+  case NGHTTP2_DATA:
+    if (is_empty_data) spend(s, H2_COST_CONTROL, "too many empty DATA frames");
+    break;
+  case NGHTTP2_RST_STREAM: break;
+  case NGHTTP2_GOAWAY: break;
+  default: spend(s, H2_COST_CONTROL, "too many frames without head or body");
+  }
+  if (!s->failed) check_id(s, hd);
+  return verdict(s);
+}
+
+/* --- heads ------------------------------------------------------------------------------------- */
+
+/* A new stream of a client. One too many is refused: its block is decoded all the same, for HPACK's sake. */
+static struct h2_stream *accept_stream(struct h2_session *s, int32_t id) {
+  if (s->is_leaving || s->count >= s->config.streams) {
+    nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, id, H2_REFUSED_STREAM);
+    if (!s->is_leaving) spend(s, H2_COST_RESET, "too many streams at once");
+    return NULL;
+  }
+  struct h2_stream *stream = h2_stream_new(s, id, NULL);
+  nghttp2_session_set_stream_user_data(s->ng, id, stream);
+  return stream;
+}
+
+static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user) {
+  struct h2_session *s = session_of(user);
+  (void)ng;
+  bool is_request = frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+  struct h2_stream *stream =
+      is_request ? accept_stream(s, frame->hd.stream_id) : live_stream(s, frame->hd.stream_id);
+  s->block_stream = stream;
+  if (!stream) return verdict(s);
+  enum h2_block kind = is_request          ? H2_BLOCK_REQUEST
+                       : stream->has_final ? H2_BLOCK_TRAILERS
+                                           : H2_BLOCK_RESPONSE;
+  s->block = arena_alloc(stream->arena, sizeof *s->block);
+  *s->block = (struct h2_block_of){0};
+  h2_head_begin(&s->block->head, kind, &s->config.head, stream->arena);
+  return verdict(s);
+}
+
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_bytes,
+                     const uint8_t *value, size_t value_bytes, uint8_t flags, void *user) {
+  struct h2_session *s = session_of(user);
+  (void)ng;
+  (void)frame;
+  if (s->block_stream)
+    h2_head_take(&s->block->head, (struct str){(const char *)name, name_bytes},
+                 (struct str){(const char *)value, value_bytes}, (flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0);
+  return 0;
+}
+
+/* How much body the stream may carry (section 8.1.1). What is wrong with the length is the judge's to say. */
+static uint64_t length_of(const struct h2_stream *stream, const struct h2_head *head) {
+  const struct field *field = headers_find_id(&head->headers, FIELD_CONTENT_LENGTH);
+  struct str status = head->pseudo[H2_PSEUDO_STATUS];
+  bool is_bodiless =
+      head->block == H2_BLOCK_RESPONSE &&
+      (stream->method == METHOD_HEAD || str_equal(status, STR("204")) || str_equal(status, STR("304")));
+  uint64_t length = UINT64_MAX;
+  if (is_bodiless) return 0;
+  return field && str_to_u64(field->value, &length) ? length : UINT64_MAX;
+}
+
+static void end_peer(struct h2_stream *stream) {
+  stream->peer_ended = true;
+  if (stream->length != UINT64_MAX && stream->taken < stream->length)
+    return fault(stream, H2_PROTOCOL_ERROR, "less body than Content-Length says");
+  h2_stream_tell(stream, H2_NEWS_END);
+}
+
+static void push_head(struct h2_stream *stream, struct h2_block_of *block) {
+  struct h2_block_of **at = &stream->heads;
+  while (*at) at = &(*at)->next;
+  *at = block;
+  h2_stream_tell(stream, H2_NEWS_HEAD);
+}
+
+static void take_trailers(struct h2_stream *stream, struct h2_block_of *block) {
+  if (h2_head_trailers(&block->head, &stream->trailers) != ERROR_NONE)
+    return fault(stream, H2_PROTOCOL_ERROR, block->head.why);
+  end_peer(stream);
+}
+
+static void take_head(struct h2_stream *stream, struct h2_block_of *block) {
+  struct str status = block->head.pseudo[H2_PSEUDO_STATUS];
+  bool is_interim = block->head.block == H2_BLOCK_RESPONSE && status.len == 3 && status.ptr[0] == '1';
+  if (is_interim && ++stream->interims > INTERIMS_MOST)
+    return fault(stream, H2_ENHANCE_YOUR_CALM, "too many interim responses");
+  if (!is_interim) {
+    stream->has_final = true;
+    stream->length = length_of(stream, &block->head);
+  }
+  push_head(stream, block);
+  if (block->head.ends && !is_interim) end_peer(stream);
+}
+
+static void on_block(struct h2_session *s, const nghttp2_frame *frame) {
+  struct h2_stream *stream = s->block_stream;
+  s->block_stream = NULL;
+  if (!stream || stream->is_faulty || stream->is_released) return;
+  s->block->head.ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  if (s->block->head.block == H2_BLOCK_TRAILERS)
+    take_trailers(stream, s->block);
+  else
+    take_head(stream, s->block);
+}
+
+/* --- bodies and the rest ----------------------------------------------------------------------- */
+
+/* The connection's window comes back at once, while not too much waits in all streams. */
+static void hold(struct h2_session *s, size_t bytes) {
+  s->held += bytes;
+  if (s->held <= s->config.held_bytes)
+    nghttp2_session_consume_connection(s->ng, bytes);
+  else
+    s->owed += bytes;
+}
+
+static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *bytes, size_t count,
+                   void *user) {
+  struct h2_session *s = session_of(user);
+  struct h2_stream *stream = live_stream(s, id);
+  const char *why = NULL;
+  (void)flags;
+  if (stream && !stream->has_final) why = "DATA before the head";
+  if (stream && count > stream->length - stream->taken) why = "more body than Content-Length says";
+  if (why) fault(stream, H2_PROTOCOL_ERROR, why);
+  if (!stream || why) {
+    nghttp2_session_consume_connection(ng, count);
+    return verdict(s);
+  }
+  stream->taken += count;
+  buf_append(&stream->in, bytes, count);
+  hold(s, count);
+  h2_stream_tell(stream, H2_NEWS_DATA);
+  h2_budget_earn(&s->budget, H2_COST_CONTROL, EARNED_BY_DATA);
+  return 0;
+}
+
+/* Rapid reset: what counts is that we were asked for work and then not waited for. */
+static void on_peer_reset(struct h2_session *s, int32_t id, uint32_t code) {
+  struct h2_stream *stream = find_stream(s, id);
+  if (s->config.is_server && (!stream || !stream->ended))
+    spend(s, H2_COST_RESET, "too many streams were cancelled");
+  if (!stream || stream->is_faulty) return;
+  stream->code = code;
+  stream->was_refused = code == H2_REFUSED_STREAM;
+  h2_stream_tell(stream, H2_NEWS_RESET);
+}
+
+static void on_goaway(struct h2_session *s, uint32_t code) {
+  s->is_left = true;
+  if (code == H2_NO_ERROR || s->failed) return;
+  s->code = code;
+  s->by_peer = true;
+  s->why = "the other side ended the connection";
+}
+
+static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user) {
+  struct h2_session *s = session_of(user);
+  (void)ng;
+  bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0,
+       is_ack = (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0;
+  struct h2_stream *stream;
+  switch (frame->hd.type) {
+  case NGHTTP2_HEADERS: on_block(s, frame); break;
+  case NGHTTP2_DATA:
+    stream = live_stream(s, frame->hd.stream_id);
+    if (stream && ends) end_peer(stream);
+    break;
+  case NGHTTP2_RST_STREAM: on_peer_reset(s, frame->hd.stream_id, frame->rst_stream.error_code); break;
+  case NGHTTP2_GOAWAY: on_goaway(s, frame->goaway.error_code); break;
+  case NGHTTP2_SETTINGS: s->has_settings = s->has_settings || !is_ack; break;
+  case NGHTTP2_PING: s->pongs += is_ack; break;
+  default: break;
+  }
+  return verdict(s);
+}
+
+/* A frame that broke a rule of HTTP/2 itself: nghttp2 resets the stream, or ends the connection. */
+static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user) {
+  struct h2_session *s = session_of(user);
+  struct h2_stream *stream = live_stream(s, frame->hd.stream_id);
+  (void)ng;
+  if (stream) stream->why = nghttp2_strerror(error);
+  spend(s, H2_COST_RESET, "too many invalid frames");
+  return verdict(s);
+}
+
+/* Only its words: what it means for the connection comes with a GOAWAY. */
+static int on_error(nghttp2_session *ng, int error, const char *text, size_t length, void *user) {
+  struct h2_session *s = session_of(user);
+  (void)ng;
+  (void)error;
+  if (!s->failed) snprintf(s->text, sizeof s->text, "%.*s", (int)length, text);
+  return 0;
+}
+
+static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *user) {
+  struct h2_session *s = session_of(user);
+  struct h2_stream *stream = find_stream(s, id);
+  (void)ng;
+  if (!stream) return 0;
+  stream->is_open = false;
+  if (s->block_stream == stream) s->block_stream = NULL;
+  bool is_whole = stream->peer_ended && stream->ended;
+  if (is_whole && code == H2_NO_ERROR) h2_budget_earn(&s->budget, H2_COST_RESET, 1);
+  if (!stream->is_known || stream->is_released) {
+    h2_stream_forget(stream);
+    return 0;
+  }
+  if (is_whole || stream->news & H2_NEWS_RESET || stream->is_faulty) return 0;
+  stream->code = code;
+  stream->was_refused = stream->was_refused || code == H2_REFUSED_STREAM;
+  h2_stream_tell(stream, H2_NEWS_RESET);
+  return 0;
+}
+
+/* --- what was sent ----------------------------------------------------------------------------- */
+
+static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user) {
+  struct h2_session *s = session_of(user);
+  bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
+              (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA);
+  if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != H2_NO_ERROR)
+    h2_session_fail(s, frame->goaway.error_code, s->text[0] ? s->text : NULL);
+  if (frame->hd.type == NGHTTP2_RST_STREAM && s->last_id - frame->hd.stream_id < 2 * H2_IDS_KEPT)
+    set_bit(s->reset_ids, frame->hd.stream_id, true);
+  struct h2_stream *stream = ends ? find_stream(s, frame->hd.stream_id) : NULL;
+  if (stream && stream->resets_when_sent && !stream->peer_ended)
+    nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream->id, H2_NO_ERROR);
+  return 0;
+}
+
+/* A request that no longer may go out: the other side is leaving. */
+static int on_not_sent(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user) {
+  struct h2_session *s = session_of(user);
+  (void)ng;
+  (void)error;
+  if (frame->hd.type != NGHTTP2_HEADERS || s->config.is_server) return 0;
+  LIST_EACH(node, &s->streams) {
+    struct h2_stream *stream = LIST_ENTRY(node, struct h2_stream, link);
+    if (stream->id != frame->hd.stream_id || !stream->is_open) continue;
+    stream->is_open = false;
+    stream->was_refused = true;
+    stream->code = H2_REFUSED_STREAM;
+    h2_stream_tell(stream, H2_NEWS_RESET);
+    if (stream->is_released) h2_stream_forget(stream);
+  }
+  return 0;
+}
+
+nghttp2_session_callbacks *h2_callbacks_new(void) {
+  nghttp2_session_callbacks *c;
+  if (nghttp2_session_callbacks_new(&c) != 0) return NULL;
+  nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
+  nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
+  nghttp2_session_callbacks_set_on_header_callback(c, on_header);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
+  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid_frame);
+  nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+  nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
+  nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_not_sent);
+  nghttp2_session_callbacks_set_send_data_callback(c, h2_stream_on_send);
+  nghttp2_session_callbacks_set_error_callback2(c, on_error);
+  return c;
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// h2_session: the life of an HTTP/2 connection. The one hard problem is that neither nghttp2_session_mem_recv nor
+// nghttp2_session_mem_send may be called from a callback of the other: callbacks (http/h2_receive, http/h2_stream) only
+// note and submit, and the user's calls come in between.
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "http/h2_parts.h"
+
+enum {
+  ACKS_MOST = 1000, /* answers to PING and SETTINGS that wait for the wire: beyond, the other side floods */
+  LAST_IDS = 1000,  /* of a client, at the end of all ids: time for a new connection */
+  FIRST_WINDOW = 65535, /* RFC 9113 section 6.9.2 */
+};
+
+const char *h2_code_name(uint32_t code) {
+  return code <= H2_HTTP_1_1_REQUIRED ? nghttp2_http2_strerror(code) : "unknown error code";
+}
+
+/* nghttp2 fails here for want of memory only, for which there is one answer in this program. */
+static void must(int result) {
+  if (result != 0) abort();
+}
+
+static nghttp2_session *new_nghttp2(struct h2_session *s) {
+  nghttp2_session *ng;
+  nghttp2_option *option = NULL;
+  nghttp2_session_callbacks *callbacks = h2_callbacks_new();
+  must(callbacks ? nghttp2_option_new(&option) : -1);
+  nghttp2_option_set_no_auto_window_update(option, 1);
+  nghttp2_option_set_no_http_messaging(option, 1);
+  nghttp2_option_set_no_closed_streams(option, 1);
+  nghttp2_option_set_max_outbound_ack(option, ACKS_MOST);
+  nghttp2_option_set_peer_max_concurrent_streams(option, s->config.streams);
+  must(s->config.is_server ? nghttp2_session_server_new2(&ng, callbacks, s, option)
+                           : nghttp2_session_client_new2(&ng, callbacks, s, option));
+  nghttp2_option_del(option);
+  nghttp2_session_callbacks_del(callbacks);
+  return ng;
+}
+
+static void send_settings(struct h2_session *s) {
+  nghttp2_settings_entry entries[6];
+  size_t count = 0;
+#define PUT(id, number)                                                                                      \
+  entries[count++] = (nghttp2_settings_entry) { NGHTTP2_SETTINGS_##id, (uint32_t)(number) }
+  if (s->config.is_server) {
+    PUT(MAX_CONCURRENT_STREAMS, s->config.streams);
+    PUT(NO_RFC7540_PRIORITIES, 1);
+    if (s->config.connect_protocol) PUT(ENABLE_CONNECT_PROTOCOL, 1);
+  } else {
+    PUT(ENABLE_PUSH, 0);
+  }
+  PUT(INITIAL_WINDOW_SIZE, s->config.stream_window);
+  PUT(MAX_HEADER_LIST_SIZE, s->config.head.head_bytes);
+#undef PUT
+  must(nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, entries, count));
+  if (s->config.held_bytes > FIRST_WINDOW)
+    must(nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)s->config.held_bytes));
+}
+
+struct h2_session *h2_session_new(const struct h2_config *config, uint64_t now_ms) {
+  struct h2_session *s = memory_zalloc(sizeof *s);
+  CHECK(config->held_bytes <= INT32_MAX && config->stream_window <= INT32_MAX && config->out_bytes > 0);
+  s->config = *config;
+  list_init(&s->streams);
+  list_init(&s->news);
+  list_init(&s->blocked);
+  h2_budget_begin(&s->budget, config->allowances, now_ms);
+  OBJ_INIT(s, H2_SESSION_MAGIC);
+  s->ng = new_nghttp2(s);
+  send_settings(s);
+  h2_session_send(s);
+  return s;
+}
+
+void h2_session_free(struct h2_session *s) {
+  LIST_EACH(node, &s->streams) {
+    struct h2_stream *stream = LIST_ENTRY(node, struct h2_stream, link);
+    CHECK(stream->is_released || !stream->is_known);
+    stream->is_open = false;
+    h2_stream_forget(stream);
+  }
+  nghttp2_session_del(s->ng);
+  buf_release(&s->out);
+  OBJ_END(s, H2_SESSION_MAGIC);
+  free(s);
+}
+
+/* --- bytes in, bytes out ----------------------------------------------------------------------- */
+
+void h2_session_fail(struct h2_session *s, uint32_t code, const char *why) {
+  if (s->failed) return;
+  s->failed = true;
+  s->code = code;
+  s->why = why;
+}
+
+/* Of an error that nghttp2 did not answer itself. What is no HTTP/2 at all gets no GOAWAY (section 3.4). */
+static void end_by(struct h2_session *s, int error) {
+  if (error == NGHTTP2_ERR_NOMEM) abort();
+  if (error == NGHTTP2_ERR_BAD_CLIENT_MAGIC) h2_session_fail(s, H2_PROTOCOL_ERROR, "no HTTP/2 preface");
+  if (error == NGHTTP2_ERR_FLOODED)
+    h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "answers that nobody reads pile up");
+  h2_session_fail(s, H2_INTERNAL_ERROR, nghttp2_strerror(error));
+  nghttp2_session_terminate_session(s->ng, s->code);
+}
+
+bool h2_session_receive(struct h2_session *s, const char *bytes, size_t count, uint64_t now_ms) {
+  CHECK_OBJ(s, H2_SESSION_MAGIC);
+  if (s->failed) return false;
+  s->now_ms = now_ms;
+  ssize_t taken = nghttp2_session_mem_recv(s->ng, (const uint8_t *)bytes, count);
+  if (taken < 0) end_by(s, (int)taken);
+  return h2_session_send(s);
+}
+
+/* After a failure only the GOAWAY goes out. */
+bool h2_session_send(struct h2_session *s) {
+  const uint8_t *bytes;
+  ssize_t count = 1;
+  CHECK_OBJ(s, H2_SESSION_MAGIC);
+  while (count > 0 && buf_len(&s->out) < s->config.out_bytes) {
+    count = nghttp2_session_mem_send(s->ng, &bytes);
+    if (count > 0) buf_append(&s->out, bytes, (size_t)count);
+  }
+  if (count < 0) h2_session_fail(s, H2_INTERNAL_ERROR, nghttp2_strerror((int)count));
+  return !s->failed;
+}
+
+struct buf *h2_session_out(struct h2_session *s) {
+  return &s->out;
+}
+
+struct h2_stream *h2_session_next(struct h2_session *s, unsigned *news) {
+  CHECK_OBJ(s, H2_SESSION_MAGIC);
+  h2_session_wake(s);
+  if (list_is_empty(&s->news)) return NULL;
+  struct h2_stream *stream = LIST_ENTRY(s->news.next, struct h2_stream, news_link);
+  CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  list_remove(&stream->news_link);
+  *news = stream->news;
+  stream->news = 0;
+  return stream;
+}
+
+bool h2_session_is_over(const struct h2_session *s) {
+  if (buf_len(&s->out)) return false;
+  return s->failed || (!nghttp2_session_want_read(s->ng) && !nghttp2_session_want_write(s->ng));
+}
+
+uint32_t h2_session_fault(const struct h2_session *s, const char **why, bool *by_peer) {
+  *why = s->why;
+  *by_peer = s->by_peer;
+  return s->code;
+}
+
+/* --- windows ----------------------------------------------------------------------------------- */
+
+void h2_session_let_in(struct h2_session *s, size_t bytes) {
+  CHECK(bytes <= s->held);
+  s->held -= bytes;
+  if (!s->owed || s->held >= s->config.held_bytes) return;
+  size_t room = s->config.held_bytes - s->held, given = s->owed < room ? s->owed : room;
+  s->owed -= given;
+  nghttp2_session_consume_connection(s->ng, given);
+}
+
+/* In the order in which they came to wait, so that each gets its turn. */
+void h2_session_wake(struct h2_session *s) {
+  if (list_is_empty(&s->blocked) || buf_len(&s->out) > s->config.out_bytes / 2) return;
+  if (nghttp2_session_get_remote_window_size(s->ng) <= 0) return;
+  LIST_EACH(node, &s->blocked) {
+    struct h2_stream *stream = LIST_ENTRY(node, struct h2_stream, blocked_link);
+    if (stream->is_open && nghttp2_session_get_stream_remote_window_size(s->ng, stream->id) <= 0) continue;
+    list_remove(node);
+    if (stream->is_open) h2_stream_tell(stream, H2_NEWS_ROOM);
+  }
+}
+
+/* --- the end ----------------------------------------------------------------------------------- */
+
+void h2_session_announce_end(struct h2_session *s) {
+  if (s->config.is_server) nghttp2_submit_shutdown_notice(s->ng);
+}
+
+void h2_session_end(struct h2_session *s, enum h2_code code) {
+  s->is_leaving = true;
+  if (code == H2_NO_ERROR)
+    nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(s->ng), code,
+                          NULL, 0);
+  else
+    nghttp2_session_terminate_session(s->ng, code);
+}
+
+void h2_session_ping(struct h2_session *s) { nghttp2_submit_ping(s->ng, NGHTTP2_FLAG_NONE, NULL); }
+unsigned h2_session_pongs(const struct h2_session *s) { return s->pongs; }
+
+/* --- a client's side --------------------------------------------------------------------------- */
+
+unsigned h2_session_streams(const struct h2_session *s) { return s->count; }
+
+unsigned h2_session_room(const struct h2_session *s) {
+  uint32_t most = s->config.streams;
+  if (s->has_settings)
+    most = nghttp2_session_get_remote_settings(s->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+  bool may_open = !s->failed && !s->is_left && !s->is_leaving &&
+                  nghttp2_session_check_request_allowed(s->ng) &&
+                  nghttp2_session_get_next_stream_id(s->ng) < (uint32_t)INT32_MAX - LAST_IDS;
+  return may_open && s->count < most ? most - s->count : 0;
+}

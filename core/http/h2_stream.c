@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+// h2_stream: one stream, and what goes out over it. The one hard problem is back-pressure without copies: nghttp2 asks
+// for body bytes when it has windows for them, the user has them when a buffer of its own is full. So a write lends its
+// bytes for the length of the call, lets nghttp2 make as many frames of them as it may, straight into the connection's
+// output, and tells what was left.
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "http/h2_parts.h"
+
+enum {
+  EARNED_BY_DATA = 2
+}; /* control frames of the other side that a frame of body makes good for: it must give windows back */
+
+struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *arena) {
+  struct h2_stream *stream = memory_zalloc(sizeof *stream);
+  stream->session = s;
+  stream->id = id;
+  stream->arena = arena ? arena : &stream->own;
+  stream->is_known = arena != NULL;
+  stream->length = UINT64_MAX;
+  stream->window = s->config.stream_window;
+  stream->is_open = true;
+  list_init(&stream->news_link);
+  list_init(&stream->blocked_link);
+  list_push_back(&s->streams, &stream->link);
+  s->count++;
+  OBJ_INIT(stream, H2_STREAM_MAGIC);
+  return stream;
+}
+
+static void drop_body(struct h2_stream *stream) {
+  size_t left = buf_len(&stream->in);
+  buf_release(&stream->in);
+  stream->in = (struct buf){0};
+  if (left) h2_session_let_in(stream->session, left);
+}
+
+void h2_stream_tell(struct h2_stream *stream, unsigned news) {
+  if (stream->is_released) return;
+  stream->is_known = true;
+  if (!stream->news) list_push_back(&stream->session->news, &stream->news_link);
+  stream->news |= news;
+}
+
+/* --- what the user takes ------------------------------------------------------------------------ */
+
+struct h2_head *h2_stream_head(struct h2_stream *stream) {
+  struct h2_block_of *block = stream->heads;
+  CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  if (!block) return NULL;
+  stream->heads = block->next;
+  return &block->head;
+}
+
+void h2_stream_take_arena(struct h2_stream *stream, struct arena *to) {
+  CHECK(stream->arena == &stream->own);
+  *to = stream->own;
+  stream->own = (struct arena){0};
+  stream->arena = to;
+}
+
+/* A reader that keeps up gets a larger window, so that the way's length does not set its speed (window / round trip). */
+static void widen(struct h2_stream *stream) {
+  uint32_t most = stream->session->config.window_most;
+  if (stream->window >= most || buf_len(&stream->in) || stream->used < 2 * (uint64_t)stream->window) return;
+  uint32_t wider = stream->window > most / 2 ? most : 2 * stream->window;
+  if (nghttp2_session_set_local_window_size(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id,
+                                            (int32_t)wider) == 0)
+    stream->window = wider;
+  stream->used = 0;
+}
+
+void h2_stream_used(struct h2_stream *stream, size_t bytes) {
+  struct h2_session *s = stream->session;
+  CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  CHECK(bytes <= buf_len(&stream->in));
+  buf_consume(&stream->in, bytes);
+  if (!buf_len(&stream->in)) buf_release(&stream->in);
+  stream->used += bytes;
+  h2_session_let_in(s, bytes);
+  if (!stream->is_open || stream->peer_ended) return;
+  nghttp2_session_consume_stream(s->ng, stream->id, bytes);
+  widen(stream);
+}
+
+/* --- what the user sends ------------------------------------------------------------------------ */
+
+/* nghttp2 copies the texts: a frame may wait longer than they live. */
+static nghttp2_nv *names_and_values(const struct h2_fields *fields, struct arena *arena) {
+  nghttp2_nv *nv = arena_alloc(arena, fields->count * sizeof *nv);
+  for (unsigned i = 0; i < fields->count; i++) {
+    const struct h2_field *field = &fields->items[i];
+    nv[i] =
+        (nghttp2_nv){(uint8_t *)field->name.ptr, (uint8_t *)field->value.ptr, field->name.len,
+                     field->value.len, field->is_sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE};
+  }
+  return nv;
+}
+
+static nghttp2_data_provider body_of(struct h2_stream *stream) {
+  return (nghttp2_data_provider){.source.ptr = stream, .read_callback = h2_stream_on_read};
+}
+
+struct h2_stream *h2_session_request(struct h2_session *s, const struct h2_fields *fields, enum method method,
+                                     bool ends, struct arena *arena) {
+  CHECK(!s->config.is_server && fields->items);
+  if (!h2_session_room(s)) return NULL;
+  struct h2_stream *stream = h2_stream_new(s, 0, arena);
+  nghttp2_data_provider body = body_of(stream);
+  nghttp2_nv *nv = names_and_values(fields, arena);
+  stream->method = method;
+  stream->ended = ends;
+  stream->id = nghttp2_submit_request(s->ng, NULL, nv, fields->count, ends ? NULL : &body, stream);
+  if (stream->id > 0) return stream;
+  stream->is_open = false;
+  h2_stream_release(stream);
+  return NULL;
+}
+
+void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *fields, bool is_interim,
+                         bool ends) {
+  struct h2_session *s = stream->session;
+  CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  CHECK(s->config.is_server && fields->items && !stream->ended && !(is_interim && ends));
+  if (!stream->is_open || stream->is_faulty) return;
+  nghttp2_data_provider body = body_of(stream);
+  nghttp2_nv *nv = names_and_values(fields, stream->arena);
+  if (is_interim) {
+    nghttp2_submit_headers(s->ng, NGHTTP2_FLAG_NONE, stream->id, NULL, nv, fields->count, NULL);
+    return;
+  }
+  stream->ended = ends;
+  nghttp2_submit_response(s->ng, stream->id, nv, fields->count, ends ? NULL : &body);
+}
+
+static size_t left_in(const struct h2_stream *stream) {
+  size_t left = 0;
+  for (unsigned i = 0; i < stream->part_count; i++) left += stream->parts[i].len;
+  return left;
+}
+
+static void send_trailers(struct h2_stream *stream) {
+  nghttp2_nv *nv = names_and_values(&stream->last, &stream->own);
+  nghttp2_submit_trailer(stream->session->ng, stream->id, nv, stream->last.count);
+}
+
+/* The end is the last bytes' own, if it is known with them. Trailers have a frame of theirs. */
+static void end_in(struct h2_stream *stream, uint32_t *flags) {
+  *flags |= NGHTTP2_DATA_FLAG_EOF;
+  if (!stream->last.count) return;
+  *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+  send_trailers(stream);
+}
+
+ssize_t h2_stream_on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
+                          nghttp2_data_source *source, void *user) {
+  struct h2_stream *stream = source->ptr;
+  (void)ng;
+  (void)id;
+  (void)to;
+  (void)user;
+  CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  size_t left = left_in(stream), count = left < room ? left : room;
+  bool ends = stream->part_count ? stream->write_ends && count == left : stream->ended;
+  stream->is_deferred = !count && !ends;
+  if (stream->is_deferred) return NGHTTP2_ERR_DEFERRED;
+  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  if (ends) end_in(stream, flags);
+  return (ssize_t)count;
+}
+
+int h2_stream_on_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *header, size_t length,
+                      nghttp2_data_source *source, void *user) {
+  struct h2_stream *stream = source->ptr;
+  struct h2_session *s = user;
+  enum { FRAME_HEADER_BYTES = 9 };
+  (void)ng;
+  (void)frame;
+  buf_append(&s->out, header, FRAME_HEADER_BYTES);
+  h2_budget_earn(&s->budget, H2_COST_CONTROL, EARNED_BY_DATA);
+  for (unsigned i = 0; length > 0; i++) {
+    CHECK(i < stream->part_count);
+    size_t count = stream->parts[i].len < length ? stream->parts[i].len : length;
+    buf_append(&s->out, stream->parts[i].ptr, count);
+    stream->parts[i] = str_from(stream->parts[i], count);
+    length -= count;
+  }
+  return 0;
+}
+
+static void resume(struct h2_stream *stream) {
+  if (stream->is_deferred) nghttp2_session_resume_data(stream->session->ng, stream->id);
+  stream->is_deferred = false;
+}
+
+size_t h2_stream_write(struct h2_stream *stream, struct str *parts, unsigned count, bool ends) {
+  struct h2_session *s = stream->session;
+  CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  CHECK(!stream->ended);
+  if (!stream->is_open || stream->is_faulty) return 0;
+  stream->parts = parts;
+  stream->part_count = count;
+  stream->write_ends = ends;
+  size_t before = left_in(stream);
+  resume(stream);
+  h2_session_send(s);
+  size_t left = left_in(stream);
+  stream->parts = NULL;
+  stream->part_count = 0;
+  list_remove(&stream->blocked_link);
+  if (left) list_push_back(&s->blocked, &stream->blocked_link);
+  stream->ended = ends && !left;
+  return before - left;
+}
+
+static void keep_trailers(struct h2_stream *stream, const struct h2_fields *trailers) {
+  struct arena *arena = &stream->own;
+  stream->last.items = arena_alloc(arena, trailers->count * sizeof *trailers->items);
+  for (unsigned i = 0; i < trailers->count; i++) {
+    const struct h2_field *field = &trailers->items[i];
+    stream->last.items[i] =
+        (struct h2_field){arena_dup(arena, field->name), arena_dup(arena, field->value), field->is_sensitive};
+  }
+  stream->last.count = trailers->count;
+}
+
+/* For body, or for a window. */
+static bool waits(const struct h2_stream *stream) {
+  nghttp2_session *ng = stream->session->ng;
+  return stream->is_deferred || nghttp2_session_get_stream_remote_window_size(ng, stream->id) <= 0 ||
+         nghttp2_session_get_remote_window_size(ng) <= 0;
+}
+
+/* nghttp2 holds an empty DATA back where the window is shut. Trailers are HEADERS, which no window stops: where it waits
+ * for body they go without it. */
+void h2_stream_end(struct h2_stream *stream, const struct h2_fields *trailers) {
+  CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  CHECK(!stream->ended);
+  stream->ended = true;
+  if (!stream->is_open || stream->is_faulty) return;
+  if (trailers && trailers->count) keep_trailers(stream, trailers);
+  if (stream->last.count && waits(stream))
+    send_trailers(stream);
+  else
+    resume(stream);
+}
+
+void h2_stream_reset(struct h2_stream *stream, uint32_t code) {
+  CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  if (stream->is_open && !stream->is_faulty)
+    nghttp2_submit_rst_stream(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, code);
+  stream->is_faulty = true;
+}
+
+/* --- the end ------------------------------------------------------------------------------------ */
+
+/* What the user ended in good order goes out first, and is not torn off by its own RST_STREAM. */
+static void let_go(struct h2_stream *stream) {
+  struct h2_session *s = stream->session;
+  if (!stream->is_open || stream->is_faulty) return;
+  if (!stream->ended) return h2_stream_reset(stream, H2_CANCEL);
+  if (stream->peer_ended) return;
+  if (nghttp2_session_get_stream_local_close(s->ng, stream->id) == 1)
+    return h2_stream_reset(stream, s->config.is_server ? H2_NO_ERROR : H2_CANCEL);
+  stream->resets_when_sent = s->config.is_server;
+  if (!s->config.is_server) h2_stream_reset(stream, H2_CANCEL);
+}
+
+void h2_stream_release(struct h2_stream *stream) {
+  struct h2_session *s = stream->session;
+  CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  CHECK(!stream->is_released);
+  list_remove(&stream->news_link);
+  list_remove(&stream->blocked_link);
+  stream->news = 0;
+  if (s->block_stream == stream) s->block_stream = NULL;
+  drop_body(stream);
+  let_go(stream);
+  stream->is_released = true;
+  stream->owner = NULL;
+  stream->arena = &stream->own;
+  CHECK(s->count > 0);
+  s->count--;
+  if (!stream->is_open) h2_stream_forget(stream);
+}
+
+void h2_stream_forget(struct h2_stream *stream) {
+  CHECK(!stream->is_open);
+  if (!stream->is_released) {
+    CHECK(!stream->is_known);
+    h2_stream_release(stream); /* which comes back here */
+    return;
+  }
+  list_remove(&stream->link);
+  list_remove(&stream->news_link);
+  list_remove(&stream->blocked_link);
+  arena_free(&stream->own);
+  OBJ_END(stream, H2_STREAM_MAGIC);
+  free(stream);
+}
