@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // h2_receive: what comes in over an HTTP/2 connection. The one hard problem is that nghttp2 calls back in the middle of
-// its work, where neither it nor a stream may be ended: so a callback only notes what is new, in the list of streams with
-// news, and the user asks for it when nghttp2 has returned. Messages are not nghttp2's to judge (its checks differ by
-// version, and do not say which rule was broken): it does frames, HPACK, windows and states of streams.
+// its work, where neither it nor a stream may be ended. So a callback only notes what is new, in the list of streams
+// with news, and the user asks for it when nghttp2 has returned. nghttp2 does frames, HPACK, windows and the states of
+// streams. It does not judge messages: its checks differ by version, and do not say which rule was broken.
 #include "http/h2_parts.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// h2_session: one HTTP/2 connection as a pure function of bytes: no sockets, no timers, no clock of its own. nghttp2 does
-// frames, HPACK and windows; this file is the one door to it. Heads are judged by http/h2_head, excess by h2_budget.
+// h2_session: one HTTP/2 connection as a pure function of bytes: no sockets, no timers, no clock. nghttp2 does frames,
+// HPACK and windows; this file is the one door to it. Heads are judged by http/h2_head, excess by h2_budget.
 //
 //   h2_session_receive(s, bytes, count, now)      what came from the wire
 //   while ((stream = h2_session_next(s))) ...     which streams have news; nothing is called back

@@ -60,7 +60,7 @@ void h2_stream_take_arena(struct h2_stream *stream, struct arena *to) {
   stream->arena = to;
 }
 
-/* A reader that keeps up gets a larger window, so that the way's length does not set its speed (window / round trip). */
+/* A reader that keeps up gets a larger window: speed is at most window / round trip. */
 static void widen(struct h2_stream *stream) {
   uint32_t most = stream->session->config.window_most;
   if (stream->window >= most || buf_len(&stream->in) || stream->used < 2 * (uint64_t)stream->window) return;
@@ -232,8 +232,8 @@ static bool waits(const struct h2_stream *stream) {
          nghttp2_session_get_remote_window_size(ng) <= 0;
 }
 
-/* nghttp2 holds an empty DATA back where the window is shut. Trailers are HEADERS, which no window stops: where it waits
- * for body they go without it. */
+/* nghttp2 holds an empty DATA back where the window is shut. Trailers are HEADERS, which no window stops: they go
+ * without waiting for it. */
 void h2_stream_end(struct h2_stream *stream, const struct h2_fields *trailers) {
   CHECK_OBJ(stream, H2_STREAM_MAGIC);
   CHECK(!stream->ended);

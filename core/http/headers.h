@@ -48,7 +48,7 @@ enum field_id {
 struct field {
   struct str name, value; /* name as received or set, value without surrounding OWS */
   enum field_id id;
-  bool is_set; /* by the policy; else received, or added by the proxy */
+  bool is_set;       /* by the policy; else received, or added by the proxy */
   bool is_sensitive; /* never to be indexed by HPACK (RFC 7541 section 7.1.3) */
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz driver: bytes of a hostile client or server of HTTP/2. The first byte says which side we are, how large the pieces
-// are in which the rest arrives, and what the user does with streams. Whatever comes, a request that is accepted can be
-// written as HTTP/1.1 and read back as the same, what waits is bounded, and each stream is forgotten in the end.
+// Fuzz driver: bytes of a hostile client or server of HTTP/2. The first byte says which side we are, how large the
+// pieces are in which the rest arrives, and what the user does with streams. A request that is accepted can be written
+// as HTTP/1.1 and reads back as the same; what waits is bounded; each stream is forgotten in the end.
 #include "http/h2_session.h"
 
 #include "fuzz.h"
