@@ -31,18 +31,18 @@ static int wall_time(lua_State *L) {
   return 1;
 }
 
-/* core.bench_set_time(seconds since 1970) -1 +0 */
+/* core.test_set_time(seconds since 1970) -1 +0 */
 static int set_time(lua_State *L) {
   begun = luaL_checknumber(L, 1) - (double)virtual_time.now_ms / 1000;
   return 0;
 }
 
 static const luaL_Reg functions[] = {{"now", now}, {"time", wall_time}, {NULL, NULL}};
-static const luaL_Reg bench_functions[] = {{"bench_set_time", set_time}, {NULL, NULL}};
+static const luaL_Reg test_functions[] = {{"test_set_time", set_time}, {NULL, NULL}};
 
 void open_clock(lua_State *L) {
   luaL_register(L, NULL, functions);
   if (!virtual_time.on) return;
   begun = floor(real_time()) - (double)virtual_time.now_ms / 1000;
-  luaL_register(L, NULL, bench_functions);
+  luaL_register(L, NULL, test_functions);
 }

@@ -244,7 +244,7 @@ end
 
 -- In `perilune test` no server is asked: perilune.test.http answers, with the head and what stands for the socket.
 local function ask_test(url, wanted)
-  local head, socket, kind = core.bench_http(url, wanted)
+  local head, socket, kind = core.test_http(url, wanted)
   if not head then return nil, socket, kind end
   return make_response(head, socket, wanted)
 end
@@ -302,7 +302,7 @@ local function perform(call, given)
   local head, misuse = prepare(wanted, url)
   if not head then error(call .. ": " .. misuse, 2) end
   local response, why, kind
-  if core.bench_http then
+  if core.test_http then
     response, why, kind = ask_test(url, wanted)
   else
     response, why, kind = attempt(url, head, wanted, connect_to(url, wanted))

@@ -43,7 +43,8 @@ void open_library(lua_State *L);
   X(encode)                                                                                                  \
   X(cidr)                                                                                                    \
   X(regex)                                                                                                   \
-  X(bench)
+  X(test_bench)                                                                                              \
+  X(test_run)
 
 #define X(noun) void open_##noun(lua_State *L);
 NOUN_TABLE(X)

@@ -19,7 +19,7 @@ local NAMES = "body, chunked, delay, error, headers, no_length, pieces, reason, 
 
 -- Names in order; and by name, the text. Origins also serve specs that run without the proxy's API.
 local core = package.loaded["perilune.core"]
-local kinds = core and core.bench_errors() or {}
+local kinds = core and core.test_errors() or {}
 
 --- The text of an error; nil where there is no such error.
 function M.error_text(kind) return type(kind) == "string" and kinds[kind] or nil end

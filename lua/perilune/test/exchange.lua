@@ -78,7 +78,7 @@ end
 ---@param request table? method, target, headers, host, body, version, client ("127.0.0.1:50000"), scheme
 function M.open(listener, request)
   request = request or {}
-  local bench, why = core.bench_open(listener, head_of(request), request.client or "127.0.0.1:50000",
+  local bench, why = core.test_open(listener, head_of(request), request.client or "127.0.0.1:50000",
     request.body or "", request.scheme == "https")
   if not bench then core.raise("the request: " .. why) end
   local x = setmetatable({ -- all members: any other name is that of a hook
@@ -143,7 +143,7 @@ end
 -- Lets time pass until the hook has ended.
 local function wait(result)
   while result.waits do
-    local left = core.bench_left()
+    local left = core.test_left()
     if not left then
       core.raise(result.hook .. " waits for something that the bench does not simulate: use test.harness for it")
     end

@@ -55,7 +55,7 @@ end
 --- The policy at this path is loaded: its modules and files lie beside it.
 function M.enter_policy(path)
   policy_directory = directory_of(path)
-  core.bench_directory(policy_directory)
+  core.test_directory(policy_directory)
   set_search_path()
 end
 

@@ -146,6 +146,6 @@ end
 --- Forgets them.
 function M.reset() scripts = {} end
 
-core.bench_http = ask
+core.test_http = ask
 
 return M

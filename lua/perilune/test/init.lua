@@ -5,7 +5,7 @@
 
 local core = require "perilune.core"
 
-if not core.bench_open then error("perilune.test is for specs: run them with `perilune test SPEC`", 2) end
+if not core.test_open then error("perilune.test is for specs: run them with `perilune test SPEC`", 2) end
 
 local exchange = require "perilune.test.exchange"
 local files = require "perilune.test.files"
@@ -38,13 +38,13 @@ end
 
 -- perilune.listen and background work are as in the main chunk of a policy.
 local function load_with(run)
-  core.bench_fresh()
-  core.bench_loading(true)
+  core.test_fresh()
+  core.test_loading(true)
   local ok, message = xpcall(run, function(message) return message end)
-  core.bench_loading(false)
+  core.test_loading(false)
   if not ok then error(message, 0) end
   local policy = setmetatable({ addresses = {} }, Policy)
-  for i = 1, core.bench_listeners() do policy.addresses[i] = core.bench_address(i) end
+  for i = 1, core.test_listeners() do policy.addresses[i] = core.test_address(i) end
   return policy
 end
 

@@ -7,7 +7,7 @@ local M = {}
 local entries = {}
 
 local function take()
-  local list = core.bench_take_log()
+  local list = core.test_take_log()
   for i = 1, #list, 2 do entries[#entries + 1] = { level = list[i], text = list[i + 1] } end
   return entries
 end

@@ -100,11 +100,11 @@ local function run(words)
   watch_busted()
   scope.inside = false
   package.loaded["busted.runner"] = nil -- it has taken the functions that were replaced
-  core.bench_catch_log(true)
+  core.test_catch_log(true)
   local ok, ended = xpcall(run_busted, function(message)
     return type(message) == "table" and message or debug.traceback(message)
   end)
-  core.bench_catch_log(false)
+  core.test_catch_log(false)
   test.reset()
   watch.report(counts, files.noted())
   if ok then return 0 end

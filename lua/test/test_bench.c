@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// bench: what require "perilune.test" is made from, in `perilune test` only: virtual time, the log, and
-// rehearsed exchanges, whose hooks a test calls one by one. Lua turns requests given as tables into heads, so
-// here they are text; see lua/perilune/test/exchange.lua for what is offered to tests.
+// test_bench: the test bench of `perilune test` (not a benchmark: those are in bench/): exchanges without connections,
+// whose hooks a spec calls one by one (proxy/rehearsal.h). Requests are text here; lua/perilune/test/exchange.lua makes
+// them from tables and offers the rest to specs.
 #include <lauxlib.h>
 #include <lua.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -21,108 +20,11 @@
 #include "proxy/access_log.h"
 #include "proxy/rehearsal.h"
 
-struct bench {
+struct test_bench {
   struct handle handle;
   struct rehearsal *rehearsal; /* owned; NULL: ended */
   struct settings settings;    /* a copy: the policy's list of listeners moves while it grows */
 };
-
-/* --- time. ------------------------------------------------------------------------------------------------
- */
-
-/* core.bench_advance(seconds) -1 +0 */
-static int advance(lua_State *L) {
-  lua_Number seconds = luaL_checknumber(L, 1);
-  if (!(seconds >= 0 && seconds <= 1e9))
-    return luaL_error(L, "clock:advance: expected a number of seconds, 0 or more");
-  virtual_time_advance((uint64_t)(seconds * 1000 + 0.5));
-  return 0;
-}
-
-/* core.bench_left(): seconds until something is due; nil: nothing is -0 +1 */
-static int left(lua_State *L) {
-  uint64_t ms = virtual_time_left_ms();
-  if (ms == UINT64_MAX)
-    lua_pushnil(L);
-  else
-    lua_pushnumber(L, (lua_Number)ms / 1000);
-  return 1;
-}
-
-/* --- the log ----------------------------------------------------------------------------------------------
- */
-
-static struct buf caught; /* "<level><text>\0" for each line */
-
-static void catch (enum log_level level, const char *text) {
-  char digit = (char)('0' + level);
-  buf_append(&caught, &digit, 1);
-  buf_append(&caught, text, strlen(text) + 1);
-}
-
-/* core.bench_catch_log(on) -1 +0 */
-static int catch_log(lua_State *L) {
-  log_catch(lua_toboolean(L, 1) ? catch : NULL);
-  log_set_level(lua_toboolean(L, 1) ? LOG_DEBUG : LOG_INFO);
-  return 0;
-}
-
-/* core.bench_take_log(): an array of level, text, level, text, ... since the last call -0 +1 */
-static int take_log(lua_State *L) {
-  static const char *const names[] = {"debug", "info", "warn", "error"};
-  lua_newtable(L);
-  const char *at = buf_len(&caught) ? buf_ptr(&caught) : NULL, *end = at ? at + buf_len(&caught) : NULL;
-  for (int i = 1; at < end; at += strlen(at) + 1, i += 2) {
-    lua_pushstring(L, names[*at - '0']);
-    lua_rawseti(L, -2, i);
-    lua_pushstring(L, at + 1);
-    lua_rawseti(L, -2, i + 1);
-  }
-  buf_release(&caught);
-  return 1;
-}
-
-/* --- policies ---------------------------------------------------------------------------------------------
- */
-
-/* core.bench_loading(on): as if the main chunk ran -1 +0 */
-static int loading(lua_State *L) {
-  vm_of(L)->loading = lua_toboolean(L, 1);
-  return 0;
-}
-
-/* core.bench_fresh(): forgets the policies so far, their background work and what they shared -0 +0 */
-static int fresh(lua_State *L) {
-  struct vm *vm = vm_of(L);
-  jobs_free(vm);
-  vm->policy->count = 0;
-  vm->epoch++;
-  return 0;
-}
-
-/* core.bench_directory(path): where files that options name lie, with its slash at the end -1 +0 */
-static int directory(lua_State *L) {
-  struct vm *vm = vm_of(L);
-  struct str path = text_at(L, 1);
-  free((char *)vm->directory.ptr);
-  vm->directory = (struct str){str_to_cstring(path), path.len};
-  return 0;
-}
-
-/* core.bench_listeners(): how many there are -0 +1 */
-static int listeners(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)vm_of(L)->policy->count);
-  return 1;
-}
-
-/* core.bench_address(listener) -1 +1 */
-static int address(lua_State *L) {
-  struct policy *policy = vm_of(L)->policy;
-  lua_Integer index = luaL_checkinteger(L, 1);
-  luaL_argcheck(L, index >= 1 && (unsigned)index <= policy->count, 1, "no such listener");
-  lua_pushlstring(L, policy->listeners[index - 1].address.ptr, policy->listeners[index - 1].address.len);
-  return 1;
-}
 
 /* --- exchanges --------------------------------------------------------------------------------------------
  */
@@ -140,7 +42,7 @@ static int refuse(lua_State *L, const char *why) {
   return 2;
 }
 
-/* core.bench_open(listener, head, client, body, secure): an exchange with the hooks of the listener
+/* core.test_open(listener, head, client, body, secure): an exchange with the hooks of the listener
  * -5 +1 | -5 +2 */
 static int open(lua_State *L) {
   struct vm *vm = vm_of(L);
@@ -152,7 +54,7 @@ static int open(lua_State *L) {
   const struct policy_listener *listener = &vm->policy->listeners[index - 1];
   if (!addr_parse(client, &addr, &why)) return refuse(L, why);
   if (addr.kind == ADDR_NAME) return refuse(L, "a client's address is an IP address or unix:/path");
-  struct bench *bench = handle_new(L, HANDLE_BENCH, sizeof *bench);
+  struct test_bench *bench = handle_new(L, HANDLE_TEST_BENCH, sizeof *bench);
   bench->settings = listener->settings;
   struct rehearsal_setup setup = {vm->host.proxy,   listener->hooks,  &bench->settings,   &addr,
                                   check_text(L, 2), check_text(L, 4), lua_toboolean(L, 5)};
@@ -162,7 +64,7 @@ static int open(lua_State *L) {
 
 /* -0 +0 */
 static struct rehearsal *check(lua_State *L) {
-  struct bench *bench = handle_check(L, 1, HANDLE_BENCH);
+  struct test_bench *bench = handle_check(L, 1, HANDLE_TEST_BENCH);
   if (!bench->rehearsal) luaL_error(L, "the exchange has ended");
   return bench->rehearsal;
 }
@@ -220,7 +122,7 @@ static int respond(lua_State *L) {
   return 1;
 }
 
-/* core.bench_errors(): the names of all errors, in the order of the table; and their texts, by name -0 +1 */
+/* core.test_errors(): the names of all errors, in the order of the table; and their texts, by name -0 +1 */
 static int errors(lua_State *L) {
   lua_createtable(L, ERROR_COUNT, ERROR_COUNT);
   for (int error = ERROR_NONE + 1; error < ERROR_COUNT; error++) {
@@ -233,7 +135,7 @@ static int errors(lua_State *L) {
   return 1;
 }
 
-/* bench:fail(kind): the attempt failed so; the kind is one of core.bench_errors. The kind that counts -2 +1 */
+/* bench:fail(kind): the attempt failed so; the kind is one of core.test_errors. The kind that counts -2 +1 */
 static int fail(lua_State *L) {
   struct rehearsal *r = check(L);
   const char *name = luaL_checkstring(L, 2);
@@ -269,7 +171,7 @@ static int answer_failure(lua_State *L) {
 }
 
 static void end(void *ended) {
-  struct bench *bench = ended;
+  struct test_bench *bench = ended;
   struct rehearsal *r = bench->rehearsal;
   bench->rehearsal = NULL;
   if (r) rehearsal_free(r);
@@ -277,7 +179,7 @@ static void end(void *ended) {
 
 /* bench:finish(); harmless when repeated -1 +0 */
 static int finish(lua_State *L) {
-  end(handle_check(L, 1, HANDLE_BENCH));
+  end(handle_check(L, 1, HANDLE_TEST_BENCH));
   return 0;
 }
 
@@ -416,16 +318,15 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 static const luaL_Reg functions[] = {
-    {"bench_advance", advance},     {"bench_left", left},           {"bench_catch_log", catch_log},
-    {"bench_take_log", take_log},   {"bench_loading", loading},     {"bench_fresh", fresh},
-    {"bench_listeners", listeners}, {"bench_address", address},     {"bench_open", open},
-    {"bench_errors", errors},       {"bench_directory", directory}, {NULL, NULL},
+    {"test_open", open},
+    {"test_errors", errors},
+    {NULL, NULL},
 };
 
-/* Nowhere but in `perilune test`. */
-void open_bench(lua_State *L) {
+/* Only in `perilune test`. */
+void open_test_bench(lua_State *L) {
   if (!virtual_time.on) return;
-  handle_define(L, HANDLE_BENCH, "perilune.bench", methods, NULL);
-  handle_set_end(L, HANDLE_BENCH, end);
+  handle_define(L, HANDLE_TEST_BENCH, "perilune.test_bench", methods, NULL);
+  handle_set_end(L, HANDLE_TEST_BENCH, end);
   luaL_register(L, NULL, functions);
 }
