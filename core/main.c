@@ -58,8 +58,7 @@ static int misuse(const char *what, const char *name) {
   return EXIT_BAD_INPUT;
 }
 
-/* --- options ----------------------------------------------------------------------------------------------
- */
+/* --- options -------------------------------------------------------------------------------------------- */
 
 /* "5%", "0.5%" as parts of 10,000. */
 static bool read_share(const char *text, unsigned *share) {
@@ -202,8 +201,7 @@ static int read_arguments(struct arguments *a, char **words, unsigned taken) {
   return 0;
 }
 
-/* --- commands ---------------------------------------------------------------------------------------------
- */
+/* --- commands ------------------------------------------------------------------------------------------- */
 
 static struct policy_source lua_source(struct arguments *a) {
   return (struct policy_source){&lua_policy, a->script, a->script};

@@ -96,8 +96,8 @@ void memory_trim(void) {
   malloc_trim(0);
 }
 
-/* A mapping of /proc/self/smaps that is a file's, cannot be written to, and has no page that differs from the file: one of
- * a debugger's breakpoints, or text that was moved elsewhere, stays. */
+/* A mapping of /proc/self/smaps that is a file's, cannot be written to, and has no page that differs from the file: one
+ * of a debugger's breakpoints, or text that was moved elsewhere, stays. */
 void memory_drop_text(void) {
   FILE *maps = fopen("/proc/self/smaps", "re");
   char line[512], rights[5];

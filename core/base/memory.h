@@ -7,7 +7,8 @@
 
 #include <stddef.h>
 
-/* Of free memory at the end of a heap, each thread keeps so many bytes; what is larger than the other is mapped apart. */
+/* Of free memory at the end of a heap, each thread keeps so many bytes; what is larger than the other is
+ * mapped apart. */
 #define MEMORY_KEPT_BYTES  (4 << 20)
 #define MEMORY_APART_BYTES (1 << 20)
 /* Sets these bounds. Once, before there are threads. */

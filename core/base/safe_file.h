@@ -8,10 +8,11 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* As open(2), close-on-exec. -1, with errno: ELOOP for a link that is not followed as root, EMLINK for a second name. */
+/* As open(2), close-on-exec. -1, with errno: ELOOP for a link that is not followed as root, EMLINK for a
+ * second name. */
 int safe_open(const char *path, int flags, mode_t mode);
-/* The same for a file that is ours alone, whoever we are: a regular one under one name. No link is followed: what it leads
- * to may be anything, and would be written over. ENOTSUP: it is another kind of file. */
+/* The same for a file that is ours alone, whoever we are: a regular one under one name. No link is followed: what it
+ * leads to may be anything, and would be written over. ENOTSUP: it is another kind of file. */
 int safe_open_own(const char *path, int flags, mode_t mode);
 /* What errno says after either, for people. */
 const char *safe_reason(int code);

@@ -79,7 +79,8 @@ static inline __m128i low_in(const char *bytes) {
   return _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
 }
 
-/* The same of the last `rest` bytes before `end`, fewer than a block: what is before them in the block does not count. */
+/* The same of the last `rest` bytes before `end`, fewer than a block: what is before them in the block does
+ * not count. */
 static inline __m128i low_in_rest(const char *end, size_t rest) {
   static const char masks[2 * GRAMMAR_BLOCK] = {[GRAMMAR_BLOCK... 2 * GRAMMAR_BLOCK - 1] = -1};
   return _mm_and_si128(low_in(end - GRAMMAR_BLOCK), _mm_loadu_si128((const __m128i *)(masks + rest)));

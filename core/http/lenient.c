@@ -6,7 +6,8 @@
 #include "base/arena.h"
 #include "http/grammar.h"
 
-/* The line at the start of `rest`, without its end; *ending is how many bytes that has: 2, 1 (LF alone), or 0 (none). */
+/* The line at the start of `rest`, without its end; *ending is how many bytes that has: 2, 1 (LF alone), or
+ * 0 (none). */
 static struct str first_line(struct str rest, size_t *ending) {
   size_t end = str_find(rest, '\n');
   bool is_whole = end < rest.len, has_cr = is_whole && end > 0 && rest.ptr[end - 1] == '\r';

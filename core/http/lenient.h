@@ -40,9 +40,9 @@ static inline unsigned lenient_status_most(unsigned allowed) {
   return allowed & LENIENT_ODD_STATUS ? LENIENT_STATUS_MOST : STATUS_MOST;
 }
 
-/* A head as RFC 9112 has it, of one with the deviations that are allowed: lines that end with LF alone, and folded ones,
- * which become one with a space (section 5.2). What is not allowed stays as it is. In arena memory, unless there is
- * nothing to mend. */
+/* A head as RFC 9112 has it, of one with the deviations that are allowed: lines that end with LF alone, and folded
+ * ones, which become one with a space (section 5.2). What is not allowed stays as it is. In arena memory, unless there
+ * is nothing to mend. */
 struct arena;
 struct str lenient_mend(struct str head, unsigned allowed, struct arena *arena);
 

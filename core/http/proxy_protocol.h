@@ -30,10 +30,9 @@ enum proxy_protocol_result proxy_protocol_parse(const char *bytes, size_t count,
                                                 struct proxy_protocol *header, size_t *length);
 
 enum { PROXY_PROTOCOL_BYTES = 232 };
-/* Writes a header of version 1 or 2; returns its length. Where addresses are not told, or of kinds that the
- * version cannot express, it is UNKNOWN; in version 2 LOCAL, or, of a client (is_of_client), of no family: what is LOCAL
- * may be taken for ourselves. An IPv4 address beside an IPv6 one is written as an
- * IPv4-mapped one. */
+/* Writes a header of version 1 or 2; returns its length. Where addresses are not told, or of kinds that the version
+ * cannot express, it is UNKNOWN; in version 2 LOCAL, or, of a client (is_of_client), of no family: what is LOCAL may be
+ * taken for ourselves. An IPv4 address beside an IPv6 one is written as an IPv4-mapped one. */
 size_t proxy_protocol_write(unsigned version, const struct proxy_protocol *header,
                             char bytes[PROXY_PROTOCOL_BYTES]);
 

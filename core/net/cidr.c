@@ -29,8 +29,7 @@ void cidr_set_free(struct cidr_set *set) {
   free(set);
 }
 
-/* --- reading ----------------------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------------------------------------- */
 
 /* *bits: how many the address has in its own family. */
 static bool read_address(struct str text, unsigned char address[ADDRESS], unsigned *bits) {
@@ -80,8 +79,7 @@ static bool read_network(struct str text, struct range *range, const char **why)
   return fill_range(range, address, (unsigned)prefix + 128 - bits);
 }
 
-/* --- the set ----------------------------------------------------------------------------------------------
- */
+/* --- the set -------------------------------------------------------------------------------------------- */
 
 bool cidr_set_add(struct cidr_set *set, struct str network, const char **why) {
   struct range range;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// coalesce: measures in windows, and looks whether one is over just before the loop waits; so what was measured before a
-// pause is no longer in force behind it. The waiting itself is libev's (ev_set_io_collect_interval): never beyond a timer
-// that is due. It counts from the last time that the loop's clock was set, which hooks that wait do: so what went by from
-// the look to that is taken off.
+// coalesce: measures in windows, and looks whether one is over just before the loop waits; so what was measured before
+// a pause is no longer in force behind it. The waiting itself is libev's (ev_set_io_collect_interval): never beyond a
+// timer that is due. It counts from the last time that the loop's clock was set, which hooks that wait do: so what went
+// by from the look to that is taken off.
 #include "net/coalesce.h"
 
 #include <sys/prctl.h>

@@ -220,7 +220,8 @@ bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t 
   return outbox_put(conn->outbox, conn, parts, count, bytes);
 }
 
-/* FIN waits for what the transport still has to say: a close_notify that is lost would make a whole message look cut. */
+/* FIN waits for what the transport still has to say: a close_notify that is lost would make a whole message
+ * look cut. */
 void conn_shutdown(struct conn *conn) {
   if (!conn_is_open(conn)) return;
   send_staged(conn);
@@ -251,8 +252,7 @@ const char *conn_error(const struct conn *conn) {
   return conn->tls ? tls_failure(conn) : "connection error";
 }
 
-/* --- plain
- * -------------------------------------------------------------------------------------------------- */
+/* --- plain ---------------------------------------------------------------------------------------------- */
 
 static enum io failed(struct conn *conn) {
   if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return IO_AGAIN;

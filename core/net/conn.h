@@ -97,8 +97,8 @@ void detached_conn_close(const struct detached_conn *detached);
 /* on_readable is about to follow in this turn of the loop: something has arrived that nobody has looked at.
  */
 static inline bool conn_has_news(const struct conn *conn) { return ev_is_pending(&conn->reader); }
-/* The kernel has what its owner waits for, whether the loop has told so or not: on_readable or on_writable will follow. A
- * system call. */
+/* The kernel has what its owner waits for, whether the loop has told so or not: on_readable or on_writable will follow.
+ * A system call. */
 bool conn_is_ready(const struct conn *conn);
 /* Counts the turns of the loop: two equal values have no look at the sockets between them. */
 static inline unsigned conn_turn(const struct conn *conn) { return ev_iteration(conn->loop); }
@@ -110,7 +110,8 @@ enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size
 static inline bool conn_is_plain(const struct conn *conn) { return !conn->tls; }
 /* Past us, from a plain conn into an empty pipe (up to `count` bytes) and from a pipe into a plain conn (all that is in
  * it, or what the socket takes): pipe->bytes says what is in it then. Nothing comes in at an urgent byte (tcp(7)), nor
- * where splice(2) does not work, which gives pipes up: IO_AGAIN, and conn_read goes on. The process must ignore SIGPIPE. */
+ * where splice(2) does not work, which gives pipes up: IO_AGAIN, and conn_read goes on. The process must ignore
+ * SIGPIPE. */
 enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count);
 enum io conn_splice_out(struct conn *conn, struct pipe *pipe);
 /* Takes a small plain write, `bytes` in all, to be made at the end of the loop's turn; the owner learns its fate later.

@@ -14,8 +14,7 @@
 
 enum { BACKLOG = 65535, ACCEPTS_PER_TURN = 64, PAUSE_MS = 100, LOOK_AGAIN_MS = 20 };
 
-/* --- opening
- * ------------------------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------------------- */
 
 static int open_bound(const struct addr *addr, bool shared) {
   int fd = socket(addr_family(addr), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
@@ -83,8 +82,7 @@ bool listener_open(const struct addr *addr, int *fds, unsigned count, const char
   return false;
 }
 
-/* --- accepting
- * ----------------------------------------------------------------------------------------------- */
+/* --- accepting ------------------------------------------------------------------------------------------ */
 
 static void on_resume(struct timer *timer) {
   struct listener *l = (struct listener *)((char *)timer - offsetof(struct listener, pause));

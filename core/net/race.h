@@ -33,8 +33,8 @@ struct race {
   void (*on_lost)(struct race *race, unsigned index);
 };
 
-/* The first RACE_MOST of `count` addresses. Set on_end and on_lost before. Where there are only `patience_ms` for all of
- * them, the next one starts earlier. */
+/* The first RACE_MOST of `count` addresses. Set on_end and on_lost before. Where there are only `patience_ms` for all
+ * of them, the next one starts earlier. */
 void race_start(struct race *race, struct ev_loop *loop, const struct addr *addresses, unsigned count,
                 unsigned patience_ms);
 /* With the addresses that have not been tried. False: there are none. */

@@ -22,8 +22,8 @@ struct timer {
 };
 
 void timer_init(struct timer *timer, struct ev_loop *loop, void (*on_due)(struct timer *timer));
-/* The same for a deadline that blames somebody: where the loop itself comes late, it is given once more, up to a second,
- * so that what is there already can be seen, and what stood still with us can come. */
+/* The same for a deadline that blames somebody: where the loop itself comes late, it is given once more, up to a
+ * second, so that what is there already can be seen, and what stood still with us can come. */
 void timer_init_patient(struct timer *timer, struct ev_loop *loop, void (*on_due)(struct timer *timer));
 /* Due in `ms` from now (the loop's time), instead of any time set before. on_due is called once, from the
  * loop; it may free the timer. */

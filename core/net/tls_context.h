@@ -41,8 +41,9 @@ struct tls_client_options {
   bool no_alpn;         /* else http/1.1 is offered, and a peer that chooses something else is refused */
 };
 
-/* Equal options give the same context, which is also kept while nobody holds it: loading a bundle takes
- * milliseconds, asking again does not. Others wait only where they ask for one that is being loaded. NULL: *why is malloc'd and names the file. */
+/* Equal options give the same context, which is also kept while nobody holds it: loading a bundle takes milliseconds,
+ * asking again does not. Others wait only where they ask for one that is being loaded. NULL: *why is malloc'd and names
+ * the file. */
 struct tls_context *tls_context_client(const struct tls_client_options *options, char **why);
 /* Loads those kept for peers anew whose files have changed (the system's store included), apart from what is in use, in
  * the calling thread. One that cannot be loaded stays as it is, and the log says why, once for each change. Then either

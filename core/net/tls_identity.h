@@ -19,8 +19,8 @@ struct tls_files {
 /* NULL: *why is malloc'd and names the file: it cannot be read, is cut short, has expired, or the key is not
  * the certificate's. One reference. */
 struct tls_identity *tls_identity_load(const struct tls_files *files, char **why);
-/* The same, of which the last ones are kept by the names of their files: where none of these has changed (device, inode,
- * time, size), or none can be looked at any more by the user that the process has become, nothing is read. */
+/* The same, of which the last ones are kept by the names of their files: where none of these has changed (device,
+ * inode, time, size), or none can be looked at any more by the user that the process has become, nothing is read. */
 struct tls_identity *tls_identity_get(const struct tls_files *files, char **why);
 /* Is it a file of one that is kept, which has not changed, or cannot be looked at? */
 bool tls_is_kept(struct str file);

@@ -24,8 +24,7 @@ struct line {
   size_t length;
 };
 
-/* --- text -------------------------------------------------------------------------------------------------
- */
+/* --- text ----------------------------------------------------------------------------------------------- */
 
 static void put(struct line *line, struct str text) {
   if (text.len) memcpy(line->to + line->length, text.ptr, text.len);
@@ -59,8 +58,7 @@ static void put_quoted_field(struct line *line, const struct field *field) {
     put(line, STR("-"));
 }
 
-/* --- facts ------------------------------------------------------------------------------------------------
- */
+/* --- facts ---------------------------------------------------------------------------------------------- */
 
 static uint64_t body_bytes(const struct exchange *x) {
   bool is_silent = x->request.method == METHOD_HEAD || !x->sent.status;
@@ -85,8 +83,7 @@ static struct str time_text(time_t when, bool is_json) {
   return (struct str){kept[is_json].text, kept[is_json].length};
 }
 
-/* --- combined ---------------------------------------------------------------------------------------------
- */
+/* --- combined ------------------------------------------------------------------------------------------- */
 
 /* The first line of the request, or "-" where it could not be read. */
 static void put_request(struct line *line, const struct exchange *x) {
@@ -118,8 +115,7 @@ static void put_combined(struct line *line, struct exchange *x) {
   put(line, STR("\""));
 }
 
-/* --- JSON -------------------------------------------------------------------------------------------------
- */
+/* --- JSON ----------------------------------------------------------------------------------------------- */
 
 /* `name` is `,"name":` and what may be left away before it. */
 static void put_json(struct line *line, struct str name, struct str text) {

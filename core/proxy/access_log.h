@@ -16,7 +16,8 @@ struct access_log {
   enum access_format format;
 };
 
-/* Of an exchange that is over, behind the hook logging. Never waits: the line is dropped, and counted, where the sink has no room. */
+/* Of an exchange that is over, behind the hook logging. Never waits: the line is dropped, and counted, where the sink
+ * has no room. */
 void access_log_write(const struct access_log *log, struct exchange *x);
 
 /* What a policy may add to a line: so many fields, with names so long; a longer value is cut. */

@@ -233,8 +233,9 @@ void attempt_drop(struct exchange *x, struct attempt *aside, enum lease_outcome 
 
 /* --- may there be another? -------------------------------------------------------------------------------- */
 
-/* The retries of a set must not grow with its failures: that would be the end of a set in trouble. But what nobody has
- * handled is no additional work, and what is no fault of the peer (an answer of error is one) says nothing of the set. */
+/* The retries of a set must not grow with its failures: that would be the end of a set in trouble. But what
+ * nobody has handled is no additional work, and what is no fault of the peer (an answer of error is one) says
+ * nothing of the set. */
 bool attempt_takes_retry(struct exchange *x, bool is_safe) {
   bool is_peers_fault = x->error == ERROR_NONE || error_info(x->error)->side == SIDE_UPSTREAM;
   if (!is_peers_fault) return true;
@@ -261,7 +262,8 @@ static bool is_without_answer(enum error error) {
          error == ERROR_FIRST_BYTE_TIMEOUT || error == ERROR_UPSTREAM_SEND_TIMEOUT;
 }
 
-/* A set asks another backend, as long as there is one, where a request may be handled twice (RFC 9110 section 9.2.2). */
+/* A set asks another backend, as long as there is one, where a request may be handled twice (RFC 9110
+ * section 9.2.2). */
 bool exchange_set_retries(const struct exchange *x, enum error error) {
   const struct backends_view *view = x->now.lease.view;
   return view && (view->rules.retry_on & RETRY_ON_FAILURE) && is_without_answer(error) &&

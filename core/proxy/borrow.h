@@ -18,8 +18,8 @@
 // ends. A refusal of the question means that the sibling has gone, a refusal of the answer that the asker has:
 // then the connection is closed.
 //
-// Cost: one store for a request that finds an idle connection of its own worker; one load for each sibling for a request
-// that does not.
+// Cost: one store for a request that finds an idle connection of its own worker; one load for each sibling for a
+// request that does not.
 #ifndef PERILUNE_PROXY_BORROW_H
 #define PERILUNE_PROXY_BORROW_H
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// deadline: the table of waits, and from an exchange's state to its two clocks. The hard problem is that both directions
-// move at once, and a slow side stops the other one through us: so a side is only blamed where nothing else holds it up.
+// deadline: the table of waits, and from an exchange's state to its two clocks. The hard problem is that both
+// directions move at once, and a slow side stops the other one through us: so a side is only blamed where nothing else
+// holds it up.
 #include "proxy/deadline.h"
 
 #include <linux/sockios.h>
@@ -41,7 +42,8 @@ struct wait_info {
 #define PEER(member)     OF_PEER, offsetof(struct peer_options, member)
 #define MS(ms)           FIXED, ms
 
-/* Errors: what an exchange fails with when the time is over. NONE: the connection just ends, or what is said behind it. */
+/* Errors: what an exchange fails with when the time is over. NONE: the connection just ends, or what is said
+ * behind it. */
 static const struct wait_info table[WAIT_COUNT] = {
     [WAIT_NOTHING] = {"nothing", OWES_NOBODY, NO_TIME, 0, ERROR_NONE},
     [WAIT_POLICY] = {"policy", OWES_POLICY, NO_TIME, 0, ERROR_NONE},

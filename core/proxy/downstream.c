@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // downstream: a client's connection from accept to close, and the wait for each request. What follows an exchange is in
-// ending.c. The hard problem is a client that is never quite silent: the time for a head counts from the first byte of it
-// that came, whatever empty lines lie between, and is over with a whole head only.
+// ending.c. The hard problem is a client that is never quite silent: the time for a head counts from the first byte of
+// it that came, whatever empty lines lie between, and is over with a whole head only.
 #include "proxy/downstream.h"
 
 #include <netinet/tcp.h>
@@ -23,8 +23,7 @@ static void hold_head(struct downstream *d, size_t bytes);
 
 static const struct conn_events events = {on_readable, on_writable};
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 void downstream_new(struct proxy *proxy, struct service *service, int fd, const struct sockaddr *client,
                     socklen_t client_length) {
@@ -178,8 +177,7 @@ void downstream_quieten(struct downstream *d) {
   conn_want_write(&d->conn, false);
 }
 
-/* --- events
- * -------------------------------------------------------------------------------------------------- */
+/* --- events --------------------------------------------------------------------------------------------- */
 
 static void on_readable(struct conn *conn) {
   struct downstream *d = conn->owner;
@@ -238,8 +236,7 @@ static void on_due(struct timer *timer) {
   }
 }
 
-/* --- before a request
- * ---------------------------------------------------------------------------------------- */
+/* --- before a request ----------------------------------------------------------------------------------- */
 
 void downstream_greeted(struct downstream *d) {
   d->state = DOWNSTREAM_IDLE;
@@ -258,8 +255,8 @@ void downstream_give_up_head(struct downstream *d) {
   begin_exchange(d, 0, 0, ERROR_REQUEST_TIMEOUT);
 }
 
-/* A part of a head is there: its deadline runs from its first byte and is not moved by further bytes, nor by empty lines
- * that seem to begin anew. */
+/* A part of a head is there: its deadline runs from its first byte and is not moved by further bytes, nor by empty
+ * lines that seem to begin anew. */
 static void expect_rest_of_head(struct downstream *d) {
   uint64_t now = loop_now_ms(d->proxy->loop);
   if (d->state == DOWNSTREAM_HEAD) return;

@@ -95,7 +95,8 @@ void ending_writable(struct downstream *d);
 void ending_due(struct downstream *d);
 /* The proxy stops: it takes no longer than it must. */
 void ending_hasten(struct downstream *d);
-/* The connection is about to be closed, with x under way or just ended: a response that was cut off does not look whole. */
+/* The connection is about to be closed, with x under way or just ended: a response that was cut off does
+ * not look whole. */
 void ending_shows_cut(struct downstream *d, const struct exchange *x);
 
 /* --- greeting.c: what comes before the first request --- */

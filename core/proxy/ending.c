@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // ending: what follows an exchange on its client's connection. The hard problem is that whatever was answered must be
-// readable for the client, although it may still be sending: so after an early answer the rest of the request body is read
-// away within bounds, and a close ends our direction first and waits shortly for the client's (invariant I10).
+// readable for the client, although it may still be sending: so after an early answer the rest of the request body is
+// read away within bounds, and a close ends our direction first and waits shortly for the client's (invariant I10).
 //
-// A close is announced or patient: where the head of a response has promised that the connection lives on, the next request
-// is answered, also when the proxy has begun to stop meanwhile (downstream_await).
+// A close is announced or patient: where the head of a response has promised that the connection lives on, the next
+// request is answered, also when the proxy has begun to stop meanwhile (downstream_await).
 #include <stdlib.h>
 
 #include "base/check.h"

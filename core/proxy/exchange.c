@@ -37,8 +37,7 @@ static const char *const hook_names[] = {
 
 const char *hook_name(enum hook hook) { return hook_names[hook]; }
 
-/* --- the dispatcher
- * ------------------------------------------------------------------------------------------ */
+/* --- the dispatcher ------------------------------------------------------------------------------------- */
 
 void exchange_run(struct exchange *x) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
@@ -77,8 +76,7 @@ static enum step_result fail(struct exchange *x, enum error error) {
   return STEP_WAIT;
 }
 
-/* --- calling a hook
- * ------------------------------------------------------------------------------------------ */
+/* --- calling a hook ------------------------------------------------------------------------------------- */
 
 static enum hook_status call(struct exchange *x, enum hook hook, hook_fn *function) {
   if (x->hook_state == HOOK_WAITING) return HOOK_WAIT;
@@ -135,8 +133,7 @@ static inline enum step_result run_hook(struct exchange *x, enum hook hook, hook
   return function || x->answer ? run_defined_hook(x, hook, function) : STEP_NEXT;
 }
 
-/* --- towards the peer
- * ---------------------------------------------------------------------------------------- */
+/* --- towards the peer ----------------------------------------------------------------------------------- */
 
 static enum step_result step_early_request_filter(struct exchange *x) {
   return run_hook(x, HOOK_early_request_filter, x->hooks->early_request_filter);
@@ -189,8 +186,7 @@ static enum step_result step_send_request(struct exchange *x) {
   return x->again ? STEP_WAIT : STEP_NEXT;
 }
 
-/* --- towards the client
- * -------------------------------------------------------------------------------------- */
+/* --- towards the client --------------------------------------------------------------------------------- */
 
 static enum step_result step_read_response(struct exchange *x) {
   enum step_result result = attempt_read_response(x);
@@ -237,8 +233,7 @@ static enum step_result step_relay_bodies(struct exchange *x) {
   return jump(x, STEP_logging);
 }
 
-/* --- the failure path
- * ---------------------------------------------------------------------------------------- */
+/* --- the failure path ----------------------------------------------------------------------------------- */
 
 static enum step_result retry_or(struct exchange *x, bool retries, enum exchange_step otherwise) {
   attempt_end(x, false);
@@ -299,8 +294,7 @@ static enum step_result step_send_answer(struct exchange *x) {
   return STEP_NEXT;
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------------------------------------- */
 
 static enum step_result step_logging(struct exchange *x) {
   if (!x->times.ended) {

@@ -152,8 +152,7 @@ struct exchange {
       last_error; /* of the last attempt that was followed by another: told where nobody is left to ask */
 };
 
-/* --- for the hooks' implementation
- * -------------------------------------------------------------------------- */
+/* --- for the hooks' implementation ---------------------------------------------------------------------- */
 
 /* A hook that answered HOOK_WAIT has its outcome stored. Runs the exchange; the exchange may be gone
  * afterwards. */
@@ -185,8 +184,7 @@ void exchange_cancel_body(struct exchange *x);
 struct str exchange_body(const struct exchange *x);
 void exchange_set_body(struct exchange *x, struct str text);
 
-/* --- for downstream and upstream
- * --------------------------------------------------------------------------------- */
+/* --- for downstream and upstream ------------------------------------------------------------------------ */
 
 /* An exchange for the head of `length` bytes, `skipped` of them before it, at the start of the downstream's
  * input; or for a head that could not be read (error set, with a sentence that may be NULL): that one goes

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// exchange_begin: from a head in the client's input to an exchange that walks. A head that cannot be read makes an exchange
-// as well, which begins on the failure path: so it is answered and logged like all others (invariant I7).
+// exchange_begin: from a head in the client's input to an exchange that walks. A head that cannot be read makes an
+// exchange as well, which begins on the failure path: so it is answered and logged like all others (invariant I7).
 #include <stddef.h>
 
 #include "base/check.h"

@@ -31,8 +31,7 @@ struct body_filter {
 static enum relay_result run(struct relay_filter *filter, struct str *chunk, bool is_last);
 static void cancel(struct relay_filter *filter);
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 static struct body_filter *new_filter(struct exchange *x, struct relay *relay) {
   struct body_filter *f = arena_zalloc(&x->arena, sizeof *f);
@@ -74,8 +73,7 @@ void filter_none(struct relay *relay) {
   for (int i = 0; i < STAGES; i++) buf_release(&f->out[i]);
 }
 
-/* --- a piece
- * ------------------------------------------------------------------------------------------------- */
+/* --- a piece -------------------------------------------------------------------------------------------- */
 
 static bool is_trailer_stage(const struct body_filter *f) {
   return f->stages[f->at].hook == HOOK_response_trailer_filter;
@@ -144,8 +142,7 @@ static void cancel(struct relay_filter *filter) {
   piece->x->hooks->cancel_piece(piece);
 }
 
-/* --- after a hook that waited
- * -------------------------------------------------------------------------------- */
+/* --- after a hook that waited --------------------------------------------------------------------------- */
 
 void body_piece_wake(struct body_piece *piece, bool failed) {
   if (piece->on_answer) {

@@ -45,8 +45,7 @@ void greeting_begin(struct downstream *d) {
   }
 }
 
-/* --- the PROXY header
- * ----------------------------------------------------------------------------------------- */
+/* --- the PROXY header ----------------------------------------------------------------------------------- */
 
 /* A path is no address, and whoever can send a header can put anything there. Whose address is not told has that of the
  * connection, as the protocol wants it; but a unix socket has none to give, and stands for clients of this machine. */
@@ -101,8 +100,7 @@ static void read_preface(struct downstream *d) {
   if (conn_read(&d->conn, buf_tail(&d->in), moved, &moved) == IO_OK) buf_commit(&d->in, moved);
 }
 
-/* --- TLS
- * ------------------------------------------------------------------------------------------------------ */
+/* --- TLS ------------------------------------------------------------------------------------------------ */
 
 /* Who it is is known only now: a PROXY header may have said so. */
 static bool is_admitted(struct downstream *d) {
@@ -174,8 +172,7 @@ static void handshake(struct downstream *d) {
   conn_feed(&d->conn); /* the first request may have come with the handshake's last message */
 }
 
-/* --- a certificate that the policy knows
- * ------------------------------------------------------------------------ */
+/* --- a certificate that the policy knows ---------------------------------------------------------------- */
 
 static void ask_for_certificate(struct downstream *d) {
   struct service *service = d->service;

@@ -44,8 +44,7 @@ static struct peer_options with_defaults(const struct peer_options *o) {
   return full;
 }
 
-/* --- identity
- * ------------------------------------------------------------------------------------------------ */
+/* --- identity ------------------------------------------------------------------------------------------- */
 
 struct numbers {
 #define X(member) unsigned member;
@@ -112,8 +111,7 @@ static void share_identity(struct proxy *proxy, struct peer *peer) {
   buf_release(&identity);
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 /* Makes the text its own. */
 static void own_texts(struct peer_options *o) {

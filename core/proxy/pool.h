@@ -10,8 +10,8 @@ struct detached_conn;
 struct peer;
 struct upstream;
 
-/* The newest one, READY, which belongs to the caller from now on; NULL: there is none. One that will be found closed, or
- * with bytes that nobody asked for, is closed on the way. */
+/* The newest one, READY, which belongs to the caller from now on; NULL: there is none. One that will be found closed,
+ * or with bytes that nobody asked for, is closed on the way. */
 struct upstream *pool_take(struct peer *peer);
 /* It becomes an idle one of its peer; nothing of it may be unread or unsent, and no exchange may use it. */
 void pool_put(struct upstream *u);

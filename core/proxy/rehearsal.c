@@ -131,7 +131,8 @@ static void prepare(struct exchange *x, enum hook hook) {
   }
 }
 
-/* A hook has ended. That of a failed attempt ends it: what the backend is told comes behind the question for another. */
+/* A hook has ended. That of a failed attempt ends it: what the backend is told comes behind the question for
+ * another. */
 static void apply_outcome(struct rehearsal *r) {
   struct exchange *x = r->exchange;
   if (x->hook == HOOK_upstream_peer && x->outcome.peer) x->now.peer = x->outcome.peer;

@@ -42,8 +42,8 @@ struct str rehearsal_filtered(const struct rehearsal *r);
 
 /* The peer answers with this head. False: *why. */
 bool rehearsal_respond(struct rehearsal *r, struct str head, const char **why);
-/* The attempt fails, or the exchange does. Returns what counts as its failure: that of the last attempt, where no backend
- * is left for another. */
+/* The attempt fails, or the exchange does. Returns what counts as its failure: that of the last attempt, where no
+ * backend is left for another. */
 enum error rehearsal_fail(struct rehearsal *r, enum error error);
 /* After fail_to_connect or error_while_proxy has ended: does the proxy make another attempt then? */
 bool rehearsal_retries(const struct rehearsal *r);

@@ -61,8 +61,7 @@ void relay_stop(struct relay *r) {
   r->active = false;
 }
 
-/* --- out
- * ---------------------------------------------------------------------------------------------------- */
+/* --- out ------------------------------------------------------------------------------------------------ */
 
 void relay_trailers(const struct relay *r, struct headers *kept) {
   struct parser_limits limits = {.head_bytes = CHUNKED_TRAILER_BYTES, .fields = TRAILER_FIELDS};
@@ -171,8 +170,7 @@ static enum io flush(struct relay *r) {
   return r->pipe ? flush_pipe(r) : IO_OK;
 }
 
-/* --- in
- * ----------------------------------------------------------------------------------------------------- */
+/* --- in ------------------------------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) size_t decode_chunks(struct relay *r, char *bytes, size_t count) {
   size_t payload = 0;
@@ -220,8 +218,7 @@ static __attribute__((noinline)) void keep_copy(struct relay *r) {
   buf_append_str(r->copy, payload);
 }
 
-/* --- between
- * ------------------------------------------------------------------------------------------------ */
+/* --- between -------------------------------------------------------------------------------------------- */
 
 static inline void to_parts(struct relay *r) {
   if (r->copy) keep_copy(r);
@@ -251,8 +248,7 @@ static inline enum relay_result pass_on(struct relay *r) {
   return RELAY_READING;
 }
 
-/* --- both
- * --------------------------------------------------------------------------------------------------- */
+/* --- both ----------------------------------------------------------------------------------------------- */
 
 static enum relay_result ended(struct relay *r, enum relay_result result) {
   CHECK(r->active && (result != RELAY_DONE || (r->source_ended && !r->used)));

@@ -78,8 +78,8 @@ struct relay {
   const struct headers *nominated; /* borrowed or NULL: fields that may not be among the trailers */
 };
 
-/* Payload of which RELAY_PIPED bytes are still to come is worth a pipe; where one is likely, a head is read with no more
- * than RELAY_BEGIN bytes of what is behind it. */
+/* Payload of which RELAY_PIPED bytes are still to come is worth a pipe; where one is likely, a head is read with no
+ * more than RELAY_BEGIN bytes of what is behind it. */
 enum {
   RELAY_COPY_LIMIT = 65536,
   RELAY_BUFFER = 16384,

@@ -81,9 +81,9 @@ void exchange_set_body(struct exchange *x, struct str text) {
   x->now.up.trailer_section = (struct str){0};
 }
 
-/* A client that sends a small body slowly is not to hold a connection to a peer meanwhile, nor a place in its limits. What
- * came with the head costs nothing; a larger body, or one in chunks, may be a stream of which each part counts; and what
- * a client sends only once it is told to, the peer decides. One that pauses may wait for an answer. */
+/* A client that sends a small body slowly is not to hold a connection to a peer meanwhile, nor a place in its limits.
+ * What came with the head costs nothing; a larger body, or one in chunks, may be a stream of which each part counts;
+ * and what a client sends only once it is told to, the peer decides. One that pauses may wait for an answer. */
 bool request_body_await(struct exchange *x) {
   const struct body *body = &x->request.body;
   bool is_small = body->framing == FRAMING_LENGTH && body->length <= AWAITED_BYTES;

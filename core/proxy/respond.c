@@ -67,8 +67,7 @@ static void begin_down(struct exchange *x, struct body body, enum framing out, s
   transfer_down(x);
 }
 
-/* --- interim
- * ------------------------------------------------------------------------------------------------- */
+/* --- interim -------------------------------------------------------------------------------------------- */
 
 void respond_interim(struct exchange *x) {
   struct writer_hop hop = {0};
@@ -94,8 +93,7 @@ void respond_continue(struct exchange *x) {
              (struct str){0});
 }
 
-/* --- the peer's response
- * ------------------------------------------------------------------------------------- */
+/* --- the peer's response -------------------------------------------------------------------------------- */
 
 static bool has_no_body(const struct exchange *x) {
   unsigned status = x->response.status;
@@ -151,8 +149,7 @@ void respond_response(struct exchange *x) {
   if (tunnels && x->downstream && x->now.upstream && x->now.up.active) transfer_up(x);
 }
 
-/* --- answers of our own
- * -------------------------------------------------------------------------------------- */
+/* --- answers of our own --------------------------------------------------------------------------------- */
 
 static struct str answer_head(struct exchange *x) {
   const struct answer *answer = x->answer;

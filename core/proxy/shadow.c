@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// shadow: a shadow exchange walks the ordinary steps, without a connection, and finishes where a peer would be asked. Either of
-// the two may decide first, so the comparison lives until both have let go of it.
+// shadow: a shadow exchange walks the ordinary steps, without a connection, and finishes where a peer would be asked.
+// Either of the two may decide first, so the comparison lives until both have let go of it.
 #include "proxy/shadow.h"
 
 #include <stdio.h>
@@ -32,7 +32,8 @@ struct shadow {
   unsigned holders;
 };
 
-/* The text of the head is the real exchange's, which may end first. A body is the real one's alone: see shadow_lacks_body. */
+/* The text of the head is the real exchange's, which may end first. A body is the real one's alone: see
+ * shadow_lacks_body. */
 static void copy_request(struct exchange *copy, const struct request *from) {
   struct request *r = &copy->request;
   *r = *from;

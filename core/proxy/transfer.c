@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// transfer: the bodies of an exchange in both directions at once. Turns what a relay reports into what it means: for the
-// request direction (up) and the response direction (down). The hard problem is that either direction may end, fail or
-// stall before the other: a final response while the client still uploads, a peer that stops reading but has answered, a
-// client that is gone.
+// transfer: the bodies of an exchange in both directions at once. Turns what a relay reports into what it means: for
+// the request direction (up) and the response direction (down). The hard problem is that either direction may end, fail
+// or stall before the other: a final response while the client still uploads, a peer that stops reading but has
+// answered, a client that is gone.
 //
 // A client that writes all of its request before it reads must not be stopped by what nobody wants any more. So where
 // the peer takes no more, and a response is on its way that the client does not take either, the rest of the request is
@@ -21,8 +21,7 @@ static bool is_body_step(const struct exchange *x) {
   return x->step >= STEP_send_request && x->step <= STEP_relay_bodies;
 }
 
-/* --- the end of the peer's part
- * ------------------------------------------------------------------------------ */
+/* --- the end of the peer's part ------------------------------------------------------------------------- */
 
 bool transfer_is_hopeless(const struct exchange *x) {
   return x->request.expects_continue && !x->sent.continued && !x->now.up.source_ended;
@@ -52,8 +51,7 @@ static void end_peer_part(struct exchange *x) {
   attempt_end(x, persists && request_whole);
 }
 
-/* --- the tunnel
- * ---------------------------------------------------------------------------------------------- */
+/* --- the tunnel ----------------------------------------------------------------------------------------- */
 
 /* The request is through to its end, and what follows is the tunnel's. */
 static void begin_tunnel_up(struct exchange *x) {
@@ -79,8 +77,7 @@ void transfer_tunnel(struct exchange *x) {
   if (!x->now.up.active) begin_tunnel_up(x);
 }
 
-/* --- the rest of a request that nobody wants
- * ------------------------------------------------------------------------------------------ */
+/* --- the rest of a request that nobody wants ------------------------------------------------------------ */
 
 static void read_on(struct exchange *x) {
   enum relay_result result = relay_pump(&x->now.up);
@@ -140,8 +137,7 @@ void transfer_end_tunnel(struct exchange *x) {
   exchange_run(x);
 }
 
-/* --- up: request body to the peer
- * ---------------------------------------------------------------------------- */
+/* --- up: request body to the peer ----------------------------------------------------------------------- */
 
 static void up_done(struct exchange *x) {
   x->up_state = TRANSFER_OFF;
@@ -204,8 +200,7 @@ void transfer_up(struct exchange *x) {
   if (!x->now.up.active) exchange_run(x);
 }
 
-/* --- down: response body to the client
- * ----------------------------------------------------------------------- */
+/* --- down: response body to the client ------------------------------------------------------------------ */
 
 static void down_done(struct exchange *x) {
   x->down_state = TRANSFER_OFF;
@@ -254,8 +249,7 @@ void transfer_down(struct exchange *x) {
 
 bool transfer_is_done(const struct exchange *x) { return !x->down.active && !x->now.up.active; }
 
-/* --- events
- * -------------------------------------------------------------------------------------------------- */
+/* --- events --------------------------------------------------------------------------------------------- */
 
 /* The client has ended its direction: is that taken for its end altogether? A response under way shows it by
  * itself. */

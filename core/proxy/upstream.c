@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// upstream: take one from the pool, borrow or connect, hand over, read the response head, give back. The hard problem is
-// that a connection changes its owner: its events go to the pool, to the exchange that uses it, or to nobody while its
-// answer is kept, and which of them is decided here, by its state alone.
+// upstream: take one from the pool, borrow or connect, hand over, read the response head, give back. The hard problem
+// is that a connection changes its owner: its events go to the pool, to the exchange that uses it, or to nobody while
+// its answer is kept, and which of them is decided here, by its state alone.
 #include "proxy/upstream.h"
 
 #include <stdlib.h>
@@ -216,8 +216,7 @@ static void on_connected(struct connect *connect, enum error error) {
   exchange_run(x);
 }
 
-/* --- between workers
- * --------------------------------------------------------------------------------------------------- */
+/* --- between workers ------------------------------------------------------------------------------------ */
 
 static bool take_over(struct upstream *u, struct detached_conn *detached) {
   conn_attach(&u->conn, detached, u->proxy->loop, &events, u);
@@ -259,8 +258,7 @@ void upstream_keep(struct proxy *proxy, struct peer *peer, struct detached_conn 
     upstream_close(u);
 }
 
-/* --- using
- * --------------------------------------------------------------------------------------------------- */
+/* --- using ---------------------------------------------------------------------------------------------- */
 
 static enum io ended_early(struct upstream *u, enum io result, enum error *error) {
   *error = buf_len(&u->in) ? ERROR_RESPONSE_TRUNCATED : ERROR_UPSTREAM_CLOSED;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // walk: what the files that make up an exchange share with each other and with nobody else: exchange.c (the
 // steps), failure.c (how they end early), attempt.c (one try at a peer), respond.c (heads to the client),
-// transfer.c (bodies), deadline.c (who owes the next byte), negotiation.c (Upgrade), hedge.c (a second try beside a slow
-// one), elsewhere.c (another behind an answer of error), filter.c (the policy's hooks in the bodies), request_body.c (the body
-// read for the policy).
+// transfer.c (bodies), deadline.c (who owes the next byte), negotiation.c (Upgrade), hedge.c (a second try beside a
+// slow one), elsewhere.c (another behind an answer of error), filter.c (the policy's hooks in the bodies),
+// request_body.c (the body read for the policy).
 #ifndef PERILUNE_PROXY_WALK_H
 #define PERILUNE_PROXY_WALK_H
 
@@ -37,8 +37,8 @@ void respond_interim(struct exchange *x);  /* puts the 1xx head on its way throu
 void respond_continue(struct exchange *x); /* the same with a 100 of our own */
 void respond_response(struct exchange *x); /* the head, and what is there of the body */
 void respond_answer(struct exchange *x);
-/* For answer_filter: x->response becomes the final head that is about to be sent, whoever made it; and its fields are taken
- * as the hook left them. */
+/* For answer_filter: x->response becomes the final head that is about to be sent, whoever made it; and its fields are
+ * taken as the hook left them. */
 void respond_show_head(struct exchange *x);
 void respond_take_head(struct exchange *x);
 /* The answer to TRACE or OPTIONS that may be forwarded no further: the request as it came, without what is
@@ -67,8 +67,8 @@ void transfer_end_tunnel(struct exchange *x);
 /* The bodies are through in both directions, or given up. */
 bool transfer_is_done(const struct exchange *x);
 
-/* request_body.c: a small body is waited for before a peer is asked; true: still. Its client has paused: true: it is not
- * waited for any longer, and a peer is asked. */
+/* request_body.c: a small body is waited for before a peer is asked; true: still. Its client has paused: true: it is
+ * not waited for any longer, and a peer is asked. */
 bool request_body_await(struct exchange *x);
 bool request_body_is_awaited(const struct exchange *x);
 bool request_body_paused(struct exchange *x);
@@ -121,8 +121,8 @@ void forwarded_add(struct exchange *x);
 /* Our entry of Via for a message that came as HTTP/1.minor. */
 struct str forwarded_via(unsigned minor);
 
-/* exchange_object.c: one that belongs to nobody yet and is in no list, in an arena of its own: what every kind of exchange
- * (a client's, a shadow's, a rehearsal's) begins with. Its policy is to be set: hooks, settings, use. */
+/* exchange_object.c: one that belongs to nobody yet and is in no list, in an arena of its own: what every kind of
+ * exchange (a client's, a shadow's, a rehearsal's) begins with. Its policy is to be set: hooks, settings, use. */
 struct exchange *exchange_new(struct proxy *proxy);
 
 #endif

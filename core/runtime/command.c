@@ -59,8 +59,7 @@ static void on_readable(struct conn *conn);
 static void on_writable(struct conn *conn);
 static const struct conn_events events = {on_readable, on_writable};
 
-/* --- clients ----------------------------------------------------------------------------------------------
- */
+/* --- clients -------------------------------------------------------------------------------------------- */
 
 static void free_client(struct reaped *reaped) {
   struct client *client = LIST_ENTRY(reaped, struct client, reaped);
@@ -272,8 +271,7 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr *from, s
   conn_want_read(&client->conn, true);
 }
 
-/* --- life -------------------------------------------------------------------------------------------------
- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 struct command_server *command_listen(struct server *server, const char *path, bool *is_taken, char **why) {
   char text[256];

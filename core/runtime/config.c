@@ -69,8 +69,7 @@ static bool parse(enum kind kind, const char *text, unsigned *number) {
   return true;
 }
 
-/* --- life -------------------------------------------------------------------------------------------------
- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 void config_init(struct config *config) {
   for (int i = 0; i < CONFIG_COUNT; i++) {
@@ -87,8 +86,7 @@ void config_free(struct config *config) {
   }
 }
 
-/* --- setting ----------------------------------------------------------------------------------------------
- */
+/* --- setting -------------------------------------------------------------------------------------------- */
 
 static bool is_same(char option, char name) { return option == name || (option == '-' && name == '_'); }
 
@@ -151,8 +149,7 @@ bool config_set(struct config *config, const char *name, const char *text, enum 
   return true;
 }
 
-/* --- checking ---------------------------------------------------------------------------------------------
- */
+/* --- checking ------------------------------------------------------------------------------------------- */
 
 static bool complain(char **why, const char *name, const char *value, const char *detail) {
   size_t bytes = strlen(name) + strlen(value) + strlen(detail) + 8;
@@ -192,8 +189,7 @@ bool config_check(const struct config *config, char **why) {
   return true;
 }
 
-/* --- printing ---------------------------------------------------------------------------------------------
- */
+/* --- printing ------------------------------------------------------------------------------------------- */
 
 void config_print(const struct config *config, FILE *out) {
   static const char *const origins[] = {"default", "policy", "command line"};

@@ -25,8 +25,8 @@ struct listening {
   unsigned count, workers;
 };
 
-/* What `said` asks for, with the contexts of listening_load, on top of `before` (may be NULL). NULL: *why is malloc'd and names the place; nothing
- * has changed and nothing stays open. */
+/* What `said` asks for, with the contexts of listening_load, on top of `before` (may be NULL). NULL: *why is malloc'd
+ * and names the place; nothing has changed and nothing stays open. */
 struct listening *listening_open(const struct policy_listener *said, unsigned count, unsigned workers,
                                  const struct listening *before, char **why);
 /* Loads certificate and key into said->context, which is the caller's to release. False: *why is malloc'd and names the

@@ -34,7 +34,8 @@ void notify_init(void) {
   unsetenv("PERILUNE_READY_FD");
 }
 
-/* A manager that does not read must not stop us: a sign of life is left out, for another follows; the rest has a second. */
+/* A manager that does not read must not stop us: a sign of life is left out, for another follows; the rest
+ * has a second. */
 void notify_state(const char *state) {
   const struct timeval patience = {.tv_sec = 1};
   if (!manager_length) return;

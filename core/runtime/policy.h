@@ -50,8 +50,8 @@ struct policy_host {
 };
 
 struct policy_kind {
-  /* Runs the script. Called in a thread of its own, for every worker; everything from bind on in its worker's own. NULL:
-   * *why is a malloc'd message that names file and line. */
+  /* Runs the script. Called in a thread of its own, for every worker; everything from bind on in its worker's own.
+   * NULL: *why is a malloc'd message that names file and line. */
   void *(*load)(const void *source, const struct policy_host *host, char **why);
   /* What it listens on: same in every worker. The runtime opens what they name, and notes it in them. */
   struct policy_listener *(*listeners)(void *policy, unsigned *count);

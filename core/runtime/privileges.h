@@ -12,7 +12,8 @@
 bool privileges_drop(const char *user, const char *group, char **why);
 /* Raises the soft limit of descriptors to the hard one: each connection through the proxy needs two. */
 void privileges_use_descriptors(void);
-/* Gives an open file to that user, so that it can be written and removed afterwards. Does nothing with fd -1, or NULL. */
+/* Gives an open file to that user, so that it can be written and removed afterwards. Does nothing with fd
+ * -1, or NULL. */
 void privileges_give(int fd, const char *name, const char *user);
 /* The same for a socket's file. */
 void privileges_give_socket(const char *path, struct file_identity file, const char *user);

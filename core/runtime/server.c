@@ -74,8 +74,7 @@ void server_begin_to_serve(struct server *s) {
   log_info("ready: %u workers, %s", s->worker_count, s->options->source.name);
 }
 
-/* --- the process ------------------------------------------------------------------------------------------
- */
+/* --- the process ---------------------------------------------------------------------------------------- */
 
 static unsigned cores(void) {
   cpu_set_t set;

@@ -95,8 +95,8 @@ const char *server_stop(struct server *server, bool now);
 /* Starts a successor with our listeners; we drain once it serves, and go on if it does not. The outcome is
  * logged and told to who waits for it on the command socket. False: *why is a malloc'd message. (upgrade.c) */
 bool server_upgrade(struct server *server, char **why);
-/* For the files of runtime/ that end it (stopping.c): before the workers start; told by a worker's thread at its end; and
- * the end of the process without what is stuck, from any thread. */
+/* For the files of runtime/ that end it (stopping.c): before the workers start; told by a worker's thread at its end;
+ * and the end of the process without what is stuck, from any thread. */
 void server_prepare_end(struct server *server);
 void server_worker_ended(struct worker *worker);
 void server_leave(struct server *server) __attribute__((noreturn));

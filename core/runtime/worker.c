@@ -18,8 +18,7 @@
 #include "proxy/exchange.h"
 #include "shared/metrics.h"
 
-/* --- begin ------------------------------------------------------------------------------------------------
- */
+/* --- begin ---------------------------------------------------------------------------------------------- */
 
 static void on_idle(struct proxy *proxy) { ev_break(proxy->loop, EVBREAK_ALL); }
 
@@ -93,8 +92,7 @@ int worker_start(struct worker *worker) {
   return error;
 }
 
-/* --- switch -----------------------------------------------------------------------------------------------
- */
+/* --- switch --------------------------------------------------------------------------------------------- */
 
 /* What a worker is to go over to. It waits in worker->wanted, where a newer one takes its place: a worker that was
  * stuck for five reloads goes over to the fifth. */
@@ -261,8 +259,7 @@ void worker_switch(struct worker *worker, struct instance *instance, const struc
   drop_order(older);
 }
 
-/* --- end --------------------------------------------------------------------------------------------------
- */
+/* --- end ------------------------------------------------------------------------------------------------ */
 
 struct stop_message {
   struct message message;

@@ -41,8 +41,7 @@ void worker_end_trials(struct worker *worker, const struct instance *in_force) {
   stop_shadow(worker);
 }
 
-/* --- canary -----------------------------------------------------------------------------------------------
- */
+/* --- canary --------------------------------------------------------------------------------------------- */
 
 struct canary_message {
   struct message message;

@@ -36,8 +36,7 @@ struct family {
   struct table tables[];       /* one for each worker; a gauge uses the first alone */
 };
 
-/* --- life -------------------------------------------------------------------------------------------------
- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 static struct str own(struct str text) { return (struct str){str_to_cstring(text), text.len}; }
 
@@ -80,8 +79,7 @@ bool family_fits(const struct family *f, const struct family_config *c) {
 
 const struct family_config *family_config(const struct family *f) { return &f->config; }
 
-/* --- series -----------------------------------------------------------------------------------------------
- */
+/* --- series --------------------------------------------------------------------------------------------- */
 
 static struct str cut(struct str value) {
   if (value.len > FAMILY_VALUE_BYTES) value.len = FAMILY_VALUE_BYTES;
@@ -146,8 +144,7 @@ struct series *family_series(struct family *f, unsigned worker, const struct str
   return s;
 }
 
-/* --- numbers ----------------------------------------------------------------------------------------------
- */
+/* --- numbers -------------------------------------------------------------------------------------------- */
 
 static double number_of(uint64_t bits) {
   double number;
@@ -182,8 +179,7 @@ void family_observe(struct family *f, struct series *s, double value) {
   add_to(&s->value, value);
 }
 
-/* --- reading ----------------------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------------------------------------- */
 
 static void add_up(const struct family *f, const struct series *s, struct family_sum *sum) {
   unsigned counts = f->config.kind == FAMILY_HISTOGRAM ? f->config.bound_count + 1 : 0;

@@ -91,8 +91,7 @@ struct traffic *traffic_nowhere(void) {
   return &traffic;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------------------------------------- */
 
 static void add_up(cell *sum, const cell *one, size_t bytes) {
   for (size_t i = 0; i < bytes / sizeof *sum; i++) cell_add(&sum[i], cell_get(&one[i]));

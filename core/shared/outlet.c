@@ -24,8 +24,7 @@
 enum { SMALL_BYTES = 4096, SYSLOG_BYTES = 8000, FACILITY_DAEMON = 3 << 3, COMPLAIN_MS = 60000 };
 #define SYSLOG_PATH "/dev/log"
 
-/* --- opening ----------------------------------------------------------------------------------------------
- */
+/* --- opening -------------------------------------------------------------------------------------------- */
 
 /* A FIFO that nobody reads refuses to be opened for writing alone. */
 static int open_file(const char *path) {
@@ -97,8 +96,7 @@ void outlet_reopen(struct outlet *o) {
     log_error("log %s cannot be reopened: %s", o->path, safe_reason(errno));
 }
 
-/* --- files and streams ------------------------------------------------------------------------------------
- */
+/* --- files and streams ---------------------------------------------------------------------------------- */
 
 static size_t count_lines(struct str text) {
   size_t count = 0;
@@ -168,8 +166,7 @@ static bool write_bytes(struct outlet *o, const struct str parts[2], size_t *tak
   return true;
 }
 
-/* --- syslog -----------------------------------------------------------------------------------------------
- */
+/* --- syslog --------------------------------------------------------------------------------------------- */
 
 /* A line, its priority first, may lie in both slices. */
 static size_t copy_line(const struct str parts[2], char *to, size_t room) {

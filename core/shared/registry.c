@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// registry: lists of named objects: a root's, and those of its stages, all under the root's lock. The one hard problem is
-// replacement: an object that does not fit what a generation asks for gives its name to a new one, but only when that
-// generation comes into force, and goes on to live nameless until its last holder lets go.
+// registry: lists of named objects: a root's, and those of its stages, all under the root's lock. The one hard problem
+// is replacement: an object that does not fit what a generation asks for gives its name to a new one, but only when
+// that generation comes into force, and goes on to live nameless until its last holder lets go.
 #include "shared/registry.h"
 
 #include <pthread.h>

@@ -5,10 +5,10 @@
 // making: make and fits must not call the registry; free may.
 //
 // Words. root: the registry whose names are in force; what others see of the process (status, metrics) is read from it.
-// stage: a generation's registry on top of a root. It finds what the root has, as long as that fits; what does not fit, or
-// is not there, is made in the stage, and no name of the root changes. registry_merge puts its names into the root, once
-// its generation is in force; a stage that is dropped before leaves no trace. So a generation that is refused, tried or
-// retired cannot take a name away from the one in force.
+// stage: a generation's registry on top of a root. It finds what the root has, as long as that fits; what does not fit,
+// or is not there, is made in the stage, and no name of the root changes. registry_merge puts its names into the root,
+// once its generation is in force; a stage that is dropped before leaves no trace. So a generation that is refused,
+// tried or retired cannot take a name away from the one in force.
 #ifndef PERILUNE_SHARED_REGISTRY_H
 #define PERILUNE_SHARED_REGISTRY_H
 
@@ -35,8 +35,8 @@ struct registry *registry_stage(struct registry *root);
 struct registry *registry_hold(struct registry *r);
 /* Lets go of a reference. With the last one all its entries must have been released. NULL is fine. */
 void registry_free(struct registry *r);
-/* The stage's generation is in force: its names are the root's from now on, and what it makes is made there, until another
- * stage is merged. Objects that lose their name live on until their last holder lets go. */
+/* The stage's generation is in force: its names are the root's from now on, and what it makes is made there, until
+ * another stage is merged. Objects that lose their name live on until their last holder lets go. */
 void registry_merge(struct registry *stage);
 /* Is the entry `r`'s own to change? False: it is in force, and `r` is a stage that is not. */
 bool registry_owns(struct registry *r, const struct registry_entry *entry);

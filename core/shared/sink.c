@@ -42,8 +42,7 @@ struct sink {
 
 static void *run(void *sink);
 
-/* --- life -------------------------------------------------------------------------------------------------
- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 static int start(struct sink *s) {
   sigset_t all, before;
@@ -122,8 +121,7 @@ void sink_free(struct sink *s) {
   if (pthread_timedjoin_np(s->thread, NULL, &until) == 0) release(s);
 }
 
-/* --- the writers ------------------------------------------------------------------------------------------
- */
+/* --- the writers ---------------------------------------------------------------------------------------- */
 
 static void put(struct lane *lane, size_t at, const char *bytes, size_t length) {
   size_t from = at % RING_BYTES, first = RING_BYTES - from < length ? RING_BYTES - from : length;
@@ -147,8 +145,7 @@ void sink_write(struct sink *s, unsigned number, enum sink_priority priority, co
   if (atomic_load(&s->asleep) && atomic_exchange(&s->asleep, false)) wake(s);
 }
 
-/* --- the thread -------------------------------------------------------------------------------------------
- */
+/* --- the thread ----------------------------------------------------------------------------------------- */
 
 static bool is_over(const struct sink *s) {
   return atomic_load(&s->finishes) && clock_now_ms(&clock_system) >= atomic_load(&s->ends_at_ms);

@@ -16,7 +16,8 @@ static int now(lua_State *L) {
   return 1;
 }
 
-/* Under virtual time: when it began, in seconds of the real one; that is the machine's time until a test says another. */
+/* Under virtual time: when it began, in seconds of the real one; that is the machine's time until a test says
+ * another. */
 static double begun;
 
 static double real_time(void) {

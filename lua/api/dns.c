@@ -125,8 +125,8 @@ static void end(void *ended) {
   lookup->services = NULL;
 }
 
-/* core.dns_set_servers("127.0.0.1:53,[::1]"): true, or nil and why. A setting of the generation: they are asked once it is
- * in force, by all its workers (dns_start). -1 +2 */
+/* core.dns_set_servers("127.0.0.1:53,[::1]"): true, or nil and why. A setting of the generation: they are asked once it
+ * is in force, by all its workers (dns_start). -1 +2 */
 static int dns_set_servers(lua_State *L) {
   struct vm *vm = vm_of(L);
   const char *servers = luaL_checkstring(L, 1);

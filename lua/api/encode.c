@@ -43,8 +43,7 @@ static struct str check_text(lua_State *L) {
   return text;
 }
 
-/* --- base64 (RFC 4648). -1 +1 | -1 +2 ----------------------------------------------------------------------
- */
+/* --- base64 (RFC 4648). -1 +1 | -1 +2 ------------------------------------------------------------------- */
 
 static size_t encode(unsigned char *out, struct str text, const char *alphabet, bool pads) {
   const unsigned char *in = (const unsigned char *)text.ptr;
@@ -115,8 +114,7 @@ static int decode_base64(lua_State *L) {
 
 static int decode_base64_url(lua_State *L) { return decode_with(L, check_text(L), url_alphabet); }
 
-/* --- hexadecimal. -1 +1 | -1 +2 ---------------------------------------------------------------------------
- */
+/* --- hexadecimal. -1 +1 | -1 +2 ------------------------------------------------------------------------- */
 
 static int encode_hex(lua_State *L) {
   struct str text = check_text(L);
@@ -153,8 +151,7 @@ static int decode_hex(lua_State *L) {
   return push(L, out, text.len / 2);
 }
 
-/* --- percent-encoding (RFC 3986 section 2.1) --------------------------------------------------------------
- */
+/* --- percent-encoding (RFC 3986 section 2.1) ------------------------------------------------------------ */
 
 static bool is_unreserved(char c) {
   char lower = ascii_lower(c);

@@ -27,8 +27,7 @@ static void set_text(lua_State *L, const char *name, struct str text) {
   lua_setfield(L, -2, name);
 }
 
-/* --- attempts. -1 +1 --------------------------------------------------------------------------------------
- */
+/* --- attempts. -1 +1 ------------------------------------------------------------------------------------ */
 
 /* session:retries_left(): how many further calls of upstream_peer there may be */
 static int retries_left(lua_State *L) {
@@ -59,8 +58,7 @@ static int upstream_tls(lua_State *L) {
   return 1;
 }
 
-/* --- times and sizes. -1 +1 -------------------------------------------------------------------------------
- */
+/* --- times and sizes. -1 +1 ----------------------------------------------------------------------------- */
 
 /* Seconds between two stamps; nothing where one is missing. -0 +0 */
 static void set_time(lua_State *L, const char *name, uint64_t from, uint64_t to) {

@@ -50,8 +50,7 @@ static int new_inflight(lua_State *L) {
   return 1;
 }
 
-/* --- arguments: inflight, session, key --------------------------------------------------------------------
- */
+/* --- arguments: inflight, session, key ------------------------------------------------------------------ */
 
 /* -0 +0 */
 static struct inflight *check(lua_State *L) {

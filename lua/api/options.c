@@ -86,7 +86,8 @@ static int lenient_bit(const char *name) {
   return -1;
 }
 
-/* Takes the entry that lua_next has pushed: { name = true }, { name = false }, or { "name" }. False: it is none. -0 +0 */
+/* Takes the entry that lua_next has pushed: { name = true }, { name = false }, or { "name" }. False: it is
+ * none. -0 +0 */
 static bool take_lenient(lua_State *L, unsigned *allowed) {
   bool is_listed = lua_type(L, -2) == LUA_TNUMBER && lua_type(L, -1) == LUA_TSTRING;
   bool is_named = lua_type(L, -2) == LUA_TSTRING && lua_isboolean(L, -1);

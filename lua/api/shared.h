@@ -31,8 +31,8 @@ void shared_check_room(lua_State *L, const char *call, const char *option, lua_N
 /* The end of all of them: see handle_set_end. */
 void shared_end(void *shared);
 
-/* Does the policy load, and is the object in use already? Then its main chunk changes nothing of it, since the policy may
- * be refused: methods that do put themselves off, and give what they would if nothing else happened. */
+/* Does the policy load, and is the object in use already? Then its main chunk changes nothing of it, since the policy
+ * may be refused: methods that do put themselves off, and give what they would if nothing else happened. */
 bool shared_is_foreign(lua_State *L, const struct shared *shared);
 /* `call` is called with the arguments on the stack once the policy is in force, in this vm; never, if that does not
  * happen. What it gives is dropped, what it raises is logged. -0 +0 */

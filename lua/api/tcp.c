@@ -156,8 +156,8 @@ static void close_handle(struct socket_handle *handle) {
 
 static void cancel(void *what) { ((struct socket *)what)->reading.task = NULL; }
 
-/* core.tcp_connected(socket): the socket, or nil, why it could not be connected, and the name of the error; in two parts
- * -1 +0 */
+/* core.tcp_connected(socket): the socket, or nil, why it could not be connected, and the name of the error; in two
+ * parts -1 +0 */
 static int await(lua_State *L) {
   struct socket *s = socket_check(L);
   if (!s || !s->connecting) return 0;

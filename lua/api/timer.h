@@ -11,8 +11,9 @@ void jobs_bind(struct vm *vm);
 /* Lets the jobs begin that the script asked for while it was loaded: in the control worker, for others have
  * none. */
 void jobs_start(struct vm *vm);
-/* Another policy is in force, or the worker ends. A run that is under way, or due, goes on to its end; `every` begins
- * none any more; what `after` has planned for later is called at once with true, if it takes a parameter, or dropped. */
+/* Another policy is in force, or the worker ends. A run that is under way, or due, goes on to its end; `every`
+ * begins none any more; what `after` has planned for later is called at once with true, if it takes a parameter,
+ * or dropped. */
 void jobs_retire(struct vm *vm);
 /* Ends them all, and the tasks that they have spawned, wherever they wait. */
 void jobs_cut(struct vm *vm);

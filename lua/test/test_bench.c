@@ -26,8 +26,7 @@ struct test_bench {
   struct settings settings;    /* a copy: the policy's list of listeners moves while it grows */
 };
 
-/* --- exchanges --------------------------------------------------------------------------------------------
- */
+/* --- exchanges ------------------------------------------------------------------------------------------ */
 
 /* -0 +0 */
 static struct str check_text(lua_State *L, int index) {
@@ -183,8 +182,7 @@ static int finish(lua_State *L) {
   return 0;
 }
 
-/* --- what it has come to. -1 +1 ---------------------------------------------------------------------------
- */
+/* --- what it has come to. -1 +1 ------------------------------------------------------------------------- */
 
 /* -0 +0 */
 static void set_text(lua_State *L, const char *name, struct str text) {

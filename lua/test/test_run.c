@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// test_run: what a test run controls, in `perilune test` only: virtual time, the lines of the log, and the policies that
-// specs load. lua/perilune/test/clock.lua, log.lua and init.lua offer it to specs.
+// test_run: what a test run controls, in `perilune test` only: virtual time, the lines of the log, and the policies
+// that specs load. lua/perilune/test/clock.lua, log.lua and init.lua offer it to specs.
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdlib.h>
@@ -15,8 +15,7 @@
 #include "lua/vm/vm.h"
 #include "net/virtual_time.h"
 
-/* --- time. ------------------------------------------------------------------------------------------------
- */
+/* --- time. ---------------------------------------------------------------------------------------------- */
 
 /* core.test_advance(seconds) -1 +0 */
 static int advance(lua_State *L) {
@@ -37,8 +36,7 @@ static int left(lua_State *L) {
   return 1;
 }
 
-/* --- the log ----------------------------------------------------------------------------------------------
- */
+/* --- the log -------------------------------------------------------------------------------------------- */
 
 static struct buf caught; /* "<level><text>\0" for each line */
 
@@ -70,8 +68,7 @@ static int take_log(lua_State *L) {
   return 1;
 }
 
-/* --- policies ---------------------------------------------------------------------------------------------
- */
+/* --- policies ------------------------------------------------------------------------------------------- */
 
 /* core.test_loading(on): as if the main chunk ran -1 +0 */
 static int loading(lua_State *L) {

@@ -7,8 +7,8 @@
 //   anything else                   an error that names the hook
 //
 // Only the first result counts. A few hooks ask a question of their own, and other answers to that are no error:
-// proxy_upstream_filter (true: a peer may be asked, false: it may not), upstream_peer (lua/api/peer.c), fail_to_proxy (a
-// status), the body hooks (lua/vm/body.c) and certificate (lua/vm/certificate.c).
+// proxy_upstream_filter (true: a peer may be asked, false: it may not), upstream_peer (lua/api/peer.c), fail_to_proxy
+// (a status), the body hooks (lua/vm/body.c) and certificate (lua/vm/certificate.c).
 #ifndef PERILUNE_LUA_RESULTS_H
 #define PERILUNE_LUA_RESULTS_H
 

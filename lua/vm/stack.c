@@ -16,13 +16,14 @@ enum { LEFT_LEAST = 2 << 20 };
 enum { LEFT_LEAST = 512 << 10 };
 #endif
 
-/* Coroutines in one another take some hundred bytes each: this is for several hundreds, each of which an error passes. */
+/* Coroutines in one another take some hundred bytes each: this is for several hundreds, each of which an
+ * error passes. */
 enum { COROUTINES_MOST = 192 << 10 };
 
 static _Thread_local uintptr_t lowest, lowest_nested; /* that a frame may begin at */
 
-/* Coroutines count from the first look of the thread, which is near its start: the end of its stack is no measure, since
- * the C library keeps the variables of the thread there, of which a sanitizer has many. */
+/* Coroutines count from the first look of the thread, which is near its start: the end of its stack is no measure,
+ * since the C library keeps the variables of the thread there, of which a sanitizer has many. */
 static __attribute__((cold)) void find_lowest(uintptr_t frame) {
   pthread_attr_t attributes;
   void *from = NULL;

@@ -99,8 +99,7 @@ struct str vm_path(const struct vm *vm, struct str name, struct arena *arena) {
                       STR_ARG(name));
 }
 
-/* --- where `require` looks ---------------------------------------------------------------------------------
- */
+/* --- where `require` looks ------------------------------------------------------------------------------ */
 
 static bool has_library(const char *root) {
   char file[PATH_MAX + 32];

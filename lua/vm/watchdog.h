@@ -48,7 +48,8 @@ void watch_loaded(struct vm *vm);
 /* The budget from now on, also of what runs already. */
 void watch_budget(struct vm *vm, unsigned ms);
 void watch_end(struct vm *vm);
-/* "stuck in request_filter of policy.lua:12 for 7 s", if that worker's Lua runs beyond its budget; else "". Any thread. */
+/* "stuck in request_filter of policy.lua:12 for 7 s", if that worker's Lua runs beyond its budget; else "".
+ * Any thread. */
 void watch_doing(unsigned worker, char *text, size_t bytes);
 /* The process stops: main chunks that run are interrupted, now and from now on. Thread-safe. */
 void watch_hurry_loads(void);

@@ -40,7 +40,8 @@ void unit_temporary(char path[UNIT_PATH_BYTES], const char *name);
   }                                                                                                          \
   static void UNIT_JOIN(unit_run_, __LINE__)(void)
 
-/* Both go on after a failure; they return whether the check held. Invariants of inline functions count as failures, too. */
+/* Both go on after a failure; they return whether the check held. Invariants of inline functions count as
+ * failures, too. */
 #undef CHECK
 #define CHECK(expression)      unit_check((expression), __FILE__, __LINE__, #expression)
 #define CHECK_STR(got, wanted) unit_check_str((got), str_of(wanted), __FILE__, __LINE__)

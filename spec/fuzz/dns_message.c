@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz driver: answers of name servers. The first byte says which records were asked for. Whatever comes, nothing is read
-// beyond the message, and what is taken is of use: bounded in number, services with a name and a port.
+// Fuzz driver: answers of name servers. The first byte says which records were asked for. Whatever comes, nothing is
+// read beyond the message, and what is taken is of use: bounded in number, services with a name and a port.
 #include "net/dns_message.h"
 
 #include "fuzz.h"

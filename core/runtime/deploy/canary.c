@@ -39,8 +39,7 @@ static unsigned canaries; /* so far */
 
 static void judge(struct canary *c);
 
-/* --- asking -----------------------------------------------------------------------------------------------
- */
+/* --- asking --------------------------------------------------------------------------------------------- */
 
 struct tally_note {
   struct message message;
@@ -99,8 +98,7 @@ static void on_due(struct timer *timer) {
   if (s->canary == c) ask(c);
 }
 
-/* --- judging ----------------------------------------------------------------------------------------------
- */
+/* --- judging -------------------------------------------------------------------------------------------- */
 
 /* Of 10,000. */
 static uint64_t share(uint64_t part, uint64_t whole) { return whole ? part * 10000 / whole : 0; }
@@ -183,8 +181,7 @@ static void judge(struct canary *c) {
     timer_set(&c->timer, ASK_MS);
 }
 
-/* --- life -------------------------------------------------------------------------------------------------
- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 static void begin(struct server *s, struct generation *g, unsigned share_of_exchanges) {
   unsigned *order = generation_order(g);

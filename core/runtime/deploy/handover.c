@@ -25,8 +25,8 @@
 
 extern char **environ;
 
-/* Behind the sockets: the pipe that the successor answers in, the keys of tickets, the two ends of the ancestors' pipe, the sockets'
- * names, and the pid file with its lock. */
+/* Behind the sockets: the pipe that the successor answers in, the keys of tickets, the two ends of the ancestors' pipe,
+ * the sockets' names, and the pid file with its lock. */
 enum { FIRST_FD = HANDOVER_FIRST_FD, EXTRA_FDS = 6 };
 
 static char program[PATH_MAX]; /* our own file, also after a newer one took its place */
@@ -36,8 +36,7 @@ void handover_note_program(void) {
   if (length > 0) program[length] = '\0';
 }
 
-/* --- to a successor ---------------------------------------------------------------------------------------
- */
+/* --- to a successor ------------------------------------------------------------------------------------- */
 
 enum { ANSWER_BYTES = 400 };
 

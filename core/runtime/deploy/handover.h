@@ -22,7 +22,8 @@ enum { HANDOVER_FIRST_FD = 3 };
 
 /* Our program's file, to be started anew by its name. Called by handover_init. */
 void handover_note_program(void);
-/* (inherited.c) Reads what was handed to us, and the ancestors' pipe. Call once, before threads start and descriptors are opened. */
+/* (inherited.c) Reads what was handed to us, and the ancestors' pipe. Call once, before threads start and descriptors
+ * are opened. */
 void handover_init(struct ancestors *ancestors);
 /* Sockets handed to us for this address (as the policy says it, and parsed): fills fds[0..count), duplicating
  * where there are fewer. False: there are none. Each socket is given out once. */

@@ -32,8 +32,9 @@ void loader_set_owner(struct loader *loader, void *owner);
 /* The process stops: what was loaded is freed, and `done` gets nothing. Interrupts the main chunk that runs, waits for
  * nothing. NULL is fine. */
 void loader_abandon(struct loader *loader);
-/* At the end of the process: the same, and waits a moment for the thread, whose message is in the control worker's mailbox
- * then: `done` is called when that is closed, and by then much of the server has gone. False: it is blocked in a call and still uses the server, which must not be freed. NULL is fine. */
+/* At the end of the process: the same, and waits a moment for the thread, whose message is in the control worker's
+ * mailbox then: `done` is called when that is closed, and by then much of the server has gone. False: it is blocked in
+ * a call and still uses the server, which must not be freed. NULL is fine. */
 bool loader_end(struct loader *loader);
 
 #endif

@@ -24,7 +24,8 @@ struct generation {
 typedef void generation_done(struct server *server, struct generation *generation, const char *why,
                              void *owner);
 
-/* Begins everything that can fail, with shared objects from `registry`, which passes over; `done` follows in the control thread. Not while another load is under way. False: *why is a malloc'd message, and nothing has begun. */
+/* Begins everything that can fail, with shared objects from `registry`, which passes over; `done` follows in the
+ * control thread. Not while another load is under way. False: *why is a malloc'd message, and nothing has begun. */
 bool generation_load(struct server *server, struct registry *registry, generation_done *done, void *owner,
                      char **why);
 /* The same at once, before anything serves. NULL: *why is malloc'd. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// upgrade: a successor starts with our sockets (runtime/deploy/handover); we end once it serves, and go on if it does not.
+// upgrade: a successor starts with our sockets (runtime/deploy/handover); we end once it serves, and go on
+// if it does not.
 #include <signal.h>
 #include <stdio.h>
 

@@ -12,7 +12,8 @@ struct watch;
 struct watch *watch_new(struct server *server, char **why);
 /* The files are other ones now: lines of text, borrowed for the call. NULL: none. */
 void watch_files(struct watch *watch, const char *lines);
-/* The files on disk do not load: until watch_files every Lua file beside those that are watched may be one of theirs. */
+/* The files on disk do not load: until watch_files every Lua file beside those that are watched may be one
+ * of theirs. */
 void watch_doubt(struct watch *watch);
 /* NULL is fine. */
 void watch_free(struct watch *watch);

@@ -31,8 +31,7 @@ struct admin {
   bool is_public;
 };
 
-/* --- answers ----------------------------------------------------------------------------------------------
- */
+/* --- answers -------------------------------------------------------------------------------------------- */
 
 static char *page(const struct server *server) {
   (void)server;
@@ -108,8 +107,7 @@ static enum hook_status request_filter(struct exchange *x) {
   return HOOK_DONE;
 }
 
-/* --- life -------------------------------------------------------------------------------------------------
- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 static bool is_loopback(const struct addr *addr) {
   static const unsigned char six[16] = {[15] = 1};

@@ -25,8 +25,7 @@ typedef unsigned long long number;
 /* Buckets that are shown end at powers of two: 64 us to 67 s. */
 enum { SHOWN_FIRST = 6, SHOWN_LAST = 26 };
 
-/* --- lines ------------------------------------------------------------------------------------------------
- */
+/* --- lines ---------------------------------------------------------------------------------------------- */
 
 static void put_family(FILE *out, const char *name, const char *type, const char *help) {
   fprintf(out, "# HELP perilune_%s %s\n# TYPE perilune_%s %s\n", name, help, name, type);
@@ -77,8 +76,7 @@ static void put_histogram(FILE *out, const char *name, const char *label, struct
   }
 }
 
-/* --- the process ------------------------------------------------------------------------------------------
- */
+/* --- the process ---------------------------------------------------------------------------------------- */
 
 static double seconds_of(struct timeval t) { return (double)t.tv_sec + (double)t.tv_usec / 1e6; }
 
@@ -101,8 +99,7 @@ static void put_process(FILE *out, const struct server *s) {
   put_labelled(out, "reloads_total", "result", STR("failed"), s->reload_log.failed);
 }
 
-/* --- clients ----------------------------------------------------------------------------------------------
- */
+/* --- clients -------------------------------------------------------------------------------------------- */
 
 static void put_requests(FILE *out, struct str name, const struct traffic *t) {
   for (unsigned i = 0; i < TRAFFIC_STATUSES; i++) {
@@ -161,8 +158,7 @@ static void put_listeners(FILE *out, const struct server *s) {
                  census_count(metrics_listener_census(s->metrics, k)));
 }
 
-/* --- peers ------------------------------------------------------------------------------------------------
- */
+/* --- peers ---------------------------------------------------------------------------------------------- */
 
 static void put_failures(FILE *out, const struct tally *t) {
   put_family(out, "failures_total", "counter", "What went wrong, retried or not, by kind and side at fault.");
@@ -287,8 +283,7 @@ static void put_backends(FILE *out, const struct server *s) {
   backends_report_read(s->registry, put_in_flight, out);
 }
 
-/* --- the policy -------------------------------------------------------------------------------------------
- */
+/* --- the policy ----------------------------------------------------------------------------------------- */
 
 static void put_hooks(FILE *out, const struct tally *t) {
   put_family(out, "hook_calls_total", "counter", "Calls of a hook that have ended.");

@@ -59,8 +59,7 @@ void heartbeat_free(struct heartbeat *p) {
   free(p);
 }
 
-/* --- in a worker ------------------------------------------------------------------------------------------
- */
+/* --- in a worker ---------------------------------------------------------------------------------------- */
 
 static unsigned count_idle(const struct proxy *proxy) {
   unsigned count = 0;
@@ -114,8 +113,7 @@ static void on_beat(struct message *message, void *receiver) {
   atomic_store_explicit(&beat->out, false, memory_order_release);
 }
 
-/* --- in the control worker --------------------------------------------------------------------------------
- */
+/* --- in the control worker ------------------------------------------------------------------------------ */
 
 static void ask(struct heartbeat *p, unsigned index) {
   struct beat *beat = &p->beats[index];

@@ -41,8 +41,7 @@ struct logs {
   pthread_mutex_t turn; /* of the error log's lane, which all threads share */
 };
 
-/* --- sinks ------------------------------------------------------------------------------------------------
- */
+/* --- sinks ---------------------------------------------------------------------------------------------- */
 
 struct logs *logs_new(unsigned workers) {
   struct logs *logs = memory_zalloc(sizeof *logs);
@@ -129,8 +128,7 @@ static void release(struct logs *logs, struct entry *entry) {
   pthread_mutex_unlock(&logs->lock);
 }
 
-/* --- the error log ----------------------------------------------------------------------------------------
- */
+/* --- the error log -------------------------------------------------------------------------------------- */
 
 static void write_error(void *self, enum log_level level, const char *line, size_t length) {
   static const enum sink_priority priorities[] = {SINK_DEBUG, SINK_INFO, SINK_WARNING, SINK_ERROR};
@@ -157,8 +155,7 @@ bool logs_open_errors(struct logs *logs, const char *target, char **why) {
   return true;
 }
 
-/* --- access logs ------------------------------------------------------------------------------------------
- */
+/* --- access logs ---------------------------------------------------------------------------------------- */
 
 struct str logs_split_target(struct str said, enum access_format *format) {
   static const struct {
@@ -221,8 +218,7 @@ void logs_release(struct logs *logs, struct policy_listener *listeners, unsigned
   }
 }
 
-/* --- all of them ------------------------------------------------------------------------------------------
- */
+/* --- all of them ---------------------------------------------------------------------------------------- */
 
 void logs_reopen(struct logs *logs) {
   pthread_mutex_lock(&logs->lock);

@@ -21,8 +21,7 @@ typedef unsigned long long number;
 
 enum { GRAPH_SECONDS = 60, RELOADS_SHOWN = 5 };
 
-/* --- the process ------------------------------------------------------------------------------------------
- */
+/* --- the process ---------------------------------------------------------------------------------------- */
 
 static void put_age(FILE *out, time_t since) {
   long seconds = (long)(time(NULL) - since);
@@ -74,8 +73,7 @@ static void put_process(FILE *out, const struct server *s, const struct tally *t
             s->listening->entries[i].tls ? " (TLS)" : "");
 }
 
-/* --- requests ---------------------------------------------------------------------------------------------
- */
+/* --- requests ------------------------------------------------------------------------------------------- */
 
 /* Requests of the last minute, a column for each second. */
 static void put_graph(FILE *out, const struct heartbeat *heartbeat) {
@@ -154,8 +152,7 @@ static void put_workers(FILE *out, const struct server *s) {
   }
 }
 
-/* --- peers ------------------------------------------------------------------------------------------------
- */
+/* --- peers ---------------------------------------------------------------------------------------------- */
 
 static void put_peers(FILE *out, const struct tally *t) {
   uint64_t opened = cell_get(&t->upstream_opened), reused = cell_get(&t->upstream_reused);
@@ -208,8 +205,7 @@ static void put_failures(FILE *out, const struct tally *t) {
       fprintf(out, "failed      %llu: %s\n", (number)cell_get(&t->failures[error]), error_info(error)->text);
 }
 
-/* --- the policy -------------------------------------------------------------------------------------------
- */
+/* --- the policy ----------------------------------------------------------------------------------------- */
 
 static double mean_us(const struct hook_tally *t) {
   uint64_t calls = cell_get(&t->calls);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Units for base/log_throttle, by the log that uses it. Its clock is a fake one; what is written is caught by an output.
+// Units for base/log_throttle, by the log that uses it. Its clock is a fake one; what is written is caught
+// by an output.
 #include "base/log_throttle.h"
 
 #include <pthread.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Units for net/tls_kept and the list of net/tls_client: what is read once, what is read again, and what waits for whom.
+// Units for net/tls_kept and the list of net/tls_client: what is read once, what is read again, and what
+// waits for whom.
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
