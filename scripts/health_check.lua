@@ -190,7 +190,7 @@ local function status_test(list)
 end
 
 local function request_of(address, wanted)
-  local host = wanted.host or address:find "^unix:" and "localhost" or address
+  local host = wanted.host or address:find "^unix:" and "localhost" or (address:gsub("^:", "localhost:"))
   return {
     url = (wanted.tls and "https://" or "http://") .. host .. wanted.path, address = at_port(address, wanted.port),
     method = wanted.method, headers = wanted.headers, lenient = wanted.lenient, keep = false, stream = true,

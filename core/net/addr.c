@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // addr: parses and writes socket addresses. Pure functions of text: no lookups, no sockets. The hard part is
 // to refuse what is nearly an address ("::1:80", "1.2.3:80"), which a resolver would later take for something
-// else.
+// else; and to say how it is written (addr_hint.c).
 #include "net/addr.h"
 
 #include <arpa/inet.h>
@@ -34,7 +34,7 @@ void addr_set_port(struct addr *addr, unsigned short port) {
   addr->socket.in4.sin_port = htons(port); /* stands at the same offset in the struct of IPv6 */
 }
 
-bool addr_parse(struct str text, struct addr *addr, const char **why) {
+static bool parse(struct str text, struct addr *addr, const char **why) {
   memset(addr, 0, sizeof *addr);
   if (str_starts_with(text, STR("unix:"))) return parse_unix(str_from(text, 5), addr, why);
 
@@ -47,6 +47,34 @@ bool addr_parse(struct str text, struct addr *addr, const char **why) {
   bool ok = host.len && host.ptr[0] == '[' ? parse_ipv6(host, addr, why) : parse_host(host, addr, why);
   if (ok) addr_set_port(addr, addr->port);
   return ok;
+}
+
+bool addr_parse(struct str text, struct addr *addr, const char **why) {
+  if (parse(text, addr, why)) return true;
+  const char *hint = addr_hint(text);
+  if (hint) *why = hint;
+  return false;
+}
+
+bool addr_parse_peer(struct str text, struct addr *addr, const char **why) {
+  if (!addr_parse(text, addr, why)) return false;
+  if (addr->kind != ADDR_UNIX && addr->port == 0) return refuse(why, "the port must not be 0");
+  if (text.ptr[0] != ':') return true;
+  *addr = (struct addr){.kind = ADDR_NAME, .host = "localhost", .port = addr->port};
+  return true;
+}
+
+bool addr_parse_listener(struct str text, struct addr *addr, const char **why) {
+  if (!addr_parse(text, addr, why)) return false;
+  if (addr->kind != ADDR_NAME) return true;
+  if (!str_equal_nocase(str_of(addr->host), STR("localhost")))
+    return refuse(why, "an address to listen on is an IP address, a port alone like \":80\", localhost, or "
+                       "unix:/path");
+  unsigned short port = addr->port;
+  struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  addr_from_socket(addr, (const struct sockaddr *)&in4, sizeof in4);
+  addr_set_port(addr, port);
+  return true;
 }
 
 static bool parse_unix(struct str path, struct addr *addr, const char **why) {
@@ -119,7 +147,8 @@ static bool ends_in_number(struct str host) {
 }
 
 static bool parse_name(struct str host, struct addr *addr, const char **why) {
-  if (str_find(host, ':') < host.len) return refuse(why, "an IPv6 address is written in brackets");
+  if (str_find(host, ':') < host.len)
+    return refuse(why, "an IPv6 address is written in brackets, like \"[::1]:80\"");
   if (host.len > 253) return refuse(why, "the host name is too long");
   for (size_t i = 0; i < host.len; i++)
     if (!is_name_char(host.ptr[i]))

@@ -28,9 +28,16 @@ struct addr {
 enum { ADDR_TEXT = 264 }; /* the longest name, ':', a port */
 
 /* "1.2.3.4:80", "[::1]:80", ":80" (every IPv4 and IPv6 address), "unix:/path", "name:80"; "unix:@name" is in
- * Linux' abstract name space. False: *why is a static sentence. Port 0 is accepted: for listeners it means
- * "any". */
+ * Linux' abstract name space. False: *why is a sentence, valid until the thread's next call. Port 0 is accepted: for
+ * listeners it means "any". */
 bool addr_parse(struct str text, struct addr *addr, const char **why);
+/* The same for an address to connect to: ":80" is localhost's, and port 0 is refused. */
+bool addr_parse_peer(struct str text, struct addr *addr, const char **why);
+/* The same for an address to listen on: "localhost:80" is 127.0.0.1:80, and other names are refused. */
+bool addr_parse_listener(struct str text, struct addr *addr, const char **why);
+/* How an address is written that people often write otherwise ("http://a:80", "8080", "*:80"): a sentence as above.
+ * NULL: `text` is none of these. (addr_hint.c) */
+const char *addr_hint(struct str text);
 /* From what accept and getsockname give. An IPv4 client of an IPv6 socket (::ffff:1.2.3.4) becomes plain
  * IPv4. */
 void addr_from_socket(struct addr *addr, const struct sockaddr *socket, socklen_t length);

@@ -154,11 +154,7 @@ static bool prepare_tls(struct peer *peer, const char **why) {
 static struct peer *make(struct proxy *proxy, const struct peer_options *options, uint64_t hash,
                          const char **why) {
   struct addr addr;
-  if (!addr_parse(options->address, &addr, why)) return NULL;
-  if (addr.kind != ADDR_UNIX && addr.port == 0) {
-    *why = "the port must not be 0";
-    return NULL;
-  }
+  if (!addr_parse_peer(options->address, &addr, why)) return NULL;
   struct peer *peer = memory_zalloc(sizeof *peer);
   peer->options = *options;
   own_texts(&peer->options);

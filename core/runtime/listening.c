@@ -42,11 +42,7 @@ static void name_entry(struct listening_entry *entry, const struct addr *said) {
 
 static bool open_sockets(struct listening_entry *entry, struct str said, unsigned workers, const char **why) {
   struct addr addr;
-  if (!addr_parse(said, &addr, why)) return false;
-  if (addr.kind == ADDR_NAME) {
-    *why = "a listener needs an IP address, a port alone, or unix:/path";
-    return false;
-  }
+  if (!addr_parse_listener(said, &addr, why)) return false;
   if (!handover_take(said, &addr, entry->fds, workers) && !listener_open(&addr, entry->fds, workers, why))
     return false;
   name_entry(entry, &addr);

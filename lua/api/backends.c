@@ -23,9 +23,7 @@ static struct str check_address(lua_State *L, int index) {
   struct addr addr;
   const char *why = NULL;
   struct str text = text_at(L, index);
-  if (!addr_parse(text, &addr, &why)) handle_raise(L, "backend '%s': %s", text.ptr, why);
-  if (addr.kind != ADDR_UNIX && addr.port == 0)
-    handle_raise(L, "backend '%s': the port must not be 0", text.ptr);
+  if (!addr_parse_peer(text, &addr, &why)) handle_raise(L, "backend '%s': %s", text.ptr, why);
   return text;
 }
 

@@ -90,9 +90,7 @@ static struct str check_address(lua_State *L, struct policy *policy) {
   struct addr addr;
   const char *why = NULL;
   struct str text = text_at(L, 1);
-  if (!addr_parse(text, &addr, &why)) luaL_error(L, "perilune.listen: '%s': %s", text.ptr, why);
-  if (addr.kind == ADDR_NAME)
-    luaL_error(L, "perilune.listen: '%s': an address to listen on is an IP address, not a name", text.ptr);
+  if (!addr_parse_listener(text, &addr, &why)) luaL_error(L, "perilune.listen: '%s': %s", text.ptr, why);
   for (unsigned i = 0; i < policy->count && !is_any_port(&addr); i++)
     if (str_equal(policy->listeners[i].address, text))
       luaL_error(L, "perilune.listen: '%s' is listened on already, at %s", text.ptr,

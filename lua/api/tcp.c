@@ -102,7 +102,7 @@ static int refuse(lua_State *L) {
 static bool prepare(lua_State *L, struct socket *s, struct str address, const struct socket_options *o) {
   const char *reason = NULL;
   char *why = NULL;
-  if (!addr_parse(address, &s->addr, &reason)) {
+  if (!addr_parse_peer(address, &s->addr, &reason)) {
     lua_pushfstring(L, "'%s': %s", address.ptr, reason);
     return false;
   }

@@ -76,9 +76,9 @@ static int is_control(lua_State *L) {
 /* core.check_address(text): what is wrong with it as an address to connect to; nil: nothing. -1 +1 */
 static int check_address(lua_State *L) {
   struct addr addr;
-  const char *why = "the port must not be 0";
+  const char *why = NULL;
   struct str text = text_at(L, 1);
-  if (addr_parse(text, &addr, &why) && (addr.kind == ADDR_UNIX || addr.port != 0)) return 0;
+  if (addr_parse_peer(text, &addr, &why)) return 0;
   lua_pushstring(L, why);
   return 1;
 }

@@ -117,13 +117,9 @@ static bool is_loopback(const struct addr *addr) {
 }
 
 static bool parse(struct str text, bool is_public, struct addr *addr, const char **why) {
-  if (!addr_parse(text, addr, why)) return false;
-  if (addr->kind == ADDR_NAME)
-    *why = "an address to listen on is an IP address, not a name";
-  else if (!is_public && !is_loopback(addr))
-    *why = "others could reach it there: give a loopback address or unix:/path, or allow it (admin_public)";
-  else
-    return true;
+  if (!addr_parse_listener(text, addr, why)) return false;
+  if (is_public || is_loopback(addr)) return true;
+  *why = "others could reach it there: give a loopback address or unix:/path, or allow it (admin_public)";
   return false;
 }
 

@@ -66,13 +66,13 @@ IT("takes a port alone for every address of both families") {
 }
 
 IT("refuses what is no address and says why") {
-  check_refused(STR(""), "the port is missing");
-  check_refused(STR("localhost"), "the port is missing");
+  check_refused(STR(""), "it is empty; an address is host:port, [::1]:port, :port or unix:/path");
+  check_refused(STR("localhost"), "the port is missing: an address is host:port, like \"localhost:80\"");
   check_refused(STR("[::1]"), "the port is missing");
   check_refused(STR("1.2.3.4:"), "the port is not a number from 0 to 65535");
   check_refused(STR("1.2.3.4:65536"), "the port is not a number from 0 to 65535");
   check_refused(STR("1.2.3.4:+1"), "the port is not a number from 0 to 65535");
-  check_refused(STR("::1:80"), "an IPv6 address is written in brackets");
+  check_refused(STR("::1:80"), "an IPv6 address is written in brackets, like \"[::1]:80\"");
   check_refused(STR("[::1:80"), "the bracket of the IPv6 address is not closed");
   check_refused(STR("[]:80"), "not an IPv6 address");
   check_refused(STR("[1.2.3.4]:80"), "not an IPv6 address");
@@ -86,6 +86,41 @@ IT("refuses what is no address and says why") {
   check_refused(STR("1.2.3.4\0x:80"), "the host name contains a character that names do not have");
   check_refused(STR("unix:"), "the path of the unix socket is missing");
   check_refused(STR("unix:/a\0b"), "the path of the unix socket contains a NUL");
+}
+
+IT("says how an address is written to who writes it as elsewhere") {
+  check_refused(STR("http://1.2.3.4:80"), "an address is host:port, without \"http://\"");
+  check_refused(STR("https://example.com"), "an address is host:port, without \"https://\"");
+  check_refused(STR("tcp://[::1]:80/"), "an address is host:port, without \"tcp://\"");
+  check_refused(STR("a.example:80/path"), "an address is host:port, without \"/path\" behind it");
+  check_refused(STR("8080"), "a port alone is written with a colon, \":8080\"");
+  check_refused(STR("*:80"), "every address of this machine is written \":80\"");
+  check_refused(STR("/run/x.sock"), "a unix socket is written \"unix:/run/x.sock\"");
+  check_refused(STR("2001:db8::a"), "an IPv6 address is written in brackets, like \"[::1]:80\"");
+}
+
+IT("connects to localhost where a peer is a port alone, and to no port 0") {
+  struct addr addr;
+  const char *why = NULL;
+  CHECK(addr_parse_peer(STR(":8080"), &addr, &why));
+  CHECK(addr.kind == ADDR_NAME && addr.port == 8080);
+  CHECK_STR(str_of(addr.host), "localhost");
+  CHECK(addr_parse_peer(STR("[::1]:8080"), &addr, &why) && addr.kind == ADDR_IP);
+  CHECK(!addr_parse_peer(STR("1.2.3.4:0"), &addr, &why));
+  CHECK_STR(str_of(why), "the port must not be 0");
+  CHECK(addr_parse_peer(STR("unix:/a"), &addr, &why));
+}
+
+IT("listens on 127.0.0.1 for localhost, and on no other name") {
+  struct addr addr;
+  char text[ADDR_TEXT];
+  const char *why = NULL;
+  CHECK(addr_parse_listener(STR("LocalHost:8080"), &addr, &why));
+  CHECK_STR(((struct str){text, addr_format(&addr, text)}), "127.0.0.1:8080");
+  CHECK(addr.socket.in4.sin_port == htons(8080));
+  CHECK(addr_parse_listener(STR(":0"), &addr, &why) && addr_family(&addr) == AF_INET6);
+  CHECK(!addr_parse_listener(STR("a.example:80"), &addr, &why));
+  CHECK(strstr(why, "an IP address, a port alone") != NULL);
 }
 
 IT("keeps the longest names apart and refuses longer ones") {
