@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Checks the include direction base <- {net, http, shared} <- proxy <- runtime <- lua <- main, and where the
+# Checks the include direction base <- {net, http, shared} <- proxy <- runtime <- {lua, cli} <- main, and where the
 # libraries may be used (invariant I3). Reads all C files of the project:  awk -f dist/layers.awk FILE...
 # Programs under spec/ and bench/ may include whatever they need, but want their SPDX line too.
 
@@ -8,7 +8,7 @@ BEGIN {
   rank["net"] = rank["http"] = rank["shared"] = 1
   rank["proxy"] = 2
   rank["runtime"] = 3
-  rank["lua"] = 4
+  rank["lua"] = rank["cli"] = 4
   rank["main"] = 5
 }
 

@@ -125,3 +125,13 @@ size_t escape_json(char *to, size_t room, struct str text) { return escape(to, r
 size_t escape_label(char *to, size_t room, struct str text) { return escape(to, room, text, label_piece); }
 size_t escape_quoted(char *to, size_t room, struct str text) { return escape(to, room, text, quoted_piece); }
 size_t escape_line(char *to, size_t room, struct str text) { return escape(to, room, text, line_piece); }
+
+void escape_lua(FILE *out, struct str text) {
+  for (size_t i = 0; i < text.len; i++) {
+    unsigned char c = (unsigned char)text.ptr[i];
+    if (c < 0x20 || c == 0x7f)
+      fprintf(out, "\\%03u", c);
+    else
+      fprintf(out, c == '"' || c == '\\' ? "\\%c" : "%c", c);
+  }
+}

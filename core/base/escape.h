@@ -5,6 +5,8 @@
 #ifndef PERILUNE_BASE_ESCAPE_H
 #define PERILUNE_BASE_ESCAPE_H
 
+#include <stdio.h>
+
 #include "base/str.h"
 
 /* The longest that a byte can become. */
@@ -16,6 +18,8 @@ size_t escape_json(char *to, size_t room, struct str text);
 size_t escape_label(char *to, size_t room, struct str text);
 /* For between quotes of an access log line: \" \\ and \xHH for what is not printable ASCII. */
 size_t escape_quoted(char *to, size_t room, struct str text);
+/* For between quotes of a Lua string: \" \\ and \ddd for control characters. */
+void escape_lua(FILE *out, struct str text);
 
 /* For a line of the error log, without quotes: \xHH for what could end it or steer a terminal: control characters but
  * tab, those of UTF-8, too (C1, and the separators U+2028 and U+2029), and what is no UTF-8. */

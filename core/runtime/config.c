@@ -11,11 +11,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/escape.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/str.h"
 
-enum kind { KIND_COUNT, KIND_SECONDS, KIND_TEXT, KIND_FLAG, KIND_LEVEL };
+enum kind { KIND_COUNT, KIND_SECONDS, KIND_FILE, KIND_NAME, KIND_ADDR, KIND_LOG, KIND_FLAG, KIND_LEVEL };
 
 static const struct entry {
   const char *name;
@@ -33,7 +34,10 @@ static const char *wanted(enum kind kind) {
   switch (kind) {
   case KIND_COUNT: return "a whole number from 1 to 1024, or auto";
   case KIND_SECONDS: return "a number of seconds above 0";
-  case KIND_TEXT: return "a text";
+  case KIND_FILE:
+  case KIND_NAME:
+  case KIND_ADDR:
+  case KIND_LOG: return "a text";
   case KIND_FLAG: return "true or false";
   case KIND_LEVEL: break;
   }
@@ -57,7 +61,10 @@ static bool parse_level(const char *text, unsigned *level) {
 static bool parse(enum kind kind, const char *text, unsigned *number) {
   uint64_t count = 0;
   switch (kind) {
-  case KIND_TEXT: return true;
+  case KIND_FILE:
+  case KIND_NAME:
+  case KIND_ADDR:
+  case KIND_LOG: return true;
   case KIND_SECONDS: return parse_seconds(text, number);
   case KIND_LEVEL: return parse_level(text, number);
   case KIND_FLAG: *number = strcmp(text, "true") == 0; return *number || strcmp(text, "false") == 0;
@@ -200,10 +207,38 @@ void config_print(const struct config *config, FILE *out) {
   }
 }
 
-void config_help(FILE *out) {
-  for (int i = 0; i < CONFIG_COUNT; i++) {
-    char name[CONFIG_OPTION_BYTES];
-    fprintf(out, "  %-18s %s%s%s%s\n", config_option(i, name), entries[i].what,
-            entries[i].fallback[0] ? " (" : "", entries[i].fallback, entries[i].fallback[0] ? ")" : "");
-  }
+static bool is_bare(enum kind kind, const char *text) {
+  return kind == KIND_FLAG || kind == KIND_SECONDS || (kind == KIND_COUNT && strcmp(text, "auto") != 0);
 }
+
+void config_print_script(const struct config *config, FILE *out) {
+  bool any = false;
+  for (int i = 0; i < CONFIG_COUNT; i++) {
+    const struct config_value *value = &config->values[i];
+    if (value->origin != CONFIG_FROM_COMMAND_LINE) continue;
+    fprintf(out, "%s%s = ", any ? ", " : "perilune.configure { ", entries[i].name);
+    const char *quote = is_bare(entries[i].kind, value->text) ? "" : "\"";
+    fputs(quote, out);
+    escape_lua(out, str_of(value->text));
+    fputs(quote, out);
+    any = true;
+  }
+  if (any) fputs(" }\n", out);
+}
+
+const char *config_value_word(int id) {
+  switch (entries[id].kind) {
+  case KIND_COUNT: return "N";
+  case KIND_SECONDS: return "SECONDS";
+  case KIND_FILE: return "FILE";
+  case KIND_NAME: return "NAME";
+  case KIND_ADDR: return "ADDR";
+  case KIND_LOG: return "WHERE";
+  case KIND_FLAG: return "";
+  case KIND_LEVEL: break;
+  }
+  return "LEVEL";
+}
+
+const char *config_fallback(int id) { return entries[id].fallback; }
+const char *config_what(int id) { return entries[id].what; }

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 /* X(member, kind, default, what it is). Kinds: COUNT a whole number above 0, or auto (0); SECONDS kept in ms;
- * TEXT; FLAG; LEVEL.
+ * FILE, NAME, ADDR, LOG: texts; FLAG; LEVEL.
  */
 #define CONFIG_TABLE(X)                                                                                      \
   X(workers, COUNT, "auto", "worker threads; auto: one for each core")                                       \
@@ -24,14 +24,14 @@
   X(low_latency, FLAG, "false", "serve what comes at once under load, too, not what comes in 0.1 ms")        \
   X(watch, FLAG, "false", "reload when a file of the policy changes")                                        \
   X(daemon, FLAG, "false", "go on in the background once the policy serves")                                 \
-  X(pid_file, TEXT, "", "file with the process id")                                                          \
-  X(socket, TEXT, "", "path of the command socket; empty: an abstract one")                                  \
-  X(user, TEXT, "", "user to become once the listeners are open")                                            \
-  X(group, TEXT, "", "group to become; empty: the user's")                                                   \
-  X(admin, TEXT, "", "loopback address or unix:/path of the status page and /metrics")                       \
+  X(pid_file, FILE, "", "file with the process id")                                                          \
+  X(socket, FILE, "", "path of the command socket; empty: an abstract one")                                  \
+  X(user, NAME, "", "user to become once the listeners are open")                                            \
+  X(group, NAME, "", "group to become; empty: the user's")                                                   \
+  X(admin, ADDR, "", "loopback address or unix:/path of the status page and /metrics")                       \
   X(admin_public, FLAG, "false", "admin may be an address that others can reach")                            \
-  X(error_log, TEXT, "stderr", "a file, stderr or syslog")                                                   \
-  X(access_log, TEXT, "", "a file, stdout, stderr or syslog; with :json behind it, lines of JSON")           \
+  X(error_log, LOG, "stderr", "a file, stderr or syslog")                                                   \
+  X(access_log, LOG, "", "a file, stdout, stderr or syslog; with :json behind it, lines of JSON")           \
   X(log_level, LEVEL, "info", "debug, info, warn or error")
 
 enum config_id {
@@ -84,7 +84,11 @@ static inline const char *config_text(const struct config *c, enum config_id id)
 }
 /* Each with its value and where that came from. */
 void config_print(const struct config *config, FILE *out);
-/* The lines of the command line's help. */
-void config_help(FILE *out);
+/* Those that the command line has set, as a call of perilune.configure; nothing where there are none. */
+void config_print_script(const struct config *config, FILE *out);
+/* For help: what the value is ("SECONDS"), where it is none of a flag; the default, ""; and what the setting is. */
+const char *config_value_word(int id);
+const char *config_fallback(int id);
+const char *config_what(int id);
 
 #endif

@@ -1,41 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// forward: one hook in C, upstream_peer, on a backend set that all workers share. It is also the proof that
-// the proxy knows no Lua (invariant I4).
+// forward: two hooks in C on a backend set that all workers share. It is also the proof that the proxy knows no Lua
+// (invariant I4). Health checks are written in Lua, though: where they are wanted, the control worker loads a policy
+// beside, the checker, which marks backends of the same set; nobody is served by it. All its life goes through here.
 #include "runtime/forward.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/memory.h"
-#include "net/addr.h"
 #include "net/timer.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
+#include "runtime/worker.h"
 #include "shared/choose.h"
 #include "shared/registry.h"
 
 struct forward {
-  struct policy_listener listener;
+  const struct forward_options *options; /* borrowed */
+  struct policy_listener *listeners;     /* owned array */
+  struct tls_files files;                /* borrowed: what listeners by TLS show */
   struct hooks hooks;
   struct registry *registry;    /* borrowed */
   struct registry_entry *entry; /* reference */
   struct backends_view *view;   /* of the entry; reference */
+  void *checker;                /* owned: the policy of options->checker; NULL: none here */
 };
 
-enum { BACKENDS_MOST = 1024 };
-
-struct list_of_specs {
-  struct backend_spec specs[BACKENDS_MOST];
-  unsigned count;
-};
-
-static void *make_backends(const void *config) {
-  (void)config;
-  return backends_new(&clock_system);
-}
-static void free_backends(void *object) { backends_free(object); }
-static const struct registry_kind kind = {"backends", make_backends, free_backends, NULL};
+/* --- hooks ------------------------------------------------------------------------------------------------ */
 
 static enum hook_status upstream_peer(struct exchange *x) {
   const struct forward *f = x->hooks->policy;
@@ -46,81 +39,151 @@ static enum hook_status upstream_peer(struct exchange *x) {
     x->outcome.error = ERROR_NO_BACKEND;
     return HOOK_FAILED;
   }
-  struct peer_options options = {.address = backends_at(f->view, (unsigned)index)->address};
+  struct peer_options options = {.address = backends_at(f->view, (unsigned)index)->address,
+                                 .tls = f->options->tls,
+                                 .no_verify = f->options->no_verify,
+                                 .ca = f->options->ca};
   x->outcome.peer = peer_intern(x->proxy, &options, &why);
+  if (!x->outcome.peer) { /* the file of --ca has gone bad since */
+    log_about(LOG_ERROR, options.address, "peer '%.*s': %s", STR_ARG(options.address), why);
+    x->outcome.error = ERROR_BAD_PEER;
+    return HOOK_FAILED;
+  }
   lease_begin(&x->now.lease, f->view, (unsigned)index, loop_now_us(x->proxy->loop));
   tried_add(&x->tried, backends_at(f->view, (unsigned)index)->hash);
   return HOOK_DONE;
 }
 
-static char *complaint(const char *option, struct str value, const char *why) {
-  char text[256];
-  snprintf(text, sizeof text, "%s \"%.*s\": %s", option, STR_ARG(value), why);
-  return str_to_cstring(str_of(text));
+struct str forward_host(struct str address, bool tls) {
+  struct str port = tls ? STR(":443") : STR(":80");
+  if (str_starts_with(address, STR("unix:"))) return (struct str){address.ptr, 0};
+  if (address.len > port.len && str_equal(str_from(address, address.len - port.len), port)) address.len -= port.len;
+  return address;
 }
 
-static bool is_address(const char *option, struct str text, bool is_peer, char **why) {
-  struct addr addr;
-  const char *reason = NULL;
-  if (!addr_parse(text, &addr, &reason))
-    *why = complaint(option, text, reason);
-  else if (is_peer && addr.kind != ADDR_UNIX && addr.port == 0)
-    *why = complaint(option, text, "the port must not be 0");
-  else if (!is_peer && addr.kind == ADDR_NAME)
-    *why = complaint(option, text, "a listener needs an IP address, a port alone, or unix:/path");
-  else
-    return true;
-  return false;
+static enum hook_status upstream_request_filter(struct exchange *x) {
+  struct str host = forward_host(x->now.peer->options.address, x->now.peer->options.tls);
+  if (host.len) headers_set(&x->upstream_request.headers, STR("Host"), host);
+  return HOOK_DONE;
 }
 
-static bool read_list(struct list_of_specs *list, struct str text, char **why) {
-  struct str part;
-  while (str_split(&text, ',', &part)) {
-    part = str_trim(part);
-    if (!is_address("--to", part, true, why)) return false;
-    if (list->count == BACKENDS_MOST) {
-      *why = complaint("--to", part, "too many addresses");
-      return false;
-    }
-    list->specs[list->count++] = (struct backend_spec){part, 1, 0};
+/* --- life ------------------------------------------------------------------------------------------------- */
+
+static void make_view(struct forward *f, const struct policy_host *host) {
+  const struct forward_options *o = f->options;
+  struct backend_spec *specs = memory_zalloc(o->peer_count * sizeof *specs);
+  for (unsigned i = 0; i < o->peer_count; i++) specs[i] = (struct backend_spec){o->peers[i], 1, 0};
+  f->registry = host->registry;
+  f->entry = registry_get(host->registry, &backends_kind, STR(FORWARD_SET), host->clock ? host->clock : &clock_system);
+  f->view = backends_view(registry_object(f->entry), specs, o->peer_count, &backend_rules_default, 1);
+  free(specs);
+}
+
+static void make_listeners(struct forward *f) {
+  const struct forward_options *o = f->options;
+  f->files = (struct tls_files){.certificate = o->certificate, .key = o->key};
+  f->hooks = (struct hooks){.upstream_peer = upstream_peer, .policy = f};
+  if (o->sends_host) f->hooks.upstream_request_filter = upstream_request_filter;
+  f->listeners = memory_zalloc(o->listener_count * sizeof *f->listeners);
+  for (unsigned i = 0; i < o->listener_count; i++) {
+    struct policy_listener *l = &f->listeners[i];
+    *l = (struct policy_listener){
+        .address = o->listeners[i].address, .settings = settings_default, .hooks = &f->hooks, .place = STR("--listen")};
+    if (o->listeners[i].tls) l->tls = (struct tls_server_options){.certificates = &f->files, .count = 1};
   }
-  return true;
+}
+
+/* Loads what peers are trusted by where nobody waits: a file of --ca to see that it is one, the system's store so that
+ * no request has to. */
+static bool load_trust(const struct forward_options *o, const struct policy_host *host, char **why) {
+  char *reason = NULL;
+  if (!o->tls || o->no_verify || (!o->ca.len && !(host->is_control && host->metrics))) return true;
+  struct tls_context *context = tls_context_client(&(struct tls_client_options){.ca = o->ca}, &reason);
+  tls_context_release(context);
+  if (!context && o->ca.len && asprintf(why, "--ca: %s", reason) < 0) abort();
+  free(reason);
+  return context || !o->ca.len;
+}
+
+/* The script of the checker is given up: the worker is told that all of this policy is, which is loaded anew then. */
+static void on_checker_lost(const struct policy_host *host, const void *checker) {
+  struct worker *worker = host->proxy ? host->proxy->owner : NULL;
+  struct forward *f = worker && worker->instance ? worker->instance->policy : NULL;
+  if (f && f->checker == checker && worker->host.on_lost) worker->host.on_lost(host, f);
+}
+
+static void close_policy(void *policy) {
+  struct forward *f = policy;
+  if (f->checker) f->options->checker->close(f->checker);
+  backends_view_release(f->view);
+  registry_release(f->registry, f->entry);
+  free(f->listeners);
+  free(f);
 }
 
 static void *load(const void *source, const struct policy_host *host, char **why) {
   const struct forward_options *options = source;
-  struct list_of_specs *list = memory_zalloc(sizeof *list);
-  struct forward *f = NULL;
-  if (is_address("--listen", options->listen, false, why) && read_list(list, options->to, why)) {
-    f = memory_zalloc(sizeof *f);
-    f->registry = host->registry;
-    f->entry = registry_get(host->registry, &kind, STR("to"), list); /* the only name there is */
-    f->view = backends_view(registry_object(f->entry), list->specs, list->count, &backend_rules_default, 1);
-    f->hooks = (struct hooks){.upstream_peer = upstream_peer, .policy = f};
-    f->listener = (struct policy_listener){.address = options->listen,
-                                           .settings = settings_default,
-                                           .hooks = &f->hooks,
-                                           .place = STR("--listen")};
-  }
-  free(list);
-  return f;
+  if (!load_trust(options, host, why)) return NULL;
+  struct forward *f = memory_zalloc(sizeof *f);
+  f->options = options;
+  make_view(f, host);
+  make_listeners(f);
+  if (!options->health.len || !host->is_control) return f;
+  struct policy_host beside = *host;
+  beside.config = NULL; /* its settings are those of the command line, which are in force */
+  beside.on_lost = on_checker_lost;
+  f->checker = options->checker->load(options->checks, &beside, why);
+  if (f->checker) return f;
+  close_policy(f);
+  return NULL;
 }
 
 static struct policy_listener *listeners(void *policy, unsigned *count) {
-  *count = 1;
-  return &((struct forward *)policy)->listener;
-}
-
-static void start(void *policy) { (void)policy; }
-
-static void retire(void *policy) { (void)policy; }
-
-static void close_policy(void *policy) {
   struct forward *f = policy;
-  backends_view_release(f->view);
-  registry_release(f->registry, f->entry);
-  free(f);
+  *count = f->options->listener_count;
+  return f->listeners;
 }
 
-const struct policy_kind forward_policy = {
-    .load = load, .listeners = listeners, .start = start, .retire = retire, .close = close_policy};
+static void bind_policy(void *policy, struct ev_loop *loop, struct proxy *proxy) {
+  struct forward *f = policy;
+  if (f->checker) f->options->checker->bind(f->checker, loop, proxy);
+}
+
+static void start(void *policy) {
+  struct forward *f = policy;
+  if (f->checker) f->options->checker->start(f->checker);
+}
+
+static void retire(void *policy) {
+  struct forward *f = policy;
+  if (f->checker) f->options->checker->retire(f->checker);
+}
+
+static void cut(void *policy) {
+  struct forward *f = policy;
+  if (f->checker) f->options->checker->cut(f->checker);
+}
+
+static size_t memory(void *policy) {
+  struct forward *f = policy;
+  return f->checker ? f->options->checker->memory(f->checker) : 0;
+}
+
+/* What --watch looks at: a certificate that was renewed. */
+static char *files(void *policy) {
+  const struct forward_options *o = ((struct forward *)policy)->options;
+  char *text;
+  if (!o->certificate.len) return NULL;
+  if (asprintf(&text, "%.*s\n%.*s\n", STR_ARG(o->certificate), STR_ARG(o->key)) < 0) abort();
+  return text;
+}
+
+const struct policy_kind forward_policy = {.load = load,
+                                           .listeners = listeners,
+                                           .bind = bind_policy,
+                                           .start = start,
+                                           .retire = retire,
+                                           .cut = cut,
+                                           .files = files,
+                                           .memory = memory,
+                                           .close = close_policy};

@@ -1,17 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// forward: the policy of `perilune proxy`: plain forwarding to a list of peers, round robin, in C without any
-// script.
+// forward: the policy of `perilune proxy`: plain forwarding to a list of peers, round robin, in C without any script
+// on a request's way. What the command line said is read once (core/cli/proxy_command) into forward_options.
 #ifndef PERILUNE_RUNTIME_FORWARD_H
 #define PERILUNE_RUNTIME_FORWARD_H
 
 #include "runtime/policy.h"
 
-struct forward_options {
-  struct str listen; /* one address */
-  struct str to;     /* "ADDR,ADDR,..." */
+struct forward_listener {
+  struct str address;
+  bool tls;
 };
+
+/* Checked. All is borrowed for the life of the process. File names are absolute, or empty. */
+struct forward_options {
+  const struct forward_listener *listeners;
+  unsigned listener_count;
+  const struct str *peers; /* "127.0.0.1:9001", "name:443", "unix:/path" */
+  unsigned peer_count;
+  bool tls;        /* to the peers, all of them */
+  bool no_verify;  /* of their certificates */
+  bool sends_host; /* they get their own name in Host */
+  struct str ca, certificate, key;
+  struct str health; /* the path that is asked for; empty: peers are not asked */
+  /* Who checks health, where `health` is set: the policy that does so in the control worker, on the set of backends
+   * that is named FORWARD_SET. */
+  const struct policy_kind *checker;
+  const void *checks; /* its source */
+};
+
+#define FORWARD_SET "proxy"
+enum { FORWARD_PEERS_MOST = 1024 };
 
 /* Its source is a struct forward_options. */
 extern const struct policy_kind forward_policy;
+
+/* A peer's address as it stands in Host: without the port that its scheme has anyway. Part of `address`; empty for a
+ * unix socket. */
+struct str forward_host(struct str address, bool tls);
 
 #endif

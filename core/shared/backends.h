@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "shared/backend.h"
+#include "shared/registry.h"
 
 struct backends;
 struct ring;
@@ -55,6 +56,9 @@ struct backends_view {
   int64_t *turns;  /* owned; of smooth round robin over this list, or NULL */
   unsigned refs;
 };
+
+/* Sets as shared objects of the registry, for policies in Lua and in C alike; their configuration is the clock. */
+extern const struct registry_kind backends_kind;
 
 /* An empty set. `clock` is borrowed and must outlive it. */
 struct backends *backends_new(const struct clock *clock);

@@ -10,6 +10,10 @@
 #include "base/memory.h"
 #include "shared/backends_parts.h"
 
+static void *make(const void *clock) { return backends_new(clock); }
+static void let_go(void *set) { backends_free(set); }
+const struct registry_kind backends_kind = {"backends", make, let_go, NULL};
+
 /* Takes note of a list that a policy states, and returns one that was replaced. Under the lock. */
 static struct backend_list *state(struct backends *set, const struct backend_spec *specs, unsigned count) {
   if (backends_list_says(set->stated, specs, count)) return NULL;

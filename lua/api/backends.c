@@ -12,10 +12,6 @@
 #include "lua/vm/vm.h"
 #include "net/addr.h"
 
-static void *make(const void *config) { return backends_new(config); }
-static void release(void *object) { backends_free(object); }
-static const struct registry_kind kind = {"backends", make, release, NULL};
-
 /* --- new ------------------------------------------------------------------------------------------------ */
 
 /* -0 +0 */
@@ -139,7 +135,7 @@ static int new_backends(lua_State *L) {
   struct backend_rules rules = read_rules(L, 3);
   struct backend_spec *specs = check_specs(L, 1, &count);
   struct backends_handle *handle = handle_new(L, HANDLE_BACKENDS, sizeof *handle);
-  shared_take(L, &handle->shared, &kind, 2, vm_of(L)->host.clock);
+  shared_take(L, &handle->shared, &backends_kind, 2, vm_of(L)->host.clock);
   if (shared_is_staged(L, &handle->shared))
     stage(L, handle, specs, count, &rules);
   else

@@ -18,6 +18,7 @@
 #include "net/tls_context.h"
 
 static void *load(const void *source, const struct policy_host *host, char **why);
+static void *load_text(const void *source, const struct policy_host *host, char **why);
 static struct policy_listener *listeners(void *policy, unsigned *count);
 static void bind(void *policy, struct ev_loop *loop, struct proxy *proxy);
 static void start(void *policy);
@@ -27,21 +28,23 @@ static char *files(void *policy);
 static void end(void *policy);
 static size_t memory(void *policy);
 
-const struct policy_kind lua_policy = {.load = load,
-                                       .listeners = listeners,
-                                       .bind = bind,
-                                       .start = start,
-                                       .retire = retire,
-                                       .cut = cut,
-                                       .files = files,
-                                       .close = end,
-                                       .memory = memory,
-                                       .doing = watch_doing,
-                                       .hurry = watch_hurry_loads};
+#define POLICY_KIND(loads)                                                                                   \
+  {                                                                                                          \
+    .load = loads, .listeners = listeners, .bind = bind, .start = start, .retire = retire, .cut = cut,       \
+    .files = files, .close = end, .memory = memory, .doing = watch_doing, .hurry = watch_hurry_loads         \
+  }
+const struct policy_kind lua_policy = POLICY_KIND(load);
+const struct policy_kind lua_text_policy = POLICY_KIND(load_text);
 
-/* Compiles the script, whose path is the light userdata at 1. -1 +1 */
+/* Compiles the script of the policy that is the light userdata at 1. -1 +1 */
 static int compile(lua_State *L) {
-  if (fence_load_file(L, lua_touserdata(L, 1)) != 0) return lua_error(L);
+  const struct policy *policy = lua_touserdata(L, 1);
+  if (policy->text) {
+    lua_pushfstring(L, "=%s", policy->script);
+    if (luaL_loadbufferx(L, policy->text, strlen(policy->text), lua_tostring(L, -1), "t") != 0) return lua_error(L);
+  } else if (fence_load_file(L, policy->script) != 0) {
+    return lua_error(L);
+  }
   return 1;
 }
 
@@ -70,15 +73,15 @@ static char *in_script(const char *path, char *why) {
   return text;
 }
 
-static char *run_script(struct vm *vm, const char *path) {
-  struct task *task = task_new(vm, NULL, NULL);
+static char *run_script(struct policy *policy) {
+  struct task *task = task_new(policy->vm, NULL, NULL);
   if (!task) return str_to_cstring(STR("no memory to run the policy"));
   lua_pushcfunction(task->co, compile);
-  lua_pushlightuserdata(task->co, (void *)path);
+  lua_pushlightuserdata(task->co, policy);
   char *why = run(task, 1);
   if (!why) why = run(task, 0);
   task_free(task);
-  return in_script(path, why);
+  return in_script(policy->script, why);
 }
 
 static char *check_listeners(const struct policy *policy, const char *path) {
@@ -114,23 +117,33 @@ static void prepare_trust(struct policy *policy, const struct policy_host *host)
   free(why);
 }
 
-static void *load(const void *source, const struct policy_host *host, char **why) {
+static void *load_script(const char *script, const char *text, const struct policy_host *host, char **why) {
   struct policy *policy = memory_zalloc(sizeof *policy);
   arena_init_roaming(&policy->arena); /* loaded by one thread, closed by another */
-  policy->script = source;
-  policy->vm = vm_new(host, policy, source, why);
+  policy->script = script;
+  policy->text = text;
+  policy->vm = vm_new(host, policy, script, why);
   if (policy->vm) {
     limits_begin_load(policy->vm);
-    *why = run_script(policy->vm, source);
+    *why = run_script(policy);
     limits_end_load(policy->vm);
     watch_loaded(policy->vm);
-    if (!*why) *why = check_listeners(policy, source);
+    if (!*why) *why = check_listeners(policy, script);
     if (!*why) prepare_trust(policy, host);
     task_collect(policy->vm); /* what compiling has left is nearly half of a small policy's memory */
   }
   if (!*why) return policy;
   end(policy);
   return NULL;
+}
+
+static void *load(const void *source, const struct policy_host *host, char **why) {
+  return load_script(source, NULL, host, why);
+}
+
+static void *load_text(const void *source, const struct policy_host *host, char **why) {
+  const struct policy_text *text = source;
+  return load_script(text->name, text->text, host, why);
 }
 
 static struct policy_listener *listeners(void *policy, unsigned *count) {
@@ -193,7 +206,8 @@ static char *files(void *loaded) {
   char *modules = NULL, *text = NULL, *why = task_protect(policy->vm, copy_files, &modules);
   size_t bytes;
   FILE *out = open_memstream(&text, &bytes);
-  fprintf(out, "%s\n%s", policy->script, modules ? modules : "");
+  if (!policy->text) fprintf(out, "%s\n", policy->script);
+  fprintf(out, "%s", modules ? modules : "");
   for (unsigned i = 0; i < policy->count; i++) put_certificates(out, &policy->listeners[i].tls);
   fclose(out);
   free(modules);

@@ -11,9 +11,17 @@ struct vm;
 /* `source` is the script's path, a const char *. */
 extern const struct policy_kind lua_policy;
 
+/* `source` is a struct policy_text: a script that is no file. */
+struct policy_text {
+  const char *name; /* for messages */
+  const char *text;
+};
+extern const struct policy_kind lua_text_policy;
+
 struct policy {
   struct vm *vm;                     /* owned */
-  const char *script;                /* borrowed: its path */
+  const char *script;                /* borrowed: its path, or the name of its text */
+  const char *text;                  /* borrowed; NULL: the script is a file */
   struct arena arena;                /* listeners, hooks and their text */
   struct policy_listener *listeners; /* owned, in order of the script */
   unsigned count, cap;

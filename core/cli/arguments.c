@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// arguments: "--option value" and "--option=value" are the same. An option that takes one value is given once: that the
+// last one would win is what nobody means.
+#include "cli/arguments.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/nearest.h"
+#include "base/str.h"
+#include "runtime/server.h"
+
+enum { NAME_BYTES = 64 };
+
+void arguments_init(struct arguments *a, int count, char **words) {
+  *a = (struct arguments){.words = words, .for_ms = 30000, .max_errors = 100};
+  a->listen.items = memory_alloc((size_t)count * sizeof *a->listen.items);
+  a->to.items = memory_alloc((size_t)count * sizeof *a->to.items);
+  config_init(&a->config);
+}
+
+void arguments_free(struct arguments *a) {
+  config_free(&a->config);
+  free(a->listen.items);
+  free(a->to.items);
+}
+
+int arguments_refuse(enum command_id command, const char *format, ...) {
+  bool has_command = command != COMMAND_COUNT && command != COMMAND_HELP;
+  va_list list;
+  va_start(list, format);
+  fputs("perilune: ", stderr);
+  vfprintf(stderr, format, list);
+  va_end(list);
+  fprintf(stderr, "; see 'perilune help%s%s'\n", has_command ? " " : "",
+          has_command ? command_words[command].name : "");
+  return EXIT_BAD_INPUT;
+}
+
+/* Always false: what is wrong has been said. */
+#define REFUSE(...) (arguments_refuse(__VA_ARGS__), false)
+
+/* --- values ----------------------------------------------------------------------------------------------- */
+
+/* "5%", "0.5%" as parts of 10,000. */
+static bool read_share(const char *text, unsigned *share) {
+  char *end;
+  double percent = strtod(text, &end);
+  if (end == text || strcmp(end, "%") != 0 || !(percent >= 0 && percent <= 100)) return false;
+  *share = (unsigned)(percent * 100 + 0.5);
+  return true;
+}
+
+/* "30s", "500ms", "2m". */
+static bool read_time(const char *text, unsigned *ms) {
+  char *end;
+  double number = strtod(text, &end), unit = 0;
+  if (strcmp(end, "ms") == 0)
+    unit = 1;
+  else if (strcmp(end, "s") == 0)
+    unit = 1000;
+  else if (strcmp(end, "m") == 0)
+    unit = 60000;
+  if (end == text || unit == 0 || !(number > 0 && number * unit < 86400e3)) return false;
+  *ms = (unsigned)(number * unit);
+  return true;
+}
+
+static bool read_pid(const char *text, int *pid) {
+  uint64_t number;
+  if (!str_to_u64(str_of(text), &number) || number < 1 || number > 0x7fffffff) return false;
+  *pid = (int)number;
+  return true;
+}
+
+static void append(struct text_list *list, const char *text) { list->items[list->count++] = text; }
+
+/* Into the member of its kind; false: it is no value of that kind. */
+static bool store(struct arguments *a, const struct option_words *option, const char *value) {
+  void *member = (char *)a + option->member;
+  switch (option->kind) {
+  case OPTION_ON: *(bool *)member = true; return true;
+  case OPTION_TEXT: *(const char **)member = value; return true;
+  case OPTION_LIST: append(member, value); return true;
+  case OPTION_SHARE: return read_share(value, member);
+  case OPTION_TIME: return read_time(value, member);
+  case OPTION_PID: break;
+  }
+  return read_pid(value, member);
+}
+
+/* --- options ---------------------------------------------------------------------------------------------- */
+
+/* One option as it was given. */
+struct given {
+  char name[NAME_BYTES]; /* "--listen", without "=..." */
+  char *value;           /* behind "="; NULL: none there */
+  char ***words;         /* the word it stands in; moved on where its value is the next one */
+  enum command_id command;
+};
+
+static int find_option(const char *name, enum command_id command) {
+  for (int i = 0; i < OPTION_COUNT; i++)
+    if (strcmp(option_words[i].name, name) == 0 && option_words[i].commands >> command & 1) return i;
+  return -1;
+}
+
+static bool has_settings(enum command_id command) { return command_words[command].settings == HAS_SETTINGS; }
+
+static const char *misspelt(const char *name, enum command_id command) {
+  static char options[CONFIG_COUNT][CONFIG_OPTION_BYTES];
+  struct nearest n = nearest_to(name);
+  for (int i = 0; i < OPTION_COUNT; i++)
+    if (option_words[i].commands >> command & 1) nearest_offer(&n, option_words[i].name);
+  for (int i = 0; i < CONFIG_COUNT && has_settings(command); i++) nearest_offer(&n, config_option(i, options[i]));
+  if (has_settings(command)) nearest_offer(&n, "--help");
+  return n.found;
+}
+
+static bool unknown(const struct given *g) {
+  const char *meant = misspelt(g->name, g->command), *command = command_words[g->command].name;
+  if (!meant) return REFUSE(g->command, "%s has no option %s", command, g->name);
+  return REFUSE(g->command, "%s has no option %s; did you mean %s?", command, g->name, meant);
+}
+
+/* NULL: there is none, and that was said. A word with two dashes is the next option: a value that begins so is written
+ * behind "=". */
+static const char *value_of(struct given *g, const char *what) {
+  if (g->value) return g->value;
+  const char *next = (*g->words)[1];
+  if (next && strncmp(next, "--", 2) != 0) return *++*g->words;
+  arguments_refuse(g->command, "a value is missing: %s %s", g->name, what);
+  return NULL;
+}
+
+static bool twice(const struct given *g) {
+  return REFUSE(g->command, "%s is given twice, and takes one value", g->name);
+}
+
+static bool read_setting(struct arguments *a, struct given *g, int id) {
+  bool is_flag = config_is_flag(id);
+  const char *text = is_flag && !g->value ? "true" : value_of(g, "VALUE");
+  char *why = NULL;
+  if (!text) return false;
+  if (!is_flag && a->config.values[id].origin == CONFIG_FROM_COMMAND_LINE) return twice(g);
+  if (config_set(&a->config, g->name, text, CONFIG_FROM_COMMAND_LINE, NULL, &why)) return true;
+  arguments_refuse(g->command, "%s", why);
+  free(why);
+  return false;
+}
+
+static bool read_value(struct arguments *a, struct given *g, int id) {
+  const struct option_words *option = &option_words[id];
+  const char *value = NULL;
+  if (option->value) {
+    value = value_of(g, option->value);
+    if (!value) return false;
+    if (a->given[id] && option->kind != OPTION_LIST) return twice(g);
+  } else if (g->value) {
+    return REFUSE(g->command, "%s takes no value", g->name);
+  }
+  a->given[id] = true;
+  if (store(a, option, value)) return true;
+  return REFUSE(g->command, "%s wants %s, not '%s'", g->name, option_wants(option->kind), value);
+}
+
+/* Reads the option at *words and moves to its last word. */
+static bool read_option(struct arguments *a, char ***words, enum command_id command) {
+  struct given g = {.words = words, .command = command};
+  size_t length = strcspn(**words, "=");
+  snprintf(g.name, sizeof g.name, "%.*s", (int)length, **words);
+  if ((**words)[length]) g.value = **words + length + 1;
+  int id = find_option(g.name, command);
+  if (id >= 0) return read_value(a, &g, id);
+  id = has_settings(command) && strncmp(g.name, "--", 2) == 0 ? config_find(g.name) : -1;
+  return id >= 0 ? read_setting(a, &g, id) : unknown(&g);
+}
+
+static bool read_operand(struct arguments *a, const char *word, enum command_id command) {
+  const struct command_words *words = &command_words[command];
+  if (words->most == NO_OPERAND) return REFUSE(command, "%s takes no '%s'", words->name, word);
+  if (a->operand) return REFUSE(command, "%s takes one %s, and '%s' is a second one", words->name, words->operands, word);
+  a->operand = word;
+  return true;
+}
+
+/* "-" alone is no option, and no script either: that is a file, which a reload reads again. Behind "--" there are no
+ * options. */
+bool arguments_read(struct arguments *a, enum command_id command, char **words) {
+  bool has_options = true;
+  for (; *words; words++) {
+    if (has_options && strcmp(*words, "--") == 0)
+      has_options = false;
+    else if (has_options && **words == '-' ? !read_option(a, &words, command) : !read_operand(a, *words, command))
+      return false;
+  }
+  return true;
+}
+
+/* --- commands --------------------------------------------------------------------------------------------- */
+
+static const struct {
+  const char *word;
+  enum command_id command;
+} short_words[] = {{"-h", COMMAND_HELP},       {"--help", COMMAND_HELP}, {"-v", COMMAND_VERSION},
+                   {"-V", COMMAND_VERSION}, {"--version", COMMAND_VERSION}};
+
+enum command_id arguments_command(const char *word) {
+  struct nearest n = nearest_to(word);
+  for (int i = 0; i < COMMAND_COUNT; i++) {
+    if (strcmp(word, command_words[i].name) == 0) return (enum command_id)i;
+    nearest_offer(&n, command_words[i].name);
+  }
+  for (size_t i = 0; i < sizeof short_words / sizeof *short_words; i++)
+    if (strcmp(word, short_words[i].word) == 0) return short_words[i].command;
+  size_t length = strlen(word);
+  if (length > 4 && strcmp(word + length - 4, ".lua") == 0)
+    arguments_refuse(COMMAND_COUNT, "unknown command '%s'; did you mean 'run %s'?", word, word);
+  else if (*word == '-')
+    arguments_refuse(COMMAND_COUNT, "a command comes first, and options behind it, not %s", word);
+  else if (n.found)
+    arguments_refuse(COMMAND_COUNT, "unknown command '%s'; did you mean '%s'?", word, n.found);
+  else
+    arguments_refuse(COMMAND_COUNT, "unknown command '%s'", word);
+  return COMMAND_COUNT;
+}
+
+bool arguments_ask_for_help(char **words) {
+  for (; *words && strcmp(*words, "--") != 0; words++)
+    if (strcmp(*words, "--help") == 0 || strcmp(*words, "-h") == 0) return true;
+  return false;
+}
+
+bool arguments_has(const struct arguments *a, const char *option) {
+  for (int i = 0; i < OPTION_COUNT; i++)
+    if (strcmp(option_words[i].name, option) == 0) return a->given[i];
+  return false;
+}

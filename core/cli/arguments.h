@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// arguments: reads the words of a command line into one struct, or says which word is wrong and what would be right.
+#ifndef PERILUNE_CLI_ARGUMENTS_H
+#define PERILUNE_CLI_ARGUMENTS_H
+
+#include <stdbool.h>
+
+#include "cli/words.h"
+#include "runtime/config.h"
+
+struct text_list {
+  const char **items; /* owned array of borrowed texts */
+  unsigned count;
+};
+
+struct arguments {
+  struct config config;
+  char **words;        /* borrowed: all, the program's name first */
+  const char *operand; /* SCRIPT, or the command that help is about; NULL: none */
+  bool given[OPTION_COUNT];
+  struct text_list listen, to;
+  const char *ca, *tls_cert, *tls_key, *health;
+  const char *pid_file, *socket;
+  int pid;
+  unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
+  bool insecure, change_host;
+  bool shadow, close_old, now, print_config, json, man;
+};
+
+/* `words` as main gets them. */
+void arguments_init(struct arguments *a, int count, char **words);
+void arguments_free(struct arguments *a);
+/* Which command the word is; COMMAND_COUNT: none, and that was said. -h, --help, -v, -V and --version are words, too. */
+enum command_id arguments_command(const char *word);
+/* Reads what stands behind the command. False: what is wrong was said. */
+bool arguments_read(struct arguments *a, enum command_id command, char **words);
+/* Does one of the words ask for help? */
+bool arguments_ask_for_help(char **words);
+/* Was the option given whose member this is? */
+bool arguments_has(const struct arguments *a, const char *option);
+
+/* "perilune: WHAT; see 'perilune help COMMAND'" to standard error. COMMAND_COUNT: of none. Returns the exit code. */
+int arguments_refuse(enum command_id command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

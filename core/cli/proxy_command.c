@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// proxy_command: see proxy_command.h. Addresses are read as people write them: as URLs, too, whose scheme says whether
+// there is TLS. The hard part is to refuse what looks complete and is not meant so (a path, TLS to half of the peers).
+#include "cli/proxy_command.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "net/addr.h"
+
+enum { LISTENERS_MOST = 256 };
+
+enum scheme { SCHEME_NONE, SCHEME_HTTP, SCHEME_HTTPS };
+
+#define REFUSE(...) (arguments_refuse(COMMAND_PROXY, __VA_ARGS__), false)
+
+/* --- addresses -------------------------------------------------------------------------------------------- */
+
+static bool refuse_address(const char *option, struct str said, const char *why) {
+  return REFUSE("%s \"%.*s\": %s", option, STR_ARG(said), why);
+}
+
+/* Takes "http://" off, and the "/" at the end of such an address. */
+static enum scheme take_scheme(struct str *text) {
+  bool is_tls = text->len >= 8 && str_equal_nocase((struct str){text->ptr, 8}, STR("https://"));
+  bool is_plain = text->len >= 7 && str_equal_nocase((struct str){text->ptr, 7}, STR("http://"));
+  if (!is_tls && !is_plain) return SCHEME_NONE;
+  *text = str_from(*text, is_tls ? 8 : 7);
+  if (text->len && text->ptr[text->len - 1] == '/') text->len--;
+  return is_tls ? SCHEME_HTTPS : SCHEME_HTTP;
+}
+
+static bool has_port(struct str text) {
+  size_t colon = text.len;
+  while (colon > 0 && text.ptr[colon - 1] != ':' && text.ptr[colon - 1] != ']') colon--;
+  return colon > 0 && text.ptr[colon - 1] == ':';
+}
+
+static bool is_port(struct str text) {
+  uint64_t port;
+  return str_to_u64(text, &port);
+}
+
+/* A URL without a port has its scheme's; a port alone, of this machine, gets its host. */
+static struct str complete(struct arena *arena, struct str text, enum scheme scheme, bool is_peer) {
+  if (is_peer && is_port(text)) return arena_printf(arena, "localhost:%.*s", STR_ARG(text));
+  if (is_peer && str_starts_with(text, STR(":"))) return arena_printf(arena, "localhost%.*s", STR_ARG(text));
+  if (scheme == SCHEME_NONE || text.len == 0 || has_port(text) || str_find(text, '/') < text.len) return text;
+  return arena_printf(arena, "%.*s:%d", STR_ARG(text), scheme == SCHEME_HTTPS ? 443 : 80);
+}
+
+static bool add_listener(struct proxy_command *p, struct forward_listener *all, struct str said, bool has_tls) {
+  struct addr addr;
+  const char *why;
+  struct str text = said;
+  enum scheme scheme = take_scheme(&text);
+  text = complete(&p->arena, text, scheme, false);
+  if (!addr_parse_listener(text, &addr, &why)) return refuse_address("--listen", said, why);
+  if (scheme == SCHEME_HTTPS && !has_tls)
+    return refuse_address("--listen", said, "TLS needs a certificate: give --tls-cert and --tls-key, too");
+  bool is_any_port = addr.kind == ADDR_IP && addr.port == 0;
+  for (unsigned i = 0; i < p->options.listener_count && !is_any_port; i++)
+    if (str_equal(all[i].address, text)) return refuse_address("--listen", said, "it is listened on already");
+  if (p->options.listener_count == LISTENERS_MOST) return refuse_address("--listen", said, "too many addresses");
+  all[p->options.listener_count++] = (struct forward_listener){text, has_tls && scheme != SCHEME_HTTP};
+  return true;
+}
+
+static bool add_peer(struct proxy_command *p, struct str *all, struct str said, bool *is_tls) {
+  struct addr addr;
+  const char *why;
+  struct str text = said;
+  enum scheme scheme = take_scheme(&text);
+  text = complete(&p->arena, text, scheme, true);
+  *is_tls = scheme == SCHEME_HTTPS;
+  if (scheme != SCHEME_NONE && str_find(text, '/') < text.len && !str_starts_with(text, STR("unix:")))
+    return refuse_address("--to", said, "a peer has no path: it gets the one that the client has asked for");
+  if (!addr_parse_peer(text, &addr, &why)) return refuse_address("--to", said, why);
+  for (unsigned i = 0; i < p->options.peer_count; i++)
+    if (str_equal(all[i], text)) return refuse_address("--to", said, "it is named twice");
+  if (p->options.peer_count == FORWARD_PEERS_MOST) return refuse_address("--to", said, "too many addresses");
+  all[p->options.peer_count++] = text;
+  return true;
+}
+
+static bool read_listeners(struct proxy_command *p, const struct arguments *a) {
+  struct forward_listener *all = arena_zalloc(&p->arena, LISTENERS_MOST * sizeof *all);
+  bool has_tls = a->tls_cert != NULL, any_tls = false;
+  p->options.listeners = all;
+  for (unsigned i = 0; i < a->listen.count; i++) {
+    struct str rest = str_of(a->listen.items[i]), part;
+    while (str_split(&rest, ',', &part))
+      if (!add_listener(p, all, str_trim(part), has_tls)) return false;
+  }
+  for (unsigned i = 0; i < p->options.listener_count; i++) any_tls |= all[i].tls;
+  if (has_tls && !any_tls) return REFUSE("--tls-cert is for a listener by TLS, and each --listen says http://");
+  return true;
+}
+
+static bool read_peers(struct proxy_command *p, const struct arguments *a) {
+  struct str *all = arena_zalloc(&p->arena, FORWARD_PEERS_MOST * sizeof *all);
+  p->options.peers = all;
+  for (unsigned i = 0; i < a->to.count; i++) {
+    struct str rest = str_of(a->to.items[i]), part;
+    bool is_tls;
+    while (str_split(&rest, ',', &part)) {
+      part = str_trim(part);
+      if (!add_peer(p, all, part, &is_tls)) return false;
+      if (p->options.peer_count > 1 && is_tls != p->options.tls)
+        return refuse_address("--to", part, "all peers are https://, or none is; a policy can have both, see "
+                                            "--print-config");
+      p->options.tls = is_tls;
+    }
+  }
+  return true;
+}
+
+/* --- files and the path ----------------------------------------------------------------------------------- */
+
+/* Absolute, with its links as they are: what they lead to may change. */
+static bool take_file(struct proxy_command *p, const char *option, const char *name, struct str *file) {
+  char here[PATH_MAX];
+  if (!name) return true;
+  if (access(name, R_OK) != 0) return REFUSE("%s %s: %s", option, name, strerror(errno));
+  bool is_absolute = name[0] == '/' || !getcwd(here, sizeof here);
+  *file = arena_printf(&p->arena, "%s%s%s%c", is_absolute ? "" : here, is_absolute ? "" : "/", name, '\0');
+  file->len--;
+  return true;
+}
+
+static bool read_files(struct proxy_command *p, const struct arguments *a) {
+  if (!a->tls_cert != !a->tls_key) return REFUSE("--tls-cert and --tls-key go together");
+  return take_file(p, "--tls-cert", a->tls_cert, &p->options.certificate) &&
+         take_file(p, "--tls-key", a->tls_key, &p->options.key) && take_file(p, "--ca", a->ca, &p->options.ca);
+}
+
+static bool read_health(struct proxy_command *p, const struct arguments *a) {
+  p->options.health = str_of(a->health);
+  if (!a->health) return true;
+  bool is_path = a->health[0] == '/';
+  for (const char *c = a->health; *c; c++) is_path = is_path && isgraph((unsigned char)*c) && *c != '#';
+  return is_path || REFUSE("--health wants a path such as /health, not '%s'", a->health);
+}
+
+static bool check_together(struct proxy_command *p, const struct arguments *a) {
+  p->options.no_verify = a->insecure;
+  p->options.sends_host = a->change_host;
+  if (a->ca && a->insecure) return REFUSE("--ca says whom to trust, and --insecure-skip-verify trusts everybody: give one");
+  if (p->options.tls) return true;
+  if (a->ca) return REFUSE("--ca is for peers by TLS, and no --to begins with https://");
+  return !a->insecure || REFUSE("--insecure-skip-verify is for peers by TLS, and no --to begins with https://");
+}
+
+bool proxy_command_read(struct proxy_command *p, const struct arguments *a) {
+  *p = (struct proxy_command){0};
+  arena_init(&p->arena);
+  if (!a->listen.count) return REFUSE("proxy wants --listen ADDR: where to listen");
+  if (!a->to.count) return REFUSE("proxy wants --to ADDR: where to forward to");
+  return read_files(p, a) && read_listeners(p, a) && read_peers(p, a) && read_health(p, a) && check_together(p, a);
+}
+
+void proxy_command_free(struct proxy_command *p) { arena_free(&p->arena); }

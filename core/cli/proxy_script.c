@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// proxy_script: one function for each block of lines, none for what was not asked for.
+#include "cli/proxy_script.h"
+
+#include <stdio.h>
+
+#include "base/escape.h"
+
+static void put_text(FILE *out, struct str text) {
+  fputc('"', out);
+  escape_lua(out, text);
+  fputc('"', out);
+}
+
+static void put_modules(FILE *out, const struct forward_options *o) {
+  fputs("local perilune = require \"perilune\"\n", out);
+  if (o->health.len) fputs("local health_check = require \"perilune.health_check\"\n", out);
+  fputs("local round_robin = require \"perilune.round_robin\"\n\n", out);
+}
+
+static void put_peers(FILE *out, const struct forward_options *o) {
+  fputs("local upstreams = round_robin.new {\n", out);
+  for (unsigned i = 0; i < o->peer_count; i++) {
+    fputs("  ", out);
+    put_text(out, o->peers[i]);
+    fputs(",\n", out);
+  }
+  fputs("  name = \"" FORWARD_SET "\",\n}\n", out);
+}
+
+/* What peers and checks have in common. */
+static void put_tls(FILE *out, const struct forward_options *o) {
+  if (o->tls) fputs(", tls = true", out);
+  if (o->no_verify) fputs(", verify = false", out);
+  if (!o->ca.len) return;
+  fputs(", ca = ", out);
+  put_text(out, o->ca);
+}
+
+static void put_checks(FILE *out, const struct forward_options *o) {
+  if (!o->health.len) return;
+  fputs("health_check.http(upstreams, { path = ", out);
+  put_text(out, o->health);
+  put_tls(out, o);
+  fputs(" })\n", out);
+}
+
+static void put_hooks(FILE *out, const struct forward_options *o) {
+  fputs("\nlocal policy = {}\n\nfunction policy.upstream_peer()\n  return { address = upstreams:select()", out);
+  put_tls(out, o);
+  fputs(" }\nend\n", out);
+  if (!o->sends_host) return;
+  fprintf(out,
+          "\nfunction policy.upstream_request_filter(session, request)\n"
+          "  local host = session:peer_address():gsub(\":%s$\", \"\")\n"
+          "  if not host:find \"^unix:\" then request:set_header(\"Host\", host) end\nend\n",
+          o->tls ? "443" : "80");
+}
+
+static void put_listeners(FILE *out, const struct forward_options *o) {
+  fputc('\n', out);
+  for (unsigned i = 0; i < o->listener_count; i++) {
+    fputs("perilune.listen(", out);
+    put_text(out, o->listeners[i].address);
+    fputs(", policy", out);
+    if (o->listeners[i].tls) {
+      fputs(", { certificate = ", out);
+      put_text(out, o->certificate);
+      fputs(", key = ", out);
+      put_text(out, o->key);
+      fputs(" }", out);
+    }
+    fputs(")\n", out);
+  }
+}
+
+char *proxy_script(const struct forward_options *o, const struct config *config) {
+  char *text = NULL;
+  size_t bytes;
+  FILE *out = open_memstream(&text, &bytes);
+  fputs("-- Does what 'perilune proxy' does. Save it, and run it by 'perilune run'.\n", out);
+  put_modules(out, o);
+  put_peers(out, o);
+  put_checks(out, o);
+  put_hooks(out, o);
+  put_listeners(out, o);
+  if (config) config_print_script(config, out);
+  fclose(out);
+  return text;
+}

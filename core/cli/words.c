@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// words: see words.h. Texts are for a terminal of 100 columns.
+#include "cli/words.h"
+
+#include "cli/arguments.h"
+
+const struct command_words command_words[COMMAND_COUNT] = {
+    [COMMAND_RUN] = {"run", "SCRIPT", "SCRIPT", "serve by a policy",
+                     "Runs in the foreground until it is stopped. The log goes to standard error.\n", ONE_OPERAND,
+                     HAS_SETTINGS},
+    [COMMAND_PROXY] =
+        {"proxy", "", "--listen ADDR --to ADDR", "forward without a script, round robin",
+         "Peers that fail are left out for a while, and a request that no peer has handled is tried at another\n"
+         "one; with --health, peers are asked every second, too. 'perilune proxy ... --print-config' prints the\n"
+         "script that does the same: save it, change it, run it by 'perilune run'.\n",
+         NO_OPERAND, HAS_SETTINGS},
+    [COMMAND_CHECK] = {"check", "SCRIPT", "SCRIPT", "compile and validate a policy, open nothing", "", ONE_OPERAND,
+                       HAS_SETTINGS},
+    [COMMAND_TEST] = {"test", "[SPEC...]", "[SPEC...]", "test policies with busted and the API of the proxy",
+                      "What stands behind 'test' goes to busted (Debian's lua-busted): see 'busted --help'.\n",
+                      NO_OPERAND, NO_SETTINGS},
+    [COMMAND_RELOAD] = {"reload", "", "", "load the policy of a running proxy again",
+                        "Waits, and says what came of it: all workers switch to the new policy, or none does.\n",
+                        NO_OPERAND, NO_SETTINGS},
+    [COMMAND_UPGRADE] = {"upgrade", "", "", "replace a running proxy by the program file as it is now",
+                         "The new process takes over the sockets: no connection is refused or lost. The old one goes on\n"
+                         "to serve if the new one cannot.\n",
+                         NO_OPERAND, NO_SETTINGS},
+    [COMMAND_STATUS] = {"status", "", "", "what a running proxy serves, how fast, and what goes wrong", "", NO_OPERAND,
+                        NO_SETTINGS},
+    [COMMAND_STOP] = {"stop", "", "", "end a running proxy once it has answered what is under way",
+                      "Waits for the end, at most for the proxy's --grace.\n", NO_OPERAND, NO_SETTINGS},
+    [COMMAND_VERSION] = {"version", "", "", "the version; also -v, -V and --version", "", NO_OPERAND, NO_SETTINGS},
+    [COMMAND_HELP] = {"help", "[COMMAND]", "[COMMAND]", "this, or the options of a command; also COMMAND --help", "",
+                      ONE_OPERAND, NO_SETTINGS},
+};
+
+#define OF(id) (1u << COMMAND_##id)
+#define TARGET (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(STOP))
+#define MEMBER(name) offsetof(struct arguments, name)
+
+/* A command that takes settings has --pid-file and --socket among these. */
+const struct option_words option_words[OPTION_COUNT] = {
+    {"--listen", "ADDR", OF(PROXY), OPTION_LIST, MEMBER(listen),
+     "where to listen; may be given several times; http://ADDR, https://ADDR where some are by TLS"},
+    {"--to", "ADDR", OF(PROXY), OPTION_LIST, MEMBER(to),
+     "where to forward to; several times, or a list with commas; https://HOST[:PORT] is by TLS"},
+    {"--health", "PATH", OF(PROXY), OPTION_TEXT, MEMBER(health),
+     "ask each peer for PATH every second; one that does not answer 200 is left out until it does"},
+    {"--tls-cert", "FILE", OF(PROXY), OPTION_TEXT, MEMBER(tls_cert),
+     "certificate (PEM, with its chain): serve clients by TLS"},
+    {"--tls-key", "FILE", OF(PROXY), OPTION_TEXT, MEMBER(tls_key), "its key (PEM)"},
+    {"--ca", "FILE", OF(PROXY), OPTION_TEXT, MEMBER(ca),
+     "who may have signed the certificates of https:// peers (PEM); else the system's store says so"},
+    {"--insecure-skip-verify", NULL, OF(PROXY), OPTION_ON, MEMBER(insecure),
+     "do not verify the certificates of https:// peers: anybody in between can read and change all"},
+    {"--change-host", NULL, OF(PROXY), OPTION_ON, MEMBER(change_host),
+     "the peer gets its own name in Host, not the one that the client has asked for"},
+    {"--print-config", NULL, OF(RUN) | OF(PROXY), OPTION_ON, MEMBER(print_config),
+     "print what is in effect instead of serving: of run the settings, of proxy a script"},
+    {"--canary", "SHARE", OF(RELOAD), OPTION_SHARE, MEMBER(canary),
+     "on trial: that share of the requests (5%) first, then all or none"},
+    {"--shadow", NULL, OF(RELOAD), OPTION_ON, MEMBER(shadow),
+     "dry: on copies of request heads; says what would be decided otherwise"},
+    {"--for", "TIME", OF(RELOAD), OPTION_TIME, MEMBER(for_ms), "how long a --canary or --shadow takes (30s)"},
+    {"--max-errors", "SHARE", OF(RELOAD), OPTION_SHARE, MEMBER(max_errors),
+     "how many more errors than before a --canary may have (1%)"},
+    {"--close-old", NULL, OF(RELOAD), OPTION_ON, MEMBER(close_old),
+     "load nothing: close the connections that still use older policies"},
+    {"--json", NULL, OF(STATUS), OPTION_ON, MEMBER(json), "all of it as JSON, for programs"},
+    {"--now", NULL, OF(STOP), OPTION_ON, MEMBER(now), "without waiting for what is under way"},
+    {"--pid", "PID", TARGET, OPTION_PID, MEMBER(pid), "the running proxy with that process id"},
+    {"--pid-file", "FILE", TARGET, OPTION_TEXT, MEMBER(pid_file), "the one that has written that file"},
+    {"--socket", "PATH", TARGET, OPTION_TEXT, MEMBER(socket),
+     "the one whose command socket that is; without these three: the only one that runs"},
+    {"--man", NULL, OF(HELP), OPTION_ON, MEMBER(man), "all of it as the source of a man page"},
+};
+
+const char *option_wants(enum option_kind kind) {
+  switch (kind) {
+  case OPTION_SHARE: return "a share such as 5%";
+  case OPTION_TIME: return "a time such as 30s, 500ms or 2m";
+  case OPTION_PID: return "the id of a process";
+  case OPTION_ON:
+  case OPTION_TEXT:
+  case OPTION_LIST: break;
+  }
+  return NULL;
+}
+
+const char words_addresses[] =
+    "An address ADDR is host:port, [::1]:port or unix:/path. To listen on, :port is every address of this machine,\n"
+    "and localhost:port is 127.0.0.1. To connect to, port or :port is this machine, and a host may be a name.\n";
+
+const char words_signals[] =
+    "Signals: TERM stops gracefully, INT at once, HUP reloads, USR1 opens log files again, USR2 upgrades,\n"
+    "QUIT drains: it stops listening, and ends with the last connection.\n";
+
+const char words_exit_codes[] =
+    "Exit codes: 0 fine, 1 failed, 2 wrong input (the message names file, line or option).\n";
