@@ -69,11 +69,11 @@ static int proxy(struct arguments *a) {
 
 /* --- that speak to a proxy that runs ---------------------------------------------------------------------- */
 
-static int tell(struct arguments *a, const char *line) {
+static int tell(struct arguments *a, const char *line, bool changes) {
   struct client_target target = {a->socket, a->pid_file, a->pid};
   if (!!a->socket + !!a->pid_file + !!a->pid > 1)
     return arguments_refuse(COMMAND_COUNT, "--pid, --pid-file and --socket each name the proxy: give one");
-  return client_command(&target, line);
+  return client_command(&target, line, changes);
 }
 
 static int reload(struct arguments *a) {
@@ -86,17 +86,17 @@ static int reload(struct arguments *a) {
     return arguments_refuse(COMMAND_RELOAD, "--for belongs to --canary or --shadow");
   if (arguments_has(a, "--max-errors") && !a->canary)
     return arguments_refuse(COMMAND_RELOAD, "--max-errors belongs to --canary");
-  if (a->close_old) return tell(a, "close old");
-  if (!a->canary && !a->shadow) return tell(a, "reload");
+  if (a->close_old) return tell(a, "close old", true);
+  if (!a->canary && !a->shadow) return tell(a, "reload", true);
   if (a->shadow)
     snprintf(line, sizeof line, "reload shadow %u", a->for_ms);
   else
     snprintf(line, sizeof line, "reload canary %u %u %u", a->canary, a->for_ms, a->max_errors);
-  return tell(a, line);
+  return tell(a, line, true);
 }
-static int stop(struct arguments *a) { return tell(a, a->now ? "stop now" : "stop"); }
-static int upgrade(struct arguments *a) { return tell(a, "upgrade"); }
-static int status(struct arguments *a) { return tell(a, a->json ? "status json" : "status"); }
+static int stop(struct arguments *a) { return tell(a, a->now ? "stop now" : "stop", true); }
+static int upgrade(struct arguments *a) { return tell(a, "upgrade", true); }
+static int status(struct arguments *a) { return tell(a, a->json ? "status json" : "status", false); }
 
 /* --- that only say something ------------------------------------------------------------------------------ */
 
@@ -122,9 +122,9 @@ static int help(struct arguments *a) {
 
 /* The options of test are busted's: it does not come here. */
 static int (*const functions[COMMAND_COUNT])(struct arguments *a) = {
-    [COMMAND_RUN] = run,       [COMMAND_PROXY] = proxy,     [COMMAND_CHECK] = check,
-    [COMMAND_TEST] = help,     [COMMAND_RELOAD] = reload,   [COMMAND_UPGRADE] = upgrade,
-    [COMMAND_STATUS] = status, [COMMAND_STOP] = stop,       [COMMAND_VERSION] = version,
+    [COMMAND_RUN] = run,       [COMMAND_PROXY] = proxy,   [COMMAND_CHECK] = check,
+    [COMMAND_TEST] = help,     [COMMAND_RELOAD] = reload, [COMMAND_UPGRADE] = upgrade,
+    [COMMAND_STATUS] = status, [COMMAND_STOP] = stop,     [COMMAND_VERSION] = version,
     [COMMAND_HELP] = help,
 };
 

@@ -35,7 +35,8 @@ int arguments_refuse(enum command_id command, const char *format, ...) {
   fputs("perilune: ", stderr);
   vfprintf(stderr, format, list);
   va_end(list);
-  fprintf(stderr, "; see 'perilune help%s%s'\n", has_command ? " " : "",
+  bool asks = *format && format[strlen(format) - 1] == '?'; /* did you mean ...? */
+  fprintf(stderr, "%s 'perilune help%s%s'\n", asks ? " See" : "; see", has_command ? " " : "",
           has_command ? command_words[command].name : "");
   return EXIT_BAD_INPUT;
 }
@@ -115,7 +116,8 @@ static const char *misspelt(const char *name, enum command_id command) {
   struct nearest n = nearest_to(name);
   for (int i = 0; i < OPTION_COUNT; i++)
     if (option_words[i].commands >> command & 1) nearest_offer(&n, option_words[i].name);
-  for (int i = 0; i < CONFIG_COUNT && has_settings(command); i++) nearest_offer(&n, config_option(i, options[i]));
+  for (int i = 0; i < CONFIG_COUNT && has_settings(command); i++)
+    nearest_offer(&n, config_option(i, options[i]));
   if (has_settings(command)) nearest_offer(&n, "--help");
   return n.found;
 }
@@ -182,7 +184,8 @@ static bool read_option(struct arguments *a, char ***words, enum command_id comm
 static bool read_operand(struct arguments *a, const char *word, enum command_id command) {
   const struct command_words *words = &command_words[command];
   if (words->most == NO_OPERAND) return REFUSE(command, "%s takes no '%s'", words->name, word);
-  if (a->operand) return REFUSE(command, "%s takes one %s, and '%s' is a second one", words->name, words->operands, word);
+  if (a->operand)
+    return REFUSE(command, "%s takes one %s, and '%s' is a second one", words->name, words->operands, word);
   a->operand = word;
   return true;
 }
@@ -194,7 +197,8 @@ bool arguments_read(struct arguments *a, enum command_id command, char **words) 
   for (; *words; words++) {
     if (has_options && strcmp(*words, "--") == 0)
       has_options = false;
-    else if (has_options && **words == '-' ? !read_option(a, &words, command) : !read_operand(a, *words, command))
+    else if (has_options && **words == '-' ? !read_option(a, &words, command)
+                                           : !read_operand(a, *words, command))
       return false;
   }
   return true;
@@ -205,8 +209,11 @@ bool arguments_read(struct arguments *a, enum command_id command, char **words) 
 static const struct {
   const char *word;
   enum command_id command;
-} short_words[] = {{"-h", COMMAND_HELP},       {"--help", COMMAND_HELP}, {"-v", COMMAND_VERSION},
-                   {"-V", COMMAND_VERSION}, {"--version", COMMAND_VERSION}};
+} short_words[] = {{"-h", COMMAND_HELP},
+                   {"--help", COMMAND_HELP},
+                   {"-v", COMMAND_VERSION},
+                   {"-V", COMMAND_VERSION},
+                   {"--version", COMMAND_VERSION}};
 
 enum command_id arguments_command(const char *word) {
   struct nearest n = nearest_to(word);

@@ -8,13 +8,15 @@
 #include "base/version.h"
 #include "runtime/config.h"
 
-enum { USAGE_COLUMN = 38, OPTION_COLUMN = 26 };
+enum { USAGE_COLUMN = 41, OPTION_COLUMN = 28 };
 
-static const char settings_text[] =
-    "Settings, which a policy makes too, by perilune.configure { pid_file = \"...\" }; the command line has the last "
-    "word:\n";
+static const char settings_text[] = "Settings, which a policy makes too, by perilune.configure { pid_file = "
+                                    "\"...\" }; the command line has the last "
+                                    "word:\n";
 
-static bool takes(enum command_id command, int option) { return option_words[option].commands >> command & 1; }
+static bool takes(enum command_id command, int option) {
+  return option_words[option].commands >> command & 1;
+}
 
 static bool takes_any(enum command_id command) {
   for (int i = 0; i < OPTION_COUNT; i++)
@@ -22,9 +24,13 @@ static bool takes_any(enum command_id command) {
   return false;
 }
 
-static bool takes_settings(enum command_id command) { return command_words[command].settings == HAS_SETTINGS; }
+static bool takes_settings(enum command_id command) {
+  return command_words[command].settings == HAS_SETTINGS;
+}
 
-static const char *value_of(int option) { return option_words[option].value ? option_words[option].value : ""; }
+static const char *value_of(int option) {
+  return option_words[option].value ? option_words[option].value : "";
+}
 
 /* --- for the terminal ------------------------------------------------------------------------------------- */
 
@@ -35,11 +41,13 @@ static void print_usage(FILE *out, enum command_id id) {
 }
 
 void help_print(FILE *out) {
-  fputs("perilune " PERILUNE_VERSION ": a programmable HTTP proxy; a Lua script is its configuration\n\n", out);
-  for (int i = 0; i < COMMAND_COUNT; i++) print_usage(out, (enum command_id)i);
-  fputs("\n'perilune help COMMAND' says all of a command, with its options. reload, upgrade, status and stop\n"
-        "speak to the proxy that runs; where there are several, --pid, --pid-file or --socket says which.\n\n",
+  fputs("perilune " PERILUNE_VERSION ": a programmable HTTP proxy; a Lua script is its configuration\n\n",
         out);
+  for (int i = 0; i < COMMAND_COUNT; i++) print_usage(out, (enum command_id)i);
+  fputs(
+      "\n'perilune help COMMAND' says all of a command, with its options. reload, upgrade, status and stop\n"
+      "speak to the proxy that runs; where there are several, --pid, --pid-file or --socket says which.\n\n",
+      out);
   fputs(words_addresses, out);
   fputs(words_signals, out);
   fputs(words_exit_codes, out);
@@ -68,7 +76,8 @@ void help_print_command(FILE *out, enum command_id command) {
   const struct command_words *c = &command_words[command];
   bool has_options = takes_any(command) || takes_settings(command);
   fprintf(out, "perilune %s: %s\n\n", c->name, c->summary);
-  fprintf(out, "  perilune %s%s%s%s\n", c->name, *c->usage ? " " : "", c->usage, has_options ? " [options]" : "");
+  fprintf(out, "  perilune %s%s%s%s\n", c->name, *c->usage ? " " : "", c->usage,
+          has_options ? " [options]" : "");
   if (*c->text) fprintf(out, "\n%s", c->text);
   if (takes_any(command)) fputc('\n', out);
   for (int i = 0; i < OPTION_COUNT; i++) {
@@ -130,12 +139,16 @@ static void put_settings(FILE *out) {
 }
 
 void help_print_man(FILE *out) {
-  fputs(".\\\" SPDX-License-Identifier: Apache-2.0\n.\\\" Written by 'perilune help --man': change core/cli/words.c, "
+  fputs(".\\\" SPDX-License-Identifier: Apache-2.0\n.\\\" Written by 'perilune help --man': change "
+        "core/cli/words.c, "
         "then 'make docs'.\n",
         out);
   fputs(".TH PERILUNE 1 \"\" \"perilune " PERILUNE_VERSION "\" \"\"\n", out);
-  fputs(".SH NAME\nperilune \\- a programmable HTTP proxy\n.SH SYNOPSIS\n.B perilune\n\\fICOMMAND\\fR [options]\n", out);
-  fputs(".SH DESCRIPTION\nA C core moves the bytes; a Lua script decides. One script is configuration and policy at\n"
+  fputs(".SH NAME\nperilune \\- a programmable HTTP proxy\n.SH SYNOPSIS\n.B perilune\n\\fICOMMAND\\fR "
+        "[options]\n",
+        out);
+  fputs(".SH DESCRIPTION\nA C core moves the bytes; a Lua script decides. One script is configuration and "
+        "policy at\n"
         "once: where to listen, which peer gets a request, what is answered, changed, limited, logged.\n",
         out);
   fputs(".SH COMMANDS\n", out);
@@ -147,7 +160,8 @@ void help_print_man(FILE *out) {
   put(out, words_signals);
   fputs(".SH EXIT STATUS\n", out);
   put(out, words_exit_codes);
-  fputs(".SH SEE ALSO\nThe API of policies is described in docs/api.md of the sources, and examples are beside the\n"
+  fputs(".SH SEE ALSO\nThe API of policies is described in docs/api.md of the sources, and examples are "
+        "beside the\n"
         "modules, in share/perilune/examples.\n",
         out);
 }

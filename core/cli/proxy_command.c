@@ -53,7 +53,8 @@ static struct str complete(struct arena *arena, struct str text, enum scheme sch
   return arena_printf(arena, "%.*s:%d", STR_ARG(text), scheme == SCHEME_HTTPS ? 443 : 80);
 }
 
-static bool add_listener(struct proxy_command *p, struct forward_listener *all, struct str said, bool has_tls) {
+static bool add_listener(struct proxy_command *p, struct forward_listener *all, struct str said,
+                         bool has_tls) {
   struct addr addr;
   const char *why;
   struct str text = said;
@@ -65,7 +66,8 @@ static bool add_listener(struct proxy_command *p, struct forward_listener *all, 
   bool is_any_port = addr.kind == ADDR_IP && addr.port == 0;
   for (unsigned i = 0; i < p->options.listener_count && !is_any_port; i++)
     if (str_equal(all[i].address, text)) return refuse_address("--listen", said, "it is listened on already");
-  if (p->options.listener_count == LISTENERS_MOST) return refuse_address("--listen", said, "too many addresses");
+  if (p->options.listener_count == LISTENERS_MOST)
+    return refuse_address("--listen", said, "too many addresses");
   all[p->options.listener_count++] = (struct forward_listener){text, has_tls && scheme != SCHEME_HTTP};
   return true;
 }
@@ -97,7 +99,8 @@ static bool read_listeners(struct proxy_command *p, const struct arguments *a) {
       if (!add_listener(p, all, str_trim(part), has_tls)) return false;
   }
   for (unsigned i = 0; i < p->options.listener_count; i++) any_tls |= all[i].tls;
-  if (has_tls && !any_tls) return REFUSE("--tls-cert is for a listener by TLS, and each --listen says http://");
+  if (has_tls && !any_tls)
+    return REFUSE("--tls-cert is for a listener by TLS, and each --listen says http://");
   return true;
 }
 
@@ -111,8 +114,9 @@ static bool read_peers(struct proxy_command *p, const struct arguments *a) {
       part = str_trim(part);
       if (!add_peer(p, all, part, &is_tls)) return false;
       if (p->options.peer_count > 1 && is_tls != p->options.tls)
-        return refuse_address("--to", part, "all peers are https://, or none is; a policy can have both, see "
-                                            "--print-config");
+        return refuse_address("--to", part,
+                              "all peers are https://, or none is; a policy can have both, see "
+                              "--print-config");
       p->options.tls = is_tls;
     }
   }
@@ -135,7 +139,8 @@ static bool take_file(struct proxy_command *p, const char *option, const char *n
 static bool read_files(struct proxy_command *p, const struct arguments *a) {
   if (!a->tls_cert != !a->tls_key) return REFUSE("--tls-cert and --tls-key go together");
   return take_file(p, "--tls-cert", a->tls_cert, &p->options.certificate) &&
-         take_file(p, "--tls-key", a->tls_key, &p->options.key) && take_file(p, "--ca", a->ca, &p->options.ca);
+         take_file(p, "--tls-key", a->tls_key, &p->options.key) &&
+         take_file(p, "--ca", a->ca, &p->options.ca);
 }
 
 static bool read_health(struct proxy_command *p, const struct arguments *a) {
@@ -149,10 +154,12 @@ static bool read_health(struct proxy_command *p, const struct arguments *a) {
 static bool check_together(struct proxy_command *p, const struct arguments *a) {
   p->options.no_verify = a->insecure;
   p->options.sends_host = a->change_host;
-  if (a->ca && a->insecure) return REFUSE("--ca says whom to trust, and --insecure-skip-verify trusts everybody: give one");
+  if (a->ca && a->insecure)
+    return REFUSE("--ca says whom to trust, and --insecure-skip-verify trusts everybody: give one");
   if (p->options.tls) return true;
   if (a->ca) return REFUSE("--ca is for peers by TLS, and no --to begins with https://");
-  return !a->insecure || REFUSE("--insecure-skip-verify is for peers by TLS, and no --to begins with https://");
+  return !a->insecure ||
+         REFUSE("--insecure-skip-verify is for peers by TLS, and no --to begins with https://");
 }
 
 bool proxy_command_read(struct proxy_command *p, const struct arguments *a) {
@@ -160,7 +167,8 @@ bool proxy_command_read(struct proxy_command *p, const struct arguments *a) {
   arena_init(&p->arena);
   if (!a->listen.count) return REFUSE("proxy wants --listen ADDR: where to listen");
   if (!a->to.count) return REFUSE("proxy wants --to ADDR: where to forward to");
-  return read_files(p, a) && read_listeners(p, a) && read_peers(p, a) && read_health(p, a) && check_together(p, a);
+  return read_files(p, a) && read_listeners(p, a) && read_peers(p, a) && read_health(p, a) &&
+         check_together(p, a);
 }
 
 void proxy_command_free(struct proxy_command *p) { arena_free(&p->arena); }

@@ -46,7 +46,8 @@ static void put_checks(FILE *out, const struct forward_options *o) {
 }
 
 static void put_hooks(FILE *out, const struct forward_options *o) {
-  fputs("\nlocal policy = {}\n\nfunction policy.upstream_peer()\n  return { address = upstreams:select()", out);
+  fputs("\nlocal policy = {}\n\nfunction policy.upstream_peer()\n  return { address = upstreams:select()",
+        out);
   put_tls(out, o);
   fputs(" }\nend\n", out);
   if (!o->sends_host) return;

@@ -6,37 +6,42 @@
 
 const struct command_words command_words[COMMAND_COUNT] = {
     [COMMAND_RUN] = {"run", "SCRIPT", "SCRIPT", "serve by a policy",
-                     "Runs in the foreground until it is stopped. The log goes to standard error.\n", ONE_OPERAND,
-                     HAS_SETTINGS},
-    [COMMAND_PROXY] =
-        {"proxy", "", "--listen ADDR --to ADDR", "forward without a script, round robin",
-         "Peers that fail are left out for a while, and a request that no peer has handled is tried at another\n"
-         "one; with --health, peers are asked every second, too. 'perilune proxy ... --print-config' prints the\n"
-         "script that does the same: save it, change it, run it by 'perilune run'.\n",
-         NO_OPERAND, HAS_SETTINGS},
-    [COMMAND_CHECK] = {"check", "SCRIPT", "SCRIPT", "compile and validate a policy, open nothing", "", ONE_OPERAND,
-                       HAS_SETTINGS},
-    [COMMAND_TEST] = {"test", "[SPEC...]", "[SPEC...]", "test policies with busted and the API of the proxy",
-                      "What stands behind 'test' goes to busted (Debian's lua-busted): see 'busted --help'.\n",
-                      NO_OPERAND, NO_SETTINGS},
-    [COMMAND_RELOAD] = {"reload", "", "", "load the policy of a running proxy again",
-                        "Waits, and says what came of it: all workers switch to the new policy, or none does.\n",
+                     "Runs in the foreground until it is stopped. The log goes to standard error.\n",
+                     ONE_OPERAND, HAS_SETTINGS},
+    [COMMAND_PROXY] = {"proxy", "", "--listen ADDR --to ADDR", "forward without a script, round robin",
+                       "Peers that fail are left out for a while, and a request that no peer has handled is "
+                       "tried at another\n"
+                       "one; with --health, peers are asked every second, too. 'perilune proxy ... "
+                       "--print-config' prints the\n"
+                       "script that does the same: save it, change it, run it by 'perilune run'.\n",
+                       NO_OPERAND, HAS_SETTINGS},
+    [COMMAND_CHECK] = {"check", "SCRIPT", "SCRIPT", "compile and validate a policy, open nothing", "",
+                       ONE_OPERAND, HAS_SETTINGS},
+    [COMMAND_TEST] =
+        {"test", "[SPEC...]", "[SPEC...]", "test policies with busted and the API of the proxy",
+         "What stands behind 'test' goes to busted (Debian's lua-busted): see 'busted --help'.\n", NO_OPERAND,
+         NO_SETTINGS},
+    [COMMAND_RELOAD] =
+        {"reload", "", "", "load the policy of a running proxy again",
+         "Waits, and says what came of it: all workers switch to the new policy, or none does.\n", NO_OPERAND,
+         NO_SETTINGS},
+    [COMMAND_UPGRADE] =
+        {"upgrade", "", "", "replace a running proxy by the program file as it is now",
+         "The new process takes over the sockets: no connection is refused or lost. The old one goes on\n"
+         "to serve if the new one cannot.\n",
+         NO_OPERAND, NO_SETTINGS},
+    [COMMAND_STATUS] = {"status", "", "", "what a running proxy serves, how fast, and what goes wrong", "",
                         NO_OPERAND, NO_SETTINGS},
-    [COMMAND_UPGRADE] = {"upgrade", "", "", "replace a running proxy by the program file as it is now",
-                         "The new process takes over the sockets: no connection is refused or lost. The old one goes on\n"
-                         "to serve if the new one cannot.\n",
-                         NO_OPERAND, NO_SETTINGS},
-    [COMMAND_STATUS] = {"status", "", "", "what a running proxy serves, how fast, and what goes wrong", "", NO_OPERAND,
-                        NO_SETTINGS},
     [COMMAND_STOP] = {"stop", "", "", "end a running proxy once it has answered what is under way",
                       "Waits for the end, at most for the proxy's --grace.\n", NO_OPERAND, NO_SETTINGS},
-    [COMMAND_VERSION] = {"version", "", "", "the version; also -v, -V and --version", "", NO_OPERAND, NO_SETTINGS},
-    [COMMAND_HELP] = {"help", "[COMMAND]", "[COMMAND]", "this, or the options of a command; also COMMAND --help", "",
-                      ONE_OPERAND, NO_SETTINGS},
+    [COMMAND_VERSION] = {"version", "", "", "the version; also -v, -V and --version", "", NO_OPERAND,
+                         NO_SETTINGS},
+    [COMMAND_HELP] = {"help", "[COMMAND]", "[COMMAND]",
+                      "this, or the options of a command; also COMMAND --help", "", ONE_OPERAND, NO_SETTINGS},
 };
 
-#define OF(id) (1u << COMMAND_##id)
-#define TARGET (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(STOP))
+#define OF(id)       (1u << COMMAND_##id)
+#define TARGET       (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(STOP))
 #define MEMBER(name) offsetof(struct arguments, name)
 
 /* A command that takes settings has --pid-file and --socket among these. */
@@ -88,9 +93,10 @@ const char *option_wants(enum option_kind kind) {
   return NULL;
 }
 
-const char words_addresses[] =
-    "An address ADDR is host:port, [::1]:port or unix:/path. To listen on, :port is every address of this machine,\n"
-    "and localhost:port is 127.0.0.1. To connect to, port or :port is this machine, and a host may be a name.\n";
+const char words_addresses[] = "An address ADDR is host:port, [::1]:port or unix:/path. To listen on, :port "
+                               "is every address of this machine,\n"
+                               "and localhost:port is 127.0.0.1. To connect to, port or :port is this "
+                               "machine, and a host may be a name.\n";
 
 const char words_signals[] =
     "Signals: TERM stops gracefully, INT at once, HUP reloads, USR1 opens log files again, USR2 upgrades,\n"

@@ -22,6 +22,7 @@
 #include "runtime/privileges.h"
 #include "runtime/server.h"
 #include "runtime/observe/status.h"
+#include "runtime/observe/summary.h"
 
 enum { LINE_BYTES = 256, MOST_CLIENTS = 64, SILENT_MS = 5000 };
 enum waits_for {
@@ -195,6 +196,8 @@ static void obey(struct client *client) {
     do_status(client, status_text);
   else if (strcmp(line, "status json") == 0)
     do_status(client, status_json);
+  else if (strcmp(line, "summary") == 0)
+    do_status(client, summary_text);
   else if (strcmp(line, "ping") == 0)
     answer(client, EXIT_FINE, "");
   else

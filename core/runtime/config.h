@@ -30,8 +30,8 @@
   X(group, NAME, "", "group to become; empty: the user's")                                                   \
   X(admin, ADDR, "", "loopback address or unix:/path of the status page and /metrics")                       \
   X(admin_public, FLAG, "false", "admin may be an address that others can reach")                            \
-  X(error_log, LOG, "stderr", "a file, stderr or syslog")                                                   \
-  X(access_log, LOG, "", "a file, stdout, stderr or syslog; with :json behind it, lines of JSON")           \
+  X(error_log, LOG, "stderr", "a file, stderr or syslog")                                                    \
+  X(access_log, LOG, "", "a file, stdout, stderr or syslog; with :json behind it, lines of JSON")            \
   X(log_level, LEVEL, "info", "debug, info, warn or error")
 
 enum config_id {

@@ -57,7 +57,8 @@ static enum hook_status upstream_peer(struct exchange *x) {
 struct str forward_host(struct str address, bool tls) {
   struct str port = tls ? STR(":443") : STR(":80");
   if (str_starts_with(address, STR("unix:"))) return (struct str){address.ptr, 0};
-  if (address.len > port.len && str_equal(str_from(address, address.len - port.len), port)) address.len -= port.len;
+  if (address.len > port.len && str_equal(str_from(address, address.len - port.len), port))
+    address.len -= port.len;
   return address;
 }
 
@@ -74,7 +75,8 @@ static void make_view(struct forward *f, const struct policy_host *host) {
   struct backend_spec *specs = memory_zalloc(o->peer_count * sizeof *specs);
   for (unsigned i = 0; i < o->peer_count; i++) specs[i] = (struct backend_spec){o->peers[i], 1, 0};
   f->registry = host->registry;
-  f->entry = registry_get(host->registry, &backends_kind, STR(FORWARD_SET), host->clock ? host->clock : &clock_system);
+  f->entry = registry_get(host->registry, &backends_kind, STR(FORWARD_SET),
+                          host->clock ? host->clock : &clock_system);
   f->view = backends_view(registry_object(f->entry), specs, o->peer_count, &backend_rules_default, 1);
   free(specs);
 }
@@ -87,8 +89,10 @@ static void make_listeners(struct forward *f) {
   f->listeners = memory_zalloc(o->listener_count * sizeof *f->listeners);
   for (unsigned i = 0; i < o->listener_count; i++) {
     struct policy_listener *l = &f->listeners[i];
-    *l = (struct policy_listener){
-        .address = o->listeners[i].address, .settings = settings_default, .hooks = &f->hooks, .place = STR("--listen")};
+    *l = (struct policy_listener){.address = o->listeners[i].address,
+                                  .settings = settings_default,
+                                  .hooks = &f->hooks,
+                                  .place = STR("--listen")};
     if (o->listeners[i].tls) l->tls = (struct tls_server_options){.certificates = &f->files, .count = 1};
   }
 }

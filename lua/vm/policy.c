@@ -41,7 +41,8 @@ static int compile(lua_State *L) {
   const struct policy *policy = lua_touserdata(L, 1);
   if (policy->text) {
     lua_pushfstring(L, "=%s", policy->script);
-    if (luaL_loadbufferx(L, policy->text, strlen(policy->text), lua_tostring(L, -1), "t") != 0) return lua_error(L);
+    if (luaL_loadbufferx(L, policy->text, strlen(policy->text), lua_tostring(L, -1), "t") != 0)
+      return lua_error(L);
   } else if (fence_load_file(L, policy->script) != 0) {
     return lua_error(L);
   }

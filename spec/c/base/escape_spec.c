@@ -61,3 +61,13 @@ IT("keeps UTF-8 in a line, and shows the bytes of what is none or steers a termi
   CHECK_STR(((struct str){room, escape_line(room, sizeof room, text)}),
             "\xc3\xa4\t\xe2\x82\xac \\xc2\\x9b[2J \\x9b \\xff \\x1b \\x0d\\x0a \\xe2\\x80\\xa8 \\x7f");
 }
+
+IT("writes a text so that Lua reads the same one between quotes") {
+  char *text = NULL;
+  size_t bytes;
+  FILE *out = open_memstream(&text, &bytes);
+  escape_lua(out, STR("a\"b\\c\n1\x7f\xc3\xa9"));
+  fclose(out);
+  CHECK_STR(str_of(text), "a\\\"b\\\\c\\0101\\127\xc3\xa9");
+  free(text);
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// running: plain blocking code. The hard problem is whom one talks to: anybody may bind an abstract name. So the other
+// end must be root, who asks, or the owner of the file that names it.
+#include "runtime/running.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "runtime/command.h"
+
+enum { MOST_FOUND = 64, SUMMARY_MS = 1000 };
+
+static void complain(const char *what, const char *detail) {
+  fprintf(stderr, "perilune: %s%s\n", what, detail);
+}
+
+/* --- connecting ------------------------------------------------------------------------------------------- */
+
+struct ucred running_peer(int fd) {
+  struct ucred who = {0, (uid_t)-1, (gid_t)-1};
+  socklen_t length = sizeof who;
+  getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length);
+  return who;
+}
+
+static bool is_trusted(int fd, uid_t owner) {
+  uid_t uid = running_peer(fd).uid;
+  return uid == 0 || uid == geteuid() || uid == owner;
+}
+
+/* An address of "@name" (abstract) or a path. */
+static int connect_to(const char *name) {
+  struct sockaddr_un addr = {.sun_family = AF_UNIX};
+  size_t length = strlen(name);
+  if (length >= sizeof addr.sun_path) return errno = ENAMETOOLONG, -1;
+  memcpy(addr.sun_path, name, length);
+  if (name[0] == '@') addr.sun_path[0] = '\0';
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  socklen_t bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (name[0] != '@'));
+  if (connect(fd, (struct sockaddr *)&addr, bytes) == 0) return fd;
+  int code = errno;
+  close(fd);
+  errno = code;
+  return -1;
+}
+
+int running_connect(const struct running *running) {
+  int fd = connect_to(running->name);
+  if (fd < 0) {
+    fprintf(stderr, "perilune: %s: %s\n", running->name, strerror(errno));
+  } else if (!is_trusted(fd, running->owner)) {
+    fprintf(stderr,
+            "perilune: %s belongs to user %u, who is neither root nor you nor the owner of the file\n",
+            running->name, (unsigned)running_peer(fd).uid);
+    close(fd);
+    fd = -1;
+  }
+  return fd;
+}
+
+/* --- the only one ----------------------------------------------------------------------------------------- */
+
+/* The abstract sockets of running proxies, from /proc/net/unix. */
+static unsigned find_all(struct running found[MOST_FOUND]) {
+  char line[512];
+  unsigned count = 0;
+  FILE *file = fopen("/proc/net/unix", "re");
+  while (file && count < MOST_FOUND && fgets(line, sizeof line, file)) {
+    char *name = strstr(line, "@" COMMAND_SOCKET_PREFIX);
+    if (!name || strstr(line, " 00010000 ") == NULL) continue; /* listening ones */
+    name[strcspn(name, "\n")] = '\0';
+    size_t digits = strspn(name + sizeof "@" COMMAND_SOCKET_PREFIX - 1, "0123456789");
+    if (!digits || name[sizeof "@" COMMAND_SOCKET_PREFIX - 1 + digits]) continue; /* somebody else's */
+    snprintf(found[count].name, sizeof found[count].name, "%s", name);
+    found[count++].owner = geteuid();
+  }
+  if (file) fclose(file);
+  return count;
+}
+
+static unsigned keep_trusted(struct running found[MOST_FOUND], unsigned count) {
+  unsigned kept = 0;
+  for (unsigned i = 0; i < count; i++) {
+    int fd = connect_to(found[i].name);
+    if (fd >= 0 && is_trusted(fd, geteuid())) found[kept++] = found[i];
+    if (fd >= 0) close(fd);
+  }
+  return kept;
+}
+
+static bool find_only(struct running *running) {
+  struct running found[MOST_FOUND];
+  unsigned all = find_all(found), count = keep_trusted(found, all);
+  if (count == 1) {
+    *running = found[0];
+    running->is_only_one = true;
+    return true;
+  }
+  if (count == 0) {
+    complain(all ? "no proxy of yours or of root is running; name another's by --pid-file or --socket"
+                 : "no proxy is running that could be found; start one with 'perilune run SCRIPT', or name "
+                   "one that "
+                   "was started with --socket PATH by the same option",
+             "");
+    return false;
+  }
+  fprintf(stderr, "perilune: %u proxies are running; say which:\n", count);
+  for (unsigned i = 0; i < count; i++) {
+    fprintf(stderr, "  --pid %s  ", found[i].name + sizeof "@" COMMAND_SOCKET_PREFIX - 1);
+    running_print_summary(stderr, &found[i]);
+  }
+  return false;
+}
+
+/* --- those that are named --------------------------------------------------------------------------------- */
+
+static void name_by_pid(struct running *running, int pid) {
+  snprintf(running->name, sizeof running->name, "@" COMMAND_SOCKET_PREFIX "%d", pid);
+}
+
+static bool is_heard(const struct running *running) {
+  int fd = connect_to(running->name);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
+static bool find_by_pid_file(const char *path, struct running *running) {
+  struct stat info;
+  int pid = 0;
+  FILE *file = fopen(path, "re");
+  if (!file) {
+    fprintf(stderr, "perilune: cannot open the pid file %s: %s%s\n", path, strerror(errno),
+            errno == ENOENT ? "; a proxy that has ended has removed it" : "");
+    return false;
+  }
+  bool has_number = fscanf(file, "%d", &pid) == 1 && pid > 0 && fstat(fileno(file), &info) == 0;
+  fclose(file);
+  if (!has_number) {
+    complain("no process id in ", path);
+    return false;
+  }
+  name_by_pid(running, pid);
+  running->owner = info.st_uid;
+  if (is_heard(running)) return true;
+  complain("no proxy answers for the process id in ", path);
+  return false;
+}
+
+static bool find_by_pid(int pid, struct running *running) {
+  bool is_gone = kill(pid, 0) != 0 && errno == ESRCH;
+  name_by_pid(running, pid);
+  if (is_heard(running)) return true;
+  fprintf(stderr,
+          is_gone ? "perilune: there is no process %d\n"
+                  : "perilune: process %d hears no commands under its number: it is no proxy, or one that "
+                    "was started "
+                    "with --socket PATH, which names it\n",
+          pid);
+  return false;
+}
+
+/* A socket that lies in a folder of others may be anybody's; its owner is who the caller has named. */
+static bool find_by_socket(const char *path, struct running *running) {
+  struct stat info;
+  if (strlen(path) >= sizeof running->name) {
+    complain("the path of the socket is too long: ", path);
+    return false;
+  }
+  strcpy(running->name, path);
+  if (lstat(path, &info) == 0 && S_ISSOCK(info.st_mode)) running->owner = info.st_uid;
+  return true;
+}
+
+bool running_find(const struct client_target *target, struct running *running) {
+  *running = (struct running){.owner = geteuid()};
+  if (target->pid_file) return find_by_pid_file(target->pid_file, running);
+  if (target->pid) return find_by_pid(target->pid, running);
+  if (target->socket) return find_by_socket(target->socket, running);
+  return find_only(running);
+}
+
+/* --- what it says of itself ------------------------------------------------------------------------------- */
+
+bool running_wait(int fd, int timeout_ms) {
+  struct pollfd watched = {.fd = fd, .events = POLLIN};
+  int ready;
+  do ready = poll(&watched, 1, timeout_ms);
+  while (ready < 0 && errno == EINTR);
+  return ready > 0;
+}
+
+/* Its answer to "summary", without the exit code before it; empty: it gives none. */
+static size_t ask_summary(int fd, char *text, size_t bytes) {
+  static const char line[] = "summary\n";
+  size_t length = 0;
+  ssize_t got = write(fd, line, sizeof line - 1);
+  while (got > 0 && length < bytes - 1 && running_wait(fd, SUMMARY_MS)) {
+    got = read(fd, text + length, bytes - 1 - length);
+    if (got > 0) length += (size_t)got;
+  }
+  text[length] = '\0';
+  if (strncmp(text, "0\n", 2) != 0) return 0; /* an older one that does not know it, or one that is stuck */
+  length = strcspn(text + 2, "\n");
+  memmove(text, text + 2, length);
+  return length;
+}
+
+static void put_user(FILE *out, uid_t uid) {
+  const struct passwd *who = getpwuid(uid);
+  if (who)
+    fprintf(out, "user %s", who->pw_name);
+  else
+    fprintf(out, "user %u", (unsigned)uid);
+}
+
+void running_print_summary(FILE *out, const struct running *running) {
+  char text[1024];
+  int fd = connect_to(running->name);
+  size_t length = fd >= 0 ? ask_summary(fd, text, sizeof text) : 0;
+  if (length)
+    running_print(out, text, length);
+  else
+    fputs("does not say what it serves", out);
+  fputs("; ", out);
+  put_user(out, fd >= 0 ? running_peer(fd).uid : running->owner);
+  fputc('\n', out);
+  if (fd >= 0) close(fd);
+}
+
+/* How many bytes at `at` are one character that a terminal only shows; 0: none. */
+static size_t shown(const unsigned char *at, size_t left) {
+  if (*at == '\n' || *at == '\t' || (*at >= 0x20 && *at < 0x7f)) return 1;
+  size_t bytes = *at >= 0xf0 && *at < 0xf5 ? 4 : *at >= 0xe0 ? 3 : 2;
+  if (*at < 0xc2 || *at > 0xf4 || bytes > left) return 0;
+  for (size_t i = 1; i < bytes; i++)
+    if ((at[i] & 0xc0) != 0x80) return 0;
+  return *at == 0xc2 && at[1] < 0xa0 ? 0 : bytes; /* the controls beyond ASCII */
+}
+
+void running_print(FILE *out, const char *text, size_t length) {
+  for (size_t at = 0, bytes; at < length; at += bytes ? bytes : 1) {
+    bytes = shown((const unsigned char *)text + at, length - at);
+    if (bytes)
+      fwrite(text + at, 1, bytes, out);
+    else
+      fprintf(out, "\\x%02x", (unsigned char)text[at]);
+  }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// running: finds the proxies that run on this machine, for the commands that speak to one.
+#ifndef PERILUNE_RUNTIME_RUNNING_H
+#define PERILUNE_RUNTIME_RUNNING_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/* Who is meant; at most one of them is set. With none it is the one proxy that this user runs. */
+struct client_target {
+  const char *socket;   /* path, "@name", or NULL */
+  const char *pid_file; /* path, or NULL */
+  int pid;              /* or 0 */
+};
+
+enum { RUNNING_NAME_BYTES = 120 };
+
+struct running {
+  char name[RUNNING_NAME_BYTES]; /* of its command socket: a path, or "@perilune-123" */
+  uid_t owner;                   /* who may answer there, beside root and us */
+  bool is_only_one;              /* nobody has named it */
+};
+
+/* False: there is none, or there are several; that was said, with how to name each. */
+bool running_find(const struct client_target *target, struct running *running);
+/* A connection to it. -1: why not was said. */
+int running_connect(const struct running *running);
+/* A line: its policy, where it listens, its user, since when. Waits for it, but not long. */
+void running_print_summary(FILE *out, const struct running *running);
+
+/* Who is at the other end. */
+struct ucred running_peer(int fd);
+/* Until there is something to read. */
+bool running_wait(int fd, int timeout_ms);
+/* What another process says, with nothing in it that could steer a terminal. */
+void running_print(FILE *out, const char *text, size_t length);
+
+#endif
