@@ -64,7 +64,7 @@ struct str forward_host(struct str address, bool tls) {
 
 static enum hook_status upstream_request_filter(struct exchange *x) {
   struct str host = forward_host(x->now.peer->options.address, x->now.peer->options.tls);
-  if (host.len) headers_set(&x->upstream_request.headers, STR("Host"), host);
+  if (host.len) headers_set(&x->now.request.headers, STR("Host"), host);
   return HOOK_DONE;
 }
 

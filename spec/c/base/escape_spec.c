@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/escape.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "unit.h"
 
 static struct str json(struct str text) {
