@@ -5,7 +5,8 @@
 #   make SAN=address,undefined | SAN=thread               make test     everything, [ONLY=pattern] [SAN=thread]
 #   make CC=clang                                         make lint     what the compilers and scripts can check
 #   make deps              installs what is missing       make fuzz     [SECONDS=60] each driver for so long
-#   make install           [PREFIX=/usr/local] [DESTDIR=] make clean
+#   make install           [PREFIX=/usr/local] [DESTDIR=] make uninstall, with the same
+#   make docs              docs/api.md and the man page   make clean
 #   make bench             side by side with the peers: [BENCH='--only policy-64 --rounds 9'] [RECORD=1] [PINGORA=1]
 #   make soak              [SECONDS=600] full load, connections that come and go, memory that must stay flat
 # V=1 shows the commands.
@@ -74,7 +75,7 @@ endif
 
 # What a step that failed leaves half written, the next make would take for done.
 .DELETE_ON_ERROR:
-.PHONY: all objects units fuzzers run test docs lint fuzz bench soak deps libraries install clean
+.PHONY: all objects units fuzzers run test docs lint fuzz bench soak deps libraries install uninstall clean
 all: $(BUILD)/perilune
 objects: $(OBJECTS)
 units: $(BUILD)/units
@@ -132,17 +133,22 @@ deps:
 run:
 	@dist/deps.sh run
 	@$(MAKE) --no-print-directory all
-	build/perilune run examples/demo.lua
+	@build/perilune run examples/demo.lua || { code=$$?; [ $$code != 2 ] || [ -n "$$LISTEN" ] || \
+	  echo "perilune: where the port is taken, this listens elsewhere: LISTEN=127.0.0.1:8080 make run" >&2; exit $$code; }
 test:
 	@dist/deps.sh run test
 	@$(MAKE) --no-print-directory SAN=$(TEST_SAN) all units
 	@$(MAKE) --no-print-directory SAN= all
 	@dist/test.sh $(TEST_BUILD) '$(ONLY)'
-docs: docs/api.md
+docs: docs/api.md dist/perilune.1
 docs/api.md: dist/api.lua $(wildcard lua/perilune/types*.lua)
 	@mkdir -p $(BUILD)
 	$(SAY) "  docs $@"
 	$(Q)luajit dist/api.lua >$(BUILD)/api.md && mv $(BUILD)/api.md $@
+dist/perilune.1: $(wildcard core/cli/*.[ch]) core/runtime/config.h core/base/version.h
+	@$(MAKE) --no-print-directory all
+	$(SAY) "  docs $@"
+	$(Q)$(BUILD)/perilune help --man >$(BUILD)/perilune.1 && mv $(BUILD)/perilune.1 $@
 lint:
 	@dist/deps.sh run lint
 	+@dist/lint.sh
@@ -159,9 +165,10 @@ soak:
 	@$(MAKE) --no-print-directory SAN= all
 	@bench/soak.py $(SECONDS)
 
-install: all
-	install -D -m 755 $(BUILD)/perilune "$(DESTDIR)$(PREFIX)/bin/perilune"
-	find lua/perilune scripts examples -name '*.lua' \
-	  -exec install -D -m 644 {} "$(DESTDIR)$(PREFIX)/share/perilune/{}" \;
+# BINARY=FILE installs one that was built before.
+install: $(if $(BINARY),,all)
+	$(Q)PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" dist/install.sh install $(or $(BINARY),$(BUILD)/perilune)
+uninstall:
+	$(Q)PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" dist/install.sh uninstall
 clean:
 	rm -rf build

@@ -12,6 +12,7 @@ has_library() { pkg-config --exists "$1" 2>/dev/null; }
 has_header() { echo "#include <$1>" | cc -E -x c - >/dev/null 2>&1; }
 has_file() { for file in "$@"; do [ -e "$file" ] && return 0; done; return 1; }
 has_llhttp() { has_library libllhttp || has_file /usr/share/llhttp/llhttp.c; }
+has_browser() { has_command chromium || has_command chromium-browser || has_command google-chrome; }
 has_libfuzzer() {
   runtime=$(clang -print-runtime-dir 2>/dev/null) || return 1
   has_file "$runtime"/libclang_rt.fuzzer*.a "$runtime"/../*/libclang_rt.fuzzer*.a
@@ -39,15 +40,18 @@ need_for_run() {
   need libnghttp2-dev has_library libnghttp2
   need liburing-dev has_library liburing
   need openssl has_command openssl
+  need curl has_command curl
 }
 need_for_test() {
   need 'luajit2|luajit' has_command luajit
   need lua-busted has_command busted
   need lua-cjson has_file /usr/lib/*/lua/5.1/cjson.so /usr/local/lib/lua/5.1/cjson.so
-  need curl has_command curl
   need wrk has_command wrk
   need strace has_command strace
   need valgrind has_command valgrind
+  need chromium has_browser
+  need systemd has_command systemd-analyze
+  need testssl.sh has_command testssl
 }
 need_for_lint() {
   need clang has_command clang

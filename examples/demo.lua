@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The load balancer of examples/load_balancer.lua on a machine without internet: two TLS origins answer from this same
--- policy, a third peer is dead. `make run` starts it. LISTEN, DEMO_ORIGINS (two addresses) and DEMO_DEAD replace
--- the addresses.
+-- policy, a third peer is dead. `make run` starts it. LISTEN, DEMO_ORIGINS (two addresses; without it, the origins get
+-- free ports) and DEMO_DEAD replace the addresses.
 
 local perilune     = require "perilune"
 local round_robin  = require "perilune.round_robin"
@@ -10,7 +10,32 @@ local rate_limit   = require "perilune.rate_limit"
 
 local NAME = "one.one.one.one"
 local listen = os.getenv "LISTEN" or "127.0.0.1:6188"
-local first, second = (os.getenv "DEMO_ORIGINS" or "127.0.0.1:16443,127.0.0.1:16444"):match "^([^,]+),([^,]+)$"
+
+-- Two ports that nobody uses, from 16443 on.
+local function free_addresses()
+  local used, found = {}, {}
+  for _, name in ipairs { "tcp", "tcp6" } do
+    local file = io.open("/proc/net/" .. name)
+    for line in file and file:lines() or function() end do
+      local port = line:match "^%s*%d+: %x+:(%x+)"
+      if port then used[tonumber(port, 16)] = true end
+    end
+    if file then file:close() end
+  end
+  for port = 16443, 65535 do
+    if not used[port] and #found < 2 then found[#found + 1] = "127.0.0.1:" .. port end
+  end
+  return table.concat(found, ",")
+end
+
+-- Every worker loads this script, and all must take the same two: those that the first has found, also after a reload.
+local shared = perilune.dict "demo"
+local origins = os.getenv "DEMO_ORIGINS" or shared:get "origins"
+if not origins then
+  shared:add("origins", free_addresses())
+  origins = shared:get "origins"
+end
+local first, second = origins:match "^([^,]+),([^,]+)$"
 if not second then error "DEMO_ORIGINS must be two addresses, with a comma between them" end
 local dead = os.getenv "DEMO_DEAD" or "127.0.0.1:343"
 

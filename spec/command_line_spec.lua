@@ -15,6 +15,8 @@ local function is_misuse(result, ...)
   for _, pattern in ipairs { ... } do assert.matches(pattern, result.stderr) end
 end
 
+local COMMANDS = { "run", "proxy", "check", "test", "reload", "upgrade", "status", "stop", "version", "help" }
+
 describe("perilune", function()
   it("prints its version", function()
     local result = perilune.run "version"
@@ -22,57 +24,55 @@ describe("perilune", function()
     assert.matches("^perilune %d+%.%d+", result.stdout)
   end)
 
-  it("prints help that names every command", function()
+  it("prints its version for -v, -V and --version, too", function()
+    for _, word in ipairs { "-v", "-V", "--version" } do
+      assert.same(perilune.run "version", perilune.run(word))
+    end
+  end)
+
+  it("prints help that names every command and fits a screen", function()
     local result = perilune.run "help"
     assert.equal(0, result.code)
-    for _, command in ipairs { "perilune run", "perilune proxy", "perilune check", "version", "help" } do
-      assert.matches(command, result.stdout)
-    end
+    for _, command in ipairs(COMMANDS) do assert.matches("\n  perilune " .. command, result.stdout) end
+    assert.is_true(select(2, result.stdout:gsub("\n", "")) < 24)
+    for _, word in ipairs { "-h", "--help" } do assert.same(result, perilune.run(word)) end
   end)
 
-  it("prints help when it is asked for behind a command, too", function()
-    for _, option in ipairs { "--help", "-h" } do
-      local result = perilune.run("run", option)
+  it("prints all of a command for help COMMAND, COMMAND --help and COMMAND -h", function()
+    for _, command in ipairs(COMMANDS) do
+      local result = perilune.run("help", command)
       assert.equal(0, result.code)
-      assert.matches("perilune check", result.stdout)
+      assert.matches("^perilune " .. command .. ": ", result.stdout)
+      if command ~= "test" and command ~= "help" then -- which has busted's
+        for _, word in ipairs { "--help", "-h" } do assert.same(result, perilune.run(command, word)) end
+      end
     end
+    assert.matches("%-%-health PATH", perilune.run("help", "proxy").stdout)
+    assert.matches("%-%-pid%-file FILE", perilune.run("run", "x.lua", "--help").stdout)
+    assert.not_matches("%-%-workers", perilune.run("help", "stop").stdout)
   end)
 
-  it("takes a word with a single dash for an option, not for a script", function()
-    is_misuse(perilune.run("run", "-w", "policy.lua"), "unknown option %-w")
+  it("takes the value of an option behind = as well, and false for one that is on or off", function()
+    local script = process.write_file(process.directory() .. "/policy.lua", [[
+      local perilune = require "perilune"
+      perilune.configure { watch = true }
+      perilune.listen("127.0.0.1:0", { upstream_peer = function() return "127.0.0.1:1" end })
+    ]])
+    local result = perilune.run("run", "--print-config", "--workers=3", "--error-log=a=b", "--watch=false", script)
+    assert.equal(0, result.code, result.stderr)
+    assert.matches("workers +3 +command line", result.stdout)
+    assert.matches("error_log +a=b +command line", result.stdout)
+    assert.matches("watch +false +command line", result.stdout)
   end)
 
-  it("says where the value of an option belongs", function()
-    is_misuse(perilune.run("run", "--workers=2", "policy.lua"), "the word behind it", "%-%-workers=2")
-  end)
-
-  it("says what is wrong with a command that it does not know", function()
-    is_misuse(perilune.run "rnu", "rnu")
-  end)
-
-  it("without a command says where to read on, and fails", function()
-    is_misuse(perilune.run(), "command", "perilune help")
-  end)
-
-  it("names an option that it does not know", function()
-    is_misuse(perilune.run("run", "--wrokers", "2", "x.lua"), "%-%-wrokers")
-    is_misuse(perilune.run("proxy", "--listne", ":0"), "%-%-listne")
-  end)
-
-  it("names a number of workers that is none", function()
-    for _, number in ipairs { "0", "-1", "two", "99999" } do
-      is_misuse(perilune.run("run", "--workers", number, "x.lua"), "workers", (number:gsub("%-", "%%-")))
-    end
+  it("takes what stands behind -- for no option", function()
+    is_misuse(perilune.run("check", "--", "--no-such.lua"), "%-%-no%-such%.lua")
+    is_misuse(perilune.run("run", "--", "a.lua", "b.lua"), "b%.lua")
   end)
 
   it("names a script that does not exist", function()
     is_misuse(perilune.run("run", "no_such_policy.lua"), "no_such_policy%.lua")
     is_misuse(perilune.run("check", "no_such_policy.lua"), "no_such_policy%.lua")
-  end)
-
-  it("run and check need a script", function()
-    is_misuse(perilune.run "run", "SCRIPT")
-    is_misuse(perilune.run "check", "SCRIPT")
   end)
 end)
 

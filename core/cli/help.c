@@ -3,6 +3,7 @@
 // with a dot.
 #include "cli/help.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 
 #include "base/version.h"
@@ -120,7 +121,8 @@ static void put_command(FILE *out, enum command_id command) {
   fprintf(out, ".SS \"perilune %s%s", c->name, *c->usage ? " " : "");
   put(out, c->usage);
   fputs(takes_any(command) || takes_settings(command) ? " [options]\"\n" : "\"\n", out);
-  put(out, c->summary);
+  fputc(toupper(c->summary[0]), out);
+  put(out, c->summary + 1);
   fputs(".\n", out);
   put(out, c->text);
   for (int i = 0; i < OPTION_COUNT; i++)

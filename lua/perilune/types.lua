@@ -33,7 +33,8 @@
 ---@field dns perilune.dns
 local perilune = {}
 
---- Serves `hooks` on an address: "0.0.0.0:6188", ":80" (every IPv4 and IPv6 address), "[::1]:80", "unix:/path"; port 0
+--- Serves `hooks` on an address: "0.0.0.0:6188", ":80" (every IPv4 and IPv6 address), "[::1]:80", "localhost:80" (which
+--- is 127.0.0.1), "unix:/path"; port 0
 --- takes a free one. Only in the policy's main chunk. The hooks need upstream_peer, or a request_filter that answers.
 ---@param address string
 ---@param hooks perilune.hooks
@@ -588,7 +589,7 @@ function log.is_on(level) end
 
 --- What upstream_peer returns. Peers that are equal in all of this share spare connections.
 ---@class perilune.peer_options
----@field address string "1.2.3.4:443", "[::1]:80", "unix:/path", "name:80"
+---@field address string "1.2.3.4:443", "[::1]:80", "unix:/path", "name:80"; ":80" is localhost
 ---@field tls? boolean
 ---@field sni? string the server name for TLS; without: the address's host, where that is a name
 ---@field verify? boolean false: any certificate will do

@@ -62,11 +62,14 @@ return function()
   local function on_suite_end()
     local failed = handler.failuresCount + handler.errorsCount
     require("cleanup").finish()
-    for _, entry in ipairs(handler.pendings) do write("pending: ", entry.name, "\n") end
+    for _, entry in ipairs(handler.pendings) do
+      local why = type(entry.message) == "string" and entry.message ~= entry.name and " (" .. entry.message .. ")"
+      write("pending: ", entry.name, why or "", "\n")
+    end
     local path = os.getenv "SPEC_COUNTS"
     if path then
       local file = assert(io.open(path, "w"))
-      file:write(handler.successesCount, " ", failed, "\n", table.concat(times))
+      file:write(handler.successesCount, " ", failed, " ", handler.pendingsCount, "\n", table.concat(times))
       file:close()
     else
       write(("specs: %d passed, %d failed, %d pending\n"):format(handler.successesCount, failed, handler.pendingsCount))

@@ -1,0 +1,155 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Mistakes that people make on the command line and in addresses, and what they are told: what is wrong, where, and
+-- what would be right. To add one: a line in a table.
+local perilune = require "perilune"
+local process = require "process"
+
+after_each(require("cleanup").run)
+
+local function words_of(text)
+  local words = {}
+  for word in text:gmatch "%S+" do words[#words + 1] = word end
+  return words
+end
+
+-- Wrong input is told in one line, and nothing is served.
+local function assert_told(message, result)
+  assert.equal(2, result.code, result.stdout .. result.stderr)
+  assert.equal("", result.stdout)
+  assert.matches("^perilune: [^\n]*\n$", result.stderr)
+  assert.truthy(result.stderr:find(message, 1, true), ("%q is not in %s"):format(message, result.stderr))
+end
+
+local SEE = "see 'perilune help"
+
+local command_line = {
+  -- commands
+  { "", "a command is missing, such as 'run SCRIPT'; " .. SEE },
+  { "rnu x.lua", "unknown command 'rnu'; did you mean 'run'? See 'perilune help'" },
+  { "realod", "unknown command 'realod'; did you mean 'reload'?" },
+  { "restart", "unknown command 'restart'" },
+  { "hello.lua", "unknown command 'hello.lua'; did you mean 'run hello.lua'?" },
+  { "--workers 2 run x.lua", "a command comes first, and options behind it, not --workers" },
+  { "help relaod", "unknown command 'relaod'; did you mean 'reload'?" },
+  { "help run check", "help takes one [COMMAND], and 'check' is a second one" },
+  -- operands
+  { "run", "run wants a SCRIPT; see 'perilune help run'" },
+  { "check", "check wants a SCRIPT; see 'perilune help check'" },
+  { "run a.lua b.lua", "run takes one SCRIPT, and 'b.lua' is a second one" },
+  { "run no-such.lua", "no-such.lua" },
+  { "proxy x.lua", "proxy takes no 'x.lua'" },
+  { "reload hello.lua", "reload takes no 'hello.lua'; see 'perilune help reload'" },
+  { "stop 1234", "stop takes no '1234'; see 'perilune help stop'" },
+  -- options
+  { "run --wrokers 2 x.lua", "run has no option --wrokers; did you mean --workers? See 'perilune help run'" },
+  { "run -workers 2 x.lua", "run has no option -workers; did you mean --workers?" },
+  { "run --pidfile x x.lua", "run has no option --pidfile; did you mean --pid-file?" },
+  { "run --port 80 x.lua", "run has no option --port" },
+  { "run --listen :80 x.lua", "run has no option --listen" },
+  { "reload --workers 2", "reload has no option --workers" },
+  { "status --jsno", "status has no option --jsno; did you mean --json?" },
+  { "proxy --form x", "proxy has no option --form" },
+  { "proxy --tls-certificate x", "proxy has no option --tls-certificate" },
+  { "run x.lua --workers", "a value is missing: --workers VALUE" },
+  { "run --workers --watch x.lua", "a value is missing: --workers VALUE" },
+  { "run --workers=2 --workers=3 x.lua", "--workers is given twice, and takes one value" },
+  { "proxy --health /a --health /b", "--health is given twice, and takes one value" },
+  { "reload --pid 1 --pid 2", "--pid is given twice, and takes one value" },
+  { "run --workers=0 x.lua", "--workers wants a whole number from 1 to 1024, or auto, not '0'" },
+  { "run --workers two x.lua", "--workers wants a whole number from 1 to 1024, or auto, not 'two'" },
+  { "run --grace 5s x.lua", "--grace wants a number of seconds above 0, not '5s'" },
+  { "run --log-level loud x.lua", "--log-level wants debug, info, warn or error, not 'loud'" },
+  { "run --watch=yes x.lua", "--watch wants true or false, not 'yes'" },
+  { "stop --now=1", "--now takes no value" },
+  { "reload --for 30 --shadow", "--for wants a time such as 30s, 500ms or 2m, not '30'" },
+  { "reload --canary 5", "--canary wants a share such as 5%, not '5'" },
+  { "reload --canary 0%", "--canary wants a share above 0%" },
+  { "reload --for 30s", "--for belongs to --canary or --shadow" },
+  { "reload --max-errors 1%", "--max-errors belongs to --canary" },
+  { "reload --canary 5% --shadow", "one of --canary, --shadow and --close-old at a time" },
+  { "stop --pid abc", "--pid wants the id of a process, not 'abc'" },
+  { "run --user no-such-user examples/routing.lua", "no-such-user" },
+  { "run --pid-file /no/such/folder/pid examples/routing.lua", "/no/such/folder/pid" },
+  { "check --admin 9000 examples/routing.lua", "admin '9000': a port alone is written with a colon, \":9000\"" },
+  { "check --admin :9000 examples/routing.lua", "give a loopback address or unix:/path, or allow it (admin_public)" },
+  { "check --admin http://127.0.0.1:9000 examples/routing.lua", 'an address is host:port, without "http://"' },
+  -- proxy
+  { "proxy", "proxy wants --listen ADDR: where to listen" },
+  { "proxy --listen :0", "proxy wants --to ADDR: where to forward to" },
+  { "proxy --listen :0 --to 1 --tls-cert x", "--tls-cert and --tls-key go together" },
+  { "proxy --listen :0 --to 1 --tls-key x", "--tls-cert and --tls-key go together" },
+  { "proxy --listen :0 --to 1 --tls-cert no.pem --tls-key no.pem", "--tls-cert no.pem: No such file or directory" },
+  { "proxy --listen :0 --to https://a --ca no.pem", "--ca no.pem: No such file or directory" },
+  { "proxy --listen :0 --to a:1 --ca Makefile", "--ca is for peers by TLS, and no --to begins with https://" },
+  { "proxy --listen :0 --to a:1 --insecure-skip-verify", "--insecure-skip-verify is for peers by TLS" },
+  { "proxy --listen :0 --to https://a --ca Makefile --insecure-skip-verify", "trusts everybody: give one" },
+  { "proxy --listen :0 --to https://a,http://b", 'all peers are https://, or none is' },
+  { "proxy --listen https://:0 --to 1", "TLS needs a certificate: give --tls-cert and --tls-key, too" },
+  { "proxy --listen http://:0 --to 1 --tls-cert Makefile --tls-key Makefile", "each --listen says http://" },
+  { "proxy --listen :8080 --listen :8080 --to 1", '--listen ":8080": it is listened on already' },
+  { "proxy --listen :0 --to 1,localhost:1", '--to "localhost:1": it is named twice' },
+  { "proxy --listen :0 --to 1 --health health", "--health wants a path such as /health, not 'health'" },
+  { "proxy --listen :0 --to http://a/path", "a peer has no path: it gets the one that the client has asked for" },
+}
+
+-- In addresses: of both kinds, to listen on, and to connect to.
+local both = {
+  { "8080x", "the port is missing: an address is host:port, like \"8080x:80\"" },
+  { "tcp://1.2.3.4:80", 'an address is host:port, without "tcp://"' },
+  { "*:80", 'every address of this machine is written ":80"' },
+  { "::1:80", 'an IPv6 address is written in brackets, like "[::1]:80"' },
+  { "/run/x.sock", 'a unix socket is written "unix:/run/x.sock"' },
+  { "127.0.0.1:80/path", 'an address is host:port, without "/path" behind it' },
+  { "127.0.0.1:99999", "the port is not a number from 0 to 65535" },
+  { "127.0.0.1:http", "the port is not a number from 0 to 65535" },
+  { "1.2.3:80", "neither an IP address nor a host name" },
+  { "unix:", "the path of the unix socket is missing" },
+}
+local listen = {
+  { "8080", 'a port alone is written with a colon, ":8080"' },
+  { "a.example:80", "an address to listen on is an IP address, a port alone like \":80\", localhost, or unix:/path" },
+}
+local to = {
+  { "127.0.0.1:0", "the port must not be 0" },
+}
+local in_policies = { -- the command line takes these
+  { "http://1.2.3.4:80", 'an address is host:port, without "http://"' },
+  { "https://example.com", 'an address is host:port, without "https://"' },
+}
+
+local function check(policy, ...)
+  local script = process.write_file(process.directory() .. "/policy.lua", policy:format(...))
+  return perilune.run("check", script)
+end
+
+local LISTENS = 'require("perilune").listen(%s, { request_filter = function() end })'
+local SELECTS = 'require("perilune.round_robin").new { %q }\n' .. LISTENS:format '":0"'
+
+describe("a mistake", function()
+  it("on the command line is told in one line that says what would be right", function()
+    for _, case in ipairs(command_line) do
+      assert_told(case[2], perilune.run(unpack(words_of(case[1]))))
+    end
+  end)
+
+  it("in an address to listen on is told with the way out, by the command line and by perilune.listen", function()
+    for _, cases in ipairs { both, listen } do
+      for _, case in ipairs(cases) do
+        assert_told(case[2], perilune.run("proxy", "--to", "1", "--listen", case[1]))
+        assert_told(case[2], check(LISTENS, ("%q"):format(case[1])))
+      end
+    end
+    for _, case in ipairs(in_policies) do assert_told(case[2], check(LISTENS, ("%q"):format(case[1]))) end
+    assert_told('a port alone is written with a colon, ":8080"', check(LISTENS, "8080"))
+  end)
+
+  it("in an address to connect to is told with the way out, by the command line and by a set of backends", function()
+    for _, cases in ipairs { both, to } do
+      for _, case in ipairs(cases) do
+        assert_told(case[2], perilune.run("proxy", "--listen", ":0", "--to", case[1]))
+        assert_told(case[2], check(SELECTS, case[1]))
+      end
+    end
+    for _, case in ipairs(in_policies) do assert_told(case[2], check(SELECTS, case[1])) end
+  end)
+end)
