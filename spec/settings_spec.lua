@@ -94,11 +94,12 @@ describe("an option of a health check by HTTP", function()
 end)
 
 describe("an option that there is not", function()
-  it("is answered with those that there are, of that command", function()
-    is_refused(perilune.run("run", "--wrokers", "2", "x.lua"),
-      "unknown option %-%-wrokers; valid are .*%-%-workers, .*%-%-pid%-file")
-    is_refused(perilune.run("stop", "--later"), "valid are %-%-pid%-file, %-%-socket, %-%-now;")
-    is_refused(perilune.run("version", "--short"), "this command takes none")
+  it("is answered with the one that is nearest, or else with those that there are, of that command", function()
+    is_refused(perilune.run("run", "--wrokers", "2", "x.lua"), "no option %-%-wrokers; did you mean %-%-workers%?")
+    is_refused(perilune.run("run", "--port", "2", "x.lua"),
+      "no option %-%-port; valid are .*%-%-workers, .*%-%-pid%-file")
+    is_refused(perilune.run("stop", "--later"), "valid are %-%-now, %-%-pid, %-%-pid%-file, %-%-socket;")
+    is_refused(perilune.run("version", "--short"), "version has no option %-%-short; it takes none")
   end)
 
   it("or that belongs to another one is refused, too", function()

@@ -111,21 +111,31 @@ static int find_option(const char *name, enum command_id command) {
 
 static bool has_settings(enum command_id command) { return command_words[command].settings == HAS_SETTINGS; }
 
-static const char *misspelt(const char *name, enum command_id command) {
-  static char options[CONFIG_COUNT][CONFIG_OPTION_BYTES];
-  struct nearest n = nearest_to(name);
+/* All that the command takes, in the order of its help; returns how many. */
+enum { NAMES_MOST = OPTION_COUNT + CONFIG_COUNT };
+static int valid_names(enum command_id command, const char *names[NAMES_MOST]) {
+  static char settings[CONFIG_COUNT][CONFIG_OPTION_BYTES];
+  int count = 0;
   for (int i = 0; i < OPTION_COUNT; i++)
-    if (option_words[i].commands >> command & 1) nearest_offer(&n, option_words[i].name);
+    if (option_words[i].commands >> command & 1) names[count++] = option_words[i].name;
   for (int i = 0; i < CONFIG_COUNT && has_settings(command); i++)
-    nearest_offer(&n, config_option(i, options[i]));
-  if (has_settings(command)) nearest_offer(&n, "--help");
-  return n.found;
+    names[count++] = config_option(i, settings[i]);
+  return count;
 }
 
 static bool unknown(const struct given *g) {
-  const char *meant = misspelt(g->name, g->command), *command = command_words[g->command].name;
-  if (!meant) return REFUSE(g->command, "%s has no option %s", command, g->name);
-  return REFUSE(g->command, "%s has no option %s; did you mean %s?", command, g->name, meant);
+  const char *names[NAMES_MOST], *command = command_words[g->command].name;
+  char list[NAMES_MOST * CONFIG_OPTION_BYTES];
+  int count = valid_names(g->command, names);
+  size_t length = 0;
+  struct nearest n = nearest_to(g->name);
+  for (int i = 0; i < count; i++) {
+    nearest_offer(&n, names[i]);
+    length += (size_t)snprintf(list + length, sizeof list - length, "%s%s", i ? ", " : "", names[i]);
+  }
+  if (n.found) return REFUSE(g->command, "%s has no option %s; did you mean %s?", command, g->name, n.found);
+  if (!count) return REFUSE(g->command, "%s has no option %s; it takes none", command, g->name);
+  return REFUSE(g->command, "%s has no option %s; valid are %s", command, g->name, list);
 }
 
 /* NULL: there is none, and that was said. A word with two dashes is the next option: a value that begins so is written

@@ -54,7 +54,9 @@ static int connect_to(const char *name) {
 
 int running_connect(const struct running *running) {
   int fd = connect_to(running->name);
-  if (fd < 0) {
+  if (fd < 0 && *running->absent) {
+    complain(running->absent, "");
+  } else if (fd < 0) {
     fprintf(stderr, "perilune: %s: %s\n", running->name, strerror(errno));
   } else if (!is_trusted(fd, running->owner)) {
     fprintf(stderr,
@@ -126,12 +128,6 @@ static void name_by_pid(struct running *running, int pid) {
   snprintf(running->name, sizeof running->name, "@" COMMAND_SOCKET_PREFIX "%d", pid);
 }
 
-static bool is_heard(const struct running *running) {
-  int fd = connect_to(running->name);
-  if (fd >= 0) close(fd);
-  return fd >= 0;
-}
-
 static bool find_by_pid_file(const char *path, struct running *running) {
   struct stat info;
   int pid = 0;
@@ -149,22 +145,19 @@ static bool find_by_pid_file(const char *path, struct running *running) {
   }
   name_by_pid(running, pid);
   running->owner = info.st_uid;
-  if (is_heard(running)) return true;
-  complain("no proxy answers for the process id in ", path);
-  return false;
+  snprintf(running->absent, sizeof running->absent, "no proxy answers for the process id in %s", path);
+  return true;
 }
 
-static bool find_by_pid(int pid, struct running *running) {
+static void find_by_pid(int pid, struct running *running) {
   bool is_gone = kill(pid, 0) != 0 && errno == ESRCH;
   name_by_pid(running, pid);
-  if (is_heard(running)) return true;
-  fprintf(stderr,
-          is_gone ? "perilune: there is no process %d\n"
-                  : "perilune: process %d hears no commands under its number: it is no proxy, or one that "
-                    "was started "
-                    "with --socket PATH, which names it\n",
-          pid);
-  return false;
+  snprintf(
+      running->absent, sizeof running->absent,
+      is_gone ? "there is no process %d"
+              : "process %d hears no commands under its number: it is no proxy, or one that was started with "
+                "--socket PATH, which names it",
+      pid);
 }
 
 /* A socket that lies in a folder of others may be anybody's; its owner is who the caller has named. */
@@ -182,9 +175,10 @@ static bool find_by_socket(const char *path, struct running *running) {
 bool running_find(const struct client_target *target, struct running *running) {
   *running = (struct running){.owner = geteuid()};
   if (target->pid_file) return find_by_pid_file(target->pid_file, running);
-  if (target->pid) return find_by_pid(target->pid, running);
   if (target->socket) return find_by_socket(target->socket, running);
-  return find_only(running);
+  if (!target->pid) return find_only(running);
+  find_by_pid(target->pid, running);
+  return true;
 }
 
 /* --- what it says of itself ------------------------------------------------------------------------------- */

@@ -21,9 +21,11 @@ struct running {
   char name[RUNNING_NAME_BYTES]; /* of its command socket: a path, or "@perilune-123" */
   uid_t owner;                   /* who may answer there, beside root and us */
   bool is_only_one;              /* nobody has named it */
+  char absent[256];              /* what to say where nobody listens there; "": the reason of the system */
 };
 
-/* False: there is none, or there are several; that was said, with how to name each. */
+/* False: there is none, or there are several; that was said, with how to name each. One that was named need not be
+ * there: running_connect says so. */
 bool running_find(const struct client_target *target, struct running *running);
 /* A connection to it. -1: why not was said. */
 int running_connect(const struct running *running);

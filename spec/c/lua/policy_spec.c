@@ -58,7 +58,7 @@ IT("refuses a policy in one line that says where") {
 
 IT("refuses what cannot be listened on, at the policy's line") {
   CHECK(is_refused(HEAD "perilune.listen('127.0.0.1', {})", ":2: perilune.listen: '127.0.0.1'"));
-  CHECK(is_refused(HEAD "perilune.listen('localhost:80', {})", ":2: perilune.listen: 'localhost:80'"));
+  CHECK(is_refused(HEAD "perilune.listen('a.example:80', {})", ":2: perilune.listen: 'a.example:80'"));
   CHECK(
       is_refused(HEAD LISTEN ")\n" LISTEN ")", ":3: perilune.listen: '127.0.0.1:80' is listened on already"));
   CHECK(is_refused(HEAD "perilune.listen(':80', {})", ":2: perilune.listen: the hooks lack upstream_peer"));

@@ -146,7 +146,8 @@ IT("drops whole lines where a file may not grow, and goes on with a line of its 
   small = (struct rlimit){.rlim_cur = 10, .rlim_max = before.rlim_max};
   struct sink *sink = open_sink("a", 1);
   int standard_error = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY);
-  dup2(nowhere, STDERR_FILENO);    /* a file as well, perhaps: what is logged meanwhile would end in its middle */
+  dup2(nowhere,
+       STDERR_FILENO); /* a file as well, perhaps: what is logged meanwhile would end in its middle */
   setrlimit(RLIMIT_FSIZE, &small); /* SIGXFSZ is blocked in its thread */
   put(sink, 0, "123456\n");
   put(sink, 0, "abcdef\n");
