@@ -19,8 +19,9 @@ const struct command_words command_words[COMMAND_COUNT] = {
                        ONE_OPERAND, HAS_SETTINGS},
     [COMMAND_TEST] =
         {"test", "[SPEC...]", "[SPEC...]", "test policies with busted and the API of the proxy",
-         "What stands behind 'test' goes to busted (Debian's lua-busted): see 'busted --help'.\n", NO_OPERAND,
-         NO_SETTINGS},
+         "With --watch they run again whenever a spec, a policy or a module is saved. All other words\n"
+         "behind 'test' go to busted (Debian's lua-busted): see 'busted --help'.\n",
+         NO_OPERAND, NO_SETTINGS},
     [COMMAND_RELOAD] =
         {"reload", "", "", "load the policy of a running proxy again",
          "Waits, and says what came of it: all workers switch to the new policy, or none does.\n", NO_OPERAND,
