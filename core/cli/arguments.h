@@ -30,7 +30,7 @@ struct arguments {
 /* `words` as main gets them. */
 void arguments_init(struct arguments *a, int count, char **words);
 void arguments_free(struct arguments *a);
-/* Which command the word is; COMMAND_COUNT: none, and that was said. -h, --help, -v, -V and --version are words, too. */
+/* Which command the word is; COMMAND_COUNT: none, and that was said. -h, --help, -v, -V, --version are words, too. */
 enum command_id arguments_command(const char *word);
 /* Reads what stands behind the command. False: what is wrong was said. */
 bool arguments_read(struct arguments *a, enum command_id command, char **words);
