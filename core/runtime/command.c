@@ -22,7 +22,6 @@
 #include "runtime/privileges.h"
 #include "runtime/server.h"
 #include "runtime/observe/status.h"
-#include "runtime/observe/summary.h"
 
 enum { LINE_BYTES = 256, MOST_CLIENTS = 64, SILENT_MS = 5000 };
 enum waits_for {
@@ -197,7 +196,7 @@ static void obey(struct client *client) {
   else if (strcmp(line, "status json") == 0)
     do_status(client, status_json);
   else if (strcmp(line, "summary") == 0)
-    do_status(client, summary_text);
+    do_status(client, status_summary);
   else if (strcmp(line, "ping") == 0)
     answer(client, EXIT_FINE, "");
   else

@@ -9,4 +9,7 @@ struct server;
 char *status_text(const struct server *server); /* status.c */
 char *status_json(const struct server *server); /* status_json.c */
 
+/* In one line, by which people tell it from others: "hello.lua on 127.0.0.1:8080, up 2 h". */
+char *status_summary(const struct server *server);
+
 #endif
