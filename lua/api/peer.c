@@ -11,6 +11,7 @@
 #include "http/lenient.h"
 #include "lua/api/backends.h"
 #include "lua/vm/handle.h"
+#include "lua/vm/hook_failure.h"
 #include "lua/vm/hooks.h"
 #include "lua/vm/library.h"
 #include "lua/api/options.h"
@@ -52,9 +53,7 @@ static const struct option options[] = {
 static const struct option_set option_set = OPTION_SET(options);
 
 static __attribute__((cold)) void refuse(const struct task *task, const char *why) {
-  const char *place = hooks_place(task);
-  log_about(LOG_ERROR, str_of(place),
-            "%s: expected a peer, a table like { address = \"1.2.3.4:443\", tls = true }: %s", place, why);
+  hook_failure_tell(task, "expected a peer, a table like { address = \"1.2.3.4:443\", tls = true }: %s", why);
   task->script->x->outcome.error = ERROR_BAD_PEER;
 }
 

@@ -8,7 +8,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
-#include "base/log.h"
+#include "lua/vm/hook_failure.h"
 #include "lua/vm/hooks.h"
 #include "lua/vm/results.h"
 #include "lua/vm/task.h"
@@ -26,7 +26,8 @@ static enum hook_status finish(struct body_piece *piece, struct task *task, enum
     take(piece, task);
   if (status == TASK_FAILED) {
     struct hook_outcome outcome = {0};
-    hooks_take_error(piece->hook, task, &outcome);
+    const struct lua_hooks *hooks = (const struct lua_hooks *)piece->x->hooks;
+    hook_failure_take(task, &hooks->each[piece->hook], &outcome);
     piece->error = outcome.error;
     piece->status = outcome.status;
   }
@@ -74,10 +75,7 @@ static struct str text_at(lua_State *L, int index) {
 }
 
 static void refuse(struct body_piece *piece, const struct task *task, const char *what) {
-  const char *place = hooks_place(task);
-  log_about(LOG_ERROR, str_of(place),
-            "%s failed: %s: expected a string, an array of strings or nothing as its result, got %s",
-            hook_name(piece->hook), place, what);
+  hook_failure_tell(task, "expected a string, an array of strings or nothing as its result, got %s", what);
   piece->error = ERROR_SCRIPT;
 }
 
@@ -115,6 +113,6 @@ static void take(struct body_piece *piece, struct task *task) {
 static void check_nothing(struct body_piece *piece, const struct task *task) {
   const char *why = result_of_observer(task);
   if (!why) return;
-  log_error("%s failed: %s: %s", hook_name(piece->hook), hooks_place(task), why);
+  hook_failure_tell(task, "%s", why);
   piece->error = ERROR_SCRIPT;
 }

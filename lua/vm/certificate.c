@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "lua/vm/hook_failure.h"
 #include "lua/vm/hooks.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
@@ -27,7 +28,7 @@ static enum hook_status finish(struct certificate_request *request, struct task 
   struct hook_outcome outcome = {0};
   request->script = NULL;
   bool ok = status == TASK_DONE && take(request, task);
-  if (status == TASK_FAILED) hooks_take_error(HOOK_certificate, task, &outcome);
+  if (status == TASK_FAILED) hook_failure_take(task, hook_of(request), &outcome);
   task_free(task);
   return ok ? HOOK_DONE : HOOK_FAILED;
 }

@@ -95,9 +95,10 @@ void handle_add_waiting(lua_State *L, enum handle_kind kind, const char *name, l
   lua_pop(L, 2);
 }
 
-/* Is the file one of our modules or default policies? */
-static bool is_our_file(const struct vm *vm, const char *file) {
-  struct str text = str_of(file);
+bool handle_is_own_source(const struct vm *vm, const char *source) {
+  struct str text = str_of(source + 1);
+  if (strcmp(source, "=perilune") == 0) return true;
+  if (*source != '@') return false;
   if (!str_starts_with(text, vm->library)) return false;
   text = str_from(text, vm->library.len);
   return str_starts_with(text, STR("/lua/perilune/")) || str_starts_with(text, STR("/scripts/"));
@@ -107,8 +108,7 @@ static bool is_our_file(const struct vm *vm, const char *file) {
 static bool is_ours(lua_State *L, int level) {
   lua_Debug at = {0};
   if (!lua_getstack(L, level, &at) || !lua_getinfo(L, "S", &at)) return false;
-  if (*at.what == 'C' || strcmp(at.source, "=perilune") == 0) return true;
-  return *at.source == '@' && is_our_file(vm_of(L), at.source + 1);
+  return *at.what == 'C' || handle_is_own_source(vm_of(L), at.source);
 }
 
 int handle_raise(lua_State *L, const char *format, ...) {

@@ -67,6 +67,8 @@ enum handle_kind handle_kind(const struct handle *handle);
 void *handle_test(lua_State *L, int index, enum handle_kind kind);
 /* Raises where the value is something else. */
 void *handle_check(lua_State *L, int index, enum handle_kind kind);
+/* Is this, as lua_Debug has it, the source of one of our modules or default policies? */
+bool handle_is_own_source(const struct vm *vm, const char *source);
 /* luaL_error that is told at the policy's line: C, our modules and the default policies are passed over. -0 +0 */
 int handle_raise(lua_State *L, const char *format, ...);
 /* Gives the table on top of the stack the metatable of a kind. -0 +0 */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "lua/vm/body.h"
 #include "lua/vm/cap.h"
+#include "lua/vm/hook_failure.h"
 #include "lua/vm/certificate.h"
 #include "lua/api/connection.h"
 #include "lua/api/failure.h"
@@ -217,37 +218,6 @@ struct task *hooks_task(struct script *script, enum hook hook, void *owner, task
   return task;
 }
 
-/* Does the message begin with its place, "policy.lua:12: "? A port, as in "127.0.0.1:80: ", is none. */
-static bool has_place(const char *text) {
-  for (const char *at = text; *at && *at != '\n'; at++) {
-    size_t digits = *at == ':' ? strspn(at + 1, "0123456789") : 0;
-    if (digits && strncmp(at + 1 + digits, ": ", 2) == 0 && at > text && !(at[-1] >= '0' && at[-1] <= '9'))
-      return true;
-  }
-  return false;
-}
-
-/* What `return session:respond {...}` raises has no line, since Lua keeps none of a call in this place: then the hook's
- * is told. */
-static void log_failure(const struct task *task, const char *name, const char *text) {
-  if (has_place(text))
-    log_text_about(LOG_ERROR, str_of(task->place), "%s failed: %s", name, text);
-  else
-    log_text_about(LOG_ERROR, str_of(task->place), "%s failed: %s (%s): %s", name, task->place, name, text);
-}
-
-void hooks_take_error(enum hook hook, struct task *task, struct hook_outcome *outcome) {
-  struct task_error error = task_error(task, true);
-  const char *name = hook_name(hook);
-  outcome->error = task->overran ? ERROR_SCRIPT_TIMEOUT : ERROR_SCRIPT;
-  outcome->status = error.status;
-  if (error.status)
-    log_about(LOG_INFO, str_of(task->place), "%s ended the request with status %u", name, error.status);
-  else
-    log_failure(task, name, error.text);
-  free(error.text);
-}
-
 /* What answer_filter has changed before it failed does not count: the head goes out as it was. */
 static __attribute__((cold)) void take_back(struct script *script) {
   script->x->response.headers = *script->given_fields;
@@ -257,7 +227,7 @@ static enum hook_status finish(struct script *script, struct task *task, enum ta
   struct exchange *x = script->x;
   script->task = NULL;
   if (status == TASK_FAILED)
-    hooks_take_error(task->hook, task, &x->outcome);
+    hook_failure_take(task, hook_of(task), &x->outcome);
   else if (shapes[task->hook].leave)
     shapes[task->hook].leave(task);
   if (x->outcome.error && task->hook == HOOK_answer_filter) take_back(script);

@@ -74,9 +74,6 @@ struct lua_hooks *hooks_read(lua_State *L, int index, struct arena *arena);
 struct task *hooks_task(struct script *script, enum hook hook, void *owner, task_end_fn *on_end);
 /* Calls task->hook with its arguments. Where it could not be called, that is logged. */
 enum task_status hooks_call(struct task *task);
-/* Logs what the task of a hook raised, and says in `outcome` what it means for the exchange. */
-void hooks_take_error(enum hook hook, struct task *task, struct hook_outcome *outcome);
-
 /* Where the hook of the task is defined: "policy.lua:12 (upstream_peer)". Valid until the next call. */
 const char *hooks_place(const struct task *task);
 

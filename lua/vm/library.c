@@ -25,6 +25,7 @@ static int path(lua_State *L);
 static int memory_used(lua_State *L);
 static int set_memory_limit(lua_State *L);
 static int raise(lua_State *L);
+static int is_own_source(lua_State *L);
 
 static const luaL_Reg functions[] = {
     {"worker", worker},
@@ -35,6 +36,7 @@ static const luaL_Reg functions[] = {
     {"memory_used", memory_used},
     {"set_memory_limit", set_memory_limit},
     {"raise", raise},
+    {"is_own_source", is_own_source},
     {NULL, NULL},
 };
 
@@ -108,6 +110,12 @@ static int set_memory_limit(lua_State *L) {
     return luaL_error(L, "set_memory_limit: %f bytes are less than the VM holds already", bytes);
   cap_set(vm, (size_t)bytes);
   return 0;
+}
+
+/* core.is_own_source(source): of a function, as debug.getinfo has it: is it one of ours? -1 +1 */
+static int is_own_source(lua_State *L) {
+  lua_pushboolean(L, handle_is_own_source(vm_of(L), luaL_checkstring(L, 1)));
+  return 1;
 }
 
 /* core.raise(text): at the policy's line. -1 +0 */

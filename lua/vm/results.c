@@ -5,7 +5,7 @@
 #include <lauxlib.h>
 #include <stdio.h>
 
-#include "base/log.h"
+#include "lua/vm/hook_failure.h"
 #include "lua/vm/hooks.h"
 #include "proxy/exchange.h"
 
@@ -13,7 +13,7 @@ static const char has_not_answered[] =
     "returned true, which says that it has answered; but it has not: see session:respond";
 
 static __attribute__((cold)) void refuse(const struct task *task, const char *why) {
-  log_error("%s failed: %s: %s", hook_name(task->hook), hooks_place(task), why);
+  hook_failure_tell(task, "%s", why);
   task->script->x->outcome.error = ERROR_SCRIPT;
 }
 

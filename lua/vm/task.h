@@ -94,6 +94,8 @@ struct task_error {
 };
 /* What a failed task raised. */
 struct task_error task_error(struct task *task, bool with_traceback);
+/* Does the text begin with a place, "policy.lua:12: "? */
+bool task_error_has_place(const char *text);
 /* Logs it: "<doing> failed: <message and traceback>". */
 void task_log_error(struct task *task, const char *doing);
 

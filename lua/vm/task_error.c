@@ -2,6 +2,8 @@
 // task_error: what a failed task raised, as text. Its coroutine is read in protected mode, on the main state, for the
 // value may have a __tostring that fails, and the text needs memory.
 #include <lauxlib.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -13,6 +15,66 @@ struct error_reading {
   struct task_error error;
   bool with_traceback;
 };
+
+/* --- a table as an error. -------------------------------------------------------------------------------- */
+
+enum { FIELDS_MOST = 12, VALUE_MOST = 100 };
+
+struct text {
+  char room[FIELDS_MOST * (2 * VALUE_MOST + 32)];
+  size_t length;
+};
+
+static __attribute__((format(printf, 2, 3))) void put(struct text *text, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  int length = vsnprintf(text->room + text->length, sizeof text->room - text->length, format, arguments);
+  va_end(arguments);
+  text->length += (size_t)length;
+  if (text->length >= sizeof text->room) text->length = sizeof text->room - 1;
+}
+
+/* Strings are cut, and what else has a content is not opened. -0 +0 */
+static void put_value(struct text *text, lua_State *L, int index) {
+  switch (lua_type(L, index)) {
+  case LUA_TSTRING: put(text, "\"%.*s\"", VALUE_MOST, lua_tostring(L, index)); break;
+  case LUA_TNUMBER: put(text, "%.14g", lua_tonumber(L, index)); break;
+  case LUA_TBOOLEAN: put(text, "%s", lua_toboolean(L, index) ? "true" : "false"); break;
+  case LUA_TTABLE: put(text, "{...}"); break;
+  default: put(text, "(%s)", luaL_typename(L, index)); break;
+  }
+}
+
+/* Of a position nothing but the value, as one would write it. -0 +0 */
+static void put_key(struct text *text, lua_State *L, int index) {
+  if (lua_type(L, index) == LUA_TNUMBER) return;
+  if (lua_type(L, index) == LUA_TSTRING)
+    put(text, "%.*s", VALUE_MOST, lua_tostring(L, index));
+  else
+    put_value(text, L, index);
+  put(text, " = ");
+}
+
+/* The table on top as "{ code = 3, "x" }": the first fields in Lua's order, without metamethods. -0 +1 */
+static void push_table(lua_State *L) {
+  struct text text = {.length = 0};
+  int count = 0;
+  put(&text, "(the error is a table) {");
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    put(&text, count ? ", " : " ");
+    if (++count > FIELDS_MOST) break;
+    put_key(&text, L, -2);
+    put_value(&text, L, -1);
+  }
+  if (count > FIELDS_MOST) {
+    put(&text, "...");
+    lua_pop(L, 2);
+  }
+  put(&text, " }");
+  lua_pushlstring(L, text.room, text.length);
+}
+
+/* --- the error ------------------------------------------------------------------------------------------ */
 
 /* Pushes the text of the value on top of the task's stack. -0 +1 */
 static void push_message(lua_State *L, struct task *task) {
@@ -32,6 +94,10 @@ static void push_message(lua_State *L, struct task *task) {
   lua_xmove(task->co, L, 1);
   if (luaL_callmeta(L, -1, "__tostring") && lua_isstring(L, -1)) return;
   if (lua_isstring(L, -1)) return;
+  if (lua_istable(L, -1)) {
+    push_table(L);
+    return;
+  }
   lua_pushfstring(L, "(the error is a %s value)", luaL_typename(L, -1));
 }
 
@@ -66,8 +132,20 @@ struct task_error task_error(struct task *task, bool with_traceback) {
   return reading.error;
 }
 
+/* A port, as in "127.0.0.1:80: ", is no line. */
+bool task_error_has_place(const char *text) {
+  for (const char *at = text; *at && *at != '\n'; at++) {
+    size_t digits = *at == ':' ? strspn(at + 1, "0123456789") : 0;
+    if (digits && strncmp(at + 1 + digits, ": ", 2) == 0 && at > text && !(at[-1] >= '0' && at[-1] <= '9'))
+      return true;
+  }
+  return false;
+}
+
 void task_log_error(struct task *task, const char *doing) {
   struct task_error error = task_error(task, true);
-  log_text_about(LOG_ERROR, str_of(task->place ? task->place : doing), "%s failed: %s", doing, error.text);
+  const char *place = task->place && !task_error_has_place(error.text) ? task->place : "";
+  log_text_about(LOG_ERROR, str_of(task->place ? task->place : doing), "%s failed: %s%s%s", doing, place,
+                 *place ? ": " : "", error.text);
   free(error.text);
 }

@@ -1,0 +1,172 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.blame: the policy's line for an error that came without one. Most often that is a tail call, as in
+-- `return session:respond { ... }`: Lua keeps nothing of a function that has made one. What is left is the function that
+-- was called and what it was given; so the tail calls in the hook's bytecode are looked at, and those that cannot have been
+-- it are left out. Where several remain, all their lines are told.
+--
+-- Loaded by lua/vm/hook_failure.c when the first such error comes; while all is well it costs nothing.
+
+local bytecode = require "perilune.bytecode"
+local core = require "perilune.core"
+
+local blame = {}
+
+local getinfo, getlocal, getupvalue = debug.getinfo, debug.getlocal, debug.getupvalue
+local DEEPEST, MOST_LINES, MOST_VALUES = 5, 3, 2000
+
+-- Is it a function that the policy's author has written?
+local function is_policys(info)
+  return info.what ~= "C" and not core.is_own_source(info.source)
+end
+
+-- The frames of a coroutine that has failed, the innermost first.
+local function frames_of(co)
+  local frames = {}
+  for level = 0, 200 do
+    local info = getinfo(co, level, "Slf")
+    if not info then break end
+    frames[#frames + 1] = info
+  end
+  return frames
+end
+
+-- The value of what bytecode says of a callee; nil where only a run could tell.
+local function value_of(fn, what)
+  if what.kind == "upvalue" and type(fn) == "function" then return (select(2, getupvalue(fn, what.index + 1))) end
+  if what.kind == "global" then return rawget(_G, what.name) end
+  if what.kind ~= "field" then return nil end
+  local of = value_of(fn, what.of)
+  if type(of) ~= "table" and type(of) ~= "userdata" then return nil end
+  local ok, value = pcall(function() return of[what.name] end)
+  return ok and value or nil
+end
+
+local function called_by(value)
+  local metatable = type(value) == "table" and getmetatable(value)
+  return type(metatable) == "table" and metatable.__call or value
+end
+
+-- Could a table that was made from this template be what was given?
+local function fits(call, position, given)
+  local what = call.argument(position)
+  if what.kind ~= "template" or type(given) ~= "table" then return true end
+  for key, value in pairs(what.value) do
+    if rawget(given, key) ~= value then return false end
+  end
+  return true
+end
+
+-- Is it that function, or one of our own modules that hands over to it in a tail call?
+local function leads_to(value, callee, depth)
+  if value == callee then return true end
+  if type(value) ~= "function" or depth > 3 or not core.is_own_source(getinfo(value, "S").source) then return false end
+  for _, call in ipairs(bytecode.calls(value)) do
+    if call.is_tail and leads_to(called_by(value_of(value, call.callee)), callee, depth + 1) then return true end
+  end
+  return false
+end
+
+-- 2: it called that function; 1: it may have; nil: it did not.
+local function likelihood(fn, call, callee)
+  local value = called_by(value_of(fn, call.callee))
+  if value ~= nil then return leads_to(value, callee, 1) and 2 or nil end
+  if call.callee.kind ~= "field" then return 1 end
+  local method = core.session_methods()[call.callee.name]
+  if method == nil then return 1 end
+  return leads_to(method, callee, 1) and 2 or nil
+end
+
+-- Adds the tail calls of a function, and of the policy's functions that it calls so, to the search.
+local function add_calls(search, fn, depth)
+  if depth > DEEPEST or search.seen[fn] then return end
+  search.seen[fn] = true
+  local source = bytecode.info(fn).source
+  for _, call in ipairs(bytecode.calls(fn)) do
+    local value = call.is_tail and called_by(value_of(fn, call.callee))
+    local rank = call.is_tail and likelihood(fn, call, search.callee)
+    if rank and fits(call, 2, search.given) then
+      search.found[#search.found + 1] = { source = source, line = call.line, name = call.callee.name, rank = rank }
+    elseif type(value) == "function" and is_policys(getinfo(value, "S")) then
+      add_calls(search, value, depth + 1)
+    end
+    if rank == 1 then search.is_open = true end
+  end
+end
+
+-- What a function or a table holds, other than under keys that are tables themselves.
+local function each_held(value, visit)
+  if type(value) == "table" then
+    for _, held in next, value do visit(held) end
+    return
+  end
+  for index = 1, 255 do
+    local name, held = getupvalue(value, index)
+    if not name then return end
+    visit(held)
+  end
+end
+
+-- The hook calls a function that only a run can tell, such as a handler out of a table: it is one that it can reach.
+local function add_reachable(search, hook)
+  local queue, known = { hook }, { [hook] = true }
+  for _, value in ipairs(queue) do
+    if #queue > MOST_VALUES then return end
+    if type(value) == "function" then add_calls(search, value, DEEPEST) end
+    each_held(value, function(held)
+      local is_function = type(held) == "function" and is_policys(getinfo(held, "S"))
+      if (is_function or type(held) == "table") and held ~= _G and not known[held] then
+        known[held], queue[#queue + 1] = true, held
+      end
+    end)
+  end
+end
+
+local function short(source) return getinfo(loadstring("", source), "S").short_src end
+
+-- Of calls that are equally likely each line once, in order.
+local function likeliest(list)
+  local best, found, seen = 0, {}, {}
+  for _, call in ipairs(list) do best = math.max(best, call.rank) end
+  for _, call in ipairs(list) do
+    local place = call.source .. ":" .. call.line
+    if call.rank == best and not seen[place] then
+      seen[place], found[#found + 1] = true, call
+    end
+  end
+  table.sort(found, function(a, b) return a.line < b.line end)
+  return found
+end
+
+-- "policy.lua:12" or "policy.lua:12 or 15"; the name of what was called, where all call the same.
+local function describe(calls)
+  local lines, name = {}, calls[1].name
+  for i, call in ipairs(calls) do
+    if call.source ~= calls[1].source then return nil end
+    lines[i] = call.line
+    if call.name ~= name then name = nil end
+  end
+  return short(calls[1].source) .. ":" .. table.concat(lines, " or "), name
+end
+
+--- Where in the policy the error of a coroutine comes from, that has ended with it, and what it had called last; nil:
+--- nobody knows. `hook` is the function that it ran.
+---@param co thread
+---@param hook function
+---@return string? place, string? called
+function blame.place(co, hook)
+  local frames = frames_of(co)
+  for _, frame in ipairs(frames) do
+    if is_policys(frame) then return ("%s:%d"):format(frame.short_src, frame.currentline) end
+  end
+  local outermost = frames[#frames]
+  if not outermost then return nil end
+  local _, given = getlocal(co, #frames - 1, 2)
+  local search = { callee = outermost.func, given = given, found = {}, seen = {} }
+  add_calls(search, hook, 1)
+  if search.is_open then add_reachable(search, hook) end
+  local list = likeliest(search.found)
+  if #list == 0 or #list > MOST_LINES then return nil end
+  return describe(list)
+end
+
+return blame

@@ -1,0 +1,174 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.bytecode: looks at compiled Lua functions: which globals they read and write, what they call and where. It is
+-- for messages about mistakes (perilune.blame) and for `perilune check` (perilune.lint); it is not loaded while all is well.
+--
+-- Numbers of instructions differ between versions of LuaJIT, so they are found out from small functions that have them.
+--
+-- Words. function: a Lua function, or the prototype of one that is made inside another; LuaJIT's jit.util takes both.
+
+local bit = require "bit"
+local util = require "jit.util"
+
+local bytecode = {}
+
+local band, rshift = bit.band, bit.rshift
+
+-- What an instruction's first operand is, in LuaJIT's table of modes: a register that it writes, or the first of some.
+local DESTINATION, BASE = 1, 2
+
+-- The instruction at a position (from 1), taken apart; nil behind the last.
+local function decode(fn, at)
+  local word, mode = util.funcbc(fn, at)
+  if not word then return nil end
+  local register = band(mode, 7)
+  return {
+    at = at, writes = register == DESTINATION or register == BASE, op = band(word, 0xff),
+    a = band(rshift(word, 8), 0xff), b = rshift(word, 24), c = band(rshift(word, 16), 0xff), d = rshift(word, 16),
+  }
+end
+
+-- The number of an instruction: the one at `at` in a function with this text.
+local function op_of(text, at)
+  local instruction = decode(loadstring(text), at)
+  return instruction and instruction.op
+end
+
+local ops = {
+  MOV = op_of("local a, b = ...; b = a", 2),
+  UGET = decode((loadstring "local a = 1; return function() local b = a; a = b end")(), 1).op,
+  GGET = op_of("local a = b", 1),
+  GSET = op_of("local a = ...; b = a", 2),
+  TGETS = op_of("local a = ...; local b = a.b", 2),
+  TDUP = op_of("local a = { b = 1 }", 1),
+  CALL = op_of("local a = ...; a()", 3),
+  CALLT = op_of("local a = ...; return a()", 3),
+  CALLMT = op_of("local a = ...; return a(...)", 4),
+  CALLM = op_of("local a = ...; a(...)", 4),
+}
+bytecode.ops = ops
+
+-- Where the first argument of a call is, counted from the function: behind its frame.
+local FIRST = (function()
+  local move = decode(loadstring "local a = ...; a(a)", 3)
+  local call = decode(loadstring "local a = ...; a(a)", 4)
+  return move.a - call.a
+end)()
+bytecode.first_argument = FIRST
+
+local function constant(fn, number) return util.funck(fn, -number - 1) end
+bytecode.constant = constant
+
+--- Where a function is: its file, the lines of its definition, and how many arguments it has names for.
+function bytecode.info(fn)
+  local info = util.funcinfo(fn)
+  return {
+    source = info.source, first = info.linedefined, last = info.lastlinedefined, parameters = info.params or 0,
+  }
+end
+
+--- The line of an instruction.
+function bytecode.line(fn, at) return util.funcinfo(fn, at).currentline end
+
+--- All instructions, in order.
+function bytecode.instructions(fn)
+  local list = {}
+  for at = 1, math.huge do
+    local instruction = decode(fn, at)
+    if not instruction then return list end
+    list[at] = instruction
+  end
+end
+
+--- The prototypes of functions that are made in this one, directly.
+function bytecode.children(fn)
+  local list = {}
+  for number = -1, -math.huge, -1 do
+    local value = util.funck(fn, number)
+    if value == nil then return list end
+    if type(value) == "proto" then list[#list + 1] = value end
+  end
+end
+
+--- Calls visit(fn) for the function and all that are made in it.
+function bytecode.each(fn, visit)
+  visit(fn)
+  for _, child in ipairs(bytecode.children(fn)) do bytecode.each(child, visit) end
+end
+
+--- The globals it reads and writes: an array of { name, line, is_written }.
+function bytecode.globals(fn)
+  local list = {}
+  for at, i in ipairs(bytecode.instructions(fn)) do
+    if i.op == ops.GGET or i.op == ops.GSET then
+      list[#list + 1] = { name = constant(fn, i.d), line = bytecode.line(fn, at), is_written = i.op == ops.GSET }
+    end
+  end
+  return list
+end
+
+-- The last instruction before `at` that puts something into a register; nil: a parameter, or unknown.
+local function load_of(instructions, register, at)
+  for position = at - 1, 1, -1 do
+    local i = instructions[position]
+    if i.a == register and i.writes then return i end
+  end
+end
+
+--- What is in a register at a position: { kind = "upvalue", index }, { kind = "global", name },
+--- { kind = "field", of, name }, { kind = "parameter", index }, { kind = "template", value }, { kind = "unknown" }.
+local function value_in(fn, instructions, register, at, depth)
+  local i = (depth or 0) < 8 and load_of(instructions, register, at) or nil
+  local parameters = bytecode.info(fn).parameters
+  if not i then
+    return register < parameters and { kind = "parameter", index = register } or { kind = "unknown" }
+  end
+  if i.op == ops.MOV then return value_in(fn, instructions, i.d, i.at, (depth or 0) + 1) end
+  if i.op == ops.UGET then return { kind = "upvalue", index = i.d, name = util.funcuvname(fn, i.d) } end
+  if i.op == ops.GGET then return { kind = "global", name = constant(fn, i.d) } end
+  if i.op == ops.TDUP then return { kind = "template", value = constant(fn, i.d) } end
+  if i.op == ops.TGETS then
+    return { kind = "field", name = constant(fn, i.c), of = value_in(fn, instructions, i.b, i.at, (depth or 0) + 1) }
+  end
+  return { kind = "unknown" }
+end
+
+local CALLS = { [ops.CALL] = "call", [ops.CALLM] = "call", [ops.CALLT] = "tail", [ops.CALLMT] = "tail" }
+
+-- Is it called with a colon? Then what the function was taken from is the first argument.
+local function is_method(instructions, call, callee)
+  local object = load_of(instructions, call.a + FIRST, call.at)
+  if callee.kind ~= "field" or not object or object.op ~= ops.MOV then return false end
+  local got = load_of(instructions, call.a, call.at)
+  return got.op == ops.TGETS and got.b == object.d and object.at == got.at - 1
+end
+
+--- Its calls: an array of { line, is_tail, callee = what is called, is_method, argument(n) = what the n-th argument is }.
+function bytecode.calls(fn)
+  local list, instructions = {}, bytecode.instructions(fn)
+  for at, i in ipairs(instructions) do
+    if CALLS[i.op] then
+      local callee = value_in(fn, instructions, i.a, at)
+      list[#list + 1] = {
+        line = bytecode.line(fn, at), is_tail = CALLS[i.op] == "tail", callee = callee,
+        is_method = is_method(instructions, i, callee),
+        argument = function(n) return value_in(fn, instructions, i.a + FIRST + n - 1, at) end,
+      }
+    end
+  end
+  return list
+end
+
+--- All strings among its constants: names of fields, and texts.
+function bytecode.strings(fn)
+  local list = {}
+  for number = -1, -math.huge, -1 do
+    local value = util.funck(fn, number)
+    if value == nil then return list end
+    if type(value) == "string" then list[#list + 1] = value end
+    if type(value) == "table" then
+      for key in pairs(value) do if type(key) == "string" then list[#list + 1] = key end end
+    end
+  end
+end
+
+return bytecode

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// hook_failure: puts together the lines about failed hooks. The hard problem is an error without a line, which is what
+// remains behind `return session:respond {...}`: lua/perilune/blame.lua finds it in the bytecode of the hook. That needs Lua
+// and its memory, so it is tried in protected mode; where it does not work out, the line of the hook's definition stands.
+#include "lua/vm/hook_failure.h"
+
+#include <lauxlib.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "lua/vm/ctx.h"
+#include "lua/vm/hooks.h"
+#include "lua/vm/vm.h"
+#include "proxy/exchange.h"
+
+enum { METHOD_MOST = 16, PATH_MOST = 160, ID_MOST = 64 };
+
+/* --- the request ---------------------------------------------------------------------------------------- */
+
+struct id_reading {
+  struct script *script;
+  char id[ID_MOST + 1]; /* empty: it has none */
+};
+
+static void put_id(struct id_reading *reading, struct str id) {
+  snprintf(reading->id, sizeof reading->id, "%.*s", (int)(id.len > ID_MOST ? ID_MOST : id.len), id.ptr);
+}
+
+/* ctx.request_id, which perilune.request_id sets; no metamethods. -1 +0 */
+static int read_id(lua_State *L) {
+  struct id_reading *reading = lua_touserdata(L, 1);
+  size_t length;
+  ctx_push(L, reading->script);
+  lua_pushliteral(L, "request_id");
+  lua_rawget(L, -2);
+  if (lua_type(L, -1) != LUA_TSTRING) return 0;
+  const char *id = lua_tolstring(L, -1, &length);
+  put_id(reading, (struct str){id, length});
+  return 0;
+}
+
+/* That of ctx, else the field X-Request-Id. */
+static void find_id(struct script *script, struct id_reading *reading) {
+  const struct field *field = headers_find(&script->x->request.headers, STR("X-Request-Id"));
+  reading->script = script;
+  if (script->ctx) free(task_protect(script->vm, read_id, reading));
+  if (!reading->id[0] && field) put_id(reading, field->value);
+}
+
+static int shortened(struct str text, int most) { return text.len > (size_t)most ? most : (int)text.len; }
+
+/* " (GET /path of client 127.0.0.1:50000, request id 7f3a)". Without the query, which may hold secrets. Empty for a hook
+ * that runs for no request. */
+static void describe_request(const struct task *task, char *room, size_t bytes) {
+  struct id_reading reading = {0};
+  room[0] = '\0';
+  if (!task->script) return;
+  struct exchange *x = task->script->x;
+  const struct request *request = &x->request;
+  struct str path = {request->target.ptr, str_find(request->target, '?')};
+  find_id(task->script, &reading);
+  snprintf(room, bytes, " (%.*s%s%.*s%sclient %.*s%s%s)", shortened(request->method_name, METHOD_MOST),
+           request->method_name.ptr, path.len ? " " : "", shortened(path, PATH_MOST), path.ptr,
+           request->method_name.len ? " of " : "a malformed request of ", STR_ARG(exchange_client_address(x)),
+           reading.id[0] ? ", request id " : "", reading.id);
+}
+
+/* --- the place ------------------------------------------------------------------------------------------ */
+
+struct place_reading {
+  struct task *task;
+  int function;
+  char place[200]; /* empty: nobody knows */
+  char called[64]; /* the name of the function that it called; empty: the same */
+};
+
+/* place, called = require("perilune.blame").place(co, hook) -1 +0 */
+static int find_place(lua_State *L) {
+  struct place_reading *reading = lua_touserdata(L, 1);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "perilune.blame");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "place");
+  luaL_checkstack(reading->task->co, 2, NULL);
+  lua_pushthread(reading->task->co);
+  lua_xmove(reading->task->co, L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, reading->function);
+  lua_call(L, 2, 2);
+  snprintf(reading->place, sizeof reading->place, "%s", luaL_optstring(L, -2, ""));
+  snprintf(reading->called, sizeof reading->called, "%s", luaL_optstring(L, -1, ""));
+  return 0;
+}
+
+/* luaL_argerror does not know the name of a function that was called in a tail call. */
+static const char unnamed[] = "to '?' (";
+
+/* A message with the place before it. Malloc'd; takes over `text`. */
+static char *put_place(char *text, const struct lua_hook *hook, struct task *task) {
+  struct place_reading reading = {.task = task, .function = hook->function};
+  if (task_error_has_place(text) || task->strayed || task->starved || task->overran) return text;
+  free(task_protect(task->vm, find_place, &reading));
+  const char *name = reading.called, *gap = *name ? strstr(text, unnamed) : NULL;
+  char *placed;
+  int length;
+  if (!reading.place[0])
+    length = asprintf(&placed, "%s (%s): %s", hook->place, hook_name(task->hook), text);
+  else if (gap)
+    length = asprintf(&placed, "%s: %.*sto '%s' (%s", reading.place, (int)(gap - text), text, name,
+                      gap + sizeof unnamed - 1);
+  else
+    length = asprintf(&placed, "%s: %s", reading.place, text);
+  if (length < 0) return text;
+  free(text);
+  return placed;
+}
+
+/* Of a traceback: what has no name says nothing, as "[C]: at 0x56095c847380". In place. */
+static void drop_nameless(char *text) {
+  static const char nameless[] = "\n\t[C]: at 0x";
+  for (char *at; (at = strstr(text, nameless));) {
+    char *end = at + 1 + strcspn(at + 1, "\n");
+    memmove(at, end, strlen(end) + 1);
+  }
+}
+
+/* --- the line ------------------------------------------------------------------------------------------- */
+
+static void write_line(const struct task *task, const struct lua_hook *hook, char *text) {
+  static const char traceback[] = "\nstack traceback:";
+  char request[512];
+  const char *name = hook_name(task->hook);
+  drop_nameless(text);
+  describe_request(task, request, sizeof request);
+  char *behind = strstr(text, traceback);
+  if (behind && !behind[sizeof traceback - 1]) *behind = '\0'; /* nothing is left of it */
+  int length = behind ? (int)(behind - text) : (int)strlen(text);
+  log_text_about(LOG_ERROR, str_of(hook->place), "%s failed: %.*s%s%s", name, length, text, request,
+                 text + length);
+}
+
+/* The status of an error is what the policy wants, which is told at another level; but not of a hook that cannot answer. */
+static bool is_wanted(const struct task *task, unsigned status) {
+  return status && task->hook != HOOK_answer_filter && task->hook != HOOK_logging;
+}
+
+void hook_failure_take(struct task *task, const struct lua_hook *hook, struct hook_outcome *outcome) {
+  struct task_error error = task_error(task, true);
+  char request[512];
+  outcome->error = task->overran ? ERROR_SCRIPT_TIMEOUT : ERROR_SCRIPT;
+  outcome->status = error.status;
+  if (is_wanted(task, error.status)) {
+    describe_request(task, request, sizeof request);
+    log_about(LOG_INFO, str_of(hook->place), "%s ended the request with status %u%s", hook_name(task->hook),
+              error.status, request);
+  } else {
+    error.text = put_place(error.text, hook, task);
+    write_line(task, hook, error.text);
+  }
+  free(error.text);
+}
+
+void hook_failure_tell(const struct task *task, const char *format, ...) {
+  char request[512], *why;
+  const char *place = hooks_place(task);
+  va_list arguments;
+  va_start(arguments, format);
+  int length = vasprintf(&why, format, arguments);
+  va_end(arguments);
+  describe_request(task, request, sizeof request);
+  log_about(LOG_ERROR, str_of(place), "%s failed: %s: %s%s", hook_name(task->hook), place,
+            length < 0 ? format : why, request);
+  if (length >= 0) free(why);
+}
