@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.blame: the policy's line for an error that came without one. Most often that is a tail call, as in
 -- `return session:respond { ... }`: Lua keeps nothing of a function that has made one. What is left is the function that
--- was called and what it was given; so the tail calls in the hook's bytecode are looked at, and those that cannot have been
--- it are left out. Where several remain, all their lines are told.
+-- was called and what it was given; so the tail calls in the hook's bytecode are looked at, and those that cannot have
+-- been it are left out. Where several remain, all their lines are told.
 --
 -- Loaded by lua/vm/hook_failure.c when the first such error comes; while all is well it costs nothing.
 
@@ -49,6 +49,7 @@ end
 -- Could a table that was made from this template be what was given?
 local function fits(call, position, given)
   local what = call.argument(position)
+  if what.kind == "plain" then return type(given) ~= "table" end
   if what.kind ~= "template" or type(given) ~= "table" then return true end
   for key, value in pairs(what.value) do
     if rawget(given, key) ~= value then return false end

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.bytecode: looks at compiled Lua functions: which globals they read and write, what they call and where. It is
--- for messages about mistakes (perilune.blame) and for `perilune check` (perilune.lint); it is not loaded while all is well.
+-- perilune.bytecode: looks at compiled Lua functions: which globals they read and write, what they call and where.
+-- It is for messages about mistakes (perilune.blame) and for `perilune check` (perilune.lint); it is not loaded while all
+-- is well.
 --
 -- Numbers of instructions differ between versions of LuaJIT, so they are found out from small functions that have them.
 --
@@ -40,6 +41,10 @@ local ops = {
   GSET = op_of("local a = ...; b = a", 2),
   TGETS = op_of("local a = ...; local b = a.b", 2),
   TDUP = op_of("local a = { b = 1 }", 1),
+  KSTR = op_of("local a = 'b'", 1),
+  KSHORT = op_of("local a = 1", 1),
+  KNUM = op_of("local a = 1.5", 1),
+  KPRI = op_of("local a = true", 1),
   CALL = op_of("local a = ...; a()", 3),
   CALLT = op_of("local a = ...; return a()", 3),
   CALLMT = op_of("local a = ...; return a(...)", 4),
@@ -115,7 +120,9 @@ local function load_of(instructions, register, at)
 end
 
 --- What is in a register at a position: { kind = "upvalue", index }, { kind = "global", name },
---- { kind = "field", of, name }, { kind = "parameter", index }, { kind = "template", value }, { kind = "unknown" }.
+--- { kind = "field", of, name }, { kind = "parameter", index }, { kind = "template", value }, { kind = "plain" } of a
+--- string, number or boolean, { kind = "unknown" }.
+local PLAIN = { [ops.KSTR] = true, [ops.KSHORT] = true, [ops.KNUM] = true, [ops.KPRI] = true }
 local function value_in(fn, instructions, register, at, depth)
   local i = (depth or 0) < 8 and load_of(instructions, register, at) or nil
   local parameters = bytecode.info(fn).parameters
@@ -125,6 +132,7 @@ local function value_in(fn, instructions, register, at, depth)
   if i.op == ops.MOV then return value_in(fn, instructions, i.d, i.at, (depth or 0) + 1) end
   if i.op == ops.UGET then return { kind = "upvalue", index = i.d, name = util.funcuvname(fn, i.d) } end
   if i.op == ops.GGET then return { kind = "global", name = constant(fn, i.d) } end
+  if PLAIN[i.op] then return { kind = "plain" } end
   if i.op == ops.TDUP then return { kind = "template", value = constant(fn, i.d) } end
   if i.op == ops.TGETS then
     return { kind = "field", name = constant(fn, i.c), of = value_in(fn, instructions, i.b, i.at, (depth or 0) + 1) }
@@ -142,7 +150,8 @@ local function is_method(instructions, call, callee)
   return got.op == ops.TGETS and got.b == object.d and object.at == got.at - 1
 end
 
---- Its calls: an array of { line, is_tail, callee = what is called, is_method, argument(n) = what the n-th argument is }.
+--- Its calls: an array of { line, is_tail, callee = what is called, is_method, argument(n) = what the n-th argument
+--- is }.
 function bytecode.calls(fn)
   local list, instructions = {}, bytecode.instructions(fn)
   for at, i in ipairs(instructions) do

@@ -144,7 +144,8 @@ bool task_error_has_place(const char *text) {
 
 void task_log_error(struct task *task, const char *doing) {
   struct task_error error = task_error(task, true);
-  const char *place = task->place && !task_error_has_place(error.text) ? task->place : "";
+  bool is_known = task->place && strcmp(task->place, doing) != 0;
+  const char *place = is_known && !task_error_has_place(error.text) ? task->place : "";
   log_text_about(LOG_ERROR, str_of(task->place ? task->place : doing), "%s failed: %s%s%s", doing, place,
                  *place ? ": " : "", error.text);
   free(error.text);
