@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "base/nearest.h"
 #include "lua/api/fields.h"
 #include "lua/vm/hooks.h"
 #include "lua/api/options.h"
@@ -53,6 +54,14 @@ static struct str read_text(lua_State *L, const char *name) {
   return text;
 }
 
+static __attribute__((cold)) void refuse_field(lua_State *L, const char *name) {
+  static const char *const fields[] = {"status", "reason", "headers", "body", "close"};
+  struct nearest n = nearest_to(name);
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) nearest_offer(&n, fields[i]);
+  luaL_error(L, "session:respond: unknown field '%s'%s%s%s; valid are status, reason, headers, body, close",
+             name, n.found ? " (did you mean " : "", n.found ? n.found : "", n.found ? "?)" : "");
+}
+
 /* One field of the table, its name below its value. -0 +0 */
 static void read_field(lua_State *L, struct wanted_answer *wanted) {
   const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
@@ -67,8 +76,7 @@ static void read_field(lua_State *L, struct wanted_answer *wanted) {
   else if (strcmp(name, "close") == 0)
     wanted->close = lua_toboolean(L, -1);
   else
-    luaL_error(L, "session:respond: unknown field '%s'; valid are status, reason, headers, body, close",
-               name);
+    refuse_field(L, name);
 }
 
 /* -0 +0 */

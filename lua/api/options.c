@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/nearest.h"
 #include "base/str.h"
 #include "http/lenient.h"
 #include "lua/vm/vm.h"
@@ -65,7 +66,11 @@ static void push_unknown(lua_State *L, const struct option_set *set) {
   const char *key =
       lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : lua_pushfstring(L, "[%s]", luaL_typename(L, -1));
   luaL_buffinit(L, &text);
-  lua_pushfstring(L, "unknown option '%s'; valid are ", key);
+  struct nearest n = nearest_to(key);
+  for (unsigned i = 0; i < set->count; i++) nearest_offer(&n, set->options[i].name);
+  lua_pushfstring(
+      L, n.found ? "unknown option '%s' (did you mean %s?); valid are " : "unknown option '%s'; valid are ",
+      key, n.found);
   luaL_addvalue(&text);
   for (unsigned i = 0; i < set->count; i++) {
     if (i > 0) luaL_addstring(&text, ", ");

@@ -214,8 +214,17 @@ local function new_set(class, call, list, level)
   local given = read_options(call, list, level + 1)
   local rules = rules_of(call, given, level + 1)
   local backends = core.backends(compiled, given.name, rules)
-  return setmetatable({ backends = backends, zone = given.zone, label = given.name or class.__name }, class)
+  return setmetatable({ backends = backends, zone = given.zone or false, label = given.name or class.__name }, class)
 end
+
+-- A method that sets do not have would be a nil that fails somewhere else.
+setmetatable(Set, { __index = function(_, name)
+  if type(name) ~= "string" or name:sub(1, 2) == "__" then return nil end
+  local names = { "select" }
+  for known in pairs(Set) do names[#names + 1] = known end
+  local near = core.nearest(name, names)
+  check.raise(("a set of backends has no '%s'%s"):format(name, near and (": did you mean %s?"):format(near) or ""))
+end })
 
 --- A module whose `new` makes sets that choose by `algorithm` (core/shared/choose.h).
 function balancer.define(name, algorithm)
@@ -225,7 +234,7 @@ function balancer.define(name, algorithm)
 
   --- The next backend: its address and its position in the list. Nil and why where there is none.
   function class:select(key, given)
-    local backends = type(self) == "table" and self.backends or check.object("set:select", self, "backends")
+    local backends = type(self) == "table" and rawget(self, "backends") or check.object("set:select", self, "backends")
     return choose(backends, key, given)
   end
 

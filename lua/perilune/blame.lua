@@ -72,7 +72,7 @@ local function likelihood(fn, call, callee)
   local value = called_by(value_of(fn, call.callee))
   if value ~= nil then return leads_to(value, callee, 1) and 2 or nil end
   if call.callee.kind ~= "field" then return 1 end
-  local method = core.session_methods()[call.callee.name]
+  local method = rawget(core.session_methods(), call.callee.name)
   if method == nil then return 1 end
   return leads_to(method, callee, 1) and 2 or nil
 end

@@ -33,7 +33,7 @@ end
 
 --- The object of a method, which has a field of that name: `.` for `:` is the usual slip.
 function check.object(call, self, field)
-  if type(self) == "table" and self[field] ~= nil then return self end
+  if type(self) == "table" and rawget(self, field) ~= nil then return self end
   core.raise(("%s is a method: it is called with a colon"):format(call))
 end
 

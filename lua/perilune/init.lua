@@ -49,6 +49,18 @@ local modules = {
   tcp = true, http = true, dns = true, metrics = true,
 }
 
+-- What a name that perilune does not have may have been: one of its own, or a module that has to be required.
+local function suggestion(name)
+  local names = {}
+  for known in pairs(perilune) do names[#names + 1] = known end
+  for known in pairs(modules) do names[#names + 1] = known end
+  local near = core.nearest(tostring(name), names)
+  if near then return (": did you mean perilune.%s?"):format(near) end
+  local module = "perilune." .. tostring(name)
+  return module:find "^[%w_.]+$" and pcall(require, module) and (': it is a module of its own: require "%s"'):format(module)
+    or ""
+end
+
 -- A slip of the pen should not be a nil that fails somewhere else.
 return setmetatable(perilune, { __index = function(_, name)
   if modules[name] then
@@ -56,5 +68,5 @@ return setmetatable(perilune, { __index = function(_, name)
     return perilune[name]
   end
   if type(name) == "string" and name:sub(1, 2) == "__" then return nil end
-  error(("perilune has no '%s'"):format(tostring(name)), 2)
+  error(("perilune has no '%s'%s"):format(tostring(name), suggestion(name)), 2)
 end })

@@ -66,12 +66,14 @@ local kinds = {
   end },
 }
 
-local function names(valid)
+local function sorted_names(valid)
   local list = {}
   for name in pairs(valid) do list[#list + 1] = name end
   table.sort(list)
-  return table.concat(list, ", ")
+  return list
 end
+
+local function names(valid) return table.concat(sorted_names(valid), ", ") end
 
 local function show(value)
   if type(value) == "string" then return ("%q"):format(value) end
@@ -81,7 +83,9 @@ end
 local function refuse_unknown(call, given, valid, level)
   for name in pairs(given) do
     if not valid[name] then
-      error(("%s: unknown option %s; valid are %s"):format(call, show(name), names(valid)), level + 1)
+      local near = type(name) == "string" and core.nearest(name, sorted_names(valid))
+      local hint = near and (" (did you mean %s?)"):format(near) or ""
+      error(("%s: unknown option %s%s; valid are %s"):format(call, show(name), hint, names(valid)), level + 1)
     end
   end
 end
@@ -101,6 +105,7 @@ function options.read(call, given, valid, level)
       value = option[2]
     elseif not kinds[option[1]][2](value) then
       local kind = kinds[option[1]]
+      if value == "" then error(("%s: option '%s' must not be empty"):format(call, name), level) end
       local shown = show(kind[3] and kind[3](value) or value)
       error(("%s: option '%s' must be %s, got %s"):format(call, name, kind[1], shown), level)
     end

@@ -146,33 +146,22 @@ static int load_text(lua_State *L, int index) {
 static int load(lua_State *L) { return load_text(L, 3); }
 static int load_file(lua_State *L) { return load_text(L, 2); }
 
-/* The searcher of `require` for Lua files, and dofile, which have loaders of their own in C. */
-static const char loaders[] =
-    "local loadfile, searchpath, package = ...\n"
-    "function dofile(name)\n"
-    "  local chunk, why = loadfile(name)\n"
-    "  if not chunk then error(why, 0) end\n"
-    "  return chunk()\n"
-    "end\n"
-    "package.loaders[2] = function(name)\n"
-    "  local file, places = searchpath(name, package.path)\n"
-    "  if not file then return places end\n"
-    "  local chunk, why = loadfile(file)\n"
-    "  if chunk then return chunk end\n"
-    "  error((\"error loading module '%s' from file '%s':\\n\\t%s\"):format(name, file, why), 0)\n"
-    "end\n";
+/* dofile has a loader of its own in C, and so has `require`: see lua/vm/modules.c. */
+static const char do_file[] = "local loadfile = ...\n"
+                              "function dofile(name)\n"
+                              "  local chunk, why = loadfile(name)\n"
+                              "  if not chunk then error(why, 0) end\n"
+                              "  return chunk()\n"
+                              "end\n";
 
 /* -0 +0 */
 static void put_loaders(lua_State *L) {
   replace(L, "_G", "load", load);
   replace(L, "_G", "loadstring", load);
   replace(L, "_G", "loadfile", load_file);
-  if (luaL_loadbuffer(L, loaders, sizeof loaders - 1, "=perilune") != 0) lua_error(L);
+  if (luaL_loadbuffer(L, do_file, sizeof do_file - 1, "=perilune") != 0) lua_error(L);
   lua_getglobal(L, "loadfile");
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "searchpath");
-  lua_insert(L, -2);
-  lua_call(L, 3, 0);
+  lua_call(L, 1, 0);
 }
 
 /* The profiler is one for the process, and no VM may have it. -0 +0 */

@@ -9,10 +9,30 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/nearest.h"
 #include "lua/vm/vm.h"
 
 #define TAG   0x5045524900000000u
 #define ENDED 0x5045524945000000u
+
+/* What the table of methods at 1 does not have; the handle's name is the upvalue. -2 +0 */
+static int refuse_method(lua_State *L) {
+  const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
+  struct nearest n = nearest_to(name);
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1))
+    if (lua_type(L, -2) == LUA_TSTRING) nearest_offer(&n, lua_tostring(L, -2));
+  return handle_raise(L, "%s has no method '%s'%s%s%s", lua_tostring(L, lua_upvalueindex(1)), name,
+                      n.found ? ": did you mean " : "", n.found ? n.found : "", n.found ? "?" : "");
+}
+
+/* Of the table of methods on top: a name that is nil would fail with nothing said of it. -0 +0 */
+static void guard_methods(lua_State *L, const char *name) {
+  lua_newtable(L);
+  lua_pushstring(L, name);
+  lua_pushcclosure(L, refuse_method, 1);
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, -2);
+}
 
 void handle_define(lua_State *L, enum handle_kind kind, const char *name, const luaL_Reg *methods,
                    const luaL_Reg *metamethods) {
@@ -23,6 +43,7 @@ void handle_define(lua_State *L, enum handle_kind kind, const char *name, const 
   lua_setfield(L, -2, "__metatable");
   lua_newtable(L);
   luaL_register(L, NULL, methods);
+  if (methods->name) guard_methods(L, name);
   lua_setfield(L, -2, "__index");
   if (metamethods) luaL_register(L, NULL, metamethods);
   vm_of(L)->metatables[kind] = luaL_ref(L, LUA_REGISTRYINDEX);

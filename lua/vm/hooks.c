@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/nearest.h"
 #include "lua/vm/body.h"
 #include "lua/vm/cap.h"
 #include "lua/vm/hook_failure.h"
@@ -278,6 +279,13 @@ const char *hooks_place(const struct task *task) {
 
 /* --- reading a table of hooks --------------------------------------------------------------------------- */
 
+static void refuse_hook(lua_State *L, const char *name) {
+  struct nearest n = nearest_to(name);
+  for (enum hook hook = 0; hook < HOOK_COUNT; hook++) nearest_offer(&n, hook_name(hook));
+  luaL_error(L, "perilune.listen: there is no hook '%s'%s%s%s (keep helper functions in locals)", name,
+             n.found ? ": did you mean " : "", n.found ? n.found : "", n.found ? "?" : "");
+}
+
 /* A misspelt hook would never be called and never be missed. -0 +0 */
 static void refuse_unknown(lua_State *L, int index) {
   lua_pushnil(L);
@@ -285,9 +293,7 @@ static void refuse_unknown(lua_State *L, int index) {
     bool is_known = lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1);
     for (enum hook hook = 0; hook < HOOK_COUNT && !is_known; hook++)
       is_known = strcmp(hook_name(hook), lua_tostring(L, -2)) == 0;
-    if (!is_known)
-      luaL_error(L, "perilune.listen: there is no hook '%s' (helpers belong into locals)",
-                 lua_tostring(L, -2));
+    if (!is_known) refuse_hook(L, lua_tostring(L, -2));
     lua_pop(L, 1);
   }
 }

@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 
 #include "base/arena.h"
+#include "base/nearest.h"
 #include "lua/vm/cap.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
@@ -26,6 +27,7 @@ static int memory_used(lua_State *L);
 static int set_memory_limit(lua_State *L);
 static int raise(lua_State *L);
 static int is_own_source(lua_State *L);
+static int nearest(lua_State *L);
 
 static const luaL_Reg functions[] = {
     {"worker", worker},
@@ -37,6 +39,7 @@ static const luaL_Reg functions[] = {
     {"set_memory_limit", set_memory_limit},
     {"raise", raise},
     {"is_own_source", is_own_source},
+    {"nearest", nearest},
     {NULL, NULL},
 };
 
@@ -110,6 +113,20 @@ static int set_memory_limit(lua_State *L) {
     return luaL_error(L, "set_memory_limit: %f bytes are less than the VM holds already", bytes);
   cap_set(vm, (size_t)bytes);
   return 0;
+}
+
+/* core.nearest(word, names): the one of the array that a misspelt word was meant to be; nil: none is near -2 +1 */
+static int nearest(lua_State *L) {
+  struct nearest n = nearest_to(luaL_checkstring(L, 1));
+  luaL_checktype(L, 2, LUA_TTABLE);
+  int count = (int)lua_objlen(L, 2);
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, 2, i);
+    if (lua_type(L, -1) == LUA_TSTRING) nearest_offer(&n, lua_tostring(L, -1)); /* the array keeps it */
+    lua_pop(L, 1);
+  }
+  lua_pushstring(L, n.found);
+  return 1;
 }
 
 /* core.is_own_source(source): of a function, as debug.getinfo has it: is it one of ours? -1 +1 */

@@ -11,6 +11,7 @@
 #include "lua/vm/fence.h"
 #include "lua/api/dns.h"
 #include "lua/vm/limits.h"
+#include "lua/vm/modules.h"
 #include "lua/api/shared.h"
 #include "lua/vm/task.h"
 #include "lua/api/timer.h"
@@ -171,8 +172,9 @@ static void retire(void *policy) { jobs_retire(((struct policy *)policy)->vm); }
 
 static void cut(void *policy) { jobs_cut(((struct policy *)policy)->vm); }
 
-/* What `require` has found so far, as a text of lines. */
-static const char list_files[] = "local lines = {}\n"
+/* What `require`, dofile and loadfile have found so far, as a text of lines. */
+static const char list_files[] = "local read, lines = ..., {}\n"
+                                 "for file in pairs(read) do lines[#lines + 1] = file .. '\\n' end\n"
                                  "for name in pairs(package.loaded) do\n"
                                  "  local file = package.searchpath(name, package.path)\n"
                                  "  if file then lines[#lines + 1] = file .. '\\n' end\n"
@@ -183,7 +185,8 @@ static const char list_files[] = "local lines = {}\n"
 static int copy_files(lua_State *L) {
   char **text = lua_touserdata(L, 1);
   if (luaL_loadbuffer(L, list_files, sizeof list_files - 1, "=files") != 0) return lua_error(L);
-  lua_call(L, 0, 1);
+  modules_push_files(L);
+  lua_call(L, 1, 1);
   *text = str_to_cstring(str_of(lua_tostring(L, -1)));
   return 0;
 }

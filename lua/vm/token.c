@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/nearest.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/hooks.h"
 #include "lua/vm/library.h"
@@ -109,10 +110,41 @@ struct script *token_check_kind(lua_State *L, int index, enum token_kind kind) {
   return token.script;
 }
 
+/* The name of the method that runs, which is one of token_methods; NULL: it is none. -0 +1 | -0 +0 */
+static const char *running_method(lua_State *L) {
+  lua_Debug at = {0};
+  if (!lua_getstack(L, 0, &at)) return NULL;
+  lua_getinfo(L, "f", &at);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->token_methods);
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, -4)) continue;
+    lua_pop(L, 1);
+    return lua_tostring(L, -1);
+  }
+  lua_pop(L, 2);
+  return NULL;
+}
+
+/* A method of one kind was called on another: whose it is. -0 +0 */
+static void refuse_kind(lua_State *L, enum token_kind got, const char *wanted, const char *method) {
+  const char *owner = wanted, *when = "";
+  if (strcmp(wanted, "request") == 0 && got == TOKEN_SESSION)
+    owner = "session:request()";
+  else if (strcmp(wanted, "request") == 0)
+    owner = "session"; /* which can be asked what a request can */
+  else if (strcmp(wanted, "response") == 0)
+    when = ", of the response that the filters of responses are given";
+  if (strcmp(wanted, "response") == 0 && strcmp(method, "status") == 0)
+    when = ", or session:response_status()";
+  handle_raise(L, "a %s has no %s: use %s:%s%s", names[got], method, owner, method, when);
+}
+
 /* A wrong argument is most often `.` for `:`, which LuaJIT's own message would not say. */
 int token_refuse(lua_State *L, int index, const char *wanted) {
   struct token token;
   bool is_token = token_test(L, index, &token);
+  const char *method = is_token && index == 1 ? running_method(L) : NULL;
+  if (method) refuse_kind(L, token.kind, wanted, method);
   return handle_raise(L, "perilune.%s expected as argument %d, got %s%s (methods are called with a colon)",
                       wanted, index, is_token ? "perilune." : "",
                       is_token ? names[token.kind] : luaL_typename(L, index));
@@ -138,15 +170,50 @@ static int to_string(lua_State *L) {
   return 1;
 }
 
+/* session.user = 1 -3 +0 */
+static int set_field(lua_State *L) {
+  struct token token;
+  const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "x";
+  if (!token_test(L, 1, &token)) return luaL_error(L, "attempt to index a userdata value");
+  if (token.kind == TOKEN_SESSION)
+    return handle_raise(L, "a session keeps no fields: keep it in ctx (ctx.%s = ...)", name);
+  return handle_raise(
+      L, "a %s keeps no fields: set a header by %s:set_header(name, value), keep your own data in ctx",
+      names[token.kind], names[token.kind]);
+}
+
+/* What none of them has, of the table of methods that is 1: a name that is nil would fail with nothing said of it. -2 +0 */
+static int refuse_name(lua_State *L) {
+  const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
+  struct nearest n = nearest_to(name);
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1))
+    if (lua_type(L, -2) == LUA_TSTRING) nearest_offer(&n, lua_tostring(L, -2));
+  if (n.found)
+    return handle_raise(L, "sessions, requests and responses have no '%s': did you mean %s?", name, n.found);
+  return handle_raise(L, "sessions, requests and responses have no '%s' (data of your own is kept in ctx)",
+                      name);
+}
+
+/* The table of methods, with its own metatable. -0 +1 */
+static void push_methods(lua_State *L) {
+  lua_newtable(L);
+  lua_newtable(L);
+  lua_pushcfunction(L, refuse_name);
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, -2);
+}
+
 void open_token(lua_State *L) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)MARK); /* LuaJIT lists the bits above 38: now it knows ours */
   lua_newtable(L);
-  lua_newtable(L);
+  push_methods(L);
   lua_pushvalue(L, -1);
   vm_of(L)->token_methods = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, to_string);
   lua_setfield(L, -2, "__tostring");
+  lua_pushcfunction(L, set_field);
+  lua_setfield(L, -2, "__newindex");
   lua_pushliteral(L, "perilune.token");
   lua_setfield(L, -2, "__metatable");
   lua_setmetatable(L, -2);

@@ -6,10 +6,8 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -20,6 +18,7 @@
 #include "lua/vm/fence.h"
 #include "lua/vm/library.h"
 #include "lua/vm/limits.h"
+#include "lua/vm/modules.h"
 #include "lua/api/socket.h"
 #include "lua/api/spawn.h"
 #include "lua/vm/task.h"
@@ -99,89 +98,14 @@ struct str vm_path(const struct vm *vm, struct str name, struct arena *arena) {
                       STR_ARG(name));
 }
 
-/* --- where `require` looks ------------------------------------------------------------------------------ */
-
-static bool has_library(const char *root) {
-  char file[PATH_MAX + 32];
-  snprintf(file, sizeof file, "%s/lua/perilune/init.lua", root);
-  return access(file, R_OK) == 0;
-}
-
-/* The directory that has lua/ and scripts/ in it: of the build tree the binary lies in, or of its
- * installation. */
-static bool find_library(char root[PATH_MAX]) {
-  static const char *const beside[] = {"..", "../share/perilune", "../.."};
-  char binary[PATH_MAX - 32], place[PATH_MAX];
-  ssize_t length = readlink("/proc/self/exe", binary, sizeof binary - 1);
-  if (length < 0) return false;
-  binary[length] = '\0';
-  *(strrchr(binary, '/') + 1) = '\0';
-  for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
-    snprintf(place, sizeof place, "%s%s", binary, beside[i]);
-    if (has_library(place)) return realpath(place, root) != NULL;
-  }
-  return false;
-}
-
-/* Puts `first` (consumed) before package[name]. -1 +0 */
-static void prepend(lua_State *L, const char *name) {
-  lua_getglobal(L, "package");
-  lua_insert(L, -2);
-  lua_getfield(L, -2, name);
-  lua_concat(L, 2);
-  lua_setfield(L, -2, name);
-  lua_pop(L, 1);
-}
-
-/* Our modules, then the policy's own, then LuaJIT's default. -0 +0 */
-static void set_search_path(lua_State *L, const char *root) {
-  struct vm *vm = vm_of(L);
-  const char *own = vm->directory.len ? vm->directory.ptr : "./";
-  lua_pushfstring(L, "%s/lua/?.lua;%s/lua/?/init.lua;%s?.lua;%s?/init.lua;", root, root, own, own);
-  prepend(L, "path");
-  lua_pushfstring(L, "%s?.so;", own);
-  prepend(L, "cpath");
-}
-
-/* A searcher for `require`: "perilune.x" is scripts/x.lua, unless lua/perilune/x.lua was found before. -0 +1
- */
-static int search_scripts(lua_State *L) {
-  const char *name = luaL_checkstring(L, 1);
-  if (strncmp(name, "perilune.", 9) != 0) return 0;
-  const char *root = lua_tostring(L, lua_upvalueindex(1));
-  lua_pushfstring(L, "%s/scripts/%s.lua", root, luaL_gsub(L, name + 9, ".", "/"));
-  const char *file = lua_tostring(L, -1);
-  if (access(file, R_OK) != 0) {
-    lua_pushfstring(L, "\n\tno file '%s'", file);
-  } else if (fence_load_file(L, file) != 0) {
-    lua_error(L);
-  }
-  return 1;
-}
-
-/* -0 +0 */
-static void add_searcher(lua_State *L, const char *root) {
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "loaders");
-  lua_pushstring(L, root);
-  lua_pushcclosure(L, search_scripts, 1);
-  lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
-  lua_pop(L, 2);
-}
-
 /* -0 +0 */
 static int open_all(lua_State *L) {
-  char root[PATH_MAX];
   luaL_openlibs(L);
   open_lost(L);
   open_cap(L);
   open_fence(L);
   open_limits(L);
-  if (!find_library(root))
-    return luaL_error(L, "perilune's Lua modules were found neither beside the binary nor in ../share");
-  vm_of(L)->library = (struct str){str_to_cstring(str_of(root)), strlen(root)};
-  set_search_path(L, root);
-  add_searcher(L, root);
+  open_modules(L);
   open_library(L);
   return 0;
 }

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// modules: "perilune.x" is lua/perilune/x.lua or scripts/x.lua of ours; any other module is looked for beside the script,
+// then where LuaJIT looks. dofile and loadfile take names relative to the script, too, as every option does that names a
+// file: a policy must not depend on the directory that the proxy was started in. In `perilune test` they are LuaJIT's, since
+// there the runner loads specs.
+//
+// A name that a module of ours does not have raises, with what it may have been: a nil would fail somewhere else.
+#include "lua/vm/modules.h"
+
+#include <dirent.h>
+#include <lauxlib.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/nearest.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/vm.h"
+#include "net/virtual_time.h"
+
+/* --- the library ---------------------------------------------------------------------------------------- */
+
+static bool has_library(const char *root) {
+  char file[PATH_MAX + 32];
+  snprintf(file, sizeof file, "%s/lua/perilune/init.lua", root);
+  return access(file, R_OK) == 0;
+}
+
+/* Of the build tree the binary lies in, or of its installation. */
+static bool find_library(char root[PATH_MAX]) {
+  static const char *const beside[] = {"..", "../share/perilune", "../.."};
+  char binary[PATH_MAX - 32], place[PATH_MAX];
+  ssize_t length = readlink("/proc/self/exe", binary, sizeof binary - 1);
+  if (length < 0) return false;
+  binary[length] = '\0';
+  *(strrchr(binary, '/') + 1) = '\0';
+  for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+    snprintf(place, sizeof place, "%s%s", binary, beside[i]);
+    if (has_library(place)) return realpath(place, root) != NULL;
+  }
+  return false;
+}
+
+/* --- for the loaders, in Lua ----------------------------------------------------------------------------- */
+
+/* Offers the names of the Lua files in a directory; gives the nearest, malloc'd. */
+static char *nearest_file(const char *directory, const char *word, char *found) {
+  DIR *listing = opendir(directory);
+  while (listing) {
+    const struct dirent *entry = readdir(listing);
+    if (!entry) break;
+    char *name = str_to_cstring(str_of(entry->d_name)), *end = strrchr(name, '.');
+    bool is_lua = end && strcmp(end, ".lua") == 0;
+    if (is_lua) *end = '\0';
+    struct nearest n = nearest_to(word);
+    if (found) nearest_offer(&n, found);
+    const char *before = n.found;
+    if (is_lua) nearest_offer(&n, name);
+    if (n.found == before) {
+      free(name);
+      continue;
+    }
+    free(found);
+    found = name;
+  }
+  if (listing) closedir(listing);
+  return found;
+}
+
+/* nearest_of(word, directory, ...): the name of a Lua file in one of them; nil -n +1 */
+static int nearest_of(lua_State *L) {
+  const char *word = luaL_checkstring(L, 1);
+  char *found = NULL;
+  for (int i = 2; i <= lua_gettop(L); i++) found = nearest_file(luaL_checkstring(L, i), word, found);
+  lua_pushstring(L, found);
+  free(found);
+  return 1;
+}
+
+/* raise(text): at the policy's line -1 +0 */
+static int raise(lua_State *L) { return handle_raise(L, "%s", luaL_checkstring(L, 1)); }
+
+/* Given: package, loadfile, nearest_of, raise, the library, the script's directory, the set of files, in a test? */
+static const char loaders[] =
+    "local package, loadfile, nearest_of, raise, library, own, files, in_test = ...\n"
+    "local modules, scripts = library .. '/lua/perilune/', library .. '/scripts/'\n"
+    "package.path = library .. '/lua/?.lua;' .. library .. '/lua/?/init.lua;' .. own .. '?.lua;' .. own .. "
+    "'?/init.lua;'\n"
+    "  .. package.path\n"
+    "package.cpath = own .. '?.so;' .. package.cpath\n"
+    "local searchpath, loaders = package.searchpath, package.loaders\n"
+    "\n"
+    "local function guard(module, name)\n"
+    "  if type(module) ~= 'table' or getmetatable(module) then return end\n"
+    "  setmetatable(module, { __index = function(_, key)\n"
+    "    if type(key) ~= 'string' or key:sub(1, 2) == '__' then return nil end\n"
+    "    local names = {}\n"
+    "    for known in next, module do names[#names + 1] = known end\n"
+    "    local near = require('perilune.core').nearest(key, names)\n"
+    "    raise((\"%s has no '%s'%s\"):format(name, key, near and (': did you mean %s?'):format(near) or "
+    "''))\n"
+    "  end })\n"
+    "end\n"
+    "\n"
+    "local function load(name, file)\n"
+    "  local chunk, why = loadfile(file)\n"
+    "  if not chunk then error((\"error loading module '%s' from file '%s':\\n\\t%s\"):format(name, file, "
+    "why), 0) end\n"
+    "  local short = name:match '^perilune%.([%w_]+)$'\n"
+    "  if not short or file ~= modules .. short .. '.lua' and file ~= scripts .. short .. '.lua' then return "
+    "chunk end\n"
+    "  return function(...)\n"
+    "    local module = chunk(...)\n"
+    "    guard(module, name)\n"
+    "    return module\n"
+    "  end\n"
+    "end\n"
+    "\n"
+    "loaders[2] = function(name)\n"
+    "  local file, places = searchpath(name, package.path)\n"
+    "  local short = not file and name:match '^perilune%.(.+)$'\n"
+    "  if short then file = searchpath(short, scripts .. '?.lua') end\n"
+    "  return file and load(name, file) or places\n"
+    "end\n"
+    "\n"
+    "local function suggestion(name)\n"
+    "  local near = nearest_of(name:match '[^.]+$' or name, modules, scripts)\n"
+    "  if near then return (': did you mean perilune.%s?'):format(near) end\n"
+    "  if name:find '^perilune%.' then return ': perilune has no module of that name' end\n"
+    "  local folder, last = name:match '^(.-)([^.]+)$'\n"
+    "  if not last then return '' end\n"
+    "  near = nearest_of(last, own .. folder:gsub('%.', '/'))\n"
+    "  if near then return (': did you mean %s%s?'):format(folder, near) end\n"
+    "  local path = name:gsub('%.', '/')\n"
+    "  return (': neither %s%s.lua nor %s%s/init.lua is there, and it is not in LuaJIT\\'s package.path "
+    "either')\n"
+    "    :format(own, path, own, path)\n"
+    "end\n"
+    "\n"
+    "local last = #loaders + 1\n"
+    "loaders[last] = function(name)\n"
+    "  if #loaders > last then return '' end\n"
+    "  raise((\"module '%s' not found%s\"):format(name, suggestion(name)))\n"
+    "end\n"
+    "if in_test then return end\n"
+    "\n"
+    "local function beside(name)\n"
+    "  if type(name) ~= 'string' then return name end\n"
+    "  if name:sub(1, 1) ~= '/' and own ~= './' then name = own .. name end\n"
+    "  files[name] = true\n"
+    "  return name\n"
+    "end\n"
+    "_G.loadfile = function(name, ...) return loadfile(beside(name), ...) end\n"
+    "_G.dofile = function(name)\n"
+    "  local chunk, why = loadfile(beside(name))\n"
+    "  if not chunk then error(why, 0) end\n"
+    "  return chunk()\n"
+    "end\n";
+
+static char files_key; /* its address is the key of the set in the registry */
+
+void modules_push_files(lua_State *L) {
+  lua_pushlightuserdata(L, &files_key);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+}
+
+/* Calls the text above. -0 +0 */
+static void put_loaders(lua_State *L) {
+  const struct vm *vm = vm_of(L);
+  if (luaL_loadbuffer(L, loaders, sizeof loaders - 1, "=perilune") != 0) lua_error(L);
+  lua_getglobal(L, "package");
+  lua_getglobal(L, "loadfile");
+  lua_pushcfunction(L, nearest_of);
+  lua_pushcfunction(L, raise);
+  lua_pushlstring(L, vm->library.ptr, vm->library.len);
+  lua_pushstring(L, vm->directory.len ? vm->directory.ptr : "./");
+  modules_push_files(L);
+  lua_pushboolean(L, virtual_time.on);
+  lua_call(L, 8, 0);
+}
+
+void open_modules(lua_State *L) {
+  char root[PATH_MAX];
+  if (!find_library(root))
+    luaL_error(L, "perilune's Lua modules were found neither beside the binary nor in ../share");
+  vm_of(L)->library = (struct str){str_to_cstring(str_of(root)), strlen(root)};
+  lua_pushlightuserdata(L, &files_key);
+  lua_newtable(L);
+  lua_rawset(L, LUA_REGISTRYINDEX);
+  put_loaders(L);
+}
