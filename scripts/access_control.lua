@@ -9,6 +9,7 @@
 -- Clients of our own unix sockets are of this machine, and are let in, unless a PROXY header spoke for somebody else.
 -- Behind a proxy the address is that proxy's: `address` says how to tell the client's own, from what can be believed.
 
+local check = require "perilune.check"
 local cidr = require "perilune.cidr"
 local options = require "perilune.options"
 
@@ -33,7 +34,8 @@ local function network_set(name, list)
 end
 
 --- A function for request_filter: true says that it has refused the request.
-function access_control.new(given)
+function access_control.new(given, ...)
+  check.no_more("access_control.new", "its options are one table", ...)
   local wanted = options.read("access_control.new", given, valid)
   if not wanted.allow and not wanted.deny then error("access_control.new: give 'allow', 'deny' or both", 2) end
   local allow, deny = network_set("allow", wanted.allow), network_set("deny", wanted.deny)

@@ -7,6 +7,7 @@
 -- The usual fields, and those that session:set_log_field adds, are written by a thread of their own: see the option
 -- access_log of perilune.listen.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 local date = require "perilune.date"
 local json = require "perilune.json"
@@ -45,7 +46,8 @@ local function entry_of(session, failure)
 end
 
 --- A hook for logging.
-function access_log.new(given)
+function access_log.new(given, ...)
+  check.no_more("access_log.new", "its options are one table", ...)
   local wanted = options.read("access_log.new", given, valid)
   local write = wanted.write or to_standard_output
   return function(session, failure, ctx)

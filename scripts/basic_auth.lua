@@ -7,6 +7,7 @@
 -- Passwords are compared as digests, in constant time, for unknown users too.
 
 local base64 = require "perilune.base64"
+local check = require "perilune.check"
 local crypto = require "perilune.crypto"
 local options = require "perilune.options"
 
@@ -41,7 +42,8 @@ local function credentials(field)
 end
 
 --- A function for request_filter: true says that it has asked for other credentials (401).
-function basic_auth.new(given)
+function basic_auth.new(given, ...)
+  check.no_more("basic_auth.new", "its options are one table", ...)
   local wanted = options.read("basic_auth.new", given, valid)
   local digests = digests_of(wanted.users)
   local nobody = crypto.random(32) -- as long as a digest, and nobody's

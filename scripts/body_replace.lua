@@ -9,6 +9,7 @@
 -- What is held back of a piece is its end where that may be the beginning of a text: at most the longest text less one
 -- byte, and nothing where no text begins so. All else goes on at once, so events of a stream are not kept waiting.
 
+local check = require "perilune.check"
 local options = require "perilune.options"
 local regex = require "perilune.regex"
 
@@ -85,7 +86,8 @@ local function is_wanted(types, response)
 end
 
 --- { request, response, body, install }: for upstream_request_filter, response_filter and response_body_filter.
-function body_replace.new(given)
+function body_replace.new(given, ...)
+  check.no_more("body_replace.new", "its options are one table", ...)
   local wanted = options.read("body_replace.new", given, valid)
   local compiled, list = pattern_of(wanted.texts)
   local function undecided(text, init) return undecided_from(list, text, init) end

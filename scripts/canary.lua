@@ -60,6 +60,9 @@ function Canary:remember(response, ctx)
   response:add_header("Set-Cookie", cookie.build(self.cookie, value, { path = "/", max_age = self.max_age }))
 end
 
-function canary.new(given) return setmetatable(options.read("canary.new", given, valid), Canary) end
+function canary.new(given, ...)
+  check.no_more("canary.new", "its options are one table", ...)
+  return setmetatable(options.read("canary.new", given, valid), Canary)
+end
 
 return canary

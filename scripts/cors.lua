@@ -5,6 +5,7 @@
 --   function policy.request_filter(session) return cors.preflight(session) end
 --   function policy.answer_filter(session, response) cors.mark(session, response) end
 
+local check = require "perilune.check"
 local options = require "perilune.options"
 
 ---@type perilune.cors
@@ -33,7 +34,8 @@ local function allowed_origin(allowed, session)
 end
 
 --- { preflight = function(session), mark = function(session, response) }
-function cors.new(given)
+function cors.new(given, ...)
+  check.no_more("cors.new", "its options are one table", ...)
   local wanted = options.read("cors.new", given, valid)
   local allowed = set_of(wanted.origins)
   if allowed["*"] and wanted.credentials then error("cors.new: credentials are not for any origin ('*')", 2) end

@@ -7,6 +7,7 @@
 --   discovery.file(upstreams, "backends.txt")
 --   discovery.every(upstreams, 5, function() return { "10.0.0.1:80", "10.0.0.2:80" } end)
 
+local balancer = require "perilune.balancer"
 local core = require "perilune.core"
 local dns = require "perilune.dns"
 local options = require "perilune.options"
@@ -23,7 +24,7 @@ for name, option in pairs(dns_options) do address_options[name] = option end
 local file_options = { interval = { "seconds", 1 } }
 
 local function check_set(call, set)
-  if type(set) ~= "table" or not set.backends then
+  if type(set) ~= "table" or not rawget(set, "backends") then
     error(call .. ": expected a set of backends (as of round_robin.new) as its first argument", 3)
   end
 end
@@ -68,6 +69,7 @@ end
 -- Asks when it is due: `fetch` gives a list, or nil and why; and in how many seconds to ask again.
 local function follow(set, source, tick, fetch)
   local update, due = updater(set, source), 0
+  balancer.is_filled_later(set)
   core.every(tick, function()
     if core.now() < due then return end
     local list, fault, again = fetch()

@@ -60,7 +60,8 @@ local function hook_of(side, given)
 end
 
 --- { request = a hook for upstream_request_filter, response = one for response_filter }
-function header_rules.new(given)
+function header_rules.new(given, ...)
+  check.no_more("header_rules.new", "its options are one table", ...)
   local wanted = options.read("header_rules.new", given, sides)
   return { request = hook_of("request", wanted.request), response = hook_of("response", wanted.response) }
 end

@@ -132,7 +132,7 @@ local function begin(set, check, wanted)
 end
 
 local function read(call, set, given, valid)
-  if type(set) ~= "table" or not set.backends then
+  if type(set) ~= "table" or not rawget(set, "backends") then
     error(call .. ": expected a set of backends (as of round_robin.new) as its first argument", 3)
   end
   local wanted = options.read(call, given, valid, 3)

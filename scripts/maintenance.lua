@@ -41,7 +41,8 @@ function Maintenance:__call(session)
   return session:respond(self.answer)
 end
 
-function maintenance.new(given)
+function maintenance.new(given, ...)
+  check.no_more("maintenance.new", "its options are one table", ...)
   local wanted = options.read("maintenance.new", given, valid)
   local headers = { ["Content-Type"] = wanted.content_type, ["Cache-Control"] = "no-store",
     ["Retry-After"] = wanted.retry_after }

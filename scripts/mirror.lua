@@ -7,6 +7,7 @@
 -- A body is mirrored up to `max_body`; it is then read before the peer is asked. Requests with a larger body, or one of
 -- unknown length, are not mirrored; nor are more than `at_once` in each worker.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 local http = require "perilune.http"
 local options = require "perilune.options"
@@ -44,7 +45,8 @@ local function body_of(session, max_body)
 end
 
 --- A function for request_filter.
-function mirror.new(given)
+function mirror.new(given, ...)
+  check.no_more("mirror.new", "its options are one table", ...)
   local wanted = options.read("mirror.new", given, valid)
   local base, why = url.parse(wanted.to)
   if not base or base.target ~= "/" then error("mirror.new: 'to': " .. (why or "a path makes no sense"), 2) end

@@ -142,7 +142,8 @@ local function new_limit(call, wanted, decide, unit)
 end
 
 --- `max` in fixed windows. Requests that do not pass are counted, too.
-function rate_limit.new(given)
+function rate_limit.new(given, ...)
+  check.no_more("rate_limit.new", "its options are one table", ...)
   local wanted = options.read("rate_limit.new", given, window_options)
   local interval, max = wanted.interval, wanted.max
   local counts = core.counts(interval, wanted.keys, wanted.name)
@@ -166,7 +167,8 @@ local function take_function(limiter)
 end
 
 --- `max` in any window of `interval`; as exact as the last window's requests were even.
-function rate_limit.sliding(given)
+function rate_limit.sliding(given, ...)
+  check.no_more("rate_limit.sliding", "its options are one table", ...)
   local wanted = options.read("rate_limit.sliding", given, sliding_options)
   local limiter = core.limiter({
     kind = "window", max = wanted.max, burst = 1, interval = wanted.interval, keys = wanted.keys,
@@ -176,7 +178,8 @@ function rate_limit.sliding(given)
 end
 
 --- `max` per `interval`, one at a time, and `burst` at once (GCRA).
-function rate_limit.bucket(given)
+function rate_limit.bucket(given, ...)
+  check.no_more("rate_limit.bucket", "its options are one table", ...)
   local wanted = options.read("rate_limit.bucket", given, bucket_options)
   local limiter = core.limiter({
     kind = "bucket", max = wanted.max, burst = wanted.burst or wanted.max, interval = wanted.interval,
@@ -187,7 +190,8 @@ function rate_limit.bucket(given)
 end
 
 --- `max` under way at the same time: counted until the exchange has ended.
-function rate_limit.concurrency(given)
+function rate_limit.concurrency(given, ...)
+  check.no_more("rate_limit.concurrency", "its options are one table", ...)
   local wanted = options.read("rate_limit.concurrency", given, concurrency_options)
   local inflight, max = shared.inflight(wanted.name, { keys = wanted.keys }), wanted.max
   local limit = new_limit("rate_limit.concurrency", wanted, function(key, session)

@@ -7,6 +7,7 @@
 --
 -- An id that a client brings is kept only from the networks of `trust`, and only if it is a plain word.
 
+local check = require "perilune.check"
 local cidr = require "perilune.cidr"
 local crypto = require "perilune.crypto"
 local options = require "perilune.options"
@@ -25,7 +26,8 @@ local function brought(session, header, trusted)
 end
 
 --- { request = function(session, ctx), response = function(response, ctx) }
-function request_id.new(given)
+function request_id.new(given, ...)
+  check.no_more("request_id.new", "its options are one table", ...)
   local wanted = options.read("request_id.new", given, valid)
   local trusted = wanted.trust and cidr.new(wanted.trust)
   return {

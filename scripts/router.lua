@@ -34,20 +34,42 @@ local function compile(path)
   return "^" .. pattern .. (begins and "(.*)$" or "$"), names, begins and 1000 - math.min(#fixed, 999) or 0
 end
 
+-- What is wrong with a path, by which no request could come, or nil.
+local function fault_of(path)
+  if not path:find "^[/*]" then return "a path begins with / (or is *), a method in upper case stands before it" end
+  if path:sub(1, -2):find("*", 1, true) then
+    return "a * stands at the end of a path only; one part of it is a parameter, as in /users/:id/x"
+  end
+  if path:find "[?#]" then return "a path has no query: match gets session:path(), which ends before the ?" end
+end
+
+-- Two routes for the same requests: only one of them would ever be found.
+local function refuse_twice(self, route)
+  for _, other in ipairs(self) do
+    if other.pattern == route.pattern and other.method == route.method then
+      local first, second = other.key, route.key
+      if second < first then first, second = second, first end
+      check.raise(("router.new: '%s' and '%s' are for the same requests: one is never reached"):format(first, second))
+    end
+  end
+end
+
 local function add(self, key, value)
   if type(key) ~= "string" then check.raise(("router.new: a path is a string, not a %s value"):format(type(key))) end
   local method, path = key:match "^(%u+) +(%S+)$"
   path = path or key
-  if not path:find "^[/*]" then
-    error(("router.new: '%s': a path begins with / (or is *), a method stands before it"):format(key), 3)
-  end
+  local fault = fault_of(path)
+  if fault then check.raise(("router.new: '%s': %s"):format(key, fault)) end
   local pattern, names, vague = compile(path)
-  self[#self + 1] = { method = method, pattern = pattern, names = names, value = value, key = key,
+  local route = { method = method, pattern = pattern, names = names, value = value, key = key,
     rank = vague * 100 + #names * 2 + (method and 0 or 1) }
+  refuse_twice(self, route)
+  self[#self + 1] = route
 end
 
 --- Routes from { path = value }.
-function router.new(routes)
+function router.new(routes, ...)
+  check.no_more("router.new", "its routes are one table", ...)
   local self = setmetatable({}, Router)
   for key, value in pairs(check.table("router.new", 1, routes)) do add(self, key, value) end
   table.sort(self, function(a, b) return a.rank < b.rank or a.rank == b.rank and a.key < b.key end)

@@ -73,7 +73,8 @@ function token_auth.sign(claims, secret)
 end
 
 --- A function for request_filter: true says that it has refused the request (401).
-function token_auth.new(given)
+function token_auth.new(given, ...)
+  check.no_more("token_auth.new", "its options are one table", ...)
   local wanted = options.read("token_auth.new", given, valid)
   return function(session, ctx)
     local token = (session:get_header "authorization" or ""):match "^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+)$"

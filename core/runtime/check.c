@@ -19,6 +19,23 @@ static bool check_log(const struct policy_listener *said, char **why) {
   return fine;
 }
 
+static void print_lines(const char *word, char *lines) {
+  struct str rest = str_of(lines), line;
+  while (lines && rest.len && str_split(&rest, '\n', &line))
+    fprintf(stderr, "perilune: %s%.*s\n", word, STR_ARG(line));
+  free(lines);
+}
+
+/* What the policy itself has no word for: told at once. */
+static bool look_closer(const struct policy_source *source, void *policy) {
+  char *doubts = NULL;
+  char *faults = source->kind->faults ? source->kind->faults(policy, &doubts) : NULL;
+  bool fine = !faults;
+  print_lines("", faults);
+  print_lines("warning: ", doubts);
+  return fine;
+}
+
 static bool check_policy(const struct policy_source *source, const struct policy_host *host, char **why) {
   unsigned count;
   struct instance *instance = instance_load(source, host, 1, why);
@@ -29,6 +46,7 @@ static bool check_policy(const struct policy_source *source, const struct policy
   fine = fine && config_check(host->config, why);
   for (unsigned i = 0; i < count && fine; i++)
     fine = listening_load(&said[i], why) && check_log(&said[i], why);
+  fine = fine && look_closer(source, instance->policy);
   instance_free(instance);
   return fine;
 }
@@ -39,7 +57,7 @@ int server_check(const struct policy_source *source, struct config *config) {
       .registry = registry, .worker = 1, .workers = 1, .is_control = true, .config = config};
   char *why = NULL;
   bool fine = check_policy(source, &host, &why);
-  if (!fine) fprintf(stderr, "perilune: %s\n", why);
+  if (why) fprintf(stderr, "perilune: %s\n", why);
   free(why);
   registry_free(registry);
   memory_thread_end();

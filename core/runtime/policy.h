@@ -53,6 +53,9 @@ struct policy_kind {
   /* Runs the script. Called in a thread of its own, for every worker; everything from bind on in its worker's own.
    * NULL: *why is a malloc'd message that names file and line. */
   void *(*load)(const void *source, const struct policy_host *host, char **why);
+  /* For `check`, of one that has loaded: mistakes that would show only once a request comes that way. Lines, malloc'd;
+   * NULL: none. *doubts: what may be one, likewise. NULL (the function): nothing is known. */
+  char *(*faults)(void *policy, char **doubts);
   /* What it listens on: same in every worker. The runtime opens what they name, and notes it in them. */
   struct policy_listener *(*listeners)(void *policy, unsigned *count);
   /* Gives it what `host` had not: its hooks may run from now on. Once. NULL (the function): it needs neither. */

@@ -52,7 +52,9 @@ end
 local function fault_of(entry)
   for name in pairs(entry) do
     if not entry_fields[name] then
-      return ("unknown field '%s' of a backend; valid are %s"):format(tostring(name), ENTRY_FIELDS)
+      local near = core.nearest(tostring(name), { "address", "backup", "priority", "weight", "zone" })
+      local hint = near and (" (did you mean %s?)"):format(near) or ""
+      return ("unknown field '%s' of a backend%s; valid are %s"):format(tostring(name), hint, ENTRY_FIELDS)
     end
   end
   local why = type(entry.address) ~= "string" and "an address is a string like '10.0.0.1:80'"
@@ -154,6 +156,19 @@ end
 
 local Set = {}
 
+-- Where sets were made that have had no backend so far, and nobody has said that they will: for `perilune check`.
+local empty = setmetatable({}, { __mode = "k" })
+
+--- The set is filled later, by whoever calls this.
+function balancer.is_filled_later(set) empty[set] = nil end
+
+--- Where sets were made that have no backends: an array of { path, line }.
+function balancer.empty_sets()
+  local list = {}
+  for _, place in pairs(empty) do list[#list + 1] = place end
+  return list
+end
+
 local function backends_of(method, self) return check.object(method, self, "backends").backends end
 
 --- All addresses, in order.
@@ -200,6 +215,7 @@ function Set:update(list)
   check.object("set:update", self, "backends")
   local compiled, fault = balancer.compile(list, self.zone)
   if not compiled then return nil, fault end
+  empty[self] = nil
   local change = describe_change(self:addresses(), compiled.addresses)
   local is_put_off = self.backends:publish(compiled) -- until the policy that loads is in force
   if change ~= "" and not is_put_off then
@@ -214,7 +230,13 @@ local function new_set(class, call, list, level)
   local given = read_options(call, list, level + 1)
   local rules = rules_of(call, given, level + 1)
   local backends = core.backends(compiled, given.name, rules)
-  return setmetatable({ backends = backends, zone = given.zone or false, label = given.name or class.__name }, class)
+  local set = { backends = backends, zone = given.zone or false, label = given.name or class.__name }
+  setmetatable(set, class)
+  if #compiled.addresses == 0 then
+    local caller = debug.getinfo(level + 1, "Sl")
+    empty[set] = { path = caller and caller.source:sub(2) or "?", line = caller and caller.currentline or 0 }
+  end
+  return set
 end
 
 -- A method that sets do not have would be a nil that fails somewhere else.
@@ -242,7 +264,8 @@ function balancer.define(name, algorithm)
 
   local module = {}
   --- A set of the addresses in `list`, with the options of set_options beside them.
-  function module.new(list)
+  function module.new(list, ...)
+    check.no_more(name .. ".new", "options of a set stand in its list: { '10.0.0.1:80', passive = {...} }", ...)
     local set = new_set(class, name .. ".new", list, 2)
     if algorithm == "consistent" or algorithm == "bounded" then set.backends:prepare() end
     return set

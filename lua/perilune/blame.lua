@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.blame: the policy's line for an error that came without one. Most often that is a tail call, as in
--- `return session:respond { ... }`: Lua keeps nothing of a function that has made one. What is left is the function that
--- was called and what it was given; so the tail calls in the hook's bytecode are looked at, and those that cannot have
--- been it are left out. Where several remain, all their lines are told.
+-- `return session:respond { ... }`: Lua keeps nothing of a function that has made one. What is left is the function
+-- that was called and what it was given; so the tail calls in the hook's bytecode are looked at, and those that cannot
+-- have been it are left out. Where several remain, all their lines are told.
 --
 -- Loaded by lua/vm/hook_failure.c when the first such error comes; while all is well it costs nothing.
 
@@ -12,7 +12,7 @@ local core = require "perilune.core"
 local blame = {}
 
 local getinfo, getlocal, getupvalue = debug.getinfo, debug.getlocal, debug.getupvalue
-local DEEPEST, MOST_LINES, MOST_VALUES = 5, 3, 2000
+local DEEPEST, MOST_LINES = 5, 3
 
 -- Is it a function that the policy's author has written?
 local function is_policys(info)
@@ -50,7 +50,8 @@ end
 local function fits(call, position, given)
   local what = call.argument(position)
   if what.kind == "plain" then return type(given) ~= "table" end
-  if what.kind ~= "template" or type(given) ~= "table" then return true end
+  if what.kind ~= "template" then return true end
+  if type(given) ~= "table" then return false end
   for key, value in pairs(what.value) do
     if rawget(given, key) ~= value then return false end
   end
@@ -91,34 +92,6 @@ local function add_calls(search, fn, depth)
       add_calls(search, value, depth + 1)
     end
     if rank == 1 then search.is_open = true end
-  end
-end
-
--- What a function or a table holds, other than under keys that are tables themselves.
-local function each_held(value, visit)
-  if type(value) == "table" then
-    for _, held in next, value do visit(held) end
-    return
-  end
-  for index = 1, 255 do
-    local name, held = getupvalue(value, index)
-    if not name then return end
-    visit(held)
-  end
-end
-
--- The hook calls a function that only a run can tell, such as a handler out of a table: it is one that it can reach.
-local function add_reachable(search, hook)
-  local queue, known = { hook }, { [hook] = true }
-  for _, value in ipairs(queue) do
-    if #queue > MOST_VALUES then return end
-    if type(value) == "function" then add_calls(search, value, DEEPEST) end
-    each_held(value, function(held)
-      local is_function = type(held) == "function" and is_policys(getinfo(held, "S"))
-      if (is_function or type(held) == "table") and held ~= _G and not known[held] then
-        known[held], queue[#queue + 1] = true, held
-      end
-    end)
   end
 end
 
@@ -164,7 +137,10 @@ function blame.place(co, hook)
   local _, given = getlocal(co, #frames - 1, 2)
   local search = { callee = outermost.func, given = given, found = {}, seen = {} }
   add_calls(search, hook, 1)
-  if search.is_open then add_reachable(search, hook) end
+  if search.is_open then -- it calls what only a run can tell, such as a handler out of a table
+    local is_wanted = function(fn) return is_policys(getinfo(fn, "S")) end
+    for _, fn in ipairs(bytecode.reachable({ hook }, is_wanted)) do add_calls(search, fn, DEEPEST) end
+  end
   local list = likeliest(search.found)
   if #list == 0 or #list > MOST_LINES then return nil end
   return describe(list)

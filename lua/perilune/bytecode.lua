@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.bytecode: looks at compiled Lua functions: which globals they read and write, what they call and where.
--- It is for messages about mistakes (perilune.blame) and for `perilune check` (perilune.lint); it is not loaded while all
--- is well.
+-- It is for messages about mistakes (perilune.blame) and for `perilune check` (perilune.lint); it is not loaded while
+-- all is well.
 --
 -- Numbers of instructions differ between versions of LuaJIT, so they are found out from small functions that have them.
 --
@@ -167,17 +167,37 @@ function bytecode.calls(fn)
   return list
 end
 
---- All strings among its constants: names of fields, and texts.
-function bytecode.strings(fn)
-  local list = {}
-  for number = -1, -math.huge, -1 do
-    local value = util.funck(fn, number)
-    if value == nil then return list end
-    if type(value) == "string" then list[#list + 1] = value end
-    if type(value) == "table" then
-      for key in pairs(value) do if type(key) == "string" then list[#list + 1] = key end end
-    end
+-- What a function or a table holds, other than under keys that are tables themselves.
+local function each_held(value, visit)
+  if type(value) == "table" then
+    for _, held in next, value do visit(held) end
+    return
   end
+  for index = 1, 255 do
+    local name, held = debug.getupvalue(value, index)
+    if not name then return end
+    visit(held)
+  end
+end
+
+local MOST_VALUES = 2000
+
+--- The functions that can be got at from these, through upvalues and tables, these included, where `is_wanted` says so.
+--- Of more values than a policy has they are some.
+function bytecode.reachable(roots, is_wanted)
+  local queue, known, functions = {}, {}, {}
+  local function take(value)
+    local is_function = type(value) == "function" and is_wanted(value)
+    if not is_function and type(value) ~= "table" or value == _G or known[value] then return end
+    known[value], queue[#queue + 1] = true, value
+    if is_function then functions[#functions + 1] = value end
+  end
+  for _, root in ipairs(roots) do take(root) end
+  for _, value in ipairs(queue) do
+    if #queue > MOST_VALUES then break end
+    each_held(value, take)
+  end
+  return functions
 end
 
 return bytecode

@@ -31,6 +31,12 @@ function check.table(call, position, value, otherwise)
   core.raise(("%s: expected a table as argument %d, got a %s value"):format(call, position, type(value)))
 end
 
+--- Nothing may follow the arguments that a function takes: it would be dropped without a word. `hint` says where it may
+--- belong.
+function check.no_more(call, hint, ...)
+  if select("#", ...) > 0 then core.raise(("%s: one argument too many: %s"):format(call, hint)) end
+end
+
 --- The object of a method, which has a field of that name: `.` for `:` is the usual slip.
 function check.object(call, self, field)
   if type(self) == "table" and rawget(self, field) ~= nil then return self end

@@ -57,8 +57,8 @@ local function suggestion(name)
   local near = core.nearest(tostring(name), names)
   if near then return (": did you mean perilune.%s?"):format(near) end
   local module = "perilune." .. tostring(name)
-  return module:find "^[%w_.]+$" and pcall(require, module) and (': it is a module of its own: require "%s"'):format(module)
-    or ""
+  local is_module = module:find "^[%w_.]+$" and pcall(require, module)
+  return is_module and (': it is a module of its own: require "%s"'):format(module) or ""
 end
 
 -- A slip of the pen should not be a nil that fails somewhere else.

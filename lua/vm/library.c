@@ -11,6 +11,7 @@
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/addr.h"
+#include "proxy/hooks.h"
 
 static void (*const nouns[])(lua_State *L) = {
 #define X(noun) open_##noun,
@@ -28,6 +29,7 @@ static int set_memory_limit(lua_State *L);
 static int raise(lua_State *L);
 static int is_own_source(lua_State *L);
 static int nearest(lua_State *L);
+static int hook_names(lua_State *L);
 
 static const luaL_Reg functions[] = {
     {"worker", worker},
@@ -40,6 +42,7 @@ static const luaL_Reg functions[] = {
     {"raise", raise},
     {"is_own_source", is_own_source},
     {"nearest", nearest},
+    {"hook_names", hook_names},
     {NULL, NULL},
 };
 
@@ -126,6 +129,16 @@ static int nearest(lua_State *L) {
     lua_pop(L, 1);
   }
   lua_pushstring(L, n.found);
+  return 1;
+}
+
+/* core.hook_names(): of all hooks, as an array -0 +1 */
+static int hook_names(lua_State *L) {
+  lua_createtable(L, HOOK_COUNT, 0);
+  for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+    lua_pushstring(L, hook_name(hook));
+    lua_rawseti(L, -2, (int)hook + 1);
+  }
   return 1;
 }
 

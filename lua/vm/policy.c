@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "lua/vm/fence.h"
 #include "lua/api/dns.h"
+#include "lua/vm/hooks.h"
 #include "lua/vm/limits.h"
 #include "lua/vm/modules.h"
 #include "lua/api/shared.h"
@@ -26,13 +27,15 @@ static void start(void *policy);
 static void retire(void *policy);
 static void cut(void *policy);
 static char *files(void *policy);
+static char *faults(void *policy, char **doubts);
 static void end(void *policy);
 static size_t memory(void *policy);
 
 #define POLICY_KIND(loads)                                                                                   \
   {                                                                                                          \
     .load = loads, .listeners = listeners, .bind = bind, .start = start, .retire = retire, .cut = cut,       \
-    .files = files, .close = end, .memory = memory, .doing = watch_doing, .hurry = watch_hurry_loads         \
+    .files = files, .close = end, .memory = memory, .doing = watch_doing, .hurry = watch_hurry_loads,        \
+    .faults = faults                                                                                         \
   }
 const struct policy_kind lua_policy = POLICY_KIND(load);
 const struct policy_kind lua_text_policy = POLICY_KIND(load_text);
@@ -217,6 +220,58 @@ static char *files(void *loaded) {
   free(modules);
   free(why);
   return text;
+}
+
+/* --- for check ------------------------------------------------------------------------------------------ */
+
+struct look {
+  struct policy *policy;
+  const char *files;
+  char *faults, *doubts; /* malloc'd; NULL: none */
+};
+
+/* All hooks of all listeners as { { name = ..., fn = ... }, ... } -0 +1 */
+static void push_hooks(lua_State *L, const struct policy *policy) {
+  int count = 0;
+  lua_newtable(L);
+  for (unsigned i = 0; i < policy->count; i++) {
+    const struct lua_hooks *hooks = (const struct lua_hooks *)policy->listeners[i].hooks;
+    for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+      if (!hooks->each[hook].function) continue;
+      lua_createtable(L, 0, 2);
+      lua_pushstring(L, hook_name(hook));
+      lua_setfield(L, -2, "name");
+      lua_rawgeti(L, LUA_REGISTRYINDEX, hooks->each[hook].function);
+      lua_setfield(L, -2, "fn");
+      lua_rawseti(L, -2, ++count);
+    }
+  }
+}
+
+/* faults, doubts = require("perilune.lint").look(files, hooks) -1 +0 */
+static int look_closer(lua_State *L) {
+  struct look *look = lua_touserdata(L, 1);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "perilune.lint");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "look");
+  lua_pushstring(L, look->files);
+  push_hooks(L, look->policy);
+  lua_call(L, 2, 2);
+  if (lua_objlen(L, -2)) look->faults = str_to_cstring(str_of(lua_tostring(L, -2)));
+  if (lua_objlen(L, -1)) look->doubts = str_to_cstring(str_of(lua_tostring(L, -1)));
+  return 0;
+}
+
+static char *faults(void *loaded, char **doubts) {
+  struct policy *policy = loaded;
+  char *lines = files(policy);
+  struct look look = {.policy = policy, .files = lines};
+  char *why = task_protect(policy->vm, look_closer, &look);
+  free(lines);
+  *doubts = look.doubts;
+  if (!why || look.faults) return look.faults;
+  return why; /* the look itself failed: that must not pass for a policy without faults */
 }
 
 static void end(void *closing) {
