@@ -10,7 +10,7 @@ after_each(require("cleanup").run)
 local HEAD = [[
 local perilune = require "perilune"
 local upstreams = require("perilune.round_robin").new { "127.0.0.1:1" }
-local callable = setmetatable({}, { __call = string.rep })
+local callable = setmetatable({}, { __call = string.reverse })
 local policy, acts = {}, {}
 local function answer(session) return session:respond { status = 1 } end -- line 5
 local function deeper(session) return answer(session) end
