@@ -73,7 +73,7 @@ describe("an error behind a tail call names the line of the call", function()
     set = { 2, "" },
     module = { 1, "" },
     sleep = { 1, "bad argument #1 to 'sleep' %(number expected, got string%)" },
-    library = { 1, "bad argument #1 to 'rep' %(string expected, got no value%)" },
+    library = { 1, "bad argument #1 to 'rep' %(string expected" },
     raise = { 1, "raised in a tail call" },
     assertion = { 1, "an assertion" },
     callable = { 1, "bad argument #1 to" },

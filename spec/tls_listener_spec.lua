@@ -211,7 +211,7 @@ describe("a listener with bad files", function()
       [("certificate = %q"):format(good.certificate)] = "certificate and key go together",
       [("certificates = { { certificate = %q } }"):format(good.certificate)] = "certificate and key go together",
       ["certificates = { 'a.pem' }"] = "must be an array of",
-      ["certificates = { { cert = 'a.pem' } }"] = "unknown option 'cert' %(did you mean certificate%?%); valid are cert",
+      ["certificates = { { cert = 'a.pem' } }"] = "unknown option 'cert' %(did you mean certificate%?%); valid",
     } do
       local result = perilune.run { policy = policy_of(listen) }
       assert.equal(2, result.code)

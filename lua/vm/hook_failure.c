@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // hook_failure: puts together the lines about failed hooks. The hard problem is an error without a line, which is what
-// remains behind `return session:respond {...}`: lua/perilune/blame.lua finds it in the bytecode of the hook. That needs Lua
-// and its memory, so it is tried in protected mode; where it does not work out, the line of the hook's definition stands.
+// remains behind `return session:respond {...}`: lua/perilune/blame.lua finds it in the bytecode of the hook. That
+// needs Lua and its memory, so it is tried in protected mode; where it does not work out, the line of the hook's
+// definition stands.
 #include "lua/vm/hook_failure.h"
 
 #include <lauxlib.h>
@@ -52,8 +53,8 @@ static void find_id(struct script *script, struct id_reading *reading) {
 
 static int shortened(struct str text, int most) { return text.len > (size_t)most ? most : (int)text.len; }
 
-/* " (GET /path of client 127.0.0.1:50000, request id 7f3a)". Without the query, which may hold secrets. Empty for a hook
- * that runs for no request. */
+/* " (GET /path of client 127.0.0.1:50000, request id 7f3a)". Without the query, which may hold secrets. Empty for a
+ * hook that runs for no request. */
 static void describe_request(const struct task *task, char *room, size_t bytes) {
   struct id_reading reading = {0};
   room[0] = '\0';
@@ -141,7 +142,8 @@ static void write_line(const struct task *task, const struct lua_hook *hook, cha
                  text + length);
 }
 
-/* The status of an error is what the policy wants, which is told at another level; but not of a hook that cannot answer. */
+/* The status of an error is what the policy wants, which is told at another level; but not of a hook that cannot
+ * answer. */
 static bool is_wanted(const struct task *task, unsigned status) {
   return status && task->hook != HOOK_answer_filter && task->hook != HOOK_logging;
 }

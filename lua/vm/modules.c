@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// modules: "perilune.x" is lua/perilune/x.lua or scripts/x.lua of ours; any other module is looked for beside the script,
-// then where LuaJIT looks. dofile and loadfile take names relative to the script, too, as every option does that names a
-// file: a policy must not depend on the directory that the proxy was started in. In `perilune test` they are LuaJIT's, since
-// there the runner loads specs.
+// modules: "perilune.x" is lua/perilune/x.lua or scripts/x.lua of ours; any other module is looked for beside the
+// script, then where LuaJIT looks. dofile and loadfile take names relative to the script, too, as every option does
+// that names a file: a policy must not depend on the directory that the proxy was started in. In `perilune test` they
+// are LuaJIT's, since there the runner loads specs.
 //
 // A name that a module of ours does not have raises, with what it may have been: a nil would fail somewhere else.
 #include "lua/vm/modules.h"

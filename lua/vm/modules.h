@@ -5,8 +5,8 @@
 
 #include <lua.h>
 
-/* The directory that has our lua/ and scripts/ in it becomes vm->library; raises where there is none. Behind open_fence,
- * whose loadfile it uses. -0 +0 */
+/* The directory that has our lua/ and scripts/ in it becomes vm->library; raises where there is none. Behind
+ * open_fence, whose loadfile it uses. -0 +0 */
 void open_modules(lua_State *L);
 /* Pushes the set of the files that dofile and loadfile have read: their paths are its keys. -0 +1 */
 void modules_push_files(lua_State *L);

@@ -182,7 +182,8 @@ static int set_field(lua_State *L) {
       names[token.kind], names[token.kind]);
 }
 
-/* What none of them has, of the table of methods that is 1: a name that is nil would fail with nothing said of it. -2 +0 */
+/* What none of them has, of the table of methods that is 1: a name that is nil would fail with nothing said of it. -2
+ * +0 */
 static int refuse_name(lua_State *L) {
   const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
   struct nearest n = nearest_to(name);
