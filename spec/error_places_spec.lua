@@ -41,7 +41,7 @@ end
 -- What the log says behind "request_filter failed: ", for a request of this path.
 local function said(proxy, path)
   local from = #proxy:log() + 1
-  assert.equal(500, client.request({ port = proxy.port, path = "/" .. path .. "?token=secret" }).status)
+  assert.equal(500, client.request({ port = proxy.port, path = "/" .. path .. "?token=secret" }).status, path)
   local text = proxy:wait_log("request_filter failed: [^\n]-([^\n/.]+%.lua[^\n]*)\n", nil, from)
   return text, from
 end
@@ -56,7 +56,7 @@ describe("an error behind a tail call names the line of the call", function()
     wrong = "function(session)\n  return session:respond(200, 'x')\nend",
     late = "function(session)\n  return session:read_body 'much'\nend",
     set = "function()\n\n  return upstreams:select({}, 1, 2)\nend",
-    module = "function()\n  return perilune.json.decode(5)\nend",
+    module = "function()\n  return perilune.json.decode {}\nend",
     sleep = "function()\n  return perilune.sleep 'long'\nend",
     library = "function()\n  return string.rep()\nend",
     raise = "function()\n  return error 'raised in a tail call'\nend",
