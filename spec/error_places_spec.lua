@@ -56,7 +56,7 @@ describe("an error behind a tail call names the line of the call", function()
     wrong = "function(session)\n  return session:respond(200, 'x')\nend",
     late = "function(session)\n  return session:read_body 'much'\nend",
     set = "function()\n\n  return upstreams:select({}, 1, 2)\nend",
-    module = "function()\n  return perilune.json.decode {}\nend",
+    module = "function()\n  return perilune.url.decode {}\nend",
     sleep = "function()\n  return perilune.sleep 'long'\nend",
     library = "function()\n  return string.rep()\nend",
     raise = "function()\n  return error 'raised in a tail call'\nend",
