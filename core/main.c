@@ -89,9 +89,9 @@ static int reload(struct arguments *a) {
   if (a->close_old) return tell(a, "close old", true);
   if (!a->canary && !a->shadow) return tell(a, "reload", true);
   if (a->shadow)
-    snprintf(line, sizeof line, "reload shadow %u", a->for_ms);
+    snprintf(line, sizeof line, "reload shadow %u progress", a->for_ms);
   else
-    snprintf(line, sizeof line, "reload canary %u %u %u", a->canary, a->for_ms, a->max_errors);
+    snprintf(line, sizeof line, "reload canary %u %u %u progress", a->canary, a->for_ms, a->max_errors);
   return tell(a, line, true);
 }
 static int stop(struct arguments *a) { return tell(a, a->now ? "stop now" : "stop", true); }

@@ -78,15 +78,15 @@ describe("background work that has begun", function()
     begin(proxy)
     proxy:wait_log "(said begun)"
     scheduler.eventually(function()
-      return command(pid_file, "status").stdout:find "background  1 runs" -- stated once a second
+      return command(pid_file, "status").stdout:find "background  1 run " -- stated once a second
     end)
     assert.equal(0, command(pid_file, "reload").code)
-    proxy:wait_log "generation 1: (1) runs of background work have not ended in time and are cut"
+    proxy:wait_log "generation 1: (1) run of background work did not end in time and is cut"
     begin(proxy)
     scheduler.eventually(function() return proxy:count_log "said begun" == 2 end)
     assert.equal(0, command(pid_file, "stop").code)
     assert.equal(0, proxy:ended(10))
-    assert.matches("1 runs of background work", proxy:log():match "stopping gracefully.*")
+    assert.matches("1 run of background work", proxy:log():match "stopping gracefully.*")
     assert.equal(0, proxy:count_log "said ended")
   end)
 

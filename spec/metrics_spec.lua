@@ -41,6 +41,26 @@ describe("the metrics", function()
     assert.equal(2, samples.perilune_workers)
   end)
 
+  it("count the bytes of requests and of responses alike: heads and bodies", function()
+    local origin = origins.start(function(connection)
+      while connection:read_request() do connection:respond { body = "12345" } end
+    end)
+    local proxy = perilune.start { settings = ADMIN, to = { origin.address } }
+    local connection = client.connect(proxy.port)
+    local head = "POST /path HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\n"
+    connection:send(head .. "1234567")
+    assert.equal(200, connection:read_response("POST").status)
+    connection:send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    local raw = connection:read_until "12345"
+    metrics.wait(proxy, requests(proxy, 200), 2)
+    local facts, more = metrics.status(proxy), #"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    assert.equal(#head + 7 + more, facts.received_bytes)
+    assert.equal(2 * #raw, facts.sent_bytes)
+    local samples = metrics.read(proxy)
+    assert.equal(facts.received_bytes, samples["perilune_request_bytes_total{" .. listener_of(proxy) .. "}"])
+    assert.equal(facts.sent_bytes, samples["perilune_response_bytes_total{" .. listener_of(proxy) .. "}"])
+  end)
+
   it("have buckets that only grow, up to the count", function()
     local proxy = perilune.start { settings = ADMIN, to = { origins.start("a").address } }
     for _ = 1, 5 do client.request(proxy.port) end
@@ -259,7 +279,7 @@ describe("the admin listener", function()
     assert.is_nil(proxy.admin_port)
   end)
 
-  it("only shows: it takes GET and HEAD, and knows three places", function()
+  it("only shows: it takes GET and HEAD, and knows four places", function()
     local proxy = start()
     assert.equal(405, ask(proxy, { method = "POST", path = "/metrics" }).status)
     assert.equal(404, ask(proxy, { path = "/reload" }).status)

@@ -183,7 +183,7 @@ describe("perilune stop", function()
     proxy:wait_log "(it has begun)"
     proxy:signal "INT"
     assert.equal(1, proxy:ended())
-    assert.matches("1 workers do not come back to their loops", proxy:log())
+    assert.matches("1 worker does not come back to the loop", proxy:log())
     assert.is_nil(io.open(pid_file))
   end)
 

@@ -25,6 +25,7 @@ struct place {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct place places[LOG_THROTTLE_KEYS + 1]; /* the last: for all that find no place of their own */
+static uint64_t total;                             /* lines left out, ever; under the lock */
 static const struct clock *clock_used = &clock_system;
 
 void log_set_clock(const struct clock *clock) {
@@ -76,6 +77,7 @@ static enum log_verdict count(struct place *p, enum log_level level) {
     return LOG_PASSES;
   }
   if (p->left_out == 0 || level > p->level) p->level = level;
+  total++;
   return p->left_out++ == 0 ? LOG_WANTS_SAMPLE : LOG_COUNTED;
 }
 
@@ -90,6 +92,13 @@ enum log_verdict log_throttle_judge(uint64_t key, enum log_level level, struct l
   enum log_verdict verdict = count(p, level);
   pthread_mutex_unlock(&lock);
   return verdict;
+}
+
+uint64_t log_throttle_total(void) {
+  pthread_mutex_lock(&lock);
+  uint64_t lines = total;
+  pthread_mutex_unlock(&lock);
+  return lines;
 }
 
 void log_throttle_keep(uint64_t key, const char *text) {

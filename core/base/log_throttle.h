@@ -31,6 +31,8 @@ struct log_left_out {
 enum log_verdict log_throttle_judge(uint64_t key, enum log_level level, struct log_left_out *due);
 /* The text of a line that wanted a sample; copied. */
 void log_throttle_keep(uint64_t key, const char *text);
+/* Lines that were left out since the process began. */
+uint64_t log_throttle_total(void);
 /* The next key with something to report, from *at on, which starts at 0: where its time is over, or `all`. False:
  * there is no more. */
 bool log_throttle_next(unsigned *at, bool all, struct log_left_out *due);

@@ -23,6 +23,9 @@ struct str {
 static inline struct str str_of(const char *text) { return (struct str){text, text ? strlen(text) : 0}; }
 static inline bool str_is_empty(struct str s) { return s.len == 0; }
 
+/* For "%u worker%s": the ending of the word behind a count. */
+static inline const char *plural(uint64_t count) { return count == 1 ? "" : "s"; }
+
 static inline char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c; }
 
 static inline bool str_equal(struct str a, struct str b) {

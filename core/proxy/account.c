@@ -69,7 +69,7 @@ void account_exchange(struct exchange *x) {
   struct traffic *traffic = x->account.traffic;
   unsigned status = x->sent.status;
   cell_add(&traffic->statuses[status < TRAFFIC_STATUSES ? status : 0], 1);
-  cell_add(&traffic->received, x->now.up.bytes);
+  cell_add(&traffic->received, x->account.head_bytes + x->now.up.bytes);
   cell_add(&traffic->sent, x->down.written);
   x->account.duration_us = us_since(x->account.began);
   uint64_t us = x->tunnel ? 0 : x->account.duration_us;

@@ -17,6 +17,7 @@ struct traffic;
 /* The metrics' part of an exchange. */
 struct account {
   struct traffic *traffic;      /* borrowed from the metrics: of its listener */
+  uint64_t head_bytes;          /* of the request, as received; 0: it could not be read */
   uint64_t began;               /* ticks */
   uint64_t hook_began;          /* ticks: of the one that waits */
   uint64_t first_byte_us;       /* of the last attempt that had one */

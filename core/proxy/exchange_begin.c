@@ -65,6 +65,7 @@ void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum er
   if (error == ERROR_NONE) {
     error = read_head(x, (struct str){buf_ptr(&d->in) + skipped, length - skipped}, &why);
     buf_consume(&d->in, length);
+    x->account.head_bytes = length - skipped;
   } else {
     read_first_line(x, d);
   }

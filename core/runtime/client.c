@@ -50,6 +50,17 @@ static bool wait_for_more(const struct running *running, int fd) {
   return true;
 }
 
+/* Lines "+text" before the answer: shown as they come, and taken out. */
+static void show_progress(struct answer *answer) {
+  char *end;
+  while (answer->length && *answer->text == '+' && (end = memchr(answer->text, '\n', answer->length))) {
+    size_t bytes = (size_t)(end + 1 - answer->text);
+    running_print(stderr, answer->text + 1, bytes - 1);
+    answer->length -= bytes;
+    memmove(answer->text, end + 1, answer->length);
+  }
+}
+
 /* All of it, to the end of the connection. */
 static bool read_answer(const struct running *running, int fd, struct answer *answer) {
   ssize_t got;
@@ -60,6 +71,7 @@ static bool read_answer(const struct running *running, int fd, struct answer *an
     answer->text = text;
     got = read(fd, text + answer->length, READ_BYTES);
     if (got > 0) answer->length += (size_t)got;
+    show_progress(answer);
   } while (got > 0 || (got < 0 && errno == EINTR));
   answer->text[answer->length] = '\0';
   return true;

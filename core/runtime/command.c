@@ -41,6 +41,7 @@ struct client {
   struct timer timer;           /* while it is its turn: to send its line, to read its answer */
   struct command_server *owner; /* borrowed */
   enum waits_for state;
+  bool wants_progress;
   struct buf out; /* of the answer: what is to be sent yet */
   size_t length;
   char line[LINE_BYTES];
@@ -75,7 +76,7 @@ static void drop(struct client *client) {
   reaper_add(&client->owner->server->control.proxy.reaper, &client->reaped, free_client);
 }
 
-/* Writes what the socket takes; the end of it is the end of the client. */
+/* Writes what the socket takes; the end of an answer is the end of the client. */
 static void push(struct client *client) {
   while (buf_len(&client->out)) {
     size_t moved = 0;
@@ -88,6 +89,8 @@ static void push(struct client *client) {
     if (result != IO_OK) break;
     buf_consume(&client->out, moved);
   }
+  conn_want_write(&client->conn, false);
+  if (client->state != WAITS_FOR_READER && !buf_len(&client->out)) return;
   conn_shutdown(&client->conn);
   drop(client);
 }
@@ -175,7 +178,17 @@ static void do_status(struct client *client, char *(*status)(const struct server
   free(text);
 }
 
+/* Cuts " progress" off. */
+static bool takes_progress(char *line) {
+  static const char word[] = " progress";
+  size_t length = strlen(line), bytes = sizeof word - 1;
+  if (length < bytes || strcmp(line + length - bytes, word) != 0) return false;
+  line[length - bytes] = '\0';
+  return true;
+}
+
 static void obey(struct client *client) {
+  client->wants_progress = takes_progress(client->line);
   const char *line = client->line;
   if (strcmp(line, "reload") == 0)
     do_reload(client);
@@ -318,6 +331,18 @@ void command_load_refused(struct command_server *c, const char *text) {
     if (client->state == WAITS_FOR_RELOAD || client->state == WAITS_FOR_CANARY ||
         client->state == WAITS_FOR_SHADOW)
       answer(client, EXIT_BAD_INPUT, text);
+  }
+}
+
+void command_trial_goes_on(struct command_server *c, const char *text) {
+  LIST_EACH(node, &c->clients) {
+    struct client *client = LIST_ENTRY(node, struct client, link);
+    bool waits = client->state == WAITS_FOR_CANARY || client->state == WAITS_FOR_SHADOW;
+    if (!waits || !client->wants_progress || buf_len(&client->out)) continue;
+    buf_append(&client->out, "+", 1);
+    buf_append(&client->out, text, strlen(text));
+    buf_append(&client->out, "\n", 1);
+    push(client);
   }
 }
 

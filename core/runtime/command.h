@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // command: how a running proxy is spoken to by `perilune reload`, `stop`, `status` and `upgrade`: a unix
 // socket of the control worker. A client sends one line; the answer is a line "<exit code>", text for people,
-// and the end of the connection. Without --socket it is the abstract socket @perilune-<pid>, which leaves no
+// and the end of the connection. Where the line ends in "progress", lines "+<text>" may come before the answer: how far
+// the trial has come that the client waits for. Without --socket it is the abstract socket @perilune-<pid>, which leaves no
 // file behind and is seen only by this machine's network namespace; only the same user and root are heard.
 #ifndef PERILUNE_RUNTIME_COMMAND_H
 #define PERILUNE_RUNTIME_COMMAND_H
@@ -29,6 +30,8 @@ void command_unlink(const struct command_server *c);
 void command_reload_ended(struct command_server *c, bool fine, const char *text);
 /* The policy that clients wait for, to be put in force or tried, could not be loaded. */
 void command_load_refused(struct command_server *c, const char *text);
+/* How far a canary or a shadow has come: one line without its end. Who does not read misses it. */
+void command_trial_goes_on(struct command_server *c, const char *text);
 /* The report of a shadow. */
 void command_shadow_ended(struct command_server *c, bool fine, const char *text);
 /* The same for a canary. */

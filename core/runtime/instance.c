@@ -82,11 +82,11 @@ static void on_old(struct timer *timer) {
   struct instance *instance = LIST_ENTRY(timer, struct instance, old);
   unsigned jobs = instance->use.jobs, exchanges = instance->use.exchanges - jobs;
   if (exchanges)
-    log_info("generation %u is still in use by %u exchanges; 'perilune reload --close-old' would close them",
-             instance->generation, exchanges);
+    log_info("generation %u is still in use by %u exchange%s; 'perilune reload --close-old' would close them",
+             instance->generation, exchanges, plural(exchanges));
   if (!jobs) return;
-  log_warn("generation %u: %u runs of background work have not ended in time and are cut",
-           instance->generation, jobs);
+  log_warn("generation %u: %u run%s of background work did not end in time and %s cut", instance->generation,
+           jobs, plural(jobs), jobs == 1 ? "is" : "are");
   instance_cut(instance);
 }
 

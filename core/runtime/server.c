@@ -71,7 +71,7 @@ void server_begin_to_serve(struct server *s) {
   if (config_number(s->options->config, CONFIG_daemon)) privileges_detach();
   timer_init(&s->watchdog, s->control.loop, on_watchdog);
   if (notify_watchdog_ms()) timer_set(&s->watchdog, notify_watchdog_ms() / 2);
-  log_info("ready: %u workers, %s", s->worker_count, s->options->source.name);
+  log_info("ready: %u worker%s, %s", s->worker_count, plural(s->worker_count), s->options->source.name);
 }
 
 /* --- the process ---------------------------------------------------------------------------------------- */

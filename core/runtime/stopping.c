@@ -57,7 +57,8 @@ static void on_control_grace(struct timer *timer) {
 /* A worker that does not come back to its loop, since a hook never ends, would keep the process for ever. */
 static void on_overdue(struct timer *timer) {
   struct server *s = LIST_ENTRY(timer, struct server, overdue);
-  log_error("%u workers do not come back to their loops: the process ends without them", s->running);
+  log_error("%u worker%s not come back to the loop: the process ends without %s", s->running,
+            s->running == 1 ? " does" : "s do", s->running == 1 ? "it" : "them");
   server_leave(s);
 }
 

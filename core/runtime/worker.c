@@ -40,6 +40,7 @@ static void on_lost(const struct policy_host *host, const void *policy) {
   struct worker *worker = host->proxy ? host->proxy->owner : NULL;
   if (!worker || !worker->instance || worker->instance->policy != policy || worker->told_lost) return;
   worker->told_lost = worker->on_lost != NULL;
+  cell_add(&worker->proxy.tally->vms_given_up, 1);
   if (worker->on_lost) worker->on_lost(worker);
 }
 
@@ -276,7 +277,9 @@ void worker_cut_background(struct worker *worker) {
   if (worker->instance) instance_cut(worker->instance);
   if (worker->canary) instance_cut(worker->canary);
   LIST_EACH(node, &worker->retired) instance_cut(LIST_ENTRY(node, struct instance, link));
-  if (count) log_warn("%u runs of background work have not ended in time and are cut", count);
+  if (count)
+    log_warn("%u run%s of background work did not end in time and %s cut", count, plural(count),
+             count == 1 ? "is" : "are");
   CHECK(worker->proxy.background_count == 0);
 }
 

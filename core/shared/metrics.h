@@ -21,7 +21,7 @@ struct traffic {
   _Alignas(64) cell accepted;      /* connections */
   cell refused;                    /* of these, closed at once: their client had as many as it may have */
   cell statuses[TRAFFIC_STATUSES]; /* answers, by their status; [0]: none, or none that exists */
-  cell received, sent;             /* bytes of request bodies; bytes of whole responses */
+  cell received, sent;             /* bytes of requests, of responses: heads and bodies */
   struct histogram duration;       /* us, from a request's head to the end of its response; without tunnels */
 };
 
@@ -46,6 +46,8 @@ struct tally {
   struct histogram first_byte; /* us, from the request's beginning to the response's head */
   /* How things are, stated once a second. */
   cell downstreams, exchanges, upstreams, upstreams_idle, vm_bytes;
+  cell vms_given_up;                   /* policies whose VM was given up, or had no memory left */
+  cell lacks_vm;                       /* 1: so was that of the policy in force, which is loaded anew */
   cell background;                     /* runs of the policies' own work under way */
   cell old_generations, old_exchanges; /* older ones that are still in use, and by how many exchanges */
   cell names, names_kept, names_stale; /* looked up; answered from memory; with what is over its time */

@@ -16,7 +16,7 @@
 #include "runtime/server.h"
 #include "shared/registry.h"
 
-enum { ASK_MS = 500, ENOUGH_EXCHANGES = 20, SLOWER_BY_MS = 20 };
+enum { ASK_MS = 500, PROGRESS_MS = 5000, ENOUGH_EXCHANGES = 20, SLOWER_BY_MS = 20 };
 
 struct canary {
   struct timer timer;
@@ -25,7 +25,7 @@ struct canary {
   struct generation *generation;       /* owned until it is put in force or dropped */
   struct voice *voices;                /* owned array, one per worker */
   struct policy_tally in_force, tried; /* sums of what they said last */
-  uint64_t ends_at_ms;
+  uint64_t ends_at_ms, told_ms;
   unsigned number; /* tells late answers to an earlier canary */
 };
 
@@ -102,8 +102,8 @@ static void on_due(struct timer *timer) {
 
 /* Of 10,000. */
 static uint64_t share(uint64_t part, uint64_t whole) { return whole ? part * 10000 / whole : 0; }
-static uint64_t mean(const struct policy_tally *t) {
-  return t->exchanges ? t->latency_us / t->exchanges / 1000 : 0;
+static double mean_ms(const struct policy_tally *t) {
+  return t->exchanges ? (double)t->latency_us / (double)t->exchanges / 1000 : 0;
 }
 
 /* The share that `part` of `whole` speaks for, at the least: the lower end of Wilson's interval of 2 standard
@@ -127,7 +127,8 @@ const char *canary_fault(const struct policy_tally *old, const struct policy_tal
     return "more script errors";
   if (is_worse(old->server_errors, old->exchanges, new->server_errors, new->exchanges, max_errors, is_over))
     return "more answers of 500 and above";
-  if (is_over && old->exchanges && mean(new) > 2 * mean(old) + SLOWER_BY_MS) return "more than twice as slow";
+  if (is_over && old->exchanges && mean_ms(new) > 2 * mean_ms(old) + SLOWER_BY_MS)
+    return "more than twice as slow";
   return NULL;
 }
 
@@ -135,15 +136,15 @@ static char *verdict(const struct canary *c, const char *fault) {
   const struct policy_tally *old = &c->in_force, *new = &c->tried;
   char *text = memory_alloc(512);
   snprintf(text, 512,
-           "canary: %llu of %llu exchanges; script errors %.2f %% (before %.2f %%), 500 and above %.2f %% "
-           "(%.2f %%), mean "
-           "latency %llu ms (%llu ms): %s%s\n",
+           "canary: %llu of %llu request%s; script errors %.2f %% (policy in force %.2f %%), 500 and above "
+           "%.2f %% "
+           "(%.2f %%), mean response time %.3f ms (%.3f ms): %s%s\n",
            (unsigned long long)new->exchanges, (unsigned long long)(new->exchanges + old->exchanges),
-           (double)share(new->script_errors, new->exchanges) / 100,
+           plural(new->exchanges + old->exchanges), (double)share(new->script_errors, new->exchanges) / 100,
            (double)share(old->script_errors, old->exchanges) / 100,
            (double)share(new->server_errors, new->exchanges) / 100,
-           (double)share(old->server_errors, old->exchanges) / 100, (unsigned long long)mean(new),
-           (unsigned long long)mean(old), fault ? "rolled back, " : "goes on to 100 %", fault ? fault : "");
+           (double)share(old->server_errors, old->exchanges) / 100, mean_ms(new), mean_ms(old),
+           fault ? "rolled back, " : "goes on to 100 %", fault ? fault : "");
   return text;
 }
 
@@ -167,6 +168,22 @@ static void end(struct canary *c, const char *fault) {
   if (fault) server_reload_queued(s);
 }
 
+/* Every few seconds. */
+static void tell_progress(struct canary *c) {
+  uint64_t now_ms = loop_now_ms(c->server->control.loop);
+  const struct policy_tally *t = &c->tried;
+  char text[192];
+  if (!c->server->command || now_ms - c->told_ms < PROGRESS_MS) return;
+  c->told_ms = now_ms;
+  snprintf(text, sizeof text,
+           "canary: %.0f s left; so far %llu request%s on trial, %llu script error%s, %llu answer%s of 500 "
+           "and above",
+           (double)(c->ends_at_ms - now_ms) / 1000, (unsigned long long)t->exchanges, plural(t->exchanges),
+           (unsigned long long)t->script_errors, plural(t->script_errors),
+           (unsigned long long)t->server_errors, plural(t->server_errors));
+  command_trial_goes_on(c->server->command, text);
+}
+
 static void judge(struct canary *c) {
   c->in_force = c->tried = (struct policy_tally){0};
   for (unsigned i = 0; i < c->server->worker_count; i++) {
@@ -175,10 +192,12 @@ static void judge(struct canary *c) {
   }
   bool is_over = loop_now_ms(c->server->control.loop) >= c->ends_at_ms;
   const char *fault = canary_fault(&c->in_force, &c->tried, c->options.max_errors, is_over);
-  if (fault || is_over)
+  if (fault || is_over) {
     end(c, fault);
-  else
-    timer_set(&c->timer, ASK_MS);
+    return;
+  }
+  tell_progress(c);
+  timer_set(&c->timer, ASK_MS);
 }
 
 /* --- life ----------------------------------------------------------------------------------------------- */
@@ -192,6 +211,15 @@ static void begin(struct server *s, struct generation *g, unsigned share_of_exch
   free(order);
 }
 
+static void announce(struct server *s, const struct canary_options *options) {
+  char text[160];
+  log_info("canary: %.2f %% of the exchanges for %g s", options->share / 100.0, options->for_ms / 1000.0);
+  snprintf(text, sizeof text,
+           "canary: %.2f %% of the requests try the new policy for %g s (--for); then all or none",
+           options->share / 100.0, options->for_ms / 1000.0);
+  if (s->command) command_trial_goes_on(s->command, text);
+}
+
 static void put_on_trial(struct server *s, struct generation *g, const struct canary_options *options) {
   struct canary *c = memory_zalloc(sizeof *c);
   *c = (struct canary){.server = s, .options = *options, .generation = g, .number = ++canaries};
@@ -199,7 +227,8 @@ static void put_on_trial(struct server *s, struct generation *g, const struct ca
   server_enter(s, PHASE_CANARY);
   s->canary = c;
   c->ends_at_ms = loop_now_ms(s->control.loop) + options->for_ms;
-  log_info("canary: %.2f %% of the exchanges for %u s", options->share / 100.0, options->for_ms / 1000);
+  c->told_ms = loop_now_ms(s->control.loop);
+  announce(s, options);
   begin(s, g, options->share);
   timer_init(&c->timer, s->control.loop, on_due);
   timer_set(&c->timer, ASK_MS);

@@ -17,11 +17,12 @@ struct dryrun {
   struct timer timer;
   struct server *server; /* borrowed */
   struct shadow_report sum;
+  uint64_t ends_at_ms;
   unsigned missing; /* reports of workers, once they are asked */
   unsigned number;  /* tells late reports of an earlier shadow */
 };
 
-enum { REPORT_MS = 2000 }; /* a worker that has not reported by then is stuck */
+enum { PROGRESS_MS = 5000, REPORT_MS = 2000 }; /* a worker that has not reported by then is stuck */
 
 static unsigned shadows; /* so far */
 
@@ -32,8 +33,8 @@ static char *text_of(const struct dryrun *d) {
   char *text = NULL;
   size_t bytes;
   FILE *out = open_memstream(&text, &bytes);
-  fprintf(out, "shadow: %llu requests compared, %llu decided otherwise\n", (unsigned long long)r->compared,
-          (unsigned long long)r->differing);
+  fprintf(out, "shadow: %llu request%s compared, %llu decided otherwise\n", (unsigned long long)r->compared,
+          plural(r->compared), (unsigned long long)r->differing);
   if (r->bodies)
     fprintf(
         out,
@@ -89,18 +90,42 @@ static void on_report(struct worker *worker, unsigned number, const struct shado
   mailbox_tell(&s->control.mailbox, &note->message);
 }
 
+/* The next look: at the end, or when there is progress to tell. */
+static void go_on(struct dryrun *d, uint64_t left_ms) {
+  timer_set(&d->timer, left_ms < PROGRESS_MS ? left_ms : PROGRESS_MS);
+}
+
+static bool is_to_go_on(struct dryrun *d) {
+  uint64_t now_ms = loop_now_ms(d->server->control.loop);
+  char text[64];
+  if (now_ms >= d->ends_at_ms) return false;
+  snprintf(text, sizeof text, "shadow: %.0f s left", (double)(d->ends_at_ms - now_ms) / 1000);
+  if (d->server->command) command_trial_goes_on(d->server->command, text);
+  go_on(d, d->ends_at_ms - now_ms);
+  return true;
+}
+
 static void on_due(struct timer *timer) {
   struct dryrun *d = LIST_ENTRY(timer, struct dryrun, timer);
   if (d->missing) {
     end(d);
     return;
   }
+  if (is_to_go_on(d)) return;
   d->missing = d->server->worker_count;
   timer_set(&d->timer, REPORT_MS);
   for (unsigned i = 0; i < d->server->worker_count; i++) worker_end_shadow(&d->server->workers[i], d->number);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------- */
+
+static void announce(struct server *s, unsigned for_ms) {
+  char text[128];
+  log_info("shadow: for %g s", for_ms / 1000.0);
+  snprintf(text, sizeof text, "shadow: the new policy sees copies of request heads for %g s (--for)",
+           for_ms / 1000.0);
+  if (s->command) command_trial_goes_on(s->command, text);
+}
 
 static void begin(struct server *s, struct generation *g, unsigned for_ms) {
   unsigned *order = generation_order(g);
@@ -116,9 +141,10 @@ static void begin(struct server *s, struct generation *g, unsigned for_ms) {
   }
   free(order);
   generation_free(g, s->worker_count); /* the control worker's instance has no exchanges to look at */
-  log_info("shadow: for %u s", for_ms / 1000);
+  announce(s, for_ms);
+  d->ends_at_ms = loop_now_ms(s->control.loop) + for_ms;
   timer_init(&d->timer, s->control.loop, on_due);
-  timer_set(&d->timer, for_ms);
+  go_on(d, for_ms);
 }
 
 static void refuse(struct server *s, const char *why) {

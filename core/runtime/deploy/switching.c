@@ -92,8 +92,8 @@ static void conclude(struct server *s, bool fine, const char *text) {
 
 static void all_have_switched(struct server *s) {
   char text[TEXT_BYTES];
-  snprintf(text, sizeof text, "reloaded: generation %u is in force on %u workers\n%s", s->generation,
-           s->worker_count, s->changes);
+  snprintf(text, sizeof text, "reloaded: generation %u is in force on %u worker%s\n%s", s->generation,
+           s->worker_count, plural(s->worker_count), s->changes);
   conclude(s, true, text);
 }
 
@@ -110,9 +110,9 @@ static void on_limit(struct timer *timer) {
   }
   snprintf(
       text, sizeof text,
-      "generation %u is in force on %u of %u workers after %g s (reload_timeout); %s; those that are behind "
+      "generation %u is in force on %u of %u worker%s after %g s (reload_timeout); %s; those that are behind "
       "follow when they come back to their loops\n",
-      s->generation, s->worker_count - behind, s->worker_count,
+      s->generation, s->worker_count - behind, s->worker_count, plural(s->worker_count),
       config_number(s->options->config, CONFIG_reload_timeout) / 1000.0, who);
   conclude(s, false, text);
 }

@@ -16,6 +16,7 @@
 #include "runtime/observe/exposition.h"
 #include "runtime/deploy/handover.h"
 #include "runtime/observe/page.h"
+#include "runtime/observe/heartbeat.h"
 #include "runtime/server.h"
 #include "runtime/observe/status.h"
 #include "shared/metrics.h"
@@ -38,14 +39,33 @@ static char *page(const struct server *server) {
   return str_to_cstring(page_html());
 }
 
+/* Why no client should be sent here; NULL: it serves. */
+static const char *ailment(const struct server *s) {
+  if (phase_is_over(s->phase)) return "stopping";
+  if (s->generation == 0 || s->phase == PHASE_STARTING) return "starting";
+  if (s->generation == 1 && switching_behind(s)) return "starting";
+  return heartbeat_is_alive(s->heartbeat) ? NULL : "stuck: no worker comes back to its loop";
+}
+
+static char *health(const struct server *s) {
+  const char *why = ailment(s);
+  char *text = NULL;
+  if (asprintf(&text, "%s\n", why ? why : "ok") < 0) abort();
+  return text;
+}
+
+static unsigned health_status(const struct server *s) { return ailment(s) ? 503 : 200; }
+
 static const struct place {
   struct str path;
   const char *type;
-  char *(*text)(const struct server *server); /* malloc'd */
+  char *(*text)(const struct server *server);      /* malloc'd */
+  unsigned (*status)(const struct server *server); /* NULL: 200 */
 } places[] = {
-    {STR_INIT("/"), "text/html; charset=utf-8", page},
-    {STR_INIT("/status.json"), "application/json", status_json},
-    {STR_INIT("/metrics"), EXPOSITION_TYPE, exposition_text},
+    {STR_INIT("/"), "text/html; charset=utf-8", page, NULL},
+    {STR_INIT("/status.json"), "application/json", status_json, NULL},
+    {STR_INIT("/metrics"), EXPOSITION_TYPE, exposition_text, NULL},
+    {STR_INIT("/healthz"), "text/plain", health, health_status},
 };
 
 static const struct place *find_place(struct str target) {
@@ -70,7 +90,7 @@ static void explain(struct exchange *x, unsigned status, struct str text) {
 static void show(struct exchange *x, const struct place *place) {
   struct admin *admin = x->hooks->policy;
   char *text = place->text(admin->server);
-  struct answer *answer = exchange_answer(x, 200);
+  struct answer *answer = exchange_answer(x, place->status ? place->status(admin->server) : 200);
   struct headers *headers = &answer->response.headers;
   headers_add(headers, STR("Content-Type"), str_of(place->type));
   headers_add(headers, STR("Cache-Control"), STR("no-store"));
@@ -101,7 +121,7 @@ static enum hook_status request_filter(struct exchange *x) {
   else if (x->request.method != METHOD_GET && x->request.method != METHOD_HEAD)
     explain(x, 405, STR("only to be read; commands are given by 'perilune'\n"));
   else if (!place)
-    explain(x, 404, STR("there are /, /status.json and /metrics\n"));
+    explain(x, 404, STR("there are /, /status.json, /metrics and /healthz\n"));
   else
     show(x, place);
   return HOOK_DONE;

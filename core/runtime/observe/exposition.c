@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "base/escape.h"
+#include "base/log_throttle.h"
 #include "base/memory.h"
 #include "base/ticks.h"
 #include "base/version.h"
@@ -17,6 +18,7 @@
 #include "runtime/observe/heartbeat.h"
 #include "runtime/observe/backends_report.h"
 #include "runtime/server.h"
+#include "runtime/observe/sums.h"
 #include "shared/census.h"
 #include "shared/metrics.h"
 
@@ -89,12 +91,13 @@ static void put_process(FILE *out, const struct server *s) {
              (number)s->started_at);
   put_family(out, "cpu_seconds_total", "counter", "Processor time used, of user and system.");
   fprintf(out, "perilune_cpu_seconds_total %.3f\n", seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
-  put_single(out, "workers", "gauge", "Workers that serve.", s->worker_count);
+  put_single(out, "workers", "gauge", "Workers that serve requests.", s->worker_count);
   put_single(out, "stopping", "gauge", "1 while the process drains.", phase_is_over(s->phase));
   put_single(out, "generation", "gauge", "The generation of the policy that is in force.", s->generation);
-  put_single(out, "generation_time_seconds", "gauge", "When it came into force, in Unix time.",
-             (number)s->reloaded_at);
-  put_family(out, "reloads_total", "counter", "Generations that came into force, and that did not.");
+  put_single(out, "generation_time_seconds", "gauge",
+             "When the generation in force came into force, in Unix time.", (number)s->reloaded_at);
+  put_family(out, "reloads_total", "counter",
+             "Policies that were loaded: fine, in force (the first included); failed, refused.");
   put_labelled(out, "reloads_total", "result", STR("fine"), s->reload_log.fine);
   put_labelled(out, "reloads_total", "result", STR("failed"), s->reload_log.failed);
 }
@@ -114,7 +117,7 @@ static void put_duration(FILE *out, struct str name, const struct traffic *t) {
   put_histogram(out, "request_duration_seconds", "listener", name, &t->duration);
 }
 static void put_received(FILE *out, struct str name, const struct traffic *t) {
-  put_labelled(out, "request_body_bytes_total", "listener", name, cell_get(&t->received));
+  put_labelled(out, "request_bytes_total", "listener", name, cell_get(&t->received));
 }
 static void put_sent(FILE *out, struct str name, const struct traffic *t) {
   put_labelled(out, "response_bytes_total", "listener", name, cell_get(&t->sent));
@@ -131,15 +134,15 @@ static const struct {
   const char *name, *type, *help;
   void (*put)(FILE *out, struct str name, const struct traffic *traffic);
 } of_listeners[] = {
-    {"connections_accepted_total", "counter", "Client connections.", put_accepted},
+    {"connections_accepted_total", "counter", "Client connections that were accepted.", put_accepted},
     {"connections_refused_total", "counter",
-     "Of these, closed at once: their client had as many as it may have.", put_refused},
-    {"requests_total", "counter", "Requests, by the status of their answer; 0: there was none.",
+     "Client connections that were closed at once, because their client had too many.", put_refused},
+    {"requests_total", "counter", "Requests that have ended, by the status of their answer; 0: no answer.",
      put_requests},
     {"request_duration_seconds", "histogram",
-     "From a request's head to the end of its response; without tunnels.", put_duration},
-    {"request_body_bytes_total", "counter", "Bytes of request bodies.", put_received},
-    {"response_bytes_total", "counter", "Bytes of responses, with their heads.", put_sent},
+     "Time from a request's head to the end of its response, without tunnels.", put_duration},
+    {"request_bytes_total", "counter", "Bytes of requests, heads and bodies.", put_received},
+    {"response_bytes_total", "counter", "Bytes of responses, heads and bodies.", put_sent},
 };
 
 static void put_listeners(FILE *out, const struct server *s) {
@@ -161,7 +164,8 @@ static void put_listeners(FILE *out, const struct server *s) {
 /* --- peers ---------------------------------------------------------------------------------------------- */
 
 static void put_failures(FILE *out, const struct tally *t) {
-  put_family(out, "failures_total", "counter", "What went wrong, retried or not, by kind and side at fault.");
+  put_family(out, "failures_total", "counter",
+             "Attempts and requests that failed, retried or not, by kind and by the side at fault.");
   for (enum error error = ERROR_NONE + 1; error < ERROR_COUNT; error++) {
     const struct error_info *info = error_info(error);
     fprintf(out, "perilune_failures_total{kind=\"%s\",side=\"%s\"} %llu\n", info->name,
@@ -173,64 +177,62 @@ static void put_reuse_ratio(FILE *out, const struct tally *t) {
   double reused = (double)cell_get(&t->upstream_reused), opened = (double)cell_get(&t->upstream_opened);
   put_family(
       out, "upstream_reuse_ratio", "gauge",
-      "The share of attempts at a peer that used a spare connection, since the start; 1 before the first.");
+      "Share of the attempts at a peer since the start that used an idle connection; 1 before the first.");
   fprintf(out, "perilune_upstream_reuse_ratio %.6f\n", reused + opened > 0 ? reused / (reused + opened) : 1);
 }
 
 static void put_peers(FILE *out, const struct tally *t) {
   put_single(out, "connections", "gauge", "Client connections that are open.", cell_get(&t->downstreams));
   put_single(out, "accept_pauses_total", "counter",
-             "Times that clients waited in the kernel for want of room.", cell_get(&t->accept_pauses));
+             "Times that accepting stopped because there was no room for a client.",
+             cell_get(&t->accept_pauses));
   put_single(out, "connections_given_up_total", "counter",
-             "Client connections that were closed while they waited, to make room.", cell_get(&t->given_up));
+             "Idle client connections that were closed to make room for others.", cell_get(&t->given_up));
   put_single(out, "requests_active", "gauge", "Requests under way.", cell_get(&t->exchanges));
   put_single(out, "upstream_connections", "gauge", "Connections to peers that are open.",
              cell_get(&t->upstreams));
-  put_single(out, "upstream_connections_idle", "gauge", "Of these, spare ones.",
+  put_single(out, "upstream_connections_idle", "gauge", "Connections to peers that are open and idle.",
              cell_get(&t->upstreams_idle));
-  put_single(out, "upstream_opened_total", "counter", "New connections to peers, tried or made.",
+  put_single(out, "upstream_opened_total", "counter", "New connections to peers that were tried.",
              cell_get(&t->upstream_opened));
-  put_single(out, "upstream_reused_total", "counter", "Times that a spare connection was used instead.",
+  put_single(out, "upstream_reused_total", "counter", "Attempts at a peer that used an idle connection.",
              cell_get(&t->upstream_reused));
-  put_single(out, "upstream_borrowed_total", "counter", "Of these, those that another worker gave.",
+  put_single(out, "upstream_borrowed_total", "counter",
+             "Attempts at a peer that used an idle connection of another worker.",
              cell_get(&t->upstream_borrowed));
   put_single(out, "upstream_late_total", "counter",
-             "Workers that did not answer in time whether they have one.", cell_get(&t->upstream_late));
+             "Questions to another worker for an idle connection that it did not answer in time.",
+             cell_get(&t->upstream_late));
   put_reuse_ratio(out, t);
-  put_single(out, "retries_total", "counter", "Further attempts at a peer.", cell_get(&t->retries));
+  put_single(out, "retries_total", "counter", "Attempts at a peer after one that failed.",
+             cell_get(&t->retries));
   put_single(out, "hedges_total", "counter", "Attempts at a peer beside one that was slow to answer.",
              cell_get(&t->hedges));
-  put_single(out, "hedges_lost_total", "counter", "Of these, those before which the slow one answered.",
+  put_single(out, "hedges_lost_total", "counter",
+             "Attempts beside a slow one that came too late: the slow one answered first.",
              cell_get(&t->hedges_lost));
   put_family(out, "upstream_connect_seconds", "histogram",
-             "What a new connection to a peer takes, with TLS.");
+             "Time to make a new connection to a peer, TLS included.");
   put_histogram(out, "upstream_connect_seconds", NULL, (struct str){0}, &t->connect);
   put_family(out, "upstream_first_byte_seconds", "histogram",
-             "From the beginning of a request to a peer to the head of its response.");
+             "Time from sending a request to a peer to the head of its response.");
   put_histogram(out, "upstream_first_byte_seconds", NULL, (struct str){0}, &t->first_byte);
   put_failures(out, t);
 }
 
-/* The control worker's, too: discovery and health checks look names up there. */
 static void put_names(FILE *out, const struct server *s) {
-  number names = 0, kept = 0, stale = 0, questions = 0, failures = 0, silent = 0;
-  for (unsigned i = 0; i <= s->worker_count; i++) {
-    const struct tally *t = metrics_tally(s->metrics, i);
-    names += cell_get(&t->names);
-    kept += cell_get(&t->names_kept);
-    stale += cell_get(&t->names_stale);
-    questions += cell_get(&t->name_questions);
-    failures += cell_get(&t->name_failures);
-    if (cell_get(&t->name_servers_silent) > silent) silent = cell_get(&t->name_servers_silent);
-  }
-  put_single(out, "names_total", "counter", "Names that were looked up.", names);
-  put_single(out, "names_kept_total", "counter", "Of these, those whose last answer still held.", kept);
+  struct names_sum sum = names_sum(s);
+  put_single(out, "names_total", "counter", "Names that were looked up.", sum.lookups);
+  put_single(out, "names_kept_total", "counter", "Names that were answered from memory, within their time.",
+             sum.kept);
   put_single(out, "names_stale_total", "counter",
-             "Of these, those whose last answer was used beyond its time, since no name server answered.",
-             stale);
-  put_single(out, "name_questions_total", "counter", "Questions sent to name servers.", questions);
-  put_single(out, "name_failures_total", "counter", "Questions that no name server answered.", failures);
-  put_single(out, "name_servers_silent", "gauge", "Name servers that do not answer at the moment.", silent);
+             "Names that were answered from memory beyond their time, because no name server answered.",
+             sum.stale);
+  put_single(out, "name_questions_total", "counter", "Questions sent to name servers.", sum.questions);
+  put_single(out, "name_failures_total", "counter", "Questions to name servers without an answer.",
+             sum.failures);
+  put_single(out, "name_servers_silent", "gauge", "Name servers that do not answer at the moment.",
+             sum.silent);
 }
 
 static void put_up(const struct backend_report *b, void *out) {
@@ -268,11 +270,11 @@ static void put_limit_overflowed(const struct limits_entry *limit, void *out) {
 static void put_limits(FILE *out, const struct server *s) {
   put_family(out, "limit_keys", "gauge", "How many keys a limit of the policy has room for.");
   limits_read(s->registry, put_limit_keys, out);
-  put_family(out, "limit_bytes", "gauge", "Memory of its table.");
+  put_family(out, "limit_bytes", "gauge", "Memory of the table of a limit of the policy.");
   limits_read(s->registry, put_limit_bytes, out);
   put_family(
       out, "limit_overflowed_total", "counter",
-      "Times that there was no room: a count was forgotten, or a new key let pass without being counted.");
+      "Times that a limit had no room for a key: a count was forgotten, or a new key was not counted.");
   limits_read(s->registry, put_limit_overflowed, out);
 }
 
@@ -290,12 +292,12 @@ static void put_hooks(FILE *out, const struct tally *t) {
   for (enum hook hook = 0; hook < HOOK_COUNT; hook++)
     if (cell_get(&t->hooks[hook].calls))
       put_labelled(out, "hook_calls_total", "hook", str_of(hook_name(hook)), cell_get(&t->hooks[hook].calls));
-  put_family(out, "hook_errors_total", "counter", "Of these, how many failed.");
+  put_family(out, "hook_errors_total", "counter", "Calls of a hook that raised an error.");
   for (enum hook hook = 0; hook < HOOK_COUNT; hook++)
     if (cell_get(&t->hooks[hook].calls))
       put_labelled(out, "hook_errors_total", "hook", str_of(hook_name(hook)),
                    cell_get(&t->hooks[hook].errors));
-  put_family(out, "hook_seconds_total", "counter", "Time in a hook, with what it waited.");
+  put_family(out, "hook_seconds_total", "counter", "Time in a hook, waiting included.");
   for (enum hook hook = 0; hook < HOOK_COUNT; hook++)
     if (cell_get(&t->hooks[hook].calls))
       fprintf(out, "perilune_hook_seconds_total{hook=\"%s\"} %.6f\n", hook_name(hook),
@@ -304,24 +306,33 @@ static void put_hooks(FILE *out, const struct tally *t) {
 
 static void put_workers(FILE *out, const struct server *s) {
   put_family(out, "vm_memory_bytes", "gauge",
-             "Memory of a worker's Lua VM; the last one is the control worker's.");
+             "Memory of a worker's Lua VM; the last worker is the control worker.");
   for (unsigned i = 0; i <= s->worker_count; i++)
     fprintf(out, "perilune_vm_memory_bytes{worker=\"%u\"} %llu\n", i,
             (number)cell_get(&metrics_tally(s->metrics, i)->vm_bytes));
-  put_family(out, "background_work", "gauge", "Runs of after, every and spawn under way, by worker.");
+  put_single(out, "vms_given_up_total", "counter",
+             "Lua VMs that were given up, or had no memory left, so that the policy was loaded again.",
+             vms_given_up_sum(s));
+  put_family(out, "worker_lacks_vm", "gauge",
+             "1: the worker's Lua VM was given up, and the policy is being loaded again.");
+  for (unsigned i = 0; i < s->worker_count; i++)
+    fprintf(out, "perilune_worker_lacks_vm{worker=\"%u\"} %llu\n", i,
+            (number)cell_get(&metrics_tally(s->metrics, i)->lacks_vm));
+  put_family(out, "background_work", "gauge",
+             "Runs of after, every and spawn under way; the last worker is the control worker.");
   for (unsigned i = 0; i <= s->worker_count; i++)
     fprintf(out, "perilune_background_work{worker=\"%u\"} %llu\n", i,
             (number)cell_get(&metrics_tally(s->metrics, i)->background));
-  put_family(out, "old_exchanges", "gauge", "Exchanges that still run on an older generation.");
+  put_family(out, "old_exchanges", "gauge", "Requests under way that still run on an older generation.");
   for (unsigned i = 0; i < s->worker_count; i++)
     fprintf(out, "perilune_old_exchanges{worker=\"%u\"} %llu\n", i,
             (number)cell_get(&metrics_tally(s->metrics, i)->old_exchanges));
-  put_family(
-      out, "worker_stuck", "gauge",
-      "1: it has not come back to its loop for about two seconds; another accepts connections for it.");
+  put_family(out, "worker_stuck", "gauge",
+             "1: the worker has not come back to its loop for about two seconds; another accepts for it.");
   for (unsigned i = 0; i < s->worker_count; i++)
     fprintf(out, "perilune_worker_stuck{worker=\"%u\"} %d\n", i, heartbeat_is_away(s->heartbeat, i));
-  put_family(out, "worker_lag_seconds", "gauge", "How long a message waited for a worker's loop.");
+  put_family(out, "worker_lag_seconds", "gauge",
+             "How long a message waited for the worker's event loop, once a second.");
   for (unsigned i = 0; i < s->worker_count; i++)
     fprintf(out, "perilune_worker_lag_seconds{worker=\"%u\"} %.6f\n", i,
             (double)cell_get(&metrics_tally(s->metrics, i)->lag) / 1e6);
@@ -332,8 +343,12 @@ static void put_dropped_of(const char *target, uint64_t dropped, void *out) {
 }
 
 static void put_dropped(FILE *out, const struct server *s) {
-  put_family(out, "log_lines_dropped_total", "counter", "Lines that a log did not take.");
+  put_family(out, "log_lines_dropped_total", "counter",
+             "Lines that were lost, because the log's file or reader did not take them in time.");
   logs_dropped(s->logs, put_dropped_of, out);
+  put_single(out, "log_lines_throttled_total", "counter",
+             "Lines of the error log that were counted instead of written, because they repeated.",
+             log_throttle_total());
 }
 
 char *exposition_text(const struct server *s) {

@@ -99,6 +99,7 @@ static void state(struct worker *worker) {
   cell_set(&tally->upstreams, proxy->upstream_count);
   cell_set(&tally->upstreams_idle, count_idle(proxy));
   cell_set(&tally->background, proxy->background_count);
+  cell_set(&tally->lacks_vm, worker->told_lost);
   state_names(tally, proxy->resolver);
   state_retired(worker);
   if (instance && instance->source->kind->memory)

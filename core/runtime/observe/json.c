@@ -2,6 +2,7 @@
 // json: commas and escapes.
 #include "runtime/observe/json.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/escape.h"
@@ -36,6 +37,11 @@ void json_text(struct json *j, const char *name, struct str text) {
 void json_number(struct json *j, const char *name, uint64_t number) {
   begin(j, name);
   fprintf(j->out, "%llu", (unsigned long long)number);
+}
+
+void json_decimal(struct json *j, const char *name, double number) {
+  begin(j, name);
+  fprintf(j->out, "%.3f", isfinite(number) ? number : 0.0);
 }
 
 void json_flag(struct json *j, const char *name, bool flag) {

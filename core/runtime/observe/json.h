@@ -18,6 +18,8 @@ void json_open(struct json *j, const char *name, char bracket); /* '{' or '[' */
 void json_close(struct json *j, char bracket);
 void json_text(struct json *j, const char *name, struct str text);
 void json_number(struct json *j, const char *name, uint64_t number);
+/* With three decimals; 0 for what is no number. */
+void json_decimal(struct json *j, const char *name, double number);
 void json_flag(struct json *j, const char *name, bool flag);
 
 #endif

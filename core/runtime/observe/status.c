@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log_throttle.h"
 #include "base/ticks.h"
 #include "base/version.h"
 #include "proxy/hooks.h"
@@ -15,6 +16,7 @@
 #include "runtime/observe/limits.h"
 #include "runtime/observe/backends_report.h"
 #include "runtime/server.h"
+#include "runtime/observe/sums.h"
 #include "shared/metrics.h"
 
 typedef unsigned long long number;
@@ -36,26 +38,26 @@ static const char *trial_of(const struct server *s) {
 }
 
 static void put_older(FILE *out, const struct tally *t) {
-  if (cell_get(&t->old_exchanges))
+  number old = cell_get(&t->old_exchanges);
+  if (old)
     fprintf(out,
-            "older       generations are still in use by %llu exchanges; 'perilune reload --close-old' "
+            "older       generations are still in use by %llu exchange%s; 'perilune reload --close-old' "
             "closes them\n",
-            (number)cell_get(&t->old_exchanges));
+            old, plural(old));
 }
 
 /* Those that have not come to the generation in force, and those that do not come back to their loops. */
 static void put_behind(FILE *out, const struct server *s) {
   char who[512];
   switching_describe(s, who, sizeof who);
-  if (*who) fprintf(out, "behind      %u workers; %s\n", switching_behind(s), who);
+  unsigned behind = switching_behind(s);
+  if (*who) fprintf(out, "behind      %u worker%s; %s\n", behind, plural(behind), who);
 }
 
-/* The control worker's, too. */
 static void put_background(FILE *out, const struct server *s) {
-  uint64_t count = 0;
-  for (unsigned i = 0; i <= s->worker_count; i++)
-    count += cell_get(&metrics_tally(s->metrics, i)->background);
-  if (count) fprintf(out, "background  %llu runs of after, every and spawn under way\n", (number)count);
+  number count = background_sum(s);
+  if (count)
+    fprintf(out, "background  %llu run%s of after, every and spawn under way\n", count, plural(count));
 }
 
 static void put_process(FILE *out, const struct server *s, const struct tally *tally) {
@@ -113,6 +115,16 @@ static void put_quantiles(FILE *out, const char *name, const struct histogram *h
   fputc('\n', out);
 }
 
+/* Where connections were as many as they may be. */
+static void put_shortage(FILE *out, number refused, number given_up, number pauses) {
+  if (refused || given_up || pauses)
+    fprintf(out,
+            "full        %llu connection%s refused (one client had too many), %llu idle one%s closed to make "
+            "room, "
+            "accepting paused %llu time%s\n",
+            refused, plural(refused), given_up, plural(given_up), pauses, plural(pauses));
+}
+
 static void put_requests(FILE *out, const struct server *s, const struct tally *tally) {
   struct traffic traffic, all;
   struct str name;
@@ -120,13 +132,13 @@ static void put_requests(FILE *out, const struct server *s, const struct tally *
   for (unsigned i = 0; metrics_listener(s->metrics, i, &name, &traffic); i++) traffic_merge(&all, &traffic);
   fputc('\n', out);
   put_statuses(out, &all);
-  fprintf(out, "now         %u/s, %llu under way, %llu client connections\n",
-          heartbeat_second(s->heartbeat, 0)->requests, (number)cell_get(&tally->exchanges),
-          (number)cell_get(&tally->downstreams));
-  number refused = cell_get(&all.refused), given_up = cell_get(&tally->given_up);
-  if (refused || given_up || cell_get(&tally->accept_pauses))
-    fprintf(out, "room        %llu connections refused, %llu given up while idle; %llu pauses of accept\n",
-            refused, given_up, (number)cell_get(&tally->accept_pauses));
+  number connections = cell_get(&tally->downstreams);
+  fprintf(out, "now         %u/s, %llu under way, %llu client connection%s\n",
+          heartbeat_second(s->heartbeat, 0)->requests, (number)cell_get(&tally->exchanges), connections,
+          plural(connections));
+  fprintf(out, "bytes       %.1f KiB received, %.1f KiB sent\n", (double)cell_get(&all.received) / 1024,
+          (double)cell_get(&all.sent) / 1024);
+  put_shortage(out, cell_get(&all.refused), cell_get(&tally->given_up), cell_get(&tally->accept_pauses));
   put_graph(out, s->heartbeat);
   put_quantiles(out, "latency", &all.duration);
 }
@@ -136,7 +148,7 @@ static void put_stuck(FILE *out, const struct server *s, unsigned index) {
   int helper = s->lending.helpers[index];
   if (!heartbeat_is_away(s->heartbeat, index)) return;
   switching_describe_worker(s, index, doing, sizeof doing);
-  fprintf(out, "            it %s", doing);
+  fprintf(out, "            STUCK: it %s", doing);
   if (helper >= 0) fprintf(out, "; worker %d accepts connections for it", helper);
   fputc('\n', out);
 }
@@ -145,9 +157,12 @@ static void put_workers(FILE *out, const struct server *s) {
   fputc('\n', out);
   for (unsigned i = 0; i < s->worker_count; i++) {
     const struct tally *t = metrics_tally(s->metrics, i);
-    fprintf(out, "worker %-4u %llu connections, %llu under way, Lua memory %.1f KiB, delay %.2f ms\n", i,
-            (number)cell_get(&t->downstreams), (number)cell_get(&t->exchanges),
+    number connections = cell_get(&t->downstreams);
+    fprintf(out, "worker %-4u %llu connection%s, %llu under way, Lua memory %.1f KiB, loop delay %.2f ms\n",
+            i, connections, plural(connections), (number)cell_get(&t->exchanges),
             (double)cell_get(&t->vm_bytes) / 1024, (double)cell_get(&t->lag) / 1e3);
+    if (cell_get(&t->lacks_vm))
+      fputs("            its VM was given up: it answers 500 until the policy is loaded again\n", out);
     put_stuck(out, s, i);
   }
 }
@@ -157,9 +172,12 @@ static void put_workers(FILE *out, const struct server *s) {
 static void put_peers(FILE *out, const struct tally *t) {
   uint64_t opened = cell_get(&t->upstream_opened), reused = cell_get(&t->upstream_reused);
   if (opened + reused == 0) return;
-  fprintf(out, "\npeers       %llu connections, %llu of them spare; reused %.2f %%; %llu retries\n",
-          (number)cell_get(&t->upstreams), (number)cell_get(&t->upstreams_idle),
-          100.0 * (double)reused / (double)(opened + reused), (number)cell_get(&t->retries));
+  number open = cell_get(&t->upstreams), retries = cell_get(&t->retries);
+  fprintf(
+      out,
+      "\npeers       %llu connection%s open, %llu of them idle; reused %.2f %% of the time; %llu retr%s\n",
+      open, plural(open), (number)cell_get(&t->upstreams_idle),
+      100.0 * (double)reused / (double)(opened + reused), retries, retries == 1 ? "y" : "ies");
   put_quantiles(out, "connect", &t->connect);
   put_quantiles(out, "first byte", &t->first_byte);
 }
@@ -172,31 +190,24 @@ static void put_backend(const struct backend_report *b, void *out) {
     state = "unhealthy";
   else if (b->ejected)
     state = "ejected";
-  fprintf(out, "backend     %-28.*s %-10s %u in flight (%.*s)\n", STR_ARG(b->address), state, b->in_flight,
-          STR_ARG(b->set));
+  fprintf(out, "backend     %-28.*s %-10s %u request%s in flight, set \"%.*s\"\n", STR_ARG(b->address), state,
+          b->in_flight, plural(b->in_flight), STR_ARG(b->set));
 }
 
-/* The control worker's, too. */
 static void put_names(FILE *out, const struct server *s) {
-  number names = 0, kept = 0, questions = 0, failures = 0;
-  for (unsigned i = 0; i <= s->worker_count; i++) {
-    const struct tally *t = metrics_tally(s->metrics, i);
-    names += cell_get(&t->names);
-    kept += cell_get(&t->names_kept);
-    questions += cell_get(&t->name_questions);
-    failures += cell_get(&t->name_failures);
-  }
-  if (names)
-    fprintf(
-        out,
-        "names       %llu looked up, %llu of them kept, %llu questions to name servers, %llu unanswered\n",
-        names, kept, questions, failures);
+  struct names_sum sum = names_sum(s);
+  if (sum.lookups)
+    fprintf(out,
+            "names       %llu looked up, %llu of them from memory, %llu question%s to name servers, %llu "
+            "unanswered\n",
+            (number)sum.lookups, (number)sum.kept, (number)sum.questions, plural(sum.questions),
+            (number)sum.failures);
 }
 
 static void put_limit(const struct limits_entry *limit, void *out) {
-  fprintf(out, "limit       %-28.*s %-11s room for %u keys, %.1f MiB, overflowed %llu times\n",
-          STR_ARG(limit->name), limit->kind, limit->keys, (double)limit->bytes / 1048576,
-          (number)limit->overflowed);
+  fprintf(out, "limit       %-28.*s %-11s room for %u key%s, %.1f MiB, overflowed %llu time%s\n",
+          STR_ARG(limit->name), limit->kind, limit->keys, plural(limit->keys), (double)limit->bytes / 1048576,
+          (number)limit->overflowed, plural(limit->overflowed));
 }
 
 static void put_failures(FILE *out, const struct tally *t) {
@@ -207,15 +218,11 @@ static void put_failures(FILE *out, const struct tally *t) {
 
 /* --- the policy ----------------------------------------------------------------------------------------- */
 
-static double mean_us(const struct hook_tally *t) {
-  uint64_t calls = cell_get(&t->calls);
-  return calls ? (double)ticks_to_us(cell_get(&t->ticks)) / (double)calls : 0;
-}
-
 static void put_hook(FILE *out, enum hook hook, const struct hook_tally *t) {
-  fprintf(out, "hook        %-30s %10llu calls, mean %.1f us, slowest %.2f ms, %llu errors\n",
-          hook_name(hook), (number)cell_get(&t->calls), mean_us(t),
-          (double)ticks_to_us(cell_get(&t->slowest)) / 1e3, (number)cell_get(&t->errors));
+  fprintf(out, "hook        %-30s %10llu call%s, mean %.1f us, slowest %.2f ms, %llu error%s\n",
+          hook_name(hook), (number)cell_get(&t->calls), plural(cell_get(&t->calls)), hook_mean_us(t),
+          (double)ticks_to_us(cell_get(&t->slowest)) / 1e3, (number)cell_get(&t->errors),
+          plural(cell_get(&t->errors)));
 }
 
 /* The slowest first. */
@@ -225,7 +232,7 @@ static void put_hooks(FILE *out, const struct tally *t) {
     int slowest = -1;
     for (int hook = 0; hook < HOOK_COUNT; hook++) {
       if (shown[hook] || !cell_get(&t->hooks[hook].calls)) continue;
-      if (slowest < 0 || mean_us(&t->hooks[hook]) > mean_us(&t->hooks[slowest])) slowest = hook;
+      if (slowest < 0 || hook_mean_us(&t->hooks[hook]) > hook_mean_us(&t->hooks[slowest])) slowest = hook;
     }
     if (slowest < 0) return;
     shown[slowest] = true;
@@ -234,7 +241,17 @@ static void put_hooks(FILE *out, const struct tally *t) {
 }
 
 static void put_log(const char *target, uint64_t dropped, void *out) {
-  if (dropped) fprintf(out, "log         %s: %llu lines were dropped\n", target, (number)dropped);
+  if (dropped) fprintf(out, "log         %s: %llu line%s lost\n", target, (number)dropped, plural(dropped));
+}
+
+static void put_troubles(FILE *out, const struct server *s) {
+  number throttled = log_throttle_total(), given_up = vms_given_up_sum(s);
+  if (throttled)
+    fprintf(out, "log         %llu line%s of the error log counted instead of written, because they repeat\n",
+            throttled, plural(throttled));
+  if (given_up)
+    fprintf(out, "Lua         %llu VM%s given up, and the policy loaded again each time\n", given_up,
+            plural(given_up));
 }
 
 static void put_reloads(FILE *out, const struct reload_log *reload_log) {
@@ -265,6 +282,7 @@ char *status_text(const struct server *s) {
   put_failures(out, &tally);
   put_hooks(out, &tally);
   logs_dropped(s->logs, put_log, out);
+  put_troubles(out, s);
   put_reloads(out, &s->reload_log);
   fclose(out);
   return text;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// status_json: one function for each part. Durations are in us, times in Unix seconds.
+// status_json: one function for each part. A name says its unit: durations end in _us (microseconds), sizes in _bytes,
+// moments in _at (Unix time in seconds). Each field has its line in docs/status.md; spec/status_document_spec.lua
+// compares the two.
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/log_throttle.h"
 #include "base/ticks.h"
 #include "base/version.h"
 #include "proxy/hooks.h"
@@ -13,27 +16,22 @@
 #include "runtime/observe/backends_report.h"
 #include "runtime/server.h"
 #include "runtime/observe/status.h"
+#include "runtime/observe/sums.h"
 #include "shared/census.h"
 #include "shared/metrics.h"
-
-static uint64_t background_of(const struct server *s) {
-  uint64_t count = 0;
-  for (unsigned i = 0; i <= s->worker_count; i++)
-    count += cell_get(&metrics_tally(s->metrics, i)->background);
-  return count;
-}
 
 static void put_process(struct json *j, const struct server *s) {
   json_text(j, "version", STR(PERILUNE_VERSION));
   json_number(j, "pid", (uint64_t)getpid());
   json_text(j, "policy", str_of(s->options->source.name));
   json_number(j, "now", (uint64_t)time(NULL));
-  json_number(j, "started", (uint64_t)s->started_at);
+  json_number(j, "started_at", (uint64_t)s->started_at);
+  json_text(j, "phase", str_of(phase_name(s->phase)));
   json_flag(j, "stopping", phase_is_over(s->phase));
   json_number(j, "generation", s->generation);
-  json_number(j, "generation_since", (uint64_t)s->reloaded_at);
+  json_number(j, "generation_at", (uint64_t)s->reloaded_at);
   json_number(j, "workers_behind", switching_behind(s));
-  json_number(j, "background", background_of(s));
+  json_number(j, "background", background_sum(s));
   json_flag(j, "canary", s->canary != NULL);
   json_flag(j, "shadow", s->dryrun != NULL);
   json_flag(j, "upgrading", s->handover != NULL);
@@ -46,7 +44,7 @@ static void put_reloads(struct json *j, const struct reload_log *reload_log) {
   json_open(j, "history_of_reloads", '[');
   for (unsigned i = 0; (entry = reload_log_entry(reload_log, i)); i++) {
     json_open(j, NULL, '{');
-    json_number(j, "at", (uint64_t)entry->at);
+    json_number(j, "loaded_at", (uint64_t)entry->at);
     json_number(j, "generation", entry->generation);
     json_flag(j, "fine", entry->fine);
     json_text(j, "text", str_of(entry->text));
@@ -80,9 +78,9 @@ static void put_traffic(struct json *j, const struct traffic *t) {
   json_number(j, "requests", requests);
   json_number(j, "accepted", cell_get(&t->accepted));
   json_number(j, "refused", cell_get(&t->refused));
-  json_number(j, "received", cell_get(&t->received));
-  json_number(j, "sent", cell_get(&t->sent));
-  put_quantiles(j, "duration", &t->duration);
+  json_number(j, "received_bytes", cell_get(&t->received));
+  json_number(j, "sent_bytes", cell_get(&t->sent));
+  put_quantiles(j, "duration_us", &t->duration);
 }
 
 static bool is_listened_on(const struct server *s, struct str name, bool *tls) {
@@ -117,17 +115,19 @@ static void put_listeners(struct json *j, const struct server *s) {
 static void put_peers(struct json *j, const struct tally *t) {
   json_number(j, "connections", cell_get(&t->downstreams));
   json_number(j, "accept_pauses", cell_get(&t->accept_pauses));
-  json_number(j, "given_up", cell_get(&t->given_up));
+  json_number(j, "idle_closed", cell_get(&t->given_up));
   json_number(j, "active", cell_get(&t->exchanges));
   json_number(j, "retries", cell_get(&t->retries));
+  json_number(j, "hedges", cell_get(&t->hedges));
+  json_number(j, "hedges_lost", cell_get(&t->hedges_lost));
   json_open(j, "upstream", '{');
   json_number(j, "open", cell_get(&t->upstreams));
   json_number(j, "idle", cell_get(&t->upstreams_idle));
   json_number(j, "opened", cell_get(&t->upstream_opened));
   json_number(j, "reused", cell_get(&t->upstream_reused));
   json_number(j, "borrowed", cell_get(&t->upstream_borrowed));
-  put_quantiles(j, "connect", &t->connect);
-  put_quantiles(j, "first_byte", &t->first_byte);
+  put_quantiles(j, "connect_us", &t->connect);
+  put_quantiles(j, "first_byte_us", &t->first_byte);
   json_close(j, '}');
 }
 
@@ -155,9 +155,9 @@ static void put_hooks(struct json *j, const struct tally *t) {
     json_text(j, "name", str_of(hook_name(hook)));
     json_number(j, "calls", cell_get(&tally->calls));
     json_number(j, "errors", cell_get(&tally->errors));
-    json_number(j, "total", ticks_to_us(cell_get(&tally->ticks)));
-    json_number(j, "mean_ns", ticks_to_us(cell_get(&tally->ticks) / cell_get(&tally->calls) * 1000));
-    json_number(j, "slowest", ticks_to_us(cell_get(&tally->slowest)));
+    json_number(j, "total_us", ticks_to_us(cell_get(&tally->ticks)));
+    json_decimal(j, "mean_us", hook_mean_us(tally));
+    json_number(j, "slowest_us", ticks_to_us(cell_get(&tally->slowest)));
     json_close(j, '}');
   }
   json_close(j, ']');
@@ -169,7 +169,7 @@ static void put_limit(const struct limits_entry *limit, void *context) {
   json_text(j, "name", limit->name);
   json_text(j, "kind", str_of(limit->kind));
   json_number(j, "keys", limit->keys);
-  json_number(j, "bytes", limit->bytes);
+  json_number(j, "table_bytes", limit->bytes);
   json_number(j, "overflowed", limit->overflowed);
   json_close(j, '}');
 }
@@ -184,8 +184,20 @@ static void put_backend(const struct backend_report *b, void *context) {
   json_flag(j, "ejected", b->ejected);
   json_number(j, "weight", b->weight);
   json_number(j, "tier", b->tier);
-  json_number(j, "latency", b->latency_us);
+  json_number(j, "expected_latency_us", b->latency_us);
   json_number(j, "in_flight", b->in_flight);
+  json_close(j, '}');
+}
+
+static void put_names(struct json *j, const struct server *s) {
+  struct names_sum sum = names_sum(s);
+  json_open(j, "names", '{');
+  json_number(j, "looked_up", sum.lookups);
+  json_number(j, "kept", sum.kept);
+  json_number(j, "stale", sum.stale);
+  json_number(j, "questions", sum.questions);
+  json_number(j, "unanswered", sum.failures);
+  json_number(j, "silent_servers", sum.silent);
   json_close(j, '}');
 }
 
@@ -211,7 +223,9 @@ static void put_workers(struct json *j, const struct server *s) {
     json_number(j, "old_generations", cell_get(&t->old_generations));
     json_number(j, "old_exchanges", cell_get(&t->old_exchanges));
     json_number(j, "vm_bytes", cell_get(&t->vm_bytes));
-    json_number(j, "lag", cell_get(&t->lag));
+    json_number(j, "lag_us", cell_get(&t->lag));
+    json_number(j, "vms_given_up", cell_get(&t->vms_given_up));
+    json_flag(j, "lacks_vm", cell_get(&t->lacks_vm));
     put_stuck(j, s, i);
     json_close(j, '}');
   }
@@ -245,8 +259,9 @@ static void put_seconds(struct json *j, const struct server *s) {
 }
 
 static void put_columns(struct json *j) {
-  static const char *const names[] = {"requests", "none", "1xx", "2xx", "3xx",      "4xx",
-                                      "5xx",      "p50",  "p90", "p99", "received", "sent"};
+  static const char *const names[] = {
+      "requests", "none",           "1xx",       "2xx", "3xx", "4xx", "5xx", "p50_us", "p90_us",
+      "p99_us",   "received_bytes", "sent_bytes"};
   json_open(j, "columns", '[');
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) json_text(j, NULL, str_of(names[i]));
   json_close(j, ']');
@@ -275,6 +290,9 @@ char *status_json(const struct server *s) {
   json_open(&j, "logs", '[');
   logs_dropped(s->logs, put_log, &j);
   json_close(&j, ']');
+  json_number(&j, "log_lines_throttled", log_throttle_total());
+  json_number(&j, "vms_given_up", vms_given_up_sum(s));
+  put_names(&j, s);
   put_columns(&j);
   put_seconds(&j, s);
   json_close(&j, '}');

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// sums: what status, status.json and the metrics all add up of the workers' tallies, the control worker's included:
+// discovery, health checks and timers run there.
+#ifndef PERILUNE_RUNTIME_SUMS_H
+#define PERILUNE_RUNTIME_SUMS_H
+
+#include <stdint.h>
+
+struct hook_tally;
+struct server;
+
+struct names_sum {
+  uint64_t lookups, kept, stale; /* of the lookups, answered from memory; of these, beyond their time */
+  uint64_t questions, failures;  /* sent to name servers; of these, without an answer */
+  uint64_t silent;               /* name servers that do not answer at the moment */
+};
+
+struct names_sum names_sum(const struct server *server);
+/* Runs of after, every and spawn under way. */
+uint64_t background_sum(const struct server *server);
+/* VMs that were given up, or had no memory left, so that the policy was loaded anew. */
+uint64_t vms_given_up_sum(const struct server *server);
+/* 0 before the first call. */
+double hook_mean_us(const struct hook_tally *tally);
+
+#endif
