@@ -38,7 +38,6 @@ need_for_run() {
   need libxxhash-dev has_library libxxhash
   need libpcre2-dev has_library libpcre2-8
   need libnghttp2-dev has_library libnghttp2
-  need liburing-dev has_library liburing
   need openssl has_command openssl
   need curl has_command curl
 }

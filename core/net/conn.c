@@ -329,18 +329,19 @@ static struct unsent *unsent_of(const char *bytes, size_t count) {
   return unsent;
 }
 
-void conn_staged_sent(struct conn *conn, const struct send_call *call) {
-  size_t moved = call->result < 0 ? 0 : (size_t)call->result;
+void conn_send_staged(struct conn *conn, const char *text, size_t bytes) {
+  struct iovec part = {(void *)text, bytes};
+  size_t moved = 0;
   CHECK_OBJ(conn, CONN_MAGIC);
-  CHECK(conn->staged && !conn->unsent && moved <= call->bytes);
+  CHECK(conn_is_open(conn) && conn->staged && !conn->unsent);
   conn->staged = false;
-  if (moved == call->bytes) return;
-  if (call->result < 0) errno = -call->result;
-  if (call->result < 0 && failed(conn) == IO_ERROR) {
+  if (plain_write(conn, &part, 1, &moved) == IO_ERROR) {
     fail_staged(conn);
     return;
   }
-  conn->unsent = unsent_of(call->text + moved, call->bytes - moved);
+  CHECK(moved <= bytes);
+  if (moved == bytes) return;
+  conn->unsent = unsent_of(text + moved, bytes - moved);
   sync_watchers(conn);
 }
 

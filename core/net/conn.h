@@ -20,7 +20,6 @@
 struct conn;
 struct outbox;
 struct pipe;
-struct send_call;
 struct tls;
 
 enum { CONN_MAGIC = 0xc0221001 };
@@ -121,8 +120,8 @@ enum io conn_splice_out(struct conn *conn, struct pipe *pipe);
 bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t bytes);
 /* Bytes that were taken for sending are still here: staged, or refused by the socket so far. */
 static inline bool conn_has_unsent(const struct conn *conn) { return conn->staged || conn->unsent; }
-/* For outbox.c: it was tried. */
-void conn_staged_sent(struct conn *conn, const struct send_call *call);
+/* For outbox.c: the time has come. */
+void conn_send_staged(struct conn *conn, const char *text, size_t bytes);
 /* Sends FIN (with TLS: close_notify before it); the other direction stays open. */
 void conn_shutdown(struct conn *conn);
 void conn_want_read(struct conn *conn, bool on);

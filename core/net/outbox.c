@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/check.h"
 #include "base/memory.h"
@@ -18,8 +17,8 @@ enum { MOMENT_US = 500 };
 
 static void send_all(struct outbox *o) {
   CHECK(o->count <= OUTBOX_ITEMS && o->used <= OUTBOX_BYTES);
-  batch_send(o->calls, o->count);
-  for (unsigned i = 0; i < o->count; i++) conn_staged_sent(o->conns[i], &o->calls[i]);
+  for (unsigned i = 0; i < o->count; i++)
+    conn_send_staged(o->items[i].conn, o->items[i].text, o->items[i].bytes);
   o->count = o->used = 0;
 }
 
@@ -58,9 +57,7 @@ bool outbox_put(struct outbox *o, struct conn *conn, const struct iovec *parts, 
   if (!o->bytes) o->bytes = memory_alloc(OUTBOX_BYTES);
   if (!o->count) o->began = ticks_now();
   char *end = o->bytes + o->used;
-  o->conns[o->count] = conn;
-  o->calls[o->count] = (struct send_call){conn->fd, MSG_NOSIGNAL, end, (unsigned)bytes, 0};
-  o->count++;
+  o->items[o->count++] = (struct outbox_item){conn, end, (unsigned)bytes};
   for (int i = 0; i < count; i++) end = mempcpy(end, parts[i].iov_base, parts[i].iov_len);
   o->used += (unsigned)bytes;
   CHECK(end == o->bytes + o->used && o->used <= OUTBOX_BYTES);
@@ -70,13 +67,10 @@ bool outbox_put(struct outbox *o, struct conn *conn, const struct iovec *parts, 
 
 void outbox_send(struct outbox *o, struct conn *conn) {
   unsigned i = 0;
-  while (o->conns[i] != conn) i++;
+  while (o->items[i].conn != conn) i++;
   CHECK(i < o->count);
-  struct send_call call = o->calls[i];
-  o->count--;
-  o->conns[i] = o->conns[o->count];
-  o->calls[i] = o->calls[o->count];
+  struct outbox_item item = o->items[i];
+  o->items[i] = o->items[--o->count];
   if (!o->count) o->used = 0; /* else the others' bytes are in between */
-  batch_send(&call, 1);
-  conn_staged_sent(conn, &call);
+  conn_send_staged(conn, item.text, item.bytes);
 }

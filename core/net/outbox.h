@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// outbox: the small writes of one turn of a loop, made together at its end (batch.h). Between two sends the
+// outbox: the small writes of one turn of a loop, made one after another at its end. Between two sends the
 // kernel's way through TCP puts our code and data out of the processor's caches, so a turn that serves many
 // connections costs less when it parses and decides first and sends then. What is put here counts as written; what
 // the kernel does not take stays owed to the conn (conn.c), which sends it before anything else.
@@ -12,21 +12,24 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "net/batch.h"
-
 struct conn;
 
 /* Larger writes are not worth a copy. */
-enum { OUTBOX_MOST_BYTES = 4096, OUTBOX_ITEMS = BATCH_MOST, OUTBOX_BYTES = 65536 };
+enum { OUTBOX_MOST_BYTES = 4096, OUTBOX_ITEMS = 64, OUTBOX_BYTES = 65536 };
+
+struct outbox_item {
+  struct conn *conn; /* borrowed */
+  const char *text;  /* in outbox.bytes */
+  unsigned bytes;
+};
 
 struct outbox {
   ev_prepare watcher;
   struct ev_loop *loop; /* borrowed */
   uint64_t began;       /* ticks: when the first item came */
   unsigned count, used;
-  unsigned turn;                    /* of the loop, that was closed last */
-  struct conn *conns[OUTBOX_ITEMS]; /* borrowed; of each call */
-  struct send_call calls[OUTBOX_ITEMS];
+  unsigned turn; /* of the loop, that was closed last */
+  struct outbox_item items[OUTBOX_ITEMS];
   char *bytes; /* owned; from the first item on */
 };
 

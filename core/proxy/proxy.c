@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "net/batch.h"
 #include "net/pipe.h"
 #include "net/resolver.h"
 #include "proxy/downstream.h"
@@ -84,7 +83,6 @@ void proxy_free(struct proxy *proxy) {
   reaper_stop(&proxy->reaper);
   outbox_stop(&proxy->outbox);
   coalesce_stop(&proxy->coalesce);
-  batch_thread_end();
   pipe_thread_end();
   resolver_free(proxy->resolver);
   peers_free(proxy);

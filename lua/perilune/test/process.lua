@@ -94,9 +94,9 @@ local function count_descriptors(pid, fits)
   return found
 end
 
---- Number of open descriptors, without the io_uring that each of its threads keeps from the first time that it is busy.
+--- Number of open descriptors.
 function Process:open_files()
-  return count_descriptors(self.pid, function(target) return not target:find("io_uring", 1, true) end)
+  return count_descriptors(self.pid, function() return true end)
 end
 
 --- Number of open sockets.
