@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// coalesce: measures in windows, and looks whether one is over just before the loop waits; so what was measured before
-// a pause is no longer in force behind it. The waiting itself is libev's (ev_set_io_collect_interval): never beyond a
-// timer that is due. It counts from the last time that the loop's clock was set, which hooks that wait do: so what went
-// by from the look to that is taken off.
+// coalesce: measures in windows. Whether one is over is looked at when an exchange ends, and, while an interval is in
+// force, just before the loop waits: so what was measured before a pause is no longer in force behind it, and a loop that
+// looks at once has no watcher for this. The waiting itself is libev's (ev_set_io_collect_interval): never beyond a timer
+// that is due. It counts from the last time that the loop's clock was set, which hooks that wait do: so what went by from
+// the look to that is taken off.
 #include "net/coalesce.h"
 
 #include <sys/prctl.h>
@@ -10,7 +11,7 @@
 #include "base/list.h"
 #include "base/ticks.h"
 
-enum { WINDOW_US = 10000, SMOOTHING = 4, SLACK_NS = 1000 };
+enum { SMOOTHING = 4, SLACK_NS = 1000 };
 
 unsigned coalesce_interval_us(unsigned ended, uint64_t window_us, unsigned mean_us) {
   unsigned interval = mean_us / COALESCE_SHARE;
@@ -18,14 +19,31 @@ unsigned coalesce_interval_us(unsigned ended, uint64_t window_us, unsigned mean_
   return (uint64_t)ended * interval < window_us ? 0 : interval;
 }
 
-static void measure(struct coalesce *c) {
+static void start_watchers(struct coalesce *c) {
+  if (ev_is_active(&c->before)) return;
+  ev_prepare_start(c->loop, &c->before);
+  ev_check_start(c->loop, &c->behind);
+  ev_unref(c->loop);
+  ev_unref(c->loop);
+}
+
+static void stop_watchers(struct coalesce *c) {
+  if (!ev_is_active(&c->before)) return;
+  ev_ref(c->loop);
+  ev_ref(c->loop);
+  ev_prepare_stop(c->loop, &c->before);
+  ev_check_stop(c->loop, &c->behind);
+}
+
+void coalesce_measure(struct coalesce *c) {
   uint64_t us = ticks_to_us(ticks_since(c->began));
-  if (us < WINDOW_US) return;
+  if (us < COALESCE_WINDOW_US || c->is_stopped) return;
   if (c->ended) c->mean_us += ((int)(c->sum_us / c->ended) - (int)c->mean_us) / SMOOTHING;
   c->interval_us = coalesce_interval_us(c->ended, us, c->mean_us);
   c->ended = 0;
   c->sum_us = 0;
   c->began = ticks_now();
+  if (c->interval_us) start_watchers(c);
 }
 
 static void wait_for(struct coalesce *c, double seconds) {
@@ -37,9 +55,10 @@ static void wait_for(struct coalesce *c, double seconds) {
 static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int events) {
   struct coalesce *c = (struct coalesce *)watcher;
   (void)events;
-  measure(c);
+  coalesce_measure(c);
   double interval = c->interval_us * 1e-6, gone = c->interval_us ? ev_now(loop) - c->woke : 0;
   wait_for(c, gone >= interval || gone < 0 ? 0 : interval - gone);
+  if (!c->interval_us) stop_watchers(c);
 }
 
 static void on_check(struct ev_loop *loop, ev_check *watcher, int events) {
@@ -51,21 +70,14 @@ static void on_check(struct ev_loop *loop, ev_check *watcher, int events) {
 void coalesce_init(struct coalesce *c, struct ev_loop *loop) {
   *c = (struct coalesce){.loop = loop, .began = ticks_now()};
   ev_prepare_init(&c->before, on_prepare);
-  ev_prepare_start(loop, &c->before);
-  ev_unref(loop);
   ev_check_init(&c->behind, on_check);
-  ev_check_start(loop, &c->behind);
-  ev_unref(loop);
 }
 
 void coalesce_stop(struct coalesce *c) {
-  if (!ev_is_active(&c->before)) return;
+  c->is_stopped = true;
   c->interval_us = 0;
   wait_for(c, 0);
-  ev_ref(c->loop);
-  ev_prepare_stop(c->loop, &c->before);
-  ev_ref(c->loop);
-  ev_check_stop(c->loop, &c->behind);
+  stop_watchers(c);
 }
 
 void coalesce_thread_begin(void) { prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS, 0UL, 0UL, 0UL); }

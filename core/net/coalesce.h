@@ -11,10 +11,14 @@
 #define PERILUNE_NET_COALESCE_H
 
 #include <ev.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "base/ticks.h"
 
 /* SAMPLE: what an exchange counts at most, so that those that wait for long do not hide the others. */
 enum {
+  COALESCE_WINDOW_US = 10000,
   COALESCE_MOST_US = 100,
   COALESCE_SHARE = 8,
   COALESCE_SAMPLE_US = 4 * COALESCE_SHARE * COALESCE_MOST_US
@@ -31,6 +35,7 @@ struct coalesce {
   uint64_t sum_us;      /* what they took */
   unsigned mean_us;     /* what one takes, smoothed over windows */
   unsigned interval_us; /* in force; 0: none */
+  bool is_stopped;
 };
 
 /* Does not keep the loop alive. */
@@ -40,10 +45,13 @@ void coalesce_stop(struct coalesce *coalesce);
 /* Call it in a thread whose loop may coalesce: without, Linux adds 50 us of slack to each wait (prctl(2)). */
 void coalesce_thread_begin(void);
 
-/* An exchange has ended that took so long. */
+/* Of coalesce_add, where the window is over. */
+void coalesce_measure(struct coalesce *coalesce);
+/* An exchange has ended that took so long. In the loop's thread. */
 static inline void coalesce_add(struct coalesce *coalesce, uint64_t us) {
   coalesce->ended++;
   coalesce->sum_us += us < COALESCE_SAMPLE_US ? us : COALESCE_SAMPLE_US;
+  if (ticks_to_us(ticks_since(coalesce->began)) >= COALESCE_WINDOW_US) coalesce_measure(coalesce);
 }
 
 /* The while between two looks where `ended` exchanges of `mean_us` on average ended in `window_us`. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// reaper: an ev_prepare watcher that frees what is waiting; it does not keep the loop alive.
+// reaper: an ev_prepare watcher that frees what is waiting. It does not keep the loop alive, and runs only while there is
+// something to free: most turns of a loop have nothing.
 #include "net/reaper.h"
 
 #include "base/check.h"
@@ -12,27 +13,35 @@ static void free_all(struct reaper *reaper) {
   }
 }
 
+static void stop_watcher(struct reaper *reaper) {
+  if (!ev_is_active(&reaper->watcher)) return;
+  ev_ref(reaper->loop);
+  ev_prepare_stop(reaper->loop, &reaper->watcher);
+}
+
 static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int events) {
+  struct reaper *reaper = (struct reaper *)watcher;
   (void)loop, (void)events;
-  free_all((struct reaper *)watcher);
+  free_all(reaper);
+  stop_watcher(reaper);
 }
 
 void reaper_init(struct reaper *reaper, struct ev_loop *loop) {
   list_init(&reaper->waiting);
   reaper->loop = loop;
   ev_prepare_init(&reaper->watcher, on_prepare);
-  ev_prepare_start(loop, &reaper->watcher);
-  ev_unref(loop);
 }
 
 void reaper_stop(struct reaper *reaper) {
   free_all(reaper);
-  ev_ref(reaper->loop);
-  ev_prepare_stop(reaper->loop, &reaper->watcher);
+  stop_watcher(reaper);
 }
 
 void reaper_add(struct reaper *reaper, struct reaped *reaped, void (*free)(struct reaped *reaped)) {
   CHECK(free && !reaped->free); /* added once */
   reaped->free = free;
   list_push_back(&reaper->waiting, &reaped->link);
+  if (ev_is_active(&reaper->watcher)) return;
+  ev_prepare_start(reaper->loop, &reaper->watcher);
+  ev_unref(reaper->loop);
 }

@@ -8,7 +8,7 @@
 #include "base/ticks.h"
 #include "unit.h"
 
-enum { WINDOW_US = 10000 };
+enum { WINDOW_US = COALESCE_WINDOW_US };
 
 IT("leaves an eighth of what an exchange takes between two looks") {
   CHECK(coalesce_interval_us(500, WINDOW_US, 320) == 40);
@@ -70,10 +70,11 @@ static void with_loop(void (*test)(struct fixture *f)) {
   close(f.fds[1]);
 }
 
-/* A window has passed in which `count` exchanges ended; the loop looks once. */
+/* A window has passed in which `count` exchanges ended, the last at its end; the loop looks once. */
 static void window(struct fixture *f, unsigned count, unsigned us) {
-  for (unsigned i = 0; i < count; i++) coalesce_add(&f->coalesce, us);
+  for (unsigned i = 1; i < count; i++) coalesce_add(&f->coalesce, us);
   while (ticks_to_us(ticks_since(f->coalesce.began)) < WINDOW_US) continue;
+  if (count) coalesce_add(&f->coalesce, us);
   ev_run(f->loop, EVRUN_NOWAIT);
 }
 
@@ -108,6 +109,16 @@ static void pauses(struct fixture *f) {
   CHECK(f->coalesce.interval_us == 0);
 }
 IT("looks at once again behind a pause") { with_loop(pauses); }
+
+static void has_no_watcher(struct fixture *f) {
+  window(f, 1, 2000);
+  CHECK(!ev_is_active(&f->coalesce.before) && !ev_is_active(&f->coalesce.behind));
+  windows(f, 100000, 2000);
+  CHECK(ev_is_active(&f->coalesce.before) && ev_is_active(&f->coalesce.behind));
+  window(f, 0, 0);
+  CHECK(!ev_is_active(&f->coalesce.before) && !ev_is_active(&f->coalesce.behind));
+}
+IT("costs a loop that looks at once nothing in each turn") { with_loop(has_no_watcher); }
 
 static void one_for_long(struct fixture *f) {
   for (int i = 0; i < 20; i++) {
