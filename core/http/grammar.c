@@ -10,7 +10,7 @@
 const unsigned char grammar_classes[256] = {
     ['!'] = WORD,         ['"'] = CLASS_TARGET, ['#'] = CLASS_TOKEN,   ['$'] = WORD,
     ['%'] = TOKEN,        ['&'] = WORD,         ['\''] = WORD,         ['('] = DELIM,
-    [')'] = DELIM,        ['*'] = WORD,         ['+'] = WORD,          [','] = DELIM,
+    [')'] = DELIM,        ['*'] = WORD,         ['+'] = WORD,          [','] = CLASS_TARGET,
     ['-'] = WORD,         ['.'] = WORD,         ['/'] = CLASS_TARGET,  ['0' ... '9'] = HEX_WORD,
     [':'] = CLASS_TARGET, [';'] = DELIM,        ['<'] = CLASS_TARGET,  ['='] = DELIM,
     ['>'] = CLASS_TARGET, ['?'] = CLASS_TARGET, ['@'] = CLASS_TARGET,  ['A' ... 'F'] = HEX_WORD,
@@ -65,25 +65,38 @@ size_t grammar_find_control(const char *bytes, size_t from, size_t to, bool asci
   return from;
 }
 
-static size_t count_in_bytes(const char *bytes, size_t count, bool with_tabs) {
+static size_t count_controls(const char *bytes, size_t count, bool with_tabs) {
   size_t found = 0;
   for (size_t i = 0; i < count; i++)
     found += (unsigned char)bytes[i] < 0x20 && (with_tabs || bytes[i] != '\t');
   return found;
 }
 
+bool grammar_has_controls(const char *bytes, size_t count, size_t wanted) {
+  return count_controls(bytes, count, false) == wanted;
+}
+
+static size_t copy_bytes(char *to, struct str text) {
+  if (text.len) memcpy(to, text.ptr, text.len);
+  return count_controls(text.ptr, text.len, true);
+}
+
 #ifdef __SSE2__
+static inline __m128i copy_block(char *to, const char *from) {
+  __m128i block = _mm_loadu_si128((const __m128i *)from);
+  _mm_storeu_si128((__m128i *)to, block);
+  return block;
+}
+
 /* 16 bytes, of ones where a control character is. */
-static inline __m128i low_in(const char *bytes) {
-  __m128i block = _mm_loadu_si128((const __m128i *)bytes);
+static inline __m128i low_in(__m128i block) {
   return _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
 }
 
-/* The same of the last `rest` bytes before `end`, fewer than a block: what is before them in the block does
- * not count. */
-static inline __m128i low_in_rest(const char *end, size_t rest) {
+/* The same of the last `rest` bytes, fewer than all: what is before them does not count. */
+static inline __m128i low_in_rest(__m128i block, size_t rest) {
   static const char masks[2 * GRAMMAR_BLOCK] = {[GRAMMAR_BLOCK... 2 * GRAMMAR_BLOCK - 1] = -1};
-  return _mm_and_si128(low_in(end - GRAMMAR_BLOCK), _mm_loadu_si128((const __m128i *)(masks + rest)));
+  return _mm_and_si128(low_in(block), _mm_loadu_si128((const __m128i *)(masks + rest)));
 }
 
 static inline size_t sum_of(__m128i bytes) {
@@ -91,32 +104,29 @@ static inline size_t sum_of(__m128i bytes) {
   return (size_t)_mm_cvtsi128_si64(sums) + (size_t)_mm_extract_epi16(sums, 4);
 }
 
-/* Tabs included. Each byte of a sum counts up to 255; two blocks at a time. */
-static size_t count_low(const char *bytes, size_t count) {
-  const char *end = bytes + count;
-  size_t found = 0;
-  if (count < GRAMMAR_BLOCK) return count_in_bytes(bytes, count, true);
+/* Blocks: each byte of a sum counts to 255, and the rest behind them is one more. */
+enum { SUM_MOST = 254 };
+
+/* Sixteen bytes at a time; the last block may overlap the one before it. */
+size_t grammar_copy(char *to, struct str text) {
+  size_t found = 0, at = 0, rest = text.len % GRAMMAR_BLOCK, whole = text.len - rest;
+  if (text.len < GRAMMAR_BLOCK) return copy_bytes(to, text);
+  __m128i sum = _mm_setzero_si128();
   for (;;) {
-    __m128i sum = _mm_setzero_si128();
-    size_t pairs = (size_t)(end - bytes) / 32;
-    for (const char *stop = bytes + (pairs < 126 ? pairs : 126) * 32; bytes < stop; bytes += 32)
-      sum = _mm_sub_epi8(_mm_sub_epi8(sum, low_in(bytes)), low_in(bytes + GRAMMAR_BLOCK));
-    if (end - bytes >= 32) {
-      found += sum_of(sum);
-      continue;
-    }
-    if (end - bytes >= GRAMMAR_BLOCK) sum = _mm_sub_epi8(sum, low_in(bytes));
-    return found + sum_of(_mm_sub_epi8(sum, low_in_rest(end, (size_t)(end - bytes) % GRAMMAR_BLOCK)));
+    size_t most = (size_t)SUM_MOST * GRAMMAR_BLOCK, stop = whole - at > most ? at + most : whole;
+    for (; at < stop; at += GRAMMAR_BLOCK)
+      sum = _mm_sub_epi8(sum, low_in(copy_block(to + at, text.ptr + at)));
+    if (at == whole) break;
+    found += sum_of(sum);
+    sum = _mm_setzero_si128();
   }
+  at = text.len - GRAMMAR_BLOCK;
+  if (rest) sum = _mm_sub_epi8(sum, low_in_rest(copy_block(to + at, text.ptr + at), rest));
+  return found + sum_of(sum);
 }
 #else
-static size_t count_low(const char *bytes, size_t count) { return count_in_bytes(bytes, count, true); }
+size_t grammar_copy(char *to, struct str text) { return copy_bytes(to, text); }
 #endif
-
-/* Tabs are rare: they are told from the others only where something was found that was not expected. */
-bool grammar_has_controls(const char *bytes, size_t count, size_t wanted) {
-  return count_low(bytes, count) == wanted || count_in_bytes(bytes, count, false) == wanted;
-}
 
 bool grammar_is_text(struct str s) {
   for (size_t at = 0; at < s.len; at++) {

@@ -15,7 +15,8 @@
 enum grammar_class {
   CLASS_TOKEN = 1,  /* tchar, RFC 9110 section 5.6.2 */
   CLASS_TARGET = 2, /* what a request target may hold: visible ASCII but '#' (a fragment is never sent) */
-  CLASS_HOST = 4, /* unreserved and sub-delims of a reg-name, RFC 3986 section 3.2.2; '%' is checked apart */
+  CLASS_HOST =
+      4, /* unreserved and sub-delims of a reg-name, RFC 3986 section 3.2.2, but the comma; '%' is checked apart */
   CLASS_HEX = 8
 };
 
@@ -66,6 +67,8 @@ size_t grammar_find_control(const char *bytes, size_t from, size_t to, bool asci
 
 /* Are there exactly so many control characters but tabs (DEL is none)? */
 bool grammar_has_controls(const char *bytes, size_t count, size_t wanted);
+/* Copies, and counts control characters in passing, tabs among them (DEL is none). */
+size_t grammar_copy(char *to, struct str text);
 
 /* No control character but tab: what field values, reasons and quoted text may hold. May be empty. */
 bool grammar_is_text(struct str s);

@@ -16,6 +16,7 @@ static enum error authority_form(struct request *request, const char **why);
 bool host_is_valid(struct str authority) {
   struct str host, port;
   uint64_t number = 0;
+  if (grammar_is_all(authority, CLASS_HOST)) return true; /* a name and nothing else, as most are */
   if (!split_port(authority, &host, &port)) return false;
   if (port.len && (!str_to_u64(port, &number) || number > 65535)) return false;
   return host.len && host.ptr[0] == '[' ? is_ip_literal(host) : is_reg_name(host);
@@ -34,10 +35,9 @@ static bool split_port(struct str authority, struct str *host, struct str *port)
 }
 
 /* 1*( unreserved / pct-encoded / sub-delims ): RFC 9110 section 4.2.1 refuses the empty host. The comma is a
- * sub-delim, but what has one is far more likely two Host fields that somebody joined. */
+ * sub-delim that the class has not: what has one is far more likely two Host fields that somebody joined. */
 static bool is_reg_name(struct str host) {
   for (size_t i = 0; i < host.len; i++) {
-    if (host.ptr[i] == ',') return false;
     if (grammar_is(host.ptr[i], CLASS_HOST)) continue;
     if (host.ptr[i] != '%' || host.len - i < 3) return false;
     if (!grammar_is(host.ptr[i + 1], CLASS_HEX) || !grammar_is(host.ptr[i + 2], CLASS_HEX)) return false;
@@ -52,7 +52,8 @@ static bool is_future_address(struct str text) {
   struct str version = {text.ptr + 1, dot ? dot - 1 : 0}, address = str_from(text, dot + 1);
   if (ascii_lower(text.ptr[0]) != 'v' || !grammar_is_all(version, CLASS_HEX)) return false;
   for (size_t i = 0; i < address.len; i++)
-    if (!grammar_is(address.ptr[i], CLASS_HOST) && address.ptr[i] != ':') return false;
+    if (!grammar_is(address.ptr[i], CLASS_HOST) && address.ptr[i] != ':' && address.ptr[i] != ',')
+      return false;
   return address.len > 0;
 }
 

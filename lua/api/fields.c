@@ -123,13 +123,17 @@ static __attribute__((cold)) void refuse_value(lua_State *L, struct str name, st
   luaL_error(L, "the value of field %s has a control character in it (CR, LF, NUL, ...)", name.ptr);
 }
 
-/* A string or a finite number at `index`. */
-static inline struct str check_value(lua_State *L, struct str name, int index) {
-  if (lua_type(L, index) == LUA_TNUMBER && !isfinite(lua_tonumber(L, index)))
+/* A string or a finite number at `index`, whose type that is. */
+static inline struct str check_typed(lua_State *L, struct str name, int index, int type) {
+  if (type == LUA_TNUMBER && !isfinite(lua_tonumber(L, index)))
     luaL_error(L, "the value of field %s is a number that is not finite", name.ptr);
-  struct str value = text_of(L, index);
+  struct str value = text_of_type(L, index, type);
   if (!value.ptr || !field_value_is_valid(value)) refuse_value(L, name, value, index);
   return str_trim(value);
+}
+
+static struct str check_value(lua_State *L, struct str name, int index) {
+  return check_typed(L, name, index, lua_type(L, index));
 }
 
 /* Lua may collect its strings before the field is written. */
@@ -190,7 +194,8 @@ int fields_check(lua_State *L) {
 
 struct field fields_read(lua_State *L) {
   struct field field = check_name(L, 2);
-  if (!lua_istable(L, 3)) field.value = check_value(L, field.name, 3);
+  int type = lua_type(L, 3);
+  if (type != LUA_TTABLE) field.value = check_typed(L, field.name, 3, type);
   return field;
 }
 

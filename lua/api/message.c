@@ -105,13 +105,11 @@ static void check_host(lua_State *L, const char *call, const struct headers *hea
   size_t count = field.value.ptr ? 1 : lua_objlen(L, 3);
   if (count != 1 || (adds && headers_find_id(headers, FIELD_HOST)))
     refuse_host(L, call, "a request has one Host: give set_header a single value");
-  if (field.value.ptr)
-    lua_pushvalue(L, 3);
-  else
-    lua_rawgeti(L, 3, 1);
-  if (!host_is_valid(str_trim(text_at(L, -1))))
-    refuse_host(L, call, "the value of Host is no host, with or without a port");
-  lua_pop(L, 1);
+  bool is_array = !field.value.ptr;
+  if (is_array) lua_rawgeti(L, 3, 1);
+  struct str host = is_array ? str_trim(text_at(L, -1)) : field.value;
+  if (!host_is_valid(host)) refuse_host(L, call, "the value of Host is no host, with or without a port");
+  if (is_array) lua_pop(L, 1);
 }
 
 /* What set_header and add_header are told, accounted for: its value is in `field`, or an array at argument 3 where

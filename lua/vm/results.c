@@ -26,7 +26,9 @@ static __attribute__((cold)) void refuse_type(const struct task *task, const cha
 void result_is_answer(struct task *task) { task->script->x->outcome.answered = true; }
 
 /* Nothing, or false: nothing is meant by it. */
-static bool is_nothing(const struct task *task) { return !lua_toboolean(task->co, 1); }
+static bool is_nothing(const struct task *task) {
+  return lua_gettop(task->co) == 0 || !lua_toboolean(task->co, 1);
+}
 
 /* An answer is an answer, even where the hook forgot to say so: nothing good could follow. */
 void result_of_filter(struct task *task) {

@@ -19,12 +19,15 @@ static __attribute__((noinline, cold)) void number_to_text(lua_State *L, int ind
   lua_replace(L, index < 0 ? index - 1 : index);
 }
 
-struct str text_of(lua_State *L, int index) {
+struct str text_of_type(lua_State *L, int index, int type) {
   struct str text = {NULL, 0};
-  int type = lua_type(L, index);
   if (type == LUA_TNUMBER) number_to_text(L, index);
   if (type == LUA_TSTRING || type == LUA_TNUMBER) text.ptr = lua_tolstring(L, index, &text.len);
   return text;
+}
+
+struct str text_of(lua_State *L, int index) {
+  return text_of_type(L, index, lua_type(L, index));
 }
 
 struct str text_at(lua_State *L, int index) {

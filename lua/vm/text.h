@@ -11,6 +11,8 @@
 /* The string or number at `index`, which becomes a string in its place; ptr NULL: it is neither. Not for a key of
  * lua_next. -0 +0 */
 struct str text_of(lua_State *L, int index);
+/* The same where its type is known already. -0 +0 */
+struct str text_of_type(lua_State *L, int index, int type);
 /* The same for an argument: raises where it is neither. -0 +0 */
 struct str text_at(lua_State *L, int index);
 /* core.text(value): a number as such a text, anything else as tostring makes it. -1 +1 */
