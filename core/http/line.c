@@ -68,7 +68,7 @@ static enum error other_version(struct str version, unsigned char *minor, const 
 /* The space behind the status is required even if no reason follows, yet origins are seen that leave it out;
  * nothing is in doubt then. */
 bool status_line_parse(struct str line, unsigned most, struct status_line *parts, const char **why) {
-  enum { VERSION_BYTES = 8, STATUS_AT = 9, STATUS_END = 12 };
+  enum { VERSION_BYTES = 8, STATUS_AT = 9, STATUS_END = STATUS_LINE_REASON - 1 };
   *parts = (struct status_line){0};
   *why = "malformed status line";
   if (line.len < STATUS_END || line.ptr[VERSION_BYTES] != ' ') return false;
@@ -80,7 +80,7 @@ bool status_line_parse(struct str line, unsigned most, struct status_line *parts
     return false;
   parts->status = (unsigned short)((digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0'));
   if (parts->status < 100 || parts->status > most) return false;
-  parts->reason = str_from(line, STATUS_END + 1);
+  parts->reason = str_from(line, STATUS_LINE_REASON);
   if (parts->reason.len && !grammar_is_text(parts->reason)) return false;
   *why = NULL;
   return true;

@@ -24,6 +24,8 @@ struct status_line {
 /* `line` is without its CRLF. On an error `parts` holds what was understood; *why is a static sentence. */
 enum error request_line_parse(struct str line, size_t target_bytes, struct request_line *parts,
                               const char **why);
+/* Where the reason begins, if there is one. */
+enum { STATUS_LINE_REASON = sizeof "HTTP/1.1 200 " - 1 };
 /* `most`: the highest status that is one. */
 bool status_line_parse(struct str line, unsigned most, struct status_line *parts, const char **why);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// parser: whole heads to messages. The first line is taken apart by http/line, the fields by llhttp. The one
+// parser: whole heads to messages. The first line is taken apart by http/line, for the scan mostly, the fields by llhttp. The one
 // hard problem is that llhttp also judges framing, methods, versions and upgrades, each version of it
 // differently, and that its answer must not matter: it is therefore given a first line of our own, is told
 // that each field is an ordinary one, and its fields are checked against the lines that there are. What they
@@ -8,6 +8,7 @@
 
 #include <llhttp.h>
 
+#include "base/check.h"
 #include "http/framing.h"
 #include "http/grammar.h"
 #include "http/host.h"
@@ -132,31 +133,65 @@ static enum error fields_of_head(struct str section, struct headers *headers, un
   return error;
 }
 
-/* Takes the request line off the head. */
-static enum error first_line_parse(struct str *head, const struct parser_limits *limits,
-                                   struct request *request, const char **why) {
-  struct str line = {0};
-  struct request_line parts;
-  while (head->len >= 2 && memcmp(head->ptr, "\r\n", 2) == 0) *head = str_from(*head, 2);
-  if (!take_line(head, &line)) return fault(ERROR_BAD_REQUEST, why, "the head has no whole line");
-  enum error error = request_line_parse(line, limits->target_bytes, &parts, why);
+static void set_request_line(struct request *request, struct request_line parts) {
   request->method_name = parts.method;
   request->method = method_of(parts.method);
   request->target = parts.target;
   request->minor = parts.minor;
+}
+
+/* Takes the request line off a head that nobody has looked at. */
+static enum error read_request_line(struct str *text, const struct parser_limits *limits,
+                                    struct request *request, const char **why) {
+  struct str line = {0};
+  struct request_line parts;
+  while (text->len >= 2 && memcmp(text->ptr, "\r\n", 2) == 0) *text = str_from(*text, 2);
+  if (!take_line(text, &line)) return fault(ERROR_BAD_REQUEST, why, "the head has no whole line");
+  enum error error = request_line_parse(line, limits->target_bytes, &parts, why);
+  set_request_line(request, parts);
   return error;
 }
 
-static enum error request_parse(struct str head, const struct parser_limits *limits, struct request *request,
-                                const char **why) {
-  enum error error = first_line_parse(&head, limits, request, why);
-  if (error == ERROR_NONE) error = fields_of_head(head, &request->headers, limits->fields, why);
+#ifdef INVARIANTS
+/* Does the line say what the scan has read in it? */
+static bool is_as_scanned(struct str text, const struct first_line *line, struct request_line parts) {
+  struct request_line again;
+  const char *why;
+  bool is_read =
+      request_line_parse((struct str){text.ptr, line->bytes - 2}, SIZE_MAX, &again, &why) == ERROR_NONE;
+  return is_read && str_equal(again.method, parts.method) && str_equal(again.target, parts.target) &&
+         again.minor == parts.minor;
+}
+#endif
+
+/* The same of one that was scanned, whose limits may have been another policy's. */
+static enum error take_request_line(const struct head *head, struct str *text,
+                                    const struct parser_limits *limits, struct request *request,
+                                    const char **why) {
+  const struct first_line *line = &head->line;
+  *text = head->text;
+  if (!line->bytes) return read_request_line(text, limits, request, why);
+  CHECK(line->bytes <= text->len);
+  struct request_line parts = {
+      {text->ptr, line->method}, {text->ptr + line->method + 1, line->target}, line->minor};
+  CHECK(is_as_scanned(*text, line, parts));
+  set_request_line(request, parts);
+  *text = str_from(*text, line->bytes);
+  if (line->target <= limits->target_bytes) return ERROR_NONE;
+  return fault(ERROR_TARGET_TOO_LONG, why, "the request target is longer than allowed");
+}
+
+static enum error request_parse(const struct head *head, const struct parser_limits *limits,
+                                struct request *request, const char **why) {
+  struct str fields;
+  enum error error = take_request_line(head, &fields, limits, request, why);
+  if (error == ERROR_NONE) error = fields_of_head(fields, &request->headers, limits->fields, why);
   if (error == ERROR_NONE) error = host_of_request(request, why);
   if (error == ERROR_NONE) error = framing_of_request(request, why);
   return error;
 }
 
-enum error parser_request(struct str head, struct arena *arena, const struct parser_limits *limits,
+enum error parser_request(const struct head *head, struct arena *arena, const struct parser_limits *limits,
                           struct request *request, const char **why) {
   const char *unwanted;
   *request = (struct request){0};
@@ -182,7 +217,7 @@ static struct str without_space_before_colons(struct str section, struct arena *
 
 void parser_request_line(struct str head, const struct parser_limits *limits, struct request *request) {
   const char *unwanted;
-  if (first_line_parse(&head, limits, request, &unwanted) == ERROR_NONE) return;
+  if (read_request_line(&head, limits, request, &unwanted) == ERROR_NONE) return;
   request->method_name = request->target = (struct str){0}; /* nobody has checked their characters */
 }
 
@@ -197,24 +232,45 @@ static enum error fields_of_response(struct str section, struct headers *headers
   return fields_of_head(mended, headers, limit, why);
 }
 
-static enum error response_parse(struct str head, const struct parser_limits *limits, enum method method,
-                                 struct response *response, const char **why) {
-  struct str line = {0};
-  struct status_line parts;
-  unsigned lenient = limits->lenient, fields = limits->fields;
-  if (lenient & LENIENT_MANY_FIELDS && fields < LENIENT_FIELDS) fields = LENIENT_FIELDS;
-  head = lenient_mend(head, lenient, response->headers.arena);
-  if (!take_line(&head, &line)) return fault(ERROR_BAD_RESPONSE, why, "the head has no whole line");
-  bool valid = status_line_parse(line, lenient_status_most(lenient), &parts, why);
+static void set_status_line(struct response *response, struct status_line parts) {
   response->status = parts.status;
   response->minor = parts.minor;
   response->reason = parts.reason;
-  if (!valid || fields_of_response(head, &response->headers, fields, why) != ERROR_NONE)
+}
+
+/* Takes the status line off the head; what was mended may have another one than was scanned. */
+static enum error take_status_line(const struct head *head, struct str *text, unsigned lenient,
+                                   struct response *response, const char **why) {
+  const struct first_line *scanned = &head->line;
+  struct str line = {0};
+  struct status_line parts;
+  *text = lenient_mend(head->text, lenient, response->headers.arena);
+  bool is_read = scanned->bytes && text->ptr == head->text.ptr;
+  if (is_read) {
+    CHECK(scanned->bytes <= text->len && scanned->bytes >= 2 + STATUS_LINE_REASON - 1);
+    line = (struct str){text->ptr, scanned->bytes - 2};
+    parts = (struct status_line){scanned->status, scanned->minor, str_from(line, STATUS_LINE_REASON)};
+    *text = str_from(*text, scanned->bytes);
+  } else {
+    if (!take_line(text, &line)) return fault(ERROR_BAD_RESPONSE, why, "the head has no whole line");
+    is_read = status_line_parse(line, lenient_status_most(lenient), &parts, why);
+  }
+  set_status_line(response, parts);
+  return is_read ? ERROR_NONE : ERROR_BAD_RESPONSE;
+}
+
+static enum error response_parse(const struct head *head, const struct parser_limits *limits,
+                                 enum method method, struct response *response, const char **why) {
+  unsigned lenient = limits->lenient, fields = limits->fields;
+  struct str text;
+  if (lenient & LENIENT_MANY_FIELDS && fields < LENIENT_FIELDS) fields = LENIENT_FIELDS;
+  if (take_status_line(head, &text, lenient, response, why) != ERROR_NONE ||
+      fields_of_response(text, &response->headers, fields, why) != ERROR_NONE)
     return ERROR_BAD_RESPONSE;
   return framing_of_response(response, method, lenient, why);
 }
 
-enum error parser_response(struct str head, struct arena *arena, const struct parser_limits *limits,
+enum error parser_response(const struct head *head, struct arena *arena, const struct parser_limits *limits,
                            enum method method, struct response *response, const char **why) {
   const char *unwanted;
   *response = (struct response){0};

@@ -16,13 +16,30 @@ struct parser_limits {
   unsigned lenient;    /* of responses: the deviations that are taken (http/lenient.h) */
 };
 
+/* What the first line of a head says, as lengths: they hold for every copy of the head. The scan reads the line, and the
+ * parser takes it from here. */
+struct first_line {
+  size_t bytes;          /* with its end; 0: nobody has read it */
+  size_t target;         /* bytes, one behind the method */
+  unsigned char method;  /* bytes, at most METHOD_BYTES */
+  unsigned char minor;   /* HTTP/1.minor */
+  unsigned short status; /* of a response */
+};
+
 /* Where the scan of an incomplete head stands; zero it for each head. */
 struct head_scan {
-  size_t scanned;    /* bytes known to be fine */
-  size_t line_start; /* where the line that is being scanned began */
-  size_t skipped;    /* bytes of empty lines (CRLF) before a request line (RFC 9112 section 2.2) */
-  const char *why;   /* of HEAD_BAD, a static sentence for people; NULL: the error says it all */
-  bool in_fields;    /* the first line is behind us */
+  size_t scanned;         /* bytes known to be fine */
+  size_t line_start;      /* where the line that is being scanned began */
+  size_t skipped;         /* bytes of empty lines (CRLF) before a request line (RFC 9112 section 2.2) */
+  const char *why;        /* of HEAD_BAD, a static sentence for people; NULL: the error says it all */
+  bool in_fields;         /* the first line is behind us */
+  struct first_line line; /* from then on */
+};
+
+/* A whole head, without the empty lines before it. */
+struct head {
+  struct str text;
+  struct first_line line; /* of its scan; or zero: the parser reads it itself */
 };
 
 enum head_result {
@@ -40,12 +57,12 @@ enum head_result head_scan_request(struct head_scan *scan, const char *bytes, si
 enum head_result head_scan_response(struct head_scan *scan, const char *bytes, size_t count,
                                     const struct parser_limits *limits, size_t *length, enum error *error);
 
-/* Parses a whole head as scanned (from the request line, or the one empty line before it, to the empty line).
- * Slices in `request` point into `head`; arrays come from `arena`; both must outlive it. Does request line,
+/* Parses a whole head as scanned (from the request line to the empty line; where nobody has read the request line, there
+ * may be empty lines before it). Slices in `request` point into the head's text; arrays come from `arena`; both must outlive it. Does request line,
  * fields, Host, target forms, framing (framing_of_request) and the connection's persistence. On an error the
  * request holds what was understood until then (for the log), and *why (if not NULL) a static sentence for
  * people. */
-enum error parser_request(struct str head, struct arena *arena, const struct parser_limits *limits,
+enum error parser_request(const struct head *head, struct arena *arena, const struct parser_limits *limits,
                           struct request *request, const char **why);
 
 /* Of a head that broke the rules before it was whole: method, target and version, if its first line is there,
@@ -53,7 +70,7 @@ enum error parser_request(struct str head, struct arena *arena, const struct par
 void parser_request_line(struct str head, const struct parser_limits *limits, struct request *request);
 
 /* The same for a response to a request of `method`. An error is ERROR_BAD_RESPONSE. */
-enum error parser_response(struct str head, struct arena *arena, const struct parser_limits *limits,
+enum error parser_response(const struct head *head, struct arena *arena, const struct parser_limits *limits,
                            enum method method, struct response *response, const char **why);
 
 /* Parses a trailer section (field lines and the empty line, no first line). False: malformed. */

@@ -142,23 +142,37 @@ static enum head_result scan(struct head_scan *s, struct scanning *of) {
   return result == HEAD_MORE && s->in_fields ? scan_fields(s, of) : result;
 }
 
+static enum head_result take_request_line(struct head_scan *s, struct scanning *of, struct str line) {
+  struct request_line parts;
+  enum error error = request_line_parse(line, of->limits->target_bytes, &parts, &s->why);
+  if (error != ERROR_NONE) {
+    if (error != ERROR_BAD_REQUEST) s->why = NULL;
+    return bad(of, error);
+  }
+  s->line.method = (unsigned char)parts.method.len;
+  s->line.target = parts.target.len;
+  s->line.minor = parts.minor;
+  return HEAD_MORE;
+}
+
+static enum head_result take_status_line(struct head_scan *s, struct scanning *of, struct str line) {
+  struct status_line parts;
+  if (!status_line_parse(line, lenient_status_most(of->limits->lenient), &parts, &s->why))
+    return bad(of, ERROR_BAD_RESPONSE);
+  s->line.status = parts.status;
+  s->line.minor = parts.minor;
+  return HEAD_MORE;
+}
+
 /* HEAD_MORE: go on with the next line. */
 static enum head_result take_first_line(struct head_scan *s, struct scanning *of, struct str line) {
-  struct request_line request;
-  struct status_line status;
   if (line.len == 0 && of->is_request) {
     s->skipped = s->scanned;
     return HEAD_MORE;
   }
   s->in_fields = true;
-  if (!of->is_request)
-    return status_line_parse(line, lenient_status_most(of->limits->lenient), &status, &s->why)
-               ? HEAD_MORE
-               : bad(of, ERROR_BAD_RESPONSE);
-  enum error error = request_line_parse(line, of->limits->target_bytes, &request, &s->why);
-  if (error == ERROR_NONE) return HEAD_MORE;
-  if (error != ERROR_BAD_REQUEST) s->why = NULL;
-  return bad(of, error);
+  s->line.bytes = s->scanned - s->skipped;
+  return of->is_request ? take_request_line(s, of, line) : take_status_line(s, of, line);
 }
 
 enum head_result head_scan_request(struct head_scan *s, const char *bytes, size_t count,

@@ -128,7 +128,7 @@ static enum step_result parse_head(struct exchange *x, size_t length) {
   struct upstream *u = x->now.upstream;
   const char *why = "";
   CHECK(u && length > 0 && length <= buf_len(&u->in));
-  struct str head = arena_dup(&x->arena, (struct str){buf_ptr(&u->in), length});
+  const struct head head = {arena_dup(&x->arena, (struct str){buf_ptr(&u->in), length}), u->scan.line};
   buf_consume(&u->in, length);
   u->scan = (struct head_scan){0};
   deadline_head_came(x);
@@ -142,7 +142,7 @@ static enum step_result parse_head(struct exchange *x, size_t length) {
     return bad_response(x, "interim responses without end");
   }
   struct parser_limits limits = upstream_limits(u, x->settings);
-  if (parser_response(head, &x->arena, &limits, x->now.request.method, &x->response, &why))
+  if (parser_response(&head, &x->arena, &limits, x->now.request.method, &x->response, &why))
     return bad_response(x, why);
   if ((why = negotiation_fault(x))) return bad_response(x, why);
   hedge_end(x);

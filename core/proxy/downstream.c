@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "http/claims.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
 #include "shared/metrics.h"
@@ -88,6 +89,7 @@ static void describe_client(struct downstream *d) {
   char text[ADDR_TEXT];
   size_t length = addr_format_client((const struct sockaddr *)&d->client, d->client_length, text);
   d->client_text = (struct str){str_to_cstring((struct str){text, length}), length};
+  d->client_claim = claims_address(addr_host_of_client(d->client_text));
 }
 
 void downstream_set_client(struct downstream *d, const struct sockaddr_storage *client, socklen_t length) {
@@ -101,6 +103,11 @@ void downstream_set_client(struct downstream *d, const struct sockaddr_storage *
 struct str downstream_client(struct downstream *d) {
   if (!d->client_text.ptr) describe_client(d);
   return d->client_text;
+}
+
+struct str downstream_client_claim(struct downstream *d) {
+  if (!d->client_text.ptr) describe_client(d);
+  return d->client_claim;
 }
 
 void downstream_close(struct downstream *d) { downstream_close_because(d, ERROR_CLIENT_GONE); }
@@ -208,24 +215,26 @@ static void on_writable(struct conn *conn) {
     conn_want_write(conn, false);
 }
 
-static void begin_exchange(struct downstream *d, size_t skipped, size_t length, enum error error) {
+static void begin_exchange(struct downstream *d, size_t length, enum error error) {
   CHECK(d->state == DOWNSTREAM_IDLE || d->state == DOWNSTREAM_HEAD);
   d->state = DOWNSTREAM_BUSY;
   if (d->head_held) hold_head(d, 0);
   if (d->requests++ == 0) d->proxy->fresh_count--;
-  const char *why = error == ERROR_NONE ? NULL : d->scan.why;
+  struct received received = {
+      .length = length, .skipped = d->scan.skipped, .line = d->scan.line, .error = error};
+  if (error != ERROR_NONE) received.why = d->scan.why;
   d->scan = (struct head_scan){0};
   d->head_due_ms = 0;
   d->empty_bytes = 0;
   timer_clear(&d->timer);
-  exchange_begin(d, skipped, length, error, why);
+  exchange_begin(d, &received);
 }
 
 static void on_due(struct timer *timer) {
   struct downstream *d = LIST_ENTRY(timer, struct downstream, timer);
   CHECK_OBJ(d, DOWNSTREAM_MAGIC);
   switch (d->state) {
-  case DOWNSTREAM_HEAD: begin_exchange(d, 0, 0, ERROR_REQUEST_TIMEOUT); break;
+  case DOWNSTREAM_HEAD: begin_exchange(d, 0, ERROR_REQUEST_TIMEOUT); break;
   case DOWNSTREAM_BUSY: exchange_downstream_due(d->exchange); break;
   case DOWNSTREAM_DRAIN:
   case DOWNSTREAM_LINGER: ending_due(d); break;
@@ -252,7 +261,7 @@ static void hold_head(struct downstream *d, size_t bytes) {
 
 void downstream_give_up_head(struct downstream *d) {
   d->scan.why = "too much memory is held by heads that are not whole";
-  begin_exchange(d, 0, 0, ERROR_REQUEST_TIMEOUT);
+  begin_exchange(d, 0, ERROR_REQUEST_TIMEOUT);
 }
 
 /* A part of a head is there: its deadline runs from its first byte and is not moved by further bytes, nor by empty
@@ -300,10 +309,7 @@ static bool scan_head(struct downstream *d) {
   case HEAD_BAD: break;
   }
   if (error == ERROR_NONE && has_too_many_empty_lines(d)) error = ERROR_BAD_REQUEST;
-  if (error == ERROR_NONE)
-    begin_exchange(d, d->scan.skipped, length, error);
-  else
-    begin_exchange(d, 0, 0, error);
+  begin_exchange(d, length, error);
   return true;
 }
 
@@ -335,7 +341,7 @@ static void read_head(struct downstream *d) {
       if (!buf_len(&d->in)) buf_release(&d->in);
       d->half_closed = result == IO_EOF;
       if (d->half_closed && buf_len(&d->in))
-        begin_exchange(d, 0, 0, ERROR_REQUEST_TRUNCATED);
+        begin_exchange(d, 0, ERROR_REQUEST_TRUNCATED);
       else if (d->half_closed)
         end_idle(d);
       else

@@ -60,7 +60,8 @@ struct downstream {
   struct attachment *attachment; /* borrowed; NULL: none */
   struct list link;              /* in proxy->downstreams */
   struct reaped reaped;
-  struct str client_text;             /* owned; made when first asked for */
+  struct str client_text;             /* owned; made when first asked for, as is */
+  struct str client_claim;            /* a part of it, or static */
   struct certificate_request *asking; /* owned; NULL unless the handshake waits for a certificate */
   struct relay *drain;                /* owned; while DRAIN: the decoder of the rest */
   bool is_admitted;                   /* counted as one of its client's: */
@@ -117,6 +118,8 @@ void downstream_greeted(struct downstream *d);
 
 /* The client's address as addr_format_client writes it; lives as long as the connection. */
 struct str downstream_client(struct downstream *d);
+/* The same as claims_address has it. */
+struct str downstream_client_claim(struct downstream *d);
 
 /* The exchange is over and about to be freed. What follows: the next request; or the rest of its body, which
  * is drained first; or the end of the connection, after what is on its way has been read by the client

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "http/message.h"
+#include "http/parser.h"
 #include "proxy/account.h"
 #include "proxy/attempt.h"
 #include "proxy/deadline.h"
@@ -186,10 +187,17 @@ void exchange_set_body(struct exchange *x, struct str text);
 
 /* --- for downstream and upstream ------------------------------------------------------------------------ */
 
-/* An exchange for the head of `length` bytes, `skipped` of them before it, at the start of the downstream's
- * input; or for a head that could not be read (error set, with a sentence that may be NULL): that one goes
- * straight to the failure path. It runs at once. */
-void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum error error, const char *why);
+/* What has come at the start of a downstream's input. */
+struct received {
+  size_t length, skipped; /* bytes of the head, and those of them that are empty lines before it */
+  struct first_line line;
+  enum error error; /* it could not be read, and */
+  const char *why;  /* a static sentence of why not, or NULL */
+};
+
+/* An exchange for what was received. One for a head that could not be read goes straight to the failure path. It runs at
+ * once. */
+void exchange_begin(struct downstream *d, const struct received *received);
 /* Something an exchange waits for happened. Safe at any time; runs the steps unless they are running already.
  * The exchange may be gone afterwards. */
 void exchange_run(struct exchange *x);

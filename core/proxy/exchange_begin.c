@@ -40,9 +40,10 @@ static struct exchange *begin_exchange(struct downstream *d) {
   return x;
 }
 
-static enum error read_head(struct exchange *x, struct str bytes, const char **why) {
-  struct str head = arena_dup(&x->arena, bytes);
-  enum error error = parser_request(head, &x->arena, &x->settings->head, &x->request, why);
+static enum error read_head(struct exchange *x, const struct received *received, const char **why) {
+  struct str bytes = {buf_ptr(&x->downstream->in) + received->skipped, received->length - received->skipped};
+  const struct head head = {arena_dup(&x->arena, bytes), received->line};
+  enum error error = parser_request(&head, &x->arena, &x->settings->head, &x->request, why);
   if (error != ERROR_NONE) return error;
   if (x->request.method == METHOD_CONNECT && !x->settings->allow_connect) return ERROR_METHOD_NOT_ALLOWED;
   if (headers_may_have(&x->request.headers, FIELD_UPGRADE)) negotiation_tell(x);
@@ -59,13 +60,15 @@ static __attribute__((cold)) void read_first_line(struct exchange *x, const stru
   parser_request_line(arena_dup(&x->arena, buf_str(&d->in)), &x->settings->head, &x->request);
 }
 
-void exchange_begin(struct downstream *d, size_t skipped, size_t length, enum error error, const char *why) {
-  CHECK(!d->exchange && (error != ERROR_NONE || length >= skipped));
+void exchange_begin(struct downstream *d, const struct received *received) {
+  enum error error = received->error;
+  const char *why = received->why;
+  CHECK(!d->exchange && (error != ERROR_NONE || received->length >= received->skipped));
   struct exchange *x = begin_exchange(d);
   if (error == ERROR_NONE) {
-    error = read_head(x, (struct str){buf_ptr(&d->in) + skipped, length - skipped}, &why);
-    buf_consume(&d->in, length);
-    x->account.head_bytes = length - skipped;
+    error = read_head(x, received, &why);
+    buf_consume(&d->in, received->length);
+    x->account.head_bytes = received->length - received->skipped;
   } else {
     read_first_line(x, d);
   }

@@ -25,6 +25,10 @@ static void drop_claims(struct headers *h, bool all) {
   h->count = kept;
 }
 
+static struct str client_of(struct exchange *x) {
+  return x->downstream ? downstream_client_claim(x->downstream) : claims_address(exchange_client_host(x));
+}
+
 static void set_where_missing(struct exchange *x, enum field_id id, struct str value) {
   struct headers *h = &x->now.request.headers;
   if (value.len && !headers_find_id(h, id)) headers_add_id(h, id, value);
@@ -40,7 +44,7 @@ static void replace(struct exchange *x) {
   struct headers *h = &x->now.request.headers;
   bool had_forwarded = headers_find_id(h, FIELD_FORWARDED) != NULL;
   drop_claims(h, true);
-  set_where_missing(x, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
+  set_where_missing(x, FIELD_X_FORWARDED_FOR, client_of(x));
   set_where_missing(x, FIELD_X_FORWARDED_PROTO, scheme(x));
   set_where_missing(x, FIELD_X_FORWARDED_HOST, x->request.authority);
   if (had_forwarded) set_where_missing(x, FIELD_FORWARDED, own_entry(x));
@@ -62,7 +66,7 @@ static void append(struct exchange *x) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
   struct headers *h = &x->now.request.headers;
   drop_claims(h, false);
-  append_to(x, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
+  append_to(x, FIELD_X_FORWARDED_FOR, client_of(x));
   set_where_missing(x, FIELD_X_FORWARDED_PROTO, scheme(x));
   set_where_missing(x, FIELD_X_FORWARDED_HOST, x->request.authority);
   if (headers_find_id(h, FIELD_FORWARDED)) append_to(x, FIELD_FORWARDED, own_entry(x));

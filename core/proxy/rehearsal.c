@@ -51,8 +51,8 @@ static void make_exchange(struct rehearsal *r, const struct rehearsal_setup *set
 }
 
 static bool read_request(struct exchange *x, struct str head, const char **why) {
-  head = arena_dup(&x->arena, head);
-  enum error error = parser_request(head, &x->arena, &x->settings->head, &x->request, why);
+  const struct head whole = {.text = arena_dup(&x->arena, head)};
+  enum error error = parser_request(&whole, &x->arena, &x->settings->head, &x->request, why);
   if (error == ERROR_NONE) framing_strip_request(&x->request);
   return error == ERROR_NONE;
 }
@@ -207,11 +207,11 @@ bool rehearsal_respond(struct rehearsal *r, struct str head, const char **why) {
   struct exchange *x = r->exchange;
   struct parser_limits limits = x->settings->head;
   limits.lenient = LENIENT_DEFAULT;
-  head = arena_dup(&x->arena, head);
+  const struct head whole = {.text = arena_dup(&x->arena, head)};
   x->response = (struct response){0};
   x->error = ERROR_NONE;
   x->now.times.first_byte = loop_now_ms(x->proxy->loop);
-  if (parser_response(head, &x->arena, &limits, x->request.method, &x->response, why)) return false;
+  if (parser_response(&whole, &x->arena, &limits, x->request.method, &x->response, why)) return false;
   lease_connected(&x->now.lease);
   lease_answered(&x->now.lease, x->response.status, loop_now_us(x->proxy->loop));
   framing_strip_response(&x->response);

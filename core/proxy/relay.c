@@ -112,7 +112,6 @@ static bool is_pending(const struct relay *r) {
 
 static void advance(struct relay *r, size_t moved) {
   CHECK(moved > 0);
-  r->written += moved;
   for (int i = 0; i < RELAY_PARTS && moved; i++) {
     size_t part = moved < r->parts[i].len ? moved : r->parts[i].len;
     r->parts[i] = str_from(r->parts[i], part);
@@ -129,20 +128,22 @@ static __attribute__((noinline)) enum io write_together(struct conn *to, const s
   return conn_write(to, &whole, 1, moved);
 }
 
-static enum io write_parts(struct relay *r, size_t *moved) {
+/* Of `*total` bytes. */
+static enum io write_parts(struct relay *r, size_t *total, size_t *moved) {
   struct iovec vector[RELAY_PARTS];
-  size_t total = 0;
+  size_t bytes = 0;
   int count = 0;
   for (int i = 0; i < RELAY_PARTS; i++) {
     if (!r->parts[i].len) continue;
     vector[count++] = (struct iovec){(void *)r->parts[i].ptr, r->parts[i].len};
-    total += r->parts[i].len;
+    bytes += r->parts[i].len;
   }
-  if (!r->at_once && !r->pipe && conn_stage(r->to, vector, count, total)) {
-    *moved = total;
+  *total = bytes;
+  if (!r->at_once && !r->pipe && conn_stage(r->to, vector, count, bytes)) {
+    *moved = bytes;
     return IO_OK;
   }
-  bool is_small = count > 1 && total <= GATHER_BYTES;
+  bool is_small = count > 1 && bytes <= GATHER_BYTES;
   return is_small ? write_together(r->to, vector, count, moved) : conn_write(r->to, vector, count, moved);
 }
 
@@ -161,9 +162,11 @@ static enum io flush_pipe(struct relay *r) {
 /* IO_OK: everything is written (or dropped, where there is no sink). */
 static enum io flush(struct relay *r) {
   while (is_pending(r) && r->to) {
-    size_t moved = 0;
-    enum io result = write_parts(r, &moved);
+    size_t total, moved = 0;
+    enum io result = write_parts(r, &total, &moved);
     if (result != IO_OK) return result;
+    r->written += moved;
+    if (moved == total) break;
     advance(r, moved);
   }
   let_go(r);

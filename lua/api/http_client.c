@@ -90,9 +90,9 @@ static int head_result(lua_State *L) {
   struct str method = {luaL_checkstring(L, 2), lua_objlen(L, 2)};
   struct parser_limits limits = limits_of(s);
   arena_free(&s->head_arena);
-  struct str head = arena_dup(&s->head_arena, s->piece);
+  const struct head head = {arena_dup(&s->head_arena, s->piece), s->scan.line};
   buf_consume(&s->in, s->used);
-  if (parser_response(head, &s->head_arena, &limits, method_of(method), &response, &why) != ERROR_NONE) {
+  if (parser_response(&head, &s->head_arena, &limits, method_of(method), &response, &why) != ERROR_NONE) {
     lua_pushnil(L);
     lua_pushstring(L, why);
     return 2;

@@ -40,6 +40,7 @@ struct fuzz_verdict {
   enum head_result result;
   enum error error;
   size_t length, skipped;
+  struct first_line line;
 };
 
 /* Scans whole and byte by byte, and requires one verdict. */
@@ -54,7 +55,9 @@ static inline struct fuzz_verdict fuzz_scan(fuzz_scan_fn *scan, struct str head,
   REQUIRE(at_once.skipped == in_bytes.skipped);
   REQUIRE(whole.result != HEAD_WHOLE || whole.length == bytes.length);
   REQUIRE((whole.result == HEAD_BAD) == (whole.error != ERROR_NONE));
+  REQUIRE(whole.result != HEAD_WHOLE || memcmp(&at_once.line, &in_bytes.line, sizeof at_once.line) == 0);
   whole.skipped = at_once.skipped;
+  whole.line = at_once.line;
   return whole;
 }
 

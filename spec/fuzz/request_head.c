@@ -60,7 +60,7 @@ static void require_round_trip(struct request *r, struct arena *arena) {
   struct parser_limits wide = {.head_bytes = 1 << 20, .target_bytes = 1 << 19, .fields = 200};
   struct fuzz_verdict verdict = fuzz_scan(head_scan_request, head, &wide);
   REQUIRE(verdict.result == HEAD_WHOLE && verdict.length == head.len);
-  REQUIRE(parser_request(head, arena, &wide, &again, NULL) == ERROR_NONE);
+  REQUIRE(parser_request(&(struct head){.text = head}, arena, &wide, &again, NULL) == ERROR_NONE);
   framing_strip_request(&again);
   REQUIRE(str_equal(r->method_name, again.method_name) && r->method == again.method);
   REQUIRE(str_equal(r->target, again.target) && str_equal(r->authority, again.authority));
@@ -89,7 +89,11 @@ static void try_limits(struct str input, const struct parser_limits *limits) {
   if (verdict.result == HEAD_WHOLE) {
     struct str head = fuzz_copy(input.ptr, verdict.length);
     fuzz_require_clean(head, verdict.skipped);
-    enum error error = parser_request(str_from(head, verdict.skipped), &arena, limits, &request, &why);
+    const struct head scanned = {str_from(head, verdict.skipped), verdict.line},
+                      unscanned = {.text = scanned.text};
+    REQUIRE(parser_request(&unscanned, &arena, limits, &request, NULL) ==
+            parser_request(&scanned, &arena, limits, &request, &why));
+    enum error error = parser_request(&scanned, &arena, limits, &request, &why);
     REQUIRE((error == ERROR_NONE) == (why == NULL));
     if (error == ERROR_NONE) require_sound(&request, limits);
     if (error == ERROR_NONE) require_round_trip(&request, &arena);
@@ -97,7 +101,7 @@ static void try_limits(struct str input, const struct parser_limits *limits) {
     free((char *)head.ptr);
   }
   /* The parser must be safe, and no more lenient, without the scan. */
-  if (parser_request(input, &arena, limits, &request, NULL) == ERROR_NONE)
+  if (parser_request(&(struct head){.text = input}, &arena, limits, &request, NULL) == ERROR_NONE)
     REQUIRE(verdict.result == HEAD_WHOLE ? verdict.length == input.len : input.len > limits->head_bytes);
   arena_free(&arena);
 }

@@ -36,7 +36,7 @@ static void require_round_trip(struct response *r, enum method method, struct ar
   struct parser_limits wide = {.head_bytes = 1 << 20, .fields = 2000, .lenient = LENIENT_ODD_STATUS};
   struct fuzz_verdict verdict = fuzz_scan(head_scan_response, head, &wide);
   REQUIRE(verdict.result == HEAD_WHOLE && verdict.length == head.len);
-  REQUIRE(parser_response(head, arena, &wide, method, &again, NULL) == ERROR_NONE);
+  REQUIRE(parser_response(&(struct head){.text = head}, arena, &wide, method, &again, NULL) == ERROR_NONE);
   framing_strip_response(&again);
   REQUIRE(r->status == again.status && r->keep_alive == again.keep_alive);
   REQUIRE(str_equal(r->reason.len ? r->reason : status_reason(r->status), again.reason));
@@ -57,7 +57,8 @@ static void read_leniently(struct str input, enum method method, unsigned lenien
   REQUIRE(!strict || verdict.result == HEAD_WHOLE);
   if (verdict.result != HEAD_WHOLE) return;
   struct str head = fuzz_copy(input.ptr, verdict.length);
-  bool is_read = parser_response(head, &arena, &limits, method, &response, NULL) == ERROR_NONE;
+  const struct head scanned = {head, verdict.line};
+  bool is_read = parser_response(&scanned, &arena, &limits, method, &response, NULL) == ERROR_NONE;
   REQUIRE(!strict ||
           (is_read && response.status == strict->status && response.body.framing == strict->body.framing &&
            response.body.length == strict->body.length));
@@ -89,7 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (verdict.result == HEAD_WHOLE) {
     struct str head = fuzz_copy(input.ptr, verdict.length);
     fuzz_require_clean(head, 0);
-    enum error error = parser_response(head, &arena, &fuzz_limits[0], method, &response, NULL);
+    const struct head scanned = {head, verdict.line};
+    enum error error = parser_response(&scanned, &arena, &fuzz_limits[0], method, &response, NULL);
     REQUIRE(error == ERROR_NONE || error == ERROR_BAD_RESPONSE);
     if (error == ERROR_NONE) require_sound(&response, method, 0);
     read_all_ways(input, method, data[0], error == ERROR_NONE ? &response : NULL);
@@ -99,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   } else {
     read_all_ways(input, method, data[0], NULL);
   }
-  parser_response(input, &arena, &fuzz_limits[0], method, &response, NULL);
+  parser_response(&(struct head){.text = input}, &arena, &fuzz_limits[0], method, &response, NULL);
   arena_free(&arena);
   free((char *)input.ptr);
   return 0;

@@ -21,6 +21,7 @@ struct verdict {
   enum head_result result;
   enum error error;
   size_t length, skipped;
+  struct first_line line;
 };
 
 static struct verdict scan_whole(scan_fn *scan, struct str head, const struct parser_limits *limits) {
@@ -28,6 +29,7 @@ static struct verdict scan_whole(scan_fn *scan, struct str head, const struct pa
   struct head_scan state = {0};
   verdict.result = scan(&state, head.ptr, head.len, limits, &verdict.length, &verdict.error);
   verdict.skipped = state.skipped;
+  verdict.line = state.line;
   return verdict;
 }
 
@@ -37,7 +39,13 @@ static struct verdict scan_bytes(scan_fn *scan, struct str head, const struct pa
   for (size_t count = 0; count <= head.len && verdict.result == HEAD_MORE; count++)
     verdict.result = scan(&state, head.ptr, count, limits, &verdict.length, &verdict.error);
   verdict.skipped = state.skipped;
+  verdict.line = state.line;
   return verdict;
+}
+
+static bool is_same_line(const struct first_line *a, const struct first_line *b) {
+  return a->bytes == b->bytes && a->method == b->method && a->target == b->target && a->minor == b->minor &&
+         a->status == b->status;
 }
 
 static struct verdict scan_both(scan_fn *scan, struct str head, const struct parser_limits *limits) {
@@ -46,6 +54,7 @@ static struct verdict scan_both(scan_fn *scan, struct str head, const struct par
   CHECK(whole.error == bytes.error);
   CHECK(whole.skipped == bytes.skipped);
   CHECK(whole.result != HEAD_WHOLE || whole.length == bytes.length);
+  CHECK(whole.result != HEAD_WHOLE || is_same_line(&whole.line, &bytes.line));
   return whole;
 }
 
@@ -56,7 +65,8 @@ enum error request_read(struct str head, const struct parser_limits *limits, str
   if (verdict.result == HEAD_MORE) return ERROR_REQUEST_TRUNCATED;
   const char *why = NULL;
   copy.len = verdict.length;
-  enum error error = parser_request(str_from(copy, verdict.skipped), &arena, limits, request, &why);
+  struct head whole = {str_from(copy, verdict.skipped), verdict.line};
+  enum error error = parser_request(&whole, &arena, limits, request, &why);
   CHECK((error == ERROR_NONE) == (why == NULL));
   return error;
 }
@@ -68,7 +78,8 @@ enum error response_read(struct str head, enum method method, struct response *r
   if (verdict.result == HEAD_MORE) return ERROR_REQUEST_TRUNCATED;
   const char *why = NULL;
   copy.len = verdict.length;
-  enum error error = parser_response(copy, &arena, &default_limits, method, response, &why);
+  struct head whole = {copy, verdict.line};
+  enum error error = parser_response(&whole, &arena, &default_limits, method, response, &why);
   CHECK((error == ERROR_NONE) == (why == NULL));
   return error;
 }

@@ -146,7 +146,8 @@ IT("keeps what it understood of a bad request, for the log") {
   struct request request;
   const char *why = NULL;
   struct str head = STR("DELETE /thing HTTP/1.1\r\n\r\n");
-  CHECK(parser_request(head, heads_arena(), &default_limits, &request, &why) == ERROR_BAD_HOST);
+  CHECK(parser_request(&(struct head){.text = head}, heads_arena(), &default_limits, &request, &why) ==
+        ERROR_BAD_HOST);
   CHECK_STR(request.method_name, "DELETE");
   CHECK(request.method == METHOD_DELETE);
   CHECK_STR(request.target, "/thing");
@@ -155,37 +156,50 @@ IT("keeps what it understood of a bad request, for the log") {
   heads_free();
 }
 
-IT("refuses a head that goes on behind its empty line, and one that does not reach it") {
+static enum error unscanned(struct str text) {
   struct request request;
-  struct arena *arena = heads_arena();
-  CHECK(parser_request(STR("GET / HTTP/1.1\r\nHost: a\r\n\r\nX"), arena, &default_limits, &request, NULL));
-  CHECK(parser_request(STR("GET / HTTP/1.1\r\nHost: a\r\n\r\nX: y\r\n\r\n"), arena, &default_limits, &request,
-                       NULL));
-  CHECK(parser_request(STR("GET / HTTP/1.1\r\nHost: a\r\n"), arena, &default_limits, &request, NULL));
-  CHECK(parser_request(STR("GET / HTTP/1.1\r\n"), arena, &default_limits, &request, NULL));
-  CHECK(parser_request(STR("GET / HTTP/1.1"), arena, &default_limits, &request, NULL));
-  CHECK(parser_request(STR(""), arena, &default_limits, &request, NULL));
+  return parser_request(&(struct head){.text = text}, heads_arena(), &default_limits, &request, NULL);
+}
+
+IT("refuses a head that goes on behind its empty line, and one that does not reach it") {
+  CHECK(unscanned(STR("GET / HTTP/1.1\r\nHost: a\r\n\r\nX")));
+  CHECK(unscanned(STR("GET / HTTP/1.1\r\nHost: a\r\n\r\nX: y\r\n\r\n")));
+  CHECK(unscanned(STR("GET / HTTP/1.1\r\nHost: a\r\n")));
+  CHECK(unscanned(STR("GET / HTTP/1.1\r\n")));
+  CHECK(unscanned(STR("GET / HTTP/1.1")));
+  CHECK(unscanned(STR("")));
   heads_free();
 }
 
 IT("refuses a bare LF as the empty line, which llhttp forgives") {
+  CHECK(unscanned(STR("GET / HTTP/1.1\r\nHost: a\r\n\n")));
+  heads_free();
+}
+
+IT("takes the first line as the scan has read it, but holds it to its own limit") {
+  struct str text = STR("GET /1234 HTTP/1.0\r\nHost: a\r\n\r\n");
+  struct parser_limits narrow = {.head_bytes = 65536, .target_bytes = 4, .fields = 100};
+  struct head_scan scan = {0};
   struct request request;
-  struct arena *arena = heads_arena();
-  CHECK(parser_request(STR("GET / HTTP/1.1\r\nHost: a\r\n\n"), arena, &default_limits, &request, NULL));
+  const char *why = NULL;
+  size_t length;
+  enum error error;
+  CHECK(head_scan_request(&scan, text.ptr, text.len, &default_limits, &length, &error) == HEAD_WHOLE);
+  const struct head head = {text, scan.line};
+  CHECK(parser_request(&head, heads_arena(), &default_limits, &request, NULL) == ERROR_NONE);
+  CHECK_STR(request.method_name, "GET");
+  CHECK_STR(request.target, "/1234");
+  CHECK(request.method == METHOD_GET && request.minor == 0 && request.headers.count == 1);
+  CHECK(parser_request(&head, heads_arena(), &narrow, &request, &why) == ERROR_TARGET_TOO_LONG);
+  CHECK_STR(str_of(why), "the request target is longer than allowed");
   heads_free();
 }
 
 IT("refuses bare line ends and control characters even in a head that was not scanned") {
-  struct request request;
-  struct arena *arena = heads_arena();
-  CHECK(
-      parser_request(STR("GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n"), arena, &default_limits, &request, NULL));
-  CHECK(
-      parser_request(STR("GET / HTTP/1.1\r\nHost: a\rX: y\r\n\r\n"), arena, &default_limits, &request, NULL));
-  CHECK(parser_request(STR("GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n"), arena, &default_limits, &request,
-                       NULL));
-  CHECK(parser_request(STR("GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n"), arena, &default_limits,
-                       &request, NULL));
+  CHECK(unscanned(STR("GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n")));
+  CHECK(unscanned(STR("GET / HTTP/1.1\r\nHost: a\rX: y\r\n\r\n")));
+  CHECK(unscanned(STR("GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n")));
+  CHECK(unscanned(STR("GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n")));
   heads_free();
 }
 
@@ -227,8 +241,8 @@ IT("refuses a malformed status line") {
 IT("refuses a reason with control characters even in a head that was not scanned") {
   struct response response;
   struct str head = STR("HTTP/1.1 200 a\x01\r\n\r\n");
-  CHECK(parser_response(head, heads_arena(), &default_limits, METHOD_GET, &response, NULL) ==
-        ERROR_BAD_RESPONSE);
+  CHECK(parser_response(&(struct head){.text = head}, heads_arena(), &default_limits, METHOD_GET, &response,
+                        NULL) == ERROR_BAD_RESPONSE);
   heads_free();
 }
 
