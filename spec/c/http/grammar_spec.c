@@ -45,3 +45,32 @@ IT("judges a whole text by a class, and never an empty one") {
   CHECK(!grammar_is_text(STR("a\x7f")));
   CHECK(grammar_is_text(STR("")));
 }
+
+enum { COPIED = 9000 };
+
+/* All of it, and nothing beside it. */
+static bool is_copied(struct str text, size_t controls) {
+  static char room[COPIED + 2];
+  room[0] = room[text.len + 1] = '#';
+  size_t found = grammar_copy(room + 1, text);
+  return found == controls && memcmp(room + 1, text.ptr, text.len) == 0 && room[0] == '#' &&
+         room[text.len + 1] == '#';
+}
+
+IT("counts control characters of a text of any length while it is copied, each of them once") {
+  static char text[COPIED];
+  memset(text, 'a', sizeof text);
+  for (size_t length = 0; length < 70; length++) {
+    CHECK(is_copied((struct str){text, length}, 0));
+    for (size_t at = 0; at < length; at++) {
+      text[at] = "\r\n\t\x1f"[at % 4];
+      CHECK(is_copied((struct str){text, length}, 1));
+      text[at] = " \x7f\x80\xff"[at % 4];
+      CHECK(is_copied((struct str){text, length}, 0));
+      text[at] = 'a';
+    }
+  }
+  memset(text, 0, sizeof text);
+  for (size_t length = sizeof text - 40; length <= sizeof text; length++)
+    CHECK(is_copied((struct str){text, length}, length));
+}
