@@ -325,6 +325,7 @@ static void strip(struct headers *h, bool may_nominate, struct headers *nominate
     kept++;
   }
   h->count = kept;
+  h->present &= ~FRAMING_HOP_FIELDS;
 }
 
 void framing_strip_request(struct request *request) {

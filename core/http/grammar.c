@@ -76,24 +76,19 @@ bool grammar_has_controls(const char *bytes, size_t count, size_t wanted) {
   return count_controls(bytes, count, false) == wanted;
 }
 
-static size_t copy_bytes(char *to, struct str text) {
-  if (text.len) memcpy(to, text.ptr, text.len);
-  return count_controls(text.ptr, text.len, true);
+#ifdef __SSE2__
+/* 16 bytes, of ones where a control character is. */
+static inline __m128i low_in(__m128i block) {
+  return _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
 }
 
-#ifdef __SSE2__
 static inline __m128i copy_block(char *to, const char *from) {
   __m128i block = _mm_loadu_si128((const __m128i *)from);
   _mm_storeu_si128((__m128i *)to, block);
   return block;
 }
 
-/* 16 bytes, of ones where a control character is. */
-static inline __m128i low_in(__m128i block) {
-  return _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
-}
-
-/* The same of the last `rest` bytes, fewer than all: what is before them does not count. */
+/* The same as low_in of the last `rest` bytes, fewer than all: what is before them does not count. */
 static inline __m128i low_in_rest(__m128i block, size_t rest) {
   static const char masks[2 * GRAMMAR_BLOCK] = {[GRAMMAR_BLOCK... 2 * GRAMMAR_BLOCK - 1] = -1};
   return _mm_and_si128(low_in(block), _mm_loadu_si128((const __m128i *)(masks + rest)));
@@ -104,13 +99,32 @@ static inline size_t sum_of(__m128i bytes) {
   return (size_t)_mm_cvtsi128_si64(sums) + (size_t)_mm_extract_epi16(sums, 4);
 }
 
+/* Two words, which may overlap, of 1 to 8 bytes each. True: there is a control character. */
+static inline __attribute__((always_inline)) bool copy_words(char *to, struct str text, size_t bytes) {
+  uint64_t first = 0, last = 0;
+  memcpy(&first, text.ptr, bytes);
+  memcpy(&last, text.ptr + text.len - bytes, bytes);
+  memcpy(to, &first, bytes);
+  memcpy(to + text.len - bytes, &last, bytes);
+  int found = _mm_movemask_epi8(low_in(_mm_set_epi64x((long long)last, (long long)first)));
+  return (found & ((1 << bytes) - 1) * 0x101) != 0;
+}
+
+/* Less than a block. */
+static inline bool copy_short(char *to, struct str text) {
+  if (text.len >= 8) return copy_words(to, text, 8);
+  if (text.len >= 4) return copy_words(to, text, 4);
+  if (text.len >= 2) return copy_words(to, text, 2);
+  return text.len && copy_words(to, text, 1);
+}
+
 /* Blocks: each byte of a sum counts to 255, and the rest behind them is one more. */
 enum { SUM_MOST = 254 };
 
 /* Sixteen bytes at a time; the last block may overlap the one before it. */
 size_t grammar_copy(char *to, struct str text) {
   size_t found = 0, at = 0, rest = text.len % GRAMMAR_BLOCK, whole = text.len - rest;
-  if (text.len < GRAMMAR_BLOCK) return copy_bytes(to, text);
+  if (text.len < GRAMMAR_BLOCK) return copy_short(to, text) ? count_controls(text.ptr, text.len, true) : 0;
   __m128i sum = _mm_setzero_si128();
   for (;;) {
     size_t most = (size_t)SUM_MOST * GRAMMAR_BLOCK, stop = whole - at > most ? at + most : whole;
@@ -125,7 +139,10 @@ size_t grammar_copy(char *to, struct str text) {
   return found + sum_of(sum);
 }
 #else
-size_t grammar_copy(char *to, struct str text) { return copy_bytes(to, text); }
+size_t grammar_copy(char *to, struct str text) {
+  if (text.len) memcpy(to, text.ptr, text.len);
+  return count_controls(text.ptr, text.len, true);
+}
 #endif
 
 bool grammar_is_text(struct str s) {

@@ -12,96 +12,75 @@
 #include "http/framing.h"
 #include "http/grammar.h"
 
+/* Small enough for registers: each function takes a pen and gives it back. */
 struct pen {
-  char *start, *at; /* the next byte goes to `at` */
-  size_t bound;     /* bytes from the start */
-  size_t lines;     /* that have been ended so far */
-  size_t controls;  /* what was found in parts; tabs are told from the others at the end, for they are rare */
-  uint64_t low;     /* the same of short parts: the highest bits of bytes are set */
+  char *at;       /* where the next byte goes */
+  bool is_unsafe; /* a control character was in a part */
 };
 
 static size_t bound_of(const struct headers *headers, const struct writer_hop *hop, unsigned *hosts);
-static void put_fields(struct pen *pen, const struct headers *headers);
-static void put_framing(struct pen *pen, struct body body);
-static void put_hop(struct pen *pen, const struct writer_hop *hop);
+static struct pen put_fields(struct pen pen, const struct headers *headers);
+static struct pen put_framing(struct pen pen, struct body body);
+static struct pen put_hop(struct pen pen, const struct writer_hop *hop);
 
-static struct pen new_pen(struct arena *arena, size_t bound) {
-  char *start = arena_alloc(arena, bound);
-  return (struct pen){.start = start, .at = start, .bound = bound};
+/* Tabs are told from the others only where something was found. */
+static inline struct pen put(struct pen pen, struct str text) {
+  size_t found = grammar_copy(pen.at, text);
+  if (__builtin_expect(found != 0, false)) pen.is_unsafe |= !grammar_has_controls(text.ptr, text.len, 0);
+  pen.at += text.len;
+  return pen;
 }
 
-#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
-
-/* Bytes below 0x20 leave their highest bit; there may be such a bit too many, but only where there is one rightly. */
-static inline uint64_t low_in(uint64_t word) { return (word - EACH_BYTE(0x20)) & ~word; }
-
-/* Two words that may overlap, of as many bytes each. */
-static inline __attribute__((always_inline)) void put_words(struct pen *pen, char *to, struct str text,
-                                                            size_t bytes) {
-  uint64_t first = EACH_BYTE(' '), last = EACH_BYTE(' ');
-  memcpy(&first, text.ptr, bytes);
-  memcpy(&last, text.ptr + text.len - bytes, bytes);
-  memcpy(to, &first, bytes);
-  memcpy(to + text.len - bytes, &last, bytes);
-  pen->low |= low_in(first) | low_in(last);
+/* Fields that follow each other, with `ends` ends of lines between them. */
+static inline struct pen put_lines(struct pen pen, struct str text, size_t ends) {
+  size_t found = grammar_copy(pen.at, text);
+  if (__builtin_expect(found != 2 * ends, false))
+    pen.is_unsafe |= !grammar_has_controls(text.ptr, text.len, 2 * ends);
+  pen.at += text.len;
+  return pen;
 }
 
-/* Most parts are short: words take less than a loop. */
-static __attribute__((noinline)) void put(struct pen *pen, struct str text) {
-  char *to = pen->at;
-  pen->at += text.len;
-  if (text.len >= 16)
-    pen->controls += grammar_copy(to, text);
-  else if (text.len >= 8)
-    put_words(pen, to, text, 8);
-  else if (text.len >= 4)
-    put_words(pen, to, text, 4);
-  else if (text.len >= 2)
-    put_words(pen, to, text, 2);
-  else if (text.len)
-    put_words(pen, to, text, 1);
-}
-
-/* Of fields that follow each other, `lines` ends of lines are in it. */
-static void put_lines(struct pen *pen, struct str text, size_t lines) {
-  pen->controls += grammar_copy(pen->at, text) - 2 * lines;
-  pen->at += text.len;
-  pen->lines += lines;
-}
-
-static inline void put_literal(struct pen *pen, struct str text) {
-  memcpy(pen->at, text.ptr, text.len);
-  pen->at += text.len;
+static inline struct pen put_literal(struct pen pen, struct str text) {
+  memcpy(pen.at, text.ptr, text.len);
+  pen.at += text.len;
+  return pen;
 }
 #define PUT(pen, literal) put_literal(pen, STR(literal))
 
-/* The one way to end a line. */
-static inline void end_line(struct pen *pen) {
-  PUT(pen, "\r\n");
-  pen->lines++;
+#ifdef INVARIANTS
+/* Is each control character but tabs one of an end of a line? */
+static bool is_sound(struct str head) {
+  for (size_t i = 0; i < head.len; i++) {
+    unsigned char c = (unsigned char)head.ptr[i];
+    if (c == '\r' && i + 1 < head.len && head.ptr[i + 1] == '\n')
+      i++;
+    else if (c < 0x20 && c != '\t')
+      return false;
+  }
+  return true;
+}
+#endif
+
+/* Of `bound` bytes at most. */
+static struct str finished(const char *start, struct pen pen, size_t bound) {
+  struct str head = {start, (size_t)(pen.at - start)};
+  CHECK(head.len <= bound);
+  CHECK(pen.is_unsafe || is_sound(head));
+  (void)bound;
+  return pen.is_unsafe ? (struct str){0} : head;
 }
 
-/* The head, if all its control characters (but tabs) are the ends of its lines. */
-static struct str finished(const struct pen *pen) {
-  struct str head = {pen->start, (size_t)(pen->at - pen->start)};
-  bool is_clean = !pen->controls && !(pen->low & EACH_BYTE(0x80));
-  CHECK(head.len <= pen->bound && pen->lines > 0);
-  CHECK(!is_clean || grammar_has_controls(head.ptr, head.len, 2 * pen->lines));
-  return is_clean || grammar_has_controls(head.ptr, head.len, 2 * pen->lines) ? head : (struct str){0};
-}
-
-static void put_number(struct pen *pen, uint64_t number) {
+static struct pen put_number(struct pen pen, uint64_t number) {
   char digits[20], *end = digits + sizeof digits, *at = end;
   do *--at = (char)('0' + number % 10);
   while (number /= 10);
-  put(pen, (struct str){at, (size_t)(end - at)});
+  while (at < end) *pen.at++ = *at++;
+  return pen;
 }
 
-static void put_field(struct pen *pen, struct str name, struct str value) {
-  put(pen, name);
-  PUT(pen, ": ");
-  put(pen, value);
-  end_line(pen);
+static struct pen put_field(struct pen pen, struct str name, struct str value) {
+  pen = PUT(put(pen, name), ": ");
+  return PUT(put(pen, value), "\r\n");
 }
 
 /* HTTP/1.1 asks for one Host in every request, also where an HTTP/1.0 client sent none (RFC 9112 section 3.2). */
@@ -111,18 +90,13 @@ struct str writer_request(struct arena *arena, const struct request *request, st
   size_t bound = bound_of(&request->headers, hop, &hosts);
   if (hosts > 1) return (struct str){0};
   bound += request->method_name.len + request->target.len + request->authority.len;
-  struct pen pen = new_pen(arena, bound);
-  put(&pen, request->method_name);
-  PUT(&pen, " ");
-  put(&pen, request->target);
-  PUT(&pen, " HTTP/1.1");
-  end_line(&pen);
-  if (!hosts) put_field(&pen, STR("Host"), request->authority);
-  put_fields(&pen, &request->headers);
-  put_framing(&pen, body);
-  put_hop(&pen, hop);
-  end_line(&pen);
-  return finished(&pen);
+  char *start = arena_alloc(arena, bound);
+  struct pen pen = PUT(put((struct pen){start, false}, request->method_name), " ");
+  pen = PUT(put(pen, request->target), " HTTP/1.1\r\n");
+  if (!hosts) pen = put_field(pen, STR("Host"), request->authority);
+  pen = put_fields(pen, &request->headers);
+  pen = put_hop(put_framing(pen, body), hop);
+  return finished(start, PUT(pen, "\r\n"), bound);
 }
 
 static bool is_bodiless(unsigned status) { return status < 200 || status == 204; }
@@ -131,17 +105,14 @@ struct str writer_response(struct arena *arena, const struct response *response,
                            const struct writer_hop *hop) {
   struct str reason = response->reason.len ? response->reason : status_reason(response->status);
   unsigned unwanted;
-  struct pen pen = new_pen(arena, reason.len + bound_of(&response->headers, hop, &unwanted));
-  PUT(&pen, "HTTP/1.1 ");
-  put_number(&pen, response->status);
-  PUT(&pen, " ");
-  put(&pen, reason);
-  end_line(&pen);
-  put_fields(&pen, &response->headers);
-  if (!is_bodiless(response->status)) put_framing(&pen, body);
-  put_hop(&pen, hop);
-  end_line(&pen);
-  return finished(&pen);
+  size_t bound = reason.len + bound_of(&response->headers, hop, &unwanted);
+  char *start = arena_alloc(arena, bound);
+  struct pen pen = PUT(((struct pen){start, false}), "HTTP/1.1 ");
+  pen = PUT(put_number(pen, response->status), " ");
+  pen = PUT(put(pen, reason), "\r\n");
+  pen = put_fields(pen, &response->headers);
+  if (!is_bodiless(response->status)) pen = put_framing(pen, body);
+  return finished(start, PUT(put_hop(pen, hop), "\r\n"), bound);
 }
 
 struct str writer_trailers(struct arena *arena, const struct headers *trailers) {
@@ -149,21 +120,20 @@ struct str writer_trailers(struct arena *arena, const struct headers *trailers) 
   static const struct writer_hop no_hop;
   if (!trailers) trailers = &none;
   unsigned unwanted;
-  struct pen pen = new_pen(arena, bound_of(trailers, &no_hop, &unwanted));
-  put_fields(&pen, trailers);
-  end_line(&pen);
-  return finished(&pen);
+  size_t bound = bound_of(trailers, &no_hop, &unwanted);
+  char *start = arena_alloc(arena, bound);
+  struct pen pen = put_fields((struct pen){start, false}, trailers);
+  return finished(start, PUT(pen, "\r\n"), bound);
 }
 
 /* No less than fields and hop need; the rest is for the fixed text: first line, the longest framing field,
  * Connection. In passing, how many Hosts there are. */
 static size_t bound_of(const struct headers *headers, const struct writer_hop *hop, unsigned *hosts) {
-  enum { FIXED_BYTES = 256 };
-  size_t bytes = FIXED_BYTES + hop->upgrade.len;
+  enum { FIXED_BYTES = 256, LINE_BYTES = sizeof ": \r\n" - 1 };
+  size_t bytes = FIXED_BYTES + hop->upgrade.len + headers->count * LINE_BYTES;
   *hosts = 0;
-  for (unsigned i = 0; i < headers->count; i++) {
-    const struct field *field = &headers->items[i];
-    bytes += field->name.len + field->value.len + sizeof ": \r\n" - 1;
+  for (const struct field *field = headers->items, *end = field + headers->count; field < end; field++) {
+    bytes += field->name.len + field->value.len;
     *hosts += field->id == FIELD_HOST;
   }
   return bytes;
@@ -174,58 +144,54 @@ static inline bool follows(struct str text, struct str before, const char betwee
   return text.ptr == before.ptr + before.len + 2 && memcmp(before.ptr + before.len, between, 2) == 0;
 }
 
-static inline bool is_as_received(const struct field *field) {
-  return follows(field->value, field->name, ": ") && !framing_is_hop_field(field->id);
+static inline bool is_in_one_piece(const struct field *field) {
+  return follows(field->value, field->name, ": ");
 }
 
-/* Fields that still lie as they were received, one behind the other, are copied in one piece. */
-static void put_fields(struct pen *pen, const struct headers *headers) {
-  if (headers->count == 0) return;
+/* Fields that lie one behind the other, as they were received, are copied in one piece. */
+static struct pen put_fields(struct pen pen, const struct headers *headers) {
   const struct field *field = headers->items, *end = field + headers->count;
+  uint32_t left_out = headers->present & FRAMING_HOP_FIELDS;
   for (; field < end; field++) {
     const struct field *first = field;
-    if (!is_as_received(field)) {
-      if (!framing_is_hop_field(field->id)) put_field(pen, field->name, field->value);
+    if (left_out && framing_is_hop_field(field->id)) continue;
+    if (!is_in_one_piece(field)) {
+      pen = put_field(pen, field->name, field->value);
       continue;
     }
-    while (field + 1 < end && follows(field[1].name, field->value, "\r\n") && is_as_received(field + 1))
+    while (field + 1 < end && follows(field[1].name, field->value, "\r\n") && is_in_one_piece(field + 1) &&
+           !(left_out && framing_is_hop_field(field[1].id)))
       field++;
     size_t bytes = (size_t)(field->value.ptr + field->value.len - first->name.ptr);
-    put_lines(pen, (struct str){first->name.ptr, bytes}, (size_t)(field - first));
-    end_line(pen);
+    pen = PUT(put_lines(pen, (struct str){first->name.ptr, bytes}, (size_t)(field - first)), "\r\n");
   }
+  return pen;
 }
 
-static void put_framing(struct pen *pen, struct body body) {
+static struct pen put_framing(struct pen pen, struct body body) {
   switch (body.framing) {
-  case FRAMING_LENGTH:
-    PUT(pen, "Content-Length: ");
-    put_number(pen, body.length);
-    end_line(pen);
-    return;
-  case FRAMING_CHUNKED:
-    PUT(pen, "Transfer-Encoding: chunked");
-    end_line(pen);
-    return;
+  case FRAMING_LENGTH: pen = put_number(PUT(pen, "Content-Length: "), body.length); return PUT(pen, "\r\n");
+  case FRAMING_CHUNKED: return PUT(pen, "Transfer-Encoding: chunked\r\n");
   case FRAMING_NONE:
   case FRAMING_CLOSE:
-  case FRAMING_TUNNEL: return;
+  case FRAMING_TUNNEL: break;
   }
+  return pen;
 }
 
 /* Each option with a comma behind it; the last comma becomes the line's end. */
-static void put_hop(struct pen *pen, const struct writer_hop *hop) {
+static struct pen put_hop(struct pen pen, const struct writer_hop *hop) {
   bool upgrades = hop->upgrade.len > 0;
-  if (hop->te_trailers) put_field(pen, STR("TE"), STR("trailers"));
-  if (upgrades) put_field(pen, STR("Upgrade"), hop->upgrade);
-  if (!hop->close && !hop->keep_alive && !hop->te_trailers && !upgrades) return;
-  PUT(pen, "Connection: ");
+  if (hop->te_trailers) pen = PUT(pen, "TE: trailers\r\n");
+  if (upgrades) pen = put_field(pen, STR("Upgrade"), hop->upgrade);
+  if (!hop->close && !hop->keep_alive && !hop->te_trailers && !upgrades) return pen;
+  pen = PUT(pen, "Connection: ");
   if (hop->close)
-    PUT(pen, "close, ");
+    pen = PUT(pen, "close, ");
   else if (hop->keep_alive)
-    PUT(pen, "keep-alive, ");
-  if (upgrades) PUT(pen, "upgrade, ");
-  if (hop->te_trailers) PUT(pen, "TE, ");
-  pen->at -= sizeof ", " - 1;
-  end_line(pen);
+    pen = PUT(pen, "keep-alive, ");
+  if (upgrades) pen = PUT(pen, "upgrade, ");
+  if (hop->te_trailers) pen = PUT(pen, "TE, ");
+  pen.at -= sizeof ", " - 1;
+  return PUT(pen, "\r\n");
 }

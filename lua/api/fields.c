@@ -136,13 +136,13 @@ static struct str check_value(lua_State *L, struct str name, int index) {
   return check_typed(L, name, index, lua_type(L, index));
 }
 
-/* Lua may collect its strings before the field is written. */
+/* Lua may collect its strings before the field is written. As it will be written, so that it is copied in one piece. */
 static inline struct field keep(struct arena *arena, struct field field) {
-  char *text = arena_alloc(arena, field.name.len + field.value.len);
-  memcpy(text, field.name.ptr, field.name.len);
-  memcpy(text + field.name.len, field.value.ptr, field.value.len);
+  char *text = arena_alloc(arena, field.name.len + 2 + field.value.len), *at = text;
+  at = mempcpy(mempcpy(at, field.name.ptr, field.name.len), ": ", 2);
+  memcpy(at, field.value.ptr, field.value.len);
   field.name.ptr = text;
-  field.value.ptr = text + field.name.len;
+  field.value.ptr = at;
   field.is_set = true;
   return field;
 }

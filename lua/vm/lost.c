@@ -27,7 +27,7 @@ bool lost_can_land(const struct vm *vm) { return vm->depth == 1 && vm->landing.i
 void lost_give_up(struct vm *vm, enum lost why) {
   vm->landing.is_set = false;
   vm->lost = why;
-  longjmp(vm->landing.place, 1);
+  LANDING_GO(vm->landing.place);
 }
 
 static const char *reason(enum lost lost) {

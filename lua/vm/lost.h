@@ -17,9 +17,21 @@ struct watch;
 
 enum lost { LOST_NOT, LOST_MEMORY, LOST_TIME };
 
+/* Each call of Lua sets a landing. The compiler's own way notes where the stack and the code are, and nothing else; it is
+ * proven on x86-64. A sanitizer has to know of the jump, and knows longjmp only. */
+#if defined __x86_64__ && !defined INVARIANTS
+typedef void *landing_place[5];
+#define LANDING_SET(place) __builtin_setjmp(place)
+#define LANDING_GO(place)  __builtin_longjmp(place, 1)
+#else
+typedef jmp_buf landing_place;
+#define LANDING_SET(place) _setjmp(place)
+#define LANDING_GO(place)  longjmp(place, 1)
+#endif
+
 /* Where the outermost call of Lua is left from. */
 struct landing {
-  jmp_buf place;
+  landing_place place;
   bool is_set;
 };
 

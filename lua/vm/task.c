@@ -191,7 +191,7 @@ static inline int call_plainly(struct vm *vm, const struct call *call) {
 static __attribute__((noinline)) int call_lua(struct vm *vm, const struct call *call) {
   if (vm->lost) return LEFT;
   if (vm->depth > 1) return call_plainly(vm, call);
-  if (_setjmp(vm->landing.place) != 0) return LEFT;
+  if (LANDING_SET(vm->landing.place) != 0) return LEFT;
   vm->landing.is_set = true;
   int status = call_plainly(vm, call);
   vm->landing.is_set = false;
