@@ -4,7 +4,9 @@
 
 #include "base/memory.h"
 
+/* Mostly not even the case differs. */
 bool str_same_nocase(const char *a, const char *b, size_t length) {
+  if (length == 0 || memcmp(a, b, length) == 0) return true;
   for (size_t i = 0; i < length; i++)
     if (a[i] != b[i] && ascii_lower(a[i]) != ascii_lower(b[i])) return false;
   return true;

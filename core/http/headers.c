@@ -4,6 +4,7 @@
 // tell.
 #include "http/headers.h"
 
+#include "base/check.h"
 #include "http/grammar.h"
 
 enum { FIRST_ROOM = 16 };
@@ -151,6 +152,12 @@ void headers_add(struct headers *h, struct str name, struct str value) {
 
 void headers_add_id(struct headers *h, enum field_id id, struct str value) {
   headers_add_field(h, spellings[id], value, id);
+}
+
+void headers_add_line(struct headers *h, enum field_id id, struct str line) {
+  struct str name = {line.ptr, spellings[id].len};
+  CHECK(str_equal(name, spellings[id]) && memcmp(line.ptr + name.len, ": ", 2) == 0);
+  headers_add_field(h, name, str_from(line, name.len + 2), id);
 }
 
 bool headers_next_member(const struct headers *h, enum field_id id, unsigned *at, struct str *rest,

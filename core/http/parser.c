@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// parser: whole heads to messages. The first line is taken apart by http/line, for the scan mostly, the fields by llhttp. The one
+// parser: whole heads to messages. The first line is taken apart by http/line, mostly for the scan, the fields by
+// llhttp. The one
 // hard problem is that llhttp also judges framing, methods, versions and upgrades, each version of it
 // differently, and that its answer must not matter: it is therefore given a first line of our own, is told
 // that each field is an ordinary one, and its fields are checked against the lines that there are. What they

@@ -16,8 +16,8 @@ struct parser_limits {
   unsigned lenient;    /* of responses: the deviations that are taken (http/lenient.h) */
 };
 
-/* What the first line of a head says, as lengths: they hold for every copy of the head. The scan reads the line, and the
- * parser takes it from here. */
+/* What the first line of a head says, as lengths: they hold for every copy of the head. The scan reads the
+ * line, and the parser takes it from here. */
 struct first_line {
   size_t bytes;          /* with its end; 0: nobody has read it */
   size_t target;         /* bytes, one behind the method */
@@ -57,11 +57,11 @@ enum head_result head_scan_request(struct head_scan *scan, const char *bytes, si
 enum head_result head_scan_response(struct head_scan *scan, const char *bytes, size_t count,
                                     const struct parser_limits *limits, size_t *length, enum error *error);
 
-/* Parses a whole head as scanned (from the request line to the empty line; where nobody has read the request line, there
- * may be empty lines before it). Slices in `request` point into the head's text; arrays come from `arena`; both must outlive it. Does request line,
- * fields, Host, target forms, framing (framing_of_request) and the connection's persistence. On an error the
- * request holds what was understood until then (for the log), and *why (if not NULL) a static sentence for
- * people. */
+/* Parses a whole head as scanned (from the request line to the empty line; where nobody has read the request
+ * line, there may be empty lines before it). Slices in `request` point into the head's text; arrays come from
+ * `arena`; both must outlive it. Does request line, fields, Host, target forms, framing (framing_of_request)
+ * and the connection's persistence. On an error the request holds what was understood until then (for the
+ * log), and *why (if not NULL) a static sentence for people. */
 enum error parser_request(const struct head *head, struct arena *arena, const struct parser_limits *limits,
                           struct request *request, const char **why);
 

@@ -124,7 +124,7 @@ static enum step_result bad_response(struct exchange *x, const char *why) {
   return STEP_WAIT;
 }
 
-static enum step_result parse_head(struct exchange *x, size_t length) {
+static enum step_result parse_head(struct exchange *x, size_t length, const struct parser_limits *limits) {
   struct upstream *u = x->now.upstream;
   const char *why = "";
   CHECK(u && length > 0 && length <= buf_len(&u->in));
@@ -141,8 +141,7 @@ static enum step_result parse_head(struct exchange *x, size_t length) {
     x->response = (struct response){0};
     return bad_response(x, "interim responses without end");
   }
-  struct parser_limits limits = upstream_limits(u, x->settings);
-  if (parser_response(&head, &x->arena, &limits, x->now.request.method, &x->response, &why))
+  if (parser_response(&head, &x->arena, limits, x->now.request.method, &x->response, &why))
     return bad_response(x, why);
   if ((why = negotiation_fault(x))) return bad_response(x, why);
   hedge_end(x);
@@ -166,7 +165,7 @@ enum step_result attempt_read_response(struct exchange *x) {
   }
   struct parser_limits limits = upstream_limits(x->now.upstream, x->settings);
   enum io result = upstream_read_head(x->now.upstream, &limits, &length, &error);
-  if (result == IO_OK) return parse_head(x, length);
+  if (result == IO_OK) return parse_head(x, length, &limits);
   if (result == IO_AGAIN) {
     deadline_watch(x);
     return STEP_WAIT;

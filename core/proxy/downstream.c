@@ -5,6 +5,7 @@
 #include "proxy/downstream.h"
 
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -53,7 +54,7 @@ static void free_downstream(struct reaped *reaped) {
   CHECK(d->state == DOWNSTREAM_CLOSED && !d->exchange && !d->in.data);
   OBJ_END(d, DOWNSTREAM_MAGIC);
   free(d->drain);
-  free((void *)d->client_text.ptr);
+  downstream_forget_client(d);
   free(d);
 }
 
@@ -86,16 +87,23 @@ void downstream_close_because(struct downstream *d, enum error error) {
 }
 
 static void describe_client(struct downstream *d) {
-  char text[ADDR_TEXT];
+  char text[ADDR_TEXT], line[ADDR_TEXT + 32];
   size_t length = addr_format_client((const struct sockaddr *)&d->client, d->client_length, text);
   d->client_text = (struct str){str_to_cstring((struct str){text, length}), length};
-  d->client_claim = claims_address(addr_host_of_client(d->client_text));
+  struct str host = claims_address(addr_host_of_client(d->client_text));
+  length = (size_t)snprintf(line, sizeof line, "X-Forwarded-For: %.*s", STR_ARG(host));
+  d->client_line = (struct str){str_to_cstring((struct str){line, length}), length};
+}
+
+void downstream_forget_client(struct downstream *d) {
+  free((void *)d->client_text.ptr);
+  free((void *)d->client_line.ptr);
+  d->client_text = d->client_line = (struct str){0};
 }
 
 void downstream_set_client(struct downstream *d, const struct sockaddr_storage *client, socklen_t length) {
   CHECK(length <= sizeof d->client);
-  free((void *)d->client_text.ptr);
-  d->client_text = (struct str){0};
+  downstream_forget_client(d);
   d->client = *client;
   d->client_length = length;
 }
@@ -105,9 +113,9 @@ struct str downstream_client(struct downstream *d) {
   return d->client_text;
 }
 
-struct str downstream_client_claim(struct downstream *d) {
+struct str downstream_client_line(struct downstream *d) {
   if (!d->client_text.ptr) describe_client(d);
-  return d->client_claim;
+  return d->client_line;
 }
 
 void downstream_close(struct downstream *d) { downstream_close_because(d, ERROR_CLIENT_GONE); }

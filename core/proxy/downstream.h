@@ -61,7 +61,7 @@ struct downstream {
   struct list link;              /* in proxy->downstreams */
   struct reaped reaped;
   struct str client_text;             /* owned; made when first asked for, as is */
-  struct str client_claim;            /* a part of it, or static */
+  struct str client_line;             /* owned; "X-Forwarded-For: " and what claims_address makes of it */
   struct certificate_request *asking; /* owned; NULL unless the handshake waits for a certificate */
   struct relay *drain;                /* owned; while DRAIN: the decoder of the rest */
   bool is_admitted;                   /* counted as one of its client's: */
@@ -118,8 +118,10 @@ void downstream_greeted(struct downstream *d);
 
 /* The client's address as addr_format_client writes it; lives as long as the connection. */
 struct str downstream_client(struct downstream *d);
-/* The same as claims_address has it. */
-struct str downstream_client_claim(struct downstream *d);
+/* The line of it in requests, "X-Forwarded-For: 192.0.2.1"; lives as long. */
+struct str downstream_client_line(struct downstream *d);
+/* It is described anew when it is asked for. */
+void downstream_forget_client(struct downstream *d);
 
 /* The exchange is over and about to be freed. What follows: the next request; or the rest of its body, which
  * is drained first; or the end of the connection, after what is on its way has been read by the client

@@ -195,8 +195,8 @@ struct received {
   const char *why;  /* a static sentence of why not, or NULL */
 };
 
-/* An exchange for what was received. One for a head that could not be read goes straight to the failure path. It runs at
- * once. */
+/* An exchange for what was received. One for a head that could not be read goes straight to the failure path.
+ * It runs at once. */
 void exchange_begin(struct downstream *d, const struct received *received);
 /* Something an exchange waits for happened. Safe at any time; runs the steps unless they are running already.
  * The exchange may be gone afterwards. */

@@ -25,13 +25,25 @@ static void drop_claims(struct headers *h, bool all) {
   h->count = kept;
 }
 
-static struct str client_of(struct exchange *x) {
-  return x->downstream ? downstream_client_claim(x->downstream) : claims_address(exchange_client_host(x));
-}
-
 static void set_where_missing(struct exchange *x, enum field_id id, struct str value) {
   struct headers *h = &x->now.request.headers;
   if (value.len && !headers_find_id(h, id)) headers_add_id(h, id, value);
+}
+
+static void set_client(struct exchange *x) {
+  struct headers *h = &x->now.request.headers;
+  if (headers_find_id(h, FIELD_X_FORWARDED_FOR)) return;
+  if (x->downstream)
+    headers_add_line(h, FIELD_X_FORWARDED_FOR, downstream_client_line(x->downstream));
+  else
+    headers_add_id(h, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
+}
+
+static void set_scheme(struct exchange *x) {
+  struct headers *h = &x->now.request.headers;
+  if (headers_find_id(h, FIELD_X_FORWARDED_PROTO)) return;
+  headers_add_line(h, FIELD_X_FORWARDED_PROTO,
+                   x->secure ? STR("X-Forwarded-Proto: https") : STR("X-Forwarded-Proto: http"));
 }
 
 static struct str own_entry(struct exchange *x) {
@@ -44,8 +56,8 @@ static void replace(struct exchange *x) {
   struct headers *h = &x->now.request.headers;
   bool had_forwarded = headers_find_id(h, FIELD_FORWARDED) != NULL;
   drop_claims(h, true);
-  set_where_missing(x, FIELD_X_FORWARDED_FOR, client_of(x));
-  set_where_missing(x, FIELD_X_FORWARDED_PROTO, scheme(x));
+  set_client(x);
+  set_scheme(x);
   set_where_missing(x, FIELD_X_FORWARDED_HOST, x->request.authority);
   if (had_forwarded) set_where_missing(x, FIELD_FORWARDED, own_entry(x));
 }
@@ -66,8 +78,8 @@ static void append(struct exchange *x) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
   struct headers *h = &x->now.request.headers;
   drop_claims(h, false);
-  append_to(x, FIELD_X_FORWARDED_FOR, client_of(x));
-  set_where_missing(x, FIELD_X_FORWARDED_PROTO, scheme(x));
+  append_to(x, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
+  set_scheme(x);
   set_where_missing(x, FIELD_X_FORWARDED_HOST, x->request.authority);
   if (headers_find_id(h, FIELD_FORWARDED)) append_to(x, FIELD_FORWARDED, own_entry(x));
 }
@@ -77,16 +89,16 @@ static bool trusts_client(struct exchange *x) {
   return !senders || cidr_set_contains(senders, exchange_client_host(x)) == CIDR_INSIDE;
 }
 
-struct str forwarded_via(unsigned minor) {
-  return minor >= 1 ? STR("1.1 perilune") : STR("1.0 perilune");
+/* As a field of its own: the entries before it are not ours to touch. */
+void forwarded_add_via(struct headers *headers, unsigned minor) {
+  headers_add_line(headers, FIELD_VIA, minor >= 1 ? STR("Via: 1.1 perilune") : STR("Via: 1.0 perilune"));
 }
 
-/* Via is added as a field of its own: the entries before it are not ours to touch. */
 void forwarded_add(struct exchange *x) {
   switch (x->settings->forwarded) {
   case FORWARDED_REPLACE: replace(x); break;
   case FORWARDED_APPEND: trusts_client(x) ? append(x) : replace(x); break;
   case FORWARDED_KEEP: break;
   }
-  if (x->settings->via) headers_add_id(&x->now.request.headers, FIELD_VIA, forwarded_via(x->request.minor));
+  if (x->settings->via) forwarded_add_via(&x->now.request.headers, x->request.minor);
 }

@@ -62,7 +62,7 @@ static void free_exchange(struct rehearsal *r) {
   buf_release(&r->exchange->body.replay);
   buf_release(&r->filtered);
   arena_free(&arena);
-  free((void *)r->downstream.client_text.ptr);
+  downstream_forget_client(&r->downstream);
   free(r);
 }
 

@@ -34,7 +34,7 @@ static struct str date_now(void) {
 /* The next message's Date and Via, where they are ours to add. */
 static void add_own_fields(struct exchange *x, struct headers *headers, bool is_forwarded) {
   if (!headers_find_id(headers, FIELD_DATE)) headers_add_id(headers, FIELD_DATE, date_now());
-  if (is_forwarded && x->settings->via) headers_add_id(headers, FIELD_VIA, forwarded_via(x->response.minor));
+  if (is_forwarded && x->settings->via) forwarded_add_via(headers, x->response.minor);
 }
 
 static struct writer_hop client_hop(const struct exchange *x) {

@@ -119,7 +119,7 @@ void elsewhere_end(struct exchange *x);
 /* forwarded.c: Via, X-Forwarded-*, Forwarded. */
 void forwarded_add(struct exchange *x);
 /* Our entry of Via for a message that came as HTTP/1.minor. */
-struct str forwarded_via(unsigned minor);
+void forwarded_add_via(struct headers *headers, unsigned minor);
 
 /* exchange_object.c: one that belongs to nobody yet and is in no list, in an arena of its own: what every kind of
  * exchange (a client's, a shadow's, a rehearsal's) begins with. Its policy is to be set: hooks, settings, use. */

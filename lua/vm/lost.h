@@ -17,8 +17,8 @@ struct watch;
 
 enum lost { LOST_NOT, LOST_MEMORY, LOST_TIME };
 
-/* Each call of Lua sets a landing. The compiler's own way notes where the stack and the code are, and nothing else; it is
- * proven on x86-64. A sanitizer has to know of the jump, and knows longjmp only. */
+/* Each call of Lua sets a landing. The compiler's own way notes where the stack and the code are, and nothing else;
+ * elsewhere than on x86-64 it is little tested. A sanitizer has to know of the jump, and knows longjmp only. */
 #if defined __x86_64__ && !defined INVARIANTS
 typedef void *landing_place[5];
 #define LANDING_SET(place) __builtin_setjmp(place)
