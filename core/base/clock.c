@@ -13,6 +13,15 @@ static uint64_t system_now_ms(const struct clock *self) {
 
 const struct clock clock_system = {system_now_ms};
 
+bool clock_await(const atomic_bool *flag, unsigned ms) {
+  const struct timespec pause = {0, 1000000};
+  for (uint64_t end = clock_now_ms(&clock_system) + ms; !atomic_load(flag);) {
+    if (clock_now_ms(&clock_system) >= end) return false;
+    nanosleep(&pause, NULL);
+  }
+  return true;
+}
+
 static uint64_t fake_now_ms(const struct clock *self) { return ((const struct clock_fake *)self)->ms; }
 
 void clock_fake_init(struct clock_fake *fake, uint64_t ms) {

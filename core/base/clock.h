@@ -4,6 +4,8 @@
 #ifndef PERILUNE_BASE_CLOCK_H
 #define PERILUNE_BASE_CLOCK_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A source of time: now(self) in ms since an arbitrary start, never going back. */
@@ -14,6 +16,10 @@ struct clock {
 /* CLOCK_MONOTONIC; thread-safe. */
 extern const struct clock clock_system;
 static inline uint64_t clock_now_ms(const struct clock *clock) { return clock->now_ms(clock); }
+
+/* Waits until another thread has set the flag, at most so long: for the end of threads, where the time of day, which
+ * pthread_timedjoin_np waits by, may be set back. False: it is not set. */
+bool clock_await(const atomic_bool *flag, unsigned ms);
 
 /* A clock that stands still until it is set; `clock` must be the first member. */
 struct clock_fake {

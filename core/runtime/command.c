@@ -52,8 +52,7 @@ struct command_server {
   struct list clients;
   unsigned count;
   struct server *server; /* borrowed */
-  char *path;            /* owned: the socket file to remove; NULL for the abstract one */
-  struct file_identity file;
+  struct socket_file file;
 };
 
 static void on_readable(struct conn *conn);
@@ -293,26 +292,31 @@ struct command_server *command_listen(struct server *server, const char *path, b
   struct addr addr;
   const char *reason = NULL;
   int fd = -1;
+  enum socket_owner owner = OWNER_US;
   if (path)
     snprintf(text, sizeof text, "unix:%s", path);
   else
     snprintf(text, sizeof text, "unix:@" COMMAND_SOCKET_PREFIX "%d", (int)getpid());
   bool fine = addr_parse(str_of(text), &addr, &reason);
-  if (!fine || (!handover_take(STR(COMMAND_NAME), &addr, &fd, 1) && !listener_open(&addr, &fd, 1, &reason))) {
+  if (!fine ||
+      (!handover_take(STR(COMMAND_NAME), &addr, &fd, 1, &owner) && !listener_open(&addr, &fd, 1, &reason))) {
     *is_taken = fine && errno == EADDRINUSE;
     *why = str_to_cstring(str_of(reason));
     return NULL;
   }
   struct command_server *c = memory_zalloc(sizeof *c);
   c->server = server;
-  c->path = path ? str_to_cstring(str_of(path)) : NULL;
-  if (path) c->file = file_identity_of(path);
+  socket_file_note(&c->file, &addr, owner);
   list_init(&c->clients);
   listener_start(&c->listener, server->control.loop, fd, on_accept);
   return c;
 }
 
-int command_socket(const struct command_server *c) { return c && c->path ? c->listener.fd : -1; }
+int command_socket(const struct command_server *c) { return c && c->file.path[0] ? c->listener.fd : -1; }
+
+struct socket_file *command_file(struct command_server *c) {
+  return &c->file;
+}
 
 static void answer_waiting(struct command_server *c, enum waits_for state, bool fine, const char *text) {
   LIST_EACH(node, &c->clients) {
@@ -325,12 +329,12 @@ void command_reload_ended(struct command_server *c, bool fine, const char *text)
   answer_waiting(c, WAITS_FOR_RELOAD, fine, text);
 }
 
-void command_load_refused(struct command_server *c, const char *text) {
+static void answer_loads(struct command_server *c, int code, const char *text) {
   LIST_EACH(node, &c->clients) {
     struct client *client = LIST_ENTRY(node, struct client, link);
     if (client->state == WAITS_FOR_RELOAD || client->state == WAITS_FOR_CANARY ||
         client->state == WAITS_FOR_SHADOW)
-      answer(client, EXIT_BAD_INPUT, text);
+      answer(client, code, text);
   }
 }
 
@@ -346,6 +350,12 @@ void command_trial_goes_on(struct command_server *c, const char *text) {
   }
 }
 
+void command_load_refused(struct command_server *c, const char *text) {
+  answer_loads(c, EXIT_BAD_INPUT, text);
+}
+
+void command_load_overdue(struct command_server *c, const char *text) { answer_loads(c, EXIT_FAILED, text); }
+
 void command_canary_ended(struct command_server *c, bool fine, const char *text) {
   answer_waiting(c, WAITS_FOR_CANARY, fine, text);
 }
@@ -359,19 +369,13 @@ void command_upgrade_ended(struct command_server *c, bool fine, const char *text
 }
 
 void command_give(const struct command_server *c, const char *user) {
-  if (c && c->path) privileges_give_socket(c->path, c->file, user);
-}
-
-/* Somebody else may listen under that path by now. */
-void command_unlink(const struct command_server *c) {
-  if (c->path && !c->server->handed_over) file_remove(c->path, c->file);
+  if (c && c->file.path[0] && c->file.owner != OWNER_MANAGER)
+    privileges_give_socket(c->file.path, c->file.identity, user);
 }
 
 void command_hide(struct command_server *c) {
+  socket_file_remove(&c->file);
   listener_stop(&c->listener);
-  command_unlink(c);
-  free(c->path);
-  c->path = NULL;
 }
 
 void command_close(struct command_server *c) {

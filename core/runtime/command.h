@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+#include "runtime/socket_file.h"
+
 struct command_server;
 struct server;
 
@@ -18,20 +20,22 @@ struct server;
 #define COMMAND_NAME "command"
 /* -1: none, or the abstract one, which is named after the process. */
 int command_socket(const struct command_server *c);
+/* For the owner of its file to change, and for its removal. */
+struct socket_file *command_file(struct command_server *c);
 
 /* `path`: where to listen, NULL for the abstract socket. NULL: *why is a malloc'd message; *is_taken: somebody else
  * listens there. */
 struct command_server *command_listen(struct server *server, const char *path, bool *is_taken, char **why);
 /* Gives the socket's file to that user. NULL is fine, as for both. */
 void command_give(const struct command_server *c, const char *user);
-/* Removes the socket's file alone, from any thread: the process ends. */
-void command_unlink(const struct command_server *c);
 /* A reload that clients wait for has ended. `text` is for people. */
 void command_reload_ended(struct command_server *c, bool fine, const char *text);
 /* The policy that clients wait for, to be put in force or tried, could not be loaded. */
 void command_load_refused(struct command_server *c, const char *text);
 /* How far a canary or a shadow has come: one line without its end. Who does not read misses it. */
 void command_trial_goes_on(struct command_server *c, const char *text);
+/* It is loaded for longer than they wait. */
+void command_load_overdue(struct command_server *c, const char *text);
 /* The report of a shadow. */
 void command_shadow_ended(struct command_server *c, bool fine, const char *text);
 /* The same for a canary. */
@@ -40,7 +44,8 @@ void command_canary_ended(struct command_server *c, bool fine, const char *text)
 void command_upgrade_ended(struct command_server *c, bool fine, const char *text);
 /* Who waits for the end of the process is told; then everything is closed. NULL is fine. */
 void command_close(struct command_server *c);
-/* Listens no longer, so that a successor is found instead; who waits goes on waiting. */
+/* Listens no longer, so that a successor is found instead, and removes its file if that is ours; who waits goes on
+ * waiting. */
 void command_hide(struct command_server *c);
 
 #endif

@@ -36,16 +36,17 @@ static void name_entry(struct listening_entry *entry, const struct addr *said) {
   if (said->kind == ADDR_IP && getsockname(entry->fds[0], (struct sockaddr *)&name, &length) == 0)
     addr_from_socket(&bound, (struct sockaddr *)&name, length);
   addr_format(&bound, entry->address);
-  if (said->kind == ADDR_UNIX && said->socket.local.sun_path[0])
-    entry->file = file_identity_of(said->socket.local.sun_path);
 }
 
 static bool open_sockets(struct listening_entry *entry, struct str said, unsigned workers, const char **why) {
   struct addr addr;
+  enum socket_owner owner = OWNER_US;
   if (!addr_parse_listener(said, &addr, why)) return false;
-  if (!handover_take(said, &addr, entry->fds, workers) && !listener_open(&addr, entry->fds, workers, why))
+  if (!handover_take(said, &addr, entry->fds, workers, &owner) &&
+      !listener_open(&addr, entry->fds, workers, why))
     return false;
   name_entry(entry, &addr);
+  socket_file_note(&entry->file, &addr, owner);
   return true;
 }
 
@@ -94,18 +95,12 @@ struct listening *listening_open(const struct policy_listener *said, unsigned co
   return NULL;
 }
 
-/* An abstract socket has no file. */
-static void unlink_entry(const struct listening_entry *entry) {
-  if (str_starts_with(entry->said, STR("unix:")) && entry->file.inode)
-    file_remove(entry->said.ptr + sizeof "unix:" - 1, entry->file);
-}
-
 void listening_free(struct listening *l, bool closes) {
   for (unsigned i = 0; l && i < l->count; i++) {
     struct listening_entry *entry = &l->entries[i];
     bool was_new = closes && entry->kept < 0;
     for (unsigned w = 0; was_new && w < l->workers; w++) close(entry->fds[w]);
-    if (was_new) unlink_entry(entry);
+    if (was_new) socket_file_remove(&entry->file);
     if (entry->tls) tls_context_release(entry->tls);
     free((void *)entry->said.ptr);
     free(entry->fds);
@@ -114,8 +109,27 @@ void listening_free(struct listening *l, bool closes) {
   free(l);
 }
 
-void listening_unlink(const struct listening *l) {
-  for (unsigned i = 0; l && i < l->count; i++) unlink_entry(&l->entries[i]);
+void listening_adopt(struct listening *l) {
+  for (unsigned i = 0; l && i < l->count; i++) socket_file_adopt(&l->entries[i].file);
+}
+
+void listening_hand_over(struct listening *l) {
+  for (unsigned i = 0; l && i < l->count; i++) socket_file_hand_over(&l->entries[i].file);
+}
+
+void listening_unlink(struct listening *l) {
+  for (unsigned i = 0; l && i < l->count; i++) socket_file_remove(&l->entries[i].file);
+}
+
+static bool is_kept(const struct listening *l, unsigned index) {
+  for (unsigned i = 0; i < l->count; i++)
+    if (l->entries[i].kept == (int)index) return true;
+  return false;
+}
+
+void listening_unlink_dropped(const struct listening *l, struct listening *before) {
+  for (unsigned i = 0; before && i < before->count; i++)
+    if (!is_kept(l, i)) socket_file_remove(&before->entries[i].file);
 }
 
 unsigned listening_dropped(const struct listening *l, const struct listening *before) {

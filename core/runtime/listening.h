@@ -5,9 +5,9 @@
 #ifndef PERILUNE_RUNTIME_LISTENING_H
 #define PERILUNE_RUNTIME_LISTENING_H
 
-#include "base/safe_file.h"
 #include "net/addr.h"
 #include "runtime/policy.h"
+#include "runtime/socket_file.h"
 
 struct tls_context;
 
@@ -15,9 +15,9 @@ struct listening_entry {
   struct str said;         /* owned: as the policy wrote it */
   char address[ADDR_TEXT]; /* as bound */
   int *fds; /* owned array, one per worker; the sockets belong to the workers once handed out */
-  struct tls_context *tls;   /* reference; NULL: plain */
-  struct file_identity file; /* of a unix socket, as it was bound or taken over */
-  int kept;                  /* its index in the listening before this one; -1: newly opened */
+  struct tls_context *tls; /* reference; NULL: plain */
+  struct socket_file file; /* of a unix socket */
+  int kept;                /* its index in the listening before this one; -1: newly opened */
 };
 
 struct listening {
@@ -35,8 +35,13 @@ bool listening_load(struct policy_listener *said, char **why);
 /* Frees the record; closes the sockets of new entries if `closes` (when they were never handed out). NULL is
  * fine. */
 void listening_free(struct listening *listening, bool closes);
-/* Removes the files of unix sockets, at the end of the process. */
-void listening_unlink(const struct listening *listening);
+/* What a predecessor handed over is ours; a successor has what is ours; at the end, files that are ours are removed.
+ * NULL is fine. */
+void listening_adopt(struct listening *listening);
+void listening_hand_over(struct listening *listening);
+void listening_unlink(struct listening *listening);
+/* Removes the files of those sockets of `before` that are not kept. */
+void listening_unlink_dropped(const struct listening *listening, struct listening *before);
 /* How many of the entries of `before` are not kept. */
 unsigned listening_dropped(const struct listening *listening, const struct listening *before);
 

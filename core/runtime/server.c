@@ -66,6 +66,7 @@ static void on_watchdog(struct timer *timer) {
 }
 
 void server_begin_to_serve(struct server *s) {
+  server_adopt_files(s);
   pid_file_write(&s->pid_file);
   notify_ready();
   if (config_number(s->options->config, CONFIG_daemon)) privileges_detach();
@@ -181,7 +182,7 @@ static void complain(char *why) {
 
 static bool serve_until_stopped(struct server *s) {
   bool fine = serve(s);
-  if (!s->handed_over) listening_unlink(s->listening);
+  server_remove_files(s);
   log_flush();
   log_info("stopped");
   return fine;

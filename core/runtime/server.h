@@ -80,7 +80,7 @@ struct server {
   enum phase phase;          /* changed by server_enter alone */
   struct timer watchdog, overdue;
   struct emergency emergency; /* of the policy's VMs */
-  bool handed_over;           /* a successor serves, or is said to */
+  bool handed_over;           /* a successor serves, or is said to: what is shared with it is not shut down */
   struct pid_file pid_file;
   struct ancestors ancestors;
   struct signals signals;
@@ -100,6 +100,11 @@ bool server_upgrade(struct server *server, char **why);
 void server_prepare_end(struct server *server);
 void server_worker_ended(struct worker *worker);
 void server_leave(struct server *server) __attribute__((noreturn));
+/* The files of our sockets, those of listeners, commands and status page (runtime/socket_file.h): what a predecessor
+ * handed over is ours, what is ours is a successor's; at the end they go, from any thread. (stopping.c) */
+void server_adopt_files(struct server *server);
+void server_hand_over_files(struct server *server);
+void server_remove_files(struct server *server);
 /* Drains: a successor serves. NULL, or why not. (stopping.c) */
 const char *server_retire(struct server *server);
 /* Goes over to another phase: the one place that does. (server.c) */

@@ -141,6 +141,7 @@ static struct worker_listener *new_listener(struct worker *worker, const struct 
   list_init(&own->lent_sockets);
   own->service.on_unused = on_service_unused;
   own->listener.fd = with->fd;
+  own->is_managed = with->is_managed;
   own->listener.may_accept = may_accept;
   own->listener.on_vain = on_vain;
   return own;

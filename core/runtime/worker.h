@@ -24,6 +24,7 @@ struct worker_listener {
   struct reaped reaped;
   struct worker *worker;    /* borrowed */
   struct list lent_sockets; /* sockets of other workers for the same address (worker_lending.c) */
+  bool is_managed;          /* the service manager listens there, too */
 };
 
 struct worker {
@@ -63,6 +64,7 @@ struct worker_service {
   struct tls_context *tls; /* reference passes over; NULL: plain */
   struct traffic *traffic; /* borrowed from the metrics */
   struct census *census;   /* likewise */
+  bool is_managed;         /* the service manager listens there, too */
   char address[ADDR_TEXT];
 };
 

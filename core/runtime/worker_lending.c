@@ -6,7 +6,8 @@
 // and it ends with it.
 //
 // Where a listener ends while its socket is lent, its owner will not look after what the kernel queues there: so the
-// socket itself is shut down, behind what is queued already.
+// socket itself is shut down, behind what is queued already. But not one of the service manager's, who may hand it to
+// another process.
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,7 +56,7 @@ void lent_sockets_drain(struct worker_listener *own) {
 void lent_sockets_end(struct worker_listener *own, bool shuts) {
   while (!list_is_empty(&own->lent_sockets)) {
     struct lent_socket *lent = LIST_ENTRY(own->lent_sockets.next, struct lent_socket, link);
-    if (shuts) shutdown(lent->listener.fd, SHUT_RD);
+    if (shuts && !own->is_managed) shutdown(lent->listener.fd, SHUT_RD);
     end(lent);
   }
 }

@@ -19,18 +19,26 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/safe_file.h"
 
 enum { SMALL_BYTES = 4096, SYSLOG_BYTES = 8000, FACILITY_DAEMON = 3 << 3, COMPLAIN_MS = 60000 };
 #define SYSLOG_PATH "/dev/log"
 
 /* --- opening -------------------------------------------------------------------------------------------- */
 
+enum { FILE_FLAGS = O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY };
+
 /* A FIFO that nobody reads refuses to be opened for writing alone. */
 static int open_file(const char *path) {
-  int flags = O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY;
+  int flags = FILE_FLAGS;
   int fd = safe_open(path, O_WRONLY | flags, 0640);
   return fd < 0 && errno == ENXIO ? safe_open(path, O_RDWR | flags, 0640) : fd;
+}
+
+static int make_file(const char *path, struct file_identity *made) {
+  int fd = safe_open(path, O_WRONLY | O_EXCL | FILE_FLAGS, 0640);
+  if (fd < 0) return open_file(path);
+  *made = file_identity_of_fd(fd);
+  return fd;
 }
 
 static int connect_syslog(const char *path) {
@@ -70,7 +78,7 @@ bool outlet_open(struct outlet *o, const char *target, char **why) {
     o->fd = connect_syslog(o->path);
   } else {
     o->path = str_to_cstring(str_of(target));
-    o->fd = open_file(target);
+    o->fd = make_file(target, &o->made);
   }
   return opened(o, target, why);
 }
@@ -78,6 +86,11 @@ bool outlet_open(struct outlet *o, const char *target, char **why) {
 void outlet_close(struct outlet *o) {
   if (o->fd >= 0) close(o->fd);
   free(o->path);
+}
+
+void outlet_undo(const struct outlet *o) {
+  struct stat info;
+  if (o->made.inode && lstat(o->path, &info) == 0 && info.st_size == 0) file_remove(o->path, o->made);
 }
 
 static void replace(struct outlet *o, int fd) {

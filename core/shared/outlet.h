@@ -3,6 +3,7 @@
 #ifndef PERILUNE_SHARED_OUTLET_H
 #define PERILUNE_SHARED_OUTLET_H
 
+#include "base/safe_file.h"
 #include "base/str.h"
 
 enum outlet_kind { OUTLET_FILE, OUTLET_STREAM, OUTLET_SYSLOG };
@@ -10,16 +11,19 @@ enum outlet_kind { OUTLET_FILE, OUTLET_STREAM, OUTLET_SYSLOG };
 struct outlet {
   enum outlet_kind kind;
   int fd;
-  char *path;     /* owned; of FILE and SYSLOG */
-  bool may_stall; /* a write may block: small ones only, once it is writable */
-  bool mid_line;  /* what was written last does not end a line */
-  bool is_torn;   /* and its rest was given up */
-  bool skips;     /* its rest does not belong to this file */
+  char *path;                /* owned; of FILE and SYSLOG */
+  bool may_stall;            /* a write may block: small ones only, once it is writable */
+  bool mid_line;             /* what was written last does not end a line */
+  bool is_torn;              /* and its rest was given up */
+  bool skips;                /* its rest does not belong to this file */
+  struct file_identity made; /* the file, if we made it */
 };
 
 /* Targets as sink_open says. False: *why is a malloc'd message. */
 bool outlet_open(struct outlet *outlet, const char *target, char **why);
 void outlet_close(struct outlet *outlet);
+/* Removes the file that outlet_open made, if nothing stands in it. */
+void outlet_undo(const struct outlet *outlet);
 /* Of a file: opens the path anew, and keeps the old one if that fails. */
 void outlet_reopen(struct outlet *outlet);
 /* Writes a part of what two slices hold, which are whole lines at the start of a line or behind what was

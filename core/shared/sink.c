@@ -91,6 +91,8 @@ bool sink_is_syslog(const struct sink *s) { return s->outlet.kind == OUTLET_SYSL
 uint64_t sink_dropped(const struct sink *s) { return atomic_load(&s->dropped); }
 bool sink_is_done(const struct sink *s) { return atomic_load(&s->done); }
 
+void sink_undo(const struct sink *s) { outlet_undo(&s->outlet); }
+
 static void wake(struct sink *s) {
   uint64_t one = 1;
   ssize_t written = write(s->wake, &one, sizeof one);
@@ -111,14 +113,10 @@ void sink_finish(struct sink *s, unsigned ms) {
 /* A write that blocks for ever, on a device that cannot be polled, keeps its thread; then that is left behind.
  */
 void sink_free(struct sink *s) {
-  struct timespec until;
   uint64_t now_ms = clock_now_ms(&clock_system), ends_at_ms = atomic_load(&s->ends_at_ms);
-  uint64_t left_ms = (ends_at_ms > now_ms ? ends_at_ms - now_ms : 0) + 100;
-  clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_sec += (time_t)(left_ms / 1000);
-  until.tv_nsec += (long)(left_ms % 1000) * 1000000;
-  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-  if (pthread_timedjoin_np(s->thread, NULL, &until) == 0) release(s);
+  if (!clock_await(&s->done, (unsigned)(ends_at_ms > now_ms ? ends_at_ms - now_ms : 0) + 100)) return;
+  pthread_join(s->thread, NULL);
+  release(s);
 }
 
 /* --- the writers ---------------------------------------------------------------------------------------- */

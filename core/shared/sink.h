@@ -36,6 +36,8 @@ void sink_reopen(struct sink *sink);
 
 /* Nobody writes any more: what it has is written within `ms`, in its own thread. Does not wait. */
 void sink_finish(struct sink *sink, unsigned ms);
+/* What it was opened for is not to be: the file that it made is removed, if nothing stands in it. */
+void sink_undo(const struct sink *sink);
 /* Finished and done? */
 bool sink_is_done(const struct sink *sink);
 /* Waits for the end of its thread, at most until the time given with sink_finish is over. */

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "runtime/command.h"
 #include "runtime/deploy/reload.h"
+#include "runtime/observe/logs.h"
 #include "runtime/server.h"
 #include "shared/registry.h"
 
@@ -226,6 +227,7 @@ static void put_on_trial(struct server *s, struct generation *g, const struct ca
   c->voices = memory_zalloc(s->worker_count * sizeof *c->voices);
   server_enter(s, PHASE_CANARY);
   s->canary = c;
+  logs_commit(s->logs);
   c->ends_at_ms = loop_now_ms(s->control.loop) + options->for_ms;
   c->told_ms = loop_now_ms(s->control.loop);
   announce(s, options);

@@ -72,6 +72,17 @@ static void add(struct launch *l, unsigned *at, const char *text) {
   l->environment[(*at)++] = str_to_cstring(str_of(text));
 }
 
+/* By their numbers: whose file is not ours is not the successor's either. */
+static void name_managed(const struct server *server, FILE *out) {
+  const struct listening *listening = server->listening;
+  unsigned at = listening->count * listening->workers;
+  for (unsigned i = 0; i < at; i++)
+    if (listening->entries[i / listening->workers].file.owner == OWNER_MANAGER) fprintf(out, "%u\n", i);
+  if (server->admin && admin_file(server->admin)->owner == OWNER_MANAGER) fprintf(out, "%u\n", at);
+  if (server->admin) at++;
+  if (server->command && command_file(server->command)->owner == OWNER_MANAGER) fprintf(out, "%u\n", at);
+}
+
 static char *names_of(const struct server *server) {
   const struct listening *listening = server->listening;
   char *text = NULL;
@@ -83,6 +94,7 @@ static char *names_of(const struct server *server) {
       fprintf(out, "%.*s\n", STR_ARG(listening->entries[i].said));
   if (server->admin) fputs(ADMIN_NAME "\n", out);
   if (command_socket(server->command) >= 0) fputs(COMMAND_NAME "\n", out);
+  name_managed(server, out);
   fclose(out);
   return text;
 }

@@ -12,6 +12,7 @@
 
 #include "base/str.h"
 #include "net/addr.h"
+#include "runtime/socket_file.h"
 
 struct handover;
 struct ancestors;
@@ -26,8 +27,9 @@ void handover_note_program(void);
  * are opened. */
 void handover_init(struct ancestors *ancestors);
 /* Sockets handed to us for this address (as the policy says it, and parsed): fills fds[0..count), duplicating
- * where there are fewer. False: there are none. Each socket is given out once. */
-bool handover_take(struct str said, const struct addr *addr, int *fds, unsigned count);
+ * where there are fewer, and says whose their file is. False: there are none. Each socket is given out once. */
+bool handover_take(struct str said, const struct addr *addr, int *fds, unsigned count,
+                   enum socket_owner *owner);
 /* Closes what nobody has asked for, and says so in the log. */
 void handover_drop_rest(void);
 

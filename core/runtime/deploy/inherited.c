@@ -17,8 +17,9 @@
 enum { FIRST_FD = HANDOVER_FIRST_FD, MOST_FDS = 1 << 20 };
 
 static struct inherited {
-  int fd;         /* -1: given out */
-  char *said;     /* owned; as the predecessor's policy said it, NULL from systemd */
+  int fd;     /* -1: given out */
+  char *said; /* owned; as the predecessor's policy said it, NULL from systemd */
+  enum socket_owner owner;
   struct addr at; /* as bound */
 } * inherited;
 static unsigned inherited_count;
@@ -31,6 +32,7 @@ static void describe(struct inherited *i, int fd, struct str *names) {
   fcntl(fd, F_SETFD, FD_CLOEXEC);
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
   if (names->ptr && str_split(names, '\n', &said)) i->said = str_to_cstring(said);
+  i->owner = i->said ? OWNER_PREDECESSOR : OWNER_MANAGER;
   if (getsockname(fd, (struct sockaddr *)&name, &length) == 0)
     addr_from_socket(&i->at, (struct sockaddr *)&name, length);
 }
@@ -51,6 +53,15 @@ static void adopt_tickets(void) {
   if (pread(fd, keys, sizeof keys, 0) == (ssize_t)sizeof keys) tls_tickets_adopt(keys);
   explicit_bzero(keys, sizeof keys);
   close(fd);
+}
+
+/* Behind the names: the numbers of those sockets that the predecessor has from the service manager. */
+static void note_managed(struct str rest) {
+  struct str line;
+  while (rest.ptr && str_split(&rest, '\n', &line)) {
+    unsigned i = line.len ? (unsigned)strtoul(line.ptr, NULL, 10) : inherited_count;
+    if (i < inherited_count) inherited[i].owner = OWNER_MANAGER;
+  }
 }
 
 /* What the predecessor's policy calls the sockets, a line for each: many are too much for an environment. Malloc'd, or
@@ -79,6 +90,7 @@ void handover_init(struct ancestors *ancestors) {
     inherited_count = (unsigned)atoi(count) < MOST_FDS ? (unsigned)atoi(count) : MOST_FDS;
     inherited = memory_zalloc(inherited_count * sizeof *inherited);
     for (unsigned i = 0; i < inherited_count; i++) describe(&inherited[i], FIRST_FD + (int)i, &rest);
+    note_managed(rest);
     free(names);
     adopt_tickets();
     pid_file_inherit(inherited_fd("PERILUNE_PID_FD"));
@@ -102,11 +114,13 @@ static bool is_for(const struct inherited *i, struct str said, const struct addr
   return strcmp(ours, theirs) == 0;
 }
 
-bool handover_take(struct str said, const struct addr *addr, int *fds, unsigned count) {
+bool handover_take(struct str said, const struct addr *addr, int *fds, unsigned count,
+                   enum socket_owner *owner) {
   unsigned taken = 0;
   for (unsigned i = 0; i < inherited_count && taken < count; i++) {
     if (!is_for(&inherited[i], said, addr)) continue;
     fds[taken++] = inherited[i].fd;
+    *owner = inherited[i].owner;
     inherited[i].fd = -1;
   }
   for (unsigned i = taken; taken && i < count; i++) fds[i] = fcntl(fds[i % taken], F_DUPFD_CLOEXEC, FIRST_FD);

@@ -11,8 +11,10 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "runtime/command.h"
 #include "runtime/deploy/changes.h"
 #include "runtime/server.h"
 
@@ -28,8 +30,11 @@ struct loader {
   loader_done *done;
   void *owner; /* borrowed */
   pthread_t thread;
+  struct timer patience; /* of those who wait */
+  unsigned seen;         /* VMs loaded when it was set */
+  atomic_uint progress;  /* VMs loaded */
   bool joined;
-  atomic_bool abandoned;
+  atomic_bool abandoned, ended;
 };
 
 /* --- loading ---------------------------------------------------------------------------------------------- */
@@ -50,17 +55,18 @@ static struct policy_host loading_host(const struct server *s, unsigned index) {
 
 /* One for each worker, the control worker's last, whose settings are as good as any. */
 static struct instance **load_all(struct server *s, struct registry *registry, struct config *config,
-                                  const atomic_bool *abandoned, char **why) {
+                                  struct loader *loader, char **why) {
   unsigned count = s->worker_count + 1;
   struct instance **instances = memory_zalloc(count * sizeof *instances);
   for (unsigned i = 0; i < count; i++) {
     struct policy_host host = loading_host(s, i);
     host.registry = registry;
     if (i == s->worker_count) host.config = config;
-    if (abandoned && atomic_load(abandoned))
+    if (loader && atomic_load(&loader->abandoned))
       *why = str_to_cstring(STR("the proxy is stopping"));
     else
       instances[i] = instance_load(&s->options->source, &host, s->generation + 1, why);
+    if (loader) atomic_fetch_add(&loader->progress, 1);
     if (instances[i]) continue;
     free_instances(instances, i);
     return NULL;
@@ -80,12 +86,12 @@ static bool is_torn(const struct instance *control, const struct timespec *begin
 }
 
 static struct instance **load_whole(struct server *s, struct registry *registry, struct config *config,
-                                    const atomic_bool *abandoned, char **why) {
+                                    struct loader *loader, char **why) {
   for (int i = 0; i < LOAD_TRIES; i++) {
     struct timespec begin, tick = {0, FILE_TICK_NS};
     clock_gettime(CLOCK_REALTIME_COARSE, &begin);
     config_init(config);
-    struct instance **instances = load_all(s, registry, config, abandoned, why);
+    struct instance **instances = load_all(s, registry, config, loader, why);
     if (instances && !is_torn(instances[s->worker_count], &begin)) return instances;
     config_free(config);
     if (!instances) return NULL;
@@ -117,9 +123,8 @@ static bool is_same_everywhere(struct server *s, struct instance **instances, ch
   return true;
 }
 
-static void load(struct server *s, struct registry *registry, struct loaded *loaded,
-                 const atomic_bool *abandoned) {
-  struct instance **instances = load_whole(s, registry, &loaded->config, abandoned, &loaded->why);
+static void load(struct server *s, struct registry *registry, struct loaded *loaded, struct loader *loader) {
+  struct instance **instances = load_whole(s, registry, &loaded->config, loader, &loaded->why);
   if (instances && !(is_same_everywhere(s, instances, &loaded->why) &&
                      instance_load_tls(instances[s->worker_count], &loaded->why))) {
     free_instances(instances, s->worker_count + 1);
@@ -154,6 +159,7 @@ static void on_end(struct message *message, void *receiver) {
   CHECK_OBJ(loader, LOADER_MAGIC);
   CHECK(s->loader == loader);
   s->loader = NULL;
+  timer_stop(&loader->patience);
   if (!loader->joined) pthread_join(loader->thread, NULL);
   if (atomic_load(&loader->abandoned)) discard(&loader->loaded, s->worker_count);
   loader->done(s, &loader->loaded, loader->owner);
@@ -166,10 +172,36 @@ static void *run(void *argument) {
   struct server *s = loader->server;
   log_set_thread("loader");
   pthread_setname_np(pthread_self(), "loader");
-  load(s, loader->registry, &loader->loaded, &loader->abandoned);
+  load(s, loader->registry, &loader->loaded, loader);
   memory_thread_end();
   mailbox_post(&s->control.mailbox, &loader->message);
+  atomic_store(&loader->ended, true); /* it is joined before it is freed */
   return NULL;
+}
+
+static void set_patience(struct loader *loader) {
+  loader->seen = atomic_load(&loader->progress);
+  timer_set(&loader->patience, config_number(loader->server->options->config, CONFIG_reload_timeout));
+}
+
+/* A main chunk that is blocked in a call can be neither interrupted nor left. Who waits is told; should it come to its
+ * end, it is put in force or refused as ever, and that is logged. */
+static void on_overdue(struct timer *timer) {
+  struct loader *loader = LIST_ENTRY(timer, struct loader, patience);
+  struct server *s = loader->server;
+  char text[320];
+  CHECK_OBJ(loader, LOADER_MAGIC);
+  if (atomic_load(&loader->progress) != loader->seen) {
+    set_patience(loader);
+    return;
+  }
+  snprintf(
+      text, sizeof text,
+      "the policy's main chunk has not come to its end in %g s (reload_timeout); it is waited for in the "
+      "background, and the log says how it ends\ngeneration %u stays in force until then\n",
+      config_number(s->options->config, CONFIG_reload_timeout) / 1000.0, s->generation);
+  log_error("reload: %.*s", (int)strcspn(text, "\n"), text);
+  if (s->command) command_load_overdue(s->command, text);
 }
 
 struct loader *loader_start(struct server *s, struct registry *registry, loader_done *done, char **why) {
@@ -180,7 +212,11 @@ struct loader *loader_start(struct server *s, struct registry *registry, loader_
   loader->done = done;
   OBJ_INIT(loader, LOADER_MAGIC);
   int error = pthread_create(&loader->thread, NULL, run, loader);
-  if (error == 0) return loader;
+  if (error == 0) {
+    timer_init(&loader->patience, s->control.loop, on_overdue);
+    set_patience(loader);
+    return loader;
+  }
   if (asprintf(why, "cannot start a thread to load the policy: %s", strerror(error)) < 0) abort();
   free(loader);
   return NULL;
@@ -197,13 +233,10 @@ void loader_abandon(struct loader *loader) {
 }
 
 bool loader_end(struct loader *loader) {
-  struct timespec until;
   if (!loader) return true;
   loader_abandon(loader);
-  clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_nsec += ABANDON_MS * 1000000;
-  until.tv_sec += until.tv_nsec / 1000000000;
-  until.tv_nsec %= 1000000000;
-  loader->joined = pthread_timedjoin_np(loader->thread, NULL, &until) == 0;
-  return loader->joined;
+  if (!clock_await(&loader->ended, ABANDON_MS)) return false;
+  pthread_join(loader->thread, NULL);
+  loader->joined = true;
+  return true;
 }

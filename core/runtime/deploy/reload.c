@@ -10,13 +10,14 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_context.h"
-#include "runtime/deploy/changes.h"
 #include "runtime/command.h"
+#include "runtime/deploy/changes.h"
 #include "runtime/deploy/loader.h"
-#include "runtime/notify.h"
 #include "runtime/deploy/reload.h"
-#include "runtime/server.h"
 #include "runtime/deploy/watch.h"
+#include "runtime/notify.h"
+#include "runtime/observe/logs.h"
+#include "runtime/server.h"
 #include "shared/metrics.h"
 #include "shared/registry.h"
 
@@ -47,6 +48,7 @@ static void hand_out(struct server *s, const struct listening *l, unsigned index
     const struct listening_entry *entry = &l->entries[i];
     services[i].kept = entry->kept;
     services[i].fd = entry->fds[index];
+    services[i].is_managed = entry->file.owner == OWNER_MANAGER;
     services[i].traffic = metrics_traffic(s->metrics, str_of(entry->address), index);
     services[i].census = metrics_census(s->metrics, str_of(entry->address));
     services[i].tls = entry->tls ? tls_context_hold(entry->tls) : NULL;
@@ -193,12 +195,14 @@ void generation_put_in_force(struct server *s, struct generation *g) {
   note_changes(s, g, files);
   CHECK(!s->loader && g->listening->workers == s->worker_count); /* one change at a time */
   registry_merge(g->registry);
+  logs_commit(s->logs);
   put_environment_in_force(g);
   s->generation++;
   server_enter(s, PHASE_SWITCHING);
   for (unsigned i = 0; i < s->worker_count; i++) hand_out(s, g->listening, i, g->instances[i]);
   switch_control(s, control, files);
   free(files);
+  listening_unlink_dropped(g->listening, s->listening);
   listening_free(s->listening, false);
   s->listening = g->listening;
   lending_renew(s);

@@ -29,6 +29,7 @@ static void on_upgrade_ended(struct server *s, pid_t successor, const char *why)
     go_on(s, why);
     return;
   }
+  server_hand_over_files(s);
   if (s->reload_again) kill(successor, SIGHUP); /* it may have read the policy before that was asked for */
   server_retire(s);
 }

@@ -10,7 +10,6 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/safe_file.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "runtime/observe/exposition.h"
@@ -27,8 +26,7 @@ struct admin {
   struct hooks hooks;
   struct policy_use use;
   struct server *server; /* borrowed */
-  char *path;            /* owned: the socket file to remove; NULL: none */
-  struct file_identity file;
+  struct socket_file file;
   bool is_public;
 };
 
@@ -171,17 +169,16 @@ static void describe(struct admin *admin, const struct addr *said, int fd) {
     addr_from_socket(&bound, (struct sockaddr *)&name, length);
   addr_format(&bound, admin->service.address);
   log_info("status page on %s%s", bound.kind == ADDR_IP ? "http://" : "", admin->service.address);
-  if (bound.kind == ADDR_UNIX && said->socket.local.sun_path[0])
-    admin->path = str_to_cstring(str_of(said->socket.local.sun_path));
-  if (admin->path) admin->file = file_identity_of(admin->path);
 }
 
 struct admin *admin_open(struct server *server, struct str address, bool is_public, char **why) {
   struct addr addr;
   const char *reason = NULL;
   int fd;
+  enum socket_owner owner = OWNER_US;
   bool fine = parse(address, is_public, &addr, &reason);
-  if (!fine || (!handover_take(STR(ADMIN_NAME), &addr, &fd, 1) && !listener_open(&addr, &fd, 1, &reason))) {
+  if (!fine ||
+      (!handover_take(STR(ADMIN_NAME), &addr, &fd, 1, &owner) && !listener_open(&addr, &fd, 1, &reason))) {
     *why = complaint(address, reason);
     return NULL;
   }
@@ -194,18 +191,21 @@ struct admin *admin_open(struct server *server, struct str address, bool is_publ
                                     .use = &admin->use,
                                     .traffic = traffic_nowhere()};
   describe(admin, &addr, fd);
+  socket_file_note(&admin->file, &addr, owner);
   listener_start(&admin->listener, server->control.loop, fd, on_accept);
   return admin;
 }
 
 int admin_socket(const struct admin *admin) { return admin->listener.fd; }
 
+struct socket_file *admin_file(struct admin *admin) {
+  return &admin->file;
+}
+
 void admin_stop(struct admin *admin) {
   if (!admin) return;
+  socket_file_remove(&admin->file);
   listener_stop(&admin->listener);
-  if (admin->path && !admin->server->handed_over) file_remove(admin->path, admin->file);
-  free(admin->path);
-  admin->path = NULL;
 }
 
 void admin_free(struct admin *admin) { free(admin); }

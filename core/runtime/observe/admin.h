@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "base/str.h"
+#include "runtime/socket_file.h"
 
 struct admin;
 struct server;
@@ -20,7 +21,9 @@ struct admin *admin_open(struct server *server, struct str address, bool is_publ
 /* Its listening socket, for a successor, who finds it under this name, which is no address of a policy. */
 #define ADMIN_NAME "admin"
 int admin_socket(const struct admin *admin);
-/* Listens no longer; what is open goes on. NULL is fine. */
+/* For the owner of its file to change, and for its removal. */
+struct socket_file *admin_file(struct admin *admin);
+/* Listens no longer, and removes its file if that is ours; what is open goes on. NULL is fine. */
 void admin_stop(struct admin *admin);
 /* Once the control worker is gone, whose connections use it. NULL is fine. */
 void admin_free(struct admin *admin);

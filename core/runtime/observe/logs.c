@@ -24,6 +24,7 @@ struct entry {
   uint64_t dropped;  /* by sinks of this target that were freed */
   unsigned references;
   bool finishes;
+  bool is_tentative; /* opened for a policy that is not in force yet */
 };
 
 /* A listener's: what it is given is the first member. */
@@ -105,7 +106,10 @@ static void close_entry(struct logs *logs, struct entry *entry) {
 }
 
 static bool open_sink(struct logs *logs, struct entry *entry, bool is_patient, char **why) {
-  if (!entry->sink) entry->sink = sink_open(entry->target, logs->workers + 2, is_patient, why);
+  if (!entry->sink) {
+    entry->sink = sink_open(entry->target, logs->workers + 2, is_patient, why);
+    entry->is_tentative = entry->sink != NULL;
+  }
   if (entry->sink)
     entry->references++;
   else if (!entry->dropped)
@@ -124,7 +128,9 @@ static struct entry *hold(struct logs *logs, const char *target, bool is_patient
 
 static void release(struct logs *logs, struct entry *entry) {
   pthread_mutex_lock(&logs->lock);
-  if (--entry->references == 0) finish(entry);
+  bool is_last = --entry->references == 0;
+  if (is_last && entry->is_tentative) sink_undo(entry->sink);
+  if (is_last) finish(entry);
   pthread_mutex_unlock(&logs->lock);
 }
 
@@ -150,6 +156,7 @@ bool logs_open_errors(struct logs *logs, const char *target, char **why) {
   if (strcmp(target, "stderr") == 0 && is_file(STDERR_FILENO)) return true;
   logs->errors = hold(logs, target, false, why);
   if (!logs->errors) return false;
+  logs->errors->is_tentative = false;
   logs->output = (struct log_output){write_error, logs, sink_is_syslog(logs->errors->sink)};
   log_to(&logs->output);
   return true;
@@ -226,6 +233,12 @@ void logs_reopen(struct logs *logs) {
     struct entry *entry = LIST_ENTRY(node, struct entry, link);
     if (entry->sink) sink_reopen(entry->sink);
   }
+  pthread_mutex_unlock(&logs->lock);
+}
+
+void logs_commit(struct logs *logs) {
+  pthread_mutex_lock(&logs->lock);
+  LIST_EACH(node, &logs->entries) LIST_ENTRY(node, struct entry, link)->is_tentative = false;
   pthread_mutex_unlock(&logs->lock);
 }
 

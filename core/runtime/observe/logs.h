@@ -23,7 +23,9 @@ struct str logs_split_target(struct str said, enum access_format *format);
  * *why is a malloc'd message. Either way logs_release follows. */
 bool logs_hold(struct logs *logs, struct policy_listener *listeners, unsigned count, const char *fallback,
                char **why);
-/* Thread-safe. */
+/* The policy that opened them is in force, or on trial: they stay, also when it goes. */
+void logs_commit(struct logs *logs);
+/* Removes files that were made for a policy that has never been in force. Thread-safe. */
 void logs_release(struct logs *logs, struct policy_listener *listeners, unsigned count);
 
 /* Opens all files anew. */

@@ -58,7 +58,7 @@ local C = ffi.C
 
 local M = {}
 M.READ, M.WRITE = 1, 4
-M.EAGAIN, M.ECONNREFUSED, M.ECONNRESET, M.EPIPE = 11, 111, 104, 32
+M.EAGAIN, M.ECONNREFUSED, M.ECONNRESET, M.EPIPE, M.ENOENT = 11, 111, 104, 32, 2
 local EINPROGRESS, EINTR = 115, 4
 local AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 local SOCK_STREAM, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC = 1, 2, 0x800, 0x80000
@@ -236,6 +236,9 @@ function M.receive_from(fd)
 end
 
 function M.send_to(fd, bytes, to) return C.sendto(fd, bytes, #bytes, 0, to, ffi.sizeof "sys_in4") end
+
+--- Passes to programs that are started from now on.
+function M.inherit(fd) C.fcntl(fd, F_SETFD, ffi.cast("int", 0)) end
 
 function M.half_close(fd) C.shutdown(fd, 1) end
 function M.close(fd) C.close(fd) end
