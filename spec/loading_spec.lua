@@ -114,6 +114,37 @@ describe("While a policy loads", function()
     assert.matches("^one", client.request(proxy.port).body)
   end)
 
+  it("its main chunk may wait, but not for ever", function()
+    local proxy, pid_file, path, origin = start()
+    process.write_file(path, policy("two", origin) .. "perilune.configure { load_time = 0.1 }\n"
+      .. "repeat os.execute 'exec sleep 0.02' until io.open(os.getenv 'GO')")
+    local result = command(pid_file, "reload")
+    assert.equal(2, result.code)
+    assert.matches("policy%.lua:%d+: used up its time", result.stderr)
+    assert.matches("^one", client.request(proxy.port).body)
+  end)
+
+  it("who waits for it is told that it is blocked in a call, and it is put in force when it comes back", function()
+    local origin = origins.start "checked"
+    local words = { "--reload-timeout", "0.3" }
+    local proxy, pid_file, path = running.start { policy = policy("one", origin), words = words }
+    local fifo = path .. ".fifo"
+    assert(os.execute(("mkfifo '%s'"):format(fifo)) == 0)
+    process.write_file(path, policy("two", origin, ("io.open('%s', 'r'):read '*a'"):format(fifo)))
+    for _, how in ipairs { {}, { "--canary", "5%" } } do
+      local result = command(pid_file, "reload", unpack(how))
+      assert.is_true(result.code ~= 0)
+      assert.matches(#how == 0 and "has not come to its end in 0%.3 s.*generation 1 stays" or "under way already",
+        result.stderr)
+    end
+    assert.matches("^one", client.request(proxy.port).body)
+    os.remove(path)
+    process.write_file(path, policy("two", origin))
+    process.write_file(fifo, "")
+    scheduler.eventually(function() return client.request(proxy.port).body:find "^two" end)
+    proxy:wait_log "(reload: the policy's main chunk has not come to its end)"
+  end)
+
   it("what waits for something raises, and says where that is possible", function()
     local directory = process.directory()
     for _, call in ipairs { 'require("perilune.dns").addresses "name:1"', "perilune.sleep(1)",

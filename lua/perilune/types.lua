@@ -163,7 +163,7 @@ function perilune.set_memory_limit(bytes) end
 ---@field grace? number seconds in which a graceful stop ends (30)
 ---@field upgrade_grace? number seconds in which the old process ends after an upgrade (3600)
 ---@field drain? number seconds in which background work of an older generation ends, and after which it is reported that exchanges still use it (30)
----@field reload_timeout? number seconds in which all workers must have switched, or a reload says who has not (10)
+---@field reload_timeout? number seconds in which all workers must have switched, or a reload says who has not; and in which a VM must have loaded the policy, or a reload says that it waits no longer (10)
 ---@field upgrade_timeout? number seconds in which a successor must serve, or the upgrade has failed (60)
 ---@field low_latency? boolean serve what comes at once under load, too; without, a busy worker gathers for up to 0.1 ms, which
 ---saves a tenth of its CPU time
@@ -182,7 +182,7 @@ function perilune.set_memory_limit(bytes) end
 ---gets 504. A loop that has been compiled, a finalizer and a handler of errors are not interrupted, but left as long again
 ---later (at most a second): the VM is given up, what waits in it gets 500, and the policy is loaded anew. A call that
 ---blocks (os.execute, io.popen, ffi) can only be reported in the log
----@field load_time? number of the policy: seconds of CPU time in which its main chunk must come to an end (10)
+---@field load_time? number of the policy: seconds of CPU time in which its main chunk must come to an end, and three times as many of the clock, in which it may wait (10)
 ---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
 ---@field memory_limit? number of the policy: bytes that each of its VMs may hold, together with the fields, targets and
 ---answers of exchanges under way (256 MiB): see perilune.set_memory_limit

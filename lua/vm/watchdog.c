@@ -25,6 +25,8 @@
 #include "proxy/hooks.h"
 
 enum { LOOKS_PER_BUDGET = 4, LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, HOOK_MS = 1000, LOADING_MS = 10000 };
+/* A main chunk may wait, or get no time of the processor: then it has this many times its budget. */
+enum { LOADING_PATIENCE = 3 };
 enum { REPORT_MS = 2000, BLOCKED_MS = 5000, GRACE_LEAST_MS = 100, GRACE_MOST_MS = 1000 };
 /* The thread sanitizer holds signals back until a call that it knows, and an endless loop makes none; only those
  * that a fault could have sent come at once. */
@@ -155,7 +157,8 @@ static void begin_to_look(struct watch *w, unsigned turn) {
   w->seen = turn;
   w->since_ms = now_ms();
   w->cpu_ms = cpu_ms(atomic_load(&w->thread));
-  w->condemned_ms = w->reported_ms = 0;
+  w->looked_ms = w->since_ms;
+  w->waited_ms = w->condemned_ms = w->reported_ms = 0;
 }
 
 /* "request_filter of policy.lua:12" */
@@ -166,22 +169,30 @@ static void describe(const struct watch *w, char *text, size_t bytes) {
            place ? place : "the policy");
 }
 
+static void tell_stuck(const struct watch *w, double seconds) {
+  const struct vm *vm = LIST_ENTRY(w, struct vm, watch);
+  static const char why[] =
+      "without a pause and cannot be interrupted (it is in a C function, or waits in one, as "
+      "os.execute does)";
+  char worker[24] = "control", what[192];
+  if (atomic_load(&w->loads)) {
+    log_error("the main chunk of a policy that is loaded has run for %.1f s %s", seconds, why);
+    return;
+  }
+  if (!vm->host.is_control) snprintf(worker, sizeof worker, "worker %u", vm->host.worker);
+  describe(w, what, sizeof what);
+  log_error("%s is stuck: %s has run for %.1f s %s; everything else there waits", worker, what, seconds, why);
+}
+
 /* Some time after it was to be given up, and then at twice the time, and so on. What takes no time of the processor
  * may be blocked in a call, or its thread may not get any: that is told late. */
 static void report(struct watch *w, uint64_t passed, unsigned budget) {
-  struct vm *vm = LIST_ENTRY(w, struct vm, watch);
   uint64_t due = w->reported_ms    ? 2 * w->reported_ms
                  : w->condemned_ms ? w->condemned_ms + REPORT_MS
                                    : budget + BLOCKED_MS;
   if (passed < due || atomic_load(&w->turns) != w->seen) return;
   w->reported_ms = passed;
-  char worker[24] = "control", what[192];
-  if (!vm->host.is_control) snprintf(worker, sizeof worker, "worker %u", vm->host.worker);
-  describe(w, what, sizeof what);
-  log_error(
-      "%s is stuck: %s has run for %.1f s without a pause and cannot be interrupted (it is in a C function, "
-      "or waits in one, as os.execute does); everything else there waits",
-      worker, what, (double)passed / 1000);
+  tell_stuck(w, (double)passed / 1000);
 }
 
 /* Under the lock. */
@@ -189,10 +200,24 @@ static unsigned budget_of(const struct watch *w) {
   return dog.hurries && atomic_load(&w->loads) ? 1 : atomic_load(&w->budget_ms);
 }
 
-/* How long a turn may go on once Lua's hook is set. */
+/* How long a turn may go on once Lua's hook is set, in CPU time: a thread that gets none has not seen the hook yet. */
 static unsigned grace_ms(unsigned budget) {
   if (budget < GRACE_LEAST_MS) return GRACE_LEAST_MS;
   return budget > GRACE_MOST_MS ? GRACE_MOST_MS : budget;
+}
+
+/* Told to stop again and again; and given up, where that has had its time to work. */
+static void condemn(struct watch *w, unsigned turn, uint64_t passed, uint64_t used, unsigned budget) {
+  atomic_store(&w->condemned, turn);
+  if (!w->condemned_ms) {
+    w->condemned_ms = passed;
+    w->condemned_cpu_ms = used;
+  }
+  if (used >= w->condemned_cpu_ms + grace_ms(budget)) {
+    lost_find_code(w);
+    atomic_store(&w->doomed, turn);
+  }
+  syscall(SYS_tgkill, getpid(), atomic_load(&w->thread), WATCH_SIGNAL);
 }
 
 static void look_after(struct watch *w) {
@@ -205,16 +230,12 @@ static void look_after(struct watch *w) {
     return;
   }
   int thread = atomic_load(&w->thread);
-  uint64_t passed = now_ms() - w->since_ms;
-  if (passed >= budget && cpu_ms(thread) - w->cpu_ms >= budget) {
-    atomic_store(&w->condemned, turn);
-    if (!w->condemned_ms) w->condemned_ms = passed;
-    if (passed >= w->condemned_ms + grace_ms(budget)) {
-      lost_find_code(w);
-      atomic_store(&w->doomed, turn);
-    }
-    syscall(SYS_tgkill, getpid(), thread, WATCH_SIGNAL);
-  }
+  uint64_t passed = now_ms() - w->since_ms, used = cpu_ms(thread) - w->cpu_ms;
+  uint64_t step = now_ms() - w->looked_ms;
+  w->looked_ms += step;
+  w->waited_ms += step < 2 * LOOK_MOST_MS ? step : 2 * LOOK_MOST_MS;
+  bool waits = atomic_load(&w->loads) && w->waited_ms >= (uint64_t)LOADING_PATIENCE * budget;
+  if (waits || (passed >= budget && used >= budget)) condemn(w, turn, passed, used, budget);
   report(w, passed, budget);
 }
 

@@ -38,7 +38,10 @@ struct watch {
   /* The watchdog alone. */
   unsigned seen;             /* the turn that it looks at, since when, and */
   uint64_t since_ms, cpu_ms; /* the thread's CPU time by then */
-  uint64_t condemned_ms;     /* how long that was when it was first told to stop, and */
+  uint64_t looked_ms;        /* when it looked last, and how long that turn has run by its looks */
+  uint64_t waited_ms;
+  uint64_t condemned_ms;     /* how long that was when it was first told to stop, */
+  uint64_t condemned_cpu_ms; /* its CPU time by then, and */
   uint64_t reported_ms;      /* when it was reported; 0: not yet */
 };
 
