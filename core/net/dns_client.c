@@ -25,7 +25,7 @@
 #define TRY_S      0.4
 #define QUESTION_S 5.0
 #define AVOID_S    30.0
-enum { QUESTION_MS = 5000, SERVER_TEXT = 96 };
+enum { QUESTION_MOST_MS = 30000, SERVER_TEXT = 96 };
 #define DNS_SERVERS_MAGIC  0xd45e7e75u
 #define DNS_QUESTION_MAGIC 0xd459e571u
 
@@ -43,6 +43,8 @@ struct dns_servers {
   struct list questions, ended; /* owned: struct dns_question, under way and to be delivered */
   ev_timer delivery;            /* never started, only fed */
   bool is_retired;
+  struct dns_options options;
+  unsigned asked; /* questions, to rotate by */
   unsigned count;
   struct server list[DNS_SERVERS_MOST];
 };
@@ -119,11 +121,13 @@ bool dns_servers_check(const char *list, const char **why) {
   return count > 0;
 }
 
-struct dns_servers *dns_servers_new(struct ev_loop *loop, const char *list, struct dns_counts *counts) {
+struct dns_servers *dns_servers_new(struct ev_loop *loop, const char *list, const struct dns_options *options,
+                                    struct dns_counts *counts) {
   struct dns_servers *s = memory_zalloc(sizeof *s);
   struct str rest = str_of(list), text;
   s->loop = loop;
   s->counts = counts;
+  s->options = *options;
   list_init(&s->link);
   list_init(&s->questions);
   list_init(&s->ended);
@@ -203,11 +207,13 @@ static void praise(struct server *server) {
 /* Stable: those that answer in their order, then the others, by when they are to be tried again. */
 static void put_in_order(struct dns_question *q) {
   struct dns_servers *s = q->servers;
+  unsigned first = s->options.rotates ? s->asked++ : 0;
   for (unsigned i = 0; i < s->count; i++) {
+    struct server *server = &s->list[(first + i) % s->count];
     unsigned at = i;
-    for (; at > 0 && q->order[at - 1]->avoid_until > s->list[i].avoid_until; at--)
+    for (; at > 0 && q->order[at - 1]->avoid_until > server->avoid_until; at--)
       q->order[at] = q->order[at - 1];
-    q->order[at] = &s->list[i];
+    q->order[at] = server;
   }
 }
 
@@ -276,7 +282,8 @@ static void ask(struct dns_question *q, struct server *server) {
   list_init(&attempt->link);
   list_push_back(&q->attempts, &attempt->link);
   s->counts->questions++;
-  if (!server->channel) server->channel = dns_channel_new(s->loop, server->address, QUESTION_MS, &status);
+  if (!server->channel)
+    server->channel = dns_channel_new(s->loop, server->address, QUESTION_MOST_MS, &status);
   if (server->channel)
     dns_channel_ask(server->channel, q->name, (int)q->type, on_answer, attempt);
   else
@@ -289,12 +296,18 @@ static void set_due(struct dns_question *q, ev_tstamp seconds) {
   ev_timer_start(q->servers->loop, &q->due);
 }
 
+/* The last try is waited for until the question's end. */
+static bool is_last_try(const struct dns_question *q) {
+  const struct dns_servers *s = q->servers;
+  return s->options.attempts && q->sent >= s->options.attempts * s->count;
+}
+
 static void send_next(struct dns_question *q) {
   unsigned round = q->sent / q->servers->count;
   struct server *server = q->order[q->sent++ % q->servers->count];
   ev_tstamp left = q->ends - ev_now(q->servers->loop), patience = TRY_S * (1u << (round < 8 ? round : 8));
   q->is_overdue = false;
-  set_due(q, patience < left ? patience : left);
+  set_due(q, patience < left && !is_last_try(q) ? patience : left);
   ask(q, server);
 }
 
@@ -304,6 +317,12 @@ static struct server *one_to_probe(const struct dns_question *q) {
     if (q->order[i]->avoid_until > 0 && q->order[i]->avoid_until <= ev_now(q->servers->loop))
       return q->order[i];
   return NULL;
+}
+
+static ev_tstamp seconds_for(const struct dns_options *options) {
+  ev_tstamp stated = (ev_tstamp)options->timeout_s * options->attempts, most = QUESTION_MOST_MS / 1000.;
+  if (stated == 0) return QUESTION_S;
+  return stated < most ? stated : most;
 }
 
 void dns_ask(struct dns_servers *s, const char *name, enum dns_type type, dns_done *done, void *owner) {
@@ -316,7 +335,7 @@ void dns_ask(struct dns_servers *s, const char *name, enum dns_type type, dns_do
   q->done = done;
   q->owner = owner;
   memcpy(q->name, name, bytes);
-  q->ends = ev_now(s->loop) + QUESTION_S;
+  q->ends = ev_now(s->loop) + seconds_for(&s->options);
   ev_timer_init(&q->due, on_due, 0., 0.);
   ev_set_priority(&q->due, EV_MINPRI); /* an answer that has arrived goes first */
   q->due.data = q;

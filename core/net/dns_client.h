@@ -31,14 +31,24 @@ struct dns_reply {
 /* Once for each question: from the loop, or from inside of dns_servers_free. It must not free the servers. */
 typedef void dns_done(void *owner, struct dns_reply *reply);
 
+/* What resolv.conf(5) says of patience. */
+struct dns_options {
+  unsigned timeout_s,
+      attempts; /* each server is asked so often, all within so many seconds each; 0, both: rounds that
+                                 * take longer and longer, for five seconds */
+  bool rotates; /* questions begin with one server after the other, instead of with the first */
+};
+enum { DNS_TIMEOUT_MOST_S = 30, DNS_ATTEMPTS_MOST = 5 };
+
 struct dns_counts {
   uint64_t questions, failures; /* sent to servers; questions that nobody has answered */
 };
 
 /* Is it a list of addresses like "127.0.0.1:5353,[::1]"? False: *why is static. */
 bool dns_servers_check(const char *list, const char **why);
-/* `list` must be one; `counts` is borrowed. Servers behind the eighth are left out. */
-struct dns_servers *dns_servers_new(struct ev_loop *loop, const char *list, struct dns_counts *counts);
+/* `list` must be one; `options` is copied, `counts` is borrowed. Servers behind the eighth are left out. */
+struct dns_servers *dns_servers_new(struct ev_loop *loop, const char *list, const struct dns_options *options,
+                                    struct dns_counts *counts);
 void dns_ask(struct dns_servers *servers, const char *name, enum dns_type type, dns_done *done, void *owner);
 /* No more questions come: it is freed behind the last one that is under way, and is in the list `retired` until then.
  * */

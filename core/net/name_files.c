@@ -100,13 +100,31 @@ static void take_search(struct name_files *f, struct str words) {
   }
 }
 
+/* The text ends with a NUL. */
+static bool take_number(struct str word, struct str name, unsigned most, unsigned *number) {
+  if (!str_starts_with(word, name)) return false;
+  long value = strtol(word.ptr + name.len, NULL, 10);
+  *number = value < 0 ? 0 : value > (long)most ? most : (unsigned)value;
+  return true;
+}
+
 static void take_options(struct name_files *f, struct str words) {
   struct str word;
   while (take_word(&words, &word)) {
-    if (!str_starts_with(word, STR("ndots:"))) continue;
-    int ndots = atoi(word.ptr + strlen("ndots:")); /* the text ends with a NUL */
-    f->ndots = (unsigned)(ndots < 0 ? 0 : ndots > NDOTS_MOST ? NDOTS_MOST : ndots);
+    unsigned number;
+    if (take_number(word, STR("ndots:"), NDOTS_MOST, &number)) f->ndots = number;
+    if (take_number(word, STR("timeout:"), DNS_TIMEOUT_MOST_S, &number))
+      f->options.timeout_s = number ? number : 1;
+    if (take_number(word, STR("attempts:"), DNS_ATTEMPTS_MOST, &number))
+      f->options.attempts = number ? number : 1;
+    if (str_equal(word, STR("rotate"))) f->options.rotates = true;
   }
+}
+
+/* Where one is stated, the other is as the manual has it. */
+static void complete_options(struct dns_options *options) {
+  if (options->timeout_s && !options->attempts) options->attempts = 2;
+  if (options->attempts && !options->timeout_s) options->timeout_s = 5;
 }
 
 /* A server that is no address is left out. */
@@ -125,8 +143,10 @@ static void take_server(struct buf *servers, struct str word) {
 static bool read_resolv(struct name_files *f, const char *text) {
   struct str rest = str_of(text), line, word;
   struct buf servers = {0};
+  struct dns_options before = f->options;
   clear_search(f);
   f->ndots = 1;
+  f->options = (struct dns_options){0};
   while (str_split(&rest, '\n', &line)) {
     if (line.len && (line.ptr[0] == '#' || line.ptr[0] == ';')) continue;
     if (!take_word(&line, &word)) continue;
@@ -135,7 +155,9 @@ static bool read_resolv(struct name_files *f, const char *text) {
     if (str_equal(word, STR("nameserver")) && take_word(&line, &word)) take_server(&servers, word);
   }
   char *now = str_to_cstring(buf_len(&servers) ? buf_str(&servers) : STR(NO_SERVERS));
-  bool is_other = !f->servers || strcmp(f->servers, now) != 0;
+  complete_options(&f->options);
+  bool is_other = !f->servers || strcmp(f->servers, now) != 0 || f->options.timeout_s != before.timeout_s ||
+                  f->options.attempts != before.attempts || f->options.rotates != before.rotates;
   buf_release(&servers);
   free(f->servers);
   f->servers = now;

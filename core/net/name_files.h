@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include "net/dns_client.h"
 #include "net/dns_message.h"
 
 enum { NAME_SEARCH_MOST = 6 };
@@ -24,6 +25,7 @@ struct name_files {
   char *servers; /* owned: the list for dns_servers_new; never NULL after the first refresh */
   char *search[NAME_SEARCH_MOST]; /* owned: domains without a dot in front */
   unsigned search_count, ndots;
+  struct dns_options options;
   char *hosts_text;         /* owned */
   struct host_entry *hosts; /* owned; by name, then in the order of the file */
   unsigned host_count;
@@ -32,7 +34,7 @@ struct name_files {
 void name_files_init(struct name_files *files);
 void name_files_clear(struct name_files *files);
 /* Looks at most every few seconds whether they have changed, and reads what has; what cannot be read stays as it was.
- * True: `servers` are others now. */
+ * True: `servers` are others now, or their options. */
 bool name_files_refresh(struct name_files *files, double now);
 /* The next refresh looks in any case. */
 void name_files_doubt(struct name_files *files);

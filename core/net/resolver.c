@@ -87,7 +87,12 @@ static void refresh_files(struct resolver *r) {
 }
 
 struct dns_servers *resolver_servers(struct resolver *r) {
-  if (!r->servers) r->servers = dns_servers_new(r->loop, r->said ? r->said : r->files.servers, &r->asked);
+  const struct dns_options none = {0};
+  if (r->servers) return r->servers;
+  if (r->said)
+    r->servers = dns_servers_new(r->loop, r->said, &none, &r->asked);
+  else
+    r->servers = dns_servers_new(r->loop, r->files.servers, &r->files.options, &r->asked);
   return r->servers;
 }
 

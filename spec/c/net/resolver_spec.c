@@ -414,6 +414,59 @@ static void close_with_files(struct bench *bench, struct files *files) {
   bench_close(bench);
 }
 
+/* resolv.conf with that server, one more in front of it, and such options. */
+static void write_resolv(struct bench *bench, struct files *files, const char *first, const char *options) {
+  char text[400];
+  snprintf(text, sizeof text, "nameserver %s\nnameserver %s\n%s\n", first, bench->server.address, options);
+  write_file(files->resolv, "%s", text);
+}
+
+IT("asks as often and as long as resolv.conf says, where nobody answers") {
+  struct bench bench;
+  struct files files;
+  struct seen seen;
+  struct name_server other;
+  open_with_files(&bench, &files);
+  name_server_start(&other, bench.loop);
+  bench.server.is_silent = other.is_silent = true;
+  write_resolv(&bench, &files, other.address, "options timeout:1 attempts:1");
+  CHECK(resolver_set_servers(bench.resolver, NULL, NULL));
+  struct resolver_question question = {.host = "good.test.", .port = 80, .family = FAMILY_IPV4};
+  seen = (struct seen){.loop = bench.loop};
+  double begun = ev_time();
+  resolver_lookup(bench.resolver, &question, see, &seen);
+  ev_run(bench.loop, 0);
+  double waited_s = ev_time() - begun;
+  CHECK(seen.calls == 1 && seen.count == 0 && waited_s > 0.9 && waited_s < 2);
+  CHECK(bench.server.questions == 1 && other.questions == 1);
+  name_server_stop(&other);
+  close_with_files(&bench, &files);
+}
+
+IT("begins with one server after the other where resolv.conf says rotate") {
+  struct bench bench;
+  struct files files;
+  struct name_server other;
+  open_with_files(&bench, &files);
+  name_server_start(&other, bench.loop);
+  write_resolv(&bench, &files, other.address, "options rotate");
+  CHECK(resolver_set_servers(bench.resolver, NULL, NULL));
+  for (int i = 0; i < 4; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "n%d.test", i);
+    look_up(&bench, name, 80);
+  }
+  CHECK(bench.server.questions >= 2 && other.questions >= 2);
+  bench.server.questions = 0;
+  write_resolv(&bench, &files, other.address, "");
+  CHECK(resolver_set_servers(bench.resolver, NULL, NULL));
+  look_up(&bench, "good.test", 80);
+  look_up(&bench, "db.corp.test", 80);
+  CHECK(bench.server.questions == 0);
+  name_server_stop(&other);
+  close_with_files(&bench, &files);
+}
+
 IT("asks the servers that resolv.conf has by now") {
   struct bench bench;
   struct files files;
