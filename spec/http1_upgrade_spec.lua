@@ -157,6 +157,15 @@ describe("An upgrade", function()
     wire.proxy:wait_log "the Upgrade that its 426 asks for is not passed on"
   end)
 
+  it("that ordinary responses offer is not passed on, and the log says so once (RFC 9110 7.8)", function()
+    local answer = "HTTP/1.1 200 X\r\nConnection: Upgrade\r\nUpgrade: h2,h2c\r\nContent-Length: 0\r\n\r\n"
+    local result = wire.exchange(wire.get() .. wire.get() .. wire.NEXT, { answer = answer })
+    assert.equal(200, result.responses[1].status)
+    assert.is_nil(result.responses[1].headers.upgrade)
+    wire.proxy:wait_log 'the Upgrade to "h2,h2c" that its responses offer is not passed on'
+    assert.equal(1, wire.proxy:count_log 'the Upgrade to "h2,h2c"')
+  end)
+
   local bad = { -- sentence, answer
     { "to another protocol", "Connection: upgrade\r\nUpgrade: other\r\n" },
     { "to more than was offered", "Connection: upgrade\r\nUpgrade: websocket, other\r\n" },

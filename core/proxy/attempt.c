@@ -147,7 +147,7 @@ static enum step_result parse_head(struct exchange *x, size_t length, const stru
   hedge_end(x);
   lease_answered(&x->now.lease, x->response.status, loop_now_us(x->proxy->loop));
   x->stated = stated_length(&x->response);
-  if (x->response.status == 426) negotiation_tell_peer(x);
+  if (headers_may_have(&x->response.headers, FIELD_UPGRADE)) negotiation_tell_peer(x);
   framing_strip_response(&x->response);
   timer_clear(&u->timer);
   return STEP_NEXT;

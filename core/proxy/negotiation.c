@@ -17,8 +17,24 @@ void negotiation_tell(struct exchange *x) {
            STR_ARG(protocol), why);
 }
 
+/* Some servers say in each response what else they could speak. */
+static void tell_once(struct peer *peer, struct str offer) {
+  enum { TOLD_MOST = 64 };
+  if (peer->offers_upgrade) return;
+  peer->offers_upgrade = true;
+  if (offer.len > TOLD_MOST) offer.len = TOLD_MOST;
+  log_info("peer %.*s: the Upgrade to \"%.*s\" that its responses offer is not passed on (said once)",
+           STR_ARG(peer->options.address), STR_ARG(offer));
+}
+
 void negotiation_tell_peer(const struct exchange *x) {
   struct str protocol;
+  if (x->response.status == 101) return;
+  if (x->response.status != 426) {
+    const struct field *offer = headers_find_id(&x->response.headers, FIELD_UPGRADE);
+    if (offer) tell_once(x->now.peer, offer->value);
+    return;
+  }
   const char *why = upgrade_refusal_of_peer(&x->response.headers, &protocol);
   if (!why) return;
   log_info("peer %.*s: the Upgrade that its 426 asks for is not passed on: %s",

@@ -55,6 +55,7 @@ struct peer {
   unsigned idle_count;
   struct idle_counts *idle_counts; /* reference; where siblings read our number; NULL without siblings */
   unsigned refs;
+  bool offers_upgrade; /* in an ordinary response: it was said */
   bool sends_long; /* its last response went through a pipe: the next head is read with little of the body */
   uint64_t hash;
   struct peer *next_in_bucket;
