@@ -38,6 +38,9 @@ local function start(hook, listen, options)
   return perilune.start(options)
 end
 
+local FIFO = process.directory() .. "/fifo"
+assert(os.execute(("mkfifo '%s'"):format(FIFO)) == 0)
+
 -- Code for a hook that waits until the spec makes the file which is returned as well.
 local function waits()
   local path = process.directory() .. "/go"
@@ -148,6 +151,12 @@ describe("the certificate hook", function()
     ["gives something else"] = { "return 1", "%(certificate%): expected a certificate and its key" },
     ["gives files that do not fit"] = { "return A, BK", "%(certificate%): key .*b_example%.key: key values mismatch" },
     ["gives a file that is not there"] = { 'return "no.pem", AK', "%(certificate%): certificate .*no%.pem: No such" },
+    ["gives what would be read without an end"] = {
+      'return "/dev/zero", AK', "%(certificate%): certificate /dev/zero: it is no regular file",
+    },
+    ["gives a FIFO that nobody writes to"] = {
+      ("return %q, AK"):format(FIFO), "%(certificate%): certificate .*/fifo: it is no regular file",
+    },
     ["gives text that is none"] = { 'return "-----BEGIN CERTIFICATE-----", AK', "certificate %(PEM text%): " },
   } do
     it("that " .. what .. " refuses the handshake, and the log says why", function()

@@ -160,7 +160,7 @@ describe("a listener with bad files", function()
     ["a missing file"] = {
       { certificate = directory .. "/none.pem", key = good.key }, "none%.pem: No such file",
     },
-    ["a directory"] = { { certificate = directory, key = good.key }, "certificate .*: no start line" },
+    ["a directory"] = { { certificate = directory, key = good.key }, "certificate .*: it is no regular file" },
     ["a key where a certificate belongs"] = {
       { certificate = good.key, key = good.key }, "certificate .*a_example%.key: no start line",
     },

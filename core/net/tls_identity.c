@@ -4,6 +4,8 @@
 // of OCSP, and only clients would complain.
 #include "net/tls_identity.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
 #include <openssl/pem.h>
@@ -11,11 +13,16 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_parts.h"
+
+enum { SOURCE_MOST = 4 << 20 }; /* bytes of a file */
 
 /* An OCSP response that goes with a certificate; its X509 owns it. */
 struct staple {
@@ -72,13 +79,42 @@ static bool blame_because(char **why, const char *what, struct str file, const c
   return false;
 }
 
-/* NULL: OpenSSL's error says why. */
-static BIO *open_source(struct str from) {
+/* A hook may name any file while others wait: what is no file, or a large one, is not read. -1, with *why. */
+static int open_small_file(const char *name, const char **why) {
+  struct stat info = {0};
+  int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  *why = NULL;
+  if (fd < 0 || fstat(fd, &info) != 0)
+    *why = strerror(errno);
+  else if (!S_ISREG(info.st_mode))
+    *why = "it is no regular file";
+  else if (info.st_size > SOURCE_MOST)
+    *why = "it is larger than 4 MiB";
+  if (*why && fd >= 0) close(fd);
+  return *why ? -1 : fd;
+}
+
+/* It may be growing. */
+static BIO *read_file(int fd) {
+  BIO *bio = BIO_new(BIO_s_mem());
+  char block[4096];
+  ssize_t got;
+  for (size_t sum = 0; sum < SOURCE_MOST && (got = read(fd, block, sizeof block)) > 0; sum += (size_t)got)
+    if (BIO_write(bio, block, (int)got) != got) abort();
+  close(fd);
+  return bio;
+}
+
+/* NULL: *why says it. */
+static BIO *open_source(const char *what, struct str from, char **why) {
+  const char *reason;
   if (tls_is_text(from)) return BIO_new_mem_buf(from.ptr, (int)from.len);
   char *name = str_to_cstring(from);
-  BIO *bio = BIO_new_file(name, "r");
+  int fd = open_small_file(name, &reason);
   free(name);
-  return bio;
+  if (fd >= 0) return read_file(fd);
+  blame_because(why, what, from, reason);
+  return NULL;
 }
 
 /* Behind the last certificate nothing starts any more; anything else is a chain that is cut short. */
@@ -107,8 +143,9 @@ static bool is_current(const X509 *certificate, struct str from, char **why) {
 }
 
 static bool load_certificate(struct tls_identity *identity, struct str from, char **why) {
-  BIO *bio = open_source(from);
-  if (bio) identity->certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
+  BIO *bio = open_source("certificate", from, why);
+  if (!bio) return false;
+  identity->certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
   bool is_read = identity->certificate && read_chain(identity, bio);
   BIO_free(bio);
   return is_read ? is_current(identity->certificate, from, why) : blame(why, "certificate", from);
@@ -121,8 +158,9 @@ static int refuse_passphrase(char *buffer, int size, int writing, void *unused) 
 }
 
 static bool load_key(struct tls_identity *identity, struct str from, char **why) {
-  BIO *bio = open_source(from);
-  if (bio) identity->key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, NULL);
+  BIO *bio = open_source("key", from, why);
+  if (!bio) return false;
+  identity->key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, NULL);
   BIO_free(bio);
   bool fits = identity->key && X509_check_private_key(identity->certificate, identity->key) == 1;
   return fits || blame(why, "key", from);
@@ -175,8 +213,9 @@ static void attach(X509 *certificate, OCSP_RESPONSE *response, time_t until) {
 }
 
 static bool load_staple(X509 *certificate, struct str file, char **why) {
-  BIO *bio = open_source(file);
-  OCSP_RESPONSE *response = bio ? d2i_OCSP_RESPONSE_bio(bio, NULL) : NULL;
+  BIO *bio = open_source("OCSP response", file, why);
+  if (!bio) return false;
+  OCSP_RESPONSE *response = d2i_OCSP_RESPONSE_bio(bio, NULL);
   BIO_free(bio);
   if (!response) return blame(why, "OCSP response", file);
   bool is_answer = OCSP_response_status(response) == OCSP_RESPONSE_STATUS_SUCCESSFUL;
