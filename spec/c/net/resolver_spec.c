@@ -452,7 +452,7 @@ IT("begins with one server after the other where resolv.conf says rotate") {
   write_resolv(&bench, &files, other.address, "options rotate");
   CHECK(resolver_set_servers(bench.resolver, NULL, NULL));
   for (int i = 0; i < 4; i++) {
-    char name[16];
+    char name[24];
     snprintf(name, sizeof name, "n%d.test", i);
     look_up(&bench, name, 80);
   }
