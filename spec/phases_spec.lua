@@ -157,7 +157,8 @@ end)
 
 describe("a control worker that does not come back to its loop", function()
   local LOOP = POLICY .. [[
-    perilune.after(0.3, function()
+    perilune.every(0.02, function()
+      if not io.open(os.getenv "GO" .. ".loop") or io.open(os.getenv "GO") then return end
       io.stderr:write "it loops\n"
       while not io.open(os.getenv "GO") do end
     end)
@@ -165,6 +166,7 @@ describe("a control worker that does not come back to its loop", function()
   local function start(words)
     local proxy, pid_file = running.start { policy = LOOP, words = words }
     cleanup.add(2, proxy.go)
+    process.write_file(pid_file:gsub("pid$", "go.loop"), "") -- once it has said that it serves
     proxy:wait_log "(it loops)"
     return proxy, pid_file
   end
