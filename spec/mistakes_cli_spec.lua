@@ -52,7 +52,7 @@ local command_line = {
   { "proxy --tls-certificate x", "proxy has no option --tls-certificate" },
   { "run x.lua --workers", "a value is missing: --workers VALUE" },
   { "run --workers --watch x.lua", "a value is missing: --workers VALUE" },
-  { "run --workers=2 --workers=3 x.lua", "--workers is given twice, and takes one value" },
+  { "run --workers=2 --workers=two x.lua", "--workers wants a whole number from 1 to 1024, or auto, not 'two'" },
   { "proxy --health /a --health /b", "--health is given twice, and takes one value" },
   { "reload --pid 1 --pid 2", "--pid is given twice, and takes one value" },
   { "run --workers=0 x.lua", "--workers wants a whole number from 1 to 1024, or auto, not '0'" },

@@ -152,12 +152,12 @@ static bool twice(const struct given *g) {
   return REFUSE(g->command, "%s is given twice, and takes one value", g->name);
 }
 
+/* A setting that is given again takes the place of the first: a script adds to a command line that is not its own. */
 static bool read_setting(struct arguments *a, struct given *g, int id) {
   bool is_flag = config_is_flag(id);
   const char *text = is_flag && !g->value ? "true" : value_of(g, "VALUE");
   char *why = NULL;
   if (!text) return false;
-  if (!is_flag && a->config.values[id].origin == CONFIG_FROM_COMMAND_LINE) return twice(g);
   if (config_set(&a->config, g->name, text, CONFIG_FROM_COMMAND_LINE, NULL, &why)) return true;
   arguments_refuse(g->command, "%s", why);
   free(why);
