@@ -26,7 +26,7 @@ local function to_standard_output(line)
   io.stdout:flush()
 end
 
--- What is known of every request.
+-- What is known of every request; by the names that the option access_log of perilune.listen has, too.
 local function entry_of(session, failure)
   return {
     time = date.iso8601(core.time() - session:duration(), 3),
@@ -36,8 +36,8 @@ local function entry_of(session, failure)
     target = session:target(),
     status = session:response_status(),
     bytes = session:body_bytes(),
-    seconds = session:duration(),
-    peer = session:peer_address(),
+    duration = session:duration(),
+    upstream = session:peer_address(),
     attempts = session:attempts(),
     error = failure and failure:kind(),
     user_agent = session:get_header "user-agent",

@@ -28,7 +28,7 @@ local function with(more)
   local valid = {
     header = { "field" },           -- the field whose value is the key, or
     by = { "string" },              -- "address", "path" or "host", or
-    key = { "function" },           -- key(session): a string, or nil for a request that is not limited
+    key = { "function" },           -- key(session, ctx): a string, or nil for a request that is not limited
     max = { "count", options.required }, -- requests per interval
     name = { "string" },            -- keeps the counts over reloads that change the order of limits
     fields = { "string", "x" },     -- of the answer: "x", "draft" (RateLimit), "both" or "none"
@@ -103,7 +103,7 @@ Limit.__name = "rate_limit"
 
 --- For request_filter: counts the request; true says that it has been answered.
 function Limit:__call(session, ctx)
-  local passes, remaining, reset, retry = self.decide(session)
+  local passes, remaining, reset, retry = self.decide(session, ctx)
   if passes == nil or passes and not ctx then return false end
   local verdict = { remaining = remaining, reset = reset, retry = retry }
   if ctx then ctx[self] = verdict end
@@ -125,8 +125,8 @@ end
 -- What decides by the key; nil where the request has none.
 local function by_key(call, wanted, decide)
   local key_of = key_function(call, wanted, 4)
-  return function(session)
-    local key = key_of(session)
+  return function(session, ctx)
+    local key = key_of(session, ctx)
     if key then return decide(key, session) end
   end
 end

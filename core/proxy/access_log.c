@@ -50,12 +50,9 @@ static void put_quoted(struct line *line, struct str text) {
   line->length += escape_quoted(line->to + line->length, TEXT_BYTES, text);
 }
 
-/* Or "-" where there is none. */
-static void put_quoted_field(struct line *line, const struct field *field) {
-  if (field)
-    put_quoted(line, field->value);
-  else
-    put(line, STR("-"));
+static struct str value_of(const struct headers *headers, enum field_id id) {
+  const struct field *field = headers_find_id(headers, id);
+  return field ? field->value : (struct str){NULL, 0};
 }
 
 /* --- facts ---------------------------------------------------------------------------------------------- */
@@ -73,14 +70,56 @@ static struct str time_text(time_t when, bool is_json) {
     char text[40];
     size_t length;
   } kept[2];
-  struct tm local;
+  struct tm parts;
   if (kept[is_json].when != when) {
     kept[is_json].when = when;
-    localtime_r(&when, &local);
+    is_json ? gmtime_r(&when, &parts) : localtime_r(&when, &parts);
     kept[is_json].length = strftime(kept[is_json].text, sizeof kept->text,
-                                    is_json ? "%Y-%m-%dT%H:%M:%S%z" : "%d/%b/%Y:%H:%M:%S %z", &local);
+                                    is_json ? "%Y-%m-%dT%H:%M:%SZ" : "%d/%b/%Y:%H:%M:%S %z", &parts);
   }
   return (struct str){kept[is_json].text, kept[is_json].length};
+}
+
+/* --- what the policy has put in the place of ours -------------------------------------------------------- */
+
+/* The names that a line has of itself. */
+static const char *const taken_names[] = {"time",     "listener",      "method",     "protocol", "status",
+                                          "bytes",    "request_bytes", "duration",   "error",    "upstream",
+                                          "attempts", "reused",        "first_byte", "worker"};
+
+/* And those of them whose text a policy may replace, or take away: what a client has said may be secret. */
+static const char *const replaceable[] = {"client", "host", "target", "referer", "user_agent"};
+
+static bool is_replaceable(struct str name) {
+  for (size_t i = 0; i < sizeof replaceable / sizeof *replaceable; i++)
+    if (str_equal(name, str_of(replaceable[i]))) return true;
+  return false;
+}
+
+/* What the policy has put in the place of a text of the line's own; NULL: nothing. */
+static const struct log_field *replacement(const struct exchange *x, struct str name) {
+  const struct log_field *field = x->account.log_fields;
+  while (field && !str_equal(field->name, name)) field = field->next;
+  return field;
+}
+
+/* The text between quotes, and without them where it has none: how a value stands in a line that is no JSON. */
+static struct str unquoted(const struct log_field *field) {
+  struct str text = {field->text, field->length};
+  if (text.len >= 2 && text.ptr[0] == '"') text = (struct str){text.ptr + 1, text.len - 2};
+  return text;
+}
+
+/* A text of the line's own between quotes; "-" where there is none. What the policy has put in its place is escaped. */
+static void put_own_text(struct line *line, const struct exchange *x, struct str name, struct str text) {
+  const struct log_field *by = x->account.log_fields ? replacement(x, name) : NULL;
+  if (by) text = unquoted(by);
+  if (!text.len)
+    put(line, STR("-"));
+  else if (by)
+    put(line, text);
+  else
+    put_quoted(line, text);
 }
 
 /* --- combined ------------------------------------------------------------------------------------------- */
@@ -93,13 +132,13 @@ static void put_request(struct line *line, const struct exchange *x) {
   }
   put_quoted(line, x->request.method_name);
   put(line, STR(" "));
-  put_quoted(line, x->request.target);
+  put_own_text(line, x, STR("target"), x->request.target);
   put(line, x->request.minor ? STR(" HTTP/1.1") : STR(" HTTP/1.0"));
 }
 
 static void put_combined(struct line *line, struct exchange *x) {
   const struct headers *headers = &x->request.headers;
-  put_quoted(line, exchange_client_host(x));
+  put_own_text(line, x, STR("client"), exchange_client_host(x));
   put(line, STR(" - - ["));
   put(line, time_text(x->account.ended_at, false));
   put(line, STR("] \""));
@@ -109,9 +148,9 @@ static void put_combined(struct line *line, struct exchange *x) {
   put(line, STR(" "));
   put_number(line, body_bytes(x));
   put(line, STR(" \""));
-  put_quoted_field(line, headers_find_id(headers, FIELD_REFERER));
+  put_own_text(line, x, STR("referer"), value_of(headers, FIELD_REFERER));
   put(line, STR("\" \""));
-  put_quoted_field(line, headers_find_id(headers, FIELD_USER_AGENT));
+  put_own_text(line, x, STR("user_agent"), value_of(headers, FIELD_USER_AGENT));
   put(line, STR("\""));
 }
 
@@ -131,8 +170,16 @@ static void put_json_number(struct line *line, struct str name, uint64_t number)
   put_number(line, number);
 }
 
-static void put_json_field(struct line *line, struct str name, const struct field *field) {
-  if (field) put_json(line, name, field->value);
+/* The same of a text that the policy may replace. */
+static void put_own_json(struct line *line, const struct exchange *x, struct str name, struct str text) {
+  struct str key = {name.ptr + 2, name.len - 4}; /* of `,"key":` */
+  const struct log_field *by = x->account.log_fields ? replacement(x, key) : NULL;
+  if (!by) {
+    put_json(line, name, text);
+  } else if (by->length) {
+    put(line, name);
+    put(line, (struct str){by->text, by->length});
+  }
 }
 
 /* Of what a peer had to do with it; nothing where none was asked. */
@@ -146,19 +193,15 @@ static void put_upstream(struct line *line, const struct exchange *x) {
   put_seconds(line, x->account.first_byte_us);
 }
 
-/* The names that a line has of itself. */
-static const char *const taken_names[] = {"time",          "client",   "listener",   "method",   "host",
-                                          "target",        "protocol", "status",     "bytes",    "error",
-                                          "request_bytes", "duration", "upstream",   "attempts", "reused",
-                                          "first_byte",    "referer",  "user_agent", "worker"};
-
 static const char *name_fault(struct str name) {
   if (!name.len || name.len > LOG_NAME_BYTES) return "a name has 1 to 64 characters";
   for (size_t i = 0; i < name.len; i++)
     if (!isalnum((unsigned char)name.ptr[i]) && !memchr("_-.", name.ptr[i], 3))
       return "a name consists of letters, digits, '_', '-' and '.'";
   for (size_t i = 0; i < sizeof taken_names / sizeof *taken_names; i++)
-    if (str_equal(name, str_of(taken_names[i]))) return "the line has that of itself";
+    if (str_equal(name, str_of(taken_names[i])))
+      return "the line has that of itself (only client, host, target, referer and user_agent can be "
+             "replaced)";
   return NULL;
 }
 
@@ -181,7 +224,7 @@ const char *access_log_check_field(struct exchange *x, struct str name, struct s
   const struct log_field *field = *find_log_field(x, name, &count);
   *bytes = field ? 0 : sizeof *field + name.len;
   if (!field || field->room < value.len) *bytes += room_for(value);
-  if (!value.ptr) *bytes = 0;
+  if (!value.ptr && !is_replaceable(name)) *bytes = 0;
   const char *fault = name_fault(name);
   if (!fault && !field && value.ptr && count == LOG_FIELDS) return "a line has 16 such fields at most";
   return fault;
@@ -190,7 +233,7 @@ const char *access_log_check_field(struct exchange *x, struct str name, struct s
 void access_log_set_field(struct exchange *x, struct str name, struct str value) {
   unsigned count;
   struct log_field **at = find_log_field(x, name, &count), *field = *at;
-  if (!field && !value.ptr) return;
+  if (!field && !value.ptr && !is_replaceable(name)) return;
   if (!field) {
     *at = field = arena_zalloc(&x->arena, sizeof *field);
     field->name = arena_dup(&x->arena, name);
@@ -205,7 +248,7 @@ void access_log_set_field(struct exchange *x, struct str name, struct str value)
 
 static void put_log_fields(struct line *line, const struct log_field *field) {
   for (; field; field = field->next) {
-    if (!field->length) continue;
+    if (!field->length || is_replaceable(field->name)) continue;
     put(line, STR(",\""));
     put(line, field->name);
     put(line, STR("\":"));
@@ -216,11 +259,11 @@ static void put_log_fields(struct line *line, const struct log_field *field) {
 static void put_json_line(struct line *line, struct exchange *x) {
   const struct headers *headers = &x->request.headers;
   put_json(line, STR("{\"time\":"), time_text(x->account.ended_at, true));
-  put_json(line, STR(",\"client\":"), exchange_client_address(x));
+  put_own_json(line, x, STR(",\"client\":"), exchange_client_address(x));
   put_json(line, STR(",\"listener\":"), x->account.listener);
   put_json(line, STR(",\"method\":"), x->request.method_name);
-  put_json(line, STR(",\"host\":"), x->request.authority);
-  put_json(line, STR(",\"target\":"), x->request.target);
+  put_own_json(line, x, STR(",\"host\":"), x->request.authority);
+  put_own_json(line, x, STR(",\"target\":"), x->request.target);
   put_json(line, STR(",\"protocol\":"), x->request.minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));
   put_json_number(line, STR(",\"status\":"), x->sent.status);
   put_json_number(line, STR(",\"bytes\":"), body_bytes(x));
@@ -229,8 +272,8 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_seconds(line, x->account.duration_us);
   put_upstream(line, x);
   if (x->error) put_json(line, STR(",\"error\":"), str_of(error_info(x->error)->name));
-  put_json_field(line, STR(",\"referer\":"), headers_find_id(headers, FIELD_REFERER));
-  put_json_field(line, STR(",\"user_agent\":"), headers_find_id(headers, FIELD_USER_AGENT));
+  put_own_json(line, x, STR(",\"referer\":"), value_of(headers, FIELD_REFERER));
+  put_own_json(line, x, STR(",\"user_agent\":"), value_of(headers, FIELD_USER_AGENT));
   put_json_number(line, STR(",\"worker\":"), x->proxy->worker);
   put_log_fields(line, x->account.log_fields);
   put(line, STR("}"));

@@ -18,6 +18,7 @@ void lease_begin(struct lease *lease, struct backends_view *view, unsigned index
   lease->begun_us = now_us;
   lease->answered_us = 0;
   lease->status = 0;
+  lease->is_judged = false;
   lease->pending = true;
   atomic_fetch_add_explicit(&backend->in_flight, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&backend->pending, 1, memory_order_relaxed);
@@ -36,6 +37,11 @@ void lease_answered(struct lease *lease, unsigned status, uint64_t now_us) {
   lease->status = status;
 }
 
+bool lease_judge_failed(struct lease *lease) {
+  if (lease->view) lease->is_judged = true;
+  return lease->view != NULL;
+}
+
 /* An attempt that was given up says only that it would have taken longer. */
 static void observe(const struct lease *lease, enum lease_outcome outcome, uint64_t now_us) {
   uint64_t until_us = lease->answered_us ? lease->answered_us : now_us;
@@ -47,7 +53,9 @@ static void observe(const struct lease *lease, enum lease_outcome outcome, uint6
 }
 
 static void end_counts(struct lease *lease, enum lease_outcome outcome, uint64_t now_us) {
-  if (outcome == LEASE_SERVED && backend_status_is_failure(lease->status)) outcome = LEASE_FAILED;
+  bool has_failed = lease->is_judged || backend_status_is_failure(lease->status);
+  if (has_failed)
+    outcome = LEASE_FAILED; /* also where the policy ended the exchange because of that answer */
   lease_connected(lease);
   observe(lease, outcome, now_us);
   if (outcome != LEASE_NEUTRAL) backends_report(lease->view, lease->backend, outcome == LEASE_FAILED);

@@ -20,6 +20,7 @@ struct lease {
   uint64_t answered_us; /* 0: not yet */
   unsigned status;      /* of the answer */
   bool pending;
+  bool is_judged;              /* the policy has said that it failed */
   struct backends_view *retry; /* reference; the set in whose budget this attempt, or the next, is a retry */
   bool keeps_retry;            /* for the next */
 };
@@ -30,6 +31,8 @@ void lease_begin(struct lease *lease, struct backends_view *view, unsigned index
 void lease_connected(struct lease *lease);
 /* The head of a response came. */
 void lease_answered(struct lease *lease, unsigned status, uint64_t now_us);
+/* The policy says that the backend has failed, however the request ends. False: no backend is asked just now. */
+bool lease_judge_failed(struct lease *lease);
 /* Harmless where there is none. */
 void lease_end(struct lease *lease, enum lease_outcome outcome, uint64_t now_us);
 /* Takes a retry out of the set's budget for the next attempt; before this one ends. False: it is used up. */

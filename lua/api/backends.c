@@ -261,6 +261,18 @@ static int set_healthy(lua_State *L) {
   return 1;
 }
 
+/* backends:report_failure(backend): one more failure, as of a request -2 +0 */
+static int report_failure(lua_State *L) {
+  struct backends_view *view = check_view(L);
+  unsigned index;
+  struct backend *backend = check_backend(L, view, &index);
+  if (is_foreign(L))
+    shared_put_off(L, report_failure);
+  else
+    backends_report(view, backend, true);
+  return 0;
+}
+
 /* -2 +1 */
 static int is_healthy(lua_State *L) {
   unsigned index;
@@ -346,6 +358,7 @@ static const luaL_Reg methods[] = {
     {"find", find},
     {"set_healthy", set_healthy},
     {"is_healthy", is_healthy},
+    {"report_failure", report_failure},
     {"is_fit", is_fit},
     {"set_enabled", set_enabled},
     {"is_enabled", is_enabled},

@@ -82,6 +82,11 @@ static void check_trailer(lua_State *L, const char *call) {
     luaL_error(L, "%s: the field %s may not stand in trailers", call, field.name.ptr);
 }
 
+static lua_State *push_text(lua_State *L, struct str text) {
+  lua_pushlstring(L, text.ptr, text.len);
+  return L;
+}
+
 /* --- fields of all -------------------------------------------------------------------------------------- */
 
 const struct headers *message_fields(lua_State *L, const struct body **body) {
@@ -126,17 +131,46 @@ static struct headers *take_field(lua_State *L, const char *call, struct field *
   return headers;
 }
 
+/* Upgrade and Connection, which are of this hop and no longer among the fields: what is passed on of an Upgrade, and
+ * whether the connection ends. Empty: they say nothing. */
+static struct str hop_field(struct token token, struct str name) {
+  const struct exchange *x = token.script->x;
+  enum field_id id = field_id(name);
+  bool is_response = token.kind == TOKEN_RESPONSE, is_request = !is_response && token.kind != TOKEN_TRAILERS;
+  struct str none = {NULL, 0}, upgrade = none;
+  if (id != FIELD_UPGRADE && id != FIELD_CONNECTION) return none;
+  if (is_response) upgrade = x->response.upgrade;
+  if (is_request)
+    upgrade = token.kind == TOKEN_UPSTREAM_REQUEST ? x->now.request.upgrade : x->request.upgrade;
+  if (id == FIELD_UPGRADE) return upgrade;
+  if (upgrade.len) return STR("upgrade");
+  bool closes =
+      is_request && token.kind != TOKEN_UPSTREAM_REQUEST && x->request.minor && !x->request.keep_alive;
+  return closes ? STR("close") : none;
+}
+
 /* -2 +1 */
 static int get_header(lua_State *L) {
   const struct body *body;
   const struct headers *headers = message_fields(L, &body);
-  return fields_get(L, headers, body);
+  struct str value;
+  if (!fields_look(L, headers, body, &value)) value = hop_field(token_check(L, 1), text_at(L, 2));
+  if (value.len)
+    push_text(L, value);
+  else
+    return fields_get(L, headers, body); /* an empty value, or none */
+  return 1;
 }
 /* -2 +1 */
 static int get_headers(lua_State *L) {
   const struct body *body;
   const struct headers *headers = message_fields(L, &body);
-  return fields_get_all(L, headers, body);
+  struct str hop = hop_field(token_check(L, 1), text_at(L, 2));
+  if (!hop.len) return fields_get_all(L, headers, body);
+  lua_createtable(L, 1, 0);
+  push_text(L, hop);
+  lua_rawseti(L, -2, 1);
+  return 1;
 }
 /* -1 +1 */
 static int headers(lua_State *L) {
@@ -221,6 +255,32 @@ static int set_target(lua_State *L) {
   return 0;
 }
 
+/* What a request may not become, or begin as: the end of its response depends on it (RFC 9112 section 6.3), or what
+ * follows the head. */
+static bool is_framing_method(enum method method) {
+  return method == METHOD_HEAD || method == METHOD_CONNECT || method == METHOD_TRACE;
+}
+
+/* request:set_method(method), and of a session the same for its client's request. All attempts send it. -2 +0 */
+static int set_method(lua_State *L) {
+  struct token token = token_check(L, 1);
+  struct exchange *x = token.script->x;
+  struct request *request = &x->request;
+  if (token.kind != TOKEN_SESSION && token.kind != TOKEN_REQUEST) token_refuse(L, 1, "session");
+  session_phase(L, x, phases[TOKEN_REQUEST], "set_method");
+  struct str name = text_at(L, 2);
+  if (!field_name_is_valid(name))
+    return luaL_error(L, "set_method: '%s' is no method: a method is one word, as GET", name.ptr);
+  if (is_framing_method(request->method) || is_framing_method(method_of(name)))
+    return luaL_error(
+        L, "set_method: a %s cannot become a %s: neither HEAD nor CONNECT nor TRACE can be changed",
+        lua_tostring(push_text(L, request->method_name), -1), name.ptr);
+  script_lend(L, token.script, name.len);
+  request->method_name = arena_dup(request->headers.arena, name);
+  request->method = method_of(name);
+  return 0;
+}
+
 /* --- a response ----------------------------------------------------------------------------------------- */
 
 /* -1 +1 */
@@ -264,11 +324,22 @@ static int set_status(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"get_header", get_header}, {"get_headers", get_headers}, {"headers", headers},
-    {"set_header", set_header}, {"add_header", add_header},   {"remove_header", remove_header},
-    {"method", method},         {"target", target},           {"path", path},
-    {"version", version},       {"set_target", set_target},   {"status", status},
-    {"reason", reason},         {"set_status", set_status},   {NULL, NULL},
+    {"get_header", get_header},
+    {"get_headers", get_headers},
+    {"headers", headers},
+    {"set_header", set_header},
+    {"add_header", add_header},
+    {"remove_header", remove_header},
+    {"method", method},
+    {"target", target},
+    {"path", path},
+    {"set_method", set_method},
+    {"version", version},
+    {"set_target", set_target},
+    {"status", status},
+    {"reason", reason},
+    {"set_status", set_status},
+    {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {{"check_field", fields_check}, {NULL, NULL}};

@@ -174,6 +174,14 @@ static struct str log_value(lua_State *L, char room[LOG_VALUE_BYTES]) {
   return (struct str){room, length};
 }
 
+/* session:report_failure(): the backend of this attempt has failed, however the request ends -1 +1 */
+static int report_failure(lua_State *L) {
+  struct exchange *x = check(L);
+  session_phase(L, x, ~(PHASE(logging)), "session:report_failure");
+  lua_pushboolean(L, lease_judge_failed(&x->now.lease));
+  return 1;
+}
+
 /* -3 +0 */
 static int set_log_field(lua_State *L) {
   struct exchange *x = check(L);
@@ -206,6 +214,7 @@ static const luaL_Reg methods[] = {
     {"phase", phase},
     {"set_close", set_close},
     {"set_log_field", set_log_field},
+    {"report_failure", report_failure},
     {"respond", session_respond},
     {"set_body", session_set_body},
     {NULL, NULL},

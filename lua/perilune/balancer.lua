@@ -183,6 +183,10 @@ function Set:is_healthy(backend) return backends_of("set:is_healthy", self):is_h
 --- Is it healthy, and not ejected for its failures?
 function Set:is_fit(backend) return backends_of("set:is_fit", self):is_fit(backend) end
 
+--- Counts a failure of a backend (position or address), as a request that failed does: for what only the policy can
+--- tell. The rules of `passive` say what follows.
+function Set:report_failure(backend) backends_of("set:report_failure", self):report_failure(backend) end
+
 --- Takes a backend out, or back in, whatever its health.
 function Set:set_enabled(backend, enabled)
   if type(enabled) ~= "boolean" then check.raise "set:set_enabled: expected true or false as its second argument" end

@@ -1176,7 +1176,8 @@ local rate_limit = {}
 ---@class perilune.rate_limit_options
 ---@field header? string the field whose value is the key, or
 ---@field by? "address"|"path"|"host" of IPv6 addresses the network of 64 bits; or
----@field key? fun(session: perilune.session): string? the key; nil: not limited
+---@field key? fun(session: perilune.session, ctx?: table): string? the key; nil: not limited. `ctx` is what the limit
+--- was called with, for keys such as ctx.claims.sub
 ---@field max integer requests per interval and key
 ---@field interval? number 1
 ---@field name? string finds the counts again after a reload; the policy's name in RateLimit-Policy

@@ -274,7 +274,7 @@ describe("access_log", function()
     policy:request({}, "connect_timeout")
     local entry = perilune.json.decode(lines[1])
     assert.same({ time = "1994-11-06T08:49:37.000Z", client = "10.0.0.1", method = "GET", host = "test.example",
-      target = "/a?b", status = 404, bytes = 0, seconds = 0.25, peer = "127.0.0.1:1", attempts = 1,
+      target = "/a?b", status = 404, bytes = 0, duration = 0.25, upstream = "127.0.0.1:1", attempts = 1,
       user_agent = 'x"\\', path = "/a", failed = false }, entry)
     entry = perilune.json.decode(lines[2])
     assert.same({ 504, "connect_timeout" }, { entry.status, entry.error })
