@@ -75,7 +75,7 @@ describe("the access log", function()
     assert.is_true(fine.first_byte > 0 and fine.first_byte <= fine.duration)
     assert.equal("127.0.0.1:" .. proxy.port, fine.listener)
     assert.is_nil(fine.error)
-    assert.matches("^%d+%-%d%d%-%d%dT%d%d:%d%d:%d%d[+-]%d%d%d%d$", fine.time)
+    assert.matches("^%d+%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$", fine.time)
     client.request { port = proxy.port, path = "/raise" }
     local raised = cjson.decode(wait_lines(path, 2)[2])
     assert.same({ 500, "script" }, { raised.status, raised.error })

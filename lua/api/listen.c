@@ -235,6 +235,10 @@ static int add_listener(lua_State *L) {
   struct policy_listener *listener = &wanted.listener;
   if (!vm->loading)
     return luaL_error(L, "perilune.listen is for the policy's main chunk: it is loaded already");
+  if (lua_gettop(L) > 3)
+    return luaL_error(
+        L,
+        "perilune.listen: one argument too many: it takes an address, the hooks, and one table of options");
   lua_settop(L, 3);
   listener->place = place_of_call(L, &policy->arena);
   listener->address = check_address(L, policy);

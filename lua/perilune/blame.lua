@@ -46,16 +46,22 @@ local function called_by(value)
   return type(metatable) == "table" and metatable.__call or value
 end
 
--- Could a table that was made from this template be what was given?
+-- Could what was given as an argument be what the call says? 2: nothing in it speaks against it, and no field of it is
+-- one that only a run can tell; 1: nothing speaks against it; nil: it cannot.
 local function fits(call, position, given)
   local what = call.argument(position)
-  if what.kind == "plain" then return type(given) ~= "table" end
-  if what.kind ~= "template" then return true end
-  if type(given) ~= "table" then return false end
+  if what.kind == "plain" then return type(given) == what.type and 1 or nil end
+  if what.kind ~= "template" then return 1 end
+  if type(given) ~= "table" then return nil end
   for key, value in pairs(what.value) do
-    if rawget(given, key) ~= value then return false end
+    if rawget(given, key) ~= value then return nil end
   end
-  return true
+  local is_whole = true
+  for key in next, given do
+    if type(key) == "string" and what.names and not what.names[key] then return nil end
+    is_whole = is_whole and what.value[key] ~= nil
+  end
+  return is_whole and 2 or 1
 end
 
 -- Is it that function, or one of our own modules that hands over to it in a tail call?
@@ -86,8 +92,10 @@ local function add_calls(search, fn, depth)
   for _, call in ipairs(bytecode.calls(fn)) do
     local value = call.is_tail and called_by(value_of(fn, call.callee))
     local rank = call.is_tail and likelihood(fn, call, search.callee)
-    if rank and fits(call, 2, search.given) then
-      search.found[#search.found + 1] = { source = source, line = call.line, name = call.callee.name, rank = rank }
+    local fit = rank and (not search.knows_given and 1 or fits(call, 2, search.given))
+    if fit then
+      search.found[#search.found + 1] =
+        { source = source, line = call.line, name = call.callee.name, rank = rank * 2 + fit }
     elseif type(value) == "function" and is_policys(getinfo(value, "S")) then
       add_calls(search, value, depth + 1)
     end
@@ -136,6 +144,7 @@ function blame.place(co, hook)
   if not outermost then return nil end
   local _, given = getlocal(co, #frames - 1, 2)
   local search = { callee = outermost.func, given = given, found = {}, seen = {} }
+  search.knows_given = outermost.what == "C" -- of a Lua function they may have been changed
   add_calls(search, hook, 1)
   if search.is_open then -- it calls what only a run can tell, such as a handler out of a table
     local is_wanted = function(fn) return is_policys(getinfo(fn, "S")) end

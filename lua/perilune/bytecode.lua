@@ -41,10 +41,12 @@ local ops = {
   GSET = op_of("local a = ...; b = a", 2),
   TGETS = op_of("local a = ...; local b = a.b", 2),
   TDUP = op_of("local a = { b = 1 }", 1),
+  TNEW = op_of("local a = {}", 1),
+  TSETS = op_of("local a = ...; a.b = a", 2),
+  TSETV = op_of("local a = ...; a[a] = a", 2),
   KSTR = op_of("local a = 'b'", 1),
   KSHORT = op_of("local a = 1", 1),
   KNUM = op_of("local a = 1.5", 1),
-  KPRI = op_of("local a = true", 1),
   CALL = op_of("local a = ...; a()", 3),
   CALLT = op_of("local a = ...; return a()", 3),
   CALLMT = op_of("local a = ...; return a(...)", 4),
@@ -119,10 +121,24 @@ local function load_of(instructions, register, at)
   end
 end
 
+-- A table that was made at i from a template: its constant fields, and the names of all that it has.
+local function template_of(fn, instructions, i, at)
+  local value = i.op == ops.TDUP and constant(fn, i.d) or {}
+  local names, is_open = {}, false
+  for key in pairs(value) do names[key] = true end
+  for position = i.at + 1, at - 1 do
+    local set = instructions[position]
+    if set.op == ops.TSETS and set.b == i.a then names[constant(fn, set.c)] = true end
+    if set.op == ops.TSETV and set.b == i.a then is_open = true end
+  end
+  return { kind = "template", value = value, names = not is_open and names or nil }
+end
+
 --- What is in a register at a position: { kind = "upvalue", index }, { kind = "global", name },
---- { kind = "field", of, name }, { kind = "parameter", index }, { kind = "template", value }, { kind = "plain" } of a
---- string, number or boolean, { kind = "unknown" }.
-local PLAIN = { [ops.KSTR] = true, [ops.KSHORT] = true, [ops.KNUM] = true, [ops.KPRI] = true }
+--- { kind = "field", of, name }, { kind = "parameter", index }, { kind = "template", value, names } of a table that
+--- was made there (without names where they are not known), { kind = "plain", type } of a string or number that stands
+--- there, { kind = "unknown" }.
+local PLAIN = { [ops.KSTR] = "string", [ops.KSHORT] = "number", [ops.KNUM] = "number" }
 local function value_in(fn, instructions, register, at, depth)
   local i = (depth or 0) < 8 and load_of(instructions, register, at) or nil
   local parameters = bytecode.info(fn).parameters
@@ -132,8 +148,8 @@ local function value_in(fn, instructions, register, at, depth)
   if i.op == ops.MOV then return value_in(fn, instructions, i.d, i.at, (depth or 0) + 1) end
   if i.op == ops.UGET then return { kind = "upvalue", index = i.d, name = util.funcuvname(fn, i.d) } end
   if i.op == ops.GGET then return { kind = "global", name = constant(fn, i.d) } end
-  if PLAIN[i.op] then return { kind = "plain" } end
-  if i.op == ops.TDUP then return { kind = "template", value = constant(fn, i.d) } end
+  if PLAIN[i.op] then return { kind = "plain", type = PLAIN[i.op] } end
+  if i.op == ops.TDUP or i.op == ops.TNEW then return template_of(fn, instructions, i, at) end
   if i.op == ops.TGETS then
     return { kind = "field", name = constant(fn, i.c), of = value_in(fn, instructions, i.b, i.at, (depth or 0) + 1) }
   end

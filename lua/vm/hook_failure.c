@@ -101,8 +101,8 @@ static const char unnamed[] = "to '?' (";
 /* A message with the place before it. Malloc'd; takes over `text`. */
 static char *put_place(char *text, const struct lua_hook *hook, struct task *task) {
   struct place_reading reading = {.task = task, .function = hook->function};
-  if (task_error_has_place(text) || task->strayed || task->starved || task->overran) return text;
-  free(task_protect(task->vm, find_place, &reading));
+  if (task_error_has_place(text)) return text;
+  if (!task->starved && !task->overran) free(task_protect(task->vm, find_place, &reading));
   const char *name = reading.called, *gap = *name ? strstr(text, unnamed) : NULL;
   char *placed;
   int length;

@@ -1,0 +1,244 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Mistakes that people make in policies, each with the message that it gets: that must be enough to mend it at once.
+-- A new one is a line here. What is found when a policy loads is in the first table, what `perilune check` finds beyond
+-- that in the second, what only a request shows in the third.
+local client = require "client"
+local perilune = require "perilune"
+local process = require "process"
+
+after_each(require("cleanup").run)
+
+local LISTEN = 'require("perilune").listen("127.0.0.1:0", { upstream_peer = function() return "127.0.0.1:1" end })'
+
+local function checked(text)
+  local directory = process.directory()
+  process.write_file(directory .. "/helpers.lua", "return {}")
+  return perilune.run("check", process.write_file(directory .. "/p.lua", text))
+end
+
+-- { the policy's text, what is said behind "p.lua:1: " }
+local LOADING = {
+  -- the language
+  { "local a = = 1", "unexpected symbol near '='" },
+  { "local a; a.b = 1", "attempt to index local 'a' %(a nil value%)" },
+  { "error { code = 3, why = 'closed' }", "code = 3" },
+  { "error('no luck', 0)", "no luck" },
+  { "os.exit(1)", "os%.exit is refused: it would end the whole proxy" },
+  -- modules
+  { "require 'perilune.ratelimit'", "module 'perilune%.ratelimit' not found: did you mean perilune%.rate_limit%?" },
+  { "require 'rate_limit'", "module 'rate_limit' not found: did you mean perilune%.rate_limit%?" },
+  { "require 'perilune.nothing_like_it'", "not found: perilune has no module of that name" },
+  { "require 'helper'", "module 'helper' not found: did you mean helpers%?" },
+  { "require 'gateway.config'", "module 'gateway%.config' not found: neither .*/gateway/config%.lua nor .*/init%.lua" },
+  { "dofile 'sides.lua'", "cannot open .*/sides%.lua" },
+  { "require('perilune').lisen()", "perilune has no 'lisen': did you mean perilune%.listen%?" },
+  { "require('perilune').round_robin.new {}", 'it is a module of its own: require "perilune%.round_robin"' },
+  { "require('perilune.json').encod {}", "perilune%.json has no 'encod': did you mean encode%?" },
+  { "require('perilune.rate_limit').slding {}", "perilune%.rate_limit has no 'slding': did you mean sliding%?" },
+  -- hooks and listening
+  { "require('perilune').listen('127.0.0.1:0', { request_fiter = print })",
+    "there is no hook 'request_fiter': did you mean request_filter%? %(keep helper functions in locals%)" },
+  { "require('perilune').listen('127.0.0.1:0', { zzz = function() end })", "there is no hook 'zzz' %(keep" },
+  { "require('perilune').listen('127.0.0.1:0', { request_filter = 5 })", "'request_filter' must be a function" },
+  { "require('perilune').listen('127.0.0.1:0', {})", "the hooks lack upstream_peer" },
+  { "require('perilune').listen('127.0.0.1:0', { request_filter = print }, { head_timout = 1 })",
+    "unknown option 'head_timout' %(did you mean head_timeout%?%); valid are " },
+  { "require('perilune').listen('127.0.0.1:0', { request_filter = print }, { head_timeout = 'x' })",
+    "option 'head_timeout' must be a number of seconds greater than 0; got 'x'" },
+  { "require('perilune').listen('127.0.0.1:0', { request_filter = print }, {}, {})", "one argument too many" },
+  { "require('perilune').listen('127.0.0.1:0', { request_filter = print }, { certificate = 'none.pem', key = 'k' })",
+    "none%.pem: No such file" },
+  { "require('perilune').sleep(1)", "nothing can wait while the policy loads: see perilune%.spawn" },
+  { "require('perilune').configure { wrokers = 1 }", "wrokers" },
+  -- sets of backends
+  { "require('perilune.round_robin').new { '10.0.0.1' }", "backend '10%.0%.0%.1': the port is missing" },
+  { "require('perilune.round_robin').new { 'a:80', nmae = 1 }", 'unknown option "nmae" %(did you mean name%?%)' },
+  { "require('perilune.round_robin').new({ '10.0.0.1:80' }, { passive = false })",
+    "round_robin%.new: one argument too many: options of a set stand in its list" },
+  { "require('perilune.round_robin').new { { address = '10.0.0.1:80', weigth = 2 } }",
+    "unknown field 'weigth' of a backend %(did you mean weight%?%)" },
+  { "require('perilune.round_robin').new { { address = '10.0.0.1:80', weight = 0 } }",
+    "weight must be a whole number from 1 to 65535" },
+  { "require('perilune.round_robin').new { '10.0.0.1:80' }:slect()", "has no 'slect': did you mean select%?" },
+  { "require('perilune.health_check').http({}, {})", "expected a set of backends" },
+  { "require('perilune.health_check').http(require('perilune.round_robin').new { 'a:1' }, { pth = '/' })",
+    'unknown option "pth" %(did you mean path%?%)' },
+  -- other modules
+  { "require('perilune.token_auth').new { secret = '' }", "option 'secret' must not be empty" },
+  { "require('perilune.token_auth').new {}", "option 'secret' is missing" },
+  { "require('perilune.rate_limit').new { by = 'adress', max = 1 }", "'by' must be address, path or host" },
+  { "require('perilune.rate_limit').new({ by = 'path', max = 1 }, 5)", "rate_limit%.new: one argument too many" },
+  { "require('perilune.router').new { ['/users/*/x'] = 1 }", "a %* stands at the end of a path only; .*/users/:id/x" },
+  { "require('perilune.router').new { ['users'] = 1 }", "a path begins with /" },
+  { "require('perilune.router').new { ['/a?b=1'] = 1 }", "a path has no query" },
+  { "require('perilune.router').new { ['/a/:b'] = 1, ['/a/:c'] = 2 }",
+    "'/a/:b' and '/a/:c' are for the same requests: one is never reached" },
+  { "require('perilune').regex.new '('", "missing closing parenthesis" },
+  { "require('perilune').cidr.new '10.0.0.0/33'", "10%.0%.0%.0/33" },
+  { "require('perilune.cors').new { origin = {} }", 'unknown option "origin" %(did you mean origins%?%)' },
+}
+
+-- { the body of request_filter(session, ctx), what is said behind the line }, of policies that load.
+local CHECKED = {
+  { "ngx.say 'x'", "there is no global 'ngx': that is OpenResty" },
+  { "return upstreem:select()", "there is no global 'upstreem': did you mean upstreams%?" },
+  { "perilunee.log.info()", "there is no global 'perilunee': did you mean perilune%?" },
+  { "round_robin.new {}", "'round_robin': write: local round_robin = require \"perilune%.round_robin\"" },
+  { "return response:status()", "there is no global 'response': hooks are given it as a parameter" },
+  { "return nothing_that_is_there", "ask for rawget%(_G, \"nothing_that_is_there\"%)" },
+  { "session:set_header('a', 'b')", "a session has no set_header: use session:request%(%):set_header" },
+  { "session:get_heder 'x'", "a session has no 'get_heder': did you mean get_header%?" },
+  { "session:set_status(200)", "a session has no set_status: use response:set_status" },
+  { "return session:respond { staus = 200 }", "unknown field 'staus' %(did you mean status%?%)" },
+  { "upstreams:slect()", "a set of backends has no 'slect': did you mean select%?" },
+  { "perilune.slep(1)", "perilune has no 'slep': did you mean perilune%.sleep%?" },
+  { "visits:gett 'x'", "perilune%.dict has no method 'gett': did you mean get%?" },
+  { "function request_filter() end", "the global 'request_filter' is no hook: write function policy%.request_filter" },
+  { "count = (count or 0) + 1", "warning: .*the global 'count' is set inside a function: .*local count", true },
+}
+
+-- { the body of request_filter(session, ctx), what the log says behind "request_filter failed: p.lua:2: " }
+local HOOKS = {
+  { "return session:respond { body = 'x' }", "session:respond: status is missing" },
+  { "return session:respond(200, 'x')", "bad argument #2 to 'respond' %(table expected, got number%)" },
+  { "return session:respond 'x'", "bad argument #2 to 'respond' %(table expected, got string%)" },
+  { "return session:respond { status = 99 }", "status must be a number from 200 to 599" },
+  { "return session:respond { status = 204, body = 'x' }", "a response with status 204 has no body" },
+  { "return session:respond { status = 200, headers = 'x' }", "headers must be a table of names and values" },
+  { "return session:respond { status = 200, headers = { ['A b'] = 1 } }", "'A b' is no valid field name" },
+  { "return session:respond { status = 200, headers = { A = 'x\\r\\nB: y' } }", "has a control character in it" },
+  { "return session:respond { status = 200, headers = { ['Content-Length'] = 1 } }", "Content%-Length cannot be set" },
+  { "return session:respond { status = 200, hedaers = {} }", "unknown field 'hedaers' %(did you mean headers%?%)" },
+  { "session:set_header('a', 'b')", "a session has no set_header: use session:request%(%):set_header" },
+  { "return session:status()", "a session has no status: use response:status.*session:response_status%(%)" },
+  { "session:request():client_ip()", "a request has no client_ip: use session:client_ip" },
+  { "session.user = 1", "a session keeps no fields: keep it in ctx %(ctx%.user = %.%.%.%)" },
+  { "return session.user", "have no 'user' %(data of your own is kept in ctx%)" },
+  { "session:get_heder 'x'", "have no 'get_heder': did you mean get_header%?" },
+  { "session.get_header 'x'", "got string %(methods are called with a colon%)" },
+  { "session:request().x = 1", "a request keeps no fields: set a header by request:set_header" },
+  { "session:set_method 'GIT HUB'", "'GIT HUB' is no method" },
+  { "session:request():set_target 'x'", "a target begins with '/'" },
+  { "session:request():set_header('Host', 'a b')", "is no host" },
+  { "visits:gett 'x'", "perilune%.dict has no method 'gett': did you mean get%?" },
+  { "upstreams:slect()", "a set of backends has no 'slect': did you mean select%?" },
+  { "upstreams.select()", "a method: it is called with a colon" },
+  { "error { code = 3 }", "the error is a table%) { code = 3 }" },
+  { "error 'on purpose'", "on purpose" },
+  { "return true", "returned true, which says that it has answered" },
+  { "return 5", "expected nothing, or what session:respond gives,.*got a number" },
+  { "coroutine.yield()", "coroutine%.yield was called outside of a coroutine" },
+  { "perilune.listen('127.0.0.1:0', {})", "perilune%.listen is for the policy's main chunk" },
+  { "perilune.configure { workers = 1 }", "perilune%.configure is for the policy's main chunk" },
+  { "os.exit()", "os%.exit is refused: it would end the whole proxy" },
+  { "perilune.sleep 'long'", "number expected, got string" },
+  { "string.gsub('x', 'x', function() perilune.sleep(1) end)", "nothing can wait in a function that C calls back" },
+  { "session:set_log_field('status', 1)", "the line has that of itself" },
+  { "local x = nil .. 'x'", "attempt to concatenate a nil value" },
+  { "return ctx.claims.sub", "attempt to index field 'claims' %(a nil value%)" },
+  { "require 'perilune.ratelimit'", "did you mean perilune%.rate_limit%?" },
+}
+
+local POLICY = table.concat {
+  'local perilune, policy = require "perilune", {}; local visits = perilune.dict "visits"; ',
+  'local upstreams = require("perilune.round_robin").new { "127.0.0.1:1" }\n',
+  "%s\n",
+  "function policy.upstream_peer() return upstreams:select() end\n",
+  "function policy.fail_to_proxy() return visits and 599 end\n",
+  'perilune.listen("127.0.0.1:0", policy)\n',
+}
+
+describe("loading a policy with a mistake says what it was, where, and what would be right:", function()
+  for _, case in ipairs(LOADING) do
+    it(case[1], function()
+      local result = checked(case[1] .. "\n" .. LISTEN .. "\n")
+      assert.equal(2, result.code, result.stderr)
+      assert.matches("p%.lua:?1?:? .*" .. case[2], result.stderr)
+      assert.equal(1, select(2, result.stderr:gsub("[^\n]+", "")), result.stderr)
+    end)
+  end
+end)
+
+describe("`perilune check` finds what only a request would show:", function()
+  for _, case in ipairs(CHECKED) do
+    it(case[1], function()
+      local hook = ("function policy.request_filter(session, ctx) ctx = session; %s end"):format(case[1])
+      local result = checked(POLICY:format(hook))
+      assert.equal(case[3] and 0 or 2, result.code, result.stderr)
+      local place = case[3] and "" or "p%.lua:2: .*"
+      assert.matches(place .. case[2], result.stderr)
+    end)
+  end
+
+  it("a set without backends, which nothing fills", function()
+    local set = 'local set = require("perilune.round_robin").new {}\n'
+    local listen = LISTEN:gsub('return "127.0.0.1:1"', "return set:select()")
+    local empty = checked(set .. listen)
+    assert.equal(0, empty.code, empty.stderr)
+    assert.matches("warning: .*p%.lua:1: this set has no backends", empty.stderr)
+    local filled = checked(set .. 'require("perilune.discovery").dns(set, "a.example:80")\n' .. listen)
+    assert.equal("", filled.stderr)
+  end)
+
+  it("several of them, in order of their lines", function()
+    local hook = "function policy.request_filter(session)\n  session:gett 'x'\n  return nothing\nend"
+    local result = checked(POLICY:format(hook))
+    assert.matches("p%.lua:3: [^\n]*'gett'[^\n]*\n[^\n]*p%.lua:4: [^\n]*'nothing'", result.stderr)
+  end)
+
+  it("and nothing in a policy that is fine", function()
+    local result = checked(POLICY:format [[
+helper = { count = 0 }
+local M = setmetatable({}, { __index = function(_, name) return name end })
+function policy.request_filter(session, ctx)
+  helper.count = helper.count + 1
+  ctx.host = session:host()
+  session:request():set_header("X", M.anything)
+  if rawget(_G, "maybe") then return session:respond { status = 200 } end
+  for name, value in session:headers() do ctx[name] = value end
+end
+function policy.response_filter(session, response)
+  response:set_header("X-Status", session:response_status() or response:status())
+  response:remove_header "Server"
+end]])
+    assert.equal("", result.stderr)
+    assert.equal(0, result.code)
+  end)
+end)
+
+-- So many lines of one hook are written before they are only counted.
+local MOST = 15
+
+-- A proxy whose policy does what cases `first` to `last` do, by the path; the first of them in line 4.
+local function start(first, last)
+  local acts = {}
+  for i = first, last do acts[#acts + 1] = ("acts[%d] = function(session, ctx) %s end"):format(i, HOOKS[i][1]) end
+  local text = "local acts = {}; function policy.request_filter(session, ctx)\n"
+    .. "return acts[tonumber(session:path():sub(2))](session, ctx) end\n" .. table.concat(acts, "\n")
+  local script = process.write_file(process.directory() .. "/p.lua", (POLICY:gsub("%%s", function() return text end)))
+  return perilune.start { args = { "run", "--workers", "1", script } }
+end
+
+-- The line of the log names the line of the policy, or those that it may have been; a result has that of its hook.
+local function is_placed(line, at)
+  local is_of_hook = line:find("p.lua:2 (request_filter)", 1, true)
+  if is_of_hook then return line:find "returned true" or line:find "as its result" end
+  local places = line:match "p%.lua:([%d or]+): "
+  return places and (" %s "):format(places):find((" %d "):format(at), 1, true)
+end
+
+describe("a mistake in a hook is in the log with its line, and the request:", function()
+  for first = 1, #HOOKS, MOST do
+    local last = math.min(first + MOST - 1, #HOOKS)
+    it(("%d to %d of the table"):format(first, last), function()
+      local proxy = start(first, last)
+      for i = first, last do
+        local from = #proxy:log() + 1
+        assert.is_true(client.request({ port = proxy.port, path = "/" .. i }).status >= 500, HOOKS[i][1])
+        local line = proxy:wait_log("request_filter failed: ([^\n]*)\n", nil, from)
+        assert.truthy(is_placed(line, i - first + 4), line)
+        assert.matches(": .*" .. HOOKS[i][2] .. ".* %(GET /" .. i .. " of client ", line, HOOKS[i][1])
+      end
+    end)
+  end
+end)
