@@ -44,11 +44,24 @@ static void take_option(struct options *options, struct str option) {
     options->others = true;
 }
 
+/* As nearly all say it: there is no list to be taken apart. */
+static bool take_usual_option(struct options *options, struct str value) {
+  bool keeps = str_equal(value, STR("keep-alive")), closes = str_equal(value, STR("close"));
+  options->keep_alive |= keeps;
+  options->close |= closes;
+  options->count += keeps | closes;
+  return keeps | closes;
+}
+
 static struct options options_of(const struct headers *h) {
   struct options options = {0};
-  struct str rest = {0}, option;
-  for (unsigned at = 0; headers_next_member(h, FIELD_CONNECTION, &at, &rest, &option);)
-    take_option(&options, option);
+  struct str option;
+  if (!headers_may_have(h, FIELD_CONNECTION)) return options;
+  for (unsigned i = 0; i < h->count; i++) {
+    struct str rest = h->items[i].value;
+    if (h->items[i].id != FIELD_CONNECTION || take_usual_option(&options, rest)) continue;
+    while (grammar_list_next(&rest, &option)) take_option(&options, option);
+  }
   return options;
 }
 
@@ -70,11 +83,16 @@ static struct str repeated_length(const struct headers *h) {
 /* RFC 9112 section 6.3: a repeated length is valid if all of them are the same; then it is one. Lengths of
  * 2^63 and more are refused, so that sums of them cannot wrap. */
 static enum length_verdict length_of(const struct headers *h, uint64_t *length) {
-  unsigned fields = headers_count_id(h, FIELD_CONTENT_LENGTH);
+  unsigned fields = 0;
+  struct str value = {0};
+  if (!headers_may_have(h, FIELD_CONTENT_LENGTH)) return LENGTH_ABSENT;
+  for (unsigned i = 0; i < h->count; i++) {
+    if (h->items[i].id != FIELD_CONTENT_LENGTH) continue;
+    value = h->items[i].value;
+    fields++;
+  }
   if (fields == 0) return LENGTH_ABSENT;
-  const struct field *field = headers_find_id(h, FIELD_CONTENT_LENGTH);
-  bool is_number =
-      (fields == 1 && str_to_u64(field->value, length)) || str_to_u64(repeated_length(h), length);
+  bool is_number = (fields == 1 && str_to_u64(value, length)) || str_to_u64(repeated_length(h), length);
   return is_number && *length <= INT64_MAX ? LENGTH_VALID : LENGTH_INVALID;
 }
 

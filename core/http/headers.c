@@ -85,6 +85,8 @@ static const struct str spellings[] = {
     STR_INIT("User-Agent"),
     STR_INIT("Referer"),
     STR_INIT("HTTP2-Settings"),
+    STR_INIT("Accept"),
+    STR_INIT("Content-Type"),
 };
 _Static_assert(FIELD_COUNT <= 32, "headers.present has a bit per number");
 _Static_assert(sizeof spellings / sizeof *spellings == FIELD_COUNT, "a field without its usual spelling");

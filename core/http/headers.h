@@ -10,7 +10,9 @@
 #include "base/arena.h"
 #include "base/str.h"
 
-/* X(ID, "lower-case name"): the fields with a number. To add one: a line here. */
+/* X(ID, "lower-case name"): the fields with a number: those that the proxy itself asks for, and a few that most
+ * messages have, whose names then need not be looked at byte for byte. To add one: a line here, and its usual
+ * spelling. */
 #define FIELD_TABLE(X)                                                                                       \
   X(HOST, "host")                                                                                            \
   X(CONNECTION, "connection")                                                                                \
@@ -35,7 +37,9 @@
   X(COOKIE, "cookie")                                                                                        \
   X(USER_AGENT, "user-agent")                                                                                \
   X(REFERER, "referer")                                                                                      \
-  X(HTTP2_SETTINGS, "http2-settings")
+  X(HTTP2_SETTINGS, "http2-settings")                                                                        \
+  X(ACCEPT, "accept")                                                                                        \
+  X(CONTENT_TYPE, "content-type")
 
 enum field_id {
   FIELD_OTHER,

@@ -67,6 +67,7 @@ void exchange_close(struct exchange *x) {
   if (x->outcome.peer) peer_release(x->proxy, x->outcome.peer);
   x->hooks->end(x);
   arena_free(&x->arena);
+  downstream_forget_client(x->downstream);
   free(x->downstream);
   free(x);
 }
