@@ -110,8 +110,15 @@ static inline __attribute__((always_inline)) bool copy_words(char *to, struct st
   return (found & ((1 << bytes) - 1) * 0x101) != 0;
 }
 
-/* Less than a block. */
-static inline bool copy_short(char *to, struct str text) {
+static inline bool copy_blocks(char *to, struct str text) {
+  size_t last = text.len - GRAMMAR_BLOCK;
+  return _mm_movemask_epi8(
+      _mm_or_si128(low_in(copy_block(to, text.ptr)), low_in(copy_block(to + last, text.ptr + last))));
+}
+
+bool grammar_copy_finds(char *to, struct str text) {
+  if (text.len > 2 * GRAMMAR_BLOCK) return grammar_copy(to, text) != 0;
+  if (text.len >= GRAMMAR_BLOCK) return copy_blocks(to, text);
   if (text.len >= 8) return copy_words(to, text, 8);
   if (text.len >= 4) return copy_words(to, text, 4);
   if (text.len >= 2) return copy_words(to, text, 2);
@@ -124,7 +131,8 @@ enum { SUM_MOST = 254 };
 /* Sixteen bytes at a time; the last block may overlap the one before it. */
 size_t grammar_copy(char *to, struct str text) {
   size_t found = 0, at = 0, rest = text.len % GRAMMAR_BLOCK, whole = text.len - rest;
-  if (text.len < GRAMMAR_BLOCK) return copy_short(to, text) ? count_controls(text.ptr, text.len, true) : 0;
+  if (text.len < GRAMMAR_BLOCK)
+    return grammar_copy_finds(to, text) ? count_controls(text.ptr, text.len, true) : 0;
   __m128i sum = _mm_setzero_si128();
   for (;;) {
     size_t most = (size_t)SUM_MOST * GRAMMAR_BLOCK, stop = whole - at > most ? at + most : whole;
@@ -143,6 +151,8 @@ size_t grammar_copy(char *to, struct str text) {
   if (text.len) memcpy(to, text.ptr, text.len);
   return count_controls(text.ptr, text.len, true);
 }
+
+bool grammar_copy_finds(char *to, struct str text) { return grammar_copy(to, text) != 0; }
 #endif
 
 bool grammar_is_text(struct str s) {

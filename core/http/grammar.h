@@ -69,6 +69,8 @@ size_t grammar_find_control(const char *bytes, size_t from, size_t to, bool asci
 bool grammar_has_controls(const char *bytes, size_t count, size_t wanted);
 /* Copies, and counts control characters in passing, tabs among them (DEL is none). */
 size_t grammar_copy(char *to, struct str text);
+/* The same where there should be none: are there any? */
+bool grammar_copy_finds(char *to, struct str text);
 
 /* No control character but tab: what field values, reasons and quoted text may hold. May be empty. */
 bool grammar_is_text(struct str s);

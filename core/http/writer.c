@@ -25,14 +25,15 @@ static struct pen put_hop(struct pen pen, const struct writer_hop *hop);
 
 /* Tabs are told from the others only where something was found. */
 static inline struct pen put(struct pen pen, struct str text) {
-  size_t found = grammar_copy(pen.at, text);
-  if (__builtin_expect(found != 0, false)) pen.is_unsafe |= !grammar_has_controls(text.ptr, text.len, 0);
+  bool found = grammar_copy_finds(pen.at, text);
+  if (__builtin_expect(found, false)) pen.is_unsafe |= !grammar_has_controls(text.ptr, text.len, 0);
   pen.at += text.len;
   return pen;
 }
 
 /* Fields that follow each other, with `ends` ends of lines between them. */
 static inline struct pen put_lines(struct pen pen, struct str text, size_t ends) {
+  if (ends == 0) return put(pen, text);
   size_t found = grammar_copy(pen.at, text);
   if (__builtin_expect(found != 2 * ends, false))
     pen.is_unsafe |= !grammar_has_controls(text.ptr, text.len, 2 * ends);

@@ -184,20 +184,23 @@ static struct backend *check_backend(lua_State *L, const struct backends_view *v
   return backends_at(view, *index);
 }
 
-void backends_push_address(lua_State *L, struct backends_handle *handle, unsigned index) {
-  if (handle->texts_version != handle->view->version) {
-    lua_newtable(L);
-    lua_setfenv(L, 1);
-    handle->texts_version = handle->view->version;
+/* All at once, so that a choice need not look whether its own is there. -0 +0 */
+static void make_texts(lua_State *L, struct backends_handle *handle) {
+  unsigned count = backends_count(handle->view);
+  lua_createtable(L, (int)count, 0);
+  for (unsigned i = 0; i < count; i++) {
+    struct str address = backends_at(handle->view, i)->address;
+    lua_pushlstring(L, address.ptr, address.len);
+    lua_rawseti(L, -2, (int)i + 1);
   }
+  lua_setfenv(L, 1);
+  handle->texts_version = handle->view->version;
+}
+
+void backends_push_address(lua_State *L, struct backends_handle *handle, unsigned index) {
+  if (handle->texts_version != handle->view->version) make_texts(L, handle);
   lua_getfenv(L, 1);
   lua_rawgeti(L, -1, (int)index + 1);
-  if (!lua_isnil(L, -1)) return;
-  struct str address = backends_at(handle->view, index)->address;
-  lua_pop(L, 1);
-  lua_pushlstring(L, address.ptr, address.len);
-  lua_pushvalue(L, -1);
-  lua_rawseti(L, -3, (int)index + 1);
 }
 
 /* --- methods -------------------------------------------------------------------------------------------- */

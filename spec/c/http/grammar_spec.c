@@ -53,7 +53,11 @@ static bool is_copied(struct str text, size_t controls) {
   static char room[COPIED + 2];
   room[0] = room[text.len + 1] = '#';
   size_t found = grammar_copy(room + 1, text);
-  return found == controls && memcmp(room + 1, text.ptr, text.len) == 0 && room[0] == '#' &&
+  bool is_same = memcmp(room + 1, text.ptr, text.len) == 0;
+  memset(room + 1, 0, text.len);
+  bool finds = grammar_copy_finds(room + 1, text);
+  is_same = is_same && memcmp(room + 1, text.ptr, text.len) == 0;
+  return is_same && found == controls && finds == (controls > 0) && room[0] == '#' &&
          room[text.len + 1] == '#';
 }
 
