@@ -5,6 +5,7 @@ local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"
+local scene = require "scene"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
@@ -25,7 +26,7 @@ end
 local function start(origin, hooks, options)
   options = options or {}
   options.hooks = (options.plain and "" or COUNTING) .. (hooks or "")
-  return perilune.start { workers = 1, policy = policies.to(origin, options) }
+  return scene.start(origin, options)
 end
 
 -- The response was looked at, once, and so was nothing else of its exchange.

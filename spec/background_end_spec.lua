@@ -32,7 +32,7 @@ local ENDS = { "reload", "stop", "upgrade" }
 
 -- Runs the command beside `meanwhile`.
 local function beside(pid_file, name, meanwhile)
-  return scheduler.all({ function() return command(pid_file, name) end, meanwhile }, 40)[1]
+  return scheduler.all({ function() return command(pid_file, name) end, meanwhile }, 90)[1]
 end
 
 describe("background work that has begun", function()
@@ -66,7 +66,7 @@ describe("background work that has begun", function()
 
   it("is begun where it is due at once, however soon the policy is replaced", function()
     local proxy, pid_file = start("for i = 1, 50 do perilune.after(0, function() say('run ' .. i) end) end")
-    scheduler.all({ function() begin(proxy) end, function() command(pid_file, "stop") end }, 20)
+    scheduler.all({ function() begin(proxy) end, function() command(pid_file, "stop") end }, 90)
     assert.equal(0, proxy:ended(20))
     local count = proxy:count_log "said run"
     assert.is_true(count == 50 or count == 0, "of 50 there were " .. count) -- 0: the stop was faster than the request

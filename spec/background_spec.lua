@@ -26,7 +26,7 @@ end
 describe("background work of the main chunk", function()
   for _, call in ipairs { "perilune.spawn(", "perilune.after(0.01, ", "perilune.every(0.01, " } do
     it("runs in the control worker alone: " .. call .. "...)", function()
-      local proxy = start(call .. "function() io.stderr:write('ran on ', perilune.worker(), '\\n') end)", 2)
+      local proxy = start(call .. "function() io.stderr:write('ran on ' .. perilune.worker() .. '\\n') end)", 2)
       proxy:wait_log "(ran on)"
       scheduler.sleep(0.2)
       assert.equal("2", workers_in(proxy:log()))
@@ -35,7 +35,7 @@ describe("background work of the main chunk", function()
 
   for _, call in ipairs { "perilune.after(0.01, ", "perilune.every(0.01, " } do
     it("runs on every worker where it is asked to: " .. call .. "...)", function()
-      local proxy = start(call .. "function() io.stderr:write('ran on ', perilune.worker(), '\\n') end, " ..
+      local proxy = start(call .. "function() io.stderr:write('ran on ' .. perilune.worker() .. '\\n') end, " ..
         "{ on = 'every worker' })", 2)
       scheduler.eventually(function() return workers_in(proxy:log()) == "0 1 2" end)
     end)
@@ -80,7 +80,7 @@ describe("background work that a hook begins", function()
   it("with perilune.after or every outlives its exchange, in the hook's worker", function()
     local proxy = start([[
       function policy.logging()
-        perilune.after(0.1, function() io.stderr:write("ran on ", perilune.worker(), "\n") end)
+        perilune.after(0.1, function() io.stderr:write("ran on " .. perilune.worker() .. "\n") end)
       end
     ]])
     client.request(proxy.port)

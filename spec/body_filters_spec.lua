@@ -5,6 +5,7 @@ local http1 = require "http1"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local scene = require "scene"
 
 after_each(require("cleanup").run)
 
@@ -16,9 +17,7 @@ local function echo(connection)
   end
 end
 
-local function start(origin, hooks, listen)
-  return perilune.start { workers = 1, policy = policies.to(origin, { hooks = hooks, listen = listen }) }
-end
+local function start(origin, hooks, listen) return scene.start(origin, { hooks = hooks, listen = listen }) end
 
 local UPPER = "function policy.%s(_, chunk) return chunk:upper() end"
 local BODIES = { length = {}, chunked = { chunked = true } }

@@ -146,23 +146,33 @@ end)
 
 describe("an idle connection", function()
   it("has a request served that arrived while its worker was busy beyond keepalive_timeout", function()
-    local proxy = perilune.start { workers = 1, policy = [[
+    local directory = process.directory()
+    local proxy = perilune.start { workers = 1, env = { DIRECTORY = directory }, policy = [[
       local perilune = require "perilune"
+      local function exists(name) return io.open(os.getenv "DIRECTORY" .. name) ~= nil end
+      perilune.configure { hook_time = 60 }
       perilune.listen("127.0.0.1:0", { request_filter = function(session)
-        local done = os.clock() + (tonumber(session:get_header "busy") or 0)
-        while os.clock() < done do end
+        if session:get_header "busy" then
+          io.stderr:write "it is busy\n"
+          while not exists "/go" do end
+        end
         return session:respond { status = 200, body = "ok" }
-      end }, { keepalive_timeout = 0.3 })
+      end }, { keepalive_timeout = 2 })
     ]] }
-    local connections = {}
+    local connections, opened = {}, {}
     for i = 1, CLIENTS do
-      connections[i] = client.connect(proxy.port)
-      assert.equal(200, connections[i]:request().status)
+      opened[i] = function()
+        connections[i] = client.connect(proxy.port)
+        assert.equal(200, connections[i]:request().status)
+      end
     end
+    scheduler.all(opened)
     local busy = client.connect(proxy.port)
-    busy:send_request { headers = { Busy = "0.8" } }
-    scheduler.sleep(0.1)
+    busy:send_request { headers = { Busy = "yes" } }
+    proxy:wait_log "(it is busy)"
     for _, connection in ipairs(connections) do connection:send(POST) end
+    scheduler.sleep(2.2)
+    process.write_file(directory .. "/go", "")
     for _, connection in ipairs(connections) do assert.equal(200, assert(connection:read_response()).status) end
   end)
 end)

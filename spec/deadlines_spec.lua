@@ -6,6 +6,7 @@ local http1 = require "http1"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local scene = require "scene"
 local scheduler = require "scheduler"
 local sys = require "sys"
 
@@ -15,9 +16,7 @@ local HEAD = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n"
 local EXPECTANT = "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
 local CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n"
 
-local function start(origin, options)
-  return perilune.start { workers = 1, policy = policies.to(origin, options) }
-end
+local start = scene.start
 
 -- Reads each request whole, and answers.
 local function patient_origin(delay)
@@ -184,15 +183,14 @@ describe("a client that takes its response slowly", function()
 
   it("but steadily is served on, though the kernel says for long that there is no room", function()
     local bytes = 64 * 1024 * 1024
-    local origin = origins.start(function(connection)
+    local proxy = scene.proxied(function(connection)
       connection:read_request()
       connection:send(("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(bytes))
       local text = block(65536)
       for _ = 1, bytes / #text do
         if not connection:send(text) then return end
       end
-    end)
-    local proxy = start(origin, { listen = "send_timeout = 0.5" })
+    end, { listen = "send_timeout = 0.5" })
     local connection = client.connect { port = proxy.port, receive_buffer = 65536 }
     connection:send_request {}
     local finish = sys.now() + 3
@@ -208,12 +206,11 @@ describe("a peer that takes the request slowly", function()
   it("but steadily is not failed, nor its client, though the kernel says for long that there is no room", function()
     local bytes = 64 * 1024 * 1024
     local reads = true
-    local origin = origins.start(function(connection)
+    local proxy = scene.proxied(function(connection)
       sys.set_buffers(connection.fd, 65536)
       connection:read_request_head()
       while reads and connection:receive_some(8192) do connection:sleep(0.01) end
-    end)
-    local proxy = start(origin, { peer = ", send_timeout = 0.5", listen = "body_timeout = 0.5" })
+    end, { peer = ", send_timeout = 0.5", listen = "body_timeout = 0.5" })
     local connection = client.connect(proxy.port)
     connection:send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " .. bytes .. "\r\n\r\n")
     local text = ("x"):rep(65536)
@@ -313,13 +310,12 @@ describe("a peer that has answered in full", function()
 
   it("or has begun to refuse at length, is sent no more: its client writes all, and then reads", function()
     local bytes = 6 * 1024 * 1024
-    local origin = origins.start(function(connection)
+    local proxy = scene.proxied(function(connection)
       connection:read_request_head()
       connection:send(("HTTP/1.1 413 No\r\nContent-Length: %d\r\n\r\n"):format(bytes))
       connection:send(("y"):rep(bytes))
       connection:sleep(60)
     end)
-    local proxy = start(origin)
     local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
     upload(connection)
     local response = connection:read_response(nil, 60)
@@ -347,12 +343,11 @@ describe("a peer that has answered in full", function()
   end)
 
   it("does not keep a stop waiting", function()
-    local origin = origins.start(function(connection)
+    local proxy = scene.proxied(function(connection)
       connection:read_request_head()
       connection:respond { body = "early" }
       connection:is_closed(60)
     end)
-    local proxy = start(origin)
     local connection = client.connect(proxy.port)
     connection:send(HEAD)
     assert.equal("early", connection:read_response().body)

@@ -4,8 +4,8 @@
 local client = require "client"
 local http1 = require "http1"
 local origins = require "origins"
-local perilune = require "perilune"
 local policies = require "policies"
+local scene = require "scene"
 local scheduler = require "scheduler"
 local sys = require "sys"
 
@@ -15,9 +15,7 @@ local MEGABYTE = 1024 * 1024
 -- A body that would be a request, if anybody took it for one.
 local SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: evil\r\n\r\n"
 
-local function start(origin, options)
-  return perilune.start { workers = 1, policy = policies.to(origin, options) }
-end
+local start = scene.start
 
 -- Hooks that answer requests to /early before their body was read.
 local function early_in(hook, code)
@@ -112,7 +110,7 @@ end
 
 describe("413 for a body that is announced too large", function()
   it("can be read by a client that sends all of it first (RFC 9112 9.6)", function()
-    local proxy = start(origins.start "hello", { listen = "body_limit = 1000" })
+    local proxy = scene.proxied("hello", { listen = "body_limit = 1000" })
     local connection = client.connect(proxy.port)
     connection:send(length_head(20 * MEGABYTE))
     local block = ("x"):rep(65536)
@@ -137,7 +135,7 @@ end)
 describe("a body that stalls behind an early answer", function()
   it("keeps the connection open for some seconds only", function()
     local hooks = "function policy.request_filter(session) return session:respond { status = 403 } end"
-    local connection = client.connect(start(origins.start "hello", { hooks = hooks }).port)
+    local connection = client.connect(scene.proxied("hello", { hooks = hooks }).port)
     connection:send(length_head(10))
     assert.equal(403, connection:read_response().status)
     assert.same({ "", "closed" }, { connection:receive_all(8) })
@@ -326,14 +324,13 @@ end)
 describe("a client that goes away in mid-upload", function()
   it("takes the origin's connection with it (RFC 9112 8)", function()
     local failures = {}
-    local origin = origins.start(function(connection)
+    local proxy, origin = scene.proxied(function(connection)
       while connection:read_request() do
         failures[#failures + 1] = connection.request.failure
         if connection.request.failure then return end
         connection:respond { body = "hello" }
       end
     end)
-    local proxy = start(origin)
     for _, way in ipairs { "close", "reset" } do
       assert.equal("hello", client.request(proxy.port).body)
       local connection = client.connect(proxy.port)

@@ -3,17 +3,14 @@
 local client = require "client"
 local http1 = require "http1"
 local origins = require "origins"
-local perilune = require "perilune"
-local policies = require "policies"
+local scene = require "scene"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
 
 local CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n"
 
-local function start(origin, options)
-  return perilune.start { workers = 1, policy = policies.to(origin, options) }
-end
+local start = scene.start
 
 local function expectant_head(length, version)
   return http1.write("POST / HTTP/" .. (version or "1.1"), {
@@ -93,12 +90,11 @@ describe("Expect: 100-continue", function()
 
   it("does not wait for ever for a client that never sends the body: 408", function()
     local ended
-    local origin = origins.start(function(connection)
+    local proxy = scene.proxied(function(connection)
       connection:read_request_head()
       connection:send(CONTINUE)
       ended = connection:is_closed()
-    end)
-    local proxy = start(origin, { listen = "body_timeout = 0.2" })
+    end, { listen = "body_timeout = 0.2" })
     local connection = client.connect(proxy.port)
     connection:send(expectant_head(5))
     assert.equal(100, connection:read_response().status)

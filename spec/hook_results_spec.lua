@@ -5,12 +5,14 @@ local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local scene = require "scene"
 
 after_each(require("cleanup").run)
 
 -- One policy for all cases: the request says which hook is to do what.
 local POLICY = [[
 local perilune = require "perilune"
+local scene = require "scene"
 local policy, code = {}, {
   answer = function(s)
     return s:respond { status = 299, body = "answer of " .. s:phase(), headers = { ["X-Of"] = s:phase() } }
@@ -163,7 +165,7 @@ end)
 describe("fail_to_proxy that fails itself", function()
   it("still closes the connection of a client whose request was malformed", function()
     local hooks = "function policy.fail_to_proxy() return {} end"
-    local failing = perilune.start { workers = 1, policy = policies.to({ address = "127.0.0.1:1" }, { hooks = hooks }) }
+    local failing = scene.start({ address = "127.0.0.1:1" }, { hooks = hooks })
     local connection = client.connect(failing.port)
     connection:send "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
     local response = connection:read_response()

@@ -2,8 +2,7 @@
 -- The phases: their order, what each is given, and what its result means.
 local client = require "client"
 local origins = require "origins"
-local perilune = require "perilune"
-local policies = require "policies"
+local scene = require "scene"
 
 after_each(require("cleanup").run)
 
@@ -41,7 +40,7 @@ end
 ]]
 
 local function start(origin, acts, peer)
-  return perilune.start { workers = 1, policy = policies.to(origin, { hooks = TRACER .. (acts or ""), peer = peer }) }
+  return scene.start(origin, { hooks = TRACER .. (acts or ""), peer = peer })
 end
 
 local function walk_of(proxy) return { proxy:wait_log "walk: (.-); error (%S+); status (%S+)\n" } end

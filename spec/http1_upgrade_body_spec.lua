@@ -3,8 +3,7 @@
 -- comes (RFC 9110 section 7.8). So the body is sent to its end, and what comes behind it is the tunnel's.
 local client = require "client"
 local origins = require "origins"
-local perilune = require "perilune"
-local policies = require "policies"
+local scene = require "scene"
 local scheduler = require "scheduler"
 local wire = require "wire"
 
@@ -72,7 +71,7 @@ describe("An upgrade with a body", function()
 
   local function start(handler, options)
     local origin = origins.start(handler)
-    return perilune.start { workers = 1, policy = policies.to(origin, options) }, origin
+    return scene.start(origin, options), origin
   end
 
   for _, case in ipairs(framed) do

@@ -5,17 +5,12 @@ local http1 = require "http1"
 local metrics = require "metrics"
 local origins = require "origins"
 local perilune = require "perilune"
-local policies = require "policies"
+local scene = require "scene"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
 
-local function start(origin, options)
-  options = options or {}
-  options.workers = 1
-  options.policy = policies.to(origin, options)
-  return perilune.start(options)
-end
+local start = scene.start
 
 local function connections_of(origin)
   local numbers = {}
@@ -25,21 +20,21 @@ end
 
 describe("a client's connection", function()
   it("serves request after request (RFC 9112 9.3)", function()
-    local proxy = start(origins.start "hello")
+    local proxy = scene.proxied("hello")
     local connection = client.connect(proxy.port)
     for _ = 1, 5 do assert.equal("hello", connection:request().body) end
     assert.is_false(connection:is_closed(0.1))
   end)
 
   it("is closed behind the response when the client asks for that (RFC 9112 9.6)", function()
-    local proxy = start(origins.start "hello")
+    local proxy = scene.proxied("hello")
     local response = client.request { port = proxy.port, headers = { Connection = "close" } }
     assert.equal("close", response.headers.connection)
     assert.is_true(response.closed)
   end)
 
   it("of HTTP/1.0 is closed, as a proxy must, even when keep-alive is asked for (RFC 9112 section 9.3)", function()
-    local proxy = start(origins.start "hello")
+    local proxy = scene.proxied("hello")
     for _, headers in ipairs { {}, { Connection = "keep-alive" } } do
       local connection = client.connect(proxy.port)
       local response = connection:request { version = "1.0", headers = headers }
@@ -50,7 +45,7 @@ describe("a client's connection", function()
   end)
 
   it("answers pipelined requests in their order (RFC 9112 9.3.2)", function()
-    local origin = origins.start(function(connection)
+    local proxy = scene.proxied(function(connection)
       while true do
         local request = connection:read_request()
         if not request then return end
@@ -58,7 +53,6 @@ describe("a client's connection", function()
         connection:respond { body = request.target }
       end
     end)
-    local proxy = start(origin)
     local connection = client.connect(proxy.port)
     local bytes = {}
     for i = 1, 5 do bytes[i] = http1.write("GET /" .. i .. " HTTP/1.1", { Host = "a" }) end
@@ -111,53 +105,48 @@ end)
 
 describe("the pool", function()
   it("uses an origin's connection for the next request, of whatever client", function()
-    local origin = origins.start "hello"
-    local proxy = start(origin)
+    local proxy, origin = scene.proxied("hello")
     for _ = 1, 3 do assert.equal("hello", client.request(proxy.port).body) end
     assert.equal(1, origin.accepted)
   end)
 
   it("opens a further connection while the first is busy", function()
-    local origin = origins.start(function(connection)
+    local proxy, origin = scene.proxied(function(connection)
       while connection:read_request() do
         connection:sleep(0.3)
         connection:respond { body = "hello" }
       end
     end)
-    local proxy = start(origin)
     local ask = function() return client.request(proxy.port).body end
     assert.same({ "hello", "hello" }, scheduler.all { ask, ask })
     assert.equal(2, origin.accepted)
   end)
 
   it("does not keep a connection whose origin says that it closes (RFC 9112 9.6)", function()
-    local origin = origins.start(function(connection)
+    local proxy, origin = scene.proxied(function(connection)
       connection:read_request()
       connection:respond { body = "hello", headers = { Connection = "close" } }
     end)
-    local proxy = start(origin)
     for _ = 1, 3 do assert.equal("hello", client.request(proxy.port).body) end
     assert.same({ 1, 2, 3 }, connections_of(origin))
   end)
 
   it("does not keep a connection on which bytes follow the response; nobody gets them (RFC 9112 6.3)", function()
-    local origin = origins.start(function(connection)
+    local proxy, origin = scene.proxied(function(connection)
       while connection:read_request() do
         connection:send(http1.write("HTTP/1.1 200 OK", {}, "hello") .. http1.write("HTTP/1.1 200 OK", {}, "evil"))
       end
     end)
-    local proxy = start(origin)
     local connection = client.connect(proxy.port)
     for _ = 1, 3 do assert.equal("hello", connection:request().body) end
     assert.same({ 1, 2, 3 }, connections_of(origin))
   end)
 
   it("notices when an origin closes an idle connection (RFC 9112 9.5)", function()
-    local origin = origins.start(function(connection)
+    local proxy, origin = scene.proxied(function(connection)
       connection:read_request()
       connection:respond { body = "hello" }
     end)
-    local proxy = start(origin)
     for _ = 1, 3 do
       local files = proxy:open_files()
       assert.equal("hello", client.request(proxy.port).body)
@@ -167,28 +156,36 @@ describe("the pool", function()
   end)
 
   it("gives up idle connections after their time", function()
-    local origin = origins.start "hello"
-    local proxy = start(origin, { peer = ", idle_timeout = 0.2" })
+    local proxy, origin = scene.proxied("hello", { peer = ", idle_timeout = 0.2" })
     client.request(proxy.port)
     scheduler.eventually(function() return origin:open_count() == 0 end, 40, "end of the idle connection")
   end)
 
   it("keeps nothing with idle_timeout = false", function()
-    local origin = origins.start "hello"
-    local proxy = start(origin, { peer = ", idle_timeout = false" })
+    local proxy, origin = scene.proxied("hello", { peer = ", idle_timeout = false" })
     for _ = 1, 3 do client.request(proxy.port) end
     assert.equal(3, origin.accepted)
   end)
 
   it("is full of no more connections than were open at once, and its descriptors come back", function()
-    local origin = origins.start "hello"
-    local proxy = start(origin, { peer = ", idle_timeout = 0.3" })
-    client.request(proxy.port)
-    scheduler.eventually(function() return origin:open_count() == 0 end)
+    local waiting, most = 0, 12
+    local proxy, origin, ask = scene.proxied(function(connection)
+      while connection:read_request() do -- all of a round are here before the first is answered
+        waiting = waiting + 1
+        local round = math.ceil(waiting / most)
+        scheduler.eventually(function() return waiting >= round * most end)
+        connection:respond { body = "hello" }
+      end
+    end, { peer = ", idle_timeout = 2" })
     local before = proxy:open_files()
     local asks = {}
-    for i = 1, 40 do asks[i] = function() return client.request(proxy.port).status end end
-    scheduler.all(asks)
+    for i = 1, most do asks[i] = function() return ask().status end end
+    for _ = 1, 4 do scheduler.all(asks) end
+    assert.same({ most, 4 * most }, { origin.accepted, #origin.requests })
+    assert.equal(most, origin:open_count())
+    scene.sooner_than(55, function()
+      scheduler.eventually(function() return origin:open_count() == 0 end)
+    end)
     scheduler.eventually(function() return proxy:open_files() <= before end, 40, "return of all descriptors")
   end)
 end)

@@ -5,17 +5,15 @@ local http1 = require "http1"
 local kernel = require "kernel"
 local origins = require "origins"
 local perilune = require "perilune"
-local policies = require "policies"
 local process = require "process"
+local scene = require "scene"
 local scheduler = require "scheduler"
 local sys = require "sys"
 
 after_each(require("cleanup").run)
 
 
-local function start(origin, options)
-  return perilune.start { workers = 1, policy = policies.to(origin, options) }
-end
+local start = scene.start
 
 -- Sends `text` in single bytes, until it is through or nobody takes them any more.
 local function trickle(connection, text, pause)
@@ -48,38 +46,38 @@ end)
 
 describe("a request head", function()
   it("byte by byte is answered like any other (RFC 9112 2.2)", function()
-    local connection = client.connect(start(origins.start "hello").port)
+    local connection = client.connect(scene.proxied("hello").port)
     trickle(connection, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0.001)
     assert.equal("hello", connection:read_response().body)
   end)
 
   it("has head_timeout in all, however steadily it comes: then 408 (RFC 9110 15.5.9)", function()
-    local proxy = start(origins.start "hello", { listen = "head_timeout = 0.4" })
+    local proxy = scene.proxied("hello", { listen = "head_timeout = 0.4" })
     local connection = client.connect(proxy.port)
     local begun = sys.now()
     local task = trickle(connection, "GET / HTTP/1.1\r\nX: " .. ("x"):rep(10000), 0.01)
-    local response = connection:read_response()
+    local response = scene.sooner_than(30, function() return connection:read_response() end)
     local took = sys.now() - begun
     assert.equal(408, response.status)
     assert.equal("close", response.headers.connection)
-    assert.is_true(took > 0.35 and took < 60, ("after %.2f s"):format(took))
+    assert.is_true(took > 0.35, ("after %.2f s"):format(took))
     assert.is_true(connection:is_closed())
     scheduler.cancel(task)
     proxy:wait_log "client 127%.0%.0%.1:%d+: the request head took too long"
   end)
 
   it("has head_timeout from its first byte on, also on a connection that served before (RFC 9110 15.5.9)", function()
-    local proxy = start(origins.start "hello", { listen = "head_timeout = 0.3" })
+    local proxy = scene.proxied("hello", { listen = "head_timeout = 0.3" })
     local connection = client.connect(proxy.port)
     assert.equal(200, connection:request().status)
     scheduler.sleep(0.35)
     assert.equal(200, connection:request().status)
     connection:send "G"
-    assert.equal(408, connection:read_response().status)
+    scene.sooner_than(30, function() assert.equal(408, connection:read_response().status) end)
   end)
 
   it("that never begins ends the connection without a word (RFC 9112 9.5)", function()
-    local proxy = start(origins.start "hello", { listen = "head_timeout = 0.2" })
+    local proxy = scene.proxied("hello", { listen = "head_timeout = 0.2" })
     local connection = client.connect(proxy.port)
     assert.same({ "", "closed" }, { connection:receive_all(5) })
   end)
@@ -88,12 +86,13 @@ describe("a request head", function()
     local connection = client.connect(proxy.port)
     connection:send(head)
     local response = assert(connection:read_response())
+    assert.equal(response.status ~= 200, response.headers.connection == "close")
     if response.status ~= 200 then assert.is_true(connection:is_closed()) end
     return response.status
   end
 
   it("has at most head_limit bytes: 431 (RFC 6585 5)", function()
-    local proxy = start(origins.start "hello", { listen = "head_limit = 200" })
+    local proxy = scene.proxied("hello", { listen = "head_limit = 200" })
     local rest = #"GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n"
     local function head(size) return "GET / HTTP/1.1\r\nHost: a\r\nX: " .. ("x"):rep(size - rest) .. "\r\n\r\n" end
     assert.equal(200, status_of(proxy, head(200)))
@@ -103,14 +102,14 @@ describe("a request head", function()
   end)
 
   it("has at most fields_limit fields: 431 (RFC 6585 5)", function()
-    local proxy = start(origins.start "hello", { listen = "fields_limit = 5" })
+    local proxy = scene.proxied("hello", { listen = "fields_limit = 5" })
     local function head(count) return "GET / HTTP/1.1\r\nHost: a\r\n" .. ("X: 1\r\n"):rep(count - 1) .. "\r\n" end
     assert.equal(200, status_of(proxy, head(5)))
     assert.equal(431, status_of(proxy, head(6)))
   end)
 
   it("has a target of at most target_limit bytes: 414 (RFC 9110 15.5.15)", function()
-    local proxy = start(origins.start "hello", { listen = "target_limit = 50" })
+    local proxy = scene.proxied("hello", { listen = "target_limit = 50" })
     local function head(size) return "GET /" .. ("x"):rep(size - 1) .. " HTTP/1.1\r\nHost: a\r\n\r\n" end
     assert.equal(200, status_of(proxy, head(50)))
     assert.equal(414, status_of(proxy, head(51)))
@@ -121,7 +120,7 @@ end)
 
 describe("a connection", function()
   it("may idle for keepalive_timeout between two requests (RFC 9112 9.5)", function()
-    local proxy = start(origins.start "hello", { listen = "keepalive_timeout = 0.3" })
+    local proxy = scene.proxied("hello", { listen = "keepalive_timeout = 0.3" })
     local connection = client.connect(proxy.port)
     for _ = 1, 2 do
       assert.equal(200, connection:request().status)
@@ -131,7 +130,7 @@ describe("a connection", function()
   end)
 
   it("serves at most keepalive_requests requests, and says which is the last (RFC 9112 9.6)", function()
-    local proxy = start(origins.start "hello", { listen = "keepalive_requests = 3" })
+    local proxy = scene.proxied("hello", { listen = "keepalive_requests = 3" })
     local connection = client.connect(proxy.port)
     for i = 1, 3 do
       local response = connection:request()
@@ -144,10 +143,10 @@ describe("a connection", function()
   it("has handshake_timeout for its TLS handshake", function()
     local files = require("tls").certificate "proxy.example"
     local listen = ("certificate = %q, key = %q, handshake_timeout = 0.2"):format(files.certificate, files.key)
-    local proxy = start(origins.start "hello", { listen = listen })
+    local proxy = scene.proxied("hello", { listen = listen })
     local connection = client.connect(proxy.port)
     connection:send "\22\3\1"
-    assert.is_true(connection:is_closed())
+    scene.sooner_than(10, function() assert.is_true(connection:is_closed()) end)
   end)
 end)
 
@@ -155,7 +154,7 @@ describe("a request body", function()
   local HEAD = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n"
 
   it("may take any time, if body_timeout is never reached between two reads", function()
-    local proxy = start(origins.start "hello", { listen = "body_timeout = 1" })
+    local proxy = scene.proxied("hello", { listen = "body_timeout = 1" })
     local connection = client.connect(proxy.port)
     connection:send(HEAD)
     trickle(connection, ("x"):rep(20), 0.06)
@@ -164,8 +163,8 @@ describe("a request body", function()
 
   it("that stalls for body_timeout gives 408, and ends the request to the origin (RFC 9110 15.5.9)", function()
     local failure
-    local origin = origins.start(function(connection) failure = connection:read_request().failure end)
-    local proxy = start(origin, { listen = "body_timeout = 0.2" })
+    local proxy = scene.proxied(function(connection) failure = connection:read_request().failure end,
+      { listen = "body_timeout = 0.2" })
     local connection = client.connect(proxy.port)
     connection:send(HEAD .. "hello")
     assert.equal(408, connection:read_response().status)
@@ -175,8 +174,7 @@ describe("a request body", function()
   end)
 
   it("of more than body_limit by length gives 413, and no origin is asked (RFC 9110 15.5.14)", function()
-    local origin = origins.start "hello"
-    local proxy = start(origin, { listen = "body_limit = 100" })
+    local proxy, origin = scene.proxied("hello", { listen = "body_limit = 100" })
     assert.equal(200, client.request({ port = proxy.port, method = "POST", body = ("x"):rep(100) }).status)
     local response = client.request { port = proxy.port, method = "POST", body = ("x"):rep(101) }
     assert.equal(413, response.status)
@@ -185,13 +183,12 @@ describe("a request body", function()
   end)
 
   it("of more than body_limit in chunks gives 413, and the origin sees it cut off (RFC 9110 15.5.14)", function()
-    local origin = origins.start(function(connection)
+    local proxy, origin = scene.proxied(function(connection)
       while connection:read_request() do
         if connection.request.failure then return end
         connection:respond { body = "hello" }
       end
-    end)
-    local proxy = start(origin, { listen = "body_limit = 100" })
+    end, { listen = "body_limit = 100" })
     local ask = { port = proxy.port, method = "POST", chunked = true, body = ("x"):rep(100) }
     assert.equal(200, client.request(ask).status)
     local connection = client.connect(proxy.port)
@@ -208,7 +205,7 @@ describe("a client that does not read its response", function()
   it("is cut off after send_timeout, and so is the origin", function()
     local state = {}
     local hooks = "function policy.logging(session, error) perilune.log.info('ended', error:kind()) end"
-    local proxy = start(origins.start(sends_endlessly(state)), { listen = "send_timeout = 0.3", hooks = hooks })
+    local proxy = scene.proxied(sends_endlessly(state), { listen = "send_timeout = 0.3", hooks = hooks })
     local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
     connection:send_request {}
     scheduler.eventually(function() return state.ended end)
@@ -218,7 +215,7 @@ describe("a client that does not read its response", function()
 
   it("or reads it slower than min_send_rate, is cut off", function()
     local state = {}
-    local proxy = start(origins.start(sends_endlessly(state)), { listen = "min_send_rate = 10000000" })
+    local proxy = scene.proxied(sends_endlessly(state), { listen = "min_send_rate = 10000000" })
     local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
     connection:send_request {}
     local reading = scheduler.spawn(function()
@@ -231,7 +228,7 @@ describe("a client that does not read its response", function()
 
   it("but reads as fast as min_send_rate wants, is served on", function()
     local state = {}
-    local proxy = start(origins.start(sends_endlessly(state)), { listen = "min_send_rate = 10000, send_timeout = 1.5" })
+    local proxy = scene.proxied(sends_endlessly(state), { listen = "min_send_rate = 10000, send_timeout = 1.5" })
     local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
     connection:send_request {}
     local finish = sys.now() + 2.5
@@ -247,18 +244,17 @@ describe("a peer", function()
   it("has connect_timeout to accept: 504 (RFC 9110 15.6.5)", function()
     local options = { peer = ", connect_timeout = 0.2", listen = "max_retries = 1" }
     local proxy = start({ address = origins.mute_address() }, options)
-    assert.equal(504, client.request(proxy.port).status)
+    scene.sooner_than(10, function() assert.equal(504, client.request(proxy.port).status) end) -- twice 5
     proxy:wait_log "peer 127%.0%.0%.1:%d+: connecting to the peer took too long"
     assert.equal(2, proxy:count_log "took too long: timed out")
   end)
 
   it("has first_byte_timeout for its whole response head: 504 (RFC 9110 15.6.5)", function()
-    local origin = origins.start(function(connection)
+    local proxy = scene.proxied(function(connection)
       connection:read_request()
       connection:send "HTTP/1.1 200 OK\r\nContent-"
       connection:is_closed()
-    end)
-    local proxy = start(origin, { peer = ", first_byte_timeout = 0.2" })
+    end, { peer = ", first_byte_timeout = 0.2" })
     assert.equal(504, client.request({ port = proxy.port, method = "POST", body = "x" }).status)
   end)
 
@@ -294,11 +290,10 @@ describe("a peer", function()
   end)
 
   it("has send_timeout to take something of the request: 504 (RFC 9110 15.6.5)", function()
-    local origin = origins.start(function(connection)
+    local proxy = scene.proxied(function(connection)
       connection:read_request_head()
       connection:sleep(60)
-    end)
-    local proxy = start(origin, { peer = ", send_timeout = 0.3" })
+    end, { peer = ", send_timeout = 0.3" })
     local connection = client.connect(proxy.port)
     connection:send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " .. 8 * kernel.connection_bytes() .. "\r\n\r\n")
     local block = ("x"):rep(65536)
@@ -311,13 +306,12 @@ describe("a peer", function()
   end)
 
   it("has read_timeout between two pieces of its response, however many there are (RFC 9112 8)", function()
-    local origin = origins.start(function(connection)
+    local proxy = scene.proxied(function(connection)
       connection:read_request()
       connection:send "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n"
       trickle(connection, ("x"):rep(20), 0.06)
       connection:is_closed()
-    end)
-    local proxy = start(origin, { peer = ", read_timeout = 1" })
+    end, { peer = ", read_timeout = 1" })
     local response = client.request(proxy.port)
     assert.equal(200, response.status)
     assert.equal(20, #response.body)

@@ -100,7 +100,7 @@ describe("While a policy loads", function()
         proxy:wait_log "it loads"
         command(pid_file, "stop")
       end,
-    }, 30)
+    }, 90)
     assert.equal(1, result.code)
     assert.matches("the proxy is stopping", result.stderr)
   end)

@@ -4,7 +4,7 @@ local client = require "client"
 local noise = require "noise"
 local origins = require "origins"
 local perilune = require "perilune"
-local policies = require "policies"
+local scene = require "scene"
 local scheduler = require "scheduler"
 local sys = require "sys"
 
@@ -136,7 +136,7 @@ describe("a long body between plain connections", function()
 
   it("leaves no pipe behind when its client goes away, or stays and does not read", function()
     local origin = origins.start(send_endlessly)
-    local proxy = perilune.start { workers = 1, policy = policies.to(origin, { listen = "send_timeout = 0.5" }) }
+    local proxy = scene.start(origin, { listen = "send_timeout = 0.5" })
     local before = proxy:open_files()
     local clients = {}
     for i = 1, 40 do

@@ -109,7 +109,7 @@ describe("a worker that does not come back to its loop", function()
         client.connect(proxy.port):send(BUSY)
         proxy:wait_log "(it is busy)"
       end,
-    }, 20)
+    }, 90)
     assert.matches("canary: %d+ of %d+ requests?", results[1].stdout .. results[1].stderr)
     proxy.go()
     scheduler.eventually(function() return command(pid_file, "reload").code == 0 end)
@@ -122,7 +122,7 @@ describe("a worker that does not come back to its loop", function()
         client.connect(proxy.port):send(BUSY)
         proxy:wait_log("(it is busy)", nil, from)
       end,
-    }, 20)
+    }, 90)
     assert.equal(0, results[1].code)
     assert.matches("without the reports of 1 of 2 workers: worker %d", results[1].stdout)
     proxy.go()
@@ -139,11 +139,11 @@ describe("a worker that does not come back to its loop", function()
         local upgrades = scheduler.all({
           function() return command(pid_file, "upgrade") end,
           function() return command(pid_file, "upgrade") end,
-        }, 30)
+        }, 90)
         proxy.go()
         return upgrades
       end,
-    }, 40)
+    }, 90)
     local codes = { results[2][1].code, results[2][2].code }
     table.sort(codes)
     assert.same({ 0, 1 }, codes)
@@ -190,7 +190,7 @@ describe("a control worker that does not come back to its loop", function()
     proxy:signal "TERM"
     proxy:wait_log "(the workers stop without it)"
     proxy:signal "TERM"
-    assert.equal(1, proxy:ended(5))
+    assert.equal(1, proxy:ended(20))
   end)
 
   it("is told to who gives a command", function()

@@ -125,7 +125,7 @@ describe("perilune reload", function()
     local tasks = {}
     for i = 1, 8 do tasks[i] = function() return command(pid_file, "reload") end end
     local fine = 0
-    for _, result in ipairs(scheduler.all(tasks, 30)) do
+    for _, result in ipairs(scheduler.all(tasks, 90)) do
       if result.code == 0 then fine = fine + 1
       else assert.matches("a reload is under way already", result.stderr) end
     end
@@ -139,7 +139,7 @@ describe("perilune reload", function()
       function() return command(pid_file, "reload").code end,
       function() return command(pid_file, "stop").code end,
       function() return command(pid_file, "stop").code end,
-    }, 30)
+    }, 90)
     assert.equal(0, proxy:ended(10))
     assert.is_true(results[2] == 0 or results[3] == 0)
   end)
@@ -155,7 +155,7 @@ describe("perilune reload", function()
           process.write_file(path, answering(word))
           proxy:signal "HUP"
         end,
-      }, 30)
+      }, 90)
       scheduler.eventually(function() return client.request(proxy.port).body == words[1]:sub(3) end)
       assert.is_true(generation > 1)
     end

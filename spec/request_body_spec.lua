@@ -2,8 +2,7 @@
 -- session:read_body: the whole request body in a hook, before a peer is asked; it is sent all the same.
 local client = require "client"
 local origins = require "origins"
-local perilune = require "perilune"
-local policies = require "policies"
+local scene = require "scene"
 
 after_each(require("cleanup").run)
 
@@ -16,7 +15,7 @@ local function echo(connection)
 end
 
 local function start(origin, hooks)
-  return perilune.start { workers = 1, policy = policies.to(origin, { hooks = hooks }) }
+  return scene.start(origin, { hooks = hooks })
 end
 
 local READ = [[

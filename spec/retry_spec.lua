@@ -6,15 +6,14 @@ local http1 = require "http1"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local scene = require "scene"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
 
 local KILOBYTE = 1024
 
-local function start(origin, options)
-  return perilune.start { workers = 1, policy = policies.to(origin, options) }
-end
+local start = scene.start
 
 -- Answers the first request on each connection. The first connection ends, in the way given, when its second request's
 -- head has come; `seen` counts the heads of the others.
@@ -68,7 +67,7 @@ describe("a request on a pooled connection that the origin ends", function()
     assert.equal("hello", connection:read_response().body)
     assert.equal("first,second", origin.requests[3].body)
     assert.equal("z", origin.requests[3].trailers.digest)
-    assert.equal("hello", client.request(perilune.latest.port).body == "again" and "hello")
+    assert.equal("again", client.request(perilune.latest.port).body)
   end)
 
   it("leaves the client's connection as it was", function()
@@ -202,11 +201,10 @@ describe("error_while_proxy", function()
   end)
 
   it("cannot make a request be repeated behind an interim response that the client got", function()
-    local origin = origins.start(function(connection)
+    local proxy, origin = scene.proxied(function(connection)
       connection:read_request_head()
       connection:send "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-    end)
-    local proxy = start(origin, { hooks = retrying })
+    end, { hooks = retrying })
     local connection = client.connect(proxy.port)
     local response = connection:request()
     assert.equal(502, response.status)
@@ -215,19 +213,17 @@ describe("error_while_proxy", function()
   end)
 
   it("cannot make a request be repeated whose body is no longer there", function()
-    local origin = origins.start(function(connection) connection:read_request() end)
-    local proxy = start(origin, { hooks = retrying })
+    local proxy, origin = scene.proxied(function(connection) connection:read_request() end, { hooks = retrying })
     local response = client.request { port = proxy.port, method = "PUT", body = ("x"):rep(100 * KILOBYTE) }
     assert.equal(502, response.status)
     assert.equal(1, #origin.requests)
   end)
 
   it("cannot make a response begin anew", function()
-    local origin = origins.start(function(connection)
+    local proxy, origin = scene.proxied(function(connection)
       connection:read_request()
       connection:send "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
-    end)
-    local proxy = start(origin, { hooks = retrying })
+    end, { hooks = retrying })
     local response = client.request(proxy.port)
     assert.equal("hello", response.body)
     assert.is_truthy(response.failure)

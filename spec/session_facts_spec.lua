@@ -4,6 +4,7 @@ local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local scene = require "scene"
 local scheduler = require "scheduler"
 local tls = require "tls"
 
@@ -70,20 +71,20 @@ describe("the attempts of an exchange", function()
       connection:sleep(0.05)
       connection:respond { body = "hello" }
     end)
-    local proxy = perilune.start { workers = 1, policy = policies.to(origin, { hooks = [[
+    local proxy = scene.start(origin, { hooks = [[
       function policy.logging(session)
         local t = session:timings()
         perilune.log.info(("%s %s %s %s %d"):format(t.connect < 0.05, t.first_byte >= 0.05,
           t.total >= t.first_byte, t.response < 0.05, session:request_bytes()))
       end
-    ]] }) }
+    ]] })
     client.request { port = proxy.port, method = "POST", body = "1234567" }
     proxy:wait_log "true true true true 7"
   end)
 
   it("know the TLS of the peer while they last", function()
     local origin = origins.start("secret", { names = { "one.example" } })
-    local proxy = perilune.start { workers = 1, policy = policies.to(origin, {
+    local proxy = scene.start(origin, {
       peer = (", tls = true, sni = 'one.example', ca = %q"):format(tls.authority().certificate),
       hooks = [[
         function policy.upstream_request_filter(session, request)
@@ -92,7 +93,7 @@ describe("the attempts of an exchange", function()
         function policy.request_filter(session) assert(session:upstream_tls() == nil) end
         function policy.logging(session) assert(session:upstream_tls() == nil) end
       ]],
-    }) }
+    })
     assert.equal("secret", client.request(proxy.port).body)
     assert.equal("TLSv1.3", origin.requests[1].headers.x_tls)
     assert.equal(0, proxy:count_log "failed")
@@ -113,7 +114,7 @@ describe("the table of a connection", function()
   ]]
 
   it("is one for all its exchanges, and another for each connection", function()
-    local proxy = perilune.start { workers = 1, policy = policies.to(origins.start "hello", { hooks = COUNT }) }
+    local proxy = scene.start(origins.start "hello", { hooks = COUNT })
     local first, second = client.connect(proxy.port), client.connect(proxy.port)
     assert.equal("1", first:request().body)
     assert.equal("2", first:request().body)
@@ -138,7 +139,7 @@ describe("the table of a connection", function()
   end)
 
   it("begins anew after a reload, and the old one goes", function()
-    local proxy = perilune.start { workers = 1, policy = policies.to(origins.start "hello", { hooks = COUNT }) }
+    local proxy = scene.start(origins.start "hello", { hooks = COUNT })
     local connection = client.connect(proxy.port)
     assert.equal("1", connection:request().body)
     assert.equal("2", connection:request().body)

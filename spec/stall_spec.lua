@@ -7,6 +7,7 @@ local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"
+local scene = require "scene"
 local scheduler = require "scheduler"
 local tls = require "tls"
 
@@ -14,9 +15,7 @@ after_each(require("cleanup").run)
 
 local STALL, CLIENTS = 1.2, 8
 
-local function start(origin, options)
-  return perilune.start { workers = 1, policy = policies.to(origin, options) }
-end
+local start = scene.start
 
 -- Answers `delay` seconds behind each request.
 local function origin_after(delay, options)
@@ -78,13 +77,12 @@ describe("a process that was stopped for longer than a timeout", function()
   end)
 
   it("goes on with bodies in both directions", function()
-    local origin = origins.start(function(connection)
+    local proxy, origin = scene.proxied(function(connection)
       connection:read_request_head()
       connection:send "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
       connection:read_request_body()
       connection:send "world"
-    end)
-    local proxy = start(origin, { peer = ", read_timeout = 0.8", listen = "body_timeout = 0.8, await_body = false" })
+    end, { peer = ", read_timeout = 0.8", listen = "body_timeout = 0.8, await_body = false" })
     local ask = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab"
     local seen = statuses(proxy, origin, function(connections)
       proxy:signal "STOP"

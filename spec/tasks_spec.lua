@@ -4,13 +4,13 @@ local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local scene = require "scene"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
 
 local function start(hooks, origin)
-  origin = origin or origins.start "hello"
-  return perilune.start { workers = 1, policy = policies.to(origin, { hooks = hooks }) }
+  return scene.start(origin or origins.start "hello", { hooks = hooks })
 end
 
 describe("every hook may wait:", function()

@@ -272,7 +272,7 @@ describe("the pool of perilune.tcp", function()
       if number == 2 then connection:send "unasked" end
       connection:sleep(60)
     end)
-    local ask = who(origin.address, "{}", "0.3")
+    local ask = who(origin.address, "{ timeout = 30 }", "0.3")
     assert.matches("^%+1", ask())
     scheduler.sleep(0.1)
     assert.matches("^%+2", ask())

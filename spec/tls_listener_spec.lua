@@ -329,8 +329,8 @@ describe("client certificates", function()
     it("are needed when they are required, with " .. version, function()
       local proxy = start(verify "required")
       assert.truthy(ask(proxy, own, version):match "CN=")
-      local ok, body = pcall(ask, proxy, nil, version)
-      assert.is_true(not ok or body == nil)
+      local ok, body = pcall(ask, proxy, nil, version) -- with TLSv1.3 the client's handshake ends before it is refused
+      if version == "TLSv1.2" then assert.is_false(ok) else assert.same({ true }, { ok, body }) end
       proxy:wait_log "client 127%.0%.0%.1:%d+: TLS handshake, a%.example: peer did not return a certificate"
       assert.equal(1, proxy:count_log "TLS handshake")
     end)
@@ -360,7 +360,7 @@ describe("a TLS listener", function()
   it("logs a handshake that takes too long, once", function()
     local proxy = start(list_of(files) .. ", handshake_timeout = 0.2")
     local connection = client.connect { port = proxy.port }
-    assert.is_true(connection:is_closed())
+    require("scene").sooner_than(10, function() assert.is_true(connection:is_closed()) end)
     proxy:wait_log "client 127%.0%.0%.1:%d+: TLS handshake, no server name: it took too long"
     assert.equal(1, proxy:count_log "TLS handshake")
   end)
@@ -369,7 +369,7 @@ describe("a TLS listener", function()
     local proxy = start(list_of(files))
     local connection = client.connect { port = proxy.port }
     connection:send "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
-    assert.is_true(connection:is_closed() or true)
+    assert.equal(400, assert(connection:read_response()).status)
     proxy:wait_log "client 127%.0%.0%.1:%d+: TLS handshake, no server name: http request"
     assert.equal(1, proxy:count_log "TLS handshake")
   end)

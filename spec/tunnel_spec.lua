@@ -5,7 +5,7 @@ local client = require "client"
 local noise = require "noise"
 local origins = require "origins"
 local perilune = require "perilune"
-local policies = require "policies"
+local scene = require "scene"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
@@ -15,9 +15,7 @@ local CONNECT = "CONNECT far.example:443 HTTP/1.1\r\nHost: far.example:443\r\n\r
 local SWITCHING = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 local ESTABLISHED = "HTTP/1.1 200 OK\r\n\r\n"
 
-local function start(origin, options)
-  return perilune.start { workers = 1, policy = policies.to(origin, options) }
-end
+local start = scene.start
 
 -- An origin that switches protocols and goes on with `body(connection)`.
 local function switching(body, answer)
@@ -306,12 +304,11 @@ describe("CONNECT", function()
       response:set_status(response:status() == 200 and 403 or 200)
     end]]
     for _, status in ipairs { 200, 403 } do
-      local origin = origins.start(function(connection)
+      local proxy = scene.proxied(function(connection)
         connection:read_request_head()
         connection:respond { status = status, body = "x" }
         connection:is_closed()
-      end)
-      local proxy = start(origin, { hooks = hooks, listen = "allow_connect = true" })
+      end, { hooks = hooks, listen = "allow_connect = true" })
       local connection = client.connect(proxy.port)
       connection:send(CONNECT)
       assert.equal(500, connection:read_response("CONNECT").status)

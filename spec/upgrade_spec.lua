@@ -95,7 +95,7 @@ describe("perilune upgrade", function()
 
   it("ends with the service: a stop is for those that still drain, too", function()
     for _, signal in ipairs { "TERM", "KILL" } do
-      local proxy, pid_file = start({ "--grace", "0.5" }, (POLICY:gsub("0%.5", "60")))
+      local proxy, pid_file = start { "--grace", "0.5" }
       local connection = client.connect(proxy.port)
       connection:send_request { path = "/slow" }
       scheduler.eventually(function() return command(pid_file, "status").stdout:find "[^%d]1 under way" end)

@@ -6,6 +6,7 @@ local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"
+local scene = require "scene"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
@@ -114,7 +115,7 @@ describe("A second or an invalid Host", function()
   local function start(hook, code)
     local hooks = ("function policy.%s(session, request)\n%s\n%s end"):format(hook,
       "request = request.set_header and request or session:request()", code)
-    return perilune.start { workers = 1, policy = policies.to(origins.start "hello", { hooks = hooks }) }
+    return scene.start(origins.start "hello", { hooks = hooks })
   end
 
   it("is refused at the policy's line, in every hook that changes a request", function()

@@ -75,6 +75,16 @@ static struct str request_head(struct exchange *x) {
 /* A peer says nothing on a pooled connection before it is asked, unless it is about to close. */
 static bool is_stale(const struct exchange *x) { return x->now.reused && x->now.readable; }
 
+/* What comes on a new connection before the request is no answer to it (RFC 9112 section 9.2); session tickets of TLS
+ * are no words. A hook has waited meanwhile, else there was no time for that. */
+static bool has_spoken_unasked(struct exchange *x) {
+  struct conn *conn = &x->now.upstream->conn;
+  char byte;
+  size_t moved;
+  if (x->now.reused || !x->now.readable) return false;
+  return (conn->tls ? conn_read(conn, &byte, 1, &moved) : conn_peek(conn, &byte, 1, &moved)) == IO_OK;
+}
+
 /* The client waits for a 100 (Continue) that its peer was not asked for, because the policy has taken the field away:
  * so it is ours to say (RFC 9110 section 10.1.1). False: the client is gone. */
 static bool ask_in_peers_place(struct exchange *x) {
@@ -89,6 +99,10 @@ void attempt_send(struct exchange *x) {
   CHECK(x->now.upstream && x->now.upstream->state == UPSTREAM_READY && !x->sent.status);
   if (is_stale(x)) {
     exchange_fail(x, ERROR_UPSTREAM_CLOSED);
+    return;
+  }
+  if (has_spoken_unasked(x)) {
+    exchange_fail_because(x, ERROR_BAD_RESPONSE, "it came before the request");
     return;
   }
   struct str head = request_head(x);
