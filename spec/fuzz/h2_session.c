@@ -20,7 +20,7 @@ static void require_writable(struct request *request, struct arena *arena) {
   framing_strip_request(request);
   struct str head = writer_request(arena, request, request->body, &hop);
   REQUIRE(head.ptr);
-  REQUIRE(parser_request(head, arena, &wide, &again, NULL) == ERROR_NONE);
+  REQUIRE(parser_request(&(struct head){.text = head}, arena, &wide, &again, NULL) == ERROR_NONE);
   REQUIRE(str_equal(again.target, request->target) && str_equal(again.method_name, request->method_name));
   REQUIRE(str_equal(again.authority, request->authority));
   REQUIRE(again.body.framing == request->body.framing && again.body.length == request->body.length);
