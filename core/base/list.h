@@ -5,15 +5,15 @@
 #define PERILUNE_BASE_LIST_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "base/check.h"
+#include "base/container.h"
 
 struct list {
   struct list *next, *prev;
 };
 
-#define LIST_ENTRY(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
+#define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
 /* Safe against removal of the current node. */
 #define LIST_EACH(node, head)                                                                                \
   for (struct list *node = (head)->next, *node##_next = node->next; node != (head);                          \

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/date.h"
 #include "base/escape.h"
 #include "base/log_throttle.h"
 
@@ -30,11 +31,10 @@ void log_catch(void (*catch)(enum log_level level, const char *text)) { catcher 
 
 static size_t put_prefix(char *line, enum log_level level) {
   struct timespec now;
-  struct tm local;
   clock_gettime(CLOCK_REALTIME, &now);
-  localtime_r(&now.tv_sec, &local);
-  size_t n = strftime(line, 64, "%Y-%m-%d %H:%M:%S", &local);
-  return n + (size_t)sprintf(line + n, ".%03ld %s %s: ", now.tv_nsec / 1000000, names[level], thread_name);
+  struct str when = date_text(DATE_LOG, now.tv_sec);
+  return (size_t)sprintf(line, "%.*s.%03ld %s %s: ", STR_ARG(when), now.tv_nsec / 1000000, names[level],
+                         thread_name);
 }
 
 /* Each byte becomes four at most. */

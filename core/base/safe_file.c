@@ -60,6 +60,12 @@ const char *safe_reason(int code) {
   return strerror(code);
 }
 
+const char *safe_reason_own(int code) {
+  if (code == ELOOP) return "it is a symbolic link, which is not followed";
+  if (code == EMLINK) return "the file has a second name (a hard link), and is not written to";
+  return safe_reason(code);
+}
+
 static struct file_identity identity(int result, const struct stat *info) {
   return result == 0 ? (struct file_identity){info->st_dev, info->st_ino} : (struct file_identity){0, 0};
 }

@@ -14,8 +14,9 @@ int safe_open(const char *path, int flags, mode_t mode);
 /* The same for a file that is ours alone, whoever we are: a regular one under one name. No link is followed: what it
  * leads to may be anything, and would be written over. ENOTSUP: it is another kind of file. */
 int safe_open_own(const char *path, int flags, mode_t mode);
-/* What errno says after either, for people. */
+/* What errno says after them, for people: after safe_open, and after safe_open_own. */
 const char *safe_reason(int code);
+const char *safe_reason_own(int code);
 
 /* Which file a path named at some time. */
 struct file_identity {

@@ -4,6 +4,7 @@
 // where RFC 9112 allows one of them.
 #include "http/framing.h"
 
+#include "base/why.h"
 #include "http/claims.h"
 #include "http/grammar.h"
 #include "http/lenient.h"
@@ -22,11 +23,6 @@ struct options {
 static enum error body_of_request(struct request *request, const char **why);
 static enum error expectation_of(struct request *request, const char **why);
 static void forwards_of(struct request *request);
-
-static enum error fault(enum error error, const char **why, const char *sentence) {
-  *why = sentence;
-  return error;
-}
 
 /* --- what the fields say --------------------------------------------------------------------- */
 
@@ -130,7 +126,8 @@ static bool has_body(struct body body) {
 enum error framing_of_request(struct request *request, const char **why) {
   struct options options = options_of(&request->headers);
   request->may_nominate = options.others;
-  if (options.count > CONNECTION_OPTIONS) return fault(ERROR_BAD_REQUEST, why, "too many connection options");
+  if (options.count > CONNECTION_OPTIONS)
+    return why_error(why, ERROR_BAD_REQUEST, "too many connection options");
   enum error error = body_of_request(request, why);
   if (error != ERROR_NONE) return error;
   /* A proxy must not keep connections with HTTP/1.0 clients, whose keep-alive a proxy before us may have
@@ -155,21 +152,22 @@ static enum error body_of_request(struct request *request, const char **why) {
   request->body = (struct body){0};
   enum length_verdict lengths = length_of(&request->headers, &length);
   enum coding_verdict coding = coding_of(&request->headers);
-  if (lengths == LENGTH_INVALID) return fault(ERROR_BAD_FRAMING, why, "invalid Content-Length");
+  if (lengths == LENGTH_INVALID) return why_error(why, ERROR_BAD_FRAMING, "invalid Content-Length");
   if (coding != CODING_ABSENT && lengths != LENGTH_ABSENT)
-    return fault(ERROR_BAD_FRAMING, why, "both Content-Length and Transfer-Encoding");
+    return why_error(why, ERROR_BAD_FRAMING, "both Content-Length and Transfer-Encoding");
   if (coding != CODING_ABSENT && request->minor == 0)
-    return fault(ERROR_BAD_FRAMING, why, "Transfer-Encoding in HTTP/1.0");
+    return why_error(why, ERROR_BAD_FRAMING, "Transfer-Encoding in HTTP/1.0");
   if (coding == CODING_DOUBTFUL)
-    return fault(ERROR_BAD_FRAMING, why, "the last transfer coding is not one chunked");
-  if (coding == CODING_OTHER) return fault(ERROR_CODING_UNKNOWN, why, "a transfer coding other than chunked");
+    return why_error(why, ERROR_BAD_FRAMING, "the last transfer coding is not one chunked");
+  if (coding == CODING_OTHER)
+    return why_error(why, ERROR_CODING_UNKNOWN, "a transfer coding other than chunked");
   if (coding == CODING_CHUNKED) request->body.framing = FRAMING_CHUNKED;
   if (lengths == LENGTH_VALID) request->body = (struct body){FRAMING_LENGTH, length};
   /* What follows a CONNECT is a tunnel's, and a TRACE would reflect its content (RFC 9110
    * sections 9.3.6, 9.3.8). */
   bool forbidden = request->method == METHOD_CONNECT || request->method == METHOD_TRACE;
   if (forbidden && has_body(request->body))
-    return fault(ERROR_BAD_FRAMING, why, "a body in a method that has none");
+    return why_error(why, ERROR_BAD_FRAMING, "a body in a method that has none");
   return ERROR_NONE;
 }
 
@@ -181,7 +179,7 @@ static enum error expectation_of(struct request *request, const char **why) {
   if (request->minor == 0) return ERROR_NONE;
   for (unsigned at = 0; headers_next_member(&request->headers, FIELD_EXPECT, &at, &rest, &member);) {
     if (!str_equal_nocase(member, STR("100-continue")))
-      return fault(ERROR_EXPECTATION_FAILED, why, "an expectation other than 100-continue");
+      return why_error(why, ERROR_EXPECTATION_FAILED, "an expectation other than 100-continue");
     request->expects_continue = has_body(request->body);
   }
   return ERROR_NONE;
@@ -196,16 +194,11 @@ static void forwards_of(struct request *request) {
 
 /* --- responses ------------------------------------------------------------------------------- */
 
-static enum error bad_response(const char **why, const char *sentence) {
-  return fault(ERROR_BAD_RESPONSE, why, sentence);
-}
-
-/* 101 ends HTTP on the connection, so it must say for what (RFC 9110 section 15.2.2). */
 static enum error switch_protocols(struct response *response, struct options options, const char **why) {
   struct str protocol;
   response->upgrade = options.upgrade ? upgrade_passed(&response->headers) : (struct str){0};
   if (!response->upgrade.len || upgrade_refusal_of_peer(&response->headers, &protocol))
-    return bad_response(why, "101 without a protocol that it can switch to");
+    return why_error(why, ERROR_BAD_RESPONSE, "101 without a protocol that it can switch to");
   response->body = response->announced = (struct body){.framing = FRAMING_TUNNEL};
   response->keep_alive = false;
   return ERROR_NONE;
@@ -216,14 +209,14 @@ static enum error announced_body(struct response *response, unsigned lenient, co
   uint64_t length = 0;
   enum length_verdict lengths = length_of(&response->headers, &length);
   enum coding_verdict coding = coding_of(&response->headers);
-  if (lengths == LENGTH_INVALID) return bad_response(why, "invalid Content-Length");
+  if (lengths == LENGTH_INVALID) return why_error(why, ERROR_BAD_RESPONSE, "invalid Content-Length");
   if (coding == CODING_DOUBTFUL || coding == CODING_OTHER)
-    return bad_response(why, "a transfer coding other than chunked");
+    return why_error(why, ERROR_BAD_RESPONSE, "a transfer coding other than chunked");
   bool has_both = coding == CODING_CHUNKED && lengths == LENGTH_VALID;
   if (has_both && !(lenient & LENIENT_BOTH_LENGTHS))
-    return bad_response(why, "both Content-Length and Transfer-Encoding");
+    return why_error(why, ERROR_BAD_RESPONSE, "both Content-Length and Transfer-Encoding");
   if (coding == CODING_CHUNKED && response->minor == 0)
-    return bad_response(why, "Transfer-Encoding in HTTP/1.0");
+    return why_error(why, ERROR_BAD_RESPONSE, "Transfer-Encoding in HTTP/1.0");
   response->announced = (struct body){.framing = FRAMING_CLOSE};
   if (coding == CODING_CHUNKED) response->announced.framing = FRAMING_CHUNKED;
   if (lengths == LENGTH_VALID && !has_both) response->announced = (struct body){FRAMING_LENGTH, length};
@@ -249,7 +242,8 @@ enum error framing_of_response(struct response *response, enum method method, un
   response->body = response->announced = (struct body){0};
   response->upgrade = (struct str){0};
   response->keep_alive = !options.close && (response->minor > 0 || options.keep_alive);
-  if (options.count > CONNECTION_OPTIONS) return bad_response(why, "too many connection options");
+  if (options.count > CONNECTION_OPTIONS)
+    return why_error(why, ERROR_BAD_RESPONSE, "too many connection options");
   if (status == 101) return switch_protocols(response, options, why);
   if (status == 426 && options.upgrade) response->upgrade = upgrade_passed(&response->headers);
   if (status < 200 || status == 204) return bodiless(response);

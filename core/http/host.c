@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 
+#include "base/why.h"
 #include "http/grammar.h"
 
 static bool split_port(struct str authority, struct str *host, struct str *port);
@@ -72,22 +73,17 @@ static bool is_ip_literal(struct str host) {
   return is_future_address(inner);
 }
 
-static enum error fault(enum error error, const char **why, const char *sentence) {
-  *why = sentence;
-  return error;
-}
-
 /* RFC 9112 section 3.2: 400 for a request without Host, unless it is HTTP/1.0, with more than one, or an
  * invalid one. That holds for every form of the target. An empty Host would make the target URI "http:///",
  * which is invalid too. */
 static enum error host_field(struct request *request, const char **why) {
   const struct field *host = headers_find_id(&request->headers, FIELD_HOST);
   if (!host && request->minor == 0) return ERROR_NONE;
-  if (!host) return fault(ERROR_BAD_HOST, why, "the request has no Host");
+  if (!host) return why_error(why, ERROR_BAD_HOST, "the request has no Host");
   if (headers_count_id(&request->headers, FIELD_HOST) > 1)
-    return fault(ERROR_BAD_HOST, why, "the request has more than one Host");
+    return why_error(why, ERROR_BAD_HOST, "the request has more than one Host");
   if (!host_is_valid(host->value))
-    return fault(ERROR_BAD_HOST, why, "Host is not a host and an optional port");
+    return why_error(why, ERROR_BAD_HOST, "Host is not a host and an optional port");
   request->authority = host->value;
   return ERROR_NONE;
 }
@@ -99,7 +95,7 @@ enum error host_of_request(struct request *request, const char **why) {
   if (request->target.ptr[0] == '/') return ERROR_NONE;
   if (!str_equal(request->target, STR("*"))) return absolute_form(request, why);
   if (request->method == METHOD_OPTIONS) return ERROR_NONE;
-  return fault(ERROR_BAD_REQUEST, why, "the target * is for OPTIONS only");
+  return why_error(why, ERROR_BAD_REQUEST, "the target * is for OPTIONS only");
 }
 
 static void take_authority(struct request *request, struct str authority) {
@@ -113,7 +109,7 @@ static enum error authority_form(struct request *request, const char **why) {
   uint64_t number = 0;
   if (!host_is_valid(request->target) || !split_port(request->target, &host, &port) ||
       !str_to_u64(port, &number) || number == 0)
-    return fault(ERROR_BAD_REQUEST, why, "CONNECT needs host:port as its target");
+    return why_error(why, ERROR_BAD_REQUEST, "CONNECT needs host:port as its target");
   take_authority(request, request->target);
   return ERROR_NONE;
 }
@@ -137,11 +133,12 @@ static struct str path_of(struct request *request, struct str rest) {
  * section 4.2.4). */
 static enum error absolute_form(struct request *request, const char **why) {
   struct str rest = without_scheme(request->target);
-  if (!rest.ptr) return fault(ERROR_BAD_REQUEST, why, "the target is neither a path nor an http URI");
+  if (!rest.ptr) return why_error(why, ERROR_BAD_REQUEST, "the target is neither a path nor an http URI");
   size_t slash = str_find(rest, '/'), query = str_find(rest, '?');
   size_t end = slash < query ? slash : query;
   struct str authority = {rest.ptr, end};
-  if (!host_is_valid(authority)) return fault(ERROR_BAD_REQUEST, why, "the target's authority is invalid");
+  if (!host_is_valid(authority))
+    return why_error(why, ERROR_BAD_REQUEST, "the target's authority is invalid");
   request->target = path_of(request, str_from(rest, end));
   take_authority(request, authority);
   return ERROR_NONE;

@@ -2,14 +2,10 @@
 // line: request line and status line.
 #include "http/line.h"
 
+#include "base/why.h"
 #include "http/grammar.h"
 
 static enum error other_version(struct str version, unsigned char *minor, const char **why);
-
-static enum error bad_line(const char **why, const char *sentence) {
-  *why = sentence;
-  return ERROR_BAD_REQUEST;
-}
 
 static inline enum error version_parse(struct str version, unsigned char *minor, const char **why) {
   if (str_equal(version, STR("HTTP/1.1"))) {
@@ -32,20 +28,19 @@ enum error request_line_parse(struct str line, size_t target_bytes, struct reque
                               const char **why) {
   *parts = (struct request_line){0};
   bool is_token = is_word(line, CLASS_TOKEN, &parts->method);
-  if (!is_token || !parts->method.len) return bad_line(why, "the method is not a token");
-  if (parts->method.len > METHOD_BYTES) {
-    *why = "the method is longer than any known";
-    return ERROR_METHOD_TOO_LONG;
-  }
+  if (!is_token || !parts->method.len) return why_error(why, ERROR_BAD_REQUEST, "the method is not a token");
+  if (parts->method.len > METHOD_BYTES)
+    return why_error(why, ERROR_METHOD_TOO_LONG, "the method is longer than any known");
   struct str rest = str_from(line, parts->method.len + 1);
   bool is_target = is_word(rest, CLASS_TARGET, &parts->target);
-  if (parts->target.len == rest.len) return bad_line(why, "the request line has no version");
+  if (parts->target.len == rest.len)
+    return why_error(why, ERROR_BAD_REQUEST, "the request line has no version");
   if (parts->target.len > target_bytes) {
     *why = "the request target is longer than allowed";
     return ERROR_TARGET_TOO_LONG;
   }
-  if (!parts->target.len) return bad_line(why, "more than one space in the request line");
-  if (!is_target) return bad_line(why, "invalid character in the target");
+  if (!parts->target.len) return why_error(why, ERROR_BAD_REQUEST, "more than one space in the request line");
+  if (!is_target) return why_error(why, ERROR_BAD_REQUEST, "invalid character in the target");
   return version_parse(str_from(rest, parts->target.len + 1), &parts->minor, why);
 }
 
@@ -56,7 +51,7 @@ static bool is_version(struct str s) {
 }
 
 static enum error other_version(struct str version, unsigned char *minor, const char **why) {
-  if (!is_version(version)) return bad_line(why, "malformed HTTP version");
+  if (!is_version(version)) return why_error(why, ERROR_BAD_REQUEST, "malformed HTTP version");
   if (version.ptr[5] != '1') {
     *why = "only HTTP/1.0 and HTTP/1.1 are served";
     return ERROR_VERSION_UNSUPPORTED;

@@ -10,6 +10,7 @@
 #include <llhttp.h>
 
 #include "base/check.h"
+#include "base/why.h"
 #include "http/framing.h"
 #include "http/grammar.h"
 #include "http/host.h"
@@ -121,11 +122,6 @@ static bool take_line(struct str *head, struct str *line) {
   return true;
 }
 
-static enum error fault(enum error error, const char **why, const char *sentence) {
-  *why = sentence;
-  return error;
-}
-
 static enum error fields_of_head(struct str section, struct headers *headers, unsigned limit,
                                  const char **why) {
   enum error error = fields_parse(section, headers, limit, true);
@@ -147,7 +143,7 @@ static enum error read_request_line(struct str *text, const struct parser_limits
   struct str line = {0};
   struct request_line parts;
   while (text->len >= 2 && memcmp(text->ptr, "\r\n", 2) == 0) *text = str_from(*text, 2);
-  if (!take_line(text, &line)) return fault(ERROR_BAD_REQUEST, why, "the head has no whole line");
+  if (!take_line(text, &line)) return why_error(why, ERROR_BAD_REQUEST, "the head has no whole line");
   enum error error = request_line_parse(line, limits->target_bytes, &parts, why);
   set_request_line(request, parts);
   return error;
@@ -179,7 +175,7 @@ static enum error take_request_line(const struct head *head, struct str *text,
   set_request_line(request, parts);
   *text = str_from(*text, line->bytes);
   if (line->target <= limits->target_bytes) return ERROR_NONE;
-  return fault(ERROR_TARGET_TOO_LONG, why, "the request target is longer than allowed");
+  return why_error(why, ERROR_TARGET_TOO_LONG, "the request target is longer than allowed");
 }
 
 static enum error request_parse(const struct head *head, const struct parser_limits *limits,
@@ -253,7 +249,7 @@ static enum error take_status_line(const struct head *head, struct str *text, un
     parts = (struct status_line){scanned->status, scanned->minor, str_from(line, STATUS_LINE_REASON)};
     *text = str_from(*text, scanned->bytes);
   } else {
-    if (!take_line(text, &line)) return fault(ERROR_BAD_RESPONSE, why, "the head has no whole line");
+    if (!take_line(text, &line)) return why_error(why, ERROR_BAD_RESPONSE, "the head has no whole line");
     is_read = status_line_parse(line, lenient_status_most(lenient), &parts, why);
   }
   set_status_line(response, parts);

@@ -8,6 +8,7 @@
 
 #include <sys/prctl.h>
 
+#include "base/container.h"
 #include "base/list.h"
 #include "base/ticks.h"
 
@@ -62,7 +63,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int events) {
 }
 
 static void on_check(struct ev_loop *loop, ev_check *watcher, int events) {
-  struct coalesce *c = LIST_ENTRY(watcher, struct coalesce, behind);
+  struct coalesce *c = CONTAINER_OF(watcher, struct coalesce, behind);
   (void)events;
   c->woke = ev_now(loop);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/container.h"
 #include "base/memory.h"
 #include "net/descriptors.h"
 #include "net/tls.h"
@@ -93,7 +94,7 @@ static void note(struct connect *c, unsigned index, bool works) {
 }
 
 static void on_lost(struct race *race, unsigned index) {
-  note((struct connect *)((char *)race - offsetof(struct connect, race)), index, false);
+  note(CONTAINER_OF(race, struct connect, race), index, false);
 }
 
 /* What is wrong here is said only if no address failed for a fault of the peer's. */
@@ -172,7 +173,7 @@ static void on_connected(struct connect *c) {
 }
 
 static void on_race_end(struct race *race, int fd, unsigned winner) {
-  struct connect *c = (struct connect *)((char *)race - offsetof(struct connect, race));
+  struct connect *c = CONTAINER_OF(race, struct connect, race);
   CHECK_OBJ(c, CONNECT_MAGIC);
   CHECK(c->state == CONNECT_CONNECTING);
   if (fd < 0) {
@@ -195,7 +196,7 @@ static void on_event(struct conn *conn) {
 }
 
 static void on_due(struct timer *timer) {
-  struct connect *c = (struct connect *)((char *)timer - offsetof(struct connect, timer));
+  struct connect *c = CONTAINER_OF(timer, struct connect, timer);
   CHECK_OBJ(c, CONNECT_MAGIC);
   if (c->query) resolver_cancel(c->query);
   c->query = NULL;

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/container.h"
 #include "base/log.h"
 #include "net/descriptors.h"
 
@@ -85,7 +86,7 @@ bool listener_open(const struct addr *addr, int *fds, unsigned count, const char
 /* --- accepting ------------------------------------------------------------------------------------------ */
 
 static void on_resume(struct timer *timer) {
-  struct listener *l = (struct listener *)((char *)timer - offsetof(struct listener, pause));
+  struct listener *l = CONTAINER_OF(timer, struct listener, pause);
   ev_io_start(l->loop, &l->watcher);
 }
 

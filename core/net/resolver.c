@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "net/addresses.h"
 #include "net/resolver_query.h"
 
@@ -56,7 +57,7 @@ void resolver_use_files(struct resolver *r, const char *resolv_conf, const char 
 bool resolver_check_servers(const char *servers, char **why) {
   const char *reason;
   bool is_fine = dns_servers_check(servers, &reason);
-  if (!is_fine && why) *why = str_to_cstring(str_of(reason));
+  if (!is_fine && why) why_say(why, "%s", reason);
   return is_fine;
 }
 

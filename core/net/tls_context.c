@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/why.h"
 #include "net/tls_parts.h"
 
 struct tls_context *tls_context_new(const SSL_METHOD *method) {
@@ -57,7 +58,7 @@ bool tls_blame(char **why, const char *what, const char *file) {
   unsigned long code = ERR_peek_error();
   const char *reason =
       ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
-  if (asprintf(why, "%s %s: %s", what, file, reason ? reason : "unusable") < 0) abort();
+  why_say(why, "%s %s: %s", what, file, reason ? reason : "unusable");
   ERR_clear_error();
   return false;
 }

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "net/tls_parts.h"
 
 enum { SOURCE_MOST = 4 << 20 }; /* bytes of a file */
@@ -74,9 +75,8 @@ static bool blame(char **why, const char *what, struct str from) {
 
 static bool blame_because(char **why, const char *what, struct str file, const char *reason) {
   if (tls_is_text(file)) file = STR("(PEM text)");
-  if (asprintf(why, "%s %.*s: %s", what, STR_ARG(file), reason) < 0) abort();
   ERR_clear_error();
-  return false;
+  return why_say(why, "%s %.*s: %s", what, STR_ARG(file), reason);
 }
 
 /* A hook may name any file while others wait: what is no file, or a large one, is not read. -1, with *why. */

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "net/tls_parts.h"
 
 enum { FILES = 3, KEPT_MOST = 4096 };
@@ -94,15 +95,12 @@ static void keep(struct kept *kept) {
 
 /* Makes `why` say what to do about a file that the user that the process has become may not read. */
 static char *advise(char *why, const struct kept *now) {
-  char *text = NULL;
   bool is_refused = false;
   for (int i = 0; i < FILES; i++)
     is_refused = is_refused || (*now->names[i] && access(now->names[i], R_OK) != 0 && errno == EACCES);
   if (!is_refused || geteuid() == 0) return why;
-  if (asprintf(&text,
-               "%s (the process runs as another user by now: let that user read the file, or start anew)",
-               why) < 0)
-    abort();
+  char *text = why_text(
+      "%s (the process runs as another user by now: let that user read the file, or start anew)", why);
   free(why);
   return text;
 }

@@ -5,9 +5,9 @@
 
 #include <ctype.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/check.h"
+#include "base/date.h"
 #include "base/escape.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -61,23 +61,6 @@ static uint64_t body_bytes(const struct exchange *x) {
   bool is_silent = x->request.method == METHOD_HEAD || !x->sent.status;
   if (!x->answer) return x->down.bytes;
   return is_silent ? 0 : x->answer->content.len;
-}
-
-/* Formatted once a second in each thread. */
-static struct str time_text(time_t when, bool is_json) {
-  static _Thread_local struct {
-    time_t when;
-    char text[40];
-    size_t length;
-  } kept[2];
-  struct tm parts;
-  if (kept[is_json].when != when) {
-    kept[is_json].when = when;
-    is_json ? gmtime_r(&when, &parts) : localtime_r(&when, &parts);
-    kept[is_json].length = strftime(kept[is_json].text, sizeof kept->text,
-                                    is_json ? "%Y-%m-%dT%H:%M:%SZ" : "%d/%b/%Y:%H:%M:%S %z", &parts);
-  }
-  return (struct str){kept[is_json].text, kept[is_json].length};
 }
 
 /* --- what the policy has put in the place of ours -------------------------------------------------------- */
@@ -140,7 +123,7 @@ static void put_combined(struct line *line, struct exchange *x) {
   const struct headers *headers = &x->request.headers;
   put_own_text(line, x, STR("client"), exchange_client_host(x));
   put(line, STR(" - - ["));
-  put(line, time_text(x->account.ended_at, false));
+  put(line, date_text(DATE_COMBINED, x->account.ended_at));
   put(line, STR("] \""));
   put_request(line, x);
   put(line, STR("\" "));
@@ -258,7 +241,7 @@ static void put_log_fields(struct line *line, const struct log_field *field) {
 
 static void put_json_line(struct line *line, struct exchange *x) {
   const struct headers *headers = &x->request.headers;
-  put_json(line, STR("{\"time\":"), time_text(x->account.ended_at, true));
+  put_json(line, STR("{\"time\":"), date_text(DATE_ISO, x->account.ended_at));
   put_own_json(line, x, STR(",\"client\":"), exchange_client_address(x));
   put_json(line, STR(",\"listener\":"), x->account.listener);
   put_json(line, STR(",\"method\":"), x->request.method_name);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/container.h"
 #include "base/memory.h"
 #include "http/claims.h"
 #include "proxy/exchange.h"
@@ -50,7 +51,7 @@ void downstream_new(struct proxy *proxy, struct service *service, int fd, const 
 }
 
 static void free_downstream(struct reaped *reaped) {
-  struct downstream *d = LIST_ENTRY(reaped, struct downstream, reaped);
+  struct downstream *d = CONTAINER_OF(reaped, struct downstream, reaped);
   CHECK(d->state == DOWNSTREAM_CLOSED && !d->exchange && !d->in.data);
   OBJ_END(d, DOWNSTREAM_MAGIC);
   free(d->drain);
@@ -239,7 +240,7 @@ static void begin_exchange(struct downstream *d, size_t length, enum error error
 }
 
 static void on_due(struct timer *timer) {
-  struct downstream *d = LIST_ENTRY(timer, struct downstream, timer);
+  struct downstream *d = CONTAINER_OF(timer, struct downstream, timer);
   CHECK_OBJ(d, DOWNSTREAM_MAGIC);
   switch (d->state) {
   case DOWNSTREAM_HEAD: begin_exchange(d, 0, ERROR_REQUEST_TIMEOUT); break;

@@ -97,7 +97,7 @@ static void drain(struct downstream *d) {
 /* The head has promised that the connection lives on. What is left of a length was known then, or a peer was to
  * take it, which it did not: all of it is read, in the time that there is. Of chunks nobody knew. 0: no limit. */
 static uint64_t drain_limit(const struct exchange *x) {
-  if (x->now.up.body.framing != FRAMING_CHUNKED) return 0;
+  if (x->now.up.decoder.body.framing != FRAMING_CHUNKED) return 0;
   uint64_t limit = x->now.up.bytes + x->settings->drain_bytes;
   return limit ? limit : 1;
 }
@@ -130,7 +130,7 @@ void downstream_exchange_ended(struct downstream *d, const struct exchange *x) {
   }
   if (x->sent.closes || x->tunnel)
     downstream_linger(d);
-  else if (x->now.up.source_ended)
+  else if (x->now.up.decoder.ended)
     downstream_await(d);
   else
     begin_drain(d, x);

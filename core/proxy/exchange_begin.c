@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "base/check.h"
+#include "base/random.h"
 #include "http/framing.h"
 #include "http/parser.h"
 #include "proxy/downstream.h"
@@ -12,12 +13,9 @@
 #include "proxy/shadow.h"
 #include "proxy/walk.h"
 
-/* Marsaglia's xorshift: which exchanges a canary gets must be spread, not secret. */
+/* Which exchanges a canary gets must be spread, not secret. */
 static __attribute__((noinline)) bool is_for_canary(struct proxy *proxy, const struct service *service) {
-  proxy->dice ^= proxy->dice << 13;
-  proxy->dice ^= proxy->dice >> 17;
-  proxy->dice ^= proxy->dice << 5;
-  return proxy->dice % 10000 < service->canary_share;
+  return random_below(&proxy->dice, 10000) < service->canary_share;
 }
 
 static void choose_policy(struct exchange *x, const struct service *service) {

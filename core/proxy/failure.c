@@ -69,7 +69,7 @@ static void quieten(struct exchange *x) {
   if (x->now.upstream) upstream_quieten(x->now.upstream);
   if (!x->downstream) return;
   downstream_quieten(x->downstream);
-  conn_want_read(&x->downstream->conn, x->now.up.source_ended);
+  conn_want_read(&x->downstream->conn, x->now.up.decoder.ended);
 }
 
 /* Something of a response has been sent, so there is nothing to say but that it ends short, if it does. */

@@ -7,6 +7,7 @@
 // Each byte passes once: a retry sends again what the filter gave. A message without a body (FRAMING_NONE)
 // passes no filter; one with an empty body does, as an empty last piece.
 #include "base/check.h"
+#include "base/container.h"
 #include "net/timer.h"
 #include "proxy/downstream.h"
 #include "proxy/walk.h"
@@ -149,7 +150,7 @@ void body_piece_wake(struct body_piece *piece, bool failed) {
     piece->on_answer(piece, failed);
     return;
   }
-  struct body_filter *f = (struct body_filter *)((char *)piece - offsetof(struct body_filter, piece));
+  struct body_filter *f = CONTAINER_OF(piece, struct body_filter, piece);
   struct exchange *x = piece->x;
   CHECK_OBJ(x, EXCHANGE_MAGIC);
   CHECK(f->relay->filtering && f->at < f->count);

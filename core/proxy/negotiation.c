@@ -45,7 +45,7 @@ void negotiation_tell_peer(const struct exchange *x) {
  * request, which would be the first of what the tunnel carries. NULL: fine. */
 const char *negotiation_fault(const struct exchange *x) {
   if (x->response.status != 101) return NULL;
-  if (!x->now.up.source_ended && !x->now.up.active) return "101 within a request that it does not read";
+  if (!x->now.up.decoder.ended && !x->now.up.active) return "101 within a request that it does not read";
   return upgrade_is_offered(x->now.request.upgrade, x->response.upgrade)
              ? NULL
              : "101 to what the request did not offer";

@@ -17,8 +17,7 @@
 #include "shared/metrics.h"
 
 void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker) {
-  *proxy =
-      (struct proxy){.loop = loop, .worker = worker, .tally = tally_nowhere(), .dice = 2463534242u + worker};
+  *proxy = (struct proxy){.loop = loop, .worker = worker, .tally = tally_nowhere(), .dice = worker};
   list_init(&proxy->downstreams);
   list_init(&proxy->exchanges);
   list_init(&proxy->spare_peers);

@@ -74,7 +74,7 @@ struct proxy {
   unsigned *late;            /* owned; by sibling: questions that it has not answered yet, after BORROW_MS */
   struct tally *tally;       /* borrowed from the metrics: what this worker counts */
   unsigned worker;           /* id, for logs */
-  uint32_t dice;             /* state of a small random generator, for canaries */
+  uint64_t dice;             /* state of a random generator, for canaries */
   bool stopping;             /* no new requests: answers close their connection */
   unsigned patience_ms;      /* stopping: how long a connection may be idle that was not told so */
   void (*on_idle)(struct proxy *proxy); /* told when stopping and nothing is left to do; may be NULL */

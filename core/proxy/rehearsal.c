@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "base/container.h"
 #include "base/memory.h"
 #include "http/framing.h"
 #include "http/lenient.h"
@@ -172,7 +173,7 @@ enum hook_status rehearsal_result(const struct rehearsal *r) {
 /* --- bodies ----------------------------------------------------------------------------------------------- */
 
 static void on_answer(struct body_piece *piece, bool failed) {
-  struct rehearsal *r = (struct rehearsal *)((char *)piece - offsetof(struct rehearsal, piece));
+  struct rehearsal *r = CONTAINER_OF(piece, struct rehearsal, piece);
   r->piece_waits = false;
   r->exchange->outcome.error = failed ? piece->error : ERROR_NONE;
   r->exchange->outcome.status = piece->status;

@@ -15,10 +15,7 @@
 enum { READS_PER_PUMP = 8, GATHER_BYTES = 4096, TRAILER_FIELDS = 100 };
 
 void relay_begin(struct relay *r, struct body body, enum framing out, struct str head, struct str first) {
-  r->body = body;
-  r->left = body.framing == FRAMING_LENGTH ? body.length : 0;
-  r->source_ended = body.framing == FRAMING_NONE || (body.framing == FRAMING_LENGTH && body.length == 0);
-  r->chunked = (struct chunked){0};
+  decoder_begin(&r->decoder, body);
   r->bytes = r->received = 0;
   r->trailer_section = (struct str){0};
   r->trailers = NULL;
@@ -86,7 +83,7 @@ static struct str last_chunk(struct relay *r) {
 /* Puts chunks around the payload that is in its part. */
 static __attribute__((noinline)) void encode_chunk(struct relay *r) {
   struct str payload = r->parts[PART_PAYLOAD];
-  bool ends = r->source_ended;
+  bool ends = r->decoder.ended;
   if (payload.len) {
     char *end = r->chunk_head + sizeof r->chunk_head, *start = chunked_head(end, payload.len);
     r->parts[PART_CHUNK_HEAD] = (struct str){start, (size_t)(end - start)};
@@ -175,38 +172,23 @@ static enum io flush(struct relay *r) {
 
 /* --- in ------------------------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) size_t decode_chunks(struct relay *r, char *bytes, size_t count) {
-  size_t payload = 0;
-  struct str trailers = {0};
-  r->used = chunked_decode(&r->chunked, bytes, count, &payload, &trailers);
-  r->source_ended = r->chunked.state == CHUNKED_DONE;
-  if (r->source_ended && trailers.len && r->arena) r->trailer_section = arena_dup(r->arena, trailers);
-  return payload;
+static __attribute__((noinline)) void keep_trailers(struct relay *r, struct str section) {
+  if (r->arena) r->trailer_section = arena_dup(r->arena, section);
 }
 
 /* Takes the next piece of the message from what has been read; RELAY_READING: fine, there may be nothing. */
 static enum relay_result decode(struct relay *r) {
+  struct decoded piece;
+  if (!buf_len(r->in) || r->decoder.ended) return RELAY_READING;
   char *bytes = buf_ptr(r->in);
-  size_t count = buf_len(r->in), payload = count;
-  if (count == 0 || r->source_ended) return RELAY_READING;
-  switch (r->body.framing) {
-  case FRAMING_NONE: payload = 0; break;
-  case FRAMING_LENGTH:
-    if (payload > r->left) payload = (size_t)r->left;
-    CHECK(payload <= r->left);
-    r->left -= payload;
-    r->used = payload;
-    r->source_ended = r->left == 0;
-    break;
-  case FRAMING_CHUNKED: payload = decode_chunks(r, bytes, count); break;
-  case FRAMING_CLOSE:
-  case FRAMING_TUNNEL: r->used = payload; break;
-  }
-  if (r->body.framing == FRAMING_CHUNKED && r->chunked.state == CHUNKED_BAD) return RELAY_MALFORMED;
-  r->bytes += payload;
+  bool is_fine = decoder_take(&r->decoder, bytes, buf_len(r->in), &piece);
+  r->used = piece.used;
+  if (!is_fine) return RELAY_MALFORMED;
+  if (piece.trailers.len) keep_trailers(r, piece.trailers);
+  r->bytes += piece.payload;
   if (r->limit && r->bytes > r->limit) return RELAY_TOO_LARGE;
-  r->parts[PART_PAYLOAD] = (struct str){bytes, payload};
-  if (payload == 0) consume(r);
+  r->parts[PART_PAYLOAD] = (struct str){bytes, piece.payload};
+  if (piece.payload == 0) consume(r);
   return RELAY_READING;
 }
 
@@ -237,8 +219,8 @@ void relay_filtered(struct relay *r, struct str chunk) {
 
 static __attribute__((noinline)) enum relay_result run_filter(struct relay *r) {
   struct str chunk = r->parts[PART_PAYLOAD];
-  r->filter_ended = r->source_ended;
-  enum relay_result result = r->filter->run(r->filter, &chunk, r->source_ended);
+  r->filter_ended = r->decoder.ended;
+  enum relay_result result = r->filter->run(r->filter, &chunk, r->decoder.ended);
   r->filtering = result == RELAY_FILTERING;
   if (result == RELAY_READING) relay_filtered(r, chunk);
   return result;
@@ -254,7 +236,7 @@ static inline enum relay_result pass_on(struct relay *r) {
 /* --- both ----------------------------------------------------------------------------------------------- */
 
 static enum relay_result ended(struct relay *r, enum relay_result result) {
-  CHECK(r->active && (result != RELAY_DONE || (r->source_ended && !r->used)));
+  CHECK(r->active && (result != RELAY_DONE || (r->decoder.ended && !r->used)));
   relay_give_pipe(r);
   if (result != RELAY_DONE) let_go(r); /* its end may have come in the midst of what was decoded */
   if (result == RELAY_DONE && r->unsafe) result = RELAY_UNSAFE;
@@ -277,14 +259,12 @@ static enum relay_result ended_or_waits(struct relay *r, enum relay_result resul
 
 static __attribute__((noinline)) enum relay_result wait_for_sink(struct relay *r) {
   conn_want_write(r->to, true);
-  if (r->from && !r->source_ended) conn_want_read(r->from, false);
+  if (r->from && !r->decoder.ended) conn_want_read(r->from, false);
   return RELAY_WRITING;
 }
 
 static __attribute__((noinline)) enum relay_result source_closed(struct relay *r) {
-  if (r->body.framing != FRAMING_CLOSE && r->body.framing != FRAMING_TUNNEL) return ended(r, RELAY_TRUNCATED);
-  r->source_ended = true;
-  return RELAY_READING;
+  return decoder_source_ended(&r->decoder) ? RELAY_READING : ended(r, RELAY_TRUNCATED);
 }
 
 /* Writes what is decoded, decodes what is read. RELAY_READING: both are exhausted. */
@@ -293,10 +273,10 @@ static enum relay_result write_on(struct relay *r) {
     enum io result = flush(r);
     if (result == IO_AGAIN) return wait_for_sink(r);
     if (result != IO_OK) return ended(r, RELAY_SINK_ERROR);
-    bool had_ended = r->source_ended;
+    bool had_ended = r->decoder.ended;
     enum relay_result decoded = r->in ? decode(r) : RELAY_READING;
     if (decoded != RELAY_READING) return ended(r, decoded);
-    if (r->parts[PART_PAYLOAD].len == 0 && r->source_ended == had_ended) return RELAY_READING;
+    if (r->parts[PART_PAYLOAD].len == 0 && r->decoder.ended == had_ended) return RELAY_READING;
     enum relay_result passed = pass_on(r);
     if (passed != RELAY_READING) return ended_or_waits(r, passed);
   }
@@ -312,26 +292,25 @@ static enum relay_result first_round(struct relay *r) {
   }
   enum relay_result decoded = decode(r);
   if (decoded != RELAY_READING) return decoded;
-  bool is_nothing = r->parts[PART_PAYLOAD].len == 0 && !r->source_ended;
+  bool is_nothing = r->parts[PART_PAYLOAD].len == 0 && !r->decoder.ended;
   return is_nothing ? RELAY_READING : pass_on(r);
 }
 
 /* Is all that is to be sent here, as it is to be sent? */
 static inline bool is_whole(const struct relay *r) {
   if (r->filter || r->copy || !r->to || r->out == FRAMING_CHUNKED || r->parts[PART_PAYLOAD].len) return false;
-  if (r->source_ended) return true;
-  return r->body.framing == FRAMING_LENGTH && r->in && buf_len(r->in) >= r->left && !r->limit;
+  if (r->decoder.ended) return true;
+  return r->decoder.body.framing == FRAMING_LENGTH && r->in && buf_len(r->in) >= r->decoder.left && !r->limit;
 }
 
 /* The start and the end of such a message. */
 static enum relay_result send_whole(struct relay *r) {
   r->started = true;
-  if (!r->source_ended) {
-    r->used = (size_t)r->left;
+  if (!r->decoder.ended) {
+    r->used = (size_t)r->decoder.left;
     r->parts[PART_PAYLOAD] = (struct str){buf_ptr(r->in), r->used};
-    r->bytes += r->left;
-    r->left = 0;
-    r->source_ended = true;
+    r->bytes += r->decoder.left;
+    decoder_pass(&r->decoder, r->decoder.left);
   }
   enum io result = flush(r);
   if (result == IO_AGAIN) return wait_for_sink(r);
@@ -349,7 +328,7 @@ enum relay_result relay_pump(struct relay *r) {
   for (int reads = 0; reads <= READS_PER_PUMP; reads++) {
     enum relay_result result = write_on(r);
     if (result != RELAY_READING) return result;
-    if (r->source_ended) return ended(r, RELAY_DONE);
+    if (r->decoder.ended) return ended(r, RELAY_DONE);
     if (!r->from || !filled || reads == READS_PER_PUMP) break;
     enum io got = relay_read(r, &filled);
     if (got == IO_AGAIN) break;

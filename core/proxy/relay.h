@@ -11,8 +11,7 @@
 #define PERILUNE_PROXY_RELAY_H
 
 #include "base/buf.h"
-#include "http/chunked.h"
-#include "http/message.h"
+#include "http/decoder.h"
 #include "net/conn.h"
 
 enum relay_result {
@@ -48,7 +47,7 @@ struct relay {
   struct pipe *pipe; /* owned while payload is in it; NULL */
   struct relay_filter *filter;   /* borrowed; NULL: none */
   struct str parts[RELAY_PARTS]; /* on their way out, in this order */
-  struct body body;              /* what comes in */
+  struct decoder decoder;        /* of what comes in */
   enum framing out;
   bool started;          /* the first round was made */
   bool bulk;             /* a read filled its buffer: use large ones */
@@ -58,19 +57,16 @@ struct relay {
   bool active;           /* begun and neither done nor failed */
   bool done;             /* the whole message was written */
   bool unsafe;           /* its trailers were refused, so its end is not written */
-  bool source_ended;     /* the message has been decoded to its end */
   bool copy_overflowed;  /* the copy is not all that was decoded */
   bool filtering;        /* the filter has a piece */
   bool filter_ended;     /* the filter was given the last one */
   bool trailers_allowed; /* forward the trailer section (chunked to chunked only) */
-  uint64_t left;         /* of FRAMING_LENGTH */
   uint64_t limit;        /* payload bytes allowed; 0: any */
   uint64_t bytes;        /* payload decoded so far */
   uint64_t received;     /* bytes read from the source so far, with framing */
   uint64_t written;      /* bytes written to the sink so far, with heads and framing */
   size_t used;           /* input bytes behind the parts, consumed once they are written */
   size_t copy_limit;
-  struct chunked chunked;
   char chunk_head[CHUNKED_HEAD_BYTES];
   struct str trailer_section;      /* as received; arena */
   struct headers *trailers;        /* borrowed; NULL, or what is sent instead of trailer_section */

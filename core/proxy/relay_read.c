@@ -13,12 +13,13 @@ void relay_give_pipe(struct relay *r) {
 
 static bool may_pass_unseen(const struct relay *r) {
   size_t here = buf_len(r->in);
-  if (r->out != r->body.framing || !r->to || r->filter || (r->copy && !r->copy_overflowed)) return false;
+  if (r->out != r->decoder.body.framing || !r->to || r->filter || (r->copy && !r->copy_overflowed))
+    return false;
   if (!conn_is_plain(r->from) || !conn_is_plain(r->to)) return false;
   switch (r->out) {
   case FRAMING_LENGTH:
-    if (r->left <= here || (r->limit && r->bytes + r->left > r->limit)) return false;
-    return r->piped || r->left - here >= RELAY_PIPED;
+    if (r->decoder.left <= here || (r->limit && r->bytes + r->decoder.left > r->limit)) return false;
+    return r->piped || r->decoder.left - here >= RELAY_PIPED;
   case FRAMING_CLOSE:
   case FRAMING_TUNNEL: return r->bulk && !here && !r->limit;
   case FRAMING_NONE:
@@ -33,7 +34,7 @@ static enum io fill_pipe(struct relay *r) {
   if (!may_pass_unseen(r)) return IO_AGAIN;
   r->pipe = pipe_take();
   if (!r->pipe) return IO_AGAIN;
-  if (r->out == FRAMING_LENGTH && r->left - here < wanted) wanted = (size_t)r->left - here;
+  if (r->out == FRAMING_LENGTH && r->decoder.left - here < wanted) wanted = (size_t)r->decoder.left - here;
   enum io result = conn_splice_in(r->from, r->pipe, wanted);
   if (result != IO_OK) {
     relay_give_pipe(r);
@@ -41,8 +42,7 @@ static enum io fill_pipe(struct relay *r) {
   }
   r->piped = true;
   r->received += r->pipe->bytes;
-  if (r->out == FRAMING_LENGTH) r->left -= r->pipe->bytes;
-  r->source_ended = r->out == FRAMING_LENGTH && r->left == 0;
+  decoder_pass(&r->decoder, r->pipe->bytes);
   return IO_OK;
 }
 
@@ -70,7 +70,7 @@ enum io relay_read(struct relay *r, bool *filled) {
 }
 
 bool relay_read_ahead(struct relay *r) {
-  if (!r->from || !r->in || !buf_len(r->in) || r->source_ended) return true;
+  if (!r->from || !r->in || !buf_len(r->in) || r->decoder.ended) return true;
   enum io result = fill_pipe(r);
   r->source_broke = result == IO_ERROR; /* a socket tells it once */
   return result != IO_OK;

@@ -46,7 +46,7 @@ static void ask_for_body(struct exchange *x) {
 }
 
 void request_body_pump(struct exchange *x) {
-  if (x->now.up.body.framing == FRAMING_LENGTH && x->now.up.left > x->now.up.limit) {
+  if (x->now.up.decoder.body.framing == FRAMING_LENGTH && x->now.up.decoder.left > x->now.up.limit) {
     exchange_fail(x, ERROR_BODY_TOO_LARGE);
     return;
   }

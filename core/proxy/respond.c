@@ -2,9 +2,8 @@
 // respond: heads to the client: interim ones, the peer's response, and answers of our own. Decides the
 // framing that the client gets, and whether its connection lives on; the peer's framing is never forwarded
 // (invariant I9).
-#include <time.h>
-
 #include "base/check.h"
+#include "base/date.h"
 #include "http/framing.h"
 #include "http/lenient.h"
 #include "http/writer.h"
@@ -17,23 +16,10 @@
 
 #define METHODS_ALLOWED STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE")
 
-/* RFC 9110 section 6.6.1: a recipient adds Date where it is missing. Formatted once a second. */
-static struct str date_now(void) {
-  static _Thread_local char text[32];
-  static _Thread_local time_t when;
-  time_t now = time(NULL);
-  if (now != when) {
-    struct tm utc;
-    gmtime_r(&now, &utc);
-    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc);
-    when = now;
-  }
-  return (struct str){text, 29};
-}
-
-/* The next message's Date and Via, where they are ours to add. */
+/* The next message's Date and Via, where they are ours to add (RFC 9110 sections 6.6.1 and 7.6.3). */
 static void add_own_fields(struct exchange *x, struct headers *headers, bool is_forwarded) {
-  if (!headers_find_id(headers, FIELD_DATE)) headers_add_id(headers, FIELD_DATE, date_now());
+  if (!headers_find_id(headers, FIELD_DATE))
+    headers_add_id(headers, FIELD_DATE, date_text(DATE_HTTP, time(NULL)));
   if (is_forwarded && x->settings->via) forwarded_add_via(headers, x->response.minor);
 }
 
@@ -53,8 +39,8 @@ static bool leaves_doubt(const struct exchange *x, unsigned status, bool is_take
   const struct relay *up = &x->now.up;
   if (exchange_ends_connection(x) || transfer_is_hopeless(x)) return true;
   if (x->request.method == METHOD_CONNECT && status != 407) return true;
-  if (up->source_ended || is_taken) return false;
-  uint64_t left = up->body.framing == FRAMING_CHUNKED ? 1 : up->left;
+  if (up->decoder.ended || is_taken) return false;
+  uint64_t left = up->decoder.body.framing == FRAMING_CHUNKED ? 1 : up->decoder.left;
   return left > x->settings->drain_bytes;
 }
 
@@ -62,7 +48,7 @@ static void begin_down(struct exchange *x, struct body body, enum framing out, s
                        struct str first) {
   CHECK(x->downstream && !x->down.active); /* one head at a time */
   relay_begin(&x->down, body, out, head, first);
-  x->down.chunked.takes_padding = x->now.peer && x->now.peer->options.lenient & LENIENT_CHUNK_PADDING;
+  x->down.decoder.chunked.takes_padding = x->now.peer && x->now.peer->options.lenient & LENIENT_CHUNK_PADDING;
   x->down.to = &x->downstream->conn;
   transfer_down(x);
 }

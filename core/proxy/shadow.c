@@ -60,7 +60,7 @@ static struct exchange *copy_of(struct exchange *x, struct service *service, str
   copy->times.begun = x->times.begun;
   copy->client = arena_dup(&copy->arena, exchange_client_address(x));
   copy_request(copy, &x->request);
-  copy->now.up.source_ended = true;
+  copy->now.up.decoder.ended = true;
   copy->now.up.arena = copy->down.arena = &copy->arena;
   x->proxy->exchange_count++;
   list_push_back(&x->proxy->exchanges, &copy->link);

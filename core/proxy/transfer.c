@@ -24,13 +24,13 @@ static bool is_body_step(const struct exchange *x) {
 /* --- the end of the peer's part ------------------------------------------------------------------------- */
 
 bool transfer_is_hopeless(const struct exchange *x) {
-  return x->request.expects_continue && !x->sent.continued && !x->now.up.source_ended;
+  return x->request.expects_continue && !x->sent.continued && !x->now.up.decoder.ended;
 }
 
 bool transfer_has_answered(const struct exchange *x) { return x->sent.status && x->down.done; }
 
 bool transfer_peer_has_answered(const struct exchange *x) {
-  return x->sent.status && !x->tunnel && (x->down.done || x->down.source_ended);
+  return x->sent.status && !x->tunnel && (x->down.done || x->down.decoder.ended);
 }
 
 static bool is_sending(const struct exchange *x) { return x->now.up.active && x->now.up.to; }
@@ -69,7 +69,7 @@ static void begin_tunnel_up(struct exchange *x) {
 
 /* The peer may switch before the whole request has come to it; the client then ends it first (RFC 9110 section 7.8). */
 static bool is_before_tunnel(const struct exchange *x) {
-  return x->tunnel && x->now.up.body.framing != FRAMING_TUNNEL;
+  return x->tunnel && x->now.up.decoder.body.framing != FRAMING_TUNNEL;
 }
 
 void transfer_tunnel(struct exchange *x) {
@@ -89,7 +89,7 @@ static void read_on(struct exchange *x) {
 }
 
 static void read_away(struct exchange *x) {
-  if (x->now.up.source_ended || x->tunnel || transfer_is_hopeless(x)) return;
+  if (x->now.up.decoder.ended || x->tunnel || transfer_is_hopeless(x)) return;
   filter_none(&x->now.up);
   relay_restart(&x->now.up, FRAMING_NONE, (struct str){0}, (struct str){0});
   x->now.up.from = &x->downstream->conn;
@@ -290,7 +290,7 @@ void exchange_downstream_readable(struct exchange *x) {
     request_body_pump(x);
   else if (x->now.up.active && (is_body_step(x) || reads_away(x)))
     transfer_up(x);
-  else if (x->now.up.source_ended)
+  else if (x->now.up.decoder.ended)
     look_ahead(x);
   else
     conn_want_read(&x->downstream->conn, false);

@@ -7,10 +7,12 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "http/proxy_protocol.h"
 #include "net/tls.h"
+#include "net/tls_names.h"
 #include "proxy/borrow.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -30,7 +32,7 @@ static const struct conn_events events = {on_readable, on_writable};
 enum { LOOK_AGAIN_MS = 10, PORT_MS = 100 };
 
 static void free_upstream(struct reaped *reaped) {
-  struct upstream *u = LIST_ENTRY(reaped, struct upstream, reaped);
+  struct upstream *u = CONTAINER_OF(reaped, struct upstream, reaped);
   CHECK(u->state == UPSTREAM_CLOSED && !u->peer && !u->borrow && !u->connect && !u->in.data);
   OBJ_END(u, UPSTREAM_MAGIC);
   free(u);
@@ -60,16 +62,6 @@ void upstream_close(struct upstream *u) {
 
 /* --- connecting ------------------------------------------------------------------------------------------- */
 
-/* The name that SNI and verification use: what the policy says, else the host of the address. */
-static struct str name_of(const struct peer *peer, char text[ADDR_TEXT]) {
-  const struct peer_options *o = &peer->options;
-  if (o->verify_name.len) return o->verify_name;
-  if (o->sni.len) return o->sni;
-  if (peer->addr.kind == ADDR_NAME) return str_of(peer->addr.host);
-  if (peer->addr.kind == ADDR_UNIX) return (struct str){0};
-  return (struct str){text, addr_format_host(&peer->addr, text)};
-}
-
 /* Says who the client is, to peers that want a PROXY header. */
 static struct str proxy_header(struct exchange *x) {
   struct proxy_protocol header = {0};
@@ -87,17 +79,14 @@ static struct str proxy_header(struct exchange *x) {
 }
 
 static void start_connecting(struct upstream *u) {
-  char text[ADDR_TEXT];
   struct peer *peer = u->peer;
-  struct str name = name_of(peer, text);
-  struct arena *arena = &u->exchange->arena;
-  struct str sni = peer->options.sni;
-  if (!sni.len && peer->addr.kind == ADDR_NAME) sni = str_of(peer->addr.host);
+  struct tls_names said = {peer->options.sni, peer->options.verify_name};
+  struct tls_names names = tls_names(said, &peer->addr, &u->exchange->arena);
   struct connect_options options = {.addr = &peer->addr,
                                     .family = peer->options.family,
                                     .tls = peer->tls,
-                                    .sni = sni,
-                                    .verify_name = name.ptr == text ? arena_dup(arena, name) : name,
+                                    .sni = names.sni,
+                                    .verify_name = names.verify,
                                     .resumption = &peer->resumption,
                                     .preface = proxy_header(u->exchange),
                                     .connect_timeout_ms = peer->options.connect_timeout_ms,
@@ -198,7 +187,7 @@ static bool waits_for_room(struct upstream *u, enum error error) {
 }
 
 static void on_connected(struct connect *connect, enum error error) {
-  struct upstream *u = (struct upstream *)((char *)connect->conn - offsetof(struct upstream, conn));
+  struct upstream *u = CONTAINER_OF(connect->conn, struct upstream, conn);
   struct exchange *x = u->exchange;
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   CHECK(u->state == UPSTREAM_CONNECTING && x && x->now.upstream == u);
@@ -333,7 +322,7 @@ static void on_answer_due(struct upstream *u) {
 }
 
 static void on_due(struct timer *timer) {
-  struct upstream *u = LIST_ENTRY(timer, struct upstream, timer);
+  struct upstream *u = CONTAINER_OF(timer, struct upstream, timer);
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   if (is_kept(u)) return;
   if (u->state == UPSTREAM_IDLE) {

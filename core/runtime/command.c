@@ -13,8 +13,10 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "net/conn.h"
 #include "runtime/deploy/canary.h"
 #include "runtime/deploy/dryrun.h"
@@ -62,7 +64,7 @@ static const struct conn_events events = {on_readable, on_writable};
 /* --- clients -------------------------------------------------------------------------------------------- */
 
 static void free_client(struct reaped *reaped) {
-  struct client *client = LIST_ENTRY(reaped, struct client, reaped);
+  struct client *client = CONTAINER_OF(reaped, struct client, reaped);
   buf_release(&client->out);
   free(client);
 }
@@ -94,7 +96,7 @@ static void push(struct client *client) {
   drop(client);
 }
 
-static void on_silent(struct timer *timer) { drop(LIST_ENTRY(timer, struct client, timer)); }
+static void on_silent(struct timer *timer) { drop(CONTAINER_OF(timer, struct client, timer)); }
 
 static void on_writable(struct conn *conn) { push(conn->owner); }
 
@@ -110,9 +112,7 @@ static void answer(struct client *client, int code, const char *text) {
 
 /* Takes over `why`. */
 static void refuse(struct client *client, int code, char *why) {
-  size_t bytes = strlen(why) + 2;
-  char *text = memory_alloc(bytes);
-  snprintf(text, bytes, "%s\n", why);
+  char *text = why_text("%s\n", why);
   answer(client, code, text);
   free(text);
   free(why);
@@ -301,7 +301,7 @@ struct command_server *command_listen(struct server *server, const char *path, b
   if (!fine ||
       (!handover_take(STR(COMMAND_NAME), &addr, &fd, 1, &owner) && !listener_open(&addr, &fd, 1, &reason))) {
     *is_taken = fine && errno == EADDRINUSE;
-    *why = str_to_cstring(str_of(reason));
+    why_say(why, "%s", reason);
     return NULL;
   }
   struct command_server *c = memory_zalloc(sizeof *c);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/str.h"
+#include "base/why.h"
 
 enum kind { KIND_COUNT, KIND_SECONDS, KIND_FILE, KIND_NAME, KIND_ADDR, KIND_LOG, KIND_FLAG, KIND_LEVEL };
 
@@ -128,13 +129,6 @@ static char *unknown(const char *name) {
   return text;
 }
 
-static char *impossible(const char *name, const char *text, enum kind kind) {
-  size_t bytes = strlen(name) + strlen(text) + 96;
-  char *why = memory_alloc(bytes);
-  snprintf(why, bytes, "%s wants %s, not '%s'", name, wanted(kind), text);
-  return why;
-}
-
 bool config_set(struct config *config, const char *name, const char *text, enum config_origin origin,
                 const char *place, char **why) {
   int id = config_find(name);
@@ -143,10 +137,8 @@ bool config_set(struct config *config, const char *name, const char *text, enum 
     *why = unknown(name);
     return false;
   }
-  if (!parse(entries[id].kind, text, &number)) {
-    *why = impossible(name, text, entries[id].kind);
-    return false;
-  }
+  if (!parse(entries[id].kind, text, &number))
+    return why_say(why, "%s wants %s, not '%s'", name, wanted(entries[id].kind), text);
   struct config_value *value = &config->values[id];
   if (value->origin > origin) return true;
   free(value->text);
@@ -158,20 +150,13 @@ bool config_set(struct config *config, const char *name, const char *text, enum 
 
 /* --- checking ------------------------------------------------------------------------------------------- */
 
-static bool complain(char **why, const char *name, const char *value, const char *detail) {
-  size_t bytes = strlen(name) + strlen(value) + strlen(detail) + 8;
-  *why = memory_alloc(bytes);
-  snprintf(*why, bytes, "%s '%s': %s", name, value, detail);
-  return false;
-}
-
 static bool has_folder(const char *name, const char *path, char **why) {
   char folder[PATH_MAX];
   struct stat info;
-  if (strlen(path) >= sizeof folder) return complain(why, name, path, "the path is too long");
+  if (strlen(path) >= sizeof folder) return why_about(why, name, path, "the path is too long");
   strcpy(folder, path);
-  if (stat(dirname(folder), &info) != 0) return complain(why, name, path, strerror(errno));
-  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return complain(why, name, path, "is a directory");
+  if (stat(dirname(folder), &info) != 0) return why_about(why, name, path, strerror(errno));
+  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return why_about(why, name, path, "is a directory");
   return true;
 }
 
@@ -191,8 +176,8 @@ bool config_check(const struct config *config, char **why) {
     if (log && !config_check_log(entries[logs[i]].name, log, why)) return false;
   }
   const char *user = config_text(config, CONFIG_user), *group = config_text(config, CONFIG_group);
-  if (user && !getpwnam(user)) return complain(why, "user", user, "there is none of that name");
-  if (group && !getgrnam(group)) return complain(why, "group", group, "there is none of that name");
+  if (user && !getpwnam(user)) return why_about(why, "user", user, "there is none of that name");
+  if (group && !getgrnam(group)) return why_about(why, "group", group, "there is none of that name");
   return true;
 }
 

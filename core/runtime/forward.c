@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "net/timer.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
@@ -64,7 +65,7 @@ struct str forward_host(struct str address, bool tls) {
 
 static enum hook_status upstream_request_filter(struct exchange *x) {
   struct str host = forward_host(x->now.peer->options.address, x->now.peer->options.tls);
-  if (host.len) headers_set(&x->now.request.headers, STR("Host"), host);
+  if (host.len) headers_set_id(&x->now.request.headers, FIELD_HOST, host);
   return HOOK_DONE;
 }
 
@@ -104,7 +105,7 @@ static bool load_trust(const struct forward_options *o, const struct policy_host
   if (!o->tls || o->no_verify || (!o->ca.len && !(host->is_control && host->metrics))) return true;
   struct tls_context *context = tls_context_client(&(struct tls_client_options){.ca = o->ca}, &reason);
   tls_context_release(context);
-  if (!context && o->ca.len && asprintf(why, "--ca: %s", reason) < 0) abort();
+  if (!context && o->ca.len) why_say(why, "--ca: %s", reason);
   free(reason);
   return context || !o->ca.len;
 }

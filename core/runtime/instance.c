@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "runtime/listening.h"
@@ -70,7 +71,7 @@ void instance_bind(struct instance *instance, struct ev_loop *loop, struct proxy
   if (instance->source->kind->bind) instance->source->kind->bind(instance->policy, loop, proxy);
 }
 
-static void free_reaped(struct reaped *reaped) { instance_free(LIST_ENTRY(reaped, struct instance, reaped)); }
+static void free_reaped(struct reaped *reaped) { instance_free(CONTAINER_OF(reaped, struct instance, reaped)); }
 
 void instance_cut(struct instance *instance) {
   if (instance->use.jobs && instance->source->kind->cut) instance->source->kind->cut(instance->policy);
@@ -79,7 +80,7 @@ void instance_cut(struct instance *instance) {
 
 /* The last thing here is the cut: nothing may be left of it then. */
 static void on_old(struct timer *timer) {
-  struct instance *instance = LIST_ENTRY(timer, struct instance, old);
+  struct instance *instance = CONTAINER_OF(timer, struct instance, old);
   unsigned jobs = instance->use.jobs, exchanges = instance->use.exchanges - jobs;
   if (exchanges)
     log_info("generation %u is still in use by %u exchange%s; 'perilune reload --close-old' would close them",
@@ -91,7 +92,7 @@ static void on_old(struct timer *timer) {
 }
 
 static void on_unused(struct policy_use *use) {
-  struct instance *instance = LIST_ENTRY(use, struct instance, use);
+  struct instance *instance = CONTAINER_OF(use, struct instance, use);
   CHECK_OBJ(instance, INSTANCE_MAGIC);
   CHECK(instance->is_winding_down && use->exchanges == 0 && use->jobs == 0);
   timer_stop(&instance->old);

@@ -9,15 +9,14 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "net/listener.h"
 #include "net/tls_context.h"
 #include "runtime/deploy/handover.h"
 
-static char *sentence(struct str place, const char *why) {
-  size_t bytes = place.len + strlen(why) + 3;
-  char *text = memory_alloc(bytes);
-  snprintf(text, bytes, "%.*s: %s", STR_ARG(place), why);
-  return text;
+/* False, with the reason behind the place. */
+static bool refuse(char **why, struct str place, const char *reason) {
+  return why_say(why, "%.*s: %s", STR_ARG(place), reason);
 }
 
 static int find(const struct listening *before, struct str said, const struct listening *now) {
@@ -55,7 +54,7 @@ bool listening_load(struct policy_listener *said, char **why) {
   if (!said->tls.count && !said->tls.asks) return true;
   said->context = tls_context_server(&said->tls, &reason);
   if (said->context) return true;
-  *why = sentence(said->place, reason);
+  refuse(why, said->place, reason);
   free(reason);
   return false;
 }
@@ -72,7 +71,7 @@ static bool fill(struct listening *l, const struct policy_listener *said, const 
     memcpy(entry->address, old->address, sizeof entry->address);
     entry->file = old->file;
   } else if (!open_sockets(entry, said->address, l->workers, &reason)) {
-    *why = sentence(said->place, reason);
+    refuse(why, said->place, reason);
     free(entry->fds);
     return false;
   }

@@ -11,21 +11,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/memory.h"
 #include "base/safe_file.h"
-#include "base/str.h"
+#include "base/why.h"
 #include "runtime/privileges.h"
 
 static int inherited = -1;
 
 void pid_file_inherit(int fd) { inherited = fd; }
-
-static bool complain(char **why, const char *what, const char *path, const char *reason) {
-  size_t bytes = strlen(what) + strlen(path) + strlen(reason) + 8;
-  *why = memory_alloc(bytes);
-  snprintf(*why, bytes, "%s %s: %s", what, path, reason);
-  return false;
-}
 
 /* The number in it; 0: none. */
 static int number_in(int fd) {
@@ -44,18 +36,15 @@ static int take_inherited(const char *path) {
 }
 
 static bool lock(struct pid_file *file, char **why) {
-  char reason[96];
   if (flock(file->fd, LOCK_EX | LOCK_NB) == 0) return true;
-  snprintf(reason, sizeof reason,
-           errno == EWOULDBLOCK ? "process %d has it locked: another proxy uses it" : "%d: %s",
-           errno == EWOULDBLOCK ? number_in(file->fd) : errno, strerror(errno));
+  if (errno == EWOULDBLOCK)
+    why_say(why, "the pid file %s: process %d has it locked: another proxy uses it", file->path,
+            number_in(file->fd));
+  else
+    why_say(why, "the pid file %s: %s", file->path, strerror(errno));
   close(file->fd);
   file->fd = -1;
-  return complain(why, "the pid file", file->path, reason);
-}
-
-static const char *reason_of(int code) {
-  return code == ELOOP ? "it is a symbolic link, which is not followed" : safe_reason(code);
+  return false;
 }
 
 /* A path that was mistyped may lead to any file: only what begins with a number is written over. */
@@ -68,13 +57,13 @@ bool pid_file_open(struct pid_file *file, const char *path, const char *user, ch
   *file = (struct pid_file){path, take_inherited(path)};
   if (!path || file->fd >= 0) return true;
   file->fd = safe_open_own(path, O_RDWR | O_CREAT, 0644);
-  if (file->fd < 0) return complain(why, "cannot write the pid file", path, reason_of(errno));
+  if (file->fd < 0) return why_say(why, "cannot write the pid file %s: %s", path, safe_reason_own(errno));
   if (!lock(file, why)) return false;
   if (is_something_else(file->fd)) {
     close(file->fd);
     file->fd = -1;
-    return complain(why, "the pid file", path,
-                    "there is something else than a number in it; it is left as it is");
+    return why_say(why, "the pid file %s: there is something else than a number in it; it is left as it is",
+                   path);
   }
   privileges_give(file->fd, path, user);
   return true;

@@ -16,23 +16,17 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-
-static bool complain(char **why, const char *what, const char *name, const char *detail) {
-  size_t bytes = strlen(what) + strlen(name) + strlen(detail) + 8;
-  *why = memory_alloc(bytes);
-  snprintf(*why, bytes, "%s '%s': %s", what, name, detail);
-  return false;
-}
+#include "base/why.h"
 
 /* Also without a user the groups of whoever started us are none of ours. */
 static bool become_group(const char *user, const char *group, gid_t fallback, char **why) {
   const struct group *found = group ? getgrnam(group) : NULL;
-  if (group && !found) return complain(why, "group", group, "there is none of that name");
+  if (group && !found) return why_about(why, "group", group, "there is none of that name");
   gid_t id = found ? found->gr_gid : fallback;
   if (user ? initgroups(user, id) != 0 : setgroups(1, &id) != 0)
-    return complain(why, user ? "user" : "group", user ? user : group, strerror(errno));
+    return why_about(why, user ? "user" : "group", user ? user : group, strerror(errno));
   if (setresgid(id, id, id) != 0)
-    return complain(why, "group", group ? group : "of the user", strerror(errno));
+    return why_about(why, "group", group ? group : "of the user", strerror(errno));
   return true;
 }
 
@@ -46,14 +40,14 @@ static bool has_become(uid_t uid) {
 bool privileges_drop(const char *user, const char *group, char **why) {
   const struct passwd *found = user ? getpwnam(user) : NULL;
   if (!user && !group) return true;
-  if (user && !found) return complain(why, "user", user, "there is none of that name");
+  if (user && !found) return why_about(why, "user", user, "there is none of that name");
   bool is_ours = found && found->pw_uid == geteuid() && !group;
   if (is_ours) return true; /* a successor starts as what its predecessor became */
   if (!become_group(user, group, found ? found->pw_gid : getgid(), why)) return false;
   if (!found) return true;
   uid_t uid = found->pw_uid;
-  if (setresuid(uid, uid, uid) != 0) return complain(why, "user", user, strerror(errno));
-  return has_become(uid) || complain(why, "user", user, "the rights of who started it cannot be given up");
+  if (setresuid(uid, uid, uid) != 0) return why_about(why, "user", user, strerror(errno));
+  return has_become(uid) || why_about(why, "user", user, "the rights of who started it cannot be given up");
 }
 
 void privileges_give(int fd, const char *name, const char *user) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/ticks.h"
@@ -60,7 +61,7 @@ const char *server_refusal(const struct server *s, enum demand demand) {
 /* The service manager is told that we live while this loop turns and at least one worker comes back to its own: where
  * all are stuck nothing is served, and only a new process helps. */
 static void on_watchdog(struct timer *timer) {
-  struct server *s = LIST_ENTRY(timer, struct server, watchdog);
+  struct server *s = CONTAINER_OF(timer, struct server, watchdog);
   if (heartbeat_is_alive(s->heartbeat)) notify_state("WATCHDOG=1");
   timer_set(timer, notify_watchdog_ms() / 2);
 }

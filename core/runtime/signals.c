@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "runtime/observe/logs.h"
 #include "runtime/server.h"
 
@@ -190,12 +191,7 @@ bool signals_watch(struct signals *signals, struct server *s, char **why) {
   caught.loop = s->control.loop;
   caught.wake = &signals->wake;
   int code = start_guard(signals);
-  if (code) {
-    char text[128];
-    snprintf(text, sizeof text, "cannot start the thread for signals: %s", strerror(code));
-    *why = str_to_cstring(str_of(text));
-    return false;
-  }
+  if (code) return why_say(why, "cannot start the thread for signals: %s", strerror(code));
   sigfillset(&action.sa_mask);
   for (int i = 0; i < SIGNALS; i++) sigaction(table[i].number, &action, NULL);
   return true;

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "runtime/observe/admin.h"
@@ -49,14 +50,14 @@ void server_worker_ended(struct worker *worker) {
 static void on_control_idle(struct proxy *proxy) { end_if_done(((struct worker *)proxy->owner)->owner); }
 
 static void on_control_grace(struct timer *timer) {
-  struct worker *control = LIST_ENTRY(timer, struct worker, grace);
+  struct worker *control = CONTAINER_OF(timer, struct worker, grace);
   worker_cut_background(control);
   end_if_done(control->owner);
 }
 
 /* A worker that does not come back to its loop, since a hook never ends, would keep the process for ever. */
 static void on_overdue(struct timer *timer) {
-  struct server *s = LIST_ENTRY(timer, struct server, overdue);
+  struct server *s = CONTAINER_OF(timer, struct server, overdue);
   log_error("%u worker%s not come back to the loop: the process ends without %s", s->running,
             s->running == 1 ? " does" : "s do", s->running == 1 ? "it" : "them");
   server_leave(s);

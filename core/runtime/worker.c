@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_context.h"
@@ -117,7 +118,7 @@ static bool may_accept(struct listener *l, bool must) {
 static void on_vain(struct listener *l) { room_for_nobody(&((struct worker_listener *)l)->service); }
 
 static void free_listener(struct reaped *reaped) {
-  struct worker_listener *own = LIST_ENTRY(reaped, struct worker_listener, reaped);
+  struct worker_listener *own = CONTAINER_OF(reaped, struct worker_listener, reaped);
   CHECK(list_is_empty(&own->lent_sockets));
   if (own->service.tls) tls_context_release(own->service.tls);
   free(own);
@@ -131,7 +132,7 @@ static void reap_listener(struct worker_listener *own) {
  * it. */
 static void on_service_unused(struct service *service) {
   struct policy_use *use = service->use;
-  reap_listener(LIST_ENTRY(service, struct worker_listener, service));
+  reap_listener(CONTAINER_OF(service, struct worker_listener, service));
   if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);
 }
 

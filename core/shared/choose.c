@@ -6,6 +6,7 @@
 #include "shared/choose.h"
 
 #include "base/memory.h"
+#include "base/random.h"
 #include "shared/ring.h"
 
 struct pick {
@@ -101,18 +102,6 @@ bool backends_have_other(const struct backends_view *view, const struct tried *t
 
 /* --- candidates -------------------------------------------------------------------------------------- */
 
-/* SplitMix64 (Steele, Lea and Flood 2014). */
-static uint64_t random_next(struct backends_view *view) {
-  uint64_t z = view->random += 0x9e3779b97f4a7c15u;
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-  return z ^ z >> 31;
-}
-
-static uint64_t random_below(struct backends_view *view, uint64_t limit) {
-  return (uint64_t)(((unsigned __int128)random_next(view) * limit) >> 64);
-}
-
 static bool is_excluded(const struct choice *choice, unsigned index, uint64_t hash) {
   for (unsigned i = 0; i < choice->excluded_count; i++)
     if (choice->excluded[i] == index) return true;
@@ -123,7 +112,7 @@ static bool is_excluded(const struct choice *choice, unsigned index, uint64_t ha
 static bool is_too_cold(struct pick *p, const struct backend *b) {
   if (p->takes_cold) return false;
   double ramp = backend_ramp(b, &p->view->rules, now_ms(p));
-  bool passed = (double)(random_next(p->view) >> 11) * 0x1p-53 >= ramp;
+  bool passed = (double)(random_next(&p->view->random) >> 11) * 0x1p-53 >= ramp;
   p->passed_cold |= passed;
   return passed;
 }
@@ -168,14 +157,14 @@ static int pick_exactly(struct pick *p, int but) {
     unsigned index = p->tier->members[i];
     if ((int)index == but || !serves(p, index)) continue;
     weight += p->list->entries[index].weight;
-    if (random_below(p->view, weight) < p->list->entries[index].weight) chosen = (int)index;
+    if (random_below(&p->view->random, weight) < p->list->entries[index].weight) chosen = (int)index;
   }
   return chosen;
 }
 
 static int pick_by_chance(struct pick *p, int but) {
   for (int tries = 0; tries < 8; tries++) {
-    unsigned index = at_weight(p->tier, random_below(p->view, weight_of(p->tier)));
+    unsigned index = at_weight(p->tier, random_below(&p->view->random, weight_of(p->tier)));
     if ((int)index != but && serves(p, index)) return (int)index;
   }
   return pick_exactly(p, but);
@@ -216,7 +205,8 @@ static int pick_smooth(struct pick *p) {
   if (!view->turns) {
     view->turns = memory_zalloc(view->list->count * sizeof *view->turns);
     uint64_t round = weight_of(p->tier) < 256 ? weight_of(p->tier) : 256;
-    for (uint64_t skip = view->random ? random_below(view, round) : 0; skip > 0; skip--) turn_smoothly(p);
+    for (uint64_t skip = view->random ? random_below(&view->random, round) : 0; skip > 0; skip--)
+      turn_smoothly(p);
   }
   return turn_smoothly(p);
 }
@@ -298,7 +288,7 @@ static double load_of(const struct pick *p, unsigned index) {
 
 /* Equals take turns by where the search begins. */
 static int pick_least_connections(struct pick *p) {
-  unsigned count = p->tier->count, from = (unsigned)random_below(p->view, count);
+  unsigned count = p->tier->count, from = (unsigned)random_below(&p->view->random, count);
   int chosen = BACKEND_NONE;
   double least = 0;
   for (unsigned i = 0; i < count; i++) {

@@ -17,8 +17,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/date.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 
 enum { SMALL_BYTES = 4096, SYSLOG_BYTES = 8000, FACILITY_DAEMON = 3 << 3, COMPLAIN_MS = 60000 };
 #define SYSLOG_PATH "/dev/log"
@@ -55,12 +57,10 @@ static int connect_syslog(const char *path) {
 
 static bool opened(struct outlet *o, const char *target, char **why) {
   struct stat info;
+  int code = errno;
   if (o->fd < 0) {
-    char text[400];
-    snprintf(text, sizeof text, "%.300s: %s", target, safe_reason(errno));
-    *why = str_to_cstring(str_of(text));
     free(o->path);
-    return false;
+    return why_say(why, "%.300s: %s", target, safe_reason(code));
   }
   o->may_stall = o->kind != OUTLET_SYSLOG && fstat(o->fd, &info) == 0 && !S_ISREG(info.st_mode);
   return true;
@@ -194,13 +194,9 @@ static size_t copy_line(const struct str parts[2], char *to, size_t room) {
 }
 
 static size_t make_packet(char *packet, size_t room, const char *line, size_t length) {
-  char when[32];
-  struct tm local;
-  time_t now = time(NULL);
-  localtime_r(&now, &local);
-  strftime(when, sizeof when, "%b %e %H:%M:%S", &local);
-  int n = snprintf(packet, room, "<%d>%s perilune[%d]: %.*s", FACILITY_DAEMON | (line[0] - '0'), when,
-                   (int)getpid(), (int)length - 1, line + 1);
+  struct str when = date_text(DATE_SYSLOG, time(NULL));
+  int n = snprintf(packet, room, "<%d>%.*s perilune[%d]: %.*s", FACILITY_DAEMON | (line[0] - '0'),
+                   STR_ARG(when), (int)getpid(), (int)length - 1, line + 1);
   return (size_t)n < room ? (size_t)n : room - 1;
 }
 

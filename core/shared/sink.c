@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "shared/outlet.h"
 
 enum { RING_BYTES = 1 << 18, PATIENCE_MS = 10 };
@@ -78,9 +79,7 @@ struct sink *sink_open(const char *target, unsigned lanes, bool is_patient, char
   for (unsigned i = 0; i < lanes; i++) s->lanes[i].ring = memory_alloc(RING_BYTES);
   if (code == 0) code = start(s);
   if (code == 0) return s;
-  char text[400];
-  snprintf(text, sizeof text, "%.300s: cannot start its thread: %s", target, strerror(code));
-  *why = str_to_cstring(str_of(text));
+  why_say(why, "%.300s: cannot start its thread: %s", target, strerror(code));
   release(s);
   return NULL;
 }

@@ -10,6 +10,7 @@
 #include "lua/vm/hooks.h"
 #include "lua/vm/library.h"
 #include "lua/api/session.h"
+#include "lua/vm/push.h"
 #include "lua/vm/token.h"
 #include "lua/vm/vm.h"
 #include "net/addr.h"
@@ -100,40 +101,25 @@ static int connection_ctx(lua_State *L) {
   return 1;
 }
 
-/* -0 +1 */
-static int push(lua_State *L, struct str text) {
-  if (text.len)
-    lua_pushlstring(L, text.ptr, text.len);
-  else
-    lua_pushnil(L);
-  return 1;
-}
-
-/* -0 +0 */
-static void set_text(lua_State *L, const char *name, struct str text) {
-  push(L, text);
-  lua_setfield(L, -2, name);
-}
-
 /* -0 +0 */
 static void set_client_certificate(lua_State *L, const struct conn *conn) {
   struct tls_certificate facts;
   if (!tls_client_certificate(conn, &facts)) return;
   lua_createtable(L, 0, 4);
-  set_text(L, "subject", str_of(facts.subject));
-  set_text(L, "issuer", str_of(facts.issuer));
-  set_text(L, "serial", str_of(facts.serial));
-  set_text(L, "fingerprint", str_of(facts.fingerprint));
+  set_text_if_any(L, "subject", str_of(facts.subject));
+  set_text_if_any(L, "issuer", str_of(facts.issuer));
+  set_text_if_any(L, "serial", str_of(facts.serial));
+  set_text_if_any(L, "fingerprint", str_of(facts.fingerprint));
   lua_setfield(L, -2, "client");
 }
 
 /* -0 +1 */
 static int push_tls(lua_State *L, const struct conn *conn) {
-  if (!conn || !conn->tls) return push(L, (struct str){0});
+  if (!conn || !conn->tls) return push_text_or_nil(L, (struct str){0});
   lua_createtable(L, 0, 3);
-  set_text(L, "version", tls_version(conn));
-  set_text(L, "cipher", tls_cipher(conn));
-  set_text(L, "server_name", tls_server_name(conn));
+  set_text_if_any(L, "version", tls_version(conn));
+  set_text_if_any(L, "cipher", tls_cipher(conn));
+  set_text_if_any(L, "server_name", tls_server_name(conn));
   lua_pushboolean(L, tls_is_resumed(conn));
   lua_setfield(L, -2, "resumed");
   set_client_certificate(L, conn);
@@ -149,7 +135,7 @@ static int tls(lua_State *L) {
 }
 
 /* session:client_ip(): without the port; "unix:" of a unix socket, "unknown" of a client that nobody knows */
-static int client_ip(lua_State *L) { return push(L, exchange_client_host(check(L))); }
+static int client_ip(lua_State *L) { return push_text_or_nil(L, exchange_client_host(check(L))); }
 
 /* session:server_address(): the one of ours that the client is connected to; nil once it is gone */
 static int server_address(lua_State *L) {
@@ -159,16 +145,17 @@ static int server_address(lua_State *L) {
   socklen_t length = sizeof name;
   char text[ADDR_TEXT];
   const struct downstream *d = shadow_client(x);
-  if (!d || getsockname(d->conn.fd, (struct sockaddr *)&name, &length) != 0) return push(L, (struct str){0});
+  if (!d || getsockname(d->conn.fd, (struct sockaddr *)&name, &length) != 0)
+    return push_text_or_nil(L, (struct str){0});
   addr_from_socket(&addr, (const struct sockaddr *)&name, length);
-  return push(L, (struct str){text, addr_format(&addr, text)});
+  return push_text_or_nil(L, (struct str){text, addr_format(&addr, text)});
 }
 
 /* session:connection_requests(): how many came on the connection, this one included; nil once it is gone */
 static int connection_requests(lua_State *L) {
   const struct exchange *x = check(L);
   const struct downstream *d = shadow_client(x);
-  if (!d) return push(L, (struct str){0});
+  if (!d) return push_text_or_nil(L, (struct str){0});
   lua_pushinteger(L, (lua_Integer)d->requests);
   return 1;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // dict: perilune.dict(name, { size = bytes }): a dictionary of strings, numbers and booleans that all workers
 // share. What can fail returns nil and the reason; a value of another type raises.
+#include "lua/vm/push.h"
 #include "shared/dict.h"
 
 #include <math.h>
@@ -101,12 +102,6 @@ static int push_result(lua_State *L, enum dict_result result) {
   lua_pushnil(L);
   lua_pushstring(L, dict_result_text(result));
   return 2;
-}
-
-/* -0 +1 */
-static int push_nil(lua_State *L) {
-  lua_pushnil(L);
-  return 1;
 }
 
 /* --- methods -------------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include "lua/vm/hooks.h"
 #include "lua/vm/library.h"
 #include "lua/api/session.h"
+#include "lua/vm/push.h"
 #include "lua/vm/token.h"
 #include "lua/vm/vm.h"
 #include "net/timer.h"
@@ -13,19 +14,6 @@
 
 /* -0 +0 */
 static struct exchange *check(lua_State *L) { return session_check(L, 1); }
-
-/* -0 +1 */
-static int push_nil(lua_State *L) {
-  lua_pushnil(L);
-  return 1;
-}
-
-/* -0 +0 */
-static void set_text(lua_State *L, const char *name, struct str text) {
-  if (!text.len) return;
-  lua_pushlstring(L, text.ptr, text.len);
-  lua_setfield(L, -2, name);
-}
 
 /* --- attempts. -1 +1 ------------------------------------------------------------------------------------ */
 
@@ -53,8 +41,8 @@ static int upstream_tls(lua_State *L) {
   const struct exchange *x = check(L);
   if (!x->now.upstream || !x->now.connected || !x->now.upstream->conn.tls) return push_nil(L);
   lua_createtable(L, 0, 2);
-  set_text(L, "version", tls_version(&x->now.upstream->conn));
-  set_text(L, "cipher", tls_cipher(&x->now.upstream->conn));
+  set_text_if_any(L, "version", tls_version(&x->now.upstream->conn));
+  set_text_if_any(L, "cipher", tls_cipher(&x->now.upstream->conn));
   return 1;
 }
 

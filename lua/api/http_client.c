@@ -9,6 +9,7 @@
 #include "http/lenient.h"
 #include "http/parser.h"
 #include "lua/vm/library.h"
+#include "lua/vm/push.h"
 #include "lua/api/socket.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
@@ -43,23 +44,6 @@ static int head_start(lua_State *L) {
   return socket_read(L, read_head, "http");
 }
 
-static void set_text(lua_State *L, const char *name, struct str text) {
-  lua_pushlstring(L, text.ptr ? text.ptr : "", text.len);
-  lua_setfield(L, -2, name);
-}
-
-/* { name, value, name, value, ... } -0 +1 */
-static void push_fields(lua_State *L, const struct headers *headers) {
-  lua_createtable(L, (int)headers->count * 2, 0);
-  for (unsigned i = 0; i < headers->count; i++) {
-    const struct field *field = &headers->items[i];
-    lua_pushlstring(L, field->name.ptr, field->name.len);
-    lua_rawseti(L, -2, (int)i * 2 + 1);
-    lua_pushlstring(L, field->value.ptr ? field->value.ptr : "", field->value.len);
-    lua_rawseti(L, -2, (int)i * 2 + 2);
-  }
-}
-
 /* -0 +1 */
 static void push_response(lua_State *L, const struct response *response) {
   lua_createtable(L, 0, 6);
@@ -73,11 +57,8 @@ static void push_response(lua_State *L, const struct response *response) {
 }
 
 static void begin_body(struct socket *s, const struct response *response) {
-  s->body = response->body;
-  s->chunked = (struct chunked){.takes_padding = s->lenient & LENIENT_CHUNK_PADDING};
-  s->left = response->body.framing == FRAMING_LENGTH ? response->body.length : 0;
-  s->body_ended = response->body.framing == FRAMING_NONE ||
-                  (response->body.framing == FRAMING_LENGTH && response->body.length == 0);
+  decoder_begin(&s->decoder, response->body);
+  s->decoder.chunked.takes_padding = s->lenient & LENIENT_CHUNK_PADDING;
 }
 
 /* { status, reason, fields, keep_alive }; or nil and a sentence -3 +1 | -3 +2 */
@@ -104,32 +85,23 @@ static int head_result(lua_State *L) {
 
 /* --- a body --------------------------------------------------------------------------------------------- */
 
-static enum enough read_chunks(struct socket *s) {
-  size_t payload = 0, count = buf_len(&s->in);
-  if (!count) return ENOUGH_NOT;
+static enum enough read_piece(struct socket *s) {
+  struct decoded piece;
   char *bytes = buf_ptr(&s->in);
-  s->used = chunked_decode(&s->chunked, bytes, count, &payload, NULL);
-  s->piece = (struct str){bytes, payload};
-  s->body_ended = s->chunked.state == CHUNKED_DONE;
-  if (s->chunked.state == CHUNKED_BAD) return ENOUGH_BAD;
-  if (payload || s->body_ended) return ENOUGH_WHOLE;
+  if (!decoder_take(&s->decoder, bytes, buf_len(&s->in), &piece)) return ENOUGH_BAD;
+  s->piece = (struct str){bytes, piece.payload};
+  s->used = piece.used;
+  if (piece.payload || s->decoder.ended) return ENOUGH_WHOLE;
   buf_consume(&s->in, s->used);
   s->used = 0;
   return ENOUGH_NOT;
 }
 
-/* What has arrived of the body; with s->body_ended and no piece: nothing follows. */
+/* What has arrived of the body; with decoder.ended and no piece: nothing follows. */
 static enum enough read_body(struct socket *s) {
-  size_t count = buf_len(&s->in);
-  if (s->body_ended) return ENOUGH_WHOLE;
-  if (s->body.framing == FRAMING_CHUNKED) return read_chunks(s);
-  if (s->body.framing == FRAMING_LENGTH && count > s->left) count = (size_t)s->left;
-  if (!count && !(s->eof && s->body.framing == FRAMING_CLOSE)) return ENOUGH_NOT;
-  s->piece = (struct str){count ? buf_ptr(&s->in) : NULL, count};
-  s->used = count;
-  s->left -= s->body.framing == FRAMING_LENGTH ? count : 0;
-  s->body_ended = s->body.framing == FRAMING_LENGTH ? s->left == 0 : s->eof && count == 0;
-  return ENOUGH_WHOLE;
+  if (s->decoder.ended) return ENOUGH_WHOLE;
+  if (buf_len(&s->in)) return read_piece(s);
+  return s->eof && decoder_source_ended(&s->decoder) ? ENOUGH_WHOLE : ENOUGH_NOT;
 }
 
 /* core.http_body(socket) -1 +0 (yields) */
@@ -140,8 +112,8 @@ static int body_result(lua_State *L) {
   struct socket *s = socket_check(L);
   if (!s || s->reading.task || s->reading.outcome != OUTCOME_OK)
     return socket_push_failure(L, s, s ? s->reading.outcome : OUTCOME_CLOSED);
-  lua_pushlstring(L, s->piece.ptr ? s->piece.ptr : "", s->piece.len);
-  lua_pushboolean(L, s->body_ended);
+  push_text(L, s->piece);
+  lua_pushboolean(L, s->decoder.ended);
   buf_consume(&s->in, s->used);
   s->used = 0;
   return 2;

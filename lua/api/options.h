@@ -42,6 +42,14 @@ struct option_set {
 #define OPTION_SET(options)                                                                                  \
   { (options), sizeof(options) / sizeof *(options) }
 
+/* The members tls, sni, no_verify, verify_name and ca of a struct that says how to connect. */
+#define OPTIONS_TLS(type)                                                                                    \
+  {"tls", OPTION_FLAG, offsetof(type, tls), NULL}, {"sni", OPTION_TEXT, offsetof(type, sni), NULL},          \
+      {"verify", OPTION_UNLESS, offsetof(type, no_verify), NULL},                                            \
+      {"verify_name", OPTION_TEXT, offsetof(type, verify_name), NULL}, {                                     \
+    "ca", OPTION_FILE, offsetof(type, ca), NULL                                                              \
+  }
+
 /* The words of enum resolver_family. */
 extern const char *const option_families[];
 

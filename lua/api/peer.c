@@ -15,6 +15,7 @@
 #include "lua/vm/hooks.h"
 #include "lua/vm/library.h"
 #include "lua/api/options.h"
+#include "lua/vm/push.h"
 #include "lua/vm/results.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
@@ -28,11 +29,7 @@ static const char *const alpn_words[] = {"http/1.1", "none", NULL};
   { name, kind, offsetof(struct peer_options, member), NULL }
 static const struct option options[] = {
     PEER("address", OPTION_TEXT, address),
-    PEER("tls", OPTION_FLAG, tls),
-    PEER("sni", OPTION_TEXT, sni),
-    PEER("verify", OPTION_UNLESS, no_verify),
-    PEER("verify_name", OPTION_TEXT, verify_name),
-    PEER("ca", OPTION_FILE, ca),
+    OPTIONS_TLS(struct peer_options),
     PEER("certificate", OPTION_FILE, certificate),
     PEER("key", OPTION_FILE, key),
     {"min_version", OPTION_WORD, offsetof(struct peer_options, min_version), version_words},
@@ -141,13 +138,6 @@ void peer_take(struct task *task) {
 
 /* --- to Lua --------------------------------------------------------------------------------------------- */
 
-/* -0 +0 */
-static void set_text(lua_State *L, const char *name, struct str text) {
-  if (str_is_empty(text)) return;
-  lua_pushlstring(L, text.ptr, text.len);
-  lua_setfield(L, -2, name);
-}
-
 void peer_push(lua_State *L, const struct peer *peer) {
   if (!peer) {
     lua_pushnil(L);
@@ -155,11 +145,10 @@ void peer_push(lua_State *L, const struct peer *peer) {
   }
   lua_createtable(L, 0, 4);
   handle_set_metatable(L, HANDLE_PEER);
-  set_text(L, "address", peer->options.address);
-  set_text(L, "sni", peer->options.sni);
-  set_text(L, "group", peer->options.group);
-  lua_pushboolean(L, peer->options.tls);
-  lua_setfield(L, -2, "tls");
+  set_text_if_any(L, "address", peer->options.address);
+  set_text_if_any(L, "sni", peer->options.sni);
+  set_text_if_any(L, "group", peer->options.group);
+  set_flag(L, "tls", peer->options.tls);
 }
 
 /* -1 +1 */

@@ -2,6 +2,7 @@
 // session: what a policy can ask an exchange. The getters of the request read it as the client sent it,
 // without hop-by-hop fields; session:request() is the handle to change it, before a peer is asked.
 #include "lua/api/session.h"
+#include "lua/vm/push.h"
 #include "lua/vm/token.h"
 
 #include <lauxlib.h>
@@ -44,18 +45,6 @@ void session_phase(lua_State *L, const struct exchange *x, unsigned phases, cons
 /* The exchange of the session that is argument 1. */
 static struct exchange *check(lua_State *L) { return session_check(L, 1); }
 
-/* -0 +1 */
-static int push(lua_State *L, struct str text) {
-  lua_pushlstring(L, text.ptr ? text.ptr : "", text.len);
-  return 1;
-}
-
-/* -0 +1 */
-static int push_nil(lua_State *L) {
-  lua_pushnil(L);
-  return 1;
-}
-
 /* --- the request line. -1 +1 ---------------------------------------------------------------------------- */
 
 /* The query without its question mark; nil where there is none. */
@@ -63,7 +52,7 @@ static int query(lua_State *L) {
   struct str whole = check(L)->request.target;
   size_t at = str_find(whole, '?');
   if (at == whole.len) return push_nil(L);
-  return push(L, str_from(whole, at + 1));
+  return push_text(L, str_from(whole, at + 1));
 }
 
 /* The host the client asked for, without port, in lower case; nil on HTTP/1.0 without Host. */
@@ -78,7 +67,7 @@ static int host(lua_State *L) {
   return 1;
 }
 
-static int scheme(lua_State *L) { return push(L, check(L)->secure ? STR("https") : STR("http")); }
+static int scheme(lua_State *L) { return push_text(L, check(L)->secure ? STR("https") : STR("http")); }
 
 /* The token of the client's request. -1 +1 */
 static int request(lua_State *L) {
@@ -88,12 +77,12 @@ static int request(lua_State *L) {
 
 /* --- the connection and the peer. -1 +1 ----------------------------------------------------------------- */
 
-static int client_address(lua_State *L) { return push(L, exchange_client_address(check(L))); }
+static int client_address(lua_State *L) { return push_text(L, exchange_client_address(check(L))); }
 
 /* Nil before upstream_peer. */
 static int peer_address(lua_State *L) {
   struct str address = check(L)->now.address;
-  return address.len ? push(L, address) : push_nil(L);
+  return address.len ? push_text(L, address) : push_nil(L);
 }
 
 static int attempts(lua_State *L) {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/container.h"
 #include "base/memory.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
@@ -36,7 +37,7 @@ struct socket *socket_new(struct vm *vm) {
 }
 
 static void free_socket(struct reaped *reaped) {
-  struct socket *s = LIST_ENTRY(reaped, struct socket, reaped);
+  struct socket *s = CONTAINER_OF(reaped, struct socket, reaped);
   arena_free(&s->arena);
   arena_free(&s->head_arena);
   free(s);
@@ -83,7 +84,7 @@ static void expire(struct wait *wait) {
 }
 
 static void on_read_due(struct timer *timer) {
-  struct socket *s = LIST_ENTRY(timer, struct socket, reading.timer);
+  struct socket *s = CONTAINER_OF(timer, struct socket, reading.timer);
   if (s->is_spare)
     socket_free(s);
   else
@@ -91,7 +92,7 @@ static void on_read_due(struct timer *timer) {
 }
 
 static void on_write_due(struct timer *timer) {
-  expire(&LIST_ENTRY(timer, struct socket, writing.timer)->writing);
+  expire(&CONTAINER_OF(timer, struct socket, writing.timer)->writing);
 }
 
 static void cancel(void *what) {

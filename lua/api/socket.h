@@ -8,7 +8,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "http/chunked.h"
+#include "http/decoder.h"
 #include "http/parser.h"
 #include "lua/vm/handle.h"
 #include "net/connect.h"
@@ -69,11 +69,8 @@ struct socket {
   /* of an HTTP response, for lua/api/http_client.c */
   struct arena head_arena;
   struct head_scan scan;
-  struct chunked chunked;
-  struct body body;
-  uint64_t left;
+  struct decoder decoder;
   unsigned lenient; /* of http/lenient.h */
-  bool body_ended;
 };
 
 /* What Lua holds. */

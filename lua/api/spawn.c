@@ -8,6 +8,7 @@
 
 #include <lauxlib.h>
 
+#include "base/container.h"
 #include "base/memory.h"
 #include "lua/vm/hooks.h"
 #include "lua/vm/library.h"
@@ -157,7 +158,7 @@ static void drop(struct spawned *s) {
 }
 
 static void on_exchange_end(struct at_end *at_end) {
-  struct task_group *task_group = LIST_ENTRY(at_end, struct task_group, at_end);
+  struct task_group *task_group = CONTAINER_OF(at_end, struct task_group, at_end);
   LIST_EACH(node, &task_group->members) drop(LIST_ENTRY(node, struct spawned, link));
 }
 

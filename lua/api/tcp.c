@@ -6,12 +6,14 @@
 #include <stdlib.h>
 
 #include "lua/vm/library.h"
+#include "base/container.h"
 #include "lua/api/options.h"
 #include "lua/api/socket.h"
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/tls_context.h"
+#include "net/tls_names.h"
 #include "proxy/proxy.h"
 
 enum { LIMIT_BYTES = 8 << 20, DEPTH_MOST = 16 };
@@ -30,11 +32,7 @@ static const struct option options[] = {
     SOCKET("connect_timeout", OPTION_SECONDS, connect_ms),
     SOCKET("send_timeout", OPTION_SECONDS, send_ms),
     SOCKET("receive_timeout", OPTION_SECONDS, receive_ms),
-    SOCKET("tls", OPTION_FLAG, tls),
-    SOCKET("sni", OPTION_TEXT, sni),
-    SOCKET("verify", OPTION_UNLESS, no_verify),
-    SOCKET("verify_name", OPTION_TEXT, verify_name),
-    SOCKET("ca", OPTION_FILE, ca),
+    OPTIONS_TLS(struct socket_options),
     {"family", OPTION_WORD, offsetof(struct socket_options, family), option_families},
     SOCKET("pool", OPTION_TEXT, pool),
     SOCKET("fresh", OPTION_FLAG, fresh),
@@ -46,7 +44,7 @@ static unsigned or_else(unsigned value, unsigned otherwise) { return value ? val
 /* --- connect -------------------------------------------------------------------------------------------- */
 
 static void on_done(struct connect *connect, enum error error) {
-  struct socket *s = LIST_ENTRY(connect, struct socket, connect);
+  struct socket *s = CONTAINER_OF(connect, struct socket, connect);
   struct task *task = s->reading.task;
   s->connecting = false;
   s->reading.task = NULL;
@@ -66,25 +64,14 @@ static struct str key_of(struct arena *arena, struct str address, const struct s
                       STR_ARG(o->pool));
 }
 
-/* The name the certificate must be for, as for a peer: what was said, else the host of the address. */
-static struct str name_to_verify(struct socket *s, const struct socket_options *o) {
-  char text[ADDR_TEXT];
-  if (o->verify_name.len) return arena_dup(&s->arena, o->verify_name);
-  if (o->sni.len) return arena_dup(&s->arena, o->sni);
-  if (s->addr.kind == ADDR_NAME) return str_of(s->addr.host);
-  if (s->addr.kind == ADDR_UNIX) return (struct str){0};
-  return arena_dup(&s->arena, (struct str){text, addr_format_host(&s->addr, text)});
-}
-
 static void start(struct socket *s, const struct socket_options *o) {
   struct vm *vm = s->vm;
-  struct str sni = o->sni;
-  if (!sni.len && s->addr.kind == ADDR_NAME) sni = str_of(s->addr.host);
+  struct tls_names names = tls_names((struct tls_names){o->sni, o->verify_name}, &s->addr, &s->arena);
   struct connect_options full = {.addr = &s->addr,
                                  .family = o->family,
                                  .tls = s->tls,
-                                 .sni = arena_dup(&s->arena, sni),
-                                 .verify_name = name_to_verify(s, o),
+                                 .sni = arena_dup(&s->arena, names.sni),
+                                 .verify_name = arena_dup(&s->arena, names.verify),
                                  .connect_timeout_ms = or_else(o->connect_ms, o->timeout_ms),
                                  .handshake_timeout_ms = or_else(o->connect_ms, o->timeout_ms)};
   s->connecting = true;

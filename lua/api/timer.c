@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/container.h"
 #include "base/memory.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/library.h"
@@ -92,7 +93,7 @@ static void ended(struct job *job, struct task *task, enum task_status status) {
 static void on_task_end(struct task *task, enum task_status status) { ended(task->owner, task, status); }
 
 static void on_due(struct timer *timer) {
-  struct job *job = LIST_ENTRY(timer, struct job, timer);
+  struct job *job = CONTAINER_OF(timer, struct job, timer);
   struct task *task = task_new(job->vm, job, on_task_end);
   job->begun_ms = loop_now_ms(job->vm->host.loop);
   if (!task && job->vm->lost) {

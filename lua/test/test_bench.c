@@ -13,6 +13,7 @@
 #include "lua/api/peer.h"
 #include "lua/vm/policy.h"
 #include "lua/api/timer.h"
+#include "lua/vm/push.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/addr.h"
@@ -184,29 +185,9 @@ static int finish(lua_State *L) {
 
 /* --- what it has come to. -1 +1 ------------------------------------------------------------------------- */
 
-/* -0 +0 */
-static void set_text(lua_State *L, const char *name, struct str text) {
-  lua_pushlstring(L, text.ptr ? text.ptr : "", text.len);
-  lua_setfield(L, -2, name);
-}
-static void set_number(lua_State *L, const char *name, lua_Number number) {
-  lua_pushnumber(L, number);
-  lua_setfield(L, -2, name);
-}
-static void set_flag(lua_State *L, const char *name, bool flag) {
-  lua_pushboolean(L, flag);
-  lua_setfield(L, -2, name);
-}
-
 /* headers = { name, value, name, value, ... } -0 +0 */
 static void set_headers(lua_State *L, const struct headers *headers) {
-  lua_createtable(L, (int)headers->count * 2, 0);
-  for (unsigned i = 0; i < headers->count; i++) {
-    lua_pushlstring(L, headers->items[i].name.ptr, headers->items[i].name.len);
-    lua_rawseti(L, -2, (int)i * 2 + 1);
-    lua_pushlstring(L, headers->items[i].value.ptr, headers->items[i].value.len);
-    lua_rawseti(L, -2, (int)i * 2 + 2);
-  }
+  push_fields(L, headers);
   lua_setfield(L, -2, "headers");
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/why.h"
 #include "lua/vm/fence.h"
 #include "lua/api/dns.h"
 #include "lua/vm/hooks.h"
@@ -71,16 +72,14 @@ static char *run(struct task *task, int arguments) {
 /* A message that does not name the script, as of error("...", 0), is put behind its name. Takes over `why`. */
 static char *in_script(const char *path, char *why) {
   if (!why || strstr(why, path)) return why;
-  size_t bytes = strlen(path) + strlen(why) + 3;
-  char *text = memory_alloc(bytes);
-  snprintf(text, bytes, "%s: %s", path, why);
+  char *text = why_text("%s: %s", path, why);
   free(why);
   return text;
 }
 
 static char *run_script(struct policy *policy) {
   struct task *task = task_new(policy->vm, NULL, NULL);
-  if (!task) return str_to_cstring(STR("no memory to run the policy"));
+  if (!task) return why_text("no memory to run the policy");
   lua_pushcfunction(task->co, compile);
   lua_pushlightuserdata(task->co, policy);
   char *why = run(task, 1);
@@ -91,9 +90,7 @@ static char *run_script(struct policy *policy) {
 
 static char *check_listeners(const struct policy *policy, const char *path) {
   if (policy->count > 0) return NULL;
-  char *why = memory_alloc(strlen(path) + 64);
-  sprintf(why, "%s: the policy listens nowhere: it calls perilune.listen not once", path);
-  return why;
+  return why_text("%s: the policy listens nowhere: it calls perilune.listen not once", path);
 }
 
 static bool mentions_tls(const char *path) {

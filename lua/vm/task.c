@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/container.h"
 #include "base/memory.h"
 #include "lua/vm/library.h"
 #include "lua/vm/stack.h"
@@ -357,7 +358,7 @@ void open_task(lua_State *L) {
   lua_call(L, 7, 0);
 }
 
-static void on_timer(struct timer *timer) { task_wake(LIST_ENTRY(timer, struct task, timer)); }
+static void on_timer(struct timer *timer) { task_wake(CONTAINER_OF(timer, struct task, timer)); }
 
 /* What it waited for may be gone before its turn comes. */
 void task_wake_soon(struct task *task) {

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "lua/vm/cap.h"
 #include "lua/api/connection.h"
 #include "lua/vm/fence.h"
@@ -48,7 +49,7 @@ struct vm *vm_new(const struct policy_host *host, struct policy *policy, const c
   watch_begin(vm);
   vm->L = lua_newstate(allocator_run, &vm->memory);
   if (!vm->L) {
-    *why = str_to_cstring(STR("this build of LuaJIT takes no allocator (it needs GC64)"));
+    why_say(why, "this build of LuaJIT takes no allocator (it needs GC64)");
   } else {
     lua_atpanic(vm->L, on_panic);
     *why = task_protect(vm, open_all, NULL);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "lua/vm/cap.h"
 #include "lua/vm/task.h"
@@ -281,7 +282,7 @@ void watch_doing(unsigned worker, char *text, size_t bytes) {
   pthread_mutex_lock(&dog.lock);
   for (const struct list *node = dog.watches.next; node && node != &dog.watches; node = node->next) {
     const struct watch *w = LIST_ENTRY(node, struct watch, link);
-    const struct vm *vm = LIST_ENTRY(w, struct vm, watch);
+    const struct vm *vm = CONTAINER_OF(w, struct vm, watch);
     bool runs = atomic_load(&w->turns) == w->seen && (w->seen & 1);
     if (vm->host.worker != worker || atomic_load(&w->loads) || !runs ||
         now_ms() - w->since_ms < atomic_load(&w->budget_ms))

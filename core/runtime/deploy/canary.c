@@ -9,8 +9,10 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "runtime/command.h"
 #include "runtime/deploy/reload.h"
 #include "runtime/observe/logs.h"
@@ -93,7 +95,7 @@ static void ask(struct canary *c) {
 
 /* Where one has not answered since the last time, the others do not wait for it. */
 static void on_due(struct timer *timer) {
-  struct canary *c = LIST_ENTRY(timer, struct canary, timer);
+  struct canary *c = CONTAINER_OF(timer, struct canary, timer);
   struct server *s = c->server;
   if (count_out(c)) judge(c);
   if (s->canary == c) ask(c);
@@ -237,9 +239,8 @@ static void put_on_trial(struct server *s, struct generation *g, const struct ca
 }
 
 static void refuse(struct server *s, const char *why) {
-  char *text = NULL;
+  char *text = why_text("%s\n", why);
   log_about(LOG_ERROR, str_of(why), "canary: %s", why);
-  if (asprintf(&text, "%s\n", why) < 0) abort();
   if (s->command) command_load_refused(s->command, text);
   free(text);
   server_reload_queued(s);
@@ -260,10 +261,7 @@ static void on_loaded(struct server *s, struct generation *g, const char *why, v
 
 bool canary_start(struct server *s, const struct canary_options *options, char **why) {
   const char *obstacle = server_refusal(s, DEMAND_CANARY);
-  if (obstacle) {
-    *why = str_to_cstring(str_of(obstacle));
-    return false;
-  }
+  if (obstacle) return why_say(why, "%s", obstacle);
   struct canary_options *copy = memory_alloc(sizeof *copy);
   *copy = *options;
   server_enter(s, PHASE_LOADING);

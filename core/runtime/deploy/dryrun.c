@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "runtime/command.h"
 #include "runtime/deploy/reload.h"
 #include "runtime/server.h"
@@ -106,7 +108,7 @@ static bool is_to_go_on(struct dryrun *d) {
 }
 
 static void on_due(struct timer *timer) {
-  struct dryrun *d = LIST_ENTRY(timer, struct dryrun, timer);
+  struct dryrun *d = CONTAINER_OF(timer, struct dryrun, timer);
   if (d->missing) {
     end(d);
     return;
@@ -148,9 +150,8 @@ static void begin(struct server *s, struct generation *g, unsigned for_ms) {
 }
 
 static void refuse(struct server *s, const char *why) {
-  char *text = NULL;
+  char *text = why_text("%s\n", why);
   log_about(LOG_ERROR, str_of(why), "shadow: %s", why);
-  if (asprintf(&text, "%s\n", why) < 0) abort();
   if (s->command) command_load_refused(s->command, text);
   free(text);
   server_reload_queued(s);
@@ -170,10 +171,7 @@ static void on_loaded(struct server *s, struct generation *g, const char *why, v
 
 bool dryrun_start(struct server *s, unsigned for_ms, char **why) {
   const char *obstacle = server_refusal(s, DEMAND_SHADOW);
-  if (obstacle) {
-    *why = str_to_cstring(str_of(obstacle));
-    return false;
-  }
+  if (obstacle) return why_say(why, "%s", obstacle);
   server_enter(s, PHASE_LOADING);
   if (generation_load(s, registry_new(), on_loaded, (void *)(uintptr_t)for_ms, why)) return true;
   server_enter(s, PHASE_SERVING);

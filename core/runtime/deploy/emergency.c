@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/mailbox.h"
@@ -25,8 +26,8 @@ static void put_off(struct emergency *e) {
 
 /* The try goes on until another generation is in force, whoever has loaded it. */
 static void on_due(struct timer *timer) {
-  struct emergency *e = LIST_ENTRY(timer, struct emergency, timer);
-  struct server *s = LIST_ENTRY(e, struct server, emergency);
+  struct emergency *e = CONTAINER_OF(timer, struct emergency, timer);
+  struct server *s = CONTAINER_OF(e, struct server, emergency);
   if (phase_is_over(s->phase) || s->generation != e->generation) return;
   log_warn("generation %u has no sound VM on every worker: it is loaded anew", s->generation);
   e->last_ms = now_ms();

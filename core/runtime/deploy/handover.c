@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "net/tls_tickets.h"
 #include "runtime/observe/admin.h"
 #include "runtime/command.h"
@@ -223,7 +225,7 @@ static void end_wait(struct handover *h) {
 }
 
 static void on_overdue(struct timer *timer) {
-  struct handover *h = LIST_ENTRY(timer, struct handover, timer);
+  struct handover *h = CONTAINER_OF(timer, struct handover, timer);
   char why[128];
   end_wait(h);
   snprintf(why, sizeof why, "process %d did not serve within %g s, and was killed", (int)h->pid,
@@ -297,7 +299,7 @@ struct handover *handover_start(struct server *server, char **arguments, unsigne
   pid_t pid = -1;
   bool piped = ancestors_ensure(&server->ancestors) && pipe2(ends, O_CLOEXEC) == 0;
   if (piped) pid = launch_successor(server, arguments, ends);
-  if (pid < 0) *why = str_to_cstring(str_of(strerror(errno)));
+  if (pid < 0) why_say(why, "%s", strerror(errno));
   if (piped) close(ends[1]);
   if (pid >= 0) return wait_for(server, pid, ends[0], timeout_ms, on_end);
   if (piped) close(ends[0]);

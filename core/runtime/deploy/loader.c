@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "runtime/command.h"
 #include "runtime/deploy/changes.h"
 #include "runtime/server.h"
@@ -63,7 +64,7 @@ static struct instance **load_all(struct server *s, struct registry *registry, s
     host.registry = registry;
     if (i == s->worker_count) host.config = config;
     if (loader && atomic_load(&loader->abandoned))
-      *why = str_to_cstring(STR("the proxy is stopping"));
+      why_say(why, "the proxy is stopping");
     else
       instances[i] = instance_load(&s->options->source, &host, s->generation + 1, why);
     if (loader) atomic_fetch_add(&loader->progress, 1);
@@ -98,7 +99,7 @@ static struct instance **load_whole(struct server *s, struct registry *registry,
     free_instances(instances, s->worker_count + 1);
     nanosleep(&tick, NULL); /* files' times are no finer than that */
   }
-  *why = str_to_cstring(STR("the policy's files are written all the time"));
+  why_say(why, "the policy's files are written all the time");
   return NULL;
 }
 
@@ -112,13 +113,10 @@ static bool is_same_everywhere(struct server *s, struct instance **instances, ch
     bool same = other == count;
     for (unsigned i = 0; same && i < count; i++) same = str_equal(said[i].address, theirs[i].address);
     if (same) continue;
-    *why = memory_alloc(160);
-    snprintf(
-        *why, 160,
-        "the policy listens elsewhere in worker %u than in the control worker; perilune.listen must be the "
-        "same in all",
-        w);
-    return false;
+    return why_say(why,
+                   "the policy listens elsewhere in worker %u than in the control worker; perilune.listen "
+                   "must be the same in all",
+                   w);
   }
   return true;
 }
@@ -217,7 +215,7 @@ struct loader *loader_start(struct server *s, struct registry *registry, loader_
     set_patience(loader);
     return loader;
   }
-  if (asprintf(why, "cannot start a thread to load the policy: %s", strerror(error)) < 0) abort();
+  why_say(why, "cannot start a thread to load the policy: %s", strerror(error));
   free(loader);
   return NULL;
 }

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "net/tls_context.h"
 #include "runtime/command.h"
 #include "runtime/deploy/changes.h"
@@ -228,10 +229,9 @@ void generation_free(struct generation *g, unsigned workers) {
 /* --- on behalf of those who ask --------------------------------------------------------------------------- */
 
 static void tell_refusal(struct server *s, const char *why) {
-  char *text = NULL;
+  char *text = why_text("%s\ngeneration %u stays in force\n", why, s->generation);
   notify_reloaded(why);
   log_about(LOG_ERROR, str_of(why), "reload: %s; generation %u stays in force", why, s->generation);
-  if (asprintf(&text, "%s\ngeneration %u stays in force\n", why, s->generation) < 0) abort();
   if (s->command) command_load_refused(s->command, text);
   free(text);
 }

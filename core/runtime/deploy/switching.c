@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "runtime/command.h"
@@ -98,7 +99,7 @@ static void all_have_switched(struct server *s) {
 }
 
 static void on_limit(struct timer *timer) {
-  struct server *s = LIST_ENTRY(timer, struct server, switching.timer);
+  struct server *s = CONTAINER_OF(timer, struct server, switching.timer);
   char text[TEXT_BYTES], who[TEXT_BYTES / 2];
   unsigned behind = switching_behind(s);
   CHECK(s->switching.awaited && behind);

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "runtime/command.h"
 #include "runtime/deploy/handover.h"
 #include "runtime/server.h"
@@ -36,10 +37,7 @@ static void on_upgrade_ended(struct server *s, pid_t successor, const char *why)
 
 bool server_upgrade(struct server *s, char **why) {
   const char *obstacle = server_refusal(s, DEMAND_UPGRADE);
-  if (obstacle) {
-    *why = str_to_cstring(str_of(obstacle));
-    return false;
-  }
+  if (obstacle) return why_say(why, "%s", obstacle);
   log_info("upgrade: starting a successor");
   unsigned timeout_ms = config_number(s->options->config, CONFIG_upgrade_timeout);
   s->handover = handover_start(s, s->options->arguments, timeout_ms, on_upgrade_ended, why);

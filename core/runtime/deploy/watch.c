@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "runtime/server.h"
 
 /* LINKS: as many of a path as Linux follows (path_resolution(7)). */
@@ -36,7 +38,7 @@ struct watch {
 };
 
 static void on_due(struct timer *timer) {
-  struct watch *w = LIST_ENTRY(timer, struct watch, debounce);
+  struct watch *w = CONTAINER_OF(timer, struct watch, debounce);
   log_info("a file of the policy has changed");
   server_request_reload(w->server);
 }
@@ -63,7 +65,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
 struct watch *watch_new(struct server *server, char **why) {
   int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
   if (fd < 0) {
-    *why = str_to_cstring(str_of(strerror(errno)));
+    why_say(why, "%s", strerror(errno));
     return NULL;
   }
   struct watch *w = memory_zalloc(sizeof *w);

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "runtime/observe/exposition.h"
@@ -141,19 +142,14 @@ static bool parse(struct str text, bool is_public, struct addr *addr, const char
   return false;
 }
 
-static char *complaint(struct str address, const char *why) {
-  size_t bytes = address.len + strlen(why) + 16;
-  char *text = memory_alloc(bytes);
-  snprintf(text, bytes, "admin '%.*s': %s", STR_ARG(address), why);
-  return text;
+static bool refuse(char **why, struct str address, const char *reason) {
+  return why_say(why, "admin '%.*s': %s", STR_ARG(address), reason);
 }
 
 bool admin_check(struct str address, bool is_public, char **why) {
   struct addr addr;
   const char *reason = NULL;
-  if (parse(address, is_public, &addr, &reason)) return true;
-  *why = complaint(address, reason);
-  return false;
+  return parse(address, is_public, &addr, &reason) || refuse(why, address, reason);
 }
 
 static void on_accept(struct listener *l, int fd, const struct sockaddr *client, socklen_t length) {
@@ -179,7 +175,7 @@ struct admin *admin_open(struct server *server, struct str address, bool is_publ
   bool fine = parse(address, is_public, &addr, &reason);
   if (!fine ||
       (!handover_take(STR(ADMIN_NAME), &addr, &fd, 1, &owner) && !listener_open(&addr, &fd, 1, &reason))) {
-    *why = complaint(address, reason);
+    refuse(why, address, reason);
     return NULL;
   }
   struct admin *admin = memory_zalloc(sizeof *admin);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/ticks.h"
@@ -161,7 +162,7 @@ static void note_second(struct heartbeat *p) {
 }
 
 static void on_due(struct timer *timer) {
-  struct heartbeat *p = LIST_ENTRY(timer, struct heartbeat, timer);
+  struct heartbeat *p = CONTAINER_OF(timer, struct heartbeat, timer);
   timer_set(&p->timer, BEAT_MS);
   ticks_calibrate();
   state(&p->server->control);

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "runtime/privileges.h"
 #include "shared/sink.h"
 
@@ -192,14 +193,6 @@ static bool hold_one(struct logs *logs, struct policy_listener *listener, struct
   return true;
 }
 
-static char *complaint(const struct policy_listener *listener, char *why) {
-  size_t bytes = listener->place.len + strlen(why) + 16;
-  char *text = memory_alloc(bytes);
-  snprintf(text, bytes, "%.*s: access log %s", STR_ARG(listener->place), why);
-  free(why);
-  return text;
-}
-
 bool logs_hold(struct logs *logs, struct policy_listener *listeners, unsigned count, const char *fallback,
                char **why) {
   for (unsigned i = 0; i < count; i++) {
@@ -209,7 +202,9 @@ bool logs_hold(struct logs *logs, struct policy_listener *listeners, unsigned co
     if (!target.ptr && fallback) target = logs_split_target(str_of(fallback), &format);
     if (!target.len) continue;
     if (hold_one(logs, listener, target, format, why)) continue;
-    *why = complaint(listener, *why);
+    char *reason = *why;
+    why_say(why, "%.*s: access log %s", STR_ARG(listener->place), reason);
+    free(reason);
     return false;
   }
   return true;

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/date.h"
 #include "base/log_throttle.h"
 #include "base/ticks.h"
 #include "base/version.h"
@@ -257,11 +258,8 @@ static void put_troubles(FILE *out, const struct server *s) {
 static void put_reloads(FILE *out, const struct reload_log *reload_log) {
   const struct reload_log_entry *entry;
   for (unsigned i = 0; i < RELOADS_SHOWN && (entry = reload_log_entry(reload_log, i)); i++) {
-    char when[32];
-    struct tm local;
-    localtime_r(&entry->at, &local);
-    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
-    fprintf(out, "%s%s  %s%s\n", i ? "            " : "\nreloads     ", when,
+    struct str when = date_text(DATE_LOG, entry->at);
+    fprintf(out, "%s%.*s  %s%s\n", i ? "            " : "\nreloads     ", STR_ARG(when),
             entry->fine ? "" : "refused: ", entry->text);
   }
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <unistd.h>
 
+#include "base/container.h"
 #include "base/list.h"
 #include "unit.h"
 
@@ -18,7 +19,7 @@ struct event {
 };
 
 static void on_due(struct timer *timer) {
-  struct event *event = LIST_ENTRY(timer, struct event, timer);
+  struct event *event = CONTAINER_OF(timer, struct event, timer);
   event->fired_at = ev_now(event->loop);
   if (event->other) timer_set(&event->other->timer, event->other_ms);
 }

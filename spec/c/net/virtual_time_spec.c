@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "base/container.h"
 #include "base/list.h"
 #include "net/timer.h"
 #include "unit.h"
@@ -18,7 +19,7 @@ static char order[16];
 static unsigned fired;
 
 static void on_due(struct timer *timer) {
-  struct event *event = LIST_ENTRY(timer, struct event, timer);
+  struct event *event = CONTAINER_OF(timer, struct event, timer);
   order[fired++] = event->name;
   order[fired] = '\0';
   if (event->again_ms) timer_set(timer, event->again_ms);

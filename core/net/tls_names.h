@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// tls_names: which name is sent to the other side, and which its certificate must be for. One rule for all connections,
+// those to peers and those of a policy's own.
+#ifndef PERILUNE_NET_TLS_NAMES_H
+#define PERILUNE_NET_TLS_NAMES_H
+
+#include "base/str.h"
+
+struct addr;
+struct arena;
+
+struct tls_names {
+  struct str sni;    /* empty: none is sent */
+  struct str verify; /* empty: nothing can be verified */
+};
+
+/* `said` is what the policy says; of what it leaves empty the host of the address takes the place. That is a name for both,
+ * an IP address for `verify` alone, and nothing of a unix socket; and an SNI that was said is verified, too. Borrowed from
+ * the arguments, or in the arena. */
+struct tls_names tls_names(struct tls_names said, const struct addr *addr, struct arena *arena);
+
+#endif
