@@ -150,8 +150,6 @@ static void write_line(enum log_level level, unsigned flags, struct str subject,
 
 void log_line(enum log_level level, const char *format, ...) { WRITE(level, 0, STR(""), format); }
 
-void log_text(enum log_level level, const char *format, ...) { WRITE(level, KEEPS_LINES, STR(""), format); }
-
 void log_about(enum log_level level, struct str subject, const char *format, ...) {
   WRITE(level, 0, subject, format);
 }

@@ -43,8 +43,6 @@ void log_flush(void);
 void log_set_clock(const struct clock *clock);
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((cold, format(printf, 2, 3)));
-/* Keeps line feeds, for tracebacks: continuation lines are indented by a tab. */
-void log_text(enum log_level level, const char *format, ...) __attribute__((cold, format(printf, 2, 3)));
 
 /* The same for lines whose kind has a subject (a backend, a place in the policy, what went wrong): each subject is
  * throttled by itself. It is not written: `format` and what follows say everything. Take none that a client can make

@@ -181,10 +181,6 @@ void headers_grow(struct headers *h) {
   h->cap = cap;
 }
 
-void headers_set(struct headers *h, struct str name, struct str value) {
-  headers_set_field(h, named(name, value));
-}
-
 void headers_set_id(struct headers *h, enum field_id id, struct str value) {
   headers_set_field(h, (struct field){.name = field_name(id), .value = value, .id = id});
 }

@@ -118,7 +118,6 @@ void headers_add_id(struct headers *h, enum field_id id, struct str value);
 /* The same of a line, "Name: value" with the usual spelling of the name: the writer copies it in one piece. */
 void headers_add_line(struct headers *h, enum field_id id, struct str line);
 /* Replaces the first field of that name in its place and removes the others; appends where there is none. */
-void headers_set(struct headers *h, struct str name, struct str value);
 void headers_set_id(struct headers *h, enum field_id id, struct str value);
 /* The same for a name whose number is known, or that has none. */
 void headers_set_field(struct headers *h, struct field field);

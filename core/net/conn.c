@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -392,3 +394,8 @@ static void plain_close(struct conn *conn) { (void)conn; }
 
 const struct transport transport_plain = {plain_read, plain_write, plain_shutdown, plain_pending,
                                           plain_close};
+
+int conn_held_by_kernel(const struct conn *conn) {
+  int held = 0;
+  return ioctl(conn->fd, SIOCOUTQ, &held) == 0 && held > 0 ? held : 0;
+}

@@ -122,6 +122,9 @@ bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t 
 static inline bool conn_has_unsent(const struct conn *conn) { return conn->staged || conn->unsent; }
 /* For outbox.c: the time has come. */
 void conn_send_staged(struct conn *conn, const char *text, size_t bytes);
+/* Bytes that were written and that the other side has not taken yet, as its kernel has not confirmed them. A system
+ * call. */
+int conn_held_by_kernel(const struct conn *conn);
 /* Sends FIN (with TLS: close_notify before it); the other direction stays open. */
 void conn_shutdown(struct conn *conn);
 void conn_want_read(struct conn *conn, bool on);

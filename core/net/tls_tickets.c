@@ -100,12 +100,6 @@ void tls_tickets_use(SSL_CTX *ssl) {
   SSL_CTX_set_timeout(ssl, (KEYS - 1) * ROTATE_S);
 }
 
-void tls_tickets_rotate(void) {
-  pthread_mutex_lock(&lock);
-  rotate();
-  pthread_mutex_unlock(&lock);
-}
-
 void tls_tickets_copy(unsigned char bytes[TLS_TICKETS_BYTES]) {
   pthread_mutex_lock(&lock);
   memcpy(bytes, keys, TLS_TICKETS_BYTES);

@@ -14,8 +14,6 @@ enum { TLS_TICKETS_BYTES = 3 * 88 }; /* of all keys, as they are handed on */
 
 /* Tickets of this context are made and read with the process's keys. */
 void tls_tickets_use(struct ssl_ctx_st *ssl);
-/* A new key makes the tickets from here on; those of the last ones are still good. Happens by itself. */
-void tls_tickets_rotate(void);
 /* For a successor; secret. */
 void tls_tickets_copy(unsigned char bytes[TLS_TICKETS_BYTES]);
 /* From a predecessor. */

@@ -116,11 +116,11 @@ void attempt_send(struct exchange *x) {
   relay_restart(&x->now.up, body_for_peer(x).framing, head, again);
   filter_request(x);
   x->now.up.to = &x->now.upstream->conn;
-  x->now.up.copy = x->request.body.framing == FRAMING_NONE ? NULL : &x->body.replay;
-  x->now.up.trailers_allowed = true;
+  x->now.up.copy.to = x->request.body.framing == FRAMING_NONE ? NULL : &x->body.replay;
+  x->now.up.trailers.allowed = true;
   /* What may be sent again only if nothing was; and a tail has a deadline while it is to be written. */
   x->now.up.at_once = !method_is_idempotent(x->request.method) || x->request.body.framing != FRAMING_NONE;
-  x->now.up.nominated = &x->request.nominated;
+  x->now.up.trailers.nominated = &x->request.nominated;
   x->now.readable = false;
   deadline_request_sent(x); /* what the attempt before this one had left is over */
   if (!ask_in_peers_place(x)) return;
@@ -135,7 +135,7 @@ static struct body stated_length(const struct response *response) {
 
 static enum step_result bad_response(struct exchange *x, const char *why) {
   exchange_fail_because(x, ERROR_BAD_RESPONSE, why);
-  return STEP_WAIT;
+  return STEP_JUMPED;
 }
 
 static enum step_result parse_head(struct exchange *x, size_t length, const struct parser_limits *limits) {
@@ -187,7 +187,7 @@ enum step_result attempt_read_response(struct exchange *x) {
   const char *why = x->now.upstream->scan.why;
   if (error == ERROR_BAD_RESPONSE) return bad_response(x, why ? why : "the head is larger than allowed");
   exchange_fail(x, error);
-  return STEP_WAIT;
+  return STEP_JUMPED;
 }
 
 /* What the backend is told. That a peer closed a connection which waited in the pool is nobody's fault. */
@@ -285,7 +285,7 @@ bool exchange_set_retries(const struct exchange *x, enum error error) {
 
 /* What the client began to get, or did wrong, and what is not there to be sent again, no policy can mend. */
 bool attempt_may_retry(struct exchange *x) {
-  if (x->sent.status || x->sent.informed || x->now.up.copy_overflowed) return false;
+  if (x->sent.status || x->sent.informed || x->now.up.copy.overflowed) return false;
   if (x->attempts > x->settings->max_retries || error_info(x->error)->side == SIDE_DOWNSTREAM) return false;
   bool is_safe = table_allows_retry(x);
   bool is_wanted = x->outcome.decides_retry ? x->outcome.retry : is_safe || exchange_set_retries(x, x->error);

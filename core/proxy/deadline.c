@@ -4,9 +4,7 @@
 // holds it up.
 #include "proxy/deadline.h"
 
-#include <linux/sockios.h>
 #include <stddef.h>
-#include <sys/ioctl.h>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -31,7 +29,6 @@ enum {
 enum time_of { NO_TIME, OF_LISTENER, OF_PEER, FIXED };
 
 struct wait_info {
-  const char *name;
   enum owes owes;
   enum time_of time_of;
   size_t time; /* ms, or where in struct settings or struct peer_options */
@@ -45,36 +42,32 @@ struct wait_info {
 /* Errors: what an exchange fails with when the time is over. NONE: the connection just ends, or what is said
  * behind it. */
 static const struct wait_info table[WAIT_COUNT] = {
-    [WAIT_NOTHING] = {"nothing", OWES_NOBODY, NO_TIME, 0, ERROR_NONE},
-    [WAIT_POLICY] = {"policy", OWES_POLICY, NO_TIME, 0, ERROR_NONE},
-    [WAIT_PREFACE] = {"PROXY header", OWES_CLIENT, LISTENER(head_timeout_ms), ERROR_NONE},
-    [WAIT_HANDSHAKE] = {"handshake", OWES_CLIENT, LISTENER(handshake_timeout_ms), ERROR_NONE},
-    [WAIT_FIRST] = {"first request", OWES_CLIENT, LISTENER(head_timeout_ms), ERROR_NONE},
-    [WAIT_NEXT] = {"next request", OWES_CLIENT, LISTENER(keepalive_timeout_ms), ERROR_NONE},
-    [WAIT_LAST] = {"last request", OWES_CLIENT, MS(LAST_REQUEST_MS), ERROR_NONE},
-    [WAIT_REQUEST_HEAD] = {"request head", OWES_CLIENT, LISTENER(head_timeout_ms), ERROR_REQUEST_TIMEOUT},
-    [WAIT_ANSWER_TAKEN] = {"answer taken", OWES_CLIENT, LISTENER(send_timeout_ms), ERROR_NONE},
-    [WAIT_REST] = {"rest", OWES_CLIENT, MS(REST_PAUSE_MS), ERROR_NONE},
-    [WAIT_REQUEST_BODY] = {"request body", OWES_CLIENT, LISTENER(body_timeout_ms), ERROR_BODY_TIMEOUT},
-    [WAIT_RESPONSE_TAKEN] = {"response taken", OWES_CLIENT, LISTENER(send_timeout_ms), ERROR_CLIENT_STALLED},
-    [WAIT_ROOM] = {"room", OWES_NOBODY, NO_TIME, 0, ERROR_NONE}, /* for as long as a connection may take */
-    [WAIT_SIBLING] = {"sibling", OWES_NOBODY, NO_TIME, 0, ERROR_NONE}, /* then it connects itself */
-    [WAIT_NAME] = {"name", OWES_RESOLVER, PEER(connect_timeout_ms), ERROR_CONNECT_TIMEOUT},
-    [WAIT_CONNECTION] = {"connection", OWES_PEER, PEER(connect_timeout_ms), ERROR_CONNECT_TIMEOUT},
-    [WAIT_PEER_HANDSHAKE] = {"peer's handshake", OWES_PEER, PEER(handshake_timeout_ms), ERROR_TLS_TIMEOUT},
-    [WAIT_REQUEST_TAKEN] = {"request taken", OWES_PEER, PEER(send_timeout_ms), ERROR_UPSTREAM_SEND_TIMEOUT},
-    [WAIT_LEFTOVER_TAKEN] = {"leftover taken", OWES_PEER, MS(LEFTOVER_MS), ERROR_NONE}, /* it is given up */
-    [WAIT_GO_AHEAD] = {"go-ahead", OWES_PEER, PEER(first_byte_timeout_ms), ERROR_FIRST_BYTE_TIMEOUT},
-    [WAIT_RESPONSE_HEAD] = {"response head", OWES_PEER, PEER(first_byte_timeout_ms),
-                            ERROR_FIRST_BYTE_TIMEOUT},
-    [WAIT_RESPONSE_BODY] = {"response body", OWES_PEER, PEER(read_timeout_ms), ERROR_READ_TIMEOUT},
-    [WAIT_TUNNEL] = {"tunnel", OWES_EITHER, LISTENER(tunnel_timeout_ms),
-                     ERROR_NONE}, /* an idle one just ends */
+    [WAIT_NOTHING] = {OWES_NOBODY, NO_TIME, 0, ERROR_NONE},
+    [WAIT_POLICY] = {OWES_POLICY, NO_TIME, 0, ERROR_NONE},
+    [WAIT_PREFACE] = {OWES_CLIENT, LISTENER(head_timeout_ms), ERROR_NONE},
+    [WAIT_HANDSHAKE] = {OWES_CLIENT, LISTENER(handshake_timeout_ms), ERROR_NONE},
+    [WAIT_FIRST] = {OWES_CLIENT, LISTENER(head_timeout_ms), ERROR_NONE},
+    [WAIT_NEXT] = {OWES_CLIENT, LISTENER(keepalive_timeout_ms), ERROR_NONE},
+    [WAIT_LAST] = {OWES_CLIENT, MS(LAST_REQUEST_MS), ERROR_NONE},
+    [WAIT_REQUEST_HEAD] = {OWES_CLIENT, LISTENER(head_timeout_ms), ERROR_REQUEST_TIMEOUT},
+    [WAIT_ANSWER_TAKEN] = {OWES_CLIENT, LISTENER(send_timeout_ms), ERROR_NONE},
+    [WAIT_REST] = {OWES_CLIENT, MS(REST_PAUSE_MS), ERROR_NONE},
+    [WAIT_REQUEST_BODY] = {OWES_CLIENT, LISTENER(body_timeout_ms), ERROR_BODY_TIMEOUT},
+    [WAIT_RESPONSE_TAKEN] = {OWES_CLIENT, LISTENER(send_timeout_ms), ERROR_CLIENT_STALLED},
+    [WAIT_ROOM] = {OWES_NOBODY, NO_TIME, 0, ERROR_NONE},    /* for as long as a connection may take */
+    [WAIT_SIBLING] = {OWES_NOBODY, NO_TIME, 0, ERROR_NONE}, /* then it connects itself */
+    [WAIT_NAME] = {OWES_RESOLVER, PEER(connect_timeout_ms), ERROR_CONNECT_TIMEOUT},
+    [WAIT_CONNECTION] = {OWES_PEER, PEER(connect_timeout_ms), ERROR_CONNECT_TIMEOUT},
+    [WAIT_PEER_HANDSHAKE] = {OWES_PEER, PEER(handshake_timeout_ms), ERROR_TLS_TIMEOUT},
+    [WAIT_REQUEST_TAKEN] = {OWES_PEER, PEER(send_timeout_ms), ERROR_UPSTREAM_SEND_TIMEOUT},
+    [WAIT_LEFTOVER_TAKEN] = {OWES_PEER, MS(LEFTOVER_MS), ERROR_NONE}, /* it is given up */
+    [WAIT_GO_AHEAD] = {OWES_PEER, PEER(first_byte_timeout_ms), ERROR_FIRST_BYTE_TIMEOUT},
+    [WAIT_RESPONSE_HEAD] = {OWES_PEER, PEER(first_byte_timeout_ms), ERROR_FIRST_BYTE_TIMEOUT},
+    [WAIT_RESPONSE_BODY] = {OWES_PEER, PEER(read_timeout_ms), ERROR_READ_TIMEOUT},
+    [WAIT_TUNNEL] = {OWES_EITHER, LISTENER(tunnel_timeout_ms), ERROR_NONE}, /* an idle one just ends */
 };
 
-const char *wait_name(enum wait wait) { return table[wait].name; }
-
-enum owes wait_owes(enum wait wait) { return table[wait].owes; }
+static enum owes wait_owes(enum wait wait) { return table[wait].owes; }
 
 static unsigned time_of(enum wait wait, const struct settings *settings, const struct peer_options *options) {
   const struct wait_info *info = &table[wait];
@@ -149,14 +142,9 @@ static void stop_clock(struct clock_hand *hand, struct timer *timer, enum wait w
   timer_clear(timer);
 }
 
-/* What the other side has really taken: written, less what the kernel still holds. */
-static int held_by_kernel(const struct conn *conn) {
-  int held = 0;
-  return ioctl(conn->fd, SIOCOUTQ, &held) == 0 && held > 0 ? held : 0;
-}
-
+/* What the client has really taken: written, less what the kernel still holds. */
 static uint64_t taken(const struct exchange *x) {
-  return x->down.written - (uint64_t)held_by_kernel(&x->downstream->conn);
+  return x->down.written - (uint64_t)conn_held_by_kernel(&x->downstream->conn);
 }
 
 /* Kernels open a full window again in steps, however steadily it is read: the rate is that over a longer time. */
@@ -243,7 +231,7 @@ static bool has_come(struct conn *conn, struct timer *timer) {
 /* A steady reader may leave a full socket full for long: what counts is what its kernel takes. Called twice in each
  * timeout; true: it has taken something, or it is too early to say. */
 static bool is_taking(struct clock_hand *hand, const struct conn *conn) {
-  int held = held_by_kernel(conn);
+  int held = conn_held_by_kernel(conn);
   bool progress = hand->looks && held < hand->held;
   hand->held = held;
   hand->looks = progress ? 1 : hand->looks + 1;

@@ -61,8 +61,6 @@ void deadline_watch(struct exchange *x);
 void deadline_head_came(struct exchange *x);
 void deadline_request_sent(struct exchange *x);
 
-const char *wait_name(enum wait wait);
-enum owes wait_owes(enum wait wait);
 /* By the settings of the listener; for waits outside an exchange. */
 unsigned wait_ms(enum wait wait, const struct settings *settings);
 

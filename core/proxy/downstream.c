@@ -22,6 +22,7 @@ static void on_readable(struct conn *conn);
 static void on_writable(struct conn *conn);
 static void on_due(struct timer *timer);
 static void read_head(struct downstream *d);
+static void forget_client(struct downstream *d);
 static void hold_head(struct downstream *d, size_t bytes);
 
 static const struct conn_events events = {on_readable, on_writable};
@@ -50,12 +51,25 @@ void downstream_new(struct proxy *proxy, struct service *service, int fd, const 
   greeting_begin(d);
 }
 
+void downstream_init_bare(struct downstream *d, struct proxy *proxy, struct service *service) {
+  *d = (struct downstream){
+      .proxy = proxy, .service = service, .conn.fd = -1, .state = DOWNSTREAM_BUSY, .requests = 1};
+  OBJ_INIT(d, DOWNSTREAM_MAGIC);
+}
+
+void downstream_end_bare(struct downstream *d) {
+  CHECK(!conn_is_open(&d->conn));
+  if (d->attachment) d->attachment->on_close(d->attachment);
+  forget_client(d);
+  OBJ_END(d, DOWNSTREAM_MAGIC);
+}
+
 static void free_downstream(struct reaped *reaped) {
   struct downstream *d = CONTAINER_OF(reaped, struct downstream, reaped);
   CHECK(d->state == DOWNSTREAM_CLOSED && !d->exchange && !d->in.data);
   OBJ_END(d, DOWNSTREAM_MAGIC);
   free(d->drain);
-  downstream_forget_client(d);
+  forget_client(d);
   free(d);
 }
 
@@ -96,7 +110,7 @@ static void describe_client(struct downstream *d) {
   d->client_line = (struct str){str_to_cstring((struct str){line, length}), length};
 }
 
-void downstream_forget_client(struct downstream *d) {
+static void forget_client(struct downstream *d) {
   free((void *)d->client_text.ptr);
   free((void *)d->client_line.ptr);
   d->client_text = d->client_line = (struct str){0};
@@ -104,7 +118,7 @@ void downstream_forget_client(struct downstream *d) {
 
 void downstream_set_client(struct downstream *d, const struct sockaddr_storage *client, socklen_t length) {
   CHECK(length <= sizeof d->client);
-  downstream_forget_client(d);
+  forget_client(d);
   d->client = *client;
   d->client_length = length;
 }
@@ -164,7 +178,8 @@ void downstream_stop(struct downstream *d, unsigned patience_ms) {
 /* How long the next request may take to begin. The last one was not told to be the last. */
 static unsigned idle_ms(const struct downstream *d, enum wait wait) {
   const struct proxy *proxy = d->proxy;
-  unsigned allowed = wait_ms(wait, d->service->settings), patience = wait_ms(WAIT_LAST, d->service->settings);
+  unsigned allowed = wait_ms(wait, d->service->policy.settings),
+           patience = wait_ms(WAIT_LAST, d->service->policy.settings);
   if (!proxy->stopping && !d->service->closing) return allowed;
   if (proxy->stopping) patience = proxy->patience_ms;
   return patience < allowed ? patience : allowed;
@@ -279,7 +294,7 @@ static void expect_rest_of_head(struct downstream *d) {
   uint64_t now = loop_now_ms(d->proxy->loop);
   if (d->state == DOWNSTREAM_HEAD) return;
   d->state = DOWNSTREAM_HEAD;
-  if (!d->head_due_ms) d->head_due_ms = now + wait_ms(WAIT_REQUEST_HEAD, d->service->settings);
+  if (!d->head_due_ms) d->head_due_ms = now + wait_ms(WAIT_REQUEST_HEAD, d->service->policy.settings);
   timer_set(&d->timer, d->head_due_ms > now ? d->head_due_ms - now : 0);
 }
 
@@ -304,7 +319,7 @@ static bool has_too_many_empty_lines(struct downstream *d) {
 static bool scan_head(struct downstream *d) {
   size_t length = 0;
   enum error error = ERROR_NONE;
-  const struct parser_limits *limits = &d->service->settings->head;
+  const struct parser_limits *limits = &d->service->policy.settings->head;
   if (!buf_len(&d->in)) return false;
   switch (head_scan_request(&d->scan, buf_ptr(&d->in), buf_len(&d->in), limits, &length, &error)) {
   case HEAD_MORE:
@@ -324,7 +339,7 @@ static bool scan_head(struct downstream *d) {
 
 /* Twice as much each time, but no more than a head may have. */
 static size_t more_of_head(const struct downstream *d) {
-  size_t length = buf_len(&d->in), most = d->service->settings->head.head_bytes;
+  size_t length = buf_len(&d->in), most = d->service->policy.settings->head.head_bytes;
   if (!length) return READ_BYTES;
   if (length < most && most - length < length) return most - length;
   return length;

@@ -73,6 +73,10 @@ struct downstream {
 /* Takes over an accepted socket. */
 void downstream_new(struct proxy *proxy, struct service *service, int fd, const struct sockaddr *client,
                     socklen_t client_length);
+/* One without a socket, of which an exchange is the only one (rehearsal.c): it is where facts of a client are looked up.
+ * What it has come to own is let go of by the other. */
+void downstream_init_bare(struct downstream *d, struct proxy *proxy, struct service *service);
+void downstream_end_bare(struct downstream *d);
 /* A moment in which the next request of a client that was served just now may be on its way. */
 enum { LAST_REQUEST_MS = 1000 };
 /* Connections that are idle close at once, or if they were busy in the last `patience_ms`, when these are over; the
@@ -120,8 +124,6 @@ void downstream_greeted(struct downstream *d);
 struct str downstream_client(struct downstream *d);
 /* The line of it in requests, "X-Forwarded-For: 192.0.2.1"; lives as long. */
 struct str downstream_client_line(struct downstream *d);
-/* It is described anew when it is asked for. */
-void downstream_forget_client(struct downstream *d);
 
 /* The exchange is over and about to be freed. What follows: the next request; or the rest of its body, which
  * is drained first; or the end of the connection, after what is on its way has been read by the client

@@ -29,7 +29,7 @@ void ending_shows_cut(struct downstream *d, const struct exchange *x) {
 
 static void watch_rest(struct downstream *d) {
   uint64_t now = loop_now_ms(d->proxy->loop), most = d->proxy->stopping ? REST_STOPPING_MS : REST_MS;
-  unsigned pause_ms = wait_ms(WAIT_REST, d->service->settings);
+  unsigned pause_ms = wait_ms(WAIT_REST, d->service->policy.settings);
   if (!d->rest_until_ms || d->rest_until_ms > now + most) d->rest_until_ms = now + most;
   uint64_t left = d->rest_until_ms > now ? d->rest_until_ms - now : 0;
   timer_set(&d->timer, left < pause_ms ? left : pause_ms);
@@ -46,7 +46,7 @@ static void go_on_lingering(struct downstream *d) {
   conn_want_write(&d->conn, has_unsent);
   conn_want_read(&d->conn, !d->half_closed);
   if (has_unsent)
-    timer_set(&d->timer, wait_ms(WAIT_ANSWER_TAKEN, d->service->settings));
+    timer_set(&d->timer, wait_ms(WAIT_ANSWER_TAKEN, d->service->policy.settings));
   else
     watch_rest(d);
 }
@@ -106,14 +106,7 @@ static void begin_drain(struct downstream *d, const struct exchange *x) {
   d->state = DOWNSTREAM_DRAIN;
   d->drain = memory_alloc(sizeof *d->drain);
   *d->drain = x->now.up; /* which was stopped, and owns nothing any more */
-  relay_restart(d->drain, FRAMING_NONE, (struct str){0}, (struct str){0});
-  d->drain->from = &d->conn;
-  d->drain->in = &d->in;
-  d->drain->to = NULL;
-  d->drain->copy = NULL;
-  d->drain->filter = NULL;
-  d->drain->arena = NULL;
-  d->drain->limit = drain_limit(x);
+  relay_read_away(d->drain, &d->conn, &d->in, drain_limit(x));
   drain(d);
 }
 

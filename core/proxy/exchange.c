@@ -55,7 +55,7 @@ void exchange_run(struct exchange *x) {
     if (is_told) log_line(LOG_DEBUG, "exchange %p: %s", (void *)x, steps[at].name);
     result = steps[at].run(x);
     if (result == STEP_NEXT && x->step == at) x->step++;
-  } while (result == STEP_NEXT || (result == STEP_WAIT && x->again));
+  } while (result == STEP_NEXT || result == STEP_JUMPED || (result == STEP_WAIT && x->again));
   if (result == STEP_WAIT) x->running = false;
 }
 
@@ -68,12 +68,12 @@ void exchange_jump(struct exchange *x, enum exchange_step step) {
 
 static enum step_result jump(struct exchange *x, enum exchange_step step) {
   exchange_jump(x, step);
-  return STEP_WAIT;
+  return STEP_JUMPED;
 }
 
 static enum step_result fail(struct exchange *x, enum error error) {
   exchange_fail(x, error);
-  return STEP_WAIT;
+  return STEP_JUMPED;
 }
 
 /* --- calling a hook ------------------------------------------------------------------------------------- */
@@ -183,7 +183,7 @@ static enum step_result step_upstream_request_filter(struct exchange *x) {
 static enum step_result step_send_request(struct exchange *x) {
   x->step++; /* the peer may answer, or fail, while we send */
   attempt_send(x);
-  return x->again ? STEP_WAIT : STEP_NEXT;
+  return STEP_JUMPED;
 }
 
 /* --- towards the client --------------------------------------------------------------------------------- */
@@ -225,7 +225,7 @@ static enum step_result step_send_response(struct exchange *x) {
   if (x->hooks->answer_filter && !is_looked_at(x)) return STEP_WAIT;
   x->step++;
   respond_response(x);
-  return x->again ? STEP_WAIT : STEP_NEXT;
+  return STEP_JUMPED;
 }
 
 static enum step_result step_relay_bodies(struct exchange *x) {
@@ -309,7 +309,6 @@ static enum step_result step_logging(struct exchange *x) {
 static enum step_result step_finish(struct exchange *x) {
   struct downstream *d = x->downstream;
   struct proxy *proxy = x->proxy;
-  struct policy_use *use = x->use;
   CHECK(x->hook_state == HOOK_IDLE && !x->now.upstream && !x->rival && !x->now.up.filtering &&
         !x->down.filtering);
   CHECK(x->times.ended || x->is_shadow); /* invariant I7: logged, and once */
@@ -321,18 +320,10 @@ static enum step_result step_finish(struct exchange *x) {
   lease_end(&x->now.lease, LEASE_NEUTRAL,
             loop_now_us(proxy->loop)); /* of a hook that chose, and then failed */
   if (d) downstream_exchange_ended(d, x);
-  buf_release(&x->body.replay);
-  buf_release(&x->body.unfiltered);
-  filter_none(&x->now.up);
-  filter_none(&x->down);
-  CHECK(proxy->exchange_count > 0 && use->exchanges > 0);
+  CHECK(proxy->exchange_count > 0);
   proxy->exchange_count--;
   list_remove(&x->link);
   proxy_ease(proxy);
-  CHECK(!x->body.replay.data && !x->body.unfiltered.data);
-  OBJ_END(x, EXCHANGE_MAGIC);
-  struct arena arena = x->arena; /* it holds the exchange */
-  arena_free(&arena);
-  if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);
+  exchange_free(x);
   return STEP_DONE;
 }

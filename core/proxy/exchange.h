@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // exchange: one request and its response, the unit that has an arena, a ctx, a deadline and a log line.
 //
-// exchange.c is the list of steps a request walks, in order. A step does one thing and returns NEXT, WAIT or
+// exchange.c is the list of steps a request walks, in order. A step does one thing and returns NEXT, JUMPED, WAIT or
 // DONE. Whatever happens asynchronously (connected, head arrived, hook finished, deadline) stores its outcome
 // in the exchange and calls exchange_wake: one place advances. Any failure goes through exchange_fail: one
 // failure path.
@@ -70,7 +70,12 @@ enum exchange_step {
   STEP_TABLE(X)
 #undef X
 };
-enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE };
+enum step_result {
+  STEP_NEXT,   /* on to the next step */
+  STEP_JUMPED, /* x->step says where to go on, or what to do again */
+  STEP_WAIT,   /* parked until exchange_run, which may have come already */
+  STEP_DONE    /* the exchange is gone */
+};
 
 struct exchange_times { /* ms on the loop's clock; 0: not reached */
   uint64_t begun, ended;
@@ -168,8 +173,6 @@ bool exchange_can_answer(const struct exchange *x);
 struct str exchange_client_address(struct exchange *x);
 /* The same without port and brackets. */
 struct str exchange_client_host(struct exchange *x);
-/* The worker's id, for logs. */
-unsigned exchange_worker(const struct exchange *x);
 
 /* Is the request tried at another backend of its set after this error, where the policy does not decide? */
 bool exchange_set_retries(const struct exchange *x, enum error error);

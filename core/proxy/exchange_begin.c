@@ -18,19 +18,15 @@ static __attribute__((noinline)) bool is_for_canary(struct proxy *proxy, const s
   return random_below(&proxy->dice, 10000) < service->canary_share;
 }
 
-static void choose_policy(struct exchange *x, const struct service *service) {
-  bool canary = service->canary_share > 0 && is_for_canary(x->proxy, service);
-  x->hooks = canary ? service->canary_hooks : service->hooks;
-  x->settings = canary ? service->canary_settings : service->settings;
-  x->use = canary ? service->canary_use : service->use;
-  x->use->exchanges++;
+static const struct service_policy *choose_policy(struct proxy *proxy, const struct service *service) {
+  bool canary = service->canary_share > 0 && is_for_canary(proxy, service);
+  return canary ? &service->canary : &service->policy;
 }
 
 static struct exchange *begin_exchange(struct downstream *d) {
-  struct exchange *x = exchange_new(d->proxy);
+  struct exchange *x = exchange_new(d->proxy, choose_policy(d->proxy, d->service));
   x->downstream = d;
   x->secure = d->conn.tls != NULL;
-  choose_policy(x, d->service);
   account_begin(x, d->service->traffic);
   d->exchange = x;
   d->proxy->exchange_count++;
@@ -75,11 +71,10 @@ void exchange_begin(struct downstream *d, const struct received *received) {
   relay_begin(&x->now.up, x->request.body, x->request.body.framing, (struct str){0}, (struct str){0});
   x->now.up.active = false;
   x->now.up.limit = x->settings->body_bytes;
-  x->now.up.copy_limit = RELAY_COPY_LIMIT;
-  x->now.up.arena = x->down.arena = &x->arena;
+  x->now.up.copy.limit = RELAY_COPY_LIMIT;
   x->policy_began = true;
   if (x->hooks->begin) x->hooks->begin(x);
-  if (error == ERROR_NONE && d->service->shadow_use) shadow_begin(x);
+  if (error == ERROR_NONE && d->service->shadow.use) shadow_begin(x);
   if (error == ERROR_NONE)
     exchange_run(x);
   else

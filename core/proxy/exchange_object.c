@@ -8,16 +8,34 @@
 #include "proxy/room.h"
 #include "proxy/walk.h"
 
-struct exchange *exchange_new(struct proxy *proxy) {
+struct exchange *exchange_new(struct proxy *proxy, const struct service_policy *policy) {
   struct arena arena;
   arena_init(&arena);
   struct exchange *x = arena_zalloc(&arena, sizeof *x);
   x->arena = arena;
   x->proxy = proxy;
+  x->hooks = policy->hooks;
+  x->settings = policy->settings;
+  x->use = policy->use;
+  x->use->exchanges++;
+  x->now.up.trailers.arena = x->down.trailers.arena = &x->arena;
   x->times.begun = loop_now_ms(proxy->loop);
   headers_init(&x->request.headers, &x->arena);
   OBJ_INIT(x, EXCHANGE_MAGIC);
   return x;
+}
+
+void exchange_free(struct exchange *x) {
+  struct policy_use *use = x->use;
+  buf_release(&x->body.replay);
+  buf_release(&x->body.unfiltered);
+  filter_none(&x->now.up);
+  filter_none(&x->down);
+  CHECK(use->exchanges > 0);
+  OBJ_END(x, EXCHANGE_MAGIC);
+  struct arena arena = x->arena; /* it holds the exchange */
+  arena_free(&arena);
+  if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);
 }
 
 bool exchange_can_answer(const struct exchange *x) {
@@ -46,5 +64,3 @@ struct str exchange_client_host(struct exchange *x) {
 bool exchange_ends_connection(const struct exchange *x) {
   return x->proxy->stopping || room_is_low(x->proxy) || (x->downstream && x->downstream->service->closing);
 }
-
-unsigned exchange_worker(const struct exchange *x) { return x->proxy->worker; }

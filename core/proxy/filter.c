@@ -97,7 +97,7 @@ static enum hook_status ask(struct body_filter *f) {
   piece->status = 0;
   if (is_trailer_stage(f)) {
     relay_trailers(f->relay, &f->trailers);
-    piece->trailers = f->relay->trailers = &f->trailers;
+    piece->trailers = f->relay->trailers.fields = &f->trailers;
   }
   piece->began = ticks_now();
   enum hook_status status = f->stages[f->at].function(piece);
@@ -170,9 +170,9 @@ void body_piece_wake(struct body_piece *piece, bool failed) {
 /* What the client is told is the hook's failure, as long as nothing of the response has left. */
 void filter_fail(struct exchange *x, struct relay *relay) {
   const struct body_piece *piece = &((struct body_filter *)relay->filter)->piece;
-  if (relay == &x->down && !relay->written) x->sent.status = 0;
+  if (relay == &x->down) respond_forget_unsent(x);
   relay_stop(relay);
-  relay->copy_overflowed = true; /* the piece is lost */
+  relay->copy.overflowed = true; /* the piece is lost */
   x->error_status = piece->status;
   exchange_fail(x, piece->error ? piece->error : ERROR_SCRIPT);
 }

@@ -25,7 +25,7 @@ static void refuse(struct downstream *d, const char *what, const char *why) {
 
 /* Who may connect to a unix socket is said by the permissions of its path. */
 static bool is_trusted(struct downstream *d) {
-  const struct cidr_set *senders = d->service->settings->proxy_senders;
+  const struct cidr_set *senders = d->service->policy.settings->proxy_senders;
   if (!senders || d->client.ss_family == AF_UNIX) return true;
   return cidr_set_contains(senders, addr_host_of_client(downstream_client(d))) == CIDR_INSIDE;
 }
@@ -33,7 +33,7 @@ static bool is_trusted(struct downstream *d) {
 /* From a sender that is not trusted no byte is looked at: where the header is optional, it is as good as one that has
  * sent none, so a header of its own is a malformed request. */
 void greeting_begin(struct downstream *d) {
-  const struct settings *settings = d->service->settings;
+  const struct settings *settings = d->service->policy.settings;
   bool is_expected = settings->proxy_protocol != PROXY_PROTOCOL_OFF, trusts = !is_expected || is_trusted(d);
   if (is_expected && trusts) {
     d->state = DOWNSTREAM_PREFACE;
@@ -71,7 +71,7 @@ static void take_preface(struct downstream *d, const struct proxy_protocol *head
 
 /* What looked like a header so far is the beginning of a request. A TLS handshake never looks like one. */
 static void do_without_preface(struct downstream *d) {
-  bool required = d->service->settings->proxy_protocol == PROXY_PROTOCOL_REQUIRED;
+  bool required = d->service->policy.settings->proxy_protocol == PROXY_PROTOCOL_REQUIRED;
   if (required || (buf_len(&d->in) && d->service->tls))
     refuse(d, "PROXY header", "missing");
   else
@@ -105,9 +105,9 @@ static void read_preface(struct downstream *d) {
 /* Who it is is known only now: a PROXY header may have said so. */
 static bool is_admitted(struct downstream *d) {
   struct service *service = d->service;
-  unsigned most = service->settings->max_connections_per_client;
+  unsigned most = service->policy.settings->max_connections_per_client;
   if (!most || !service->census) return true;
-  if (!census_client_of((const struct sockaddr *)&d->client, service->settings->client_ipv6_bits,
+  if (!census_client_of((const struct sockaddr *)&d->client, service->policy.settings->client_ipv6_bits,
                         &d->admitted))
     return true;
   d->is_admitted = census_admit(service->census, &d->admitted, most);
@@ -126,7 +126,7 @@ static void begin_session(struct downstream *d) {
     return;
   }
   d->state = DOWNSTREAM_HANDSHAKE;
-  timer_set(&d->timer, wait_ms(WAIT_HANDSHAKE, service->settings));
+  timer_set(&d->timer, wait_ms(WAIT_HANDSHAKE, service->policy.settings));
   tls_server(&d->conn, service->tls);
 }
 
@@ -176,7 +176,7 @@ static void handshake(struct downstream *d) {
 
 static void ask_for_certificate(struct downstream *d) {
   struct service *service = d->service;
-  if (!service->hooks->certificate) { /* a reload has taken it away */
+  if (!service->policy.hooks->certificate) { /* a reload has taken it away */
     tls_provide(&d->conn, NULL, 0);
     handshake(d);
     return;
@@ -184,12 +184,12 @@ static void ask_for_certificate(struct downstream *d) {
   struct certificate_request *request = memory_zalloc(sizeof *request);
   *request = (struct certificate_request){.server_name = tls_server_name(&d->conn),
                                           .client = downstream_client(d),
-                                          .hooks = service->hooks,
-                                          .use = service->use,
+                                          .hooks = service->policy.hooks,
+                                          .use = service->policy.use,
                                           .owner = d};
   d->asking = request;
   request->use->exchanges++; /* the policy stays */
-  enum hook_status status = service->hooks->certificate(request);
+  enum hook_status status = service->policy.hooks->certificate(request);
   if (status != HOOK_WAIT) certificate_request_wake(request, status == HOOK_FAILED);
 }
 

@@ -30,23 +30,21 @@ struct traffic;
 
 enum { PEER_BUCKETS = 256, PEER_GUESSES = 32 };
 
-/* A reload changes hooks, settings, tls and use in place: the next exchange and the next connection use the
- * new ones. */
+/* What an exchange has of a policy: all of it borrowed, and counted in `use`. */
+struct service_policy {
+  const struct hooks *hooks;
+  const struct settings *settings;
+  struct policy_use *use;
+};
+
+/* A reload changes policy and tls in place: the next exchange and the next connection use the new ones. */
 struct service {
-  const struct hooks *hooks;       /* borrowed from the policy in force */
-  const struct settings *settings; /* likewise */
-  struct policy_use *use;          /* likewise */
-  struct tls_context *tls;         /* owned reference; NULL: plain */
-  struct traffic *traffic;         /* borrowed from the metrics: what is counted of it */
-  /* While a canary runs: canary_share of 10,000 exchanges use these instead; 0 without one. */
-  const struct hooks *canary_hooks;
-  const struct settings *canary_settings;
-  struct policy_use *canary_use;
-  unsigned canary_share;
-  /* While a policy is tried in the shadow; shadow_use is NULL without one. */
-  const struct hooks *shadow_hooks;
-  const struct settings *shadow_settings;
-  struct policy_use *shadow_use;
+  struct service_policy policy; /* the one in force */
+  struct tls_context *tls;      /* owned reference; NULL: plain */
+  struct traffic *traffic;      /* borrowed from the metrics: what is counted of it */
+  struct service_policy canary; /* while one runs: canary_share of 10,000 exchanges use it instead */
+  unsigned canary_share;        /* 0 without one */
+  struct service_policy shadow; /* while a policy is tried in the shadow; shadow.use is NULL without one */
   struct shadow_report *shadow_report; /* the worker's */
   unsigned connections;                /* open downstreams */
   struct census *census; /* borrowed from the metrics: those of all workers; NULL: not counted */

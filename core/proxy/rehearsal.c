@@ -35,22 +35,6 @@ static const size_t offsets[HOOK_COUNT] = {
 
 /* --- begin and end -------------------------------------------------------------------------------------- */
 
-static void set_client(struct downstream *d, const struct addr *client) {
-  d->client_length = client->length;
-  memcpy(&d->client, &client->socket, client->length);
-}
-
-static void make_exchange(struct rehearsal *r, const struct rehearsal_setup *setup) {
-  struct exchange *x = exchange_new(setup->proxy);
-  x->downstream = &r->downstream;
-  x->hooks = setup->hooks;
-  x->settings = setup->settings;
-  x->use = &r->use;
-  x->secure = setup->secure;
-  x->running = true;
-  r->exchange = x;
-}
-
 static bool read_request(struct exchange *x, struct str head, const char **why) {
   const struct head whole = {.text = arena_dup(&x->arena, head)};
   enum error error = parser_request(&whole, &x->arena, &x->settings->head, &x->request, why);
@@ -58,30 +42,26 @@ static bool read_request(struct exchange *x, struct str head, const char **why) 
   return error == ERROR_NONE;
 }
 
-static void free_exchange(struct rehearsal *r) {
-  struct arena arena = r->exchange->arena; /* it holds the exchange */
-  buf_release(&r->exchange->body.replay);
+static void free_rehearsal(struct rehearsal *r) {
+  exchange_free(r->exchange);
+  downstream_end_bare(&r->downstream);
   buf_release(&r->filtered);
-  arena_free(&arena);
-  downstream_forget_client(&r->downstream);
   free(r);
 }
 
 struct rehearsal *rehearsal_new(const struct rehearsal_setup *setup, const char **why) {
   struct rehearsal *r = memory_zalloc(sizeof *r);
-  r->service.hooks = setup->hooks;
-  r->service.settings = setup->settings;
-  r->service.use = &r->use;
-  r->downstream.service = &r->service;
-  r->downstream.proxy = setup->proxy;
-  r->downstream.conn.fd = -1;
-  r->downstream.state = DOWNSTREAM_BUSY;
-  r->downstream.requests = 1;
-  OBJ_INIT(&r->downstream, DOWNSTREAM_MAGIC);
-  set_client(&r->downstream, setup->client);
-  make_exchange(r, setup);
+  struct sockaddr_storage client = {0};
+  memcpy(&client, &setup->client->socket, setup->client->length);
+  r->service.policy = (struct service_policy){setup->hooks, setup->settings, &r->use};
+  downstream_init_bare(&r->downstream, setup->proxy, &r->service);
+  downstream_set_client(&r->downstream, &client, setup->client->length);
+  r->exchange = exchange_new(setup->proxy, &r->service.policy);
+  r->exchange->downstream = &r->downstream;
+  r->exchange->secure = setup->secure;
+  r->exchange->running = true;
   if (!read_request(r->exchange, setup->head, why)) {
-    free_exchange(r);
+    free_rehearsal(r);
     return NULL;
   }
   if (setup->body.len) exchange_set_body(r->exchange, setup->body);
@@ -101,8 +81,7 @@ void rehearsal_free(struct rehearsal *r) {
   if (r->piece_waits) x->hooks->cancel_piece(&r->piece);
   if (x->hooks->end) x->hooks->end(x);
   drop_peer(x);
-  if (r->downstream.attachment) r->downstream.attachment->on_close(r->downstream.attachment);
-  free_exchange(r);
+  free_rehearsal(r);
 }
 
 struct exchange *rehearsal_exchange(struct rehearsal *r) {
@@ -164,10 +143,6 @@ bool rehearsal_waits(struct rehearsal *r) {
   if (x->hook_state == HOOK_FINISHED) apply_outcome(r);
   x->hook_state = HOOK_IDLE;
   return false;
-}
-
-enum hook_status rehearsal_result(const struct rehearsal *r) {
-  return r->exchange->outcome.error == ERROR_NONE ? HOOK_DONE : HOOK_FAILED;
 }
 
 /* --- bodies ----------------------------------------------------------------------------------------------- */

@@ -32,8 +32,6 @@ struct exchange *rehearsal_exchange(struct rehearsal *r);
  * it decided is in the exchange's outcome; a peer given by upstream_peer is the exchange's. */
 enum hook_status rehearsal_call(struct rehearsal *r, enum hook hook);
 bool rehearsal_waits(struct rehearsal *r);
-/* Of the hook that was called last and waits no more. */
-enum hook_status rehearsal_result(const struct rehearsal *r);
 
 /* A piece of a body, borrowed until its answer, goes through a body hook; waiting is as with rehearsal_call. */
 enum hook_status rehearsal_filter(struct rehearsal *r, enum hook hook, struct str chunk, bool is_last);

@@ -17,8 +17,8 @@ enum { READS_PER_PUMP = 8, GATHER_BYTES = 4096, TRAILER_FIELDS = 100 };
 void relay_begin(struct relay *r, struct body body, enum framing out, struct str head, struct str first) {
   decoder_begin(&r->decoder, body);
   r->bytes = r->received = 0;
-  r->trailer_section = (struct str){0};
-  r->trailers = NULL;
+  r->trailers.section = (struct str){0};
+  r->trailers.fields = NULL;
   r->pipe = NULL;
   r->bulk = r->piped = r->source_broke = r->filter_ended = r->filtering = false;
   relay_restart(r, out, head, first);
@@ -33,6 +33,18 @@ void relay_restart(struct relay *r, enum framing out, struct str head, struct st
   r->parts[PART_HEAD] = head;
   r->parts[PART_CHUNK_HEAD] = r->parts[PART_TAIL] = (struct str){0};
   r->parts[PART_PAYLOAD] = first;
+}
+
+void relay_read_away(struct relay *r, struct conn *from, struct buf *in, uint64_t limit) {
+  CHECK(!r->active && !r->filtering && !r->pipe);
+  relay_restart(r, FRAMING_NONE, (struct str){0}, (struct str){0});
+  r->from = from;
+  r->in = in;
+  r->to = NULL;
+  r->copy.to = NULL;
+  r->filter = NULL;
+  r->trailers.arena = NULL;
+  r->limit = limit;
 }
 
 static void consume(struct relay *r) {
@@ -51,7 +63,7 @@ void relay_stop(struct relay *r) {
   if (r->filtering) {
     r->filter->cancel(r->filter);
     r->filtering = false;
-    r->copy_overflowed = true;
+    r->copy.overflowed = true;
   }
   let_go(r);
   relay_give_pipe(r);
@@ -63,21 +75,22 @@ void relay_stop(struct relay *r) {
 void relay_trailers(const struct relay *r, struct headers *kept) {
   struct parser_limits limits = {.head_bytes = CHUNKED_TRAILER_BYTES, .fields = TRAILER_FIELDS};
   struct headers all;
-  headers_init(kept, r->arena);
-  if (!r->trailer_section.len || !parser_trailers(r->trailer_section, r->arena, &limits, &all)) return;
+  headers_init(kept, r->trailers.arena);
+  if (!r->trailers.section.len || !parser_trailers(r->trailers.section, r->trailers.arena, &limits, &all))
+    return;
   for (unsigned i = 0; i < all.count; i++)
-    if (framing_trailer_is_allowed(&all.items[i], r->nominated))
+    if (framing_trailer_is_allowed(&all.items[i], r->trailers.nominated))
       headers_add(kept, all.items[i].name, all.items[i].value);
 }
 
 static struct str last_chunk(struct relay *r) {
-  struct headers received, *kept = r->trailers;
-  if (!r->trailers_allowed || (!kept && !r->trailer_section.len)) return STR("0\r\n\r\n");
+  struct headers received, *kept = r->trailers.fields;
+  if (!r->trailers.allowed || (!kept && !r->trailers.section.len)) return STR("0\r\n\r\n");
   if (!kept) relay_trailers(r, kept = &received);
-  struct str fields = writer_trailers(r->arena, kept);
+  struct str fields = writer_trailers(r->trailers.arena, kept);
   r->unsafe = !fields.ptr;
   if (r->unsafe) return (struct str){0};
-  return arena_printf(r->arena, "0\r\n%.*s", STR_ARG(fields));
+  return arena_printf(r->trailers.arena, "0\r\n%.*s", STR_ARG(fields));
 }
 
 /* Puts chunks around the payload that is in its part. */
@@ -92,7 +105,7 @@ static __attribute__((noinline)) void encode_chunk(struct relay *r) {
   if (payload.len && ends && last.len == 5)
     r->parts[PART_TAIL] = STR("\r\n0\r\n\r\n");
   else if (payload.len && ends)
-    r->parts[PART_TAIL] = arena_printf(r->arena, "\r\n%.*s", STR_ARG(last));
+    r->parts[PART_TAIL] = arena_printf(r->trailers.arena, "\r\n%.*s", STR_ARG(last));
   else if (payload.len)
     r->parts[PART_TAIL] = STR("\r\n");
   else
@@ -173,7 +186,7 @@ static enum io flush(struct relay *r) {
 /* --- in ------------------------------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) void keep_trailers(struct relay *r, struct str section) {
-  if (r->arena) r->trailer_section = arena_dup(r->arena, section);
+  if (r->trailers.arena) r->trailers.section = arena_dup(r->trailers.arena, section);
 }
 
 /* Takes the next piece of the message from what has been read; RELAY_READING: fine, there may be nothing. */
@@ -194,19 +207,19 @@ static enum relay_result decode(struct relay *r) {
 
 static __attribute__((noinline)) void keep_copy(struct relay *r) {
   struct str payload = r->parts[PART_PAYLOAD];
-  if (!payload.len || r->copy_overflowed) return;
-  if (buf_len(r->copy) + payload.len > r->copy_limit) {
-    r->copy_overflowed = true;
-    buf_release(r->copy);
+  if (!payload.len || r->copy.overflowed) return;
+  if (buf_len(r->copy.to) + payload.len > r->copy.limit) {
+    r->copy.overflowed = true;
+    buf_release(r->copy.to);
     return;
   }
-  buf_append_str(r->copy, payload);
+  buf_append_str(r->copy.to, payload);
 }
 
 /* --- between -------------------------------------------------------------------------------------------- */
 
 static inline void to_parts(struct relay *r) {
-  if (r->copy) keep_copy(r);
+  if (r->copy.to) keep_copy(r);
   encode(r);
 }
 
@@ -298,7 +311,8 @@ static enum relay_result first_round(struct relay *r) {
 
 /* Is all that is to be sent here, as it is to be sent? */
 static inline bool is_whole(const struct relay *r) {
-  if (r->filter || r->copy || !r->to || r->out == FRAMING_CHUNKED || r->parts[PART_PAYLOAD].len) return false;
+  if (r->filter || r->copy.to || !r->to || r->out == FRAMING_CHUNKED || r->parts[PART_PAYLOAD].len)
+    return false;
   if (r->decoder.ended) return true;
   return r->decoder.body.framing == FRAMING_LENGTH && r->in && buf_len(r->in) >= r->decoder.left && !r->limit;
 }

@@ -38,40 +38,49 @@ struct relay_filter {
 
 enum relay_part { PART_HEAD, PART_CHUNK_HEAD, PART_PAYLOAD, PART_TAIL, RELAY_PARTS };
 
+/* Payload that is kept for a retry. */
+struct relay_copy {
+  struct buf *to;  /* borrowed; NULL: none is kept */
+  size_t limit;    /* bytes */
+  bool overflowed; /* it is not all that was decoded */
+};
+
+struct relay_trailers {
+  bool allowed;                    /* forward the section (chunked to chunked only) */
+  struct str section;              /* as received; arena */
+  struct headers *fields;          /* borrowed; NULL, or what is sent instead of the section */
+  const struct headers *nominated; /* borrowed or NULL: fields that may not be among them */
+  struct arena *arena;             /* borrowed; NULL: they are dropped */
+};
+
 /* What each body needs comes first, what chunks and trailers need last. */
 struct relay {
   struct conn *from; /* borrowed; NULL: what is to be sent is in the parts, or in `in` already */
   struct conn *to;   /* borrowed; NULL: the payload is dropped (drain) */
   struct buf *in;    /* borrowed: bytes of `from`, decoded in place; rests of the next message stay */
-  struct buf *copy;  /* borrowed; NULL or where payload is kept for a retry, up to copy_limit */
-  struct pipe *pipe; /* owned while payload is in it; NULL */
+  struct relay_copy copy;
+  struct pipe *pipe;             /* owned while payload is in it; NULL */
   struct relay_filter *filter;   /* borrowed; NULL: none */
   struct str parts[RELAY_PARTS]; /* on their way out, in this order */
   struct decoder decoder;        /* of what comes in */
   enum framing out;
-  bool started;          /* the first round was made */
-  bool bulk;             /* a read filled its buffer: use large ones */
-  bool piped;            /* a pipe was used: for the rest, too, however short */
-  bool source_broke;     /* an early read failed, which the next one tells */
-  bool at_once;          /* a write that fails must be known before the next step */
-  bool active;           /* begun and neither done nor failed */
-  bool done;             /* the whole message was written */
-  bool unsafe;           /* its trailers were refused, so its end is not written */
-  bool copy_overflowed;  /* the copy is not all that was decoded */
-  bool filtering;        /* the filter has a piece */
-  bool filter_ended;     /* the filter was given the last one */
-  bool trailers_allowed; /* forward the trailer section (chunked to chunked only) */
-  uint64_t limit;        /* payload bytes allowed; 0: any */
-  uint64_t bytes;        /* payload decoded so far */
-  uint64_t received;     /* bytes read from the source so far, with framing */
-  uint64_t written;      /* bytes written to the sink so far, with heads and framing */
-  size_t used;           /* input bytes behind the parts, consumed once they are written */
-  size_t copy_limit;
+  bool started;      /* the first round was made */
+  bool bulk;         /* a read filled its buffer: use large ones */
+  bool piped;        /* a pipe was used: for the rest, too, however short */
+  bool source_broke; /* an early read failed, which the next one tells */
+  bool at_once;      /* a write that fails must be known before the next step */
+  bool active;       /* begun and neither done nor failed */
+  bool done;         /* the whole message was written */
+  bool unsafe;       /* its trailers were refused, so its end is not written */
+  bool filtering;    /* the filter has a piece */
+  bool filter_ended; /* the filter was given the last one */
+  uint64_t limit;    /* payload bytes allowed; 0: any */
+  uint64_t bytes;    /* payload decoded so far */
+  uint64_t received; /* bytes read from the source so far, with framing */
+  uint64_t written;  /* bytes written to the sink so far, with heads and framing */
+  size_t used;       /* input bytes behind the parts, consumed once they are written */
   char chunk_head[CHUNKED_HEAD_BYTES];
-  struct str trailer_section;      /* as received; arena */
-  struct headers *trailers;        /* borrowed; NULL, or what is sent instead of trailer_section */
-  struct arena *arena;             /* for trailers */
-  const struct headers *nominated; /* borrowed or NULL: fields that may not be among the trailers */
+  struct relay_trailers trailers;
 };
 
 /* Payload of which RELAY_PIPED bytes are still to come is worth a pipe; where one is likely, a head is read with no
@@ -85,13 +94,18 @@ enum {
 };
 
 /* Begins with `head` (may be empty; borrowed until written) and, behind it, `first`: payload that was decoded
- * and filtered before (of a retry, or a whole content; may be empty; borrowed). Sets everything but copy and
- * its limit, limit, filter, nominated, trailers_allowed, at_once, which the owner sets afterwards. Writes nothing yet.
- */
+ * and filtered before (of a retry, or a whole content; may be empty; borrowed). Sets everything but copy.to,
+ * copy.limit, limit, filter, at_once and what of the trailers is allowed, which the owner sets afterwards. Writes nothing
+ * yet. */
 void relay_begin(struct relay *r, struct body body, enum framing out, struct str head, struct str first);
 /* The same message from its start to another sink: `first` is all that was decoded so far, decoding goes on
  * behind it. */
 void relay_restart(struct relay *r, enum framing out, struct str head, struct str first);
+/* The rest of a message whose relay was stopped is read from there and dropped: nothing is sent, kept or filtered any
+ * more. `limit` is that of all its payload; 0: any. */
+void relay_read_away(struct relay *r, struct conn *from, struct buf *in, uint64_t limit);
+/* Is something of it on its way to the client, or there? */
+static inline bool relay_has_written(const struct relay *r) { return r->written > 0; }
 /* Goes on as far as it gets without waiting, and sets the watchers of both conns to what it waits for: the
  * source's reader, the sink's writer. Call it when either became ready. Not to be called after a final
  * result. */

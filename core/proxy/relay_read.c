@@ -13,7 +13,7 @@ void relay_give_pipe(struct relay *r) {
 
 static bool may_pass_unseen(const struct relay *r) {
   size_t here = buf_len(r->in);
-  if (r->out != r->decoder.body.framing || !r->to || r->filter || (r->copy && !r->copy_overflowed))
+  if (r->out != r->decoder.body.framing || !r->to || r->filter || (r->copy.to && !r->copy.overflowed))
     return false;
   if (!conn_is_plain(r->from) || !conn_is_plain(r->to)) return false;
   switch (r->out) {

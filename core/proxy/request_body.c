@@ -27,8 +27,8 @@ void exchange_read_body(struct exchange *x, size_t limit, void (*on_body)(struct
   x->now.up.from = &x->downstream->conn;
   x->now.up.in = &x->downstream->in;
   x->now.up.to = NULL;
-  x->now.up.copy = &x->body.replay;
-  x->now.up.copy_limit = limit;
+  x->now.up.copy.to = &x->body.replay;
+  x->now.up.copy.limit = limit;
   x->now.up.limit = !allowed || limit < allowed ? limit : allowed;
   x->body.on_body = on_body;
   conn_want_read(&x->downstream->conn, true);
@@ -78,7 +78,7 @@ void exchange_set_body(struct exchange *x, struct str text) {
   if (x->request.body.framing != FRAMING_NONE || text.len)
     x->request.body = (struct body){FRAMING_LENGTH, text.len};
   x->body.is_read = true;
-  x->now.up.trailer_section = (struct str){0};
+  x->now.up.trailers.section = (struct str){0};
 }
 
 /* A client that sends a small body slowly is not to hold a connection to a peer meanwhile, nor a place in its limits.
@@ -103,20 +103,20 @@ bool request_body_paused(struct exchange *x) {
   if (!request_body_is_awaited(x) || upload_why(x)) return false;
   exchange_cancel_body(x);
   x->now.up.limit = x->settings->body_bytes;
-  x->now.up.copy_limit = RELAY_COPY_LIMIT;
+  x->now.up.copy.limit = RELAY_COPY_LIMIT;
   exchange_run(x);
   return true;
 }
 
 /* Before the first attempt: the whole body goes through the filter first. */
 static void feed_filter(struct exchange *x) {
-  struct str trailers = x->now.up.trailer_section;
+  struct str trailers = x->now.up.trailers.section;
   x->body.unfiltered = x->body.replay;
   x->body.replay = (struct buf){0};
   x->body.feeds_filter = true;
   struct body whole = {FRAMING_LENGTH, buf_len(&x->body.unfiltered)};
   relay_begin(&x->now.up, whole, FRAMING_NONE, (struct str){0}, (struct str){0});
-  x->now.up.trailer_section = trailers;
+  x->now.up.trailers.section = trailers;
 }
 
 void request_body_send(struct exchange *x) {

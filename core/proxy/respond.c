@@ -44,13 +44,26 @@ static bool leaves_doubt(const struct exchange *x, unsigned status, bool is_take
   return left > x->settings->drain_bytes;
 }
 
+/* Nothing is written yet: transfer_down follows, after which the exchange may have failed. */
 static void begin_down(struct exchange *x, struct body body, enum framing out, struct str head,
                        struct str first) {
   CHECK(x->downstream && !x->down.active); /* one head at a time */
   relay_begin(&x->down, body, out, head, first);
   x->down.decoder.chunked.takes_padding = x->now.peer && x->now.peer->options.lenient & LENIENT_CHUNK_PADDING;
   x->down.to = &x->downstream->conn;
+}
+
+/* The same for what is all here: a head, and content of our own. */
+static void send_whole(struct exchange *x, struct str head, enum framing out, struct str content) {
+  x->down.from = NULL;
+  x->down.in = NULL;
+  filter_none(&x->down);
+  begin_down(x, (struct body){FRAMING_NONE, 0}, out, head, content);
   transfer_down(x);
+}
+
+void respond_forget_unsent(struct exchange *x) {
+  if (!relay_has_written(&x->down)) x->sent.status = 0;
 }
 
 /* --- interim -------------------------------------------------------------------------------------------- */
@@ -65,18 +78,11 @@ void respond_interim(struct exchange *x) {
   }
   if (x->response.status == 100) x->sent.continued = true;
   x->sent.informed = true;
-  x->down.from = NULL;
-  x->down.in = NULL;
-  filter_none(&x->down);
-  begin_down(x, none, FRAMING_NONE, head, (struct str){0});
+  send_whole(x, head, FRAMING_NONE, (struct str){0});
 }
 
 void respond_continue(struct exchange *x) {
-  x->down.from = NULL;
-  x->down.in = NULL;
-  filter_none(&x->down);
-  begin_down(x, (struct body){FRAMING_NONE, 0}, FRAMING_NONE, STR("HTTP/1.1 100 Continue\r\n\r\n"),
-             (struct str){0});
+  send_whole(x, STR("HTTP/1.1 100 Continue\r\n\r\n"), FRAMING_NONE, (struct str){0});
 }
 
 /* --- the peer's response -------------------------------------------------------------------------------- */
@@ -127,11 +133,12 @@ void respond_response(struct exchange *x) {
   x->sent.status = response->status;
   x->down.from = &x->now.upstream->conn;
   x->down.in = &x->now.upstream->in;
-  x->down.trailers_allowed = out == FRAMING_CHUNKED;
-  x->down.nominated = &response->nominated;
+  x->down.trailers.allowed = out == FRAMING_CHUNKED;
+  x->down.trailers.nominated = &response->nominated;
   x->down.at_once = x->sent.closes;
   filter_response(x, out);
   begin_down(x, tunnels ? (struct body){FRAMING_TUNNEL, 0} : response->body, out, head, (struct str){0});
+  transfer_down(x);
   if (tunnels && x->downstream && x->now.upstream && x->now.up.active) transfer_up(x);
 }
 
@@ -167,11 +174,7 @@ void respond_answer(struct exchange *x) {
   bool silent = x->request.method == METHOD_HEAD || status == 204 || status == 304;
   x->sent.status = (unsigned short)status;
   x->response = answer->response;
-  x->down.from = NULL;
-  x->down.in = NULL;
-  filter_none(&x->down);
-  begin_down(x, (struct body){FRAMING_NONE, 0}, FRAMING_LENGTH, head,
-             silent ? (struct str){0} : answer->content);
+  send_whole(x, head, FRAMING_LENGTH, silent ? (struct str){0} : answer->content);
 }
 
 void respond_show_head(struct exchange *x) {

@@ -65,7 +65,7 @@ static enum wait wait_of(const struct downstream *d) {
 
 /* For how long it has waited for a request, for the rest of its head, or for the client to close. */
 static uint64_t idle_ms_of(const struct downstream *d) {
-  uint64_t allowed = wait_ms(wait_of(d), d->service->settings), left = timer_left_ms(&d->timer);
+  uint64_t allowed = wait_ms(wait_of(d), d->service->policy.settings), left = timer_left_ms(&d->timer);
   return allowed > left ? allowed - left : 0;
 }
 
@@ -153,7 +153,7 @@ static bool await(struct proxy *proxy) {
 }
 
 static bool take_place(struct proxy *proxy, struct service *service, bool must) {
-  unsigned most = service->settings->max_connections;
+  unsigned most = service->policy.settings->max_connections;
   if (!service->census || census_enter(service->census, must ? 0 : most)) return true;
   note_shortage(proxy);
   return give_up_client(proxy, service) && census_enter(service->census, most);

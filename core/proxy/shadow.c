@@ -49,11 +49,7 @@ static void copy_request(struct exchange *copy, const struct request *from) {
 }
 
 static struct exchange *copy_of(struct exchange *x, struct service *service, struct shadow *shadow) {
-  struct exchange *copy = exchange_new(x->proxy);
-  copy->hooks = service->shadow_hooks;
-  copy->settings = service->shadow_settings;
-  copy->use = service->shadow_use;
-  copy->use->exchanges++;
+  struct exchange *copy = exchange_new(x->proxy, &service->shadow);
   copy->shadow = shadow;
   copy->is_shadow = true;
   copy->secure = x->secure;
@@ -61,7 +57,6 @@ static struct exchange *copy_of(struct exchange *x, struct service *service, str
   copy->client = arena_dup(&copy->arena, exchange_client_address(x));
   copy_request(copy, &x->request);
   copy->now.up.decoder.ended = true;
-  copy->now.up.arena = copy->down.arena = &copy->arena;
   x->proxy->exchange_count++;
   list_push_back(&x->proxy->exchanges, &copy->link);
   return copy;

@@ -60,7 +60,7 @@ static void begin_tunnel_up(struct exchange *x) {
   x->now.up.from = &x->downstream->conn;
   x->now.up.in = &x->downstream->in;
   x->now.up.to = &x->now.upstream->conn;
-  x->now.up.copy = NULL;
+  x->now.up.copy.to = NULL;
   x->now.up.limit = 0;
   x->now.up.at_once = true;
   filter_none(&x->now.up);
@@ -91,12 +91,7 @@ static void read_on(struct exchange *x) {
 static void read_away(struct exchange *x) {
   if (x->now.up.decoder.ended || x->tunnel || transfer_is_hopeless(x)) return;
   filter_none(&x->now.up);
-  relay_restart(&x->now.up, FRAMING_NONE, (struct str){0}, (struct str){0});
-  x->now.up.from = &x->downstream->conn;
-  x->now.up.in = &x->downstream->in;
-  x->now.up.to = NULL;
-  x->now.up.copy = NULL;
-  x->now.up.limit = 0;
+  relay_read_away(&x->now.up, &x->downstream->conn, &x->downstream->in, 0);
   read_on(x);
 }
 
@@ -220,7 +215,7 @@ void transfer_down(struct exchange *x) {
   case RELAY_FILTER_FAILED: filter_fail(x, &x->down); return;
   case RELAY_UNSAFE: exchange_fail_because(x, ERROR_UNSAFE_HEAD, "trailers of the response"); return;
   case RELAY_MALFORMED:
-    if (x->down.written == 0) x->sent.status = 0; /* found out before the head went */
+    respond_forget_unsent(x);
     exchange_fail_because(x, ERROR_BAD_RESPONSE, "broken chunks");
     return;
   case RELAY_TOO_LARGE:

@@ -131,7 +131,7 @@ static void reap_listener(struct worker_listener *own) {
 /* A service that is no longer listened on keeps the policy that it was made for, as if it were an exchange of
  * it. */
 static void on_service_unused(struct service *service) {
-  struct policy_use *use = service->use;
+  struct policy_use *use = service->policy.use;
   reap_listener(CONTAINER_OF(service, struct worker_listener, service));
   if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);
 }
@@ -151,9 +151,9 @@ static struct worker_listener *new_listener(struct worker *worker, const struct 
 static void set_service(struct service *service, struct instance *instance,
                         const struct policy_listener *said, const struct worker_service *with) {
   if (service->tls) tls_context_release(service->tls);
-  service->hooks = said->hooks;
-  service->settings = &said->settings;
-  service->use = &instance->use;
+  service->policy.hooks = said->hooks;
+  service->policy.settings = &said->settings;
+  service->policy.use = &instance->use;
   service->tls = with->tls;
   service->traffic = with->traffic;
   service->census = with->census;
@@ -163,7 +163,7 @@ static void set_service(struct service *service, struct instance *instance,
 /* Its last queued connections are still served, by the policy that listened; then it goes with its last
  * connection. */
 static void close_listener(struct worker *worker, struct worker_listener *own) {
-  own->service.use->exchanges++;
+  own->service.policy.use->exchanges++;
   listener_drain(&own->listener);
   lent_sockets_drain(own);
   lent_sockets_end(own, true);

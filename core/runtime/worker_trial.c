@@ -15,9 +15,9 @@ static void stop_canary(struct worker *worker) {
   for (unsigned i = 0; i < worker->listener_count; i++) {
     struct service *service = &worker->listeners[i]->service;
     service->canary_share = 0;
-    service->canary_hooks = NULL; /* all three are the policy's, which may go now */
-    service->canary_settings = NULL;
-    service->canary_use = NULL;
+    service->canary.hooks = NULL; /* all three are the policy's, which may go now */
+    service->canary.settings = NULL;
+    service->canary.use = NULL;
   }
   if (worker->canary) worker_retire(worker, worker->canary);
   worker->canary = NULL;
@@ -26,9 +26,9 @@ static void stop_canary(struct worker *worker) {
 static void stop_shadow(struct worker *worker) {
   for (unsigned i = 0; i < worker->listener_count; i++) {
     struct service *service = &worker->listeners[i]->service;
-    service->shadow_use = NULL;
-    service->shadow_hooks = NULL;
-    service->shadow_settings = NULL;
+    service->shadow.use = NULL;
+    service->shadow.hooks = NULL;
+    service->shadow.settings = NULL;
     service->shadow_report = NULL;
   }
   if (worker->shadow) worker_retire(worker, worker->shadow);
@@ -62,9 +62,9 @@ static void on_try(struct message *message, void *receiver) {
   worker->instance->use.tally = (struct policy_tally){0};
   for (unsigned i = 0; i < order->count && i < worker->listener_count; i++) {
     struct service *service = &worker->listeners[i]->service;
-    service->canary_hooks = said[order->order[i]].hooks;
-    service->canary_settings = &said[order->order[i]].settings;
-    service->canary_use = &worker->canary->use;
+    service->canary.hooks = said[order->order[i]].hooks;
+    service->canary.settings = &said[order->order[i]].settings;
+    service->canary.use = &worker->canary->use;
     service->canary_share = order->share;
   }
   free(order);
@@ -96,10 +96,10 @@ static void on_shadow(struct message *message, void *receiver) {
   worker->report = (struct shadow_report){0};
   for (unsigned i = 0; i < order->count && i < worker->listener_count; i++) {
     struct service *service = &worker->listeners[i]->service;
-    service->shadow_hooks = said[order->order[i]].hooks;
-    service->shadow_settings = &said[order->order[i]].settings;
+    service->shadow.hooks = said[order->order[i]].hooks;
+    service->shadow.settings = &said[order->order[i]].settings;
     service->shadow_report = &worker->report;
-    service->shadow_use = &worker->shadow->use;
+    service->shadow.use = &worker->shadow->use;
   }
   free(order);
 }

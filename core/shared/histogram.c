@@ -14,11 +14,6 @@ uint64_t histogram_count(const struct histogram *h) {
   return count;
 }
 
-void histogram_merge(struct histogram *to, const struct histogram *from) {
-  for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) cell_add(&to->buckets[i], cell_get(&from->buckets[i]));
-  cell_add(&to->sum, cell_get(&from->sum));
-}
-
 void histogram_difference(struct histogram *to, const struct histogram *now, const struct histogram *before) {
   for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
     cell_set(&to->buckets[i], cell_get(&now->buckets[i]) - cell_get(&before->buckets[i]));

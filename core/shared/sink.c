@@ -30,7 +30,6 @@ struct lane {
 };
 
 struct sink {
-  char *target; /* owned */
   struct outlet outlet;
   unsigned lane_count;
   bool is_patient;
@@ -59,7 +58,6 @@ static void release(struct sink *s) {
   for (unsigned i = 0; i < s->lane_count; i++) free(s->lanes[i].ring);
   outlet_close(&s->outlet);
   if (s->wake >= 0) close(s->wake);
-  free(s->target);
   free(s);
 }
 
@@ -70,7 +68,6 @@ struct sink *sink_open(const char *target, unsigned lanes, bool is_patient, char
   size_t bytes = sizeof *s + lanes * sizeof s->lanes[0];
   if (posix_memalign((void **)&s, 64, bytes) != 0) abort();
   memset((void *)s, 0, bytes);
-  s->target = str_to_cstring(str_of(target));
   s->outlet = outlet;
   s->lane_count = lanes;
   s->is_patient = is_patient;
@@ -84,7 +81,6 @@ struct sink *sink_open(const char *target, unsigned lanes, bool is_patient, char
   return NULL;
 }
 
-const char *sink_target(const struct sink *s) { return s->target; }
 int sink_file(const struct sink *s) { return s->outlet.kind == OUTLET_FILE ? s->outlet.fd : -1; }
 bool sink_is_syslog(const struct sink *s) { return s->outlet.kind == OUTLET_SYSLOG; }
 uint64_t sink_dropped(const struct sink *s) { return atomic_load(&s->dropped); }

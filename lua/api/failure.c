@@ -46,8 +46,8 @@ static struct exchange *check_exchange(lua_State *L) {
 static bool is_retryable(const struct exchange *x, enum error error) {
   const struct error_info *info = error_info(error);
   if (info->retry == RETRY_ALWAYS) return true;
-  if (!x->now.up.copy_overflowed && exchange_set_retries(x, error)) return true;
-  return info->retry == RETRY_REUSED && x->now.reused && !x->now.up.copy_overflowed &&
+  if (!x->now.up.copy.overflowed && exchange_set_retries(x, error)) return true;
+  return info->retry == RETRY_REUSED && x->now.reused && !x->now.up.copy.overflowed &&
          method_is_idempotent(x->request.method);
 }
 

@@ -16,7 +16,7 @@
 
 static struct parser_limits limits_of(const struct socket *s) {
   return (struct parser_limits){
-      .head_bytes = 65536, .target_bytes = 8192, .fields = 200, .lenient = s->lenient};
+      .head_bytes = 65536, .target_bytes = 8192, .fields = 200, .lenient = s->response.lenient};
 }
 
 /* --- a head --------------------------------------------------------------------------------------------- */
@@ -26,7 +26,7 @@ static enum enough read_head(struct socket *s) {
   enum error error = ERROR_NONE;
   struct parser_limits limits = limits_of(s);
   if (!buf_len(&s->in)) return ENOUGH_NOT;
-  switch (head_scan_response(&s->scan, buf_ptr(&s->in), buf_len(&s->in), &limits, &length, &error)) {
+  switch (head_scan_response(&s->response.scan, buf_ptr(&s->in), buf_len(&s->in), &limits, &length, &error)) {
   case HEAD_MORE: return ENOUGH_NOT;
   case HEAD_BAD: return ENOUGH_BAD;
   case HEAD_WHOLE: break;
@@ -39,8 +39,8 @@ static enum enough read_head(struct socket *s) {
 /* core.http_head(socket, method, lenient) -3 +0 (yields) */
 static int head_start(lua_State *L) {
   struct socket *s = socket_check(L);
-  if (s) s->scan = (struct head_scan){0};
-  if (s) s->lenient = (unsigned)luaL_optnumber(L, 3, LENIENT_DEFAULT);
+  if (s) s->response.scan = (struct head_scan){0};
+  if (s) s->response.lenient = (unsigned)luaL_optnumber(L, 3, LENIENT_DEFAULT);
   return socket_read(L, read_head, "http");
 }
 
@@ -57,8 +57,8 @@ static void push_response(lua_State *L, const struct response *response) {
 }
 
 static void begin_body(struct socket *s, const struct response *response) {
-  decoder_begin(&s->decoder, response->body);
-  s->decoder.chunked.takes_padding = s->lenient & LENIENT_CHUNK_PADDING;
+  decoder_begin(&s->response.decoder, response->body);
+  s->response.decoder.chunked.takes_padding = s->response.lenient & LENIENT_CHUNK_PADDING;
 }
 
 /* { status, reason, fields, keep_alive }; or nil and a sentence -3 +1 | -3 +2 */
@@ -70,10 +70,10 @@ static int head_result(lua_State *L) {
     return socket_push_failure(L, s, s ? s->reading.outcome : OUTCOME_CLOSED);
   struct str method = {luaL_checkstring(L, 2), lua_objlen(L, 2)};
   struct parser_limits limits = limits_of(s);
-  arena_free(&s->head_arena);
-  const struct head head = {arena_dup(&s->head_arena, s->piece), s->scan.line};
+  arena_free(&s->response.arena);
+  const struct head head = {arena_dup(&s->response.arena, s->piece), s->response.scan.line};
   buf_consume(&s->in, s->used);
-  if (parser_response(&head, &s->head_arena, &limits, method_of(method), &response, &why) != ERROR_NONE) {
+  if (parser_response(&head, &s->response.arena, &limits, method_of(method), &response, &why) != ERROR_NONE) {
     lua_pushnil(L);
     lua_pushstring(L, why);
     return 2;
@@ -88,10 +88,10 @@ static int head_result(lua_State *L) {
 static enum enough read_piece(struct socket *s) {
   struct decoded piece;
   char *bytes = buf_ptr(&s->in);
-  if (!decoder_take(&s->decoder, bytes, buf_len(&s->in), &piece)) return ENOUGH_BAD;
+  if (!decoder_take(&s->response.decoder, bytes, buf_len(&s->in), &piece)) return ENOUGH_BAD;
   s->piece = (struct str){bytes, piece.payload};
   s->used = piece.used;
-  if (piece.payload || s->decoder.ended) return ENOUGH_WHOLE;
+  if (piece.payload || s->response.decoder.ended) return ENOUGH_WHOLE;
   buf_consume(&s->in, s->used);
   s->used = 0;
   return ENOUGH_NOT;
@@ -99,9 +99,9 @@ static enum enough read_piece(struct socket *s) {
 
 /* What has arrived of the body; with decoder.ended and no piece: nothing follows. */
 static enum enough read_body(struct socket *s) {
-  if (s->decoder.ended) return ENOUGH_WHOLE;
+  if (s->response.decoder.ended) return ENOUGH_WHOLE;
   if (buf_len(&s->in)) return read_piece(s);
-  return s->eof && decoder_source_ended(&s->decoder) ? ENOUGH_WHOLE : ENOUGH_NOT;
+  return s->eof && decoder_source_ended(&s->response.decoder) ? ENOUGH_WHOLE : ENOUGH_NOT;
 }
 
 /* core.http_body(socket) -1 +0 (yields) */
@@ -113,7 +113,7 @@ static int body_result(lua_State *L) {
   if (!s || s->reading.task || s->reading.outcome != OUTCOME_OK)
     return socket_push_failure(L, s, s ? s->reading.outcome : OUTCOME_CLOSED);
   push_text(L, s->piece);
-  lua_pushboolean(L, s->decoder.ended);
+  lua_pushboolean(L, s->response.decoder.ended);
   buf_consume(&s->in, s->used);
   s->used = 0;
   return 2;

@@ -19,7 +19,7 @@ static struct str name_of(lua_State *L, enum handle_kind handle, const struct re
   if (lua_isnoneornil(L, index)) {
     if (!vm->loading)
       handle_raise(L, "%s: give it a name where it is not made while the policy loads", kind->name);
-    lua_pushfstring(L, "%s#%d", kind->name, (int)++vm->made[handle]);
+    lua_pushfstring(L, "%s#%d", kind->name, (int)++vm->kinds.made[handle]);
     lua_replace(L, index);
   }
   if (vm->epoch) {

@@ -39,7 +39,7 @@ struct socket *socket_new(struct vm *vm) {
 static void free_socket(struct reaped *reaped) {
   struct socket *s = CONTAINER_OF(reaped, struct socket, reaped);
   arena_free(&s->arena);
-  arena_free(&s->head_arena);
+  arena_free(&s->response.arena);
   free(s);
 }
 

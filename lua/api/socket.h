@@ -45,6 +45,14 @@ struct wait {
   enum outcome outcome;
 };
 
+/* Of an HTTP response, for lua/api/http_client.c. */
+struct socket_response {
+  struct arena arena; /* of its head */
+  struct head_scan scan;
+  struct decoder decoder;
+  unsigned lenient; /* of http/lenient.h */
+};
+
 struct socket {
   struct conn conn;
   struct connect connect;
@@ -65,12 +73,7 @@ struct socket {
   bool cut;         /* a send ended early: what follows would make no sense */
   const char *kind; /* of the failure to connect: its name in the table of errors; static */
   char why[160];    /* of OUTCOME_FAILED */
-
-  /* of an HTTP response, for lua/api/http_client.c */
-  struct arena head_arena;
-  struct head_scan scan;
-  struct decoder decoder;
-  unsigned lenient; /* of http/lenient.h */
+  struct socket_response response;
 };
 
 /* What Lua holds. */

@@ -29,12 +29,12 @@ enum { STEP_MULTIPLIER = 200 }; /* LuaJIT's own */
 
 void cap_set(struct vm *vm, size_t bytes) {
   vm->memory.cap_bytes = vm->memory.asks_at = bytes;
-  vm->collect_at_bytes = bytes / 2;
+  vm->use.collect_at_bytes = bytes / 2;
 }
 
 /* How far this turn may go: to the limit, or a little beyond what there was when it began. */
 static size_t turn_limit(const struct vm *vm) {
-  size_t cap = vm->memory.cap_bytes, most = cap + cap / ROOM_PART, wanted = vm->turn_bytes + TURN_BYTES;
+  size_t cap = vm->memory.cap_bytes, most = cap + cap / ROOM_PART, wanted = vm->use.turn_bytes + TURN_BYTES;
   if (wanted > most) wanted = most;
   return wanted > cap ? wanted : cap;
 }
@@ -51,13 +51,13 @@ static size_t hard_limit(const struct vm *vm) {
 /* Machine code that calls C again and again comes to no hook, and would collect at each step: so it is asked when it
  * has taken a good deal more. */
 static bool is_time_to_ask(const struct vm *vm) {
-  return !vm->is_beyond || vm->memory.used_bytes > vm->asked_bytes + vm->memory.cap_bytes / ASK_PART;
+  return !vm->use.is_beyond || vm->memory.used_bytes > vm->use.asked_bytes + vm->memory.cap_bytes / ASK_PART;
 }
 
 /* At the hook and at the next look at the collector. */
 static void ask_to_heed(struct vm *vm) {
-  vm->is_beyond = true;
-  vm->asked_bytes = vm->memory.used_bytes;
+  vm->use.is_beyond = true;
+  vm->use.asked_bytes = vm->memory.used_bytes;
   lua_gc(vm->L, LUA_GCSETSTEPMUL, 0); /* a cycle in one step: its last phase makes machine code leave */
   lua_gc(vm->L, LUA_GCRESTART, 0);
   if (!vm->watch.is_armed) watch_arm(vm);
@@ -78,14 +78,14 @@ bool cap_beyond(struct allocator *a, size_t more) {
 
 /* What is beyond the limit is kept from earlier turns: it will not go away by itself. */
 static void tell_if_kept(struct vm *vm) {
-  if (vm->turn_bytes > vm->memory.cap_bytes && vm->host.on_lost) vm->host.on_lost(&vm->host, vm->policy);
+  if (vm->use.turn_bytes > vm->memory.cap_bytes && vm->host.on_lost) vm->host.on_lost(&vm->host, vm->policy);
 }
 
 void cap_stop(struct vm *vm) {
   vm->memory.asks_at = vm->memory.cap_bytes;
-  if (!vm->is_beyond) return;
+  if (!vm->use.is_beyond) return;
   lua_gc(vm->L, LUA_GCSETSTEPMUL, STEP_MULTIPLIER);
-  vm->is_beyond = false;
+  vm->use.is_beyond = false;
 }
 
 void cap_heed(lua_State *L) {
@@ -94,8 +94,8 @@ void cap_heed(lua_State *L) {
   if (a->used_bytes <= a->cap_bytes) return;
   lua_gc(L, LUA_GCCOLLECT, 0);
   if (a->used_bytes <= a->cap_bytes - a->cap_bytes / WORTH_PART) return;
-  if (vm->turn_bytes > a->cap_bytes && a->used_bytes <= turn_limit(vm)) return;
-  vm->collect_at_bytes = 0;
+  if (vm->use.turn_bytes > a->cap_bytes && a->used_bytes <= turn_limit(vm)) return;
+  vm->use.collect_at_bytes = 0;
   tell_if_kept(vm);
   luaL_where(L, 0);
   lua_pushfstring(L, "not enough memory: the VM holds %d KiB, of at most %d (memory_limit)",

@@ -46,17 +46,17 @@ void handle_define(lua_State *L, enum handle_kind kind, const char *name, const 
   if (methods->name) guard_methods(L, name);
   lua_setfield(L, -2, "__index");
   if (metamethods) luaL_register(L, NULL, metamethods);
-  vm_of(L)->metatables[kind] = luaL_ref(L, LUA_REGISTRYINDEX);
+  vm_of(L)->kinds.metatables[kind] = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
 /* --- the end -------------------------------------------------------------------------------------------- */
 
 static void end_handle(struct vm *vm, struct handle *handle) {
   enum handle_kind kind = handle_kind(handle);
-  CHECK(kind < HANDLE_KINDS && vm->ends[kind]);
+  CHECK(kind < HANDLE_KINDS && vm->kinds.ends[kind]);
   list_remove(&handle->link);
   handle->tag = ENDED | kind;
-  vm->ends[kind](handle);
+  vm->kinds.ends[kind](handle);
 }
 
 /* Full userdata of ours, ended or not; light userdata has no length. */
@@ -70,26 +70,27 @@ static int collect(lua_State *L) {
   struct vm *vm = vm_of(L);
   struct handle *handle = handle_at(L, 1);
   if (!handle || (handle->tag & ~(uint64_t)0xff) != TAG) return 0;
-  if (handle_kind(handle) < HANDLE_KINDS && vm->ends[handle_kind(handle)]) end_handle(vm, handle);
+  if (handle_kind(handle) < HANDLE_KINDS && vm->kinds.ends[handle_kind(handle)]) end_handle(vm, handle);
   return 0;
 }
 
 void handle_set_end(lua_State *L, enum handle_kind kind, handle_end_fn *end) {
-  vm_of(L)->ends[kind] = end;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
+  vm_of(L)->kinds.ends[kind] = end;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->kinds.metatables[kind]);
   lua_pushcfunction(L, collect);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);
 }
 
 void handles_end(struct vm *vm) {
-  while (!list_is_empty(&vm->handles)) end_handle(vm, LIST_ENTRY(vm->handles.next, struct handle, link));
+  while (!list_is_empty(&vm->kinds.handles))
+    end_handle(vm, LIST_ENTRY(vm->kinds.handles.next, struct handle, link));
 }
 
 /* --- methods that wait ---------------------------------------------------------------------------------- */
 
 void handle_wrap_index(lua_State *L, enum handle_kind kind, lua_CFunction index) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->kinds.metatables[kind]);
   lua_getfield(L, -1, "__index");
   lua_pushcclosure(L, index, 1);
   lua_setfield(L, -2, "__index");
@@ -109,7 +110,7 @@ void handle_push_waiting(lua_State *L, lua_CFunction start, lua_CFunction finish
 
 void handle_add_waiting(lua_State *L, enum handle_kind kind, const char *name, lua_CFunction start,
                         lua_CFunction finish) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->kinds.metatables[kind]);
   lua_getfield(L, -1, "__index");
   handle_push_waiting(L, start, finish);
   lua_setfield(L, -2, name);
@@ -145,7 +146,7 @@ int handle_raise(lua_State *L, const char *format, ...) {
 }
 
 void handle_set_metatable(lua_State *L, enum handle_kind kind) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->kinds.metatables[kind]);
   lua_setmetatable(L, -2);
 }
 
@@ -156,7 +157,7 @@ void *handle_new(lua_State *L, enum handle_kind kind, size_t bytes) {
   memset(handle, 0, bytes);
   handle->tag = TAG | kind;
   list_init(&handle->link);
-  if (vm->ends[kind]) list_push_front(&vm->handles, &handle->link);
+  if (vm->kinds.ends[kind]) list_push_front(&vm->kinds.handles, &handle->link);
   handle_set_metatable(L, kind);
   return handle;
 }
@@ -177,7 +178,7 @@ static bool has_ended(lua_State *L, int index, enum handle_kind kind) {
 void *handle_check(lua_State *L, int index, enum handle_kind kind) {
   void *handle = handle_test(L, index, kind);
   if (handle) return handle;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->metatables[kind]);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->kinds.metatables[kind]);
   lua_getfield(L, -1, "__name");
   if (has_ended(L, index, kind)) handle_raise(L, "%s used after it was collected", lua_tostring(L, -1));
   handle_raise(L, "%s expected as argument %d, got %s (methods are called with a colon)", lua_tostring(L, -1),

@@ -36,13 +36,21 @@ enum handle_kind {
 /* The first member of every userdata of ours. */
 struct handle {
   uint64_t tag;
-  struct list link; /* in vm->handles, if its kind has an end */
+  struct list link; /* in vm->kinds.handles, if its kind has an end */
 };
 
 struct vm;
 /* Gives back what a handle holds, once. It may run while the VM closes, or when its Lua state is given up: so it uses
  * what the handle has, and no Lua. */
 typedef void handle_end_fn(void *handle);
+
+/* What a VM keeps of the kinds. */
+struct handle_kinds {
+  int metatables[HANDLE_KINDS];      /* registry */
+  handle_end_fn *ends[HANDLE_KINDS]; /* NULL: the kind holds nothing */
+  struct list handles;               /* struct handle, of kinds that have an end */
+  unsigned made[HANDLE_KINDS];       /* shared objects without a name of their own, so far */
+};
 
 /* Makes the metatable of a kind: `methods` are looked up by name, `metamethods` (may be NULL) go into the
  * metatable itself and may replace __index. It is closed: getmetatable gives the name. -0 +0 */

@@ -82,15 +82,15 @@ static __attribute__((cold)) void refuse_loan(lua_State *L, const struct vm *vm)
   handle_raise(
       L,
       "not enough memory: the exchanges under way hold %d MiB of fields, targets and answers, the VM %d MiB",
-      (int)(vm->lent_bytes >> 20), (int)(vm->memory.used_bytes >> 20));
+      (int)(vm->use.lent_bytes >> 20), (int)(vm->memory.used_bytes >> 20));
 }
 
 void script_lend(lua_State *L, struct script *script, size_t bytes) {
   struct vm *vm = script->vm;
-  size_t taken = vm->memory.used_bytes + vm->lent_bytes, most = cap_for_loan(vm, bytes);
+  size_t taken = vm->memory.used_bytes + vm->use.lent_bytes, most = cap_for_loan(vm, bytes);
   if (bytes > most || taken > most - bytes) refuse_loan(L, vm);
   script->lent_bytes += bytes;
-  vm->lent_bytes += bytes;
+  vm->use.lent_bytes += bytes;
 }
 
 static void cancel(struct exchange *x) {
@@ -105,7 +105,7 @@ static void end(struct exchange *x) {
   for (struct at_end *at_end = script->at_end; at_end; at_end = at_end->next) at_end->run(at_end);
   connection_release(script->connection);
   ctx_drop(script);
-  script->vm->lent_bytes -= script->lent_bytes;
+  script->vm->use.lent_bytes -= script->lent_bytes;
   if (script->is_seated) seat_leave(&script->vm->seats, script);
   x->script = NULL;
 }

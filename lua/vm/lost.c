@@ -60,7 +60,7 @@ void lost_replace(struct vm *vm) {
     abort();
   }
   vm->ctx_supply.fresh = vm->ctx_supply.count = 0;
-  vm->collect_at_bytes = 0; /* no task is begun without a look */
+  vm->use.collect_at_bytes = 0; /* no task is begun without a look */
   vm->watch.is_armed = false;
   vm->memory.asks_at = SIZE_MAX;
   fail_waiting(vm);

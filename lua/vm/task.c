@@ -67,7 +67,7 @@ void task_collect(struct vm *vm) {
   size_t left =
       vm->memory.cap_bytes > vm->memory.used_bytes ? vm->memory.cap_bytes - vm->memory.used_bytes : 0;
   size_t step = left / 2 > vm->memory.cap_bytes / 64 ? left / 2 : vm->memory.cap_bytes / 64;
-  vm->collect_at_bytes = vm->lost ? 0 : vm->memory.used_bytes + step;
+  vm->use.collect_at_bytes = vm->lost ? 0 : vm->memory.used_bytes + step;
 }
 
 /* LuaJIT begins a cycle when memory has doubled. Small states, which most are, may hold more garbage than
@@ -79,7 +79,7 @@ static void pace_collector(struct vm *vm) {
 
 /* The collector is heeded, or there is none to run again but in the list. */
 static __attribute__((cold)) struct task *take_slowly(struct vm *vm) {
-  if (vm->memory.used_bytes >= vm->collect_at_bytes) task_collect(vm);
+  if (vm->memory.used_bytes >= vm->use.collect_at_bytes) task_collect(vm);
   if (vm->lost) return NULL;
   if (vm->task_count % TASKS_PER_PACE == 0) pace_collector(vm);
   struct task *task = take_spare(vm);
@@ -90,7 +90,7 @@ static __attribute__((cold)) struct task *take_slowly(struct vm *vm) {
 struct task *task_take(struct vm *vm) {
   struct task *task = vm->last_task;
   bool is_due = ++vm->task_count % TASKS_PER_PACE == 0;
-  if (!task || is_due || vm->memory.used_bytes >= vm->collect_at_bytes) return take_slowly(vm);
+  if (!task || is_due || vm->memory.used_bytes >= vm->use.collect_at_bytes) return take_slowly(vm);
   vm->last_task = NULL;
   return task;
 }
@@ -112,7 +112,7 @@ struct task *task_new(struct vm *vm, void *owner, task_end_fn *on_end) {
  * Lua may run, or the collector. */
 static void dispose(struct task *task) {
   struct vm *vm = task->vm;
-  if (task->starved) vm->collect_at_bytes = 0;
+  if (task->starved) vm->use.collect_at_bytes = 0;
   list_remove(&task->link);
   timer_stop(&task->timer);
   luaL_unref(vm->L, LUA_REGISTRYINDEX, task->ref);

@@ -45,7 +45,7 @@ struct vm *vm_new(const struct policy_host *host, struct policy *policy, const c
   list_init(&vm->spawned);
   list_init(&vm->spare_sockets);
   list_init(&vm->connections);
-  list_init(&vm->handles);
+  list_init(&vm->kinds.handles);
   watch_begin(vm);
   vm->L = lua_newstate(allocator_run, &vm->memory);
   if (!vm->L) {

@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "lua/vm/allocator.h"
 #include "lua/vm/background.h"
+#include "lua/vm/cap.h"
 #include "lua/vm/ctx.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/lost.h"
@@ -35,17 +36,14 @@ enum { VM_MEMORY_CAP_MIB = 256, VM_RESERVE_BYTES = 1 << 20 };
 struct vm {
   struct allocator memory; /* first: what the state's allocator is given leads to its vm */
   /* What each call of a hook looks at. */
-  lua_State *L;            /* owned */
-  size_t collect_at_bytes; /* a new task collects garbage first */
-  size_t lent_bytes;       /* by script_lend, of all exchanges under way */
-  struct task *running;    /* borrowed: the one whose coroutine runs now */
-  struct task *last_task;  /* owned: freed last, to run again; may be NULL */
-  unsigned depth;          /* how many calls of Lua are on the C stack */
-  unsigned task_count;     /* so far, wraps */
-  struct seats seats;      /* of the exchanges under way */
-  struct watch watch;      /* by the watchdog */
-  size_t asked_bytes;      /* that it held when it was last asked to heed its memory limit */
-  size_t turn_bytes;       /* that it held when Lua was entered last */
+  lua_State *L; /* owned */
+  struct memory_use use;
+  struct task *running;   /* borrowed: the one whose coroutine runs now */
+  struct task *last_task; /* owned: freed last, to run again; may be NULL */
+  unsigned depth;         /* how many calls of Lua are on the C stack */
+  unsigned task_count;    /* so far, wraps */
+  struct seats seats;     /* of the exchanges under way */
+  struct watch watch;     /* by the watchdog */
   struct landing landing;
   /* The rest. */
   struct policy_host host; /* its pointers are borrowed */
@@ -56,15 +54,12 @@ struct vm {
   struct list tasks;       /* owned: struct task, that wait or were made to */
   struct list spare_tasks; /* owned: struct task with a coroutine to run again */
   unsigned spare_count;
-  unsigned spawned_count;            /* of perilune.spawn, that run */
-  struct list spare_sockets;         /* owned: struct socket (lua/api/socket_pool.c) */
-  struct list spawned;               /* borrowed: struct spawned of the background (lua/api/spawn.c) */
-  struct list connections;           /* of struct lua_connection (lua/api/connection.c) */
-  struct list jobs;                  /* owned: struct job, background work (lua/api/timer.c) */
-  int metatables[HANDLE_KINDS];      /* registry */
-  handle_end_fn *ends[HANDLE_KINDS]; /* NULL: the kind holds nothing */
-  struct list handles;               /* struct handle, of kinds that have an end */
-  unsigned made[HANDLE_KINDS];       /* shared objects without a name of their own, so far */
+  unsigned spawned_count;    /* of perilune.spawn, that run */
+  struct list spare_sockets; /* owned: struct socket (lua/api/socket_pool.c) */
+  struct list spawned;       /* borrowed: struct spawned of the background (lua/api/spawn.c) */
+  struct list connections;   /* of struct lua_connection (lua/api/connection.c) */
+  struct list jobs;          /* owned: struct job, background work (lua/api/timer.c) */
+  struct handle_kinds kinds;
   struct ctx_supply ctx_supply;
   int token_methods;            /* registry */
   struct buf scratch;           /* for texts on their way to Lua: raising loses none */
@@ -77,7 +72,6 @@ struct vm {
   bool closing;                 /* nothing is made any more, by finalizers for instance */
   bool jit_off;                 /* the policy does not want the JIT compiler */
   bool jit_runs;                /* now */
-  bool is_beyond;               /* its memory limit: cap_heed is to look */
   bool is_replaced;             /* an empty state is in the place of one that was given up */
   char lost_text[256];          /* why, as a sentence */
   enum lost lost;               /* its Lua state was given up: nothing is run in it */

@@ -67,7 +67,7 @@ void watch_enter(struct vm *vm, const struct task *task) {
   atomic_store_explicit(&w->place, task ? task->place : NULL, memory_order_relaxed);
   atomic_store_explicit(&w->hook, task ? task->hook : TASK_NO_HOOK, memory_order_relaxed);
   w->overran = false;
-  vm->turn_bytes = vm->memory.used_bytes;
+  vm->use.turn_bytes = vm->memory.used_bytes;
   current = vm;
   atomic_store_explicit(&w->turns, turn, memory_order_release);
 }

@@ -182,9 +182,7 @@ struct admin *admin_open(struct server *server, struct str address, bool is_publ
   admin->server = server;
   admin->is_public = is_public;
   admin->hooks = (struct hooks){.request_filter = request_filter, .policy = admin};
-  admin->service = (struct service){.hooks = &admin->hooks,
-                                    .settings = &settings_default,
-                                    .use = &admin->use,
+  admin->service = (struct service){.policy = {&admin->hooks, &settings_default, &admin->use},
                                     .traffic = traffic_nowhere()};
   describe(admin, &addr, fd);
   socket_file_note(&admin->file, &addr, owner);

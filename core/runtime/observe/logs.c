@@ -165,7 +165,7 @@ bool logs_open_errors(struct logs *logs, const char *target, char **why) {
 
 /* --- access logs ---------------------------------------------------------------------------------------- */
 
-struct str logs_split_target(struct str said, enum access_format *format) {
+static struct str split_target(struct str said, enum access_format *format) {
   static const struct {
     struct str suffix;
     enum access_format format;
@@ -199,7 +199,7 @@ bool logs_hold(struct logs *logs, struct policy_listener *listeners, unsigned co
     struct policy_listener *listener = &listeners[i];
     enum access_format format = listener->access_log_format;
     struct str target = listener->access_log;
-    if (!target.ptr && fallback) target = logs_split_target(str_of(fallback), &format);
+    if (!target.ptr && fallback) target = split_target(str_of(fallback), &format);
     if (!target.len) continue;
     if (hold_one(logs, listener, target, format, why)) continue;
     char *reason = *why;

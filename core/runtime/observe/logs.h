@@ -16,8 +16,6 @@ void logs_free(struct logs *logs);
 
 /* The error log goes there from now on (NULL: to standard error). False: *why is a malloc'd message. */
 bool logs_open_errors(struct logs *logs, const char *target, char **why);
-/* `said` of a setting: a target, with ":json" or ":combined" (the usual) behind it. */
-struct str logs_split_target(struct str said, enum access_format *format);
 
 /* Opens the access logs that a policy's listeners name, or `fallback` where they name none (NULL: none). False:
  * *why is a malloc'd message. Either way logs_release follows. */

@@ -47,7 +47,7 @@ IT("escapes what a client could forge a line with") {
 
 IT("keeps the lines of a traceback, indented, and escapes the rest") {
   begin();
-  log_text(LOG_ERROR, "one\ntwo\r");
+  log_text_about(LOG_ERROR, STR(""), "one\ntwo\r");
   CHECK_STR(without_time(end()), "error main: one\n\ttwo\\x0d\n");
 }
 
