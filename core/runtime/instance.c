@@ -71,7 +71,9 @@ void instance_bind(struct instance *instance, struct ev_loop *loop, struct proxy
   if (instance->source->kind->bind) instance->source->kind->bind(instance->policy, loop, proxy);
 }
 
-static void free_reaped(struct reaped *reaped) { instance_free(CONTAINER_OF(reaped, struct instance, reaped)); }
+static void free_reaped(struct reaped *reaped) {
+  instance_free(CONTAINER_OF(reaped, struct instance, reaped));
+}
 
 void instance_cut(struct instance *instance) {
   if (instance->use.jobs && instance->source->kind->cut) instance->source->kind->cut(instance->policy);
