@@ -96,7 +96,7 @@ static enum hook_status ask(struct body_filter *f) {
   piece->error = ERROR_NONE;
   piece->status = 0;
   if (is_trailer_stage(f)) {
-    relay_trailers(f->relay, &f->trailers);
+    trailers_read(&f->relay->trailers, &f->trailers);
     piece->trailers = f->relay->trailers.fields = &f->trailers;
   }
   piece->began = ticks_now();

@@ -5,14 +5,11 @@
 #include "proxy/relay.h"
 
 #include "base/check.h"
-#include "http/framing.h"
-#include "http/parser.h"
-#include "http/writer.h"
 #include "net/pipe.h"
 #include "proxy/relay_read.h"
 
 /* Reads of one pump: a fast pair of conns shall not keep the loop from the others. */
-enum { READS_PER_PUMP = 8, GATHER_BYTES = 4096, TRAILER_FIELDS = 100 };
+enum { READS_PER_PUMP = 8, GATHER_BYTES = 4096 };
 
 void relay_begin(struct relay *r, struct body body, enum framing out, struct str head, struct str first) {
   decoder_begin(&r->decoder, body);
@@ -72,44 +69,13 @@ void relay_stop(struct relay *r) {
 
 /* --- out ------------------------------------------------------------------------------------------------ */
 
-void relay_trailers(const struct relay *r, struct headers *kept) {
-  struct parser_limits limits = {.head_bytes = CHUNKED_TRAILER_BYTES, .fields = TRAILER_FIELDS};
-  struct headers all;
-  headers_init(kept, r->trailers.arena);
-  if (!r->trailers.section.len || !parser_trailers(r->trailers.section, r->trailers.arena, &limits, &all))
-    return;
-  for (unsigned i = 0; i < all.count; i++)
-    if (framing_trailer_is_allowed(&all.items[i], r->trailers.nominated))
-      headers_add(kept, all.items[i].name, all.items[i].value);
-}
-
-static struct str last_chunk(struct relay *r) {
-  struct headers received, *kept = r->trailers.fields;
-  if (!r->trailers.allowed || (!kept && !r->trailers.section.len)) return STR("0\r\n\r\n");
-  if (!kept) relay_trailers(r, kept = &received);
-  struct str fields = writer_trailers(r->trailers.arena, kept);
-  r->unsafe = !fields.ptr;
-  if (r->unsafe) return (struct str){0};
-  return arena_printf(r->trailers.arena, "0\r\n%.*s", STR_ARG(fields));
-}
-
 /* Puts chunks around the payload that is in its part. */
 static __attribute__((noinline)) void encode_chunk(struct relay *r) {
-  struct str payload = r->parts[PART_PAYLOAD];
-  bool ends = r->decoder.ended;
-  if (payload.len) {
-    char *end = r->chunk_head + sizeof r->chunk_head, *start = chunked_head(end, payload.len);
-    r->parts[PART_CHUNK_HEAD] = (struct str){start, (size_t)(end - start)};
-  }
-  struct str last = ends ? last_chunk(r) : (struct str){0};
-  if (payload.len && ends && last.len == 5)
-    r->parts[PART_TAIL] = STR("\r\n0\r\n\r\n");
-  else if (payload.len && ends)
-    r->parts[PART_TAIL] = arena_printf(r->trailers.arena, "\r\n%.*s", STR_ARG(last));
-  else if (payload.len)
-    r->parts[PART_TAIL] = STR("\r\n");
-  else
-    r->parts[PART_TAIL] = last;
+  struct chunk_frame frame;
+  size_t payload = r->parts[PART_PAYLOAD].len;
+  r->unsafe = !encoder_frame(payload, r->decoder.ended, &r->trailers, r->chunk_head, &frame);
+  r->parts[PART_CHUNK_HEAD] = frame.head;
+  r->parts[PART_TAIL] = frame.tail;
 }
 
 static inline void encode(struct relay *r) {

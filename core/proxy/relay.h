@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "http/decoder.h"
+#include "http/encoder.h"
 #include "net/conn.h"
 
 enum relay_result {
@@ -45,14 +46,6 @@ struct relay_copy {
   bool overflowed; /* it is not all that was decoded */
 };
 
-struct relay_trailers {
-  bool allowed;                    /* forward the section (chunked to chunked only) */
-  struct str section;              /* as received; arena */
-  struct headers *fields;          /* borrowed; NULL, or what is sent instead of the section */
-  const struct headers *nominated; /* borrowed or NULL: fields that may not be among them */
-  struct arena *arena;             /* borrowed; NULL: they are dropped */
-};
-
 /* What each body needs comes first, what chunks and trailers need last. */
 struct relay {
   struct conn *from; /* borrowed; NULL: what is to be sent is in the parts, or in `in` already */
@@ -80,7 +73,7 @@ struct relay {
   uint64_t written;  /* bytes written to the sink so far, with heads and framing */
   size_t used;       /* input bytes behind the parts, consumed once they are written */
   char chunk_head[CHUNKED_HEAD_BYTES];
-  struct relay_trailers trailers;
+  struct trailers trailers;
 };
 
 /* Payload of which RELAY_PIPED bytes are still to come is worth a pipe; where one is likely, a head is read with no
@@ -112,8 +105,6 @@ static inline bool relay_has_written(const struct relay *r) { return r->written 
 enum relay_result relay_pump(struct relay *r);
 /* The filter is done with its piece: this goes on. Pump it afterwards. */
 void relay_filtered(struct relay *r, struct str chunk);
-/* The fields of the trailer section that was received, those that may be forwarded; in its arena. */
-void relay_trailers(const struct relay *r, struct headers *kept);
 /* Gives up: nothing more is read or written by it, watchers are left to the owner. A piece that its filter
  * or a pipe has is lost. An active relay must be stopped before its memory goes. */
 void relay_stop(struct relay *r);

@@ -85,7 +85,8 @@ static inline struct token read_bits(const struct seats *seats, uint64_t bits) {
 
 static uint64_t bits_at(lua_State *L, int index) { return (uintptr_t)lua_touserdata(L, index); }
 
-bool token_test(lua_State *L, int index, struct token *token) {
+/* False where the value is something else. */
+static bool token_test(lua_State *L, int index, struct token *token) {
   const struct seats *seats = &vm_of(L)->seats;
   uint64_t bits = bits_at(L, index);
   *token = read_bits(seats, bits);

@@ -34,8 +34,6 @@ void seat_leave(struct seats *seats, const struct script *script);
 
 /* Cannot raise, for a script that has a seat. -0 +1 */
 void token_push(lua_State *L, const struct script *script, enum token_kind kind);
-/* False where the value is something else. */
-bool token_test(lua_State *L, int index, struct token *token);
 /* Raises where the value is something else or has ended. */
 struct token token_check(lua_State *L, int index);
 /* The same for one kind, for which it is called `name` in messages. */

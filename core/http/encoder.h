@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// encoder: the chunked coding around a payload on its way out, with the trailer section behind the last one (RFC 9112
+// section 7.1). The other framings put nothing around it. It copies no payload, and keeps no state.
+#ifndef PERILUNE_HTTP_ENCODER_H
+#define PERILUNE_HTTP_ENCODER_H
+
+#include "base/arena.h"
+#include "http/chunked.h"
+#include "http/headers.h"
+
+/* The trailers of a message on its way. */
+struct trailers {
+  bool allowed;                    /* they go on */
+  struct str section;              /* as received; arena */
+  struct headers *fields;          /* borrowed; NULL, or what is sent instead of the section */
+  const struct headers *nominated; /* borrowed or NULL: fields that may not be among them */
+  struct arena *arena;             /* borrowed; NULL: none are kept */
+};
+
+/* The fields of the section that was received, those that may be forwarded; in its arena. */
+void trailers_read(const struct trailers *trailers, struct headers *kept);
+
+/* What goes before and behind a payload; head is in the room that the caller gives, tail in the arena or static. */
+struct chunk_frame {
+  struct str head, tail;
+};
+
+/* Around `payload` bytes (0: none), with the end of the message where it `ends`. False: the trailers must not be written, and
+ * the end of the message is not. */
+bool encoder_frame(size_t payload, bool ends, const struct trailers *trailers, char room[CHUNKED_HEAD_BYTES],
+                   struct chunk_frame *frame);
+
+#endif
