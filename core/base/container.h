@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// container: from a member, whose address is all that a callback gets, to the struct that it is a part of. The pointer must
-// be of the member's type: another one is a warning.
+// container: a callback often gets the address of a member only; this gives the struct that the member is a part of.
+// The compiler warns where the pointer is not of the member's type.
 #ifndef PERILUNE_BASE_CONTAINER_H
 #define PERILUNE_BASE_CONTAINER_H
 

@@ -25,8 +25,8 @@ struct chunk_frame {
   struct str head, tail;
 };
 
-/* Around `payload` bytes (0: none), with the end of the message where it `ends`. False: the trailers must not be written, and
- * the end of the message is not. */
+/* Around `payload` bytes (0: none), with the end of the message where it `ends`. False: the trailers must not be
+ * written, and the end of the message is not. */
 bool encoder_frame(size_t payload, bool ends, const struct trailers *trailers, char room[CHUNKED_HEAD_BYTES],
                    struct chunk_frame *frame);
 

@@ -14,9 +14,9 @@ struct tls_names {
   struct str verify; /* empty: nothing can be verified */
 };
 
-/* `said` is what the policy says; of what it leaves empty the host of the address takes the place. That is a name for both,
- * an IP address for `verify` alone, and nothing of a unix socket; and an SNI that was said is verified, too. Borrowed from
- * the arguments, or in the arena. */
+/* `said` is what the policy says; of what it leaves empty the host of the address takes the place. That is a name for
+ * both, an IP address for `verify` alone, and nothing of a unix socket; and an SNI that was said is verified, too.
+ * Borrowed from the arguments, or in the arena. */
 struct tls_names tls_names(struct tls_names said, const struct addr *addr, struct arena *arena);
 
 #endif

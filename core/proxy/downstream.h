@@ -73,8 +73,8 @@ struct downstream {
 /* Takes over an accepted socket. */
 void downstream_new(struct proxy *proxy, struct service *service, int fd, const struct sockaddr *client,
                     socklen_t client_length);
-/* One without a socket, of which an exchange is the only one (rehearsal.c): it is where facts of a client are looked up.
- * What it has come to own is let go of by the other. */
+/* One without a socket, of which an exchange is the only one (rehearsal.c): it is where facts of a client are looked
+ * up. downstream_end_bare frees what it has come to own. */
 void downstream_init_bare(struct downstream *d, struct proxy *proxy, struct service *service);
 void downstream_end_bare(struct downstream *d);
 /* A moment in which the next request of a client that was served just now may be on its way. */

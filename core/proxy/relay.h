@@ -86,10 +86,9 @@ enum {
   RELAY_BEGIN = 4096,
 };
 
-/* Begins with `head` (may be empty; borrowed until written) and, behind it, `first`: payload that was decoded
- * and filtered before (of a retry, or a whole content; may be empty; borrowed). Sets everything but copy.to,
- * copy.limit, limit, filter, at_once and what of the trailers is allowed, which the owner sets afterwards. Writes nothing
- * yet. */
+/* Begins with `head` (may be empty; borrowed until written) and, behind it, `first`: payload that was decoded and
+ * filtered before (of a retry, or a whole content; may be empty; borrowed). Sets everything but copy.to, copy.limit,
+ * limit, filter, at_once and what of the trailers is allowed, which the owner sets afterwards. Writes nothing yet. */
 void relay_begin(struct relay *r, struct body body, enum framing out, struct str head, struct str first);
 /* The same message from its start to another sink: `first` is all that was decoded so far, decoding goes on
  * behind it. */

@@ -41,8 +41,8 @@ void respond_response(struct exchange *x); /* the head, and what is there of the
 void respond_answer(struct exchange *x);
 /* The response has failed: if nothing of its head was written, the client can still be given another one. */
 void respond_forget_unsent(struct exchange *x);
-/* For answer_filter: x->response becomes the final head that is about to be sent, whoever made it; and its fields are taken
- * as the hook left them. */
+/* For answer_filter: x->response becomes the final head that is about to be sent, whoever made it; and its fields are
+ * taken as the hook left them. */
 void respond_show_head(struct exchange *x);
 void respond_take_head(struct exchange *x);
 /* The answer to TRACE or OPTIONS that may be forwarded no further: the request as it came, without what is
@@ -125,8 +125,8 @@ void forwarded_add(struct exchange *x);
 /* Our entry of Via for a message that came as HTTP/1.minor. */
 void forwarded_add_via(struct headers *headers, unsigned minor);
 
-/* exchange_object.c: one that belongs to nobody yet and is in no list, in an arena of its own: what every kind of exchange
- * (a client's, a shadow's, a rehearsal's) begins with. It counts as one of its policy's. */
+/* exchange_object.c: one that belongs to nobody yet and is in no list, in an arena of its own: what every kind of
+ * exchange (a client's, a shadow's, a rehearsal's) begins with. It counts as one of its policy's. */
 struct exchange *exchange_new(struct proxy *proxy, const struct service_policy *policy);
 /* Frees what it owns, and itself; its policy may be gone then. */
 void exchange_free(struct exchange *x);
