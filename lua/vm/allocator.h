@@ -24,6 +24,15 @@ struct allocator {
   char *next, *end;                     /* the uncut part of the newest */
 };
 
+/* What a VM's memory is measured by (cap.c, task.c). */
+struct memory_use {
+  size_t collect_at_bytes; /* a new task collects garbage first */
+  size_t lent_bytes;       /* by script_lend, of all exchanges under way */
+  size_t asked_bytes;      /* that the VM held when it was last asked to heed its limit */
+  size_t turn_bytes;       /* that it held when Lua was entered last */
+  bool is_beyond;          /* the limit: cap_heed is to look */
+};
+
 /* A lua_Alloc; `data` is a struct allocator, which begins zeroed but for its cap. */
 void *allocator_run(void *data, void *old, size_t old_bytes, size_t bytes);
 /* Everything that was allocated is gone. */

@@ -10,15 +10,6 @@
 struct allocator;
 struct vm;
 
-/* What a VM's memory is measured by (cap.c, task.c). */
-struct memory_use {
-  size_t collect_at_bytes; /* a new task collects garbage first */
-  size_t lent_bytes;       /* by script_lend, of all exchanges under way */
-  size_t asked_bytes;      /* that the VM held when it was last asked to heed its limit */
-  size_t turn_bytes;       /* that it held when Lua was entered last */
-  bool is_beyond;          /* the limit: cap_heed is to look */
-};
-
 /* string.rep refuses what cannot be had, before it begins. -0 +0 */
 void open_cap(lua_State *L);
 /* Sets the limit: see perilune.configure's memory_limit. */

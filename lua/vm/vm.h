@@ -19,7 +19,6 @@
 #include "base/str.h"
 #include "lua/vm/allocator.h"
 #include "lua/vm/background.h"
-#include "lua/vm/cap.h"
 #include "lua/vm/ctx.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/lost.h"
