@@ -171,7 +171,7 @@ static void describe(const struct watch *w, char *text, size_t bytes) {
 }
 
 static void tell_stuck(const struct watch *w, double seconds) {
-  const struct vm *vm = LIST_ENTRY(w, struct vm, watch);
+  const struct vm *vm = CONTAINER_OF(w, struct vm, watch);
   static const char why[] =
       "without a pause and cannot be interrupted (it is in a C function, or waits in one, as "
       "os.execute does)";

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/why.h"
@@ -185,7 +186,7 @@ static void set_patience(struct loader *loader) {
 /* A main chunk that is blocked in a call can be neither interrupted nor left. Who waits is told; should it come to its
  * end, it is put in force or refused as ever, and that is logged. */
 static void on_overdue(struct timer *timer) {
-  struct loader *loader = LIST_ENTRY(timer, struct loader, patience);
+  struct loader *loader = CONTAINER_OF(timer, struct loader, patience);
   struct server *s = loader->server;
   char text[320];
   CHECK_OBJ(loader, LOADER_MAGIC);

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/container.h"
 #include "unit.h"
 
 struct thing {
@@ -12,7 +13,7 @@ struct thing {
 };
 
 static void free_thing(struct reaped *reaped) {
-  struct thing *thing = LIST_ENTRY(reaped, struct thing, reaped);
+  struct thing *thing = CONTAINER_OF(reaped, struct thing, reaped);
   ++*thing->freed;
   free(thing);
 }
