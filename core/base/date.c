@@ -4,7 +4,7 @@
 
 static const char *const patterns[DATE_FORMATS] = {
     [DATE_HTTP] = "%a, %d %b %Y %H:%M:%S GMT", [DATE_COMBINED] = "%d/%b/%Y:%H:%M:%S %z",
-    [DATE_ISO] = "%Y-%m-%dT%H:%M:%SZ",        [DATE_LOG] = "%Y-%m-%d %H:%M:%S",
+    [DATE_ISO] = "%Y-%m-%dT%H:%M:%SZ",         [DATE_LOG] = "%Y-%m-%d %H:%M:%S",
     [DATE_SYSLOG] = "%b %e %H:%M:%S",
 };
 
