@@ -133,7 +133,8 @@ static size_t bound_of(const struct headers *headers, const struct writer_hop *h
   enum { FIXED_BYTES = 256, LINE_BYTES = sizeof ": \r\n" - 1 };
   size_t bytes = FIXED_BYTES + hop->upgrade.len + headers->count * LINE_BYTES;
   *hosts = 0;
-  for (const struct field *field = headers->items, *end = field + headers->count; field < end; field++) {
+  for (unsigned i = 0; i < headers->count; i++) {
+    const struct field *field = &headers->items[i];
     bytes += field->name.len + field->value.len;
     *hosts += field->id == FIELD_HOST;
   }
@@ -151,6 +152,7 @@ static inline bool is_in_one_piece(const struct field *field) {
 
 /* Fields that lie one behind the other, as they were received, are copied in one piece. */
 static struct pen put_fields(struct pen pen, const struct headers *headers) {
+  if (headers->count == 0) return pen;
   const struct field *field = headers->items, *end = field + headers->count;
   uint32_t left_out = headers->present & FRAMING_HOP_FIELDS;
   for (; field < end; field++) {
