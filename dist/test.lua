@@ -23,7 +23,8 @@ local SIGKILL = 9
 local SLOWEST, SLOW = 10, 1.0 -- so many are told, of those that took so many seconds
 
 -- They take longest: begun first, they do not run on alone at the end.
-local LONG = { "steady_state", "stress", "resilience", "waiting_hooks", "guard_rails", "reload", "health_check" }
+local LONG = { "tls_testssl",
+  "steady_state", "stress", "resilience", "waiting_hooks", "guard_rails", "reload", "health_check" }
 
 local passed, failed, pending = 0, 0, 0
 local times = {}

@@ -64,6 +64,17 @@ describe("a test run", function()
     assert.equal(1, result.code)
   end)
 
+  it("counts what could not be run here, and says why, before the closing line", function()
+    local later = "it('is for later', function() pending 'no browser is here' end)"
+    local inside = "echo 'ok 1 - inside'; echo 'ok 2 - # SKIP not inside'; echo 1..2"
+    local result = run({ first = GOOD .. later }, { inside = inside })
+    assert.equal("4 passed, 0 failed", result.closing, result.stdout)
+    assert.matches("\npending: is for later %(no browser is here%)\n", result.stdout)
+    assert.matches("\npending: not inside\n", result.stdout)
+    assert.matches("\n2 pending: not run here, [^\n]*\n4 passed, 0 failed\n$", result.stdout)
+    assert.not_matches("pending", run({ first = GOOD }).stdout)
+  end)
+
   it("fails when a spec does, and tells which", function()
     assert_failed(1, "FAILED is bad", run { first = GOOD .. "it('is bad', function() error 'deliberate' end)" })
   end)

@@ -63,7 +63,7 @@ return function()
     local failed = handler.failuresCount + handler.errorsCount
     require("cleanup").finish()
     for _, entry in ipairs(handler.pendings) do
-      local why = type(entry.message) == "string" and entry.message ~= entry.name and " (" .. entry.message .. ")"
+      local why = type(entry.message) == "string" and " (" .. entry.message:gsub("^[^:]+:%d+: ", "") .. ")"
       write("pending: ", entry.name, why or "", "\n")
     end
     local path = os.getenv "SPEC_COUNTS"
