@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Mistakes that people make on the command line and in addresses, and what they are told: what is wrong, where, and
 -- what would be right. To add one: a line in a table.
+local lfs = require "lfs"
 local perilune = require "perilune"
 local process = require "process"
 
@@ -27,7 +28,9 @@ local command_line = {
   { "", "a command is missing, such as 'run SCRIPT'; " .. SEE },
   { "rnu x.lua", "unknown command 'rnu'; did you mean 'run'? See 'perilune help'" },
   { "realod", "unknown command 'realod'; did you mean 'reload'?" },
-  { "restart", "unknown command 'restart'" },
+  { "restart", "unknown command 'restart'; did you mean 'upgrade'?" },
+  { "start x.lua", "unknown command 'start'; did you mean 'run'?" },
+  { "xyz", "unknown command 'xyz'; see 'perilune help'" },
   { "hello.lua", "unknown command 'hello.lua'; did you mean 'run hello.lua'?" },
   { "--workers 2 run x.lua", "a command comes first, and options behind it, not --workers" },
   { "help relaod", "unknown command 'relaod'; did you mean 'reload'?" },
@@ -37,6 +40,9 @@ local command_line = {
   { "check", "check wants a SCRIPT; see 'perilune help check'" },
   { "run a.lua b.lua", "run takes one SCRIPT, and 'b.lua' is a second one" },
   { "run no-such.lua", "no-such.lua" },
+  { "run  ", "run wants a SCRIPT" },
+  { "reload --pid-file=", "--pid-file is empty; it wants FILE" },
+  { "proxy --to=", "--to is empty; it wants ADDR" },
   { "proxy x.lua", "proxy takes no 'x.lua'" },
   { "reload hello.lua", "reload takes no 'hello.lua'; see 'perilune help reload'" },
   { "stop 1234", "stop takes no '1234'; see 'perilune help stop'" },
@@ -44,7 +50,7 @@ local command_line = {
   { "run --wrokers 2 x.lua", "run has no option --wrokers; did you mean --workers? See 'perilune help run'" },
   { "run -workers 2 x.lua", "run has no option -workers; did you mean --workers?" },
   { "run --pidfile x x.lua", "run has no option --pidfile; did you mean --pid-file?" },
-  { "run --port 80 x.lua", "run has no option --port" },
+  { "run --port 80 x.lua", "run has no option --port; valid are --print-config, --workers, " },
   { "run --listen :80 x.lua", "run has no option --listen" },
   { "reload --workers 2", "reload has no option --workers" },
   { "status --jsno", "status has no option --jsno; did you mean --json?" },
@@ -79,6 +85,8 @@ local command_line = {
   { "proxy --listen :0 --to 1 --tls-cert x", "--tls-cert and --tls-key go together" },
   { "proxy --listen :0 --to 1 --tls-key x", "--tls-cert and --tls-key go together" },
   { "proxy --listen :0 --to 1 --tls-cert no.pem --tls-key no.pem", "--tls-cert no.pem: No such file or directory" },
+  { "proxy --listen :0 --to 1 --tls-cert Makefile --tls-key Makefile",
+    "certificate " .. lfs.currentdir() .. "/Makefile: no start line like -----BEGIN CERTIFICATE-----: it is not PEM" },
   { "proxy --listen :0 --to https://a --ca no.pem", "--ca no.pem: No such file or directory" },
   { "proxy --listen :0 --to a:1 --ca Makefile", "--ca is for peers by TLS, and no --to begins with https://" },
   { "proxy --listen :0 --to a:1 --insecure-skip-verify", "--insecure-skip-verify is for peers by TLS" },

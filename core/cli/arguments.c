@@ -171,6 +171,7 @@ static bool read_value(struct arguments *a, struct given *g, int id) {
     value = value_of(g, option->value);
     if (!value) return false;
     if (a->given[id] && option->kind != OPTION_LIST) return twice(g);
+    if (!*value) return REFUSE(g->command, "%s is empty; it wants %s", g->name, option->value);
   } else if (g->value) {
     return REFUSE(g->command, "%s takes no value", g->name);
   }
@@ -193,6 +194,7 @@ static bool read_option(struct arguments *a, char ***words, enum command_id comm
 
 static bool read_operand(struct arguments *a, const char *word, enum command_id command) {
   const struct command_words *words = &command_words[command];
+  if (!*word) return REFUSE(command, "a word behind %s is empty", words->name);
   if (words->most == NO_OPERAND) return REFUSE(command, "%s takes no '%s'", words->name, word);
   if (a->operand)
     return REFUSE(command, "%s takes one %s, and '%s' is a second one", words->name, words->operands, word);
@@ -219,11 +221,23 @@ bool arguments_read(struct arguments *a, enum command_id command, char **words) 
 static const struct {
   const char *word;
   enum command_id command;
-} short_words[] = {{"-h", COMMAND_HELP},
+} other_words[] = {{"-h", COMMAND_HELP},
                    {"--help", COMMAND_HELP},
                    {"-v", COMMAND_VERSION},
                    {"-V", COMMAND_VERSION},
                    {"--version", COMMAND_VERSION}};
+
+/* What other programs call it. */
+static const char *const synonyms[][2] = {
+    {"start", "run"},        {"serve", "run"}, {"restart", "upgrade"}, {"validate", "check"},
+    {"configtest", "check"}, {"quit", "stop"}, {"kill", "stop"},       {"info", "status"},
+    {"list", "status"},      {"ps", "status"}};
+
+static const char *synonym_of(const char *word) {
+  for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
+    if (strcmp(synonyms[i][0], word) == 0) return synonyms[i][1];
+  return NULL;
+}
 
 enum command_id arguments_command(const char *word) {
   struct nearest n = nearest_to(word);
@@ -231,15 +245,17 @@ enum command_id arguments_command(const char *word) {
     if (strcmp(word, command_words[i].name) == 0) return (enum command_id)i;
     nearest_offer(&n, command_words[i].name);
   }
-  for (size_t i = 0; i < sizeof short_words / sizeof *short_words; i++)
-    if (strcmp(word, short_words[i].word) == 0) return short_words[i].command;
+  for (size_t i = 0; i < sizeof other_words / sizeof *other_words; i++)
+    if (strcmp(word, other_words[i].word) == 0) return other_words[i].command;
   size_t length = strlen(word);
+  const char *meant = synonym_of(word);
+  if (!meant) meant = n.found;
   if (length > 4 && strcmp(word + length - 4, ".lua") == 0)
     arguments_refuse(COMMAND_COUNT, "unknown command '%s'; did you mean 'run %s'?", word, word);
   else if (*word == '-')
     arguments_refuse(COMMAND_COUNT, "a command comes first, and options behind it, not %s", word);
-  else if (n.found)
-    arguments_refuse(COMMAND_COUNT, "unknown command '%s'; did you mean '%s'?", word, n.found);
+  else if (meant)
+    arguments_refuse(COMMAND_COUNT, "unknown command '%s'; did you mean '%s'?", word, meant);
   else
     arguments_refuse(COMMAND_COUNT, "unknown command '%s'", word);
   return COMMAND_COUNT;
