@@ -126,7 +126,7 @@ $(BUILD)/obj/core/runtime/page.o: core/runtime/observe/status.html
 libraries:
 	@dist/deps.sh --check run
 deps:
-	@dist/deps.sh run test lint fuzz bench
+	@dist/deps.sh run test every_spec lint fuzz bench
 
 # Packages may come in first, and what they bring is looked up above: so these build in a make of their own. The specs
 # take the release build for what they say of memory, which sanitizers multiply.

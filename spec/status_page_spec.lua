@@ -53,7 +53,7 @@ describe("the status page", function()
   end)
 
   if not browser.find() then
-    pending "is drawn by Chromium, which is not installed here: apt-get install chromium"
+    pending "is drawn by Chromium, which is not installed here: make deps"
     return
   end
 

@@ -132,7 +132,7 @@ end
 
 describe("the units of dist/", function()
   if not find_program "systemd-analyze" then
-    pending "are verified by systemd-analyze, which is not installed here: apt-get install systemd"
+    pending "are verified by systemd-analyze, which is not installed here: make deps"
     return
   end
 
