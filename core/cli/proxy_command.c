@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "net/addr.h"
 
 enum { LISTENERS_MOST = 256 };
@@ -167,8 +168,11 @@ bool proxy_command_read(struct proxy_command *p, const struct arguments *a) {
   arena_init(&p->arena);
   if (!a->listen.count) return REFUSE("proxy wants --listen ADDR: where to listen");
   if (!a->to.count) return REFUSE("proxy wants --to ADDR: where to forward to");
-  return read_files(p, a) && read_listeners(p, a) && read_peers(p, a) && read_health(p, a) &&
-         check_together(p, a);
+  bool fine = read_files(p, a) && read_listeners(p, a) && read_peers(p, a) && read_health(p, a) &&
+              check_together(p, a);
+  CHECK(!fine ||
+        (p->options.listener_count && p->options.peer_count)); /* an address is refused, or counted */
+  return fine;
 }
 
 void proxy_command_free(struct proxy_command *p) { arena_free(&p->arena); }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/why.h"
@@ -18,7 +19,10 @@
 #include "shared/choose.h"
 #include "shared/registry.h"
 
+enum { FORWARD_MAGIC = 0xf04a7d00u };
+
 struct forward {
+  OBJ_MAGIC;
   const struct forward_options *options; /* borrowed */
   struct policy_listener *listeners;     /* owned array */
   struct tls_files files;                /* borrowed: what listeners by TLS show */
@@ -34,6 +38,7 @@ struct forward {
 static enum hook_status upstream_peer(struct exchange *x) {
   const struct forward *f = x->hooks->policy;
   const char *why = NULL;
+  CHECK_OBJ(f, FORWARD_MAGIC);
   struct choice choice = {.tried = &x->tried};
   int index = backends_choose(f->view, ALGORITHM_round_robin, &choice);
   if (index == BACKEND_NONE) {
@@ -73,6 +78,7 @@ static enum hook_status upstream_request_filter(struct exchange *x) {
 
 static void make_view(struct forward *f, const struct policy_host *host) {
   const struct forward_options *o = f->options;
+  CHECK(o->peer_count > 0 && o->peer_count <= FORWARD_PEERS_MOST);
   struct backend_spec *specs = memory_zalloc(o->peer_count * sizeof *specs);
   for (unsigned i = 0; i < o->peer_count; i++) specs[i] = (struct backend_spec){o->peers[i], 1, 0};
   f->registry = host->registry;
@@ -119,10 +125,12 @@ static void on_checker_lost(const struct policy_host *host, const void *checker)
 
 static void close_policy(void *policy) {
   struct forward *f = policy;
+  CHECK_OBJ(f, FORWARD_MAGIC);
   if (f->checker) f->options->checker->close(f->checker);
   backends_view_release(f->view);
   registry_release(f->registry, f->entry);
   free(f->listeners);
+  OBJ_END(f, FORWARD_MAGIC);
   free(f);
 }
 
@@ -131,6 +139,7 @@ static void *load(const void *source, const struct policy_host *host, char **why
   if (!load_trust(options, host, why)) return NULL;
   struct forward *f = memory_zalloc(sizeof *f);
   f->options = options;
+  OBJ_INIT(f, FORWARD_MAGIC);
   make_view(f, host);
   make_listeners(f);
   if (!options->health.len || !host->is_control) return f;
@@ -145,6 +154,7 @@ static void *load(const void *source, const struct policy_host *host, char **why
 
 static struct policy_listener *listeners(void *policy, unsigned *count) {
   struct forward *f = policy;
+  CHECK_OBJ(f, FORWARD_MAGIC);
   *count = f->options->listener_count;
   return f->listeners;
 }
@@ -156,11 +166,13 @@ static void bind_policy(void *policy, struct ev_loop *loop, struct proxy *proxy)
 
 static void start(void *policy) {
   struct forward *f = policy;
+  CHECK_OBJ(f, FORWARD_MAGIC);
   if (f->checker) f->options->checker->start(f->checker);
 }
 
 static void retire(void *policy) {
   struct forward *f = policy;
+  CHECK_OBJ(f, FORWARD_MAGIC);
   if (f->checker) f->options->checker->retire(f->checker);
 }
 
