@@ -77,6 +77,7 @@ static void drop_peer(struct exchange *x) {
 void rehearsal_free(struct rehearsal *r) {
   struct exchange *x = r->exchange;
   attempt_answered(x);
+  lease_end(&x->now.lease, LEASE_NEUTRAL, loop_now_us(x->proxy->loop)); /* a retry that did not come to be */
   if (x->hook_state == HOOK_WAITING && x->hooks->cancel) x->hooks->cancel(x);
   if (r->piece_waits) x->hooks->cancel_piece(&r->piece);
   if (x->hooks->end) x->hooks->end(x);
