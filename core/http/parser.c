@@ -149,9 +149,9 @@ static enum error read_request_line(struct str *text, const struct parser_limits
   return error;
 }
 
-#ifdef INVARIANTS
 /* Does the line say what the scan has read in it? */
-static bool is_as_scanned(struct str text, const struct first_line *line, struct request_line parts) {
+static __attribute__((unused)) bool is_as_scanned(struct str text, const struct first_line *line,
+                                                  struct request_line parts) {
   struct request_line again;
   const char *why;
   bool is_read =
@@ -159,7 +159,6 @@ static bool is_as_scanned(struct str text, const struct first_line *line, struct
   return is_read && str_equal(again.method, parts.method) && str_equal(again.target, parts.target) &&
          again.minor == parts.minor;
 }
-#endif
 
 /* The same of one that was scanned, whose limits may have been another policy's. */
 static enum error take_request_line(const struct head *head, struct str *text,
