@@ -12,7 +12,6 @@ after_each(require("cleanup").run)
 -- One policy for all cases: the request says which hook is to do what.
 local POLICY = [[
 local perilune = require "perilune"
-local scene = require "scene"
 local policy, code = {}, {
   answer = function(s)
     return s:respond { status = 299, body = "answer of " .. s:phase(), headers = { ["X-Of"] = s:phase() } }

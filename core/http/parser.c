@@ -170,9 +170,7 @@ static enum error take_request_line(const struct head *head, struct str *text,
   CHECK(line->bytes <= text->len);
   struct request_line parts = {
       {text->ptr, line->method}, {text->ptr + line->method + 1, line->target}, line->minor};
-#ifdef INVARIANTS
   CHECK(is_as_scanned(*text, line, parts));
-#endif
   set_request_line(request, parts);
   *text = str_from(*text, line->bytes);
   if (line->target <= limits->target_bytes) return ERROR_NONE;
