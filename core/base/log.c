@@ -124,12 +124,12 @@ static void write_line(enum log_level level, unsigned flags, struct str subject,
                        va_list args) {
   char text[TEXT_BYTES];
   enum log_verdict verdict = LOG_PASSES;
-  uint64_t key = 0;
+  struct log_class line = {0, 0};
   if (!log_is_on(level)) return;
   if (level != LOG_DEBUG && !(flags & IS_FREE) && !catcher) {
     struct log_left_out due;
-    key = key_of(format, subject);
-    verdict = log_throttle_judge(key, level, &due);
+    line = (struct log_class){key_of(format, STR("")), key_of(format, subject)};
+    verdict = log_throttle_judge(line, level, &due);
     if (due.lines) report(&due);
   }
   if (verdict == LOG_COUNTED) return;
@@ -137,7 +137,7 @@ static void write_line(enum log_level level, unsigned flags, struct str subject,
   if (verdict == LOG_PASSES)
     put(level, flags & KEEPS_LINES, text);
   else
-    log_throttle_keep(key, text);
+    log_throttle_keep(line, text);
 }
 
 #define WRITE(level, flags, subject, format)                                                                 \

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // log_throttle: a table of fixed size under one lock, which is held for some tens of instructions: never while a line
 // is formatted or written. A key has its place in one row of the table. A place whose time is over and that has
-// nothing to report is free. If a row is full, the line is judged by the last place of the table, which all such
-// lines share: so memory and lines have a bound however many subjects there are, and no line is lost uncounted.
+// nothing to report is free. Subjects are as many as clients like, kinds as many as the program has calls: so they have
+// places of their own, and where a row of subjects is full, the line is judged by the place of its kind. So memory and
+// lines have a bound however many subjects there are, no line is lost uncounted, and no kind hides another.
 #include "base/log_throttle.h"
 
 #include <pthread.h>
@@ -12,7 +13,12 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-enum { ROW = 16, ROWS = LOG_THROTTLE_KEYS / ROW };
+enum {
+  ROW = 16,
+  SUBJECTS_AT = 0,
+  KINDS_AT = LOG_THROTTLE_KEYS,
+  LAST = LOG_THROTTLE_KEYS + LOG_THROTTLE_KINDS
+};
 
 struct place {
   uint64_t key; /* 0: never used */
@@ -24,8 +30,9 @@ struct place {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct place places[LOG_THROTTLE_KEYS + 1]; /* the last: for all that find no place of their own */
-static uint64_t total;                             /* lines left out, ever; under the lock */
+static struct place
+    places[LAST + 1];  /* of subjects, then of kinds; the last: for all that find no place of their own */
+static uint64_t total; /* lines left out, ever; under the lock */
 static const struct clock *clock_used = &clock_system;
 
 void log_set_clock(const struct clock *clock) {
@@ -44,21 +51,33 @@ static bool is_free(const struct place *p, uint64_t now_ms) {
   return p->key == 0 || (p->left_out == 0 && is_over(p, now_ms));
 }
 
-static struct place *find(uint64_t key) {
-  struct place *row = &places[key % ROWS * ROW];
+static struct place *row_of(uint64_t key, bool is_kind) {
+  if (is_kind) return &places[KINDS_AT + key % (LOG_THROTTLE_KINDS / ROW) * ROW];
+  return &places[SUBJECTS_AT + key % (LOG_THROTTLE_KEYS / ROW) * ROW];
+}
+
+static struct place *find_in(struct place *row, uint64_t key) {
   for (int i = 0; i < ROW; i++)
     if (row[i].key == key) return &row[i];
   return NULL;
 }
 
-static struct place *claim(uint64_t key, uint64_t now_ms) {
-  struct place *row = &places[key % ROWS * ROW];
+static struct place *claim_in(struct place *row, uint64_t key, uint64_t now_ms) {
   for (int i = 0; i < ROW; i++) {
     if (!is_free(&row[i], now_ms)) continue;
     row[i] = (struct place){.key = key, .since_ms = now_ms};
     return &row[i];
   }
-  return &places[LOG_THROTTLE_KEYS];
+  return NULL;
+}
+
+/* Where it is judged: by its subject, else by its kind. */
+static struct place *place_of(struct log_class line, uint64_t now_ms) {
+  bool is_kind = line.key == line.kind;
+  struct place *row = row_of(line.key, is_kind), *p = find_in(row, line.key);
+  if (!p) p = claim_in(row, line.key, now_ms);
+  if (p) return p;
+  return is_kind ? &places[LAST] : place_of((struct log_class){line.kind, line.kind}, now_ms);
 }
 
 /* Reports what was left out, if anything, and begins anew. */
@@ -81,13 +100,12 @@ static enum log_verdict count(struct place *p, enum log_level level) {
   return p->left_out++ == 0 ? LOG_WANTS_SAMPLE : LOG_COUNTED;
 }
 
-enum log_verdict log_throttle_judge(uint64_t key, enum log_level level, struct log_left_out *due) {
-  CHECK(key != 0);
+enum log_verdict log_throttle_judge(struct log_class line, enum log_level level, struct log_left_out *due) {
+  CHECK(line.key != 0 && line.kind != 0);
   due->lines = 0;
   pthread_mutex_lock(&lock);
   uint64_t now_ms = clock_now_ms(clock_used);
-  struct place *p = find(key);
-  if (!p) p = claim(key, now_ms);
+  struct place *p = place_of(line, now_ms);
   if (is_over(p, now_ms)) take(p, now_ms, due);
   enum log_verdict verdict = count(p, level);
   pthread_mutex_unlock(&lock);
@@ -101,10 +119,11 @@ uint64_t log_throttle_total(void) {
   return lines;
 }
 
-void log_throttle_keep(uint64_t key, const char *text) {
+void log_throttle_keep(struct log_class line, const char *text) {
   pthread_mutex_lock(&lock);
-  struct place *p = find(key);
-  if (!p) p = &places[LOG_THROTTLE_KEYS];
+  struct place *p = find_in(row_of(line.key, line.key == line.kind), line.key);
+  if (!p) p = find_in(row_of(line.kind, true), line.kind);
+  if (!p) p = &places[LAST];
   if (!p->text[0]) snprintf(p->text, sizeof p->text, "%s", text);
   pthread_mutex_unlock(&lock);
 }
@@ -113,7 +132,7 @@ bool log_throttle_next(unsigned *at, bool all, struct log_left_out *due) {
   due->lines = 0;
   pthread_mutex_lock(&lock);
   uint64_t now_ms = clock_now_ms(clock_used);
-  while (*at <= LOG_THROTTLE_KEYS && due->lines == 0) {
+  while (*at <= LAST && due->lines == 0) {
     struct place *p = &places[(*at)++];
     if (p->left_out > 0 && (all || is_over(p, now_ms))) take(p, now_ms, due);
   }

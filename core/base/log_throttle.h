@@ -11,7 +11,8 @@
 
 #include "base/log.h"
 
-enum { LOG_THROTTLE_LINES = 20, LOG_THROTTLE_MS = 10000, LOG_THROTTLE_KEYS = 512, LOG_THROTTLE_TEXT = 200 };
+enum { LOG_THROTTLE_LINES = 20, LOG_THROTTLE_MS = 10000, LOG_THROTTLE_TEXT = 200 };
+enum { LOG_THROTTLE_KEYS = 512, LOG_THROTTLE_KINDS = 512 };
 
 enum log_verdict {
   LOG_PASSES,
@@ -27,10 +28,15 @@ struct log_left_out {
   char text[LOG_THROTTLE_TEXT]; /* of the first, cut; empty: that line is being written just now */
 };
 
+/* What a line is: `key` is its `kind` where it is about nobody. Neither is 0. */
+struct log_class {
+  uint64_t kind, key;
+};
+
 /* Judges a line; thread-safe, as all here. If its key's time is over, *due is what is to be reported before it. */
-enum log_verdict log_throttle_judge(uint64_t key, enum log_level level, struct log_left_out *due);
+enum log_verdict log_throttle_judge(struct log_class line, enum log_level level, struct log_left_out *due);
 /* The text of a line that wanted a sample; copied. */
-void log_throttle_keep(uint64_t key, const char *text);
+void log_throttle_keep(struct log_class line, const char *text);
 /* Lines that were left out since the process began. */
 uint64_t log_throttle_total(void);
 /* The next key with something to report, from *at on, which starts at 0: where its time is over, or `all`. False:

@@ -86,7 +86,7 @@ static char *describe_changes(struct server *s, struct generation *g, struct sta
 static void log_lines(const char *text) {
   struct str rest = str_of(text), line;
   while (str_split(&rest, '\n', &line))
-    if (line.len) log_about(LOG_INFO, line, "%.*s", STR_ARG(str_trim(line)));
+    if (line.len) log_unthrottled(LOG_INFO, "%.*s", STR_ARG(str_trim(line))); /* as many as the policy has */
 }
 
 /* What has changed is logged, and told to who has asked for it once all workers have switched. */

@@ -126,6 +126,20 @@ IT("keeps its memory bounded by random subjects, and loses no line uncounted") {
   end();
 }
 
+IT("does not let one kind with many subjects hide other kinds") {
+  begin();
+  for (unsigned i = 0; i < 20000; i++) {
+    char subject[32];
+    snprintf(subject, sizeof subject, "client %u", i);
+    log_about(LOG_INFO, str_of(subject), "%s", subject);
+  }
+  forget();
+  log_info("ready");
+  log_about(LOG_WARN, STR("a"), "peer %s", "a");
+  CHECK_STR(str_of(written), "t: ready\nt: peer a\n");
+  end();
+}
+
 IT("leaves debug lines and those of a policy alone") {
   begin();
   log_set_level(LOG_DEBUG);
