@@ -94,19 +94,12 @@ static void drain(struct downstream *d) {
   }
 }
 
-/* The head has promised that the connection lives on. What is left of a length was known then, or a peer was to
- * take it, which it did not: all of it is read, in the time that there is. Of chunks nobody knew. 0: no limit. */
-static uint64_t drain_limit(const struct exchange *x) {
-  if (x->now.up.decoder.body.framing != FRAMING_CHUNKED) return 0;
-  uint64_t limit = x->now.up.bytes + x->settings->drain_bytes;
-  return limit ? limit : 1;
-}
-
 static void begin_drain(struct downstream *d, const struct exchange *x) {
   d->state = DOWNSTREAM_DRAIN;
   d->drain = memory_alloc(sizeof *d->drain);
   *d->drain = x->now.up; /* which was stopped, and owns nothing any more */
-  relay_read_away(d->drain, &d->conn, &d->in, drain_limit(x));
+  /* The head has promised that the connection lives on: all is read, in the time that there is. */
+  relay_read_away(d->drain, &d->conn, &d->in);
   drain(d);
 }
 

@@ -32,7 +32,7 @@ void relay_restart(struct relay *r, enum framing out, struct str head, struct st
   r->parts[PART_PAYLOAD] = first;
 }
 
-void relay_read_away(struct relay *r, struct conn *from, struct buf *in, uint64_t limit) {
+void relay_read_away(struct relay *r, struct conn *from, struct buf *in) {
   CHECK(!r->active && !r->filtering && !r->pipe);
   relay_restart(r, FRAMING_NONE, (struct str){0}, (struct str){0});
   r->from = from;
@@ -41,7 +41,7 @@ void relay_read_away(struct relay *r, struct conn *from, struct buf *in, uint64_
   r->copy.to = NULL;
   r->filter = NULL;
   r->trailers.arena = NULL;
-  r->limit = limit;
+  r->limit = 0;
 }
 
 static void consume(struct relay *r) {

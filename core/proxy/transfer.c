@@ -91,7 +91,7 @@ static void read_on(struct exchange *x) {
 static void read_away(struct exchange *x) {
   if (x->now.up.decoder.ended || x->tunnel || transfer_is_hopeless(x)) return;
   filter_none(&x->now.up);
-  relay_read_away(&x->now.up, &x->downstream->conn, &x->downstream->in, 0);
+  relay_read_away(&x->now.up, &x->downstream->conn, &x->downstream->in);
   read_on(x);
 }
 

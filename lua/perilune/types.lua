@@ -431,7 +431,7 @@ function log.is_on(level) end
 ---@field tunnel_timeout? number nothing moves either way behind a 101 or a CONNECT; 600
 ---@field handshake_timeout? number TLS with the client; 10
 ---@field max_retries? integer further attempts after the first; 3
----@field drain_limit? integer bytes of a request body that are read behind an early answer, so that the connection lives on; where more is left, by its length, the answer says that it closes; 262144
+---@field drain_limit? integer bytes of a request body that are read behind an early answer, so that the connection lives on; where more is left, by its length, the answer says that it closes. A body in chunks, of which nobody knows, is read to its end, for 30 s at most; 262144
 ---@field abort_on_close? "hooks"|"always"|"never" when a client that ends its direction (FIN) counts as gone, and its
 ---exchange ends: while a hook waits, also while the peer is waited for, only with a reset; "hooks"
 ---@field forwarded? "replace"|"append"|"keep" what becomes of the fields by which a client says that it is a proxy: see
