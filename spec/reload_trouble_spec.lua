@@ -30,6 +30,19 @@ local function is_refused(pid_file, pattern)
   assert.matches("stays in force", result.stderr)
 end
 
+describe("a reload for which no thread can be made", function()
+  it("is refused with the reason, and the next one is not", function()
+    local proxy, pid_file = running.start { policy = answering "one", release = true }
+    local kilobytes = tonumber(process.read_file(("/proc/%d/status"):format(proxy.pid)):match "VmSize:%s*(%d+)")
+    local function limit(bytes) assert.equal(0, os.execute(("prlimit --pid %d --as=%s"):format(proxy.pid, bytes))) end
+    limit(("%d:unlimited"):format(kilobytes * 1024 + 1024 * 1024)) -- less than a stack
+    is_refused(pid_file, "cannot start a thread to load the policy: Resource temporarily unavailable")
+    assert.equal("one", client.request(proxy.port).body)
+    limit "unlimited"
+    assert.equal(0, command(pid_file, "reload").code)
+  end)
+end)
+
 describe("perilune reload", function()
   it("tells what has changed: files, listeners, and settings that want an upgrade", function()
     local proxy, pid_file, path = start()

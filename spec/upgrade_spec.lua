@@ -224,6 +224,27 @@ describe("perilune status", function()
   end)
 end)
 
+describe("perilune upgrade with 4,200 listening sockets", function()
+  it("hands all of them over", function()
+    local listeners, workers = 1050, 4
+    local policy = POLICY .. ([[
+      for i = 2, %d do
+        perilune.listen("127.0.0.1:0", { request_filter = function(session)
+          return session:respond { status = 200, body = tostring(i) }
+        end })
+      end
+    ]]):format(listeners)
+    local proxy, pid_file = running.start { policy = policy, workers = workers, release = true }
+    assert.equal(listeners, #proxy.ports)
+    local result = command(pid_file, "upgrade")
+    assert.equal(0, result.code, result.stderr)
+    assert.equal(0, proxy:wait())
+    for i = 2, listeners, 131 do assert.equal(tostring(i), client.request(proxy.ports[i]).body) end
+    assert.equal(tostring(listeners), client.request(proxy.ports[listeners]).body)
+    assert.equal(0, command(pid_file, "stop").code)
+  end)
+end)
+
 describe("perilune run --daemon", function()
   it("returns once the policy serves, and goes on in the background", function()
     local directory = process.directory()

@@ -23,7 +23,8 @@ function M.command(pid_file, ...)
 end
 
 --- Whoever the pid file names is stopped at the end. proxy.go() lets requests for /slow of POLICY end.
----@param options table? words (more arguments), policy (text), env, workers (2), under (words before the program)
+---@param options table? words (more arguments), policy (text), env, workers (2), under (words before the program),
+--- release (its build without sanitizers)
 ---@return table proxy, string pid_file, string path of the policy
 function M.start(options)
   options = options or {}
@@ -35,7 +36,7 @@ function M.start(options)
   args[#args + 1] = path
   local env = { GO = directory .. "/go" }
   for name, value in pairs(options.env or {}) do env[name] = value end
-  local proxy = perilune.start { args = args, env = env, under = options.under }
+  local proxy = perilune.start { args = args, env = env, under = options.under, release = options.release }
   function proxy.go() process.write_file(env.GO, "") end
   cleanup.add(1, function()
     if io.open(pid_file) then M.command(pid_file, "stop", "--now") end
