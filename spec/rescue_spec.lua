@@ -273,3 +273,17 @@ describe("hook_time", function()
     assert.equal(0, math.floor(tonumber(operation, 16) / 0x100) % 2)
   end)
 end)
+
+describe("a finalizer that raises", function()
+  it("fails the hook in which it was called for, no other request, and is told in the log", function()
+    local proxy = start("jit = true", [[
+      for i = 1, 500 do
+        getmetatable(newproxy(true)).__gc = function() error "no luck" end
+      end
+      collectgarbage()
+    ]])
+    assert.equal(500, status(proxy, "/bad"))
+    for _ = 1, 20 do assert.equal(200, status(proxy, "/")) end
+    proxy:wait_log "a finalizer %(__gc%) of the policy failed: [^\n]*policy%.lua:%d+: no luck"
+  end)
+end)

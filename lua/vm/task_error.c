@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "lua/vm/task.h"
@@ -149,4 +150,16 @@ void task_log_error(struct task *task, const char *doing) {
   log_text_about(LOG_ERROR, str_of(task->place ? task->place : doing), "%s failed: %s%s%s", doing, place,
                  *place ? ": " : "", error.text);
   free(error.text);
+}
+
+/* --- errors of nobody ----------------------------------------------------------------------------------- */
+
+char *task_insist(struct vm *vm, lua_CFunction function, void *argument) {
+  enum { FINALIZERS_MOST = 10000 };
+  for (int i = 0;; i++) {
+    char *why = task_protect(vm, function, argument);
+    if (!why || vm->lost || i == FINALIZERS_MOST || strstr(why, "not enough memory")) return why;
+    log_about(LOG_ERROR, str_of(why), "a finalizer (__gc) of the policy failed: %s", why);
+    free(why);
+  }
 }
