@@ -276,8 +276,8 @@ end)
 
 describe("a finalizer that raises", function()
   it("fails the hook in which it was called for, no other request, and is told in the log", function()
-    local proxy = start("jit = true", [[
-      for i = 1, 500 do
+    local proxy = start("memory_limit = 32 * 1024 * 1024", [[
+      for i = 1, 2000 do
         getmetatable(newproxy(true)).__gc = function() error "no luck" end
       end
       collectgarbage()
