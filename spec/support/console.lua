@@ -38,7 +38,10 @@ end
 --- What the Lua text returns, joined by spaces; and the worker that ran it. Text with line ends becomes one line.
 function Console:run(text)
   local response = client.request { port = self.proxy.port, headers = { Do = text:gsub("%s*\n%s*", " ") } }
-  if response.status ~= 200 then error(self.proxy:log():match "failed: ([^\n]*)" or response.status, 2) end
+  if response.status ~= 200 then -- without the request, which the log names behind it
+    local why = self.proxy:log():match "failed: ([^\n]*)"
+    error(why and why:gsub(" %(GET / of client [^)]*%)$", "") or response.status, 2)
+  end
   return response.body, response.headers.worker
 end
 
