@@ -6,9 +6,9 @@
 
 #include "base/nearest.h"
 #include "lua/api/fields.h"
-#include "lua/vm/hooks.h"
 #include "lua/api/options.h"
 #include "lua/api/session.h"
+#include "lua/vm/script.h"
 #include "lua/vm/vm.h"
 #include "proxy/exchange.h"
 

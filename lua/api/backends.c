@@ -7,7 +7,8 @@
 
 #include <sys/random.h>
 
-#include "lua/vm/library.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/addr.h"

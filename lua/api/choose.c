@@ -5,7 +5,8 @@
 #include "shared/choose.h"
 
 #include "lua/api/backends.h"
-#include "lua/vm/hooks.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"

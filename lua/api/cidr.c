@@ -5,7 +5,7 @@
 #include <lauxlib.h>
 
 #include "lua/vm/handle.h"
-#include "lua/vm/library.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
 #include "net/cidr.h"
 

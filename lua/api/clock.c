@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "lua/vm/library.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/vm.h"
 #include "net/virtual_time.h"
 

@@ -4,8 +4,8 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
-#include "lua/vm/library.h"
 #include "lua/vm/limits.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/vm.h"
 #include "runtime/config.h"
 

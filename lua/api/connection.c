@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "lua/vm/hooks.h"
-#include "lua/vm/library.h"
 #include "lua/api/session.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/push.h"
+#include "lua/vm/script.h"
 #include "lua/vm/token.h"
 #include "lua/vm/vm.h"
 #include "net/addr.h"

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "lua/vm/library.h"
 #include "lua/api/shared.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/vm.h"
 
 static void *make(const void *config) {

@@ -4,8 +4,9 @@
 #include "shared/counts.h"
 
 #include "lua/api/fields.h"
-#include "lua/vm/library.h"
 #include "lua/api/shared.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/vm.h"
 
 struct counts_config {

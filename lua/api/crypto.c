@@ -4,7 +4,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-#include "lua/vm/library.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/tls_crypto.h"

@@ -9,8 +9,9 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "lua/vm/library.h"
 #include "lua/api/shared.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 

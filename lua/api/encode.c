@@ -5,7 +5,7 @@
 #include <lua.h>
 
 #include "base/memory.h"
-#include "lua/vm/library.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // facts: what a session knows of its attempts at peers, of times and of sizes.
-#include "lua/vm/hooks.h"
-#include "lua/vm/library.h"
 #include "lua/api/session.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/push.h"
+#include "lua/vm/script.h"
 #include "lua/vm/token.h"
 #include "lua/vm/vm.h"
 #include "net/timer.h"

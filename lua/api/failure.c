@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-#include "lua/vm/handle.h"
-#include "lua/vm/hooks.h"
-#include "lua/vm/library.h"
 #include "lua/api/session.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
+#include "lua/vm/script.h"
 #include "lua/vm/token.h"
 #include "proxy/exchange.h"
 

@@ -8,9 +8,10 @@
 #include "http/host.h"
 #include "http/lenient.h"
 #include "http/parser.h"
-#include "lua/vm/library.h"
-#include "lua/vm/push.h"
 #include "lua/api/socket.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 

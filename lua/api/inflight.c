@@ -6,10 +6,11 @@
 
 #include <math.h>
 
-#include "lua/vm/hooks.h"
-#include "lua/vm/library.h"
 #include "lua/api/session.h"
 #include "lua/api/shared.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
+#include "lua/vm/script.h"
 #include "lua/vm/text.h"
 #include "proxy/exchange.h"
 

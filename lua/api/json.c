@@ -4,7 +4,7 @@
 
 #include <lauxlib.h>
 
-#include "lua/vm/library.h"
+#include "lua/vm/nouns.h"
 
 const char json_empty_array = 0;
 

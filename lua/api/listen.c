@@ -9,14 +9,15 @@
 #include <unistd.h>
 
 #include "lua/api/cidr.h"
-#include "lua/vm/hooks.h"
-#include "lua/vm/library.h"
 #include "lua/api/options.h"
+#include "lua/vm/hooks.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/policy.h"
+#include "lua/vm/script.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
-#include "net/tls_identity.h"
 #include "net/addr.h"
+#include "net/tls_identity.h"
 
 static const char *const client_verify_words[] = {"off", "optional", "required", NULL};
 static const char *const version_words[] = {"TLSv1.2", "TLSv1.3", NULL};

@@ -6,7 +6,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-#include "lua/vm/library.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/stack.h"
 #include "lua/vm/text.h"
 

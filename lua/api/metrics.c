@@ -3,8 +3,9 @@
 // workers and go on over reloads; lua/perilune/metrics.lua checks what they are made from.
 #include <math.h>
 
-#include "lua/vm/library.h"
 #include "lua/api/shared.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "shared/family.h"

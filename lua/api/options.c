@@ -10,6 +10,7 @@
 #include "base/nearest.h"
 #include "base/str.h"
 #include "http/lenient.h"
+#include "lua/vm/paths.h"
 #include "lua/vm/vm.h"
 #include "proxy/peer.h"
 
@@ -189,7 +190,7 @@ static bool read_text(lua_State *L, const struct option *option, void *to, struc
 static bool read_file(lua_State *L, const struct option *option, void *to, struct arena *arena) {
   struct str name;
   if (!read_text(L, option, &name, arena) || strlen(name.ptr) != name.len) return false;
-  *(struct str *)to = vm_path(vm_of(L), name, arena);
+  *(struct str *)to = paths_of(vm_of(L), name, arena);
   return true;
 }
 
@@ -200,7 +201,7 @@ static bool read_log(lua_State *L, const struct option *option, void *to, struct
   if (!read_text(L, option, name, arena) || strlen(name->ptr) != name->len) return false;
   bool is_word = str_equal(*name, STR("stdout")) || str_equal(*name, STR("stderr")) ||
                  str_equal(*name, STR("syslog")) || str_starts_with(*name, STR("syslog:"));
-  *name = is_word ? arena_dup(arena, *name) : vm_path(vm_of(L), *name, arena);
+  *name = is_word ? arena_dup(arena, *name) : paths_of(vm_of(L), *name, arena);
   return true;
 }
 

@@ -10,13 +10,13 @@
 #include "base/log.h"
 #include "http/lenient.h"
 #include "lua/api/backends.h"
+#include "lua/api/options.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/hook_failure.h"
-#include "lua/vm/hooks.h"
-#include "lua/vm/library.h"
-#include "lua/api/options.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/push.h"
 #include "lua/vm/results.h"
+#include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 #include "proxy/exchange.h"
@@ -60,7 +60,7 @@ static __attribute__((cold)) void no_address(const struct task *task, const char
     refuse(task, why);
     return;
   }
-  const char *place = hooks_place(task);
+  const char *place = script_place(task);
   log_about(LOG_WARN, str_of(place), "%s: %s", place, error_info(task->refusal)->text);
   task->script->x->outcome.error = task->refusal;
 }

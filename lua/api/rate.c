@@ -3,8 +3,9 @@
 // estimates, which may be too high.
 #include "shared/rate.h"
 
-#include "lua/vm/library.h"
 #include "lua/api/shared.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 

@@ -8,7 +8,7 @@
 
 #include "base/str.h"
 #include "lua/vm/handle.h"
-#include "lua/vm/library.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 

@@ -3,8 +3,9 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-#include "lua/vm/hooks.h"
 #include "lua/api/session.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"

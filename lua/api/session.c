@@ -12,8 +12,9 @@
 
 #include "base/escape.h"
 #include "base/number.h"
-#include "lua/vm/hooks.h"
-#include "lua/vm/library.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
+#include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"

@@ -10,8 +10,10 @@
 
 #include "base/container.h"
 #include "base/memory.h"
-#include "lua/vm/hooks.h"
-#include "lua/vm/library.h"
+#include "lua/vm/background.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
+#include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 #include "proxy/exchange.h"

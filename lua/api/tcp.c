@@ -5,10 +5,11 @@
 #include <lua.h>
 #include <stdlib.h>
 
-#include "lua/vm/library.h"
 #include "base/container.h"
 #include "lua/api/options.h"
 #include "lua/api/socket.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"

@@ -15,9 +15,10 @@
 #include "base/check.h"
 #include "base/container.h"
 #include "base/memory.h"
-#include "lua/vm/handle.h"
-#include "lua/vm/library.h"
 #include "lua/api/spawn.h"
+#include "lua/vm/background.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 
@@ -96,7 +97,7 @@ static void on_due(struct timer *timer) {
   struct job *job = CONTAINER_OF(timer, struct job, timer);
   struct task *task = task_new(job->vm, job, on_task_end);
   job->begun_ms = loop_now_ms(job->vm->host.loop);
-  if (!task && job->vm->lost) {
+  if (!task && job->vm->lost.why) {
     dispose(job);
     return;
   }

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "lua/api/timer.h"
-#include "lua/vm/library.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/policy.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"

@@ -8,10 +8,11 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "lua/api/timer.h"
 #include "lua/vm/cap.h"
 #include "lua/vm/policy.h"
+#include "lua/vm/state.h"
 #include "lua/vm/task.h"
-#include "lua/api/timer.h"
 #include "lua/vm/vm.h"
 #include "runtime/server.h"
 #include "runtime/testing.h"
@@ -43,7 +44,7 @@ static int run_tests(lua_State *L) {
 static void *load(const void *source, const struct policy_host *host, char **why) {
   struct run *const *run = source;
   struct policy *policy = memory_zalloc(sizeof *policy);
-  policy->vm = vm_new(host, policy, "", why);
+  policy->vm = state_new(host, policy, "", why);
   if (policy->vm) {
     cap_set(policy->vm, MEMORY_CAP_BYTES);
     jobs_start(policy->vm);

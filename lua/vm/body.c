@@ -8,9 +8,10 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "lua/vm/hook_call.h"
 #include "lua/vm/hook_failure.h"
-#include "lua/vm/hooks.h"
 #include "lua/vm/results.h"
+#include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "proxy/exchange.h"
 
@@ -37,9 +38,9 @@ static enum hook_status finish(struct body_piece *piece, struct task *task, enum
 
 enum hook_status body_run(struct body_piece *piece) {
   struct script *script = piece->x->script;
-  struct task *task = hooks_task(script, piece->hook, piece, on_task_end);
+  struct task *task = hook_call_new(script, piece->hook, piece, on_task_end);
   if (piece->trailers) script->trailers = piece->trailers;
-  enum task_status status = task ? hooks_call(task) : TASK_REFUSED;
+  enum task_status status = task ? hook_call_run(task) : TASK_REFUSED;
   if (status == TASK_REFUSED) {
     if (task) task_free(task);
     piece->error = ERROR_SCRIPT;
@@ -59,10 +60,6 @@ void body_cancel(struct body_piece *piece) {
   struct task *task = piece->script;
   piece->script = NULL;
   if (task) task_free(task);
-}
-
-void body_push_chunk(lua_State *L, const struct body_piece *piece) {
-  lua_pushlstring(L, piece->chunk.ptr ? piece->chunk.ptr : "", piece->chunk.len);
 }
 
 /* --- the result ----------------------------------------------------------------------------------------- */

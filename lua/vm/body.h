@@ -3,15 +3,10 @@
 #ifndef PERILUNE_LUA_BODY_H
 #define PERILUNE_LUA_BODY_H
 
-#include <lua.h>
-
 #include "proxy/hooks.h"
 
 /* For struct hooks. */
 enum hook_status body_run(struct body_piece *piece);
 void body_cancel(struct body_piece *piece);
-
-/* The piece, for hooks.c. -0 +1 */
-void body_push_chunk(lua_State *L, const struct body_piece *piece);
 
 #endif

@@ -14,8 +14,10 @@
 
 #include <lauxlib.h>
 
+#include "lua/vm/handle.h"
 #include "lua/vm/lost.h"
 #include "lua/vm/vm.h"
+#include "lua/vm/watchdog.h"
 
 enum {
   TURN_BYTES = 64 << 10,
@@ -67,7 +69,7 @@ bool cap_beyond(struct allocator *a, size_t more) {
   struct vm *vm = (struct vm *)a;
   size_t wanted = a->used_bytes + more;
   if (a->asks_at == 0 && watch_is_doomed(vm) && lost_can_land(vm)) lost_give_up(vm, LOST_TIME);
-  if (vm->lost || !vm->depth || wanted <= turn_limit(vm)) return true; /* or the core's own few bytes */
+  if (vm->lost.why || !vm->depth || wanted <= turn_limit(vm)) return true; /* or the core's own few bytes */
   if (wanted > hard_limit(vm) || wanted < more) {
     if (!vm->jit_runs) return false;
     if (lost_can_land(vm)) lost_give_up(vm, LOST_MEMORY);

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "lua/vm/hook_call.h"
 #include "lua/vm/hook_failure.h"
-#include "lua/vm/hooks.h"
+#include "lua/vm/paths.h"
+#include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 #include "net/tls_identity.h"
@@ -93,7 +95,7 @@ static bool refuse(const struct certificate_request *request, const char *why) {
 static struct str source(struct task *task, int index, struct arena *arena) {
   struct str text;
   text.ptr = lua_tolstring(task->co, index, &text.len);
-  return strstr(text.ptr, "-----BEGIN") ? text : vm_path(task->vm, text, arena);
+  return strstr(text.ptr, "-----BEGIN") ? text : paths_of(task->vm, text, arena);
 }
 
 static bool load(struct certificate_request *request, struct task *task) {

@@ -6,7 +6,7 @@
 #include <lauxlib.h>
 
 #include "base/memory.h"
-#include "lua/vm/hooks.h"
+#include "lua/vm/script.h"
 #include "lua/vm/vm.h"
 
 enum { BATCH = 32 };

@@ -9,13 +9,6 @@
 
 struct script;
 
-/* A vm's places in Lua's registry for them: `fresh` ones with an empty table, then used ones. Begins zeroed.
- */
-struct ctx_supply {
-  int *places; /* owned */
-  unsigned fresh, count, room;
-};
-
 /* Does ctx_push need no memory? */
 bool ctx_is_ready(const struct script *script);
 /* The same table each time. -0 +1, may raise unless it is ready */

@@ -9,29 +9,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
-
-enum handle_kind {
-  HANDLE_FAILURE,
-  HANDLE_PEER,
-  HANDLE_BACKENDS,
-  HANDLE_RATE,
-  HANDLE_COUNTS,
-  HANDLE_DICT,
-  HANDLE_KEY_LIST,
-  HANDLE_INFLIGHT,
-  HANDLE_COUNTER,
-  HANDLE_METRIC,
-  HANDLE_SOCKET,
-  HANDLE_SPAWNED,
-  HANDLE_JOB,
-  HANDLE_TEST_BENCH,
-  HANDLE_CIDR,
-  HANDLE_REGEX,
-  HANDLE_REGEX_ROOM,
-  HANDLE_LOOKUP,
-  HANDLE_LIMITER,
-  HANDLE_KINDS
-};
+#include "lua/vm/parts.h"
 
 /* The first member of every userdata of ours. */
 struct handle {
@@ -40,17 +18,6 @@ struct handle {
 };
 
 struct vm;
-/* Gives back what a handle holds, once. It may run while the VM closes, or when its Lua state is given up: so it uses
- * what the handle has, and no Lua. */
-typedef void handle_end_fn(void *handle);
-
-/* What a VM keeps of the kinds. */
-struct handle_kinds {
-  int metatables[HANDLE_KINDS];      /* registry */
-  handle_end_fn *ends[HANDLE_KINDS]; /* NULL: the kind holds nothing */
-  struct list handles;               /* struct handle, of kinds that have an end */
-  unsigned made[HANDLE_KINDS];       /* shared objects without a name of their own, so far */
-};
 
 /* Makes the metatable of a kind: `methods` are looked up by name, `metamethods` (may be NULL) go into the
  * metatable itself and may replace __index. It is closed: getmetatable gives the name. -0 +0 */

@@ -13,7 +13,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "lua/vm/ctx.h"
-#include "lua/vm/hooks.h"
+#include "lua/vm/script.h"
+#include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 #include "proxy/exchange.h"
 
@@ -166,7 +167,7 @@ void hook_failure_take(struct task *task, const struct lua_hook *hook, struct ho
 
 void hook_failure_tell(const struct task *task, const char *format, ...) {
   char request[512], *why;
-  const char *place = hooks_place(task);
+  const char *place = script_place(task);
   va_list arguments;
   va_start(arguments, format);
   int length = vasprintf(&why, format, arguments);

@@ -1,66 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-// hooks: calls the policy's functions for the proxy. A call is one resume of a coroutine that was used
-// before: its arguments are put on its stack from here, and its results are read from there into x->outcome.
-// Nothing of that may raise, for here errors are not caught: an argument that needs memory is made in
-// protected mode, and a result is only looked at.
+// hooks: calls the policy's functions for the proxy, and reads their results into x->outcome. Errors are not
+// caught here:
+// so a result is only looked at.
 #include "lua/vm/hooks.h"
 
 #include <lauxlib.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "base/nearest.h"
-#include "lua/vm/body.h"
-#include "lua/vm/cap.h"
-#include "lua/vm/hook_failure.h"
-#include "lua/vm/certificate.h"
 #include "lua/api/connection.h"
-#include "lua/api/failure.h"
 #include "lua/api/peer.h"
+#include "lua/vm/body.h"
+#include "lua/vm/certificate.h"
+#include "lua/vm/ctx.h"
+#include "lua/vm/hook_call.h"
+#include "lua/vm/hook_failure.h"
 #include "lua/vm/results.h"
+#include "lua/vm/script.h"
 #include "lua/vm/task.h"
+#include "lua/vm/token.h"
 #include "lua/vm/vm.h"
 #include "proxy/exchange.h"
 
-enum argument {
-  SESSION = TOKEN_SESSION,
-  UPSTREAM_REQUEST = TOKEN_UPSTREAM_REQUEST,
-  RESPONSE = TOKEN_RESPONSE,
-  TRAILERS = TOKEN_TRAILERS,
-  REUSED,
-  IS_LAST,
-  CTX, /* from here on it may need memory */
-  PEER,
-  FAILURE,
-  CHUNK,
-  HELLO,
-  END
-};
-
-/* What a hook is given and what is made of its results (lua/vm/results.h); those of body hooks are body.c's. */
-static const struct {
-  unsigned char arguments[6];
-  void (*leave)(struct task *task);
-} shapes[HOOK_COUNT] = {
-    [HOOK_early_request_filter] = {{SESSION, CTX, END}, result_of_filter},
-    [HOOK_request_filter] = {{SESSION, CTX, END}, result_of_filter},
-    [HOOK_proxy_upstream_filter] = {{SESSION, CTX, END}, result_of_upstream_filter},
-    [HOOK_upstream_peer] = {{SESSION, CTX, END}, peer_take},
-    [HOOK_fail_to_connect] = {{SESSION, PEER, CTX, FAILURE, END}, result_of_filter},
-    [HOOK_connected_to_upstream] = {{SESSION, REUSED, PEER, CTX, END}, result_of_filter},
-    [HOOK_upstream_request_filter] = {{SESSION, UPSTREAM_REQUEST, CTX, END}, result_of_filter},
-    [HOOK_upstream_response_filter] = {{SESSION, RESPONSE, CTX, END}, result_of_filter},
-    [HOOK_response_filter] = {{SESSION, RESPONSE, CTX, END}, result_of_filter},
-    [HOOK_error_while_proxy] = {{SESSION, PEER, FAILURE, CTX, REUSED, END}, result_of_filter},
-    [HOOK_fail_to_proxy] = {{SESSION, FAILURE, CTX, END}, result_of_fail_to_proxy},
-    [HOOK_answer_filter] = {{SESSION, RESPONSE, CTX, END}, result_of_silent_hook},
-    [HOOK_logging] = {{SESSION, FAILURE, CTX, END}, result_of_silent_hook},
-    [HOOK_request_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
-    [HOOK_upstream_response_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
-    [HOOK_response_body_filter] = {{SESSION, CHUNK, IS_LAST, CTX, END}, NULL},
-    [HOOK_response_trailer_filter] = {{SESSION, TRAILERS, CTX, END}, NULL},
-    [HOOK_certificate] = {{HELLO, CTX, END}, NULL}, /* pushed by certificate.c: there is no exchange */
+/* What is made of the results (lua/vm/results.h). Those of body hooks are body.c's, that of certificate is
+ * certificate.c's. */
+static void (*const leave[HOOK_COUNT])(struct task *task) = {
+    [HOOK_early_request_filter] = result_of_filter,
+    [HOOK_request_filter] = result_of_filter,
+    [HOOK_proxy_upstream_filter] = result_of_upstream_filter,
+    [HOOK_upstream_peer] = peer_take,
+    [HOOK_fail_to_connect] = result_of_filter,
+    [HOOK_connected_to_upstream] = result_of_filter,
+    [HOOK_upstream_request_filter] = result_of_filter,
+    [HOOK_upstream_response_filter] = result_of_filter,
+    [HOOK_response_filter] = result_of_filter,
+    [HOOK_error_while_proxy] = result_of_filter,
+    [HOOK_fail_to_proxy] = result_of_fail_to_proxy,
+    [HOOK_answer_filter] = result_of_silent_hook,
+    [HOOK_logging] = result_of_silent_hook,
 };
 
 static const struct lua_hooks *hooks_of(const struct exchange *x) {
@@ -76,21 +53,6 @@ static void begin(struct exchange *x) {
   script->connection = connection_hold(script->vm, x->downstream);
   script->is_seated = seat_take(&script->vm->seats, script);
   x->script = script;
-}
-
-static __attribute__((cold)) void refuse_loan(lua_State *L, const struct vm *vm) {
-  handle_raise(
-      L,
-      "not enough memory: the exchanges under way hold %d MiB of fields, targets and answers, the VM %d MiB",
-      (int)(vm->use.lent_bytes >> 20), (int)(vm->memory.used_bytes >> 20));
-}
-
-void script_lend(lua_State *L, struct script *script, size_t bytes) {
-  struct vm *vm = script->vm;
-  size_t taken = vm->memory.used_bytes + vm->use.lent_bytes, most = cap_for_loan(vm, bytes);
-  if (bytes > most || taken > most - bytes) refuse_loan(L, vm);
-  script->lent_bytes += bytes;
-  vm->use.lent_bytes += bytes;
 }
 
 static void cancel(struct exchange *x) {
@@ -110,114 +72,7 @@ static void end(struct exchange *x) {
   x->script = NULL;
 }
 
-/* --- arguments ------------------------------------------------------------------------------------------ */
-
-/* Can it be pushed without memory? */
-static bool is_ready(const struct script *script, enum argument argument) {
-  switch (argument) {
-  case CTX: return ctx_is_ready(script);
-  case PEER: return !script->x->now.peer;
-  case FAILURE: return script->x->error == ERROR_NONE;
-  case CHUNK:
-  case HELLO: return false;
-  case SESSION:
-  case UPSTREAM_REQUEST:
-  case RESPONSE:
-  case TRAILERS:
-  case REUSED:
-  case IS_LAST:
-  case END: break;
-  }
-  return true;
-}
-
-/* Other than a token. -0 +1 */
-static void push_value(lua_State *L, const struct task *task, enum argument argument) {
-  struct script *script = task->script;
-  switch (argument) {
-  case SESSION:
-  case UPSTREAM_REQUEST:
-  case RESPONSE:
-  case TRAILERS: break;
-  case REUSED: lua_pushboolean(L, script->x->now.reused); break;
-  case IS_LAST: lua_pushboolean(L, ((const struct body_piece *)task->owner)->is_last); break;
-  case CTX: ctx_push(L, script); break;
-  case PEER: peer_push(L, script->x->now.peer); break;
-  case FAILURE: failure_push(L, script, script->x->error); break;
-  case CHUNK: body_push_chunk(L, task->owner); break;
-  case HELLO:
-  case END: break;
-  }
-}
-
-/* -0 +1 */
-static inline void push(lua_State *L, const struct task *task, enum argument argument) {
-  if (argument <= TRAILERS)
-    token_push(L, task->script, (enum token_kind)argument);
-  else
-    push_value(L, task, argument);
-}
-
-static const struct lua_hook *hook_of(const struct task *task) {
-  return &hooks_of(task->script->x)->each[task->hook];
-}
-
-/* All of a task, onto its stack. -1 +0 */
-static int push_protected(lua_State *L) {
-  const struct task *task = lua_touserdata(L, 1);
-  int count = hook_of(task)->arguments;
-  for (int i = 0; i < count; i++) push(L, task, shapes[task->hook].arguments[i]);
-  lua_xmove(L, task->co, count);
-  return 0;
-}
-
-static bool are_ready(const struct task *task, int count) {
-  for (int i = 0; i < count; i++)
-    if (!is_ready(task->script, shapes[task->hook].arguments[i])) return false;
-  return true;
-}
-
-/* False: no memory. What a finalizer of the policy raises meanwhile is not this request's. */
-static bool push_arguments(struct task *task, const struct lua_hook *called) {
-  const unsigned char *arguments = shapes[task->hook].arguments;
-  if (called->needs_look && !are_ready(task, called->arguments)) {
-    char *why = task_insist(task->vm, push_protected, task);
-    free(why);
-    return !why;
-  }
-  for (int i = 0; i < called->arguments; i++) push(task->co, task, arguments[i]);
-  return true;
-}
-
-/* --- a call --------------------------------------------------------------------------------------------- */
-
-static __attribute__((cold)) enum task_status refuse_call(enum hook hook, const char *why) {
-  log_about(LOG_ERROR, str_of(hook_name(hook)), "%s was not called: %s", hook_name(hook), why);
-  return TASK_REFUSED;
-}
-
-enum task_status hooks_call(struct task *task) {
-  const struct lua_hook *called = hook_of(task);
-  if (!task->script->is_seated) return refuse_call(task->hook, "there are too many exchanges at once");
-  lua_rawgeti(task->co, LUA_REGISTRYINDEX, called->function);
-  if (!push_arguments(task, called)) return refuse_call(task->hook, "the policy's memory is used up");
-  return task_start(task, called->arguments);
-}
-
-struct task *hooks_task(struct script *script, enum hook hook, void *owner, task_end_fn *on_end) {
-  struct task *task = task_take(script->vm);
-  if (!task) {
-    refuse_call(hook, script->vm->lost ? script->vm->lost_text : "the policy's memory is used up");
-    return NULL;
-  }
-  task->owner = owner;
-  task->on_end = on_end;
-  task->script = script;
-  task->hook = hook;
-  task->place = hooks_of(script->x)->each[hook].place;
-  task->refusal = ERROR_NONE;
-  return task;
-}
+/* --- running --------------------------------------------------------------------------------------------- */
 
 /* What answer_filter has changed before it failed does not count: the head goes out as it was. */
 static __attribute__((cold)) void take_back(struct script *script) {
@@ -228,9 +83,9 @@ static enum hook_status finish(struct script *script, struct task *task, enum ta
   struct exchange *x = script->x;
   script->task = NULL;
   if (status == TASK_FAILED)
-    hook_failure_take(task, hook_of(task), &x->outcome);
-  else if (shapes[task->hook].leave)
-    shapes[task->hook].leave(task);
+    hook_failure_take(task, &hooks_of(x)->each[task->hook], &x->outcome);
+  else if (leave[task->hook])
+    leave[task->hook](task);
   if (x->outcome.error && task->hook == HOOK_answer_filter) take_back(script);
   task_free(task);
   return x->outcome.error ? HOOK_FAILED : HOOK_DONE;
@@ -250,8 +105,8 @@ static __attribute__((cold)) enum hook_status fail(struct exchange *x, struct ta
 
 static enum hook_status run(struct exchange *x, enum hook hook) {
   struct script *script = x->script;
-  struct task *task = hooks_task(script, hook, script, on_task_end);
-  enum task_status status = task ? hooks_call(task) : TASK_REFUSED;
+  struct task *task = hook_call_new(script, hook, script, on_task_end);
+  enum task_status status = task ? hook_call_run(task) : TASK_REFUSED;
   if (status == TASK_REFUSED) return fail(x, task);
   if (status != TASK_WAITS) return finish(script, task, status);
   script->task = task;
@@ -269,12 +124,6 @@ static enum hook_status run_looking_back(struct exchange *x) {
   script->given_fields = arena_alloc(&x->arena, sizeof *script->given_fields);
   headers_copy(script->given_fields, &x->response.headers, &x->arena);
   return run_answer_filter(x);
-}
-
-const char *hooks_place(const struct task *task) {
-  static _Thread_local char text[256];
-  snprintf(text, sizeof text, "%s (%s)", hook_of(task)->place, hook_name(task->hook));
-  return text;
 }
 
 /* --- reading a table of hooks --------------------------------------------------------------------------- */
@@ -325,11 +174,10 @@ static int arguments_of(lua_State *L, int all) {
 /* The hook's function is on top. -1 +0 */
 static void add_hook(lua_State *L, struct lua_hooks *hooks, enum hook hook, struct arena *arena) {
   struct lua_hook *added = &hooks->each[hook];
-  int all = 0;
-  while (shapes[hook].arguments[all] != END) all++;
+  int all = hook_call_arguments(hook);
   added->place = place_of(L, arena);
   added->arguments = (unsigned char)arguments_of(L, all);
-  for (int i = 0; i < added->arguments; i++) added->needs_look |= shapes[hook].arguments[i] >= CTX;
+  for (int i = 0; i < added->arguments; i++) added->needs_look |= hook_call_needs_look(hook, i);
   added->function = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 

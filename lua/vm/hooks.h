@@ -1,80 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// hooks: the policy's functions behind the proxy's struct hooks. Each exchange has a script: what Lua has of
-// it.
+// hooks: the policy's functions behind the proxy's struct hooks.
 //
-// To add a phase: after its line in proxy/hooks.h, its line in `shapes` of lua/vm/hooks.c, which says what the
-// Lua function is given and what becomes of its results.
+// To add a phase: after its line in proxy/hooks.h, what its Lua function is given, in `given` of lua/vm/hook_call.c,
+// and what becomes of its results, in `leave` of lua/vm/hooks.c.
 #ifndef PERILUNE_LUA_HOOKS_H
 #define PERILUNE_LUA_HOOKS_H
 
 #include <lua.h>
 
-#include "base/str.h"
-#include "lua/vm/task.h"
-#include "proxy/hooks.h"
-
 struct arena;
-struct chosen;
-struct exchange;
-struct task_group;
-struct lua_connection;
-struct vm;
-
-/* The hooks of one perilune.listen. */
-struct lua_hooks {
-  struct hooks hooks; /* first: exchanges point to it */
-  struct vm *vm;      /* borrowed */
-  struct lua_hook {
-    int function;            /* registry */
-    unsigned char arguments; /* how many of those it can have it has names for */
-    bool needs_look;         /* one of them may need memory to be made */
-    const char *place;       /* arena of the policy: "policy.lua:12" */
-  } each[HOOK_COUNT];
-};
-
-/* Something to be undone when an exchange ends, whichever end that is; in its arena. */
-struct at_end {
-  struct at_end *next;
-  void (*run)(struct at_end *at_end); /* may not enter Lua */
-};
-
-/* What Lua has of an exchange; in the exchange's arena. */
-struct script {
-  struct exchange *x;                /* borrowed */
-  struct vm *vm;                     /* borrowed */
-  struct task *task;                 /* owned: the hook that waits or runs */
-  struct task *reader;               /* borrowed: that waits for the request's body */
-  int ctx;                           /* registry: its table; 0: none yet */
-  uint64_t token;                    /* its first token, which leads to its seat */
-  bool is_seated;                    /* else there are too many exchanges */
-  size_t lent_bytes;                 /* what the hooks have put into its arena */
-  struct task_group *task_group;     /* arena: its spawned tasks; NULL: none */
-  struct at_end *at_end;             /* newest first */
-  struct lua_connection *connection; /* held; NULL: nobody has asked for its table */
-  struct headers *trailers;          /* borrowed: of the response, once they are there */
-  struct chosen *chosen;             /* backends, newest first; lua/api/choose.c */
-  struct headers *given_fields;      /* arena: of the head that answer_filter was given, for where it fails */
-};
-
-static inline void script_at_end(struct script *script, struct at_end *at_end,
-                                 void (*run)(struct at_end *at_end)) {
-  *at_end = (struct at_end){script->at_end, run};
-  script->at_end = at_end;
-}
-
-/* For what a hook puts into the arena of its exchange: raises where all exchanges hold as much as the vm may
- * hold itself. A loop would take the machine's memory otherwise, which Lua's allocator does not see. -0 +0 */
-void script_lend(lua_State *L, struct script *script, size_t bytes);
+struct lua_hooks;
 
 /* Takes the hooks out of the table at `index`; raises where it has something else under a hook's name, or a
  * function under a name that is no hook's. Memory from `arena`, which lives as long as the policy. -0 +0 */
 struct lua_hooks *hooks_read(lua_State *L, int index, struct arena *arena);
-
-/* A task for a hook. NULL: no memory, which is logged. */
-struct task *hooks_task(struct script *script, enum hook hook, void *owner, task_end_fn *on_end);
-/* Calls task->hook with its arguments. Where it could not be called, that is logged. */
-enum task_status hooks_call(struct task *task);
-/* Where the hook of the task is defined: "policy.lua:12 (upstream_peer)". Valid until the next call. */
-const char *hooks_place(const struct task *task);
 
 #endif

@@ -8,6 +8,9 @@
 #include "base/arena.h"
 #include "base/nearest.h"
 #include "lua/vm/cap.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
+#include "lua/vm/paths.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/addr.h"
@@ -96,7 +99,7 @@ static int path(lua_State *L) {
   struct str name = text_at(L, 1);
   struct arena arena;
   arena_init(&arena);
-  struct str full = vm_path(vm_of(L), name, &arena);
+  struct str full = paths_of(vm_of(L), name, &arena);
   lua_pushlstring(L, full.ptr, full.len);
   arena_free(&arena);
   return 1;

@@ -8,6 +8,7 @@
 
 #include "lua/vm/cap.h"
 #include "lua/vm/vm.h"
+#include "lua/vm/watchdog.h"
 
 /* The setting on top of the stack, in ms. -0 +0 */
 static unsigned check_time(lua_State *L, const char *name) {

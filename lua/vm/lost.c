@@ -13,7 +13,6 @@
 #include <ucontext.h>
 
 #include "base/log.h"
-#include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 
 /* The interpreter's code: the same for all states. */
@@ -26,7 +25,7 @@ bool lost_can_land(const struct vm *vm) { return vm->depth == 1 && vm->landing.i
 
 void lost_give_up(struct vm *vm, enum lost why) {
   vm->landing.is_set = false;
-  vm->lost = why;
+  vm->lost.why = why;
   LANDING_GO(vm->landing.place);
 }
 
@@ -42,17 +41,12 @@ static const char *reason(enum lost lost) {
 /* The place is that of the hook that began: where in it the state was left, nobody can tell. */
 static void note_why(struct vm *vm) {
   const char *place = atomic_load(&vm->watch.place);
-  snprintf(vm->lost_text, sizeof vm->lost_text, "%s%s%s, so its VM was given up", place ? place : "",
-           place ? ": " : "", reason(vm->lost));
-}
-
-/* What waits fails, from the loop. */
-static void fail_waiting(struct vm *vm) {
-  LIST_EACH(node, &vm->tasks) task_abandon(LIST_ENTRY(node, struct task, link));
+  snprintf(vm->lost.text, sizeof vm->lost.text, "%s%s%s, so its VM was given up", place ? place : "",
+           place ? ": " : "", reason(vm->lost.why));
 }
 
 void lost_replace(struct vm *vm) {
-  vm->is_replaced = true;
+  vm->lost.is_replaced = true;
   note_why(vm);
   vm->L = lua_newstate(allocator_run, &vm->memory);
   if (!vm->L) {
@@ -63,8 +57,6 @@ void lost_replace(struct vm *vm) {
   vm->use.collect_at_bytes = 0; /* no task is begun without a look */
   vm->watch.is_armed = false;
   vm->memory.asks_at = SIZE_MAX;
-  fail_waiting(vm);
-  if (vm->host.on_lost) vm->host.on_lost(&vm->host, vm->policy);
 }
 
 /* --- where it was interrupted ----------------------------------------------------------------------------- */

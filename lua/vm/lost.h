@@ -7,33 +7,13 @@
 #define PERILUNE_LUA_LOST_H
 
 #include <lua.h>
-#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lua/vm/parts.h"
+
 struct vm;
-struct watch;
-
-enum lost { LOST_NOT, LOST_MEMORY, LOST_TIME };
-
-/* Each call of Lua sets a landing. The compiler's own way notes where the stack and the code are, and nothing else;
- * elsewhere than on x86-64 it is little tested. A sanitizer has to know of the jump, and knows longjmp only. */
-#if defined __x86_64__ && !defined INVARIANTS
-typedef void *landing_place[5];
-#define LANDING_SET(place) __builtin_setjmp(place)
-#define LANDING_GO(place)  __builtin_longjmp(place, 1)
-#else
-typedef jmp_buf landing_place;
-#define LANDING_SET(place) _setjmp(place)
-#define LANDING_GO(place)  longjmp(place, 1)
-#endif
-
-/* Where the outermost call of Lua is left from. */
-struct landing {
-  landing_place place;
-  bool is_set;
-};
 
 /* Is there one call of Lua on the C stack, and one only? What is between two of them must not be left out. */
 bool lost_can_land(const struct vm *vm);

@@ -8,6 +8,7 @@
 
 #include "lua/vm/handle.h"
 #include "lua/vm/vm.h"
+#include "lua/vm/watchdog.h"
 
 enum { STEPS_BETWEEN_LOOKS = 4096 };
 

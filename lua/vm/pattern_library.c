@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lua/vm/handle.h"
-#include "lua/vm/library.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/pattern.h"
 #include "lua/vm/stack.h"
 #include "lua/vm/text.h"

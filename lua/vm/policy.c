@@ -9,15 +9,17 @@
 
 #include "base/memory.h"
 #include "base/why.h"
-#include "lua/vm/fence.h"
 #include "lua/api/dns.h"
-#include "lua/vm/hooks.h"
+#include "lua/api/shared.h"
+#include "lua/api/timer.h"
+#include "lua/vm/fence.h"
 #include "lua/vm/limits.h"
 #include "lua/vm/modules.h"
-#include "lua/api/shared.h"
+#include "lua/vm/script.h"
+#include "lua/vm/state.h"
 #include "lua/vm/task.h"
-#include "lua/api/timer.h"
 #include "lua/vm/vm.h"
+#include "lua/vm/watchdog.h"
 #include "net/tls_context.h"
 
 static void *load(const void *source, const struct policy_host *host, char **why);
@@ -124,7 +126,7 @@ static void *load_script(const char *script, const char *text, const struct poli
   arena_init_roaming(&policy->arena); /* loaded by one thread, closed by another */
   policy->script = script;
   policy->text = text;
-  policy->vm = vm_new(host, policy, script, why);
+  policy->vm = state_new(host, policy, script, why);
   if (policy->vm) {
     limits_begin_load(policy->vm);
     *why = run_script(policy);
@@ -273,7 +275,7 @@ static char *faults(void *loaded, char **doubts) {
 
 static void end(void *closing) {
   struct policy *policy = closing;
-  if (policy->vm) vm_free(policy->vm);
+  if (policy->vm) state_free(policy->vm);
   arena_free(&policy->arena);
   free(policy->listeners);
   free(policy);

@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 #include "lua/vm/hook_failure.h"
-#include "lua/vm/hooks.h"
+#include "lua/vm/script.h"
+#include "lua/vm/task.h"
 #include "proxy/exchange.h"
 
 static const char has_not_answered[] =

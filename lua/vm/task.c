@@ -11,9 +11,9 @@
 #include "base/check.h"
 #include "base/container.h"
 #include "base/memory.h"
-#include "lua/vm/library.h"
-#include "lua/vm/stack.h"
+#include "lua/vm/lost.h"
 #include "lua/vm/vm.h"
+#include "lua/vm/watchdog.h"
 
 enum { SPARE_TASKS = 256, TASKS_PER_PACE = 64, IDLE_BYTES = 256 << 10 };
 
@@ -67,7 +67,7 @@ void task_collect(struct vm *vm) {
   size_t left =
       vm->memory.cap_bytes > vm->memory.used_bytes ? vm->memory.cap_bytes - vm->memory.used_bytes : 0;
   size_t step = left / 2 > vm->memory.cap_bytes / 64 ? left / 2 : vm->memory.cap_bytes / 64;
-  vm->use.collect_at_bytes = vm->lost ? 0 : vm->memory.used_bytes + step;
+  vm->use.collect_at_bytes = vm->lost.why ? 0 : vm->memory.used_bytes + step;
 }
 
 /* LuaJIT begins a cycle when memory has doubled. Small states, which most are, may hold more garbage than
@@ -80,7 +80,7 @@ static void pace_collector(struct vm *vm) {
 /* The collector is heeded, or there is none to run again but in the list. */
 static __attribute__((cold)) struct task *take_slowly(struct vm *vm) {
   if (vm->memory.used_bytes >= vm->use.collect_at_bytes) task_collect(vm);
-  if (vm->lost) return NULL;
+  if (vm->lost.why) return NULL;
   if (vm->task_count % TASKS_PER_PACE == 0) pace_collector(vm);
   struct task *task = take_spare(vm);
   return task ? task : make(vm);
@@ -127,7 +127,7 @@ static void end_wait(struct task *task) {
   LIST_EACH(node, &task->awaited) list_remove(node);
 }
 
-static void cancel_wait(struct task *task) {
+void task_cancel_wait(struct task *task) {
   void (*cancel)(void *) = task->cancel;
   end_wait(task);
   cancel(task->what);
@@ -136,7 +136,7 @@ static void cancel_wait(struct task *task) {
 static __attribute__((noinline)) void free_slowly(struct task *task) {
   struct vm *vm = task->vm;
   bool is_reusable = !task->failed && !task->cancel && vm->spare_count < SPARE_TASKS;
-  if (task->cancel) cancel_wait(task);
+  if (task->cancel) task_cancel_wait(task);
   if (!is_reusable) {
     dispose(task);
     return;
@@ -190,7 +190,7 @@ static inline int call_plainly(struct vm *vm, const struct call *call) {
 
 /* Of nested calls the outermost alone can be left. */
 static __attribute__((noinline)) int call_lua(struct vm *vm, const struct call *call) {
-  if (vm->lost) return LEFT;
+  if (vm->lost.why) return LEFT;
   if (vm->depth > 1) return call_plainly(vm, call);
   if (LANDING_SET(vm->landing.place) != 0) return LEFT;
   vm->landing.is_set = true;
@@ -199,15 +199,23 @@ static __attribute__((noinline)) int call_lua(struct vm *vm, const struct call *
   return status;
 }
 
+/* The state was replaced: what waited in it fails, from the loop, and the host loads the policy anew. */
+static void abandon_all(struct vm *vm) {
+  LIST_EACH(node, &vm->tasks) task_abandon(LIST_ENTRY(node, struct task, link));
+  if (vm->host.on_lost) vm->host.on_lost(&vm->host, vm->policy);
+}
+
 static __attribute__((cold)) void leave(struct vm *vm, struct task *task) {
   if (task) task->failed = true;
-  if (task) task->overran = vm->lost == LOST_TIME;
-  if (!vm->is_replaced) lost_replace(vm);
+  if (task) task->overran = vm->lost.why == LOST_TIME;
+  if (vm->lost.is_replaced) return;
+  lost_replace(vm);
+  abandon_all(vm);
 }
 
 void task_abandon(struct task *task) {
   if (!task->cancel) return;
-  cancel_wait(task);
+  task_cancel_wait(task);
   task_wake_soon(task);
 }
 
@@ -242,7 +250,7 @@ static enum task_status run(struct task *task, int arguments) {
   struct vm *vm = task->vm;
   vm->running = task;
   const struct call call = {.task = task, .arguments = arguments};
-  watch_enter(vm, task);
+  watch_enter(vm, task->place, task->hook);
   int status = call_lua(vm, &call);
   if (status == LEFT) leave(vm, task);
   watch_leave(vm);
@@ -273,89 +281,11 @@ void task_wake(struct task *task) {
   if (status != TASK_WAITS) task->on_end(task, status);
 }
 
-/* --- wait ----------------------------------------------------------------------------------------------- */
+/* --- wait (the rest is in task_wait.c) ------------------------------------------------------------------ */
 
-/* A coroutine of the policy that waits yields this to whoever resumed it, up to the task: see coroutines. */
-static char waits;
-
-int task_wait(lua_State *L, void (*cancel)(void *what), void *what) {
-  struct task *task = vm_of(L)->running;
+void task_set_wait(struct task *task, void (*cancel)(void *what), void *what) {
   task->cancel = cancel ? cancel : nothing_to_cancel;
   task->what = what;
-  if (L == task->co) return lua_yield(L, 0);
-  lua_pushlightuserdata(L, &waits);
-  return lua_yield(L, 1);
-}
-
-/* Checked before anything is told of the task that waits: where a yield raises, it would be told for ever. */
-static const char no_wait_in_c[] = "waits, and nothing can wait in a function that C calls back (from "
-                                   "string.gsub, table.sort, require, ...)";
-
-struct task *task_to_park(lua_State *L, const char *call) {
-  struct vm *vm = vm_of(L);
-  if (vm->loading)
-    handle_raise(L, "%s waits, and nothing can wait while the policy loads: see perilune.spawn", call);
-  if (!vm->running) handle_raise(L, "%s waits, and only a hook or background work can do that", call);
-  if (!lua_isyieldable(L)) handle_raise(L, "%s %s", call, no_wait_in_c);
-  loop_update_now(vm->host.loop); /* the hook may have run for a while */
-  return vm->running;
-}
-
-int task_not_done(lua_State *L, const char *call) {
-  return handle_raise(L, "%s was still waiting when its coroutine was resumed", call);
-}
-
-/* The running task will not wait after all: a coroutine of the policy does, and C has called the one that
- * resumed it. What a resume gives that fails. -0 +2 */
-static int give_up_wait(lua_State *L) {
-  struct task *task = vm_of(L)->running;
-  if (task && task->cancel) cancel_wait(task);
-  lua_pushboolean(L, 0);
-  lua_pushfstring(L, "a coroutine %s", no_wait_in_c);
-  return 2;
-}
-
-/* coroutine.resume and wrap as policies get them: where the coroutine waits, so does the one that resumed it.
- */
-static const char coroutines[] =
-    "local check, waits, give_up_wait, create, resume, yield, isyieldable = ...\n"
-    "local function pass(co, ok, first, ...)\n"
-    "  if not ok or first ~= waits then return ok, first, ... end\n"
-    "  if not isyieldable() then return give_up_wait() end\n"
-    "  return pass(co, resume(co, yield(waits)))\n"
-    "end\n"
-    "local function results(ok, ...)\n"
-    "  if ok then return ... end\n"
-    "  error((...), 0)\n"
-    "end\n"
-    "function coroutine.resume(co, ...)\n"
-    "  check()\n"
-    "  return pass(co, resume(co, ...))\n"
-    "end\n"
-    "function coroutine.wrap(body)\n"
-    "  local co = create(body)\n"
-    "  return function(...)\n"
-    "    check()\n"
-    "    return results(pass(co, resume(co, ...)))\n"
-    "  end\n"
-    "end\n";
-
-/* Coroutines within coroutines have no end but memory. -0 +0 */
-static int check_stack(lua_State *L) {
-  stack_check_coroutine(L);
-  return 0;
-}
-
-void open_task(lua_State *L) {
-  static const char *const functions[] = {"create", "resume", "yield", "isyieldable"};
-  if (luaL_loadbuffer(L, coroutines, sizeof coroutines - 1, "=perilune") != 0) lua_error(L);
-  lua_pushcfunction(L, check_stack);
-  lua_pushlightuserdata(L, &waits);
-  lua_pushcfunction(L, give_up_wait);
-  lua_getglobal(L, "coroutine");
-  for (int i = 0; i < 4; i++) lua_getfield(L, -1 - i, functions[i]);
-  lua_remove(L, -5);
-  lua_call(L, 7, 0);
 }
 
 static void on_timer(struct timer *timer) { task_wake(CONTAINER_OF(timer, struct task, timer)); }
@@ -367,19 +297,12 @@ void task_wake_soon(struct task *task) {
   timer_set(&task->timer, 0);
 }
 
-int task_sleep(lua_State *L, uint64_t ms) {
-  struct task *task = task_to_park(L, "perilune.sleep");
-  task->timer.patient = false;
-  timer_set(&task->timer, ms);
-  return task_wait(L, NULL, NULL);
-}
-
 /* What the core does for itself, to report and to clean up, must work where the policy has used up
  * everything. */
 static __attribute__((cold)) int call_beyond_cap(struct vm *vm, lua_CFunction function, void *argument) {
   vm->memory.cap_bytes += VM_RESERVE_BYTES;
   const struct call call = {.function = function, .argument = argument};
-  watch_enter(vm, NULL);
+  watch_enter(vm, NULL, TASK_NO_HOOK);
   int status = call_lua(vm, &call);
   if (status == LEFT) leave(vm, NULL);
   watch_leave(vm);
@@ -390,7 +313,7 @@ static __attribute__((cold)) int call_beyond_cap(struct vm *vm, lua_CFunction fu
 char *task_protect(struct vm *vm, lua_CFunction function, void *argument) {
   int status = call_beyond_cap(vm, function, argument);
   if (status == 0) return NULL;
-  if (status == LEFT) return str_to_cstring(str_of(vm->lost_text));
+  if (status == LEFT) return str_to_cstring(str_of(vm->lost.text));
   const char *message =
       lua_tostring(vm->L, -1); /* of a number it would allocate, but errors of ours are text */
   char *why = str_to_cstring(str_of(message ? message : "(the error is no text)"));

@@ -13,18 +13,17 @@
 
 #include "base/error.h"
 #include "base/list.h"
+#include "lua/vm/parts.h"
 #include "net/timer.h"
 
 struct script;
 struct vm;
 
-enum { TASK_NO_HOOK = 255 };
-
 enum task_status {
   TASK_DONE,   /* returned; its results are on task->co */
   TASK_WAITS,  /* on_end follows, unless it is freed before */
   TASK_FAILED, /* raised; task_error says what */
-  TASK_REFUSED /* was not called, of hooks_call */
+  TASK_REFUSED /* was not called, of hook_call_run */
 };
 
 struct task;
@@ -87,6 +86,10 @@ void task_wake(struct task *task);
 void task_wake_soon(struct task *task);
 /* Parks the running task for a time. -0 +0 (yields) */
 int task_sleep(lua_State *L, uint64_t ms);
+
+/* For task_wait.c: what the task waits for; and the end of a wait that will not come to its end. */
+void task_set_wait(struct task *task, void (*cancel)(void *what), void *what);
+void task_cancel_wait(struct task *task);
 
 struct task_error {
   char *text;            /* owned, malloc'd: message and traceback */

@@ -5,7 +5,7 @@
 #include <lauxlib.h>
 
 #include "base/number.h"
-#include "lua/vm/library.h"
+#include "lua/vm/nouns.h"
 
 /* -0 +1 */
 static void push_number(lua_State *L, lua_Number number) {

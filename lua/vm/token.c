@@ -12,8 +12,8 @@
 #include "base/memory.h"
 #include "base/nearest.h"
 #include "lua/vm/handle.h"
-#include "lua/vm/hooks.h"
-#include "lua/vm/library.h"
+#include "lua/vm/nouns.h"
+#include "lua/vm/script.h"
 #include "lua/vm/vm.h"
 #include "proxy/exchange.h"
 

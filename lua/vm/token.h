@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 struct script;
+struct seats;
 
 enum token_kind { TOKEN_SESSION, TOKEN_REQUEST, TOKEN_UPSTREAM_REQUEST, TOKEN_RESPONSE, TOKEN_TRAILERS };
 
@@ -18,13 +19,6 @@ enum token_kind { TOKEN_SESSION, TOKEN_REQUEST, TOKEN_UPSTREAM_REQUEST, TOKEN_RE
 struct token {
   struct script *script; /* NULL: it has ended */
   enum token_kind kind;
-};
-
-/* A vm's list of exchanges; begins zeroed. */
-struct seats {
-  struct seat *all; /* owned */
-  unsigned count, room;
-  unsigned free; /* 0: none, else the place of the first + 1 */
 };
 
 /* Gives the script its seat. False: there are too many exchanges. */

@@ -6,8 +6,8 @@
 // ours, for a set of backends, a socket, a failure. token: the number a policy holds for an exchange or a
 // message. Both outlive what they stand for and then raise.
 //
-// To add a noun to the policy's API: a file lua/<noun>.c that ends with its luaL_Reg table and
-// `void open_<noun>(lua_State *L)`, its line in the table of lua/vm/library.h, its types in
+// To add a noun to the policy's API: a file lua/api/<noun>.c that ends with its luaL_Reg table and
+// `void open_<noun>(lua_State *L)`, its line in the table of lua/vm/nouns.h, its types in
 // lua/perilune/types.lua.
 #ifndef PERILUNE_LUA_VM_H
 #define PERILUNE_LUA_VM_H
@@ -18,15 +18,9 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "lua/vm/allocator.h"
-#include "lua/vm/background.h"
-#include "lua/vm/ctx.h"
-#include "lua/vm/handle.h"
-#include "lua/vm/lost.h"
-#include "lua/vm/token.h"
-#include "lua/vm/watchdog.h"
+#include "lua/vm/parts.h"
 #include "runtime/policy.h"
 
-struct arena;
 struct policy;
 struct task;
 
@@ -71,15 +65,8 @@ struct vm {
   bool closing;                 /* nothing is made any more, by finalizers for instance */
   bool jit_off;                 /* the policy does not want the JIT compiler */
   bool jit_runs;                /* now */
-  bool is_replaced;             /* an empty state is in the place of one that was given up */
-  char lost_text[256];          /* why, as a sentence */
-  enum lost lost;               /* its Lua state was given up: nothing is run in it */
+  struct lost_state lost;
 };
-
-/* NULL: *why is malloc'd. The script is not read yet; its path only says where `require` looks. */
-struct vm *vm_new(const struct policy_host *host, struct policy *policy, const char *script_path, char **why);
-/* All tasks are ended, waiting ones included. */
-void vm_free(struct vm *vm);
 
 /* The vm a C function is called in. */
 static inline struct vm *vm_of(lua_State *L) {
@@ -87,8 +74,5 @@ static inline struct vm *vm_of(lua_State *L) {
   lua_getallocf(L, &vm);
   return vm;
 }
-
-/* A file named by the policy: relative names are relative to the script. In arena memory, terminated. */
-struct str vm_path(const struct vm *vm, struct str name, struct arena *arena);
 
 #endif

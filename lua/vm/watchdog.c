@@ -20,7 +20,7 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "lua/vm/cap.h"
-#include "lua/vm/task.h"
+#include "lua/vm/lost.h"
 #include "lua/vm/vm.h"
 #include "net/virtual_time.h"
 #include "proxy/hooks.h"
@@ -58,14 +58,14 @@ static void on_signal(int number, siginfo_t *info, void *context);
 
 static __attribute__((cold)) int know_thread(void) { return thread_id = (int)syscall(SYS_gettid); }
 
-void watch_enter(struct vm *vm, const struct task *task) {
+void watch_enter(struct vm *vm, const char *place, unsigned hook) {
   struct watch *w = &vm->watch;
   if (vm->depth++) return;
   int thread = thread_id ? thread_id : know_thread();
   unsigned turn = atomic_load_explicit(&w->turns, memory_order_relaxed) + 1;
   atomic_store_explicit(&w->thread, thread, memory_order_relaxed);
-  atomic_store_explicit(&w->place, task ? task->place : NULL, memory_order_relaxed);
-  atomic_store_explicit(&w->hook, task ? task->hook : TASK_NO_HOOK, memory_order_relaxed);
+  atomic_store_explicit(&w->place, place, memory_order_relaxed);
+  atomic_store_explicit(&w->hook, (int)hook, memory_order_relaxed);
   w->overran = false;
   vm->use.turn_bytes = vm->memory.used_bytes;
   current = vm;

@@ -123,7 +123,7 @@ static void prepare_environment(struct launch *l) {
   add(l, &at, text);
   snprintf(text, sizeof text, "PERILUNE_TICKETS_FD=%u", FIRST_FD + l->count + 1);
   add(l, &at, text);
-  snprintf(text, sizeof text, "PERILUNE_ANCESTORS_FD=%u", FIRST_FD + l->count + 2);
+  snprintf(text, sizeof text, "PERILUNE_LINEAGE_FD=%u", FIRST_FD + l->count + 2);
   add(l, &at, text);
   add(l, &at, "LISTEN_PID=0000000000");
   l->pid_digits = l->environment[at - 1] + sizeof "LISTEN_PID=" - 1;

@@ -80,7 +80,7 @@ static char *inherited_names(void) {
 
 void handover_init(struct ancestors *ancestors) {
   const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"),
-             *kin = getenv("PERILUNE_ANCESTORS_FD");
+             *kin = getenv("PERILUNE_LINEAGE_FD");
   bool is_successor = pid && atoi(pid) == (int)getpid();
   handover_note_program();
   ancestors_init(ancestors, is_successor && kin ? atoi(kin) : -1);
@@ -101,7 +101,7 @@ void handover_init(struct ancestors *ancestors) {
   unsetenv("PERILUNE_LISTENERS");
   unsetenv("PERILUNE_LISTENERS_FD");
   unsetenv("PERILUNE_PID_FD");
-  unsetenv("PERILUNE_ANCESTORS_FD");
+  unsetenv("PERILUNE_LINEAGE_FD");
   unsetenv("PERILUNE_TICKETS_FD");
 }
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// vm: makes and ends Lua states. The hard problem is that the allocator may say no at any allocation: so Lua
+// state: makes and ends Lua states. The hard problem is that the allocator may say no at any allocation: so Lua
 // is called in protected mode only, and what the core does outside of it (lua_rawgeti, lua_settop) allocates
 // nothing.
-#include "lua/vm/vm.h"
+#include "lua/vm/state.h"
 
 #include <lauxlib.h>
 #include <lualib.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -14,28 +13,32 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/why.h"
-#include "lua/vm/cap.h"
 #include "lua/api/connection.h"
-#include "lua/vm/fence.h"
-#include "lua/vm/library.h"
-#include "lua/vm/limits.h"
-#include "lua/vm/modules.h"
 #include "lua/api/socket.h"
 #include "lua/api/spawn.h"
-#include "lua/vm/task.h"
 #include "lua/api/timer.h"
+#include "lua/vm/cap.h"
+#include "lua/vm/fence.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/library.h"
+#include "lua/vm/limits.h"
+#include "lua/vm/lost.h"
+#include "lua/vm/modules.h"
+#include "lua/vm/paths.h"
+#include "lua/vm/task.h"
+#include "lua/vm/vm.h"
+#include "lua/vm/watchdog.h"
 
 static int on_panic(lua_State *L);
 static int open_all(lua_State *L);
-static struct str directory_of(const char *path);
 
-struct vm *vm_new(const struct policy_host *host, struct policy *policy, const char *script_path,
-                  char **why) {
+struct vm *state_new(const struct policy_host *host, struct policy *policy, const char *script_path,
+                     char **why) {
   struct vm *vm = memory_zalloc(sizeof *vm);
   vm->host = *host;
   vm->policy = policy;
   if (!vm->host.clock) vm->host.clock = &clock_system;
-  vm->directory = directory_of(script_path);
+  paths_init(vm, script_path);
   vm->memory.beyond = cap_beyond;
   cap_set(vm, (size_t)VM_MEMORY_CAP_MIB << 20);
   vm->jit_runs = true;
@@ -55,11 +58,11 @@ struct vm *vm_new(const struct policy_host *host, struct policy *policy, const c
     *why = task_protect(vm, open_all, NULL);
   }
   if (!*why) return vm;
-  vm_free(vm);
+  state_free(vm);
   return NULL;
 }
 
-void vm_free(struct vm *vm) {
+void state_free(struct vm *vm) {
   watch_end(vm);
   vm->closing = true;
   if (vm->L) {
@@ -75,8 +78,7 @@ void vm_free(struct vm *vm) {
   free(vm->ctx_supply.places);
   allocator_free(&vm->memory);
   buf_release(&vm->scratch);
-  free((char *)vm->directory.ptr);
-  free((char *)vm->library.ptr);
+  paths_free(vm);
   free(vm->name_servers);
   free(vm);
 }
@@ -85,18 +87,6 @@ void vm_free(struct vm *vm) {
 static int on_panic(lua_State *L) {
   log_error("Lua: unprotected error: %s", lua_tostring(L, -1));
   abort();
-}
-
-static struct str directory_of(const char *path) {
-  const char *slash = strrchr(path, '/');
-  size_t length = slash ? (size_t)(slash - path) + 1 : 0;
-  return (struct str){str_to_cstring((struct str){path, length}), length};
-}
-
-struct str vm_path(const struct vm *vm, struct str name, struct arena *arena) {
-  bool is_absolute = name.len == 0 || name.ptr[0] == '/';
-  return arena_printf(arena, "%.*s%.*s", is_absolute ? 0 : (int)vm->directory.len, vm->directory.ptr,
-                      STR_ARG(name));
 }
 
 /* -0 +0 */

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// hook_call: a call is one resume of a coroutine that was used before: its arguments are put on its stack from here.
+// Nothing of that may raise, for here errors are not caught: an argument that needs memory is made in protected mode.
+#include "lua/vm/hook_call.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "lua/api/failure.h"
+#include "lua/api/peer.h"
+#include "lua/vm/ctx.h"
+#include "lua/vm/script.h"
+#include "lua/vm/token.h"
+#include "lua/vm/vm.h"
+#include "proxy/exchange.h"
+
+enum argument {
+  SESSION = TOKEN_SESSION,
+  UPSTREAM_REQUEST = TOKEN_UPSTREAM_REQUEST,
+  RESPONSE = TOKEN_RESPONSE,
+  TRAILERS = TOKEN_TRAILERS,
+  REUSED,
+  IS_LAST,
+  CTX, /* from here on it may need memory */
+  PEER,
+  FAILURE,
+  CHUNK,
+  HELLO,
+  END
+};
+
+/* What a hook is given. */
+static const unsigned char given[HOOK_COUNT][6] = {
+    [HOOK_early_request_filter] = {SESSION, CTX, END},
+    [HOOK_request_filter] = {SESSION, CTX, END},
+    [HOOK_proxy_upstream_filter] = {SESSION, CTX, END},
+    [HOOK_upstream_peer] = {SESSION, CTX, END},
+    [HOOK_fail_to_connect] = {SESSION, PEER, CTX, FAILURE, END},
+    [HOOK_connected_to_upstream] = {SESSION, REUSED, PEER, CTX, END},
+    [HOOK_upstream_request_filter] = {SESSION, UPSTREAM_REQUEST, CTX, END},
+    [HOOK_upstream_response_filter] = {SESSION, RESPONSE, CTX, END},
+    [HOOK_response_filter] = {SESSION, RESPONSE, CTX, END},
+    [HOOK_error_while_proxy] = {SESSION, PEER, FAILURE, CTX, REUSED, END},
+    [HOOK_fail_to_proxy] = {SESSION, FAILURE, CTX, END},
+    [HOOK_answer_filter] = {SESSION, RESPONSE, CTX, END},
+    [HOOK_logging] = {SESSION, FAILURE, CTX, END},
+    [HOOK_request_body_filter] = {SESSION, CHUNK, IS_LAST, CTX, END},
+    [HOOK_upstream_response_body_filter] = {SESSION, CHUNK, IS_LAST, CTX, END},
+    [HOOK_response_body_filter] = {SESSION, CHUNK, IS_LAST, CTX, END},
+    [HOOK_response_trailer_filter] = {SESSION, TRAILERS, CTX, END},
+    [HOOK_certificate] = {HELLO, CTX, END}, /* pushed by certificate.c: there is no exchange */
+};
+
+static const struct lua_hooks *hooks_of(const struct exchange *x) {
+  return (const struct lua_hooks *)x->hooks;
+}
+
+int hook_call_arguments(enum hook hook) {
+  int all = 0;
+  while (given[hook][all] != END) all++;
+  return all;
+}
+
+bool hook_call_needs_look(enum hook hook, int index) { return given[hook][index] >= CTX; }
+
+/* --- arguments ------------------------------------------------------------------------------------------ */
+
+/* Can it be pushed without memory? */
+static bool is_ready(const struct script *script, enum argument argument) {
+  switch (argument) {
+  case CTX: return ctx_is_ready(script);
+  case PEER: return !script->x->now.peer;
+  case FAILURE: return script->x->error == ERROR_NONE;
+  case CHUNK:
+  case HELLO: return false;
+  case SESSION:
+  case UPSTREAM_REQUEST:
+  case RESPONSE:
+  case TRAILERS:
+  case REUSED:
+  case IS_LAST:
+  case END: break;
+  }
+  return true;
+}
+
+/* -0 +1 */
+static void push_chunk(lua_State *L, const struct body_piece *piece) {
+  lua_pushlstring(L, piece->chunk.ptr ? piece->chunk.ptr : "", piece->chunk.len);
+}
+
+/* Other than a token. -0 +1 */
+static void push_value(lua_State *L, const struct task *task, enum argument argument) {
+  struct script *script = task->script;
+  switch (argument) {
+  case SESSION:
+  case UPSTREAM_REQUEST:
+  case RESPONSE:
+  case TRAILERS: break;
+  case REUSED: lua_pushboolean(L, script->x->now.reused); break;
+  case IS_LAST: lua_pushboolean(L, ((const struct body_piece *)task->owner)->is_last); break;
+  case CTX: ctx_push(L, script); break;
+  case PEER: peer_push(L, script->x->now.peer); break;
+  case FAILURE: failure_push(L, script, script->x->error); break;
+  case CHUNK: push_chunk(L, task->owner); break;
+  case HELLO:
+  case END: break;
+  }
+}
+
+/* -0 +1 */
+static inline void push(lua_State *L, const struct task *task, enum argument argument) {
+  if (argument <= TRAILERS)
+    token_push(L, task->script, (enum token_kind)argument);
+  else
+    push_value(L, task, argument);
+}
+
+static const struct lua_hook *hook_of(const struct task *task) {
+  return &hooks_of(task->script->x)->each[task->hook];
+}
+
+/* All of a task, onto its stack. -1 +0 */
+static int push_protected(lua_State *L) {
+  const struct task *task = lua_touserdata(L, 1);
+  int count = hook_of(task)->arguments;
+  for (int i = 0; i < count; i++) push(L, task, given[task->hook][i]);
+  lua_xmove(L, task->co, count);
+  return 0;
+}
+
+static bool are_ready(const struct task *task, int count) {
+  for (int i = 0; i < count; i++)
+    if (!is_ready(task->script, given[task->hook][i])) return false;
+  return true;
+}
+
+/* False: no memory. What a finalizer of the policy raises meanwhile is not this request's. */
+static bool push_arguments(struct task *task, const struct lua_hook *called) {
+  const unsigned char *arguments = given[task->hook];
+  if (called->needs_look && !are_ready(task, called->arguments)) {
+    char *why = task_insist(task->vm, push_protected, task);
+    free(why);
+    return !why;
+  }
+  for (int i = 0; i < called->arguments; i++) push(task->co, task, arguments[i]);
+  return true;
+}
+
+/* --- a call --------------------------------------------------------------------------------------------- */
+
+static __attribute__((cold)) enum task_status refuse_call(enum hook hook, const char *why) {
+  log_about(LOG_ERROR, str_of(hook_name(hook)), "%s was not called: %s", hook_name(hook), why);
+  return TASK_REFUSED;
+}
+
+enum task_status hook_call_run(struct task *task) {
+  const struct lua_hook *called = hook_of(task);
+  if (!task->script->is_seated) return refuse_call(task->hook, "there are too many exchanges at once");
+  lua_rawgeti(task->co, LUA_REGISTRYINDEX, called->function);
+  if (!push_arguments(task, called)) return refuse_call(task->hook, "the policy's memory is used up");
+  return task_start(task, called->arguments);
+}
+
+struct task *hook_call_new(struct script *script, enum hook hook, void *owner, task_end_fn *on_end) {
+  struct task *task = task_take(script->vm);
+  if (!task) {
+    refuse_call(hook, script->vm->lost.why ? script->vm->lost.text : "the policy's memory is used up");
+    return NULL;
+  }
+  task->owner = owner;
+  task->on_end = on_end;
+  task->script = script;
+  task->hook = hook;
+  task->place = hooks_of(script->x)->each[hook].place;
+  task->refusal = ERROR_NONE;
+  return task;
+}

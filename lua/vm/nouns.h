@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// nouns: what the policy's API consists of: a table of its nouns, each with the file that opens it.
+#ifndef PERILUNE_LUA_NOUNS_H
+#define PERILUNE_LUA_NOUNS_H
+
+#include <lua.h>
+
+/* The nouns: open_<noun> adds its functions to the table on top of the stack, and its metatables to the vm.
+ * -0 +0 */
+#define NOUN_TABLE(X)                                                                                        \
+  X(pattern)                                                                                                 \
+  X(task)                                                                                                    \
+  X(listen)                                                                                                  \
+  X(configure)                                                                                               \
+  X(token)                                                                                                   \
+  X(session)                                                                                                 \
+  X(connection)                                                                                              \
+  X(facts)                                                                                                   \
+  X(message)                                                                                                 \
+  X(failure)                                                                                                 \
+  X(peer)                                                                                                    \
+  X(backends)                                                                                                \
+  X(rate)                                                                                                    \
+  X(counts)                                                                                                  \
+  X(limiter)                                                                                                 \
+  X(dict)                                                                                                    \
+  X(inflight)                                                                                                \
+  X(counter)                                                                                                 \
+  X(metrics)                                                                                                 \
+  X(log)                                                                                                     \
+  X(spawn)                                                                                                   \
+  X(timer)                                                                                                   \
+  X(tcp)                                                                                                     \
+  X(dns)                                                                                                     \
+  X(http_client)                                                                                             \
+  X(clock)                                                                                                   \
+  X(crypto)                                                                                                  \
+  X(text)                                                                                                    \
+  X(json)                                                                                                    \
+  X(encode)                                                                                                  \
+  X(cidr)                                                                                                    \
+  X(regex)                                                                                                   \
+  X(test_bench)                                                                                              \
+  X(test_run)
+
+#define X(noun) void open_##noun(lua_State *L);
+NOUN_TABLE(X)
+#undef X
+
+#endif

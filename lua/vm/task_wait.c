@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// task_wait: how Lua code waits: a C function of the API parks the running task, and the coroutine yields to the core.
+// The hard problem is a coroutine of the policy's own: what it yields goes to whoever resumed it, so `coroutine.resume`
+// and `wrap` are ours, and pass a wait on until it comes to the task.
+#include <lauxlib.h>
+
+#include "lua/vm/handle.h"
+#include "lua/vm/nouns.h"
+#include "lua/vm/stack.h"
+#include "lua/vm/task.h"
+#include "lua/vm/vm.h"
+
+/* A coroutine of the policy that waits yields this to whoever resumed it, up to the task: see coroutines. */
+static char waits;
+
+int task_wait(lua_State *L, void (*cancel)(void *what), void *what) {
+  struct task *task = vm_of(L)->running;
+  task_set_wait(task, cancel, what);
+  if (L == task->co) return lua_yield(L, 0);
+  lua_pushlightuserdata(L, &waits);
+  return lua_yield(L, 1);
+}
+
+/* Checked before anything is told of the task that waits: where a yield raises, it would be told for ever. */
+static const char no_wait_in_c[] = "waits, and nothing can wait in a function that C calls back (from "
+                                   "string.gsub, table.sort, require, ...)";
+
+struct task *task_to_park(lua_State *L, const char *call) {
+  struct vm *vm = vm_of(L);
+  if (vm->loading)
+    handle_raise(L, "%s waits, and nothing can wait while the policy loads: see perilune.spawn", call);
+  if (!vm->running) handle_raise(L, "%s waits, and only a hook or background work can do that", call);
+  if (!lua_isyieldable(L)) handle_raise(L, "%s %s", call, no_wait_in_c);
+  loop_update_now(vm->host.loop); /* the hook may have run for a while */
+  return vm->running;
+}
+
+int task_not_done(lua_State *L, const char *call) {
+  return handle_raise(L, "%s was still waiting when its coroutine was resumed", call);
+}
+
+/* The running task will not wait after all: a coroutine of the policy does, and C has called the one that
+ * resumed it. What a resume gives that fails. -0 +2 */
+static int give_up_wait(lua_State *L) {
+  struct task *task = vm_of(L)->running;
+  if (task && task->cancel) task_cancel_wait(task);
+  lua_pushboolean(L, 0);
+  lua_pushfstring(L, "a coroutine %s", no_wait_in_c);
+  return 2;
+}
+
+/* coroutine.resume and wrap as policies get them: where the coroutine waits, so does the one that resumed it.
+ */
+static const char coroutines[] =
+    "local check, waits, give_up_wait, create, resume, yield, isyieldable = ...\n"
+    "local function pass(co, ok, first, ...)\n"
+    "  if not ok or first ~= waits then return ok, first, ... end\n"
+    "  if not isyieldable() then return give_up_wait() end\n"
+    "  return pass(co, resume(co, yield(waits)))\n"
+    "end\n"
+    "local function results(ok, ...)\n"
+    "  if ok then return ... end\n"
+    "  error((...), 0)\n"
+    "end\n"
+    "function coroutine.resume(co, ...)\n"
+    "  check()\n"
+    "  return pass(co, resume(co, ...))\n"
+    "end\n"
+    "function coroutine.wrap(body)\n"
+    "  local co = create(body)\n"
+    "  return function(...)\n"
+    "    check()\n"
+    "    return results(pass(co, resume(co, ...)))\n"
+    "  end\n"
+    "end\n";
+
+int task_sleep(lua_State *L, uint64_t ms) {
+  struct task *task = task_to_park(L, "perilune.sleep");
+  task->timer.patient = false;
+  timer_set(&task->timer, ms);
+  return task_wait(L, NULL, NULL);
+}
+
+/* Coroutines within coroutines have no end but memory. -0 +0 */
+static int check_stack(lua_State *L) {
+  stack_check_coroutine(L);
+  return 0;
+}
+
+void open_task(lua_State *L) {
+  static const char *const functions[] = {"create", "resume", "yield", "isyieldable"};
+  if (luaL_loadbuffer(L, coroutines, sizeof coroutines - 1, "=perilune") != 0) lua_error(L);
+  lua_pushcfunction(L, check_stack);
+  lua_pushlightuserdata(L, &waits);
+  lua_pushcfunction(L, give_up_wait);
+  lua_getglobal(L, "coroutine");
+  for (int i = 0; i < 4; i++) lua_getfield(L, -1 - i, functions[i]);
+  lua_remove(L, -5);
+  lua_call(L, 7, 0);
+}
