@@ -19,7 +19,6 @@
 #include "base/memory.h"
 #include "net/outbox.h"
 #include "net/pipe.h"
-#include "net/tls.h"
 
 struct unsent {
   size_t at, bytes;
@@ -123,7 +122,7 @@ struct detached_conn conn_detach(struct conn *conn) {
   struct detached_conn detached = {conn->transport, conn->tls, conn->fd};
   send_staged(conn);
   forget_unsent(conn);
-  if (conn->tls) tls_keep_sessions(conn, NULL);
+  conn->transport->detach(conn);
   stop_watchers(conn);
   forget_socket(conn->loop, conn->fd);
   conn->transport = &transport_plain;
@@ -251,7 +250,7 @@ void conn_want_write(struct conn *conn, bool on) {
 
 const char *conn_error(const struct conn *conn) {
   if (conn->error) return strerror(conn->error);
-  return conn->tls ? tls_failure(conn) : "connection error";
+  return conn->transport->failure(conn);
 }
 
 /* --- plain ---------------------------------------------------------------------------------------------- */
@@ -389,10 +388,15 @@ static bool plain_pending(const struct conn *conn) {
   (void)conn;
   return false;
 }
+static void plain_detach(struct conn *conn) { (void)conn; }
+static const char *plain_failure(const struct conn *conn) {
+  (void)conn;
+  return "connection error";
+}
 static void plain_close(struct conn *conn) { (void)conn; }
 
-const struct transport transport_plain = {plain_read, plain_write, plain_shutdown, plain_pending,
-                                          plain_close};
+const struct transport transport_plain = {plain_read,   plain_write,   plain_shutdown, plain_pending,
+                                          plain_detach, plain_failure, plain_close};
 
 int conn_held_by_kernel(const struct conn *conn) {
   int held = 0;

@@ -42,6 +42,8 @@ struct transport {
   enum io (*write)(struct conn *conn, const struct iovec *parts, int count, size_t *moved);
   enum io (*shutdown)(struct conn *conn); /* ends our direction: close_notify, FIN */
   bool (*pending)(const struct conn *conn);
+  void (*detach)(struct conn *conn); /* it leaves its owner: nothing of the owner's is used any more */
+  const char *(*failure)(const struct conn *conn); /* text of an IO_ERROR without an errno */
   void (*close)(struct conn *conn);
 };
 extern const struct transport transport_plain, transport_tls;

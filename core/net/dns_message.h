@@ -3,7 +3,7 @@
 #ifndef PERILUNE_NET_DNS_MESSAGE_H
 #define PERILUNE_NET_DNS_MESSAGE_H
 
-#include "net/resolver.h"
+#include "net/names.h"
 
 enum dns_type { DNS_A = 1, DNS_CNAME = 5, DNS_SOA = 6, DNS_AAAA = 28, DNS_SRV = 33 };
 

@@ -14,27 +14,17 @@
 
 #include <stdint.h>
 
-#include "net/addr.h"
+#include "net/names.h"
 
 struct ev_loop;
 struct resolver;
 struct resolver_query;
-
-enum { RESOLVER_ADDRESSES = 64 }; /* more of a name's addresses are left out */
-
-enum resolver_family { FAMILY_ANY, FAMILY_PREFER_IPV4, FAMILY_IPV4, FAMILY_IPV6 };
 
 struct resolver_question {
   const char *host; /* or an IP address */
   unsigned short port;
   enum resolver_family family;
   bool is_fresh; /* a server is asked, even where an answer still holds */
-};
-
-/* A record of a service (RFC 2782). */
-struct resolver_service {
-  struct addr address; /* a name and a port */
-  unsigned short priority, weight;
 };
 
 struct resolver_answer {

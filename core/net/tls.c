@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "base/memory.h"
+#include "net/tls_identity.h"
 #include "net/tls_parts.h"
 
 enum { RECORD = 16384 }; /* the largest plaintext of a record (RFC 8446 section 5.1) */
@@ -258,7 +259,10 @@ void tls_take_off(struct conn *conn) {
   conn->read_needs_write = conn->write_needs_read = false;
 }
 
-const struct transport transport_tls = {tls_read, tls_write, tls_shutdown, tls_pending, tls_close};
+static void tls_detach(struct conn *conn) { tls_keep_sessions(conn, NULL); }
+
+const struct transport transport_tls = {tls_read,   tls_write,   tls_shutdown, tls_pending,
+                                        tls_detach, tls_failure, tls_close};
 
 /* --- facts ------------------------------------------------------------------------------------------- */
 

@@ -13,6 +13,8 @@
 #include "net/conn.h"
 #include "net/tls_context.h"
 
+struct tls_identity;
+
 /* What one peer has given us to resume the last session with. A resumed session's certificate is not looked
  * at again: so it is used for nobody but the peer that gave it, under the same options. Zeroed: nothing. */
 struct tls_resumption {

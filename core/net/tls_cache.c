@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "base/memory.h"
+#include "net/tls_identity.h"
 
 enum { BUCKETS = 256 };
 

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "net/tls_identity.h"
 #include "net/tls_parts.h"
 
 enum { CONTEXTS_MOST = 256 }; /* in the list, but for those that somebody holds */

@@ -7,9 +7,9 @@
 #include <stdbool.h>
 
 #include "base/str.h"
-#include "net/tls_identity.h"
 
 struct tls_context;
+struct tls_files;
 struct tls_refresh;
 struct ssl_ctx_st;
 

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/memory.h"
 #include "base/why.h"
+#include "net/tls_identity.h"
 #include "net/tls_parts.h"
 
 enum { FILES = 3, KEPT_MOST = 4096 };

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "net/tls.h"
 #include "net/tls_cache.h"
+#include "net/tls_identity.h"
 #include "net/tls_parts.h"
 #include "net/tls_tickets.h"
 

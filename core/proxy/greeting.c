@@ -9,6 +9,7 @@
 #include "http/proxy_protocol.h"
 #include "net/cidr.h"
 #include "net/tls.h"
+#include "net/tls_identity.h"
 #include "proxy/deadline.h"
 #include "proxy/downstream.h"
 #include "proxy/hooks.h"

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/why.h"
 #include "net/timer.h"
+#include "net/tls_identity.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"

@@ -11,6 +11,7 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "net/tls_identity.h"
 #include "runtime/listening.h"
 #include "runtime/observe/logs.h"
 #include "shared/registry.h"

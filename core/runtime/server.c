@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "base/ticks.h"
 #include "net/descriptors.h"
+#include "net/tls_identity.h"
 #include "proxy/borrow.h"
 #include "runtime/observe/admin.h"
 #include "runtime/deploy/canary.h"

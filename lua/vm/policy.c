@@ -21,6 +21,7 @@
 #include "lua/vm/vm.h"
 #include "lua/vm/watchdog.h"
 #include "net/tls_context.h"
+#include "net/tls_identity.h"
 
 static void *load(const void *source, const struct policy_host *host, char **why);
 static void *load_text(const void *source, const struct policy_host *host, char **why);

@@ -11,6 +11,8 @@
 #include "base/memory.h"
 #include "base/why.h"
 #include "net/tls_context.h"
+#include "net/tls_identity.h"
+#include "runtime/deploy/changes.h"
 #include "runtime/command.h"
 #include "runtime/deploy/changes.h"
 #include "runtime/deploy/loader.h"

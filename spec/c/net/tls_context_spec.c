@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Units for net/tls_context: what cannot be loaded is named, and peers share what they can.
 #include "net/tls_context.h"
+#include "net/tls_identity.h"
 
 #include <stdio.h>
 #include <stdlib.h>

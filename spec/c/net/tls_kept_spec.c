@@ -11,6 +11,7 @@
 
 #include "certificates.h"
 #include "net/tls_context.h"
+#include "net/tls_identity.h"
 #include "unit.h"
 
 static struct tls_identity *get(const char *certificate, const char *key) {

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "certificates.h"
+#include "net/tls_identity.h"
 #include "unit.h"
 
 static void count_readable(struct conn *conn) { ((struct pair *)conn->owner)->readable++; }
