@@ -38,7 +38,8 @@ local function check_lines(path, lines)
   local limit = files_over[path] or FILE_LINES
   if #lines > limit then complain("%s: %d lines; split it (limit %d)", path, #lines, limit) end
   for i, line in ipairs(lines) do
-    local is_annotation = path:find("/types") or line:find("^%-%-%-@") or line:find("^%-%-%- ?|") -- which must be one line
+    -- An annotation and a row of a table must be one line.
+    local is_annotation = path:find("/types") or line:find("^%-%-%-@") or line:find("^%-%-%- ?|")
     if columns(line) > COLUMNS and not is_annotation then
       complain("%s:%d: %d columns (limit %d)", path, i, columns(line), COLUMNS)
     end
