@@ -10,9 +10,10 @@ local COLUMNS, FILE_LINES, FUNCTION_LINES, MEMBERS, CYCLE = 120, 400, 60, 45, 2
 -- What is larger for a reason, or for now: the number is its limit. A line goes when what it names has been mended.
 -- The types are annotations: documentation, one file for each part of docs/api.md.
 local files_over = {
+  ["core/net/dns_client.c"] = 410,
   ["lua/perilune/types.lua"] = 1400, ["lua/perilune/types_modules.lua"] = 600, ["lua/perilune/types_test.lua"] = 600,
   ["spec/body_filters_spec.lua"] = 420, ["spec/c/http/h2_session_spec.c"] = 410, ["spec/c/lua/hooks_spec.c"] = 446,
-  ["spec/c/net/resolver_spec.c"] = 485, ["spec/c/shared/choose_spec.c"] = 458, ["spec/policy/scripts_spec.lua"] = 440,
+  ["spec/c/net/resolver_spec.c"] = 540, ["spec/c/shared/choose_spec.c"] = 458, ["spec/policy/scripts_spec.lua"] = 440,
   ["spec/tasks_spec.lua"] = 405, ["spec/tls_listener_spec.lua"] = 420,
 }
 local structs_over = {}
