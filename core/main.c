@@ -14,7 +14,7 @@
 #include "lua/vm/policy.h"
 #include "runtime/client.h"
 #include "runtime/forward.h"
-#include "runtime/server.h"
+#include "runtime/process.h"
 
 /* --- that serve ------------------------------------------------------------------------------------------- */
 
@@ -25,7 +25,7 @@ static struct policy_source lua_source(struct arguments *a) {
 static int serve(struct arguments *a, struct policy_source source) {
   struct server_options options = {
       .source = source, .config = &a->config, .arguments = a->words, .print_config = a->print_config};
-  return server_run(&options);
+  return process_run(&options);
 }
 
 static int run(struct arguments *a) {
@@ -36,14 +36,14 @@ static int run(struct arguments *a) {
 static int check(struct arguments *a) {
   if (!a->operand) return arguments_refuse(COMMAND_CHECK, "check wants a SCRIPT");
   struct policy_source source = lua_source(a);
-  int code = server_check(&source, &a->config);
+  int code = process_check(&source, &a->config);
   if (code == EXIT_FINE) printf("%s: fine\n", a->operand);
   return code;
 }
 
 /* What could not be served is not shown as a script either. */
 static int print_script(struct arguments *a, const struct policy_source *source) {
-  int code = server_check(source, &a->config);
+  int code = process_check(source, &a->config);
   if (code != EXIT_FINE) return code;
   char *script = proxy_script(source->source, &a->config);
   fputs(script, stdout);

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "base/nearest.h"
 #include "base/str.h"
-#include "runtime/server.h"
+#include "runtime/process.h"
 
 enum { NAME_BYTES = 64 };
 

@@ -6,7 +6,10 @@
 
 #include "base/memory.h"
 #include "runtime/observe/admin.h"
-#include "runtime/server.h"
+#include "runtime/config.h"
+#include "runtime/instance.h"
+#include "runtime/listening.h"
+#include "runtime/process.h"
 #include "shared/registry.h"
 
 static bool check_log(const struct policy_listener *said, char **why) {
@@ -51,7 +54,7 @@ static bool check_policy(const struct policy_source *source, const struct policy
   return fine;
 }
 
-int server_check(const struct policy_source *source, struct config *config) {
+int process_check(const struct policy_source *source, struct config *config) {
   struct registry *registry = registry_new();
   struct policy_host host = {
       .registry = registry, .worker = 1, .workers = 1, .is_control = true, .config = config};

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/process.h"
 #include "runtime/running.h"
-#include "runtime/server.h"
 
 enum { READ_BYTES = 65536, PATIENCE_MS = 3000, PING_MS = 5000 };
 

@@ -18,25 +18,13 @@
 #include "base/memory.h"
 #include "base/why.h"
 #include "net/conn.h"
-#include "runtime/deploy/canary.h"
-#include "runtime/deploy/dryrun.h"
-#include "runtime/deploy/handover.h"
+#include "runtime/deploy/inherited.h"
 #include "runtime/privileges.h"
 #include "runtime/server.h"
-#include "runtime/observe/status.h"
 
 enum { LINE_BYTES = 256, MOST_CLIENTS = 64, SILENT_MS = 5000 };
-enum waits_for {
-  WAITS_FOR_LINE,
-  WAITS_FOR_RELOAD,
-  WAITS_FOR_CANARY,
-  WAITS_FOR_SHADOW,
-  WAITS_FOR_UPGRADE,
-  WAITS_FOR_END,
-  WAITS_FOR_READER
-};
 
-struct client {
+struct command_client {
   struct conn conn;
   struct reaped reaped;
   struct list link;
@@ -54,6 +42,7 @@ struct command_server {
   struct list clients;
   unsigned count;
   struct server *server; /* borrowed */
+  command_obey *obey;
   struct socket_file file;
 };
 
@@ -64,12 +53,12 @@ static const struct conn_events events = {on_readable, on_writable};
 /* --- clients -------------------------------------------------------------------------------------------- */
 
 static void free_client(struct reaped *reaped) {
-  struct client *client = CONTAINER_OF(reaped, struct client, reaped);
+  struct command_client *client = CONTAINER_OF(reaped, struct command_client, reaped);
   buf_release(&client->out);
   free(client);
 }
 
-static void drop(struct client *client) {
+static void drop(struct command_client *client) {
   timer_stop(&client->timer);
   conn_close(&client->conn);
   list_remove(&client->link);
@@ -78,7 +67,7 @@ static void drop(struct client *client) {
 }
 
 /* Writes what the socket takes; the end of an answer is the end of the client. */
-static void push(struct client *client) {
+static void push(struct command_client *client) {
   while (buf_len(&client->out)) {
     size_t moved = 0;
     struct iovec part = {buf_ptr(&client->out), buf_len(&client->out)};
@@ -96,11 +85,11 @@ static void push(struct client *client) {
   drop(client);
 }
 
-static void on_silent(struct timer *timer) { drop(CONTAINER_OF(timer, struct client, timer)); }
+static void on_silent(struct timer *timer) { drop(CONTAINER_OF(timer, struct command_client, timer)); }
 
 static void on_writable(struct conn *conn) { push(conn->owner); }
 
-static void answer(struct client *client, int code, const char *text) {
+void command_answer(struct command_client *client, int code, const char *text) {
   char head[16];
   CHECK(client->state != WAITS_FOR_READER);
   client->state = WAITS_FOR_READER;
@@ -110,71 +99,17 @@ static void answer(struct client *client, int code, const char *text) {
   push(client);
 }
 
-/* Takes over `why`. */
-static void refuse(struct client *client, int code, char *why) {
+void command_wait(struct command_client *client, enum waits_for state) { client->state = state; }
+
+struct server *command_server_of(const struct command_client *client) {
+  return client->owner->server;
+}
+
+void command_refuse(struct command_client *client, int code, char *why) {
   char *text = why_text("%s\n", why);
-  answer(client, code, text);
+  command_answer(client, code, text);
   free(text);
   free(why);
-}
-
-static void do_reload(struct client *client) {
-  struct server *s = client->owner->server;
-  const char *obstacle = server_refusal(s, DEMAND_RELOAD);
-  if (obstacle) {
-    refuse(client, EXIT_FAILED, str_to_cstring(str_of(obstacle)));
-    return;
-  }
-  client->state = WAITS_FOR_RELOAD;
-  server_reload(s);
-}
-
-/* "reload canary SHARE FOR_MS MAX_ERRORS" */
-static void do_canary(struct client *client, const char *numbers) {
-  struct canary_options options;
-  char *why = NULL;
-  if (sscanf(numbers, "%u %u %u", &options.share, &options.for_ms, &options.max_errors) != 3) {
-    answer(client, EXIT_BAD_INPUT, "malformed command\n");
-    return;
-  }
-  client->state = WAITS_FOR_CANARY;
-  if (canary_start(client->owner->server, &options, &why)) return;
-  log_error("canary: %s", why);
-  refuse(client, EXIT_BAD_INPUT, why);
-}
-
-/* "reload shadow FOR_MS" */
-static void do_shadow(struct client *client, const char *number) {
-  char *why = NULL;
-  client->state = WAITS_FOR_SHADOW;
-  if (dryrun_start(client->owner->server, (unsigned)atoi(number), &why)) return;
-  log_error("shadow: %s", why);
-  refuse(client, EXIT_BAD_INPUT, why);
-}
-
-static void do_close_old(struct client *client) {
-  struct server *s = client->owner->server;
-  for (unsigned i = 0; i < s->worker_count && s->running; i++) worker_close_old(&s->workers[i]);
-  answer(client, EXIT_FINE, "connections on older generations are closed\n");
-}
-
-/* Also where it stops already: who asks wants to know when it has. */
-static void do_stop(struct client *client, bool now) {
-  client->state = WAITS_FOR_END;
-  server_stop(client->owner->server, now);
-}
-
-static void do_upgrade(struct client *client) {
-  char *why = NULL;
-  client->state = WAITS_FOR_UPGRADE;
-  if (server_upgrade(client->owner->server, &why)) return;
-  refuse(client, EXIT_FAILED, why);
-}
-
-static void do_status(struct client *client, char *(*status)(const struct server *server)) {
-  char *text = status(client->owner->server);
-  answer(client, EXIT_FINE, text);
-  free(text);
 }
 
 /* Cuts " progress" off. */
@@ -186,37 +121,8 @@ static bool takes_progress(char *line) {
   return true;
 }
 
-static void obey(struct client *client) {
-  client->wants_progress = takes_progress(client->line);
-  const char *line = client->line;
-  if (strcmp(line, "reload") == 0)
-    do_reload(client);
-  else if (strncmp(line, "reload canary ", 14) == 0)
-    do_canary(client, line + 14);
-  else if (strncmp(line, "reload shadow ", 14) == 0)
-    do_shadow(client, line + 14);
-  else if (strcmp(line, "close old") == 0)
-    do_close_old(client);
-  else if (strcmp(line, "stop") == 0)
-    do_stop(client, false);
-  else if (strcmp(line, "stop now") == 0)
-    do_stop(client, true);
-  else if (strcmp(line, "upgrade") == 0)
-    do_upgrade(client);
-  else if (strcmp(line, "status") == 0)
-    do_status(client, status_text);
-  else if (strcmp(line, "status json") == 0)
-    do_status(client, status_json);
-  else if (strcmp(line, "summary") == 0)
-    do_status(client, status_summary);
-  else if (strcmp(line, "ping") == 0)
-    answer(client, EXIT_FINE, "");
-  else
-    answer(client, EXIT_BAD_INPUT, "unknown command\n");
-}
-
 static void on_readable(struct conn *conn) {
-  struct client *client = conn->owner;
+  struct command_client *client = conn->owner;
   size_t moved = 0;
   enum io result = conn_read(conn, client->line + client->length, LINE_BYTES - client->length, &moved);
   if (result == IO_AGAIN) return;
@@ -232,7 +138,8 @@ static void on_readable(struct conn *conn) {
     *end = '\0';
     client->length = 0;
     timer_clear(&client->timer); /* now it is our turn */
-    obey(client);
+    client->wants_progress = takes_progress(client->line);
+    client->owner->obey(client, client->line);
   }
 }
 
@@ -256,7 +163,7 @@ static void turn_away(int fd, const char *why) {
 /* The oldest of those whose line has not come, or whose answer is not read. */
 static bool make_room(struct command_server *c) {
   LIST_EACH(node, &c->clients) {
-    struct client *client = LIST_ENTRY(node, struct client, link);
+    struct command_client *client = LIST_ENTRY(node, struct command_client, link);
     if (client->state != WAITS_FOR_LINE && client->state != WAITS_FOR_READER) continue;
     drop(client);
     return true;
@@ -275,7 +182,7 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr *from, s
     turn_away(fd, "too many commands wait for their outcome already");
     return;
   }
-  struct client *client = memory_zalloc(sizeof *client);
+  struct command_client *client = memory_zalloc(sizeof *client);
   client->owner = c;
   conn_init(&client->conn, l->loop, fd, &events, client);
   timer_init(&client->timer, l->loop, on_silent);
@@ -287,7 +194,8 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr *from, s
 
 /* --- life ----------------------------------------------------------------------------------------------- */
 
-struct command_server *command_listen(struct server *server, const char *path, bool *is_taken, char **why) {
+struct command_server *command_listen(struct server *server, const char *path, command_obey *obey,
+                                      bool *is_taken, char **why) {
   char text[256];
   struct addr addr;
   const char *reason = NULL;
@@ -299,13 +207,14 @@ struct command_server *command_listen(struct server *server, const char *path, b
     snprintf(text, sizeof text, "unix:@" COMMAND_SOCKET_PREFIX "%d", (int)getpid());
   bool fine = addr_parse(str_of(text), &addr, &reason);
   if (!fine ||
-      (!handover_take(STR(COMMAND_NAME), &addr, &fd, 1, &owner) && !listener_open(&addr, &fd, 1, &reason))) {
+      (!inherited_take(STR(COMMAND_NAME), &addr, &fd, 1, &owner) && !listener_open(&addr, &fd, 1, &reason))) {
     *is_taken = fine && errno == EADDRINUSE;
     why_say(why, "%s", reason);
     return NULL;
   }
   struct command_server *c = memory_zalloc(sizeof *c);
   c->server = server;
+  c->obey = obey;
   socket_file_note(&c->file, &addr, owner);
   list_init(&c->clients);
   listener_start(&c->listener, server->control.loop, fd, on_accept);
@@ -320,8 +229,8 @@ struct socket_file *command_file(struct command_server *c) {
 
 static void answer_waiting(struct command_server *c, enum waits_for state, bool fine, const char *text) {
   LIST_EACH(node, &c->clients) {
-    struct client *client = LIST_ENTRY(node, struct client, link);
-    if (client->state == state) answer(client, fine ? EXIT_FINE : EXIT_FAILED, text);
+    struct command_client *client = LIST_ENTRY(node, struct command_client, link);
+    if (client->state == state) command_answer(client, fine ? EXIT_FINE : EXIT_FAILED, text);
   }
 }
 
@@ -331,16 +240,16 @@ void command_reload_ended(struct command_server *c, bool fine, const char *text)
 
 static void answer_loads(struct command_server *c, int code, const char *text) {
   LIST_EACH(node, &c->clients) {
-    struct client *client = LIST_ENTRY(node, struct client, link);
+    struct command_client *client = LIST_ENTRY(node, struct command_client, link);
     if (client->state == WAITS_FOR_RELOAD || client->state == WAITS_FOR_CANARY ||
         client->state == WAITS_FOR_SHADOW)
-      answer(client, code, text);
+      command_answer(client, code, text);
   }
 }
 
 void command_trial_goes_on(struct command_server *c, const char *text) {
   LIST_EACH(node, &c->clients) {
-    struct client *client = LIST_ENTRY(node, struct client, link);
+    struct command_client *client = LIST_ENTRY(node, struct command_client, link);
     bool waits = client->state == WAITS_FOR_CANARY || client->state == WAITS_FOR_SHADOW;
     if (!waits || !client->wants_progress || buf_len(&client->out)) continue;
     buf_append(&client->out, "+", 1);
@@ -382,9 +291,9 @@ void command_close(struct command_server *c) {
   if (!c) return;
   command_hide(c);
   LIST_EACH(node, &c->clients) {
-    struct client *client = LIST_ENTRY(node, struct client, link);
+    struct command_client *client = LIST_ENTRY(node, struct command_client, link);
     if (client->state == WAITS_FOR_END)
-      answer(client, EXIT_FINE, "stopped\n");
+      command_answer(client, EXIT_FINE, "stopped\n");
     else
       drop(client);
   }

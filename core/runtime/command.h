@@ -11,6 +11,7 @@
 
 #include "runtime/socket_file.h"
 
+struct command_client;
 struct command_server;
 struct server;
 
@@ -23,9 +24,29 @@ int command_socket(const struct command_server *c);
 /* For the owner of its file to change, and for its removal. */
 struct socket_file *command_file(struct command_server *c);
 
+/* What a client waits for. */
+enum waits_for {
+  WAITS_FOR_LINE,
+  WAITS_FOR_RELOAD,
+  WAITS_FOR_CANARY,
+  WAITS_FOR_SHADOW,
+  WAITS_FOR_UPGRADE,
+  WAITS_FOR_END,
+  WAITS_FOR_READER
+};
+
+/* Does what a line asks for (commands.h): answers the client at once, or lets it wait. */
+typedef void command_obey(struct command_client *client, const char *line);
+void command_answer(struct command_client *client, int code, const char *text);
+/* The same with a message of one line. Takes over `why`. */
+void command_refuse(struct command_client *client, int code, char *why);
+void command_wait(struct command_client *client, enum waits_for state);
+struct server *command_server_of(const struct command_client *client);
+
 /* `path`: where to listen, NULL for the abstract socket. NULL: *why is a malloc'd message; *is_taken: somebody else
  * listens there. */
-struct command_server *command_listen(struct server *server, const char *path, bool *is_taken, char **why);
+struct command_server *command_listen(struct server *server, const char *path, command_obey *obey,
+                                      bool *is_taken, char **why);
 /* Gives the socket's file to that user. NULL is fine, as for both. */
 void command_give(const struct command_server *c, const char *user);
 /* A reload that clients wait for has ended. `text` is for people. */

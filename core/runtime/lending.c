@@ -13,8 +13,10 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "runtime/deploy/switching.h"
 #include "runtime/observe/heartbeat.h"
 #include "runtime/server.h"
+#include "runtime/signals.h"
 
 enum { TEXT_BYTES = 256 };
 

@@ -8,10 +8,7 @@
 #include <stdbool.h>
 
 struct server;
-
-struct lending {
-  int *helpers; /* owned array, for each worker: who accepts for it; -1: nobody */
-};
+struct lending;
 
 void lending_init(struct lending *lending, const struct server *server);
 void lending_free(struct lending *lending);

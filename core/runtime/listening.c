@@ -12,7 +12,7 @@
 #include "base/why.h"
 #include "net/listener.h"
 #include "net/tls_context.h"
-#include "runtime/deploy/handover.h"
+#include "runtime/deploy/inherited.h"
 
 /* False, with the reason behind the place. */
 static bool refuse(char **why, struct str place, const char *reason) {
@@ -41,7 +41,7 @@ static bool open_sockets(struct listening_entry *entry, struct str said, unsigne
   struct addr addr;
   enum socket_owner owner = OWNER_US;
   if (!addr_parse_listener(said, &addr, why)) return false;
-  if (!handover_take(said, &addr, entry->fds, workers, &owner) &&
+  if (!inherited_take(said, &addr, entry->fds, workers, &owner) &&
       !listener_open(&addr, entry->fds, workers, why))
     return false;
   name_entry(entry, &addr);

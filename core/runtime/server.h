@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// server: the process: its workers, what it listens on, the generation in force, signals. Nothing is half
-// started: the first connection is accepted when every worker's policy has loaded and every listener is open;
-// the same holds for a reload.
+// server: the state of the process, and what any part of runtime/ may ask of it: its workers, what it listens on, the
+// generation in force, what is under way. process.c starts and ends it. Parts that only one file uses are declared
+// here, before it, so that those files and this one need not include each other.
 #ifndef PERILUNE_RUNTIME_SERVER_H
 #define PERILUNE_RUNTIME_SERVER_H
 
+#include <ev.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
-#include "runtime/observe/reload_log.h"
 #include "runtime/config.h"
-#include "runtime/deploy/emergency.h"
-#include "runtime/lending.h"
 #include "runtime/deploy/ancestors.h"
 #include "runtime/listening.h"
+#include "runtime/observe/reload_log.h"
+#include "runtime/options.h"
 #include "runtime/phase.h"
 #include "runtime/pid_file.h"
-#include "runtime/signals.h"
-#include "runtime/deploy/switching.h"
 #include "runtime/worker.h"
 
 struct admin;
@@ -33,22 +33,36 @@ struct registry;
 struct stamps;
 struct watch;
 
-struct server_options {
-  struct policy_source source;
-  struct config *config; /* borrowed; what the policy configures is added */
-  char **arguments;      /* this process's, for its successor */
-  bool print_config;     /* print the effective settings instead of serving */
+/* deploy/switching.h */
+struct switching {
+  struct timer timer;
+  unsigned *reached; /* owned array: the generation that each worker has in force */
+  bool awaited;      /* somebody waits for the outcome */
 };
 
-enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
+/* lending.h */
+struct lending {
+  int *helpers; /* owned array, for each worker: who accepts for it; -1: nobody */
+};
 
-/* Runs until SIGTERM (graceful) or SIGINT (at once); SIGHUP reloads. Returns the exit code; has printed what
- * was wrong. */
-int server_run(const struct server_options *options);
-/* Loads and validates, opens nothing. (check.c) */
-int server_check(const struct policy_source *source, struct config *config);
+/* deploy/emergency.h */
+struct emergency {
+  struct timer timer;  /* the next try */
+  unsigned wait_ms;    /* before it */
+  unsigned generation; /* the one that is to be replaced */
+  uint64_t last_ms;    /* when a try was last begun; 0: never */
+};
 
-/* --- for the files of runtime/ --- */
+/* signals.h */
+struct signals {
+  ev_async wake;
+  struct server *server; /* borrowed */
+  pthread_t guard;
+  bool is_guarded;
+  atomic_uint ended;   /* workers, counted by themselves */
+  uint64_t refused_ms; /* when a refusal was logged last, and */
+  unsigned refused;    /* how many were not */
+};
 
 struct server {
   const struct server_options *options; /* borrowed */

@@ -8,23 +8,10 @@
 #ifndef PERILUNE_RUNTIME_SIGNALS_H
 #define PERILUNE_RUNTIME_SIGNALS_H
 
-#include <ev.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 struct server;
-
-struct signals {
-  ev_async wake;
-  struct server *server; /* borrowed */
-  pthread_t guard;
-  bool is_guarded;
-  atomic_uint ended;   /* workers, counted by themselves */
-  uint64_t refused_ms; /* when a refusal was logged last, and */
-  unsigned refused;    /* how many were not */
-};
+struct signals;
 
 /* From now on, in the control worker's loop. False: *why is a malloc'd message. Once in a process. */
 bool signals_watch(struct signals *signals, struct server *server, char **why);

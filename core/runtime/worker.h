@@ -9,10 +9,10 @@
 #define PERILUNE_RUNTIME_WORKER_H
 
 #include "net/listener.h"
+#include "net/mailbox.h"
 #include "proxy/proxy.h"
 #include "proxy/shadow.h"
 #include "runtime/instance.h"
-#include "net/mailbox.h"
 
 struct switch_order;
 struct worker;

@@ -12,6 +12,7 @@
 #include "base/why.h"
 #include "runtime/command.h"
 #include "runtime/deploy/reload.h"
+#include "runtime/deploy/switching.h"
 #include "runtime/server.h"
 #include "shared/registry.h"
 

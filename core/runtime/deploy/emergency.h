@@ -3,20 +3,10 @@
 #ifndef PERILUNE_RUNTIME_EMERGENCY_H
 #define PERILUNE_RUNTIME_EMERGENCY_H
 
-#include <stdint.h>
-
-#include "net/timer.h"
+#include <stddef.h>
 
 struct server;
 struct worker;
-
-/* Of the control worker. */
-struct emergency {
-  struct timer timer;  /* the next try */
-  unsigned wait_ms;    /* before it */
-  unsigned generation; /* the one that is to be replaced */
-  uint64_t last_ms;    /* when a try was last begun; 0: never */
-};
 
 void emergency_init(struct server *server);
 void emergency_stop(struct server *server);

@@ -3,6 +3,7 @@
 // and exec only async-signal-safe calls are allowed, so everything, the environment included, is prepared
 // before.
 #include "runtime/deploy/handover.h"
+#include "runtime/deploy/inherited.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,15 +22,15 @@
 #include "base/memory.h"
 #include "base/why.h"
 #include "net/tls_tickets.h"
-#include "runtime/observe/admin.h"
 #include "runtime/command.h"
+#include "runtime/observe/admin.h"
 #include "runtime/server.h"
 
 extern char **environ;
 
 /* Behind the sockets: the pipe that the successor answers in, the keys of tickets, the two ends of the ancestors' pipe,
  * the sockets' names, and the pid file with its lock. */
-enum { FIRST_FD = HANDOVER_FIRST_FD, EXTRA_FDS = 6 };
+enum { FIRST_FD = INHERITED_FIRST_FD, EXTRA_FDS = 6 };
 
 static char program[PATH_MAX]; /* our own file, also after a newer one took its place */
 

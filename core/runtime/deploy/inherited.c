@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // inherited: what a predecessor, or systemd, has handed to us: sockets, and what belongs to them. The other side is
 // runtime/deploy/handover.
+#include "runtime/deploy/inherited.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,11 +12,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_tickets.h"
-#include "runtime/deploy/handover.h"
 #include "runtime/deploy/ancestors.h"
 #include "runtime/pid_file.h"
 
-enum { FIRST_FD = HANDOVER_FIRST_FD, MOST_FDS = 1 << 20 };
+enum { FIRST_FD = INHERITED_FIRST_FD, MOST_FDS = 1 << 20 };
 
 static struct inherited {
   int fd;     /* -1: given out */
@@ -78,11 +79,9 @@ static char *inherited_names(void) {
   return names;
 }
 
-void handover_init(struct ancestors *ancestors) {
-  const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"),
-             *kin = getenv("PERILUNE_LINEAGE_FD");
+void inherited_init(struct ancestors *ancestors) {
+  const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"), *kin = getenv("PERILUNE_LINEAGE_FD");
   bool is_successor = pid && atoi(pid) == (int)getpid();
-  handover_note_program();
   ancestors_init(ancestors, is_successor && kin ? atoi(kin) : -1);
   if (count && is_successor) {
     char *names = inherited_names();
@@ -114,8 +113,8 @@ static bool is_for(const struct inherited *i, struct str said, const struct addr
   return strcmp(ours, theirs) == 0;
 }
 
-bool handover_take(struct str said, const struct addr *addr, int *fds, unsigned count,
-                   enum socket_owner *owner) {
+bool inherited_take(struct str said, const struct addr *addr, int *fds, unsigned count,
+                    enum socket_owner *owner) {
   unsigned taken = 0;
   for (unsigned i = 0; i < inherited_count && taken < count; i++) {
     if (!is_for(&inherited[i], said, addr)) continue;
@@ -127,7 +126,7 @@ bool handover_take(struct str said, const struct addr *addr, int *fds, unsigned 
   return taken > 0;
 }
 
-void handover_drop_rest(void) {
+void inherited_drop_rest(void) {
   for (unsigned i = 0; i < inherited_count; i++) {
     char text[ADDR_TEXT];
     addr_format(&inherited[i].at, text);

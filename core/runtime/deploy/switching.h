@@ -8,16 +8,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "net/timer.h"
-
 struct server;
+struct switching;
 struct worker;
-
-struct switching {
-  struct timer timer;
-  unsigned *reached; /* owned array: the generation that each worker has in force */
-  bool awaited;      /* somebody waits for the outcome */
-};
 
 void switching_init(struct switching *switching, struct server *server);
 void switching_free(struct switching *switching);

@@ -13,12 +13,13 @@
 #include "base/why.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
+#include "runtime/deploy/inherited.h"
+#include "runtime/deploy/switching.h"
 #include "runtime/observe/exposition.h"
-#include "runtime/deploy/handover.h"
-#include "runtime/observe/page.h"
 #include "runtime/observe/heartbeat.h"
-#include "runtime/server.h"
+#include "runtime/observe/page.h"
 #include "runtime/observe/status.h"
+#include "runtime/server.h"
 #include "shared/metrics.h"
 
 struct admin {
@@ -174,7 +175,7 @@ struct admin *admin_open(struct server *server, struct str address, bool is_publ
   enum socket_owner owner = OWNER_US;
   bool fine = parse(address, is_public, &addr, &reason);
   if (!fine ||
-      (!handover_take(STR(ADMIN_NAME), &addr, &fd, 1, &owner) && !listener_open(&addr, &fd, 1, &reason))) {
+      (!inherited_take(STR(ADMIN_NAME), &addr, &fd, 1, &owner) && !listener_open(&addr, &fd, 1, &reason))) {
     refuse(why, address, reason);
     return NULL;
   }

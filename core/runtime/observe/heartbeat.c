@@ -12,7 +12,6 @@
 #include "net/resolver.h"
 #include "proxy/peer.h"
 #include "runtime/environment.h"
-#include "runtime/lending.h"
 #include "runtime/observe/logs.h"
 #include "runtime/server.h"
 #include "shared/metrics.h"
@@ -30,7 +29,8 @@ struct beat {
 struct heartbeat {
   struct timer timer;
   struct server *server; /* borrowed */
-  struct beat *beats;    /* owned array, one per worker */
+  void (*each_second)(struct server *server);
+  struct beat *beats; /* owned array, one per worker */
   bool quiet;
   struct second ring[HEARTBEAT_SECONDS];
   unsigned seconds;               /* ever */
@@ -39,11 +39,12 @@ struct heartbeat {
 
 static void on_due(struct timer *timer);
 
-struct heartbeat *heartbeat_start(struct server *s) {
+struct heartbeat *heartbeat_start(struct server *s, void (*each_second)(struct server *server)) {
   struct heartbeat *p = NULL;
   if (posix_memalign((void **)&p, _Alignof(struct heartbeat), sizeof *p) != 0) abort();
   memset((void *)p, 0, sizeof *p);
   p->server = s;
+  p->each_second = each_second;
   p->beats = memory_zalloc(s->worker_count * sizeof *p->beats);
   ticks_calibrate();
   timer_init(&p->timer, s->control.loop, on_due);
@@ -170,7 +171,7 @@ static void on_due(struct timer *timer) {
   logs_tend(p->server->logs);
   environment_beat(p->server->environment);
   for (unsigned i = 0; i < p->server->worker_count && !p->quiet; i++) ask(p, i);
-  if (!p->quiet) lending_beat(p->server);
+  if (!p->quiet) p->each_second(p->server);
   note_second(p);
 }
 

@@ -23,8 +23,9 @@ struct second {
   uint64_t received, sent; /* bytes */
 };
 
-/* Before the workers start: their first times are measured with what is found out here. */
-struct heartbeat *heartbeat_start(struct server *server);
+/* Before the workers start: their first times are measured with what is found out here. `each_second` is called in the
+ * control worker, as long as workers are asked. */
+struct heartbeat *heartbeat_start(struct server *server, void (*each_second)(struct server *server));
 /* Workers are asked no more; the figures of each second go on. */
 void heartbeat_quieten(struct heartbeat *heartbeat);
 /* The workers must have ended. NULL is fine. */

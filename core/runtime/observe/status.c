@@ -12,12 +12,13 @@
 #include "base/ticks.h"
 #include "base/version.h"
 #include "proxy/hooks.h"
-#include "runtime/observe/logs.h"
+#include "runtime/deploy/switching.h"
+#include "runtime/observe/backends_report.h"
 #include "runtime/observe/heartbeat.h"
 #include "runtime/observe/limits.h"
-#include "runtime/observe/backends_report.h"
-#include "runtime/server.h"
+#include "runtime/observe/logs.h"
 #include "runtime/observe/sums.h"
+#include "runtime/server.h"
 #include "shared/metrics.h"
 
 typedef unsigned long long number;

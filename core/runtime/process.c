@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// server: start, signals, stop. Runs in the process's first thread, which is the control worker's.
+// process: start, signals, stop. Runs in the process's first thread, which is the control worker's.
 // A start is the first reload, with nothing in force before it.
-#include "runtime/server.h"
+#include "runtime/process.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -17,21 +17,27 @@
 #include "net/descriptors.h"
 #include "net/tls_identity.h"
 #include "proxy/borrow.h"
-#include "runtime/observe/admin.h"
+#include "runtime/command.h"
+#include "runtime/commands.h"
 #include "runtime/deploy/canary.h"
 #include "runtime/deploy/changes.h"
-#include "runtime/command.h"
 #include "runtime/deploy/dryrun.h"
-#include "runtime/environment.h"
+#include "runtime/deploy/emergency.h"
 #include "runtime/deploy/handover.h"
+#include "runtime/deploy/inherited.h"
 #include "runtime/deploy/loader.h"
-#include "runtime/observe/logs.h"
-#include "runtime/notify.h"
-#include "runtime/privileges.h"
-#include "runtime/observe/heartbeat.h"
 #include "runtime/deploy/reload.h"
-#include "runtime/signals.h"
+#include "runtime/deploy/switching.h"
 #include "runtime/deploy/watch.h"
+#include "runtime/environment.h"
+#include "runtime/lending.h"
+#include "runtime/notify.h"
+#include "runtime/observe/admin.h"
+#include "runtime/observe/heartbeat.h"
+#include "runtime/observe/logs.h"
+#include "runtime/privileges.h"
+#include "runtime/server.h"
+#include "runtime/signals.h"
 #include "shared/metrics.h"
 #include "shared/registry.h"
 
@@ -128,7 +134,7 @@ static bool open_admin(struct server *s, char **why) {
 static bool open_command_socket(struct server *s, char **why) {
   const char *path = config_text(s->options->config, CONFIG_socket);
   bool is_taken = false;
-  s->command = command_listen(s, path, &is_taken, why);
+  s->command = command_listen(s, path, commands_obey, &is_taken, why);
   if (s->command || path || is_taken) return s->command != NULL;
   log_warn("commands are not heard: %s", *why);
   free(*why);
@@ -212,7 +218,7 @@ static bool start(struct server *s, char **why) {
   opened = opened && open_admin(s, why) && open_command_socket(s, why);
   struct generation *g = opened ? generation_load_now(s, why) : NULL;
   if (!g) return false;
-  handover_drop_rest();
+  inherited_drop_rest();
   bool fine = become_user(s, why);
   const char *user = config_text(config, CONFIG_user);
   if (fine && user) instance_warn_of_files(g->instances[s->worker_count], user);
@@ -235,7 +241,7 @@ static int run(struct server *s) {
   bool fine = start(s, &why);
   int code = fine ? EXIT_FINE : EXIT_BAD_INPUT;
   if (fine) {
-    s->heartbeat = heartbeat_start(s);
+    s->heartbeat = heartbeat_start(s, lending_beat);
     descriptors_begin(s->worker_count);
     s->environment = environment_new();
     memory_drop_text();
@@ -265,7 +271,7 @@ static int run(struct server *s) {
   return code;
 }
 
-int server_run(const struct server_options *options) {
+int process_run(const struct server_options *options) {
   struct server s = {.options = options, .registry = registry_new(), .pid_file = {NULL, -1}};
   char *why = NULL;
   int code = EXIT_BAD_INPUT;
@@ -284,7 +290,8 @@ int server_run(const struct server_options *options) {
     privileges_use_descriptors();
     ticks_calibrate();
     notify_init();
-    handover_init(&s.ancestors);
+    handover_note_program();
+    inherited_init(&s.ancestors);
     s.logs = logs_new(s.worker_count);
     code = run(&s);
     logs_free(s.logs);

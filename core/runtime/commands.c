@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// commands: one function for each command.
+#include "runtime/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "runtime/deploy/canary.h"
+#include "runtime/deploy/dryrun.h"
+#include "runtime/observe/status.h"
+#include "runtime/server.h"
+
+static void do_reload(struct command_client *client) {
+  struct server *s = command_server_of(client);
+  const char *obstacle = server_refusal(s, DEMAND_RELOAD);
+  if (obstacle) {
+    command_refuse(client, EXIT_FAILED, str_to_cstring(str_of(obstacle)));
+    return;
+  }
+  command_wait(client, WAITS_FOR_RELOAD);
+  server_reload(s);
+}
+
+/* "reload canary SHARE FOR_MS MAX_ERRORS" */
+static void do_canary(struct command_client *client, const char *numbers) {
+  struct canary_options options;
+  char *why = NULL;
+  if (sscanf(numbers, "%u %u %u", &options.share, &options.for_ms, &options.max_errors) != 3) {
+    command_answer(client, EXIT_BAD_INPUT, "malformed command\n");
+    return;
+  }
+  command_wait(client, WAITS_FOR_CANARY);
+  if (canary_start(command_server_of(client), &options, &why)) return;
+  log_error("canary: %s", why);
+  command_refuse(client, EXIT_BAD_INPUT, why);
+}
+
+/* "reload shadow FOR_MS" */
+static void do_shadow(struct command_client *client, const char *number) {
+  char *why = NULL;
+  command_wait(client, WAITS_FOR_SHADOW);
+  if (dryrun_start(command_server_of(client), (unsigned)atoi(number), &why)) return;
+  log_error("shadow: %s", why);
+  command_refuse(client, EXIT_BAD_INPUT, why);
+}
+
+static void do_close_old(struct command_client *client) {
+  struct server *s = command_server_of(client);
+  for (unsigned i = 0; i < s->worker_count && s->running; i++) worker_close_old(&s->workers[i]);
+  command_answer(client, EXIT_FINE, "connections on older generations are closed\n");
+}
+
+/* Also where it stops already: who asks wants to know when it has. */
+static void do_stop(struct command_client *client, bool now) {
+  command_wait(client, WAITS_FOR_END);
+  server_stop(command_server_of(client), now);
+}
+
+static void do_upgrade(struct command_client *client) {
+  char *why = NULL;
+  command_wait(client, WAITS_FOR_UPGRADE);
+  if (server_upgrade(command_server_of(client), &why)) return;
+  command_refuse(client, EXIT_FAILED, why);
+}
+
+static void do_status(struct command_client *client, char *(*status)(const struct server *server)) {
+  char *text = status(command_server_of(client));
+  command_answer(client, EXIT_FINE, text);
+  free(text);
+}
+
+void commands_obey(struct command_client *client, const char *line) {
+  if (strcmp(line, "reload") == 0)
+    do_reload(client);
+  else if (strncmp(line, "reload canary ", 14) == 0)
+    do_canary(client, line + 14);
+  else if (strncmp(line, "reload shadow ", 14) == 0)
+    do_shadow(client, line + 14);
+  else if (strcmp(line, "close old") == 0)
+    do_close_old(client);
+  else if (strcmp(line, "stop") == 0)
+    do_stop(client, false);
+  else if (strcmp(line, "stop now") == 0)
+    do_stop(client, true);
+  else if (strcmp(line, "upgrade") == 0)
+    do_upgrade(client);
+  else if (strcmp(line, "status") == 0)
+    do_status(client, status_text);
+  else if (strcmp(line, "status json") == 0)
+    do_status(client, status_json);
+  else if (strcmp(line, "summary") == 0)
+    do_status(client, status_summary);
+  else if (strcmp(line, "ping") == 0)
+    command_answer(client, EXIT_FINE, "");
+  else
+    command_answer(client, EXIT_BAD_INPUT, "unknown command\n");
+}
