@@ -10,6 +10,7 @@ local COLUMNS, FILE_LINES, FUNCTION_LINES, MEMBERS, CYCLE = 120, 400, 60, 45, 2
 -- What is larger for a reason, or for now: the number is its limit. A line goes when what it names has been mended.
 -- The types are annotations: documentation, one file for each part of docs/api.md.
 local files_over = {
+  ["core/net/conn.c"] = 410,
   ["core/net/dns_client.c"] = 410,
   ["lua/perilune/types.lua"] = 1400, ["lua/perilune/types_modules.lua"] = 600, ["lua/perilune/types_test.lua"] = 600,
   ["spec/body_filters_spec.lua"] = 420, ["spec/c/http/h2_session_spec.c"] = 410, ["spec/c/lua/hooks_spec.c"] = 446,
