@@ -18,6 +18,25 @@
 --- and what else of debug changes C functions or userdata; jit.profile. os.execute and io.popen block their worker.
 --- ffi and package.loadlib are C: who uses them is trusted with the process.
 
+--- **Where modules and files are found.**
+---
+--- | what | where |
+--- |---|---|
+--- | `require "perilune.x"` | Perilune's own modules |
+--- | `require "gateway.config"` | `gateway/config.lua` or `gateway/config/init.lua` beside the script, then package.path |
+--- | `dofile "sides.lua"`, `loadfile` | beside the script; an absolute path stays as it is |
+--- | options that name a file (certificates, logs, `ca`, discovery.file) | beside the script |
+--- | `io.open` | in the working directory of the process |
+---
+--- `--watch` reloads when the script, a module, a file read by dofile or loadfile, or a certificate changes; a file that
+--- the policy reads by io.open is not watched. In `perilune test`, dofile and loadfile are LuaJIT's: relative names are
+--- in the working directory.
+---
+--- A name that Perilune does not have raises instead of being nil, and the message says what it may have been:
+--- `perilune.slep`, `session:get_heder`, `session.user`. Where a name may be missing, ask with rawget. `perilune check`
+--- also finds globals that are not there, methods that a hook's session, request or response does not have, and sets
+--- that have no backends.
+
 ---@class perilune
 ---@field log perilune.log
 ---@field json perilune.json this and the modules below are loaded when they are first used
@@ -270,7 +289,7 @@ function metrics.counter(name, options) end
 ---@return perilune.metric_gauge
 function metrics.gauge(name, options) end
 ---@class perilune.histogram_options: perilune.metric_options
----@field buckets? number[] upper ends, ascending, 32 at most; 0.005 to 10
+---@field buckets? number[] upper ends, ascending, 32 at most; 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 ---@param name string
 ---@param options? perilune.histogram_options
 ---@return perilune.metric_histogram
@@ -476,7 +495,9 @@ function log.is_on(level) end
 --- ---------------------------------------------------------------------------------------------------------------
 --- The hooks, in the order of the walk. `ctx` is a table of the exchange's own. Every hook may wait, also inside
 --- coroutines of its own. A client that goes away ends the hook that waits.
---- An error that is raised ends the exchange with 500 and a traceback in the log; error { status = 403 } with that status.
+--- An error that is raised ends the exchange with 500; error { status = 403 } with that status. The log names the hook,
+--- the policy's line (also behind a tail call, such as `return session:respond {...}`), the method, path, client and
+--- request id (ctx.request_id, else the field X-Request-Id), and has the traceback. A table without a status is printed.
 ---
 --- What a hook returns means the same everywhere; only the first result counts:
 ---
@@ -562,10 +583,12 @@ function log.is_on(level) end
 
 --- The body hooks get a body piece by piece, the last one marked; it is empty where the end came alone. What they
 --- return goes on instead: a string, an array of strings, or nothing, which drops the piece (so a hook that only looks
---- returns the chunk). Only the first result counts. A hook may hold everything back and give the whole with the last
---- piece. While it waits the sender waits too. Messages without a body (GET, HEAD, 204, 304) do not come here; where
---- such a hook is defined the body goes out chunked (or, for HTTP/1.0, ended by the connection), without Content-Length.
---- An error in front of everything that was sent gives 500, or its status; later it cuts the message.
+--- returns the chunk). Only the first result counts. A piece is what one read of the connection gave, 64 KiB at most;
+--- its ends mean nothing, so a hook that looks for a text must keep back the end of a piece. A hook may hold
+--- everything back and give the whole with the last piece. While it waits the sender waits too. Messages without a
+--- body (GET, HEAD, 204, 304) do not come here; where such a hook is defined the body goes out chunked (or, for
+--- HTTP/1.0, ended by the connection), without Content-Length. An error in front of everything that was sent gives
+--- 500, or its status; later it cuts the message.
 ---
 --- ```lua
 --- function policy.response_body_filter(session, chunk, is_last, ctx) -- the whole, at its end
@@ -584,6 +607,10 @@ function log.is_on(level) end
 ---@field response_trailer_filter? fun(session: perilune.session, trailers: perilune.message, ctx: table) once behind the
 ---body of each response that goes out chunked, also where the peer sent no trailers; changes them in place
 
+--- Called when an attempt fails after it has connected; error.retry = true or false decides whether another is made, as
+--- far as that is safe. To ask another backend because of a status, use the option retry_on of a set. By hand: raise
+--- error { status = 503 } in upstream_response_filter, and set error.retry = true here; if no further attempt is made,
+--- the client gets that status.
 ---@alias perilune.error_while_proxy
 ---| fun(session: perilune.session, peer: perilune.peer, error: perilune.error, ctx: table, reused: boolean)
 
@@ -676,7 +703,9 @@ function session:host() end
 ---@return "http"|"https" scheme of the client's connection
 function session:scheme() end
 
---- The first value of a field of the client's request. Names are compared without case.
+--- The first value of a field of the client's request. Names are compared without case. Fields of the connection to the
+--- client are not forwarded and not in headers(), but two can be read: "Upgrade" is what is passed on of the protocols
+--- that the client asks for ("websocket"); "Connection" is then "upgrade", or "close" if the client ends the connection.
 ---@param name string
 ---@return string?
 function session:get_header(name) end
@@ -691,6 +720,10 @@ function session:headers() end
 --- early_request_filter, request_filter, proxy_upstream_filter, upstream_peer.
 ---@return perilune.request
 function session:request() end
+
+--- The same as session:request():set_method(method).
+---@param method string
+function session:set_method(method) end
 
 --- The whole body of the request, "" where there is none; it waits until it is here. All attempts send it all the same.
 --- More than `limit` bytes give 413. Before a peer is asked: early_request_filter, request_filter, proxy_upstream_filter,
@@ -780,16 +813,23 @@ function session:respond(answer) end
 --- The client's connection closes behind this response. Until the response has begun.
 function session:set_close() end
 
---- Adds a field of your own to the request's line in the access log, where that is of JSON (access_log_format); nil takes it
---- away again. In every phase, the last in logging: the line is written behind it. At most 16; a text is cut at some 1,000
---- characters.
+--- The backend of this attempt has failed, whatever it has answered: for what only the policy can tell, such as an error
+--- inside a 200. Passive checks count it. Before the end of the response, in any hook but logging. An answer of 500, 502,
+--- 503 or 504 counts by itself, also where a hook raises because of it.
+---@return boolean counted false where no backend of a set is asked just now
+function session:report_failure() end
+
+--- Adds a field of your own to the request's line in the access log, if that is JSON (access_log_format); nil takes it
+--- away again. The line's own texts client, host, target, referer and user_agent can be replaced, for instance to leave
+--- out a secret, or taken away by nil; that works in the combined format, too. In every phase, the last in logging: the
+--- line is written after it. At most 16; a text is cut at some 1,000 characters.
 ---
 --- ```lua
 --- function policy.request_filter(session)
 ---   session:set_log_field("tenant", session:get_header "X-Tenant")
 --- end
 --- ```
----@param name string letters, digits, "_", "-" and "."; none that the line has of itself
+---@param name string letters, digits, "_", "-" and "."; no other name that the line has of itself
 ---@param value string|number|boolean|nil
 function session:set_log_field(name, value) end
 
@@ -802,7 +842,8 @@ function session:set_log_field(name, value) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- request and response: what filters edit. Fields keep their order. Names and values are checked: CR, LF, NUL raise;
---- Content-Length, Transfer-Encoding, Connection and others that frame a message can be read, and setting them raises.
+--- Content-Length and Transfer-Encoding can be read, and so can Upgrade, and Connection as far as it says "upgrade" or
+--- "close". Setting any of them raises, as for all fields that frame a message or belong to one connection.
 ---
 --- ```lua
 --- function policy.upstream_request_filter(session, request)
@@ -848,6 +889,11 @@ function request:target() end
 function request:path() end
 ---@return number
 function request:version() end
+--- Another method, for all attempts; before a peer is asked, so not for the request that upstream_request_filter gets.
+--- HEAD, CONNECT and TRACE cannot be set, nor changed: the end of the response depends on them. Whether a request may be
+--- sent twice follows from the new method.
+---@param method string one word, such as "PATCH"
+function request:set_method(method) end
 --- Another path and query.
 ---@param target string begins with "/"
 function request:set_target(target) end
@@ -999,6 +1045,10 @@ function backend_set:is_fit(backend) end
 ---@param backend integer|string
 ---@return boolean
 function backend_set:is_enabled(backend) end
+--- One more failure, as of a request that failed: the rules of `passive` say what follows. In a hook of a request that
+--- the backend itself answers, use session:report_failure(): a request that is served ends a row of failures.
+---@param backend integer|string
+function backend_set:report_failure(backend) end
 --- Takes a backend out, or back in, whatever its health.
 ---@param backend integer|string
 ---@param enabled boolean

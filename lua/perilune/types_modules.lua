@@ -375,7 +375,12 @@ local router = {}
 ---@class perilune.routes
 local routes = {}
 --- require "perilune.router". Paths are exact, with parameters ("/users/:id"), or beginnings ("/static/*", "*"); a
---- method may stand before. The most exact one wins.
+--- method may stand before. The most exact one wins: exact paths first, then those with the fewest parameters, then the
+--- longest beginning; one with a method before one without. A "*" stands at the end only, and "/users/*" does not match
+--- "/users". Two routes for the same requests, of which one would never be reached, raise.
+---
+--- Parameters are decoded ("%20" is a space). `parameters.rest` is what a "*" stood for, decoded as a whole: of
+--- "/static/*" it is "a/b.css" for "/static/a/b.css".
 ---
 --- ```lua
 --- local routes = require("perilune.router").new {
@@ -465,7 +470,9 @@ function request_id.new(options) end
 
 ---@class perilune.access_log
 local access_log = {}
---- require "perilune.access_log": a hook for logging that writes a line of JSON for each request.
+--- require "perilune.access_log": a hook for logging that writes a line of JSON for each request, with the names that
+--- the option access_log of perilune.listen uses. The option writes from a thread of its own. This module writes from
+--- the worker, which waits while nobody reads standard output: use it for lines that the option cannot write.
 ---@param options? { fields: (fun(session: perilune.session, ctx: table, error: perilune.error?): table)?, write: fun(line: string)? }
 ---@return fun(session: perilune.session, error: perilune.error?, ctx: table)
 function access_log.new(options) end
