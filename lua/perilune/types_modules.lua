@@ -1,7 +1,79 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The modules that policies are made from, as LuaCATS annotations: see lua/perilune/types.lua. Each is loaded by its own
--- name, or as perilune.json and so on when it is first used. They work in every hook, and none of them waits.
+-- name, or as perilune.json and so on when it is first used. They work in every hook, and none of them but
+-- perilune.http waits.
 ---@meta
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.http": a client for hooks and background work. Connections are pooled; a redirect is a response like
+--- any other. Responses are parsed as strictly as those of peers
+---
+--- ```lua
+--- function policy.request_filter(session)
+---   local body = perilune.json.encode { method = session:method(), path = session:path() }
+---   local answer, why = perilune.http.post("http://127.0.0.1:8001/may", body, { timeout = 0.5 })
+---   if not answer then perilune.log.error(why) end
+---   if not answer or answer.status ~= 200 then return session:respond { status = answer and 403 or 503 } end
+--- end
+--- ```
+
+---@class perilune.http
+local http = {}
+
+---@class perilune.http_options
+---@field method? string of http.request; "GET"
+---@field url string of http.request: "https://host:port/path"
+---@field headers? table<string, string|number|(string|number)[]>
+---@field body? string|string[]|fun(): string? a function gives piece after piece, then nil: it is sent in chunks
+---@field stream? boolean the body is left to response:read
+---@field limit? integer bytes of a body that is not streamed; 1048576
+---@field address? string where to connect instead: "unix:/path", "1.2.3.4:80"
+---@field keep? boolean the connection goes into the pool; true
+---@field idle_timeout? number it stays there so long; 55
+---@field pool_size? integer with at most so many of its kind; 32
+---@field timeout? number for each of TCP, TLS, a send, a receive; 5
+---@field connect_timeout? number
+---@field send_timeout? number
+---@field receive_timeout? number
+---@field pool? string
+---@field sni? string
+---@field verify? boolean
+---@field verify_name? string
+---@field ca? string
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any"
+---@field lenient? perilune.lenient as of a peer, without no_close_notify
+
+---@param options perilune.http_options
+---@return perilune.http_response?, string? message
+function http.request(options) end
+---@param url string
+---@param options? perilune.http_options
+---@return perilune.http_response?, string? message
+function http.get(url, options) end
+---@param url string
+---@param body string|string[]|fun(): string?
+---@param options? perilune.http_options
+---@return perilune.http_response?, string? message
+function http.post(url, body, options) end
+
+---@class perilune.http_response
+---@field status integer
+---@field reason string
+---@field headers table<string, string> in any spelling; several values are joined by a comma
+---@field fields string[] name, value, name, value, ... as they came
+---@field body? string unless it is streamed
+local http_response = {}
+---@param name string
+---@return string[] values
+function http_response:get_headers(name) end
+--- The next piece of a streamed body; nil at its end.
+---@return string? piece, string? message where it broke off
+function http_response:read() end
+---@param limit? integer
+---@return string? body, string? message, string? partial
+function http_response:read_all(limit) end
+--- Ends a response that is not read to its end.
+function http_response:close() end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- perilune.json: JSON (RFC 8259). What is decoded and not touched is encoded as it was
