@@ -141,7 +141,8 @@ static size_t bound_of(const struct headers *headers, const struct writer_hop *h
 
 /* Is it the next text in the same bytes, with only `between` before it? */
 static inline bool follows(struct str text, struct str before, const char between[2]) {
-  return text.ptr == before.ptr + before.len + 2 && memcmp(before.ptr + before.len, between, 2) == 0;
+  uintptr_t end = (uintptr_t)before.ptr + before.len; /* one that is empty may have no place */
+  return (uintptr_t)text.ptr == end + 2 && memcmp(before.ptr + before.len, between, 2) == 0;
 }
 
 static inline bool is_in_one_piece(const struct field *field) {

@@ -121,7 +121,8 @@ static bool read_code(struct reader *r, const char **why) {
 /* Behind the backslash. */
 static bool read_escape(struct reader *r, const char **why) {
   static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-  char c = *r->at++;
+  char c = *r->at;
+  if (c) r->at++;
   if (c == 'u') return read_code(r, why);
   const char *found = c ? strchr(from, c) : NULL;
   if (!found) return fail(why, "an unknown escape");
