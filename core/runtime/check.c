@@ -57,7 +57,8 @@ static bool check_policy(const struct policy_source *source, const struct policy
 int process_check(const struct policy_source *source, struct config *config) {
   struct registry *registry = registry_new();
   struct policy_host host = {
-      .registry = registry, .worker = 1, .workers = 1, .is_control = true, .config = config};
+      .registry = registry, .is_control = true, .is_check = true, .is_first = true, .config = config};
+  host.worker = host.workers = config_workers(config);
   char *why = NULL;
   bool fine = check_policy(source, &host, &why);
   if (why) fprintf(stderr, "perilune: %s\n", why);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cores.h"
 #include "base/escape.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -227,3 +228,8 @@ const char *config_value_word(int id) {
 
 const char *config_fallback(int id) { return entries[id].fallback; }
 const char *config_what(int id) { return entries[id].what; }
+
+unsigned config_workers(const struct config *config) {
+  unsigned said = config_number(config, CONFIG_workers);
+  return said ? said : cores_available();
+}

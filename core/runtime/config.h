@@ -75,6 +75,9 @@ bool config_check(const struct config *config, char **why);
 /* The same of one target of a log: a path, or stderr, stdout, syslog. `name` is for the message. */
 bool config_check_log(const char *name, const char *target, char **why);
 
+/* How many workers there are to be: as it says, or one for each core. */
+unsigned config_workers(const struct config *config);
+
 static inline unsigned config_number(const struct config *c, enum config_id id) {
   return c->values[id].number;
 }

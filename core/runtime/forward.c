@@ -109,7 +109,7 @@ static void make_listeners(struct forward *f) {
  * no request has to. */
 static bool load_trust(const struct forward_options *o, const struct policy_host *host, char **why) {
   char *reason = NULL;
-  if (!o->tls || o->no_verify || (!o->ca.len && !(host->is_control && host->metrics))) return true;
+  if (!o->tls || o->no_verify || (!o->ca.len && !(host->is_control && !host->is_check))) return true;
   struct tls_context *context = tls_context_client(&(struct tls_client_options){.ca = o->ca}, &reason);
   tls_context_release(context);
   if (!context && o->ca.len) why_say(why, "--ca: %s", reason);
@@ -145,6 +145,7 @@ static void *load(const void *source, const struct policy_host *host, char **why
   make_listeners(f);
   if (!options->health.len || !host->is_control) return f;
   struct policy_host beside = *host;
+  beside.is_first = false;
   beside.config = NULL; /* its settings are those of the command line, which are in force */
   beside.on_lost = on_checker_lost;
   f->checker = options->checker->load(options->checks, &beside, why);
@@ -196,7 +197,13 @@ static char *files(void *policy) {
   return text;
 }
 
+static void around_fork(const void *source, bool is_over) {
+  const struct forward_options *options = source;
+  if (options->health.len) options->checker->fork(options->checks, is_over);
+}
+
 const struct policy_kind forward_policy = {.load = load,
+                                           .fork = around_fork,
                                            .listeners = listeners,
                                            .bind = bind_policy,
                                            .start = start,

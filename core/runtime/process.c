@@ -3,7 +3,6 @@
 // A start is the first reload, with nothing in force before it.
 #include "runtime/process.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,11 +84,6 @@ void server_begin_to_serve(struct server *s) {
 
 /* --- the process ---------------------------------------------------------------------------------------- */
 
-static unsigned cores(void) {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-}
-
 static struct policy_host host_of(const struct server *s, unsigned worker) {
   return (struct policy_host){.registry = s->registry,
                               .metrics = s->metrics,
@@ -170,15 +164,31 @@ static bool serve(struct server *s) {
   return fine;
 }
 
-/* Reads what the policy configures, which must be known before there are workers: loads it once, for that
- * alone. */
-static bool read_config(const struct server_options *options, struct registry *registry, char **why) {
-  struct policy_host host = {
-      .registry = registry, .workers = 1, .worker = 1, .is_control = true, .config = options->config};
-  struct instance *instance = instance_load(&options->source, &host, 0, why);
-  instance_free(instance);
-  memory_trim();
-  return instance != NULL;
+/* Reads what the policy configures, which must be known before there are workers. What is loaded for that becomes the
+ * control worker's. */
+static bool load_first(const struct server *s, struct first_load *first, char **why) {
+  struct config *config = s->options->config;
+  unsigned workers = config_workers(config);
+  struct policy_host host = {.registry = first->registry = registry_stage(s->registry),
+                             .workers = workers,
+                             .worker = workers,
+                             .is_control = true,
+                             .is_check = s->options->print_config,
+                             .is_first = true,
+                             .config = config};
+  clock_gettime(CLOCK_REALTIME_COARSE, &first->begun);
+  first->instance = instance_load(&s->options->source, &host, 1, why);
+  return first->instance != NULL;
+}
+
+/* The child is the daemon; false: this is the parent, and over. */
+static bool become_daemon(const struct server *s, int *code) {
+  const struct policy_kind *kind = s->options->source.kind;
+  if (!config_number(s->options->config, CONFIG_daemon)) return true;
+  if (kind->fork) kind->fork(s->options->source.source, false);
+  if (!privileges_daemonize(code)) return false;
+  if (kind->fork) kind->fork(s->options->source.source, true);
+  return true;
 }
 
 /* To who started us, in whichever way. Takes over `why`. */
@@ -207,7 +217,7 @@ static bool become_user(struct server *s, char **why) {
 }
 
 /* All that can fail before the first connection. */
-static bool start(struct server *s, char **why) {
+static bool start(struct server *s, struct first_load *first, char **why) {
   const struct config *config = s->options->config;
   init_workers(s);
   switching_init(&s->switching, s);
@@ -216,7 +226,7 @@ static bool start(struct server *s, char **why) {
   if (config_number(config, CONFIG_watch)) s->watch = watch_new(s, why);
   bool opened = !*why && logs_open_errors(s->logs, config_text(config, CONFIG_error_log), why);
   opened = opened && open_admin(s, why) && open_command_socket(s, why);
-  struct generation *g = opened ? generation_load_now(s, why) : NULL;
+  struct generation *g = opened ? generation_load_now(s, first, why) : NULL;
   if (!g) return false;
   inherited_drop_rest();
   bool fine = become_user(s, why);
@@ -236,9 +246,9 @@ static void end_beside_loader(struct server *s) {
   _exit(EXIT_FINE);
 }
 
-static int run(struct server *s) {
+static int run(struct server *s, struct first_load *first) {
   char *why = NULL;
-  bool fine = start(s, &why);
+  bool fine = start(s, first, &why);
   int code = fine ? EXIT_FINE : EXIT_BAD_INPUT;
   if (fine) {
     s->heartbeat = heartbeat_start(s, lending_beat);
@@ -276,16 +286,16 @@ int process_run(const struct server_options *options) {
   char *why = NULL;
   int code = EXIT_BAD_INPUT;
   log_set_thread("control");
-  bool fine = read_config(options, s.registry, &why);
+  struct first_load first = {0};
+  bool fine = load_first(&s, &first, &why);
   if (!fine) complain(why);
   log_set_level((enum log_level)config_number(options->config, CONFIG_log_level));
   if (fine && options->print_config) {
     config_print(options->config, stdout);
     code = EXIT_FINE;
-  } else if (fine && (!config_number(options->config, CONFIG_daemon) || privileges_daemonize(&code))) {
-    unsigned workers = config_number(options->config, CONFIG_workers);
+  } else if (fine && become_daemon(&s, &code)) {
     s.started_at = s.reloaded_at = time(NULL);
-    s.worker_count = workers ? workers : cores();
+    s.worker_count = config_workers(options->config);
     s.metrics = metrics_new(s.worker_count);
     privileges_use_descriptors();
     ticks_calibrate();
@@ -293,10 +303,11 @@ int process_run(const struct server_options *options) {
     handover_note_program();
     inherited_init(&s.ancestors);
     s.logs = logs_new(s.worker_count);
-    code = run(&s);
+    code = run(&s, &first);
     logs_free(s.logs);
     metrics_free(s.metrics);
   }
+  first_load_free(&first);
   tls_context_forget_clients();
   tls_identity_forget_all();
   registry_free(s.registry);

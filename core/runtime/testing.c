@@ -10,7 +10,8 @@
 bool testing_run(const struct policy_source *source, char **why) {
   struct worker worker = {0};
   struct registry *registry = registry_new();
-  struct policy_host host = {.registry = registry, .workers = 1, .is_control = true, .clock = &clock_virtual};
+  struct policy_host host = {
+      .registry = registry, .workers = 1, .is_control = true, .is_check = true, .clock = &clock_virtual};
   virtual_time_begin(1000000);
   worker_init(&worker, &host);
   void *policy = source->kind->load(source->source, &worker.host, why);

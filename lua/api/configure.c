@@ -32,6 +32,11 @@ static int raise(lua_State *L, struct config *scratch, const char *name, char *w
   return lua_error(L);
 }
 
+/* In the first run their number is not known before. Who has asked for it already is loaded again. */
+static void heed_workers(struct vm *vm, const struct config *config) {
+  if (vm->host.is_first && !vm->workers_told) vm->host.workers = vm->host.worker = config_workers(config);
+}
+
 /* perilune.configure{ name = value, ... } -1 +0 */
 static int configure(lua_State *L) {
   struct vm *vm = vm_of(L);
@@ -54,6 +59,7 @@ static int configure(lua_State *L) {
     if (!fine) return raise(L, config ? NULL : &scratch, name, why);
     if (!config) config_free(&scratch);
   }
+  if (config) heed_workers(vm, config);
   return 0;
 }
 

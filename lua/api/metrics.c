@@ -30,7 +30,7 @@ static int new_metric(lua_State *L) {
   struct vm *vm = vm_of(L);
   struct family_config config = {.kind = (enum family_kind)luaL_checkoption(L, 2, NULL, kinds),
                                  .help = text_at(L, 3),
-                                 .workers = vm->host.workers};
+                                 .workers = vm_workers(vm)};
   lua_settop(L, 5);
   config.label_count = (unsigned)lua_objlen(L, 4);
   config.bound_count = (unsigned)lua_objlen(L, 5);

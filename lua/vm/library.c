@@ -68,13 +68,14 @@ void open_library(lua_State *L) {
 
 /* perilune.worker(): the number of this worker, from 0; the control worker has the last. -0 +1 */
 static int worker(lua_State *L) {
+  vm_workers(vm_of(L)); /* the control worker's number says the same */
   lua_pushinteger(L, (lua_Integer)vm_of(L)->host.worker);
   return 1;
 }
 
 /* perilune.workers(): how many serve requests, the control worker not counted. -0 +1 */
 static int workers(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)vm_of(L)->host.workers);
+  lua_pushinteger(L, (lua_Integer)vm_workers(vm_of(L)));
   return 1;
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/why.h"
 #include "lua/api/dns.h"
@@ -25,6 +27,8 @@
 
 static void *load(const void *source, const struct policy_host *host, char **why);
 static void *load_text(const void *source, const struct policy_host *host, char **why);
+static bool adopt(void *policy, const struct policy_host *host);
+static void around_fork(const void *source, bool is_over);
 static struct policy_listener *listeners(void *policy, unsigned *count);
 static void bind(void *policy, struct ev_loop *loop, struct proxy *proxy);
 static void start(void *policy);
@@ -37,9 +41,9 @@ static size_t memory(void *policy);
 
 #define POLICY_KIND(loads)                                                                                   \
   {                                                                                                          \
-    .load = loads, .listeners = listeners, .bind = bind, .start = start, .retire = retire, .cut = cut,       \
-    .files = files, .close = end, .memory = memory, .doing = watch_doing, .hurry = watch_hurry_loads,        \
-    .faults = faults                                                                                         \
+    .adopt = adopt, .fork = around_fork, .load = loads, .listeners = listeners, .bind = bind,                \
+    .start = start, .retire = retire, .cut = cut, .files = files, .close = end, .memory = memory,            \
+    .doing = watch_doing, .hurry = watch_hurry_loads, .faults = faults                                       \
   }
 const struct policy_kind lua_policy = POLICY_KIND(load);
 const struct policy_kind lua_text_policy = POLICY_KIND(load_text);
@@ -108,7 +112,7 @@ static bool mentions_tls(const char *path) {
 /* Peers are made by hooks, which cannot wait for the system's store of certificates: a policy that speaks of TLS has it
  * loaded here, where nobody waits. */
 static void prepare_trust(struct policy *policy, const struct policy_host *host) {
-  char *lines = host->is_control && host->metrics ? files(policy) : NULL, *why = NULL;
+  char *lines = host->is_control && !host->is_check ? files(policy) : NULL, *why = NULL;
   struct str rest = str_of(lines), path;
   bool found = false;
   while (lines && !found && str_split(&rest, '\n', &path)) {
@@ -149,6 +153,22 @@ static void *load(const void *source, const struct policy_host *host, char **why
 static void *load_text(const void *source, const struct policy_host *host, char **why) {
   const struct policy_text *text = source;
   return load_script(text->name, text->text, host, why);
+}
+
+static bool adopt(void *policy, const struct policy_host *host) {
+  struct vm *vm = ((struct policy *)policy)->vm;
+  struct policy_use *use = vm->host.use;
+  CHECK(!vm->started && !vm->loading && !host->config);
+  if (vm->workers_told && vm->workers_told != host->workers) return false;
+  vm->host = *host;
+  vm->host.use = use;
+  if (!vm->host.clock) vm->host.clock = &clock_system;
+  return true;
+}
+
+static void around_fork(const void *source, bool is_over) {
+  (void)source;
+  watch_fork(is_over);
 }
 
 static struct policy_listener *listeners(void *policy, unsigned *count) {

@@ -60,6 +60,7 @@ struct vm {
   unsigned epoch;               /* in tests: tells shared objects of one policy from those of the next */
   struct background background; /* what is under way of it (lua/vm/background.c) */
   int function_info;            /* registry: debug.getinfo, as it was given to the policy */
+  unsigned workers_told;        /* how many workers the script was told there are; 0: it has not asked */
   bool started;                 /* the policy is in force, or was */
   bool loading;                 /* the script's main chunk runs */
   bool closing;                 /* nothing is made any more, by finalizers for instance */
@@ -74,5 +75,8 @@ static inline struct vm *vm_of(lua_State *L) {
   lua_getallocf(L, &vm);
   return vm;
 }
+
+/* How many workers there are, as the script is told. */
+static inline unsigned vm_workers(struct vm *vm) { return vm->workers_told = vm->host.workers; }
 
 #endif

@@ -348,16 +348,30 @@ void watch_hurry_loads(void) {
   pthread_mutex_unlock(&dog.lock);
 }
 
-void watch_end(struct vm *vm) {
-  pthread_mutex_lock(&dog.lock);
-  list_remove(&vm->watch.link);
-  bool is_last = list_is_empty(&dog.watches) && dog.runs;
-  if (is_last) {
+static void end_thread(bool is_wanted) {
+  pthread_t thread = dog.thread;
+  if (is_wanted) {
     dog.serial++;
     dog.runs = false;
   }
-  pthread_t thread = dog.thread;
   pthread_cond_signal(&dog.changed);
   pthread_mutex_unlock(&dog.lock);
-  if (is_last) pthread_join(thread, NULL);
+  if (is_wanted) pthread_join(thread, NULL);
+}
+
+void watch_fork(bool is_over) {
+  pthread_mutex_lock(&dog.lock);
+  if (!is_over) {
+    end_thread(dog.runs);
+    return;
+  }
+  thread_id = 0; /* it is another in the child */
+  if (dog.watches.next && !list_is_empty(&dog.watches)) start();
+  pthread_mutex_unlock(&dog.lock);
+}
+
+void watch_end(struct vm *vm) {
+  pthread_mutex_lock(&dog.lock);
+  list_remove(&vm->watch.link);
+  end_thread(list_is_empty(&dog.watches) && dog.runs);
 }

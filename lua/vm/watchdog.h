@@ -24,6 +24,8 @@ void watch_end(struct vm *vm);
 void watch_doing(unsigned worker, char *text, size_t bytes);
 /* The process stops: main chunks that run are interrupted, now and from now on. Thread-safe. */
 void watch_hurry_loads(void);
+/* Around a fork by which the process goes on as its child: the watchdog's thread ends before it, and begins again. */
+void watch_fork(bool is_over);
 
 /* Around each call of Lua; they nest. `place` is that of what runs, "policy.lua:12", or NULL; `hook` an enum hook, or
  * TASK_NO_HOOK for other work. */

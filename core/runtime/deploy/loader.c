@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// loader: a thread that ends with a message to the control worker. The one hard problem is its end when the process
+// loader: a thread that ends with a message to the control worker. It runs the script for the control worker first, which is
+// the check; then those of the workers, with as many threads beside it as there are cores. The one hard problem is its end when the process
 // stops meanwhile: the main chunk that runs is interrupted, and a thread that even so does not end (it is blocked in a
 // call of C) is left to the end of the process.
 #include "runtime/deploy/loader.h"
@@ -13,12 +14,14 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/container.h"
+#include "base/cores.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/why.h"
 #include "runtime/command.h"
 #include "runtime/deploy/changes.h"
 #include "runtime/server.h"
+#include "shared/registry.h"
 
 enum { LOAD_TRIES = 20, FILE_TICK_NS = 4000000, ABANDON_MS = 500 };
 enum { LOADER_MAGIC = 0x10adeu };
@@ -47,33 +50,113 @@ static void free_instances(struct instance **instances, unsigned count) {
 }
 
 /* What a policy may use while it loads: neither a loop nor connections, which it gets once it is in force. */
-static struct policy_host loading_host(const struct server *s, unsigned index) {
+static struct policy_host loading_host(const struct server *s, unsigned index, struct registry *registry) {
   struct policy_host host = index == s->worker_count ? s->control.host : s->workers[index].host;
   host.loop = NULL;
   host.proxy = NULL;
   host.config = NULL;
+  host.registry = registry;
   return host;
 }
 
-/* One for each worker, the control worker's last, whose settings are as good as any. */
+/* The instances of the workers, which several threads load: each takes the next one. */
+struct batch {
+  struct server *server; /* borrowed, as what follows */
+  struct registry *registry;
+  struct loader *loader;       /* NULL: at once, in the calling thread */
+  struct instance **instances; /* what is loaded goes there */
+  char **whys;                 /* owned array of owned: why it could not be */
+  atomic_uint next;
+  atomic_bool failed;
+};
+
+static void load_next(struct batch *batch, unsigned index) {
+  struct server *s = batch->server;
+  struct policy_host host = loading_host(s, index, batch->registry);
+  if (batch->loader && atomic_load(&batch->loader->abandoned))
+    batch->whys[index] = str_to_cstring(STR("the proxy is stopping"));
+  else
+    batch->instances[index] =
+        instance_load(&s->options->source, &host, s->generation + 1, &batch->whys[index]);
+  if (!batch->instances[index]) atomic_store(&batch->failed, true);
+  if (batch->loader) atomic_fetch_add(&batch->loader->progress, 1);
+}
+
+static void load_rest(struct batch *batch) {
+  unsigned index;
+  while (!atomic_load(&batch->failed) &&
+         (index = atomic_fetch_add(&batch->next, 1)) < batch->server->worker_count)
+    load_next(batch, index);
+}
+
+static void *help(void *batch) {
+  log_set_thread("loader");
+  pthread_setname_np(pthread_self(), "loader");
+  load_rest(batch);
+  memory_thread_end();
+  return NULL;
+}
+
+/* Threads beside this one: no more than there are cores, nor where loading takes no time. */
+static unsigned count_helpers(const struct server *s) {
+  unsigned cores = cores_available(), most = s->worker_count < cores ? s->worker_count : cores;
+  return s->options->source.kind->hurry ? most - 1 : 0;
+}
+
+/* A thread that cannot be had is done without. */
+static void load_side_by_side(struct batch *batch) {
+  unsigned count = count_helpers(batch->server), begun = 0;
+  pthread_t *helpers = memory_zalloc((count + 1) * sizeof *helpers);
+  while (begun < count && pthread_create(&helpers[begun], NULL, help, batch) == 0) begun++;
+  load_rest(batch);
+  for (unsigned i = 0; i < begun; i++) pthread_join(helpers[i], NULL);
+  free(helpers);
+}
+
+/* The first worker's, where several have failed. */
+static void take_why(struct batch *batch, char **why) {
+  for (unsigned i = 0; i < batch->server->worker_count; i++) {
+    if (!*why) *why = batch->whys[i];
+    if (*why != batch->whys[i]) free(batch->whys[i]);
+  }
+}
+
+static bool load_workers(struct server *s, struct registry *registry, struct loader *loader,
+                         struct instance **instances, char **why) {
+  struct batch batch = {.server = s, .registry = registry, .loader = loader, .instances = instances};
+  batch.whys = memory_zalloc(s->worker_count * sizeof *batch.whys);
+  load_side_by_side(&batch);
+  take_why(&batch, why);
+  free(batch.whys);
+  return !atomic_load(&batch.failed);
+}
+
+/* The control worker's, whose settings are as good as any. The first run has made it, if it can be used. */
+static struct instance *load_control(struct server *s, struct registry *registry, struct config *config,
+                                     struct first_load *first, char **why) {
+  struct policy_host host = loading_host(s, s->worker_count, registry);
+  const struct policy_kind *kind = s->options->source.kind;
+  struct instance *instance = first ? first->instance : NULL;
+  if (instance) {
+    first->instance = NULL;
+    if (!kind->adopt || kind->adopt(instance->policy, &host)) return instance;
+    instance_free(instance);
+  }
+  host.config = config;
+  return instance_load(&s->options->source, &host, s->generation + 1, why);
+}
+
+/* One for each worker, the control worker's last in the array, and first to be loaded: that is the check of the policy, and
+ * what fails fails there, once. */
 static struct instance **load_all(struct server *s, struct registry *registry, struct config *config,
-                                  struct loader *loader, char **why) {
+                                  struct first_load *first, struct loader *loader, char **why) {
   unsigned count = s->worker_count + 1;
   struct instance **instances = memory_zalloc(count * sizeof *instances);
-  for (unsigned i = 0; i < count; i++) {
-    struct policy_host host = loading_host(s, i);
-    host.registry = registry;
-    if (i == s->worker_count) host.config = config;
-    if (loader && atomic_load(&loader->abandoned))
-      why_say(why, "the proxy is stopping");
-    else
-      instances[i] = instance_load(&s->options->source, &host, s->generation + 1, why);
-    if (loader) atomic_fetch_add(&loader->progress, 1);
-    if (instances[i]) continue;
-    free_instances(instances, i);
-    return NULL;
-  }
-  return instances;
+  instances[count - 1] = load_control(s, registry, config, first, why);
+  if (instances[count - 1] && loader) atomic_fetch_add(&loader->progress, 1);
+  if (instances[count - 1] && load_workers(s, registry, loader, instances, why)) return instances;
+  free_instances(instances, count);
+  return NULL;
 }
 
 /* Each worker's instance is loaded from the files: were one written meanwhile, some could be older than others. */
@@ -88,12 +171,13 @@ static bool is_torn(const struct instance *control, const struct timespec *begin
 }
 
 static struct instance **load_whole(struct server *s, struct registry *registry, struct config *config,
-                                    struct loader *loader, char **why) {
+                                    struct first_load *first, struct loader *loader, char **why) {
   for (int i = 0; i < LOAD_TRIES; i++) {
     struct timespec begin, tick = {0, FILE_TICK_NS};
     clock_gettime(CLOCK_REALTIME_COARSE, &begin);
+    if (first && first->instance) begin = first->begun;
     config_init(config);
-    struct instance **instances = load_all(s, registry, config, loader, why);
+    struct instance **instances = load_all(s, registry, config, first, loader, why);
     if (instances && !is_torn(instances[s->worker_count], &begin)) return instances;
     config_free(config);
     if (!instances) return NULL;
@@ -122,8 +206,9 @@ static bool is_same_everywhere(struct server *s, struct instance **instances, ch
   return true;
 }
 
-static void load(struct server *s, struct registry *registry, struct loaded *loaded, struct loader *loader) {
-  struct instance **instances = load_whole(s, registry, &loaded->config, loader, &loaded->why);
+static void load(struct server *s, struct registry *registry, struct first_load *first, struct loaded *loaded,
+                 struct loader *loader) {
+  struct instance **instances = load_whole(s, registry, &loaded->config, first, loader, &loaded->why);
   if (instances && !(is_same_everywhere(s, instances, &loaded->why) &&
                      instance_load_tls(instances[s->worker_count], &loaded->why))) {
     free_instances(instances, s->worker_count + 1);
@@ -134,9 +219,16 @@ static void load(struct server *s, struct registry *registry, struct loaded *loa
   if (instances) loaded->tls = tls_refresh_begin();
 }
 
-void loader_run(struct server *s, struct registry *registry, struct loaded *loaded) {
+void first_load_free(struct first_load *first) {
+  instance_free(first->instance);
+  registry_free(first->registry);
+  *first = (struct first_load){0};
+}
+
+void loader_run(struct server *s, struct registry *registry, struct first_load *first,
+                struct loaded *loaded) {
   *loaded = (struct loaded){0};
-  load(s, registry, loaded, NULL);
+  load(s, registry, first, loaded, NULL);
 }
 
 /* --- the thread ------------------------------------------------------------------------------------------- */
@@ -171,7 +263,7 @@ static void *run(void *argument) {
   struct server *s = loader->server;
   log_set_thread("loader");
   pthread_setname_np(pthread_self(), "loader");
-  load(s, loader->registry, &loader->loaded, loader);
+  load(s, loader->registry, NULL, &loader->loaded, loader);
   memory_thread_end();
   mailbox_post(&s->control.mailbox, &loader->message);
   atomic_store(&loader->ended, true); /* it is joined before it is freed */

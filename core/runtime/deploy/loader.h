@@ -5,6 +5,8 @@
 #ifndef PERILUNE_RUNTIME_LOADER_H
 #define PERILUNE_RUNTIME_LOADER_H
 
+#include <time.h>
+
 #include "runtime/config.h"
 #include "runtime/instance.h"
 
@@ -20,13 +22,25 @@ struct loaded {
   char *why;               /* owned; NULL where there are instances */
 };
 
+/* What the first run of the process has loaded, before it was known how many workers there are. It is the check of the
+ * policy, and becomes the control worker's instance. */
+struct first_load {
+  struct instance *instance; /* owned; NULL: none, or it was passed on */
+  struct registry *registry; /* reference: the stage that it was loaded in */
+  struct timespec begun;     /* before it was read */
+};
+
+/* What was not passed on. */
+void first_load_free(struct first_load *first);
+
 /* `loaded` passes over but for the struct itself. */
 typedef void loader_done(struct server *server, struct loaded *loaded, void *owner);
 
 /* Begins; `done` follows in the control thread, with `owner`. NULL: *why is malloc'd, and there is no thread. */
 struct loader *loader_start(struct server *server, struct registry *registry, loader_done *done, char **why);
-/* The same at once, in the calling thread. */
-void loader_run(struct server *server, struct registry *registry, struct loaded *loaded);
+/* The same at once, in the calling thread, with what the first run has loaded. */
+void loader_run(struct server *server, struct registry *registry, struct first_load *first,
+                struct loaded *loaded);
 /* Handed to `done`; set between loader_start and the next turn of the loop. */
 void loader_set_owner(struct loader *loader, void *owner);
 /* The process stops: what was loaded is freed, and `done` gets nothing. Interrupts the main chunk that runs, waits for

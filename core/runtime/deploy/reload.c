@@ -128,10 +128,11 @@ static struct generation *assemble(struct server *s, struct loaded *loaded, stru
   return g;
 }
 
-struct generation *generation_load_now(struct server *s, char **why) {
+struct generation *generation_load_now(struct server *s, struct first_load *first, char **why) {
   struct loaded loaded;
-  struct registry *stage = registry_stage(s->registry);
-  loader_run(s, stage, &loaded);
+  struct registry *stage = first->registry;
+  first->registry = NULL;
+  loader_run(s, stage, first, &loaded);
   struct generation *g = assemble(s, &loaded, stage);
   *why = loaded.why;
   return g;

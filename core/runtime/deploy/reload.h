@@ -10,6 +10,7 @@
 
 struct registry;
 struct server;
+struct first_load;
 
 struct generation {
   struct instance **instances; /* owned array of owned: one for each worker, the control worker's last */
@@ -28,8 +29,8 @@ typedef void generation_done(struct server *server, struct generation *generatio
  * control thread. Not while another load is under way. False: *why is a malloc'd message, and nothing has begun. */
 bool generation_load(struct server *server, struct registry *registry, generation_done *done, void *owner,
                      char **why);
-/* The same at once, before anything serves. NULL: *why is malloc'd. */
-struct generation *generation_load_now(struct server *server, char **why);
+/* The same at once, before anything serves, with what the first run has loaded. NULL: *why is malloc'd. */
+struct generation *generation_load_now(struct server *server, struct first_load *first, char **why);
 /* For each listener in force: its index among the generation's, which must be the same. Malloc'd. */
 unsigned *generation_order(const struct generation *generation);
 /* Does it listen exactly where the one in force does? */
