@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // policy: what the runtime knows of a script: a vtable. lua/vm/policy.c implements it with a Lua VM per worker,
-// core/proxy/forward.c with plain C for `perilune proxy`.
+// core/runtime/forward.c with plain C for `perilune proxy`.
 //
-// Life: load (for every worker; opens nothing, changes nothing that others see; several at the same time) -> listeners are read -> bind -> start
-// -> ... -> retire -> close. A policy that is refused goes from load to close; one that is tried from bind to retire.
+// Life: load (for every worker, several at the same time; opens nothing, changes nothing that others see) ->
+// listeners are read -> bind -> start -> ... -> retire -> close. A policy that is refused goes from load to close;
+// one that is tried from bind to retire.
 #ifndef PERILUNE_RUNTIME_POLICY_H
 #define PERILUNE_RUNTIME_POLICY_H
 
@@ -58,11 +59,11 @@ struct policy_kind {
   /* For `check`, of one that has loaded: mistakes that would show only once a request comes that way. Lines, malloc'd;
    * NULL: none. *doubts: what may be one, likewise. NULL (the function): nothing is known. */
   char *(*faults)(void *policy, char **doubts);
-  /* What the first run of the process has loaded is to be the control worker's, whose host `host` is. False: it was told
-   * another number of workers, and is to be loaded again. NULL (the function): it may always be. */
+  /* What the first run of the process has loaded is to be the control worker's, whose host `host` is. False: it was
+   * told another number of workers, and is to be loaded again. NULL (the function): it may always be. */
   bool (*adopt)(void *policy, const struct policy_host *host);
-  /* The process is about to fork, and goes on as the child; and then (`is_over`) it does. Threads of the kind end and begin
-   * again. NULL (the function): it has none. */
+  /* The process is about to fork, and goes on as the child; and then (`is_over`) it does. Threads of the kind end and
+   * begin again. NULL (the function): it has none. */
   void (*fork)(const void *source, bool is_over);
   /* What it listens on: same in every worker. The runtime opens what they name, and notes it in them. */
   struct policy_listener *(*listeners)(void *policy, unsigned *count);

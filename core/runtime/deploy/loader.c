@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// loader: a thread that ends with a message to the control worker. It runs the script for the control worker first, which is
-// the check; then those of the workers, with as many threads beside it as there are cores. The one hard problem is its end when the process
-// stops meanwhile: the main chunk that runs is interrupted, and a thread that even so does not end (it is blocked in a
-// call of C) is left to the end of the process.
+// loader: a thread that ends with a message to the control worker. It runs the script for the control worker first,
+// which is the check; then those of the workers, with as many threads beside it as there are cores. The one hard
+// problem is its end when the process stops meanwhile: main chunks that run are interrupted, and a thread that even
+// so does not end (it is blocked in a call of C) is left to the end of the process.
 #include "runtime/deploy/loader.h"
 
 #include <pthread.h>
@@ -146,8 +146,8 @@ static struct instance *load_control(struct server *s, struct registry *registry
   return instance_load(&s->options->source, &host, s->generation + 1, why);
 }
 
-/* One for each worker, the control worker's last in the array, and first to be loaded: that is the check of the policy, and
- * what fails fails there, once. */
+/* One for each worker. The control worker's is the last in the array and the first to be loaded: that is the check of
+ * the policy, and what fails fails there, once. */
 static struct instance **load_all(struct server *s, struct registry *registry, struct config *config,
                                   struct first_load *first, struct loader *loader, char **why) {
   unsigned count = s->worker_count + 1;
