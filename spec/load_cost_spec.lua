@@ -6,6 +6,8 @@ local client = require "client"
 local perilune = require "perilune"
 local process = require "process"
 local running = require "running"
+local scheduler = require "scheduler"
+local sys = require "sys"
 
 after_each(cleanup.run)
 
@@ -40,11 +42,19 @@ local function take(path)
   return lines
 end
 
+-- A file that was written in the moment in which it is read is read again: this one was written before that.
+local function write(path, text)
+  process.write_file(path, text)
+  local written = sys.now()
+  scheduler.eventually(function() return sys.now() - written > 0.02 end)
+  return path
+end
+
 -- A script of its own; what it writes to.
 local function script(code, word)
   local directory = process.directory()
   local file = directory .. "/runs"
-  return process.write_file(directory .. "/policy.lua", policy(file, word or "one", code)), file
+  return write(directory .. "/policy.lua", policy(file, word or "one", code)), file
 end
 
 local function start(path, ...)
@@ -58,7 +68,7 @@ describe("A load of the policy", function()
       local path, file = script()
       local proxy, pid_file = start(path, "--workers", tostring(workers))
       assert.equal(workers + 1, #take(file), "start with " .. workers)
-      process.write_file(path, policy(file, "two"))
+      write(path, policy(file, "two"))
       assert.equal(0, running.command(pid_file, "reload").code)
       assert.equal(workers + 1, #take(file), "reload with " .. workers)
       assert.equal(workers .. " two", client.request(proxy.port).body)
@@ -93,7 +103,7 @@ describe("A load of the policy", function()
     local path, file = script()
     local _, pid_file = start(path, "--workers", "4")
     take(file)
-    process.write_file(path, policy(file, "two", COUNTING .. "error 'so'"))
+    write(path, policy(file, "two", COUNTING .. "error 'so'"))
     local result = running.command(pid_file, "reload")
     assert.equal(2, result.code)
     assert.matches("policy%.lua:%d+: so", result.stderr)
@@ -103,7 +113,7 @@ describe("A load of the policy", function()
   it("is refused with one message where it fails in a worker alone", function()
     local path, file = script()
     local proxy, pid_file = start(path, "--workers", "4")
-    process.write_file(path, policy(file, "two", "if perilune.worker() < 4 then error('in a worker', 0) end"))
+    write(path, policy(file, "two", "if perilune.worker() < 4 then error('in a worker', 0) end"))
     local result = running.command(pid_file, "reload")
     assert.equal(2, result.code)
     assert.matches("policy%.lua: in a worker\n", result.stderr)
@@ -135,9 +145,12 @@ describe("A load of the policy", function()
     local path, file = script()
     local text = policy(file, "one") .. [[
       perilune.configure { hook_time = 0.1 }
-      perilune.after(0, function() while true do end end)
+      perilune.every(0.05, function()
+        while io.open(GO) do end
+      end)
     ]]
-    process.write_file(path, text)
+    text = text:gsub("GO", ("%q"):format(file .. ".go"))
+    write(path, text)
     local directory = process.directory()
     local pid_file, log = directory .. "/pid", directory .. "/log"
     cleanup.add(1, function() running.command(pid_file, "stop", "--now") end)
@@ -145,7 +158,8 @@ describe("A load of the policy", function()
       "--error-log", log, path }, timeout = 60 }
     assert.equal(0, result.code, result.stderr)
     assert.equal(3, #take(file))
-    require("scheduler").eventually(function()
+    process.write_file(file .. ".go", "")
+    scheduler.eventually(function()
       local opened = io.open(log)
       local said = opened and opened:read "*a" or ""
       if opened then opened:close() end
