@@ -121,7 +121,7 @@ describe("413 for a body that is announced too large", function()
 end)
 
 describe("a chunked body longer than drain_limit", function()
-  it("is read away all the same where the connection was to be kept: the next request is served (RFC 9112 9.3)", function()
+  it("is read away where the connection was to be kept: the next request is served (RFC 9112 9.3)", function()
     local options = { hooks = "function policy.request_filter(session) return session:respond { status = 403 } end",
       listen = "drain_limit = 1000" }
     local connection = client.connect(start(origins.start "hello", options).port)

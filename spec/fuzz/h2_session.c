@@ -119,7 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 2) return 0;
   uint8_t mood = data[0];
   bool is_server = mood & 1;
-  size_t step = mood & 2 ? 1 + mood / 16 : size;
+  size_t step = mood & 2 ? 1 + (size_t)mood / 16 : size;
   struct h2_config config = {.is_server = is_server,
                              .connect_protocol = true,
                              .streams = STREAMS,

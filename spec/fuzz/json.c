@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "fuzz.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/vm.h"
 
 /* As much of a VM as the functions use. */
