@@ -305,7 +305,7 @@ describe("perilune reload --shadow", function()
     local it = start(policy("one", "false"))
     it:replace(policy("two", "session:method() == 'POST'"))
     local secure = { name = "one.example", ca = tls.authority().certificate }
-    local result = shadow(it, "600ms", function()
+    local result = shadow(it, "2s", function()
       assert.equal(200, client.request { port = it.port, tls = secure }.status)
       assert.equal(200, client.request { port = it.port, tls = secure, method = "POST", body = "a body" }.status)
     end)

@@ -32,10 +32,11 @@ end
 
 describe("a reload for which no thread can be made", function()
   it("is refused with the reason, and the next one is not", function()
-    local proxy, pid_file = running.start { policy = answering "one", release = true }
+    local proxy, pid_file = running.start { policy = answering "one", release = true,
+      env = { GLIBC_TUNABLES = "glibc.pthread.stack_cache_size=0" } } -- no stack is kept for the next thread
     local kilobytes = tonumber(process.read_file(("/proc/%d/status"):format(proxy.pid)):match "VmSize:%s*(%d+)")
     local function limit(bytes) assert.equal(0, os.execute(("prlimit --pid %d --as=%s"):format(proxy.pid, bytes))) end
-    limit(("%d:unlimited"):format(kilobytes * 1024 + 1024 * 1024)) -- less than a stack
+    limit(("%d:unlimited"):format(kilobytes * 1024 + 6 * 1024 * 1024)) -- less than a stack of 8 MiB
     is_refused(pid_file, "cannot start a thread to load the policy: Resource temporarily unavailable")
     assert.equal("one", client.request(proxy.port).body)
     limit "unlimited"

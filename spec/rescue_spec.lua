@@ -275,15 +275,41 @@ describe("hook_time", function()
 end)
 
 describe("a finalizer that raises", function()
-  it("fails the hook in which it was called for, no other request, and is told in the log", function()
+  it("fails no request, not the one in which it was called for either, and is told in the log", function()
     local proxy = start("memory_limit = 32 * 1024 * 1024", [[
       for i = 1, 2000 do
         getmetatable(newproxy(true)).__gc = function() error "no luck" end
       end
       collectgarbage()
     ]])
-    assert.equal(500, status(proxy, "/bad"))
-    for _ = 1, 20 do assert.equal(200, status(proxy, "/")) end
+    for _ = 1, 20 do assert.equal(200, status(proxy, "/bad")) end
     proxy:wait_log "a finalizer %(__gc%) of the policy failed: [^\n]*policy%.lua:%d+: no luck"
+  end)
+
+  it("does not end the process where machine code is interrupted for it: of newproxy, ffi.gc and ffi.metatype", function()
+    local proxy = start("memory_limit = 64 * 1024 * 1024, hook_time = 30", [[
+      local ffi = require "ffi"
+      local function fails() error "no luck" end
+      local kind = ffi.metatype("struct { int i; }", { __gc = fails })
+      for _ = 1, 30000 do
+        getmetatable(newproxy(true)).__gc = fails
+        ffi.gc(ffi.new "int[1]", fails)
+        kind()
+      end
+    ]])
+    for _ = 1, 5 do assert.equal(200, status(proxy, "/bad")) end
+  end)
+end)
+
+describe("a policy that ends", function()
+  it("is left where a finalizer of it does not end, and the next one serves", function()
+    local proxy = start("hook_time = 0.1", "", {
+      more = "KEPT = newproxy(true) getmetatable(KEPT).__gc = function() while true do end end",
+    })
+    assert.equal(200, status(proxy, "/"))
+    proxy:signal "HUP"
+    proxy:wait_log "generation 2 is in force"
+    proxy:wait_log "a finalizer %(__gc%) of a policy that ends used up its time, and was left"
+    assert.equal(200, status(proxy, "/"))
   end)
 end)

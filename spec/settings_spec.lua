@@ -154,8 +154,8 @@ describe("an older generation", function()
     connection:send_request { path = "/slow" }
     scheduler.eventually(function() return command(pid_file, "status").stdout:find "[^%d]1 under way" end)
     assert.equal(0, command(pid_file, "reload").code)
-    proxy:wait_log "(generation 1 is still in use by 1 exchanges)"
-    scheduler.eventually(function() return command(pid_file, "status").stdout:find "still in use by 1 exchanges" end)
+    proxy:wait_log "(generation 1 is still in use by 1 exchange;)"
+    scheduler.eventually(function() return command(pid_file, "status").stdout:find "still in use by 1 exchange;" end)
     assert.equal(0, command(pid_file, "reload", "--close-old").code)
     scheduler.eventually(function() return not command(pid_file, "status").stdout:find "still in use" end)
   end)

@@ -19,6 +19,7 @@
 #include "lua/api/timer.h"
 #include "lua/vm/cap.h"
 #include "lua/vm/fence.h"
+#include "lua/vm/finalizers.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/library.h"
 #include "lua/vm/limits.h"
@@ -63,7 +64,6 @@ struct vm *state_new(const struct policy_host *host, struct policy *policy, cons
 }
 
 void state_free(struct vm *vm) {
-  watch_end(vm);
   vm->closing = true;
   if (vm->L) {
     jobs_free(vm);
@@ -72,8 +72,9 @@ void state_free(struct vm *vm) {
     tasks_free(vm);
     pool_free(vm);
     handles_end(vm);
-    lua_close(vm->L);
+    task_close(vm);
   }
+  watch_end(vm);
   free(vm->seats.all);
   free(vm->ctx_supply.places);
   allocator_free(&vm->memory);
@@ -95,6 +96,7 @@ static int open_all(lua_State *L) {
   open_lost(L);
   open_cap(L);
   open_fence(L);
+  open_finalizers(L);
   open_limits(L);
   open_modules(L);
   open_library(L);

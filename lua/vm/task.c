@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/container.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "lua/vm/lost.h"
 #include "lua/vm/vm.h"
@@ -319,4 +320,21 @@ char *task_protect(struct vm *vm, lua_CFunction function, void *argument) {
   char *why = str_to_cstring(str_of(message ? message : "(the error is no text)"));
   lua_pop(vm->L, 1);
   return why;
+}
+
+static __attribute__((noinline)) bool close_state(struct vm *vm) {
+  if (LANDING_SET(vm->landing.place) != 0) return false;
+  vm->landing.is_set = true;
+  lua_close(vm->L);
+  vm->landing.is_set = false;
+  return true;
+}
+
+void task_close(struct vm *vm) {
+  CHECK(vm->closing && vm->depth == 0);
+  watch_enter(vm, "the policy that ends", TASK_NO_HOOK);
+  if (!close_state(vm)) log_error("a finalizer (__gc) of a policy that ends used up its time, and was left");
+  vm->L = NULL;
+  vm->watch.is_armed = false; /* there is no state any more to take the hook from */
+  watch_leave(vm);
 }

@@ -139,7 +139,7 @@ static void on_signal(int number, siginfo_t *unused, void *context) {
     }
     vm->memory.asks_at = 0; /* the allocator is as good a place: see cap_beyond */
   }
-  watch_arm(vm);
+  if (!vm->closing) watch_arm(vm); /* a state that closes is freed piece by piece, and runs finalizers only */
 }
 
 /* --- the watchdog's side -------------------------------------------------------------------------------- */

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// finalizers: a finalizer runs whenever the collector does: inside of any hook, of any C function that allocates, and of
+// machine code. LuaJIT raises its error there, which fails whoever happened to allocate, and ends the process where that
+// was machine code: an error cannot leave it at that place. So each finalizer that a policy sets is called in protected
+// mode, and its error goes to the log. That is done where they are set: the metatable of newproxy, ffi.gc and
+// ffi.metatype. Our own finalizers are C, and raise nothing.
+#include "lua/vm/finalizers.h"
+
+#include <lauxlib.h>
+
+#include "base/log.h"
+
+/* The error is the argument. -0 +0 */
+static int tell(lua_State *L) {
+  const char *why = lua_isstring(L, 1) ? lua_tostring(L, 1) : "(the error is no text)";
+  log_about(LOG_ERROR, str_of(why), "a finalizer (__gc) of the policy failed: %s", why);
+  return 0;
+}
+
+/* A metatable of newproxy has no __gc yet, so setting it comes to __newindex. */
+static const char guards[] =
+    "local tell = ...\n"
+    "local pcall, rawset, type, pairs = pcall, rawset, type, pairs\n"
+    "local function guarded(finalizer)\n"
+    "  return function(object)\n"
+    "    local fine, why = pcall(finalizer, object)\n"
+    "    if not fine then tell(why) end\n"
+    "  end\n"
+    "end\n"
+    "local set = { __newindex = function(meta, name, value)\n"
+    "  if name == '__gc' and value ~= nil then value = guarded(value) end\n"
+    "  rawset(meta, name, value)\n"
+    "end, __metatable = false }\n"
+    "local newproxy, getmetatable, setmetatable = newproxy, getmetatable, setmetatable\n"
+    "function _G.newproxy(like)\n"
+    "  local proxy = newproxy(like)\n"
+    "  if like == true then setmetatable(getmetatable(proxy), set) end\n"
+    "  return proxy\n"
+    "end\n"
+    "local preload = package.preload\n"
+    "local open_ffi = preload.ffi\n"
+    "function preload.ffi(...)\n"
+    "  local ffi = open_ffi(...)\n"
+    "  local gc, metatype = ffi.gc, ffi.metatype\n"
+    "  function ffi.gc(object, finalizer)\n"
+    "    return gc(object, finalizer ~= nil and guarded(finalizer) or nil)\n"
+    "  end\n"
+    "  function ffi.metatype(ctype, meta)\n"
+    "    if type(meta) ~= 'table' or meta.__gc == nil then return metatype(ctype, meta) end\n"
+    "    local copy = {}\n"
+    "    for name, value in pairs(meta) do copy[name] = value end\n"
+    "    copy.__gc = guarded(meta.__gc)\n"
+    "    return metatype(ctype, copy)\n"
+    "  end\n"
+    "  return ffi\n"
+    "end\n";
+
+void open_finalizers(lua_State *L) {
+  if (luaL_loadbuffer(L, guards, sizeof guards - 1, "=perilune") != 0) lua_error(L);
+  lua_pushcfunction(L, tell);
+  lua_call(L, 1, 0);
+}
