@@ -286,7 +286,7 @@ describe("a finalizer that raises", function()
     proxy:wait_log "a finalizer %(__gc%) of the policy failed: [^\n]*policy%.lua:%d+: no luck"
   end)
 
-  it("does not end the process where machine code is interrupted for it: of newproxy, ffi.gc and ffi.metatype", function()
+  it("does not end the process where it interrupts machine code: of newproxy, ffi.gc, ffi.metatype", function()
     local proxy = start("memory_limit = 64 * 1024 * 1024, hook_time = 30", [[
       local ffi = require "ffi"
       local function fails() error "no luck" end
