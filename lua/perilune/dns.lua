@@ -12,6 +12,7 @@ local address_options = { family = { "family", "any" }, fresh = { "boolean" } }
 local service_options = { fresh = { "boolean" } }
 
 local function look_up(name, port, wanted)
+  if core.test_open then return nil, "the test bench does not simulate perilune.dns: use test.harness" end
   local lookup = core.dns_open(name, port, wanted.family, wanted.fresh)
   core.dns_wait(lookup)
   return core.dns_result(lookup)

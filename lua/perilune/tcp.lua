@@ -9,6 +9,11 @@ local tcp = {}
 
 local none = {}
 
+-- In `perilune test` no loop waits for sockets: it would look as if nobody answered.
+local function refuse_on_bench(call)
+  if core.test_open then check.raise(call .. ": the test bench does not simulate perilune.tcp: use test.harness") end
+end
+
 --- Connects, or takes a spare connection that socket:keep has put by. Options: timeout (seconds for each of TCP,
 --- TLS, a send, a receive; 5), connect_timeout, send_timeout, receive_timeout, tls, sni, verify, verify_name, ca, pool
 --- (a name that keeps spare connections apart), fresh (true: no spare one), family (of a name's addresses: "any",
@@ -18,6 +23,7 @@ function tcp.connect(address, options)
   check.string("tcp.connect", 1, address)
   local socket, misuse = core.tcp_open(address, check.table("tcp.connect", 2, options, none))
   if not socket then check.raise("tcp.connect: " .. misuse) end
+  refuse_on_bench "tcp.connect"
   return core.tcp_connected(socket)
 end
 
@@ -28,6 +34,7 @@ function tcp.check(address, options)
   for name, value in pairs(check.table("tcp.check", 2, options, none)) do wanted[name] = value end
   local socket, misuse = core.tcp_open(address, wanted)
   if not socket then check.raise("tcp.check: " .. misuse) end
+  refuse_on_bench "tcp.check"
   local ok, why, kind = core.tcp_connected(socket)
   if not ok then return nil, why, kind end
   socket:close()

@@ -12,13 +12,15 @@
 --- test.harness starts the proxy itself between origins and clients: real connections, real time.
 ---
 --- What test.policy simulates: all hooks in their order; the request's head and body, parsed as the proxy parses them;
---- shared state, timers and background work; passive checks and limits of backend sets; retries with their budget;
+--- shared state; timers and background work, also of the main chunk, which runs as a test advances the clock and ends
+--- with the test; passive checks and limits of backend sets; retries with their budget;
 --- first_byte_timeout; answers to perilune.http (see test.http).
 ---
 --- What it does not simulate (use test.harness): connections, with keep-alive, backpressure and all timeouts but
 --- first_byte_timeout; TLS and client certificates (session:tls() is nil); the hooks `certificate` and
---- response_trailer_filter; hedging; interim (1xx) responses and upgrades; perilune.tcp and health_check.tcp;
---- perilune.dns and names of peers, which are not looked up; several workers; reloads; the proxy's own access log.
+--- response_trailer_filter; hedging; interim (1xx) responses and upgrades; perilune.tcp, which
+--- raises, and so health_check.tcp, which logs it and changes nothing; perilune.dns, which gives nil and a sentence, and
+--- names of peers, which are not looked up; several workers; reloads; the proxy's own access log.
 ---@class perilune.test
 ---@field clock perilune.test.clock
 ---@field log perilune.test.log

@@ -173,6 +173,16 @@ static int answer_failure(lua_State *L) {
   return 0;
 }
 
+/* core.test_hooks(): the names of all hooks -0 +1 */
+static int hooks(lua_State *L) {
+  lua_createtable(L, HOOK_COUNT, 0);
+  for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+    lua_pushstring(L, hook_name(hook));
+    lua_rawseti(L, -2, hook + 1);
+  }
+  return 1;
+}
+
 static void end(void *ended) {
   struct test_bench *bench = ended;
   struct rehearsal *r = bench->rehearsal;
@@ -302,6 +312,7 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg functions[] = {
     {"test_open", open},
     {"test_errors", errors},
+    {"test_hooks", hooks},
     {NULL, NULL},
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "lua/api/spawn.h"
 #include "lua/api/timer.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/policy.h"
@@ -76,10 +77,24 @@ static int loading(lua_State *L) {
   return 0;
 }
 
+/* core.test_begin(): the background work that the main chunk asked for runs from now on, as time passes -0 +0 */
+static int begin(lua_State *L) {
+  jobs_start(vm_of(L));
+  return 0;
+}
+
+/* core.test_end_background(): ends all of it, wherever it waits -0 +0 */
+static int end_background(lua_State *L) {
+  struct vm *vm = vm_of(L);
+  jobs_free(vm);
+  spawned_free(vm);
+  return 0;
+}
+
 /* core.test_fresh(): forgets the policies so far, their background work and what they shared -0 +0 */
 static int fresh(lua_State *L) {
   struct vm *vm = vm_of(L);
-  jobs_free(vm);
+  end_background(L);
   vm->policy->count = 0;
   vm->epoch++;
   return 0;
@@ -110,11 +125,18 @@ static int address(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"test_advance", advance},     {"test_left", left},
-    {"test_catch_log", catch_log}, {"test_take_log", take_log},
-    {"test_loading", loading},     {"test_fresh", fresh},
-    {"test_directory", directory}, {"test_listeners", listeners},
-    {"test_address", address},     {NULL, NULL},
+    {"test_advance", advance},
+    {"test_left", left},
+    {"test_catch_log", catch_log},
+    {"test_take_log", take_log},
+    {"test_loading", loading},
+    {"test_fresh", fresh},
+    {"test_directory", directory},
+    {"test_listeners", listeners},
+    {"test_address", address},
+    {"test_begin", begin},
+    {"test_end_background", end_background},
+    {NULL, NULL},
 };
 
 /* Only in `perilune test`. */

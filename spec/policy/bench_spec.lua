@@ -176,6 +176,70 @@ describe("a policy on the bench", function()
     assert.equal(3, runs)
   end)
 
+  -- What the main chunk of a policy counts, by the time that has passed.
+  local function counts_of(text)
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write('local perilune = require "perilune"\ncounts = {}\n'
+      .. 'local function count(name) counts[name] = (counts[name] or 0) + 1 end\n' .. text
+      .. '\nperilune.listen("127.0.0.1:0", { request_filter = function(s) return s:respond { status = 200 } end })\n')
+    file:close()
+    finally(function() os.remove(path) end)
+    local policy = test.policy(path)
+    return rawget(_G, "counts"), policy
+  end
+
+  it("runs the background work of its main chunk as the clock says", function()
+    local counts = counts_of [[
+      perilune.every(1, function() count "every" end)
+      perilune.every(1, function() count "at once" end, { immediately = true, on = "every worker" })
+      perilune.after(0, function() count "soon" end)
+      perilune.after(3, function() count "later" end)
+      perilune.spawn(function() count "spawned"; perilune.sleep(2); count "slept" end)
+    ]]
+    assert.same({}, counts)
+    test.clock:settle()
+    assert.same({ ["at once"] = 1, soon = 1, spawned = 1 }, counts)
+    test.clock:advance(3.5)
+    assert.same({ every = 3, ["at once"] = 4, soon = 1, later = 1, spawned = 1, slept = 1 }, counts)
+  end)
+
+  it("ends the background work with the test that has loaded it, and with the next policy", function()
+    local counts = counts_of [[
+      perilune.every(1, function() perilune.spawn(function() perilune.sleep(5); count "x" end) end)
+    ]]
+    test.clock:advance(2)
+    test.policy { request_filter = print }
+    test.clock:advance(10)
+    assert.same({}, counts)
+    counts = counts_of 'perilune.every(1, function() count "x" end)'
+    test.reset()
+    test.clock:advance(10)
+    assert.same({}, counts)
+  end)
+
+  it("does not let time pass without end for a hook, however much background work is due", function()
+    local policy = test.policy { request_filter = function()
+      perilune.every(1, function() end)
+      perilune.sleep(1e8)
+    end }
+    assert.error_matches(function() policy:request() end, "request_filter waits for more than an hour")
+  end)
+
+  it("has no connections of its own: perilune.tcp says so, and health_check.tcp changes nothing", function()
+    local counts, policy = counts_of [[
+      set = require("perilune.round_robin").new { "127.0.0.1:1" }
+      require("perilune.health_check").tcp(set, { interval = 1 })
+      require("perilune.discovery").dns(require("perilune.round_robin").new({}), "a.example:80")
+    ]]
+    test.clock:advance(10)
+    assert.is_true(rawget(_G, "set"):is_fit "127.0.0.1:1")
+    assert.logged("cannot be checked: .*the test bench does not simulate perilune.tcp: use test.harness", test.log)
+    assert.logged("a.example:80: the test bench does not simulate perilune.dns", test.log)
+    assert.status(200, policy:request())
+    assert.same({}, counts)
+  end)
+
   it("begins with fresh shared state, whose windows turn with the clock", function()
     local function counter()
       return test.policy { request_filter = function(session)

@@ -140,11 +140,17 @@ local function call(self, hook, given)
   return result
 end
 
--- Lets time pass until the hook has ended.
+local LONGEST_WAIT = 3600 -- seconds of the test's clock
+
+-- Lets time pass until the hook has ended. Timers of background work may be due for ever: that they are does not mean
+-- that the hook will go on.
 local function wait(result)
+  local since = clock.now()
   while result.waits do
     local left = core.test_left()
-    if not left then
+    if left and clock.now() - since > LONGEST_WAIT then
+      core.raise(result.hook .. " waits for more than an hour of the test's clock")
+    elseif not left then
       core.raise(result.hook .. " waits for something that the bench does not simulate: use test.harness for it")
     end
     clock:advance(left)

@@ -36,13 +36,21 @@ function Policy:request(request, origin, listener)
   return response
 end
 
--- perilune.listen and background work are as in the main chunk of a policy.
+local loaded_in_test = false
+
+-- perilune.listen and background work are as in the main chunk of a policy: the work begins once all of it has run, and
+-- goes on as the clock is advanced.
 local function load_with(run)
   core.test_fresh()
   core.test_loading(true)
   local ok, message = xpcall(run, function(message) return message end)
   core.test_loading(false)
-  if not ok then error(message, 0) end
+  if not ok then
+    core.test_end_background()
+    error(message, 0)
+  end
+  loaded_in_test = scope.inside
+  core.test_begin()
   local policy = setmetatable({ addresses = {} }, Policy)
   for i = 1, core.test_listeners() do policy.addresses[i] = core.test_address(i) end
   return policy
@@ -77,6 +85,8 @@ function test.dead_address() return require("perilune.test.origins").dead_addres
 --- Ends what a test has left open. The runner does it after each test.
 function test.reset()
   exchange.finish_all()
+  if loaded_in_test then core.test_end_background() end
+  loaded_in_test = false
   http.reset()
   test.log.clear()
   scope.end_test()

@@ -30,6 +30,7 @@ local function bracket_tests(busted)
 end
 
 local function end_file(file)
+  core.test_end_background() -- of a policy that was loaded for the whole file
   local ok, message = pcall(scope.end_file)
   if not ok then io.stderr:write(("perilune test: at the end of %s: %s\n"):format(file.name, tostring(message))) end
 end
