@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "lua/api/private_files.h"
 #include "lua/vm/limits.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/vm.h"
@@ -53,11 +54,14 @@ static int configure(lua_State *L) {
     const char *name = lua_tostring(L, 3);
     if (limits_set(L, name)) continue;
     const char *text = text_of(L, name);
-    if (!config) config_init(&scratch);
-    bool fine =
-        config_set(config ? config : &scratch, name, text, CONFIG_FROM_POLICY, lua_tostring(L, 2), &why);
-    if (!fine) return raise(L, config ? NULL : &scratch, name, why);
-    if (!config) config_free(&scratch);
+    int id = config_find(name);
+    if (private_is_file(id)) text = private_file(L, text);
+    bool is_checked_only = !config || private_leaves_out(id);
+    if (is_checked_only) config_init(&scratch);
+    struct config *into = is_checked_only ? &scratch : config;
+    bool fine = config_set(into, name, text, CONFIG_FROM_POLICY, lua_tostring(L, 2), &why);
+    if (!fine) return raise(L, is_checked_only ? &scratch : NULL, name, why);
+    if (is_checked_only) config_free(&scratch);
   }
   if (config) heed_workers(vm, config);
   return 0;

@@ -10,6 +10,7 @@
 #include "base/nearest.h"
 #include "base/str.h"
 #include "http/lenient.h"
+#include "lua/api/private_files.h"
 #include "lua/vm/paths.h"
 #include "lua/vm/vm.h"
 #include "proxy/peer.h"
@@ -201,7 +202,10 @@ static bool read_log(lua_State *L, const struct option *option, void *to, struct
   if (!read_text(L, option, name, arena) || strlen(name->ptr) != name->len) return false;
   bool is_word = str_equal(*name, STR("stdout")) || str_equal(*name, STR("stderr")) ||
                  str_equal(*name, STR("syslog")) || str_starts_with(*name, STR("syslog:"));
-  *name = is_word ? arena_dup(arena, *name) : paths_of(vm_of(L), *name, arena);
+  if (!is_word) *name = paths_of(vm_of(L), *name, arena);
+  const char *place = private_file(L, arena_printf(arena, "%.*s%c", STR_ARG(*name), '\0').ptr);
+  *name = arena_dup(arena, str_of(place));
+  lua_pop(L, 1);
   return true;
 }
 

@@ -207,7 +207,10 @@ function exchange:finish() end
 --- ---------------------------------------------------------------------------------------------------------------
 --- The harness: the proxy itself, origins and clients. Every address the policy listens on gets a free port. The
 --- harness sets ORIGIN_API in the environment to the address of the origin `api`, ORIGIN to that of the only one, and
---- ORIGIN_CA to the file that its certificates are trusted by: a policy reads them with os.getenv
+--- ORIGIN_CA to the file that its certificates are trusted by: a policy reads them with os.getenv. A proxy that serves
+--- by the same policy is not disturbed: the status page gets a free port; pid_file, socket and logs of the policy lie in
+--- h.directory, by the last part of their names (access_log = "/var/log/access.log" is h.directory .. "/access.log", and
+--- what goes to syslog is in h.directory .. "/syslog"); the error log is h:log(); daemon, user and group are left out
 
 ---@class perilune.test.harness_options
 ---@field policy string path of a script, beside the spec or in the working directory; or its text
@@ -232,6 +235,7 @@ function exchange:finish() end
 ---@field origins table<string, perilune.test.origin>
 ---@field port integer of the first listener
 ---@field ports integer[]
+---@field directory string where the files are that the policy has written, such as its access log
 local harness = {}
 --- { method, path, headers, body, chunked, host, listener, tls = { name, ca }, timeout }
 ---@param options? table

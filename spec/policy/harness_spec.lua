@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The harness that users test policies with: the proxy in a process of its own, origins, clients, assertions.
+local process = require "perilune.test.process"
 local test = require "perilune.test"
 
 local PLAIN = [[
@@ -8,6 +9,28 @@ perilune.listen("127.0.0.1:6188", { upstream_peer = function() return os.getenv 
 ]]
 
 describe("a harness", function()
+  it("leaves alone what the real proxy has open: its files are its own", function()
+    local folder = process.directory()
+    local policy = ([[
+      local perilune = require "perilune"
+      perilune.configure { pid_file = "DIR/run.pid", socket = "DIR/run.sock", access_log = "DIR/access.log:json",
+        error_log = "DIR/error.log", daemon = true, user = "nobody", group = "nogroup" }
+      local hooks = { request_filter = function(s) return s:respond { status = 200 } end }
+      perilune.listen("127.0.0.1:6188", hooks)
+      perilune.listen("127.0.0.1:6189", hooks, { access_log = "DIR/second.log" })
+    ]]):gsub("DIR", folder)
+    local one, other = test.harness { policy = policy }, test.harness { policy = policy }
+    for listener, name in ipairs { "access.log", "second.log" } do
+      assert.status(200, one:request { path = "/seen", listener = listener })
+      one:eventually(function()
+        local file = io.open(one.directory .. "/" .. name)
+        return file and file:read "*a":find("/seen", 1, true)
+      end)
+    end
+    assert.logged("ready", other)
+    for name in require("lfs").dir(folder) do assert.truthy(name:find "^%.+$", name) end
+  end)
+
   it("puts the proxy between a client and an origin", function()
     local h = test.harness { policy = PLAIN, origins = { api = "hello" } }
     local response = h:request { path = "/a?b", headers = { ["X-A"] = "1" } }

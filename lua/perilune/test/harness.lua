@@ -10,7 +10,9 @@
 --
 -- `dns` answers for names: { ["api.internal"] = "127.0.0.1" }; others do not exist then.
 --
--- Every address that the policy listens on gets a free port. It finds its origins in the environment: ORIGIN_API is
+-- Every address that the policy listens on gets a free port. The files that it has written (pid_file, socket,
+-- access_log, error_log) lie in a directory of the test's, h.directory, so that a proxy that serves by the same policy
+-- is not disturbed; daemon, user and group are left out. It finds its origins in the environment: ORIGIN_API is
 -- "127.0.0.1:<port>" of the origin `api`, ORIGIN that of the only one, ORIGIN_CA trusts their certificates.
 
 local core = require "perilune.core"
@@ -132,17 +134,18 @@ function M.start(options)
   end
   local path, why = find_policy(options.policy)
   if why then core.raise("test.harness: " .. why) end
-  local env = { PERILUNE_ANY_PORT = "1" }
+  local directory = process.directory()
+  local env = { PERILUNE_ANY_PORT = "1", PERILUNE_PRIVATE_FILES = directory }
   for name, value in pairs(options.env or {}) do env[name] = value end
-  local self = setmetatable({ origins = start_origins(options.origins, env) }, Harness)
+  local self = setmetatable({ directory = directory, origins = start_origins(options.origins, env) }, Harness)
   if options.dns then
     self.dns = start_name_server(options.dns)
     env.PERILUNE_NAME_SERVERS = self.dns.address
   end
-  self.script = path or process.write_file(process.directory() .. "/policy.lua", options.policy)
+  self.script = path or process.write_file(directory .. "/policy.lua", options.policy)
   self.proxy = proxy.start {
     script = self.script, workers = options.workers or 1, env = env, timeout = options.timeout,
-    settings = { "--admin", "127.0.0.1:0" },
+    settings = { "--admin", "127.0.0.1:0", "--error-log", "stderr" }, -- where h:log() finds it
   }
   self.port, self.ports = self.proxy.port, self.proxy.ports
   running[self] = true
