@@ -66,7 +66,7 @@ describe("the load balancer of the tutorial", function()
     proxy:wait_log "unhealthy"
     local response = client.request(proxy.port)
     assert.equal(503, response.status)
-    proxy:wait_log "no healthy backend"
+    proxy:wait_log "set '[^\n]*': none of 1 backend is healthy %(GET / of client 127[^\n]*%)"
   end)
 
   it("answers 502 for a peer whose certificate is for another name, and logs why", function()

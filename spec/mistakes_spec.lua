@@ -242,3 +242,29 @@ describe("a mistake in a hook is in the log with its line, and the request:", fu
     end)
   end
 end)
+
+-- { what upstream_peer does, after the request was given its id; what the log warns of }
+local UNSERVED = {
+  { "return upstreams:select()", "peer 127.0.0.1:1: the peer refused the connection" },
+  { "return orders:select()", "set 'orders': none of 2 backends is healthy" },
+  { "return { address = orders:select() }", "set 'orders': none of 2 backends is healthy" },
+  { "return nobody:select()", "set 'nobody': it has no backends" },
+}
+
+describe("a request that no backend serves is in the log with the set or the peer, and the request:", function()
+  for _, case in ipairs(UNSERVED) do
+    it(case[1], function()
+      local proxy = perilune.start { workers = 1, script = process.write_file(process.directory() .. "/p.lua",
+        POLICY:format([[
+local orders = require("perilune.round_robin").new { "127.0.0.1:1", "127.0.0.1:2", name = "orders" }
+local nobody = require("perilune.round_robin").new { name = "nobody" }
+for position = 1, 2 do orders:set_enabled(position, false) end
+function policy.request_filter(session, ctx) ctx.request_id = "7f3a" end]]):gsub("return upstreams:select%(%)",
+          case[1])) }
+      client.request { port = proxy.port, path = "/orders/1?secret=2" }
+      local line = proxy:wait_log "warn worker 0: ([^\n]*)\n"
+      assert.equal(case[2], line:sub(1, #case[2]))
+      assert.matches(" %(GET /orders/1 of client 127%.0%.0%.1:%d+, request id 7f3a%)$", line)
+    end)
+  end
+end)

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "net/timer.h"
+#include "proxy/describe.h"
 #include "proxy/downstream.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
@@ -29,6 +30,7 @@ static void report(struct exchange *x, enum error error, const char *why) {
   const char *gap = why ? ": " : "";
   bool is_usual = x->now.reused && info->retry == RETRY_REUSED;
   char subject[128]; /* one peer's floods hide no other's, and no other failure */
+  char request[DESCRIBE_BYTES];
   if (!why) why = "";
   switch (info->side) {
   case SIDE_DOWNSTREAM:
@@ -37,14 +39,14 @@ static void report(struct exchange *x, enum error error, const char *why) {
     return;
   case SIDE_UPSTREAM:
     snprintf(subject, sizeof subject, "%s %.*s", info->name, STR_ARG(x->now.peer->options.address));
-    log_about(is_usual ? LOG_INFO : LOG_WARN, str_of(subject), "peer %.*s: %s%s%s",
-              STR_ARG(x->now.peer->options.address), info->text, gap, why);
+    log_about(is_usual ? LOG_INFO : LOG_WARN, str_of(subject), "peer %.*s: %s%s%s%s",
+              STR_ARG(x->now.peer->options.address), info->text, gap, why, exchange_describe(x, request));
     return;
   case SIDE_INTERNAL:
     if (error == ERROR_UNSAFE_HEAD) report_unsafe(x, why);
     if (error == ERROR_LOCAL_SHORTAGE || error == ERROR_NO_PORT)
-      log_about(LOG_WARN, str_of(info->text), "peer %.*s: not asked: %s%s%s",
-                STR_ARG(x->now.peer->options.address), info->text, gap, why);
+      log_about(LOG_WARN, str_of(info->text), "peer %.*s: not asked: %s%s%s%s",
+                STR_ARG(x->now.peer->options.address), info->text, gap, why, exchange_describe(x, request));
     return;
   }
 }

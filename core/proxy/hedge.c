@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "net/timer.h"
+#include "proxy/describe.h"
 #include "proxy/downstream.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
@@ -98,9 +99,10 @@ bool hedge_survives(struct exchange *x, enum error error) {
 /* --- events of the rival ---------------------------------------------------------------------------------- */
 
 static void fail(struct exchange *x, enum error error) {
+  char request[DESCRIBE_BYTES];
   account_failure(x, error);
-  log_about(LOG_WARN, x->rival->peer->options.address, "peer %.*s: %s",
-            STR_ARG(x->rival->peer->options.address), error_info(error)->text);
+  log_about(LOG_WARN, x->rival->peer->options.address, "peer %.*s: %s%s",
+            STR_ARG(x->rival->peer->options.address), error_info(error)->text, exchange_describe(x, request));
   drop(x, LEASE_FAILED);
 }
 

@@ -134,6 +134,8 @@ struct certificate_request {
 /* Answers as a hook_fn does; after HOOK_WAIT, certificate_request_wake(request) follows. HOOK_FAILED refuses. */
 typedef enum hook_status certificate_hook_fn(struct certificate_request *request);
 
+enum { REQUEST_ID_BYTES = 65 };
+
 struct hooks {
 #define X(name) hook_fn *name;
   HOOK_TABLE(X)
@@ -149,6 +151,8 @@ struct hooks {
    * freed. `cancel` abandons a hook that waits because its exchange failed meanwhile; no wake follows. */
   void (*begin)(struct exchange *x);
   void (*cancel)(struct exchange *x);
+  /* For the log: the id that the policy has given the request; leaves the text empty where it has given none. */
+  void (*read_id)(struct exchange *x, char id[REQUEST_ID_BYTES]);
   void (*cancel_piece)(struct body_piece *piece);                  /* the same for a body hook that waits */
   void (*cancel_certificate)(struct certificate_request *request); /* and for that of a handshake */
   void (*end)(struct exchange *x);

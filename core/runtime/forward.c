@@ -13,6 +13,7 @@
 #include "base/why.h"
 #include "net/timer.h"
 #include "net/tls_identity.h"
+#include "proxy/describe.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
@@ -43,6 +44,9 @@ static enum hook_status upstream_peer(struct exchange *x) {
   struct choice choice = {.tried = &x->tried};
   int index = backends_choose(f->view, ALGORITHM_round_robin, &choice);
   if (index == BACKEND_NONE) {
+    char refusal[CHOICE_BYTES], request[DESCRIBE_BYTES];
+    log_about(LOG_WARN, STR(FORWARD_SET), "%s%s", choice_explain(f->view, &choice, STR(FORWARD_SET), refusal),
+              exchange_describe(x, request));
     x->outcome.error = ERROR_NO_BACKEND;
     return HOOK_FAILED;
   }

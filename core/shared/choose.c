@@ -5,6 +5,9 @@
 // asked for.
 #include "shared/choose.h"
 
+#include <stdio.h>
+
+#include "base/error.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "shared/ring.h"
@@ -87,6 +90,20 @@ int backends_choose(struct backends_view *view, enum algorithm algorithm, struct
   if (index != BACKEND_NONE || !choice->tried) return index;
   choice->tried = NULL;
   return choose(view, algorithm, choice);
+}
+
+const char *choice_explain(const struct backends_view *view, const struct choice *choice, struct str set,
+                           char room[CHOICE_BYTES]) {
+  unsigned count = view->list->count;
+  int name = set.len > 100 ? 100 : (int)set.len;
+  if (choice->overloaded)
+    snprintf(room, CHOICE_BYTES, "set '%.*s': %s", name, set.ptr, error_info(ERROR_OVERLOADED)->text);
+  else if (!count)
+    snprintf(room, CHOICE_BYTES, "set '%.*s': it has no backends", name, set.ptr);
+  else
+    snprintf(room, CHOICE_BYTES, "set '%.*s': none of %u backend%s is healthy%s", name, set.ptr, count,
+             plural(count), choice->excluded_count ? " and not excluded" : "");
+  return room;
 }
 
 bool backends_have_other(const struct backends_view *view, const struct tried *tried) {

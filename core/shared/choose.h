@@ -38,6 +38,12 @@ struct choice {
 /* A position in the view's list, or BACKEND_NONE. */
 int backends_choose(struct backends_view *view, enum algorithm algorithm, struct choice *choice);
 
+enum { CHOICE_BYTES = 256 };
+
+/* "set 'orders': none of 2 backends is healthy": why BACKEND_NONE was chosen. `set` is its name. Gives `room`. */
+const char *choice_explain(const struct backends_view *view, const struct choice *choice, struct str set,
+                           char room[CHOICE_BYTES]) __attribute__((cold));
+
 /* Is there a backend of the list that would serve, and that was not tried? */
 bool backends_have_other(const struct backends_view *view, const struct tried *tried);
 

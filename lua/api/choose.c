@@ -94,9 +94,13 @@ static void read_key(lua_State *L, enum algorithm algorithm, struct choice *choi
 }
 
 /* Nil and why nobody was chosen. -0 +2 */
-static int push_refusal(lua_State *L, struct task *running, const struct choice *choice) {
+static int push_refusal(lua_State *L, struct task *running, const struct backends_handle *handle,
+                        const struct choice *choice) {
   enum error refusal = choice->overloaded ? ERROR_OVERLOADED : ERROR_NO_BACKEND;
-  if (running) running->refusal = refusal;
+  if (running) {
+    running->refusal = refusal;
+    choice_explain(handle->view, choice, registry_name(handle->shared.entry), running->refused);
+  }
   lua_pushnil(L);
   lua_pushstring(L, error_info(refusal)->text);
   return 2;
@@ -111,7 +115,7 @@ static int choose(lua_State *L, enum algorithm algorithm) {
   read_options(L, 3, handle->view, &choice);
   choice.takes_no_turn = vm_of(L)->loading && shared_is_foreign(L, &handle->shared);
   int index = backends_choose(handle->view, algorithm, &choice);
-  if (index == BACKEND_NONE) return push_refusal(L, running, &choice);
+  if (index == BACKEND_NONE) return push_refusal(L, running, handle, &choice);
   if (running && running->script) note(L, running->script, handle->view, (unsigned)index);
   backends_push_address(L, handle, (unsigned)index);
   lua_pushinteger(L, index + 1);

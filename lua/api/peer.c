@@ -19,6 +19,7 @@
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
+#include "proxy/describe.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
 
@@ -60,8 +61,9 @@ static __attribute__((cold)) void no_address(const struct task *task, const char
     refuse(task, why);
     return;
   }
-  const char *place = script_place(task);
-  log_about(LOG_WARN, str_of(place), "%s: %s", place, error_info(task->refusal)->text);
+  char request[DESCRIBE_BYTES];
+  log_about(LOG_WARN, str_of(task->refused), "%s%s", task->refused,
+            exchange_describe(task->script->x, request));
   task->script->x->outcome.error = task->refusal;
 }
 

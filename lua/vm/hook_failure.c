@@ -11,63 +11,16 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "base/memory.h"
-#include "lua/vm/ctx.h"
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
+#include "proxy/describe.h"
 #include "proxy/exchange.h"
 
-enum { METHOD_MOST = 16, PATH_MOST = 160, ID_MOST = 64 };
-
-/* --- the request ---------------------------------------------------------------------------------------- */
-
-struct id_reading {
-  struct script *script;
-  char id[ID_MOST + 1]; /* empty: it has none */
-};
-
-static void put_id(struct id_reading *reading, struct str id) {
-  snprintf(reading->id, sizeof reading->id, "%.*s", (int)(id.len > ID_MOST ? ID_MOST : id.len), id.ptr);
-}
-
-/* ctx.request_id, which perilune.request_id sets; no metamethods. -1 +0 */
-static int read_id(lua_State *L) {
-  struct id_reading *reading = lua_touserdata(L, 1);
-  size_t length;
-  ctx_push(L, reading->script);
-  lua_pushliteral(L, "request_id");
-  lua_rawget(L, -2);
-  if (lua_type(L, -1) != LUA_TSTRING) return 0;
-  const char *id = lua_tolstring(L, -1, &length);
-  put_id(reading, (struct str){id, length});
-  return 0;
-}
-
-/* That of ctx, else the field X-Request-Id. */
-static void find_id(struct script *script, struct id_reading *reading) {
-  const struct field *field = headers_find(&script->x->request.headers, STR("X-Request-Id"));
-  reading->script = script;
-  if (script->ctx) free(task_protect(script->vm, read_id, reading));
-  if (!reading->id[0] && field) put_id(reading, field->value);
-}
-
-static int shortened(struct str text, int most) { return text.len > (size_t)most ? most : (int)text.len; }
-
-/* " (GET /path of client 127.0.0.1:50000, request id 7f3a)". Without the query, which may hold secrets. Empty for a
- * hook that runs for no request. */
-static void describe_request(const struct task *task, char *room, size_t bytes) {
-  struct id_reading reading = {0};
+/* Empty for a hook that runs for no request. */
+static void describe_request(const struct task *task, char room[DESCRIBE_BYTES]) {
   room[0] = '\0';
-  if (!task->script) return;
-  struct exchange *x = task->script->x;
-  const struct request *request = &x->request;
-  struct str path = {request->target.ptr, str_find(request->target, '?')};
-  find_id(task->script, &reading);
-  snprintf(room, bytes, " (%.*s%s%.*s%sclient %.*s%s%s)", shortened(request->method_name, METHOD_MOST),
-           request->method_name.ptr, path.len ? " " : "", shortened(path, PATH_MOST), path.ptr,
-           request->method_name.len ? " of " : "a malformed request of ", STR_ARG(exchange_client_address(x)),
-           reading.id[0] ? ", request id " : "", reading.id);
+  if (task->script) exchange_describe(task->script->x, room);
 }
 
 /* --- the place ------------------------------------------------------------------------------------------ */
@@ -132,10 +85,10 @@ static void drop_nameless(char *text) {
 
 static void write_line(const struct task *task, const struct lua_hook *hook, char *text) {
   static const char traceback[] = "\nstack traceback:";
-  char request[512];
+  char request[DESCRIBE_BYTES];
   const char *name = hook_name(task->hook);
   drop_nameless(text);
-  describe_request(task, request, sizeof request);
+  describe_request(task, request);
   char *behind = strstr(text, traceback);
   if (behind && !behind[sizeof traceback - 1]) *behind = '\0'; /* nothing is left of it */
   int length = behind ? (int)(behind - text) : (int)strlen(text);
@@ -151,11 +104,11 @@ static bool is_wanted(const struct task *task, unsigned status) {
 
 void hook_failure_take(struct task *task, const struct lua_hook *hook, struct hook_outcome *outcome) {
   struct task_error error = task_error(task, true);
-  char request[512];
+  char request[DESCRIBE_BYTES];
   outcome->error = task->overran ? ERROR_SCRIPT_TIMEOUT : ERROR_SCRIPT;
   outcome->status = error.status;
   if (is_wanted(task, error.status)) {
-    describe_request(task, request, sizeof request);
+    describe_request(task, request);
     log_about(LOG_INFO, str_of(hook->place), "%s ended the request with status %u%s", hook_name(task->hook),
               error.status, request);
   } else {
@@ -166,13 +119,13 @@ void hook_failure_take(struct task *task, const struct lua_hook *hook, struct ho
 }
 
 void hook_failure_tell(const struct task *task, const char *format, ...) {
-  char request[512], *why;
+  char request[DESCRIBE_BYTES], *why;
   const char *place = script_place(task);
   va_list arguments;
   va_start(arguments, format);
   int length = vasprintf(&why, format, arguments);
   va_end(arguments);
-  describe_request(task, request, sizeof request);
+  describe_request(task, request);
   log_about(LOG_ERROR, str_of(place), "%s failed: %s: %s%s", hook_name(task->hook), place,
             length < 0 ? format : why, request);
   if (length >= 0) free(why);

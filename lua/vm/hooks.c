@@ -6,6 +6,7 @@
 
 #include <lauxlib.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/nearest.h"
 #include "lua/api/connection.h"
@@ -70,6 +71,33 @@ static void end(struct exchange *x) {
   script->vm->use.lent_bytes -= script->lent_bytes;
   if (script->is_seated) seat_leave(&script->vm->seats, script);
   x->script = NULL;
+}
+
+struct id_reading {
+  struct script *script;
+  char *id; /* borrowed: room for REQUEST_ID_BYTES */
+};
+
+/* ctx.request_id, which perilune.request_id sets; no metamethods. -1 +0 */
+static int get_id(lua_State *L) {
+  struct id_reading *reading = lua_touserdata(L, 1);
+  size_t length;
+  ctx_push(L, reading->script);
+  lua_pushliteral(L, "request_id");
+  lua_rawget(L, -2);
+  if (lua_type(L, -1) != LUA_TSTRING) return 0;
+  const char *id = lua_tolstring(L, -1, &length);
+  if (length >= REQUEST_ID_BYTES) length = REQUEST_ID_BYTES - 1;
+  memcpy(reading->id, id, length);
+  reading->id[length] = '\0';
+  return 0;
+}
+
+/* Not while Lua runs: the state that this would call into is in use then. */
+static void read_id(struct exchange *x, char id[REQUEST_ID_BYTES]) {
+  struct script *script = x->script;
+  struct id_reading reading = {script, id};
+  if (script && script->ctx && !script->vm->running) free(task_protect(script->vm, get_id, &reading));
 }
 
 /* --- running --------------------------------------------------------------------------------------------- */
@@ -201,6 +229,7 @@ struct lua_hooks *hooks_read(lua_State *L, int index, struct arena *arena) {
   hooks->hooks.policy = hooks->vm->policy;
   hooks->hooks.begin = begin;
   hooks->hooks.cancel = cancel;
+  hooks->hooks.read_id = read_id;
   hooks->hooks.cancel_piece = body_cancel;
   hooks->hooks.cancel_certificate = certificate_cancel;
   hooks->hooks.end = end;

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "lua/vm/parts.h"
 #include "net/timer.h"
+#include "shared/choose.h"
 
 struct script;
 struct vm;
@@ -44,6 +45,7 @@ struct task {
   bool strayed;               /* failed because it yielded to nobody */
   bool overran;               /* failed because it used up its time */
   enum error refusal;         /* why select() has found no backend, last */
+  char refused[CHOICE_BYTES]; /* where there is a refusal: which set, and why, for the log */
   /* Of tasks that wait. */
   int ref;             /* of `co` in Lua's registry */
   int arguments;       /* of task_start_soon */
