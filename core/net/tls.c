@@ -278,13 +278,30 @@ bool tls_met_http(const struct conn *conn) {
   return failed_by(conn, SSL_R_HTTP_REQUEST) || failed_by(conn, SSL_R_HTTPS_PROXY_REQUEST);
 }
 
+/* Where its first bytes are no record of TLS, OpenSSL takes them for one of an odd version. */
+static bool speaks_no_tls(const struct conn *conn) {
+  return failed_by(conn, SSL_R_WRONG_VERSION_NUMBER) || failed_by(conn, SSL_R_PACKET_LENGTH_TOO_LONG) ||
+         tls_met_http(conn);
+}
+
+/* Of a peer's certificate. */
+static const char *way_out(long result) {
+  switch (result) {
+  case X509_V_ERR_IP_ADDRESS_MISMATCH: return "; set sni or verify_name";
+  case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: return "; give it as ca";
+  case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+  case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: return "; give its authority as ca";
+  default: return "";
+  }
+}
+
 static const char *verification_failure(const struct tls *tls) {
   static _Thread_local char text[TLS_NAME + 128];
   long result = SSL_get_verify_result(tls->ssl);
   bool is_mismatch = result == X509_V_ERR_HOSTNAME_MISMATCH || result == X509_V_ERR_IP_ADDRESS_MISMATCH;
-  snprintf(text, sizeof text,
-           is_mismatch ? "certificate verify failed: %s (wanted %s)" : "certificate verify failed: %s",
-           X509_verify_cert_error_string(result), tls->verify_name);
+  snprintf(text, sizeof text, "certificate verify failed: %s%s%s%s%s", X509_verify_cert_error_string(result),
+           is_mismatch ? " (wanted " : "", is_mismatch ? tls->verify_name : "", is_mismatch ? ")" : "",
+           SSL_is_server(tls->ssl) ? "" : way_out(result));
   return text;
 }
 
@@ -295,6 +312,8 @@ const char *tls_failure(const struct conn *conn) {
   if (tls_failed_verification(conn)) return verification_failure(tls);
   if (conn->error) return strerror(conn->error);
   if (failed_by(conn, SSL_R_UNEXPECTED_EOF_WHILE_READING)) return "the connection ended without close_notify";
+  if (!SSL_is_server(tls->ssl) && speaks_no_tls(conn))
+    return "the peer does not speak TLS; is tls = true meant?";
   const char *reason = ERR_reason_error_string(tls->failure);
   return reason ? reason : "TLS failed";
 }

@@ -33,7 +33,7 @@ struct staple {
 };
 
 static bool load_certificate(struct tls_identity *identity, struct str from, char **why);
-static bool load_key(struct tls_identity *identity, struct str from, char **why);
+static bool load_key(struct tls_identity *identity, const struct tls_files *files, char **why);
 static bool load_staple(X509 *certificate, struct str file, char **why);
 
 /* --- life ---------------------------------------------------------------------------------------------- */
@@ -42,7 +42,7 @@ struct tls_identity *tls_identity_load(const struct tls_files *files, char **why
   struct tls_identity *identity = memory_zalloc(sizeof *identity);
   atomic_init(&identity->references, 1);
   ERR_clear_error();
-  if (load_certificate(identity, files->certificate, why) && load_key(identity, files->key, why) &&
+  if (load_certificate(identity, files->certificate, why) && load_key(identity, files, why) &&
       (!files->ocsp.len || load_staple(identity->certificate, files->ocsp, why)))
     return identity;
   tls_identity_release(identity);
@@ -157,13 +157,20 @@ static int refuse_passphrase(char *buffer, int size, int writing, void *unused) 
   return -1;
 }
 
-static bool load_key(struct tls_identity *identity, struct str from, char **why) {
-  BIO *bio = open_source("key", from, why);
+static bool refuse_stranger(const struct tls_files *files, char **why) {
+  struct str certificate = tls_is_text(files->certificate) ? STR("the certificate") : files->certificate;
+  char reason[512];
+  snprintf(reason, sizeof reason, "it does not belong to %.*s", STR_ARG(certificate));
+  return blame_because(why, "key", files->key, reason);
+}
+
+static bool load_key(struct tls_identity *identity, const struct tls_files *files, char **why) {
+  BIO *bio = open_source("key", files->key, why);
   if (!bio) return false;
   identity->key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, NULL);
   BIO_free(bio);
-  bool fits = identity->key && X509_check_private_key(identity->certificate, identity->key) == 1;
-  return fits || blame(why, "key", from);
+  if (!identity->key) return blame(why, "key", files->key);
+  return X509_check_private_key(identity->certificate, identity->key) == 1 || refuse_stranger(files, why);
 }
 
 /* --- OCSP ---------------------------------------------------------------------------------------------- */

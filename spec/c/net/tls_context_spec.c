@@ -33,7 +33,7 @@ IT("names the certificate or key that cannot be loaded") {
   snprintf(subject, sizeof subject, "certificate %s", files->key);
   check_server_refused(files->key, files->key, subject, "no start line");
   snprintf(subject, sizeof subject, "key %s", files->other_key);
-  check_server_refused(files->certificate, files->other_key, subject, "key values mismatch");
+  check_server_refused(files->certificate, files->other_key, subject, "it does not belong to ");
 }
 
 IT("refuses a key under a passphrase instead of asking for it") {
