@@ -149,7 +149,7 @@ describe("the certificate hook", function()
   for what, case in pairs {
     ["raises"] = { 'error "no luck"', "certificate failed: .*no luck" },
     ["gives something else"] = { "return 1", "%(certificate%): expected a certificate and its key" },
-    ["gives files that do not fit"] = 
+    ["gives files that do not fit"] =
       { "return A, BK", "%(certificate%): key .*b_example%.key: it does not belong to " },
     ["gives a file that is not there"] = { 'return "no.pem", AK', "%(certificate%): certificate .*no%.pem: No such" },
     ["gives what would be read without an end"] = {
