@@ -291,7 +291,7 @@ describe("a finalizer that raises", function()
       local ffi = require "ffi"
       local function fails() error "no luck" end
       local kind = ffi.metatype("struct { int i; }", { __gc = fails })
-      for _ = 1, 30000 do
+      for _ = 1, 4000 do
         getmetatable(newproxy(true)).__gc = fails
         ffi.gc(ffi.new "int[1]", fails)
         kind()
