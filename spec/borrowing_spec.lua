@@ -170,6 +170,7 @@ describe("a worker without a spare connection", function()
     end
     process.write_file(file, "")
     assert.equal(200, one:read_response().status)
+    metrics.wait(proxy, "perilune_upstream_connections_idle", 1) -- it may be on its way between the workers
     get(one, "a")
     get(other, "a")
     assert.is_true(origin.accepted <= 1 + late_answers(proxy), origin.accepted .. " connections")
