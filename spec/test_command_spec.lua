@@ -81,6 +81,28 @@ describe("a spec", function()
   end)
 end)
 
+describe("perilune test without a spec", function()
+  it("takes those of the working directory and of ./spec", function()
+    local good = 'it("%s", function() end)'
+    local directory = project { ["a_spec.lua"] = good:format "here", ["other.lua"] = "error 'no spec'" }
+    local result = run(directory)
+    assert.equal(0, result.code, result.stdout .. result.stderr)
+    assert.matches("here", result.stdout)
+    lfs.mkdir(directory .. "/spec")
+    process.write_file(directory .. "/spec/b_spec.lua", good:format "there")
+    local output = run(directory).stdout
+    assert.matches("here", output)
+    assert.matches("there", output)
+  end)
+
+  it("says that there is none", function()
+    local result = run(process.directory())
+    assert.equal(1, result.code)
+    assert.matches("perilune test: no spec is named, and there is none here: [^\n]* write perilune test SPEC",
+      result.stderr)
+  end)
+end)
+
 describe("a test that fails", function()
   local FAILING = [[
     local test = require "perilune.test"

@@ -927,7 +927,52 @@ function response:set_status(status, reason) end
 ---@class perilune.error
 ---@field retry? boolean set it in fail_to_connect or error_while_proxy, to decide about another attempt
 local failure = {}
----@return string kind "connect_refused", "first_byte_timeout", ... (core/base/error.h has them all)
+--- All kinds, and the status that the client gets unless fail_to_proxy gives another one (-: no answer is possible):
+---
+--- | kind | side | status | what happened |
+--- |---|---|---|---|
+--- | `bad_request` | downstream | 400 | malformed request head |
+--- | `bad_host` | downstream | 400 | missing, repeated or invalid Host |
+--- | `bad_framing` | downstream | 400 | the end of the request body is in doubt |
+--- | `bad_chunk` | downstream | 400 | malformed chunked request body |
+--- | `request_truncated` | downstream | 400 | the client ended in mid-request |
+--- | `request_timeout` | downstream | 408 | the request head took too long |
+--- | `body_timeout` | downstream | 408 | the request body stalled |
+--- | `body_too_large` | downstream | 413 | the request body is larger than allowed |
+--- | `target_too_long` | downstream | 414 | the request target is longer than allowed |
+--- | `head_too_large` | downstream | 431 | the request head is larger than allowed |
+--- | `method_not_allowed` | downstream | 405 | this method is not proxied |
+--- | `method_too_long` | downstream | 501 | the method is longer than any known |
+--- | `expectation_failed` | downstream | 417 | unknown expectation |
+--- | `coding_unknown` | downstream | 501 | unknown transfer coding |
+--- | `version_unsupported` | downstream | 505 | unsupported HTTP version |
+--- | `client_gone` | downstream | - | the client closed the connection |
+--- | `client_stalled` | downstream | - | the client does not read its response |
+--- | `resolve_failed` | upstream | 502 | the peer's name could not be resolved |
+--- | `connect_refused` | upstream | 502 | the peer refused the connection |
+--- | `connect_failed` | upstream | 502 | could not connect to the peer |
+--- | `connect_timeout` | upstream | 504 | connecting to the peer took too long |
+--- | `tls_failed` | upstream | 502 | TLS handshake with the peer failed |
+--- | `tls_timeout` | upstream | 504 | TLS handshake with the peer took too long |
+--- | `certificate` | upstream | 502 | the peer's certificate was not accepted |
+--- | `upstream_closed` | upstream | 502 | the peer closed before it answered |
+--- | `upstream_write` | upstream | 502 | sending the request to the peer failed |
+--- | `upstream_send_timeout` | upstream | 504 | the peer stopped reading |
+--- | `first_byte_timeout` | upstream | 504 | the peer did not answer in time |
+--- | `read_timeout` | upstream | 504 | the peer stalled in mid-response |
+--- | `bad_response` | upstream | 502 | malformed response |
+--- | `response_truncated` | upstream | 502 | the peer ended in mid-response |
+--- | `upstream_refused` | internal | 502 | the policy refused to ask a peer |
+--- | `no_backend` | internal | 503 | no healthy backend |
+--- | `overloaded` | internal | 503 | all backends are at their limits |
+--- | `local_shortage` | internal | 503 | this machine has no descriptor or memory left |
+--- | `no_port` | internal | 503 | this machine has no port left for a connection to the peer |
+--- | `bad_peer` | internal | 500 | upstream_peer gave no usable peer |
+--- | `script` | internal | 500 | the policy raised an error |
+--- | `script_timeout` | internal | 504 | the policy used up its time |
+--- | `unsafe_head` | internal | 500 | a head that must not be written as it is |
+--- | `stopping` | internal | 503 | the proxy is stopping |
+---@return string kind "connect_refused", "first_byte_timeout", ...
 function failure:kind() end
 ---@return "downstream"|"upstream"|"internal" side whose fault it is
 function failure:side() end

@@ -118,7 +118,7 @@ function log.clear() end
 local policy = {}
 ---@class perilune.test.request
 ---@field method? string "GET"
----@field target? string "/"
+---@field target? string "/"; `path` is another word for it
 ---@field headers? table { Name = value or array }, or a list of { name, value }
 ---@field host? string|false "test.example"
 ---@field body? string it has arrived whole
@@ -165,10 +165,11 @@ local exchange = {}
 ---@param origin? perilune.test.answer|fun(peer: perilune.peer, try: integer): perilune.test.answer
 ---@return perilune.test.response
 function exchange:walk(origin) end
---- The client's request as the policy has changed it; and that of the last attempt.
----@return perilune.test.response
+--- The client's request as the policy has changed it; and that of the last attempt: `method`, `target`, `headers`,
+--- `body`.
+---@return { method: string, target: string, headers: table, body: string }
 function exchange:request() end
----@return perilune.test.response
+---@return { method: string, target: string, headers: table, body: string }
 function exchange:upstream_request() end
 ---@return perilune.test.response
 function exchange:response() end
@@ -237,12 +238,18 @@ function exchange:finish() end
 ---@field ports integer[]
 ---@field directory string where the files are that the policy has written, such as its access log
 local harness = {}
---- { method, path, headers, body, chunked, host, listener, tls = { name, ca }, timeout }
+--- What a client asks: method ("GET"), target ("/"; `path` is another word for it), headers, body, chunked (true: the
+--- body is sent chunked), host (false: no Host), version ("1.1"), listener (its number, 1), timeout (seconds), and tls
+--- where the listener speaks it: { name = the server name that is asked for, ca = the file that its certificate is
+--- verified by (without: it is not verified), files = the client's own { certificate, key }, oldest and newest
+--- ("TLSv1.2", "TLSv1.3"), alpn ("http/1.1") }. Other fields raise. Of a policy with
+--- the certificate `files`, as test.certificate("app.test") gives it, which found its paths in the harness's env:
+--- h:request { tls = { name = "app.test", ca = files.ca } }
 ---@param options? table
 ---@return perilune.test.response
 function harness:request(options) end
 --- A connection, to speak on as you like.
----@param options? table listener, tls, receive_buffer, timeout
+---@param options? table listener, tls (as of request), receive_buffer, timeout
 ---@return perilune.test.connection
 function harness:connect(options) end
 ---@param bodies function[]

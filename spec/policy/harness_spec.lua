@@ -176,7 +176,7 @@ describe("a harness", function()
 
   it("refuses options that it does not know", function()
     assert.has_error(function() test.harness { polcy = "" } end,
-      "test.harness: unknown option 'polcy'; valid are dns, env, origins, policy, timeout, workers")
+      "test.harness: unknown field 'polcy': did you mean 'policy'?")
   end)
 end)
 

@@ -15,6 +15,7 @@ local assert = require "luassert"
 local say = require "say"
 
 local fields = require "perilune.test.fields"
+local misuse = require "perilune.test.misuse"
 
 local function show(value)
   if type(value) == "string" then return ("%q"):format(value) end
@@ -27,11 +28,60 @@ local function describe(response)
   return table.concat(lines, "\n  ") .. "\n\n  " .. tostring(response.body):sub(1, 500)
 end
 
--- `check(...)` returns whether it holds and a sentence on what was found.
-local function define(name, wanted, check)
+--- --- arguments ---------------------------------------------------------------------------------------------------
+
+local function has(name, kind)
+  return function(value) return type(value) == "table" and type(rawget(value, name)) == kind end
+end
+
+local function is_a(kind)
+  return function(value) return type(value) == kind end
+end
+
+-- What an argument may be, and how that is called.
+local KINDS = {
+  number = { "a number", is_a "number" },
+  string = { "a string", is_a "string" },
+  field = { "a string, or nil where there is none", function(value)
+    return value == nil or type(value) == "string"
+  end },
+  request = { "a table with what the request has", is_a "table" },
+  response = { "a response", has("status", "number") },
+  message = { "a response or a request", has("headers", "table") },
+  origin = { "an origin of the harness (h.origins.name), or what test.http gave", has("requests", "table") },
+  log = { "a harness or test.log", function(value)
+    return type(value) == "table" and (type(rawget(value, "entries")) == "function" or value.log ~= nil)
+  end },
+  harness = { "a harness", has("ports", "table") },
+}
+
+-- `nil` with the reason that came behind it, as of connection:read_response().
+local function got(arguments, i)
+  local value, next_one = arguments[i], arguments[i + 1]
+  if i > arguments.n then return "nothing" end
+  if value ~= nil then return "a " .. type(value) .. " value" end
+  return type(next_one) == "string" and ("nil (%s)"):format(next_one) or "nil"
+end
+
+local function check_arguments(name, form, kinds, arguments)
+  for i, kind in ipairs(kinds) do
+    local word, fits = KINDS[kind][1], KINDS[kind][2]
+    if i > arguments.n or not fits(arguments[i]) then
+      misuse.raise(("assert.%s: argument %d must be %s, got %s: it is written assert.%s(%s)"):format(name, i, word,
+        got(arguments, i), name, form))
+    end
+  end
+end
+
+--- --- assertions --------------------------------------------------------------------------------------------------
+
+-- `form` is how it is written, `kinds` what its arguments are; `check(...)` returns whether it holds and a sentence on
+-- what was found.
+local function define(name, form, kinds, wanted, check)
   say:set("assertion." .. name .. ".positive", "%s")
   say:set("assertion." .. name .. ".negative", "not wanted: %s")
   assert:register("assertion", name, function(_, arguments)
+    check_arguments(name, form, kinds, arguments)
     local holds, found = check(unpack(arguments, 1, arguments.n))
     arguments[1] = ("Wanted %s.\nFound: %s"):format(wanted(unpack(arguments, 1, arguments.n)), found)
     arguments.n = 1
@@ -40,23 +90,29 @@ local function define(name, wanted, check)
   end, "assertion." .. name .. ".positive", "assertion." .. name .. ".negative")
 end
 
-define("status", function(status) return "status " .. show(status) end, function(status, response)
+define("status", "200, response", { "number", "response" }, function(status)
+  return "status " .. show(status)
+end, function(status, response)
   return response.status == status, describe(response)
 end)
 
-define("field", function(name, value) return ("the field %s: %s"):format(name, show(value)) end,
+define("field", '"Name", "value", response', { "string", "field", "message" },
+  function(name, value) return ("the field %s: %s"):format(name, show(value)) end,
   function(name, value, message)
     local found = message.headers[name:lower()]
     return found == value, found and name .. ": " .. show(found) or describe(message)
   end)
 
-define("body", function(body) return "the body " .. show(body) end, function(body, response)
+define("body", '"text", response', { "string", "message" }, function(body)
+  return "the body " .. show(body)
+end, function(body, response)
   return response.body == body, show(response.body)
 end)
 
 -- The first difference between what was wanted of a request and what it was; nil: none.
 local function difference(wanted, request)
   for name, value in pairs(wanted) do
+    if name == "path" then name = "target" end
     if name == "headers" then
       for _, field in ipairs(fields.new(value)) do
         local found = request.headers[field.name:lower()]
@@ -77,7 +133,12 @@ local function show_wanted(wanted)
   return "a request with " .. table.concat(words, ", ")
 end
 
-define("received", show_wanted, function(wanted, origin)
+local RECEIVED = { method = "string", target = "string", path = "string", url = "string", host = true,
+  version = "string", headers = "table", body = "string", connection = "number", sni = true, framing = "string",
+  trailers = "table" }
+
+define("received", '{ target = "/" }, origin', { "request", "origin" }, show_wanted, function(wanted, origin)
+  misuse.fields("assert.received", wanted, RECEIVED)
   local nearest = "no request"
   for _, request in ipairs(origin.requests) do
     local found = difference(wanted, request)
@@ -87,7 +148,9 @@ define("received", show_wanted, function(wanted, origin)
   return false, nearest
 end)
 
-define("requests", function(count) return count .. " requests at the origin" end, function(count, origin)
+define("requests", "1, origin", { "number", "origin" }, function(count)
+  return count .. " requests at the origin"
+end, function(count, origin)
   local lines = {}
   for i, request in ipairs(origin.requests) do lines[i] = request.method .. " " .. request.target end
   return #origin.requests == count, #origin.requests .. "\n  " .. table.concat(lines, "\n  ")
@@ -95,18 +158,22 @@ end)
 
 -- The log of a harness is a text, that of the process a list.
 local function log_of(source)
-  if source.log then return source:log() end
+  if not rawget(source, "entries") then return source:log() end
   local lines = {}
   for i, entry in ipairs(source.entries()) do lines[i] = entry.level .. " " .. entry.text end
   return table.concat(lines, "\n")
 end
 
-define("logged", function(pattern) return "in the log: " .. pattern end, function(pattern, source)
+define("logged", '"pattern", h', { "string", "log" }, function(pattern)
+  return "in the log: " .. pattern
+end, function(pattern, source)
   local text = log_of(source)
   return text:find(pattern) ~= nil, "\n" .. text:sub(-3000)
 end)
 
-define("metric", function(value, name) return name .. " " .. value end, function(value, name, harness)
+define("metric", '1, "perilune_requests_total", h', { "number", "string", "harness" }, function(value, name)
+  return name .. " " .. value
+end, function(value, name, harness)
   local found
   local is_so = pcall(harness.eventually, harness, function()
     found = harness:metric(name)

@@ -48,13 +48,14 @@ function Client:read_final_response(method, timeout)
   end
 end
 
---- Sends a request: { method, path, headers, body, chunked, host }. Host is added unless host = false.
+--- Sends a request: { method, target (or path), headers, body, chunked, host }. Host is added unless host = false.
 function Client:send_request(options)
   local headers = http1.fields(options.headers)
   if options.host ~= false and not headers.host then
     table.insert(headers, 1, { name = "Host", value = options.host or "spec.example" })
   end
-  local first = ("%s %s HTTP/%s"):format(options.method or "GET", options.path or "/", options.version or "1.1")
+  local target = options.target or options.path or "/"
+  local first = ("%s %s HTTP/%s"):format(options.method or "GET", target, options.version or "1.1")
   return self:send(http1.write(first, headers, options.body, { chunked = options.chunked }), options.timeout)
 end
 

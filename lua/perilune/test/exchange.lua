@@ -11,6 +11,7 @@ local clock = require "perilune.test.clock"
 local fields = require "perilune.test.fields"
 local json = require "perilune.json"
 local log = require "perilune.test.log"
+local misuse = require "perilune.test.misuse"
 
 local M = {}
 
@@ -73,11 +74,14 @@ local function head_of(request)
   return ("%s %s HTTP/%s\r\n%s"):format(method, target, request.version or "1.1", fields.lines(headers))
 end
 
+local REQUEST = { method = "string", target = "string", path = "string", headers = "table", host = "string|boolean",
+  body = "string", client = "string", scheme = "string", version = "string" }
+
 --- An exchange with the hooks of a listener.
 ---@param listener integer
----@param request table? method, target, headers, host, body, version, client ("127.0.0.1:50000"), scheme
+---@param request table? method, target (or path), headers, host, body, version, client ("127.0.0.1:50000"), scheme
 function M.open(listener, request)
-  request = request or {}
+  request = misuse.fields("the request", request, REQUEST)
   local bench, why = core.test_open(listener, head_of(request), request.client or "127.0.0.1:50000",
     request.body or "", request.scheme == "https")
   if not bench then core.raise("the request: " .. why) end
@@ -203,11 +207,34 @@ end
 --- Ends it: its handles become invalid, what it holds is given back.
 function methods:finish() self.bench:finish() end
 
+local callable, NOT_SIMULATED = {}, { certificate = true, response_trailer_filter = true }
+for _, name in ipairs(core.test_hooks()) do callable[name] = true end
+
+local function all_names()
+  local names = {}
+  for name in pairs(callable) do names[#names + 1] = name end
+  for name in pairs(methods) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+local function check_self(self, name)
+  if getmetatable(self) ~= Exchange then
+    misuse.raise(("%s is a method: call it with a colon, x:%s(...)"):format(name, name))
+  end
+end
+
 -- x:request_filter(), x:response_filter { status = 404 }, x:fail_to_connect "connect_timeout"
 function Exchange.__index(_, name)
-  return methods[name] or function(self, given)
-    if type(self) ~= "table" then error("x:" .. name .. "() is called with a colon", 2) end
-    return (BODY_HOOKS[name] and filter or call)(self, name, given)
+  if type(name) ~= "string" or name:sub(1, 2) == "__" then return nil end
+  if not methods[name] and not callable[name] then
+    misuse.raise(("there is no hook '%s'%s"):format(name, misuse.suggestion(name, all_names())))
+  end
+  return function(self, ...)
+    check_self(self, name)
+    if methods[name] then return methods[name](self, ...) end
+    if NOT_SIMULATED[name] then misuse.raise(("the bench does not simulate %s: use test.harness"):format(name)) end
+    return (BODY_HOOKS[name] and filter or call)(self, name, (...))
   end
 end
 

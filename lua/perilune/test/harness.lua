@@ -20,6 +20,7 @@ local client = require "perilune.test.client"
 local fields = require "perilune.test.fields"
 local files = require "perilune.test.files"
 local metrics = require "perilune.test.metrics"
+local misuse = require "perilune.test.misuse"
 local name_server = require "perilune.test.name_server"
 local origins = require "perilune.test.origins"
 local process = require "perilune.test.process"
@@ -34,7 +35,6 @@ local LOG_LINES = 20
 local running = setmetatable({}, { __mode = "k" }) -- harnesses
 
 local Harness = {}
-Harness.__index = Harness
 Harness.__name = "perilune.test.harness"
 
 -- Answers each request of a connection with what a function gives for it.
@@ -98,10 +98,11 @@ local function start_origins(given, env)
     only = only == nil and started[name] or false
   end
   if only and not env.ORIGIN then env.ORIGIN = only.address end
-  return started
+  return misuse.guard(started, "h.origins")
 end
 
-local valid = { policy = true, origins = true, dns = true, env = true, workers = true, timeout = true }
+local valid = { policy = true, origins = "table", dns = "table", env = "table", workers = "number",
+  timeout = "number" }
 
 -- From { ["api.internal"] = "127.0.0.1" } or what perilune.test.name_server takes.
 local function start_name_server(given)
@@ -123,12 +124,8 @@ end
 --- the file.
 ---@param options table policy, origins, dns, env, workers (1), timeout
 function M.start(options)
-  for name in pairs(options) do
-    if not valid[name] then
-      local message = "test.harness: unknown option '%s'; valid are dns, env, origins, policy, timeout, workers"
-      core.raise(message:format(name))
-    end
-  end
+  misuse.fields("test.harness", options, valid)
+  options = options or {}
   if type(options.policy) ~= "string" then
     core.raise "test.harness: 'policy' is missing: the path of a policy, or its text"
   end
@@ -152,20 +149,32 @@ function M.start(options)
   return self
 end
 
-local function target_of(self, options)
+local TLS = { name = "string", ca = "string", files = "table", oldest = "string", newest = "string",
+  signatures = "string", alpn = "string", ticket = true }
+local CONNECTION = { listener = "number", tls = "table", timeout = "number", receive_buffer = "number", ip = "string" }
+local REQUEST = { method = "string", target = "string", path = "string", headers = "table", body = "string",
+  chunked = "boolean", host = "string|boolean", version = "string" }
+for name, kind in pairs(CONNECTION) do REQUEST[name] = kind end
+
+local function target_of(self, call, options, words)
   local all = {}
-  for name, value in pairs(options or {}) do all[name] = value end
+  for name, value in pairs(misuse.fields(call, options, words)) do all[name] = value end
+  if all.tls then misuse.fields(call .. ": tls", all.tls, TLS) end
   all.headers = fields.new(all.headers)
+  all.path = all.target or all.path
   all.port = self.ports[all.listener or 1]
+  if not all.port then
+    misuse.raise(("%s: the policy has no listener %s: it has %d"):format(call, tostring(all.listener), #self.ports))
+  end
   return all
 end
 
---- One request on a connection of its own; what is asked: method, path, headers, body, chunked, host, listener (1),
---- tls = { name, ca }, timeout. The response has status, reason, headers, body, interim, closed.
-function Harness:request(options) return client.request(target_of(self, options)) end
+--- One request on a connection of its own; what is asked: method, target (or path), headers, body, chunked, host,
+--- listener (1), tls = { name, ca }, timeout. The response has status, reason, headers, body, interim, closed.
+function Harness:request(options) return client.request(target_of(self, "h:request", options, REQUEST)) end
 
 --- A connection: send, request, read_response, read, read_until, receive_all, is_closed, half_close, reset, close.
-function Harness:connect(options) return client.connect(target_of(self, options)) end
+function Harness:connect(options) return client.connect(target_of(self, "h:connect", options, CONNECTION)) end
 
 --- Runs functions side by side, and gives their results in order.
 function Harness.together(_, bodies, timeout) return scheduler.all(bodies, timeout) end
@@ -208,6 +217,8 @@ end
 
 --- Ends the proxy gracefully; it must end without an error.
 function Harness:stop() self.proxy:stop() end
+
+Harness.__index = misuse.methods(Harness, "h", { "dns", "log_mark" })
 
 --- --- why a test has failed ----------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ if not core.test_open then error("perilune.test is for specs: run them with `per
 local exchange = require "perilune.test.exchange"
 local files = require "perilune.test.files"
 local http = require "perilune.test.http"
+local misuse = require "perilune.test.misuse"
 local scope = require "perilune.test.scope"
 
 ---@type perilune.test
@@ -20,11 +21,12 @@ local test = {
 }
 
 local Policy = {}
-Policy.__index = Policy
 
 --- An exchange with the hooks of the policy's listener number `listener` (1): see perilune.test.exchange.
 function Policy:exchange(request, listener)
-  if not self.addresses[listener or 1] then error(("the policy has no listener %s"):format(listener or 1), 2) end
+  if not self.addresses[listener or 1] then
+    misuse.raise(("the policy has no listener %s: it has %d"):format(tostring(listener), #self.addresses))
+  end
   return exchange.open(listener or 1, request)
 end
 
@@ -35,6 +37,8 @@ function Policy:request(request, origin, listener)
   x:finish()
   return response
 end
+
+Policy.__index = misuse.methods(Policy, "policy")
 
 local loaded_in_test = false
 
@@ -64,11 +68,13 @@ function test.policy(source, options)
   if type(source) == "table" then
     return load_with(function() core.listen("127.0.0.1:0", source, options) end)
   end
-  if type(source) ~= "string" then error("test.policy: expected the path of a policy, or a table of hooks", 2) end
+  if type(source) ~= "string" then
+    misuse.raise("test.policy: expected the path of a policy, or a table of hooks; got a " .. type(source) .. " value")
+  end
   local path, why = files.find(source)
-  if not path then error("test.policy: " .. why, 2) end
+  if not path then misuse.raise("test.policy: " .. why) end
   local chunk, message = loadfile(path)
-  if not chunk then error(message, 2) end
+  if not chunk then misuse.raise(message) end
   files.enter_policy(path)
   return load_with(chunk)
 end
@@ -92,4 +98,4 @@ function test.reset()
   scope.end_test()
 end
 
-return test
+return misuse.guard(test, "test")

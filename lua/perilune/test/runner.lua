@@ -3,6 +3,7 @@
 -- files; busted gives each of them a package.loaded of its own otherwise.
 
 local core = require "perilune.core"
+local lfs = require "lfs"
 local files = require "perilune.test.files"
 local scope = require "perilune.test.scope"
 local test = require "perilune.test"
@@ -114,8 +115,49 @@ local function run(words)
   return 1
 end
 
+local function is_spec(name) return name:find "_spec%.lua$" ~= nil end
+
+-- The specs of the working directory, and of ./spec with all that is below it (busted looks there itself).
+local function default_specs()
+  local found = {}
+  for name in lfs.dir "." do
+    if is_spec(name) and lfs.attributes(name, "mode") == "file" then found[#found + 1] = name end
+  end
+  table.sort(found)
+  if lfs.attributes("spec", "mode") == "directory" then found[#found + 1] = "spec" end
+  return found
+end
+
+-- Options of busted that take a word behind them: it is no spec.
+local TAKES_WORD = "^%-[opretmEcfC]$"
+local LONG_TAKES_WORD = { ["--output"] = true, ["--pattern"] = true, ["--filter"] = true, ["--filter-out"] = true,
+  ["--tags"] = true, ["--exclude-tags"] = true, ["--repeat"] = true, ["--seed"] = true, ["--lpath"] = true,
+  ["--cpath"] = true, ["--helper"] = true, ["--loaders"] = true, ["--run"] = true, ["--lang"] = true,
+  ["--directory"] = true, ["--config-file"] = true, ["--name"] = true, ["--exclude-pattern"] = true }
+
+local function names_specs(words)
+  local is_value = false
+  for _, word in ipairs(words) do
+    if not is_value and word:sub(1, 1) ~= "-" then return true end
+    if word == "--help" or word == "-h" or word == "--version" then return true end
+    is_value = LONG_TAKES_WORD[word] or word:find(TAKES_WORD) ~= nil
+  end
+  return lfs.attributes(".busted", "mode") ~= nil -- which says it
+end
+
+-- True where there is something to run: what the words say, or else what lies here.
+local function find_specs(words)
+  if names_specs(words) then return true end
+  local found = default_specs()
+  for _, spec in ipairs(found) do words[#words + 1] = spec end
+  if #found > 0 then return true end
+  io.stderr:write(("perilune test: no spec is named, and there is none here: no *_spec.lua in %s, nor a folder "
+    .. "'spec'; write perilune test SPEC\n"):format(lfs.currentdir()))
+  return false
+end
+
 return function(words)
-  if not has_busted() then return 1 end
+  if not has_busted() or not find_specs(words) then return 1 end
   local rest = watch.wanted(words)
   return rest and watch.run(rest) or run(words)
 end
