@@ -160,7 +160,8 @@ describe("a rehearsed exchange", function()
   it("refuses requests that are none, and hooks that do not exist", function()
     local policy = test.policy { request_filter = print }
     assert.has_error(function() policy:exchange { target = "no slash" } end)
-    assert.has_error(function() policy:exchange():request_fitler() end, "there is no hook 'request_fitler': did you mean 'request_filter'?")
+    assert.has_error(function() policy:exchange():request_fitler() end,
+      "there is no hook 'request_fitler': did you mean 'request_filter'?")
   end)
 end)
 
