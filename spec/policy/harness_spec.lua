@@ -66,7 +66,9 @@ describe("a harness", function()
     assert.body("", h:request { path = "/list", method = "HEAD" })
     assert.equal("chunked", h:request { path = "/pieces" }.framing)
     assert.field("Content-Length", "5", h:request { path = "/known" })
-    assert.body("hello", h:request { path = "/open" })
+    local open = h:request { path = "/open" }
+    assert.body("hello", open)
+    assert.is_nil(open.failure)
     assert.status(502, h:request { path = "/reset" })
   end)
 

@@ -46,6 +46,7 @@ local function answering(answer)
       local response = answer(request, connection)
       if response == nil then return end -- the connection closes without one
       connection:respond(response)
+      if type(response) == "table" and response.no_length then return end -- its body ends as the connection closes
     end
   end
 end
