@@ -108,6 +108,43 @@ describe("perilune upgrade", function()
     end
   end)
 
+  -- With a request under way in the first of three processes; `body` runs while `stop` waits.
+  local function stop_after_upgrades(body)
+    local proxy, pid_file = start { "--grace", "60" }
+    local connection = client.connect(proxy.port)
+    connection:send_request { path = "/slow" }
+    proxy:wait_log "(it has begun)"
+    for _ = 1, 2 do assert.equal(0, command(pid_file, "upgrade").code) end
+    local has_ended = false
+    scheduler.all({
+      function()
+        assert.equal("stopped\n", command(pid_file, "stop").stdout)
+        has_ended = true
+        assert.equal(0, proxy:ended(5))
+      end,
+      function()
+        proxy:wait_log "(stopping with the process that serves)"
+        assert.equal(0, command(pid_file, "status").code)
+        assert.is_false(has_ended)
+        body(proxy, connection, pid_file)
+      end,
+    }, 40)
+  end
+
+  it("is followed by a stop that waits for the older process, too, however many upgrades ago it served", function()
+    stop_after_upgrades(function(proxy, connection)
+      proxy.go()
+      assert.equal("ok", connection:read_response().body)
+    end)
+  end)
+
+  it("is followed by a stop at once that ends the older process at once", function()
+    stop_after_upgrades(function(proxy, _, pid_file)
+      assert.equal("stopped\n", command(pid_file, "stop", "--now").stdout)
+      assert.equal(0, proxy:ended(5))
+    end)
+  end)
+
   it("leaves the old process in charge when the new one does not come up, and says so", function()
     local proxy, pid_file, path = start()
     process.write_file(path, "this is no policy")
@@ -158,7 +195,8 @@ describe("perilune stop", function()
     connection:send_request {}
     scheduler.eventually(function() return #origin.requests == 1 end)
     assert.equal(0, command(pid_file, "stop").code)
-    assert.matches("grace period is over", proxy:log())
+    assert.matches("grace period is over, closing what is still open", proxy:log())
+    assert.is_nil(proxy:log():find("close-old", 1, true))
   end)
 
   it("--now does not wait", function()

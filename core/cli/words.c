@@ -34,7 +34,9 @@ const struct command_words command_words[COMMAND_COUNT] = {
     [COMMAND_STATUS] = {"status", "", "", "what a running proxy serves, how fast, and what goes wrong", "",
                         NO_OPERAND, NO_SETTINGS},
     [COMMAND_STOP] = {"stop", "", "", "end a running proxy once it has answered what is under way",
-                      "Waits for the end, at most for the proxy's --grace.\n", NO_OPERAND, NO_SETTINGS},
+                      "Waits for the end, at most for the proxy's --grace; older processes that upgrades "
+                      "have left end, too.\n",
+                      NO_OPERAND, NO_SETTINGS},
     [COMMAND_VERSION] = {"version", "", "", "the version; also -v, -V and --version", "", NO_OPERAND,
                          NO_SETTINGS},
     [COMMAND_HELP] = {"help", "[COMMAND]", "[COMMAND]",

@@ -290,10 +290,14 @@ void command_hide(struct command_server *c) {
 void command_close(struct command_server *c) {
   if (!c) return;
   command_hide(c);
+  bool is_last = !c->server->ancestors.are_awaited;
   LIST_EACH(node, &c->clients) {
     struct command_client *client = LIST_ENTRY(node, struct command_client, link);
     if (client->state == WAITS_FOR_END)
-      command_answer(client, EXIT_FINE, "stopped\n");
+      command_answer(
+          client, is_last ? EXIT_FINE : EXIT_FAILED,
+          is_last ? "stopped\n"
+                  : "stopped, but an older process, which an upgrade has left, still answers what it has\n");
     else
       drop(client);
   }

@@ -85,7 +85,7 @@ void instance_cut(struct instance *instance) {
 static void on_old(struct timer *timer) {
   struct instance *instance = CONTAINER_OF(timer, struct instance, old);
   unsigned jobs = instance->use.jobs, exchanges = instance->use.exchanges - jobs;
-  if (exchanges)
+  if (exchanges && instance->reaper) /* not at a stop, which closes them */
     log_info("generation %u is still in use by %u exchange%s; 'perilune reload --close-old' would close them",
              instance->generation, exchanges, plural(exchanges));
   if (!jobs) return;

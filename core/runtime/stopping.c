@@ -30,8 +30,10 @@ enum { OVERDUE_MS = 5000 };
 
 static void end_if_done(struct server *s) {
   bool waits = s->control.proxy.background_count && s->phase != PHASE_ENDING;
-  if (s->running == 0 && !waits) ev_break(s->control.loop, EVBREAK_ALL);
+  if (s->running == 0 && !waits && !s->ancestors.are_awaited) ev_break(s->control.loop, EVBREAK_ALL);
 }
+
+static void on_ancestors_gone(void *owner) { end_if_done(owner); }
 
 static void count_ended(struct message *message, void *receiver) {
   struct server *s = ((struct worker *)receiver)->owner;
@@ -59,6 +61,11 @@ static void on_control_grace(struct timer *timer) {
 /* A worker that does not come back to its loop, since a hook never ends, would keep the process for ever. */
 static void on_overdue(struct timer *timer) {
   struct server *s = CONTAINER_OF(timer, struct server, overdue);
+  if (s->running == 0) {
+    log_error("an older process, which an upgrade has left, does not end in time: this one ends before it");
+    ev_break(s->control.loop, EVBREAK_ALL);
+    return;
+  }
   log_error("%u worker%s not come back to the loop: the process ends without %s", s->running,
             s->running == 1 ? " does" : "s do", s->running == 1 ? "it" : "them");
   server_leave(s);
@@ -134,7 +141,6 @@ static void tell_workers(struct server *s, unsigned grace_ms) {
 static void stop_workers(struct server *s, unsigned grace_ms) {
   abandon_trials(s);
   heartbeat_quieten(s->heartbeat);
-  ancestors_stop(&s->ancestors);
   if (!s->handed_over) notify_state("STOPPING=1");
   tell_workers(s, grace_ms);
 }
@@ -151,6 +157,7 @@ const char *server_stop(struct server *s, bool now) {
     log_info("stopping with the process that serves, within %g s", grace_ms / 1000.0);
   else
     log_info("stopping gracefully, within %g s", grace_ms / 1000.0);
+  ancestors_stop(&s->ancestors, s->control.loop, now, on_ancestors_gone, s);
   if (was_over)
     tell_workers(s, grace_ms);
   else
@@ -160,7 +167,7 @@ const char *server_stop(struct server *s, bool now) {
 }
 
 /* What was to be an end after an upgrade, with all the time in the world, has become a stop. */
-static void hasten(void *owner) { server_stop(owner, false); }
+static void hasten(void *owner, bool now) { server_stop(owner, now); }
 
 /* The successor is found under our name from now on; we only finish what we have. The service manager watches
  * it instead of us, and would take a STOPPING=1 for its end. */

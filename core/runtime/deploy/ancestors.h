@@ -2,7 +2,8 @@
 // ancestors: the older processes that upgrades have left behind, which may take an hour to finish their tunnels. When
 // the service is stopped, they must end, too. So the serving process and all its ancestors share one pipe: each holds
 // the read end, only the serving process holds the write end. When that process ends, however it ends, the pipe closes
-// and every ancestor sees it.
+// and every ancestor sees it. A stop is told before, by bytes that nobody reads: one is a graceful stop, two are one at
+// once. Then the serving process gives up its own read end, and learns from the pipe when the last ancestor has ended.
 #ifndef PERILUNE_RUNTIME_ANCESTORS_H
 #define PERILUNE_RUNTIME_ANCESTORS_H
 
@@ -10,10 +11,13 @@
 #include <stdbool.h>
 
 struct ancestors {
-  ev_io reader; /* once another serves */
+  ev_io watcher; /* once another serves: of the read end; once we stop: of the write end */
+  ev_timer look; /* in an ancestor that has been told: for a stop at once that follows */
   struct ev_loop *loop;
-  void (*on_stopped)(void *owner);
+  void (*on_stopped)(void *owner, bool now);
+  void (*on_gone)(void *owner);
   void *owner;
+  bool are_awaited;        /* by us, who stop: some have not ended */
   int read_end, write_end; /* -1: none */
 };
 
@@ -21,11 +25,14 @@ struct ancestors {
 void ancestors_init(struct ancestors *ancestors, int first);
 /* Makes the pipe unless there is one, so that a successor can be given it. False, with errno. */
 bool ancestors_ensure(struct ancestors *ancestors);
-/* A successor serves, and we are an ancestor now: on_stopped is called when the serving process has ended. */
-void ancestors_follow(struct ancestors *ancestors, struct ev_loop *loop, void (*on_stopped)(void *owner),
-                      void *owner);
-/* We stop serving: tells our ancestors. */
-void ancestors_stop(struct ancestors *ancestors);
+/* A successor serves, and we are an ancestor now: on_stopped is called when the serving process stops or has ended, and
+ * again if it is to stop at once then. */
+void ancestors_follow(struct ancestors *ancestors, struct ev_loop *loop,
+                      void (*on_stopped)(void *owner, bool now), void *owner);
+/* We stop serving: tells our ancestors. `are_awaited` says whether there are any; on_gone follows when all have ended.
+ * May be called again, to stop them at once. */
+void ancestors_stop(struct ancestors *ancestors, struct ev_loop *loop, bool now, void (*on_gone)(void *owner),
+                    void *owner);
 void ancestors_free(struct ancestors *ancestors);
 
 #endif
