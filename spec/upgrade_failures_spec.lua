@@ -106,6 +106,7 @@ describe("perilune upgrade", function()
       function()
         proxy:wait_log "(starting a successor)"
         proxy:signal "HUP"
+        proxy:wait_log "(reload: an upgrade is under way; the reload follows after it)"
         return command(pid_file, "upgrade").stderr .. command(pid_file, "reload").stderr
           .. command(pid_file, "reload", "--shadow").stderr
       end,
@@ -114,6 +115,21 @@ describe("perilune upgrade", function()
     assert.equal(("perilune: an upgrade is under way\n"):rep(3), results[2])
     proxy:wait_log "(generation 2) is in force"
     serves_on(proxy, pid_file)
+  end)
+
+  it("is refused where the proxy is process 1, with which its container would end", function()
+    local socket = process.directory() .. "/commands"
+    local place = { "unshare", "-p", "-f", "--kill-child" }
+    if process.run({ "unshare", "-p", "-f", "true" }).code ~= 0 then
+      place = { "unshare", "-U", "-r", "-p", "-f", "--kill-child" } -- who is not root needs a user namespace
+    end
+    local proxy = running.start { under = place, words = { "--socket", socket } }
+    local result = perilune.run("upgrade", "--socket", socket)
+    assert.equal(1, result.code)
+    assert.matches("the end of process 1 would end the container", result.stderr)
+    assert.equal("ok", client.request(proxy.port).body)
+    assert.equal(0, perilune.run("stop", "--socket", socket).code)
+    assert.equal(0, proxy:ended(10))
   end)
 
   it("is refused while a canary is tried", function()

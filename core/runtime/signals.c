@@ -42,8 +42,8 @@ static const char *on_interrupt(struct server *s) {
 }
 
 static const char *on_hup(struct server *s) {
-  server_request_reload(s);
-  return NULL;
+  server_request_reload(s); /* does nothing where it is over */
+  return phase_is_over(s->phase) ? server_refusal(s, DEMAND_RELOAD) : NULL;
 }
 
 /* Log files were renamed. */

@@ -262,9 +262,11 @@ void server_reload(struct server *s) {
 }
 
 void server_request_reload(struct server *s) {
+  const char *obstacle = server_refusal(s, DEMAND_RELOAD);
   if (phase_is_over(s->phase)) return;
-  s->reload_again = server_refusal(s, DEMAND_RELOAD) != NULL;
-  if (!s->reload_again) server_reload(s);
+  if (obstacle && !s->reload_again) log_info("reload: %s; the reload follows after it", obstacle);
+  s->reload_again = obstacle != NULL;
+  if (!obstacle) server_reload(s);
 }
 
 void server_reload_queued(struct server *s) {

@@ -3,6 +3,7 @@
 // if it does not.
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -38,6 +39,10 @@ static void on_upgrade_ended(struct server *s, pid_t successor, const char *why)
 bool server_upgrade(struct server *s, char **why) {
   const char *obstacle = server_refusal(s, DEMAND_UPGRADE);
   if (obstacle) return why_say(why, "%s", obstacle);
+  if (getpid() == 1)
+    return why_say(why,
+                   "the end of process 1 would end the container, and the new process with it; start a new "
+                   "container instead");
   log_info("upgrade: starting a successor");
   unsigned timeout_ms = config_number(s->options->config, CONFIG_upgrade_timeout);
   s->handover = handover_start(s, s->options->arguments, timeout_ms, on_upgrade_ended, why);
