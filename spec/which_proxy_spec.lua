@@ -102,11 +102,27 @@ describe("a command", function()
     local result = command(place, "status", "--pid", "4194303")
     assert.equal(1, result.code)
     has(result.stderr, "there is no process 4194303")
-    local hidden = start(place, "a", "--socket", process.directory() .. "/commands")
-    result = command(place, "reload", "--pid", tostring(hidden.pid))
+    local other = process.start { "sleep", "600" }
+    cleanup.add(2, function() other:kill() end)
+    result = command(place, "reload", "--pid", tostring(other.pid))
     assert.equal(1, result.code)
-    has(result.stderr, ("process %d hears no commands under its number"):format(hidden.pid))
+    has(result.stderr, ("process %d hears no commands under its number"):format(other.pid))
     has(result.stderr, "--socket")
+  end)
+
+  it("finds a proxy that has a command socket of its own by its process and pid file, too", function()
+    local place, is_own = new_place()
+    local pid_file = process.directory() .. "/pid"
+    local a = start(place, "a", "--socket", process.directory() .. "/commands", "--pid-file", pid_file)
+    has(command(place, "status", "--pid", tostring(a.pid)).stdout, a.script)
+    has(command(place, "status", "--pid-file", pid_file).stdout, a.script)
+    local b = start(place, "b")
+    local result = command(place, "stop")
+    assert.equal(1, result.code)
+    for _, proxy in ipairs { a, b } do has(result.stderr, ("  --pid %d  %s"):format(proxy.pid, proxy.script)) end
+    if is_own then has(result.stderr, "2 proxies are running") end
+    assert.equal("stopped\n", command(place, "stop", "--pid-file", pid_file).stdout)
+    assert.equal(0, a:ended(5))
   end)
 
   it("says how to start a proxy where none runs", function()

@@ -39,6 +39,7 @@ struct command_client {
 
 struct command_server {
   struct listener listener;
+  struct listener by_number; /* beside a file: under our process id; fd -1: there is none */
   struct list clients;
   unsigned count;
   struct server *server; /* borrowed */
@@ -171,9 +172,7 @@ static bool make_room(struct command_server *c) {
   return false;
 }
 
-static void on_accept(struct listener *l, int fd, const struct sockaddr *from, socklen_t length) {
-  struct command_server *c = (struct command_server *)l;
-  (void)from, (void)length;
+static void accept_client(struct command_server *c, int fd) {
   if (!is_trusted(fd)) {
     turn_away(fd, "commands are heard from the user that the proxy runs as, and from root");
     return;
@@ -184,15 +183,41 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr *from, s
   }
   struct command_client *client = memory_zalloc(sizeof *client);
   client->owner = c;
-  conn_init(&client->conn, l->loop, fd, &events, client);
-  timer_init(&client->timer, l->loop, on_silent);
+  conn_init(&client->conn, c->server->control.loop, fd, &events, client);
+  timer_init(&client->timer, c->server->control.loop, on_silent);
   timer_set(&client->timer, SILENT_MS);
   list_push_back(&c->clients, &client->link);
   c->count++;
   conn_want_read(&client->conn, true);
 }
 
+static void on_accept(struct listener *l, int fd, const struct sockaddr *from, socklen_t length) {
+  (void)from, (void)length;
+  accept_client(CONTAINER_OF(l, struct command_server, listener), fd);
+}
+
+static void on_accept_by_number(struct listener *l, int fd, const struct sockaddr *from, socklen_t length) {
+  (void)from, (void)length;
+  accept_client(CONTAINER_OF(l, struct command_server, by_number), fd);
+}
+
 /* --- life ----------------------------------------------------------------------------------------------- */
+
+/* Who has a process id or a pid file finds us, too, and who asks for the only proxy sees that there is one more. Where
+ * that name is taken, as by another process 1 in the same network namespace, the file is enough. */
+static void listen_by_number(struct command_server *c) {
+  char text[64];
+  struct addr addr;
+  const char *reason = NULL;
+  int fd = -1;
+  c->by_number.fd = -1;
+  snprintf(text, sizeof text, "unix:@" COMMAND_SOCKET_PREFIX "%d", (int)getpid());
+  if (addr_parse(str_of(text), &addr, &reason) && listener_open(&addr, &fd, 1, &reason))
+    listener_start(&c->by_number, c->server->control.loop, fd, on_accept_by_number);
+  else
+    log_info("commands are heard at the socket alone: @" COMMAND_SOCKET_PREFIX "%d: %s", (int)getpid(),
+             reason);
+}
 
 struct command_server *command_listen(struct server *server, const char *path, command_obey *obey,
                                       bool *is_taken, char **why) {
@@ -218,6 +243,8 @@ struct command_server *command_listen(struct server *server, const char *path, c
   socket_file_note(&c->file, &addr, owner);
   list_init(&c->clients);
   listener_start(&c->listener, server->control.loop, fd, on_accept);
+  c->by_number.fd = -1;
+  if (path) listen_by_number(c);
   return c;
 }
 
@@ -285,6 +312,7 @@ void command_give(const struct command_server *c, const char *user) {
 void command_hide(struct command_server *c) {
   socket_file_remove(&c->file);
   listener_stop(&c->listener);
+  if (c->by_number.fd >= 0) listener_stop(&c->by_number);
 }
 
 void command_close(struct command_server *c) {

@@ -145,19 +145,22 @@ static bool find_by_pid_file(const char *path, struct running *running) {
   }
   name_by_pid(running, pid);
   running->owner = info.st_uid;
-  snprintf(running->absent, sizeof running->absent, "no proxy answers for the process id in %s", path);
+  snprintf(
+      running->absent, sizeof running->absent,
+      "no proxy answers for the process id in %s; one that was started with --socket PATH is found by that",
+      path);
   return true;
 }
 
 static void find_by_pid(int pid, struct running *running) {
   bool is_gone = kill(pid, 0) != 0 && errno == ESRCH;
   name_by_pid(running, pid);
-  snprintf(
-      running->absent, sizeof running->absent,
-      is_gone ? "there is no process %d"
-              : "process %d hears no commands under its number: it is no proxy, or one that was started with "
-                "--socket PATH, which names it",
-      pid);
+  snprintf(running->absent, sizeof running->absent,
+           is_gone
+               ? "there is no process %d"
+               : "process %d hears no commands under its number: it is no proxy, or one of another network "
+                 "namespace, which --socket PATH names if it was started with that",
+           pid);
 }
 
 /* A socket that lies in a folder of others may be anybody's; its owner is who the caller has named. */
