@@ -137,7 +137,7 @@ local function read(call, set, given, valid)
   end
   local wanted = options.read(call, given, valid, 3)
   if wanted.start ~= "healthy" and wanted.start ~= "unhealthy" then
-    error(("%s: option 'start' must be healthy or unhealthy, got %q"):format(call, wanted.start), 3)
+    error(("%s: option 'start' must be healthy or unhealthy, got '%s'"):format(call, wanted.start), 3)
   end
   local fault = wanted.ca and core.tcp_check_ca(core.path(wanted.ca))
   if fault then error(("%s: option 'ca': %s"):format(call, fault), 3) end

@@ -60,7 +60,7 @@ local function key_function(call, wanted, level)
   local given = (wanted.header and 1 or 0) + (wanted.key and 1 or 0) + (wanted.by and 1 or 0)
   if given ~= 1 then error(call .. ": give either 'header' or 'by' or 'key'", level + 1) end
   if wanted.by and not by[wanted.by] then
-    error(("%s: option 'by' must be address, path or host, got %q"):format(call, wanted.by), level + 1)
+    error(("%s: option 'by' must be address, path or host, got '%s'"):format(call, wanted.by), level + 1)
   end
   local header = wanted.header
   return wanted.key or by[wanted.by] or function(session) return session:get_header(header) end
@@ -103,6 +103,9 @@ Limit.__name = "rate_limit"
 
 --- For request_filter: counts the request; true says that it has been answered.
 function Limit:__call(session, ctx)
+  if not ctx and self.wants_ctx then
+    check.raise "limit(session, ctx): ctx is missing, and the limit's key function takes it"
+  end
   local passes, remaining, reset, retry = self.decide(session, ctx)
   if passes == nil or passes and not ctx then return false end
   local verdict = { remaining = remaining, reset = reset, retry = retry }
@@ -133,10 +136,11 @@ end
 
 local function new_limit(call, wanted, decide, unit)
   if not field_sets[wanted.fields] then
-    error(("%s: option 'fields' must be x, draft, both or none, got %q"):format(call, wanted.fields), 3)
+    error(("%s: option 'fields' must be x, draft, both or none, got '%s'"):format(call, wanted.fields), 3)
   end
   local limit = {
     decide = by_key(call, wanted, decide), say = fields_function(wanted, unit), close = wanted.close,
+    wants_ctx = wanted.key and debug.getinfo(wanted.key, "u").nparams > 1,
   }
   return setmetatable(limit, Limit)
 end

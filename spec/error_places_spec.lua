@@ -68,7 +68,7 @@ describe("an error behind a tail call names the line of the call", function()
     one = { 1, "session:respond: status is missing" },
     second = { 2, "session:respond: status must be a number from 200 to 599" },
     first = { 1, "session:respond: status must be a number" },
-    wrong = { 1, "bad argument #2 to 'respond' %(table expected, got number%)" },
+    wrong = { 1, "bad argument #1 to 'respond' %(table expected, got number%)" },
     late = { 1, "session:read_body: the limit must be a number of bytes" },
     set = { 2, "" },
     module = { 1, "" },

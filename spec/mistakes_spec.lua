@@ -50,9 +50,14 @@ local LOADING = {
     "none%.pem: No such file" },
   { "require('perilune').sleep(1)", "nothing can wait while the policy loads: see perilune%.spawn" },
   { "require('perilune').configure { wrokers = 1 }", "wrokers" },
+  { "require('perilune').configure { admn = ':9000' }", "unknown setting 'admn' %(did you mean admin%?%)" },
+  { "require('perilune').configure { admin = '0.0.0.0:9290' }", "admin '0%.0%.0%.0:9290': others could reach it" },
+  { "require('perilune').listen('127.0.0.1:0', { select_upstream = print })",
+    "there is no hook 'select_upstream' %(.*%); there are early_request_filter, request_filter, " },
   -- sets of backends
+  { "require('perilune.round_robin').create { '10.0.0.1:80' }", "round_robin has no 'create': there is new" },
   { "require('perilune.round_robin').new { '10.0.0.1' }", "backend '10%.0%.0%.1': the port is missing" },
-  { "require('perilune.round_robin').new { 'a:80', nmae = 1 }", 'unknown option "nmae" %(did you mean name%?%)' },
+  { "require('perilune.round_robin').new { 'a:80', nmae = 1 }", "unknown option 'nmae' %(did you mean name%?%)" },
   { "require('perilune.round_robin').new({ '10.0.0.1:80' }, { passive = false })",
     "round_robin%.new: one argument too many: options of a set stand in its list" },
   { "require('perilune.round_robin').new { { address = '10.0.0.1:80', weigth = 2 } }",
@@ -62,7 +67,7 @@ local LOADING = {
   { "require('perilune.round_robin').new { '10.0.0.1:80' }:slect()", "has no 'slect': did you mean select%?" },
   { "require('perilune.health_check').http({}, {})", "expected a set of backends" },
   { "require('perilune.health_check').http(require('perilune.round_robin').new { 'a:1' }, { pth = '/' })",
-    'unknown option "pth" %(did you mean path%?%)' },
+    "unknown option 'pth' %(did you mean path%?%)" },
   -- other modules
   { "require('perilune.token_auth').new { secret = '' }", "option 'secret' must not be empty" },
   { "require('perilune.token_auth').new {}", "option 'secret' is missing" },
@@ -75,7 +80,7 @@ local LOADING = {
     "'/a/:b' and '/a/:c' are for the same requests: one is never reached" },
   { "require('perilune').regex.new '('", "missing closing parenthesis" },
   { "require('perilune').cidr.new '10.0.0.0/33'", "10%.0%.0%.0/33" },
-  { "require('perilune.cors').new { origin = {} }", 'unknown option "origin" %(did you mean origins%?%)' },
+  { "require('perilune.cors').new { origin = {} }", "unknown option 'origin' %(did you mean origins%?%)" },
 }
 
 -- { the body of request_filter(session, ctx), what is said behind the line }, of policies that load.
@@ -91,6 +96,10 @@ local CHECKED = {
   { "session:set_status(200)", "a session has no set_status: use response:set_status" },
   { "return session:respond { staus = 200 }", "unknown field 'staus' %(did you mean status%?%)" },
   { "upstreams:slect()", "a set of backends has no 'slect': did you mean select%?" },
+  { "session.path()", "methods are called with a colon: session:path%(%.%.%.%)" },
+  { "session.respond { status = 200 }", "methods are called with a colon: session:respond%(%.%.%.%)" },
+  { "session:get_path()", "a session has no 'get_path': did you mean path%?" },
+  { "session:frobnicate()", "a session has no 'frobnicate': there is .*, path, " },
   { "perilune.slep(1)", "perilune has no 'slep': did you mean perilune%.sleep%?" },
   { "visits:gett 'x'", "perilune%.dict has no method 'gett': did you mean get%?" },
   { "function request_filter() end", "the global 'request_filter' is no hook: write function policy%.request_filter" },
@@ -100,8 +109,8 @@ local CHECKED = {
 -- { the body of request_filter(session, ctx), what the log says behind "request_filter failed: p.lua:2: " }
 local HOOKS = {
   { "return session:respond { body = 'x' }", "session:respond: status is missing" },
-  { "return session:respond(200, 'x')", "bad argument #2 to 'respond' %(table expected, got number%)" },
-  { "return session:respond 'x'", "bad argument #2 to 'respond' %(table expected, got string%)" },
+  { "return session:respond(200, 'x')", "bad argument #1 to 'respond' %(table expected, got number%)" },
+  { "return session:respond 'x'", "bad argument #1 to 'respond' %(table expected, got string%)" },
   { "return session:respond { status = 99 }", "status must be a number from 200 to 599" },
   { "return session:respond { status = 204, body = 'x' }", "a response with status 204 has no body" },
   { "return session:respond { status = 200, headers = 'x' }", "headers must be a table of names and values" },
@@ -137,10 +146,13 @@ local HOOKS = {
   { "local x = nil .. 'x'", "attempt to concatenate a nil value" },
   { "return ctx.claims.sub", "attempt to index field 'claims' %(a nil value%)" },
   { "require 'perilune.ratelimit'", "did you mean perilune%.rate_limit%?" },
+  { "local blocked = limit(session)", "limit%(session, ctx%): ctx is missing" },
+  { "return limit(session)", "limit%(session, ctx%): ctx is missing" },
 }
 
 local POLICY = table.concat {
   'local perilune, policy = require "perilune", {}; local visits = perilune.dict "visits"; ',
+  'local limit = require("perilune.rate_limit").new { key = function(_, ctx) return ctx.user end, max = 1 } ',
   'local upstreams = require("perilune.round_robin").new { "127.0.0.1:1" }\n',
   "%s\n",
   "function policy.upstream_peer() return upstreams:select() end\n",

@@ -77,7 +77,8 @@ bool listener_open(const struct addr *addr, int *fds, unsigned count, const char
   if (is_free(addr) && open_all(*addr, fds, count)) return true;
   int code = errno;
   addr_format(addr, where);
-  const char *hint = code != EADDRINUSE        ? ""
+  const char *hint = code == EADDRNOTAVAIL     ? " (it is no address of this machine)"
+                     : code != EADDRINUSE      ? ""
                      : addr->kind == ADDR_UNIX ? " ('ss -lxp' shows who listens there)"
                                                : " ('ss -ltnp' shows who listens there)";
   snprintf(text, sizeof text, "cannot listen on %s: %s%s", where, strerror(code), hint);

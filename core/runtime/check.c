@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/why.h"
 #include "runtime/observe/admin.h"
 #include "runtime/config.h"
 #include "runtime/instance.h"
@@ -39,13 +40,24 @@ static bool look_closer(const struct policy_source *source, void *policy) {
   return fine;
 }
 
+/* Where the policy has set it, with that line. */
+static bool check_admin(const struct config *config, char **why) {
+  const struct config_value *admin = &config->values[CONFIG_admin];
+  const char *address = config_text(config, CONFIG_admin);
+  if (!address || admin_check(str_of(address), config_number(config, CONFIG_admin_public), why)) return true;
+  if (!admin->place) return false;
+  char *bare = *why;
+  why_say(why, "%s: %s", admin->place, bare);
+  free(bare);
+  return false;
+}
+
 static bool check_policy(const struct policy_source *source, const struct policy_host *host, char **why) {
   unsigned count;
   struct instance *instance = instance_load(source, host, 1, why);
   if (!instance) return false;
   struct policy_listener *said = source->kind->listeners(instance->policy, &count);
-  const char *admin = config_text(host->config, CONFIG_admin);
-  bool fine = !admin || admin_check(str_of(admin), config_number(host->config, CONFIG_admin_public), why);
+  bool fine = check_admin(host->config, why);
   fine = fine && config_check(host->config, why);
   for (unsigned i = 0; i < count && fine; i++)
     fine = listening_load(&said[i], why) && check_log(&said[i], why);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/nearest.h"
 #include "base/cores.h"
 #include "base/escape.h"
 #include "base/log.h"
@@ -124,7 +125,11 @@ static char *unknown(const char *name) {
   char *text = NULL;
   size_t bytes;
   FILE *out = open_memstream(&text, &bytes);
-  fprintf(out, "unknown setting '%s'; valid are", name);
+  struct nearest n = nearest_to(name);
+  for (int i = 0; i < CONFIG_COUNT; i++) nearest_offer(&n, entries[i].name);
+  fprintf(out,
+          n.found ? "unknown setting '%s' (did you mean %s?); valid are" : "unknown setting '%s'; valid are",
+          name, n.found);
   for (int i = 0; i < CONFIG_COUNT; i++) fprintf(out, "%s %s", i ? "," : "", entries[i].name);
   fclose(out);
   return text;

@@ -61,18 +61,32 @@ static const struct option *find(const struct option_set *set, const char *name)
   return NULL;
 }
 
+/* What has no name, as in a list: where there is one option too few. -0 +1 */
+static void push_nameless(lua_State *L) {
+  const char *value = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+  lua_pushfstring(L,
+                  value ? "the value '%s' has no name: write NAME = '%s'; valid are "
+                        : "a value has no name: write NAME = VALUE; valid are ",
+                  value, value);
+}
+
 /* Pushes what is wrong with the key below the value on top. -0 +1 */
 static void push_unknown(lua_State *L, const struct option_set *set) {
   luaL_Buffer text;
   lua_pushvalue(L, -2);
-  const char *key =
-      lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : lua_pushfstring(L, "[%s]", luaL_typename(L, -1));
+  bool is_named = lua_type(L, -1) == LUA_TSTRING;
+  const char *key = is_named ? lua_tostring(L, -1) : "";
   luaL_buffinit(L, &text);
   struct nearest n = nearest_to(key);
   for (unsigned i = 0; i < set->count; i++) nearest_offer(&n, set->options[i].name);
-  lua_pushfstring(
-      L, n.found ? "unknown option '%s' (did you mean %s?); valid are " : "unknown option '%s'; valid are ",
-      key, n.found);
+  if (!is_named) {
+    lua_pushvalue(L, -2);
+    push_nameless(L);
+    lua_remove(L, -2);
+  } else
+    lua_pushfstring(
+        L, n.found ? "unknown option '%s' (did you mean %s?); valid are " : "unknown option '%s'; valid are ",
+        key, n.found);
   luaL_addvalue(&text);
   for (unsigned i = 0; i < set->count; i++) {
     if (i > 0) luaL_addstring(&text, ", ");

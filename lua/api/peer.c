@@ -92,13 +92,31 @@ static void intern(const struct task *task, const struct peer_options *wanted) {
   backends_lease(script, wanted->address);
 }
 
+/* Slips that have a better answer than the options; the table is 2. NULL: none of them. -0 +1 | -0 +0 */
+static const char *slip(lua_State *L) {
+  lua_rawgeti(L, 2, 1);
+  if (lua_type(L, -1) == LUA_TSTRING)
+    return lua_pushfstring(L, "a peer is no list: write { address = '%s' }, or return the text alone",
+                           lua_tostring(L, -1));
+  lua_pop(L, 1);
+  lua_getfield(L, 2, "address");
+  if (lua_type(L, -1) == LUA_TTABLE)
+    return "'address' must be a string; got a table: of a set, write set:select()";
+  lua_pop(L, 1);
+  return NULL;
+}
+
 /* Says which option does not fit: that text is Lua's, so this runs in protected mode. -1 +0 */
 static int explain(lua_State *L) {
   struct task *task = lua_touserdata(L, 1);
   struct peer_options unwanted;
   lua_pushvalue(task->co, 1);
   lua_xmove(task->co, L, 1);
-  if (!options_read(L, 2, &option_set, &unwanted, &task->script->x->arena)) refuse(task, lua_tostring(L, -1));
+  const char *why = slip(L);
+  if (why)
+    refuse(task, why);
+  else if (!options_read(L, 2, &option_set, &unwanted, &task->script->x->arena))
+    refuse(task, lua_tostring(L, -1));
   return 0;
 }
 

@@ -248,8 +248,7 @@ setmetatable(Set, { __index = function(_, name)
   if type(name) ~= "string" or name:sub(1, 2) == "__" then return nil end
   local names = { "select" }
   for known in pairs(Set) do names[#names + 1] = known end
-  local near = core.nearest(name, names)
-  check.raise(("a set of backends has no '%s'%s"):format(name, near and (": did you mean %s?"):format(near) or ""))
+  check.raise(("a set of backends has no '%s'%s"):format(name, check.meant(name, names)))
 end })
 
 --- A module whose `new` makes sets that choose by `algorithm` (core/shared/choose.h).

@@ -95,7 +95,8 @@ local function add_calls(search, fn, depth)
     local fit = rank and (not search.knows_given and 1 or fits(call, 2, search.given))
     if fit then
       search.found[#search.found + 1] =
-        { source = source, line = call.line, name = call.callee.name, rank = rank * 2 + fit }
+        { source = source, line = call.line, name = call.callee.name, is_method = call.is_method,
+          rank = rank * 2 + fit }
     elseif type(value) == "function" and is_policys(getinfo(value, "S")) then
       add_calls(search, value, depth + 1)
     end
@@ -121,20 +122,21 @@ end
 
 -- "policy.lua:12" or "policy.lua:12 or 15"; the name of what was called, where all call the same.
 local function describe(calls)
-  local lines, name = {}, calls[1].name
+  local lines, name, is_method = {}, calls[1].name, calls[1].is_method
   for i, call in ipairs(calls) do
     if call.source ~= calls[1].source then return nil end
     lines[i] = call.line
     if call.name ~= name then name = nil end
+    is_method = is_method and call.is_method
   end
-  return short(calls[1].source) .. ":" .. table.concat(lines, " or "), name
+  return short(calls[1].source) .. ":" .. table.concat(lines, " or "), name, is_method or false
 end
 
 --- Where in the policy the error of a coroutine comes from, that has ended with it, and what it had called last; nil:
 --- nobody knows. `hook` is the function that it ran.
 ---@param co thread
 ---@param hook function
----@return string? place, string? called
+---@return string? place, string? called, boolean? is_method whether that was called with a colon
 function blame.place(co, hook)
   local frames = frames_of(co)
   for _, frame in ipairs(frames) do

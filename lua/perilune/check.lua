@@ -9,6 +9,18 @@ local check = {}
 --- Raises a sentence. Functions that call it keep their frames: it is no tail call.
 check.raise = core.raise
 
+--- What may be meant by a name that something does not have: the nearest of `names`, or all of them.
+function check.meant(name, names)
+  local near = core.nearest(name, names)
+  if near then return (": did you mean %s?"):format(near) end
+  local list = {}
+  for _, known in ipairs(names) do
+    if type(known) == "string" and known:sub(1, 1) ~= "_" then list[#list + 1] = known end
+  end
+  table.sort(list)
+  return #list > 0 and (": there is %s"):format(table.concat(list, ", ")) or ""
+end
+
 --- A string, given as argument number `position` of `call`. `otherwise` stands for nil, where that is allowed.
 function check.string(call, position, value, otherwise)
   if type(value) == "string" then return value end

@@ -43,7 +43,7 @@ local SAME_SITE = { strict = "Strict", lax = "Lax", none = "None" }
 
 local function check_all(name, value, wanted)
   if type(name) ~= "string" or not name:find "^[%w!#$%%&'*+.^_`|~-]+$" then
-    error(("cookie.build: %q is no name of a cookie"):format(tostring(name)), 3)
+    error(("cookie.build: '%s' is no name of a cookie"):format(tostring(name)), 3)
   end
   if type(value) ~= "string" or value:find '[%c%s",;\\\127-\255]' then
     error(("cookie.build: the value of %s has characters that no cookie can have (see url.encode)"):format(name), 3)

@@ -6,6 +6,7 @@
 -- Faults are what cannot be meant; a warning may be. What cannot be known from here (most values are) is left alone.
 
 local bytecode = require "perilune.bytecode"
+local check = require "perilune.check"
 local core = require "perilune.core"
 
 local lint = {}
@@ -165,18 +166,30 @@ local KINDS = { -- of the parameters of hooks, where they are no session
   response_trailer_filter = { [2] = "trailers" },
 }
 
+-- session.path(session) is right, though nobody writes it; and what only a run can tell may be.
+local function is_given(argument, position)
+  if argument.kind == "parameter" then return argument.index + 1 == position end
+  return argument.kind == "field" or argument.kind == "upvalue"
+end
+
 local function look_at_method(found, fn, call, hook)
   local of = call.callee.kind == "field" and call.callee.of
-  if not of or of.kind ~= "parameter" or not call.is_method then return end
+  if not of or of.kind ~= "parameter" then return end
   local position, name = of.index + 1, call.callee.name
   local kind = position == 1 and "session" or (KINDS[hook] or {})[position]
   if not kind or hook == "certificate" then return end
   local has = has_method(kind, name)
   local path = bytecode.info(fn).source:sub(2)
+  if not call.is_method then
+    if has and not is_given(call.argument(1), position) then
+      add(found.faults, path, call.line, "methods are called with a colon: %s:%s(...)", kind, name)
+    end
+    return
+  end
   if has == nil then
-    local near = core.nearest(name, list_of(core.session_methods()))
-    add(found.faults, path, call.line, "a %s has no '%s'%s", kind, name,
-      near and (": did you mean %s?"):format(near) or "")
+    local there = {}
+    for known in pairs(core.session_methods()) do there[known] = has_method(kind, known) or nil end
+    add(found.faults, path, call.line, "a %s has no '%s'%s", kind, name, check.meant(name, list_of(there)))
   elseif not has then
     add(found.faults, path, call.line, "a %s has no %s: use %s", kind, name, whose(kind, name))
   end

@@ -18,7 +18,7 @@ local declared = {} -- by name: { kind, labels and buckets as one text, the metr
 local function name_fault(name)
   if type(name) == "string" and name:find "^[%a_:][%w_:]*$" and not name:find "^perilune_" then return nil end
   return ("a name has letters, digits, '_' and ':', and does not begin with a digit or 'perilune_'; got %s"):format(
-    type(name) == "string" and ("%q"):format(name) or ("a %s value"):format(type(name)))
+    type(name) == "string" and ("'%s'"):format(name) or ("a %s value"):format(type(name)))
 end
 
 local function label_fault(labels)

@@ -76,7 +76,7 @@ end
 local function names(valid) return table.concat(sorted_names(valid), ", ") end
 
 local function show(value)
-  if type(value) == "string" then return ("%q"):format(value) end
+  if type(value) == "string" then return ("'%s'"):format((("%q"):format(value):sub(2, -2))) end
   return type(value) == "number" and tostring(value) or ("a %s value"):format(type(value))
 end
 

@@ -29,10 +29,11 @@ struct place_reading {
   struct task *task;
   int function;
   char place[200]; /* empty: nobody knows */
+  bool is_method;  /* that was called with a colon */
   char called[64]; /* the name of the function that it called; empty: the same */
 };
 
-/* place, called = require("perilune.blame").place(co, hook) -1 +0 */
+/* place, called, is_method = require("perilune.blame").place(co, hook) -1 +0 */
 static int find_place(lua_State *L) {
   struct place_reading *reading = lua_touserdata(L, 1);
   lua_getglobal(L, "require");
@@ -43,20 +44,29 @@ static int find_place(lua_State *L) {
   lua_pushthread(reading->task->co);
   lua_xmove(reading->task->co, L, 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, reading->function);
-  lua_call(L, 2, 2);
-  snprintf(reading->place, sizeof reading->place, "%s", luaL_optstring(L, -2, ""));
-  snprintf(reading->called, sizeof reading->called, "%s", luaL_optstring(L, -1, ""));
+  lua_call(L, 2, 3);
+  snprintf(reading->place, sizeof reading->place, "%s", luaL_optstring(L, -3, ""));
+  snprintf(reading->called, sizeof reading->called, "%s", luaL_optstring(L, -2, ""));
+  reading->is_method = lua_toboolean(L, -1);
   return 0;
 }
 
 /* luaL_argerror does not know the name of a function that was called in a tail call. */
 static const char unnamed[] = "to '?' (";
+static const char numbered[] = "bad argument #";
+
+/* Whose number counts the object of a method, which nobody writes among its arguments. In place. */
+static void leave_out_self(char *text) {
+  char *number = strncmp(text, numbered, sizeof numbered - 1) == 0 ? text + sizeof numbered - 1 : NULL;
+  if (number && *number >= '2' && *number <= '9' && number[1] == ' ') --*number;
+}
 
 /* A message with the place before it. Malloc'd; takes over `text`. */
 static char *put_place(char *text, const struct lua_hook *hook, struct task *task) {
   struct place_reading reading = {.task = task, .function = hook->function};
   if (task_error_has_place(text)) return text;
   if (!task->starved && !task->overran) free(task_protect(task->vm, find_place, &reading));
+  if (reading.is_method && *reading.called && strstr(text, unnamed)) leave_out_self(text);
   const char *name = reading.called, *gap = *name ? strstr(text, unnamed) : NULL;
   char *placed;
   int length;

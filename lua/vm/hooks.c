@@ -158,9 +158,20 @@ static enum hook_status run_looking_back(struct exchange *x) {
 
 static void refuse_hook(lua_State *L, const char *name) {
   struct nearest n = nearest_to(name);
+  luaL_Buffer names;
   for (enum hook hook = 0; hook < HOOK_COUNT; hook++) nearest_offer(&n, hook_name(hook));
-  luaL_error(L, "perilune.listen: there is no hook '%s'%s%s%s (keep helper functions in locals)", name,
-             n.found ? ": did you mean " : "", n.found ? n.found : "", n.found ? "?" : "");
+  if (n.found)
+    luaL_error(L,
+               "perilune.listen: there is no hook '%s': did you mean %s? (keep helper functions in locals)",
+               name, n.found);
+  luaL_buffinit(L, &names);
+  for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+    if (hook) luaL_addstring(&names, ", ");
+    luaL_addstring(&names, hook_name(hook));
+  }
+  luaL_pushresult(&names);
+  luaL_error(L, "perilune.listen: there is no hook '%s' (keep helper functions in locals); there are %s",
+             name, lua_tostring(L, -1));
 }
 
 /* A misspelt hook would never be called and never be missed. -0 +0 */

@@ -234,7 +234,7 @@ describe("header_rules", function()
 
   it("names the option that is wrong", function()
     assert.has_error(function() require("perilune.header_rules").new { response = { sets = {} } } end,
-      'header_rules.new: response: unknown option "sets" (did you mean set?); valid are add, default, remove, set')
+      'header_rules.new: response: unknown option \'sets\' (did you mean set?); valid are add, default, remove, set')
   end)
 end)
 
