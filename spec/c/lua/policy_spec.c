@@ -88,7 +88,7 @@ IT("refuses wrong options of the default scripts, at the policy's line") {
 #define NEW(module, arguments) "local a = 1\nrequire('perilune." module "')" arguments
   CHECK(is_refused(
       NEW("rate_limit", ".new { header = 'a', max = 1, intervall = 2 }"),
-      ":2: rate_limit.new: unknown option \"intervall\" (did you mean interval?); valid are by, close"));
+      ":2: rate_limit.new: unknown option 'intervall' (did you mean interval?); valid are by, close"));
   CHECK(
       is_refused(NEW("rate_limit", ".new { header = 'a' }"), ":2: rate_limit.new: option 'max' is missing"));
   CHECK(is_refused(NEW("rate_limit", ".new { max = 1 }"),
