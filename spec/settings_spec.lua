@@ -32,7 +32,7 @@ describe("perilune check", function()
     ["log_level = 'loud'"] = "log_level wants debug, info, warn or error, not 'loud'",
     ["workers = 0"] = "workers wants a whole number from 1 to 1024, or auto, not '0'",
     ["wrokers = 1"] =
-      "unknown setting 'wrokers' %(did you mean workers%?%); valid are workers, grace, .*log_level, hook_time, .*memory_limit",
+      "unknown setting 'wrokers' %(did you mean workers%?%); valid are workers, grace, .*log_level, .*memory_limit",
   }
   for settings, message in pairs(impossible) do
     it("finds that " .. settings .. " cannot be", function()
