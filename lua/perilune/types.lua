@@ -111,7 +111,7 @@ function job:stop() end
 function perilune.is_retired() end
 
 ---@class perilune.job_options
----@field on? "control"|"every worker" of the main chunk: where it runs; "control"
+---@field on? "control"|"every worker" of the main chunk: where it runs: in the control worker alone ("control", which stands where nothing is said), or in that and in each of perilune.workers(), which does not count it
 ---@field immediately? boolean of perilune.every: the first run begins at once
 
 --- Runs a function in the background, `seconds` later. In the main chunk: counted from when everything listens, in the
@@ -201,7 +201,7 @@ function perilune.set_memory_limit(bytes) end
 ---gets 504. A loop that has been compiled, a finalizer and a handler of errors are not interrupted, but left as long again
 ---later (at most a second): the VM is given up, what waits in it gets 500, and the policy is loaded anew. A call that
 ---blocks (os.execute, io.popen, ffi) can only be reported in the log
----@field load_time? number of the policy: seconds of CPU time in which its main chunk must come to an end, and three times as many of the clock, in which it may wait (10)
+---@field load_time? number of the policy: seconds of CPU time in which its main chunk must come to an end; three times as many seconds of the clock, for calls that block: nothing can wait there (10)
 ---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
 ---@field memory_limit? number of the policy: bytes that each of its VMs may hold, together with the fields, targets and
 ---answers of exchanges under way (256 MiB): see perilune.set_memory_limit
