@@ -247,8 +247,8 @@ function perilune.dict(name, options) end
 
 --- How often something happens, by key: estimates in windows of `interval` seconds, in fixed memory (a count-min sketch of
 --- 4 rows of `slots`, twice: 64 bytes a slot, so 64 KiB). A count is never too low. It is too high by what other keys
---- share its cells: of all events of a window by more than 2.72 / slots (a 377th) for one key in 55, once the keys are many
---- more than the slots. That tells who sends much; who is to be refused, rate_limit and perilune.inflight count exactly.
+--- share its cells. With many more keys than slots, one key in 55 is counted too high by more than 2.72 / slots of all
+--- events of the window (with 1024 slots: by more than a 377th of them). That tells who sends much; who is to be refused, rate_limit and perilune.inflight count exactly.
 ---@param name string
 ---@param options? { interval: number, slots: integer } seconds; 1. 1 to 16777216; 1024
 ---@return perilune.rate
@@ -499,7 +499,8 @@ function log.is_on(level) end
 --- the policy's line (also behind a tail call, such as `return session:respond {...}`), the method, path, client and
 --- request id (ctx.request_id, else the field X-Request-Id), and has the traceback. A table without a status is printed.
 ---
---- What a hook returns means the same everywhere; only the first result counts:
+--- What a hook returns means the same everywhere; only the first result counts. After session:respond the request is
+--- answered, also where the hook returns nothing:
 ---
 --- | result | meaning |
 --- |---|---|
@@ -1252,8 +1253,8 @@ function health_check.with(upstreams, check, options) end
 ---
 --- Counts are exact, in a table for all workers, of a size that `keys` sets: nobody is refused who is within the limit,
 --- whatever the number of keys. With more keys at once than there is room for, some count is forgotten, so that too much
---- may pass: of sixteen that share a place that with the lowest count (new); of eight that whose limit is nearest to being
---- whole (sliding, bucket). So a flood of random keys pushes out one another, and the other counts of a place stay: to
+--- may pass. The keys share places: sixteen a place for new, eight for sliding and bucket. Where a place is full, new
+--- forgets the key with the lowest count, sliding and bucket the key that has used the least of its limit. So a flood of random keys pushes out one another, and the other counts of a place stay: to
 --- have a count of n forgotten takes about n * keys requests in a window. concurrency never forgets; what it has no room
 --- for is let pass. Memory is 32 bytes a key (new; 24 for sliding and bucket, 48 for concurrency), rounded up to a power of
 --- two, and is taken as keys come. perilune status and the metrics perilune_limit_* tell it, and how often there was no

@@ -535,7 +535,7 @@ function mirror.new(options) end
 local request_id = {}
 --- require "perilune.request_id". request is for request_filter and sets ctx.request_id, response for answer_filter (or
 --- response_filter, which sees only what peers answer).
---- Ids from networks of `trust` are kept.
+--- Ids from networks of `trust` are kept. A request that cannot be parsed reaches no request_filter, and has none.
 ---@param options? { header: string?, trust: string[]? }
 ---@return { request: fun(session: perilune.session, ctx: table), response: fun(response: perilune.response, ctx: table) }
 function request_id.new(options) end
