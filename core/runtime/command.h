@@ -2,8 +2,9 @@
 // command: how a running proxy is spoken to by `perilune reload`, `stop`, `status` and `upgrade`: a unix
 // socket of the control worker. A client sends one line; the answer is a line "<exit code>", text for people,
 // and the end of the connection. Where the line ends in "progress", lines "+<text>" may come before the answer: how far
-// the trial has come that the client waits for. It is the abstract socket @perilune-<pid>, with --socket
-// beside that file; it leaves no file behind and is seen only by this machine's network namespace; only the same user and root are heard.
+// the trial has come that the client waits for. It is the abstract socket @perilune-<pid>, which leaves no file behind
+// and is seen in the same network namespace only, and besides it the file that --socket names. Only the same user and
+// root are heard.
 #ifndef PERILUNE_RUNTIME_COMMAND_H
 #define PERILUNE_RUNTIME_COMMAND_H
 
