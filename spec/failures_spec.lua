@@ -208,11 +208,11 @@ describe("the log", function()
 
   it("says why the head of a response was malformed", function()
     local _, proxy = status_of(answering "HTTP/1.1 200 OK\nContent-Length: 0\n\n")
-    proxy:wait_log "malformed response: CR or LF alone\n"
+    proxy:wait_log "malformed response: CR or LF alone %(GET / of client "
   end)
 
   it("says that the head of a response was too large", function()
     local _, proxy = status_of(answering("HTTP/1.1 200 OK\r\nX: " .. ("x"):rep(70000) .. "\r\n\r\n"))
-    proxy:wait_log "malformed response: the head is larger than allowed\n"
+    proxy:wait_log "malformed response: the head is larger than allowed %(GET / of client "
   end)
 end)

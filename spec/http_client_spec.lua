@@ -240,7 +240,7 @@ describe("perilune.http", function()
       return table.concat(list, "\n")
     ]])
     local expected = { "percent%-encoded", "percent%-encoded", "expected http://", "user in an URL",
-      "control character", "no valid field name", "cannot be set", "unknown option \"headres\"",
+      "control character", "no valid field name", "cannot be set", "unknown option 'headres'",
       "got a boolean", "upper case" }
     local lines = require("pl.stringx").splitlines(ask())
     for i, line in ipairs(lines) do assert.matches(expected[i], line) end

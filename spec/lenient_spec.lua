@@ -230,7 +230,7 @@ describe("perilune.http and health checks", function()
   end)
 
   it("name what is no deviation", function()
-    local wrong = "option 'lenient' must be a table with true or false for any of bare_lf, .*, got \"bare\""
+    local wrong = "option 'lenient' must be a table with true or false for any of bare_lf, .*, got 'bare'"
     local check = 'require("perilune.health_check").http(require("perilune.round_robin").new { "127.0.0.1:1" }, %s)'
     local result = perilune.run("check", process.write_file(process.directory() .. "/policy.lua",
       check:format "{ lenient = { bare = true } }"))

@@ -238,7 +238,7 @@ describe("the policy's own metrics", function()
       assert.matches(pattern, result.stderr)
     end
     refused('m.counter "perilune_x"', "'perilune_'")
-    refused('m.counter "1x"', '"1x"')
+    refused('m.counter "1x"', "'1x'")
     refused("m.counter(5)", "a number value")
     refused('m.gauge("x", { labels = { "le" } })', "'le'")
     refused('m.gauge("x", { lables = { "a" } })', "lables")

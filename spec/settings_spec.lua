@@ -78,11 +78,11 @@ end)
 
 describe("an option of a health check by HTTP", function()
   local wrong = {
-    ['lenient = { "bare_cr" }'] = "option 'lenient' must be .*bare_lf.*, got \"bare_cr\"",
-    ["lenient = { no_close_notify = true }"] = ".*got \"no_close_notify\"",
-    ["lenient = { bare_lf = 1 }"] = ".*got \"bare_lf\"",
-    ['method = "get"'] = "option 'method' must be a method in upper case, got \"get\"",
-    ['path = "health"'] = "option 'path' must be a path, which begins with \"/\", got \"health\"",
+    ['lenient = { "bare_cr" }'] = "option 'lenient' must be .*bare_lf.*, got 'bare_cr'",
+    ["lenient = { no_close_notify = true }"] = ".*got 'no_close_notify'",
+    ["lenient = { bare_lf = 1 }"] = ".*got 'bare_lf'",
+    ['method = "get"'] = "option 'method' must be a method in upper case, got 'get'",
+    ['path = "health"'] = "option 'path' must be a path, which begins with \"/\", got 'health'",
   }
   for option, message in pairs(wrong) do
     it("that no request could have is refused where the policy says it: " .. option, function()
