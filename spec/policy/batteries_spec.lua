@@ -145,7 +145,7 @@ describe("perilune.cookie", function()
     for _, bad in ipairs { "a b", "a;b", "a\r\nb", 'a"', "a,b", "é" } do
       assert.has_error(function() cookie.build("id", bad) end)
     end
-    assert.has_error(function() cookie.build("i d", "7") end, 'cookie.build: "i d" is no name of a cookie')
+    assert.has_error(function() cookie.build("i d", "7") end, "cookie.build: 'i d' is no name of a cookie")
     assert.has_error(function() cookie.build("id", "7", { path = "/; Domain=evil" }) end)
     assert.has_error(function() cookie.build("id", "7", { same_site = "maybe" }) end)
   end)
