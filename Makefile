@@ -120,7 +120,7 @@ $(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c Makefile $(BUILD)/flags $(PROFILE
 	@mkdir -p $(@D)
 	$(SAY) "  $(CC) $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(MEASURED) -w -c -o $@ $<
-$(BUILD)/obj/core/runtime/page.o: core/runtime/observe/status.html
+$(BUILD)/obj/core/runtime/observe/page.o: core/runtime/observe/status.html
 -include $(OBJECTS:.o=.d)
 
 libraries:
@@ -145,7 +145,7 @@ docs/api.md: dist/api.lua $(wildcard lua/perilune/types*.lua)
 	@mkdir -p $(BUILD)
 	$(SAY) "  docs $@"
 	$(Q)luajit dist/api.lua >$(BUILD)/api.md && mv $(BUILD)/api.md $@
-dist/perilune.1: $(wildcard core/cli/*.[ch]) core/runtime/config.h core/base/version.h
+dist/perilune.1: $(wildcard core/cli/*.[ch] core/runtime/config.[ch]) core/base/version.h
 	@$(MAKE) --no-print-directory all
 	$(SAY) "  docs $@"
 	$(Q)$(BUILD)/perilune help --man >$(BUILD)/perilune.1 && mv $(BUILD)/perilune.1 $@
