@@ -121,11 +121,11 @@ void server_hand_over_files(struct server *server);
 void server_remove_files(struct server *server);
 /* Drains: a successor serves. NULL, or why not. (stopping.c) */
 const char *server_retire(struct server *server);
-/* Goes over to another phase: the one place that does. (server.c) */
+/* Goes over to another phase: the one place that does. (process.c) */
 void server_enter(struct server *server, enum phase phase);
-/* Why that cannot be done now; NULL: it can. (server.c) */
+/* Why that cannot be done now; NULL: it can. (process.c) */
 const char *server_refusal(const struct server *server, enum demand demand);
-/* All workers have the first generation in force: whoever started us is told. (server.c) */
+/* All workers have the first generation in force: whoever started us is told. (process.c) */
 void server_begin_to_serve(struct server *server);
 /* Makes up for a reload that was asked for while there was an obstacle, which has gone. (reload.c) */
 void server_reload_queued(struct server *server);

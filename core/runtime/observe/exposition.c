@@ -85,7 +85,7 @@ static double seconds_of(struct timeval t) { return (double)t.tv_sec + (double)t
 static void put_process(FILE *out, const struct server *s) {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  put_family(out, "build_info", "gauge", "The version of the program, which is always 1.");
+  put_family(out, "build_info", "gauge", "Always 1; the label says the version of the program.");
   fprintf(out, "perilune_build_info{version=\"" PERILUNE_VERSION "\"} 1\n");
   put_single(out, "start_time_seconds", "gauge", "When the process began, in Unix time.",
              (number)s->started_at);
@@ -235,20 +235,19 @@ static void put_names(FILE *out, const struct server *s) {
              sum.silent);
 }
 
-static void put_up(const struct backend_report *b, void *out) {
-  fputs("perilune_backend_up{", out);
+static void put_backend(FILE *out, const char *metric, const struct backend_report *b, number value) {
+  fprintf(out, "perilune_%s{", metric);
   exposition_put_label(out, "set", b->set);
   fputc(',', out);
   exposition_put_label(out, "backend", b->address);
-  fprintf(out, "} %d\n", backend_report_is_up(b));
+  fprintf(out, "} %llu\n", value);
 }
 
+static void put_up(const struct backend_report *b, void *out) {
+  put_backend(out, "backend_up", b, backend_report_is_up(b));
+}
 static void put_in_flight(const struct backend_report *b, void *out) {
-  fputs("perilune_backend_in_flight{", out);
-  exposition_put_label(out, "set", b->set);
-  fputc(',', out);
-  exposition_put_label(out, "backend", b->address);
-  fprintf(out, "} %u\n", b->in_flight);
+  put_backend(out, "backend_in_flight", b, b->in_flight);
 }
 
 static void put_limit(FILE *out, const char *metric, const struct limits_entry *limit, number value) {
@@ -304,35 +303,35 @@ static void put_hooks(FILE *out, const struct tally *t) {
               (double)ticks_to_us(cell_get(&t->hooks[hook].ticks)) / 1e6);
 }
 
+static void put_worker(FILE *out, const char *metric, unsigned worker, number value) {
+  fprintf(out, "perilune_%s{worker=\"%u\"} %llu\n", metric, worker, value);
+}
+
 static void put_workers(FILE *out, const struct server *s) {
   put_family(out, "vm_memory_bytes", "gauge",
              "Memory of a worker's Lua VM; the last worker is the control worker.");
   for (unsigned i = 0; i <= s->worker_count; i++)
-    fprintf(out, "perilune_vm_memory_bytes{worker=\"%u\"} %llu\n", i,
-            (number)cell_get(&metrics_tally(s->metrics, i)->vm_bytes));
+    put_worker(out, "vm_memory_bytes", i, cell_get(&metrics_tally(s->metrics, i)->vm_bytes));
   put_single(out, "vms_given_up_total", "counter",
              "Lua VMs that were given up, or had no memory left, so that the policy was loaded again.",
              vms_given_up_sum(s));
   put_family(out, "worker_lacks_vm", "gauge",
              "1: the worker's Lua VM was given up, and the policy is being loaded again.");
   for (unsigned i = 0; i < s->worker_count; i++)
-    fprintf(out, "perilune_worker_lacks_vm{worker=\"%u\"} %llu\n", i,
-            (number)cell_get(&metrics_tally(s->metrics, i)->lacks_vm));
+    put_worker(out, "worker_lacks_vm", i, cell_get(&metrics_tally(s->metrics, i)->lacks_vm));
   put_family(out, "background_work", "gauge",
              "Runs of after, every and spawn under way; the last worker is the control worker.");
   for (unsigned i = 0; i <= s->worker_count; i++)
-    fprintf(out, "perilune_background_work{worker=\"%u\"} %llu\n", i,
-            (number)cell_get(&metrics_tally(s->metrics, i)->background));
+    put_worker(out, "background_work", i, cell_get(&metrics_tally(s->metrics, i)->background));
   put_family(out, "old_exchanges", "gauge", "Requests under way that still run on an older generation.");
   for (unsigned i = 0; i < s->worker_count; i++)
-    fprintf(out, "perilune_old_exchanges{worker=\"%u\"} %llu\n", i,
-            (number)cell_get(&metrics_tally(s->metrics, i)->old_exchanges));
+    put_worker(out, "old_exchanges", i, cell_get(&metrics_tally(s->metrics, i)->old_exchanges));
   put_family(out, "worker_stuck", "gauge",
              "1: the worker has not come back to its loop for about two seconds; another accepts for it.");
   for (unsigned i = 0; i < s->worker_count; i++)
-    fprintf(out, "perilune_worker_stuck{worker=\"%u\"} %d\n", i, heartbeat_is_away(s->heartbeat, i));
+    put_worker(out, "worker_stuck", i, heartbeat_is_away(s->heartbeat, i));
   put_family(out, "worker_lag_seconds", "gauge",
-             "How long a message waited for the worker's event loop, once a second.");
+             "How long a message waited for the worker's event loop, measured once a second.");
   for (unsigned i = 0; i < s->worker_count; i++)
     fprintf(out, "perilune_worker_lag_seconds{worker=\"%u\"} %.6f\n", i,
             (double)cell_get(&metrics_tally(s->metrics, i)->lag) / 1e6);
