@@ -105,11 +105,9 @@ struct given {
 
 static int find_option(const char *name, enum command_id command) {
   for (int i = 0; i < OPTION_COUNT; i++)
-    if (strcmp(option_words[i].name, name) == 0 && option_words[i].commands >> command & 1) return i;
+    if (strcmp(option_words[i].name, name) == 0 && words_take_option(command, i)) return i;
   return -1;
 }
-
-static bool has_settings(enum command_id command) { return command_words[command].settings == HAS_SETTINGS; }
 
 /* All that the command takes, in the order of its help; returns how many. */
 enum { NAMES_MOST = OPTION_COUNT + CONFIG_COUNT };
@@ -117,8 +115,8 @@ static int valid_names(enum command_id command, const char *names[NAMES_MOST]) {
   static char settings[CONFIG_COUNT][CONFIG_OPTION_BYTES];
   int count = 0;
   for (int i = 0; i < OPTION_COUNT; i++)
-    if (option_words[i].commands >> command & 1) names[count++] = option_words[i].name;
-  for (int i = 0; i < CONFIG_COUNT && has_settings(command); i++)
+    if (words_take_option(command, i)) names[count++] = option_words[i].name;
+  for (int i = 0; i < CONFIG_COUNT && words_take_settings(command); i++)
     names[count++] = config_option(i, settings[i]);
   return count;
 }
@@ -188,14 +186,14 @@ static bool read_option(struct arguments *a, char ***words, enum command_id comm
   if ((**words)[length]) g.value = **words + length + 1;
   int id = find_option(g.name, command);
   if (id >= 0) return read_value(a, &g, id);
-  id = has_settings(command) && strncmp(g.name, "--", 2) == 0 ? config_find(g.name) : -1;
+  id = words_take_settings(command) && strncmp(g.name, "--", 2) == 0 ? config_find(g.name) : -1;
   return id >= 0 ? read_setting(a, &g, id) : unknown(&g);
 }
 
 static bool read_operand(struct arguments *a, const char *word, enum command_id command) {
   const struct command_words *words = &command_words[command];
   if (!*word) return REFUSE(command, "a word behind %s is empty", words->name);
-  if (words->most == NO_OPERAND) return REFUSE(command, "%s takes no '%s'", words->name, word);
+  if (!*words->operands) return REFUSE(command, "%s takes no '%s'", words->name, word);
   if (a->operand)
     return REFUSE(command, "%s takes one %s, and '%s' is a second one", words->name, words->operands, word);
   a->operand = word;

@@ -15,18 +15,10 @@ static const char settings_text[] = "Settings, which a policy makes too, by peri
                                     "\"...\" }; the command line has the last "
                                     "word:\n";
 
-static bool takes(enum command_id command, int option) {
-  return option_words[option].commands >> command & 1;
-}
-
 static bool takes_any(enum command_id command) {
   for (int i = 0; i < OPTION_COUNT; i++)
-    if (takes(command, i)) return true;
+    if (words_take_option(command, i)) return true;
   return false;
-}
-
-static bool takes_settings(enum command_id command) {
-  return command_words[command].settings == HAS_SETTINGS;
 }
 
 static const char *value_of(int option) {
@@ -75,19 +67,19 @@ static void print_settings(FILE *out) {
 
 void help_print_command(FILE *out, enum command_id command) {
   const struct command_words *c = &command_words[command];
-  bool has_options = takes_any(command) || takes_settings(command);
+  bool has_options = takes_any(command) || words_take_settings(command);
   fprintf(out, "perilune %s: %s\n\n", c->name, c->summary);
   fprintf(out, "  perilune %s%s%s%s\n", c->name, *c->usage ? " " : "", c->usage,
           has_options ? " [options]" : "");
   if (*c->text) fprintf(out, "\n%s", c->text);
   if (takes_any(command)) fputc('\n', out);
   for (int i = 0; i < OPTION_COUNT; i++) {
-    if (!takes(command, i)) continue;
+    if (!words_take_option(command, i)) continue;
     print_option(out, option_words[i].name, value_of(i), option_words[i].what);
     fputc('\n', out);
   }
-  if (takes_settings(command)) print_settings(out);
-  if (takes_settings(command)) fprintf(out, "\n%s", words_addresses);
+  if (words_take_settings(command)) print_settings(out);
+  if (words_take_settings(command)) fprintf(out, "\n%s", words_addresses);
 }
 
 /* --- for man ---------------------------------------------------------------------------------------------- */
@@ -120,13 +112,14 @@ static void put_command(FILE *out, enum command_id command) {
   const struct command_words *c = &command_words[command];
   fprintf(out, ".SS \"perilune %s%s", c->name, *c->usage ? " " : "");
   put(out, c->usage);
-  fputs(takes_any(command) || takes_settings(command) ? " [options]\"\n" : "\"\n", out);
+  fputs(takes_any(command) || words_take_settings(command) ? " [options]\"\n" : "\"\n", out);
   fputc(toupper(c->summary[0]), out);
   put(out, c->summary + 1);
   fputs(".\n", out);
   put(out, c->text);
   for (int i = 0; i < OPTION_COUNT; i++)
-    if (takes(command, i)) put_term(out, option_words[i].name, value_of(i), option_words[i].what, "");
+    if (words_take_option(command, i))
+      put_term(out, option_words[i].name, value_of(i), option_words[i].what, "");
 }
 
 static void put_settings(FILE *out) {

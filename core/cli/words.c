@@ -7,40 +7,39 @@
 const struct command_words command_words[COMMAND_COUNT] = {
     [COMMAND_RUN] = {"run", "SCRIPT", "SCRIPT", "serve by a policy",
                      "Runs in the foreground until it is stopped. The log goes to standard error.\n",
-                     ONE_OPERAND, HAS_SETTINGS},
+                     HAS_SETTINGS},
     [COMMAND_PROXY] = {"proxy", "", "--listen ADDR --to ADDR", "forward without a script, round robin",
                        "Peers that fail are left out for a while, and a request that no peer has handled is "
                        "tried at another\n"
                        "one; with --health, peers are asked every second, too. 'perilune proxy ... "
                        "--print-config' prints the\n"
                        "script that does the same: save it, change it, run it by 'perilune run'.\n",
-                       NO_OPERAND, HAS_SETTINGS},
+                       HAS_SETTINGS},
     [COMMAND_CHECK] = {"check", "SCRIPT", "SCRIPT", "compile and validate a policy, open nothing", "",
-                       ONE_OPERAND, HAS_SETTINGS},
+                       HAS_SETTINGS},
     [COMMAND_TEST] =
         {"test", "[SPEC...]", "[SPEC...]", "test policies with busted and the API of the proxy",
          "With --watch they run again whenever a spec, a policy or a module is saved. All other words\n"
          "behind 'test' go to busted (Debian's lua-busted): see 'busted --help'.\n",
-         NO_OPERAND, NO_SETTINGS},
+         NO_SETTINGS},
     [COMMAND_RELOAD] =
         {"reload", "", "", "load the policy of a running proxy again",
-         "Waits, and says what came of it: all workers switch to the new policy, or none does.\n", NO_OPERAND,
+         "Waits, and says what came of it: all workers switch to the new policy, or none does.\n",
          NO_SETTINGS},
     [COMMAND_UPGRADE] =
         {"upgrade", "", "", "replace a running proxy by the program file as it is now",
          "The new process takes over the sockets: no connection is refused or lost. The old one goes on\n"
          "to serve if the new one cannot.\n",
-         NO_OPERAND, NO_SETTINGS},
+         NO_SETTINGS},
     [COMMAND_STATUS] = {"status", "", "", "what a running proxy serves, how fast, and what goes wrong", "",
-                        NO_OPERAND, NO_SETTINGS},
+                        NO_SETTINGS},
     [COMMAND_STOP] = {"stop", "", "", "end a running proxy once it has answered what is under way",
                       "Waits for the end, at most for the proxy's --grace; older processes that upgrades "
                       "have left end, too.\n",
-                      NO_OPERAND, NO_SETTINGS},
-    [COMMAND_VERSION] = {"version", "", "", "the version; also -v, -V and --version", "", NO_OPERAND,
-                         NO_SETTINGS},
+                      NO_SETTINGS},
+    [COMMAND_VERSION] = {"version", "", "", "the version; also -v, -V and --version", "", NO_SETTINGS},
     [COMMAND_HELP] = {"help", "[COMMAND]", "[COMMAND]",
-                      "this, or the options of a command; also COMMAND --help", "", ONE_OPERAND, NO_SETTINGS},
+                      "this, or the options of a command; also COMMAND --help", "", NO_SETTINGS},
 };
 
 #define OF(id)       (1u << COMMAND_##id)
@@ -83,6 +82,12 @@ const struct option_words option_words[OPTION_COUNT] = {
      "the one whose command socket that is; without these three: the only one that runs"},
     {"--man", NULL, OF(HELP), OPTION_ON, MEMBER(man), "all of it as the source of a man page"},
 };
+
+bool words_take_option(enum command_id command, int option) {
+  return option_words[option].commands >> command & 1;
+}
+
+bool words_take_settings(enum command_id command) { return command_words[command].settings == HAS_SETTINGS; }
 
 const char *option_wants(enum option_kind kind) {
   switch (kind) {

@@ -7,6 +7,7 @@
 #ifndef PERILUNE_CLI_WORDS_H
 #define PERILUNE_CLI_WORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum command_id {
@@ -25,11 +26,10 @@ enum command_id {
 
 struct command_words {
   const char *name;
-  const char *operands; /* what stands behind it: "SCRIPT", "[SPEC...]"; "" */
+  const char *operands; /* what stands behind it: "SCRIPT", "[SPEC...]"; "": nothing may */
   const char *usage;    /* in the overview, all that is needed behind the name */
   const char *summary;  /* one line, lower case, no full stop */
   const char *text;     /* sentences, in lines that end with \n; "" */
-  enum { NO_OPERAND, ONE_OPERAND } most;
   enum { NO_SETTINGS, HAS_SETTINGS } settings; /* those of runtime/config? */
 };
 extern const struct command_words command_words[COMMAND_COUNT];
@@ -46,13 +46,16 @@ enum option_kind {
 struct option_words {
   const char *name;  /* "--listen" */
   const char *value; /* "ADDR"; NULL: it takes none */
-  unsigned commands; /* OF(COMMAND_RUN) | ...: which take it */
+  unsigned commands; /* OF(RUN) | ...: which take it */
   enum option_kind kind;
   size_t member;    /* of struct arguments */
   const char *what; /* in one line */
 };
 enum { OPTION_COUNT = 20 };
 extern const struct option_words option_words[OPTION_COUNT];
+
+bool words_take_option(enum command_id command, int option);
+bool words_take_settings(enum command_id command);
 
 /* What a value of that kind is, for a message; NULL: anything. */
 const char *option_wants(enum option_kind kind);
