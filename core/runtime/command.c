@@ -203,33 +203,38 @@ static void on_accept_by_number(struct listener *l, int fd, const struct sockadd
 
 /* --- life ----------------------------------------------------------------------------------------------- */
 
+enum { ADDRESS_BYTES = 256 };
+
+/* Of the file, or without a path of the name with our process id. */
+static void write_address(const char *path, char text[ADDRESS_BYTES]) {
+  if (path)
+    snprintf(text, ADDRESS_BYTES, "unix:%s", path);
+  else
+    snprintf(text, ADDRESS_BYTES, "unix:@" COMMAND_SOCKET_PREFIX "%d", (int)getpid());
+}
+
 /* Who has a process id or a pid file finds us, too, and who asks for the only proxy sees that there is one more. Where
  * that name is taken, as by another process 1 in the same network namespace, the file is enough. */
 static void listen_by_number(struct command_server *c) {
-  char text[64];
+  char text[ADDRESS_BYTES];
   struct addr addr;
   const char *reason = NULL;
   int fd = -1;
-  c->by_number.fd = -1;
-  snprintf(text, sizeof text, "unix:@" COMMAND_SOCKET_PREFIX "%d", (int)getpid());
+  write_address(NULL, text);
   if (addr_parse(str_of(text), &addr, &reason) && listener_open(&addr, &fd, 1, &reason))
     listener_start(&c->by_number, c->server->control.loop, fd, on_accept_by_number);
   else
-    log_info("commands are heard at the socket alone: @" COMMAND_SOCKET_PREFIX "%d: %s", (int)getpid(),
-             reason);
+    log_info("commands are heard at the socket alone: %s: %s", text + sizeof "unix:" - 1, reason);
 }
 
 struct command_server *command_listen(struct server *server, const char *path, command_obey *obey,
                                       bool *is_taken, char **why) {
-  char text[256];
+  char text[ADDRESS_BYTES];
   struct addr addr;
   const char *reason = NULL;
   int fd = -1;
   enum socket_owner owner = OWNER_US;
-  if (path)
-    snprintf(text, sizeof text, "unix:%s", path);
-  else
-    snprintf(text, sizeof text, "unix:@" COMMAND_SOCKET_PREFIX "%d", (int)getpid());
+  write_address(path, text);
   bool fine = addr_parse(str_of(text), &addr, &reason);
   if (!fine ||
       (!inherited_take(STR(COMMAND_NAME), &addr, &fd, 1, &owner) && !listener_open(&addr, &fd, 1, &reason))) {
