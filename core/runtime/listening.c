@@ -108,18 +108,6 @@ void listening_free(struct listening *l, bool closes) {
   free(l);
 }
 
-void listening_adopt(struct listening *l) {
-  for (unsigned i = 0; l && i < l->count; i++) socket_file_adopt(&l->entries[i].file);
-}
-
-void listening_hand_over(struct listening *l) {
-  for (unsigned i = 0; l && i < l->count; i++) socket_file_hand_over(&l->entries[i].file);
-}
-
-void listening_unlink(struct listening *l) {
-  for (unsigned i = 0; l && i < l->count; i++) socket_file_remove(&l->entries[i].file);
-}
-
 static bool is_kept(const struct listening *l, unsigned index) {
   for (unsigned i = 0; i < l->count; i++)
     if (l->entries[i].kept == (int)index) return true;

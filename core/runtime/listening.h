@@ -35,11 +35,6 @@ bool listening_load(struct policy_listener *said, char **why);
 /* Frees the record; closes the sockets of new entries if `closes` (when they were never handed out). NULL is
  * fine. */
 void listening_free(struct listening *listening, bool closes);
-/* What a predecessor handed over is ours; a successor has what is ours; at the end, files that are ours are removed.
- * NULL is fine. */
-void listening_adopt(struct listening *listening);
-void listening_hand_over(struct listening *listening);
-void listening_unlink(struct listening *listening);
 /* Removes the files of those sockets of `before` that are not kept. */
 void listening_unlink_dropped(const struct listening *listening, struct listening *before);
 /* How many of the entries of `before` are not kept. */

@@ -71,26 +71,15 @@ static void on_overdue(struct timer *timer) {
   server_leave(s);
 }
 
-/* Those of listeners are in `listening`. */
 static void each_file(struct server *s, void (*act)(struct socket_file *file)) {
+  for (unsigned i = 0; s->listening && i < s->listening->count; i++) act(&s->listening->entries[i].file);
   if (s->command) act(command_file(s->command));
   if (s->admin) act(admin_file(s->admin));
 }
 
-void server_adopt_files(struct server *s) {
-  listening_adopt(s->listening);
-  each_file(s, socket_file_adopt);
-}
-
-void server_hand_over_files(struct server *s) {
-  listening_hand_over(s->listening);
-  each_file(s, socket_file_hand_over);
-}
-
-void server_remove_files(struct server *s) {
-  listening_unlink(s->listening);
-  each_file(s, socket_file_remove);
-}
+void server_adopt_files(struct server *s) { each_file(s, socket_file_adopt); }
+void server_hand_over_files(struct server *s) { each_file(s, socket_file_hand_over); }
+void server_remove_files(struct server *s) { each_file(s, socket_file_remove); }
 
 /* Threads are left behind on purpose; a sanitizer that watches _exit would call that a leak. */
 void server_leave(struct server *s) {
