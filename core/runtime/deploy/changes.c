@@ -40,10 +40,11 @@ static bool is_later(const struct timespec *a, const struct timespec *b) {
   return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
 }
 
-/* A time in the future tells nothing. The one that is set by rename() is that of the inode. */
+/* A time in the future tells nothing. The one that is set by rename() is that of the inode. `now` is the fine clock's:
+ * since Linux 6.13 the times of files that are looked at are ahead of the coarse one. */
 bool stamps_have_changed(const struct stamps *s, const struct timespec *begin) {
   struct timespec now;
-  clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  clock_gettime(CLOCK_REALTIME, &now);
   for (unsigned i = 0; i < s->count; i++) {
     const struct timespec *at = &s->all[i].info.st_ctim;
     if (!is_later(begin, at) && !is_later(at, &now)) return true;

@@ -14,8 +14,8 @@ struct stamps;
 
 /* The state of files as they are now; `lines` are their paths. NULL lines: of none. */
 struct stamps *stamps_take(const char *lines);
-/* Has one of them been written, or put in its place, between `begin` (of CLOCK_REALTIME_COARSE, as the times of files)
- * and now? */
+/* Has one of them been written, or put in its place, between `begin` and now? `begin` is of CLOCK_REALTIME_COARSE: no
+ * file that is written later gets a time before it. */
 bool stamps_have_changed(const struct stamps *stamps, const struct timespec *begin);
 /* NULL is fine. */
 void stamps_free(struct stamps *stamps);
