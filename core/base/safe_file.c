@@ -86,6 +86,11 @@ static bool is_same(struct file_identity a, struct file_identity b) {
 
 bool file_is_at(const char *path, struct file_identity file) { return is_same(file_identity_of(path), file); }
 
+bool file_is_unchanged(const struct stat *before, const struct stat *now) {
+  return before->st_dev == now->st_dev && before->st_ino == now->st_ino && before->st_size == now->st_size &&
+         before->st_mtim.tv_sec == now->st_mtim.tv_sec && before->st_mtim.tv_nsec == now->st_mtim.tv_nsec;
+}
+
 void file_remove(const char *path, struct file_identity file) {
   if (file_is_at(path, file)) unlink(path);
 }

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct stat;
+
 /* As open(2), close-on-exec. -1, with errno: ELOOP for a link that is not followed as root, EMLINK for a
  * second name. */
 int safe_open(const char *path, int flags, mode_t mode);
@@ -29,6 +31,8 @@ struct file_identity file_identity_of(const char *path);
 struct file_identity file_identity_of_fd(int fd);
 /* Does the path still name it? */
 bool file_is_at(const char *path, struct file_identity file);
+/* Of two looks at one path: is it the same file, and was it not written in between? */
+bool file_is_unchanged(const struct stat *before, const struct stat *now);
 /* Removes the path, if it still names that file. */
 void file_remove(const char *path, struct file_identity file);
 /* Gives a file, which may be a socket's, to that user and group, if the path still names it. False, with errno. */

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/safe_file.h"
 #include "base/why.h"
 #include "net/tls_identity.h"
 #include "net/tls_parts.h"
@@ -59,11 +60,6 @@ static bool look(const char *name, struct stat *info) {
   return errno != EACCES;
 }
 
-static bool is_same_file(const struct stat *a, const struct stat *b) {
-  return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-         a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
 static struct kept *find(const struct kept *wanted) {
   LIST_EACH(node, &all) {
     struct kept *kept = LIST_ENTRY(node, struct kept, link);
@@ -79,7 +75,7 @@ static struct tls_identity *get_kept(const struct kept *now, const bool seen[FIL
   struct kept *kept = find(now);
   if (!kept || !tls_identity_is_current(kept->identity)) return NULL;
   for (int i = 0; i < FILES; i++)
-    if (seen[i] && !is_same_file(&kept->files[i], &now->files[i])) return NULL;
+    if (seen[i] && !file_is_unchanged(&kept->files[i], &now->files[i])) return NULL;
   kept->was_wanted = true;
   return tls_identity_hold(kept->identity);
 }
@@ -128,7 +124,8 @@ struct tls_identity *tls_identity_get(const struct tls_files *files, char **why)
 
 static bool has_file(const struct kept *kept, const char *name, const struct stat *info, bool is_seen) {
   for (int i = 0; i < FILES; i++)
-    if (strcmp(kept->names[i], name) == 0 && (!is_seen || is_same_file(&kept->files[i], info))) return true;
+    if (strcmp(kept->names[i], name) == 0 && (!is_seen || file_is_unchanged(&kept->files[i], info)))
+      return true;
   return false;
 }
 

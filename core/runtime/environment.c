@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/safe_file.h"
 #include "net/tls_context.h"
 
 struct environment {
@@ -52,9 +53,7 @@ static void look_at_certificates(struct environment *e) {
 /* The library reads the file again where it has changed; but it is not asked without need, since it allocates. */
 static void look_at_zone(struct environment *e) {
   struct stat now = {0};
-  if (stat(zone_file, &now) != 0 || (now.st_ino == e->zone.st_ino && now.st_dev == e->zone.st_dev &&
-                                     now.st_mtim.tv_sec == e->zone.st_mtim.tv_sec))
-    return;
+  if (stat(zone_file, &now) != 0 || file_is_unchanged(&e->zone, &now)) return;
   e->zone = now;
   tzset();
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/memory.h"
+#include "base/safe_file.h"
 #include "base/str.h"
 #include "runtime/config.h"
 #include "runtime/listening.h"
@@ -65,17 +66,12 @@ static const struct stamp *find(const struct stamps *s, const char *path) {
   return NULL;
 }
 
-static bool is_same(const struct stat *a, const struct stat *b) {
-  return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-         a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
 void changes_of_files(const struct stamps *before, const struct stamps *now, FILE *out) {
   for (unsigned i = 0; i < now->count; i++) {
     const struct stamp *old = find(before, now->all[i].path);
     if (!old)
       fprintf(out, "  new: %s\n", now->all[i].path);
-    else if (!is_same(&old->info, &now->all[i].info))
+    else if (!file_is_unchanged(&old->info, &now->all[i].info))
       fprintf(out, "  changed: %s\n", now->all[i].path);
   }
   for (unsigned i = 0; before && i < before->count; i++)

@@ -21,7 +21,7 @@ static bool has_changed(const char *path, const struct timespec *begin) {
   return changed;
 }
 
-/* A kernel since 6.13 gives a file that was looked at a finer time than the clock of CLOCK_REALTIME_COARSE has reached. */
+/* Since Linux 6.13 a file that was looked at gets a finer time, ahead of CLOCK_REALTIME_COARSE. */
 IT("sees each write since the load began, also one of this moment to a file that was looked at before") {
   char path[UNIT_PATH_BYTES];
   struct timespec begin, tick = {0, 20000000};
