@@ -294,6 +294,12 @@ enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved) {
   return got ? IO_OK : IO_EOF;
 }
 
+enum io conn_look(struct conn *conn) {
+  char byte;
+  size_t moved;
+  return conn->tls ? conn_read(conn, &byte, 1, &moved) : conn_peek(conn, &byte, 1, &moved);
+}
+
 static enum io plain_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
   struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
   ssize_t put = count == 1 ? send_bytes(conn->fd, parts->iov_base, parts->iov_len)

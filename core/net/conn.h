@@ -107,6 +107,9 @@ static inline unsigned conn_turn(const struct conn *conn) { return ev_iteration(
 enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved);
 /* Looks without taking; for plain connections, before TLS is put on them. */
 enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved);
+/* Has the other side said something? IO_AGAIN: no. With TLS a byte of it is taken, and session tickets, which are no
+ * news, are read on the way. */
+enum io conn_look(struct conn *conn);
 enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved);
 static inline bool conn_is_plain(const struct conn *conn) { return !conn->tls; }
 /* Past us, from a plain conn into an empty pipe (up to `count` bytes) and from a pipe into a plain conn (all that is in

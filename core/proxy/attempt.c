@@ -78,11 +78,7 @@ static bool is_stale(const struct exchange *x) { return x->now.reused && x->now.
 /* What comes on a new connection before the request is no answer to it (RFC 9112 section 9.2); session tickets of TLS
  * are no words. A hook has waited meanwhile, else there was no time for that. */
 static bool has_spoken_unasked(struct exchange *x) {
-  struct conn *conn = &x->now.upstream->conn;
-  char byte;
-  size_t moved;
-  if (x->now.reused || !x->now.readable) return false;
-  return (conn->tls ? conn_read(conn, &byte, 1, &moved) : conn_peek(conn, &byte, 1, &moved)) == IO_OK;
+  return !x->now.reused && x->now.readable && conn_look(&x->now.upstream->conn) == IO_OK;
 }
 
 /* The client waits for a 100 (Continue) that its peer was not asked for, because the policy has taken the field away:

@@ -30,20 +30,14 @@ void pool_leave(struct upstream *u) {
 /* --- taking ----------------------------------------------------------------------------------------------- */
 
 /* TLS may have something to say that is no news, as a session ticket. Of a peer nothing is expected. */
-bool pool_is_silent(struct upstream *u) {
-  char byte;
-  size_t moved;
-  return u->conn.tls && conn_read(&u->conn, &byte, 1, &moved) == IO_AGAIN;
-}
+bool pool_is_silent(struct upstream *u) { return u->conn.tls && conn_look(&u->conn) == IO_AGAIN; }
 
 /* The loop tells what has come, but not yet of a connection that was given back in this very turn; and with TLS
  * it may want to tell of a record that was read since, which is no news for the next exchange either. */
 static bool is_still_silent(struct upstream *u) {
-  char byte;
-  size_t moved;
   bool is_told = conn_has_news(&u->conn);
   if (!is_told && u->idle_since != conn_turn(&u->conn)) return true;
-  if (!u->conn.tls) return !is_told && conn_peek(&u->conn, &byte, 1, &moved) == IO_AGAIN;
+  if (!u->conn.tls) return !is_told && conn_look(&u->conn) == IO_AGAIN;
   if (!pool_is_silent(u)) return false;
   conn_want_read(&u->conn, false);
   conn_want_read(&u->conn, true);
@@ -70,14 +64,10 @@ struct upstream *pool_take(struct peer *peer) {
   return u;
 }
 
-/* Nothing has come, and nothing is half done. TLS reads what is no news on the way, as session tickets. */
 bool pool_is_at_rest(struct upstream *u) {
-  char byte;
-  size_t moved;
   struct conn *conn = &u->conn;
-  enum io io = conn->tls ? conn_read(conn, &byte, 1, &moved) : conn_peek(conn, &byte, 1, &moved);
-  return io == IO_AGAIN && !conn_has_unsent(conn) && !conn->read_needs_write && !conn->write_needs_read &&
-         !conn->shuts;
+  return conn_look(conn) == IO_AGAIN && !conn_has_unsent(conn) && !conn->read_needs_write &&
+         !conn->write_needs_read && !conn->shuts;
 }
 
 bool pool_lend(struct peer *peer, struct detached_conn *detached) {
