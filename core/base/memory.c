@@ -91,11 +91,6 @@ void memory_thread_end(void) {
 
 #endif
 
-void memory_trim(void) {
-  memory_thread_end();
-  malloc_trim(0);
-}
-
 /* A mapping of /proc/self/smaps that is a file's, cannot be written to, and has no page that differs from the file: one
  * of a debugger's breakpoints, or text that was moved elsewhere, stays. */
 void memory_drop_text(void) {

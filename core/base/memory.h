@@ -30,9 +30,6 @@ void block_free(void *block, size_t size);
 
 /* Gives the calling thread's free lists back. Call it before a thread ends. */
 void memory_thread_end(void);
-/* The same, and all that is free to the system. For the start, which leaves much: takes long, and holds up other
- * threads. */
-void memory_trim(void);
 /* Lets go of what the start has read of program and libraries: symbols, relocations, code that runs once. It stays in
  * the page cache, and a page that is needed again is a minor fault. */
 void memory_drop_text(void);

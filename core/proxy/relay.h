@@ -96,8 +96,6 @@ void relay_restart(struct relay *r, enum framing out, struct str head, struct st
 /* The rest of a message whose relay was stopped is read from there and dropped: nothing is sent, kept or filtered any
  * more, however long it is. */
 void relay_read_away(struct relay *r, struct conn *from, struct buf *in);
-/* Is something of it on its way to the client, or there? */
-static inline bool relay_has_written(const struct relay *r) { return r->written > 0; }
 /* Goes on as far as it gets without waiting, and sets the watchers of both conns to what it waits for: the
  * source's reader, the sink's writer. Call it when either became ready. Not to be called after a final
  * result. */

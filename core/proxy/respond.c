@@ -63,7 +63,7 @@ static void send_whole(struct exchange *x, struct str head, enum framing out, st
 }
 
 void respond_forget_unsent(struct exchange *x) {
-  if (!relay_has_written(&x->down)) x->sent.status = 0;
+  if (!x->down.written) x->sent.status = 0;
 }
 
 /* --- interim -------------------------------------------------------------------------------------------- */

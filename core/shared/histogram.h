@@ -30,7 +30,6 @@ static inline void histogram_add(struct histogram *h, uint64_t value) {
 /* The least value of a bucket; bucket HISTOGRAM_BUCKETS: what the last one reaches. */
 uint64_t histogram_floor(unsigned bucket);
 uint64_t histogram_count(const struct histogram *h);
-/* Adds what `from` has counted. */
 /* What `now` has in addition to `before`. */
 void histogram_difference(struct histogram *to, const struct histogram *now, const struct histogram *before);
 /* The value that a share `q` (0 to 1) of all is not above, to the width of a bucket; 0 where there is none. */

@@ -20,7 +20,6 @@ enum sink_priority { SINK_ERROR = 3, SINK_WARNING = 4, SINK_INFO = 6, SINK_DEBUG
  * to, and made where it is missing. `is_patient`: lines may be some ms late, so that many are written at once.
  * NULL: *why is a malloc'd message. */
 struct sink *sink_open(const char *target, unsigned lanes, bool is_patient, char **why);
-const char *sink_target(const struct sink *sink);
 /* Lines want no time of their own and no line feeds within. */
 /* The open file that it writes to, before it is opened anew; -1: it writes to no file of its own. */
 int sink_file(const struct sink *sink);
