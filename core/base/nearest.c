@@ -37,8 +37,8 @@ static unsigned edits(const char *a, size_t a_length, const char *b, size_t b_le
 
 struct nearest nearest_to(const char *word) {
   size_t length = strlen(word);
-  unsigned most = length > LONGEST || length < 2 ? 0 : (unsigned)length / 3;
-  return (struct nearest){word, NULL, (length >= 2 && most == 0 ? 1 : most) + 1};
+  unsigned most = length < 6 ? 1 : (unsigned)length / 3;
+  return (struct nearest){word, NULL, most + 1};
 }
 
 /* "get_path" for "path": the word with one more word before or behind it. */

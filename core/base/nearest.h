@@ -11,7 +11,7 @@
 struct nearest {
   const char *word;  /* borrowed */
   const char *found; /* borrowed: the best that was offered; of equals the first */
-  unsigned distance; /* its edits; a worse one is not taken */
+  unsigned distance; /* its edits, or one more than may be; only a better one is taken */
 };
 
 struct nearest nearest_to(const char *word);

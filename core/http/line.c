@@ -35,10 +35,8 @@ enum error request_line_parse(struct str line, size_t target_bytes, struct reque
   bool is_target = is_word(rest, CLASS_TARGET, &parts->target);
   if (parts->target.len == rest.len)
     return why_error(why, ERROR_BAD_REQUEST, "the request line has no version");
-  if (parts->target.len > target_bytes) {
-    *why = "the request target is longer than allowed";
-    return ERROR_TARGET_TOO_LONG;
-  }
+  if (parts->target.len > target_bytes)
+    return why_error(why, ERROR_TARGET_TOO_LONG, "the request target is longer than allowed");
   if (!parts->target.len) return why_error(why, ERROR_BAD_REQUEST, "more than one space in the request line");
   if (!is_target) return why_error(why, ERROR_BAD_REQUEST, "invalid character in the target");
   return version_parse(str_from(rest, parts->target.len + 1), &parts->minor, why);
@@ -52,10 +50,8 @@ static bool is_version(struct str s) {
 
 static enum error other_version(struct str version, unsigned char *minor, const char **why) {
   if (!is_version(version)) return why_error(why, ERROR_BAD_REQUEST, "malformed HTTP version");
-  if (version.ptr[5] != '1') {
-    *why = "only HTTP/1.0 and HTTP/1.1 are served";
-    return ERROR_VERSION_UNSUPPORTED;
-  }
+  if (version.ptr[5] != '1')
+    return why_error(why, ERROR_VERSION_UNSUPPORTED, "only HTTP/1.0 and HTTP/1.1 are served");
   *minor = version.ptr[7] > '0';
   return ERROR_NONE;
 }

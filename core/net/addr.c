@@ -70,10 +70,9 @@ bool addr_parse_listener(struct str text, struct addr *addr, const char **why) {
   if (!str_equal_nocase(str_of(addr->host), STR("localhost")))
     return refuse(why, "an address to listen on is an IP address, a port alone like \":80\", localhost, or "
                        "unix:/path");
-  unsigned short port = addr->port;
-  struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in in4 = {
+      .sin_family = AF_INET, .sin_port = htons(addr->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   addr_from_socket(addr, (const struct sockaddr *)&in4, sizeof in4);
-  addr_set_port(addr, port);
   return true;
 }
 
