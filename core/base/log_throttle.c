@@ -30,8 +30,8 @@ struct place {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct place
-    places[LAST + 1];  /* of subjects, then of kinds; the last: for all that find no place of their own */
+/* Of subjects, then of kinds; the last: for all that find none of their own. */
+static struct place places[LAST + 1];
 static uint64_t total; /* lines left out, ever; under the lock */
 static const struct clock *clock_used = &clock_system;
 

@@ -194,6 +194,7 @@ static void forwards_of(struct request *request) {
 
 /* --- responses ------------------------------------------------------------------------------- */
 
+/* 101 ends HTTP on the connection, so it must say for what (RFC 9110 section 15.2.2). */
 static enum error switch_protocols(struct response *response, struct options options, const char **why) {
   struct str protocol;
   response->upgrade = options.upgrade ? upgrade_passed(&response->headers) : (struct str){0};

@@ -15,8 +15,7 @@
 enum grammar_class {
   CLASS_TOKEN = 1,  /* tchar, RFC 9110 section 5.6.2 */
   CLASS_TARGET = 2, /* what a request target may hold: visible ASCII but '#' (a fragment is never sent) */
-  CLASS_HOST =
-      4, /* unreserved and sub-delims of a reg-name, RFC 3986 section 3.2.2, but the comma; '%' is checked apart */
+  CLASS_HOST = 4, /* of a reg-name: unreserved, sub-delims but the comma (RFC 3986 section 3.2.2); not '%' */
   CLASS_HEX = 8
 };
 

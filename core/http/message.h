@@ -42,8 +42,7 @@ struct request {
                            empty on 1.0 */
   struct headers headers;
   struct body body;
-  struct str
-      upgrade; /* the protocols of Upgrade that can be tunnelled, when Connection names it; else empty */
+  struct str upgrade; /* protocols of Upgrade that can be tunnelled, when Connection names it; else empty */
   uint64_t max_forwards; /* of a TRACE or OPTIONS (RFC 9110 section 7.6.2), if it has_max_forwards */
   bool has_max_forwards;
   bool keep_alive;          /* the client allows another request on this connection */

@@ -31,12 +31,12 @@ struct dns_reply {
 /* Once for each question: from the loop, or from inside of dns_servers_free. It must not free the servers. */
 typedef void dns_done(void *owner, struct dns_reply *reply);
 
-/* What resolv.conf(5) says of patience. */
+/* What resolv.conf(5) says of patience. Where it says nothing, servers are asked in rounds that take longer and longer,
+ * for five seconds. */
 struct dns_options {
-  unsigned timeout_s,
-      attempts; /* each server is asked so often, all within so many seconds each; 0, both: rounds that
-                                 * take longer and longer, for five seconds */
-  bool rotates; /* questions begin with one server after the other, instead of with the first */
+  unsigned attempts;  /* at each server; 0: nothing is said, and timeout_s is 0, too */
+  unsigned timeout_s; /* all are over within so many seconds for each attempt */
+  bool rotates;       /* questions begin with one server after the other, instead of with the first */
 };
 enum { DNS_TIMEOUT_MOST_S = 30, DNS_ATTEMPTS_MOST = 5 };
 

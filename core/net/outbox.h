@@ -2,7 +2,7 @@
 // outbox: the small writes of one turn of a loop, made one after another at its end. Between two sends the
 // kernel's way through TCP puts our code and data out of the processor's caches, so a turn that serves many
 // connections costs less when it parses and decides first and sends then. What is put here counts as written; what
-// the kernel does not take stays owed to the conn (conn.c), which sends it before anything else.
+// the kernel does not take, the conn keeps and sends before anything else (conn.c).
 #ifndef PERILUNE_NET_OUTBOX_H
 #define PERILUNE_NET_OUTBOX_H
 

@@ -41,8 +41,8 @@ struct siblings {
 };
 
 struct siblings *siblings_new(unsigned count);
-/* Before the workers start; they must stay where they are until all have ended. Proxies need none: without a
- * siblings they neither ask nor lend. */
+/* Before the workers start; they must stay where they are until all have ended. Proxies can do without: then
+ * they neither ask nor lend. */
 void siblings_join(struct siblings *siblings, struct proxy *proxy);
 /* The worker ends: it asks no more and waits for no answer. Before its mailbox is stopped. */
 void siblings_leave(struct proxy *proxy);

@@ -178,8 +178,8 @@ void downstream_stop(struct downstream *d, unsigned patience_ms) {
 /* How long the next request may take to begin. The last one was not told to be the last. */
 static unsigned idle_ms(const struct downstream *d, enum wait wait) {
   const struct proxy *proxy = d->proxy;
-  unsigned allowed = wait_ms(wait, d->service->policy.settings),
-           patience = wait_ms(WAIT_LAST, d->service->policy.settings);
+  const struct settings *settings = d->service->policy.settings;
+  unsigned allowed = wait_ms(wait, settings), patience = wait_ms(WAIT_LAST, settings);
   if (!proxy->stopping && !d->service->closing) return allowed;
   if (proxy->stopping) patience = proxy->patience_ms;
   return patience < allowed ? patience : allowed;

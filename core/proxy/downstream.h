@@ -60,8 +60,8 @@ struct downstream {
   struct attachment *attachment; /* borrowed; NULL: none */
   struct list link;              /* in proxy->downstreams */
   struct reaped reaped;
-  struct str client_text;             /* owned; made when first asked for, as is */
-  struct str client_line;             /* owned; "X-Forwarded-For: " and what claims_address makes of it */
+  struct str client_text; /* owned; made when first asked for, with the next */
+  struct str client_line; /* owned; "X-Forwarded-For: " and what claims_address makes of its host */
   struct certificate_request *asking; /* owned; NULL unless the handshake waits for a certificate */
   struct relay *drain;                /* owned; while DRAIN: the decoder of the rest */
   bool is_admitted;                   /* counted as one of its client's: */
@@ -73,11 +73,11 @@ struct downstream {
 /* Takes over an accepted socket. */
 void downstream_new(struct proxy *proxy, struct service *service, int fd, const struct sockaddr *client,
                     socklen_t client_length);
-/* One without a socket, of which an exchange is the only one (rehearsal.c): it is where facts of a client are looked
- * up. downstream_end_bare frees what it has come to own. */
+/* One without a socket, for the single exchange of a rehearsal (rehearsal.c), which looks up there who its client is.
+ * downstream_end_bare frees what it has come to own. */
 void downstream_init_bare(struct downstream *d, struct proxy *proxy, struct service *service);
 void downstream_end_bare(struct downstream *d);
-/* A moment in which the next request of a client that was served just now may be on its way. */
+/* Grace when stopping: a client that was served less than this ago may already have sent its next request. */
 enum { LAST_REQUEST_MS = 1000 };
 /* Connections that are idle close at once, or if they were busy in the last `patience_ms`, when these are over; the
  * others with their response. */

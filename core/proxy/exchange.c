@@ -317,8 +317,8 @@ static enum step_result step_finish(struct exchange *x) {
   if (x->hooks->end) x->hooks->end(x);
   elsewhere_end(x);
   if (x->now.peer) peer_release(proxy, x->now.peer);
-  lease_end(&x->now.lease, LEASE_NEUTRAL,
-            loop_now_us(proxy->loop)); /* of a hook that chose, and then failed */
+  /* Of a hook that chose, and then failed. */
+  lease_end(&x->now.lease, LEASE_NEUTRAL, loop_now_us(proxy->loop));
   if (d) downstream_exchange_ended(d, x);
   CHECK(proxy->exchange_count > 0);
   proxy->exchange_count--;

@@ -154,8 +154,7 @@ struct exchange {
   struct request_body body;
   struct shadow *shadow; /* held; while another policy is tried beside it (proxy/shadow) */
   struct str client;     /* arena; its address, once the connection is gone */
-  enum error
-      last_error; /* of the last attempt that was followed by another: told where nobody is left to ask */
+  enum error last_error; /* of the last attempt that another followed: told where nobody is left to ask */
 };
 
 /* --- for the hooks' implementation ---------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // hooks: the seam between the proxy and the policy. The proxy calls plain C function pointers; lua/vm/hooks.c
-// implements them with Lua tasks, core/proxy/forward.c in C for a proxy without a script.
+// implements them with Lua tasks, core/runtime/forward.c in C for a proxy without a script.
 //
 // A hook the policy does not define is NULL and costs nothing. A hook answers at once (HOOK_DONE,
 // HOOK_FAILED), or says HOOK_WAIT and calls exchange_wake(x) once its outcome is stored; never both, and

@@ -2,7 +2,6 @@
 // proxy: begin and end of a worker's proxy. The order of the end matters: clients first (their exchanges give
 // upstreams back), then idle upstreams; then, once the policy is closed too, what the reaper holds, and
 // peers.
-#include "proxy/pool.h"
 #include "proxy/proxy.h"
 
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
+#include "proxy/pool.h"
 #include "proxy/upstream.h"
 #include "shared/metrics.h"
 

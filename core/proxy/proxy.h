@@ -63,7 +63,7 @@ struct proxy {
   unsigned downstream_count, exchange_count, upstream_count;
   unsigned fresh_count;      /* downstreams without a request so far */
   size_t heads_held;         /* bytes of buffers with parts of heads */
-  unsigned idle_count;       /* spare upstreams */
+  unsigned idle_count;       /* upstreams in pools */
   unsigned background_count; /* runs of the policy's own work under way, of all generations */
   struct list spare_peers;   /* unreferenced, least recently used last */
   unsigned spare_count;

@@ -26,7 +26,7 @@ bool exchange_ends_connection(const struct exchange *x);
 /* attempt.c, beside what attempt.h says. STEP_NEXT: x->response is parsed. */
 enum step_result attempt_read_response(struct exchange *x);
 
-/* negotiation.c: says what of the client's Upgrade is not passed on, before it is removed; and of a 426. */
+/* negotiation.c: says what of the client's Upgrade is not passed on, before it is removed; and of a peer's. */
 void negotiation_tell(struct exchange *x) __attribute__((cold));
 void negotiation_tell_peer(const struct exchange *x) __attribute__((cold));
 /* What is wrong with switching protocols by this 101; NULL: nothing, or it is none. */
@@ -122,7 +122,7 @@ void elsewhere_end(struct exchange *x);
 
 /* forwarded.c: Via, X-Forwarded-*, Forwarded. */
 void forwarded_add(struct exchange *x);
-/* Our entry of Via for a message that came as HTTP/1.minor. */
+/* Adds our entry of Via to those of a message that came as HTTP/1.minor. */
 void forwarded_add_via(struct headers *headers, unsigned minor);
 
 /* exchange_object.c: one that belongs to nobody yet and is in no list, in an arena of its own: what every kind of

@@ -187,8 +187,8 @@ static bool may_eject(const struct backends_view *view, const struct backend *ba
 void backends_report(struct backends_view *view, struct backend *backend, bool failed) {
   const struct backend_rules *rules = &view->rules;
   if (!rules->failures && !rules->error_percent) return;
-  uint64_t now_ms =
-      failed || rules->error_percent ? backends_now_ms(view->set) : 0; /* else it is not looked at */
+  bool needs_time = failed || rules->error_percent;
+  uint64_t now_ms = needs_time ? backends_now_ms(view->set) : 0;
   const char *why = backend_report(backend, rules, failed, now_ms);
   if (!why) return;
   pthread_mutex_lock(&view->set->lock);

@@ -53,9 +53,8 @@ static void observe(const struct lease *lease, enum lease_outcome outcome, uint6
 }
 
 static void end_counts(struct lease *lease, enum lease_outcome outcome, uint64_t now_us) {
-  bool has_failed = lease->is_judged || backend_status_is_failure(lease->status);
-  if (has_failed)
-    outcome = LEASE_FAILED; /* also where the policy ended the exchange because of that answer */
+  /* Also where the policy ended the exchange because of that answer. */
+  if (lease->is_judged || backend_status_is_failure(lease->status)) outcome = LEASE_FAILED;
   lease_connected(lease);
   observe(lease, outcome, now_us);
   if (outcome != LEASE_NEUTRAL) backends_report(lease->view, lease->backend, outcome == LEASE_FAILED);

@@ -277,7 +277,7 @@ static void tight(struct fixture *f) {
 }
 IT("takes nothing for a socket that has just been full") { with_conn(tight); }
 
-static void gone_in_debt(struct fixture *f) {
+static void gone_with_unsent(struct fixture *f) {
   fill(f);
   CHECK(say_soon(&f->conn, "one") == IO_OK);
   turn(f);
@@ -286,4 +286,4 @@ static void gone_in_debt(struct fixture *f) {
   ev_run(f->loop, EVRUN_ONCE);
   CHECK(!conn_has_unsent(&f->conn) && !ev_is_active(&f->conn.writer));
 }
-IT("waits for nothing more when what it owes cannot be sent") { with_conn(gone_in_debt); }
+IT("waits for nothing more when what is unsent cannot be sent") { with_conn(gone_with_unsent); }
