@@ -137,6 +137,7 @@ describe("a listener with bad files", function()
   write(directory .. "/half.pem", text:sub(1, #text / 2))
   write(directory .. "/half-chain.pem", text .. read(other.certificate):sub(1, 200))
   write(directory .. "/empty.pem", "")
+  write(directory .. "/large.pem", ("#"):rep(4 * 1024 * 1024 + 1))
   local cases = {
     ["an expired certificate"] = {
       tls.certificate_of({ expired = true }, "a.example"),
@@ -159,6 +160,9 @@ describe("a listener with bad files", function()
     },
     ["a missing file"] = {
       { certificate = directory .. "/none.pem", key = good.key }, "none%.pem: No such file",
+    },
+    ["a file that is too large for a certificate"] = {
+      { certificate = directory .. "/large.pem", key = good.key }, "certificate .*/large%.pem: it is larger than 4 MiB",
     },
     ["a directory"] = { { certificate = directory, key = good.key }, "certificate .*: it is no regular file" },
     ["a key where a certificate belongs"] = {

@@ -34,6 +34,21 @@ IT("completes the beginning of a word") {
   CHECK_STR(str_of(suggest("--pid")), "--pid-file");
 }
 
+IT("finds the word that has one more word before or behind it") {
+  CHECK_STR(str_of(suggest("get_proxy")), "proxy");
+  CHECK_STR(str_of(suggest("proxy-server")), "proxy");
+  CHECK_STR(str_of(suggest("getproxy")), "");
+}
+
+IT("takes the first of words that are equally near") {
+  struct nearest n = nearest_to("cart");
+  nearest_offer(&n, "card");
+  nearest_offer(&n, "care");
+  CHECK_STR(str_of(n.found), "card");
+  nearest_offer(&n, "cart");
+  CHECK_STR(str_of(n.found), "cart");
+}
+
 IT("suggests nothing that is far off") {
   CHECK_STR(str_of(suggest("x")), "");
   CHECK_STR(str_of(suggest("")), "");
