@@ -11,12 +11,17 @@
 #define H2_SESSION_MAGIC 0x48325345u
 #define H2_STREAM_MAGIC  0x48325354u
 
+enum {
+  FRAME_HEADER_BYTES = 9, /* RFC 9113 section 4.1 */
+  /* Control frames that a frame of body makes good for: whoever gets body must give windows back. */
+  EARNED_BY_DATA = 2
+};
 enum { H2_IDS_KEPT = 512 }; /* of streams of late: whether there was one */
 
 /* A header block, while it comes in and until the user takes it. */
-struct h2_block_of {
+struct h2_header_block {
   struct h2_head head;
-  struct h2_block_of *next;
+  struct h2_header_block *next;
 };
 
 struct h2_session {
@@ -32,7 +37,7 @@ struct h2_session {
   size_t held, owed; /* body bytes that wait in streams; connection window that is not given back yet */
 
   struct h2_stream *block_stream;       /* of the block that is coming in; NULL: nobody wants it */
-  struct h2_block_of *block;            /* in the stream's arena */
+  struct h2_header_block *block;        /* in the stream's arena */
   size_t block_bytes;                   /* compressed, and its frame headers */
   uint64_t used_ids[H2_IDS_KEPT / 64];  /* a bit for each of the last ids of the other side: there was one */
   uint64_t reset_ids[H2_IDS_KEPT / 64]; /* and we have reset it, which the other side may not know yet */

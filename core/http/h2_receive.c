@@ -9,10 +9,7 @@
 
 enum {
   BLOCK_OVERHEAD = 16384, /* a compressed block may be so much longer than the list of its fields */
-  INTERIMS_MOST = 32,     /* heads before the final one */
-  EARNED_BY_DATA = 2,     /* control frames that a frame of body makes good for */
-  FRAME_HEADER_BYTES = 9,
-  FIRST_UNKNOWN_TYPE = 0x0a /* of frames; ALTSVC and ORIGIN are nothing that we asked for either */
+  INTERIMS_MOST = 32      /* heads before the final one */
 };
 
 static struct h2_session *session_of(void *user) {
@@ -30,7 +27,7 @@ static struct h2_stream *find_stream(struct h2_session *s, int32_t id) {
 /* A stream that somebody still looks at. */
 static struct h2_stream *live_stream(struct h2_session *s, int32_t id) {
   struct h2_stream *stream = find_stream(s, id);
-  return stream && !stream->is_released && !stream->is_faulty ? stream : NULL;
+  return stream && !stream->is_released && !stream->is_reset ? stream : NULL;
 }
 
 /* NGHTTP2_ERR_CALLBACK_FAILURE ends h2_session_receive, which then sends the GOAWAY. */
@@ -42,11 +39,10 @@ static void spend(struct h2_session *s, enum h2_cost cost, const char *why) {
 
 /* The other side broke a rule of this stream: it is reset, and counts against the budget. */
 static void fault(struct h2_stream *stream, uint32_t code, const char *why) {
-  if (stream->is_faulty || !stream->is_open) return;
-  stream->is_faulty = true;
+  if (stream->is_reset || !stream->is_open) return;
   stream->code = code;
   stream->why = why;
-  nghttp2_submit_rst_stream(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, code);
+  h2_stream_reset(stream, code);
   h2_stream_tell(stream, H2_NEWS_RESET);
   spend(stream->session, H2_COST_RESET, "too many streams that had to be reset");
 }
@@ -63,11 +59,12 @@ static bool has_bit(const uint64_t *ids, int32_t id) { return ids[bit_of(id) / 6
 static void keep_id(struct h2_session *s, int32_t id) {
   int32_t from = s->last_id ? s->last_id + 2 : 1;
   if (id - from > 2 * H2_IDS_KEPT) from = id - 2 * H2_IDS_KEPT;
-  for (int32_t between = from; between <= id; between += 2) {
-    set_bit(s->used_ids, between, between == id);
-    set_bit(s->reset_ids, between, false);
-    if (between == id) break; /* the highest id there is has none behind it */
+  for (int32_t skipped = from; skipped < id; skipped += 2) {
+    set_bit(s->used_ids, skipped, false);
+    set_bit(s->reset_ids, skipped, false);
   }
+  set_bit(s->used_ids, id, true);
+  set_bit(s->reset_ids, id, false);
   s->last_id = id;
 }
 
@@ -141,7 +138,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
                        : stream->has_final ? H2_BLOCK_TRAILERS
                                            : H2_BLOCK_RESPONSE;
   s->block = arena_alloc(stream->arena, sizeof *s->block);
-  *s->block = (struct h2_block_of){0};
+  *s->block = (struct h2_header_block){0};
   h2_head_begin(&s->block->head, kind, &s->config.head, stream->arena);
   return verdict(s);
 }
@@ -176,20 +173,20 @@ static void end_peer(struct h2_stream *stream) {
   h2_stream_tell(stream, H2_NEWS_END);
 }
 
-static void push_head(struct h2_stream *stream, struct h2_block_of *block) {
-  struct h2_block_of **at = &stream->heads;
+static void push_head(struct h2_stream *stream, struct h2_header_block *block) {
+  struct h2_header_block **at = &stream->heads;
   while (*at) at = &(*at)->next;
   *at = block;
   h2_stream_tell(stream, H2_NEWS_HEAD);
 }
 
-static void take_trailers(struct h2_stream *stream, struct h2_block_of *block) {
+static void take_trailers(struct h2_stream *stream, struct h2_header_block *block) {
   if (h2_head_trailers(&block->head, &stream->trailers) != ERROR_NONE)
     return fault(stream, H2_PROTOCOL_ERROR, block->head.why);
   end_peer(stream);
 }
 
-static void take_head(struct h2_stream *stream, struct h2_block_of *block) {
+static void take_head(struct h2_stream *stream, struct h2_header_block *block) {
   struct str status = block->head.pseudo[H2_PSEUDO_STATUS];
   bool is_interim = block->head.block == H2_BLOCK_RESPONSE && status.len == 3 && status.ptr[0] == '1';
   if (is_interim && ++stream->interims > INTERIMS_MOST)
@@ -205,7 +202,7 @@ static void take_head(struct h2_stream *stream, struct h2_block_of *block) {
 static void on_block(struct h2_session *s, const nghttp2_frame *frame) {
   struct h2_stream *stream = s->block_stream;
   s->block_stream = NULL;
-  if (!stream || stream->is_faulty || stream->is_released) return;
+  if (!stream || stream->is_reset || stream->is_released) return;
   s->block->head.ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   if (s->block->head.block == H2_BLOCK_TRAILERS)
     take_trailers(stream, s->block);
@@ -250,7 +247,7 @@ static void on_peer_reset(struct h2_session *s, int32_t id, uint32_t code) {
   struct h2_stream *stream = find_stream(s, id);
   if (s->config.is_server && (!stream || !stream->ended))
     spend(s, H2_COST_RESET, "too many streams were cancelled");
-  if (!stream || stream->is_faulty) return;
+  if (!stream || stream->is_reset) return;
   stream->code = code;
   stream->was_refused = code == H2_REFUSED_STREAM;
   h2_stream_tell(stream, H2_NEWS_RESET);
@@ -317,7 +314,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
     h2_stream_forget(stream);
     return 0;
   }
-  if (is_whole || stream->news & H2_NEWS_RESET || stream->is_faulty) return 0;
+  if (is_whole || stream->news & H2_NEWS_RESET || stream->is_reset) return 0;
   stream->code = code;
   stream->was_refused = stream->was_refused || code == H2_REFUSED_STREAM;
   h2_stream_tell(stream, H2_NEWS_RESET);

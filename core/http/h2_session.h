@@ -55,10 +55,9 @@ struct h2_config {
 
 /* What is new of a stream. */
 enum h2_news {
-  H2_NEWS_HEAD = 1, /* take it by h2_stream_head; there may be several (interim responses) */
-  H2_NEWS_DATA = 2, /* there is more in stream->in */
-  H2_NEWS_END =
-      4, /* the other side has ended its half: behind the data, and behind the trailers if it has any */
+  H2_NEWS_HEAD = 1,  /* take it by h2_stream_head; there may be several (interim responses) */
+  H2_NEWS_DATA = 2,  /* there is more in stream->in */
+  H2_NEWS_END = 4,   /* the other side has ended its half, behind all data and trailers */
   H2_NEWS_RESET = 8, /* the stream is over: by RST_STREAM, GOAWAY or a fault of the other side; see `code` */
   H2_NEWS_ROOM = 16  /* h2_stream_write took less than it was given, and would take more now */
 };
@@ -75,10 +74,10 @@ struct h2_stream {
   struct arena own;           /* of a request's head (see h2_stream_take_arena), and of trailers to be sent */
   struct arena *arena;        /* where heads and trailers are put: &own, or the user's */
   struct buf in;              /* owned; body bytes that the user has not used yet */
-  struct h2_block_of *heads;  /* arena; whole heads that the user has not taken, oldest first */
-  struct headers trailers;    /* of the other side, once H2_NEWS_END has come */
-  struct h2_fields last;      /* in `own`; trailers to be sent behind the body */
-  struct str *parts;          /* of a write under way, and how many; the caller's */
+  struct h2_header_block *heads; /* arena; whole heads that the user has not taken, oldest first */
+  struct headers trailers;       /* of the other side, once H2_NEWS_END has come */
+  struct h2_fields last;         /* in `own`; trailers to be sent behind the body */
+  struct str *parts;             /* of a write under way, and how many; the caller's */
   unsigned part_count;
   uint64_t taken, length; /* body bytes received, and announced; length is UINT64_MAX where it is not known */
   uint32_t window;        /* how many bytes may come before they are used */
@@ -89,7 +88,7 @@ struct h2_stream {
   enum method method;     /* of the request */
   bool has_final;         /* the request, or the response that is not interim, has come */
   bool peer_ended, ended; /* the other half, our half: as far as it was told us, or told by us */
-  bool is_faulty;         /* we have reset it for a fault of the other side: `why` says which */
+  bool is_reset;          /* by us; `why` says for which fault of the other side, if it was one */
   bool was_refused;       /* the other side has certainly not acted on it (REFUSED_STREAM, GOAWAY) */
   bool is_open;           /* nghttp2 knows it */
   bool is_deferred;       /* nghttp2 waits to be told that there is a body to send */
@@ -120,8 +119,8 @@ bool h2_session_is_over(const struct h2_session *s);
  * sentence, or NULL; *by_peer whether the other side said so. */
 uint32_t h2_session_fault(const struct h2_session *s, const char **why, bool *by_peer);
 
-/* Of a server: no new streams from here on. The first says so to a client whose requests may be on their way; `last`
- * then refuses what comes later. Running streams go on. */
+/* Of a server: no new streams (section 6.8). The first announces it to a client, whose requests may be on their way and
+ * are still taken. The second refuses what comes from then on. Running streams go on where `code` is H2_NO_ERROR. */
 void h2_session_announce_end(struct h2_session *s);
 void h2_session_end(struct h2_session *s, enum h2_code code);
 /* A PING, whose answer sets h2_session_pongs one higher. */

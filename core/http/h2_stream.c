@@ -8,10 +8,6 @@
 #include "base/memory.h"
 #include "http/h2_parts.h"
 
-enum {
-  EARNED_BY_DATA = 2
-}; /* control frames of the other side that a frame of body makes good for: it must give windows back */
-
 struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *arena) {
   struct h2_stream *stream = memory_zalloc(sizeof *stream);
   stream->session = s;
@@ -46,7 +42,7 @@ void h2_stream_tell(struct h2_stream *stream, unsigned news) {
 /* --- what the user takes ------------------------------------------------------------------------ */
 
 struct h2_head *h2_stream_head(struct h2_stream *stream) {
-  struct h2_block_of *block = stream->heads;
+  struct h2_header_block *block = stream->heads;
   CHECK_OBJ(stream, H2_STREAM_MAGIC);
   if (!block) return NULL;
   stream->heads = block->next;
@@ -123,7 +119,7 @@ void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *field
   struct h2_session *s = stream->session;
   CHECK_OBJ(stream, H2_STREAM_MAGIC);
   CHECK(s->config.is_server && fields->items && !stream->ended && !(is_interim && ends));
-  if (!stream->is_open || stream->is_faulty) return;
+  if (!stream->is_open || stream->is_reset) return;
   nghttp2_data_provider body = body_of(stream);
   nghttp2_nv *nv = names_and_values(fields, stream->arena);
   if (is_interim) {
@@ -174,7 +170,6 @@ int h2_stream_on_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *
                       nghttp2_data_source *source, void *user) {
   struct h2_stream *stream = source->ptr;
   struct h2_session *s = user;
-  enum { FRAME_HEADER_BYTES = 9 };
   (void)ng;
   (void)frame;
   buf_append(&s->out, header, FRAME_HEADER_BYTES);
@@ -198,7 +193,7 @@ size_t h2_stream_write(struct h2_stream *stream, struct str *parts, unsigned cou
   struct h2_session *s = stream->session;
   CHECK_OBJ(stream, H2_STREAM_MAGIC);
   CHECK(!stream->ended);
-  if (!stream->is_open || stream->is_faulty) return 0;
+  if (!stream->is_open || stream->is_reset) return 0;
   stream->parts = parts;
   stream->part_count = count;
   stream->write_ends = ends;
@@ -238,7 +233,7 @@ void h2_stream_end(struct h2_stream *stream, const struct h2_fields *trailers) {
   CHECK_OBJ(stream, H2_STREAM_MAGIC);
   CHECK(!stream->ended);
   stream->ended = true;
-  if (!stream->is_open || stream->is_faulty) return;
+  if (!stream->is_open || stream->is_reset) return;
   if (trailers && trailers->count) keep_trailers(stream, trailers);
   if (stream->last.count && waits(stream))
     send_trailers(stream);
@@ -248,9 +243,9 @@ void h2_stream_end(struct h2_stream *stream, const struct h2_fields *trailers) {
 
 void h2_stream_reset(struct h2_stream *stream, uint32_t code) {
   CHECK_OBJ(stream, H2_STREAM_MAGIC);
-  if (stream->is_open && !stream->is_faulty)
+  if (stream->is_open && !stream->is_reset)
     nghttp2_submit_rst_stream(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, code);
-  stream->is_faulty = true;
+  stream->is_reset = true;
 }
 
 /* --- the end ------------------------------------------------------------------------------------ */
@@ -258,13 +253,11 @@ void h2_stream_reset(struct h2_stream *stream, uint32_t code) {
 /* What the user ended in good order goes out first, and is not torn off by its own RST_STREAM. */
 static void let_go(struct h2_stream *stream) {
   struct h2_session *s = stream->session;
-  if (!stream->is_open || stream->is_faulty) return;
-  if (!stream->ended) return h2_stream_reset(stream, H2_CANCEL);
-  if (stream->peer_ended) return;
+  if (!stream->is_open || stream->is_reset || (stream->ended && stream->peer_ended)) return;
+  if (!stream->ended || !s->config.is_server) return h2_stream_reset(stream, H2_CANCEL);
   if (nghttp2_session_get_stream_local_close(s->ng, stream->id) == 1)
-    return h2_stream_reset(stream, s->config.is_server ? H2_NO_ERROR : H2_CANCEL);
-  stream->resets_when_sent = s->config.is_server;
-  if (!s->config.is_server) h2_stream_reset(stream, H2_CANCEL);
+    return h2_stream_reset(stream, H2_NO_ERROR);
+  stream->resets_when_sent = true;
 }
 
 void h2_stream_release(struct h2_stream *stream) {

@@ -381,7 +381,7 @@ IT("resets a stream whose body is not what Content-Length says, and goes on with
                                "1234"),
                            0));
   struct h2_stream *stream = h2_session_next(s, &news);
-  CHECK(stream && news & H2_NEWS_RESET && stream->is_faulty && stream->code == H2_PROTOCOL_ERROR);
+  CHECK(stream && news & H2_NEWS_RESET && stream->is_reset && stream->code == H2_PROTOCOL_ERROR);
   CHECK(h2_stream_head(stream) != NULL);
   h2_stream_release(stream);
   CHECK(h2_session_receive(s, RAW(HEADERS("\x05", "\x03")), 0));
