@@ -70,7 +70,7 @@ describe("an object of more memory than there can be", function()
   } do
     it("is measured by half of the machine's memory: " .. call, function()
       local result = check("local perilune = require 'perilune' " .. call)
-      if result.code == 0 then return end
+      if result.code == 0 then return pending "this machine has the memory for it" end
       is_refused(result, "policy%.lua:%d+: .* would take %d+ MiB; .* half of the machine's")
     end)
   end
