@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- /healthz of the admin listener: may clients be sent here?
+local blocked = require "blocked"
 local cleanup = require "cleanup"
 local client = require "client"
 local metrics = require "metrics"
 local perilune = require "perilune"
-local running = require "running"
 local scheduler = require "scheduler"
 
 after_each(cleanup.run)
@@ -12,27 +12,18 @@ after_each(cleanup.run)
 local POLICY = [[
   local perilune = require "perilune"
   perilune.listen("127.0.0.1:0", { request_filter = function(session)
-    local go = os.getenv "GO"
-    if session:path() == "/slow" then repeat perilune.sleep(0.01) until io.open(go) end
-    if session:path() == "/block" then os.execute("until [ -e '" .. go .. "' ]; do sleep 0.05; done") end
+]] .. blocked.BLOCK .. [[
+    if session:path() == "/slow" then repeat perilune.sleep(0.01) until io.open(os.getenv "GO") end
     return session:respond { status = 200 }
   end })
 ]]
 
-local function start(workers)
-  local proxy, pid_file = running.start { workers = workers, policy = POLICY, words = { "--admin", "127.0.0.1:0" } }
-  cleanup.add(1, proxy.go)
-  return proxy, pid_file
-end
+local function start(workers) return blocked.start { workers = workers, policy = POLICY } end
 
 local function health(proxy, method)
   local response = client.request { port = proxy.admin_port, host = "127.0.0.1", path = "/healthz",
     method = method or "GET" }
   return response.status, response.body
-end
-
-local function ask(proxy, path)
-  client.connect(proxy.port):send("GET " .. path .. " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 end
 
 describe("/healthz", function()
@@ -44,7 +35,7 @@ describe("/healthz", function()
 
   it("says 503 and why of one that stops, while its last requests go on", function()
     local proxy = start(1)
-    ask(proxy, "/slow")
+    client.connect(proxy.port):send_request { path = "/slow" }
     metrics.wait(proxy, "perilune_requests_active", 1)
     proxy:signal "TERM"
     proxy:wait_log "stopping gracefully"
@@ -55,7 +46,7 @@ describe("/healthz", function()
 
   it("says 503 where no worker comes back to its loop, and 200 once one does", function()
     local proxy = start(1)
-    ask(proxy, "/block")
+    blocked.ask(proxy)
     scheduler.eventually(function() return health(proxy) == 503 end, 15, "503")
     assert.matches("^stuck: no worker", select(2, health(proxy)))
     proxy.go()
@@ -64,7 +55,7 @@ describe("/healthz", function()
 
   it("says 200 where one of two workers is stuck: the other accepts for it", function()
     local proxy = start(2)
-    ask(proxy, "/block")
+    blocked.ask(proxy)
     proxy:wait_log("(is stuck: it has not come back)", 15)
     assert.same({ 200, "ok\n" }, { health(proxy) })
     proxy.go()

@@ -1,24 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- docs/status.md and docs/metrics.md say what a running proxy says: no field and no metric more, none less.
+local blocked = require "blocked"
 local cleanup = require "cleanup"
 local client = require "client"
 local metrics = require "metrics"
 local origins = require "origins"
+local policies = require "policies"
 local process = require "process"
-local running = require "running"
-local scheduler = require "scheduler"
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
 
 -- The cells of each row of a document's tables whose first cell is code: { "`a`", "b" } of "| `a` | b |".
 local function rows(path)
   local list = {}
-  for line in read(path):gmatch "[^\n]+" do
+  for line in process.read_file(path):gmatch "[^\n]+" do
     local cells = {}
     for cell in line:gmatch "|%s*([^|]-)%s*%f[|]" do cells[#cells + 1] = cell end
     if cells[1] and cells[1]:match "^`.+`$" then
@@ -37,27 +30,19 @@ local POLICY = [[
   perilune.listen("127.0.0.1:0", {
     request_filter = function(session)
       if session:path() == "/raise" then error "so" end
-      if session:path() == "/block" then
-        os.execute("until [ -e '" .. os.getenv "GO" .. "' ]; do sleep 0.05; done")
-      end
+      $BLOCK
     end,
     upstream_peer = function() return { address = set:select() } end,
   }, { access_log = "$LOG" })
 ]]
 
 local function start()
-  local values = { ORIGIN = origins.start("a").address, LOG = process.directory() .. "/access.log" }
-  local proxy = running.start { workers = 2, policy = POLICY:gsub("%$(%u+)", values),
-    words = { "--admin", "127.0.0.1:0" } }
-  cleanup.add(1, proxy.go)
+  local proxy = blocked.start { policy = policies.fill(POLICY, { ORIGIN = origins.start("a").address,
+    LOG = process.directory() .. "/access.log", BLOCK = blocked.BLOCK }) }
   client.request(proxy.port)
   client.request { port = proxy.port, path = "/raise" }
-  client.connect(proxy.port):send "GET /block HTTP/1.1\r\nHost: a\r\n\r\n"
-  scheduler.eventually(function()
-    for _, worker in ipairs(metrics.status(proxy).workers) do
-      if worker.helper then return true end
-    end
-  end, 10, "a stuck worker that has a helper")
+  blocked.ask(proxy)
+  blocked.await_helper(proxy)
   return proxy
 end
 
@@ -106,7 +91,7 @@ describe("The documents", function()
 
   it("say what the columns of a second are, in their order", function()
     local columns = metrics.status(proxy).columns
-    local list = read("docs/status.md"):match "columns are (.-)%.\n"
+    local list = process.read_file("docs/status.md"):match "columns are (.-)%.\n"
     assert.equal("`" .. table.concat(columns, "`, `") .. "`", (list:gsub("\n", " ")))
     for _, second in ipairs(metrics.status(proxy).seconds) do assert.equal(#columns, #second) end
   end)

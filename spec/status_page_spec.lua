@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The status page in a real browser, Chromium. Where there is none these specs are pending, and say so.
+local blocked = require "blocked"
 local browser = require "browser"
 local cleanup = require "cleanup"
 local client = require "client"
@@ -8,7 +9,6 @@ local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"
-local running = require "running"
 local scheduler = require "scheduler"
 
 after_each(cleanup.run)
@@ -109,21 +109,14 @@ describe("the status page", function()
     local policy = [[
       local perilune = require "perilune"
       perilune.listen("127.0.0.1:0", { request_filter = function(session)
-        if session:path() == "/block" then
-          os.execute("until [ -e '" .. os.getenv "GO" .. "' ]; do sleep 0.05; done")
-        end
+]] .. blocked.BLOCK .. [[
         error "so"
       end })
     ]]
-    local proxy = running.start { workers = 2, policy = policy, words = ADMIN }
-    cleanup.add(1, proxy.go)
+    local proxy = blocked.start { policy = policy }
     for _ = 1, 30 do client.request(proxy.port) end -- lines that repeat
-    client.connect(proxy.port):send "GET /block HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-    scheduler.eventually(function()
-      for _, worker in ipairs(metrics.status(proxy).workers) do
-        if worker.is_stuck and worker.helper then return true end
-      end
-    end, 10, "a stuck worker that has a helper")
+    blocked.ask(proxy)
+    blocked.await_helper(proxy)
     local text = look(proxy)
     assert.matches("worker %d is stuck: it is stuck in request_filter of .-lua:%d+ for %d+ s; worker %d accepts", text)
     assert.matches("10 lines of the error log counted instead of written", text)

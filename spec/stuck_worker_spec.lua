@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- A worker that is blocked in a call cannot be rescued. Others accept for it until it comes back to its loop.
+local blocked = require "blocked"
 local cjson = require "cjson.safe"
 local cleanup = require "cleanup"
 local client = require "client"
@@ -9,13 +10,11 @@ local scheduler = require "scheduler"
 
 after_each(cleanup.run)
 
--- /block holds its worker in a call until proxy.go(); all else says which worker answered. $LISTEN: more of the policy.
+-- /block holds its worker in a call until proxy.go(); all else says which worker answered.
 local POLICY = [[
   local perilune = require "perilune"
   local function answer(session)
-    if session:path() == "/block" then
-      os.execute("until [ -e '" .. os.getenv "GO" .. "' ]; do sleep 0.05; done")
-    end
+]] .. blocked.BLOCK .. [[
     return session:respond { status = 200, body = tostring(perilune.worker()) }
   end
   perilune.listen("127.0.0.1:0", { request_filter = answer })
@@ -23,29 +22,16 @@ local POLICY = [[
 
 local function start(options)
   options = options or {}
-  local proxy, pid_file, path = running.start { workers = options.workers or 2,
-    policy = POLICY .. (options.more or ""), words = { "--admin", "127.0.0.1:0", "--reload-timeout", "0.5" } }
-  cleanup.add(1, proxy.go) -- also where a spec fails: nothing is left running
+  local proxy, pid_file, path = blocked.start { workers = options.workers, policy = POLICY .. (options.more or ""),
+    words = { "--reload-timeout", "0.5" } }
   local function status() return cjson.decode(running.command(pid_file, "status", "--json").stdout) end
   return proxy, pid_file, path, status
 end
 
-local function await_stuck(status)
-  local found
-  scheduler.eventually(function()
-    for _, worker in ipairs(status().workers) do
-      if worker.is_stuck then found = worker end
-    end
-    return found and found.helper
-  end, 10, "a stuck worker that has a helper")
-  return found
-end
-
--- A worker that stays blocked; its id.
-local function block(proxy, status)
-  local connection = client.connect(proxy.port)
-  connection:send "GET /block HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-  return await_stuck(status), connection
+-- A worker that stays blocked, and the connection whose request it has.
+local function block(proxy)
+  local connection = blocked.ask(proxy)
+  return blocked.await_helper(proxy), connection
 end
 
 -- Who answers `count` new connections at the same time.
@@ -69,10 +55,10 @@ end
 describe("a worker that is blocked in a call", function()
   it("has another one accept for it, until it comes back", function()
     local proxy, _, _, status = start()
-    local stuck, blocked = block(proxy, status)
+    local stuck, connection = block(proxy)
     assert.same({ [tostring(1 - stuck.id)] = 40 }, answers(proxy.port, 40))
     await_return(proxy, status)
-    assert.equal(tostring(stuck.id), blocked:read_response().body)
+    assert.equal(tostring(stuck.id), connection:read_response().body)
     scheduler.eventually(function()
       local seen = answers(proxy.port, 40)
       return seen["0"] and seen["1"]
@@ -82,7 +68,7 @@ describe("a worker that is blocked in a call", function()
 
   it("is named with its hook and line in status, metrics, log and on the page", function()
     local proxy, pid_file, _, status = start()
-    local stuck = block(proxy, status)
+    local stuck = block(proxy)
     assert.matches("^is stuck in request_filter of .*policy.lua:2 for %d+ s$", stuck.stuck)
     assert.equal(1 - stuck.id, stuck.helper)
     local text = running.command(pid_file, "status").stdout
@@ -107,7 +93,7 @@ describe("a worker that is blocked in a call", function()
       return list
     end
     local before = ports()
-    local stuck = block(proxy, status)
+    local stuck = block(proxy)
     local other = tostring(1 - stuck.id)
     require("process").write_file(path, (POLICY:gsub("127.0.0.1:0", "127.0.0.2:0"))
       .. "perilune.listen('127.0.0.1:0', { request_filter = answer })")
@@ -128,8 +114,8 @@ describe("a worker that is blocked in a call", function()
 
   it("has a new helper where its helper is blocked, too", function()
     local proxy, _, _, status = start { workers = 3 }
-    local first = block(proxy, status)
-    client.connect(proxy.port):send "GET /block HTTP/1.1\r\nHost: a\r\n\r\n"
+    local first = block(proxy)
+    blocked.ask(proxy)
     scheduler.eventually(function()
       local helpers = {}
       for _, worker in ipairs(status().workers) do
@@ -150,8 +136,8 @@ describe("a worker that is blocked in a call", function()
   end)
 
   it("does not hold up a stop, nor an upgrade", function()
-    local proxy, pid_file, _, status = start()
-    block(proxy, status)
+    local proxy, pid_file = start()
+    block(proxy)
     assert.equal(0, running.command(pid_file, "upgrade").code)
     for _ = 1, 20 do assert.equal(200, client.request { port = proxy.port, timeout = 2 }.status) end
     proxy.go()
