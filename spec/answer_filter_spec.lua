@@ -3,7 +3,6 @@
 local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
-local policies = require "policies"
 local process = require "process"
 local scene = require "scene"
 local scheduler = require "scheduler"
@@ -281,15 +280,15 @@ describe("an answer_filter that fails", function()
     ["runs for too long"] = "while true do end",
   } do
     it("because it " .. what .. " leaves every answer as it was, and is in the log", function()
-      local proxy = perilune.start { workers = 1, policy = policies.to(origins.start(function(connection)
+      local proxy = scene.start(origins.start(function(connection)
         while connection:read_request() do connection:respond { headers = { ["X-Kept"] = "peer" }, body = "hello" } end
-      end), { hooks = "perilune.configure { hook_time = 0.1, jit = false }\n" .. failing(act) }) }
+      end), { hooks = "perilune.configure { hook_time = 0.1, jit = false }\n" .. failing(act) })
       for path, case in pairs { ["/own"] = { 201, "own", "own" }, ["/"] = { 200, "peer", "hello" } } do
         local from = #proxy:log() + 1
         local response = client.request({ port = proxy.port, path = path })
         assert.same({ case[1], case[2], case[3] }, { response.status, response.headers["x-kept"], response.body })
         assert.is_nil(response.headers["x-half"])
-        proxy:wait_log("answer_filter", nil, from)
+        proxy:wait_log("error worker 0: answer_filter failed: ", nil, from)
       end
     end)
   end

@@ -23,6 +23,10 @@ function policy.upstream_peer() return "127.0.0.1:1" end
 perilune.listen("127.0.0.1:0", policy)
 ]]
 
+local function serve(text)
+  return perilune.start { workers = 1, script = process.write_file(process.directory() .. "/p.lua", text) }
+end
+
 -- A proxy for a policy that has these functions, by the path that calls them; and the line at which each begins.
 local function start(acts)
   local text, lines = { HEAD }, {}
@@ -32,10 +36,7 @@ local function start(acts)
     text[#text + 1] = ("acts.%s = %s\n"):format(name, act)
     line = line + select(2, act:gsub("\n", "\n")) + 1
   end
-  local directory = process.directory()
-  local proxy = perilune.start { workers = 1, args = {
-    "run", "--workers", "1", process.write_file(directory .. "/p.lua", table.concat(text)) } }
-  return proxy, lines
+  return serve(table.concat(text)), lines
 end
 
 -- What the log says behind "request_filter failed: ", for a request of this path.
@@ -70,13 +71,13 @@ describe("an error behind a tail call names the line of the call", function()
     first = { 1, "session:respond: status must be a number" },
     wrong = { 1, "bad argument #1 to 'respond' %(table expected, got number%)" },
     late = { 1, "session:read_body: the limit must be a number of bytes" },
-    set = { 2, "" },
-    module = { 1, "" },
+    set = { 2, "select: options must be a table, got a number value" },
+    module = { 1, "bad argument #1 to 'decode' %(string expected, got table%)" },
     sleep = { 1, "bad argument #1 to 'sleep' %(number expected, got string%)" },
     library = { 1, "bad argument #1 to 'rep' %(string expected" },
     raise = { 1, "raised in a tail call" },
     assertion = { 1, "an assertion" },
-    callable = { 1, "bad argument #1 to" },
+    callable = { 1, "bad argument #1 to 'callable' %(string expected, got table%)" },
   }
 
   it("of methods, modules, sets, callable tables, and Lua's own functions", function()
@@ -148,12 +149,11 @@ describe("an error in a hook", function()
   end)
 
   it("is told of a request that could not be read", function()
-    local directory = process.directory()
-    local proxy = perilune.start { args = { "run", process.write_file(directory .. "/p.lua", [[
+    local proxy = serve [[
       local policy = { upstream_peer = function() end }
       function policy.fail_to_proxy() error "on purpose" end
       require("perilune").listen("127.0.0.1:0", policy)
-    ]]) } }
+    ]]
     local connection = client.connect(proxy.port)
     connection:send "\1\2\3 NONSENSE\r\n\r\n"
     assert.equal(500, connection:read_response().status)
@@ -173,14 +173,13 @@ end)
 describe("an error in a body hook", function()
   it("behind a tail call names its line and the request", function()
     local origin = origins.start "hello"
-    local directory = process.directory()
-    local proxy = perilune.start { args = { "run", process.write_file(directory .. "/p.lua", ([[
+    local proxy = serve(([[
       local policy = { upstream_peer = function() return "%s" end }
       function policy.response_body_filter(session, chunk)
         return session:respond { status = 200 }
       end
       require("perilune").listen("127.0.0.1:0", policy)
-    ]]):format(origin.address)) } }
+    ]]):format(origin.address))
     assert.equal(500, client.request(proxy.port).status)
     proxy:wait_log "response_body_filter failed: [^\n]*p%.lua:3: session:respond is not allowed in [%w_]+ %(GET /"
   end)

@@ -25,6 +25,8 @@ local COUNTING = [[
   file:close()
 ]]
 
+local CORES = tonumber(io.popen("nproc"):read "*l")
+
 local function fill(text, values) return (text:gsub("%$(%u+)", values)) end
 
 local function policy(file, word, code)
@@ -33,11 +35,8 @@ end
 
 -- The lines written since the last time.
 local function take(path)
-  local file = io.open(path)
-  if not file then return {} end
   local lines = {}
-  for line in file:lines() do lines[#lines + 1] = line end
-  file:close()
+  for line in process.read_file(path):gmatch "[^\n]+" do lines[#lines + 1] = line end
   os.remove(path)
   return lines
 end
@@ -110,18 +109,22 @@ describe("A load of the policy", function()
     assert.equal(1, #take(file))
   end)
 
-  it("is refused with one message where it fails in a worker alone", function()
+  it("is refused with one message where it fails in a worker alone, and loads no more of them then", function()
     local path, file = script()
-    local proxy, pid_file = start(path, "--workers", "4")
-    write(path, policy(file, "two", "if perilune.worker() < 4 then error('in a worker', 0) end"))
+    local workers = CORES + 4
+    local proxy, pid_file = start(path, "--workers", tostring(workers))
+    take(file)
+    write(path, policy(file, "two", COUNTING
+      .. "if perilune.worker() < perilune.workers() then error('in a worker', 0) end"))
     local result = running.command(pid_file, "reload")
     assert.equal(2, result.code)
     assert.matches("policy%.lua: in a worker\n", result.stderr)
-    assert.equal("4 one", client.request(proxy.port).body)
+    assert.is_true(#take(file) <= 1 + CORES) -- each thread comes to its first failure
+    assert.equal(workers .. " one", client.request(proxy.port).body)
   end)
 
   it("runs the workers' scripts at the same time where there are cores", function()
-    if tonumber(io.popen("nproc"):read "*l") < 2 then return pending "there is one core" end
+    if CORES < 2 then return pending "there is one core" end
     -- Each waits for another that has begun: one after the other they would wait in vain, until load_time.
     local path, file = script [[
       local file = assert(io.open("$FILE", "a"))
@@ -159,11 +162,7 @@ describe("A load of the policy", function()
     assert.equal(0, result.code, result.stderr)
     assert.equal(3, #take(file))
     process.write_file(file .. ".go", "")
-    scheduler.eventually(function()
-      local opened = io.open(log)
-      local said = opened and opened:read "*a" or ""
-      if opened then opened:close() end
-      return said:find "used up its time"
-    end, 20, "the end of the endless loop in the log")
+    scheduler.eventually(function() return process.read_file(log):find "used up its time" end, 20,
+      "the end of the endless loop in the log")
   end)
 end)

@@ -228,7 +228,7 @@ local function start(first, last)
   local text = "local acts = {}; function policy.request_filter(session, ctx)\n"
     .. "return acts[tonumber(session:path():sub(2))](session, ctx) end\n" .. table.concat(acts, "\n")
   local script = process.write_file(process.directory() .. "/p.lua", (POLICY:gsub("%%s", function() return text end)))
-  return perilune.start { args = { "run", "--workers", "1", script } }
+  return perilune.start { workers = 1, script = script }
 end
 
 -- The line of the log names the line of the policy, or those that it may have been; a result has that of its hook.
