@@ -184,10 +184,7 @@ describe("the certificate hook", function()
     end)
     proxy:wait_log "(it has begun)"
     local script = proxy:log():match "ready: %d+ workers?, (%S+)"
-    local file = assert(io.open(script))
-    local text = file:read "*a"
-    file:close()
-    process.write_file(script, (text:gsub("policy%.certificate", "_G.unused")))
+    process.write_file(script, (process.read_file(script):gsub("policy%.certificate", "_G.unused")))
     proxy:signal "HUP"
     proxy:wait_log "generation 2"
     process.write_file(go, "")

@@ -49,25 +49,7 @@ local function shown(proxy, name, options)
   return common_name, kind
 end
 
-local function copy(from, to)
-  local input, output = assert(io.open(from)), assert(io.open(to, "w"))
-  output:write((input:read "*a"))
-  input:close()
-  output:close()
-end
-
-local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
-end
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
+local function copy(from, to) process.write_file(to, process.read_file(from)) end
 
 describe("the certificate of a listener", function()
   local a, b = tls.certificate("a.example", "also-a.example"), tls.certificate "b.example"
@@ -133,11 +115,11 @@ end)
 describe("a listener with bad files", function()
   local good, other = tls.certificate "a.example", tls.certificate "b.example"
   local directory = process.directory()
-  local text = read(good.certificate)
-  write(directory .. "/half.pem", text:sub(1, #text / 2))
-  write(directory .. "/half-chain.pem", text .. read(other.certificate):sub(1, 200))
-  write(directory .. "/empty.pem", "")
-  write(directory .. "/large.pem", ("#"):rep(4 * 1024 * 1024 + 1))
+  local text = process.read_file(good.certificate)
+  process.write_file(directory .. "/half.pem", text:sub(1, #text / 2))
+  process.write_file(directory .. "/half-chain.pem", text .. process.read_file(other.certificate):sub(1, 200))
+  process.write_file(directory .. "/empty.pem", "")
+  process.write_file(directory .. "/large.pem", ("#"):rep(4 * 1024 * 1024 + 1))
   local cases = {
     ["an expired certificate"] = {
       tls.certificate_of({ expired = true }, "a.example"),
@@ -194,12 +176,13 @@ describe("a listener with bad files", function()
       from = #proxy:log() + 1
       assert.equal(good.name, shown(proxy, "a.example"))
     end
-    local key = read(good.key)
+    local key = process.read_file(good.key)
     reload_with(text:sub(1, #text / 2), key, "certificate .*/now%.pem: bad end line")
-    reload_with(read(expired.certificate), read(expired.key), "certificate .*/now%.pem: it has expired")
+    reload_with(process.read_file(expired.certificate), process.read_file(expired.key),
+      "certificate .*/now%.pem: it has expired")
     reload_with("", key, "certificate .*/now%.pem: no start line")
     reload_with(text, key:sub(1, #key / 2), "key .*/now%.key: ")
-    reload_with(text, read(other.key), "key .*/now%.key: it does not belong to ")
+    reload_with(text, process.read_file(other.key), "key .*/now%.key: it does not belong to ")
     os.remove(files.key)
     proxy:signal "HUP"
     proxy:wait_log("now%.key: No such file .*; generation 1 stays", nil, from)
@@ -389,7 +372,7 @@ describe("an OCSP response in a file", function()
     local serial = pipe:read("*a"):match "serial=(%x+)"
     pipe:close()
     local index, response = directory .. "/index.txt", directory .. "/" .. name
-    write(index, ("V\t491231235959Z\t\t%s\tunknown\t/CN=x\n"):format(serial))
+    process.write_file(index, ("V\t491231235959Z\t\t%s\tunknown\t/CN=x\n"):format(serial))
     assert(0 == os.execute(("openssl ocsp -index %s -CA %s -rsigner %s -rkey %s -issuer %s -cert %s -ndays %d " ..
       "-noverify -respout %s >/dev/null 2>&1"):format(index, authority.certificate, authority.certificate,
       authority.key, authority.certificate, to.certificate, days, response)))
@@ -408,7 +391,7 @@ describe("an OCSP response in a file", function()
   it("is stapled to its certificate only", function()
     local response = respond(files, "good.der", 1)
     local proxy = start(with(response))
-    assert.is_true(read(response) == stapled(proxy, "a.example"))
+    assert.is_true(process.read_file(response) == stapled(proxy, "a.example"))
     assert.is_nil(stapled(proxy, "b.example"))
   end)
 
@@ -416,7 +399,7 @@ describe("an OCSP response in a file", function()
     local result = perilune.run { policy = policy_of(with(respond(other, "other.der", 1))) }
     assert.equal(2, result.code)
     assert.truthy(result.stderr:match "policy%.lua:%d+: OCSP response .*/other%.der: it is for another certificate")
-    write(directory .. "/none.der", "this is none")
+    process.write_file(directory .. "/none.der", "this is none")
     result = perilune.run { policy = policy_of(with(directory .. "/none.der")) }
     assert.equal(2, result.code)
     assert.truthy(result.stderr:match "policy%.lua:%d+: OCSP response .*/none%.der: ")

@@ -19,12 +19,7 @@ end
 
 local function identity(files) return (", certificate = %q, key = %q"):format(files.certificate, files.key) end
 
-local function copy(from, to)
-  local input, output = assert(io.open(from)), assert(io.open(to, "w"))
-  output:write(input:read "*a")
-  input:close()
-  output:close()
-end
+local function copy(from, to) process.write_file(to, process.read_file(from)) end
 
 local function origin_that_asks()
   return origins.start("secret", { names = { "one.example" }, tls = { client_ca = tls.authority().certificate } })

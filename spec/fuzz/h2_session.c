@@ -36,7 +36,7 @@ static void answer(struct h2_stream *stream, uint8_t mood, struct arena *arena) 
   if (!stream->ended) h2_stream_end(stream, NULL);
 }
 
-static bool take_request(struct h2_stream *stream, struct h2_head *head, struct arena *arena) {
+static bool take_request(struct h2_head *head, struct arena *arena) {
   struct request request;
   if (h2_head_request(head, true, &request) != ERROR_NONE) {
     REQUIRE(head->why);
@@ -46,7 +46,6 @@ static bool take_request(struct h2_stream *stream, struct h2_head *head, struct 
     const struct field *field = &request.headers.items[i];
     REQUIRE(field_name_is_valid(field->name) && field_value_is_valid(field->value));
   }
-  (void)stream;
   require_writable(&request, arena);
   return true;
 }
@@ -66,7 +65,7 @@ static bool serve(struct h2_stream *stream, unsigned news, uint8_t mood, bool is
   bool good = true;
   while ((head = h2_stream_head(stream))) {
     if (is_server)
-      good = take_request(stream, head, arena);
+      good = take_request(head, arena);
     else
       take_response(stream, head, arena);
   }
