@@ -87,7 +87,7 @@ describe("the access log", function()
     local proxy = perilune.start {
       policy = [[
         local perilune = require "perilune"
-        perilune.configure { memory_limit = 4e6 }
+        perilune.configure { memory_limit = 4e6, hook_time = 60 }
         local policy = {}
         function policy.request_filter(session)
           for i = 1, 10000 do session:set_log_field(("01"):rep(32), ("%d "):format(i):rep(150)) end
