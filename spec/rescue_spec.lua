@@ -299,6 +299,19 @@ describe("a finalizer that raises", function()
     ]])
     for _ = 1, 5 do assert.equal(200, status(proxy, "/bad")) end
   end)
+
+  it("does not end the process where it has taken the place of another finalizer either", function()
+    local proxy = start("memory_limit = 64 * 1024 * 1024, hook_time = 30", [[
+      local function fails() error "no luck" end
+      for _ = 1, 4000 do
+        local meta = getmetatable(newproxy(true))
+        meta.__gc = tostring
+        meta.__gc = fails
+      end
+    ]])
+    for _ = 1, 5 do assert.equal(200, status(proxy, "/bad")) end
+    proxy:wait_log "a finalizer %(__gc%) of the policy failed: [^\n]*policy%.lua:%d+: no luck"
+  end)
 end)
 
 describe("a policy that ends", function()

@@ -17,24 +17,29 @@ static int tell(lua_State *L) {
   return 0;
 }
 
-/* A metatable of newproxy has no __gc yet, so setting it comes to __newindex. */
+/* The metatable of a proxy is kept from the policy: what getmetatable gives is an empty table before it, through which
+ * each assignment goes, the second one of a name as well. */
 static const char guards[] =
     "local tell = ...\n"
-    "local pcall, rawset, type, pairs = pcall, rawset, type, pairs\n"
+    "local pcall, type, pairs = pcall, type, pairs\n"
     "local function guarded(finalizer)\n"
     "  return function(object)\n"
     "    local fine, why = pcall(finalizer, object)\n"
-    "    if not fine then tell(why) end\n"
+    "    if not fine then pcall(tell, why) end\n"
     "  end\n"
     "end\n"
-    "local set = { __newindex = function(meta, name, value)\n"
-    "  if name == '__gc' and value ~= nil then value = guarded(value) end\n"
-    "  rawset(meta, name, value)\n"
-    "end, __metatable = false }\n"
     "local newproxy, getmetatable, setmetatable = newproxy, getmetatable, setmetatable\n"
+    "local function front_of(meta)\n"
+    "  return setmetatable({}, { __index = meta, __newindex = function(_, name, value)\n"
+    "    if name == '__gc' and value ~= nil then value = guarded(value) end\n"
+    "    meta[name] = value\n"
+    "  end, __metatable = false })\n"
+    "end\n"
     "function _G.newproxy(like)\n"
     "  local proxy = newproxy(like)\n"
-    "  if like == true then setmetatable(getmetatable(proxy), set) end\n"
+    "  if like ~= true then return proxy end\n"
+    "  local meta = getmetatable(proxy)\n"
+    "  meta.__metatable = front_of(meta)\n"
     "  return proxy\n"
     "end\n"
     "local preload = package.preload\n"
