@@ -47,7 +47,7 @@ enum hook_status certificate_run(struct certificate_request *request) {
   if (!task) return fail(task);
   task->hook = HOOK_certificate;
   lua_rawgeti(task->co, LUA_REGISTRYINDEX, hook_of(request)->function);
-  char *why = task_insist(vm, push_arguments, task);
+  char *why = task_protect(vm, push_arguments, task);
   free(why);
   if (why) return fail(task);
   enum task_status status = task_start(task, 2);

@@ -137,11 +137,11 @@ static bool are_ready(const struct task *task, int count) {
   return true;
 }
 
-/* False: no memory. What a finalizer of the policy raises meanwhile is not this request's. */
+/* False: no memory. */
 static bool push_arguments(struct task *task, const struct lua_hook *called) {
   const unsigned char *arguments = given[task->hook];
   if (called->needs_look && !are_ready(task, called->arguments)) {
-    char *why = task_insist(task->vm, push_protected, task);
+    char *why = task_protect(task->vm, push_protected, task);
     free(why);
     return !why;
   }

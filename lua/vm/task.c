@@ -42,7 +42,7 @@ static int make_coroutine(lua_State *L) {
 
 static struct task *make(struct vm *vm) {
   struct task *task = memory_zalloc(sizeof *task);
-  char *why = task_insist(vm, make_coroutine, task);
+  char *why = task_protect(vm, make_coroutine, task);
   if (why) {
     free(why);
     free(task);
@@ -64,7 +64,7 @@ static int collect(lua_State *L) {
 /* LuaJIT collects when memory has doubled, which may be beyond the cap. So from half of what is free on, we
  * do. */
 void task_collect(struct vm *vm) {
-  free(task_insist(vm, collect, NULL));
+  free(task_protect(vm, collect, NULL));
   size_t left =
       vm->memory.cap_bytes > vm->memory.used_bytes ? vm->memory.cap_bytes - vm->memory.used_bytes : 0;
   size_t step = left / 2 > vm->memory.cap_bytes / 64 ? left / 2 : vm->memory.cap_bytes / 64;

@@ -110,8 +110,5 @@ char *task_protect(struct vm *vm, lua_CFunction function, void *argument);
 /* Closes the Lua state, for good. Finalizers of the policy that do not end within its hook_time are left where they
  * are; the memory is the allocator's to free. */
 void task_close(struct vm *vm);
-/* The same for one that raises for want of memory alone. A finalizer of the policy runs wherever memory is taken, and
- * what it raises is nobody's who runs then: it is logged, and `function` called again. (task_error.c) */
-char *task_insist(struct vm *vm, lua_CFunction function, void *argument);
 
 #endif

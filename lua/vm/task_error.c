@@ -151,15 +151,3 @@ void task_log_error(struct task *task, const char *doing) {
                  *place ? ": " : "", error.text);
   free(error.text);
 }
-
-/* --- errors of nobody ----------------------------------------------------------------------------------- */
-
-char *task_insist(struct vm *vm, lua_CFunction function, void *argument) {
-  enum { FINALIZERS_MOST = 10000 };
-  for (int i = 0;; i++) {
-    char *why = task_protect(vm, function, argument);
-    if (!why || vm->lost.why || i == FINALIZERS_MOST || strstr(why, "not enough memory")) return why;
-    log_about(LOG_ERROR, str_of(why), "a finalizer (__gc) of the policy failed: %s", why);
-    free(why);
-  }
-}
