@@ -80,6 +80,28 @@ describe("docs/api.md", function()
   end)
 end)
 
+-- "| `kind` | side | status | what happened |", of the table of errors in C.
+local function error_rows()
+  local rows = {}
+  for name, side, status, text in process.read_file("core/base/error.h"):gmatch
+    'X%([%u_]+, "([%l_]+)", (%u+), (%d+), %u+, "(.-)"%)' do
+    rows[#rows + 1] = ("| `%s` | %s | %s | %s |"):format(name, side:lower(), status == "0" and "-" or status, text)
+  end
+  assert(table.remove(rows, 1):find "`none`") -- no policy sees it
+  return rows
+end
+
+describe("the kinds of errors in the annotations", function()
+  it("are those of the table in C, in its order", function()
+    local written = {}
+    for line in io.lines "lua/perilune/types.lua" do
+      written[#written + 1] = line:match "^%-%-%- (| `[%l_]+` | %l+ | [%d-]+ | .* |)$"
+    end
+    assert.is_true(#written > 30)
+    assert.same(error_rows(), written)
+  end)
+end)
+
 describe("the example of docs/api.md for", function()
   for _, example in ipairs(examples()) do
     it(example.name, function()
