@@ -41,8 +41,9 @@ local budget_options = {
   min = { "count", 3 },     -- that many in any case
 }
 
-local ENTRY_FIELDS = "address, backup, priority, weight, zone"
-local entry_fields = { address = true, weight = true, zone = true, priority = true, backup = true }
+local ENTRY_FIELDS = { "address", "backup", "priority", "weight", "zone" }
+local is_entry_field = {}
+for _, name in ipairs(ENTRY_FIELDS) do is_entry_field[name] = true end
 
 local function is_whole(value, least, most)
   return type(value) == "number" and value >= least and value <= most and value % 1 == 0
@@ -51,10 +52,9 @@ end
 -- What is wrong with an entry of a list, or nil.
 local function fault_of(entry)
   for name in pairs(entry) do
-    if not entry_fields[name] then
-      local near = core.nearest(tostring(name), { "address", "backup", "priority", "weight", "zone" })
-      local hint = near and (" (did you mean %s?)"):format(near) or ""
-      return ("unknown field '%s' of a backend%s; valid are %s"):format(tostring(name), hint, ENTRY_FIELDS)
+    if not is_entry_field[name] then
+      return ("unknown field '%s' of a backend%s; valid are %s"):format(tostring(name), check.hint(name, ENTRY_FIELDS),
+        table.concat(ENTRY_FIELDS, ", "))
     end
   end
   local why = type(entry.address) ~= "string" and "an address is a string like '10.0.0.1:80'"

@@ -14,11 +14,6 @@ local blame = {}
 local getinfo, getlocal, getupvalue = debug.getinfo, debug.getlocal, debug.getupvalue
 local DEEPEST, MOST_LINES = 5, 3
 
--- Is it a function that the policy's author has written?
-local function is_policys(info)
-  return info.what ~= "C" and not core.is_own_source(info.source)
-end
-
 -- The frames of a coroutine that has failed, the innermost first.
 local function frames_of(co)
   local frames = {}
@@ -97,7 +92,7 @@ local function add_calls(search, fn, depth)
       search.found[#search.found + 1] =
         { source = source, line = call.line, name = call.callee.name, is_method = call.is_method,
           rank = rank * 2 + fit }
-    elseif type(value) == "function" and is_policys(getinfo(value, "S")) then
+    elseif type(value) == "function" and bytecode.is_policys(value) then
       add_calls(search, value, depth + 1)
     end
     if rank == 1 then search.is_open = true end
@@ -140,7 +135,7 @@ end
 function blame.place(co, hook)
   local frames = frames_of(co)
   for _, frame in ipairs(frames) do
-    if is_policys(frame) then return ("%s:%d"):format(frame.short_src, frame.currentline) end
+    if bytecode.is_policys(frame.func) then return ("%s:%d"):format(frame.short_src, frame.currentline) end
   end
   local outermost = frames[#frames]
   if not outermost then return nil end
@@ -149,8 +144,7 @@ function blame.place(co, hook)
   search.knows_given = outermost.what == "C" -- of a Lua function they may have been changed
   add_calls(search, hook, 1)
   if search.is_open then -- it calls what only a run can tell, such as a handler out of a table
-    local is_wanted = function(fn) return is_policys(getinfo(fn, "S")) end
-    for _, fn in ipairs(bytecode.reachable({ hook }, is_wanted)) do add_calls(search, fn, DEEPEST) end
+    for _, fn in ipairs(bytecode.reachable({ hook }, bytecode.is_policys)) do add_calls(search, fn, DEEPEST) end
   end
   local list = likeliest(search.found)
   if #list == 0 or #list > MOST_LINES then return nil end

@@ -8,6 +8,7 @@
 -- Words. function: a Lua function, or the prototype of one that is made inside another; LuaJIT's jit.util takes both.
 
 local bit = require "bit"
+local core = require "perilune.core"
 local util = require "jit.util"
 
 local bytecode = {}
@@ -52,7 +53,6 @@ local ops = {
   CALLMT = op_of("local a = ...; return a(...)", 4),
   CALLM = op_of("local a = ...; a(...)", 4),
 }
-bytecode.ops = ops
 
 -- Where the first argument of a call is, counted from the function: behind its frame.
 local FIRST = (function()
@@ -60,17 +60,19 @@ local FIRST = (function()
   local call = decode(loadstring "local a = ...; a(a)", 4)
   return move.a - call.a
 end)()
-bytecode.first_argument = FIRST
 
 local function constant(fn, number) return util.funck(fn, -number - 1) end
-bytecode.constant = constant
 
---- Where a function is: its file, the lines of its definition, and how many arguments it has names for.
+--- The file that a function is in, and how many arguments it has names for.
 function bytecode.info(fn)
   local info = util.funcinfo(fn)
-  return {
-    source = info.source, first = info.linedefined, last = info.lastlinedefined, parameters = info.params or 0,
-  }
+  return { source = info.source, parameters = info.params or 0 }
+end
+
+--- Is it a function that the policy's author has written?
+function bytecode.is_policys(fn)
+  local info = debug.getinfo(fn, "S")
+  return info.what ~= "C" and not core.is_own_source(info.source)
 end
 
 --- The line of an instruction.
@@ -134,16 +136,16 @@ local function template_of(fn, instructions, i, at)
   return { kind = "template", value = value, names = not is_open and names or nil }
 end
 
---- What is in a register at a position: { kind = "upvalue", index }, { kind = "global", name },
---- { kind = "field", of, name }, { kind = "parameter", index }, { kind = "template", value, names } of a table that
---- was made there (without names where they are not known), { kind = "plain", type } of a string or number that stands
---- there, { kind = "unknown" }.
 local PLAIN = { [ops.KSTR] = "string", [ops.KSHORT] = "number", [ops.KNUM] = "number" }
+
+-- What is in a register at a position: { kind = "upvalue", index }, { kind = "global", name },
+-- { kind = "field", of, name }, { kind = "parameter", index }, { kind = "template", value, names } of a table that
+-- was made there (without names where they are not known), { kind = "plain", type } of a string or number that stands
+-- there, { kind = "unknown" }.
 local function value_in(fn, instructions, register, at, depth)
   local i = (depth or 0) < 8 and load_of(instructions, register, at) or nil
-  local parameters = bytecode.info(fn).parameters
   if not i then
-    return register < parameters and { kind = "parameter", index = register } or { kind = "unknown" }
+    return register < bytecode.info(fn).parameters and { kind = "parameter", index = register } or { kind = "unknown" }
   end
   if i.op == ops.MOV then return value_in(fn, instructions, i.d, i.at, (depth or 0) + 1) end
   if i.op == ops.UGET then return { kind = "upvalue", index = i.d, name = util.funcuvname(fn, i.d) } end

@@ -21,6 +21,12 @@ function check.meant(name, names)
   return #list > 0 and (": there is %s"):format(table.concat(list, ", ")) or ""
 end
 
+--- The same behind what a message says already: " (did you mean path?)"; empty where none is near.
+function check.hint(name, names)
+  local near = type(name) == "string" and core.nearest(name, names)
+  return near and (" (did you mean %s?)"):format(near) or ""
+end
+
 --- A string, given as argument number `position` of `call`. `otherwise` stands for nil, where that is allowed.
 function check.string(call, position, value, otherwise)
   if type(value) == "string" then return value end

@@ -11,7 +11,7 @@ local core = require "perilune.core"
 
 local lint = {}
 
-local getinfo, getupvalue = debug.getinfo, debug.getupvalue
+local getupvalue = debug.getupvalue
 local LONGEST = 20 -- findings of each kind
 
 --- --- names --------------------------------------------------------------------------------------------------------
@@ -203,9 +203,8 @@ local function look_at_answer(found, fn, call)
   if not given or given.kind ~= "template" then return end
   for name in pairs(given.value) do
     if not ANSWER[name] then
-      local near = core.nearest(tostring(name), list_of(ANSWER))
       add(found.faults, bytecode.info(fn).source:sub(2), call.line, "session:respond: unknown field '%s'%s",
-        tostring(name), near and (" (did you mean %s?)"):format(near) or "")
+        tostring(name), check.hint(name, list_of(ANSWER)))
     end
   end
 end
@@ -232,20 +231,15 @@ local function look_at_calls(found, fn, hook)
   end
 end
 
-local function is_policys(fn)
-  local info = getinfo(fn, "S")
-  return info.what ~= "C" and not core.is_own_source(info.source)
-end
-
 local function look_at_hooks(found, hooks)
   local names, roots = {}, {}
   for _, hook in ipairs(hooks) do
-    if is_policys(hook.fn) then
+    if bytecode.is_policys(hook.fn) then
       names[hook.fn] = names[hook.fn] or hook.name
       roots[#roots + 1] = hook.fn
     end
   end
-  for _, fn in ipairs(bytecode.reachable(roots, is_policys)) do look_at_calls(found, fn, names[fn]) end
+  for _, fn in ipairs(bytecode.reachable(roots, bytecode.is_policys)) do look_at_calls(found, fn, names[fn]) end
 end
 
 local function look_at_sets(found)

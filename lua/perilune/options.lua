@@ -2,6 +2,7 @@
 -- perilune.options: checks the table of options that a function of a module was given, and fills in defaults. What is
 -- wrong is told as an error at the policy's line, with the name of the option and what is valid.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 
 local options = {}
@@ -83,8 +84,7 @@ end
 local function refuse_unknown(call, given, valid, level)
   for name in pairs(given) do
     if not valid[name] then
-      local near = type(name) == "string" and core.nearest(name, sorted_names(valid))
-      local hint = near and (" (did you mean %s?)"):format(near) or ""
+      local hint = check.hint(name, sorted_names(valid))
       error(("%s: unknown option %s%s; valid are %s"):format(call, show(name), hint, names(valid)), level + 1)
     end
   end
