@@ -120,8 +120,7 @@ static int push_tls(lua_State *L, const struct conn *conn) {
   set_text_if_any(L, "version", tls_version(conn));
   set_text_if_any(L, "cipher", tls_cipher(conn));
   set_text_if_any(L, "server_name", tls_server_name(conn));
-  lua_pushboolean(L, tls_is_resumed(conn));
-  lua_setfield(L, -2, "resumed");
+  set_flag(L, "resumed", tls_is_resumed(conn));
   set_client_certificate(L, conn);
   return 1;
 }

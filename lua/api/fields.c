@@ -24,15 +24,6 @@ static bool push_framing(lua_State *L, struct str name, const struct body *body)
   return true;
 }
 
-int fields_get(lua_State *L, const struct headers *headers, const struct body *body) {
-  struct str value;
-  if (fields_look(L, headers, body, &value))
-    lua_pushlstring(L, value.ptr, value.len);
-  else
-    lua_pushnil(L);
-  return 1;
-}
-
 bool fields_look(lua_State *L, const struct headers *headers, const struct body *body, struct str *value) {
   struct str name = text_at(L, 2);
   const struct field *field = headers_find(headers, name);

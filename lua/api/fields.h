@@ -8,9 +8,8 @@
 
 #include "http/message.h"
 
-/* The first value or nil, on top. Content-Length and Transfer-Encoding are told from the body. -0 +1 | -0 +2 */
-int fields_get(lua_State *L, const struct headers *headers, const struct body *body);
-/* The same without a Lua string, for use at once. False: there is none. -0 +0 | -0 +1 */
+/* The first value, for use at once; Content-Length and Transfer-Encoding are told from the body. False: there is none.
+ * -0 +0 | -0 +1 */
 bool fields_look(lua_State *L, const struct headers *headers, const struct body *body, struct str *value);
 /* The fields of the session or message that is argument 1; in lua/api/message.c. -0 +0 */
 const struct headers *message_fields(lua_State *L, const struct body **body);

@@ -10,6 +10,7 @@
 #include "lua/api/fields.h"
 #include "lua/api/session.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/script.h"
 #include "lua/vm/text.h"
 #include "lua/vm/token.h"
@@ -82,11 +83,6 @@ static void check_trailer(lua_State *L, const char *call) {
     luaL_error(L, "%s: the field %s may not stand in trailers", call, field.name.ptr);
 }
 
-static lua_State *push_text(lua_State *L, struct str text) {
-  lua_pushlstring(L, text.ptr, text.len);
-  return L;
-}
-
 /* --- fields of all -------------------------------------------------------------------------------------- */
 
 const struct headers *message_fields(lua_State *L, const struct body **body) {
@@ -154,12 +150,8 @@ static int get_header(lua_State *L) {
   const struct body *body;
   const struct headers *headers = message_fields(L, &body);
   struct str value;
-  if (!fields_look(L, headers, body, &value)) value = hop_field(token_check(L, 1), text_at(L, 2));
-  if (value.len)
-    push_text(L, value);
-  else
-    return fields_get(L, headers, body); /* an empty value, or none */
-  return 1;
+  if (fields_look(L, headers, body, &value)) return push_text(L, value);
+  return push_text_or_nil(L, hop_field(token_check(L, 1), text_at(L, 2)));
 }
 /* -2 +1 */
 static int get_headers(lua_State *L) {
@@ -271,10 +263,12 @@ static int set_method(lua_State *L) {
   struct str name = text_at(L, 2);
   if (!field_name_is_valid(name))
     return luaL_error(L, "set_method: '%s' is no method: a method is one word, as GET", name.ptr);
-  if (is_framing_method(request->method) || is_framing_method(method_of(name)))
+  if (is_framing_method(request->method) || is_framing_method(method_of(name))) {
+    push_text(L, request->method_name);
     return luaL_error(
         L, "set_method: a %s cannot become a %s: neither HEAD nor CONNECT nor TRACE can be changed",
-        lua_tostring(push_text(L, request->method_name), -1), name.ptr);
+        lua_tostring(L, -1), name.ptr);
+  }
   script_lend(L, token.script, name.len);
   request->method_name = arena_dup(request->headers.arena, name);
   request->method = method_of(name);

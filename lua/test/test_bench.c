@@ -32,12 +32,6 @@ struct test_bench {
 
 /* --- exchanges ------------------------------------------------------------------------------------------ */
 
-/* -0 +0 */
-static struct str check_text(lua_State *L, int index) {
-  struct str text = text_at(L, index);
-  return text;
-}
-
 /* nil and a sentence -0 +2 */
 static int refuse(lua_State *L, const char *why) {
   lua_pushnil(L);
@@ -50,7 +44,7 @@ static int refuse(lua_State *L, const char *why) {
 static int open(lua_State *L) {
   struct vm *vm = vm_of(L);
   lua_Integer index = luaL_checkinteger(L, 1);
-  struct str client = check_text(L, 3);
+  struct str client = text_at(L, 3);
   const char *why = NULL;
   struct addr addr;
   luaL_argcheck(L, index >= 1 && (unsigned)index <= vm->policy->count, 1, "no such listener");
@@ -59,8 +53,8 @@ static int open(lua_State *L) {
   if (addr.kind == ADDR_NAME) return refuse(L, "a client's address is an IP address or unix:/path");
   struct test_bench *bench = handle_new(L, HANDLE_TEST_BENCH, sizeof *bench);
   bench->settings = listener->settings;
-  struct rehearsal_setup setup = {vm->host.proxy,   listener->hooks,  &bench->settings,   &addr,
-                                  check_text(L, 2), check_text(L, 4), lua_toboolean(L, 5)};
+  struct rehearsal_setup setup = {vm->host.proxy, listener->hooks, &bench->settings,   &addr,
+                                  text_at(L, 2),  text_at(L, 4),   lua_toboolean(L, 5)};
   bench->rehearsal = rehearsal_new(&setup, &why);
   return bench->rehearsal ? 1 : refuse(L, why);
 }
@@ -99,16 +93,12 @@ static int filter(lua_State *L) {
   enum hook hook = check_hook(L);
   if (hook < HOOK_request_body_filter || hook > HOOK_response_body_filter)
     return luaL_error(L, "%s is no body hook", lua_tostring(L, 2));
-  lua_pushstring(L, results[rehearsal_filter(r, hook, check_text(L, 3), lua_toboolean(L, 4))]);
+  lua_pushstring(L, results[rehearsal_filter(r, hook, text_at(L, 3), lua_toboolean(L, 4))]);
   return 1;
 }
 
 /* bench:filtered(): what goes on of the last chunk -1 +1 */
-static int filtered(lua_State *L) {
-  struct str chunk = rehearsal_filtered(check(L));
-  lua_pushlstring(L, chunk.ptr ? chunk.ptr : "", chunk.len);
-  return 1;
-}
+static int filtered(lua_State *L) { return push_text(L, rehearsal_filtered(check(L))); }
 
 /* bench:waits() -1 +1 */
 static int waits(lua_State *L) {
@@ -120,7 +110,7 @@ static int waits(lua_State *L) {
 static int respond(lua_State *L) {
   const char *why = NULL;
   struct rehearsal *r = check(L);
-  if (!rehearsal_respond(r, check_text(L, 2), &why)) return refuse(L, why);
+  if (!rehearsal_respond(r, text_at(L, 2), &why)) return refuse(L, why);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -173,16 +163,6 @@ static int answer_failure(lua_State *L) {
   return 0;
 }
 
-/* core.test_hooks(): the names of all hooks -0 +1 */
-static int hooks(lua_State *L) {
-  lua_createtable(L, HOOK_COUNT, 0);
-  for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
-    lua_pushstring(L, hook_name(hook));
-    lua_rawseti(L, -2, hook + 1);
-  }
-  return 1;
-}
-
 static void end(void *ended) {
   struct test_bench *bench = ended;
   struct rehearsal *r = bench->rehearsal;
@@ -230,10 +210,7 @@ static int outcome(lua_State *L) {
 /* The answer of the policy's own; nil where there is none. */
 static int answer(lua_State *L) {
   const struct exchange *x = rehearsal_exchange(check(L));
-  if (!x->answer) {
-    lua_pushnil(L);
-    return 1;
-  }
+  if (!x->answer) return push_nil(L);
   push_response(L, &x->answer->response);
   set_text(L, "body", x->answer->content);
   set_flag(L, "close", x->answer->close);
@@ -312,7 +289,6 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg functions[] = {
     {"test_open", open},
     {"test_errors", errors},
-    {"test_hooks", hooks},
     {NULL, NULL},
 };
 

@@ -208,7 +208,7 @@ end
 function methods:finish() self.bench:finish() end
 
 local callable, NOT_SIMULATED = {}, { certificate = true, response_trailer_filter = true }
-for _, name in ipairs(core.test_hooks()) do callable[name] = true end
+for _, name in ipairs(core.hook_names()) do callable[name] = true end
 
 local function all_names()
   local names = {}
