@@ -16,6 +16,7 @@
 
 #include "lua/vm/handle.h"
 #include "lua/vm/lost.h"
+#include "lua/vm/push.h"
 #include "lua/vm/vm.h"
 #include "lua/vm/watchdog.h"
 
@@ -127,7 +128,7 @@ static const char rep[] = "local rep, check = ...\n"
                           "end\n";
 
 void open_cap(lua_State *L) {
-  if (luaL_loadbuffer(L, rep, sizeof rep - 1, "=perilune") != 0) lua_error(L);
+  push_code(L, rep);
   lua_getglobal(L, "string");
   lua_getfield(L, -1, "rep");
   lua_remove(L, -2);

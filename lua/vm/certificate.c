@@ -10,6 +10,7 @@
 #include "lua/vm/hook_call.h"
 #include "lua/vm/hook_failure.h"
 #include "lua/vm/paths.h"
+#include "lua/vm/push.h"
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
@@ -22,7 +23,7 @@ static int push_arguments(lua_State *L);
 static bool take(struct certificate_request *request, struct task *task);
 
 static const struct lua_hook *hook_of(const struct certificate_request *request) {
-  return &((const struct lua_hooks *)request->hooks)->each[HOOK_certificate];
+  return &script_hooks(request->hooks)->each[HOOK_certificate];
 }
 
 static enum hook_status finish(struct certificate_request *request, struct task *task,
@@ -42,7 +43,7 @@ static enum hook_status fail(struct task *task) {
 }
 
 enum hook_status certificate_run(struct certificate_request *request) {
-  struct vm *vm = ((const struct lua_hooks *)request->hooks)->vm;
+  struct vm *vm = script_hooks(request->hooks)->vm;
   struct task *task = task_new(vm, request, on_task_end);
   if (!task) return fail(task);
   task->hook = HOOK_certificate;
@@ -72,12 +73,8 @@ static int push_arguments(lua_State *L) {
   const struct task *task = lua_touserdata(L, 1);
   const struct certificate_request *request = task->owner;
   lua_createtable(L, 0, 2);
-  if (request->server_name.len) {
-    lua_pushlstring(L, request->server_name.ptr, request->server_name.len);
-    lua_setfield(L, -2, "server_name");
-  }
-  lua_pushlstring(L, request->client.ptr, request->client.len);
-  lua_setfield(L, -2, "client_address");
+  set_text_if_any(L, "server_name", request->server_name);
+  set_text(L, "client_address", request->client);
   lua_newtable(L);
   lua_xmove(L, task->co, 2);
   return 0;

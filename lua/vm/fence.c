@@ -146,22 +146,11 @@ static int load_text(lua_State *L, int index) {
 static int load(lua_State *L) { return load_text(L, 3); }
 static int load_file(lua_State *L) { return load_text(L, 2); }
 
-/* dofile has a loader of its own in C, and so has `require`: see lua/vm/modules.c. */
-static const char do_file[] = "local loadfile = ...\n"
-                              "function dofile(name)\n"
-                              "  local chunk, why = loadfile(name)\n"
-                              "  if not chunk then error(why, 0) end\n"
-                              "  return chunk()\n"
-                              "end\n";
-
-/* -0 +0 */
+/* dofile and `require`, which have loaders of their own in C, go through loadfile: see lua/vm/modules.c. -0 +0 */
 static void put_loaders(lua_State *L) {
   replace(L, "_G", "load", load);
   replace(L, "_G", "loadstring", load);
   replace(L, "_G", "loadfile", load_file);
-  if (luaL_loadbuffer(L, do_file, sizeof do_file - 1, "=perilune") != 0) lua_error(L);
-  lua_getglobal(L, "loadfile");
-  lua_call(L, 1, 0);
 }
 
 /* The profiler is one for the process, and no VM may have it. -0 +0 */

@@ -6,9 +6,8 @@
 // and ffi.metatype. Our own finalizers are C, and raise nothing.
 #include "lua/vm/finalizers.h"
 
-#include <lauxlib.h>
-
 #include "base/log.h"
+#include "lua/vm/push.h"
 
 /* The error is the argument. -0 +0 */
 static int tell(lua_State *L) {
@@ -61,7 +60,7 @@ static const char guards[] =
     "end\n";
 
 void open_finalizers(lua_State *L) {
-  if (luaL_loadbuffer(L, guards, sizeof guards - 1, "=perilune") != 0) lua_error(L);
+  push_code(L, guards);
   lua_pushcfunction(L, tell);
   lua_call(L, 1, 0);
 }

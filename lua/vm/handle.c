@@ -10,19 +10,25 @@
 
 #include "base/check.h"
 #include "base/nearest.h"
+#include "lua/vm/push.h"
 #include "lua/vm/vm.h"
 
 #define TAG   0x5045524900000000u
 #define ENDED 0x5045524945000000u
 
+const char *handle_nearest_key(lua_State *L, int index, const char *name) {
+  struct nearest n = nearest_to(name);
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+    if (lua_type(L, -2) == LUA_TSTRING) nearest_offer(&n, lua_tostring(L, -2));
+  return n.found;
+}
+
 /* What the table of methods at 1 does not have; the handle's name is the upvalue. -2 +0 */
 static int refuse_method(lua_State *L) {
   const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
-  struct nearest n = nearest_to(name);
-  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1))
-    if (lua_type(L, -2) == LUA_TSTRING) nearest_offer(&n, lua_tostring(L, -2));
+  const char *near = handle_nearest_key(L, 1, name);
   return handle_raise(L, "%s has no method '%s'%s%s%s", lua_tostring(L, lua_upvalueindex(1)), name,
-                      n.found ? ": did you mean " : "", n.found ? n.found : "", n.found ? "?" : "");
+                      near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
 /* Of the table of methods on top: a name that is nil would fail with nothing said of it. -0 +0 */
@@ -102,7 +108,7 @@ static const char waiting[] = "local start, finish = ...\n"
                               "return function(...) start(...) return finish(...) end\n";
 
 void handle_push_waiting(lua_State *L, lua_CFunction start, lua_CFunction finish) {
-  if (luaL_loadbuffer(L, waiting, sizeof waiting - 1, "=perilune") != 0) lua_error(L);
+  push_code(L, waiting);
   lua_pushcfunction(L, start);
   lua_pushcfunction(L, finish);
   lua_call(L, 2, 1);
@@ -144,6 +150,8 @@ int handle_raise(lua_State *L, const char *format, ...) {
   lua_concat(L, 2);
   return lua_error(L);
 }
+
+int handle_raise_text(lua_State *L) { return handle_raise(L, "%s", luaL_checkstring(L, 1)); }
 
 void handle_set_metatable(lua_State *L, enum handle_kind kind) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->kinds.metatables[kind]);

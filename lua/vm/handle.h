@@ -46,6 +46,10 @@ void *handle_check(lua_State *L, int index, enum handle_kind kind);
 bool handle_is_own_source(const struct vm *vm, const char *source);
 /* luaL_error that is told at the policy's line: C, our modules and the default policies are passed over. -0 +0 */
 int handle_raise(lua_State *L, const char *format, ...);
+/* raise(text): the same for Lua. -1 +0 */
+int handle_raise_text(lua_State *L);
+/* The key of the table at `index` that a misspelt one was meant to be; NULL: none is near. -0 +0 */
+const char *handle_nearest_key(lua_State *L, int index, const char *name);
 /* Gives the table on top of the stack the metatable of a kind. -0 +0 */
 void handle_set_metatable(lua_State *L, enum handle_kind kind);
 

@@ -11,6 +11,7 @@
 #include "lua/api/failure.h"
 #include "lua/api/peer.h"
 #include "lua/vm/ctx.h"
+#include "lua/vm/push.h"
 #include "lua/vm/script.h"
 #include "lua/vm/token.h"
 #include "lua/vm/vm.h"
@@ -53,10 +54,6 @@ static const unsigned char given[HOOK_COUNT][6] = {
     [HOOK_certificate] = {HELLO, CTX, END}, /* pushed by certificate.c: there is no exchange */
 };
 
-static const struct lua_hooks *hooks_of(const struct exchange *x) {
-  return (const struct lua_hooks *)x->hooks;
-}
-
 int hook_call_arguments(enum hook hook) {
   int all = 0;
   while (given[hook][all] != END) all++;
@@ -86,11 +83,6 @@ static bool is_ready(const struct script *script, enum argument argument) {
   return true;
 }
 
-/* -0 +1 */
-static void push_chunk(lua_State *L, const struct body_piece *piece) {
-  lua_pushlstring(L, piece->chunk.ptr ? piece->chunk.ptr : "", piece->chunk.len);
-}
-
 /* Other than a token. -0 +1 */
 static void push_value(lua_State *L, const struct task *task, enum argument argument) {
   struct script *script = task->script;
@@ -104,7 +96,7 @@ static void push_value(lua_State *L, const struct task *task, enum argument argu
   case CTX: ctx_push(L, script); break;
   case PEER: peer_push(L, script->x->now.peer); break;
   case FAILURE: failure_push(L, script, script->x->error); break;
-  case CHUNK: push_chunk(L, task->owner); break;
+  case CHUNK: push_text(L, ((const struct body_piece *)task->owner)->chunk); break;
   case HELLO:
   case END: break;
   }
@@ -119,7 +111,7 @@ static inline void push(lua_State *L, const struct task *task, enum argument arg
 }
 
 static const struct lua_hook *hook_of(const struct task *task) {
-  return &hooks_of(task->script->x)->each[task->hook];
+  return &script_hooks(task->script->x->hooks)->each[task->hook];
 }
 
 /* All of a task, onto its stack. -1 +0 */
@@ -174,7 +166,7 @@ struct task *hook_call_new(struct script *script, enum hook hook, void *owner, t
   task->on_end = on_end;
   task->script = script;
   task->hook = hook;
-  task->place = hooks_of(script->x)->each[hook].place;
+  task->place = script_hooks(script->x->hooks)->each[hook].place;
   task->refusal = ERROR_NONE;
   return task;
 }

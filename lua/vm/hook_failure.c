@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "lua/vm/push.h"
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
@@ -36,10 +37,7 @@ struct place_reading {
 /* place, called, is_method = require("perilune.blame").place(co, hook) -1 +0 */
 static int find_place(lua_State *L) {
   struct place_reading *reading = lua_touserdata(L, 1);
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "perilune.blame");
-  lua_call(L, 1, 1);
-  lua_getfield(L, -1, "place");
+  push_function(L, "perilune.blame", "place");
   luaL_checkstack(reading->task->co, 2, NULL);
   lua_pushthread(reading->task->co);
   lua_xmove(reading->task->co, L, 1);

@@ -41,16 +41,12 @@ static void (*const leave[HOOK_COUNT])(struct task *task) = {
     [HOOK_logging] = result_of_silent_hook,
 };
 
-static const struct lua_hooks *hooks_of(const struct exchange *x) {
-  return (const struct lua_hooks *)x->hooks;
-}
-
 /* --- the life of an exchange ---------------------------------------------------------------------------- */
 
 static void begin(struct exchange *x) {
   struct script *script = arena_zalloc(&x->arena, sizeof *script);
   script->x = x;
-  script->vm = hooks_of(x)->vm;
+  script->vm = script_hooks(x->hooks)->vm;
   script->connection = connection_hold(script->vm, x->downstream);
   script->is_seated = seat_take(&script->vm->seats, script);
   x->script = script;
@@ -111,7 +107,7 @@ static enum hook_status finish(struct script *script, struct task *task, enum ta
   struct exchange *x = script->x;
   script->task = NULL;
   if (status == TASK_FAILED)
-    hook_failure_take(task, &hooks_of(x)->each[task->hook], &x->outcome);
+    hook_failure_take(task, &script_hooks(x->hooks)->each[task->hook], &x->outcome);
   else if (leave[task->hook])
     leave[task->hook](task);
   if (x->outcome.error && task->hook == HOOK_answer_filter) take_back(script);

@@ -29,7 +29,6 @@ static int check_address(lua_State *L);
 static int path(lua_State *L);
 static int memory_used(lua_State *L);
 static int set_memory_limit(lua_State *L);
-static int raise(lua_State *L);
 static int is_own_source(lua_State *L);
 static int nearest(lua_State *L);
 static int hook_names(lua_State *L);
@@ -42,7 +41,7 @@ static const luaL_Reg functions[] = {
     {"path", path},
     {"memory_used", memory_used},
     {"set_memory_limit", set_memory_limit},
-    {"raise", raise},
+    {"raise", handle_raise_text},
     {"is_own_source", is_own_source},
     {"nearest", nearest},
     {"hook_names", hook_names},
@@ -151,6 +150,3 @@ static int is_own_source(lua_State *L) {
   lua_pushboolean(L, handle_is_own_source(vm_of(L), luaL_checkstring(L, 1)));
   return 1;
 }
-
-/* core.raise(text): at the policy's line. -1 +0 */
-static int raise(lua_State *L) { return handle_raise(L, "%s", luaL_checkstring(L, 1)); }

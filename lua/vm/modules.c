@@ -2,7 +2,7 @@
 // modules: "perilune.x" is lua/perilune/x.lua or scripts/x.lua of ours; any other module is looked for beside the
 // script, then where LuaJIT looks. dofile and loadfile take names relative to the script, too, as every option does
 // that names a file: a policy must not depend on the directory that the proxy was started in. In `perilune test` they
-// are LuaJIT's, since there the runner loads specs.
+// take names as they are, since there the runner loads specs.
 //
 // A name that a module of ours does not have raises, with what it may have been: a nil would fail somewhere else.
 #include "lua/vm/modules.h"
@@ -17,6 +17,7 @@
 
 #include "base/nearest.h"
 #include "lua/vm/handle.h"
+#include "lua/vm/push.h"
 #include "lua/vm/vm.h"
 #include "net/virtual_time.h"
 
@@ -45,42 +46,38 @@ static bool find_library(char root[PATH_MAX]) {
 
 /* --- for the loaders, in Lua ----------------------------------------------------------------------------- */
 
-/* Offers the names of the Lua files in a directory; gives the nearest, malloc'd. */
-static char *nearest_file(const char *directory, const char *word, char *found) {
+/* The module that a file of this name is, malloc'd; NULL: it is no Lua file. */
+static char *module_of(const char *file) {
+  const char *end = strrchr(file, '.');
+  if (!end || strcmp(end, ".lua") != 0) return NULL;
+  return str_to_cstring((struct str){file, (size_t)(end - file)});
+}
+
+/* Offers the modules in a directory. What is found then is `*kept`, malloc'd. */
+static void offer_modules(struct nearest *n, const char *directory, char **kept) {
   DIR *listing = opendir(directory);
-  while (listing) {
-    const struct dirent *entry = readdir(listing);
-    if (!entry) break;
-    char *name = str_to_cstring(str_of(entry->d_name)), *end = strrchr(name, '.');
-    bool is_lua = end && strcmp(end, ".lua") == 0;
-    if (is_lua) *end = '\0';
-    struct nearest n = nearest_to(word);
-    if (found) nearest_offer(&n, found);
-    const char *before = n.found;
-    if (is_lua) nearest_offer(&n, name);
-    if (n.found == before) {
-      free(name);
-      continue;
+  const struct dirent *entry;
+  while (listing && (entry = readdir(listing))) {
+    char *name = module_of(entry->d_name), *worse = name;
+    if (name) nearest_offer(n, name);
+    if (name && n->found == name) {
+      worse = *kept;
+      *kept = name;
     }
-    free(found);
-    found = name;
+    free(worse);
   }
   if (listing) closedir(listing);
-  return found;
 }
 
 /* nearest_of(word, directory, ...): the name of a Lua file in one of them; nil -n +1 */
 static int nearest_of(lua_State *L) {
-  const char *word = luaL_checkstring(L, 1);
-  char *found = NULL;
-  for (int i = 2; i <= lua_gettop(L); i++) found = nearest_file(luaL_checkstring(L, i), word, found);
-  lua_pushstring(L, found);
-  free(found);
+  struct nearest n = nearest_to(luaL_checkstring(L, 1));
+  char *kept = NULL;
+  for (int i = 2; i <= lua_gettop(L); i++) offer_modules(&n, luaL_checkstring(L, i), &kept);
+  lua_pushstring(L, n.found);
+  free(kept);
   return 1;
 }
-
-/* raise(text): at the policy's line -1 +0 */
-static int raise(lua_State *L) { return handle_raise(L, "%s", luaL_checkstring(L, 1)); }
 
 /* Given: package, loadfile, nearest_of, raise, the library, the script's directory, the set of files, in a test? */
 static const char loaders[] =
@@ -142,10 +139,8 @@ static const char loaders[] =
     "  if #loaders > last then return '' end\n"
     "  raise((\"module '%s' not found%s\"):format(name, suggestion(name)))\n"
     "end\n"
-    "if in_test then return end\n"
-    "\n"
     "local function beside(name)\n"
-    "  if type(name) ~= 'string' then return name end\n"
+    "  if in_test or type(name) ~= 'string' then return name end\n"
     "  if name:sub(1, 1) ~= '/' and own ~= './' then name = own .. name end\n"
     "  files[name] = true\n"
     "  return name\n"
@@ -167,11 +162,11 @@ void modules_push_files(lua_State *L) {
 /* Calls the text above. -0 +0 */
 static void put_loaders(lua_State *L) {
   const struct vm *vm = vm_of(L);
-  if (luaL_loadbuffer(L, loaders, sizeof loaders - 1, "=perilune") != 0) lua_error(L);
+  push_code(L, loaders);
   lua_getglobal(L, "package");
   lua_getglobal(L, "loadfile");
   lua_pushcfunction(L, nearest_of);
-  lua_pushcfunction(L, raise);
+  lua_pushcfunction(L, handle_raise_text);
   lua_pushlstring(L, vm->library.ptr, vm->library.len);
   lua_pushstring(L, vm->directory.len ? vm->directory.ptr : "./");
   modules_push_files(L);

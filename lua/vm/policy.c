@@ -17,6 +17,7 @@
 #include "lua/vm/fence.h"
 #include "lua/vm/limits.h"
 #include "lua/vm/modules.h"
+#include "lua/vm/push.h"
 #include "lua/vm/script.h"
 #include "lua/vm/state.h"
 #include "lua/vm/task.h"
@@ -207,7 +208,7 @@ static const char list_files[] = "local read, lines = ..., {}\n"
 /* Puts a malloc'd copy of the text where the light userdata at 1 points. -1 +0 */
 static int copy_files(lua_State *L) {
   char **text = lua_touserdata(L, 1);
-  if (luaL_loadbuffer(L, list_files, sizeof list_files - 1, "=files") != 0) return lua_error(L);
+  push_code(L, list_files);
   modules_push_files(L);
   lua_call(L, 1, 1);
   *text = str_to_cstring(str_of(lua_tostring(L, -1)));
@@ -255,7 +256,7 @@ static void push_hooks(lua_State *L, const struct policy *policy) {
   int count = 0;
   lua_newtable(L);
   for (unsigned i = 0; i < policy->count; i++) {
-    const struct lua_hooks *hooks = (const struct lua_hooks *)policy->listeners[i].hooks;
+    const struct lua_hooks *hooks = script_hooks(policy->listeners[i].hooks);
     for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
       if (!hooks->each[hook].function) continue;
       lua_createtable(L, 0, 2);
@@ -271,10 +272,7 @@ static void push_hooks(lua_State *L, const struct policy *policy) {
 /* faults, doubts = require("perilune.lint").look(files, hooks) -1 +0 */
 static int look_closer(lua_State *L) {
   struct look *look = lua_touserdata(L, 1);
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "perilune.lint");
-  lua_call(L, 1, 1);
-  lua_getfield(L, -1, "look");
+  push_function(L, "perilune.lint", "look");
   lua_pushstring(L, look->files);
   push_hooks(L, look->policy);
   lua_call(L, 2, 2);

@@ -2,7 +2,22 @@
 // push: what takes more than a line.
 #include "lua/vm/push.h"
 
+#include <lauxlib.h>
+#include <string.h>
+
 #include "http/headers.h"
+
+void push_code(lua_State *L, const char *code) {
+  if (luaL_loadbuffer(L, code, strlen(code), "=perilune") != 0) lua_error(L);
+}
+
+void push_function(lua_State *L, const char *module, const char *name) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, name);
+  lua_remove(L, -2);
+}
 
 void push_fields(lua_State *L, const struct headers *headers) {
   lua_createtable(L, (int)headers->count * 2, 0);

@@ -41,6 +41,11 @@ static inline void set_flag(lua_State *L, const char *name, bool flag) {
   lua_setfield(L, -2, name);
 }
 
+/* Lua code of ours, as a function. -0 +1 */
+void push_code(lua_State *L, const char *code);
+/* The function of that name in one of our Lua modules, which is loaded if it is not yet. -0 +1 */
+void push_function(lua_State *L, const char *module, const char *name);
+
 /* { name, value, name, value, ... } -0 +1 */
 void push_fields(lua_State *L, const struct headers *headers);
 

@@ -28,6 +28,11 @@ struct lua_hooks {
   } each[HOOK_COUNT];
 };
 
+/* Those of ours, of an exchange or a listener. */
+static inline const struct lua_hooks *script_hooks(const struct hooks *hooks) {
+  return (const struct lua_hooks *)hooks;
+}
+
 /* Something to be undone when an exchange ends, whichever end that is; in its arena. */
 struct at_end {
   struct at_end *next;

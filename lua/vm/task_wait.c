@@ -6,6 +6,7 @@
 
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/stack.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
@@ -89,7 +90,7 @@ static int check_stack(lua_State *L) {
 
 void open_task(lua_State *L) {
   static const char *const functions[] = {"create", "resume", "yield", "isyieldable"};
-  if (luaL_loadbuffer(L, coroutines, sizeof coroutines - 1, "=perilune") != 0) lua_error(L);
+  push_code(L, coroutines);
   lua_pushcfunction(L, check_stack);
   lua_pushlightuserdata(L, &waits);
   lua_pushcfunction(L, give_up_wait);

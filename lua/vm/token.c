@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/nearest.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/script.h"
@@ -187,11 +186,9 @@ static int set_field(lua_State *L) {
  * +0 */
 static int refuse_name(lua_State *L) {
   const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
-  struct nearest n = nearest_to(name);
-  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1))
-    if (lua_type(L, -2) == LUA_TSTRING) nearest_offer(&n, lua_tostring(L, -2));
-  if (n.found)
-    return handle_raise(L, "sessions, requests and responses have no '%s': did you mean %s?", name, n.found);
+  const char *near = handle_nearest_key(L, 1, name);
+  if (near)
+    return handle_raise(L, "sessions, requests and responses have no '%s': did you mean %s?", name, near);
   return handle_raise(L, "sessions, requests and responses have no '%s' (data of your own is kept in ctx)",
                       name);
 }
