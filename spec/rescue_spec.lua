@@ -312,6 +312,20 @@ describe("a finalizer that raises", function()
     for _ = 1, 5 do assert.equal(200, status(proxy, "/bad")) end
     proxy:wait_log "a finalizer %(__gc%) of the policy failed: [^\n]*policy%.lua:%d+: no luck"
   end)
+
+  it("does not end the process where it is that of files either", function()
+    local proxy = start("memory_limit = 64 * 1024 * 1024, hook_time = 30", [[
+      local function fails() error "no luck" end
+      local meta = getmetatable(io.stdout)
+      meta.__gc = fails
+      if meta.__index then meta.__index.__gc = fails end
+      assert(io.stdout.__index == nil and io.stdout.write)
+      for _ = 1, 50 do assert(io.open("/dev/null")) end
+      collectgarbage()
+    ]])
+    for _ = 1, 5 do assert.equal(200, status(proxy, "/bad")) end
+    proxy:wait_log "a finalizer %(__gc%) of the policy failed: [^\n]*policy%.lua:%d+: no luck"
+  end)
 end)
 
 describe("a policy that ends", function()

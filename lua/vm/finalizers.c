@@ -16,8 +16,9 @@ static int tell(lua_State *L) {
   return 0;
 }
 
-/* The metatable of a proxy is kept from the policy: what getmetatable gives is an empty table before it, through which
- * each assignment goes, the second one of a name as well. */
+/* The metatable of a proxy, and that of files, is kept from the policy: what getmetatable gives is an empty table
+ * before it, through which each assignment goes, the second one of a name as well. That of files is their table of
+ * methods, too: they get a copy of it, so that io.stdout.__index leads nowhere. */
 static const char guards[] =
     "local tell = ...\n"
     "local pcall, type, pairs = pcall, type, pairs\n"
@@ -41,6 +42,13 @@ static const char guards[] =
     "  meta.__metatable = front_of(meta)\n"
     "  return proxy\n"
     "end\n"
+    "local files = getmetatable(io.stdout)\n"
+    "local methods = {}\n"
+    "for name, value in pairs(files) do\n"
+    "  if not name:find '^__' then methods[name] = value end\n"
+    "end\n"
+    "files.__index = methods\n"
+    "files.__metatable = front_of(files)\n"
     "local preload = package.preload\n"
     "local open_ffi = preload.ffi\n"
     "function preload.ffi(...)\n"
