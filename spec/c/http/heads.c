@@ -14,6 +14,18 @@ struct arena *heads_arena(void) {
 }
 void heads_free(void) { arena_free(&arena); }
 
+struct headers heads_fields(const char *lines) {
+  struct headers h;
+  struct str rest = str_of(lines), line;
+  headers_init(&h, &arena);
+  while (rest.len && str_split(&rest, '\n', &line)) {
+    size_t colon = str_find(line, ':');
+    struct str name = {line.ptr, colon}, value = str_trim(str_from(line, colon + 1));
+    headers_add(&h, arena_dup(&arena, name), arena_dup(&arena, value));
+  }
+  return h;
+}
+
 typedef enum head_result scan_fn(struct head_scan *scan, const char *bytes, size_t count,
                                  const struct parser_limits *limits, size_t *length, enum error *error);
 

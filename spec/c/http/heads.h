@@ -23,5 +23,7 @@ enum error response_error(struct str head, enum method method);
 
 /* An arena that heads_free empties. */
 struct arena *heads_arena(void);
+/* Fields of lines "Name: value", each ended by LF but the last; they live until heads_free. */
+struct headers heads_fields(const char *lines);
 
 #endif
