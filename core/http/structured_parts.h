@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// structured_parts: what items are made of, for structured.c alone. Each function takes its part off the front of
+// `rest`; false: it is none, and what is left in `rest` then means nothing.
+#ifndef PERILUNE_HTTP_STRUCTURED_PARTS_H
+#define PERILUNE_HTTP_STRUCTURED_PARTS_H
+
+#include "http/structured.h"
+
+/* Of a dictionary or a parameter (section 4.2.3.3). */
+bool structured_take_key(struct str *rest, struct str *key);
+/* A bare item (section 4.2.3.1); sets all of `value` but the parameters, which it empties. */
+bool structured_take_bare(struct str *rest, struct structured_value *value);
+/* From the ';' on. */
+bool structured_take_parameter(struct str *rest, struct str *key, struct structured_value *value);
+/* As many as there are, none included. */
+bool structured_take_parameters(struct str *rest, struct str *parameters);
+
+#endif
