@@ -141,7 +141,7 @@ static int obey(struct arguments *a) {
 int main(int count, char **words) {
   struct arguments a;
   if (count < 2) return arguments_refuse(COMMAND_COUNT, "a command is missing, such as 'run SCRIPT'");
-  if (strcmp(words[1], "test") == 0) return testing_main(words + 2);
+  if (strcmp(words[1], "test") == 0 && !arguments_ask_for_help(words + 2)) return testing_main(words + 2);
   memory_begin();
   arguments_init(&a, count, words);
   int code = obey(&a);

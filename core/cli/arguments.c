@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "base/memory.h"
 #include "base/nearest.h"
 #include "base/str.h"
 #include "runtime/process.h"
 
-enum { NAME_BYTES = 64 };
+enum { NAME_BYTES = 64, DAY_MS = 86400000 };
 
 void arguments_init(struct arguments *a, int count, char **words) {
   *a = (struct arguments){.words = words, .for_ms = 30000, .max_errors = 100};
@@ -55,21 +56,6 @@ static bool read_share(const char *text, unsigned *share) {
   return true;
 }
 
-/* "30s", "500ms", "2m". */
-static bool read_time(const char *text, unsigned *ms) {
-  char *end;
-  double number = strtod(text, &end), unit = 0;
-  if (strcmp(end, "ms") == 0)
-    unit = 1;
-  else if (strcmp(end, "s") == 0)
-    unit = 1000;
-  else if (strcmp(end, "m") == 0)
-    unit = 60000;
-  if (end == text || unit == 0 || !(number > 0 && number * unit < 86400e3)) return false;
-  *ms = (unsigned)(number * unit);
-  return true;
-}
-
 static bool read_pid(const char *text, int *pid) {
   uint64_t number;
   if (!str_to_u64(str_of(text), &number) || number < 1 || number > 0x7fffffff) return false;
@@ -87,7 +73,7 @@ static bool store(struct arguments *a, const struct option_words *option, const 
   case OPTION_TEXT: *(const char **)member = value; return true;
   case OPTION_LIST: append(member, value); return true;
   case OPTION_SHARE: return read_share(value, member);
-  case OPTION_TIME: return read_time(value, member);
+  case OPTION_TIME: return duration_read(value, member) && *(unsigned *)member < DAY_MS;
   case OPTION_PID: break;
   }
   return read_pid(value, member);
@@ -109,6 +95,12 @@ static int find_option(const char *name, enum command_id command) {
   return -1;
 }
 
+/* The setting of that name which the command takes; -1: none. */
+static int find_setting(const char *name, enum command_id command) {
+  int id = strncmp(name, "--", 2) == 0 ? config_find(name) : -1;
+  return id >= 0 && words_take_setting(command, id) ? id : -1;
+}
+
 /* All that the command takes, in the order of its help; returns how many. */
 enum { NAMES_MOST = OPTION_COUNT + CONFIG_COUNT };
 static int valid_names(enum command_id command, const char *names[NAMES_MOST]) {
@@ -116,22 +108,38 @@ static int valid_names(enum command_id command, const char *names[NAMES_MOST]) {
   int count = 0;
   for (int i = 0; i < OPTION_COUNT; i++)
     if (words_take_option(command, i)) names[count++] = option_words[i].name;
-  for (int i = 0; i < CONFIG_COUNT && words_take_settings(command); i++)
-    names[count++] = config_option(i, settings[i]);
+  for (int i = 0; i < CONFIG_COUNT; i++)
+    if (words_take_setting(command, i)) names[count++] = config_option(i, settings[i]);
   return count;
 }
+
+/* Options of one letter there are none; what other programs mean by them. */
+static const char *const letters[][2] = {{"-w", "--workers"}, {"-d", "--daemon"}, {"-l", "--listen"},
+                                         {"-t", "--to"},      {"-u", "--user"},   {"-g", "--group"},
+                                         {"-j", "--json"},    {"-p", "--pid"},    {"-s", "--socket"}};
+
+static const char *meant_by(const char *name, const char *const *names, int count) {
+  struct nearest n = nearest_to(name);
+  for (size_t k = 0; k < sizeof letters / sizeof *letters; k++)
+    for (int i = 0; strcmp(letters[k][0], name) == 0 && i < count; i++)
+      if (strcmp(letters[k][1], names[i]) == 0) return names[i];
+  for (int i = 0; i < count; i++) nearest_offer(&n, names[i]);
+  return n.found;
+}
+
+/* Many names are no help in a line. */
+enum { LISTED_MOST = 8 };
 
 static bool unknown(const struct given *g) {
   const char *names[NAMES_MOST], *command = command_words[g->command].name;
   char list[NAMES_MOST * CONFIG_OPTION_BYTES];
   int count = valid_names(g->command, names);
   size_t length = 0;
-  struct nearest n = nearest_to(g->name);
-  for (int i = 0; i < count; i++) {
-    nearest_offer(&n, names[i]);
+  const char *meant = meant_by(g->name, names, count);
+  if (meant) return REFUSE(g->command, "%s has no option %s; did you mean %s?", command, g->name, meant);
+  if (count > LISTED_MOST) return REFUSE(g->command, "%s has no option %s", command, g->name);
+  for (int i = 0; i < count; i++)
     length += (size_t)snprintf(list + length, sizeof list - length, "%s%s", i ? ", " : "", names[i]);
-  }
-  if (n.found) return REFUSE(g->command, "%s has no option %s; did you mean %s?", command, g->name, n.found);
   if (!count) return REFUSE(g->command, "%s has no option %s; it takes none", command, g->name);
   return REFUSE(g->command, "%s has no option %s; valid are %s", command, g->name, list);
 }
@@ -186,7 +194,7 @@ static bool read_option(struct arguments *a, char ***words, enum command_id comm
   if ((**words)[length]) g.value = **words + length + 1;
   int id = find_option(g.name, command);
   if (id >= 0) return read_value(a, &g, id);
-  id = words_take_settings(command) && strncmp(g.name, "--", 2) == 0 ? config_find(g.name) : -1;
+  id = find_setting(g.name, command);
   return id >= 0 ? read_setting(a, &g, id) : unknown(&g);
 }
 

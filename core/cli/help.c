@@ -55,11 +55,12 @@ static void print_option(FILE *out, const char *name, const char *value, const c
   fprintf(out, "%*s  %s", OPTION_COLUMN - length, "", what);
 }
 
-static void print_settings(FILE *out) {
+static void print_settings(FILE *out, enum command_id command) {
   fprintf(out, "\n%s", settings_text);
   for (int i = 0; i < CONFIG_COUNT; i++) {
     char name[CONFIG_OPTION_BYTES];
     const char *fallback = config_fallback(i);
+    if (!words_take_setting(command, i)) continue;
     print_option(out, config_option(i, name), config_value_word(i), config_what(i));
     fprintf(out, *fallback && !config_is_flag(i) ? " (%s)\n" : "\n", fallback);
   }
@@ -78,7 +79,7 @@ void help_print_command(FILE *out, enum command_id command) {
     print_option(out, option_words[i].name, value_of(i), option_words[i].what);
     fputc('\n', out);
   }
-  if (words_take_settings(command)) print_settings(out);
+  if (words_take_settings(command)) print_settings(out, command);
   if (words_take_settings(command)) fprintf(out, "\n%s", words_addresses);
 }
 

@@ -8,10 +8,13 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "net/addr.h"
+#include "net/tls_context.h"
+#include "net/tls_identity.h"
 
 enum { LISTENERS_MOST = 256 };
 
@@ -144,6 +147,27 @@ static bool read_files(struct proxy_command *p, const struct arguments *a) {
          take_file(p, "--ca", a->ca, &p->options.ca);
 }
 
+/* What is wrong with the files, by the options that name them. */
+static bool check_certificate(const struct proxy_command *p, const struct arguments *a) {
+  const struct tls_files files = {.certificate = p->options.certificate, .key = p->options.key};
+  char *reason = NULL;
+  if (!a->tls_cert) return true;
+  struct tls_context *context =
+      tls_context_server(&(struct tls_server_options){.certificates = &files, .count = 1}, &reason);
+  bool fine = context != NULL, is_key = !fine && strncmp(reason, "key ", 4) == 0;
+  if (fine)
+    tls_context_release(context);
+  else if (is_key && strstr(reason, "key values mismatch"))
+    arguments_refuse(COMMAND_PROXY, "--tls-key %s does not belong to --tls-cert %s", a->tls_key, a->tls_cert);
+  else if (is_key)
+    arguments_refuse(COMMAND_PROXY, "--tls-key %s", reason + 4);
+  else
+    arguments_refuse(COMMAND_PROXY, "--tls-cert %s",
+                     strncmp(reason, "certificate ", 12) == 0 ? reason + 12 : reason);
+  free(reason);
+  return fine;
+}
+
 static bool read_health(struct proxy_command *p, const struct arguments *a) {
   p->options.health = str_of(a->health);
   if (!a->health) return true;
@@ -163,13 +187,26 @@ static bool check_together(struct proxy_command *p, const struct arguments *a) {
          REFUSE("--insecure-skip-verify is for peers by TLS, and no --to begins with https://");
 }
 
+/* A proxy that is its own peer asks itself until descriptors run out. */
+static bool refuse_itself(const struct proxy_command *p) {
+  struct addr to, at;
+  const char *why;
+  const struct forward_options *o = &p->options;
+  for (unsigned i = 0; i < o->peer_count; i++)
+    for (unsigned k = 0; k < o->listener_count; k++)
+      if (addr_parse_peer(o->peers[i], &to, &why) &&
+          addr_parse_listener(o->listeners[k].address, &at, &why) && addr_reaches(&to, &at))
+        return refuse_address("--to", o->peers[i], "is also a --listen: the proxy would ask itself");
+  return true;
+}
+
 bool proxy_command_read(struct proxy_command *p, const struct arguments *a) {
   *p = (struct proxy_command){0};
   arena_init(&p->arena);
   if (!a->listen.count) return REFUSE("proxy wants --listen ADDR: where to listen");
   if (!a->to.count) return REFUSE("proxy wants --to ADDR: where to forward to");
   bool fine = read_files(p, a) && read_listeners(p, a) && read_peers(p, a) && read_health(p, a) &&
-              check_together(p, a);
+              check_together(p, a) && refuse_itself(p) && check_certificate(p, a);
   CHECK(!fine ||
         (p->options.listener_count && p->options.peer_count)); /* an address is refused, or counted */
   return fine;

@@ -2,6 +2,7 @@
 // words: see words.h. Texts are for a terminal of 100 columns.
 #include "cli/words.h"
 
+#include "base/duration.h"
 #include "cli/arguments.h"
 
 const struct command_words command_words[COMMAND_COUNT] = {
@@ -49,7 +50,7 @@ const struct command_words command_words[COMMAND_COUNT] = {
 /* A command that takes settings has --pid-file and --socket among these. */
 const struct option_words option_words[OPTION_COUNT] = {
     {"--listen", "ADDR", OF(PROXY), OPTION_LIST, MEMBER(listen),
-     "where to listen; may be given several times; http://ADDR, https://ADDR where some are by TLS"},
+     "where to listen; may be given several times. With --tls-cert that is by TLS, but for http://ADDR"},
     {"--to", "ADDR", OF(PROXY), OPTION_LIST, MEMBER(to),
      "where to forward to; several times, or a list with commas; https://HOST[:PORT] is by TLS"},
     {"--health", "PATH", OF(PROXY), OPTION_TEXT, MEMBER(health),
@@ -66,12 +67,12 @@ const struct option_words option_words[OPTION_COUNT] = {
     {"--print-config", NULL, OF(RUN) | OF(PROXY), OPTION_ON, MEMBER(print_config),
      "print what is in effect instead of serving: of run the settings, of proxy a script"},
     {"--canary", "SHARE", OF(RELOAD), OPTION_SHARE, MEMBER(canary),
-     "on trial: that share of the requests (5%) first, then all or none"},
+     "on trial: that share of the requests first, for instance 5%, then all or none"},
     {"--shadow", NULL, OF(RELOAD), OPTION_ON, MEMBER(shadow),
      "dry: on copies of request heads; says what would be decided otherwise"},
     {"--for", "TIME", OF(RELOAD), OPTION_TIME, MEMBER(for_ms), "how long a --canary or --shadow takes (30s)"},
     {"--max-errors", "SHARE", OF(RELOAD), OPTION_SHARE, MEMBER(max_errors),
-     "how many more errors than before a --canary may have (1%)"},
+     "how far the error share on trial may exceed the present one (1%)"},
     {"--close-old", NULL, OF(RELOAD), OPTION_ON, MEMBER(close_old),
      "load nothing: close the connections that still use older policies"},
     {"--json", NULL, OF(STATUS), OPTION_ON, MEMBER(json), "all of it as JSON, for programs"},
@@ -89,10 +90,15 @@ bool words_take_option(enum command_id command, int option) {
 
 bool words_take_settings(enum command_id command) { return command_words[command].settings == HAS_SETTINGS; }
 
+bool words_take_setting(enum command_id command, int setting) {
+  bool serves = setting == CONFIG_daemon || setting == CONFIG_watch;
+  return words_take_settings(command) && !(command == COMMAND_CHECK && serves);
+}
+
 const char *option_wants(enum option_kind kind) {
   switch (kind) {
   case OPTION_SHARE: return "a share such as 5%";
-  case OPTION_TIME: return "a time such as 30s, 500ms or 2m";
+  case OPTION_TIME: return DURATION_WORDS;
   case OPTION_PID: return "the id of a process";
   case OPTION_ON:
   case OPTION_TEXT:
@@ -104,7 +110,8 @@ const char *option_wants(enum option_kind kind) {
 const char words_addresses[] = "An address ADDR is host:port, [::1]:port or unix:/path. To listen on, :port "
                                "is every address of this machine,\n"
                                "and localhost:port is 127.0.0.1. To connect to, port or :port is this "
-                               "machine, and a host may be a name.\n";
+                               "machine, and a host may be a name.\n"
+                               "For proxy, http://host without a port is port 80, https://host is 443.\n";
 
 const char words_signals[] =
     "Signals: TERM stops gracefully, INT at once, HUP reloads, USR1 opens log files again, USR2 upgrades,\n"

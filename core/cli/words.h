@@ -56,7 +56,8 @@ extern const struct option_words option_words[OPTION_COUNT];
 
 bool words_take_option(enum command_id command, int option);
 bool words_take_settings(enum command_id command);
-
+/* Does the command take that setting of runtime/config? Those that say how a process serves are not check's. */
+bool words_take_setting(enum command_id command, int setting);
 /* What a value of that kind is, for a message; NULL: anything. */
 const char *option_wants(enum option_kind kind);
 

@@ -43,8 +43,7 @@ static bool look_closer(const struct policy_source *source, void *policy) {
 /* Where the policy has set it, with that line. */
 static bool check_admin(const struct config *config, char **why) {
   const struct config_value *admin = &config->values[CONFIG_admin];
-  const char *address = config_text(config, CONFIG_admin);
-  if (!address || admin_check(str_of(address), config_number(config, CONFIG_admin_public), why)) return true;
+  if (!config_text(config, CONFIG_admin) || admin_check(config, why)) return true;
   if (!admin->place) return false;
   char *bare = *why;
   why_say(why, "%s: %s", admin->place, bare);
@@ -57,7 +56,7 @@ static bool check_policy(const struct policy_source *source, const struct policy
   struct instance *instance = instance_load(source, host, 1, why);
   if (!instance) return false;
   struct policy_listener *said = source->kind->listeners(instance->policy, &count);
-  bool fine = check_admin(host->config, why);
+  bool fine = check_admin(host->config, why) && admin_is_apart(host->config, said, count, why);
   fine = fine && config_check(host->config, why);
   for (unsigned i = 0; i < count && fine; i++)
     fine = listening_load(&said[i], why) && check_log(&said[i], why);

@@ -13,13 +13,24 @@
 
 #include "base/nearest.h"
 #include "base/cores.h"
+#include "base/duration.h"
 #include "base/escape.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/str.h"
 #include "base/why.h"
 
-enum kind { KIND_COUNT, KIND_SECONDS, KIND_FILE, KIND_NAME, KIND_ADDR, KIND_LOG, KIND_FLAG, KIND_LEVEL };
+enum kind {
+  KIND_COUNT,
+  KIND_SECONDS,
+  KIND_FILE,
+  KIND_NAME,
+  KIND_ADDR,
+  KIND_LOG,
+  KIND_REQUESTS,
+  KIND_FLAG,
+  KIND_LEVEL
+};
 
 static const struct entry {
   const char *name;
@@ -36,23 +47,16 @@ static const char *const levels[] = {"debug", "info", "warn", "error"};
 static const char *wanted(enum kind kind) {
   switch (kind) {
   case KIND_COUNT: return "a whole number from 1 to 1024, or auto";
-  case KIND_SECONDS: return "a number of seconds above 0";
+  case KIND_SECONDS: return DURATION_WORDS;
   case KIND_FILE:
   case KIND_NAME:
   case KIND_ADDR:
-  case KIND_LOG: return "a text";
+  case KIND_LOG:
+  case KIND_REQUESTS: return "a text";
   case KIND_FLAG: return "true or false";
   case KIND_LEVEL: break;
   }
   return "debug, info, warn or error";
-}
-
-static bool parse_seconds(const char *text, unsigned *ms) {
-  char *end;
-  double seconds = strtod(text, &end);
-  if (end == text || *end || !(seconds > 0 && seconds < 4e6)) return false;
-  *ms = (unsigned)(seconds * 1000 + 0.5);
-  return true;
 }
 
 static bool parse_level(const char *text, unsigned *level) {
@@ -67,8 +71,9 @@ static bool parse(enum kind kind, const char *text, unsigned *number) {
   case KIND_FILE:
   case KIND_NAME:
   case KIND_ADDR:
-  case KIND_LOG: return true;
-  case KIND_SECONDS: return parse_seconds(text, number);
+  case KIND_LOG:
+  case KIND_REQUESTS: return true;
+  case KIND_SECONDS: return duration_read(text, number);
   case KIND_LEVEL: return parse_level(text, number);
   case KIND_FLAG: *number = strcmp(text, "true") == 0; return *number || strcmp(text, "false") == 0;
   case KIND_COUNT: break;
@@ -119,6 +124,11 @@ const char *config_option(int id, char text[CONFIG_OPTION_BYTES]) {
   return text;
 }
 
+const char *config_said(const struct config *config, int id, char text[CONFIG_OPTION_BYTES]) {
+  bool is_option = config->values[id].origin == CONFIG_FROM_COMMAND_LINE;
+  return is_option ? config_option(id, text) : entries[id].name;
+}
+
 bool config_is_flag(int id) { return entries[id].kind == KIND_FLAG; }
 
 static char *unknown(const char *name) {
@@ -135,6 +145,15 @@ static char *unknown(const char *name) {
   return text;
 }
 
+/* What stands behind the last colon of a log of requests, and is no format; NULL: all is well. */
+static const char *unknown_format(enum kind kind, const char *text) {
+  const char *colon = kind == KIND_REQUESTS ? strrchr(text, ':') : NULL;
+  if (!colon || !colon[1] || strcmp(colon, ":json") == 0 || strcmp(colon, ":combined") == 0) return NULL;
+  for (const char *c = colon + 1; *c; c++)
+    if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z')) return NULL; /* part of a file's name */
+  return colon + 1;
+}
+
 bool config_set(struct config *config, const char *name, const char *text, enum config_origin origin,
                 const char *place, char **why) {
   int id = config_find(name);
@@ -145,6 +164,8 @@ bool config_set(struct config *config, const char *name, const char *text, enum 
   }
   if (!parse(entries[id].kind, text, &number))
     return why_say(why, "%s wants %s, not '%s'", name, wanted(entries[id].kind), text);
+  const char *format = unknown_format(entries[id].kind, text);
+  if (format) return why_say(why, "%s '%s': there is no format '%s'; valid is :json", name, text, format);
   struct config_value *value = &config->values[id];
   if (value->origin > origin) return true;
   free(value->text);
@@ -178,8 +199,9 @@ bool config_check(const struct config *config, char **why) {
                               logs[] = {CONFIG_error_log, CONFIG_access_log};
   for (int i = 0; i < 2; i++) {
     const char *path = config_text(config, files[i]), *log = config_text(config, logs[i]);
-    if (path && !has_folder(entries[files[i]].name, path, why)) return false;
-    if (log && !config_check_log(entries[logs[i]].name, log, why)) return false;
+    char name[CONFIG_OPTION_BYTES];
+    if (path && !has_folder(config_said(config, files[i], name), path, why)) return false;
+    if (log && !config_check_log(config_said(config, logs[i], name), log, why)) return false;
   }
   const char *user = config_text(config, CONFIG_user), *group = config_text(config, CONFIG_group);
   if (user && !getpwnam(user)) return why_about(why, "user", user, "there is none of that name");
@@ -199,7 +221,18 @@ void config_print(const struct config *config, FILE *out) {
 }
 
 static bool is_bare(enum kind kind, const char *text) {
-  return kind == KIND_FLAG || kind == KIND_SECONDS || (kind == KIND_COUNT && strcmp(text, "auto") != 0);
+  return kind == KIND_FLAG || (kind == KIND_COUNT && strcmp(text, "auto") != 0);
+}
+
+static void print_lua(const struct config_value *value, enum kind kind, FILE *out) {
+  const char *quote = is_bare(kind, value->text) ? "" : "\"";
+  if (kind == KIND_SECONDS) {
+    fprintf(out, "%.10g", value->number / 1000.0);
+    return;
+  }
+  fputs(quote, out);
+  escape_lua(out, str_of(value->text));
+  fputs(quote, out);
 }
 
 void config_print_script(const struct config *config, FILE *out) {
@@ -208,10 +241,7 @@ void config_print_script(const struct config *config, FILE *out) {
     const struct config_value *value = &config->values[i];
     if (value->origin != CONFIG_FROM_COMMAND_LINE) continue;
     fprintf(out, "%s%s = ", any ? ", " : "perilune.configure { ", entries[i].name);
-    const char *quote = is_bare(entries[i].kind, value->text) ? "" : "\"";
-    fputs(quote, out);
-    escape_lua(out, str_of(value->text));
-    fputs(quote, out);
+    print_lua(value, entries[i].kind, out);
     any = true;
   }
   if (any) fputs(" }\n", out);
@@ -220,11 +250,12 @@ void config_print_script(const struct config *config, FILE *out) {
 const char *config_value_word(int id) {
   switch (entries[id].kind) {
   case KIND_COUNT: return "N";
-  case KIND_SECONDS: return "SECONDS";
+  case KIND_SECONDS: return "TIME";
   case KIND_FILE: return "FILE";
   case KIND_NAME: return "NAME";
   case KIND_ADDR: return "ADDR";
-  case KIND_LOG: return "WHERE";
+  case KIND_LOG:
+  case KIND_REQUESTS: return "WHERE";
   case KIND_FLAG: return "";
   case KIND_LEVEL: break;
   }

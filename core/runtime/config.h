@@ -10,18 +10,19 @@
 #include <stdio.h>
 
 /* X(member, kind, default, what it is). Kinds: COUNT a whole number above 0, or auto (0); SECONDS kept in ms;
- * FILE, NAME, ADDR, LOG: texts; FLAG; LEVEL.
+ * FILE, NAME, ADDR, LOG, REQUESTS (a log of requests, with a format): texts; FLAG; LEVEL.
  */
 #define CONFIG_TABLE(X)                                                                                      \
   X(workers, COUNT, "auto", "worker threads; auto: one for each core")                                       \
   X(grace, SECONDS, "30", "seconds in which a graceful stop ends")                                           \
   X(upgrade_grace, SECONDS, "3600", "seconds in which the old process ends after an upgrade")                \
   X(drain, SECONDS, "30",                                                                                    \
-    "seconds for background work of an older generation; that exchanges use it still is reported")           \
+    "seconds that an old policy's background work has after a reload; requests still on it are only "        \
+    "reported")                                                                                              \
   X(reload_timeout, SECONDS, "10",                                                                           \
     "seconds in which the workers must have switched, or a reload says who has not")                         \
   X(upgrade_timeout, SECONDS, "60", "seconds in which a successor must serve, or the upgrade has failed")    \
-  X(low_latency, FLAG, "false", "serve what comes at once under load, too, not what comes in 0.1 ms")        \
+  X(low_latency, FLAG, "false", "under load, serve at once instead of gathering work for up to 0.1 ms")      \
   X(watch, FLAG, "false", "reload when a file of the policy changes")                                        \
   X(daemon, FLAG, "false", "go on in the background once the policy serves")                                 \
   X(pid_file, FILE, "", "file with the process id")                                                          \
@@ -31,7 +32,7 @@
   X(admin, ADDR, "", "loopback address or unix:/path of the status page and /metrics")                       \
   X(admin_public, FLAG, "false", "admin may be an address that others can reach")                            \
   X(error_log, LOG, "stderr", "a file, stderr or syslog")                                                    \
-  X(access_log, LOG, "", "a file, stdout, stderr or syslog; with :json behind it, lines of JSON")            \
+  X(access_log, REQUESTS, "", "a file, stdout, stderr or syslog; with :json behind it, lines of JSON")       \
   X(log_level, LEVEL, "info", "debug, info, warn or error")
 
 enum config_id {
@@ -69,6 +70,8 @@ const char *config_name(int id);
 /* As the command line has it, "--pid-file"; in `text`, which is returned. */
 enum { CONFIG_OPTION_BYTES = 32 };
 const char *config_option(int id, char text[CONFIG_OPTION_BYTES]);
+/* As it was set: "--pid-file" on the command line, else "pid_file". */
+const char *config_said(const struct config *config, int id, char text[CONFIG_OPTION_BYTES]);
 /* As far as can be told without opening anything: are there the user, the group, and the folders of files? False:
  * *why is a malloc'd message. */
 bool config_check(const struct config *config, char **why);
@@ -89,7 +92,7 @@ static inline const char *config_text(const struct config *c, enum config_id id)
 void config_print(const struct config *config, FILE *out);
 /* Those that the command line has set, as a call of perilune.configure; nothing where there are none. */
 void config_print_script(const struct config *config, FILE *out);
-/* For help: what the value is ("SECONDS"), where it is none of a flag; the default, ""; and what the setting is. */
+/* For help: what the value is ("TIME"), where it is none of a flag; the default, ""; and what the setting is. */
 const char *config_value_word(int id);
 const char *config_fallback(int id);
 const char *config_what(int id);

@@ -123,11 +123,12 @@ void instance_wind_down(struct instance *instance, struct ev_loop *loop, unsigne
   instance->source->kind->retire(instance->policy);
 }
 
-bool instance_open_logs(struct instance *instance, struct logs *logs, const char *fallback, char **why) {
+bool instance_open_logs(struct instance *instance, struct logs *logs, const struct config *config,
+                        char **why) {
   unsigned count;
   struct policy_listener *listeners = instance->source->kind->listeners(instance->policy, &count);
   instance->logs = logs;
-  return logs_hold(logs, listeners, count, fallback, why);
+  return logs_hold(logs, listeners, count, config, why);
 }
 
 static void close_listeners(struct instance *instance) {

@@ -40,7 +40,8 @@ void instance_bind(struct instance *instance, struct ev_loop *loop, struct proxy
 /* Names the files of its listeners' certificates that the user that the process has become may not read. */
 void instance_warn_of_files(const struct instance *instance, const char *user);
 /* Opens what its listeners log to. False: *why is a malloc'd message. */
-bool instance_open_logs(struct instance *instance, struct logs *logs, const char *fallback, char **why);
+bool instance_open_logs(struct instance *instance, struct logs *logs, const struct config *config,
+                        char **why);
 /* Stops its background work; frees it once it is unused, at a safe point of the worker's loop. Until then it is in the
  * list `retired`; that it still is after drain_ms is logged, and ends its background work. */
 void instance_retire(struct instance *instance, struct list *retired, struct reaper *reaper,

@@ -117,9 +117,8 @@ static void init_workers(struct server *s) {
 
 static bool open_admin(struct server *s, char **why) {
   const struct config *config = s->options->config;
-  const char *address = config_text(config, CONFIG_admin);
-  if (!address) return true;
-  s->admin = admin_open(s, str_of(address), config_number(config, CONFIG_admin_public), why);
+  if (!config_text(config, CONFIG_admin)) return true;
+  s->admin = admin_open(s, config, why);
   return s->admin != NULL;
 }
 

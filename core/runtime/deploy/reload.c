@@ -20,6 +20,7 @@
 #include "runtime/deploy/watch.h"
 #include "runtime/lending.h"
 #include "runtime/notify.h"
+#include "runtime/observe/admin.h"
 #include "runtime/observe/logs.h"
 #include "runtime/server.h"
 #include "shared/metrics.h"
@@ -34,14 +35,14 @@ static struct listening *open_all(struct server *s, const struct instance *insta
   unsigned count;
   const struct policy_kind *kind = s->options->source.kind;
   const struct policy_listener *said = kind->listeners(instance->policy, &count);
+  if (!admin_is_apart(s->options->config, said, count, why)) return NULL;
   return listening_open(said, count, s->worker_count, s->listening, why);
 }
 
 /* The control worker's is not served from. */
 static bool open_logs(struct server *s, struct instance **instances, char **why) {
-  const char *fallback = config_text(s->options->config, CONFIG_access_log);
   for (unsigned i = 0; i < s->worker_count; i++)
-    if (!instance_open_logs(instances[i], s->logs, fallback, why)) return false;
+    if (!instance_open_logs(instances[i], s->logs, s->options->config, why)) return false;
   return true;
 }
 

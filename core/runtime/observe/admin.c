@@ -136,21 +136,41 @@ static bool is_loopback(const struct addr *addr) {
   return memcmp(&addr->socket.in6.sin6_addr, six, sizeof six) == 0;
 }
 
-static bool parse(struct str text, bool is_public, struct addr *addr, const char **why) {
-  if (!addr_parse_listener(text, addr, why)) return false;
-  if (is_public || is_loopback(addr)) return true;
-  *why = "others could reach it there: give a loopback address or unix:/path, or allow it (admin_public)";
-  return false;
+static bool refuse(const struct config *config, const char *reason, char **why) {
+  char name[CONFIG_OPTION_BYTES];
+  return why_about(why, config_said(config, CONFIG_admin, name), config_text(config, CONFIG_admin), reason);
 }
 
-static bool refuse(char **why, struct str address, const char *reason) {
-  return why_say(why, "admin '%.*s': %s", STR_ARG(address), reason);
-}
-
-bool admin_check(struct str address, bool is_public, char **why) {
-  struct addr addr;
+static bool parse(const struct config *config, struct addr *addr, char **why) {
   const char *reason = NULL;
-  return parse(address, is_public, &addr, &reason) || refuse(why, address, reason);
+  bool is_option = config->values[CONFIG_admin].origin == CONFIG_FROM_COMMAND_LINE;
+  if (!addr_parse_listener(str_of(config_text(config, CONFIG_admin)), addr, &reason))
+    return refuse(config, reason, why);
+  if (config_number(config, CONFIG_admin_public) || is_loopback(addr)) return true;
+  return refuse(
+      config,
+      is_option ? "others could reach it there: give a loopback address or unix:/path, or --admin-public, too"
+                : "others could reach it there: give a loopback address or unix:/path, or set "
+                  "admin_public = true, too",
+      why);
+}
+
+bool admin_check(const struct config *config, char **why) {
+  struct addr addr;
+  return parse(config, &addr, why);
+}
+
+bool admin_is_apart(const struct config *config, const struct policy_listener *said, unsigned count,
+                    char **why) {
+  struct addr addr, other;
+  const char *reason, *text = config_text(config, CONFIG_admin);
+  if (!text || !addr_parse_listener(str_of(text), &addr, &reason)) return true;
+  for (unsigned i = 0; i < count; i++)
+    if (addr_parse_listener(said[i].address, &other, &reason) &&
+        (addr_reaches(&addr, &other) || addr_reaches(&other, &addr)))
+      return why_say(why, "%.*s: '%.*s' cannot be listened on: admin has it already", STR_ARG(said[i].place),
+                     STR_ARG(said[i].address));
+  return true;
 }
 
 static void on_accept(struct listener *l, int fd, const struct sockaddr *client, socklen_t length) {
@@ -168,20 +188,19 @@ static void describe(struct admin *admin, const struct addr *said, int fd) {
   log_info("status page on %s%s", bound.kind == ADDR_IP ? "http://" : "", admin->service.address);
 }
 
-struct admin *admin_open(struct server *server, struct str address, bool is_public, char **why) {
+struct admin *admin_open(struct server *server, const struct config *config, char **why) {
   struct addr addr;
   const char *reason = NULL;
   int fd;
   enum socket_owner owner = OWNER_US;
-  bool fine = parse(address, is_public, &addr, &reason);
-  if (!fine ||
-      (!inherited_take(STR(ADMIN_NAME), &addr, &fd, 1, &owner) && !listener_open(&addr, &fd, 1, &reason))) {
-    refuse(why, address, reason);
+  if (!parse(config, &addr, why)) return NULL;
+  if (!inherited_take(STR(ADMIN_NAME), &addr, &fd, 1, &owner) && !listener_open(&addr, &fd, 1, &reason)) {
+    refuse(config, reason, why);
     return NULL;
   }
   struct admin *admin = memory_zalloc(sizeof *admin);
   admin->server = server;
-  admin->is_public = is_public;
+  admin->is_public = config_number(config, CONFIG_admin_public);
   admin->hooks = (struct hooks){.request_filter = request_filter, .policy = admin};
   admin->service = (struct service){.policy = {&admin->hooks, &settings_default, &admin->use},
                                     .traffic = traffic_nowhere()};

@@ -11,13 +11,18 @@
 #include "runtime/socket_file.h"
 
 struct admin;
+struct config;
+struct policy_listener;
 struct server;
 
-/* Could `address` be listened on? Unless `is_public` it must be a loopback address or a unix socket. False:
- * *why is a malloc'd message. */
-bool admin_check(struct str address, bool is_public, char **why);
+/* Could the address that is set as `admin` be listened on? Without admin_public it must be a loopback address or a unix
+ * socket. False: *why is a malloc'd message. */
+bool admin_check(const struct config *config, char **why);
+/* Does none of the listeners have the address that is set as `admin`? True where none is set. False: as above. */
+bool admin_is_apart(const struct config *config, const struct policy_listener *said, unsigned count,
+                    char **why);
 /* NULL: *why is a malloc'd message. */
-struct admin *admin_open(struct server *server, struct str address, bool is_public, char **why);
+struct admin *admin_open(struct server *server, const struct config *config, char **why);
 /* Its listening socket, for a successor, who finds it under this name, which is no address of a policy. */
 #define ADMIN_NAME "admin"
 int admin_socket(const struct admin *admin);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/why.h"
+#include "runtime/config.h"
 #include "runtime/privileges.h"
 #include "shared/sink.h"
 
@@ -193,8 +194,9 @@ static bool hold_one(struct logs *logs, struct policy_listener *listener, struct
   return true;
 }
 
-bool logs_hold(struct logs *logs, struct policy_listener *listeners, unsigned count, const char *fallback,
-               char **why) {
+bool logs_hold(struct logs *logs, struct policy_listener *listeners, unsigned count,
+               const struct config *config, char **why) {
+  const char *fallback = config_text(config, CONFIG_access_log);
   for (unsigned i = 0; i < count; i++) {
     struct policy_listener *listener = &listeners[i];
     enum access_format format = listener->access_log_format;
@@ -202,8 +204,11 @@ bool logs_hold(struct logs *logs, struct policy_listener *listeners, unsigned co
     if (!target.ptr && fallback) target = split_target(str_of(fallback), &format);
     if (!target.len) continue;
     if (hold_one(logs, listener, target, format, why)) continue;
-    char *reason = *why;
-    why_say(why, "%.*s: access log %s", STR_ARG(listener->place), reason);
+    char *reason = *why, name[CONFIG_OPTION_BYTES];
+    if (listener->access_log.ptr)
+      why_say(why, "%.*s: access log %s", STR_ARG(listener->place), reason);
+    else
+      why_say(why, "%s %s", config_said(config, CONFIG_access_log, name), reason);
     free(reason);
     return false;
   }

@@ -8,6 +8,7 @@
 
 #include "runtime/policy.h"
 
+struct config;
 struct logs;
 
 struct logs *logs_new(unsigned workers);
@@ -17,10 +18,10 @@ void logs_free(struct logs *logs);
 /* The error log goes there from now on (NULL: to standard error). False: *why is a malloc'd message. */
 bool logs_open_errors(struct logs *logs, const char *target, char **why);
 
-/* Opens the access logs that a policy's listeners name, or `fallback` where they name none (NULL: none). False:
+/* Opens the access logs that a policy's listeners name, or that of the process where they name none. False:
  * *why is a malloc'd message. Either way logs_release follows. */
-bool logs_hold(struct logs *logs, struct policy_listener *listeners, unsigned count, const char *fallback,
-               char **why);
+bool logs_hold(struct logs *logs, struct policy_listener *listeners, unsigned count,
+               const struct config *config, char **why);
 /* The policy that opened them is in force, or on trial: they stay, also when it goes. */
 void logs_commit(struct logs *logs);
 /* Removes files that were made for a policy that has never been in force. Thread-safe. */
