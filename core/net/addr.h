@@ -56,8 +56,8 @@ struct str addr_host_of_client(struct str client);
 /* Not for unix sockets. */
 void addr_set_port(struct addr *addr, unsigned short port);
 /* Does a connection to `to` come to who listens on `at`? The same address and port, or `at` is every address of this
- * machine and `to` a loopback address or every one, too. The name "localhost" is 127.0.0.1, of other names nobody knows:
- * false. Port 0 is none so far: false. */
+ * machine and `to` a loopback address or every one, too. The name "localhost" is 127.0.0.1; of other names nobody
+ * knows: false. Port 0 is none so far: false. */
 bool addr_reaches(const struct addr *to, const struct addr *at);
 /* AF_INET, AF_INET6 or AF_UNIX; AF_UNSPEC for a name. */
 int addr_family(const struct addr *addr);

@@ -38,7 +38,8 @@ const char *addr_hint(struct str text) {
   if (text.len == 0) return "it is empty; an address is host:port, [::1]:port, :port or unix:/path";
   if (text.len > QUOTED_MOST || str_find(text, '\0') < text.len || str_starts_with(text, STR("unix:")))
     return NULL;
-  if (str_find(text, '@') < text.len - path.len) return "user and password do not belong in an address";
+  struct str host = scheme.len < text.len ? str_from(text, scheme.len + 3) : text;
+  if (str_find(host, '@') < str_find(host, '/')) return "user and password do not belong in an address";
   if (scheme.len && scheme.len < text.len)
     snprintf(sentence, sizeof sentence, "an address is host:port, without \"%.*s://\"", STR_ARG(scheme));
   else if (text.ptr[0] == '/')
