@@ -157,7 +157,7 @@ static bool check_certificate(const struct proxy_command *p, const struct argume
   bool fine = context != NULL, is_key = !fine && strncmp(reason, "key ", 4) == 0;
   if (fine)
     tls_context_release(context);
-  else if (is_key && strstr(reason, "key values mismatch"))
+  else if (is_key && strstr(reason, ": it does not belong to "))
     arguments_refuse(COMMAND_PROXY, "--tls-key %s does not belong to --tls-cert %s", a->tls_key, a->tls_cert);
   else if (is_key)
     arguments_refuse(COMMAND_PROXY, "--tls-key %s", reason + 4);
