@@ -7,6 +7,7 @@
 #   make deps              installs what is missing       make fuzz     [SECONDS=60] each driver for so long
 #   make install           [PREFIX=/usr/local] [DESTDIR=] make uninstall, with the same
 #   make docs              docs/api.md and the man page   make clean
+#   make LTO=no            links in a moment: for work on C, with PROFILE=no; what is shipped is linked as a whole
 #   make bench             side by side with the peers: [BENCH='--only policy-64 --rounds 9'] [RECORD=1] [PINGORA=1]
 #   make soak              [SECONDS=600] full load, connections that come and go, memory that must stay flat
 # V=1 shows the commands.
@@ -29,7 +30,9 @@ FUZZ_SAN := fuzzer-no-link,address,undefined
 FUZZ_BUILD := build/san-$(subst $(comma),-,$(FUZZ_SAN))
 
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wswitch-enum -Wstrict-prototypes $(if $(WERROR),-Werror)
-HARDENED := -O2 -fno-plt $(if $(findstring clang,$(CC)),,-flto=auto) -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+LTO     := $(or $(LTO),$(if $(findstring clang,$(CC)),no,yes))
+$(if $(filter yes no,$(LTO)),,$(error LTO is yes or no, not $(LTO)))
+HARDENED := -O2 -fno-plt $(if $(filter yes,$(LTO)),-flto=auto) -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 SANITIZED := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all -DARENA_MALLOC -DINVARIANTS
 # The release build is compiled by a profile of itself, made once: an instrumented build is kept busy for some seconds,
 # and gcc, which finds its counts beside the objects, lays out together what is in use. It takes a tenth of the

@@ -26,9 +26,10 @@ struct metrics {
 _Static_assert(sizeof(cell) == sizeof(uint64_t), "cells are words");
 
 static void *zeroed_lines(size_t bytes) {
-  void *memory = NULL;
-  if (posix_memalign(&memory, 64, bytes) != 0) abort();
-  return memset(memory, 0, bytes);
+  size_t whole = (bytes + 63) / 64 * 64;
+  void *memory = aligned_alloc(64, whole);
+  if (!memory) abort();
+  return memset(memory, 0, whole);
 }
 
 struct metrics *metrics_new(unsigned workers) {
