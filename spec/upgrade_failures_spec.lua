@@ -117,6 +117,19 @@ describe("perilune upgrade", function()
     serves_on(proxy, pid_file)
   end)
 
+  it("tells the reason for which the command line keeps the successor from serving", function()
+    local directory = process.directory()
+    local key, certificate, socket = directory .. "/key", directory .. "/certificate", directory .. "/commands"
+    assert.equal(0, process.run({ "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x",
+      "-keyout", key, "-out", certificate }).code)
+    perilune.start { args = { "proxy", "--listen", "https://127.0.0.1:0", "--to", "127.0.0.1:9", "--tls-cert",
+      certificate, "--tls-key", key, "--socket", socket } }
+    os.remove(key)
+    local result = perilune.run("upgrade", "--socket", socket)
+    assert.equal(1, result.code)
+    assert.matches("upgrade: %-%-tls%-key .*/key: No such file", result.stderr)
+  end)
+
   it("is refused where the proxy is process 1, with which its container would end", function()
     local socket = process.directory() .. "/commands"
     local place = { "unshare", "-p", "-f", "--kill-child" }

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/nearest.h"
 #include "base/str.h"
+#include "runtime/notify.h"
 #include "runtime/process.h"
 
 enum { NAME_BYTES = 64, DAY_MS = 86400000 };
@@ -31,11 +32,13 @@ void arguments_free(struct arguments *a) {
 
 int arguments_refuse(enum command_id command, const char *format, ...) {
   bool has_command = command != COMMAND_COUNT && command != COMMAND_HELP;
+  char text[512];
   va_list list;
   va_start(list, format);
-  fputs("perilune: ", stderr);
-  vfprintf(stderr, format, list);
+  vsnprintf(text, sizeof text, format, list);
   va_end(list);
+  notify_failed(text); /* an upgrade may wait for us */
+  fprintf(stderr, "perilune: %s", text);
   bool asks = *format && format[strlen(format) - 1] == '?'; /* did you mean ...? */
   fprintf(stderr, "%s 'perilune help%s%s'\n", asks ? " See" : "; see", has_command ? " " : "",
           has_command ? command_words[command].name : "");
