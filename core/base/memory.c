@@ -23,6 +23,14 @@ void memory_begin(void) {
   mallopt(M_MMAP_THRESHOLD, MEMORY_APART_BYTES);
 }
 
+static void *map_pages(void) {
+  void *pages =
+      mmap(NULL, MEMORY_PAGES * MEMORY_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return checked(pages == MAP_FAILED ? NULL : pages);
+}
+
+static void unmap_pages(void *pages) { munmap(pages, MEMORY_PAGES * MEMORY_PAGE); }
+
 void *memory_alloc(size_t bytes) { return checked(malloc(bytes ? bytes : 1)); }
 void *memory_zalloc(size_t bytes) { return checked(calloc(1, bytes ? bytes : 1)); }
 void *memory_realloc(void *old, size_t bytes) { return checked(realloc(old, bytes ? bytes : 1)); }
@@ -37,6 +45,8 @@ void block_free(void *block, size_t size) {
   (void)size;
   free(block);
 }
+void *pages_alloc(void) { return map_pages(); }
+void pages_free(void *pages) { unmap_pages(pages); }
 void memory_thread_end(void) {}
 
 #else
@@ -45,12 +55,15 @@ void memory_thread_end(void) {}
 _Static_assert(CLASS_BYTES(BLOCK_CLASSES - 1) == BLOCK_LARGEST, "the largest class");
 /* Spare blocks a thread keeps: about 4 MB of each size. */
 #define CLASS_SPARE(class) (1024u >> 2 * (class))
+#define PAGES_SPARE        64u
 
 /* The last one freed is taken first. Listed beside the blocks: a link inside would have to be fetched from memory that
  * was last used a while ago. */
 static _Thread_local struct {
   void *small[CLASS_SPARE(BLOCK_4K)], *middle[CLASS_SPARE(BLOCK_16K)], *large[CLASS_SPARE(BLOCK_64K)];
   unsigned counts[BLOCK_CLASSES];
+  void *pages[PAGES_SPARE];
+  unsigned pages_count;
 } spares;
 
 static void **spares_of(int class) {
@@ -84,7 +97,17 @@ void block_free(void *block, size_t size) {
   spares_of(class)[spares.counts[class]++] = block;
 }
 
+void *pages_alloc(void) { return spares.pages_count ? spares.pages[--spares.pages_count] : map_pages(); }
+
+void pages_free(void *pages) {
+  if (spares.pages_count < PAGES_SPARE)
+    spares.pages[spares.pages_count++] = pages;
+  else
+    unmap_pages(pages);
+}
+
 void memory_thread_end(void) {
+  while (spares.pages_count) unmap_pages(spares.pages[--spares.pages_count]);
   for (int i = 0; i < BLOCK_CLASSES; i++)
     while (spares.counts[i]) free(spares_of(i)[--spares.counts[i]]);
 }

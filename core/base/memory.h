@@ -28,6 +28,12 @@ enum block_class { BLOCK_4K, BLOCK_16K, BLOCK_64K, BLOCK_CLASSES };
 void *block_alloc(size_t bytes, size_t *size) __attribute__((returns_nonnull));
 void block_free(void *block, size_t size);
 
+/* MEMORY_PAGES whole pages in a row, which madvise may give back one by one: for what lies unused for long. Owned by
+ * the caller until pages_free, on any thread. What they hold is undefined. */
+enum { MEMORY_PAGE = 4096, MEMORY_PAGES = 6 };
+void *pages_alloc(void) __attribute__((returns_nonnull));
+void pages_free(void *pages);
+
 /* Gives the calling thread's free lists back. Call it before a thread ends. */
 void memory_thread_end(void);
 /* Lets go of what the start has read of program and libraries: symbols, relocations, code that runs once. It stays in

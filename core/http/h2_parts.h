@@ -6,6 +6,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "http/h2_memory.h"
 #include "http/h2_session.h"
 
 #define H2_SESSION_MAGIC 0x48325345u
@@ -26,7 +27,8 @@ struct h2_header_block {
 
 struct h2_session {
   OBJ_MAGIC;
-  nghttp2_session *ng; /* owned */
+  nghttp2_session *ng;     /* owned */
+  struct h2_memory memory; /* of ng */
   struct h2_config config;
   struct h2_budget budget;
   uint64_t now_ms; /* of the bytes that are being received */

@@ -32,8 +32,10 @@ static nghttp2_session *new_nghttp2(struct h2_session *s) {
   nghttp2_option_set_no_closed_streams(option, 1);
   nghttp2_option_set_max_outbound_ack(option, ACKS_MOST);
   nghttp2_option_set_peer_max_concurrent_streams(option, s->config.streams);
-  must(s->config.is_server ? nghttp2_session_server_new2(&ng, callbacks, s, option)
-                           : nghttp2_session_client_new2(&ng, callbacks, s, option));
+  nghttp2_mem mem = h2_memory_begin(&s->memory);
+  must(s->config.is_server ? nghttp2_session_server_new3(&ng, callbacks, s, option, &mem)
+                           : nghttp2_session_client_new3(&ng, callbacks, s, option, &mem));
+  h2_memory_born(&s->memory);
   nghttp2_option_del(option);
   nghttp2_session_callbacks_del(callbacks);
   return ng;
@@ -82,6 +84,7 @@ void h2_session_free(struct h2_session *s) {
     h2_stream_forget(stream);
   }
   nghttp2_session_del(s->ng);
+  h2_memory_end(&s->memory);
   buf_release(&s->out);
   OBJ_END(s, H2_SESSION_MAGIC);
   free(s);
@@ -142,6 +145,14 @@ struct h2_stream *h2_session_next(struct h2_session *s, unsigned *news) {
   *news = stream->news;
   stream->news = 0;
   return stream;
+}
+
+size_t h2_session_rest(struct h2_session *s) {
+  CHECK_OBJ(s, H2_SESSION_MAGIC);
+  bool is_idle = list_is_empty(&s->streams) && !s->block_stream && !buf_len(&s->out);
+  if (!is_idle || nghttp2_session_want_write(s->ng)) return 0;
+  buf_release(&s->out);
+  return h2_memory_rest(&s->memory);
 }
 
 bool h2_session_is_over(const struct h2_session *s) {

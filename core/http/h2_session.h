@@ -113,6 +113,9 @@ struct h2_stream *h2_session_next(struct h2_session *s, unsigned *news);
 bool h2_session_send(struct h2_session *s);
 /* What is to be written; consume what was. */
 struct buf *h2_session_out(struct h2_session *s);
+/* Of a connection that has been idle for a while: gives back to the kernel what its next frame takes again. Returns how
+ * many bytes; 0 where something is under way. A system call or two. */
+size_t h2_session_rest(struct h2_session *s);
 /* Nothing more will be read or written. */
 bool h2_session_is_over(const struct h2_session *s);
 /* Why the connection was ended: the code of the GOAWAY sent or received, H2_NO_ERROR where it ended well; *why a static
