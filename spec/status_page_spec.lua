@@ -83,22 +83,29 @@ describe("the status page", function()
       })
     ]], { ORIGIN = origin.address }) }
     metrics.wait(proxy, 'perilune_backend_up{set="app",backend="127.0.0.1:1"}', 0)
-    for _ = 1, 5 do client.request(proxy.port) end
-    client.request { port = proxy.port, path = "/raise" }
-    metrics.wait(proxy, ('perilune_requests_total{listener="127.0.0.1:%d",status="500"}'):format(proxy.port), 1)
-    scheduler.eventually(function()
-      local total = 0
-      for _, second in ipairs(metrics.status(proxy).seconds) do total = total + second[1] end
-      return total == 6
-    end)
-    local text = look(proxy)
-    assert.matches("6 since the start", text)
-    assert.matches("^ 16.67%% 1 of 6 requests", below(text, "5xx or no answer, 10 s"))
+    -- The window of 10 s has passed where Chromium takes longer to start: then all of it once more.
+    local failures = ('perilune_requests_total{listener="127.0.0.1:%d",status="500"}'):format(proxy.port)
+    local asked, text, share = 0
+    repeat
+      for _ = 1, 5 do client.request(proxy.port) end
+      client.request { port = proxy.port, path = "/raise" }
+      asked = asked + 6
+      metrics.wait(proxy, failures, asked / 6)
+      scheduler.eventually(function()
+        local total = 0
+        for _, second in ipairs(metrics.status(proxy).seconds) do total = total + second[1] end
+        return total == asked
+      end)
+      text = look(proxy)
+      share = below(text, "5xx or no answer, 10 s")
+    until asked == 30 or not share:find "^ – no request"
+    assert.matches(asked .. " since the start", text)
+    assert.matches("^ 16.67%% %d+ of %d+ requests", share)
     assert.matches("127.0.0.1:" .. proxy.port, text, 1, true)
     assert.matches(origin.address:gsub("%p", "%%%0") .. "%s+healthy%s+app", text)
     assert.matches("127%.0%.0%.1:1%s+unhealthy%s+app%s+1%s+[%d.–]+", text)
     assert.matches("1 of 2 are up", text)
-    assert.matches("request_filter.-%s6%s+1%s", text)
+    assert.matches(("request_filter.-%%s%d%%s+%d%%s"):format(asked, asked / 6), text)
     assert.matches("the policy raised an error", text)
     assert.matches("generation 1 is in force", text)
     assert.matches("serving", text)

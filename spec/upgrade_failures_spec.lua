@@ -148,12 +148,14 @@ describe("perilune upgrade", function()
   it("is refused while a canary is tried", function()
     local _, pid_file = running.start()
     local results = scheduler.all({
-      function() return command(pid_file, "reload", "--canary", "5%", "--for", "600ms").code end,
+      function() return command(pid_file, "reload", "--canary", "5%", "--for", "60s").code end,
       function()
         scheduler.eventually(function() return command(pid_file, "status").stdout:find "canary" end)
-        return command(pid_file, "upgrade").stderr
+        local refused = command(pid_file, "upgrade").stderr
+        command(pid_file, "stop", "--now")
+        return refused
       end,
-    }, 20)
+    }, 90)
     assert.matches("a canary is under way", results[2])
   end)
 end)
