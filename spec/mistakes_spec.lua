@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Mistakes that people make in policies, each with the message that it gets: that must be enough to mend it at once.
--- A new one is a line here. What is found when a policy loads is in the first table, what `perilune check` finds beyond
--- that in the second, what only a request shows in the third.
+-- A new one is a line here. What is found when a policy loads is in the first table, what only a request shows in the
+-- second; what `perilune check` finds of that before is in mistakes_check_spec.lua.
 local client = require "client"
 local perilune = require "perilune"
 local process = require "process"
@@ -41,6 +41,10 @@ local LOADING = {
   { "require('perilune').listen('127.0.0.1:0', { zzz = function() end })", "there is no hook 'zzz' %(keep" },
   { "require('perilune').listen('127.0.0.1:0', { request_filter = 5 })", "'request_filter' must be a function" },
   { "require('perilune').listen('127.0.0.1:0', {})", "the hooks lack upstream_peer" },
+  { "local p = {}; function p:request_filter(session, ctx) return ctx end require('perilune').listen('127.0.0.1:0', p)",
+    "hook 'request_filter' is defined with a colon, .*: write function policy%.request_filter%(session, %.%.%.%)" },
+  { "local p = {}; function p:request_filtr() end require('perilune').listen('127.0.0.1:0', p)",
+    "there is no hook 'request_filtr': did you mean request_filter%?" },
   { "require('perilune').listen('127.0.0.1:0', { request_filter = print }, { head_timout = 1 })",
     "unknown option 'head_timout' %(did you mean head_timeout%?%); valid are " },
   { "require('perilune').listen('127.0.0.1:0', { request_filter = print }, { head_timeout = 'x' })",
@@ -81,29 +85,6 @@ local LOADING = {
   { "require('perilune').regex.new '('", "missing closing parenthesis" },
   { "require('perilune').cidr.new '10.0.0.0/33'", "10%.0%.0%.0/33" },
   { "require('perilune.cors').new { origin = {} }", "unknown option 'origin' %(did you mean origins%?%)" },
-}
-
--- { the body of request_filter(session, ctx), what is said behind the line }, of policies that load.
-local CHECKED = {
-  { "ngx.say 'x'", "there is no global 'ngx': that is OpenResty" },
-  { "return upstreem:select()", "there is no global 'upstreem': did you mean upstreams%?" },
-  { "perilunee.log.info()", "there is no global 'perilunee': did you mean perilune%?" },
-  { "round_robin.new {}", "'round_robin': write: local round_robin = require \"perilune%.round_robin\"" },
-  { "return response:status()", "there is no global 'response': hooks are given it as a parameter" },
-  { "return nothing_that_is_there", "ask for rawget%(_G, \"nothing_that_is_there\"%)" },
-  { "session:set_header('a', 'b')", "a session has no set_header: use session:request%(%):set_header" },
-  { "session:get_heder 'x'", "a session has no 'get_heder': did you mean get_header%?" },
-  { "session:set_status(200)", "a session has no set_status: use response:set_status" },
-  { "return session:respond { staus = 200 }", "unknown field 'staus' %(did you mean status%?%)" },
-  { "upstreams:slect()", "a set of backends has no 'slect': did you mean select%?" },
-  { "session.path()", "methods are called with a colon: session:path%(%.%.%.%)" },
-  { "session.respond { status = 200 }", "methods are called with a colon: session:respond%(%.%.%.%)" },
-  { "session:get_path()", "a session has no 'get_path': did you mean path%?" },
-  { "session:frobnicate()", "a session has no 'frobnicate': there is .*, path, " },
-  { "perilune.slep(1)", "perilune has no 'slep': did you mean perilune%.sleep%?" },
-  { "visits:gett 'x'", "perilune%.dict has no method 'gett': did you mean get%?" },
-  { "function request_filter() end", "the global 'request_filter' is no hook: write function policy%.request_filter" },
-  { "count = (count or 0) + 1", "warning: .*the global 'count' is set inside a function: .*local count", true },
 }
 
 -- { the body of request_filter(session, ctx), what the log says behind "request_filter failed: p.lua:2: " }
@@ -169,53 +150,6 @@ describe("loading a policy with a mistake says what it was, where, and what woul
       assert.equal(1, select(2, result.stderr:gsub("[^\n]+", "")), result.stderr)
     end)
   end
-end)
-
-describe("`perilune check` finds what only a request would show:", function()
-  for _, case in ipairs(CHECKED) do
-    it(case[1], function()
-      local hook = ("function policy.request_filter(session, ctx) ctx = session; %s end"):format(case[1])
-      local result = checked(POLICY:format(hook))
-      assert.equal(case[3] and 0 or 2, result.code, result.stderr)
-      local place = case[3] and "" or "p%.lua:2: .*"
-      assert.matches(place .. case[2], result.stderr)
-    end)
-  end
-
-  it("a set without backends, which nothing fills", function()
-    local set = 'local set = require("perilune.round_robin").new {}\n'
-    local listen = LISTEN:gsub('return "127.0.0.1:1"', "return set:select()")
-    local empty = checked(set .. listen)
-    assert.equal(0, empty.code, empty.stderr)
-    assert.matches("warning: .*p%.lua:1: this set has no backends", empty.stderr)
-    local filled = checked(set .. 'require("perilune.discovery").dns(set, "a.example:80")\n' .. listen)
-    assert.equal("", filled.stderr)
-  end)
-
-  it("several of them, in order of their lines", function()
-    local hook = "function policy.request_filter(session)\n  session:gett 'x'\n  return nothing\nend"
-    local result = checked(POLICY:format(hook))
-    assert.matches("p%.lua:3: [^\n]*'gett'[^\n]*\n[^\n]*p%.lua:4: [^\n]*'nothing'", result.stderr)
-  end)
-
-  it("and nothing in a policy that is fine", function()
-    local result = checked(POLICY:format [[
-helper = { count = 0 }
-local M = setmetatable({}, { __index = function(_, name) return name end })
-function policy.request_filter(session, ctx)
-  helper.count = helper.count + 1
-  ctx.host = session:host()
-  session:request():set_header("X", M.anything)
-  if rawget(_G, "maybe") then return session:respond { status = 200 } end
-  for name, value in session:headers() do ctx[name] = value end
-end
-function policy.response_filter(session, response)
-  response:set_header("X-Status", session:response_status() or response:status())
-  response:remove_header "Server"
-end]])
-    assert.equal("", result.stderr)
-    assert.equal(0, result.code)
-  end)
 end)
 
 -- So many lines of one hook are written before they are only counted.

@@ -103,11 +103,11 @@ static struct str check_address(lua_State *L, struct policy *policy) {
 /* Either hook alone can give an answer to every request. */
 static const struct hooks *check_hooks(lua_State *L, struct arena *arena) {
   luaL_checktype(L, 2, LUA_TTABLE);
-  const struct hooks *hooks = &hooks_read(L, 2, arena)->hooks;
-  if (!hooks->upstream_peer && !hooks->request_filter)
+  const struct lua_hooks *hooks = hooks_read(L, 2, arena);
+  if (!hooks->each[HOOK_upstream_peer].function && !hooks->each[HOOK_request_filter].function)
     luaL_error(
         L, "perilune.listen: the hooks lack upstream_peer (or a request_filter that answers every request)");
-  return hooks;
+  return &hooks->hooks;
 }
 
 /* --- TLS --- */

@@ -180,4 +180,25 @@ static int to_string(lua_State *L) {
 static const luaL_Reg no_methods[] = {{NULL, NULL}};
 static const luaL_Reg metamethods[] = {{"__tostring", to_string}, {NULL, NULL}};
 
-void open_peer(lua_State *L) { handle_define(L, HANDLE_PEER, "perilune.peer", no_methods, metamethods); }
+/* core.peer_fault(table): what is wrong with the options of a peer, of which there may be more; nil: nothing. For
+ * `perilune check`. -1 +1 */
+static int peer_fault(lua_State *L) {
+  struct peer_options unwanted;
+  struct arena arena = {0};
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_pushvalue(L, 1); /* slip looks at 2 */
+  const char *why = slip(L);
+  lua_settop(L, 2);
+  if (why) lua_pushstring(L, why);
+  bool is_fine = !why && options_read(L, 2, &option_set, &unwanted, &arena);
+  arena_free(&arena);
+  return is_fine ? push_nil(L) : 1;
+}
+
+static const luaL_Reg functions[] = {{"peer_fault", peer_fault}, {NULL, NULL}};
+
+void open_peer(lua_State *L) {
+  handle_define(L, HANDLE_PEER, "perilune.peer", no_methods, metamethods);
+  luaL_register(L, NULL, functions);
+}

@@ -8,10 +8,10 @@
 local bytecode = require "perilune.bytecode"
 local check = require "perilune.check"
 local core = require "perilune.core"
+local lint_hooks = require "perilune.lint_hooks"
 
 local lint = {}
 
-local getupvalue = debug.getupvalue
 local LONGEST = 20 -- findings of each kind
 
 --- --- names --------------------------------------------------------------------------------------------------------
@@ -95,6 +95,12 @@ local function written_globals(files)
   local written = {}
   for _, file in ipairs(files) do
     each_global(file, function(global) if global.is_written then written[global.name] = true end end)
+    bytecode.each(file.chunk, function(fn)
+      for _, field in ipairs(bytecode.global_fields(fn)) do
+        local is_known = field.is_written or field.is_tested and not field.is_called
+        if is_known then written[field.global .. "." .. field.name] = true end
+      end
+    end)
   end
   return written
 end
@@ -114,6 +120,23 @@ local function look_at_written(found, file, global, in_main_chunk)
   end
 end
 
+-- What a library does not have: string.gsbu. A name that is asked for somewhere, as in table.unpack or unpack, may be
+-- missing; one that is kept for later is a slip where another one is near.
+local function look_at_fields(found, file, written)
+  bytecode.each(file.chunk, function(fn)
+    for _, field in ipairs(bytecode.global_fields(fn)) do
+      local library, name = rawget(_G, field.global), field.name
+      local is_missing = type(library) == "table" and library ~= _G and not getmetatable(library)
+        and library[name] == nil and not written[field.global] and not written[field.global .. "." .. name]
+      local names = is_missing and list_of(library)
+      local is_meant = field.is_called or is_missing and core.nearest(name, names)
+      if is_missing and is_meant and not field.is_written then
+        add(found.faults, file.path, field.line, "%s has no '%s'%s", field.global, name, check.meant(name, names))
+      end
+    end
+  end)
+end
+
 local function look_at_globals(found, files)
   local written, seen = written_globals(files), {}
   for _, file in ipairs(files) do
@@ -128,118 +151,8 @@ local function look_at_globals(found, files)
           hint_for(global.name, file))
       end
     end)
+    look_at_fields(found, file, written)
   end
-end
-
---- --- methods of what hooks are given ------------------------------------------------------------------------------
-
-local function words(text)
-  local set = {}
-  for word in text:gmatch "%S+" do set[word] = true end
-  return set
-end
-
-local CHANGES = words "set_header add_header remove_header"
-local OF_RESPONSES = words "status reason set_status"
-local OF_MESSAGES = words "get_header get_headers headers"
-local OF_REQUESTS = words "method target path version set_method set_target"
-
--- Does something of that kind have the method? Nil: it is the method of none.
-local function has_method(kind, name)
-  if rawget(core.session_methods(), name) == nil then return nil end
-  if OF_MESSAGES[name] then return true end
-  if kind == "session" then return not CHANGES[name] and not OF_RESPONSES[name] and name ~= "set_target" end
-  if CHANGES[name] then return true end
-  if kind == "request" then return OF_REQUESTS[name] == true end
-  return kind == "response" and OF_RESPONSES[name] == true
-end
-
-local function whose(kind, name)
-  if kind == "session" and (CHANGES[name] or name == "set_target") then return "session:request():" .. name end
-  if CHANGES[name] then return "request:" .. name end
-  return (OF_RESPONSES[name] and "response:" or "session:") .. name
-end
-
-local KINDS = { -- of the parameters of hooks, where they are no session
-  upstream_request_filter = { [2] = "request" }, upstream_response_filter = { [2] = "response" },
-  response_filter = { [2] = "response" }, answer_filter = { [2] = "response" },
-  response_trailer_filter = { [2] = "trailers" },
-}
-
--- session.path(session) is right, though nobody writes it; and what only a run can tell may be.
-local function is_given(argument, position)
-  if argument.kind == "parameter" then return argument.index + 1 == position end
-  return argument.kind == "field" or argument.kind == "upvalue"
-end
-
-local function look_at_method(found, fn, call, hook)
-  local of = call.callee.kind == "field" and call.callee.of
-  if not of or of.kind ~= "parameter" then return end
-  local position, name = of.index + 1, call.callee.name
-  local kind = position == 1 and "session" or (KINDS[hook] or {})[position]
-  if not kind or hook == "certificate" then return end
-  local has = has_method(kind, name)
-  local path = bytecode.info(fn).source:sub(2)
-  if not call.is_method then
-    if has and not is_given(call.argument(1), position) then
-      add(found.faults, path, call.line, "methods are called with a colon: %s:%s(...)", kind, name)
-    end
-    return
-  end
-  if has == nil then
-    local there = {}
-    for known in pairs(core.session_methods()) do there[known] = has_method(kind, known) or nil end
-    add(found.faults, path, call.line, "a %s has no '%s'%s", kind, name, check.meant(name, list_of(there)))
-  elseif not has then
-    add(found.faults, path, call.line, "a %s has no %s: use %s", kind, name, whose(kind, name))
-  end
-end
-
-local ANSWER = words "status reason headers body close"
-
--- session:respond { staus = 200 }, as far as it stands there.
-local function look_at_answer(found, fn, call)
-  local given = call.is_method and call.callee.name == "respond" and call.argument(2)
-  if not given or given.kind ~= "template" then return end
-  for name in pairs(given.value) do
-    if not ANSWER[name] then
-      add(found.faults, bytecode.info(fn).source:sub(2), call.line, "session:respond: unknown field '%s'%s",
-        tostring(name), check.hint(name, list_of(ANSWER)))
-    end
-  end
-end
-
---- --- what the hooks hold ------------------------------------------------------------------------------------------
-
--- A name of an upvalue that is an object or a module of ours: those say themselves what they do not have.
-local function look_at_upvalue(found, fn, call)
-  local of = call.callee.kind == "field" and call.callee.of
-  if not of or of.kind ~= "upvalue" then return end
-  local _, value = getupvalue(fn, of.index + 1)
-  if type(value) ~= "table" and type(value) ~= "userdata" then return end
-  local ok, why = pcall(function() return value[call.callee.name] end)
-  if ok then return end
-  why = tostring(why):gsub("^.-:%d+: ", "")
-  add(found.faults, bytecode.info(fn).source:sub(2), call.line, "%s", why)
-end
-
-local function look_at_calls(found, fn, hook)
-  for _, call in ipairs(bytecode.calls(fn)) do
-    if hook then look_at_method(found, fn, call, hook) end
-    look_at_answer(found, fn, call)
-    look_at_upvalue(found, fn, call)
-  end
-end
-
-local function look_at_hooks(found, hooks)
-  local names, roots = {}, {}
-  for _, hook in ipairs(hooks) do
-    if bytecode.is_policys(hook.fn) then
-      names[hook.fn] = names[hook.fn] or hook.name
-      roots[#roots + 1] = hook.fn
-    end
-  end
-  for _, fn in ipairs(bytecode.reachable(roots, bytecode.is_policys)) do look_at_calls(found, fn, names[fn]) end
 end
 
 local function look_at_sets(found)
@@ -273,7 +186,7 @@ end
 function lint.look(files, hooks)
   local found = { faults = {}, warnings = {} }
   look_at_globals(found, files_of(files))
-  look_at_hooks(found, hooks)
+  lint_hooks.look(found, hooks)
   look_at_sets(found)
   return lines_of(found.faults), lines_of(found.warnings)
 end

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/nearest.h"
 #include "lua/api/connection.h"
 #include "lua/api/peer.h"
@@ -21,6 +22,7 @@
 #include "lua/vm/task.h"
 #include "lua/vm/token.h"
 #include "lua/vm/vm.h"
+#include "proxy/describe.h"
 #include "proxy/exchange.h"
 
 /* What is made of the results (lua/vm/results.h). Those of body hooks are body.c's, that of certificate is
@@ -150,6 +152,20 @@ static enum hook_status run_looking_back(struct exchange *x) {
   return run_answer_filter(x);
 }
 
+/* In the place of upstream_peer, where a policy without it has answered nothing: it has a request_filter, see
+ * lua/api/listen.c. */
+static __attribute__((cold)) enum hook_status run_without_peer(struct exchange *x) {
+  const char *place = script_hooks(x->hooks)->each[HOOK_request_filter].place;
+  char request[DESCRIBE_BYTES];
+  log_about(LOG_ERROR, str_of(place),
+            "%s: request_filter gave no answer, and there is no upstream_peer: end it with return "
+            "session:respond { ... "
+            "}, or define upstream_peer%s",
+            place, exchange_describe(x, request));
+  x->outcome.error = ERROR_BAD_PEER;
+  return HOOK_FAILED;
+}
+
 /* --- reading a table of hooks --------------------------------------------------------------------------- */
 
 static void refuse_hook(lua_State *L, const char *name) {
@@ -206,10 +222,23 @@ static int arguments_of(lua_State *L, int all) {
   return count < all ? count : all;
 }
 
+/* function policy:request_filter(session, ctx) would get the session as self. The function is on top. -0 +0 */
+static void refuse_colon(lua_State *L, enum hook hook) {
+  const char *first = lua_iscfunction(L, -1) ? NULL : lua_getlocal(L, NULL, 1);
+  const char *second = first ? lua_getlocal(L, NULL, 2) : NULL;
+  if (second && strcmp(first, "self") == 0 && strcmp(second, "session") == 0)
+    luaL_error(
+        L,
+        "perilune.listen: hook '%s' is defined with a colon, so it would get the session as self: write "
+        "function policy.%s(session, ...)",
+        hook_name(hook), hook_name(hook));
+}
+
 /* The hook's function is on top. -1 +0 */
 static void add_hook(lua_State *L, struct lua_hooks *hooks, enum hook hook, struct arena *arena) {
   struct lua_hook *added = &hooks->each[hook];
   int all = hook_call_arguments(hook);
+  refuse_colon(L, hook);
   added->place = place_of(L, arena);
   added->arguments = (unsigned char)arguments_of(L, all);
   for (int i = 0; i < added->arguments; i++) added->needs_look |= hook_call_needs_look(hook, i);
@@ -245,6 +274,7 @@ struct lua_hooks *hooks_read(lua_State *L, int index, struct arena *arena) {
   if (read_hook(L, index, hooks, HOOK_##name, arena)) hooks->hooks.name = run_##name;
   HOOK_TABLE(X)
 #undef X
+  if (!hooks->hooks.upstream_peer) hooks->hooks.upstream_peer = run_without_peer;
   if (hooks->hooks.answer_filter) hooks->hooks.answer_filter = run_looking_back;
 #define X(name)                                                                                              \
   if (read_hook(L, index, hooks, HOOK_##name, arena)) hooks->hooks.name = body_run;

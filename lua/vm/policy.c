@@ -251,7 +251,7 @@ struct look {
   char *faults, *doubts; /* malloc'd; NULL: none */
 };
 
-/* All hooks of all listeners as { { name = ..., fn = ... }, ... } -0 +1 */
+/* All hooks of all listeners as { { name = ..., fn = ..., listener = number }, ... } -0 +1 */
 static void push_hooks(lua_State *L, const struct policy *policy) {
   int count = 0;
   lua_newtable(L);
@@ -259,11 +259,12 @@ static void push_hooks(lua_State *L, const struct policy *policy) {
     const struct lua_hooks *hooks = script_hooks(policy->listeners[i].hooks);
     for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
       if (!hooks->each[hook].function) continue;
-      lua_createtable(L, 0, 2);
+      lua_createtable(L, 0, 3);
       lua_pushstring(L, hook_name(hook));
       lua_setfield(L, -2, "name");
       lua_rawgeti(L, LUA_REGISTRYINDEX, hooks->each[hook].function);
       lua_setfield(L, -2, "fn");
+      set_number(L, "listener", i + 1);
       lua_rawseti(L, -2, ++count);
     }
   }
