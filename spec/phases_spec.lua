@@ -100,7 +100,7 @@ describe("a worker that does not come back to its loop", function()
     local proxy, pid_file = running.start { policy = POLICY, workers = 2 }
     cleanup.add(2, proxy.go)
     local trials = {
-      { "--canary", "50%", "--for", "1500ms" }, { "--shadow", "--for", "500ms" },
+      { "--canary", "50%", "--for", "4s" }, { "--shadow", "--for", "4s" },
     }
     local results = scheduler.all({
       function() return command(pid_file, "reload", unpack(trials[1])) end,

@@ -209,11 +209,11 @@ describe("recursion without an end", function()
       names[#names + 1] = name
       texts[#texts + 1] = ("if which == '%d' then %s end"):format(#names, code)
     end
-    local proxy = start("hook_time = 60", "local which = session:get_header 'which' " .. table.concat(texts, "\n"))
+    local proxy = start("hook_time = 300", "local which = session:get_header 'which' " .. table.concat(texts, "\n"))
     for i, name in ipairs(names) do
       local from = #proxy:log() + 1
       local response = client.request { port = proxy.port, path = "/bad", headers = { Which = tostring(i) },
-        timeout = 60 }
+        timeout = 300 }
       assert.equal(500, response.status, name)
       proxy:wait_log("failed: [^\n]*stack overflow", nil, from)
       assert.equal(200, status(proxy, "/"), name)
