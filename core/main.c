@@ -78,14 +78,15 @@ static int tell(struct arguments *a, const char *line, bool changes) {
 
 static int reload(struct arguments *a) {
   char line[96];
-  if (a->shadow + a->close_old + (a->canary > 0) > 1)
-    return arguments_refuse(COMMAND_RELOAD, "one of --canary, --shadow and --close-old at a time");
+  if (a->shadow + a->close_old + a->abort + arguments_has(a, "--canary") > 1)
+    return arguments_refuse(COMMAND_RELOAD, "one of --canary, --shadow, --abort and --close-old at a time");
   if (arguments_has(a, "--canary") && !a->canary)
     return arguments_refuse(COMMAND_RELOAD, "--canary wants a share above 0%%");
   if (arguments_has(a, "--for") && !a->canary && !a->shadow)
     return arguments_refuse(COMMAND_RELOAD, "--for belongs to --canary or --shadow");
   if (arguments_has(a, "--max-errors") && !a->canary)
     return arguments_refuse(COMMAND_RELOAD, "--max-errors belongs to --canary");
+  if (a->abort) return tell(a, "reload abort", true);
   if (a->close_old) return tell(a, "close old", true);
   if (!a->canary && !a->shadow) return tell(a, "reload", true);
   if (a->shadow)

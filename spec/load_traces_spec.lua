@@ -201,6 +201,30 @@ describe("A canary that is rolled back", function()
   end)
 end)
 
+describe("A trial that is ended by reload --abort", function()
+  it("leaves no trace, though requests have used what it made", function()
+    for _, option in ipairs { "--canary=50%", "--shadow" } do
+      local proxy, pid_file, path = start()
+      local before = fingerprint(proxy, pid_file)
+      process.write_file(path, policy(words(OTHER, WRITES)))
+      local tried, aborted
+      scheduler.all({
+        function() tried = command(pid_file, "reload", option, "--for", "10m") end,
+        function()
+          scheduler.eventually(function()
+            for _ = 1, 20 do request(proxy, "/word") end
+            return option == "--shadow" and proxy:log():find "shadow: for" or request(proxy, "/word").body == "other"
+          end)
+          aborted = command(pid_file, "reload", "--abort")
+        end,
+      }, 60)
+      assert.equal(0, aborted.code, aborted.stderr)
+      assert.equal(1, tried.code)
+      is_untouched(proxy, pid_file, path, before)
+    end
+  end)
+end)
+
 describe("A shadow", function()
   it("leaves no trace, though copies of requests have used what it made", function()
     local proxy, pid_file, path = start()

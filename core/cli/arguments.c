@@ -131,7 +131,7 @@ static const char *meant_by(const char *name, const char *const *names, int coun
 }
 
 /* Many names are no help in a line. */
-enum { LISTED_MOST = 8 };
+enum { LISTED_MOST = 10 };
 
 static bool unknown(const struct given *g) {
   const char *names[NAMES_MOST], *command = command_words[g->command].name;

@@ -24,7 +24,7 @@ struct arguments {
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
   bool insecure, change_host;
-  bool shadow, close_old, now, print_config, json, man;
+  bool shadow, close_old, abort, now, print_config, json, man;
 };
 
 /* `words` as main gets them. */

@@ -73,6 +73,8 @@ const struct option_words option_words[OPTION_COUNT] = {
     {"--for", "TIME", OF(RELOAD), OPTION_TIME, MEMBER(for_ms), "how long a --canary or --shadow takes (30s)"},
     {"--max-errors", "SHARE", OF(RELOAD), OPTION_SHARE, MEMBER(max_errors),
      "how far the error share on trial may exceed the present one (1%)"},
+    {"--abort", NULL, OF(RELOAD), OPTION_ON, MEMBER(abort),
+     "end the canary, the shadow or the load that is under way; the policy in force stays"},
     {"--close-old", NULL, OF(RELOAD), OPTION_ON, MEMBER(close_old),
      "load nothing: close the connections that still use older policies"},
     {"--json", NULL, OF(STATUS), OPTION_ON, MEMBER(json), "all of it as JSON, for programs"},

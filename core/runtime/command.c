@@ -270,11 +270,11 @@ void command_reload_ended(struct command_server *c, bool fine, const char *text)
   answer_waiting(c, WAITS_FOR_RELOAD, fine, text);
 }
 
-static void answer_loads(struct command_server *c, int code, const char *text) {
+void command_load_ended(struct command_server *c, int code, const char *text) {
   LIST_EACH(node, &c->clients) {
     struct command_client *client = LIST_ENTRY(node, struct command_client, link);
     if (client->state == WAITS_FOR_RELOAD || client->state == WAITS_FOR_CANARY ||
-        client->state == WAITS_FOR_SHADOW)
+        client->state == WAITS_FOR_SHADOW || client->state == WAITS_FOR_ABORT)
       command_answer(client, code, text);
   }
 }
@@ -291,18 +291,16 @@ void command_trial_goes_on(struct command_server *c, const char *text) {
   }
 }
 
-void command_load_refused(struct command_server *c, const char *text) {
-  answer_loads(c, EXIT_BAD_INPUT, text);
-}
-
-void command_load_overdue(struct command_server *c, const char *text) { answer_loads(c, EXIT_FAILED, text); }
-
 void command_canary_ended(struct command_server *c, bool fine, const char *text) {
   answer_waiting(c, WAITS_FOR_CANARY, fine, text);
 }
 
 void command_shadow_ended(struct command_server *c, bool fine, const char *text) {
   answer_waiting(c, WAITS_FOR_SHADOW, fine, text);
+}
+
+void command_abort_ended(struct command_server *c, bool fine, const char *text) {
+  answer_waiting(c, WAITS_FOR_ABORT, fine, text);
 }
 
 void command_upgrade_ended(struct command_server *c, bool fine, const char *text) {

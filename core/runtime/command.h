@@ -31,6 +31,7 @@ enum waits_for {
   WAITS_FOR_RELOAD,
   WAITS_FOR_CANARY,
   WAITS_FOR_SHADOW,
+  WAITS_FOR_ABORT,
   WAITS_FOR_UPGRADE,
   WAITS_FOR_END,
   WAITS_FOR_READER
@@ -52,16 +53,16 @@ struct command_server *command_listen(struct server *server, const char *path, c
 void command_give(const struct command_server *c, const char *user);
 /* A reload that clients wait for has ended. `text` is for people. */
 void command_reload_ended(struct command_server *c, bool fine, const char *text);
-/* The policy that clients wait for, to be put in force or tried, could not be loaded. */
-void command_load_refused(struct command_server *c, const char *text);
+/* The policy that clients wait for, to be put in force or tried, is not loaded, or not in time. */
+void command_load_ended(struct command_server *c, int code, const char *text);
 /* How far a canary or a shadow has come: one line without its end. Who does not read misses it. */
 void command_trial_goes_on(struct command_server *c, const char *text);
-/* It is loaded for longer than they wait. */
-void command_load_overdue(struct command_server *c, const char *text);
 /* The report of a shadow. */
 void command_shadow_ended(struct command_server *c, bool fine, const char *text);
 /* The same for a canary. */
 void command_canary_ended(struct command_server *c, bool fine, const char *text);
+/* What clients have told to end has ended. */
+void command_abort_ended(struct command_server *c, bool fine, const char *text);
 /* An upgrade that clients wait for has ended. */
 void command_upgrade_ended(struct command_server *c, bool fine, const char *text);
 /* Who waits for the end of the process is told; then everything is closed. NULL is fine. */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "runtime/deploy/canary.h"
 #include "runtime/deploy/dryrun.h"
+#include "runtime/deploy/loader.h"
 #include "runtime/observe/status.h"
 #include "runtime/server.h"
 
@@ -46,6 +47,35 @@ static void do_shadow(struct command_client *client, const char *number) {
   command_refuse(client, EXIT_BAD_INPUT, why);
 }
 
+/* What is in force already stays so. */
+static void refuse_abort(struct command_client *client) {
+  const struct server *s = command_server_of(client);
+  char text[160];
+  if (phase_is_over(s->phase))
+    snprintf(text, sizeof text, "%s", phase_refusal(s->phase, DEMAND_RELOAD));
+  else
+    snprintf(text, sizeof text,
+             "there is nothing to end: no policy is being loaded, no canary and no shadow is tried; "
+             "generation %u is in force",
+             s->generation);
+  command_refuse(client, EXIT_FAILED, str_to_cstring(str_of(text)));
+}
+
+static void do_abort(struct command_client *client) {
+  struct server *s = command_server_of(client);
+  if (phase_is_over(s->phase) || !(s->canary || s->dryrun || s->loader)) {
+    refuse_abort(client);
+    return;
+  }
+  command_wait(client, WAITS_FOR_ABORT);
+  if (s->canary)
+    canary_abort(s->canary);
+  else if (s->dryrun)
+    dryrun_abort(s->dryrun);
+  else
+    loader_abort(s->loader);
+}
+
 static void do_close_old(struct command_client *client) {
   struct server *s = command_server_of(client);
   for (unsigned i = 0; i < s->worker_count && s->running; i++) worker_close_old(&s->workers[i]);
@@ -78,6 +108,8 @@ void commands_obey(struct command_client *client, const char *line) {
     do_canary(client, line + 14);
   else if (strncmp(line, "reload shadow ", 14) == 0)
     do_shadow(client, line + 14);
+  else if (strcmp(line, "reload abort") == 0)
+    do_abort(client);
   else if (strcmp(line, "close old") == 0)
     do_close_old(client);
   else if (strcmp(line, "stop") == 0)

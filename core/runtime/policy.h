@@ -81,9 +81,9 @@ struct policy_kind {
   char *(*files)(void *policy);
   /* Called when nothing of it runs any more. */
   void (*close)(void *policy);
-  /* The process stops: scripts that are being loaded are interrupted, now and later. Thread-safe. NULL (the function):
-   * loading takes no time. */
-  void (*hurry)(void);
+  /* Nobody wants what is being loaded any more: scripts that load are interrupted, now and until it is said to be
+   * otherwise. Thread-safe. NULL (the function): loading takes no time. */
+  void (*hurry)(bool hurries);
   /* Bytes of memory that its script holds, in its worker's thread; NULL (the function): it has none. */
   size_t (*memory)(void *policy);
   /* "stuck in request_filter of policy.lua:12 for 7 s", of what runs in a worker beyond its budget; else "". In any

@@ -88,6 +88,7 @@ struct server {
   char *changes;             /* owned: lines, of the last reload */
   bool reload_again;         /* asked for while one was under way */
   struct loader *loader;     /* its own; while a generation is loaded */
+  bool load_aborted;         /* it is to be dropped; until whoever asked for it has been told */
   struct canary *canary;     /* owned; while one is tried */
   struct dryrun *dryrun;     /* owned; while a policy is tried in the shadow */
   struct handover *handover; /* owned; while a successor starts */

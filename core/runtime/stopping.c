@@ -113,6 +113,7 @@ static void abandon_trials(struct server *s) {
   command_reload_ended(s->command, false, why);
   command_canary_ended(s->command, false, why);
   command_shadow_ended(s->command, false, why);
+  command_abort_ended(s->command, false, why);
   command_upgrade_ended(s->command, false, why);
 }
 

@@ -45,7 +45,7 @@ static struct {
   struct list watches;
   unsigned serial; /* of the thread that is to run */
   bool runs;
-  bool hurries; /* nothing is to be loaded any more */
+  bool hurries; /* nobody wants what is being loaded */
 } dog = {.lock = PTHREAD_MUTEX_INITIALIZER, .made = PTHREAD_ONCE_INIT};
 
 static _Thread_local struct vm *volatile current; /* whose Lua this thread runs */
@@ -341,9 +341,9 @@ void watch_loaded(struct vm *vm) {
   if (!virtual_time.on) watch_budget(vm, vm->watch.hook_ms);
 }
 
-void watch_hurry_loads(void) {
+void watch_hurry_loads(bool hurries) {
   pthread_mutex_lock(&dog.lock);
-  dog.hurries = true;
+  dog.hurries = hurries;
   pthread_cond_signal(&dog.changed);
   pthread_mutex_unlock(&dog.lock);
 }

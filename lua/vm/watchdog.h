@@ -22,8 +22,8 @@ void watch_end(struct vm *vm);
 /* "stuck in request_filter of policy.lua:12 for 7 s", if that worker's Lua runs beyond its budget; else "".
  * Any thread. */
 void watch_doing(unsigned worker, char *text, size_t bytes);
-/* The process stops: main chunks that run are interrupted, now and from now on. Thread-safe. */
-void watch_hurry_loads(void);
+/* Main chunks that run are interrupted, now and until this is taken back: nobody wants them. Thread-safe. */
+void watch_hurry_loads(bool hurries);
 /* Around a fork by which the process goes on as its child: the watchdog's thread ends before it, and begins again. */
 void watch_fork(bool is_over);
 

@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "base/why.h"
 #include "runtime/command.h"
+#include "runtime/deploy/loader.h"
 #include "runtime/deploy/reload.h"
 #include "runtime/observe/logs.h"
 #include "runtime/server.h"
@@ -162,6 +163,7 @@ static void end(struct canary *c, const char *fault) {
   else
     log_about(LOG_INFO, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
   if (s->command) command_canary_ended(s->command, !fault, text);
+  if (s->command && fault) command_abort_ended(s->command, true, text);
   if (!fault) {
     generation_put_in_force(s, c->generation);
     c->generation = NULL;
@@ -170,6 +172,8 @@ static void end(struct canary *c, const char *fault) {
   canary_free(c);
   if (fault) server_reload_queued(s);
 }
+
+void canary_abort(struct canary *c) { end(c, LOADER_ABORTED); }
 
 /* Every few seconds. */
 static void tell_progress(struct canary *c) {
@@ -238,14 +242,6 @@ static void put_on_trial(struct server *s, struct generation *g, const struct ca
   timer_set(&c->timer, ASK_MS);
 }
 
-static void refuse(struct server *s, const char *why) {
-  char *text = why_text("%s\n", why);
-  log_about(LOG_ERROR, str_of(why), "canary: %s", why);
-  if (s->command) command_load_refused(s->command, text);
-  free(text);
-  server_reload_queued(s);
-}
-
 static void on_loaded(struct server *s, struct generation *g, const char *why, void *owner) {
   struct canary_options options = *(struct canary_options *)owner;
   free(owner);
@@ -256,7 +252,9 @@ static void on_loaded(struct server *s, struct generation *g, const char *why, v
   if (phase_is_over(s->phase)) return;
   server_enter(s, PHASE_SERVING);
   if (g) generation_free(g, s->worker_count);
-  refuse(s, g ? "a canary must listen where the policy in force does; reload without --canary" : why);
+  generation_refuse(s, "canary",
+                    g ? "a canary must listen where the policy in force does; reload without --canary" : why);
+  server_reload_queued(s);
 }
 
 bool canary_start(struct server *s, const struct canary_options *options, char **why) {

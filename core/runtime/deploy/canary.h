@@ -24,6 +24,8 @@ bool canary_start(struct server *server, const struct canary_options *options, c
  * Before it `is_over` only what can hardly be chance. */
 const char *canary_fault(const struct policy_tally *in_force, const struct policy_tally *tried,
                          unsigned max_errors, bool is_over);
+/* Rolls it back at once, whatever is known of it. */
+void canary_abort(struct canary *canary);
 /* Drops it without a verdict. NULL is fine. */
 void canary_free(struct canary *canary);
 

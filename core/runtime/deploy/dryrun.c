@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/why.h"
 #include "runtime/command.h"
+#include "runtime/deploy/loader.h"
 #include "runtime/deploy/reload.h"
 #include "runtime/deploy/switching.h"
 #include "runtime/server.h"
@@ -23,6 +24,7 @@ struct dryrun {
   uint64_t ends_at_ms;
   unsigned missing; /* reports of workers, once they are asked */
   unsigned number;  /* tells late reports of an earlier shadow */
+  bool aborted;
 };
 
 enum { PROGRESS_MS = 5000, REPORT_MS = 2000 }; /* a worker that has not reported by then is stuck */
@@ -36,8 +38,8 @@ static char *text_of(const struct dryrun *d) {
   char *text = NULL;
   size_t bytes;
   FILE *out = open_memstream(&text, &bytes);
-  fprintf(out, "shadow: %llu request%s compared, %llu decided otherwise\n", (unsigned long long)r->compared,
-          plural(r->compared), (unsigned long long)r->differing);
+  fprintf(out, "shadow: %llu request%s compared, %llu decided otherwise%s\n", (unsigned long long)r->compared,
+          plural(r->compared), (unsigned long long)r->differing, d->aborted ? "; " LOADER_ABORTED : "");
   if (r->bodies)
     fprintf(
         out,
@@ -63,7 +65,8 @@ static void end(struct dryrun *d) {
   log_about(LOG_INFO, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
   s->dryrun = NULL;
   server_enter(s, PHASE_SERVING);
-  if (s->command) command_shadow_ended(s->command, true, text);
+  if (s->command) command_shadow_ended(s->command, !d->aborted, text);
+  if (s->command) command_abort_ended(s->command, true, text);
   free(text);
   dryrun_free(d);
   server_reload_queued(s);
@@ -108,16 +111,25 @@ static bool is_to_go_on(struct dryrun *d) {
   return true;
 }
 
+/* No more copies: each worker reports. */
+static void collect(struct dryrun *d) {
+  d->missing = d->server->worker_count;
+  timer_set(&d->timer, REPORT_MS);
+  for (unsigned i = 0; i < d->server->worker_count; i++) worker_end_shadow(&d->server->workers[i], d->number);
+}
+
 static void on_due(struct timer *timer) {
   struct dryrun *d = CONTAINER_OF(timer, struct dryrun, timer);
   if (d->missing) {
     end(d);
     return;
   }
-  if (is_to_go_on(d)) return;
-  d->missing = d->server->worker_count;
-  timer_set(&d->timer, REPORT_MS);
-  for (unsigned i = 0; i < d->server->worker_count; i++) worker_end_shadow(&d->server->workers[i], d->number);
+  if (!is_to_go_on(d)) collect(d);
+}
+
+void dryrun_abort(struct dryrun *d) {
+  d->aborted = true;
+  if (!d->missing) collect(d);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------- */
@@ -150,14 +162,6 @@ static void begin(struct server *s, struct generation *g, unsigned for_ms) {
   go_on(d, for_ms);
 }
 
-static void refuse(struct server *s, const char *why) {
-  char *text = why_text("%s\n", why);
-  log_about(LOG_ERROR, str_of(why), "shadow: %s", why);
-  if (s->command) command_load_refused(s->command, text);
-  free(text);
-  server_reload_queued(s);
-}
-
 static void on_loaded(struct server *s, struct generation *g, const char *why, void *owner) {
   unsigned for_ms = (unsigned)(uintptr_t)owner;
   if (g && generation_keeps_listeners(s, g)) {
@@ -167,7 +171,8 @@ static void on_loaded(struct server *s, struct generation *g, const char *why, v
   if (phase_is_over(s->phase)) return;
   server_enter(s, PHASE_SERVING);
   if (g) generation_free(g, s->worker_count);
-  refuse(s, g ? "a shadow must listen where the policy in force does" : why);
+  generation_refuse(s, "shadow", g ? "a shadow must listen where the policy in force does" : why);
+  server_reload_queued(s);
 }
 
 bool dryrun_start(struct server *s, unsigned for_ms, char **why) {

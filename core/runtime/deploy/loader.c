@@ -23,7 +23,7 @@
 #include "runtime/server.h"
 #include "shared/registry.h"
 
-enum { LOAD_TRIES = 20, FILE_TICK_NS = 4000000, ABANDON_MS = 500 };
+enum { LOAD_TRIES = 20, FILE_TICK_NS = 4000000, ABANDON_MS = 500, ABORT_MS = 2000 };
 enum { LOADER_MAGIC = 0x10adeu };
 
 struct loader {
@@ -233,14 +233,19 @@ void loader_run(struct server *s, struct registry *registry, struct first_load *
 
 /* --- the thread ------------------------------------------------------------------------------------------- */
 
-static void discard(struct loaded *loaded, unsigned workers) {
+static void discard(struct loaded *loaded, unsigned workers, const char *why) {
   if (loaded->instances) {
     free_instances(loaded->instances, workers + 1);
     config_free(&loaded->config);
     tls_refresh_drop(loaded->tls);
   }
   free(loaded->why);
-  *loaded = (struct loaded){.why = str_to_cstring(STR("the proxy is stopping"))};
+  *loaded = (struct loaded){.why = str_to_cstring(str_of(why))};
+}
+
+static void hurry(const struct loader *loader, bool hurries) {
+  const struct policy_kind *kind = loader->server->options->source.kind;
+  if (kind->hurry) kind->hurry(hurries);
 }
 
 /* In the control thread. */
@@ -252,7 +257,10 @@ static void on_end(struct message *message, void *receiver) {
   s->loader = NULL;
   timer_stop(&loader->patience);
   if (!loader->joined) pthread_join(loader->thread, NULL);
-  if (atomic_load(&loader->abandoned)) discard(&loader->loaded, s->worker_count);
+  bool stops = phase_is_over(s->phase);
+  if (atomic_load(&loader->abandoned))
+    discard(&loader->loaded, s->worker_count, stops ? "the proxy is stopping" : LOADER_ABORTED);
+  if (s->load_aborted && !stops) hurry(loader, false);
   loader->done(s, &loader->loaded, loader->owner);
   OBJ_END(loader, LOADER_MAGIC);
   free(loader);
@@ -275,24 +283,30 @@ static void set_patience(struct loader *loader) {
   timer_set(&loader->patience, config_number(loader->server->options->config, CONFIG_reload_timeout));
 }
 
-/* A main chunk that is blocked in a call can be neither interrupted nor left. Who waits is told; should it come to its
- * end, it is put in force or refused as ever, and that is logged. */
+/* A main chunk that is blocked in a call can be neither interrupted nor left. Who waits is told. Should it come to its
+ * end, it is dropped where that was asked for; else it is put in force or refused as ever, and that is logged. */
+static void tell_overdue(struct server *s) {
+  static const char waits[] =
+      "the policy's main chunk has not come to its end in %g s (reload_timeout); it is waited for in the "
+      "background, and the log says how it ends\ngeneration %u stays in force until then\n";
+  static const char aborted[] =
+      "the policy's main chunk is blocked in a call and has not ended in %g s; it is dropped when the call "
+      "comes back, and until then nothing else can be loaded\ngeneration %u stays in force\n";
+  char text[320];
+  unsigned ms = s->load_aborted ? ABORT_MS : config_number(s->options->config, CONFIG_reload_timeout);
+  snprintf(text, sizeof text, s->load_aborted ? aborted : waits, ms / 1000.0, s->generation);
+  log_error("reload: %.*s", (int)strcspn(text, "\n"), text);
+  if (s->command) command_load_ended(s->command, EXIT_FAILED, text);
+}
+
 static void on_overdue(struct timer *timer) {
   struct loader *loader = CONTAINER_OF(timer, struct loader, patience);
   struct server *s = loader->server;
-  char text[320];
   CHECK_OBJ(loader, LOADER_MAGIC);
-  if (atomic_load(&loader->progress) != loader->seen) {
+  if (atomic_load(&loader->progress) != loader->seen && !s->load_aborted)
     set_patience(loader);
-    return;
-  }
-  snprintf(
-      text, sizeof text,
-      "the policy's main chunk has not come to its end in %g s (reload_timeout); it is waited for in the "
-      "background, and the log says how it ends\ngeneration %u stays in force until then\n",
-      config_number(s->options->config, CONFIG_reload_timeout) / 1000.0, s->generation);
-  log_error("reload: %.*s", (int)strcspn(text, "\n"), text);
-  if (s->command) command_load_overdue(s->command, text);
+  else
+    tell_overdue(s);
 }
 
 struct loader *loader_start(struct server *s, struct registry *registry, loader_done *done, char **why) {
@@ -318,9 +332,16 @@ void loader_set_owner(struct loader *loader, void *owner) { loader->owner = owne
 void loader_abandon(struct loader *loader) {
   if (!loader) return;
   CHECK_OBJ(loader, LOADER_MAGIC);
-  const struct policy_kind *kind = loader->server->options->source.kind;
   atomic_store(&loader->abandoned, true);
-  if (kind->hurry) kind->hurry();
+  hurry(loader, true);
+}
+
+void loader_abort(struct loader *loader) {
+  CHECK_OBJ(loader, LOADER_MAGIC);
+  if (loader->server->load_aborted) return;
+  loader->server->load_aborted = true;
+  timer_set(&loader->patience, ABORT_MS);
+  loader_abandon(loader);
 }
 
 bool loader_end(struct loader *loader) {

@@ -233,12 +233,28 @@ void generation_free(struct generation *g, unsigned workers) {
 
 /* --- on behalf of those who ask --------------------------------------------------------------------------- */
 
-static void tell_refusal(struct server *s, const char *why) {
-  char *text = why_text("%s\ngeneration %u stays in force\n", why, s->generation);
-  notify_reloaded(why);
-  log_about(LOG_ERROR, str_of(why), "reload: %s; generation %u stays in force", why, s->generation);
-  if (s->command) command_load_refused(s->command, text);
+/* Before all others that wait: who has ended it. */
+static void tell_abort(struct server *s, const char *what) {
+  char *text = why_text("the %s was ended while it was being loaded; generation %u stays in force\n", what,
+                        s->generation);
+  if (s->command) command_abort_ended(s->command, true, text);
   free(text);
+}
+
+void generation_refuse(struct server *s, const char *what, const char *why) {
+  bool aborted = s->load_aborted;
+  char *text = why_text("%s\ngeneration %u stays in force\n", why, s->generation);
+  s->load_aborted = false;
+  log_about(aborted ? LOG_WARN : LOG_ERROR, str_of(why), "%s: %s; generation %u stays in force", what, why,
+            s->generation);
+  if (aborted) tell_abort(s, what);
+  if (s->command) command_load_ended(s->command, aborted ? EXIT_FAILED : EXIT_BAD_INPUT, text);
+  free(text);
+}
+
+static void refuse_reload(struct server *s, const char *why) {
+  notify_reloaded(why);
+  generation_refuse(s, "reload", why);
 }
 
 static void on_reload_loaded(struct server *s, struct generation *g, const char *why, void *owner) {
@@ -247,7 +263,7 @@ static void on_reload_loaded(struct server *s, struct generation *g, const char 
     generation_put_in_force(s, g);
   } else if (!phase_is_over(s->phase)) {
     server_enter(s, PHASE_SERVING);
-    tell_refusal(s, why);
+    refuse_reload(s, why);
     server_reload_queued(s);
   }
 }
@@ -258,7 +274,7 @@ void server_reload(struct server *s) {
   notify_reloading();
   if (generation_load(s, registry_stage(s->registry), on_reload_loaded, NULL, &why)) return;
   server_enter(s, PHASE_SERVING);
-  tell_refusal(s, why);
+  refuse_reload(s, why);
   free(why);
 }
 
