@@ -140,6 +140,35 @@ describe("perilune.http", function()
     assert.same({ "1", "2" }, { once(), once() })
   end)
 
+  it("reuses no connection that has more on it than its response, or that was not read to the end", function()
+    local origin = origins.start(function(connection)
+      while connection:read_request() do
+        connection:send "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+      end
+    end)
+    local ask = run(origin, [[
+      local first, second = http.get(base .. "/1").body, http.get(base .. "/2").body
+      local begun = http.get(base .. "/3", { stream = true })
+      local kept, why = begun.socket:keep()
+      return first, second, kept, why, http.get(base .. "/4").body
+    ]])
+    assert.equal("ok|ok|nil|there is something unread|ok", ask())
+    assert.equal(4, origin.accepted)
+  end)
+
+  it("keeps no connection on which the rest of a response is to come", function()
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      connection:send "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+      connection:sleep(60)
+    end)
+    local ask = run(origin, [[
+      local begun = http.get(base .. "/1", { stream = true })
+      return begun.socket:keep()
+    ]])
+    assert.equal("nil|its response was not read to the end", ask())
+  end)
+
   it("does not send a POST again", function()
     local ask = run(origins.start(function(connection)
       connection:read_request()

@@ -42,6 +42,8 @@ local function line_server(connection)
     if line == "QUIT\r\n" then return end
     if line == "HALF\r\n" then return connection:send "+PO" end
     if line == "SLOW\r\n" then connection:sleep(60) end
+    if line == "LATER\r\n" then connection:sleep(0.2) end
+    if line == "BYE\r\n" then return connection:send "+BYE\r\n" end
     if line == "WHO\r\n" then
       connection:send("+" .. connection.number .. "\r\n")
     elseif count then
@@ -296,6 +298,76 @@ describe("the pool of perilune.tcp", function()
       return kept, why, list[1]:reused(), list[2]:reused(), list[3]:reused()
     ]])
     assert.equal("nil|there is something unread|1|1|0", ask())
+  end)
+
+  -- { what is done with the socket before keep, why it is refused; nil: it is kept }
+  local WAYS = {
+    { "PING answered", "socket:send 'PING\\r\\n' socket:receive()" },
+    { "an answer that came too late", "socket:set_timeouts(30, 0.05) socket:send 'SLOW\\r\\n' socket:receive()",
+      "a receive on it has failed: what it waited for may still come" },
+    { "an answer that came when asked for again", [[
+        socket:set_timeouts(30, 0.05) socket:send "LATER\\r\\n" socket:receive()
+        socket:set_timeouts(30) socket:send "PING\\r\\n" socket:receive()]],
+      "there is something unread|a receive on it has failed" },
+    { "half of an answer", "socket:send 'ECHO 5\\r\\n' socket:receive(2)", "there is something unread" },
+    { "two questions and one answer", "socket:send 'PING\\r\\nPING\\r\\n' socket:receive()",
+      "there is something unread" },
+    { "a question without its answer", "socket:send 'SLOW\\r\\n'", "nothing was received after the last send" },
+    { "a second question", "socket:send 'PING\\r\\n' socket:receive() socket:send 'SLOW\\r\\n'",
+      "nothing was received after the last send" },
+    { "a line too long", "socket:send 'ECHO 90\\r\\n' socket:receive() socket:receive('line', 8)",
+      "there is something unread|a receive on it has failed" },
+    { "the other side's end", "socket:send 'HALF\\r\\n' socket:receive 'all'", "closed" },
+    { "the other side's end behind an answer", [[
+        socket:send "BYE\\r\\n" socket:receive()
+        local other = tcp.connect(address)
+        other:send "PING\\r\\n" other:receive() -- it has closed before another connection is served
+        ]], "closed" },
+    { "nothing", "" },
+  }
+  for _, way in ipairs(WAYS) do
+    it(("%s a connection behind %s"):format(way[3] and "refuses" or "takes", way[1]), function()
+      local ask = run(origins.start(line_server).address, ([[
+        local socket = assert(tcp.connect(address, { timeout = 30 }))
+        %s
+        local kept, why = socket:keep()
+        return kept, why, assert(tcp.connect(address)):reused()
+      ]]):format(way[2]:gsub("\\\\", "\\")))
+      local said = ask()
+      if not way[3] then return assert.equal("true|nil|1", said) end
+      local is_said = false
+      for why in way[3]:gmatch "[^|]+" do is_said = is_said or said:find("nil|" .. why, 1, true) == 1 end
+      assert.is_true(is_said, said)
+      assert.matches("|0$", said)
+    end)
+  end
+
+  it("refuses a connection behind a receive whose task has ended", function()
+    local ask = run(origins.start(line_server).address, [[
+      if rawget(_G, "held") then return held:keep() end
+      held = assert(tcp.connect(address, { timeout = 30 }))
+      held:send "SLOW\r\n"
+      local is_begun = false
+      perilune.spawn(function()
+        is_begun = true
+        held:receive()
+      end)
+      while not is_begun do perilune.sleep(0.001) end
+      return "begun"
+    ]])
+    assert.equal("begun", ask())
+    assert.equal("nil|a receive on it did not end, so an answer may still come", ask())
+  end)
+
+  it("takes a connection that nothing was received on where the other side answers nothing", function()
+    local ask = run(origins.start(line_server).address, [[
+      local options = { one_way = true }
+      local socket = assert(tcp.connect(address, options))
+      socket:send "SLOW\r\n"
+      local kept = socket:keep()
+      return kept, tcp.connect(address):reused(), tcp.connect(address, options):reused()
+    ]])
+    assert.equal("true|0|1", ask())
   end)
 
   it("is empty when the proxy has stopped", function()

@@ -42,6 +42,7 @@ static int head_start(lua_State *L) {
   struct socket *s = socket_check(L);
   if (s) s->response.scan = (struct head_scan){0};
   if (s) s->response.lenient = (unsigned)luaL_optnumber(L, 3, LENIENT_DEFAULT);
+  if (s) s->outstanding = "its response was not read to the end";
   return socket_read(L, read_head, "http");
 }
 
@@ -115,6 +116,7 @@ static int body_result(lua_State *L) {
     return socket_push_failure(L, s, s ? s->reading.outcome : OUTCOME_CLOSED);
   push_text(L, s->piece);
   lua_pushboolean(L, s->response.decoder.ended);
+  if (s->response.decoder.ended) s->outstanding = NULL;
   buf_consume(&s->in, s->used);
   s->used = 0;
   return 2;

@@ -70,9 +70,12 @@ struct socket {
   size_t used, wanted, limit;
   unsigned reused; /* how often it came out of the pool */
   bool connecting, is_spare, eof;
-  bool cut;         /* a send ended early: what follows would make no sense */
-  const char *kind; /* of the failure to connect: its name in the table of errors; static */
-  char why[160];    /* of OUTCOME_FAILED */
+  bool one_way;            /* what is sent gets no answer */
+  bool cut;                /* a send ended early: what follows would make no sense */
+  const char *outstanding; /* why something may still come for who has it now; NULL: nothing will; static */
+  bool is_broken;          /* a receive has failed: which answer is whose is not known any more */
+  const char *kind;        /* of the failure to connect: its name in the table of errors; static */
+  char why[160];           /* of OUTCOME_FAILED */
   struct socket_response response;
 };
 
@@ -101,6 +104,8 @@ int socket_push_failure(lua_State *L, const struct socket *s, enum outcome outco
 /* lua/api/socket_pool.c */
 /* A spare one with this key, NULL where there is none. */
 struct socket *socket_pool_take(struct vm *vm, struct str key);
+/* Why it must not be kept, so that nobody is given an answer to another one's question; NULL: it may. */
+const char *socket_pool_refusal(struct socket *s);
 /* Takes it over; at most `most` of its key are kept. */
 void socket_pool_put(struct socket *s, unsigned idle_ms, unsigned most);
 void pool_free(struct vm *vm);

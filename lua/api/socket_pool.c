@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// socket_pool: spare connections of the policy's own, one list per vm, newest first. They are watched: what
-// the peer closes, or speaks on without being asked, leaves the pool.
+// socket_pool: spare connections of the policy's own, one list per vm, newest first. The hard problem is that who takes
+// one must not be given the answer to an earlier question. So none is kept while an answer may still come (socket.h,
+// outstanding), and what the peer closes, or speaks on without being asked, leaves the pool: that is watched, and looked
+// at once more when one is taken.
 #include "lua/api/socket.h"
 #include "lua/vm/vm.h"
+
+static bool is_silent(struct socket *s) { return conn_look(&s->conn) == IO_AGAIN; }
 
 struct socket *socket_pool_take(struct vm *vm, struct str key) {
   LIST_EACH(node, &vm->spare_sockets) {
     struct socket *s = LIST_ENTRY(node, struct socket, link);
     if (!str_equal(s->key, key)) continue;
+    if (!is_silent(s)) {
+      socket_free(s);
+      continue;
+    }
     list_remove(&s->link);
     timer_clear(&s->reading.timer);
     s->is_spare = false;
@@ -28,6 +36,21 @@ static struct socket *surplus(struct vm *vm, struct str key, unsigned most) {
     oldest = s;
   }
   return count >= most ? oldest : NULL;
+}
+
+const char *socket_pool_refusal(struct socket *s) {
+  if (!conn_is_open(&s->conn) || s->eof) return "closed";
+  if (buf_len(&s->in)) return "there is something unread";
+  if (s->cut) return "a send on it has failed";
+  if (s->is_broken) return "a receive on it has failed: what it waited for may still come";
+  if (s->outstanding) return s->outstanding;
+  switch (conn_look(&s->conn)) {
+  case IO_AGAIN: return NULL;
+  case IO_OK: return "there is something unread";
+  case IO_EOF:
+  case IO_ERROR: break;
+  }
+  return "closed";
 }
 
 void socket_pool_put(struct socket *s, unsigned idle_ms, unsigned most) {

@@ -23,7 +23,7 @@ struct socket_options {
   struct str sni, verify_name, ca, pool;
   unsigned timeout_ms, connect_ms, send_ms, receive_ms;
   enum resolver_family family;
-  bool tls, no_verify, fresh;
+  bool tls, no_verify, fresh, one_way;
 };
 
 #define SOCKET(name, kind, member)                                                                           \
@@ -37,6 +37,7 @@ static const struct option options[] = {
     {"family", OPTION_WORD, offsetof(struct socket_options, family), option_families},
     SOCKET("pool", OPTION_TEXT, pool),
     SOCKET("fresh", OPTION_FLAG, fresh),
+    SOCKET("one_way", OPTION_FLAG, one_way),
 };
 static const struct option_set option_set = OPTION_SET(options);
 
@@ -60,8 +61,8 @@ static void on_done(struct connect *connect, enum error error) {
 
 /* Everything in which connections differ. */
 static struct str key_of(struct arena *arena, struct str address, const struct socket_options *o) {
-  return arena_printf(arena, "%.*s|%d%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
-                      (int)o->family, STR_ARG(o->sni), STR_ARG(o->verify_name), STR_ARG(o->ca),
+  return arena_printf(arena, "%.*s|%d%d%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
+                      o->one_way, (int)o->family, STR_ARG(o->sni), STR_ARG(o->verify_name), STR_ARG(o->ca),
                       STR_ARG(o->pool));
 }
 
@@ -108,6 +109,7 @@ static struct socket *get(lua_State *L, struct str address, const struct socket_
   struct vm *vm = vm_of(L);
   struct socket *s = socket_new(vm);
   s->key = key_of(&s->arena, address, o);
+  s->one_way = o->one_way;
   struct socket *spare = o->fresh ? NULL : socket_pool_take(vm, s->key);
   if (spare || !prepare(L, s, address, o)) {
     socket_free(s);
@@ -198,6 +200,7 @@ static int send_start(lua_State *L) {
   buf_release(&s->out);
   gather(L, 2, &s->out, 0);
   s->cut = true; /* until it is known that all of it went */
+  if (!s->one_way) s->outstanding = "nothing was received after the last send, so an answer may still come";
   return socket_write(L, "socket:send");
 }
 
@@ -277,7 +280,9 @@ static int receive_start(lua_State *L) {
   struct socket *s = socket_check(L);
   if (!s) return 0;
   if (s->reading.task) return handle_raise(L, "socket:receive: another task receives already");
-  return socket_read(L, reader_of(L, s), "socket:receive");
+  socket_reader *reader = reader_of(L, s);
+  s->outstanding = "a receive on it did not end, so an answer may still come";
+  return socket_read(L, reader, "socket:receive");
 }
 
 /* The bytes; or nil, a sentence, and what there is of them -3 +1 | -3 +3 */
@@ -286,10 +291,12 @@ static int receive_result(lua_State *L) {
   if (!s) return socket_push_failure(L, s, OUTCOME_CLOSED);
   if (s->reading.task) return task_not_done(L, "socket:receive");
   if (s->reading.outcome == OUTCOME_OK) {
+    s->outstanding = NULL;
     lua_pushlstring(L, s->piece.ptr ? s->piece.ptr : "", s->piece.len);
     buf_consume(&s->in, s->used);
     return 1;
   }
+  s->is_broken = true;
   socket_push_failure(L, s, s->reading.outcome);
   lua_pushlstring(L, buf_len(&s->in) ? buf_ptr(&s->in) : "", buf_len(&s->in));
   buf_consume(&s->in, buf_len(&s->in));
@@ -332,17 +339,17 @@ static int keep(lua_State *L) {
     return luaL_error(L, "socket:keep: expected a number of connections, 1 or more");
   if (!s) return socket_push_failure(L, s, OUTCOME_CLOSED);
   bool is_busy = s->connecting || s->reading.task || s->writing.task;
-  bool is_clean = conn_is_open(&s->conn) && !s->eof && !s->cut && buf_len(&s->in) == 0;
   if (is_busy) return handle_raise(L, "socket:keep: a task is at it");
+  const char *refusal = socket_pool_refusal(s);
   handle->socket = NULL;
-  if (is_clean) {
+  if (!refusal) {
     socket_pool_put(s, idle_ms, (unsigned)most);
     lua_pushboolean(L, 1);
     return 1;
   }
-  lua_pushnil(L);
-  lua_pushstring(L, buf_len(&s->in) ? "there is something unread" : "closed");
   socket_free(s);
+  lua_pushnil(L);
+  lua_pushstring(L, refusal);
   return 2;
 }
 

@@ -1344,10 +1344,11 @@ local tcp = {}
 ---@field ca? string PEM file, relative to the script; without: the system's
 ---@field pool? string keeps spare connections apart that differ in state (a user, a database)
 ---@field fresh? boolean no spare connection
+---@field one_way? boolean the other side answers nothing, so socket:keep wants no receive after a send; false
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any"
 
---- Takes a spare connection, else connects: "1.2.3.4:80", "[::1]:80", "unix:/path", "name:80". Spare ones are shared by
---- what is equal in address, TLS options and pool.
+--- Takes a spare connection, else connects: "1.2.3.4:80", "[::1]:80", "unix:/path", "name:80". A spare connection is
+--- taken only if its address, its TLS options, its pool and one_way are the same.
 ---@param address string
 ---@param options? perilune.tcp_options
 ---@return perilune.socket?, string? message, string? kind of the error, as error:kind() has it
@@ -1363,7 +1364,7 @@ function tcp.check(address, options) end
 ---@class perilune.socket
 local socket = {}
 ---@param data string|string[] an array is sent as one
----@return integer? bytes, string? message
+---@return true?, string? message
 function socket:send(data) end
 --- A line without its end (LF or CRLF), all until the other side closes, what is there (as soon as something is), or so
 --- many bytes.
@@ -1377,9 +1378,11 @@ function socket:receive(what, limit) end
 function socket:set_timeouts(send, receive) end
 ---@return integer count how often it came out of the pool
 function socket:reused() end
---- Puts it into the pool, for so many seconds, with at most so many of its kind. Not to be used afterwards.
----@param seconds? number
----@param most? integer
+--- Returns the connection to the pool for the next tcp.connect. Do not use it afterwards. It is closed instead where an
+--- answer may still come, which the next user would take for its own: something is unread, a receive or a send has
+--- failed, nothing was received after the last send (see one_way), or the other side has closed.
+---@param seconds? number how long it may wait there; 55
+---@param most? integer how many like it the pool keeps, for each worker; 32
 ---@return true?, string? message why it was closed instead
 function socket:keep(seconds, most) end
 function socket:close() end
