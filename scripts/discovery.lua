@@ -154,19 +154,17 @@ local function entry_of(line, number)
 end
 
 local function read_file(path)
-  local file, fault = io.open(path)
-  if not file then return nil, fault end
+  local text, fault = core.read_file(path)
+  if not text then return nil, fault end
   local list, number = {}, 0
-  for line in file:lines() do
+  for line in text:gmatch "([^\n]*)\n?" do
     number = number + 1
     line = line:gsub("#.*", "")
     if line:find "%S" then
       list[#list + 1], fault = entry_of(line, number)
-      if fault then break end
+      if fault then return nil, fault end
     end
   end
-  file:close()
-  if fault then return nil, fault end
   return list
 end
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// safe_file: open without following, then look at what was opened.
+// safe_file: open without following, or without waiting; then look at what was opened.
 #include "base/safe_file.h"
 
 #include <errno.h>
@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/buf.h"
 
 /* A link that only root can have put there, as /dev/stdout is. */
 static bool is_roots_link(const char *path) {
@@ -52,8 +54,58 @@ int safe_open_own(const char *path, int flags, mode_t mode) {
   return -1;
 }
 
+/* --- reading -------------------------------------------------------------------------------------------- */
+
+static int close_with(int fd, int code) {
+  close(fd);
+  errno = code;
+  return -1;
+}
+
+/* A FIFO without a writer opens at once so, and a terminal does not become ours. */
+int safe_open_to_read(const char *path) {
+  struct stat info;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) {
+    if (errno == ENXIO) errno = ENOTSUP; /* a socket's */
+    return -1;
+  }
+  if (fstat(fd, &info) != 0) return close_with(fd, errno);
+  return S_ISREG(info.st_mode) ? fd : close_with(fd, ENOTSUP);
+}
+
+/* It may be growing. */
+static int read_to_end(int fd, size_t most_bytes, struct buf *text) {
+  for (;;) {
+    buf_reserve(text, 4096);
+    ssize_t got = read(fd, buf_tail(text), buf_space(text));
+    if (got == 0) return 0;
+    if (got < 0 && errno != EINTR) return errno;
+    if (got > 0) buf_commit(text, (size_t)got);
+    if (buf_len(text) > most_bytes) return EFBIG;
+  }
+}
+
+bool safe_read_all(int fd, size_t most_bytes, struct buf *text) {
+  struct stat info;
+  bool is_large = fstat(fd, &info) == 0 && info.st_size > (off_t)most_bytes;
+  int code = is_large ? EFBIG : read_to_end(fd, most_bytes, text);
+  close(fd);
+  if (code) buf_release(text);
+  errno = code;
+  return code == 0;
+}
+
+bool safe_read(const char *path, size_t most_bytes, struct buf *text) {
+  int fd = safe_open_to_read(path);
+  return fd >= 0 && safe_read_all(fd, most_bytes, text);
+}
+
+/* --- for people ----------------------------------------------------------------------------------------- */
+
 const char *safe_reason(int code) {
   if (code == ENOTSUP) return "it is no regular file";
+  if (code == EFBIG) return "it is larger than 4 MiB"; /* SAFE_READ_MOST */
   if (code == ELOOP)
     return "it is a symbolic link in a folder where others can put one, which is not followed as root";
   if (code == EMLINK) return "the file has a second name (a hard link), and is not written to as root";
@@ -65,6 +117,8 @@ const char *safe_reason_own(int code) {
   if (code == EMLINK) return "the file has a second name (a hard link), and is not written to";
   return safe_reason(code);
 }
+
+/* --- which file it is ----------------------------------------------------------------------------------- */
 
 static struct file_identity identity(int result, const struct stat *info) {
   return result == 0 ? (struct file_identity){info->st_dev, info->st_ino} : (struct file_identity){0, 0};

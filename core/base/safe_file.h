@@ -6,8 +6,10 @@
 #define PERILUNE_BASE_SAFE_FILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
+struct buf;
 struct stat;
 
 /* As open(2), close-on-exec. -1, with errno: ELOOP for a link that is not followed as root, EMLINK for a
@@ -16,7 +18,17 @@ int safe_open(const char *path, int flags, mode_t mode);
 /* The same for a file that is ours alone, whoever we are: a regular one under one name. No link is followed: what it
  * leads to may be anything, and would be written over. ENOTSUP: it is another kind of file. */
 int safe_open_own(const char *path, int flags, mode_t mode);
-/* What errno says after them, for people: after safe_open, and after safe_open_own. */
+/* Reads a whole file whose name came from outside. Regular files alone: a FIFO may be silent, a device has no end.
+ * Links are followed. False, with errno: ENOTSUP for another kind of file, EFBIG for one of more than `most_bytes`.
+ * `text` is the caller's, and to be empty. */
+bool safe_read(const char *path, size_t most_bytes, struct buf *text);
+/* The same of an open file, of which `safe_open_to_read` has found that it is a regular one. Closes it. */
+int safe_open_to_read(const char *path);
+bool safe_read_all(int fd, size_t most_bytes, struct buf *text);
+/* What is read as a rule: of lists, certificates, settings of the system. */
+#define SAFE_READ_MOST ((size_t)4 << 20)
+
+/* What errno says after them, for people: after safe_open and those that read, and after safe_open_own. */
 const char *safe_reason(int code);
 const char *safe_reason_own(int code);
 

@@ -6,10 +6,8 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/check.h"
@@ -20,7 +18,7 @@
 
 #define LOOK_EVERY_S 2.0
 #define NO_SERVERS   "127.0.0.1:53" /* resolv.conf(5) */
-enum { FILE_MOST = 4 << 20, HOSTS_MOST = 100000, NDOTS_MOST = 15 };
+enum { HOSTS_MOST = 100000, NDOTS_MOST = 15 };
 
 void name_files_init(struct name_files *files) {
   *files = (struct name_files){.resolv_path = "/etc/resolv.conf", .hosts_path = "/etc/hosts", .ndots = 1};
@@ -50,16 +48,6 @@ static bool is_same(const struct stat *a, const struct stat *b) {
          a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static bool read_all(int fd, struct buf *text) {
-  for (;;) {
-    buf_reserve(text, 4096);
-    ssize_t got = read(fd, buf_tail(text), buf_space(text));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0 || buf_len(text) > FILE_MOST) return got == 0;
-    buf_commit(text, (size_t)got);
-  }
-}
-
 /* The text where the file is another than `seen`, which is what it is now then; "" of one that does not exist. Owned by
  * the caller. NULL: it has not changed, or cannot be read. */
 static char *read_changed(const char *path, struct stat *seen) {
@@ -68,13 +56,12 @@ static char *read_changed(const char *path, struct stat *seen) {
   char *copy = NULL;
   if (stat(path, &now) != 0 && errno != ENOENT && errno != ENOTDIR) return NULL;
   if (is_same(&now, seen)) return NULL;
-  int fd = now.st_ino ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+  int fd = now.st_ino ? safe_open_to_read(path) : -1;
   if (fd < 0 && now.st_ino) return NULL;
-  if (fd < 0 || (fstat(fd, &now) == 0 && read_all(fd, &text))) {
+  if (fd < 0 || (fstat(fd, &now) == 0 && safe_read_all(fd, SAFE_READ_MOST, &text))) {
     copy = str_to_cstring(buf_len(&text) ? buf_str(&text) : STR(""));
     *seen = now;
   }
-  if (fd >= 0) close(fd);
   buf_release(&text);
   return copy;
 }

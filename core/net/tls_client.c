@@ -4,14 +4,19 @@
 // process-wide list, which is a holder like any other. No file is read under its lock: a context is in the list while
 // it is loaded, and who wants the same one waits for it, nobody else. Those whose files have changed are made anew
 // apart, and take their places when that is put in force.
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/safe_file.h"
+#include "base/why.h"
 #include "net/tls_identity.h"
 #include "net/tls_parts.h"
 
@@ -102,6 +107,26 @@ static bool load_identity(SSL_CTX *ssl, const struct tls_client_options *o, char
   return ok;
 }
 
+static bool trust_file(SSL_CTX *ssl, const char *ca, char **why) {
+  struct buf text = {0};
+  bool ok = tls_read_file("CA file", ca, &text, why) &&
+            (tls_trust(ssl, buf_str(&text), NULL) || tls_blame(why, "CA file", ca));
+  buf_release(&text);
+  return ok;
+}
+
+/* The environment may name another file, in SSL_CERT_FILE. A system without a store trusts nobody: the handshakes say
+ * so. */
+static bool trust_system(SSL_CTX *ssl, char **why) {
+  const char *named = secure_getenv(X509_get_default_cert_file_env());
+  int fd = safe_open_to_read(named ? named : X509_get_default_cert_file());
+  if (fd < 0 && errno == ENOTSUP)
+    return why_say(why, "CA file %s: %s", named ? named : X509_get_default_cert_file(), safe_reason(errno));
+  if (fd >= 0) close(fd);
+  SSL_CTX_set_default_verify_paths(ssl);
+  return true;
+}
+
 static bool load_trust(SSL_CTX *ssl, const struct tls_client *client, char **why) {
   const char *ca = client->options.ca.ptr;
   X509_STORE *shared = share_trust(client);
@@ -111,9 +136,7 @@ static bool load_trust(SSL_CTX *ssl, const struct tls_client *client, char **why
     SSL_CTX_set_cert_store(ssl, shared);
     return true;
   }
-  if (*ca) return SSL_CTX_load_verify_file(ssl, ca) == 1 || tls_blame(why, "CA file", ca);
-  SSL_CTX_set_default_verify_paths(ssl); /* a system without a store trusts nobody: the handshakes say so */
-  return true;
+  return *ca ? trust_file(ssl, ca, why) : trust_system(ssl, why);
 }
 
 void tls_client_free(struct tls_client *client) {

@@ -4,8 +4,6 @@
 // of OCSP, and only clients would complain.
 #include "net/tls_identity.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
 #include <openssl/pem.h>
@@ -14,16 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/why.h"
 #include "net/tls_parts.h"
-
-enum { SOURCE_MOST = 4 << 20 }; /* bytes of a file */
 
 /* An OCSP response that goes with a certificate; its X509 owns it. */
 struct staple {
@@ -79,42 +74,24 @@ static bool blame_because(char **why, const char *what, struct str file, const c
   return why_say(why, "%s %.*s: %s", what, STR_ARG(file), reason);
 }
 
-/* A hook may name any file while others wait: what is no file, or a large one, is not read. -1, with *why. */
-static int open_small_file(const char *name, const char **why) {
-  struct stat info = {0};
-  int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  *why = NULL;
-  if (fd < 0 || fstat(fd, &info) != 0)
-    *why = strerror(errno);
-  else if (!S_ISREG(info.st_mode))
-    *why = "it is no regular file";
-  else if (info.st_size > SOURCE_MOST)
-    *why = "it is larger than 4 MiB";
-  if (*why && fd >= 0) close(fd);
-  return *why ? -1 : fd;
-}
-
-/* It may be growing. */
-static BIO *read_file(int fd) {
+/* Its bytes, in a BIO of its own. */
+static BIO *bio_of(const struct buf *text) {
   BIO *bio = BIO_new(BIO_s_mem());
-  char block[4096];
-  ssize_t got;
-  for (size_t sum = 0; sum < SOURCE_MOST && (got = read(fd, block, sizeof block)) > 0; sum += (size_t)got)
-    if (BIO_write(bio, block, (int)got) != got) abort();
-  close(fd);
+  int length = (int)buf_len(text);
+  if (!bio || (length && BIO_write(bio, buf_ptr(text), length) != length))
+    abort(); /* only memory can be missing */
   return bio;
 }
 
-/* NULL: *why says it. */
+/* A hook may name any file while others wait. NULL: *why says it. */
 static BIO *open_source(const char *what, struct str from, char **why) {
-  const char *reason;
   if (tls_is_text(from)) return BIO_new_mem_buf(from.ptr, (int)from.len);
   char *name = str_to_cstring(from);
-  int fd = open_small_file(name, &reason);
+  struct buf text = {0};
+  BIO *bio = tls_read_file(what, name, &text, why) ? bio_of(&text) : NULL;
+  buf_release(&text);
   free(name);
-  if (fd >= 0) return read_file(fd);
-  blame_because(why, what, from, reason);
-  return NULL;
+  return bio;
 }
 
 /* Behind the last certificate nothing starts any more; anything else is a chain that is cut short. */

@@ -8,6 +8,7 @@
 
 #include "net/tls_context.h"
 
+struct buf;
 struct tls_client;
 struct tls_resumption;
 struct tls_server;
@@ -51,6 +52,14 @@ struct tls_context *tls_context_new(const SSL_METHOD *method);
 void tls_context_set_oldest(struct tls_context *context, enum tls_oldest oldest);
 /* Makes "<what> <file>: <OpenSSL's reason>" of the error at hand. Always false. */
 bool tls_blame(char **why, const char *what, const char *file);
+
+/* --- tls_trust.c --- */
+
+/* The text of a file, for the caller to release. False: *why names it, as "<what> <file>: ...". */
+bool tls_read_file(const char *what, const char *file, struct buf *text, char **why);
+/* Trusts the certificates of a PEM text. Their names are added to `names`, which may be NULL. False, with an error of
+ * OpenSSL: there is none, or one cannot be read. */
+bool tls_trust(SSL_CTX *ssl, struct str pem, STACK_OF(X509_NAME) * names);
 
 /* --- tls_client.c --- */
 

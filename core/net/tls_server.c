@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/buf.h"
 #include "base/memory.h"
 #include "net/tls.h"
 #include "net/tls_cache.h"
@@ -269,36 +270,38 @@ static int check_name(SSL *ssl, int *alert, void *unused) {
 
 /* A session is resumed only where its client was looked at in the same way: so how, and by whom, is a part of
  * what it belongs to. */
-static bool separate_sessions(SSL_CTX *ssl, const struct tls_server_options *options, const char *ca) {
-  unsigned char bytes[4096], digest[EVP_MAX_MD_SIZE], how = (unsigned char)options->client_verify;
+static bool separate_sessions(SSL_CTX *ssl, const struct tls_server_options *options, struct str ca) {
+  unsigned char digest[EVP_MAX_MD_SIZE], how = (unsigned char)options->client_verify;
   unsigned length = 0;
-  int got = 0;
-  BIO *file = BIO_new_file(ca, "r");
   EVP_MD_CTX *hash = EVP_MD_CTX_new();
   EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
   EVP_DigestUpdate(hash, &how, 1);
-  while (file && (got = BIO_read(file, bytes, sizeof bytes)) > 0) EVP_DigestUpdate(hash, bytes, (size_t)got);
+  EVP_DigestUpdate(hash, ca.ptr, ca.len);
   EVP_DigestFinal_ex(hash, digest, &length);
   EVP_MD_CTX_free(hash);
-  BIO_free(file);
-  return file && SSL_CTX_set_session_id_context(ssl, digest, SSL_MAX_SID_CTX_LENGTH) == 1;
+  return SSL_CTX_set_session_id_context(ssl, digest, SSL_MAX_SID_CTX_LENGTH) == 1;
 }
 
-static bool trust(SSL_CTX *ssl, const struct tls_server_options *options, const char *ca) {
-  STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(ca);
-  if (!names) return false;
-  SSL_CTX_set_client_CA_list(ssl, names);
+/* The names are what a client is told of whom we trust. */
+static bool trust(SSL_CTX *ssl, const struct tls_server_options *options, struct str ca) {
+  STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
   /* Whoever names a file trusts what is in it, be it no root. */
   X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
-  return SSL_CTX_load_verify_file(ssl, ca) == 1 && separate_sessions(ssl, options, ca);
+  bool found = tls_trust(ssl, ca, names);
+  SSL_CTX_set_client_CA_list(ssl, names);
+  return found && separate_sessions(ssl, options, ca);
 }
 
 static bool verify_clients(SSL_CTX *ssl, const struct tls_server_options *options, char **why) {
   if (options->client_verify == TLS_CLIENT_IGNORED) return true;
+  static const char what[] = "client CA file";
   char *ca = str_to_cstring(options->client_ca);
+  struct buf text = {0};
   int force = options->client_verify == TLS_CLIENT_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
   SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | force, NULL);
-  bool ok = trust(ssl, options, ca) || tls_blame(why, "client CA file", ca);
+  bool ok = tls_read_file(what, ca, &text, why) &&
+            (trust(ssl, options, buf_str(&text)) || tls_blame(why, what, ca));
+  buf_release(&text);
   free(ca);
   return ok;
 }

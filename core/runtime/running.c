@@ -14,6 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+#include "base/safe_file.h"
 #include "runtime/command.h"
 
 enum { MOST_FOUND = 64, SUMMARY_MS = 1000 };
@@ -128,23 +130,29 @@ static void name_by_pid(struct running *running, int pid) {
   snprintf(running->name, sizeof running->name, "@" COMMAND_SOCKET_PREFIX "%d", pid);
 }
 
-static bool find_by_pid_file(const char *path, struct running *running) {
+/* Its owner is whom we expect to answer. */
+static bool read_pid(const char *path, int *pid, uid_t *owner) {
   struct stat info;
-  int pid = 0;
-  FILE *file = fopen(path, "re");
-  if (!file) {
-    fprintf(stderr, "perilune: cannot open the pid file %s: %s%s\n", path, strerror(errno),
+  struct buf text = {0};
+  int fd = safe_open_to_read(path);
+  if (fd < 0 || fstat(fd, &info) != 0 || !safe_read_all(fd, SAFE_READ_MOST, &text)) {
+    fprintf(stderr, "perilune: cannot open the pid file %s: %s%s\n", path, safe_reason(errno),
             errno == ENOENT ? "; a proxy that has ended has removed it" : "");
     return false;
   }
-  bool has_number = fscanf(file, "%d", &pid) == 1 && pid > 0 && fstat(fileno(file), &info) == 0;
-  fclose(file);
-  if (!has_number) {
-    complain("no process id in ", path);
-    return false;
-  }
+  char *first = str_to_cstring(buf_str(&text));
+  bool has_number = sscanf(first, "%d", pid) == 1 && *pid > 0;
+  free(first);
+  buf_release(&text);
+  *owner = info.st_uid;
+  if (!has_number) complain("no process id in ", path);
+  return has_number;
+}
+
+static bool find_by_pid_file(const char *path, struct running *running) {
+  int pid = 0;
+  if (!read_pid(path, &pid, &running->owner)) return false;
   name_by_pid(running, pid);
-  running->owner = info.st_uid;
   snprintf(
       running->absent, sizeof running->absent,
       "no proxy answers for the process id in %s; one that was started with --socket PATH is found by that",

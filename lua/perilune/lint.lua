@@ -61,18 +61,11 @@ end
 
 --- --- the policy's files -------------------------------------------------------------------------------------------
 
-local function read(path)
-  local file = io.open(path, "rb")
-  local text = file and file:read "*a"
-  if file then file:close() end
-  return text
-end
-
 -- The files that are Lua and not ours, compiled: { path, text, chunk }.
 local function files_of(lines)
   local files = {}
   for path in lines:gmatch "[^\n]+" do
-    local text = not core.is_own_source("@" .. path) and path:find "%.lua$" and read(path)
+    local text = not core.is_own_source("@" .. path) and path:find "%.lua$" and core.read_file(path)
     local chunk = text and loadstring(text, "@" .. path)
     if chunk then files[#files + 1] = { path = path, text = text, chunk = chunk } end
   end

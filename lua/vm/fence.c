@@ -6,10 +6,14 @@
 // that C can do: who uses them is trusted with the process.
 #include "lua/vm/fence.h"
 
+#include <errno.h>
 #include <lauxlib.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/safe_file.h"
 #include "lua/vm/handle.h"
+#include "lua/vm/vm.h"
 #include "net/virtual_time.h"
 
 /* --- what is refused ------------------------------------------------------------------------------------ */
@@ -126,25 +130,57 @@ static void explain(lua_State *L) {
   lua_remove(L, -2);
 }
 
-int fence_load_file(lua_State *L, const char *path) {
-  int status = luaL_loadfilex(L, path, "t");
+enum { SCRIPT_MOST_MIB = 64 };
+
+/* The file's text is in vm.scratch meanwhile, which is kept where LuaJIT raises, or is left. */
+static int load_text_file(lua_State *L, const char *path, const char *mode) {
+  struct buf *text = &vm_of(L)->scratch;
+  buf_release(text);
+  if (!safe_read(path, (size_t)SCRIPT_MOST_MIB << 20, text)) {
+    bool is_large = errno == EFBIG;
+    const char *reason = is_large ? "it is larger than a script may be, 64 MiB" : safe_reason(errno);
+    lua_pushfstring(L, "cannot open %s: %s", path, reason);
+    return LUA_ERRFILE;
+  }
+  lua_pushfstring(L, "@%s", path);
+  int status = luaL_loadbufferx(L, buf_ptr(text), buf_len(text), lua_tostring(L, -1), mode);
+  lua_remove(L, -2);
+  buf_release(text);
   if (status != 0) explain(L);
   return status;
 }
 
-/* Calls the original with the mode "t" at `index`. */
-static int load_text(lua_State *L, int index) {
-  if (lua_gettop(L) < index) lua_settop(L, index);
-  const char *mode = luaL_optstring(L, index, "bt");
-  lua_pushstring(L, strchr(mode, 't') ? "t" : ""); /* text is refused where bytecode alone is wanted */
-  lua_replace(L, index);
+int fence_load_file(lua_State *L, const char *path) { return load_text_file(L, path, "t"); }
+
+/* Text is refused where bytecode alone is wanted. */
+static const char *text_mode(const char *mode) { return strchr(mode, 't') ? "t" : ""; }
+
+/* Calls the original with the mode "t" at 3. */
+static int load(lua_State *L) {
+  if (lua_gettop(L) < 3) lua_settop(L, 3);
+  lua_pushstring(L, text_mode(luaL_optstring(L, 3, "bt")));
+  lua_replace(L, 3);
   int count = call_original(L);
   if (count == 2 && lua_isnil(L, -2)) explain(L);
   return count;
 }
 
-static int load(lua_State *L) { return load_text(L, 3); }
-static int load_file(lua_State *L) { return load_text(L, 2); }
+/* loadfile(name, mode, environment). LuaJIT's own waits for whatever is at the other end of a FIFO, and of the standard
+ * input where no name is given. -0 +1 */
+static int load_file(lua_State *L) {
+  const char *mode = text_mode(luaL_optstring(L, 2, "bt"));
+  if (lua_isnoneornil(L, 1)) return raise(L, "it would wait for the standard input: name a file");
+  if (load_text_file(L, luaL_checkstring(L, 1), mode) != 0) {
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
+  }
+  if (lua_istable(L, 3)) {
+    lua_pushvalue(L, 3);
+    lua_setfenv(L, -2);
+  }
+  return 1;
+}
 
 /* dofile and `require`, which have loaders of their own in C, go through loadfile: see lua/vm/modules.c. -0 +0 */
 static void put_loaders(lua_State *L) {

@@ -7,7 +7,8 @@
 
 /* Behind luaL_openlibs. -0 +0 */
 void open_fence(lua_State *L);
-/* luaL_loadfile of text only: bytecode is not verified by LuaJIT, and can crash it. -0 +1 */
+/* luaL_loadfile of regular files that hold text: another one may never end, and bytecode, which LuaJIT does not verify,
+ * can crash it. -0 +1 */
 int fence_load_file(lua_State *L, const char *path);
 
 #endif

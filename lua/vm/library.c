@@ -3,10 +3,13 @@
 // functions that tell a policy where it runs.
 #include "lua/vm/library.h"
 
+#include <errno.h>
 #include <lauxlib.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/nearest.h"
+#include "base/safe_file.h"
 #include "lua/vm/cap.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
@@ -27,6 +30,7 @@ static int workers(lua_State *L);
 static int is_control(lua_State *L);
 static int check_address(lua_State *L);
 static int path(lua_State *L);
+static int read_file(lua_State *L);
 static int memory_used(lua_State *L);
 static int set_memory_limit(lua_State *L);
 static int is_own_source(lua_State *L);
@@ -39,6 +43,7 @@ static const luaL_Reg functions[] = {
     {"is_control", is_control},
     {"check_address", check_address},
     {"path", path},
+    {"read_file", read_file},
     {"memory_used", memory_used},
     {"set_memory_limit", set_memory_limit},
     {"raise", handle_raise_text},
@@ -102,6 +107,22 @@ static int path(lua_State *L) {
   struct str full = paths_of(vm_of(L), name, &arena);
   lua_pushlstring(L, full.ptr, full.len);
   arena_free(&arena);
+  return 1;
+}
+
+/* core.read_file(path): its text; or nil and "<path>: <why>". Of a regular file that is not large. -1 +2 */
+static int read_file(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  struct buf *text = &vm_of(L)->scratch;
+  buf_release(text);
+  if (!safe_read(name, SAFE_READ_MOST, text)) {
+    const char *reason = safe_reason(errno);
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", name, reason);
+    return 2;
+  }
+  lua_pushlstring(L, buf_ptr(text), buf_len(text));
+  buf_release(text);
   return 1;
 }
 

@@ -8,6 +8,7 @@
 #include "lua/vm/modules.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/nearest.h"
+#include "base/safe_file.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/push.h"
 #include "lua/vm/vm.h"
@@ -79,15 +81,55 @@ static int nearest_of(lua_State *L) {
   return 1;
 }
 
-/* Given: package, loadfile, nearest_of, raise, the library, the script's directory, the set of files, in a test? */
+/* is_there(path): true of a file that can be read; nil, or nil and why it must not be opened -1 +2 */
+static int is_there(lua_State *L) {
+  int fd = safe_open_to_read(luaL_checkstring(L, 1));
+  if (fd < 0) {
+    lua_pushnil(L);
+    lua_pushstring(L, errno == ENOTSUP ? safe_reason(errno) : NULL);
+    return 2;
+  }
+  close(fd);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+/* Given: package, loadfile, is_there, nearest_of, raise, the library, the directory of the script, the set of files,
+ * in a test? */
 static const char loaders[] =
-    "local package, loadfile, nearest_of, raise, library, own, files, in_test = ...\n"
+    "local package, loadfile, is_there, nearest_of, raise, library, own, files, in_test = ...\n"
     "local modules, scripts = library .. '/lua/perilune/', library .. '/scripts/'\n"
     "package.path = library .. '/lua/?.lua;' .. library .. '/lua/?/init.lua;' .. own .. '?.lua;' .. own .. "
     "'?/init.lua;'\n"
     "  .. package.path\n"
     "package.cpath = own .. '?.so;' .. package.cpath\n"
-    "local searchpath, loaders = package.searchpath, package.loaders\n"
+    "local loaders = package.loaders\n"
+    "\n"
+    "local function search(name, path, separator, replacement)\n"
+    "  name = name:gsub('%' .. (separator or '.'), ((replacement or '/'):gsub('%%', '%%%%')))\n"
+    "  local places = {}\n"
+    "  for template in path:gmatch '[^;]+' do\n"
+    "    local file = template:gsub('%?', (name:gsub('%%', '%%%%')))\n"
+    "    local found, why = is_there(file)\n"
+    "    if found then return file end\n"
+    "    if why then return nil, file .. ': ' .. why, true end\n"
+    "    places[#places + 1] = (\"\\n\\tno file '%s'\"):format(file)\n"
+    "  end\n"
+    "  return nil, table.concat(places)\n"
+    "end\n"
+    "\n"
+    "package.searchpath = function(...)\n"
+    "  local file, places = search(...)\n"
+    "  return file, places\n"
+    "end\n"
+    "\n"
+    "local function find(name, where, module)\n"
+    "  local path = package[where]\n"
+    "  if type(path) ~= 'string' then raise((\"'package.%s' must be a string\"):format(where)) end\n"
+    "  local file, places, is_fault = search(name, path)\n"
+    "  if is_fault then raise((\"module '%s' cannot be loaded: %s\"):format(module or name, places)) end\n"
+    "  return file, places\n"
+    "end\n"
     "\n"
     "local function guard(module, name)\n"
     "  if type(module) ~= 'table' or getmetatable(module) then return end\n"
@@ -114,10 +156,22 @@ static const char loaders[] =
     "end\n"
     "\n"
     "loaders[2] = function(name)\n"
-    "  local file, places = searchpath(name, package.path)\n"
+    "  local file, places = find(name, 'path')\n"
     "  local short = not file and name:match '^perilune%.(.+)$'\n"
-    "  if short then file = searchpath(short, scripts .. '?.lua') end\n"
+    "  if short then file = search(short, scripts .. '?.lua') end\n"
     "  return file and load(name, file) or places\n"
+    "end\n"
+    "\n"
+    "local c_module, c_package = loaders[3], loaders[4]\n"
+    "loaders[3] = function(name)\n"
+    "  local file, places = find(name, 'cpath')\n"
+    "  return file and c_module(name) or places\n"
+    "end\n"
+    "loaders[4] = function(name)\n"
+    "  local root = name:match '^([^.]*)%.'\n"
+    "  if not root then return nil end\n"
+    "  local file, places = find(root, 'cpath', name)\n"
+    "  return file and c_package(name) or places\n"
     "end\n"
     "\n"
     "local function suggestion(name)\n"
@@ -165,13 +219,14 @@ static void put_loaders(lua_State *L) {
   push_code(L, loaders);
   lua_getglobal(L, "package");
   lua_getglobal(L, "loadfile");
+  lua_pushcfunction(L, is_there);
   lua_pushcfunction(L, nearest_of);
   lua_pushcfunction(L, handle_raise_text);
   lua_pushlstring(L, vm->library.ptr, vm->library.len);
   lua_pushstring(L, vm->directory.len ? vm->directory.ptr : "./");
   modules_push_files(L);
   lua_pushboolean(L, virtual_time.on);
-  lua_call(L, 8, 0);
+  lua_call(L, 9, 0);
 }
 
 void open_modules(lua_State *L) {

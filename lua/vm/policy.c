@@ -6,10 +6,12 @@
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/safe_file.h"
 #include "base/why.h"
 #include "lua/api/dns.h"
 #include "lua/api/shared.h"
@@ -103,11 +105,11 @@ static char *check_listeners(const struct policy *policy, const char *path) {
 
 static bool mentions_tls(const char *path) {
   char bytes[1 << 15];
-  FILE *file = fopen(path, "re");
-  size_t length = file ? fread(bytes, 1, sizeof bytes, file) : 0;
-  bool found = memmem(bytes, length, "tls", 3) || memmem(bytes, length, "https", 5);
-  if (file) fclose(file);
-  return found;
+  int file = safe_open_to_read(path);
+  ssize_t length = file >= 0 ? read(file, bytes, sizeof bytes) : 0;
+  if (file >= 0) close(file);
+  if (length <= 0) return false;
+  return memmem(bytes, (size_t)length, "tls", 3) || memmem(bytes, (size_t)length, "https", 5);
 }
 
 /* Peers are made by hooks, which cannot wait for the system's store of certificates: a policy that speaks of TLS has it

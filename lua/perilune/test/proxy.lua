@@ -155,7 +155,9 @@ end
 function M.run(...)
   local options = type((...)) == "table" and (...) or { args = { ... } }
   local directory = process.directory()
-  return process.run({ M.binary, unpack(arguments_of(options, directory)) }, {
+  local command = { unpack(options.under or {}) }
+  for _, word in ipairs { M.binary, unpack(arguments_of(options, directory)) } do command[#command + 1] = word end
+  return process.run(command, {
     env = options.env, directory = directory, timeout = options.timeout,
   })
 end
