@@ -29,8 +29,10 @@
 --- | `io.open` | in the working directory of the process |
 ---
 --- `--watch` reloads when the script, a module, a file read by dofile or loadfile, or a certificate changes; a file that
---- the policy reads by io.open is not watched. In `perilune test`, dofile and loadfile are LuaJIT's: relative names are
---- in the working directory.
+--- the policy reads by io.open is not watched. All but io.open read regular files alone: a FIFO or a device, for which
+--- a worker would wait, is an error; so is a script of more than 64 MiB, and any other file of more than 4 MiB, as is
+--- loadfile without a name, which would read the standard input. In `perilune test`, names of dofile and loadfile are
+--- relative to the working directory.
 ---
 --- A name that Perilune does not have raises instead of being nil, and the message says what it may have been:
 --- `perilune.slep`, `session:get_heder`, `session.user`. Where a name may be missing, ask with rawget. `perilune check`
