@@ -14,10 +14,26 @@ void trailers_read(const struct trailers *t, struct headers *kept) {
   struct parser_limits limits = {.head_bytes = CHUNKED_TRAILER_BYTES, .fields = TRAILER_FIELDS};
   struct headers all;
   headers_init(kept, t->arena);
-  if (!t->section.len || !parser_trailers(t->section, t->arena, &limits, &all)) return;
+  if (t->received)
+    all = *t->received;
+  else if (!t->section.len || !parser_trailers(t->section, t->arena, &limits, &all))
+    return;
   for (unsigned i = 0; i < all.count; i++)
     if (framing_trailer_is_allowed(&all.items[i], t->nominated))
       headers_add(kept, all.items[i].name, all.items[i].value);
+}
+
+static bool has_any(const struct trailers *t) {
+  return t->allowed && (t->fields || t->received || t->section.len);
+}
+
+bool trailers_settle(struct trailers *t) {
+  if (!has_any(t)) {
+    t->fields = NULL;
+    return true;
+  }
+  if (!t->fields) trailers_read(t, t->fields = arena_alloc(t->arena, sizeof *t->fields));
+  return writer_trailers(t->arena, t->fields).ptr != NULL;
 }
 
 /* Behind `gap`, which ends the chunk before it. ptr NULL: they must not be written. */
@@ -30,8 +46,7 @@ static struct str end_with_trailers(const struct trailers *t, const char *gap) {
 }
 
 static struct str end_of_message(const struct trailers *t, bool follows_chunk) {
-  bool has_trailers = t->allowed && (t->fields || t->section.len);
-  if (has_trailers) return end_with_trailers(t, follows_chunk ? "\r\n" : "");
+  if (has_any(t)) return end_with_trailers(t, follows_chunk ? "\r\n" : "");
   return follows_chunk ? STR("\r\n" LAST_CHUNK) : STR(LAST_CHUNK);
 }
 

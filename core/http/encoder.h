@@ -12,13 +12,17 @@
 struct trailers {
   bool allowed;                    /* they go on */
   struct str section;              /* as received; arena */
-  struct headers *fields;          /* borrowed; NULL, or what is sent instead of the section */
+  const struct headers *received;  /* borrowed; the same where it was no text, else NULL */
+  struct headers *fields;          /* borrowed; NULL, or what is sent instead of these */
   const struct headers *nominated; /* borrowed or NULL: fields that may not be among them */
   struct arena *arena;             /* borrowed; NULL: none are kept */
 };
 
-/* The fields of the section that was received, those that may be forwarded; in its arena. */
+/* The fields that were received, those that may be forwarded; in its arena. */
 void trailers_read(const struct trailers *trailers, struct headers *kept);
+
+/* Makes `fields` what goes on, or NULL where nothing does. False: they must not be written. */
+bool trailers_settle(struct trailers *trailers);
 
 /* What goes before and behind a payload; head is in the room that the caller gives, tail in the arena or static. */
 struct chunk_frame {

@@ -111,7 +111,7 @@ void attempt_send(struct exchange *x) {
   struct str again = buf_len(&x->body.replay) ? buf_str(&x->body.replay) : (struct str){0};
   relay_restart(&x->now.up, body_for_peer(x).framing, head, again);
   filter_request(x);
-  x->now.up.to = &x->now.upstream->conn;
+  x->now.up.to = (struct sink){.conn = &x->now.upstream->conn};
   x->now.up.copy.to = x->request.body.framing == FRAMING_NONE ? NULL : &x->body.replay;
   x->now.up.trailers.allowed = true;
   /* What may be sent again only if nothing was; and a tail has a deadline while it is to be written. */
@@ -204,7 +204,7 @@ void attempt_end(struct exchange *x, bool reusable) {
   relay_stop(&x->now.up); /* there is nowhere to send to */
   x->up_state = TRANSFER_OFF;
   if (x->now.upstream) {
-    CHECK(x->down.in != &x->now.upstream->in ||
+    CHECK(x->down.from.in != &x->now.upstream->in ||
           (!x->down.active && !x->down.used)); /* which may be gone soon */
     x->now.upstream->peer->sends_long = x->down.piped;
     upstream_release(x, reusable);

@@ -99,7 +99,7 @@ static void begin_drain(struct downstream *d, const struct exchange *x) {
   d->drain = memory_alloc(sizeof *d->drain);
   *d->drain = x->now.up; /* which was stopped, and owns nothing any more */
   /* The head has promised that the connection lives on: all is read, in the time that there is. */
-  relay_read_away(d->drain, &d->conn, &d->in);
+  relay_read_away(d->drain, &(struct source){.conn = &d->conn, .in = &d->in});
   drain(d);
 }
 

@@ -15,6 +15,7 @@ void relay_begin(struct relay *r, struct body body, enum framing out, struct str
   decoder_begin(&r->decoder, body);
   r->bytes = r->received = 0;
   r->trailers.section = (struct str){0};
+  r->trailers.received = NULL;
   r->trailers.fields = NULL;
   r->pipe = NULL;
   r->bulk = r->piped = r->source_broke = r->filter_ended = r->filtering = false;
@@ -32,12 +33,11 @@ void relay_restart(struct relay *r, enum framing out, struct str head, struct st
   r->parts[PART_PAYLOAD] = first;
 }
 
-void relay_read_away(struct relay *r, struct conn *from, struct buf *in) {
+void relay_read_away(struct relay *r, const struct source *from) {
   CHECK(!r->active && !r->filtering && !r->pipe);
   relay_restart(r, FRAMING_NONE, (struct str){0}, (struct str){0});
-  r->from = from;
-  r->in = in;
-  r->to = NULL;
+  r->from = *from;
+  r->to = (struct sink){0};
   r->copy.to = NULL;
   r->filter = NULL;
   r->trailers.arena = NULL;
@@ -45,8 +45,9 @@ void relay_read_away(struct relay *r, struct conn *from, struct buf *in) {
 }
 
 static void consume(struct relay *r) {
-  CHECK(!r->used || (r->in && r->used <= buf_len(r->in)));
-  if (r->used) buf_consume(r->in, r->used);
+  CHECK(!r->used || (r->from.in && r->used <= buf_len(r->from.in)));
+  if (r->used) source_used(&r->from, r->used);
+  if (r->from.ops) r->received += r->used;
   r->used = 0;
 }
 
@@ -79,7 +80,10 @@ static __attribute__((noinline)) void encode_chunk(struct relay *r) {
 }
 
 static inline void encode(struct relay *r) {
-  if (r->out == FRAMING_CHUNKED) encode_chunk(r);
+  if (r->to.ops)
+    r->unsafe = r->decoder.ended && !trailers_settle(&r->trailers);
+  else if (r->out == FRAMING_CHUNKED)
+    encode_chunk(r);
 }
 
 static bool is_pending(const struct relay *r) {
@@ -115,18 +119,19 @@ static enum io write_parts(struct relay *r, size_t *total, size_t *moved) {
     bytes += r->parts[i].len;
   }
   *total = bytes;
-  if (!r->at_once && !r->pipe && conn_stage(r->to, vector, count, bytes)) {
+  if (!r->at_once && !r->pipe && conn_stage(r->to.conn, vector, count, bytes)) {
     *moved = bytes;
     return IO_OK;
   }
   bool is_small = count > 1 && bytes <= GATHER_BYTES;
-  return is_small ? write_together(r->to, vector, count, moved) : conn_write(r->to, vector, count, moved);
+  return is_small ? write_together(r->to.conn, vector, count, moved)
+                  : conn_write(r->to.conn, vector, count, moved);
 }
 
 static enum io flush_pipe(struct relay *r) {
   while (r->pipe->bytes) {
     size_t before = r->pipe->bytes;
-    enum io result = conn_splice_out(r->to, r->pipe);
+    enum io result = conn_splice_out(r->to.conn, r->pipe);
     if (result != IO_OK) return result;
     r->written += before - r->pipe->bytes;
     r->bytes += before - r->pipe->bytes;
@@ -135,9 +140,26 @@ static enum io flush_pipe(struct relay *r) {
   return IO_OK;
 }
 
+/* The end goes with the last piece: that is what is in the parts once the decoder has seen it. */
+static __attribute__((noinline)) enum io flush_by_ops(struct relay *r) {
+  const struct trailers *end = r->decoder.ended && !r->unsafe ? &r->trailers : NULL;
+  for (;;) {
+    size_t total = 0, moved = 0;
+    for (int i = 0; i < RELAY_PARTS; i++) total += r->parts[i].len;
+    enum io result = r->to.ops->write(&r->to, r->parts, end, &moved);
+    if (result != IO_OK) return result;
+    r->written += moved;
+    if (moved == total) break;
+    advance(r, moved);
+  }
+  let_go(r);
+  return IO_OK;
+}
+
 /* IO_OK: everything is written (or dropped, where there is no sink). */
 static enum io flush(struct relay *r) {
-  while (is_pending(r) && r->to) {
+  if (r->to.ops) return flush_by_ops(r);
+  while (is_pending(r) && r->to.conn) {
     size_t total, moved = 0;
     enum io result = write_parts(r, &total, &moved);
     if (result != IO_OK) return result;
@@ -158,9 +180,10 @@ static __attribute__((noinline)) void keep_trailers(struct relay *r, struct str 
 /* Takes the next piece of the message from what has been read; RELAY_READING: fine, there may be nothing. */
 static enum relay_result decode(struct relay *r) {
   struct decoded piece;
-  if (!buf_len(r->in) || r->decoder.ended) return RELAY_READING;
-  char *bytes = buf_ptr(r->in);
-  bool is_fine = decoder_take(&r->decoder, bytes, buf_len(r->in), &piece);
+  struct buf *in = r->from.in;
+  if (!buf_len(in) || r->decoder.ended) return RELAY_READING;
+  char *bytes = buf_ptr(in);
+  bool is_fine = decoder_take(&r->decoder, bytes, buf_len(in), &piece);
   r->used = piece.used;
   if (!is_fine) return RELAY_MALFORMED;
   if (piece.trailers.len) keep_trailers(r, piece.trailers);
@@ -221,14 +244,14 @@ static enum relay_result ended(struct relay *r, enum relay_result result) {
   if (result == RELAY_DONE && r->unsafe) result = RELAY_UNSAFE;
   r->active = false;
   r->done = result == RELAY_DONE;
-  if (r->to && conn_is_open(r->to)) conn_want_write(r->to, false);
+  if (!r->to.conn || conn_is_open(r->to.conn)) sink_want(&r->to, false);
   return result;
 }
 
 /* The sink may wait; the source must: its next bytes would lie behind those that the filter looks at. */
 static __attribute__((noinline)) enum relay_result wait_for_filter(struct relay *r) {
-  if (r->to) conn_want_write(r->to, false);
-  if (r->from) conn_want_read(r->from, false);
+  sink_want(&r->to, false);
+  source_want(&r->from, false);
   return RELAY_FILTERING;
 }
 
@@ -237,8 +260,8 @@ static enum relay_result ended_or_waits(struct relay *r, enum relay_result resul
 }
 
 static __attribute__((noinline)) enum relay_result wait_for_sink(struct relay *r) {
-  conn_want_write(r->to, true);
-  if (r->from && !r->decoder.ended) conn_want_read(r->from, false);
+  sink_want(&r->to, true);
+  if (!r->decoder.ended) source_want(&r->from, false);
   return RELAY_WRITING;
 }
 
@@ -253,7 +276,7 @@ static enum relay_result write_on(struct relay *r) {
     if (result == IO_AGAIN) return wait_for_sink(r);
     if (result != IO_OK) return ended(r, RELAY_SINK_ERROR);
     bool had_ended = r->decoder.ended;
-    enum relay_result decoded = r->in ? decode(r) : RELAY_READING;
+    enum relay_result decoded = r->from.in ? decode(r) : RELAY_READING;
     if (decoded != RELAY_READING) return ended(r, decoded);
     if (r->parts[PART_PAYLOAD].len == 0 && r->decoder.ended == had_ended) return RELAY_READING;
     enum relay_result passed = pass_on(r);
@@ -265,7 +288,7 @@ static enum relay_result write_on(struct relay *r) {
  */
 static enum relay_result first_round(struct relay *r) {
   r->started = true;
-  if (r->parts[PART_PAYLOAD].len || !r->in) {
+  if (r->parts[PART_PAYLOAD].len || !r->from.in) {
     encode(r);
     return RELAY_READING;
   }
@@ -277,10 +300,11 @@ static enum relay_result first_round(struct relay *r) {
 
 /* Is all that is to be sent here, as it is to be sent? */
 static inline bool is_whole(const struct relay *r) {
-  if (r->filter || r->copy.to || !r->to || r->out == FRAMING_CHUNKED || r->parts[PART_PAYLOAD].len)
+  if (r->filter || r->copy.to || !r->to.conn || r->out == FRAMING_CHUNKED || r->parts[PART_PAYLOAD].len)
     return false;
   if (r->decoder.ended) return true;
-  return r->decoder.body.framing == FRAMING_LENGTH && r->in && buf_len(r->in) >= r->decoder.left && !r->limit;
+  return r->decoder.body.framing == FRAMING_LENGTH && r->from.in && buf_len(r->from.in) >= r->decoder.left &&
+         !r->limit;
 }
 
 /* The start and the end of such a message. */
@@ -288,7 +312,7 @@ static enum relay_result send_whole(struct relay *r) {
   r->started = true;
   if (!r->decoder.ended) {
     r->used = (size_t)r->decoder.left;
-    r->parts[PART_PAYLOAD] = (struct str){buf_ptr(r->in), r->used};
+    r->parts[PART_PAYLOAD] = (struct str){buf_ptr(r->from.in), r->used};
     r->bytes += r->decoder.left;
     decoder_pass(&r->decoder, r->decoder.left);
   }
@@ -298,7 +322,7 @@ static enum relay_result send_whole(struct relay *r) {
 }
 
 enum relay_result relay_pump(struct relay *r) {
-  CHECK(r->active && (!r->from || r->in));
+  CHECK(r->active && (!source_has_more(&r->from) || r->from.in));
   if (r->filtering) return wait_for_filter(r);
   bool filled = true;
   if (!r->started) filled = relay_read_ahead(r);
@@ -309,7 +333,7 @@ enum relay_result relay_pump(struct relay *r) {
     enum relay_result result = write_on(r);
     if (result != RELAY_READING) return result;
     if (r->decoder.ended) return ended(r, RELAY_DONE);
-    if (!r->from || !filled || reads == READS_PER_PUMP) break;
+    if (!source_has_more(&r->from) || !filled || reads == READS_PER_PUMP) break;
     enum io got = relay_read(r, &filled);
     if (got == IO_AGAIN) break;
     if (got == IO_ERROR) return ended(r, RELAY_SOURCE_ERROR);
@@ -317,8 +341,8 @@ enum relay_result relay_pump(struct relay *r) {
     if (got == IO_EOF) begun = pass_on(r);
     if (begun != RELAY_READING) return ended_or_waits(r, begun);
   }
-  if (r->to) conn_want_write(r->to, false);
-  if (r->from) conn_want_read(r->from, true);
-  if (r->in && buf_len(r->in) == 0) buf_release(r->in);
+  sink_want(&r->to, false);
+  source_want(&r->from, true);
+  if (r->from.in && !r->from.ops && buf_len(r->from.in) == 0) buf_release(r->from.in);
   return RELAY_READING;
 }

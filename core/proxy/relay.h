@@ -5,15 +5,13 @@
 // call with the first body bytes. Of long payload that nobody has to see here, between two plain conns, the rest
 // stays in the kernel (net/pipe.h).
 //
-// It knows conns, buffers and framings, but no exchange: relay_pump says what became of it, its owner
-// decides.
+// It knows sources, sinks and framings, but no exchange: relay_pump says what became of it, its owner decides. A framing
+// is only decoded and written where the wire is a conn: other sources and sinks have an end of their own (flow.h).
 #ifndef PERILUNE_PROXY_RELAY_H
 #define PERILUNE_PROXY_RELAY_H
 
-#include "base/buf.h"
 #include "http/decoder.h"
-#include "http/encoder.h"
-#include "net/conn.h"
+#include "proxy/flow.h"
 
 enum relay_result {
   RELAY_READING,       /* everything is written; waits for bytes from the source */
@@ -48,9 +46,8 @@ struct relay_copy {
 
 /* What each body needs comes first, what chunks and trailers need last. */
 struct relay {
-  struct conn *from; /* borrowed; NULL: what is to be sent is in the parts, or in `in` already */
-  struct conn *to;   /* borrowed; NULL: the payload is dropped (drain) */
-  struct buf *in;    /* borrowed: bytes of `from`, decoded in place; rests of the next message stay */
+  struct source from; /* rests of the next message stay in it */
+  struct sink to;
   struct relay_copy copy;
   struct pipe *pipe;             /* owned while payload is in it; NULL */
   struct relay_filter *filter;   /* borrowed; NULL: none */
@@ -95,9 +92,9 @@ void relay_begin(struct relay *r, struct body body, enum framing out, struct str
 void relay_restart(struct relay *r, enum framing out, struct str head, struct str first);
 /* The rest of a message whose relay was stopped is read from there and dropped: nothing is sent, kept or filtered any
  * more, however long it is. */
-void relay_read_away(struct relay *r, struct conn *from, struct buf *in);
-/* Goes on as far as it gets without waiting, and sets the watchers of both conns to what it waits for: the
- * source's reader, the sink's writer. Call it when either became ready. Not to be called after a final
+void relay_read_away(struct relay *r, const struct source *from);
+/* Goes on as far as it gets without waiting, and says to both sides what it waits for: more of
+ * the source, or room in the sink. Call it when either became ready. Not to be called after a final
  * result. */
 enum relay_result relay_pump(struct relay *r);
 /* The filter is done with its piece: this goes on. Pump it afterwards. */

@@ -12,10 +12,10 @@ void relay_give_pipe(struct relay *r) {
 }
 
 static bool may_pass_unseen(const struct relay *r) {
-  size_t here = buf_len(r->in);
-  if (r->out != r->decoder.body.framing || !r->to || r->filter || (r->copy.to && !r->copy.overflowed))
+  size_t here = buf_len(r->from.in);
+  if (r->out != r->decoder.body.framing || !r->to.conn || r->filter || (r->copy.to && !r->copy.overflowed))
     return false;
-  if (!conn_is_plain(r->from) || !conn_is_plain(r->to)) return false;
+  if (!conn_is_plain(r->from.conn) || !conn_is_plain(r->to.conn)) return false;
   switch (r->out) {
   case FRAMING_LENGTH:
     if (r->decoder.left <= here || (r->limit && r->bytes + r->decoder.left > r->limit)) return false;
@@ -30,12 +30,12 @@ static bool may_pass_unseen(const struct relay *r) {
 
 /* One pipe full at a time: others shall have their turn. IO_AGAIN: nothing came, or none of this may pass. */
 static enum io fill_pipe(struct relay *r) {
-  size_t here = buf_len(r->in), wanted = PIPE_BYTES;
+  size_t here = buf_len(r->from.in), wanted = PIPE_BYTES;
   if (!may_pass_unseen(r)) return IO_AGAIN;
   r->pipe = pipe_take();
   if (!r->pipe) return IO_AGAIN;
   if (r->out == FRAMING_LENGTH && r->decoder.left - here < wanted) wanted = (size_t)r->decoder.left - here;
-  enum io result = conn_splice_in(r->from, r->pipe, wanted);
+  enum io result = conn_splice_in(r->from.conn, r->pipe, wanted);
   if (result != IO_OK) {
     relay_give_pipe(r);
     return result;
@@ -48,11 +48,12 @@ static enum io fill_pipe(struct relay *r) {
 
 static enum io fill_buffer(struct relay *r, bool *filled) {
   size_t moved = 0, wanted = r->bulk ? RELAY_BUFFER_LARGE : RELAY_BUFFER;
-  if (buf_space(r->in) < wanted / 2) buf_reserve(r->in, wanted);
-  size_t space = buf_space(r->in);
-  enum io result = conn_read(r->from, buf_tail(r->in), space, &moved);
+  struct buf *in = r->from.in;
+  if (buf_space(in) < wanted / 2) buf_reserve(in, wanted);
+  size_t space = buf_space(in);
+  enum io result = conn_read(r->from.conn, buf_tail(in), space, &moved);
   if (result == IO_OK) {
-    buf_commit(r->in, moved);
+    buf_commit(in, moved);
     r->received += moved;
   }
   *filled = result == IO_OK && moved == space;
@@ -60,17 +61,24 @@ static enum io fill_buffer(struct relay *r, bool *filled) {
   return result;
 }
 
+static __attribute__((noinline)) enum io read_by_ops(struct relay *r, bool *filled) {
+  enum io result = r->from.ops->read(&r->from, &r->trailers);
+  *filled = result == IO_OK;
+  return result;
+}
+
 /* Where the pipe finds nothing, the buffer has a look: recv(2) passes over an urgent byte, splice(2) stands before it
  * for ever. */
 enum io relay_read(struct relay *r, bool *filled) {
   *filled = false;
+  if (r->from.ops) return read_by_ops(r, filled);
   if (r->source_broke) return IO_ERROR;
   enum io result = fill_pipe(r);
   return result == IO_AGAIN ? fill_buffer(r, filled) : result;
 }
 
 bool relay_read_ahead(struct relay *r) {
-  if (!r->from || !r->in || !buf_len(r->in) || r->decoder.ended) return true;
+  if (!r->from.conn || !r->from.in || !buf_len(r->from.in) || r->decoder.ended) return true;
   enum io result = fill_pipe(r);
   r->source_broke = result == IO_ERROR; /* a socket tells it once */
   return result != IO_OK;

@@ -24,21 +24,19 @@ struct str exchange_body(const struct exchange *x) {
 void exchange_read_body(struct exchange *x, size_t limit, void (*on_body)(struct exchange *x)) {
   uint64_t allowed = x->settings->body_bytes;
   relay_restart(&x->now.up, FRAMING_NONE, (struct str){0}, (struct str){0});
-  x->now.up.from = &x->downstream->conn;
-  x->now.up.in = &x->downstream->in;
-  x->now.up.to = NULL;
+  x->now.up.from = (struct source){.conn = &x->downstream->conn, .in = &x->downstream->in};
+  x->now.up.to = (struct sink){0};
   x->now.up.copy.to = &x->body.replay;
   x->now.up.copy.limit = limit;
   x->now.up.limit = !allowed || limit < allowed ? limit : allowed;
   x->body.on_body = on_body;
-  conn_want_read(&x->downstream->conn, true);
-  conn_feed(&x->downstream->conn);
+  source_feed(&x->now.up.from);
 }
 
 /* The policy wants the body, so we ask for it in the peer's place (RFC 9110 section 10.1.1). The exchange may be
  * gone afterwards, with its client. */
 static void ask_for_body(struct exchange *x) {
-  conn_feed(&x->downstream->conn); /* a part of the body may have been read with the head */
+  source_feed(&x->now.up.from); /* a part of the body may have been read with the head */
   x->request.expects_continue = false;
   x->sent.continued = true;
   headers_remove_id(&x->request.headers, FIELD_EXPECT);
@@ -79,6 +77,7 @@ void exchange_set_body(struct exchange *x, struct str text) {
     x->request.body = (struct body){FRAMING_LENGTH, text.len};
   x->body.is_read = true;
   x->now.up.trailers.section = (struct str){0};
+  x->now.up.trailers.received = NULL;
 }
 
 /* A client that sends a small body slowly is not to hold a connection to a peer meanwhile, nor a place in its limits.
@@ -110,17 +109,19 @@ bool request_body_paused(struct exchange *x) {
 
 /* Before the first attempt: the whole body goes through the filter first. */
 static void feed_filter(struct exchange *x) {
-  struct str trailers = x->now.up.trailers.section;
+  struct trailers trailers = x->now.up.trailers;
   x->body.unfiltered = x->body.replay;
   x->body.replay = (struct buf){0};
   x->body.feeds_filter = true;
   struct body whole = {FRAMING_LENGTH, buf_len(&x->body.unfiltered)};
   relay_begin(&x->now.up, whole, FRAMING_NONE, (struct str){0}, (struct str){0});
-  x->now.up.trailers.section = trailers;
+  x->now.up.trailers = trailers;
 }
 
 void request_body_send(struct exchange *x) {
   if (x->body.is_read && !x->body.feeds_filter && filter_has_request(x)) feed_filter(x);
-  x->now.up.from = x->body.feeds_filter ? NULL : &x->downstream->conn;
-  x->now.up.in = x->body.feeds_filter ? &x->body.unfiltered : &x->downstream->in;
+  if (x->body.feeds_filter)
+    x->now.up.from = (struct source){.in = &x->body.unfiltered};
+  else
+    x->now.up.from = (struct source){.conn = &x->downstream->conn, .in = &x->downstream->in};
 }

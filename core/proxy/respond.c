@@ -50,13 +50,12 @@ static void begin_down(struct exchange *x, struct body body, enum framing out, s
   CHECK(x->downstream && !x->down.active); /* one head at a time */
   relay_begin(&x->down, body, out, head, first);
   x->down.decoder.chunked.takes_padding = x->now.peer && x->now.peer->options.lenient & LENIENT_CHUNK_PADDING;
-  x->down.to = &x->downstream->conn;
+  x->down.to = (struct sink){.conn = &x->downstream->conn};
 }
 
 /* The same for what is all here: a head, and content of our own. */
 static void send_whole(struct exchange *x, struct str head, enum framing out, struct str content) {
-  x->down.from = NULL;
-  x->down.in = NULL;
+  x->down.from = (struct source){0};
   filter_none(&x->down);
   begin_down(x, (struct body){FRAMING_NONE, 0}, out, head, content);
   transfer_down(x);
@@ -131,8 +130,7 @@ void respond_response(struct exchange *x) {
   if (tunnels) transfer_tunnel(x);
   if (tunnels && transfer_is_hopeless(x)) head = negotiation_continue(x, head);
   x->sent.status = response->status;
-  x->down.from = &x->now.upstream->conn;
-  x->down.in = &x->now.upstream->in;
+  x->down.from = (struct source){.conn = &x->now.upstream->conn, .in = &x->now.upstream->in};
   x->down.trailers.allowed = out == FRAMING_CHUNKED;
   x->down.trailers.nominated = &response->nominated;
   x->down.at_once = x->sent.closes;

@@ -33,10 +33,10 @@ bool transfer_peer_has_answered(const struct exchange *x) {
   return x->sent.status && !x->tunnel && (x->down.done || x->down.decoder.ended);
 }
 
-static bool is_sending(const struct exchange *x) { return x->now.up.active && x->now.up.to; }
+static bool is_sending(const struct exchange *x) { return x->now.up.active && sink_is_there(&x->now.up.to); }
 
 static bool reads_away(const struct exchange *x) {
-  return x->now.up.active && !x->now.up.to && !x->body.on_body;
+  return x->now.up.active && !sink_is_there(&x->now.up.to) && !x->body.on_body;
 }
 
 /* Once the response is whole the connection goes back: at once, so that it serves others while the client
@@ -46,7 +46,7 @@ static void end_peer_part(struct exchange *x) {
   attempt_answered(x);
   if (!x->down.done) return; /* what lies in its buffer is on its way */
   bool persists = x->response.keep_alive && x->response.body.framing != FRAMING_CLOSE;
-  bool request_whole = x->now.up.done && x->now.up.to;
+  bool request_whole = x->now.up.done && sink_is_there(&x->now.up.to);
   if (persists && is_sending(x) && !transfer_is_hopeless(x)) return;
   attempt_end(x, persists && request_whole);
 }
@@ -57,9 +57,8 @@ static void end_peer_part(struct exchange *x) {
 static void begin_tunnel_up(struct exchange *x) {
   struct body tunnel = {FRAMING_TUNNEL, 0};
   relay_begin(&x->now.up, tunnel, FRAMING_TUNNEL, (struct str){0}, (struct str){0});
-  x->now.up.from = &x->downstream->conn;
-  x->now.up.in = &x->downstream->in;
-  x->now.up.to = &x->now.upstream->conn;
+  x->now.up.from = (struct source){.conn = &x->downstream->conn, .in = &x->downstream->in};
+  x->now.up.to = (struct sink){.conn = &x->now.upstream->conn};
   x->now.up.copy.to = NULL;
   x->now.up.limit = 0;
   x->now.up.at_once = true;
@@ -85,13 +84,14 @@ static void read_on(struct exchange *x) {
   if (result == RELAY_READING) return;
   if (result != RELAY_DONE) x->sent.closes = true;
   relay_stop(&x->now.up);
-  conn_want_read(&x->downstream->conn, false);
+  source_want(&x->now.up.from, false);
 }
 
 static void read_away(struct exchange *x) {
   if (x->now.up.decoder.ended || x->tunnel || transfer_is_hopeless(x)) return;
   filter_none(&x->now.up);
-  relay_read_away(&x->now.up, &x->downstream->conn, &x->downstream->in);
+  struct source client = {.conn = &x->downstream->conn, .in = &x->downstream->in};
+  relay_read_away(&x->now.up, &client);
   read_on(x);
 }
 
@@ -101,8 +101,7 @@ static void keep_rest_of_response(struct exchange *x) {
   buf_release(&x->body.unfiltered); /* of a request that is sent no further */
   x->body.unfiltered = u->in;
   u->in = (struct buf){0};
-  x->down.in = &x->body.unfiltered;
-  x->down.from = NULL;
+  x->down.from = (struct source){.in = &x->body.unfiltered};
 }
 
 void transfer_give_up_peer(struct exchange *x) {
@@ -139,7 +138,7 @@ static void up_done(struct exchange *x) {
   if (x->body.on_body) return;
   x->now.times.request_sent = loop_now_ms(x->proxy->loop);
   deadline_request_sent(x);
-  if (x->tunnel && x->now.upstream) conn_shutdown(&x->now.upstream->conn);
+  if (x->tunnel && x->now.upstream) sink_shut(&x->now.up.to);
   end_peer_part(x);
 }
 
@@ -199,7 +198,7 @@ void transfer_up(struct exchange *x) {
 
 static void down_done(struct exchange *x) {
   x->down_state = TRANSFER_OFF;
-  if (x->tunnel && x->downstream) conn_shutdown(&x->downstream->conn);
+  if (x->tunnel && x->downstream) sink_shut(&x->down.to);
 }
 
 void transfer_down(struct exchange *x) {
@@ -302,7 +301,7 @@ void exchange_upstream_readable(struct exchange *x) {
   if (waits_for_head(x)) {
     x->now.readable = true;
     exchange_run(x);
-  } else if (x->down.active && x->down.from) {
+  } else if (x->down.active && source_has_more(&x->down.from)) {
     transfer_down(x);
   } else {
     if (x->step < STEP_send_request) x->now.readable = true;

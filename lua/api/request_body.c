@@ -18,7 +18,8 @@
 static struct exchange *check(lua_State *L, const char *call) {
   struct exchange *x = session_check(L, 1);
   session_phase(L, x, EARLY, call);
-  if (x->now.up.to) handle_raise(L, "%s comes too late: the body is on its way to a peer", call);
+  if (sink_is_there(&x->now.up.to))
+    handle_raise(L, "%s comes too late: the body is on its way to a peer", call);
   return x;
 }
 

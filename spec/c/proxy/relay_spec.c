@@ -37,9 +37,8 @@ static void begin(struct line *l, struct body body, enum framing out, const char
   conn_init(&l->to, l->loop, second[1], &events, l);
   arena_init(&l->arena);
   relay_begin(&l->relay, body, out, str_of(head), (struct str){0});
-  l->relay.from = &l->from;
-  l->relay.to = &l->to;
-  l->relay.in = &l->in;
+  l->relay.from = (struct source){.conn = &l->from, .in = &l->in};
+  l->relay.to = (struct sink){.conn = &l->to};
   l->relay.trailers.arena = &l->arena;
 }
 
@@ -249,4 +248,161 @@ IT("waits for a filter, reading nothing meanwhile, and fails with it") {
   CHECK(relay_pump(&l.relay) == RELAY_FILTER_FAILED);
   CHECK_STR(taken(&l), "");
   end(&l);
+}
+
+/* --- sources and sinks that are no conns ------------------------------------------------------------------ */
+
+struct memory {
+  struct line l;
+  struct buf in;             /* of the source */
+  size_t used;               /* bytes of it */
+  struct headers trailers;   /* of the source, behind its end */
+  bool has_ended, is_broken; /* the source */
+  bool wants_read, wants_write;
+  char out[256];
+  size_t length, room; /* of the sink: what it has, and what it takes until it is asked again */
+  unsigned ends;
+};
+
+static enum io read_memory(struct source *source, struct trailers *trailers) {
+  struct memory *m = source->of;
+  if (m->is_broken) return IO_ERROR;
+  if (buf_len(&m->in)) return IO_OK;
+  if (m->has_ended) trailers->received = &m->trailers;
+  return m->has_ended ? IO_EOF : IO_AGAIN;
+}
+
+static void use_memory(struct source *source, size_t bytes) {
+  struct memory *m = source->of;
+  m->used += bytes;
+  buf_consume(&m->in, bytes);
+}
+
+static void want_from_memory(struct source *source, bool on) {
+  ((struct memory *)source->of)->wants_read = on;
+}
+
+static void put(struct memory *m, struct str text, size_t *moved) {
+  size_t part = text.len < m->room ? text.len : m->room;
+  if (part) memcpy(m->out + m->length, text.ptr, part);
+  m->length += part;
+  m->room -= part;
+  *moved += part;
+}
+
+static enum io write_memory(struct sink *sink, const struct str *parts, const struct trailers *end,
+                            size_t *moved) {
+  struct memory *m = sink->of;
+  size_t total = 0;
+  *moved = 0;
+  CHECK(!m->ends);
+  for (int i = 0; i < RELAY_PARTS; i++) {
+    total += parts[i].len;
+    put(m, parts[i], moved);
+  }
+  if (total && !*moved) return IO_AGAIN;
+  m->ends += end && *moved == total;
+  for (unsigned i = 0; m->ends && end->fields && i < end->fields->count; i++)
+    put(m, end->fields->items[i].value, &(size_t){0});
+  return IO_OK;
+}
+
+static void want_into_memory(struct sink *sink, bool on) { ((struct memory *)sink->of)->wants_write = on; }
+
+static const struct source_ops memory_source = {read_memory, use_memory, want_from_memory};
+static const struct sink_ops memory_sink = {write_memory, want_into_memory};
+
+static void begin_memory(struct memory *m, struct body body, enum framing out) {
+  *m = (struct memory){.room = sizeof m->out};
+  begin(&m->l, body, out, "");
+  headers_init(&m->trailers, &m->l.arena);
+}
+
+static void from_memory(struct memory *m) {
+  m->l.relay.from = (struct source){.ops = &memory_source, .of = m, .in = &m->in};
+}
+
+static void to_memory(struct memory *m) { m->l.relay.to = (struct sink){.ops = &memory_sink, .of = m}; }
+
+static struct str got(struct memory *m) { return (struct str){m->out, m->length}; }
+
+static void end_memory(struct memory *m) {
+  end(&m->l);
+  buf_release(&m->in);
+}
+
+IT("takes a body from a source that is no conn, to the end that the source tells, and writes it as chunks") {
+  struct memory m;
+  begin_memory(&m, (struct body){FRAMING_CLOSE, 0}, FRAMING_CHUNKED);
+  from_memory(&m);
+  m.l.relay.trailers.allowed = true;
+  CHECK(relay_pump(&m.l.relay) == RELAY_READING && m.wants_read);
+  buf_append_str(&m.in, STR("hello"));
+  CHECK(relay_pump(&m.l.relay) == RELAY_READING && m.used == 5);
+  CHECK(m.l.relay.received == 5 && m.l.relay.bytes == 5);
+  headers_add(&m.trailers, STR("X-Sum"), STR("9"));
+  m.has_ended = true;
+  CHECK(relay_pump(&m.l.relay) == RELAY_DONE);
+  CHECK_STR(taken(&m.l), "5\r\nhello\r\n0\r\nX-Sum: 9\r\n\r\n");
+  end_memory(&m);
+}
+
+IT("gives a source its bytes back only when they were written, and fails where it breaks") {
+  struct memory m;
+  begin_memory(&m, (struct body){FRAMING_CLOSE, 0}, FRAMING_CLOSE);
+  from_memory(&m);
+  to_memory(&m);
+  m.room = 3;
+  buf_append_str(&m.in, STR("hello"));
+  CHECK(relay_pump(&m.l.relay) == RELAY_WRITING && m.wants_write && !m.wants_read);
+  CHECK_STR(got(&m), "hel");
+  CHECK(m.used == 0 && relay_pump(&m.l.relay) == RELAY_WRITING && m.used == 0);
+  m.room = 16;
+  CHECK(relay_pump(&m.l.relay) == RELAY_READING && m.used == 5 && m.wants_read && !m.wants_write);
+  CHECK_STR(got(&m), "hello");
+  m.is_broken = true;
+  CHECK(relay_pump(&m.l.relay) == RELAY_SOURCE_ERROR && m.ends == 0);
+  end_memory(&m);
+}
+
+IT("tells a sink that is no conn the end with the last piece, with the trailers that may go on, and no "
+   "chunks") {
+  struct memory m;
+  struct str fields = STR("X-Sum: 9\r\nContent-Length: 1\r\n\r\n");
+  begin_memory(&m, chunks, FRAMING_CHUNKED);
+  to_memory(&m);
+  m.l.relay.trailers.allowed = true;
+  feed(&m.l, "5\r\nhello\r\n");
+  CHECK(relay_pump(&m.l.relay) == RELAY_READING && m.ends == 0);
+  feed(&m.l, "2\r\nyo\r\n0\r\n");
+  CHECK(relay_pump(&m.l.relay) == RELAY_READING && m.ends == 0);
+  feed(&m.l, fields.ptr);
+  CHECK(relay_pump(&m.l.relay) == RELAY_DONE && m.ends == 1);
+  CHECK_STR(got(&m), "helloyo9");
+  CHECK(m.l.relay.trailers.fields && m.l.relay.trailers.fields->count == 1);
+  end_memory(&m);
+  begin_memory(&m, ten, FRAMING_LENGTH);
+  to_memory(&m);
+  feed(&m.l, "helloworld");
+  CHECK(relay_pump(&m.l.relay) == RELAY_DONE && m.ends == 1);
+  CHECK_STR(got(&m), "helloworld");
+  end_memory(&m);
+  begin_memory(&m, (struct body){FRAMING_NONE, 0}, FRAMING_NONE);
+  to_memory(&m);
+  CHECK(relay_pump(&m.l.relay) == RELAY_DONE && m.ends == 1 && m.length == 0);
+  end_memory(&m);
+}
+
+IT("does not end a message at such a sink whose trailers must not be written") {
+  struct memory m;
+  struct headers bad;
+  begin_memory(&m, ten, FRAMING_CHUNKED);
+  to_memory(&m);
+  headers_init(&bad, &m.l.arena);
+  headers_add(&bad, STR("X-Bad"), STR("a\r\nb"));
+  m.l.relay.trailers.allowed = true;
+  m.l.relay.trailers.fields = &bad;
+  feed(&m.l, "helloworld");
+  CHECK(relay_pump(&m.l.relay) == RELAY_UNSAFE && m.ends == 0);
+  end_memory(&m);
 }
