@@ -9,7 +9,6 @@
 #include "base/check.h"
 #include "base/date.h"
 #include "base/escape.h"
-#include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
 #include "shared/sink.h"

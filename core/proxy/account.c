@@ -4,11 +4,11 @@
 
 #include "net/timer.h"
 #include "proxy/access_log.h"
-#include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
 #include "proxy/settings.h"
+#include "proxy/stream.h"
 #include "shared/metrics.h"
 
 _Static_assert((int)HOOK_COUNT <= (int)TALLY_HOOKS, "each hook has a place in the tally");
@@ -61,7 +61,7 @@ void account_hook(struct exchange *x, enum hook hook, uint64_t began, bool faile
 /* The client may be gone, and time pass, before the hook logging has ended and the line is written. */
 static void note_end(struct exchange *x) {
   x->account.ended_at = time(NULL);
-  if (x->downstream) x->account.listener = arena_dup(&x->arena, str_of(x->downstream->service->address));
+  if (x->stream) x->account.listener = arena_dup(&x->arena, str_of(x->stream->service->address));
 }
 
 /* A tunnel lasts as long as its ends want: that is no latency. */

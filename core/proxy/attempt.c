@@ -10,7 +10,6 @@
 #include "http/framing.h"
 #include "http/writer.h"
 #include "net/timer.h"
-#include "proxy/downstream.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"
@@ -88,7 +87,7 @@ static bool ask_in_peers_place(struct exchange *x) {
   if (!is_awaited || headers_find_id(&x->now.request.headers, FIELD_EXPECT)) return true;
   x->sent.continued = true;
   respond_continue(x);
-  return x->downstream != NULL;
+  return x->stream != NULL;
 }
 
 void attempt_send(struct exchange *x) {

@@ -9,9 +9,9 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "net/timer.h"
-#include "proxy/downstream.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
+#include "proxy/stream.h"
 #include "proxy/upstream.h"
 #include "proxy/walk.h"
 
@@ -144,7 +144,7 @@ static void stop_clock(struct clock_hand *hand, struct timer *timer, enum wait w
 
 /* What the client has really taken: written, less what the kernel still holds. */
 static uint64_t taken(const struct exchange *x) {
-  return x->down.written - (uint64_t)conn_held_by_kernel(&x->downstream->conn);
+  return x->down.written - x->stream->codec->unsent(x->stream);
 }
 
 /* Kernels open a full window again in steps, however steadily it is read: the rate is that over a longer time. */
@@ -157,7 +157,7 @@ static unsigned rate_window_ms(const struct settings *settings) {
 /* A window of the least rate, which later writes do not move. */
 static void watch_rate(struct exchange *x) {
   struct clock_hand *hand = &x->clock;
-  struct timer *timer = &x->downstream->timer;
+  struct timer *timer = &x->stream->timer;
   if (hand->wait == WAIT_RESPONSE_TAKEN && timer_is_set(timer)) return;
   *hand = (struct clock_hand){.wait = WAIT_RESPONSE_TAKEN, .mark = taken(x)};
   timer_set(timer, rate_window_ms(x->settings));
@@ -165,7 +165,7 @@ static void watch_rate(struct exchange *x) {
 
 static void watch_client(struct exchange *x) {
   struct clock_hand *hand = &x->clock;
-  struct timer *timer = &x->downstream->timer;
+  struct timer *timer = &x->stream->timer;
   enum wait wait = client_wait(x);
   if (x->upload.runs && wait != WAIT_REQUEST_BODY) upload_pause(x);
   if (wait_owes(wait) != OWES_CLIENT)
@@ -211,7 +211,7 @@ static void watch_peer(struct exchange *x) {
 }
 
 void deadline_watch(struct exchange *x) {
-  if (x->downstream) watch_client(x);
+  if (x->stream) watch_client(x);
   if (x->now.upstream) watch_peer(x);
 }
 
@@ -222,16 +222,18 @@ void deadline_request_sent(struct exchange *x) { x->now.head_due_ms = x->now.hea
 /* --- the end of a time ------------------------------------------------------------------------------------ */
 
 /* Something has come that the loop did not tell yet. */
-static bool has_come(struct conn *conn, struct timer *timer) {
-  if (!conn_is_ready(conn)) return false;
-  timer_set(timer, LOOK_MS);
-  return true;
+static bool has_come(bool is_ready, struct timer *timer) {
+  if (is_ready) timer_set(timer, LOOK_MS);
+  return is_ready;
+}
+
+static bool client_has_come(struct exchange *x) {
+  return has_come(x->stream->codec->is_ready(x->stream), &x->stream->timer);
 }
 
 /* A steady reader may leave a full socket full for long: what counts is what its kernel takes. Called twice in each
  * timeout; true: it has taken something, or it is too early to say. */
-static bool is_taking(struct clock_hand *hand, const struct conn *conn) {
-  int held = conn_held_by_kernel(conn);
+static bool is_taking(struct clock_hand *hand, uint64_t held) {
   bool progress = hand->looks && held < hand->held;
   hand->held = held;
   hand->looks = progress ? 1 : hand->looks + 1;
@@ -240,30 +242,30 @@ static bool is_taking(struct clock_hand *hand, const struct conn *conn) {
 
 static bool client_is_taking(struct exchange *x) {
   struct clock_hand *hand = &x->clock;
-  struct timer *timer = &x->downstream->timer;
+  struct timer *timer = &x->stream->timer;
   uint64_t rate = x->settings->min_send_rate, window_ms = rate ? rate_window_ms(x->settings) : 0;
   if (rate && (taken(x) - hand->mark) * 1000 < rate * window_ms) return false;
   if (rate) {
     watch_rate(x); /* its time is over, so this is the next window */
     return true;
   }
-  if (!is_taking(hand, &x->downstream->conn)) return false;
+  if (!is_taking(hand, x->stream->codec->unsent(x->stream))) return false;
   timer_set(timer, wait_ms(WAIT_RESPONSE_TAKEN, x->settings) / 2);
   return true;
 }
 
 static bool peer_is_taking(struct exchange *x) {
-  if (!is_taking(&x->now.clock, &x->now.upstream->conn)) return false;
+  if (!is_taking(&x->now.clock, (uint64_t)conn_held_by_kernel(&x->now.upstream->conn))) return false;
   timer_set(&x->now.upstream->timer, peer_ms(x, WAIT_REQUEST_TAKEN) / 2);
   return true;
 }
 
-void exchange_downstream_due(struct exchange *x) {
+void exchange_stream_due(struct exchange *x) {
   enum wait wait = x->clock.wait;
   if (wait_owes(wait) != OWES_CLIENT) return;
   if (wait == WAIT_RESPONSE_TAKEN) {
-    if (!client_is_taking(x)) downstream_close_because(x->downstream, table[wait].error);
-  } else if (upload_is_over(x) || !has_come(&x->downstream->conn, &x->downstream->timer)) {
+    if (!client_is_taking(x)) stream_reset(x->stream, table[wait].error);
+  } else if (upload_is_over(x) || !client_has_come(x)) {
     if (!request_body_paused(x)) exchange_fail_because(x, table[wait].error, upload_why(x));
   }
 }
@@ -293,7 +295,7 @@ void exchange_upstream_due(struct exchange *x) {
     return;
   }
   if (wait_owes(wait) != OWES_PEER && wait_owes(wait) != OWES_EITHER) return;
-  if (wait == WAIT_REQUEST_TAKEN ? peer_is_taking(x) : has_come(&u->conn, &u->timer)) return;
+  if (wait == WAIT_REQUEST_TAKEN ? peer_is_taking(x) : has_come(conn_is_ready(&u->conn), &u->timer)) return;
   if (wait == WAIT_TUNNEL)
     transfer_end_tunnel(x);
   else if (wait == WAIT_REQUEST_TAKEN && x->sent.status)

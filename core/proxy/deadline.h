@@ -47,11 +47,14 @@ enum wait {
   WAIT_COUNT
 };
 
+/* Grace when stopping: a client that was served less than this ago may already have sent its next request. */
+enum { LAST_REQUEST_MS = 1000 };
+
 /* One side's clock. */
 struct clock_hand {
   unsigned char wait;  /* enum wait; what the connection's timer was set for */
-  unsigned char looks; /* at what the kernel holds, without progress */
-  int held;            /* bytes that the kernel held at the last look */
+  unsigned char looks; /* at what is not taken, without progress */
+  uint64_t held;       /* bytes that were not taken at the last look */
   uint64_t mark;       /* progress when the timer was set */
 };
 

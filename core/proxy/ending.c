@@ -4,14 +4,16 @@
 // read away within bounds, and a close ends our direction first and waits shortly for the client's (invariant I10).
 //
 // A close is announced or patient: where the head of a response has promised that the connection lives on, the next
-// request is answered, also when the proxy has begun to stop meanwhile (downstream_await).
+// request is answered, also when the proxy has begun to stop meanwhile (http1_await).
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/memory.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
+#include "proxy/http1.h"
 #include "proxy/proxy.h"
+#include "proxy/relay.h"
 
 /* Of reading away what nobody wants: the longest time in all, and while the proxy stops. */
 enum { REST_MS = 30000, REST_STOPPING_MS = 2000, SCRATCH_BYTES = 16384 };
@@ -20,7 +22,8 @@ static void drain(struct downstream *d);
 
 /* Where the end of the connection is the end of the response, a response that is cut off must not look whole:
  * its client gets a reset. */
-void ending_shows_cut(struct downstream *d, const struct exchange *x) {
+void ending_shows_cut(struct downstream *d) {
+  const struct exchange *x = d->stream.exchange;
   bool ends_with_connection = x->sent.status && x->down.out == FRAMING_CLOSE;
   if (ends_with_connection && !x->down.done) conn_reset_on_close(&d->conn);
 }
@@ -32,7 +35,7 @@ static void watch_rest(struct downstream *d) {
   unsigned pause_ms = wait_ms(WAIT_REST, d->service->policy.settings);
   if (!d->rest_until_ms || d->rest_until_ms > now + most) d->rest_until_ms = now + most;
   uint64_t left = d->rest_until_ms > now ? d->rest_until_ms - now : 0;
-  timer_set(&d->timer, left < pause_ms ? left : pause_ms);
+  timer_set(&d->stream.timer, left < pause_ms ? left : pause_ms);
 }
 
 /* A close with bytes unread would reset the connection, and the client might lose what it has not read yet. As long
@@ -46,7 +49,7 @@ static void go_on_lingering(struct downstream *d) {
   conn_want_write(&d->conn, has_unsent);
   conn_want_read(&d->conn, !d->half_closed);
   if (has_unsent)
-    timer_set(&d->timer, wait_ms(WAIT_ANSWER_TAKEN, d->service->policy.settings));
+    timer_set(&d->stream.timer, wait_ms(WAIT_ANSWER_TAKEN, d->service->policy.settings));
   else
     watch_rest(d);
 }
@@ -80,7 +83,7 @@ static void drain(struct downstream *d) {
   case RELAY_DONE:
     free(d->drain);
     d->drain = NULL;
-    downstream_await(d);
+    http1_await(d);
     return;
   case RELAY_WRITING:
   case RELAY_FILTERING:
@@ -103,21 +106,23 @@ static void begin_drain(struct downstream *d, const struct exchange *x) {
   drain(d);
 }
 
-void downstream_exchange_ended(struct downstream *d, const struct exchange *x) {
+void http1_ended(struct downstream *d) {
+  const struct exchange *x = d->stream.exchange;
   CHECK_OBJ(d, DOWNSTREAM_MAGIC);
-  CHECK(d->exchange == x && d->state == DOWNSTREAM_BUSY);
-  d->exchange = NULL;
-  timer_clear(&d->timer); /* reading stays as it is: what follows mostly reads */
+  CHECK(x && d->state == DOWNSTREAM_BUSY);
+  timer_clear(&d->stream.timer); /* reading stays as it is: what follows mostly reads */
   conn_want_write(&d->conn, false);
   if (x->sent.aborted && !x->tunnel) {
-    ending_shows_cut(d, x);
+    ending_shows_cut(d);
+    d->stream.exchange = NULL;
     downstream_close(d);
     return;
   }
+  d->stream.exchange = NULL;
   if (x->sent.closes || x->tunnel)
     downstream_linger(d);
   else if (x->now.up.decoder.ended)
-    downstream_await(d);
+    http1_await(d);
   else
     begin_drain(d, x);
 }

@@ -8,10 +8,10 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "net/timer.h"
-#include "proxy/downstream.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
 #include "proxy/shadow.h"
+#include "proxy/stream.h"
 #include "proxy/upstream.h"
 #include "proxy/walk.h"
 #include "shared/metrics.h"
@@ -307,7 +307,7 @@ static enum step_result step_logging(struct exchange *x) {
 }
 
 static enum step_result step_finish(struct exchange *x) {
-  struct downstream *d = x->downstream;
+  struct stream *s = x->stream;
   struct proxy *proxy = x->proxy;
   CHECK(x->hook_state == HOOK_IDLE && !x->now.upstream && !x->rival && !x->now.up.filtering &&
         !x->down.filtering);
@@ -319,7 +319,7 @@ static enum step_result step_finish(struct exchange *x) {
   if (x->now.peer) peer_release(proxy, x->now.peer);
   /* Of a hook that chose, and then failed. */
   lease_end(&x->now.lease, LEASE_NEUTRAL, loop_now_us(proxy->loop));
-  if (d) downstream_exchange_ended(d, x);
+  if (s) s->codec->end(s);
   CHECK(proxy->exchange_count > 0);
   proxy->exchange_count--;
   list_remove(&x->link);

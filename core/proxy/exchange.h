@@ -22,11 +22,11 @@
 #include "proxy/upload.h"
 #include "shared/tried.h"
 
-struct downstream;
 struct kept;
 struct proxy;
 struct settings;
 struct shadow;
+struct stream;
 struct traffic;
 
 /* An answer of our own or of the policy instead of a peer's response. */
@@ -121,7 +121,7 @@ struct exchange {
   unsigned short error_status;        /* a status that a hook chose for the failure; 0: the table's */
   struct sent sent;
   struct proxy *proxy;             /* borrowed: the worker's */
-  struct downstream *downstream;   /* borrowed; NULL once the client's connection is gone */
+  struct stream *stream;           /* borrowed; NULL once the client is gone */
   const struct hooks *hooks;       /* borrowed from the policy, which `begin`/`end` hold */
   const struct settings *settings; /* likewise */
   struct policy_use *use;          /* likewise */
@@ -134,7 +134,7 @@ struct exchange {
   bool secure;             /* the client came by TLS */
   bool hedged;             /* there has been a hedge: no second one */
   bool tunnel;             /* after a 101, or a 2xx to CONNECT */
-  bool is_shadow;          /* a dry run: no connection, nothing is sent */
+  bool is_shadow;          /* a dry run: nothing is sent, and it ends with its decision */
   bool policy_began;       /* hooks->begin was called */
   struct clock_hand clock; /* what the client owes */
   struct upload upload;    /* how slowly the request's body may come */
@@ -153,7 +153,7 @@ struct exchange {
 
   struct request_body body;
   struct shadow *shadow; /* held; while another policy is tried beside it (proxy/shadow) */
-  struct str client;     /* arena; its address, once the connection is gone */
+  struct str client;     /* arena; its address, once it is gone, and of a shadow; empty: the stream has it */
   enum error last_error; /* of the last attempt that another followed: told where nobody is left to ask */
 };
 
@@ -187,19 +187,14 @@ void exchange_cancel_body(struct exchange *x);
 struct str exchange_body(const struct exchange *x);
 void exchange_set_body(struct exchange *x, struct str text);
 
-/* --- for downstream and upstream ------------------------------------------------------------------------ */
+/* --- for streams and upstream --------------------------------------------------------------------------- */
 
-/* What has come at the start of a downstream's input. */
-struct received {
-  size_t length, skipped; /* bytes of the head, and those of them that are empty lines before it */
-  struct first_line line;
-  enum error error; /* it could not be read, and */
-  const char *why;  /* a static sentence of why not, or NULL */
-};
-
-/* An exchange for what was received. One for a head that could not be read goes straight to the failure path.
- * It runs at once. */
-void exchange_begin(struct downstream *d, const struct received *received);
+/* A request has come on a stream, which has no exchange: this makes one. The caller fills in x->request, with text in
+ * x->arena and without what belongs to the connection, and x->secure; and calls exchange_start, which runs it at once.
+ * `error`: the request could not be read (`why`: a static sentence, or NULL), so it goes straight to the failure
+ * path. */
+struct exchange *exchange_begin(struct stream *s, struct proxy *proxy);
+void exchange_start(struct exchange *x, enum error error, const char *why);
 /* Something an exchange waits for happened. Safe at any time; runs the steps unless they are running already.
  * The exchange may be gone afterwards. */
 void exchange_run(struct exchange *x);
@@ -207,20 +202,23 @@ void exchange_run(struct exchange *x);
  * the exchange. `why` is more for the log; NULL: nothing. */
 void exchange_fail_because(struct exchange *x, enum error error, const char *why) __attribute__((cold));
 void exchange_fail(struct exchange *x, enum error error) __attribute__((cold));
-/* The client is gone: no answer, but logging. The downstream must not be used by the exchange any more. */
+/* The client is gone: no answer, but logging. The stream must not be used by the exchange any more. */
 void exchange_client_gone(struct exchange *x, enum error error);
 /* The worker ends, and the client is gone: a logging hook that still waits is given up. */
 void exchange_abandon(struct exchange *x);
 /* With an event of its upstream, before that is read: what follows looks at the exchange, at what lies behind it in its
- * arena, and at its downstream. With many connections all of that has left the caches, and can come back while the
+ * arena, and at its stream. With many connections all of that has left the caches, and can come back while the
  * kernel reads. */
 void exchange_prefetch(const struct exchange *x);
 /* The proxy stops: a peer that has answered in full is not sent the rest of the request any more. */
 void exchange_hasten(struct exchange *x);
-/* Events of the two connections while the exchange owns them (transfer.c, deadline.c). */
-void exchange_downstream_readable(struct exchange *x);
-void exchange_downstream_writable(struct exchange *x);
-void exchange_downstream_due(struct exchange *x);
+/* The client has ended its direction: is that taken for its end altogether? A response under way shows it by itself. */
+bool exchange_gives_up(const struct exchange *x);
+/* Events of its stream, and of its upstream (transfer.c, deadline.c). False: it does not read, or write, just now;
+ * true: it may be gone. */
+bool exchange_stream_readable(struct exchange *x);
+bool exchange_stream_writable(struct exchange *x);
+void exchange_stream_due(struct exchange *x);
 void exchange_upstream_readable(struct exchange *x);
 void exchange_upstream_writable(struct exchange *x);
 void exchange_upstream_due(struct exchange *x);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // exchange_object: an exchange as others know it, apart from its walk: made, and asked for facts.
 #include "base/check.h"
+#include "net/addr.h"
 #include "net/timer.h"
-#include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
 #include "proxy/room.h"
+#include "proxy/stream.h"
 #include "proxy/walk.h"
 
 struct exchange *exchange_new(struct proxy *proxy, const struct service_policy *policy) {
@@ -39,7 +40,7 @@ void exchange_free(struct exchange *x) {
 }
 
 bool exchange_can_answer(const struct exchange *x) {
-  return !x->sent.status && (x->downstream || x->is_shadow) && x->step != STEP_logging;
+  return !x->sent.status && x->stream && x->step != STEP_logging;
 }
 
 struct answer *exchange_answer(struct exchange *x, unsigned status) {
@@ -54,7 +55,7 @@ struct answer *exchange_answer(struct exchange *x, unsigned status) {
 }
 
 struct str exchange_client_address(struct exchange *x) {
-  return x->downstream ? downstream_client(x->downstream) : x->client;
+  return x->client.ptr ? x->client : stream_client(x->stream);
 }
 
 struct str exchange_client_host(struct exchange *x) {
@@ -62,5 +63,5 @@ struct str exchange_client_host(struct exchange *x) {
 }
 
 bool exchange_ends_connection(const struct exchange *x) {
-  return x->proxy->stopping || room_is_low(x->proxy) || (x->downstream && x->downstream->service->closing);
+  return x->proxy->stopping || room_is_low(x->proxy) || (x->stream && x->stream->service->closing);
 }

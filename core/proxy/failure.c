@@ -8,10 +8,10 @@
 #include "base/log.h"
 #include "net/timer.h"
 #include "proxy/describe.h"
-#include "proxy/downstream.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
 #include "proxy/shadow.h"
+#include "proxy/stream.h"
 #include "proxy/upstream.h"
 #include "proxy/walk.h"
 
@@ -69,9 +69,7 @@ static void quieten(struct exchange *x) {
   relay_stop(&x->now.up);
   x->up_state = x->down_state = TRANSFER_OFF;
   if (x->now.upstream) upstream_quieten(x->now.upstream);
-  if (!x->downstream) return;
-  downstream_quieten(x->downstream);
-  conn_want_read(&x->downstream->conn, x->now.up.decoder.ended);
+  if (x->stream) x->stream->codec->pause(x->stream, x->now.up.decoder.ended);
 }
 
 /* Something of a response has been sent, so there is nothing to say but that it ends short, if it does. */
@@ -123,7 +121,8 @@ void exchange_client_gone(struct exchange *x, enum error error) {
   x->client = arena_dup(&x->arena, exchange_client_address(x)); /* the log wants it later */
   bool is_over = x->step >= STEP_logging;
   if (!is_over && !x->proxy->stopping) report(x, error, NULL);
-  x->downstream = NULL;
+  x->stream = NULL;
+  shadow_lost_client(x);
   if (is_over) return;
   account_failure(x, error);
   exchange_stop_waiting(x);

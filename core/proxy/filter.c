@@ -9,7 +9,6 @@
 #include "base/check.h"
 #include "base/container.h"
 #include "net/timer.h"
-#include "proxy/downstream.h"
 #include "proxy/walk.h"
 
 enum { STAGES = 3 };

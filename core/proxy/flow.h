@@ -33,8 +33,9 @@ struct source {
 };
 
 struct sink_ops {
-  /* Takes what it can of the parts, which may be empty, with what must go before them, and says how much. `end`: nothing
-   * follows the last byte but end->fields, if there are any. IO_OK: it has taken something, or there was nothing; IO_AGAIN: nothing. */
+  /* Takes what it can of the parts, which may be empty, with what must go before them, and says how much. `end`:
+   * nothing follows the last byte but end->fields, if there are any. IO_OK: it has taken something, or there was
+   * nothing; IO_AGAIN: it has room for nothing now. */
   enum io (*write)(struct sink *sink, const struct str *parts, const struct trailers *end, size_t *moved);
   void (*want)(struct sink *sink, bool on);
 };

@@ -7,7 +7,7 @@
 #include "http/headers.h"
 #include "net/addr.h"
 #include "net/cidr.h"
-#include "proxy/downstream.h"
+#include "proxy/stream.h"
 #include "proxy/walk.h"
 
 static struct str scheme(const struct exchange *x) { return x->secure ? STR("https") : STR("http"); }
@@ -33,10 +33,10 @@ static void set_where_missing(struct exchange *x, enum field_id id, struct str v
 static void set_client(struct exchange *x) {
   struct headers *h = &x->now.request.headers;
   if (headers_find_id(h, FIELD_X_FORWARDED_FOR)) return;
-  if (x->downstream)
-    headers_add_line(h, FIELD_X_FORWARDED_FOR, downstream_client_line(x->downstream));
-  else
+  if (x->client.ptr)
     headers_add_id(h, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
+  else
+    headers_add_line(h, FIELD_X_FORWARDED_FOR, stream_client_line(x->stream));
 }
 
 static void set_scheme(struct exchange *x) {

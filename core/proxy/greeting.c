@@ -13,6 +13,7 @@
 #include "proxy/deadline.h"
 #include "proxy/downstream.h"
 #include "proxy/hooks.h"
+#include "proxy/http1.h"
 #include "proxy/proxy.h"
 #include "shared/metrics.h"
 
@@ -38,7 +39,7 @@ void greeting_begin(struct downstream *d) {
   bool is_expected = settings->proxy_protocol != PROXY_PROTOCOL_OFF, trusts = !is_expected || is_trusted(d);
   if (is_expected && trusts) {
     d->state = DOWNSTREAM_PREFACE;
-    timer_set(&d->timer, wait_ms(WAIT_PREFACE, settings));
+    timer_set(&d->stream.timer, wait_ms(WAIT_PREFACE, settings));
   } else if (!trusts && settings->proxy_protocol == PROXY_PROTOCOL_REQUIRED) {
     refuse(d, "PROXY header", "the sender is not in proxy_protocol_from");
   } else {
@@ -51,11 +52,11 @@ void greeting_begin(struct downstream *d) {
 /* A path is no address, and whoever can send a header can put anything there. Whose address is not told has that of the
  * connection, as the protocol wants it; but a unix socket has none to give, and stands for clients of this machine. */
 static void take_client(struct downstream *d, const struct proxy_protocol *header) {
-  static const struct sockaddr_storage nobody;
+  static const struct sockaddr nobody;
   bool is_path = header->source_length && header->source.ss_family == AF_UNIX;
   bool is_behind_path = header->is_of_client && d->client.ss_family == AF_UNIX;
   if (header->source_length && !is_path)
-    downstream_set_client(d, &header->source, header->source_length);
+    downstream_set_client(d, (const struct sockaddr *)&header->source, header->source_length);
   else if (is_path || is_behind_path)
     downstream_set_client(d, &nobody, 0);
 }
@@ -123,11 +124,11 @@ static void begin_session(struct downstream *d) {
     return;
   }
   if (!service->tls) {
-    downstream_greeted(d);
+    http1_greeted(d);
     return;
   }
   d->state = DOWNSTREAM_HANDSHAKE;
-  timer_set(&d->timer, wait_ms(WAIT_HANDSHAKE, service->policy.settings));
+  timer_set(&d->stream.timer, wait_ms(WAIT_HANDSHAKE, service->policy.settings));
   tls_server(&d->conn, service->tls);
 }
 
@@ -169,7 +170,7 @@ static void handshake(struct downstream *d) {
   }
   conn_want_write(&d->conn, false);
   conn_want_read(&d->conn, true);
-  downstream_greeted(d);
+  http1_greeted(d);
   conn_feed(&d->conn); /* the first request may have come with the handshake's last message */
 }
 

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "net/timer.h"
 #include "proxy/describe.h"
-#include "proxy/downstream.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream.h"

@@ -50,10 +50,3 @@ const char *negotiation_fault(const struct exchange *x) {
              ? NULL
              : "101 to what the request did not offer";
 }
-
-/* RFC 9110 section 7.8: a server that was told to expect a 100 sends it before its 101, or the client would keep the
- * rest of its request to itself, which must go before the tunnel's bytes. Where it did not, we do. */
-struct str negotiation_continue(struct exchange *x, struct str head) {
-  x->sent.continued = true;
-  return arena_printf(&x->arena, "HTTP/1.1 100 Continue\r\n\r\n%.*s", STR_ARG(head));
-}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// rehearsal: makes the structs around an exchange by hand. It counts as running all the time, so whatever
+// rehearsal: an exchange on a stream without a client. It counts as running all the time, so whatever
 // wakes it is noted, and no step is walked.
 #include "proxy/rehearsal.h"
 
@@ -11,14 +11,14 @@
 #include "http/framing.h"
 #include "http/lenient.h"
 #include "net/timer.h"
-#include "proxy/downstream.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
+#include "proxy/stream.h"
 #include "proxy/walk.h"
 
 struct rehearsal {
-  struct exchange *exchange;    /* owned */
-  struct downstream downstream; /* without a socket */
+  struct exchange *exchange; /* owned */
+  struct stream *stream;     /* owned; without a client */
   struct service service;
   struct policy_use use;
   struct body_piece piece;
@@ -44,20 +44,18 @@ static bool read_request(struct exchange *x, struct str head, const char **why) 
 
 static void free_rehearsal(struct rehearsal *r) {
   exchange_free(r->exchange);
-  downstream_end_bare(&r->downstream);
+  stream_free_alone(r->stream);
   buf_release(&r->filtered);
   free(r);
 }
 
 struct rehearsal *rehearsal_new(const struct rehearsal_setup *setup, const char **why) {
   struct rehearsal *r = memory_zalloc(sizeof *r);
-  struct sockaddr_storage client = {0};
-  memcpy(&client, &setup->client->socket, setup->client->length);
   r->service.policy = (struct service_policy){setup->hooks, setup->settings, &r->use};
-  downstream_init_bare(&r->downstream, setup->proxy, &r->service);
-  downstream_set_client(&r->downstream, &client, setup->client->length);
+  r->stream = stream_new_alone(setup->proxy, &r->service, (const struct sockaddr *)&setup->client->socket,
+                               setup->client->length);
   r->exchange = exchange_new(setup->proxy, &r->service.policy);
-  r->exchange->downstream = &r->downstream;
+  r->exchange->stream = r->stream;
   r->exchange->secure = setup->secure;
   r->exchange->running = true;
   if (!read_request(r->exchange, setup->head, why)) {

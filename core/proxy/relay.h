@@ -5,8 +5,8 @@
 // call with the first body bytes. Of long payload that nobody has to see here, between two plain conns, the rest
 // stays in the kernel (net/pipe.h).
 //
-// It knows sources, sinks and framings, but no exchange: relay_pump says what became of it, its owner decides. A framing
-// is only decoded and written where the wire is a conn: other sources and sinks have an end of their own (flow.h).
+// It knows sources, sinks and framings, but no exchange: relay_pump says what became of it, its owner decides. Other
+// sinks than conns get no framing, they are told the end (flow.h).
 #ifndef PERILUNE_PROXY_RELAY_H
 #define PERILUNE_PROXY_RELAY_H
 

@@ -8,9 +8,9 @@
 #include "http/lenient.h"
 #include "http/writer.h"
 #include "net/timer.h"
-#include "proxy/downstream.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
+#include "proxy/stream.h"
 #include "proxy/upstream.h"
 #include "proxy/walk.h"
 
@@ -23,41 +23,36 @@ static void add_own_fields(struct exchange *x, struct headers *headers, bool is_
   if (is_forwarded && x->settings->via) forwarded_add_via(headers, x->response.minor);
 }
 
-static struct writer_hop client_hop(const struct exchange *x) {
-  return (struct writer_hop){.close = x->sent.closes, .keep_alive = !x->sent.closes && x->request.minor == 0};
-}
-
 /* Is the peer to take the rest of the request? Not where it refuses, nor where it closes behind its response. */
 static bool peer_reads_on(const struct exchange *x, const struct response *response) {
   return x->now.up.active && response->status < 400 && response->keep_alive;
 }
 
-/* Might the client send something else than a request next, or more of its body than we would read away? What
- * follows a CONNECT that was not granted is often meant for the tunnel, but a login may be tried again (RFC
- * 9110 section 11.7). */
-static bool leaves_doubt(const struct exchange *x, unsigned status, bool is_taken) {
-  const struct relay *up = &x->now.up;
-  if (exchange_ends_connection(x) || transfer_is_hopeless(x)) return true;
-  if (x->request.method == METHOD_CONNECT && status != 407) return true;
-  if (up->decoder.ended || is_taken) return false;
-  uint64_t left = up->decoder.body.framing == FRAMING_CHUNKED ? 1 : up->decoder.left;
-  return left > x->settings->drain_bytes;
+/* A head and where it goes, with the body behind it. */
+struct outgoing {
+  struct str text;
+  struct sink sink;
+};
+
+static bool write_head(struct exchange *x, const struct stream_head *head, struct outgoing *out) {
+  return x->stream->codec->head(x->stream, head, &out->text, &out->sink);
 }
 
 /* Nothing is written yet: transfer_down follows, after which the exchange may have failed. */
-static void begin_down(struct exchange *x, struct body body, enum framing out, struct str head,
-                       struct str first) {
-  CHECK(x->downstream && !x->down.active); /* one head at a time */
-  relay_begin(&x->down, body, out, head, first);
+static void begin_down(struct exchange *x, const struct outgoing *outgoing, struct body body,
+                       enum framing out, struct str first) {
+  CHECK(x->stream && !x->down.active); /* one head at a time */
+  relay_begin(&x->down, body, out, outgoing->text, first);
   x->down.decoder.chunked.takes_padding = x->now.peer && x->now.peer->options.lenient & LENIENT_CHUNK_PADDING;
-  x->down.to = (struct sink){.conn = &x->downstream->conn};
+  x->down.to = outgoing->sink;
 }
 
 /* The same for what is all here: a head, and content of our own. */
-static void send_whole(struct exchange *x, struct str head, enum framing out, struct str content) {
+static void send_whole(struct exchange *x, const struct outgoing *outgoing, enum framing out,
+                       struct str content) {
   x->down.from = (struct source){0};
   filter_none(&x->down);
-  begin_down(x, (struct body){FRAMING_NONE, 0}, out, head, content);
+  begin_down(x, outgoing, (struct body){FRAMING_NONE, 0}, out, content);
   transfer_down(x);
 }
 
@@ -68,20 +63,22 @@ void respond_forget_unsent(struct exchange *x) {
 /* --- interim -------------------------------------------------------------------------------------------- */
 
 void respond_interim(struct exchange *x) {
-  struct writer_hop hop = {0};
-  struct body none = {FRAMING_NONE, 0};
-  struct str head = writer_response(&x->arena, &x->response, none, &hop);
-  if (!head.ptr) {
+  const struct stream_head head = {.kind = HEAD_INTERIM, .response = &x->response, .body = {FRAMING_NONE, 0}};
+  struct outgoing out;
+  if (!write_head(x, &head, &out)) {
     exchange_fail_because(x, ERROR_UNSAFE_HEAD, "interim response");
     return;
   }
   if (x->response.status == 100) x->sent.continued = true;
   x->sent.informed = true;
-  send_whole(x, head, FRAMING_NONE, (struct str){0});
+  send_whole(x, &out, FRAMING_NONE, (struct str){0});
 }
 
 void respond_continue(struct exchange *x) {
-  send_whole(x, STR("HTTP/1.1 100 Continue\r\n\r\n"), FRAMING_NONE, (struct str){0});
+  const struct stream_head head = {.kind = HEAD_INTERIM};
+  struct outgoing out;
+  write_head(x, &head, &out);
+  send_whole(x, &out, FRAMING_NONE, (struct str){0});
 }
 
 /* --- the peer's response -------------------------------------------------------------------------------- */
@@ -91,8 +88,7 @@ static bool has_no_body(const struct exchange *x) {
   return x->request.method == METHOD_HEAD || status == 204 || status == 304;
 }
 
-/* What the client gets for what the peer sends. HTTP/1.0 knows no chunks: there the connection's end ends the
- * body. */
+/* What the client gets for what the peer sends. */
 static enum framing framing_for_client(const struct exchange *x) {
   switch (x->response.body.framing) {
   case FRAMING_NONE:
@@ -103,7 +99,7 @@ static enum framing framing_for_client(const struct exchange *x) {
   case FRAMING_CHUNKED:
   case FRAMING_CLOSE: break;
   }
-  return x->request.minor >= 1 ? FRAMING_CHUNKED : FRAMING_CLOSE;
+  return x->stream->codec->framing(x->stream);
 }
 
 static struct body stated_body(const struct exchange *x, enum framing out) {
@@ -111,68 +107,74 @@ static struct body stated_body(const struct exchange *x, enum framing out) {
   return (struct body){out, x->response.body.length};
 }
 
+/* RFC 9110 section 7.8: a server that was told to expect a 100 sends it before its 101, or the client would keep the
+ * rest of its request to itself, which must go before the tunnel's bytes. Where it did not, we do. */
+static void begin_tunnel(struct exchange *x, bool continues) {
+  transfer_tunnel(x);
+  if (continues) x->sent.continued = true;
+}
+
 void respond_response(struct exchange *x) {
   struct response *response = &x->response;
   CHECK(!x->sent.status && x->now.upstream);
   enum framing out = framing_for_client(x);
   bool tunnels = response->body.framing == FRAMING_TUNNEL;
-  if (tunnels || out == FRAMING_CLOSE || leaves_doubt(x, response->status, peer_reads_on(x, response)))
-    x->sent.closes = true;
   add_own_fields(x, &response->headers, true);
-  struct writer_hop hop = client_hop(x);
-  if (tunnels) hop = (struct writer_hop){0};
-  hop.upgrade = response->upgrade; /* a 426 has one too (RFC 9110 section 15.5.22) */
-  struct str head = writer_response(&x->arena, response, stated_body(x, out), &hop);
-  if (!head.ptr) {
+  const struct stream_head head = {.kind = tunnels ? HEAD_TUNNEL : HEAD_FINAL,
+                                   .response = response,
+                                   .body = stated_body(x, out),
+                                   .continues = tunnels && x->request.expects_continue && !x->sent.continued,
+                                   .is_taken = peer_reads_on(x, response)};
+  struct outgoing outgoing;
+  if (!write_head(x, &head, &outgoing)) {
     exchange_fail_because(x, ERROR_UNSAFE_HEAD, "response");
     return;
   }
-  if (tunnels) transfer_tunnel(x);
-  if (tunnels && transfer_is_hopeless(x)) head = negotiation_continue(x, head);
+  if (tunnels) begin_tunnel(x, head.continues);
   x->sent.status = response->status;
   x->down.from = (struct source){.conn = &x->now.upstream->conn, .in = &x->now.upstream->in};
   x->down.trailers.allowed = out == FRAMING_CHUNKED;
   x->down.trailers.nominated = &response->nominated;
   x->down.at_once = x->sent.closes;
   filter_response(x, out);
-  begin_down(x, tunnels ? (struct body){FRAMING_TUNNEL, 0} : response->body, out, head, (struct str){0});
+  begin_down(x, &outgoing, tunnels ? (struct body){FRAMING_TUNNEL, 0} : response->body, out, (struct str){0});
   transfer_down(x);
-  if (tunnels && x->downstream && x->now.upstream && x->now.up.active) transfer_up(x);
+  if (tunnels && x->stream && x->now.upstream && x->now.up.active) transfer_up(x);
 }
 
 /* --- answers of our own --------------------------------------------------------------------------------- */
 
-static struct str answer_head(struct exchange *x) {
+static bool answer_head(struct exchange *x, struct outgoing *out) {
   const struct answer *answer = x->answer;
   struct body body = {FRAMING_LENGTH, answer->content.len};
-  unsigned status = answer->response.status;
-  if (status == 304 && !answer->content.len) body.framing = FRAMING_NONE;
-  if (answer->close || leaves_doubt(x, status, false)) x->sent.closes = true;
+  if (answer->response.status == 304 && !answer->content.len) body.framing = FRAMING_NONE;
+  if (answer->close) x->sent.closes = true;
   add_own_fields(x, &x->answer->response.headers, false);
-  struct writer_hop hop = client_hop(x);
-  return writer_response(&x->arena, &answer->response, body, &hop);
+  const struct stream_head head = {.kind = HEAD_FINAL, .response = &answer->response, .body = body};
+  return write_head(x, &head, out);
 }
 
 /* Nothing was sent, and the walk is at its end: a plain answer takes the place of the one that must not be written. */
-static __attribute__((cold)) struct str head_instead(struct exchange *x) {
+static __attribute__((cold)) bool head_instead(struct exchange *x, struct outgoing *out) {
   exchange_report(x, ERROR_UNSAFE_HEAD, "answer");
   if (x->error == ERROR_NONE) x->error = ERROR_UNSAFE_HEAD;
   x->answer = NULL;
   x->error_status = error_info(ERROR_UNSAFE_HEAD)->status;
   respond_failure(x);
-  return answer_head(x);
+  return answer_head(x, out);
 }
 
 void respond_answer(struct exchange *x) {
-  struct str head = answer_head(x);
-  if (!head.ptr) head = head_instead(x);
-  CHECK(head.ptr && !x->sent.status);
+  struct outgoing out;
+  bool is_written = answer_head(x, &out) || head_instead(x, &out);
+  CHECK(is_written && !x->sent.status);
+  (void)is_written;
   struct answer *answer = x->answer;
   unsigned status = answer->response.status;
   bool silent = x->request.method == METHOD_HEAD || status == 204 || status == 304;
   x->sent.status = (unsigned short)status;
   x->response = answer->response;
-  send_whole(x, head, FRAMING_LENGTH, silent ? (struct str){0} : answer->content);
+  send_whole(x, &out, FRAMING_LENGTH, silent ? (struct str){0} : answer->content);
 }
 
 void respond_show_head(struct exchange *x) {

@@ -10,6 +10,7 @@
 #include "proxy/deadline.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
+#include "proxy/http1.h"
 #include "proxy/peer.h"
 #include "proxy/pool.h"
 #include "proxy/proxy.h"
@@ -65,7 +66,7 @@ static enum wait wait_of(const struct downstream *d) {
 
 /* For how long it has waited for a request, for the rest of its head, or for the client to close. */
 static uint64_t idle_ms_of(const struct downstream *d) {
-  uint64_t allowed = wait_ms(wait_of(d), d->service->policy.settings), left = timer_left_ms(&d->timer);
+  uint64_t allowed = wait_ms(wait_of(d), d->service->policy.settings), left = timer_left_ms(&d->stream.timer);
   return allowed > left ? allowed - left : 0;
 }
 
@@ -135,7 +136,7 @@ void room_for_heads(struct proxy *proxy) {
     struct downstream *d = slowest_head(proxy);
     CHECK(d && d->state == DOWNSTREAM_HEAD);
     cell_add(&proxy->tally->given_up, 1);
-    downstream_give_up_head(d);
+    http1_give_up_head(d);
   }
 }
 

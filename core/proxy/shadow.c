@@ -8,9 +8,9 @@
 
 #include "base/memory.h"
 #include "net/timer.h"
-#include "proxy/downstream.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
+#include "proxy/stream.h"
 #include "proxy/walk.h"
 
 enum decision_kind { UNDECIDED, ANSWERS, ASKS, FAILS };
@@ -26,8 +26,9 @@ struct decision {
 struct shadow {
   struct shadow_report *report; /* borrowed: the worker's */
   struct decision real, tried;
-  struct exchange *original; /* borrowed: the real exchange; NULL: it has ended */
-  char what[64];             /* "GET /path" */
+  struct stream
+      *stream;   /* borrowed: the shadow's, which knows the real one's connection while both live; NULL */
+  char what[64]; /* "GET /path" */
   bool has_body, lacks_body; /* of the request; and the tried policy has asked for it */
   unsigned holders;
 };
@@ -52,6 +53,8 @@ static struct exchange *copy_of(struct exchange *x, struct service *service, str
   struct exchange *copy = exchange_new(x->proxy, &service->shadow);
   copy->shadow = shadow;
   copy->is_shadow = true;
+  copy->stream = shadow->stream = arena_alloc(&copy->arena, sizeof *copy->stream);
+  stream_init_none(copy->stream, service, x->stream->downstream);
   copy->secure = x->secure;
   copy->times.begun = x->times.begun;
   copy->client = arena_dup(&copy->arena, exchange_client_address(x));
@@ -63,14 +66,13 @@ static struct exchange *copy_of(struct exchange *x, struct service *service, str
 }
 
 void shadow_begin(struct exchange *x) {
-  struct service *service = x->downstream->service;
+  struct service *service = x->stream->service;
   struct shadow *shadow = memory_zalloc(sizeof *shadow);
   shadow->report = service->shadow_report;
   shadow->holders = 2;
   snprintf(shadow->what, sizeof shadow->what, "%.*s %.*s", STR_ARG(x->request.method_name),
            STR_ARG(x->request.target));
   x->shadow = shadow;
-  shadow->original = x;
   shadow->has_body = x->request.body.framing != FRAMING_NONE;
   struct exchange *copy = copy_of(x, service, shadow);
   copy->policy_began = true;
@@ -163,16 +165,16 @@ void shadow_lacks_body(struct exchange *x) {
   if (x->is_shadow && x->shadow && x->shadow->has_body) x->shadow->lacks_body = true;
 }
 
-struct downstream *shadow_client(const struct exchange *x) {
-  if (x->downstream || !x->is_shadow || !x->shadow) return x->downstream;
-  return x->shadow->original ? x->shadow->original->downstream : NULL;
+void shadow_lost_client(struct exchange *x) {
+  if (x->shadow && !x->is_shadow && x->shadow->stream) x->shadow->stream->downstream = NULL;
 }
 
 void shadow_release(struct exchange *x) {
   struct shadow *shadow = x->shadow;
   if (!shadow) return;
+  shadow_lost_client(x);
   x->shadow = NULL;
-  if (!x->is_shadow) shadow->original = NULL;
+  if (x->is_shadow) shadow->stream = NULL;
   if (--shadow->holders > 0) return;
   if (shadow->real.kind != UNDECIDED) compare(shadow); /* else the client left before there was a decision */
   free(shadow);

@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct downstream;
 struct exchange;
 
 enum { SHADOW_ADDRESSES = 16, SHADOW_SAMPLES = 8, SHADOW_TEXT = 200 };
@@ -38,8 +37,8 @@ void shadow_begin(struct exchange *x);
 void shadow_decided(struct exchange *x);
 /* The policy wants the body of `x`. Does nothing where it is no shadow, or has none. */
 void shadow_lacks_body(struct exchange *x);
-/* The client's connection, of a shadow that of the real exchange; NULL: it is gone. For facts only. */
-struct downstream *shadow_client(const struct exchange *x);
+/* The client of `x` is gone: its shadow knows nothing of the connection any more. */
+void shadow_lost_client(struct exchange *x);
 /* `x` ends. */
 void shadow_release(struct exchange *x);
 /* Adds `part` to `sum`. */

@@ -6,12 +6,12 @@
 //
 // A client that writes all of its request before it reads must not be stopped by what nobody wants any more. So where
 // the peer takes no more, and a response is on its way that the client does not take either, the rest of the request is
-// read away at the same time (up without a sink); else behind the exchange, by the downstream.
+// read away at the same time (up without a sink); else behind the exchange, by the stream.
 #include "base/check.h"
 #include "net/timer.h"
-#include "proxy/downstream.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
+#include "proxy/stream.h"
 #include "proxy/upstream.h"
 #include "proxy/walk.h"
 
@@ -57,7 +57,7 @@ static void end_peer_part(struct exchange *x) {
 static void begin_tunnel_up(struct exchange *x) {
   struct body tunnel = {FRAMING_TUNNEL, 0};
   relay_begin(&x->now.up, tunnel, FRAMING_TUNNEL, (struct str){0}, (struct str){0});
-  x->now.up.from = (struct source){.conn = &x->downstream->conn, .in = &x->downstream->in};
+  x->now.up.from = stream_source(x->stream);
   x->now.up.to = (struct sink){.conn = &x->now.upstream->conn};
   x->now.up.copy.to = NULL;
   x->now.up.limit = 0;
@@ -90,7 +90,7 @@ static void read_on(struct exchange *x) {
 static void read_away(struct exchange *x) {
   if (x->now.up.decoder.ended || x->tunnel || transfer_is_hopeless(x)) return;
   filter_none(&x->now.up);
-  struct source client = {.conn = &x->downstream->conn, .in = &x->downstream->in};
+  struct source client = stream_source(x->stream);
   relay_read_away(&x->now.up, &client);
   read_on(x);
 }
@@ -148,17 +148,15 @@ static void up_refused(struct exchange *x) {
   x->up_state = TRANSFER_OFF;
   x->now.readable = true;
   relay_stop(&x->now.up);
-  conn_want_read(&x->downstream->conn, false);
+  source_want(&x->now.up.from, false);
   end_peer_part(x);
 }
 
 static void client_ended(struct exchange *x, enum relay_result result) {
-  if (result == RELAY_TRUNCATED && !x->tunnel) {
-    x->downstream->half_closed = true;
+  if (result == RELAY_TRUNCATED && !x->tunnel)
     exchange_fail(x, ERROR_REQUEST_TRUNCATED);
-    return;
-  }
-  downstream_close(x->downstream);
+  else
+    stream_reset(x->stream, ERROR_CLIENT_GONE);
 }
 
 void transfer_up(struct exchange *x) {
@@ -198,19 +196,19 @@ void transfer_up(struct exchange *x) {
 
 static void down_done(struct exchange *x) {
   x->down_state = TRANSFER_OFF;
-  if (x->tunnel && x->downstream) sink_shut(&x->down.to);
+  if (x->tunnel && x->stream) sink_shut(&x->down.to);
 }
 
 void transfer_down(struct exchange *x) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
-  CHECK(x->downstream);
+  CHECK(x->stream);
   enum relay_result result = relay_pump(&x->down);
   switch (result) {
   case RELAY_READING: x->down_state = TRANSFER_READS; break;
   case RELAY_WRITING: x->down_state = TRANSFER_WRITES; break;
   case RELAY_FILTERING: x->down_state = TRANSFER_FILTERS; break;
   case RELAY_DONE: down_done(x); break;
-  case RELAY_SINK_ERROR: downstream_close(x->downstream); return;
+  case RELAY_SINK_ERROR: stream_reset(x->stream, ERROR_CLIENT_GONE); return;
   case RELAY_FILTER_FAILED: filter_fail(x, &x->down); return;
   case RELAY_UNSAFE: exchange_fail_because(x, ERROR_UNSAFE_HEAD, "trailers of the response"); return;
   case RELAY_MALFORMED:
@@ -232,8 +230,8 @@ void transfer_down(struct exchange *x) {
   end_peer_part(x);
   bool is_stuck = result == RELAY_WRITING && x->sent.status && !x->now.up.active;
   if (is_stuck) read_away(x);
-  if (!x->down.active && reads_away(x)) relay_stop(&x->now.up); /* the downstream goes on */
-  bool is_over = !x->down.active && !x->now.up.active && !timer_is_set(&x->downstream->timer);
+  if (!x->down.active && reads_away(x)) relay_stop(&x->now.up); /* the stream goes on */
+  bool is_over = !x->down.active && !x->now.up.active && !timer_is_set(&x->stream->timer);
   if (!is_over) deadline_watch(x);
   if (x->body.on_body && !x->now.up.active)
     request_body_done(x);
@@ -245,9 +243,7 @@ bool transfer_is_done(const struct exchange *x) { return !x->down.active && !x->
 
 /* --- events --------------------------------------------------------------------------------------------- */
 
-/* The client has ended its direction: is that taken for its end altogether? A response under way shows it by
- * itself. */
-static bool gives_up(const struct exchange *x) {
+bool exchange_gives_up(const struct exchange *x) {
   if (x->tunnel || x->sent.status) return false;
   switch (x->settings->abort_on_close) {
   case ABORT_IN_HOOKS: return x->hook_state == HOOK_WAITING;
@@ -257,44 +253,20 @@ static bool gives_up(const struct exchange *x) {
   return false;
 }
 
-/* The request is whole: what comes now is the next one, or the end. One read tells; the rest stays in the
- * kernel. */
-static void look_ahead(struct exchange *x) {
-  struct downstream *d = x->downstream;
-  size_t moved = 0;
-  conn_want_read(&d->conn, false);
-  if (buf_len(&d->in)) return;
-  buf_reserve(&d->in, RELAY_BUFFER);
-  enum io result = conn_read(&d->conn, buf_tail(&d->in), buf_space(&d->in), &moved);
-  if (result == IO_OK)
-    buf_commit(&d->in, moved);
-  else
-    buf_release(&d->in);
-  if (result == IO_EOF) {
-    d->half_closed = true;
-    if (gives_up(x)) downstream_close(d);
-    return;
-  }
-  if (result == IO_AGAIN) conn_want_read(&d->conn, true);
-  if (result == IO_ERROR) downstream_close(d);
-}
-
-void exchange_downstream_readable(struct exchange *x) {
+bool exchange_stream_readable(struct exchange *x) {
   if (x->body.on_body)
     request_body_pump(x);
   else if (x->now.up.active && (is_body_step(x) || reads_away(x)))
     transfer_up(x);
-  else if (x->now.up.decoder.ended)
-    look_ahead(x);
   else
-    conn_want_read(&x->downstream->conn, false);
+    return false;
+  return true;
 }
 
-void exchange_downstream_writable(struct exchange *x) {
-  if (x->down.active)
-    transfer_down(x);
-  else
-    conn_want_write(&x->downstream->conn, false);
+bool exchange_stream_writable(struct exchange *x) {
+  if (!x->down.active) return false;
+  transfer_down(x);
+  return true;
 }
 
 void exchange_upstream_readable(struct exchange *x) {

@@ -66,8 +66,8 @@ void upstream_close(struct upstream *u) {
 static struct str proxy_header(struct exchange *x) {
   struct proxy_protocol header = {0};
   unsigned version = x->now.peer->options.proxy_protocol;
-  struct downstream *d = x->downstream;
   if (!version) return (struct str){0};
+  struct downstream *d = x->stream->downstream;
   header.source = d->client;
   header.source_length = d->client_length;
   header.is_of_client = true;

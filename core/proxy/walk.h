@@ -31,8 +31,6 @@ void negotiation_tell(struct exchange *x) __attribute__((cold));
 void negotiation_tell_peer(const struct exchange *x) __attribute__((cold));
 /* What is wrong with switching protocols by this 101; NULL: nothing, or it is none. */
 const char *negotiation_fault(const struct exchange *x);
-/* The head of a 101 for a client that waits for its 100, with that before it. */
-struct str negotiation_continue(struct exchange *x, struct str head);
 
 /* respond.c */
 void respond_interim(struct exchange *x);  /* puts the 1xx head on its way through x->down */

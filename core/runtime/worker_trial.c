@@ -114,7 +114,7 @@ static void on_close_old(struct message *message, void *receiver) {
   struct worker *worker = receiver;
   LIST_EACH(node, &worker->proxy.downstreams) {
     struct downstream *d = LIST_ENTRY(node, struct downstream, link);
-    if (is_old(worker, d->exchange)) downstream_close(d);
+    if (is_old(worker, d->stream.exchange)) downstream_close(d);
   }
   free(message);
 }

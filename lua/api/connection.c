@@ -17,7 +17,7 @@
 #include "net/tls.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
-#include "proxy/shadow.h"
+#include "proxy/stream.h"
 
 struct lua_connection {
   struct attachment attachment;  /* first */
@@ -84,15 +84,21 @@ static struct lua_connection *attach(struct vm *vm, struct downstream *d, int re
 
 static struct exchange *check(lua_State *L) { return session_check(L, 1); }
 
+/* NULL: the client is gone */
+static struct downstream *downstream_of(const struct exchange *x) {
+  return x->stream ? x->stream->downstream : NULL;
+}
+
 /* session:connection_ctx(): the same table for all exchanges of the connection; where the client has gone,
  * and nobody had asked for it before, an empty one */
 static int connection_ctx(lua_State *L) {
   struct exchange *x = check(L);
   struct script *script = x->script;
-  if (!script->connection && x->downstream) {
+  struct downstream *d = downstream_of(x);
+  if (!script->connection && d && !x->is_shadow) {
     lua_newtable(L);
-    if (!find(script->vm, x->downstream)) attach(script->vm, x->downstream, luaL_ref(L, LUA_REGISTRYINDEX));
-    script->connection = connection_hold(script->vm, x->downstream);
+    if (!find(script->vm, d)) attach(script->vm, d, luaL_ref(L, LUA_REGISTRYINDEX));
+    script->connection = connection_hold(script->vm, d);
   }
   if (script->connection)
     lua_rawgeti(L, LUA_REGISTRYINDEX, script->connection->ref);
@@ -129,7 +135,7 @@ static int push_tls(lua_State *L, const struct conn *conn) {
  * client's connection; nil without TLS */
 static int tls(lua_State *L) {
   const struct exchange *x = check(L);
-  const struct downstream *d = shadow_client(x);
+  const struct downstream *d = downstream_of(x);
   return push_tls(L, d ? &d->conn : NULL);
 }
 
@@ -143,7 +149,7 @@ static int server_address(lua_State *L) {
   struct addr addr;
   socklen_t length = sizeof name;
   char text[ADDR_TEXT];
-  const struct downstream *d = shadow_client(x);
+  const struct downstream *d = downstream_of(x);
   if (!d || getsockname(d->conn.fd, (struct sockaddr *)&name, &length) != 0)
     return push_text_or_nil(L, (struct str){0});
   addr_from_socket(&addr, (const struct sockaddr *)&name, length);
@@ -153,7 +159,7 @@ static int server_address(lua_State *L) {
 /* session:connection_requests(): how many came on the connection, this one included; nil once it is gone */
 static int connection_requests(lua_State *L) {
   const struct exchange *x = check(L);
-  const struct downstream *d = shadow_client(x);
+  const struct downstream *d = downstream_of(x);
   if (!d) return push_text_or_nil(L, (struct str){0});
   lua_pushinteger(L, (lua_Integer)d->requests);
   return 1;

@@ -24,6 +24,7 @@
 #include "lua/vm/vm.h"
 #include "proxy/describe.h"
 #include "proxy/exchange.h"
+#include "proxy/stream.h"
 
 /* What is made of the results (lua/vm/results.h). Those of body hooks are body.c's, that of certificate is
  * certificate.c's. */
@@ -49,7 +50,7 @@ static void begin(struct exchange *x) {
   struct script *script = arena_zalloc(&x->arena, sizeof *script);
   script->x = x;
   script->vm = script_hooks(x->hooks)->vm;
-  script->connection = connection_hold(script->vm, x->downstream);
+  script->connection = connection_hold(script->vm, x->is_shadow ? NULL : x->stream->downstream);
   script->is_seated = seat_take(&script->vm->seats, script);
   x->script = script;
 }

@@ -37,8 +37,7 @@ void policy_close(struct policy_under_test *t) {
 struct exchange *exchange_open(struct policy_under_test *t, const char *target) {
   struct exchange *x = memory_zalloc(sizeof *x);
   x->proxy = &t->proxy;
-  x->downstream = memory_alloc(sizeof *x->downstream);
-  downstream_init_bare(x->downstream, x->proxy, NULL);
+  x->stream = stream_new_alone(x->proxy, NULL, NULL, 0);
   x->hooks = t->listeners[0].hooks;
   x->settings = &t->listeners[0].settings;
   x->request.method_name = STR("GET");
@@ -68,7 +67,6 @@ void exchange_close(struct exchange *x) {
   if (x->outcome.peer) peer_release(x->proxy, x->outcome.peer);
   x->hooks->end(x);
   arena_free(&x->arena);
-  downstream_end_bare(x->downstream);
-  free(x->downstream);
+  stream_free_alone(x->stream);
   free(x);
 }

@@ -6,7 +6,7 @@
 
 #include "lua/vm/policy.h"
 #include "net/timer.h"
-#include "proxy/downstream.h"
+#include "proxy/stream.h"
 #include "proxy/exchange.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
