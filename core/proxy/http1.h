@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// http1: HTTP/1 on a client's connection, one exchange after another. http1.c waits for heads and begins exchanges;
-// http1_stream.c is what they know of the protocol; ending.c is what follows each of them.
+// http1: HTTP/1 on a client's connection, one exchange after another. http1_requests.c waits for heads and begins
+// exchanges; http1_stream.c is what they know of the protocol; ending.c is what follows each of them.
 #ifndef PERILUNE_PROXY_HTTP1_H
 #define PERILUNE_PROXY_HTTP1_H
 
@@ -10,7 +10,7 @@
 struct downstream;
 struct stream;
 
-/* http1.c: the first request may come. */
+/* http1_requests.c: the first request may come. */
 void http1_greeted(struct downstream *d);
 /* The next one may come. While the proxy stops it will be the last, and it is waited for shortly. */
 void http1_await(struct downstream *d);

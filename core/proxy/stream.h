@@ -8,7 +8,7 @@
 // which exchange_client_gone has been called and x->stream is NULL. HTTP/1 has one stream for each connection, one
 // exchange after another, and it is a member of the connection.
 //
-// To add a protocol: a codec in a file of its own. There are http1.c, and none.c for exchanges without a client.
+// To add a protocol: a codec in a file of its own. There are http1_stream.c, and none.c for exchanges without a client.
 #ifndef PERILUNE_PROXY_STREAM_H
 #define PERILUNE_PROXY_STREAM_H
 

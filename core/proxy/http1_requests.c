@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// http1: the wait for each request on a client's connection, and the exchange that begins with its head. The hard
-// problem is a client that is never quite silent: the time for a head counts from the first byte of it that came,
-// whatever empty lines lie between, and is over with a whole head only. A head that cannot be read makes an exchange
-// as well.
+// http1_requests: the wait for each request on a client's connection, and the exchange that begins with its head. The
+// hard problem is a client that is never quite silent: the time for a head counts from the first byte of it that
+// came, whatever empty lines lie between, and is over with a whole head only. A head that cannot be read makes an
+// exchange as well.
 #include "proxy/http1.h"
 
 #include "base/check.h"
