@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // metrics: counters, gauges and histograms of the policy's own. Found by their name, so they are one for all
 // workers and go on over reloads; lua/perilune/metrics.lua checks what they are made from.
+#include "lua/api/metrics.h"
+
 #include <math.h>
 
 #include "lua/api/shared.h"
@@ -47,6 +49,12 @@ static int new_metric(lua_State *L) {
   shared_take(L, &metric->shared, &kind, 1, &config);
   metric->worker = vm->host.worker;
   return 1;
+}
+
+struct metric_numbers metric_numbers(lua_State *L, int index, const struct str *values) {
+  const struct metric *metric = handle_check(L, index, HANDLE_METRIC);
+  struct family *family = metric->shared.object;
+  return (struct metric_numbers){family, family_series(family, metric->worker, values)};
 }
 
 /* --- counting ------------------------------------------------------------------------------------------- */

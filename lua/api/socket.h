@@ -13,6 +13,7 @@
 #include "lua/vm/handle.h"
 #include "net/connect.h"
 #include "net/reaper.h"
+#include "net/resp.h"
 
 struct socket;
 struct task;
@@ -77,6 +78,7 @@ struct socket {
   const char *kind;        /* of the failure to connect: its name in the table of errors; static */
   char why[160];           /* of OUTCOME_FAILED */
   struct socket_response response;
+  struct resp_scan reply; /* of `in`, for lua/api/redis.c */
 };
 
 /* What Lua holds. */

@@ -46,7 +46,7 @@ if name_servers then assert(core.dns_set_servers(name_servers)) end
 -- Modules of their own, which perilune.json and the like load when they are first used.
 local modules = {
   json = true, base64 = true, crypto = true, url = true, cookie = true, date = true, cidr = true, regex = true,
-  tcp = true, http = true, dns = true, metrics = true,
+  tcp = true, http = true, dns = true, metrics = true, redis = true,
 }
 
 -- What a name that perilune does not have may have been: one of its own, or a module that has to be required.

@@ -35,6 +35,7 @@ enum handle_kind {
   HANDLE_REGEX_ROOM,
   HANDLE_LOOKUP,
   HANDLE_LIMITER,
+  HANDLE_REDIS,
   HANDLE_KINDS
 };
 /* handle.h: gives back what a handle holds, once. It may run while the VM closes, or when its Lua state is given up: so
