@@ -104,7 +104,7 @@ static int redis_open(lua_State *L) {
   struct redis_link *l = handle->link = redis_link_new(vm_of(L), &wanted);
   l->addr = addr;
   l->tls = tls;
-  l->name = arena_dup(&l->arena, text_at(L, 1));
+  l->name = str_of(arena_cstring(&l->arena, text_at(L, 1)));
   struct tls_names names = tls_names((struct tls_names){wanted.sni, wanted.verify_name}, &l->addr, &l->arena);
   l->options.sni = arena_dup(&l->arena, names.sni);
   l->options.verify_name = arena_dup(&l->arena, names.verify);

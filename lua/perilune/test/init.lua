@@ -11,6 +11,7 @@ local exchange = require "perilune.test.exchange"
 local files = require "perilune.test.files"
 local http = require "perilune.test.http"
 local misuse = require "perilune.test.misuse"
+local redis = require "perilune.test.redis"
 local scope = require "perilune.test.scope"
 
 ---@type perilune.test
@@ -18,6 +19,7 @@ local test = {
   clock = require "perilune.test.clock",
   log = require "perilune.test.log",
   http = http.script,
+  redis = redis.script,
 }
 
 local Policy = {}
@@ -94,6 +96,7 @@ function test.reset()
   if loaded_in_test then core.test_end_background() end
   loaded_in_test = false
   http.reset()
+  redis.reset()
   test.log.clear()
   scope.end_test()
 end
