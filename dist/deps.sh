@@ -12,6 +12,7 @@ has_library() { pkg-config --exists "$1" 2>/dev/null; }
 has_header() { echo "#include <$1>" | cc -E -x c - >/dev/null 2>&1; }
 has_file() { for file in "$@"; do [ -e "$file" ] && return 0; done; return 1; }
 has_llhttp() { has_library libllhttp || has_file /usr/share/llhttp/llhttp.c; }
+has_redis() { has_command redis-server || has_command valkey-server; }
 has_browser() { has_command chromium || has_command chromium-browser || has_command google-chrome; }
 has_libfuzzer() {
   runtime=$(clang -print-runtime-dir 2>/dev/null) || return 1
@@ -48,6 +49,7 @@ need_for_test() {
   need wrk has_command wrk
   need strace has_command strace
   need valgrind has_command valgrind
+  need 'redis-server|valkey-server' has_redis
 }
 # What some specs look with; without it they are pending, and say so.
 need_for_every_spec() {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // resp: replies of Redis and Valkey, RESP2 and RESP3: bytes alone, no connection and no Lua. Whoever reads a connection
-// scans what has arrived until a reply is whole, and then takes its tokens one after another. The scan keeps its place,
-// so that bytes may come one by one and those it has looked at may be gone; it never needs more than what it is given.
+// scans what has arrived until a reply is whole, and then takes its tokens one after another. The scan keeps its
+// place, so that bytes may come one by one and those it has looked at may be gone.
 //
-// Nesting is bounded by RESP_DEPTH, a line by RESP_LINE_BYTES, a count by what arrives: nothing is made for what is only
-// announced. The bytes of a reply are bounded by whoever keeps them. Streamed types of RESP3, which no server sends, are
-// refused.
+// Nesting is bounded by RESP_DEPTH, a line by RESP_LINE_BYTES, a count by what arrives: nothing is made for what is
+// only announced. The bytes of a reply are bounded by whoever keeps them. Streamed types of RESP3, which no server
+// sends, are refused.
 #ifndef PERILUNE_NET_RESP_H
 #define PERILUNE_NET_RESP_H
 
@@ -34,8 +34,8 @@ struct resp_scan {
   uint64_t left[RESP_DEPTH]; /* elements of each level that are to come */
 };
 
-/* Goes on in `bytes`, the first of which is where the scan began or what resp_scan_forget has left. RESP_WHOLE: the reply
- * ends at s->at, and a further call begins with the next one. After RESP_BAD the scan is of no more use. */
+/* Goes on in `bytes`, the first of which is where the scan began or what resp_scan_forget has left. RESP_WHOLE: the
+ * reply ends at s->at, and a further call begins with the next one. After RESP_BAD the scan is of no more use. */
 enum resp_result resp_scan(struct resp_scan *s, const char *bytes, size_t count);
 /* The first `count` bytes, at most s->at, are no longer there. */
 static inline void resp_scan_forget(struct resp_scan *s, size_t count) { s->at -= count; }

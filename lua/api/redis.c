@@ -86,8 +86,8 @@ static void read_metrics(lua_State *L, struct redis_link *l) {
   l->connects = metric_numbers(L, 8, &l->name);
 }
 
-/* core.redis_open(address, options, greeting, replies, metrics...): a link, where something can wait; or nil and what is
- * wrong -8 +1 | -8 +2 */
+/* core.redis_open(address, options, greeting, replies, metrics...): a link, where something can wait; or nil and what
+ * is wrong -8 +1 | -8 +2 */
 static int redis_open(lua_State *L) {
   struct redis_options wanted = {0};
   struct addr addr;

@@ -180,8 +180,8 @@ void redis_link_fault(struct redis_link *l, unsigned kind, const char *text);
 
 /* --- redis_queue.c --- */
 
-/* Queues `bytes` for the running task, which parks then (task_wait with redis_queue_cancel); or NULL, and link->told says
- * why not. */
+/* Queues `bytes` for the running task, which parks then (task_wait with redis_queue_cancel); or NULL, and link->told
+ * says why not. */
 struct redis_command *redis_queue_add(struct redis_link *l, struct task *task, struct str bytes,
                                       unsigned replies, unsigned timeout_ms);
 /* A PING that nobody waits for. */

@@ -52,6 +52,7 @@
 ---@field tcp perilune.tcp
 ---@field http perilune.http
 ---@field dns perilune.dns
+---@field redis perilune.redis
 local perilune = {}
 
 --- Serves `hooks` on an address: "0.0.0.0:6188", ":80" (every IPv4 and IPv6 address), "[::1]:80", "localhost:80" (which

@@ -14,7 +14,8 @@
 --- What test.policy simulates: all hooks in their order; the request's head and body, parsed as the proxy parses them;
 --- shared state; timers and background work, also of the main chunk, which runs as a test advances the clock and ends
 --- with the test; passive checks and limits of backend sets; retries with their budget;
---- first_byte_timeout; answers to perilune.http (see test.http).
+--- first_byte_timeout; answers to perilune.http and perilune.redis (see
+--- test.http and test.redis).
 ---
 --- What it does not simulate (use test.harness): connections, with keep-alive, backpressure and all timeouts but
 --- first_byte_timeout; TLS and client certificates (session:tls() is nil); the hooks `certificate` and
@@ -57,6 +58,22 @@ function test.policy(source, options) end
 ---@param answers table<string, perilune.test.answer>|fun(request: table): perilune.test.answer
 ---@return { requests: table[] } calls method, url, target, host, headers, body of each request
 function test.http(answers) end
+
+--- What answers perilune.redis on the bench, for the rest of the test: replies by command. A key is the command's words
+--- with a space between, or the start of them with "*" at its end; "*" alone is all. The key that fits best counts; of
+--- several calls the last one goes first. A reply is a string, a number, a boolean, a list or redis.null;
+--- { error = "WRONGTYPE ..." } is an error of the server, { failure = "timeout" } (or "down", "busy", "closed", "too
+--- long") no reply; a function gets the words and gives one of these. Scripts come as EVAL with their text; the commands
+--- of a pipeline and a transaction are answered one by one. A command without an answer times out, and the log names it.
+---
+--- ```lua
+--- local calls = test.redis { ["GET user:7"] = "Ann", ["INCR *"] = 1 }
+--- policy:request()
+--- assert.same({ { "GET", "user:7" } }, calls.commands)
+--- ```
+---@param answers table<string, any>|fun(command: string[]): any
+---@return { commands: string[][] } calls the words of each, in order
+function test.redis(answers) end
 
 --- Starts the proxy with a policy, in a process of its own, between origins.
 ---@param options perilune.test.harness_options

@@ -42,7 +42,10 @@ local function start(text)
   local origins = {
     ["8000"] = scripted.start "see http://a", ["8001"] = scripted.start "fine",
     ["6379"] = scripted.start(function(connection)
-      while connection:read_until "\n" do connection:send ":7\r\n" end
+      for line in function() return connection:read_until "\n" end do -- a line, or a command of two lines a word
+        for _ = 1, 2 * (tonumber(line:match "^%*(%d+)") or 0) do connection:read_until "\n" end
+        connection:send ":7\r\n"
+      end
     end),
   }
   return test.harness { policy = policy_of(text, origins) }
@@ -54,7 +57,10 @@ local function run_as_spec(text)
   process.write_file(directory .. "/policy.lua", [[
     local perilune = require "perilune"
     perilune.listen("127.0.0.1:0", {
-      request_filter = function() perilune.http.get "http://127.0.0.1:8001/may" end,
+      request_filter = function()
+        perilune.http.get "http://127.0.0.1:8001/may"
+        perilune.redis.new("127.0.0.1:6379"):call("GET", "user:7")
+      end,
       upstream_peer = function() return "127.0.0.1:8000" end,
     })
   ]])
@@ -70,7 +76,7 @@ local function letters(text) return (text:lower():gsub("%W", "")) end
 describe("docs/api.md", function()
   it("has all that the annotations say", function()
     local all, lost = letters(reference), {}
-    for _, name in ipairs { "types", "types_modules", "types_test" } do
+    for _, name in ipairs { "types", "types_modules", "types_redis", "types_test" } do
       for line in io.lines("lua/perilune/" .. name .. ".lua") do
         local text = line:match "^%-%-%-([^@].*)$"
         if text and not all:find(letters(text):sub(-40), 1, true) then lost[#lost + 1] = text end
