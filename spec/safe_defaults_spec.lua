@@ -166,6 +166,29 @@ describe("a GET is tried elsewhere where one of two backends", function()
   end)
 end)
 
+describe("what was under way at a backend that is ejected", function()
+  -- All ask before the first is answered: half of them the silent one, whose time is over for all at about once.
+  it("is tried elsewhere whatever the budget for retries, since the set has no more work than before", function()
+    local silent, count, clients = sick(kinds["is silent"]), {}, {}
+    local good = origins.start(function(c)
+      while c:read_request() do
+        scheduler.eventually(function() return #silent.requests >= 30 end)
+        c:sleep(0.3)
+        c:respond { body = "ok" }
+      end
+    end)
+    local proxy = start({ silent, good }, { workers = 1, first_byte_timeout = 3 })
+    for i = 1, 60 do
+      clients[i] = function()
+        local status = client.request(proxy.port).status
+        count[status] = (count[status] or 0) + 1
+      end
+    end
+    scheduler.all(clients)
+    assert.same({ [200] = 60 }, count)
+  end)
+end)
+
 describe("an answer of error", function()
   local function answering(status, body)
     return sick(function(c) c:respond { status = status, body = body } end)

@@ -77,10 +77,18 @@ void lease_end(struct lease *lease, enum lease_outcome outcome, uint64_t now_us)
   lease->keeps_retry = false;
 }
 
+/* Where the backend is ejected by now, it gets no more requests: those that it had go elsewhere once, all at about the
+ * same time where it was silent. That is no more work for the others than they would have had without it. */
+static bool is_displaced(const struct lease *lease) {
+  return !lease->view->rules.retry_all &&
+         backend_is_ejected(lease->backend, backends_now_ms(lease->view->set));
+}
+
 /* An exchange that goes on retrying keeps the one it has. */
 bool lease_take_retry(struct lease *lease) {
   if (!lease->view) return true;
   if (!lease->retry) {
+    if (is_displaced(lease)) return true;
     if (!backends_take_retry(lease->view)) return false;
     lease->retry = backends_view_hold(lease->view);
   }

@@ -35,7 +35,8 @@ void lease_answered(struct lease *lease, unsigned status, uint64_t now_us);
 bool lease_judge_failed(struct lease *lease);
 /* Harmless where there is none. */
 void lease_end(struct lease *lease, enum lease_outcome outcome, uint64_t now_us);
-/* Takes a retry out of the set's budget for the next attempt; before this one ends. False: it is used up. */
+/* Takes a retry out of the set's budget for the next attempt; before this one ends. False: it is used up. Unless
+ * the rules count all, what was under way at a backend that is ejected by now is free. */
 bool lease_take_retry(struct lease *lease);
 /* The same for a request that no backend can have handled; out of the budget only where the rules say so. */
 bool lease_take_safe_retry(struct lease *lease);

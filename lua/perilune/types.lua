@@ -1054,7 +1054,8 @@ local balancer = {}
 ---@field eject_most? number up to; 300
 ---@field eject_share? number of the set, taken out at once, at most; 0.5
 
---- Where it is not given: half of the requests, and 10 in any case, and retries of what no backend has handled are free.
+--- Where it is not given: half of the requests, and 10 in any case; and free are retries of what no backend has handled,
+--- and of what was under way at a backend that is ejected by now.
 --- Where it is given, they count, too.
 ---@class perilune.retry_budget
 ---@field share? number retries under way, of the requests under way; 0.2

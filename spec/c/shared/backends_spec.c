@@ -260,6 +260,30 @@ IT("has a budget for retries, as a share of the requests under way") {
   set_close(&t);
 }
 
+IT("moves what was under way at an ejected backend without a budget, unless the rules count all") {
+  struct set_under_test t;
+  struct lease leases[20] = {{0}};
+  log_set_level(LOG_ERROR);
+  set_open(&t, SET_PLAIN);
+  t.view->rules = (struct backend_rules){.retry_percent = 5,
+                                         .retry_min = 1,
+                                         .failures = 3,
+                                         .eject_ms = 10000,
+                                         .eject_most_ms = 10000,
+                                         .eject_percent = 50};
+  for (int i = 0; i < 20; i++) lease_begin(&leases[i], t.view, (unsigned)i % 2, 0);
+  CHECK(lease_take_retry(&leases[0]) && !lease_take_retry(&leases[2]));
+  for (int i = 0; i < 6; i += 2) lease_end(&leases[i], LEASE_FAILED, 0);
+  CHECK(is_out(&t, 0));
+  for (int i = 6; i < 20; i += 2) CHECK(lease_take_retry(&leases[i]));
+  CHECK(!lease_take_retry(&leases[1]));
+  t.view->rules.retry_all = 1;
+  CHECK(!lease_take_retry(&leases[6]));
+  for (int k = 0; k < 40; k++) lease_end(&leases[k % 20], LEASE_NEUTRAL, 0);
+  set_close(&t);
+  log_set_level(LOG_INFO);
+}
+
 /* --- threads ------------------------------------------------------------------------------------------- */
 
 /* One thread publishes lists while the others choose and lease. */
