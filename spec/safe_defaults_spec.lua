@@ -211,7 +211,7 @@ describe("an answer of error", function()
     it("is the client's where the other backend " .. kind, function()
       local body = ("full"):rep(50000)
       local a = answering(503, body)
-      local proxy = start({ a, other() }, { workers = 1 })
+      local proxy = start({ a, other() }, { workers = 1, first_byte_timeout = kind == "is silent" and 2 or nil })
       local connection = client.connect(proxy.port)
       for _ = 1, 3 do
         local response = connection:request()
