@@ -135,8 +135,8 @@ describe("perilune reload --abort", function()
     end)
     for _, told in ipairs { aborted, result } do
       assert.equal(1, told.code)
-      assert.matches("main chunk is blocked in a call .* until then nothing else can be loaded\n" ..
-        "generation 1 stays in force\n", told.stderr)
+      assert.matches("the main chunk at [^\n]*policy%.lua:%d+ is blocked in a call .* " ..
+        "until then nothing else can be loaded\ngeneration 1 stays in force\n", told.stderr)
     end
     proxy.go()
     proxy:wait_log "(canary: ended by 'perilune reload %-%-abort'; generation 1 stays in force)"

@@ -142,7 +142,28 @@ describe("While a policy loads", function()
     process.write_file(path, policy("two", origin))
     process.write_file(fifo, "")
     scheduler.eventually(function() return client.request(proxy.port).body:find "^two" end)
-    proxy:wait_log "(reload: the policy's main chunk has not come to its end)"
+    proxy:wait_log "(reload: the main chunk a?t? ?[^\n]*has not come to its end in 0%.3 s)"
+  end)
+
+  it("and is blocked in a call, the log says at which line it is, also where that is a module's", function()
+    local origin = origins.start "checked"
+    local proxy, pid_file, path = running.start { policy = policy("one", origin) }
+    process.write_file(path:gsub("policy%.lua$", "module.lua"), [[
+      local function wait() os.execute("until [ -e '" .. os.getenv "GO" .. "' ]; do sleep 0.05; done") end
+      wait()
+    ]])
+    process.write_file(path, policy("two", origin, "perilune.configure { load_time = 0.1 } require 'module'"))
+    local result
+    scheduler.all({
+      function() result = command(pid_file, "reload") end,
+      function()
+        proxy:wait_log("(a policy is being loaded: the main chunk at [^\n]*module%.lua:1 has not come to its end in "
+          .. "%d+%.%d s and cannot be interrupted: it waits in a call)", 20)
+        proxy.go()
+      end,
+    }, 60)
+    assert.equal(2, result.code)
+    assert.not_matches("hook", proxy:log())
   end)
 
   it("what waits for something raises, and says where that is possible", function()

@@ -69,15 +69,16 @@ describe("a worker that is blocked in a call", function()
   it("is named with its hook and line in status, metrics, log and on the page", function()
     local proxy, pid_file, _, status = start()
     local stuck = block(proxy)
-    assert.matches("^is stuck in request_filter of .*policy.lua:2 for %d+ s$", stuck.stuck)
+    assert.matches("^is stuck in request_filter at .*policy.lua:4 for %d+ s$", stuck.stuck)
     assert.equal(1 - stuck.id, stuck.helper)
     local text = running.command(pid_file, "status").stdout
-    assert.matches(("it is stuck in request_filter of [^\n]*policy.lua:2 for %%d+ s; worker %d accepts"):format(
-      1 - stuck.id), text)
+    assert.matches(("STUCK: worker %d is stuck in request_filter at [^\n]*policy.lua:4 for %%d+ s; worker %d accepts")
+      :format(stuck.id, 1 - stuck.id), text)
+    assert.matches("take the call that blocks out of the policy; then 'perilune upgrade' replaces the process", text)
     local samples = metrics.read(proxy)
     assert.equal(1, samples[('perilune_worker_stuck{worker="%d"}'):format(stuck.id)])
     assert.equal(0, samples[('perilune_worker_stuck{worker="%d"}'):format(1 - stuck.id)])
-    proxy:wait_log "(worker %d accepts connections for it)"
+    proxy:wait_log "(worker %d is stuck in request_filter at [^\n]*policy.lua:4 for %d+ s; worker %d accepts)"
     local page = cjson.decode(client.request { port = proxy.admin_port, host = "127.0.0.1",
       path = "/status.json" }.body)
     assert.is_true(page.workers[stuck.id + 1].is_stuck)

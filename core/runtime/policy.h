@@ -52,6 +52,8 @@ struct policy_host {
   void (*on_lost)(const struct policy_host *host, const void *policy);
 };
 
+enum { POLICY_LOADING = ~0u >> 1 }; /* no worker has that number */
+
 struct policy_kind {
   /* Runs the script. Called in a thread of its own, for every worker; everything from bind on in its worker's own.
    * NULL: *why is a malloc'd message that names file and line. */
@@ -86,8 +88,9 @@ struct policy_kind {
   void (*hurry)(bool hurries);
   /* Bytes of memory that its script holds, in its worker's thread; NULL (the function): it has none. */
   size_t (*memory)(void *policy);
-  /* "stuck in request_filter of policy.lua:12 for 7 s", of what runs in a worker beyond its budget; else "". In any
-   * thread; NULL (the function): nothing can be. */
+  /* "stuck in request_filter at policy.lua:14 for 7 s", of what runs in a worker beyond its budget; else "". Of
+   * POLICY_LOADING what is being loaded: "the main chunk at policy.lua:3". In any thread; NULL (the function): nothing
+   * can be. */
   void (*doing)(unsigned worker, char *text, size_t bytes);
 };
 

@@ -106,6 +106,15 @@ struct landing {
   bool is_set;
 };
 
+/* whereabouts.h */
+struct whereabouts {
+  atomic_uint wanted; /* the turn whose line is to be looked up; by the watchdog */
+  unsigned tries;     /* how often it was wanted; the watchdog alone */
+  atomic_uint known;  /* the turn that what follows is of */
+  atomic_int line;
+  _Atomic(uint64_t) source[16]; /* the end of the file's path, in bytes */
+};
+
 /* watchdog.h */
 struct watch {
   /* Written by the vm's thread, read by the watchdog. */
@@ -118,6 +127,7 @@ struct watch {
   /* Written by the watchdog, read by the signal's handler: the turn that is over its budget, that one once it could
    * not be interrupted, and the machine code that it is in. */
   atomic_uint condemned, doomed;
+  struct whereabouts whereabouts;
   atomic_uintptr_t code_from, code_to;
   /* The vm's thread alone. */
   volatile bool is_armed; /* Lua's hook is set */
@@ -130,6 +140,7 @@ struct watch {
   uint64_t since_ms, cpu_ms; /* the thread's CPU time by then */
   uint64_t looked_ms;        /* when it looked last, and how long that turn has run by its looks */
   uint64_t waited_ms;
+  uint64_t used_ms;          /* CPU time of the turn, when it looked last */
   uint64_t condemned_ms;     /* how long that was when it was first told to stop, */
   uint64_t condemned_cpu_ms; /* its CPU time by then, and */
   uint64_t reported_ms;      /* when it was reported; 0: not yet */

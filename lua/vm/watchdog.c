@@ -22,13 +22,16 @@
 #include "lua/vm/cap.h"
 #include "lua/vm/lost.h"
 #include "lua/vm/vm.h"
+#include "lua/vm/whereabouts.h"
 #include "net/virtual_time.h"
 #include "proxy/hooks.h"
 
 enum { LOOKS_PER_BUDGET = 4, LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, HOOK_MS = 1000, LOADING_MS = 10000 };
 /* A main chunk may wait, or get no time of the processor: then it has this many times its budget. */
 enum { LOADING_PATIENCE = 3 };
-enum { REPORT_MS = 2000, BLOCKED_MS = 5000, GRACE_LEAST_MS = 100, GRACE_MOST_MS = 1000 };
+/* Where a turn is that is blocked is looked up so long after its budget: before anybody asks, and late enough that no
+ * call that lasts a little is interrupted by the signal. */
+enum { LOOK_UP_MS = 400, REPORT_MS = 2000, BLOCKED_MS = 5000, GRACE_LEAST_MS = 100, GRACE_MOST_MS = 1000 };
 /* The thread sanitizer holds signals back until a call that it knows, and an endless loop makes none; only those
  * that a fault could have sent come at once. */
 #ifdef __SANITIZE_THREAD__
@@ -127,6 +130,7 @@ static void on_signal(int number, siginfo_t *unused, void *context) {
   struct vm *vm = current;
   (void)number;
   (void)unused;
+  if (vm) whereabouts_look(vm, context);
   if (!vm || !is_condemned(&vm->watch)) return;
   struct watch *w = &vm->watch;
   uintptr_t pc = lost_pc(context);
@@ -159,30 +163,23 @@ static void begin_to_look(struct watch *w, unsigned turn) {
   w->since_ms = now_ms();
   w->cpu_ms = cpu_ms(atomic_load(&w->thread));
   w->looked_ms = w->since_ms;
-  w->waited_ms = w->condemned_ms = w->reported_ms = 0;
-}
-
-/* "request_filter of policy.lua:12" */
-static void describe(const struct watch *w, char *text, size_t bytes) {
-  const char *place = atomic_load(&w->place);
-  int hook = atomic_load(&w->hook);
-  snprintf(text, bytes, "%s of %s", hook == TASK_NO_HOOK ? "background work" : hook_name((enum hook)hook),
-           place ? place : "the policy");
+  w->used_ms = w->waited_ms = w->condemned_ms = w->reported_ms = 0;
 }
 
 static void tell_stuck(const struct watch *w, double seconds) {
   const struct vm *vm = CONTAINER_OF(w, struct vm, watch);
-  static const char why[] =
-      "without a pause and cannot be interrupted (it is in a C function, or waits in one, as "
-      "os.execute does)";
-  char worker[24] = "control", what[192];
+  const char *why = whereabouts_are_known(w)
+                        ? "cannot be interrupted: it waits in a call, as os.execute does"
+                        : "cannot be interrupted: it is in a C function, or waits in one, as os.execute does";
+  char worker[24] = "control", what[256];
+  whereabouts_describe(w, what, sizeof what);
   if (atomic_load(&w->loads)) {
-    log_error("the main chunk of a policy that is loaded has run for %.1f s %s", seconds, why);
+    log_error("a policy is being loaded: %s has not come to its end in %.1f s and %s", what, seconds, why);
     return;
   }
   if (!vm->host.is_control) snprintf(worker, sizeof worker, "worker %u", vm->host.worker);
-  describe(w, what, sizeof what);
-  log_error("%s is stuck: %s has run for %.1f s %s; everything else there waits", worker, what, seconds, why);
+  log_error("%s is stuck: %s has run for %.1f s without a pause and %s; everything else there waits", worker,
+            what, seconds, why);
 }
 
 /* Some time after it was to be given up, and then at twice the time, and so on. What takes no time of the processor
@@ -199,6 +196,10 @@ static void report(struct watch *w, uint64_t passed, unsigned budget) {
 /* Under the lock. */
 static unsigned budget_of(const struct watch *w) {
   return dog.hurries && atomic_load(&w->loads) ? 1 : atomic_load(&w->budget_ms);
+}
+
+static void wake(const struct watch *w) {
+  syscall(SYS_tgkill, getpid(), atomic_load(&w->thread), WATCH_SIGNAL);
 }
 
 /* How long a turn may go on once Lua's hook is set, in CPU time: a thread that gets none has not seen the hook yet. */
@@ -218,7 +219,14 @@ static void condemn(struct watch *w, unsigned turn, uint64_t passed, uint64_t us
     lost_find_code(w);
     atomic_store(&w->doomed, turn);
   }
-  syscall(SYS_tgkill, getpid(), atomic_load(&w->thread), WATCH_SIGNAL);
+  wake(w);
+}
+
+/* What is blocked takes no time of the processor. A main chunk has a long budget, and is asked for before. */
+static void look_up(struct watch *w, unsigned turn, uint64_t passed, uint64_t used, unsigned budget) {
+  bool is_blocked = used == w->used_ms && passed >= LOOK_UP_MS + (atomic_load(&w->loads) ? 0 : budget);
+  w->used_ms = used;
+  if (is_blocked && whereabouts_want(w, turn)) wake(w);
 }
 
 static void look_after(struct watch *w) {
@@ -237,6 +245,7 @@ static void look_after(struct watch *w) {
   w->waited_ms += step < 2 * LOOK_MOST_MS ? step : 2 * LOOK_MOST_MS;
   bool waits = atomic_load(&w->loads) && w->waited_ms >= (uint64_t)LOADING_PATIENCE * budget;
   if (waits || (passed >= budget && used >= budget)) condemn(w, turn, passed, used, budget);
+  look_up(w, turn, passed, used, budget);
   report(w, passed, budget);
 }
 
@@ -283,12 +292,12 @@ void watch_doing(unsigned worker, char *text, size_t bytes) {
   for (const struct list *node = dog.watches.next; node && node != &dog.watches; node = node->next) {
     const struct watch *w = LIST_ENTRY(node, struct watch, link);
     const struct vm *vm = CONTAINER_OF(w, struct vm, watch);
-    bool runs = atomic_load(&w->turns) == w->seen && (w->seen & 1);
-    if (vm->host.worker != worker || atomic_load(&w->loads) || !runs ||
-        now_ms() - w->since_ms < atomic_load(&w->budget_ms))
-      continue;
-    char what[192];
-    describe(w, what, sizeof what);
+    bool runs = atomic_load(&w->turns) == w->seen && (w->seen & 1), loads = atomic_load(&w->loads);
+    char what[256];
+    if (!runs || loads != (worker == POLICY_LOADING)) continue;
+    whereabouts_describe(w, what, sizeof what);
+    if (loads) snprintf(text, bytes, "%s", what);
+    if (vm->host.worker != worker || now_ms() - w->since_ms < atomic_load(&w->budget_ms)) continue;
     snprintf(text, bytes, "stuck in %s for %.0f s", what, (double)(now_ms() - w->since_ms) / 1000);
   }
   pthread_mutex_unlock(&dog.lock);

@@ -12,7 +12,7 @@ void emergency_init(struct server *server);
 void emergency_stop(struct server *server);
 /* In the worker's own thread: see worker.on_lost. */
 void emergency_ask(struct worker *worker);
-/* "stuck in request_filter of policy.lua:12 for 7 s", if the worker's policy runs beyond its budget; else "". In any
+/* "stuck in request_filter at policy.lua:14 for 7 s", if the worker's policy runs beyond its budget; else "". In any
  * thread. */
 void worker_doing(const struct worker *worker, char *text, size_t bytes);
 

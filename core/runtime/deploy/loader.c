@@ -287,14 +287,17 @@ static void set_patience(struct loader *loader) {
  * end, it is dropped where that was asked for; else it is put in force or refused as ever, and that is logged. */
 static void tell_overdue(struct server *s) {
   static const char waits[] =
-      "the policy's main chunk has not come to its end in %g s (reload_timeout); it is waited for in the "
+      "%s has not come to its end in %g s (reload_timeout); it is waited for in the "
       "background, and the log says how it ends\ngeneration %u stays in force until then\n";
   static const char aborted[] =
-      "the policy's main chunk is blocked in a call and has not ended in %g s; it is dropped when the call "
+      "%s is blocked in a call and has not ended in %g s; it is dropped when the call "
       "comes back, and until then nothing else can be loaded\ngeneration %u stays in force\n";
-  char text[320];
+  char text[512], what[256] = "";
+  const struct policy_kind *kind = s->options->source.kind;
   unsigned ms = s->load_aborted ? ABORT_MS : config_number(s->options->config, CONFIG_reload_timeout);
-  snprintf(text, sizeof text, s->load_aborted ? aborted : waits, ms / 1000.0, s->generation);
+  if (kind->doing) kind->doing(POLICY_LOADING, what, sizeof what);
+  snprintf(text, sizeof text, s->load_aborted ? aborted : waits, *what ? what : "the main chunk", ms / 1000.0,
+           s->generation);
   log_error("reload: %.*s", (int)strcspn(text, "\n"), text);
   if (s->command) command_load_ended(s->command, EXIT_FAILED, text);
 }

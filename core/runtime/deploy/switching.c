@@ -43,10 +43,12 @@ static bool is_slow(const struct server *s, unsigned worker) {
 }
 
 /* What its policy is at, if that is what keeps it. */
-void switching_describe_worker(const struct server *s, unsigned index, char *text, size_t bytes) {
+bool switching_describe_worker(const struct server *s, unsigned index, char *text, size_t bytes) {
   int length = snprintf(text, bytes, "is ");
   worker_doing(&s->workers[index], text + length, bytes - (size_t)length);
-  if (!text[length]) heartbeat_describe(s->heartbeat, index, text, bytes);
+  if (text[length]) return true;
+  heartbeat_describe(s->heartbeat, index, text, bytes);
+  return false;
 }
 
 void switching_describe(const struct server *s, char *text, size_t bytes) {
@@ -54,7 +56,7 @@ void switching_describe(const struct server *s, char *text, size_t bytes) {
   size_t at = 0;
   text[0] = '\0';
   for (unsigned i = 0; i < s->worker_count; i++) {
-    char doing[256];
+    char doing[320];
     if (!is_slow(s, i)) continue;
     if (named == NAMED_MOST) {
       more++;

@@ -22,8 +22,13 @@ void switching_abandon(struct server *server);
 void switching_report(struct worker *worker);
 /* How many workers have not come to the generation in force. */
 unsigned switching_behind(const struct server *server);
-/* "is stuck in request_filter of policy.lua:12 for 7 s", or that it "has not come back to its loop for 7 s". */
-void switching_describe_worker(const struct server *server, unsigned worker, char *text, size_t bytes);
+/* "is stuck in request_filter at policy.lua:14 for 7 s", or that it "has not come back to its loop for 7 s".
+ * True: it is the policy that keeps it. */
+bool switching_describe_worker(const struct server *server, unsigned worker, char *text, size_t bytes);
+/* What to do about it then. */
+#define SWITCHING_ADVICE                                                                                     \
+  "take the call that blocks out of the policy; then 'perilune upgrade' replaces the process without "       \
+  "losing a request"
 /* "worker 0 is stuck in ... for 7 s" for each that is behind or does not come back to its loop; "" for none. */
 void switching_describe(const struct server *server, char *text, size_t bytes);
 

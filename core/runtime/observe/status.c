@@ -146,13 +146,13 @@ static void put_requests(FILE *out, const struct server *s, const struct tally *
 }
 
 static void put_stuck(FILE *out, const struct server *s, unsigned index) {
-  char doing[256];
+  char doing[320];
   int helper = s->lending.helpers[index];
   if (!heartbeat_is_away(s->heartbeat, index)) return;
-  switching_describe_worker(s, index, doing, sizeof doing);
-  fprintf(out, "            STUCK: it %s", doing);
+  bool is_policy = switching_describe_worker(s, index, doing, sizeof doing);
+  fprintf(out, "            STUCK: worker %u %s", index, doing);
   if (helper >= 0) fprintf(out, "; worker %d accepts connections for it", helper);
-  fputc('\n', out);
+  fprintf(out, "\n%s", is_policy ? "            " SWITCHING_ADVICE "\n" : "");
 }
 
 static void put_workers(FILE *out, const struct server *s) {

@@ -204,7 +204,7 @@ static void put_names(struct json *j, const struct server *s) {
 
 /* "stuck": what it is at; "helper": who accepts for it. */
 static void put_stuck(struct json *j, const struct server *s, unsigned index) {
-  char doing[256] = "";
+  char doing[320] = "";
   bool is_away = heartbeat_is_away(s->heartbeat, index);
   if (is_away) switching_describe_worker(s, index, doing, sizeof doing);
   json_flag(j, "is_stuck", is_away);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// whereabouts: see whereabouts.h. What the handler has found is read in other threads: in words that are atomic each,
+// and valid for the turn whose number is stored behind them. It is written once a turn.
+#include "lua/vm/whereabouts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lua/vm/lost.h"
+#include "lua/vm/task.h"
+#include "lua/vm/vm.h"
+#include "proxy/hooks.h"
+
+enum { TRIES = 8, FRAMES_MOST = 50, PAGE_BYTES = 4096 };
+
+bool whereabouts_want(struct watch *w, unsigned turn) {
+  struct whereabouts *at = &w->whereabouts;
+  if (atomic_load(&at->wanted) != turn) at->tries = 0;
+  if (atomic_load(&at->known) == turn || at->tries >= TRIES) return false;
+  at->tries++;
+  atomic_store(&at->wanted, turn);
+  return true;
+}
+
+/* --- in the handler --------------------------------------------------------------------------------------- */
+
+/* Is that the instruction behind, or before one that is begun again, by which the kernel is called? */
+static bool is_system_call(uintptr_t pc) {
+#if defined __x86_64__
+  static const unsigned char code[] = {0x0f, 0x05};
+#elif defined __aarch64__
+  static const unsigned char code[] = {0x01, 0x00, 0x00, 0xd4};
+#else
+  static const unsigned char code[] = {0};
+  return false;
+#endif
+  if (pc % PAGE_BYTES < sizeof code || pc % PAGE_BYTES > PAGE_BYTES - sizeof code) return false;
+  return memcmp((const void *)(pc - sizeof code), code, sizeof code) == 0 ||
+         memcmp((const void *)pc, code, sizeof code) == 0;
+}
+
+/* A module that comes with us has been called by what is looked for. */
+static bool is_ours(const struct vm *vm, const char *source) {
+  return vm->library.len && strncmp(source, vm->library.ptr, vm->library.len) == 0 &&
+         strncmp(source + vm->library.len, "lua/", 4) == 0;
+}
+
+static void note(struct whereabouts *at, const lua_Debug *ar, unsigned turn) {
+  char text[sizeof at->source] = "";
+  const char *source = ar->source + 1; /* behind the @ */
+  size_t length = strlen(source), most = sizeof text - 1;
+  memcpy(text, length > most ? source + length - most : source, length > most ? most : length);
+  for (size_t i = 0; i < sizeof at->source / sizeof *at->source; i++) {
+    uint64_t word;
+    memcpy(&word, text + i * sizeof word, sizeof word);
+    atomic_store_explicit(&at->source[i], word, memory_order_relaxed);
+  }
+  atomic_store_explicit(&at->line, ar->currentline, memory_order_relaxed);
+  atomic_store_explicit(&at->known, turn, memory_order_release);
+}
+
+void whereabouts_look(struct vm *vm, const void *context) {
+  struct whereabouts *at = &vm->watch.whereabouts;
+  unsigned turn = atomic_load(&vm->watch.turns);
+  lua_State *L = vm->running ? vm->running->co : vm->L;
+  lua_Debug ar;
+  if (atomic_load(&at->wanted) != turn || atomic_load(&at->known) == turn || vm->closing) return;
+  if (!is_system_call(lost_pc(context))) return;
+  for (int level = 0; level < FRAMES_MOST && lua_getstack(L, level, &ar); level++) {
+    if (!lua_getinfo(L, "Sl", &ar) || ar.currentline <= 0 || *ar.source != '@') continue;
+    if (is_ours(vm, ar.source + 1)) continue;
+    note(at, &ar, turn);
+    return;
+  }
+}
+
+/* --- told ------------------------------------------------------------------------------------------------- */
+
+bool whereabouts_are_known(const struct watch *w) {
+  return atomic_load_explicit(&w->whereabouts.known, memory_order_acquire) == atomic_load(&w->turns);
+}
+
+static void read_source(const struct whereabouts *at, char text[sizeof at->source]) {
+  for (size_t i = 0; i < sizeof at->source / sizeof *at->source; i++) {
+    uint64_t word = atomic_load_explicit(&at->source[i], memory_order_relaxed);
+    memcpy(text + i * sizeof word, &word, sizeof word);
+  }
+}
+
+static const char *name_of(const struct watch *w) {
+  int hook = atomic_load(&w->hook);
+  if (atomic_load(&w->loads)) return "the main chunk";
+  return hook == TASK_NO_HOOK ? "background work" : hook_name((enum hook)hook);
+}
+
+void whereabouts_describe(const struct watch *w, char *text, size_t bytes) {
+  const char *place = atomic_load(&w->place);
+  const struct whereabouts *at = &w->whereabouts;
+  char source[sizeof at->source];
+  if (whereabouts_are_known(w)) {
+    read_source(at, source);
+    snprintf(text, bytes, "%s at %s:%d", name_of(w), source, atomic_load(&at->line));
+  } else if (place)
+    snprintf(text, bytes, "%s (defined at %s)", name_of(w), place);
+  else
+    snprintf(text, bytes, "%s", name_of(w));
+}
