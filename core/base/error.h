@@ -22,6 +22,8 @@
   X(REQUEST_TIMEOUT, "request_timeout", DOWNSTREAM, 408, NEVER, "the request head took too long")            \
   X(BODY_TIMEOUT, "body_timeout", DOWNSTREAM, 408, NEVER, "the request body stalled")                        \
   X(BODY_TOO_LARGE, "body_too_large", DOWNSTREAM, 413, NEVER, "the request body is larger than allowed")     \
+  X(REQUEST_CODING, "request_coding", DOWNSTREAM, 400, NEVER,                                                \
+    "the request body is not what its coding says")                                                          \
   X(TARGET_TOO_LONG, "target_too_long", DOWNSTREAM, 414, NEVER, "the request target is longer than allowed") \
   X(HEAD_TOO_LARGE, "head_too_large", DOWNSTREAM, 431, NEVER, "the request head is larger than allowed")     \
   X(METHOD_NOT_ALLOWED, "method_not_allowed", DOWNSTREAM, 405, NEVER, "this method is not proxied")          \
@@ -45,6 +47,10 @@
   X(READ_TIMEOUT, "read_timeout", UPSTREAM, 504, NEVER, "the peer stalled in mid-response")                  \
   X(BAD_RESPONSE, "bad_response", UPSTREAM, 502, NEVER, "malformed response")                                \
   X(RESPONSE_TRUNCATED, "response_truncated", UPSTREAM, 502, NEVER, "the peer ended in mid-response")        \
+  X(RESPONSE_CODING, "response_coding", UPSTREAM, 502, NEVER,                                                \
+    "the response body is not what its coding says")                                                         \
+  X(RESPONSE_TOO_LARGE, "response_too_large", UPSTREAM, 502, NEVER,                                          \
+    "the decoded response is out of all proportion")                                                         \
   X(UPSTREAM_REFUSED, "upstream_refused", INTERNAL, 502, NEVER, "the policy refused to ask a peer")          \
   X(NO_BACKEND, "no_backend", INTERNAL, 503, NEVER, "no healthy backend")                                    \
   X(OVERLOADED, "overloaded", INTERNAL, 503, NEVER, "all backends are at their limits")                      \

@@ -943,6 +943,7 @@ local failure = {}
 --- | `request_timeout` | downstream | 408 | the request head took too long |
 --- | `body_timeout` | downstream | 408 | the request body stalled |
 --- | `body_too_large` | downstream | 413 | the request body is larger than allowed |
+--- | `request_coding` | downstream | 400 | the request body is not what its coding says |
 --- | `target_too_long` | downstream | 414 | the request target is longer than allowed |
 --- | `head_too_large` | downstream | 431 | the request head is larger than allowed |
 --- | `method_not_allowed` | downstream | 405 | this method is not proxied |
@@ -966,6 +967,8 @@ local failure = {}
 --- | `read_timeout` | upstream | 504 | the peer stalled in mid-response |
 --- | `bad_response` | upstream | 502 | malformed response |
 --- | `response_truncated` | upstream | 502 | the peer ended in mid-response |
+--- | `response_coding` | upstream | 502 | the response body is not what its coding says |
+--- | `response_too_large` | upstream | 502 | the decoded response is out of all proportion |
 --- | `upstream_refused` | internal | 502 | the policy refused to ask a peer |
 --- | `no_backend` | internal | 503 | no healthy backend |
 --- | `overloaded` | internal | 503 | all backends are at their limits |
