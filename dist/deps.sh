@@ -39,6 +39,9 @@ need_for_run() {
   need libxxhash-dev has_library libxxhash
   need libpcre2-dev has_library libpcre2-8
   need libnghttp2-dev has_library libnghttp2
+  need zlib1g-dev has_library zlib
+  need libbrotli-dev has_library libbrotlienc
+  need libzstd-dev has_library libzstd
   need openssl has_command openssl
   need curl has_command curl
 }

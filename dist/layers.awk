@@ -67,6 +67,8 @@ function check_library(header) {
   if (header ~ /^openssl\// && FILENAME !~ /^core\/net\/tls/) complain("OpenSSL belongs in core/net/tls*")
   if (header ~ /llhttp\.h$/ && FILENAME != "core/http/parser.c") complain("llhttp belongs in core/http/parser.c")
   if (header ~ /nghttp2/ && FILENAME !~ /^core\/http\/h2_(parts|memory)\.h$/) complain("nghttp2 belongs behind core/http/h2_session.h")
+  if (header ~ /^(zlib\.h|brotli\/.*|zstd.*\.h)$/ && FILENAME !~ /^core\/http\/coding_(zlib|brotli|zstd)\.c$/)
+    complain("zlib, brotli and zstd belong behind core/http/coding.h")
   if (header == "pcre2.h" && FILENAME != "lua/api/regex.c") complain("PCRE2 belongs in lua/api/regex.c")
   if (header == "ev.h" && layer != "net" && layer != "runtime") complain("ev.h belongs in core/net and core/runtime")
   if (header ~ /^(lua|lauxlib|lualib|luajit)\.h$/ && layer != "lua") complain("Lua belongs in lua/")

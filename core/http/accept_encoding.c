@@ -7,24 +7,6 @@
 
 enum { WEIGHT_MOST = 1000, WEIGHT_UNSET = 0xffff };
 
-static const struct {
-  struct str name, other;
-} codings[] = {
-#define X(id, name, other) {STR_INIT(name), STR_INIT(other)},
-    CODING_TABLE(X)
-#undef X
-};
-
-enum coding coding_of(struct str name) {
-  for (enum coding id = 0; name.len && id < CODING_COUNT; id++)
-    if (str_equal_nocase(name, codings[id].name) || str_equal_nocase(name, codings[id].other)) return id;
-  return CODING_COUNT;
-}
-
-struct str coding_name(enum coding coding) {
-  return codings[coding].name;
-}
-
 /* 0 or 1 and at most three digits behind the point (RFC 9110 section 12.4.2). */
 static bool parse_weight(struct str text, uint16_t *weight) {
   unsigned digits = 0, sum = 0;

@@ -4,34 +4,8 @@
 #ifndef PERILUNE_HTTP_ACCEPT_ENCODING_H
 #define PERILUNE_HTTP_ACCEPT_ENCODING_H
 
+#include "http/coding.h"
 #include "http/headers.h"
-
-/* The content codings, in the order of preference among those that a client likes equally. X(ID, name, other name) */
-#define CODING_TABLE(X)                                                                                      \
-  X(ZSTD, "zstd", "")                                                                                        \
-  X(BR, "br", "")                                                                                            \
-  X(GZIP, "gzip", "x-gzip")                                                                                  \
-  X(DEFLATE, "deflate", "")                                                                                  \
-  X(IDENTITY, "identity", "")
-
-enum coding {
-#define X(id, name, other) CODING_##id,
-  CODING_TABLE(X)
-#undef X
-      CODING_COUNT
-};
-/* Sets of codings, a bit each. */
-enum {
-#define X(id, name, other) CODINGS_##id = 1 << CODING_##id,
-  CODING_TABLE(X)
-#undef X
-      CODINGS_NONE = 0,
-  CODINGS_ALL = (1 << CODING_COUNT) - 1
-};
-
-/* CODING_COUNT: none of them. Names have no case. */
-enum coding coding_of(struct str name);
-struct str coding_name(enum coding coding);
 
 /* Thousandths; 0: not acceptable. */
 struct accept_encoding {
