@@ -38,6 +38,12 @@ function cors.new(given, ...)
   check.no_more("cors.new", "its options are one table", ...)
   local wanted = options.read("cors.new", given, valid)
   local allowed = set_of(wanted.origins)
+  for origin in pairs(allowed) do
+    if origin ~= "*" and origin ~= "null" and not tostring(origin):find "^%w[%w+.-]*://[^/?#%s]+$" then
+      local shown = tostring(origin):gsub("%c", "?")
+      error(("cors.new: '%s' is no origin: write it without a path, like https://app.example"):format(shown), 2)
+    end
+  end
   if allowed["*"] and wanted.credentials then error("cors.new: credentials are not for any origin ('*')", 2) end
   local methods = table.concat(wanted.methods, ", ")
   local credentials = wanted.credentials and "true" or nil

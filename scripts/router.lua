@@ -17,7 +17,7 @@ local url = require "perilune.url"
 local router = {}
 
 local Router = {}
-Router.__index = Router
+Router.__index = check.strict(Router, "a router")
 
 local function escaped(text) return (text:gsub("[%^%$%(%)%%%.%[%]%*%+%-%?]", "%%%0")) end
 
@@ -55,7 +55,9 @@ local function refuse_twice(self, route)
 end
 
 local function add(self, key, value)
-  if type(key) ~= "string" then check.raise(("router.new: a path is a string, not a %s value"):format(type(key))) end
+  if type(key) ~= "string" then 
+    check.raise(("router.new: a path is a string, not a %s value: write { [\"/path\"] = value }"):format(type(key)))
+  end
   local method, path = key:match "^(%u+) +(%S+)$"
   path = path or key
   local fault = fault_of(path)

@@ -13,6 +13,8 @@ local LISTEN = 'require("perilune").listen("127.0.0.1:0", { upstream_peer = func
 local function checked(text)
   local directory = process.directory()
   process.write_file(directory .. "/helpers.lua", "return {}")
+  process.write_file(directory .. "/first.lua", "return require 'second'")
+  process.write_file(directory .. "/second.lua", "return require 'first'")
   return perilune.run("check", process.write_file(directory .. "/p.lua", text))
 end
 
@@ -24,7 +26,35 @@ local LOADING = {
   { "error { code = 3, why = 'closed' }", "code = 3" },
   { "error('no luck', 0)", "no luck" },
   { "os.exit(1)", "os%.exit is refused: it would end the whole proxy" },
+  { "error()", "the error is a nil value" },
+  { "coroutine.yield()", "coroutine%.yield was called outside of a coroutine" },
+  { "local x = ('abc'):match('(abc')", "unfinished capture" },
+  { "local x = ('abc'):gsub('%', 'x')", "malformed pattern %(ends with '%%'%)" },
+  { "// comment", "near '/' %(a comment begins with %-%-%)" },
+  { "local x = a && b", "near '&' %(and is a word%)" },
+  { "if a || b then end", "near '|' %(or is a word%)" },
+  { "if a != b then end", "near '!' %(not equal is written ~=" },
+  { "if x = 1 then end", "'then' expected near '=' %(equal is written ==%)" },
+  { "if (x == 1) { y() }", "'then' expected near .* %(if condition then .* without braces%)" },
+  { "local x; x += 1", "near '%+' %(Lua has no such assignment: write x = x %+ 1%)" },
+  { "local x = y ? 1 : 2", "near '%?' %(.*: write condition and this or that%)" },
+  { "local function f() { return 1 }", "near '{' %(a block has no braces: it ends with end%)" },
+  { "local t = { a = 1 b = 2 }", "'}' expected near 'b' %(a comma or a } is missing before it%)" },
+  { "print(1", "expected .* near 'require' %(a comma or a %) is missing before it%)" },
+  { "local f = function() end end", "near 'end' %(there is an end too many" },
+  { "return 5", "near 'require' %(nothing may follow a return%)" },
+  { "local s = 'a\\qb'", "invalid escape sequence .*the escape character of Lua's patterns is %%" },
+  { "local t = { body_limit = 10MB }", "malformed number near '10MB' %(a size is a number of bytes" },
+  { "null.x = 1", "attempt to index global 'null' .*Lua's word is nil" },
+  { "json.decode 'x'", 'attempt to index global \'json\' .*write: local json = require "perilune%.json"' },
+  { "sleep(1)", "attempt to call global 'sleep' .*write perilune%.sleep" },
+  { "if 1 < '2' then end", "attempt to compare number with string %(.*see tonumber%)" },
+  { "if nil < 1 then end", "attempt to compare nil with number %(one of them is missing%)" },
   -- modules
+  { "require 'helpers.lua'", "module 'helpers%.lua' not found: write require \"helpers\"" },
+  { "require 'perilune/rate_limit'", "did you mean perilune%.rate_limit%?" },
+  { "require 'my-module'", "module 'my%-module' not found: neither .*/my%-module%.lua nor " },
+  { "require 'first'", "loading module 'first' %(modules that require each other: .* in the function that needs it%)" },
   { "require 'perilune.ratelimit'", "module 'perilune%.ratelimit' not found: did you mean perilune%.rate_limit%?" },
   { "require 'rate_limit'", "module 'rate_limit' not found: did you mean perilune%.rate_limit%?" },
   { "require 'perilune.nothing_like_it'", "not found: perilune has no module of that name" },
@@ -41,6 +71,27 @@ local LOADING = {
   { "require('perilune').listen('127.0.0.1:0', { zzz = function() end })", "there is no hook 'zzz' %(keep" },
   { "require('perilune').listen('127.0.0.1:0', { request_filter = 5 })", "'request_filter' must be a function" },
   { "require('perilune').listen('127.0.0.1:0', {})", "the hooks lack upstream_peer" },
+  { "require('perilune').listen({ upstream_peer = print }, '127.0.0.1:0')",
+    "argument 1, the address, is a table value: write perilune%.listen%(" },
+  { "require('perilune'):listen('127.0.0.1:0', { upstream_peer = print })",
+    "argument 1, the address, is a table value" },
+  { "require('perilune').listen('127.0.0.1:0')", "argument 2, the table of hooks, is missing: write" },
+  { "require('perilune').listen('127.0.0.1:0', print)", "argument 2, the table of hooks, is a function value" },
+  { "require('perilune').listen('127.0.0.1:0', { upstream_peer = print }, 5)",
+    "argument 3, the table of options, is a number value" },
+  { "require('perilune').listen('127.0.0.1:0', { upstream_peer = print, head_timeout = 5 })",
+    "'head_timeout' is an option, not a hook: options are a table of their own, the third argument" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { request_filter = print })",
+    "'request_filter' is a hook, not an option: hooks are the second argument" },
+  { "require('perilune').upstream_peer = print", "perilune%.upstream_peer is no hook: hooks are fields of the table" },
+  { "local p = {}; p:request_filter(print)", "'request_filter' .*a hook is defined, not called: function policy%." },
+  { "local app = {}; app.hook('request_filter', print)",
+    "'hook' .*hooks are functions of a table that perilune%.listen" },
+  { "require('perilune').log 'x'", "attempt to call field 'log' .*call a function of it, log%.NAME" },
+  { "require('perilune').every('5s', print)", "bad argument #1 to 'every' %(number expected, got string%)" },
+  { "require('perilune').dict { name = 'x' }", "perilune%.dict: expected a name" },
+  { "require('perilune').dict('x'):set('k', {})", "a dict keeps strings, numbers and booleans, not a table.*json" },
+  { "require('perilune').wait(5)", "expected tasks, as perilune%.spawn gives them" },
   { "local p = {}; function p:request_filter(session, ctx) return ctx end require('perilune').listen('127.0.0.1:0', p)",
     "hook 'request_filter' is defined with a colon, .*: write function policy%.request_filter%(session, %.%.%.%)" },
   { "local p = {}; function p:request_filtr() end require('perilune').listen('127.0.0.1:0', p)",
@@ -72,7 +123,20 @@ local LOADING = {
   { "require('perilune.health_check').http({}, {})", "expected a set of backends" },
   { "require('perilune.health_check').http(require('perilune.round_robin').new { 'a:1' }, { pth = '/' })",
     "unknown option 'pth' %(did you mean path%?%)" },
+  { "require('perilune.round_robin'):new { 'a:80' }", "round_robin%.new is called with a dot, not with a colon" },
+  { "require('perilune.round_robin').new { backends = { 'a:80' } }", "'backends': addresses stand in the list itself" },
+  { "require('perilune.round_robin').new { ['10.0.0.1:80'] = 2 }", "addresses stand in the list itself" },
+  { "require('perilune.round_robin').new { { 'a:80', weight = 2 } }", "a backend is a text or a table: { address = " },
+  { "require('perilune.round_robin').new { { host = 'a', port = 80 } }",
+    "a backend is a text or a table: { address = " },
+  { "require('perilune.round_robin').new { 'http://a:80' }", 'an address is host:port, without "http://"' },
   -- other modules
+  { "require('perilune.rate_limit'):new { max = 1 }", "rate_limit%.new: one argument too many: .* called with a dot" },
+  { "require('perilune.router').new { '/a', 1 }",
+    "a path is a string, not a number value: write { %[\"/path\"%] = value }" },
+  { "require('perilune.router').new {}:route 'x'", "a router has no 'route': there is match" },
+  { "require('perilune.cors').new { origins = { 'https://a.b/' } }",
+    "'https://a%.b/' is no origin: write it without a path" },
   { "require('perilune.token_auth').new { secret = '' }", "option 'secret' must not be empty" },
   { "require('perilune.token_auth').new {}", "option 'secret' is missing" },
   { "require('perilune.rate_limit').new { by = 'adress', max = 1 }", "'by' must be address, path or host" },
@@ -129,6 +193,23 @@ local HOOKS = {
   { "require 'perilune.ratelimit'", "did you mean perilune%.rate_limit%?" },
   { "local blocked = limit(session)", "limit%(session, ctx%): ctx is missing" },
   { "return limit(session)", "limit%(session, ctx%): ctx is missing" },
+  { "return session:respond { 200, 'x' }", "a value has no name: write { status = 200, body" },
+  { "return session:respond { status = 200, headers = { 'X-A: b' } }",
+    "not the name of a field: write headers = { %[" },
+  { "return session:redirect '/x'", "no 'redirect': to answer, write return session:respond" },
+  { "session:request():set_header 'X'", "got no value %(see remove_header%)" },
+  { "return { status = 200 }",
+    "what session:respond gives, as in return session:respond { status = 403 }.*got a table" },
+  { "session.headers['X'] = 1", "field 'headers' %(a function value%) %(it is a method: write :headers%(%)%)" },
+  { "return session.path .. 'x'", "field 'path' %(a function value%) %(it is a method: write :path%(%)%)" },
+  { "for _ in pairs(session:headers()) do end",
+    "it is an iterator already: for name, value in message:headers%(%) do" },
+  { "return session:get_header('a') < 5", "attempt to compare nil with number %(one of them is missing%)" },
+  { "return json.decode 'x'", 'write: local json = require "perilune%.json"' },
+  { "visits.get('a')", "perilune%.dict expected as argument 1, got string %(methods are called with a colon%)" },
+  { "return session:tls().version", "attempt to index a nil value" },
+  { "local late = session; perilune.sleep(0); ctx = nil; return ctx.user", "attempt to index local 'ctx'" },
+  { "perilune.every(1, print) error 'end'", "end" },
 }
 
 local POLICY = table.concat {
@@ -146,7 +227,7 @@ describe("loading a policy with a mistake says what it was, where, and what woul
     it(case[1], function()
       local result = checked(case[1] .. "\n" .. LISTEN .. "\n")
       assert.equal(2, result.code, result.stderr)
-      assert.matches("p%.lua:?1?:? .*" .. case[2], result.stderr)
+      assert.matches("p%.lua:?[12]?:? .*" .. case[2], result.stderr)
       assert.equal(1, select(2, result.stderr:gsub("[^\n]+", "")), result.stderr)
     end)
   end

@@ -93,9 +93,9 @@ describe("a policy is refused with exit code 2 and one line", function()
     is_refused("local a = require 'perilune.no_such_thing'\n", "policy%.lua:1:", "perilune%.no_such_thing")
   end)
 
-  it("for an error that says neither file nor line, with the file", function()
+  it("for an error that says neither file nor line, with both", function()
     is_refused("error { code = 1 }\n", "table")
-    is_refused("error('no such luck', 0)\n", "policy%.lua: no such luck")
+    is_refused("error('no such luck', 0)\n", "policy%.lua:1: no such luck")
   end)
 
   it("for trusted authorities of a health check that do not exist, by their file", function()

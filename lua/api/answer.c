@@ -30,7 +30,9 @@ static void read_headers(lua_State *L, struct wanted_answer *wanted) {
   lua_pushnil(L);
   while (lua_next(L, table)) {
     if (lua_type(L, -2) != LUA_TSTRING)
-      luaL_error(L, "session:respond: a key of headers is a %s value, not the name of a field",
+      luaL_error(L,
+                 "session:respond: a key of headers is a %s value, not the name of a field: write "
+                 "headers = { [\"X-Name\"] = \"value\" }",
                  luaL_typename(L, -2));
     fields_append(L, &wanted->headers, table + 1, table + 2);
     lua_pop(L, 1);
@@ -64,8 +66,10 @@ static __attribute__((cold)) void refuse_field(lua_State *L, const char *name) {
 
 /* One field of the table, its name below its value. -0 +0 */
 static void read_field(lua_State *L, struct wanted_answer *wanted) {
-  const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-  if (strcmp(name, "status") == 0)
+  const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+  if (!name)
+    luaL_error(L, "session:respond: a value has no name: write { status = 200, body = \"...\" }");
+  else if (strcmp(name, "status") == 0)
     read_status(L, wanted);
   else if (strcmp(name, "headers") == 0)
     read_headers(L, wanted);

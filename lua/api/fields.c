@@ -109,8 +109,8 @@ static inline struct field check_name(lua_State *L, int index) {
 
 static __attribute__((cold)) void refuse_value(lua_State *L, struct str name, struct str value, int index) {
   if (!value.ptr)
-    luaL_error(L, "the value of field %s must be a string, a number or an array of them, got a %s value",
-               name.ptr, luaL_typename(L, index));
+    luaL_error(L, "the value of field %s must be a string, a number or an array of them, got %s%s", name.ptr,
+               luaL_typename(L, index), lua_isnoneornil(L, index) ? " (see remove_header)" : "");
   luaL_error(L, "the value of field %s has a control character in it (CR, LF, NUL, ...)", name.ptr);
 }
 

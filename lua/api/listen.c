@@ -205,10 +205,22 @@ static void take_senders(lua_State *L, struct settings *settings) {
 /* --- the call --- */
 
 /* -0 +0 */
+static void refuse_hooks_among_options(lua_State *L) {
+  for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
+    lua_getfield(L, 3, hook_name(hook));
+    if (lua_isfunction(L, -1))
+      luaL_error(L, "perilune.listen: '%s' is a hook, not an option: hooks are the second argument",
+                 hook_name(hook));
+    lua_pop(L, 1);
+  }
+}
+
+/* -0 +0 */
 static void check_options(lua_State *L, struct listen_options *into, struct arena *arena) {
   into->listener.settings = settings_default;
   if (lua_isnoneornil(L, 3)) return;
   luaL_checktype(L, 3, LUA_TTABLE);
+  refuse_hooks_among_options(L);
   if (!options_read(L, 3, &option_set, into, arena))
     luaL_error(L, "perilune.listen: %s", lua_tostring(L, -1));
   unsigned bits = into->listener.settings.client_ipv6_bits;
@@ -228,6 +240,37 @@ static struct str place_of_call(lua_State *L, struct arena *arena) {
   return (struct str){place.ptr, place.len - 1};
 }
 
+/* Of the arguments, which are three afterwards. -n +3 */
+static void check_types(lua_State *L) {
+  static const int types[] = {LUA_TSTRING, LUA_TTABLE, LUA_TTABLE};
+  static const char *const names[] = {"the address", "the table of hooks", "the table of options"};
+  for (int i = 0; i < 3; i++) {
+    int type = lua_type(L, i + 1);
+    bool is_fit = type == types[i] || (i == 0 && type == LUA_TNUMBER) || (i == 2 && type <= LUA_TNIL);
+    if (is_fit) continue;
+    luaL_error(
+        L,
+        "perilune.listen: argument %d, %s, is %s: write perilune.listen(\"127.0.0.1:6188\", policy, { ... })",
+        i + 1, names[i],
+        type <= LUA_TNIL ? "missing" : lua_pushfstring(L, "a %s value", lua_typename(L, type)));
+  }
+  lua_settop(L, 3);
+}
+
+/* An option among the hooks would be dropped without a word. -0 +0 */
+static void refuse_options_among_hooks(lua_State *L) {
+  for (unsigned i = 0; i < option_set.count; i++) {
+    lua_getfield(L, 2, option_set.options[i].name);
+    if (!lua_isnil(L, -1) && !lua_isfunction(L, -1)) /* `certificate` is a hook, too */
+      luaL_error(
+          L,
+          "perilune.listen: '%s' is an option, not a hook: options are a table of their own, the third "
+          "argument",
+          option_set.options[i].name);
+    lua_pop(L, 1);
+  }
+}
+
 /* perilune.listen(address, hooks [, options]) -3 +0 */
 static int add_listener(lua_State *L) {
   struct vm *vm = vm_of(L);
@@ -240,11 +283,12 @@ static int add_listener(lua_State *L) {
     return luaL_error(
         L,
         "perilune.listen: one argument too many: it takes an address, the hooks, and one table of options");
-  lua_settop(L, 3);
+  check_types(L);
   listener->place = place_of_call(L, &policy->arena);
   listener->address = check_address(L, policy);
   listener->address.len--; /* its terminator stays behind it */
   check_options(L, &wanted, &policy->arena);
+  refuse_options_among_hooks(L);
   listener->hooks = check_hooks(L, &policy->arena);
   listener->tls.asks = listener->hooks->certificate != NULL;
   check_tls(L, &listener->tls);

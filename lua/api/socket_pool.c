@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // socket_pool: spare connections of the policy's own, one list per vm, newest first. The hard problem is that who takes
 // one must not be given the answer to an earlier question. So none is kept while an answer may still come (socket.h,
-// outstanding), and what the peer closes, or speaks on without being asked, leaves the pool: that is watched, and looked
+// outstanding), and what the peer closes, or speaks on without being asked, leaves the pool: it is watched, and looked
 // at once more when one is taken.
 #include "lua/api/socket.h"
 #include "lua/vm/vm.h"

@@ -51,6 +51,7 @@ end
 
 -- What is wrong with an entry of a list, or nil.
 local function fault_of(entry)
+  if entry[1] or entry.host then return "a backend is a text or a table: { address = 'host:port', weight = 2 }" end
   for name in pairs(entry) do
     if not is_entry_field[name] then
       return ("unknown field '%s' of a backend%s; valid are %s"):format(tostring(name), check.hint(name, ENTRY_FIELDS),
@@ -228,7 +229,19 @@ function Set:update(list)
   return true
 end
 
+-- Addresses under a name, as { backends = {...} } and { ["10.0.0.1:80"] = 2 }.
+local function refuse_named_addresses(call, list, level)
+  for name, value in pairs(type(list) == "table" and list or {}) do
+    local is_list = type(name) == "string" and not set_options[name] and type(value) == "table" and value[1] ~= nil
+    if is_list or type(name) == "string" and name:find ":%d+$" then
+      error(("%s: '%s': addresses stand in the list itself: { '10.0.0.1:80', { address = '10.0.0.2:80', weight = 2 } }")
+        :format(call, name), level + 1)
+    end
+  end
+end
+
 local function new_set(class, call, list, level)
+  refuse_named_addresses(call, list, level + 1)
   local compiled, fault = balancer.compile(list, type(list) == "table" and list.zone)
   if not compiled then error(call .. ": " .. fault, level + 1) end
   local given = read_options(call, list, level + 1)
@@ -268,6 +281,7 @@ function balancer.define(name, algorithm)
   local module = {}
   --- A set of the addresses in `list`, with the options of set_options beside them.
   function module.new(list, ...)
+    if list == module then check.raise(name .. ".new is called with a dot, not with a colon") end
     check.no_more(name .. ".new", "options of a set stand in its list: { '10.0.0.1:80', passive = {...} }", ...)
     local set = new_set(class, name .. ".new", list, 2)
     if algorithm == "consistent" or algorithm == "bounded" then set.backends:prepare() end

@@ -52,7 +52,19 @@ end
 --- Nothing may follow the arguments that a function takes: it would be dropped without a word. `hint` says where it may
 --- belong.
 function check.no_more(call, hint, ...)
-  if select("#", ...) > 0 then core.raise(("%s: one argument too many: %s"):format(call, hint)) end
+  if select("#", ...) == 0 then return end
+  core.raise(("%s: one argument too many: %s; it is called with a dot"):format(call, hint))
+end
+
+--- A table of methods that raises for a name which it does not have: a nil would fail with nothing said of it. `what`
+--- is what has them: "a router". Fields of such objects must not be nil.
+function check.strict(methods, what)
+  return setmetatable(methods, { __index = function(_, name)
+    if type(name) ~= "string" or name:sub(1, 2) == "__" then return nil end
+    local names = {}
+    for known in pairs(methods) do names[#names + 1] = known end
+    core.raise(("%s has no '%s'%s"):format(what, name, check.meant(name, names)))
+  end })
 end
 
 --- The object of a method, which has a field of that name: `.` for `:` is the usual slip.

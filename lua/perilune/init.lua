@@ -69,4 +69,11 @@ return setmetatable(perilune, { __index = function(_, name)
   end
   if type(name) == "string" and name:sub(1, 2) == "__" then return nil end
   error(("perilune has no '%s'%s"):format(tostring(name), suggestion(name)), 2)
+end, __newindex = function(_, name, value)
+  for _, hook in ipairs(core.hook_names()) do
+    if name == hook then
+      error(("perilune.%s is no hook: hooks are fields of the table that perilune.listen gets"):format(name), 2)
+    end
+  end
+  rawset(perilune, name, value)
 end })

@@ -96,6 +96,7 @@ function options.read(call, given, valid, level)
   level = (level or 2) + 1
   if given == nil then given = {} end
   if type(given) ~= "table" then error(("%s: expected a table of options, got %s"):format(call, show(given)), level) end
+  if type(rawget(given, "new")) == "function" then error(call .. " is called with a dot, not with a colon", level) end
   refuse_unknown(call, given, valid, level)
   local read = {}
   for name, option in pairs(valid) do

@@ -175,6 +175,8 @@ static const char loaders[] =
     "end\n"
     "\n"
     "local function suggestion(name)\n"
+    "  if name:find '%.lua$' then return (': write require \"%s\"'):format((name:gsub('%.lua$', ''))) end\n"
+    "  name = name:gsub('/', '.')\n"
     "  local near = nearest_of(name:match '[^.]+$' or name, modules, scripts)\n"
     "  if near then return (': did you mean perilune.%s?'):format(near) end\n"
     "  if name:find '^perilune%.' then return ': perilune has no module of that name' end\n"

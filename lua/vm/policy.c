@@ -75,8 +75,13 @@ static char *in_one_line(char *message) {
 
 /* Runs the function on top of the task's stack and leaves its results there. NULL or a malloc'd message. */
 static char *run(struct task *task, int arguments) {
+  char place[256];
   if (task_start(task, arguments) == TASK_DONE) return NULL;
-  return in_one_line(task_error(task, false).text);
+  char *why = in_one_line(task_error(task, false).text);
+  if (task_error_has_place(why) || !task_error_place(task, place, sizeof place)) return why;
+  char *placed = why_text("%s: %s", place, why);
+  free(why);
+  return placed;
 }
 
 /* A message that does not name the script, as of error("...", 0), is put behind its name. Takes over `why`. */
@@ -100,7 +105,7 @@ static char *run_script(struct policy *policy) {
 
 static char *check_listeners(const struct policy *policy, const char *path) {
   if (policy->count > 0) return NULL;
-  return why_text("%s: the policy listens nowhere: it calls perilune.listen not once", path);
+  return why_text("%s: the policy never calls perilune.listen", path);
 }
 
 static bool mentions_tls(const char *path) {

@@ -101,6 +101,8 @@ struct task_error {
 struct task_error task_error(struct task *task, bool with_traceback);
 /* Does the text begin with a place, "policy.lua:12: "? */
 bool task_error_has_place(const char *text);
+/* Where the policy was when it failed, "policy.lua:12": the innermost line of its own. False: nowhere in it. */
+bool task_error_place(struct task *task, char *room, size_t bytes);
 /* Logs it: "<doing> failed: <message and traceback>". */
 void task_log_error(struct task *task, const char *doing);
 

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "lua/vm/handle.h"
+#include "lua/vm/push.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 
@@ -102,6 +104,23 @@ static void push_message(lua_State *L, struct task *task) {
   lua_pushfstring(L, "(the error is a %s value)", luaL_typename(L, -1));
 }
 
+/* Has the message on top of the stack words of LuaJIT's own? Then it may get a hint. -0 +0 */
+static bool is_luajits(lua_State *L) {
+  static const char *const words[] = {"attempt to ", "bad argument",           "bad self",
+                                      " near '",     "previous error loading", "invalid escape"};
+  const char *text = lua_tostring(L, -1);
+  for (size_t i = 0; text && i < sizeof words / sizeof *words; i++)
+    if (strstr(text, words[i])) return true;
+  return false;
+}
+
+/* Puts behind it what to write instead (lua/perilune/hints.lua). -1 +1 */
+static void add_hint(lua_State *L) {
+  push_function(L, "perilune.hints", "add");
+  lua_insert(L, -2);
+  lua_call(L, 1, 1);
+}
+
 /* The status of an error table {status = N}. */
 static unsigned short error_status(lua_State *L, struct task *task) {
   if (task->strayed || task->overran || task->starved || !lua_istable(task->co, -1)) return 0;
@@ -120,6 +139,7 @@ static int read_error(lua_State *L) {
   struct task *task = reading->task;
   reading->error.status = error_status(L, task);
   push_message(L, task);
+  if (is_luajits(L)) add_hint(L);
   if (reading->with_traceback) luaL_traceback(L, task->co, lua_tostring(L, -1), 0);
   reading->error.text = str_to_cstring(str_of(lua_tostring(L, -1)));
   return 0;
@@ -139,6 +159,17 @@ bool task_error_has_place(const char *text) {
     size_t digits = *at == ':' ? strspn(at + 1, "0123456789") : 0;
     if (digits && strncmp(at + 1 + digits, ": ", 2) == 0 && at > text && !(at[-1] >= '0' && at[-1] <= '9'))
       return true;
+  }
+  return false;
+}
+
+bool task_error_place(struct task *task, char *room, size_t bytes) {
+  lua_Debug frame;
+  for (int level = 0; !task->starved && lua_getstack(task->co, level, &frame); level++) {
+    if (!lua_getinfo(task->co, "Sl", &frame) || frame.currentline <= 0) continue;
+    if (handle_is_own_source(task->vm, frame.source)) continue;
+    snprintf(room, bytes, "%s:%d", frame.short_src, frame.currentline);
+    return true;
   }
   return false;
 }

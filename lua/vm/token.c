@@ -182,6 +182,15 @@ static int set_field(lua_State *L) {
       names[token.kind], names[token.kind]);
 }
 
+/* What other proxies and servers call it. */
+static bool is_meant_to_answer(const char *name) {
+  static const char *const words[] = {"abort", "answer", "close", "deny", "exit",     "finish", "json",
+                                      "print", "reply",  "say",   "send", "redirect", "render", "write"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strcmp(words[i], name) == 0) return true;
+  return false;
+}
+
 /* What none of them has, of the table of methods that is 1: a name that is nil would fail with nothing said of it. -2
  * +0 */
 static int refuse_name(lua_State *L) {
@@ -189,6 +198,12 @@ static int refuse_name(lua_State *L) {
   const char *near = handle_nearest_key(L, 1, name);
   if (near)
     return handle_raise(L, "sessions, requests and responses have no '%s': did you mean %s?", name, near);
+  if (is_meant_to_answer(name))
+    return handle_raise(
+        L,
+        "sessions have no '%s': to answer, write return session:respond { status = ..., headers = "
+        "{...}, body = ... }",
+        name);
   return handle_raise(L, "sessions, requests and responses have no '%s' (data of your own is kept in ctx)",
                       name);
 }

@@ -1,0 +1,100 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.hints: what to write instead, behind messages of LuaJIT's own that name a symptom. Each mistake is one that
+-- people make who come from other languages or from other proxies. A message that has no hint stays as it is.
+
+local core = require "perilune.core"
+
+local hints = {}
+
+local MODULES = {}
+for name in ("crypto date dns http json log metrics network regex tcp url"):gmatch "%w+" do MODULES[name] = true end
+
+local function is_hook(name)
+  for _, hook in ipairs(core.hook_names()) do if hook == name then return true end end
+  return false
+end
+
+local function for_hook(name)
+  if is_hook(name) then
+    return ("a hook is defined, not called: function policy.%s(session, ...) ... end"):format(name)
+  end
+  if name == "hook" or name == "on" or name == "use" or name == "add_hook" then
+    return "hooks are functions of a table that perilune.listen gets: function policy.request_filter(session, ctx)"
+  end
+end
+
+local function for_global(name)
+  if name == "null" or name == "None" or name == "undefined" then return "Lua's word is nil" end
+  if MODULES[name] then return ('write: local %s = require "perilune.%s"'):format(name, name) end
+  if rawget(require "perilune", name) ~= nil then return ("write perilune.%s"):format(name) end
+end
+
+-- { pattern of the message, the hint or a function of its captures, pattern of the source line that is asked for, too }
+local ALL = {
+  -- syntax
+  { "unexpected symbol near '/'", "a comment begins with --", "//" },
+  { "near '!'", "not equal is written ~=, and not is a word", "!" },
+  { "near '[%+%-%*/]'", "Lua has no such assignment: write x = x + 1", "[%+%-%*/]=" },
+  { "near '%+'", "Lua has no ++: write x = x + 1", "%+%+" },
+  { "near '&'", "and is a word", "&&" },
+  { "near '|'", "or is a word", "||" },
+  { "near '%?'", "there is no such operator: write condition and this or that" },
+  { "'then' expected near '='", "equal is written ==" },
+  { "'then' expected near", "if condition then ... end: without braces" },
+  { "near '{'", "a block has no braces: it ends with end", "%)%s*{" },
+  { "'}' expected .*near '[^<]", "a comma or a } is missing before it" },
+  { "'%)' expected .*near '[^<]", "a comma or a ) is missing before it" },
+  { "'<eof>' expected near 'end'", "there is an end too many, or what it belongs to is missing" },
+  { "'<eof>' expected near", "nothing may follow a return" },
+  { "invalid escape sequence", "the escape character of Lua's patterns is %, and a backslash is written \\\\" },
+  { "malformed number near '%d+%a", "a size is a number of bytes, as in 10 * 1024 * 1024, a time one of seconds" },
+  -- modules
+  { "loop or previous error loading module",
+    "modules that require each other: require one of them in the function that needs it" },
+  -- calls
+  { "calling '([%w_]+)' on bad self", function(name)
+    return ("call it with a dot, not with a colon: .%s(...)"):format(name)
+  end },
+  { "attempt to call %w+ '([%w_]+)' %(a nil value%)", for_hook },
+  { "attempt to %w+ global '([%w_]+)' %(a nil value%)", for_global },
+  { "attempt to call %w+ '([%w_]+)' %(a table value%)", function(name)
+    return ("it is a table: call a function of it, %s.NAME(...)"):format(name)
+  end },
+  { "attempt to %w+ %w* ?field '([%w_]+)' %(a function value%)", function(name)
+    return ("it is a method: write :%s()"):format(name)
+  end },
+  { "bad argument #1 to 'i?pairs' %(table expected, got function%)",
+    "it is an iterator already: for name, value in message:headers() do" },
+  { "attempt to compare %w+ with nil", "one of them is missing" },
+  { "attempt to compare nil with", "one of them is missing" },
+  { "attempt to compare %w+ with %w+", "headers, parameters and bodies are strings: see tonumber" },
+}
+
+-- The line of the source that a message names; empty where it cannot be read.
+local function source_line(text)
+  local path, number = text:match "^(.-):(%d+): "
+  local file = path and io.open(path, "rb")
+  if not file then return "" end
+  local line
+  for _ = 1, tonumber(number) do line = file:read "*l" end
+  file:close()
+  return line or ""
+end
+
+local function find(text)
+  for _, hint in ipairs(ALL) do
+    local from, _, capture = text:find(hint[1])
+    if from and (not hint[3] or source_line(text):find(hint[3])) then
+      local said = type(hint[2]) == "string" and hint[2] or type(hint[2]) == "function" and hint[2](capture)
+      if said then return said end
+    end
+  end
+end
+
+--- The message with a hint behind it, if there is one. It raises nothing: a message is better than none.
+function hints.add(text)
+  local ok, hint = pcall(find, text)
+  return ok and hint and ("%s (%s)"):format(text, hint) or text
+end
+
+return hints
