@@ -55,7 +55,7 @@ local function refuse_twice(self, route)
 end
 
 local function add(self, key, value)
-  if type(key) ~= "string" then 
+  if type(key) ~= "string" then
     check.raise(("router.new: a path is a string, not a %s value: write { [\"/path\"] = value }"):format(type(key)))
   end
   local method, path = key:match "^(%u+) +(%S+)$"

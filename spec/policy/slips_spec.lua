@@ -31,6 +31,12 @@ local SLIPS = {
     "the request: unknown field 'taget': did you mean 'target'?" },
   ["a value of a request"] = { function(p) p:request { headers = "x" } end,
     "headers must be a table, got a string value" },
+  ["a path in a table"] = { function() test.policy { "p.lua" } end, "expected the path of a policy, or hooks" },
+  ["a hook of a table"] = { function() test.policy { request_fiter = print } end,
+    "test.policy: there is no hook 'request_fiter': did you mean request_filter?" },
+  ["an option of a table"] = { function() test.policy({ request_filter = print }, { head_timout = 1 }) end,
+    "test.policy: unknown option 'head_timout' (did you mean head_timeout?)" },
+  ["a header in one text"] = { function(p) p:request { headers = { "X: a" } } end, "'X: a' is no field: write { [" },
   ["a request that is none"] = { function(p) p:request "/x" end, "the request: expected a table with body" },
 }
 

@@ -4,6 +4,8 @@
 --   fields[1].name, fields[1].value in order
 --   fields:all "set-cookie"         all values of a name
 
+local misuse = require "perilune.test.misuse"
+
 local M = {}
 
 local Fields = {}
@@ -40,7 +42,13 @@ function M.new(list)
   end
   table.sort(names)
   for _, name in ipairs(names) do add(fields, name, list[name]) end
-  for _, pair in ipairs(list or {}) do add(fields, pair.name or pair[1], pair.value or pair[2]) end
+  for _, pair in ipairs(list or {}) do
+    if type(pair) ~= "table" then
+      misuse.raise(("headers: '%s' is no field: write { [\"X-Name\"] = \"value\" }, or { { \"X-Name\", \"value\" } }")
+        :format(tostring(pair)))
+    end
+    add(fields, pair.name or pair[1], pair.value or pair[2])
+  end
   return fields
 end
 

@@ -68,7 +68,12 @@ end
 ---@param options? table for a table of hooks: the options of perilune.listen
 function test.policy(source, options)
   if type(source) == "table" then
-    return load_with(function() core.listen("127.0.0.1:0", source, options) end)
+    if source[1] ~= nil then
+      misuse.raise 'test.policy: expected the path of a policy, or hooks: "p.lua", or { request_filter = function ... }'
+    end
+    local ok, policy = pcall(load_with, function() core.listen("127.0.0.1:0", source, options) end)
+    if ok then return policy end
+    misuse.raise("test.policy: " .. tostring(policy):gsub("^.-:%d+: perilune%.listen: ", ""))
   end
   if type(source) ~= "string" then
     misuse.raise("test.policy: expected the path of a policy, or a table of hooks; got a " .. type(source) .. " value")
