@@ -49,7 +49,7 @@ IT("refuses a policy in one line that says where") {
   CHECK(is_refused("error('two\\nlines')", "two lines"));
   CHECK(is_refused("error {}", "(the error is a table)"));
   CHECK(is_refused("require 'perilune.nothing'", "module 'perilune.nothing' not found"));
-  CHECK(is_refused("", "listens nowhere"));
+  CHECK(is_refused("", "the policy never calls perilune.listen"));
   CHECK(is_refused("coroutine.yield()", "outside of a coroutine"));
   CHECK(is_refused(HEAD "perilune.sleep(1)", ":2: perilune.sleep waits"));
 }
