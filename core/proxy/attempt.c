@@ -8,11 +8,10 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "http/framing.h"
-#include "http/writer.h"
 #include "net/timer.h"
+#include "proxy/call.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
-#include "proxy/upstream.h"
 #include "proxy/walk.h"
 #include "shared/choose.h"
 
@@ -20,14 +19,14 @@
 enum { HEADS_MOST = 8 };
 
 void attempt_connect(struct exchange *x) {
-  if (!x->now.upstream) {
+  if (!x->now.call) {
     x->now.times.connect_begun = loop_now_ms(x->proxy->loop);
     x->now.readable = false;
     x->now.up.written = 0;
-    upstream_open(x);
+    call_open(x);
   }
-  CHECK(x->now.peer && x->now.upstream->peer == x->now.peer);
-  x->now.connected = x->now.upstream->state == UPSTREAM_READY;
+  CHECK(x->now.peer);
+  x->now.connected = x->now.call->is_ready;
   if (!x->now.connected) return;
   x->now.times.connected = loop_now_ms(x->proxy->loop);
   lease_connected(&x->now.lease);
@@ -64,20 +63,13 @@ static struct body body_for_peer(const struct exchange *x) {
   return body;
 }
 
-/* The client's version decides nothing here: to the peer we always speak HTTP/1.1. */
-static struct str request_head(struct exchange *x) {
-  struct request *request = &x->now.request;
-  struct writer_hop hop = {.te_trailers = request->accepts_trailers, .upgrade = request->upgrade};
-  return writer_request(&x->arena, request, body_for_peer(x), &hop);
-}
-
 /* A peer says nothing on a pooled connection before it is asked, unless it is about to close. */
 static bool is_stale(const struct exchange *x) { return x->now.reused && x->now.readable; }
 
 /* What comes on a new connection before the request is no answer to it (RFC 9112 section 9.2); session tickets of TLS
  * are no words. A hook has waited meanwhile, else there was no time for that. */
 static bool has_spoken_unasked(struct exchange *x) {
-  return !x->now.reused && x->now.readable && conn_look(&x->now.upstream->conn) == IO_OK;
+  return !x->now.reused && x->now.readable && x->now.call->codec->has_spoken(x->now.call);
 }
 
 /* The client waits for a 100 (Continue) that its peer was not asked for, because the policy has taken the field away:
@@ -91,7 +83,11 @@ static bool ask_in_peers_place(struct exchange *x) {
 }
 
 void attempt_send(struct exchange *x) {
-  CHECK(x->now.upstream && x->now.upstream->state == UPSTREAM_READY && !x->sent.status);
+  struct call *call = x->now.call;
+  struct body body = body_for_peer(x);
+  struct str head;
+  struct sink sink;
+  CHECK(call && call->is_ready && !x->sent.status);
   if (is_stale(x)) {
     exchange_fail(x, ERROR_UPSTREAM_CLOSED);
     return;
@@ -100,17 +96,16 @@ void attempt_send(struct exchange *x) {
     exchange_fail_because(x, ERROR_BAD_RESPONSE, "it came before the request");
     return;
   }
-  struct str head = request_head(x);
-  if (!head.ptr) {
+  if (!call->codec->head(call, &x->now.request, body, &head, &sink)) {
     exchange_fail_because(x, ERROR_UNSAFE_HEAD, "request to the peer");
     return;
   }
   x->now.began = ticks_now();
   request_body_send(x);
   struct str again = buf_len(&x->body.replay) ? buf_str(&x->body.replay) : (struct str){0};
-  relay_restart(&x->now.up, body_for_peer(x).framing, head, again);
+  relay_restart(&x->now.up, body.framing, head, again);
   filter_request(x);
-  x->now.up.to = (struct sink){.conn = &x->now.upstream->conn};
+  x->now.up.to = sink;
   x->now.up.copy.to = x->request.body.framing == FRAMING_NONE ? NULL : &x->body.replay;
   x->now.up.trailers.allowed = true;
   /* What may be sent again only if nothing was; and a tail has a deadline while it is to be written. */
@@ -133,53 +128,53 @@ static enum step_result bad_response(struct exchange *x, const char *why) {
   return STEP_JUMPED;
 }
 
-static enum step_result parse_head(struct exchange *x, size_t length, const struct parser_limits *limits) {
-  struct upstream *u = x->now.upstream;
-  const char *why = "";
-  CHECK(u && length > 0 && length <= buf_len(&u->in));
-  const struct head head = {arena_dup(&x->arena, (struct str){buf_ptr(&u->in), length}), u->scan.line};
-  buf_consume(&u->in, length);
-  u->scan = (struct head_scan){0};
+static void note_head(struct exchange *x, size_t bytes) {
   deadline_head_came(x);
-  if (!x->now.times.first_byte) {
-    x->now.times.first_byte = loop_now_ms(x->proxy->loop);
-    account_first_byte(x);
-  }
-  x->heads_bytes += length;
+  x->heads_bytes += bytes;
+  if (x->now.times.first_byte) return;
+  x->now.times.first_byte = loop_now_ms(x->proxy->loop);
+  account_first_byte(x);
+}
+
+static enum step_result take_head(struct exchange *x) {
+  struct call *call = x->now.call;
+  const char *why = "";
+  size_t bytes = 0;
+  bool is_good = call->codec->take_head(call, &bytes, &why);
+  note_head(x, bytes);
   if (x->heads_bytes > HEADS_MOST * x->settings->head.head_bytes) {
     x->response = (struct response){0};
     return bad_response(x, "interim responses without end");
   }
-  if (parser_response(&head, &x->arena, limits, x->now.request.method, &x->response, &why))
-    return bad_response(x, why);
+  if (!is_good) return bad_response(x, why);
   if ((why = negotiation_fault(x))) return bad_response(x, why);
   hedge_end(x);
   lease_answered(&x->now.lease, x->response.status, loop_now_us(x->proxy->loop));
   x->stated = stated_length(&x->response);
   if (headers_may_have(&x->response.headers, FIELD_UPGRADE)) negotiation_tell_peer(x);
   framing_strip_response(&x->response);
-  timer_clear(&u->timer);
+  timer_clear(&call->timer);
   return STEP_NEXT;
 }
 
 enum step_result attempt_read_response(struct exchange *x) {
-  size_t length = 0;
+  struct call *call = x->now.call;
+  struct source from = call_source(call);
   enum error error = ERROR_NONE;
-  bool worth_reading = x->now.readable || buf_len(&x->now.upstream->in);
+  const char *why = NULL;
+  bool worth_reading = x->now.readable || buf_len(from.in);
   x->now.readable = false;
   if (!worth_reading) { /* no read before the peer can have answered */
-    conn_want_read(&x->now.upstream->conn, true);
+    source_want(&from, true);
     deadline_watch(x);
     return STEP_WAIT;
   }
-  struct parser_limits limits = upstream_limits(x->now.upstream, x->settings);
-  enum io result = upstream_read_head(x->now.upstream, &limits, &length, &error);
-  if (result == IO_OK) return parse_head(x, length, &limits);
+  enum io result = call->codec->await_head(call, &error, &why);
+  if (result == IO_OK) return take_head(x);
   if (result == IO_AGAIN) {
     deadline_watch(x);
     return STEP_WAIT;
   }
-  const char *why = x->now.upstream->scan.why;
   if (error == ERROR_BAD_RESPONSE) return bad_response(x, why ? why : "the head is larger than allowed");
   exchange_fail(x, error);
   return STEP_JUMPED;
@@ -202,11 +197,13 @@ void attempt_end(struct exchange *x, bool reusable) {
   lease_end(&x->now.lease, outcome_of(x), loop_now_us(x->proxy->loop));
   relay_stop(&x->now.up); /* there is nowhere to send to */
   x->up_state = TRANSFER_OFF;
-  if (x->now.upstream) {
-    CHECK(x->down.from.in != &x->now.upstream->in ||
+  if (x->now.call) {
+    struct call *call = x->now.call;
+    CHECK(x->down.from.in != call_source(call).in ||
           (!x->down.active && !x->down.used)); /* which may be gone soon */
-    x->now.upstream->peer->sends_long = x->down.piped;
-    upstream_release(x, reusable);
+    x->now.peer->sends_long = x->down.piped;
+    x->now.call = NULL;
+    call->codec->release(call, reusable);
   }
   if (x->now.peer) {
     account_attempt(x);
@@ -214,13 +211,13 @@ void attempt_end(struct exchange *x, bool reusable) {
   }
   x->now.peer = NULL;
   x->now.connected = false;
-  CHECK(!x->now.upstream && !x->rival && !x->now.lease.view && !x->now.up.active);
+  CHECK(!x->now.call && !x->rival && !x->now.lease.view && !x->now.up.active);
 }
 
 /* --- attempts that stand aside ---------------------------------------------------------------------------- */
 
 void attempt_set_aside(struct exchange *x, struct attempt *aside) {
-  CHECK(x->now.peer && x->now.upstream);
+  CHECK(x->now.peer && x->now.call);
   *aside = x->now;
   x->now = (struct attempt){.up = aside->up, .address = aside->address};
   lease_pass_retry(&aside->lease, &x->now.lease);
@@ -235,7 +232,7 @@ void attempt_put_back(struct exchange *x, const struct attempt *aside) {
 
 void attempt_drop(struct exchange *x, struct attempt *aside, enum lease_outcome outcome) {
   lease_end(&aside->lease, outcome, loop_now_us(x->proxy->loop));
-  upstream_discard(aside->upstream);
+  aside->call->codec->release(aside->call, false);
   peer_release(x->proxy, aside->peer);
 }
 

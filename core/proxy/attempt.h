@@ -8,8 +8,8 @@
 // An exchange has one attempt under way (`now`). Others may stand aside meanwhile, each whole and by value: a slow one
 // that may still answer first (hedge.c), and one whose answer of error is kept until there is a better one
 // (elsewhere.c). So whatever an attempt owns must be reached by a pointer that stays right when the struct is copied.
-// An upstream knows its exchange, and whether it is that of the attempt under way (x->now.upstream); it never points at
-// the attempt.
+// A call knows its exchange, and whether it is that of the attempt under way (x->now.call); it never points at the
+// attempt.
 #ifndef PERILUNE_PROXY_ATTEMPT_H
 #define PERILUNE_PROXY_ATTEMPT_H
 
@@ -22,9 +22,9 @@
 #include "proxy/relay.h"
 #include "shared/lease.h"
 
+struct call;
 struct exchange;
 struct peer;
-struct upstream;
 
 struct attempt_times { /* ms on the loop's clock; 0: not reached */
   uint64_t connect_begun, connected, request_sent, first_byte;
@@ -32,8 +32,8 @@ struct attempt_times { /* ms on the loop's clock; 0: not reached */
 
 /* In the order of use, as struct exchange. */
 struct attempt {
-  struct peer *peer;         /* reference, from upstream_peer to the end */
-  struct upstream *upstream; /* owned, from connecting to the end */
+  struct peer *peer; /* reference, from upstream_peer to the end */
+  struct call *call; /* owned, from connecting to the end */
   bool connected;
   bool reused;             /* the connection is from the pool */
   bool readable;           /* the peer has sent something: the head is worth reading */

@@ -51,8 +51,8 @@ void siblings_join(struct siblings *siblings, struct proxy *proxy) {
 void siblings_leave(struct proxy *proxy) {
   proxy->siblings = NULL;
   LIST_EACH(node, &proxy->exchanges) {
-    struct upstream *u = LIST_ENTRY(node, struct exchange, link)->now.upstream;
-    if (u && u->borrow) borrow_cancel(u, false);
+    struct call *call = LIST_ENTRY(node, struct exchange, link)->now.call;
+    if (call && call->upstream->borrow) borrow_cancel(call->upstream, false);
   }
 }
 

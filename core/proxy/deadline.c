@@ -9,10 +9,10 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "net/timer.h"
+#include "proxy/call.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
 #include "proxy/stream.h"
-#include "proxy/upstream.h"
 #include "proxy/walk.h"
 
 enum {
@@ -80,7 +80,7 @@ static unsigned time_of(enum wait wait, const struct settings *settings, const s
 unsigned wait_ms(enum wait wait, const struct settings *settings) { return time_of(wait, settings, NULL); }
 
 static unsigned peer_ms(const struct exchange *x, enum wait wait) {
-  return time_of(wait, x->settings, &x->now.upstream->peer->options);
+  return time_of(wait, x->settings, &x->now.peer->options);
 }
 
 /* --- from the state to the wait --------------------------------------------------------------------------- */
@@ -103,19 +103,11 @@ static enum wait client_wait(const struct exchange *x) {
   return x->up_state == TRANSFER_READS && client_was_asked(x) ? WAIT_REQUEST_BODY : WAIT_NOTHING;
 }
 
-static enum wait connecting_wait(const struct upstream *u) {
-  if (u->state == UPSTREAM_BORROWING) return WAIT_SIBLING;
-  if (u->state != UPSTREAM_CONNECTING) return WAIT_NOTHING;
-  if (!u->connect) return WAIT_ROOM;
-  if (u->connect->state == CONNECT_RESOLVING) return WAIT_NAME;
-  return u->connect->state == CONNECT_HANDSHAKE ? WAIT_PEER_HANDSHAKE : WAIT_CONNECTION;
-}
-
 /* A peer whose response the client does not take may itself wait for us before it takes more of the request. */
 static enum wait peer_wait(const struct exchange *x) {
-  const struct upstream *u = x->now.upstream;
-  if (!u) return WAIT_NOTHING;
-  if (u->state != UPSTREAM_READY) return connecting_wait(u);
+  const struct call *call = x->now.call;
+  if (!call) return WAIT_NOTHING;
+  if (!call->is_ready) return call_awaits(call);
   if (x->tunnel) return WAIT_TUNNEL;
   if (policy_is_awaited(x)) return WAIT_POLICY;
   if (x->up_state == TRANSFER_WRITES && (transfer_peer_has_answered(x) || x->sent.status >= 400))
@@ -190,12 +182,12 @@ static void watch_head(struct exchange *x, enum wait wait) {
   }
   uint64_t due_ms = a->head_due_ms;
   if (a->hedge_due_ms && a->hedge_due_ms < due_ms) due_ms = a->hedge_due_ms;
-  run_clock(&a->clock, &a->upstream->timer, wait, due_ms, due_ms > now ? (unsigned)(due_ms - now) : 0);
+  run_clock(&a->clock, &a->call->timer, wait, due_ms, due_ms > now ? (unsigned)(due_ms - now) : 0);
 }
 
 static void watch_peer(struct exchange *x) {
   struct clock_hand *hand = &x->now.clock;
-  struct timer *timer = &x->now.upstream->timer;
+  struct timer *timer = &x->now.call->timer;
   enum wait wait = peer_wait(x);
   uint64_t moved = x->now.up.received + x->down.received;
   if (wait == WAIT_GO_AHEAD || wait == WAIT_RESPONSE_HEAD)
@@ -206,13 +198,13 @@ static void watch_peer(struct exchange *x) {
     run_clock(hand, timer, wait, x->now.up.written, peer_ms(x, wait) / 2);
   else if (wait == WAIT_LEFTOVER_TAKEN) /* one window; progress does not move it */
     run_clock(hand, timer, wait, hand->wait == wait ? hand->mark : x->now.up.written, peer_ms(x, wait));
-  else if (x->now.upstream->state == UPSTREAM_READY)
+  else if (x->now.call->is_ready)
     stop_clock(hand, timer, wait);
 }
 
 void deadline_watch(struct exchange *x) {
   if (x->stream) watch_client(x);
-  if (x->now.upstream) watch_peer(x);
+  if (x->now.call) watch_peer(x);
 }
 
 void deadline_head_came(struct exchange *x) { x->now.head_due_ms = 0; }
@@ -255,8 +247,8 @@ static bool client_is_taking(struct exchange *x) {
 }
 
 static bool peer_is_taking(struct exchange *x) {
-  if (!is_taking(&x->now.clock, (uint64_t)conn_held_by_kernel(&x->now.upstream->conn))) return false;
-  timer_set(&x->now.upstream->timer, peer_ms(x, WAIT_REQUEST_TAKEN) / 2);
+  if (!is_taking(&x->now.clock, x->now.call->codec->unsent(x->now.call))) return false;
+  timer_set(&x->now.call->timer, peer_ms(x, WAIT_REQUEST_TAKEN) / 2);
   return true;
 }
 
@@ -283,9 +275,9 @@ static void leftover_due(struct exchange *x) {
   deadline_watch(x);
 }
 
-void exchange_upstream_due(struct exchange *x) {
+void exchange_call_due(struct exchange *x) {
   enum wait wait = x->now.clock.wait;
-  struct upstream *u = x->now.upstream;
+  struct call *call = x->now.call;
   if (hedge_is_due(x)) {
     hedge_begin(x);
     return;
@@ -295,7 +287,8 @@ void exchange_upstream_due(struct exchange *x) {
     return;
   }
   if (wait_owes(wait) != OWES_PEER && wait_owes(wait) != OWES_EITHER) return;
-  if (wait == WAIT_REQUEST_TAKEN ? peer_is_taking(x) : has_come(conn_is_ready(&u->conn), &u->timer)) return;
+  if (wait == WAIT_REQUEST_TAKEN ? peer_is_taking(x) : has_come(call->codec->is_ready(call), &call->timer))
+    return;
   if (wait == WAIT_TUNNEL)
     transfer_end_tunnel(x);
   else if (wait == WAIT_REQUEST_TAKEN && x->sent.status)

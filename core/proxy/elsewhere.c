@@ -8,9 +8,9 @@
 // without a body; and nothing of which the client has got a part. It comes out of the set's budget for retries.
 #include "base/log.h"
 #include "net/timer.h"
+#include "proxy/call.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
-#include "proxy/upstream.h"
 #include "proxy/walk.h"
 #include "shared/choose.h"
 #include "shared/metrics.h"
@@ -35,12 +35,13 @@ bool elsewhere_is_wanted(struct exchange *x) {
 
 static void put_by(struct exchange *x) {
   struct kept *kept = arena_zalloc(&x->arena, sizeof *kept);
-  CHECK(x->now.upstream && x->now.upstream->state == UPSTREAM_READY && !x->rival);
+  CHECK(x->now.call && x->now.call->is_ready && !x->rival);
   kept->response = x->response;
   kept->stated = x->stated;
   attempt_set_aside(x, &kept->attempt);
-  upstream_quieten(kept->attempt.upstream);
-  kept->attempt.upstream->is_kept = true;
+  struct call *call = kept->attempt.call;
+  call->codec->pause(call);
+  call->is_kept = true;
   elsewhere_end(x); /* an earlier one */
   x->kept = kept;
 }
@@ -64,7 +65,7 @@ bool elsewhere_begin(struct exchange *x) {
 static struct kept *take(struct exchange *x) {
   struct kept *kept = x->kept;
   x->kept = NULL;
-  kept->attempt.upstream->is_kept = false;
+  kept->attempt.call->is_kept = false;
   return kept;
 }
 

@@ -12,7 +12,6 @@
 #include "proxy/proxy.h"
 #include "proxy/shadow.h"
 #include "proxy/stream.h"
-#include "proxy/upstream.h"
 #include "proxy/walk.h"
 #include "shared/metrics.h"
 
@@ -309,7 +308,7 @@ static enum step_result step_logging(struct exchange *x) {
 static enum step_result step_finish(struct exchange *x) {
   struct stream *s = x->stream;
   struct proxy *proxy = x->proxy;
-  CHECK(x->hook_state == HOOK_IDLE && !x->now.upstream && !x->rival && !x->now.up.filtering &&
+  CHECK(x->hook_state == HOOK_IDLE && !x->now.call && !x->rival && !x->now.up.filtering &&
         !x->down.filtering);
   CHECK(x->times.ended || x->is_shadow); /* invariant I7: logged, and once */
   if (x->times.ended) account_line(x);

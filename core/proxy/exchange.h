@@ -187,7 +187,7 @@ void exchange_cancel_body(struct exchange *x);
 struct str exchange_body(const struct exchange *x);
 void exchange_set_body(struct exchange *x, struct str text);
 
-/* --- for streams and upstream --------------------------------------------------------------------------- */
+/* --- for streams and calls ------------------------------------------------------------------------------ */
 
 /* A request has come on a stream, which has no exchange: this makes one. The caller fills in x->request, with text in
  * x->arena and without what belongs to the connection, and x->secure; and calls exchange_start, which runs it at once.
@@ -206,7 +206,7 @@ void exchange_fail(struct exchange *x, enum error error) __attribute__((cold));
 void exchange_client_gone(struct exchange *x, enum error error);
 /* The worker ends, and the client is gone: a logging hook that still waits is given up. */
 void exchange_abandon(struct exchange *x);
-/* With an event of its upstream, before that is read: what follows looks at the exchange, at what lies behind it in its
+/* With an event of its call, before that is read: what follows looks at the exchange, at what lies behind it in its
  * arena, and at its stream. With many connections all of that has left the caches, and can come back while the
  * kernel reads. */
 void exchange_prefetch(const struct exchange *x);
@@ -214,15 +214,15 @@ void exchange_prefetch(const struct exchange *x);
 void exchange_hasten(struct exchange *x);
 /* The client has ended its direction: is that taken for its end altogether? A response under way shows it by itself. */
 bool exchange_gives_up(const struct exchange *x);
-/* Events of its stream, and of its upstream (transfer.c, deadline.c). False: it does not read, or write, just now;
+/* Events of its stream, and of its call (transfer.c, deadline.c). False: it does not read, or write, just now;
  * true: it may be gone. */
 bool exchange_stream_readable(struct exchange *x);
 bool exchange_stream_writable(struct exchange *x);
 void exchange_stream_due(struct exchange *x);
-void exchange_upstream_readable(struct exchange *x);
-void exchange_upstream_writable(struct exchange *x);
-void exchange_upstream_due(struct exchange *x);
-/* Events of the upstream of the rival (hedge.c). */
+bool exchange_call_readable(struct exchange *x);
+bool exchange_call_writable(struct exchange *x);
+void exchange_call_due(struct exchange *x);
+/* Events of the call of the rival (hedge.c). */
 void hedge_readable(struct exchange *x);
 void hedge_due(struct exchange *x);
 

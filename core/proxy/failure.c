@@ -8,11 +8,11 @@
 #include "base/log.h"
 #include "net/timer.h"
 #include "proxy/describe.h"
+#include "proxy/call.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
 #include "proxy/shadow.h"
 #include "proxy/stream.h"
-#include "proxy/upstream.h"
 #include "proxy/walk.h"
 
 static bool is_failing(const struct exchange *x) { return x->step >= STEP_fail_to_connect; }
@@ -68,7 +68,7 @@ static void quieten(struct exchange *x) {
   exchange_stop_waiting(x);
   relay_stop(&x->now.up);
   x->up_state = x->down_state = TRANSFER_OFF;
-  if (x->now.upstream) upstream_quieten(x->now.upstream);
+  if (x->now.call) x->now.call->codec->pause(x->now.call);
   if (x->stream) x->stream->codec->pause(x->stream, x->now.up.decoder.ended);
 }
 
@@ -87,7 +87,7 @@ static enum exchange_step where_to(struct exchange *x) {
     return asks_policy ? STEP_error_while_proxy : STEP_logging;
   }
   if (x->now.connected) return STEP_error_while_proxy;
-  return x->now.upstream ? STEP_fail_to_connect : STEP_fail_to_proxy;
+  return x->now.call ? STEP_fail_to_connect : STEP_fail_to_proxy;
 }
 
 static void fail_shadow(struct exchange *x, enum error error) {

@@ -11,9 +11,9 @@
 #include "base/log.h"
 #include "net/timer.h"
 #include "proxy/describe.h"
+#include "proxy/call.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
-#include "proxy/upstream.h"
 #include "proxy/walk.h"
 #include "shared/metrics.h"
 
@@ -32,18 +32,18 @@ bool hedge_is_due(const struct exchange *x) {
 
 static bool is_allowed(struct exchange *x) {
   if (x->sent.informed || x->now.times.first_byte || x->now.up.active || x->now.readable ||
-      buf_len(&x->now.upstream->in))
+      buf_len(call_source(x->now.call).in))
     return false;
   return x->attempts <= x->settings->max_retries && lease_take_retry(&x->now.lease);
 }
 
 static void stand_aside(struct exchange *x) {
-  CHECK(!x->rival && x->now.upstream && x->now.upstream->state == UPSTREAM_READY && !x->now.up.active);
+  CHECK(!x->rival && x->now.call && x->now.call->is_ready && !x->now.up.active);
   uint64_t now_ms = loop_now_ms(x->proxy->loop);
   x->rival = arena_zalloc(&x->arena, sizeof *x->rival);
   attempt_set_aside(x, x->rival);
   uint64_t due_ms = x->rival->head_due_ms;
-  timer_set(&x->rival->upstream->timer, due_ms > now_ms ? due_ms - now_ms : 0);
+  timer_set(&x->rival->call->timer, due_ms > now_ms ? due_ms - now_ms : 0);
 }
 
 void hedge_begin(struct exchange *x) {
@@ -77,12 +77,11 @@ void hedge_end(struct exchange *x) {
 /* The walk goes on with the rival, wherever the second attempt is. */
 static void take_over(struct exchange *x) {
   struct attempt *rival = x->rival;
-  CHECK(rival->connected && rival->upstream->exchange == x);
+  CHECK(rival->connected && rival->call->exchange == x);
   x->rival = NULL;
   exchange_stop_waiting(x);
   attempt_put_back(x, rival);
   x->now.readable = true;
-  x->now.upstream->scan = (struct head_scan){0};
   exchange_jump(x, STEP_read_response);
 }
 
@@ -107,10 +106,10 @@ static void fail(struct exchange *x, enum error error) {
 
 void hedge_readable(struct exchange *x) {
   CHECK(x->rival);
-  size_t length;
+  struct call *call = x->rival->call;
   enum error error = ERROR_NONE;
-  struct parser_limits limits = upstream_limits(x->rival->upstream, x->settings);
-  enum io result = upstream_read_head(x->rival->upstream, &limits, &length, &error);
+  const char *why = NULL;
+  enum io result = call->codec->await_head(call, &error, &why);
   if (result == IO_AGAIN) return;
   if (result != IO_OK) {
     fail(x, error);
@@ -124,9 +123,9 @@ void hedge_readable(struct exchange *x) {
 /* What has come is looked at first, as deadline.c does for the attempt under way. */
 void hedge_due(struct exchange *x) {
   CHECK(x->rival);
-  struct upstream *u = x->rival->upstream;
-  if (conn_is_ready(&u->conn))
-    timer_set(&u->timer, 1);
+  struct call *call = x->rival->call;
+  if (call->codec->is_ready(call))
+    timer_set(&call->timer, 1);
   else
     fail(x, ERROR_FIRST_BYTE_TIMEOUT);
 }

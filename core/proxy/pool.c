@@ -22,7 +22,7 @@ static void count_idle(struct upstream *u, int more) {
 
 void pool_leave(struct upstream *u) {
   CHECK_OBJ(u, UPSTREAM_MAGIC);
-  CHECK(u->state == UPSTREAM_IDLE && !u->exchange && u->peer->idle_count > 0);
+  CHECK(u->state == UPSTREAM_IDLE && !u->call.exchange && u->peer->idle_count > 0);
   list_remove(&u->link);
   count_idle(u, -1);
 }
@@ -60,7 +60,8 @@ struct upstream *pool_take(struct peer *peer) {
   if (!u) return NULL;
   pool_leave(u);
   u->state = UPSTREAM_READY;
-  timer_clear(&u->timer);
+  u->call.is_ready = true;
+  timer_clear(&u->call.timer);
   return u;
 }
 
@@ -93,14 +94,15 @@ static unsigned idle_ms(const struct upstream *u) {
 
 void pool_put(struct upstream *u) {
   CHECK_OBJ(u, UPSTREAM_MAGIC);
-  CHECK(!u->exchange && !u->borrow && !u->connect && !buf_len(&u->in) && !conn_has_unsent(&u->conn));
+  CHECK(!u->call.exchange && !u->borrow && !u->connect && !buf_len(&u->in) && !conn_has_unsent(&u->conn));
   u->idle_since = conn_turn(&u->conn);
   u->state = UPSTREAM_IDLE;
+  u->call.is_ready = false;
   list_push_front(&u->peer->idle, &u->link);
   count_idle(u, 1);
   conn_want_write(&u->conn, false);
   conn_want_read(&u->conn, true);
-  timer_set(&u->timer, idle_ms(u));
+  timer_set(&u->call.timer, idle_ms(u));
   room_freed(u->proxy);
 }
 

@@ -8,10 +8,10 @@
 #include "http/lenient.h"
 #include "http/writer.h"
 #include "net/timer.h"
+#include "proxy/call.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
 #include "proxy/stream.h"
-#include "proxy/upstream.h"
 #include "proxy/walk.h"
 
 #define METHODS_ALLOWED STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE")
@@ -116,7 +116,7 @@ static void begin_tunnel(struct exchange *x, bool continues) {
 
 void respond_response(struct exchange *x) {
   struct response *response = &x->response;
-  CHECK(!x->sent.status && x->now.upstream);
+  CHECK(!x->sent.status && x->now.call);
   enum framing out = framing_for_client(x);
   bool tunnels = response->body.framing == FRAMING_TUNNEL;
   add_own_fields(x, &response->headers, true);
@@ -132,14 +132,14 @@ void respond_response(struct exchange *x) {
   }
   if (tunnels) begin_tunnel(x, head.continues);
   x->sent.status = response->status;
-  x->down.from = (struct source){.conn = &x->now.upstream->conn, .in = &x->now.upstream->in};
+  x->down.from = call_source(x->now.call);
   x->down.trailers.allowed = out == FRAMING_CHUNKED;
   x->down.trailers.nominated = &response->nominated;
   x->down.at_once = x->sent.closes;
   filter_response(x, out);
   begin_down(x, &outgoing, tunnels ? (struct body){FRAMING_TUNNEL, 0} : response->body, out, (struct str){0});
   transfer_down(x);
-  if (tunnels && x->stream && x->now.upstream && x->now.up.active) transfer_up(x);
+  if (tunnels && x->stream && x->now.call && x->now.up.active) transfer_up(x);
 }
 
 /* --- answers of our own --------------------------------------------------------------------------------- */

@@ -9,10 +9,10 @@
 // read away at the same time (up without a sink); else behind the exchange, by the stream.
 #include "base/check.h"
 #include "net/timer.h"
+#include "proxy/call.h"
 #include "proxy/peer.h"
 #include "proxy/proxy.h"
 #include "proxy/stream.h"
-#include "proxy/upstream.h"
 #include "proxy/walk.h"
 
 static bool waits_for_head(const struct exchange *x) { return x->step == STEP_read_response; }
@@ -42,7 +42,7 @@ static bool reads_away(const struct exchange *x) {
 /* Once the response is whole the connection goes back: at once, so that it serves others while the client
  * still reads; or behind the rest of the request, for a peer that answered early and reads on. */
 static void end_peer_part(struct exchange *x) {
-  if (!x->now.upstream || !transfer_peer_has_answered(x)) return;
+  if (!x->now.call || !transfer_peer_has_answered(x)) return;
   attempt_answered(x);
   if (!x->down.done) return; /* what lies in its buffer is on its way */
   bool persists = x->response.keep_alive && x->response.body.framing != FRAMING_CLOSE;
@@ -58,7 +58,6 @@ static void begin_tunnel_up(struct exchange *x) {
   struct body tunnel = {FRAMING_TUNNEL, 0};
   relay_begin(&x->now.up, tunnel, FRAMING_TUNNEL, (struct str){0}, (struct str){0});
   x->now.up.from = stream_source(x->stream);
-  x->now.up.to = (struct sink){.conn = &x->now.upstream->conn};
   x->now.up.copy.to = NULL;
   x->now.up.limit = 0;
   x->now.up.at_once = true;
@@ -95,18 +94,16 @@ static void read_away(struct exchange *x) {
   read_on(x);
 }
 
-/* The response goes on without the upstream that it was read from. */
+/* The response goes on without the call that it was read from. */
 static void keep_rest_of_response(struct exchange *x) {
-  struct upstream *u = x->now.upstream;
   buf_release(&x->body.unfiltered); /* of a request that is sent no further */
-  x->body.unfiltered = u->in;
-  u->in = (struct buf){0};
+  x->now.call->codec->take_rest(x->now.call, &x->body.unfiltered);
   x->down.from = (struct source){.in = &x->body.unfiltered};
 }
 
 void transfer_give_up_peer(struct exchange *x) {
   relay_stop(&x->now.up);
-  conn_reset_on_close(&x->now.upstream->conn); /* nobody needs what its kernel has not taken */
+  x->now.call->codec->cut(x->now.call);
   if (x->down.active) keep_rest_of_response(x);
   attempt_end(x, false);
   if (x->down.active) read_away(x);
@@ -121,7 +118,7 @@ void transfer_stop_sending(struct exchange *x) {
 }
 
 void exchange_hasten(struct exchange *x) {
-  if (x->now.upstream && is_sending(x) && transfer_peer_has_answered(x)) transfer_give_up_peer(x);
+  if (x->now.call && is_sending(x) && transfer_peer_has_answered(x)) transfer_give_up_peer(x);
 }
 
 void transfer_end_tunnel(struct exchange *x) {
@@ -138,7 +135,7 @@ static void up_done(struct exchange *x) {
   if (x->body.on_body) return;
   x->now.times.request_sent = loop_now_ms(x->proxy->loop);
   deadline_request_sent(x);
-  if (x->tunnel && x->now.upstream) sink_shut(&x->now.up.to);
+  if (x->tunnel && x->now.call) sink_shut(&x->now.up.to);
   end_peer_part(x);
 }
 
@@ -219,8 +216,8 @@ void transfer_down(struct exchange *x) {
   case RELAY_TRUNCATED:
   case RELAY_SOURCE_ERROR:
     if (!x->tunnel) {
-      bool broke = result == RELAY_SOURCE_ERROR && x->now.upstream;
-      exchange_fail_because(x, ERROR_RESPONSE_TRUNCATED, broke ? conn_error(&x->now.upstream->conn) : NULL);
+      bool broke = result == RELAY_SOURCE_ERROR && x->now.call;
+      exchange_fail_because(x, ERROR_RESPONSE_TRUNCATED, broke ? x->now.call->codec->why(x->now.call) : NULL);
       return;
     }
     relay_stop(&x->now.up);
@@ -269,21 +266,22 @@ bool exchange_stream_writable(struct exchange *x) {
   return true;
 }
 
-void exchange_upstream_readable(struct exchange *x) {
+bool exchange_call_readable(struct exchange *x) {
   if (waits_for_head(x)) {
     x->now.readable = true;
     exchange_run(x);
-  } else if (x->down.active && source_has_more(&x->down.from)) {
-    transfer_down(x);
-  } else {
-    if (x->step < STEP_send_request) x->now.readable = true;
-    conn_want_read(&x->now.upstream->conn, false);
+    return true;
   }
+  if (x->down.active && source_has_more(&x->down.from)) {
+    transfer_down(x);
+    return true;
+  }
+  if (x->step < STEP_send_request) x->now.readable = true;
+  return false;
 }
 
-void exchange_upstream_writable(struct exchange *x) {
-  if (x->now.up.active && is_body_step(x))
-    transfer_up(x);
-  else
-    conn_want_write(&x->now.upstream->conn, false);
+bool exchange_call_writable(struct exchange *x) {
+  if (!x->now.up.active || !is_body_step(x)) return false;
+  transfer_up(x);
+  return true;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// upstream: take one from the pool, borrow or connect, hand over, read the response head, give back. The hard problem
-// is that a connection changes its owner: its events go to the pool, to the exchange that uses it, or to nobody while
-// its answer is kept, and which of them is decided here, by its state alone.
+// upstream: take one from the pool, borrow or connect, and hand over. The hard problem is that a connection changes
+// its owner: its events go to the pool, to the exchange that uses it, or to nobody while its answer is kept, and
+// which of them is decided here, by its state alone.
 #include "proxy/upstream.h"
 
 #include <stdlib.h>
@@ -44,13 +44,14 @@ void upstream_close(struct upstream *u) {
   if (u->state == UPSTREAM_IDLE) pool_leave(u);
   if (u->borrow) borrow_cancel(u, false);
   u->state = UPSTREAM_CLOSED;
+  u->call.is_ready = false;
   if (u->connect) {
     connect_cancel(u->connect);
     free(u->connect);
     u->connect = NULL;
   }
   conn_close(&u->conn);
-  timer_stop(&u->timer);
+  timer_stop(&u->call.timer);
   buf_release(&u->in);
   CHECK(u->proxy->upstream_count > 0);
   u->proxy->upstream_count--;
@@ -81,14 +82,14 @@ static struct str proxy_header(struct exchange *x) {
 static void start_connecting(struct upstream *u) {
   struct peer *peer = u->peer;
   struct tls_names said = {peer->options.sni, peer->options.verify_name};
-  struct tls_names names = tls_names(said, &peer->addr, &u->exchange->arena);
+  struct tls_names names = tls_names(said, &peer->addr, &u->call.exchange->arena);
   struct connect_options options = {.addr = &peer->addr,
                                     .family = peer->options.family,
                                     .tls = peer->tls,
                                     .sni = names.sni,
                                     .verify_name = names.verify,
                                     .resumption = &peer->resumption,
-                                    .preface = proxy_header(u->exchange),
+                                    .preface = proxy_header(u->call.exchange),
                                     .connect_timeout_ms = peer->options.connect_timeout_ms,
                                     .handshake_timeout_ms = peer->options.handshake_timeout_ms};
   u->connect = memory_alloc(sizeof *u->connect);
@@ -104,13 +105,13 @@ static bool wait_for_room(struct upstream *u, enum error error) {
   if (error == ERROR_NO_PORT && most_ms > PORT_MS) most_ms = PORT_MS;
   if (!u->room_until_ms) u->room_until_ms = now_ms + most_ms;
   if (now_ms >= u->room_until_ms) return false;
-  timer_set(&u->timer, LOOK_AGAIN_MS);
+  timer_set(&u->call.timer, LOOK_AGAIN_MS);
   return true;
 }
 
 static void connect_anew(struct upstream *u) {
   u->state = UPSTREAM_CONNECTING;
-  account_upstream(u->exchange);
+  account_upstream(u->call.exchange);
   if (room_for_upstream(u->proxy))
     start_connecting(u);
   else
@@ -119,9 +120,10 @@ static void connect_anew(struct upstream *u) {
 
 static void assign(struct exchange *x, struct upstream *u) {
   CHECK(u->state == UPSTREAM_READY && u->peer == x->now.peer);
-  u->exchange = x;
+  u->call.exchange = x;
+  CHECK(!u->head_length);
   u->scan = (struct head_scan){0};
-  x->now.upstream = u;
+  x->now.call = &u->call;
   x->now.reused = true;
   account_upstream(x);
 }
@@ -131,44 +133,54 @@ static struct upstream *new_upstream(struct proxy *proxy, struct peer *peer) {
   u->proxy = proxy;
   u->peer = peer;
   u->conn.fd = -1;
+  http1_call_init(u);
   list_init(&u->link);
-  timer_init_patient(&u->timer, proxy->loop, on_due);
+  timer_init_patient(&u->call.timer, proxy->loop, on_due);
   peer_hold(peer);
   proxy->upstream_count++;
   OBJ_INIT(u, UPSTREAM_MAGIC);
   return u;
 }
 
-void upstream_open(struct exchange *x) {
+void call_open(struct exchange *x) {
   struct upstream *u = pool_take(x->now.peer);
   if (u) {
     assign(x, u);
     return;
   }
   u = new_upstream(x->proxy, x->now.peer);
-  u->exchange = x;
-  x->now.upstream = u;
+  u->call.exchange = x;
+  x->now.call = &u->call;
   x->now.reused = false;
   if (borrow_ask(u))
-    timer_set(&u->timer, BORROW_MS);
+    timer_set(&u->call.timer, BORROW_MS);
   else
     connect_anew(u);
 }
 
+enum wait call_awaits(const struct call *c) {
+  const struct upstream *u = c->upstream;
+  if (u->state == UPSTREAM_BORROWING) return WAIT_SIBLING;
+  if (u->state != UPSTREAM_CONNECTING) return WAIT_NOTHING;
+  if (!u->connect) return WAIT_ROOM;
+  if (u->connect->state == CONNECT_RESOLVING) return WAIT_NAME;
+  return u->connect->state == CONNECT_HANDSHAKE ? WAIT_PEER_HANDSHAKE : WAIT_CONNECTION;
+}
+
 /* One of our own may have come back while `u` waited: the exchange goes on with that one, and `u` is closed. */
 static bool goes_on_with_own(struct upstream *u) {
-  struct exchange *x = u->exchange;
+  struct exchange *x = u->call.exchange;
   struct upstream *own = pool_take(u->peer);
   if (!own) return false;
   assign(x, own);
-  u->exchange = NULL;
+  u->call.exchange = NULL;
   upstream_close(u);
   exchange_run(x);
   return true;
 }
 
 static void look_for_room(struct upstream *u) {
-  struct exchange *x = u->exchange;
+  struct exchange *x = u->call.exchange;
   if (goes_on_with_own(u)) return;
   if (room_for_upstream(u->proxy)) {
     start_connecting(u);
@@ -188,9 +200,9 @@ static bool waits_for_room(struct upstream *u, enum error error) {
 
 static void on_connected(struct connect *connect, enum error error) {
   struct upstream *u = CONTAINER_OF(connect->conn, struct upstream, conn);
-  struct exchange *x = u->exchange;
+  struct exchange *x = u->call.exchange;
   CHECK_OBJ(u, UPSTREAM_MAGIC);
-  CHECK(u->state == UPSTREAM_CONNECTING && x && x->now.upstream == u);
+  CHECK(u->state == UPSTREAM_CONNECTING && x && x->now.call == &u->call);
   if (waits_for_room(u, error)) return;
   if (error != ERROR_NONE) {
     exchange_fail_because(x, error, connect->why);
@@ -199,6 +211,7 @@ static void on_connected(struct connect *connect, enum error error) {
   free(u->connect);
   u->connect = NULL;
   u->state = UPSTREAM_READY;
+  u->call.is_ready = true;
   account_connected(x);
   conn_adopt(&u->conn, &events, u);
   conn_want_read(&u->conn, true);
@@ -221,19 +234,20 @@ static bool take_over(struct upstream *u, struct detached_conn *detached) {
 static void go_without(struct upstream *u, bool asks_again) {
   if (goes_on_with_own(u)) return;
   if (!asks_again || !borrow_ask(u)) {
-    timer_clear(&u->timer);
+    timer_clear(&u->call.timer);
     connect_anew(u);
   }
 }
 
 void upstream_answered(struct upstream *u, struct detached_conn *detached) {
-  struct exchange *x = u->exchange;
+  struct exchange *x = u->call.exchange;
   if (!detached || !take_over(u, detached)) {
     go_without(u, ++u->asked < x->proxy->siblings->count);
     return;
   }
   u->state = UPSTREAM_READY;
-  timer_clear(&u->timer);
+  u->call.is_ready = true;
+  timer_clear(&u->call.timer);
   assign(x, u);
   cell_add(&x->proxy->tally->upstream_borrowed, 1);
   exchange_run(x);
@@ -247,73 +261,38 @@ void upstream_keep(struct proxy *proxy, struct peer *peer, struct detached_conn 
     upstream_close(u);
 }
 
-/* --- using ---------------------------------------------------------------------------------------------- */
-
-static enum io ended_early(struct upstream *u, enum io result, enum error *error) {
-  *error = buf_len(&u->in) ? ERROR_RESPONSE_TRUNCATED : ERROR_UPSTREAM_CLOSED;
-  return result;
-}
-
-struct parser_limits upstream_limits(const struct upstream *u, const struct settings *settings) {
-  struct parser_limits limits = settings->head;
-  limits.lenient = u->peer->options.lenient;
-  return limits;
-}
-
-enum io upstream_read_head(struct upstream *u, const struct parser_limits *limits, size_t *length,
-                           enum error *error) {
-  for (;;) {
-    if (buf_len(&u->in)) {
-      switch (head_scan_response(&u->scan, buf_ptr(&u->in), buf_len(&u->in), limits, length, error)) {
-      case HEAD_WHOLE: return IO_OK;
-      case HEAD_BAD: return IO_ERROR;
-      case HEAD_MORE: break;
-      }
-    }
-    size_t moved = 0, most = u->peer->sends_long ? RELAY_BEGIN : RELAY_BUFFER_LARGE;
-    /* A body that is behind the head should not come in small pieces, unless the kernel will hand on its rest. */
-    buf_reserve(&u->in, buf_len(&u->in) ? buf_len(&u->in) : most);
-    enum io result = conn_read(&u->conn, buf_tail(&u->in), buf_space(&u->in), &moved);
-    if (result == IO_EOF || result == IO_ERROR) return ended_early(u, result, error);
-    if (result == IO_AGAIN) {
-      if (!buf_len(&u->in)) buf_release(&u->in);
-      conn_want_read(&u->conn, true);
-      return IO_AGAIN;
-    }
-    buf_commit(&u->in, moved);
-  }
-}
+/* --- events --------------------------------------------------------------------------------------------- */
 
 /* What comes stays in the kernel until the answer is wanted, or dropped. */
 static bool is_kept(struct upstream *u) {
-  if (u->is_kept) upstream_quieten(u);
-  return u->is_kept;
+  if (u->call.is_kept) u->call.codec->pause(&u->call);
+  return u->call.is_kept;
 }
 
-static bool is_rival(const struct upstream *u) { return u->exchange && u->exchange->now.upstream != u; }
+static bool is_rival(const struct upstream *u) {
+  return u->call.exchange && u->call.exchange->now.call != &u->call;
+}
 
 static void on_readable(struct conn *conn) {
   struct upstream *u = conn->owner;
   CHECK_OBJ(u, UPSTREAM_MAGIC);
-  CHECK(&u->conn == conn && (u->state == UPSTREAM_IDLE) == (u->exchange == NULL));
+  CHECK(&u->conn == conn && (u->state == UPSTREAM_IDLE) == (u->call.exchange == NULL));
   if (is_kept(u)) return;
-  if (u->exchange) exchange_prefetch(u->exchange);
+  if (u->call.exchange) exchange_prefetch(u->call.exchange);
   if (u->state == UPSTREAM_IDLE && !pool_is_silent(u))
     upstream_close(u);
   else if (is_rival(u))
-    hedge_readable(u->exchange);
-  else if (u->exchange)
-    exchange_upstream_readable(u->exchange);
+    hedge_readable(u->call.exchange);
+  else if (u->call.exchange && !exchange_call_readable(u->call.exchange))
+    conn_want_read(conn, false);
 }
 
 static void on_writable(struct conn *conn) {
   struct upstream *u = conn->owner;
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   if (is_kept(u)) return;
-  if (is_rival(u))
-    conn_want_write(conn, false);
-  else if (u->exchange)
-    exchange_upstream_writable(u->exchange);
+  if (!u->call.exchange) return;
+  if (is_rival(u) || !exchange_call_writable(u->call.exchange)) conn_want_write(conn, false);
 }
 
 static void on_answer_due(struct upstream *u) {
@@ -322,7 +301,7 @@ static void on_answer_due(struct upstream *u) {
 }
 
 static void on_due(struct timer *timer) {
-  struct upstream *u = CONTAINER_OF(timer, struct upstream, timer);
+  struct upstream *u = CONTAINER_OF(timer, struct upstream, call.timer);
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   if (is_kept(u)) return;
   if (u->state == UPSTREAM_IDLE) {
@@ -332,41 +311,8 @@ static void on_due(struct timer *timer) {
   } else if (u->state == UPSTREAM_CONNECTING) {
     look_for_room(u);
   } else if (is_rival(u)) {
-    hedge_due(u->exchange);
-  } else if (u->exchange) {
-    exchange_upstream_due(u->exchange);
+    hedge_due(u->call.exchange);
+  } else if (u->call.exchange) {
+    exchange_call_due(u->call.exchange);
   }
-}
-
-void upstream_quieten(struct upstream *u) {
-  if (u->state != UPSTREAM_READY) return;
-  timer_clear(&u->timer);
-  conn_want_read(&u->conn, false);
-  conn_want_write(&u->conn, false);
-}
-
-/* --- release --------------------------------------------------------------------------------------------- */
-
-void upstream_release(struct exchange *x, bool reusable) {
-  struct upstream *u = x->now.upstream;
-  if (!u) return;
-  CHECK_OBJ(u, UPSTREAM_MAGIC);
-  CHECK(u->exchange == x);
-  x->now.upstream = NULL;
-  u->exchange = NULL;
-  bool pooled = reusable && u->state == UPSTREAM_READY && buf_len(&u->in) == 0 &&
-                !conn_has_unsent(&u->conn) && !x->proxy->stopping &&
-                u->peer->options.idle_timeout_ms != PEER_NO_POOL && !u->peer->options.proxy_protocol;
-  if (!pooled) {
-    upstream_close(u);
-    return;
-  }
-  buf_release(&u->in);
-  u->served++;
-  pool_put(u);
-}
-
-void upstream_discard(struct upstream *u) {
-  u->exchange = NULL;
-  upstream_close(u);
 }

@@ -95,7 +95,7 @@ void filter_none(struct relay *relay);
 
 /* hedge.c: the wait for a response head begins, and with it that for a hedge where the policy wants one. */
 void hedge_wait(struct exchange *x);
-/* The upstream's timer has fired: for that? */
+/* The call's timer has fired: for that? */
 bool hedge_is_due(const struct exchange *x);
 /* Another attempt begins beside this one, if that is allowed. */
 void hedge_begin(struct exchange *x);

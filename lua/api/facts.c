@@ -39,10 +39,11 @@ static int last_failure(lua_State *L) {
  * without TLS */
 static int upstream_tls(lua_State *L) {
   const struct exchange *x = check(L);
-  if (!x->now.upstream || !x->now.connected || !x->now.upstream->conn.tls) return push_nil(L);
+  const struct call *call = x->now.call;
+  if (!call || !x->now.connected || !call->upstream->conn.tls) return push_nil(L);
   lua_createtable(L, 0, 2);
-  set_text_if_any(L, "version", tls_version(&x->now.upstream->conn));
-  set_text_if_any(L, "cipher", tls_cipher(&x->now.upstream->conn));
+  set_text_if_any(L, "version", tls_version(&call->upstream->conn));
+  set_text_if_any(L, "cipher", tls_cipher(&call->upstream->conn));
   return 1;
 }
 
