@@ -40,7 +40,7 @@ SANITIZED := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover
 PROFILE := $(or $(PROFILE),$(if $(SAN)$(findstring clang,$(CC))$(filter /%,$(BUILD)),no,yes))
 $(if $(filter yes no generate,$(PROFILE)),,$(error PROFILE is yes or no, not $(PROFILE)))
 # The layers that each request goes through may grow for their speed.
-HOT = $(if $(SAN),,$(if $(filter core/base/% core/http/% core/net/% core/proxy/%,$<),-O3))
+HOT = $(if $(SAN),,$(if $(filter core/base/% core/http/% core/net/% core/relay/% core/exchange/% core/downstream/% core/upstream/%,$<),-O3))
 MEASURED_no       :=
 MEASURED_yes      := -fprofile-use -fprofile-partial-training -fprofile-correction -Wno-missing-profile
 MEASURED_generate := -fprofile-generate -fprofile-update=atomic

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-# Checks the include direction base <- {net, http, shared} <- proxy <- runtime <- {lua, cli} <- main, and where the
+# Checks the include direction base <- {net, http, shared} <- relay <- exchange <- downstream <- upstream <-
+# runtime <- {lua, cli} <- main, and where the
 # libraries may be used (invariant I3). Reads all C files of the project:  awk -f dist/layers.awk FILE...
 # Programs under spec/ and bench/ may include whatever they need, but want their SPDX line too.
 
 BEGIN {
   rank["base"] = 0
   rank["net"] = rank["http"] = rank["shared"] = 1
-  rank["proxy"] = 2
-  rank["runtime"] = 3
-  rank["lua"] = rank["cli"] = 4
-  rank["main"] = 5
+  rank["relay"] = 2
+  rank["exchange"] = 3
+  rank["downstream"] = 4
+  rank["upstream"] = 5
+  rank["runtime"] = 6
+  rank["lua"] = rank["cli"] = 7
+  rank["main"] = 8
 }
 
 FNR == 1 {

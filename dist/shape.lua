@@ -18,8 +18,8 @@ local files_over = {
   ["spec/tasks_spec.lua"] = 405, ["spec/tls_listener_spec.lua"] = 420,
 }
 local structs_over = {}
--- By folder. Those of core/proxy end when the exchange no longer knows its protocol.
-local cycles_over = { ["core/proxy"] = 15 }
+-- By folder: where none at all is allowed. These know of each other only what their headers say.
+local cycles_allowed = { ["core/relay"] = 1, ["core/exchange"] = 1, ["core/downstream"] = 1, ["core/upstream"] = 1 }
 
 local failed = false
 local function complain(format, ...)
@@ -162,7 +162,7 @@ end
 local function check_cycles()
   each_cycle(function(group)
     local folder = group[1]:match("^core/[^/]+") or group[1]:match("^[^/]+")
-    local limit = cycles_over[folder] or CYCLE
+    local limit = cycles_allowed[folder] or CYCLE
     if #group <= limit then return end
     table.sort(group)
     complain("a cycle of includes of %d modules (limit %d): %s", #group, limit, table.concat(group, " "))

@@ -80,7 +80,7 @@ void conn_close(struct conn *conn);
 void conn_reset_on_close(struct conn *conn);
 static inline bool conn_is_open(const struct conn *conn) { return conn->fd >= 0; }
 
-/* A connection that has left one loop and has not yet come to another (proxy/borrow.h). */
+/* A connection that has left one loop and has not yet come to another (upstream/borrow.h). */
 struct detached_conn {
   const struct transport *transport;
   struct tls *tls; /* owned; NULL on plain connections */

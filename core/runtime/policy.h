@@ -10,9 +10,9 @@
 
 #include "base/str.h"
 #include "net/tls_context.h"
-#include "proxy/access_log.h"
-#include "proxy/hooks.h"
-#include "proxy/settings.h"
+#include "exchange/access_log.h"
+#include "exchange/hooks.h"
+#include "exchange/settings.h"
 
 struct clock;
 struct config;

@@ -15,7 +15,7 @@
 #include "base/ticks.h"
 #include "net/descriptors.h"
 #include "net/tls_identity.h"
-#include "proxy/borrow.h"
+#include "upstream/borrow.h"
 #include "runtime/command.h"
 #include "runtime/commands.h"
 #include "runtime/deploy/canary.h"

@@ -14,9 +14,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/tls_context.h"
-#include "proxy/borrow.h"
-#include "proxy/downstream.h"
-#include "proxy/exchange.h"
+#include "upstream/borrow.h"
+#include "downstream/downstream.h"
+#include "exchange/exchange.h"
 #include "shared/metrics.h"
 
 /* --- begin ---------------------------------------------------------------------------------------------- */

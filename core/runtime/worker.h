@@ -10,8 +10,8 @@
 
 #include "net/listener.h"
 #include "net/mailbox.h"
-#include "proxy/proxy.h"
-#include "proxy/shadow.h"
+#include "exchange/proxy.h"
+#include "exchange/shadow.h"
 #include "runtime/instance.h"
 
 struct switch_order;
@@ -94,7 +94,7 @@ void worker_try(struct worker *worker, struct instance *instance, const unsigned
 void worker_drop_canary(struct worker *worker);
 /* on_tally follows, with the same number. */
 void worker_tally(struct worker *worker, unsigned trial);
-/* Tries `instance` in the shadow of the one in force (proxy/shadow.h), `order` as in worker_try. */
+/* Tries `instance` in the shadow of the one in force (exchange/shadow.h), `order` as in worker_try. */
 void worker_shadow(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count);
 /* on_report follows, with the same number. */
 void worker_end_shadow(struct worker *worker, unsigned trial);

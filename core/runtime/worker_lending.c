@@ -14,8 +14,8 @@
 
 #include "base/check.h"
 #include "base/memory.h"
-#include "proxy/downstream.h"
-#include "proxy/room.h"
+#include "downstream/downstream.h"
+#include "exchange/room.h"
 #include "runtime/worker.h"
 
 struct lent_socket {

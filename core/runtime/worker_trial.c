@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "proxy/downstream.h"
-#include "proxy/exchange.h"
+#include "downstream/downstream.h"
+#include "exchange/exchange.h"
 #include "runtime/worker.h"
 
 /* Exchanges that began on it go on. */

@@ -10,7 +10,7 @@
 #include "lua/api/session.h"
 #include "lua/vm/script.h"
 #include "lua/vm/vm.h"
-#include "proxy/exchange.h"
+#include "exchange/exchange.h"
 
 struct wanted_answer {
   unsigned status;

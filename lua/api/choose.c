@@ -11,8 +11,8 @@
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/timer.h"
-#include "proxy/exchange.h"
-#include "proxy/proxy.h"
+#include "exchange/exchange.h"
+#include "exchange/proxy.h"
 
 /* In the exchange's arena. */
 struct chosen {

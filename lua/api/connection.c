@@ -15,9 +15,9 @@
 #include "lua/vm/vm.h"
 #include "net/addr.h"
 #include "net/tls.h"
-#include "proxy/downstream.h"
-#include "proxy/exchange.h"
-#include "proxy/stream.h"
+#include "downstream/downstream.h"
+#include "exchange/exchange.h"
+#include "exchange/stream.h"
 
 struct lua_connection {
   struct attachment attachment;  /* first */

@@ -14,7 +14,7 @@
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 #include "net/resolver.h"
-#include "proxy/proxy.h"
+#include "exchange/proxy.h"
 
 struct lookup {
   struct handle handle;

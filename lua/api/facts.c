@@ -8,9 +8,9 @@
 #include "lua/vm/vm.h"
 #include "net/timer.h"
 #include "net/tls.h"
-#include "proxy/exchange.h"
-#include "proxy/settings.h"
-#include "proxy/upstream.h"
+#include "exchange/exchange.h"
+#include "exchange/settings.h"
+#include "upstream/upstream.h"
 
 /* -0 +0 */
 static struct exchange *check(lua_State *L) { return session_check(L, 1); }

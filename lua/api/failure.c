@@ -11,7 +11,7 @@
 #include "lua/vm/nouns.h"
 #include "lua/vm/script.h"
 #include "lua/vm/token.h"
-#include "proxy/exchange.h"
+#include "exchange/exchange.h"
 
 /* Its environment has the token of its exchange, at 1. */
 struct failure {

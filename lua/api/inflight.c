@@ -12,7 +12,7 @@
 #include "lua/vm/nouns.h"
 #include "lua/vm/script.h"
 #include "lua/vm/text.h"
-#include "proxy/exchange.h"
+#include "exchange/exchange.h"
 
 static void *make(const void *keys) { return inflight_new(*(const unsigned *)keys); }
 static void release_object(void *object) { inflight_free(object); }

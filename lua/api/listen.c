@@ -31,7 +31,7 @@ struct listen_options {
   struct tls_files own;            /* certificate, key and ocsp, beside `certificates` */
 };
 
-/* To add a setting: a line here, after its member in proxy/settings.h. */
+/* To add a setting: a line here, after its member in exchange/settings.h. */
 #define SETTING(name, kind, member)                                                                          \
   { name, kind, offsetof(struct policy_listener, settings.member), NULL }
 static const struct option options[] = {

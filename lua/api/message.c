@@ -14,7 +14,7 @@
 #include "lua/vm/script.h"
 #include "lua/vm/text.h"
 #include "lua/vm/token.h"
-#include "proxy/exchange.h"
+#include "exchange/exchange.h"
 
 static const unsigned phases[] = {
     [TOKEN_SESSION] = 0,

@@ -13,7 +13,7 @@
 #include "lua/api/private_files.h"
 #include "lua/vm/paths.h"
 #include "lua/vm/vm.h"
-#include "proxy/peer.h"
+#include "exchange/peer.h"
 
 static bool read_text(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_file(lua_State *L, const struct option *option, void *to, struct arena *arena);

@@ -19,9 +19,9 @@
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
-#include "proxy/describe.h"
-#include "proxy/exchange.h"
-#include "proxy/peer.h"
+#include "exchange/describe.h"
+#include "exchange/exchange.h"
+#include "exchange/peer.h"
 
 static const char *const version_words[] = {"TLSv1.2", "TLSv1.3", NULL};
 static const char *const alpn_words[] = {"http/1.1", "none", NULL};

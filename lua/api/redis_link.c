@@ -12,7 +12,7 @@
 #include "lua/api/redis.h"
 #include "lua/vm/vm.h"
 #include "net/tls_context.h"
-#include "proxy/proxy.h"
+#include "exchange/proxy.h"
 
 enum { READ_BYTES = 16384, READS_MOST = 16, RENEW_MS = 1000 };
 

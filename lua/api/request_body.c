@@ -9,8 +9,8 @@
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
-#include "proxy/exchange.h"
-#include "proxy/shadow.h"
+#include "exchange/exchange.h"
+#include "exchange/shadow.h"
 
 #define EARLY                                                                                                \
   (PHASE(early_request_filter) | PHASE(request_filter) | PHASE(proxy_upstream_filter) | PHASE(upstream_peer))

@@ -18,9 +18,9 @@
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
-#include "proxy/access_log.h"
-#include "proxy/downstream.h"
-#include "proxy/exchange.h"
+#include "exchange/access_log.h"
+#include "downstream/downstream.h"
+#include "exchange/exchange.h"
 
 struct exchange *session_check(lua_State *L, int index) {
   return token_check_kind(L, index, TOKEN_SESSION)->x;

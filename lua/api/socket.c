@@ -13,7 +13,7 @@
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 #include "net/tls_context.h"
-#include "proxy/proxy.h"
+#include "exchange/proxy.h"
 
 enum { READ_BYTES = 16384 };
 

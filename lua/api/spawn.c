@@ -16,7 +16,7 @@
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
-#include "proxy/exchange.h"
+#include "exchange/exchange.h"
 
 enum {
   ARGUMENTS_MOST = 15,     /* there is room for them on every coroutine */

@@ -15,7 +15,7 @@
 #include "lua/vm/vm.h"
 #include "net/tls_context.h"
 #include "net/tls_names.h"
-#include "proxy/proxy.h"
+#include "exchange/proxy.h"
 
 enum { LIMIT_BYTES = 8 << 20, DEPTH_MOST = 16 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // test_bench: the test bench of `perilune test` (not a benchmark: those are in bench/): exchanges without connections,
-// whose hooks a spec calls one by one (proxy/rehearsal.h). Requests are text here; lua/perilune/test/exchange.lua makes
-// them from tables and offers the rest to specs.
+// whose hooks a spec calls one by one (exchange/rehearsal.h). Requests are text here; lua/perilune/test/exchange.lua
+// makes them from tables and offers the rest to specs.
 #include <lauxlib.h>
 #include <lua.h>
 #include <string.h>
@@ -21,8 +21,8 @@
 #include "lua/vm/vm.h"
 #include "net/addr.h"
 #include "net/virtual_time.h"
-#include "proxy/access_log.h"
-#include "proxy/rehearsal.h"
+#include "exchange/access_log.h"
+#include "exchange/rehearsal.h"
 
 struct test_bench {
   struct handle handle;

@@ -5,8 +5,8 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "lua/vm/vm.h"
-#include "proxy/hooks.h"
-#include "proxy/proxy.h"
+#include "exchange/hooks.h"
+#include "exchange/proxy.h"
 
 void background_begin(struct vm *vm) {
   struct policy_use *use = vm->host.use;

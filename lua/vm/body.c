@@ -13,7 +13,7 @@
 #include "lua/vm/results.h"
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"
-#include "proxy/exchange.h"
+#include "exchange/exchange.h"
 
 static void on_task_end(struct task *task, enum task_status status);
 static void take(struct body_piece *piece, struct task *task);

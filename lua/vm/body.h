@@ -3,7 +3,7 @@
 #ifndef PERILUNE_LUA_BODY_H
 #define PERILUNE_LUA_BODY_H
 
-#include "proxy/hooks.h"
+#include "exchange/hooks.h"
 
 /* For struct hooks. */
 enum hook_status body_run(struct body_piece *piece);

@@ -3,7 +3,7 @@
 #ifndef PERILUNE_LUA_CERTIFICATE_H
 #define PERILUNE_LUA_CERTIFICATE_H
 
-#include "proxy/hooks.h"
+#include "exchange/hooks.h"
 
 /* For struct hooks. */
 enum hook_status certificate_run(struct certificate_request *request);

@@ -15,7 +15,7 @@
 #include "lua/vm/script.h"
 #include "lua/vm/token.h"
 #include "lua/vm/vm.h"
-#include "proxy/exchange.h"
+#include "exchange/exchange.h"
 
 enum argument {
   SESSION = TOKEN_SESSION,

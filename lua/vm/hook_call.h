@@ -4,7 +4,7 @@
 #define PERILUNE_LUA_HOOK_CALL_H
 
 #include "lua/vm/task.h"
-#include "proxy/hooks.h"
+#include "exchange/hooks.h"
 
 struct script;
 

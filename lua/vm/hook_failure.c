@@ -15,8 +15,8 @@
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
-#include "proxy/describe.h"
-#include "proxy/exchange.h"
+#include "exchange/describe.h"
+#include "exchange/exchange.h"
 
 /* Empty for a hook that runs for no request. */
 static void describe_request(const struct task *task, char room[DESCRIBE_BYTES]) {

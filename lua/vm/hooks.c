@@ -22,9 +22,9 @@
 #include "lua/vm/task.h"
 #include "lua/vm/token.h"
 #include "lua/vm/vm.h"
-#include "proxy/describe.h"
-#include "proxy/exchange.h"
-#include "proxy/stream.h"
+#include "exchange/describe.h"
+#include "exchange/exchange.h"
+#include "exchange/stream.h"
 
 /* What is made of the results (lua/vm/results.h). Those of body hooks are body.c's, that of certificate is
  * certificate.c's. */

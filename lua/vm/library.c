@@ -17,7 +17,7 @@
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/addr.h"
-#include "proxy/hooks.h"
+#include "exchange/hooks.h"
 
 static void (*const nouns[])(lua_State *L) = {
 #define X(noun) open_##noun,

@@ -8,7 +8,7 @@
 #include "lua/vm/hook_failure.h"
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"
-#include "proxy/exchange.h"
+#include "exchange/exchange.h"
 
 static const char has_not_answered[] =
     "returned true, which says that it has answered; but it has not: see session:respond";

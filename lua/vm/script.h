@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proxy/hooks.h"
+#include "exchange/hooks.h"
 
 struct chosen;
 struct exchange;

@@ -14,7 +14,7 @@
 #include "lua/vm/nouns.h"
 #include "lua/vm/script.h"
 #include "lua/vm/vm.h"
-#include "proxy/exchange.h"
+#include "exchange/exchange.h"
 
 enum { SEAT_BITS = 17, KIND_BITS = 3, USE_BITS = 19, USE_SHIFT = SEAT_BITS + KIND_BITS };
 #define MARK      (UINT64_C(1) << (USE_SHIFT + USE_BITS))

@@ -24,7 +24,7 @@
 #include "lua/vm/vm.h"
 #include "lua/vm/whereabouts.h"
 #include "net/virtual_time.h"
-#include "proxy/hooks.h"
+#include "exchange/hooks.h"
 
 enum { LOOKS_PER_BUDGET = 4, LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, HOOK_MS = 1000, LOADING_MS = 10000 };
 /* A main chunk may wait, or get no time of the processor: then it has this many times its budget. */

@@ -10,7 +10,7 @@
 #include "lua/vm/lost.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
-#include "proxy/hooks.h"
+#include "exchange/hooks.h"
 
 enum { TRIES = 8, FRAMES_MOST = 50, PAGE_BYTES = 4096 };
 

@@ -6,10 +6,10 @@
 
 #include "lua/vm/policy.h"
 #include "net/timer.h"
-#include "proxy/stream.h"
-#include "proxy/exchange.h"
-#include "proxy/peer.h"
-#include "proxy/proxy.h"
+#include "exchange/stream.h"
+#include "exchange/exchange.h"
+#include "exchange/peer.h"
+#include "exchange/proxy.h"
 #include "unit.h"
 
 struct policy_under_test {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lua/vm/task.h"
-#include "proxy/hooks.h"
+#include "exchange/hooks.h"
 #include "unit.h"
 
 static const char *described(const struct watch *w) {

@@ -2,7 +2,7 @@
 // Units for runtime/deploy/canary: the verdict.
 #include "runtime/deploy/canary.h"
 
-#include "proxy/hooks.h"
+#include "exchange/hooks.h"
 #include "unit.h"
 
 static struct policy_tally tally(uint64_t exchanges, uint64_t script_errors, uint64_t server_errors,

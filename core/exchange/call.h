@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// call: the peer's half of one attempt, whatever the protocol of its connection; the mirror image of stream.h. What
+// goes out is a head and a sink for bytes, what comes in is a head, parsed, and a source of bytes.
+//
+// A call is opened for the attempt under way, on a connection that is there or a new one, and belongs to it until
+// `release`. Its connection (the upstream) tells the exchange of its events: exchange_call_readable and the others, or
+// hedge_readable and hedge_due where it is that of the rival. HTTP/1 has one call for each connection, one exchange
+// after another, and it is a member of the connection.
+//
+// To add a protocol: a codec in a file of its own. There is upstream/http1.c.
+#ifndef PERILUNE_EXCHANGE_CALL_H
+#define PERILUNE_EXCHANGE_CALL_H
+
+#include "base/error.h"
+#include "http/message.h"
+#include "net/timer.h"
+#include "exchange/waits.h"
+#include "relay/flow.h"
+
+struct call;
+struct exchange;
+struct upstream;
+
+struct call_codec {
+  /* Begins a request with such a body. *text goes before it, in memory that lives as long as the exchange; *sink takes
+   * both. False: the head must not be written. */
+  bool (*head)(struct call *c, const struct request *request, struct body body, struct str *text,
+               struct sink *sink);
+  /* The peer has said something before it was asked, which is no answer. */
+  bool (*has_spoken)(struct call *c);
+  /* Reads towards the next response head. IO_OK: it is there, whole, for take_head. IO_AGAIN: it is not, and
+   * readability follows. Else the connection ended, or *error: the head is bad, and *why is a static sentence or
+   * NULL. */
+  enum io (*await_head)(struct call *c, enum error *error, const char **why);
+  /* Puts it into the exchange's x->response, with text in its arena. *bytes: what it took in memory. False: *why. */
+  bool (*take_head)(struct call *c, size_t *bytes, const char **why);
+  /* Where the response's body comes from; what has come of it, and of a head, lies in source.in. */
+  struct source (*source)(struct call *c);
+  /* Moves all that has come of the body to `rest`, which is empty: the call is about to be released. */
+  void (*take_rest)(struct call *c, struct buf *rest);
+  /* No events until something is asked for again. The timer is off. */
+  void (*pause)(struct call *c);
+  /* Bytes that were written and that the peer has not taken yet. */
+  uint64_t (*unsent)(const struct call *c);
+  /* Something has come that the exchange has not been told of yet. A system call. */
+  bool (*is_ready)(const struct call *c);
+  /* Why reading has failed: a text until the next call. */
+  const char *(*why)(const struct call *c);
+  /* Nobody needs what the peer has not taken yet of the request: it is thrown away with the release. */
+  void (*cut)(struct call *c);
+  /* The attempt is over, and the call must not be used any more. `reusable`: request and response were whole, and the
+   * peer keeps the connection. */
+  void (*release)(struct call *c, bool reusable);
+};
+
+struct call {
+  const struct call_codec *codec;
+  struct exchange *exchange; /* borrowed; NULL between two of them */
+  struct upstream *upstream; /* borrowed: its connection, for facts */
+  bool is_ready;             /* connected: a request may be sent */
+  bool is_kept;       /* with the answer it has given: what comes is of no interest yet (elsewhere.c) */
+  struct timer timer; /* of attempt.clock */
+};
+
+static inline struct source call_source(struct call *c) { return c->codec->source(c); }
+
+/* Opens one to the peer of x->now, and sets x->now.call and x->now.reused. If it is not ready yet, exchange_run follows
+ * when it is, with another x->now.call perhaps; or exchange_fail. */
+void call_open(struct exchange *x);
+/* What one that is not ready waits for. */
+enum wait call_awaits(const struct call *c);
+
+#endif

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// deadline: who owes the next byte? While an exchange runs, each of its two connections has one clock. Which wait the
+// clock belongs to is derived from the exchange's state each time that something moved, and from nothing else; who
+// owes, which setting gives the time, and what its end means is one table (deadline.c). The rule: a clock never runs
+// while the proxy itself, or its policy, is what everybody waits for, and it begins anew afterwards. A clock is put
+// back by progress of its own wait only.
+//
+// To add a wait: an id in exchange/waits.h, a line in the table, a line in client_wait or peer_wait.
+#ifndef PERILUNE_EXCHANGE_DEADLINE_H
+#define PERILUNE_EXCHANGE_DEADLINE_H
+
+#include "exchange/waits.h"
+
+struct exchange;
+struct settings;
+
+/* Sets both clocks to what the exchange waits for now. */
+void deadline_watch(struct exchange *x);
+/* The wait for response heads is over, or begins anew with the next attempt or the next part of the request. */
+void deadline_head_came(struct exchange *x);
+void deadline_request_sent(struct exchange *x);
+
+/* By the settings of the listener; for waits outside an exchange. */
+unsigned wait_ms(enum wait wait, const struct settings *settings);
+
+#endif

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// exchange_begin: from a client's stream to an exchange that walks. One whose head could not be read begins on the
+// failure path: so it is answered and logged like all others (invariant I7).
+#include <stddef.h>
+
+#include "base/check.h"
+#include "base/random.h"
+#include "exchange/account.h"
+#include "exchange/exchange.h"
+#include "exchange/proxy.h"
+#include "exchange/shadow.h"
+#include "exchange/stream.h"
+#include "exchange/walk.h"
+
+/* Which exchanges a canary gets must be spread, not secret. */
+static __attribute__((noinline)) bool is_for_canary(struct proxy *proxy, const struct service *service) {
+  return random_below(&proxy->dice, 10000) < service->canary_share;
+}
+
+static const struct service_policy *choose_policy(struct proxy *proxy, const struct service *service) {
+  bool canary = service->canary_share > 0 && is_for_canary(proxy, service);
+  return canary ? &service->canary : &service->policy;
+}
+
+struct exchange *exchange_begin(struct stream *s, struct proxy *proxy) {
+  CHECK(!s->exchange);
+  struct exchange *x = exchange_new(proxy, choose_policy(proxy, s->service));
+  x->stream = s;
+  account_begin(x, s->service->traffic);
+  s->exchange = x;
+  proxy->exchange_count++;
+  list_push_back(&proxy->exchanges, &x->link);
+  return x;
+}
+
+/* What the listener does not take of what could be read. */
+static enum error fault_of(const struct exchange *x) {
+  uint64_t limit = x->settings->body_bytes;
+  if (x->request.method == METHOD_CONNECT && !x->settings->allow_connect) return ERROR_METHOD_NOT_ALLOWED;
+  if (limit && x->request.body.framing == FRAMING_LENGTH && x->request.body.length > limit)
+    return ERROR_BODY_TOO_LARGE;
+  return ERROR_NONE;
+}
+
+void exchange_start(struct exchange *x, enum error error, const char *why) {
+  if (error == ERROR_NONE) error = fault_of(x);
+  relay_begin(&x->now.up, x->request.body, x->request.body.framing, (struct str){0}, (struct str){0});
+  x->now.up.active = false;
+  x->now.up.limit = x->settings->body_bytes;
+  x->now.up.copy.limit = RELAY_COPY_LIMIT;
+  x->policy_began = true;
+  if (x->hooks->begin) x->hooks->begin(x);
+  if (error == ERROR_NONE && x->stream->service->shadow.use) shadow_begin(x);
+  if (error == ERROR_NONE)
+    exchange_run(x);
+  else
+    exchange_fail_because(x, error, why);
+}
+
+/* Of a stream that is a member of its connection, what is before and behind it. */
+enum { CACHE_LINE = 64, BEHIND_BYTES = 1024, STREAM_BEFORE = 256, STREAM_BEHIND = 256 };
+
+static inline void prefetch(const void *start, size_t bytes) {
+  for (size_t at = 0; at < bytes; at += CACHE_LINE) __builtin_prefetch((const char *)start + at);
+}
+
+void exchange_prefetch(const struct exchange *x) {
+  prefetch(x, offsetof(struct exchange, now.address));
+  prefetch(x + 1, BEHIND_BYTES);
+  if (x->stream) prefetch((const char *)x->stream - STREAM_BEFORE, STREAM_BEFORE + STREAM_BEHIND);
+}

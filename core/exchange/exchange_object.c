@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// exchange_object: an exchange as others know it, apart from its walk: made, and asked for facts.
+#include "base/check.h"
+#include "net/addr.h"
+#include "net/timer.h"
+#include "exchange/exchange.h"
+#include "exchange/proxy.h"
+#include "exchange/room.h"
+#include "exchange/stream.h"
+#include "exchange/walk.h"
+
+struct exchange *exchange_new(struct proxy *proxy, const struct service_policy *policy) {
+  struct arena arena;
+  arena_init(&arena);
+  struct exchange *x = arena_zalloc(&arena, sizeof *x);
+  x->arena = arena;
+  x->proxy = proxy;
+  x->hooks = policy->hooks;
+  x->settings = policy->settings;
+  x->use = policy->use;
+  x->use->exchanges++;
+  x->now.up.trailers.arena = x->down.trailers.arena = &x->arena;
+  x->times.begun = loop_now_ms(proxy->loop);
+  headers_init(&x->request.headers, &x->arena);
+  OBJ_INIT(x, EXCHANGE_MAGIC);
+  return x;
+}
+
+void exchange_free(struct exchange *x) {
+  struct policy_use *use = x->use;
+  buf_release(&x->body.replay);
+  buf_release(&x->body.unfiltered);
+  filter_none(&x->now.up);
+  filter_none(&x->down);
+  CHECK(use->exchanges > 0);
+  OBJ_END(x, EXCHANGE_MAGIC);
+  struct arena arena = x->arena; /* it holds the exchange */
+  arena_free(&arena);
+  if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);
+}
+
+bool exchange_can_answer(const struct exchange *x) {
+  return !x->sent.status && x->stream && x->step != STEP_logging;
+}
+
+struct answer *exchange_answer(struct exchange *x, unsigned status) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  CHECK(status >= 200 && status <= 999);
+  struct answer *answer = arena_zalloc(&x->arena, sizeof *answer);
+  answer->response.status = (unsigned short)status;
+  answer->response.minor = 1;
+  headers_init(&answer->response.headers, &x->arena);
+  x->answer = answer;
+  return answer;
+}
+
+struct str exchange_client_address(struct exchange *x) {
+  return x->client.ptr ? x->client : stream_client(x->stream);
+}
+
+struct str exchange_client_host(struct exchange *x) {
+  return addr_host_of_client(exchange_client_address(x));
+}
+
+bool exchange_ends_connection(const struct exchange *x) {
+  return x->proxy->stopping || room_is_low(x->proxy) || (x->stream && x->stream->service->closing);
+}

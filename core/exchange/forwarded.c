@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// forwarded: what a proxy adds to a request on its way: Via (RFC 9110 section 7.6.3), X-Forwarded-For,
+// -Proto, -Host, and Forwarded (RFC 7239) where the client sent one. What a client claims of itself (http/claims.h)
+// goes no further, whatever the suffix, unless the policy knows that the client is a proxy to be trusted. A field that
+// the policy itself has set is its word, and stays.
+#include "http/claims.h"
+#include "http/headers.h"
+#include "net/addr.h"
+#include "net/cidr.h"
+#include "exchange/stream.h"
+#include "exchange/walk.h"
+
+static struct str scheme(const struct exchange *x) { return x->secure ? STR("https") : STR("http"); }
+
+/* Takes the client's claims away, all or those that no proxy writes. */
+static void drop_claims(struct headers *h, bool all) {
+  unsigned kept = 0;
+  for (unsigned i = 0; i < h->count; i++) {
+    const struct field *field = &h->items[i];
+    bool goes = !field->is_set && claims_is_one(field) && (all || claims_is_disguised(field->name));
+    if (goes) continue;
+    if (kept < i) h->items[kept] = *field;
+    kept++;
+  }
+  h->count = kept;
+}
+
+static void set_where_missing(struct exchange *x, enum field_id id, struct str value) {
+  struct headers *h = &x->now.request.headers;
+  if (value.len && !headers_find_id(h, id)) headers_add_id(h, id, value);
+}
+
+static void set_client(struct exchange *x) {
+  struct headers *h = &x->now.request.headers;
+  if (headers_find_id(h, FIELD_X_FORWARDED_FOR)) return;
+  if (x->client.ptr)
+    headers_add_id(h, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
+  else
+    headers_add_line(h, FIELD_X_FORWARDED_FOR, stream_client_line(x->stream));
+}
+
+static void set_scheme(struct exchange *x) {
+  struct headers *h = &x->now.request.headers;
+  if (headers_find_id(h, FIELD_X_FORWARDED_PROTO)) return;
+  headers_add_line(h, FIELD_X_FORWARDED_PROTO,
+                   x->secure ? STR("X-Forwarded-Proto: https") : STR("X-Forwarded-Proto: http"));
+}
+
+static struct str own_entry(struct exchange *x) {
+  struct str node = claims_node(exchange_client_host(x), &x->arena);
+  return arena_printf(&x->arena, "for=%.*s;proto=%.*s", STR_ARG(node), STR_ARG(scheme(x)));
+}
+
+static void replace(struct exchange *x) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  struct headers *h = &x->now.request.headers;
+  bool had_forwarded = headers_find_id(h, FIELD_FORWARDED) != NULL;
+  drop_claims(h, true);
+  set_client(x);
+  set_scheme(x);
+  set_where_missing(x, FIELD_X_FORWARDED_HOST, x->request.authority);
+  if (had_forwarded) set_where_missing(x, FIELD_FORWARDED, own_entry(x));
+}
+
+/* All that the client said, and `value` behind it, in one field: many look at the first or the last line only. */
+static void append_to(struct exchange *x, enum field_id id, struct str value) {
+  struct headers *h = &x->now.request.headers;
+  struct str list = {0};
+  const struct field *field;
+  for (unsigned at = 0; (field = headers_next(h, field_name(id), &at));)
+    if (field->value.len && claims_is_closed(field->value))
+      list = arena_printf(&x->arena, "%.*s%.*s, ", STR_ARG(list), STR_ARG(field->value));
+  headers_set_id(h, id, arena_printf(&x->arena, "%.*s%.*s", STR_ARG(list), STR_ARG(value)));
+}
+
+/* The client is a proxy that is trusted: what it says of its own client is passed on, in a chain or as it is. */
+static void append(struct exchange *x) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  struct headers *h = &x->now.request.headers;
+  drop_claims(h, false);
+  append_to(x, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
+  set_scheme(x);
+  set_where_missing(x, FIELD_X_FORWARDED_HOST, x->request.authority);
+  if (headers_find_id(h, FIELD_FORWARDED)) append_to(x, FIELD_FORWARDED, own_entry(x));
+}
+
+static bool trusts_client(struct exchange *x) {
+  const struct cidr_set *senders = x->settings->forwarded_senders;
+  return !senders || cidr_set_contains(senders, exchange_client_host(x)) == CIDR_INSIDE;
+}
+
+/* As a field of its own: the entries before it are not ours to touch. */
+void forwarded_add_via(struct headers *headers, unsigned minor) {
+  headers_add_line(headers, FIELD_VIA, minor >= 1 ? STR("Via: 1.1 perilune") : STR("Via: 1.0 perilune"));
+}
+
+void forwarded_add(struct exchange *x) {
+  switch (x->settings->forwarded) {
+  case FORWARDED_REPLACE: replace(x); break;
+  case FORWARDED_APPEND: trusts_client(x) ? append(x) : replace(x); break;
+  case FORWARDED_KEEP: break;
+  }
+  if (x->settings->via) forwarded_add_via(&x->now.request.headers, x->request.minor);
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// negotiation: an Upgrade between client and peer. The proxy passes on what it can tunnel (http/upgrade), and says what
+// it cannot; the 101 takes effect behind the request. The hard problem is that three parties must agree on where HTTP
+// ends: what is in doubt is no tunnel.
+#include "base/log.h"
+#include "http/upgrade.h"
+#include "exchange/peer.h"
+#include "exchange/walk.h"
+
+void negotiation_tell(struct exchange *x) {
+  enum { TOLD_MOST = 64 };
+  struct str protocol;
+  const char *why = upgrade_refusal(&x->request, &protocol);
+  if (!why) return;
+  if (protocol.len > TOLD_MOST) protocol.len = TOLD_MOST;
+  log_info("client %.*s: Upgrade to \"%.*s\" is not passed on: %s", STR_ARG(exchange_client_address(x)),
+           STR_ARG(protocol), why);
+}
+
+/* Some servers say in each response what else they could speak. */
+static void tell_once(struct peer *peer, struct str offer) {
+  enum { TOLD_MOST = 64 };
+  if (peer->offers_upgrade) return;
+  peer->offers_upgrade = true;
+  if (offer.len > TOLD_MOST) offer.len = TOLD_MOST;
+  log_info("peer %.*s: the Upgrade to \"%.*s\" that its responses offer is not passed on (said once)",
+           STR_ARG(peer->options.address), STR_ARG(offer));
+}
+
+void negotiation_tell_peer(const struct exchange *x) {
+  struct str protocol;
+  if (x->response.status == 101) return;
+  if (x->response.status != 426) {
+    const struct field *offer = headers_find_id(&x->response.headers, FIELD_UPGRADE);
+    if (offer) tell_once(x->now.peer, offer->value);
+    return;
+  }
+  const char *why = upgrade_refusal_of_peer(&x->response.headers, &protocol);
+  if (!why) return;
+  log_info("peer %.*s: the Upgrade that its 426 asks for is not passed on: %s",
+           STR_ARG(x->now.peer->options.address), why);
+}
+
+/* RFC 9110 section 7.8: a server must not switch to what was not offered; nor where it has refused the rest of the
+ * request, which would be the first of what the tunnel carries. NULL: fine. */
+const char *negotiation_fault(const struct exchange *x) {
+  if (x->response.status != 101) return NULL;
+  if (!x->now.up.decoder.ended && !x->now.up.active) return "101 within a request that it does not read";
+  return upgrade_is_offered(x->now.request.upgrade, x->response.upgrade)
+             ? NULL
+             : "101 to what the request did not offer";
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// request_body: a request's body read into memory before a peer is asked, because the policy wants to see it
+// whole. It lies in x->body.replay, where the bytes that a retry needs lie anyway, and is sent from there. With a
+// request_body_filter that is not enough: what the filter gave is what a retry sends, so what it has not seen
+// yet becomes an input of its own (x->body.unfiltered).
+#include <limits.h>
+
+#include "net/timer.h"
+#include "exchange/upload.h"
+#include "exchange/deadline.h"
+#include "exchange/stream.h"
+#include "exchange/walk.h"
+
+/* A body of so many bytes is awaited before a peer is asked. */
+enum { AWAITED_BYTES = 16384 };
+
+bool exchange_has_body(const struct exchange *x) {
+  return x->body.is_read || x->request.body.framing == FRAMING_NONE;
+}
+
+struct str exchange_body(const struct exchange *x) {
+  return buf_len(&x->body.replay) ? buf_str(&x->body.replay) : (struct str){"", 0};
+}
+
+/* Nothing is read from inside this call: a failure may end the exchange, which a running hook cannot have. */
+void exchange_read_body(struct exchange *x, size_t limit, void (*on_body)(struct exchange *x)) {
+  uint64_t allowed = x->settings->body_bytes;
+  relay_restart(&x->now.up, FRAMING_NONE, (struct str){0}, (struct str){0});
+  x->now.up.from = stream_source(x->stream);
+  x->now.up.to = (struct sink){0};
+  x->now.up.copy.to = &x->body.replay;
+  x->now.up.copy.limit = limit;
+  x->now.up.limit = !allowed || limit < allowed ? limit : allowed;
+  x->body.on_body = on_body;
+  source_feed(&x->now.up.from);
+}
+
+/* The policy wants the body, so we ask for it in the peer's place (RFC 9110 section 10.1.1). The exchange may be
+ * gone afterwards, with its client. */
+static void ask_for_body(struct exchange *x) {
+  source_feed(&x->now.up.from); /* a part of the body may have been read with the head */
+  x->request.expects_continue = false;
+  x->sent.continued = true;
+  headers_remove_id(&x->request.headers, FIELD_EXPECT);
+  respond_continue(x);
+}
+
+void request_body_pump(struct exchange *x) {
+  if (x->now.up.decoder.body.framing == FRAMING_LENGTH && x->now.up.decoder.left > x->now.up.limit) {
+    exchange_fail(x, ERROR_BODY_TOO_LARGE);
+    return;
+  }
+  if (x->request.expects_continue && !x->sent.continued)
+    ask_for_body(x);
+  else
+    transfer_up(x);
+}
+
+void request_body_done(struct exchange *x) {
+  void (*on_body)(struct exchange * x) = x->body.on_body;
+  x->body.on_body = NULL;
+  x->body.is_read = true;
+  x->now.up.limit = x->settings->body_bytes;
+  deadline_watch(x);
+  on_body(x);
+}
+
+void exchange_cancel_body(struct exchange *x) {
+  if (!x->body.on_body) return;
+  x->body.on_body = NULL;
+  relay_stop(&x->now.up);
+  x->up_state = TRANSFER_OFF;
+}
+
+void exchange_set_body(struct exchange *x, struct str text) {
+  buf_consume(&x->body.replay, buf_len(&x->body.replay));
+  buf_append_str(&x->body.replay, text);
+  if (x->request.body.framing != FRAMING_NONE || text.len)
+    x->request.body = (struct body){FRAMING_LENGTH, text.len};
+  x->body.is_read = true;
+  x->now.up.trailers.section = (struct str){0};
+  x->now.up.trailers.received = NULL;
+}
+
+/* A client that sends a small body slowly is not to hold a connection to a peer meanwhile, nor a place in its limits.
+ * What came with the head costs nothing; a larger body, or one in chunks, may be a stream of which each part counts;
+ * and what a client sends only once it is told to, the peer decides. One that pauses may wait for an answer. */
+bool request_body_await(struct exchange *x) {
+  const struct body *body = &x->request.body;
+  bool is_small = body->framing == FRAMING_LENGTH && body->length <= AWAITED_BYTES;
+  if (request_body_is_awaited(x)) return true;
+  if (!is_small || x->body.is_read || x->is_shadow || !x->stream || x->request.expects_continue) return false;
+  if (buf_len(stream_source(x->stream).in) >= body->length || x->upload.was_awaited) return false;
+  if (x->settings->await_body_ms == UINT_MAX) return false;
+  x->upload.was_awaited = true;
+  exchange_read_body(x, AWAITED_BYTES, exchange_run);
+  return true;
+}
+
+bool request_body_is_awaited(const struct exchange *x) { return x->body.on_body == exchange_run; }
+
+bool request_body_paused(struct exchange *x) {
+  if (!request_body_is_awaited(x) || upload_why(x)) return false;
+  exchange_cancel_body(x);
+  x->now.up.limit = x->settings->body_bytes;
+  x->now.up.copy.limit = RELAY_COPY_LIMIT;
+  exchange_run(x);
+  return true;
+}
+
+/* Before the first attempt: the whole body goes through the filter first. */
+static void feed_filter(struct exchange *x) {
+  struct trailers trailers = x->now.up.trailers;
+  x->body.unfiltered = x->body.replay;
+  x->body.replay = (struct buf){0};
+  x->body.feeds_filter = true;
+  struct body whole = {FRAMING_LENGTH, buf_len(&x->body.unfiltered)};
+  relay_begin(&x->now.up, whole, FRAMING_NONE, (struct str){0}, (struct str){0});
+  x->now.up.trailers = trailers;
+}
+
+void request_body_send(struct exchange *x) {
+  if (x->body.is_read && !x->body.feeds_filter && filter_has_request(x)) feed_filter(x);
+  if (x->body.feeds_filter)
+    x->now.up.from = (struct source){.in = &x->body.unfiltered};
+  else
+    x->now.up.from = stream_source(x->stream);
+}

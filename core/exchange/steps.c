@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+// steps: the list of steps, the one place that advances it, and the one failure path (invariants I6, I7).
+// The hard problem is that everything may happen at any time: a failure during a hook that waits, an event
+// during a step. So events only note what happened and call exchange_run, which is entered once; a failure
+// moves the walk to the failure path, which is walked by the same code.
+#include "exchange/deadline.h"
+#include "exchange/attempt.h"
+#include "exchange/account.h"
+#include "exchange/exchange.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "net/timer.h"
+#include "exchange/peer.h"
+#include "exchange/proxy.h"
+#include "exchange/shadow.h"
+#include "exchange/stream.h"
+#include "exchange/walk.h"
+#include "shared/metrics.h"
+
+#define X(name) static enum step_result step_##name(struct exchange *x);
+STEP_TABLE(X)
+#undef X
+
+static const struct {
+  const char *name;
+  enum step_result (*run)(struct exchange *x);
+} steps[] = {
+#define X(name) {#name, step_##name},
+    STEP_TABLE(X)
+#undef X
+};
+
+static const char *const hook_names[] = {
+#define X(name) #name,
+    HOOK_TABLE(X) BODY_HOOK_TABLE(X) GREETING_HOOK_TABLE(X)
+#undef X
+};
+
+const char *hook_name(enum hook hook) { return hook_names[hook]; }
+
+/* --- the dispatcher ------------------------------------------------------------------------------------- */
+
+void exchange_run(struct exchange *x) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  if (x->running) {
+    x->again = true;
+    return;
+  }
+  x->running = true;
+  enum step_result result;
+  bool is_told = log_is_on(LOG_DEBUG);
+  do {
+    unsigned char at = x->step;
+    CHECK(at <= STEP_finish);
+    x->again = false;
+    if (is_told) log_line(LOG_DEBUG, "exchange %p: %s", (void *)x, steps[at].name);
+    result = steps[at].run(x);
+    if (result == STEP_NEXT && x->step == at) x->step++;
+  } while (result == STEP_NEXT || result == STEP_JUMPED || (result == STEP_WAIT && x->again));
+  if (result == STEP_WAIT) x->running = false;
+}
+
+void exchange_jump(struct exchange *x, enum exchange_step step) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  CHECK(x->step < STEP_logging || step == STEP_finish); /* nothing comes back from the log line */
+  x->step = (unsigned char)step;
+  x->again = true;
+}
+
+static enum step_result jump(struct exchange *x, enum exchange_step step) {
+  exchange_jump(x, step);
+  return STEP_JUMPED;
+}
+
+static enum step_result fail(struct exchange *x, enum error error) {
+  exchange_fail(x, error);
+  return STEP_JUMPED;
+}
+
+/* --- calling a hook ------------------------------------------------------------------------------------- */
+
+static enum hook_status call(struct exchange *x, enum hook hook, hook_fn *function) {
+  if (x->hook_state == HOOK_WAITING) return HOOK_WAIT;
+  if (x->hook_state == HOOK_FINISHED) {
+    x->hook_state = HOOK_IDLE;
+    account_hook(x, hook, x->account.hook_began, x->outcome.error != ERROR_NONE);
+    return x->outcome.error == ERROR_NONE ? HOOK_DONE : HOOK_FAILED;
+  }
+  x->outcome = (struct hook_outcome){0};
+  if (!function) return HOOK_DONE;
+  x->hook = hook;
+  uint64_t began = ticks_now();
+  enum hook_status status = function(x);
+  if (status == HOOK_WAIT) {
+    x->account.hook_began = began;
+    x->hook_state = HOOK_WAITING;
+    if (x->up_state || x->down_state) deadline_watch(x); /* nobody else is blamed meanwhile */
+  } else {
+    account_hook(x, hook, began, status == HOOK_FAILED);
+  }
+  return status;
+}
+
+void exchange_wake(struct exchange *x) {
+  CHECK_OBJ(x, EXCHANGE_MAGIC);
+  CHECK(x->hook_state == HOOK_WAITING);
+  x->hook_state = HOOK_FINISHED;
+  exchange_run(x);
+}
+
+static enum step_result give_answer(struct exchange *x) {
+  shadow_decided(x);
+  return jump(x, x->is_shadow ? STEP_finish : STEP_send_answer);
+}
+
+/* A hook of the normal walk: its failure fails the exchange, its answer ends the walk towards the peer. */
+static enum step_result run_defined_hook(struct exchange *x, enum hook hook, hook_fn *function) {
+  switch (call(x, hook, function)) {
+  case HOOK_WAIT: return STEP_WAIT;
+  case HOOK_FAILED:
+    x->error_status = x->outcome.status;
+    x->answer = NULL; /* what it said before it failed does not count */
+    return fail(x, x->outcome.error ? x->outcome.error : ERROR_SCRIPT);
+  case HOOK_DONE: break;
+  }
+  if (x->outcome.peer) x->now.peer = x->outcome.peer;
+  if (x->outcome.peer) x->now.hedge_ms = x->outcome.hedge_ms;
+  if (!x->answer) return STEP_NEXT;
+  attempt_end(x, false);
+  return give_answer(x);
+}
+
+static inline enum step_result run_hook(struct exchange *x, enum hook hook, hook_fn *function) {
+  return function || x->answer ? run_defined_hook(x, hook, function) : STEP_NEXT;
+}
+
+/* --- towards the peer ----------------------------------------------------------------------------------- */
+
+static enum step_result step_early_request_filter(struct exchange *x) {
+  return run_hook(x, HOOK_early_request_filter, x->hooks->early_request_filter);
+}
+
+static enum step_result step_request_filter(struct exchange *x) {
+  return run_hook(x, HOOK_request_filter, x->hooks->request_filter);
+}
+
+static enum step_result step_proxy_upstream_filter(struct exchange *x) {
+  enum step_result result = run_hook(x, HOOK_proxy_upstream_filter, x->hooks->proxy_upstream_filter);
+  if (result != STEP_NEXT) return result;
+  if (x->outcome.refused) return fail(x, ERROR_UPSTREAM_REFUSED);
+  if (!x->request.has_max_forwards || x->request.max_forwards > 0) return STEP_NEXT;
+  respond_as_final_recipient(x); /* RFC 9110 section 7.6.2 */
+  return give_answer(x);
+}
+
+static enum step_result step_await_body(struct exchange *x) {
+  return request_body_await(x) ? STEP_WAIT : STEP_NEXT;
+}
+
+static enum step_result step_upstream_peer(struct exchange *x) {
+  if (x->hook_state == HOOK_IDLE) x->attempts++;
+  enum step_result result = run_hook(x, HOOK_upstream_peer, x->hooks->upstream_peer);
+  if (result != STEP_NEXT) return result;
+  x->now.times.first_byte = 0; /* of this attempt */
+  if (!x->now.peer) return fail(x, ERROR_BAD_PEER);
+  shadow_decided(x);
+  return x->is_shadow ? jump(x, STEP_finish) : STEP_NEXT;
+}
+
+static enum step_result step_connect(struct exchange *x) {
+  attempt_connect(x);
+  return x->now.connected ? STEP_NEXT : STEP_WAIT;
+}
+
+static enum step_result step_connected_to_upstream(struct exchange *x) {
+  return run_hook(x, HOOK_connected_to_upstream, x->hooks->connected_to_upstream);
+}
+
+static enum step_result step_upstream_request_filter(struct exchange *x) {
+  if (x->hook_state == HOOK_IDLE) attempt_prepare(x);
+  return run_hook(x, HOOK_upstream_request_filter, x->hooks->upstream_request_filter);
+}
+
+static enum step_result step_send_request(struct exchange *x) {
+  x->step++; /* the peer may answer, or fail, while we send */
+  attempt_send(x);
+  return STEP_JUMPED;
+}
+
+/* --- towards the client --------------------------------------------------------------------------------- */
+
+static enum step_result step_read_response(struct exchange *x) {
+  enum step_result result = attempt_read_response(x);
+  return result == STEP_NEXT && elsewhere_goes(x) ? jump(x, STEP_upstream_peer) : result;
+}
+
+static enum step_result step_upstream_response_filter(struct exchange *x) {
+  return run_hook(x, HOOK_upstream_response_filter, x->hooks->upstream_response_filter);
+}
+
+static enum step_result step_send_interim(struct exchange *x) {
+  unsigned status = x->response.status;
+  if (status >= 200 || status == 101)
+    return x->down.active ? STEP_WAIT : STEP_NEXT;         /* a 100 of ours goes first */
+  if (status && x->request.minor >= 1) respond_interim(x); /* HTTP/1.0 knows no interim responses */
+  x->response.status = 0;                                  /* it goes out once */
+  if (x->step != STEP_send_interim || x->down.active) return STEP_WAIT;
+  return jump(x, STEP_read_response);
+}
+
+static enum step_result step_response_filter(struct exchange *x) {
+  return run_hook(x, HOOK_response_filter, x->hooks->response_filter);
+}
+
+/* The policy's last look at a final head, whoever made it. False: it waits. Where it fails, that is in the log, and the
+ * head goes out as it was. */
+static bool is_looked_at(struct exchange *x) {
+  CHECK(!x->sent.status && !x->down.active);
+  if (x->hook_state == HOOK_IDLE) respond_show_head(x);
+  if (call(x, HOOK_answer_filter, x->hooks->answer_filter) == HOOK_WAIT) return false;
+  respond_take_head(x);
+  return true;
+}
+
+static enum step_result step_send_response(struct exchange *x) {
+  if (x->hooks->answer_filter && !is_looked_at(x)) return STEP_WAIT;
+  x->step++;
+  respond_response(x);
+  return STEP_JUMPED;
+}
+
+static enum step_result step_relay_bodies(struct exchange *x) {
+  if (!transfer_is_done(x)) return STEP_WAIT;
+  return jump(x, STEP_logging);
+}
+
+/* --- the failure path ----------------------------------------------------------------------------------- */
+
+static enum step_result retry_or(struct exchange *x, bool retries, enum exchange_step otherwise) {
+  attempt_end(x, false);
+  if (!retries) return jump(x, otherwise);
+  log_debug("exchange of %.*s: %s, retrying", STR_ARG(exchange_client_address(x)),
+            error_info(x->error)->text);
+  x->last_error = x->error;
+  x->error = ERROR_NONE;
+  cell_add(&x->proxy->tally->retries, 1);
+  return jump(x, STEP_upstream_peer);
+}
+
+/* A hook of the failure path that fails itself ends it, with what it raised; what it said before does not count. */
+static void take_hook_failure(struct exchange *x) {
+  x->error_status = x->outcome.status ? x->outcome.status : error_info(x->outcome.error)->status;
+  x->answer = NULL;
+}
+
+/* Of a failed attempt: the hook's answer ends the walk, else it may decide about another attempt. */
+static enum step_result end_attempt(struct exchange *x, enum hook hook, hook_fn *function) {
+  enum exchange_step otherwise = x->sent.status ? STEP_logging : STEP_fail_to_proxy;
+  enum hook_status status = call(x, hook, function);
+  if (status == HOOK_WAIT) return STEP_WAIT;
+  if (status == HOOK_FAILED) take_hook_failure(x);
+  if (!x->answer) return retry_or(x, status == HOOK_DONE && attempt_may_retry(x), otherwise);
+  attempt_end(x, false);
+  respond_failure(x);
+  return jump(x, STEP_send_answer);
+}
+
+static enum step_result step_fail_to_connect(struct exchange *x) {
+  return end_attempt(x, HOOK_fail_to_connect, x->hooks->fail_to_connect);
+}
+
+static enum step_result step_error_while_proxy(struct exchange *x) {
+  return end_attempt(x, HOOK_error_while_proxy, x->hooks->error_while_proxy);
+}
+
+static enum step_result step_fail_to_proxy(struct exchange *x) {
+  if (x->kept && x->hook_state == HOOK_IDLE && elsewhere_return(x)) return STEP_WAIT;
+  enum hook_status status = call(x, HOOK_fail_to_proxy, x->hooks->fail_to_proxy);
+  if (status == HOOK_WAIT) return STEP_WAIT;
+  attempt_end(x, false);
+  if (status == HOOK_FAILED)
+    take_hook_failure(x);
+  else if (x->outcome.status)
+    x->error_status = x->outcome.status;
+  respond_failure(x);
+  return jump(x, x->answer ? STEP_send_answer : STEP_logging);
+}
+
+static enum step_result step_send_answer(struct exchange *x) {
+  if (!x->sent.status && !x->down.active) {
+    if (x->hooks->answer_filter && !is_looked_at(x)) return STEP_WAIT;
+    respond_answer(x);
+  }
+  if (x->again || x->down.active) return STEP_WAIT;
+  return STEP_NEXT;
+}
+
+/* --- the end -------------------------------------------------------------------------------------------- */
+
+static enum step_result step_logging(struct exchange *x) {
+  if (!x->times.ended) {
+    x->times.ended = loop_now_ms(x->proxy->loop);
+    if (x->now.peer) attempt_end(x, false);
+    elsewhere_end(x);
+    account_exchange(x);
+  }
+  return call(x, HOOK_logging, x->hooks->logging) == HOOK_WAIT ? STEP_WAIT : STEP_NEXT;
+}
+
+static enum step_result step_finish(struct exchange *x) {
+  struct stream *s = x->stream;
+  struct proxy *proxy = x->proxy;
+  CHECK(x->hook_state == HOOK_IDLE && !x->now.call && !x->rival && !x->now.up.filtering &&
+        !x->down.filtering);
+  CHECK(x->times.ended || x->is_shadow); /* invariant I7: logged, and once */
+  if (x->times.ended) account_line(x);
+  shadow_release(x);
+  if (x->hooks->end) x->hooks->end(x);
+  elsewhere_end(x);
+  if (x->now.peer) peer_release(proxy, x->now.peer);
+  /* Of a hook that chose, and then failed. */
+  lease_end(&x->now.lease, LEASE_NEUTRAL, loop_now_us(proxy->loop));
+  if (s) s->codec->end(s);
+  CHECK(proxy->exchange_count > 0);
+  proxy->exchange_count--;
+  list_remove(&x->link);
+  proxy_ease(proxy);
+  exchange_free(x);
+  return STEP_DONE;
+}

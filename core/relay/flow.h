@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// flow: where a relay's bytes come from, and where they go. With a `conn` it is the wire itself, used directly; else
+// whoever has the bytes says how by its `ops` (a stream of HTTP/2, a stored response); with neither there is nothing
+// but what lies in source.in already, and a sink that drops what it is given.
+//
+// Bytes of a source lie in its `in` and are used from its front. Readiness comes as events to the owner of the relay,
+// never from inside these calls: after source_want(true) that there is something to read, after a write of a sink that
+// took less than it was given and sink_want(true) that it takes more.
+#ifndef PERILUNE_RELAY_FLOW_H
+#define PERILUNE_RELAY_FLOW_H
+
+#include "base/buf.h"
+#include "http/encoder.h"
+#include "net/conn.h"
+
+struct source;
+struct sink;
+
+struct source_ops {
+  /* IO_OK: there is something in source->in. IO_EOF: there is not and nothing follows; what came behind the body is in
+   * trailers->received. */
+  enum io (*read)(struct source *source, struct trailers *trailers);
+  /* So many bytes at the front of source->in leave it: the other side may send as many. */
+  void (*used)(struct source *source, size_t bytes);
+  void (*want)(struct source *source, bool on);
+};
+
+struct source {
+  struct conn *conn;            /* borrowed; NULL: */
+  const struct source_ops *ops; /* borrowed; NULL: nothing more comes */
+  void *of;                     /* borrowed; whose ops they are */
+  struct buf *in; /* borrowed: bytes read and not used, decoded in place; NULL where nothing comes */
+};
+
+struct sink_ops {
+  /* Takes what it can of the parts, which may be empty, with what must go before them, and says how much. `end`:
+   * nothing follows the last byte but end->fields, if there are any. IO_OK: it has taken something, or there was
+   * nothing; IO_AGAIN: it has room for nothing now. */
+  enum io (*write)(struct sink *sink, const struct str *parts, const struct trailers *end, size_t *moved);
+  void (*want)(struct sink *sink, bool on);
+};
+
+struct sink {
+  struct conn *conn;          /* borrowed; NULL: */
+  const struct sink_ops *ops; /* borrowed; NULL: what it is given is dropped */
+  void *of;                   /* borrowed; whose ops they are */
+};
+
+static inline bool source_has_more(const struct source *s) { return s->conn || s->ops; }
+
+static inline void source_want(struct source *s, bool on) {
+  if (s->conn)
+    conn_want_read(s->conn, on);
+  else if (s->ops)
+    s->ops->want(s, on);
+}
+
+/* Somebody wants to read again: what has come already is told, too. */
+static inline void source_feed(struct source *s) {
+  source_want(s, true);
+  if (s->conn) conn_feed(s->conn);
+}
+
+static inline void source_used(struct source *s, size_t bytes) {
+  if (s->ops)
+    s->ops->used(s, bytes);
+  else
+    buf_consume(s->in, bytes);
+}
+
+static inline bool sink_is_there(const struct sink *s) { return s->conn || s->ops; }
+
+static inline void sink_want(struct sink *s, bool on) {
+  if (s->conn)
+    conn_want_write(s->conn, on);
+  else if (s->ops)
+    s->ops->want(s, on);
+}
+
+/* Nothing more goes there. Of other sinks the last write has said so. */
+static inline void sink_shut(struct sink *s) {
+  if (s->conn) conn_shutdown(s->conn);
+}
+
+#endif

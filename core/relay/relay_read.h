@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// relay_read: how a relay takes bytes from its source: into its buffer, where they are decoded; or, of long payload
+// that nobody has to see, into a pipe of the kernel (net/pipe.h), behind what is in the buffer.
+#ifndef PERILUNE_RELAY_RELAY_READ_H
+#define PERILUNE_RELAY_RELAY_READ_H
+
+#include "relay/relay.h"
+
+/* Once, when all that was read before is written. *filled: there may be more. IO_EOF: the source has ended. */
+enum io relay_read(struct relay *r, bool *filled);
+/* Before the first write: what has come by now behind the start of a long body, so that both go out together. False:
+ * something has, and the next read can wait until the source is readable again. The end of the source and a failure
+ * are told by the next read. */
+bool relay_read_ahead(struct relay *r);
+/* The pipe is empty, or what is in it is lost. */
+void relay_give_pipe(struct relay *r);
+
+#endif

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// upstream: one connection to a peer. While an exchange uses it, it belongs to that exchange; idle it belongs
+// to the pool (pool.h), watched for the peer closing it. It is never in both. An idle one may move to another
+// worker, which has none: see borrow.h.
+#ifndef PERILUNE_UPSTREAM_UPSTREAM_H
+#define PERILUNE_UPSTREAM_UPSTREAM_H
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "http/parser.h"
+#include "net/connect.h"
+#include "net/reaper.h"
+#include "exchange/call.h"
+
+struct exchange;
+struct borrow;
+struct peer;
+struct proxy;
+
+enum upstream_state {
+  UPSTREAM_BORROWING, /* a sibling was asked for one; there is no connection yet */
+  UPSTREAM_CONNECTING,
+  UPSTREAM_READY,
+  UPSTREAM_IDLE,
+  UPSTREAM_CLOSED
+};
+
+enum { UPSTREAM_MAGIC = 0x0b521004 };
+
+/* What each exchange looks at comes first. */
+struct upstream {
+  OBJ_MAGIC;
+  struct conn conn;
+  struct call call;    /* the one of HTTP/1; its exchange is NULL while idle, its timer that of all states */
+  struct proxy *proxy; /* borrowed */
+  struct peer *peer;   /* reference */
+  enum upstream_state state;
+  unsigned served;       /* exchanges before this one, in this worker */
+  unsigned idle_since;   /* conn_turn when it was given back */
+  struct buf in;         /* bytes read and not used */
+  struct head_scan scan; /* of the response head */
+  size_t head_length;    /* of the one that is whole at the start of `in`; 0: none is */
+  struct list link;      /* in peer->idle */
+  struct reaped reaped;
+  struct borrow *borrow;   /* borrowed; while BORROWING (NULL: the worker ends) */
+  struct connect *connect; /* owned; while CONNECTING */
+  unsigned asked;          /* siblings, while BORROWING */
+  uint64_t room_until_ms;  /* while CONNECTING without `connect`: waits for a descriptor or a port */
+};
+
+/* http1.c: makes its call one of HTTP/1. */
+void http1_call_init(struct upstream *u);
+/* Closes it, wherever it is; its memory goes at the end of the turn. Idempotent. */
+void upstream_close(struct upstream *u);
+/* --- for borrow.c --- */
+
+/* The answer to an upstream that is BORROWING; NULL: the sibling has none. Takes `detached` over. Runs the
+ * exchange, or goes on to another sibling or to connecting. */
+void upstream_answered(struct upstream *u, struct detached_conn *detached);
+/* Nobody waits for it: it becomes an idle one of the peer. Passes over. */
+void upstream_keep(struct proxy *proxy, struct peer *peer, struct detached_conn *detached);
+
+#endif
