@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// store: objects of bytes under keys, in one piece of memory of a fixed size, shared by all workers. What is used
+// stays, what is not makes room. It knows nothing of HTTP: an object has a key, a head (any bytes), and a body.
+//
+// Words. segment: one of the equal parts of the memory; it is filled once, from front to end, and emptied as a whole.
+//        log: segments in the order in which they were filled; `small` takes new objects, `main` those that were used.
+//        piece: a run of an object's bytes inside of one segment. lease: a reader's hold on an object's segments.
+//        generation: of a segment, counts how often it was emptied; who knows an older one knows nothing.
+//
+// Eviction is S3-FIFO: when the oldest segment of the small log is emptied, objects that were used move to the main
+// log; of the main log, those that were used since they were written there are written anew. Keys of the others are
+// remembered for a while: an object that comes again then goes to the main log at once.
+//
+// What holds: the memory never grows. Bytes of a segment that a lease or a writer holds are never changed. Pages that
+// sendfile handed to a socket may be on their way for long after that: a segment is not overwritten but gets new pages.
+// An object is found when it is whole, or not at all; a head whose checksum is wrong is not found.
+//
+// Thread-safe. Locks are held for a few instructions, but for one: the pages of a segment are exchanged by who
+// empties it.
+#ifndef PERILUNE_SHARED_STORE_H
+#define PERILUNE_SHARED_STORE_H
+
+#include <sys/types.h>
+
+#include "base/str.h"
+
+struct store;
+struct store_writer;
+
+enum { STORE_PIECES = 16 };
+#define STORE_LENGTH_UNKNOWN UINT64_MAX
+#define STORE_LEAST_BYTES    ((size_t)1 << 20)
+
+struct store_settings {
+  size_t bytes; /* of all, at least STORE_LEAST_BYTES; the index comes on top: less than a hundredth of it */
+  size_t segment_bytes; /* 0: a 64th, and at most 8 MiB */
+};
+
+/* NULL: *why is a sentence. The memory is taken at once. */
+struct store *store_new(const struct store_settings *settings, const char **why);
+/* All leases and writers must have ended. NULL is harmless. */
+void store_free(struct store *s);
+/* For sendfile. */
+int store_descriptor(const struct store *s);
+/* The largest object, head and body. */
+uint64_t store_object_most(const struct store *s);
+
+/* --- reading --- */
+
+struct store_piece {
+  const char *bytes; /* in the mapping */
+  uint64_t length;
+  unsigned segment;
+  uint32_t sum;
+};
+
+struct store_lease {
+  struct str head;
+  uint64_t length; /* of the body */
+  unsigned count;
+  struct store_piece pieces[STORE_PIECES];
+};
+
+/* False: there is none. Else what the lease points to stays as it is until store_release. */
+bool store_find(struct store *s, struct str key, struct store_lease *lease);
+void store_release(struct store *s, struct store_lease *lease);
+/* The body from `offset` on, as far as it is in one piece; empty at its end. *place is where that is in the file. */
+struct str store_lease_at(const struct store *s, const struct store_lease *lease, uint64_t offset,
+                          off_t *place);
+/* Is the body what was written? */
+bool store_lease_is_sound(const struct store_lease *lease);
+
+/* --- writing --- */
+
+/* NULL: no room, or too large; nothing is lost but this object. `length`: of the body, or STORE_LENGTH_UNKNOWN. */
+struct store_writer *store_begin(struct store *s, struct str key, struct str head, uint64_t length);
+/* False: no room, too large, or more than was announced: drop it. */
+bool store_write(struct store_writer *w, struct str bytes);
+/* Makes the object found, in place of an older one of its key. False: it is not as long as was announced. Either
+ * way the writer has ended. */
+bool store_finish(struct store_writer *w);
+void store_drop(struct store_writer *w);
+/* Was there one? Leases of it go on. */
+bool store_remove(struct store *s, struct str key);
+
+/* Empties one segment if free ones get rare, moving what was used; at most about `bytes` are moved in one call. True:
+ * there is more to do. For one thread to call now and then; without it, what was used is not moved but lost. */
+bool store_maintain(struct store *s, size_t bytes);
+
+struct store_counts {
+  uint64_t stored, moved, moved_bytes, emptied, emptied_small; /* objects; bytes; segments */
+  uint64_t refused;                                            /* writers without room */
+  unsigned segments, free_segments, held_segments;
+};
+void store_count(struct store *s, struct store_counts *counts);
+
+#endif

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// store_parts: what the files of the store share: segments (store_segments.c), index (store_index.c), records in the
+// memory, and the store itself.
+#ifndef PERILUNE_SHARED_STORE_PARTS_H
+#define PERILUNE_SHARED_STORE_PARTS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/check.h"
+#include "shared/store.h"
+
+enum { STORE_ALIGN = 64, STORE_SHARDS = 64, STORE_WAYS = 8, STORE_FREQ_MOST = 3 };
+
+/* Where a record is. */
+struct store_place {
+  uint32_t segment, offset, generation;
+};
+
+/* --- segments --- */
+
+enum store_log { STORE_SMALL, STORE_MAIN, STORE_LOGS };
+enum segment_state {
+  SEGMENT_FREE,
+  SEGMENT_OPEN,
+  SEGMENT_SEALED,
+  SEGMENT_HELD /* emptied, but somebody still reads */
+};
+
+struct segment {
+  _Alignas(64) _Atomic uint32_t pins; /* leases and writers */
+  _Atomic uint32_t generation;
+  /* Under the lock of the segments: */
+  enum segment_state state;
+  enum store_log log;
+  uint32_t used;
+  uint64_t order; /* when it was opened */
+};
+
+struct segments {
+  pthread_mutex_t lock;
+  char *memory; /* mapped */
+  int descriptor;
+  uint32_t count, bytes; /* of one */
+  uint32_t free, of_log[STORE_LOGS], small_most;
+  uint32_t open[STORE_LOGS]; /* count: none */
+  uint64_t order;
+  uint64_t emptied, emptied_small;
+  struct segment *all; /* owned */
+};
+
+bool segments_init(struct segments *g, size_t bytes, size_t segment_bytes, const char **why);
+void segments_free(struct segments *g);
+/* Room for `least` to `most` bytes behind one another, pinned. `most` is cut to what is left of the open segment
+ * if that has `least`. False: there is no room. *taken is a multiple of STORE_ALIGN. */
+bool segments_reserve(struct segments *g, enum store_log log, uint32_t least, uint32_t most,
+                      struct store_place *place, uint32_t *taken);
+/* Gives back the end of a reservation if nothing came behind it; else the record must say that it is that long. */
+bool segments_trim(struct segments *g, struct store_place place, uint32_t taken, uint32_t needed);
+/* False: the segment was emptied since. */
+bool segments_pin(struct segments *g, struct store_place place);
+void segments_unpin(struct segments *g, uint32_t segment);
+/* The oldest segment that could be emptied, pinned by the caller; g->count: none. */
+uint32_t segments_oldest(struct segments *g, bool only_if_rare);
+/* Empties it: what is in it is no longer found. The caller's pin ends. */
+void segments_empty(struct segments *g, uint32_t segment);
+static inline char *segments_at(const struct segments *g, uint32_t segment, uint32_t offset) {
+  return g->memory + (size_t)segment * g->bytes + offset;
+}
+
+/* --- index --- */
+
+struct index_entry {
+  uint32_t tag; /* upper half of the hash */
+  uint32_t offset;
+  uint32_t generation;
+  uint16_t segment;
+  uint8_t is_used, freq;
+};
+
+struct index_bucket {
+  struct index_entry ways[STORE_WAYS];
+};
+
+struct index_shard {
+  _Alignas(64) pthread_mutex_t lock;
+  struct index_bucket *buckets; /* owned */
+};
+
+struct store_index {
+  uint32_t buckets; /* of a shard; a power of two */
+  struct index_shard shards[STORE_SHARDS];
+  uint32_t ghosts;         /* a power of two */
+  _Atomic uint32_t *ghost; /* owned */
+};
+
+/* --- records --- */
+
+enum { RECORD_HEAD = 0x0b1ec7, RECORD_BODY = 0xb0d1e5, RECORD_DEAD = 0xdead };
+
+struct record_piece {
+  struct store_place place; /* of the bytes, not of their record */
+  uint32_t length, sum;
+};
+
+/* In front of each run of bytes in a segment. A head: record, pieces[room], key, head, first bytes of the body. */
+struct record {
+  _Atomic uint32_t kind;
+  uint32_t bytes; /* with this; the next record is behind */
+  uint64_t hash;
+  uint32_t key_bytes, head_bytes;
+  uint32_t room, count; /* pieces */
+  uint64_t body_bytes;
+  uint64_t sum; /* of pieces, key and head */
+  struct record_piece pieces[];
+};
+
+static inline struct str record_key(const struct record *r) {
+  return (struct str){(const char *)(r->pieces + r->room), r->key_bytes};
+}
+static inline struct str record_head(const struct record *r) {
+  return (struct str){(const char *)(r->pieces + r->room) + r->key_bytes, r->head_bytes};
+}
+uint64_t record_sum(const struct record *r);
+
+struct store {
+  struct segments segments;
+  struct store_index index;
+  pthread_mutex_t maintaining;
+  uint32_t emptying, emptying_at; /* under it: a segment that is being moved from; segments.count: none */
+  uint32_t emptying_moved;
+  _Atomic uint64_t stored, moved, moved_bytes, refused;
+};
+
+void index_init(struct store_index *index, size_t objects);
+void index_free(struct store_index *index);
+/* The record of that key, its segment pinned; NULL: none. Counts a use if `is_use`. */
+const struct record *index_find(struct store *s, uint64_t hash, struct str key, bool is_use,
+                                struct store_place *place);
+/* Puts it there in place of another of its key, of one that is dead, or of the one that is used least. */
+void index_put(struct store *s, uint64_t hash, struct str key, struct store_place place);
+bool index_remove(struct store *s, uint64_t hash, struct str key);
+/* How often the object at this place was used, if it is still found there; -1: it is not. */
+int index_uses(struct store *s, uint64_t hash, struct store_place place);
+/* The object at `from` is at `to` from now on, unless it was replaced or removed meanwhile: then false. */
+bool index_move(struct store *s, uint64_t hash, struct store_place from, struct store_place to,
+                unsigned freq);
+/* What is at this place is no longer found. */
+void index_drop(struct store *s, uint64_t hash, struct store_place place);
+/* Keys that were evicted of late. */
+void index_remember(struct store_index *index, uint64_t hash);
+bool index_remembers(struct store_index *index, uint64_t hash);
+uint64_t store_hash(struct str key);
+
+/* For writing to a chosen log. */
+struct store_writer *store_begin_in(struct store *s, enum store_log log, struct str key, struct str head,
+                                    uint64_t length);
+/* As store_finish, for an object that was at `from`: false as well where that is not found there any more. */
+bool store_finish_move(struct store_writer *w, struct store_place from, unsigned freq);
+
+#endif

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// store_segments: the memory, cut into segments. The hard problem is to know that nobody reads what is about to
+// change: a reader pins first and then looks at the generation, who empties a segment raises the generation first and
+// then looks at the pins; both with sequential consistency, so at least one of them sees the other.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "shared/store_parts.h"
+
+enum {
+  SEGMENTS = 64,
+  SEGMENTS_LEAST = 8,
+  SEGMENT_MOST = 8 << 20,
+  PAGE = 4096,
+  FREE_LEAST = 2,
+  SMALL_PART = 10
+};
+
+static uint32_t segment_size(size_t bytes, size_t wanted) {
+  size_t size = wanted ? wanted : bytes / SEGMENTS;
+  if (size > SEGMENT_MOST) size = SEGMENT_MOST;
+  if (size > bytes / SEGMENTS_LEAST) size = bytes / SEGMENTS_LEAST;
+  return (uint32_t)(size / PAGE * PAGE);
+}
+
+/* Taken at once: later there is no write that can fail. */
+static bool take_memory(struct segments *g, const char **why) {
+  size_t bytes = (size_t)g->count * g->bytes;
+  g->descriptor = memfd_create("perilune-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  *why = "there is no memory file (memfd_create)";
+  if (g->descriptor < 0) return false;
+  *why = "there is not so much memory";
+  if (ftruncate(g->descriptor, (off_t)bytes) || posix_fallocate(g->descriptor, 0, (off_t)bytes)) return false;
+  fcntl(g->descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+  *why = "the memory cannot be mapped";
+  g->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, g->descriptor, 0);
+  if (g->memory == MAP_FAILED) g->memory = NULL;
+  return g->memory != NULL;
+}
+
+bool segments_init(struct segments *g, size_t bytes, size_t segment_bytes, const char **why) {
+  *g = (struct segments){.descriptor = -1, .bytes = segment_size(bytes, segment_bytes)};
+  *why = "it is larger than the memory of this machine";
+  if (bytes / PAGE > (size_t)sysconf(_SC_PHYS_PAGES)) return false;
+  *why = "there would be too many segments";
+  if (bytes / g->bytes > UINT16_MAX) return false;
+  g->count = (uint32_t)(bytes / g->bytes);
+  g->free = g->open[STORE_SMALL] = g->open[STORE_MAIN] = g->count;
+  g->small_most = g->count / SMALL_PART > 1 ? g->count / SMALL_PART : 1;
+  if (!take_memory(g, why)) {
+    segments_free(g);
+    return false;
+  }
+  pthread_mutex_init(&g->lock, NULL);
+  g->all = aligned_alloc(64, g->count * sizeof *g->all);
+  if (!g->all) abort();
+  for (uint32_t i = 0; i < g->count; i++) {
+    memset(&g->all[i], 0, sizeof g->all[i]);
+    atomic_init(&g->all[i].generation, 1);
+  }
+  return true;
+}
+
+void segments_free(struct segments *g) {
+  for (uint32_t i = 0; g->all && i < g->count; i++) CHECK(atomic_load(&g->all[i].pins) == 0);
+  if (g->all) pthread_mutex_destroy(&g->lock);
+  if (g->memory) munmap(g->memory, (size_t)g->count * g->bytes);
+  if (g->descriptor >= 0) close(g->descriptor);
+  free(g->all);
+  *g = (struct segments){.descriptor = -1};
+}
+
+/* --- pins --- */
+
+bool segments_pin(struct segments *g, struct store_place place) {
+  struct segment *segment = &g->all[place.segment];
+  atomic_fetch_add(&segment->pins, 1);
+  if (atomic_load(&segment->generation) == place.generation) return true;
+  atomic_fetch_sub(&segment->pins, 1);
+  return false;
+}
+
+void segments_unpin(struct segments *g, uint32_t segment) {
+  uint32_t had = atomic_fetch_sub(&g->all[segment].pins, 1);
+  CHECK(had > 0);
+  (void)had;
+}
+
+/* --- free segments --- */
+
+/* The pages that were sent may be in sockets still; they live on there, and the segment gets others. False: there is no
+ * memory for these now. */
+static bool exchange_pages(struct segments *g, uint32_t i) {
+  off_t at = (off_t)i * g->bytes;
+  if (fallocate(g->descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, g->bytes)) return false;
+  return fallocate(g->descriptor, FALLOC_FL_KEEP_SIZE, at, g->bytes) == 0;
+}
+
+static void set_free(struct segments *g, uint32_t i) {
+  g->all[i].state = SEGMENT_FREE;
+  g->all[i].used = 0;
+  g->free++;
+}
+
+/* With the lock held. What somebody still read may be free now. */
+static void look_at_held(struct segments *g) {
+  for (uint32_t i = 0; i < g->count; i++) {
+    bool is_let_go = g->all[i].state == SEGMENT_HELD && atomic_load(&g->all[i].pins) == 0;
+    if (is_let_go && exchange_pages(g, i)) set_free(g, i);
+  }
+}
+
+/* With the lock held: the oldest that nobody holds, of the log that has too many; else of the other one. */
+static uint32_t oldest_of(struct segments *g, enum store_log log) {
+  uint32_t oldest = g->count;
+  for (uint32_t i = 0; i < g->count; i++) {
+    struct segment *segment = &g->all[i];
+    if (segment->state != SEGMENT_SEALED || segment->log != log || atomic_load(&segment->pins)) continue;
+    if (oldest == g->count || segment->order < g->all[oldest].order) oldest = i;
+  }
+  return oldest;
+}
+
+static uint32_t choose(struct segments *g) {
+  enum store_log log = g->of_log[STORE_SMALL] > g->small_most ? STORE_SMALL : STORE_MAIN;
+  uint32_t chosen = oldest_of(g, log);
+  return chosen < g->count ? chosen : oldest_of(g, log == STORE_SMALL ? STORE_MAIN : STORE_SMALL);
+}
+
+/* With the lock held; the caller has the only pin it knows of. */
+static void empty(struct segments *g, uint32_t i) {
+  struct segment *segment = &g->all[i];
+  CHECK(segment->state == SEGMENT_SEALED);
+  atomic_fetch_add(&segment->generation, 1);
+  g->of_log[segment->log]--;
+  g->emptied++;
+  g->emptied_small += segment->log == STORE_SMALL;
+  segment->state = SEGMENT_HELD;
+  atomic_fetch_sub(&segment->pins, 1);
+  if (atomic_load(&segment->pins) == 0 && exchange_pages(g, i)) set_free(g, i);
+}
+
+uint32_t segments_oldest(struct segments *g, bool only_if_rare) {
+  pthread_mutex_lock(&g->lock);
+  look_at_held(g);
+  uint32_t chosen = only_if_rare && g->free >= FREE_LEAST ? g->count : choose(g);
+  if (chosen < g->count) atomic_fetch_add(&g->all[chosen].pins, 1);
+  pthread_mutex_unlock(&g->lock);
+  return chosen;
+}
+
+void segments_empty(struct segments *g, uint32_t segment) {
+  pthread_mutex_lock(&g->lock);
+  empty(g, segment);
+  pthread_mutex_unlock(&g->lock);
+}
+
+/* --- room --- */
+
+/* With the lock held: a free segment, or the oldest one, emptied. */
+static bool open_segment(struct segments *g, enum store_log log) {
+  if (!g->free) look_at_held(g);
+  if (!g->free) {
+    uint32_t oldest = choose(g);
+    if (oldest == g->count) return false;
+    atomic_fetch_add(&g->all[oldest].pins, 1);
+    empty(g, oldest);
+  }
+  for (uint32_t i = 0; g->free && i < g->count; i++) {
+    struct segment *segment = &g->all[i];
+    if (segment->state != SEGMENT_FREE) continue;
+    segment->state = SEGMENT_OPEN;
+    segment->log = log;
+    segment->order = ++g->order;
+    g->free--;
+    g->of_log[log]++;
+    g->open[log] = i;
+    return true;
+  }
+  return false;
+}
+
+static void seal(struct segments *g, enum store_log log) {
+  if (g->open[log] < g->count) g->all[g->open[log]].state = SEGMENT_SEALED;
+  g->open[log] = g->count;
+}
+
+static uint32_t room_in(const struct segments *g, enum store_log log) {
+  return g->open[log] < g->count ? g->bytes - g->all[g->open[log]].used : 0;
+}
+
+static uint32_t aligned(uint32_t bytes) { return (bytes + STORE_ALIGN - 1) / STORE_ALIGN * STORE_ALIGN; }
+
+bool segments_reserve(struct segments *g, enum store_log log, uint32_t least, uint32_t most,
+                      struct store_place *place, uint32_t *taken) {
+  if (least > g->bytes) return false;
+  pthread_mutex_lock(&g->lock);
+  bool has_room = room_in(g, log) >= aligned(least);
+  if (!has_room) {
+    seal(g, log);
+    has_room = open_segment(g, log);
+  }
+  if (has_room) {
+    struct segment *segment = &g->all[g->open[log]];
+    uint32_t room = room_in(g, log);
+    *taken = most < room ? aligned(most) : room;
+    *place = (struct store_place){g->open[log], segment->used, atomic_load(&segment->generation)};
+    segment->used += *taken;
+    atomic_fetch_add(&segment->pins, 1);
+    struct record *record = (struct record *)segments_at(g, place->segment, place->offset);
+    atomic_store_explicit(&record->kind, RECORD_DEAD, memory_order_relaxed);
+    record->bytes = *taken;
+  }
+  pthread_mutex_unlock(&g->lock);
+  return has_room;
+}
+
+bool segments_trim(struct segments *g, struct store_place place, uint32_t taken, uint32_t needed) {
+  struct segment *segment = &g->all[place.segment];
+  needed = aligned(needed);
+  pthread_mutex_lock(&g->lock);
+  bool is_last = segment->state == SEGMENT_OPEN && place.offset + taken == segment->used && needed < taken;
+  if (is_last) {
+    segment->used = place.offset + needed;
+    ((struct record *)segments_at(g, place.segment, place.offset))->bytes = needed;
+  }
+  pthread_mutex_unlock(&g->lock);
+  return is_last;
+}
