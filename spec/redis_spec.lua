@@ -71,6 +71,21 @@ describe("redis:call", function()
     }, all)
   end)
 
+  it("waits in background work and in coroutines, and raises where nothing can wait", function()
+    local server = redis_server.start()
+    local ask, proxy = redis_server.policy(server.address, [[
+      local value
+      coroutine.wrap(function() value = store:call("GET", "job") end)()
+      return value
+    ]], { main = [[
+      perilune.after(0, function() store:call("SET", "job", "done") end)
+      local ok, why = pcall(store.call, store, "GET", "x")
+      perilune.log.info(why)
+    ]] })
+    redis_server.until_answer(ask, "done")
+    proxy:wait_log "policy.lua:%d+: redis:call waits, and nothing can wait while the policy loads: see perilune.spawn"
+  end)
+
   it("uses one connection for each worker, however many clients and tasks there are", function()
     local server = redis_server.start()
     local code = [[
@@ -238,7 +253,11 @@ describe("a connection of one's own", function()
   end)
 end)
 
-describe("a subscription", function()
+local function of_protocol(number)
+  return (", { protocol = %d, timeout = 20, connect_timeout = 20 }"):format(number)
+end
+
+for _, protocol in ipairs { 2, 3 } do describe("with RESP" .. protocol .. " a subscription", function()
   it("receives what is published, bytes as they are, and subscribes again on a new connection", function()
     local server = redis_server.start()
     local ask = redis_server.policy(server.address, [[
@@ -246,7 +265,7 @@ describe("a subscription", function()
       if path == "/pattern" then return store:call("PUBLISH", "news.1", "x") end
       local message = perilune.dict("messages"):get "last"
       return message
-    ]], { main = [[
+    ]], { client = of_protocol(protocol), main = [[
       perilune.after(0, function()
         local last = perilune.dict "messages"
         local news = store:subscribe { channels = { "c1" }, patterns = { "news.*" } }
@@ -269,16 +288,16 @@ describe("a subscription", function()
     redis_server.until_answer(ask, "closed")
     publish_until("/send", "c1|nil|a\0\r\nb")
   end)
-end)
+end) end
 
-describe("a stream", function()
+for _, protocol in ipairs { 2, 3 } do describe("with RESP" .. protocol .. " a stream", function()
   it("gives each entry once, from its end or from an id on, also over a lost connection", function()
     local server = redis_server.start()
     server:ask({ "XADD", "s", "1-1", "f", "old" })
     local ask, proxy = redis_server.policy(server.address, [[
       if path == "/add" then return store:call("XADD", "s", "*", "n", session:query()) end
       return perilune.dict("entries"):get "all"
-    ]], { main = [[
+    ]], { client = of_protocol(protocol), main = [[
       perilune.after(0, function()
         local dict, all = perilune.dict "entries", {}
         local entries = store:stream("s", { from = "0", count = 2 })
@@ -298,7 +317,9 @@ describe("a stream", function()
     for i = 4, 6 do scheduler.eventually(function() return ask("/add?" .. i):find "^%d+%-%d+" end) end
     redis_server.until_answer(ask, "old,1,2,3,4,5,6")
   end)
+end) end
 
+describe("what waits without a time", function()
   it("does not keep a policy that was replaced", function()
     local server = redis_server.start()
     local _, proxy = redis_server.policy(server.address, "return 1", { main = [[

@@ -15,7 +15,8 @@
 //
 // The breaker. After some commands in a row without a reply in time, or a connection that cannot be made, the link is
 // tripped: commands fail at once. It goes on trying beside them, with growing pauses: a PING in time ends it. What was
-// sent before stays in the queue meanwhile, since its replies tell first that the server is there again.
+// sent before stays in the queue meanwhile, since its replies tell first that the server is there again. A server that
+// is down, and that nobody has asked for a minute, is left alone, and the next command begins anew.
 //
 // redis_link.c has the connection and the breaker, redis_queue.c the commands and their replies.
 //
@@ -103,11 +104,11 @@ struct redis_told {
 
 struct redis_health {
   bool is_tripped;
-  bool asked;        /* somebody wanted it since it was tripped */
-  bool heard;        /* a byte came since the last try */
+  bool heard;        /* a reply came since the last look at a silent server */
   bool is_stale;     /* answers READONLY: it is connected anew, which may lead to another server */
   unsigned failures; /* in a row */
   unsigned pause_ms; /* the next */
+  uint64_t asked_ms; /* when somebody wanted it last */
   uint64_t tripped_ms, renewed_ms;
   struct {
     uint64_t logged_ms;
@@ -190,8 +191,9 @@ void redis_queue_probe(struct redis_link *l);
 void redis_queue_release(struct redis_link *l);
 /* Takes what is whole in link->in. False: the connection, or the link, has ended by it. */
 bool redis_queue_take(struct redis_link *l);
-/* All fail, and the buffers are empty. The state is set before: a task that is told may send at once. */
-void redis_queue_fail(struct redis_link *l, enum redis_outcome outcome);
+/* All fail: those that were sent as REDIS_CLOSED, the others as REDIS_DOWN. The state is set before: a task that is told
+ * may send at once. */
+void redis_queue_fail(struct redis_link *l);
 /* The end of the link. */
 void redis_queue_free(struct redis_link *l);
 /* For task_wait: its task waits no more. */

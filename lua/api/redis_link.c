@@ -14,7 +14,7 @@
 #include "net/tls_context.h"
 #include "exchange/proxy.h"
 
-enum { READ_BYTES = 16384, READS_MOST = 16, RENEW_MS = 1000 };
+enum { READ_BYTES = 16384, READS_MOST = 16, RENEW_MS = 1000, FORGET_MS = 60000 };
 
 static void on_readable(struct conn *conn);
 static void on_writable(struct conn *conn);
@@ -89,20 +89,25 @@ static void trip(struct redis_link *l) {
   struct redis_health *h = &l->health;
   if (h->is_tripped) return;
   h->is_tripped = true;
-  h->asked = h->heard = false;
+  h->heard = false;
   h->tripped_ms = now_ms(l);
   h->pause_ms = l->options.retry_ms;
   metric_add(l->down, 1);
   log_about(LOG_WARN, l->name, "redis %.*s is down: %s", STR_ARG(l->name), l->why);
 }
 
+static void reset(struct redis_link *l) {
+  l->health.failures = 0;
+  if (l->health.is_tripped) metric_add(l->down, -1);
+  l->health.is_tripped = false;
+}
+
 void redis_link_well(struct redis_link *l) {
   struct redis_health *h = &l->health;
-  h->failures = 0;
-  if (!h->is_tripped) return;
-  h->is_tripped = false;
+  bool was_tripped = h->is_tripped;
+  reset(l);
+  if (!was_tripped) return;
   timer_clear(&l->pace);
-  metric_add(l->down, -1);
   log_about(LOG_INFO, l->name, "redis %.*s answers again, after %.1f s", STR_ARG(l->name),
             (double)(now_ms(l) - h->tripped_ms) / 1000);
 }
@@ -142,7 +147,7 @@ static void pause_after(struct redis_link *l, const char *why) {
   trip(l);
   l->state = REDIS_PAUSED;
   timer_set(&l->pace, next_pause(l));
-  redis_queue_fail(l, REDIS_DOWN);
+  redis_queue_fail(l);
 }
 
 static void on_connected(struct connect *connect, enum error error) {
@@ -172,12 +177,11 @@ static void start(struct redis_link *l) {
                                     .connect_timeout_ms = l->options.connect_ms,
                                     .handshake_timeout_ms = l->options.connect_ms};
   l->state = REDIS_CONNECTING;
-  l->health.asked = l->health.heard = false;
   connect_start(&l->connect, &l->conn, l->vm->host.loop, l->vm->host.proxy->resolver, &options, on_connected);
 }
 
 bool redis_link_wanted(struct redis_link *l) {
-  l->health.asked = true;
+  l->health.asked_ms = now_ms(l);
   if (l->state == REDIS_IDLE) start(l);
   return !l->health.is_tripped;
 }
@@ -217,7 +221,7 @@ static void lose(struct redis_link *l, const char *why) {
   note(l, why);
   hang_up(l);
   l->state = REDIS_IDLE;
-  redis_queue_fail(l, REDIS_CLOSED);
+  redis_queue_fail(l);
 }
 
 void redis_link_fail(struct redis_link *l, const char *why) { pause_after(l, why); }
@@ -248,9 +252,10 @@ static void on_pace(struct timer *timer) {
   CHECK_OBJ(l, REDIS_LINK_MAGIC);
   if (l->state == REDIS_GREETING) {
     pause_after(l, "the server takes connections, and does not answer");
-  } else if (l->state == REDIS_PAUSED && l->health.asked) {
+  } else if (l->state == REDIS_PAUSED && now_ms(l) - l->health.asked_ms < FORGET_MS) {
     start(l);
   } else if (l->state == REDIS_PAUSED) {
+    reset(l);
     l->state = REDIS_IDLE;
   } else if (l->state == REDIS_READY && l->health.heard) {
     l->health.heard = false;
@@ -260,7 +265,7 @@ static void on_pace(struct timer *timer) {
     note(l, "no reply in time");
     hang_up(l);
     start(l);
-    redis_queue_fail(l, REDIS_CLOSED);
+    redis_queue_fail(l);
   }
 }
 
@@ -324,7 +329,6 @@ static bool read_some(struct redis_link *l) {
   case IO_ERROR: lose(l, conn_error(&l->conn)); return false;
   }
   buf_commit(&l->in, moved);
-  l->health.heard = true;
   return redis_queue_take(l) && (moved == room || !conn_is_plain(&l->conn));
 }
 

@@ -157,8 +157,9 @@ void redis_queue_cancel(void *command) {
   take_task(c);
 }
 
-void redis_queue_fail(struct redis_link *l, enum redis_outcome outcome) {
+void redis_queue_fail(struct redis_link *l) {
   struct redis_queue *q = &l->queue;
+  unsigned sent = q->sent;
   while (!list_is_empty(&q->commands)) {
     struct redis_command *c = first(l);
     list_remove(&c->link);
@@ -171,7 +172,8 @@ void redis_queue_fail(struct redis_link *l, enum redis_outcome outcome) {
     struct redis_command *c = LIST_ENTRY(q->failing.next, struct redis_command, link);
     struct task *task = take_task(c);
     give_back(c);
-    tell(l, task, &(struct redis_told){.outcome = outcome});
+    tell(l, task, &(struct redis_told){.outcome = sent ? REDIS_CLOSED : REDIS_DOWN});
+    if (sent) sent--;
   }
 }
 
@@ -249,6 +251,7 @@ static void deliver(struct redis_link *l) {
 
 /* One reply is whole. */
 static void take_one(struct redis_link *l) {
+  l->health.heard = true;
   if (l->scan.is_push) {
     if (l->queue.collected)
       redis_link_fail(l, "a message that was not asked for, within replies");

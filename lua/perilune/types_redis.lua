@@ -68,7 +68,7 @@ function redis.is_error(value) end
 --- | `timeout` | no reply within the time | maybe |
 --- | `closed` | the connection was lost on the way | maybe |
 --- | `too long` | the reply has more than `reply_bytes` | yes |
---- | `down` | the server cannot be reached, or did not answer lately | no; maybe where it waited for the connection |
+--- | `down` | the server cannot be reached, or did not answer lately | no |
 --- | `busy` | `queue` or `queue_bytes` is used up | no |
 ---
 --- No command is sent a second time.
