@@ -105,3 +105,33 @@ describe("the reply to a command", function()
     assert.equal(1, server.accepted)
   end)
 end)
+
+describe("a reload", function()
+  real("lets commands that are under way come to their end, and then ends the connection of the old policy", function()
+    local server = redis_server.start()
+    local ask, proxy = redis_server.policy(server.address, [[
+      if path == "/wait" then
+        local own = assert(store:connect { timeout = 30 })
+        local item = own:call("BLPOP", "go", 0)
+        return item and item[2], store:call("ECHO", "old")
+      end
+      return store:call("ECHO", "fine")
+    ]], { client = ", { timeout = 20, connect_timeout = 20 }", workers = 2 })
+    local function connections()
+      return tonumber(server:ask({ "INFO", "clients" }):match "connected_clients:(%d+)") - 1
+    end
+    assert.equal("fine", ask())
+    local waiting = scheduler.spawn(ask, "/wait")
+    scheduler.eventually(function() return server:ask({ "CLIENT", "LIST" }):find "cmd=blpop" end)
+    for _ = 1, 3 do
+      local from = #proxy:log() + 1
+      proxy:signal "HUP"
+      proxy:wait_log("(reloaded)", nil, from)
+      for _ = 1, 20 do assert.equal("fine", ask()) end
+    end
+    server:ask { "RPUSH", "go", "item" }
+    scheduler.eventually(function() return waiting.is_done end)
+    assert.equal("item|old", waiting.result)
+    scheduler.eventually(function() return connections() <= 2 end, nil, "one connection for each worker at most")
+  end)
+end)

@@ -71,6 +71,14 @@ describe("redis:call", function()
     }, all)
   end)
 
+  it("names what may have been meant where there is no such method, and a dot in place of a colon", function()
+    assert.equal("LINE perilune.redis.client has no method 'cal': did you mean call?|"
+      .. "LINE redis:call is a method: it is called with a colon", (asked [[
+        local function message(fn) return (select(2, pcall(fn)):gsub("^.-policy.lua:%d+: ", "LINE ")) end
+        return message(function() return store:cal("GET", "a") end), message(function() return store.call("GET", "a") end)
+      ]]))
+  end)
+
   it("waits in background work and in coroutines, and raises where nothing can wait", function()
     local server = redis_server.start()
     local ask, proxy = redis_server.policy(server.address, [[
