@@ -75,7 +75,8 @@ describe("redis:call", function()
     assert.equal("LINE perilune.redis.client has no method 'cal': did you mean call?|"
       .. "LINE redis:call is a method: it is called with a colon", (asked [[
         local function message(fn) return (select(2, pcall(fn)):gsub("^.-policy.lua:%d+: ", "LINE ")) end
-        return message(function() return store:cal("GET", "a") end), message(function() return store.call("GET", "a") end)
+        return message(function() return store:cal("GET", "a") end),
+          message(function() return store.call("GET", "a") end)
       ]]))
   end)
 
