@@ -40,7 +40,8 @@ void result_of_filter(struct task *task) {
   else if (lua_isboolean(task->co, 1))
     refuse(task, has_not_answered);
   else
-    refuse_type(task, "nothing, or what session:respond gives, as in return session:respond { status = 403 },");
+    refuse_type(task,
+                "nothing, or what session:respond gives, as in return session:respond { status = 403 },");
 }
 
 /* It is asked whether a peer may be. */
