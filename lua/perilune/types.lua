@@ -13,10 +13,11 @@
 --- perilune.listen("127.0.0.1:8080", policy)
 --- ```
 ---
---- LuaJIT's libraries are there, but for what would end or crash the process by mistake, which raises: bytecode in load,
---- loadstring, loadfile, dofile, require and as a policy; os.exit; os.setlocale; debug.sethook, getregistry, setlocal,
---- and what else of debug changes C functions or userdata; jit.profile. os.execute and io.popen block their worker.
---- ffi and package.loadlib are C: who uses them is trusted with the process.
+--- All libraries of LuaJIT work, except for the following, which raise an error, because they could end or crash the
+--- process: bytecode (in load, loadstring, loadfile, dofile, require, and as a policy), os.exit, os.setlocale,
+--- debug.sethook, debug.getregistry, debug.setlocal, whatever in debug changes C functions or userdata, and jit.profile.
+--- os.execute and io.popen block their worker. ffi and package.loadlib call C: a policy that uses them can crash the
+--- process.
 
 --- **Where modules and files are found.**
 ---
@@ -29,15 +30,16 @@
 --- | `io.open` | in the working directory of the process |
 ---
 --- `--watch` reloads when the script, a module, a file read by dofile or loadfile, or a certificate changes; a file that
---- the policy reads by io.open is not watched. All but io.open read regular files alone: a FIFO or a device, for which
---- a worker would wait, is an error; so is a script of more than 64 MiB, and any other file of more than 4 MiB, as is
---- loadfile without a name, which would read the standard input. In `perilune test`, names of dofile and loadfile are
+--- the policy reads with io.open is not watched. Except for io.open, only regular files are read: a FIFO or a device,
+--- which could block a worker, is an error. So is a script of more than 64 MiB, any other file of more than 4 MiB, and
+--- loadfile without a name, which would read the standard input. In `perilune test`, dofile and loadfile take names
 --- relative to the working directory.
 ---
---- A name that Perilune does not have raises instead of being nil, and the message says what it may have been:
---- `perilune.slep`, `session:get_heder`, `session.user`. Where a name may be missing, ask with rawget. `perilune check`
---- also finds globals that are not there, methods that a hook's session, request or response does not have, and sets
---- that have no backends.
+--- A name that Perilune does not have raises an error that suggests the right one: `perilune.slep`,
+--- `session:get_heder`, `session.user`. To test whether a name exists, use rawget. `perilune check` also finds: globals
+--- and library functions that do not exist (`string.gsbu`); methods that a session, request or response does not have;
+--- unknown fields of session:respond and of the peers that upstream_peer returns; hooks that may end without an answer
+--- or a peer; and sets without backends.
 
 ---@class perilune
 ---@field log perilune.log
@@ -56,28 +58,30 @@
 local perilune = {}
 
 --- Serves `hooks` on an address: "0.0.0.0:6188", ":80" (every IPv4 and IPv6 address), "[::1]:80", "localhost:80" (which
---- is 127.0.0.1), "unix:/path"; port 0
---- takes a free one. Only in the policy's main chunk. The hooks need upstream_peer, or a request_filter that answers.
+--- is 127.0.0.1), "unix:/path"; port 0 takes a free one. Only in the policy's main chunk. The hooks need upstream_peer, or
+--- a request_filter that answers every request.
 ---@param address string
 ---@param hooks perilune.hooks
 ---@param options? perilune.listen_options
 function perilune.listen(address, hooks, options) end
 
---- Lets time pass, without blocking anything else. In hooks and in background work.
+--- Waits without blocking anything else. In hooks and in background work.
 ---@param seconds number
 function perilune.sleep(seconds) end
 
---- Runs a function beside the code that goes on. In a hook: as a task of the exchange, which ends with it at the latest
---- (what shall outlive it: perilune.after); it begins when the hook waits. In background work the same, without an
---- exchange. In the main chunk: once, in the control worker, when everything listens; without arguments. An error ends
---- it and is raised in perilune.wait; where nobody waits it is logged. A worker runs at most 20,000 tasks at once.
+--- Runs a function as a task, while the calling code goes on. In a hook, the task starts when the hook first waits, and
+--- is stopped when the exchange ends; use perilune.after for work that must outlive it. In background work it is the
+--- same, without an exchange. In the main chunk, the function runs once, in the control worker, without arguments, as
+--- soon as all listeners are open. An error ends the task; perilune.wait raises it again, and if nobody waits, it is
+--- logged. A worker runs at most 20,000 tasks at once.
 ---@param fn function
 ---@param ... any arguments of the function
 ---@return perilune.task
 function perilune.spawn(fn, ...) end
 
---- Waits until all tasks have ended. One task: all its results; several: the first result of each. What one of them
---- raised is raised here. With { timeout = seconds } as the last argument: nil and "timeout" where it takes longer.
+--- Waits until all tasks have ended. Returns all results of one task, or the first result of each of several. If one of
+--- them has raised an error, raises it here. With { timeout = seconds } as the last argument, returns nil and "timeout"
+--- when the time is over.
 ---
 --- ```lua
 --- function policy.request_filter(session, ctx)
@@ -91,49 +95,50 @@ function perilune.spawn(fn, ...) end
 ---@return any ...
 function perilune.wait(...) end
 
---- Waits until one of the tasks has ended: its position and its results. Else as perilune.wait.
+--- Waits until one of the tasks has ended. Returns its position and its results. Errors and timeout: as perilune.wait.
 ---@param ... perilune.task|{ timeout: number }
 ---@return integer? position, any ...
 function perilune.wait_any(...) end
 
 ---@class perilune.task
 local task = {}
---- Ends it, where it waits.
+--- Ends the task at the place where it waits.
 function task:stop() end
 ---@return "running"|"returned"|"failed"|"stopped"
 function task:status() end
 
 ---@class perilune.job
 local job = {}
---- No further run begins; one that is under way goes on to its end.
+--- No further run begins. A run that has begun goes on to its end.
 function job:stop() end
 
---- Is another policy in force, or does the proxy stop? What loops in the background ends then: it is work under way, and
---- is waited for.
+--- Has another policy come into force, or is the proxy stopping? A background loop should end when this is true: the
+--- reload or stop waits for it.
 ---@return boolean
 function perilune.is_retired() end
 
 ---@class perilune.job_options
----@field on? "control"|"every worker" of the main chunk: where it runs: in the control worker alone ("control", which stands where nothing is said), or in that and in each of perilune.workers(), which does not count it
+---@field on? "control"|"every worker" only in the main chunk, where it runs. "control" (default): in the control worker only; "every worker": in the control worker and in all workers
 ---@field immediately? boolean of perilune.every: the first run begins at once
 
 --- Runs a function in the background, `seconds` later. In the main chunk: counted from when everything listens, in the
 --- control worker or on every worker. In a hook: in its worker. It belongs to no exchange. An error is logged.
 ---
---- What has begun, and what is due at once (0), goes on to its end when the policy is replaced or the proxy stops: within
---- `drain` at a reload and an upgrade, within `grace` at a stop; what takes longer is cut, and the log says how much. What
---- is due later then will not come to its time: a function that takes a parameter is called at once, with true; one that
---- takes none is dropped, and the log says how many were. perilune.every begins no further run.
+--- When the policy is replaced or the proxy stops, functions that have begun, and those that are due at once (0), may go
+--- on to their end: for `drain` seconds at a reload or an upgrade, for `grace` seconds at a stop. After that they are
+--- cut off, and the log says how many. A function that is due later is not run at its time: if it takes a parameter, it
+--- is called at once, with true; if it takes none, it is dropped, and the log says how many were. perilune.every begins
+--- no further run.
 ---
---- A worker holds at most 20,000 of these and of perilune.every at the same time; one more is an error.
+--- A worker holds at most 20,000 jobs of perilune.after and perilune.every at a time; one more is an error.
 ---@param seconds number
 ---@param fn fun(premature: true?)
 ---@param options? perilune.job_options
 ---@return perilune.job
 function perilune.after(seconds, fn, options) end
 
---- The same, again and again: the next run is due `seconds` after the last began, and never before it ended. An error
---- is logged and does not end it.
+--- Runs a function again and again. The next run is due `seconds` after the last one began, but not before that has
+--- ended. An error is logged and does not end the job.
 ---@param seconds number
 ---@param fn fun()
 ---@param options? perilune.job_options
@@ -144,7 +149,7 @@ function perilune.every(seconds, fn, options) end
 ---@return number
 function perilune.time() end
 
---- Seconds since some start, never going back: for differences.
+--- Seconds since some point in the past. They never go back: use them to measure durations.
 ---@return number
 function perilune.now() end
 
@@ -165,32 +170,33 @@ function perilune.workers() end
 ---@return boolean
 function perilune.is_control() end
 
---- What this worker's VM holds, in bytes.
+--- How many bytes this worker's VM uses.
 ---@return number
 function perilune.memory_used() end
 
---- The most that each worker's VM may hold, in bytes; 256 MiB without. At the limit garbage is collected; code that
---- still goes beyond it fails with "not enough memory", at its own line. Where the policy itself keeps too much, requests
---- that need little (64 KiB) go on in a quarter more, and the policy is loaded anew. For a moment the VM may hold more:
---- machine code notices at its next look at the collector. Code that goes beyond three times the limit and 32 MiB
---- without one, as a compiled loop that puts numbers into a table, loses the VM: its requests get 500, and the policy is
---- loaded anew at once, then with growing pauses.
+--- Sets how many bytes each worker's VM may use; the default is 256 MiB. At the limit garbage is collected. Code that
+--- still needs more fails with "not enough memory", at its own line. If the policy itself keeps too much, small requests
+--- (64 KiB) may use 25 % beyond the limit, and the policy is loaded again. Compiled code may exceed the limit for a
+--- moment, until it next enters the collector. Code that exceeds three times the limit plus 32 MiB before that, such as
+--- a compiled loop that stores numbers in a table, ends the VM: its requests get 500, and the policy is loaded again, at
+--- once the first time, then after growing pauses.
 ---@param bytes number
 function perilune.set_memory_limit(bytes) end
 
----Settings of the process; the command line has the last word over each. Only in the policy's main chunk. An unknown setting or
----an impossible value raises, naming the valid ones. `perilune run --print-config SCRIPT` shows what is in effect and why.
+---Settings of the process. An option on the command line overrides the setting. Only in the policy's main chunk. An unknown
+---setting or an impossible value raises an error that names the valid ones. `perilune run --print-config SCRIPT` shows
+---which settings are in effect, and where each comes from.
 ---@class perilune.Settings
 ---@field workers? integer|"auto" worker threads; auto: one for each core
----@field grace? number seconds in which a graceful stop ends (30)
----@field upgrade_grace? number seconds in which the old process ends after an upgrade (3600)
----@field drain? number seconds in which background work of an older generation ends, and after which it is reported that exchanges still use it (30)
----@field reload_timeout? number seconds in which all workers must have switched, or a reload says who has not; and in which a VM must have loaded the policy, or a reload says that it waits no longer (10)
----@field upgrade_timeout? number seconds in which a successor must serve, or the upgrade has failed (60)
----@field low_latency? boolean serve what comes at once under load, too; without, a busy worker gathers for up to 0.1 ms, which
----saves a tenth of its CPU time
+---@field grace? number seconds after which a graceful stop ends what is still running (30)
+---@field upgrade_grace? number seconds after an upgrade within which the old process ends (3600)
+---@field drain? number seconds that background work of a replaced policy may still take, and after which the log reports exchanges that still use it (30)
+---@field reload_timeout? number seconds that a reload waits for the workers to load the policy and switch to it; then it says which have not (10)
+---@field upgrade_timeout? number seconds within which the new process must serve; otherwise the upgrade has failed (60)
+---@field low_latency? boolean do not batch under load (by default a busy worker batches events for up to 0.1 ms, which saves
+---10 % of its CPU time)
 ---@field watch? boolean reload when a file of the policy changes
----@field daemon? boolean go on in the background once the policy serves
+---@field daemon? boolean move to the background once the policy serves
 ---@field pid_file? string file with the process id
 ---@field socket? string path of the command socket
 ---@field user? string user to become once the listeners are open
@@ -198,22 +204,22 @@ function perilune.set_memory_limit(bytes) end
 ---@field admin? string loopback address or unix:/path of the status page, /status.json and /metrics; none
 ---@field admin_public? boolean admin may be an address that others can reach
 ---@field error_log? string a file, "stderr" or "syslog" ("syslog:/path" of its socket); "stderr"
----@field access_log? string the same or "stdout", for all listeners that say nothing; with ":json" behind it, lines of JSON
+---@field access_log? string a file, "stdout", "stderr" or "syslog", for all listeners that set none themselves; followed by ":json", lines are JSON
 ---@field log_level? "debug"|"info"|"warn"|"error"
----@field hook_time? number of the policy, not of the process: seconds that Lua may run without waiting (1). Then its request
----gets 504. A loop that has been compiled, a finalizer and a handler of errors are not interrupted, but left as long again
----later (at most a second): the VM is given up, what waits in it gets 500, and the policy is loaded anew. A call that
----blocks (os.execute, io.popen, ffi) can only be reported in the log
----@field load_time? number of the policy: seconds of CPU time in which its main chunk must come to an end; three times as many seconds of the clock, for calls that block: nothing can wait there (10)
+---@field hook_time? number of the policy, not of the process: seconds of CPU time that Lua may run without waiting (1). Then the
+---request gets 504. A compiled loop, a finalizer and an error handler cannot be interrupted: they get the same time again
+---(at most 1 s); then the VM is given up, the requests that wait in it get 500, and the policy is loaded again. A call
+---that blocks (os.execute, io.popen, ffi) can only be reported in the log
+---@field load_time? number of the policy: seconds of CPU time that its main chunk may take (10). Calls that block may take three times as long by the clock. Nothing can wait in the main chunk
 ---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
----@field memory_limit? number of the policy: bytes that each of its VMs may hold, together with the fields, targets and
----answers of exchanges under way (256 MiB): see perilune.set_memory_limit
+---@field memory_limit? number of the policy: bytes that each of its VMs may use, including the fields, targets and
+---answers of current exchanges (256 MiB): see perilune.set_memory_limit
 
 ---@param settings perilune.Settings
 function perilune.configure(settings) end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- State that all workers share, found by its name, and kept over reloads
+--- State that all workers share by name, and that survives a reload
 ---
 --- ```lua
 --- local visits = perilune.dict("visits", { size = 4 * 1024 * 1024 })
@@ -225,42 +231,45 @@ function perilune.configure(settings) end
 --- end
 --- ```
 ---
---- Loading a policy changes nothing that is in use, for it may be refused, rolled back as a canary, or tried in the shadow:
+--- Loading a policy changes nothing that is in use, because the policy may still be refused, rolled back (as a canary) or
+--- only tried (in the shadow):
 ---
---- - An object that does not fit (another size, interval, limit, other labels) is made anew, and takes the name when the
----   policy comes into force. A canary's requests use the new one meanwhile, a shadow has objects of its own alone.
---- - The main chunk may read what is in use. What it would change there (dict:set, add, incr, delete and flush,
----   rate:observe, counter:add and set, metrics, set:update and set_enabled of backends) is put off until the policy is in
----   force, and then done by each of its VMs, those of the workers and of the control worker. The call gives what it would
----   give if nothing else happened. An object that is new with the policy is changed at once.
---- - A set of backends has the list that the new policy states when that is in force. An equal list leaves one that was
----   found since, by discovery or set:update, as it is.
---- - Timers, spawned functions, name servers and TLS files come into force with the policy. What waits (perilune.sleep, dns,
----   tcp, http) raises: that is for perilune.spawn.
+--- - If a policy asks for an object with another size, interval, limit or other labels, a new object is made. It takes
+---   the name when the policy comes into force. Until then a canary's requests use the new object; a shadow only ever
+---   uses objects of its own.
+--- - The main chunk may read objects that are in use. Its changes to them (dict:set, add, incr, delete and flush,
+---   rate:observe, counter:add and set, metrics, set:update and set_enabled of backends) are delayed until the policy is
+---   in force. Then each of its VMs makes them: one for each worker, and that of the control worker. The call returns
+---   what it would return if nothing else happened. An object that is new with the policy is changed at once.
+--- - A set of backends gets the list in the new policy when that comes into force. If the new policy states the same list
+---   as before, a list found since by discovery or set:update stays.
+--- - Timers, spawned functions, name servers and TLS files come into force with the policy. Functions that wait
+---   (perilune.sleep, dns, tcp, http) raise an error while a policy loads: call them in perilune.spawn.
 
---- Of each kind (dict, rate, inflight, counter, metric, ...) there may be 1000 names; one more raises. A name made of what a
---- client says is a mistake: use a key, or a label.
+--- There may be 1000 names of each kind (dict, rate, inflight, counter, metric, ...); one more raises an error. Do not make
+--- names from what a client sends: use a key or a label for that.
 
---- A dictionary of a bounded size: when it is full, what was used least recently makes room. With another size than
---- before a reload begins it anew. It stays until no policy is in force that has asked for it.
+--- A dictionary of bounded size. When it is full, the least recently used entries are removed. A reload with another size
+--- makes a new, empty one. It is dropped when no policy in force uses it any more.
 ---@param name string
 ---@param options? { size: integer } bytes, its own tables included; 65536 to half of the machine's memory; 1048576
 ---@return perilune.dict
 function perilune.dict(name, options) end
 
---- How often something happens, by key: estimates in windows of `interval` seconds, in fixed memory (a count-min sketch of
---- 4 rows of `slots`, twice: 64 bytes a slot, so 64 KiB). A count is never too low. It is too high by what other keys
---- share its cells. With many more keys than slots, one key in 55 is counted too high by more than 2.72 / slots of all
---- events of the window (with 1024 slots: by more than a 377th of them). That tells who sends much; who is to be refused, rate_limit and perilune.inflight count exactly.
+--- Estimates how often something happens, by key, in windows of `interval` seconds and in fixed memory (two count-min
+--- sketches of 4 rows of `slots`: 64 bytes a slot, 64 KiB by default). A count is never too low, but may be too high,
+--- because keys share cells. With many more keys than slots, one key in 55 is too high by more than 2.72 / slots of all
+--- events in the window: with 1024 slots, by more than 0.27 % of them. Use it to see who sends much. To refuse clients,
+--- use rate_limit or perilune.inflight, which are exact.
 ---@param name string
 ---@param options? { interval: number, slots: integer } seconds; 1. 1 to 16777216; 1024
 ---@return perilune.rate
 function perilune.rate(name, options) end
 
---- How many exchanges are under way, by key: exact, and never forgotten while they are. Of more than `keys` keys at once
---- a new one is let pass without being counted, which status and metrics tell. About 48 bytes a key.
+--- Counts the current exchanges, by key. The counts are exact. If there are `keys` keys already, an exchange with a new
+--- key passes without being counted, which the status page and the metrics report. About 48 bytes a key.
 ---@param name string
----@param options? { keys: integer } 1 to 67108864, within half of the machine's memory; 65536. With another number than before a reload begins it anew
+---@param options? { keys: integer } 1 to 67108864, within half of the machine's memory; 65536. A reload with another number starts with empty counts
 ---@return perilune.inflight
 function perilune.inflight(name, options) end
 
@@ -269,9 +278,9 @@ function perilune.inflight(name, options) end
 ---@return perilune.counter
 function perilune.counter(name) end
 
---- Metrics of the policy's own, in /metrics beside those of the proxy. One for all workers by its name, and a reload that
---- declares it again goes on with it; with other labels or buckets it begins anew. Counting takes no lock; of a
---- combination of label values beyond the thousandth nothing is counted.
+--- Metrics of the policy, shown in /metrics with those of the proxy. All workers share a metric by its name. It survives a
+--- reload that declares it again; with other labels or buckets it starts again from zero. Counting takes no lock. A metric
+--- counts at most 1000 combinations of label values; further ones are not counted.
 ---
 --- ```lua
 --- local orders = perilune.metrics.counter("orders_total", { help = "Orders, by their status.", labels = { "status" } })
@@ -322,22 +331,22 @@ local dict = {}
 ---@param key string
 ---@return string|number|boolean|nil value nil where there is none
 function dict:get(key) end
---- Stores it, for `ttl` seconds or for ever. nil deletes.
+--- Stores a value, for `ttl` seconds or for ever. nil deletes the key.
 ---@param key string
 ---@param value string|number|boolean|nil
 ---@param ttl? number seconds
----@return true?, string? message "entry too large" by itself; an older value then stays
+---@return true?, string? message "entry too large" for the dictionary; the older value then stays
 function dict:set(key, value, ttl) end
---- Stores it where there is none.
+--- Stores a value if the key has none.
 ---@param key string
 ---@param value string|number|boolean
 ---@param ttl? number seconds
 ---@return true?, string? message "key exists", "entry too large"
 function dict:add(key, value, ttl) end
---- Adds to a number, in one step for all workers. Its time to live stays as it is.
+--- Adds to a number; no other worker comes between. Its time to live does not change.
 ---@param key string
 ---@param by? number 1
----@param from? number what a missing key begins with; without, it is an error
+---@param from? number the value of a missing key; without it, a missing key is an error
 ---@param ttl? number seconds that a missing key then lives
 ---@return number? sum, string? message "no such key", "not a number"
 function dict:incr(key, by, from, ttl) end
@@ -372,12 +381,12 @@ function rate:proportional(key) end
 
 ---@class perilune.inflight
 local inflight = {}
---- Counts this exchange under a key until its end, whichever end that is, or until release.
+--- Counts this exchange under a key until the exchange ends, however it ends, or until release.
 ---@param session perilune.session
 ---@param key string
----@param max? integer nothing is counted where it would be more
+---@param max? integer if there would be more, this one is not counted
 ---@return integer? count with this one; nil: it would be more than max
----@return integer? found how many there are, where it would be more
+---@return integer? found if it would be more than max: how many there are
 function inflight:acquire(session, key, max) end
 ---@param session perilune.session
 ---@param key string
@@ -400,9 +409,9 @@ function counter:set(value) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- Lines in the proxy's log. Arguments are joined by a space, as print does it; a table as the last one is written as
---- name=value behind the text, in order of the names. Control characters are escaped. Others than debug are written
---- unless --log-level says otherwise. The proxy's own lines are throttled where they repeat (20 in 10 s of each kind and
---- subject, then "8,812 more in 10 s: ..."); what a policy writes here never is.
+--- name=value after the text, sorted by name. Control characters are escaped. By default all levels except debug are
+--- written: see --log-level. The proxy's own lines are throttled when they repeat (20 in 10 s of each kind and subject, then
+--- "8,812 more in 10 s: ..."); the lines that a policy writes here are not.
 ---@class perilune.log
 local log = {}
 ---@param ... any
@@ -434,7 +443,7 @@ function log.is_on(level) end
 ---@field client_verify? "off"|"optional"|"required" clients show a certificate by client_ca; "off"
 ---@field client_ca? string PEM file of the authorities for that
 ---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
----@field head_timeout? number for a whole head, from its first byte; 30
+---@field head_timeout? number for the whole head, counted from its first byte; 30
 ---@field head_limit? integer bytes of a head; 65536 (431)
 ---@field target_limit? integer bytes of a request target; 8192 (414)
 ---@field fields_limit? integer fields of a head; 100 (431); of a peer's, see lenient.many_fields
@@ -442,45 +451,45 @@ function log.is_on(level) end
 ---@field keepalive_requests? integer per connection; 0: no limit
 ---@field body_timeout? number between two reads of a request body, once the client was asked for it; 60 (408)
 ---@field body_limit? integer bytes of a request body; 0: no limit (413)
----@field send_timeout? number a client takes nothing of its response; 60
----@field min_receive_rate? integer bytes per second that a request body must have in the long run; 240; 0: any. Waiting for
---- the client takes from a credit of body_timeout (at least 5 s), each byte gives 1/240 s back
----@field await_body? number|false a body of at most 16 KiB by its length is read before a peer is asked, so that a slow client
---- holds no connection to it; unless the client pauses for so many seconds (at most half of body_timeout): it may wait for
---- an answer. 2; false: not awaited
----@field upload_timeout? number for a whole request body, from its head on; without: none
+---@field send_timeout? number in which a client may take nothing of its response; 60
+---@field min_receive_rate? integer bytes per second that a client must send of a request body in the long run; 240; 0: any. A
+--- client begins with a credit of body_timeout (at least 5 s): waiting for it uses the credit, each byte adds 1/240 s
+---@field await_body? number|false a body whose Content-Length is at most 16 KiB is read before a peer is asked, so that a slow
+--- client holds no connection to a peer. If the client pauses for this many seconds (at most half of body_timeout), the
+--- peer is asked, because the client may be waiting for an answer. 2; false: the body is not awaited
+---@field upload_timeout? number for the whole request body, counted from the head; without: no limit
 ---@field min_send_rate? integer bytes per second that a client must take, over a second or 64 KiB; 0: any
----@field tunnel_timeout? number nothing moves either way behind a 101 or a CONNECT; 600
----@field handshake_timeout? number TLS with the client; 10
+---@field tunnel_timeout? number without a byte in either direction after a 101 or a CONNECT; 600
+---@field handshake_timeout? number for the TLS handshake with the client; 10
 ---@field max_retries? integer further attempts after the first; 3
----@field drain_limit? integer bytes of a request body that are read behind an early answer, so that the connection lives on; where more is left, by its length, the answer says that it closes. A body in chunks, of which nobody knows, is read to its end, for 30 s at most; 262144
----@field abort_on_close? "hooks"|"always"|"never" when a client that ends its direction (FIN) counts as gone, and its
----exchange ends: while a hook waits, also while the peer is waited for, only with a reset; "hooks"
----@field forwarded? "replace"|"append"|"keep" what becomes of the fields by which a client says that it is a proxy: see
+---@field drain_limit? integer bytes of a request body that are read and dropped after an early answer, so that the connection can be used again. If its Content-Length says that more is left, the answer says that the connection closes. A chunked body is read to its end, for at most 30 s; 262144
+---@field abort_on_close? "hooks"|"always"|"never" when a client half-closes (FIN), end its exchange: "hooks": if a hook is
+---waiting; "always": also while waiting for the peer; "never": only on a reset; "hooks"
+---@field forwarded? "replace"|"append"|"keep" what happens to X-Forwarded-For and similar fields of the request: see
 ---below; "replace"
----@field forwarded_from? string[] networks: whom "append" believes; without: every client
+---@field forwarded_from? string[] networks whose clients "append" trusts; without: every client
 ---@field via? boolean add Via; true
 ---@field allow_connect? boolean pass CONNECT to the policy instead of 405; false
----@field max_connections? integer open at a time, all workers together; 0: as descriptors allow. Who comes then waits in the
---- kernel's queue, until a connection closes or an idle one can be given up
----@field max_connections_per_client? integer of one address (behind a PROXY header: the one that it claims); 0: any. What is
---- too much is closed at once, and counted
----@field client_ipv6_bits? integer how many leading bits of an IPv6 address are one client; 1 to 128; 64
+---@field max_connections? integer connections open at a time, in all workers together; 0: as many as descriptors allow. Further
+--- clients wait in the kernel's queue until a connection closes, or an idle one can be closed
+---@field max_connections_per_client? integer connections of one client address (that of the PROXY header, where there is one);
+--- 0: any. Further ones are closed at once, and counted
+---@field client_ipv6_bits? integer how many leading bits of an IPv6 address identify one client; 1 to 128; 64
 ---@field proxy_protocol? "off"|"optional"|"required" PROXY header (version 1 or 2) of the client's side; "off"
----@field proxy_protocol_from? string[] networks: who may send one; without: everybody who can connect; an empty list: nobody. Of others a connection
----is closed where it is required; where it is optional they count as clients of their own, whose header is a malformed
----request. Who may connect to a unix socket is said by the permissions of its path
+---@field proxy_protocol_from? string[] networks that may send a PROXY header; without: all; an empty list: none. Connections from
+---elsewhere are closed if the header is required; if it is optional, they are served as clients, and a PROXY header is then
+---a malformed request. For a unix socket, the permissions of its path say who may connect
 ---@field access_log? string|false a file, relative to the script, or "stdout", "stderr", "syslog"; false: none. Without it,
----what perilune.configure says. A log that cannot keep up drops lines, which are counted, and stalls nothing; USR1 opens
----files anew
+---the setting of perilune.configure. If a log cannot keep up, lines are dropped and counted; nothing waits for it. The signal
+---USR1 reopens files
 ---@field access_log_format? "combined"|"json" "combined"
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- Who the client is: X-Forwarded-For and its family
 ---
 --- The family is X-Forwarded-For and every other X-Forwarded-*, X-Real-IP and Forwarded (RFC 7239), in any case, also with
---- "_" for "-" (which programs behind CGI or WSGI cannot tell apart), and in trailers (where they never pass). Of what a
---- *client* says with them, the option `forwarded` of perilune.listen makes:
+--- "_" for "-" (which programs behind CGI or WSGI cannot tell apart), and in trailers (which never pass them on). The option
+--- `forwarded` of perilune.listen says what happens to those that a *client* sends:
 ---
 --- | `forwarded` | X-Forwarded-For, -Proto, -Host | Forwarded | all others of the family |
 --- |---|---|---|---|
@@ -488,41 +497,43 @@ function log.is_on(level) end
 --- | "append" | For: our entry behind the client's; Proto, Host: the client's, else ours | our entry behind the client's | passed on; names with "_" are taken away |
 --- | "keep" | as they came | as it came | as they came |
 ---
---- "append" believes the client: it is for listeners that only proxies of your own can reach, or with `forwarded_from`,
---- their networks (the address of the connection, or of its PROXY header): the claims of all others are then replaced.
---- What the policy itself sets, in any hook, is no claim, and stays. A client without an IP address (of a unix socket, or
---- whom a PROXY header does not name) is "unknown" there. Not of the family, and never touched: True-Client-IP,
---- CF-Connecting-IP, X-Client-IP, X-Cluster-Client-IP, X-Original-*, X-Rewrite-URL and other fields of single products. Where your
---- application believes one of them, remove it: see perilune.header_rules.
+--- "append" trusts the client. Use it only if nobody but your own proxies can reach the listener, or set `forwarded_from` to
+--- their networks; then the fields of all other clients are replaced. (The client is the address of the connection, or of
+--- its PROXY header.) Fields that the policy sets in a hook always stay. A client without an IP address (on a unix socket,
+--- or not named by its PROXY header) is written as "unknown". These fields do not belong to the family and are never
+--- changed: True-Client-IP, CF-Connecting-IP, X-Client-IP, X-Cluster-Client-IP, X-Original-*, X-Rewrite-URL, and other
+--- fields of single products. If your application trusts one of them, remove it: see perilune.header_rules.
 
 --- ---------------------------------------------------------------------------------------------------------------
---- The hooks, in the order of the walk. `ctx` is a table of the exchange's own. Every hook may wait, also inside
---- coroutines of its own. A client that goes away ends the hook that waits.
---- An error that is raised ends the exchange with 500; error { status = 403 } with that status. The log names the hook,
---- the policy's line (also behind a tail call, such as `return session:respond {...}`), the method, path, client and
---- request id (ctx.request_id, else the field X-Request-Id), and has the traceback. A table without a status is printed.
+--- The hooks, in the order in which they are called. `ctx` is a table for the data of this exchange. Every hook may wait,
+--- also inside coroutines that it makes. If the client goes away, a waiting hook ends.
+---
+--- A hook that raises an error ends the exchange with 500; error { status = 403 } ends it with that status. The log then
+--- has the hook, the policy's line (also for a tail call, such as `return session:respond {...}`), the method, the path,
+--- the client, the request id (ctx.request_id, otherwise the field X-Request-Id) and the traceback. An error value that
+--- is a table without a status is printed.
 ---
 --- What a hook returns means the same everywhere; only the first result counts. After session:respond the request is
 --- answered, also where the hook returns nothing:
 ---
 --- | result | meaning |
 --- |---|---|
---- | nothing, `nil`, `false` | the walk goes on |
---- | `session:respond {...}` | ends the walk with that answer, as long as nothing of a response has been sent: no peer is asked, no other attempt is made, and of the hooks only answer_filter and logging follow |
---- | `true` | says that it has answered: an error (500) where session:respond was not called |
+--- | nothing, `nil`, `false` | the next hook follows |
+--- | `session:respond {...}` | ends the walk with that answer, as long as nothing of a response has been sent: no peer is asked, no further attempt is made, and only the hooks answer_filter and logging follow |
+--- | `true` | the hook has answered; an error (500) if session:respond was not called |
 --- | anything else | an error (500) that names the hook |
 ---
---- Some hooks are asked a question, and have further results:
+--- Some hooks decide something, and have further results:
 ---
 --- | hook | further results |
 --- |---|---|
 --- | proxy_upstream_filter | `false`: ask no peer (502); `true`: a peer may be asked, as without a result |
---- | upstream_peer | the peer: an address, or a table; without one (or an answer): 500, or 503 where a set had no backend |
+--- | upstream_peer | the peer: an address, or a table. Without a peer or an answer: 500, or 503 if a set had no backend |
 --- | fail_to_connect, error_while_proxy | none; `error.retry = true` or `false` decides about another attempt |
 --- | fail_to_proxy | a status from 400 to 599 instead of the failure's |
---- | request_body_filter, upstream_response_body_filter, response_body_filter | what goes on: a string, an array of strings; nothing drops the piece. They cannot answer |
+--- | request_body_filter, upstream_response_body_filter, response_body_filter | what to pass on instead: a string, or an array of strings; nothing drops the piece. They cannot answer |
 --- | response_trailer_filter, logging | none; they cannot answer. An error in logging changes nothing for the client |
---- | answer_filter | none; it cannot answer. Where it fails, the answer goes out as it was before the hook |
+--- | answer_filter | none; it cannot answer. If it fails, the answer is sent as it was before the hook |
 --- | certificate | its own: see below |
 ---
 --- ```lua
@@ -532,10 +543,11 @@ function log.is_on(level) end
 --- end
 --- ```
 
---- Asked in a TLS handshake (with it, the listener needs no certificate of its own), unless the session is resumed or
---- the answer for the name is still kept: for ttl seconds (3600), of 1024 names at most, until the next reload. Gives
---- certificate and key: file names or PEM text; nil: the listener's own; false: the handshake is refused, as it is
---- when it raises. `ctx` is its own, for there is no exchange yet. It may wait, within handshake_timeout.
+--- Chooses a certificate during a TLS handshake; a listener with this hook needs no certificate option. It returns the
+--- certificate, the key (both as a file name or as PEM text) and how many seconds the result is kept for that server name
+--- (3600). nil stands for the listener's certificate; false refuses the handshake, and so does an error. Results are kept
+--- for at most 1024 names, until the next reload. It is not called for resumed sessions. `ctx` belongs to the handshake:
+--- there is no exchange yet. The hook may wait, within handshake_timeout.
 ---@alias perilune.certificate_hook
 ---| fun(hello: perilune.hello, ctx: table): string|false|nil, string?, number?
 
@@ -585,14 +597,14 @@ function log.is_on(level) end
 ---@alias perilune.answer_filter
 ---| fun(session: perilune.session, response: perilune.response, ctx: table)
 
---- The body hooks get a body piece by piece, the last one marked; it is empty where the end came alone. What they
---- return goes on instead: a string, an array of strings, or nothing, which drops the piece (so a hook that only looks
---- returns the chunk). Only the first result counts. A piece is what one read of the connection gave, 64 KiB at most;
---- its ends mean nothing, so a hook that looks for a text must keep back the end of a piece. A hook may hold
---- everything back and give the whole with the last piece. While it waits the sender waits too. Messages without a
---- body (GET, HEAD, 204, 304) do not come here; where such a hook is defined the body goes out chunked (or, for
---- HTTP/1.0, ended by the connection), without Content-Length. An error in front of everything that was sent gives
---- 500, or its status; later it cuts the message.
+--- The body hooks get a body piece by piece. `is_last` marks the last piece, which may be empty. What a hook returns is
+--- passed on instead of the piece: a string, an array of strings, or nothing, which drops the piece. (So a hook that only
+--- looks must return the chunk.) Only the first result counts. A piece is what one read of the connection gave, at most
+--- 64 KiB. Pieces are cut anywhere, so a hook that searches for a text must keep back the end of a piece. A hook may keep
+--- everything back and return it with the last piece. While a hook waits, the sender waits too. Messages without a body
+--- (GET, HEAD, 204, 304) do not come here. With a body hook, the body is sent chunked (to HTTP/1.0: until the connection
+--- closes), without Content-Length. An error before anything was sent gives 500, or its status; a later one cuts the
+--- message off.
 ---
 --- ```lua
 --- function policy.response_body_filter(session, chunk, is_last, ctx) -- the whole, at its end
@@ -605,71 +617,71 @@ function log.is_on(level) end
 ---| fun(session: perilune.session, chunk: string, is_last: boolean, ctx: table): string|string[]|nil
 
 ---@class perilune.hooks
----@field request_body_filter? perilune.body_filter to the peer; each byte passes once, a retry sends what it gave
+---@field request_body_filter? perilune.body_filter towards the peer; each byte passes once, a retry sends again what the hook returned
 ---@field upstream_response_body_filter? perilune.body_filter as the peer sends it
----@field response_body_filter? perilune.body_filter as the client gets it; behind upstream_response_body_filter
----@field response_trailer_filter? fun(session: perilune.session, trailers: perilune.message, ctx: table) once behind the
----body of each response that goes out chunked, also where the peer sent no trailers; changes them in place
+---@field response_body_filter? perilune.body_filter as the client gets it; called after upstream_response_body_filter
+---@field response_trailer_filter? fun(session: perilune.session, trailers: perilune.message, ctx: table) once after the
+---body of each response that is sent chunked, also if the peer sent no trailers; it changes them in place
 
---- Called when an attempt fails after it has connected; error.retry = true or false decides whether another is made, as
---- far as that is safe. To ask another backend because of a status, use the option retry_on of a set. By hand: raise
---- error { status = 503 } in upstream_response_filter, and set error.retry = true here; if no further attempt is made,
---- the client gets that status.
+--- Called when an attempt fails after it has connected. Set error.retry to true or false to say whether another attempt
+--- is made; it is made only if that is safe. To ask another backend because of a status, use the option retry_on of a
+--- set; or raise error { status = 503 } in upstream_response_filter and set error.retry = true here. If no further attempt
+--- is made, the client gets that status.
 ---@alias perilune.error_while_proxy
 ---| fun(session: perilune.session, peer: perilune.peer, error: perilune.error, ctx: table, reused: boolean)
 
---- What upstream_peer returns. Peers that are equal in all of this share spare connections.
+--- What upstream_peer returns. Peers share spare connections if all these fields are equal.
 ---@class perilune.peer_options
 ---@field address string "1.2.3.4:443", "[::1]:80", "unix:/path", "name:80"; ":80" is localhost
 ---@field tls? boolean
 ---@field sni? string the server name for TLS; without: the address's host, where that is a name
----@field verify? boolean false: any certificate will do
----@field verify_name? string the name the certificate must be for, where it is not the SNI
----@field ca? string PEM file of trusted authorities, relative to the script; without: the system's. Changed files, of these
---- and the next two, are loaded anew within two seconds; what cannot be loaded leaves the old ones in use
----@field certificate? string PEM file: who the proxy is, for peers that ask; with `key`
+---@field verify? boolean false: accept any certificate
+---@field verify_name? string the name that the certificate must have, if it is not the SNI
+---@field ca? string PEM file of trusted authorities, relative to the script; without: the system's. If this file or
+--- one of the next two changes, it is loaded again within two seconds; if that fails, the old one stays in use
+---@field certificate? string PEM file: the client certificate for peers that ask for one; with `key`
 ---@field key? string PEM file
 ---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
 ---@field alpn? "http/1.1"|"none" the protocol that is offered; "http/1.1"
 ---@field group? string separates the spare connections of otherwise equal peers
----@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any": both, IPv6 first, the next one after 250 ms or
---- at once where one fails, the first to connect is used
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" which addresses of a name to try; "any": both, IPv6 first. The next address is
+--- tried after 250 ms, or at once if one fails; the first to connect is used
 ---@field connect_timeout? number name lookup and TCP together; 5 (504)
 ---@field handshake_timeout? number TLS; 10 (504)
----@field first_byte_timeout? number from the request's end to the response's head, and anew behind an interim
---- response, at most three times in all; also to a 100 that the client waits for; 60 (504)
+---@field first_byte_timeout? number from the end of the request to the head of the response. It starts again
+--- after an interim response, at most three times in all. It also limits the wait for a 100 Continue; 60 (504)
 ---@field read_timeout? number between two reads of the response; 60 (504)
----@field send_timeout? number the peer takes nothing of the request; 60 (504)
+---@field send_timeout? number in which the peer may take nothing of the request; 60 (504)
 ---@field idle_timeout? number|false how long a spare connection is kept; 55; false: not at all
----@field max_idle? integer spare connections that a worker keeps to it for longer than a second (to all peers: 1024), 1 or more; none are kept at all with idle_timeout = false; 256
----@field hedge? number seconds; without an answer for so long, upstream_peer is asked again, and its peer beside this
---- one: the first answer counts. For idempotent methods without a body, once per request, out of the set's retry
---- budget; without: never
----@field proxy_protocol? 0|1|2 the PROXY header of that version goes first on each new connection
----@field lenient? perilune.lenient what its responses may do although RFC 9112 does not allow it
+---@field max_idle? integer spare connections to it that a worker keeps for longer than a second (to all peers: 1024), 1 or more; 256. To keep none, set idle_timeout = false
+---@field hedge? number seconds without an answer after which upstream_peer is called again and its peer is asked too; the
+--- first answer is used. Only for idempotent methods without a body, once per request, within the set's retry budget;
+--- without: never
+---@field proxy_protocol? 0|1|2 send a PROXY header of this version first on each new connection
+---@field lenient? perilune.lenient deviations from RFC 9112 that its responses may have
 
---- Deviations of a peer's responses, each by its name: `lenient = { bare_lf = true, odd_status = false }`, or a list of
---- those that are taken. What is not named stays as it is from the start: on where its meaning is in no doubt, off where
---- two parties could see the end of a response, or of a field, in two places (an origin that can be made to write such
---- bytes could then be made to write a response of somebody else's, which the next client gets). What the client gets is
---- written anew and has none of them. Requests are read strictly, always.
+--- Deviations from RFC 9112 that a peer's responses may have, by name: `lenient = { bare_lf = true, odd_status = false }`,
+--- or a list of those to allow. Those that are not named keep their default: on if the meaning is never in doubt, off if
+--- two programs could disagree about where a response or a field ends. (If they disagree, an attacker who can make the
+--- origin write such bytes can make it write a response that the next client gets.) The client never sees a deviation: its
+--- response is written anew. Requests are always read strictly.
 ---
---- White space before the colon of a response's field is always removed (RFC 9112 section 5.1).
+--- White space before the colon of a response field is always removed (RFC 9112 section 5.1).
 ---@class perilune.lenient
----@field chunk_padding? boolean white space behind the size of a chunk or its extension: "1f4    "; on
----@field odd_status? boolean a status from 600 to 999, which goes on as it is; on
----@field many_fields? boolean up to 1,000 fields in a head, where the listener's fields_limit is lower; on. The head's
---- size stays limited by head_limit
----@field bare_lf? boolean lines of a head that end with LF alone; off. The risk: an origin that lets LF into a value lets
---- whoever chose the value write fields and responses
----@field obs_fold? boolean a field that goes on in the next line, which begins with white space: it becomes one line; off.
---- The risk: the origin, or a proxy before it, meant a field of its own
----@field both_lengths? boolean Content-Length beside chunked: the chunks count, Content-Length goes, the connection is not
---- used again; off. The risk: a response that somebody slipped between the two ends
----@field no_close_notify? boolean TLS that ends without close_notify, where the end of the connection is that of the
---- body; off. The risk: somebody in between cuts the body short and nobody sees it. Needs tls = true
+---@field chunk_padding? boolean white space after the size of a chunk or its extension: "1f4    "; on
+---@field odd_status? boolean a status from 600 to 999, which is passed on; on
+---@field many_fields? boolean up to 1,000 fields in a head, even if the listener's fields_limit is lower; on. head_limit
+--- still limits the size of the head
+---@field bare_lf? boolean lines of a head that end with LF alone; off. The risk: if the origin copies a value with LF in it,
+--- whoever chose that value can write fields and responses
+---@field obs_fold? boolean a field that continues in the next line, which begins with white space: they become one line; off.
+--- The risk: the origin, or a proxy in between, meant the second line as another field
+---@field both_lengths? boolean Content-Length together with chunked: the chunks count, Content-Length is removed, and the
+--- connection is not used again; off. The risk: somebody hid a second response between the two ends
+---@field no_close_notify? boolean a body that ends with the connection, and TLS that ends without close_notify; off.
+--- The risk: somebody on the way can cut the body short without being noticed. Needs tls = true
 
---- The peer of an attempt, as hooks are told it. tostring() gives the address.
+--- The peer of an attempt, as hooks get it. tostring() gives the address.
 ---@class perilune.peer
 ---@field address string
 ---@field tls boolean
@@ -677,8 +689,8 @@ function log.is_on(level) end
 ---@field group? string
 
 --- ---------------------------------------------------------------------------------------------------------------
---- session: one exchange. Used after its end it raises. The getters work in every phase. What belongs to the exchange is
---- kept in ctx: a session is no key for tables, since another exchange may have an equal one later.
+--- session: one exchange. Using it after the exchange has ended raises an error. The getters work in every phase. Keep
+--- your data in ctx. Do not use a session as the key of a table: a later exchange may have an equal one.
 ---
 --- ```lua
 --- function policy.request_filter(session)
@@ -707,13 +719,13 @@ function session:host() end
 ---@return "http"|"https" scheme of the client's connection
 function session:scheme() end
 
---- The first value of a field of the client's request. Names are compared without case. Fields of the connection to the
---- client are not forwarded and not in headers(), but two can be read: "Upgrade" is what is passed on of the protocols
---- that the client asks for ("websocket"); "Connection" is then "upgrade", or "close" if the client ends the connection.
+--- The first value of a field of the client's request. Case does not matter. Fields that are about the client's connection
+--- are not forwarded and not in headers(), but two can be read: "Upgrade" has the protocols that are passed on
+--- ("websocket"); "Connection" is then "upgrade", or "close" if the client closes the connection.
 ---@param name string
 ---@return string?
 function session:get_header(name) end
---- All values of it.
+--- All values of a field.
 ---@param name string
 ---@return string[]
 function session:get_headers(name) end
@@ -729,24 +741,24 @@ function session:request() end
 ---@param method string
 function session:set_method(method) end
 
---- The whole body of the request, "" where there is none; it waits until it is here. All attempts send it all the same.
---- More than `limit` bytes give 413. Before a peer is asked: early_request_filter, request_filter, proxy_upstream_filter,
---- upstream_peer.
+--- Waits for the whole body of the request and returns it; "" if there is none. All attempts still send it. A body of more
+--- than `limit` bytes gives 413. It can be read before a peer is asked: in early_request_filter, request_filter,
+--- proxy_upstream_filter and upstream_peer.
 ---@param limit? integer bytes; 1048576
 ---@return string
 function session:read_body(limit) end
---- Another body for all attempts, with its length. Behind read_body, or for a request without a body.
+--- Sets another body for all attempts, and its length. Only after read_body, or for a request without a body.
 ---@param text string
 function session:set_body(text) end
 
----@return string address "1.2.3.4:5678" of the client; "unix:" of a unix socket (never its path), "unknown" where a PROXY
----header spoke for a client without an IP address
+---@return string address "1.2.3.4:5678" of the client; "unix:" for a unix socket (never its path), "unknown" if a PROXY
+---header names no IP address
 function session:client_address() end
 ---@return string ip without the port; "unix:" or "unknown" as above
 function session:client_ip() end
----@return string? address of ours that the client is connected to; nil once it is gone
+---@return string? the proxy's address that the client is connected to; nil once the client is gone
 function session:server_address() end
----@return perilune.tls_facts? tls of the client's connection; nil without
+---@return perilune.tls_facts? tls of the client's connection; nil without TLS
 function session:tls() end
 ---@return integer? count of requests on the client's connection, with this one; nil once it is gone
 function session:connection_requests() end
@@ -761,11 +773,11 @@ function session:attempts() end
 function session:reused() end
 ---@return integer? status of the answer: what the client got, else what the peer or the policy said so far
 function session:response_status() end
----@return integer count further calls of upstream_peer that there may be
+---@return integer count how many further calls of upstream_peer there may be
 function session:retries_left() end
----@return string? kind of what failed last, also where another attempt followed; nil: nothing did
+---@return string? kind of the last failure, also if another attempt followed; nil: there was none
 function session:last_failure() end
----@return perilune.tls_facts? tls of the connection to the peer; nil before and after it, and without TLS
+---@return perilune.tls_facts? tls of the connection to the peer; nil if there is none, and without TLS
 function session:upstream_tls() end
 
 ---@return number bytes of the request's body so far
@@ -774,8 +786,8 @@ function session:request_bytes() end
 function session:body_bytes() end
 ---@return number seconds since the head arrived; in logging: of the whole exchange
 function session:duration() end
---- Seconds, of the last attempt: connect (TCP and TLS; 0 of a spare connection), first_byte (from then to the
---- response's head), response (from then on); and in total. What was not reached is missing.
+--- Seconds of the last attempt: connect (TCP and TLS; 0 for a spare connection), first_byte (from there to the head of
+--- the response) and response (from there on); and total, of the whole exchange. What was not reached is missing.
 ---@return { connect?: number, first_byte?: number, response?: number, total: number }
 function session:timings() end
 ---@return string name of the running hook
@@ -804,36 +816,36 @@ function session:cookie(name) end
 ---@field version string "TLSv1.3"
 ---@field cipher string
 ---@field server_name? string that a client asked for
----@field resumed? boolean is it an earlier session, gone on with?
----@field client? perilune.client_certificate that a client has shown, and that is good
+---@field resumed? boolean was an earlier TLS session resumed?
+---@field client? perilune.client_certificate certificate of the client, if it was verified
 
 
---- Answers instead of a peer. In every phase but logging and those of bodies, until the response has begun. Returns
---- true, so that a hook can `return session:respond {...}`: that ends the walk.
+--- Answers the request instead of a peer. In every phase except logging and the body hooks, until the response has begun.
+--- Returns true, so that a hook can `return session:respond {...}`, which ends the walk.
 ---@param answer perilune.answer
 ---@return true
 function session:respond(answer) end
 
---- The client's connection closes behind this response. Until the response has begun.
+--- Closes the client's connection after this response. Until the response has begun.
 function session:set_close() end
 
---- The backend of this attempt has failed, whatever it has answered: for what only the policy can tell, such as an error
---- inside a 200. Passive checks count it. Before the end of the response, in any hook but logging. An answer of 500, 502,
---- 503 or 504 counts by itself, also where a hook raises because of it.
----@return boolean counted false where no backend of a set is asked just now
+--- Counts a failure of this attempt's backend in the passive checks. Use it for failures that only the policy can see, such
+--- as an error inside a 200: an answer of 500, 502, 503 or 504 counts by itself, also if a hook raises because of it. In
+--- any hook except logging, before the end of the response.
+---@return boolean counted false if no backend of a set is being asked
 function session:report_failure() end
 
---- Adds a field of your own to the request's line in the access log, if that is JSON (access_log_format); nil takes it
---- away again. The line's own texts client, host, target, referer and user_agent can be replaced, for instance to leave
---- out a secret, or taken away by nil; that works in the combined format, too. In every phase, the last in logging: the
---- line is written after it. At most 16; a text is cut at some 1,000 characters.
+--- Adds a field to the request's line in the access log, if the log is JSON (access_log_format); nil removes it again. The
+--- line's own fields client, host, target, referer and user_agent can be replaced, for instance to hide a secret, or
+--- removed by nil; that works in the combined format, too. In every phase, also in logging: the line is written after it.
+--- At most 16 fields; a text is cut after about 1,000 characters.
 ---
 --- ```lua
 --- function policy.request_filter(session)
 ---   session:set_log_field("tenant", session:get_header "X-Tenant")
 --- end
 --- ```
----@param name string letters, digits, "_", "-" and "."; no other name that the line has of itself
+---@param name string letters, digits, "_", "-" and "."; not a name that the line already has
 ---@param value string|number|boolean|nil
 function session:set_log_field(name, value) end
 
@@ -842,12 +854,12 @@ function session:set_log_field(name, value) end
 ---@field reason? string
 ---@field headers? table<string, string|number|(string|number)[]> Content-Length and the like are written by the proxy
 ---@field body? string
----@field close? boolean close the client's connection behind it
+---@field close? boolean close the client's connection after it
 
 --- ---------------------------------------------------------------------------------------------------------------
---- request and response: what filters edit. Fields keep their order. Names and values are checked: CR, LF, NUL raise;
---- Content-Length and Transfer-Encoding can be read, and so can Upgrade, and Connection as far as it says "upgrade" or
---- "close". Setting any of them raises, as for all fields that frame a message or belong to one connection.
+--- request and response: what filters edit. Fields keep their order. Names and values are checked: CR, LF and NUL raise
+--- an error. Content-Length, Transfer-Encoding, Upgrade and Connection ("upgrade" or "close") can be read. Setting them
+--- raises an error, like every field that frames a message or belongs to one connection.
 ---
 --- ```lua
 --- function policy.upstream_request_filter(session, request)
@@ -866,12 +878,13 @@ function message:get_header(name) end
 ---@param name string
 ---@return string[]
 function message:get_headers(name) end
---- for name, value in request:headers() do ... end: as they were when it was called, so the loop may change them.
+--- for name, value in request:headers() do ... end. It goes through the fields as they were at the call, so the loop may
+--- change them.
 ---@return fun(): string?, string?
 function message:headers() end
---- Replaces all fields of that name: in the place of the first; an array of values goes to the end.
---- Numbers are written so that they read back as the same: 1234567890123456. A request has one Host, which must be valid:
---- another one, or a second, raises.
+--- Replaces all fields of that name. A single value takes the place of the first one; an array of values goes to the end.
+--- Numbers are written so that they read back as the same number: 1234567890123456. A request has exactly one Host, which
+--- must be valid: a second or an invalid one raises an error.
 ---@param name string
 ---@param value string|number|(string|number)[]
 function message:set_header(name, value) end
@@ -882,7 +895,7 @@ function message:add_header(name, value) end
 ---@return integer count how many there were
 function message:remove_header(name) end
 
---- To be changed in upstream_request_filter; that of session:request() before a peer is asked.
+--- The request of an attempt can be changed in upstream_request_filter; that of session:request() before a peer is asked.
 ---@class perilune.request: perilune.message
 local request = {}
 ---@return string
@@ -893,12 +906,12 @@ function request:target() end
 function request:path() end
 ---@return number
 function request:version() end
---- Another method, for all attempts; before a peer is asked, so not for the request that upstream_request_filter gets.
---- HEAD, CONNECT and TRACE cannot be set, nor changed: the end of the response depends on them. Whether a request may be
---- sent twice follows from the new method.
+--- Sets another method for all attempts, before a peer is asked: so not in upstream_request_filter. HEAD, CONNECT and TRACE
+--- can neither be set nor replaced, because the end of the response depends on them. The new method decides whether the
+--- request may be sent twice.
 ---@param method string one word, such as "PATCH"
 function request:set_method(method) end
---- Another path and query.
+--- Sets another path and query.
 ---@param target string begins with "/"
 function request:set_target(target) end
 
@@ -910,9 +923,9 @@ local response = {}
 function response:status() end
 ---@return string
 function response:reason() end
---- Another status; not between those that have a body and those that have none (1xx, 204, 304).
+--- Sets another status. A status with a body cannot replace one without (1xx, 204, 304), nor the other way round.
 ---@param status integer
----@param reason? string the usual one without
+---@param reason? string without: the usual one
 function response:set_status(status, reason) end
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -925,11 +938,11 @@ function response:set_status(status, reason) end
 --- end
 --- ```
 
---- What this machine lacks is nobody's fault: `local_shortage` (no descriptor, no memory) and `no_port` (EADDRNOTAVAIL)
---- are of side internal. They are waited for first, for as long as connect_timeout, and count against no backend and no
---- retry budget; nor does an error of the policy.
+--- A lack of resources on this machine, `local_shortage` (no descriptor, no memory) or `no_port` (EADDRNOTAVAIL), is of side
+--- internal. The proxy first waits for the resource, for up to connect_timeout. Neither these errors nor those of the
+--- policy count against a backend or the retry budget.
 ---@class perilune.error
----@field retry? boolean set it in fail_to_connect or error_while_proxy, to decide about another attempt
+---@field retry? boolean set it in fail_to_connect or error_while_proxy to decide whether another attempt is made
 local failure = {}
 --- All kinds, and the status that the client gets unless fail_to_proxy gives another one (-: no answer is possible):
 ---
@@ -985,7 +998,7 @@ function failure:kind() end
 function failure:side() end
 ---@return string text a sentence for people
 function failure:text() end
----@return integer status that it stands for; 0: no answer is possible
+---@return integer status for the client; 0: no answer is possible
 function failure:status() end
 ---@return boolean retryable is another attempt made, if the policy does not decide?
 function failure:retryable() end
@@ -993,13 +1006,13 @@ function failure:retryable() end
 --- ---------------------------------------------------------------------------------------------------------------
 --- Sets of backends. They differ in how they choose:
 ---   perilune.round_robin          in turn, by weight; one turn for all workers
----   perilune.smooth_round_robin   in turn, by weight, the turns of heavy ones spread evenly
----   perilune.random               by chance and weight
+---   perilune.smooth_round_robin   in turn, by weight; the turns of heavy backends are spread evenly
+---   perilune.random               at random, by weight
 ---   perilune.hash                 by a key and weight
----   perilune.consistent_hash      by a key; when a backend goes, only its keys move (as nginx does it)
----   perilune.bounded_hash         the same, but none gets more than 5/4 of its share of the requests under way
----   perilune.least_connections    the fewest requests under way, by weight
----   perilune.least_latency        of two by chance the one with less latency times requests under way
+---   perilune.consistent_hash      by a key; if a backend is removed, only its keys move (as in nginx)
+---   perilune.bounded_hash         the same, but no backend gets more than 5/4 of its share of the current requests
+---   perilune.least_connections    the fewest current requests, by weight
+---   perilune.least_latency        of two at random, the one with the lower product of latency and current requests
 ---
 --- ```lua
 --- local upstreams = require("perilune.least_connections").new {
@@ -1015,54 +1028,54 @@ local balancer = {}
 ---@class perilune.backend_entry
 ---@field address string
 ---@field weight? integer 1 to 65535; 1
----@field zone? string where it stands
----@field backup? boolean used only where no other backend serves; the same as priority = 1
+---@field zone? string where it is located
+---@field backup? boolean used only if no other backend serves; the same as priority = 1
 ---@field priority? integer 0 to 15, 0 is used first; 0
 
---- The list of backends: addresses or tables, and beside them options.
+--- The list of backends: addresses or tables; options are named fields of the same table.
 ---@class perilune.backend_list
 ---@field [integer] string|perilune.backend_entry
----@field name? string a reload finds the set again, whatever its place among others
+---@field name? string a reload finds the set by this name, even if the order of the sets has changed
 ---@field zone? string backends of this zone are preferred to others of the same priority
----@field slow_start? number the share of a backend that came back grows for so long
----@field panic? number with a smaller share of fit backends, the unfit are used too; without: never
----@field max_in_flight? integer requests under way at a backend; beyond: others, then 503 with Retry-After
----@field max_pending? integer of these, without a connection so far
----@field passive? perilune.passive_check|false what requests tell of a backend takes it out; on; false: never
----@field retry_on? (integer|"failure")[]|false what another backend is asked for, see below; { "failure", 500, 502, 503, 504 }
+---@field slow_start? number seconds in which the share of a backend that came back grows to its full size
+---@field panic? number if the share of fit backends is smaller than this, the unfit are used too; without: never
+---@field max_in_flight? integer current requests at a backend; above that other backends are used, then 503 with Retry-After
+---@field max_pending? integer how many of these may still be waiting for a connection
+---@field passive? perilune.passive_check|false failed requests take a backend out; on; false: never
+---@field retry_on? (integer|"failure")[]|false failures and statuses for which another backend is asked, see below; { "failure", 500, 502, 503, 504 }
 ---@field retry_budget? perilune.retry_budget|false false: no limit
 
---- By default a set passes over what fails, as `perilune proxy` does:
+--- By default, a set works around failures, as `perilune proxy` does:
 ---
---- * An address that the exchange has asked is not chosen again while another is left, for a retry or for a hedge.
---- * A connection that fails, and a kept connection that its peer had closed, cost no request: another is tried.
---- * Where a request may be sent twice (GET, HEAD, OPTIONS, PUT, DELETE, TRACE) another backend is asked when the first
----   gives no answer ("failure": it closes, resets, breaks its head or is too late), or, for a request without a body,
----   answers with a status of `retry_on` (401, 403, 404, 408, 425, 429, 500 to 504 can be there). That stays so until one
----   has a better answer, none is left, or max_retries is reached; then the client gets the last answer that there was.
----   No filter of responses sees those that were passed over. A response of which the client has got a part cannot be
----   mended: it is cut.
---- * Passive checks take a backend out. With `error_while_proxy` the policy can retry more, or less.
+--- * A retry or a hedge does not choose an address that the exchange has already asked, while another one is left.
+--- * If a connection fails, or the peer had closed a spare connection, another backend is tried: no request fails.
+--- * If a request may be sent twice (GET, HEAD, OPTIONS, PUT, DELETE, TRACE), another backend is asked when the first gives
+---   no answer ("failure": it closes, resets, sends a broken head or is too late). For a request without a body, another
+---   backend is also asked if the first answers with a status in `retry_on` (401, 403, 404, 408, 425, 429 and 500 to 504
+---   are possible). This goes on until a backend has a better answer, none is left, or max_retries is reached; then the
+---   client gets the last answer. Response filters do not see the answers before it. A response that the client has
+---   received in part cannot be replaced: it is cut off.
+--- * Passive checks take a backend out. In `error_while_proxy` the policy can retry more, or less.
 ---
---- Retries are at most a share of the requests under way (retry_budget), so that an outage does not multiply the load.
+--- Retries are limited to a share of the current requests (retry_budget), so that an outage does not multiply the load.
 
---- A failure is an error of the backend (connect_refused, first_byte_timeout, ...) or an answer of 5xx, but for 501 and
---- 505, which blame the request.
+--- A failure is an error of the backend (connect_refused, first_byte_timeout, ...) or a 5xx answer, except 501 and 505,
+--- which are about the request.
 ---@class perilune.passive_check
 ---@field failures? integer in a row; 5; 0: any number
----@field error_share? number of the requests in a window; without: any
+---@field error_share? number failed share of the requests in a window; without: any
 ---@field window? number 10
----@field min_requests? integer in a window, for the share to say something; 20
----@field eject? number how long it is taken out the first time; then twice as long, and so on; 10
----@field eject_most? number up to; 300
----@field eject_share? number of the set, taken out at once, at most; 0.5
+---@field min_requests? integer requests that a window needs before the share counts; 20
+---@field eject? number seconds that it is taken out the first time; each further time twice as long; 10
+---@field eject_most? number seconds at most; 300
+---@field eject_share? number at most this share of the set is out at the same time; 0.5
 
---- Where it is not given: half of the requests, and 10 in any case; and free are retries of what no backend has handled,
---- and of what was under way at a backend that is ejected by now.
---- Where it is given, they count, too.
+--- Without this option: half of the current requests, and at least 10. Two kinds of retries are then free: of requests
+--- that no backend has handled, and of requests that were at a backend which has been ejected since. With this option they
+--- count, too.
 ---@class perilune.retry_budget
----@field share? number retries under way, of the requests under way; 0.2
----@field min? integer that many in any case; 3
+---@field share? number current retries as a share of the current requests; 0.2
+---@field min? integer this many are always allowed; 3
 
 --- A set that all workers share.
 ---@param list perilune.backend_list
@@ -1071,14 +1084,15 @@ function balancer.new(list) end
 
 ---@class perilune.backend_set
 local backend_set = {}
---- The next backend: its address and its position. Nil and why where there is none; upstream_peer then gives 503.
---- An attempt at this address is counted at the backend until it ends.
----@param key? string what hashes choose by
----@param options? { exclude: string|string[] } addresses not to choose. Those that the exchange has asked already are
---- passed over anyway, while another is left
+--- Returns the address of the next backend and its position in the list, or nil and why there is none; if upstream_peer
+--- returns that nil, the request gets 503. An attempt at this address is counted at the backend until it ends.
+---@param key? string for sets that choose by a key
+---@param options? { exclude: string|string[] } addresses not to choose. Those that the exchange has already asked
+--- are avoided anyway, while another is left
 ---@return string? address, integer|string position_or_message
 function backend_set:select(key, options) end
---- Takes a new list into use, for all workers; who stays keeps health, counts and latency. In hooks and background work.
+--- Replaces the list, for all workers. Backends in both lists keep their health, counts and latency. In hooks and
+--- background work.
 ---@param list (string|perilune.backend_entry)[]
 ---@return true?, string? message what is wrong with the list; the old one stays then
 function backend_set:update(list) end
@@ -1087,30 +1101,31 @@ function backend_set:addresses() end
 --- How many are fit and enabled.
 ---@return integer
 function backend_set:ready_count() end
---- As its active checks say.
+--- Do its active checks say that it is healthy?
 ---@param backend integer|string position or address
 ---@return boolean
 function backend_set:is_healthy(backend) end
---- Healthy, and not taken out by passive checks.
+--- Is it healthy, and not taken out by passive checks?
 ---@param backend integer|string
 ---@return boolean
 function backend_set:is_fit(backend) end
 ---@param backend integer|string
 ---@return boolean
 function backend_set:is_enabled(backend) end
---- One more failure, as of a request that failed: the rules of `passive` say what follows. In a hook of a request that
---- the backend itself answers, use session:report_failure(): a request that is served ends a row of failures.
+--- Counts a failure of the backend, as if a request had failed; `passive` says what follows. In a hook of a request that
+--- this backend answers, use session:report_failure() instead: the served request would otherwise end the series of
+--- failures.
 ---@param backend integer|string
 function backend_set:report_failure(backend) end
---- Takes a backend out, or back in, whatever its health.
+--- Takes a backend out, or puts it back in, whatever its health.
 ---@param backend integer|string
 ---@param enabled boolean
 function backend_set:set_enabled(backend, enabled) end
---- Requests under way at it, of all workers.
+--- How many requests it is serving, for all workers together.
 ---@param backend integer|string
 ---@return integer
 function backend_set:in_flight(backend) end
---- How long its responses take to begin: an average that follows peaks at once. 0: nothing is known.
+--- How long it takes until its responses begin: an average that rises at once with a peak. 0: unknown.
 ---@param backend integer|string
 ---@return number seconds
 function backend_set:latency(backend) end
@@ -1140,58 +1155,17 @@ function discovery.dns(set, address, options) end
 ---@param options? perilune.dns_discovery_options
 function discovery.srv(set, name, options) end
 
---- A file with a backend a line: "10.0.0.1:80 weight=3 zone=a priority=1", "10.0.0.2:80 backup", "# a comment".
+--- A file with one backend on each line: "10.0.0.1:80 weight=3 zone=a priority=1", "10.0.0.2:80 backup", "# a comment".
 ---@param set perilune.backend_set
 ---@param path string relative to the script
----@param options? { interval: number } how often it is looked at; 1
+---@param options? { interval: number } seconds between two looks at the file; 1
 function discovery.file(set, path, options) end
 
---- What a function gives every so many seconds: a list, or nil and why there is none. It may wait.
+--- Calls a function every `seconds` seconds; it returns a list, or nil and why there is none. It may wait.
 ---@param set perilune.backend_set
 ---@param seconds number
 ---@param fn fun(): (string|perilune.backend_entry)[]?, string?
 function discovery.every(set, seconds, fn) end
-
---- ---------------------------------------------------------------------------------------------------------------
---- require "perilune.dns": in hooks and background work.
----
---- What name servers say is kept, in each worker, for its time to live (1 s at least, an hour at most), that there is no
---- such name for as long as the server says (a minute at most), and asked for once, however many want it at once: for
---- the names of peers, perilune.http, perilune.tcp, health checks and this module alike. Where all servers are silent,
---- what they said last is used for ten more minutes. A server that does not answer within 0.4 s is followed by the next one,
---- and is asked last for the 30 s after that. A peer's IPv4 addresses are used 50 ms after they came, where nobody
---- answers for IPv6 (RFC 8305), and the other way round. Of several addresses the next one is tried after 250 ms, or at
---- once where one fails; one that failed comes last for a minute, and the others take turns. resolv.conf and the hosts
---- file are read again when they have changed; other servers begin with nothing kept.
-
----@class perilune.dns
-local dns = {}
-
----@class perilune.dns_options
----@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of dns.addresses; "any"
----@field fresh? boolean true: a server is asked, even where its last answer still holds
-
---- The addresses of "name:80", as "1.2.3.4:80", in the order to try, and for how many seconds they hold (0: nobody said).
----@param address string
----@param options? perilune.dns_options
----@return string[]?, integer|string ttl_or_message
-function dns.addresses(address, options) end
-
----@class perilune.service
----@field address string "name:80"
----@field priority integer
----@field weight integer
-
---- The SRV records of a name like "_http._tcp.example.org", and for how many seconds they hold.
----@param name string
----@param options? perilune.dns_options
----@return perilune.service[]?, integer|string ttl_or_message
-function dns.services(name, options) end
-
---- Asks these servers instead of the system's: "10.0.0.2", "127.0.0.1:5353,[::1]"; also for the names of peers. Only in the
---- main chunk: once the policy is in force all its workers ask them, and the system's again once one is that names none.
----@param servers string
-function dns.set_servers(servers) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.health_check"
@@ -1206,12 +1180,12 @@ function dns.set_servers(servers) end
 local health_check = {}
 
 ---@class perilune.check_options
----@field interval? number from one check's beginning to the next; 1
----@field jitter? number a share of the interval: each check begins up to so much later; 0.1
----@field timeout? number of a check as a whole; 1
----@field successes? integer in a row, until an unhealthy backend is healthy; 1
----@field failures? integer in a row, until a healthy one is unhealthy; 1
----@field start? "healthy"|"unhealthy" what a backend is before its first check; "healthy"
+---@field interval? number from the start of one check to the start of the next; 1
+---@field jitter? number each check starts up to this share of the interval later; 0.1
+---@field timeout? number for the whole check; 1
+---@field successes? integer in a row until an unhealthy backend counts as healthy; 1
+---@field failures? integer in a row until a healthy backend counts as unhealthy; 1
+---@field start? "healthy"|"unhealthy" how a backend counts before its first check; "healthy"
 ---@field on_change? fun(address: string, healthy: boolean, why: string?) in the control worker
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a backend that is a name; "any"
 
@@ -1229,11 +1203,11 @@ local health_check = {}
 ---@field method? string "GET"
 ---@field headers? table<string, string>
 ---@field statuses? (integer|string)[] numbers, and ranges like "200-299"; { 200 }
----@field body? string a Lua pattern that the body must hold
----@field limit? integer how many bytes of the body are looked at, and read; 65536
+---@field body? string a Lua pattern that must match in the body
+---@field limit? integer how many bytes of the body are read and searched; 65536
 ---@field lenient? perilune.lenient as of a peer, without no_close_notify
 
---- Checks all backends, side by side, in the control worker: can they be connected to? The first check is made at once.
+--- Checks whether the backends can be connected to. The control worker checks all of them at the same time, first at once.
 ---@param upstreams perilune.backend_set
 ---@param options? perilune.tcp_check_options
 function health_check.tcp(upstreams, options) end
@@ -1243,29 +1217,31 @@ function health_check.tcp(upstreams, options) end
 ---@param options? perilune.tcp_check_options
 function health_check.tls(upstreams, options) end
 
---- Do they answer a request as expected? Not over TLS without tls = true.
+--- Checks whether they answer a request as expected; over TLS only with tls = true.
 ---@param upstreams perilune.backend_set
 ---@param options? perilune.http_check_options
 function health_check.http(upstreams, options) end
 
---- Does a function say so? It may wait.
+--- Checks with a function of yours, which may wait.
 ---@param upstreams perilune.backend_set
----@param check fun(address: string): boolean?, string? false or nil: unhealthy, and why. An error that it raises, and what this
---- machine lacks, say nothing of the backend: they are logged once, and its health stays as it is
+---@param check fun(address: string): boolean?, string? true: healthy; false or nil, and why: unhealthy. If it raises an error, or
+--- this machine lacks resources, that is logged once, and the backend's health does not change
 ---@param options? perilune.check_options
 function health_check.with(upstreams, check, options) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.rate_limit"
 ---
---- Counts are exact, in a table for all workers, of a size that `keys` sets: nobody is refused who is within the limit,
---- whatever the number of keys. With more keys at once than there is room for, some count is forgotten, so that too much
---- may pass. The keys share places: sixteen a place for new, eight for sliding and bucket. Where a place is full, new
---- forgets the key with the lowest count, sliding and bucket the key that has used the least of its limit. So a flood of random keys pushes out one another, and the other counts of a place stay: to
---- have a count of n forgotten takes about n * keys requests in a window. concurrency never forgets; what it has no room
---- for is let pass. Memory is 32 bytes a key (new; 24 for sliding and bucket, 48 for concurrency), rounded up to a power of
---- two, and is taken as keys come. perilune status and the metrics perilune_limit_* tell it, and how often there was no
---- room. With other rules (of `new`: interval or keys) than before, a reload begins a limit anew.
+--- Counts are exact. All workers share a table with room for about `keys` keys. Nobody within the limit is refused, however
+--- many keys there are. If there are more keys than room, some counts are forgotten, so that some clients may send more.
+---
+--- - Keys share places: sixteen keys a place for new, eight for sliding and bucket. If a place is full, new forgets the
+---   key with the lowest count, sliding and bucket the key that has used the least of its limit. So a flood of random keys
+---   mostly pushes out its own: to have a count of n forgotten takes about n * keys requests in a window.
+--- - concurrency never forgets: a request for which it has no room passes without being counted.
+--- - Memory is 32 bytes a key for new, 24 for sliding and bucket, 48 for concurrency, rounded up to a power of two. It is
+---   used as keys arrive. perilune status and the metrics perilune_limit_* show it, and how often there was no room.
+--- - A reload that changes the rules (for `new`: interval or keys) starts the limit with empty counts.
 ---
 --- ```lua
 --- local limit = require("perilune.rate_limit").sliding { by = "address", max = 100, interval = 60, name = "all" }
@@ -1278,46 +1254,46 @@ local rate_limit = {}
 
 ---@class perilune.rate_limit_options
 ---@field header? string the field whose value is the key, or
----@field by? "address"|"path"|"host" of IPv6 addresses the network of 64 bits; or
+---@field by? "address"|"path"|"host" for IPv6, the network of 64 bits; or
 ---@field key? fun(session: perilune.session, ctx?: table): string? the key; nil: not limited. `ctx` is what the limit
 --- was called with, for keys such as ctx.claims.sub
 ---@field max integer requests per interval and key
 ---@field interval? number 1
----@field name? string finds the counts again after a reload; the policy's name in RateLimit-Policy
+---@field name? string a reload finds the counts by it; also the name in RateLimit-Policy
 ---@field fields? "x"|"draft"|"both"|"none" X-Rate-Limit-*, or RateLimit and RateLimit-Policy of the IETF's draft; "x"
----@field close? boolean the connection of a client that has gone too far; true
----@field keys? integer how many there is room for, about; 1 to 67108864, within half of the machine's memory; 65536
+---@field close? boolean close the connection of a client that is refused; true
+---@field keys? integer room for about this many keys; 1 to 67108864, within half of the machine's memory; 65536
 
 ---@class perilune.bucket_options: perilune.rate_limit_options
----@field burst? integer at once; max
+---@field burst? integer how many may come at once; max
 
---- Call it in request_filter with the session (and the ctx): it counts a request, answers 429 where it is one too many,
---- and then returns true.
+--- Call it in request_filter with the session (and the ctx). It counts the request. If that is one too many, it answers 429
+--- and returns true.
 ---@class perilune.limit
 ---@overload fun(session: perilune.session, ctx?: table): boolean
 local limit = {}
---- For response_filter or answer_filter: tells a client that may go on how many more it has. request_filter must have given
---- its ctx.
+--- For response_filter or answer_filter: tells a client how many requests it has left. The limit must have been called with
+--- the same ctx in request_filter.
 ---@param response perilune.response
 ---@param ctx table
 function limit:tell(response, ctx) end
 
---- Fixed windows, which begin with the first request after the last one's end.
+--- Fixed windows. A window begins with the first request after the end of the last one.
 ---@param options perilune.rate_limit_options
 ---@return perilune.limit
 function rate_limit.new(options) end
 
---- Any window of that length: the last one is counted in part. What does not pass is not counted.
+--- A sliding window of that length: the last window counts in part. Refused requests are not counted.
 ---@param options perilune.rate_limit_options
 ---@return perilune.limit
 function rate_limit.sliding(options) end
 
---- Evenly, one in each max-th of the interval, and a burst of some at once (GCRA).
+--- Spreads requests evenly: one in each interval / max, and a burst of some at once (GCRA).
 ---@param options perilune.bucket_options
 ---@return perilune.limit
 function rate_limit.bucket(options) end
 
---- Under way at the same time. No interval; `name` is required.
+--- Limits how many requests are served at the same time. No interval; `name` is required.
 ---@param options perilune.rate_limit_options
 ---@return perilune.limit
 function rate_limit.concurrency(options) end
@@ -1346,7 +1322,7 @@ local tcp = {}
 ---@field receive_timeout? number
 ---@field tls? boolean
 ---@field sni? string without: the address's host, where that is a name
----@field verify? boolean false: any certificate will do
+---@field verify? boolean false: accept any certificate
 ---@field verify_name? string
 ---@field ca? string PEM file, relative to the script; without: the system's
 ---@field pool? string keeps spare connections apart that differ in state (a user, a database)
@@ -1354,8 +1330,8 @@ local tcp = {}
 ---@field one_way? boolean the other side answers nothing, so socket:keep wants no receive after a send; false
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any"
 
---- Takes a spare connection, else connects: "1.2.3.4:80", "[::1]:80", "unix:/path", "name:80". A spare connection is
---- taken only if its address, its TLS options, its pool and one_way are the same.
+--- Takes a spare connection, or connects: "1.2.3.4:80", "[::1]:80", "unix:/path", "name:80". A spare connection is taken
+--- only if its address, its TLS options, its pool and one_way are the same.
 ---@param address string
 ---@param options? perilune.tcp_options
 ---@return perilune.socket?, string? message, string? kind of the error, as error:kind() has it
@@ -1373,13 +1349,13 @@ local socket = {}
 ---@param data string|string[] an array is sent as one
 ---@return true?, string? message
 function socket:send(data) end
---- A line without its end (LF or CRLF), all until the other side closes, what is there (as soon as something is), or so
---- many bytes.
+--- Receives a line without its end (LF or CRLF), everything until the other side closes ("all"), whatever is there as soon
+--- as something is ("any"), or a number of bytes.
 ---@param what? "line"|"all"|"any"|integer "line"
 ---@param limit? integer bytes at most, of a line or of all
 ---@return string?, string? message, string? partial what had come before it failed
 function socket:receive(what, limit) end
---- Of each call.
+--- Sets how long each later call may take.
 ---@param send number seconds
 ---@param receive? number the same
 function socket:set_timeouts(send, receive) end

@@ -1,8 +1,51 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The modules that policies are made from, as LuaCATS annotations: see lua/perilune/types.lua. Each is loaded by its own
--- name, or as perilune.json and so on when it is first used. They work in every hook, and none of them but
--- perilune.http waits.
+-- name, or as perilune.json and so on when it is first used. They work in every hook. Only perilune.http and perilune.dns
+-- wait.
 ---@meta
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.dns": in hooks and background work.
+---
+--- Each worker keeps the answers of name servers for their time to live (between 1 s and an hour), and the answer that a
+--- name does not exist for as long as the server says (at most a minute). Equal questions at the same time are asked
+--- once. All this holds for peers, perilune.http, perilune.tcp, health checks and this module.
+---
+--- - If all servers are silent, the last answer is used for ten more minutes. If a server does not answer within 0.4 s,
+---   the next one is asked, and the silent one comes last for 30 s.
+--- - If only IPv4 addresses arrive, they are used after 50 ms without waiting for IPv6 (RFC 8305), and vice versa.
+--- - With several addresses, the next one is tried after 250 ms, or at once if one fails. An address that failed comes
+---   last for a minute; the others take turns.
+--- - resolv.conf and the hosts file are read again when they change. With other servers, nothing that was kept is used.
+
+---@class perilune.dns
+local dns = {}
+
+---@class perilune.dns_options
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of dns.addresses; "any"
+---@field fresh? boolean true: ask a server even if its last answer is still valid
+
+--- The addresses of "name:80", as "1.2.3.4:80", in the order to try, and for how many seconds they are valid (0: unknown).
+---@param address string
+---@param options? perilune.dns_options
+---@return string[]?, integer|string ttl_or_message
+function dns.addresses(address, options) end
+
+---@class perilune.service
+---@field address string "name:80"
+---@field priority integer
+---@field weight integer
+
+--- The SRV records of a name like "_http._tcp.example.org", and for how many seconds they are valid.
+---@param name string
+---@param options? perilune.dns_options
+---@return perilune.service[]?, integer|string ttl_or_message
+function dns.services(name, options) end
+
+--- Sets the name servers to ask instead of the system's, also for peers: "10.0.0.2", "127.0.0.1:5353,[::1]". Only in the
+--- main chunk. All workers ask them while this policy is in force.
+---@param servers string
+function dns.set_servers(servers) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.http": a client for hooks and background work. Connections are pooled; a redirect is a response like

@@ -89,7 +89,7 @@ end)
 -- "| `kind` | side | status | what happened |", of the table of errors in C.
 local function error_rows()
   local rows = {}
-  for name, side, status, text in process.read_file("core/base/error.h"):gmatch
+  for name, side, status, text in process.read_file("core/base/error.h"):gsub("%s*\\\n%s*", " "):gmatch
     'X%([%u_]+, "([%l_]+)", (%u+), (%d+), %u+, "(.-)"%)' do
     rows[#rows + 1] = ("| `%s` | %s | %s | %s |"):format(name, side:lower(), status == "0" and "-" or status, text)
   end
