@@ -191,8 +191,8 @@ void redis_queue_probe(struct redis_link *l);
 void redis_queue_release(struct redis_link *l);
 /* Takes what is whole in link->in. False: the connection, or the link, has ended by it. */
 bool redis_queue_take(struct redis_link *l);
-/* All fail: those that were sent as REDIS_CLOSED, the others as REDIS_DOWN. The state is set before: a task that is told
- * may send at once. */
+/* All fail: those that were sent as REDIS_CLOSED, the others as REDIS_DOWN. The state is set before: a task that is
+ * told may send at once. */
 void redis_queue_fail(struct redis_link *l);
 /* The end of the link. */
 void redis_queue_free(struct redis_link *l);
