@@ -6,6 +6,7 @@
 #define PERILUNE_LUA_PARTS_H
 
 #include <setjmp.h>
+#include <lua.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -130,6 +131,7 @@ struct watch {
   struct whereabouts whereabouts;
   atomic_uintptr_t code_from, code_to;
   /* The vm's thread alone. */
+  lua_State *co;          /* the task's that runs; NULL: it is no task */
   volatile bool is_armed; /* Lua's hook is set */
   bool overran;           /* the turn was interrupted */
   unsigned hook_ms;       /* the budget once the policy is loaded */

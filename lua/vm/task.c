@@ -250,12 +250,14 @@ static enum task_status run(struct task *task, int arguments) {
   struct task *outer = task->vm->running;
   struct vm *vm = task->vm;
   vm->running = task;
+  vm->watch.co = task->co;
   const struct call call = {.task = task, .arguments = arguments};
   watch_enter(vm, task->place, task->hook);
   int status = call_lua(vm, &call);
   if (status == LEFT) leave(vm, task);
   watch_leave(vm);
   vm->running = outer;
+  vm->watch.co = outer ? outer->co : NULL;
   if (status == LEFT) return TASK_FAILED;
   if (vm->watch.overran) return overrun(task);
   return status == 0 ? TASK_DONE : paused(task, status);

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "lua/vm/lost.h"
-#include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 #include "exchange/hooks.h"
 
@@ -63,7 +62,7 @@ static void note(struct whereabouts *at, const lua_Debug *ar, unsigned turn) {
 void whereabouts_look(struct vm *vm, const void *context) {
   struct whereabouts *at = &vm->watch.whereabouts;
   unsigned turn = atomic_load(&vm->watch.turns);
-  lua_State *L = vm->running ? vm->running->co : vm->L;
+  lua_State *L = vm->watch.co ? vm->watch.co : vm->L;
   lua_Debug ar;
   if (atomic_load(&at->wanted) != turn || atomic_load(&at->known) == turn || vm->closing) return;
   if (!is_system_call(lost_pc(context))) return;
