@@ -4,6 +4,7 @@
 // reads.
 #include "base/date.h"
 #include "http/cache_status.h"
+#include "http/codable.h"
 #include "http/conditions.h"
 #include "http/http_date.h"
 #include "http/members.h"
@@ -167,6 +168,26 @@ static void require_conditions(struct request *request, struct response *respons
           headers_count_id(&response->headers, FIELD_CONNECTION));
 }
 
+/* A response that is coded says so, names Accept-Encoding in Vary, and keeps nothing that was of the plain body. */
+static void require_codable(const struct request *request, const struct response *response,
+                            struct arena *arena) {
+  struct codable_rules rules = {.offered = CODINGS_ALL, .least_bytes = CODABLE_LEAST};
+  struct codable_choice choice = codable_choose(request, response, &rules);
+  struct headers h;
+  enum coding codings[2];
+  REQUIRE(choice.reason < CODABLE_COUNT && codable_name(choice.reason));
+  REQUIRE((choice.coding != CODING_IDENTITY) == (choice.reason == CODABLE_YES));
+  headers_copy(&h, &response->headers, arena);
+  codable_apply(&h, &choice);
+  if (choice.weakens) REQUIRE(field_lines(&h, STR("ETag")) == 0 || etag_of(&h).is_weak);
+  if (choice.coding == CODING_IDENTITY) return;
+  REQUIRE(codings_of(&h, codings, 2) == 1 && codings[0] == choice.coding);
+  REQUIRE(!headers_find_id(&h, FIELD_CONTENT_LENGTH) && field_lines(&h, STR("Vary")) == 1);
+  unsigned count = h.count;
+  codable_vary(&h);
+  REQUIRE(h.count == count);
+}
+
 static void require_status(struct str text, struct arena *arena) {
   struct cache_status status = {
       .cache = text, .key = text, .detail = text, .has_ttl = true, .ttl_s = -(int64_t)text.len};
@@ -187,6 +208,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   require_conditions(&request, &response, &arena);
   require_key(&request.headers, &response.headers, &arena);
   require_coding(&request.headers);
+  request.minor = 1;
+  require_codable(&request, &response, &arena);
   require_structured(whole, &arena);
   require_date(whole);
   require_status(whole, &arena);
