@@ -15,8 +15,8 @@
 // sendfile handed to a socket may be on their way for long after that: a segment is not overwritten but gets new pages.
 // An object is found when it is whole, or not at all; a head whose checksum is wrong is not found.
 //
-// Thread-safe. Locks are held for a few instructions, but for one: the pages of a segment are exchanged by who
-// empties it.
+// Thread-safe. Locks are held for a few instructions. Who empties a segment waits until it has its new pages, some
+// milliseconds for the largest: where store_maintain is called often enough, no writer has to.
 #ifndef PERILUNE_SHARED_STORE_H
 #define PERILUNE_SHARED_STORE_H
 

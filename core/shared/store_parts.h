@@ -24,7 +24,8 @@ enum segment_state {
   SEGMENT_FREE,
   SEGMENT_OPEN,
   SEGMENT_SEALED,
-  SEGMENT_HELD /* emptied, but somebody still reads */
+  SEGMENT_HELD,   /* emptied, but somebody still reads */
+  SEGMENT_CLEANED /* it is being given new pages */
 };
 
 struct segment {

@@ -106,12 +106,22 @@ static void set_free(struct segments *g, uint32_t i) {
   g->free++;
 }
 
-/* With the lock held. What somebody still read may be free now. */
+/* With the lock held, which is let go of meanwhile: the pages of a large segment take milliseconds. */
+static void clean(struct segments *g, uint32_t i) {
+  struct segment *segment = &g->all[i];
+  if (segment->state != SEGMENT_HELD || atomic_load(&segment->pins)) return;
+  segment->state = SEGMENT_CLEANED;
+  pthread_mutex_unlock(&g->lock);
+  bool has_pages = exchange_pages(g, i);
+  pthread_mutex_lock(&g->lock);
+  CHECK(segment->state == SEGMENT_CLEANED);
+  segment->state = SEGMENT_HELD;
+  if (has_pages) set_free(g, i);
+}
+
+/* With the lock held, as clean. What somebody still read may be free now. */
 static void look_at_held(struct segments *g) {
-  for (uint32_t i = 0; i < g->count; i++) {
-    bool is_let_go = g->all[i].state == SEGMENT_HELD && atomic_load(&g->all[i].pins) == 0;
-    if (is_let_go && exchange_pages(g, i)) set_free(g, i);
-  }
+  for (uint32_t i = 0; i < g->count; i++) clean(g, i);
 }
 
 /* With the lock held: the oldest that nobody holds, of the log that has too many; else of the other one. */
@@ -131,7 +141,7 @@ static uint32_t choose(struct segments *g) {
   return chosen < g->count ? chosen : oldest_of(g, log == STORE_SMALL ? STORE_MAIN : STORE_SMALL);
 }
 
-/* With the lock held; the caller has the only pin it knows of. */
+/* With the lock held, as clean; ends a pin of the caller. */
 static void empty(struct segments *g, uint32_t i) {
   struct segment *segment = &g->all[i];
   CHECK(segment->state == SEGMENT_SEALED);
@@ -141,7 +151,7 @@ static void empty(struct segments *g, uint32_t i) {
   g->emptied_small += segment->log == STORE_SMALL;
   segment->state = SEGMENT_HELD;
   atomic_fetch_sub(&segment->pins, 1);
-  if (atomic_load(&segment->pins) == 0 && exchange_pages(g, i)) set_free(g, i);
+  clean(g, i);
 }
 
 uint32_t segments_oldest(struct segments *g, bool only_if_rare) {
@@ -161,27 +171,28 @@ void segments_empty(struct segments *g, uint32_t segment) {
 
 /* --- room --- */
 
-/* With the lock held: a free segment, or the oldest one, emptied. */
-static bool open_segment(struct segments *g, enum store_log log) {
-  if (!g->free) look_at_held(g);
-  if (!g->free) {
+/* With the lock held, as clean. Each turn has one segment less to empty. */
+static bool make_free(struct segments *g) {
+  look_at_held(g);
+  while (!g->free) {
     uint32_t oldest = choose(g);
     if (oldest == g->count) return false;
     atomic_fetch_add(&g->all[oldest].pins, 1);
     empty(g, oldest);
   }
-  for (uint32_t i = 0; g->free && i < g->count; i++) {
-    struct segment *segment = &g->all[i];
-    if (segment->state != SEGMENT_FREE) continue;
-    segment->state = SEGMENT_OPEN;
-    segment->log = log;
-    segment->order = ++g->order;
-    g->free--;
-    g->of_log[log]++;
-    g->open[log] = i;
-    return true;
-  }
-  return false;
+  return true;
+}
+
+/* With the lock held, and a segment free. */
+static void open_segment(struct segments *g, enum store_log log) {
+  uint32_t i = 0;
+  while (g->all[i].state != SEGMENT_FREE) i++;
+  g->all[i].state = SEGMENT_OPEN;
+  g->all[i].log = log;
+  g->all[i].order = ++g->order;
+  g->free--;
+  g->of_log[log]++;
+  g->open[log] = i;
 }
 
 static void seal(struct segments *g, enum store_log log) {
@@ -195,26 +206,35 @@ static uint32_t room_in(const struct segments *g, enum store_log log) {
 
 static uint32_t aligned(uint32_t bytes) { return (bytes + STORE_ALIGN - 1) / STORE_ALIGN * STORE_ALIGN; }
 
+/* With the lock held, as clean: others may have opened a segment of the log meanwhile. */
+static bool make_room(struct segments *g, enum store_log log, uint32_t bytes) {
+  while (room_in(g, log) < bytes) {
+    seal(g, log);
+    if (!g->free && !make_free(g)) return false;
+    if (g->open[log] == g->count) open_segment(g, log);
+  }
+  return true;
+}
+
+static void take_room(struct segments *g, enum store_log log, uint32_t most, struct store_place *place,
+                      uint32_t *taken) {
+  struct segment *segment = &g->all[g->open[log]];
+  uint32_t room = room_in(g, log);
+  *taken = most < room ? aligned(most) : room;
+  *place = (struct store_place){g->open[log], segment->used, atomic_load(&segment->generation)};
+  segment->used += *taken;
+  atomic_fetch_add(&segment->pins, 1);
+  struct record *record = (struct record *)segments_at(g, place->segment, place->offset);
+  atomic_store_explicit(&record->kind, RECORD_DEAD, memory_order_relaxed);
+  record->bytes = *taken;
+}
+
 bool segments_reserve(struct segments *g, enum store_log log, uint32_t least, uint32_t most,
                       struct store_place *place, uint32_t *taken) {
   if (least > g->bytes) return false;
   pthread_mutex_lock(&g->lock);
-  bool has_room = room_in(g, log) >= aligned(least);
-  if (!has_room) {
-    seal(g, log);
-    has_room = open_segment(g, log);
-  }
-  if (has_room) {
-    struct segment *segment = &g->all[g->open[log]];
-    uint32_t room = room_in(g, log);
-    *taken = most < room ? aligned(most) : room;
-    *place = (struct store_place){g->open[log], segment->used, atomic_load(&segment->generation)};
-    segment->used += *taken;
-    atomic_fetch_add(&segment->pins, 1);
-    struct record *record = (struct record *)segments_at(g, place->segment, place->offset);
-    atomic_store_explicit(&record->kind, RECORD_DEAD, memory_order_relaxed);
-    record->bytes = *taken;
-  }
+  bool has_room = make_room(g, log, aligned(least));
+  if (has_room) take_room(g, log, most, place, taken);
   pthread_mutex_unlock(&g->lock);
   return has_room;
 }

@@ -165,10 +165,10 @@ IT("keeps what is used, and lets go of what is used once, when a scan goes throu
     CHECK(put_known(s, i, 10000));
     for (unsigned use = 0; use < 3; use++) CHECK(has(s, i, 10000));
   }
-  for (unsigned i = 1000; i < 5000; i++) {
+  for (unsigned i = 1000; i < 3000; i++) {
     CHECK(put_known(s, i, 10000));
     while (store_maintain(s, 1 << 20)) continue;
-    if (i % 10 == 0)
+    if (i % 20 == 0)
       for (unsigned j = 0; j < 100; j++) has(s, j, 10000);
   }
   for (unsigned i = 0; i < 100; i++) kept += has(s, i, 10000);
