@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// configure: perilune.configure{...}: the settings of the process (core/runtime/config.h), of which the
-// command line has the last word, and the limits of the policy itself.
+// configure: perilune.configure{...}: the settings of the process (core/runtime/config.h), which the command line
+// overrides, and the limits of the policy itself.
 #include <lauxlib.h>
 #include <stdlib.h>
 

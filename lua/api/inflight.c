@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// inflight: perilune.inflight(name): how many exchanges are under way by a key, over all workers. What an
-// exchange has acquired is given back at its end, whichever end that is, or before by release. The hard
-// problem is that nobody may forget: so it is the exchange that keeps the list, and not the policy.
+// inflight: perilune.inflight(name): how many exchanges are under way by a key, for all workers together. The hard
+// problem is that a count must always be given back. So the exchange, not the policy, keeps the list of what it has
+// acquired, and gives it back when it ends, however it ends, unless `release` has done so before.
 #include "shared/inflight.h"
 
 #include <math.h>

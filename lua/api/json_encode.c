@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // json_encode: a Lua value as JSON (RFC 8259). Numbers are written so that they read back as the same (base/number).
-// The text is made outside of Lua's memory, in the vm's scratch, where raising loses none of it; it may be as long as
-// the vm may be large, since tables that hold others several times can stand for endless text.
+// The text is built in the VM's scratch buffer, outside of Lua's memory, so that nothing leaks when an error is
+// raised. Its length is limited to the VM's memory limit: a table that holds another one several times can stand for
+// endless text.
 #include <lauxlib.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// rate: perilune.rate(name, { interval = seconds, slots = }): how often something happens, by key, over all workers; by
-// estimates, which may be too high.
+// rate: perilune.rate(name, { interval = seconds, slots = n }): how often something happens, by key, for all workers
+// together. The numbers are estimates, which may be too high.
 #include "shared/rate.h"
 
 #include "lua/api/shared.h"

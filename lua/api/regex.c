@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// regex: regular expressions of PCRE2, compiled to machine code where that is possible; the one file that
-// knows it. The hard problem is time: some patterns need more of it than there is for some texts. So a search
-// ends at a limit of steps and memory, as an error of its own. lua/perilune/regex.lua keeps compiled
-// patterns.
+// regex: regular expressions of PCRE2, compiled to machine code where that is possible. No other file uses PCRE2. The
+// hard problem is time: some patterns take endlessly long on some texts. So a search stops at a limit of steps and
+// memory, with an error of its own. lua/perilune/regex.lua keeps compiled patterns.
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.flow: how a compiled Lua function can end: which of its returns can be reached, and with what value. It
--- walks the instructions of perilune.bytecode from the first on, along both ways of each condition that is not known:
--- so it finds ways that no run takes, and misses none.
+-- walks the instructions of perilune.bytecode from the first on, along both ways of each condition. A condition on an
+-- upvalue that is a function or an object is taken as true; otherwise it misses no way, but it finds ways that no run
+-- takes.
 
 local bytecode = require "perilune.bytecode"
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.hints: what to write instead, behind messages of LuaJIT's own that name a symptom. Each mistake is one that
--- people make who come from other languages or from other proxies. A message that has no hint stays as it is.
+-- perilune.hints: adds to a message of LuaJIT what to write instead. Each hint is for a mistake of people who come
+-- from other languages or other proxies. A message without a hint stays as it is.
 
 local core = require "perilune.core"
 

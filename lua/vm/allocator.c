@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// allocator: pieces of up to 512 bytes from free lists, larger ones from malloc. What a peak of small objects
-// took stays with the state until its end. With ARENA_MALLOC everything is malloc's, for sanitizers to see.
+// allocator: pieces of up to 512 bytes come from free lists, larger ones from malloc. Blocks that were cut into small
+// pieces are given back only when the state ends. With ARENA_MALLOC everything comes from malloc, for sanitizers to
+// see.
 #include "lua/vm/allocator.h"
 
 #include <stdbool.h>

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// cap: a VM's memory limit. The hard problem is where to refuse: LuaJIT cannot unwind an allocation that fails in
-// machine code, and the process would end. So nothing is refused there. What goes beyond the limit is let through, and
-// Lua's hook is set; the interpreter comes to it at its next instruction, machine code leaves at its next look at
-// the collector, which is told to be due. There garbage is collected, and where that does not help an error raised,
-// as any other, at the policy's line.
+// cap: a VM's memory limit. The hard problem is where to refuse an allocation: LuaJIT cannot unwind one that fails in
+// machine code, and the process would end. So none is refused there. An allocation beyond the limit succeeds, and
+// Lua's hook is set: the interpreter calls it at its next instruction, and machine code leaves for it at its next
+// check of the collector, which is told to be due. The hook collects garbage; if that is not enough, it raises an
+// error at the policy's line, like any other.
 //
-// What the policy keeps may be at the limit already. So that other requests go on, each turn may take a little beyond
-// it, as long as there is head-room; and the runtime is asked to load the policy anew.
+// The policy's own data may be at the limit already. So that other requests go on, each turn may use a little more
+// than the limit, as long as there is head-room; and the runtime is asked to load the policy again.
 //
-// Machine code that never looks at the collector (numbers into a table) or one huge allocation reach the hard limit:
-// the interpreter can be refused there, where no machine code runs; else the whole Lua state is given up (lost.h).
+// Machine code that never checks the collector (numbers stored in a table), or one huge allocation, reaches the hard
+// limit. Where no machine code runs, the allocation is refused; otherwise the whole Lua state is given up (lost.h).
 #include "lua/vm/cap.h"
 
 #include <lauxlib.h>

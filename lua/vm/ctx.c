@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ctx: tables are made anew, since a policy may keep what it was given; places in the registry go round. A
-// place without a table holds false: a nil could be taken for a free place by luaL_ref.
+// ctx: each exchange gets a new table, since a policy may keep the old one; places in the registry are used again. A
+// place without a table holds false, because luaL_ref could take a nil for a free place.
 #include "lua/vm/ctx.h"
 
 #include <lauxlib.h>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// finalizers: a finalizer runs whenever the collector does: inside of any hook, of any C function that allocates, and
-// of machine code. LuaJIT raises its error there, which fails whoever happened to allocate, and ends the process where
-// that was machine code, which an error cannot leave at that place. So each finalizer that a policy sets is called in
-// protected mode, and its error goes to the log. That is done where they are set: the metatable of newproxy, ffi.gc
-// and ffi.metatype. Our own finalizers are C, and raise nothing.
+// finalizers: a finalizer runs whenever the collector does: inside of any hook, any C function that allocates, and
+// machine code. If it raises an error there, LuaJIT fails whoever happened to allocate, and the process ends if that
+// was machine code, which an error cannot leave at that place. So each finalizer that a policy sets is called in
+// protected mode, and its error goes to the log. That is done where they can be set: in the metatable of newproxy and
+// of files, in ffi.gc and in ffi.metatype. All other metatables of userdata are closed. Our own finalizers are C, and
+// raise nothing.
 #include "lua/vm/finalizers.h"
 
 #include "base/log.h"

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// hooks: calls the policy's functions for the proxy, and reads their results into x->outcome. Errors are not
-// caught here:
-// so a result is only looked at.
+// hooks: calls the policy's functions for the proxy, and reads their results into x->outcome. Errors are not caught
+// here, so nothing that reads a result may raise one.
 #include "lua/vm/hooks.h"
 
 #include <lauxlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// limits: what a policy sets of its VMs. Other than the settings of the process they change with a reload.
+// limits: what a policy sets for its VMs. Unlike the settings of the process, these change with a reload.
 #include "lua/vm/limits.h"
 
 #include <lauxlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// results: read without memory of Lua's, since errors are not caught here.
+// results: reads the results of hooks without allocating in Lua, since errors are not caught here.
 #include "lua/vm/results.h"
 
 #include <lauxlib.h>
