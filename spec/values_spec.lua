@@ -111,6 +111,28 @@ describe("A body of JSON", function()
   end)
 end)
 
+describe("A JSON array of the policy's own", function()
+  it("is [] where it is empty, as a table of json.array or as json.empty_array", function()
+    local proxy = perilune.start { workers = 1, policy = [[
+      local perilune = require "perilune"
+      local json = perilune.json
+      local values = {
+        {}, json.array(), json.array {}, json.array { 1, "b" }, json.empty_array, json.null,
+        { list = json.empty_array }, { json.empty_array, json.array() }, { json.array { n = 1 } },
+      }
+      perilune.listen("127.0.0.1:0", { request_filter = function(session)
+        local text, why = json.encode(values[tonumber(session:path():sub(2))])
+        return session:respond { status = 200, body = text or why }
+      end })
+    ]] }
+    for i, wanted in ipairs {
+      "{}", "[]", "[]", '[1,"b"]', "[]", "null", '{"list":[]}', "[[],[]]", "an array with a key that is no position",
+    } do
+      assert.equal(wanted, client.request { port = proxy.port, path = "/" .. i }.body)
+    end
+  end)
+end)
+
 describe("A second or an invalid Host", function()
   local function start(hook, code)
     local hooks = ("function policy.%s(session, request)\n%s\n%s end"):format(hook,
