@@ -166,6 +166,7 @@ describe("the access log", function()
     assert.is_truthy(combined:find([["GET /%22\"\\ HTTP/1.1" 200 0 ]] .. quoted .. " " .. quoted, 1, true), combined)
     local line = wait_lines(directory .. "/json", 1)[1]
     assert.is_nil(line:find "[%z\1-\31\127]")
+    assert.equal('/%22"\\', cjson.decode(line).target)
     for _, name in ipairs { "mine", "referer", "user_agent" } do
       assert.is_truthy(line:find(('"%s":"\\u009b[2J\\u2028\\ufffd\\ufffd\\u0009'):format(name), 1, true), line)
     end
