@@ -25,11 +25,16 @@ local as_root = is_root and it or function(sentence) pending(sentence .. " (only
 
 local function owner_of(path) return output_of(("stat -c %%U '%s'"):format(path)):match "%S+" end
 
+-- So that others can come to a folder.
+local function open_up(folder)
+  for at in (folder .. "/"):gmatch "()/" do os.execute(("chmod o+x '%s' 2>/dev/null"):format(folder:sub(1, at))) end
+end
+
 -- A folder that belongs to nobody, and a file that only root may read, outside of it.
 local function places()
   local folder, secret = process.directory(), process.write_file(process.directory() .. "/secret", "root only\n")
   assert(os.execute(("chown nobody '%s' && chmod 600 '%s'"):format(folder, secret)) == 0)
-  for at in folder:gmatch "()/" do os.execute(("chmod o+x '%s' 2>/dev/null"):format(folder:sub(1, at))) end
+  open_up(folder)
   return folder, secret
 end
 
@@ -238,6 +243,30 @@ describe("perilune's commands", function()
     local pid_file = process.write_file(process.directory() .. "/pid", "4000002\n")
     local result = command(pid_file, "reload")
     assert.equal("fine \\x1b]0;owned\\x07 \\xc2\\x9b2J \\xff ▁\n", result.stdout, result.stderr .. impostor:stderr())
+  end)
+
+  -- By another user than the proxy's, which is root: told so, or killed by what it writes to a connection that is gone.
+  local function refused_to_nobody(...)
+    local proxy, pid_file = running.start { workers = 1 }
+    local program, words = process.directory() .. "/program", { ... }
+    assert(os.execute(("cp '%s' '%s'"):format(perilune.binary, program)) == 0)
+    open_up(program)
+    for _, word in ipairs { "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "stop",
+      "--pid", tostring(proxy.pid) } do words[#words + 1] = word end
+    local result = process.run(words, { env = { ASAN_OPTIONS = "detect_leaks=0" }, timeout = 60 })
+    assert.same({ 1, "perilune: commands are heard from the user that the proxy runs as, and from root\n" },
+      { result.code, result.stderr })
+    assert.equal(0, command(pid_file, "status").code)
+  end
+
+  as_root("are heard from root and the proxy's own user alone", function() refused_to_nobody() end)
+
+  local has_strace = output_of "command -v strace" ~= ""
+  local traced = is_root and has_strace and it or function(sentence) pending(sentence .. " (root, strace)") end
+
+  traced("say why they are refused, also where the proxy has hung up before they spoke", function()
+    local late = "inject=write:delay_enter=500000:when=1"
+    refused_to_nobody("strace", "-f", "-o", "/dev/null", "-e", "trace=write", "-e", late)
   end)
 
   it("are not heard in the name of another: a proxy whose socket is taken does not start", function()
