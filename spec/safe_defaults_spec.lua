@@ -246,7 +246,8 @@ describe("an answer of error", function()
   end)
 
   for _, case in ipairs {
-    { "to POST", { method = "POST", body = "x" } },
+    { "to POST", { method = "POST" } },
+    { "to POST with a body", { method = "POST", body = "x" } },
     { "to PUT with a body, which would have to be sent twice,", { method = "PUT", body = "x" } },
     { "that is no failure of the backend", {}, 404 },
     { "that retry_on does not name", {}, 503, "retry_on = { 500, 'failure' }" },
@@ -261,6 +262,18 @@ describe("an answer of error", function()
       assert.equal(0, #good.requests)
     end)
   end
+
+  it("behind an interim response that the client has is not tried elsewhere", function()
+    local a, good = sick(function(c)
+      c:send "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+      c:respond { status = 503, body = "full" }
+    end), origins.start "ok"
+    local connection = client.connect(start({ a, good }, { workers = 1 }).port)
+    connection:send_request {}
+    local response = connection:read_final_response()
+    assert.same({ 503, 103 }, { response.status, response.interim[1].status })
+    assert.equal(0, #good.requests)
+  end)
 
   it("of a status that retry_on names is tried elsewhere", function()
     local proxy = start({ answering(429, "a"), origins.start "ok" }, { workers = 1, set = "retry_on = { 429 }" })

@@ -116,7 +116,9 @@ describe("a worker that is blocked in a call", function()
   it("has a new helper where its helper is blocked, too", function()
     local proxy, _, _, status = start { workers = 3 }
     local first = block(proxy)
-    blocked.ask(proxy)
+    local connection
+    repeat connection = client.connect(proxy.port) until connection:request().body == tostring(first.helper)
+    connection:send_request { path = "/block" }
     scheduler.eventually(function()
       local helpers = {}
       for _, worker in ipairs(status().workers) do
