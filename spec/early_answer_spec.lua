@@ -120,6 +120,21 @@ describe("413 for a body that is announced too large", function()
   end)
 end)
 
+describe("an answer of the policy's own that is larger than sockets hold", function()
+  it("can be read by a client that sends all of its request first", function()
+    local proxy = start(origins.start "hello", { hooks = ([[
+      local body = ("x"):rep(%d)
+      function policy.request_filter(session) return session:respond { status = 403, body = body } end
+    ]]):format(16 * MEGABYTE), listen = "drain_limit = 1e9" })
+    local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
+    connection:send(length_head(20 * MEGABYTE))
+    local block = ("x"):rep(65536)
+    for _ = 1, 20 * MEGABYTE / #block do assert(connection:send(block)) end
+    local response = connection:read_response()
+    assert.same({ 403, 16 * MEGABYTE }, { response.status, #response.body })
+  end)
+end)
+
 describe("a chunked body longer than drain_limit", function()
   it("is read away where the connection was to be kept: the next request is served (RFC 9112 9.3)", function()
     local options = { hooks = "function policy.request_filter(session) return session:respond { status = 403 } end",

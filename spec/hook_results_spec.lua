@@ -34,7 +34,9 @@ local policy, code = {}, {
 local function act(hook, session)
   perilune.log.info("in " .. hook)
   if session:get_header "X-Hook" ~= hook then return true end
-  return false, code[session:get_header "X-Do"](session)
+  local deed = session:get_header "X-Do"
+  if tonumber(deed) then return false, tonumber(deed) end
+  return false, code[deed](session)
 end
 for _, hook in ipairs { "early_request_filter", "request_filter", "proxy_upstream_filter", "connected_to_upstream",
   "upstream_request_filter", "upstream_response_filter", "response_filter", "fail_to_connect", "error_while_proxy",
@@ -120,6 +122,14 @@ describe("a hook that returns", function()
       assert.equal(299, ask(hook, "answer", to).status)
     end)
   end
+
+  it("a number in fail_to_proxy answers with that status, where it is one of failures", function()
+    start()
+    for deed, status in pairs { ["418"] = 418, ["599"] = 599, ["200"] = 500, ["600"] = 500, ["0"] = 500 } do
+      assert.equal(status, ask("fail_to_proxy", deed, "dead").status, deed)
+    end
+    proxy:wait_log " error worker 0: fail_to_proxy failed: [^\n]*expected a status from 400 to 599"
+  end)
 
   it("what makes no sense in logging is told the log, and changes nothing for the client", function()
     start()

@@ -269,6 +269,17 @@ describe("perilune's commands", function()
     refused_to_nobody("strace", "-f", "-o", "/dev/null", "-e", "trace=write", "-e", late)
   end)
 
+  with_python("are not heard in the name of another: a proxy whose process id is taken as a name does not start", function()
+    local taken = [[
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind("\0perilune-%d" % os.getpid()); s.set_inheritable(True)
+os.execv(sys.argv[1], sys.argv[1:])
+]]
+    local result = process.run({ "python3", "-c", taken, perilune.binary, "run", policy() }, { timeout = 20 })
+    assert.equal(2, result.code)
+    assert.matches("perilune%-%d+: Address already in use", result.stderr)
+  end)
+
   it("are not heard in the name of another: a proxy whose socket is taken does not start", function()
     local socket = process.directory() .. "/socket"
     local first = running.start { words = { "--socket", socket } }
