@@ -95,11 +95,13 @@ describe("a peer by name", function()
   end)
 
   it("asks for one family where the peer has one", function()
-    local origin = origins.start "hello"
-    local server = name_server.start { ["app.test"] = { A = { "127.0.0.1" }, AAAA = { "::1" } } }
-    local proxy = start(server, "app.test:" .. origin.port, 'family = "ipv4"')
-    assert.equal("hello", ask(proxy))
-    assert.equal("A", table.concat(server.kinds, " "))
+    for family, case in pairs { ipv4 = { "127.0.0.1", "A" }, ipv6 = { "::1", "AAAA" } } do
+      local origin = origins.start("hello", { host = case[1] })
+      local server = name_server.start { ["app.test"] = { A = { "127.0.0.1" }, AAAA = { "::1" } } }
+      local proxy = start(server, "app.test:" .. origin.port, ("family = %q"):format(family))
+      assert.equal("hello", ask(proxy))
+      assert.equal(case[2], table.concat(server.kinds, " "))
+    end
   end)
 
   it("is reached by IPv4 where its IPv6 address refuses", function()

@@ -269,7 +269,7 @@ describe("perilune's commands", function()
     refused_to_nobody("strace", "-f", "-o", "/dev/null", "-e", "trace=write", "-e", late)
   end)
 
-  with_python("are not heard in the name of another: a proxy whose process id is taken as a name does not start", function()
+  with_python("are not heard in the name of another: a proxy whose name is taken does not start", function()
     local taken = [[
 import os, socket, sys
 s = socket.socket(socket.AF_UNIX); s.bind("\0perilune-%d" % os.getpid()); s.set_inheritable(True)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Units for base/safe_file: files that are ours alone, and a path that may name another by now. What only root may, is in
+// Units for base/safe_file: files that are ours alone, and a path that may name another by now. What only root may:
 // paths_spec.lua.
 #include "base/safe_file.h"
 
