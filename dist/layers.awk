@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Checks the include direction base <- {net, http, shared} <- relay <- exchange <- downstream <- upstream <-
-# runtime <- {lua, cli} <- main, and where the
-# libraries may be used (invariant I3). Reads all C files of the project:  awk -f dist/layers.awk FILE...
+# Checks the include direction base <- {net, http, shared} <- relay <- exchange <- downstream <- upstream <- runtime <-
+# {lua, cli} <- main, and where the libraries may be used (invariant I3). Reads all C files of the project:
+#   awk -f dist/layers.awk FILE...
 # Programs under spec/ and bench/ may include whatever they need, but want their SPDX line too.
 
 BEGIN {
