@@ -234,7 +234,7 @@ describe("the access log", function()
     ]])
     local result = perilune.run("run", script)
     assert.equal(2, result.code)
-    assert.matches("policy.lua:2: access log /no/such/directory/log: No such file or directory", result.stderr)
+    assert.matches("policy.lua:2: access log /no/such/directory/log: its folder does not exist", result.stderr)
   end)
 
   it("is opened and closed by reloads, without a trace", function()

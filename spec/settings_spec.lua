@@ -24,10 +24,10 @@ describe("perilune check", function()
   local impossible = {
     ["user = 'no such user'"] = "user 'no such user': there is none of that name",
     ["group = 'no such group'"] = "group 'no such group': there is none of that name",
-    ["pid_file = '/nonexistent/pid'"] = "pid_file '/nonexistent/pid': No such file or directory",
+    ["pid_file = '/nonexistent/pid'"] = "pid_file '/nonexistent/pid': its folder does not exist",
     ["socket = '/nonexistent/socket'"] = "socket '/nonexistent/socket'",
     ["error_log = '/nonexistent/log'"] = "error_log '/nonexistent/log'",
-    ["access_log = '/'"] = "access_log '/': is a directory",
+    ["access_log = '/'"] = "access_log '/': it is a directory",
     ["admin = '0.0.0.0:1'"] = "admin '0%.0%.0%.0:1'",
     ["log_level = 'loud'"] = "log_level wants debug, info, warn or error, not 'loud'",
     ["workers = 0"] = "workers wants a whole number from 1 to 1024, or auto, not '0'",

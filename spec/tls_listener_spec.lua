@@ -146,7 +146,7 @@ describe("a listener with bad files", function()
     ["a file that is too large for a certificate"] = {
       { certificate = directory .. "/large.pem", key = good.key }, "certificate .*/large%.pem: it is larger than 4 MiB",
     },
-    ["a directory"] = { { certificate = directory, key = good.key }, "certificate .*: it is no regular file" },
+    ["a directory"] = { { certificate = directory, key = good.key }, "certificate .*: it is a directory" },
     ["a key where a certificate belongs"] = {
       { certificate = good.key, key = good.key }, "certificate .*a_example%.key: no start line",
     },

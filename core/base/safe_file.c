@@ -71,7 +71,7 @@ int safe_open_to_read(const char *path) {
     return -1;
   }
   if (fstat(fd, &info) != 0) return close_with(fd, errno);
-  return S_ISREG(info.st_mode) ? fd : close_with(fd, ENOTSUP);
+  return S_ISREG(info.st_mode) ? fd : close_with(fd, S_ISDIR(info.st_mode) ? EISDIR : ENOTSUP);
 }
 
 /* It may be growing. */
@@ -105,6 +105,7 @@ bool safe_read(const char *path, size_t most_bytes, struct buf *text) {
 
 const char *safe_reason(int code) {
   if (code == ENOTSUP) return "it is no regular file";
+  if (code == EISDIR) return "it is a directory";
   if (code == EFBIG) return "it is larger than 4 MiB"; /* SAFE_READ_MOST */
   if (code == ELOOP)
     return "it is a symbolic link in a folder where others can put one, which is not followed as root";
@@ -115,6 +116,12 @@ const char *safe_reason(int code) {
 const char *safe_reason_own(int code) {
   if (code == ELOOP) return "it is a symbolic link, which is not followed";
   if (code == EMLINK) return "the file has a second name (a hard link), and is not written to";
+  return safe_reason_new(code);
+}
+
+const char *safe_reason_new(int code) {
+  if (code == ENOENT) return "its folder does not exist";
+  if (code == ENOTDIR) return "its folder is a file";
   return safe_reason(code);
 }
 

@@ -164,7 +164,7 @@ static bool twice(const struct given *g) {
 /* A setting that is given again takes the place of the first: a script adds to a command line that is not its own. */
 static bool read_setting(struct arguments *a, struct given *g, int id) {
   bool is_flag = config_is_flag(id);
-  const char *text = is_flag && !g->value ? "true" : value_of(g, "VALUE");
+  const char *text = is_flag && !g->value ? "true" : value_of(g, config_value_word(id));
   char *why = NULL;
   if (!text) return false;
   if (config_set(&a->config, g->name, text, CONFIG_FROM_COMMAND_LINE, NULL, &why)) return true;

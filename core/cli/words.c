@@ -16,12 +16,17 @@ const struct command_words command_words[COMMAND_COUNT] = {
                        "--print-config' prints the\n"
                        "script that does the same: save it, change it, run it by 'perilune run'.\n",
                        HAS_SETTINGS},
-    [COMMAND_CHECK] = {"check", "SCRIPT", "SCRIPT", "compile and validate a policy, open nothing", "",
-                       HAS_SETTINGS},
+    [COMMAND_CHECK] =
+        {"check", "SCRIPT", "SCRIPT", "compile and validate a policy, open nothing",
+         "Says 'SCRIPT: fine', or what is wrong in which line (exit code 2). Settings are for what is "
+         "checked\nwith them: files, users and addresses. A proxy that runs is not disturbed.\n",
+         HAS_SETTINGS},
     [COMMAND_TEST] =
         {"test", "[SPEC...]", "[SPEC...]", "test policies with busted and the API of the proxy",
-         "With --watch they run again whenever a spec, a policy or a module is saved. All other words\n"
-         "behind 'test' go to busted (Debian's lua-busted): see 'busted --help'.\n",
+         "A SPEC is a file, or a folder whose files *_spec.lua are run. Without SPEC: all *_spec.lua here\n"
+         "and in the folder 'spec'. With --watch they run again whenever a spec, a policy or a module is\n"
+         "saved. All other words behind 'test' go to busted (Debian's lua-busted), such as\n"
+         "--filter=PATTERN; see 'busted --help'.\n",
          NO_SETTINGS},
     [COMMAND_RELOAD] =
         {"reload", "", "", "load the policy of a running proxy again",
@@ -32,8 +37,10 @@ const struct command_words command_words[COMMAND_COUNT] = {
          "The new process takes over the sockets: no connection is refused or lost. The old one goes on\n"
          "to serve if the new one cannot.\n",
          NO_SETTINGS},
-    [COMMAND_STATUS] = {"status", "", "", "what a running proxy serves, how fast, and what goes wrong", "",
-                        NO_SETTINGS},
+    [COMMAND_STATUS] =
+        {"status", "", "", "what a running proxy serves, how fast, and what goes wrong",
+         "One look at what --admin shows as a page: requests, workers, backends, limits, errors.\n",
+         NO_SETTINGS},
     [COMMAND_STOP] = {"stop", "", "", "end a running proxy once it has answered what is under way",
                       "Waits for the end, at most for the proxy's --grace; older processes that upgrades "
                       "have left end, too.\n",
@@ -113,7 +120,8 @@ const char words_addresses[] = "An address ADDR is host:port, [::1]:port or unix
                                "is every address of this machine,\n"
                                "and localhost:port is 127.0.0.1. To connect to, port or :port is this "
                                "machine, and a host may be a name.\n"
-                               "For proxy, http://host without a port is port 80, https://host is 443.\n";
+                               "For proxy, http://host without a port is port 80, https://host is 443.\n"
+                               "A TIME is 30 (seconds), 500ms, 5m or 1h.\n";
 
 const char words_signals[] =
     "Signals: TERM stops gracefully, INT at once, HUP reloads, USR1 opens log files again, USR2 upgrades,\n"

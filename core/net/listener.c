@@ -11,6 +11,7 @@
 
 #include "base/container.h"
 #include "base/log.h"
+#include "base/safe_file.h"
 #include "net/descriptors.h"
 
 enum { BACKLOG = 65535, ACCEPTS_PER_TURN = 64, PAUSE_MS = 100, LOOK_AGAIN_MS = 20 };
@@ -70,18 +71,28 @@ static bool open_all(struct addr addr, int *fds, unsigned count) {
   return false;
 }
 
+static const char *reason_of(const struct addr *addr, int code) {
+  static _Thread_local char text[160];
+  struct stat info;
+  const char *hint = "";
+  if (addr->kind == ADDR_UNIX && code != EADDRINUSE) return safe_reason_new(code);
+  if (addr->kind == ADDR_UNIX && lstat(addr->socket.local.sun_path, &info) == 0 && !S_ISSOCK(info.st_mode))
+    return S_ISDIR(info.st_mode) ? safe_reason(EISDIR) : "there is a file that is no socket, and it is left";
+  if (code == EADDRNOTAVAIL) hint = " (it is no address of this machine)";
+  if (code == EADDRINUSE && addr->kind == ADDR_UNIX) hint = " ('ss -lxp' shows who listens there)";
+  if (code == EADDRINUSE && addr->kind == ADDR_IP) hint = " ('ss -ltnp' shows who listens there)";
+  snprintf(text, sizeof text, "%s%s", strerror(code), hint);
+  return text;
+}
+
 bool listener_open(const struct addr *addr, int *fds, unsigned count, const char **why) {
-  static _Thread_local char text[400];
+  static _Thread_local char text[480];
   char where[ADDR_TEXT];
   if (addr->kind == ADDR_UNIX) remove_stale(addr);
   if (is_free(addr) && open_all(*addr, fds, count)) return true;
   int code = errno;
   addr_format(addr, where);
-  const char *hint = code == EADDRNOTAVAIL     ? " (it is no address of this machine)"
-                     : code != EADDRINUSE      ? ""
-                     : addr->kind == ADDR_UNIX ? " ('ss -lxp' shows who listens there)"
-                                               : " ('ss -ltnp' shows who listens there)";
-  snprintf(text, sizeof text, "cannot listen on %s: %s%s", where, strerror(code), hint);
+  snprintf(text, sizeof text, "cannot listen on %s: %s", where, reason_of(addr, code));
   *why = text;
   errno = code;
   return false;

@@ -120,7 +120,7 @@ static bool trust_file(SSL_CTX *ssl, const char *ca, char **why) {
 static bool trust_system(SSL_CTX *ssl, char **why) {
   const char *named = secure_getenv(X509_get_default_cert_file_env());
   int fd = safe_open_to_read(named ? named : X509_get_default_cert_file());
-  if (fd < 0 && errno == ENOTSUP)
+  if (fd < 0 && (errno == ENOTSUP || errno == EISDIR))
     return why_say(why, "CA file %s: %s", named ? named : X509_get_default_cert_file(), safe_reason(errno));
   if (fd >= 0) close(fd);
   SSL_CTX_set_default_verify_paths(ssl);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/nearest.h"
+#include "base/safe_file.h"
 #include "base/cores.h"
 #include "base/duration.h"
 #include "base/escape.h"
@@ -145,6 +146,20 @@ static char *unknown(const char *name) {
   return text;
 }
 
+/* A text that can be no place of that kind, as it was meant; NULL: it may be one. */
+static const char *misplaced(enum kind kind, const char *text) {
+  const char *colon = strrchr(text, ':');
+  bool has_format = colon && (strcmp(colon, ":json") == 0 || strcmp(colon, ":combined") == 0);
+  if (kind == KIND_FILE && strncmp(text, "unix:", 5) == 0) return "it is a path, without \"unix:\"";
+  if (kind == KIND_LOG && strcmp(text, "stdout") == 0)
+    return "valid are a file, stderr and syslog; a file of that name is ./stdout";
+  if (kind == KIND_LOG && has_format) return "the error log has one format: a file, stderr or syslog alone";
+  if (kind == KIND_REQUESTS && strcmp(text, "json") == 0)
+    return "a format follows a place, like stdout:json; a file of that name is ./json";
+  if (kind == KIND_REQUESTS && has_format && colon == text) return "the place is missing, like stdout:json";
+  return NULL;
+}
+
 /* What stands behind the last colon of a log of requests, and is no format; NULL: all is well. */
 static const char *unknown_format(enum kind kind, const char *text) {
   const char *colon = kind == KIND_REQUESTS ? strrchr(text, ':') : NULL;
@@ -166,6 +181,8 @@ bool config_set(struct config *config, const char *name, const char *text, enum 
     return why_say(why, "%s wants %s, not '%s'", name, wanted(entries[id].kind), text);
   const char *format = unknown_format(entries[id].kind, text);
   if (format) return why_say(why, "%s '%s': there is no format '%s'; valid is :json", name, text, format);
+  const char *reason = misplaced(entries[id].kind, text);
+  if (reason) return why_say(why, "%s '%s': %s", name, text, reason);
   struct config_value *value = &config->values[id];
   if (value->origin > origin) return true;
   free(value->text);
@@ -182,8 +199,9 @@ static bool has_folder(const char *name, const char *path, char **why) {
   struct stat info;
   if (strlen(path) >= sizeof folder) return why_about(why, name, path, "the path is too long");
   strcpy(folder, path);
-  if (stat(dirname(folder), &info) != 0) return why_about(why, name, path, strerror(errno));
-  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return why_about(why, name, path, "is a directory");
+  if (stat(dirname(folder), &info) != 0) return why_about(why, name, path, safe_reason_new(errno));
+  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+    return why_about(why, name, path, safe_reason_new(EISDIR));
   return true;
 }
 

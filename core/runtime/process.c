@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/ticks.h"
+#include "base/why.h"
 #include "net/descriptors.h"
 #include "net/tls_identity.h"
 #include "upstream/borrow.h"
@@ -215,6 +216,16 @@ static bool become_user(struct server *s, char **why) {
   return privileges_drop(user, config_text(config, CONFIG_group), why);
 }
 
+/* Named as whoever has set it has said it. */
+static bool open_error_log(struct server *s, char **why) {
+  const struct config *config = s->options->config;
+  char name[CONFIG_OPTION_BYTES], *bare = NULL;
+  if (logs_open_errors(s->logs, config_text(config, CONFIG_error_log), &bare)) return true;
+  why_say(why, "%s %s", config_said(config, CONFIG_error_log, name), bare);
+  free(bare);
+  return false;
+}
+
 /* All that can fail before the first connection. */
 static bool start(struct server *s, struct first_load *first, char **why) {
   const struct config *config = s->options->config;
@@ -223,7 +234,7 @@ static bool start(struct server *s, struct first_load *first, char **why) {
   lending_init(&s->lending, s);
   if (!signals_watch(&s->signals, s, why)) return false;
   if (config_number(config, CONFIG_watch)) s->watch = watch_new(s, why);
-  bool opened = !*why && logs_open_errors(s->logs, config_text(config, CONFIG_error_log), why);
+  bool opened = !*why && open_error_log(s, why);
   opened = opened && open_admin(s, why) && open_command_socket(s, why);
   struct generation *g = opened ? generation_load_now(s, first, why) : NULL;
   if (!g) return false;

@@ -60,7 +60,8 @@ static bool opened(struct outlet *o, const char *target, char **why) {
   int code = errno;
   if (o->fd < 0) {
     free(o->path);
-    return why_say(why, "%.300s: %s", target, safe_reason(code));
+    return why_say(why, "%.300s: %s", target,
+                   o->kind == OUTLET_SYSLOG ? safe_reason(code) : safe_reason_new(code));
   }
   o->may_stall = o->kind != OUTLET_SYSLOG && fstat(o->fd, &info) == 0 && !S_ISREG(info.st_mode);
   return true;

@@ -86,7 +86,7 @@ static int is_there(lua_State *L) {
   int fd = safe_open_to_read(luaL_checkstring(L, 1));
   if (fd < 0) {
     lua_pushnil(L);
-    lua_pushstring(L, errno == ENOTSUP ? safe_reason(errno) : NULL);
+    lua_pushstring(L, errno == ENOTSUP || errno == EISDIR ? safe_reason(errno) : NULL);
     return 2;
   }
   close(fd);
