@@ -102,6 +102,15 @@ describe("a policy", function()
     end)
   end
 
+  it("that raises a message with its name gets that message, at once", function()
+    each("sides.lua", function(path)
+      local text = ("error(%q, 0)\n"):format(path .. ":1: unexpected symbol near '/'")
+      local result = check(policy_beside(path, text))
+      assert.equal(2, result.code, result.stderr)
+      assert.matches("sides%.lua:1: unexpected symbol near '/'\n", result.stderr)
+    end)
+  end)
+
   it("gets from loadfile what Lua's own gives: a function with that environment, no bytecode", function()
     local path = process.directory() .. "/sides.lua"
     process.write_file(path, "#!/usr/bin/env luajit\nreturn os")

@@ -70,15 +70,16 @@ local ALL = {
   { "attempt to compare %w+ with %w+", "headers, parameters and bodies are strings: see tonumber" },
 }
 
--- The line of the source that a message names; empty where it cannot be read.
+-- The line of the source that a message names; empty where there is none. The message may be anybody's.
 local function source_line(text)
   local path, number = text:match "^(.-):(%d+): "
-  local file = path and io.open(path, "rb")
-  if not file then return "" end
-  local line
-  for _ = 1, tonumber(number) do line = file:read "*l" end
-  file:close()
-  return line or ""
+  local source = path and core.read_file(path) or ""
+  local at = 0
+  for line in source:gmatch "([^\n]*)\n?" do
+    at = at + 1
+    if at == tonumber(number) then return line end
+  end
+  return ""
 end
 
 local function find(text)
