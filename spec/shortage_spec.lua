@@ -3,6 +3,7 @@
 -- wait, and what keeps the proxy manageable goes on.
 local client = require "client"
 local metrics = require "metrics"
+local name_server = require "name_server"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
@@ -174,6 +175,29 @@ describe("what fails for want of ports or memory on this machine", function()
       assert.is_nil(proxy:log():match "unhealthy" or proxy:log():match "ejected" or proxy:log():match "budget")
     end)
   end
+end)
+
+describe("a name that cannot be asked for, for want of descriptors or memory,", function()
+  it("is no fault of its backend, nor of its name server", function()
+    local env, directory = failing_library()
+    local origin = origins.start "hello"
+    local server = name_server.start { ["app.test"] = { A = { "127.0.0.1" }, AAAA = {} } }
+    local proxy = perilune.start { release = true, env = env, workers = 1, policy = policies.fill([[
+      local perilune = require "perilune"
+      perilune.dns.set_servers "$SERVER"
+      local set = require("perilune.round_robin").new { "app.test:$PORT", passive = { failures = 1 } }
+      perilune.listen("127.0.0.1:0", {
+        upstream_peer = function() return { address = set:select(), connect_timeout = 0.5, family = "ipv4" } end,
+        fail_to_connect = function(_, _, _, error) perilune.log.info("failed:", error:kind(), error:side()) end,
+      })
+    ]], { SERVER = server.address, PORT = tostring(origin.port) }) }
+    local file = process.write_file(directory .. "/socket", "")
+    assert.equal(503, client.request(proxy.port).status)
+    proxy:wait_log "failed: local_shortage internal"
+    os.remove(file)
+    assert.equal("hello", client.request(proxy.port).body)
+    assert.is_nil(proxy:log():match "ejected")
+  end)
 end)
 
 describe("an error of the policy", function()
