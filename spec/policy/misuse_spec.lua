@@ -135,6 +135,7 @@ describe("a metamethod, got by whatever means,", function()
     coroutine.create(print) }
     for _, handle in pairs(handles()) do
       local metatable = metatable_of(handle)
+      assert.equal("table", type(metatable))
       for _, name in ipairs(NAMES) do
         local method = type(metatable) == "table" and metatable[name]
         if type(method) == "function" then
