@@ -118,7 +118,7 @@ describe("A load of the policy", function()
       .. "if perilune.worker() < perilune.workers() then error('in a worker', 0) end"))
     local result = running.command(pid_file, "reload")
     assert.equal(2, result.code)
-    assert.matches("policy%.lua: in a worker\n", result.stderr)
+    assert.matches("policy%.lua:%d+: in a worker\n", result.stderr)
     assert.is_true(#take(file) <= 1 + CORES) -- each thread comes to its first failure
     assert.equal(workers .. " one", client.request(proxy.port).body)
   end)

@@ -31,7 +31,8 @@ static __attribute__((cold)) void find_lowest(uintptr_t frame) {
   lowest = lowest_nested = 1;
   if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
   if (pthread_attr_getstack(&attributes, &from, &bytes) == 0) {
-    lowest = (uintptr_t)from + LEFT_LEAST;
+    size_t left = bytes / 2 < LEFT_LEAST ? bytes / 2 : LEFT_LEAST; /* `ulimit -s` may leave little */
+    lowest = (uintptr_t)from + left;
     lowest_nested = frame - COROUTINES_MOST > lowest ? frame - COROUTINES_MOST : lowest;
   }
   pthread_attr_destroy(&attributes);
