@@ -92,8 +92,8 @@ local function observe(set, against, address, result, wanted)
   if wanted.on_change then wanted.on_change(address, result.ok, result.why) end
 end
 
--- What a check itself waits for ends later than the check. Where the process has stood still for longer than both, either
--- is told first, and both mean the same.
+-- What a check itself waits for ends later than the check. Where the process has stood still for longer than both,
+-- either is told first, and both mean the same.
 local function patience(wanted) return 2 * wanted.timeout end
 local function no_answer(wanted) return { ok = false, why = ("no answer within %g s"):format(wanted.timeout) } end
 local function is_timeout(why) return why == "timeout" or tostring(why):sub(-9) == ": timeout" end
