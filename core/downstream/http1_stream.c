@@ -15,10 +15,6 @@
 
 /* --- in ------------------------------------------------------------------------------------------------- */
 
-static struct source source(struct stream *s) {
-  return (struct source){.conn = &s->downstream->conn, .in = &s->downstream->in};
-}
-
 /* The request is whole: what comes now is the next one, or the end. One read tells; the rest stays in the kernel. */
 static void look_ahead(struct downstream *d) {
   size_t moved = 0;
@@ -120,10 +116,11 @@ static void end(struct stream *s) { http1_ended(s->downstream); }
 
 static void reset(struct stream *s, enum error error) { downstream_close_because(s->downstream, error); }
 
-static const struct stream_codec codec = {source, framing, head, pause_stream, unsent, is_ready, end, reset};
+static const struct stream_codec codec = {framing, head, pause_stream, unsent, is_ready, end, reset};
 
 void http1_stream_init(struct downstream *d) {
   d->stream.codec = &codec;
   d->stream.service = d->service;
   d->stream.downstream = d;
+  d->stream.source = (struct source){.conn = &d->conn, .in = &d->in};
 }

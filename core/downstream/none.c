@@ -10,11 +10,6 @@
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
 
-static struct source source(struct stream *s) {
-  (void)s;
-  return (struct source){0};
-}
-
 static enum framing framing(const struct stream *s) {
   (void)s;
   return FRAMING_CHUNKED;
@@ -47,7 +42,7 @@ static void reset(struct stream *s, enum error error) {
   CHECK(!s->exchange);
 }
 
-static const struct stream_codec codec = {source, framing, head, pause_none, unsent, is_ready, end, reset};
+static const struct stream_codec codec = {framing, head, pause_none, unsent, is_ready, end, reset};
 
 void stream_init_none(struct stream *s, struct service *service, struct downstream *downstream) {
   *s = (struct stream){.codec = &codec, .service = service, .downstream = downstream};

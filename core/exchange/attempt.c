@@ -161,13 +161,12 @@ static enum step_result take_head(struct exchange *x) {
 
 enum step_result attempt_read_response(struct exchange *x) {
   struct call *call = x->now.call;
-  struct source from = call_source(call);
   enum error error = ERROR_NONE;
   const char *why = NULL;
-  bool worth_reading = x->now.readable || buf_len(from.in);
+  bool worth_reading = x->now.readable || buf_len(call->source.in);
   x->now.readable = false;
   if (!worth_reading) { /* no read before the peer can have answered */
-    source_want(&from, true);
+    source_want(&call->source, true);
     deadline_watch(x);
     return STEP_WAIT;
   }
@@ -201,7 +200,7 @@ void attempt_end(struct exchange *x, bool reusable) {
   x->up_state = TRANSFER_OFF;
   if (x->now.call) {
     struct call *call = x->now.call;
-    CHECK(x->down.from.in != call_source(call).in ||
+    CHECK(x->down.from.in != call->source.in ||
           (!x->down.active && !x->down.used)); /* which may be gone soon */
     x->now.peer->sends_long = x->down.piped;
     x->now.call = NULL;

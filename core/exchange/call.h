@@ -34,8 +34,6 @@ struct call_codec {
   enum io (*await_head)(struct call *c, enum error *error, const char **why);
   /* Puts it into the exchange's x->response, with text in its arena. *bytes: what it took in memory. False: *why. */
   bool (*take_head)(struct call *c, size_t *bytes, const char **why);
-  /* Where the response's body comes from; what has come of it, and of a head, lies in source.in. */
-  struct source (*source)(struct call *c);
   /* Moves all that has come of the body to `rest`, which is empty: the call is about to be released. */
   void (*take_rest)(struct call *c, struct buf *rest);
   /* No events until something is asked for again. The timer is off. */
@@ -57,12 +55,12 @@ struct call {
   const struct call_codec *codec;
   struct exchange *exchange; /* borrowed; NULL between two of them */
   struct upstream *upstream; /* borrowed: its connection, for facts */
-  bool is_ready;             /* connected: a request may be sent */
-  bool is_kept;       /* with the answer it has given: what comes is of no interest yet (elsewhere.c) */
+  struct source
+      source;    /* where the response comes from; what has come of it, head or body, lies in source.in */
+  bool is_ready; /* connected: a request may be sent */
+  bool is_kept;  /* with the answer it has given: what comes is of no interest yet (elsewhere.c) */
   struct timer timer; /* of attempt.clock */
 };
-
-static inline struct source call_source(struct call *c) { return c->codec->source(c); }
 
 /* Opens one to the peer of x->now, and sets x->now.call and x->now.reused. If it is not ready yet, exchange_run follows
  * when it is, with another x->now.call perhaps; or exchange_fail. */

@@ -35,7 +35,7 @@ bool hedge_is_due(const struct exchange *x) {
 
 static bool is_allowed(struct exchange *x) {
   if (x->sent.informed || x->now.times.first_byte || x->now.up.active || x->now.readable ||
-      buf_len(call_source(x->now.call).in))
+      buf_len(x->now.call->source.in))
     return false;
   return x->attempts <= x->settings->max_retries && lease_take_retry(&x->now.lease);
 }

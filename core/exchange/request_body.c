@@ -26,7 +26,7 @@ struct str exchange_body(const struct exchange *x) {
 void exchange_read_body(struct exchange *x, size_t limit, void (*on_body)(struct exchange *x)) {
   uint64_t allowed = x->settings->body_bytes;
   relay_restart(&x->now.up, FRAMING_NONE, (struct str){0}, (struct str){0});
-  x->now.up.from = stream_source(x->stream);
+  x->now.up.from = x->stream->source;
   x->now.up.to = (struct sink){0};
   x->now.up.copy.to = &x->body.replay;
   x->now.up.copy.limit = limit;
@@ -90,7 +90,7 @@ bool request_body_await(struct exchange *x) {
   bool is_small = body->framing == FRAMING_LENGTH && body->length <= AWAITED_BYTES;
   if (request_body_is_awaited(x)) return true;
   if (!is_small || x->body.is_read || x->is_shadow || !x->stream || x->request.expects_continue) return false;
-  if (buf_len(stream_source(x->stream).in) >= body->length || x->upload.was_awaited) return false;
+  if (buf_len(x->stream->source.in) >= body->length || x->upload.was_awaited) return false;
   if (x->settings->await_body_ms == UINT_MAX) return false;
   x->upload.was_awaited = true;
   exchange_read_body(x, AWAITED_BYTES, exchange_run);
@@ -124,5 +124,5 @@ void request_body_send(struct exchange *x) {
   if (x->body.feeds_filter)
     x->now.up.from = (struct source){.in = &x->body.unfiltered};
   else
-    x->now.up.from = stream_source(x->stream);
+    x->now.up.from = x->stream->source;
 }

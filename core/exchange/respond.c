@@ -132,7 +132,7 @@ void respond_response(struct exchange *x) {
   }
   if (tunnels) begin_tunnel(x, head.continues);
   x->sent.status = response->status;
-  x->down.from = call_source(x->now.call);
+  x->down.from = x->now.call->source;
   x->down.trailers.allowed = out == FRAMING_CHUNKED;
   x->down.trailers.nominated = &response->nominated;
   x->down.at_once = x->sent.closes;

@@ -42,8 +42,6 @@ struct stream_head {
 };
 
 struct stream_codec {
-  /* Where the request's body comes from. */
-  struct source (*source)(struct stream *s);
   /* How the client is told the end of a body whose length is not known. */
   enum framing (*framing)(const struct stream *s);
   /* Begins a message. *text goes before its body, in memory that lives as long as the exchange; *sink takes both, or is
@@ -68,10 +66,10 @@ struct stream {
   struct exchange *exchange;     /* owned; NULL between two of them */
   struct service *service;       /* borrowed; outlives the stream */
   struct downstream *downstream; /* borrowed; of none.c it may be NULL: nothing is known of a connection */
+  struct source source;          /* where the request's body comes from */
   struct timer timer;            /* while there is an exchange it is that of x->clock */
 };
 
-static inline struct source stream_source(struct stream *s) { return s->codec->source(s); }
 static inline void stream_reset(struct stream *s, enum error error) { s->codec->reset(s, error); }
 
 /* The client's address as addr_format_client writes it, and its line in requests, "X-Forwarded-For: 192.0.2.1". Both

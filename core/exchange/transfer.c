@@ -59,7 +59,7 @@ static void end_peer_part(struct exchange *x) {
 static void begin_tunnel_up(struct exchange *x) {
   struct body tunnel = {FRAMING_TUNNEL, 0};
   relay_begin(&x->now.up, tunnel, FRAMING_TUNNEL, (struct str){0}, (struct str){0});
-  x->now.up.from = stream_source(x->stream);
+  x->now.up.from = x->stream->source;
   x->now.up.copy.to = NULL;
   x->now.up.limit = 0;
   x->now.up.at_once = true;
@@ -91,8 +91,7 @@ static void read_on(struct exchange *x) {
 static void read_away(struct exchange *x) {
   if (x->now.up.decoder.ended || x->tunnel || transfer_is_hopeless(x)) return;
   filter_none(&x->now.up);
-  struct source client = stream_source(x->stream);
-  relay_read_away(&x->now.up, &client);
+  relay_read_away(&x->now.up, &x->stream->source);
   read_on(x);
 }
 

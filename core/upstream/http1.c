@@ -87,10 +87,6 @@ static bool take_head(struct call *c, size_t *bytes, const char **why) {
   return parser_response(&given, &x->arena, &limits, x->now.request.method, &x->response, why) == ERROR_NONE;
 }
 
-static struct source source(struct call *c) {
-  return (struct source){.conn = &c->upstream->conn, .in = &c->upstream->in};
-}
-
 static void take_rest(struct call *c, struct buf *rest) {
   *rest = c->upstream->in;
   c->upstream->in = (struct buf){0};
@@ -130,10 +126,12 @@ static void release(struct call *c, bool reusable) {
   pool_put(u);
 }
 
-static const struct call_codec codec = {head,       has_spoken, await_head, take_head, source, take_rest,
-                                        pause_call, unsent,     is_ready,   why_of,    cut,    release};
+static const struct call_codec codec = {
+    head, has_spoken, await_head, take_head, take_rest, pause_call, unsent, is_ready, why_of, cut, release,
+};
 
 void http1_call_init(struct upstream *u) {
   u->call.codec = &codec;
   u->call.upstream = u;
+  u->call.source = (struct source){.conn = &u->conn, .in = &u->in};
 }
