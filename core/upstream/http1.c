@@ -15,9 +15,12 @@
 
 static bool head(struct call *c, const struct request *request, struct body body, struct str *text,
                  struct sink *sink) {
+  struct upstream *u = c->upstream;
+  u->limits = c->exchange->settings->head;
+  u->limits.lenient = u->peer->options.lenient;
   struct writer_hop hop = {.te_trailers = request->accepts_trailers, .upgrade = request->upgrade};
   *text = writer_request(&c->exchange->arena, request, body, &hop);
-  *sink = (struct sink){.conn = &c->upstream->conn};
+  *sink = (struct sink){.conn = &u->conn};
   return text->ptr != NULL;
 }
 
@@ -29,32 +32,24 @@ static void cut(struct call *c) { conn_reset_on_close(&c->upstream->conn); }
 
 /* --- the response --------------------------------------------------------------------------------------- */
 
-/* Those of the settings, with what the peer may do beyond. */
-static struct parser_limits limits_of(const struct call *c) {
-  struct parser_limits limits = c->exchange->settings->head;
-  limits.lenient = c->upstream->peer->options.lenient;
-  return limits;
-}
-
 static enum io ended_early(struct upstream *u, enum io result, enum error *error) {
   *error = buf_len(&u->in) ? ERROR_RESPONSE_TRUNCATED : ERROR_UPSTREAM_CLOSED;
   return result;
 }
 
-static enum head_result scan(struct upstream *u, const struct parser_limits *limits, enum error *error) {
+static enum head_result scan(struct upstream *u, enum error *error) {
   size_t length = 0;
   enum head_result result =
-      head_scan_response(&u->scan, buf_ptr(&u->in), buf_len(&u->in), limits, &length, error);
+      head_scan_response(&u->scan, buf_ptr(&u->in), buf_len(&u->in), &u->limits, &length, error);
   if (result == HEAD_WHOLE) u->head_length = length;
   return result;
 }
 
 static enum io await_head(struct call *c, enum error *error, const char **why) {
   struct upstream *u = c->upstream;
-  struct parser_limits limits = limits_of(c);
   while (!u->head_length) {
     if (buf_len(&u->in)) {
-      enum head_result result = scan(u, &limits, error);
+      enum head_result result = scan(u, error);
       *why = u->scan.why;
       if (result != HEAD_MORE) return result == HEAD_WHOLE ? IO_OK : IO_ERROR;
     }
@@ -76,7 +71,6 @@ static enum io await_head(struct call *c, enum error *error, const char **why) {
 static bool take_head(struct call *c, size_t *bytes, const char **why) {
   struct upstream *u = c->upstream;
   struct exchange *x = c->exchange;
-  struct parser_limits limits = limits_of(c);
   CHECK(u->head_length > 0 && u->head_length <= buf_len(&u->in));
   const struct head given = {arena_dup(&x->arena, (struct str){buf_ptr(&u->in), u->head_length}),
                              u->scan.line};
@@ -84,7 +78,8 @@ static bool take_head(struct call *c, size_t *bytes, const char **why) {
   buf_consume(&u->in, u->head_length);
   u->head_length = 0;
   u->scan = (struct head_scan){0};
-  return parser_response(&given, &x->arena, &limits, x->now.request.method, &x->response, why) == ERROR_NONE;
+  return parser_response(&given, &x->arena, &u->limits, x->now.request.method, &x->response, why) ==
+         ERROR_NONE;
 }
 
 static void take_rest(struct call *c, struct buf *rest) {

@@ -35,12 +35,13 @@ struct upstream {
   struct proxy *proxy; /* borrowed */
   struct peer *peer;   /* reference */
   enum upstream_state state;
-  unsigned served;       /* exchanges before this one, in this worker */
-  unsigned idle_since;   /* conn_turn when it was given back */
-  struct buf in;         /* bytes read and not used */
-  struct head_scan scan; /* of the response head */
-  size_t head_length;    /* of the one that is whole at the start of `in`; 0: none is */
-  struct list link;      /* in peer->idle */
+  unsigned served;             /* exchanges before this one, in this worker */
+  unsigned idle_since;         /* conn_turn when it was given back */
+  struct buf in;               /* bytes read and not used */
+  struct head_scan scan;       /* of the response head */
+  struct parser_limits limits; /* of it: those of the settings, with what the peer may do beyond */
+  size_t head_length;          /* of the one that is whole at the start of `in`; 0: none is */
+  struct list link;            /* in peer->idle */
   struct reaped reaped;
   struct borrow *borrow;   /* borrowed; while BORROWING (NULL: the worker ends) */
   struct connect *connect; /* owned; while CONNECTING */
