@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "downstream/downstream.h"
 #include "http/claims.h"
 #include "net/addr.h"
-#include "downstream/downstream.h"
 
 static void describe_client(struct downstream *d) {
   char text[ADDR_TEXT], line[ADDR_TEXT + 32];

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // downstream: a client's connection from accept to close: its events go to whoever has it just now, which its state
 // says (greeting.c, http1_requests.c, an exchange, ending.c).
-#include "exchange/deadline.h"
 #include "downstream/downstream.h"
 
 #include <netinet/tcp.h>
@@ -10,8 +9,9 @@
 #include "base/check.h"
 #include "base/container.h"
 #include "base/memory.h"
-#include "exchange/exchange.h"
 #include "downstream/http1.h"
+#include "exchange/deadline.h"
+#include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "shared/metrics.h"
 

@@ -7,13 +7,13 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/error.h"
+#include "exchange/stream.h"
+#include "exchange/waits.h"
 #include "http/parser.h"
 #include "net/addr.h"
 #include "net/conn.h"
 #include "net/reaper.h"
 #include "net/timer.h"
-#include "exchange/waits.h"
-#include "exchange/stream.h"
 #include "shared/census.h"
 
 struct relay;

@@ -9,10 +9,10 @@
 
 #include "base/check.h"
 #include "base/memory.h"
-#include "exchange/deadline.h"
 #include "downstream/downstream.h"
-#include "exchange/exchange.h"
 #include "downstream/http1.h"
+#include "exchange/deadline.h"
+#include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "relay/relay.h"
 

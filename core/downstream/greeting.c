@@ -6,15 +6,15 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "downstream/downstream.h"
+#include "downstream/http1.h"
+#include "exchange/deadline.h"
+#include "exchange/hooks.h"
+#include "exchange/proxy.h"
 #include "http/proxy_protocol.h"
 #include "net/cidr.h"
 #include "net/tls.h"
 #include "net/tls_identity.h"
-#include "exchange/deadline.h"
-#include "downstream/downstream.h"
-#include "exchange/hooks.h"
-#include "downstream/http1.h"
-#include "exchange/proxy.h"
 #include "shared/metrics.h"
 
 static void begin_session(struct downstream *d);

@@ -3,18 +3,18 @@
 // hard problem is a client that is never quite silent: the time for a head counts from the first byte of it that
 // came, whatever empty lines lie between, and is over with a whole head only. A head that cannot be read makes an
 // exchange as well.
-#include "exchange/deadline.h"
 #include "downstream/http1.h"
 
 #include "base/check.h"
-#include "http/framing.h"
-#include "http/parser.h"
-#include "net/timer.h"
 #include "downstream/downstream.h"
+#include "exchange/deadline.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/room.h"
 #include "exchange/walk.h"
+#include "http/framing.h"
+#include "http/parser.h"
+#include "net/timer.h"
 
 enum { READ_BYTES = 16384, EMPTY_BYTES = 64 };
 

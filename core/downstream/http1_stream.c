@@ -3,13 +3,13 @@
 // or the end of the connection. The hard problem is whether the connection lives on behind a response: where the
 // client might send something else next than a request, or more of its body than we would read away, it does not.
 #include "base/check.h"
-#include "http/writer.h"
 #include "downstream/downstream.h"
-#include "exchange/exchange.h"
 #include "downstream/http1.h"
-#include "relay/relay.h"
+#include "exchange/exchange.h"
 #include "exchange/settings.h"
 #include "exchange/walk.h"
+#include "http/writer.h"
+#include "relay/relay.h"
 
 #define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
 

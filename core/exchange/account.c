@@ -2,13 +2,13 @@
 // account: adds to the worker's tally and to the listener's traffic.
 #include "exchange/account.h"
 
-#include "net/timer.h"
 #include "exchange/access_log.h"
 #include "exchange/exchange.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/settings.h"
 #include "exchange/stream.h"
+#include "net/timer.h"
 #include "shared/metrics.h"
 
 _Static_assert((int)HOOK_COUNT <= (int)TALLY_HOOKS, "each hook has a place in the tally");

@@ -3,18 +3,18 @@
 // safe. The hard problem is safety: a request that the peer may have acted on must not be sent twice. So the
 // body is kept in a bounded buffer while it is sent, and what may be repeated is decided by the failure
 // table, the method and what of the response was seen (RFC 9110 section 9.2.2).
-#include "exchange/deadline.h"
-#include "exchange/account.h"
 #include "exchange/attempt.h"
 
 #include "base/check.h"
 #include "base/log.h"
-#include "http/framing.h"
-#include "net/timer.h"
+#include "exchange/account.h"
 #include "exchange/call.h"
+#include "exchange/deadline.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/walk.h"
+#include "http/framing.h"
+#include "net/timer.h"
 #include "shared/choose.h"
 
 /* Interim responses may come in any number, but all their heads are kept until the end. */

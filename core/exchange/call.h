@@ -12,9 +12,9 @@
 #define PERILUNE_EXCHANGE_CALL_H
 
 #include "base/error.h"
+#include "exchange/waits.h"
 #include "http/message.h"
 #include "net/timer.h"
-#include "exchange/waits.h"
 #include "relay/flow.h"
 
 struct call;

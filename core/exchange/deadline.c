@@ -2,19 +2,19 @@
 // deadline: the table of waits, and from an exchange's state to its two clocks. The hard problem is that both
 // directions move at once, and a slow side stops the other one through us: so a side is only blamed where nothing else
 // holds it up.
-#include "exchange/upload.h"
 #include "exchange/deadline.h"
 
 #include <stddef.h>
 
 #include "base/check.h"
 #include "base/error.h"
-#include "net/timer.h"
 #include "exchange/call.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
+#include "exchange/upload.h"
 #include "exchange/walk.h"
+#include "net/timer.h"
 
 enum {
   HEADS_MOST = 3, /* first_byte_timeouts, for a head with all its interim responses */

@@ -7,13 +7,13 @@
 // Only what may be sent twice is asked twice (RFC 9110 section 9.2.2), and what needs no copy: idempotent methods
 // without a body; and nothing of which the client has got a part. It comes out of the set's budget for retries.
 #include "base/log.h"
-#include "net/timer.h"
-#include "exchange/attempt.h"
 #include "exchange/account.h"
+#include "exchange/attempt.h"
 #include "exchange/call.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/walk.h"
+#include "net/timer.h"
 #include "shared/choose.h"
 #include "shared/metrics.h"
 

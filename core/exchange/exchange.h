@@ -12,10 +12,10 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/list.h"
-#include "http/message.h"
-#include "http/parser.h"
 #include "exchange/hooks.h"
 #include "exchange/parts.h"
+#include "http/message.h"
+#include "http/parser.h"
 #include "shared/tried.h"
 
 struct kept;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // exchange_object: an exchange as others know it, apart from its walk: made, and asked for facts.
 #include "base/check.h"
-#include "net/addr.h"
-#include "net/timer.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/room.h"
 #include "exchange/stream.h"
 #include "exchange/walk.h"
+#include "net/addr.h"
+#include "net/timer.h"
 
 struct exchange *exchange_new(struct proxy *proxy, const struct service_policy *policy) {
   struct arena arena;

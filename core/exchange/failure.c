@@ -6,16 +6,16 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "net/timer.h"
-#include "exchange/attempt.h"
 #include "exchange/account.h"
-#include "exchange/describe.h"
+#include "exchange/attempt.h"
 #include "exchange/call.h"
+#include "exchange/describe.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/shadow.h"
 #include "exchange/stream.h"
 #include "exchange/walk.h"
+#include "net/timer.h"
 
 static bool is_failing(const struct exchange *x) { return x->step >= STEP_fail_to_connect; }
 

@@ -8,9 +8,9 @@
 // passes no filter; one with an empty body does, as an empty last piece.
 #include "base/check.h"
 #include "base/container.h"
-#include "net/timer.h"
 #include "exchange/account.h"
 #include "exchange/walk.h"
+#include "net/timer.h"
 
 enum { STAGES = 3 };
 

@@ -3,12 +3,12 @@
 // -Proto, -Host, and Forwarded (RFC 7239) where the client sent one. What a client claims of itself (http/claims.h)
 // goes no further, whatever the suffix, unless the policy knows that the client is a proxy to be trusted. A field that
 // the policy itself has set is its word, and stays.
+#include "exchange/stream.h"
+#include "exchange/walk.h"
 #include "http/claims.h"
 #include "http/headers.h"
 #include "net/addr.h"
 #include "net/cidr.h"
-#include "exchange/stream.h"
-#include "exchange/walk.h"
 
 static struct str scheme(const struct exchange *x) { return x->secure ? STR("https") : STR("http"); }
 

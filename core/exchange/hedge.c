@@ -9,15 +9,15 @@
 // methods without a body. Hedges come out of the set's budget for retries.
 #include "base/check.h"
 #include "base/log.h"
-#include "net/timer.h"
-#include "exchange/deadline.h"
-#include "exchange/attempt.h"
 #include "exchange/account.h"
-#include "exchange/describe.h"
+#include "exchange/attempt.h"
 #include "exchange/call.h"
+#include "exchange/deadline.h"
+#include "exchange/describe.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/walk.h"
+#include "net/timer.h"
 #include "shared/metrics.h"
 
 /* --- begin ------------------------------------------------------------------------------------------------ */

@@ -3,9 +3,9 @@
 // it cannot; the 101 takes effect behind the request. The hard problem is that three parties must agree on where HTTP
 // ends: what is in doubt is no tunnel.
 #include "base/log.h"
-#include "http/upgrade.h"
 #include "exchange/peer.h"
 #include "exchange/walk.h"
+#include "http/upgrade.h"
 
 void negotiation_tell(struct exchange *x) {
   enum { TOLD_MOST = 64 };

@@ -9,11 +9,11 @@
 #define PERILUNE_EXCHANGE_PROXY_H
 
 #include "base/list.h"
+#include "exchange/room.h"
+#include "exchange/settings.h"
 #include "net/coalesce.h"
 #include "net/outbox.h"
 #include "net/reaper.h"
-#include "exchange/room.h"
-#include "exchange/settings.h"
 
 struct census;
 struct siblings;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // rehearsal: an exchange on a stream without a client. It counts as running all the time, so whatever
 // wakes it is noted, and no step is walked.
-#include "exchange/attempt.h"
 #include "exchange/rehearsal.h"
 
 #include <stddef.h>
@@ -9,13 +8,14 @@
 
 #include "base/container.h"
 #include "base/memory.h"
-#include "http/framing.h"
-#include "http/lenient.h"
-#include "net/timer.h"
+#include "exchange/attempt.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
 #include "exchange/walk.h"
+#include "http/framing.h"
+#include "http/lenient.h"
+#include "net/timer.h"
 
 struct rehearsal {
   struct exchange *exchange; /* owned */

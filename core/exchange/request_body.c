@@ -5,11 +5,11 @@
 // yet becomes an input of its own (x->body.unfiltered).
 #include <limits.h>
 
-#include "net/timer.h"
-#include "exchange/upload.h"
 #include "exchange/deadline.h"
 #include "exchange/stream.h"
+#include "exchange/upload.h"
 #include "exchange/walk.h"
+#include "net/timer.h"
 
 /* A body of so many bytes is awaited before a peer is asked. */
 enum { AWAITED_BYTES = 16384 };

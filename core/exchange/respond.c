@@ -4,15 +4,15 @@
 // (invariant I9).
 #include "base/check.h"
 #include "base/date.h"
-#include "http/framing.h"
-#include "http/lenient.h"
-#include "http/writer.h"
-#include "net/timer.h"
 #include "exchange/call.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
 #include "exchange/walk.h"
+#include "http/framing.h"
+#include "http/lenient.h"
+#include "http/writer.h"
+#include "net/timer.h"
 
 #define METHODS_ALLOWED STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE")
 

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "net/timer.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
 #include "exchange/walk.h"
+#include "net/timer.h"
 
 enum decision_kind { UNDECIDED, ANSWERS, ASKS, FAILS };
 

@@ -3,19 +3,19 @@
 // The hard problem is that everything may happen at any time: a failure during a hook that waits, an event
 // during a step. So events only note what happened and call exchange_run, which is entered once; a failure
 // moves the walk to the failure path, which is walked by the same code.
-#include "exchange/deadline.h"
-#include "exchange/attempt.h"
-#include "exchange/account.h"
 #include "exchange/exchange.h"
 
 #include "base/check.h"
 #include "base/log.h"
-#include "net/timer.h"
+#include "exchange/account.h"
+#include "exchange/attempt.h"
+#include "exchange/deadline.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/shadow.h"
 #include "exchange/stream.h"
 #include "exchange/walk.h"
+#include "net/timer.h"
 #include "shared/metrics.h"
 
 #define X(name) static enum step_result step_##name(struct exchange *x);

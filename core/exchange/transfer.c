@@ -8,14 +8,14 @@
 // the peer takes no more, and a response is on its way that the client does not take either, the rest of the request is
 // read away at the same time (up without a sink); else behind the exchange, by the stream.
 #include "base/check.h"
-#include "net/timer.h"
-#include "exchange/deadline.h"
 #include "exchange/attempt.h"
 #include "exchange/call.h"
+#include "exchange/deadline.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
 #include "exchange/walk.h"
+#include "net/timer.h"
 
 static bool waits_for_head(const struct exchange *x) { return x->step == STEP_read_response; }
 

@@ -3,10 +3,10 @@
 #include "exchange/upload.h"
 
 #include "base/check.h"
-#include "net/timer.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/walk.h"
+#include "net/timer.h"
 
 /* Of credit, at least, however short body_timeout is. */
 enum { GRACE_MS = 5000 };

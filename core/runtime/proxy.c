@@ -7,14 +7,14 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "net/pipe.h"
-#include "net/resolver.h"
 #include "downstream/downstream.h"
 #include "exchange/exchange.h"
 #include "exchange/peer.h"
+#include "net/pipe.h"
+#include "net/resolver.h"
+#include "shared/metrics.h"
 #include "upstream/pool.h"
 #include "upstream/upstream.h"
-#include "shared/metrics.h"
 
 void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker) {
   *proxy = (struct proxy){.loop = loop, .worker = worker, .tally = tally_nowhere(), .dice = worker};

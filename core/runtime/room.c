@@ -6,17 +6,17 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "net/descriptors.h"
-#include "exchange/deadline.h"
 #include "downstream/downstream.h"
-#include "exchange/exchange.h"
 #include "downstream/http1.h"
+#include "exchange/deadline.h"
+#include "exchange/exchange.h"
 #include "exchange/peer.h"
-#include "upstream/pool.h"
 #include "exchange/proxy.h"
-#include "upstream/upstream.h"
+#include "net/descriptors.h"
 #include "shared/census.h"
 #include "shared/metrics.h"
+#include "upstream/pool.h"
+#include "upstream/upstream.h"
 
 /* Bytes of memory for parts of heads, of one worker. A head that comes at once needs none of it. */
 enum { HEADS_MOST = 32 << 20 };

@@ -13,11 +13,11 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "net/tls_context.h"
-#include "upstream/borrow.h"
 #include "downstream/downstream.h"
 #include "exchange/exchange.h"
+#include "net/tls_context.h"
 #include "shared/metrics.h"
+#include "upstream/borrow.h"
 
 /* --- begin ---------------------------------------------------------------------------------------------- */
 

@@ -7,14 +7,14 @@
 
 #include "base/check.h"
 #include "base/memory.h"
-#include "net/mailbox.h"
 #include "exchange/exchange.h"
 #include "exchange/peer.h"
-#include "upstream/pool.h"
 #include "exchange/proxy.h"
-#include "upstream/upstream.h"
-#include "shared/metrics.h"
+#include "net/mailbox.h"
 #include "shared/idle_counts.h"
+#include "shared/metrics.h"
+#include "upstream/pool.h"
+#include "upstream/upstream.h"
 
 struct borrow {
   struct message message; /* whose turn it is */

@@ -2,7 +2,6 @@
 // connection: take one from the pool, borrow or connect, and hand over. The hard problem is that a connection changes
 // its owner: its events go to the pool, to the exchange that uses it, or to nobody while its answer is kept, and
 // which of them is decided here, by its state alone.
-#include "exchange/account.h"
 #include "upstream/upstream.h"
 
 #include <stdlib.h>
@@ -11,16 +10,17 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "downstream/downstream.h"
+#include "exchange/account.h"
+#include "exchange/exchange.h"
+#include "exchange/peer.h"
+#include "exchange/proxy.h"
 #include "http/proxy_protocol.h"
 #include "net/tls.h"
 #include "net/tls_names.h"
-#include "upstream/borrow.h"
-#include "downstream/downstream.h"
-#include "exchange/exchange.h"
-#include "exchange/peer.h"
-#include "upstream/pool.h"
-#include "exchange/proxy.h"
 #include "shared/metrics.h"
+#include "upstream/borrow.h"
+#include "upstream/pool.h"
 
 static void on_connected(struct connect *connect, enum error error);
 static void on_readable(struct conn *conn);

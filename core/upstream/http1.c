@@ -2,13 +2,13 @@
 // http1: the call of HTTP/1: heads are text, bodies are on the wire, and the connection is another request's
 // afterwards where nothing of this one is left on it. Whatever the client speaks, to the peer it is HTTP/1.1.
 #include "base/check.h"
-#include "http/writer.h"
 #include "exchange/exchange.h"
 #include "exchange/peer.h"
-#include "upstream/pool.h"
 #include "exchange/proxy.h"
-#include "relay/relay.h"
 #include "exchange/settings.h"
+#include "http/writer.h"
+#include "relay/relay.h"
+#include "upstream/pool.h"
 #include "upstream/upstream.h"
 
 /* --- the request ---------------------------------------------------------------------------------------- */

@@ -10,11 +10,11 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/memory.h"
-#include "http/lenient.h"
-#include "upstream/borrow.h"
 #include "exchange/proxy.h"
-#include "upstream/upstream.h"
+#include "http/lenient.h"
 #include "shared/idle_counts.h"
+#include "upstream/borrow.h"
+#include "upstream/upstream.h"
 
 enum { SPARE_MOST = 256 };
 

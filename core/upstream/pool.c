@@ -7,8 +7,8 @@
 #include "base/check.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
-#include "upstream/upstream.h"
 #include "shared/idle_counts.h"
+#include "upstream/upstream.h"
 
 /* Idle connections of all peers of a worker, and for how long one stays that is too many. */
 enum { IDLE_MOST = 1024, SURPLUS_MS = 1000 };

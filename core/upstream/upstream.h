@@ -7,10 +7,10 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "exchange/call.h"
 #include "http/parser.h"
 #include "net/connect.h"
 #include "net/reaper.h"
-#include "exchange/call.h"
 
 struct exchange;
 struct borrow;

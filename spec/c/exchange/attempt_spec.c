@@ -5,12 +5,12 @@
 
 #include <ev.h>
 
-#include "net/addr.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/rehearsal.h"
 #include "exchange/settings.h"
 #include "exchange/walk.h"
+#include "net/addr.h"
 #include "shared/backends.h"
 #include "shared/set.h"
 #include "unit.h"

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Interned peers: equal options, equal peer, wherever their text is.
 #include "exchange/peer.h"
-#include "unit.h"
 
 #include <ev.h>
 #include <stdio.h>
 
-#include "upstream/borrow.h"
 #include "exchange/proxy.h"
+#include "unit.h"
+#include "upstream/borrow.h"
 
 static struct peer *intern(struct proxy *proxy, struct peer_options options) {
   const char *why;
