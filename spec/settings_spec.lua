@@ -68,7 +68,7 @@ describe("an object of more memory than there can be", function()
     return pages * 4096 / 2
   end
 
-  -- The largest counts that there can be, and what they take at least: it is up to the machine whether that is too much.
+  -- The largest counts that there can be, and what they take at least: the machine decides whether that is too much.
   for call, least in pairs {
     ['perilune.rate("all", { slots = 16777216 })'] = 16777216 * 4,
     ['perilune.inflight("all", { keys = 67108864 })'] = 67108864 * 4,
