@@ -167,6 +167,76 @@ describe("`perilune check` finds in hooks:", function()
   end
 end)
 
+-- A proxy with these hooks.
+local function run(hooks)
+  local path = process.write_file(process.directory() .. "/p.lua", POLICY:format(hooks))
+  local pid_file = path .. ".pid"
+  return perilune.start { args = { "run", "--workers", "2", "--pid-file", pid_file, path } }, path, function(...)
+    return perilune.run { args = { (...), "--pid-file", pid_file, select(2, ...) }, timeout = 60 }
+  end
+end
+
+-- Lines of the log that are warnings, without their heads.
+local function warnings(proxy)
+  local lines = {}
+  for line in proxy:log():gmatch " warn control: ([^\n]*)" do lines[#lines + 1] = line end
+  return lines
+end
+
+local FINE = "function policy.request_filter(session) return session:respond { status = 200 } end"
+local MISSPELT = "function policy.request_filter(session) session:get_heder 'x' return nothing end"
+
+describe("What `perilune check` finds", function()
+  it("is logged as warnings at a start, once for all workers, and the policy serves", function()
+    local proxy = run(MISSPELT)
+    local lines = warnings(proxy)
+    assert.equal(3, #lines, proxy:log())
+    assert.matches("p%.lua:2: a session has no 'get_heder': did you mean get_header%?", lines[1])
+    assert.matches("p%.lua:2: there is no global 'nothing'", lines[2])
+    assert.matches("'perilune check [^\n]*p%.lua' lists these", lines[3])
+    assert.equal(599, client.request { port = proxy.port }.status)
+  end)
+
+  it("is logged behind a reload, too, and printed by the command", function()
+    local proxy, path, command = run(FINE)
+    assert.same({}, warnings(proxy))
+    process.write_file(path, POLICY:format(MISSPELT))
+    local result = command "reload"
+    assert.equal(0, result.code, result.stderr)
+    assert.matches("^reloaded: generation 2 is in force [^\n]*\n.*\nwarning: [^\n]*p%.lua:2: a session has no "
+      .. "'get_heder': did you mean get_header%?\nwarning: [^\n]*p%.lua:2: there is no global 'nothing': [^\n]*\n"
+      .. "warning: 'perilune check [^\n]*' lists these\n", result.stdout)
+    assert.equal(3, #warnings(proxy), proxy:log())
+  end)
+
+  it("is twenty lines at most, and how many more there are", function()
+    local names = {}
+    for i = 1, 33 do names[i] = ("session:no%02d()"):format(i) end
+    local result = checked(POLICY:format("function policy.request_filter(session) " .. table.concat(names, " ") .. " end"))
+    assert.equal(21, select(2, result.stderr:gsub("[^\n]+", "")))
+    assert.matches("and 13 more\n$", result.stderr)
+    local proxy = run("function policy.request_filter(session) count = 1 " .. table.concat(names, " ") .. " end")
+    local lines = warnings(proxy)
+    assert.equal(22, #lines, proxy:log())
+    assert.equal("and 14 more", lines[21])
+  end)
+
+  it("needs no code of the policy to be run: an __index that does not come back is not asked", function()
+    local proxy = run("local endless = setmetatable({}, { __index = function() while true do end end })\n"
+      .. "function policy.request_filter(s) if s:path() == '/x' then endless.first() end "
+      .. "return s:respond { status = 200 } end")
+    assert.same({}, warnings(proxy))
+    assert.equal(200, client.request { port = proxy.port }.status)
+  end)
+
+  it("is looked for in small files alone at a start: what a program has written loads no slower for it", function()
+    local rows = ("-- " .. ("x"):rep(96) .. "\n"):rep(1400)
+    local proxy, path = run(FINE .. "\nfunction policy.response_filter() return nothing end\n" .. rows)
+    assert.same({}, warnings(proxy))
+    assert.matches("there is no global 'nothing'", perilune.run("check", path).stderr)
+  end)
+end)
+
 describe("`perilune check` has no word for", function()
   local files = {}
   for name in require("lfs").dir "examples" do

@@ -275,6 +275,7 @@ local MOST_VALUES = 2000
 function bytecode.reachable(roots, is_wanted)
   local queue, known, functions = {}, {}, {}
   local function take(value)
+    if #queue > MOST_VALUES then return end
     local is_function = type(value) == "function" and is_wanted(value)
     if not is_function and type(value) ~= "table" or value == _G or known[value] then return end
     known[value], queue[#queue + 1] = true, value

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.lint: what `perilune check` finds in a policy that has loaded: mistakes that would show only when a request
--- comes that way. It reads the bytecode of the policy's files (perilune.bytecode), and looks at the values that the
+-- perilune.lint: what `perilune check`, a start and a reload find in a policy that has loaded: mistakes that would show
+-- only when a request comes that way. It reads the bytecode of the policy's files (perilune.bytecode), and looks at the values that the
 -- hooks hold; nothing of the policy is run.
 --
 -- Faults are what cannot be meant; a warning may be. What cannot be known from here (most values are) is left alone.
@@ -61,11 +61,21 @@ end
 
 --- --- the policy's files -------------------------------------------------------------------------------------------
 
--- The files that are Lua and not ours, compiled: { path, text, chunk }.
-local function files_of(lines)
+-- Large ones are not read to be left out.
+local function bytes_of(path)
+  local file = io.open(path, "rb")
+  local bytes = file and file:seek "end"
+  if file then file:close() end
+  return bytes or math.huge
+end
+
+-- The files that are Lua and not ours, as many as have so many bytes together, compiled: { path, text, chunk }.
+local function files_of(lines, most_bytes)
   local files = {}
   for path in lines:gmatch "[^\n]+" do
-    local text = not core.is_own_source("@" .. path) and path:find "%.lua$" and core.read_file(path)
+    local is_looked_at = not core.is_own_source("@" .. path) and path:find "%.lua$" and bytes_of(path) <= most_bytes
+    local text = is_looked_at and core.read_file(path)
+    if text then most_bytes = most_bytes - #text end
     local chunk = text and loadstring(text, "@" .. path)
     if chunk then files[#files + 1] = { path = path, text = text, chunk = chunk } end
   end
@@ -164,21 +174,24 @@ local function lines_of(findings)
     if a.path ~= b.path then return a.path < b.path end
     return a.line < b.line or a.line == b.line and a.text < b.text
   end)
-  local lines, seen = {}, {}
+  local lines, seen, more = {}, {}, 0
   for _, one in ipairs(findings) do
     local line = ("%s:%d: %s"):format(one.path, one.line, one.text)
-    if not seen[line] and #lines < LONGEST then
-      seen[line], lines[#lines + 1] = true, line
+    if not seen[line] then
+      seen[line] = true
+      if #lines < LONGEST then lines[#lines + 1] = line else more = more + 1 end
     end
   end
+  if more > 0 then lines[#lines + 1] = ("and %d more"):format(more) end
   return table.concat(lines, "\n")
 end
 
---- Looks at a policy that has loaded. `files`: its files, one a line; `hooks`: its functions, as { name, fn }.
+--- Looks at a policy that has loaded. `files`: its files, one a line; `hooks`: its functions, as { name, fn }. Of
+--- files with more than `most_bytes` together the rest is left out.
 ---@return string faults, string warnings lines, or empty
-function lint.look(files, hooks)
+function lint.look(files, hooks, most_bytes)
   local found = { faults = {}, warnings = {} }
-  look_at_globals(found, files_of(files))
+  look_at_globals(found, files_of(files, most_bytes))
   lint_hooks.look(found, hooks)
   look_at_sets(found)
   return lines_of(found.faults), lines_of(found.warnings)

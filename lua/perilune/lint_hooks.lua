@@ -139,12 +139,24 @@ end
 
 --- --- what the hooks hold ------------------------------------------------------------------------------------------
 
+-- Would the policy's own code be run for a name that the value does not have?
+local function asks_policy(value)
+  for _ = 1, 100 do
+    local metatable = debug.getmetatable(value)
+    local index = type(metatable) == "table" and rawget(metatable, "__index")
+    if type(index) == "function" then return bytecode.is_policys(index) end
+    if type(index) ~= "table" then return false end
+    value = index
+  end
+  return true
+end
+
 -- A name of an upvalue that is an object or a module of ours: those say themselves what they do not have.
 local function look_at_upvalue(found, fn, call)
   local of = call.callee.kind == "field" and call.callee.of
   if not of or of.kind ~= "upvalue" then return end
   local _, value = getupvalue(fn, of.index + 1)
-  if type(value) ~= "table" and type(value) ~= "userdata" then return end
+  if type(value) ~= "table" and type(value) ~= "userdata" or asks_policy(value) then return end
   local ok, why = pcall(function() return value[call.callee.name] end)
   if ok then return end
   why = tostring(why):gsub("^.-:%d+: ", "")

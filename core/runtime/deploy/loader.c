@@ -20,6 +20,7 @@
 #include "base/why.h"
 #include "runtime/command.h"
 #include "runtime/deploy/changes.h"
+#include "runtime/deploy/findings.h"
 #include "runtime/server.h"
 #include "shared/registry.h"
 
@@ -216,7 +217,9 @@ static void load(struct server *s, struct registry *registry, struct first_load 
     instances = NULL;
   }
   loaded->instances = instances;
-  if (instances) loaded->tls = tls_refresh_begin();
+  if (!instances) return;
+  loaded->findings = findings_take(instances[s->worker_count]);
+  loaded->tls = tls_refresh_begin();
 }
 
 void first_load_free(struct first_load *first) {
@@ -238,6 +241,7 @@ static void discard(struct loaded *loaded, unsigned workers, const char *why) {
     free_instances(loaded->instances, workers + 1);
     config_free(&loaded->config);
     tls_refresh_drop(loaded->tls);
+    free(loaded->findings);
   }
   free(loaded->why);
   *loaded = (struct loaded){.why = str_to_cstring(str_of(why))};

@@ -19,7 +19,8 @@ struct loaded {
       *instances;       /* owned array of owned: one for each worker, the control worker's last; NULL: why */
   struct config config; /* owned, where there are instances: what the policy configures */
   struct tls_refresh *tls; /* owned, where there are instances: peers' certificates that have changed */
-  char *why;               /* owned; NULL where there are instances */
+  char *findings; /* owned: what a look at the policy has found (runtime/deploy/findings.h); NULL: nothing */
+  char *why;      /* owned; NULL where there are instances */
 };
 
 /* What the first run of the process has loaded, before it was known how many workers there are. It is the check of the

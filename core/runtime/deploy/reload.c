@@ -14,6 +14,7 @@
 #include "net/tls_identity.h"
 #include "runtime/command.h"
 #include "runtime/deploy/changes.h"
+#include "runtime/deploy/findings.h"
 #include "runtime/deploy/loader.h"
 #include "runtime/deploy/reload.h"
 #include "runtime/deploy/switching.h"
@@ -99,6 +100,7 @@ static void note_changes(struct server *s, struct generation *g, const char *fil
   free(s->changes);
   s->changes = describe_changes(s, g, stamps);
   log_lines(s->changes);
+  s->changes = findings_append(s->changes, g->findings);
   stamps_free(s->files);
   s->files = stamps;
 }
@@ -121,11 +123,13 @@ static struct generation *assemble(struct server *s, struct loaded *loaded, stru
   if (!listening) {
     if (instances) config_free(&loaded->config);
     tls_refresh_drop(loaded->tls);
+    free(loaded->findings);
     registry_free(registry);
     return refuse(s, instances, *why);
   }
   struct generation *g = memory_alloc(sizeof *g);
-  *g = (struct generation){instances, listening, loaded->config, registry, loaded->tls};
+  *g = (struct generation){instances, listening, loaded->config, registry, loaded->tls, loaded->findings};
+  findings_log(g->findings);
   return g;
 }
 
@@ -214,6 +218,7 @@ void generation_put_in_force(struct server *s, struct generation *g) {
   lending_renew(s);
   config_free(&g->config);
   registry_free(g->registry);
+  free(g->findings);
   free(g->instances);
   free(g);
   char text[64];
@@ -228,6 +233,7 @@ void generation_free(struct generation *g, unsigned workers) {
   config_free(&g->config);
   tls_refresh_drop(g->tls);
   registry_free(g->registry);
+  free(g->findings);
   free(g);
 }
 

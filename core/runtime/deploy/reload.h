@@ -18,6 +18,7 @@ struct generation {
   struct config config;        /* owned: what the policy configures */
   struct registry *registry;   /* reference: its stage, or a root of its own */
   struct tls_refresh *tls;     /* owned: peers' certificates that have changed */
+  char *findings;              /* owned: what a look at the policy has found; NULL: nothing */
 };
 
 /* What was loaded passes over to whom it is told; NULL: `why`, borrowed, and nothing has changed;

@@ -10,6 +10,7 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/why.h"
 #include "runtime/command.h"
 #include "runtime/deploy/emergency.h"
 #include "runtime/notify.h"
@@ -94,10 +95,10 @@ static void conclude(struct server *s, bool fine, const char *text) {
 }
 
 static void all_have_switched(struct server *s) {
-  char text[TEXT_BYTES];
-  snprintf(text, sizeof text, "reloaded: generation %u is in force on %u worker%s\n%s", s->generation,
-           s->worker_count, plural(s->worker_count), s->changes);
+  char *text = why_text("reloaded: generation %u is in force on %u worker%s\n%s", s->generation,
+                        s->worker_count, plural(s->worker_count), s->changes);
   conclude(s, true, text);
+  free(text);
 }
 
 static void on_limit(struct timer *timer) {

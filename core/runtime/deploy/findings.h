@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// findings: what a look at a policy that has loaded has found, as `perilune check` lists it: mistakes that would show
+// only once a request comes that way. Here they are warnings, for a policy that runs is taken.
+#ifndef PERILUNE_RUNTIME_FINDINGS_H
+#define PERILUNE_RUNTIME_FINDINGS_H
+
+struct instance;
+
+/* Lines of "FILE:LINE: what", a bounded number of them and how many more there are. Malloc'd; NULL: none. In the thread
+ * that has loaded it, before it is bound. */
+char *findings_take(const struct instance *instance);
+/* One warning for each line, and what lists them. NULL is fine. */
+void findings_log(const char *findings);
+/* `text` with "warning: ..." lines behind it, malloc'd; takes over `text`. */
+char *findings_append(char *text, const char *findings);
+
+#endif
