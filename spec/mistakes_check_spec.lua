@@ -212,7 +212,8 @@ describe("What `perilune check` finds", function()
   it("is twenty lines at most, and how many more there are", function()
     local names = {}
     for i = 1, 33 do names[i] = ("session:no%02d()"):format(i) end
-    local result = checked(POLICY:format("function policy.request_filter(session) " .. table.concat(names, " ") .. " end"))
+    local hook = "function policy.request_filter(session) " .. table.concat(names, " ") .. " end"
+    local result = checked(POLICY:format(hook))
     assert.equal(21, select(2, result.stderr:gsub("[^\n]+", "")))
     assert.matches("and 13 more\n$", result.stderr)
     local proxy = run("function policy.request_filter(session) count = 1 " .. table.concat(names, " ") .. " end")

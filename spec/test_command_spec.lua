@@ -126,8 +126,28 @@ describe("a test that fails", function()
     assert.matches("Expected objects to be equal.*The proxy has answered with 500 or more; its log in this test:",
       first)
     assert.matches("error worker 0: [^\n]*hello.lua:5: [^\n]*nothing", first)
-    assert.matches("Errors in the log of this test:[^\n]*\n[^\n]*hello.lua:5: [^\n]*nothing", second)
+    assert.matches("Errors and warnings in the log of this test:[^\n]*\n[^\n]*hello.lua:5: [^\n]*nothing", second)
     assert.is_nil(third:find "log")
+  end)
+
+  it("on the bench shows warnings, too: they say why it was a 503", function()
+    local spec = [[
+      local test = require "perilune.test"
+      it("fails", function()
+        local bench = test.policy("backends.lua")
+        test.clock:advance(60)
+        assert.equal(200, bench:request({}).status)
+      end)
+    ]]
+    local policy = [[
+      local perilune = require "perilune"
+      local set = require("perilune.round_robin").new { "127.0.0.1:9" }
+      require("perilune.health_check").http(set, { interval = 1 })
+      perilune.listen("127.0.0.1:0", { upstream_peer = function() return set:select() end })
+    ]]
+    local directory = project { ["backends.lua"] = policy, ["x_spec.lua"] = spec }
+    local output = run("/", directory .. "/x_spec.lua").stdout
+    assert.matches("Errors and warnings in the log of this test:\n#? *warn: [^\n]*127%.0%.0%.1:9", output)
   end)
 
   it("of a harness that serves a whole file shows its own lines only", function()

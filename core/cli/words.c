@@ -35,7 +35,8 @@ const struct command_words command_words[COMMAND_COUNT] = {
     [COMMAND_UPGRADE] =
         {"upgrade", "", "", "replace a running proxy by the program file as it is now",
          "The new process takes over the sockets: no connection is refused or lost. The old one goes on\n"
-         "to serve if the new one cannot.\n",
+         "to serve if the new one cannot. Dictionaries, rates and counters of the policy begin anew in the\n"
+         "new one: a maintenance switch that is on is off again.\n",
          NO_SETTINGS},
     [COMMAND_STATUS] =
         {"status", "", "", "what a running proxy serves, how fast, and what goes wrong",

@@ -30,7 +30,7 @@ static const struct {
 } phases[PHASE_COUNT] = {
     [PHASE_STARTING] = {"starting", "the proxy is starting"},
     [PHASE_SERVING] = {"serving", NULL},
-    [PHASE_LOADING] = {"loading", "a reload is under way already"},
+    [PHASE_LOADING] = {"loading", "a reload is under way already; 'perilune reload --abort' ends it"},
     [PHASE_SWITCHING] = {"switching", "a reload is under way already"},
     [PHASE_CANARY] = {"canary", "a canary is under way"},
     [PHASE_SHADOW] = {"shadow", "a shadow is under way"},

@@ -219,7 +219,8 @@ function perilune.set_memory_limit(bytes) end
 function perilune.configure(settings) end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- State that all workers share by name, and that survives a reload
+--- State that all workers share by name, and that survives a reload. An upgrade begins it anew: dicts, rates and
+--- counts are empty in the successor
 ---
 --- ```lua
 --- local visits = perilune.dict("visits", { size = 4 * 1024 * 1024 })

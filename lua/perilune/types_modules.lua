@@ -472,7 +472,8 @@ local maintenance = {}
 ---@field retry_after? integer seconds
 ---@field allow? string[] networks that see nothing of it
 
---- require "perilune.maintenance"
+--- require "perilune.maintenance". The switch is kept over reloads; an upgrade (`perilune upgrade`) turns it off: turn it
+--- on again in the successor
 ---@param options? perilune.maintenance_options
 ---@return perilune.maintenance
 function maintenance.new(options) end

@@ -101,7 +101,8 @@ function test.dead_address() end
 --- ```
 ---@class perilune.test.clock
 local clock = {}
---- Sleeps end, timers fire, windows turn, each at its own time.
+--- Sleeps end, timers fire, windows turn, each at its own time. So do http health checks: give test.http an answer for
+--- them first, for checks that nothing answers take the backends out
 ---@param seconds number
 function clock:advance(seconds) end
 --- Runs what is due now.

@@ -281,7 +281,7 @@ static void push_hooks(lua_State *L, const struct policy *policy) {
 /* Of files beyond that the hooks alone are looked at, but by `check`: what a program has written, such as a table of
  * 100,000 rows, is not to load slower for it. */
 enum { LOOK_MOST_BYTES = 128 << 10 };
-/* What the look has left is much of a small policy's memory, and little of a large one's, where collecting takes long. */
+/* What the look leaves is much of a small policy's memory, and little of a large one's, where collecting takes long. */
 enum { COLLECT_MOST_BYTES = 8 << 20 };
 
 /* faults, doubts = require("perilune.lint").look(files, hooks, most_bytes) -1 +0 */

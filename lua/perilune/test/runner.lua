@@ -36,12 +36,21 @@ local function end_file(file)
   if not ok then io.stderr:write(("perilune test: at the end of %s: %s\n"):format(file.name, tostring(message))) end
 end
 
--- What hooks on the bench have raised.
-local function bench_errors()
+local MOST_LINES = 8
+
+-- What hooks on the bench have raised, and what the log warns of: a backend that is out, a peer that could not be used.
+local function bench_trouble()
   local lines = {}
-  for _, entry in ipairs(test.log.entries "error") do lines[#lines + 1] = "  " .. entry.text:gsub("\n", "\n  ") end
+  for _, entry in ipairs(test.log.entries()) do
+    if entry.level == "error" or entry.level == "warn" then
+      lines[#lines + 1] = ("  %s: %s"):format(entry.level, (entry.text:gsub("\n", "\n  ")))
+    end
+  end
   if #lines == 0 then return "" end
-  return "\nErrors in the log of this test:\n" .. table.concat(lines, "\n", 1, math.min(#lines, 5))
+  local more = #lines - MOST_LINES
+  return "\nErrors and warnings in the log of this test:\n"
+    .. table.concat(lines, "\n", 1, math.min(#lines, MOST_LINES))
+    .. (more > 0 and ("\n  and %d more"):format(more) or "")
 end
 
 -- A test that has failed also says what the policy did wrong in it, before all that belongs to it ends.
@@ -50,7 +59,7 @@ local function explain_failures(busted)
   function busted.publish(channel, element, parent, message, trace, ...)
     local is_bad = channel[1] == "failure" or channel[1] == "error"
     if is_bad and scope.inside and type(message) == "string" then
-      message = message .. bench_errors() .. scope.testimony()
+      message = message .. bench_trouble() .. scope.testimony()
     end
     return publish(channel, element, parent, message, trace, ...)
   end
