@@ -59,8 +59,8 @@ struct policy_kind {
    * NULL: *why is a malloc'd message that names file and line. */
   void *(*load)(const void *source, const struct policy_host *host, char **why);
   /* Of one that has loaded, in the thread that has loaded it: mistakes that would show only once a request comes that
-   * way. But for `check` it takes little time. Lines, malloc'd; NULL: none. *doubts: what may be one, likewise. NULL (the
-   * function): nothing is known. */
+   * way. But for `check` it takes little time. Lines, malloc'd; NULL: none. *doubts: what may be one, likewise.
+   * NULL (the function): nothing is known. */
   char *(*faults)(void *policy, char **doubts);
   /* What the first run of the process has loaded is to be the control worker's, whose host `host` is. False: it was
    * told another number of workers, and is to be loaded again. NULL (the function): it may always be. */
