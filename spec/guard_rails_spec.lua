@@ -9,13 +9,13 @@ local scheduler = require "scheduler"
 after_each(require("cleanup").run)
 
 -- `hooks` behind the settings; requests for /bad run `bad`, others are served.
-local function start(settings, bad, more)
+local function start(settings, bad, more, options)
   local text = policies.to(origins.start "hello", { hooks = ([[
     perilune.configure { %s }
     local function bad(session) %s end
     function policy.request_filter(session) if session:path() == "/bad" then return bad(session) end end
   ]]):format(settings, bad) .. (more or "") })
-  return perilune.start { workers = 1, policy = text }
+  return perilune.start { workers = 1, policy = text, release = options and options.release }
 end
 
 local function status(proxy, path)
@@ -37,7 +37,8 @@ describe("a hook that does not end", function()
   }
   for name, code in pairs(LOOPS) do
     it("is interrupted and gives 504, and the worker serves on: " .. name, function()
-      local proxy = start("jit = false, hook_time = 0.1", code)
+      -- With AddressSanitizer an error that passes ten thousand frames takes seconds, in which nothing can interrupt it.
+      local proxy = start("jit = false, hook_time = 0.1", code, nil, { release = name:find "recursion" ~= nil })
       assert.equal(name:find "error value" and 500 or 504, status(proxy, "/bad"))
       assert.equal(200, status(proxy, "/"))
       if not name:find "error value" then

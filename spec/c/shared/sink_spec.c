@@ -74,7 +74,7 @@ IT("writes lines to a file, and all of them before its end") {
 IT("says why a file cannot be opened") {
   char *why = NULL;
   CHECK(sink_open("/no/such/directory/log", 1, true, &why) == NULL);
-  CHECK(why && strstr(why, "/no/such/directory/log: No such file"));
+  CHECK(why && strstr(why, "/no/such/directory/log: its folder does not exist"));
   free(why);
 }
 
