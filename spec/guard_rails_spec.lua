@@ -37,7 +37,7 @@ describe("a hook that does not end", function()
   }
   for name, code in pairs(LOOPS) do
     it("is interrupted and gives 504, and the worker serves on: " .. name, function()
-      -- With AddressSanitizer an error that passes ten thousand frames takes seconds, in which nothing can interrupt it.
+      -- With AddressSanitizer an error that passes ten thousand frames takes seconds, and nothing interrupts it.
       local proxy = start("jit = false, hook_time = 0.1", code, nil, { release = name:find "recursion" ~= nil })
       assert.equal(name:find "error value" and 500 or 504, status(proxy, "/bad"))
       assert.equal(200, status(proxy, "/"))
