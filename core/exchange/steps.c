@@ -22,11 +22,8 @@
 STEP_TABLE(X)
 #undef X
 
-static const struct {
-  const char *name;
-  enum step_result (*run)(struct exchange *x);
-} steps[] = {
-#define X(name) {#name, step_##name},
+static const char *const step_names[] = {
+#define X(name) #name,
     STEP_TABLE(X)
 #undef X
 };
@@ -41,6 +38,17 @@ const char *hook_name(enum hook hook) { return hook_names[hook]; }
 
 /* --- the dispatcher ------------------------------------------------------------------------------------- */
 
+/* Each request goes through most of them: no table of functions, so that they may be compiled into one. */
+static inline enum step_result run_step(struct exchange *x, unsigned char at) {
+  switch ((enum exchange_step)at) {
+#define X(name)                                                                                              \
+  case STEP_##name: return step_##name(x);
+    STEP_TABLE(X)
+#undef X
+  }
+  __builtin_unreachable();
+}
+
 void exchange_run(struct exchange *x) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
   if (x->running) {
@@ -54,8 +62,8 @@ void exchange_run(struct exchange *x) {
     unsigned char at = x->step;
     CHECK(at <= STEP_finish);
     x->again = false;
-    if (is_told) log_line(LOG_DEBUG, "exchange %p: %s", (void *)x, steps[at].name);
-    result = steps[at].run(x);
+    if (is_told) log_line(LOG_DEBUG, "exchange %p: %s", (void *)x, step_names[at]);
+    result = run_step(x, at);
     if (result == STEP_NEXT && x->step == at) x->step++;
   } while (result == STEP_NEXT || result == STEP_JUMPED || (result == STEP_WAIT && x->again));
   if (result == STEP_WAIT) x->running = false;

@@ -58,8 +58,7 @@ enum field_id field_id(struct str name) {
   return FIELD_OTHER;
 }
 
-/* The usual spellings, in the order of FIELD_TABLE. */
-static const struct str spellings[] = {
+const struct str field_names[] = {
     STR_INIT(""),
     STR_INIT("Host"),
     STR_INIT("Connection"),
@@ -89,11 +88,7 @@ static const struct str spellings[] = {
     STR_INIT("Content-Type"),
 };
 _Static_assert(FIELD_COUNT <= 32, "headers.present has a bit per number");
-_Static_assert(sizeof spellings / sizeof *spellings == FIELD_COUNT, "a field without its usual spelling");
-
-struct str field_name(enum field_id id) {
-  return spellings[id];
-}
+_Static_assert(sizeof field_names / sizeof *field_names == FIELD_COUNT, "a field without its usual spelling");
 
 bool field_name_is_valid(struct str name) { return grammar_is_all(name, CLASS_TOKEN); }
 
@@ -153,13 +148,7 @@ void headers_add(struct headers *h, struct str name, struct str value) {
 }
 
 void headers_add_id(struct headers *h, enum field_id id, struct str value) {
-  headers_add_field(h, spellings[id], value, id);
-}
-
-void headers_add_line(struct headers *h, enum field_id id, struct str line) {
-  struct str name = {line.ptr, spellings[id].len};
-  CHECK(str_equal(name, spellings[id]) && memcmp(line.ptr + name.len, ": ", 2) == 0);
-  headers_add_field(h, name, str_from(line, name.len + 2), id);
+  headers_add_field(h, field_names[id], value, id);
 }
 
 bool headers_next_member(const struct headers *h, enum field_id id, unsigned *at, struct str *rest,

@@ -8,6 +8,7 @@
 #define PERILUNE_HTTP_HEADERS_H
 
 #include "base/arena.h"
+#include "base/check.h"
 #include "base/str.h"
 
 /* X(ID, "lower-case name"): the fields with a number: those that the proxy itself asks for, and a few that most
@@ -65,8 +66,10 @@ struct headers {
 
 /* The number of a field name, FIELD_OTHER where it has none. */
 enum field_id field_id(struct str name);
-/* The name of a numbered field in its usual spelling ("X-Forwarded-For"); id must not be FIELD_OTHER. */
-struct str field_name(enum field_id id);
+/* The names of numbered fields in their usual spelling ("X-Forwarded-For"), in the order of FIELD_TABLE. */
+extern const struct str field_names[];
+/* id must not be FIELD_OTHER. */
+static inline struct str field_name(enum field_id id) { return field_names[id]; }
 /* token (RFC 9110 section 5.6.2), at least one byte. */
 bool field_name_is_valid(struct str name);
 /* No control characters but tab, no NUL, CR, LF, DEL; obs-text allowed (RFC 9110 section 5.5). */
@@ -116,7 +119,11 @@ static inline void headers_add_field(struct headers *h, struct str name, struct 
 void headers_add(struct headers *h, struct str name, struct str value);
 void headers_add_id(struct headers *h, enum field_id id, struct str value);
 /* The same of a line, "Name: value" with the usual spelling of the name: the writer copies it in one piece. */
-void headers_add_line(struct headers *h, enum field_id id, struct str line);
+static inline void headers_add_line(struct headers *h, enum field_id id, struct str line) {
+  struct str name = {line.ptr, field_name(id).len};
+  CHECK(str_equal(name, field_name(id)) && memcmp(line.ptr + name.len, ": ", 2) == 0);
+  headers_add_field(h, name, str_from(line, name.len + 2), id);
+}
 /* Replaces the first field of that name in its place and removes the others; appends where there is none. */
 void headers_set_id(struct headers *h, enum field_id id, struct str value);
 /* The same for a name whose number is known, or that has none. */
