@@ -61,7 +61,8 @@ static bool is_whole_line(struct reading *r, struct str *value) {
   return true;
 }
 
-static int on_value_end(llhttp_t *llhttp) {
+/* Flat, for each field of each message comes this way. */
+static __attribute__((flatten)) int on_value_end(llhttp_t *llhttp) {
   struct reading *r = llhttp->data;
   struct str name = r->name, value;
   enum field_id id = field_id(name);
