@@ -176,26 +176,20 @@ void tasks_bind(struct vm *vm) {
 
 enum { LEFT = -1 }; /* the Lua state was given up */
 
-/* Calls Lua so that it can be left: lua_resume of a task, or lua_cpcall where there is none. */
-struct call {
-  struct task *task;
-  lua_CFunction function;
-  void *argument;
-  int arguments;
-};
-
-static inline int call_plainly(struct vm *vm, const struct call *call) {
-  return call->task ? lua_resume(call->task->co, call->arguments)
-                    : lua_cpcall(vm->L, call->function, call->argument);
+/* Resumes the coroutine, where there is one, or calls the function. */
+static inline int call_plainly(struct vm *vm, lua_State *co, int arguments, lua_CFunction function,
+                               void *argument) {
+  return co ? lua_resume(co, arguments) : lua_cpcall(vm->L, function, argument);
 }
 
-/* Of nested calls the outermost alone can be left. */
-static __attribute__((noinline)) int call_lua(struct vm *vm, const struct call *call) {
+/* The same so that it can be left. Of nested calls the outermost alone can be. */
+static __attribute__((noinline)) int call_lua(struct vm *vm, lua_State *co, int arguments,
+                                              lua_CFunction function, void *argument) {
   if (vm->lost.why) return LEFT;
-  if (vm->depth > 1) return call_plainly(vm, call);
+  if (vm->depth > 1) return call_plainly(vm, co, arguments, function, argument);
   if (LANDING_SET(vm->landing.place) != 0) return LEFT;
   vm->landing.is_set = true;
-  int status = call_plainly(vm, call);
+  int status = call_plainly(vm, co, arguments, function, argument);
   vm->landing.is_set = false;
   return status;
 }
@@ -251,9 +245,8 @@ static enum task_status run(struct task *task, int arguments) {
   struct vm *vm = task->vm;
   vm->running = task;
   vm->watch.co = task->co;
-  const struct call call = {.task = task, .arguments = arguments};
   watch_enter(vm, task->place, task->hook);
-  int status = call_lua(vm, &call);
+  int status = call_lua(vm, task->co, arguments, NULL, NULL);
   if (status == LEFT) leave(vm, task);
   watch_leave(vm);
   vm->running = outer;
@@ -304,9 +297,8 @@ void task_wake_soon(struct task *task) {
  * everything. */
 static __attribute__((cold)) int call_beyond_cap(struct vm *vm, lua_CFunction function, void *argument) {
   vm->memory.cap_bytes += VM_RESERVE_BYTES;
-  const struct call call = {.function = function, .argument = argument};
   watch_enter(vm, NULL, TASK_NO_HOOK);
-  int status = call_lua(vm, &call);
+  int status = call_lua(vm, NULL, 0, function, argument);
   if (status == LEFT) leave(vm, NULL);
   watch_leave(vm);
   vm->memory.cap_bytes -= VM_RESERVE_BYTES;
