@@ -310,8 +310,9 @@ describe("the pool of perilune.tcp", function()
         socket:set_timeouts(30) socket:send "PING\\r\\n" socket:receive()]],
       "there is something unread|a receive on it has failed" },
     { "half of an answer", "socket:send 'ECHO 5\\r\\n' socket:receive(2)", "there is something unread" },
+    -- Where the second answer has not come yet, it is kept, and found out when it is to be used again.
     { "two questions and one answer", "socket:send 'PING\\r\\nPING\\r\\n' socket:receive()",
-      "there is something unread" },
+      "there is something unread|(kept)" },
     { "a question without its answer", "socket:send 'SLOW\\r\\n'", "nothing was received after the last send" },
     { "a second question", "socket:send 'PING\\r\\n' socket:receive() socket:send 'SLOW\\r\\n'",
       "nothing was received after the last send" },
@@ -336,7 +337,9 @@ describe("the pool of perilune.tcp", function()
       local said = ask()
       if not way[3] then return assert.equal("true|nil|1", said) end
       local is_said = false
-      for why in way[3]:gmatch "[^|]+" do is_said = is_said or said:find("nil|" .. why, 1, true) == 1 end
+      for why in way[3]:gmatch "[^|]+" do
+        is_said = is_said or said:find(why == "(kept)" and "true|nil" or "nil|" .. why, 1, true) == 1
+      end
       assert.is_true(is_said, said)
       assert.matches("|0$", said)
     end)
