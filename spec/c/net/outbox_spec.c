@@ -131,7 +131,7 @@ static void several(struct fixture *f) {
     peers[i] = fds[1];
     conn_init(&others[i], f->loop, fds[0], &events, f);
     conn_want_read(&others[i], true);
-    if (i == 0) shutdown(peers[0], SHUT_RDWR); /* before: on a slow machine the outbox may be sent at any time */
+    if (i == 0) shutdown(peers[0], SHUT_RDWR); /* first: a slow machine sends the outbox at any time */
     CHECK(say_soon(&others[i], "to another") == IO_OK);
   }
   CHECK(say_soon(&f->conn, "one") == IO_OK);
