@@ -61,20 +61,13 @@ end
 
 --- --- the policy's files -------------------------------------------------------------------------------------------
 
--- Large ones are not read to be left out.
-local function bytes_of(path)
-  local file = io.open(path, "rb")
-  local bytes = file and file:seek "end"
-  if file then file:close() end
-  return bytes or math.huge
-end
-
 -- The files that are Lua and not ours, as many as have so many bytes together, compiled: { path, text, chunk }.
 local function files_of(lines, most_bytes)
   local files = {}
   for path in lines:gmatch "[^\n]+" do
-    local is_looked_at = not core.is_own_source("@" .. path) and path:find "%.lua$" and bytes_of(path) <= most_bytes
+    local is_looked_at = not core.is_own_source("@" .. path) and path:find "%.lua$"
     local text = is_looked_at and core.read_file(path)
+    if text and #text > most_bytes then text = nil end
     if text then most_bytes = most_bytes - #text end
     local chunk = text and loadstring(text, "@" .. path)
     if chunk then files[#files + 1] = { path = path, text = text, chunk = chunk } end
