@@ -172,11 +172,11 @@ describe("a client that takes its response slowly", function()
       end
       connection:read_request_body()
     end)
-    local options = { peer = ", read_timeout = 0.4, send_timeout = 0.4" }
+    local options = { peer = ", read_timeout = 1.5, send_timeout = 1.5" }
     local proxy = start(origin, options)
     local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
     connection:send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\nhello")
-    scheduler.sleep(1.5)
+    scheduler.sleep(3.5)
     connection:send(("x"):rep(15))
     assert.equal(bytes, #connection:read_response(nil, 60).body)
     assert.equal(0, proxy:count_log "peer 127")
