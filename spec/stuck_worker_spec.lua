@@ -86,6 +86,21 @@ describe("a worker that is blocked in a call", function()
     assert.equal(0, metrics.read(proxy)[('perilune_worker_stuck{worker="%d"}'):format(stuck.id)])
   end)
 
+  it("is named with the policy's line also where a module that comes with the proxy is in the call", function()
+    local proxy = blocked.start { policy = [[
+      local perilune = require "perilune"
+      local log = require("perilune.access_log").new {
+        fields = function() return { held = "$(until [ -e $GO ]; do sleep 0.05; done)" } end, write = os.execute }
+      perilune.listen("127.0.0.1:0", {
+        request_filter = function(session) return session:respond { status = 200 } end,
+        logging = function(session, failure, ctx)
+          if session:path() == "/block" then log(session, failure, ctx) end
+        end,
+      })
+    ]] }
+    assert.matches("^is stuck in logging at .*policy.lua:7 for %d+ s$", (block(proxy).stuck))
+  end)
+
   it("has one whose listeners a reload adds and removes meanwhile", function()
     local proxy, pid_file, path, status = start { more = "perilune.listen('127.0.0.1:0', { request_filter = answer })" }
     local function ports()

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lua/vm/handle.h"
 #include "lua/vm/lost.h"
 #include "lua/vm/vm.h"
 #include "exchange/hooks.h"
@@ -39,12 +40,6 @@ static bool is_system_call(uintptr_t pc) {
          memcmp((const void *)pc, code, sizeof code) == 0;
 }
 
-/* A module that comes with us has been called by what is looked for. */
-static bool is_ours(const struct vm *vm, const char *source) {
-  return vm->library.len && strncmp(source, vm->library.ptr, vm->library.len) == 0 &&
-         strncmp(source + vm->library.len, "lua/", 4) == 0;
-}
-
 static void note(struct whereabouts *at, const lua_Debug *ar, unsigned turn) {
   char text[sizeof at->source] = "";
   const char *source = ar->source + 1; /* behind the @ */
@@ -68,7 +63,7 @@ void whereabouts_look(struct vm *vm, const void *context) {
   if (!is_system_call(lost_pc(context))) return;
   for (int level = 0; level < FRAMES_MOST && lua_getstack(L, level, &ar); level++) {
     if (!lua_getinfo(L, "Sl", &ar) || ar.currentline <= 0 || *ar.source != '@') continue;
-    if (is_ours(vm, ar.source + 1)) continue;
+    if (handle_is_own_source(vm, ar.source)) continue; /* what is looked for has called it */
     note(at, &ar, turn);
     return;
   }
