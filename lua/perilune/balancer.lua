@@ -259,8 +259,8 @@ end
 -- A method that sets do not have would be a nil that fails somewhere else.
 setmetatable(Set, { __index = function(_, name)
   if type(name) ~= "string" or name:sub(1, 2) == "__" then return nil end
-  local names = { "select" }
-  for known in pairs(Set) do names[#names + 1] = known end
+  local names = check.names(Set)
+  names[#names + 1] = "select"
   check.raise(("a set of backends has no '%s'%s"):format(name, check.meant(name, names)))
 end })
 

@@ -9,6 +9,20 @@ local check = {}
 --- Raises a sentence. Functions that call it keep their frames: it is no tail call.
 check.raise = core.raise
 
+--- The names that a table has, in order.
+function check.names(of)
+  local names = {}
+  for name in pairs(of) do if type(name) == "string" then names[#names + 1] = name end end
+  table.sort(names)
+  return names
+end
+
+--- Is it the name of a hook?
+function check.is_hook(name)
+  for _, hook in ipairs(core.hook_names()) do if hook == name then return true end end
+  return false
+end
+
 --- What may be meant by a name that something does not have: the nearest of `names`, or all of them.
 function check.meant(name, names)
   local near = core.nearest(name, names)
@@ -61,9 +75,7 @@ end
 function check.strict(methods, what)
   return setmetatable(methods, { __index = function(_, name)
     if type(name) ~= "string" or name:sub(1, 2) == "__" then return nil end
-    local names = {}
-    for known in pairs(methods) do names[#names + 1] = known end
-    core.raise(("%s has no '%s'%s"):format(what, name, check.meant(name, names)))
+    core.raise(("%s has no '%s'%s"):format(what, name, check.meant(name, check.names(methods))))
   end })
 end
 

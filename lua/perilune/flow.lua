@@ -31,11 +31,11 @@ local function next_of(fn, instructions, i)
   return i.at + 1, not bytecode.is_loop_mark(i) and i.target or nil
 end
 
---- The returns that can be reached without passing a call for which is_stop(call) holds: an array of { line, value },
---- as bytecode.return_at has them. `calls` are those of the function.
-function flow.ends(fn, calls, is_stop)
+--- The returns that can be reached, where is_stop is given without passing a call for which is_stop(call) holds: an
+--- array of { line, value }, as bytecode.return_at has them.
+function flow.ends(fn, is_stop)
   local instructions, stops, seen, ends = bytecode.instructions(fn), {}, {}, {}
-  for _, call in ipairs(calls) do stops[call.at] = is_stop(call) or nil end
+  for _, call in ipairs(is_stop and bytecode.calls(fn) or {}) do stops[call.at] = is_stop(call) or nil end
   local queue = { 1 }
   while #queue > 0 do
     local at = table.remove(queue)

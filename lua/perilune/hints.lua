@@ -2,6 +2,7 @@
 -- perilune.hints: adds to a message of LuaJIT what to write instead. Each hint is for a mistake of people who come
 -- from other languages or other proxies. A message without a hint stays as it is.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 
 local hints = {}
@@ -9,13 +10,8 @@ local hints = {}
 local MODULES = {}
 for name in ("crypto date dns http json log metrics network regex tcp url"):gmatch "%w+" do MODULES[name] = true end
 
-local function is_hook(name)
-  for _, hook in ipairs(core.hook_names()) do if hook == name then return true end end
-  return false
-end
-
 local function for_hook(name)
-  if is_hook(name) then
+  if check.is_hook(name) then
     return ("a hook is defined, not called: function policy.%s(session, ...) ... end"):format(name)
   end
   if name == "hook" or name == "on" or name == "use" or name == "add_hook" then

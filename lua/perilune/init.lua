@@ -2,6 +2,7 @@
 -- perilune: the module a policy requires. Its functions are C, from lua/api; what they take and give is written down in
 -- lua/perilune/types.lua. Nothing here may be slow or clever: it is the table of contents.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 local spawn = require "perilune.spawn"
 local shared = require "perilune.shared"
@@ -70,10 +71,8 @@ return setmetatable(perilune, { __index = function(_, name)
   if type(name) == "string" and name:sub(1, 2) == "__" then return nil end
   error(("perilune has no '%s'%s"):format(tostring(name), suggestion(name)), 2)
 end, __newindex = function(_, name, value)
-  for _, hook in ipairs(core.hook_names()) do
-    if name == hook then
-      error(("perilune.%s is no hook: hooks are fields of the table that perilune.listen gets"):format(name), 2)
-    end
+  if check.is_hook(name) then
+    error(("perilune.%s is no hook: hooks are fields of the table that perilune.listen gets"):format(name), 2)
   end
   rawset(perilune, name, value)
 end })

@@ -8,11 +8,12 @@
 local bytecode = require "perilune.bytecode"
 local check = require "perilune.check"
 local core = require "perilune.core"
+local findings = require "perilune.findings"
 local lint_hooks = require "perilune.lint_hooks"
 
 local lint = {}
 
-local LONGEST = 20 -- findings of each kind
+local add = findings.add
 
 --- --- names --------------------------------------------------------------------------------------------------------
 
@@ -25,20 +26,13 @@ local FOREIGN = {
   core = "that is HAProxy: see perilune.* and the hooks",
 }
 
-local function list_of(set)
-  local list = {}
-  for name in pairs(set) do if type(name) == "string" then list[#list + 1] = name end end
-  table.sort(list)
-  return list
-end
-
 -- Names that a text makes: of locals, parameters and loops.
 local function locals_of(text)
   local names = {}
-  local function add(list) for name in list:gmatch "[%a_][%w_]*" do names[name] = true end end
-  for list in text:gmatch "local%s+([%w_, ]+)" do add(list) end
-  for list in text:gmatch "function[^(\n]*%(([^)\n]*)%)" do add(list) end
-  for list in text:gmatch "for%s+([%w_, ]+)" do add(list) end
+  local function take(list) for name in list:gmatch "[%a_][%w_]*" do names[name] = true end end
+  for list in text:gmatch "local%s+([%w_, ]+)" do take(list) end
+  for list in text:gmatch "function[^(\n]*%(([^)\n]*)%)" do take(list) end
+  for list in text:gmatch "for%s+([%w_, ]+)" do take(list) end
   names["function"], names["local"] = nil, nil
   return names
 end
@@ -53,7 +47,7 @@ local function hint_for(name, file)
   local names = locals_of(file.text)
   for known in pairs(_G) do names[known] = true end
   names[name] = nil
-  local near = core.nearest(name, list_of(names))
+  local near = core.nearest(name, check.names(names))
   if near then return ("did you mean %s?"):format(near) end
   if pcall(require, "perilune." .. name) then return ('write: local %s = require "perilune.%s"'):format(name, name) end
   return ("where it may be missing, ask for rawget(_G, %q)"):format(name)
@@ -61,7 +55,24 @@ end
 
 --- --- the policy's files -------------------------------------------------------------------------------------------
 
--- The files that are Lua and not ours, as many as have so many bytes together, compiled: { path, text, chunk }.
+-- What the functions of a chunk have to do with globals: as bytecode.globals and bytecode.global_fields have it, each
+-- global once for each line.
+local function survey(chunk)
+  local globals, fields, seen = {}, {}, {}
+  bytecode.each(chunk, function(fn)
+    for _, global in ipairs(bytecode.globals(fn)) do
+      local key = ("%d %s %s"):format(global.line, global.name, tostring(global.is_written))
+      if not seen[key] then
+        seen[key], global.in_main_chunk = true, fn == chunk
+        globals[#globals + 1] = global
+      end
+    end
+    for _, field in ipairs(bytecode.global_fields(fn)) do fields[#fields + 1] = field end
+  end)
+  return globals, fields
+end
+
+-- The files that are Lua and not ours, as many as have so many bytes together: { path, text, globals, fields }.
 local function files_of(lines, most_bytes)
   local files = {}
   for path in lines:gmatch "[^\n]+" do
@@ -70,47 +81,35 @@ local function files_of(lines, most_bytes)
     if text and #text > most_bytes then text = nil end
     if text then most_bytes = most_bytes - #text end
     local chunk = text and loadstring(text, "@" .. path)
-    if chunk then files[#files + 1] = { path = path, text = text, chunk = chunk } end
+    if chunk then
+      local globals, fields = survey(chunk)
+      files[#files + 1] = { path = path, text = text, globals = globals, fields = fields }
+    end
   end
   return files
 end
 
 --- --- globals ------------------------------------------------------------------------------------------------------
 
-local function add(findings, path, line, format, ...)
-  findings[#findings + 1] = { path = path, line = line, text = format:format(...) }
-end
-
-local function each_global(file, visit)
-  bytecode.each(file.chunk, function(fn)
-    for _, global in ipairs(bytecode.globals(fn)) do visit(global, fn == file.chunk) end
-  end)
-end
-
 local function written_globals(files)
   local written = {}
   for _, file in ipairs(files) do
-    each_global(file, function(global) if global.is_written then written[global.name] = true end end)
-    bytecode.each(file.chunk, function(fn)
-      for _, field in ipairs(bytecode.global_fields(fn)) do
-        local is_known = field.is_written or field.is_tested and not field.is_called
-        if is_known then written[field.global .. "." .. field.name] = true end
-      end
-    end)
+    for _, global in ipairs(file.globals) do
+      if global.is_written then written[global.name] = true end
+    end
+    for _, field in ipairs(file.fields) do
+      local is_known = field.is_written or field.is_tested and not field.is_called
+      if is_known then written[field.global .. "." .. field.name] = true end
+    end
   end
   return written
 end
 
-local function is_hook(name)
-  for _, hook in ipairs(core.hook_names()) do if hook == name then return true end end
-  return false
-end
-
-local function look_at_written(found, file, global, in_main_chunk)
-  if is_hook(global.name) then
+local function look_at_written(found, file, global)
+  if check.is_hook(global.name) then
     add(found.faults, file.path, global.line, "the global '%s' is no hook: write function policy.%s", global.name,
       global.name)
-  elseif not in_main_chunk then
+  elseif not global.in_main_chunk then
     add(found.warnings, file.path, global.line, "the global '%s' is set inside a function: all requests of a worker "
       .. "share it, and no other worker has it; write local %s, or keep it in ctx", global.name, global.name)
   end
@@ -119,34 +118,30 @@ end
 -- What a library does not have: string.gsbu. A name that is asked for somewhere, as in table.unpack or unpack, may be
 -- missing; one that is kept for later is a slip where another one is near.
 local function look_at_fields(found, file, written)
-  bytecode.each(file.chunk, function(fn)
-    for _, field in ipairs(bytecode.global_fields(fn)) do
-      local library, name = rawget(_G, field.global), field.name
-      local is_missing = type(library) == "table" and library ~= _G and not getmetatable(library)
-        and library[name] == nil and not written[field.global] and not written[field.global .. "." .. name]
-      local names = is_missing and list_of(library)
-      local is_meant = field.is_called or is_missing and core.nearest(name, names)
-      if is_missing and is_meant and not field.is_written then
-        add(found.faults, file.path, field.line, "%s has no '%s'%s", field.global, name, check.meant(name, names))
-      end
+  for _, field in ipairs(file.fields) do
+    local library, name = rawget(_G, field.global), field.name
+    local is_missing = type(library) == "table" and library ~= _G and not getmetatable(library)
+      and library[name] == nil and not written[field.global] and not written[field.global .. "." .. name]
+    local names = is_missing and check.names(library)
+    local is_meant = field.is_called or is_missing and core.nearest(name, names)
+    if is_missing and is_meant and not field.is_written then
+      add(found.faults, file.path, field.line, "%s has no '%s'%s", field.global, name, check.meant(name, names))
     end
-  end)
+  end
+end
+
+local function look_at_global(found, file, global, written)
+  if global.is_written then
+    look_at_written(found, file, global)
+  elseif rawget(_G, global.name) == nil and not written[global.name] then
+    add(found.faults, file.path, global.line, "there is no global '%s': %s", global.name, hint_for(global.name, file))
+  end
 end
 
 local function look_at_globals(found, files)
-  local written, seen = written_globals(files), {}
+  local written = written_globals(files)
   for _, file in ipairs(files) do
-    each_global(file, function(global, in_main_chunk)
-      local key = ("%s:%d %s %s"):format(file.path, global.line, global.name, tostring(global.is_written))
-      if seen[key] then return end
-      seen[key] = true
-      if global.is_written then
-        look_at_written(found, file, global, in_main_chunk)
-      elseif rawget(_G, global.name) == nil and not written[global.name] then
-        add(found.faults, file.path, global.line, "there is no global '%s': %s", global.name,
-          hint_for(global.name, file))
-      end
-    end)
+    for _, global in ipairs(file.globals) do look_at_global(found, file, global, written) end
     look_at_fields(found, file, written)
   end
 end
@@ -159,25 +154,7 @@ local function look_at_sets(found)
   end
 end
 
---- --- the report ---------------------------------------------------------------------------------------------------
-
--- In order of files and lines, each once.
-local function lines_of(findings)
-  table.sort(findings, function(a, b)
-    if a.path ~= b.path then return a.path < b.path end
-    return a.line < b.line or a.line == b.line and a.text < b.text
-  end)
-  local lines, seen, more = {}, {}, 0
-  for _, one in ipairs(findings) do
-    local line = ("%s:%d: %s"):format(one.path, one.line, one.text)
-    if not seen[line] then
-      seen[line] = true
-      if #lines < LONGEST then lines[#lines + 1] = line else more = more + 1 end
-    end
-  end
-  if more > 0 then lines[#lines + 1] = ("and %d more"):format(more) end
-  return table.concat(lines, "\n")
-end
+--- --- all of it ----------------------------------------------------------------------------------------------------
 
 --- Looks at a policy that has loaded. `files`: its files, one a line; `hooks`: its functions, as { name, fn }. Of
 --- files with more than `most_bytes` together the rest is left out.
@@ -187,7 +164,7 @@ function lint.look(files, hooks, most_bytes)
   look_at_globals(found, files_of(files, most_bytes))
   lint_hooks.look(found, hooks)
   look_at_sets(found)
-  return lines_of(found.faults), lines_of(found.warnings)
+  return findings.report(found.faults), findings.report(found.warnings)
 end
 
 return lint

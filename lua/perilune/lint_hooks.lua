@@ -7,22 +7,12 @@
 local bytecode = require "perilune.bytecode"
 local check = require "perilune.check"
 local core = require "perilune.core"
+local findings = require "perilune.findings"
 local flow = require "perilune.flow"
 
 local lint_hooks = {}
 
-local getupvalue = debug.getupvalue
-
-local function list_of(set)
-  local list = {}
-  for name in pairs(set) do if type(name) == "string" then list[#list + 1] = name end end
-  table.sort(list)
-  return list
-end
-
-local function add(findings, path, line, format, ...)
-  findings[#findings + 1] = { path = path, line = line, text = format:format(...) }
-end
+local add, getupvalue = findings.add, debug.getupvalue
 
 local function path_of(fn) return bytecode.info(fn).source:sub(2) end
 
@@ -84,7 +74,7 @@ local function look_at_method(found, fn, call, hook)
   if has == nil then
     local there = {}
     for known in pairs(core.session_methods()) do there[known] = has_method(kind, known) or nil end
-    add(found.faults, path, call.line, "a %s has no '%s'%s", kind, name, check.meant(name, list_of(there)))
+    add(found.faults, path, call.line, "a %s has no '%s'%s", kind, name, check.meant(name, check.names(there)))
   elseif not has then
     add(found.faults, path, call.line, "a %s has no %s: use %s", kind, name, whose(kind, name))
   end
@@ -107,7 +97,7 @@ local function look_at_answer(found, fn, call)
   for name in pairs(names_in(given)) do
     if not ANSWER[name] then
       add(found.faults, path_of(fn), call.line, "session:respond: unknown field '%s'%s", tostring(name),
-        check.hint(name, list_of(ANSWER)))
+        check.hint(name, check.names(ANSWER)))
     end
   end
   local status = given.value.status
@@ -191,7 +181,7 @@ end
 -- The first line where a hook may end with nothing that counts; nil: there is none.
 local function idle_end(fn)
   local first
-  for _, one in ipairs(flow.ends(fn, bytecode.calls(fn), may_answer(fn))) do
+  for _, one in ipairs(flow.ends(fn, may_answer(fn))) do
     local is_nothing = one.value.kind == "nothing" or one.value.kind == "primitive" and not one.value.value
     if is_nothing and (not first or one.line < first) then first = one.line end
   end
@@ -216,7 +206,7 @@ local function look_for_answers(found, listener)
 end
 
 local function look_at_peers(found, fn)
-  for _, one in ipairs(flow.ends(fn, bytecode.calls(fn), function() return false end)) do
+  for _, one in ipairs(flow.ends(fn)) do
     local why = fault_of_peer(fn, one.value)
     if why then add(found.faults, path_of(fn), one.line, "upstream_peer: %s", why) end
   end

@@ -67,14 +67,7 @@ local kinds = {
   end },
 }
 
-local function sorted_names(valid)
-  local list = {}
-  for name in pairs(valid) do list[#list + 1] = name end
-  table.sort(list)
-  return list
-end
-
-local function names(valid) return table.concat(sorted_names(valid), ", ") end
+local function names(valid) return table.concat(check.names(valid), ", ") end
 
 local function show(value)
   if type(value) == "string" then return ("'%s'"):format((("%q"):format(value):sub(2, -2))) end
@@ -84,7 +77,7 @@ end
 local function refuse_unknown(call, given, valid, level)
   for name in pairs(given) do
     if not valid[name] then
-      local hint = check.hint(name, sorted_names(valid))
+      local hint = check.hint(name, check.names(valid))
       error(("%s: unknown option %s%s; valid are %s"):format(call, show(name), hint, names(valid)), level + 1)
     end
   end

@@ -18,9 +18,7 @@ local Client = { __name = "perilune.redis.client" }
 Client.__index = function(_, name)
   local method = rawget(Client, name)
   if method or type(name) ~= "string" or name:sub(1, 2) == "__" then return method end
-  local names = {}
-  for known in pairs(Client) do names[#names + 1] = known end
-  check.raise(("perilune.redis.client has no method '%s'%s"):format(name, check.meant(name, names)))
+  check.raise(("perilune.redis.client has no method '%s'%s"):format(name, check.meant(name, check.names(Client))))
 end
 
 local valid = {
