@@ -9,6 +9,7 @@
 #include "lua/api/socket.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
@@ -213,9 +214,7 @@ static int redis_status(lua_State *L) {
 /* core.redis_encode(commands): their bytes -1 +1 */
 static int encode(lua_State *L) {
   redis_write_list(L, 1);
-  const struct buf *bytes = &vm_of(L)->scratch;
-  lua_pushlstring(L, buf_ptr(bytes), buf_len(bytes));
-  return 1;
+  return push_text(L, buf_str(&vm_of(L)->scratch));
 }
 
 static enum enough read_reply(struct socket *s) {

@@ -10,6 +10,7 @@
 
 #include "lua/api/redis.h"
 #include "lua/vm/handle.h"
+#include "lua/vm/push.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 
@@ -24,15 +25,10 @@ static size_t push_value(lua_State *L, struct str bytes);
 static struct str code_of(struct str text) { return (struct str){text.ptr, str_find(text, ' ')}; }
 
 /* -0 +1 */
-static void push_str(lua_State *L, struct str text) { lua_pushlstring(L, text.ptr, text.len); }
-
-/* -0 +1 */
 static void push_error(lua_State *L, struct str text) {
   lua_createtable(L, 0, 2);
-  push_str(L, text);
-  lua_setfield(L, -2, "error");
-  push_str(L, code_of(text));
-  lua_setfield(L, -2, "code");
+  set_text(L, "error", text);
+  set_text(L, "code", code_of(text));
   lua_pushlightuserdata(L, (void *)&errors);
   lua_rawget(L, LUA_REGISTRYINDEX);
   lua_setmetatable(L, -2);
@@ -45,7 +41,7 @@ static void push_integer(lua_State *L, struct str text) {
   if (number <= 1LL << EXACT_BITS && number >= -(1LL << EXACT_BITS))
     lua_pushnumber(L, (lua_Number)number);
   else
-    push_str(L, str_from(text, text.ptr[0] == '+'));
+    push_text(L, str_from(text, text.ptr[0] == '+'));
 }
 
 /* The text is a double's, and a line ends it. -0 +1 */
@@ -109,7 +105,7 @@ static size_t push_value(lua_State *L, struct str bytes) {
   case '>': return t.bytes + push_list(L, rest, t.count);
   case '%': return t.bytes + push_map(L, rest, t.count);
   case '|': return t.bytes + skip_attribute(L, rest, t.count);
-  default: push_str(L, t.text);
+  default: push_text(L, t.text);
   }
   return t.bytes;
 }
@@ -117,17 +113,14 @@ static size_t push_value(lua_State *L, struct str bytes) {
 int redis_push_reply(lua_State *L, struct str reply) {
   struct resp_token t = {0};
   bool is_whole = resp_token(reply, &t) == RESP_WHOLE;
-  if (is_whole && t.is_null) {
-    lua_pushnil(L);
-    return 1;
-  }
+  if (is_whole && t.is_null) return push_nil(L);
   if (!is_whole || (t.type != '-' && t.type != '!')) {
     push_value(L, reply);
     return 1;
   }
-  lua_pushnil(L);
-  push_str(L, t.text);
-  push_str(L, code_of(t.text));
+  push_nil(L);
+  push_text(L, t.text);
+  push_text(L, code_of(t.text));
   return 3;
 }
 
