@@ -126,9 +126,18 @@ local function next_wait(deadline)
   return SLICE
 end
 
-local function deadline_of(call, seconds)
-  if seconds == nil then return nil end
-  return core.now() + check.number(call, 1, seconds)
+-- Asks by try(self, seconds) until it gives something, or nil, a sentence and a kind. While it gives nothing at all, it
+-- is asked again.
+local function await(self, call, seconds, try)
+  local deadline = seconds ~= nil and core.now() + check.number(call, 1, seconds) or nil
+  local ok, why, kind = connected(self, deadline)
+  if not ok then return nil, why, kind end
+  while true do
+    local wait, ended, sort = next_wait(deadline)
+    if not wait then return nil, ended, sort end
+    local given, failure, code = try(self, wait)
+    if given or failure then return given, failure, code end
+  end
 end
 
 local function close(self)
@@ -174,27 +183,22 @@ local function lost(self, why, kind)
   return nil, why, kind
 end
 
+local function next_message(self, seconds)
+  local reply, why, kind = self.connection:receive(seconds)
+  if kind == "timeout" then
+    if is_alive(self) then return nil end
+    return lost(self, "the server is silent", "closed")
+  end
+  if reply == nil then return lost(self, why or "malformed", kind or "malformed") end
+  self.heard, self.asked = core.now(), false
+  return message_of(self, reply)
+end
+
 --- The next message: { channel, payload, pattern }; or nil, a sentence and a word: "timeout"; "retired" (without
 --- `seconds`, when the policy is no longer in force); else the connection was lost, messages may have been missed, and
 --- the next call connects again.
 function Subscription:receive(seconds)
-  local deadline = deadline_of("subscription:receive", seconds)
-  local ok, why, kind = connected(self, deadline)
-  if not ok then return nil, why, kind end
-  while true do
-    local wait, ended, sort = next_wait(deadline)
-    if not wait then return nil, ended, sort end
-    local reply, failure, code = self.connection:receive(wait)
-    if code == "timeout" then
-      if not is_alive(self) then return lost(self, "the server is silent", "closed") end
-    elseif reply == nil then
-      return lost(self, failure or "malformed", code or "malformed")
-    else
-      self.heard, self.asked = core.now(), false
-      local message = message_of(self, reply)
-      if message then return message end
-    end
-  end
+  return await(self, "subscription:receive", seconds, next_message)
 end
 
 local function check_names(what, names)
@@ -249,23 +253,20 @@ local function entries_of(self, reply)
   return entries
 end
 
+local function next_entries(self, seconds)
+  local block = math.max(math.floor(seconds * 1000), 1)
+  local reply, why, kind = self.connection:call("XREAD", "COUNT", self.count, "BLOCK", block, "STREAMS", self.key,
+    self.last)
+  if why then return lost(self, why, kind) end
+  self.pause = nil
+  local entries = reply and entries_of(self, reply) or {}
+  return #entries > 0 and entries or nil
+end
+
 --- What has been added since the last call: a list of { id, fields }, when there is something; or nil, a sentence and
 --- "timeout", "retired" or what went wrong: then the next call connects again and goes on from the last entry.
 function Stream:read(seconds)
-  local deadline = deadline_of("stream:read", seconds)
-  local ok, why, kind = connected(self, deadline)
-  if not ok then return nil, why, kind end
-  while true do
-    local wait, ended, sort = next_wait(deadline)
-    if not wait then return nil, ended, sort end
-    local block = math.max(math.floor(wait * 1000), 1)
-    local reply, failure, code = self.connection:call("XREAD", "COUNT", self.count, "BLOCK", block, "STREAMS",
-      self.key, self.last)
-    if failure then return lost(self, failure, code) end
-    self.pause = nil
-    local entries = reply and entries_of(self, reply) or {}
-    if #entries > 0 then return entries end
-  end
+  return await(self, "stream:read", seconds, next_entries)
 end
 
 --- Options: from, an id, behind which it begins ("0": all; "$", which is the default: what is added from the first read
