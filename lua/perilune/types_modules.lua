@@ -67,14 +67,14 @@ local http = {}
 ---@field method? string of http.request; "GET"
 ---@field url string of http.request: "https://host:port/path"
 ---@field headers? table<string, string|number|(string|number)[]>
----@field body? string|string[]|fun(): string? a function gives piece after piece, then nil: it is sent in chunks
+---@field body? string|string[]|fun(): string? a function gives one piece at a time, then nil; its body is sent in chunks
 ---@field stream? boolean the body is left to response:read
 ---@field limit? integer bytes of a body that is not streamed; 1048576
 ---@field address? string where to connect instead: "unix:/path", "1.2.3.4:80"
 ---@field keep? boolean the connection goes into the pool; true
----@field idle_timeout? number it stays there so long; 55
----@field pool_size? integer with at most so many of its kind; 32
----@field timeout? number for each of TCP, TLS, a send, a receive; 5
+---@field idle_timeout? number seconds that it stays there; 55
+---@field pool_size? integer most connections of one kind in the pool; 32
+---@field timeout? number seconds for TCP, for TLS, for a send and for a receive, each; 5
 ---@field connect_timeout? number
 ---@field send_timeout? number
 ---@field receive_timeout? number
@@ -145,8 +145,8 @@ function http_response:close() end
 ---@field null userdata null as decode gives it; compare with it, since it is not false
 ---@field empty_array userdata what encode writes as []; for constants. It is no table
 local json = {}
---- Tables whose keys are 1, 2, ... become arrays, with null for a few holes; others objects, with numbers as names in
---- their text; also the empty one, unless it is marked by json.array or came from decode as an array.
+--- Tables whose keys are 1, 2, ... become arrays, with null for a few holes. Others become objects; a key that is a
+--- number becomes its text. An empty table is an object, unless json.array marked it or decode gave it as an array.
 ---@param value any
 ---@return string? text, string? message for a function, NaN, more than 100 levels, an array with other keys
 function json.encode(value) end
@@ -318,7 +318,7 @@ function date.parse_iso8601(text) end
 local cidr = {}
 ---@class perilune.networks
 local networks = {}
---- A search costs little, however long the list.
+--- Searching takes little time, even in a long list.
 ---@param list string|string[] "10.0.0.0/8", "2001:db8::/32", "192.0.2.7"
 ---@return perilune.networks
 function cidr.new(list) end
@@ -410,8 +410,9 @@ local access_control = {}
 ---@field status? integer 403
 ---@field address? fun(session: perilune.session): string instead of the connection's; what is no IP address is refused
 
---- require "perilune.access_control". For request_filter: true says that it has refused the request. Clients of our own
---- unix sockets are let in, unless a PROXY header spoke for them; else what is no IP address is not.
+--- require "perilune.access_control". For request_filter: true says that it has refused the request. A client of
+--- a unix socket that the proxy listens on is let in, unless a PROXY header speaks for somebody else. Any other address
+--- that is no IP address is refused.
 ---@param options perilune.access_control_options
 ---@return fun(session: perilune.session): boolean
 function access_control.new(options) end
@@ -456,8 +457,8 @@ local cors = {}
 ---@field credentials? boolean false
 ---@field max_age? integer seconds that a preflight's answer holds; 600
 
---- require "perilune.cors". preflight is for request_filter, mark for answer_filter (or
---- response_filter, if error pages and own answers shall not have the fields).
+--- require "perilune.cors". preflight is for request_filter, mark for answer_filter (or for response_filter, if the
+--- proxy's error pages and the policy's own answers are not to have the fields).
 ---@param options perilune.cors_options
 ---@return { preflight: (fun(session: perilune.session): boolean), mark: fun(session: perilune.session, response: perilune.response) }
 function cors.new(options) end
@@ -470,7 +471,7 @@ local maintenance = {}
 ---@field page? string
 ---@field content_type? string "text/html; charset=utf-8"
 ---@field retry_after? integer seconds
----@field allow? string[] networks that see nothing of it
+---@field allow? string[] networks whose requests pass all the same
 
 --- require "perilune.maintenance". The switch is kept over reloads; an upgrade (`perilune upgrade`) turns it off: turn it
 --- on again in the successor
@@ -493,7 +494,7 @@ local routes = {}
 --- require "perilune.router". Paths are exact, with parameters ("/users/:id"), or beginnings ("/static/*", "*"); a
 --- method may stand before. The most exact one wins: exact paths first, then those with the fewest parameters, then the
 --- longest beginning; one with a method before one without. A "*" stands at the end only, and "/users/*" does not match
---- "/users". Two routes for the same requests, of which one would never be reached, raise.
+--- "/users". Two routes for the same requests raise, since one would never be reached.
 ---
 --- Parameters are decoded ("%20" is a space). `parameters.rest` is what a "*" stood for, decoded as a whole: of
 --- "/static/*" it is "a/b.css" for "/static/a/b.css".
@@ -555,7 +556,8 @@ function header_rules.new(options) end
 ---@class perilune.body_replace
 local body_replace = {}
 --- require "perilune.body_replace": replaces texts in responses that stream by. install(policy) sets three hooks.
---- Of each piece only an end is held back that may be the beginning of a text: at most the longest text less one byte.
+--- Of each piece only the end is held back, if it may be the beginning of a text: at most one byte less than the
+--- longest text.
 ---@param options { texts: table<string, string>, types: string[]? }
 ---@return { request: function, response: function, body: function, install: fun(policy: perilune.hooks) }
 function body_replace.new(options) end
@@ -579,7 +581,8 @@ function mirror.new(options) end
 local request_id = {}
 --- require "perilune.request_id". request is for request_filter and sets ctx.request_id, response for answer_filter (or
 --- response_filter, which sees only what peers answer).
---- Ids from networks of `trust` are kept. A request that cannot be parsed reaches no request_filter, and has none.
+--- An id that a client from a network of `trust` sends is kept; others are replaced. A request that cannot be parsed
+--- reaches no request_filter, so it gets no id.
 ---@param options? { header: string?, trust: string[]? }
 ---@return { request: fun(session: perilune.session, ctx: table), response: fun(response: perilune.response, ctx: table) }
 function request_id.new(options) end

@@ -25,23 +25,23 @@
 local redis = {}
 
 ---@class perilune.redis_options
----@field timeout? number seconds of a call, with connecting where that is needed; 0.05
----@field connect_timeout? number seconds of each of TCP, TLS and the greeting; 0.2
----@field user? string of AUTH, with password
----@field password? string
----@field database? integer of SELECT; 0
+---@field timeout? number seconds that a call may take, connecting included; 0.05
+---@field connect_timeout? number seconds for TCP, for TLS and for the greeting, each; 0.2
+---@field user? string for AUTH; needs `password`
+---@field password? string for AUTH
+---@field database? integer for SELECT; 0
 ---@field protocol? 2|3 RESP2 or RESP3 (HELLO 3: maps, doubles and booleans); 2
----@field failures? integer calls in a row without a reply in time, until the server is taken for down; 5
----@field retry? number seconds between the first and the second try to reach a server that is down; doubled each time; 0.25
----@field retry_most? number at most; 1.5
----@field queue? integer commands that may wait for their replies in each worker; 1024
----@field queue_bytes? integer of them that may wait to be sent; 4194304
----@field reply_bytes? integer of one reply, of all of a pipeline together; 8388608
+---@field failures? integer after so many calls in a row without a reply in time the server counts as down; 5
+---@field retry? number seconds between the first two tries to reach a server that is down; each further pause is twice as long; 0.25
+---@field retry_most? number seconds of the longest pause; 1.5
+---@field queue? integer most commands of a worker that may wait for their replies; 1024
+---@field queue_bytes? integer most bytes of commands that may wait to be sent; 4194304
+---@field reply_bytes? integer most bytes of a reply, or of all replies of a pipeline together; 8388608
 ---@field tls? boolean
----@field sni? string without: the address's host, where that is a name
----@field verify? boolean false: any certificate will do
----@field verify_name? string
----@field ca? string PEM file, relative to the script; without: the system's
+---@field sni? string the server name that TLS asks for; by default the host of the address, if it is a name
+---@field verify? boolean false: accept any certificate; true
+---@field verify_name? string the name that the certificate must have; by default `sni`, else the host of the address
+---@field ca? string PEM file of the authorities to trust, relative to the script; by default the system's
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any"
 
 --- A client of the server at "1.2.3.4:6379", "name:6379" or "unix:/path". It connects when it is first used. Clients of
@@ -56,12 +56,12 @@ function redis.new(address, options) end
 ---@return boolean
 function redis.is_error(value) end
 
---- What calls give: a text for a text and a status, a number for an integer and a double, a list for a list and a set, a
---- table for a map, true and false. Integers beyond 2^53, which a number would round, are texts. Null is nil; within a
---- list or a map it is redis.null. Texts are bytes, and come as they are.
+--- What calls give: a string for a string and a status, a number for an integer and a double, a list for a list and a
+--- set, a table for a map, and booleans. Integers beyond 2^53, which a number would round, are strings. Null is nil;
+--- within a list or a map it is redis.null. Strings may hold any bytes.
 ---
---- What fails gives nil, a sentence and a word. In capitals it is the server's: "WRONGTYPE", "OOM", "NOSCRIPT", "ERR".
---- Else no reply came:
+--- A call that fails gives nil, a sentence and a word. A word in capitals comes from the server: "WRONGTYPE", "OOM",
+--- "NOSCRIPT", "ERR". Any other word says that no reply came:
 ---
 --- | word | what it means | was it done? |
 --- |---|---|---|
@@ -82,9 +82,9 @@ local client = {}
 ---@return any reply, string? message, string? kind
 function client:call(command, ...) end
 
---- Several commands, sent at once, within the time of one. Each is a list: { "GET", key }. Their replies are a list in
---- the same order; errors of single commands are in it, see redis.is_error. Commands of other tasks may come between
---- them.
+--- Several commands, sent together, which have the timeout of one. Each command is a list: { "GET", key }. Gives the
+--- replies as a list in the same order; the error of a command stands in its place (see redis.is_error). Commands of
+--- other tasks may run between them.
 ---
 --- ```lua
 --- local store = require("perilune.redis").new "127.0.0.1:6379"
@@ -97,36 +97,36 @@ function client:call(command, ...) end
 ---@return any[]? replies, string? message, string? kind
 function client:pipeline(commands) end
 
---- The same as a transaction: all are done, or none, and nothing comes between them.
+--- The same as one transaction (MULTI, EXEC): either all commands run, with nothing between them, or none does.
 ---@param commands (string|number)[][]
 ---@return any[]? replies, string? message, string? kind why none was done
 function client:transaction(commands) end
 
---- Runs a Lua script in the server: by its digest, and by its text where the server does not know it yet. A script is a
---- constant; what differs from call to call belongs into keys and arguments.
+--- Runs a Lua script in the server. Only its digest is sent, and its text if the server does not know it yet. Keep the
+--- script constant: what differs from call to call belongs in keys and arguments.
 ---@param script string
 ---@param keys string[]
 ---@param arguments? (string|number)[]
 ---@return any reply, string? message, string? kind
 function client:eval(script, keys, arguments) end
 
---- The same client, on the same connection, with another time for each call.
+--- The same client, on the same connection, with another timeout for each call.
 ---@param seconds number
 ---@return perilune.redis.client
 function client:with_timeout(seconds) end
 
---- How this worker's connection is. state: "idle" (the next call connects), "connecting", "connected", "paused" (until
---- the next try). waiting: commands. down: calls fail at once. why: the last failure.
+--- The state of this worker's connection. state: "idle" (the next call connects), "connecting", "connected", "paused"
+--- (until the next try). waiting: commands without a reply so far. down: calls fail at once. why: the last failure.
 ---@return { state: string, waiting: integer, down: boolean, why: string? }
 function client:status() end
 
---- A connection that nobody else uses: for WATCH, for commands that block.
----@param options? { timeout: number? } seconds of each call; 5
+--- A connection that nobody else uses: for WATCH and for commands that block.
+---@param options? { timeout: number? } timeout: seconds that each call may take; 5
 ---@return perilune.redis.connection? connection, string? message, string? kind
 function client:connect(options) end
 
---- What is published on these channels and patterns, for background work. It has a connection of its own, which is made
---- when it is first asked.
+--- Receives what is published on these channels and patterns; for background work. It uses a connection of its own,
+--- which is made at the first receive.
 ---
 --- ```lua
 --- local store, flags = require("perilune.redis").new "127.0.0.1:6379", perilune.dict "flags"
@@ -143,26 +143,26 @@ function client:connect(options) end
 ---@return perilune.redis.subscription
 function client:subscribe(names) end
 
---- The entries of a stream, for background work, on a connection of its own.
+--- Reads the entries of a stream, on a connection of its own; for background work.
 ---@param key string
----@param options? { from: string?, count: integer? } from: an id, behind which it begins; "0" is all; "$", what is added from the first read on, is the default. count: entries of one read; 100
+---@param options? { from: string?, count: integer? } from: read what comes after this id; "0": all entries; "$" (the default): what is added from the first read on. count: most entries of one read; 100
 ---@return perilune.redis.stream
 function client:stream(key, options) end
 
 ---@class perilune.redis.connection
 local connection = {}
---- As client:call, of any command. Where no reply comes in time, the connection is closed.
+--- As client:call, with any command. The connection is closed if no reply comes in time.
 ---@param command string
 ---@param ... string|number
 ---@return any reply, string? message, string? kind
 function connection:call(command, ...) end
---- A command whose reply, or replies, connection:receive gives.
+--- Sends a command; connection:receive gives its reply, or replies.
 ---@param command string
 ---@param ... string|number
 ---@return true?, string? message, string? kind
 function connection:send(command, ...) end
 --- The next reply or message. After "timeout" it may be asked again.
----@param seconds? number the connection's timeout
+---@param seconds? number by default the connection's timeout
 ---@return any reply, string? message, string? kind
 function connection:receive(seconds) end
 function connection:close() end
@@ -170,13 +170,13 @@ function connection:close() end
 ---@class perilune.redis.message
 ---@field channel string
 ---@field payload string
----@field pattern? string that it was subscribed by
+---@field pattern? string the pattern by which it was received
 
 ---@class perilune.redis.subscription
 local subscription = {}
---- The next message. Else nil, a sentence and a word: "timeout"; "retired", where no time is given and the policy is no
---- longer in force; any other: the connection was lost, and messages may have been. The next call connects again, after
---- a pause that grows from 0.1 to 5 seconds.
+--- The next message; or nil, a sentence and a word. "timeout": none came in that time. "retired": no time was given,
+--- and the policy is no longer in force. Any other word: the connection was lost, and messages may be lost, too; the next
+--- call connects again, after a pause that grows from 0.1 to 5 seconds.
 ---@param seconds? number without: as long as the policy is in force
 ---@return perilune.redis.message?, string? message, string? kind
 function subscription:receive(seconds) end
@@ -189,8 +189,9 @@ function subscription:close() end
 ---@class perilune.redis.stream
 ---@field last string id of the last entry that was read
 local stream = {}
---- The next entries, as soon as there are some, in order, none twice. Else as subscription:receive; after a lost
---- connection the next call goes on behind the last entry, unless the server has trimmed it away.
+--- The next entries, as soon as there are some, in order, none twice; or nil, a sentence and a word, as
+--- subscription:receive gives them. After a lost connection the next call goes on after the last entry that was read;
+--- entries that the server has trimmed by then are missing.
 ---@param seconds? number without: as long as the policy is in force
 ---@return perilune.redis.entry[]?, string? message, string? kind
 function stream:read(seconds) end

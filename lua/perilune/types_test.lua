@@ -3,9 +3,9 @@
 ---@meta
 
 --- ---------------------------------------------------------------------------------------------------------------
---- require "perilune.test", in specs that `perilune test` runs. Each test begins with what it opens, and what it opens
---- ends with it; what is opened in lazy_setup serves all tests of the file. `perilune test --watch SPEC` runs again
---- whenever the spec, a policy or a module is saved, until Ctrl-C. A test that fails and saw an answer of 500 or more
+--- require "perilune.test", in specs that `perilune test` runs. What a test opens
+--- is closed when the test ends; what lazy_setup opens stays for all tests of the file. `perilune test --watch SPEC`
+--- runs again whenever the spec, a policy or a module is saved, until Ctrl-C. A test that fails and saw an answer of 500 or more
 --- shows the lines of the proxy's log that say why
 
 --- Two ways to test. test.policy calls hooks in the process of the test: fast, on a clock of its own, without sockets.
@@ -14,14 +14,13 @@
 --- What test.policy simulates: all hooks in their order; the request's head and body, parsed as the proxy parses them;
 --- shared state; timers and background work, also of the main chunk, which runs as a test advances the clock and ends
 --- with the test; passive checks and limits of backend sets; retries with their budget;
---- first_byte_timeout; answers to perilune.http and perilune.redis (see
---- test.http and test.redis).
+--- first_byte_timeout; answers to perilune.http and perilune.redis (see test.http and test.redis).
 ---
 --- What it does not simulate (use test.harness): connections, with keep-alive, backpressure and all timeouts but
 --- first_byte_timeout; TLS and client certificates (session:tls() is nil); the hooks `certificate` and
 --- response_trailer_filter; hedging; interim (1xx) responses and upgrades; perilune.tcp, which
 --- raises, and so health_check.tcp, which logs it and changes nothing; perilune.dns, which gives nil and a sentence, and
---- names of peers, which are not looked up; several workers; reloads; the proxy's own access log.
+--- the names of peers, which nothing looks up; several workers; reloads; the proxy's own access log.
 ---@class perilune.test
 ---@field clock perilune.test.clock
 ---@field log perilune.test.log
@@ -43,8 +42,8 @@ local test = {}
 ---@return perilune.test.policy
 function test.policy(source, options) end
 
---- What answers perilune.http in hooks on the bench (test.policy), for the rest of the test: answers by URL. A key is a
---- URL, with its query or without (then any query fits), or the start of one with "*" at its end; "*" alone is all.
+--- Says what perilune.http gets in hooks on the bench (test.policy), for the rest of the test: answers by URL. A key is
+--- a URL, with its query or without (then any query fits), or the start of one with "*" at its end; "*" alone is all.
 --- The key that fits best counts; of several calls the last one goes first. A function(request) instead of the table
 --- answers all.
 --- A request without an answer times out, and the log names it. health_check.http, and all else that asks by
@@ -59,8 +58,8 @@ function test.policy(source, options) end
 ---@return { requests: table[] } calls method, url, target, host, headers, body of each request
 function test.http(answers) end
 
---- What answers perilune.redis on the bench, for the rest of the test: replies by command. A key is the command's words
---- with a space between, or the start of them with "*" at its end; "*" alone is all. The key that fits best counts; of
+--- Says what perilune.redis gets on the bench, for the rest of the test: replies by command. A key is the command's
+--- words with a space between, or the start of them with "*" at its end; "*" alone is all. The key that fits best counts; of
 --- several calls the last one goes first. A reply is a string, a number, a boolean, a list or redis.null;
 --- { error = "WRONGTYPE ..." } is an error of the server, { failure = "timeout" } (or "down", "busy", "closed", "too
 --- long") no reply; a function gets the words and gives one of these. Scripts come as EVAL with their text; the commands
@@ -101,8 +100,8 @@ function test.dead_address() end
 --- ```
 ---@class perilune.test.clock
 local clock = {}
---- Sleeps end, timers fire, windows turn, each at its own time. So do http health checks: give test.http an answer for
---- them first, for checks that nothing answers take the backends out
+--- Sleeps end, timers fire, windows of rates turn, each at its own time. HTTP health checks run, too: give test.http an
+--- answer for them first, since a check without an answer makes its backend unhealthy
 ---@param seconds number
 function clock:advance(seconds) end
 --- Runs what is due now.
@@ -139,7 +138,7 @@ local policy = {}
 ---@field target? string "/"; `path` is another word for it
 ---@field headers? table { Name = value or array }, or a list of { name, value }
 ---@field host? string|false "test.example"
----@field body? string it has arrived whole
+---@field body? string the whole body
 ---@field client? string "127.0.0.1:50000"
 ---@field scheme? "http"|"https" "http"
 ---@field version? string "1.1"
@@ -177,16 +176,16 @@ function policy:request(request, origin, listener) end
 --- (the error), x:response_body_filter { "one", "two" } (the pieces): each hook is a method.
 ---@class perilune.test.exchange
 local exchange = {}
---- From the first hook to logging; hooks that wait have the time they want. Gives what the client gets.
---- The peer's part is an answer, as the harness and test.http take it, or a function(peer, try) that gives one for each
---- attempt.
+--- Runs the hooks from the first one to logging, and lets time pass where they wait. Gives the response that the client
+--- gets. `origin` is the peer's answer, as the harness and test.http take it, or a function(peer, try) that gives one
+--- for each attempt.
 ---@param origin? perilune.test.answer|fun(peer: perilune.peer, try: integer): perilune.test.answer
 ---@return perilune.test.response
 function exchange:walk(origin) end
---- The client's request as the policy has changed it; and that of the last attempt: `method`, `target`, `headers`,
---- `body`.
+--- The client's request, as the policy has changed it.
 ---@return { method: string, target: string, headers: table, body: string }
 function exchange:request() end
+--- The request that the last attempt sent to the peer.
 ---@return { method: string, target: string, headers: table, body: string }
 function exchange:upstream_request() end
 ---@return perilune.test.response
@@ -260,13 +259,12 @@ local harness = {}
 --- body is sent chunked), host (false: no Host), version ("1.1"), listener (its number, 1), timeout (seconds), and tls
 --- where the listener speaks it: { name = the server name that is asked for, ca = the file that its certificate is
 --- verified by (without: it is not verified), files = the client's own { certificate, key }, oldest and newest
---- ("TLSv1.2", "TLSv1.3"), alpn ("http/1.1") }. Other fields raise. Of a policy with
---- the certificate `files`, as test.certificate("app.test") gives it, which found its paths in the harness's env:
---- h:request { tls = { name = "app.test", ca = files.ca } }
+--- ("TLSv1.2", "TLSv1.3"), alpn ("http/1.1") }. Other fields raise. For a policy that has the certificate of
+--- files = test.certificate("app.test"): h:request { tls = { name = "app.test", ca = files.ca } }
 ---@param options? table
 ---@return perilune.test.response
 function harness:request(options) end
---- A connection, to speak on as you like.
+--- Opens a connection, on which the test sends and reads what it wants.
 ---@param options? table listener, tls (as of request), receive_buffer, timeout
 ---@return perilune.test.connection
 function harness:connect(options) end
