@@ -73,6 +73,11 @@ void *coding_alloc(struct coder *c, size_t bytes) {
   return memory_alloc(bytes);
 }
 
+enum coding_state coding_fail(struct coder *c, enum coding_fault fault) {
+  c->fault = fault;
+  return CODING_FAILED;
+}
+
 /* Its memory may have changed: the pool's sum follows. */
 static void count_bytes(struct coder *c, bool is_there) {
   size_t bytes = is_there ? c->ops->bytes + c->ops->memory(c) : 0;
@@ -170,10 +175,7 @@ static enum coding_state step(struct coder *c, struct str *in, enum coding_flush
   buf_commit(out, space);
   c->taken += had - in->len;
   c->given += space;
-  if (state != CODING_FAILED && is_too_large(c)) {
-    c->fault = CODING_TOO_LARGE;
-    state = CODING_FAILED;
-  }
+  if (state != CODING_FAILED && is_too_large(c)) state = coding_fail(c, CODING_TOO_LARGE);
   CHECK((state == CODING_FAILED) == (c->fault != CODING_FINE));
   return state;
 }

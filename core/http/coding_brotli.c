@@ -121,10 +121,7 @@ static enum coding_state encoder_step(struct coder *c, struct str *in, enum codi
                                              &next_out, NULL);
   in->ptr = (const char *)next_in;
   *space -= room;
-  if (!is_fine) {
-    c->fault = CODING_MALFORMED;
-    return CODING_FAILED;
-  }
+  if (!is_fine) return coding_fail(c, CODING_MALFORMED);
   if (flush == CODING_END) return BrotliEncoderIsFinished(self->encoder) ? CODING_DONE : CODING_AGAIN;
   return in->len || BrotliEncoderHasMoreOutput(self->encoder) ? CODING_AGAIN : CODING_HUNGRY;
 }
@@ -148,11 +145,6 @@ static bool decoder_begin(struct coder *c, const struct coding_wish *wish) {
   return self->decoder != NULL;
 }
 
-static enum coding_state fail(struct coder *c, enum coding_fault fault) {
-  c->fault = fault;
-  return CODING_FAILED;
-}
-
 static enum coding_state decode(struct brotli_coder *self, struct str *in, char *out, size_t *space) {
   const uint8_t *next_in = (const uint8_t *)in->ptr;
   uint8_t *next_out = (uint8_t *)out;
@@ -170,7 +162,7 @@ static enum coding_state decode(struct brotli_coder *self, struct str *in, char 
   case BROTLI_DECODER_RESULT_SUCCESS: self->has_ended = true; return CODING_HUNGRY;
   case BROTLI_DECODER_RESULT_ERROR: break;
   }
-  return fail(&self->coder, CODING_MALFORMED);
+  return coding_fail(&self->coder, CODING_MALFORMED);
 }
 
 /* No byte at all is an empty body. */
@@ -183,9 +175,9 @@ static enum coding_state decoder_step(struct coder *c, struct str *in, enum codi
   else
     *space = 0;
   if (state != CODING_HUNGRY) return state;
-  if (self->has_ended && in->len) return fail(c, CODING_TRAILING);
+  if (self->has_ended && in->len) return coding_fail(c, CODING_TRAILING);
   if (flush != CODING_END) return CODING_HUNGRY;
-  return self->has_ended || !self->has_begun ? CODING_DONE : fail(c, CODING_TRUNCATED);
+  return self->has_ended || !self->has_begun ? CODING_DONE : coding_fail(c, CODING_TRUNCATED);
 }
 
 const struct coding_ops coding_brotli_decoder = {

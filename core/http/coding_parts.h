@@ -38,6 +38,8 @@ struct coder {
 
 /* Memory of a library, counted. Never NULL. */
 void *coding_alloc(struct coder *c, size_t bytes);
+/* Sets the fault. CODING_FAILED. */
+enum coding_state coding_fail(struct coder *c, enum coding_fault fault);
 
 extern const struct coding_ops coding_zlib_encoder, coding_zlib_decoder;
 extern const struct coding_ops coding_brotli_encoder, coding_brotli_decoder;

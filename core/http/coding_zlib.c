@@ -85,10 +85,7 @@ static enum coding_state encoder_step(struct coder *c, struct str *in, enum codi
   *in = left(z);
   *space -= z->avail_out;
   if (result == Z_STREAM_END) return CODING_DONE;
-  if (result == Z_STREAM_ERROR) {
-    c->fault = CODING_MALFORMED;
-    return CODING_FAILED;
-  }
+  if (result == Z_STREAM_ERROR) return coding_fail(c, CODING_MALFORMED);
   return z->avail_out == 0 || flush == CODING_END ? CODING_AGAIN : CODING_HUNGRY;
 }
 
@@ -117,11 +114,6 @@ static bool decoder_begin(struct coder *c, const struct coding_wish *wish) {
   return self->is_open;
 }
 
-static enum coding_state fail(struct coder *c, enum coding_fault fault) {
-  c->fault = fault;
-  return CODING_FAILED;
-}
-
 static enum coding_state inflate_some(struct zlib_coder *self) {
   z_stream *z = &self->z;
   switch (inflate(z, Z_NO_FLUSH)) {
@@ -134,7 +126,7 @@ static enum coding_state inflate_some(struct zlib_coder *self) {
   default: break;
   }
   /* What follows a member and does not even begin like one is none. */
-  return fail(&self->coder, self->members && !z->total_out ? CODING_TRAILING : CODING_MALFORMED);
+  return coding_fail(&self->coder, self->members && !z->total_out ? CODING_TRAILING : CODING_MALFORMED);
 }
 
 /* RFC 1950 section 2.2: the method, a window of at most 32 KiB, and a check of both bytes. */
@@ -157,7 +149,7 @@ static enum coding_state find_form(struct zlib_coder *self, struct str *in) {
 
 /* At the end of a member. */
 static enum coding_state next_member(struct zlib_coder *self) {
-  if (self->coder.coding != CODING_GZIP) return fail(&self->coder, CODING_TRAILING);
+  if (self->coder.coding != CODING_GZIP) return coding_fail(&self->coder, CODING_TRAILING);
   self->has_ended = false;
   inflateReset(&self->z);
   return CODING_AGAIN;
@@ -187,7 +179,7 @@ static enum coding_state decoder_step(struct coder *c, struct str *in, enum codi
   *space -= self->z.avail_out;
   if (state != CODING_HUNGRY || flush != CODING_END) return state;
   bool is_whole = self->has_ended || (!self->has_begun && !self->first_count);
-  return is_whole ? CODING_DONE : fail(c, CODING_TRUNCATED);
+  return is_whole ? CODING_DONE : coding_fail(c, CODING_TRUNCATED);
 }
 
 static void decoder_free(struct coder *c) {

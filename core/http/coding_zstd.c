@@ -22,11 +22,6 @@ struct zstd_coder {
 
 static struct zstd_coder *of(struct coder *c) { return CONTAINER_OF(c, struct zstd_coder, coder); }
 
-static enum coding_state fail(struct coder *c, enum coding_fault fault) {
-  c->fault = fault;
-  return CODING_FAILED;
-}
-
 static void free_all(struct coder *c) {
   struct zstd_coder *self = of(c);
   ZSTD_freeCCtx(self->encoder);
@@ -67,8 +62,8 @@ static enum coding_state encoder_step(struct coder *c, struct str *in, enum codi
   *in = (struct str){in->ptr + from.pos, in->len - from.pos};
   *space = to.pos;
   if (ZSTD_isError(left))
-    return fail(c,
-                ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation ? CODING_SHORTAGE : CODING_MALFORMED);
+    return coding_fail(c, ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation ? CODING_SHORTAGE
+                                                                                  : CODING_MALFORMED);
   if (flush == CODING_RUN) return in->len || to.pos == to.size ? CODING_AGAIN : CODING_HUNGRY;
   if (left) return CODING_AGAIN;
   return flush == CODING_END ? CODING_DONE : CODING_HUNGRY;
@@ -105,9 +100,9 @@ static enum coding_state decode(struct zstd_coder *self, struct str *in, char *o
   self->has_begun = true;
   if (ZSTD_isError(left)) {
     ZSTD_ErrorCode code = ZSTD_getErrorCode(left);
-    if (code == ZSTD_error_memory_allocation) return fail(&self->coder, CODING_SHORTAGE);
+    if (code == ZSTD_error_memory_allocation) return coding_fail(&self->coder, CODING_SHORTAGE);
     bool is_none = code == ZSTD_error_prefix_unknown && self->frames;
-    return fail(&self->coder, is_none ? CODING_TRAILING : CODING_MALFORMED);
+    return coding_fail(&self->coder, is_none ? CODING_TRAILING : CODING_MALFORMED);
   }
   self->has_ended = left == 0;
   self->frames += self->has_ended;
@@ -124,7 +119,7 @@ static enum coding_state decoder_step(struct coder *c, struct str *in, enum codi
   else
     *space = 0;
   if (state != CODING_HUNGRY || flush != CODING_END) return state;
-  return self->has_ended || !self->has_begun ? CODING_DONE : fail(c, CODING_TRUNCATED);
+  return self->has_ended || !self->has_begun ? CODING_DONE : coding_fail(c, CODING_TRUNCATED);
 }
 
 const struct coding_ops coding_zstd_decoder = {
