@@ -94,6 +94,22 @@ struct str coded_decode(enum coding coding, struct str body, struct cuts cuts, e
   return coded_run((struct coding_wish){.coding = coding, .decodes = true}, body, cuts, fault);
 }
 
+size_t coded_memory(struct coding_wish wish, struct str body) {
+  struct coder *coder = coder_take(coded_pool(), &wish);
+  struct buf out = {0};
+  size_t most = 0;
+  enum coding_state state;
+  do {
+    state = coder_run(coder, &body, CODING_END, 65536, &out);
+    if (coder_bytes(coder) > most) most = coder_bytes(coder);
+    buf_consume(&out, buf_len(&out));
+  } while (state == CODING_AGAIN);
+  CHECK(state == CODING_DONE);
+  buf_release(&out);
+  coder_give(coded_pool(), coder);
+  return most;
+}
+
 struct str coded_join(struct str a, struct str b) {
   char *both = arena_alloc(&arena, a.len + b.len);
   if (a.len) memcpy(both, a.ptr, a.len);

@@ -25,6 +25,8 @@ struct str coded_body(enum coded_kind kind, size_t bytes);
 struct str coded_run(struct coding_wish wish, struct str body, struct cuts cuts, enum coding_fault *fault);
 struct str coded_encode(enum coding coding, struct str body, struct cuts cuts);
 struct str coded_decode(enum coding coding, struct str body, struct cuts cuts, enum coding_fault *fault);
+/* The most memory that the coder of such a stream has at a time. */
+size_t coded_memory(struct coding_wish wish, struct str body);
 /* Both behind one another. */
 struct str coded_join(struct str a, struct str b);
 

@@ -7,8 +7,6 @@
 #include "coded.h"
 #include "unit.h"
 
-#define EACH_CODING(id) (enum coding id = 0; id < CODING_IDENTITY; id++)
-
 static enum coding_fault fault_of(enum coding coding, struct str coded) {
   enum coding_fault fault, in_bytes;
   struct str whole = coded_decode(coding, coded, one_piece, &fault);
@@ -21,56 +19,52 @@ static enum coding_fault fault_of(enum coding coding, struct str coded) {
 static struct str whole(const char *text) { return coded_join(str_of(text), STR("")); }
 
 IT("takes no byte at all for an empty body") {
-  for
-    EACH_CODING(coding) CHECK(fault_of(coding, STR("")) == CODING_FINE);
+  for (enum coding coding = 0; coding < CODING_IDENTITY; coding++)
+    CHECK(fault_of(coding, STR("")) == CODING_FINE);
   coded_free();
 }
 
 IT("finds a body that ends too early, wherever it ends") {
   struct str bodies[] = {whole("a"), coded_body(CODED_TEXT, 700), coded_body(CODED_NOISE, 300)};
-  for
-    EACH_CODING(coding)
-  for (unsigned i = 0; i < 3; i++) {
-    struct str coded = coded_encode(coding, bodies[i], one_piece);
-    CHECK(fault_of(coding, coded) == CODING_FINE);
-    for (size_t length = 1; length < coded.len; length++)
-      CHECK(fault_of(coding, (struct str){coded.ptr, length}) == CODING_TRUNCATED);
-  }
+  for (enum coding coding = 0; coding < CODING_IDENTITY; coding++)
+    for (unsigned i = 0; i < 3; i++) {
+      struct str coded = coded_encode(coding, bodies[i], one_piece);
+      CHECK(fault_of(coding, coded) == CODING_FINE);
+      for (size_t length = 1; length < coded.len; length++)
+        CHECK(fault_of(coding, (struct str){coded.ptr, length}) == CODING_TRUNCATED);
+    }
   coded_free();
 }
 
 IT("finds bytes behind the end") {
   struct str body = coded_body(CODED_TEXT, 700);
-  for
-    EACH_CODING(coding) {
-      struct str coded = coded_encode(coding, body, one_piece);
-      CHECK(fault_of(coding, coded_join(coded, STR("xxxx"))) == CODING_TRAILING);
-      CHECK(fault_of(coding, coded_join(coded, whole("\x01"))) != CODING_FINE);
-      CHECK(fault_of(coding, coded_join(coded, (struct str){"\0\0\0\0\0\0\0\0", 8})) == CODING_TRAILING);
-    }
+  for (enum coding coding = 0; coding < CODING_IDENTITY; coding++) {
+    struct str coded = coded_encode(coding, body, one_piece);
+    CHECK(fault_of(coding, coded_join(coded, STR("xxxx"))) == CODING_TRAILING);
+    CHECK(fault_of(coding, coded_join(coded, whole("\x01"))) != CODING_FINE);
+    CHECK(fault_of(coding, coded_join(coded, (struct str){"\0\0\0\0\0\0\0\0", 8})) == CODING_TRAILING);
+  }
   coded_free();
 }
 
 IT("decodes several members of gzip and several frames of zstd as one body, and no other coding so") {
   struct str a = coded_body(CODED_TEXT, 700), b = coded_body(CODED_NOISE, 300), both = coded_join(a, b);
-  for
-    EACH_CODING(coding) {
-      struct str coded = coded_join(coded_encode(coding, a, one_piece), coded_encode(coding, b, one_piece));
-      bool may_join = coding == CODING_GZIP || coding == CODING_ZSTD;
-      enum coding_fault fault;
-      CHECK(fault_of(coding, coded) == (may_join ? CODING_FINE : CODING_TRAILING));
-      if (may_join) CHECK(str_equal(coded_decode(coding, coded, one_piece, &fault), both));
-      if (may_join) CHECK(fault_of(coding, (struct str){coded.ptr, coded.len - 1}) == CODING_TRUNCATED);
-    }
+  for (enum coding coding = 0; coding < CODING_IDENTITY; coding++) {
+    struct str coded = coded_join(coded_encode(coding, a, one_piece), coded_encode(coding, b, one_piece));
+    bool may_join = coding == CODING_GZIP || coding == CODING_ZSTD;
+    enum coding_fault fault;
+    CHECK(fault_of(coding, coded) == (may_join ? CODING_FINE : CODING_TRAILING));
+    if (may_join) CHECK(str_equal(coded_decode(coding, coded, one_piece, &fault), both));
+    if (may_join) CHECK(fault_of(coding, (struct str){coded.ptr, coded.len - 1}) == CODING_TRUNCATED);
+  }
   coded_free();
 }
 
 IT("finds what is not of the coding at all") {
   struct str texts[] = {STR("<html>no coding</html>"), STR("\xff\xff\xff\xff\xff\xff\xff\xff"),
                         STR("{\"a\":1}\n{\"a\":1}\n")};
-  for
-    EACH_CODING(coding)
-  for (unsigned i = 0; i < 3; i++) CHECK(fault_of(coding, texts[i]) != CODING_FINE);
+  for (enum coding coding = 0; coding < CODING_IDENTITY; coding++)
+    for (unsigned i = 0; i < 3; i++) CHECK(fault_of(coding, texts[i]) != CODING_FINE);
   coded_free();
 }
 
@@ -152,23 +146,22 @@ static enum coding_fault limited(enum coding coding, struct str coded, uint64_t 
 
 IT("ends a bomb soon after its bounds, by size and by ratio") {
   struct str bomb = coded_body(CODED_ZEROS, 5 << 20), text = coded_body(CODED_TEXT, 5 << 18);
-  for
-    EACH_CODING(coding) {
-      size_t decoded;
-      struct str coded = coded_encode(coding, bomb, one_piece);
-      CHECK(coded.len < 10000);
-      CHECK(limited(coding, coded, 0, 0, &decoded) == CODING_FINE && decoded == bomb.len);
-      CHECK(limited(coding, coded, 0, CODING_RATIO_USUAL, &decoded) == CODING_TOO_LARGE);
-      CHECK(decoded <= CODING_RATIO_FREE + coded.len * CODING_RATIO_USUAL + (1 << 16));
-      CHECK(limited(coding, coded, 100000, 0, &decoded) == CODING_TOO_LARGE && decoded <= 100000 + (1 << 16));
-      CHECK(limited(coding, coded, bomb.len, 0, &decoded) == CODING_FINE);
-      CHECK(limited(coding, coded, bomb.len - 1, 0, &decoded) == CODING_TOO_LARGE);
-      /* What is no bomb is not taken for one: text, and little of anything. */
-      CHECK(limited(coding, coded_encode(coding, text, one_piece), 0, CODING_RATIO_USUAL, &decoded) ==
-            CODING_FINE);
-      struct str some = coded_encode(coding, (struct str){bomb.ptr, 1 << 20}, one_piece);
-      CHECK(limited(coding, some, 0, CODING_RATIO_USUAL, &decoded) == CODING_FINE && decoded == 1 << 20);
-    }
+  for (enum coding coding = 0; coding < CODING_IDENTITY; coding++) {
+    size_t decoded;
+    struct str coded = coded_encode(coding, bomb, one_piece);
+    CHECK(coded.len < 10000);
+    CHECK(limited(coding, coded, 0, 0, &decoded) == CODING_FINE && decoded == bomb.len);
+    CHECK(limited(coding, coded, 0, CODING_RATIO_USUAL, &decoded) == CODING_TOO_LARGE);
+    CHECK(decoded <= CODING_RATIO_FREE + coded.len * CODING_RATIO_USUAL + (1 << 16));
+    CHECK(limited(coding, coded, 100000, 0, &decoded) == CODING_TOO_LARGE && decoded <= 100000 + (1 << 16));
+    CHECK(limited(coding, coded, bomb.len, 0, &decoded) == CODING_FINE);
+    CHECK(limited(coding, coded, bomb.len - 1, 0, &decoded) == CODING_TOO_LARGE);
+    /* What is no bomb is not taken for one: text, and little of anything. */
+    CHECK(limited(coding, coded_encode(coding, text, one_piece), 0, CODING_RATIO_USUAL, &decoded) ==
+          CODING_FINE);
+    struct str some = coded_encode(coding, (struct str){bomb.ptr, 1 << 20}, one_piece);
+    CHECK(limited(coding, some, 0, CODING_RATIO_USUAL, &decoded) == CODING_FINE && decoded == 1 << 20);
+  }
   coded_free();
 }
 
@@ -211,20 +204,9 @@ IT("makes zstd and gzip whose windows any client can take") {
   coded_free();
 }
 
+/* Also what the pool keeps of it. */
 static size_t memory_after(enum coding coding, struct str coded, size_t *kept) {
-  struct coding_wish wish = {.coding = coding, .decodes = true};
-  struct coder *coder = coder_take(coded_pool(), &wish);
-  struct buf out = {0};
-  size_t most = 0;
-  enum coding_state state;
-  do {
-    state = coder_run(coder, &coded, CODING_END, 65536, &out);
-    if (coder_bytes(coder) > most) most = coder_bytes(coder);
-    buf_consume(&out, buf_len(&out));
-  } while (state == CODING_AGAIN);
-  CHECK(state == CODING_DONE);
-  buf_release(&out);
-  coder_give(coded_pool(), coder);
+  size_t most = coded_memory((struct coding_wish){.coding = coding, .decodes = true}, coded);
   *kept = coded_pool()->bytes;
   return most;
 }
@@ -244,26 +226,25 @@ IT("bounds the memory that the largest windows take, and keeps none of it") {
 }
 
 IT("says the same fault again, and takes a coder back in any state") {
-  for
-    EACH_CODING(coding) {
-      struct coding_wish wish = {.coding = coding, .decodes = true};
-      struct coder *coder = coder_take(coded_pool(), &wish);
-      struct buf out = {0};
-      struct str bad = STR("nothing of the kind"), more = STR("more");
-      CHECK(coder_run(coder, &bad, CODING_RUN, 100, &out) == CODING_FAILED);
-      CHECK(coder_run(coder, &more, CODING_END, 100, &out) == CODING_FAILED && more.len == 4);
-      CHECK(coder_fault(coder) == CODING_MALFORMED && buf_len(&out) == 0);
-      buf_release(&out);
-      coder_give(coded_pool(), coder);
-      /* The next one of its kind knows nothing of that. */
-      struct str body = coded_body(CODED_TEXT, 300), coded = coded_encode(coding, body, one_piece);
-      coder = coder_take(coded_pool(), &wish);
-      bad = (struct str){coded.ptr, coded.len / 2};
-      CHECK(coder_run(coder, &bad, CODING_RUN, 1000, &out) == CODING_HUNGRY);
-      coder_give(coded_pool(), coder);
-      buf_release(&out);
-      CHECK(fault_of(coding, coded) == CODING_FINE);
-    }
+  for (enum coding coding = 0; coding < CODING_IDENTITY; coding++) {
+    struct coding_wish wish = {.coding = coding, .decodes = true};
+    struct coder *coder = coder_take(coded_pool(), &wish);
+    struct buf out = {0};
+    struct str bad = STR("nothing of the kind"), more = STR("more");
+    CHECK(coder_run(coder, &bad, CODING_RUN, 100, &out) == CODING_FAILED);
+    CHECK(coder_run(coder, &more, CODING_END, 100, &out) == CODING_FAILED && more.len == 4);
+    CHECK(coder_fault(coder) == CODING_MALFORMED && buf_len(&out) == 0);
+    buf_release(&out);
+    coder_give(coded_pool(), coder);
+    /* The next one of its kind knows nothing of that. */
+    struct str body = coded_body(CODED_TEXT, 300), coded = coded_encode(coding, body, one_piece);
+    coder = coder_take(coded_pool(), &wish);
+    bad = (struct str){coded.ptr, coded.len / 2};
+    CHECK(coder_run(coder, &bad, CODING_RUN, 1000, &out) == CODING_HUNGRY);
+    coder_give(coded_pool(), coder);
+    buf_release(&out);
+    CHECK(fault_of(coding, coded) == CODING_FINE);
+  }
   coded_free();
 }
 
