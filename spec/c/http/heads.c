@@ -26,6 +26,18 @@ struct headers heads_fields(const char *lines) {
   return h;
 }
 
+void heads_check_fields(const struct headers *h, const char *wanted) {
+  char text[600] = "";
+  for (unsigned i = 0; i < h->count; i++) {
+    const struct field *field = &h->items[i];
+    strncat(text, field->name.ptr, field->name.len);
+    strncat(strcat(text, "="), field->value.ptr, field->value.len);
+    strcat(text, " ");
+    CHECK(field->id == field_id(field->name));
+  }
+  CHECK_STR(str_of(text), wanted);
+}
+
 typedef enum head_result scan_fn(struct head_scan *scan, const char *bytes, size_t count,
                                  const struct parser_limits *limits, size_t *length, enum error *error);
 

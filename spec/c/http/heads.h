@@ -25,5 +25,7 @@ enum error response_error(struct str head, enum method method);
 struct arena *heads_arena(void);
 /* Fields of lines "Name: value", each ended by LF but the last; they live until heads_free. */
 struct headers heads_fields(const char *lines);
+/* Are these the fields, "name=value " each? The number of each must be that of its name. */
+void heads_check_fields(const struct headers *h, const char *wanted);
 
 #endif
