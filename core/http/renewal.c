@@ -36,10 +36,10 @@ bool renewal_by_head(const struct headers *stored, const struct headers *answer)
 static bool replaces(const struct field *field, const struct storable_rules *rules) {
   static const struct str of_body[] = {STR_INIT("Content-Length"), STR_INIT("Content-Type"),
                                        STR_INIT("Content-Encoding"), STR_INIT("Content-Range")};
-  if (storable_leaves_out(field)) return false;
+  if (storable_leaves_out(field, rules)) return false;
   for (size_t i = 0; i < sizeof of_body / sizeof *of_body; i++)
     if (str_equal_nocase(field->name, of_body[i])) return false;
-  return rules->keeps_cookies || !str_equal_nocase(field->name, STR("Set-Cookie"));
+  return true;
 }
 
 void renewal_merge(struct headers *to, const struct headers *stored, const struct headers *answer,

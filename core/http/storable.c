@@ -73,18 +73,15 @@ static const uint32_t of_connection = BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PR
                                       BIT(PROXY_AUTHENTICATION_INFO) | BIT(TE) | BIT(TRAILER) |
                                       BIT(TRANSFER_ENCODING) | BIT(UPGRADE) | BIT(HTTP2_SETTINGS);
 
-bool storable_leaves_out(const struct field *field) {
+bool storable_leaves_out(const struct field *field, const struct storable_rules *rules) {
   if (field->id != FIELD_OTHER) return of_connection >> field->id & 1;
+  if (str_equal_nocase(field->name, STR("Set-Cookie"))) return !rules->keeps_cookies;
   return str_equal_nocase(field->name, STR("Age"));
 }
 
 void storable_strip(struct headers *h, const struct storable_rules *rules) {
   unsigned kept = 0;
-  for (unsigned i = 0; i < h->count; i++) {
-    const struct field *field = &h->items[i];
-    bool is_cookie = field->id == FIELD_OTHER && str_equal_nocase(field->name, STR("Set-Cookie"));
-    if (storable_leaves_out(field) || (is_cookie && !rules->keeps_cookies)) continue;
-    h->items[kept++] = *field;
-  }
+  for (unsigned i = 0; i < h->count; i++)
+    if (!storable_leaves_out(&h->items[i], rules)) h->items[kept++] = h->items[i];
   h->count = kept;
 }
