@@ -111,9 +111,7 @@ static bool set_targeted(struct cache_control *cc, enum cache_directive id,
     return true;
   }
   if (value->type != STRUCTURED_INTEGER) return false;
-  uint32_t seconds = value->number < 0                    ? 0
-                     : value->number > CACHE_SECONDS_MOST ? CACHE_SECONDS_MOST
-                                                          : (uint32_t)value->number;
+  uint32_t seconds = delta_seconds_of(value->number);
   set(cc, id, &seconds, true);
   return true;
 }

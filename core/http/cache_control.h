@@ -59,6 +59,10 @@ void cache_control_of_request(const struct headers *h, struct cache_control *cc)
 void cache_control_of_response(const struct headers *h, const struct str *targets, unsigned count,
                                struct arena *arena, struct cache_control *cc);
 
+/* The number, or the nearest that delta-seconds can be: 0, or CACHE_SECONDS_MOST. */
+static inline uint32_t delta_seconds_of(int64_t number) {
+  return number < 0 ? 0 : number > CACHE_SECONDS_MOST ? CACHE_SECONDS_MOST : (uint32_t)number;
+}
 /* delta-seconds (RFC 9111 section 1.2.2); false: it is none. */
 bool delta_seconds_parse(struct str text, uint32_t *seconds);
 

@@ -13,10 +13,6 @@ static uint64_t initial_age(const struct headers *h, int64_t date, struct freshn
 static uint32_t lifetime(struct freshness *f, const struct response *response, const struct cache_control *cc,
                          int64_t date, const struct freshness_rules *rules);
 
-static uint32_t to_seconds(int64_t seconds) {
-  return seconds < 0 ? 0 : seconds > CACHE_SECONDS_MOST ? CACHE_SECONDS_MOST : (uint32_t)seconds;
-}
-
 void freshness_of(struct freshness *f, const struct response *response, const struct cache_control *cc,
                   struct freshness_times times, const struct freshness_rules *rules) {
   int64_t received = times.response_ms / 1000, date = received;
@@ -38,7 +34,7 @@ void freshness_of(struct freshness *f, const struct response *response, const st
 /* RFC 9111 section 4.2.3. A clock that went back in between counts as no delay. */
 static uint64_t initial_age(const struct headers *h, int64_t date, struct freshness_times times) {
   int64_t apparent = times.response_ms / 1000 - date, delay = times.response_ms - times.request_ms;
-  uint64_t apparent_ms = (uint64_t)to_seconds(apparent) * 1000;
+  uint64_t apparent_ms = (uint64_t)delta_seconds_of(apparent) * 1000;
   uint64_t corrected_ms = (uint64_t)age_of(h) * 1000 + (uint64_t)(delay > 0 ? delay : 0);
   return apparent_ms > corrected_ms ? apparent_ms : corrected_ms;
 }
@@ -78,7 +74,7 @@ bool status_is_guessable(unsigned status) {
 /* What is no date is in the past, "0" above all (section 5.3); so are two lines. */
 static uint32_t until_expiry(const struct headers *h, int64_t date) {
   int64_t expires;
-  return date_of(h, STR("Expires"), date, &expires) ? to_seconds(expires - date) : 0;
+  return date_of(h, STR("Expires"), date, &expires) ? delta_seconds_of(expires - date) : 0;
 }
 
 static bool guess(const struct response *response, const struct cache_control *cc, int64_t date,
@@ -87,7 +83,7 @@ static bool guess(const struct response *response, const struct cache_control *c
   if (!status_is_guessable(response->status) && !cache_control_has(cc, CACHE_PUBLIC)) return false;
   if (!date_of(&response->headers, STR("Last-Modified"), date, &modified) || modified > date) return false;
   int64_t part = (date - modified) / GUESS_PART;
-  *seconds = to_seconds(part < GUESS_MOST ? part : GUESS_MOST);
+  *seconds = delta_seconds_of(part < GUESS_MOST ? part : GUESS_MOST);
   return true;
 }
 
@@ -109,12 +105,12 @@ static uint32_t lifetime(struct freshness *f, const struct response *response, c
   }
   if (rules->has_default) {
     f->source = FRESHNESS_POLICY;
-    return to_seconds(rules->default_s);
+    return delta_seconds_of(rules->default_s);
   }
   if (rules->guesses && guess(response, cc, date, &seconds)) f->source = FRESHNESS_GUESS;
   return seconds;
 }
 
 uint32_t freshness_age_field(const struct freshness *f, uint64_t kept_ms) {
-  return to_seconds((int64_t)(freshness_age_ms(f, kept_ms) / 1000));
+  return delta_seconds_of((int64_t)(freshness_age_ms(f, kept_ms) / 1000));
 }
