@@ -16,6 +16,16 @@ bool str_starts_with(struct str s, struct str prefix) {
   return s.len >= prefix.len && str_equal((struct str){s.ptr, prefix.len}, prefix);
 }
 
+bool str_starts_with_nocase(struct str s, struct str prefix) {
+  return s.len >= prefix.len && str_same_nocase(s.ptr, prefix.ptr, prefix.len);
+}
+
+bool str_take_nocase(struct str *rest, struct str prefix) {
+  if (!str_starts_with_nocase(*rest, prefix)) return false;
+  *rest = str_from(*rest, prefix.len);
+  return true;
+}
+
 size_t str_find(struct str s, char c) {
   const char *at = s.len ? memchr(s.ptr, c, s.len) : NULL;
   return at ? (size_t)(at - s.ptr) : s.len;

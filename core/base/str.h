@@ -39,6 +39,9 @@ static inline bool str_equal_nocase(struct str a, struct str b) {
   return a.len == b.len && str_same_nocase(a.ptr, b.ptr, a.len);
 }
 bool str_starts_with(struct str s, struct str prefix);
+bool str_starts_with_nocase(struct str s, struct str prefix);
+/* Takes the prefix off the front of `rest`; false where it is not there. */
+bool str_take_nocase(struct str *rest, struct str prefix);
 /* Position of `c`, or s.len where there is none. */
 size_t str_find(struct str s, char c);
 /* Without leading and trailing space and tab (OWS, RFC 9110 section 5.6.3). */

@@ -30,10 +30,8 @@ static bool refuse_address(const char *option, struct str said, const char *why)
 
 /* Takes "http://" off, and the "/" at the end of such an address. */
 static enum scheme take_scheme(struct str *text) {
-  bool is_tls = text->len >= 8 && str_equal_nocase((struct str){text->ptr, 8}, STR("https://"));
-  bool is_plain = text->len >= 7 && str_equal_nocase((struct str){text->ptr, 7}, STR("http://"));
-  if (!is_tls && !is_plain) return SCHEME_NONE;
-  *text = str_from(*text, is_tls ? 8 : 7);
+  bool is_tls = str_take_nocase(text, STR("https://"));
+  if (!is_tls && !str_take_nocase(text, STR("http://"))) return SCHEME_NONE;
   if (text->len && text->ptr[text->len - 1] == '/') text->len--;
   return is_tls ? SCHEME_HTTPS : SCHEME_HTTP;
 }

@@ -99,10 +99,6 @@ static enum codable for_message(const struct request *request, const struct resp
   return forbids_transform(request, response) ? CODABLE_NO_TRANSFORM : CODABLE_YES;
 }
 
-static bool begins_with(struct str text, struct str wanted) {
-  return text.len >= wanted.len && str_equal_nocase((struct str){text.ptr, wanted.len}, wanted);
-}
-
 static bool ends_with(struct str text, struct str wanted) {
   return text.len >= wanted.len && str_equal_nocase(str_from(text, text.len - wanted.len), wanted);
 }
@@ -110,8 +106,8 @@ static bool ends_with(struct str text, struct str wanted) {
 /* Their parts have a framing of their own, which a coding of the whole would hide. */
 static bool is_framed(struct str type) {
   struct str grpc = STR("application/grpc");
-  if (begins_with(type, STR("multipart/"))) return true;
-  return begins_with(type, grpc) && (type.len == grpc.len || type.ptr[grpc.len] == '+');
+  if (str_starts_with_nocase(type, STR("multipart/"))) return true;
+  return str_starts_with_nocase(type, grpc) && (type.len == grpc.len || type.ptr[grpc.len] == '+');
 }
 
 bool codable_type(struct str type) {
@@ -135,7 +131,8 @@ bool codable_type(struct str type) {
                                      STR_INIT("image/bmp"),
                                      STR_INIT("image/x-icon"),
                                      STR_INIT("image/vnd.microsoft.icon")};
-  if (begins_with(type, STR("text/")) || ends_with(type, STR("+json")) || ends_with(type, STR("+xml")))
+  if (str_starts_with_nocase(type, STR("text/")) || ends_with(type, STR("+json")) ||
+      ends_with(type, STR("+xml")))
     return true;
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
     if (str_equal_nocase(type, types[i])) return true;
@@ -148,7 +145,7 @@ static bool is_listed(struct str type, const struct codable_rules *rules) {
   for (unsigned i = 0; i < rules->type_count; i++) {
     struct str wanted = rules->types[i];
     bool is_group = wanted.len && wanted.ptr[wanted.len - 1] == '/';
-    if (is_group ? begins_with(type, wanted) : str_equal_nocase(type, wanted)) return true;
+    if (is_group ? str_starts_with_nocase(type, wanted) : str_equal_nocase(type, wanted)) return true;
   }
   return false;
 }

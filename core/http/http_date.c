@@ -30,12 +30,7 @@ bool http_date_parse(struct str text, int64_t now, int64_t *when) {
   return is_date && to_seconds(&parts, when);
 }
 
-static bool take(struct str *rest, const char *wanted) {
-  size_t length = strlen(wanted);
-  if (rest->len < length || !str_same_nocase(rest->ptr, wanted, length)) return false;
-  *rest = str_from(*rest, length);
-  return true;
-}
+static bool take(struct str *rest, const char *wanted) { return str_take_nocase(rest, str_of(wanted)); }
 
 static bool take_digits(struct str *rest, unsigned digits, unsigned *number) {
   *number = 0;

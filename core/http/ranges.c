@@ -12,12 +12,11 @@ static bool parse_spec(struct str spec, uint64_t length, struct range *range, bo
 static void add(struct ranges *ranges, struct range range);
 
 enum ranges_result ranges_parse(struct str value, uint64_t length, struct ranges *ranges) {
-  struct str unit = STR("bytes="), spec;
+  struct str spec;
   unsigned asked = 0;
   ranges->count = 0;
-  if (value.len < unit.len || !str_same_nocase(value.ptr, unit.ptr, unit.len)) return RANGES_WHOLE;
-  struct str rest = str_from(value, unit.len);
-  while (grammar_list_next(&rest, &spec)) {
+  if (!str_take_nocase(&value, STR("bytes="))) return RANGES_WHOLE;
+  while (grammar_list_next(&value, &spec)) {
     struct range range;
     bool is_inside;
     if (++asked > RANGES_MOST || !parse_spec(spec, length, &range, &is_inside)) return RANGES_WHOLE;
@@ -96,9 +95,7 @@ struct str range_field_outside(uint64_t length, struct arena *arena) {
 }
 
 bool range_field_parse(struct str value, struct range *range, uint64_t *length) {
-  struct str unit = STR("bytes ");
-  if (value.len < unit.len || !str_same_nocase(value.ptr, unit.ptr, unit.len)) return false;
-  value = str_from(value, unit.len);
+  if (!str_take_nocase(&value, STR("bytes "))) return false;
   size_t slash = str_find(value, '/'), dash = str_find(value, '-');
   if (slash == value.len || dash > slash) return false;
   struct str total = str_from(value, slash + 1);

@@ -47,19 +47,12 @@ bool invalidates(enum method method, unsigned status) {
   return !is_safe(method) && method != METHOD_CONNECT && status >= 200 && status < 400;
 }
 
-static bool take(struct str *rest, struct str wanted) {
-  if (rest->len < wanted.len || !str_equal_nocase((struct str){rest->ptr, wanted.len}, wanted)) return false;
-  *rest = str_from(*rest, wanted.len);
-  return true;
-}
-
 struct str invalidated_target(struct str value, struct str scheme, struct str authority) {
-  struct str rest = value, whole = {value.ptr, str_find(value, '#')};
-  rest = whole;
-  bool has_scheme = take(&rest, scheme) && take(&rest, STR("://"));
+  struct str whole = {value.ptr, str_find(value, '#')}, rest = whole;
+  bool has_scheme = str_take_nocase(&rest, scheme) && str_take_nocase(&rest, STR("://"));
   if (!has_scheme) rest = whole;
-  if (has_scheme || take(&rest, STR("//"))) {
-    if (!authority.len || !take(&rest, authority)) return (struct str){0};
+  if (has_scheme || str_take_nocase(&rest, STR("//"))) {
+    if (!authority.len || !str_take_nocase(&rest, authority)) return (struct str){0};
     if (!rest.len) return STR("/");
   }
   return rest.len && rest.ptr[0] == '/' && grammar_is_all(rest, CLASS_TARGET) ? rest : (struct str){0};

@@ -31,6 +31,16 @@ IT("knows a prefix") {
   CHECK(!str_starts_with(STR("ahttp"), STR("http")));
 }
 
+IT("takes a prefix off in any case, or leaves all as it is") {
+  struct str rest = STR("HtTp://a");
+  CHECK(str_starts_with_nocase(rest, STR("http")) && !str_starts_with_nocase(STR("http"), STR("http:")));
+  CHECK(!str_take_nocase(&rest, STR("https")) && rest.len == 8);
+  CHECK(str_take_nocase(&rest, STR("http://")));
+  CHECK_STR(rest, "a");
+  CHECK(str_take_nocase(&rest, STR("A")) && rest.len == 0 && !str_take_nocase(&rest, STR("a")));
+  CHECK(str_take_nocase(&(struct str){0}, STR("")));
+}
+
 IT("finds a character, or says the length") {
   CHECK(str_find(STR("a:b:c"), ':') == 1);
   CHECK(str_find(STR("abc"), ':') == 3);
