@@ -35,6 +35,11 @@ void *memory_alloc(size_t bytes) { return checked(malloc(bytes ? bytes : 1)); }
 void *memory_zalloc(size_t bytes) { return checked(calloc(1, bytes ? bytes : 1)); }
 void *memory_realloc(void *old, size_t bytes) { return checked(realloc(old, bytes ? bytes : 1)); }
 
+void *memory_zalloc_lines(size_t bytes) {
+  size_t whole = bytes ? (bytes + MEMORY_LINE - 1) / MEMORY_LINE * MEMORY_LINE : MEMORY_LINE;
+  return memset(checked(aligned_alloc(MEMORY_LINE, whole)), 0, whole);
+}
+
 #ifdef ARENA_MALLOC
 
 void *block_alloc(size_t bytes, size_t *size) {

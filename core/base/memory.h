@@ -18,6 +18,9 @@ void memory_begin(void);
 void *memory_alloc(size_t bytes) __attribute__((malloc, returns_nonnull));
 void *memory_zalloc(size_t bytes) __attribute__((malloc, returns_nonnull));
 void *memory_realloc(void *old, size_t bytes) __attribute__((returns_nonnull));
+/* Whole cache lines of its own, zeroed: for what has members that must not share a line (_Alignas). Freed by free(). */
+enum { MEMORY_LINE = 64 };
+void *memory_zalloc_lines(size_t bytes) __attribute__((malloc, returns_nonnull));
 
 /* The sizes that have a free list. Anything larger is a plain malloc. */
 enum block_class { BLOCK_4K, BLOCK_16K, BLOCK_64K, BLOCK_CLASSES };

@@ -41,10 +41,7 @@ struct family {
 static struct str own(struct str text) { return (struct str){str_to_cstring(text), text.len}; }
 
 struct family *family_new(const struct family_config *config) {
-  struct family *f = NULL;
-  size_t bytes = sizeof *f + (config->workers + 1) * sizeof f->tables[0];
-  if (posix_memalign((void **)&f, 64, bytes) != 0) abort();
-  memset((void *)f, 0, bytes);
+  struct family *f = memory_zalloc_lines(sizeof *f + (config->workers + 1) * sizeof f->tables[0]);
   f->config = *config;
   f->config.help = own(config->help);
   for (unsigned i = 0; i < config->label_count; i++) f->config.labels[i] = own(config->labels[i]);

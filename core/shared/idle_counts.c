@@ -35,9 +35,7 @@ void idle_counts_table_free(struct idle_counts_table *table) {
 
 static struct idle_counts *make(struct idle_counts_table *table, struct str identity, uint64_t hash) {
   size_t bytes = sizeof(struct idle_counts) + table->workers * sizeof(struct idle_counts_of_worker);
-  struct idle_counts *counts = aligned_alloc(_Alignof(struct idle_counts), bytes);
-  if (!counts) abort();
-  memset((void *)counts, 0, bytes);
+  struct idle_counts *counts = memory_zalloc_lines(bytes);
   counts->table = table;
   counts->hash = hash;
   counts->identity = (struct str){str_to_cstring(identity), identity.len};

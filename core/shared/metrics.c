@@ -25,17 +25,10 @@ struct metrics {
 
 _Static_assert(sizeof(cell) == sizeof(uint64_t), "cells are words");
 
-static void *zeroed_lines(size_t bytes) {
-  size_t whole = (bytes + 63) / 64 * 64;
-  void *memory = aligned_alloc(64, whole);
-  if (!memory) abort();
-  return memset(memory, 0, whole);
-}
-
 struct metrics *metrics_new(unsigned workers) {
   struct metrics *m = memory_zalloc(sizeof *m);
   m->workers = workers;
-  m->tallies = zeroed_lines((workers + 1) * sizeof *m->tallies);
+  m->tallies = memory_zalloc_lines((workers + 1) * sizeof *m->tallies);
   list_init(&m->listeners);
   return m;
 }
@@ -59,7 +52,7 @@ struct tally *metrics_tally(struct metrics *m, unsigned worker) {
 static struct metrics_listener *add_listener(struct metrics *m, struct str name) {
   struct metrics_listener *listener = memory_zalloc(sizeof *listener);
   listener->name = (struct str){str_to_cstring(name), name.len};
-  listener->of_worker = zeroed_lines((m->workers + 1) * sizeof *listener->of_worker);
+  listener->of_worker = memory_zalloc_lines((m->workers + 1) * sizeof *listener->of_worker);
   listener->census = census_new();
   list_push_back(&m->listeners, &listener->link);
   m->listener_count++;

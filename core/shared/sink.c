@@ -62,11 +62,8 @@ static void release(struct sink *s) {
 
 struct sink *sink_open(const char *target, unsigned lanes, bool is_patient, char **why) {
   struct outlet outlet;
-  struct sink *s = NULL;
   if (!outlet_open(&outlet, target, why)) return NULL;
-  size_t bytes = sizeof *s + lanes * sizeof s->lanes[0];
-  if (posix_memalign((void **)&s, 64, bytes) != 0) abort();
-  memset((void *)s, 0, bytes);
+  struct sink *s = memory_zalloc_lines(sizeof *s + lanes * sizeof s->lanes[0]);
   s->outlet = outlet;
   s->lane_count = lanes;
   s->is_patient = is_patient;

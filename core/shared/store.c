@@ -15,9 +15,7 @@ enum { AVERAGE_BYTES = 8192, OBJECT_PART = 16 };
 struct store *store_new(const struct store_settings *settings, const char **why) {
   *why = "a store has at least 1 MiB";
   if (settings->bytes < STORE_LEAST_BYTES) return NULL;
-  struct store *s = aligned_alloc(64, sizeof *s);
-  if (!s) abort();
-  memset(s, 0, sizeof *s);
+  struct store *s = memory_zalloc_lines(sizeof *s);
   if (!segments_init(&s->segments, settings->bytes, settings->segment_bytes, why)) {
     free(s);
     return NULL;

@@ -56,12 +56,8 @@ bool segments_init(struct segments *g, size_t bytes, size_t segment_bytes, const
     return false;
   }
   pthread_mutex_init(&g->lock, NULL);
-  g->all = aligned_alloc(64, g->count * sizeof *g->all);
-  if (!g->all) abort();
-  for (uint32_t i = 0; i < g->count; i++) {
-    memset(&g->all[i], 0, sizeof g->all[i]);
-    atomic_init(&g->all[i].generation, 1);
-  }
+  g->all = memory_zalloc_lines(g->count * sizeof *g->all);
+  for (uint32_t i = 0; i < g->count; i++) atomic_init(&g->all[i].generation, 1);
   return true;
 }
 

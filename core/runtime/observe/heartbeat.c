@@ -41,9 +41,7 @@ struct heartbeat {
 static void on_due(struct timer *timer);
 
 struct heartbeat *heartbeat_start(struct server *s, void (*each_second)(struct server *server)) {
-  struct heartbeat *p = NULL;
-  if (posix_memalign((void **)&p, _Alignof(struct heartbeat), sizeof *p) != 0) abort();
-  memset((void *)p, 0, sizeof *p);
+  struct heartbeat *p = memory_zalloc_lines(sizeof *p);
   p->server = s;
   p->each_second = each_second;
   p->beats = memory_zalloc(s->worker_count * sizeof *p->beats);

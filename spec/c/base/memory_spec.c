@@ -2,6 +2,7 @@
 // Units for base/memory, in both builds.
 #include "base/memory.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,17 @@ IT("gives memory also for nothing, zeroed where asked, and moves it as it grows"
   CHECK(strcmp(zeroed, "kept") == 0);
   free(none);
   free(zeroed);
+}
+
+IT("gives whole cache lines, zeroed") {
+  size_t wanted[] = {0, 1, MEMORY_LINE, MEMORY_LINE + 1, 1000};
+  for (unsigned i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+    char *lines = memory_zalloc_lines(wanted[i]);
+    CHECK((uintptr_t)lines % MEMORY_LINE == 0);
+    for (size_t k = 0; k < wanted[i]; k++) CHECK(lines[k] == 0);
+    memset(lines, 'x', (wanted[i] + MEMORY_LINE - 1) / MEMORY_LINE * MEMORY_LINE);
+    free(lines);
+  }
 }
 
 IT("gives blocks of at least the size that was asked for, all of it usable") {
