@@ -96,7 +96,7 @@ static bool lease_record(struct store *s, const struct record *r, struct store_p
 bool store_find(struct store *s, struct str key, struct store_lease *lease) {
   uint64_t hash = store_hash(key);
   struct store_place place;
-  const struct record *r = index_find(s, hash, key, true, &place);
+  const struct record *r = index_find(s, hash, key, &place);
   if (!r) return false;
   if (lease_record(s, r, place, lease)) return true;
   index_drop(s, hash, place);
@@ -188,7 +188,7 @@ bool store_maintain(struct store *s, size_t bytes) {
   if (pthread_mutex_trylock(&s->maintaining)) return false;
   bool has_more = false;
   if (s->emptying == s->segments.count) {
-    s->emptying = segments_oldest(&s->segments, true);
+    s->emptying = segments_next(&s->segments);
     s->emptying_at = s->emptying_moved = 0;
   }
   if (s->emptying < s->segments.count) {

@@ -83,14 +83,13 @@ static struct index_entry *find(struct store *s, uint64_t hash, struct str key,
   return NULL;
 }
 
-const struct record *index_find(struct store *s, uint64_t hash, struct str key, bool is_use,
-                                struct store_place *place) {
+const struct record *index_find(struct store *s, uint64_t hash, struct str key, struct store_place *place) {
   struct index_shard *shard = shard_of(s, hash);
   const struct record *record = NULL;
   pthread_mutex_lock(&shard->lock);
   struct index_entry *e = find(s, hash, key, &record);
   if (e) *place = place_of(e);
-  if (e && is_use && e->freq < STORE_FREQ_MOST) e->freq++;
+  if (e && e->freq < STORE_FREQ_MOST) e->freq++;
   pthread_mutex_unlock(&shard->lock);
   return record;
 }

@@ -56,13 +56,13 @@ void segments_free(struct segments *g);
  * if that has `least`. False: there is no room. *taken is a multiple of STORE_ALIGN. */
 bool segments_reserve(struct segments *g, enum store_log log, uint32_t least, uint32_t most,
                       struct store_place *place, uint32_t *taken);
-/* Gives back the end of a reservation if nothing came behind it; else the record must say that it is that long. */
-bool segments_trim(struct segments *g, struct store_place place, uint32_t taken, uint32_t needed);
+/* Gives back the end of a reservation if nothing came behind it; else its record stays as long as it is. */
+void segments_trim(struct segments *g, struct store_place place, uint32_t taken, uint32_t needed);
 /* False: the segment was emptied since. */
 bool segments_pin(struct segments *g, struct store_place place);
 void segments_unpin(struct segments *g, uint32_t segment);
-/* The oldest segment that could be emptied, pinned by the caller; g->count: none. */
-uint32_t segments_oldest(struct segments *g, bool only_if_rare);
+/* Where free segments are rare, the next one to be emptied, pinned for the caller; g->count: none. */
+uint32_t segments_next(struct segments *g);
 /* Empties it: what is in it is no longer found. The caller's pin ends. */
 void segments_empty(struct segments *g, uint32_t segment);
 static inline char *segments_at(const struct segments *g, uint32_t segment, uint32_t offset) {
@@ -135,9 +135,8 @@ struct store {
 
 void index_init(struct store_index *index, size_t objects);
 void index_free(struct store_index *index);
-/* The record of that key, its segment pinned; NULL: none. Counts a use if `is_use`. */
-const struct record *index_find(struct store *s, uint64_t hash, struct str key, bool is_use,
-                                struct store_place *place);
+/* The record of that key, its segment pinned; NULL: none. Counts as a use. */
+const struct record *index_find(struct store *s, uint64_t hash, struct str key, struct store_place *place);
 /* Puts it there in place of another of its key, of one that is dead, or of the one that is used least. */
 void index_put(struct store *s, uint64_t hash, struct str key, struct store_place place);
 bool index_remove(struct store *s, uint64_t hash, struct str key);

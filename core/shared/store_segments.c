@@ -150,10 +150,10 @@ static void empty(struct segments *g, uint32_t i) {
   clean(g, i);
 }
 
-uint32_t segments_oldest(struct segments *g, bool only_if_rare) {
+uint32_t segments_next(struct segments *g) {
   pthread_mutex_lock(&g->lock);
   look_at_held(g);
-  uint32_t chosen = only_if_rare && g->free >= FREE_LEAST ? g->count : choose(g);
+  uint32_t chosen = g->free >= FREE_LEAST ? g->count : choose(g);
   if (chosen < g->count) atomic_fetch_add(&g->all[chosen].pins, 1);
   pthread_mutex_unlock(&g->lock);
   return chosen;
@@ -235,7 +235,7 @@ bool segments_reserve(struct segments *g, enum store_log log, uint32_t least, ui
   return has_room;
 }
 
-bool segments_trim(struct segments *g, struct store_place place, uint32_t taken, uint32_t needed) {
+void segments_trim(struct segments *g, struct store_place place, uint32_t taken, uint32_t needed) {
   struct segment *segment = &g->all[place.segment];
   needed = aligned(needed);
   pthread_mutex_lock(&g->lock);
@@ -245,5 +245,4 @@ bool segments_trim(struct segments *g, struct store_place place, uint32_t taken,
     ((struct record *)segments_at(g, place.segment, place.offset))->bytes = needed;
   }
   pthread_mutex_unlock(&g->lock);
-  return is_last;
 }

@@ -73,7 +73,7 @@ struct store_writer *store_begin_in(struct store *s, enum store_log log, struct 
   unsigned room = length <= s->segments.bytes / 8 ? 1 : STORE_PIECES;
   front += sizeof(struct record) + room * sizeof(struct record_piece);
   if (front > s->segments.bytes / 8 || (length != STORE_LENGTH_UNKNOWN && length > most - front)) return NULL;
-  struct store_writer *w = memory_zalloc(sizeof *w);
+  struct store_writer *w = memory_alloc(sizeof *w);
   *w = (struct store_writer){.store = s, .announced = length, .most = most - front, .log = log};
   if (!add_piece(w, (uint32_t)front)) {
     free(w);

@@ -224,7 +224,7 @@ IT("does not bring back what was removed or replaced while it was being moved") 
   struct store_place place;
   struct store_writer *w;
   CHECK(put_known(s, 1, 100));
-  CHECK(index_find(s, store_hash(key_of(1)), key_of(1), false, &place));
+  CHECK(index_find(s, store_hash(key_of(1)), key_of(1), &place));
   segments_unpin(&s->segments, place.segment);
   w = store_begin_in(s, STORE_MAIN, key_of(1), key_of(1), 3);
   CHECK(store_write(w, STR("old")) && store_remove(s, key_of(1)) && !store_finish_move(w, place, 0) &&
