@@ -20,10 +20,10 @@ int safe_open(const char *path, int flags, mode_t mode);
 int safe_open_own(const char *path, int flags, mode_t mode);
 /* Reads a whole file whose name came from outside. Regular files alone: a FIFO may be silent, a device has no end.
  * Links are followed. False, with errno: EISDIR for a folder, ENOTSUP for another kind of file, EFBIG for one of more
- * than `most_bytes`.
- * `text` is the caller's, and to be empty. */
+ * than `most_bytes`. `text` is the caller's, and to be empty. */
 bool safe_read(const char *path, size_t most_bytes, struct buf *text);
-/* The same of an open file, of which `safe_open_to_read` has found that it is a regular one. Closes it. */
+/* Its two halves, for a caller that looks at the open file in between. The first gives -1, with errno, for what is no
+ * regular file; the second closes it. */
 int safe_open_to_read(const char *path);
 bool safe_read_all(int fd, size_t most_bytes, struct buf *text);
 /* What is read as a rule: of lists, certificates, settings of the system. */
@@ -32,8 +32,8 @@ bool safe_read_all(int fd, size_t most_bytes, struct buf *text);
 /* What errno says after them, for people: after safe_open and those that read, after safe_open_own, and after a file or
  * socket that was to be made. */
 const char *safe_reason(int code);
-const char *safe_reason_new(int code);
 const char *safe_reason_own(int code);
+const char *safe_reason_new(int code);
 
 /* Which file a path named at some time. */
 struct file_identity {

@@ -81,9 +81,10 @@ struct coding_wish {
   bool decodes;
   unsigned level;  /* encoding; 0: the usual one of the coding, which is meant for answers made on the fly */
   uint64_t length; /* encoding: how much will go in, as far as one knows; wrong is worse, not false */
-  uint64_t most_bytes; /* decoding: more is CODING_TOO_LARGE; 0: no limit */
-  unsigned
-      most_ratio; /* decoding: the same beyond so many times what went in, and CODING_RATIO_FREE; 0: no limit */
+  /* Decoding: more bytes are CODING_TOO_LARGE, and so is more than CODING_RATIO_FREE and `most_ratio` times what went
+   * in. 0: no limit. */
+  uint64_t most_bytes;
+  unsigned most_ratio;
 };
 enum { CODING_RATIO_FREE = 1 << 20, CODING_RATIO_USUAL = 100 };
 

@@ -9,9 +9,9 @@
 /* What a stored response can be compared by. Text is borrowed from its fields. */
 struct validators {
   struct etag etag;
-  int64_t
-      modified; /* seconds since 1970: Last-Modified; else Date, or when it came in (RFC 9111 section 4.3.2) */
+  /* Seconds since 1970. */
   int64_t date;      /* Date, or when it came in */
+  int64_t modified;  /* Last-Modified, else `date` (RFC 9111 section 4.3.2) */
   bool has_modified; /* it is of a Last-Modified */
 };
 

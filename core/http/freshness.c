@@ -17,7 +17,7 @@ void freshness_of(struct freshness *f, const struct response *response, const st
                   struct freshness_times times, const struct freshness_rules *rules) {
   int64_t received = times.response_ms / 1000, date = received;
   *f = (struct freshness){0};
-  /* Without a date that is one it is of the time it came (RFC 9110 section 6.6.1). */
+  /* Without a valid Date, it was made when it came in (RFC 9110 section 6.6.1). */
   date_of(&response->headers, STR("Date"), received, &date);
   f->initial_age_ms = initial_age(&response->headers, date, times);
   f->lifetime_s = lifetime(f, response, cc, date, rules);

@@ -27,11 +27,11 @@ struct freshness_times {
 
 struct freshness_rules {
   bool guesses; /* from Last-Modified, where nothing else says how long */
-  bool
-      grace_beside_s_maxage; /* s-maxage implies proxy-revalidate (section 5.2.2.10): then there is no grace. Sites
-                                 send both, and mean both: this obeys them */
-  bool has_default;          /* else the next one is nothing */
-  uint32_t default_s;        /* the policy's lifetime for this status, where the response has none */
+  /* s-maxage implies proxy-revalidate (section 5.2.2.10): then there is no grace. Sites send both, and mean both: this
+   * obeys them. */
+  bool grace_beside_s_maxage;
+  bool has_default;   /* else the next one is nothing */
+  uint32_t default_s; /* the policy's lifetime for this status, where the response has none */
 };
 
 struct freshness {

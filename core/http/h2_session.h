@@ -43,8 +43,8 @@ const char *h2_code_name(uint32_t code);
 struct h2_config {
   bool is_server;
   bool connect_protocol; /* of a server: announce extended CONNECT (RFC 8441) */
-  unsigned
-      streams; /* of a server: at once, counted until the user lets go; of a client: until SETTINGS come */
+  /* At once. Of a server: a stream counts until the user lets go of it; of a client: until SETTINGS say how many. */
+  unsigned streams;
   uint32_t stream_window;    /* bytes of each stream that may come before they are used, to begin with */
   uint32_t window_most;      /* to which that grows for a stream whose bytes are used as fast as they come */
   size_t held_bytes;         /* of all streams, received and not used yet */

@@ -14,8 +14,8 @@ enum reuse {
 };
 
 struct reuse_rules {
-  bool
-      obeys_request; /* max-age, min-fresh, max-stale, no-cache of the client; else it cannot bypass the cache */
+  /* max-age, min-fresh, max-stale and no-cache of the client; else it cannot bypass the cache. */
+  bool obeys_request;
 };
 
 enum reuse reuse_decide(const struct freshness *f, uint64_t kept_ms, const struct cache_control *request_cc,

@@ -13,16 +13,16 @@ enum { VARY_NAMES = 16, VARY_KEY_BYTES = 8192 };
 
 struct vary {
   unsigned count;
-  struct str
-      names[VARY_NAMES]; /* slices of the response's fields, in order without regard to case, none twice */
+  /* Slices of the response's fields, in order without regard to case, none twice. */
+  struct str names[VARY_NAMES];
 };
 
 /* False: no other request matches it: "*", a name that is none, or too many names. */
 bool vary_parse(const struct headers *h, struct vary *vary);
-/* The key of a request, in arena memory. White space around commas and of how many lines a field is do not matter
- * (section 4.1); of Accept-Encoding only which of the `codings`
- * it accepts (CODINGS_NONE: its text is like any other). Empty where
- * nothing varies. False: the key would be longer than VARY_KEY_BYTES, so no response is chosen by it. */
+/* The key of a request, in arena memory; empty where nothing varies. It is the same however the members of a field are
+ * spread over lines, and whatever white space stands around their commas (section 4.1). Of Accept-Encoding it says only
+ * which of the `codings` are accepted; with CODINGS_NONE, that is a field like any other. False: the key would be
+ * longer than VARY_KEY_BYTES, so no response is chosen by it. */
 bool vary_key(const struct vary *vary, const struct headers *request, unsigned codings, struct arena *arena,
               struct str *key);
 /* Do two responses vary on the same? */

@@ -19,9 +19,9 @@ struct backend_rules {
   unsigned slow_start_ms;           /* after a return the share grows for so long */
   unsigned max_in_flight, max_pending;
   unsigned retry_percent, retry_min; /* retries under way, of the requests under way */
-  unsigned
-      retry_all; /* 1: also what is free otherwise: of what no backend can have handled, as a refused connection,
-                       * and of what was under way at a backend that is ejected by now */
+  /* 1: that budget counts also the retries that are free otherwise: of what no backend can have handled, as a refused
+   * connection, and of what was under way at a backend that is ejected by now. */
+  unsigned retry_all;
   unsigned retry_on; /* RETRY_ON_FAILURE, and the bits of the statuses that are retried elsewhere */
 };
 

@@ -151,8 +151,8 @@ static bool move(struct store *s, const struct record *r, struct store_place pla
 }
 
 /* One object of the segment. Those of the small log stay when they were used at least twice, those of the main log
- * when they were used at all: each time they have one use less, so that all end who are used no more. Of a segment
- * of the main log at most three quarters stay: emptying it always gains room. */
+ * when they were used at all: staying costs a use, so that what is used no more goes in the end. Of a segment of the
+ * main log at most three quarters stay: emptying it always gains room. */
 static void look_at(struct store *s, const struct record *r, struct store_place place, size_t *bytes) {
   struct segment *segment = &s->segments.all[place.segment];
   bool is_small = segment->log == STORE_SMALL;

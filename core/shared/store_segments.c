@@ -120,7 +120,7 @@ static void look_at_held(struct segments *g) {
   for (uint32_t i = 0; i < g->count; i++) clean(g, i);
 }
 
-/* With the lock held: the oldest that nobody holds, of the log that has too many; else of the other one. */
+/* With the lock held. g->count: none. */
 static uint32_t oldest_of(struct segments *g, enum store_log log) {
   uint32_t oldest = g->count;
   for (uint32_t i = 0; i < g->count; i++) {
@@ -131,6 +131,7 @@ static uint32_t oldest_of(struct segments *g, enum store_log log) {
   return oldest;
 }
 
+/* With the lock held: the oldest that nobody holds, of the log that has too many; else of the other one. */
 static uint32_t choose(struct segments *g) {
   enum store_log log = g->of_log[STORE_SMALL] > g->small_most ? STORE_SMALL : STORE_MAIN;
   uint32_t chosen = oldest_of(g, log);
