@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,13 +14,6 @@
 #include "unit.h"
 
 enum { MOST = 100000 };
-
-static const char *path_of(const char *name) {
-  static char path[256];
-  const char *folder = getenv("TMPDIR");
-  snprintf(path, sizeof path, "%s/safe-%s", folder ? folder : "/tmp", name);
-  return path;
-}
 
 static void check_refused(const char *path, int code) {
   struct buf text = {0};
@@ -39,12 +31,12 @@ static void write_bytes(const char *path, size_t bytes) {
 
 IT("reads a regular file as a whole, up to its bound, through a link too") {
   static const size_t sizes[] = {0, 1, 4095, 4096, 4097, MOST - 1, MOST};
-  char link[300];
+  char path[UNIT_PATH_BYTES], link[UNIT_PATH_BYTES];
+  unit_temporary(path, "safe-file");
+  unit_temporary(link, "safe-link");
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-    const char *path = path_of("file");
     struct buf text = {0};
     write_bytes(path, sizes[i]);
-    snprintf(link, sizeof link, "%s-link", path);
     CHECK(symlink(path, link) == 0);
     CHECK(safe_read(link, MOST, &text));
     CHECK(buf_len(&text) == sizes[i]);
@@ -56,7 +48,8 @@ IT("reads a regular file as a whole, up to its bound, through a link too") {
 }
 
 IT("refuses what is larger, whether its size says so or not") {
-  const char *path = path_of("large");
+  char path[UNIT_PATH_BYTES];
+  unit_temporary(path, "safe-large");
   write_bytes(path, MOST + 1);
   check_refused(path, EFBIG);
   CHECK(truncate(path, (off_t)1 << 40) == 0);
@@ -68,7 +61,8 @@ IT("refuses what is larger, whether its size says so or not") {
 }
 
 IT("waits for no FIFO, and reads no device, folder or socket") {
-  const char *path = path_of("other");
+  char path[UNIT_PATH_BYTES];
+  unit_temporary(path, "safe-other");
   CHECK(mkfifo(path, 0600) == 0);
   check_refused(path, ENOTSUP);
   unlink(path);
