@@ -7,22 +7,8 @@
 #include <lualib.h>
 #include <stdio.h>
 
-#include "fuzz.h"
+#include "fuzz_vm.h"
 #include "lua/vm/nouns.h"
-#include "lua/vm/vm.h"
-
-/* As much of a VM as the functions use. */
-static lua_State *state(void) {
-  static struct vm vm;
-  if (vm.L) return vm.L;
-  vm.memory = (struct allocator){.cap_bytes = (size_t)1 << 30, .asks_at = (size_t)1 << 30};
-  vm.L = lua_newstate(allocator_run, &vm.memory);
-  REQUIRE(vm.L);
-  lua_newtable(vm.L);
-  open_json(vm.L);
-  lua_settop(vm.L, 0);
-  return vm.L;
-}
 
 /* function -1 +2: its two results */
 static void call(lua_State *L, lua_CFunction function) {
@@ -83,7 +69,7 @@ static void require_place(lua_State *L, size_t size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  lua_State *L = state();
+  lua_State *L = fuzz_vm(open_json);
   lua_settop(L, 0);
   lua_pushlstring(L, (const char *)data, size);
   call(L, json_decode);

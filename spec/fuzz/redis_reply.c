@@ -5,21 +5,7 @@
 
 #include <lauxlib.h>
 
-#include "fuzz.h"
-#include "lua/vm/vm.h"
-
-/* As much of a VM as the functions use. */
-static lua_State *state(void) {
-  static struct vm vm;
-  if (vm.L) return vm.L;
-  vm.memory = (struct allocator){.cap_bytes = (size_t)1 << 30, .asks_at = (size_t)1 << 30};
-  vm.L = lua_newstate(allocator_run, &vm.memory);
-  REQUIRE(vm.L);
-  lua_newtable(vm.L);
-  redis_open_replies(vm.L);
-  lua_settop(vm.L, 0);
-  return vm.L;
-}
+#include "fuzz_vm.h"
 
 /* -1 +n */
 static int push(lua_State *L) {
@@ -52,8 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct resp_scan scan = {0};
   if (resp_scan(&scan, bytes.ptr, bytes.len) == RESP_WHOLE) {
     struct str reply = fuzz_copy(bytes.ptr, scan.at);
-    run(state(), push, &reply);
-    run(state(), push_unit, &reply);
+    run(fuzz_vm(redis_open_replies), push, &reply);
+    run(fuzz_vm(redis_open_replies), push_unit, &reply);
     free((char *)reply.ptr);
   }
   free((char *)bytes.ptr);
