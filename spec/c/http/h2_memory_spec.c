@@ -49,7 +49,9 @@ IT("gives all of its pages back while it is idle, takes them again, and forgets 
     struct h2_fields head = h2_fields_of_response(&arena, &response, (struct body){0});
     h2_stream_send_head(stream, &head, false, true);
     h2_stream_release(stream);
-    CHECK(h2_session_rest(s) == 0); /* there is a frame to be written */
+    CHECK(h2_session_rest(s) == 0); /* there is a frame to be made */
+    CHECK(h2_session_send(s));
+    CHECK(h2_session_rest(s) == 0 && buf_len(h2_session_out(s)) > 0); /* there is one to be written */
     drain(s);
     CHECK(h2_session_rest(s) >= 16384);
     arena_free(&arena);

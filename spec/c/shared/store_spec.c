@@ -202,6 +202,22 @@ IT("stores in the main log at once what was evicted of late, and comes again") {
   store_free(s);
 }
 
+IT("gains a quarter of each segment of the main log that it empties, also where all in it was used") {
+  struct store *s = new_store(4 * MIB, 0);
+  struct store_counts before, after;
+  for (unsigned i = 0; i < 1000; i++) {
+    index_remember(&s->index, store_hash(key_of(i)));
+    CHECK(put_known(s, i, 5000) && has(s, i, 5000) && has(s, i, 5000));
+    store_count(s, &before);
+    while (store_maintain(s, 1 << 20)) continue;
+    store_count(s, &after);
+    uint64_t emptied = after.emptied - before.emptied;
+    CHECK(after.moved_bytes - before.moved_bytes <= emptied * s->segments.bytes / 4 * 3);
+  }
+  CHECK(after.moved > 0 && after.emptied > 0 && after.emptied_small == 0);
+  store_free(s);
+}
+
 IT("does not find a head whose bytes have changed, and tells a body whose bytes have") {
   struct store *s = new_store(4 * MIB, 0);
   struct store_lease lease;
