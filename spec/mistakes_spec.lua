@@ -47,6 +47,7 @@ local LOADING = {
   { "local t = { body_limit = 10MB }", "malformed number near '10MB' %(a size is a number of bytes" },
   { "null.x = 1", "attempt to index global 'null' .*Lua's word is nil" },
   { "json.decode 'x'", 'attempt to index global \'json\' .*write: local json = require "perilune%.json"' },
+  { "redis.new 'a:1'", 'attempt to index global \'redis\' .*write: local redis = require "perilune%.redis"' },
   { "sleep(1)", "attempt to call global 'sleep' .*write perilune%.sleep" },
   { "if 1 < '2' then end", "attempt to compare number with string %(.*see tonumber%)" },
   { "if nil < 1 then end", "attempt to compare nil with number %(one of them is missing%)" },

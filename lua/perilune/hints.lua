@@ -8,7 +8,9 @@ local core = require "perilune.core"
 local hints = {}
 
 local MODULES = {}
-for name in ("crypto date dns http json log metrics network regex tcp url"):gmatch "%w+" do MODULES[name] = true end
+for name in ("base64 cidr cookie crypto date dns http json log metrics network redis regex tcp url"):gmatch "%w+" do
+  MODULES[name] = true
+end
 
 local function for_hook(name)
   if check.is_hook(name) then
