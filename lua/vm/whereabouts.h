@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// whereabouts: where a turn of Lua is that does not come back: which hook it runs, and which line of the policy, where
-// that can be known.
+// whereabouts: what a turn of Lua that does not come back is doing: which hook it runs, and at which line of the policy
+// it is, if that can be known.
 //
-// The hook, and where it is defined, are known from its begin. The line is looked up by a signal's handler, in the
-// thread that is meant. That is sound where the thread waits in a system call, and there alone: a C function that Lua
-// has called is in it, so the stack of Lua is at rest, and reading it allocates nothing. Elsewhere the line stays
-// unknown.
+// The hook, and where it is defined, are known since the turn began. The line is looked up by a signal's handler, in
+// the turn's thread. That is sound only while the thread waits in a system call: then a C function that Lua has called
+// runs, so the stack of Lua is at rest, and reading it allocates nothing. At other times the line stays unknown.
 #ifndef PERILUNE_LUA_WHEREABOUTS_H
 #define PERILUNE_LUA_WHEREABOUTS_H
 
