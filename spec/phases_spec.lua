@@ -130,16 +130,21 @@ describe("a worker that does not come back to its loop", function()
   end)
 
   it("does not let two upgrades start two successors", function()
-    local proxy, pid_file = start_busy()
+    local proxy, pid_file, path = start_busy()
+    local loads = path:gsub("policy%.lua$", "loads")
     local results = scheduler.all({
       function() return command(pid_file, "reload") end,
       function()
         scheduler.eventually(function() return proxy:count_log "now switching" > 0
           or command(pid_file, "status").stdout:find "generation%s+2" end)
-        local upgrades = scheduler.all({
-          function() return command(pid_file, "upgrade") end,
-          function() return command(pid_file, "upgrade") end,
-        }, 90)
+        local held = "require('perilune').configure { load_time = 60 } repeat until io.open %q\n"
+        process.write_file(path, held:format(loads) .. POLICY)
+        local function upgrade()
+          local result = command(pid_file, "upgrade")
+          process.write_file(loads, "") -- a successor serves only now: the first that is answered is the one refused
+          return result
+        end
+        local upgrades = scheduler.all({ upgrade, upgrade }, 90)
         proxy.go()
         return upgrades
       end,

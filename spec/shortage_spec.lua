@@ -7,6 +7,7 @@ local name_server = require "name_server"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local preload = require "preload"
 local process = require "process"
 local scheduler = require "scheduler"
 
@@ -100,10 +101,7 @@ end)
 
 --- A library that lets calls fail while a file is there, whose name is of the call: "socket" or "connect".
 local function failing_library()
-  local directory = process.directory()
-  local source = process.write_file(directory .. "/fail.c", [[
-    #define _GNU_SOURCE
-    #include <dlfcn.h>
+  local env, directory = preload.library [[
     #include <errno.h>
     #include <stdio.h>
     #include <stdlib.h>
@@ -125,17 +123,16 @@ local function failing_library()
       if (to->sa_family == AF_INET && is_on("connect")) { errno = EADDRNOTAVAIL; return -1; }
       return real(fd, to, length);
     }
-  ]])
-  local library = directory .. "/fail.so"
-  assert.equal(0, os.execute(("cc -shared -fPIC -o %s %s -ldl"):format(library, source)))
-  return { LD_PRELOAD = library, FAIL_DIRECTORY = directory }, directory
+  ]]
+  env.FAIL_DIRECTORY = directory
+  return env, directory
 end
 
 describe("what fails for want of ports or memory on this machine", function()
   local function start_failing(passive)
     local env, directory = failing_library()
     local proxy = perilune.start {
-      release = true, -- sanitizers want to be the first library
+      release = true,
       env = env,
       workers = 1,
       settings = { "--admin", "127.0.0.1:0" },

@@ -107,6 +107,13 @@ local function wait_ready(pipe, timeout)
   return byte == "1"
 end
 
+local function command_of(options, directory)
+  local command = { unpack(options.under or {}) }
+  command[#command + 1] = options.release and M.release_binary or M.binary
+  for _, word in ipairs(arguments_of(options, directory)) do command[#command + 1] = word end
+  return command
+end
+
 local function start_process(command, options, directory)
   local env, pipe, other_end = {}, sys.pipe()
   for name, value in pairs(options.env or {}) do env[name] = value end
@@ -128,10 +135,7 @@ end
 ---@return proxy
 function M.start(options)
   local directory = process.directory()
-  local binary = options.release and M.release_binary or M.binary
-  local command = { unpack(options.under or {}) }
-  for _, word in ipairs { binary, unpack(arguments_of(options, directory)) } do command[#command + 1] = word end
-  local self, pipe = start_process(command, options, directory)
+  local self, pipe = start_process(command_of(options, directory), options, directory)
   setmetatable(self, Proxy)
   M.latest = self
   cleanup.add(2, function()
@@ -155,9 +159,7 @@ end
 function M.run(...)
   local options = type((...)) == "table" and (...) or { args = { ... } }
   local directory = process.directory()
-  local command = { unpack(options.under or {}) }
-  for _, word in ipairs { M.binary, unpack(arguments_of(options, directory)) } do command[#command + 1] = word end
-  return process.run(command, {
+  return process.run(command_of(options, directory), {
     env = options.env, directory = directory, timeout = options.timeout,
   })
 end

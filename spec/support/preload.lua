@@ -1,0 +1,18 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- preload: a library of C that takes the place of calls of the system, for machines that lack what this one has. It is
+-- for the release build: sanitizers want to be the first library.
+local process = require "process"
+
+local M = {}
+
+--- Compiles `source`. The environment that puts the library before all others, and a folder that is the spec's.
+---@return table env, string directory
+function M.library(source)
+  local directory = process.directory()
+  local library = directory .. "/preloaded.so"
+  local path = process.write_file(directory .. "/preloaded.c", "#define _GNU_SOURCE\n#include <dlfcn.h>\n" .. source)
+  assert(os.execute(("cc -shared -fPIC -o '%s' '%s' -ldl"):format(library, path)) == 0)
+  return { LD_PRELOAD = library }, directory
+end
+
+return M
