@@ -51,7 +51,6 @@ need_for_test() {
   need lua-cjson has_file /usr/lib/*/lua/5.1/cjson.so /usr/local/lib/lua/5.1/cjson.so
   need wrk has_command wrk
   need strace has_command strace
-  need valgrind has_command valgrind
   need 'redis-server|valkey-server' has_redis
 }
 # What some specs look with; without it they are pending, and say so.

@@ -131,7 +131,7 @@ end
 --- Starts a proxy and waits until it is ready. One of:
 ---   policy (text of a script), script (path), to (list of addresses: `perilune proxy`), args (all arguments)
 --- and: workers, settings (more arguments, e.g. { "--admin", "127.0.0.1:0" }), env, listen (with `to`), release (true:
---- the release build), under (words before the binary, e.g. { "valgrind" }), timeout.
+--- the release build), under (words before the binary, e.g. { "prlimit", "--nofile=64" }), timeout.
 ---@return proxy
 function M.start(options)
   local directory = process.directory()
