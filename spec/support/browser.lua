@@ -69,7 +69,7 @@ function overlapping() {
 }
 </script>]]
 
-local function serve(proxy, widths)
+local function serve(proxy, widths, meanwhile)
   local frames = {}
   for i, width in ipairs(widths) do
     frames[i] = ('<iframe src="/page" style="width:%dpx;height:3000px;border:0"></iframe>'):format(width)
@@ -80,6 +80,7 @@ local function serve(proxy, widths)
       if not request then return end
       local path = request.target
       if path == "/" then
+        if meanwhile then meanwhile() end
         connection:respond { headers = { ["Content-Type"] = "text/html; charset=utf-8" },
           body = OUTER:format(table.concat(frames)) }
       else
@@ -100,8 +101,9 @@ end
 
 --- Looks at a proxy's page at some widths: { told = { what went wrong in it }, looks = { { width, needs (that wide it
 --- is), text (as a person sees it), html, overlapping = { labels that lie on one another } } } }.
-function M.look(proxy, widths)
-  local origin = origins.start(serve(proxy, widths))
+--- `meanwhile()` runs when the browser has started, before it sees the page: what that shows has just happened then.
+function M.look(proxy, widths, meanwhile)
+  local origin = origins.start(serve(proxy, widths, meanwhile))
   local page = M.render("http://" .. origin.address .. "/")
   local found = page:match '<pre id="result">(.-)</pre>'
   assert(found, "the page was not drawn in time: " .. page)
