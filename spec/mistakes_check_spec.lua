@@ -236,6 +236,16 @@ describe("What `perilune check` finds", function()
     assert.same({}, warnings(proxy))
     assert.matches("there is no global 'nothing'", perilune.run("check", path).stderr)
   end)
+
+  it("is no global that a file may set which is too large to be looked at", function()
+    local rows = process.write_file(process.directory() .. "/rows.lua",
+      "function begin() COUNT = 1 end\n" .. ("-- " .. ("x"):rep(96) .. "\n"):rep(1400))
+    local proxy = run(("dofile %q\nfunction policy.request_filter(session) begin() "):format(rows)
+      .. "return session:respond { status = 200 + COUNT + COUNTS } end")
+    local lines = warnings(proxy)
+    assert.equal(2, #lines, proxy:log())
+    assert.matches("there is no global 'COUNTS'", lines[1])
+  end)
 end)
 
 describe("`perilune check` has no word for", function()

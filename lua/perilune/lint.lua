@@ -72,13 +72,16 @@ local function survey(chunk)
   return globals, fields
 end
 
--- The files that are Lua and not ours, as many as have so many bytes together: { path, text, globals, fields }.
+-- The files that are Lua and not ours, as many as have so many bytes together: { path, text, globals, fields }; and the
+-- paths of those that are left out.
 local function files_of(lines, most_bytes)
-  local files = {}
+  local files, left_out = {}, {}
   for path in lines:gmatch "[^\n]+" do
     local is_looked_at = not core.is_own_source("@" .. path) and path:find "%.lua$"
     local text = is_looked_at and core.read_file(path)
-    if text and #text > most_bytes then text = nil end
+    if text and #text > most_bytes then
+      left_out[#left_out + 1], text = path, nil
+    end
     if text then most_bytes = most_bytes - #text end
     local chunk = text and loadstring(text, "@" .. path)
     if chunk then
@@ -86,7 +89,7 @@ local function files_of(lines, most_bytes)
       files[#files + 1] = { path = path, text = text, globals = globals, fields = fields }
     end
   end
-  return files
+  return files, left_out
 end
 
 --- --- globals ------------------------------------------------------------------------------------------------------
@@ -130,18 +133,27 @@ local function look_at_fields(found, file, written)
   end
 end
 
-local function look_at_global(found, file, global, written)
+-- A global that a file has which is left out may be set there.
+local function is_mentioned(name, left_out)
+  for _, path in ipairs(left_out) do
+    if (core.read_file(path) or ""):find(name, 1, true) then return true end
+  end
+  return false
+end
+
+local function look_at_global(found, file, global, is_set)
   if global.is_written then
     look_at_written(found, file, global)
-  elseif rawget(_G, global.name) == nil and not written[global.name] then
+  elseif rawget(_G, global.name) == nil and not is_set(global.name) then
     add(found.faults, file.path, global.line, "there is no global '%s': %s", global.name, hint_for(global.name, file))
   end
 end
 
-local function look_at_globals(found, files)
+local function look_at_globals(found, files, left_out)
   local written = written_globals(files)
+  local function is_set(name) return written[name] or is_mentioned(name, left_out) end
   for _, file in ipairs(files) do
-    for _, global in ipairs(file.globals) do look_at_global(found, file, global, written) end
+    for _, global in ipairs(file.globals) do look_at_global(found, file, global, is_set) end
     look_at_fields(found, file, written)
   end
 end
