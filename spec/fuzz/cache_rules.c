@@ -177,8 +177,8 @@ static bool varies_on_encoding(const struct headers *h, struct arena *arena) {
   return false;
 }
 
-/* A response that is coded says so, names Accept-Encoding in Vary, and keeps nothing that was of the plain body. Several
- * lines of Vary become one where the name is added; they stay where it was there. */
+/* A response that is coded says so, names Accept-Encoding in Vary, and keeps nothing that was of the plain body. Where
+ * the name is added, several lines of Vary become one; where it was there, they stay. */
 static void require_codable(const struct request *request, const struct response *response,
                             struct arena *arena) {
   struct codable_rules rules = {.offered = CODINGS_ALL, .least_bytes = CODABLE_LEAST};
