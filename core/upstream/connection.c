@@ -44,8 +44,7 @@ void upstream_close(struct upstream *u) {
   if (u->state == UPSTREAM_CLOSED) return;
   if (u->state == UPSTREAM_IDLE) pool_leave(u);
   if (u->borrow) borrow_cancel(u, false);
-  u->state = UPSTREAM_CLOSED;
-  u->call.is_ready = false;
+  upstream_enter(u, UPSTREAM_CLOSED);
   if (u->connect) {
     connect_cancel(u->connect);
     free(u->connect);
@@ -111,7 +110,7 @@ static bool wait_for_room(struct upstream *u, enum error error) {
 }
 
 static void connect_anew(struct upstream *u) {
-  u->state = UPSTREAM_CONNECTING;
+  upstream_enter(u, UPSTREAM_CONNECTING);
   account_upstream(u->call.exchange);
   if (room_for_upstream(u->proxy))
     start_connecting(u);
@@ -211,8 +210,7 @@ static void on_connected(struct connect *connect, enum error error) {
   }
   free(u->connect);
   u->connect = NULL;
-  u->state = UPSTREAM_READY;
-  u->call.is_ready = true;
+  upstream_enter(u, UPSTREAM_READY);
   account_connected(x);
   conn_adopt(&u->conn, &events, u);
   conn_want_read(&u->conn, true);
@@ -246,8 +244,7 @@ void upstream_answered(struct upstream *u, struct detached_conn *detached) {
     go_without(u, ++u->asked < x->proxy->siblings->count);
     return;
   }
-  u->state = UPSTREAM_READY;
-  u->call.is_ready = true;
+  upstream_enter(u, UPSTREAM_READY);
   timer_clear(&u->call.timer);
   assign(x, u);
   cell_add(&x->proxy->tally->upstream_borrowed, 1);

@@ -59,8 +59,7 @@ struct upstream *pool_take(struct peer *peer) {
   struct upstream *u = newest_idle(peer);
   if (!u) return NULL;
   pool_leave(u);
-  u->state = UPSTREAM_READY;
-  u->call.is_ready = true;
+  upstream_enter(u, UPSTREAM_READY);
   timer_clear(&u->call.timer);
   return u;
 }
@@ -96,8 +95,7 @@ void pool_put(struct upstream *u) {
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   CHECK(!u->call.exchange && !u->borrow && !u->connect && !buf_len(&u->in) && !conn_has_unsent(&u->conn));
   u->idle_since = conn_turn(&u->conn);
-  u->state = UPSTREAM_IDLE;
-  u->call.is_ready = false;
+  upstream_enter(u, UPSTREAM_IDLE);
   list_push_front(&u->peer->idle, &u->link);
   count_idle(u, 1);
   conn_want_write(&u->conn, false);

@@ -12,7 +12,6 @@
 #include "net/connect.h"
 #include "net/reaper.h"
 
-struct exchange;
 struct borrow;
 struct peer;
 struct proxy;
@@ -49,6 +48,11 @@ struct upstream {
   uint64_t room_until_ms;  /* while CONNECTING without `connect`: waits for a descriptor or a port */
 };
 
+/* Goes over to another state: the one place that does. */
+static inline void upstream_enter(struct upstream *u, enum upstream_state state) {
+  u->state = state;
+  u->call.is_ready = state == UPSTREAM_READY;
+}
 /* http1.c: makes its call one of HTTP/1. */
 void http1_call_init(struct upstream *u);
 /* Closes it, wherever it is; its memory goes at the end of the turn. Idempotent. */
