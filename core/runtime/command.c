@@ -259,15 +259,12 @@ struct socket_file *command_file(struct command_server *c) {
   return &c->file;
 }
 
-static void answer_waiting(struct command_server *c, enum waits_for state, bool fine, const char *text) {
+void command_ended(struct command_server *c, enum waits_for what, bool fine, const char *text) {
+  if (!c) return;
   LIST_EACH(node, &c->clients) {
     struct command_client *client = LIST_ENTRY(node, struct command_client, link);
-    if (client->state == state) command_answer(client, fine ? EXIT_FINE : EXIT_FAILED, text);
+    if (client->state == what) command_answer(client, fine ? EXIT_FINE : EXIT_FAILED, text);
   }
-}
-
-void command_reload_ended(struct command_server *c, bool fine, const char *text) {
-  answer_waiting(c, WAITS_FOR_RELOAD, fine, text);
 }
 
 void command_load_ended(struct command_server *c, int code, const char *text) {
@@ -289,22 +286,6 @@ void command_trial_goes_on(struct command_server *c, const char *text) {
     buf_append(&client->out, "\n", 1);
     push(client);
   }
-}
-
-void command_canary_ended(struct command_server *c, bool fine, const char *text) {
-  answer_waiting(c, WAITS_FOR_CANARY, fine, text);
-}
-
-void command_shadow_ended(struct command_server *c, bool fine, const char *text) {
-  answer_waiting(c, WAITS_FOR_SHADOW, fine, text);
-}
-
-void command_abort_ended(struct command_server *c, bool fine, const char *text) {
-  answer_waiting(c, WAITS_FOR_ABORT, fine, text);
-}
-
-void command_upgrade_ended(struct command_server *c, bool fine, const char *text) {
-  answer_waiting(c, WAITS_FOR_UPGRADE, fine, text);
 }
 
 void command_give(const struct command_server *c, const char *user) {

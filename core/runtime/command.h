@@ -25,7 +25,7 @@ int command_socket(const struct command_server *c);
 /* For the owner of its file to change, and for its removal. */
 struct socket_file *command_file(struct command_server *c);
 
-/* What a client waits for. */
+/* What a client waits for; of RELOAD to UPGRADE command_ended tells it. */
 enum waits_for {
   WAITS_FOR_LINE,
   WAITS_FOR_RELOAD,
@@ -51,20 +51,12 @@ struct command_server *command_listen(struct server *server, const char *path, c
                                       bool *is_taken, char **why);
 /* Gives the socket's file to that user. NULL is fine, as for both. */
 void command_give(const struct command_server *c, const char *user);
-/* A reload that clients wait for has ended. `text` is for people. */
-void command_reload_ended(struct command_server *c, bool fine, const char *text);
+/* What clients wait for has ended. `text` is for people. NULL is fine. */
+void command_ended(struct command_server *c, enum waits_for what, bool fine, const char *text);
 /* The policy that clients wait for, to be put in force or tried, is not loaded, or not in time. */
 void command_load_ended(struct command_server *c, int code, const char *text);
 /* How far a canary or a shadow has come: one line without its end. Who does not read misses it. */
 void command_trial_goes_on(struct command_server *c, const char *text);
-/* The report of a shadow. */
-void command_shadow_ended(struct command_server *c, bool fine, const char *text);
-/* The same for a canary. */
-void command_canary_ended(struct command_server *c, bool fine, const char *text);
-/* What clients have told to end has ended. */
-void command_abort_ended(struct command_server *c, bool fine, const char *text);
-/* An upgrade that clients wait for has ended. */
-void command_upgrade_ended(struct command_server *c, bool fine, const char *text);
 /* Who waits for the end of the process is told; then everything is closed. NULL is fine. */
 void command_close(struct command_server *c);
 /* Listens no longer, so that a successor is found instead, and removes its file if that is ours; who waits goes on

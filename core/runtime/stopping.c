@@ -109,12 +109,8 @@ static void abandon_trials(struct server *s) {
   s->dryrun = NULL;
   handover_free(s->handover);
   s->handover = NULL;
-  if (!s->command) return;
-  command_reload_ended(s->command, false, why);
-  command_canary_ended(s->command, false, why);
-  command_shadow_ended(s->command, false, why);
-  command_abort_ended(s->command, false, why);
-  command_upgrade_ended(s->command, false, why);
+  for (enum waits_for what = WAITS_FOR_RELOAD; what <= WAITS_FOR_UPGRADE; what++)
+    command_ended(s->command, what, false, why);
 }
 
 static void tell_workers(struct server *s, unsigned grace_ms) {

@@ -162,8 +162,8 @@ static void end(struct canary *c, const char *fault) {
     log_about(LOG_WARN, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
   else
     log_about(LOG_INFO, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
-  if (s->command) command_canary_ended(s->command, !fault, text);
-  if (s->command && fault) command_abort_ended(s->command, true, text);
+  command_ended(s->command, WAITS_FOR_CANARY, !fault, text);
+  if (fault) command_ended(s->command, WAITS_FOR_ABORT, true, text);
   if (!fault) {
     generation_put_in_force(s, c->generation);
     c->generation = NULL;

@@ -65,8 +65,8 @@ static void end(struct dryrun *d) {
   log_about(LOG_INFO, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
   s->dryrun = NULL;
   server_enter(s, PHASE_SERVING);
-  if (s->command) command_shadow_ended(s->command, !d->aborted, text);
-  if (s->command) command_abort_ended(s->command, true, text);
+  command_ended(s->command, WAITS_FOR_SHADOW, !d->aborted, text);
+  command_ended(s->command, WAITS_FOR_ABORT, true, text);
   free(text);
   dryrun_free(d);
   server_reload_queued(s);

@@ -243,7 +243,7 @@ void generation_free(struct generation *g, unsigned workers) {
 static void tell_abort(struct server *s, const char *what) {
   char *text = why_text("the %s was ended while it was being loaded; generation %u stays in force\n", what,
                         s->generation);
-  if (s->command) command_abort_ended(s->command, true, text);
+  command_ended(s->command, WAITS_FOR_ABORT, true, text);
   free(text);
 }
 

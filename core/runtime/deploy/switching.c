@@ -77,7 +77,7 @@ static void tell(struct server *s, bool fine, const char *text) {
     log_about(LOG_INFO, str_of(text), "%.*s", length, text);
   else
     log_about(LOG_WARN, str_of(text), "%.*s", length, text);
-  if (s->command) command_reload_ended(s->command, fine, text);
+  command_ended(s->command, WAITS_FOR_RELOAD, fine, text);
 }
 
 /* The phase may be another by now: an upgrade does not wait for the workers. */

@@ -26,7 +26,7 @@ static void on_upgrade_ended(struct server *s, pid_t successor, const char *why)
   snprintf(text, sizeof text, why ? "upgrade: %s\nthis process goes on\n" : "upgraded\n", why);
   handover_free(s->handover);
   s->handover = NULL;
-  if (s->command) command_upgrade_ended(s->command, !why, text);
+  command_ended(s->command, WAITS_FOR_UPGRADE, !why, text);
   if (why) {
     go_on(s, why);
     return;
