@@ -11,13 +11,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/nearest.h"
-#include "base/safe_file.h"
 #include "base/cores.h"
 #include "base/duration.h"
 #include "base/escape.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/nearest.h"
+#include "base/safe_file.h"
 #include "base/str.h"
 #include "base/why.h"
 
@@ -146,10 +146,14 @@ static char *unknown(const char *name) {
   return text;
 }
 
+static bool is_format(const char *colon) {
+  return colon && (strcmp(colon, ":json") == 0 || strcmp(colon, ":combined") == 0);
+}
+
 /* A text that can be no place of that kind, as it was meant; NULL: it may be one. */
 static const char *misplaced(enum kind kind, const char *text) {
   const char *colon = strrchr(text, ':');
-  bool has_format = colon && (strcmp(colon, ":json") == 0 || strcmp(colon, ":combined") == 0);
+  bool has_format = is_format(colon);
   if (kind == KIND_FILE && strncmp(text, "unix:", 5) == 0) return "it is a path, without \"unix:\"";
   if (kind == KIND_LOG && strcmp(text, "stdout") == 0)
     return "valid are a file, stderr and syslog; a file of that name is ./stdout";
@@ -163,7 +167,7 @@ static const char *misplaced(enum kind kind, const char *text) {
 /* What stands behind the last colon of a log of requests, and is no format; NULL: all is well. */
 static const char *unknown_format(enum kind kind, const char *text) {
   const char *colon = kind == KIND_REQUESTS ? strrchr(text, ':') : NULL;
-  if (!colon || !colon[1] || strcmp(colon, ":json") == 0 || strcmp(colon, ":combined") == 0) return NULL;
+  if (!colon || !colon[1] || is_format(colon)) return NULL;
   for (const char *c = colon + 1; *c; c++)
     if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z')) return NULL; /* part of a file's name */
   return colon + 1;
