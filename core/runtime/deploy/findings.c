@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "base/str.h"
 #include "runtime/instance.h"
 
@@ -50,13 +49,6 @@ char *findings_take(const struct instance *instance) {
   if (tally.shown) return text;
   free(text);
   return NULL;
-}
-
-/* A bounded number, each another one: nothing of it is to be throttled. */
-void findings_log(const char *findings) {
-  struct str rest = str_of(findings), line;
-  while (findings && rest.len && str_split(&rest, '\n', &line))
-    if (line.len) log_unthrottled(LOG_WARN, "%.*s", STR_ARG(line));
 }
 
 char *findings_append(char *text, const char *findings) {

@@ -9,8 +9,6 @@ struct instance;
 /* Lines of "FILE:LINE: what", a bounded number of them and how many more there are. Malloc'd; NULL: none. In the thread
  * that has loaded it, before it is bound. */
 char *findings_take(const struct instance *instance);
-/* One warning for each line, and what lists them. NULL is fine. */
-void findings_log(const char *findings);
 /* `text` with "warning: ..." lines behind it, malloc'd; takes over `text`. */
 char *findings_append(char *text, const char *findings);
 

@@ -88,10 +88,11 @@ static char *describe_changes(struct server *s, struct generation *g, struct sta
   return text;
 }
 
-static void log_lines(const char *text) {
+/* As many as the policy has: each is another one, and nothing of it is to be throttled. NULL is fine. */
+static void log_lines(enum log_level level, const char *text) {
   struct str rest = str_of(text), line;
-  while (str_split(&rest, '\n', &line))
-    if (line.len) log_unthrottled(LOG_INFO, "%.*s", STR_ARG(str_trim(line))); /* as many as the policy has */
+  while (text && str_split(&rest, '\n', &line))
+    if (line.len) log_unthrottled(level, "%.*s", STR_ARG(str_trim(line)));
 }
 
 /* What has changed is logged, and told to who has asked for it once all workers have switched. */
@@ -99,7 +100,7 @@ static void note_changes(struct server *s, struct generation *g, const char *fil
   struct stamps *stamps = stamps_take(files);
   free(s->changes);
   s->changes = describe_changes(s, g, stamps);
-  log_lines(s->changes);
+  log_lines(LOG_INFO, s->changes);
   s->changes = findings_append(s->changes, g->findings);
   stamps_free(s->files);
   s->files = stamps;
@@ -129,7 +130,7 @@ static struct generation *assemble(struct server *s, struct loaded *loaded, stru
   }
   struct generation *g = memory_alloc(sizeof *g);
   *g = (struct generation){instances, listening, loaded->config, registry, loaded->tls, loaded->findings};
-  findings_log(g->findings);
+  log_lines(LOG_WARN, g->findings);
   return g;
 }
 
