@@ -31,3 +31,15 @@ bool why_say(char **why, const char *format, ...) {
 bool why_about(char **why, const char *what, const char *name, const char *detail) {
   return why_say(why, "%s '%s': %s", what, name, detail);
 }
+
+bool why_prefix(char **why, const char *format, ...) {
+  char *rest = *why;
+  va_list arguments;
+  va_start(arguments, format);
+  char *start = format_text(format, arguments);
+  va_end(arguments);
+  why_say(why, "%s%s", start, rest);
+  free(start);
+  free(rest);
+  return false;
+}

@@ -14,6 +14,8 @@ char *why_text(const char *format, ...) __attribute__((format(printf, 1, 2), col
 bool why_say(char **why, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 /* The same: what 'name': detail */
 bool why_about(char **why, const char *what, const char *name, const char *detail) __attribute__((cold));
+/* Puts such a text before *why, which is malloc'd. */
+bool why_prefix(char **why, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 /* *why becomes the static sentence. The error again, to be returned. */
 static inline enum error why_error(const char **why, enum error error, const char *sentence) {

@@ -44,11 +44,7 @@ static bool look_closer(const struct policy_source *source, void *policy) {
 static bool check_admin(const struct config *config, char **why) {
   const struct config_value *admin = &config->values[CONFIG_admin];
   if (!config_text(config, CONFIG_admin) || admin_check(config, why)) return true;
-  if (!admin->place) return false;
-  char *bare = *why;
-  why_say(why, "%s: %s", admin->place, bare);
-  free(bare);
-  return false;
+  return admin->place && why_prefix(why, "%s: ", admin->place);
 }
 
 static bool check_policy(const struct policy_source *source, const struct policy_host *host, char **why) {

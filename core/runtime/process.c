@@ -219,11 +219,9 @@ static bool become_user(struct server *s, char **why) {
 /* Named as whoever has set it has said it. */
 static bool open_error_log(struct server *s, char **why) {
   const struct config *config = s->options->config;
-  char name[CONFIG_OPTION_BYTES], *bare = NULL;
-  if (logs_open_errors(s->logs, config_text(config, CONFIG_error_log), &bare)) return true;
-  why_say(why, "%s %s", config_said(config, CONFIG_error_log, name), bare);
-  free(bare);
-  return false;
+  char name[CONFIG_OPTION_BYTES];
+  return logs_open_errors(s->logs, config_text(config, CONFIG_error_log), why) ||
+         why_prefix(why, "%s ", config_said(config, CONFIG_error_log, name));
 }
 
 /* All that can fail before the first connection. */

@@ -204,13 +204,9 @@ bool logs_hold(struct logs *logs, struct policy_listener *listeners, unsigned co
     if (!target.ptr && fallback) target = split_target(str_of(fallback), &format);
     if (!target.len) continue;
     if (hold_one(logs, listener, target, format, why)) continue;
-    char *reason = *why, name[CONFIG_OPTION_BYTES];
-    if (listener->access_log.ptr)
-      why_say(why, "%.*s: access log %s", STR_ARG(listener->place), reason);
-    else
-      why_say(why, "%s %s", config_said(config, CONFIG_access_log, name), reason);
-    free(reason);
-    return false;
+    char name[CONFIG_OPTION_BYTES];
+    if (listener->access_log.ptr) return why_prefix(why, "%.*s: access log ", STR_ARG(listener->place));
+    return why_prefix(why, "%s ", config_said(config, CONFIG_access_log, name));
   }
   return true;
 }

@@ -22,6 +22,13 @@ IT("quotes what a sentence is about") {
   free(why);
 }
 
+IT("puts a text before a sentence that is there") {
+  char *why = why_text("no such file");
+  CHECK(!why_prefix(&why, "%s: ", "policy.lua:3"));
+  CHECK_STR(str_of(why), "policy.lua:3: no such file");
+  free(why);
+}
+
 IT("gives the error back with its static sentence") {
   const char *why = NULL;
   CHECK(why_error(&why, ERROR_BAD_REQUEST, "malformed") == ERROR_BAD_REQUEST);
