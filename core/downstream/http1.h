@@ -4,11 +4,7 @@
 #ifndef PERILUNE_DOWNSTREAM_HTTP1_H
 #define PERILUNE_DOWNSTREAM_HTTP1_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 struct downstream;
-struct stream;
 
 /* http1_requests.c: the first request may come. */
 void http1_greeted(struct downstream *d);

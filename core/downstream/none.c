@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "base/container.h"
 #include "base/memory.h"
 #include "downstream/downstream.h"
 #include "exchange/proxy.h"

@@ -55,10 +55,9 @@ struct call {
   const struct call_codec *codec;
   struct exchange *exchange; /* borrowed; NULL between two of them */
   struct upstream *upstream; /* borrowed: its connection, for facts */
-  struct source
-      source;    /* where the response comes from; what has come of it, head or body, lies in source.in */
-  bool is_ready; /* connected: a request may be sent */
-  bool is_kept;  /* with the answer it has given: what comes is of no interest yet (elsewhere.c) */
+  struct source source;      /* of the response; what has come of it, head or body, lies in source.in */
+  bool is_ready;             /* connected: a request may be sent */
+  bool is_kept;       /* with the answer it has given: what comes is of no interest yet (elsewhere.c) */
   struct timer timer; /* of attempt.clock */
 };
 

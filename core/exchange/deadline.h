@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// deadline: who owes the next byte? While an exchange runs, each of its two connections has one clock. Which wait the
-// clock belongs to is derived from the exchange's state each time that something moved, and from nothing else; who
+// deadline: who owes the next byte? While an exchange runs, its stream and its call have a clock each. Which wait
+// a clock belongs to is derived from the exchange's state each time that something moved, and from nothing else; who
 // owes, which setting gives the time, and what its end means is one table (deadline.c). The rule: a clock never runs
 // while the proxy itself, or its policy, is what everybody waits for, and it begins anew afterwards. A clock is put
 // back by progress of its own wait only.

@@ -15,7 +15,6 @@
 #include "exchange/hooks.h"
 #include "exchange/parts.h"
 #include "http/message.h"
-#include "http/parser.h"
 #include "shared/tried.h"
 
 struct kept;
@@ -23,7 +22,6 @@ struct proxy;
 struct settings;
 struct shadow;
 struct stream;
-struct traffic;
 
 /* An answer of our own or of the policy instead of a peer's response. */
 struct answer {

@@ -64,7 +64,7 @@ void exchange_stop_waiting(struct exchange *x) {
   x->hook_state = HOOK_IDLE;
 }
 
-/* Nothing but hooks goes on from here: no event of either connection may fail the failing exchange again. But
+/* Nothing but hooks goes on from here: no event of its stream or its call may fail the failing exchange again. But
  * that the client leaves is still of interest, since a hook may wait. */
 static void quieten(struct exchange *x) {
   exchange_stop_waiting(x);

@@ -15,6 +15,7 @@
 #include "exchange/walk.h"
 #include "http/framing.h"
 #include "http/lenient.h"
+#include "http/parser.h"
 #include "net/timer.h"
 
 struct rehearsal {

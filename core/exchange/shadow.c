@@ -26,9 +26,8 @@ struct decision {
 struct shadow {
   struct shadow_report *report; /* borrowed: the worker's */
   struct decision real, tried;
-  struct stream
-      *stream;   /* borrowed: the shadow's, which knows the real one's connection while both live; NULL */
-  char what[64]; /* "GET /path" */
+  struct stream *stream; /* borrowed: the shadow's, with the real one's connection while both live; NULL */
+  char what[64];         /* "GET /path" */
   bool has_body, lacks_body; /* of the request; and the tried policy has asked for it */
   unsigned holders;
 };

@@ -8,7 +8,7 @@
 enum wait {
   WAIT_NOTHING,
   WAIT_POLICY, /* a hook or a body filter has not answered yet */
-  /* A client, before and behind an exchange (downstream.c, greeting.c). */
+  /* A client, before and behind an exchange (core/downstream). */
   WAIT_PREFACE,      /* its PROXY header */
   WAIT_HANDSHAKE,    /* TLS, with the certificate that a hook may look up */
   WAIT_FIRST,        /* the first request on a connection */
@@ -40,7 +40,7 @@ enum { LAST_REQUEST_MS = 1000 };
 
 /* One side's clock. */
 struct clock_hand {
-  unsigned char wait;  /* enum wait; what the connection's timer was set for */
+  unsigned char wait;  /* enum wait; what the timer of the stream or the call was set for */
   unsigned char looks; /* at what is not taken, without progress */
   uint64_t held;       /* bytes that were not taken at the last look */
   uint64_t mark;       /* progress when the timer was set */

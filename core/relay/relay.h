@@ -93,9 +93,8 @@ void relay_restart(struct relay *r, enum framing out, struct str head, struct st
 /* The rest of a message whose relay was stopped is read from there and dropped: nothing is sent, kept or filtered any
  * more, however long it is. */
 void relay_read_away(struct relay *r, const struct source *from);
-/* Goes on as far as it gets without waiting, and says to both sides what it waits for: more of
- * the source, or room in the sink. Call it when either became ready. Not to be called after a final
- * result. */
+/* Goes on as far as it gets without waiting, and says to both sides what it waits for: more of the source, or room in
+ * the sink. Call it when either became ready. Not to be called after a final result. */
 enum relay_result relay_pump(struct relay *r);
 /* The filter is done with its piece: this goes on. Pump it afterwards. */
 void relay_filtered(struct relay *r, struct str chunk);

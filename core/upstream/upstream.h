@@ -53,10 +53,12 @@ static inline void upstream_enter(struct upstream *u, enum upstream_state state)
   u->state = state;
   u->call.is_ready = state == UPSTREAM_READY;
 }
+
 /* http1.c: makes its call one of HTTP/1. */
 void http1_call_init(struct upstream *u);
 /* Closes it, wherever it is; its memory goes at the end of the turn. Idempotent. */
 void upstream_close(struct upstream *u);
+
 /* --- for borrow.c --- */
 
 /* The answer to an upstream that is BORROWING; NULL: the sibling has none. Takes `detached` over. Runs the

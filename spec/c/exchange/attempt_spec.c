@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Units for proxy/attempt and proxy/elsewhere, on a rehearsed exchange: what goes to the peer, when another try is
-// safe, and for which answers another backend is asked.
+// Units for exchange/attempt and exchange/elsewhere, on a rehearsed exchange: what goes to the peer, when another try
+// is safe, and for which answers another backend is asked.
 #include "exchange/attempt.h"
 
 #include <ev.h>

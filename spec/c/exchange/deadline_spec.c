@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Units for proxy/deadline: the table of waits. The clocks on exchanges that move: spec/deadlines_spec.lua.
+// Units for exchange/deadline: the table of waits. The clocks on exchanges that move: spec/deadlines_spec.lua.
 #include "exchange/deadline.h"
 
 #include "exchange/settings.h"

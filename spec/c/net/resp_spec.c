@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Units for net/resp: which bytes are a whole reply, and what its tokens are.
 #include "net/resp.h"
 
 #include "unit.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Units for proxy/flow: relays whose source or sink is no conn, but tells its own end.
+// Units for relay/flow: relays whose source or sink is no conn, but tells its own end.
 #include "relay/flow.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Units for proxy/relay: bodies between two socketpairs, pumped by hand.
+// Units for relay/relay: bodies between two socketpairs, pumped by hand.
 #include "relay/relay.h"
 
 #include <ctype.h>
