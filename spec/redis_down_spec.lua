@@ -25,12 +25,16 @@ describe("a server that stands still", function()
     local kinds, slowest_down = { timeout = 0, down = 0 }, 0
     scheduler.eventually(function()
       local kind, took = ask():match "(%a+)|(.+)"
-      if kind == "fine" then return false end -- it had not stopped yet
+      if kind == "fine" then -- it had not stopped yet
+        kinds.timeout = 0
+        return false
+      end
       kinds[kind] = kinds[kind] + 1
       if kind == "down" then slowest_down = math.max(slowest_down, tonumber(took)) end
       return kinds.down >= 100
     end)
-    assert.is_true(kinds.timeout >= 3 and kinds.timeout <= 6, kinds.timeout .. " timeouts")
+    -- A command that was on its way when the server stopped may count besides.
+    assert.is_true(kinds.timeout == 3 or kinds.timeout == 4, kinds.timeout .. " timeouts")
     assert.is_true(slowest_down < 0.05, "a call of a server that is down took " .. slowest_down)
     scheduler.sleep(1) -- several tries fail meanwhile
     for _ = 1, 5 do assert.matches("^down", ask()) end
