@@ -10,8 +10,7 @@
 #include "base/container.h"
 #include "base/memory.h"
 #include "downstream/http1.h"
-#include "exchange/deadline.h"
-#include "exchange/exchange.h"
+#include "downstream/http2.h"
 #include "exchange/proxy.h"
 #include "shared/metrics.h"
 
@@ -53,6 +52,7 @@ static void free_downstream(struct reaped *reaped) {
   CHECK(d->state == DOWNSTREAM_CLOSED && !d->stream.exchange && !d->in.data);
   OBJ_END(d, DOWNSTREAM_MAGIC);
   free(d->drain);
+  http2_free(d);
   downstream_forget_client(d);
   free(d);
 }
@@ -69,6 +69,7 @@ void downstream_close_because(struct downstream *d, enum error error) {
   conn_close(&d->conn);
   timer_stop(&d->stream.timer);
   if (x) exchange_client_gone(x, error);
+  if (d->http2) http2_gone(d, error);
   if (d->attachment) d->attachment->on_close(d->attachment);
   http1_forget_head(d);
   buf_release(&d->in);
@@ -121,6 +122,7 @@ void downstream_stop(struct downstream *d, unsigned patience_ms) {
   case DOWNSTREAM_HANDSHAKE:
   case DOWNSTREAM_IDLE: stop_idle(d, patience_ms); break;
   case DOWNSTREAM_BUSY: exchange_hasten(d->stream.exchange); break;
+  case DOWNSTREAM_HTTP2: http2_stop(d, patience_ms); break;
   case DOWNSTREAM_DRAIN:
   case DOWNSTREAM_LINGER: ending_hasten(d); break;
   case DOWNSTREAM_HEAD:
@@ -150,6 +152,7 @@ static void on_readable(struct conn *conn) {
   case DOWNSTREAM_IDLE:
   case DOWNSTREAM_HEAD: http1_read_head(d); break;
   case DOWNSTREAM_BUSY: http1_stream_readable(d); break;
+  case DOWNSTREAM_HTTP2: http2_readable(d); break;
   case DOWNSTREAM_DRAIN:
   case DOWNSTREAM_LINGER: ending_readable(d); break;
   case DOWNSTREAM_CLOSED: break;
@@ -163,6 +166,8 @@ static void on_writable(struct conn *conn) {
     greeting_go_on(d);
   else if (d->state == DOWNSTREAM_LINGER)
     ending_writable(d);
+  else if (d->state == DOWNSTREAM_HTTP2)
+    http2_writable(d);
   else if (d->state != DOWNSTREAM_BUSY || !exchange_stream_writable(d->stream.exchange))
     conn_want_write(conn, false);
 }
@@ -173,6 +178,7 @@ static void on_due(struct timer *timer) {
   switch (d->state) {
   case DOWNSTREAM_HEAD: http1_head_due(d); break;
   case DOWNSTREAM_BUSY: exchange_stream_due(d->stream.exchange); break;
+  case DOWNSTREAM_HTTP2: http2_due(d); break;
   case DOWNSTREAM_DRAIN:
   case DOWNSTREAM_LINGER: ending_due(d); break;
   case DOWNSTREAM_HANDSHAKE: greeting_due(d); break;

@@ -16,6 +16,7 @@
 #include "net/timer.h"
 #include "shared/census.h"
 
+struct http2;
 struct relay;
 
 enum downstream_state {
@@ -24,6 +25,7 @@ enum downstream_state {
   DOWNSTREAM_IDLE,      /* between requests, nothing of the next one read */
   DOWNSTREAM_HEAD,      /* part of a head was read */
   DOWNSTREAM_BUSY,      /* an exchange runs */
+  DOWNSTREAM_HTTP2,     /* it speaks HTTP/2: any number of exchanges, none too */
   DOWNSTREAM_DRAIN,     /* reads away the rest of a request body, then goes on */
   DOWNSTREAM_LINGER,    /* our direction has ended; reads away what still comes, then closes (RFC 9112
                            section 9.6) */
@@ -59,6 +61,7 @@ struct downstream {
   struct reaped reaped;
   struct str client_text; /* owned; made when first asked for, with the next */
   struct str client_line; /* owned; "X-Forwarded-For: " and what claims_address makes of its host */
+  struct http2 *http2;    /* owned; NULL unless it speaks HTTP/2 */
   struct certificate_request *asking; /* owned; NULL unless the handshake waits for a certificate */
   struct relay *drain;                /* owned; while DRAIN: the decoder of the rest */
   bool is_admitted;                   /* counted as one of its client's: */

@@ -15,6 +15,12 @@
 #include "net/cidr.h"
 #include "net/tls.h"
 #include "net/tls_identity.h"
+#include "exchange/deadline.h"
+#include "downstream/downstream.h"
+#include "exchange/hooks.h"
+#include "downstream/http1.h"
+#include "downstream/http2.h"
+#include "exchange/proxy.h"
 #include "shared/metrics.h"
 
 static void begin_session(struct downstream *d);
@@ -170,7 +176,11 @@ static void handshake(struct downstream *d) {
   }
   conn_want_write(&d->conn, false);
   conn_want_read(&d->conn, true);
-  http1_greeted(d);
+  if (tls_chose_http2(&d->conn))
+    http2_begin(d);
+  else
+    http1_greeted(d);
+  if (d->state == DOWNSTREAM_CLOSED) return;
   conn_feed(&d->conn); /* the first request may have come with the handshake's last message */
 }
 

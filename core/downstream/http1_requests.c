@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "downstream/downstream.h"
-#include "exchange/deadline.h"
+#include "downstream/http2.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/room.h"
@@ -92,7 +92,9 @@ static void begin_exchange(struct downstream *d, size_t length, enum error error
   d->head_due_ms = 0;
   d->empty_bytes = 0;
   timer_clear(&d->stream.timer);
-  struct exchange *x = exchange_begin(&d->stream, d->proxy);
+  struct exchange *x = exchange_begin(d->proxy, d->service);
+  x->stream = &d->stream;
+  d->stream.exchange = x;
   x->secure = d->conn.tls != NULL;
   if (error == ERROR_NONE) {
     error = parse(x, d, &received, &why);
@@ -141,12 +143,25 @@ static bool has_too_many_empty_lines(struct downstream *d) {
   return true;
 }
 
-/* True: an exchange has begun. */
+/* A client that knows that HTTP/2 is spoken here begins with this (RFC 9113 section 3.4), which no request of HTTP/1
+ * does. True: it is HTTP/2 from here on, or may be, with more of it. */
+static bool begins_http2(struct downstream *d) {
+  static const char preface[] = "PRI * HTTP/2.0\r\n";
+  size_t length = buf_len(&d->in), most = sizeof preface - 1;
+  if (!d->service->policy.settings->h2c || d->conn.tls || d->requests || d->state != DOWNSTREAM_IDLE)
+    return false;
+  if (memcmp(buf_ptr(&d->in), preface, length < most ? length : most) != 0) return false;
+  if (length >= most) http2_begin(d);
+  return true;
+}
+
+/* True: an exchange has begun, or the connection has another protocol from here on. */
 static bool scan_head(struct downstream *d) {
   size_t length = 0;
   enum error error = ERROR_NONE;
   const struct parser_limits *limits = &d->service->policy.settings->head;
   if (!buf_len(&d->in)) return false;
+  if (begins_http2(d)) return d->state != DOWNSTREAM_IDLE;
   switch (head_scan_request(&d->scan, buf_ptr(&d->in), buf_len(&d->in), limits, &length, &error)) {
   case HEAD_MORE:
     if (has_too_many_empty_lines(d)) break;

@@ -22,12 +22,9 @@ static const struct service_policy *choose_policy(struct proxy *proxy, const str
   return canary ? &service->canary : &service->policy;
 }
 
-struct exchange *exchange_begin(struct stream *s, struct proxy *proxy) {
-  CHECK(!s->exchange);
-  struct exchange *x = exchange_new(proxy, choose_policy(proxy, s->service));
-  x->stream = s;
-  account_begin(x, s->service->traffic);
-  s->exchange = x;
+struct exchange *exchange_begin(struct proxy *proxy, struct service *service) {
+  struct exchange *x = exchange_new(proxy, choose_policy(proxy, service));
+  account_begin(x, service->traffic);
   proxy->exchange_count++;
   list_push_back(&proxy->exchanges, &x->link);
   return x;
@@ -43,8 +40,12 @@ static enum error fault_of(const struct exchange *x) {
 }
 
 void exchange_start(struct exchange *x, enum error error, const char *why) {
+  struct body body = x->request.body;
+  CHECK(x->stream && x->stream->exchange == x);
   if (error == ERROR_NONE) error = fault_of(x);
-  relay_begin(&x->now.up, x->request.body, x->request.body.framing, (struct str){0}, (struct str){0});
+  /* A source that is no conn tells its end itself. */
+  if (x->stream->source.ops && body.framing == FRAMING_CHUNKED) body.framing = FRAMING_CLOSE;
+  relay_begin(&x->now.up, body, body.framing, (struct str){0}, (struct str){0});
   x->now.up.active = false;
   x->now.up.limit = x->settings->body_bytes;
   x->now.up.copy.limit = RELAY_COPY_LIMIT;

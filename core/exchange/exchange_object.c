@@ -34,6 +34,7 @@ void exchange_free(struct exchange *x) {
   filter_none(&x->down);
   CHECK(use->exchanges > 0);
   OBJ_END(x, EXCHANGE_MAGIC);
+  if (x->lent) arena_free(x->lent);
   struct arena arena = x->arena; /* it holds the exchange */
   arena_free(&arena);
   if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);

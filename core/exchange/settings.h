@@ -50,6 +50,7 @@ struct settings {
   enum abort_on_close abort_on_close;
   const struct access_log *access_log; /* borrowed: opened by the runtime; NULL: none */
   bool via;                            /* add Via (on) */
+  bool h2c;                            /* plain connections may begin with HTTP/2, by prior knowledge */
   bool allow_connect;                  /* pass CONNECT to the policy instead of 405 */
   enum proxy_protocol_mode proxy_protocol;
   const struct cidr_set *proxy_senders; /* borrowed from the policy: who may send PROXY headers; NULL: all */

@@ -64,6 +64,8 @@ struct tls_certificate {
 /* What the client has shown (server side); false: nothing. */
 bool tls_client_certificate(const struct conn *conn, struct tls_certificate *facts);
 bool tls_is_resumed(const struct conn *conn);
+/* ALPN has chosen h2. */
+bool tls_chose_http2(const struct conn *conn);
 struct str tls_server_name(const struct conn *conn); /* SNI that the client sent (server side) */
 
 #endif

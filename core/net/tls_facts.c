@@ -17,6 +17,12 @@ struct str tls_cipher(const struct conn *conn) {
   return str_of(conn->tls ? SSL_get_cipher_name(conn->tls->ssl) : NULL);
 }
 bool tls_is_resumed(const struct conn *conn) { return conn->tls && SSL_session_reused(conn->tls->ssl); }
+bool tls_chose_http2(const struct conn *conn) {
+  const unsigned char *chosen = NULL;
+  unsigned length = 0;
+  if (conn->tls) SSL_get0_alpn_selected(conn->tls->ssl, &chosen, &length);
+  return length == 2 && memcmp(chosen, "h2", 2) == 0;
+}
 struct str tls_server_name(const struct conn *conn) {
   return str_of(conn->tls ? SSL_get_servername(conn->tls->ssl, TLSEXT_NAMETYPE_host_name) : NULL);
 }

@@ -52,8 +52,7 @@ static bool use_all(struct tls_context *context, const struct tls_server_options
 static bool verify_clients(SSL_CTX *ssl, const struct tls_server_options *options, char **why);
 static int choose_certificate(SSL *ssl, void *unused);
 static int check_name(SSL *ssl, int *alert, void *unused);
-static int accept_http1(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_length,
-                        const unsigned char *offered, unsigned offered_length, void *unused);
+static void offer_protocols(SSL_CTX *ssl, const struct tls_server_options *options);
 
 /* --- life ---------------------------------------------------------------------------------------------- */
 
@@ -67,7 +66,7 @@ struct tls_context *tls_context_server(const struct tls_server_options *options,
   SSL_CTX_set1_groups_list(ssl, groups);
   SSL_CTX_set_num_tickets(ssl, TICKETS);
   SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-  SSL_CTX_set_alpn_select_cb(ssl, accept_http1, NULL);
+  offer_protocols(ssl, options);
   SSL_CTX_set_cert_cb(ssl, choose_certificate, NULL);
   SSL_CTX_set_tlsext_servername_callback(ssl, check_name);
   SSL_CTX_set_tlsext_status_cb(ssl, tls_staple);
@@ -310,12 +309,21 @@ static bool verify_clients(SSL_CTX *ssl, const struct tls_server_options *option
 
 /* A client that offers protocols but not this one is refused (RFC 7301 section 3.2): it would speak something
  * else. */
-static int accept_http1(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_length,
-                        const unsigned char *offered, unsigned offered_length, void *unused) {
-  static const unsigned char http1[] = "\x08http/1.1";
+/* RFC 7301 section 3.2: the first of ours that the client offers. */
+static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_length,
+                           const unsigned char *offered, unsigned offered_length, void *ours) {
   unsigned char *match;
-  (void)ssl, (void)unused;
-  int found = SSL_select_next_proto(&match, chosen_length, http1, sizeof http1 - 1, offered, offered_length);
+  const struct str *list = ours;
+  (void)ssl;
+  int found = SSL_select_next_proto(&match, chosen_length, (const unsigned char *)list->ptr,
+                                    (unsigned)list->len, offered, offered_length);
   *chosen = match;
   return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static void offer_protocols(SSL_CTX *ssl, const struct tls_server_options *options) {
+  static const struct str both = STR_INIT("\x02h2\x08http/1.1"), http1 = STR_INIT("\x08http/1.1"),
+                          http2 = STR_INIT("\x02h2");
+  const struct str *list = options->no_http2 ? &http1 : options->no_http1 ? &http2 : &both;
+  SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, (void *)list);
 }

@@ -8,8 +8,7 @@
 #include "base/log.h"
 #include "downstream/downstream.h"
 #include "downstream/http1.h"
-#include "exchange/deadline.h"
-#include "exchange/exchange.h"
+#include "downstream/http2.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "net/descriptors.h"
@@ -57,6 +56,7 @@ static enum wait wait_of(const struct downstream *d) {
   case DOWNSTREAM_IDLE: return d->requests ? WAIT_NEXT : WAIT_FIRST;
   case DOWNSTREAM_HEAD: return WAIT_REQUEST_HEAD;
   case DOWNSTREAM_LINGER: return WAIT_REST;
+  case DOWNSTREAM_HTTP2: return !http2_is_idle(d) ? WAIT_NOTHING : d->requests ? WAIT_NEXT : WAIT_FIRST;
   case DOWNSTREAM_BUSY:
   case DOWNSTREAM_DRAIN:
   case DOWNSTREAM_CLOSED: break;
@@ -71,7 +71,7 @@ static uint64_t idle_ms_of(const struct downstream *d) {
 }
 
 static void give_up(struct downstream *d) {
-  CHECK(d->state <= DOWNSTREAM_HEAD || d->state == DOWNSTREAM_LINGER);
+  CHECK(d->state <= DOWNSTREAM_HEAD || d->state == DOWNSTREAM_HTTP2 || d->state == DOWNSTREAM_LINGER);
   if (d->state == DOWNSTREAM_LINGER) { /* it has all that it will get */
     downstream_close(d);
     return;

@@ -61,6 +61,8 @@ static const struct option options[] = {
     SETTING("drain_limit", OPTION_BYTES, drain_bytes),
     SETTING("via", OPTION_FLAG, via),
     SETTING("allow_connect", OPTION_FLAG, allow_connect),
+    SETTING("h2c", OPTION_FLAG, h2c),
+    {"alpn", OPTION_TABLE, 0, NULL},
     {"forwarded", OPTION_WORD, offsetof(struct policy_listener, settings.forwarded), forwarded_words},
     {"abort_on_close", OPTION_WORD, offsetof(struct policy_listener, settings.abort_on_close), abort_words},
     {"proxy_protocol", OPTION_WORD, offsetof(struct policy_listener, settings.proxy_protocol),
@@ -168,11 +170,38 @@ static void take_certificates(lua_State *L, struct listen_options *o, struct are
 }
 
 /* -0 +0 */
+static void take_protocol(lua_State *L, struct tls_server_options *tls) {
+  const char *word = lua_isstring(L, -1) ? lua_tostring(L, -1) : "";
+  if (strcmp(word, "h2") == 0)
+    tls->no_http2 = false;
+  else if (strcmp(word, "http/1.1") == 0)
+    tls->no_http1 = false;
+  else
+    luaL_error(
+        L, "perilune.listen: option 'alpn' must be an array of \"h2\" and \"http/1.1\", or of one of them");
+}
+
+/* -0 +0 */
+static void take_alpn(lua_State *L, struct tls_server_options *tls) {
+  lua_getfield(L, 3, "alpn");
+  if (lua_istable(L, -1)) {
+    tls->no_http1 = tls->no_http2 = true;
+    for (int i = 1; i == 1 || i <= (int)lua_objlen(L, -1); i++) {
+      lua_rawgeti(L, -1, i);
+      take_protocol(L, tls);
+      lua_pop(L, 1);
+    }
+  }
+  lua_pop(L, 1);
+}
+
+/* -0 +0 */
 static void check_tls(lua_State *L, const struct tls_server_options *tls) {
   bool is_on = tls->count || tls->asks, verifies = tls->client_verify != TLS_CLIENT_IGNORED;
-  if (!is_on && (verifies || tls->client_ca.len || tls->oldest))
-    luaL_error(L, "perilune.listen: client_verify, client_ca and min_version are for TLS, and there is no "
-                  "certificate");
+  if (!is_on && (verifies || tls->client_ca.len || tls->oldest || tls->no_http1 || tls->no_http2))
+    luaL_error(L,
+               "perilune.listen: client_verify, client_ca, min_version and alpn are for TLS, and there is no "
+               "certificate");
   if (verifies != (tls->client_ca.len > 0))
     luaL_error(L, "perilune.listen: client_verify and client_ca go together");
   check_file(L, "client_ca", tls->client_ca);
@@ -228,6 +257,7 @@ static void check_options(lua_State *L, struct listen_options *into, struct aren
     luaL_error(L, "perilune.listen: option 'client_ipv6_bits' must be a number from 1 to 128, got %d",
                (int)bits);
   take_certificates(L, into, arena);
+  take_alpn(L, &into->listener.tls);
   take_senders(L, &into->listener.settings);
 }
 
