@@ -31,6 +31,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "downstream/downstream.h"
+#include "exchange/deadline.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/room.h"
@@ -109,26 +110,39 @@ static void fail(struct http2 *http2) {
 
 /* --- the end of it -------------------------------------------------------------------------------------- */
 
+/* Our last words, and what is left of answers, have the time that an answer has. */
+static void end_when_written(struct http2 *http2) {
+  struct downstream *d = http2->downstream;
+  timer_set(&d->stream.timer, wait_ms(WAIT_ANSWER_TAKEN, d->service->policy.settings));
+  http2_flush_later(http2);
+}
+
 static void end(struct http2 *http2) {
-  if (!http2->ended) h2_session_end(http2->session, H2_NO_ERROR);
+  h2_session_end(http2->session, H2_NO_ERROR);
   http2->announced = http2->ended = true;
-  h2_session_send(http2->session);
   if (list_is_empty(&http2->streams))
-    finish(http2);
+    end_when_written(http2);
   else
     http2_flush_later(http2);
 }
 
 void http2_stop(struct downstream *d, unsigned patience_ms) {
   struct http2 *http2 = d->http2;
-  if (http2->announced) return;
+  LIST_EACH(node, &http2->streams)
+  exchange_hasten(LIST_ENTRY(node, struct http2_stream, link)->stream.exchange);
+  if (d->state != DOWNSTREAM_HTTP2 || http2->announced) return;
   http2->announced = true;
   h2_session_announce_end(http2->session);
   timer_set(&d->stream.timer, patience_ms ? patience_ms : LAST_REQUEST_MS);
   http2_flush_later(http2);
 }
 
-void http2_due(struct downstream *d) { end(d->http2); }
+void http2_due(struct downstream *d) {
+  if (d->http2->ended)
+    downstream_close(d); /* it takes nothing */
+  else
+    end(d->http2);
+}
 
 static void await(struct http2 *http2) {
   struct downstream *d = http2->downstream;
@@ -140,7 +154,10 @@ void http2_stream_left(struct http2 *http2) {
   if (!is_open(http2)) return;
   http2_flush_later(http2);
   if (!list_is_empty(&http2->streams)) return;
-  if (!http2->announced || http2->ended) await(http2); /* ended: flush closes it */
+  if (http2->ended)
+    end_when_written(http2);
+  else if (!http2->announced)
+    await(http2);
 }
 
 /* --- news ----------------------------------------------------------------------------------------------- */
@@ -150,23 +167,21 @@ static void begin_stream(struct http2 *http2, struct h2_stream *h2) {
   const struct settings *settings = d->service->policy.settings;
   if (list_is_empty(&http2->streams) && !http2->announced) timer_clear(&d->stream.timer);
   if (d->requests++ == 0) d->proxy->fresh_count--;
-  if (settings->keepalive_requests && d->requests >= settings->keepalive_requests && !http2->ended) {
-    h2_session_end(http2->session, H2_NO_ERROR);
-    http2->announced = http2->ended = true;
-  }
+  bool is_last = settings->keepalive_requests && d->requests >= settings->keepalive_requests;
   http2_stream_begin(http2, h2);
+  if (is_last && is_open(http2) && !http2->ended) end(http2);
 }
 
-static void tell(struct http2_stream *s, unsigned news) {
-  struct exchange *x = s->stream.exchange;
-  struct h2_stream *h2 = s->h2;
+/* What it is told may end its exchange, and it with that. */
+static void tell(struct http2 *http2, struct http2_stream *s, unsigned news) {
   if (news & H2_NEWS_RESET) {
     http2_stream_gone(s, ERROR_CLIENT_GONE);
     return;
   }
-  if ((news & (H2_NEWS_DATA | H2_NEWS_END)) && s->wants_read) exchange_stream_readable(x);
-  /* The exchange may be gone, and the stream with it. */
-  if ((news & H2_NEWS_ROOM) && h2->owner == s) exchange_stream_writable(x);
+  http2->told = s;
+  if ((news & (H2_NEWS_DATA | H2_NEWS_END)) && s->wants_read) exchange_stream_readable(s->stream.exchange);
+  if ((news & H2_NEWS_ROOM) && http2->told == s) exchange_stream_writable(s->stream.exchange);
+  http2->told = NULL;
 }
 
 static void read_news(struct http2 *http2) {
@@ -174,7 +189,7 @@ static void read_news(struct http2 *http2) {
   unsigned news;
   while (is_open(http2) && (h2 = h2_session_next(http2->session, &news))) {
     if (h2->owner)
-      tell(h2->owner, news);
+      tell(http2, h2->owner, news);
     else if (news & H2_NEWS_HEAD)
       begin_stream(http2, h2);
     else
@@ -217,7 +232,7 @@ void http2_readable(struct downstream *d) {
       return;
     }
     if (!receive(http2, bytes, moved)) return;
-    if (moved < sizeof bytes) break;
+    if (i == READS - 1) conn_feed(&d->conn);
   }
   if (is_open(http2)) flush(http2);
 }

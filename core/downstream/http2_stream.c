@@ -179,6 +179,7 @@ static void let_go(struct http2_stream *s) {
   s->stream.exchange = NULL;
   timer_stop(&s->stream.timer);
   list_remove(&s->link);
+  if (s->http2->told == s) s->http2->told = NULL;
   h2_stream_release(h2);
   http2_stream_left(s->http2);
 }
@@ -186,8 +187,10 @@ static void let_go(struct http2_stream *s) {
 static void end(struct stream *stream) {
   struct http2_stream *s = (struct http2_stream *)stream;
   const struct exchange *x = stream->exchange;
+  bool closes = x->answer && x->answer->close;
   if (x->sent.aborted || !x->sent.status) h2_stream_reset(s->h2, code_of(x->error));
   let_go(s);
+  if (closes) http2_stop(stream->downstream, LAST_REQUEST_MS);
 }
 
 void http2_stream_gone(struct http2_stream *s, enum error error) {

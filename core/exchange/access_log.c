@@ -106,6 +106,11 @@ static void put_own_text(struct line *line, const struct exchange *x, struct str
 
 /* --- combined ------------------------------------------------------------------------------------------- */
 
+static struct str protocol_of(const struct request *request) {
+  if (request->is_http2) return STR("HTTP/2.0");
+  return request->minor ? STR("HTTP/1.1") : STR("HTTP/1.0");
+}
+
 /* The first line of the request, or "-" where it could not be read. */
 static void put_request(struct line *line, const struct exchange *x) {
   if (!x->request.method_name.len) {
@@ -115,7 +120,8 @@ static void put_request(struct line *line, const struct exchange *x) {
   put_quoted(line, x->request.method_name);
   put(line, STR(" "));
   put_own_text(line, x, STR("target"), x->request.target);
-  put(line, x->request.minor ? STR(" HTTP/1.1") : STR(" HTTP/1.0"));
+  put(line, STR(" "));
+  put(line, protocol_of(&x->request));
 }
 
 static void put_combined(struct line *line, struct exchange *x) {
@@ -246,7 +252,7 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_json(line, STR(",\"method\":"), x->request.method_name);
   put_own_json(line, x, STR(",\"host\":"), x->request.authority);
   put_own_json(line, x, STR(",\"target\":"), x->request.target);
-  put_json(line, STR(",\"protocol\":"), x->request.minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));
+  put_json(line, STR(",\"protocol\":"), protocol_of(&x->request));
   put_json_number(line, STR(",\"status\":"), x->sent.status);
   put_json_number(line, STR(",\"bytes\":"), body_bytes(x));
   put_json_number(line, STR(",\"request_bytes\":"), x->now.up.bytes);

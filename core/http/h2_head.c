@@ -242,7 +242,7 @@ static enum error request_from(struct h2_head *head, bool takes_protocol, struct
 }
 
 enum error h2_head_request(struct h2_head *head, bool takes_protocol, struct request *request) {
-  *request = (struct request){.minor = 1, .keep_alive = true};
+  *request = (struct request){.minor = 1, .is_http2 = true, .keep_alive = true};
   headers_init(&request->headers, head->headers.arena);
   if (head->error == ERROR_NONE) head->error = request_from(head, takes_protocol, request);
   if (head->error == ERROR_NONE) head->why = NULL;

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "downstream/downstream.h"
 #include "exchange/exchange.h"
+#include "exchange/stream.h"
 #include "runtime/worker.h"
 
 /* Exchanges that began on it go on. */
@@ -112,9 +112,9 @@ static bool is_old(const struct worker *worker, const struct exchange *x) {
 
 static void on_close_old(struct message *message, void *receiver) {
   struct worker *worker = receiver;
-  LIST_EACH(node, &worker->proxy.downstreams) {
-    struct downstream *d = LIST_ENTRY(node, struct downstream, link);
-    if (is_old(worker, d->stream.exchange)) downstream_close(d);
+  LIST_EACH(node, &worker->proxy.exchanges) {
+    struct exchange *x = LIST_ENTRY(node, struct exchange, link);
+    if (x->stream && !x->is_shadow && is_old(worker, x)) stream_reset(x->stream, ERROR_CLIENT_GONE);
   }
   free(message);
 }

@@ -222,7 +222,8 @@ static int path(lua_State *L) {
 
 /* -1 +1 */
 static int version(lua_State *L) {
-  lua_pushnumber(L, check_request(L)->minor ? 1.1 : 1.0);
+  const struct request *request = check_request(L);
+  lua_pushnumber(L, request->is_http2 ? 2.0 : request->minor ? 1.1 : 1.0);
   return 1;
 }
 
