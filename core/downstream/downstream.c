@@ -11,6 +11,8 @@
 #include "base/memory.h"
 #include "downstream/http1.h"
 #include "downstream/http2.h"
+#include "exchange/deadline.h"
+#include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "shared/metrics.h"
 

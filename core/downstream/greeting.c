@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "downstream/downstream.h"
 #include "downstream/http1.h"
+#include "downstream/http2.h"
 #include "exchange/deadline.h"
 #include "exchange/hooks.h"
 #include "exchange/proxy.h"
@@ -15,12 +16,6 @@
 #include "net/cidr.h"
 #include "net/tls.h"
 #include "net/tls_identity.h"
-#include "exchange/deadline.h"
-#include "downstream/downstream.h"
-#include "exchange/hooks.h"
-#include "downstream/http1.h"
-#include "downstream/http2.h"
-#include "exchange/proxy.h"
 #include "shared/metrics.h"
 
 static void begin_session(struct downstream *d);

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "downstream/downstream.h"
 #include "downstream/http2.h"
+#include "exchange/deadline.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/room.h"

@@ -2,10 +2,11 @@
 // http2_stream: the stream of HTTP/2. A head is fields, and goes out with what comes first behind it, so that a message
 // without a body is one frame, and a response whose first piece fails can still be another one. The body is DATA, its
 // end END_STREAM: never of a response that was cut, whose stream is reset.
+#include "downstream/http2.h"
+
 #include "base/check.h"
 #include "base/container.h"
 #include "downstream/downstream.h"
-#include "downstream/http2.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/walk.h"

@@ -9,6 +9,8 @@
 #include "downstream/downstream.h"
 #include "downstream/http1.h"
 #include "downstream/http2.h"
+#include "exchange/deadline.h"
+#include "exchange/exchange.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "net/descriptors.h"
