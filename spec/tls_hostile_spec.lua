@@ -43,7 +43,7 @@ describe("a TLS listener", function()
 
   it("tells by an alert that it speaks no protocol of the client's", function()
     local proxy = start_listener()
-    local ok, message = pcall(client.connect, { port = proxy.port, tls = { name = "a.example", alpn = "h2" } })
+    local ok, message = pcall(client.connect, { port = proxy.port, tls = { name = "a.example", alpn = "spdy/3" } })
     assert.is_false(ok)
     assert.truthy(tostring(message):match "no application protocol", message)
     proxy:wait_log "client 127%.0%.0%.1:%d+: TLS handshake, a%.example: no application protocol"
@@ -51,7 +51,7 @@ describe("a TLS listener", function()
 
   it("logs a name with control characters in one line", function()
     local proxy = start_listener ', handshake_timeout = 1'
-    pcall(client.connect, { port = proxy.port, tls = { name = "a\n2026 forged", alpn = "h2" } })
+    pcall(client.connect, { port = proxy.port, tls = { name = "a\n2026 forged", alpn = "spdy/3" } })
     proxy:wait_log "TLS handshake, a[^\n]*2026 forged: no application protocol"
     assert.equal(0, proxy:count_log "^2026 forged")
     assert.is_true(is_served(proxy))
