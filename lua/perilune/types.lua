@@ -443,6 +443,7 @@ function log.is_on(level) end
 --- become its `user`, until the file changes: the start warns of such files
 ---@field client_verify? "off"|"optional"|"required" clients show a certificate by client_ca; "off"
 ---@field client_ca? string PEM file of the authorities for that
+---@field alpn? string[] with TLS: the protocols that clients can choose; { "h2", "http/1.1" }, or one of them
 ---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
 ---@field head_timeout? number for the whole head, counted from its first byte; 30
 ---@field head_limit? integer bytes of a head; 65536 (431)
@@ -471,6 +472,7 @@ function log.is_on(level) end
 ---@field forwarded_from? string[] networks whose clients "append" trusts; without: every client
 ---@field via? boolean add Via; true
 ---@field allow_connect? boolean pass CONNECT to the policy instead of 405; false
+---@field h2c? boolean without TLS: connections may begin with HTTP/2, by prior knowledge (RFC 9113 3.3); false
 ---@field max_connections? integer connections open at a time, in all workers together; 0: as many as descriptors allow. Further
 --- clients wait in the kernel's queue until a connection closes, or an idle one can be closed
 ---@field max_connections_per_client? integer connections of one client address (that of the PROXY header, where there is one);

@@ -22,7 +22,7 @@ static enum io foreign_shake(struct pair *pair, SSL *ssl) {
   return server;
 }
 
-static enum io offer(const char *protocols, bool *chosen) {
+static enum io offer(const char *protocols, const char *expected, bool *chosen) {
   struct pair pair;
   const unsigned char *protocol;
   unsigned length;
@@ -33,17 +33,18 @@ static enum io offer(const char *protocols, bool *chosen) {
   SSL *ssl = foreign_client(&pair, context);
   enum io io = foreign_shake(&pair, ssl);
   SSL_get0_alpn_selected(ssl, &protocol, &length);
-  *chosen = length == 8 && memcmp(protocol, "http/1.1", 8) == 0;
+  *chosen = length == strlen(expected) && memcmp(protocol, expected, length) == 0;
   SSL_free(ssl);
   SSL_CTX_free(context);
   pair_close(&pair);
   return io;
 }
 
-IT("chooses http/1.1 among the protocols that a client offers, and refuses a client without it") {
+IT("chooses h2 or http/1.1 among the protocols that a client offers, and refuses a client without either") {
   bool chosen;
-  CHECK(offer("\2h2\10http/1.1", &chosen) == IO_OK && chosen);
-  CHECK(offer("\2h2", &chosen) == IO_ERROR);
+  CHECK(offer("\10http/1.1\2h2", "h2", &chosen) == IO_OK && chosen);
+  CHECK(offer("\6spdy/3\10http/1.1", "http/1.1", &chosen) == IO_OK && chosen);
+  CHECK(offer("\6spdy/3", "", &chosen) == IO_ERROR);
 }
 
 static enum io shake_with(int version, const char *ciphers) {
