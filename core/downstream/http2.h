@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// http2: HTTP/2 on a client's connection, many exchanges at a time. http2.c is the connection, http2_stream.c what each
+// http2: HTTP/2 on a client's connection, many exchanges at a time. http2_connection.c is the connection, http2_stream.c what each
 // exchange knows of the protocol.
 #ifndef PERILUNE_DOWNSTREAM_HTTP2_H
 #define PERILUNE_DOWNSTREAM_HTTP2_H
@@ -54,7 +54,7 @@ void http2_stream_begin(struct http2 *http2, struct h2_stream *h2);
 /* The connection or the other side ends it; the exchange goes on without a client. */
 void http2_stream_gone(struct http2_stream *s, enum error error);
 
-/* http2.c, for the streams: what they have made goes out at the end of this turn. */
+/* http2_connection.c, for the streams: what they have made goes out at the end of this turn. */
 void http2_flush_later(struct http2 *http2);
 /* One has gone. */
 void http2_stream_left(struct http2 *http2);

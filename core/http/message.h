@@ -36,7 +36,7 @@ struct body {
 struct request {
   struct str method_name; /* as received */
   enum method method;
-  unsigned char minor;  /* HTTP/1.minor; 1 of HTTP/2 */
+  unsigned char minor; /* HTTP/1.minor; 1 of HTTP/2 */
   bool is_http2;
   struct str target;    /* what is forwarded: origin-form "/a?b", or "*" , or authority for CONNECT */
   struct str authority; /* host[:port] the client asked for: of the absolute-form target, else of Host; may be

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// http2: a client's connection that speaks HTTP/2, as http/h2_session understands it.
+// http2_connection: a client's connection that speaks HTTP/2, as http/h2_session understands it.
 //
-// Who owns what. The downstream owns the connection (struct http2), and that its session, which owns the frames and the
-// windows. A request's head makes a struct http2_stream and an exchange; the stream lives in the exchange's arena, so it
-// is there as long as the exchange wants to look at its request. The session's own stream is held by ours from the head
-// until one of these:
+// Who owns what. The downstream owns the connection (struct http2), and that its session, which owns the frames and
+// the windows. A request's head makes a struct http2_stream and an exchange; the stream lives in the exchange's arena,
+// so it is there as long as the exchange wants to look at its request. The session's own stream is held by ours from
+// the head until one of these:
 //   the exchange is over           -> `end` releases it: END_STREAM has been sent, or it is reset (http2_stream.c)
 //   the exchange gives it up       -> `reset` resets and releases it, and the exchange goes on without a client
 //   the client resets it           -> H2_NEWS_RESET: released, and the exchange goes on without a client
@@ -12,16 +12,16 @@
 // Siblings notice nothing of the first three.
 //
 // What goes out is made into frames at once, in the session's buffer, and written at the end of the loop's turn, all
-// that was made in it in one call. A client that reads nothing fills its windows, then that buffer up to out_bytes; from
-// there on h2_stream_write takes nothing, relays wait for their sink, and each stream has its own deadline for that. As
-// long as the buffer cannot be written nothing is read either, so that no answers to frames pile up.
+// that was made in it in one call. A client that reads nothing fills its windows, then that buffer up to out_bytes;
+// from there on h2_stream_write takes nothing, relays wait for their sink, and each stream has its own deadline for
+// that. As long as the buffer cannot be written nothing is read either, so that no answers to frames pile up.
 //
 // A client over budget, or at fault: the session has put a GOAWAY into the buffer. It is written, the exchanges are told
 // that the client is gone, and the connection lingers and closes (ending.c).
 //
-// Stop, and a listener that goes: GOAWAY with the highest id, and after a moment one with that of the last stream; what
-// comes in between is served. The connection closes behind the last stream. Idle connections are ended the same way by
-// their keep-alive timeout.
+// Stop, and a listener that goes: GOAWAY with the highest id, and after a moment one with that of the last stream;
+// what comes in between is served. The connection closes behind the last stream. Idle connections are ended the same
+// way by their keep-alive timeout.
 #include "downstream/http2.h"
 
 #include <stdlib.h>
