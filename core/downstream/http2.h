@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// http2: HTTP/2 on a client's connection, many exchanges at a time. http2_connection.c is the connection, http2_stream.c what each
-// exchange knows of the protocol.
+// http2: HTTP/2 on a client's connection, many exchanges at a time. http2_connection.c is the connection,
+// http2_stream.c what each exchange knows of the protocol.
 #ifndef PERILUNE_DOWNSTREAM_HTTP2_H
 #define PERILUNE_DOWNSTREAM_HTTP2_H
 

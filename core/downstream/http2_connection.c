@@ -16,8 +16,8 @@
 // from there on h2_stream_write takes nothing, relays wait for their sink, and each stream has its own deadline for
 // that. As long as the buffer cannot be written nothing is read either, so that no answers to frames pile up.
 //
-// A client over budget, or at fault: the session has put a GOAWAY into the buffer. It is written, the exchanges are told
-// that the client is gone, and the connection lingers and closes (ending.c).
+// A client over budget, or at fault: the session has put a GOAWAY into the buffer. It is written, the exchanges are
+// told that the client is gone, and the connection lingers and closes (ending.c).
 //
 // Stop, and a listener that goes: GOAWAY with the highest id, and after a moment one with that of the last stream;
 // what comes in between is served. The connection closes behind the last stream. Idle connections are ended the same
