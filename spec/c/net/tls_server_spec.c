@@ -33,7 +33,7 @@ static enum io offer(const char *protocols, const char *expected, bool *chosen) 
   SSL *ssl = foreign_client(&pair, context);
   enum io io = foreign_shake(&pair, ssl);
   SSL_get0_alpn_selected(ssl, &protocol, &length);
-  *chosen = length == strlen(expected) && memcmp(protocol, expected, length) == 0;
+  *chosen = length == strlen(expected) && (!length || memcmp(protocol, expected, length) == 0);
   SSL_free(ssl);
   SSL_CTX_free(context);
   pair_close(&pair);
