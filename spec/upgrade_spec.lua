@@ -155,6 +155,28 @@ describe("perilune upgrade", function()
     assert.matches("this process goes on", proxy:log())
   end)
 
+  it("says what of the policy's shared state begins anew, where there is some, in its answer and in the log", function()
+    local proxy, pid_file = start(nil, POLICY .. [[
+      perilune.dict "sessions"
+      perilune.dict "switches"
+      perilune.rate "hits"
+      for i = 1, 7 do perilune.counter("c" .. i) end
+      require("perilune.round_robin").new { "127.0.0.1:1", name = "api" }
+      require("perilune.rate_limit").new { name = "limit", by = "address", max = 1 }
+    ]])
+    local expected = "begins anew in the successor: 2 dicts (sessions, switches), 1 rate (hits), "
+      .. "7 counters (c1, c2, c3, c4, c5 and 2 more), 1 rate limit (limit), 1 set of backends (api)"
+    local result = command(pid_file, "upgrade")
+    assert.equal("upgraded\n  " .. expected .. "\n", result.stdout)
+    assert.truthy(proxy:log():find("upgrade: " .. expected, 1, true), proxy:log())
+  end)
+
+  it("says nothing of shared state where the policy has none", function()
+    local proxy, pid_file = start()
+    assert.equal("upgraded\n", command(pid_file, "upgrade").stdout)
+    assert.is_nil(proxy:log():find("begins anew", 1, true))
+  end)
+
   it("happens on USR2 as well", function()
     local proxy, pid_file = start()
     local before = read(pid_file)

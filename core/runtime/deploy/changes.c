@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "runtime/config.h"
 #include "runtime/listening.h"
+#include "shared/registry.h"
 
 /* --- files ----------------------------------------------------------------------------------------------- */
 
@@ -103,4 +104,49 @@ void changes_of_settings(const struct config *running, const struct config *now,
     fprintf(out, "  %s = %s comes into force with 'perilune upgrade'\n", config_name(i),
             new->text[0] ? new->text : "\"\"");
   }
+}
+
+/* --- shared state ---------------------------------------------------------------------------------------- */
+
+enum { NAMES_SAID = 5 };
+
+static const struct {
+  const char *kind; /* of the registry */
+  const char *one, *many;
+} kinds[] = {
+    {"dict", "dict", "dicts"},
+    {"rate", "rate", "rates"},
+    {"counter", "counter", "counters"},
+    {"counts", "rate limit", "rate limits"},
+    {"limiter", "limiter", "limiters"},
+    {"inflight", "count of what is in flight", "counts of what is in flight"},
+    {"metric", "metric", "metrics"},
+    {"backends", "set of backends", "sets of backends"},
+};
+
+/* "2 dicts (sessions, switches)"; nothing where there is none. */
+static void write_kind(struct registry *registry, size_t kind, FILE *out) {
+  unsigned count;
+  struct registry_entry **entries = registry_hold_all(registry, kinds[kind].kind, &count);
+  if (count)
+    fprintf(out, "%s%u %s (", ftell(out) ? ", " : "", count, count == 1 ? kinds[kind].one : kinds[kind].many);
+  for (unsigned i = 0; i < count; i++) {
+    struct str name = registry_name(entries[i]);
+    if (i < NAMES_SAID) fprintf(out, "%s%.*s", i ? ", " : "", STR_ARG(name));
+    registry_release(registry, entries[i]);
+  }
+  if (count > NAMES_SAID) fprintf(out, " and %u more", count - NAMES_SAID);
+  if (count) fputc(')', out);
+  free(entries);
+}
+
+char *changes_of_successor(struct registry *registry) {
+  char *text = NULL;
+  size_t bytes;
+  FILE *out = open_memstream(&text, &bytes);
+  for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) write_kind(registry, kind, out);
+  fclose(out);
+  if (bytes) return text;
+  free(text);
+  return NULL;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // changes: what a reload has changed, as lines for people: files of the policy, listeners, and settings of the
-// process, which come into force with an upgrade only.
+// process, which come into force with an upgrade only; and what an upgrade does not hand over.
 #ifndef PERILUNE_RUNTIME_CHANGES_H
 #define PERILUNE_RUNTIME_CHANGES_H
 
@@ -10,6 +10,7 @@
 
 struct config;
 struct listening;
+struct registry;
 struct stamps;
 
 /* The state of files as they are now; `lines` are their paths. NULL lines: of none. */
@@ -26,5 +27,8 @@ void changes_of_files(const struct stamps *before, const struct stamps *now, FIL
 void changes_of_listeners(const struct listening *before, const struct listening *now, FILE *out);
 /* `now` is what the new policy configures; what the command line has set is not the policy's to change. */
 void changes_of_settings(const struct config *running, const struct config *now, FILE *out);
+/* What shared objects the policy in force has, which a successor begins anew: malloc'd, one line without its end.
+ * NULL: none. */
+char *changes_of_successor(struct registry *registry);
 
 #endif

@@ -2,7 +2,7 @@
 // upgrade: a successor starts with our sockets (runtime/deploy/handover); we end once it serves, and go on
 // if it does not.
 #include <signal.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/why.h"
 #include "runtime/command.h"
+#include "runtime/deploy/changes.h"
 #include "runtime/deploy/handover.h"
 #include "runtime/server.h"
 
@@ -20,13 +21,25 @@ static void go_on(struct server *s, const char *why) {
   server_reload_queued(s);
 }
 
+#define ANEW "begins anew in the successor: "
+
+/* The answer to who has asked for it. Malloc'd. */
+static char *tell_success(struct server *s) {
+  char *anew = changes_of_successor(s->registry);
+  if (!anew) return why_text("upgraded\n");
+  char *text = why_text("upgraded\n  " ANEW "%s\n", anew);
+  log_info("upgrade: " ANEW "%s", anew);
+  free(anew);
+  return text;
+}
+
 static void on_upgrade_ended(struct server *s, pid_t successor, const char *why) {
-  char text[512];
   CHECK(s->phase == PHASE_UPGRADING);
-  snprintf(text, sizeof text, why ? "upgrade: %s\nthis process goes on\n" : "upgraded\n", why);
+  char *text = why ? why_text("upgrade: %s\nthis process goes on\n", why) : tell_success(s);
   handover_free(s->handover);
   s->handover = NULL;
   command_ended(s->command, WAITS_FOR_UPGRADE, !why, text);
+  free(text);
   if (why) {
     go_on(s, why);
     return;
