@@ -161,6 +161,19 @@ describe("the pool", function()
     scheduler.eventually(function() return origin:open_count() == 0 end, 40, "end of the idle connection")
   end)
 
+  it("gives no request a connection whose idle time is over, however late the worker is", function()
+    local _, origin, ask = scene.proxied("hello", {
+      peer = ", idle_timeout = 0.05",
+      hooks = [[function policy.request_filter()
+        local begun = os.clock()
+        while os.clock() - begun < 0.3 do end
+        perilune.sleep(0.001)
+      end]],
+    })
+    for _ = 1, 2 do assert.equal("hello", ask().body) end
+    assert.same({ 1, 2 }, connections_of(origin))
+  end)
+
   it("keeps nothing with idle_timeout = false", function()
     local proxy, origin = scene.proxied("hello", { peer = ", idle_timeout = false" })
     for _ = 1, 3 do client.request(proxy.port) end

@@ -67,6 +67,18 @@ describe("the pool of perilune.tcp", function()
     assert.matches("^%+4", ask())
   end)
 
+  it("gives none whose time is over, however late the worker is", function()
+    local ask = run(origins.start(line_server).address, [[
+      local socket = assert(tcp.connect(address))
+      socket:keep(0.05)
+      local begun = os.clock()
+      while os.clock() - begun < 0.3 do end
+      perilune.sleep(0.001)
+      return assert(tcp.connect(address)):reused()
+    ]])
+    assert.equal("0", ask())
+  end)
+
   it("refuses a connection with something unread, and keeps no more than it may", function()
     local ask = run(origins.start(line_server).address, [[
       local socket = assert(tcp.connect(address))

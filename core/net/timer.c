@@ -86,6 +86,11 @@ void timer_set(struct timer *timer, uint64_t ms) {
   arm(timer, wait);
 }
 
+void timer_set_strict(struct timer *timer, uint64_t ms) {
+  timer_set(timer, ms);
+  timer->pardoned = true;
+}
+
 void timer_stop(struct timer *timer) {
   timer->due = 0;
   if (virtual_time.on) virtual_time_remove(timer);

@@ -18,7 +18,7 @@ struct timer {
   void (*on_due)(struct timer *timer);
   uint32_t wait_ms; /* as it was set last */
   bool patient;     /* a deadline for somebody else: see timer_init_patient */
-  bool pardoned;    /* it was late, and was given more time */
+  bool pardoned;    /* it was late and was given more time, or it is to be given none */
 };
 
 void timer_init(struct timer *timer, struct ev_loop *loop, void (*on_due)(struct timer *timer));
@@ -28,6 +28,14 @@ void timer_init_patient(struct timer *timer, struct ev_loop *loop, void (*on_due
 /* Due in `ms` from now (the loop's time), instead of any time set before. on_due is called once, from the
  * loop; it may free the timer. */
 void timer_set(struct timer *timer, uint64_t ms);
+/* The same, and no more time is given, be the timer patient or not: for a time that blames nobody, such as how long
+ * something may lie unused. */
+void timer_set_strict(struct timer *timer, uint64_t ms);
+/* Its time has come, although on_due was not called yet: sockets go first in a turn. */
+static inline bool timer_is_over(const struct timer *timer) {
+  double now = virtual_time.on ? (double)virtual_time.now_ms / 1000.0 : ev_now(timer->loop);
+  return timer->due != 0 && timer->due <= now;
+}
 /* Not due any more. Keeps the loop's timer running until it would have fired: cheap. Call timer_stop before
  * freeing. */
 static inline void timer_clear(struct timer *timer) { timer->due = 0; }

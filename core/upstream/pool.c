@@ -49,7 +49,7 @@ static bool is_still_silent(struct upstream *u) {
 static struct upstream *newest_idle(struct peer *peer) {
   while (!list_is_empty(&peer->idle)) {
     struct upstream *u = LIST_ENTRY(peer->idle.next, struct upstream, link);
-    if (is_still_silent(u)) return u;
+    if (!timer_is_over(&u->call.timer) && is_still_silent(u)) return u;
     upstream_close(u);
   }
   return NULL;
@@ -100,7 +100,7 @@ void pool_put(struct upstream *u) {
   count_idle(u, 1);
   conn_want_write(&u->conn, false);
   conn_want_read(&u->conn, true);
-  timer_set(&u->call.timer, idle_ms(u));
+  timer_set_strict(&u->call.timer, idle_ms(u));
   room_freed(u->proxy);
 }
 

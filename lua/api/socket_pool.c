@@ -12,7 +12,7 @@ struct socket *socket_pool_take(struct vm *vm, struct str key) {
   LIST_EACH(node, &vm->spare_sockets) {
     struct socket *s = LIST_ENTRY(node, struct socket, link);
     if (!str_equal(s->key, key)) continue;
-    if (!is_silent(s)) {
+    if (timer_is_over(&s->reading.timer) || !is_silent(s)) {
       socket_free(s);
       continue;
     }
@@ -61,7 +61,7 @@ void socket_pool_put(struct socket *s, unsigned idle_ms, unsigned most) {
   list_push_front(&s->vm->spare_sockets, &s->link);
   conn_want_write(&s->conn, false);
   conn_want_read(&s->conn, true);
-  timer_set(&s->reading.timer, idle_ms);
+  timer_set_strict(&s->reading.timer, idle_ms);
 }
 
 void pool_free(struct vm *vm) {

@@ -112,6 +112,22 @@ IT("is given once more where the loop is late, if it is patient") {
   CHECK(!other.pardoned && other.after >= 0.099);
 }
 
+IT("is over when its time has come, and is given no more where it was set strictly") {
+  struct ev_loop *loop = new_loop();
+  struct event event;
+  event_init(&event, loop);
+  event.timer.patient = true;
+  timer_set_strict(&event.timer, 60000);
+  CHECK(!timer_is_over(&event.timer));
+  timer_set_strict(&event.timer, 40);
+  usleep(100 * 1000);
+  ev_now_update(loop);
+  CHECK(timer_is_over(&event.timer));
+  ev_run(loop, EVRUN_NOWAIT);
+  CHECK(event.fired_at != 0 && !timer_is_over(&event.timer));
+  ev_loop_destroy(loop);
+}
+
 /* A busy machine is late by itself: then it is asked again. */
 IT("is not given once more where the loop is in time, be it patient or not") {
   enum { TRIES = 100 };
