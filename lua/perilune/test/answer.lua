@@ -5,7 +5,9 @@
 --   "hello"                                               a body, with status 200
 --   { status = 201, reason = "Made", headers = { Age = 3 }, body = "hello", delay = 0.5 }
 --   { pieces = { "hel", "lo" } }                          a body in pieces; body = { ... } is the same
---   { reset = true }                                      no answer: the connection is reset
+--   { reset = true }                                      no answer: the connection is reset; of HTTP/2 the stream,
+--                                                         and reset = "refused_stream" says by which code
+--   { body = "hello", trailers = { ["X-Sum"] = "5" } }    fields behind the body (of an origin)
 --   { error = "connect_refused" }, or "connect_refused"   no answer: this error (not of an origin)
 --
 -- A function is called with the request and gives one of these: see who calls `read`.
@@ -13,9 +15,9 @@
 local M = {}
 
 local FIELDS = { status = "number", reason = "string", headers = "table", body = "body", pieces = "table",
-  delay = "number", reset = "boolean", error = "string", chunked = "boolean", no_length = "boolean",
-  version = "string" }
-local NAMES = "body, chunked, delay, error, headers, no_length, pieces, reason, reset, status, version"
+  delay = "number", reset = "boolean or string", error = "string", chunked = "boolean", no_length = "boolean",
+  version = "string", trailers = "table" }
+local NAMES = "body, chunked, delay, error, headers, no_length, pieces, reason, reset, status, trailers, version"
 
 -- Names in order; and by name, the text. Origins also serve specs that run without the proxy's API.
 local core = package.loaded["perilune.core"]
@@ -58,7 +60,7 @@ local function fault_of_field(name, value)
   if not wanted then return ("unknown field '%s'; valid are %s"):format(tostring(name), NAMES) end
   if wanted == "body" and (type(value) == "string" or type(value) == "table") then return nil end
   if wanted == "body" then return "body must be a text or a list of pieces, got a " .. type(value) .. " value" end
-  if type(value) == wanted then return nil end
+  if wanted:find(type(value), 1, true) then return nil end
   return ("%s must be a %s, got a %s value"):format(name, wanted, type(value))
 end
 

@@ -101,7 +101,10 @@ end
 -- What the peer answers; raises at the test's line.
 local function read_answer(given)
   local answer, fault = answers.read(given)
-  return answer or core.raise("the peer's answer: " .. fault)
+  if answer and (answer.trailers or type(answer.reset) == "string") then
+    fault = (answer.trailers and "trailers are" or "a code of reset is") .. " for test.harness: the bench has none"
+  end
+  return not fault and answer or core.raise("the peer's answer: " .. fault)
 end
 
 -- How the end of its body is found, as a peer would write it.

@@ -18,6 +18,7 @@
 local core = require "perilune.core"
 local client = require "perilune.test.client"
 local fields = require "perilune.test.fields"
+local grpc = require "perilune.test.grpc"
 local files = require "perilune.test.files"
 local metrics = require "perilune.test.metrics"
 local misuse = require "perilune.test.misuse"
@@ -51,9 +52,22 @@ local function answering(answer)
   end
 end
 
-local PLACE = { answer = true, serve = true, tls = true, host = true, port = true }
+-- Answers the request of each stream in the same way.
+local function answering_streams(answer)
+  return function(stream)
+    local request = stream:read_request()
+    if not request then return end
+    local response = answer(request, stream)
+    if stream.has_sent_end or not stream.is_open then return end
+    if response == nil then return stream:reset "internal_error" end
+    stream:respond(response)
+  end
+end
 
--- Splits { answer | serve, tls, host, port, and the words of an answer } into place, what it answers, and `serve`.
+local PLACE = { answer = true, serve = true, grpc = true, tls = true, host = true, port = true, http2 = true }
+
+-- Splits { answer | serve | grpc, tls, host, port, http2, and the words of an answer } into place, what it answers, and
+-- `serve`.
 local function split(given)
   local place, answer, has_words = {}, {}, false
   for name, value in pairs(given) do
@@ -63,31 +77,49 @@ local function split(given)
       answer[name], has_words = value, true
     end
   end
-  if has_words and (place.answer ~= nil or place.serve ~= nil) then
-    return nil, ("'%s' belongs into answer = { ... }"):format(next(answer))
-  end
-  if place.answer ~= nil and place.serve ~= nil then return nil, "there is one of answer and serve" end
+  local named = (place.answer ~= nil and 1 or 0) + (place.serve and 1 or 0) + (place.grpc and 1 or 0)
+  if has_words and named > 0 then return nil, ("'%s' belongs into answer = { ... }"):format(next(answer)) end
+  if named > 1 then return nil, "there is one of answer, serve and grpc" end
   if place.answer ~= nil then answer = place.answer end
   return place, answer
 end
 
+local HTTP2 = { settings = "table", raw = "boolean", on_connection = "function", or_http1 = "boolean" }
+
+-- What origins.start is told of HTTP/2; nil where the origin does not speak it.
+local function http2_options(name, place, handler)
+  local given = place.http2 or place.grpc and true
+  if not given then return nil end
+  given = given == true and {} or misuse.fields(("test.harness: the origin '%s': http2"):format(name), given, HTTP2)
+  return { settings = given.settings, raw = given.raw, on_connection = given.on_connection,
+    http1 = given.or_http1 and handler or nil }
+end
+
+-- What it does with each connection, and with each stream where it speaks HTTP/2.
+local function handlers(name, place, answer)
+  if place.serve then return place.serve, place.serve end
+  if place.grpc then return nil, grpc.server(place.grpc) end
+  local give = answer
+  if type(answer) ~= "function" then
+    local ok, fault = origins.read_answer(answer)
+    if not ok then core.raise(("test.harness: the origin '%s': %s"):format(name, fault)) end
+    give = function() return answer end
+  end
+  return answering(give), answering_streams(give)
+end
+
 -- What an origin is given as: an answer, a function(request, connection) that gives one, or a table with `answer` (one
--- of these) or `serve`, and with `tls`: the names of its certificate.
+-- of these), `serve` or `grpc`, with `tls`: the names of its certificate, and `http2`.
 local function start_origin(name, given)
   local place, answer = {}, given
   if type(given) == "table" then
     place, answer = split(given)
     if not place then core.raise(("test.harness: the origin '%s': %s"):format(name, answer)) end
   end
-  local handler = place.serve
-  if not handler and type(answer) == "function" then
-    handler = answering(answer)
-  elseif not handler then
-    local ok, fault = origins.read_answer(answer)
-    if not ok then core.raise(("test.harness: the origin '%s': %s"):format(name, fault)) end
-    handler = answering(function() return answer end)
-  end
-  return origins.start(handler, { names = place.tls, host = place.host, port = place.port })
+  local of_connections, of_streams = handlers(name, place, answer)
+  local http2 = http2_options(name, place, of_connections)
+  return origins.start(http2 and of_streams or of_connections,
+    { names = place.tls, host = place.host, port = place.port, http2 = http2 })
 end
 
 local function start_origins(given, env)
@@ -152,15 +184,28 @@ end
 
 local TLS = { name = "string", ca = "string", files = "table", oldest = "string", newest = "string",
   signatures = "string", alpn = "string", ticket = true }
-local CONNECTION = { listener = "number", tls = "table", timeout = "number", receive_buffer = "number", ip = "string" }
+local CONNECTION = { listener = "number", tls = "table", timeout = "number", receive_buffer = "number", ip = "string",
+  version = "string", settings = "table|boolean", raw = "boolean" }
 local REQUEST = { method = "string", target = "string", path = "string", headers = "table", body = "string",
-  chunked = "boolean", host = "string|boolean", version = "string" }
-for name, kind in pairs(CONNECTION) do REQUEST[name] = kind end
+  chunked = "boolean", host = "string|boolean", trailers = "table", protocol = "string", scheme = "string",
+  fields = "table" }
+local GRPC = { message = "string", messages = "table", metadata = "table", deadline = "string", host = "string" }
+for name, kind in pairs(CONNECTION) do REQUEST[name], GRPC[name] = kind, kind end
+
+-- What only HTTP/2 has.
+local function check_version(call, all)
+  if all.version == "2" then return end
+  for _, name in ipairs { "fields", "protocol", "scheme", "settings", "raw" } do
+    if all[name] ~= nil then misuse.raise(("%s: %s is for version = \"2\""):format(call, name)) end
+  end
+end
 
 local function target_of(self, call, options, words)
   local all = {}
   for name, value in pairs(misuse.fields(call, options, words)) do all[name] = value end
   if all.tls then misuse.fields(call .. ": tls", all.tls, TLS) end
+  if all.version == "2.0" or words == GRPC then all.version = "2" end
+  check_version(call, all)
   all.headers = fields.new(all.headers)
   all.path = all.target or all.path
   all.port = self.ports[all.listener or 1]
@@ -174,7 +219,18 @@ end
 --- listener (1), tls = { name, ca }, timeout. The response has status, reason, headers, body, interim, closed.
 function Harness:request(options) return client.request(target_of(self, "h:request", options, REQUEST)) end
 
---- A connection: send, request, read_response, read, read_until, receive_all, is_closed, half_close, reset, close.
+--- One call of gRPC on a connection of its own: message or messages, metadata, deadline ("1S"), and what a connection
+--- takes. The result has status, reason, message, messages, headers, trailers, http_status, failure.
+function Harness:grpc(path, options)
+  local all = target_of(self, "h:grpc", options, GRPC)
+  local connection = client.connect(all)
+  local result = grpc.ask(connection, path, all)
+  connection:close()
+  return result
+end
+
+--- A connection: send, request, read_response, read, read_until, receive_all, is_closed, half_close, reset, close. With
+--- version = "2": open, request, call, ping, send_frame, send_goaway, await_frame, close.
 function Harness:connect(options) return client.connect(target_of(self, "h:connect", options, CONNECTION)) end
 
 --- Runs functions side by side, and gives their results in order.

@@ -152,18 +152,20 @@ function M.chunk(text)
   return ("%x\r\n%s\r\n"):format(#text, text)
 end
 
---- The bytes of a message. Adds Content-Length, or chunks the body when options.chunked, unless there is no body.
+--- The bytes of a message. Adds Content-Length, or chunks the body when options.chunked or options.trailers, unless
+--- there is no body.
 ---@param first string "GET / HTTP/1.1"
 function M.write(first, headers, body, options)
   local parts = { first }
   for _, field in ipairs(M.fields(headers)) do parts[#parts + 1] = field.name .. ": " .. field.value end
   options = options or {}
-  if options.chunked then parts[#parts + 1] = "Transfer-Encoding: chunked"
+  local chunked = options.chunked or options.trailers
+  if chunked then parts[#parts + 1] = "Transfer-Encoding: chunked"
   elseif body then parts[#parts + 1] = "Content-Length: " .. #body end
   local head = table.concat(parts, "\r\n") .. "\r\n\r\n"
   if options.no_body or not body then return head end
-  if not options.chunked then return head .. body end
-  return head .. (body ~= "" and M.chunk(body) or "") .. M.chunk ""
+  if not chunked then return head .. body end
+  return head .. (body ~= "" and M.chunk(body) or "") .. "0\r\n" .. Fields.lines(Fields.new(options.trailers))
 end
 
 return M

@@ -4,6 +4,7 @@ local answers = require "perilune.test.answer"
 local cleanup = require "perilune.test.cleanup"
 local fields = require "perilune.test.fields"
 local http1 = require "perilune.test.http1"
+local http2_origin = require "perilune.test.http2_origin"
 local scheduler = require "perilune.test.scheduler"
 local stream = require "perilune.test.stream"
 local sys = require "perilune.test.sys"
@@ -38,18 +39,20 @@ function Connection:read_request_body(timeout) return http1.read_request_body(se
 
 -- A list of pieces goes out chunked, unless the answer says how it is framed.
 local function is_chunked(answer)
-  if answer.chunked ~= nil then return answer.chunked end
+  if answer.chunked ~= nil or answer.trailers then return answer.chunked ~= false end
   return answer.is_list and not fields.new(answer.headers).content_length
 end
 
--- Each piece by itself, so that whoever reads has a chance to see it alone.
+-- Each piece by itself, so that whoever reads has a chance to see it alone; trailers behind the last chunk.
 local function send_pieces(connection, head, answer)
   local ok, why = connection:send(head)
   for _, piece in ipairs(answer.pieces) do
     if ok and piece ~= "" then ok, why = connection:send(answer.no_length and piece or http1.chunk(piece)) end
     scheduler.sleep(0)
   end
-  if ok and not answer.no_length then ok, why = connection:send(http1.chunk "") end
+  if ok and not answer.no_length then
+    ok, why = connection:send("0\r\n" .. fields.lines(fields.new(answer.trailers)))
+  end
   return ok, why
 end
 
@@ -63,7 +66,7 @@ local function write_answer(connection, answer)
   if answer.no_length then -- ends with the connection
     return send_pieces(connection, http1.write(first, answer.headers), answer)
   end
-  if answer.is_list and chunked and has_body and not is_head then
+  if (answer.is_list or answer.trailers) and chunked and has_body and not is_head then
     return send_pieces(connection, http1.write(first, answer.headers, "", { chunked = true, no_body = true }), answer)
   end
   return connection:send(http1.write(first, answer.headers, has_body and answer.body or nil, options))
@@ -87,14 +90,23 @@ function M.read_answer(given)
     .. "and nobody listens on test.dead_address()"):format(answer.error)
 end
 
+-- A stream of HTTP/2 has one request, a connection of HTTP/1 any number.
 local function answer_always(text)
-  return function(connection)
-    while connection:read_request() do connection:respond { body = text } end
+  return function(at)
+    while at:read_request() do
+      at:respond { body = text }
+      if at.id then return end
+    end
   end
 end
 
 local Origin = {}
 Origin.__index = Origin
+
+-- What a connection of TLS has chosen by ALPN, and a plain one by prior knowledge.
+local function speaks_http2(origin, connection)
+  return origin.http2 and (not connection.tls or connection.tls:alpn() == "h2")
+end
 
 local function serve(origin, connection)
   if origin.context then
@@ -106,7 +118,17 @@ local function serve(origin, connection)
     connection.sni, connection.resumed = connection.tls:server_name(), connection.tls:is_resumed()
     connection.client_name, connection.tls_version = connection.tls:certificate(), connection.tls:version()
   end
-  origin.handler(connection, connection.number)
+  if speaks_http2(origin, connection) then
+    return http2_origin.serve(origin, connection, origin.http2, M.read_answer)
+  end
+  if not origin.http2 then return origin.handler(connection, connection.number) end
+  if origin.http2.http1 then return origin.http2.http1(connection, connection.number) end
+  origin.faults[#origin.faults + 1] = "the client has not chosen h2 by ALPN"
+end
+
+local function close(connection)
+  if connection.http2 then http2_origin.close(connection.http2) end
+  connection:close()
 end
 
 local function accept_one(origin)
@@ -117,7 +139,7 @@ local function accept_one(origin)
   connection.origin, connection.number = origin, origin.accepted
   connection.task = scheduler.spawn(function()
     local ok, message = xpcall(serve, debug.traceback, origin, connection)
-    connection:close() -- also behind a handler that raised, so that its client does not wait
+    close(connection) -- also behind a handler that raised, so that its client does not wait
     origin.connections[connection] = nil
     if not ok then error(message, 0) end
   end)
@@ -144,7 +166,7 @@ function Origin:stop()
   self.fd = nil
   for connection in pairs(self.connections) do
     scheduler.cancel(connection.task)
-    connection:close()
+    close(connection)
   end
   self.connections = {}
 end
@@ -157,21 +179,23 @@ function Origin:open_count()
 end
 
 --- Starts an origin on a free port.
----@param handler string|fun(connection, number) a text: the body with which every request is answered
+---@param handler string|fun(connection, number) a text: the body with which every request is answered; of HTTP/2:
+--- fun(stream, connection) for each request
 ---@param options table? names (of the certificate: makes it TLS), tls (of tls.server_context), host ("127.0.0.1",
---- "unix:/path"), port
----@return table origin port, address, requests, accepted, tls_failures
+--- "unix:/path"), port; http2: true, or { settings, raw, on_connection(connection), http1(connection): for clients of
+--- TLS that have not chosen h2 }
+---@return table origin port, address, requests, accepted, tls_failures, faults (against HTTP/2)
 function M.start(handler, options)
   options = options or {}
   if type(handler) == "string" then handler = answer_always(handler) end
-  local host = options.host or "127.0.0.1"
+  local host, http2 = options.host or "127.0.0.1", options.http2 == true and {} or options.http2 or nil
   local origin = setmetatable({
-    handler = handler, host = host, port = options.port or 0, address = host,
-    requests = {}, connections = {}, accepted = 0, tls_failures = {},
+    handler = handler, host = host, port = options.port or 0, address = host, http2 = http2,
+    requests = {}, connections = {}, accepted = 0, tls_failures = {}, faults = {},
   }, Origin)
   if options.names then
     origin.files = tls.certificate(unpack(options.names))
-    origin.context = tls.server_context(origin.files, options.tls)
+    origin.context = tls.server_context(origin.files, options.tls, http2 and (http2.http1 and "h2,http/1.1" or "h2"))
   end
   origin:listen()
   cleanup.add(3, function() origin:stop() end)

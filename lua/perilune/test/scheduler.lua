@@ -8,7 +8,7 @@ local M = {}
 --- Seconds after which a wait gives up, where nothing else is said. Sanitizer builds on a busy machine are slow.
 M.TIMEOUT = tonumber(os.getenv "SPEC_TIMEOUT") or 15
 
-local waiting = {} -- task -> { fd, events, deadline }; fd nil: only time
+local waiting = {} -- task -> { fd, events, deadline, condition }; fd nil: only time, or until the condition holds
 local failures = {}
 local current
 
@@ -24,8 +24,24 @@ local function resume(task, ...)
   failures[#failures + 1] = debug.traceback(task.routine, tostring(message))
 end
 
+-- Resumes the tasks whose condition holds. True where there was one.
+local function resume_met()
+  local met = {}
+  for task, wait in pairs(waiting) do
+    if wait[4] and wait[4]() then met[#met + 1] = task end
+  end
+  for _, task in ipairs(met) do
+    if waiting[task] then
+      waiting[task] = nil
+      resume(task, true)
+    end
+  end
+  return #met > 0
+end
+
 -- Lets time pass until something is ready, at most until `deadline`; `own` is what the spec itself waits for.
 local function turn(deadline, own)
+  if resume_met() then deadline = 0 end
   local tasks, wanted = {}, {}
   if own then wanted[1], tasks[1] = own, false end
   for task, wait in pairs(waiting) do
@@ -73,6 +89,26 @@ function M.wait(fd, events, deadline)
   until sys.now() >= deadline
   return false
 end
+
+--- Waits until `condition` gives a true value. What it looks at is changed by other tasks.
+---@param deadline number? as of M.wait
+---@return boolean holds
+function M.wait_until(condition, deadline)
+  if condition() then return true end
+  if current then
+    waiting[current] = { nil, nil, deadline or math.huge, condition }
+    return coroutine.yield()
+  end
+  deadline = deadline or sys.now() + M.TIMEOUT
+  repeat
+    turn(deadline)
+    if condition() then return true end
+  until sys.now() >= deadline
+  return false
+end
+
+--- Seconds of the monotonic clock.
+M.now = sys.now
 
 function M.sleep(seconds)
   local deadline = sys.now() + seconds

@@ -31,6 +31,11 @@ const char *SSL_get_servername(const SSL *session, int type);
 const char *SSL_get_version(const SSL *session);
 long SSL_CTX_ctrl(SSL_CTX *context, int command, long number, const void *value);
 int SSL_CTX_set_alpn_protos(SSL_CTX *context, const char *protocols, unsigned length);
+typedef int (*tls_alpn_choice)(SSL *session, const unsigned char **chosen, unsigned char *length,
+  const unsigned char *offered, unsigned offered_length, void *owner);
+void SSL_CTX_set_alpn_select_cb(SSL_CTX *context, tls_alpn_choice choice, void *owner);
+int SSL_select_next_proto(unsigned char **chosen, unsigned char *length, const unsigned char *ours, unsigned our_length,
+  const unsigned char *offered, unsigned offered_length);
 typedef struct ssl_session_st SSL_SESSION;
 SSL_SESSION *SSL_get1_session(SSL *session);
 int SSL_set_session(SSL *session, SSL_SESSION *from);
@@ -96,19 +101,41 @@ local function limit_versions(context, options)
   if options.newest then ssl.SSL_CTX_ctrl(context, SET_NEWEST, VERSIONS[options.newest], nil) end
 end
 
+-- "h2,http/1.1" as the wire has it: each name behind its length.
+local function alpn_list(names)
+  return (names:gsub("([^,]+),?", function(name) return string.char(#name) .. name end))
+end
+
+local ALPN_OK, ALPN_NONE, NEGOTIATED = 0, 3, 1
+local choices = {} -- by context: LuaJIT has few callbacks, so there is one for all
+
+local choose = ffi.cast("tls_alpn_choice", function(_, chosen, length, offered, offered_length, owner)
+  local ours = choices[tonumber(ffi.cast("intptr_t", owner))]
+  local result = ssl.SSL_select_next_proto(ffi.cast("unsigned char **", chosen), length, ours, #ours, offered,
+    offered_length)
+  return result == NEGOTIATED and ALPN_OK or ALPN_NONE
+end)
+
+local function accept_alpn(context, names)
+  choices[#choices + 1] = alpn_list(names)
+  ssl.SSL_CTX_set_alpn_select_cb(context, choose, ffi.cast("void *", ffi.cast("intptr_t", #choices)))
+end
+
 ---@param files table certificate and key, as M.certificate gives them
 ---@param options table? client_ca (asks for a certificate by it), oldest and newest ("TLSv1.2", "TLSv1.3")
-function M.server_context(files, options)
+---@param alpn string? what it takes, the best one first: "h2,http/1.1"
+function M.server_context(files, options, alpn)
   local context = new_context(ssl.TLS_server_method())
   options = options or {}
   load_identity(context, files)
   limit_versions(context, options)
   if options.client_ca then verify(context, options.client_ca) end
+  if alpn then accept_alpn(context, alpn) end
   return context
 end
 
 --- Verifies when `ca` is given.
----@param options table? files (its own certificate), oldest, newest, signatures ("RSA-PSS+SHA256"), alpn ("http/1.1")
+---@param options table? files (its own certificate), oldest, newest, signatures ("RSA-PSS+SHA256"), alpn ("h2,http/1.1")
 function M.client_context(ca, options)
   local context = new_context(ssl.TLS_client_method())
   options = options or {}
@@ -117,7 +144,7 @@ function M.client_context(ca, options)
   if options.files then load_identity(context, options.files) end
   if options.signatures then assert(ssl.SSL_CTX_ctrl(context, SET_SIGNATURES, 0, options.signatures) == 1) end
   if options.alpn then
-    local list = string.char(#options.alpn) .. options.alpn
+    local list = alpn_list(options.alpn)
     ssl.SSL_CTX_set_alpn_protos(context, list, #list)
   end
   return context
@@ -152,12 +179,15 @@ function M.client(context, fd, name, ticket)
   return session
 end
 
+-- Interpreted: it calls `choose`, and compiled code must not be called back.
 function Session:handshake()
   crypto.ERR_clear_error()
   local result = ssl.SSL_do_handshake(self.handle)
   if result == 1 then return true end
   return outcome(self.handle, result)
 end
+
+jit.off(Session.handshake)
 
 local block = ffi.new("char[?]", 65536)
 function Session:receive(limit)
