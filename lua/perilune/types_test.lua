@@ -164,7 +164,9 @@ function policy:request(request, origin, listener) end
 ---@field body? string|string[] a text, or a list of pieces
 ---@field pieces? string[] the body in pieces: body filters see one after another, an origin sends it chunked
 ---@field delay? number seconds until it answers: on the clock of the test; of an origin, real ones
----@field reset? boolean the connection is reset instead of an answer
+---@field trailers? table of an origin: fields behind the body, as headers are given
+---@field reset? boolean|string the connection is reset instead of an answer; of an origin that speaks HTTP/2 the stream
+---is, by the code that this names: "refused_stream", "cancel"; true is "internal_error"
 ---@field error? string not of an origin: what goes wrong, as error:kind() says it: "connect_refused",
 ---"connect_timeout", "tls_failed", "first_byte_timeout", "upstream_closed", "read_timeout", "bad_response"...; a wrong
 ---one lists all
@@ -220,7 +222,9 @@ function exchange:finish() end
 ---@field headers table headers.content_type: the first value; headers[1].name in order; headers:all "set-cookie"
 ---@field body string
 ---@field tries? integer of walk: calls of upstream_peer
----@field failure? string of walk: the kind of what failed
+---@field failure? string of walk: the kind of what failed; of a client: why the body is not whole
+---@field trailers? table of a client: fields behind the body, as headers are
+---@field reset? string of a client over HTTP/2: the code by which the stream was reset
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- The harness: the proxy itself, origins and clients. Every address the policy listens on gets a free port. The
@@ -244,10 +248,32 @@ function exchange:finish() end
 ---@class perilune.test.origin_options
 ---@field answer? any what each request is answered with: an answer, or a function(request, connection) that gives one,
 ---or nil, which closes the connection
----@field serve? fun(connection: perilune.test.connection) speaks for itself on each connection, instead of `answer`
+---@field serve? fun(connection: perilune.test.connection) speaks for itself on each connection, instead of `answer`; of
+---HTTP/2 fun(stream: perilune.test.stream) on each stream, whose head is in stream.request
+---@field http2? boolean|perilune.test.origin_http2 it speaks HTTP/2: by ALPN with `tls`, else by prior knowledge
+---@field grpc? table<string, any> it serves gRPC, instead of `answer`: by "/package.Service/Method" a message, a
+---perilune.test.grpc_answer, or a function(call: perilune.test.call) that sends and receives and may give one of these
 ---@field tls? string[] names of its certificate: it speaks TLS
 ---@field host? string "127.0.0.1"; "unix:/path"
 ---@field port? integer a free one
+
+--- How an origin speaks HTTP/2.
+---@class perilune.test.origin_http2
+---@field settings? table by name, as RFC 9113 section 6.5.2 has them: { max_concurrent_streams = 1 }
+---@field raw? boolean nothing is answered by itself: neither SETTINGS nor PING, and no window is given back
+---@field on_connection? fun(connection: perilune.test.http2) a connection has begun
+---@field or_http1? boolean with `tls`: clients that do not choose h2 are answered over HTTP/1.1
+
+--- What a method of gRPC answers. Without a message it is one head with grpc-status alone ("trailers-only").
+---@class perilune.test.grpc_answer
+---@field message? string what is in it is the test's business: nothing is encoded
+---@field messages? string[] more than one
+---@field status? integer grpc-status: 0
+---@field reason? string grpc-message
+---@field metadata? table headers
+---@field trailers? table
+---@field delay? number seconds until it answers
+---@field reset? boolean|string RST_STREAM instead of an answer
 
 ---@class perilune.test.harness
 ---@field origins table<string, perilune.test.origin>
@@ -256,18 +282,41 @@ function exchange:finish() end
 ---@field directory string where the files are that the policy has written, such as its access log
 local harness = {}
 --- What a client asks: method ("GET"), target ("/"; `path` is another word for it), headers, body, chunked (true: the
---- body is sent chunked), host (false: no Host), version ("1.1"), listener (its number, 1), timeout (seconds), and tls
+--- body is sent chunked), trailers, host (false: no Host), version ("1.1"; "2" is HTTP/2, by prior knowledge or, with
+--- tls, by ALPN), listener (its number, 1), timeout (seconds), and tls
 --- where the listener speaks it: { name = the server name that is asked for, ca = the file that its certificate is
 --- verified by (without: it is not verified), files = the client's own { certificate, key }, oldest and newest
---- ("TLSv1.2", "TLSv1.3"), alpn ("http/1.1") }. Other fields raise. For a policy that has the certificate of
+--- ("TLSv1.2", "TLSv1.3"), alpn ("h2,http/1.1") }. Only with version = "2": scheme, protocol (of extended CONNECT),
+--- settings (by name), and fields: a list of { name, value } with the pseudo-fields, which is sent as it is. Other
+--- fields raise. For a policy that has the certificate of
 --- files = test.certificate("app.test"): h:request { tls = { name = "app.test", ca = files.ca } }
 ---@param options? table
 ---@return perilune.test.response
 function harness:request(options) end
---- Opens a connection, on which the test sends and reads what it wants.
----@param options? table listener, tls (as of request), receive_buffer, timeout
----@return perilune.test.connection
+--- Opens a connection, on which the test sends and reads what it wants. With version = "2" it is one of HTTP/2.
+---
+--- ```lua
+--- local connection = h:connect { version = "2" }
+--- local slow, fast = connection:open { path = "/slow" }, connection:open { path = "/fast" }
+--- assert.body("fast", fast:read_response())
+--- slow:reset "cancel"
+--- ```
+---@param options? table listener, tls (as of request), receive_buffer, timeout, version; settings (false: none are sent)
+---and raw (nothing is answered by itself) with version = "2"
+---@return perilune.test.connection|perilune.test.http2
 function harness:connect(options) end
+--- One call of gRPC, on a connection of its own.
+---
+--- ```lua
+--- local h = test.harness { policy = "policy.lua", origins = { api = { grpc = { ["/shop.Cart/Add"] = "added" } } } }
+--- local result = h:grpc("/shop.Cart/Add", { message = "a book", metadata = { Authorization = "Bearer x" } })
+--- assert.same({ 0, "added" }, { result.status, result.message })
+--- ```
+---@param path string "/package.Service/Method"
+---@param options? table message or messages (""), metadata (headers), deadline (what grpc-timeout says: "1S"), host; and
+---what connect takes
+---@return perilune.test.grpc_result
+function harness:grpc(path, options) end
 ---@param bodies function[]
 ---@return any[] results
 function harness:together(bodies) end
@@ -297,8 +346,10 @@ function harness:stop() end
 
 ---@class perilune.test.origin
 ---@field address string
----@field requests table[] method, target, headers, body, connection (its number), sni
+---@field requests table[] method, target, headers, body, trailers, connection (its number), sni; of HTTP/2 also
+---authority, scheme, stream (its id) and fields (all, as they came); of gRPC messages, where the answer is no function
 ---@field accepted integer connections
+---@field faults string[] what its clients did against the rules of HTTP/2
 
 --- Functions return nil and "timeout", "closed" or "reset" where they could not do it.
 ---@class perilune.test.connection
@@ -334,6 +385,151 @@ function connection:sleep(seconds) end
 function connection:half_close() end
 function connection:reset() end
 function connection:close() end
+
+--- One connection of HTTP/2, client's or origin's side. Frames are read by themselves; SETTINGS and PING are answered,
+--- and windows given back as a stream is read, unless it is `raw`. What breaks the rules of the protocol ends it.
+---@class perilune.test.http2
+---@field settings_of_peer table what the other side has announced, by name: max_concurrent_streams, ...
+---@field goaway? { last: integer, code: string, text: string } the latest that came
+---@field fault? string what the other side did wrong
+---@field frames table[] what has come and await_frame has not taken
+local http2 = {}
+--- Of a client: begins a stream with a request, of which nothing is awaited; what it takes is as of harness:request.
+--- With ends = false it stays open: stream:send and stream:finish go on.
+---@param options? table
+---@return perilune.test.stream
+function http2:open(options) end
+--- Of a client: a request, and its final response.
+---@param options? table
+---@return perilune.test.response?, string? message
+function http2:request(options) end
+--- Of a client: begins a call of gRPC that sends and receives as it wants.
+---@param path string
+---@param options? table metadata, deadline, host
+---@return perilune.test.call
+function http2:call(path, options) end
+--- Of a client: a stream that begins with its first frame, for stream:send_fields and http2:send_frame.
+---@return perilune.test.stream
+function http2:new_stream() end
+---@param kind string|integer "DATA", "HEADERS", "RST_STREAM", ... or the number of a type
+---@param flags? integer 0
+---@param stream? integer 0
+---@param payload? string
+function http2:send_frame(kind, flags, stream, payload) end
+--- Sends bytes as they are.
+---@param bytes string
+function http2:send_bytes(bytes) end
+---@param settings table by name, or a list of { number, value }
+function http2:send_settings(settings) end
+---@param last? integer the last stream that counts: all that have begun
+---@param code? string "no_error"
+---@param text? string
+function http2:send_goaway(last, code, text) end
+--- Gives the other side so many bytes more window for the connection.
+---@param bytes integer
+function http2:add_window(bytes) end
+--- Waits for the answer to a PING.
+---@return number? seconds, string? message
+function http2:ping() end
+--- The next frame of that kind which was not taken before: { type, flags, stream, payload, ends (END_STREAM), code, last,
+--- settings, increment }.
+---@param kind string
+---@param stream? integer|perilune.test.stream
+---@param timeout? number
+---@return table? frame, string? message
+function http2:await_frame(kind, stream, timeout) end
+---@param timeout? number
+---@return boolean closed by the other side
+function http2:await_close(timeout) end
+function http2:close() end
+
+--- One stream of HTTP/2. Functions return nil and "timeout", "closed" or "reset: CANCEL" where they could not do it.
+---@class perilune.test.stream
+---@field id integer
+---@field request? table of an origin: method, target, headers, ... of its head
+---@field trailers? table that came
+---@field reset_code? string "CANCEL": the other side has reset it
+local stream = {}
+--- Of an origin: the request, with its body and trailers.
+---@return table? request, string? message
+function stream:read_request() end
+--- Of an origin.
+---@param response perilune.test.answer
+function stream:respond(response) end
+--- Of a client.
+---@return perilune.test.response?, string? message
+function stream:read_response() end
+--- The next head: { status, headers }; interim ones, too.
+---@return table?, string? message
+function stream:read_head() end
+--- The next piece of the body as it comes; nil at its end.
+---@return string?, string? message where it was cut
+function stream:read() end
+---@return string?, string? message, string? partial
+function stream:read_all() end
+--- Sends a head, or trailers, as they are: a list of { name, value }.
+---@param fields table
+---@param ends? boolean END_STREAM
+function stream:send_fields(fields, ends) end
+--- Sends bytes of the body, as the other side's windows allow.
+---@param data string
+---@param ends? boolean END_STREAM
+function stream:send(data, ends) end
+--- Ends what we send.
+---@param trailers? table
+function stream:finish(trailers) end
+--- RST_STREAM.
+---@param code? string "cancel"
+function stream:reset(code) end
+--- Waits until the other side resets it.
+---@return string? code, string? message
+function stream:await_reset() end
+--- Gives the other side so many bytes more window; reading gives as much as was read.
+---@param bytes integer
+function stream:add_window(bytes) end
+---@param seconds number
+function stream:sleep(seconds) end
+
+--- A call of gRPC, client's or server's side.
+---@class perilune.test.call
+---@field stream perilune.test.stream
+---@field metadata table of a server: the headers
+local call = {}
+---@param message string
+function call:send(message) end
+--- The next message; nil when there are no more.
+---@return string? message, string? why where it was cut
+function call:receive() end
+--- All that are still to come: for message in call:messages() do ... end
+---@return fun(): string?
+function call:messages() end
+--- Of a client: nothing more will be sent. Of a server: ends the call.
+---@param status? integer 0
+---@param reason? string
+---@param trailers? table
+function call:finish(status, reason, trailers) end
+--- Of a server: headers, before the first message.
+---@param metadata? table
+function call:send_head(metadata) end
+--- Of a server: RST_STREAM.
+---@param code string
+function call:reset(code) end
+--- Of a client: RST_STREAM.
+function call:cancel() end
+--- Of a client: waits for the end.
+---@return perilune.test.grpc_result
+function call:result() end
+
+---@class perilune.test.grpc_result
+---@field status? integer grpc-status
+---@field reason? string grpc-message
+---@field message? string the first of messages
+---@field messages string[] those that were not received before
+---@field headers? table
+---@field trailers? table
+---@field http_status? integer
+---@field is_trailers_only? boolean the status came in the only head
+---@field failure? string why there is no status, or no whole answer
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- Assertions, beside those of luassert; assert.is_not.status and the like turn them round

@@ -76,7 +76,7 @@ describe("a harness", function()
     local cases = {
       ["unknown field 'pices'; valid are body, chunked, delay"] = { pices = { "a" } },
       ["'status' belongs into answer = { ... }"] = { answer = "a", status = 200 },
-      ["there is one of answer and serve"] = { answer = "a", serve = print },
+      ["there is one of answer, serve and grpc"] = { answer = "a", serve = print },
       ["the error 'connect_refused' is for the bench (test.policy); here: reset = true"] = "connect_refused",
       ["an answer is a text or a table with body"] = 200,
     }

@@ -3,27 +3,12 @@
 -- are sent as literals without an index (RFC 7541 section 6.2.2); of those that come only the frames are looked at.
 local client = require "client"
 
+local format = require "perilune.test.http2_frames"
+
 local M = {}
 
-M.types = { [0] = "DATA", "HEADERS", "PRIORITY", "RST_STREAM", "SETTINGS", "PUSH_PROMISE", "PING", "GOAWAY",
-  "WINDOW_UPDATE", "CONTINUATION" }
-M.codes = { [0] = "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT",
-  "STREAM_CLOSED", "FRAME_SIZE_ERROR", "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR",
-  "ENHANCE_YOUR_CALM" }
-M.END_STREAM, M.END_HEADERS, M.ACK = 1, 4, 1
-
-local numbers = {}
-for number, name in pairs(M.types) do numbers[name] = number end
-
-local function u32(number)
-  return string.char(math.floor(number / 0x1000000) % 256, math.floor(number / 0x10000) % 256,
-    math.floor(number / 0x100) % 256, number % 256)
-end
-local function read_u32(text, at)
-  local a, b, c, d = text:byte(at, at + 3)
-  return (a % 128) * 0x1000000 + b * 0x10000 + c * 0x100 + d
-end
-M.u32 = u32
+M.types, M.codes, M.u32 = format.types, format.codes, format.u32
+M.END_STREAM, M.END_HEADERS, M.ACK = format.END_STREAM, format.END_HEADERS, format.ACK
 
 local Connection = {}
 Connection.__index = Connection
@@ -32,13 +17,13 @@ Connection.__index = Connection
 function M.connect(options)
   local wire = client.connect(options)
   local connection = setmetatable({ wire = wire }, Connection)
-  wire:send "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+  wire:send(format.PREFACE)
   connection:send("SETTINGS", 0, 0, options.settings or "")
   return connection
 end
 
 function Connection:send(kind, flags, stream, payload)
-  self.wire:send(u32(#payload):sub(2) .. string.char(numbers[kind], flags) .. u32(stream) .. payload)
+  self.wire:send(format.write(kind, flags, stream, payload))
 end
 
 local function text_of(text)
@@ -64,19 +49,7 @@ function Connection:request(stream, options)
 end
 
 --- The next frame: { type, flags, stream, payload, code, last }. nil where the connection has ended.
-function Connection:read(timeout)
-  local head = self.wire:read(9, timeout)
-  if not head or #head < 9 then return nil end
-  local a, b, c, kind, flags = head:byte(1, 5)
-  local length = a * 0x10000 + b * 0x100 + c
-  local frame = { type = M.types[kind] or tostring(kind), flags = flags, stream = read_u32(head, 6),
-    payload = length > 0 and self.wire:read(length, timeout) or "" }
-  if frame.type == "RST_STREAM" then frame.code = M.codes[read_u32(frame.payload, 1)] end
-  if frame.type == "GOAWAY" then
-    frame.last, frame.code = read_u32(frame.payload, 1), M.codes[read_u32(frame.payload, 5)]
-  end
-  return frame
-end
+function Connection:read(timeout) return (format.read(self.wire, timeout)) end
 
 --- The next frame of that type, on that stream if one is given; others are passed over, SETTINGS and PING answered.
 function Connection:await(kind, stream)

@@ -12,6 +12,8 @@
 --
 -- A function is called with the request and gives one of these: see who calls `read`.
 
+local frames = require "perilune.test.http2_frames"
+
 local M = {}
 
 local FIELDS = { status = "number", reason = "string", headers = "table", body = "body", pieces = "table",
@@ -80,6 +82,10 @@ local function contradiction(given)
     return "delay must be a number of seconds, 0 or more"
   end
   if given.error and not kinds[given.error] then return M.no_such_error(given.error) end
+  if type(given.reset) == "string" then
+    local ok, fault = pcall(frames.code_number, given.reset)
+    if not ok then return fault end
+  end
   if given.body and given.pieces then return "body and pieces are two words for the same: give one of them" end
   local cut = given.reset and "reset = true" or given.error and "error"
   if not cut then return nil end

@@ -135,7 +135,7 @@ end
 
 local RECEIVED = { method = "string", target = "string", path = "string", url = "string", host = true,
   version = "string", headers = "table", body = "string", connection = "number", sni = true, framing = "string",
-  trailers = "table" }
+  trailers = "table", authority = "string", scheme = "string", stream = "number", messages = "table" }
 
 define("received", '{ target = "/" }, origin', { "request", "origin" }, show_wanted, function(wanted, origin)
   misuse.fields("assert.received", wanted, RECEIVED)

@@ -76,10 +76,17 @@ function ClientCall:send(message) return self.stream:send(M.frame(message)) end
 function ClientCall:finish() return self.stream:finish() end
 function ClientCall:cancel() return self.stream:reset "cancel" end
 
---- What the call came to, once it has ended: { status, reason (grpc-message), http_status, headers, trailers, messages
---- (those not yet received), message (the first of them) }. `failure`: why there is no status, or no end.
+--- What the call came to, once it has ended, and the same later: { status, reason (grpc-message), http_status, headers,
+--- trailers, messages (those not yet received), message (the first of them) }. `failure`: why there is no status, or no
+--- end.
 function ClientCall:result(timeout)
-  local stream, head, why = self.stream, nil, nil
+  if not self.outcome then self.outcome = self:await_outcome(timeout) end
+  return self.outcome
+end
+
+function ClientCall:await_outcome(timeout)
+  local stream = self.stream
+  local head, why
   repeat head, why = stream:read_head(timeout) until not head or head.status >= 200
   if not head then return { failure = why, messages = {} } end
   local result = { http_status = head.status, headers = head.headers, messages = {} }

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- hpack: header blocks of HTTP/2 (RFC 7541), by libnghttp2, which the proxy has, too. One encoder and one decoder for
--- each connection: both have a table that grows with each block. Nothing is checked: what a spec gives is what goes out.
+-- each connection: both have a table that grows with each block. Nothing is checked: what a spec gives goes out.
 local ffi = require "ffi"
 
 ffi.cdef [[

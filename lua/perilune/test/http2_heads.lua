@@ -42,6 +42,9 @@ local function split(fields, kind)
   return pseudo, others
 end
 
+-- A head as people read it.
+local function text_of(fields) return Fields.lines(fields):sub(1, -3) end
+
 --- { method, target, scheme, authority, protocol, headers } of what came on a new stream. Or nil and why.
 function M.request(fields)
   local pseudo, headers = split(fields, "request")
@@ -50,9 +53,11 @@ function M.request(fields)
   local is_tunnel = method == "CONNECT" and not pseudo[":protocol"]
   if not method or method == "" then return nil, "malformed head: no :method" end
   if is_tunnel and (path or scheme) then return nil, "malformed head: CONNECT with :path or :scheme" end
-  if not is_tunnel and not (scheme and path and path ~= "") then return nil, "malformed head: no :scheme or no :path" end
+  local is_whole = is_tunnel or scheme and path and path ~= ""
+  if not is_whole then return nil, "malformed head: no :scheme or no :path" end
   return { method = method, target = path or pseudo[":authority"], scheme = scheme, authority = pseudo[":authority"],
-    protocol = pseudo[":protocol"], version = "2", headers = headers, fields = fields, body = "" }
+    protocol = pseudo[":protocol"], version = "2", headers = headers, fields = fields, head = text_of(fields),
+    body = "" }
 end
 
 --- { status, headers } of the next head of an answer. Or nil and why.
@@ -61,7 +66,8 @@ function M.response(fields)
   if not pseudo then return nil, headers end
   local status = (pseudo[":status"] or ""):match "^%d%d%d$"
   if not status or status == "101" then return nil, "malformed head: no valid :status" end
-  return { status = tonumber(status), reason = "", version = "2", headers = headers, fields = fields, body = "" }
+  return { status = tonumber(status), reason = "", version = "2", headers = headers, fields = fields,
+    head = text_of(fields), body = "" }
 end
 
 --- The fields behind a body. Or nil and why.
@@ -92,8 +98,8 @@ function M.of_request(options)
   if options.host ~= false then list[#list + 1] = { ":authority", options.host or "spec.example" } end
   if options.protocol then list[#list + 1] = { ":protocol", options.protocol } end
   add(list, options.headers)
-  if options.body and options.ends ~= false and not Fields.new(options.headers).content_length
-    and not options.chunked then
+  local is_open = options.ends == false or options.chunked or options.trailers
+  if options.body and not is_open and not Fields.new(options.headers).content_length then
     list[#list + 1] = { "content-length", #options.body }
   end
   return list

@@ -89,13 +89,13 @@ end
 
 --- --- reading -------------------------------------------------------------------------------------------------------
 
-local function await(self, condition, timeout)
+local function await(condition, timeout)
   return scheduler.wait_until(condition, scheduler.deadline(timeout)) or nil
 end
 
 --- The next head that has not been taken; interim ones, too.
 function Stream:read_head(timeout)
-  if not await(self, function() return self.heads[1] or self.failure or self.has_ended end, timeout) then
+  if not await(function() return self.heads[1] or self.failure or self.has_ended end, timeout) then
     return nil, "timeout"
   end
   local head = table.remove(self.heads, 1)
@@ -105,7 +105,7 @@ end
 
 --- The next piece of the body, as it came; nil at its end, and nil and why where it was cut.
 function Stream:read(timeout)
-  if not await(self, function() return self.pieces[1] or self.failure or self.has_ended end, timeout) then
+  if not await(function() return self.pieces[1] or self.failure or self.has_ended end, timeout) then
     return nil, "timeout"
   end
   local piece = table.remove(self.pieces, 1)
@@ -154,7 +154,7 @@ function Stream:read_request_body(timeout) return complete(self, self.request, t
 
 --- Waits until it is reset. The code, or nil and "timeout" or how it ended else.
 function Stream:await_reset(timeout)
-  local is_over = await(self, function() return not self.is_open or self.has_ended and self.has_sent_end end, timeout)
+  local is_over = await(function() return not self.is_open or self.has_ended and self.has_sent_end end, timeout)
   if self.reset_code then return self.reset_code end
   return nil, is_over and "closed" or "timeout"
 end

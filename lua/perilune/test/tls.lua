@@ -135,7 +135,8 @@ function M.server_context(files, options, alpn)
 end
 
 --- Verifies when `ca` is given.
----@param options table? files (its own certificate), oldest, newest, signatures ("RSA-PSS+SHA256"), alpn ("h2,http/1.1")
+---@param options table? files (its own certificate), oldest, newest, signatures ("RSA-PSS+SHA256"),
+--- alpn ("h2,http/1.1")
 function M.client_context(ca, options)
   local context = new_context(ssl.TLS_client_method())
   options = options or {}
