@@ -296,9 +296,12 @@ function harness:request(options) end
 --- Opens a connection, on which the test sends and reads what it wants. With version = "2" it is one of HTTP/2.
 ---
 --- ```lua
+--- local h = test.harness { policy = "policy.lua", origins = { api = function(request)
+---   return { body = request.target, delay = request.target == "/slow" and 0.1 or 0 }
+--- end } }
 --- local connection = h:connect { version = "2" }
 --- local slow, fast = connection:open { path = "/slow" }, connection:open { path = "/fast" }
---- assert.body("fast", fast:read_response())
+--- assert.body("/fast", fast:read_response())
 --- slow:reset "cancel"
 --- ```
 ---@param options? table listener, tls (as of request), receive_buffer, timeout, version; settings (false: none are sent)
@@ -306,12 +309,6 @@ function harness:request(options) end
 ---@return perilune.test.connection|perilune.test.http2
 function harness:connect(options) end
 --- One call of gRPC, on a connection of its own.
----
---- ```lua
---- local h = test.harness { policy = "policy.lua", origins = { api = { grpc = { ["/shop.Cart/Add"] = "added" } } } }
---- local result = h:grpc("/shop.Cart/Add", { message = "a book", metadata = { Authorization = "Bearer x" } })
---- assert.same({ 0, "added" }, { result.status, result.message })
---- ```
 ---@param path string "/package.Service/Method"
 ---@param options? table message or messages (""), metadata (headers), deadline (what grpc-timeout says: "1S"), host; and
 ---what connect takes

@@ -61,8 +61,8 @@ local function run_as_spec(text)
         perilune.http.get "http://127.0.0.1:8001/may"
         perilune.redis.new("127.0.0.1:6379"):call("GET", "user:7")
       end,
-      upstream_peer = function() return "127.0.0.1:8000" end,
-    })
+      upstream_peer = function() return os.getenv "ORIGIN" or "127.0.0.1:8000" end,
+    }, { h2c = true })
   ]])
   text = text:gsub('"policy.lua"', function() return ("%q"):format(directory .. "/policy.lua") end)
   local environment = setmetatable({ test = test, assert = assert, policy = test.policy(directory .. "/policy.lua"),
