@@ -235,7 +235,7 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
     return verdict(s);
   }
   stream->taken += count;
-  buf_append(&stream->in, bytes, count);
+  buf_append(stream->is_seen ? &stream->more : &stream->in, bytes, count);
   hold(s, count);
   h2_stream_tell(stream, H2_NEWS_DATA);
   h2_budget_earn(&s->budget, H2_COST_CONTROL, EARNED_BY_DATA);

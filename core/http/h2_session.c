@@ -144,6 +144,7 @@ struct h2_stream *h2_session_next(struct h2_session *s, unsigned *news) {
   list_remove(&stream->news_link);
   *news = stream->news;
   stream->news = 0;
+  stream->is_seen = buf_len(&stream->in) > 0;
   return stream;
 }
 

@@ -73,7 +73,8 @@ struct h2_stream {
   void *owner;                /* the user's; NULL until it sets it */
   struct arena own;           /* of a request's head (see h2_stream_take_arena), and of trailers to be sent */
   struct arena *arena;        /* where heads and trailers are put: &own, or the user's */
-  struct buf in;              /* owned; body bytes that the user has not used yet */
+  struct buf in; /* owned; body bytes that the user has not used yet; they stay where they are until it has */
+  struct buf more;               /* owned; what comes behind them, once the user may have looked at `in` */
   struct h2_header_block *heads; /* arena; whole heads that the user has not taken, oldest first */
   struct headers trailers;       /* of the other side, once H2_NEWS_END has come */
   struct h2_fields last;         /* in `own`; trailers to be sent behind the body */
@@ -94,6 +95,7 @@ struct h2_stream {
   bool is_deferred;       /* nghttp2 waits to be told that there is a body to send */
   bool write_ends;        /* of a write under way: nothing follows it */
   bool resets_when_sent;  /* our half has ended, and is to be followed by RST_STREAM */
+  bool is_seen;           /* the user may look at `in` */
   bool is_known;          /* the user has heard of it; until then it is the session's alone */
   bool is_released;
   const char *why; /* a static sentence for people; NULL: the code says it all */
@@ -144,6 +146,10 @@ struct h2_stream *h2_session_request(struct h2_session *s, const struct h2_field
 struct h2_head *h2_stream_head(struct h2_stream *stream);
 /* Gives the memory of the request's head to `to`, which is empty and outlives the stream's release. */
 void h2_stream_take_arena(struct h2_stream *stream, struct arena *to);
+/* The other side has ended its half, and stream->in is all that is left of its body. */
+static inline bool h2_stream_is_all(const struct h2_stream *stream) {
+  return stream->peer_ended && buf_len(&stream->more) == 0;
+}
 /* `bytes` of stream->in have been used: they leave it, and the other side may send as many. */
 void h2_stream_used(struct h2_stream *stream, size_t bytes);
 

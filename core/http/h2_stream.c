@@ -26,9 +26,10 @@ struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *
 }
 
 static void drop_body(struct h2_stream *stream) {
-  size_t left = buf_len(&stream->in);
+  size_t left = buf_len(&stream->in) + buf_len(&stream->more);
   buf_release(&stream->in);
-  stream->in = (struct buf){0};
+  buf_release(&stream->more);
+  stream->in = stream->more = (struct buf){0};
   if (left) h2_session_let_in(stream->session, left);
 }
 
@@ -67,12 +68,19 @@ static void widen(struct h2_stream *stream) {
   stream->used = 0;
 }
 
+static void next_part(struct h2_stream *stream) {
+  buf_release(&stream->in);
+  stream->in = stream->more;
+  stream->more = (struct buf){0};
+  stream->is_seen = buf_len(&stream->in) > 0;
+}
+
 void h2_stream_used(struct h2_stream *stream, size_t bytes) {
   struct h2_session *s = stream->session;
   CHECK_OBJ(stream, H2_STREAM_MAGIC);
   CHECK(bytes <= buf_len(&stream->in));
   buf_consume(&stream->in, bytes);
-  if (!buf_len(&stream->in)) buf_release(&stream->in);
+  if (!buf_len(&stream->in)) next_part(stream);
   stream->used += bytes;
   h2_session_let_in(s, bytes);
   if (!stream->is_open || stream->peer_ended) return;
