@@ -133,6 +133,48 @@ describe("the access log", function()
     assert.matches('^{"time":"%d+%-%d+%-%d+T%d+:%d+:%d+Z"', line)
   end)
 
+  local REWRITE = [[
+    function policy.request_filter(session)
+      session:set_method "PUT"
+      session:request():set_target "/first"
+      session:request():set_target "/second"
+    end
+  ]]
+
+  it("has what the client has asked beside what the policy has made of it, as JSON", function()
+    local line = lines_of("json", REWRITE)
+    local rewritten = '"target":"/second","client_method":"GET","client_target":"/secret?token=1","protocol"'
+    assert.truthy(line:find('"method":"PUT"', 1, true), line)
+    assert.truthy(line:find(rewritten, 1, true), line)
+  end)
+
+  it("says nothing of what the client has asked where that was not changed", function()
+    for _, hooks in ipairs { "", [[
+      function policy.request_filter(session)
+        local asked = session:request():target()
+        session:request():set_target "/other"
+        session:request():set_target(asked)
+      end
+      function policy.upstream_request_filter(_, request) request:set_target "/for/the/peer" end
+    ]] } do
+      local line = lines_of("json", hooks)
+      assert.matches('"target":"/secret%?token=1"', line)
+      assert.not_matches("client_", line)
+    end
+  end)
+
+  it("does not betray by what the client has asked what the policy hides of the target", function()
+    assert.not_matches("secret", lines_of("json", REWRITE .. REDACT))
+    local line = lines_of("json", REWRITE .. [[
+      function policy.logging(session)
+        session:set_log_field("target", "/***")
+        session:set_log_field("client_target", "/hidden")
+      end
+    ]])
+    assert.matches('"client_target":"/hidden"', line)
+    assert.not_matches("secret", line)
+  end)
+
   it("has it in a combined line, too", function()
     local line = lines_of("combined", REDACT)
     assert.matches('^nobody %- %- %[.*%] "GET /%*%*%*\\" HTTP/1%.1" 200 %d+ "%-" "5"\n$', line)

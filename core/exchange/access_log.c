@@ -13,9 +13,9 @@
 #include "exchange/proxy.h"
 #include "shared/sink.h"
 
-enum { TEXT_BYTES = 2500, TEXTS = 6, SHORT_BYTES = 1300 };
-/* Method, host, target, Referer, User-Agent and the peer's address; what is short; and of each field of the policy's
- * `,"name":value`. */
+enum { TEXT_BYTES = 2500, TEXTS = 8, SHORT_BYTES = 1300 };
+/* Method and target, both of them also as the client has asked; host, Referer, User-Agent and the peer's address; what
+ * is short; and of each field of the policy's `,"name":value`. */
 enum { LINE_BYTES = TEXTS * TEXT_BYTES + SHORT_BYTES + LOG_FIELDS * (LOG_NAME_BYTES + LOG_VALUE_BYTES + 4) };
 
 struct line {
@@ -65,17 +65,24 @@ static uint64_t body_bytes(const struct exchange *x) {
 /* --- what the policy has put in the place of ours -------------------------------------------------------- */
 
 /* The names that a line has of itself. */
-static const char *const taken_names[] = {"time",     "listener",      "method",     "protocol", "status",
-                                          "bytes",    "request_bytes", "duration",   "error",    "upstream",
-                                          "attempts", "reused",        "first_byte", "worker"};
+static const char *const taken_names[] = {
+    "time",  "listener", "method",   "protocol", "status",     "bytes",  "request_bytes", "duration",
+    "error", "upstream", "attempts", "reused",   "first_byte", "worker", "client_method"};
 
 /* And those of them whose text a policy may replace, or take away: what a client has said may be secret. */
-static const char *const replaceable[] = {"client", "host", "target", "referer", "user_agent"};
+static const char *const replaceable[] = {"client",        "host",    "target",
+                                          "client_target", "referer", "user_agent"};
 
 static bool is_replaceable(struct str name) {
   for (size_t i = 0; i < sizeof replaceable / sizeof *replaceable; i++)
     if (str_equal(name, str_of(replaceable[i]))) return true;
   return false;
+}
+
+void access_log_keep_asked(struct exchange *x) {
+  if (x->account.asked_method.ptr) return;
+  x->account.asked_method = x->request.method_name;
+  x->account.asked_target = x->request.target;
 }
 
 /* What the policy has put in the place of a text of the line's own; NULL: nothing. */
@@ -170,6 +177,17 @@ static void put_own_json(struct line *line, const struct exchange *x, struct str
   }
 }
 
+/* What the client has asked, where the policy has made something else of it. Who hides the target hides that, too. */
+static void put_asked(struct line *line, const struct exchange *x) {
+  const struct account *account = &x->account;
+  struct str target = account->asked_target;
+  if (!str_equal(account->asked_method, x->request.method_name))
+    put_json(line, STR(",\"client_method\":"), account->asked_method);
+  bool is_hidden = account->log_fields && replacement(x, STR("target"));
+  if (is_hidden || str_equal(target, x->request.target)) target = (struct str){NULL, 0};
+  put_own_json(line, x, STR(",\"client_target\":"), target);
+}
+
 /* Of what a peer had to do with it; nothing where none was asked. */
 static void put_upstream(struct line *line, const struct exchange *x) {
   if (!x->attempts) return;
@@ -188,8 +206,8 @@ static const char *name_fault(struct str name) {
       return "a name consists of letters, digits, '_', '-' and '.'";
   for (size_t i = 0; i < sizeof taken_names / sizeof *taken_names; i++)
     if (str_equal(name, str_of(taken_names[i])))
-      return "the line has that of itself (only client, host, target, referer and user_agent can be "
-             "replaced)";
+      return "the line has that of itself (only client, host, target, client_target, referer and user_agent "
+             "can be replaced)";
   return NULL;
 }
 
@@ -252,6 +270,7 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_json(line, STR(",\"method\":"), x->request.method_name);
   put_own_json(line, x, STR(",\"host\":"), x->request.authority);
   put_own_json(line, x, STR(",\"target\":"), x->request.target);
+  put_asked(line, x);
   put_json(line, STR(",\"protocol\":"), protocol_of(&x->request));
   put_json_number(line, STR(",\"status\":"), x->sent.status);
   put_json_number(line, STR(",\"bytes\":"), body_bytes(x));

@@ -30,6 +30,9 @@ struct log_field { /* arena of the exchange, as all that it points to */
   size_t length, room;
 };
 
+/* The policy is about to change the method or the target of x's request: the line has those of the client, too. */
+void access_log_keep_asked(struct exchange *x);
+
 /* What is wrong with a field, or NULL; and how many bytes of x's arena it takes. `value` is JSON, of LOG_VALUE_BYTES at
  * most; .ptr NULL takes the field away. */
 const char *access_log_check_field(struct exchange *x, struct str name, struct str value, size_t *bytes);

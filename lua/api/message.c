@@ -5,6 +5,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "exchange/access_log.h"
+#include "exchange/exchange.h"
 #include "http/framing.h"
 #include "http/host.h"
 #include "lua/api/fields.h"
@@ -14,7 +16,6 @@
 #include "lua/vm/script.h"
 #include "lua/vm/text.h"
 #include "lua/vm/token.h"
-#include "exchange/exchange.h"
 
 static const unsigned phases[] = {
     [TOKEN_SESSION] = 0,
@@ -244,6 +245,7 @@ static int set_target(lua_State *L) {
         L,
         "set_target: a target begins with '/' and has no space, '#', control or non-ASCII character in it");
   script_lend(L, token.script, text.len);
+  if (request == &token.script->x->request) access_log_keep_asked(token.script->x);
   request->target = arena_dup(request->headers.arena, text);
   return 0;
 }
@@ -271,6 +273,7 @@ static int set_method(lua_State *L) {
         lua_tostring(L, -1), name.ptr);
   }
   script_lend(L, token.script, name.len);
+  access_log_keep_asked(x);
   request->method_name = arena_dup(request->headers.arena, name);
   request->method = method_of(name);
   return 0;

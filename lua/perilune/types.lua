@@ -839,7 +839,7 @@ function session:set_close() end
 function session:report_failure() end
 
 --- Adds a field to the request's line in the access log, if the log is JSON (access_log_format); nil removes it again. The
---- line's own fields client, host, target, referer and user_agent can be replaced, for instance to hide a secret, or
+--- line's own fields client, host, target, client_target, referer and user_agent can be replaced, for instance to hide a secret, or
 --- removed by nil; that works in the combined format, too. In every phase, also in logging: the line is written after it.
 --- At most 16 fields; a text is cut after about 1,000 characters.
 ---
@@ -914,7 +914,8 @@ function request:version() end
 --- request may be sent twice.
 ---@param method string one word, such as "PATCH"
 function request:set_method(method) end
---- Sets another path and query.
+--- Sets another path and query. An access log in JSON has what the client has asked for as `client_target` then, and behind
+--- set_method as `client_method`.
 ---@param target string begins with "/"
 function request:set_target(target) end
 
