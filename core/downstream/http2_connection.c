@@ -190,10 +190,10 @@ static void read_news(struct http2 *http2) {
   while (is_open(http2) && (h2 = h2_session_next(http2->session, &news))) {
     if (h2->owner)
       tell(http2, h2->owner, news);
-    else if (news & H2_NEWS_HEAD)
+    else if (news & H2_NEWS_HEAD && !(news & H2_NEWS_RESET))
       begin_stream(http2, h2);
     else
-      h2_stream_release(h2);
+      h2_stream_release(h2); /* also of a request that was reset before anybody looked at it */
   }
 }
 
