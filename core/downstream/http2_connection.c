@@ -184,10 +184,18 @@ static void tell(struct http2 *http2, struct http2_stream *s, unsigned news) {
   http2->told = NULL;
 }
 
+/* A stream that had to be reset for what its client sent on it: behind the head, which the exchange speaks of. */
+static void log_reset(struct http2 *http2, const struct h2_stream *h2) {
+  if (h2->why)
+    log_about(LOG_INFO, STR("HTTP/2"), "client %.*s: HTTP/2 stream %d reset with %s: %s",
+              STR_ARG(downstream_client(http2->downstream)), h2->id, h2_code_name(h2->code), h2->why);
+}
+
 static void read_news(struct http2 *http2) {
   struct h2_stream *h2;
   unsigned news;
   while (is_open(http2) && (h2 = h2_session_next(http2->session, &news))) {
+    if (news & H2_NEWS_RESET) log_reset(http2, h2);
     if (h2->owner)
       tell(http2, h2->owner, news);
     else if (news & H2_NEWS_HEAD && !(news & H2_NEWS_RESET))

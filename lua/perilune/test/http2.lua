@@ -273,7 +273,7 @@ end
 
 function Connection:close()
   if self.is_closed then return end
-  scheduler.cancel(self.task)
+  if self.task then scheduler.cancel(self.task) end -- not in its first turn: then it ends by itself
   self.is_closed, self.ending = true, "closed"
   self.wire:close()
   for _, stream in pairs(self.streams) do stream:take_close "closed" end
