@@ -246,4 +246,19 @@ function health_check.with(set, check, given)
   begin(set, check, wanted)
 end
 
+-- A check that may take longer than the interval delays the next one: what does not answer is found out late.
+local function too_patient(value_of)
+  local timeout, is_given = value_of "timeout"
+  local interval, has_interval = value_of "interval"
+  if not is_given or not timeout or not interval or timeout <= interval then return nil end
+  return ("timeout = %g is longer than the interval (%g s%s), so checks of a backend that does not answer come "
+    .. "less often than that: set a shorter timeout, or a longer interval")
+    :format(timeout, interval, has_interval and "" or ", by default")
+end
+
+options.declare(health_check.tcp, "health_check.tcp", 2, tcp_options, too_patient)
+options.declare(health_check.tls, "health_check.tls", 2, tcp_options, too_patient)
+options.declare(health_check.http, "health_check.http", 2, http_options, too_patient)
+options.declare(health_check.with, "health_check.with", 3, with_options, too_patient)
+
 return health_check

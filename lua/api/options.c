@@ -12,6 +12,7 @@
 #include "http/lenient.h"
 #include "lua/api/private_files.h"
 #include "lua/vm/paths.h"
+#include "lua/vm/push.h"
 #include "lua/vm/vm.h"
 #include "exchange/peer.h"
 
@@ -190,6 +191,14 @@ bool options_read(lua_State *L, int index, const struct option_set *set, void *i
   else
     push_unknown(L, set);
   return false;
+}
+
+int options_fault(lua_State *L, int index, const struct option_set *set, void *scratch) {
+  struct arena arena = {0};
+  luaL_checktype(L, index, LUA_TTABLE);
+  bool is_fine = options_read(L, index, set, scratch, &arena);
+  arena_free(&arena);
+  return is_fine ? push_nil(L) : 1;
 }
 
 /* --- one reader per kind: the value is on top of the stack. -0 +0 --------------------------------------- */

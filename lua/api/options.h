@@ -55,7 +55,9 @@ extern const char *const option_families[];
 
 /* Fills in what the table at `index` has. False: pushes a message that names the option. -0 +0 | -0 +1 */
 bool options_read(lua_State *L, int index, const struct option_set *set, void *into, struct arena *arena);
-/* The same without a message, for where nothing may raise. False: the option that does not fit is on the
+/* For `perilune check`: pushes what is wrong with the table at `index`; nil: nothing. -0 +1 */
+int options_fault(lua_State *L, int index, const struct option_set *set, void *scratch);
+/* options_read without a message, for where nothing may raise. False: the option that does not fit is on the
  * stack. -0 +0 | -0 +2 */
 bool options_take(lua_State *L, int index, const struct option_set *set, void *into, struct arena *arena);
 

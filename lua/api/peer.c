@@ -184,16 +184,13 @@ static const luaL_Reg metamethods[] = {{"__tostring", to_string}, {NULL, NULL}};
  * `perilune check`. -1 +1 */
 static int peer_fault(lua_State *L) {
   struct peer_options unwanted;
-  struct arena arena = {0};
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   lua_pushvalue(L, 1); /* slip looks at 2 */
   const char *why = slip(L);
-  lua_settop(L, 2);
-  if (why) lua_pushstring(L, why);
-  bool is_fine = !why && options_read(L, 2, &option_set, &unwanted, &arena);
-  arena_free(&arena);
-  return is_fine ? push_nil(L) : 1;
+  if (!why) return options_fault(L, 1, &option_set, &unwanted);
+  lua_pushstring(L, why);
+  return 1;
 }
 
 static const luaL_Reg functions[] = {{"peer_fault", peer_fault}, {NULL, NULL}};

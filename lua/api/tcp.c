@@ -378,7 +378,15 @@ static int check_ca(lua_State *L) {
 
 static const luaL_Reg methods[] = {
     {"close", tcp_close}, {"keep", keep}, {"reused", reused}, {"set_timeouts", set_timeouts}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"tcp_open", tcp_open}, {"tcp_check_ca", check_ca}, {NULL, NULL}};
+/* core.tcp_fault(table): what is wrong with options of tcp.connect, of which there may be more; nil: nothing. For
+ * `perilune check`. -1 +1 */
+static int fault(lua_State *L) {
+  struct socket_options unwanted;
+  return options_fault(L, 1, &option_set, &unwanted);
+}
+
+static const luaL_Reg functions[] = {
+    {"tcp_open", tcp_open}, {"tcp_check_ca", check_ca}, {"tcp_fault", fault}, {NULL, NULL}};
 
 void open_tcp(lua_State *L) {
   handle_define(L, HANDLE_SOCKET, "perilune.socket", methods, NULL);

@@ -276,6 +276,8 @@ function balancer.define(name, algorithm)
     return choose(backends, key, given)
   end
 
+  options.declare(class.select, "set:select", 3, { exclude = { "any" } })
+
   function class:__tostring() return name .. ": " .. table.concat(self:addresses(), ", ") end
 
   local module = {}

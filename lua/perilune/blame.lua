@@ -7,6 +7,7 @@
 -- Loaded by lua/vm/hook_failure.c when the first such error comes; while all is well it costs nothing.
 
 local bytecode = require "perilune.bytecode"
+local registers = require "perilune.registers"
 local core = require "perilune.core"
 
 local blame = {}
@@ -63,7 +64,7 @@ end
 local function leads_to(value, callee, depth)
   if value == callee then return true end
   if type(value) ~= "function" or depth > 3 or not core.is_own_source(getinfo(value, "S").source) then return false end
-  for _, call in ipairs(bytecode.calls(value)) do
+  for _, call in ipairs(registers.calls(value)) do
     if call.is_tail and leads_to(called_by(value_of(value, call.callee)), callee, depth + 1) then return true end
   end
   return false
@@ -84,7 +85,7 @@ local function add_calls(search, fn, depth)
   if depth > DEEPEST or search.seen[fn] then return end
   search.seen[fn] = true
   local source = bytecode.info(fn).source
-  for _, call in ipairs(bytecode.calls(fn)) do
+  for _, call in ipairs(registers.calls(fn)) do
     local value = call.is_tail and called_by(value_of(fn, call.callee))
     local rank = call.is_tail and likelihood(fn, call, search.callee)
     local fit = rank and (not search.knows_given and 1 or fits(call, 2, search.given))

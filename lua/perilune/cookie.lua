@@ -77,4 +77,6 @@ function cookie.build(name, value, given)
   return table.concat(parts, "; ")
 end
 
+options.declare(cookie.build, "cookie.build", 3, valid)
+
 return cookie

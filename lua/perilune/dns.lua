@@ -46,4 +46,7 @@ function dns.set_servers(servers)
   if not ok then error(("dns.set_servers: '%s': %s"):format(servers, why), 2) end
 end
 
+options.declare(dns.addresses, "dns.addresses", 2, address_options)
+options.declare(dns.services, "dns.services", 2, service_options)
+
 return dns

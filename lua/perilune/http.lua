@@ -332,4 +332,8 @@ function http.get(url, given) return perform("http.get", with("http.get", 2, giv
 
 function http.post(url, body, given) return perform("http.post", with("http.post", 3, given, "POST", url, body)) end
 
+options.declare(http.request, "http.request", 1, valid)
+options.declare(http.get, "http.get", 2, valid)
+options.declare(http.post, "http.post", 3, valid)
+
 return http

@@ -6,9 +6,11 @@
 -- Faults are what cannot be meant; a warning may be. What cannot be known from here (most values are) is left alone.
 
 local bytecode = require "perilune.bytecode"
+local registers = require "perilune.registers"
 local check = require "perilune.check"
 local core = require "perilune.core"
 local findings = require "perilune.findings"
+local lint_calls = require "perilune.lint_calls"
 local lint_hooks = require "perilune.lint_hooks"
 
 local lint = {}
@@ -55,11 +57,12 @@ end
 
 --- --- the policy's files -------------------------------------------------------------------------------------------
 
--- What the functions of a chunk have to do with globals: as bytecode.globals and bytecode.global_fields have it, each
--- global once for each line.
+-- What the functions of a chunk have to do with globals: as bytecode.globals and registers.global_fields have it, each
+-- global once for each line; and the names of the upvalues that they set.
 local function survey(chunk)
-  local globals, fields, seen = {}, {}, {}
+  local globals, fields, seen, set = {}, {}, {}, {}
   bytecode.each(chunk, function(fn)
+    for _, name in ipairs(bytecode.set_upvalues(fn)) do set[name] = true end
     for _, global in ipairs(bytecode.globals(fn)) do
       local key = ("%d %s %s"):format(global.line, global.name, tostring(global.is_written))
       if not seen[key] then
@@ -67,13 +70,13 @@ local function survey(chunk)
         globals[#globals + 1] = global
       end
     end
-    for _, field in ipairs(bytecode.global_fields(fn)) do fields[#fields + 1] = field end
+    for _, field in ipairs(registers.global_fields(fn)) do fields[#fields + 1] = field end
   end)
-  return globals, fields
+  return globals, fields, set
 end
 
--- The files that are Lua and not ours, as many as have so many bytes together: { path, text, globals, fields }; and the
--- paths of those that are left out.
+-- The files that are Lua and not ours, as many as have so many bytes together: { path, text, chunk, globals, fields,
+-- set }; and the paths of those that are left out.
 local function files_of(lines, most_bytes)
   local files, left_out = {}, {}
   for path in lines:gmatch "[^\n]+" do
@@ -85,8 +88,8 @@ local function files_of(lines, most_bytes)
     if text then most_bytes = most_bytes - #text end
     local chunk = text and loadstring(text, "@" .. path)
     if chunk then
-      local globals, fields = survey(chunk)
-      files[#files + 1] = { path = path, text = text, globals = globals, fields = fields }
+      local globals, fields, set = survey(chunk)
+      files[#files + 1] = { path = path, text = text, chunk = chunk, globals = globals, fields = fields, set = set }
     end
   end
   return files, left_out
@@ -158,6 +161,28 @@ local function look_at_globals(found, files, left_out)
   end
 end
 
+-- local NAME = require "perilune.MODULE", and what follows it.
+local MODULE = "local%s+([%w_]+)%s*=%s*require%s*%(?%s*[\"'](perilune[%w_.]*)[\"']%s*%)?%s*(.?)"
+
+-- Our modules, by the names of the locals that hold them: of names that are no local's for anything else.
+local function modules_in(text)
+  local modules, counts = {}, {}
+  for list in text:gmatch "local%s+([%a_][%w_, ]*)" do
+    for name in list:gmatch "[%w_]+" do counts[name] = (counts[name] or 0) + 1 end
+  end
+  for name, module, behind in text:gmatch(MODULE) do
+    local ok, value = pcall(require, module)
+    if ok and counts[name] == 1 and not behind:find "[.:%[({\"']" then modules[name] = value end
+  end
+  return modules
+end
+
+-- The calls in a file's functions, also of those that no hook can get at: jobs, and the main chunk.
+local function look_at_functions(found, file)
+  lint_calls.look { fn = file.chunk, path = file.path, found = found, modules = modules_in(file.text),
+    is_set = function(name) return file.set[name] end }
+end
+
 local function look_at_sets(found)
   local balancer = package.loaded["perilune.balancer"]
   for _, place in ipairs(balancer and balancer.empty_sets() or {}) do
@@ -173,8 +198,14 @@ end
 ---@return string faults, string warnings lines, or empty
 function lint.look(files, hooks, most_bytes)
   local found = { faults = {}, warnings = {} }
-  look_at_globals(found, files_of(files, most_bytes))
-  lint_hooks.look(found, hooks)
+  local looked_at, left_out = files_of(files, most_bytes)
+  local set = {}
+  for _, file in ipairs(looked_at) do
+    set[file.path] = file.set
+    look_at_functions(found, file)
+  end
+  look_at_globals(found, looked_at, left_out)
+  lint_hooks.look(found, hooks, function(path, name) return not set[path] or set[path][name] end)
   look_at_sets(found)
   return findings.report(found.faults), findings.report(found.warnings)
 end

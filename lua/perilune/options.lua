@@ -74,12 +74,40 @@ local function show(value)
   return type(value) == "number" and tostring(value) or ("a %s value"):format(type(value))
 end
 
+local declared = setmetatable({}, { __mode = "k" })
+
+--- Says for `perilune check` that a function takes options as its argument number `position`, a method's object being
+--- the first. `valid` is as for options.read, or a function that is given some options and returns what is wrong with
+--- them. `together` may give a
+--- warning about options that do not go together: together(value_of), where value_of(name) is a constant or the
+--- default, and as its second result whether it was given.
+function options.declare(fn, call, position, valid, together)
+  declared[fn] = { call = call, position = position, valid = valid, together = together }
+end
+
+--- What a function was declared with; nil: nothing.
+function options.declared(fn) return declared[fn] end
+
+--- What is wrong with an option whose value is not known: that there is none of this name; nil: there is one.
+function options.fault_of_name(call, name, valid)
+  if valid[name] then return nil end
+  local hint = check.hint(name, check.names(valid))
+  return ("%s: unknown option %s%s; valid are %s"):format(call, show(name), hint, names(valid))
+end
+
+--- What is wrong with the value of an option, which is not nil; nil: nothing.
+function options.fault_of_value(call, name, value, valid)
+  local kind = kinds[valid[name][1]]
+  if kind[2](value) then return nil end
+  if value == "" then return ("%s: option '%s' must not be empty"):format(call, name) end
+  local shown = show(kind[3] and kind[3](value) or value)
+  return ("%s: option '%s' must be %s, got %s"):format(call, name, kind[1], shown)
+end
+
 local function refuse_unknown(call, given, valid, level)
   for name in pairs(given) do
-    if not valid[name] then
-      local hint = check.hint(name, check.names(valid))
-      error(("%s: unknown option %s%s; valid are %s"):format(call, show(name), hint, names(valid)), level + 1)
-    end
+    local fault = options.fault_of_name(call, name, valid)
+    if fault then error(fault, level + 1) end
   end
 end
 
@@ -97,11 +125,9 @@ function options.read(call, given, valid, level)
     if value == nil then
       if option[2] == options.required then error(("%s: option '%s' is missing"):format(call, name), level) end
       value = option[2]
-    elseif not kinds[option[1]][2](value) then
-      local kind = kinds[option[1]]
-      if value == "" then error(("%s: option '%s' must not be empty"):format(call, name), level) end
-      local shown = show(kind[3] and kind[3](value) or value)
-      error(("%s: option '%s' must be %s, got %s"):format(call, name, kind[1], shown), level)
+    else
+      local fault = options.fault_of_value(call, name, value, valid)
+      if fault then error(fault, level) end
     end
     read[name] = value
   end

@@ -267,4 +267,6 @@ function Client:stream(key, given)
   return own().stream(check_client("redis:stream", self), check.string("redis:stream", 1, key), given)
 end
 
+options.declare(redis.new, "redis.new", 2, valid)
+
 return redis

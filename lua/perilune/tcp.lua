@@ -3,6 +3,7 @@
 
 local check = require "perilune.check"
 local core = require "perilune.core"
+local options = require "perilune.options"
 
 ---@type perilune.tcp
 local tcp = {}
@@ -19,19 +20,19 @@ end
 --- (a name that keeps spare connections apart), fresh (true: no spare one), family (of a name's addresses: "any",
 --- "prefer_ipv4", "ipv4" or "ipv6"). Gives a socket; or nil, a sentence and the name of the error as error:kind() has
 --- it. Misuse raises.
-function tcp.connect(address, options)
+function tcp.connect(address, given)
   check.string("tcp.connect", 1, address)
-  local socket, misuse = core.tcp_open(address, check.table("tcp.connect", 2, options, none))
+  local socket, misuse = core.tcp_open(address, check.table("tcp.connect", 2, given, none))
   if not socket then check.raise("tcp.connect: " .. misuse) end
   refuse_on_bench "tcp.connect"
   return core.tcp_connected(socket)
 end
 
 --- Can it be connected to? Gives true; or nil, a sentence and the name of the error.
-function tcp.check(address, options)
+function tcp.check(address, given)
   local wanted = { fresh = true }
   check.string("tcp.check", 1, address)
-  for name, value in pairs(check.table("tcp.check", 2, options, none)) do wanted[name] = value end
+  for name, value in pairs(check.table("tcp.check", 2, given, none)) do wanted[name] = value end
   local socket, misuse = core.tcp_open(address, wanted)
   if not socket then check.raise("tcp.check: " .. misuse) end
   refuse_on_bench "tcp.check"
@@ -40,5 +41,8 @@ function tcp.check(address, options)
   socket:close()
   return true
 end
+
+options.declare(tcp.connect, "tcp.connect", 2, core.tcp_fault)
+options.declare(tcp.check, "tcp.check", 2, core.tcp_fault)
 
 return tcp

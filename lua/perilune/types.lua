@@ -36,10 +36,23 @@
 --- relative to the working directory.
 ---
 --- A name that Perilune does not have raises an error that suggests the right one: `perilune.slep`,
---- `session:get_heder`, `session.user`. To test whether a name exists, use rawget. `perilune check` also finds: globals
---- and library functions that do not exist (`string.gsbu`); methods that a session, request or response does not have;
---- unknown fields of session:respond and of the peers that upstream_peer returns; hooks that may end without an answer
---- or a peer; and sets without backends.
+--- `session:get_heder`, `session.user`. To test whether a name exists, use rawget.
+---
+--- **What `perilune check` finds.** It loads the policy, and then looks at the code of its hooks and at the values that
+--- they hold, without running them. Faults always fail when a request comes that way; a warning may be meant. A start and
+--- a reload log both as warnings.
+---
+--- - Globals, library functions (`string.gsbu`, `session:path():uper()`) and members of modules that do not exist.
+--- - Methods and fields that a session, request, response, peer or error does not have (`peer.adress`), and a dot where a
+---   colon belongs, or the other way round.
+--- - Constants that are always refused: options of the wrong type or out of range, fields that must not be set, patterns
+---   and addresses that are malformed, fields of session:respond and of peers that do not exist.
+--- - Results that a hook must not have, such as `return 403` in request_filter. (Write session:respond.)
+--- - Hooks that may end without an answer or a peer, and body filters that may end without a result, which drops the
+---   piece. To drop a piece on purpose, write `return nil`.
+--- - Times that were probably meant as milliseconds (`timeout = 5000`), and health checks whose timeout is longer than
+---   their interval.
+--- - Sets without backends.
 
 ---@class perilune
 ---@field log perilune.log
