@@ -56,8 +56,19 @@ static struct str read_text(lua_State *L, const char *name) {
   return text;
 }
 
+static const char *const fields[] = {"status", "reason", "headers", "body", "close"};
+
+/* core.answer_fields(): the names of the fields that an answer may have, as keys. For `perilune check`. -0 +1 */
+int session_answer_fields(lua_State *L) {
+  lua_newtable(L);
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, fields[i]);
+  }
+  return 1;
+}
+
 static __attribute__((cold)) void refuse_field(lua_State *L, const char *name) {
-  static const char *const fields[] = {"status", "reason", "headers", "body", "close"};
   struct nearest n = nearest_to(name);
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) nearest_offer(&n, fields[i]);
   luaL_error(L, "session:respond: unknown field '%s'%s%s%s; valid are status, reason, headers, body, close",

@@ -81,7 +81,8 @@ static int session_methods(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"session_methods", session_methods}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"session_methods", session_methods}, {"answer_fields", session_answer_fields}, {NULL, NULL}};
 static const luaL_Reg methods[] = {
     {"retries_left", retries_left}, {"last_failure", last_failure},   {"upstream_tls", upstream_tls},
     {"timings", timings},           {"request_bytes", request_bytes}, {NULL, NULL},

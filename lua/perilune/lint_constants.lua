@@ -4,6 +4,7 @@
 
 local arguments = require "perilune.arguments"
 local check = require "perilune.check"
+local core = require "perilune.core"
 local findings = require "perilune.findings"
 local flow = require "perilune.flow"
 local known = require "perilune.known"
@@ -15,7 +16,8 @@ local lint_constants = {}
 local function fault(look, line, format, ...) findings.add(look.found.faults, look.path, line, format, ...) end
 local function doubt(look, line, format, ...) findings.add(look.found.warnings, look.path, line, format, ...) end
 
-local ANSWER = { status = "number", reason = "string", headers = "table", body = "string", close = "boolean" }
+local ANSWER = core.answer_fields()
+local TYPES = { reason = "string", headers = "table", body = "string" } -- of fields of an answer
 
 local function fault_of_header(name, value)
   if type(name) ~= "string" then
@@ -28,14 +30,14 @@ end
 local function fault_of_answer(name, value)
   local hint = type(name) == "string" and check.hint(name, check.names(ANSWER)) or ""
   if not ANSWER[name] then return ("unknown field '%s'%s"):format(tostring(name), hint) end
-  if value == nil or name == "close" then return nil end
+  if value == nil then return nil end
   if name == "status" then
     if type(value) == "number" and value >= 200 and value <= 599 then return nil end
     local shown = type(value) == "string" and ("%q"):format(value) or tostring(value)
     return "status must be a number from 200 to 599, got " .. shown
   end
-  if type(value) ~= ANSWER[name] then
-    return ("%s must be a %s, got a %s value"):format(name, ANSWER[name], type(value))
+  if TYPES[name] and type(value) ~= TYPES[name] then
+    return ("%s must be a %s, got a %s value"):format(name, TYPES[name], type(value))
   end
 end
 
