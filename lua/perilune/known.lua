@@ -72,15 +72,16 @@ end
 --- it is known that it has no others.
 function known.fields(look, template, at)
   local constants, names = {}, {}
-  if not flow.is_certain(look.fn, template.at, at) or not flow.is_certain(look.fn, template.from, at) then
+  local is_certain = flow.is_certain(look.fn, template.at, at) and flow.is_certain(look.fn, template.from, at)
+  if not is_certain or template.is_shared or not template.names then
     return constants, names, false
   end
-  for name in pairs(template.names or {}) do names[name] = true end
+  for name in pairs(template.names) do names[name] = true end
   for name, value in pairs(template.value) do constants[name] = value end
   for name, value in pairs(template.fields) do
     if flow.is_certain(look.fn, value.set_at, at) then constants[name] = known.constant(look, value, value.set_at) end
   end
-  return constants, names, template.names ~= nil
+  return constants, names, true
 end
 
 local LIBRARIES = { "string", "table", "math", "os", "io", "bit", "coroutine", "debug" }

@@ -231,7 +231,7 @@ end
 local function fault_of_peer(fn, one)
   local why = fault_of_constant(fn, one)
   if why or one.value.kind == "plain" or one.value.kind == "primitive" then return why end
-  if one.value.kind == "template" then return fault_of_template(one.value) end
+  if one.value.kind == "template" then return not one.value.is_shared and fault_of_template(one.value) or nil end
   for _, held in ipairs(held_by(fn, one.value)) do
     why = is_plain(held) and core.peer_fault(held)
     if why then return why end
@@ -239,7 +239,8 @@ local function fault_of_peer(fn, one)
 end
 
 local function look_at_times(found, fn, one)
-  local tables = one.value.kind == "template" and { one.value.value } or held_by(fn, one.value)
+  local is_made_here = one.value.kind == "template" and not one.value.is_shared
+  local tables = is_made_here and { one.value.value } or held_by(fn, one.value)
   for _, held in ipairs(tables) do
     for name, value in next, is_plain(held) and held or {} do
       local why = times.doubt(name, value)

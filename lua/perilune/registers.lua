@@ -41,9 +41,9 @@ local function shares(i, register)
 end
 
 -- A table that was made at i from a template, as it is at `at`: its constant fields, the names of all that it has, and
--- where those that are no constants come from.
+-- where those that are no constants come from. is_shared: something else had it before, and may have changed it.
 local function template_of(fn, instructions, i, at, depth)
-  local value, names, fields, is_open = {}, {}, {}, false
+  local value, names, fields, is_open, is_shared = {}, {}, {}, false, false
   for key, constant_value in pairs(i.op == ops.TDUP and constant(fn, i.d) or {}) do
     value[key], names[key] = constant_value, true
   end
@@ -54,10 +54,11 @@ local function template_of(fn, instructions, i, at, depth)
       names[name], value[name], fields[name] = true, nil, value_in(fn, instructions, set.a, position, depth)
       fields[name].set_at = position
     end
-    if set.op == ops.TSETV and set.b == i.a or shares(set, i.a) then is_open = true end
+    is_open = is_open or set.op == ops.TSETV and set.b == i.a
+    is_shared = is_shared or shares(set, i.a)
   end
-  if is_open then value, fields = {}, {} end
-  return { kind = "template", value = value, names = not is_open and names or nil, fields = fields }
+  return { kind = "template", value = value, names = not is_open and names or nil, fields = fields,
+    is_shared = is_shared }
 end
 
 local PRIMITIVES = { [1] = false, [2] = true }
