@@ -99,14 +99,21 @@ static void put_back(struct allocator *a, void *old, size_t bytes) {
   }
 }
 
-static void *resize(struct allocator *a, void *old, size_t old_bytes, size_t bytes) {
-  bool stays = is_small(bytes) && is_small(old_bytes) && list_of(bytes) == list_of(old_bytes);
-  if (stays) return old;
+static void *move(struct allocator *a, void *old, size_t old_bytes, size_t bytes) {
   if (!is_small(bytes) && !is_small(old_bytes)) return resize_large(a, old, bytes);
   void *new = take(a, bytes);
   if (!new) return NULL;
   memcpy(new, old, old_bytes < bytes ? old_bytes : bytes);
   put_back(a, old, old_bytes);
+  return new;
+}
+
+static void *resize(struct allocator *a, void *old, size_t old_bytes, size_t bytes) {
+  bool stays = is_small(bytes) && is_small(old_bytes) && list_of(bytes) == list_of(old_bytes);
+  if (stays) return old;
+  a->moves = true;
+  void *new = move(a, old, old_bytes, bytes);
+  a->moves = false;
   return new;
 }
 

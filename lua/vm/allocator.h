@@ -22,6 +22,8 @@ struct allocator {
   struct piece *lists[ALLOCATOR_LISTS]; /* free pieces by size */
   struct chunk *chunks;                 /* owned; newest first */
   char *next, *end;                     /* the uncut part of the newest */
+  /* A piece is being moved, such as the state's stack: what Lua knows of it is not true. For a signal's handler. */
+  volatile int moves;
 };
 
 /* What a VM's memory is measured by (cap.c, task.c). */

@@ -3,9 +3,11 @@
 // and valid for the turn whose number is stored behind them. It is written once a turn.
 #include "lua/vm/whereabouts.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <ucontext.h>
 
 #include "lua/vm/handle.h"
 #include "lua/vm/lost.h"
@@ -25,19 +27,35 @@ bool whereabouts_want(struct watch *w, unsigned turn) {
 
 /* --- in the handler --------------------------------------------------------------------------------------- */
 
-/* Is that the instruction behind, or before one that is begun again, by which the kernel is called? */
-static bool is_system_call(uintptr_t pc) {
 #if defined __x86_64__
-  static const unsigned char code[] = {0x0f, 0x05};
+static const unsigned char system_call[] = {0x0f, 0x05};
 #elif defined __aarch64__
-  static const unsigned char code[] = {0x01, 0x00, 0x00, 0xd4};
+static const unsigned char system_call[] = {0x01, 0x00, 0x00, 0xd4};
 #else
-  static const unsigned char code[] = {0};
-  return false;
+static const unsigned char system_call[] = {0};
 #endif
-  if (pc % PAGE_BYTES < sizeof code || pc % PAGE_BYTES > PAGE_BYTES - sizeof code) return false;
-  return memcmp((const void *)(pc - sizeof code), code, sizeof code) == 0 ||
-         memcmp((const void *)pc, code, sizeof code) == 0;
+
+/* What the call returned, if the thread is behind one. */
+static long result_of(const void *context) {
+#if defined __x86_64__
+  return (long)((const ucontext_t *)context)->uc_mcontext.gregs[REG_RAX];
+#elif defined __aarch64__
+  return (long)((const ucontext_t *)context)->uc_mcontext.regs[0];
+#else
+  (void)context;
+  return 0;
+#endif
+}
+
+static bool is_system_call(uintptr_t at) {
+  return memcmp((const void *)at, system_call, sizeof system_call) == 0;
+}
+
+bool whereabouts_is_blocked(const void *context) {
+  uintptr_t pc = lost_pc(context);
+  size_t length = sizeof system_call;
+  if (length == 1 || pc % PAGE_BYTES < length || pc % PAGE_BYTES > PAGE_BYTES - length) return false;
+  return is_system_call(pc) || (is_system_call(pc - length) && result_of(context) == -EINTR);
 }
 
 static void note(struct whereabouts *at, const lua_Debug *ar, unsigned turn) {
@@ -60,7 +78,8 @@ void whereabouts_look(struct vm *vm, const void *context) {
   lua_State *L = vm->watch.co ? vm->watch.co : vm->L;
   lua_Debug ar;
   if (atomic_load(&at->wanted) != turn || atomic_load(&at->known) == turn || vm->closing) return;
-  if (!is_system_call(lost_pc(context))) return;
+  if (vm->memory.moves) return; /* the stack of Lua, perhaps */
+  if (!whereabouts_is_blocked(context)) return;
   for (int level = 0; level < FRAMES_MOST && lua_getstack(L, level, &ar); level++) {
     if (!lua_getinfo(L, "Sl", &ar) || ar.currentline <= 0 || *ar.source != '@') continue;
     if (handle_is_own_source(vm, ar.source)) continue; /* what is looked for has called it */

@@ -2,7 +2,9 @@
 // Units for lua/vm/whereabouts: what is said of a turn, and how often its line is looked up.
 #include "lua/vm/whereabouts.h"
 
+#include <errno.h>
 #include <string.h>
+#include <ucontext.h>
 
 #include "lua/vm/task.h"
 #include "exchange/hooks.h"
@@ -57,3 +59,43 @@ IT("wants a line a few times in a turn, and no more once it is known") {
   know(&w, 7, "policy.lua", 1);
   CHECK(!whereabouts_want(&w, 7));
 }
+
+#if defined __x86_64__ || defined __aarch64__
+/* Machine code, in the middle of a page: nothing, the call of the kernel, nothing. */
+static _Alignas(4096) const unsigned char code[4096] = {
+#ifdef __x86_64__
+    [64] = 0x0f,
+    0x05,
+#else
+    [64] = 0x01,
+    0x00,
+    0x00,
+    0xd4,
+#endif
+};
+
+static bool is_blocked(size_t offset, long result) {
+  ucontext_t context = {0};
+#ifdef __x86_64__
+  context.uc_mcontext.gregs[REG_RIP] = (greg_t)(code + offset);
+  context.uc_mcontext.gregs[REG_RAX] = result;
+#else
+  context.uc_mcontext.pc = (uintptr_t)(code + offset);
+  context.uc_mcontext.regs[0] = (unsigned long)result;
+#endif
+  return whereabouts_is_blocked(&context);
+}
+
+IT("is looked up where a system call waited, and not behind one that is through") {
+#ifdef __x86_64__
+  enum { CALL = 64, BEHIND = 66 };
+#else
+  enum { CALL = 64, BEHIND = 68 };
+#endif
+  CHECK(is_blocked(CALL, 0)); /* to be begun again */
+  CHECK(is_blocked(BEHIND, -EINTR));
+  CHECK(!is_blocked(BEHIND, 0) && !is_blocked(BEHIND, -ENOMEM)); /* as sigaltstack, mremap */
+  CHECK(!is_blocked(CALL - 16, -EINTR) && !is_blocked(BEHIND + 16, -EINTR));
+  CHECK(!is_blocked(0, -EINTR) && !is_blocked(sizeof code - 1, -EINTR)); /* a page of others may follow */
+}
+#endif
