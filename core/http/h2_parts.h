@@ -6,18 +6,20 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "http/h2_ids.h"
 #include "http/h2_memory.h"
 #include "http/h2_session.h"
+#include "http/h2_walk.h"
 
 #define H2_SESSION_MAGIC 0x48325345u
 #define H2_STREAM_MAGIC  0x48325354u
 
 enum {
-  FRAME_HEADER_BYTES = 9, /* RFC 9113 section 4.1 */
   /* Control frames that a frame of body makes good for: whoever gets body must give windows back. */
-  EARNED_BY_DATA = 2
+  EARNED_BY_DATA = 2,
+  /* But not one that a tiny window has cut short. */
+  EARNING_BYTES = 1024
 };
-enum { H2_IDS_KEPT = 512 }; /* of streams of late: whether there was one */
 
 /* A header block, while it comes in and until the user takes it. */
 struct h2_header_block {
@@ -38,12 +40,14 @@ struct h2_session {
   unsigned pongs;
   size_t held, owed; /* body bytes that wait in streams; connection window that is not given back yet */
 
-  struct h2_stream *block_stream;       /* of the block that is coming in; NULL: nobody wants it */
-  struct h2_header_block *block;        /* in the stream's arena */
-  size_t block_bytes;                   /* compressed, and its frame headers */
-  uint64_t used_ids[H2_IDS_KEPT / 64];  /* a bit for each of the last ids of the other side: there was one */
-  uint64_t reset_ids[H2_IDS_KEPT / 64]; /* and we have reset it, which the other side may not know yet */
-  int32_t last_id;
+  struct h2_stream *block_stream; /* of the block that is coming in; NULL: nobody wants it */
+  struct h2_header_block *block;  /* in the stream's arena */
+  size_t block_bytes;             /* compressed, and its frame headers */
+  bool is_in_block;               /* its last frame has not begun */
+  struct h2_walk walk;
+  unsigned preface_left; /* bytes of the preface that are still to come */
+  struct h2_ids ids;     /* of the other side's streams */
+  int64_t peer_window;   /* what SETTINGS say that a new stream may be sent */
 
   uint32_t code; /* why it ended */
   const char *why;
@@ -51,10 +55,21 @@ struct h2_session {
   bool failed, by_peer;     /* the code is an error of the connection; the other side said so */
   bool is_leaving, is_left; /* we take no new streams; the other side takes none */
   bool has_settings;        /* of the other side */
+  bool may_wake;            /* there may be new room for streams in `blocked` */
 };
 
 /* Ends the connection with a GOAWAY; the first reason counts. */
 void h2_session_fail(struct h2_session *s, uint32_t code, const char *why);
+/* Takes a token for what the other side did; without one the connection ends. */
+void h2_session_spend(struct h2_session *s, enum h2_cost cost, const char *why);
+/* h2_inspect.c: a frame has begun. False: nghttp2 is not to see it. The connection may have failed. */
+bool h2_inspect(struct h2_session *s, const struct h2_frame_head *frame);
+/* SETTINGS have moved the windows: none may be too large now. */
+void h2_inspect_windows(struct h2_session *s);
+/* One that somebody still looks at; NULL. */
+struct h2_stream *h2_stream_live(struct h2_session *s, int32_t id);
+/* The other side broke a rule of this stream: it is reset, and counts against the budget. */
+void h2_stream_fault(struct h2_stream *stream, uint32_t code, const char *why);
 /* For the user of the stream to see. */
 void h2_stream_tell(struct h2_stream *stream, unsigned news);
 struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *arena);
@@ -62,8 +77,8 @@ struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *
 void h2_stream_forget(struct h2_stream *stream);
 /* So many bytes no longer wait in a stream. */
 void h2_session_let_in(struct h2_session *s, size_t bytes);
-/* Gives the streams that h2_stream_write kept waiting their turn, if there is room. */
-void h2_session_wake(struct h2_session *s);
+/* h2_session_send, for h2_stream_write: it makes no room. */
+bool h2_session_make(struct h2_session *s);
 
 /* All callbacks; NULL: no memory. */
 nghttp2_session_callbacks *h2_callbacks_new(void);

@@ -7,10 +7,7 @@
 
 #include <stdio.h>
 
-enum {
-  BLOCK_OVERHEAD = 16384, /* a compressed block may be so much longer than the list of its fields */
-  INTERIMS_MOST = 32      /* heads before the final one */
-};
+enum { INTERIMS_MOST = 32 /* heads before the final one */ };
 
 static struct h2_session *session_of(void *user) {
   struct h2_session *s = user;
@@ -24,8 +21,7 @@ static struct h2_stream *find_stream(struct h2_session *s, int32_t id) {
   return stream;
 }
 
-/* A stream that somebody still looks at. */
-static struct h2_stream *live_stream(struct h2_session *s, int32_t id) {
+struct h2_stream *h2_stream_live(struct h2_session *s, int32_t id) {
   struct h2_stream *stream = find_stream(s, id);
   return stream && !stream->is_released && !stream->is_reset ? stream : NULL;
 }
@@ -33,83 +29,13 @@ static struct h2_stream *live_stream(struct h2_session *s, int32_t id) {
 /* NGHTTP2_ERR_CALLBACK_FAILURE ends h2_session_receive, which then sends the GOAWAY. */
 static int verdict(const struct h2_session *s) { return s->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0; }
 
-static void spend(struct h2_session *s, enum h2_cost cost, const char *why) {
-  if (!h2_budget_spend(&s->budget, cost, s->now_ms)) h2_session_fail(s, H2_ENHANCE_YOUR_CALM, why);
-}
-
-/* The other side broke a rule of this stream: it is reset, and counts against the budget. */
-static void fault(struct h2_stream *stream, uint32_t code, const char *why) {
+void h2_stream_fault(struct h2_stream *stream, uint32_t code, const char *why) {
   if (stream->is_reset || !stream->is_open) return;
   stream->code = code;
   stream->why = why;
   h2_stream_reset(stream, code);
   h2_stream_tell(stream, H2_NEWS_RESET);
-  spend(stream->session, H2_COST_RESET, "too many streams that had to be reset");
-}
-
-/* --- frames as they begin ---------------------------------------------------------------------- */
-
-static unsigned bit_of(int32_t id) { return (unsigned)id / 2 % H2_IDS_KEPT; }
-static void set_bit(uint64_t *ids, int32_t id, bool on) {
-  uint64_t bit = UINT64_C(1) << bit_of(id) % 64, *word = &ids[bit_of(id) / 64];
-  *word = on ? *word | bit : *word & ~bit;
-}
-static bool has_bit(const uint64_t *ids, int32_t id) { return ids[bit_of(id) / 64] >> bit_of(id) % 64 & 1; }
-
-static void keep_id(struct h2_session *s, int32_t id) {
-  int32_t from = s->last_id ? s->last_id + 2 : 1;
-  if (id - from > 2 * H2_IDS_KEPT) from = id - 2 * H2_IDS_KEPT;
-  for (int32_t skipped = from; skipped < id; skipped += 2) {
-    set_bit(s->used_ids, skipped, false);
-    set_bit(s->reset_ids, skipped, false);
-  }
-  set_bit(s->used_ids, id, true);
-  set_bit(s->reset_ids, id, false);
-  s->last_id = id;
-}
-
-/* RFC 9113 section 5.1.1: ids of a client are odd and rise. What comes for one that is over is a STREAM_CLOSED of the
- * connection, unless we have reset it and the other side cannot know yet. */
-static void check_id(struct h2_session *s, const nghttp2_frame_hd *hd) {
-  bool is_new = hd->stream_id > s->last_id;
-  if (!s->config.is_server) return;
-  if (hd->type == NGHTTP2_HEADERS && is_new) {
-    if (hd->stream_id % 2 == 0)
-      return h2_session_fail(s, H2_PROTOCOL_ERROR, "a stream of a client with an even id");
-    return keep_id(s, hd->stream_id);
-  }
-  if (hd->type != NGHTTP2_HEADERS && hd->type != NGHTTP2_DATA) return;
-  if (is_new || hd->stream_id % 2 == 0 || nghttp2_session_find_stream(s->ng, hd->stream_id)) return;
-  bool is_old = s->last_id - hd->stream_id >= 2 * H2_IDS_KEPT;
-  if (!is_old && has_bit(s->reset_ids, hd->stream_id)) return;
-  if (!is_old && !has_bit(s->used_ids, hd->stream_id))
-    return h2_session_fail(s, H2_PROTOCOL_ERROR, "a stream id lower than one before");
-  h2_session_fail(s, H2_STREAM_CLOSED, "a frame for a stream that is over");
-}
-
-static void count_block(struct h2_session *s, const nghttp2_frame_hd *hd) {
-  if (hd->type == NGHTTP2_HEADERS) s->block_bytes = 0;
-  s->block_bytes += hd->length + FRAME_HEADER_BYTES;
-  if (s->block_bytes > s->config.head.head_bytes + BLOCK_OVERHEAD)
-    h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "a header block longer than allowed");
-}
-
-static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user) {
-  struct h2_session *s = session_of(user);
-  (void)ng;
-  bool is_empty_data = hd->type == NGHTTP2_DATA && hd->length == 0 && !(hd->flags & NGHTTP2_FLAG_END_STREAM);
-  switch (hd->type) {
-  case NGHTTP2_HEADERS:
-  case NGHTTP2_CONTINUATION: count_block(s, hd); break;
-  case NGHTTP2_DATA:
-    if (is_empty_data) spend(s, H2_COST_CONTROL, "too many empty DATA frames");
-    break;
-  case NGHTTP2_RST_STREAM: break;
-  case NGHTTP2_GOAWAY: break;
-  default: spend(s, H2_COST_CONTROL, "too many frames without head or body");
-  }
-  if (!s->failed) check_id(s, hd);
-  return verdict(s);
+  h2_session_spend(stream->session, H2_COST_RESET, "too many streams that had to be reset");
 }
 
 /* --- heads ------------------------------------------------------------------------------------- */
@@ -118,7 +44,7 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
 static struct h2_stream *accept_stream(struct h2_session *s, int32_t id) {
   if (s->is_leaving || s->count >= s->config.streams) {
     nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, id, H2_REFUSED_STREAM);
-    if (!s->is_leaving) spend(s, H2_COST_RESET, "too many streams at once");
+    if (!s->is_leaving) h2_session_spend(s, H2_COST_RESET, "too many streams at once");
     return NULL;
   }
   struct h2_stream *stream = h2_stream_new(s, id, NULL);
@@ -131,7 +57,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
   (void)ng;
   bool is_request = frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
   struct h2_stream *stream =
-      is_request ? accept_stream(s, frame->hd.stream_id) : live_stream(s, frame->hd.stream_id);
+      is_request ? accept_stream(s, frame->hd.stream_id) : h2_stream_live(s, frame->hd.stream_id);
   s->block_stream = stream;
   if (!stream) return verdict(s);
   enum h2_block kind = is_request          ? H2_BLOCK_REQUEST
@@ -169,7 +95,7 @@ static uint64_t length_of(const struct h2_stream *stream, const struct h2_head *
 static void end_peer(struct h2_stream *stream) {
   stream->peer_ended = true;
   if (stream->length != UINT64_MAX && stream->taken < stream->length)
-    return fault(stream, H2_PROTOCOL_ERROR, "less body than Content-Length says");
+    return h2_stream_fault(stream, H2_PROTOCOL_ERROR, "less body than Content-Length says");
   h2_stream_tell(stream, H2_NEWS_END);
 }
 
@@ -182,7 +108,7 @@ static void push_head(struct h2_stream *stream, struct h2_header_block *block) {
 
 static void take_trailers(struct h2_stream *stream, struct h2_header_block *block) {
   if (h2_head_trailers(&block->head, &stream->trailers) != ERROR_NONE)
-    return fault(stream, H2_PROTOCOL_ERROR, block->head.why);
+    return h2_stream_fault(stream, H2_PROTOCOL_ERROR, block->head.why);
   end_peer(stream);
 }
 
@@ -190,7 +116,7 @@ static void take_head(struct h2_stream *stream, struct h2_header_block *block) {
   struct str status = block->head.pseudo[H2_PSEUDO_STATUS];
   bool is_interim = block->head.block == H2_BLOCK_RESPONSE && status.len == 3 && status.ptr[0] == '1';
   if (is_interim && ++stream->interims > INTERIMS_MOST)
-    return fault(stream, H2_ENHANCE_YOUR_CALM, "too many interim responses");
+    return h2_stream_fault(stream, H2_ENHANCE_YOUR_CALM, "too many interim responses");
   if (!is_interim) {
     stream->has_final = true;
     stream->length = length_of(stream, &block->head);
@@ -224,12 +150,12 @@ static void hold(struct h2_session *s, size_t bytes) {
 static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *bytes, size_t count,
                    void *user) {
   struct h2_session *s = session_of(user);
-  struct h2_stream *stream = live_stream(s, id);
+  struct h2_stream *stream = h2_stream_live(s, id);
   const char *why = NULL;
   (void)flags;
   if (stream && !stream->has_final) why = "DATA before the head";
   if (stream && count > stream->length - stream->taken) why = "more body than Content-Length says";
-  if (why) fault(stream, H2_PROTOCOL_ERROR, why);
+  if (why) h2_stream_fault(stream, H2_PROTOCOL_ERROR, why);
   if (!stream || why) {
     nghttp2_session_consume_connection(ng, count);
     return verdict(s);
@@ -238,7 +164,6 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
   buf_append(stream->is_seen ? &stream->more : &stream->in, bytes, count);
   hold(s, count);
   h2_stream_tell(stream, H2_NEWS_DATA);
-  h2_budget_earn(&s->budget, H2_COST_CONTROL, EARNED_BY_DATA);
   return 0;
 }
 
@@ -246,7 +171,7 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 static void on_peer_reset(struct h2_session *s, int32_t id, uint32_t code) {
   struct h2_stream *stream = find_stream(s, id);
   if (s->config.is_server && (!stream || !stream->ended))
-    spend(s, H2_COST_RESET, "too many streams were cancelled");
+    h2_session_spend(s, H2_COST_RESET, "too many streams were cancelled");
   if (!stream || stream->is_reset) return;
   stream->code = code;
   stream->was_refused = code == H2_REFUSED_STREAM;
@@ -270,12 +195,15 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
   switch (frame->hd.type) {
   case NGHTTP2_HEADERS: on_block(s, frame); break;
   case NGHTTP2_DATA:
-    stream = live_stream(s, frame->hd.stream_id);
+    stream = h2_stream_live(s, frame->hd.stream_id);
     if (stream && ends) end_peer(stream);
     break;
   case NGHTTP2_RST_STREAM: on_peer_reset(s, frame->hd.stream_id, frame->rst_stream.error_code); break;
   case NGHTTP2_GOAWAY: on_goaway(s, frame->goaway.error_code); break;
-  case NGHTTP2_SETTINGS: s->has_settings = s->has_settings || !is_ack; break;
+  case NGHTTP2_SETTINGS:
+    s->has_settings = s->has_settings || !is_ack;
+    if (!is_ack) h2_inspect_windows(s);
+    break;
   case NGHTTP2_PING: s->pongs += is_ack; break;
   default: break;
   }
@@ -285,10 +213,10 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 /* A frame that broke a rule of HTTP/2 itself: nghttp2 resets the stream, or ends the connection. */
 static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user) {
   struct h2_session *s = session_of(user);
-  struct h2_stream *stream = live_stream(s, frame->hd.stream_id);
+  struct h2_stream *stream = h2_stream_live(s, frame->hd.stream_id);
   (void)ng;
   if (stream) stream->why = nghttp2_strerror(error);
-  spend(s, H2_COST_RESET, "too many invalid frames");
+  h2_session_spend(s, H2_COST_RESET, "too many invalid frames");
   return verdict(s);
 }
 
@@ -329,8 +257,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user) 
               (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA);
   if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != H2_NO_ERROR)
     h2_session_fail(s, frame->goaway.error_code, s->text[0] ? s->text : NULL);
-  if (frame->hd.type == NGHTTP2_RST_STREAM && s->last_id - frame->hd.stream_id < 2 * H2_IDS_KEPT)
-    set_bit(s->reset_ids, frame->hd.stream_id, true);
+  if (frame->hd.type == NGHTTP2_RST_STREAM) h2_ids_note_reset(&s->ids, frame->hd.stream_id);
   struct h2_stream *stream = ends ? find_stream(s, frame->hd.stream_id) : NULL;
   if (stream && stream->resets_when_sent && !stream->peer_ended)
     nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream->id, H2_NO_ERROR);
@@ -358,7 +285,6 @@ static int on_not_sent(nghttp2_session *ng, const nghttp2_frame *frame, int erro
 nghttp2_session_callbacks *h2_callbacks_new(void) {
   nghttp2_session_callbacks *c;
   if (nghttp2_session_callbacks_new(&c) != 0) return NULL;
-  nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
   nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
   nghttp2_session_callbacks_set_on_header_callback(c, on_header);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);

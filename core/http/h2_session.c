@@ -22,6 +22,8 @@ static void must(int result) {
   if (result != 0) abort();
 }
 
+static void wake(struct h2_session *s);
+
 static nghttp2_session *new_nghttp2(struct h2_session *s) {
   nghttp2_session *ng;
   nghttp2_option *option = NULL;
@@ -70,6 +72,8 @@ struct h2_session *h2_session_new(const struct h2_config *config, uint64_t now_m
   list_init(&s->blocked);
   h2_budget_begin(&s->budget, config->allowances, now_ms);
   OBJ_INIT(s, H2_SESSION_MAGIC);
+  s->preface_left = config->is_server ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
+  s->peer_window = FIRST_WINDOW;
   s->ng = new_nghttp2(s);
   send_settings(s);
   h2_session_send(s);
@@ -99,6 +103,10 @@ void h2_session_fail(struct h2_session *s, uint32_t code, const char *why) {
   s->why = why;
 }
 
+void h2_session_spend(struct h2_session *s, enum h2_cost cost, const char *why) {
+  if (!h2_budget_spend(&s->budget, cost, s->now_ms)) h2_session_fail(s, H2_ENHANCE_YOUR_CALM, why);
+}
+
 /* Of an error that nghttp2 did not answer itself. What is no HTTP/2 at all gets no GOAWAY (section 3.4). */
 static void end_by(struct h2_session *s, int error) {
   if (error == NGHTTP2_ERR_NOMEM) abort();
@@ -109,17 +117,47 @@ static void end_by(struct h2_session *s, int error) {
   nghttp2_session_terminate_session(s->ng, s->code);
 }
 
+static void feed(struct h2_session *s, const uint8_t *bytes, size_t count) {
+  ssize_t taken = nghttp2_session_mem_recv(s->ng, bytes, count);
+  if (taken < 0) end_by(s, (int)taken);
+}
+
+/* Of a client: what comes before its frames (section 3.4). */
+static void take_preface(struct h2_session *s, const uint8_t **bytes, size_t *count) {
+  unsigned taken = *count < s->preface_left ? (unsigned)*count : s->preface_left;
+  feed(s, *bytes, taken);
+  s->preface_left -= taken;
+  *bytes += taken;
+  *count -= taken;
+}
+
+/* Frame by frame: each is looked at when nghttp2 knows all before it. */
+static void take_frame(struct h2_session *s, const uint8_t **bytes, size_t *count) {
+  struct h2_piece piece = h2_walk_step(&s->walk, bytes, count);
+  if (!piece.count) return;
+  bool is_passed = !piece.begins || h2_inspect(s, &piece.head);
+  if (s->failed)
+    nghttp2_session_terminate_session(s->ng, s->code);
+  else if (is_passed)
+    feed(s, piece.bytes, piece.count);
+}
+
 bool h2_session_receive(struct h2_session *s, const char *bytes, size_t count, uint64_t now_ms) {
   CHECK_OBJ(s, H2_SESSION_MAGIC);
-  if (s->failed) return false;
+  const uint8_t *at = (const uint8_t *)bytes;
   s->now_ms = now_ms;
-  ssize_t taken = nghttp2_session_mem_recv(s->ng, (const uint8_t *)bytes, count);
-  if (taken < 0) end_by(s, (int)taken);
+  if (!s->failed && s->preface_left) take_preface(s, &at, &count);
+  while (!s->failed && count) take_frame(s, &at, &count);
   return h2_session_send(s);
 }
 
-/* After a failure only the GOAWAY goes out. */
 bool h2_session_send(struct h2_session *s) {
+  s->may_wake = true;
+  return h2_session_make(s);
+}
+
+/* After a failure only the GOAWAY goes out. */
+bool h2_session_make(struct h2_session *s) {
   const uint8_t *bytes;
   ssize_t count = 1;
   CHECK_OBJ(s, H2_SESSION_MAGIC);
@@ -137,7 +175,7 @@ struct buf *h2_session_out(struct h2_session *s) {
 
 struct h2_stream *h2_session_next(struct h2_session *s, unsigned *news) {
   CHECK_OBJ(s, H2_SESSION_MAGIC);
-  h2_session_wake(s);
+  if (s->may_wake) wake(s);
   if (list_is_empty(&s->news)) return NULL;
   struct h2_stream *stream = LIST_ENTRY(s->news.next, struct h2_stream, news_link);
   CHECK_OBJ(stream, H2_STREAM_MAGIC);
@@ -178,8 +216,10 @@ void h2_session_let_in(struct h2_session *s, size_t bytes) {
   nghttp2_session_consume_connection(s->ng, given);
 }
 
-/* In the order in which they came to wait, so that each gets its turn. */
-void h2_session_wake(struct h2_session *s) {
+/* The streams that h2_stream_write kept waiting, in the order in which they came to wait, so that each gets its turn.
+ * Once for each piece of room: one that still cannot write (nghttp2 may be about to end) waits for the next. */
+static void wake(struct h2_session *s) {
+  s->may_wake = false;
   if (list_is_empty(&s->blocked) || buf_len(&s->out) > s->config.out_bytes / 2) return;
   if (nghttp2_session_get_remote_window_size(s->ng) <= 0) return;
   LIST_EACH(node, &s->blocked) {

@@ -83,6 +83,7 @@ struct h2_stream {
   uint64_t taken, length; /* body bytes received, and announced; length is UINT64_MAX where it is not known */
   uint32_t window;        /* how many bytes may come before they are used */
   uint64_t used;          /* by the user */
+  int64_t window_before;  /* what we could send before the last SETTINGS */
   int32_t id;
   uint32_t code; /* of H2_NEWS_RESET, enum h2_code or any other number */
   unsigned news, interims;

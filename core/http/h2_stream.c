@@ -180,8 +180,9 @@ int h2_stream_on_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *
   struct h2_session *s = user;
   (void)ng;
   (void)frame;
-  buf_append(&s->out, header, FRAME_HEADER_BYTES);
-  h2_budget_earn(&s->budget, H2_COST_CONTROL, EARNED_BY_DATA);
+  buf_append(&s->out, header, H2_FRAME_HEADER);
+  if (length >= EARNING_BYTES || length == left_in(stream))
+    h2_budget_earn(&s->budget, H2_COST_CONTROL, EARNED_BY_DATA);
   for (unsigned i = 0; length > 0; i++) {
     CHECK(i < stream->part_count);
     size_t count = stream->parts[i].len < length ? stream->parts[i].len : length;
@@ -207,7 +208,7 @@ size_t h2_stream_write(struct h2_stream *stream, struct str *parts, unsigned cou
   stream->write_ends = ends;
   size_t before = left_in(stream);
   resume(stream);
-  h2_session_send(s);
+  h2_session_make(s);
   size_t left = left_in(stream);
   stream->parts = NULL;
   stream->part_count = 0;

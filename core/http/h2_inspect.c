@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// h2_inspect: each frame that comes in, before nghttp2 sees it: what it costs, and the rules that nghttp2 does not keep.
+// The one hard problem is what comes for a stream that is over: it is late and harmless where we have reset the stream,
+// which the other side may not know yet, and else a fault (RFC 9113 section 5.1).
+#include "http/h2_parts.h"
+
+/* A compressed block may be so much longer than the list of its fields. */
+enum { BLOCK_OVERHEAD = 16384 };
+
+/* --- streams -------------------------------------------------------------------------------------- */
+
+/* Section 5.1.1: ids of a client are odd and rise. */
+static void open_id(struct h2_session *s, int32_t id) {
+  if (id % 2 == 0)
+    h2_session_fail(s, H2_PROTOCOL_ERROR, "a stream of a client with an even id");
+  else
+    h2_ids_open(&s->ids, id);
+}
+
+static void check_over(struct h2_session *s, const struct h2_frame_head *frame) {
+  if (nghttp2_session_find_stream(s->ng, frame->id)) return;
+  switch (h2_ids_state(&s->ids, frame->id)) {
+  case H2_ID_RESET: return;
+  case H2_ID_OLD:
+    if (frame->type == NGHTTP2_DATA) return;
+    break;
+  case H2_ID_NEVER: h2_session_fail(s, H2_PROTOCOL_ERROR, "a stream id lower than one before"); return;
+  case H2_ID_NEW:
+  case H2_ID_OPENED: break;
+  }
+  h2_session_fail(s, H2_STREAM_CLOSED, "a frame for a stream that is over");
+}
+
+static void check_id(struct h2_session *s, const struct h2_frame_head *frame) {
+  if (!s->config.is_server || s->is_in_block) return;
+  bool is_new = frame->id > s->ids.last;
+  if (frame->type == NGHTTP2_HEADERS && is_new)
+    open_id(s, frame->id);
+  else if (!is_new && frame->id % 2)
+    check_over(s, frame);
+}
+
+/* --- heads and bodies ----------------------------------------------------------------------------- */
+
+/* Section 4.2: too small for what its flags say that it has. */
+static void check_padding(struct h2_session *s, const struct h2_frame_head *frame) {
+  if (frame->flags & NGHTTP2_FLAG_PADDED && frame->length == 0 && !s->is_in_block)
+    h2_session_fail(s, H2_FRAME_SIZE_ERROR, "a padded frame without the length of its padding");
+}
+
+static void take_block(struct h2_session *s, const struct h2_frame_head *frame) {
+  if (frame->type == NGHTTP2_HEADERS) {
+    check_id(s, frame);
+    check_padding(s, frame);
+    s->block_bytes = 0;
+  }
+  s->is_in_block = !(frame->flags & NGHTTP2_FLAG_END_HEADERS);
+  s->block_bytes += frame->length + H2_FRAME_HEADER;
+  if (s->block_bytes > s->config.head.head_bytes + BLOCK_OVERHEAD)
+    h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "a header block longer than allowed");
+}
+
+static void take_data(struct h2_session *s, const struct h2_frame_head *frame) {
+  bool is_empty = frame->length == 0 && !(frame->flags & NGHTTP2_FLAG_END_STREAM);
+  check_id(s, frame);
+  check_padding(s, frame);
+  if (is_empty) h2_session_spend(s, H2_COST_CONTROL, "too many empty DATA frames");
+}
+
+/* --- frames of a few bytes ------------------------------------------------------------------------ */
+
+static uint32_t number_at(const uint8_t *at) {
+  return ((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]) & 0x7fffffff;
+}
+
+/* Obsolete, and said to be so in our SETTINGS, but not without rules (section 6.3). True: nghttp2 says what is wrong. */
+static bool take_priority(struct h2_session *s, const struct h2_frame_head *frame) {
+  enum { LENGTH = 5 };
+  if (frame->length != LENGTH || s->is_in_block || !s->has_settings) return true;
+  if (!frame->id)
+    h2_session_fail(s, H2_PROTOCOL_ERROR, "a PRIORITY of no stream");
+  else if (number_at(frame->payload) == (uint32_t)frame->id)
+    h2_session_fail(s, H2_PROTOCOL_ERROR, "a stream that depends on itself");
+  return false;
+}
+
+/* Section 6.9: of a stream it is an error of that stream alone. */
+static bool take_window(struct h2_session *s, const struct h2_frame_head *frame) {
+  bool is_zero = frame->payload && frame->length == 4 && !number_at(frame->payload);
+  struct h2_stream *stream = is_zero && !s->is_in_block ? h2_stream_live(s, frame->id) : NULL;
+  if (stream) h2_stream_fault(stream, H2_PROTOCOL_ERROR, "a WINDOW_UPDATE of 0");
+  return !stream;
+}
+
+/* --- the connection ------------------------------------------------------------------------------- */
+
+static void note_windows(struct h2_session *s) {
+  LIST_EACH(node, &s->streams) {
+    struct h2_stream *stream = LIST_ENTRY(node, struct h2_stream, link);
+    stream->window_before =
+        stream->is_open ? nghttp2_session_get_stream_remote_window_size(s->ng, stream->id) : 0;
+  }
+}
+
+/* Section 6.9.2: nghttp2 would reset the stream alone. */
+void h2_inspect_windows(struct h2_session *s) {
+  int64_t now = nghttp2_session_get_remote_settings(s->ng, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
+  int64_t wider = now - s->peer_window;
+  s->peer_window = now;
+  if (wider <= 0) return;
+  LIST_EACH(node, &s->streams) {
+    struct h2_stream *stream = LIST_ENTRY(node, struct h2_stream, link);
+    if (stream->is_open && stream->window_before + wider > INT32_MAX)
+      h2_session_fail(s, H2_FLOW_CONTROL_ERROR, "SETTINGS that make a window too large");
+  }
+}
+
+bool h2_inspect(struct h2_session *s, const struct h2_frame_head *frame) {
+  switch (frame->type) {
+  case NGHTTP2_HEADERS:
+  case NGHTTP2_CONTINUATION: take_block(s, frame); return true;
+  case NGHTTP2_DATA: take_data(s, frame); return true;
+  case NGHTTP2_RST_STREAM:
+  case NGHTTP2_GOAWAY: return true;
+  case NGHTTP2_SETTINGS: note_windows(s); break;
+  }
+  h2_session_spend(s, H2_COST_CONTROL, "too many frames without head or body");
+  if (frame->type == NGHTTP2_PRIORITY) return take_priority(s, frame);
+  return frame->type != NGHTTP2_WINDOW_UPDATE || take_window(s, frame);
+}
