@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- h2spec (github.com/summerwind/h2spec), its 145 cases over TLS: a plain port that takes HTTP/1.1, too, answers a preface
--- that is none as HTTP/1.1. It runs where h2spec is on PATH.
+-- h2spec (github.com/summerwind/h2spec), its 145 cases over TLS: a plain port that takes HTTP/1.1, too, answers a
+-- preface that is none as HTTP/1.1. It runs where h2spec is on PATH.
 local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"

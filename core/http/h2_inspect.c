@@ -73,7 +73,7 @@ static uint32_t number_at(const uint8_t *at) {
   return ((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]) & 0x7fffffff;
 }
 
-/* Obsolete, and said to be so in our SETTINGS, but not without rules (section 6.3). True: nghttp2 says what is wrong. */
+/* Obsolete, which our SETTINGS say, but not without rules (section 6.3). True: nghttp2 says what is wrong. */
 static bool take_priority(struct h2_session *s, const struct h2_frame_head *frame) {
   enum { LENGTH = 5 };
   if (frame->length != LENGTH || s->is_in_block || !s->has_settings) return true;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// h2_walk: mostly a frame's head is in the input as a whole, and is looked at there. Else its bytes are kept until it is.
+// h2_walk: mostly the head of a frame is in the input as a whole, and is looked at there. Else its bytes are kept.
 #include "http/h2_walk.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// h2_walk: where the frames of one direction begin and end (RFC 9113 section 4.1), and nothing else of them. nghttp2 shows
-// only the frames that it does not ignore, but what is ignored costs time, too, and some of it breaks a rule: so each
-// frame is looked at before nghttp2 gets it. Frames of a few bytes are shown whole.
+// h2_walk: where the frames of one direction begin and end (RFC 9113 section 4.1), and nothing else of them. nghttp2
+// shows only the frames that it does not ignore, but what is ignored costs time, too, and some of it breaks a rule: so
+// each frame is looked at before nghttp2 gets it. Frames of a few bytes are shown whole.
 #ifndef PERILUNE_HTTP_H2_WALK_H
 #define PERILUNE_HTTP_H2_WALK_H
 

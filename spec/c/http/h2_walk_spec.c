@@ -4,7 +4,7 @@
 
 #include "unit.h"
 
-/* PING, DATA of 3 octets with the reserved bit, an unknown frame without payload, a PRIORITY that is too long for one. */
+/* PING, DATA of 3 octets with the reserved bit, an unknown frame without payload, a PRIORITY that is too long. */
 static const uint8_t FRAMES[] = {0, 0, 8, 6,  1, 0,    0, 0, 0, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', /* */
                                  0, 0, 3, 0,  1, 0x80, 0, 0, 5, 'x', 'y', 'z',                          /* */
                                  0, 0, 0, 99, 7, 0,    0, 0, 9,                                         /* */
