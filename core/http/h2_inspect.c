@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// h2_inspect: each frame that comes in, before nghttp2 sees it: what it costs, and the rules that nghttp2 does not keep.
+// h2_inspect: each frame that comes in, before nghttp2 sees it: what it costs, and the rules nghttp2 does not keep.
 // The one hard problem is what comes for a stream that is over: it is late and harmless where we have reset the stream,
 // which the other side may not know yet, and else a fault (RFC 9113 section 5.1).
 #include "http/h2_parts.h"
