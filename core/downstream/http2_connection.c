@@ -19,9 +19,11 @@
 // A client over budget, or at fault: the session has put a GOAWAY into the buffer. It is written, the exchanges are
 // told that the client is gone, and the connection lingers and closes (ending.c).
 //
-// Stop, and a listener that goes: GOAWAY with the highest id, and after a moment one with that of the last stream;
-// what comes in between is served. The connection closes behind the last stream. Idle connections are ended the same
-// way by their keep-alive timeout.
+// Stop, a listener that goes, and the last of keepalive_requests: GOAWAY with the highest id and a PING; when that is
+// answered, or after a moment, GOAWAY with the id of the last stream. What comes in between is served. The connection
+// closes behind the last stream. Idle connections are ended by their keep-alive timeout.
+//
+// Its clock has several deadlines (enum http2_clock) and one timer: that of the downstream, which streams do not use.
 #include "downstream/http2.h"
 
 #include <stdlib.h>
@@ -39,31 +41,49 @@
 #include "shared/metrics.h"
 
 enum {
-  STREAMS = 100,
-  WINDOW = 65536,
-  WINDOW_MOST = 1 << 20,
-  HELD_BYTES = 1 << 20,
   OUT_BYTES = 65536,
-  READ_BYTES = 65536,
-  READS = 4, /* of one event: others shall have their turn */
+  WINDOW_MOST = 1 << 20,
+  HEADS_HELD = 4, /* as many heads of the largest size may be there at a time */
+  FILL_S = 10,    /* in which an empty budget fills again */
+  REST_MS = 1000,
 };
 
-static void flush(struct http2 *http2);
+static void await(struct http2 *http2);
 
 /* --- life ----------------------------------------------------------------------------------------------- */
 
-static struct h2_config config_of(const struct settings *settings) {
-  return (struct h2_config){.is_server = true,
-                            .streams = STREAMS,
-                            .stream_window = WINDOW,
-                            .window_most = WINDOW_MOST,
-                            .held_bytes = HELD_BYTES,
-                            .out_bytes = OUT_BYTES,
-                            .head = settings->head,
-                            .allowances = {H2_RESETS_DEFAULT, H2_CONTROLS_DEFAULT}};
+static struct h2_allowance allowance(unsigned most) {
+  return (struct h2_allowance){most, (most + FILL_S - 1) / FILL_S};
 }
 
-static bool is_open(const struct http2 *http2) { return http2->downstream->state == DOWNSTREAM_HTTP2; }
+static struct h2_config config_of(const struct settings *settings) {
+  const struct http2_settings *h2 = &settings->http2;
+  size_t widest = h2->stream_window > WINDOW_MOST ? h2->stream_window : WINDOW_MOST;
+  return (struct h2_config){.is_server = true,
+                            .streams = h2->streams,
+                            .stream_window = (uint32_t)h2->stream_window,
+                            .window_most =
+                                (uint32_t)(widest < h2->connection_window ? widest : h2->connection_window),
+                            .connection_window = (uint32_t)h2->connection_window,
+                            .out_bytes = OUT_BYTES,
+                            .heads_bytes = HEADS_HELD * settings->head.head_bytes,
+                            .head = settings->head,
+                            .allowances = {allowance(h2->resets), allowance(h2->controls)}};
+}
+
+void http2_begin(struct downstream *d) {
+  struct http2 *http2 = memory_zalloc(sizeof *http2);
+  struct h2_config config = config_of(d->service->policy.settings);
+  http2->downstream = d;
+  http2->session = h2_session_new(&config, loop_now_ms(d->proxy->loop));
+  list_init(&http2->streams);
+  d->http2 = http2;
+  d->state = DOWNSTREAM_HTTP2;
+  await(http2);
+  http2_take_first(http2);
+}
+
+bool http2_is_open(const struct http2 *http2) { return http2->downstream->state == DOWNSTREAM_HTTP2; }
 
 void http2_free(struct downstream *d) {
   if (!d->http2) return;
@@ -80,78 +100,157 @@ void http2_gone(struct downstream *d, enum error error) {
 
 bool http2_is_idle(const struct downstream *d) { return list_is_empty(&d->http2->streams); }
 
-/* Our last words are written; the client may still read them. */
-static void finish(struct http2 *http2) {
-  struct downstream *d = http2->downstream;
-  struct buf *out = h2_session_out(http2->session);
-  size_t moved = 0;
-  http2_gone(d, ERROR_CLIENT_GONE);
-  if (!is_open(http2)) return;
-  const struct iovec part = {buf_ptr(out), buf_len(out)};
-  if (part.iov_len) conn_write(&d->conn, &part, 1, &moved);
-  downstream_linger(d);
+uint64_t http2_idle_ms(const struct downstream *d) {
+  uint64_t now = loop_now_ms(d->proxy->loop), since = d->http2->idle_since_ms;
+  return since && now > since ? now - since : 0;
 }
 
-static void log_fault(struct http2 *http2) {
+/* --- its clock ------------------------------------------------------------------------------------------ */
+
+/* The timer of the connection is that of its earliest deadline. */
+static void watch(struct http2 *http2) {
+  struct downstream *d = http2->downstream;
+  uint64_t now = loop_now_ms(d->proxy->loop), first = UINT64_MAX;
+  for (int i = 0; i < HTTP2_CLOCKS; i++)
+    if (http2->due_ms[i] && http2->due_ms[i] < first) first = http2->due_ms[i];
+  if (first == UINT64_MAX)
+    timer_clear(&d->stream.timer);
+  else
+    timer_set(&d->stream.timer, first > now ? first - now : 0);
+}
+
+void http2_clock_set(struct http2 *http2, enum http2_clock clock, unsigned ms) {
+  http2->due_ms[clock] = loop_now_ms(http2->downstream->proxy->loop) + ms;
+  watch(http2);
+}
+
+void http2_clock_clear(struct http2 *http2, enum http2_clock clock) {
+  if (!http2->due_ms[clock]) return;
+  http2->due_ms[clock] = 0;
+  watch(http2);
+}
+
+static void end(struct http2 *http2);
+
+static void on_clock(struct http2 *http2, enum http2_clock clock) {
+  struct downstream *d = http2->downstream;
+  bool is_clients = clock == HTTP2_CLOCK_IDLE || clock == HTTP2_CLOCK_HEAD;
+  if (is_clients && conn_is_ready(&d->conn)) { /* the loop has not told yet */
+    http2_clock_set(http2, clock, 1);
+    return;
+  }
+  switch (clock) {
+  case HTTP2_CLOCK_IDLE:
+  case HTTP2_CLOCK_LAST: end(http2); return;
+  case HTTP2_CLOCK_HEAD:
+    h2_session_blame(http2->session, H2_ENHANCE_YOUR_CALM, "a head took too long");
+    http2_flush_later(http2);
+    return;
+  case HTTP2_CLOCK_CLOSE: downstream_close(d); return;
+  case HTTP2_CLOCK_REST: h2_session_rest(http2->session); return;
+  case HTTP2_CLOCKS: return;
+  }
+}
+
+void http2_due(struct downstream *d) {
+  struct http2 *http2 = d->http2;
+  uint64_t now = loop_now_ms(d->proxy->loop);
+  for (int i = 0; i < HTTP2_CLOCKS && http2_is_open(http2); i++) {
+    if (!http2->due_ms[i] || http2->due_ms[i] > now) continue;
+    http2->due_ms[i] = 0;
+    on_clock(http2, (enum http2_clock)i);
+  }
+  if (http2_is_open(http2)) watch(http2);
+}
+
+/* --- faults --------------------------------------------------------------------------------------------- */
+
+static void report(struct http2 *http2) {
   struct downstream *d = http2->downstream;
   const char *why = NULL;
   bool by_peer = false;
   uint32_t code = h2_session_fault(http2->session, &why, &by_peer);
   if (code == H2_NO_ERROR) return;
-  log_about(LOG_INFO, STR("HTTP/2"), "client %.*s: HTTP/2 connection ended with %s%s%s%s",
-            STR_ARG(downstream_client(d)), h2_code_name(code), by_peer ? " by the client" : "",
-            why ? ": " : "", why ? why : "");
+  bool is_over_budget = code == H2_ENHANCE_YOUR_CALM && !by_peer;
+  if (!by_peer) cell_add(&d->service->traffic->http2_faults[code < H2_CODES ? code : H2_NO_ERROR], 1);
+  log_about(is_over_budget ? LOG_WARN : LOG_INFO, str_of(h2_code_name(code)),
+            "client %.*s: HTTP/2 connection ended with %s%s%s%s", STR_ARG(downstream_client(d)),
+            h2_code_name(code), by_peer ? " by the client" : "", why ? ": " : "", why ? why : "");
 }
 
-static void fail(struct http2 *http2) {
-  log_fault(http2);
-  finish(http2);
+/* Our last words are written; the client may still read them. */
+void http2_finish(struct http2 *http2) {
+  struct downstream *d = http2->downstream;
+  http2_gone(d, ERROR_CLIENT_GONE);
+  if (!http2_is_open(http2)) return;
+  http2_write_rest(http2);
+  downstream_linger(d);
+}
+
+void http2_fail(struct http2 *http2) {
+  report(http2);
+  http2_finish(http2);
 }
 
 /* --- the end of it -------------------------------------------------------------------------------------- */
 
 /* Our last words, and what is left of answers, have the time that an answer has. */
 static void end_when_written(struct http2 *http2) {
-  struct downstream *d = http2->downstream;
-  timer_set(&d->stream.timer, wait_ms(WAIT_ANSWER_TAKEN, d->service->policy.settings));
+  http2_clock_set(http2, HTTP2_CLOCK_CLOSE,
+                  wait_ms(WAIT_ANSWER_TAKEN, http2->downstream->service->policy.settings));
   http2_flush_later(http2);
 }
 
 static void end(struct http2 *http2) {
+  if (http2->ended) return;
   h2_session_end(http2->session, H2_NO_ERROR);
   http2->announced = http2->ended = true;
+  http2->due_ms[HTTP2_CLOCK_IDLE] = http2->due_ms[HTTP2_CLOCK_LAST] = http2->due_ms[HTTP2_CLOCK_REST] = 0;
   if (list_is_empty(&http2->streams))
     end_when_written(http2);
   else
     http2_flush_later(http2);
 }
 
+static void announce(struct http2 *http2, unsigned patience_ms) {
+  if (http2->announced) return;
+  http2->announced = true;
+  http2->due_ms[HTTP2_CLOCK_IDLE] = http2->due_ms[HTTP2_CLOCK_REST] = 0;
+  h2_session_announce_end(http2->session);
+  h2_session_ping(http2->session);
+  http2_clock_set(http2, HTTP2_CLOCK_LAST, patience_ms ? patience_ms : LAST_REQUEST_MS);
+  http2_flush_later(http2);
+}
+
 void http2_stop(struct downstream *d, unsigned patience_ms) {
   struct http2 *http2 = d->http2;
   LIST_EACH(node, &http2->streams)
   exchange_hasten(LIST_ENTRY(node, struct http2_stream, link)->stream.exchange);
-  if (d->state != DOWNSTREAM_HTTP2 || http2->announced) return;
-  http2->announced = true;
-  h2_session_announce_end(http2->session);
-  timer_set(&d->stream.timer, patience_ms ? patience_ms : LAST_REQUEST_MS);
-  http2_flush_later(http2);
+  if (http2_is_open(http2)) announce(http2, patience_ms);
 }
 
-void http2_due(struct downstream *d) {
-  if (d->http2->ended)
-    downstream_close(d); /* it takes nothing */
-  else
-    end(d->http2);
+void http2_give_up(struct downstream *d) {
+  h2_session_end(d->http2->session, H2_NO_ERROR);
+  h2_session_send(d->http2->session);
+  http2_write_rest(d->http2);
+  downstream_close(d);
+}
+
+/* The client has read the announcement: what it had asked before is here. */
+void http2_heard(struct http2 *http2) {
+  if (http2->announced && !http2->ended && h2_session_pongs(http2->session)) end(http2);
 }
 
 static void await(struct http2 *http2) {
   struct downstream *d = http2->downstream;
-  timer_set(&d->stream.timer, downstream_idle_ms(d, d->requests ? WAIT_NEXT : WAIT_FIRST));
+  http2->idle_since_ms = loop_now_ms(d->proxy->loop);
+  http2->due_ms[HTTP2_CLOCK_REST] = http2->idle_since_ms + REST_MS;
+  http2_clock_set(http2, HTTP2_CLOCK_IDLE, downstream_idle_ms(d, d->requests ? WAIT_NEXT : WAIT_FIRST));
   room_freed(d->proxy);
 }
 
 void http2_stream_left(struct http2 *http2) {
-  if (!is_open(http2)) return;
+  if (!http2_is_open(http2)) return;
   http2_flush_later(http2);
   if (!list_is_empty(&http2->streams)) return;
   if (http2->ended)
@@ -160,159 +259,15 @@ void http2_stream_left(struct http2 *http2) {
     await(http2);
 }
 
-/* --- news ----------------------------------------------------------------------------------------------- */
-
-static void begin_stream(struct http2 *http2, struct h2_stream *h2) {
+void http2_stream_comes(struct http2 *http2, struct h2_stream *h2) {
   struct downstream *d = http2->downstream;
   const struct settings *settings = d->service->policy.settings;
-  if (list_is_empty(&http2->streams) && !http2->announced) timer_clear(&d->stream.timer);
+  if (http2->idle_since_ms) {
+    http2->idle_since_ms = http2->due_ms[HTTP2_CLOCK_IDLE] = http2->due_ms[HTTP2_CLOCK_REST] = 0;
+    watch(http2);
+  }
   if (d->requests++ == 0) d->proxy->fresh_count--;
   bool is_last = settings->keepalive_requests && d->requests >= settings->keepalive_requests;
   http2_stream_begin(http2, h2);
-  if (is_last && is_open(http2) && !http2->ended) end(http2);
-}
-
-/* What it is told may end its exchange, and it with that. */
-static void tell(struct http2 *http2, struct http2_stream *s, unsigned news) {
-  if (news & H2_NEWS_RESET) {
-    http2_stream_gone(s, ERROR_CLIENT_GONE);
-    return;
-  }
-  http2->told = s;
-  if ((news & (H2_NEWS_DATA | H2_NEWS_END)) && s->wants_read) exchange_stream_readable(s->stream.exchange);
-  if ((news & H2_NEWS_ROOM) && http2->told == s) exchange_stream_writable(s->stream.exchange);
-  http2->told = NULL;
-}
-
-/* A stream that had to be reset for what its client sent on it: behind the head, which the exchange speaks of. */
-static void log_reset(struct http2 *http2, const struct h2_stream *h2) {
-  if (h2->why)
-    log_about(LOG_INFO, STR("HTTP/2"), "client %.*s: HTTP/2 stream %d reset with %s: %s",
-              STR_ARG(downstream_client(http2->downstream)), h2->id, h2_code_name(h2->code), h2->why);
-}
-
-static void read_news(struct http2 *http2) {
-  struct h2_stream *h2;
-  unsigned news;
-  while (is_open(http2) && (h2 = h2_session_next(http2->session, &news))) {
-    if (news & H2_NEWS_RESET) log_reset(http2, h2);
-    if (h2->owner)
-      tell(http2, h2->owner, news);
-    else if (news & H2_NEWS_HEAD && !(news & H2_NEWS_RESET))
-      begin_stream(http2, h2);
-    else
-      h2_stream_release(h2); /* also of a request that was reset before anybody looked at it */
-  }
-}
-
-static void tell_fed(struct http2 *http2) {
-  http2->is_fed = false;
-  LIST_EACH(node, &http2->streams) {
-    struct http2_stream *s = LIST_ENTRY(node, struct http2_stream, link);
-    bool is_fed = s->is_fed;
-    s->is_fed = false;
-    if (is_fed && s->wants_read) exchange_stream_readable(s->stream.exchange);
-    if (!is_open(http2)) return;
-  }
-}
-
-/* --- bytes ---------------------------------------------------------------------------------------------- */
-
-static bool receive(struct http2 *http2, const char *bytes, size_t count) {
-  bool is_fine =
-      h2_session_receive(http2->session, bytes, count, loop_now_ms(http2->downstream->proxy->loop));
-  read_news(http2);
-  if (is_fine || !is_open(http2)) return is_open(http2);
-  fail(http2);
-  return false;
-}
-
-void http2_readable(struct downstream *d) {
-  static _Thread_local char bytes[READ_BYTES];
-  struct http2 *http2 = d->http2;
-  if (http2->is_fed) tell_fed(http2);
-  for (int i = 0; i < READS && is_open(http2); i++) {
-    size_t moved = 0;
-    enum io result = conn_read(&d->conn, bytes, sizeof bytes, &moved);
-    if (result == IO_AGAIN) break;
-    if (result != IO_OK) {
-      downstream_close(d);
-      return;
-    }
-    if (!receive(http2, bytes, moved)) return;
-    if (i == READS - 1) conn_feed(&d->conn);
-  }
-  if (is_open(http2)) flush(http2);
-}
-
-void http2_writable(struct downstream *d) { flush(d->http2); }
-
-/* IO_OK: all of it. */
-static enum io write_out(struct http2 *http2) {
-  struct buf *out = h2_session_out(http2->session);
-  while (buf_len(out)) {
-    const struct iovec part = {buf_ptr(out), buf_len(out)};
-    size_t moved = 0;
-    enum io result = conn_write(&http2->downstream->conn, &part, 1, &moved);
-    if (result != IO_OK) return result;
-    buf_consume(out, moved);
-  }
-  return IO_OK;
-}
-
-/* Room in the buffer is news for streams, which fill it again. */
-static void flush(struct http2 *http2) {
-  struct downstream *d = http2->downstream;
-  struct conn *conn = &d->conn;
-  if (http2->is_flushing || !is_open(http2)) return;
-  http2->is_flushing = true;
-  enum io result = IO_OK;
-  bool is_fine = true;
-  do {
-    is_fine = h2_session_send(http2->session);
-    if (!buf_len(h2_session_out(http2->session))) break;
-    result = write_out(http2);
-    if (result == IO_OK) read_news(http2);
-  } while (is_fine && result == IO_OK && is_open(http2));
-  http2->is_flushing = false;
-  if (!is_open(http2)) return;
-  if (result == IO_ERROR) {
-    downstream_close(d);
-  } else if (!is_fine) {
-    fail(http2);
-  } else {
-    bool is_stuck = result == IO_AGAIN;
-    conn_want_write(conn, is_stuck);
-    conn_want_read(conn, !is_stuck);
-    bool is_over = http2->ended && !is_stuck && list_is_empty(&http2->streams);
-    if (is_over || h2_session_is_over(http2->session)) finish(http2);
-  }
-}
-
-static void on_end_of_turn(struct reaped *reaped) {
-  struct http2 *http2 = CONTAINER_OF(reaped, struct http2, at_end);
-  http2->flushes = false;
-  http2->at_end.free = NULL;
-  flush(http2);
-}
-
-void http2_flush_later(struct http2 *http2) {
-  if (http2->flushes || http2->is_flushing) return;
-  http2->flushes = true;
-  reaper_add(&http2->downstream->proxy->reaper, &http2->at_end, on_end_of_turn);
-}
-
-void http2_begin(struct downstream *d) {
-  struct http2 *http2 = memory_zalloc(sizeof *http2);
-  struct h2_config config = config_of(d->service->policy.settings);
-  http2->downstream = d;
-  http2->session = h2_session_new(&config, loop_now_ms(d->proxy->loop));
-  list_init(&http2->streams);
-  d->http2 = http2;
-  d->state = DOWNSTREAM_HTTP2;
-  await(http2);
-  struct buf first = d->in;
-  d->in = (struct buf){0};
-  if (!buf_len(&first) || receive(http2, buf_ptr(&first), buf_len(&first))) flush(http2);
-  buf_release(&first);
+  if (is_last && http2_is_open(http2)) announce(http2, LAST_REQUEST_MS);
 }

@@ -147,6 +147,7 @@ static enum io write_body(struct sink *sink, const struct str *parts, const stru
   http2_flush_later(s->http2);
   if (s->has_head && send_head(s, ends && !total)) return IO_OK;
   if (total) *moved = h2_stream_write(s->h2, rest, RELAY_PARTS, ends);
+  if (*moved) s->made = http2_made(s->http2);
   if (*moved < total) return *moved ? IO_OK : IO_AGAIN;
   if (end && (!total || !ends)) send_end(s, trailers);
   return IO_OK;
@@ -156,11 +157,11 @@ static void want_room(struct sink *sink, bool on) { (void)sink, (void)on; /* H2_
 
 static const struct sink_ops sink_ops = {write_body, want_room};
 
-/* What of the buffer is this stream's nobody knows: all of it stands before what it writes next. */
+/* What of the connection's bytes is this stream's nobody knows: all of it stands before what it wrote last. */
 static uint64_t unsent(const struct stream *stream) {
   const struct http2_stream *s = (const struct http2_stream *)stream;
-  return (uint64_t)conn_held_by_kernel(&stream->downstream->conn) +
-         buf_len(h2_session_out(s->http2->session));
+  uint64_t written = stream->exchange->down.written, untaken = http2_untaken(s->http2, s->made);
+  return untaken < written ? untaken : written;
 }
 
 /* --- the end -------------------------------------------------------------------------------------------- */

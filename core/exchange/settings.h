@@ -29,6 +29,17 @@ enum abort_on_close {
 
 enum proxy_protocol_mode { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_OPTIONAL, PROXY_PROTOCOL_REQUIRED };
 
+/* Of a connection. */
+struct http2_settings {
+  unsigned streams; /* at a time (100) */
+  size_t
+      stream_window; /* bytes of a request's body that may come before they are used, to begin with (64 KiB) */
+  size_t connection_window; /* the same of all of them together (512 KiB) */
+  /* What a client may cause for nothing, all at once; each second gives a tenth back. 0: any. */
+  unsigned resets;   /* streams that end before they are answered (200) */
+  unsigned controls; /* frames without head or body (1000) */
+};
+
 struct settings {
   struct parser_limits head;     /* 64 KiB, 100 fields, target 8 KiB */
   unsigned head_timeout_ms;      /* for the whole head, from its first byte (30 s) */
@@ -50,8 +61,9 @@ struct settings {
   enum abort_on_close abort_on_close;
   const struct access_log *access_log; /* borrowed: opened by the runtime; NULL: none */
   bool via;                            /* add Via (on) */
-  bool h2c;                            /* plain connections may begin with HTTP/2, by prior knowledge */
-  bool allow_connect;                  /* pass CONNECT to the policy instead of 405 */
+  struct http2_settings http2;
+  bool h2c;           /* plain connections may begin with HTTP/2, by prior knowledge */
+  bool allow_connect; /* pass CONNECT to the policy instead of 405 */
   enum proxy_protocol_mode proxy_protocol;
   const struct cidr_set *proxy_senders; /* borrowed from the policy: who may send PROXY headers; NULL: all */
   const struct cidr_set *forwarded_senders; /* the same: whose X-Forwarded-* `append` believes; NULL: all */

@@ -116,6 +116,7 @@ void h2_inspect_windows(struct h2_session *s) {
 }
 
 bool h2_inspect(struct h2_session *s, const struct h2_frame_head *frame) {
+  s->is_in_head_frame = frame->type == NGHTTP2_HEADERS || frame->type == NGHTTP2_CONTINUATION;
   switch (frame->type) {
   case NGHTTP2_HEADERS:
   case NGHTTP2_CONTINUATION: take_block(s, frame); return true;

@@ -39,11 +39,13 @@ struct h2_session {
   unsigned count; /* of streams that are not released */
   unsigned pongs;
   size_t held, owed; /* body bytes that wait in streams; connection window that is not given back yet */
+  size_t heads_held; /* bytes of heads of streams that are not released */
 
   struct h2_stream *block_stream; /* of the block that is coming in; NULL: nobody wants it */
   struct h2_header_block *block;  /* in the stream's arena */
   size_t block_bytes;             /* compressed, and its frame headers */
   bool is_in_block;               /* its last frame has not begun */
+  bool is_in_head_frame;          /* the last frame was one of a block */
   struct h2_walk walk;
   unsigned preface_left; /* bytes of the preface that are still to come */
   struct h2_ids ids;     /* of the other side's streams */
@@ -75,7 +77,8 @@ void h2_stream_tell(struct h2_stream *stream, unsigned news);
 struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *arena);
 /* Frees a stream whose frames are over, and that the user has let go of, or has never heard of. */
 void h2_stream_forget(struct h2_stream *stream);
-/* So many bytes no longer wait in a stream. */
+/* So many bytes wait in a stream, or no longer. */
+void h2_session_hold(struct h2_session *s, size_t bytes);
 void h2_session_let_in(struct h2_session *s, size_t bytes);
 /* h2_session_send, for h2_stream_write: it makes no room. */
 bool h2_session_make(struct h2_session *s);

@@ -106,15 +106,33 @@ static void push_head(struct h2_stream *stream, struct h2_header_block *block) {
   h2_stream_tell(stream, H2_NEWS_HEAD);
 }
 
+/* Keeps it in mind; false: all of them together are too long. */
+static bool holds_head(struct h2_stream *stream, size_t bytes) {
+  struct h2_session *s = stream->session;
+  stream->head_bytes += bytes;
+  s->heads_held += bytes;
+  return !s->config.heads_bytes || s->heads_held <= s->config.heads_bytes;
+}
+
+/* Nobody has heard of the stream yet, so the client may ask again later. */
+static void refuse_head(struct h2_stream *stream) {
+  h2_stream_reset(stream, H2_REFUSED_STREAM);
+  h2_session_spend(stream->session, H2_COST_RESET, "too many long heads at once");
+}
+
 static void take_trailers(struct h2_stream *stream, struct h2_header_block *block) {
   if (h2_head_trailers(&block->head, &stream->trailers) != ERROR_NONE)
     return h2_stream_fault(stream, H2_PROTOCOL_ERROR, block->head.why);
+  if (!holds_head(stream, block->head.bytes))
+    return h2_stream_fault(stream, H2_ENHANCE_YOUR_CALM, "too many long trailers at once");
   end_peer(stream);
 }
 
 static void take_head(struct h2_stream *stream, struct h2_header_block *block) {
   struct str status = block->head.pseudo[H2_PSEUDO_STATUS];
   bool is_interim = block->head.block == H2_BLOCK_RESPONSE && status.len == 3 && status.ptr[0] == '1';
+  bool is_held = holds_head(stream, block->head.bytes);
+  if (!is_held && block->head.block == H2_BLOCK_REQUEST) return refuse_head(stream);
   if (is_interim && ++stream->interims > INTERIMS_MOST)
     return h2_stream_fault(stream, H2_ENHANCE_YOUR_CALM, "too many interim responses");
   if (!is_interim) {
@@ -138,15 +156,6 @@ static void on_block(struct h2_session *s, const nghttp2_frame *frame) {
 
 /* --- bodies and the rest ----------------------------------------------------------------------- */
 
-/* The connection's window comes back at once, while not too much waits in all streams. */
-static void hold(struct h2_session *s, size_t bytes) {
-  s->held += bytes;
-  if (s->held <= s->config.held_bytes)
-    nghttp2_session_consume_connection(s->ng, bytes);
-  else
-    s->owed += bytes;
-}
-
 static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *bytes, size_t count,
                    void *user) {
   struct h2_session *s = session_of(user);
@@ -162,7 +171,7 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
   }
   stream->taken += count;
   buf_append(stream->is_seen ? &stream->more : &stream->in, bytes, count);
-  hold(s, count);
+  h2_session_hold(s, count);
   h2_stream_tell(stream, H2_NEWS_DATA);
   return 0;
 }

@@ -14,7 +14,7 @@ enum {
 };
 
 const char *h2_code_name(uint32_t code) {
-  return code <= H2_HTTP_1_1_REQUIRED ? nghttp2_http2_strerror(code) : "unknown error code";
+  return code < H2_CODES ? nghttp2_http2_strerror(code) : "unknown error code";
 }
 
 /* nghttp2 fails here for want of memory only, for which there is one answer in this program. */
@@ -59,14 +59,16 @@ static void send_settings(struct h2_session *s) {
   PUT(MAX_HEADER_LIST_SIZE, s->config.head.head_bytes);
 #undef PUT
   must(nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, entries, count));
-  if (s->config.held_bytes > FIRST_WINDOW)
-    must(nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)s->config.held_bytes));
+  must(nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0,
+                                             (int32_t)s->config.connection_window));
 }
 
 struct h2_session *h2_session_new(const struct h2_config *config, uint64_t now_ms) {
   struct h2_session *s = memory_zalloc(sizeof *s);
-  CHECK(config->held_bytes <= INT32_MAX && config->stream_window <= INT32_MAX && config->out_bytes > 0);
+  CHECK(config->held_bytes <= INT32_MAX && config->connection_window <= INT32_MAX && config->out_bytes > 0);
+  CHECK(config->stream_window <= INT32_MAX);
   s->config = *config;
+  if (!config->connection_window) s->config.connection_window = (uint32_t)config->held_bytes;
   list_init(&s->streams);
   list_init(&s->news);
   list_init(&s->blocked);
@@ -194,6 +196,10 @@ size_t h2_session_rest(struct h2_session *s) {
   return h2_memory_rest(&s->memory);
 }
 
+bool h2_session_has_part_of_head(const struct h2_session *s) {
+  return s->is_in_block || (s->is_in_head_frame && s->walk.left);
+}
+
 bool h2_session_is_over(const struct h2_session *s) {
   if (buf_len(&s->out)) return false;
   return s->failed || (!nghttp2_session_want_read(s->ng) && !nghttp2_session_want_write(s->ng));
@@ -207,13 +213,24 @@ uint32_t h2_session_fault(const struct h2_session *s, const char **why, bool *by
 
 /* --- windows ----------------------------------------------------------------------------------- */
 
+/* What waits beyond held_bytes is owed, and nothing else. */
+static void settle(struct h2_session *s) {
+  size_t kept = s->held > s->config.held_bytes ? s->held - s->config.held_bytes : 0;
+  if (s->owed <= kept) return;
+  nghttp2_session_consume_connection(s->ng, s->owed - kept);
+  s->owed = kept;
+}
+
+void h2_session_hold(struct h2_session *s, size_t bytes) {
+  s->held += bytes;
+  s->owed += bytes;
+  settle(s);
+}
+
 void h2_session_let_in(struct h2_session *s, size_t bytes) {
   CHECK(bytes <= s->held);
   s->held -= bytes;
-  if (!s->owed || s->held >= s->config.held_bytes) return;
-  size_t room = s->config.held_bytes - s->held, given = s->owed < room ? s->owed : room;
-  s->owed -= given;
-  nghttp2_session_consume_connection(s->ng, given);
+  settle(s);
 }
 
 /* The streams that h2_stream_write kept waiting, in the order in which they came to wait, so that each gets its turn.
@@ -243,6 +260,11 @@ void h2_session_end(struct h2_session *s, enum h2_code code) {
                           NULL, 0);
   else
     nghttp2_session_terminate_session(s->ng, code);
+}
+
+void h2_session_blame(struct h2_session *s, enum h2_code code, const char *why) {
+  h2_session_fail(s, code, why);
+  nghttp2_session_terminate_session(s->ng, s->code);
 }
 
 void h2_session_ping(struct h2_session *s) { nghttp2_submit_ping(s->ng, NGHTTP2_FLAG_NONE, NULL); }

@@ -10,7 +10,8 @@
 // A stream lives until both sides have let go of it: the connection (its frames are over) and the user
 // (h2_stream_release). The user's pointer is stream->owner. A body that comes in waits in stream->in, and its window is
 // given back when the user says that it was used: so a stream that nobody reads stops its sender. The connection's
-// window is given back at once, while what waits in all streams is less than `held_bytes`: so it stops nobody else. A
+// window is given back at once, while what waits in all streams is less than `held_bytes`: so it stops nobody else. So
+// no more than held_bytes and a window of the connection wait at a time, with heads_bytes of heads. A
 // body that goes out is not kept: h2_stream_write takes only what the windows and the output have room for.
 #ifndef PERILUNE_HTTP_H2_SESSION_H
 #define PERILUNE_HTTP_H2_SESSION_H
@@ -35,7 +36,8 @@ enum h2_code {
   H2_CONNECT_ERROR,
   H2_ENHANCE_YOUR_CALM,
   H2_INADEQUATE_SECURITY,
-  H2_HTTP_1_1_REQUIRED
+  H2_HTTP_1_1_REQUIRED,
+  H2_CODES
 };
 /* "PROTOCOL_ERROR"; "unknown error code" where the number is none of these. */
 const char *h2_code_name(uint32_t code);
@@ -45,9 +47,12 @@ struct h2_config {
   bool connect_protocol; /* of a server: announce extended CONNECT (RFC 8441) */
   /* At once. Of a server: a stream counts until the user lets go of it; of a client: until SETTINGS say how many. */
   unsigned streams;
-  uint32_t stream_window;    /* bytes of each stream that may come before they are used, to begin with */
-  uint32_t window_most;      /* to which that grows for a stream whose bytes are used as fast as they come */
-  size_t held_bytes;         /* of all streams, received and not used yet */
+  uint32_t stream_window;     /* bytes of each stream that may come before they are used, to begin with */
+  uint32_t window_most;       /* to which that grows for a stream whose bytes are used as fast as they come */
+  uint32_t connection_window; /* the same of all streams together; 0: held_bytes */
+  size_t
+      held_bytes; /* of all streams, received and not used yet, of which the connection's window takes no notice */
+  size_t heads_bytes;        /* of the heads and trailers of all streams that are not released; 0: any */
   size_t out_bytes;          /* made and not written yet: beyond, no body is taken */
   struct parser_limits head; /* of each head, and of trailers */
   struct h2_allowance allowances[H2_COSTS];
@@ -83,6 +88,7 @@ struct h2_stream {
   uint64_t taken, length; /* body bytes received, and announced; length is UINT64_MAX where it is not known */
   uint32_t window;        /* how many bytes may come before they are used */
   uint64_t used;          /* by the user */
+  size_t head_bytes;      /* of its heads and trailers, as they count in session->heads_held */
   int64_t window_before;  /* what we could send before the last SETTINGS */
   int32_t id;
   uint32_t code; /* of H2_NEWS_RESET, enum h2_code or any other number */
@@ -119,6 +125,8 @@ struct buf *h2_session_out(struct h2_session *s);
 /* Of a connection that has been idle for a while: gives back to the kernel what its next frame takes again. Returns how
  * many bytes; 0 where something is under way. A system call or two. */
 size_t h2_session_rest(struct h2_session *s);
+/* A head has begun that is not whole. */
+bool h2_session_has_part_of_head(const struct h2_session *s);
 /* Nothing more will be read or written. */
 bool h2_session_is_over(const struct h2_session *s);
 /* Why the connection was ended: the code of the GOAWAY sent or received, H2_NO_ERROR where it ended well; *why a static
@@ -129,6 +137,8 @@ uint32_t h2_session_fault(const struct h2_session *s, const char **why, bool *by
  * are still taken. The second refuses what comes from then on. Running streams go on where `code` is H2_NO_ERROR. */
 void h2_session_announce_end(struct h2_session *s);
 void h2_session_end(struct h2_session *s, enum h2_code code);
+/* The other side is at fault, for a reason that only the user knows: a GOAWAY, and nothing more is received. */
+void h2_session_blame(struct h2_session *s, enum h2_code code, const char *why);
 /* A PING, whose answer sets h2_session_pongs one higher. */
 void h2_session_ping(struct h2_session *s);
 unsigned h2_session_pongs(const struct h2_session *s);

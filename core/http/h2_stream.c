@@ -282,8 +282,10 @@ void h2_stream_release(struct h2_stream *stream) {
   stream->is_released = true;
   stream->owner = NULL;
   stream->arena = &stream->own;
-  CHECK(s->count > 0);
+  CHECK(s->count > 0 && s->heads_held >= stream->head_bytes);
   s->count--;
+  s->heads_held -= stream->head_bytes;
+  stream->head_bytes = 0;
   if (!stream->is_open) h2_stream_forget(stream);
 }
 

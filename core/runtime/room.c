@@ -68,6 +68,7 @@ static enum wait wait_of(const struct downstream *d) {
 
 /* For how long it has waited for a request, for the rest of its head, or for the client to close. */
 static uint64_t idle_ms_of(const struct downstream *d) {
+  if (d->state == DOWNSTREAM_HTTP2) return http2_idle_ms(d);
   uint64_t allowed = wait_ms(wait_of(d), d->service->policy.settings), left = timer_left_ms(&d->stream.timer);
   return allowed > left ? allowed - left : 0;
 }
@@ -81,7 +82,10 @@ static void give_up(struct downstream *d) {
   cell_add(&d->proxy->tally->given_up, 1);
   log_info("client %.*s: given up after %llu ms in which it asked nothing: there is no room",
            STR_ARG(downstream_client(d)), (unsigned long long)idle_ms_of(d));
-  downstream_close(d);
+  if (d->state == DOWNSTREAM_HTTP2)
+    http2_give_up(d);
+  else
+    downstream_close(d);
 }
 
 static bool waits(const struct downstream *d) {

@@ -15,14 +15,16 @@
 struct census;
 struct metrics;
 
-enum { TRAFFIC_STATUSES = 600, TALLY_HOOKS = 24 };
+enum { TRAFFIC_STATUSES = 600, TALLY_HOOKS = 24, TRAFFIC_HTTP2_CODES = 14 };
 
 struct traffic {
   _Alignas(64) cell accepted;      /* connections */
   cell refused;                    /* of these, closed at once: their client had as many as it may have */
   cell statuses[TRAFFIC_STATUSES]; /* answers, by their status; [0]: none, or none that exists */
-  cell received, sent;             /* bytes of requests, of responses: heads and bodies */
-  struct histogram duration;       /* us, from a request's head to the end of its response; without tunnels */
+  /* Connections of HTTP/2 that were ended for a fault of the client, by the code (RFC 9113 section 7); [0]: another. */
+  cell http2_faults[TRAFFIC_HTTP2_CODES];
+  cell received, sent;       /* bytes of requests, of responses: heads and bodies */
+  struct histogram duration; /* us, from a request's head to the end of its response; without tunnels */
 };
 
 struct hook_tally {

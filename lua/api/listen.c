@@ -62,6 +62,11 @@ static const struct option options[] = {
     SETTING("via", OPTION_FLAG, via),
     SETTING("allow_connect", OPTION_FLAG, allow_connect),
     SETTING("h2c", OPTION_FLAG, h2c),
+    SETTING("max_streams", OPTION_POSITIVE, http2.streams),
+    SETTING("stream_window", OPTION_SIZE, http2.stream_window),
+    SETTING("connection_window", OPTION_SIZE, http2.connection_window),
+    SETTING("max_resets", OPTION_COUNT, http2.resets),
+    SETTING("max_control_frames", OPTION_COUNT, http2.controls),
     {"alpn", OPTION_TABLE, 0, NULL},
     {"forwarded", OPTION_WORD, offsetof(struct policy_listener, settings.forwarded), forwarded_words},
     {"abort_on_close", OPTION_WORD, offsetof(struct policy_listener, settings.abort_on_close), abort_words},
@@ -244,6 +249,13 @@ static void refuse_hooks_among_options(lua_State *L) {
   }
 }
 
+/* RFC 9113 section 6.9: what a window can be. A connection's is never smaller than it is without being set. -0 +0 */
+static void check_window(lua_State *L, const char *option, size_t bytes, int least) {
+  if (bytes < (size_t)least || bytes > INT32_MAX)
+    luaL_error(L, "perilune.listen: option '%s' must be a number from %d to 2147483647, got %s", option,
+               least, lua_pushfstring(L, "%f", (lua_Number)bytes));
+}
+
 /* -0 +0 */
 static void check_options(lua_State *L, struct listen_options *into, struct arena *arena) {
   into->listener.settings = settings_default;
@@ -256,6 +268,8 @@ static void check_options(lua_State *L, struct listen_options *into, struct aren
   if (bits < 1 || bits > 128)
     luaL_error(L, "perilune.listen: option 'client_ipv6_bits' must be a number from 1 to 128, got %d",
                (int)bits);
+  check_window(L, "stream_window", into->listener.settings.http2.stream_window, 1);
+  check_window(L, "connection_window", into->listener.settings.http2.connection_window, 65535);
   take_certificates(L, into, arena);
   take_alpn(L, &into->listener.tls);
   take_senders(L, &into->listener.settings);

@@ -14,6 +14,7 @@
 #include "base/version.h"
 #include "exchange/account.h"
 #include "exchange/hooks.h"
+#include "http/h2_session.h"
 #include "runtime/observe/backends_report.h"
 #include "runtime/observe/heartbeat.h"
 #include "runtime/observe/limits.h"
@@ -131,6 +132,16 @@ static void put_refused(FILE *out, struct str name, const struct traffic *t) {
   put_labelled(out, "connections_refused_total", "listener", name, cell_get(&t->refused));
 }
 
+static void put_http2_faults(FILE *out, struct str name, const struct traffic *t) {
+  for (unsigned code = 0; code < TRAFFIC_HTTP2_CODES; code++) {
+    number count = cell_get(&t->http2_faults[code]);
+    if (!count) continue;
+    fputs("perilune_http2_faults_total{", out);
+    exposition_put_label(out, "listener", name);
+    fprintf(out, ",code=\"%s\"} %llu\n", code ? h2_code_name(code) : "other", count);
+  }
+}
+
 static const struct {
   const char *name, *type, *help;
   void (*put)(FILE *out, struct str name, const struct traffic *traffic);
@@ -138,6 +149,9 @@ static const struct {
     {"connections_accepted_total", "counter", "Client connections that were accepted.", put_accepted},
     {"connections_refused_total", "counter",
      "Client connections that were closed at once, because their client had too many.", put_refused},
+    {"http2_faults_total", "counter",
+     "Client connections of HTTP/2 that were ended for a fault of the client, by the code that it was told.",
+     put_http2_faults},
     {"requests_total", "counter", "Requests that have ended, by the status of their answer; 0: no answer.",
      put_requests},
     {"request_duration_seconds", "histogram",
