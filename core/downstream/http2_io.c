@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// http2_io: bytes from and to a client's connection that speaks HTTP/2, and the news of its streams that come with them.
+// http2_io: bytes from and to a client's connection that speaks HTTP/2, and the news of its streams that come with it.
 // The one hard problem is that whatever is told may end its exchange, the stream, or the connection: so each step looks
 // whether the connection is still there.
 #include "base/check.h"

@@ -112,7 +112,7 @@ static bool head(struct stream *stream, const struct stream_head *given, struct 
   *text = (struct str){0};
   *sink = (struct sink){0};
   if (s->is_malformed) { /* section 8.1.1 */
-    h2_stream_reset(s->h2, H2_PROTOCOL_ERROR);
+    h2_stream_blame(s->h2, H2_PROTOCOL_ERROR, "a malformed request");
     return true;
   }
   if (given->kind == HEAD_INTERIM) return send_interim(s, given->response);

@@ -4,8 +4,10 @@
 // which the other side may not know yet, and else a fault (RFC 9113 section 5.1).
 #include "http/h2_parts.h"
 
-/* A compressed block may be so much longer than the list of its fields. */
-enum { BLOCK_OVERHEAD = 16384 };
+enum {
+  BLOCK_OVERHEAD = 16384, /* a compressed block may be so much longer than the list of its fields */
+  CONTINUATIONS_MOST = 8
+};
 
 /* --- streams -------------------------------------------------------------------------------------- */
 
@@ -52,10 +54,12 @@ static void take_block(struct h2_session *s, const struct h2_frame_head *frame) 
   if (frame->type == NGHTTP2_HEADERS) {
     check_id(s, frame);
     check_padding(s, frame);
-    s->block_bytes = 0;
+    s->block_bytes = s->continuations = 0;
   }
   s->is_in_block = !(frame->flags & NGHTTP2_FLAG_END_HEADERS);
   s->block_bytes += frame->length + H2_FRAME_HEADER;
+  if (frame->type == NGHTTP2_CONTINUATION && ++s->continuations > CONTINUATIONS_MOST)
+    h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "a header block in too many pieces");
   if (s->block_bytes > s->config.head.head_bytes + BLOCK_OVERHEAD)
     h2_session_fail(s, H2_ENHANCE_YOUR_CALM, "a header block longer than allowed");
 }
@@ -87,9 +91,11 @@ static bool take_priority(struct h2_session *s, const struct h2_frame_head *fram
 /* Section 6.9: of a stream it is an error of that stream alone. */
 static bool take_window(struct h2_session *s, const struct h2_frame_head *frame) {
   bool is_zero = frame->payload && frame->length == 4 && !number_at(frame->payload);
-  struct h2_stream *stream = is_zero && !s->is_in_block ? h2_stream_live(s, frame->id) : NULL;
+  bool is_of_stream = frame->id && (!s->config.is_server || frame->id <= s->ids.last);
+  if (!is_zero || !is_of_stream || s->is_in_block) return true;
+  struct h2_stream *stream = h2_stream_live(s, frame->id);
   if (stream) h2_stream_fault(stream, H2_PROTOCOL_ERROR, "a WINDOW_UPDATE of 0");
-  return !stream;
+  return false;
 }
 
 /* --- the connection ------------------------------------------------------------------------------- */

@@ -37,6 +37,7 @@ struct h2_session {
   struct buf out;
   struct list streams, news, blocked;
   unsigned count; /* of streams that are not released */
+  unsigned open;  /* of streams that nghttp2 knows, as the other side does */
   unsigned pongs;
   size_t held, owed; /* body bytes that wait in streams; connection window that is not given back yet */
   size_t heads_held; /* bytes of heads of streams that are not released */
@@ -44,8 +45,9 @@ struct h2_session {
   struct h2_stream *block_stream; /* of the block that is coming in; NULL: nobody wants it */
   struct h2_header_block *block;  /* in the stream's arena */
   size_t block_bytes;             /* compressed, and its frame headers */
-  bool is_in_block;               /* its last frame has not begun */
-  bool is_in_head_frame;          /* the last frame was one of a block */
+  unsigned continuations;
+  bool is_in_block;      /* its last frame has not begun */
+  bool is_in_head_frame; /* the last frame was one of a block */
   struct h2_walk walk;
   unsigned preface_left; /* bytes of the preface that are still to come */
   struct h2_ids ids;     /* of the other side's streams */
@@ -75,6 +77,8 @@ void h2_stream_fault(struct h2_stream *stream, uint32_t code, const char *why);
 /* For the user of the stream to see. */
 void h2_stream_tell(struct h2_stream *stream, unsigned news);
 struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *arena);
+/* nghttp2 knows it no longer. */
+void h2_stream_shut(struct h2_stream *stream);
 /* Frees a stream whose frames are over, and that the user has let go of, or has never heard of. */
 void h2_stream_forget(struct h2_stream *stream);
 /* So many bytes wait in a stream, or no longer. */

@@ -7,7 +7,10 @@
 
 #include <stdio.h>
 
-enum { INTERIMS_MOST = 32 /* heads before the final one */ };
+enum {
+  INTERIMS_MOST = 32, /* heads before the final one */
+  HELD_STREAMS = 2    /* as many times more may be held as may be open */
+};
 
 static struct h2_session *session_of(void *user) {
   struct h2_session *s = user;
@@ -40,9 +43,12 @@ void h2_stream_fault(struct h2_stream *stream, uint32_t code, const char *why) {
 
 /* --- heads ------------------------------------------------------------------------------------- */
 
-/* A new stream of a client. One too many is refused: its block is decoded all the same, for HPACK's sake. */
+/* A new stream of a client. One too many is refused: its block is decoded all the same, for HPACK's sake. Streams that
+ * are over for the client, but not for us, count as well, or it could have any number of them; but not at once, for a
+ * client that has its answers cannot know what is still done behind them. */
 static struct h2_stream *accept_stream(struct h2_session *s, int32_t id) {
-  if (s->is_leaving || s->count >= s->config.streams) {
+  bool is_one_too_many = s->open >= s->config.streams || s->count >= HELD_STREAMS * s->config.streams;
+  if (s->is_leaving || is_one_too_many) {
     nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, id, H2_REFUSED_STREAM);
     if (!s->is_leaving) h2_session_spend(s, H2_COST_RESET, "too many streams at once");
     return NULL;
@@ -206,6 +212,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
   case NGHTTP2_DATA:
     stream = h2_stream_live(s, frame->hd.stream_id);
     if (stream && ends) end_peer(stream);
+    if (!ends && frame->hd.length && frame->hd.length == frame->data.padlen)
+      h2_session_spend(s, H2_COST_CONTROL, "too many DATA frames of padding alone");
     break;
   case NGHTTP2_RST_STREAM: on_peer_reset(s, frame->hd.stream_id, frame->rst_stream.error_code); break;
   case NGHTTP2_GOAWAY: on_goaway(s, frame->goaway.error_code); break;
@@ -243,7 +251,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
   struct h2_stream *stream = find_stream(s, id);
   (void)ng;
   if (!stream) return 0;
-  stream->is_open = false;
+  h2_stream_shut(stream);
   if (s->block_stream == stream) s->block_stream = NULL;
   bool is_whole = stream->peer_ended && stream->ended;
   if (is_whole && code == H2_NO_ERROR) h2_budget_earn(&s->budget, H2_COST_RESET, 1);
@@ -282,7 +290,7 @@ static int on_not_sent(nghttp2_session *ng, const nghttp2_frame *frame, int erro
   LIST_EACH(node, &s->streams) {
     struct h2_stream *stream = LIST_ENTRY(node, struct h2_stream, link);
     if (stream->id != frame->hd.stream_id || !stream->is_open) continue;
-    stream->is_open = false;
+    h2_stream_shut(stream);
     stream->was_refused = true;
     stream->code = H2_REFUSED_STREAM;
     h2_stream_tell(stream, H2_NEWS_RESET);

@@ -49,7 +49,7 @@ static void send_settings(struct h2_session *s) {
 #define PUT(id, number)                                                                                      \
   entries[count++] = (nghttp2_settings_entry) { NGHTTP2_SETTINGS_##id, (uint32_t)(number) }
   if (s->config.is_server) {
-    PUT(MAX_CONCURRENT_STREAMS, s->config.streams);
+    PUT(MAX_CONCURRENT_STREAMS, UINT32_MAX);
     PUT(NO_RFC7540_PRIORITIES, 1);
     if (s->config.connect_protocol) PUT(ENABLE_CONNECT_PROTOCOL, 1);
   } else {
@@ -61,6 +61,14 @@ static void send_settings(struct h2_session *s) {
   must(nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, entries, count));
   must(nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0,
                                              (int32_t)s->config.connection_window));
+}
+
+/* nghttp2 would end the connection of a client that has one stream too many, which is refused alone (h2_receive.c). So it
+ * hears of no limit, and the client, in the first of the SETTINGS that were just made, of the one that there is. */
+static void announce_streams(struct h2_session *s) {
+  enum { VALUE_AT = H2_FRAME_HEADER + 2 };
+  CHECK(buf_len(&s->out) > VALUE_AT + 4);
+  for (int i = 0; i < 4; i++) buf_ptr(&s->out)[VALUE_AT + i] = (char)(s->config.streams >> (24 - 8 * i));
 }
 
 struct h2_session *h2_session_new(const struct h2_config *config, uint64_t now_ms) {
@@ -79,6 +87,7 @@ struct h2_session *h2_session_new(const struct h2_config *config, uint64_t now_m
   s->ng = new_nghttp2(s);
   send_settings(s);
   h2_session_send(s);
+  if (config->is_server) announce_streams(s);
   return s;
 }
 
@@ -86,7 +95,7 @@ void h2_session_free(struct h2_session *s) {
   LIST_EACH(node, &s->streams) {
     struct h2_stream *stream = LIST_ENTRY(node, struct h2_stream, link);
     CHECK(stream->is_released || !stream->is_known);
-    stream->is_open = false;
+    h2_stream_shut(stream);
     h2_stream_forget(stream);
   }
   nghttp2_session_del(s->ng);

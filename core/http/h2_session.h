@@ -45,7 +45,7 @@ const char *h2_code_name(uint32_t code);
 struct h2_config {
   bool is_server;
   bool connect_protocol; /* of a server: announce extended CONNECT (RFC 8441) */
-  /* At once. Of a server: a stream counts until the user lets go of it; of a client: until SETTINGS say how many. */
+  /* At once. Of a server: and twice as many that the user has not let go of; of a client: until SETTINGS say. */
   unsigned streams;
   uint32_t stream_window;     /* bytes of each stream that may come before they are used, to begin with */
   uint32_t window_most;       /* to which that grows for a stream whose bytes are used as fast as they come */
@@ -174,6 +174,9 @@ size_t h2_stream_write(struct h2_stream *stream, struct str *parts, unsigned cou
 void h2_stream_end(struct h2_stream *stream, const struct h2_fields *trailers);
 /* Ends the stream, in both directions. What was written and is not in the output yet is lost. */
 void h2_stream_reset(struct h2_stream *stream, uint32_t code);
+/* The same for a fault of the other side, which the user alone can see: it counts as the session's own findings do, and
+ * may end the connection. `why`: static. */
+void h2_stream_blame(struct h2_stream *stream, uint32_t code, const char *why);
 /* The user lets go. If the stream has not ended in both directions it is reset: with NO_ERROR where our half has
  * (RFC 9113 section 8.1), else with CANCEL. */
 void h2_stream_release(struct h2_stream *stream);

@@ -21,8 +21,14 @@ struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *
   list_init(&stream->blocked_link);
   list_push_back(&s->streams, &stream->link);
   s->count++;
+  s->open++;
   OBJ_INIT(stream, H2_STREAM_MAGIC);
   return stream;
+}
+
+void h2_stream_shut(struct h2_stream *stream) {
+  if (stream->is_open) stream->session->open--;
+  stream->is_open = false;
 }
 
 static void drop_body(struct h2_stream *stream) {
@@ -117,7 +123,7 @@ struct h2_stream *h2_session_request(struct h2_session *s, const struct h2_field
   stream->ended = ends;
   stream->id = nghttp2_submit_request(s->ng, NULL, nv, fields->count, ends ? NULL : &body, stream);
   if (stream->id > 0) return stream;
-  stream->is_open = false;
+  h2_stream_shut(stream);
   h2_stream_release(stream);
   return NULL;
 }
@@ -255,6 +261,13 @@ void h2_stream_reset(struct h2_stream *stream, uint32_t code) {
   if (stream->is_open && !stream->is_reset)
     nghttp2_submit_rst_stream(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, code);
   stream->is_reset = true;
+}
+
+void h2_stream_blame(struct h2_stream *stream, uint32_t code, const char *why) {
+  struct h2_session *s = stream->session;
+  bool had_failed = s->failed;
+  h2_stream_fault(stream, code, why);
+  if (s->failed && !had_failed) nghttp2_session_terminate_session(s->ng, s->code);
 }
 
 /* --- the end ------------------------------------------------------------------------------------ */
