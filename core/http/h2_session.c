@@ -63,7 +63,7 @@ static void send_settings(struct h2_session *s) {
                                              (int32_t)s->config.connection_window));
 }
 
-/* nghttp2 would end the connection of a client that has one stream too many, which is refused alone (h2_receive.c). So it
+/* nghttp2 would end the connection of a client that has one stream too many. It is refused alone (h2_receive.c): so it
  * hears of no limit, and the client, in the first of the SETTINGS that were just made, of the one that there is. */
 static void announce_streams(struct h2_session *s) {
   enum { VALUE_AT = H2_FRAME_HEADER + 2 };

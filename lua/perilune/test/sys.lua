@@ -124,7 +124,10 @@ local function address_of(host, port)
 end
 
 local one = ffi.new("int[1]", 1)
+local IPPROTO_TCP, TCP_NODELAY = 6, 1
 local function set_option(fd, option, value, size) return C.setsockopt(fd, SOL_SOCKET, option, value, size) end
+-- Small writes go out at once. A unix socket does so anyway, and takes no such option.
+local function set_nodelay(fd) C.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ffi.new("int[1]", 1), 4) end
 
 --- A listening socket; port 0 takes a free one, which M.port tells.
 ---@param backlog integer? connections that may wait to be accepted; 1024
@@ -164,6 +167,7 @@ end
 function M.accept(fd)
   local accepted = C.accept4(fd, nil, nil, SOCK_NONBLOCK + SOCK_CLOEXEC)
   if accepted < 0 then return failure() end
+  set_nodelay(accepted)
   return accepted
 end
 
@@ -174,6 +178,7 @@ function M.connect(host, port, receive_buffer)
   local fd = C.socket(family, SOCK_STREAM + SOCK_NONBLOCK + SOCK_CLOEXEC, 0)
   if fd < 0 then return failure() end
   if receive_buffer then set_option(fd, SO_RCVBUF, ffi.new("int[1]", receive_buffer), 4) end
+  set_nodelay(fd)
   if C.connect(fd, address, length) == 0 then return fd end
   local _, message, errno = failure()
   if errno == EINPROGRESS then return fd end
