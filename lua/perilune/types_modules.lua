@@ -1,22 +1,22 @@
 -- SPDX-License-Identifier: Apache-2.0
--- The modules that policies are made from, as LuaCATS annotations: see lua/perilune/types.lua. Each is loaded by its own
--- name, or as perilune.json and so on when it is first used. They work in every hook. Only perilune.http and perilune.dns
--- wait.
+-- The modules for policies, as LuaCATS annotations: see lua/perilune/types.lua. Load a module with require, or use it as
+-- perilune.json and so on, which loads it when it is first used. They work in every hook. Only perilune.http and
+-- perilune.dns wait.
 ---@meta
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.dns": in hooks and background work.
 ---
---- Each worker keeps the answers of name servers for their time to live (between 1 s and an hour), and the answer that a
---- name does not exist for as long as the server says (at most a minute). Equal questions at the same time are asked
---- once. All this holds for peers, perilune.http, perilune.tcp, health checks and this module.
+--- Each worker caches the answers of name servers for their time to live (between 1 s and an hour). That a name does not
+--- exist is cached for as long as the server says (at most a minute). Equal questions at the same time are sent once. All
+--- this applies to peers, perilune.http, perilune.tcp, health checks and this module.
 ---
---- - If all servers are silent, the last answer is used for ten more minutes. If a server does not answer within 0.4 s,
----   the next one is asked, and the silent one comes last for 30 s.
+--- - If no server answers, the last answer is used for ten more minutes. If a server does not answer within 0.4 s, the
+---   next one is asked, and the first is asked last for 30 s.
 --- - If only IPv4 addresses arrive, they are used after 50 ms without waiting for IPv6 (RFC 8305), and vice versa.
 --- - With several addresses, the next one is tried after 250 ms, or at once if one fails. An address that failed comes
 ---   last for a minute; the others take turns.
---- - resolv.conf and the hosts file are read again when they change. With other servers, nothing that was kept is used.
+--- - resolv.conf and the hosts file are read again when they change. If the servers change, the cache is emptied.
 
 ---@class perilune.dns
 local dns = {}
@@ -67,13 +67,13 @@ local http = {}
 ---@field method? string of http.request; "GET"
 ---@field url string of http.request: "https://host:port/path"
 ---@field headers? table<string, string|number|(string|number)[]>
----@field body? string|string[]|fun(): string? a function gives one piece at a time, then nil; its body is sent in chunks
----@field stream? boolean the body is left to response:read
----@field limit? integer bytes of a body that is not streamed; 1048576
----@field address? string where to connect instead: "unix:/path", "1.2.3.4:80"
----@field keep? boolean the connection goes into the pool; true
+---@field body? string|string[]|fun(): string? a function returns one piece at a time, then nil; such a body is sent chunked
+---@field stream? boolean read the body with response:read, instead of waiting for all of it
+---@field limit? integer most bytes of a body that is not streamed; 1048576
+---@field address? string connect to this address instead of the URL's: "unix:/path", "1.2.3.4:80"
+---@field keep? boolean return the connection to the pool afterwards; true
 ---@field idle_timeout? number seconds that it stays there; 55
----@field pool_size? integer most connections of one kind in the pool; 32
+---@field pool_size? integer most connections to one server in the pool; 32
 ---@field timeout? number seconds for TCP, for TLS, for a send and for a receive, each; 5
 ---@field connect_timeout? number
 ---@field send_timeout? number
@@ -119,36 +119,36 @@ function http_response:read_all(limit) end
 function http_response:close() end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- perilune.json: JSON (RFC 8259). What is decoded and not touched is encoded as it was
+--- perilune.json: JSON (RFC 8259). A decoded value that was not changed is encoded as it was
 ---
---- | value | what becomes of it |
+--- | value | how it is encoded and decoded |
 --- |---|---|
 --- | whole numbers up to 2^53 | exact, in digits |
 --- | other numbers | the shortest text that reads back as the same number; `-0` stays `-0` |
---- | whole numbers beyond 2^53 | the nearest number that Lua has (1e20); keep them as strings where each digit counts |
+--- | whole numbers beyond 2^53 | the nearest number that Lua has (1e20); use strings if every digit matters |
 --- | NaN, infinity; 1e999 | cannot be encoded; cannot be decoded |
---- | `[]` | an empty table that encode writes as `[]` again, as it does every array that decode gave |
---- | an empty table of yours | `{}`; `[]` with json.array() or json.empty_array |
+--- | `[]` | an empty table that is encoded as `[]` again, like every array that decode has returned |
+--- | an empty table that you make | `{}`; use json.array() or json.empty_array for `[]` |
 --- | `null` | json.null |
---- | strings | any bytes, NUL included; those that are no UTF-8 pass as they are. Half of a surrogate pair cannot be decoded |
+--- | strings | any bytes, including NUL; bytes that are not UTF-8 are passed as they are. Half of a surrogate pair cannot be decoded |
 ---
 --- ```lua
 --- function policy.request_filter(session)
 ---   local order = perilune.json.decode(session:read_body())    -- {"id":1234567890123456,"notes":[]}
 ---   if type(order) ~= "table" then return end
----   order.lines = perilune.json.array()                        -- [] as long as nothing is in it
+---   order.lines = perilune.json.array()                        -- [] while it is empty
 ---   session:set_body(perilune.json.encode(order))
 --- end
 --- ```
 
 ---@class perilune.json
----@field null userdata null as decode gives it; compare with it, since it is not false
----@field empty_array userdata what encode writes as []; for constants. It is no table
+---@field null userdata stands for null. Compare with it: it is not false in a condition
+---@field empty_array userdata is encoded as []; for constants. It is not a table
 local json = {}
 --- Tables whose keys are 1, 2, ... become arrays, with null for a few holes. Others become objects; a key that is a
 --- number becomes its text. An empty table is an object, unless json.array marked it or decode gave it as an array.
 ---@param value any
----@return string? text, string? message for a function, NaN, more than 100 levels, an array with other keys
+---@return string? text, string? message if it has a function, NaN, more than 100 levels, or an array with other keys
 function json.encode(value) end
 ---@param text string
 ---@return any value, string? message nil and what is wrong where: "expected a value at character 5"
@@ -159,7 +159,7 @@ function json.decode(text) end
 function json.array(list) end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- perilune.base64: RFC 4648. Decoding is strict: what encoding would never give is refused
+--- perilune.base64: RFC 4648. Decoding is strict: it refuses what encoding would never produce
 
 ---@class perilune.base64
 local base64 = {}
@@ -169,7 +169,7 @@ function base64.encode(text) end
 ---@param text string
 ---@return string? bytes, string? message
 function base64.decode(text) end
---- With - and _, without padding, as tokens have it.
+--- With - and _ and without padding, as in tokens.
 ---@param text string
 ---@return string
 function base64.encode_url(text) end
@@ -178,7 +178,7 @@ function base64.encode_url(text) end
 function base64.decode_url(text) end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- perilune.crypto: digests are bytes; crypto.hex shows them
+--- perilune.crypto: digests and secrets. Digests are bytes; crypto.hex makes them readable
 
 ---@class perilune.crypto
 local crypto = {}
@@ -213,12 +213,12 @@ function crypto.hmac_sha384(key, text) end
 ---@param text string
 ---@return string bytes
 function crypto.hmac_sha512(key, text) end
---- Takes as long wherever two strings differ, so that no secret can be guessed byte by byte.
+--- Are the strings equal? It takes the same time wherever they differ, so that a secret cannot be guessed byte by byte.
 ---@param a string
 ---@param b string
 ---@return boolean
 function crypto.equal(a, b) end
---- Bytes fit for keys.
+--- Random bytes, good enough for keys.
 ---@param count integer up to 1048576
 ---@return string
 function crypto.random(count) end
@@ -238,16 +238,16 @@ local url = {}
 ---@param text string
 ---@return string
 function url.encode(text) end
---- + stays +.
+--- Decodes percent-encoding. A + stays a +.
 ---@param text string
----@return string? text, string? message where a % has no two digits behind it
+---@return string? text, string? message if a % is not followed by two hexadecimal digits
 function url.decode(text) end
---- Fields of a query or a form, decoded: a table with the first value of each name, and all { name, value } in order.
---- Broken encoding stays as it is.
+--- The decoded fields of a query or a form: a table with the first value of each name, and a list of all { name, value }
+--- in order. Malformed encoding stays as it is.
 ---@param text? string
 ---@return table<string, string> first, string[][] all
 function url.parse_query(text) end
---- Names in order of the alphabet; arrays repeat their name; true is an empty value.
+--- Builds a query. Names are in alphabetical order; an array repeats its name; true is an empty value.
 ---@param values table<string, string|number|true|(string|number)[]>
 ---@return string
 function url.build_query(values) end
@@ -255,13 +255,13 @@ function url.build_query(values) end
 ---@class perilune.url_parts
 ---@field scheme string lower case
 ---@field host string lower case; IPv6 without brackets
----@field port integer that of the scheme, where it says none
----@field path string "/" where it has none
+---@field port integer the scheme's port, if the URL has none
+---@field path string "/" if the URL has none
 ---@field query? string
----@field target string path and query: what a request line has
+---@field target string path and query, as in a request line
 
 ---@param text string
----@return perilune.url_parts?, string? message where it is no absolute URL
+---@return perilune.url_parts?, string? message if it is not an absolute URL
 function url.parse(text) end
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ function url.parse(text) end
 
 ---@class perilune.cookie
 local cookie = {}
---- The cookies of a Cookie field by name; of several with one name the first. See also session:cookies().
+--- The cookies of a Cookie field by name; if a name is repeated, the first value. See also session:cookies().
 ---@param field? string
 ---@return table<string, string>
 function cookie.parse(field) end
@@ -284,7 +284,7 @@ function cookie.parse(field) end
 ---@field same_site? "Strict"|"Lax"|"None"
 ---@field partitioned? boolean
 
---- The value of a Set-Cookie field. Raises for characters that no cookie can have.
+--- Builds the value of a Set-Cookie field. Raises an error for characters that a cookie cannot contain.
 ---@param name string
 ---@param value string
 ---@param options? perilune.cookie_options
@@ -292,22 +292,22 @@ function cookie.parse(field) end
 function cookie.build(name, value, options) end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- perilune.date: times as text. Times are seconds since 1970; without one it is now
+--- perilune.date: times as text. Times are seconds since 1970; the default is now
 
 ---@class perilune.date
 local date = {}
 ---@param time? number
 ---@return string text "Sun, 06 Nov 1994 08:49:37 GMT"
 function date.http(time) end
---- Also of the two old forms (RFC 9110 section 5.6.7).
+--- Also reads the two obsolete formats (RFC 9110 section 5.6.7).
 ---@param text string
 ---@return integer? time, string? message
 function date.parse_http(text) end
 ---@param time? number
----@param digits? integer of a second; 0
+---@param digits? integer decimals of the seconds; 0
 ---@return string text "1994-11-06T08:49:37Z"
 function date.iso8601(time, digits) end
----@param text string with its zone: "Z", "+01:00"
+---@param text string with a time zone: "Z", "+01:00"
 ---@return number? time, string? message
 function date.parse_iso8601(text) end
 
@@ -322,14 +322,15 @@ local networks = {}
 ---@param list string|string[] "10.0.0.0/8", "2001:db8::/32", "192.0.2.7"
 ---@return perilune.networks
 function cidr.new(list) end
----@param address string also with a port; "::ffff:10.0.0.1" is 10.0.0.1; unix sockets are outside
----@return boolean? inside, string? message nil where it is no address
+---@param address string may have a port; "::ffff:10.0.0.1" is the same as 10.0.0.1; unix sockets are never inside
+---@return boolean? inside, string? message nil if it is not an address
 function networks:contains(address) end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- perilune.regex: regular expressions of PCRE2. Patterns are compiled once, to machine code where that is possible. A
---- search ends after a bounded number of steps, with nil and "match limit exceeded". A wrong pattern raises. Flags are
---- letters: i caseless, m lines, s dot takes all, x free form, u UTF-8, a anchored
+--- perilune.regex: regular expressions of PCRE2. Patterns are compiled once, to machine code if possible. A search that
+--- takes too many steps ends with nil and "match limit exceeded". A malformed pattern raises an error. Flags are letters:
+--- i ignores case, m: ^ and $ match at lines, s: a dot matches newlines, x allows white space and comments, u UTF-8,
+--- a anchored
 ---
 --- ```lua
 --- local user_path = perilune.regex.new([[^/users/(?<id>\d+)$]])
@@ -342,9 +343,8 @@ function networks:contains(address) end
 ---@class perilune.regex
 local regex = {}
 ---@class perilune.captures
----@field [integer] string 0: the whole, then the groups; named groups are fields too
+---@field [integer] string 0: the whole match; 1 and so on: the groups. Named groups are also fields by their names
 
---- [0] is the whole, [1] ... are groups, named groups by name.
 ---@param subject string
 ---@param pattern string
 ---@param flags? string
@@ -360,13 +360,14 @@ function regex.test(subject, pattern, flags) end
 ---@param flags? string
 ---@return integer? from, integer|string|nil to_or_message
 function regex.find(subject, pattern, flags) end
---- for captures in regex.gmatch(subject, pattern) do ... end. Raises where the search gives up.
+--- for captures in regex.gmatch(subject, pattern) do ... end. Raises an error if a search takes too many steps.
 ---@param subject string
 ---@param pattern string
 ---@param flags? string
 ---@return fun(): perilune.captures?
 function regex.gmatch(subject, pattern, flags) end
---- In a text $1, ${name} and $0 stand for captures, $$ for a dollar; a function gets the captures, nil changes nothing.
+--- Replaces matches. In a replacement text, $1, ${name} and $0 stand for captures, and $$ for a dollar. A function gets
+--- the captures and returns the replacement; if it returns nil, the match stays.
 ---@param subject string
 ---@param pattern string
 ---@param replacement string|fun(captures: perilune.captures): string?
@@ -374,11 +375,11 @@ function regex.gmatch(subject, pattern, flags) end
 ---@param limit? integer replacements at most
 ---@return string? text, integer|string count_or_message
 function regex.gsub(subject, pattern, replacement, flags, limit) end
---- The pattern that matches just this text.
+--- A pattern that matches exactly this text.
 ---@param text string
 ---@return string pattern
 function regex.escape(text) end
---- A compiled pattern, with match, test and find (each with a subject and where to begin).
+--- A compiled pattern. Its methods match, test and find take a subject and where to begin.
 ---@param pattern string
 ---@param flags? string
 ---@return perilune.pattern
@@ -400,27 +401,29 @@ function pattern:test(subject, init) end
 function pattern:find(subject, init) end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- Default policies that guard: for request_filter and other hooks
+--- Default policies that protect: for request_filter and other hooks
 
 ---@class perilune.access_control
 local access_control = {}
 ---@class perilune.access_control_options
 ---@field allow? string[] networks; without: everybody
----@field deny? string[] networks; wins over allow
+---@field deny? string[] networks that are refused even if allow has them
 ---@field status? integer 403
----@field address? fun(session: perilune.session): string instead of the connection's; what is no IP address is refused
+---@field address? fun(session: perilune.session): string the address to check, instead of the connection's; if it is not
+---an IP address, the request is refused
 
---- require "perilune.access_control". For request_filter: true says that it has refused the request. A client of
---- a unix socket that the proxy listens on is let in, unless a PROXY header speaks for somebody else. Any other address
---- that is no IP address is refused.
+--- require "perilune.access_control". For request_filter: returns true if it has refused the request. Clients of a unix
+--- socket that the proxy listens on are allowed, unless a PROXY header names another client. Any other address that is
+--- not an IP address is refused.
 ---@param options perilune.access_control_options
 ---@return fun(session: perilune.session): boolean
 function access_control.new(options) end
 
 ---@class perilune.basic_auth
 local basic_auth = {}
---- require "perilune.basic_auth". For request_filter: true says that it has asked for credentials (401); else ctx.user
---- is who it is. Passwords, or "sha256:" and their digest in hexadecimal; compared in constant time.
+--- require "perilune.basic_auth". For request_filter: returns true if it has asked for credentials (401); otherwise
+--- ctx.user is the user's name. `users` has a password for each name, or "sha256:" and its digest in hexadecimal. They
+--- are compared in constant time.
 ---@param options { users: table<string, string>, realm: string? }
 ---@return fun(session: perilune.session, ctx?: table): boolean
 function basic_auth.new(options) end
@@ -429,12 +432,12 @@ function basic_auth.new(options) end
 local token_auth = {}
 ---@class perilune.token_auth_options
 ---@field secret string
----@field issuer? string the claim iss must be this
----@field audience? string aud must be this, or have it
+---@field issuer? string the claim `iss` must be this
+---@field audience? string the claim `aud` must be this, or contain it
 ---@field leeway? integer seconds that clocks may differ; 0
 
---- require "perilune.token_auth": signed tokens (JWT, HS256). For request_filter: true says that it has refused the
---- request (401); else ctx.claims is what the token says.
+--- require "perilune.token_auth": signed tokens (JWT, HS256). For request_filter: returns true if it has refused the
+--- request (401); otherwise ctx.claims has the claims of the token.
 ---@param options perilune.token_auth_options
 ---@return fun(session: perilune.session, ctx?: table): boolean
 function token_auth.new(options) end
@@ -452,10 +455,10 @@ local cors = {}
 ---@class perilune.cors_options
 ---@field origins string[] "https://app.example"; { "*" }: any, without credentials
 ---@field methods? string[] GET, HEAD, POST, PUT, PATCH, DELETE
----@field headers? string[] that requests may have; without: those that are asked for
----@field expose? string[] that scripts may read
+---@field headers? string[] fields that requests may have; without: all that the preflight asks for
+---@field expose? string[] response fields that scripts may read
 ---@field credentials? boolean false
----@field max_age? integer seconds that a preflight's answer holds; 600
+---@field max_age? integer seconds that the answer to a preflight is valid; 600
 
 --- require "perilune.cors". preflight is for request_filter, mark for answer_filter (or for response_filter, if the
 --- proxy's error pages and the policy's own answers are not to have the fields).
@@ -464,40 +467,40 @@ local cors = {}
 function cors.new(options) end
 
 ---@class perilune.maintenance
----@overload fun(session: perilune.session): boolean for request_filter: true says that it has answered
+---@overload fun(session: perilune.session): boolean for request_filter: returns true if it has answered
 local maintenance = {}
 ---@class perilune.maintenance_options
 ---@field name? string of the switch, which all workers share; "maintenance"
 ---@field page? string
 ---@field content_type? string "text/html; charset=utf-8"
 ---@field retry_after? integer seconds
----@field allow? string[] networks whose requests pass all the same
+---@field allow? string[] networks whose requests are served anyway
 
---- require "perilune.maintenance". The switch is kept over reloads; an upgrade (`perilune upgrade`) turns it off: turn it
---- on again in the successor
+--- require "perilune.maintenance". The switch survives reloads. An upgrade (`perilune upgrade`) turns it off: turn it on
+--- again in the new process
 ---@param options? perilune.maintenance_options
 ---@return perilune.maintenance
 function maintenance.new(options) end
 ---@param on boolean
----@param seconds? number then it ends by itself
+---@param seconds? number after which it turns off by itself
 function maintenance:turn(on, seconds) end
 ---@return boolean
 function maintenance:is_on() end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- Default policies that steer: where requests go, what changes, what is logged
+--- Default policies for routing, changes and logs
 
 ---@class perilune.router
 local router = {}
 ---@class perilune.routes
 local routes = {}
---- require "perilune.router". Paths are exact, with parameters ("/users/:id"), or beginnings ("/static/*", "*"); a
---- method may stand before. The most exact one wins: exact paths first, then those with the fewest parameters, then the
---- longest beginning; one with a method before one without. A "*" stands at the end only, and "/users/*" does not match
---- "/users". Two routes for the same requests raise, since one would never be reached.
+--- require "perilune.router". A path is exact, has parameters ("/users/:id"), or is a prefix ("/static/*", "*"); a method
+--- may come before it. The most specific route is used: exact paths first, then those with the fewest parameters, then
+--- the longest prefix; a route with a method before one without. A "*" is allowed only at the end, and "/users/*" does
+--- not match "/users". Two routes for the same requests are an error, because one would never be used.
 ---
---- Parameters are decoded ("%20" is a space). `parameters.rest` is what a "*" stood for, decoded as a whole: of
---- "/static/*" it is "a/b.css" for "/static/a/b.css".
+--- Parameters are decoded ("%20" is a space). `parameters.rest` is the text that "*" stands for, decoded as a whole: for
+--- the route "/static/*" and the path "/static/a/b.css" it is "a/b.css".
 ---
 --- ```lua
 --- local routes = require("perilune.router").new {
@@ -514,16 +517,16 @@ local routes = {}
 function router.new(routes) end
 ---@param method string
 ---@param path string
----@return any value, table<string, string>? parameters nil where nothing belongs to the path
+---@return any value, table<string, string>? parameters nil if no route matches
 function routes:match(method, path) end
 
 ---@class perilune.canary
 local canary = {}
 ---@class perilune.canary_options
----@field percent number of the clients that have no cookie, or of the keys
----@field cookie? string its name: "1" is the new version, "0" the old one
----@field max_age? integer seconds that it lives; 86400
----@field key? fun(session: perilune.session): string? the same key, the same choice
+---@field percent number share of the clients without a cookie, or of the keys
+---@field cookie? string name of the cookie: "1" is the new version, "0" the old one
+---@field max_age? integer seconds that the cookie is valid; 86400
+---@field key? fun(session: perilune.session): string? requests with the same key get the same version
 
 --- require "perilune.canary"
 ---@param options perilune.canary_options
@@ -534,7 +537,7 @@ function canary.new(options) end
 ---@param ctx table
 ---@return boolean
 function canary:is_chosen(session, ctx) end
---- For response_filter: gives the client its cookie, where it has none.
+--- For response_filter: sets the cookie if the client has none.
 ---@param response perilune.response
 ---@param ctx table
 function canary:remember(response, ctx) end
@@ -545,7 +548,7 @@ local header_rules = {}
 ---@field remove? string[]
 ---@field set? table<string, string|fun(session: perilune.session): string?>
 ---@field add? table<string, string|fun(session: perilune.session): string?>
----@field default? table<string, string|fun(session: perilune.session): string?> only what is missing
+---@field default? table<string, string|fun(session: perilune.session): string?> set only if the field is missing
 
 --- require "perilune.header_rules". request is for upstream_request_filter, response for response_filter or
 --- answer_filter.
@@ -555,9 +558,8 @@ function header_rules.new(options) end
 
 ---@class perilune.body_replace
 local body_replace = {}
---- require "perilune.body_replace": replaces texts in responses that stream by. install(policy) sets three hooks.
---- Of each piece only the end is held back, if it may be the beginning of a text: at most one byte less than the
---- longest text.
+--- require "perilune.body_replace": replaces texts in responses as they are streamed. install(policy) sets three hooks.
+--- The end of a piece is held back if a text may begin there: at most one byte less than the longest text.
 ---@param options { texts: table<string, string>, types: string[]? }
 ---@return { request: function, response: function, body: function, install: fun(policy: perilune.hooks) }
 function body_replace.new(options) end
@@ -566,32 +568,32 @@ function body_replace.new(options) end
 local mirror = {}
 ---@class perilune.mirror_options
 ---@field to string "https://host:port"
----@field percent? number of the requests; 100
+---@field percent? number share of the requests; 100
 ---@field max_body? integer bytes; requests with larger bodies, or of unknown length, are not mirrored; 65536
----@field at_once? integer in each worker; 100
+---@field at_once? integer most copies at the same time, in each worker; 100
 ---@field timeout? number 5
 ---@field ca? string PEM file of the other server's authority
 
---- require "perilune.mirror": for request_filter: sends a copy to another server, whose response nobody waits for.
+--- require "perilune.mirror". For request_filter: sends a copy of the request to another server, without waiting for its
+--- response.
 ---@param options perilune.mirror_options
 ---@return fun(session: perilune.session)
 function mirror.new(options) end
 
 ---@class perilune.request_id
 local request_id = {}
---- require "perilune.request_id". request is for request_filter and sets ctx.request_id, response for answer_filter (or
---- response_filter, which sees only what peers answer).
---- An id that a client from a network of `trust` sends is kept; others are replaced. A request that cannot be parsed
---- reaches no request_filter, so it gets no id.
+--- require "perilune.request_id". `request` is for request_filter and sets ctx.request_id; `response` is for answer_filter
+--- (or for response_filter, which sees only the responses of peers). If a client from a network of `trust` sends an id, it
+--- is kept; others are replaced. A request that cannot be parsed does not reach request_filter, so it gets no id.
 ---@param options? { header: string?, trust: string[]? }
 ---@return { request: fun(session: perilune.session, ctx: table), response: fun(response: perilune.response, ctx: table) }
 function request_id.new(options) end
 
 ---@class perilune.access_log
 local access_log = {}
---- require "perilune.access_log": a hook for logging that writes a line of JSON for each request, with the names that
---- the option access_log of perilune.listen uses. The option writes from a thread of its own. This module writes from
---- the worker, which waits while nobody reads standard output: use it for lines that the option cannot write.
+--- require "perilune.access_log": a hook for logging that writes a line of JSON for each request, with the same names as
+--- the option access_log of perilune.listen. The option writes from a separate thread. This module writes from the
+--- worker, which has to wait if nobody reads standard output: use it only for lines that the option cannot write.
 ---@param options? { fields: (fun(session: perilune.session, ctx: table, error: perilune.error?): table)?, write: fun(line: string)? }
 ---@return fun(session: perilune.session, error: perilune.error?, ctx: table)
 function access_log.new(options) end

@@ -11,14 +11,15 @@
 --- local policy = {}
 --- function policy.request_filter(session, ctx)
 ---   local user, why, kind = store:call("HGET", "sessions", session:cookies().id or "")
----   if user then ctx.user = user return end                       -- else nil: there is none, or it could not be asked
+---   if user then ctx.user = user return end                       -- nil: there is none, or the server did not reply
 ---   if why then perilune.log.warn("sessions: " .. why) end        -- kind is "timeout", "down", ...
 ---   return session:respond { status = why and 503 or 401 }
 --- end
 --- ```
 ---
---- A worker has one connection to a server, which all its hooks and jobs use at the same time: commands are sent as they
---- come, and each task gets the reply to its own. docs/redis.md tells what happens when the server is slow or away.
+--- A worker has one connection to a server, and all its hooks and jobs use it at the same time: each command is sent at
+--- once, and each task gets the reply to its own command. docs/redis.md describes what happens if the server is slow or
+--- cannot be reached.
 
 ---@class perilune.redis
 ---@field null lightuserdata null within a list or a map; the same as json.null
@@ -31,8 +32,8 @@ local redis = {}
 ---@field password? string for AUTH
 ---@field database? integer for SELECT; 0
 ---@field protocol? 2|3 RESP2 or RESP3 (HELLO 3: maps, doubles and booleans); 2
----@field failures? integer after so many calls in a row without a reply in time the server counts as down; 5
----@field retry? number seconds between the first two tries to reach a server that is down; each further pause is twice as long; 0.25
+---@field failures? integer after this many calls in a row without a reply in time, the server counts as down; 5
+---@field retry? number seconds between the first two attempts to connect to a server that is down; each further pause is twice as long; 0.25
 ---@field retry_most? number seconds of the longest pause; 1.5
 ---@field queue? integer most commands of a worker that may wait for their replies; 1024
 ---@field queue_bytes? integer most bytes of commands that may wait to be sent; 4194304
@@ -44,47 +45,48 @@ local redis = {}
 ---@field ca? string PEM file of the authorities to trust, relative to the script; by default the system's
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any"
 
---- A client of the server at "1.2.3.4:6379", "name:6379" or "unix:/path". It connects when it is first used. Clients of
---- one address with equal options share the worker's connection.
+--- A client of the server at "1.2.3.4:6379", "name:6379" or "unix:/path". It connects when it is first used. Clients
+--- with the same address and equal options share the worker's connection.
 ---@param address string
 ---@param options? perilune.redis_options
 ---@return perilune.redis.client
 function redis.new(address, options) end
 
---- Is it an error of the server, within a list of replies? Its text is in value.error, its first word in value.code.
+--- Is this value, out of a list of replies, an error of the server? Its text is in value.error, its first word in
+--- value.code.
 ---@param value any
 ---@return boolean
 function redis.is_error(value) end
 
---- What calls give: a string for a string and a status, a number for an integer and a double, a list for a list and a
---- set, a table for a map, and booleans. Integers beyond 2^53, which a number would round, are strings. Null is nil;
---- within a list or a map it is redis.null. Strings may hold any bytes.
+--- Replies become Lua values: a string or a status becomes a string; an integer or a double becomes a number; a list or
+--- a set becomes a list; a map becomes a table; a boolean stays one. Integers beyond 2^53 are strings, because a number
+--- would be rounded. Null is nil; within a list or a map it is redis.null. Strings may contain any bytes.
 ---
---- A call that fails gives nil, a sentence and a word. A word in capitals comes from the server: "WRONGTYPE", "OOM",
---- "NOSCRIPT", "ERR". Any other word says that no reply came:
+--- A call that fails returns nil, a sentence and a word. A word in capitals comes from the server: "WRONGTYPE", "OOM",
+--- "NOSCRIPT", "ERR". Any other word means that no reply came:
 ---
 --- | word | what it means | was it done? |
 --- |---|---|---|
 --- | `timeout` | no reply within the time | maybe |
---- | `closed` | the connection was lost on the way | maybe |
---- | `too long` | the reply has more than `reply_bytes` | yes |
---- | `down` | the server cannot be reached, or did not answer lately | no |
+--- | `closed` | the connection was lost before the reply | maybe |
+--- | `too long` | the reply is longer than `reply_bytes` | yes |
+--- | `down` | the server cannot be reached, or has not answered recently | no |
 --- | `busy` | `queue` or `queue_bytes` is used up | no |
 ---
 --- No command is sent a second time.
 ---@class perilune.redis.client
 local client = {}
 
---- One command with its arguments, strings or numbers. Commands that block, subscribe or change the connection raise:
---- they have methods of their own.
+--- Sends one command with its arguments, strings or numbers. Commands that block, subscribe or change the connection
+--- raise an error: other methods are for them.
 ---@param command string
 ---@param ... string|number
 ---@return any reply, string? message, string? kind
 function client:call(command, ...) end
 
---- Several commands, sent together, which have the timeout of one. Each command is a list: { "GET", key }. Gives the
---- replies as a list in the same order; the error of a command stands in its place (see redis.is_error). Commands of
---- other tasks may run between them.
+--- Sends several commands together; the timeout is for all of them. Each command is a list: { "GET", key }. Returns the
+--- replies as a list in the same order; if a command fails, its error is at its place in the list (see redis.is_error).
+--- Commands of other tasks may run between them.
 ---
 --- ```lua
 --- local store = require("perilune.redis").new "127.0.0.1:6379"
@@ -97,13 +99,14 @@ function client:call(command, ...) end
 ---@return any[]? replies, string? message, string? kind
 function client:pipeline(commands) end
 
---- The same as one transaction (MULTI, EXEC): either all commands run, with nothing between them, or none does.
+--- Sends several commands as one transaction (MULTI, EXEC): either all of them run, with nothing between them, or none
+--- does.
 ---@param commands (string|number)[][]
 ---@return any[]? replies, string? message, string? kind why none was done
 function client:transaction(commands) end
 
---- Runs a Lua script in the server. Only its digest is sent, and its text if the server does not know it yet. Keep the
---- script constant: what differs from call to call belongs in keys and arguments.
+--- Runs a Lua script in the server. Only its digest is sent; its text follows if the server does not know it yet. Keep
+--- the script constant: pass values that differ from call to call as keys and arguments.
 ---@param script string
 ---@param keys string[]
 ---@param arguments? (string|number)[]
@@ -120,22 +123,22 @@ function client:with_timeout(seconds) end
 ---@return { state: string, waiting: integer, down: boolean, why: string? }
 function client:status() end
 
---- A connection that nobody else uses: for WATCH and for commands that block.
+--- Opens a connection that no other task uses: for WATCH and for commands that block.
 ---@param options? { timeout: number? } timeout: seconds that each call may take; 5
 ---@return perilune.redis.connection? connection, string? message, string? kind
 function client:connect(options) end
 
---- Receives what is published on these channels and patterns; for background work. It uses a connection of its own,
---- which is made at the first receive.
+--- Subscribes to these channels and patterns; for background work. It uses a separate connection, which is opened at the
+--- first receive.
 ---
 --- ```lua
 --- local store, flags = require("perilune.redis").new "127.0.0.1:6379", perilune.dict "flags"
---- perilune.after(0, function()                                     -- in the control worker: the dictionary is everybody's
+--- perilune.after(0, function()                                     -- in the control worker; all workers share the dictionary
 ---   local changes = store:subscribe { "flags" }
 ---   while true do
 ---     local message, _, kind = changes:receive()
 ---     if kind == "retired" then return end
----     if message then flags:set(message.payload, true) else flags:flush() end -- lost: what was published is unknown
+---     if message then flags:set(message.payload, true) else flags:flush() end -- messages may be lost
 ---   end
 --- end)
 --- ```
@@ -151,7 +154,7 @@ function client:stream(key, options) end
 
 ---@class perilune.redis.connection
 local connection = {}
---- As client:call, with any command. The connection is closed if no reply comes in time.
+--- Like client:call, but with any command. If no reply comes in time, the connection is closed.
 ---@param command string
 ---@param ... string|number
 ---@return any reply, string? message, string? kind
@@ -161,7 +164,7 @@ function connection:call(command, ...) end
 ---@param ... string|number
 ---@return true?, string? message, string? kind
 function connection:send(command, ...) end
---- The next reply or message. After "timeout" it may be asked again.
+--- Waits for the next reply or message. After "timeout" it can be called again.
 ---@param seconds? number by default the connection's timeout
 ---@return any reply, string? message, string? kind
 function connection:receive(seconds) end
@@ -174,9 +177,9 @@ function connection:close() end
 
 ---@class perilune.redis.subscription
 local subscription = {}
---- The next message; or nil, a sentence and a word. "timeout": none came in that time. "retired": no time was given,
---- and the policy is no longer in force. Any other word: the connection was lost, and messages may be lost, too; the next
---- call connects again, after a pause that grows from 0.1 to 5 seconds.
+--- Waits for the next message. Without one it returns nil, a sentence and a word. "timeout": none came in that time.
+--- "retired": no time was given, and the policy is no longer in force. Any other word: the connection was lost, and
+--- messages may be lost, too; the next call connects again, after a pause that grows from 0.1 to 5 seconds.
 ---@param seconds? number without: as long as the policy is in force
 ---@return perilune.redis.message?, string? message, string? kind
 function subscription:receive(seconds) end
@@ -189,8 +192,8 @@ function subscription:close() end
 ---@class perilune.redis.stream
 ---@field last string id of the last entry that was read
 local stream = {}
---- The next entries, as soon as there are some, in order, none twice; or nil, a sentence and a word, as
---- subscription:receive gives them. After a lost connection the next call goes on after the last entry that was read;
+--- Waits for the next entries and returns them in order, each once. Without any it returns nil, a sentence and a word,
+--- like subscription:receive. After a lost connection, the next call continues after the last entry that was read;
 --- entries that the server has trimmed by then are missing.
 ---@param seconds? number without: as long as the policy is in force
 ---@return perilune.redis.entry[]?, string? message, string? kind
