@@ -1,35 +1,38 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What specs of policies use, as LuaCATS annotations: see lua/perilune/types.lua.
+-- The modules for specs of policies, as LuaCATS annotations: see lua/perilune/types.lua.
 ---@meta
 
 --- ---------------------------------------------------------------------------------------------------------------
---- require "perilune.test", in specs that `perilune test` runs. What a test opens
---- is closed when the test ends; what lazy_setup opens stays for all tests of the file. `perilune test --watch SPEC`
---- runs again whenever the spec, a policy or a module is saved, until Ctrl-C. A test that fails and saw an answer of 500 or more
---- shows the lines of the proxy's log that say why
+--- require "perilune.test", in specs that `perilune test` runs. What a test opens is closed when the test ends; what
+--- lazy_setup opens stays open for all tests of the file. `perilune test --watch SPEC` runs again whenever the spec, a
+--- policy or a module is saved, until Ctrl-C. If a test fails after an answer of 500 or more, its report has the lines of
+--- the proxy's log that say why
 
---- Two ways to test. test.policy calls hooks in the process of the test: fast, on a clock of its own, without sockets.
---- test.harness starts the proxy itself between origins and clients: real connections, real time.
+--- There are two ways to test. test.policy calls the hooks in the process of the test: this is fast, has a virtual clock
+--- and needs no sockets. test.harness starts the proxy between origins and clients, with real connections in real time.
 ---
---- What test.policy simulates: all hooks in their order; the request's head and body, parsed as the proxy parses them;
---- shared state; timers and background work, also of the main chunk, which runs as a test advances the clock and ends
---- with the test; passive checks and limits of backend sets; retries with their budget;
---- first_byte_timeout; answers to perilune.http and perilune.redis (see test.http and test.redis).
+--- test.policy simulates: all hooks in their order; the head and the body of the request, parsed as in the proxy; shared
+--- state; timers and background work, also of the main chunk, which run when a test advances the clock, and end with the
+--- test; passive checks and limits of backend sets; retries with their budget; first_byte_timeout; answers to
+--- perilune.http and perilune.redis (see test.http and test.redis).
 ---
---- What it does not simulate (use test.harness): connections, with keep-alive, backpressure and all timeouts but
---- first_byte_timeout; TLS and client certificates (session:tls() is nil); the hooks `certificate` and
---- response_trailer_filter; hedging; interim (1xx) responses and upgrades; perilune.tcp, which
---- raises, and so health_check.tcp, which logs it and changes nothing; perilune.dns, which gives nil and a sentence, and
---- the names of peers, which nothing looks up; several workers; reloads; the proxy's own access log.
+--- It does not simulate the following; use test.harness for them:
+---
+--- - connections, with keep-alive, backpressure and all timeouts except first_byte_timeout
+--- - TLS and client certificates (session:tls() is nil)
+--- - the hooks `certificate` and response_trailer_filter; hedging; interim (1xx) responses and upgrades
+--- - perilune.tcp: it raises an error, so health_check.tcp logs that and changes nothing
+--- - perilune.dns: it returns nil and a sentence. Names of peers are not looked up
+--- - several workers, reloads, the access log
 ---@class perilune.test
 ---@field clock perilune.test.clock
 ---@field log perilune.test.log
 local test = {}
 
---- Loads a policy: the path of a script, or a table of hooks with options of perilune.listen. It takes the place of the
---- one loaded before: background work ends, shared state begins anew. A relative path is looked for beside the spec
---- first, then in the working directory; so are the modules that the spec requires. The policy's modules lie beside the
---- policy.
+--- Loads a policy: the path of a script, or a table of hooks with options of perilune.listen. It replaces the policy that
+--- was loaded before: that one's background work ends, and shared state is empty again. A relative path is looked up in
+--- the spec's folder, then in the working directory; so are the modules that the spec requires. Modules of the policy are
+--- in the policy's folder.
 ---
 --- ```lua
 --- local test = require "perilune.test"
@@ -42,12 +45,11 @@ local test = {}
 ---@return perilune.test.policy
 function test.policy(source, options) end
 
---- Says what perilune.http gets in hooks on the bench (test.policy), for the rest of the test: answers by URL. A key is
---- a URL, with its query or without (then any query fits), or the start of one with "*" at its end; "*" alone is all.
---- The key that fits best counts; of several calls the last one goes first. A function(request) instead of the table
---- answers all.
---- A request without an answer times out, and the log names it. health_check.http, and all else that asks by
---- perilune.http, is answered too.
+--- Sets the answers that perilune.http gets in hooks with test.policy, by URL, for the rest of the test. A key is a URL
+--- with its query, a URL without a query (which matches any query), or the start of a URL and "*"; "*" alone matches
+--- every URL. The most specific key is used. If test.http is called several times, the last call has priority. A
+--- function(request) instead of the table answers all requests. A request without an answer times out, and the log names
+--- it. health_check.http and everything else that uses perilune.http gets these answers, too.
 ---
 --- ```lua
 --- local calls = test.http { ["http://127.0.0.1:8001/may"] = { status = 403 }, ["https://idp.example/*"] = "{}" }
@@ -58,12 +60,13 @@ function test.policy(source, options) end
 ---@return { requests: table[] } calls method, url, target, host, headers, body of each request
 function test.http(answers) end
 
---- Says what perilune.redis gets on the bench, for the rest of the test: replies by command. A key is the command's
---- words with a space between, or the start of them with "*" at its end; "*" alone is all. The key that fits best counts; of
---- several calls the last one goes first. A reply is a string, a number, a boolean, a list or redis.null;
---- { error = "WRONGTYPE ..." } is an error of the server, { failure = "timeout" } (or "down", "busy", "closed", "too
---- long") no reply; a function gets the words and gives one of these. Scripts come as EVAL with their text; the commands
---- of a pipeline and a transaction are answered one by one. A command without an answer times out, and the log names it.
+--- Sets the replies that perilune.redis gets with test.policy, by command, for the rest of the test. A key is the words
+--- of a command with spaces between them, or the start of a command and "*"; "*" alone matches every command. The most
+--- specific key is used. If test.redis is called several times, the last call has priority. A reply is a string, a number,
+--- a boolean, a list or redis.null; { error = "WRONGTYPE ..." } is an error of the server; { failure = "timeout" } (or
+--- "down", "busy", "closed", "too long") means no reply; a function gets the words and returns one of these. Scripts are
+--- EVAL with their text. The commands of a pipeline or a transaction are answered one by one. A command without a reply
+--- times out, and the log names it.
 ---
 --- ```lua
 --- local calls = test.redis { ["GET user:7"] = "Ann", ["INCR *"] = 1 }
@@ -74,12 +77,13 @@ function test.http(answers) end
 ---@return { commands: string[][] } calls the words of each, in order
 function test.redis(answers) end
 
---- Starts the proxy with a policy, in a process of its own, between origins.
+--- Starts the proxy with a policy, as a separate process, between origins.
 ---@param options perilune.test.harness_options
 ---@return perilune.test.harness
 function test.harness(options) end
 
---- A certificate for these DNS names and IP addresses, made once for a spec file: paths of PEM files.
+--- Makes a certificate for these DNS names and IP addresses, once for each spec file, and returns the paths of its PEM
+--- files.
 ---@param ... string
 ---@return { certificate: string, key: string, ca: string }
 function test.certificate(...) end
@@ -87,11 +91,11 @@ function test.certificate(...) end
 ---@return string address on which nobody listens
 function test.dead_address() end
 
---- The time of hooks on the bench: perilune.now and perilune.time, timers, sleeps, rates, dictionaries, passive checks,
---- and what expires by the time of day, such as tokens of token_auth. It stands still until a test advances it;
---- x:walk() and policy:request() advance it by as much as hooks wait and `delay` says. It begins with the machine's
---- time of day and runs on from test to test; set_time gives it a known value. A harness runs on real time: make tokens
---- for it with os.time().
+--- The clock of test.policy. It is used by perilune.now and perilune.time, timers, sleeps, rates, dictionaries, passive
+--- checks, and everything that expires by the time of day, such as tokens of token_auth. It stands still until a test
+--- advances it; x:walk() and policy:request() advance it by the time that hooks wait and by `delay`. It begins with the
+--- machine's time of day and continues from test to test; set_time sets it to a known value. A harness runs in real time:
+--- use os.time() for its tokens.
 ---
 --- ```lua
 --- test.clock:set_time(1700000000)
@@ -100,21 +104,21 @@ function test.dead_address() end
 --- ```
 ---@class perilune.test.clock
 local clock = {}
---- Sleeps end, timers fire, windows of rates turn, each at its own time. HTTP health checks run, too: give test.http an
---- answer for them first, since a check without an answer makes its backend unhealthy
+--- Advances the clock: sleeps end, timers fire and windows of rates change, each at its time. HTTP health checks run,
+--- too: set their answers with test.http first, because a check without an answer makes its backend unhealthy.
 ---@param seconds number
 function clock:advance(seconds) end
---- Runs what is due now.
+--- Runs everything that is due now.
 function clock:settle() end
 ---@return number
 function clock:now() end
 ---@return number
 function clock:time() end
---- What perilune.time() says from now on.
+--- Sets the time of day that perilune.time() returns.
 ---@param seconds number since 1970
 function clock:set_time(seconds) end
 
---- What was logged since the test began: entries { level, text }.
+--- The log since the test began: entries { level, text }.
 ---@class perilune.test.log
 local log = {}
 ---@param level? string
@@ -129,13 +133,13 @@ function log.find(pattern) end
 function log.clear() end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- Hooks on requests that are tables: no sockets, no waiting
+--- Calling hooks with requests that are tables, without sockets or waiting
 
 ---@class perilune.test.policy
 local policy = {}
 ---@class perilune.test.request
 ---@field method? string "GET"
----@field target? string "/"; `path` is another word for it
+---@field target? string "/"; `path` means the same
 ---@field headers? table { Name = value or array }, or a list of { name, value }
 ---@field host? string|false "test.example"
 ---@field body? string the whole body
@@ -147,44 +151,44 @@ local policy = {}
 ---@param listener? integer 1
 ---@return perilune.test.exchange
 function policy:exchange(request, listener) end
---- An exchange of its own, walked whole.
+--- Makes an exchange and runs all its hooks: the same as policy:exchange(request):walk(origin).
 ---@param request? perilune.test.request
 ---@param origin? perilune.test.answer|fun(peer: perilune.peer, try: integer): perilune.test.answer as of exchange:walk
 ---@param listener? integer 1
 ---@return perilune.test.response
 function policy:request(request, origin, listener) end
 
---- What a peer, an origin or a server of perilune.http answers. A text is a body with status 200; a text that is the
---- name of an error ("connect_refused") is { error = "connect_refused" }. `reset` and `error` say that there is no
---- answer, so they are alone, or beside `delay`.
+--- The answer of a peer, an origin or a server that perilune.http asks. A string is a body with status 200; a string that
+--- is the name of an error ("connect_refused") means { error = "connect_refused" }. `reset` and `error` mean that there is
+--- no answer, so the only other field allowed is `delay`.
 ---@class perilune.test.answer
 ---@field status? integer 200
 ---@field reason? string
 ---@field headers? table { Name = value or array }, or a list of { name, value }
----@field body? string|string[] a text, or a list of pieces
----@field pieces? string[] the body in pieces: body filters see one after another, an origin sends it chunked
----@field delay? number seconds until it answers: on the clock of the test; of an origin, real ones
----@field trailers? table of an origin: fields behind the body, as headers are given
+---@field body? string|string[] a string, or a list of pieces
+---@field pieces? string[] the body in pieces: body filters get one after another; an origin sends it chunked
+---@field delay? number seconds until it answers: of the test's clock, or for an origin in real time
+---@field trailers? table only for an origin: fields after the body, like headers
 ---@field reset? boolean|string the connection is reset instead of an answer; of an origin that speaks HTTP/2 the stream
 ---is, by the code that this names: "refused_stream", "cancel"; true is "internal_error"
----@field error? string not of an origin: what goes wrong, as error:kind() says it: "connect_refused",
----"connect_timeout", "tls_failed", "first_byte_timeout", "upstream_closed", "read_timeout", "bad_response"...; a wrong
----one lists all
----@field chunked? boolean the body is sent chunked; a list of pieces always is, unless Content-Length is given
----@field no_length? boolean the body ends with the connection
+---@field error? string not for an origin: what goes wrong, a kind of error:kind(): "connect_refused",
+---"connect_timeout", "tls_failed", "first_byte_timeout", "upstream_closed", "read_timeout", "bad_response"...; the message
+---for an unknown one lists all of them
+---@field chunked? boolean send the body chunked; a list of pieces always is, unless Content-Length is given
+---@field no_length? boolean the end of the connection is the end of the body
 ---@field version? string "1.1"
 
 --- x:request_filter(), x:response_filter { status = 404 } (the peer's response), x:fail_to_connect "connect_timeout"
 --- (the error), x:response_body_filter { "one", "two" } (the pieces): each hook is a method.
 ---@class perilune.test.exchange
 local exchange = {}
---- Runs the hooks from the first one to logging, and lets time pass where they wait. Gives the response that the client
---- gets. `origin` is the peer's answer, as the harness and test.http take it, or a function(peer, try) that gives one
---- for each attempt.
+--- Runs all hooks, to logging, and advances the clock where they wait. Returns the response that the client gets.
+--- `origin` is the peer's answer, as for the harness and test.http, or a function(peer, try) that returns one for each
+--- attempt.
 ---@param origin? perilune.test.answer|fun(peer: perilune.peer, try: integer): perilune.test.answer
 ---@return perilune.test.response
 function exchange:walk(origin) end
---- The client's request, as the policy has changed it.
+--- The client's request, with the changes of the policy.
 ---@return { method: string, target: string, headers: table, body: string }
 function exchange:request() end
 --- The request that the last attempt sent to the peer.
@@ -206,15 +210,15 @@ function exchange:finish() end
 
 --- What a hook has decided.
 ---@class perilune.test.result
----@field waits boolean it has not ended: see clock:advance
+---@field waits boolean the hook has not ended: see clock:advance
 ---@field answered boolean
 ---@field answer? perilune.test.response
 ---@field peer? perilune.peer of upstream_peer
 ---@field refused boolean of proxy_upstream_filter
 ---@field retry? boolean of fail_to_connect and error_while_proxy
 ---@field status? integer of fail_to_proxy
----@field body? string of body hooks: all that goes on; also `pieces`
----@field failure? { kind: string, status: integer, message: string } where it raised
+---@field body? string of body hooks: everything that is passed on; also in `pieces`
+---@field failure? { kind: string, status: integer, message: string } if it has raised an error
 
 ---@class perilune.test.response
 ---@field status integer
@@ -222,51 +226,51 @@ function exchange:finish() end
 ---@field headers table headers.content_type: the first value; headers[1].name in order; headers:all "set-cookie"
 ---@field body string
 ---@field tries? integer of walk: calls of upstream_peer
----@field failure? string of walk: the kind of what failed; of a client: why the body is not whole
----@field trailers? table of a client: fields behind the body, as headers are
+---@field failure? string of walk: the kind of the failure; of a client: why the body is incomplete
+---@field trailers? table of a client: fields after the body, like headers
 ---@field reset? string of a client over HTTP/2: the code by which the stream was reset
 
 --- ---------------------------------------------------------------------------------------------------------------
---- The harness: the proxy itself, origins and clients. Every address the policy listens on gets a free port. The
---- harness sets ORIGIN_API in the environment to the address of the origin `api`, ORIGIN to that of the only one, and
---- ORIGIN_CA to the file that its certificates are trusted by: a policy reads them with os.getenv. A proxy that serves
---- by the same policy is not disturbed: the status page gets a free port; pid_file, socket and logs of the policy lie in
---- h.directory, by the last part of their names (access_log = "/var/log/access.log" is h.directory .. "/access.log", and
---- what goes to syslog is in h.directory .. "/syslog"); the error log is h:log(); daemon, user and group are left out
+--- The harness: the proxy itself, with origins and clients. The policy's listeners get free ports. The harness sets
+--- environment variables, which a policy reads with os.getenv: ORIGIN_API is the address of the origin `api`, ORIGIN that
+--- of the only origin, and ORIGIN_CA the file of the authority for the origins' certificates. It does not disturb a proxy
+--- that runs with the same policy: the status page gets a free port; pid_file, socket and logs are in h.directory, under
+--- the last part of their names (access_log = "/var/log/access.log" is h.directory .. "/access.log", and syslog is
+--- h.directory .. "/syslog"); the error log is h:log(); daemon, user and group are ignored
 
 ---@class perilune.test.harness_options
----@field policy string path of a script, beside the spec or in the working directory; or its text
----@field origins? table<string, any> by name: an answer (perilune.test.answer), a function(request) that gives one, or
+---@field policy string path of a script, in the spec's folder or the working directory; or its text
+---@field origins? table<string, any> by name: an answer (perilune.test.answer), a function(request) that returns one, or
 ---a table of perilune.test.origin_options
----@field dns? table<string, string|table> names and their addresses, or { A = { ... }, SRV = { ... }, ttl }; no others
----exist
----@field env? table<string, string>
+---@field dns? table<string, string|table> names and their addresses, or { A = { ... }, SRV = { ... }, ttl }; other names
+---do not exist
+---@field env? table<string, string> environment variables
 ---@field workers? integer 1
----@field timeout? number until it is ready
+---@field timeout? number seconds until it must be ready
 
---- A server of the harness, where it is more than its answer.
+--- An origin of the harness with more options than its answer.
 ---@class perilune.test.origin_options
----@field answer? any what each request is answered with: an answer, or a function(request, connection) that gives one,
----or nil, which closes the connection
----@field serve? fun(connection: perilune.test.connection) speaks for itself on each connection, instead of `answer`; of
----HTTP/2 fun(stream: perilune.test.stream) on each stream, whose head is in stream.request
----@field http2? boolean|perilune.test.origin_http2 it speaks HTTP/2: by ALPN with `tls`, else by prior knowledge
----@field grpc? table<string, any> it serves gRPC, instead of `answer`: by "/package.Service/Method" a message, a
----perilune.test.grpc_answer, or a function(call: perilune.test.call) that sends and receives and may give one of these
----@field tls? string[] names of its certificate: it speaks TLS
+---@field answer? any the answer to each request; or a function(request, connection) that returns one, or nil to close
+---the connection
+---@field serve? fun(connection: perilune.test.connection) handles each connection itself, instead of `answer`; with
+---HTTP/2 fun(stream: perilune.test.stream) handles each stream, whose head is in stream.request
+---@field http2? boolean|perilune.test.origin_http2 speak HTTP/2: by ALPN with `tls`, otherwise by prior knowledge
+---@field grpc? table<string, any> serve gRPC, instead of `answer`: by "/package.Service/Method" a message, a
+---perilune.test.grpc_answer, or a function(call: perilune.test.call) that sends and receives and may return one of these
+---@field tls? string[] speak TLS, with a certificate for these names
 ---@field host? string "127.0.0.1"; "unix:/path"
 ---@field port? integer a free one
 
 --- How an origin speaks HTTP/2.
 ---@class perilune.test.origin_http2
----@field settings? table by name, as RFC 9113 section 6.5.2 has them: { max_concurrent_streams = 1 }
----@field raw? boolean nothing is answered by itself: neither SETTINGS nor PING, and no window is given back
----@field on_connection? fun(connection: perilune.test.http2) a connection has begun
----@field or_http1? boolean with `tls`: clients that do not choose h2 are answered over HTTP/1.1
+---@field settings? table by their names in RFC 9113 section 6.5.2: { max_concurrent_streams = 1 }
+---@field raw? boolean do nothing automatically: do not answer SETTINGS and PING, and send no WINDOW_UPDATE
+---@field on_connection? fun(connection: perilune.test.http2) called when a connection has begun
+---@field or_http1? boolean with `tls`: serve clients that do not choose h2 over HTTP/1.1
 
---- What a method of gRPC answers. Without a message it is one head with grpc-status alone ("trailers-only").
+--- The answer of a gRPC method. Without a message it is a single head with grpc-status ("trailers-only").
 ---@class perilune.test.grpc_answer
----@field message? string what is in it is the test's business: nothing is encoded
+---@field message? string its bytes; the harness does not encode anything
 ---@field messages? string[] more than one
 ---@field status? integer grpc-status: 0
 ---@field reason? string grpc-message
@@ -279,21 +283,25 @@ function exchange:finish() end
 ---@field origins table<string, perilune.test.origin>
 ---@field port integer of the first listener
 ---@field ports integer[]
----@field directory string where the files are that the policy has written, such as its access log
+---@field directory string folder of the files that the policy has written, such as its access log
 local harness = {}
---- What a client asks: method ("GET"), target ("/"; `path` is another word for it), headers, body, chunked (true: the
---- body is sent chunked), trailers, host (false: no Host), version ("1.1"; "2" is HTTP/2, by prior knowledge or, with
---- tls, by ALPN), listener (its number, 1), timeout (seconds), and tls
---- where the listener speaks it: { name = the server name that is asked for, ca = the file that its certificate is
---- verified by (without: it is not verified), files = the client's own { certificate, key }, oldest and newest
---- ("TLSv1.2", "TLSv1.3"), alpn ("h2,http/1.1") }. Only with version = "2": scheme, protocol (of extended CONNECT),
---- settings (by name), and fields: a list of { name, value } with the pseudo-fields, which is sent as it is. Other
---- fields raise. For a policy that has the certificate of
---- files = test.certificate("app.test"): h:request { tls = { name = "app.test", ca = files.ca } }
+--- Sends a request and returns the response. Options:
+---
+--- - method ("GET"), target ("/"; `path` means the same), headers, body, chunked (true: send the body chunked), trailers,
+---   host (false: no Host), version ("1.1"; "2" is HTTP/2: by ALPN with tls, otherwise by prior knowledge), listener (its
+---   number, 1), timeout (seconds)
+--- - tls, if the listener speaks TLS: { name = the server name to ask for, ca = the file to verify the certificate with
+---   (without: it is not verified), files = the client's own { certificate, key }, oldest and newest ("TLSv1.2",
+---   "TLSv1.3"), alpn ("h2,http/1.1") }. If the policy uses the certificate of files = test.certificate("app.test"):
+---   h:request { tls = { name = "app.test", ca = files.ca } }
+--- - only with version = "2": scheme, protocol (of extended CONNECT), settings (by name), and fields: a list of
+---   { name, value } with the pseudo-fields, which is sent as it is
+---
+--- Other options raise an error.
 ---@param options? table
 ---@return perilune.test.response
 function harness:request(options) end
---- Opens a connection, on which the test sends and reads what it wants. With version = "2" it is one of HTTP/2.
+--- Opens a connection, on which the test sends and reads what it wants. With version = "2" it is an HTTP/2 connection.
 ---
 --- ```lua
 --- local h = test.harness { policy = "policy.lua", origins = { api = function(request)
@@ -304,41 +312,45 @@ function harness:request(options) end
 --- assert.body("/fast", fast:read_response())
 --- slow:reset "cancel"
 --- ```
----@param options? table listener, tls (as of request), receive_buffer, timeout, version; settings (false: none are sent)
----and raw (nothing is answered by itself) with version = "2"
+---@param options? table listener, tls (as for request), receive_buffer, timeout, version; with version = "2" also
+---settings (false: send none) and raw (true: do nothing automatically)
 ---@return perilune.test.connection|perilune.test.http2
 function harness:connect(options) end
---- One call of gRPC, on a connection of its own.
+--- Makes a gRPC call, on a new connection.
 ---@param path string "/package.Service/Method"
----@param options? table message or messages (""), metadata (headers), deadline (what grpc-timeout says: "1S"), host; and
----what connect takes
+---@param options? table message or messages (""), metadata (headers), deadline (for grpc-timeout: "1S"), host; and the
+---options of connect
 ---@return perilune.test.grpc_result
 function harness:grpc(path, options) end
+--- Runs functions at the same time, and returns when all have ended.
 ---@param bodies function[]
 ---@return any[] results
 function harness:together(bodies) end
+--- Waits until the condition is true.
 ---@param condition fun(): any
 ---@param timeout? number
 function harness:eventually(condition, timeout) end
 ---@param seconds number
 function harness:sleep(seconds) end
+--- The proxy's error log so far.
 ---@return string
 function harness:log() end
+--- Waits until the error log has this.
 ---@param pattern string a Lua pattern
 ---@return string ... captures
 function harness:wait_log(pattern) end
---- The sum of a metric over all series, or those with this text in their labels. What happened shows within a second.
+--- The sum of a metric over all its series, or over those that have this text in their labels. It is up to a second old.
 ---@param name string
 ---@param labels? string
 ---@return number
 function harness:metric(name, labels) end
---- Writes another text of the policy, if one is given, and reloads.
+--- Reloads the policy, after writing another text of it if one is given.
 ---@param text? string
----@return true?, string? message why the old one stays in force
+---@return true?, string? message why the old policy stays in force
 function harness:reload(text) end
---- Forgets what the origins have received so far.
+--- Empties the lists of what the origins have received so far.
 function harness:clear() end
---- Ends the proxy gracefully; it must end without an error.
+--- Ends the proxy gracefully. If it does not end without an error, the test fails.
 function harness:stop() end
 
 ---@class perilune.test.origin
@@ -346,9 +358,9 @@ function harness:stop() end
 ---@field requests table[] method, target, headers, body, trailers, connection (its number), sni; of HTTP/2 also
 ---authority, scheme, stream (its id) and fields (all, as they came); of gRPC messages, where the answer is no function
 ---@field accepted integer connections
----@field faults string[] what its clients did against the rules of HTTP/2
+---@field faults string[] how its clients have violated HTTP/2
 
---- Functions return nil and "timeout", "closed" or "reset" where they could not do it.
+--- If a function fails, it returns nil and "timeout", "closed" or "reset".
 ---@class perilune.test.connection
 local connection = {}
 ---@param bytes string
@@ -361,10 +373,10 @@ function connection:request(options) end
 function connection:send_request(options) end
 ---@return perilune.test.response?, string? message
 function connection:read_response() end
---- Of an origin.
+--- Only of an origin.
 ---@return table? request, string? message
 function connection:read_request() end
---- Of an origin.
+--- Only of an origin.
 ---@param response perilune.test.answer
 function connection:respond(response) end
 ---@param count integer
@@ -383,29 +395,29 @@ function connection:half_close() end
 function connection:reset() end
 function connection:close() end
 
---- One connection of HTTP/2, client's or origin's side. Frames are read by themselves; SETTINGS and PING are answered,
---- and windows given back as a stream is read, unless it is `raw`. What breaks the rules of the protocol ends it.
+--- An HTTP/2 connection, of a client or an origin. Frames are read in the background. Unless the connection is `raw`,
+--- SETTINGS and PING are answered, and WINDOW_UPDATE is sent as a stream is read. A violation of the protocol closes it.
 ---@class perilune.test.http2
----@field settings_of_peer table what the other side has announced, by name: max_concurrent_streams, ...
----@field goaway? { last: integer, code: string, text: string } the latest that came
----@field fault? string what the other side did wrong
----@field frames table[] what has come and await_frame has not taken
+---@field settings_of_peer table the settings of the other side, by name: max_concurrent_streams, ...
+---@field goaway? { last: integer, code: string, text: string } the latest GOAWAY
+---@field fault? string how the other side has violated the protocol
+---@field frames table[] frames that have come and that await_frame has not returned yet
 local http2 = {}
---- Of a client: begins a stream with a request, of which nothing is awaited; what it takes is as of harness:request.
---- With ends = false it stays open: stream:send and stream:finish go on.
+--- Of a client: sends a request on a new stream, without waiting for its response; options as for harness:request. With
+--- ends = false the stream stays open: continue with stream:send and stream:finish.
 ---@param options? table
 ---@return perilune.test.stream
 function http2:open(options) end
---- Of a client: a request, and its final response.
+--- Of a client: sends a request, and returns the final response.
 ---@param options? table
 ---@return perilune.test.response?, string? message
 function http2:request(options) end
---- Of a client: begins a call of gRPC that sends and receives as it wants.
+--- Of a client: begins a gRPC call, in which the test sends and receives what it wants.
 ---@param path string
 ---@param options? table metadata, deadline, host
 ---@return perilune.test.call
 function http2:call(path, options) end
---- Of a client: a stream that begins with its first frame, for stream:send_fields and http2:send_frame.
+--- Of a client: makes a stream without sending anything, for stream:send_fields and http2:send_frame.
 ---@return perilune.test.stream
 function http2:new_stream() end
 ---@param kind string|integer "DATA", "HEADERS", "RST_STREAM", ... or the number of a type
@@ -418,18 +430,18 @@ function http2:send_frame(kind, flags, stream, payload) end
 function http2:send_bytes(bytes) end
 ---@param settings table by name, or a list of { number, value }
 function http2:send_settings(settings) end
----@param last? integer the last stream that counts: all that have begun
+---@param last? integer the last stream that is still processed; by default the last that has begun
 ---@param code? string "no_error"
 ---@param text? string
 function http2:send_goaway(last, code, text) end
---- Gives the other side so many bytes more window for the connection.
+--- Enlarges the window that the other side has for the connection.
 ---@param bytes integer
 function http2:add_window(bytes) end
---- Waits for the answer to a PING.
+--- Sends a PING and waits for the answer.
 ---@return number? seconds, string? message
 function http2:ping() end
---- The next frame of that kind which was not taken before: { type, flags, stream, payload, ends (END_STREAM), code, last,
---- settings, increment }.
+--- Waits for the next frame of this kind that was not returned before: { type, flags, stream, payload, ends (END_STREAM),
+--- code, last, settings, increment }.
 ---@param kind string
 ---@param stream? integer|perilune.test.stream
 ---@param timeout? number
@@ -440,14 +452,14 @@ function http2:await_frame(kind, stream, timeout) end
 function http2:await_close(timeout) end
 function http2:close() end
 
---- One stream of HTTP/2. Functions return nil and "timeout", "closed" or "reset: CANCEL" where they could not do it.
+--- An HTTP/2 stream. If a function fails, it returns nil and "timeout", "closed" or "reset: CANCEL".
 ---@class perilune.test.stream
 ---@field id integer
 ---@field request? table of an origin: method, target, headers, ... of its head
----@field trailers? table that came
----@field reset_code? string "CANCEL": the other side has reset it
+---@field trailers? table that were received
+---@field reset_code? string "CANCEL": the code with which the other side has reset it
 local stream = {}
---- Of an origin: the request, with its body and trailers.
+--- Of an origin: waits for the request with its body and trailers.
 ---@return table? request, string? message
 function stream:read_request() end
 --- Of an origin.
@@ -456,11 +468,11 @@ function stream:respond(response) end
 --- Of a client.
 ---@return perilune.test.response?, string? message
 function stream:read_response() end
---- The next head: { status, headers }; interim ones, too.
+--- Waits for the next head, also of an interim response: { status, headers }.
 ---@return table?, string? message
 function stream:read_head() end
---- The next piece of the body as it comes; nil at its end.
----@return string?, string? message where it was cut
+--- Waits for the next piece of the body; nil at its end.
+---@return string?, string? message if it was cut off
 function stream:read() end
 ---@return string?, string? message, string? partial
 function stream:read_all() end
@@ -468,36 +480,36 @@ function stream:read_all() end
 ---@param fields table
 ---@param ends? boolean END_STREAM
 function stream:send_fields(fields, ends) end
---- Sends bytes of the body, as the other side's windows allow.
+--- Sends bytes of the body, waiting for the other side's windows if necessary.
 ---@param data string
 ---@param ends? boolean END_STREAM
 function stream:send(data, ends) end
---- Ends what we send.
+--- Ends this side of the stream.
 ---@param trailers? table
 function stream:finish(trailers) end
---- RST_STREAM.
+--- Sends RST_STREAM.
 ---@param code? string "cancel"
 function stream:reset(code) end
 --- Waits until the other side resets it.
 ---@return string? code, string? message
 function stream:await_reset() end
---- Gives the other side so many bytes more window; reading gives as much as was read.
+--- Enlarges the window of the other side. Reading does this by itself, unless the connection is raw.
 ---@param bytes integer
 function stream:add_window(bytes) end
 ---@param seconds number
 function stream:sleep(seconds) end
 
---- A call of gRPC, client's or server's side.
+--- A gRPC call, of a client or a server.
 ---@class perilune.test.call
 ---@field stream perilune.test.stream
 ---@field metadata table of a server: the headers
 local call = {}
 ---@param message string
 function call:send(message) end
---- The next message; nil when there are no more.
----@return string? message, string? why where it was cut
+--- Waits for the next message; nil when there are no more.
+---@return string? message, string? why if it was cut off
 function call:receive() end
---- All that are still to come: for message in call:messages() do ... end
+--- Iterates over all further messages: for message in call:messages() do ... end
 ---@return fun(): string?
 function call:messages() end
 --- Of a client: nothing more will be sent. Of a server: ends the call.
@@ -505,13 +517,13 @@ function call:messages() end
 ---@param reason? string
 ---@param trailers? table
 function call:finish(status, reason, trailers) end
---- Of a server: headers, before the first message.
+--- Of a server: sends headers, before the first message.
 ---@param metadata? table
 function call:send_head(metadata) end
---- Of a server: RST_STREAM.
+--- Of a server: sends RST_STREAM.
 ---@param code string
 function call:reset(code) end
---- Of a client: RST_STREAM.
+--- Of a client: sends RST_STREAM.
 function call:cancel() end
 --- Of a client: waits for the end.
 ---@return perilune.test.grpc_result
@@ -520,16 +532,16 @@ function call:result() end
 ---@class perilune.test.grpc_result
 ---@field status? integer grpc-status
 ---@field reason? string grpc-message
----@field message? string the first of messages
----@field messages string[] those that were not received before
+---@field message? string the first of `messages`
+---@field messages string[] messages that call:receive has not returned before
 ---@field headers? table
 ---@field trailers? table
 ---@field http_status? integer
----@field is_trailers_only? boolean the status came in the only head
----@field failure? string why there is no status, or no whole answer
+---@field is_trailers_only? boolean the status was in the only head
+---@field failure? string why there is no status, or why the answer is incomplete
 
 --- ---------------------------------------------------------------------------------------------------------------
---- Assertions, beside those of luassert; assert.is_not.status and the like turn them round
+--- Assertions, in addition to those of luassert. assert.is_not.status and the like negate them
 
 ---@class perilune.test.assertions
 local assert = {}
@@ -537,13 +549,13 @@ local assert = {}
 ---@param response perilune.test.response
 function assert.status(status, response) end
 ---@param name string
----@param value string? nil: there is none
+---@param value string? nil: the response does not have the field
 ---@param response perilune.test.response
 function assert.field(name, value, response) end
 ---@param body string
 ---@param response perilune.test.response
 function assert.body(body, response) end
---- One of its requests has all of this.
+--- One of the origin's requests has all of these fields.
 ---@param wanted table method, target, body, headers, ...
 ---@param origin perilune.test.origin
 function assert.received(wanted, origin) end
@@ -553,7 +565,7 @@ function assert.requests(count, origin) end
 ---@param pattern string a Lua pattern
 ---@param source perilune.test.harness|perilune.test.log
 function assert.logged(pattern, source) end
---- It has this value, or comes to it within two seconds.
+--- The metric has this value, or reaches it within two seconds.
 ---@param value number
 ---@param name string
 ---@param harness perilune.test.harness
