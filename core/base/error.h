@@ -33,6 +33,7 @@
   X(VERSION_UNSUPPORTED, "version_unsupported", DOWNSTREAM, 505, NEVER, "unsupported HTTP version")          \
   X(CLIENT_GONE, "client_gone", DOWNSTREAM, 0, NEVER, "the client closed the connection")                    \
   X(CLIENT_STALLED, "client_stalled", DOWNSTREAM, 0, NEVER, "the client does not read its response")         \
+  X(DEADLINE, "deadline", DOWNSTREAM, 504, NEVER, "the time that the client gave it (grpc-timeout) is over") \
   X(RESOLVE_FAILED, "resolve_failed", UPSTREAM, 502, ALWAYS, "the peer's name could not be resolved")        \
   X(CONNECT_REFUSED, "connect_refused", UPSTREAM, 502, ALWAYS, "the peer refused the connection")            \
   X(CONNECT_FAILED, "connect_failed", UPSTREAM, 502, ALWAYS, "could not connect to the peer")                \

@@ -67,7 +67,7 @@ static void note_end(struct exchange *x) {
 /* A tunnel lasts as long as its ends want: that is no latency. */
 void account_exchange(struct exchange *x) {
   struct traffic *traffic = x->account.traffic;
-  unsigned status = x->sent.status;
+  unsigned status = x->answer && x->answer->stands_for ? x->answer->stands_for : x->sent.status;
   cell_add(&traffic->statuses[status < TRAFFIC_STATUSES ? status : 0], 1);
   cell_add(&traffic->received, x->account.head_bytes + x->now.up.bytes);
   cell_add(&traffic->sent, x->down.written);

@@ -26,9 +26,10 @@ struct stream;
 
 /* An answer of our own or of the policy instead of a peer's response. */
 struct answer {
-  struct response response; /* status, reason and fields; Content-Length is written from `content` */
-  struct str content;       /* arena */
-  bool close;               /* close the connection behind it */
+  struct response response;  /* status, reason and fields; Content-Length is written from `content` */
+  struct str content;        /* arena */
+  bool close;                /* close the connection behind it */
+  unsigned short stands_for; /* the HTTP status that it says as grpc-status (grpc.h); 0: it says its own */
 };
 
 enum hook_state { HOOK_IDLE, HOOK_WAITING, HOOK_FINISHED };
@@ -74,6 +75,7 @@ enum step_result {
 
 struct exchange_times { /* ms on the loop's clock; 0: not reached */
   uint64_t begun, ended;
+  struct exchange_limit *limit; /* arena; of a request whose client gives it so much time (grpc.h) */
 };
 
 /* What a relay waited for when it was pumped last; the deadlines follow from it. */

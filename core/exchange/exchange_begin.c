@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "exchange/account.h"
+#include "exchange/grpc.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/shadow.h"
@@ -51,6 +52,7 @@ void exchange_start(struct exchange *x, enum error error, const char *why) {
   x->now.up.copy.limit = RELAY_COPY_LIMIT;
   x->policy_began = true;
   if (x->hooks->begin) x->hooks->begin(x);
+  if (error == ERROR_NONE) grpc_begin(x);
   if (error == ERROR_NONE && x->stream->service->shadow.use) shadow_begin(x);
   if (error == ERROR_NONE)
     exchange_run(x);

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/date.h"
 #include "exchange/call.h"
+#include "exchange/grpc.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
@@ -147,7 +148,8 @@ void respond_response(struct exchange *x) {
 static bool answer_head(struct exchange *x, struct outgoing *out) {
   const struct answer *answer = x->answer;
   struct body body = {FRAMING_LENGTH, answer->content.len};
-  if (answer->response.status == 304 && !answer->content.len) body.framing = FRAMING_NONE;
+  bool is_bare = answer->response.status == 304 || answer->stands_for; /* no length is said of no body */
+  if (is_bare && !answer->content.len) body.framing = FRAMING_NONE;
   if (answer->close) x->sent.closes = true;
   add_own_fields(x, &x->answer->response.headers, false);
   const struct stream_head head = {.kind = HEAD_FINAL, .response = &answer->response, .body = body};
@@ -161,6 +163,7 @@ static __attribute__((cold)) bool head_instead(struct exchange *x, struct outgoi
   x->answer = NULL;
   x->error_status = error_info(ERROR_UNSAFE_HEAD)->status;
   respond_failure(x);
+  grpc_answer(x);
   return answer_head(x, out);
 }
 

@@ -10,6 +10,7 @@
 #include "exchange/account.h"
 #include "exchange/attempt.h"
 #include "exchange/deadline.h"
+#include "exchange/grpc.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/shadow.h"
@@ -297,6 +298,7 @@ static enum step_result step_fail_to_proxy(struct exchange *x) {
 
 static enum step_result step_send_answer(struct exchange *x) {
   if (!x->sent.status && !x->down.active) {
+    if (x->hook_state == HOOK_IDLE) grpc_answer(x);
     if (x->hooks->answer_filter && !is_looked_at(x)) return STEP_WAIT;
     respond_answer(x);
   }
@@ -322,6 +324,7 @@ static enum step_result step_finish(struct exchange *x) {
   CHECK(x->hook_state == HOOK_IDLE && !x->now.call && !x->rival && !x->now.up.filtering &&
         !x->down.filtering);
   CHECK(x->times.ended || x->is_shadow); /* invariant I7: logged, and once */
+  grpc_end(x);
   if (x->times.ended) account_line(x);
   shadow_release(x);
   if (x->hooks->end) x->hooks->end(x);

@@ -993,6 +993,7 @@ local failure = {}
 --- | `version_unsupported` | downstream | 505 | unsupported HTTP version |
 --- | `client_gone` | downstream | - | the client closed the connection |
 --- | `client_stalled` | downstream | - | the client does not read its response |
+--- | `deadline` | downstream | 504 | the time that the client gave it (grpc-timeout) is over |
 --- | `resolve_failed` | upstream | 502 | the peer's name could not be resolved |
 --- | `connect_refused` | upstream | 502 | the peer refused the connection |
 --- | `connect_failed` | upstream | 502 | could not connect to the peer |

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// grpc: see grpc.h.
+#include "http/grpc.h"
+
+#include "http/grammar.h"
+
+#define TYPE STR("application/grpc")
+
+enum { DIGITS_MOST = 8, MS_PER_S = 1000, S_PER_MINUTE = 60, S_PER_HOUR = 3600 };
+
+bool grpc_is_request(const struct request *request) {
+  if (!request->is_http2) return false;
+  const struct field *field = headers_find_id(&request->headers, FIELD_CONTENT_TYPE);
+  if (!field || field->value.len < TYPE.len) return false;
+  struct str start = {field->value.ptr, TYPE.len}, rest = str_from(field->value, TYPE.len);
+  if (!str_equal_nocase(start, TYPE)) return false;
+  return !rest.len || rest.ptr[0] == '+' || rest.ptr[0] == ';' || grammar_is_space(rest.ptr[0]);
+}
+
+bool grpc_timeout_ms(struct str value, uint64_t *ms) {
+  uint64_t number;
+  if (value.len < 2 || value.len > DIGITS_MOST + 1) return false;
+  if (!str_to_u64((struct str){value.ptr, value.len - 1}, &number)) return false;
+  switch (value.ptr[value.len - 1]) {
+  case 'H': *ms = number * S_PER_HOUR * MS_PER_S; return true;
+  case 'M': *ms = number * S_PER_MINUTE * MS_PER_S; return true;
+  case 'S': *ms = number * MS_PER_S; return true;
+  case 'm': *ms = number; return true;
+  case 'u': *ms = (number + 999) / 1000; return true;
+  case 'n': *ms = (number + 999999) / 1000000; return true;
+  }
+  return false;
+}
+
+enum grpc_status grpc_status_of(unsigned http_status) {
+  switch (http_status) {
+  case 400: return GRPC_INTERNAL;
+  case 401: return GRPC_UNAUTHENTICATED;
+  case 403: return GRPC_PERMISSION_DENIED;
+  case 404: return GRPC_UNIMPLEMENTED;
+  case 429:
+  case 502:
+  case 503:
+  case 504: return GRPC_UNAVAILABLE;
+  }
+  return GRPC_UNKNOWN;
+}
+
+static bool stands_for_itself(char c) { return c >= ' ' && c <= '~' && c != '%'; }
+
+struct str grpc_message(struct arena *arena, struct str text) {
+  static const char digits[] = "0123456789ABCDEF";
+  size_t length = 0;
+  for (size_t i = 0; i < text.len; i++) length += stands_for_itself(text.ptr[i]) ? 1 : 3;
+  if (length == text.len) return text;
+  char *bytes = arena_alloc(arena, length), *at = bytes;
+  for (size_t i = 0; i < text.len; i++) {
+    unsigned char c = (unsigned char)text.ptr[i];
+    if (stands_for_itself(text.ptr[i])) {
+      *at++ = (char)c;
+      continue;
+    }
+    *at++ = '%';
+    *at++ = digits[c >> 4];
+    *at++ = digits[c & 15];
+  }
+  return (struct str){bytes, length};
+}

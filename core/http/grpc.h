@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// grpc: what a proxy knows of gRPC over HTTP/2 (grpc/doc/PROTOCOL-HTTP2.md): which requests are gRPC, how long their
+// client waits, and how an HTTP status is said in its terms. Pure functions of text.
+#ifndef PERILUNE_HTTP_GRPC_H
+#define PERILUNE_HTTP_GRPC_H
+
+#include "base/arena.h"
+#include "http/message.h"
+
+/* Those of the codes that a proxy says. */
+enum grpc_status {
+  GRPC_UNKNOWN = 2,
+  GRPC_DEADLINE_EXCEEDED = 4,
+  GRPC_PERMISSION_DENIED = 7,
+  GRPC_UNIMPLEMENTED = 12,
+  GRPC_INTERNAL = 13,
+  GRPC_UNAVAILABLE = 14,
+  GRPC_UNAUTHENTICATED = 16
+};
+
+/* Over HTTP/2, with the media type application/grpc or application/grpc+x. gRPC-Web is another protocol. */
+bool grpc_is_request(const struct request *request);
+/* A value of grpc-timeout in ms, rounded up: at most eight digits and a unit. False: it is none. */
+bool grpc_timeout_ms(struct str value, uint64_t *ms);
+/* grpc/doc/http-grpc-status-mapping.md */
+enum grpc_status grpc_status_of(unsigned http_status);
+/* A text as grpc-message has it: percent-encoded but for visible ASCII and space. Arena, or the text itself. */
+struct str grpc_message(struct arena *arena, struct str text);
+
+#endif
