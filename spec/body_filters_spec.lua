@@ -407,6 +407,21 @@ describe("response_trailer_filter", function()
     assert.is_truthy(connection:read_until "5\r\nhello\r\n0\r\nX-Bytes: 5\r\n\r\n")
   end)
 
+  it("may end the body with a text instead of trailers, behind what body filters gave", function()
+    local proxy = start(origins.start(with_trailers), [[
+      function policy.response_body_filter(_, chunk) return chunk:upper() end
+      function policy.response_trailer_filter(_, trailers)
+        return { "; X-Sum: ", trailers:get_header "X-Sum" }
+      end
+    ]], "h2c = true")
+    local response = client.request { port = proxy.port, headers = { TE = "trailers" } }
+    assert.equal("HELLO; X-Sum: 1", response.body)
+    assert.same({}, { response.trailers.x_sum, response.trailers.x_old })
+    response = client.connect({ port = proxy.port, version = "2" }):request()
+    assert.equal("HELLO; X-Sum: 1", response.body)
+    assert.is_nil(response.trailers)
+  end)
+
   it("refuses fields that may not stand there, and line ends", function()
     for _, call in ipairs { "set_header('Host', 'a')", "set_header('A', 'b\\r\\nC: d')" } do
       local proxy = start(origins.start(with_trailers),

@@ -105,10 +105,23 @@ static enum hook_status ask(struct body_filter *f) {
   return status;
 }
 
+/* What the hook of the trailers gave stands behind the last of the body, in place of them. */
+static void end_body(struct body_filter *f) {
+  struct str chunk = f->piece.chunk, text = buf_str(f->piece.out);
+  char *bytes = arena_alloc(&f->piece.x->arena, chunk.len + text.len);
+  if (chunk.len) memcpy(bytes, chunk.ptr, chunk.len);
+  memcpy(bytes + chunk.len, text.ptr, text.len);
+  f->piece.chunk = (struct str){bytes, chunk.len + text.len};
+  headers_init(&f->trailers, f->trailers.arena);
+}
+
 /* The answer of a stage becomes what the next one gets. */
 static void take(struct body_filter *f) {
-  bool is_kept = f->piece.unchanged || is_trailer_stage(f);
-  if (!is_kept) f->piece.chunk = buf_len(f->piece.out) ? buf_str(f->piece.out) : (struct str){0};
+  if (is_trailer_stage(f)) {
+    if (buf_len(f->piece.out)) end_body(f);
+  } else if (!f->piece.unchanged) {
+    f->piece.chunk = buf_len(f->piece.out) ? buf_str(f->piece.out) : (struct str){0};
+  }
   f->at++;
 }
 

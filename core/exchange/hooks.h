@@ -47,7 +47,7 @@ struct tls_identity;
   X(request_body_filter)           /* (session, chunk, is_last, ctx): on its way to the peer */              \
   X(upstream_response_body_filter) /* the same: as the peer sends it */                                      \
   X(response_body_filter)          /* the same, behind it: as the client gets it */                          \
-  X(response_trailer_filter)       /* (session, trailers, ctx): behind the body of a chunked response */
+  X(response_trailer_filter)       /* (session, trailers, ctx): behind a chunked body; may give its end */
 
 /* Asked for a connection, before there is an exchange: see greeting.c. */
 #define GREETING_HOOK_TABLE(X)                                                                               \
@@ -107,7 +107,7 @@ struct body_piece {
   struct headers *trailers; /* in: of response_trailer_filter, which changes them in place */
   bool is_last;             /* in: nothing follows; the chunk may be empty then */
   bool unchanged;           /* out: the chunk goes on as it is */
-  struct buf *out;          /* out: what goes on instead, appended by the hook */
+  struct buf *out;          /* out: what goes on instead, appended by the hook; of trailers: in their place */
   enum error error;         /* out, with HOOK_FAILED */
   unsigned short status;    /* likewise: of an error raised with a status, else 0 */
   void *script;             /* owned by the hooks' implementation, while it waits */

@@ -9,8 +9,11 @@
 enum { DIGITS_MOST = 8, MS_PER_S = 1000, S_PER_MINUTE = 60, S_PER_HOUR = 3600 };
 
 bool grpc_is_request(const struct request *request) {
-  if (!request->is_http2) return false;
-  const struct field *field = headers_find_id(&request->headers, FIELD_CONTENT_TYPE);
+  return request->is_http2 && grpc_is_type(&request->headers);
+}
+
+bool grpc_is_type(const struct headers *headers) {
+  const struct field *field = headers_find_id(headers, FIELD_CONTENT_TYPE);
   if (!field || field->value.len < TYPE.len) return false;
   struct str start = {field->value.ptr, TYPE.len}, rest = str_from(field->value, TYPE.len);
   if (!str_equal_nocase(start, TYPE)) return false;

@@ -18,7 +18,9 @@ enum grpc_status {
   GRPC_UNAUTHENTICATED = 16
 };
 
-/* Over HTTP/2, with the media type application/grpc or application/grpc+x. gRPC-Web is another protocol. */
+/* Is Content-Type application/grpc or application/grpc+x? gRPC-Web is another protocol. */
+bool grpc_is_type(const struct headers *headers);
+/* The same, over HTTP/2. */
 bool grpc_is_request(const struct request *request);
 /* A value of grpc-timeout in ms, rounded up: at most eight digits and a unit. False: it is none. */
 bool grpc_timeout_ms(struct str value, uint64_t *ms);

@@ -4,6 +4,7 @@
 // text by its length, but the next hop may write it as HTTP/1.1, so the same gate stands here.
 #include "http/framing.h"
 #include "http/grammar.h"
+#include "http/grpc.h"
 #include "http/h2_head.h"
 
 /* Fields while they are collected. */
@@ -73,7 +74,9 @@ struct h2_fields h2_fields_of_request(struct arena *arena, const struct request 
   if (!is_plain_connect) put(&list, STR(":path"), request->target, false);
   put_fields(&list, &request->headers);
   put_length(&list, body);
-  if (request->accepts_trailers) put(&list, STR("te"), STR("trailers"), false);
+  /* We take trailers from any peer; servers of gRPC want to be told. */
+  bool tells = request->accepts_trailers || grpc_is_type(&request->headers);
+  if (tells) put(&list, STR("te"), STR("trailers"), false);
   return finished(&list);
 }
 

@@ -558,7 +558,8 @@ function log.is_on(level) end
 --- | fail_to_connect, error_while_proxy | none; `error.retry = true` or `false` decides about another attempt |
 --- | fail_to_proxy | a status from 400 to 599 instead of the failure's |
 --- | request_body_filter, upstream_response_body_filter, response_body_filter | what to pass on instead: a string, or an array of strings; nothing drops the piece. They cannot answer |
---- | response_trailer_filter, logging | none; they cannot answer. An error in logging changes nothing for the client |
+--- | response_trailer_filter | a string, or an array of strings, to end the body with instead of the trailers. It cannot answer |
+--- | logging | none; it cannot answer. An error in it changes nothing for the client |
 --- | answer_filter | none; it cannot answer. If it fails, the answer is sent as it was before the hook |
 --- | certificate | its own: see below |
 ---
@@ -646,8 +647,13 @@ function log.is_on(level) end
 ---@field request_body_filter? perilune.body_filter towards the peer; each byte passes once, a retry sends again what the hook returned
 ---@field upstream_response_body_filter? perilune.body_filter as the peer sends it
 ---@field response_body_filter? perilune.body_filter as the client gets it; called after upstream_response_body_filter
----@field response_trailer_filter? fun(session: perilune.session, trailers: perilune.message, ctx: table) once after the
----body of each response that is sent chunked, also if the peer sent no trailers; it changes them in place
+---@field response_trailer_filter? perilune.trailer_filter
+
+--- Called once after the body of each response that is sent chunked, or over HTTP/2 without a length, also if the peer
+--- sent no trailers. It changes them in place. A text that it returns ends the body, and no trailers are sent: so they
+--- reach clients that read none.
+---@alias perilune.trailer_filter
+---| fun(session: perilune.session, trailers: perilune.message, ctx: table): string|string[]|nil
 
 --- Called when an attempt fails after it has connected. Set error.retry to true or false to say whether another attempt
 --- is made; it is made only if that is safe. To ask another backend because of a status, use the option retry_on of a

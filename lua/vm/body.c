@@ -2,7 +2,8 @@
 // body: calls the body hooks. They run beside the hooks of the walk, each direction in a task of its own.
 //
 // What a filter returns is what goes on: a string, an array of strings, or nothing (nil, "", {}), which drops
-// the piece. Only the first result counts, so that `return chunk:gsub(...)` does what it looks like.
+// the piece. Only the first result counts, so that `return chunk:gsub(...)` does what it looks like. Trailers are
+// changed in place; what their filter returns ends the body instead of them.
 #include "lua/vm/body.h"
 
 #include <lauxlib.h>
@@ -17,14 +18,10 @@
 
 static void on_task_end(struct task *task, enum task_status status);
 static void take(struct body_piece *piece, struct task *task);
-static void check_nothing(struct body_piece *piece, const struct task *task);
 
 static enum hook_status finish(struct body_piece *piece, struct task *task, enum task_status status) {
   piece->script = NULL;
-  if (status == TASK_DONE && piece->hook == HOOK_response_trailer_filter)
-    check_nothing(piece, task);
-  else if (status == TASK_DONE)
-    take(piece, task);
+  if (status == TASK_DONE) take(piece, task);
   if (status == TASK_FAILED) {
     struct hook_outcome outcome = {0};
     const struct lua_hooks *hooks = (const struct lua_hooks *)piece->x->hooks;
@@ -92,7 +89,8 @@ static void take_array(struct body_piece *piece, struct task *task) {
 
 static void take(struct body_piece *piece, struct task *task) {
   lua_State *co = task->co;
-  if (lua_isnoneornil(co, 1)) return;
+  bool takes_false = piece->hook == HOOK_response_trailer_filter; /* as hooks do that change something in place */
+  if (lua_isnoneornil(co, 1) || (takes_false && !lua_toboolean(co, 1))) return;
   if (lua_istable(co, 1)) {
     take_array(piece, task);
     return;
@@ -104,12 +102,4 @@ static void take(struct body_piece *piece, struct task *task) {
   struct str text = text_at(co, 1);
   piece->unchanged = str_equal(text, piece->chunk);
   if (!piece->unchanged) buf_append_str(piece->out, text);
-}
-
-/* Trailers are changed in place. */
-static void check_nothing(struct body_piece *piece, const struct task *task) {
-  const char *why = result_of_observer(task);
-  if (!why) return;
-  hook_failure_tell(task, "%s", why);
-  piece->error = ERROR_SCRIPT;
 }

@@ -1,0 +1,109 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- grpc_web: lets pages of browsers ask gRPC servers (grpc/doc/PROTOCOL-WEB.md). Requests of gRPC-Web, binary or text
+-- (base64), become gRPC; trailers, which no script of a page can read, become the last frame of the body. Other requests
+-- pass as they are. The peers must be reached over HTTP/2.
+--
+--   require("perilune.grpc_web").new().install(policy)
+--
+-- A message is passed on as soon as it comes: each piece of a text is base64 with padding of its own, which the
+-- protocol allows at any place of both directions.
+
+local base64 = require "perilune.base64"
+local check = require "perilune.check"
+local options = require "perilune.options"
+
+---@type perilune.grpc_web
+local grpc_web = {}
+
+local TRAILERS = "\128" -- the flags of their frame
+
+-- "+proto" or "" of a media type of gRPC-Web, and whether it is the kind of text; nil: it is none.
+local function kind_of(content_type)
+  local text, suffix = (content_type or ""):lower():match "^application/grpc%-web(%-?%a*)(%+?[%w.+-]*)%s*;?"
+  if text == "" then return suffix, false end
+  if text == "-text" then return suffix, true end
+end
+
+local function u32(number)
+  return string.char(math.floor(number / 16777216) % 256, math.floor(number / 65536) % 256,
+    math.floor(number / 256) % 256, number % 256)
+end
+
+-- The bytes of base64 that comes in pieces, and what is kept for the next one: less than four characters.
+local function decode(text)
+  local whole, parts = #text - #text % 4, {}
+  for run in text:sub(1, whole):gmatch "[^=]+=*" do
+    local bytes = base64.decode(run)
+    if not bytes then error { status = 400 } end
+    parts[#parts + 1] = bytes
+  end
+  return table.concat(parts), text:sub(whole + 1)
+end
+
+local function frame_of(trailers)
+  local lines = {}
+  for name, value in trailers:headers() do lines[#lines + 1] = name:lower() .. ": " .. value .. "\r\n" end
+  if #lines == 0 then return nil end
+  local text = table.concat(lines)
+  return TRAILERS .. u32(#text) .. text
+end
+
+--- { request, request_body, response, body, trailers, install }: for upstream_request_filter, request_body_filter,
+--- response_filter, response_body_filter and response_trailer_filter.
+function grpc_web.new(given, ...)
+  check.no_more("grpc_web.new", "its options are one table", ...)
+  options.read("grpc_web.new", given, {})
+  local M = {}
+
+  function M.request(session, request, ctx)
+    local suffix, is_text = kind_of(session:get_header "content-type")
+    if not suffix then return end
+    ctx.grpc_web = ctx.grpc_web or { suffix = suffix, is_text = is_text, held = "" } -- a retry goes on in the body
+    request:set_header("Content-Type", "application/grpc" .. suffix)
+    request:remove_header "Accept"
+    request:remove_header "X-Grpc-Web"
+  end
+
+  function M.request_body(_, chunk, is_last, ctx)
+    local state = ctx.grpc_web
+    if not state or not state.is_text then return chunk end
+    local bytes
+    bytes, state.held = decode(state.held .. chunk)
+    if is_last and state.held ~= "" then error { status = 400 } end
+    return bytes
+  end
+
+  function M.response(_, response, ctx)
+    local state = ctx.grpc_web
+    local kind = state and (response:get_header "content-type" or ""):lower()
+    if not state or not kind:find "^application/grpc" then return end
+    state.answers = true
+    local suffix = kind:match "^application/grpc(%+[%w.+-]*)" or state.suffix
+    response:set_header("Content-Type", "application/grpc-web" .. (state.is_text and "-text" or "") .. suffix)
+  end
+
+  local function encode(ctx, bytes)
+    local state = ctx.grpc_web
+    return state.is_text and bytes ~= "" and base64.encode(bytes) or bytes
+  end
+
+  function M.body(_, chunk, _, ctx)
+    return ctx.grpc_web and ctx.grpc_web.answers and encode(ctx, chunk) or chunk
+  end
+
+  function M.trailers(_, trailers, ctx)
+    if not ctx.grpc_web or not ctx.grpc_web.answers then return end
+    local frame = frame_of(trailers)
+    return frame and encode(ctx, frame)
+  end
+
+  function M.install(policy)
+    policy.upstream_request_filter, policy.request_body_filter = M.request, M.request_body
+    policy.response_filter, policy.response_body_filter = M.response, M.body
+    policy.response_trailer_filter = M.trailers
+  end
+
+  return M
+end
+
+return grpc_web
