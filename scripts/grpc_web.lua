@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- grpc_web: lets pages of browsers ask gRPC servers (grpc/doc/PROTOCOL-WEB.md). Requests of gRPC-Web, binary or text
--- (base64), become gRPC; trailers, which no script of a page can read, become the last frame of the body. Other requests
--- pass as they are. The peers must be reached over HTTP/2.
+-- (base64), become gRPC; trailers, which no script of a page can read, become the last frame of the body. Other
+-- requests pass as they are. The peers must be reached over HTTP/2.
 --
 --   require("perilune.grpc_web").new().install(policy)
 --

@@ -144,7 +144,8 @@ describe("a hook that returns", function()
     start()
     assert.equal("hello", ask("response_trailer_filter", "false").body)
     assert.is_false(pcall(function() assert(ask("response_trailer_filter", "number").body == "hello") end))
-    proxy:wait_log "error worker 0: response_trailer_filter failed: [^\n]*expected a string, [^\n]* or nothing as its result, got number"
+    proxy:wait_log("error worker 0: response_trailer_filter failed: [^\n]*"
+      .. "expected a string, [^\n]* or nothing as its result, got number")
   end)
 end)
 

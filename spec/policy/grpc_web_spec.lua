@@ -85,7 +85,8 @@ describe("a request of gRPC-Web", function()
       at:send "7\r\n\0\0\0\0\2ok\r\n"
       at:sleep(60)
     end }
-    for kind, first in pairs { ["application/grpc-web"] = "\0\0\0\0\2ok", ["application/grpc-web-text"] = "AAAAAAJvaw==" } do
+    local firsts = { ["application/grpc-web"] = "\0\0\0\0\2ok", ["application/grpc-web-text"] = "AAAAAAJvaw==" }
+    for kind, first in pairs(firsts) do
       local stream = h:connect({ version = "2" }):open { method = "POST", headers = { ["Content-Type"] = kind } }
       assert.equal(200, stream:read_head().status)
       assert.equal(first, stream:read())

@@ -1,0 +1,372 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Sets of backends and what belongs to them, limits and TCP, as LuaCATS annotations: see lua/perilune/types.lua.
+---@meta
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- Sets of backends. They differ in how they choose:
+---   perilune.round_robin          in turn, by weight; one turn for all workers
+---   perilune.smooth_round_robin   in turn, by weight; the turns of heavy backends are spread evenly
+---   perilune.random               at random, by weight
+---   perilune.hash                 by a key and weight
+---   perilune.consistent_hash      by a key; if a backend is removed, only its keys move (as in nginx)
+---   perilune.bounded_hash         the same, but no backend gets more than 5/4 of its share of the current requests
+---   perilune.least_connections    the fewest current requests, by weight
+---   perilune.least_latency        of two at random, the one with the lower product of latency and current requests
+---
+--- ```lua
+--- local upstreams = require("perilune.least_connections").new {
+---   { address = "127.0.0.1:8000", weight = 2 }, { address = "127.0.0.1:8001", backup = true },
+---   passive = { failures = 3 }, max_in_flight = 100,
+--- }
+--- function policy.upstream_peer() return upstreams:select() end
+--- ```
+
+---@class perilune.balancer
+local balancer = {}
+
+---@class perilune.backend_entry
+---@field address string
+---@field weight? integer 1 to 65535; 1
+---@field zone? string where it is located
+---@field backup? boolean used only if no other backend serves; the same as priority = 1
+---@field priority? integer 0 to 15, 0 is used first; 0
+
+--- The list of backends: addresses or tables; options are named fields of the same table.
+---@class perilune.backend_list
+---@field [integer] string|perilune.backend_entry
+---@field name? string a reload finds the set by this name, even if the order of the sets has changed
+---@field zone? string backends of this zone are preferred to others of the same priority
+---@field slow_start? number seconds in which the share of a backend that came back grows to its full size
+---@field panic? number if the share of fit backends is smaller than this, the unfit are used too; without: never
+---@field max_in_flight? integer current requests at a backend; above that other backends are used, then 503 with Retry-After
+---@field max_pending? integer how many of these may still be waiting for a connection
+---@field passive? perilune.passive_check|false failed requests take a backend out; on; false: never
+---@field retry_on? (integer|"failure")[]|false failures and statuses for which another backend is asked, see below; { "failure", 500, 502, 503, 504 }
+---@field retry_budget? perilune.retry_budget|false false: no limit
+
+--- By default, a set works around failures, as `perilune proxy` does:
+---
+--- * A retry or a hedge does not choose an address that the exchange has already asked, while another one is left.
+--- * If a connection fails, or the peer had closed a spare connection, another backend is tried: no request fails.
+--- * If a request may be sent twice (GET, HEAD, OPTIONS, PUT, DELETE, TRACE), another backend is asked when the first gives
+---   no answer ("failure": it closes, resets, sends a broken head or is too late). For a request without a body, another
+---   backend is also asked if the first answers with a status in `retry_on` (401, 403, 404, 408, 425, 429 and 500 to 504
+---   are possible). This goes on until a backend has a better answer, none is left, or max_retries is reached; then the
+---   client gets the last answer. Response filters do not see the answers before it. A response that the client has
+---   received in part cannot be replaced: it is cut off.
+--- * Passive checks take a backend out. In `error_while_proxy` the policy can retry more, or less.
+---
+--- Retries are limited to a share of the current requests (retry_budget), so that an outage does not multiply the load.
+
+--- A failure is an error of the backend (connect_refused, first_byte_timeout, ...) or a 5xx answer, except 501 and 505,
+--- which are about the request.
+---@class perilune.passive_check
+---@field failures? integer in a row; 5; 0: any number
+---@field error_share? number failed share of the requests in a window; without: any
+---@field window? number 10
+---@field min_requests? integer requests that a window needs before the share counts; 20
+---@field eject? number seconds that it is taken out the first time; each further time twice as long; 10
+---@field eject_most? number seconds at most; 300
+---@field eject_share? number at most this share of the set is out at the same time; 0.5
+
+--- Without this option: half of the current requests, and at least 10. Two kinds of retries are then free: of requests
+--- that no backend has handled, and of requests that were at a backend which has been ejected since. With this option they
+--- count, too.
+---@class perilune.retry_budget
+---@field share? number current retries as a share of the current requests; 0.2
+---@field min? integer this many are always allowed; 3
+
+--- A set that all workers share.
+---@param list perilune.backend_list
+---@return perilune.backend_set
+function balancer.new(list) end
+
+---@class perilune.backend_set
+local backend_set = {}
+--- Returns the address of the next backend and its position in the list, or nil and why there is none; if upstream_peer
+--- returns that nil, the request gets 503. An attempt at this address is counted at the backend until it ends.
+---@param key? string for sets that choose by a key
+---@param options? { exclude: string|string[] } addresses not to choose. Those that the exchange has already asked
+--- are avoided anyway, while another is left
+---@return string? address, integer|string position_or_message
+function backend_set:select(key, options) end
+--- Replaces the list, for all workers. Backends in both lists keep their health, counts and latency. In hooks and
+--- background work.
+---@param list (string|perilune.backend_entry)[]
+---@return true?, string? message what is wrong with the list; the old one stays then
+function backend_set:update(list) end
+---@return string[]
+function backend_set:addresses() end
+--- How many are fit and enabled.
+---@return integer
+function backend_set:ready_count() end
+--- Do its active checks say that it is healthy?
+---@param backend integer|string position or address
+---@return boolean
+function backend_set:is_healthy(backend) end
+--- Is it healthy, and not taken out by passive checks?
+---@param backend integer|string
+---@return boolean
+function backend_set:is_fit(backend) end
+---@param backend integer|string
+---@return boolean
+function backend_set:is_enabled(backend) end
+--- Counts a failure of the backend, as if a request had failed; `passive` says what follows. In a hook of a request that
+--- this backend answers, use session:report_failure() instead: the served request would otherwise end the series of
+--- failures.
+---@param backend integer|string
+function backend_set:report_failure(backend) end
+--- Takes a backend out, or puts it back in, whatever its health.
+---@param backend integer|string
+---@param enabled boolean
+function backend_set:set_enabled(backend, enabled) end
+--- How many requests it is serving, for all workers together.
+---@param backend integer|string
+---@return integer
+function backend_set:in_flight(backend) end
+--- How long it takes until its responses begin: an average that rises at once with a peak. 0: unknown.
+---@param backend integer|string
+---@return number seconds
+function backend_set:latency(backend) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.discovery": where the backends of a set come from, while it runs. The control worker asks for all;
+--- where the source fails, or has no backends, the last list stays and a line says why.
+
+---@class perilune.discovery
+local discovery = {}
+
+---@class perilune.dns_discovery_options
+---@field interval? number how often name servers are asked; without: when the answer's time to live is over
+---@field least? number without interval: never more often than this; 1
+---@field most? number without interval: never less often than this; 300
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of discovery.dns; "any"
+
+--- The addresses (A, AAAA) of "name:80".
+---@param set perilune.backend_set
+---@param address string
+---@param options? perilune.dns_discovery_options
+function discovery.dns(set, address, options) end
+
+--- The services (SRV) of a name like "_http._tcp.example.org", with their weights and priorities.
+---@param set perilune.backend_set
+---@param name string
+---@param options? perilune.dns_discovery_options
+function discovery.srv(set, name, options) end
+
+--- A file with one backend on each line: "10.0.0.1:80 weight=3 zone=a priority=1", "10.0.0.2:80 backup", "# a comment".
+---@param set perilune.backend_set
+---@param path string relative to the script
+---@param options? { interval: number } seconds between two looks at the file; 1
+function discovery.file(set, path, options) end
+
+--- Calls a function every `seconds` seconds; it returns a list, or nil and why there is none. It may wait.
+---@param set perilune.backend_set
+---@param seconds number
+---@param fn fun(): (string|perilune.backend_entry)[]?, string?
+function discovery.every(set, seconds, fn) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.health_check"
+---
+--- ```lua
+--- local upstreams = require("perilune.round_robin").new { "127.0.0.1:8000", "127.0.0.1:8001" }
+--- require("perilune.health_check").http(upstreams, { path = "/health", interval = 5, failures = 2 })
+--- function policy.upstream_peer() return upstreams:select() end
+--- ```
+
+---@class perilune.health_check
+local health_check = {}
+
+---@class perilune.check_options
+---@field interval? number from the start of one check to the start of the next; 1
+---@field jitter? number each check starts up to this share of the interval later; 0.1
+---@field timeout? number for the whole check; 1
+---@field successes? integer in a row until an unhealthy backend counts as healthy; 1
+---@field failures? integer in a row until a healthy backend counts as unhealthy; 1
+---@field start? "healthy"|"unhealthy" how a backend counts before its first check; "healthy"
+---@field on_change? fun(address: string, healthy: boolean, why: string?) in the control worker
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a backend that is a name; "any"
+
+---@class perilune.tcp_check_options: perilune.check_options
+---@field port? integer instead of the backend's own
+---@field tls? boolean
+---@field sni? string
+---@field verify? boolean
+---@field verify_name? string
+---@field ca? string
+
+---@class perilune.http_check_options: perilune.tcp_check_options
+---@field path? string "/"
+---@field host? string the field Host; the backend's address
+---@field method? string "GET"
+---@field headers? table<string, string>
+---@field statuses? (integer|string)[] numbers, and ranges like "200-299"; { 200 }
+---@field body? string a Lua pattern that must match in the body
+---@field limit? integer how many bytes of the body are read and searched; 65536
+---@field lenient? perilune.lenient as of a peer, without no_close_notify
+
+--- Checks whether the backends can be connected to. The control worker checks all of them at the same time, first at once.
+---@param upstreams perilune.backend_set
+---@param options? perilune.tcp_check_options
+function health_check.tcp(upstreams, options) end
+
+--- The same, with a TLS handshake.
+---@param upstreams perilune.backend_set
+---@param options? perilune.tcp_check_options
+function health_check.tls(upstreams, options) end
+
+--- Checks whether they answer a request as expected; over TLS only with tls = true.
+---@param upstreams perilune.backend_set
+---@param options? perilune.http_check_options
+function health_check.http(upstreams, options) end
+
+--- Checks with a function of yours, which may wait.
+---@param upstreams perilune.backend_set
+---@param check fun(address: string): boolean?, string? true: healthy; false or nil, and why: unhealthy. If it raises an error, or
+--- this machine lacks resources, that is logged once, and the backend's health does not change
+---@param options? perilune.check_options
+function health_check.with(upstreams, check, options) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.rate_limit"
+---
+--- Counts are exact. All workers share a table with room for about `keys` keys. Nobody within the limit is refused, however
+--- many keys there are. If there are more keys than room, some counts are forgotten, so that some clients may send more.
+---
+--- - Keys share places: sixteen keys a place for new, eight for sliding and bucket. If a place is full, new forgets the
+---   key with the lowest count, sliding and bucket the key that has used the least of its limit. So a flood of random keys
+---   mostly pushes out its own: to have a count of n forgotten takes about n * keys requests in a window.
+--- - concurrency never forgets: a request for which it has no room passes without being counted.
+--- - Memory is 32 bytes a key for new, 24 for sliding and bucket, 48 for concurrency, rounded up to a power of two. It is
+---   used as keys arrive. perilune status and the metrics perilune_limit_* show it, and how often there was no room.
+--- - A reload that changes the rules (for `new`: interval or keys) starts the limit with empty counts.
+---
+--- ```lua
+--- local limit = require("perilune.rate_limit").sliding { by = "address", max = 100, interval = 60, name = "all" }
+--- function policy.request_filter(session, ctx) return limit(session, ctx) end
+--- function policy.response_filter(session, response, ctx) limit:tell(response, ctx) end
+--- ```
+
+---@class perilune.rate_limit
+local rate_limit = {}
+
+---@class perilune.rate_limit_options
+---@field header? string the field whose value is the key, or
+---@field by? "address"|"path"|"host" for IPv6, the network of 64 bits; or
+---@field key? fun(session: perilune.session, ctx?: table): string? the key; nil: not limited. `ctx` is what the limit
+--- was called with, for keys such as ctx.claims.sub
+---@field max integer requests per interval and key
+---@field interval? number 1
+---@field name? string a reload finds the counts by it; also the name in RateLimit-Policy
+---@field fields? "x"|"draft"|"both"|"none" X-Rate-Limit-*, or RateLimit and RateLimit-Policy of the IETF's draft; "x"
+---@field close? boolean close the connection of a client that is refused; true
+---@field keys? integer room for about this many keys; 1 to 67108864, within half of the machine's memory; 65536
+
+---@class perilune.bucket_options: perilune.rate_limit_options
+---@field burst? integer how many may come at once; max
+
+--- Call it in request_filter with the session (and the ctx). It counts the request. If that is one too many, it answers 429
+--- and returns true.
+---@class perilune.limit
+---@overload fun(session: perilune.session, ctx?: table): boolean
+local limit = {}
+--- For response_filter or answer_filter: tells a client how many requests it has left. The limit must have been called with
+--- the same ctx in request_filter.
+---@param response perilune.response
+---@param ctx table
+function limit:tell(response, ctx) end
+
+--- Fixed windows. A window begins with the first request after the end of the last one.
+---@param options perilune.rate_limit_options
+---@return perilune.limit
+function rate_limit.new(options) end
+
+--- A sliding window of that length: the last window counts in part. Refused requests are not counted.
+---@param options perilune.rate_limit_options
+---@return perilune.limit
+function rate_limit.sliding(options) end
+
+--- Spreads requests evenly: one in each interval / max, and a burst of some at once (GCRA).
+---@param options perilune.bucket_options
+---@return perilune.limit
+function rate_limit.bucket(options) end
+
+--- Limits how many requests are served at the same time. No interval; `name` is required.
+---@param options perilune.rate_limit_options
+---@return perilune.limit
+function rate_limit.concurrency(options) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.tcp": in hooks and background work
+---
+--- ```lua
+--- function policy.request_filter(session)
+---   local socket, why = perilune.tcp.connect("127.0.0.1:6379", { timeout = 0.5 })
+---   if not socket then return session:respond { status = 503, body = why } end
+---   socket:send { "INCR ", session:client_ip(), "\r\n" }
+---   local line = socket:receive()                                      -- ":7"
+---   socket:keep()                                                      -- for the next request
+---   if line and tonumber(line:match "%d+") > 100 then return session:respond { status = 429 } end
+--- end
+--- ```
+
+---@class perilune.tcp
+local tcp = {}
+
+---@class perilune.tcp_options
+---@field timeout? number for each of TCP, TLS, a send, a receive; 5
+---@field connect_timeout? number
+---@field send_timeout? number
+---@field receive_timeout? number
+---@field tls? boolean
+---@field sni? string without: the address's host, where that is a name
+---@field verify? boolean false: accept any certificate
+---@field verify_name? string
+---@field ca? string PEM file, relative to the script; without: the system's
+---@field pool? string keeps spare connections apart that differ in state (a user, a database)
+---@field fresh? boolean no spare connection
+---@field one_way? boolean the other side answers nothing, so socket:keep wants no receive after a send; false
+---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any"
+
+--- Takes a spare connection, or connects: "1.2.3.4:80", "[::1]:80", "unix:/path", "name:80". A spare connection is taken
+--- only if its address, its TLS options, its pool and one_way are the same.
+---@param address string
+---@param options? perilune.tcp_options
+---@return perilune.socket?, string? message, string? kind of the error, as error:kind() has it
+function tcp.connect(address, options) end
+
+--- Connects anew, and closes.
+---@param address string
+---@param options? perilune.tcp_options
+---@return true?, string? message, string? kind of the error
+function tcp.check(address, options) end
+
+--- Calls wait without blocking anything else. What can fail returns nil and a message: "timeout", "closed", or a sentence.
+---@class perilune.socket
+local socket = {}
+---@param data string|string[] an array is sent as one
+---@return true?, string? message
+function socket:send(data) end
+--- Receives a line without its end (LF or CRLF), everything until the other side closes ("all"), whatever is there as soon
+--- as something is ("any"), or a number of bytes.
+---@param what? "line"|"all"|"any"|integer "line"
+---@param limit? integer bytes at most, of a line or of all
+---@return string?, string? message, string? partial what had come before it failed
+function socket:receive(what, limit) end
+--- Sets how long each later call may take.
+---@param send number seconds
+---@param receive? number the same
+function socket:set_timeouts(send, receive) end
+---@return integer count how often it came out of the pool
+function socket:reused() end
+--- Returns the connection to the pool for the next tcp.connect. Do not use it afterwards. It is closed instead where an
+--- answer may still come, which the next user would take for its own: something is unread, a receive or a send has
+--- failed, nothing was received after the last send (see one_way), or the other side has closed.
+---@param seconds? number how long it may wait there; 55
+---@param most? integer how many like it the pool keeps, for each worker; 32
+---@return true?, string? message why it was closed instead
+function socket:keep(seconds, most) end
+function socket:close() end
+
+return perilune
