@@ -61,6 +61,7 @@
   X(SCRIPT, "script", INTERNAL, 500, NEVER, "the policy raised an error")                                    \
   X(SCRIPT_TIMEOUT, "script_timeout", INTERNAL, 504, NEVER, "the policy used up its time")                   \
   X(UNSAFE_HEAD, "unsafe_head", INTERNAL, 500, NEVER, "a head that must not be written as it is")            \
+  X(RESET, "reset", INTERNAL, 0, NEVER, "the policy reset the stream")                                       \
   X(STOPPING, "stopping", INTERNAL, 503, NEVER, "the proxy is stopping")
 
 enum error {

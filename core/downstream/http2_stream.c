@@ -190,7 +190,9 @@ static void end(struct stream *stream) {
   struct http2_stream *s = (struct http2_stream *)stream;
   const struct exchange *x = stream->exchange;
   bool closes = x->answer && x->answer->close;
-  if (x->sent.aborted || !x->sent.status) h2_stream_reset(s->h2, code_of(x->error));
+  bool is_policys = x->answer && x->answer->resets;
+  if (x->sent.aborted || !x->sent.status)
+    h2_stream_reset(s->h2, is_policys ? x->answer->code : code_of(x->error));
   let_go(s);
   if (closes) http2_stop(stream->downstream, LAST_REQUEST_MS);
 }

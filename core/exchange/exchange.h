@@ -30,6 +30,8 @@ struct answer {
   struct str content;        /* arena */
   bool close;                /* close the connection behind it */
   unsigned short stands_for; /* the HTTP status that it says as grpc-status (grpc.h); 0: it says its own */
+  bool resets;               /* there is none: the stream is reset, or the connection of HTTP/1 closed */
+  uint32_t code;             /* by which it is reset (RFC 9113 section 7) */
 };
 
 enum hook_state { HOOK_IDLE, HOOK_WAITING, HOOK_FINISHED };
@@ -164,6 +166,8 @@ void exchange_wake(struct exchange *x);
  * content be set (arena memory of x). Replaces an earlier answer. False results are not possible; misuse is
  * the caller's to check with exchange_can_answer. */
 struct answer *exchange_answer(struct exchange *x, unsigned status);
+/* Takes the end of the stream without an answer as the answer. */
+void exchange_reset(struct exchange *x, uint32_t code);
 /* No head was sent to the client yet. */
 bool exchange_can_answer(const struct exchange *x);
 /* "1.2.3.4:5678", "[::1]:80", "unix:" or "unknown" of the client, also of one that is gone. Arena or longer. */

@@ -55,6 +55,14 @@ struct answer *exchange_answer(struct exchange *x, unsigned status) {
   return answer;
 }
 
+void exchange_reset(struct exchange *x, uint32_t code) {
+  struct answer *answer = arena_zalloc(&x->arena, sizeof *answer);
+  headers_init(&answer->response.headers, &x->arena);
+  answer->resets = true;
+  answer->code = code;
+  x->answer = answer;
+}
+
 struct str exchange_client_address(struct exchange *x) {
   return x->client.ptr ? x->client : stream_client(x->stream);
 }

@@ -146,7 +146,10 @@ void shadow_decided(struct exchange *x) {
   if (!x->shadow) return;
   struct decision *d = x->is_shadow ? &x->shadow->tried : &x->shadow->real;
   if (d->kind != UNDECIDED) return;
-  if (x->answer) {
+  if (x->answer && x->answer->resets) {
+    d->kind = FAILS;
+    d->error = ERROR_RESET;
+  } else if (x->answer) {
     d->kind = ANSWERS;
     d->status = x->answer->response.status;
   } else if (x->now.peer) {

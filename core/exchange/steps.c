@@ -296,7 +296,16 @@ static enum step_result step_fail_to_proxy(struct exchange *x) {
   return jump(x, x->answer ? STEP_send_answer : STEP_logging);
 }
 
+/* The stream's end looks at x->answer for the rest. */
+static __attribute__((cold)) enum step_result end_unanswered(struct exchange *x) {
+  exchange_report(x, ERROR_RESET, NULL);
+  if (x->error == ERROR_NONE) x->error = ERROR_RESET;
+  x->sent.closes = x->sent.aborted = true;
+  return STEP_NEXT;
+}
+
 static enum step_result step_send_answer(struct exchange *x) {
+  if (x->answer && x->answer->resets) return end_unanswered(x);
   if (!x->sent.status && !x->down.active) {
     if (x->hook_state == HOOK_IDLE) grpc_answer(x);
     if (x->hooks->answer_filter && !is_looked_at(x)) return STEP_WAIT;

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// answer: session:respond, an answer of the policy's own. Everything is checked before the exchange gets it,
-// so a call that raises leaves no half of an answer behind.
+// answer: session:respond, an answer of the policy's own, and session:reset, none at all. Everything is checked before
+// the exchange gets it, so a call that raises leaves no half of an answer behind.
 #include <lauxlib.h>
 #include <lua.h>
+#include <math.h>
 
 #include "base/nearest.h"
+#include "http/h2_session.h"
 #include "lua/api/fields.h"
 #include "lua/api/options.h"
 #include "lua/api/session.h"
 #include "lua/vm/script.h"
+#include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "exchange/exchange.h"
 
@@ -117,6 +120,31 @@ static void give(struct exchange *x, const struct wanted_answer *wanted) {
       wanted->reason.len ? arena_dup(&x->arena, wanted->reason) : status_reason(wanted->status);
   answer->content = arena_dup(&x->arena, wanted->body);
   answer->close = wanted->close;
+}
+
+/* "cancel", in any case, or a number. */
+static uint32_t read_code(lua_State *L) {
+  if (lua_isnoneornil(L, 2)) return H2_CANCEL;
+  int type = lua_type(L, 2);
+  lua_Number number = lua_tonumber(L, 2);
+  if (type == LUA_TNUMBER && number >= 0 && number <= UINT32_MAX && number == floor(number))
+    return (uint32_t)number;
+  struct str name = type == LUA_TSTRING ? text_at(L, 2) : (struct str){0};
+  for (uint32_t code = 0; code < H2_CODES; code++)
+    if (str_equal_nocase(name, str_of(h2_code_name(code)))) return code;
+  luaL_error(L,
+             "session:reset: the code must be a name of RFC 9113 section 7, such as \"cancel\", or a number");
+  return 0;
+}
+
+/* session:reset("cancel"): true, for `return session:reset`. */
+int session_reset(lua_State *L) {
+  struct exchange *x = session_check(L, 1);
+  session_phase(L, x, ~(PHASE(answer_filter) | PHASE(logging) | BODY_PHASES), "session:reset");
+  if (!exchange_can_answer(x)) return luaL_error(L, "session:reset comes too late: the response has begun");
+  exchange_reset(x, read_code(L));
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 /* session:respond { status = 429, headers = {...}, body = "...", close = true }: true, for `return

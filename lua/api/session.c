@@ -206,6 +206,7 @@ static const luaL_Reg methods[] = {
     {"set_log_field", set_log_field},
     {"report_failure", report_failure},
     {"respond", session_respond},
+    {"reset", session_reset},
     {"set_body", session_set_body},
     {NULL, NULL},
 };

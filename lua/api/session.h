@@ -17,8 +17,9 @@ struct exchange;
 struct exchange *session_check(lua_State *L, int index);
 /* Raises "<call> is not allowed in <phase>" unless the hook that runs is in `phases`. */
 void session_phase(lua_State *L, const struct exchange *x, unsigned phases, const char *call);
-/* session:respond -2 +1, and core.answer_fields -0 +1, in lua/api/answer.c. */
+/* session:respond and session:reset -2 +1, and core.answer_fields -0 +1, in lua/api/answer.c. */
 int session_respond(lua_State *L);
+int session_reset(lua_State *L);
 int session_answer_fields(lua_State *L);
 /* session:read_body and set_body, in lua/api/request_body.c. */
 int session_read_body(lua_State *L);

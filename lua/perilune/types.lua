@@ -881,6 +881,14 @@ function session:report_failure() end
 ---@param value string|number|boolean|nil
 function session:set_log_field(name, value) end
 
+--- Ends the request without any answer: a stream of HTTP/2 is reset by the code (RFC 9113 section 7), a connection of
+--- HTTP/1.1 is closed. In the phases of session:respond, and like that: `return session:reset()` ends the walk, and the
+--- last call counts.
+---@param code? string|integer "cancel" (without a code), "refused_stream" (the client may send the request again), ...; or a
+--- number
+---@return true
+function session:reset(code) end
+
 ---@class perilune.answer
 ---@field status integer 200 to 599
 ---@field reason? string
@@ -1025,6 +1033,7 @@ local failure = {}
 --- | `script` | internal | 500 | the policy raised an error |
 --- | `script_timeout` | internal | 504 | the policy used up its time |
 --- | `unsafe_head` | internal | 500 | a head that must not be written as it is |
+--- | `reset` | internal | - | the policy reset the stream |
 --- | `stopping` | internal | 503 | the proxy is stopping |
 ---@return string kind "connect_refused", "first_byte_timeout", ...
 function failure:kind() end
