@@ -486,16 +486,11 @@ function log.is_on(level) end
 ---@field via? boolean add Via; true
 ---@field allow_connect? boolean pass CONNECT to the policy instead of 405; false
 ---@field h2c? boolean without TLS: connections may begin with HTTP/2, by prior knowledge (RFC 9113 3.3); false
----@field max_streams? integer HTTP/2: requests of one connection at a time; 100. Further ones are refused, and the client may
---- repeat them
----@field stream_window? integer HTTP/2: bytes of a request body that may wait to be forwarded; grows, up to 1 MiB, for a body that
---- is forwarded as fast as it comes; 65536
+---@field max_streams? integer HTTP/2: requests of one connection at a time; 100. Further ones are refused, and the client may repeat them
+---@field stream_window? integer HTTP/2: bytes of a request body that may wait to be forwarded; grows, up to 1 MiB, for a body that is forwarded as fast as it comes; 65536
 ---@field connection_window? integer HTTP/2: the same of all requests of a connection together, at least 65535; 524288
----@field max_resets? integer HTTP/2: requests that a client may cancel, or force us to reset, before they are answered. Each second
---- gives a tenth back, and each answered request one. Beyond, the connection ends (ENHANCE_YOUR_CALM). 200; 0: any
----@field max_control_frames? integer HTTP/2: frames without head or body (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA,
---- unknown ones) that a client may send. Each second gives a tenth back, and so does body that moves. Beyond, the
---- connection ends (ENHANCE_YOUR_CALM). 1000; 0: any
+---@field max_resets? integer HTTP/2: requests that a client may cancel, or force us to reset, before they are answered. Each second gives a tenth back, and each answered request one. Beyond, the connection ends (ENHANCE_YOUR_CALM). 200; 0: any
+---@field max_control_frames? integer HTTP/2: frames without head or body (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones) that a client may send. Each second gives a tenth back, and so does body that moves. Beyond, the connection ends (ENHANCE_YOUR_CALM). 1000; 0: any
 ---@field max_connections? integer connections open at a time, in all workers together; 0: as many as descriptors allow. Further
 --- clients wait in the kernel's queue until a connection closes, or an idle one can be closed
 ---@field max_connections_per_client? integer connections of one client address (that of the PROXY header, where there is one);
@@ -882,10 +877,8 @@ function session:report_failure() end
 function session:set_log_field(name, value) end
 
 --- Ends the request without any answer: a stream of HTTP/2 is reset by the code (RFC 9113 section 7), a connection of
---- HTTP/1.1 is closed. In the phases of session:respond, and like that: `return session:reset()` ends the walk, and the
---- last call counts.
----@param code? string|integer "cancel" (without a code), "refused_stream" (the client may send the request again), ...; or a
---- number
+--- HTTP/1.1 is closed. In the phases of session:respond, and like it: `return session:reset()` ends the walk.
+---@param code? string|integer "cancel" (default), "refused_stream" (the client may ask again), ...; or a number
 ---@return true
 function session:reset(code) end
 
