@@ -74,7 +74,8 @@ describe("session:reset", function()
   end)
 
   it("stands in the place of a peer, and of an answer of failure", function()
-    local proxy, origin = scene.proxied("hello", { listen = "h2c = true", hooks = HOOKS .. PEER:gsub("%$", "127.0.0.1:1") })
+    local hooks = HOOKS .. PEER:gsub("%$", "127.0.0.1:1")
+    local proxy, origin = scene.proxied("hello", { listen = "h2c = true", hooks = hooks })
     local connection = frames.connect { port = proxy.port }
     connection:request(1, { path = "/peer" })
     assert.equal("CANCEL", select(2, connection:body(1)))

@@ -139,6 +139,10 @@ static void on_clock(struct http2 *http2, enum http2_clock clock) {
     http2_clock_set(http2, clock, 1);
     return;
   }
+  if (clock == HTTP2_CLOCK_IDLE && http2->due_ms[HTTP2_CLOCK_HEAD]) { /* it asks, and has the time for that */
+    http2->due_ms[HTTP2_CLOCK_IDLE] = http2->due_ms[HTTP2_CLOCK_HEAD] + 1;
+    return;
+  }
   switch (clock) {
   case HTTP2_CLOCK_IDLE:
   case HTTP2_CLOCK_LAST: end(http2); return;

@@ -491,8 +491,7 @@ function log.is_on(level) end
 ---@field connection_window? integer HTTP/2: the same of all requests of a connection together, at least 65535; 524288
 ---@field max_resets? integer HTTP/2: requests that a client may cancel, or force us to reset, before they are answered. Each second gives a tenth back, and each answered request one. Beyond, the connection ends (ENHANCE_YOUR_CALM). 200; 0: any
 ---@field max_control_frames? integer HTTP/2: frames without head or body (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones) that a client may send. Each second gives a tenth back, and so does body that moves. Beyond, the connection ends (ENHANCE_YOUR_CALM). 1000; 0: any
----@field max_connections? integer connections open at a time, in all workers together; 0: as many as descriptors allow. Further
---- clients wait in the kernel's queue until a connection closes, or an idle one can be closed
+---@field max_connections? integer connections open at a time, in all workers together; 0: as many as descriptors allow. Further clients wait in the kernel's queue until a connection closes, or an idle one can be closed
 ---@field max_connections_per_client? integer connections of one client address (that of the PROXY header, where there is one);
 --- 0: any. Further ones are closed at once, and counted
 ---@field client_ipv6_bits? integer how many leading bits of an IPv6 address identify one client; 1 to 128; 64
@@ -845,7 +844,6 @@ function session:cookie(name) end
 ---@field server_name? string that a client asked for
 ---@field resumed? boolean was an earlier TLS session resumed?
 ---@field client? perilune.client_certificate certificate of the client, if it was verified
-
 
 --- Answers the request instead of a peer. In every phase except logging and the body hooks, until the response has begun.
 --- Returns true, so that a hook can `return session:respond {...}`, which ends the walk.
