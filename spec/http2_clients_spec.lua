@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- HTTP/2 with clients: one exchange for each stream, with all that an exchange of HTTP/1.1 has (RFC 9113).
 local client = require "client"
+local format = require "perilune.test.http2_frames"
 local frames = require "frames"
 local process = require "process"
 local scene = require "scene"
@@ -145,6 +146,17 @@ describe("a stream of HTTP/2", function()
     connection:send("RST_STREAM", 0, 1, frames.u32(8))
     gates["/a"], gates["/b"] = nil, nil
     assert.equal("/b", connection:body(3))
+  end)
+
+  it("that its client gives up before anybody has looked at it asks no peer", function()
+    local proxy, origin = start "hello"
+    local connection = open(proxy)
+    connection.wire:send(format.write("HEADERS", frames.END_HEADERS, 1, frames.block {
+      { ":method", "POST" }, { ":scheme", "http" }, { ":path", "/given-up" }, { ":authority", "spec.example" } })
+      .. format.write("RST_STREAM", 0, 1, frames.u32(8)))
+    connection:request(3)
+    assert.equal("hello", connection:body(3))
+    assert.equal(1, #origin.requests)
   end)
 
   it("that its client does not read leaves the others alone (RFC 9113 5.2)", function()

@@ -43,6 +43,10 @@
   X(CERTIFICATE, "certificate", UPSTREAM, 502, NEVER, "the peer's certificate was not accepted")             \
   X(UPSTREAM_CLOSED, "upstream_closed", UPSTREAM, 502, REUSED, "the peer closed before it answered")         \
   X(UPSTREAM_WRITE, "upstream_write", UPSTREAM, 502, REUSED, "sending the request to the peer failed")       \
+  X(UPSTREAM_LEAVING, "upstream_leaving", UPSTREAM, 502, ALWAYS,                                             \
+    "the peer ends the connection and has not taken the request")                                            \
+  X(STREAM_REFUSED, "stream_refused", UPSTREAM, 502, ALWAYS, "the peer refused the request unprocessed")     \
+  X(STREAM_RESET, "stream_reset", UPSTREAM, 502, NEVER, "the peer reset the stream of the request")          \
   X(UPSTREAM_SEND_TIMEOUT, "upstream_send_timeout", UPSTREAM, 504, NEVER, "the peer stopped reading")        \
   X(FIRST_BYTE_TIMEOUT, "first_byte_timeout", UPSTREAM, 504, NEVER, "the peer did not answer in time")       \
   X(READ_TIMEOUT, "read_timeout", UPSTREAM, 504, NEVER, "the peer stalled in mid-response")                  \

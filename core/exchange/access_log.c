@@ -66,8 +66,9 @@ static uint64_t body_bytes(const struct exchange *x) {
 
 /* The names that a line has of itself. */
 static const char *const taken_names[] = {
-    "time",  "listener", "method",   "protocol", "status",     "bytes",  "request_bytes", "duration",
-    "error", "upstream", "attempts", "reused",   "first_byte", "worker", "client_method"};
+    "time",     "listener",     "method",   "protocol",          "status",   "bytes",  "request_bytes",
+    "duration", "error",        "upstream", "upstream_protocol", "attempts", "reused", "first_byte",
+    "worker",   "client_method"};
 
 /* And those of them whose text a policy may replace, or take away: what a client has said may be secret. */
 static const char *const replaceable[] = {"client",        "host",    "target",
@@ -192,6 +193,7 @@ static void put_asked(struct line *line, const struct exchange *x) {
 static void put_upstream(struct line *line, const struct exchange *x) {
   if (!x->attempts) return;
   put_json(line, STR(",\"upstream\":"), x->account.peer);
+  put_json(line, STR(",\"upstream_protocol\":"), x->account.peer_protocol);
   put_json_number(line, STR(",\"attempts\":"), x->attempts);
   put(line, x->now.reused ? STR(",\"reused\":true") : STR(",\"reused\":false"));
   if (!x->account.first_byte_us) return;

@@ -3,6 +3,7 @@
 #include "exchange/account.h"
 
 #include "exchange/access_log.h"
+#include "exchange/call.h"
 #include "exchange/exchange.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
@@ -39,7 +40,11 @@ void account_first_byte(struct exchange *x) {
 
 /* The peer itself may be forgotten before the line is written. */
 void account_attempt(struct exchange *x) {
-  if (x->settings->access_log) x->account.peer = arena_dup(&x->arena, x->now.peer->options.address);
+  if (!x->settings->access_log) return;
+  x->account.peer = arena_dup(&x->arena, x->now.peer->options.address);
+  x->account.peer_protocol = (struct str){0};
+  if (x->now.call && x->now.connected)
+    x->account.peer_protocol = x->now.call->is_http2 ? STR("HTTP/2.0") : STR("HTTP/1.1");
 }
 
 void account_failure(struct exchange *x, enum error error) {

@@ -177,16 +177,19 @@ enum step_result attempt_read_response(struct exchange *x) {
     return STEP_WAIT;
   }
   if (error == ERROR_BAD_RESPONSE) return bad_response(x, why ? why : "the head is larger than allowed");
-  exchange_fail(x, error);
+  exchange_fail_because(x, error, why);
   return STEP_JUMPED;
 }
 
-/* What the backend is told. That a peer closed a connection which waited in the pool is nobody's fault. */
+bool attempt_is_blameless(const struct exchange *x, enum error error) {
+  return error == ERROR_UPSTREAM_LEAVING || (x->now.reused && error_info(error)->retry == RETRY_REUSED);
+}
+
+/* What the backend is told. */
 static enum lease_outcome outcome_of(const struct exchange *x) {
-  const struct error_info *info = error_info(x->error);
   if (x->error == ERROR_NONE) return x->now.lease.status ? LEASE_SERVED : LEASE_NEUTRAL;
-  if (info->side != SIDE_UPSTREAM) return LEASE_NEUTRAL;
-  return x->now.reused && info->retry == RETRY_REUSED ? LEASE_NEUTRAL : LEASE_FAILED;
+  if (error_info(x->error)->side != SIDE_UPSTREAM) return LEASE_NEUTRAL;
+  return attempt_is_blameless(x, x->error) ? LEASE_NEUTRAL : LEASE_FAILED;
 }
 
 void attempt_answered(struct exchange *x) {
@@ -198,6 +201,7 @@ void attempt_end(struct exchange *x, bool reusable) {
   lease_end(&x->now.lease, outcome_of(x), loop_now_us(x->proxy->loop));
   relay_stop(&x->now.up); /* there is nowhere to send to */
   x->up_state = TRANSFER_OFF;
+  if (x->now.peer) account_attempt(x);
   if (x->now.call) {
     struct call *call = x->now.call;
     CHECK(x->down.from.in != call->source.in ||
@@ -206,10 +210,7 @@ void attempt_end(struct exchange *x, bool reusable) {
     x->now.call = NULL;
     call->codec->release(call, reusable);
   }
-  if (x->now.peer) {
-    account_attempt(x);
-    peer_release(x->proxy, x->now.peer);
-  }
+  if (x->now.peer) peer_release(x->proxy, x->now.peer);
   x->now.peer = NULL;
   x->now.connected = false;
   CHECK(!x->now.call && !x->rival && !x->now.lease.view && !x->now.up.active);
@@ -265,7 +266,8 @@ static bool table_allows_retry(const struct exchange *x) {
 static bool is_without_answer(enum error error) {
   return error == ERROR_UPSTREAM_CLOSED || error == ERROR_UPSTREAM_WRITE ||
          error == ERROR_RESPONSE_TRUNCATED || error == ERROR_BAD_RESPONSE ||
-         error == ERROR_FIRST_BYTE_TIMEOUT || error == ERROR_UPSTREAM_SEND_TIMEOUT;
+         error == ERROR_FIRST_BYTE_TIMEOUT || error == ERROR_UPSTREAM_SEND_TIMEOUT ||
+         error == ERROR_STREAM_RESET;
 }
 
 /* A set asks another backend, as long as there is one, where a request may be handled twice (RFC 9110

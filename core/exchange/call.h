@@ -54,8 +54,9 @@ struct call_codec {
 struct call {
   const struct call_codec *codec;
   struct exchange *exchange; /* borrowed; NULL between two of them */
-  struct upstream *upstream; /* borrowed: its connection, for facts */
+  struct upstream *upstream; /* borrowed: its connection, for facts; NULL: it waits for one */
   struct source source;      /* of the response; what has come of it, head or body, lies in source.in */
+  bool is_http2;             /* else HTTP/1.1 */
   bool is_ready;             /* connected: a request may be sent */
   bool is_kept;       /* with the answer it has given: what comes is of no interest yet (elsewhere.c) */
   struct timer timer; /* of attempt.clock */

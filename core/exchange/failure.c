@@ -30,7 +30,7 @@ static void report_unsafe(struct exchange *x, const char *what) {
 static void report(struct exchange *x, enum error error, const char *why) {
   const struct error_info *info = error_info(error);
   const char *gap = why ? ": " : "";
-  bool is_usual = x->now.reused && info->retry == RETRY_REUSED;
+  bool is_usual = attempt_is_blameless(x, error);
   char subject[128]; /* one peer's floods hide no other's, and no other failure */
   char request[DESCRIBE_BYTES];
   if (!why) why = "";

@@ -90,13 +90,13 @@ static bool trusts_client(struct exchange *x) {
 }
 
 /* As a field of its own: the entries before it are not ours to touch. */
-static struct str via_of(const struct request *request) {
-  if (request->is_http2) return STR("Via: 2.0 perilune");
-  return request->minor >= 1 ? STR("Via: 1.1 perilune") : STR("Via: 1.0 perilune");
+static void add_via(struct headers *headers, bool is_http2, unsigned minor) {
+  struct str line = minor >= 1 ? STR("Via: 1.1 perilune") : STR("Via: 1.0 perilune");
+  headers_add_line(headers, FIELD_VIA, is_http2 ? STR("Via: 2.0 perilune") : line);
 }
 
-void forwarded_add_via(struct headers *headers, unsigned minor) {
-  headers_add_line(headers, FIELD_VIA, minor >= 1 ? STR("Via: 1.1 perilune") : STR("Via: 1.0 perilune"));
+void forwarded_add_via(struct headers *headers, const struct response *response) {
+  add_via(headers, response->is_http2, response->minor);
 }
 
 void forwarded_add(struct exchange *x) {
@@ -105,5 +105,5 @@ void forwarded_add(struct exchange *x) {
   case FORWARDED_APPEND: trusts_client(x) ? append(x) : replace(x); break;
   case FORWARDED_KEEP: break;
   }
-  if (x->settings->via) headers_add_line(&x->now.request.headers, FIELD_VIA, via_of(&x->request));
+  if (x->settings->via) add_via(&x->now.request.headers, x->request.is_http2, x->request.minor);
 }

@@ -14,9 +14,10 @@
 #include "net/tls.h"
 
 struct proxy;
+struct http2_peer;
 struct idle_counts;
 
-enum peer_alpn { PEER_ALPN_HTTP1, PEER_ALPN_NONE };
+enum peer_alpn { PEER_ALPN_HTTP1, PEER_ALPN_NONE, PEER_ALPN_HTTP2, PEER_ALPN_BOTH };
 
 /* What a policy can say of a peer. All text is borrowed for the call. Timeouts 0: the default. */
 struct peer_options {
@@ -33,13 +34,16 @@ struct peer_options {
   unsigned read_timeout_ms;       /* 60 s between two reads of the response */
   unsigned send_timeout_ms;       /* 60 s: the peer takes nothing of the request */
   unsigned idle_timeout_ms;       /* 55 s in the pool; PEER_NO_POOL: never pooled */
-  unsigned max_idle; /* 256 spare connections that a worker keeps to it for longer than a second */
-  unsigned hedge_ms; /* 0: never; of one attempt, not of the peer (hooks.h) */
-  unsigned lenient;  /* of http/lenient.h: what its responses may do; with PEER_LENIENT; 0: the default */
+  unsigned max_idle;         /* 256 spare connections that a worker keeps to it for longer than a second */
+  unsigned ping_interval_ms; /* 15 s: of HTTP/2, silence of the peer, until it is asked whether it is there */
+  unsigned ping_timeout_ms;  /* 10 s: in which it must answer */
+  unsigned hedge_ms;         /* 0: never; of one attempt, not of the peer (hooks.h) */
+  unsigned lenient; /* of http/lenient.h: what its responses may do; with PEER_LENIENT; 0: the default */
   enum tls_oldest min_version;
   enum peer_alpn alpn;
   enum resolver_family family; /* of a name: which of its addresses */
   bool tls;
+  bool http2;                   /* without TLS, and without asking: HTTP/2 with prior knowledge */
   bool no_verify;               /* verify = false, written by the policy */
   unsigned char proxy_protocol; /* 0 none, 1 or 2: PROXY header of that version on each new connection */
 };
@@ -52,6 +56,7 @@ struct peer {
   struct peer_options options; /* text owned by the peer */
   struct tls_context *tls;     /* owned reference; NULL without TLS */
   struct list idle;            /* of struct upstream; newest first */
+  struct http2_peer *http2;    /* owned; NULL where it speaks HTTP/1.1 in any case */
   unsigned idle_count;
   struct idle_counts *idle_counts; /* reference; where siblings read our number; NULL without siblings */
   unsigned refs;

@@ -64,6 +64,7 @@ struct proxy {
   unsigned fresh_count;      /* downstreams without a request so far */
   size_t heads_held;         /* bytes of buffers with parts of heads */
   unsigned idle_count;       /* upstreams in pools */
+  size_t window_spare;       /* bytes by which windows of responses over HTTP/2 may still grow */
   unsigned background_count; /* runs of the policy's own work under way, of all generations */
   struct list spare_peers;   /* unreferenced, least recently used last */
   unsigned spare_count;

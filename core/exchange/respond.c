@@ -21,7 +21,7 @@
 static void add_own_fields(struct exchange *x, struct headers *headers, bool is_forwarded) {
   if (!headers_find_id(headers, FIELD_DATE))
     headers_add_id(headers, FIELD_DATE, date_text(DATE_HTTP, time(NULL)));
-  if (is_forwarded && x->settings->via) forwarded_add_via(headers, x->response.minor);
+  if (is_forwarded && x->settings->via) forwarded_add_via(headers, &x->response);
 }
 
 /* Is the peer to take the rest of the request? Not where it refuses, nor where it closes behind its response. */
@@ -115,6 +115,12 @@ static void begin_tunnel(struct exchange *x, bool continues) {
   if (continues) x->sent.continued = true;
 }
 
+/* A source that is no conn tells its end itself. */
+static struct body body_of_source(const struct exchange *x) {
+  if (x->response.body.framing == FRAMING_TUNNEL) return (struct body){FRAMING_TUNNEL, 0};
+  return x->down.from.ops ? (struct body){FRAMING_CLOSE, 0} : x->response.body;
+}
+
 void respond_response(struct exchange *x) {
   struct response *response = &x->response;
   CHECK(!x->sent.status && x->now.call);
@@ -138,7 +144,7 @@ void respond_response(struct exchange *x) {
   x->down.trailers.nominated = &response->nominated;
   x->down.at_once = x->sent.closes;
   filter_response(x, out);
-  begin_down(x, &outgoing, tunnels ? (struct body){FRAMING_TUNNEL, 0} : response->body, out, (struct str){0});
+  begin_down(x, &outgoing, body_of_source(x), out, (struct str){0});
   transfer_down(x);
   if (tunnels && x->stream && x->now.call && x->now.up.active) transfer_up(x);
 }

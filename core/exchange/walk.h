@@ -120,8 +120,8 @@ void elsewhere_end(struct exchange *x);
 
 /* forwarded.c: Via, X-Forwarded-*, Forwarded. */
 void forwarded_add(struct exchange *x);
-/* Adds our entry of Via to those of a message that came as HTTP/1.minor. */
-void forwarded_add_via(struct headers *headers, unsigned minor);
+/* Adds our entry of Via to the fields that go out for this response. */
+void forwarded_add_via(struct headers *headers, const struct response *response);
 
 /* exchange_object.c: one that belongs to nobody yet and is in no list, in an arena of its own: what every kind of
  * exchange (a client's, a shadow's, a rehearsal's) begins with. It counts as one of its policy's. */

@@ -288,7 +288,7 @@ static enum error response_from(struct h2_head *head, enum method method, struct
 }
 
 enum error h2_head_response(struct h2_head *head, enum method method, struct response *response) {
-  *response = (struct response){.minor = 1};
+  *response = (struct response){.minor = 1, .is_http2 = true};
   headers_init(&response->headers, head->headers.arena);
   if (head->error == ERROR_NONE) head->error = response_from(head, method, response);
   if (head->error == ERROR_NONE) head->why = NULL;

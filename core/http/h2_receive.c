@@ -71,7 +71,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
                                            : H2_BLOCK_RESPONSE;
   s->block = arena_alloc(stream->arena, sizeof *s->block);
   *s->block = (struct h2_header_block){0};
-  h2_head_begin(&s->block->head, kind, &s->config.head, stream->arena);
+  h2_head_begin(&s->block->head, kind, stream->limits, stream->arena);
   return verdict(s);
 }
 

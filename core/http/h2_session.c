@@ -283,12 +283,20 @@ unsigned h2_session_pongs(const struct h2_session *s) { return s->pongs; }
 
 unsigned h2_session_streams(const struct h2_session *s) { return s->count; }
 
+uint32_t h2_session_limit(const struct h2_session *s, bool *is_settled) {
+  *is_settled = s->has_settings;
+  if (!s->has_settings) return 0;
+  return nghttp2_session_get_remote_settings(s->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
+bool h2_session_is_leaving(const struct h2_session *s) {
+  return s->failed || s->is_left || s->is_leaving || !nghttp2_session_check_request_allowed(s->ng) ||
+         nghttp2_session_get_next_stream_id(s->ng) >= (uint32_t)INT32_MAX - LAST_IDS;
+}
+
 unsigned h2_session_room(const struct h2_session *s) {
-  uint32_t most = s->config.streams;
-  if (s->has_settings)
-    most = nghttp2_session_get_remote_settings(s->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-  bool may_open = !s->failed && !s->is_left && !s->is_leaving &&
-                  nghttp2_session_check_request_allowed(s->ng) &&
-                  nghttp2_session_get_next_stream_id(s->ng) < (uint32_t)INT32_MAX - LAST_IDS;
-  return may_open && s->count < most ? most - s->count : 0;
+  bool is_settled;
+  uint32_t most = h2_session_limit(s, &is_settled);
+  if (!is_settled) most = s->config.streams;
+  return s->count < most && !h2_session_is_leaving(s) ? most - s->count : 0;
 }

@@ -47,11 +47,12 @@ struct h2_config {
   bool connect_protocol; /* of a server: announce extended CONNECT (RFC 8441) */
   /* At once. Of a server: and twice as many that the user has not let go of; of a client: until SETTINGS say. */
   unsigned streams;
-  uint32_t stream_window;     /* bytes of each stream that may come before they are used, to begin with */
-  uint32_t window_most;       /* to which that grows for a stream whose bytes are used as fast as they come */
+  uint32_t stream_window; /* bytes of each stream that may come before they are used, to begin with */
+  uint32_t window_most;   /* to which that grows for a stream whose bytes are used as fast as they come */
+  size_t *spare; /* borrowed: bytes by which the windows of all sessions that have it may grow; NULL: any */
   uint32_t connection_window; /* the same of all streams together; 0: held_bytes */
-  size_t
-      held_bytes; /* of all streams, received and not used yet, of which the connection's window takes no notice */
+  /* Of all streams, received and not used yet, of which the connection's window takes no notice. */
+  size_t held_bytes;
   size_t heads_bytes;        /* of the heads and trailers of all streams that are not released; 0: any */
   size_t out_bytes;          /* made and not written yet: beyond, no body is taken */
   struct parser_limits head; /* of each head, and of trailers */
@@ -78,6 +79,7 @@ struct h2_stream {
   void *owner;                /* the user's; NULL until it sets it */
   struct arena own;           /* of a request's head (see h2_stream_take_arena), and of trailers to be sent */
   struct arena *arena;        /* where heads and trailers are put: &own, or the user's */
+  const struct parser_limits *limits; /* borrowed; of its heads: the session's, or h2_stream_limit's */
   struct buf in; /* owned; body bytes that the user has not used yet; they stay where they are until it has */
   struct buf more;               /* owned; what comes behind them, once the user may have looked at `in` */
   struct h2_header_block *heads; /* arena; whole heads that the user has not taken, oldest first */
@@ -145,12 +147,20 @@ unsigned h2_session_pongs(const struct h2_session *s);
 
 /* Of a client: how many streams may be opened now; 0 once the other side is going away. */
 unsigned h2_session_room(const struct h2_session *s);
+/* How many at once the other side takes, as its last SETTINGS said; UINT32_MAX: any number. It has sent none so far:
+ * 0, and *is_settled is false. */
+uint32_t h2_session_limit(const struct h2_session *s, bool *is_settled);
+/* Of a client: no stream can be opened any more, however few there are. */
+bool h2_session_is_leaving(const struct h2_session *s);
 /* Streams that are not released. */
 unsigned h2_session_streams(const struct h2_session *s);
 /* Sends a request. `arena` takes the response's heads, and outlives the stream's release. `ends`: no body follows.
  * NULL: there is no room. */
 struct h2_stream *h2_session_request(struct h2_session *s, const struct h2_fields *fields, enum method method,
                                      bool ends, struct arena *arena);
+
+/* Of a client: what the response's heads may be, instead of what the session allows; borrowed. */
+void h2_stream_limit(struct h2_stream *stream, const struct parser_limits *limits);
 
 /* The oldest head that was not taken; NULL: there is none. It lives in the stream's arena. Judge it by h2_head_request
  * or h2_head_response. */
@@ -163,6 +173,8 @@ static inline bool h2_stream_is_all(const struct h2_stream *stream) {
 }
 /* `bytes` of stream->in have been used: they leave it, and the other side may send as many. */
 void h2_stream_used(struct h2_stream *stream, size_t bytes);
+/* All of a body that has ended has a new owner, and counts as used. */
+struct buf h2_stream_take_body(struct h2_stream *stream);
 
 /* A response: interim ones do not end, and the final one comes once. `ends`: no body follows. */
 void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *fields, bool is_interim,
@@ -170,6 +182,8 @@ void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *field
 /* Takes as much of the parts as windows and output have room for; says how much. Less than all: H2_NEWS_ROOM follows.
  * `ends`: nothing follows the last byte, which then ends the stream, too. Parts are changed. */
 size_t h2_stream_write(struct h2_stream *stream, struct str *parts, unsigned count, bool ends);
+/* The other side takes no body of this stream for now: a window is shut. */
+bool h2_stream_is_shut(const struct h2_stream *stream);
 /* Ends our half behind what was written. `trailers` may be NULL; they are copied. */
 void h2_stream_end(struct h2_stream *stream, const struct h2_fields *trailers);
 /* Ends the stream, in both directions. What was written and is not in the output yet is lost. */

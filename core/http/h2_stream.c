@@ -14,6 +14,7 @@ struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *
   stream->id = id;
   stream->arena = arena ? arena : &stream->own;
   stream->is_known = arena != NULL;
+  stream->limits = &s->config.head;
   stream->length = UINT64_MAX;
   stream->window = s->config.stream_window;
   stream->is_open = true;
@@ -63,15 +64,37 @@ void h2_stream_take_arena(struct h2_stream *stream, struct arena *to) {
   stream->arena = to;
 }
 
+void h2_stream_limit(struct h2_stream *stream, const struct parser_limits *limits) {
+  struct parser_limits *most = &stream->session->config.head;
+  stream->limits = limits;
+  if (most->head_bytes < limits->head_bytes) most->head_bytes = limits->head_bytes; /* of whole blocks */
+}
+
+/* False: there is not so much. */
+static bool take_spare(struct h2_session *s, size_t bytes) {
+  if (!s->config.spare) return true;
+  if (*s->config.spare < bytes) return false;
+  *s->config.spare -= bytes;
+  return true;
+}
+
+static void give_spare(struct h2_session *s, size_t bytes) {
+  if (s->config.spare) *s->config.spare += bytes;
+}
+
 /* A reader that keeps up gets a larger window: speed is at most window / round trip. */
 static void widen(struct h2_stream *stream) {
   uint32_t most = stream->session->config.window_most;
-  if (stream->window >= most || buf_len(&stream->in) || stream->used < 2 * (uint64_t)stream->window) return;
-  uint32_t wider = stream->window > most / 2 ? most : 2 * stream->window;
+  bool is_behind = buf_len(&stream->in) > 0;
+  if (stream->window >= most || is_behind || stream->used < 2 * (uint64_t)stream->window) return;
+  uint32_t wider = stream->window > most / 2 ? most : 2 * stream->window, more = wider - stream->window;
+  stream->used = 0;
+  if (!take_spare(stream->session, more)) return;
   if (nghttp2_session_set_local_window_size(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id,
                                             (int32_t)wider) == 0)
     stream->window = wider;
-  stream->used = 0;
+  else
+    give_spare(stream->session, more);
 }
 
 static void next_part(struct h2_stream *stream) {
@@ -92,6 +115,14 @@ void h2_stream_used(struct h2_stream *stream, size_t bytes) {
   if (!stream->is_open || stream->peer_ended) return;
   nghttp2_session_consume_stream(s->ng, stream->id, bytes);
   widen(stream);
+}
+
+struct buf h2_stream_take_body(struct h2_stream *stream) {
+  struct buf body = stream->in;
+  CHECK(!buf_len(&stream->more));
+  stream->in = (struct buf){0};
+  if (buf_len(&body)) h2_session_let_in(stream->session, buf_len(&body));
+  return body;
 }
 
 /* --- what the user sends ------------------------------------------------------------------------ */
@@ -235,12 +266,14 @@ static void keep_trailers(struct h2_stream *stream, const struct h2_fields *trai
   stream->last.count = trailers->count;
 }
 
-/* For body, or for a window. */
-static bool waits(const struct h2_stream *stream) {
+bool h2_stream_is_shut(const struct h2_stream *stream) {
   nghttp2_session *ng = stream->session->ng;
-  return stream->is_deferred || nghttp2_session_get_stream_remote_window_size(ng, stream->id) <= 0 ||
+  return nghttp2_session_get_stream_remote_window_size(ng, stream->id) <= 0 ||
          nghttp2_session_get_remote_window_size(ng) <= 0;
 }
+
+/* For body, or for a window. */
+static bool waits(const struct h2_stream *stream) { return stream->is_deferred || h2_stream_is_shut(stream); }
 
 /* nghttp2 holds an empty DATA back where the window is shut. Trailers are HEADERS, which no window stops: they go
  * without waiting for it. */
@@ -292,6 +325,7 @@ void h2_stream_release(struct h2_stream *stream) {
   if (s->block_stream == stream) s->block_stream = NULL;
   drop_body(stream);
   let_go(stream);
+  give_spare(s, stream->window - s->config.stream_window);
   stream->is_released = true;
   stream->owner = NULL;
   stream->arena = &stream->own;

@@ -55,7 +55,8 @@ struct request {
 
 struct response {
   unsigned short status;
-  unsigned char minor;
+  unsigned char minor; /* HTTP/1.minor; 1 of HTTP/2 */
+  bool is_http2;
   struct str reason; /* as received; may be empty */
   struct headers headers;
   struct body body;

@@ -50,7 +50,8 @@ void tls_client(struct conn *conn, struct tls_context *context, struct str sni, 
                 struct tls_resumption *resumption) {
   struct tls *tls = put_on(conn, context);
   tls->resumption = resumption;
-  tls->wants_http1 = tls_context_offers_http1(context);
+  tls->offers_http1 = tls_context_offers_http1(context);
+  tls->offers_http2 = tls_context_offers_http2(context);
   if (resumption && resumption->newest) SSL_set_session(tls->ssl, resumption->newest);
   SSL_set_connect_state(tls->ssl);
   tls->misuse = set_names(tls, tls_context_verifies(context), sni, verify_name);
@@ -107,14 +108,20 @@ static const char *set_names(struct tls *tls, bool verifies, struct str sni, str
   return set == 1 ? NULL : "the name to verify is no host name";
 }
 
-/* RFC 7301 section 3.2: a server chooses among what was offered, or nothing. */
-static bool speaks_http1(struct tls *tls) {
+/* RFC 7301 section 3.2: a server chooses among what was offered, or nothing, which means HTTP/1.1. */
+static bool speaks_what_was_offered(struct tls *tls) {
   const unsigned char *chosen;
   unsigned length;
+  if (!tls->offers_http1 && !tls->offers_http2) return true;
   SSL_get0_alpn_selected(tls->ssl, &chosen, &length);
-  bool is_fine = length == 0 || (length == 8 && memcmp(chosen, "http/1.1", 8) == 0);
-  if (!is_fine) tls->misuse = "the peer has chosen another protocol than http/1.1";
-  return is_fine;
+  if (length == 0 || (length == 8 && memcmp(chosen, "http/1.1", 8) == 0)) {
+    if (!tls->offers_http1) tls->misuse = "the peer does not speak HTTP/2: it has not chosen h2 (ALPN)";
+    return tls->offers_http1;
+  }
+  if (tls->offers_http2 && length == 2 && memcmp(chosen, "h2", 2) == 0) return true;
+  tls->misuse = tls->offers_http2 ? "the peer has chosen another protocol than those offered"
+                                  : "the peer has chosen another protocol than http/1.1";
+  return false;
 }
 
 enum io tls_handshake(struct conn *conn) {
@@ -123,7 +130,7 @@ enum io tls_handshake(struct conn *conn) {
   forget_errors();
   int result = SSL_do_handshake(tls->ssl);
   enum io io = result == 1 ? IO_OK : classify(conn, result);
-  if (io == IO_OK && tls->wants_http1 && !speaks_http1(tls)) io = IO_ERROR;
+  if (io == IO_OK && !speaks_what_was_offered(tls)) io = IO_ERROR;
   if (io == IO_ERROR && tls->resumption) tls_resumption_clear(tls->resumption);
   conn_want_read(conn, io == IO_AGAIN && SSL_want_read(tls->ssl));
   conn_want_write(conn, io == IO_AGAIN && SSL_want_write(tls->ssl));

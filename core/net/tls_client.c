@@ -82,6 +82,13 @@ static struct tls_context *make(const struct tls_client_options *options) {
   return context;
 }
 
+static void offer_protocols(SSL_CTX *ssl, const struct tls_client_options *o) {
+  static const unsigned char both[] = "\x02h2\x08http/1.1";
+  const unsigned char *first = o->http2 ? both : both + 3;
+  unsigned length = (o->http2 ? 3 : 0) + (o->no_http1 ? 0 : 9);
+  if (!o->no_alpn) SSL_CTX_set_alpn_protos(ssl, first, length);
+}
+
 static bool load(struct tls_context *context, char **why) {
   const struct tls_client_options *o = &context->client->options;
   SSL_CTX *ssl = context->ssl;
@@ -90,7 +97,7 @@ static bool load(struct tls_context *context, char **why) {
   tls_context_set_oldest(context, o->oldest);
   SSL_CTX_set_verify(ssl, o->no_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
   if (o->no_close_notify) SSL_CTX_set_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
-  if (!o->no_alpn) SSL_CTX_set_alpn_protos(ssl, (const unsigned char *)"\x08http/1.1", 9);
+  offer_protocols(ssl, o);
   /* Sessions are the peer's to keep: one must never be resumed towards another. */
   SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(ssl, tls_keep_session);
@@ -148,14 +155,17 @@ void tls_client_free(struct tls_client *client) {
 }
 
 bool tls_context_verifies(const struct tls_context *context) { return !context->client->options.no_verify; }
-bool tls_context_offers_http1(const struct tls_context *context) { return !context->client->options.no_alpn; }
+bool tls_context_offers_http1(const struct tls_context *context) {
+  return !context->client->options.no_alpn && !context->client->options.no_http1;
+}
+bool tls_context_offers_http2(const struct tls_context *context) { return context->client->options.http2; }
 
 /* --- the list ------------------------------------------------------------------------------------------ */
 
 static bool is_same(const struct tls_client_options *a, const struct tls_client_options *b) {
   return a->oldest == b->oldest && a->no_verify == b->no_verify && a->no_alpn == b->no_alpn &&
-         a->no_close_notify == b->no_close_notify && str_equal(a->ca, b->ca) &&
-         str_equal(a->certificate, b->certificate) && str_equal(a->key, b->key);
+         a->http2 == b->http2 && a->no_http1 == b->no_http1 && a->no_close_notify == b->no_close_notify &&
+         str_equal(a->ca, b->ca) && str_equal(a->certificate, b->certificate) && str_equal(a->key, b->key);
 }
 
 /* What follows is under the lock, where a function does not take it. */

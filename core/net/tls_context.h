@@ -40,6 +40,7 @@ struct tls_client_options {
   bool no_verify;
   bool no_close_notify; /* a connection that ends without it counts as ended, not as cut */
   bool no_alpn;         /* else http/1.1 is offered, and a peer that chooses something else is refused */
+  bool http2, no_http1; /* of ALPN: h2 is offered, too, or alone; then it must be chosen */
 };
 
 /* Equal options give the same context, which is also kept while nobody holds it: loading a bundle takes milliseconds,
@@ -71,5 +72,6 @@ void tls_context_release(struct tls_context *context);
 struct ssl_ctx_st *tls_context_ssl(const struct tls_context *context);
 bool tls_context_verifies(const struct tls_context *context);
 bool tls_context_offers_http1(const struct tls_context *context);
+bool tls_context_offers_http2(const struct tls_context *context);
 
 #endif

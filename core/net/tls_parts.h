@@ -39,7 +39,7 @@ struct tls {
   struct tls_resumption *resumption; /* borrowed; NULL: sessions are not kept */
   struct tls_identity *provided;     /* reference; the answer to ASKING, NULL: the listener's own */
   enum tls_asking asking;
-  bool wants_http1;   /* http/1.1 was offered: nothing else may be chosen */
+  bool offers_http1, offers_http2; /* nothing else may be chosen, if one of them was offered */
   bool has_failed;    /* then nothing more is sent, not even close_notify (RFC 8446 section 6.2) */
   bool is_starved;    /* the last read wanted more than OpenSSL had: what it buffers is a part of a record */
   const char *misuse; /* static; why no handshake is possible; NULL: it is */

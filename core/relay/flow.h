@@ -17,8 +17,8 @@ struct source;
 struct sink;
 
 struct source_ops {
-  /* IO_OK: there is something in source->in. IO_EOF: there is not and nothing follows; what came behind the body is in
-   * trailers->received. */
+  /* IO_OK: there is something in source->in. IO_EOF: nothing follows what is in it, if there is anything; what came
+   * behind the body is in trailers->received. */
   enum io (*read)(struct source *source, struct trailers *trailers);
   /* So many bytes at the front of source->in leave it: the other side may send as many. */
   void (*used)(struct source *source, size_t bytes);

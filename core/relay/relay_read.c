@@ -61,8 +61,16 @@ static enum io fill_buffer(struct relay *r, bool *filled) {
   return result;
 }
 
+/* The end is known with the last bytes: so it goes on with them. */
 static __attribute__((noinline)) enum io read_by_ops(struct relay *r, bool *filled) {
   enum io result = r->from.ops->read(&r->from, &r->trailers);
+  size_t here = buf_len(r->from.in);
+  if (result == IO_EOF && here && !r->decoder.ended) {
+    if (r->decoder.body.framing == FRAMING_LENGTH && r->decoder.left != here)
+      return IO_OK; /* it ends short */
+    decoder_begin(&r->decoder, (struct body){FRAMING_LENGTH, here});
+    result = IO_OK;
+  }
   *filled = result == IO_OK;
   return result;
 }
@@ -77,8 +85,17 @@ enum io relay_read(struct relay *r, bool *filled) {
   return result == IO_AGAIN ? fill_buffer(r, filled) : result;
 }
 
+/* Of a message that is sent again from a copy the filter has not seen the end yet. */
+static __attribute__((noinline)) bool ahead_by_ops(struct relay *r) {
+  bool filled, is_anew = r->parts[PART_PAYLOAD].len == 0;
+  if (r->from.ops && is_anew && !r->decoder.ended && read_by_ops(r, &filled) == IO_EOF)
+    decoder_source_ended(&r->decoder);
+  return true;
+}
+
 bool relay_read_ahead(struct relay *r) {
-  if (!r->from.conn || !r->from.in || !buf_len(r->from.in) || r->decoder.ended) return true;
+  if (!r->from.conn) return ahead_by_ops(r);
+  if (!r->from.in || !buf_len(r->from.in) || r->decoder.ended) return true;
   enum io result = fill_pipe(r);
   r->source_broke = result == IO_ERROR; /* a socket tells it once */
   return result != IO_OK;

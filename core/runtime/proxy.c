@@ -13,11 +13,13 @@
 #include "net/pipe.h"
 #include "net/resolver.h"
 #include "shared/metrics.h"
+#include "upstream/http2.h"
 #include "upstream/pool.h"
 #include "upstream/upstream.h"
 
 void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker) {
-  *proxy = (struct proxy){.loop = loop, .worker = worker, .tally = tally_nowhere(), .dice = worker};
+  *proxy = (struct proxy){
+      .loop = loop, .worker = worker, .tally = tally_nowhere(), .dice = worker, .window_spare = HTTP2_SPARE};
   list_init(&proxy->downstreams);
   list_init(&proxy->exchanges);
   list_init(&proxy->spare_peers);

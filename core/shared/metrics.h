@@ -48,12 +48,13 @@ struct tally {
   struct histogram first_byte; /* us, from the request's beginning to the response's head */
   /* How things are, stated once a second. */
   cell downstreams, exchanges, upstreams, upstreams_idle, vm_bytes;
-  cell vms_given_up;                   /* policies whose VM was given up, or had no memory left */
-  cell lacks_vm;                       /* 1: so was that of the policy in force, which is loaded anew */
-  cell background;                     /* runs of the policies' own work under way */
-  cell old_generations, old_exchanges; /* older ones that are still in use, and by how many exchanges */
-  cell names, names_kept, names_stale; /* looked up; answered from memory; with what is over its time */
-  cell name_questions, name_failures;  /* sent to name servers; that none answered */
+  cell upstreams_http2, upstream_streams; /* of upstreams: those of HTTP/2; requests under way on these */
+  cell vms_given_up;                      /* policies whose VM was given up, or had no memory left */
+  cell lacks_vm;                          /* 1: so was that of the policy in force, which is loaded anew */
+  cell background;                        /* runs of the policies' own work under way */
+  cell old_generations, old_exchanges;    /* older ones that are still in use, and by how many exchanges */
+  cell names, names_kept, names_stale;    /* looked up; answered from memory; with what is over its time */
+  cell name_questions, name_failures;     /* sent to name servers; that none answered */
   cell name_servers_silent;
   cell lag; /* us that a message waited for this worker's loop */
 };

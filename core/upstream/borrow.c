@@ -52,7 +52,7 @@ void siblings_leave(struct proxy *proxy) {
   proxy->siblings = NULL;
   LIST_EACH(node, &proxy->exchanges) {
     struct call *call = LIST_ENTRY(node, struct exchange, link)->now.call;
-    if (call && call->upstream->borrow) borrow_cancel(call->upstream, false);
+    if (call && call->upstream && call->upstream->borrow) borrow_cancel(call->upstream, false);
   }
 }
 

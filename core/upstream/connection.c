@@ -20,9 +20,11 @@
 #include "net/tls_names.h"
 #include "shared/metrics.h"
 #include "upstream/borrow.h"
+#include "upstream/http2.h"
 #include "upstream/pool.h"
 
 static void on_connected(struct connect *connect, enum error error);
+static void connected(struct upstream *u, enum error error);
 static void on_readable(struct conn *conn);
 static void on_writable(struct conn *conn);
 static void on_due(struct timer *timer);
@@ -35,6 +37,7 @@ enum { LOOK_AGAIN_MS = 10, PORT_MS = 100 };
 static void free_upstream(struct reaped *reaped) {
   struct upstream *u = CONTAINER_OF(reaped, struct upstream, reaped);
   CHECK(u->state == UPSTREAM_CLOSED && !u->peer && !u->borrow && !u->connect && !u->in.data);
+  if (u->http2) http2_connection_free(u->http2);
   OBJ_END(u, UPSTREAM_MAGIC);
   free(u);
 }
@@ -43,6 +46,7 @@ void upstream_close(struct upstream *u) {
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   if (u->state == UPSTREAM_CLOSED) return;
   if (u->state == UPSTREAM_IDLE) pool_leave(u);
+  if (u->http2) http2_peer_leave(u->http2);
   if (u->borrow) borrow_cancel(u, false);
   upstream_enter(u, UPSTREAM_CLOSED);
   if (u->connect) {
@@ -58,8 +62,10 @@ void upstream_close(struct upstream *u) {
   room_freed(u->proxy);
   peer_release(u->proxy, u->peer);
   u->peer = NULL;
-  reaper_add(&u->proxy->reaper, &u->reaped, free_upstream);
+  if (!u->http2 || http2_connection_is_idle(u->http2)) upstream_reap(u); /* else its last call does */
 }
+
+void upstream_reap(struct upstream *u) { reaper_add(&u->proxy->reaper, &u->reaped, free_upstream); }
 
 /* --- connecting ------------------------------------------------------------------------------------------- */
 
@@ -79,21 +85,25 @@ static struct str proxy_header(struct exchange *x) {
   return (struct str){bytes, proxy_protocol_write(version, &header, bytes)};
 }
 
-static void start_connecting(struct upstream *u) {
+void upstream_connect(struct upstream *u, struct arena *texts, struct str preface) {
   struct peer *peer = u->peer;
   struct tls_names said = {peer->options.sni, peer->options.verify_name};
-  struct tls_names names = tls_names(said, &peer->addr, &u->call.exchange->arena);
+  struct tls_names names = tls_names(said, &peer->addr, texts);
   struct connect_options options = {.addr = &peer->addr,
                                     .family = peer->options.family,
                                     .tls = peer->tls,
                                     .sni = names.sni,
                                     .verify_name = names.verify,
                                     .resumption = &peer->resumption,
-                                    .preface = proxy_header(u->call.exchange),
+                                    .preface = preface,
                                     .connect_timeout_ms = peer->options.connect_timeout_ms,
                                     .handshake_timeout_ms = peer->options.handshake_timeout_ms};
   u->connect = memory_alloc(sizeof *u->connect);
   connect_start(u->connect, &u->conn, u->proxy->loop, u->proxy->resolver, &options, on_connected);
+}
+
+static void start_connecting(struct upstream *u) {
+  upstream_connect(u, &u->call.exchange->arena, proxy_header(u->call.exchange));
 }
 
 /* Where this machine lacks something, the peer is not at fault, and what is lacking may be there in a moment: the
@@ -106,6 +116,15 @@ static bool wait_for_room(struct upstream *u, enum error error) {
   if (!u->room_until_ms) u->room_until_ms = now_ms + most_ms;
   if (now_ms >= u->room_until_ms) return false;
   timer_set(&u->call.timer, LOOK_AGAIN_MS);
+  return true;
+}
+
+bool upstream_waits_for_room(struct upstream *u, enum error error) {
+  if (error != ERROR_LOCAL_SHORTAGE && error != ERROR_NO_PORT) return false;
+  if (!wait_for_room(u, error)) return false;
+  free(u->connect);
+  u->connect = NULL;
+  if (error == ERROR_LOCAL_SHORTAGE) room_make(u->proxy);
   return true;
 }
 
@@ -128,11 +147,12 @@ static void assign(struct exchange *x, struct upstream *u) {
   account_upstream(x);
 }
 
-static struct upstream *new_upstream(struct proxy *proxy, struct peer *peer) {
+struct upstream *upstream_new(struct proxy *proxy, struct peer *peer) {
   struct upstream *u = memory_zalloc(sizeof *u);
   u->proxy = proxy;
   u->peer = peer;
   u->conn.fd = -1;
+  u->state = UPSTREAM_CONNECTING;
   http1_call_init(u);
   list_init(&u->link);
   timer_init_patient(&u->call.timer, proxy->loop, on_due);
@@ -143,12 +163,13 @@ static struct upstream *new_upstream(struct proxy *proxy, struct peer *peer) {
 }
 
 void call_open(struct exchange *x) {
+  if (x->now.peer->http2 && http2_peer_open(x)) return;
   struct upstream *u = pool_take(x->now.peer);
   if (u) {
     assign(x, u);
     return;
   }
-  u = new_upstream(x->proxy, x->now.peer);
+  u = upstream_new(x->proxy, x->now.peer);
   u->call.exchange = x;
   x->now.call = &u->call;
   x->now.reused = false;
@@ -159,7 +180,10 @@ void call_open(struct exchange *x) {
 }
 
 enum wait call_awaits(const struct call *c) {
-  const struct upstream *u = c->upstream;
+  return c->is_http2 ? http2_peer_awaits(c->exchange->now.peer->http2) : upstream_awaits(c->upstream);
+}
+
+enum wait upstream_awaits(const struct upstream *u) {
   if (u->state == UPSTREAM_BORROWING) return WAIT_SIBLING;
   if (u->state != UPSTREAM_CONNECTING) return WAIT_NOTHING;
   if (!u->connect) return WAIT_ROOM;
@@ -189,32 +213,40 @@ static void look_for_room(struct upstream *u) {
   }
 }
 
-static bool waits_for_room(struct upstream *u, enum error error) {
-  if (error != ERROR_LOCAL_SHORTAGE && error != ERROR_NO_PORT) return false;
-  if (!wait_for_room(u, error)) return false;
-  free(u->connect);
-  u->connect = NULL;
-  if (error == ERROR_LOCAL_SHORTAGE) room_make(u->proxy);
-  return true;
-}
-
 static void on_connected(struct connect *connect, enum error error) {
   struct upstream *u = CONTAINER_OF(connect->conn, struct upstream, conn);
-  struct exchange *x = u->call.exchange;
   CHECK_OBJ(u, UPSTREAM_MAGIC);
-  CHECK(u->state == UPSTREAM_CONNECTING && x && x->now.call == &u->call);
-  if (waits_for_room(u, error)) return;
+  CHECK(u->state == UPSTREAM_CONNECTING);
+  if (upstream_waits_for_room(u, error)) return;
+  if (u->http2)
+    http2_peer_connected(u, error);
+  else
+    connected(u, error);
+}
+
+/* For one exchange, that is: without HTTP/2, as far as was known. */
+static void connected(struct upstream *u, enum error error) {
+  struct exchange *x = u->call.exchange;
+  CHECK(x && x->now.call == &u->call);
   if (error != ERROR_NONE) {
-    exchange_fail_because(x, error, connect->why);
+    exchange_fail_because(x, error, u->connect->why);
     return;
   }
+  account_connected(x);
+  if (u->peer->http2 && tls_chose_http2(&u->conn)) {
+    http2_peer_adopt(u);
+    return;
+  }
+  upstream_begin_http1(u);
+  exchange_run(x);
+}
+
+void upstream_begin_http1(struct upstream *u) {
   free(u->connect);
   u->connect = NULL;
   upstream_enter(u, UPSTREAM_READY);
-  account_connected(x);
   conn_adopt(&u->conn, &events, u);
   conn_want_read(&u->conn, true);
-  exchange_run(x);
 }
 
 /* --- between workers ------------------------------------------------------------------------------------ */
@@ -252,7 +284,7 @@ void upstream_answered(struct upstream *u, struct detached_conn *detached) {
 }
 
 void upstream_keep(struct proxy *proxy, struct peer *peer, struct detached_conn *detached) {
-  struct upstream *u = new_upstream(proxy, peer);
+  struct upstream *u = upstream_new(proxy, peer);
   if (take_over(u, detached) && !proxy->stopping)
     pool_put(u);
   else
@@ -302,10 +334,14 @@ static void on_due(struct timer *timer) {
   struct upstream *u = CONTAINER_OF(timer, struct upstream, call.timer);
   CHECK_OBJ(u, UPSTREAM_MAGIC);
   if (is_kept(u)) return;
-  if (u->state == UPSTREAM_IDLE) {
+  if (u->state == UPSTREAM_HTTP2) {
+    http2_connection_due(u->http2);
+  } else if (u->state == UPSTREAM_IDLE) {
     upstream_close(u);
   } else if (u->state == UPSTREAM_BORROWING) {
     on_answer_due(u);
+  } else if (u->state == UPSTREAM_CONNECTING && u->http2) {
+    http2_peer_look_for_room(u);
   } else if (u->state == UPSTREAM_CONNECTING) {
     look_for_room(u);
   } else if (is_rival(u)) {

@@ -14,6 +14,7 @@
 #include "http/lenient.h"
 #include "shared/idle_counts.h"
 #include "upstream/borrow.h"
+#include "upstream/http2.h"
 #include "upstream/upstream.h"
 
 enum { SPARE_MOST = 256 };
@@ -25,6 +26,8 @@ static const struct peer_options defaults = {.connect_timeout_ms = 5000,
                                              .send_timeout_ms = 60000,
                                              .idle_timeout_ms = 55000,
                                              .max_idle = 256,
+                                             .ping_interval_ms = 15000,
+                                             .ping_timeout_ms = 10000,
                                              .lenient = PEER_LENIENT | LENIENT_DEFAULT};
 
 static unsigned or_default(unsigned value, unsigned fallback) { return value ? value : fallback; }
@@ -33,8 +36,10 @@ static unsigned or_default(unsigned value, unsigned fallback) { return value ? v
 #define TIMEOUT_TABLE(X)                                                                                     \
   X(connect_timeout_ms)                                                                                      \
   X(handshake_timeout_ms)                                                                                    \
-  X(first_byte_timeout_ms) X(read_timeout_ms) X(send_timeout_ms) X(idle_timeout_ms) X(max_idle) X(lenient)
-#define KIND_TABLE(X) X(tls) X(no_verify) X(proxy_protocol) X(min_version) X(alpn) X(family)
+  X(first_byte_timeout_ms)                                                                                   \
+  X(read_timeout_ms)                                                                                         \
+  X(send_timeout_ms) X(idle_timeout_ms) X(ping_interval_ms) X(ping_timeout_ms) X(max_idle) X(lenient)
+#define KIND_TABLE(X) X(tls) X(http2) X(no_verify) X(proxy_protocol) X(min_version) X(alpn) X(family)
 
 static struct peer_options with_defaults(const struct peer_options *o) {
   struct peer_options full = *o;
@@ -126,6 +131,7 @@ static void free_peer(struct proxy *proxy, struct peer *peer) {
   for (int i = 0; i < TEXTS; i++) free((void *)text_of(&peer->options, i).ptr);
   tls_resumption_clear(&peer->resumption);
   if (peer->tls) tls_context_release(peer->tls);
+  http2_peer_free(peer->http2);
   CHECK(list_is_empty(&peer->idle));
   OBJ_END(peer, PEER_MAGIC);
   free(peer);
@@ -142,13 +148,19 @@ static bool prepare_tls(struct peer *peer, const char **why) {
                                       .oldest = o->min_version,
                                       .no_verify = o->no_verify,
                                       .no_close_notify = o->lenient & LENIENT_NO_CLOSE_NOTIFY,
-                                      .no_alpn = o->alpn == PEER_ALPN_NONE};
+                                      .no_alpn = o->alpn == PEER_ALPN_NONE,
+                                      .http2 = o->alpn == PEER_ALPN_HTTP2 || o->alpn == PEER_ALPN_BOTH,
+                                      .no_http1 = o->alpn == PEER_ALPN_HTTP2};
   peer->tls = tls_context_client(&wanted, &reason);
   if (peer->tls) return true;
   strncpy(text, reason, sizeof text - 1);
   free(reason);
   *why = text;
   return false;
+}
+
+static bool may_be_http2(const struct peer_options *o) {
+  return o->http2 || (o->tls && (o->alpn == PEER_ALPN_HTTP2 || o->alpn == PEER_ALPN_BOTH));
 }
 
 static struct peer *make(struct proxy *proxy, const struct peer_options *options, uint64_t hash,
@@ -162,6 +174,7 @@ static struct peer *make(struct proxy *proxy, const struct peer_options *options
   peer->hash = hash;
   list_init(&peer->idle);
   list_init(&peer->spare);
+  if (may_be_http2(options)) peer->http2 = http2_peer_new();
   OBJ_INIT(peer, PEER_MAGIC);
   if (!prepare_tls(peer, why)) {
     free_peer(proxy, peer);

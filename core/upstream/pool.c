@@ -8,6 +8,7 @@
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "shared/idle_counts.h"
+#include "upstream/http2.h"
 #include "upstream/upstream.h"
 
 /* Idle connections of all peers of a worker, and for how long one stays that is too many. */
@@ -105,11 +106,11 @@ void pool_put(struct upstream *u) {
 }
 
 bool pool_close_oldest(struct peer *peer) {
-  if (list_is_empty(&peer->idle)) return false;
+  if (list_is_empty(&peer->idle)) return peer->http2 && http2_peer_close_idle(peer->http2);
   upstream_close(LIST_ENTRY(peer->idle.prev, struct upstream, link));
   return true;
 }
 
 void pool_close_all(struct peer *peer) {
-  while (!list_is_empty(&peer->idle)) upstream_close(LIST_ENTRY(peer->idle.next, struct upstream, link));
+  while (pool_close_oldest(peer)) continue;
 }

@@ -24,7 +24,7 @@
 #include "exchange/peer.h"
 
 static const char *const version_words[] = {"TLSv1.2", "TLSv1.3", NULL};
-static const char *const alpn_words[] = {"http/1.1", "none", NULL};
+static const char *const alpn_words[] = {"http/1.1", "none", "h2", "h2,http/1.1", NULL};
 
 #define PEER(name, kind, member)                                                                             \
   { name, kind, offsetof(struct peer_options, member), NULL }
@@ -35,6 +35,7 @@ static const struct option options[] = {
     PEER("key", OPTION_FILE, key),
     {"min_version", OPTION_WORD, offsetof(struct peer_options, min_version), version_words},
     {"alpn", OPTION_WORD, offsetof(struct peer_options, alpn), alpn_words},
+    PEER("http2", OPTION_FLAG, http2),
     {"family", OPTION_WORD, offsetof(struct peer_options, family), option_families},
     PEER("group", OPTION_TEXT, group),
     PEER("connect_timeout", OPTION_SECONDS, connect_timeout_ms),
@@ -44,6 +45,8 @@ static const struct option options[] = {
     PEER("send_timeout", OPTION_SECONDS, send_timeout_ms),
     PEER("idle_timeout", OPTION_POOL_SECONDS, idle_timeout_ms),
     PEER("max_idle", OPTION_POSITIVE, max_idle),
+    PEER("ping_interval", OPTION_SECONDS, ping_interval_ms),
+    PEER("ping_timeout", OPTION_SECONDS, ping_timeout_ms),
     PEER("hedge", OPTION_SECONDS, hedge_ms),
     PEER("proxy_protocol", OPTION_SMALL, proxy_protocol),
     PEER("lenient", OPTION_LENIENT, lenient),
@@ -69,7 +72,12 @@ static __attribute__((cold)) void no_address(const struct task *task, const char
 
 /* A certificate is checked for a name. That SNI or TLS options are ignored without TLS would be a trap. */
 static const char *contradiction(const struct peer_options *o) {
+  bool may_share = o->http2 || o->alpn == PEER_ALPN_HTTP2 || o->alpn == PEER_ALPN_BOTH;
   if (str_is_empty(o->certificate) != str_is_empty(o->key)) return "certificate and key go together";
+  if (o->tls && o->http2)
+    return "http2 = true is for peers without TLS; with tls = true, write alpn = \"h2\"";
+  if (may_share && o->proxy_protocol)
+    return "proxy_protocol names one client for each connection, and HTTP/2 has many on one";
   if (o->tls) return NULL;
   if (o->sni.len || o->verify_name.len || o->ca.len || o->no_verify || o->certificate.len)
     return "sni, verify, verify_name, ca, certificate and key are for TLS, and tls = true is missing";

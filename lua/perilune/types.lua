@@ -668,7 +668,12 @@ function log.is_on(level) end
 ---@field certificate? string PEM file: the client certificate for peers that ask for one; with `key`
 ---@field key? string PEM file
 ---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
----@field alpn? "http/1.1"|"none" the protocol that is offered; "http/1.1"
+---@field alpn? "http/1.1"|"h2"|"h2,http/1.1"|"none" with TLS: the protocols that are offered; with both, the peer chooses;
+--- with "h2", one that does not choose it is refused (tls_failed); "http/1.1"
+---@field http2? boolean without TLS: it speaks HTTP/2, by prior knowledge (RFC 9113 3.3); false. One connection carries up
+--- to 100 requests of any clients at a time, or as many as the peer allows; more are opened as they are needed
+---@field ping_interval? number of HTTP/2: requests are under way, and nothing has come for so long: a PING is sent; 15
+---@field ping_timeout? number in which anything must come then, or the connection is lost; 10 (502)
 ---@field group? string separates the spare connections of otherwise equal peers
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" which addresses of a name to try; "any": both, IPv6 first. The next address is
 --- tried after 250 ms, or at once if one fails; the first to connect is used
@@ -1008,6 +1013,9 @@ local failure = {}
 --- | `certificate` | upstream | 502 | the peer's certificate was not accepted |
 --- | `upstream_closed` | upstream | 502 | the peer closed before it answered |
 --- | `upstream_write` | upstream | 502 | sending the request to the peer failed |
+--- | `upstream_leaving` | upstream | 502 | the peer ends the connection and has not taken the request |
+--- | `stream_refused` | upstream | 502 | the peer refused the request unprocessed |
+--- | `stream_reset` | upstream | 502 | the peer reset the stream of the request |
 --- | `upstream_send_timeout` | upstream | 504 | the peer stopped reading |
 --- | `first_byte_timeout` | upstream | 504 | the peer did not answer in time |
 --- | `read_timeout` | upstream | 504 | the peer stalled in mid-response |

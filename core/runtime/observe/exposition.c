@@ -208,6 +208,10 @@ static void put_peers(FILE *out, const struct tally *t) {
              cell_get(&t->upstreams));
   put_single(out, "upstream_connections_idle", "gauge", "Connections to peers that are open and idle.",
              cell_get(&t->upstreams_idle));
+  put_single(out, "upstream_http2_connections", "gauge", "Connections to peers that speak HTTP/2.",
+             cell_get(&t->upstreams_http2));
+  put_single(out, "upstream_http2_streams", "gauge", "Requests under way on connections that speak HTTP/2.",
+             cell_get(&t->upstream_streams));
   put_single(out, "upstream_opened_total", "counter", "New connections to peers that were tried.",
              cell_get(&t->upstream_opened));
   put_single(out, "upstream_reused_total", "counter", "Attempts at a peer that used an idle connection.",

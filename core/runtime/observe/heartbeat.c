@@ -16,6 +16,7 @@
 #include "runtime/observe/logs.h"
 #include "runtime/server.h"
 #include "shared/metrics.h"
+#include "upstream/http2.h"
 
 enum { BEAT_MS = 1000, SILENT_US = 1000000, AWAY_US = 1500000, STUCK_US = 5000000 };
 
@@ -62,12 +63,19 @@ void heartbeat_free(struct heartbeat *p) {
 
 /* --- in a worker ---------------------------------------------------------------------------------------- */
 
-static unsigned count_idle(const struct proxy *proxy) {
-  unsigned count = 0;
+/* Connections of HTTP/2 have any number of requests, none too. */
+static void state_upstreams(const struct proxy *proxy) {
+  struct http2_counts http2 = {0};
+  unsigned idle = 0;
   for (unsigned i = 0; i < PEER_BUCKETS; i++)
-    for (const struct peer *peer = proxy->peers[i]; peer; peer = peer->next_in_bucket)
-      count += peer->idle_count;
-  return count;
+    for (const struct peer *peer = proxy->peers[i]; peer; peer = peer->next_in_bucket) {
+      idle += peer->idle_count;
+      if (peer->http2) http2_peer_count(peer->http2, &http2);
+    }
+  cell_set(&proxy->tally->upstreams, proxy->upstream_count);
+  cell_set(&proxy->tally->upstreams_idle, idle + http2.idle);
+  cell_set(&proxy->tally->upstreams_http2, http2.connections);
+  cell_set(&proxy->tally->upstream_streams, http2.calls);
 }
 
 static void state_retired(const struct worker *worker) {
@@ -97,8 +105,7 @@ static void state(struct worker *worker) {
   const struct instance *instance = worker->instance;
   cell_set(&tally->downstreams, proxy->downstream_count);
   cell_set(&tally->exchanges, proxy->exchange_count);
-  cell_set(&tally->upstreams, proxy->upstream_count);
-  cell_set(&tally->upstreams_idle, count_idle(proxy));
+  state_upstreams(proxy);
   cell_set(&tally->background, proxy->background_count);
   cell_set(&tally->lacks_vm, worker->told_lost);
   state_names(tally, proxy->resolver);

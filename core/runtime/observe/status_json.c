@@ -125,6 +125,8 @@ static void put_peers(struct json *j, const struct tally *t) {
   json_open(j, "upstream", '{');
   json_number(j, "open", cell_get(&t->upstreams));
   json_number(j, "idle", cell_get(&t->upstreams_idle));
+  json_number(j, "http2", cell_get(&t->upstreams_http2));
+  json_number(j, "streams", cell_get(&t->upstream_streams));
   json_number(j, "opened", cell_get(&t->upstream_opened));
   json_number(j, "reused", cell_get(&t->upstream_reused));
   json_number(j, "borrowed", cell_get(&t->upstream_borrowed));

@@ -27,13 +27,14 @@ struct memory {
   bool wants_read, wants_write;
   char out[256];
   size_t length, room; /* of the sink: what it has, and what it takes until it is asked again */
+  unsigned writes;
   unsigned ends;
 };
 
 static enum io read_memory(struct source *source, struct trailers *trailers) {
   struct memory *m = source->of;
   if (m->is_broken) return IO_ERROR;
-  if (buf_len(&m->in)) return IO_OK;
+  if (buf_len(&m->in) && !m->has_ended) return IO_OK;
   if (m->has_ended) trailers->received = &m->trailers;
   return m->has_ended ? IO_EOF : IO_AGAIN;
 }
@@ -62,6 +63,7 @@ static enum io write_memory(struct sink *sink, const struct str *parts, const st
   size_t total = 0;
   *moved = 0;
   CHECK(!m->ends);
+  m->writes++;
   for (int i = 0; i < RELAY_PARTS; i++) {
     total += parts[i].len;
     put(m, parts[i], moved);
@@ -151,6 +153,48 @@ IT("gives a source its bytes back only when they were written, and fails where i
   CHECK_STR(got(&m), "hello");
   m.is_broken = true;
   CHECK(relay_pump(&m.relay) == RELAY_SOURCE_ERROR && m.ends == 0);
+  end(&m);
+}
+
+/* The whole of a message has come before the relay begins. */
+static void send_early(const char *text, struct body body) {
+  struct memory m;
+  begin(&m, body, FRAMING_CHUNKED);
+  from_memory(&m);
+  to_memory(&m);
+  if (*text) buf_append_str(&m.in, str_of(text));
+  m.has_ended = true;
+  CHECK(relay_pump(&m.relay) == RELAY_DONE && m.ends == 1 && m.writes == 1);
+  CHECK_STR(got(&m), text);
+  end(&m);
+}
+
+IT("takes the end of a source with its last bytes, so that both go on together") {
+  struct memory m;
+  send_early("hello", to_its_end);
+  send_early("", to_its_end);
+  send_early("helloworld", ten);
+  begin(&m, to_its_end, FRAMING_CHUNKED);
+  from_memory(&m);
+  to_memory(&m);
+  buf_append_str(&m.in, STR("hello"));
+  CHECK(relay_pump(&m.relay) == RELAY_READING && m.writes >= 1 && m.ends == 0);
+  m.writes = 0;
+  buf_append_str(&m.in, STR("world"));
+  m.has_ended = true;
+  CHECK(relay_pump(&m.relay) == RELAY_DONE && m.ends == 1);
+  CHECK_STR(got(&m), "helloworld");
+  end(&m);
+}
+
+IT("finds a body cut that ends before its length, whatever came with the end") {
+  struct memory m;
+  begin(&m, ten, FRAMING_LENGTH);
+  from_memory(&m);
+  to_memory(&m);
+  buf_append_str(&m.in, STR("hello"));
+  m.has_ended = true;
+  CHECK(relay_pump(&m.relay) == RELAY_TRUNCATED && m.ends == 0);
   end(&m);
 }
 
