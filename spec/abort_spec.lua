@@ -148,11 +148,11 @@ describe("perilune reload --abort", function()
   it("does not wait for a worker that is stuck, which leaves the trial when it comes back", function()
     for name, option in pairs(TRIALS) do
       local proxy, pid_file, path = blocked.start { policy = policy "one" }
-      blocked.ask(proxy)
-      blocked.await_helper(proxy)
       process.write_file(path, policy "two")
       local aborted
       during(pid_file, { option, "--for", "10m" }, begun(proxy, name .. ": "), function()
+        blocked.ask(proxy)
+        blocked.await_helper(proxy)
         aborted = abort(pid_file)
       end)
       assert.equal(0, aborted.code, aborted.stderr)
