@@ -281,24 +281,6 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user) 
   return 0;
 }
 
-/* A request that no longer may go out: the other side is leaving. */
-static int on_not_sent(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user) {
-  struct h2_session *s = session_of(user);
-  (void)ng;
-  (void)error;
-  if (frame->hd.type != NGHTTP2_HEADERS || s->config.is_server) return 0;
-  LIST_EACH(node, &s->streams) {
-    struct h2_stream *stream = LIST_ENTRY(node, struct h2_stream, link);
-    if (stream->id != frame->hd.stream_id || !stream->is_open) continue;
-    h2_stream_shut(stream);
-    stream->was_refused = true;
-    stream->code = H2_REFUSED_STREAM;
-    h2_stream_tell(stream, H2_NEWS_RESET);
-    if (stream->is_released) h2_stream_forget(stream);
-  }
-  return 0;
-}
-
 nghttp2_session_callbacks *h2_callbacks_new(void) {
   nghttp2_session_callbacks *c;
   if (nghttp2_session_callbacks_new(&c) != 0) return NULL;
@@ -309,7 +291,6 @@ nghttp2_session_callbacks *h2_callbacks_new(void) {
   nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid_frame);
   nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
   nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
-  nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_not_sent);
   nghttp2_session_callbacks_set_send_data_callback(c, h2_stream_on_send);
   nghttp2_session_callbacks_set_error_callback2(c, on_error);
   return c;

@@ -222,8 +222,9 @@ static enum error fault_of(const struct http2_call *c, const char **why) {
   if (h2->was_refused) return ERROR_STREAM_REFUSED;
   *why = h2->why;
   if (h2->is_reset) return ERROR_BAD_RESPONSE;
-  *why = h->why[0] ? h->why : h2_code_name(h2->code);
-  return http2_connection_is_open(h) ? ERROR_STREAM_RESET : h->error;
+  bool is_lost = !http2_connection_is_open(h);
+  *why = is_lost ? (h->why[0] ? h->why : NULL) : h2_code_name(h2->code);
+  return is_lost ? h->error : ERROR_STREAM_RESET;
 }
 
 static enum io await_head(struct call *call, enum error *error, const char **why) {

@@ -101,3 +101,23 @@ IT("opens one stream before the other side has said how many it takes, and as ma
   h2_session_free(s);
   arena_free(&arena);
 }
+
+IT("forgets a request that is given up before it was sent, and tells of one that may not be sent any more") {
+  struct h2_config client = config_of(false);
+  struct h2_session *s = h2_session_new(&client, 0);
+  struct arena arena = {0};
+  struct h2_fields fields = get(&arena, STR("/x"));
+  unsigned news;
+  CHECK(h2_session_receive(s, "\0\0\0\x04\0\0\0\0\0", 9, 0));
+  struct h2_stream *given_up = h2_session_request(s, &fields, METHOD_GET, true, &arena);
+  h2_stream_release(given_up);
+  size_t before = buf_len(h2_session_out(s));
+  CHECK(h2_session_send(s) && buf_len(h2_session_out(s)) == before);
+  struct h2_stream *late = h2_session_request(s, &fields, METHOD_POST, true, &arena);
+  CHECK(h2_session_receive(s, "\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0", 17, 0)); /* GOAWAY(0) */
+  CHECK(news_of(s, &news) == late && news == H2_NEWS_RESET && late->was_refused);
+  h2_stream_release(late);
+  CHECK(h2_session_streams(s) == 0);
+  h2_session_free(s);
+  arena_free(&arena);
+}
