@@ -211,6 +211,20 @@ describe("a stream to a peer", function()
     assert.equal(1, origin.accepted)
   end)
 
+  it("that the peer resets in its response resets the client's, with the code if that means the same there", function()
+    local proxy = start(function(stream)
+      stream:send_fields { { ":status", "200" } }
+      stream:send "x"
+      stream:reset(stream.request.target:sub(2))
+    end)
+    local codes = { cancel = "CANCEL", enhance_your_calm = "ENHANCE_YOUR_CALM", protocol_error = "INTERNAL_ERROR",
+      refused_stream = "INTERNAL_ERROR" }
+    for code, seen in pairs(codes) do
+      local stream = connect(proxy):open { target = "/" .. code }
+      assert.equal(seen, stream:await_reset())
+    end
+  end)
+
   it("whose client reads nothing stops no other, of the same client or of another (RFC 9113 5.2)", function()
     local long = ("x"):rep(4000000)
     local proxy, origin = start(function(stream)

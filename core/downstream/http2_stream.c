@@ -174,6 +174,16 @@ static uint32_t code_of(enum error error) {
   return H2_INTERNAL_ERROR;
 }
 
+/* Of a response that is cut. What the peer has said of it is the client's to know where it means the same there. */
+static uint32_t code_of_cut(const struct exchange *x) {
+  switch (x->sent.peers_code) {
+  case H2_CANCEL:
+  case H2_ENHANCE_YOUR_CALM:
+  case H2_INADEQUATE_SECURITY: return x->sent.peers_code;
+  }
+  return code_of(x->error);
+}
+
 static void let_go(struct http2_stream *s) {
   struct h2_stream *h2 = s->h2;
   s->h2 = NULL;
@@ -191,7 +201,7 @@ static void end(struct stream *stream) {
   bool closes = x->answer && x->answer->close;
   bool is_policys = x->answer && x->answer->resets;
   if (x->sent.aborted || !x->sent.status)
-    h2_stream_reset(s->h2, is_policys ? x->answer->code : code_of(x->error));
+    h2_stream_reset(s->h2, is_policys ? x->answer->code : code_of_cut(x));
   let_go(s);
   if (closes) http2_stop(stream->downstream, LAST_REQUEST_MS);
 }

@@ -66,6 +66,7 @@ static void release(struct call *call, bool reusable) {
   struct http2_connection *h = c->connection;
   (void)reusable; /* the others' business, too */
   CHECK(call->exchange);
+  if (!call->exchange->sent.status) call->exchange->sent.peers_code = 0; /* another attempt may follow */
   call->exchange = NULL;
   http2_call_detach(c);
   if (!h) return;
@@ -101,6 +102,7 @@ void http2_call_tell(struct http2_call *c, unsigned news) {
   struct exchange *x = c->call.exchange;
   bool is_end = (news & H2_NEWS_RESET) != 0, is_for_reader = (news & ~(unsigned)H2_NEWS_ROOM) != 0;
   if (is_end) c->is_over = true;
+  if (is_end && !is_rival(c) && c->h2 && !c->h2->is_reset) x->sent.peers_code = c->h2->code;
   if (c->call.is_kept) return;
   if (is_rival(c)) {
     if (is_for_reader) hedge_readable(x);
