@@ -180,6 +180,28 @@ describe("perilune proxy, told addresses", function()
   end)
 end)
 
+describe("perilune proxy, with HTTP/2", function()
+  it("speaks it to peers of h2c:// and h2://, and to clients of h2c://", function()
+    local plain, secure = origins.start("plain", { http2 = true }), origins.start("secure", { names = { "localhost" },
+      http2 = true })
+    local proxy = perilune.start { args = { "proxy", "--workers", "1", "--listen", "h2c://127.0.0.1:0", "--to",
+      "h2c://" .. plain.address } }
+    assert.equal("plain", client.connect({ port = proxy.port, version = "2" }):request().body)
+    assert.equal("plain", client.request(proxy.port).body)
+    proxy = start("--to", "h2://localhost:" .. secure.port, "--ca", tls.authority().certificate)
+    assert.equal("secure", client.request(proxy.port).body)
+    assert.equal("2", secure.requests[1].version)
+  end)
+
+  it("has it in the script that it prints", function()
+    local script = script_of("--listen", "h2c://:80", "--to", "h2c://a.example")
+    assert.matches("http2 = true }", script, 1, true)
+    assert.matches("{ h2c = true }", script, 1, true)
+    assert.matches("a.example:80", script, 1, true)
+    assert.matches('alpn = "h2"', script_of("--listen", ":80", "--to", "h2://a.example"), 1, true)
+  end)
+end)
+
 describe("perilune proxy --print-config", function()
   it("prints a script that serves as the proxy does, and opens nothing", function()
     local origin, own, fd = checked_origin("secret", { names = { "localhost" } }), tls.certificate "localhost",

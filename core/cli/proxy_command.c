@@ -18,7 +18,7 @@
 
 enum { LISTENERS_MOST = 256 };
 
-enum scheme { SCHEME_NONE, SCHEME_HTTP, SCHEME_HTTPS };
+enum scheme { SCHEME_NONE, SCHEME_HTTP, SCHEME_HTTPS, SCHEME_H2C, SCHEME_H2 };
 
 #define REFUSE(...) (arguments_refuse(COMMAND_PROXY, __VA_ARGS__), false)
 
@@ -30,11 +30,22 @@ static bool refuse_address(const char *option, struct str said, const char *why)
 
 /* Takes "http://" off, and the "/" at the end of such an address. */
 static enum scheme take_scheme(struct str *text) {
-  bool is_tls = str_take_nocase(text, STR("https://"));
-  if (!is_tls && !str_take_nocase(text, STR("http://"))) return SCHEME_NONE;
-  if (text->len && text->ptr[text->len - 1] == '/') text->len--;
-  return is_tls ? SCHEME_HTTPS : SCHEME_HTTP;
+  static const struct {
+    struct str text;
+    enum scheme scheme;
+  } all[] = {{STR_INIT("http://"), SCHEME_HTTP},
+             {STR_INIT("https://"), SCHEME_HTTPS},
+             {STR_INIT("h2c://"), SCHEME_H2C},
+             {STR_INIT("h2://"), SCHEME_H2}};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    if (!str_take_nocase(text, all[i].text)) continue;
+    if (text->len && text->ptr[text->len - 1] == '/') text->len--;
+    return all[i].scheme;
+  }
+  return SCHEME_NONE;
 }
+
+static bool is_secure(enum scheme scheme) { return scheme == SCHEME_HTTPS || scheme == SCHEME_H2; }
 
 static bool has_port(struct str text) {
   size_t colon = text.len;
@@ -52,7 +63,7 @@ static struct str complete(struct arena *arena, struct str text, enum scheme sch
   if (is_peer && is_port(text)) return arena_printf(arena, "localhost:%.*s", STR_ARG(text));
   if (is_peer && str_starts_with(text, STR(":"))) return arena_printf(arena, "localhost%.*s", STR_ARG(text));
   if (scheme == SCHEME_NONE || text.len == 0 || has_port(text) || str_find(text, '/') < text.len) return text;
-  return arena_printf(arena, "%.*s:%d", STR_ARG(text), scheme == SCHEME_HTTPS ? 443 : 80);
+  return arena_printf(arena, "%.*s:%d", STR_ARG(text), is_secure(scheme) ? 443 : 80);
 }
 
 static bool add_listener(struct proxy_command *p, struct forward_listener *all, struct str said,
@@ -63,6 +74,8 @@ static bool add_listener(struct proxy_command *p, struct forward_listener *all, 
   enum scheme scheme = take_scheme(&text);
   text = complete(&p->arena, text, scheme, false);
   if (!addr_parse_listener(text, &addr, &why)) return refuse_address("--listen", said, why);
+  if (scheme == SCHEME_H2)
+    return refuse_address("--listen", said, "write https://, where clients choose HTTP/2 themselves");
   if (scheme == SCHEME_HTTPS && !has_tls)
     return refuse_address("--listen", said, "TLS needs a certificate: give --tls-cert and --tls-key, too");
   bool is_any_port = addr.kind == ADDR_IP && addr.port == 0;
@@ -70,18 +83,19 @@ static bool add_listener(struct proxy_command *p, struct forward_listener *all, 
     if (str_equal(all[i].address, text)) return refuse_address("--listen", said, "it is listened on already");
   if (p->options.listener_count == LISTENERS_MOST)
     return refuse_address("--listen", said, "too many addresses");
-  all[p->options.listener_count++] = (struct forward_listener){text, has_tls && scheme != SCHEME_HTTP};
+  bool is_plain = scheme == SCHEME_HTTP || scheme == SCHEME_H2C;
+  all[p->options.listener_count++] =
+      (struct forward_listener){text, .tls = has_tls && !is_plain, .h2c = scheme == SCHEME_H2C};
   return true;
 }
 
-static bool add_peer(struct proxy_command *p, struct str *all, struct str said, bool *is_tls) {
+static bool add_peer(struct proxy_command *p, struct str *all, struct str said, enum scheme *scheme) {
   struct addr addr;
   const char *why;
   struct str text = said;
-  enum scheme scheme = take_scheme(&text);
-  text = complete(&p->arena, text, scheme, true);
-  *is_tls = scheme == SCHEME_HTTPS;
-  if (scheme != SCHEME_NONE && str_find(text, '/') < text.len && !str_starts_with(text, STR("unix:")))
+  *scheme = take_scheme(&text);
+  text = complete(&p->arena, text, *scheme, true);
+  if (*scheme != SCHEME_NONE && str_find(text, '/') < text.len && !str_starts_with(text, STR("unix:")))
     return refuse_address("--to", said, "a peer has no path: it gets the one that the client has asked for");
   if (!addr_parse_peer(text, &addr, &why)) return refuse_address("--to", said, why);
   for (unsigned i = 0; i < p->options.peer_count; i++)
@@ -111,15 +125,19 @@ static bool read_peers(struct proxy_command *p, const struct arguments *a) {
   p->options.peers = all;
   for (unsigned i = 0; i < a->to.count; i++) {
     struct str rest = str_of(a->to.items[i]), part;
-    bool is_tls;
+    enum scheme scheme;
     while (str_split(&rest, ',', &part)) {
       part = str_trim(part);
-      if (!add_peer(p, all, part, &is_tls)) return false;
-      if (p->options.peer_count > 1 && is_tls != p->options.tls)
+      if (!add_peer(p, all, part, &scheme)) return false;
+      bool is_http2 = scheme == SCHEME_H2C || scheme == SCHEME_H2, is_first = p->options.peer_count == 1;
+      if (!is_first && is_secure(scheme) != p->options.tls)
         return refuse_address("--to", part,
                               "all peers are https://, or none is; a policy can have both, see "
                               "--print-config");
-      p->options.tls = is_tls;
+      if (!is_first && is_http2 != p->options.http2)
+        return refuse_address("--to", part, "all peers are h2:// or h2c://, or none is");
+      p->options.tls = is_secure(scheme);
+      p->options.http2 = is_http2;
     }
   }
   return true;
@@ -177,6 +195,8 @@ static bool read_health(struct proxy_command *p, const struct arguments *a) {
 static bool check_together(struct proxy_command *p, const struct arguments *a) {
   p->options.no_verify = a->insecure;
   p->options.sends_host = a->change_host;
+  if (a->health && p->options.http2)
+    return REFUSE("--health asks by HTTP/1.1, which peers of h2:// and h2c:// may not speak: leave it away");
   if (a->ca && a->insecure)
     return REFUSE("--ca says whom to trust, and --insecure-skip-verify trusts everybody: give one");
   if (p->options.tls) return true;

@@ -31,6 +31,7 @@ static void put_peers(FILE *out, const struct forward_options *o) {
 /* What peers and checks have in common. */
 static void put_tls(FILE *out, const struct forward_options *o) {
   if (o->tls) fputs(", tls = true", out);
+  if (o->http2) fputs(o->tls ? ", alpn = \"h2\"" : ", http2 = true", out);
   if (o->no_verify) fputs(", verify = false", out);
   if (!o->ca.len) return;
   fputs(", ca = ", out);
@@ -71,6 +72,7 @@ static void put_listeners(FILE *out, const struct forward_options *o) {
       put_text(out, o->key);
       fputs(" }", out);
     }
+    if (o->listeners[i].h2c) fputs(", { h2c = true }", out);
     fputs(")\n", out);
   }
 }

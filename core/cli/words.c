@@ -60,7 +60,8 @@ const struct option_words option_words[OPTION_COUNT] = {
     {"--listen", "ADDR", OF(PROXY), OPTION_LIST, MEMBER(listen),
      "where to listen; may be given several times. With --tls-cert that is by TLS, but for http://ADDR"},
     {"--to", "ADDR", OF(PROXY), OPTION_LIST, MEMBER(to),
-     "where to forward to; several times, or a list with commas; https://HOST[:PORT] is by TLS"},
+     "where to forward to; several times, or a list with commas; https://HOST[:PORT] is by TLS,"
+     " h2://HOST[:PORT] by TLS and HTTP/2, h2c:// HTTP/2 without TLS"},
     {"--health", "PATH", OF(PROXY), OPTION_TEXT, MEMBER(health),
      "ask each peer for PATH every second; one that does not answer 200 is left out until it does"},
     {"--tls-cert", "FILE", OF(PROXY), OPTION_TEXT, MEMBER(tls_cert),

@@ -52,6 +52,9 @@ static enum hook_status upstream_peer(struct exchange *x) {
   }
   struct peer_options options = {.address = backends_at(f->view, (unsigned)index)->address,
                                  .tls = f->options->tls,
+                                 .http2 = f->options->http2 && !f->options->tls,
+                                 .alpn =
+                                     f->options->http2 && f->options->tls ? PEER_ALPN_HTTP2 : PEER_ALPN_HTTP1,
                                  .no_verify = f->options->no_verify,
                                  .ca = f->options->ca};
   x->outcome.peer = peer_intern(x->proxy, &options, &why);
@@ -105,6 +108,7 @@ static void make_listeners(struct forward *f) {
                                   .settings = settings_default,
                                   .hooks = &f->hooks,
                                   .place = STR("--listen")};
+    l->settings.h2c = o->listeners[i].h2c;
     if (o->listeners[i].tls) l->tls = (struct tls_server_options){.certificates = &f->files, .count = 1};
   }
 }
@@ -114,7 +118,8 @@ static void make_listeners(struct forward *f) {
 static bool load_trust(const struct forward_options *o, const struct policy_host *host, char **why) {
   char *reason = NULL;
   if (!o->tls || o->no_verify || (!o->ca.len && !(host->is_control && !host->is_check))) return true;
-  struct tls_context *context = tls_context_client(&(struct tls_client_options){.ca = o->ca}, &reason);
+  struct tls_client_options wanted = {.ca = o->ca, .http2 = o->http2, .no_http1 = o->http2};
+  struct tls_context *context = tls_context_client(&wanted, &reason);
   tls_context_release(context);
   if (!context && o->ca.len) why_say(why, "--ca: %s", reason);
   free(reason);

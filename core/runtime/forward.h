@@ -9,6 +9,7 @@
 struct forward_listener {
   struct str address;
   bool tls;
+  bool h2c; /* clients may begin with HTTP/2, without TLS */
 };
 
 /* Checked. All is borrowed for the life of the process. File names are absolute, or empty. */
@@ -18,6 +19,7 @@ struct forward_options {
   const struct str *peers; /* "127.0.0.1:9001", "name:443", "unix:/path" */
   unsigned peer_count;
   bool tls;        /* to the peers, all of them */
+  bool http2;      /* they speak HTTP/2, and only that */
   bool no_verify;  /* of their certificates */
   bool sends_host; /* they get their own name in Host */
   struct str ca, certificate, key;
