@@ -152,7 +152,6 @@ struct upstream *upstream_new(struct proxy *proxy, struct peer *peer) {
   u->proxy = proxy;
   u->peer = peer;
   u->conn.fd = -1;
-  u->state = UPSTREAM_CONNECTING;
   http1_call_init(u);
   list_init(&u->link);
   timer_init_patient(&u->call.timer, proxy->loop, on_due);

@@ -58,6 +58,7 @@ static void add_connection(struct upstream *u, const struct exchange *x) {
 
 static void open_one(struct proxy *proxy, struct peer *peer) {
   struct upstream *u = upstream_new(proxy, peer);
+  upstream_enter(u, UPSTREAM_CONNECTING);
   add_connection(u, first_waiting(peer->http2)->call.exchange);
   cell_add(&proxy->tally->upstream_opened, 1);
   u->http2->began = ticks_now();

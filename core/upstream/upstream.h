@@ -57,7 +57,7 @@ static inline void upstream_enter(struct upstream *u, enum upstream_state state)
   u->call.is_ready = state == UPSTREAM_READY;
 }
 
-/* connection.c: one that is not connected yet, in the state CONNECTING. */
+/* connection.c: one that is not connected yet; what it does for that is the caller's, who enters the state. */
 struct upstream *upstream_new(struct proxy *proxy, struct peer *peer);
 /* Connects. `texts` lives until it is connected; `preface` goes before all else. */
 void upstream_connect(struct upstream *u, struct arena *texts, struct str preface);

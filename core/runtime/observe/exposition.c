@@ -132,10 +132,11 @@ static void put_refused(FILE *out, struct str name, const struct traffic *t) {
   put_labelled(out, "connections_refused_total", "listener", name, cell_get(&t->refused));
 }
 
+/* Of excess always, so that an alert has something to compare with. */
 static void put_http2_faults(FILE *out, struct str name, const struct traffic *t) {
   for (unsigned code = 0; code < TRAFFIC_HTTP2_CODES; code++) {
     number count = cell_get(&t->http2_faults[code]);
-    if (!count) continue;
+    if (!count && code != H2_ENHANCE_YOUR_CALM) continue;
     fputs("perilune_http2_faults_total{", out);
     exposition_put_label(out, "listener", name);
     fprintf(out, ",code=\"%s\"} %llu\n", code ? h2_code_name(code) : "other", count);

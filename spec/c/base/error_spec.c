@@ -29,14 +29,16 @@ IT("gives each failure a name of its own, fit for metrics and Lua, and a text") 
   }
 }
 
-IT("answers a client's fault with 4xx, a peer's with 502 or 504, our own with 5xx") {
+IT("answers a client's fault with 4xx, a peer's with 502 or 504, our own with 5xx, a reset with nothing") {
   for (enum error error = ERROR_NONE + 1; error < after_last; error++) {
     const struct error_info *info = error_info(error);
     unsigned status = info->status;
     switch (info->side) {
-    case SIDE_DOWNSTREAM: CHECK(status == 0 || status / 100 == 4 || status == 501 || status == 505); break;
+    case SIDE_DOWNSTREAM:
+      CHECK(status == 0 || status / 100 == 4 || status == 501 || status == 505 || error == ERROR_DEADLINE);
+      break;
     case SIDE_UPSTREAM: CHECK(status == 502 || status == 504); break;
-    case SIDE_INTERNAL: CHECK(status / 100 == 5); break;
+    case SIDE_INTERNAL: CHECK(status / 100 == 5 || error == ERROR_RESET); break;
     }
   }
 }
