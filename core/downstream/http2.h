@@ -27,6 +27,7 @@ struct http2 {
   struct list streams;           /* of struct http2_stream: those with an exchange */
   struct reaped at_end;          /* of the turn: what was made in it is written */
   struct http2_stream *told;     /* the one that is being told of its news; NULL: it is over */
+  bool takes_tunnels;            /* extended CONNECT was announced (RFC 8441) */
   bool flushes;                  /* at_end is on its way */
   bool is_flushing;              /* inside of it */
   bool is_fed;                   /* a stream wants to be told again of what it has */

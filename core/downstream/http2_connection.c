@@ -56,10 +56,15 @@ static struct h2_allowance allowance(unsigned most) {
   return (struct h2_allowance){most, (most + FILL_S - 1) / FILL_S};
 }
 
-static struct h2_config config_of(const struct settings *settings) {
+/* Where every request is answered by the policy itself, there is nobody to have a tunnel to. */
+static bool may_tunnel(const struct service *service) { return !service->policy.hooks->asks_nobody; }
+
+static struct h2_config config_of(const struct service *service) {
+  const struct settings *settings = service->policy.settings;
   const struct http2_settings *h2 = &settings->http2;
   size_t widest = h2->stream_window > WINDOW_MOST ? h2->stream_window : WINDOW_MOST;
   return (struct h2_config){.is_server = true,
+                            .connect_protocol = may_tunnel(service),
                             .streams = h2->streams,
                             .stream_window = (uint32_t)h2->stream_window,
                             .window_most =
@@ -73,8 +78,9 @@ static struct h2_config config_of(const struct settings *settings) {
 
 void http2_begin(struct downstream *d) {
   struct http2 *http2 = memory_zalloc(sizeof *http2);
-  struct h2_config config = config_of(d->service->policy.settings);
+  struct h2_config config = config_of(d->service);
   http2->downstream = d;
+  http2->takes_tunnels = config.connect_protocol;
   http2->session = h2_session_new(&config, loop_now_ms(d->proxy->loop));
   list_init(&http2->streams);
   d->http2 = http2;

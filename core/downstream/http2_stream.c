@@ -6,10 +6,12 @@
 
 #include "base/check.h"
 #include "base/container.h"
+#include "base/random.h"
 #include "downstream/downstream.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/walk.h"
+#include "http/websocket.h"
 
 enum { HEAD_BYTES = 9 }; /* of a HEADERS frame, at least: what was written is not nothing */
 
@@ -41,13 +43,19 @@ static struct http2_stream *new_stream(struct http2 *http2, struct h2_stream *h2
   return s;
 }
 
+static __attribute__((cold)) void give_key(struct exchange *x) {
+  const uint64_t nonce[] = {random_next(&x->proxy->dice), random_next(&x->proxy->dice)};
+  websocket_to_http1(&x->request, nonce);
+}
+
 void http2_stream_begin(struct http2 *http2, struct h2_stream *h2) {
   struct downstream *d = http2->downstream;
   struct h2_head *head = h2_stream_head(h2);
   struct exchange *x = exchange_begin(d->proxy, d->service);
   struct http2_stream *s = new_stream(http2, h2, x);
   head->headers.arena = &s->text;
-  enum error error = h2_head_request(head, false, &x->request);
+  enum error error = h2_head_request(head, http2->takes_tunnels, &x->request);
+  if (x->request.is_extended_connect) give_key(x);
   x->request.headers.arena = x->request.nominated.arena = &x->arena;
   x->account.head_bytes = head->bytes;
   s->is_malformed = error != ERROR_NONE && error_info(error)->status == 400;
@@ -115,7 +123,10 @@ static bool head(struct stream *stream, const struct stream_head *given, struct 
     return true;
   }
   if (given->kind == HEAD_INTERIM) return send_interim(s, given->response);
-  s->head = h2_fields_of_response(&stream->exchange->arena, given->response, given->body);
+  struct arena *arena = &stream->exchange->arena;
+  struct response tunnel;
+  if (given->kind == HEAD_TUNNEL) tunnel = websocket_to_http2(given->response, arena);
+  s->head = h2_fields_of_response(arena, given->kind == HEAD_TUNNEL ? &tunnel : given->response, given->body);
   s->has_head = s->head.items != NULL;
   *sink = (struct sink){.ops = &sink_ops, .of = s};
   return s->has_head;
@@ -199,9 +210,11 @@ static void end(struct stream *stream) {
   struct http2_stream *s = (struct http2_stream *)stream;
   const struct exchange *x = stream->exchange;
   bool closes = x->answer && x->answer->close;
-  bool is_policys = x->answer && x->answer->resets;
+  bool is_policys = x->answer && x->answer->resets, is_cut_tunnel = x->tunnel && !x->down.done;
   if (x->sent.aborted || !x->sent.status)
     h2_stream_reset(s->h2, is_policys ? x->answer->code : code_of_cut(x));
+  else if (is_cut_tunnel)
+    h2_stream_reset(s->h2, H2_CONNECT_ERROR); /* section 8.5 */
   let_go(s);
   if (closes) http2_stop(stream->downstream, LAST_REQUEST_MS);
 }

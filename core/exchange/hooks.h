@@ -137,6 +137,7 @@ typedef enum hook_status certificate_hook_fn(struct certificate_request *request
 enum { REQUEST_ID_BYTES = 65 };
 
 struct hooks {
+  bool asks_nobody; /* upstream_peer never gives a peer */
 #define X(name) hook_fn *name;
   HOOK_TABLE(X)
 #undef X

@@ -44,6 +44,9 @@ void negotiation_tell_peer(const struct exchange *x) {
 /* RFC 9110 section 7.8: a server must not switch to what was not offered; nor where it has refused the rest of the
  * request, which would be the first of what the tunnel carries. NULL: fine. */
 const char *negotiation_fault(const struct exchange *x) {
+  bool would_be_tunnel = x->request.is_extended_connect && x->response.status / 100 == 2;
+  if (would_be_tunnel && x->response.body.framing != FRAMING_TUNNEL)
+    return "no 101 to a tunnel that the client of HTTP/2 asks for";
   if (x->response.status != 101) return NULL;
   if (!x->now.up.decoder.ended && !x->now.up.active) return "101 within a request that it does not read";
   return upgrade_is_offered(x->now.request.upgrade, x->response.upgrade)

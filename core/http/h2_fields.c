@@ -45,6 +45,15 @@ static bool is_secret(const struct field *field) {
          str_equal_nocase(field->name, STR("authorization"));
 }
 
+/* RFC 8441 section 5: HTTP/2 has no use for it. */
+static void drop_key(struct list_of_fields *list) {
+  struct h2_fields *fields = &list->fields;
+  unsigned kept = 0;
+  for (unsigned i = 0; i < fields->count; i++)
+    if (!str_equal(fields->items[i].name, STR("sec-websocket-key"))) fields->items[kept++] = fields->items[i];
+  fields->count = kept;
+}
+
 static void put_fields(struct list_of_fields *list, const struct headers *headers) {
   for (unsigned i = 0; i < headers->count; i++) {
     const struct field *field = &headers->items[i];
@@ -73,6 +82,7 @@ struct h2_fields h2_fields_of_request(struct arena *arena, const struct request 
   put(&list, STR(":authority"), host ? host->value : request->authority, false);
   if (!is_plain_connect) put(&list, STR(":path"), request->target, false);
   put_fields(&list, &request->headers);
+  if (is_tunnel) drop_key(&list);
   put_length(&list, body);
   /* We take trailers from any peer; servers of gRPC want to be told. */
   bool tells = request->accepts_trailers || grpc_is_type(&request->headers);

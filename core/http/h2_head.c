@@ -10,6 +10,7 @@
 #include "http/host.h"
 #include "http/lenient.h"
 #include "http/line.h"
+#include "http/upgrade.h"
 
 enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 section 6.5.2 */
 
@@ -220,7 +221,13 @@ static enum error take_tunnel(struct h2_head *head, struct request *request) {
   if (!grammar_is_all(protocol, CLASS_TOKEN)) return ERROR_BAD_REQUEST;
   head->why = "an extended CONNECT that ends with its head, or has a length";
   if (head->ends || request->body.framing == FRAMING_LENGTH) return ERROR_BAD_REQUEST;
-  request->upgrade = protocol;
+  struct headers offered;
+  headers_init(&offered, request->headers.arena);
+  headers_add_id(&offered, FIELD_UPGRADE, protocol);
+  head->why = "a :protocol that is not passed on";
+  request->upgrade = upgrade_passed(&offered);
+  if (!request->upgrade.len) return ERROR_BAD_REQUEST;
+  request->is_extended_connect = true;
   request->body = (struct body){0};
   request->expects_continue = false;
   return ERROR_NONE;

@@ -38,7 +38,9 @@ struct request {
   enum method method;
   unsigned char minor; /* HTTP/1.minor; 1 of HTTP/2 */
   bool is_http2;
-  struct str target;    /* what is forwarded: origin-form "/a?b", or "*" , or authority for CONNECT */
+  bool
+      is_extended_connect; /* of HTTP/2, whose `upgrade` this is: a 2xx says that the tunnel is there (RFC 8441) */
+  struct str target;       /* what is forwarded: origin-form "/a?b", or "*" , or authority for CONNECT */
   struct str authority; /* host[:port] the client asked for: of the absolute-form target, else of Host; may be
                            empty on 1.0 */
   struct headers headers;

@@ -274,6 +274,7 @@ struct lua_hooks *hooks_read(lua_State *L, int index, struct arena *arena) {
   if (read_hook(L, index, hooks, HOOK_##name, arena)) hooks->hooks.name = run_##name;
   HOOK_TABLE(X)
 #undef X
+  hooks->hooks.asks_nobody = !hooks->hooks.upstream_peer;
   if (!hooks->hooks.upstream_peer) hooks->hooks.upstream_peer = run_without_peer;
   if (hooks->hooks.answer_filter) hooks->hooks.answer_filter = run_looking_back;
 #define X(name)                                                                                              \

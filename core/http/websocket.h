@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// websocket: what a WebSocket of HTTP/2 (extended CONNECT, RFC 8441) and one of HTTP/1.1 (Upgrade, RFC 6455) do not have
+// in common: HTTP/2 knows no 101, and neither Sec-WebSocket-Key nor Sec-WebSocket-Accept.
+#ifndef PERILUNE_HTTP_WEBSOCKET_H
+#define PERILUNE_HTTP_WEBSOCKET_H
+
+#include "http/message.h"
+
+/* A request of HTTP/2 gets what a server of HTTP/1.1 wants of it. `nonce`: 16 random bytes. */
+void websocket_to_http1(struct request *request, const uint64_t nonce[2]);
+/* The 101 of such a server, as HTTP/2 says it. Fields in the arena. */
+struct response websocket_to_http2(const struct response *response, struct arena *arena);
+
+#endif
