@@ -25,7 +25,8 @@ end
 
 local function ask(connection, stream, protocol)
   connection:send("HEADERS", frames.END_HEADERS, stream, frames.block { { ":method", "CONNECT" },
-    { ":protocol", protocol or "websocket" }, { ":scheme", "http" }, { ":path", "/chat" }, { ":authority", "a.example" },
+    { ":protocol", protocol or "websocket" }, { ":scheme", "http" }, { ":path", "/chat" },
+    { ":authority", "a.example" },
     { "sec-websocket-version", "13" }, { "sec-websocket-protocol", "chat" }, { "origin", "http://a.example" } })
 end
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// websocket: what a WebSocket of HTTP/2 (extended CONNECT, RFC 8441) and one of HTTP/1.1 (Upgrade, RFC 6455) do not have
-// in common: HTTP/2 knows no 101, and neither Sec-WebSocket-Key nor Sec-WebSocket-Accept.
+// websocket: what a WebSocket of HTTP/2 (extended CONNECT, RFC 8441) and one of HTTP/1.1 (Upgrade, RFC 6455) do not
+// have in common: HTTP/2 knows no 101, and neither Sec-WebSocket-Key nor Sec-WebSocket-Accept.
 #ifndef PERILUNE_HTTP_WEBSOCKET_H
 #define PERILUNE_HTTP_WEBSOCKET_H
 
