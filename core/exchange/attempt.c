@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "exchange/account.h"
 #include "exchange/call.h"
+#include "exchange/codings.h"
 #include "exchange/deadline.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
@@ -50,9 +51,17 @@ static void count_down(struct exchange *x) {
   headers_set_id(&request->headers, FIELD_MAX_FORWARDS, left);
 }
 
+static void prepare_codings(struct exchange *x) {
+  enum coding codings[DECODING_MOST];
+  bool is_text = filter_has_request(x) || x->now.up.filter;
+  if (is_text && codings_of_request(x, codings)) codings_strip(&x->now.request.headers);
+  codings_ask_peer(x);
+}
+
 void attempt_prepare(struct exchange *x) {
   x->now.request = x->request;
   headers_copy(&x->now.request.headers, &x->request.headers, &x->arena);
+  if (x->hooks->decodes) prepare_codings(x);
   add_host(x);
   count_down(x);
   forwarded_add(x);
@@ -61,7 +70,7 @@ void attempt_prepare(struct exchange *x) {
 /* What a filter will make of a length is not known. */
 static struct body body_for_peer(const struct exchange *x) {
   struct body body = x->request.body;
-  if (filter_has_request(x)) body.framing = FRAMING_CHUNKED;
+  if (filter_has_request(x) || x->now.up.filter) body.framing = FRAMING_CHUNKED;
   return body;
 }
 
@@ -98,6 +107,7 @@ void attempt_send(struct exchange *x) {
     exchange_fail_because(x, ERROR_BAD_RESPONSE, "it came before the request");
     return;
   }
+  filter_request(x);
   if (!call->codec->head(call, &x->now.request, body, &head, &sink)) {
     exchange_fail_because(x, ERROR_UNSAFE_HEAD, "request to the peer");
     return;
@@ -106,7 +116,6 @@ void attempt_send(struct exchange *x) {
   request_body_send(x);
   struct str again = buf_len(&x->body.replay) ? buf_str(&x->body.replay) : (struct str){0};
   relay_restart(&x->now.up, body.framing, head, again);
-  filter_request(x);
   x->now.up.to = sink;
   x->now.up.copy.to = x->request.body.framing == FRAMING_NONE ? NULL : &x->body.replay;
   x->now.up.trailers.allowed = true;
@@ -153,6 +162,7 @@ static enum step_result take_head(struct exchange *x) {
   hedge_end(x);
   lease_answered(&x->now.lease, x->response.status, loop_now_us(x->proxy->loop));
   x->stated = stated_length(&x->response);
+  if (x->codings) codings_forget(x->codings, x);
   if (headers_may_have(&x->response.headers, FIELD_UPGRADE)) negotiation_tell_peer(x);
   framing_strip_response(&x->response);
   timer_clear(&call->timer);

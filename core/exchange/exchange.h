@@ -17,6 +17,7 @@
 #include "http/message.h"
 #include "shared/tried.h"
 
+struct codings;
 struct kept;
 struct proxy;
 struct service;
@@ -128,6 +129,7 @@ struct exchange {
   void *script;                    /* owned by the hooks' implementation */
   struct answer *answer;           /* arena; set: this is sent instead of a peer's response */
   struct attempt *rival;           /* arena; an earlier attempt that may still answer first (hedge.c) */
+  struct codings *codings;         /* arena; content codings that are undone or put on; NULL: none so far */
   struct kept *kept;       /* arena; an answer of error, while another backend is asked (elsewhere.c) */
   unsigned attempts;       /* upstream_peer calls so far */
   bool running, again;     /* exchange_run: inside, and to be done once more */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // exchange_object: an exchange as others know it, apart from its walk: made, and asked for facts.
 #include "base/check.h"
+#include "exchange/codings.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/room.h"
@@ -32,6 +33,7 @@ void exchange_free(struct exchange *x) {
   buf_release(&x->body.unfiltered);
   filter_none(&x->now.up);
   filter_none(&x->down);
+  codings_end(x->codings, x);
   CHECK(use->exchanges > 0);
   OBJ_END(x, EXCHANGE_MAGIC);
   if (x->lent) arena_free(x->lent);

@@ -2,13 +2,18 @@
 // filter: the body hooks of the policy, as the filter of a relay. A piece of the body passes one hook after
 // another (stages); each gives what goes on to the next, or nothing. The hard problem is that a hook may wait
 // at any stage, beside whatever the walk does meanwhile: so what a piece needs lies in the filter, and the
-// stages go on from where they stopped.
+// stages go on from where they stopped. Content codings are undone before the stages and put on behind them, where
+// that is wanted (coded.h): a piece then passes in several rounds.
 //
 // Each byte passes once: a retry sends again what the filter gave. A message without a body (FRAMING_NONE)
 // passes no filter; one with an empty body does, as an empty last piece.
 #include "base/check.h"
 #include "base/container.h"
 #include "exchange/account.h"
+#include "exchange/coded.h"
+#include "exchange/codings.h"
+#include "exchange/proxy.h"
+#include "exchange/settings.h"
 #include "exchange/walk.h"
 #include "net/timer.h"
 
@@ -26,17 +31,22 @@ struct body_filter {
   struct buf out[STAGES];  /* owned: what each gave of the current piece */
   struct headers trailers; /* arena */
   struct relay *relay;     /* borrowed: the exchange's */
+  struct coded *coded;     /* arena; NULL: no content codings */
   unsigned char count, at;
 };
 
 static enum relay_result run(struct relay_filter *filter, struct str *chunk, bool is_last);
+static enum relay_result run_coded(struct relay_filter *filter, struct str *chunk, bool is_last);
+static enum relay_result pause_coded(struct relay_filter *filter, struct str *chunk);
 static void cancel(struct relay_filter *filter);
+static void on_turn(struct turn *turn);
+static void on_pause_over(struct timer *timer);
 
 /* --- life ----------------------------------------------------------------------------------------------- */
 
 static struct body_filter *new_filter(struct exchange *x, struct relay *relay) {
   struct body_filter *f = arena_zalloc(&x->arena, sizeof *f);
-  f->filter = (struct relay_filter){run, cancel};
+  f->filter = (struct relay_filter){.run = run, .cancel = cancel};
   f->piece.x = x;
   f->relay = relay;
   return f;
@@ -47,11 +57,44 @@ static void add_stage(struct body_filter *f, enum hook hook, body_hook_fn *funct
   if (function) f->stages[f->count++] = (struct stage){hook, function};
 }
 
+static struct coded *add_codings(struct body_filter *f, bool is_response) {
+  struct exchange *x = f->piece.x;
+  f->coded = coded_new(x, is_response);
+  f->coded->turn.go = on_turn;
+  f->filter.run = run_coded;
+  return f->coded;
+}
+
+static void undo_of_request(struct body_filter *f, uint64_t most_bytes) {
+  enum coding codings[DECODING_MOST];
+  unsigned count = codings_of_request(f->piece.x, codings);
+  if (count) coded_decode(add_codings(f, false), codings, count, most_bytes);
+}
+
 void filter_request(struct exchange *x) {
   if (x->now.up.filter || !filter_has_request(x)) return;
   struct body_filter *f = new_filter(x, &x->now.up);
   add_stage(f, HOOK_request_body_filter, x->hooks->request_body_filter);
+  if (x->hooks->decodes) undo_of_request(f, x->settings->body_bytes);
   x->now.up.filter = &f->filter;
+}
+
+void filter_request_to_text(struct exchange *x, uint64_t most_bytes) {
+  CHECK(!x->now.up.filter);
+  struct body_filter *f = new_filter(x, &x->now.up);
+  undo_of_request(f, most_bytes);
+  x->now.up.filter = &f->filter;
+}
+
+/* As it was settled: see codings.h. The encoder passes on to the filter. */
+static void add_settled_codings(struct body_filter *f, struct codings *settled) {
+  struct coded *coded = add_codings(f, true);
+  if (settled->undone_count) coded_decode(coded, settled->undone, settled->undone_count, 0);
+  if (!settled->encoder) return;
+  coded_encode(coded, settled->encoder, settled->flushes_at_once);
+  settled->encoder = NULL;
+  timer_init(&coded->timer, f->piece.x->proxy->loop, on_pause_over);
+  f->filter.pause = pause_coded;
 }
 
 void filter_response(struct exchange *x, enum framing out) {
@@ -59,11 +102,22 @@ void filter_response(struct exchange *x, enum framing out) {
   bool has_trailers = hooks->response_trailer_filter && out == FRAMING_CHUNKED;
   filter_none(&x->down);
   if (out == FRAMING_NONE || out == FRAMING_TUNNEL) return;
-  if (!has_trailers && !filter_has_response(x)) return;
+  struct codings *settled = x->codings;
+  bool is_coded = settled && (settled->undone_count || settled->encoder);
+  if (!has_trailers && !is_coded && !filter_has_response(x)) return;
   struct body_filter *f = new_filter(x, &x->down);
   add_stage(f, HOOK_upstream_response_body_filter, hooks->upstream_response_body_filter);
   add_stage(f, HOOK_response_body_filter, hooks->response_body_filter);
   if (has_trailers) add_stage(f, HOOK_response_trailer_filter, hooks->response_trailer_filter);
+  if (is_coded) add_settled_codings(f, settled);
+  x->down.filter = &f->filter;
+}
+
+void filter_answer(struct exchange *x) {
+  CHECK(x->codings && x->codings->encoder);
+  filter_none(&x->down);
+  struct body_filter *f = new_filter(x, &x->down);
+  add_settled_codings(f, x->codings);
   x->down.filter = &f->filter;
 }
 
@@ -72,6 +126,7 @@ void filter_none(struct relay *relay) {
   relay->filter = NULL;
   if (!f) return;
   for (int i = 0; i < STAGES; i++) buf_release(&f->out[i]);
+  if (f->coded) coded_end(f->coded);
 }
 
 /* --- a piece -------------------------------------------------------------------------------------------- */
@@ -95,6 +150,7 @@ static enum hook_status ask(struct body_filter *f) {
   piece->unchanged = false;
   piece->error = ERROR_NONE;
   piece->status = 0;
+  piece->why = NULL;
   if (is_trailer_stage(f)) {
     trailers_read(&f->relay->trailers, &f->trailers);
     piece->trailers = f->relay->trailers.fields = &f->trailers;
@@ -152,11 +208,65 @@ static enum relay_result run(struct relay_filter *filter, struct str *chunk, boo
 }
 
 static void cancel(struct relay_filter *filter) {
-  struct body_piece *piece = &((struct body_filter *)filter)->piece;
-  piece->x->hooks->cancel_piece(piece);
+  struct body_filter *f = (struct body_filter *)filter;
+  if (f->coded && f->coded->turn.waits)
+    turns_leave(&f->piece.x->proxy->turns, &f->coded->turn);
+  else
+    f->piece.x->hooks->cancel_piece(&f->piece);
+}
+
+/* --- with content codings ------------------------------------------------------------------------------- */
+
+static enum relay_result pass_hooks(struct body_filter *f) {
+  enum relay_result result = run_stages(f);
+  if (result == RELAY_READING) f->coded->place = PLACE_BEHIND;
+  return result;
+}
+
+/* From where the piece is, until there is something to give. */
+static enum relay_result run_places(struct body_filter *f, struct str *chunk) {
+  struct coded *c = f->coded;
+  enum relay_result result = RELAY_READING;
+  while (result == RELAY_READING && c->place != PLACE_GIVE) {
+    if (c->place == PLACE_BEFORE) f->at = 0;
+    result = c->place == PLACE_HOOKS ? pass_hooks(f) : coded_step(c, &f->piece);
+  }
+  f->filter.has_more = false;
+  if (result != RELAY_READING) return result;
+  *chunk = coded_give(c, &f->piece);
+  f->filter.has_more = coded_has_more(c);
+  return RELAY_READING;
+}
+
+static enum relay_result run_coded(struct relay_filter *filter, struct str *chunk, bool is_last) {
+  struct body_filter *f = (struct body_filter *)filter;
+  if (!filter->has_more) coded_begin(f->coded, *chunk, is_last);
+  return run_places(f, chunk);
+}
+
+static enum relay_result pause_coded(struct relay_filter *filter, struct str *chunk) {
+  struct body_filter *f = (struct body_filter *)filter;
+  return coded_pauses(f->coded) ? run_places(f, chunk) : RELAY_READING;
 }
 
 /* --- after a hook that waited --------------------------------------------------------------------------- */
+
+static void pump(struct body_filter *f) {
+  struct exchange *x = f->piece.x;
+  if (f->relay == &x->now.up)
+    transfer_up(x);
+  else
+    transfer_down(x);
+}
+
+static void go_on(struct body_filter *f, enum relay_result result, struct str chunk) {
+  if (result == RELAY_FILTERING) return;
+  relay_filtered(f->relay, result == RELAY_READING ? chunk : (struct str){0});
+  if (result == RELAY_FILTER_FAILED)
+    filter_fail(f->piece.x, f->relay);
+  else
+    pump(f);
+}
 
 void body_piece_wake(struct body_piece *piece, bool failed) {
   if (piece->on_answer) {
@@ -169,15 +279,41 @@ void body_piece_wake(struct body_piece *piece, bool failed) {
   CHECK(f->relay->filtering && f->at < f->count);
   account_hook(x, piece->hook, piece->began, failed);
   if (!failed) take(f);
-  enum relay_result result = failed ? RELAY_FILTER_FAILED : run_stages(f);
-  if (result == RELAY_FILTERING) return;
-  relay_filtered(f->relay, result == RELAY_READING ? piece->chunk : (struct str){0});
-  if (result == RELAY_FILTER_FAILED)
-    filter_fail(x, f->relay);
-  else if (f->relay == &x->now.up)
-    transfer_up(x);
-  else
-    transfer_down(x);
+  struct str chunk = {0};
+  enum relay_result result = RELAY_FILTER_FAILED;
+  if (!failed && f->coded) {
+    result = run_places(f, &chunk);
+  } else if (!failed) {
+    result = run_stages(f);
+    chunk = piece->chunk;
+  }
+  go_on(f, result, chunk);
+}
+
+/* --- after a turn of the loop, or a pause --------------------------------------------------------------- */
+
+static struct body_filter *filter_of(const struct coded *c) {
+  struct relay *relay = c->is_response ? &c->x->down : &c->x->now.up;
+  return (struct body_filter *)relay->filter;
+}
+
+static void on_turn(struct turn *turn) {
+  struct body_filter *f = filter_of(CONTAINER_OF(turn, struct coded, turn));
+  struct str chunk = {0};
+  CHECK_OBJ(f->piece.x, EXCHANGE_MAGIC);
+  CHECK(f->relay->filtering);
+  enum relay_result result = run_places(f, &chunk);
+  go_on(f, result, chunk);
+}
+
+/* What is not reading has something else to do, and pauses later. */
+static void on_pause_over(struct timer *timer) {
+  struct coded *c = CONTAINER_OF(timer, struct coded, timer);
+  struct body_filter *f = filter_of(c);
+  CHECK_OBJ(c->x, EXCHANGE_MAGIC);
+  if (!f || !f->relay->active || f->relay->filtering) return;
+  c->is_flush_due = true;
+  pump(f);
 }
 
 /* What the client is told is the hook's failure, as long as nothing of the response has left. */
@@ -187,5 +323,5 @@ void filter_fail(struct exchange *x, struct relay *relay) {
   relay_stop(relay);
   relay->copy.overflowed = true; /* the piece is lost */
   x->error_status = piece->status;
-  exchange_fail(x, piece->error ? piece->error : ERROR_SCRIPT);
+  exchange_fail_because(x, piece->error ? piece->error : ERROR_SCRIPT, piece->why);
 }

@@ -110,6 +110,7 @@ struct body_piece {
   struct buf *out;          /* out: what goes on instead, appended by the hook; of trailers: in their place */
   enum error error;         /* out, with HOOK_FAILED */
   unsigned short status;    /* likewise: of an error raised with a status, else 0 */
+  const char *why;          /* static, of a failure that is not the hook's; else NULL */
   void *script;             /* owned by the hooks' implementation, while it waits */
   uint64_t began;           /* ticks, for the metrics */
   void (*on_answer)(struct body_piece *piece, bool failed); /* of a rehearsal; NULL: filter.c goes on */
@@ -147,6 +148,7 @@ struct hooks {
 #define X(name) certificate_hook_fn *name;
   GREETING_HOOK_TABLE(X)
 #undef X
+  bool decodes; /* the body hooks get text: content codings are undone before them (codings.h) */
   /* Not phases: brackets around the life of each exchange (may be NULL). `begin` is called before the first
    * hook, `end` after logging: a task that still waits is cancelled, handles become invalid, x->script is
    * freed. `cancel` abandons a hook that waits because its exchange failed meanwhile; no wake follows. */

@@ -11,9 +11,11 @@
 #include "base/list.h"
 #include "exchange/room.h"
 #include "exchange/settings.h"
+#include "http/coding.h"
 #include "net/coalesce.h"
 #include "net/outbox.h"
 #include "net/reaper.h"
+#include "net/turns.h"
 
 struct census;
 struct siblings;
@@ -84,6 +86,8 @@ struct proxy {
   struct room room;
   struct outbox outbox;
   struct coalesce coalesce;
+  struct turns turns; /* of whoever encodes or decodes */
+  struct coding_pool encoders, decoders;
 };
 
 void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker);

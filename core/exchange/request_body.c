@@ -5,6 +5,7 @@
 // yet becomes an input of its own (x->body.unfiltered).
 #include <limits.h>
 
+#include "exchange/codings.h"
 #include "exchange/deadline.h"
 #include "exchange/stream.h"
 #include "exchange/upload.h"
@@ -22,6 +23,25 @@ struct str exchange_body(const struct exchange *x) {
   return buf_len(&x->body.replay) ? buf_str(&x->body.replay) : (struct str){"", 0};
 }
 
+static bool wants_text(const struct exchange *x) {
+  enum coding codings[DECODING_MOST];
+  return x->hooks->decodes && codings_of_request(x, codings);
+}
+
+/* What counts is then the text, which may be shorter than its coding. */
+static void read_as_text(struct exchange *x) {
+  uint64_t most_bytes = x->now.up.limit;
+  if (!x->now.up.filter) filter_request_to_text(x, most_bytes);
+  x->now.up.limit = x->settings->body_bytes;
+}
+
+/* It lies in x->body.replay, and is what the peer gets. */
+static void take_text(struct exchange *x) {
+  filter_none(&x->now.up);
+  codings_strip(&x->request.headers);
+  if (x->request.body.framing == FRAMING_LENGTH) x->request.body.length = buf_len(&x->body.replay);
+}
+
 /* Nothing is read from inside this call: a failure may end the exchange, which a running hook cannot have. */
 void exchange_read_body(struct exchange *x, size_t limit, void (*on_body)(struct exchange *x)) {
   uint64_t allowed = x->settings->body_bytes;
@@ -31,6 +51,7 @@ void exchange_read_body(struct exchange *x, size_t limit, void (*on_body)(struct
   x->now.up.copy.to = &x->body.replay;
   x->now.up.copy.limit = limit;
   x->now.up.limit = !allowed || limit < allowed ? limit : allowed;
+  if (wants_text(x)) read_as_text(x);
   x->body.on_body = on_body;
   source_feed(&x->now.up.from);
 }
@@ -61,6 +82,7 @@ void request_body_done(struct exchange *x) {
   x->body.on_body = NULL;
   x->body.is_read = true;
   x->now.up.limit = x->settings->body_bytes;
+  if (x->now.up.filter) take_text(x);
   deadline_watch(x);
   on_body(x);
 }
@@ -90,6 +112,7 @@ bool request_body_await(struct exchange *x) {
   bool is_small = body->framing == FRAMING_LENGTH && body->length <= AWAITED_BYTES;
   if (request_body_is_awaited(x)) return true;
   if (!is_small || x->body.is_read || x->is_shadow || !x->stream || x->request.expects_continue) return false;
+  if (wants_text(x)) return false; /* what it becomes may be large, or come bit by bit */
   if (buf_len(x->stream->source.in) >= body->length || x->upload.was_awaited) return false;
   if (x->settings->await_body_ms == UINT_MAX) return false;
   x->upload.was_awaited = true;

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/date.h"
 #include "exchange/call.h"
+#include "exchange/codings.h"
 #include "exchange/grpc.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
@@ -89,13 +90,18 @@ static bool has_no_body(const struct exchange *x) {
   return x->request.method == METHOD_HEAD || status == 204 || status == 304;
 }
 
+/* Might content codings have to do with the response? */
+static inline bool has_codings(const struct exchange *x) {
+  return x->settings->compression || x->hooks->decodes || x->codings;
+}
+
 /* What the client gets for what the peer sends. */
 static enum framing framing_for_client(const struct exchange *x) {
   switch (x->response.body.framing) {
   case FRAMING_NONE:
   case FRAMING_TUNNEL: return x->response.body.framing;
   case FRAMING_LENGTH:
-    if (!filter_has_response(x)) return FRAMING_LENGTH;
+    if (!filter_has_response(x) && !codings_change_length(x->codings)) return FRAMING_LENGTH;
     break; /* what a filter will make of the length is not known */
   case FRAMING_CHUNKED:
   case FRAMING_CLOSE: break;
@@ -104,7 +110,10 @@ static enum framing framing_for_client(const struct exchange *x) {
 }
 
 static struct body stated_body(const struct exchange *x, enum framing out) {
-  if (has_no_body(x)) return filter_has_response(x) ? (struct body){FRAMING_NONE, 0} : x->stated;
+  if (has_no_body(x)) {
+    bool is_in_doubt = filter_has_response(x) || codings_change_length(x->codings);
+    return is_in_doubt ? (struct body){FRAMING_NONE, 0} : x->stated;
+  }
   return (struct body){out, x->response.body.length};
 }
 
@@ -124,8 +133,9 @@ static struct body body_of_source(const struct exchange *x) {
 void respond_response(struct exchange *x) {
   struct response *response = &x->response;
   CHECK(!x->sent.status && x->now.call);
-  enum framing out = framing_for_client(x);
   bool tunnels = response->body.framing == FRAMING_TUNNEL;
+  if (has_codings(x) && !tunnels) codings_settle(x, response);
+  enum framing out = framing_for_client(x);
   add_own_fields(x, &response->headers, true);
   const struct stream_head head = {.kind = tunnels ? HEAD_TUNNEL : HEAD_FINAL,
                                    .response = response,
@@ -149,13 +159,38 @@ void respond_response(struct exchange *x) {
   if (tunnels && x->stream && x->now.call && x->now.up.active) transfer_up(x);
 }
 
+/* HEAD is told what a GET would be: that the length is not known. */
+static enum framing answer_framing(const struct exchange *x) {
+  return x->codings->encoder ? x->stream->codec->framing(x->stream) : FRAMING_NONE;
+}
+
+/* An answer of our own whose content is encoded on its way. */
+static void send_encoded(struct exchange *x, const struct outgoing *outgoing, struct str content) {
+  struct codings *codings = x->codings;
+  buf_append_str(&codings->content, content);
+  filter_answer(x);
+  x->down.from = (struct source){.in = &codings->content};
+  begin_down(x, outgoing, (struct body){FRAMING_LENGTH, content.len}, x->stream->codec->framing(x->stream),
+             (struct str){0});
+  transfer_down(x);
+}
+
 /* --- answers of our own --------------------------------------------------------------------------------- */
+
+/* As codings see it: a response with a body of that length. */
+static void settle_answer(struct exchange *x) {
+  struct answer *answer = x->answer;
+  answer->response.announced = answer->response.body = (struct body){FRAMING_LENGTH, answer->content.len};
+  codings_settle(x, &answer->response);
+}
 
 static bool answer_head(struct exchange *x, struct outgoing *out) {
   const struct answer *answer = x->answer;
   struct body body = {FRAMING_LENGTH, answer->content.len};
   bool is_bare = answer->response.status == 304 || answer->stands_for; /* no length is said of no body */
   if (is_bare && !answer->content.len) body.framing = FRAMING_NONE;
+  if (has_codings(x)) settle_answer(x);
+  if (codings_change_length(x->codings)) body.framing = answer_framing(x);
   if (answer->close) x->sent.closes = true;
   add_own_fields(x, &x->answer->response.headers, false);
   const struct stream_head head = {.kind = HEAD_FINAL, .response = &answer->response, .body = body};
@@ -183,7 +218,10 @@ void respond_answer(struct exchange *x) {
   bool silent = x->request.method == METHOD_HEAD || status == 204 || status == 304;
   x->sent.status = (unsigned short)status;
   x->response = answer->response;
-  send_whole(x, &out, FRAMING_LENGTH, silent ? (struct str){0} : answer->content);
+  if (x->codings && x->codings->encoder)
+    send_encoded(x, &out, answer->content);
+  else
+    send_whole(x, &out, FRAMING_LENGTH, silent ? (struct str){0} : answer->content);
 }
 
 void respond_show_head(struct exchange *x) {

@@ -11,6 +11,7 @@
 
 struct access_log;
 struct cidr_set;
+struct compression;
 
 enum forwarded_mode {
   FORWARDED_REPLACE, /* X-Forwarded-*: what we know replaces what the client said (default) */
@@ -59,8 +60,9 @@ struct settings {
   uint64_t drain_bytes;          /* of a request body behind an early answer, before we close (256 KiB) */
   enum forwarded_mode forwarded;
   enum abort_on_close abort_on_close;
-  const struct access_log *access_log; /* borrowed: opened by the runtime; NULL: none */
-  bool via;                            /* add Via (on) */
+  const struct access_log *access_log;   /* borrowed: opened by the runtime; NULL: none */
+  const struct compression *compression; /* borrowed from the policy, or static; NULL: nothing is encoded */
+  bool via;                              /* add Via (on) */
   struct http2_settings http2;
   bool h2c;           /* plain connections may begin with HTTP/2, by prior knowledge */
   bool allow_connect; /* pass CONNECT to the policy instead of 405 */

@@ -88,6 +88,10 @@ static inline bool filter_has_response(const struct exchange *x) {
 }
 void filter_request(struct exchange *x);
 void filter_response(struct exchange *x, enum framing out);
+/* The same for an answer of our own that is encoded: no hook sees it. */
+void filter_answer(struct exchange *x);
+/* The request's body is read as text, at most so many bytes (0: any), though it is coded. */
+void filter_request_to_text(struct exchange *x, uint64_t most_bytes);
 /* The relay's filter failed: so does the exchange. */
 void filter_fail(struct exchange *x, struct relay *relay);
 /* Frees it, once nothing that it gave is on its way. */

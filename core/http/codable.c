@@ -141,6 +141,7 @@ bool codable_type(struct str type) {
 
 static bool is_listed(struct str type, const struct codable_rules *rules) {
   if (!type.len || is_framed(type)) return false;
+  if (rules->takes_all_types) return true;
   if (!rules->types) return codable_type(type);
   for (unsigned i = 0; i < rules->type_count; i++) {
     struct str wanted = rules->types[i];
@@ -196,7 +197,7 @@ void codable_vary(struct headers *h) {
 }
 
 /* One that is no tag, or stands there twice, is none of the new representation either. */
-static void weaken(struct headers *h) {
+void codable_weaken(struct headers *h) {
   struct etag tag = etag_of(h);
   if (tag.opaque.len && tag.is_weak) return;
   if (tag.opaque.len)
@@ -211,7 +212,7 @@ void codable_apply(struct headers *h, const struct codable_choice *choice) {
                                         STR_INIT("Content-MD5"),    STR_INIT("Digest"),
                                         STR_INIT("Content-Digest"), STR_INIT("Repr-Digest")};
   if (choice->varies) codable_vary(h);
-  if (choice->weakens) weaken(h);
+  if (choice->weakens) codable_weaken(h);
   if (choice->coding == CODING_IDENTITY) return;
   for (size_t i = 0; i < sizeof of_plain / sizeof *of_plain; i++) headers_remove(h, of_plain[i]);
   headers_set_field(h, (struct field){.name = STR("Content-Encoding"), .value = coding_name(choice->coding)});

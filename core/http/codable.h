@@ -33,6 +33,7 @@ struct codable_rules {
   uint64_t least_bytes;    /* smaller ones are sent as they are: CODABLE_LEAST is the usual */
   const struct str *types; /* "text/css", "text/" for all of text; borrowed. NULL: those of codable_type */
   unsigned type_count;
+  bool takes_all_types;  /* but those with a framing of their own */
   bool codes_cross_site; /* also what may hold a secret, and is asked for from another site without a click */
 };
 enum { CODABLE_LEAST = 1024 };
@@ -56,6 +57,9 @@ const char *codable_name(enum codable reason);
 void codable_apply(struct headers *h, const struct codable_choice *choice);
 /* Names Accept-Encoding in Vary, unless it or "*" is there. */
 void codable_vary(struct headers *h);
+
+/* What the tag is of has changed: another representation, which only compares weakly with it. */
+void codable_weaken(struct headers *h);
 
 /* A body's codings, from the first that was applied to the last, by Content-Encoding; identity is left out. At most
  * `most`; CODING_COUNT stands for one that is unknown. Returns how many there are, which may be more than `most`. */

@@ -97,7 +97,8 @@ void coding_pool_free(struct coding_pool *pool) {
   for (unsigned kind = 0; kind < CODING_KINDS; kind++)
     for (struct coder *c; (c = pool->idle[kind]); free_coder(c)) pool->idle[kind] = c->next;
   CHECK(pool->bytes == 0);
-  *pool = (struct coding_pool){.most = pool->most, .idle_most = pool->idle_most};
+  *pool = (struct coding_pool){
+      .most = pool->most, .idle_most = pool->idle_most, .reserved_most = pool->reserved_most};
 }
 
 static struct coder *new_coder(struct coding_pool *pool, const struct coding_wish *wish, unsigned kind) {
@@ -111,11 +112,29 @@ static struct coder *new_coder(struct coding_pool *pool, const struct coding_wis
   return c;
 }
 
+/* What the hash tables of brotli take from level 5 on: 16 entries in a bucket, and twice as many at each level more. */
+static size_t brotli_tables(unsigned level) {
+  if (level < 5) return 0;
+  return ((size_t)4 << (level < 7 ? 14 : 15)) << (level - 1);
+}
+
+/* What it may come to need, which it does not take at once. */
+static size_t expected_bytes(const struct coding_wish *wish, bool is_small) {
+  enum { KIB = 1024 };
+  if (wish->coding == CODING_GZIP || wish->coding == CODING_DEFLATE)
+    return wish->decodes ? 48 * KIB : (is_small ? 80 : 300) * KIB;
+  if (wish->decodes) return 1024 * KIB;
+  if (wish->coding == CODING_BR) return (is_small ? 700 : 3072) * KIB + brotli_tables(wish->level);
+  return wish->level > 5 ? 3072 * KIB : (is_small ? 200 : 1792) * KIB;
+}
+
 struct coder *coder_take(struct coding_pool *pool, const struct coding_wish *wish) {
   CHECK(wish->coding < CODING_IDENTITY);
   bool is_small = !wish->decodes && wish->length <= CODING_SMALL;
   unsigned kind = wish->coding * 4 + wish->decodes * 2 + is_small;
-  if (pool->busy >= pool->most) return NULL;
+  size_t reserved = expected_bytes(wish, is_small);
+  bool is_full = pool->reserved_most && pool->reserved + reserved > pool->reserved_most;
+  if (pool->busy >= pool->most || is_full) return NULL;
   struct coder *c = pool->idle[kind];
   if (c) {
     CHECK_OBJ(c, CODER_MAGIC);
@@ -138,6 +157,8 @@ struct coder *coder_take(struct coding_pool *pool, const struct coding_wish *wis
     return NULL;
   }
   pool->busy++;
+  c->reserved = reserved;
+  pool->reserved += reserved;
   return c;
 }
 
@@ -145,6 +166,7 @@ void coder_give(struct coding_pool *pool, struct coder *c) {
   CHECK_OBJ(c, CODER_MAGIC);
   CHECK(pool == c->pool && pool->busy > 0);
   pool->busy--;
+  pool->reserved -= c->reserved;
   if (pool->idle_count[c->kind] >= pool->idle_most) {
     free_coder(c);
     return;

@@ -99,6 +99,8 @@ struct coding_pool {
   unsigned idle_most;   /* of each kind; more are freed when they come back */
   unsigned busy, most;  /* taken and not given back; at most so many */
   size_t bytes;         /* of all coders, as far as they tell: busy and idle */
+  size_t reserved;      /* what the busy ones may come to need */
+  size_t reserved_most; /* no more than that; 0: any */
   uint64_t allocations; /* of zlib and brotli, so far */
 };
 
@@ -106,7 +108,8 @@ void coding_pool_init(struct coding_pool *pool, unsigned most, unsigned idle_mos
 /* Frees what is idle; all coders must have come back. */
 void coding_pool_free(struct coding_pool *pool);
 
-/* NULL: as many as are allowed are in use, or there is no memory: the body goes as it is. */
+/* NULL: as many as are allowed are in use, or there is no memory: the body goes as it is. At high levels brotli and
+ * zstd need more than what the table above says, which is reserved for them. */
 struct coder *coder_take(struct coding_pool *pool, const struct coding_wish *wish);
 /* At any time, also in mid-stream. */
 void coder_give(struct coding_pool *pool, struct coder *coder);

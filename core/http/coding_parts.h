@@ -31,7 +31,7 @@ struct coder {
   enum coding_state state; /* CODING_DONE and CODING_FAILED last */
   enum coding_fault fault;
   bool is_small, is_begun, has_flush; /* has_flush: a flush has begun and is not all out */
-  size_t counted;                     /* its part of pool->bytes */
+  size_t counted, reserved;           /* its parts of pool->bytes and pool->reserved */
   uint64_t taken, given, most_bytes;
   unsigned most_ratio;
 };

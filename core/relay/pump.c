@@ -27,7 +27,7 @@ void relay_restart(struct relay *r, enum framing out, struct str head, struct st
   r->written = 0;
   r->used = 0;
   r->active = true;
-  r->started = r->done = r->unsafe = false;
+  r->started = r->done = r->unsafe = r->has_more = false;
   r->parts[PART_HEAD] = head;
   r->parts[PART_CHUNK_HEAD] = r->parts[PART_TAIL] = (struct str){0};
   r->parts[PART_PAYLOAD] = first;
@@ -51,22 +51,24 @@ static void consume(struct relay *r) {
   r->used = 0;
 }
 
-/* Nothing of the source is held any more: it may be gone before the relay begins anew. */
+/* Nothing of the source is held any more, but for a filter that has more to make of it: it may be gone before the relay
+ * begins anew. */
 static void let_go(struct relay *r) {
-  consume(r);
+  if (!r->has_more) consume(r);
   for (int i = 0; i < RELAY_PARTS; i++) r->parts[i].len = 0;
 }
 
 void relay_stop(struct relay *r) {
-  if (r->filtering) {
-    r->filter->cancel(r->filter);
-    r->filtering = false;
-    r->copy.overflowed = true;
-  }
+  if (r->filtering) r->filter->cancel(r->filter);
+  if (r->filtering || r->has_more) r->copy.overflowed = true;
+  r->filtering = r->has_more = false;
   let_go(r);
   relay_give_pipe(r);
   r->active = false;
 }
+
+/* The end of the message is in what is on its way out. */
+static inline bool is_at_end(const struct relay *r) { return r->decoder.ended && !r->has_more; }
 
 /* --- out ------------------------------------------------------------------------------------------------ */
 
@@ -74,14 +76,14 @@ void relay_stop(struct relay *r) {
 static __attribute__((noinline)) void encode_chunk(struct relay *r) {
   struct chunk_frame frame;
   size_t payload = r->parts[PART_PAYLOAD].len;
-  r->unsafe = !encoder_frame(payload, r->decoder.ended, &r->trailers, r->chunk_head, &frame);
+  r->unsafe = !encoder_frame(payload, is_at_end(r), &r->trailers, r->chunk_head, &frame);
   r->parts[PART_CHUNK_HEAD] = frame.head;
   r->parts[PART_TAIL] = frame.tail;
 }
 
 static inline void encode(struct relay *r) {
   if (r->to.ops)
-    r->unsafe = r->decoder.ended && !trailers_settle(&r->trailers);
+    r->unsafe = is_at_end(r) && !trailers_settle(&r->trailers);
   else if (r->out == FRAMING_CHUNKED)
     encode_chunk(r);
 }
@@ -142,7 +144,7 @@ static enum io flush_pipe(struct relay *r) {
 
 /* The end goes with the last piece: that is what is in the parts once the decoder has seen it. */
 static __attribute__((noinline)) enum io flush_by_ops(struct relay *r) {
-  const struct trailers *end = r->decoder.ended && !r->unsafe ? &r->trailers : NULL;
+  const struct trailers *end = is_at_end(r) && !r->unsafe ? &r->trailers : NULL;
   for (;;) {
     size_t total = 0, moved = 0;
     for (int i = 0; i < RELAY_PARTS; i++) total += r->parts[i].len;
@@ -215,17 +217,28 @@ static inline void to_parts(struct relay *r) {
 void relay_filtered(struct relay *r, struct str chunk) {
   CHECK(r->filter && r->active);
   r->filtering = false;
+  r->has_more = r->filter->has_more;
   r->parts[PART_PAYLOAD] = chunk;
   to_parts(r);
+}
+
+static enum relay_result take_filtered(struct relay *r, enum relay_result result, struct str chunk) {
+  r->filtering = result == RELAY_FILTERING;
+  if (result == RELAY_READING) relay_filtered(r, chunk);
+  return result;
 }
 
 static __attribute__((noinline)) enum relay_result run_filter(struct relay *r) {
   struct str chunk = r->parts[PART_PAYLOAD];
   r->filter_ended = r->decoder.ended;
   enum relay_result result = r->filter->run(r->filter, &chunk, r->decoder.ended);
-  r->filtering = result == RELAY_FILTERING;
-  if (result == RELAY_READING) relay_filtered(r, chunk);
-  return result;
+  return take_filtered(r, result, chunk);
+}
+
+static __attribute__((noinline)) enum relay_result run_filter_again(struct relay *r) {
+  struct str chunk = {0};
+  enum relay_result result = r->filter->run(r->filter, &chunk, r->filter_ended);
+  return take_filtered(r, result, chunk);
 }
 
 /* What was decoded, and that it was the last of it, goes on to the parts: through the filter. */
@@ -240,6 +253,7 @@ static inline enum relay_result pass_on(struct relay *r) {
 static enum relay_result ended(struct relay *r, enum relay_result result) {
   CHECK(r->active && (result != RELAY_DONE || (r->decoder.ended && !r->used)));
   relay_give_pipe(r);
+  r->has_more = false;
   if (result != RELAY_DONE) let_go(r); /* its end may have come in the midst of what was decoded */
   if (result == RELAY_DONE && r->unsafe) result = RELAY_UNSAFE;
   r->active = false;
@@ -275,12 +289,30 @@ static enum relay_result write_on(struct relay *r) {
     enum io result = flush(r);
     if (result == IO_AGAIN) return wait_for_sink(r);
     if (result != IO_OK) return ended(r, RELAY_SINK_ERROR);
+    if (r->has_more) {
+      enum relay_result filtered = run_filter_again(r);
+      if (filtered != RELAY_READING) return ended_or_waits(r, filtered);
+      continue;
+    }
     bool had_ended = r->decoder.ended;
     enum relay_result decoded = r->from.in ? decode(r) : RELAY_READING;
     if (decoded != RELAY_READING) return ended(r, decoded);
     if (r->parts[PART_PAYLOAD].len == 0 && r->decoder.ended == had_ended) return RELAY_READING;
     enum relay_result passed = pass_on(r);
     if (passed != RELAY_READING) return ended_or_waits(r, passed);
+  }
+}
+
+/* The filter gives what must not wait for more of the source. */
+static __attribute__((noinline)) enum relay_result pause_filter(struct relay *r) {
+  for (;;) {
+    struct str chunk = {0};
+    enum relay_result result = r->filter->pause(r->filter, &chunk);
+    result = take_filtered(r, result, chunk);
+    if (result != RELAY_READING) return ended_or_waits(r, result);
+    if (!r->parts[PART_PAYLOAD].len && !r->has_more) return RELAY_READING;
+    result = write_on(r);
+    if (result != RELAY_READING) return result;
   }
 }
 
@@ -340,6 +372,10 @@ enum relay_result relay_pump(struct relay *r) {
     if (got == IO_EOF && source_closed(r) == RELAY_TRUNCATED) return RELAY_TRUNCATED;
     if (got == IO_EOF) begun = pass_on(r);
     if (begun != RELAY_READING) return ended_or_waits(r, begun);
+  }
+  if (r->filter && r->filter->pause) {
+    enum relay_result paused = pause_filter(r);
+    if (paused != RELAY_READING) return paused;
   }
   sink_want(&r->to, false);
   source_want(&r->from, true);

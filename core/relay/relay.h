@@ -29,10 +29,16 @@ enum relay_result {
 
 /* What payload passes between decoding and encoding. `run` puts in the place of *chunk what goes on, which
  * stays valid until it is run again; RELAY_READING: done; RELAY_FILTERING: relay_filtered follows;
- * RELAY_FILTER_FAILED. The last call has `is_last`, with an empty chunk where the end came alone. */
+ * RELAY_FILTER_FAILED. The last piece has `is_last`, with an empty chunk where the end came alone. */
 struct relay_filter {
   enum relay_result (*run)(struct relay_filter *filter, struct str *chunk, bool is_last);
   void (*cancel)(struct relay_filter *filter); /* of a run that waits */
+  /* Nothing more comes for now: puts in *chunk, as run does, what must not wait for more. NULL: nothing is ever held
+   * back. */
+  enum relay_result (*pause)(struct relay_filter *filter, struct str *chunk);
+  /* What it gave is not all of the piece: once it is written, run is called again with an empty chunk in the place of
+   * the piece, which stays where it is until then. So a piece may become many times as much, in bounded memory. */
+  bool has_more;
 };
 
 enum relay_part { PART_HEAD, PART_CHUNK_HEAD, PART_PAYLOAD, PART_TAIL, RELAY_PARTS };
@@ -64,6 +70,7 @@ struct relay {
   bool unsafe;       /* its trailers were refused, so its end is not written */
   bool filtering;    /* the filter has a piece */
   bool filter_ended; /* the filter was given the last one */
+  bool has_more;     /* and has not given all that it makes of the piece it has */
   uint64_t limit;    /* payload bytes allowed; 0: any */
   uint64_t bytes;    /* payload decoded so far */
   uint64_t received; /* bytes read from the source so far, with framing */

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "downstream/downstream.h"
+#include "exchange/codings.h"
 #include "exchange/exchange.h"
 #include "exchange/peer.h"
 #include "net/pipe.h"
@@ -26,6 +27,10 @@ void proxy_init(struct proxy *proxy, struct ev_loop *loop, unsigned worker) {
   reaper_init(&proxy->reaper, loop);
   outbox_init(&proxy->outbox, loop);
   coalesce_init(&proxy->coalesce, loop);
+  turns_init(&proxy->turns, loop);
+  coding_pool_init(&proxy->encoders, CODERS_MOST, CODERS_IDLE);
+  coding_pool_init(&proxy->decoders, CODERS_MOST, CODERS_IDLE);
+  proxy->encoders.reserved_most = proxy->decoders.reserved_most = CODERS_BYTES;
   proxy->resolver = resolver_new(loop);
 }
 
@@ -84,6 +89,9 @@ void proxy_free(struct proxy *proxy) {
   reaper_stop(&proxy->reaper);
   outbox_stop(&proxy->outbox);
   coalesce_stop(&proxy->coalesce);
+  turns_stop(&proxy->turns);
+  coding_pool_free(&proxy->encoders);
+  coding_pool_free(&proxy->decoders);
   pipe_thread_end();
   resolver_free(proxy->resolver);
   peers_free(proxy);

@@ -15,7 +15,13 @@
 struct census;
 struct metrics;
 
-enum { TRAFFIC_STATUSES = 600, TALLY_HOOKS = 24, TRAFFIC_HTTP2_CODES = 14 };
+enum {
+  TRAFFIC_STATUSES = 600,
+  TRAFFIC_HTTP2_CODES = 14,
+  TALLY_HOOKS = 24,
+  TALLY_CODINGS = 4,
+  TALLY_SKIPS = 16
+};
 
 struct traffic {
   _Alignas(64) cell accepted;      /* connections */
@@ -43,6 +49,11 @@ struct tally {
   cell given_up;            /* connections of clients that were closed while they waited, to make room */
   cell hedges, hedges_lost; /* second attempts beside a slow one; of these, those that came too late */
   cell failures[ERROR_COUNT];
+  cell compressed[TALLY_CODINGS];     /* bodies that were begun to be encoded for clients */
+  cell decompressed[TALLY_CODINGS];   /* the same of those that were decoded for the policy */
+  cell compress_in, compress_out;     /* bytes */
+  cell compress_ticks;                /* encoding and decoding */
+  cell compress_skipped[TALLY_SKIPS]; /* responses that went as they were, where encoding is on */
   struct hook_tally hooks[TALLY_HOOKS];
   struct histogram connect;    /* us, of connections that came about, with TLS */
   struct histogram first_byte; /* us, from the request's beginning to the response's head */

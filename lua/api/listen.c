@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lua/api/cidr.h"
+#include "lua/api/compress.h"
 #include "lua/api/options.h"
 #include "lua/vm/hooks.h"
 #include "lua/vm/nouns.h"
@@ -68,6 +69,7 @@ static const struct option options[] = {
     SETTING("max_resets", OPTION_COUNT, http2.resets),
     SETTING("max_control_frames", OPTION_COUNT, http2.controls),
     {"alpn", OPTION_TABLE, 0, NULL},
+    {"compress", OPTION_ANY, 0, NULL},
     {"forwarded", OPTION_WORD, offsetof(struct policy_listener, settings.forwarded), forwarded_words},
     {"abort_on_close", OPTION_WORD, offsetof(struct policy_listener, settings.abort_on_close), abort_words},
     {"proxy_protocol", OPTION_WORD, offsetof(struct policy_listener, settings.proxy_protocol),
@@ -240,6 +242,11 @@ static void take_senders(lua_State *L, struct settings *settings) {
 
 /* -0 +0 */
 static void refuse_hooks_among_options(lua_State *L) {
+  lua_getfield(L, 3, "decode");
+  if (!lua_isnil(L, -1))
+    luaL_error(
+        L, "perilune.listen: 'decode' is for body hooks, and stands among the hooks: policy.decode = true");
+  lua_pop(L, 1);
   for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
     lua_getfield(L, 3, hook_name(hook));
     if (lua_isfunction(L, -1))
@@ -273,6 +280,7 @@ static void check_options(lua_State *L, struct listen_options *into, struct aren
   take_certificates(L, into, arena);
   take_alpn(L, &into->listener.tls);
   take_senders(L, &into->listener.settings);
+  into->listener.settings.compression = compress_read(L, 3, arena);
 }
 
 /* "policy.lua:12" of the caller. */

@@ -9,6 +9,7 @@
 #include "exchange/exchange.h"
 #include "http/framing.h"
 #include "http/host.h"
+#include "lua/api/compress.h"
 #include "lua/api/fields.h"
 #include "lua/api/session.h"
 #include "lua/vm/nouns.h"
@@ -337,6 +338,8 @@ static const luaL_Reg methods[] = {
     {"status", status},
     {"reason", reason},
     {"set_status", set_status},
+    {"set_compression", compress_set},
+    {"set_decoded", compress_set_decoded},
     {NULL, NULL},
 };
 

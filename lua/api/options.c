@@ -32,6 +32,7 @@ static bool read_word(lua_State *L, const struct option *option, void *to, struc
 
 static bool read_lenient(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_table(lua_State *L, const struct option *option, void *to, struct arena *arena);
+static bool read_any(lua_State *L, const struct option *option, void *to, struct arena *arena);
 
 static const struct {
   bool (*read)(lua_State *L, const struct option *option, void *to, struct arena *arena);
@@ -52,6 +53,7 @@ static const struct {
     [OPTION_WORD] = {read_word, "one of: "},
     [OPTION_LENIENT] = {read_lenient, "a table with true or false for any of: "},
     [OPTION_TABLE] = {read_table, "a table"},
+    [OPTION_ANY] = {read_any, ""},
 };
 
 const char *const option_families[] = {"any", "prefer_ipv4", "ipv4", "ipv6", NULL};
@@ -338,4 +340,9 @@ static bool read_lenient(lua_State *L, const struct option *option, void *to, st
 static bool read_table(lua_State *L, const struct option *option, void *to, struct arena *arena) {
   (void)option, (void)to, (void)arena;
   return lua_istable(L, -1);
+}
+
+static bool read_any(lua_State *L, const struct option *option, void *to, struct arena *arena) {
+  (void)L, (void)option, (void)to, (void)arena;
+  return true;
 }

@@ -25,7 +25,8 @@ enum option_kind {
   OPTION_UNLESS,       /* bool, with the opposite meaning */
   OPTION_WORD,         /* enum: the position in `words` */
   OPTION_LENIENT,      /* unsigned: PEER_LENIENT, and what of http/lenient.h is allowed */
-  OPTION_TABLE         /* a table, which somebody else reads */
+  OPTION_TABLE,        /* a table, which somebody else reads */
+  OPTION_ANY           /* somebody else reads and checks it */
 };
 
 struct option {

@@ -259,6 +259,17 @@ static bool read_hook(lua_State *L, int index, struct lua_hooks *hooks, enum hoo
   return true;
 }
 
+/* policy.decode. -0 +0 */
+static bool read_decode(lua_State *L, int index) {
+  lua_getfield(L, index, "decode");
+  if (!lua_isnil(L, -1) && !lua_isboolean(L, -1))
+    luaL_error(L, "perilune.listen: 'decode', among the hooks, must be true or false, got a %s value",
+               luaL_typename(L, -1));
+  bool decodes = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return decodes;
+}
+
 struct lua_hooks *hooks_read(lua_State *L, int index, struct arena *arena) {
   struct lua_hooks *hooks = arena_zalloc(arena, sizeof *hooks);
   hooks->vm = vm_of(L);
@@ -269,6 +280,7 @@ struct lua_hooks *hooks_read(lua_State *L, int index, struct arena *arena) {
   hooks->hooks.cancel_piece = body_cancel;
   hooks->hooks.cancel_certificate = certificate_cancel;
   hooks->hooks.end = end;
+  hooks->hooks.decodes = read_decode(L, index);
   refuse_unknown(L, index);
 #define X(name)                                                                                              \
   if (read_hook(L, index, hooks, HOOK_##name, arena)) hooks->hooks.name = run_##name;
