@@ -4,7 +4,8 @@
 --   local replace = body_replace.new { texts = { ["http://inside.example"] = "https://www.example" } }
 --   replace.install(policy)      -- or call replace.request, replace.response and replace.body from hooks of your own
 --
--- Bodies of other types than `types` stay as they are. The peer is asked for an uncompressed body.
+-- Bodies of other types than `types` stay as they are. What the peer has compressed is decompressed first, and compressed
+-- again for clients that accept it.
 --
 -- What is held back of a piece is its end where that may be the beginning of a text: at most the longest text less one
 -- byte, and nothing where no text begins so. All else goes on at once, so events of a stream are not kept waiting.
@@ -78,9 +79,8 @@ local function nothing(text) return #text + 1 end
 local function is_wanted(types, response)
   if response:status() == 206 then return false end
   local kind = (response:get_header "content-type" or ""):lower()
-  if (response:get_header "content-encoding" or "identity"):lower() ~= "identity" then return false end
   for _, part in ipairs(types) do
-    if kind:find(part, 1, true) then return true end
+    if kind:find(part, 1, true) then return response:set_decoded() end
   end
   return false
 end
@@ -92,7 +92,9 @@ function body_replace.new(given, ...)
   local compiled, list = pattern_of(wanted.texts)
   local function undecided(text, init) return undecided_from(list, text, init) end
   local M = {}
-  function M.request(_, request) request:remove_header("Accept-Encoding") end
+  function M.request(_, request) -- what can be decompressed; of a part that is nothing
+    request:set_header("Accept-Encoding", request:get_header "Range" and "identity" or "zstd, br, gzip")
+  end
   function M.response(_, response, ctx)
     ctx.replaces = is_wanted(wanted.types, response)
     if ctx.replaces then response:remove_header("ETag") end

@@ -23,7 +23,7 @@ struct arguments {
   const char *pid_file, *socket;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
-  bool insecure, change_host;
+  bool insecure, change_host, compress;
   bool shadow, close_old, abort, now, print_config, json, man;
 };
 

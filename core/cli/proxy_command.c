@@ -195,6 +195,7 @@ static bool read_health(struct proxy_command *p, const struct arguments *a) {
 static bool check_together(struct proxy_command *p, const struct arguments *a) {
   p->options.no_verify = a->insecure;
   p->options.sends_host = a->change_host;
+  p->options.compresses = a->compress;
   if (a->health && p->options.http2)
     return REFUSE("--health asks by HTTP/1.1, which peers of h2:// and h2c:// may not speak: leave it away");
   if (a->ca && a->insecure)

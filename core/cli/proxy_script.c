@@ -59,20 +59,28 @@ static void put_hooks(FILE *out, const struct forward_options *o) {
           o->tls ? "443" : "80");
 }
 
+static void put_options(FILE *out, const struct forward_options *o, const struct forward_listener *l) {
+  const char *before = ", { ";
+  if (l->tls) {
+    fprintf(out, "%scertificate = ", before);
+    put_text(out, o->certificate);
+    fputs(", key = ", out);
+    put_text(out, o->key);
+    before = ", ";
+  }
+  if (l->h2c) fprintf(out, "%sh2c = true", before);
+  if (l->h2c) before = ", ";
+  if (o->compresses) fprintf(out, "%scompress = true", before);
+  if (l->tls || l->h2c || o->compresses) fputs(" }", out);
+}
+
 static void put_listeners(FILE *out, const struct forward_options *o) {
   fputc('\n', out);
   for (unsigned i = 0; i < o->listener_count; i++) {
     fputs("perilune.listen(", out);
     put_text(out, o->listeners[i].address);
     fputs(", policy", out);
-    if (o->listeners[i].tls) {
-      fputs(", { certificate = ", out);
-      put_text(out, o->certificate);
-      fputs(", key = ", out);
-      put_text(out, o->key);
-      fputs(" }", out);
-    }
-    if (o->listeners[i].h2c) fputs(", { h2c = true }", out);
+    put_options(out, o, &o->listeners[i]);
     fputs(")\n", out);
   }
 }

@@ -73,6 +73,8 @@ const struct option_words option_words[OPTION_COUNT] = {
      "do not verify the certificates of https:// peers: anybody in between can read and change all"},
     {"--change-host", NULL, OF(PROXY), OPTION_ON, MEMBER(change_host),
      "the peer gets its own name in Host, not the one that the client has asked for"},
+    {"--compress", NULL, OF(PROXY), OPTION_ON, MEMBER(compress),
+     "compress responses for clients that accept it: zstd, br or gzip"},
     {"--print-config", NULL, OF(RUN) | OF(PROXY), OPTION_ON, MEMBER(print_config),
      "print what is in effect instead of serving: of run the settings, of proxy a script"},
     {"--canary", "SHARE", OF(RELOAD), OPTION_SHARE, MEMBER(canary),

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/date.h"
 #include "base/escape.h"
+#include "exchange/codings.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "shared/sink.h"
@@ -56,19 +57,26 @@ static struct str value_of(const struct headers *headers, enum field_id id) {
 
 /* --- facts ---------------------------------------------------------------------------------------------- */
 
-static uint64_t body_bytes(const struct exchange *x) {
+/* Of the content before it was encoded for the client. */
+static uint64_t plain_bytes(const struct exchange *x) {
   bool is_silent = x->request.method == METHOD_HEAD || !x->sent.status;
   if (!x->answer) return x->down.bytes;
   return is_silent ? 0 : x->answer->content.len;
+}
+
+static bool is_encoded(const struct exchange *x) { return x->codings && x->codings->sent != CODING_IDENTITY; }
+
+static uint64_t body_bytes(const struct exchange *x) {
+  return is_encoded(x) ? x->codings->bytes : plain_bytes(x);
 }
 
 /* --- what the policy has put in the place of ours -------------------------------------------------------- */
 
 /* The names that a line has of itself. */
 static const char *const taken_names[] = {
-    "time",     "listener",     "method",   "protocol",          "status",   "bytes",  "request_bytes",
-    "duration", "error",        "upstream", "upstream_protocol", "attempts", "reused", "first_byte",
-    "worker",   "client_method"};
+    "time",     "listener",      "method",   "protocol",          "status",   "bytes",  "request_bytes",
+    "duration", "error",         "upstream", "upstream_protocol", "attempts", "reused", "first_byte",
+    "worker",   "client_method", "coding",   "plain_bytes"};
 
 /* And those of them whose text a policy may replace, or take away: what a client has said may be secret. */
 static const char *const replaceable[] = {"client",        "host",    "target",
@@ -201,6 +209,11 @@ static void put_upstream(struct line *line, const struct exchange *x) {
   put_seconds(line, x->account.first_byte_us);
 }
 
+static void put_encoded(struct line *line, const struct exchange *x) {
+  put_json(line, STR(",\"coding\":"), coding_name(x->codings->sent));
+  put_json_number(line, STR(",\"plain_bytes\":"), plain_bytes(x));
+}
+
 static const char *name_fault(struct str name) {
   if (!name.len || name.len > LOG_NAME_BYTES) return "a name has 1 to 64 characters";
   for (size_t i = 0; i < name.len; i++)
@@ -276,6 +289,7 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_json(line, STR(",\"protocol\":"), protocol_of(&x->request));
   put_json_number(line, STR(",\"status\":"), x->sent.status);
   put_json_number(line, STR(",\"bytes\":"), body_bytes(x));
+  if (is_encoded(x)) put_encoded(line, x);
   put_json_number(line, STR(",\"request_bytes\":"), x->now.up.bytes);
   put(line, STR(",\"duration\":"));
   put_seconds(line, x->account.duration_us);

@@ -68,15 +68,16 @@ void codings_strip(struct headers *h) {
 
 /* A part of a coded body (206) cannot be undone. */
 static bool may_undo(const struct exchange *x, const struct response *response) {
-  bool is_wanted = x->hooks->decodes || (x->codings && x->codings->wants_text);
-  if (!is_wanted || x->answer || !filter_has_response(x)) return false;
+  if (x->answer || !filter_has_response(x)) return false;
   return response->status != 206 && response->status != 304 && response->status >= 200 &&
          !headers_find(&response->headers, STR("Content-Range"));
 }
 
 static bool undo(struct exchange *x, struct response *response) {
   enum coding codings[DECODING_MOST];
-  unsigned count = may_undo(x, response) ? known_codings(&response->headers, codings) : 0;
+  bool is_wanted = x->hooks->decodes || (x->codings && x->codings->wants_text);
+  if (!is_wanted || !may_undo(x, response)) return false;
+  unsigned count = known_codings(&response->headers, codings);
   if (!count) return false;
   struct codings *c = codings_of_exchange(x);
   c->undone_count = count;
@@ -84,6 +85,13 @@ static bool undo(struct exchange *x, struct response *response) {
   codings_strip(&response->headers);
   codable_weaken(&response->headers);
   return true;
+}
+
+bool codings_give_text(const struct exchange *x) {
+  enum coding codings[DECODING_MOST];
+  const struct response *response = &x->response;
+  if (!codings_of(&response->headers, codings, DECODING_MOST)) return true;
+  return may_undo(x, response) && known_codings(&response->headers, codings);
 }
 
 unsigned codings_of_request(const struct exchange *x, enum coding codings[DECODING_MOST]) {

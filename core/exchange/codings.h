@@ -56,6 +56,8 @@ struct codings *codings_of_exchange(struct exchange *x);
 void codings_settle(struct exchange *x, struct response *response);
 /* The same, and what the policy has said: another response has come. */
 void codings_forget(struct codings *c, struct exchange *x);
+/* Do the body hooks get x->response as text, if the policy wants so? */
+bool codings_give_text(const struct exchange *x);
 /* What was settled is over. Harmless without. */
 void codings_end(struct codings *c, struct exchange *x);
 

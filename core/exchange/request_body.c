@@ -32,7 +32,7 @@ static bool wants_text(const struct exchange *x) {
 static void read_as_text(struct exchange *x) {
   uint64_t most_bytes = x->now.up.limit;
   if (!x->now.up.filter) filter_request_to_text(x, most_bytes);
-  x->now.up.limit = x->settings->body_bytes;
+  x->now.up.limit = x->settings->body_bytes ? x->settings->body_bytes : UINT64_MAX;
 }
 
 /* It lies in x->body.replay, and is what the peer gets. */

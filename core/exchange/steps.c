@@ -322,6 +322,7 @@ static enum step_result step_logging(struct exchange *x) {
     x->times.ended = loop_now_ms(x->proxy->loop);
     if (x->now.peer) attempt_end(x, false);
     elsewhere_end(x);
+    if (x->down.filter) filter_none(&x->down); /* its coders may serve others while a hook waits */
     account_exchange(x);
   }
   return call(x, HOOK_logging, x->hooks->logging) == HOOK_WAIT ? STEP_WAIT : STEP_NEXT;

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/why.h"
+#include "exchange/codings.h"
 #include "exchange/describe.h"
 #include "exchange/exchange.h"
 #include "exchange/peer.h"
@@ -109,6 +110,7 @@ static void make_listeners(struct forward *f) {
                                   .hooks = &f->hooks,
                                   .place = STR("--listen")};
     l->settings.h2c = o->listeners[i].h2c;
+    if (o->compresses) l->settings.compression = &compression_default;
     if (o->listeners[i].tls) l->tls = (struct tls_server_options){.certificates = &f->files, .count = 1};
   }
 }

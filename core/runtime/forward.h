@@ -22,6 +22,7 @@ struct forward_options {
   bool http2;      /* they speak HTTP/2, and only that */
   bool no_verify;  /* of their certificates */
   bool sends_host; /* they get their own name in Host */
+  bool compresses; /* responses, for clients that accept it */
   struct str ca, certificate, key;
   struct str health; /* the path that is asked for; empty: peers are not asked */
   /* Who checks health, where `health` is set: the policy that does so in the control worker, on the set of backends

@@ -124,10 +124,11 @@ int compress_set(lua_State *L) {
   return luaL_error(L, "set_compression: expected true, false, \"zstd\", \"br\" or \"gzip\"");
 }
 
-/* response:set_decoded() */
+/* response:set_decoded(): true where the body hooks get text; false: its coding is unknown, or it is a part. -1 +1 */
 int compress_set_decoded(lua_State *L) {
   struct exchange *x = token_check_kind(L, 1, TOKEN_RESPONSE)->x;
   session_phase(L, x, PHASE(upstream_response_filter) | PHASE(response_filter), "set_decoded");
   codings_of_exchange(x)->wants_text = true;
-  return 0;
+  lua_pushboolean(L, codings_give_text(x));
+  return 1;
 }

@@ -10,7 +10,7 @@ struct compression;
 
 /* Of the options at `index`; NULL: off. Raises what is wrong with it. -0 +0 */
 const struct compression *compress_read(lua_State *L, int index, struct arena *arena);
-/* response:set_compression and set_decoded. -2 +0, -1 +0 */
+/* response:set_compression and set_decoded. -2 +0, -1 +1 */
 int compress_set(lua_State *L);
 int compress_set_decoded(lua_State *L);
 

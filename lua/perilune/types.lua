@@ -446,6 +446,17 @@ function log.is_on(level) end
 ---@field key string
 ---@field ocsp? string
 
+--- Each coding takes a level, or false: it is not used. Among those that a client likes equally, zstd comes first, then br,
+--- then gzip.
+---@class perilune.compress_options
+---@field zstd? integer|boolean 1 to 12; 3
+---@field br? integer|boolean 1 to 9; 4
+---@field gzip? integer|boolean 1 to 9; 5
+---@field min? integer bytes of a body below which it is sent as it is, if its length is known; 1024
+---@field types? string[] types that are compressed: "text/css", or "text/" for all of text; text, JSON, JavaScript, XML, SVG,
+---fonts without compression of their own, and their like
+---@field cross_site? boolean compress also personal responses that another site has asked for without a click (BREACH); false
+
 ---@class perilune.listen_options
 ---@field certificate? string PEM file with the chain; relative to the script. With `key`: TLS
 ---@field key? string PEM file
@@ -485,6 +496,8 @@ function log.is_on(level) end
 ---@field forwarded_from? string[] networks whose clients "append" trusts; without: every client
 ---@field via? boolean add Via; true
 ---@field allow_connect? boolean pass CONNECT to the policy instead of 405; false
+---@field compress? boolean|perilune.compress_options compress responses for clients that accept it; true: with the usual
+---options; see [compression](compression.md); false
 ---@field h2c? boolean without TLS: connections may begin with HTTP/2, by prior knowledge (RFC 9113 3.3); false
 ---@field max_streams? integer HTTP/2: requests of one connection at a time; 100. Further ones are refused, and the client may repeat them
 ---@field stream_window? integer HTTP/2: bytes of a request body that may wait to be forwarded; grows, up to 1 MiB, for a body that is forwarded as fast as it comes; 65536
@@ -638,6 +651,8 @@ function log.is_on(level) end
 ---| fun(session: perilune.session, chunk: string, is_last: boolean, ctx: table): string|string[]|nil
 
 ---@class perilune.hooks
+---@field decode? boolean the body hooks, and session:read_body, get text: gzip, br, zstd and deflate are decompressed before
+---them, and the client gets the result compressed again, if it accepts that; see [compression](compression.md); false
 ---@field request_body_filter? perilune.body_filter towards the peer; each byte passes once, a retry sends again what the hook returned
 ---@field upstream_response_body_filter? perilune.body_filter as the peer sends it
 ---@field response_body_filter? perilune.body_filter as the client gets it; called after upstream_response_body_filter
@@ -964,6 +979,16 @@ function response:reason() end
 ---@param status integer
 ---@param reason? string without: the usual one
 function response:set_status(status, reason) end
+--- Says whether this response is compressed, whatever the listener's `compress` says. true: by its rules, or the usual ones;
+--- false: no; "zstd", "br" or "gzip": by this coding, whatever the type and the size. It is compressed only if the client
+--- accepts that, and never if it is compressed already, a part (206), "no-transform", multipart or gRPC. Phases:
+--- upstream_response_filter, response_filter, answer_filter.
+---@param coding boolean|"zstd"|"br"|"gzip"
+function response:set_compression(coding) end
+--- The body hooks get this body as text, as with `decode = true`. It stays as it is if its coding is unknown, if there are
+--- more than two, or if it is a part (206). Phases: upstream_response_filter, response_filter.
+---@return boolean is_text it is text, or will be
+function response:set_decoded() end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- error: what went wrong. tostring() gives its text.

@@ -31,7 +31,9 @@ enum { SHOWN_FIRST = 6, SHOWN_LAST = 26 };
 
 /* --- lines ---------------------------------------------------------------------------------------------- */
 
-static void put_family(FILE *out, const char *name, const char *type, const char *help) {
+#define put_family exposition_put_family
+
+void exposition_put_family(FILE *out, const char *name, const char *type, const char *help) {
   fprintf(out, "# HELP perilune_%s %s\n# TYPE perilune_%s %s\n", name, help, name, type);
 }
 
@@ -379,6 +381,7 @@ char *exposition_text(const struct server *s) {
   put_process(out, s);
   put_listeners(out, s);
   put_peers(out, &tally);
+  exposition_put_codings(out, &tally);
   put_names(out, s);
   put_backends(out, s);
   put_limits(out, s);

@@ -9,14 +9,18 @@
 
 struct registry;
 struct server;
+struct tally;
 
 #define EXPOSITION_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 /* Malloc'd; in the control worker's thread. */
 char *exposition_text(const struct server *server);
 
-/* Between its own files: the policy's metrics; and name="value". */
+/* Between its own files: the policy's metrics, those of content codings; the lines before a metric, and name="value".
+ */
 void exposition_put_policy(FILE *out, struct registry *registry);
+void exposition_put_codings(FILE *out, const struct tally *tally);
+void exposition_put_family(FILE *out, const char *name, const char *type, const char *help);
 void exposition_put_label(FILE *out, const char *name, struct str value);
 
 #endif
