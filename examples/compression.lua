@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Compresses what the origin sends, for clients that accept it. Pages with tokens in them stay uncompressed, downloads of
+-- Compresses what the origin sends, for clients that accept it. Pages with tokens stay uncompressed, downloads of
 -- CSV are compressed though the list does not name them, and the page's footer is changed whatever the origin's coding.
 --
 --   ORIGIN=127.0.0.1:8000 perilune run examples/compression.lua

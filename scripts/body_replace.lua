@@ -4,8 +4,8 @@
 --   local replace = body_replace.new { texts = { ["http://inside.example"] = "https://www.example" } }
 --   replace.install(policy)      -- or call replace.request, replace.response and replace.body from hooks of your own
 --
--- Bodies of other types than `types` stay as they are. What the peer has compressed is decompressed first, and compressed
--- again for clients that accept it.
+-- Bodies of other types than `types` stay as they are. What the peer has compressed is decompressed first, and
+-- compressed again for clients that accept it.
 --
 -- What is held back of a piece is its end where that may be the beginning of a text: at most the longest text less one
 -- byte, and nothing where no text begins so. All else goes on at once, so events of a stream are not kept waiting.

@@ -3,6 +3,7 @@
 local client = require "client"
 local coded = require "coded"
 local origins = require "origins"
+local perilune = require "perilune"
 local process = require "process"
 local scene = require "scene"
 
@@ -161,7 +162,8 @@ describe("compress = true", function()
       for _, version in ipairs { "1.1", "2" } do
         local response = ask("/30000", accept(coding), { version = version })
         assert.is_true(("a line\n"):rep(30000) == coded.decode(coding, response.body), coding)
-        assert.equal(coding, ask("/30000", accept(coding), { version = version, method = "HEAD" }).headers["content-encoding"])
+        local head = ask("/30000", accept(coding), { version = version, method = "HEAD" })
+        assert.equal(coding, head.headers["content-encoding"])
       end
     end
     assert.is_nil(ask("/10", accept(ALL)).headers["content-encoding"])
@@ -231,8 +233,9 @@ describe("the codings of compress", function()
       ["compress = { zstd = false, br = false, gzip = false }"] = "no coding is left",
       ["decode = true"] = "stands among the hooks: policy.decode = true",
     } do
-      local run = require("perilune").run { args = { "check", process.write_file(process.directory() .. "/p.lua", ([[
-        require("perilune").listen("127.0.0.1:0", { upstream_peer = function() return ":1" end }, { %s })]]):format(option)) } }
+      local path = process.write_file(process.directory() .. "/p.lua", ([[
+        require("perilune").listen("127.0.0.1:0", { request_filter = function() end }, { %s })]]):format(option))
+      local run = perilune.run { args = { "check", path } }
       assert.is_true(run.code ~= 0, option)
       assert.matches(message, run.stderr, 1, true)
       assert.matches("p.lua:1", run.stderr, 1, true)
@@ -256,7 +259,8 @@ describe("the codings of compress", function()
       coding(ask, "/private", "cross-site", { ["Sec-Fetch-User"] = "?1" }),
       coding(ask, "/private", "cross-site", { Cookie = false }),
     })
-    assert.equal("gzip", coding(asker(answers, { listen = "compress = { cross_site = true }" }), "/private", "cross-site"))
+    local open = asker(answers, { listen = "compress = { cross_site = true }" })
+    assert.equal("gzip", coding(open, "/private", "cross-site"))
   end)
 end)
 
@@ -297,10 +301,11 @@ end)
 
 it("proxy --compress does the same, and --print-config says how", function()
   local origin = origins.start(serve())
-  local proxy = require("perilune").start { args = { "proxy", "--listen", "127.0.0.1:0", "--to", origin.address,
+  local proxy = perilune.start { args = { "proxy", "--listen", "127.0.0.1:0", "--to", origin.address,
     "--compress", "--workers", "1" } }
   local response = client.request { port = proxy.port, headers = accept "gzip", target = "/5000" }
   assert.is_true(coded.json(5000) == coded.decode("gzip", response.body))
-  local run = require("perilune").run { args = { "proxy", "--listen", ":0", "--to", ":1", "--compress", "--print-config" } }
+  local words = { "proxy", "--listen", ":0", "--to", ":1", "--compress", "--print-config" }
+  local run = perilune.run { args = words }
   assert.matches('perilune.listen(":0", policy, { compress = true })', run.stdout, 1, true)
 end)

@@ -164,7 +164,8 @@ describe("compression in the metrics and the access log", function()
         local kind = request.target == "/png" and "image/png" or "application/json"
         connection:respond { headers = { ["Content-Type"] = kind }, body = coded.json(20000) }
       end
-    end, { listen = 'compress = true, access_log = "stdout", access_log_format = "json"', settings = { "--admin", "127.0.0.1:0" } })
+    end, { listen = 'compress = true, access_log = "stdout", access_log_format = "json"',
+      settings = { "--admin", "127.0.0.1:0" } })
     local response = ask { headers = accept "gzip" }
     ask { headers = accept "gzip", target = "/png" }
     ask {}

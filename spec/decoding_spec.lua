@@ -17,7 +17,8 @@ local function asker(body, coding, options, more)
   options = options or { hooks = UPPER }
   local proxy, origin, ask = scene.proxied(function(connection)
     while connection:read_request() do
-      local answer = { headers = { ["Content-Type"] = "text/html", ETag = '"a"', ["Content-Encoding"] = coding }, body = body }
+      local headers = { ["Content-Type"] = "text/html", ETag = '"a"', ["Content-Encoding"] = coding }
+      local answer = { headers = headers, body = body }
       for name, value in pairs(more or {}) do answer[name] = value end
       connection:respond(answer)
     end
@@ -96,7 +97,9 @@ describe("decode = true", function()
   it("ends what grows out of all proportion, with a clear line", function()
     for _, coding in ipairs(ALL) do
       local ask, _, proxy = asker(coded.encode(coding, ("\0"):rep(30000000)), coding,
-        { hooks = "policy.decode = true\nfunction policy.response_body_filter(_, chunk, last) return last and 'x' or nil end" })
+        { hooks = [[
+          policy.decode = true
+          function policy.response_body_filter(_, _, is_last) return is_last and "x" or nil end]] })
       assert.equal(502, ask({ timeout = 60 }).status, coding)
       proxy:wait_log "out of all proportion: the decoded body is larger than allowed"
       assert.is_true(proxy:rss() < 400 * 1048576)
@@ -117,7 +120,8 @@ describe("decode = true", function()
         assert.is_nil(seen.headers["content-encoding"])
       end
     end
-    local response = client.request { port = proxy.port, method = "POST", body = "x", headers = { ["Content-Encoding"] = "rot13" } }
+    local response = client.request { port = proxy.port, method = "POST", body = "x",
+      headers = { ["Content-Encoding"] = "rot13" } }
     assert.equal(200, response.status)
     assert.equal("rot13", origin.requests[#origin.requests].headers["content-encoding"])
   end)
@@ -131,8 +135,8 @@ describe("decode = true", function()
         if session:query_arg "set" then session:set_body(#text .. text:sub(1, 3)) end
       end]] })
     local function post(target, coding, body)
-      return client.request { port = proxy.port, method = "POST", target = target, body = body or coded.encode(coding, TEXT),
-        headers = { ["Content-Encoding"] = coding } }.status
+      return client.request { port = proxy.port, method = "POST", target = target,
+        body = body or coded.encode(coding, TEXT), headers = { ["Content-Encoding"] = coding } }.status
     end
     for _, coding in ipairs(ALL) do
       assert.equal(200, post("/?limit=200000", coding))
@@ -186,7 +190,8 @@ describe("body_replace", function()
     local page = ("<a href=http://inside.example/>"):rep(3000)
     for _, coding in ipairs(ALL) do
       local ask = asker(coded.encode(coding, page), coding, { hooks = [[
-        require("perilune.body_replace").new({ texts = { ["http://inside.example"] = "https://www.example" } }).install(policy)]] })
+        local texts = { ["http://inside.example"] = "https://www.example" }
+        require("perilune.body_replace").new({ texts = texts }).install(policy)]] })
       local response = ask { headers = accept "gzip" }
       assert.equal(("<a href=https://www.example/>"):rep(3000), coded.decode("gzip", response.body))
       assert.equal(("<a href=https://www.example/>"):rep(3000), ask({}).body)

@@ -141,7 +141,7 @@ static enum step_result bad_response(struct exchange *x, const char *why) {
 
 static void note_head(struct exchange *x, size_t bytes) {
   deadline_head_came(x);
-  x->heads_bytes += bytes;
+  x->heads.bytes += bytes;
   if (x->now.times.first_byte) return;
   x->now.times.first_byte = loop_now_ms(x->proxy->loop);
   account_first_byte(x);
@@ -153,7 +153,7 @@ static enum step_result take_head(struct exchange *x) {
   size_t bytes = 0;
   bool is_good = call->codec->take_head(call, &bytes, &why);
   note_head(x, bytes);
-  if (x->heads_bytes > HEADS_MOST * x->settings->head.head_bytes) {
+  if (x->heads.bytes > HEADS_MOST * x->settings->head.head_bytes) {
     x->response = (struct response){0};
     return bad_response(x, "interim responses without end");
   }
@@ -161,7 +161,7 @@ static enum step_result take_head(struct exchange *x) {
   if ((why = negotiation_fault(x))) return bad_response(x, why);
   hedge_end(x);
   lease_answered(&x->now.lease, x->response.status, loop_now_us(x->proxy->loop));
-  x->stated = stated_length(&x->response);
+  x->heads.stated = stated_length(&x->response);
   if (x->codings) codings_forget(x->codings, x);
   if (headers_may_have(&x->response.headers, FIELD_UPGRADE)) negotiation_tell_peer(x);
   framing_strip_response(&x->response);

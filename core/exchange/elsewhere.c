@@ -39,7 +39,7 @@ static void put_by(struct exchange *x) {
   struct kept *kept = arena_zalloc(&x->arena, sizeof *kept);
   CHECK(x->now.call && x->now.call->is_ready && !x->rival);
   kept->response = x->response;
-  kept->stated = x->stated;
+  kept->stated = x->heads.stated;
   attempt_set_aside(x, &kept->attempt);
   struct call *call = kept->attempt.call;
   call->codec->pause(call);
@@ -81,7 +81,7 @@ bool elsewhere_return(struct exchange *x) {
   attempt_put_back(x, &kept->attempt);
   x->answer = NULL;
   x->response = kept->response;
-  x->stated = kept->stated;
+  x->heads.stated = kept->stated;
   exchange_jump(x, STEP_upstream_response_filter);
   return true;
 }

@@ -147,8 +147,7 @@ struct exchange {
 
   struct relay down;        /* the response's body, to the client */
   struct response response; /* the peer's, then edited by the response filters */
-  size_t heads_bytes;       /* of all response heads of the attempts so far (bounded) */
-  struct body stated;       /* length that a response without body states (HEAD, 304) */
+  struct heads heads;       /* what came with them */
 
   struct request request; /* as the client sent it, hop-by-hop fields removed */
   struct attempt now;     /* the one under way, or the last one */

@@ -59,6 +59,12 @@ struct account {
   struct log_field *log_fields; /* arena: what the policy adds to the line */
 };
 
+/* Of the peer's response heads. */
+struct heads {
+  size_t bytes;       /* of all heads of the attempts so far (bounded) */
+  struct body stated; /* length that a response without body states (HEAD, 304) */
+};
+
 /* How slowly the body of its request may come (upload.h). */
 struct upload {
   uint64_t since_ms;          /* the credit is used up from then on, while `runs` */

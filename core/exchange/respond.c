@@ -112,7 +112,7 @@ static enum framing framing_for_client(const struct exchange *x) {
 static struct body stated_body(const struct exchange *x, enum framing out) {
   if (has_no_body(x)) {
     bool is_in_doubt = filter_has_response(x) || codings_change_length(x->codings);
-    return is_in_doubt ? (struct body){FRAMING_NONE, 0} : x->stated;
+    return is_in_doubt ? (struct body){FRAMING_NONE, 0} : x->heads.stated;
   }
   return (struct body){out, x->response.body.length};
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// compress: Lua values into struct compression and struct codings. Each coding takes false, or a level: the highest ones
-// of the libraries are left out, since they are for files that are made once, and would hold up all others.
+// compress: Lua values into struct compression and struct codings. Each coding takes false, or a level: the highest
+// ones of the libraries are left out, since they are for files that are made once, and would hold up all others.
 #include "lua/api/compress.h"
 
 #include <lauxlib.h>

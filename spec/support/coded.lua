@@ -119,7 +119,8 @@ function M.json(bytes)
   local parts, length, state = {}, 0, 7
   while length < bytes do
     state = (state * 1103515245 + 12345) % 2147483648
-    parts[#parts + 1] = ('{"id":%d,"name":"user %d","active":%s},\n'):format(state, state % 1000, tostring(state % 2 == 0))
+    local line = '{"id":%d,"name":"user %d","active":%s},\n'
+    parts[#parts + 1] = line:format(state, state % 1000, tostring(state % 2 == 0))
     length = length + #parts[#parts]
   end
   return table.concat(parts):sub(1, bytes)
