@@ -31,6 +31,12 @@ local function text(value)
   return ("expected a string, got a %s value"):format(type(value))
 end
 
+local CODINGS = { zstd = true, br = true, gzip = true }
+local function coding(value)
+  if type(value) == "boolean" or CODINGS[value] then return nil end
+  return 'expected true, false, "zstd", "br" or "gzip", got ' .. show(value)
+end
+
 local function callback(value)
   return type(value) ~= "function" and ("expected a function, got a %s value"):format(type(value)) or nil
 end
@@ -70,7 +76,7 @@ local TESTS = {
 local METHODS = {
   session = { read_body = { bytes }, set_body = { text } },
   request = { set_target = { target } },
-  response = { set_status = { status } },
+  response = { set_status = { status }, set_compression = { coding } },
   string = { find = { lua_pattern }, match = { lua_pattern }, gmatch = { lua_pattern }, gsub = { lua_pattern } },
   ["perilune.dict"] = { set = { text, nil, time_to_live }, add = { text, nil, time_to_live },
     incr = { text, nil, nil, time_to_live }, get = { text }, delete = { text }, ttl = { text } },

@@ -42,7 +42,7 @@ end
 --- --- what they have -----------------------------------------------------------------------------------------------
 
 local CHANGES = words "set_header add_header remove_header"
-local OF_RESPONSES = words "status reason set_status"
+local OF_RESPONSES = words "status reason set_status set_compression set_decoded"
 local OF_MESSAGES = words "get_header get_headers headers"
 local OF_REQUESTS = words "method target path version set_method set_target"
 local OF_ERRORS = words "kind side text status retryable"
