@@ -77,15 +77,12 @@ describe("a compressed stream", function()
     local noise = {}
     for i = 1, 200000 do noise[i] = ("%d %x"):format(i * 7919 % 1000003, i * 104729 % 16777213) end
     text = text .. table.concat(noise, "\n") .. table.concat(noise, ";")
-    local origin_is_through = false
     local proxy, _, ask = scene.proxied(function(connection)
       connection:read_request()
       connection:respond { headers = { ["Content-Type"] = "text/plain" }, body = text }
-      origin_is_through = true
       connection:read_request()
     end, { listen = "compress = true" })
     local before = ask({ headers = accept "identity" }) and proxy:rss()
-    origin_is_through = false
     local connection = client.connect { port = proxy.port, receive_buffer = 4096 }
     connection:send "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
     local head = connection:read_until "\r\n\r\n"
