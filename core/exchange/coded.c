@@ -16,12 +16,12 @@ struct coded *coded_new(struct exchange *x, bool is_response) {
   return c;
 }
 
-void coded_decode(struct coded *c, const enum coding *undone, unsigned count, uint64_t most_bytes) {
+void coded_add_decoding(struct coded *c, const enum coding *undone, unsigned count, uint64_t most_bytes) {
   decoding_begin(&c->decoding, &c->x->proxy->decoders, undone, count, most_bytes);
   for (unsigned i = 0; i < count; i++) cell_add(&c->x->proxy->tally->decompressed[undone[i]], 1);
 }
 
-void coded_encode(struct coded *c, struct coder *encoder, bool flushes_at_once) {
+void coded_add_encoding(struct coded *c, struct coder *encoder, bool flushes_at_once) {
   encoding_begin(&c->encoding, &c->x->proxy->encoders, encoder);
   c->flushes_at_once = flushes_at_once;
 }

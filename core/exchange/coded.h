@@ -40,8 +40,8 @@ struct coded {
 /* In the arena of x, of its response or its request: `undone` codings are undone, `encoder` (taken over, or NULL) puts
  * one on. */
 struct coded *coded_new(struct exchange *x, bool is_response);
-void coded_decode(struct coded *c, const enum coding *undone, unsigned count, uint64_t most_bytes);
-void coded_encode(struct coded *c, struct coder *encoder, bool flushes_at_once);
+void coded_add_decoding(struct coded *c, const enum coding *undone, unsigned count, uint64_t most_bytes);
+void coded_add_encoding(struct coded *c, struct coder *encoder, bool flushes_at_once);
 /* Gives all back; the filter is not asked any more. */
 void coded_end(struct coded *c);
 

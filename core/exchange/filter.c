@@ -68,7 +68,7 @@ static struct coded *add_codings(struct body_filter *f, bool is_response) {
 static void undo_of_request(struct body_filter *f, uint64_t most_bytes) {
   enum coding codings[DECODING_MOST];
   unsigned count = codings_of_request(f->piece.x, codings);
-  if (count) coded_decode(add_codings(f, false), codings, count, most_bytes);
+  if (count) coded_add_decoding(add_codings(f, false), codings, count, most_bytes);
 }
 
 void filter_request(struct exchange *x) {
@@ -89,9 +89,9 @@ void filter_request_to_text(struct exchange *x, uint64_t most_bytes) {
 /* As it was settled: see codings.h. The encoder passes on to the filter. */
 static void add_settled_codings(struct body_filter *f, struct codings *settled) {
   struct coded *coded = add_codings(f, true);
-  if (settled->undone_count) coded_decode(coded, settled->undone, settled->undone_count, 0);
+  if (settled->undone_count) coded_add_decoding(coded, settled->undone, settled->undone_count, 0);
   if (!settled->encoder) return;
-  coded_encode(coded, settled->encoder, settled->flushes_at_once);
+  coded_add_encoding(coded, settled->encoder, settled->flushes_at_once);
   settled->encoder = NULL;
   timer_init(&coded->timer, f->piece.x->proxy->loop, on_pause_over);
   f->filter.pause = pause_coded;
