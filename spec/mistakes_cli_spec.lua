@@ -149,7 +149,7 @@ local command_line = {
     "--tls-cert " .. lfs.currentdir() .. "/Makefile: no start line like -----BEGIN CERTIFICATE-----: it is not PEM" },
   { "proxy --listen h2://:0 --to 1", "write https://, where clients choose HTTP/2 themselves" },
   { "proxy --listen :0 --to h2c://a:1,http://b:1", "all peers are h2:// or h2c://, or none is" },
-  { "proxy --listen :0 --to h2c://a:1 --health /", "--health asks by HTTP/1.1, which peers of h2:// and h2c:// may not" },
+  { "proxy --listen :0 --to h2c://a:1 --health /", "--health asks by HTTP/1.1, which peers of h2:// and h2c://" },
   { "proxy --listen :0 --to https://a --ca no.pem", "--ca no.pem: No such file or directory" },
   { "proxy --listen :0 --to a:1 --ca Makefile", "--ca is for peers by TLS, and no --to begins with https://" },
   { "proxy --listen :0 --to a:1 --insecure-skip-verify", "--insecure-skip-verify is for peers by TLS" },

@@ -23,8 +23,8 @@ bool whereabouts_want(struct watch *watch, unsigned turn);
 /* In the signal's handler: looks it up, if it is wanted and can be known. */
 void whereabouts_look(struct vm *vm, const void *context);
 /* Has the signal interrupted a system call that waited? The kernel sets the thread back to the instruction, to begin
- * the call again, or lets it return EINTR; a call that does not wait is through before the handler runs. False where the
- * processor is not known. `context`: the handler's third argument. */
+ * the call again, or lets it return EINTR; a call that does not wait is through before the handler runs. False where
+ * the processor is not known. `context`: the handler's third argument. */
 bool whereabouts_is_blocked(const void *context);
 /* "request_filter at policy.lua:14", "request_filter (defined at policy.lua:12)", "the main chunk at policy.lua:3". */
 void whereabouts_describe(const struct watch *watch, char *text, size_t bytes);
