@@ -14,6 +14,7 @@ has_file() { for file in "$@"; do [ -e "$file" ] && return 0; done; return 1; }
 has_llhttp() { has_library libllhttp || has_file /usr/share/llhttp/llhttp.c; }
 has_redis() { has_command redis-server || has_command valkey-server; }
 has_browser() { has_command chromium || has_command chromium-browser || has_command google-chrome; }
+has_grpcio() { python3 -c 'import grpc' 2>/dev/null || /usr/bin/python3 -c 'import grpc' 2>/dev/null; }
 has_libfuzzer() {
   runtime=$(clang -print-runtime-dir 2>/dev/null) || return 1
   has_file "$runtime"/libclang_rt.fuzzer*.a "$runtime"/../*/libclang_rt.fuzzer*.a
@@ -57,6 +58,8 @@ need_for_test() {
 need_for_every_spec() {
   need chromium has_browser
   need systemd has_command systemd-analyze
+  need nghttp2-client has_command h2load
+  need python3-grpcio has_grpcio
   need testssl.sh has_command testssl
 }
 need_for_lint() {

@@ -89,7 +89,8 @@ static void take_array(struct body_piece *piece, struct task *task) {
 
 static void take(struct body_piece *piece, struct task *task) {
   lua_State *co = task->co;
-  bool takes_false = piece->hook == HOOK_response_trailer_filter; /* as hooks do that change something in place */
+  bool takes_false =
+      piece->hook == HOOK_response_trailer_filter; /* as hooks do that change something in place */
   if (lua_isnoneornil(co, 1) || (takes_false && !lua_toboolean(co, 1))) return;
   if (lua_istable(co, 1)) {
     take_array(piece, task);

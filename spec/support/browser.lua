@@ -17,14 +17,17 @@ function M.find()
   end
 end
 
---- The document of that address as it is after two seconds of the page's own time, and what the browser logged.
-function M.render(url)
+--- The document of that address as it is after two seconds of the page's own time. `words`: more for its command line.
+function M.render(url, words)
   local directory = process.directory()
-  local result = process.run({
+  local command = {
     M.find(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-dev-shm-usage", "--user-data-dir=" .. directory .. "/profile", "--virtual-time-budget=2000",
-    "--enable-logging=stderr", "--dump-dom", url,
-  }, { directory = directory, timeout = 180 })
+    "--enable-logging=stderr", "--dump-dom",
+  }
+  for _, word in ipairs(words or {}) do command[#command + 1] = word end
+  command[#command + 1] = url
+  local result = process.run(command, { directory = directory, timeout = 180 })
   assert(result.code == 0, result.stderr)
   assert(not result.stderr:find "CONSOLE", result.stderr)
   return result.stdout
