@@ -6,9 +6,11 @@
 --   health_check.tcp(upstreams, { interval = 1 })
 --   health_check.tls(upstreams, { sni = "app.internal" })
 --   health_check.http(upstreams, { path = "/health", statuses = { "200-299" }, failures = 3 })
+--   health_check.grpc(upstreams, { service = "shop.Cart" })
 --   health_check.with(upstreams, function(address) return is_fine(address) end, { interval = 5 })
 
 local core = require "perilune.core"
+local grpc_client = require "perilune.grpc_client"
 local http = require "perilune.http"
 local options = require "perilune.options"
 local spawn = require "perilune.spawn"
@@ -51,6 +53,12 @@ local http_options = and_tls(with {
   statuses = { "table", { 200 } }, -- numbers, and ranges like "200-299"
   body = { "string" },          -- a pattern that the body must hold, within
   limit = { "count", 65536 },   -- its first bytes; what is behind them is not read
+})
+local grpc_options = and_tls(with {
+  tls = { "boolean" },
+  port = { "positive" },        -- instead of the backend's own
+  service = { "string", "" },   -- that is asked for; "": the server as a whole
+  host = { "string" },          -- without: the backend's address
 })
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -239,6 +247,36 @@ function health_check.http(set, given)
   end, wanted)
 end
 
+local serving = { [0] = "UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN" }
+
+-- HealthCheckRequest: its field 1 is the service's name. HealthCheckResponse: its field 1 is the status.
+local function request_for(service) return service == "" and "" or "\10" .. string.char(#service) .. service end
+local function status_in(message) return message == "" and 0 or message:match "^\8[%z\1-\127]$" and message:byte(2) end
+
+local function judge_health(answer)
+  if answer.status ~= 0 then
+    return false, ("it answered %s%s"):format(answer.name, answer.reason and ": " .. answer.reason or "")
+  end
+  local status = status_in(answer.message or "")
+  if status == 1 then return true end
+  return false, "its health is " .. (serving[status] or "no answer that can be read")
+end
+
+--- A backend is healthy when it says so by the health protocol of gRPC (grpc.health.v1.Health/Check).
+function health_check.grpc(set, given)
+  local wanted = read("health_check.grpc", set, given, grpc_options)
+  if #wanted.service > 127 then error("health_check.grpc: the name of the service has more than 127 bytes", 2) end
+  local message = request_for(wanted.service)
+  begin(set, function(address)
+    local answer, why, kind = grpc_client.ask(at_port(address, wanted.port), "/grpc.health.v1.Health/Check", message, {
+      timeout = patience(wanted), host = wanted.host, tls = wanted.tls, sni = wanted.sni, verify = wanted.verify,
+      verify_name = wanted.verify_name, ca = wanted.ca, family = wanted.family,
+    })
+    if not answer then return false, why, kind end
+    return judge_health(answer)
+  end, wanted)
+end
+
 --- A backend is healthy when a function says so: check(address) gives true; or false and why. It may wait.
 function health_check.with(set, check, given)
   if type(check) ~= "function" then error("health_check.with: expected a function as its second argument", 2) end
@@ -258,6 +296,7 @@ end
 
 options.declare(health_check.tcp, "health_check.tcp", 2, tcp_options, too_patient)
 options.declare(health_check.tls, "health_check.tls", 2, tcp_options, too_patient)
+options.declare(health_check.grpc, "health_check.grpc", 2, grpc_options, too_patient)
 options.declare(health_check.http, "health_check.http", 2, http_options, too_patient)
 options.declare(health_check.with, "health_check.with", 3, with_options, too_patient)
 

@@ -33,6 +33,7 @@
   X(tcp)                                                                                                     \
   X(dns)                                                                                                     \
   X(http_client)                                                                                             \
+  X(h2_client)                                                                                               \
   X(redis)                                                                                                   \
   X(clock)                                                                                                   \
   X(crypto)                                                                                                  \

@@ -36,6 +36,7 @@ enum handle_kind {
   HANDLE_LOOKUP,
   HANDLE_LIMITER,
   HANDLE_REDIS,
+  HANDLE_H2_CLIENT,
   HANDLE_KINDS
 };
 /* handle.h: gives back what a handle holds, once. It may run while the VM closes, or when its Lua state is given up: so

@@ -1,0 +1,79 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- grpc_client: one unary call of gRPC on a connection of its own, for health checks. The frames are core.h2_request's;
+-- here bytes are moved, and what came is said in gRPC's terms.
+
+local core = require "perilune.core"
+local tcp = require "perilune.tcp"
+
+local grpc_client = {}
+
+local NAMES = { [0] = "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+  "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+  "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED" }
+
+local function u32(number)
+  return string.char(math.floor(number / 16777216) % 256, math.floor(number / 65536) % 256,
+    math.floor(number / 256) % 256, number % 256)
+end
+
+local function find(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then return fields[i + 1] end
+  end
+  return nil
+end
+
+-- The only message of a body; nil where there is none.
+local function message_in(body)
+  if #body < 5 or body:byte(1) ~= 0 then return nil end
+  local a, b, c, d = body:byte(2, 5)
+  local length = ((a * 256 + b) * 256 + c) * 256 + d
+  return #body >= 5 + length and body:sub(6, 5 + length) or nil
+end
+
+local function answer_of(result)
+  if result.status ~= 200 then return nil, "it answered " .. result.status end
+  local last = #result.trailers > 0 and result.trailers or result.fields
+  local status = tonumber(find(last, "grpc-status"))
+  if not status then return nil, "its answer has no grpc-status" end
+  local reason = find(last, "grpc-message")
+  return { status = status, name = NAMES[status] or tostring(status), message = message_in(result.body),
+    reason = reason and reason:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end):gsub("%c", " ") }
+end
+
+-- Moves bytes until the answer is whole. True; or nil and why.
+local function converse(socket, request)
+  while true do
+    local bytes = request:out()
+    if bytes ~= "" then
+      local ok, why = socket:send(bytes)
+      if not ok then return nil, why end
+    end
+    local came, why = socket:receive "any"
+    if not came then return nil, why end
+    if request:feed(came) then return true end
+  end
+end
+
+--- Asks for "/package.Service/Method". Gives { status, name (of the status), reason, message }; or nil, a sentence and the
+--- name of the error where there was no connection.
+---@param options table timeout, host, and of tcp.connect tls, sni, verify, verify_name, ca, family
+function grpc_client.ask(address, path, message, options)
+  local host = options.host or address:find "^unix:" and "localhost" or (address:gsub("^:", "localhost:"))
+  local fields = { "content-type", "application/grpc", "user-agent", "perilune" }
+  local request = core.h2_request(options.tls and "https" or "http", host, path, fields,
+    "\0" .. u32(#message) .. message)
+  if not request then return nil, "the request cannot be written" end
+  local socket, why, kind = tcp.connect(address, { timeout = options.timeout, tls = options.tls, sni = options.sni,
+    verify = options.verify, verify_name = options.verify_name, ca = options.ca, family = options.family, fresh = true
+  })
+  if not socket then return nil, why, kind end
+  local ok, broken = converse(socket, request)
+  socket:close()
+  if not ok then return nil, broken end
+  local result, fault = request:result()
+  if not result then return nil, fault:find "^[%u_]+$" and "it has reset the stream: " .. fault or fault end
+  return answer_of(result)
+end
+
+return grpc_client
