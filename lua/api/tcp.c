@@ -23,7 +23,7 @@ struct socket_options {
   struct str sni, verify_name, ca, pool;
   unsigned timeout_ms, connect_ms, send_ms, receive_ms;
   enum resolver_family family;
-  bool tls, no_verify, fresh, one_way;
+  bool tls, no_verify, fresh, one_way, http2;
 };
 
 #define SOCKET(name, kind, member)                                                                           \
@@ -38,6 +38,7 @@ static const struct option options[] = {
     SOCKET("pool", OPTION_TEXT, pool),
     SOCKET("fresh", OPTION_FLAG, fresh),
     SOCKET("one_way", OPTION_FLAG, one_way),
+    SOCKET("http2", OPTION_FLAG, http2),
 };
 static const struct option_set option_set = OPTION_SET(options);
 
@@ -61,9 +62,9 @@ static void on_done(struct connect *connect, enum error error) {
 
 /* Everything in which connections differ. */
 static struct str key_of(struct arena *arena, struct str address, const struct socket_options *o) {
-  return arena_printf(arena, "%.*s|%d%d%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
-                      o->one_way, (int)o->family, STR_ARG(o->sni), STR_ARG(o->verify_name), STR_ARG(o->ca),
-                      STR_ARG(o->pool));
+  return arena_printf(arena, "%.*s|%d%d%d%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
+                      o->one_way, o->http2, (int)o->family, STR_ARG(o->sni), STR_ARG(o->verify_name),
+                      STR_ARG(o->ca), STR_ARG(o->pool));
 }
 
 static void start(struct socket *s, const struct socket_options *o) {
@@ -96,7 +97,8 @@ static bool prepare(lua_State *L, struct socket *s, struct str address, const st
     return false;
   }
   if (!o->tls) return true;
-  struct tls_client_options tls = {.ca = o->ca, .no_verify = o->no_verify, .no_alpn = true};
+  struct tls_client_options tls = {
+      .ca = o->ca, .no_verify = o->no_verify, .no_alpn = !o->http2, .http2 = o->http2, .no_http1 = o->http2};
   s->tls = tls_context_client(&tls, &why);
   if (s->tls) return true;
   lua_pushstring(L, why);

@@ -65,8 +65,8 @@ function grpc_client.ask(address, path, message, options)
     "\0" .. u32(#message) .. message)
   if not request then return nil, "the request cannot be written" end
   local socket, why, kind = tcp.connect(address, { timeout = options.timeout, tls = options.tls, sni = options.sni,
-    verify = options.verify, verify_name = options.verify_name, ca = options.ca, family = options.family, fresh = true
-  })
+    verify = options.verify, verify_name = options.verify_name, ca = options.ca, family = options.family, fresh = true,
+    http2 = options.tls })
   if not socket then return nil, why, kind end
   local ok, broken = converse(socket, request)
   socket:close()
