@@ -206,6 +206,10 @@ local health_check = {}
 ---@field limit? integer how many bytes of the body are read and searched; 65536
 ---@field lenient? perilune.lenient as of a peer, without no_close_notify
 
+---@class perilune.grpc_check_options: perilune.tcp_check_options
+---@field service? string at most 127 bytes; ""
+---@field host? string the backend's address
+
 --- Checks whether the backends can be connected to. The control worker checks all of them at the same time, first at once.
 ---@param upstreams perilune.backend_set
 ---@param options? perilune.tcp_check_options
@@ -220,6 +224,12 @@ function health_check.tls(upstreams, options) end
 ---@param upstreams perilune.backend_set
 ---@param options? perilune.http_check_options
 function health_check.http(upstreams, options) end
+
+--- Checks by gRPC's health protocol (grpc.health.v1.Health/Check), over HTTP/2: a backend is healthy if it answers SERVING.
+--- `service` is asked for ("": the server as a whole); `host` is the :authority.
+---@param upstreams perilune.backend_set
+---@param options? perilune.grpc_check_options
+function health_check.grpc(upstreams, options) end
 
 --- Checks with a function of yours, which may wait.
 ---@param upstreams perilune.backend_set

@@ -15,7 +15,13 @@
 ---   UNAVAILABLE, others UNKNOWN. grpc-message is the answer's body, if that is plain text of at most 1024 bytes;
 ---   otherwise the reason. An answer that sets grpc-status itself stays as it is. Metrics and canaries count the HTTP
 ---   status; the access log has the 200 that was sent, and the error.
---- - Requests to peers say TE: trailers, without which servers of gRPC refuse them.
+--- - Requests to peers say TE: trailers, without which servers of gRPC refuse them. If a server resets a call that has
+---   begun to answer with CANCEL, ENHANCE_YOUR_CALM or INADEQUATE_SECURITY, so is the client's stream.
+---
+--- Peers need http2 = true, or alpn = "h2" with TLS. A silent call is ended by the usual timeouts (read_timeout of the
+--- peer, body_timeout and min_receive_rate of the listener): set them for as long as calls may be silent. A server that
+--- is UNAVAILABLE says so in a head alone: upstream_response_filter can raise error { status = 503 } for it, and
+--- error_while_proxy set error.retry. [examples/grpc.lua](../examples/grpc.lua) does all of this.
 
 ---@class perilune.grpc_web
 local grpc_web = {}
