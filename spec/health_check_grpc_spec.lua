@@ -25,7 +25,9 @@ local function start(addresses, options)
 end
 
 -- A server whose health is what `answer` gives.
-local function server(answer, options) return origins.start(grpc.server { [CHECK] = answer }, options or { http2 = true }) end
+local function server(answer, options)
+  return origins.start(grpc.server { [CHECK] = answer }, options or { http2 = true })
+end
 
 local function expect(proxy, origin, what) proxy:wait_log("backend " .. pattern(origin.address) .. " is " .. what) end
 

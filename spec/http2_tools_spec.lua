@@ -28,8 +28,8 @@ local function start(handler)
   local proxy = scene.proxied(handler or echo, { hooks = ([[
     perilune.listen("127.0.0.1:0", policy, { certificate = %q, key = %q })]]):format(files.certificate, files.key),
     listen = "h2c = true" })
-  return { secure = "https://localhost:" .. proxy.ports[1], plain = "http://127.0.0.1:" .. proxy.ports[2], ca = files.ca,
-    proxy = proxy }
+  return { secure = "https://localhost:" .. proxy.ports[1], plain = "http://127.0.0.1:" .. proxy.ports[2],
+    ca = files.ca, proxy = proxy }
 end
 
 local function run(...)

@@ -31,6 +31,10 @@ local function message_in(body)
   return #body >= 5 + length and body:sub(6, 5 + length) or nil
 end
 
+local function decode(text)
+  return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end):gsub("%c", " "))
+end
+
 local function answer_of(result)
   if result.status ~= 200 then return nil, "it answered " .. result.status end
   local last = #result.trailers > 0 and result.trailers or result.fields
@@ -38,7 +42,7 @@ local function answer_of(result)
   if not status then return nil, "its answer has no grpc-status" end
   local reason = find(last, "grpc-message")
   return { status = status, name = NAMES[status] or tostring(status), message = message_in(result.body),
-    reason = reason and reason:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end):gsub("%c", " ") }
+    reason = reason and decode(reason) }
 end
 
 -- Moves bytes until the answer is whole. True; or nil and why.
@@ -55,8 +59,8 @@ local function converse(socket, request)
   end
 end
 
---- Asks for "/package.Service/Method". Gives { status, name (of the status), reason, message }; or nil, a sentence and the
---- name of the error where there was no connection.
+--- Asks for "/package.Service/Method". Gives { status, name (of the status), reason, message }; or nil, a sentence and
+--- the name of the error where there was no connection.
 ---@param options table timeout, host, and of tcp.connect tls, sni, verify, verify_name, ca, family
 function grpc_client.ask(address, path, message, options)
   local host = options.host or address:find "^unix:" and "localhost" or (address:gsub("^:", "localhost:"))
