@@ -121,8 +121,7 @@ static struct socket *get(lua_State *L, struct str address, const struct socket_
   return s;
 }
 
-/* core.tcp_open(address, options): a socket that connects, or nil and what is wrong with the arguments -2 +2
- */
+/* core.tcp_open(address, options): a socket that connects, or nil and what is wrong with them -2 +2 */
 static int tcp_open(lua_State *L) {
   struct socket_options wanted = {.timeout_ms = 5000};
   struct arena arena = {0};
