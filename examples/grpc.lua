@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- gRPC: servers that say themselves how they are, pages of browsers by gRPC-Web, and another server where one is not
--- available. A call may be silent for an hour; its client bounds it by grpc-timeout.
+-- A gateway for gRPC: servers say themselves how they are, pages of browsers ask by gRPC-Web, and another server is
+-- asked where one is not available. A call may be silent for an hour; its client bounds it by grpc-timeout.
 --
 --   PEERS=10.0.0.1:50051,10.0.0.2:50051 perilune run examples/grpc.lua
 
