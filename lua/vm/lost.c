@@ -29,20 +29,18 @@ void lost_give_up(struct vm *vm, enum lost why) {
   LANDING_GO(vm->landing.place);
 }
 
-static const char *reason(enum lost lost) {
-  switch (lost) {
-  case LOST_NOT: break;
-  case LOST_MEMORY: return "not enough memory: compiled code went far beyond memory_limit";
-  case LOST_TIME: return "used up its time: it ran for long without a pause and could not be interrupted";
-  }
-  return "it is in order";
-}
-
-/* The place is that of the hook that began: where in it the state was left, nobody can tell. */
+/* Where the state was left, nobody can tell: machine code keeps no line. What is known is the function that began. */
 static void note_why(struct vm *vm) {
   const char *place = atomic_load(&vm->watch.place);
-  snprintf(vm->lost.text, sizeof vm->lost.text, "%s%s%s, so its VM was given up", place ? place : "",
-           place ? ": " : "", reason(vm->lost.why));
+  const char *who = place ? "the function that begins there, or one that it calls, " : "it ";
+  bool is_memory = vm->lost.why == LOST_MEMORY;
+  snprintf(
+      vm->lost.text, sizeof vm->lost.text, "%s%s%s%s%s, so its VM was given up", place ? place : "",
+      place ? ": " : "", is_memory ? "not enough memory: " : "used up its time: ", who,
+      is_memory
+          ? "went far beyond memory_limit in compiled code"
+          : "ran for long without a pause and could not be interrupted (a loop that LuaJIT has compiled, a "
+            "finalizer and an error handler tell no line)");
 }
 
 void lost_replace(struct vm *vm) {
@@ -72,9 +70,12 @@ uintptr_t lost_pc(const void *context) {
 #endif
 }
 
-bool lost_is_lua(const struct watch *watch, uintptr_t pc) {
-  if (pc - interpreter.from < interpreter.bytes) return true;
+bool lost_is_compiled(const struct watch *watch, uintptr_t pc) {
   return pc >= atomic_load(&watch->code_from) && pc < atomic_load(&watch->code_to);
+}
+
+bool lost_is_lua(const struct watch *watch, uintptr_t pc) {
+  return pc - interpreter.from < interpreter.bytes || lost_is_compiled(watch, pc);
 }
 
 /* A line of /proc/self/maps: of memory that can be run and belongs to no file. */

@@ -26,6 +26,8 @@ void lost_replace(struct vm *vm);
 uintptr_t lost_pc(const void *context);
 /* Is that in the interpreter's own code, or in the code that lost_find_code has found? Safe in a handler. */
 bool lost_is_lua(const struct watch *watch, uintptr_t pc);
+/* Is it in that code, which the JIT compiler has made? */
+bool lost_is_compiled(const struct watch *watch, uintptr_t pc);
 /* Looks whether the place the signal has found last is machine code of the JIT compiler. The watchdog's thread. */
 void lost_find_code(struct watch *watch);
 

@@ -86,7 +86,7 @@ enum lost { LOST_NOT, LOST_MEMORY, LOST_TIME };
 struct lost_state {
   enum lost why;    /* LOST_NOT: it was not; else nothing is run in it */
   bool is_replaced; /* an empty state is in its place */
-  char text[256];   /* why, as a sentence */
+  char text[512];   /* why, as a sentence */
 };
 
 /* Each call of Lua sets a landing. The compiler's own way notes where the stack and the code are, and nothing else;

@@ -164,13 +164,13 @@ static void begin_to_look(struct watch *w, unsigned turn) {
   w->cpu_ms = cpu_ms(atomic_load(&w->thread));
   w->looked_ms = w->since_ms;
   w->used_ms = w->waited_ms = w->condemned_ms = w->reported_ms = 0;
+  atomic_store(&w->pc, 0);
 }
 
-static void tell_stuck(const struct watch *w, double seconds) {
+static void tell_stuck(struct watch *w, double seconds) {
   const struct vm *vm = CONTAINER_OF(w, struct vm, watch);
-  const char *why = whereabouts_are_known(w)
-                        ? "cannot be interrupted: it waits in a call, as os.execute does"
-                        : "cannot be interrupted: it is in a C function, or waits in one, as os.execute does";
+  if (atomic_load(&w->pc)) lost_find_code(w);
+  const char *why = whereabouts_why(w);
   char worker[24] = "control", what[256];
   whereabouts_describe(w, what, sizeof what);
   if (atomic_load(&w->loads)) {

@@ -90,7 +90,7 @@ void whereabouts_look(struct vm *vm, const void *context) {
 
 /* --- told ------------------------------------------------------------------------------------------------- */
 
-bool whereabouts_are_known(const struct watch *w) {
+static bool are_known(const struct watch *w) {
   return atomic_load_explicit(&w->whereabouts.known, memory_order_acquire) == atomic_load(&w->turns);
 }
 
@@ -111,11 +111,18 @@ void whereabouts_describe(const struct watch *w, char *text, size_t bytes) {
   const char *place = atomic_load(&w->place);
   const struct whereabouts *at = &w->whereabouts;
   char source[sizeof at->source];
-  if (whereabouts_are_known(w)) {
+  if (are_known(w)) {
     read_source(at, source);
     snprintf(text, bytes, "%s at %s:%d", name_of(w), source, atomic_load(&at->line));
   } else if (place)
     snprintf(text, bytes, "%s (defined at %s)", name_of(w), place);
   else
     snprintf(text, bytes, "%s", name_of(w));
+}
+
+const char *whereabouts_why(const struct watch *w) {
+  if (are_known(w)) return "cannot be interrupted: it waits in a call, as os.execute does";
+  if (lost_is_compiled(w, atomic_load(&w->pc)))
+    return "cannot be interrupted: it is in a loop that LuaJIT has compiled, which tells no line";
+  return "cannot be interrupted: it is in a C function, or waits in one, as os.execute does";
 }

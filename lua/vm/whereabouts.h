@@ -28,7 +28,8 @@ void whereabouts_look(struct vm *vm, const void *context);
 bool whereabouts_is_blocked(const void *context);
 /* "request_filter at policy.lua:14", "request_filter (defined at policy.lua:12)", "the main chunk at policy.lua:3". */
 void whereabouts_describe(const struct watch *watch, char *text, size_t bytes);
-/* Is the line known? Then the turn waits in a call. */
-bool whereabouts_are_known(const struct watch *watch);
+/* Why it cannot be interrupted, as far as that is known: "cannot be interrupted: it waits in a call, ...". Behind
+ * lost_find_code. */
+const char *whereabouts_why(const struct watch *watch);
 
 #endif

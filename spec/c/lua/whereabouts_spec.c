@@ -27,7 +27,6 @@ static void know(struct watch *w, unsigned turn, const char *file, int line) {
 IT("names the hook with where it is defined, as long as its line is not known") {
   struct watch w = {.turns = 3, .hook = HOOK_request_filter, .place = "policy.lua:12"};
   CHECK_STR(str_of(described(&w)), "request_filter (defined at policy.lua:12)");
-  CHECK(!whereabouts_are_known(&w));
 }
 
 IT("names the line of this turn, not that of an earlier one") {
@@ -99,3 +98,14 @@ IT("is looked up where a system call waited, and not behind one that is through"
   CHECK(!is_blocked(0, -EINTR) && !is_blocked(sizeof code - 1, -EINTR)); /* a page of others may follow */
 }
 #endif
+
+IT("says of a turn that cannot be interrupted whether it waits in a call, is in compiled code, or in C") {
+  struct watch w = {.turns = 5, .hook = HOOK_request_filter, .code_from = 100, .code_to = 200};
+  CHECK(strstr(whereabouts_why(&w), "it is in a C function") != NULL);
+  w.pc = 150;
+  CHECK(strstr(whereabouts_why(&w), "a loop that LuaJIT has compiled") != NULL);
+  w.pc = 200;
+  CHECK(strstr(whereabouts_why(&w), "it is in a C function") != NULL);
+  know(&w, 5, "policy.lua", 14);
+  CHECK(strstr(whereabouts_why(&w), "it waits in a call") != NULL);
+}
