@@ -69,7 +69,8 @@ describe("While a policy loads", function()
     for _, words in ipairs { {}, { "--canary", "5%" }, { "--shadow" } } do
       local result = command(pid_file, "reload", unpack(words))
       assert.is_true(result.code ~= 0)
-      assert.matches("a reload is under way already", result.stderr)
+      assert.matches("a reload is under way already, since %d+%-%d+%-%d+ %d+:%d+:%d+ %(%d+ s ago%), of /.*%.lua; "
+        .. "'perilune reload %-%-abort' ends it", result.stderr)
     end
     process.write_file(path, policy("three", origin))
     proxy:signal "HUP"

@@ -5,6 +5,7 @@ local cleanup = require "cleanup"
 local perilune = require "perilune"
 local process = require "process"
 local scheduler = require "scheduler"
+local sys = require "sys"
 
 after_each(cleanup.run)
 
@@ -116,9 +117,52 @@ describe("a command", function()
     cleanup.add(2, function() other:kill() end)
     result = command(place, "reload", "--pid", tostring(other.pid))
     assert.equal(1, result.code)
-    has(result.stderr, ("process %d hears no commands under its number"):format(other.pid))
-    has(result.stderr, "--socket")
+    has(result.stderr, ("process %d is no proxy, it is 'sleep'"):format(other.pid))
   end)
+
+  -- The first run of the main chunk waits in a call, or those behind it do, when there is a command socket already.
+  for run, begun in ipairs { "first", "next" } do
+    local function start_slowly(place)
+      local directory = process.directory()
+      local script = process.write_file(directory .. "/slow.lua", ([[
+        local run = %d
+        if run == 1 or io.open "%s/ran" then
+          os.execute "echo > %s/begun; while ! [ -e %s/go ]; do sleep 0.02; done"
+        end
+        io.open("%s/ran", "w"):close()
+      ]]):format(run, directory, directory, directory, directory) .. POLICY:gsub("%$PATH", directory .. "/s"))
+      local words = { unpack(place) }
+      for _, word in ipairs { perilune.binary, "run", "--workers", "1", script } do words[#words + 1] = word end
+      local proxy = process.start(words)
+      cleanup.add(1, function() proxy:kill() end)
+      function proxy.go() process.write_file(directory .. "/go", "") end
+      cleanup.add(2, proxy.go)
+      scheduler.eventually(function() return io.open(directory .. "/begun") end)
+      return proxy
+    end
+
+    it("ends a proxy that loads its first policy on TERM, in the " .. begun .. " run of it", function()
+      local proxy = start_slowly {}
+      proxy:signal "TERM"
+      local begin = sys.now()
+      scheduler.eventually(function() return proxy:exit_code() end)
+      assert.is_true(sys.now() - begin < 25) -- and not in the 30 s of `grace`
+    end)
+
+    it("says of a proxy that it loads its first policy and is not there yet, in the " .. begun .. " run of it", function()
+      local place = own_place()
+      local proxy = start_slowly(place)
+      for _, more in ipairs { { "status" }, { "status", "--pid", tostring(proxy.pid) } } do
+        local result = command(place, unpack(more))
+        assert.equal(1, result.code)
+        has(result.stderr, ("process %d is still loading its first policy, "):format(proxy.pid))
+        assert.matches("slow%.lua, for %d+ s; it answers once it serves, and 'kill %d+' ends it\n$", result.stderr)
+      end
+      proxy.go()
+      scheduler.eventually(function() return command(place, "status").code == 0 end)
+      assert.equal(0, command(place, "stop").code)
+    end)
+  end
 
   it("finds a proxy that has a command socket of its own by its process and pid file, too", function()
     local place = new_place()

@@ -14,6 +14,7 @@
 
 #include "runtime/process.h"
 #include "runtime/running.h"
+#include "runtime/starting.h"
 
 enum { READ_BYTES = 65536, PATIENCE_MS = 3000, PING_MS = 5000 };
 
@@ -29,6 +30,16 @@ struct answer {
   size_t length;
 };
 
+/* Its socket is there before its first policy has been loaded, and its loop turns only then. */
+static bool is_starting(int fd) {
+  char text[STARTING_BYTES];
+  if (!starting_find(running_peer(fd).pid, text, sizeof text)) return false;
+  fputs("perilune: ", stderr);
+  running_print(stderr, text, strlen(text));
+  fputc('\n', stderr);
+  return true;
+}
+
 /* Some commands take long; but a proxy whose loop turns answers to this one at once, whatever it answers. */
 static bool is_alive(const struct running *running) {
   int fd = running_connect(running);
@@ -39,6 +50,7 @@ static bool is_alive(const struct running *running) {
 
 static bool wait_for_more(const struct running *running, int fd) {
   while (!running_wait(fd, PATIENCE_MS)) {
+    if (is_starting(fd)) return false;
     if (is_alive(running)) continue;
     fprintf(
         stderr,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/why.h"
 #include "runtime/deploy/canary.h"
 #include "runtime/deploy/dryrun.h"
 #include "runtime/deploy/loader.h"
@@ -49,16 +50,13 @@ static void do_shadow(struct command_client *client, const char *number) {
 
 /* What is in force already stays so. */
 static void refuse_abort(struct command_client *client) {
-  const struct server *s = command_server_of(client);
-  char text[160];
-  if (phase_is_over(s->phase))
-    snprintf(text, sizeof text, "%s", phase_refusal(s->phase, DEMAND_RELOAD));
-  else
-    snprintf(text, sizeof text,
-             "there is nothing to end: no policy is being loaded, no canary and no shadow is tried; "
-             "generation %u is in force",
-             s->generation);
-  command_refuse(client, EXIT_FAILED, str_to_cstring(str_of(text)));
+  struct server *s = command_server_of(client);
+  char *why = phase_is_over(s->phase)
+                  ? str_to_cstring(str_of(server_refusal(s, DEMAND_RELOAD)))
+                  : why_text("there is nothing to end: no policy is being loaded, no canary and no shadow is "
+                             "tried; generation %u is in force",
+                             s->generation);
+  command_refuse(client, EXIT_FAILED, why);
 }
 
 static void do_abort(struct command_client *client) {

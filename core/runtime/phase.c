@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#define ABORT      "'perilune reload --abort' ends it"
 #define BIT(phase) (1u << PHASE_##phase)
 
 enum {
@@ -26,14 +27,14 @@ static const unsigned followers[PHASE_COUNT] = {
 };
 
 static const struct {
-  const char *name, *obstacle;
+  const char *name, *obstacle, *way_out;
 } phases[PHASE_COUNT] = {
     [PHASE_STARTING] = {"starting", "the proxy is starting"},
     [PHASE_SERVING] = {"serving", NULL},
-    [PHASE_LOADING] = {"loading", "a reload is under way already; 'perilune reload --abort' ends it"},
+    [PHASE_LOADING] = {"loading", "a reload is under way already", ABORT},
     [PHASE_SWITCHING] = {"switching", "a reload is under way already"},
-    [PHASE_CANARY] = {"canary", "a canary is under way"},
-    [PHASE_SHADOW] = {"shadow", "a shadow is under way"},
+    [PHASE_CANARY] = {"canary", "a canary is under way", ABORT},
+    [PHASE_SHADOW] = {"shadow", "a shadow is under way", ABORT},
     [PHASE_UPGRADING] = {"upgrading", "an upgrade is under way"},
     [PHASE_RETIRING] = {"retiring", "a successor serves already, and this process ends"},
     [PHASE_STOPPING] = {"stopping", "the proxy is stopping"},
@@ -45,6 +46,10 @@ bool phase_may_follow(enum phase before, enum phase after) { return followers[be
 bool phase_is_over(enum phase phase) { return phase >= PHASE_RETIRING; }
 
 const char *phase_name(enum phase phase) { return phases[phase].name; }
+
+const char *phase_way_out(enum phase phase) { return phases[phase].way_out; }
+
+bool phase_is_of_policy(enum phase phase) { return phase >= PHASE_LOADING && phase <= PHASE_SHADOW; }
 
 const char *phase_refusal(enum phase phase, enum demand demand) {
   static const enum phase leads_to[DEMAND_COUNT] = {

@@ -39,6 +39,10 @@ enum demand {
 
 /* Why it cannot be done now, as words for people; NULL: it can. */
 const char *phase_refusal(enum phase phase, enum demand demand);
+/* What ends the obstacle, as a sentence; NULL: it ends by itself. */
+const char *phase_way_out(enum phase phase);
+/* Is it about another policy that is to come into force? */
+bool phase_is_of_policy(enum phase phase);
 /* For checks: is there such a step in the state machine? */
 bool phase_may_follow(enum phase before, enum phase after);
 /* The policy serves, and nothing that ends it has begun. */

@@ -38,6 +38,7 @@
 #include "runtime/privileges.h"
 #include "runtime/server.h"
 #include "runtime/signals.h"
+#include "runtime/starting.h"
 #include "shared/metrics.h"
 #include "shared/registry.h"
 
@@ -47,6 +48,7 @@ void server_enter(struct server *s, enum phase phase) {
   CHECK(phase_may_follow(s->phase, phase));
   log_debug("%s, now %s", phase_name(s->phase), phase_name(phase));
   s->phase = phase;
+  s->phase_since = time(NULL);
 }
 
 /* A trial rests on workers that answer. */
@@ -59,8 +61,23 @@ static const char *trial_refusal(const struct server *s) {
   return NULL;
 }
 
-const char *server_refusal(const struct server *s, enum demand demand) {
+/* "a reload is under way already, since 2026-11-30 03:41:12 (12 s ago), of policy.lua; ... ends it" */
+static const char *describe_obstacle(struct server *s, const char *obstacle) {
+  char at[32];
+  struct tm local;
+  const char *way_out = phase_way_out(s->phase);
+  bool has_file = phase_is_of_policy(s->phase);
+  localtime_r(&s->phase_since, &local);
+  strftime(at, sizeof at, "%Y-%m-%d %H:%M:%S", &local);
+  snprintf(s->refusal, sizeof s->refusal, "%s, since %s (%ld s ago)%s%.*s%s%s", obstacle, at,
+           (long)(time(NULL) - s->phase_since), has_file ? ", of " : "", REFUSAL_BYTES / 2,
+           has_file ? s->options->source.name : "", way_out ? "; " : "", way_out ? way_out : "");
+  return s->refusal;
+}
+
+const char *server_refusal(struct server *s, enum demand demand) {
   const char *why = phase_refusal(s->phase, demand);
+  if (why && s->phase_since) return describe_obstacle(s, why);
   bool is_trial = demand == DEMAND_CANARY || demand == DEMAND_SHADOW;
   return !why && is_trial ? trial_refusal(s) : why;
 }
@@ -256,7 +273,9 @@ static void end_beside_loader(struct server *s) {
 
 static int run(struct server *s, struct first_load *first) {
   char *why = NULL;
+  starting_begin(s->options->source.name); /* a daemon has another process id than who has begun */
   bool fine = start(s, first, &why);
+  starting_end();
   int code = fine ? EXIT_FINE : EXIT_BAD_INPUT;
   if (fine) {
     s->heartbeat = heartbeat_start(s, lending_beat);
@@ -295,6 +314,7 @@ int process_run(const struct server_options *options) {
   int code = EXIT_BAD_INPUT;
   log_set_thread("control");
   struct first_load first = {0};
+  if (!options->print_config) starting_begin(options->source.name);
   bool fine = load_first(&s, &first, &why);
   if (!fine) complain(why);
   log_set_level((enum log_level)config_number(options->config, CONFIG_log_level));

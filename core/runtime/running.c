@@ -17,11 +17,19 @@
 #include "base/buf.h"
 #include "base/safe_file.h"
 #include "runtime/command.h"
+#include "runtime/starting.h"
 
-enum { MOST_FOUND = 64, SUMMARY_MS = 1000 };
+enum { MOST_FOUND = 64, PROGRAM_BYTES = 32, SUMMARY_MS = 1000 };
 
 static void complain(const char *what, const char *detail) {
   fprintf(stderr, "perilune: %s%s\n", what, detail);
+}
+
+/* What another process has said. */
+static void complain_of(const char *text) {
+  fputs("perilune: ", stderr);
+  running_print(stderr, text, strlen(text));
+  fputc('\n', stderr);
 }
 
 /* --- connecting ------------------------------------------------------------------------------------------- */
@@ -54,10 +62,17 @@ static int connect_to(const char *name) {
   return -1;
 }
 
+pid_t running_pid_at(const char *name) {
+  int fd = connect_to(name);
+  pid_t pid = fd >= 0 && is_trusted(fd, geteuid()) ? running_peer(fd).pid : 0;
+  if (fd >= 0) close(fd);
+  return pid;
+}
+
 int running_connect(const struct running *running) {
   int fd = connect_to(running->name);
   if (fd < 0 && *running->absent) {
-    complain(running->absent, "");
+    complain_of(running->absent);
   } else if (fd < 0) {
     fprintf(stderr, "perilune: %s: %s\n", running->name, strerror(errno));
   } else if (!is_trusted(fd, running->owner)) {
@@ -100,6 +115,18 @@ static unsigned keep_trusted(struct running found[MOST_FOUND], unsigned count) {
   return kept;
 }
 
+/* `all`: so many of others are there. */
+static void tell_none(unsigned all) {
+  char starting[STARTING_BYTES];
+  if (starting_find(0, starting, sizeof starting))
+    complain_of(starting);
+  else
+    complain(all ? "no proxy of yours or of root is running; name another's by --pid-file or --socket"
+                 : "no proxy is running that could be found; start one with 'perilune run SCRIPT', or name "
+                   "one that was started with --socket PATH by the same option",
+             "");
+}
+
 static bool find_only(struct running *running) {
   struct running found[MOST_FOUND];
   unsigned all = find_all(found), count = keep_trusted(found, all);
@@ -109,11 +136,7 @@ static bool find_only(struct running *running) {
     return true;
   }
   if (count == 0) {
-    complain(all ? "no proxy of yours or of root is running; name another's by --pid-file or --socket"
-                 : "no proxy is running that could be found; start one with 'perilune run SCRIPT', or name "
-                   "one that "
-                   "was started with --socket PATH by the same option",
-             "");
+    tell_none(all);
     return false;
   }
   fprintf(stderr, "perilune: %u proxies are running; say which:\n", count);
@@ -137,7 +160,7 @@ static bool read_pid(const char *path, int *pid, uid_t *owner) {
   int fd = safe_open_to_read(path);
   if (fd < 0 || fstat(fd, &info) != 0 || !safe_read_all(fd, SAFE_READ_MOST, &text)) {
     fprintf(stderr, "perilune: cannot open the pid file %s: %s%s\n", path, safe_reason(errno),
-            errno == ENOENT ? "; a proxy that has ended has removed it" : "");
+            errno == ENOENT ? "; a proxy writes it once it serves, and removes it when it ends" : "");
     return false;
   }
   char *first = str_to_cstring(buf_str(&text));
@@ -160,15 +183,37 @@ static bool find_by_pid_file(const char *path, struct running *running) {
   return true;
 }
 
+/* "nginx", from its file's name as the kernel keeps it; "": it has gone. */
+static void read_program(int pid, char name[PROGRAM_BYTES]) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/comm", pid);
+  FILE *file = fopen(path, "re");
+  name[0] = '\0';
+  if (file && fgets(name, PROGRAM_BYTES, file)) name[strcspn(name, "\n")] = '\0';
+  if (file) fclose(file);
+}
+
+/* What to say if nobody answers under that number. */
+static void note_absence(int pid, char *text, size_t bytes) {
+  char program[PROGRAM_BYTES];
+  if (starting_find(pid, text, bytes)) return;
+  read_program(pid, program);
+  if (kill(pid, 0) != 0 && errno == ESRCH)
+    snprintf(text, bytes, "there is no process %d", pid);
+  else if (*program && strcmp(program, "perilune") != 0)
+    snprintf(text, bytes, "process %d is no proxy, it is '%s'; 'perilune status' finds one, or lists several",
+             pid, program);
+  else
+    snprintf(
+        text, bytes,
+        "process %d hears no commands under its number: it is not serving, or in another network namespace; "
+        "--socket PATH finds it if it was started with that",
+        pid);
+}
+
 static void find_by_pid(int pid, struct running *running) {
-  bool is_gone = kill(pid, 0) != 0 && errno == ESRCH;
   name_by_pid(running, pid);
-  snprintf(running->absent, sizeof running->absent,
-           is_gone
-               ? "there is no process %d"
-               : "process %d hears no commands under its number: it is no proxy, or one of another network "
-                 "namespace, which --socket PATH names if it was started with that",
-           pid);
+  note_absence(pid, running->absent, sizeof running->absent);
 }
 
 /* A socket that lies in a folder of others may be anybody's; its owner is who the caller has named. */

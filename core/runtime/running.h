@@ -21,7 +21,7 @@ struct running {
   char name[RUNNING_NAME_BYTES]; /* of its command socket: a path, or "@perilune-123" */
   uid_t owner;                   /* who may answer there, beside root and us */
   bool is_only_one;              /* nobody has named it */
-  char absent[256];              /* what to say where nobody listens there; "": the reason of the system */
+  char absent[384];              /* what to say where nobody listens there; "": the reason of the system */
 };
 
 /* False: there is none, or there are several; that was said, with how to name each. One that was named need not be
@@ -32,6 +32,8 @@ int running_connect(const struct running *running);
 /* A line: its policy, where it listens, its user, since when. Waits for it, but not long. */
 void running_print_summary(FILE *out, const struct running *running);
 
+/* The process that listens at "@name", if it is of this user or of root; else 0. */
+pid_t running_pid_at(const char *name);
 /* Who is at the other end. */
 struct ucred running_peer(int fd);
 /* Until there is something to read. */

@@ -64,6 +64,8 @@ struct signals {
   unsigned refused;    /* how many were not */
 };
 
+enum { REFUSAL_BYTES = 512 };
+
 struct server {
   const struct server_options *options; /* borrowed */
   struct registry *registry;            /* owned */
@@ -93,6 +95,8 @@ struct server {
   struct dryrun *dryrun;     /* owned; while a policy is tried in the shadow */
   struct handover *handover; /* owned; while a successor starts */
   enum phase phase;          /* changed by server_enter alone */
+  time_t phase_since;
+  char refusal[REFUSAL_BYTES]; /* what server_refusal has said last */
   struct timer watchdog, overdue;
   struct emergency emergency; /* of the policy's VMs */
   bool handed_over;           /* a successor serves, or is said to: what is shared with it is not shut down */
@@ -124,8 +128,9 @@ void server_remove_files(struct server *server);
 const char *server_retire(struct server *server);
 /* Goes over to another phase: the one place that does. (process.c) */
 void server_enter(struct server *server, enum phase phase);
-/* Why that cannot be done now; NULL: it can. (process.c) */
-const char *server_refusal(const struct server *server, enum demand demand);
+/* Why that cannot be done now, since when, and what ends that: valid until it is called again; NULL: it can be done.
+ * Control thread. (process.c) */
+const char *server_refusal(struct server *server, enum demand demand);
 /* All workers have the first generation in force: whoever started us is told. (process.c) */
 void server_begin_to_serve(struct server *server);
 /* Makes up for a reload that was asked for while there was an obstacle, which has gone. (reload.c) */

@@ -17,6 +17,7 @@
 #include "base/why.h"
 #include "runtime/observe/logs.h"
 #include "runtime/server.h"
+#include "runtime/starting.h"
 
 enum { TAKEN_WITHIN_MS = 1000, LOOK_MS = 20, OVERDUE_MS = 5000, REFUSALS_MS = 1000 };
 
@@ -155,16 +156,17 @@ static void *guard(void *argument) {
   struct server *s = argument;
   log_set_thread("signals");
   pthread_setname_np(pthread_self(), "signals");
-  for (;;) {
+  while (!atomic_load(&caught.ends)) { /* whoever waits may have taken the post that goes with it */
     while (sem_wait(&caught.stops) != 0) {
     }
-    if (atomic_load(&caught.ends)) return NULL;
-    if (is_taken()) continue;
-    if (!(atomic_load(&caught.pending) & INT_BIT)) stop_without_loop(s);
+    if (atomic_load(&caught.ends) || is_taken()) continue;
+    bool is_graceful = !(atomic_load(&caught.pending) & INT_BIT) && !starting_is_under_way();
+    if (is_graceful) stop_without_loop(s);
     if (!pending_stops()) continue;
     log_error("the control worker does not come back to its loop: the process ends without it");
     server_leave(s);
   }
+  return NULL;
 }
 
 /* Signals are the other threads' business. */
