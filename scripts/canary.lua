@@ -21,7 +21,7 @@ local canary = {}
 local valid = {
   percent = { "percent", options.required },
   cookie = { "string" },          -- its name
-  max_age = { "count", 86400 },   -- seconds that it lives
+  max_age = { "whole_seconds", 86400 },   -- seconds that it lives
   key = { "function" },           -- key(session): the same key, the same choice; nil: drawn
 }
 

@@ -17,7 +17,7 @@ local valid = {
   headers = { "table" },                    -- that requests may have; without: those that are asked for
   expose = { "table" },                     -- that scripts may read
   credentials = { "boolean", false },
-  max_age = { "count", 600 },               -- seconds that a preflight's answer holds
+  max_age = { "whole_seconds", 600 },               -- seconds that a preflight's answer holds
 }
 
 local function set_of(list)

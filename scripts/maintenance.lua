@@ -19,7 +19,7 @@ local valid = {
   name = { "string", "maintenance" },  -- of the switch
   page = { "string", "<!doctype html><title>Maintenance</title><p>Back soon." },
   content_type = { "string", "text/html; charset=utf-8" },
-  retry_after = { "count" },           -- seconds
+  retry_after = { "whole_seconds" },           -- seconds
   allow = { "table" },
 }
 

@@ -20,7 +20,7 @@ local valid = {
   secret = { "string", options.required },
   issuer = { "string" },      -- iss must be this
   audience = { "string" },    -- aud must be this, or have it
-  leeway = { "count", 0 },    -- seconds that clocks may differ
+  leeway = { "whole_seconds", 0 },    -- seconds that clocks may differ
 }
 
 local function decode_part(part)

@@ -64,7 +64,7 @@ local function each_case(cases, sentence, examine)
 end
 
 local FAULTS = {
-  { "request_filter", "http.get('http://a/', { timeout = '5' })", "http%.get: option 'timeout' must be a number of s" },
+  { "request_filter", "http.get('http://a/', { timeout = 'x' })", "http%.get: option 'timeout' must be a number of s" },
   { "request_filter", "http.get('http://a/', { timeout = -1 })",
     "http%.get: option 'timeout' must be a number of sec" },
   { "request_filter", "http.get('http://a/', { headers = session:path(), metod = 'GET' })",
@@ -74,11 +74,11 @@ local FAULTS = {
   { "request_filter", "http.request { url = 'http://a/', body = session:path(), keep = 1 }", "'keep' must be true or" },
   { "request_filter", "http.get('example.com')", "http%.get: expected http:// or https:// and a host, got \"exam" },
   { "request_filter", "http.get('http://a/', 5)", "http%.get: expected a table of options, got a number value" },
-  { "request_filter", "perilune.spawn(function() http.get('http://a/', { timeout = '5' }) end)", "option 'timeout'" },
+  { "request_filter", "perilune.spawn(function() http.get('http://a/', { timeout = 'x' }) end)", "option 'timeout'" },
   { "request_filter", "tcp.connect('127.0.0.1:1', { timout = 1 })", "tcp%.connect: unknown option 'timout' %(did you" },
-  { "request_filter", "tcp.check('127.0.0.1:1', { timeout = '1' })", "option 'timeout' must be a number of seconds" },
+  { "request_filter", "tcp.check('127.0.0.1:1', { timeout = 'x' })", "option 'timeout' must be a number of seconds" },
   { "request_filter", "dns.addresses('a:80', { family = 'ipv5' })", "option 'family' must be any, prefer_ipv4" },
-  { "request_filter", "out.a = cookie.build('a', 'b', { max_age = '1' })", "option 'max_age' must be a whole number" },
+  { "request_filter", "out.a = cookie.build('a', 'b', { max_age = 'x' })", "option 'max_age' must be a whole number" },
   { "request_filter", "set:select('a', { exlude = 'b' })",
     "set:select: unknown option 'exlude' %(did you mean exclude" },
   { "request_filter", "perilune.sleep(-1)", "perilune%.sleep: expected a number of seconds, 0 or more, got %-1" },

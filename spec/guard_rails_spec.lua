@@ -148,7 +148,9 @@ end)
 
 describe("settings of the limits", function()
   for setting, message in pairs {
-    ["hook_time = 0"] = "hook_time must be a number of seconds", ["jit = 1"] = "jit must be true or false",
+    ["hook_time = 0"] = "hook_time must be a number of seconds",
+    ["hook_time = '2h'"] = "hook_time must be a number of seconds from 0.01 to 3600, or a text",
+    ["jit = 1"] = "jit must be true or false",
     ["memory_limit = 10"] = "memory_limit must be a number of bytes",
   } do
     it("are checked: " .. setting, function()

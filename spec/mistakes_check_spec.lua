@@ -57,8 +57,8 @@ local POLICY = table.concat {
 local WHOLE = {
   { "function policy.upstream_peer(s) return { adress = s:path() } end",
     "2: upstream_peer: unknown option 'adress' %(did you mean address%?%)" },
-  { "function policy.upstream_peer() return { address = '127.0.0.1:1', first_byte_timeout = '5s' } end",
-    "2: upstream_peer: option 'first_byte_timeout' must be a number of seconds greater than 0; got '5s'" },
+  { "function policy.upstream_peer() return { address = '127.0.0.1:1', first_byte_timeout = '5x' } end",
+    "2: upstream_peer: option 'first_byte_timeout' must be a number of seconds .*; got '5x'" },
   { "local peer = { address = '127.0.0.1:1', tsl = true }; function policy.upstream_peer() return peer end",
     "2: upstream_peer: unknown option 'tsl' %(did you mean tls%?%)" },
   { "local peers = { blue = { adress = 'a:1' } }; function policy.upstream_peer() return peers.blue end",

@@ -354,7 +354,8 @@ describe("redis.new", function()
       [""] = "redis.new: expected a string as argument 1, got a nil value",
       ['"nowhere"'] = "redis.new: 'nowhere': ",
       ['"a:1", { pasword = "x" }'] = "unknown option 'pasword' %(did you mean password%?%)",
-      ['"a:1", { timeout = 0 }'] = "option 'timeout' must be a number of seconds of at least 0.001, got 0",
+      ['"a:1", { timeout = 0 }'] = "option 'timeout' must be a number of seconds of at least 0.001, "
+        .. "or a text such as '500ms', '30s', '5m' or '1h', got 0",
       ['"a:1", { user = "x" }'] = "option 'user' wants option 'password', too",
       ['"a:1", { protocol = 4 }'] = "option 'protocol' must be 2 or 3",
       ['"a:1", { retry = 2 }'] = "option 'retry_most' must not be less than option 'retry'",

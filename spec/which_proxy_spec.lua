@@ -149,7 +149,7 @@ describe("a command", function()
       assert.is_true(sys.now() - begin < 25) -- and not in the 30 s of `grace`
     end)
 
-    it("says of a proxy that it loads its first policy and is not there yet, in the " .. begun .. " run of it", function()
+    it("says of a proxy that it loads its first policy, in the " .. begun .. " run of it", function()
       local place = own_place()
       local proxy = start_slowly(place)
       for _, more in ipairs { { "status" }, { "status", "--pid", tostring(proxy.pid) } } do

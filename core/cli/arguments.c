@@ -186,7 +186,8 @@ static bool read_value(struct arguments *a, struct given *g, int id) {
   }
   a->given[id] = true;
   if (store(a, option, value)) return true;
-  return REFUSE(g->command, "%s wants %s, not '%s'", g->name, option_wants(option->kind), value);
+  return REFUSE(g->command, "%s wants %s, not '%s'%s", g->name, option_wants(option->kind), value,
+                option->kind == OPTION_TIME ? duration_hint(value) : "");
 }
 
 /* Reads the option at *words and moves to its last word. */

@@ -132,8 +132,8 @@ static bool read_peers(struct proxy_command *p, const struct arguments *a) {
       bool is_http2 = scheme == SCHEME_H2C || scheme == SCHEME_H2, is_first = p->options.peer_count == 1;
       if (!is_first && is_secure(scheme) != p->options.tls)
         return refuse_address("--to", part,
-                              "all peers are https://, or none is; a policy can have both, see "
-                              "--print-config");
+                              "all peers are https://, or none is; a policy can have both: begin with "
+                              "what --print-config prints for one of them");
       if (!is_first && is_http2 != p->options.http2)
         return refuse_address("--to", part, "all peers are h2:// or h2c://, or none is");
       p->options.tls = is_secure(scheme);

@@ -294,10 +294,11 @@ static bool speaks_no_tls(const struct conn *conn) {
 /* Of a peer's certificate. */
 static const char *way_out(long result) {
   switch (result) {
-  case X509_V_ERR_IP_ADDRESS_MISMATCH: return "; set sni or verify_name";
-  case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: return "; give it as ca";
+  case X509_V_ERR_IP_ADDRESS_MISMATCH: return "; name the peer by its host name, or set sni or verify_name";
+  case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: return "; give it as ca (of 'perilune proxy': --ca)";
   case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-  case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: return "; give its authority as ca";
+  case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    return "; give its authority as ca (of 'perilune proxy': --ca)";
   default: return "";
   }
 }

@@ -182,7 +182,10 @@ bool config_set(struct config *config, const char *name, const char *text, enum 
     return false;
   }
   if (!parse(entries[id].kind, text, &number))
-    return why_say(why, "%s wants %s, not '%s'", name, wanted(entries[id].kind), text);
+    return why_say(why, "%s wants %s, not '%s'%s%s", name, wanted(entries[id].kind), text,
+                   entries[id].kind == KIND_SECONDS ? duration_hint(text) : "",
+                   id == CONFIG_grace && strcmp(text, "0") == 0 ? ", and 'perilune stop --now' does not wait"
+                                                                : "");
   const char *format = unknown_format(entries[id].kind, text);
   if (format) return why_say(why, "%s '%s': there is no format '%s'; valid is :json", name, text, format);
   const char *reason = misplaced(entries[id].kind, text);

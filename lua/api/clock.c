@@ -6,7 +6,9 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/duration.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/virtual_time.h"
 
@@ -38,11 +40,23 @@ static int set_time(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg functions[] = {{"now", now}, {"time", wall_time}, {NULL, NULL}};
+/* core.duration(number or text): seconds; nil where it is no duration (base/duration.h) -1 +1 */
+static int duration(lua_State *L) {
+  unsigned ms;
+  if (duration_at(L, 1, &ms))
+    lua_pushnumber(L, (lua_Number)ms / 1000);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"now", now}, {"time", wall_time}, {"duration", duration}, {NULL, NULL}};
 static const luaL_Reg test_functions[] = {{"test_set_time", set_time}, {NULL, NULL}};
 
 void open_clock(lua_State *L) {
   luaL_register(L, NULL, functions);
+  lua_pushliteral(L, DURATION_WANTED);
+  lua_setfield(L, -2, "duration_wanted");
   if (!virtual_time.on) return;
   begun = floor(real_time()) - (double)virtual_time.now_ms / 1000;
   luaL_register(L, NULL, test_functions);

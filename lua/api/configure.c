@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "lua/api/private_files.h"
+#include "lua/vm/handle.h"
 #include "lua/vm/limits.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/vm.h"
@@ -42,6 +43,7 @@ static void heed_workers(struct vm *vm, const struct config *config) {
 static int configure(lua_State *L) {
   struct vm *vm = vm_of(L);
   struct config scratch, *config = vm->host.config;
+  handle_check_dot(L, "perilune.configure");
   luaL_checktype(L, 1, LUA_TTABLE);
   if (!vm->loading) return luaL_error(L, "perilune.configure is for the policy's main chunk, not for hooks");
   luaL_where(L, 1); /* "policy.lua:3: " */

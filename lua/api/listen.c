@@ -11,6 +11,7 @@
 #include "lua/api/cidr.h"
 #include "lua/api/compress.h"
 #include "lua/api/options.h"
+#include "lua/vm/handle.h"
 #include "lua/vm/hooks.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/policy.h"
@@ -296,6 +297,7 @@ static struct str place_of_call(lua_State *L, struct arena *arena) {
 static void check_types(lua_State *L) {
   static const int types[] = {LUA_TSTRING, LUA_TTABLE, LUA_TTABLE};
   static const char *const names[] = {"the address", "the table of hooks", "the table of options"};
+  handle_check_dot(L, "perilune.listen");
   for (int i = 0; i < 3; i++) {
     int type = lua_type(L, i + 1);
     bool is_fit = type == types[i] || (i == 0 && type == LUA_TNUMBER) || (i == 2 && type <= LUA_TNIL);

@@ -7,11 +7,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/duration.h"
 #include "base/nearest.h"
 #include "base/str.h"
 #include "http/lenient.h"
 #include "lua/api/private_files.h"
 #include "lua/vm/paths.h"
+#include "lua/vm/text.h"
 #include "lua/vm/push.h"
 #include "lua/vm/vm.h"
 #include "exchange/peer.h"
@@ -41,8 +43,8 @@ static const struct {
     [OPTION_TEXT] = {read_text, "a string"},
     [OPTION_FILE] = {read_file, "the name of a file"},
     [OPTION_LOG] = {read_log, "the name of a file, \"stdout\", \"stderr\", \"syslog\" or false"},
-    [OPTION_SECONDS] = {read_seconds, "a number of seconds greater than 0"},
-    [OPTION_POOL_SECONDS] = {read_pool_seconds, "a number of seconds, 0 or more, or false for none"},
+    [OPTION_SECONDS] = {read_seconds, DURATION_WANTED},
+    [OPTION_POOL_SECONDS] = {read_pool_seconds, DURATION_WANTED ", or 0 or false for none"},
     [OPTION_COUNT] = {read_count, "a whole number from 0 to 4294967295"},
     [OPTION_POSITIVE] = {read_positive, "a whole number from 1 to 4294967295"},
     [OPTION_SIZE] = {read_size, "a number of bytes greater than 0"},
@@ -234,7 +236,7 @@ static bool read_log(lua_State *L, const struct option *option, void *to, struct
   return true;
 }
 
-/* A number in [least, most], whole unless it is a time. */
+/* A number in [least, most]. */
 static bool read_number(lua_State *L, double least, double most, double *number) {
   if (lua_type(L, -1) != LUA_TNUMBER) return false;
   *number = lua_tonumber(L, -1);
@@ -250,10 +252,7 @@ static bool read_whole(lua_State *L, double least, double most, uint64_t *number
 
 static bool read_seconds(lua_State *L, const struct option *option, void *to, struct arena *arena) {
   (void)option, (void)arena;
-  double seconds;
-  if (!read_number(L, 0, 2000000, &seconds) || seconds == 0) return false;
-  *(unsigned *)to = seconds < 0.001 ? 1 : (unsigned)(seconds * 1000 + 0.5);
-  return true;
+  return duration_at(L, -1, to);
 }
 
 static bool read_pool_seconds(lua_State *L, const struct option *option, void *to, struct arena *arena) {

@@ -282,6 +282,7 @@ static int sleep_for(lua_State *L) { return task_sleep(L, check_ms(L, 1, "perilu
 /* perilune.spawn(fn, ...) -n +1 */
 static int spawn(lua_State *L) {
   const struct vm *vm = vm_of(L);
+  handle_check_dot(L, "perilune.spawn");
   if (vm->running && !vm->loading) return spawn_task(L);
   if (lua_gettop(L) > 1) return luaL_error(L, "perilune.spawn takes no arguments for its function here");
   return add(L, 1, (struct job){.call = "perilune.spawn"}, false);

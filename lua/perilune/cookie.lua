@@ -32,7 +32,7 @@ end
 local valid = {
   path = { "string" },
   domain = { "string" },
-  max_age = { "count" },      -- seconds
+  max_age = { "whole_seconds" },      -- seconds
   expires = { "count" },      -- seconds since 1970
   secure = { "boolean" },
   http_only = { "boolean" },

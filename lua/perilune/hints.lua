@@ -23,6 +23,11 @@ end
 
 local function for_global(name)
   if name == "null" or name == "None" or name == "undefined" then return "Lua's word is nil" end
+  if name == "session" or name == "ctx" or name == "request" or name == "response" then
+    return ("hooks are given it: name the parameters, as in function policy.%s"):format(
+      name == "response" and "response_filter(session, response, ctx)"
+      or name == "request" and "upstream_request_filter(session, request, ctx)" or "request_filter(session, ctx)")
+  end
   if MODULES[name] then return ('write: local %s = require "perilune.%s"'):format(name, name) end
   if rawget(require "perilune", name) ~= nil then return ("write perilune.%s"):format(name) end
 end

@@ -33,6 +33,9 @@ for _, level in ipairs { "debug", "info", "warn", "error" } do
   local write = core.log[level]
   log[level] = function(...)
     local count = select("#", ...)
+    if rawequal((...), log) then
+      core.raise(("perilune.log.%s is called with a dot, not with a colon"):format(level))
+    end
     if count == 0 or not is_fields((select(count, ...))) then return write(...) end
     if not core.log.is_on(level) then return end
     local words = { ... }

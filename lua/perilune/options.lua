@@ -28,7 +28,8 @@ local function odd_lenient(given)
   end
 end
 
--- What each kind takes, and how it is called in a message; what of a value is shown that does not fit.
+-- What each kind takes: how it is called in a message, the test, what of a value is shown that does not fit, and what
+-- is made of one that does.
 local kinds = {
   string = { "a string", function(value) return type(value) == "string" and value ~= "" end },
   field = { "the name of a field", function(value)
@@ -41,9 +42,12 @@ local kinds = {
   any = { "anything", function() return true end },
   boolean = { "true or false", function(value) return type(value) == "boolean" end },
   ["function"] = { "a function", function(value) return type(value) == "function" end },
-  seconds = { "a number of seconds of at least 0.001", function(value)
-    return type(value) == "number" and value >= 0.001 and value <= 1e6
-  end },
+  seconds = { core.duration_wanted, function(value) return core.duration(value) ~= nil end, nil, core.duration },
+  -- What goes out in a field, and may be none: a whole number, also as a text of a duration.
+  whole_seconds = { "a whole number of seconds, 0 or more, or a text such as '30s', '5m' or '1h'", function(value)
+    local seconds = value == 0 and 0 or core.duration(value)
+    return seconds ~= nil and seconds % 1 == 0
+  end, nil, function(value) return value == 0 and 0 or core.duration(value) end },
   family = { "any, prefer_ipv4, ipv4 or ipv6", function(value)
     return value == "any" or value == "prefer_ipv4" or value == "ipv4" or value == "ipv6"
   end },
@@ -129,7 +133,8 @@ function options.read(call, given, valid, level)
       local fault = options.fault_of_value(call, name, value, valid)
       if fault then error(fault, level) end
     end
-    read[name] = value
+    local make = kinds[option[1]][4]
+    read[name] = make and value ~= nil and make(value) or value
   end
   return read
 end

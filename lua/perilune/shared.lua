@@ -15,6 +15,7 @@ local inflights = {} -- by name
 
 local function check_name(call, name)
   if type(name) == "string" and name ~= "" then return name end
+  core.check_dot(name, "perilune." .. call)
   error(("perilune.%s: expected a name, which all workers find it by, got a %s value"):format(call, type(name)), 3)
 end
 

@@ -12,11 +12,12 @@ local function read(call, ...)
   if type(options) == "table" then
     tasks[#tasks] = nil
     for name, value in pairs(options) do
-      if name ~= "timeout" or type(value) ~= "number" or value ~= value or value < 0 then
-        error(("%s: its only option is timeout, a number of seconds"):format(call), 3)
+      if name ~= "timeout" or value ~= 0 and not core.duration(value) then
+        error(("%s: its only option is timeout, %s"):format(call, core.duration_wanted), 3)
       end
     end
-    deadline = options.timeout and core.now() + options.timeout
+    local timeout = options.timeout
+    deadline = timeout and core.now() + (timeout == 0 and 0 or core.duration(timeout))
   end
   if #tasks == 0 then error(call .. ": expected one task or more, as perilune.spawn gives them", 3) end
   return tasks, deadline

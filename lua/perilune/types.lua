@@ -196,16 +196,20 @@ function perilune.memory_used() end
 ---@param bytes number
 function perilune.set_memory_limit(bytes) end
 
+--- A length of time in any option or setting: a number of seconds (0.5), or a text with a unit, as on the command line:
+--- "500ms", "30s", "5m", "1h". Arguments of functions, such as perilune.sleep and perilune.every, are numbers of seconds.
+---@alias perilune.duration number|string
+
 ---Settings of the process. An option on the command line overrides the setting. Only in the policy's main chunk. An unknown
 ---setting or an impossible value raises an error that names the valid ones. `perilune run --print-config SCRIPT` shows
 ---which settings are in effect, and where each comes from.
 ---@class perilune.Settings
 ---@field workers? integer|"auto" worker threads; auto: one for each core
----@field grace? number seconds after which a graceful stop ends what is still running (30)
----@field upgrade_grace? number seconds after an upgrade within which the old process ends (3600)
----@field drain? number seconds that background work of a replaced policy may still take, and after which the log reports exchanges that still use it (30)
----@field reload_timeout? number seconds that a reload waits for the workers to load the policy and switch to it; then it says which have not (10)
----@field upgrade_timeout? number seconds within which the new process must serve; otherwise the upgrade has failed (60)
+---@field grace? perilune.duration seconds after which a graceful stop ends what is still running (30)
+---@field upgrade_grace? perilune.duration seconds after an upgrade within which the old process ends (3600)
+---@field drain? perilune.duration seconds that background work of a replaced policy may still take, and after which the log reports exchanges that still use it (30)
+---@field reload_timeout? perilune.duration seconds that a reload waits for the workers to load the policy and switch to it; then it says which have not (10)
+---@field upgrade_timeout? perilune.duration seconds within which the new process must serve; otherwise the upgrade has failed (60)
 ---@field low_latency? boolean do not batch under load (by default a busy worker batches events for up to 0.1 ms, which saves
 ---10 % of its CPU time)
 ---@field watch? boolean reload when a file of the policy changes
@@ -219,11 +223,11 @@ function perilune.set_memory_limit(bytes) end
 ---@field error_log? string a file, "stderr" or "syslog" ("syslog:/path" of its socket); "stderr"
 ---@field access_log? string a file, "stdout", "stderr" or "syslog", for all listeners that set none themselves; followed by ":json", lines are JSON
 ---@field log_level? "debug"|"info"|"warn"|"error"
----@field hook_time? number of the policy, not of the process: seconds of CPU time that Lua may run without waiting (1). Then the
+---@field hook_time? perilune.duration of the policy, not of the process: seconds of CPU time that Lua may run without waiting (1). Then the
 ---request gets 504. A compiled loop, a finalizer and an error handler cannot be interrupted: they get the same time again
 ---(at most 1 s); then the VM is given up, the requests that wait in it get 500, and the policy is loaded again. A call
 ---that blocks (os.execute, io.popen, ffi) can only be reported in the log
----@field load_time? number of the policy: seconds of CPU time that its main chunk may take (10). Calls that block may take three times as long by the clock. Nothing can wait in the main chunk
+---@field load_time? perilune.duration of the policy: seconds of CPU time that its main chunk may take (10). Calls that block may take three times as long by the clock. Nothing can wait in the main chunk
 ---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
 ---@field memory_limit? number of the policy: bytes that each of its VMs may use, including the fields, targets and
 ---answers of current exchanges (256 MiB): see perilune.set_memory_limit
@@ -469,24 +473,24 @@ function log.is_on(level) end
 ---@field client_ca? string PEM file of the authorities for that
 ---@field alpn? string[] with TLS: the protocols that clients can choose; { "h2", "http/1.1" }, or one of them
 ---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
----@field head_timeout? number for the whole head, counted from its first byte; 30
+---@field head_timeout? perilune.duration for the whole head, counted from its first byte; 30
 ---@field head_limit? integer bytes of a head; 65536 (431)
 ---@field target_limit? integer bytes of a request target; 8192 (414)
 ---@field fields_limit? integer fields of a head; 100 (431); of a peer's, see lenient.many_fields
----@field keepalive_timeout? number idle between two requests; 75
+---@field keepalive_timeout? perilune.duration idle between two requests; 75
 ---@field keepalive_requests? integer per connection; 0: no limit
----@field body_timeout? number between two reads of a request body, once the client was asked for it; 60 (408)
+---@field body_timeout? perilune.duration between two reads of a request body, once the client was asked for it; 60 (408)
 ---@field body_limit? integer bytes of a request body; 0: no limit (413)
----@field send_timeout? number in which a client may take nothing of its response; 60
+---@field send_timeout? perilune.duration in which a client may take nothing of its response; 60
 ---@field min_receive_rate? integer bytes per second that a client must send of a request body in the long run; 240; 0: any. A
 --- client begins with a credit of body_timeout (at least 5 s): waiting for it uses the credit, each byte adds 1/240 s
 ---@field await_body? number|false a body whose Content-Length is at most 16 KiB is read before a peer is asked, so that a slow
 --- client holds no connection to a peer. If the client pauses for this many seconds (at most half of body_timeout), the
 --- peer is asked, because the client may be waiting for an answer. 2; false: the body is not awaited
----@field upload_timeout? number for the whole request body, counted from the head; without: no limit
+---@field upload_timeout? perilune.duration for the whole request body, counted from the head; without: no limit
 ---@field min_send_rate? integer bytes per second that a client must take, over a second or 64 KiB; 0: any
----@field tunnel_timeout? number without a byte in either direction after a 101 or a CONNECT; 600
----@field handshake_timeout? number for the TLS handshake with the client; 10
+---@field tunnel_timeout? perilune.duration without a byte in either direction after a 101 or a CONNECT; 600
+---@field handshake_timeout? perilune.duration for the TLS handshake with the client; 10
 ---@field max_retries? integer further attempts after the first; 3
 ---@field drain_limit? integer bytes of a request body that are read and dropped after an early answer, so that the connection can be used again. If its Content-Length says that more is left, the answer says that the connection closes. A chunked body is read to its end, for at most 30 s; 262144
 ---@field abort_on_close? "hooks"|"always"|"never" when a client half-closes (FIN), end its exchange: "hooks": if a hook is
@@ -692,15 +696,15 @@ function log.is_on(level) end
 ---@field group? string separates the spare connections of otherwise equal peers
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" which addresses of a name to try; "any": both, IPv6 first. The next address is
 --- tried after 250 ms, or at once if one fails; the first to connect is used
----@field connect_timeout? number name lookup and TCP together; 5 (504)
----@field handshake_timeout? number TLS; 10 (504)
----@field first_byte_timeout? number from the end of the request to the head of the response. It starts again
+---@field connect_timeout? perilune.duration name lookup and TCP together; 5 (504)
+---@field handshake_timeout? perilune.duration TLS; 10 (504)
+---@field first_byte_timeout? perilune.duration from the end of the request to the head of the response. It starts again
 --- after an interim response, at most three times in all. It also limits the wait for a 100 Continue; 60 (504)
----@field read_timeout? number between two reads of the response; 60 (504)
----@field send_timeout? number in which the peer may take nothing of the request; 60 (504)
----@field idle_timeout? number|false how long a spare connection is kept; 55; false: not at all
+---@field read_timeout? perilune.duration between two reads of the response; 60 (504)
+---@field send_timeout? perilune.duration in which the peer may take nothing of the request; 60 (504)
+---@field idle_timeout? perilune.duration|false how long a spare connection is kept; 55; false: not at all
 ---@field max_idle? integer spare connections to it that a worker keeps for longer than a second (to all peers: 1024), 1 or more; 256. To keep none, set idle_timeout = false
----@field hedge? number seconds without an answer after which upstream_peer is called again and its peer is asked too; the
+---@field hedge? perilune.duration seconds without an answer after which upstream_peer is called again and its peer is asked too; the
 --- first answer is used. Only for idempotent methods without a body, once per request, within the set's retry budget;
 --- without: never
 ---@field proxy_protocol? 0|1|2 send a PROXY header of this version first on each new connection

@@ -36,7 +36,7 @@ local balancer = {}
 ---@field [integer] string|perilune.backend_entry
 ---@field name? string a reload finds the set by this name, even if the order of the sets has changed
 ---@field zone? string backends of this zone are preferred to others of the same priority
----@field slow_start? number seconds in which the share of a backend that came back grows to its full size
+---@field slow_start? perilune.duration seconds in which the share of a backend that came back grows to its full size
 ---@field panic? number if the share of fit backends is smaller than this, the unfit are used too; without: never
 ---@field max_in_flight? integer current requests at a backend; above that other backends are used, then 503 with Retry-After
 ---@field max_pending? integer how many of these may still be waiting for a connection
@@ -63,10 +63,10 @@ local balancer = {}
 ---@class perilune.passive_check
 ---@field failures? integer in a row; 5; 0: any number
 ---@field error_share? number failed share of the requests in a window; without: any
----@field window? number 10
+---@field window? perilune.duration 10
 ---@field min_requests? integer requests that a window needs before the share counts; 20
----@field eject? number seconds that it is taken out the first time; each further time twice as long; 10
----@field eject_most? number seconds at most; 300
+---@field eject? perilune.duration seconds that it is taken out the first time; each further time twice as long; 10
+---@field eject_most? perilune.duration seconds at most; 300
 ---@field eject_share? number at most this share of the set is out at the same time; 0.5
 
 --- Without this option: half of the current requests, and at least 10. Two kinds of retries are then free: of requests
@@ -137,9 +137,9 @@ function backend_set:latency(backend) end
 local discovery = {}
 
 ---@class perilune.dns_discovery_options
----@field interval? number how often name servers are asked; without: when the answer's time to live is over
----@field least? number without interval: never more often than this; 1
----@field most? number without interval: never less often than this; 300
+---@field interval? perilune.duration how often name servers are asked; without: when the answer's time to live is over
+---@field least? perilune.duration without interval: never more often than this; 1
+---@field most? perilune.duration without interval: never less often than this; 300
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of discovery.dns; "any"
 
 --- The addresses (A, AAAA) of "name:80".
@@ -179,9 +179,9 @@ function discovery.every(set, seconds, fn) end
 local health_check = {}
 
 ---@class perilune.check_options
----@field interval? number from the start of one check to the start of the next; 1
+---@field interval? perilune.duration from the start of one check to the start of the next; 1
 ---@field jitter? number each check starts up to this share of the interval later; 0.1
----@field timeout? number for the whole check; 1
+---@field timeout? perilune.duration for the whole check; 1
 ---@field successes? integer in a row until an unhealthy backend counts as healthy; 1
 ---@field failures? integer in a row until a healthy backend counts as unhealthy; 1
 ---@field start? "healthy"|"unhealthy" how a backend counts before its first check; "healthy"
@@ -267,7 +267,7 @@ local rate_limit = {}
 ---@field key? fun(session: perilune.session, ctx?: table): string? the key; nil: not limited. `ctx` is what the limit
 --- was called with, for keys such as ctx.claims.sub
 ---@field max integer requests per interval and key
----@field interval? number 1
+---@field interval? perilune.duration 1
 ---@field name? string a reload finds the counts by it; also the name in RateLimit-Policy
 ---@field fields? "x"|"draft"|"both"|"none" X-Rate-Limit-*, or RateLimit and RateLimit-Policy of the IETF's draft; "x"
 ---@field close? boolean close the connection of a client that is refused; true
@@ -325,10 +325,10 @@ function rate_limit.concurrency(options) end
 local tcp = {}
 
 ---@class perilune.tcp_options
----@field timeout? number for each of TCP, TLS, a send, a receive; 5
----@field connect_timeout? number
----@field send_timeout? number
----@field receive_timeout? number
+---@field timeout? perilune.duration for each of TCP, TLS, a send, a receive; 5
+---@field connect_timeout? perilune.duration
+---@field send_timeout? perilune.duration
+---@field receive_timeout? perilune.duration
 ---@field tls? boolean
 ---@field sni? string without: the address's host, where that is a name
 ---@field verify? boolean false: accept any certificate

@@ -72,12 +72,12 @@ local http = {}
 ---@field limit? integer most bytes of a body that is not streamed; 1048576
 ---@field address? string connect to this address instead of the URL's: "unix:/path", "1.2.3.4:80"
 ---@field keep? boolean return the connection to the pool afterwards; true
----@field idle_timeout? number seconds that it stays there; 55
+---@field idle_timeout? perilune.duration seconds that it stays there; 55
 ---@field pool_size? integer most connections to one server in the pool; 32
----@field timeout? number seconds for TCP, for TLS, for a send and for a receive, each; 5
----@field connect_timeout? number
----@field send_timeout? number
----@field receive_timeout? number
+---@field timeout? perilune.duration seconds for TCP, for TLS, for a send and for a receive, each; 5
+---@field connect_timeout? perilune.duration
+---@field send_timeout? perilune.duration
+---@field receive_timeout? perilune.duration
 ---@field pool? string
 ---@field sni? string
 ---@field verify? boolean
@@ -277,7 +277,7 @@ function cookie.parse(field) end
 ---@class perilune.cookie_options
 ---@field path? string
 ---@field domain? string
----@field max_age? integer seconds; 0 deletes it
+---@field max_age? perilune.duration seconds; 0 deletes it
 ---@field expires? integer seconds since 1970
 ---@field secure? boolean
 ---@field http_only? boolean
@@ -434,7 +434,7 @@ local token_auth = {}
 ---@field secret string
 ---@field issuer? string the claim `iss` must be this
 ---@field audience? string the claim `aud` must be this, or contain it
----@field leeway? integer seconds that clocks may differ; 0
+---@field leeway? perilune.duration seconds that clocks may differ; 0
 
 --- require "perilune.token_auth": signed tokens (JWT, HS256). For request_filter: returns true if it has refused the
 --- request (401); otherwise ctx.claims has the claims of the token.
@@ -458,7 +458,7 @@ local cors = {}
 ---@field headers? string[] fields that requests may have; without: all that the preflight asks for
 ---@field expose? string[] response fields that scripts may read
 ---@field credentials? boolean false
----@field max_age? integer seconds that the answer to a preflight is valid; 600
+---@field max_age? perilune.duration seconds that the answer to a preflight is valid; 600
 
 --- require "perilune.cors". preflight is for request_filter, mark for answer_filter (or for response_filter, if the
 --- proxy's error pages and the policy's own answers are not to have the fields).
@@ -473,7 +473,7 @@ local maintenance = {}
 ---@field name? string of the switch, which all workers share; "maintenance"
 ---@field page? string
 ---@field content_type? string "text/html; charset=utf-8"
----@field retry_after? integer seconds
+---@field retry_after? perilune.duration seconds
 ---@field allow? string[] networks whose requests are served anyway
 
 --- require "perilune.maintenance". The switch survives reloads. An upgrade (`perilune upgrade`) turns it off: turn it on
@@ -525,7 +525,7 @@ local canary = {}
 ---@class perilune.canary_options
 ---@field percent number share of the clients without a cookie, or of the keys
 ---@field cookie? string name of the cookie: "1" is the new version, "0" the old one
----@field max_age? integer seconds that the cookie is valid; 86400
+---@field max_age? perilune.duration seconds that the cookie is valid; 86400
 ---@field key? fun(session: perilune.session): string? requests with the same key get the same version
 
 --- require "perilune.canary"
@@ -571,7 +571,7 @@ local mirror = {}
 ---@field percent? number share of the requests; 100
 ---@field max_body? integer bytes; requests with larger bodies, or of unknown length, are not mirrored; 65536
 ---@field at_once? integer most copies at the same time, in each worker; 100
----@field timeout? number 5
+---@field timeout? perilune.duration 5
 ---@field ca? string PEM file of the other server's authority
 
 --- require "perilune.mirror". For request_filter: sends a copy of the request to another server, without waiting for its

@@ -26,15 +26,15 @@
 local redis = {}
 
 ---@class perilune.redis_options
----@field timeout? number seconds that a call may take, connecting included; 0.05
----@field connect_timeout? number seconds for TCP, for TLS and for the greeting, each; 0.2
+---@field timeout? perilune.duration seconds that a call may take, connecting included; 0.05
+---@field connect_timeout? perilune.duration seconds for TCP, for TLS and for the greeting, each; 0.2
 ---@field user? string for AUTH; needs `password`
 ---@field password? string for AUTH
 ---@field database? integer for SELECT; 0
 ---@field protocol? 2|3 RESP2 or RESP3 (HELLO 3: maps, doubles and booleans); 2
 ---@field failures? integer after this many calls in a row without a reply in time, the server counts as down; 5
----@field retry? number seconds between the first two attempts to connect to a server that is down; each further pause is twice as long; 0.25
----@field retry_most? number seconds of the longest pause; 1.5
+---@field retry? perilune.duration seconds between the first two attempts to connect to a server that is down; each further pause is twice as long; 0.25
+---@field retry_most? perilune.duration seconds of the longest pause; 1.5
 ---@field queue? integer most commands of a worker that may wait for their replies; 1024
 ---@field queue_bytes? integer most bytes of commands that may wait to be sent; 4194304
 ---@field reply_bytes? integer most bytes of a reply, or of all replies of a pipeline together; 8388608

@@ -40,6 +40,29 @@ static void guard_methods(lua_State *L, const char *name) {
   lua_setmetatable(L, -2);
 }
 
+/* An assignment to a handle, by its name and whether it has a method `set`, the upvalues: it would be lost. -3 +0 */
+static int refuse_assignment(lua_State *L) {
+  const char *what = lua_tostring(L, lua_upvalueindex(1));
+  const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
+  if (strcmp(what, "perilune.dict") == 0)
+    return handle_raise(L, "a %s keeps values by its methods: write :set(\"%s\", value)", what, key);
+  return handle_raise(L, "a %s keeps no fields, such as '%s': %s", what, key,
+                      lua_toboolean(L, lua_upvalueindex(2))
+                          ? "write :set(value)"
+                          : "keep your own data in a table, or in the ctx of the request");
+}
+
+/* Into the metatable below the table of methods on top, before metamethods of the kind's own. -0 +0 */
+static void guard_fields(lua_State *L, const char *name) {
+  lua_pushstring(L, name);
+  lua_pushliteral(L, "set");
+  lua_rawget(L, -3);
+  lua_pushboolean(L, !lua_isnil(L, -1));
+  lua_remove(L, -2);
+  lua_pushcclosure(L, refuse_assignment, 2);
+  lua_setfield(L, -3, "__newindex");
+}
+
 void handle_define(lua_State *L, enum handle_kind kind, const char *name, const luaL_Reg *methods,
                    const luaL_Reg *metamethods) {
   lua_newtable(L);
@@ -50,6 +73,7 @@ void handle_define(lua_State *L, enum handle_kind kind, const char *name, const 
   lua_newtable(L);
   luaL_register(L, NULL, methods);
   if (methods->name) guard_methods(L, name);
+  if (methods->name) guard_fields(L, name); /* what has none is a table with fields: a peer */
   lua_setfield(L, -2, "__index");
   if (metamethods) luaL_register(L, NULL, metamethods);
   vm_of(L)->kinds.metatables[kind] = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -175,6 +199,18 @@ enum handle_kind handle_kind(const struct handle *handle) { return (enum handle_
 void *handle_test(lua_State *L, int index, enum handle_kind kind) {
   struct handle *handle = handle_at(L, index);
   return handle && handle->tag == (TAG | kind) ? handle : NULL;
+}
+
+/* Our module has functions that nothing else has both of. */
+void handle_check_dot(lua_State *L, const char *call) {
+  if (!lua_istable(L, 1)) return;
+  lua_pushliteral(L, "is_retired");
+  lua_rawget(L, 1);
+  lua_pushliteral(L, "listen");
+  lua_rawget(L, 1);
+  bool is_module = lua_isfunction(L, -1) && lua_isfunction(L, -2);
+  lua_pop(L, 2);
+  if (is_module) handle_raise(L, "%s is called with a dot, not with a colon: write %s(...)", call, call);
 }
 
 static bool has_ended(lua_State *L, int index, enum handle_kind kind) {

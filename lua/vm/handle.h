@@ -53,4 +53,7 @@ const char *handle_nearest_key(lua_State *L, int index, const char *name);
 /* Gives the table on top of the stack the metatable of a kind. -0 +0 */
 void handle_set_metatable(lua_State *L, enum handle_kind kind);
 
+/* Is argument 1 the module perilune, as in perilune:listen(...)? Then it raises. `call`: "perilune.listen". -0 +0 */
+void handle_check_dot(lua_State *L, const char *call);
+
 #endif

@@ -37,6 +37,12 @@ static int is_own_source(lua_State *L);
 static int nearest(lua_State *L);
 static int hook_names(lua_State *L);
 
+/* core.check_dot(first argument, name of the call) -2 +0 */
+static int check_dot(lua_State *L) {
+  handle_check_dot(L, luaL_checkstring(L, 2));
+  return 0;
+}
+
 static const luaL_Reg functions[] = {
     {"worker", worker},
     {"workers", workers},
@@ -47,6 +53,7 @@ static const luaL_Reg functions[] = {
     {"memory_used", memory_used},
     {"set_memory_limit", set_memory_limit},
     {"raise", handle_raise_text},
+    {"check_dot", check_dot},
     {"is_own_source", is_own_source},
     {"nearest", nearest},
     {"hook_names", hook_names},

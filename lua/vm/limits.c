@@ -7,15 +7,18 @@
 #include <string.h>
 
 #include "lua/vm/cap.h"
+#include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "lua/vm/watchdog.h"
 
 /* The setting on top of the stack, in ms. -0 +0 */
 static unsigned check_time(lua_State *L, const char *name) {
-  lua_Number seconds = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
-  if (!(seconds >= 0.01 && seconds <= 3600))
-    luaL_error(L, "perilune.configure: %s must be a number of seconds from 0.01 to 3600", name);
-  return (unsigned)(seconds * 1000 + 0.5);
+  unsigned ms = 0;
+  if (!duration_at(L, -1, &ms) || ms < 10 || ms > 3600000)
+    luaL_error(
+        L, "perilune.configure: %s must be a number of seconds from 0.01 to 3600, or a text such as '500ms'",
+        name);
+  return ms;
 }
 
 /* -0 +0 */

@@ -58,6 +58,18 @@ static void put_key(struct text *text, lua_State *L, int index) {
   put(text, " = ");
 }
 
+static bool is_status(lua_Integer status) { return status >= 400 && status <= 599; }
+
+/* Of the table on top, where it has a status that cannot be one. -0 +0 */
+static void put_status_hint(struct text *text, lua_State *L) {
+  lua_pushliteral(L, "status");
+  lua_rawget(L, -2);
+  if (!lua_isnil(L, -1) && !is_status(lua_tointeger(L, -1)))
+    put(text, ": its status must be a whole number from 400 to 599; to answer otherwise, write "
+              "return session:respond { status = ... }");
+  lua_pop(L, 1);
+}
+
 /* The table on top as "{ code = 3, "x" }": the first fields in Lua's order, without metamethods. -0 +1 */
 static void push_table(lua_State *L) {
   struct text text = {.length = 0};
@@ -74,6 +86,7 @@ static void push_table(lua_State *L) {
     lua_pop(L, 2);
   }
   put(&text, " }");
+  put_status_hint(&text, L);
   lua_pushlstring(L, text.room, text.length);
 }
 
@@ -130,7 +143,7 @@ static unsigned short error_status(lua_State *L, struct task *task) {
   lua_rawget(L, -2);
   lua_Integer status = lua_tointeger(L, -1);
   lua_pop(L, 2);
-  return status >= 400 && status <= 599 ? (unsigned short)status : 0;
+  return is_status(status) ? (unsigned short)status : 0;
 }
 
 /* -1 +0 */

@@ -4,6 +4,7 @@
 
 #include <lauxlib.h>
 
+#include "base/duration.h"
 #include "base/number.h"
 #include "lua/vm/nouns.h"
 
@@ -51,3 +52,9 @@ int text_make(lua_State *L) {
 static const luaL_Reg functions[] = {{"text", text_make}, {NULL, NULL}};
 
 void open_text(lua_State *L) { luaL_register(L, NULL, functions); }
+
+bool duration_at(lua_State *L, int index, unsigned *ms) {
+  int type = lua_type(L, index);
+  if (type == LUA_TSTRING) return duration_read(lua_tostring(L, index), ms);
+  return type == LUA_TNUMBER && duration_of_seconds(lua_tonumber(L, index), ms);
+}

@@ -18,4 +18,8 @@ struct str text_at(lua_State *L, int index);
 /* core.text(value): a number as such a text, anything else as tostring makes it. -1 +1 */
 int text_make(lua_State *L);
 
+/* An option that is a duration, in ms: a number of seconds, or a text (base/duration.h). False: it is none, or out of
+ * bounds; DURATION_WANTED says what it must be. -0 +0 */
+bool duration_at(lua_State *L, int index, unsigned *ms);
+
 #endif

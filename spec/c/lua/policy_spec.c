@@ -78,7 +78,7 @@ IT("refuses options by their name, and lists the valid ones") {
   CHECK(is_refused(HEAD LISTEN ", { 'x' })", "the value 'x' has no name"));
   CHECK(
       is_refused(HEAD LISTEN ", { head_timeout = 0 })", "option 'head_timeout' must be a number of seconds"));
-  CHECK(is_refused(HEAD LISTEN ", { head_timeout = '1' })", "got '1'"));
+  CHECK(is_refused(HEAD LISTEN ", { head_timeout = 'x' })", "got 'x'"));
   CHECK(is_refused(HEAD LISTEN ", { max_retries = 1.5 })", "option 'max_retries' must be a whole number"));
   CHECK(is_refused(HEAD LISTEN ", { via = 1 })", "option 'via' must be true or false"));
   CHECK(is_refused(HEAD LISTEN ", { forwarded = 'no' })", "must be one of: replace, append, keep; got 'no'"));

@@ -111,7 +111,8 @@ IT("refuses a certificate for another name and says which was wanted") {
   check_refused(trust, "certificate verify failed: hostname mismatch (wanted a.b.wild.example)", true);
   trust.verify_name = "127.0.0.2";
   check_refused(trust,
-                "certificate verify failed: IP address mismatch (wanted 127.0.0.2); set sni or verify_name",
+                "certificate verify failed: IP address mismatch (wanted 127.0.0.2); name the peer by its "
+                "host name, or set sni or verify_name",
                 true);
 }
 
@@ -119,7 +120,8 @@ IT("refuses a certificate by an unknown authority") {
   struct trust trust = good_trust();
   trust.ca = certificates()->other_ca;
   check_refused(trust,
-                "certificate verify failed: unable to get local issuer certificate; give its authority as ca",
+                "certificate verify failed: unable to get local issuer certificate; give its authority as ca "
+                "(of 'perilune proxy': --ca)",
                 true);
 }
 
