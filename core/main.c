@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// main: what each command does; the words it is given are read by cli/. The one file of core/ that names lua/.
+// main: what each command does. The command line is parsed in cli/. This is the only file of core/ that includes lua/.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// arena: memory with one common end of life. Allocation is a pointer bump, nothing is freed singly,
-// arena_free gives all of it back at once. An exchange has one; whatever belongs to the exchange is allocated
-// here.
+// arena: memory that is freed all at once. Allocation moves a pointer; single allocations are not freed, and
+// arena_free frees everything. An exchange has an arena, and everything that belongs to the exchange is
+// allocated there.
 #ifndef PERILUNE_BASE_ARENA_H
 #define PERILUNE_BASE_ARENA_H
 

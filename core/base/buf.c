@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// buf: the byte queue of a connection. It grows by moving to the next block size, and by doubling beyond
-// those.
+// buf: the byte queue of a connection. It grows to the next block size, and beyond the largest one by
+// doubling.
 #include "base/buf.h"
 
 #include "base/memory.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // buf: a byte queue in one piece of memory, from the thread's free lists. Bytes are added at the end and
-// consumed at the start. An empty, released buf holds no memory at all: that is how an idle connection holds
+// consumed at the start. A buf that is empty and released holds no memory, so an idle connection holds
 // none.
 #ifndef PERILUNE_BASE_BUF_H
 #define PERILUNE_BASE_BUF_H

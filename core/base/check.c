@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// check: how a broken invariant ends the process. Straight to standard error: the log may be what is broken.
+// check: ends the process if an invariant is broken. The message goes directly to standard error, since the log itself
+// may be broken.
 #include "base/check.h"
 
 #ifdef INVARIANTS

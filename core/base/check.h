@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// check: invariants as code. What a header promises is asserted here, in the builds that the tests run (INVARIANTS is
-// set with the sanitizers); a release build compiles none of it. A check never has a side effect.
+// check: invariants as code. The promises of headers are asserted in the builds that the tests use (INVARIANTS is set
+// with the sanitizers); a release build contains no check. A check never has a side effect.
 //
 // An object whose pointer comes back as `void *`, as an owner or out of a list carries a magic number:
 //

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// clock: monotonic time in milliseconds, replaceable, so that tests of timeouts and rate windows take no
-// time.
+// clock: monotonic time in milliseconds. Tests can replace it, so that tests of timeouts and rate windows take
+// no time.
 #ifndef PERILUNE_BASE_CLOCK_H
 #define PERILUNE_BASE_CLOCK_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// container: a callback often gets the address of a member only; this gives the struct that the member is a part of.
-// The compiler warns where the pointer is not of the member's type.
+// container: a callback often gets only the address of a member; CONTAINER_OF gives the struct that contains it. The
+// compiler warns if the pointer does not have the member's type.
 #ifndef PERILUNE_BASE_CONTAINER_H
 #define PERILUNE_BASE_CONTAINER_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// date: the last text of each format, with the second that it is of.
+// date: keeps the last text of each format, and the second to which it belongs.
 #include "base/date.h"
 
 static const char *const patterns[DATE_FORMATS] = {

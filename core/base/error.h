@@ -2,8 +2,8 @@
 // error: the one table of everything that can go wrong with an exchange. Statuses, log lines, metrics and the
 // strings that Lua sees all come from it.
 //
-// Side:  DOWNSTREAM the client's fault, UPSTREAM the peer's, INTERNAL ours, the machine's or the policy's. Only what is
-//        the peer's fault counts against a backend, and only retries of that are taken out of a budget.
+// Side:  DOWNSTREAM the client's fault, UPSTREAM the peer's, INTERNAL ours, the machine's or the policy's. Only faults
+//        of the peer count against a backend, and only retries after them use the retry budget.
 // Retry: NEVER; ALWAYS (nothing of the request can have been handled); REUSED (only on a pooled connection
 // that the
 //        peer may have closed meanwhile, and only for idempotent methods or when nothing was sent).

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// escape: byte by byte; a run of plain ones is the usual case.
+// escape: goes byte by byte; most texts need no escapes, so runs of plain bytes are copied at once.
 #include "base/escape.h"
 
 #include "base/check.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// escape: text of unknown origin made fit for a line of a log, so that nothing in it can end the line, end
-// its quotes, or do something to a terminal. Text that does not fit into `room` is cut, not in the middle of an
+// escape: makes text of unknown origin safe for a line of a log: nothing in it can end the line, close its
+// quotes, or control a terminal. Text that does not fit into `room` is cut, but never in the middle of an
 // escape.
 #ifndef PERILUNE_BASE_ESCAPE_H
 #define PERILUNE_BASE_ESCAPE_H

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // log_throttle: a table of fixed size under one lock, which is held for some tens of instructions: never while a line
-// is formatted or written. A key has its place in one row of the table. A place whose time is over and that has
-// nothing to report is free. Subjects are as many as clients like, kinds as many as the program has calls: so they have
-// places of their own, and where a row of subjects is full, the line is judged by the place of its kind. So memory and
-// lines have a bound however many subjects there are, no line is lost uncounted, and no kind hides another.
+// is formatted or written. A key belongs to one row of the table. A place is free if its time is over and it has
+// nothing to report. Clients can cause any number of subjects, while the number of kinds is that of log calls in the
+// program; so kinds and subjects have separate places. If the row of a subject is full, the place of its kind decides.
+// Thus memory and lines are bounded however many subjects there are, each suppressed line is counted, and no kind hides
+// another.
 #include "base/log_throttle.h"
 
 #include <pthread.h>

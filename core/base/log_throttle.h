@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // log_throttle: which lines of the log are written at once, and which are only counted. Lines of one kind about one
-// subject share a key; of each key the first LOG_THROTTLE_LINES in LOG_THROTTLE_MS pass, and what follows is counted
-// and reported once that time is over: "8,812 more in 10 s: TEXT". For base/log alone; others call log_line and
-// log_about.
+// subject share a key. The first LOG_THROTTLE_LINES of a key in LOG_THROTTLE_MS are written. Further ones are
+// counted, and reported when that time is over: "8,812 more in 10 s: TEXT". Only base/log uses this; others call
+// log_line and log_about.
 #ifndef PERILUNE_BASE_LOG_THROTTLE_H
 #define PERILUNE_BASE_LOG_THROTTLE_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// memory: the per-thread free lists behind arena and buf. The one hard problem is to keep enough spare blocks
-// for a steady load without keeping a peak for ever: each list is capped, what exceeds it goes back to
-// malloc.
+// memory: the per-thread free lists of arena and buf. The hard problem is to keep enough spare blocks for a
+// steady load without keeping those of a peak for ever: each list has a limit, and blocks beyond it are
+// freed.
 #include "base/memory.h"
 
 #include <malloc.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // memory: allocation that never returns NULL, and per-thread free lists of equal blocks, from which arenas
-// and buffers are made so that a request in steady state calls malloc zero times. A build with -DARENA_MALLOC
-// bypasses the free lists: each block is a malloc of its own, as sanitizers want it.
+// and buffers are made, so that a request in the steady state never calls malloc. A build with -DARENA_MALLOC
+// bypasses the free lists: each block is allocated by malloc, so that sanitizers can see it.
 #ifndef PERILUNE_BASE_MEMORY_H
 #define PERILUNE_BASE_MEMORY_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// nearest: counts the edits between two words: a character more, less, or another one, and two neighbours that are
-// swapped (optimal string alignment). Upper and lower case, "-" and "_" count as equal. A word may be wrong in a third
-// of its characters; the beginning of a longer word counts as one edit.
+// nearest: counts the edits between two words: a character that is added, missing or different, and two neighbours that
+// are swapped (optimal string alignment). Upper and lower case are equal, and so are "-" and "_". A third of the
+// characters may be wrong. If a word is the beginning of a longer one, that counts as one edit.
 #include "base/nearest.h"
 
 #include <string.h>

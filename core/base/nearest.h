@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// nearest: "did you mean ...?": which of the words that are valid a misspelt one was meant to be.
+// nearest: "did you mean ...?": which valid word is the most similar to a misspelt one.
 //
 //   struct nearest n = nearest_to("relaod");
 //   nearest_offer(&n, "run");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// number: 15 digits tell any decimal number of so many digits, 17 any double.
+// number: 15 digits are enough for each number that was written with 15 digits, and 17 for each double.
 #include "base/number.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// random: numbers that spread well and are cheap (Steele, Lea and Flood's splitmix64). They are no secret: whoever
-// must not be guessed takes them from the system.
+// random: numbers that spread well and are cheap (Steele, Lea and Flood's splitmix64). They are not secret: for what
+// must not be guessed, use the system's random numbers.
 #ifndef PERILUNE_BASE_RANDOM_H
 #define PERILUNE_BASE_RANDOM_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// safe_file: open without following, or without waiting; then look at what was opened.
+// safe_file: opens a file without following links or without waiting; then examines what was opened.
 #include "base/safe_file.h"
 
 #include <errno.h>

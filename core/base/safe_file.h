@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// safe_file: paths are used once, to open; from then on a descriptor says which file is meant. As root a path may lead
-// through folders in which others can put links: a link of theirs is not followed, and a file that has a second name
-// elsewhere is not written to.
+// safe_file: a path is used once, to open the file; after that only the descriptor is used. The process may be root,
+// and a path may lead through folders in which other users can create links: their links are not followed, and a file
+// with a second name (a hard link) is not written to.
 #ifndef PERILUNE_BASE_SAFE_FILE_H
 #define PERILUNE_BASE_SAFE_FILE_H
 

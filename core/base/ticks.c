@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ticks: holds the counter against CLOCK_MONOTONIC. Only the time since the last look counts, so a suspended
-// machine spoils one look and no more.
+// ticks: compares the counter with CLOCK_MONOTONIC. Only the time since the last comparison counts, so that after a
+// suspend of the machine only one comparison is wrong.
 #include "base/ticks.h"
 
 #include <time.h>

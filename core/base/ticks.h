@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ticks: the cheapest clock there is, the processor's own counter: a few instructions where a call of
-// clock_gettime is some sixty. For durations of what is measured at every request. How long a tick is gets
-// measured at the start and again every second.
+// ticks: the cheapest clock: the processor's counter takes a few instructions, clock_gettime about sixty. It is for
+// durations that are measured at every request. The length of a tick is measured at the start and again every
+// second.
 #ifndef PERILUNE_BASE_TICKS_H
 #define PERILUNE_BASE_TICKS_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// why: formats into memory of the caller's.
+// why: formats into memory that the caller owns.
 #include "base/why.h"
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// why: the sentence that goes with a failure. Where it is made of parts it is malloc'd, and whoever asked frees it
-// (char **why); where it is always the same it is static (const char **why).
+// why: the sentence that explains a failure. If it has variable parts, it is malloc'd and the caller frees it (char
+// **why); if it is always the same, it is static (const char **why).
 #ifndef PERILUNE_BASE_WHY_H
 #define PERILUNE_BASE_WHY_H
 

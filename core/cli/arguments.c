@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// arguments: "--option value" and "--option=value" are the same. An option that takes one value is given once: that the
-// last one would win is what nobody means.
+// arguments: "--option value" and "--option=value" are the same. An option that takes one value may be given only
+// once, because nobody means the last one to win.
 #include "cli/arguments.h"
 
 #include <stdarg.h>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// help: see help.h. What a man page needs beside the texts is its escapes: a dash is "\-", and a line must not begin
-// with a dot.
+// help: see help.h. For the man page, texts are escaped: a dash is "\-", and a line must not begin with a dot.
 #include "cli/help.h"
 
 #include <ctype.h>
@@ -11,9 +10,9 @@
 
 enum { USAGE_COLUMN = 41, OPTION_COLUMN = 28 };
 
-static const char settings_text[] = "Settings, which a policy makes too, by perilune.configure { pid_file = "
-                                    "\"...\" }; the command line has the last "
-                                    "word:\n";
+static const char settings_text[] =
+    "Settings. A policy can make them, too, by perilune.configure { pid_file = "
+    "\"...\" }; the command line overrides it:\n";
 
 static bool takes_any(enum command_id command) {
   for (int i = 0; i < OPTION_COUNT; i++)
@@ -38,8 +37,8 @@ void help_print(FILE *out) {
         out);
   for (int i = 0; i < COMMAND_COUNT; i++) print_usage(out, (enum command_id)i);
   fputs(
-      "\n'perilune help COMMAND' says all of a command, with its options. reload, upgrade, status and stop\n"
-      "speak to the proxy that runs; where there are several, --pid, --pid-file or --socket says which.\n\n",
+      "\n'perilune help COMMAND' lists the options of a command. reload, upgrade, status and stop find the\n"
+      "running proxy; if several are running, choose one with --pid, --pid-file or --socket.\n\n",
       out);
   fputs(words_addresses, out);
   fputs(words_signals, out);

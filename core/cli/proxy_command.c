@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// proxy_command: see proxy_command.h. Addresses are read as people write them: as URLs, too, whose scheme says whether
-// there is TLS. The hard part is to refuse what looks complete and is not meant so (a path, TLS to half of the peers).
+// proxy_command: see proxy_command.h. Addresses may also be URLs, whose scheme says whether TLS is used. The hard
+// part is to refuse arguments that would work but are probably not meant (a path in a URL, TLS to only some of the
+// peers).
 #include "cli/proxy_command.h"
 
 #include <ctype.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// proxy_command: what `perilune proxy` was told, checked and brought into one form: addresses without "https://" and
-// with a port, file names that hold wherever the process goes. Opens nothing.
+// proxy_command: checks the arguments of `perilune proxy` and brings them into one form: addresses without "https://"
+// and with a port, and absolute file names. It opens nothing.
 #ifndef PERILUNE_CLI_PROXY_COMMAND_H
 #define PERILUNE_CLI_PROXY_COMMAND_H
 

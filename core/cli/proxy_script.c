@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// proxy_script: one function for each block of lines, none for what was not asked for.
+// proxy_script: one function for each block of lines; options that were not given add no lines.
 #include "cli/proxy_script.h"
 
 #include <stdio.h>

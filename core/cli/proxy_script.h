@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// proxy_script: `perilune proxy` as a policy: the script that does the same, to be saved and changed. It is also what
-// checks the health of the peers of a running one (runtime/forward).
+// proxy_script: writes a policy that does the same as `perilune proxy` with these arguments, to be saved and changed. A
+// running `perilune proxy` uses it for its health checks (runtime/forward).
 #ifndef PERILUNE_CLI_PROXY_SCRIPT_H
 #define PERILUNE_CLI_PROXY_SCRIPT_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// words: the commands and options of the command line, with their texts, as two tables. What is read (arguments), shown
-// (help), and written into the man page comes from them. The settings of the process are in runtime/config.
+// words: the commands and options of the command line, with their texts, as two tables. The parser (arguments), the
+// help and the man page all use them. The settings of the process are in runtime/config.
 //
 // To add an option: a line in words.c, and its member in struct arguments. To add a command: its id here, its entry in
 // words.c, and its function in main.c.

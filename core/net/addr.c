@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // addr: parses and writes socket addresses. Pure functions of text: no lookups, no sockets. The hard part is
-// to refuse what is nearly an address ("::1:80", "1.2.3:80"), which a resolver would later take for something
-// else; and to say how it is written (addr_hint.c).
+// to refuse what is almost an address ("::1:80", "1.2.3:80") and would later be looked up as a name; and to say
+// how the address is written correctly (addr_hint.c).
 #include "net/addr.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// addr_hint: knows what people write who come from URLs and from other programs, and says how it is written here.
+// addr_hint: recognises how addresses are written in URLs and in other programs, and says how to write them here.
 #include <stdio.h>
 
 #include "net/addr.h"

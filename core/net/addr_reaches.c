@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// addr_reaches: whether two addresses are one. The hard part is that there are several ways to say "every address" and
-// "this machine".
+// addr_reaches: whether two addresses reach the same listener. The hard part is that there are several ways to write
+// "every address" and "this machine".
 #include <arpa/inet.h>
 
 #include "net/addr.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // addresses: RFC 8305 section 4: the families alternate; the first one is IPv6, but for addresses that RFC 6724 puts
-// behind IPv4. Within a family connections take turns, as they do where each asks a name server that turns its answers.
-// What failed a short while ago comes last, whatever it is.
+// behind IPv4. Within a family, connections take turns, as if each had asked a name server that rotates its answers.
+// An address that failed a short while ago comes last, whatever its family.
 #include "net/addresses.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// addresses: what a name leads to, in the order in which to try it.
+// addresses: the addresses of a name, in the order in which to try them.
 #ifndef PERILUNE_NET_ADDRESSES_H
 #define PERILUNE_NET_ADDRESSES_H
 

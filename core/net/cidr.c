@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cidr: networks as ranges of 128-bit addresses, IPv4 inside ::ffff:0:0/96. Two networks are disjoint or one
-// contains the other; so once those inside others are dropped, the sorted ranges are disjoint.
+// cidr: networks as ranges of 128-bit addresses, IPv4 inside ::ffff:0:0/96. Two networks are disjoint, or one
+// contains the other. So after those inside others are dropped, the sorted ranges are disjoint.
 #include "net/cidr.h"
 
 #include <arpa/inet.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// coalesce: measures in windows. Whether one is over is looked at when an exchange ends, and, while an interval is in
-// force, just before the loop waits: so what was measured before a pause is no longer in force behind it, and a loop
-// that looks at once has no watcher for this. The waiting itself is libev's (ev_set_io_collect_interval): never beyond
-// a timer that is due. It counts from the last time that the loop's clock was set, which hooks that wait do: so what
-// went by from the look to that is taken off.
+// coalesce: measures in windows. Whether a window is over is checked when an exchange ends and, while an interval is
+// in force, just before the loop waits. So an interval that was measured before a pause does not stay in force after
+// it, and a loop without an interval has no watcher for this. libev does the waiting (ev_set_io_collect_interval),
+// and never waits beyond a timer. libev measures the interval from the last time that the loop's clock was set, which
+// waiting hooks also do; so the time between the poll and then is subtracted.
 #include "net/coalesce.h"
 
 #include <sys/prctl.h>

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// coalesce: how soon a busy loop looks for events again. Where many requests are under way and the others (clients,
-// peers, the network) are slower than we are, a loop that looks at once finds a few events each time, and pays the way
-// into the kernel, a change of tasks and cold caches for them. As network cards moderate their interrupts (adaptive
-// coalescing, ethtool(8)), it leaves a short while between two looks then, and serves what has come together.
+// coalesce: how soon a busy loop polls for events again. If many requests are active, and the other sides (clients,
+// peers, the network) are slower than this process, a loop that polls at once finds only a few events each time, and
+// each poll costs a system call, a task switch and cold caches. Like the interrupt moderation of network cards
+// (adaptive coalescing, ethtool(8)), the loop then waits a short time between two polls, and serves all events that
+// have come.
 //
-// Latency comes first: the while is an eighth of what an exchange takes on average, and 0.1 ms at most; there is none
-// while less than one exchange ends in it, nor after a turn that was longer. So one connection, or ten fast ones, never
-// wait, whatever their rate is: by Little's law eight must be under way.
+// Latency comes first: the wait is an eighth of the average time of an exchange, and 0.1 ms at most. There is no wait
+// while less than one exchange ends in it, nor after a turn that took longer. So one connection, or ten fast ones,
+// never wait at any rate: by Little's law, eight requests must be active.
 #ifndef PERILUNE_NET_COALESCE_H
 #define PERILUNE_NET_COALESCE_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// conn: watchers and the plain transport. The one hard problem is to keep the watchers right with TLS, where reading
-// may need the socket to be writable and decrypted bytes may wait while the socket is silent: sync_watchers derives
-// both watchers from four flags after each call, so they are never toggled in steady state.
+// conn: watchers and the plain transport. The hard problem is to keep the watchers right with TLS, where reading
+// may need the socket to be writable and decrypted bytes may wait while the socket is silent: sync_watchers sets
+// both watchers from four flags after each call, so they do not change in the steady state.
 #include "net/conn.h"
 
 #include <errno.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // conn: a connected, non-blocking socket on a worker's loop, with plain bytes or TLS behind one small
-// transport table. Its owner reads and writes; the conn only says when that is worth trying. It buffers
-// nothing, but for small writes that may wait for the end of the loop's turn (outbox.h).
+// transport table. Its owner reads and writes; the conn only says when to try it. It buffers
+// nothing except small writes, which may wait for the end of the loop's turn (outbox.h).
 //
-// Reading is announced through on_readable while conn_want_read is on (level-triggered: as long as bytes are
-// there). Writing is tried at once; only after IO_AGAIN does the owner ask with conn_want_write, and
-// on_writable follows. Up-calls never happen from inside a call of the owner's; the owner may close the conn,
+// on_readable is called while conn_want_read is on and bytes are available (level-triggered). The owner tries
+// to write at once; only after IO_AGAIN it calls conn_want_write, and on_writable follows. Up-calls never
+// happen inside a call by the owner; the owner may close the conn,
 // but must not free its memory, from inside an up-call (invariant I5).
 #ifndef PERILUNE_NET_CONN_H
 #define PERILUNE_NET_CONN_H

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// connect: the states RESOLVING, CONNECTING, HANDSHAKE in order. A handshake that fails makes way for the next address
-// of the same name, and so leads back to CONNECTING; not one that fails for the certificate, which is a matter of
-// trust, nor one that takes too long. All endings are reported from the loop. The resolver is told which addresses were
-// of use.
+// connect: the states RESOLVING, CONNECTING, HANDSHAKE in order. If a handshake fails, the next address of the name
+// is tried (back to CONNECTING), unless it failed because of the certificate, which is a question of trust, or took
+// too long. All results are reported from the loop. The resolver is told which addresses worked.
 #include "net/connect.h"
 
 #include <errno.h>

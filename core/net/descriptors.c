@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// descriptors: the limit, what was open at the begin, and the shares.
+// descriptors: the limit, the number that was open at the start, and the shares.
 #include "net/descriptors.h"
 
 #include <errno.h>

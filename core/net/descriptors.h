@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// descriptors: how the limit of descriptors of the process is shared out. Some are reserved for what must work in any
-// case: the admin listener, commands, a reload, an upgrade, logs, lookups of names, sockets of policies. The rest is
-// for connections to clients and to peers, in equal parts for the workers: each counts its own, and no number is
+// descriptors: how the process's limit of descriptors is divided. Some are reserved for what must always work: the
+// admin listener, commands, a reload, an upgrade, logs, name lookups, sockets of policies. The rest is for
+// connections to clients and peers, in equal parts for the workers. Each worker counts its own, so no number is
 // written by all.
 #ifndef PERILUNE_NET_DESCRIPTORS_H
 #define PERILUNE_NET_DESCRIPTORS_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dns_channel: c-ares' sockets and deadlines as watchers of the loop. c-ares opens and closes its sockets from inside
-// any call into it: so a watcher may be gone when such a call returns. It answers from inside of them, too.
+// dns_channel: c-ares' sockets and deadlines as watchers of the loop. c-ares opens and closes its sockets during any
+// call of it, so a watcher may be gone when the call returns. It also delivers answers during such calls.
 #include "net/dns_channel.h"
 
 #include <ares.h>

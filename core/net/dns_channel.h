@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // dns_channel: one name server, asked by c-ares on a loop: a watcher per socket that c-ares opens, one timer for its
-// deadlines. c-ares carries a question there and the answer back (UDP, and TCP where it is long); when to ask whom
-// again is for net/dns_client.
+// deadlines. c-ares sends the question and receives the answer (by UDP, or TCP if it is long). net/dns_client decides
+// which server to ask, and when to ask again.
 #ifndef PERILUNE_NET_DNS_CHANNEL_H
 #define PERILUNE_NET_DNS_CHANNEL_H
 

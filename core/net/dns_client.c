@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // dns_client: a question goes to the servers in the order of their health, then in that of the list. Each has TRY_S to
 // answer, then the next one is asked as well, in rounds that take twice as long; the first answer ends the question. A
-// server that lets a try pass in silence is avoided for AVOID_S: it is asked behind the others. After that the next
-// question goes to it beside the best one, so that its return is noticed and nobody waits for it.
+// server that does not answer a try is avoided for AVOID_S: it is asked after the others. After that, the next
+// question is sent to it and to the best server, so that its recovery is noticed without anybody waiting for it.
 //
-// c-ares calls back from inside any call into it, where no channel may be freed: so a question that has ended waits in
-// `ended` for the loop to deliver it, and whatever owners do, they do there. A try outlives its question, since c-ares
-// cannot cancel one: what it brings is then only news of the server's health.
+// c-ares calls back during any call of it, when no channel may be freed. So a question that has ended is put into
+// `ended`, and the loop delivers it; owners may do anything then. A try outlives its question, since c-ares cannot
+// cancel it: its result then only tells something about the server's health.
 #include "net/dns_client.h"
 
 #include <ares.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dns_client: one question, asked of several name servers until one answers. A server that stays silent is followed by
-// the next after a short while, its late answer is welcome all the same, and it is asked last from then on: see
+// dns_client: sends a question to several name servers until one answers. If a server does not answer, the next one
+// is asked after a short time; a late answer is still used, but that server is asked last from then on: see
 // dns_client.c.
 #ifndef PERILUNE_NET_DNS_CLIENT_H
 #define PERILUNE_NET_DNS_CLIENT_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // listener: open and accept. The hard problem is running out of descriptors: the socket stays readable, so
-// instead of spinning the listener pauses until there is room again. Whoever comes meanwhile waits in the kernel.
+// instead of spinning, the listener pauses until there is room again. New clients wait in the kernel meanwhile.
 #include "net/listener.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // listener: a listening socket on one worker's loop. Each worker has its own socket of an IP address
-// (SO_REUSEPORT), so the kernel spreads connections; all share one of a unix path.
+// (SO_REUSEPORT), so the kernel spreads connections. For a unix path, all workers share one socket.
 #ifndef PERILUNE_NET_LISTENER_H
 #define PERILUNE_NET_LISTENER_H
 

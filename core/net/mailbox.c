@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // mailbox: a linked list behind a mutex that is held for a few instructions, and an ev_async. The hard problem is
-// the end: who posts cannot know that the receiver has ended a moment ago. So the box outlives its loop, closed.
+// the end: a sender cannot know that the receiver has just ended. So the mailbox is closed, but outlives its loop.
 #include "net/mailbox.h"
 
 #include "base/check.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// mailbox: how work moves between workers (invariant I1): a message is put under a short lock, the receiver's
-// loop is woken, and runs it in its own thread. Messages of one sender arrive in order. What a box has taken is
-// run, at the latest when it is closed.
+// mailbox: how work moves between workers (invariant I1): a message is added under a short lock; the receiver's
+// loop is woken and runs it in its own thread. Messages of one sender arrive in order. Each message that a
+// mailbox has accepted is run, at the latest when the mailbox is closed.
 #ifndef PERILUNE_NET_MAILBOX_H
 #define PERILUNE_NET_MAILBOX_H
 

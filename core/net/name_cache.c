@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// name_cache: a hash table with a list by last use. An entry that was dropped while somebody holds it is in neither.
+// name_cache: a hash table with a list by last use. An entry that was dropped while it is still held is in neither.
 #include "net/name_cache.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// name_cache: what is known of names, one entry a name: for each type of record the last answer and whoever waits for
-// the next one; and which of its addresses could not be reached. Bounded: the least recently used name that nobody
-// needs makes room. It knows no servers: net/resolver fills it.
+// name_cache: what is known about names. The entry of a name has, for each type of record, the last answer and the
+// queries that wait for the next one; and which addresses could not be reached. It is bounded: the least recently
+// used name without waiting queries is dropped. It knows no servers: net/resolver fills it.
 #ifndef PERILUNE_NET_NAME_CACHE_H
 #define PERILUNE_NET_NAME_CACHE_H
 

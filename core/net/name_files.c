@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// name_files: both are small local files, read as a whole by whoever looks a name up, and only when what stat(2) says
-// of them is no longer what it said. A file that is just being written in place is read again: its time moves on.
+// name_files: both are small local files. A lookup reads them whole, but only if the result of stat(2) has changed.
+// If a file is being written in place, its time changes again, so it is read again.
 #include "net/name_files.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// name_files: what the system says of names: resolv.conf(5) and hosts(5), read again when they have changed.
+// name_files: the system's configuration of names: resolv.conf(5) and hosts(5), read again when they have changed.
 #ifndef PERILUNE_NET_NAME_FILES_H
 #define PERILUNE_NET_NAME_FILES_H
 

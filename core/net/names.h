@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// names: what is asked about a name, and what a name server says of a service. The words of the resolver
-// and all below it.
+// names: the types for questions about names and for the services that a name server announces, as the
+// resolver and the files below it use them.
 #ifndef PERILUNE_NET_NAMES_H
 #define PERILUNE_NET_NAMES_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// outbox: an ev_prepare watcher, so the end of a turn is just before the loop waits. What is called between that
-// and the next wait writes at once, as nobody would send it. The outbox is emptied, too, when something is put to a
-// first item that is older than a moment: many hooks of one turn do not add up. A single one that takes long holds back
-// what was put before it, as it holds back all else of its worker.
+// outbox: an ev_prepare watcher, so the end of a turn is just before the loop waits. After that, until the next wait,
+// writes are sent at once, since nothing would send them later. The outbox is also emptied when something is added
+// and its first item is older than a moment: so the delays of several hooks in one turn do not add up. One long hook
+// still delays what was added before it, as it delays everything on its worker.
 #include "net/outbox.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// outbox: the small writes of one turn of a loop, made one after another at its end. Between two sends the
-// kernel's way through TCP puts our code and data out of the processor's caches, so a turn that serves many
-// connections costs less when it parses and decides first and sends then. What is put here counts as written; what
-// the kernel does not take, the conn keeps and sends before anything else (conn.c).
+// outbox: collects the small writes of one turn of a loop, and sends them one after another at its end. A send runs
+// the kernel's TCP code, which displaces our code and data from the processor's caches; so a turn that serves many
+// connections costs less if it first parses and decides, and then sends. For its owner, a write in the outbox has
+// been done; what the kernel does not accept, the conn keeps, and sends before anything else (conn.c).
 #ifndef PERILUNE_NET_OUTBOX_H
 #define PERILUNE_NET_OUTBOX_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// pipe: the calling thread's spare pipes, last given first taken. The hard problem is what pipes take from others:
-// descriptors, which connections need more, and of the user's share of pipe buffers, beyond which the kernel gives
-// pipes of two pages (pipe(7)): those are slower than copying.
+// pipe: the calling thread's spare pipes; the last one returned is used first. The hard problem is that pipes use
+// shared resources: descriptors, which connections need more urgently, and the user's share of pipe buffers. Beyond
+// that share the kernel gives pipes of two pages (pipe(7)), which are slower than copying.
 #include "net/pipe.h"
 
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // pipe: bytes on their way from one plain conn to another inside the kernel, by splice(2): they are never copied to us.
-// Whoever relays takes a pipe, lets one conn fill it (conn_splice_in), the other empty it (conn_splice_out), and gives
-// it back. Each thread keeps a few empty ones. Where there is none to be had, bytes are copied as ever.
+// A relay takes a pipe, lets one conn fill it (conn_splice_in) and the other empty it (conn_splice_out), and returns
+// it. Each thread keeps a few empty ones. If no pipe is available, bytes are copied.
 #ifndef PERILUNE_NET_PIPE_H
 #define PERILUNE_NET_PIPE_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// race: a socket and a watcher for each attempt. A failure that is known at once is told by the timer, so that nobody
-// is called back from inside of race_start.
+// race: a socket and a watcher for each attempt. A failure that is known at once is reported by the timer, so that
+// there is no callback inside race_start.
 #include "net/race.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// race: a connection to the first of several addresses that takes one (RFC 8305 section 5). The next one starts 250 ms
-// after the last, or at once where that fails; the first to be connected wins, and the others are closed.
+// race: connects to the first of several addresses that accepts (RFC 8305 section 5). The next attempt starts 250 ms
+// after the last, or at once if that fails. The first connection is used, and the others are closed.
 #ifndef PERILUNE_NET_RACE_H
 #define PERILUNE_NET_RACE_H
 

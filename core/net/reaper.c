@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// reaper: an ev_prepare watcher that frees what is waiting. It does not keep the loop alive, and runs only while there
-// is something to free: most turns of a loop have nothing.
+// reaper: an ev_prepare watcher that frees what is waiting. It does not keep the loop alive, and it is active only
+// while there is something to free, which is rare.
 #include "net/reaper.h"
 
 #include "base/check.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver: its life, the servers in force, what needs no server (IP addresses, hosts, localhost), and the delivery of
-// answers: they are queued and delivered by the loop one at a time, since an owner may do anything then: look up more,
-// cancel others, free the resolver.
+// resolver: its life, the servers in force, names that need no server (IP addresses, hosts, localhost), and the
+// delivery of answers. Answers are queued, and the loop delivers them one at a time, since an owner may then look up
+// more names, cancel other lookups, or free the resolver.
 #include "net/resolver.h"
 
 #include <arpa/inet.h>

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver: names to addresses without blocking the loop: hosts(5), then name servers. One per worker, with its own
-// memory of answers (net/name_cache): so it takes no locks, and a name costs each worker one question per family and
-// time to live, however many connections ask for it at once.
+// cache of answers (net/name_cache): so it takes no locks, and each worker sends one question for each name and
+// family in a time to live, however many connections need it at once.
 //
-// Answers hold for their time to live, 1 s at least and an hour at most; that there is none, for the time that the
-// server says, a minute at most; that nobody could say, for a second. Where all servers are silent, an answer is used
-// for ten more minutes. Whoever asks for both families gets what is there 50 ms after the first (RFC 8305 section 3).
+// An answer is valid for its time to live, at least 1 s and at most an hour; that a name does not exist, for the time
+// that the server says, at most a minute; that the lookup failed, for a second. If no server answers, the last answer
+// is used for ten more minutes. A query for both families gets what is there 50 ms after the first family has
+// answered (RFC 8305 section 3).
 //
-// To follow a question: resolver (whose names, which families, who waits) -> name_cache (what is known) -> dns_client
+// To follow a question: resolver (which names and families, and which query waits) -> name_cache (what is known) -> dns_client
 // (which server, when the next) -> dns_channel (c-ares) -> dns_message (what is in the answer).
 #ifndef PERILUNE_NET_RESOLVER_H
 #define PERILUNE_NET_RESOLVER_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// resolver_query: a query takes what the cache has of its name and waits for the rest: struct part is its place among
-// those who wait for a set of records. A set is asked for once, whoever wants it; its reply wakes all. The one hard
-// problem is when a query has enough: see `patience`. Where a name has none of what is wanted, it goes on to the next
-// of q->names.
+// resolver_query: a query takes what the cache has for its name, and waits for the rest: struct part is its place in
+// the list of those that wait for a set of records. A set is requested once, and its reply wakes all of them. The
+// hard problem is when a query has enough: see `patience`. If a name has none of the records, the query continues
+// with the next of q->names.
 #include "net/resolver_query.h"
 
 #include "base/log.h"

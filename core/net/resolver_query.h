@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // resolver_query: the inside of the resolver: net/resolver.c has its life, servers and deliveries, net/resolver_query.c
-// the way of a query to its answer. Not for anybody else.
+// takes a query to its answer. No other file may use this.
 #ifndef PERILUNE_NET_RESOLVER_QUERY_H
 #define PERILUNE_NET_RESOLVER_QUERY_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// resp: a line says what follows: a value in itself, so many bytes, or so many values. A scan counts on a small stack
-// how many values each level still wants.
+// resp: a line is a value itself, or says how many bytes or values follow. A scan counts on a small stack how many
+// values are still missing on each level.
 #include "net/resp.h"
 
 #include "base/check.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// resp: replies of Redis and Valkey, RESP2 and RESP3: bytes alone, no connection and no Lua. Whoever reads a connection
-// scans what has arrived until a reply is whole, and then takes its tokens one after another. The scan keeps its
-// place, so that bytes may come one by one and those it has looked at may be gone.
+// resp: parses replies of Redis and Valkey, RESP2 and RESP3: only bytes, without connections or Lua. The reader of a
+// connection scans what has arrived until a reply is complete, and then takes its tokens one after another. The scan
+// remembers its position, so that bytes may come one by one, and those that were scanned may be gone.
 //
-// Nesting is bounded by RESP_DEPTH, a line by RESP_LINE_BYTES, a count by what arrives: nothing is made for what is
-// only announced. The bytes of a reply are bounded by whoever keeps them. Streamed types of RESP3, which no server
-// sends, are refused.
+// Nesting is bounded by RESP_DEPTH, a line by RESP_LINE_BYTES. Counts are bounded by what arrives: nothing is
+// allocated for an announced count. The bytes of a reply are bounded by its reader. Streamed types of RESP3, which no
+// server sends, are refused.
 #ifndef PERILUNE_NET_RESP_H
 #define PERILUNE_NET_RESP_H
 

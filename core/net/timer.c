@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// timer: deadlines by stamp. The libev timer underneath is only restarted when a deadline comes nearer than what is
-// armed; when it fires too early, it is armed for the rest.
+// timer: a deadline is a stored time. The libev timer is restarted only if a deadline moves before the time it is set
+// for; when it fires too early, it is set again for the rest.
 //
-// Time is judged after looking. All timers have the lowest priority: in one turn of the loop what has arrived at the
-// sockets goes first. But after a stall (a busy hook, SIGSTOP, a machine that stood still) one look may not be enough:
-// the answer may need another turn, or the other side stood still as well. So a patient timer that comes late gets its
-// time once more, up to a second, before it is due.
+// Timers run after the sockets: all timers have the lowest priority, so that in one turn of the loop the data that
+// has arrived is handled first. But after a stall (a busy hook, SIGSTOP, a suspended machine) one turn may not be
+// enough: the answer may need another turn, or the other side was stalled, too. So a patient timer that fires late
+// gets its time once more, up to a second, before it is due.
 //
 // libev's contract: a watcher is only set while it is neither active nor pending. A pending one is left alone: on_fire
 // follows in this turn and finds the new time.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// timer: a one-shot deadline on a worker's loop that is cheap to push back. Moving a deadline later only
-// stores the new time; the loop's timer is touched when it fires, so steady traffic restarts no timers.
-// In one turn of the loop, timers come behind the sockets.
+// timer: a one-shot deadline on a worker's loop. To move it later only stores the new time; the loop's timer
+// is changed when it fires, so steady traffic restarts no timers. In one turn of the loop, timers run after
+// the sockets.
 #ifndef PERILUNE_NET_TIMER_H
 #define PERILUNE_NET_TIMER_H
 

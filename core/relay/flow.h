@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// flow: where a relay's bytes come from, and where they go. With a `conn` it is the wire itself, used directly; else
-// whoever has the bytes says how by its `ops` (a stream of HTTP/2, a stored response); with neither there is nothing
-// but what lies in source.in already, and a sink that drops what it is given.
+// flow: where a relay's bytes come from, and where they go. With a `conn`, that connection is used directly. Otherwise
+// `ops` are called (for a stream of HTTP/2 or a stored response). With neither, a source has only the bytes that are in
+// source.in already, and a sink drops what it is given.
 //
-// Bytes of a source lie in its `in` and are used from its front. Readiness comes as events to the owner of the relay,
-// never from inside these calls: after source_want(true) that there is something to read, after a write of a sink that
-// took less than it was given and sink_want(true) that it takes more.
+// The bytes of a source are in its `in` and are consumed from the front. The owner of the relay gets readiness as
+// events, never from inside these calls: after source_want(true), that there is something to read; after a sink took
+// less than it was given and sink_want(true), that it takes more.
 #ifndef PERILUNE_RELAY_FLOW_H
 #define PERILUNE_RELAY_FLOW_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// pump: decode, encode, write, and only then read again. The one hard problem is partial writes: what is on
-// its way out is a row of slices (parts), so a write that stops anywhere is resumed from there without
-// copying, and the input behind it is consumed only when all of it is written.
+// pump: decodes, encodes, writes, and only then reads again. The hard problem is partial writes: the output is a
+// list of slices (parts), so that a write that stops anywhere is resumed from there without copying. The input
+// is consumed only when all of the output is written.
 #include "relay/relay.h"
 
 #include "base/check.h"

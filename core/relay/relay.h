@@ -2,11 +2,11 @@
 // relay: copies one body in one direction: decodes the framing of the message that comes in, writes it in the
 // framing of the message that goes out, with back-pressure. It reads only when everything it read before is
 // written, so its memory is one buffer. The head that goes before a body is the first thing it writes, in one
-// call with the first body bytes. Of long payload that nobody has to see here, between two plain conns, the rest
-// stays in the kernel (net/pipe.h).
+// call with the first body bytes. A long payload between two plain conns that no filter has to see is moved
+// inside the kernel (net/pipe.h).
 //
-// It knows sources, sinks and framings, but no exchange: relay_pump says what became of it, its owner decides. Other
-// sinks than conns get no framing, they are told the end (flow.h).
+// It knows sources, sinks and framings, but no exchange: relay_pump returns the result, and its owner decides. Sinks
+// that are not conns get no framing; they are told the end instead (flow.h).
 #ifndef PERILUNE_RELAY_RELAY_H
 #define PERILUNE_RELAY_RELAY_H
 

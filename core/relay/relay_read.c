@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// relay_read: the choice between buffer and pipe. A pipe costs two system calls and nothing for each byte: as much as a
-// buffer of 16 KB. Nothing of it can be taken back into user space, thus only where there is no filter, no
-// copy for a retry, no TLS, and the framing goes on as it came.
+// relay_read: the choice between buffer and pipe. A pipe costs two system calls and nothing for each byte: about as
+// much as a buffer of 16 KB. Its bytes cannot be taken back into user space, so it is used only without a filter,
+// without a copy for a retry, without TLS, and if the framing stays as it came.
 #include "relay/relay_read.h"
 
 #include "net/pipe.h"

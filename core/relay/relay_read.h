@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// relay_read: how a relay takes bytes from its source: into its buffer, where they are decoded; or, of long payload
-// that nobody has to see, into a pipe of the kernel (net/pipe.h), behind what is in the buffer.
+// relay_read: reads from the source of a relay: into its buffer, where the bytes are decoded; or, for a long payload
+// that no filter has to see, into a pipe of the kernel (net/pipe.h), after what is in the buffer.
 #ifndef PERILUNE_RELAY_RELAY_READ_H
 #define PERILUNE_RELAY_RELAY_READ_H
 

@@ -20,11 +20,11 @@
     "seconds that an old policy's background work has after a reload; requests still on it are only "        \
     "reported")                                                                                              \
   X(reload_timeout, SECONDS, "10",                                                                           \
-    "seconds in which the workers must have switched, or a reload says who has not")                         \
-  X(upgrade_timeout, SECONDS, "60", "seconds in which a successor must serve, or the upgrade has failed")    \
-  X(low_latency, FLAG, "false", "under load, serve at once instead of gathering work for up to 0.1 ms")      \
+    "seconds within which the workers must switch; after that, a reload says which have not")                \
+  X(upgrade_timeout, SECONDS, "60", "seconds within which the new process must serve, or the upgrade fails") \
+  X(low_latency, FLAG, "false", "under load, serve at once instead of collecting events for up to 0.1 ms")   \
   X(watch, FLAG, "false", "reload when a file of the policy changes")                                        \
-  X(daemon, FLAG, "false", "go on in the background once the policy serves")                                 \
+  X(daemon, FLAG, "false", "continue in the background once the policy serves")                              \
   X(pid_file, FILE, "", "file with the process id")                                                          \
   X(socket, FILE, "", "path of the command socket; empty: an abstract one")                                  \
   X(user, NAME, "", "user to become once the listeners are open")                                            \
@@ -32,7 +32,7 @@
   X(admin, ADDR, "", "loopback address or unix:/path of the status page and /metrics")                       \
   X(admin_public, FLAG, "false", "admin may be an address that others can reach")                            \
   X(error_log, LOG, "stderr", "a file, stderr or syslog")                                                    \
-  X(access_log, REQUESTS, "", "a file, stdout, stderr or syslog; with :json behind it, lines of JSON")       \
+  X(access_log, REQUESTS, "", "a file, stdout, stderr or syslog; with :json after it, lines of JSON")        \
   X(log_level, LEVEL, "info", "debug, info, warn or error")
 
 enum config_id {
