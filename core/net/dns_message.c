@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// dns_message: walks the records of a DNS message (RFC 1035 section 4.1). The message comes from the network, so each step
-// checks how many bytes are left before it reads. The names of records are not compared with the question: a server
-// that follows aliases sends no other records in its answer.
+// dns_message: walks the records of a DNS message (RFC 1035 section 4.1). The message comes from the network, so each
+// step checks how many bytes are left before it reads. The names of records are not compared with the question: a
+// server that follows aliases sends no other records in its answer.
 #include "net/dns_message.h"
 
 #include <ares.h>

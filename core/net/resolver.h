@@ -8,8 +8,8 @@
 // is used for ten more minutes. A query for both families gets what is there 50 ms after the first family has
 // answered (RFC 8305 section 3).
 //
-// To follow a question: resolver (which names and families, and which query waits) -> name_cache (what is known) -> dns_client
-// (which server, when the next) -> dns_channel (c-ares) -> dns_message (what is in the answer).
+// To follow a question: resolver (which names and families, and which query waits) -> name_cache (what is known) ->
+// dns_client (which server, when the next) -> dns_channel (c-ares) -> dns_message (what is in the answer).
 #ifndef PERILUNE_NET_RESOLVER_H
 #define PERILUNE_NET_RESOLVER_H
 

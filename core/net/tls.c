@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls: the session of one connection and the TLS transport. The one hard problem is that reading may need the
-// socket writable and writing may need it readable: each call leaves that in the conn's two flags, and conn.c
-// keeps the watchers. OpenSSL's error queue is per thread and outlives calls, so each call starts by emptying
-// it.
+// tls: the session of one connection and the TLS transport. The hard problem is that reading may need the socket to
+// be writable, and writing may need it readable: each call stores this in the conn's two flags, and conn.c keeps the
+// watchers. OpenSSL's error queue belongs to the thread and outlives calls, so each call empties it first.
 #include "net/tls.h"
 
 #include <arpa/inet.h>

@@ -2,11 +2,11 @@
 // tls: TLS on a conn (OpenSSL, non-blocking). tls_client and tls_server put a session on a plain conn; the
 // owner then calls tls_handshake until it is done, and reads and writes as before.
 //
-// IO_EOF means that the other side said close_notify. A FIN without it is IO_ERROR, as somebody in between
-// may have cut the text short (RFC 8446 section 6.1), and a response that ends with its connection must not
-// look complete then. conn_close alone sends no close_notify, for the same reason; conn_shutdown does. After
-// IO_AGAIN of a write the owner comes again with at least the same bytes in front: their record is made
-// already.
+// IO_EOF means that the other side has sent close_notify. A FIN without it is IO_ERROR, because somebody on the
+// way may have cut off the data (RFC 8446 section 6.1), and a response that ends with its connection must not
+// look complete then. For the same reason conn_close sends no close_notify; conn_shutdown does. After a write
+// returned IO_AGAIN, the owner must call it again with data that begins with the same bytes, because their
+// record exists already.
 #ifndef PERILUNE_NET_TLS_H
 #define PERILUNE_NET_TLS_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_cache: a hash table whose entries are also in a list by last use. What is taken out is released outside of the
-// lock, as a release may free a key.
+// tls_cache: a hash table whose entries are also in a list by last use. Removed entries are released after the lock,
+// since a release may free a key.
 #include "net/tls_cache.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_cache: certificates that were asked for by name, for a time. Of a bounded size: when it is full, the one
-// used least recently makes room. For all threads.
+// tls_cache: keeps certificates that were looked up by name, for a limited time. Its size is bounded: when it is
+// full, the least recently used one is dropped. For all threads.
 #ifndef PERILUNE_NET_TLS_CACHE_H
 #define PERILUNE_NET_TLS_CACHE_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_client: the contexts of peers. The one hard problem is that a context with the system's store is dear
-// (it may load a bundle of 140 certificates) while peers are made per request: so contexts are kept in a
-// process-wide list, which is a holder like any other. No file is read under its lock: a context is in the list while
-// it is loaded, and who wants the same one waits for it, nobody else. Those whose files have changed are made anew
-// apart, and take their places when that is put in force.
+// tls_client: the contexts of peers. The hard problem is that a context with the system's authorities is expensive
+// (it may load a bundle of 140 certificates), while peers are made per request. So contexts are kept in a
+// process-wide list, which holds a reference like every other user. No file is read under its lock: a context is in
+// the list while it is being loaded, and only those that need the same context wait for it. If files have changed,
+// new contexts are made separately, and replace the old ones when that is put in force.
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_context: what many TLS connections have in common: certificates, trust, protocol versions. Made once,
-// shared by reference between connections and threads (OpenSSL's SSL_CTX is thread-safe).
+// tls_context: what many TLS connections share: certificates, trust, protocol versions. Made once, and shared by
+// reference between connections and threads (OpenSSL's SSL_CTX is thread-safe).
 #ifndef PERILUNE_NET_TLS_CONTEXT_H
 #define PERILUNE_NET_TLS_CONTEXT_H
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_crypto: OpenSSL's primitives. Its digests are looked up once: a look-up costs more than a short text.
+// tls_crypto: OpenSSL's primitives. The digests are looked up once, because a lookup costs more than hashing a short
+// text.
 #include "net/tls_crypto.h"
 
 #include <limits.h>

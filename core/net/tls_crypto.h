@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_crypto: digests, HMAC, random bytes and comparison in constant time, for whoever needs them beside TLS.
+// tls_crypto: digests, HMAC, random bytes and comparison in constant time, for uses other than TLS.
 #ifndef PERILUNE_NET_TLS_CRYPTO_H
 #define PERILUNE_NET_TLS_CRYPTO_H
 

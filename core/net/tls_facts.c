@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_facts: what can be said of an established session, for logs and policies.
+// tls_facts: facts about an established session, for logs and policies.
 #include <openssl/bn.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_identity: reads PEM and OCSP. The one hard problem is to find what is wrong while there is still somebody to
-// tell: OpenSSL would take an expired certificate, the first half of a chain, or another certificate's answer
-// of OCSP, and only clients would complain.
+// tls_identity: reads PEM and OCSP. The hard problem is to find mistakes while they can still be reported: OpenSSL
+// would accept an expired certificate, half of a chain, or the OCSP response of another certificate, and only clients
+// would complain.
 #include "net/tls_identity.h"
 
 #include <openssl/err.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_identity: a certificate with its chain, its key and what else belongs to it; read once, then shared by
-// reference between contexts, connections and threads, and never changed.
+// tls_identity: a certificate with its chain, its key and its OCSP response. It is read once, never changed, and
+// shared by reference between contexts, connections and threads.
 #ifndef PERILUNE_NET_TLS_IDENTITY_H
 #define PERILUNE_NET_TLS_IDENTITY_H
 

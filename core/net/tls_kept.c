@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_kept: identities that were loaded, by the names of their files. The one hard problem is a key that only root may
-// read: once the process has become another user, a reload must do with what was loaded, as long as nobody has changed
-// the file; and where somebody has, the message says what to do. So what is kept is also found when its files cannot be
-// looked at any more. Files are read without the lock.
+// tls_kept: keeps loaded identities, by the names of their files. The hard problem is a key that only root may read:
+// once the process has become another user, a reload must use what was loaded before, as long as the file has not
+// changed; if it has, the message says what to do. So an identity is also found if its files cannot be examined any
+// more. Files are read without the lock.
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>

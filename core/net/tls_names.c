@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_names: a name that was said goes before the host of the address.
+// tls_names: a name that was given has priority over the host of the address.
 #include "net/tls_names.h"
 
 #include "base/arena.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_names: which name is sent to the other side, and which its certificate must be for. One rule for all connections,
-// those to peers and those of a policy's own.
+// tls_names: which name is sent to the other side (SNI), and which name its certificate must have. One rule for all
+// connections: to peers, and those that a policy opens.
 #ifndef PERILUNE_NET_TLS_NAMES_H
 #define PERILUNE_NET_TLS_NAMES_H
 

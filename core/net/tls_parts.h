@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_parts: what the files of net/tls know of each other and nobody else does.
+// tls_parts: what the files of net/tls share with each other, and with no other file.
 #ifndef PERILUNE_NET_TLS_PARTS_H
 #define PERILUNE_NET_TLS_PARTS_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_server: the contexts of listeners: which certificate goes to whom. In the SSL_CTX itself is the first
-// certificate of each kind of key (ECDSA, RSA), for clients that name no server, or one that nobody has; for
-// other names a connection is given its own in the middle of its handshake. The one hard problem is a
-// certificate that has to be asked for: the handshake stops until its owner has the answer.
+// tls_server: the contexts of listeners, and the choice of the certificate for each client. The SSL_CTX itself has
+// the first certificate of each kind of key (ECDSA, RSA), for clients that send no server name or an unknown one; for
+// other names the connection gets another certificate during its handshake. The hard problem is a certificate that a
+// hook provides: the handshake stops until its owner has the answer.
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_tickets: three keys, the newest first. Who has a key can read all sessions whose tickets it made (those
-// of TLS 1.2 after the fact), so a key is used for some hours only, and never leaves memory.
+// tls_tickets: three keys, the newest first. With a key, all sessions whose tickets it made can be decrypted (those
+// of TLS 1.2 also later), so a key is used for some hours only, and never leaves memory.
 #include "net/tls_tickets.h"
 
 #include <openssl/core_names.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_tickets: the keys of the session tickets that listeners give out: one set for the process, so that any
-// worker resumes what another began, and a reload, which makes new contexts, changes nothing. An upgrade hands
-// them to the successor.
+// tls_tickets: the keys of the session tickets that listeners send. There is one set for the process, so that each
+// worker can resume sessions of the others, and a reload, which makes new contexts, changes nothing. An upgrade
+// passes them to the new process.
 #ifndef PERILUNE_NET_TLS_TICKETS_H
 #define PERILUNE_NET_TLS_TICKETS_H
 

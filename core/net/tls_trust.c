@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_trust: files of CAs, read as every file whose name came from outside: OpenSSL would wait for a FIFO, and read a
-// device without an end.
+// tls_trust: files of authorities, read like every file whose name comes from outside: OpenSSL would block on a FIFO,
+// and read a device for ever.
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>

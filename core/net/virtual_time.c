@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// virtual_time: the timers that are set, in an array that is searched for the next one: tests have few.
+// virtual_time: the timers that are set, in an array that is searched for the next one, since tests have few.
 #include "net/virtual_time.h"
 
 #include <stdlib.h>

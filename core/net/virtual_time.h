@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// virtual_time: time that passes only when it is told to, for tests of policies: an hour's timeout takes no
-// time. Once begun it holds for every timer and every loop of the process, which must have one thread then.
+// virtual_time: time that passes only when a test advances it, so that a timeout of an hour takes no time. Once
+// begun, it applies to all timers and loops of the process, which must have one thread then.
 #ifndef PERILUNE_NET_VIRTUAL_TIME_H
 #define PERILUNE_NET_VIRTUAL_TIME_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// backend: the counters of one backend. The hard problem is to keep two numbers that belong together without
-// a lock: an average and the time it is of, or two counts and their window. Both halves are one atomic word,
-// replaced whole.
+// backend: the counters of one backend. The hard problem is to keep two numbers that belong together without a lock:
+// an average and its time, or two counts and their window. Both halves are in one atomic word, which is replaced as a
+// whole.
 #include "shared/backend.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// backend: one address of a set, and what is known of it: health, requests under way, latency, failures. All
-// of it is atomics that any worker reads and writes; none of it is lost when the set's list changes.
+// backend: one address of a set, and what is known about it: health, current requests, latency, failures. All of it
+// is atomics that any worker reads and writes; it stays when the set's list changes.
 #ifndef PERILUNE_SHARED_BACKEND_H
 #define PERILUNE_SHARED_BACKEND_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// backends: the set and its lists; its views are in backends_view.c. The one hard problem is how long a backend lives:
-// it is dropped, under the set's lock, when no list names it and no attempt is under way at it; and an attempt can only
-// begin through a list. A set lives while its owner or a view holds it.
+// backends: the set and its lists; its views are in backends_view.c. The hard problem is the lifetime of a backend:
+// it is dropped, under the set's lock, when no list has it and no attempt uses it; an attempt can begin only through
+// a list. A set lives while its owner or a view holds it.
 #include "shared/backends.h"
 
 #include <pthread.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // backends: a set of backends that all workers share, and the lists of it. The list changes while requests
-// run; what is known of a backend carries over by its address.
+// run; what is known about a backend is kept by its address.
 //
-// Words. set: the backends by address, with all that is known of them; process-wide. list: which of them are
-// in use, with weights and tiers; never changed once made. view: one user's grip on the set (a worker's Lua
-// handle), which holds a list. A view belongs to one thread; it compares one number to see whether there is a
-// new list, so choosing takes no lock. tier: the backends that are preferred to those of the next tier.
+// Words. set: the backends by address, with all that is known about them; process-wide. list: which of them are
+// in use, with weights and tiers; never changed after it was made. view: one user's reference to the set (a
+// worker's Lua handle), which holds a list. A view belongs to one thread; it compares one number to see whether
+// there is a new list, so choosing takes no lock. tier: backends that are preferred to those of the next tier.
 #ifndef PERILUNE_SHARED_BACKENDS_H
 #define PERILUNE_SHARED_BACKENDS_H
 

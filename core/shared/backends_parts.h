@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// backends_parts: what the files of a set (backends.c: its lists, backends_view.c: its views) know of it and
-// nobody else.
+// backends_parts: what the files of a set (backends.c: its lists, backends_view.c: its views) share with each other,
+// and with no other file.
 #ifndef PERILUNE_SHARED_BACKENDS_PARTS_H
 #define PERILUNE_SHARED_BACKENDS_PARTS_H
 

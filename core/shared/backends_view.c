@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// backends_view: how workers look at a set: the list that a view has, and what it tells the set. The one hard problem
-// is which list is in force: the one that was said last, be it stated by the policy in force or published since; a
-// policy that is only loaded or tried has a list of its own.
+// backends_view: how workers use a set: the list that a view has, and what it reports to the set. The hard problem is
+// which list is in force: the one that was set last, either by the policy in force or by set:update since; a policy
+// that is only being loaded or tried has a list of its own.
 #include <stdlib.h>
 #include <xxhash.h>
 

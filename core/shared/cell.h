@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cell: a number that one thread changes and others read. A change is a plain load and a plain store: it
-// needs no lock and no bus cycle, because nobody else writes.
+// cell: a number that one thread changes and others read. A change is a plain load and a plain store, without a lock
+// or an atomic instruction, because no other thread writes.
 #ifndef PERILUNE_SHARED_CELL_H
 #define PERILUNE_SHARED_CELL_H
 

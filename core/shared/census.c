@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// census: the table has an entry for each client with connections, and none for others: it is as large as there are
-// connections. Its parts have a lock each.
+// census: the table has an entry for each client with connections, and for no others, so its size is that of the
+// connections. It is split into parts, each with a lock.
 #include "shared/census.h"
 
 #include <netinet/in.h>

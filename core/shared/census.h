@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// census: how many connections one listener has, of all workers, and how many each client has of these. The numbers
-// are exact: they are limits. The first is one atomic number; those of clients are in a table behind locks, which
-// only listeners with such a limit use, once per connection.
+// census: how many connections a listener has in all workers, and how many each client has. The numbers are exact,
+// because they are limits. The first is one atomic number; those of clients are in a table with locks, which only
+// listeners with such a limit use, once per connection.
 #ifndef PERILUNE_SHARED_CENSUS_H
 #define PERILUNE_SHARED_CENSUS_H
 

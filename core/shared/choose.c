@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// choose: the algorithms. The hard problem is that any backend may have to be passed over, and the others
-// must then get its share in proportion to their weights: an algorithm asks `serves` for each candidate, and
-// tries another by its own rule. What a choice needs besides (time, panic) is looked up once, when first
-// asked for.
+// choose: the algorithms. The hard problem is that any backend may have to be skipped, and the others must
+// then get its share in proportion to their weights: an algorithm asks `serves` for each candidate, and tries
+// another one by its own rule. What else a choice needs (the time, panic) is looked up once, when it is first
+// needed.
 #include "shared/choose.h"
 
 #include <stdio.h>

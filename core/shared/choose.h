@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// choose: which backend of a set is next. Tiers are gone through in order; in a tier the algorithm chooses
-// among those that are enabled, fit, below their limits and not excluded.
+// choose: which backend of a set is next. Tiers are tried in order; within a tier, the algorithm chooses among
+// the backends that are enabled, fit, below their limits and not excluded.
 //
 // To add an algorithm: a line here, and its function in choose.c.
 #ifndef PERILUNE_SHARED_CHOOSE_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// counter: a whole number that all workers add to. An atomic and nothing else.
+// counter: a whole number that all workers add to: one atomic.
 #ifndef PERILUNE_SHARED_COUNTER_H
 #define PERILUNE_SHARED_COUNTER_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// counts: a table of sets of entries. The one hard problem is the turn of the window: it is
-// one atomic word that is read under the key's lock, so an entry never goes back to a window that is over; and an entry
-// of another window is free.
+// counts: a table of sets of entries. The hard problem is the change of the window: the window is one atomic word,
+// which is read under the key's lock, so an entry never goes back to a window that is over. An entry of an older
+// window is free.
 #include "shared/counts.h"
 
 #include <pthread.h>

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// counts: how often something has happened by key in the current window, exactly, in fixed memory. Windows are the same
-// for all keys: one begins with the first event after the last one's end. Where there are more keys than room, a count
-// is forgotten, so an answer can be too low then, and never too high: whoever is within a limit is not refused.
+// counts: how often something has happened in the current window, by key: exactly, and in fixed memory. All keys have
+// the same windows: a window begins with the first event after the end of the last one. If there are more keys than
+// room, a count is forgotten. So a count can be too low, but never too high: nobody within a limit is refused.
 //
-// Room: a key has a place in one set of sixteen, by a hash that nobody outside can foresee. Of a full set the lowest
-// count goes. So keys that come once push out one another and the lowest count of each set, and leave the seven highest
-// alone: to have a count of n forgotten, somebody must bring sixteen counts of n into its set, which takes about n
-// times as many events as there are places. Thread-safe; a key takes a lock of one of several for a few instructions.
+// Room: a key belongs to one set of sixteen places, by a hash that nobody outside can predict. If its set is full,
+// the lowest count is dropped. So keys that come once displace each other and the lowest count of each set, but not
+// the high counts: to have a count of n forgotten, somebody must bring sixteen counts of n into its set, which takes
+// about n times as many events as there are places. Thread-safe: an operation holds one of several locks for a few
+// instructions.
 #ifndef PERILUNE_SHARED_COUNTS_H
 #define PERILUNE_SHARED_COUNTS_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// dict: shards of hash tables with a least-recently-used list. The one hard problem is to hold a lock for
-// little while entries come and go: a new entry is made before, and the entries that leave are chained up and
-// freed after. A shard's table has a fixed size, made for its share of the bytes, so nothing is ever rehashed
-// under the lock.
+// dict: shards of hash tables with a least-recently-used list. The hard problem is to hold a lock only
+// briefly while entries come and go: a new entry is made before, and removed entries are collected and freed
+// after. The table of a shard has a fixed size, for its share of the bytes, so nothing is rehashed under the
+// lock.
 #include "shared/dict.h"
 
 #include <pthread.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // dict: a dictionary shared by all workers, bounded in bytes. When it is full, the least recently used
-// entries make room, so storing fails only for an entry that is too large by itself. Keys are any bytes.
-// Thread-safe: split into shards by key, each with a lock of its own; nothing is freed and no text of a new
-// value is copied while one is held.
+// entries are removed, so storing fails only for an entry that is too large by itself. Keys are any bytes.
+// Thread-safe: it is split into shards by key, each with its own lock; while a lock is held, nothing is freed
+// and no new value is copied.
 #ifndef PERILUNE_SHARED_DICT_H
 #define PERILUNE_SHARED_DICT_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // estimator: the count-min sketch. Its cells are chosen by double hashing from one 128-bit hash, h1 + i * h2
 // for row i, which keeps the error bound of independent hashes (Kirsch and Mitzenmacher 2006, "Less Hashing,
-// Same Performance") and reads the key once. The seed is random, so that nobody outside can look for keys
+// Same Performance") and reads the key once. The seed is random, so that nobody outside can find keys
 // that share all cells.
 #include "shared/estimator.h"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // estimator: a count-min sketch (Cormode and Muthukrishnan 2005). It counts events by key in fixed memory; the estimate
 // is never below the true count (of non-negative events), and above it by what shares all its cells: with w slots and d
-// hashes, and N events in all, by more than 2.72 N / w only once in e^d keys. It is for what tells the many from the
-// few; where somebody is refused by a count, see shared/counts. Thread-safe: additions to one key take turns under a
-// short lock, one of several; all else is relaxed atomics.
+// hashes, and N events in all, by more than 2.72 N / w only once in e^d keys. Use it to see which keys are frequent; to
+// refuse requests by a count, use shared/counts. Thread-safe: additions to one key are made under one of several
+// short locks; everything else is relaxed atomics.
 #ifndef PERILUNE_SHARED_ESTIMATOR_H
 #define PERILUNE_SHARED_ESTIMATOR_H
 

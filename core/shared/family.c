@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// family: a table of series for each worker. Its buckets are the worker's alone; all series of a worker are
-// also in a list that only grows, which is what a reader follows while the worker goes on. Numbers are
-// doubles, kept as the bits of an atomic word.
+// family: a table of series for each worker. Only the worker uses its buckets; all series of a worker are also
+// in a list that only grows, which a reader follows while the worker continues. Numbers are doubles, stored as
+// the bits of an atomic word.
 #include "shared/family.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// family: a metric of the policy's own: a counter, a gauge or a histogram, with labels. Each worker counts in
-// series of its own, so counting takes no lock; only a gauge, which is one number for all, is behind one.
+// family: a metric that a policy defines: a counter, a gauge or a histogram, with labels. Each worker counts in
+// its own series, so counting takes no lock. A gauge is one number for all workers, and has a lock.
 //
 // Words. family: the metric, under its name. series: its numbers for one combination of label values.
 #ifndef PERILUNE_SHARED_FAMILY_H

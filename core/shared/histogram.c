@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// histogram: what reading takes.
+// histogram: the functions for reading.
 #include "shared/histogram.h"
 
 uint64_t histogram_floor(unsigned bucket) {

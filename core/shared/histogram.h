@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// histogram: how often a duration was how long, from a microsecond to hours, in fixed memory. Log-linear: each
-// power of two is cut into eight equal buckets, so a bucket is at most an eighth of its value wide. Written by
-// one thread, read by any.
+// histogram: the distribution of durations, from a microsecond to hours, in fixed memory. Log-linear: each power
+// of two is divided into eight equal buckets, so a bucket is at most an eighth of its value wide. Written by one
+// thread, read by any.
 #ifndef PERILUNE_SHARED_HISTOGRAM_H
 #define PERILUNE_SHARED_HISTOGRAM_H
 

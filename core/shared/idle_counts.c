@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// idle_counts: a table of entries behind a lock, which is taken when a worker meets a peer for the first time or
-// forgets it, never for a request. The last reference is let go under that lock, as the table may give the entry
-// out meanwhile.
+// idle_counts: a table of entries with a lock, which is taken when a worker uses a peer for the first time or forgets
+// it, never for a request. The last reference is released under the lock, since the table could return the entry to
+// another worker meanwhile.
 #include "shared/idle_counts.h"
 
 #include <pthread.h>

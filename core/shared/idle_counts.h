@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // idle_counts: how many idle connections each worker has to each peer, so that a worker without one knows which sibling
-// to ask (upstream/borrow.h). The table holds no connections, only numbers: each worker writes its own by a plain
-// store, the others read it. A number is a hint and may be out of date.
+// to ask (upstream/borrow.h). The table has no connections, only numbers: each worker writes its own number
+// with a plain store, and the others read it. A number is a hint and may be out of date.
 //
-// Words. identity: all that makes the peers of two workers the same, as bytes that are compared in full. owner: the
-// object in which one worker keeps its connections of that identity (its struct peer); only that worker uses it.
+// Words. identity: everything that must be equal for two workers' peers to be the same, as bytes that are compared in
+// full. owner: the object in which a worker keeps its connections of that identity (its struct peer); only that
+// worker uses it.
 #ifndef PERILUNE_SHARED_IDLE_COUNTS_H
 #define PERILUNE_SHARED_IDLE_COUNTS_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // inflight: shards of hash tables whose entries exist while their count is more than 0. Entries that are no longer
-// needed wait in their shard for the next key, so that in steady state none is allocated. All shards share one bound,
-// so that an uneven hash refuses nobody a place that is there.
+// needed stay in their shard for the next key, so that none is allocated in the steady state. All shards share one
+// limit, so that no key is refused while there is room, however uneven the hash is.
 #include "shared/inflight.h"
 
 #include <pthread.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// inflight: how many of something are under way, by key, over all workers. Exact: a key is counted for as long as there
-// is one of it, and nothing that is under way is ever forgotten. Memory is that of the keys under way, and bounded:
-// beyond `keys` of them at once what comes under a new key is let pass without being counted, which is counted itself.
-// Thread-safe; a key takes a lock of one of several for a few instructions.
+// inflight: counts current uses by key, over all workers. The counts are exact: a key is counted as long as it is
+// used, and no current use is ever forgotten. Memory is proportional to the keys in use, and bounded: if `keys` of
+// them are in use already, a use of a new key is allowed without being counted, and such uses are counted as
+// overflows. Thread-safe: an operation holds one of several locks for a few instructions.
 #ifndef PERILUNE_SHARED_INFLIGHT_H
 #define PERILUNE_SHARED_INFLIGHT_H
 

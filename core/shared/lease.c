@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// lease: begins and ends the counts. in_flight goes down last: from then on the backend may be gone. A retry
-// is taken out of the budget while the attempt before it still runs, and given back with its own end.
+// lease: begins and ends the counts. in_flight is decreased last: after that the backend may be gone. A retry is
+// taken out of the budget while the attempt before it still runs, and given back when the retry itself ends.
 #include "shared/lease.h"
 
 #include "base/check.h"

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// lease: the grip of one attempt on the backend it goes to. It counts the attempt as under way, and tells the
-// backend what came of it: how long the answer took, and whether it was one. Part of the exchange; of one
-// thread.
+// lease: the reference of one attempt to its backend. It counts the attempt as current, and reports the result to the
+// backend: how long the answer took, and whether it was a success. Part of the exchange; used by one thread.
 #ifndef PERILUNE_SHARED_LEASE_H
 #define PERILUNE_SHARED_LEASE_H
 

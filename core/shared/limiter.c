@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// limiter: a table of sets of eight entries, a key's hash says which set. An entry is never removed, only
-// taken over.
+// limiter: a table of sets of eight entries; the hash of a key chooses the set. An entry is never removed, only
+// reused for another key.
 #include "shared/limiter.h"
 
 #include <pthread.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// limiter: may another request of this key pass? Exact by key, in fixed memory: where there are more keys than
-// room, the one whose limit is nearest to being whole again is forgotten, which can only let too much pass.
-// Thread-safe; a key takes a lock of one of several for a few instructions.
+// limiter: may another request of this key pass? Exact by key, and in fixed memory: if there are more keys than room,
+// the key that has used the least of its limit is forgotten, so an error can only let too many pass. Thread-safe: an
+// operation holds one of several locks for a few instructions.
 #ifndef PERILUNE_SHARED_LIMITER_H
 #define PERILUNE_SHARED_LIMITER_H
 

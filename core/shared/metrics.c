@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// metrics: the tallies, and the traffic of each listener that ever was. A struct of cells is an array of
-// cells, and added up as one.
+// metrics: the tallies, and the traffic of each listener that has existed. A struct of cells is an array of cells,
+// and is added up as one.
 #include "shared/metrics.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// metrics: what the workers count. Each writes into structs of its own, which share no cache line with those
-// of others, by plain stores; whoever reads adds them up. So counting costs a few instructions and no lock.
+// metrics: what the workers count. Each worker writes its own structs with plain stores, and they share no cache
+// line with those of others; a reader adds them up. So counting costs a few instructions and no lock.
 //
-// Words. tally: what one worker has counted. traffic: what one worker has counted of one listener.
+// Words. tally: the counts of one worker. traffic: the counts of one worker for one listener.
 // To count something new: a cell in struct tally, its line where it happens, and its line in
 // runtime/observe/exposition.c.
 #ifndef PERILUNE_SHARED_METRICS_H

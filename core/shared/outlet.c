@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// outlet: files and streams are written in pieces of any length, syslog line by line. A line of which a part
-// was written before the disk was full is closed by a line feed, so that the next one stands alone.
+// outlet: files and streams are written in pieces of any length, syslog line by line. If only a part of a line was
+// written before the disk was full, a line feed is written after it, so that the next line stands alone.
 #include "shared/outlet.h"
 
 #include <errno.h>

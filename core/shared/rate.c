@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// rate: the two windows and their turning. The one hard problem is that a caller must never see one window's
-// start with the other window's estimator: both are one atomic word, stored after the next window was
-// emptied. A caller that stalls between reading that word and counting counts in the window it began in;
-// nothing is lost within a window.
+// rate: the two windows and their change. The hard problem is that a caller must never combine the start of one
+// window with the estimator of the other: both are in one atomic word, which is stored after the next window was
+// emptied. A caller that is delayed between reading that word and counting counts in the window in which it
+// began; nothing is lost within a window.
 #include "shared/rate.h"
 
 #include <pthread.h>

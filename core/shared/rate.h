@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // rate: events per second by key over two alternating windows ("red" and "blue"), each an estimator. One
-// window collects while the other holds the last completed one. All operations are thread-safe; the windows
-// are turned under a lock by the first call after the interval; a call in between finds them by one atomic
-// load.
+// window collects while the other one has the last complete interval. All operations are thread-safe: the first
+// call after an interval exchanges the windows under a lock; other calls find them with one atomic load.
 #ifndef PERILUNE_SHARED_RATE_H
 #define PERILUNE_SHARED_RATE_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// registry: lists of named objects: a root's, and those of its stages, all under the root's lock. The one hard problem
-// is replacement: an object that does not fit what a generation asks for gives its name to a new one, but only when
-// that generation comes into force, and goes on to live nameless until its last holder lets go.
+// registry: lists of named objects: a root's, and those of its stages, all under the root's lock. The hard problem is
+// replacement: if an object does not fit what a generation asks for, a new one gets its name, but only when that
+// generation comes into force; the old one lives on without a name until its last holder releases it.
 #include "shared/registry.h"
 
 #include <pthread.h>

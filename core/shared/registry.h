@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // registry: shared objects by kind and name. Every worker's VM runs the same policy and asks for the same
 // names, so all get one object; and a reload that asks for a name again finds what was there.
-// Reference-counted: an object is freed when the last holder lets go. A lock is held while looking up and
-// making: make and fits must not call the registry; free may.
+// Reference-counted: an object is freed when the last holder releases it. A lock is held during lookups and
+// while an object is made: `make` and `fits` must not call the registry; `free` may.
 //
-// Words. root: the registry whose names are in force; what others see of the process (status, metrics) is read from it.
-// stage: a generation's registry on top of a root. It finds what the root has, as long as that fits; what does not fit,
-// or is not there, is made in the stage, and no name of the root changes. registry_merge puts its names into the root,
-// once its generation is in force; a stage that is dropped before leaves no trace. So a generation that is refused,
-// tried or retired cannot take a name away from the one in force.
+// Words. root: the registry whose names are in force; status and metrics are read from it. stage: a generation's
+// registry on top of a root. It uses the objects of the root that fit; an object that does not fit or does not exist
+// is made in the stage, and no name of the root changes. registry_merge puts the names of a stage into the root when
+// its generation comes into force; a stage that is dropped before that leaves no trace. So a generation that is
+// refused, tried or retired cannot take a name away from the one in force.
 #ifndef PERILUNE_SHARED_REGISTRY_H
 #define PERILUNE_SHARED_REGISTRY_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ring: the points and the search. The CRC of a backend's name is taken once and gone on with for each point,
-// for each point's input is that name and the point before.
+// ring: the points and the search. The CRC of a backend's name is computed once and continued for each point, since
+// the input of each point is that name and the point before.
 #include "shared/ring.h"
 
 #include <pthread.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ring: consistent hashing as nginx does it (Ketama with CRC-32): each backend has 160 points for each unit
-// of its weight on a circle of 2^32; a key belongs to the backend of the first point at or behind its own.
-// When a backend goes, only its keys move. Never changed once made.
+// of its weight on a circle of 2^32; a key belongs to the backend of the first point at or after its own.
+// When a backend is removed, only its keys move. A ring is never changed after it was made.
 #ifndef PERILUNE_SHARED_RING_H
 #define PERILUNE_SHARED_RING_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // sink: a ring of bytes for each lane, and the thread that empties them. A lane's writer moves `head`, the
-// thread moves `tail`, so neither needs a lock. Whoever writes wakes the thread only if it sleeps; the thread
-// sleeps only after it has said so and then found all lanes empty: `asleep` and `head` are sequentially
-// consistent, so one of both sees the other.
+// thread moves `tail`, so neither needs a lock. A writer wakes the thread only if it sleeps; the thread
+// sleeps only after it has set `asleep` and then found all lanes empty: `asleep` and `head` are sequentially
+// consistent, so one of the two sees the other.
 #include "shared/sink.h"
 
 #include <errno.h>

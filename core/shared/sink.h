@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sink: where the lines of a log go: a file, standard output or error, or syslog. Writers put lines into
-// memory and never wait; a thread of the sink's own writes them. Where it does not keep up (a full disk, a
-// pipe that nobody reads) lines are dropped and counted.
+// memory and never wait; a thread of the sink writes them out. If it cannot keep up (a full disk, a pipe that
+// nobody reads), lines are dropped and counted.
 //
 // Words. lane: one writer's place in the sink; a lane has one thread that writes at a time.
 #ifndef PERILUNE_SHARED_SINK_H

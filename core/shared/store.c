@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// store: finds objects and holds them for readers, and moves what was used out of the segments that are to be emptied.
+// store: finds objects and holds them for readers, and moves objects that were used out of segments that are emptied.
 #include "shared/store.h"
 
 #include <stdlib.h>

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// store: objects of bytes under keys, in one piece of memory of a fixed size, shared by all workers. What is used
-// stays, what is not makes room. It knows nothing of HTTP: an object has a key, a head (any bytes), and a body.
+// store: objects of bytes under keys, in one piece of memory of a fixed size, shared by all workers. Objects that are
+// not used are dropped when room is needed. It knows nothing of HTTP: an object has a key, a head (any bytes), and a
+// body.
 //
 // Words. segment: one of the equal parts of the memory; it is filled once, from front to end, and emptied as a whole.
 //        log: segments in the order in which they were filled; `small` takes new objects, `main` those that were used.
 //        piece: a run of an object's bytes inside of one segment. lease: a reader's hold on an object's segments.
-//        generation: of a segment, counts how often it was emptied; who knows an older one knows nothing.
+//        generation: of a segment, counts how often it was emptied; a reference with an older one is invalid.
 //
 // Eviction is S3-FIFO: when the oldest segment of the small log is emptied, objects that were used move to the main
-// log; of the main log, those that were used since they were written there are written anew. Keys of the others are
-// remembered for a while: an object that comes again then goes to the main log at once.
+// log; in the main log, those that were used since they were written there are written again. Keys of the others are
+// remembered for a while: if such an object is stored again, it goes to the main log at once.
 //
-// What holds: the memory never grows. Bytes of a segment that a lease or a writer holds are never changed. Pages that
-// sendfile handed to a socket may be on their way for long after that: a segment is not overwritten but gets new pages.
-// An object is found when it is whole, or not at all; a head whose checksum is wrong is not found.
+// Invariants: the memory never grows. Bytes of a segment that a lease or a writer holds are never changed. Pages that
+// sendfile gave to a socket may be in use long after that: so a segment is not overwritten, but gets new pages. An
+// object is found only if it is complete; a head whose checksum is wrong is not found.
 //
-// Thread-safe. Locks are held for a few instructions. Who empties a segment waits until it has its new pages, some
-// milliseconds for the largest: where store_maintain is called often enough, no writer has to.
+// Thread-safe. Locks are held for a few instructions. Emptying a segment takes until it has new pages, some
+// milliseconds for the largest; if store_maintain is called often enough, no writer has to wait for that.
 #ifndef PERILUNE_SHARED_STORE_H
 #define PERILUNE_SHARED_STORE_H
 

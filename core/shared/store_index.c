@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // store_index: where the object of a key is. A table of a fixed size: a key has one bucket of a few places. An entry
-// whose segment was emptied is dead and costs nothing to leave: who finds it sees so by its generation.
+// whose segment was emptied is not removed: a lookup recognises it by its generation.
 #include <stdlib.h>
 
 #include <xxhash.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // store_segments: the memory, cut into segments. The hard problem is to know that nobody reads what is about to
-// change: a reader pins first and then looks at the generation, who empties a segment raises the generation first and
-// then looks at the pins; both with sequential consistency, so at least one of them sees the other.
+// change: a reader pins a segment first and then checks the generation; to empty a segment, the generation is raised
+// first and then the pins are checked. Both are sequentially consistent, so at least one of the two sees the other.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // store_write: one object being written. Its record comes first and is filled in last; its segments are pinned until
-// then, so that nobody empties them. Bytes go to one piece after another; of a body of unknown length each piece is
-// larger than the one before it, and what the last one has too much is given back.
+// then, so that nobody empties them. Bytes go to one piece after another; for a body of unknown length each piece is
+// larger than the one before, and the unused rest of the last one is returned.
 #include <stdlib.h>
 
 #include <xxhash.h>

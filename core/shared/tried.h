@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// tried: the addresses that an exchange has asked so far, by their hashes. No other attempt of it goes there while
-// another backend is left. Two addresses of one hash cost no more than a choice; of very many the last ones count.
+// tried: the addresses that an exchange has asked so far, by their hashes. Further attempts avoid them while
+// another backend is left. If two addresses have the same hash, one backend less can be chosen; if there are very
+// many addresses, only the latest are remembered.
 #ifndef PERILUNE_SHARED_TRIED_H
 #define PERILUNE_SHARED_TRIED_H
 
