@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// check: a policy and its settings without serving: all that a start would find wrong, as far as it can be found
-// without opening what a running proxy may hold. Loads the policy once, without a worker.
+// check: loads a policy and its settings without serving, and finds all that a start would find, as far as possible
+// without opening what a running proxy may use. It loads the policy once, without a worker.
 #include <stdio.h>
 #include <stdlib.h>
 

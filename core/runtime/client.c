@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// client: plain blocking code; this process does nothing else. Whom it talks to is found by runtime/running. What comes
-// from there is shown on a terminal, so what is printed is escaped.
+// client: plain blocking code, since this process does nothing else. runtime/running finds the proxy. Its answer is
+// shown on a terminal, so it is escaped.
 #include "runtime/client.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// client: the other side of runtime/command: tells a running proxy something.
+// client: the other side of runtime/command: sends a command to a running proxy.
 #ifndef PERILUNE_RUNTIME_CLIENT_H
 #define PERILUNE_RUNTIME_CLIENT_H
 

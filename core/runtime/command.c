@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// command: serves one line per connection. Each client is in one state: its line is read, it waits for an outcome, or
-// its answer is written. A client that does not send its line, or does not read its answer, has a few seconds; where
-// there are too many, the one that has been silent longest makes room.
+// command: serves one line per connection. A client is in one of three states: its line is being read, it waits for a
+// result, or its answer is being written. A client that does not send its line, or does not read its answer, is
+// closed after a few seconds; if there are too many clients, the one that has been silent for longest is closed.
 #include "runtime/command.h"
 
 #include <errno.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// command: how a running proxy is spoken to by `perilune reload`, `stop`, `status` and `upgrade`: a unix
-// socket of the control worker. A client sends one line; the answer is a line "<exit code>", text for people,
-// and the end of the connection. Where the line ends in "progress", lines "+<text>" may come before the answer: how far
-// the trial has come that the client waits for. It is the abstract socket @perilune-<pid>, which leaves no file behind
-// and is seen in the same network namespace only, and besides it the file that --socket names. Only the same user and
-// root are heard.
+// command: the control worker's unix socket, by which `perilune reload`, `stop`, `status` and `upgrade` talk to a
+// running proxy. A client sends one line; the answer is a line "<exit code>", text for people, and the end of the
+// connection. If the line ends in "progress", lines "+<text>" may come before the answer, with the progress of the
+// trial that the client waits for. It is the abstract socket @perilune-<pid>, which leaves no file behind and is
+// visible only in the same network namespace, and also the file that --socket names. Commands are accepted only from
+// the same user and from root.
 #ifndef PERILUNE_RUNTIME_COMMAND_H
 #define PERILUNE_RUNTIME_COMMAND_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// commands: what a running proxy can be told by the command socket (command.h), one line each.
+// commands: the commands of the command socket (command.h), one line each.
 #ifndef PERILUNE_RUNTIME_COMMANDS_H
 #define PERILUNE_RUNTIME_COMMANDS_H
 

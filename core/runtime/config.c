@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// config: one parser for values from the command line and from Lua, which hands them over as text.
+// config: one parser for values from the command line and from Lua, which passes them as text.
 #include "runtime/config.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // config: the settings of the process, as one table: each can be set on the command line (--pid-file F) and
-// by the policy (perilune.configure{pid_file = "F"}), the command line having the last word. What belongs to
-// a listener or a peer is in exchange/settings.h and exchange/peer.h. To add one: a member, and its line in
+// by the policy (perilune.configure{pid_file = "F"}); the command line overrides the policy. Settings of a
+// listener or a peer are in exchange/settings.h and exchange/peer.h. To add one: a member, and its line in
 // CONFIG_TABLE.
 #ifndef PERILUNE_RUNTIME_CONFIG_H
 #define PERILUNE_RUNTIME_CONFIG_H

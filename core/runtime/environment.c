@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// environment: looks at files now and then. A store of certificates takes milliseconds to load, so that is left to a
-// thread, of which there is one at most.
+// environment: checks files from time to time. Loading a store of certificates takes milliseconds, so a thread does
+// it; there is at most one.
 #include "runtime/environment.h"
 
 #include <pthread.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// environment: what the process takes from the machine, and looks at again: the time zone of the log's times, and the
-// files of certificates towards peers, with the system's store of trusted ones. Both also at each reload; those of
-// listeners only then, as they belong to the policy.
+// environment: what the process takes from the machine and checks again: the time zone for log times, and the files
+// of certificates for peers, with the system's store. Both are also checked at each reload; certificates of listeners
+// only then, because they belong to the policy.
 #ifndef PERILUNE_RUNTIME_ENVIRONMENT_H
 #define PERILUNE_RUNTIME_ENVIRONMENT_H
 

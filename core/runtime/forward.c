@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// forward: two hooks in C on a backend set that all workers share. It is also the proof that the proxy knows no Lua
-// (invariant I4). Health checks are written in Lua, though: where they are wanted, the control worker loads a policy
-// beside, the checker, which marks backends of the same set; nobody is served by it. All its life goes through here.
+// forward: two hooks in C on a backend set that all workers share. It also proves that the proxy does not need Lua
+// (invariant I4). Health checks are written in Lua, however: with --health the control worker also loads a policy,
+// the checker, which marks backends of the same set and serves no requests. This file controls its whole life.
 #include "runtime/forward.h"
 
 #include <stdio.h>

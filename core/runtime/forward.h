@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// forward: the policy of `perilune proxy`: plain forwarding to a list of peers, round robin, in C without any script
-// on a request's way. What the command line said is read once (core/cli/proxy_command) into forward_options.
+// forward: the policy of `perilune proxy`: plain forwarding to a list of peers, round robin, in C; no script runs for
+// a request. The command line is read once (core/cli/proxy_command) into forward_options.
 #ifndef PERILUNE_RUNTIME_FORWARD_H
 #define PERILUNE_RUNTIME_FORWARD_H
 

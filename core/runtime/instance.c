@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// instance: load, retire, free. The one hard problem is that the last exchange ends inside a call from the
-// very policy that is then unused, so it is freed by the reaper and never from inside.
+// instance: load, retire, free. The hard problem is that the last exchange may end inside a call from the
+// policy that is unused after that, so the reaper frees it later.
 #include "runtime/instance.h"
 
 #include <errno.h>

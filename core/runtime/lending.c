@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// lending: who is away is known from the heartbeat. What is lent is a copy of the descriptor. It is made in the control
-// worker's thread, where the descriptors of the generation in force are known to be open: a worker closes one only
-// when it is told to. A newer generation is ordered here, and so is a stop, unless this thread is away itself
-// (signals.c): then nothing is lent any more. Unix sockets are not lent: all workers have the same one.
+// lending: the heartbeat tells which worker is blocked. The descriptor is lent as a copy, which is made in the
+// control worker's thread: there the descriptors of the generation in force are known to be open, since a worker
+// closes one only when it is told to. Newer generations and stops are ordered by this thread, too, unless it is
+// blocked itself (signals.c): then nothing is lent any more. Unix sockets are not lent, since all workers have the
+// same one.
 #include "runtime/lending.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// lending: a worker that is blocked in a call takes no connections, but the kernel goes on to queue them for its
-// sockets. So after about two seconds another worker accepts from these as well, until it comes back to its loop.
-// All of this is the control worker's.
+// lending: a worker that is blocked in a call accepts no connections, but the kernel still queues them for its
+// sockets. So after about two seconds another worker accepts from these sockets as well, until the blocked worker
+// returns to its loop. Only the control worker uses this.
 #ifndef PERILUNE_RUNTIME_LENDING_H
 #define PERILUNE_RUNTIME_LENDING_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // listening: what the process listens on: one entry per address, with a socket for each worker. A generation
-// names its listeners; those that are listened on already are kept, sockets and queued connections included,
-// the others opened.
+// names its listeners; those that are open already are kept, with their sockets and queued connections, and the
+// others are opened.
 #ifndef PERILUNE_RUNTIME_LISTENING_H
 #define PERILUNE_RUNTIME_LISTENING_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// notify: the few lines of sd_notify(3) that are needed, without a library for them.
+// notify: the few lines of sd_notify(3) that are needed, without its library.
 #include "runtime/notify.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// notify: tells whoever started this process how it is doing: the service manager (sd_notify's protocol: a
+// notify: reports the state to the process that started this one: the service manager (sd_notify's protocol: a
 // datagram to $NOTIFY_SOCKET), and a parent that waits on a pipe ($PERILUNE_READY_FD: an upgrade, --daemon).
 #ifndef PERILUNE_RUNTIME_NOTIFY_H
 #define PERILUNE_RUNTIME_NOTIFY_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// options: what the command line asks of the process, and the codes that it exits with.
+// options: what the command line asks of the process, and the process's exit codes.
 #ifndef PERILUNE_RUNTIME_OPTIONS_H
 #define PERILUNE_RUNTIME_OPTIONS_H
 

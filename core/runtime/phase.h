@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// phase: what the process is at, as one state machine, and what may be asked of it then. Commands and signals come in
-// any order; whether one can be done now is decided here and nowhere else.
+// phase: the state machine of the process, and which commands are possible in each state. Commands and signals come
+// in any order; only this file decides whether one can be carried out now.
 //
 //   STARTING -> SWITCHING -> SERVING -> LOADING -> SWITCHING | CANARY | SHADOW | SERVING
 //   SERVING | SWITCHING -> UPGRADING -> RETIRING (a successor serves) | SERVING | SWITCHING (it failed)

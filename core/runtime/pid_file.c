@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// pid_file: see the head. The lock is flock's: it belongs to the open file, which a successor gets with it.
+// pid_file: see the header. The lock is flock's: it belongs to the open file, which the new process of an upgrade
+// inherits.
 #include "runtime/pid_file.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// pid_file: the file with our process id. It is opened with the rights of whoever started us, and written once we
-// serve: so a successor that does not come up leaves the predecessor's number in it. It is locked for as long as one of
-// a proxy and its successors lives: a second proxy with the same file does not start, and one that nobody has locked
-// was left behind, and is taken.
+// pid_file: the file with the process id. It is opened with the rights of the user who started the proxy, and written
+// when the proxy serves: so if the new process of an upgrade fails, the file keeps the old process's number. It is
+// locked while one of a proxy and its successors lives: a second proxy with the same file does not start; a file that
+// nobody has locked was left behind, and is used again.
 #ifndef PERILUNE_RUNTIME_PID_FILE_H
 #define PERILUNE_RUNTIME_PID_FILE_H
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// policy: what the runtime knows of a script: a vtable. lua/vm/policy.c implements it with a Lua VM per worker,
+// policy: the interface of a script for the runtime: a vtable. lua/vm/policy.c implements it with a Lua VM per worker,
 // core/runtime/forward.c with plain C for `perilune proxy`.
 //
 // Life: load (for every worker, several at the same time; opens nothing, changes nothing that others see) ->
-// listeners are read -> bind -> start -> ... -> retire -> close. A policy that is refused goes from load to close;
-// one that is tried from bind to retire.
+// listeners are read -> bind -> start -> ... -> retire -> close. A policy that is refused goes from load to close,
+// one that is only tried from bind to retire.
 #ifndef PERILUNE_RUNTIME_POLICY_H
 #define PERILUNE_RUNTIME_POLICY_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// privileges: the parent of a daemon waits until the child serves, so that whoever started it learns of a bad
-// policy by the exit code, as without --daemon.
+// privileges: the parent of a daemon waits until the child serves, so that its caller learns of a bad policy by the
+// exit code, as without --daemon.
 #include "runtime/privileges.h"
 
 #include <errno.h>

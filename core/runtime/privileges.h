@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// privileges: what the process may do and have: becoming another user and group, going to the background, descriptors.
+// privileges: the rights and resources of the process: changing to another user and group, moving to the background,
+// descriptors.
 #ifndef PERILUNE_RUNTIME_PRIVILEGES_H
 #define PERILUNE_RUNTIME_PRIVILEGES_H
 

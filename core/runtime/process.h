@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// process: a proxy from its start to its end. Nothing is half started: the first connection is accepted when every
-// worker's policy has loaded and every listener is open; the same holds for a reload.
+// process: a proxy from its start to its end. The first connection is accepted only after every worker's policy has
+// loaded and every listener is open; the same holds for a reload.
 #ifndef PERILUNE_RUNTIME_PROCESS_H
 #define PERILUNE_RUNTIME_PROCESS_H
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// proxy: begin and end of a worker's proxy. The order of the end matters: clients first (their exchanges give
-// upstreams back), then idle upstreams; then, once the policy is closed too, what the reaper holds, and
-// peers.
+// proxy: begin and end of a worker's proxy. The order of the end matters: first clients (their exchanges return
+// upstreams), then idle upstreams; then, after the policy was closed, the objects of the reaper, and peers.
 #include "exchange/proxy.h"
 
 #include <stdlib.h>

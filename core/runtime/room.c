@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// room: counting, and the search for what can be given up. No list is kept in order of idleness, which each request
-// would pay for: when room is wanted, some of the connections are looked at, from where the last search ended, and the
-// idlest of these goes.
+// room: counts, and searches for connections that can be closed. No list is kept in order of idleness, because every
+// request would pay for it: when room is needed, some connections are examined, starting where the last search ended,
+// and the one that has been idle for longest is closed.
 #include "exchange/room.h"
 
 #include "base/check.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// running: plain blocking code. The hard problem is whom one talks to: anybody may bind an abstract name. So the other
-// end must be root, who asks, or the owner of the file that names it.
+// running: plain blocking code. The hard problem is to know who is at the other end: anybody may bind an abstract
+// name. So it must belong to root, to the user of the command, or to the owner of the file that names it.
 #include "runtime/running.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// running: finds the proxies that run on this machine, for the commands that speak to one.
+// running: finds the proxies that run on this machine, for the commands that talk to one.
 #ifndef PERILUNE_RUNTIME_RUNNING_H
 #define PERILUNE_RUNTIME_RUNNING_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// server: the state of the process, and what any part of runtime/ may ask of it: its workers, what it listens on, the
-// generation in force, what is under way. process.c starts and ends it. Parts that only one file uses are declared
+// server: the state of the process for all parts of runtime/: its workers, its listeners, the generation in force,
+// and the current operation. process.c starts and ends it. Parts that only one file uses are declared
 // here, before it, so that those files and this one need not include each other.
 #ifndef PERILUNE_RUNTIME_SERVER_H
 #define PERILUNE_RUNTIME_SERVER_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// signals: a handler notes the signal in a set and wakes the control worker's loop, which takes the set as a whole: so
-// a storm of one signal is one request. The hard problem is a loop that does not come: the guard waits a moment for it
-// to take a stop, and then does without it.
+// signals: a handler adds the signal to a set and wakes the control worker's loop, which takes the whole set: so many
+// equal signals are one request. The hard problem is a loop that is blocked: the guard thread waits a moment for it
+// to take a stop, and then carries it out itself.
 #include "runtime/signals.h"
 
 #include <errno.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // signals: what each signal asks of the server.
-//   HUP reload   TERM stop gracefully   INT stop now   QUIT drain   USR1 open logs anew   USR2 upgrade
+//   HUP reload   TERM stop gracefully   INT stop now   QUIT drain   USR1 open logs again   USR2 upgrade
 //
-// They are carried out by the control worker's loop; where that does not turn, since work of the policy never ends, a
-// thread of its own sees to TERM and INT: a TERM lets the workers end what they have, an INT or a second TERM ends the
-// process.
+// The control worker's loop carries them out. If that loop is blocked, because the policy's work never ends, a
+// separate thread handles TERM and INT: after a TERM the workers finish their requests, an INT or a second TERM ends
+// the process.
 #ifndef PERILUNE_RUNTIME_SIGNALS_H
 #define PERILUNE_RUNTIME_SIGNALS_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// socket_file: see the head.
+// socket_file: see the header.
 #include "runtime/socket_file.h"
 
 #include <stdio.h>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// socket_file: whose a socket is that we listen on, and its file, if it is a unix socket. Only the owner removes that,
-// and shuts down what others listen on as well:
+// socket_file: who owns a listening socket, and its file, if it is a unix socket. Only the owner removes the file,
+// and shuts down sockets that others listen on as well:
 //
-//   we opened it                   ours, from the beginning
-//   a predecessor handed it over   ours once we serve; until then it goes on with it if we fail
-//   a successor has taken it over  the successor's
-//   the service manager passed it  always the manager's, which listens on there when we have ended
+//   we opened it                     ours, from the beginning
+//   an older process passed it       ours once we serve; until then the older process keeps it if we fail
+//   a newer process has taken it     the newer process's
+//   the service manager passed it    always the manager's, which keeps listening when we have ended
 //
-// And even then it is removed only where it is still the same file: somebody else may have put another in its place.
+// The owner removes it only if it is still the same file: somebody may have put another one in its place.
 #ifndef PERILUNE_RUNTIME_SOCKET_FILE_H
 #define PERILUNE_RUNTIME_SOCKET_FILE_H
 

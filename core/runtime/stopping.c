@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// stopping: stop, and the end after an upgrade. The workers end by themselves, after what they have under way; then the
-// control worker does, after the background work of its own. All of that has the grace period; who does not come back
-// by then is left behind.
+// stopping: a stop, and the end after an upgrade. Each worker ends after its current requests; then the control
+// worker ends, after its background work. All of this must happen within the grace period; workers that are still
+// blocked then are left behind.
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// testing: makes and ends what a policy's tests run in.
+// testing: makes and ends the environment of a policy's tests.
 #include "runtime/testing.h"
 
 #include "base/memory.h"

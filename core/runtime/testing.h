@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// testing: a place for tests of policies: one worker, which is the control worker too, in the calling thread,
-// without sockets of its own, on virtual time.
+// testing: the environment for tests of policies: one worker, which is also the control worker, in the calling
+// thread, without sockets, in virtual time.
 #ifndef PERILUNE_RUNTIME_TESTING_H
 #define PERILUNE_RUNTIME_TESTING_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// worker: thread, loop and the messages that steer it. The order of the end is the reverse of the beginning:
+// worker: thread, loop and the messages that control it. The order of the end is the reverse of the beginning:
 // listeners, connections with their exchanges, the policy whose hooks they used, then the loop.
 #include "runtime/worker.h"
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// worker_lending: the worker's part of runtime/lending: it accepts for another worker that does not come back to its
-// loop. A lent socket is a copy of the descriptor of the other worker's listening socket, made by the control
-// worker and closed here, so neither of the two can use what the other has closed. It belongs to our listener of
-// the same address: what it accepts is that listener's connection in every respect (policy, TLS, counts, limits),
-// and it ends with it.
+// worker_lending: the worker's part of runtime/lending: it accepts for another worker that is blocked. A lent socket
+// is a copy of the descriptor of the other worker's listening socket, made by the control worker and closed here, so
+// neither of the two can use what the other has closed. It belongs to our listener of the same address: what it
+// accepts is that listener's connection in every respect (policy, TLS, counts, limits), and it ends with it.
 //
-// Where a listener ends while its socket is lent, its owner will not look after what the kernel queues there: so the
-// socket itself is shut down, behind what is queued already. But not one of the service manager's, who may hand it to
-// another process.
+// If a listener ends while its socket is lent, its owner no longer accepts what the kernel queues there: so the
+// socket itself is shut down after the queued connections were accepted. A socket of the service manager is not shut
+// down, since the manager may pass it to another process.
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// worker_trial: a second policy in a worker beside the one in force: a canary, which gets a share of the exchanges, or
-// a shadow, which sees copies of them. What is asked for in a trial carries the trial's number, so that an answer that
-// comes late, of a worker that was stuck, is not taken for one of the next trial.
+// worker_trial: a second policy in a worker, in addition to the one in force: a canary, which gets a share of the
+// exchanges, or a shadow, which gets copies of them. Messages of a trial carry its number, so that a late answer of a
+// worker that was stuck is not taken for one of the next trial.
 #include <stdlib.h>
 #include <string.h>
 

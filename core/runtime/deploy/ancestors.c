@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ancestors: see the head. Nobody reads the bytes, so that all ancestors see them: how many there are is the news.
+// ancestors: see the header. Nobody reads the bytes in the pipe, so that all ancestors see them; only their number
+// matters.
 #include "runtime/deploy/ancestors.h"
 
 #include <fcntl.h>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // ancestors: the older processes that upgrades have left behind, which may take an hour to finish their tunnels. When
 // the service is stopped, they must end, too. So the serving process and all its ancestors share one pipe: each holds
-// the read end, only the serving process holds the write end. When that process ends, however it ends, the pipe closes
-// and every ancestor sees it. A stop is told before, by bytes that nobody reads: one is a graceful stop, two are one at
-// once. Then the serving process gives up its own read end, and learns from the pipe when the last ancestor has ended.
+// the read end, only the serving process holds the write end. When that process ends, however it ends, the pipe
+// closes and every ancestor sees it. Before that, a stop is signalled by bytes that nobody reads: one byte is a
+// graceful stop, two are a stop at once. Then the serving process closes its own read end, and the pipe tells it when
+// the last ancestor ended.
 #ifndef PERILUNE_RUNTIME_ANCESTORS_H
 #define PERILUNE_RUNTIME_ANCESTORS_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // canary: asks the workers for their tallies twice a second, and judges. The hard problem is small numbers:
-// an early verdict against the canary needs enough exchanges, a verdict for it the whole time. A worker that does not
-// answer holds nothing up: what it said last counts, and it is asked again when it has answered.
+// a verdict against the canary needs enough exchanges, and a verdict for it needs the whole time. A worker that does
+// not answer delays nothing: its last answer counts, and it is asked again when it has answered.
 #include "runtime/deploy/canary.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// changes: compares what was with what is. A file has changed when its time, size or number has: an editor that
-// writes a new file in place of the old one changes all three.
+// changes: compares the state before with the state now. A file has changed when its time, size or number has: an
+// editor that writes a new file in place of the old one changes all three.
 #include "runtime/deploy/changes.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dryrun: loads a generation with a registry of its own, hands it to the workers as their shadow, and collects
-// what they saw.
+// dryrun: loads a generation with a separate registry, passes it to the workers as their shadow, and collects the
+// results.
 #include "runtime/deploy/dryrun.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // dryrun: `perilune reload --shadow`: tries the next generation on copies of live request heads for a while, and
-// reports where it decides otherwise. Nothing is put in force. Its shared objects (rates, dictionaries, backend
-// sets) are its own, so that it cannot disturb those in force; what its hooks do outside, such as requests of
-// their own, does happen.
+// reports where it decides differently. Nothing is put in force. Its shared objects (rates, dictionaries, backend
+// sets) are separate, so that it cannot disturb those in force; but what its hooks send, such as their own
+// requests, is really sent.
 #ifndef PERILUNE_RUNTIME_DRYRUN_H
 #define PERILUNE_RUNTIME_DRYRUN_H
 

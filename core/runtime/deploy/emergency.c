@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// emergency: a reload that nobody has asked for. A worker whose VM was given up answers 500 until it has another
-// one; so the policy is loaded anew, for all workers, as by any reload: there is one policy, and it is what its
-// files say now.
-// A policy that breaks its VMs again and again is not loaded again and again: each try comes later than the last, a
-// minute at the latest, until there has been none for a while. A reload that is refused is tried again as well.
+// emergency: an automatic reload. A worker whose VM was given up answers 500 until it has another one. So the policy
+// is loaded again for all workers, as by any reload, because there is only one policy: the present content of its
+// files.
+//
+// If a policy breaks its VMs repeatedly, the pauses between the reloads grow, up to a minute, until none was needed
+// for a while. A reload that is refused is tried again, too.
 #include "runtime/deploy/emergency.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// emergency: loads the policy anew where one of its VMs was given up or has no memory left.
+// emergency: loads the policy again if one of its VMs was given up or has no memory left.
 #ifndef PERILUNE_RUNTIME_EMERGENCY_H
 #define PERILUNE_RUNTIME_EMERGENCY_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// findings: lines of text, from the look at the control worker's instance: once for each load. Whoever loads owns them
-// (struct loaded, then struct generation); they go with the generation that is put in force or dropped.
+// findings: lines of text about the control worker's instance, made once for each load. They belong to struct loaded,
+// then to struct generation, and are freed with it.
 #include "runtime/deploy/findings.h"
 
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// findings: what a look at a policy that has loaded has found, as `perilune check` lists it: mistakes that would show
-// only once a request comes that way. Here they are warnings, for a policy that runs is taken.
+// findings: mistakes that `perilune check` finds in a policy that has loaded, and which would show only when a
+// request comes that way. For a running proxy they are warnings: the policy is used anyway.
 #ifndef PERILUNE_RUNTIME_FINDINGS_H
 #define PERILUNE_RUNTIME_FINDINGS_H
 

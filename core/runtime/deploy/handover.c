@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// handover: see the head. The hard problem is to start a program from a process with threads: between fork
+// handover: see the header. The hard problem is to start a program from a process with threads: between fork
 // and exec only async-signal-safe calls are allowed, so everything, the environment included, is prepared
 // before.
 #include "runtime/deploy/handover.h"

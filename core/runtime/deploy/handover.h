@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// handover: our listening sockets go to a successor, by the socket-activation protocol (deploy/inherited.h).
+// handover: passes our listening sockets to a new process, by the socket-activation protocol (deploy/inherited.h).
 //
-// An upgrade starts the program's file anew with the same arguments and our sockets. It writes into a pipe
-// when it serves; only then do we drain. Should it end before that, we go on as if nothing had been.
+// An upgrade starts the program's file again with the same arguments and our sockets. The new process writes to a
+// pipe when it serves; only then do we drain. If it ends before that, we continue as before.
 #ifndef PERILUNE_RUNTIME_HANDOVER_H
 #define PERILUNE_RUNTIME_HANDOVER_H
 

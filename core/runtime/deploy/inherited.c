@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// inherited: what a predecessor, or systemd, has handed to us: sockets, and what belongs to them. The other side is
-// runtime/deploy/handover.
+// inherited: sockets, and what belongs to them, that an older process or systemd has passed to this one. The other
+// side is runtime/deploy/handover.
 #include "runtime/deploy/inherited.h"
 
 #include <errno.h>

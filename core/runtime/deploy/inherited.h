@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // inherited: listening sockets that come from outside, by the socket-activation protocol: descriptors from 3 on,
-// LISTEN_FDS and LISTEN_PID in the environment. systemd speaks it, and a proxy to its own successor
-// (deploy/handover.h).
+// LISTEN_FDS and LISTEN_PID in the environment. systemd uses it, and so does a proxy that
+// is upgraded (deploy/handover.h).
 #ifndef PERILUNE_RUNTIME_INHERITED_H
 #define PERILUNE_RUNTIME_INHERITED_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// loader: a thread that ends with a message to the control worker. It runs the script for the control worker first,
-// which is the check; then those of the workers, with as many threads beside it as there are cores. The one hard
-// problem is its end when the process stops meanwhile: main chunks that run are interrupted, and a thread that even
-// so does not end (it is blocked in a call of C) is left to the end of the process.
+// loader: a thread that ends with a message to the control worker. It runs the script for the control worker first, as
+// a check; then for the workers, with as many threads as there are cores. The hard problem is its end if the process
+// stops meanwhile: running main chunks are interrupted, and a thread that does not end even then (it is blocked in a
+// C call) is left until the process ends.
 #include "runtime/deploy/loader.h"
 
 #include <pthread.h>

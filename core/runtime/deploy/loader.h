@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // loader: loads a generation's instances in a thread of its own, so that timers, health checks, the admin page and
-// commands go on however long the policy's main chunks run. What it makes is nobody else's until it has ended; what it
-// reads of the server (options, hosts of the workers) does not change while the server lives.
+// commands go on however long the policy's main chunks run. No other thread uses its results before it has ended; what
+// it reads from the server (options, hosts of the workers) does not change while the server lives.
 #ifndef PERILUNE_RUNTIME_LOADER_H
 #define PERILUNE_RUNTIME_LOADER_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // reload: a generation as a transaction. Everything that can fail is done first, while the workers serve: each worker's
-// instance is loaded (runtime/deploy/loader.h), then each new listener opened. Only when all of it has succeeded do the
-// workers get a message to switch, which cannot fail. So all change or none, and nobody waits for a script to load.
+// instance is loaded (runtime/deploy/loader.h), then each new listener opened. Only if all of this has succeeded, the
+// workers get a message to switch, which cannot fail. So all workers switch or none, and no request waits for a load.
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

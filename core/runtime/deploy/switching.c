@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// switching: an array and a timer. What the workers report arrives as messages, possibly late, and possibly of a
+// switching: an array and a timer. The workers' reports are messages, which may arrive late, and may be about a
 // generation that is no longer the newest.
 #include "runtime/deploy/switching.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// switching: which worker has come to which generation. A worker switches when it comes back to its loop; one that is
-// stuck in a hook may never do. So who waits for a reload is answered within a limit, with the names of those that are
-// behind; they follow later, to whatever is the newest generation by then.
+// switching: which worker uses which generation. A worker switches when it returns to its loop; one that is stuck in
+// a hook may never do so. So a reload is answered within a time limit, with the names of the workers that have not
+// switched; they switch later, to the generation that is the newest then.
 #ifndef PERILUNE_RUNTIME_SWITCHING_H
 #define PERILUNE_RUNTIME_SWITCHING_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// upgrade: a successor starts with our sockets (runtime/deploy/handover); we end once it serves, and go on
-// if it does not.
+// upgrade: starts a new process with our sockets (runtime/deploy/handover). This process ends when the new one
+// serves, and continues if it does not.
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// watch: inotify on the folders of a policy's files, and a debounce timer. Each link that a path goes through counts as
-// a file of its own, since whole folders are put in place by one: a ConfigMap of Kubernetes, or "current".
+// watch: inotify on the folders of a policy's files, and a debounce timer. Each symbolic link in a path counts as a
+// file, too, since whole folders may be exchanged by one: a ConfigMap of Kubernetes, or "current".
 #include "runtime/deploy/watch.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// watch: `--watch`: reloads when a file of the policy changes on disk (inotify). It is the folders that are
-// watched, since editors replace files; what happens within a moment is one reload. A link on the way to a file
-// that is put in place anew counts, too.
+// watch: `--watch`: reloads when a file of the policy changes on disk (inotify). Folders are watched,
+// since editors replace files; changes within a moment are one reload. A symbolic link in the path of a file
+// counts, too.
 #ifndef PERILUNE_RUNTIME_WATCH_H
 #define PERILUNE_RUNTIME_WATCH_H
 

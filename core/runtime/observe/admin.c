@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// admin: a service of the control worker whose hooks are C. A loopback address is within reach of every page
-// that a browser on this machine has open; that such a page asks under its own name (DNS rebinding) is told by
-// Host, which must be an address or localhost.
+// admin: a service of the control worker whose hooks are in C. Every web page in a browser on this machine can
+// reach a loopback address; if a page does so under its own name (DNS rebinding), Host shows it, since it must
+// be an address or localhost.
 #include "runtime/observe/admin.h"
 
 #include <stdio.h>

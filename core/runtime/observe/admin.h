@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// admin: the listener for who runs the proxy: GET / is the status page, /status.json what it shows, /metrics
-// the same for Prometheus. It only shows: commands come by runtime/command, which knows who gives them. Served
-// by the control worker, through the same code as every client.
+// admin: the listener for operators: GET / is the status page, /status.json its data, /metrics the same for
+// Prometheus. It is read-only: commands use runtime/command, which knows the user. The control worker serves it,
+// by the same code as for every client.
 #ifndef PERILUNE_RUNTIME_ADMIN_H
 #define PERILUNE_RUNTIME_ADMIN_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// backends_report: goes through the sets of the registry.
+// backends_report: visits the sets of the registry.
 #include "runtime/observe/backends_report.h"
 
 #include <stdlib.h>

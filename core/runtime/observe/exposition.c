@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// exposition: one function for each group of metrics, in the order in which they are written. A metric's
-// lines must stand together, so what has a label of the listener is gone through once per metric.
+// exposition: one function for each group of metrics, in the order in which they are written. The lines of a
+// metric must be together, so for metrics by listener the listeners are visited once per metric.
 #include "runtime/observe/exposition.h"
 
 #include <stdio.h>

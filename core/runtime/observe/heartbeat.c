@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// heartbeat: a timer, one message per worker that goes to and fro, and a ring of seconds.
+// heartbeat: a timer, one message per worker that goes back and forth, and a ring of seconds.
 #include "runtime/observe/heartbeat.h"
 
 #include <stdio.h>

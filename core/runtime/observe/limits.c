@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// limits: goes through the tables of the registry, one kind after the other.
+// limits: visits the tables of the registry, one kind after another.
 #include "runtime/observe/limits.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// logs: a list of sinks by target, under a lock, since the last who uses one may be a worker that frees an old
-// generation. A sink ends in its own thread: nobody waits for it but the end of the process.
+// logs: a list of sinks by target, under a lock, since the last user of one may be a worker that frees an old
+// generation. A sink ends in its own thread; only the end of the process waits for it.
 #include "runtime/observe/logs.h"
 
 #include <pthread.h>

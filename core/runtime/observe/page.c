@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// page: the file as it is, taken in by the assembler.
+// page: the file itself, included by the assembler.
 #include "runtime/observe/page.h"
 
 __asm__(".pushsection .rodata\n"

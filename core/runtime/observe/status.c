@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// status: the terminal's form: one function for each block of lines, none for what has not happened.
+// status: the form for terminals: one function for each block of lines; what has not happened is left out.
 #include "runtime/observe/status.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// status: what a running proxy says of itself: as text for people in a terminal, and as JSON for the status
-// page and for machines. Both are malloc'd, and made in the control worker's thread.
+// status: the state of a running proxy, as text for a terminal, and as JSON for the status page and for programs.
+// Both are malloc'd, and made in the control worker's thread.
 #ifndef PERILUNE_RUNTIME_STATUS_H
 #define PERILUNE_RUNTIME_STATUS_H
 

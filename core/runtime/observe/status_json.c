@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// status_json: one function for each part. A name says its unit: durations end in _us (microseconds), sizes in _bytes,
-// moments in _at (Unix time in seconds). Each field has its line in docs/status.md; spec/status_document_spec.lua
-// compares the two.
+// status_json: one function for each part. Names contain their units: durations end in _us (microseconds), sizes in
+// _bytes, moments in _at (Unix time in seconds). Each field has its line in docs/status.md;
+// spec/status_document_spec.lua compares the two.
 #include <stdlib.h>
 #include <unistd.h>
 

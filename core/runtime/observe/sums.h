@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// sums: what status, status.json and the metrics all add up of the workers' tallies, the control worker's included:
-// discovery, health checks and timers run there.
+// sums: sums over the workers' tallies that status, status.json and the metrics all need. The control worker's is
+// included, since discovery, health checks and timers run there.
 #ifndef PERILUNE_RUNTIME_SUMS_H
 #define PERILUNE_RUNTIME_SUMS_H
 
