@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// access_log: formats into memory on the stack. Whatever a client or a peer said is escaped and cut, so no
-// line can be forged and none is longer than LINE_BYTES.
+// access_log: formats into memory on the stack. Everything from a client or a peer is escaped and shortened,
+// so no line can be forged, and none is longer than LINE_BYTES.
 #include "exchange/access_log.h"
 
 #include <ctype.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // attempt: one try at one peer: connect, send the request, read the response head, and whether another try is
 // safe. The hard problem is safety: a request that the peer may have acted on must not be sent twice. So the
-// body is kept in a bounded buffer while it is sent, and what may be repeated is decided by the failure
-// table, the method and what of the response was seen (RFC 9110 section 9.2.2).
+// body is kept in a bounded buffer while it is sent; the failure table, the method and the part of the response
+// that was seen decide whether it may be repeated (RFC 9110 section 9.2.2).
 #include "exchange/attempt.h"
 
 #include "base/check.h"

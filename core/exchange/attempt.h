@@ -5,11 +5,11 @@
 // back to the pool or is closed, the peer is released. What remains then, for the log and for the next attempt, is
 // plain data: the address, the times, and the relay, which knows how far the request's body has been decoded.
 //
-// An exchange has one attempt under way (`now`). Others may stand aside meanwhile, each whole and by value: a slow one
-// that may still answer first (hedge.c), and one whose answer of error is kept until there is a better one
-// (elsewhere.c). So whatever an attempt owns must be reached by a pointer that stays right when the struct is copied.
-// A call knows its exchange, and whether it is that of the attempt under way (x->now.call); it never points at the
-// attempt.
+// An exchange has one current attempt (`now`). Others may be set aside meanwhile, each as a copy of its struct: a
+// slow one that may still answer first (hedge.c), and one whose error response is kept until there is a better one
+// (elsewhere.c). So everything that an attempt owns must be reached by a pointer that stays valid when the struct is
+// copied. A call knows its exchange, and whether it is that of the current attempt (x->now.call); it never points at
+// the attempt.
 #ifndef PERILUNE_EXCHANGE_ATTEMPT_H
 #define PERILUNE_EXCHANGE_ATTEMPT_H
 

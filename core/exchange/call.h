@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// call: the peer's half of one attempt, whatever the protocol of its connection; the mirror image of stream.h. What
-// goes out is a head and a sink for bytes, what comes in is a head, parsed, and a source of bytes.
+// call: the peer's half of one attempt, for any protocol of its connection; the mirror image of stream.h. A head and
+// a sink for bytes go out; a parsed head and a source of bytes come in.
 //
-// A call is opened for the attempt under way, on a connection that is there or a new one, and belongs to it until
-// `release`. Its connection (the upstream) tells the exchange of its events: exchange_call_readable and the others, or
-// hedge_readable and hedge_due where it is that of the rival. HTTP/1 has one call for each connection, one exchange
-// after another, and it is a member of the connection.
+// A call is opened for the current attempt, on an existing connection or a new one, and belongs to it until
+// `release`. Its connection (the upstream) reports its events to the exchange: exchange_call_readable and the others,
+// or hedge_readable and hedge_due where it is that of the rival. HTTP/1 has one call for each connection, one
+// exchange after another, and it is a member of the connection.
 //
 // To add a protocol: a codec in a file of its own. There is upstream/http1.c.
 #ifndef PERILUNE_EXCHANGE_CALL_H

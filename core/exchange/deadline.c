@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// deadline: the table of waits, and from an exchange's state to its two clocks. The hard problem is that both
-// directions move at once, and a slow side stops the other one through us: so a side is only blamed where nothing else
-// holds it up.
+// deadline: the table of waits, and how an exchange's state sets its two clocks. The hard problem is that both
+// directions move at the same time, and a slow side also stops the other one: so a side is blamed only if nothing
+// else stops it.
 #include "exchange/deadline.h"
 
 #include <stddef.h>

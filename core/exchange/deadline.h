@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// deadline: who owes the next byte? While an exchange runs, its stream and its call have a clock each. Which wait
-// a clock belongs to is derived from the exchange's state each time that something moved, and from nothing else; who
-// owes, which setting gives the time, and what its end means is one table (deadline.c). The rule: a clock never runs
-// while the proxy itself, or its policy, is what everybody waits for, and it begins anew afterwards. A clock is put
-// back by progress of its own wait only.
+// deadline: who owes the next byte? While an exchange runs, its stream and its call have a clock each. The wait
+// of a clock is derived only from the exchange's state, each time that something moved. One table (deadline.c) says
+// for each wait which side owes, which setting is its time, and what its end means. The rule: a clock never runs
+// while everybody waits for the proxy itself or its policy, and it starts again afterwards. Only progress of its own
+// wait resets a clock.
 //
 // To add a wait: an id in exchange/waits.h, a line in the table, a line in client_wait or peer_wait.
 #ifndef PERILUNE_EXCHANGE_DEADLINE_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// describe: parts are shortened to what a line has room for; what has not been read of the request is left out.
+// describe: parts are shortened to fit into a line; parts of the request that were not read are left out.
 #include "exchange/describe.h"
 
 #include <stdio.h>

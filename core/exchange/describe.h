@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// describe: which request a line of the log is about, for whoever looks for it: " (GET /path of client
+// describe: says in a line of the log which request it is about: " (GET /path of client
 // 127.0.0.1:50000, request id 7f3a)".
 #ifndef PERILUNE_EXCHANGE_DESCRIBE_H
 #define PERILUNE_EXCHANGE_DESCRIBE_H

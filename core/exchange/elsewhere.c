@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// elsewhere: an answer that says that the backend cannot serve (503 and the like) is put by, and another backend of the
-// set is asked. If that has an answer, it is the one; if it has none, and nobody else is left to ask, the client gets
-// the one that was put by: the last real one, never one of our making. So the connection with its body is kept, unread,
-// until then.
+// elsewhere: if a backend answers that it cannot serve (503 and the like), its response is set aside, and another
+// backend of the set is asked. If that one has a better answer, it is used. If it has none, and no backend is left,
+// the client gets the response that was set aside: the last real one, not one made by the proxy. So that connection
+// is kept with its body, unread, until then.
 //
-// Only what may be sent twice is asked twice (RFC 9110 section 9.2.2), and what needs no copy: idempotent methods
-// without a body; and nothing of which the client has got a part. It comes out of the set's budget for retries.
+// Only requests that may be sent twice (RFC 9110 section 9.2.2) and need no copy are sent to another backend:
+// idempotent methods without a body, and only if the client has received nothing yet. This uses the set's budget for
+// retries.
 #include "base/log.h"
 #include "exchange/account.h"
 #include "exchange/attempt.h"

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // exchange: one request and its response, the unit that has an arena, a ctx, a deadline and a log line.
 //
-// steps.c is the list of steps a request walks, in order. A step does one thing and returns NEXT, JUMPED, WAIT or
-// DONE. Whatever happens asynchronously (connected, head arrived, hook finished, deadline) stores its outcome
-// in the exchange and calls exchange_wake: one place advances. Any failure goes through exchange_fail: one
-// failure path.
+// steps.c is the list of the steps of a request, in order. A step does one thing and returns NEXT, JUMPED, WAIT or
+// DONE. Asynchronous events (connected, head arrived, hook finished, deadline) store their outcome in the exchange
+// and call exchange_wake: one place runs the next step. Any failure goes through exchange_fail: one failure path.
 #ifndef PERILUNE_EXCHANGE_EXCHANGE_H
 #define PERILUNE_EXCHANGE_EXCHANGE_H
 

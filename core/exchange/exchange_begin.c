@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// exchange_begin: from a client's stream to an exchange that walks. One whose head could not be read begins on the
-// failure path: so it is answered and logged like all others (invariant I7).
+// exchange_begin: makes an exchange for a client's stream and starts its steps. If the head could not be read, it
+// starts on the failure path, so it is answered and logged like all others (invariant I7).
 #include <stddef.h>
 
 #include "base/check.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// exchange_object: an exchange as others know it, apart from its walk: made, and asked for facts.
+// exchange_object: creates exchanges, and gives facts about them; everything that is not a step.
 #include "base/check.h"
 #include "exchange/codings.h"
 #include "exchange/exchange.h"

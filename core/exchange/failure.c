@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// failure: how an exchange leaves the normal walk: something failed, or its client is gone. Every failure
-// passes here, so here it is said in the log, once, with the address of the side at fault. The hard problem
-// is what the client can still be told: nothing, while a part of a head is on its way; that the response is
-// cut off, where it has begun; and nothing more, where it is whole.
+// failure: how an exchange leaves its normal steps: something failed, or its client is gone. Every failure passes
+// here, so the log line is written here, once, with the address of the side at fault. The hard problem is what
+// the client can still be told: nothing while a part of a head is being sent; that the response is cut off, if
+// it has begun; and nothing more, if it is complete.
 #include <stdio.h>
 
 #include "base/log.h"

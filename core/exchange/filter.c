@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // filter: the body hooks of the policy, as the filter of a relay. A piece of the body passes one hook after
-// another (stages); each gives what goes on to the next, or nothing. The hard problem is that a hook may wait
-// at any stage, beside whatever the walk does meanwhile: so what a piece needs lies in the filter, and the
-// stages go on from where they stopped. Content codings are undone before the stages and put on behind them, where
+// another (stages); each returns what is passed to the next one, or nothing. The hard problem is that a hook may
+// wait at any stage, while the steps of the exchange go on: so the state of a piece is in the filter, and the
+// stages continue where they stopped. Content codings are undone before the stages and applied behind them, where
 // that is wanted (coded.h): a piece then passes in several rounds.
 //
-// Each byte passes once: a retry sends again what the filter gave. A message without a body (FRAMING_NONE)
+// Each byte passes once: a retry sends the output of the filter again. A message without a body (FRAMING_NONE)
 // passes no filter; one with an empty body does, as an empty last piece.
 #include "base/check.h"
 #include "base/container.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // forwarded: what a proxy adds to a request on its way: Via (RFC 9110 section 7.6.3), X-Forwarded-For,
-// -Proto, -Host, and Forwarded (RFC 7239) where the client sent one. What a client claims of itself (http/claims.h)
-// goes no further, whatever the suffix, unless the policy knows that the client is a proxy to be trusted. A field that
-// the policy itself has set is its word, and stays.
+// -Proto, -Host, and Forwarded (RFC 7239) where the client sent one. What a client claims about itself (http/claims.h)
+// is removed, whatever the suffix, unless the policy knows that the client is a trusted proxy. Fields that the policy
+// has set stay.
 #include "exchange/stream.h"
 #include "exchange/walk.h"
 #include "http/claims.h"

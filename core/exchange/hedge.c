@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// hedge: a second attempt beside one that is slow to answer. The policy's peer says after how long; upstream_peer is
-// asked again then, and whoever answers first is the one. The first attempt stands aside as the rival meanwhile: the
-// walk, with all its hooks, is the second one's. The hard problem is that either may win or fail at any step of the
-// other's: so the rival is only looked at until its head is whole, and either the walk goes on with it from
-// read_response, or it ends without a trace.
+// hedge: a second attempt while the first is slow to answer. The peer's option says after how long; upstream_peer is
+// then called again, and the first answer is used. The first attempt is set aside as the rival meanwhile: the steps
+// of the exchange, with all hooks, belong to the second one. The hard problem is that either may win or fail at any
+// step of the other: so the rival is only watched until its head is complete; then either the steps continue with it
+// from read_response, or it ends without a trace.
 //
-// Only what may be done twice is asked twice (RFC 9110 section 9.2.2), and what needs no copy: idempotent
-// methods without a body. Hedges come out of the set's budget for retries.
+// Only requests that may be sent twice (RFC 9110 section 9.2.2) and need no copy are hedged: idempotent methods
+// without a body. Hedges use the set's budget for retries.
 #include "base/check.h"
 #include "base/log.h"
 #include "exchange/account.h"

@@ -6,12 +6,12 @@
 // HOOK_FAILED), or says HOOK_WAIT and calls exchange_wake(x) once its outcome is stored; never both, and
 // never from inside the call.
 //
-// answer_filter alone cannot fail an exchange: the head goes out as it was before the hook, which the implementation of
-// the hooks sees to. It belongs to no step of its own, since there are two that send a final head: see steps.c.
+// Only answer_filter cannot make an exchange fail: the head is then sent as it was before the hook; the
+// implementation of the hooks does this. It has no step, since two steps send a final head: see steps.c.
 //
-// The body hooks are called for each piece of a body instead, beside the walk: see filter.c.
+// The body hooks are called for each piece of a body, independently of the steps: see filter.c.
 //
-// To add a phase: a line in HOOK_TABLE (order of the walk), a step in steps.c, its call in lua/vm/hooks.c if
+// To add a phase: a line in HOOK_TABLE (in the order of the steps), a step in steps.c, its call in lua/vm/hooks.c if
 // its arguments are of a new shape, the type entry in lua/perilune/types.lua, an example and a spec. For a
 // body: a line in BODY_HOOK_TABLE and its place in filter.c.
 #ifndef PERILUNE_EXCHANGE_HOOKS_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// negotiation: an Upgrade between client and peer. The proxy passes on what it can tunnel (http/upgrade), and says what
-// it cannot; the 101 takes effect behind the request. The hard problem is that three parties must agree on where HTTP
-// ends: what is in doubt is no tunnel.
+// negotiation: an Upgrade between client and peer. The proxy passes on the protocols that it can tunnel
+// (http/upgrade), and says which it cannot; the 101 takes effect after the request. The hard problem is that three
+// parties must agree on where HTTP ends: in case of doubt there is no tunnel.
 #include "base/log.h"
 #include "exchange/peer.h"
 #include "exchange/walk.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// parts: what a struct exchange is made of, as plain data: each part belongs to the file that its comment names.
+// parts: the parts of struct exchange, as plain data. Each part belongs to the file that its comment names.
 #ifndef PERILUNE_EXCHANGE_PARTS_H
 #define PERILUNE_EXCHANGE_PARTS_H
 

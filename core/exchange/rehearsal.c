@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// rehearsal: an exchange on a stream without a client. It counts as running all the time, so whatever
-// wakes it is noted, and no step is walked.
+// rehearsal: an exchange on a stream without a client. It counts as running all the time, so events are noted,
+// but no step runs.
 #include "exchange/rehearsal.h"
 
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // rehearsal: an exchange without connections, for tests of policies: its hooks are called one by one, as the
 // test says, with messages that the test makes up. Messages are parsed as if they had arrived, so hooks see
-// exactly what the proxy would show them. Backends are told what came of each attempt, as in the proxy: behind the hook
+// exactly what they would see in the proxy. Backends get the result of each attempt, as in the proxy: after the hook
 // of its failure, when the next one begins, at logging, or at the end of the rehearsal.
 #ifndef PERILUNE_EXCHANGE_REHEARSAL_H
 #define PERILUNE_EXCHANGE_REHEARSAL_H

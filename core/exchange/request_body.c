@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// request_body: a request's body read into memory before a peer is asked, because the policy wants to see it
-// whole. It lies in x->body.replay, where the bytes that a retry needs lie anyway, and is sent from there. With a
-// request_body_filter that is not enough: what the filter gave is what a retry sends, so what it has not seen
-// yet becomes an input of its own (x->body.unfiltered).
+// request_body: reads a request's body into memory before a peer is asked, because the policy wants all of it. It is
+// in x->body.replay, like the bytes that a retry needs, and is sent from there. With a request_body_filter that is
+// not enough: a retry sends the output of the filter, so the bytes that it has not seen yet are kept separately
+// (x->body.unfiltered).
 #include <limits.h>
 
 #include "exchange/codings.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// respond: heads to the client: interim ones, the peer's response, and answers of our own. Decides the
-// framing that the client gets, and whether its connection lives on; the peer's framing is never forwarded
+// respond: heads to the client: interim ones, the peer's response, and the proxy's own answers. It decides the
+// framing for the client, and whether its connection stays open; the peer's framing is never forwarded
 // (invariant I9).
 #include "base/check.h"
 #include "base/date.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// room: whether a worker has room for one more connection, and what it gives up to have it. A client takes one
-// descriptor, and a second for its peer while it has a request under way; so a worker is full when that many would
-// be more than its share (net/descriptors). Where room is wanted, spare connections to peers go first, then
-// connections of clients that have been idle for longest: only as many as somebody waits for. Where nothing can be
-// given up, listeners pause, and the kernel keeps who comes until a connection has closed or is idle.
+// room: whether a worker has room for one more connection, and what it closes to make room. A client needs one
+// descriptor, and a second one for its peer during a request; a worker is full when this would exceed its share
+// (net/descriptors). If room is needed, spare connections to peers are closed first, then client connections that
+// have been idle for longest, and only as many as are needed. If nothing can be closed, listeners pause, and the
+// kernel queues new clients until a connection has closed or is idle.
 //
-// For a second after each shortage answers say that their connection closes, so that no client is surprised.
+// For a second after each shortage, answers say that their connection closes, so that no client is surprised.
 #ifndef PERILUNE_EXCHANGE_ROOM_H
 #define PERILUNE_EXCHANGE_ROOM_H
 

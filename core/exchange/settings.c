@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// settings: the defaults, all of them.
+// settings: all defaults.
 #include "exchange/settings.h"
 
 const struct settings settings_default = {

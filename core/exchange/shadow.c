@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// shadow: a shadow exchange walks the ordinary steps, without a connection, and finishes where a peer would be asked.
-// Either of the two may decide first, so the comparison lives until both have let go of it.
+// shadow: a shadow exchange runs the ordinary steps, without a connection, and ends where a peer would be asked.
+// Either of the two exchanges may decide first, so the comparison lives until both have released it.
 #include "exchange/shadow.h"
 
 #include <stdio.h>

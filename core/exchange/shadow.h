@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// shadow: a dry run of another policy against live traffic. Beside each exchange a copy of its request head goes
-// through the other policy's hooks up to its decision (an answer, a peer, a failure), which is compared with the real
-// one and then forgotten: neither the client nor a peer notices. What hooks send themselves, by sockets of their own
-// (perilune.http, tcp, dns), they do send: a policy may decide by what others answer. The copy knows of the client's
-// connection what the real exchange does, as long as that lives. The body is the real one's alone: where the other
-// policy reads it, nothing is compared, and the report counts that.
+// shadow: tries another policy with live traffic. For each exchange, a copy of its request head goes through the
+// other policy's hooks up to its decision (an answer, a peer, a failure). The decision is compared with the real one
+// and then dropped: neither the client nor a peer notices. What the hooks send by their own sockets (perilune.http,
+// tcp, dns) is really sent, because a policy may need the answers for its decision. The copy has the same facts about
+// the client's connection as the real exchange, while that lives. It has no body: if the other policy reads the body,
+// nothing is compared, and the report counts that.
 #ifndef PERILUNE_EXCHANGE_SHADOW_H
 #define PERILUNE_EXCHANGE_SHADOW_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // steps: the list of steps, the one place that advances it, and the one failure path (invariants I6, I7).
 // The hard problem is that everything may happen at any time: a failure during a hook that waits, an event
-// during a step. So events only note what happened and call exchange_run, which is entered once; a failure
-// moves the walk to the failure path, which is walked by the same code.
+// during a step. So events only note what happened and call exchange_run, which is never nested; a failure
+// continues with the steps of the failure path, which the same code runs.
 #include "exchange/exchange.h"
 
 #include "base/check.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// stream: the client's half of one exchange, whatever the protocol of its connection. What comes in is a parsed request
-// and a source of bytes; what goes out is a parsed head and a sink for bytes. The exchange knows nothing else of its
-// client but some facts of the connection.
+// stream: the client's half of one exchange, for any protocol of its connection. A parsed request and a source of
+// bytes come in; a parsed head and a sink for bytes go out. Apart from that, the exchange knows only some facts about
+// its client's connection.
 //
-// A stream belongs to its connection (the downstream), which makes it, begins an exchange on it and tells that of its
-// events; the exchange has it from exchange_begin until `end`, or until `reset` or the loss of the connection, after
-// which exchange_client_gone has been called and x->stream is NULL. HTTP/1 has one stream for each connection, one
-// exchange after another, and it is a member of the connection.
+// A stream belongs to its connection (the downstream), which makes it, begins an exchange on it and reports its
+// events to the exchange; the exchange has it from exchange_begin until `end`, or until `reset` or the loss of the
+// connection, after which exchange_client_gone has been called and x->stream is NULL. HTTP/1 has one stream for each
+// connection, one exchange after another, and it is a member of the connection.
 //
 // To add a protocol: a codec in a file of its own. There are downstream/http1_stream.c, and none.c for exchanges
 // without a client.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// transfer: the bodies of an exchange in both directions at once. Turns what a relay reports into what it means: for
-// the request direction (up) and the response direction (down). The hard problem is that either direction may end, fail
+// transfer: the bodies of an exchange, in both directions at the same time. It interprets the results of the relays:
+// of the request (up) and of the response (down). The hard problem is that either direction may end, fail
 // or stall before the other: a final response while the client still uploads, a peer that stops reading but has
 // answered, a client that is gone.
 //
-// A client that writes all of its request before it reads must not be stopped by what nobody wants any more. So where
-// the peer takes no more, and a response is on its way that the client does not take either, the rest of the request is
-// read away at the same time (up without a sink); else behind the exchange, by the stream.
+// A client that writes all of its request before it reads must not be blocked because nobody reads the rest. So if
+// the peer takes no more, and the client does not take the response either, the rest of the request is read and
+// dropped at the same time (up without a sink); otherwise the stream does this after the exchange.
 #include "base/check.h"
 #include "exchange/attempt.h"
 #include "exchange/call.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// claims: the fields by which a proxy says who its client is (RFC 7239 and its forerunners). They are one family: what
-// holds for one of them holds for all.
+// claims: the fields by which a proxy says who its client is (RFC 7239 and its predecessors). The same rules apply to
+// all of them.
 #ifndef PERILUNE_HTTP_CLAIMS_H
 #define PERILUNE_HTTP_CLAIMS_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// codable: the reasons for and against, and the fields. Pure functions of messages.
+// codable: the reasons for and against coding, and the changes of fields. Pure functions of messages.
 #include "http/codable.h"
 
 #include "http/cache_control.h"

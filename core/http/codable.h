@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// codable: may this response be sent with a content coding on the fly, and what becomes of its fields then? Which
-// coding a client accepts is accept_encoding's matter, the bytes are coding's.
+// codable: may this response be coded while it is sent, and how must its fields change? accept_encoding says which
+// codings a client accepts, and coding does the work on the bytes.
 #ifndef PERILUNE_HTTP_CODABLE_H
 #define PERILUNE_HTTP_CODABLE_H
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// coding: content codings as streams of bytes (RFC 9110 section 8.4): the one door to zlib, brotli and zstd.
+// coding: content codings as streams of bytes (RFC 9110 section 8.4): the only interface to zlib, brotli and zstd.
 //
 //   coder     one stream, encoding or decoding. Bytes go in as a slice and come out at the end of a buf. Each call has
 //             a bound of its own, so a turn of the loop costs no more than the caller allows.
-//   pool      a worker's coders. One that is given back keeps its memory for the next stream of its kind: in steady
-//             state a stream costs no malloc. How many may be in use at a time is bounded, and so is their memory.
+//   pool      a worker's coders. A coder that is returned keeps its memory for the next stream of its kind: in the steady
+//             state a stream needs no malloc. The number of coders in use and their memory are bounded.
 //
 // Memory of one stream at the usual levels, measured (spec/c/http/coding_spec.c holds these bounds):
 //             encoding                                    decoding

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// coding_brotli: brotli (RFC 7932). Its streams cannot be reset, so each is made anew; what they allocate comes from
-// blocks that the coder keeps: the next stream asks for the same sizes.
+// coding_brotli: brotli (RFC 7932). Its streams cannot be reset, so each is newly created; its memory comes from
+// blocks that the coder keeps, since the next stream needs the same sizes.
 #include <brotli/decode.h>
 #include <brotli/encode.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // coding_zlib: gzip (RFC 1952) and deflate (RFC 1950, and RFC 1951 alone, which some send under that name). Streams are
-// reset and not made anew. The hard parts: gzip may be several members behind one another, and which of its two forms
-// deflate has is seen at its first two bytes.
+// reset, not newly created. The hard parts: gzip may have several members one after another, and only the first two
+// bytes show which of its two forms deflate has.
 #include <zlib.h>
 
 #include "base/container.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// conditions: one function for each field, and two orders in which they are asked.
+// conditions: one function for each field, and two orders in which they are evaluated.
 #include "http/conditions.h"
 
 #include "http/freshness.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// decoder: the one framing that takes more than counting.
+// decoder: chunked is the only framing that needs more than counting.
 #include "http/decoder.h"
 
 bool decoder_take_chunks(struct decoder *d, char *bytes, size_t count, struct decoded *piece) {

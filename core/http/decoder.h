@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// decoder: one message body out of the bytes that come in, by whatever framing says where it ends (RFC 9112 section 6).
-// It holds no bytes: they are the caller's, and are decoded in place.
+// decoder: takes one message body out of the incoming bytes, for any framing (RFC 9112 section 6). It stores no
+// bytes: they belong to the caller, and are decoded in place.
 #ifndef PERILUNE_HTTP_DECODER_H
 #define PERILUNE_HTTP_DECODER_H
 

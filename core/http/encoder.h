@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// encoder: the chunked coding around a payload on its way out, with the trailer section behind the last one (RFC 9112
-// section 7.1). The other framings put nothing around it. It copies no payload, and keeps no state.
+// encoder: the chunked coding around a payload on its way out, with the trailer section after the last chunk (RFC 9112
+// section 7.1). The other framings add nothing. It copies no payload, and keeps no state.
 #ifndef PERILUNE_HTTP_ENCODER_H
 #define PERILUNE_HTTP_ENCODER_H
 

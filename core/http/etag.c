@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// etag: a tag may hold a comma but no escapes, so lists of tags are read by a walk of their own.
+// etag: a tag may contain a comma but no escapes, so lists of tags have a parser of their own.
 #include "http/etag.h"
 
 #include "http/members.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// framing: bodies, persistence and hop-by-hop fields. The one hard problem is smuggling: two parties that
-// disagree on a message's end. So there is no repair here: what could be read in two ways is an error, even
-// where RFC 9112 allows one of them.
+// framing: bodies, persistence and hop-by-hop fields. The hard problem is smuggling: two parties that disagree
+// on a message's end. So nothing is repaired here: what could be read in two ways is an error, even if RFC 9112
+// allows one of them.
 #include "http/framing.h"
 
 #include "base/why.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // framing: where does a message end, may the connection live on, and which fields are for this hop only.
-// Invariant I9: framing is never forwarded, always written anew, and where a message's end is in doubt the
+// Invariant I9: framing is never forwarded but always written by the proxy; if a message's end is in doubt, the
 // answer is an error. RFC 9112 sections 6 and 9, RFC 9110 section 7.6.1.
 #ifndef PERILUNE_HTTP_FRAMING_H
 #define PERILUNE_HTTP_FRAMING_H

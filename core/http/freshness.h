@@ -2,9 +2,9 @@
 // freshness: how long a response may be used, and how old it is (RFC 9111 section 4.2, RFC 5861). It is computed once,
 // when the response came in, into a small struct that is kept beside it; a hit then only adds the time since.
 //
-//   age                what corrected_initial_age was when the head came in, plus the time it has been kept
+//   age                corrected_initial_age when the head came in, plus the time since then
 //   lifetime           seconds from s-maxage, max-age, Expires less Date, the policy, or a guess, in this order
-//   grace              for how long it may be used stale: while it is fetched anew, or when that fails
+//   grace              for how long it may be used stale: while it is fetched again, or if that fails
 #ifndef PERILUNE_HTTP_FRESHNESS_H
 #define PERILUNE_HTTP_FRESHNESS_H
 

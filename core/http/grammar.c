@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// grammar: the table of character classes and what is built on it.
+// grammar: the table of character classes, and the functions that use it.
 #include "http/grammar.h"
 
 #define WORD     (CLASS_TOKEN | CLASS_TARGET | CLASS_HOST)

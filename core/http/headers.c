@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// headers: the list of fields. The one hard problem is speed: field_id runs for each field of each message,
-// and the look-ups by number several times, so both avoid comparing text wherever length or number already
-// tell.
+// headers: the list of fields. The hard problem is speed: field_id runs for each field of each message, and the lookups
+// by number several times, so both avoid comparing text if the length or the number is enough.
 #include "http/headers.h"
 
 #include "base/check.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // headers: an ordered list of fields, as received, with repeated ones kept. Names compare without case.
-// Fields that the proxy itself asks for have a number (enum field_id), found once at parse time, so looking
-// them up is an integer comparison; any other is looked up by text. Memory: the array and what is set later
-// come from the arena given at init; text of parsed fields is borrowed from the head's bytes, which live as
-// long.
+// Fields that the proxy itself uses have a number (enum field_id), which is found once when they are parsed, so
+// a lookup compares integers; other fields are looked up by text. Memory: the array, and fields that are set
+// later, come from the arena given at init; the text of parsed fields is borrowed from the head's bytes, which
+// live as long.
 #ifndef PERILUNE_HTTP_HEADERS_H
 #define PERILUNE_HTTP_HEADERS_H
 

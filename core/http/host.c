@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// host: target forms and Host. The one hard problem is that a peer behind us must not see another authority
-// than the policy saw; so there is exactly one Host field, it is valid, and it equals request->authority.
+// host: target forms and Host. The hard problem is that a peer must not see another authority than the policy; so
+// there is exactly one Host field, it is valid, and it equals request->authority.
 #include "http/host.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// lenient: mends whole heads before they are parsed, so that the parser stays as strict as it is: nothing gets past its
-// checks because it was mended. Without a deviation allowed that changes lines, nothing is done or copied.
+// lenient: repairs complete heads before they are parsed, so that the parser stays strict: nothing passes its checks
+// because it was repaired. If no deviation that changes lines is allowed, nothing is done or copied.
 #include "http/lenient.h"
 
 #include "base/arena.h"

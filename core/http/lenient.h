@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// lenient: what of a peer's responses is taken although RFC 9112 does not allow it. Each deviation has a name, by which
-// a policy allows it for a peer; those whose meaning is in no doubt are allowed from the start, those that two parties
-// could read in two ways are not. Requests are never read leniently.
+// lenient: deviations from RFC 9112 that are accepted in a peer's responses. Each has a name, by which a policy
+// allows it for a peer. Deviations whose meaning is not in doubt are allowed by default; those that two parties could
+// read in two ways are not. Requests are never read leniently.
 //
 // To add one: a line here, its place in scan, parser, framing or chunked, and its entry in lua/perilune/types.lua.
 #ifndef PERILUNE_HTTP_LENIENT_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// members: list fields by name. Pure functions of text; whatever the bytes are, each call moves on or ends.
+// members: list fields by name. Pure functions of text; with any bytes, each call makes progress or ends.
 #include "http/members.h"
 
 #include "http/grammar.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// members: the members of a list field, over all its lines (RFC 9110 sections 5.3 and 5.6.1). A comma inside of a
-// quoted string splits nothing. It owns nothing: members are slices of the fields' values.
+// members: the members of a list field, over all its lines (RFC 9110 sections 5.3 and 5.6.1). A comma in a
+// quoted string does not separate members. It owns nothing: members are slices of the fields' values.
 #ifndef PERILUNE_HTTP_MEMBERS_H
 #define PERILUNE_HTTP_MEMBERS_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// parser: whole heads to messages. The first line is taken apart by http/line: as a rule by the scan, which leaves
-// what it has read in struct first_line, else here. The fields are taken apart by llhttp. The one hard problem is that
-// llhttp also judges framing, methods, versions and upgrades, each version of it differently, and that its answer must
-// not matter: it is therefore given a first line of our own, is told that each field is an ordinary one, and its
-// fields are checked against the lines that there are. What they mean is decided in http/host and http/framing.
+// parser: complete heads to messages. http/line parses the first line: usually during the scan, which stores the
+// result in struct first_line, otherwise here. llhttp parses the fields. The hard problem is that llhttp also judges
+// framing, methods, versions and upgrades, each of its versions differently, and that this must not matter. Therefore
+// it gets a first line that is always the same, is told that each field is an ordinary one, and its fields are
+// compared with the lines of the head. Their meaning is decided in http/host and http/framing.
 #include "http/parser.h"
 
 #include <llhttp.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// proxy_protocol: parsing and writing of the PROXY header (haproxy's proxy-protocol.txt). The one hard
-// problem is to tell early, from a few bytes, a header from any other protocol, and never to wait for bytes
-// that a sender of another protocol will not send.
+// proxy_protocol: parsing and writing of the PROXY header (haproxy's proxy-protocol.txt). The hard problem is to
+// distinguish, from a few bytes, a header from any other protocol, and never to wait for bytes that another protocol
+// will not send.
 #include "http/proxy_protocol.h"
 
 #include <arpa/inet.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // proxy_protocol: the PROXY header, versions 1 and 2, by which a load balancer says who its client is. It
 // comes before anything else on a connection, TLS included. Addresses are plain socket addresses: this layer
-// knows no network.
+// does not use the network.
 #ifndef PERILUNE_HTTP_PROXY_PROTOCOL_H
 #define PERILUNE_HTTP_PROXY_PROTOCOL_H
 

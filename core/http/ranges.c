@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ranges: reads and writes byte ranges. No number overflows: what is larger than 64 bits is beyond any end.
+// ranges: reads and writes byte ranges. No number overflows: a number of more than 64 bits is beyond any end.
 #include "http/ranges.h"
 
 #include "base/check.h"

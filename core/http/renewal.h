@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // renewal: a stored response made fresh again by a 304 (RFC 9111 section 4.3.4) or by the answer to a HEAD (section
-// 4.3.5): which stored one it is about, and what of its fields becomes that of the answer (section 3.2).
+// 4.3.5): which stored response it is about, and which of its fields are replaced (section 3.2).
 #ifndef PERILUNE_HTTP_RENEWAL_H
 #define PERILUNE_HTTP_RENEWAL_H
 

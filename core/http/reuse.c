@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// reuse: decisions from numbers. A response that is never to be used stale is so whatever the client allows.
+// reuse: decisions from numbers. A response that must not be used stale is never used so, whatever the client allows.
 #include "http/reuse.h"
 
 #include "http/grammar.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// reuse: what a stored response that matches a request is good for (RFC 9111 section 4, RFC 5861), and what an unsafe
+// reuse: how a stored response that matches a request may be used (RFC 9111 section 4, RFC 5861), and what an unsafe
 // request does to it (section 4.4).
 #ifndef PERILUNE_HTTP_REUSE_H
 #define PERILUNE_HTTP_REUSE_H

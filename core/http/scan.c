@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// scan: looks for the end of a head while it arrives. The one hard problem is to be strict, early and linear
-// at once: each byte is looked at once, however the head is cut into pieces, and the verdict does not depend
-// on the cut. What lies beyond a limit is therefore never looked at, even if it has arrived already.
+// scan: looks for the end of a head while it arrives. The hard problem is to be strict, early and linear at
+// the same time: each byte is examined once, however the head is cut into pieces, and the result does not depend
+// on the pieces. So bytes beyond a limit are never examined, even if they have arrived already.
 #include "http/grammar.h"
 #include "http/lenient.h"
 #include "http/line.h"

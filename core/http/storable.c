@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// storable: the conditions of RFC 9111 section 3, one function for each part that can speak against it.
+// storable: the conditions of RFC 9111 section 3, one function for each part that can forbid it.
 #include "http/storable.h"
 
 #include "http/vary.h"

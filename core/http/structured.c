@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// structured: the parsing algorithms of RFC 9651 section 4.2. What bounds the work is the text: each byte is looked at
-// twice at most, once on the way and once when parameters or an inner list are read again.
+// structured: the parsing algorithms of RFC 9651 section 4.2. The work is bounded by the text: each byte is read at
+// most twice, once in the first pass and once if parameters or an inner list are read again.
 #include "http/structured.h"
 
 #include "http/structured_parts.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // structured: structured field values (RFC 9651, which contains RFC 8941): items, lists and dictionaries, read member
-// by member without copies. A field with a mistake anywhere counts as absent (section 4.2), so whoever reads one
-// collects what it finds and drops all of it where `failed` is set at the end.
+// by member without copies. A field with a mistake anywhere counts as absent (section 4.2), so a reader
+// collects what it finds, and drops all of it if `failed` is set at the end.
 //
 //   struct structured reader = structured_begin(text);
 //   while (structured_next_entry(&reader, &key, &value)) ...

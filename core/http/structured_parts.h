@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// structured_parts: what items are made of, for structured.c alone. Each function takes its part off the front of
-// `rest`; false: it is none, and what is left in `rest` then means nothing.
+// structured_parts: the parts of items, only for structured.c. Each function removes its part from the front of
+// `rest`; false: there is no such part, and `rest` must not be used then.
 #ifndef PERILUNE_HTTP_STRUCTURED_PARTS_H
 #define PERILUNE_HTTP_STRUCTURED_PARTS_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// upgrade: a list of protocols and what becomes of each. HTTP/2 is not for forwarding: what a peer would then speak on
-// this connection, no hook would see; and "h2c" as an Upgrade is obsolete (RFC 9113 section 3.1). Where a client offers
-// it among others, the others are offered without it, which RFC 9110 section 7.8 leaves to the recipient.
+// upgrade: a list of protocols, and the decision about each. HTTP/2 is not forwarded: hooks would not see what a peer
+// then sends on this connection; and "h2c" as an Upgrade is obsolete (RFC 9113 section 3.1). If a client offers it
+// among others, only the others are passed on, which RFC 9110 section 7.8 allows.
 #include "http/upgrade.h"
 
 #include "http/grammar.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // upgrade: which protocols of an Upgrade field may be passed on as a tunnel, and which may not (RFC 9110 section
-// 7.8). Nothing is left out in silence: whoever takes protocols out asks upgrade_refusal, and says so.
+// 7.8). Nothing is removed silently: a caller that removes protocols gets the reason from upgrade_refusal, and logs it.
 #ifndef PERILUNE_HTTP_UPGRADE_H
 #define PERILUNE_HTTP_UPGRADE_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // vary: which request fields chose a response, and the key by which another request matches it (RFC 9111 section 4.1).
 //
-// The key is text, not a hash, and reads in one way only: two requests that differ in a field never have one key, and
-// who stores by a hash of it can compare the key itself.
+// The key is text, not a hash, and it is unambiguous: two requests that differ in a field never have the same key,
+// and a store that uses a hash of it can compare the key itself.
 #ifndef PERILUNE_HTTP_VARY_H
 #define PERILUNE_HTTP_VARY_H
 

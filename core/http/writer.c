@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// writer: heads in one piece of arena memory, whose size is bounded first, so that the bytes are copied once.
-// Fields of one hop are never taken from a message's list, even if a policy put them there: only `body` and
-// `hop` speak of the hop.
+// writer: heads in one piece of arena memory, whose size is computed first, so that the bytes are copied once. Fields
+// of one hop are never taken from a message's list, even if a policy put them there: only `body` and `hop` describe
+// the hop.
 //
-// This is the one gate of all heads. Whoever made a method, a target, a reason, a name or a value has checked it; but
-// one that forgot would let its client write fields, or a request, of its own. So control characters are counted while
-// each part is copied: there is none in a part, but for the ends of lines between fields that are copied in one piece.
+// All heads pass through here. The makers of a method, a target, a reason, a name or a value check it; but a check
+// that is forgotten would let a client write its own fields, or even a request. So control characters are counted
+// while each part is copied: a part has none, except for the ends of lines between fields that are copied in one
+// piece.
 #include "http/writer.h"
 
 #include "base/check.h"

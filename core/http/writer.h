@@ -3,8 +3,8 @@
 // Writes Content-Length or Transfer-Encoding from `body`, and Connection, itself; expects them stripped from
 // the fields.
 //
-// It is the gate of all heads: where CR, LF, NUL or another control character but tab is in any part (method, target,
-// reason, names, values), or a request has two Host fields, nothing is written and the result is empty (ptr NULL). The
+// All heads pass through here: if any part (method, target, reason, names, values) has CR, LF, NUL or another control
+// character except tab, or a request has two Host fields, nothing is written and the result is empty (ptr NULL). The
 // caller fails its exchange with ERROR_UNSAFE_HEAD.
 #ifndef PERILUNE_HTTP_WRITER_H
 #define PERILUNE_HTTP_WRITER_H
