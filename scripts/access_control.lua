@@ -4,10 +4,11 @@
 --   local guard = access_control.new { allow = { "10.0.0.0/8", "::1" }, deny = { "10.6.6.0/24" } }
 --   function policy.request_filter(session) return guard(session) end
 --
--- `deny` wins over `allow`; without `allow` everybody else comes in. What is no IP address is in no network, and is not
--- let in: "unknown" (a client that a PROXY header does not name), or whatever a client wrote into a field.
--- Clients of our own unix sockets are of this machine, and are let in, unless a PROXY header spoke for somebody else.
--- Behind a proxy the address is that proxy's: `address` says how to tell the client's own, from what can be believed.
+-- `deny` has priority over `allow`; without `allow`, all other clients are allowed. An address that is not an IP
+-- address is in no network, so it is refused: "unknown" (a client that a PROXY header does not name), or any text
+-- that a client wrote into a field. Clients of the proxy's own unix sockets are on this machine, and are allowed,
+-- unless a PROXY header names another client. Behind another proxy, the address is that proxy's: the option `address`
+-- is a function that finds the client's address in something trustworthy.
 
 local check = require "perilune.check"
 local cidr = require "perilune.cidr"

@@ -3,9 +3,9 @@
 --
 --   policy.logging = access_log.new { fields = function(session, ctx) return { user = ctx.user } end }
 --
--- It is for lines of one's own making. It writes from the worker itself, which a reader that does not read would stall.
--- The usual fields, and those that session:set_log_field adds, are written by a thread of their own: see the option
--- access_log of perilune.listen.
+-- Use it for lines that the option access_log of perilune.listen cannot write. That option writes the usual fields,
+-- and those of session:set_log_field, from a separate thread; this module writes from the worker, which has to wait
+-- if the reader does not read.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

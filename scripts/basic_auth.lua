@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- basic_auth: user names and passwords (RFC 7617), which belong on TLS only.
+-- basic_auth: user names and passwords (RFC 7617). Use it only with TLS.
 --
 --   local login = basic_auth.new { realm = "office", users = { ada = "sha256:<64 hex digits>", bob = "secret" } }
---   function policy.request_filter(session, ctx) return login(session, ctx) end     -- ctx.user is who it is
+--   function policy.request_filter(session, ctx) return login(session, ctx) end     -- sets ctx.user
 --
 -- Passwords are compared as digests, in constant time, for unknown users too.
 

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- body_replace: replaces texts in response bodies while they stream by, also where a text is cut in two on its way.
+-- body_replace: replaces texts in response bodies while they are streamed, also if a text is split between two
+-- pieces.
 --
 --   local replace = body_replace.new { texts = { ["http://inside.example"] = "https://www.example" } }
 --   replace.install(policy)      -- or call replace.request, replace.response and replace.body from hooks of your own
@@ -7,8 +8,8 @@
 -- Bodies of other types than `types` stay as they are. What the peer has compressed is decompressed first, and
 -- compressed again for clients that accept it.
 --
--- What is held back of a piece is its end where that may be the beginning of a text: at most the longest text less one
--- byte, and nothing where no text begins so. All else goes on at once, so events of a stream are not kept waiting.
+-- The end of a piece is held back if it may be the beginning of a text: at most one byte less than the longest text.
+-- All other bytes are passed on at once, so events of a stream are not delayed.
 
 local check = require "perilune.check"
 local options = require "perilune.options"

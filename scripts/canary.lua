@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- canary: sends some of the requests to a new version, and keeps each client where it was.
+-- canary: sends some of the requests to a new version, and each client always to the same version.
 --
 --   local canary = require("perilune.canary").new { percent = 5, cookie = "canary" }
 --   function policy.upstream_peer(session, ctx)
@@ -7,8 +7,9 @@
 --   end
 --   function policy.response_filter(session, response, ctx) canary:remember(response, ctx) end
 --
--- A client with the cookie goes where it says, also by hand: 1 is the new version, 0 the old one. Without a cookie a
--- `key` (a user's id) keeps a client where it is; without either each request is drawn anew.
+-- The cookie decides for a client that has it: 1 is the new version, 0 the old one; it can also be set by hand.
+-- Without a cookie, requests with the same `key` (a user's id) get the same version; without either, each request is
+-- drawn by lot.
 
 local check = require "perilune.check"
 local cookie = require "perilune.cookie"

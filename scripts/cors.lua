@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- cors: lets pages of other origins ask (the Fetch standard's CORS protocol): answers preflights, and marks responses.
+-- cors: allows requests from pages of other origins (the CORS protocol of the Fetch standard): it answers preflights,
+-- and adds fields to responses.
 --
 --   local cors = require("perilune.cors").new { origins = { "https://app.example" }, credentials = true }
 --   function policy.request_filter(session) return cors.preflight(session) end

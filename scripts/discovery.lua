@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- discovery: where the backends of a set come from, while it runs. The control worker asks for all workers; what does
--- not change is not touched, and where the source fails the last list stays.
+-- discovery: updates the backends of a set while the proxy runs. The control worker asks for all workers. Backends
+-- that stay in the list keep their state, and if the source fails, the last list stays.
 --
 --   discovery.dns(upstreams, "app.internal:80")
 --   discovery.srv(upstreams, "_http._tcp.app.internal")

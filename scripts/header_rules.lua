@@ -8,7 +8,7 @@
 --   }
 --   policy.upstream_request_filter, policy.response_filter = rules.request, rules.response
 --
--- `default` sets only what is missing. A value is a string, or a function(session) that gives one or nil.
+-- `default` sets a field only if it is missing. A value is a string, or a function(session) that returns one or nil.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- health_check: asks backends again and again, and takes those that do not answer out of the choice. The control worker
--- does it for all workers. Backends are checked side by side: a slow one does not delay the others, and no check of a
--- backend begins before its last one ended. Backends that join the list are checked from then on.
+-- health_check: checks backends periodically, and excludes those that do not answer. The control worker does this for
+-- all workers. Backends are checked at the same time: a slow one does not delay the others, and the next check of a
+-- backend begins only after its last one has ended. Backends that are added to the list are checked from then on.
 --
 --   health_check.tcp(upstreams, { interval = 1 })
 --   health_check.tls(upstreams, { sni = "app.internal" })

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- least_latency: of two backends taken by chance, the one whose latency times its requests under way is less. Latency
--- is a moving average that follows peaks at once ("peak EWMA") and forgets them slowly.
+-- least_latency: chooses two backends at random, and takes the one with the lower product of latency and current
+-- requests. The latency is a moving average that rises at once with a peak ("peak EWMA") and falls slowly.
 --
 --   local upstreams = least_latency.new { "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80" }
 --   upstreams:select()

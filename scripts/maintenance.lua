@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: Apache-2.0
--- maintenance: a page for everybody while it is on; one switch for all workers, which a reload keeps.
+-- maintenance: answers every request with a page while it is on. All workers share the switch, and it survives a
+-- reload.
 --
 --   local closed = maintenance.new { page = "<h1>Back at noon</h1>", retry_after = 3600, allow = { "10.0.0.0/8" } }
 --   function policy.request_filter(session) return closed(session) end
---   closed:turn(true)                 -- and turn(false) ends it
+--   closed:turn(true)                 -- turn(false) ends it
 --
--- `allow` are networks that see nothing of it. turn(true, 600) ends by itself after ten minutes.
+-- Requests from the networks of `allow` are served as usual. turn(true, 600) ends by itself after ten minutes.
 
 local check = require "perilune.check"
 local cidr = require "perilune.cidr"

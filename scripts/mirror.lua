@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
--- mirror: sends a copy of requests to another server, whose responses nobody waits for.
+-- mirror: sends copies of requests to another server, without waiting for its responses.
 --
 --   local mirror = require("perilune.mirror").new { to = "http://127.0.0.1:8002", percent = 10 }
 --   function policy.request_filter(session) mirror(session) end
 --
--- A body is mirrored up to `max_body`; it is then read before the peer is asked. Requests with a larger body, or one of
--- unknown length, are not mirrored; nor are more than `at_once` in each worker.
+-- A body of up to `max_body` bytes is mirrored, too; it is then read before the peer is asked. Requests with a larger
+-- body or a body of unknown length are not mirrored, and no more than `at_once` in each worker at the same time.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

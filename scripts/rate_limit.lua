@@ -1,20 +1,20 @@
 -- SPDX-License-Identifier: Apache-2.0
--- rate_limit: so many requests by key, over all workers; what is more is answered with 429.
+-- rate_limit: limits the number of requests by key, over all workers; further requests are answered with 429.
 --
 --   local limit = rate_limit.new { header = "appid", max = 1, interval = 1 }
 --   function lb.request_filter(session, ctx) return limit(session, ctx) end
 --
---   new          fixed windows, which begin with the first request after the last one's end
---   sliding      in any window of that length: the last one is counted in part
---   bucket       evenly, one in each max-th of the interval, and a burst of some at once
---   concurrency  under way at the same time
+--   new          fixed windows; a window begins with the first request after the end of the last one
+--   sliding      a sliding window of that length: the last window counts in part
+--   bucket       spread evenly, one in each interval / max, and a burst of some at once
+--   concurrency  requests at the same time
 --
--- All count exactly, in a bounded table with room for `keys` keys. Where there are more, the one that matters least is
--- forgotten, or (concurrency) a new one is not counted: so nobody within the limit is refused, however many keys there
--- are and whoever sends them.
+-- All count exactly, in a bounded table with room for `keys` keys. If there are more, the least important one is
+-- forgotten, or (concurrency) a new one is not counted: so nobody within the limit is refused, however many keys
+-- there are and whoever sends them.
 --
--- The key is a header, `by` address (of IPv6 the network of 64 bits), path or host, or what a function gives. A request
--- without a key passes.
+-- The key is a header; or `by` the address (for IPv6 the network of 64 bits), the path or the host; or the result of
+-- a function. A request without a key passes.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

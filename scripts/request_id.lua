@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
--- request_id: one name for a request in all logs: sent to the peer, and back to the client.
+-- request_id: an id for each request, to find it in all logs: it is sent to the peer and to the client.
 --
 --   local id = request_id.new { trust = { "10.0.0.0/8" } }
---   function policy.request_filter(session, ctx) id.request(session, ctx) end       -- ctx.request_id is it
+--   function policy.request_filter(session, ctx) id.request(session, ctx) end       -- sets ctx.request_id
 --   function policy.answer_filter(session, response, ctx) id.response(response, ctx) end
 --
--- An id that a client brings is kept only from the networks of `trust`, and only if it is a plain word.
+-- An id that a client sends is kept only if it comes from the networks of `trust` and is a plain word.
 
 local check = require "perilune.check"
 local cidr = require "perilune.cidr"

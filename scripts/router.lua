@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
--- router: finds what belongs to a path. A path is exact ("/health"), with parameters ("/users/:id/posts/:post"), or the
--- beginning of others ("/static/*"); a method may stand before it.
+-- router: finds the value for a path. A path is exact ("/health"), has parameters ("/users/:id/posts/:post"), or is a
+-- prefix ("/static/*"); a method may come before it.
 --
 --   local routes = router.new {
 --     ["/health"] = answer, ["GET /users/:id"] = users, ["/static/*"] = files, ["*"] = site,
 --   }
 --   local value, parameters = routes:match(session:method(), session:path())
 --
--- Exact paths come first, then those with the fewest parameters, then the longest beginning; with a method before
--- without. A parameter is one part of the path, decoded; "*" gives parameters.rest.
+-- Exact paths come first, then those with the fewest parameters, then the longest prefix; a route with a method
+-- before one without. A parameter is one segment of the path, decoded; what "*" stands for is parameters.rest.
 
 local check = require "perilune.check"
 local url = require "perilune.url"

@@ -2,9 +2,9 @@
 -- token_auth: signed tokens (JWT, RFC 7519) with HMAC-SHA-256, as "Authorization: Bearer ...".
 --
 --   local check = token_auth.new { secret = os.getenv "TOKEN_SECRET", issuer = "https://login.example" }
---   function policy.request_filter(session, ctx) return check(session, ctx) end     -- ctx.claims: what the token says
+--   function policy.request_filter(session, ctx) return check(session, ctx) end     -- sets ctx.claims
 --
--- The algorithm is ours to choose, never the token's: any other than HS256 is refused, "none" above all.
+-- The token cannot choose the algorithm: every algorithm except HS256 is refused, also "none".
 
 local base64 = require "perilune.base64"
 local check = require "perilune.check"

@@ -3,8 +3,8 @@
 //
 //   coder     one stream, encoding or decoding. Bytes go in as a slice and come out at the end of a buf. Each call has
 //             a bound of its own, so a turn of the loop costs no more than the caller allows.
-//   pool      a worker's coders. A coder that is returned keeps its memory for the next stream of its kind: in the steady
-//             state a stream needs no malloc. The number of coders in use and their memory are bounded.
+//   pool      a worker's coders. A coder that is returned keeps its memory for the next stream of its kind: in the
+//             steady state a stream needs no malloc. The number of coders in use and their memory are bounded.
 //
 // Memory of one stream at the usual levels, measured (spec/c/http/coding_spec.c holds these bounds):
 //             encoding                                    decoding

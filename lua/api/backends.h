@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// backends: what the files of this noun share: backends.c (the set), choose.c (the choice and the lease).
+// backends: what the files of backend sets share: backends.c (the set), choose.c (the choice and the lease).
 #ifndef PERILUNE_LUA_BACKENDS_H
 #define PERILUNE_LUA_BACKENDS_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// choose: the functions that choose a backend of a set, one for each algorithm. What a hook has chosen is noted
-// in its exchange, so that the attempt which goes to that address is counted at the backend, and tells it
-// what came of it, without the policy's help.
+// choose: the functions that choose a backend of a set, one for each algorithm. The choice of a hook is noted in
+// its exchange, so that the attempt at that address is counted at the backend and reports its result to it,
+// without any action of the policy.
 #include "shared/choose.h"
 
 #include "lua/api/backends.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// cidr: sets of networks for the options of others.
+// cidr: sets of networks for options of other files.
 #ifndef PERILUNE_LUA_CIDR_H
 #define PERILUNE_LUA_CIDR_H
 

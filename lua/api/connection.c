@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// connection: session:connection_ctx(), and facts of the client's connection. The table of connection_ctx belongs to
-// three: to the connection, to its exchange, which may end after it, and to the VM, since after a reload the
-// connection gets a new table. Any of them may end first, and tells the other two.
+// connection: session:connection_ctx(), and facts of the client's connection. The table of connection_ctx has three
+// owners: the connection; its exchange, which may end later; and the VM, since after a reload the connection
+// gets a new table. Each of them may end first, and tells the other two.
 #include "lua/api/connection.h"
 
 #include <stdlib.h>

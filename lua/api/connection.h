@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// connection: what Lua has of a client's connection: the table of session:connection_ctx().
+// connection: Lua's data of a client's connection: the table of session:connection_ctx().
 #ifndef PERILUNE_LUA_CONNECTION_H
 #define PERILUNE_LUA_CONNECTION_H
 

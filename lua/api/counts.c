@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // counts: core.counts, which rate_limit.new is built on: how many requests of a key are in the current window. The
-// counts are exact and for all workers.
+// counts are exact, and shared by all workers.
 #include "shared/counts.h"
 
 #include "lua/api/fields.h"

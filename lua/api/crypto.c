@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// crypto: digests, HMAC, random bytes and comparison in constant time; lua/perilune/crypto.lua gives them
-// their names.
+// crypto: digests, HMAC, random bytes and comparison in constant time; lua/perilune/crypto.lua names
+// them.
 #include <lauxlib.h>
 #include <lua.h>
 

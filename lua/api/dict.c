@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // dict: perilune.dict(name, { size = bytes }): a dictionary of strings, numbers and booleans that all workers
-// share. What can fail returns nil and the reason; a value of another type raises.
+// share. Functions that can fail return nil and the reason; a value of another type raises an error.
 #include "lua/vm/push.h"
 #include "shared/dict.h"
 

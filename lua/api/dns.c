@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// dns: names for policies: core.dns_open starts a lookup, core.dns_wait parks the task, core.dns_result gives
-// what was found. lua/perilune/dns.lua makes the calls. What c-ares answers lives for the callback only, and
-// no Lua may run there: so it is copied.
+// dns: names for policies: core.dns_open starts a lookup, core.dns_wait parks the task, core.dns_result
+// returns the result. lua/perilune/dns.lua calls them. An answer of c-ares exists only during the callback, in
+// which no Lua may run; so it is copied.
 #include <stdio.h>
 #include <stdlib.h>
 

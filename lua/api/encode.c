@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// encode: base64, hexadecimal and percent-encoding. Decoding is strict: of two texts that mean the same only
-// the canonical one is taken, since signatures and caches compare texts.
+// encode: base64, hexadecimal and percent-encoding. Decoding is strict: if two texts mean the same, only the
+// canonical one is accepted, since signatures and caches compare texts.
 #include <lauxlib.h>
 #include <lua.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// facts: what a session knows of its attempts at peers, of times and of sizes.
+// facts: methods of a session about its attempts, times and sizes.
 #include "lua/api/session.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/push.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // failure: the failure table (base/error.h) as policies see it: methods for its columns, and the field
-// `retry`. Setting that in fail_to_connect or error_while_proxy writes straight into the exchange's outcome,
+// `retry`. Setting it in fail_to_connect or error_while_proxy writes directly into the exchange's outcome,
 // so nothing has to be read back from Lua.
 #include "lua/api/failure.h"
 

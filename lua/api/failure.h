@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// failure: the error a hook is given: methods kind, side, text, status, retryable, and the field `retry`,
+// failure: the error object of hooks: methods kind, side, text, status, retryable, and the field `retry`,
 // which hooks may set.
 #ifndef PERILUNE_LUA_FAILURE_H
 #define PERILUNE_LUA_FAILURE_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// fields: what a policy gives as a name or a value is checked here, at its line. The gate of all heads, whoever made
-// their parts, is http/writer.c.
+// fields: checks names and values from a policy, so that an error names the policy's line. The last check of all
+// heads is in http/writer.c.
 #include "lua/api/fields.h"
 
 #include <lauxlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // fields: header fields between Lua and struct headers, for sessions, messages and answers. Argument 2 is the
-// name, argument 3 the value. What the proxy writes itself can be read, but not set (invariant I9).
+// name, argument 3 the value. Fields that the proxy writes itself can be read, but not set (invariant I9).
 #ifndef PERILUNE_LUA_FIELDS_H
 #define PERILUNE_LUA_FIELDS_H
 

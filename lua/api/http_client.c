@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// http_client: HTTP/1.1 responses read from a socket of the policy's own, with the proxy's own parser, so as
-// strictly as those of its peers. lua/perilune/http.lua speaks to policies.
+// http_client: reads HTTP/1.1 responses from a policy's socket, with the parser of the proxy, so as strictly as
+// responses of peers. lua/perilune/http.lua is the interface for policies.
 #include <lauxlib.h>
 #include <lua.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// inflight: perilune.inflight(name): how many exchanges are under way by a key, for all workers together. The hard
-// problem is that a count must always be given back. So the exchange, not the policy, keeps the list of what it has
-// acquired, and gives it back when it ends, however it ends, unless `release` has done so before.
+// inflight: perilune.inflight(name): counts current exchanges by key, for all workers together. The hard problem is
+// that each count must be released. So the exchange, not the policy, keeps a list of what it has acquired, and
+// releases it when it ends, in whatever way, unless `release` was called before.
 #include "shared/inflight.h"
 
 #include <math.h>

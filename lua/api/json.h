@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// json: what writing and reading JSON share: which tables are arrays, and what has no value in Lua.
+// json: shared by the encoder and the decoder: which tables are arrays, and what has no value in Lua (null).
 #ifndef PERILUNE_LUA_JSON_H
 #define PERILUNE_LUA_JSON_H
 

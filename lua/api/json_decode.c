@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// json_decode: JSON (RFC 8259) as Lua values, strictly: what is not in the grammar is an error that says where. Arrays
-// are marked, so that they are written as arrays again, even empty ones.
+// json_decode: JSON (RFC 8259) as Lua values, strictly: anything outside the grammar is an error that says where.
+// Arrays are marked, so that they are written as arrays again, even empty ones.
 #include <lauxlib.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // json_encode: a Lua value as JSON (RFC 8259). Numbers are written so that they read back as the same (base/number).
-// The text is built in the VM's scratch buffer, outside of Lua's memory, so that nothing leaks when an error is
-// raised. Its length is limited to the VM's memory limit: a table that holds another one several times can stand for
-// endless text.
+// The text is built in the VM's scratch buffer, outside Lua's memory, so that nothing leaks if an error is raised. Its
+// length is limited by the VM's memory limit, because a table that contains another one several times can expand to
+// a text of any length.
 #include <lauxlib.h>
 #include <math.h>
 #include <stdio.h>

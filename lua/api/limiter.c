@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // limiter: core.limiter, which sliding and bucket of scripts/rate_limit.lua are built on: may another request of a key
-// pass? For all workers together.
+// pass? Shared by all workers.
 #include "shared/limiter.h"
 
 #include "lua/api/shared.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// listen: perilune.listen(address, hooks, options): an address to listen on, with the hooks and settings in
-// force there. Opens nothing: the runtime does, once the policy has loaded on every worker.
+// listen: perilune.listen(address, hooks, options): an address to listen on, with its hooks and settings.
+// It opens nothing: the runtime does that after the policy has loaded for every worker.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>

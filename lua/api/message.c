@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// message: what a request, a response and trailers can be asked and told, and of the client's request also
-// the session. When one may be changed follows from what it is: the client's request until a peer is asked,
-// the peer's request, the response and its trailers in their filters.
+// message: the methods of requests, responses and trailers; for reading the client's request, also of the session.
+// The kind of message says when it may be changed: the client's request until a peer is asked; the peer's request,
+// the response and its trailers in their filters.
 #include <lauxlib.h>
 #include <lua.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// metrics: counters, gauges and histograms of the policy's own. Found by their name, so they are one for all
-// workers and go on over reloads; lua/perilune/metrics.lua checks what they are made from.
+// metrics: counters, gauges and histograms of the policy's own. They are found by their names, so all workers
+// share them, and they survive reloads; lua/perilune/metrics.lua checks the arguments.
 #include "lua/api/metrics.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// metrics: numbers of a policy's metric for C files that count for it.
+// metrics: counting in metrics of Lua modules from C.
 #ifndef PERILUNE_LUA_METRICS_H
 #define PERILUNE_LUA_METRICS_H
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// options: one walk over the given table; each value goes through the reader of its kind, which says what it
-// takes.
+// options: one pass over the given table; each value is read by the reader of its kind, which checks it.
 #include "lua/api/options.h"
 
 #include <lauxlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// peer: from the table that upstream_peer returns to an interned struct peer. Nothing is copied on the way:
-// the options are slices of the table's strings, and peer_intern keeps what it needs.
+// peer: makes an interned struct peer from the table that upstream_peer returns. Nothing is copied: the options
+// are slices of the table's strings, and peer_intern keeps what it needs.
 #include "lua/api/peer.h"
 
 #include <lauxlib.h>

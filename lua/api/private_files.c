@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// private_files: the environment is read on each call, that is, each time a policy loads.
+// private_files: the environment is read at each call, that is, each time a policy loads.
 #include "lua/api/private_files.h"
 
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// private_files: tests run a policy beside the proxy that serves by it (perilune.test.harness). Where the environment
-// names a directory in PERILUNE_PRIVATE_FILES, the files that the policy has written (pid_file, socket, logs) lie in
-// it, by the last part of their names; and what would change the process (daemon, user, group) is left out.
+// private_files: a test may run a policy while a proxy serves with the same policy (perilune.test.harness). If the
+// environment variable PERILUNE_PRIVATE_FILES names a directory, the policy's files (pid_file, socket, logs) are
+// written there, under the last part of their names; settings that would change the process (daemon, user, group) are
+// ignored.
 #ifndef PERILUNE_LUA_PRIVATE_FILES_H
 #define PERILUNE_LUA_PRIVATE_FILES_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// redis: what lua/perilune/redis.lua makes its clients from: a link with its calls, which wait (redis.h tells how), and
-// the replies of sockets of the policy's own.
+// redis: the C side of lua/perilune/redis.lua: links with their calls, which wait (see redis.h), and replies on
+// sockets of the policy.
 #include <lauxlib.h>
 #include <stdlib.h>
 

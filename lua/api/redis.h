@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // redis: the one connection of a worker's VM to a Redis server, which all its tasks use at the same time.
 //
-// The way of a command. A task calls redis:call in lua/perilune/redis.lua, which calls redis_call in redis.c. The
+// The path of a command. A task calls redis:call in lua/perilune/redis.lua, which calls redis_call in redis.c. The
 // command is written into a buffer of the link (`out`, or `held` while there is no connection), gets its place at the
-// end of the queue, and the task parks. The server answers in order: a reply that has come whole (net/resp.h) belongs
-// to the first of the queue. Its task is woken and makes Lua values of the bytes where they lie (redis_reply.c);
-// then they are consumed.
+// end of the queue, and the task parks. The server answers in order: a complete reply (net/resp.h) belongs
+// to the first command of the queue. Its task is woken and makes Lua values directly from the bytes (redis_reply.c);
+// then the bytes are consumed.
 //
-// Who ends what. The link belongs to its handle, and ends with it: when it is collected or its VM ends. A command
+// Ownership. The link belongs to its handle, and ends with it: when the handle is collected or its VM ends. A command
 // belongs to the link from the moment it is queued. Its task is borrowed: when its time is over, or its exchange has
-// ended, the command has no task any more, and stays in the queue until its reply has come and is dropped. So replies
-// never move up to somebody else. When the connection is lost, all that are queued fail, and none is sent again: nobody
-// knows which of them were done.
+// ended, the command has no task any more, and stays in the queue until its reply has come and was dropped. So a
+// reply never goes to another command. When the connection is lost, all queued commands fail, and none is sent again,
+// because nobody knows which of them were done.
 //
 // The breaker. After some commands in a row without a reply in time, or a connection that cannot be made, the link is
-// tripped: commands fail at once. It goes on trying beside them, with growing pauses: a PING in time ends it. What was
-// sent before stays in the queue meanwhile, since its replies tell first that the server is there again. A server that
-// is down, and that nobody has asked for a minute, is left alone, and the next command begins anew.
+// tripped: commands fail at once. The link goes on trying to connect, with growing pauses; a PING that is answered in
+// time ends this state. Commands that were sent before stay in the queue meanwhile, since their replies are the first
+// sign that the server works again. If nobody has used a server that is down for a minute, it is not tried any more,
+// and the next command connects again.
 //
 // redis_link.c has the connection and the breaker, redis_queue.c the commands and their replies.
 //

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// redis_link: the connection of a link, and its breaker. The hard problem is to see soon that a server is there again,
-// at no cost for those who ask meanwhile: so the link itself tries, and waits for what it sent before, while commands
+// redis_link: the connection of a link, and its breaker. The hard problem is to notice soon that a server works
+// again, without delaying commands meanwhile: so the link itself tries, and waits for earlier replies, while commands
 // fail at once.
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// redis_queue: the commands of a link in the order in which they were sent, and the replies, which come in that order.
-// The hard problem is that to tell a task runs Lua, which may send, or let go of the link: so what belongs to the
-// command is put away before, and nothing of it is used behind.
+// redis_queue: the commands of a link in the order in which they were sent, and the replies, which come in that
+// order. The hard problem is that waking a task runs Lua, which may send commands or release the link. So the command
+// is removed from the queue before, and is not used after that.
 #include <stdio.h>
 #include <stdlib.h>
 

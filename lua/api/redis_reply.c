@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// redis_reply: commands from Lua's values, and Lua's values from replies, which have been found to be whole before.
+// redis_reply: makes commands from Lua values, and Lua values from complete replies.
 //
-// What has no value of Lua's own within a reply: null is json.null, an error a table { error = text, code = its first
-// word } with a metatable by which it is known. Integers beyond 2^53, which a number would round, and big numbers are
-// text.
+// Within a reply, null is json.null, and an error is a table { error = text, code = its first word } with its own
+// metatable. Integers beyond 2^53, which a number would round, and big numbers are strings.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// regex: regular expressions of PCRE2, compiled to machine code where that is possible. No other file uses PCRE2. The
-// hard problem is time: some patterns take endlessly long on some texts. So a search stops at a limit of steps and
-// memory, with an error of its own. lua/perilune/regex.lua keeps compiled patterns.
+// regex: regular expressions of PCRE2, compiled to machine code if possible. No other file uses PCRE2. The hard problem
+// is time: some patterns take extremely long on some texts. So a search stops at a limit of steps and memory, with a
+// separate error. lua/perilune/regex.lua keeps compiled patterns.
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 

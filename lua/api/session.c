@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// session: what a policy can ask an exchange. The getters of the request read it as the client sent it,
+// session: the methods of a session. The getters of the request read it as the client sent it,
 // without hop-by-hop fields; session:request() is the handle to change it, before a peer is asked.
 #include "lua/api/session.h"
 #include "lua/vm/push.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// shared: takes objects out of the registry under their name, and gives them back when the VM closes. What a main chunk
-// does to one that is in use is kept as a call with its arguments, and done when the policy is in force.
+// shared: gets objects from the registry by their names, and releases them when the VM closes. A change that a main
+// chunk makes to an object in use is stored as a call with its arguments, and made when the policy is in force.
 #include "lua/api/shared.h"
 
 #include <stdlib.h>

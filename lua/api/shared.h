@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // shared: handles of objects that all workers share. Every worker's VM runs the same script, so the n-th
-// object of a kind that it makes while it is loaded is the same everywhere, and the same after a reload; a
-// name of its own keeps an object the same where scripts change their order.
+// object of a kind that it makes while it is loaded is the same in all of them, and the same after a reload. With
+// a name, an object stays the same even if the order in the script changes.
 #ifndef PERILUNE_LUA_SHARED_H
 #define PERILUNE_LUA_SHARED_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// socket: reads until a reader has enough, writes until nothing is left, each within its time. The hard
-// problem is that everything may end it: its task, its handle, its peer, the vm; so its memory is not Lua's,
-// and is freed by the reaper.
+// socket: reads until a reader has enough, and writes until nothing is left, each with a timeout. The hard
+// problem is that its task, its handle, its peer or the vm may end it at any time; so its memory does not belong
+// to Lua, and the reaper frees it.
 #include "lua/api/socket.h"
 
 #include <lauxlib.h>

@@ -2,7 +2,7 @@
 // socket: a connection of the policy's own, with its buffers and the tasks that wait for it. lua/api/tcp.c makes
 // sockets for Lua, lua/api/http_client.c reads HTTP from them, lua/api/socket_pool.c keeps spare ones.
 //
-// What is read is a matter of a reader: it looks at what has arrived and says whether that is enough.
+// A reader decides how much is read: it examines what has arrived and says whether that is enough.
 #ifndef PERILUNE_LUA_SOCKET_H
 #define PERILUNE_LUA_SOCKET_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// socket_pool: spare connections of the policy's own, one list per vm, newest first. The hard problem is that who takes
-// one must not be given the answer to an earlier question. So none is kept while an answer may still come (socket.h,
-// outstanding), and what the peer closes, or speaks on without being asked, leaves the pool: it is watched, and looked
-// at once more when one is taken.
+// socket_pool: spare connections of the policy's own, one list per vm, newest first. The hard problem is that the next
+// user must not get the answer to an earlier question. So a connection is not kept while an answer may still come
+// (socket.h, outstanding), and one on which the peer closes or sends something leaves the pool: each is watched, and
+// checked again when it is taken.
 #include "lua/api/socket.h"
 #include "lua/vm/vm.h"
 

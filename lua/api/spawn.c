@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// spawn: perilune.spawn inside of hooks and background work: a task that runs beside the calling one. If a hook
-// spawned it, it belongs to the exchange and is ended with it. lua/perilune/spawn.lua waits for tasks.
+// spawn: perilune.spawn in hooks and background work: a task that runs concurrently with the calling one. If a hook
+// spawned it, it belongs to the exchange and ends with it. lua/perilune/spawn.lua waits for tasks.
 //
-// The handle is the struct. While its task runs, the registry keeps it alive; afterwards the results lie on the task's
+// The handle is the struct. While its task runs, the registry keeps it alive; after that the results are on the task's
 // coroutine, until the handle is collected or the exchange ends.
 #include "lua/api/spawn.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// spawn: tasks beside the one that asked for them.
+// spawn: tasks that other tasks start.
 #ifndef PERILUNE_LUA_SPAWN_H
 #define PERILUNE_LUA_SPAWN_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tcp: connections of the policy's own, TLS as well: open, send, receive, keep. lua/perilune/tcp.lua makes the
-// module of it. A call that waits is in two parts, as lua/vm/task.h has it.
+// tcp: connections of the policy's own, TLS as well: open, send, receive, keep. lua/perilune/tcp.lua is the
+// module. A call that waits has two parts: see lua/vm/task.h.
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdlib.h>

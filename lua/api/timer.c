@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// timer: perilune.sleep, after, every, and spawn in the main chunk. What the main chunk asks for runs in the control
-// worker, or on every worker if it says so, once the proxy has started. What a hook asks for runs in the hook's
-// worker, and outlives the hook's exchange. A job of `every` never overlaps itself: its next run is due one interval
-// after the last one began, but not before that has ended.
+// timer: perilune.sleep, after, every, and spawn in the main chunk. Jobs of the main chunk run in the control worker,
+// or on every worker if it says so, after the proxy has started. Jobs of a hook run in the hook's worker, and outlive
+// the hook's exchange. A job of `every` never overlaps itself: its next run is due one interval after the last one
+// began, but not before that has ended.
 //
-// A run that has begun, and one that is due at once, is work under way (lua/vm/background.h): it may go on after its
-// policy was replaced. What is due later is told that it is the last time, or dropped.
+// A run that has begun, or that is due at once, is current work (lua/vm/background.h): it may continue after its
+// policy was replaced. A run that is due later is called at once and told that it is premature, or dropped.
 #include "lua/api/timer.h"
 
 #include <lauxlib.h>

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.arguments: which constants our functions refuse whenever they are called with them. For perilune.lint_calls,
--- which finds the constants. Each entry tests one argument: it gets the constant and returns what is wrong with it, or
--- nil. What depends on the request is not tested.
+-- perilune.arguments: which constants our functions always refuse as arguments. For perilune.lint_constants, which
+-- finds the constants. Each entry tests one argument: it gets the constant and returns what is wrong with it, or nil.
+-- What depends on the request is not tested.
 
 local core = require "perilune.core"
 local times = require "perilune.times"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.balancer: what all sets of backends have in common, whatever the rule they choose by. A script of
--- scripts/ is one line: its name and its algorithm.
+-- perilune.balancer: what all sets of backends have in common, for any algorithm. A module in scripts/ is one line:
+-- its name and its algorithm.
 --
 -- Words. tier: backends that are preferred to those of the next tier; a priority has two, one for the set's own zone.
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.base64: RFC 4648. Decoding gives nil and a message where the text is not exactly what encoding would give.
+-- perilune.base64: RFC 4648. Decoding returns nil and a message if the text is not exactly what encoding would produce.
 
 local core = require "perilune.core"
 

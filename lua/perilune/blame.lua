@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.blame: the policy's line for an error that came without one. Most often that is a tail call, as in
--- `return session:respond { ... }`: Lua keeps nothing of a function that has made one. What is left is the function
--- that was called and what it was given; so the tail calls in the hook's bytecode are looked at, and those that cannot
--- have been it are left out. Where several remain, all their lines are told.
+-- perilune.blame: finds the policy's line of an error that has none. The usual cause is a tail call, as in `return
+-- session:respond { ... }`: Lua keeps nothing of the function that made it. Only the function that was called and its
+-- arguments are known. So this looks at the tail calls in the hook's bytecode, and drops those that cannot have made
+-- this call. If several remain, all their lines are named.
 --
--- Loaded by lua/vm/hook_failure.c when the first such error comes; while all is well it costs nothing.
+-- lua/vm/hook_failure.c loads it at the first such error; before that it costs nothing.
 
 local bytecode = require "perilune.bytecode"
 local registers = require "perilune.registers"

@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.bytecode: looks at compiled Lua functions: which globals they read and write, what they call and where.
--- It is for messages about mistakes (perilune.blame), and for the look at a policy that has loaded (perilune.lint).
--- While requests are served without a mistake it is not used.
+-- perilune.bytecode: decodes compiled Lua functions: their instructions, jumps, globals and children.
+-- perilune.registers says what the instructions work on. Both are for messages about mistakes (perilune.blame) and
+-- for `perilune check` (perilune.lint). They are not used while requests are served without a mistake.
 --
--- Numbers of instructions differ between versions of LuaJIT, so they are found out from small functions that have them.
+-- The numbers of instructions differ between versions of LuaJIT, so they are read from small functions that have
+-- them.
 --
 -- Words. function: a Lua function, or the prototype of one that is made inside another; LuaJIT's jit.util takes both.
 

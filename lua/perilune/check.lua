@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.check: what functions of our modules were given. What is wrong is told at the policy's line, however deep in
--- our modules it is found.
+-- perilune.check: checks the arguments of our modules' functions. An error names the policy's line, however deep in
+-- our modules it is raised.
 
 local core = require "perilune.core"
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.date: times as text: HTTP's form (RFC 9110 section 5.6.7) and ISO 8601 (RFC 3339). Times are seconds since
--- 1970, in UTC; without one it is now.
+-- 1970, in UTC; the default is now.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

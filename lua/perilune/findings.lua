@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.findings: lists of what perilune.lint has found, each with its place, and their report.
+-- perilune.findings: lists of the mistakes that perilune.lint has found, each with its place, and their report.
 
 local findings = {}
 

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.flow: how a compiled Lua function can end: which of its returns can be reached, and with what value. It
--- walks the instructions of perilune.bytecode from the first on, along both ways of each condition. A condition on an
--- upvalue that is a function or an object is taken as true; otherwise it misses no way, but it finds ways that no run
--- takes.
+-- perilune.flow: the paths through a compiled Lua function: which returns can be reached, and which instructions are
+-- on every path. It follows the instructions of perilune.bytecode from the first, along both branches of each
+-- condition. A condition on an upvalue that is a function or an object counts as true. Apart from that it misses no
+-- path, but it may find paths that never occur.
 
 local bytecode = require "perilune.bytecode"
 local registers = require "perilune.registers"

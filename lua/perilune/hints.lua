@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.hints: adds to a message of LuaJIT what to write instead. Each hint is for a mistake of people who come
--- from other languages or other proxies. A message without a hint stays as it is.
+-- perilune.hints: adds to a message of LuaJIT what to write instead. Each hint is for a mistake that is usual for
+-- people who know other languages or other proxies. A message without a hint stays as it is.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

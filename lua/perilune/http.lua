@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.http: an HTTP/1.1 client for hooks and background work. Connections are pooled, responses are parsed as
--- strictly as those of the proxy's peers, nothing is followed: a redirect is a response like any other.
+-- perilune.http: an HTTP/1.1 client for hooks and background work. Connections are pooled; responses are parsed as
+-- strictly as those of the proxy's peers; redirects are not followed.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

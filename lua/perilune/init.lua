@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune: the module a policy requires. Its functions are C, from lua/api; what they take and give is written down in
--- lua/perilune/types.lua. Nothing here may be slow or clever: it is the table of contents.
+-- perilune: the module a policy requires. Its functions are in C, in lua/api; lua/perilune/types.lua has their
+-- parameters and results. This file is only the table of contents.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

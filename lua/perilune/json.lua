@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.json: values to JSON and back, such that what was not touched comes out as it went in. Neither raises for
--- what may come from outside.
+-- perilune.json: values to JSON and back, so that a decoded value that was not changed is encoded as it was. Data
+-- from outside raises no error.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

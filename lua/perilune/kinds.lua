@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.kinds: the objects that hooks are given and what these have: methods, fields, and of which kind the results
--- of methods are. For perilune.lint_calls. Kinds: session, request, response, trailers, peer, error, hello, string.
+-- perilune.kinds: the kinds of objects that hooks get, with their methods and fields, and the kinds of what methods
+-- return. For perilune.lint_calls. Kinds: session, request, response, trailers, peer, error, hello, string.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

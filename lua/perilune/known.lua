@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.known: which values of a function are known before it runs: constants, our modules and objects, and what its
--- upvalues hold, as far as nothing sets them later. For `perilune check`. `look` is as perilune.lint_calls has it.
+-- perilune.known: which values of a function are known before it runs: constants, our modules and objects, and the
+-- values of upvalues that nothing sets later. For `perilune check`. `look` is described at perilune.lint_calls.look.
 
 local bytecode = require "perilune.bytecode"
 local flow = require "perilune.flow"

@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.lint: what `perilune check`, a start and a reload find in a policy that has loaded: mistakes that would show
--- only when a request comes that way. It reads the bytecode of the policy's files (perilune.bytecode), and looks at the
--- values that the hooks hold; nothing of the policy is run.
+-- only when a request comes that way. It reads the bytecode of the policy's files (perilune.bytecode) and the values
+-- that the hooks hold; it runs no code of the policy.
 --
--- Faults are what cannot be meant; a warning may be. What cannot be known from here (most values are) is left alone.
+-- A fault always fails when the code runs; a warning may be meant. Values that cannot be known here, which are most,
+-- are ignored.
 
 local bytecode = require "perilune.bytecode"
 local registers = require "perilune.registers"

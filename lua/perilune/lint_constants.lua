@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.lint_constants: what `perilune check` finds in the arguments of calls: constants that the called function
--- always refuses, and times that were probably meant as milliseconds. `look` is as perilune.lint_calls has it.
+-- always refuses, and times that were probably meant as milliseconds. `look` is described at perilune.lint_calls.look.
 
 local arguments = require "perilune.arguments"
 local check = require "perilune.check"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.log: lines of the proxy's log. A table as the last argument is written as name=value behind the text, names
--- in order of the alphabet:
+-- perilune.log: lines of the proxy's log. A table as the last argument is written as name=value after the text,
+-- sorted by name:
 --
 --   perilune.log.info("request refused", { client = "1.2.3.4", why = "no token" })
 --   --> request refused client=1.2.3.4 why="no token"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.metrics: counters, gauges and histograms of the policy's own, beside the proxy's in /metrics.
+-- perilune.metrics: counters, gauges and histograms of the policy; /metrics shows them with those of the proxy.
 
 local core = require "perilune.core"
 local options = require "perilune.options"

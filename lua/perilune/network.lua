@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.network: what stands for one user among IP addresses. An IPv6 user has a network of 2^64 addresses.
+-- perilune.network: the part of an IP address that identifies a user. An IPv6 user has a network of 2^64 addresses.
 
 local network = {}
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.options: checks the table of options that a function of a module was given, and fills in defaults. What is
--- wrong is told as an error at the policy's line, with the name of the option and what is valid.
+-- perilune.options: checks a table of options that a module's function got, and fills in defaults. A wrong option is
+-- an error at the policy's line, with the name of the option and what is valid.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

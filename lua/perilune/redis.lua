@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.redis: a client for Redis and Valkey. All hooks and jobs of a worker share one connection to a server, on
--- which any number of commands is under way (lua/api/redis.h tells how, and what happens when the server is away). What
--- needs a connection of its own gets it from redis:connect, subscribe and stream (lua/perilune/redis_connection.lua).
+-- which many commands can wait for replies (see lua/api/redis.h, also for what happens if the server does not
+-- answer). Separate connections are made by redis:connect, subscribe and stream (lua/perilune/redis_connection.lua).
 
 local check = require "perilune.check"
 local core = require "perilune.core"

@@ -1,8 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.redis_connection: connections to Redis that one task has for itself: for WATCH and commands that block; for
--- messages; for streams. Subscriptions and streams connect again by themselves: receive and read tell once that
--- something may have been missed, or that they go on from the last entry, and the next call connects, after a pause
--- that grows.
+-- perilune.redis_connection: connections to Redis for one task: for WATCH and commands that block; for messages; for
+-- streams. Subscriptions and streams reconnect by themselves: receive and read report once that something may have
+-- been missed, or that they continue from the last entry; the next call connects again, after a growing pause.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

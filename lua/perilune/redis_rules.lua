@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.redis_rules: which commands have no place on a connection that all share, and where they belong.
+-- perilune.redis_rules: which commands are refused on the shared connection, and what to use for them instead.
 
 local rules = {}
 

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.regex: regular expressions of PCRE2. A pattern is compiled once, however often it is asked for; a search
--- ends after a bounded number of steps, with nil and "match limit exceeded".
+-- perilune.regex: regular expressions of PCRE2. A pattern is compiled only once; a search that takes too many steps
+-- ends with nil and "match limit exceeded".
 --
 --   regex.match("id=7", [[id=(?<id>\d+)]]).id          --> "7"
---   local id = regex.new([[^/user/(\d+)$]], "i")       flags: i caseless, m lines, s dot takes all, x free form,
+--   local id = regex.new([[^/user/(\d+)$]], "i")       flags: i caseless, m lines, s dot matches all, x free form,
 --   id:match(path), id:test(path), id:find(path)       u UTF-8, a anchored
 
 local check = require "perilune.check"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.session: methods of sessions that are made from others: queries and cookies. Loaded with perilune.
+-- perilune.session: methods of sessions in Lua, which use others: queries and cookies. Loaded with perilune.
 
 local core = require "perilune.core"
 local cookie = require "perilune.cookie"

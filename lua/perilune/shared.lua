@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.shared: what all workers share by its name: perilune.dict, rate, inflight and counter. A reload that names
--- them again finds them as they were.
+-- perilune.shared: objects that all workers share by name: perilune.dict, rate, inflight and counter. They survive a
+-- reload that names them again.
 
 local core = require "perilune.core"
 local options = require "perilune.options"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.spawn: waiting for the tasks that perilune.spawn has begun (lua/api/spawn.c).
+-- perilune.spawn: waits for tasks that perilune.spawn has started (lua/api/spawn.c).
 
 local core = require "perilune.core"
 

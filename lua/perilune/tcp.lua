@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.tcp: connections of a policy's own, plain or TLS. The calls wait without blocking anything else.
+-- perilune.tcp: connections that a policy opens itself, plain or TLS. The calls wait without blocking anything else.
 
 local check = require "perilune.check"
 local core = require "perilune.core"

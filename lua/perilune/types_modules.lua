@@ -1,8 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- The modules for policies, as LuaCATS annotations: see lua/perilune/types.lua. Load a module with require, or use it as
--- perilune.json and so on, which loads it when it is first used. They work in every hook. Only perilune.http and
--- perilune.dns wait.
----@meta
+-- The modules for policies, as LuaCATS annotations: see lua/perilune/types.lua. Load a module with require, or use it
+-- as perilune.json and so on, which loads it when it is first used. They work in every hook. Only perilune.http and
+-- perilune.dns wait. @meta
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.dns": in hooks and background work.

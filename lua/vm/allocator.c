@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // allocator: pieces of up to 512 bytes come from free lists, larger ones from malloc. Blocks that were cut into small
-// pieces are given back only when the state ends. With ARENA_MALLOC everything comes from malloc, for sanitizers to
-// see.
+// pieces are freed only when the state ends. With ARENA_MALLOC everything comes from malloc, so that sanitizers see
+// it.
 #include "lua/vm/allocator.h"
 
 #include <stdbool.h>

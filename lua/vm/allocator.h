@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// allocator: the memory of one Lua state, counted and capped. Lua makes and drops small objects in bulk,
-// which a general malloc is slow at; here a size has a list of free pieces, cut from blocks of the thread
-// that are all given back at the end. Lua tells the size when it frees, so a piece needs no header. Large ones are
-// listed: a state that is given up frees nothing itself.
+// allocator: the memory of one Lua state, counted and capped. Lua makes and frees many small objects, for
+// which a general malloc is slow; here each size has a list of free pieces, cut from blocks of the thread that
+// are all freed at the end. Lua passes the size when it frees, so a piece needs no header. Large pieces are in a
+// list, because a state that is given up frees nothing itself.
 #ifndef PERILUNE_LUA_ALLOCATOR_H
 #define PERILUNE_LUA_ALLOCATOR_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// background: a count in three places: of the vm, of the policy's use, of the worker.
+// background: a count in three places: for the vm, for the policy's use, and for the worker.
 #include "lua/vm/background.h"
 
 #include "base/check.h"

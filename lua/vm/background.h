@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// background: counts the runs of a policy's background work that are under way (jobs of lua/api/timer.c, and the tasks
-// that they spawn). Like exchanges, they keep their policy and their worker until they end or are cut off.
+// background: counts the current runs of a policy's background work (jobs of lua/api/timer.c, and the tasks that they
+// spawn). Like exchanges, they keep their policy and their worker until they end or are cut off.
 #ifndef PERILUNE_LUA_BACKGROUND_H
 #define PERILUNE_LUA_BACKGROUND_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// body: calls the body hooks. They run beside the hooks of the walk, each direction in a task of its own.
+// body: calls the body hooks. They run concurrently with the hooks of the steps, each direction in its own task.
 //
-// What a filter returns is what goes on: a string, an array of strings, or nothing (nil, "", {}), which drops
-// the piece. Only the first result counts, so that `return chunk:gsub(...)` does what it looks like. Trailers are
+// What a filter returns is passed on: a string, an array of strings, or nothing (nil, "", {}), which drops the
+// piece. Only the first result counts, so that `return chunk:gsub(...)` does what it seems to do. Trailers are
 // changed in place; what their filter returns ends the body instead of them.
 #include "lua/vm/body.h"
 

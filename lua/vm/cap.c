@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // cap: a VM's memory limit. The hard problem is where to refuse an allocation: LuaJIT cannot unwind one that fails in
 // machine code, and the process would end. So none is refused there. An allocation beyond the limit succeeds, and
-// Lua's hook is set: the interpreter calls it at its next instruction, and machine code leaves for it at its next
-// check of the collector, which is told to be due. The hook collects garbage; if that is not enough, it raises an
+// Lua's hook is set: the interpreter calls it at its next instruction; machine code returns to the interpreter at its
+// next check of the collector, which is made due. The hook collects garbage; if that is not enough, it raises an
 // error at the policy's line, like any other.
 //
-// The policy's own data may be at the limit already. So that other requests go on, each turn may use a little more
-// than the limit, as long as there is head-room; and the runtime is asked to load the policy again.
+// The policy's own data may be at the limit already. So that other requests can continue, each turn may use a little
+// more than the limit while there is a reserve; and the runtime is asked to load the policy again.
 //
 // Machine code that never checks the collector (numbers stored in a table), or one huge allocation, reaches the hard
 // limit. Where no machine code runs, the allocation is refused; otherwise the whole Lua state is given up (lost.h).

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// certificate: calls the policy's `certificate` hook. There is no exchange yet, so no session: it is told what the
-// client's hello says, and its ctx is its own.
+// certificate: calls the policy's `certificate` hook. There is no exchange yet, so no session: it gets the facts
+// of the client's hello, and a separate ctx.
 #include "lua/vm/certificate.h"
 
 #include <lauxlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// certificate: the policy's `certificate` hook, which is asked in the middle of a TLS handshake.
+// certificate: the policy's `certificate` hook, which is called during a TLS handshake.
 #ifndef PERILUNE_LUA_CERTIFICATE_H
 #define PERILUNE_LUA_CERTIFICATE_H
 

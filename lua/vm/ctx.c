@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ctx: each exchange gets a new table, since a policy may keep the old one; places in the registry are used again. A
-// place without a table holds false, because luaL_ref could take a nil for a free place.
+// ctx: each exchange gets a new table, since a policy may keep the old one; places in the registry are reused. A
+// place without a table has false, because luaL_ref could use a place with nil.
 #include "lua/vm/ctx.h"
 
 #include <lauxlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ctx: the table that an exchange's hooks share. Empty ones are made a batch at a time, so that a hook can be
-// given one without an allocation, which could raise.
+// ctx: the table that an exchange's hooks share. Empty tables are made in batches, so that a hook can get
+// one without an allocation, which could raise an error.
 #ifndef PERILUNE_LUA_CTX_H
 #define PERILUNE_LUA_CTX_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// fence: a policy is trusted to do what it says, but what it says by mistake must not crash the process, end it or
-// take its bounds away. So what of LuaJIT's own libraries could do that raises, with a sentence that says why:
-// bytecode, which LuaJIT does not verify; functions of `debug` that reach into C functions, userdata and the
-// watchdog's hook; os.exit, and the locale, which is the whole process's. `ffi` and package.loadlib are C, with all
-// that C can do: who uses them is trusted with the process.
+// fence: a policy is trusted, but its mistakes must not crash or end the process, or remove its limits. So functions
+// of LuaJIT's libraries that could do this raise an error that says why: loading bytecode, which LuaJIT does not
+// verify; functions of `debug` that change C functions, userdata and the watchdog's hook; os.exit; and the locale,
+// which belongs to the whole process. `ffi` and package.loadlib can do everything that C can: a policy that uses them
+// is trusted with the process.
 #include "lua/vm/fence.h"
 
 #include <errno.h>

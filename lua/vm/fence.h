@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// fence: what of LuaJIT's own libraries a policy is not given, or given in another form.
+// fence: the functions of LuaJIT's libraries that a policy does not get, or gets in another form.
 #ifndef PERILUNE_LUA_FENCE_H
 #define PERILUNE_LUA_FENCE_H
 

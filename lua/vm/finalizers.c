@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// finalizers: a finalizer runs whenever the collector does: inside of any hook, any C function that allocates, and
-// machine code. If it raises an error there, LuaJIT fails whoever happened to allocate, and the process ends if that
-// was machine code, which an error cannot leave at that place. So each finalizer that a policy sets is called in
-// protected mode, and its error goes to the log. That is done where they can be set: in the metatable of newproxy and
-// of files, in ffi.gc and in ffi.metatype. All other metatables of userdata are closed. Our own finalizers are C, and
-// raise nothing.
+// finalizers: a finalizer runs whenever the collector does: inside any hook, any C function that allocates, and
+// machine code. If it raises an error there, the code that allocated fails; if that was machine code, the process
+// ends, because an error cannot leave machine code there. So each finalizer that a policy sets is called in protected
+// mode, and its error is logged. This is done at all places where finalizers can be set: the metatables of newproxy
+// and of files, ffi.gc and ffi.metatype. All other metatables of userdata are protected. Our own finalizers are in C,
+// and raise nothing.
 #include "lua/vm/finalizers.h"
 
 #include "base/log.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// handle: makes, checks and ends userdata. A tag is a constant no other library's userdata begins with, and the
-// kind. One finalizer serves all kinds: it ends nothing but a handle that has not ended, whatever it is given, and
-// what is used afterwards raises. Handles whose kind has an end are listed, for a VM whose Lua state is given up
-// runs no finalizer.
+// handle: makes, checks and ends userdata. A tag is a constant that userdata of other libraries does not begin with,
+// and the kind. One finalizer serves all kinds: it ends only handles that have not ended yet, whatever its argument
+// is, and using them after that raises an error. Handles of kinds with an end function are in a list, because a VM
+// whose Lua state is given up runs no finalizers.
 #include "lua/vm/handle.h"
 
 #include <stdarg.h>

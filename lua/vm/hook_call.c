@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// hook_call: a call is one resume of a coroutine that was used before: its arguments are put on its stack from here.
-// Nothing of that may raise, for here errors are not caught: an argument that needs memory is made in protected mode.
+// hook_call: a call resumes a coroutine that was used before; its arguments are pushed onto its stack here. Nothing
+// here may raise an error, since errors are not caught: an argument that needs memory is made in protected mode.
 #include "lua/vm/hook_call.h"
 
 #include <lauxlib.h>

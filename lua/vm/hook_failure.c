@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// hook_failure: puts together the lines about failed hooks. The hard problem is an error without a line, which is what
-// remains behind `return session:respond {...}`: lua/perilune/blame.lua finds it in the bytecode of the hook. That
-// needs Lua and its memory, so it is tried in protected mode; where it does not work out, the line of the hook's
-// definition stands.
+// hook_failure: makes the log lines about failed hooks. The hard problem is an error without a line number, as after
+// the tail call `return session:respond {...}`: lua/perilune/blame.lua finds it in the bytecode of the hook. This
+// needs Lua and its memory, so it is done in protected mode; if it fails, the line of the hook's definition is used.
 #include "lua/vm/hook_failure.h"
 
 #include <lauxlib.h>

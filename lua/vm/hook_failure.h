@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// hook_failure: what a hook has done wrong, for the log: where in the policy, what it was, and in which request. One
-// line says enough to mend it: "request_filter failed: policy.lua:12: session:respond: status is missing (GET /a of
-// client 127.0.0.1:50000, request id 7f3a)", with Lua's traceback behind it.
+// hook_failure: what a hook has done wrong, for the log: where in the policy, what, and in which request. One line is
+// enough to correct it: "request_filter failed: policy.lua:12: session:respond: status is missing (GET /a of
+// client 127.0.0.1:50000, request id 7f3a)", followed by Lua's traceback.
 #ifndef PERILUNE_LUA_HOOK_FAILURE_H
 #define PERILUNE_LUA_HOOK_FAILURE_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// hooks: the policy's functions behind the proxy's struct hooks.
+// hooks: the policy's functions that implement the proxy's struct hooks.
 //
-// To add a phase: after its line in exchange/hooks.h, what its Lua function is given, in `given` of lua/vm/hook_call.c,
-// and what becomes of its results, in `leave` of lua/vm/hooks.c.
+// To add a phase: first its line in exchange/hooks.h; then the arguments of its Lua function, in `given` of
+// lua/vm/hook_call.c, and the use of its results, in `leave` of lua/vm/hooks.c.
 #ifndef PERILUNE_LUA_HOOKS_H
 #define PERILUNE_LUA_HOOKS_H
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// lost: leaves a Lua state that cannot be stopped in any other way. The hard problem is when that is sound. To the C
-// functions in between, a jump out of Lua looks like an error raised at that place, and they expect one whenever Lua
-// runs. So it is done in two places only: in the allocator, where Lua expects an error, too; and in a signal handler
-// that has interrupted Lua code itself, which is either the interpreter (one piece of assembly) or machine code (in
-// memory that belongs to no file). Neither holds a lock, and neither is inside of malloc or a C function. LuaJIT's own
-// structures may be half written, but nobody looks at them again: the state's memory is freed with the VM, and the C
-// objects that it held are ended from the VM's lists.
+// lost: leaves a Lua state that cannot be stopped in any other way. The hard problem is when this is safe. For the C
+// functions in between, a jump out of Lua looks like an error raised at that place, and they expect errors whenever
+// Lua runs. So it is done in two places only: in the allocator, where Lua expects an error, too; and in a signal
+// handler that has interrupted Lua code itself, which is either the interpreter (one piece of assembly) or machine
+// code (in memory that belongs to no file). Neither holds a lock, and neither is inside malloc or a C function.
+// LuaJIT's own structures may be half written, but they are not used again: the state's memory is freed with the VM,
+// and the C objects that it held are ended from the VM's lists.
 #include "lua/vm/lost.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// lost: a Lua state that is given up, because it is at one of its bounds where Lua can raise no error.
+// lost: a Lua state that is given up, because it has reached a limit at a place where Lua cannot raise an error.
 //
-// Nothing of such a state is used again. Its VM stays, with an empty state in its place: whatever of C belongs to it
-// is ended as ever, what waits in it fails, and nothing is run in it. The runtime loads the policy anew.
+// Such a state is not used again. Its VM stays, with an empty state instead: C objects that belong to it end as
+// usual, tasks that wait in it fail, and nothing runs in it. The runtime loads the policy again.
 #ifndef PERILUNE_LUA_LOST_H
 #define PERILUNE_LUA_LOST_H
 

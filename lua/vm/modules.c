@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // modules: "perilune.x" is lua/perilune/x.lua or scripts/x.lua of ours; any other module is looked for beside the
-// script, then where LuaJIT looks. dofile and loadfile take names relative to the script, too, as every option does
-// that names a file: a policy must not depend on the directory that the proxy was started in. In `perilune test` they
-// take names as they are, since there the runner loads specs.
+// script, then where LuaJIT looks. dofile and loadfile also take names relative to the script, like every option
+// that names a file: a policy must not depend on the directory in which the proxy was started. In `perilune test`
+// names are relative to the working directory, since the runner loads specs.
 //
-// A name that a module of ours does not have raises, with what it may have been: a nil would fail somewhere else.
+// A name that our module does not have raises an error with a suggestion; a nil would fail later, somewhere else.
 #include "lua/vm/modules.h"
 
 #include <dirent.h>

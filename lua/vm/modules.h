@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// modules: where `require`, dofile and loadfile look for files, and what is said where there is none.
+// modules: where `require`, dofile and loadfile look for files, and the messages if there is none.
 #ifndef PERILUNE_LUA_MODULES_H
 #define PERILUNE_LUA_MODULES_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// parts: structs that a struct vm holds for other files. Only the file that a part is named after uses its members.
+// parts: structs that struct vm contains for other files. Only the file that a part is named after uses its members.
 // They are declared here, so that vm.h needs none of those files, and each of them can use vm.h.
 #ifndef PERILUNE_LUA_PARTS_H
 #define PERILUNE_LUA_PARTS_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// paths: where the files are that a policy names: see modules.h for those that it requires.
+// paths: the places of files that a policy names; for modules see modules.h.
 #ifndef PERILUNE_LUA_PATHS_H
 #define PERILUNE_LUA_PATHS_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// pattern: a pattern becomes a row of items, each a set of characters with a repetition, or something special;
+// pattern: a pattern becomes a list of items, each a set of characters with a repetition, or something special;
 // then it is matched by backtracking, one recursion for each item that can be left in several ways. So the
-// depth is bounded by the pattern, and only the number of steps is not: every so often the watchdog is asked.
+// depth is bounded by the pattern; the number of steps is not, so the watchdog is asked at intervals.
 #include "lua/vm/pattern.h"
 
 #include <lauxlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // pattern: Lua patterns, matched so that the watchdog can interrupt it. LuaJIT's own matcher is C code that
-// looks at no hook; lua/vm/pattern_library.c gives patterns to this one where they may take long.
+// checks no hook; lua/vm/pattern_library.c uses this one for patterns that may take long.
 #ifndef PERILUNE_LUA_PATTERN_H
 #define PERILUNE_LUA_PATTERN_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// pattern_library: string.find, match, gmatch and gsub as policies get them. What cannot take long, which is
-// nearly everything, goes to LuaJIT's own functions; the rest to a matcher that can be interrupted.
+// pattern_library: string.find, match, gmatch and gsub as policies get them. Searches that cannot take long, which
+// is nearly all, use LuaJIT's own functions; the rest use a matcher that can be interrupted.
 #include <lauxlib.h>
 #include <string.h>
 

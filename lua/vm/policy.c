@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// policy: loads a script, keeps what it listens on, starts and ends its background work. Loading opens
-// nothing: so a policy that fails to load leaves no trace, and `perilune check` is loading and nothing else.
+// policy: loads a script, keeps its listeners, starts and ends its background work. Loading opens nothing, so a
+// policy that fails to load leaves no trace, and `perilune check` only has to load it.
 #include "lua/vm/policy.h"
 
 #include <lauxlib.h>

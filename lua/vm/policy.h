@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// policy: a script on one worker: its vm and what it listens on. The runtime knows it as lua_policy.
+// policy: a script on one worker: its vm and its listeners. For the runtime it is lua_policy.
 #ifndef PERILUNE_LUA_POLICY_H
 #define PERILUNE_LUA_POLICY_H
 

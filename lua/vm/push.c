@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// push: what takes more than a line.
+// push: the functions that need more than a line.
 #include "lua/vm/push.h"
 
 #include <lauxlib.h>

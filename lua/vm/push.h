@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// push: what is given to Lua. Each line says what it does to the stack.
+// push: small functions that push values for Lua. Each has its effect on the stack.
 #ifndef PERILUNE_LUA_PUSH_H
 #define PERILUNE_LUA_PUSH_H
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // results: what the results of hooks mean. One idiom for all:
 //
-//   nothing, nil, false             the walk goes on
-//   return session:respond {...}    ends the walk with that answer, wherever one can still be given
-//   true                            says that it has answered: an error where it has not
+//   nothing, nil, false             the next hook follows
+//   return session:respond {...}    ends the request with that answer, wherever an answer is still possible
+//   true                            the hook has answered; an error if it has not
 //   anything else                   an error that names the hook
 //
-// Only the first result counts. A few hooks ask a question of their own, and other answers to that are no error:
+// Only the first result counts. A few hooks decide something, and further results are valid for them:
 // proxy_upstream_filter (true: a peer may be asked, false: it may not), upstream_peer (lua/api/peer.c), fail_to_proxy
 // (a status), the body hooks (lua/vm/body.c) and certificate (lua/vm/certificate.c).
 #ifndef PERILUNE_LUA_RESULTS_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// script: Lua's allocator does not see what hooks put into the arenas of exchanges, so it is counted here.
+// script: Lua's allocator does not see memory that hooks use in the arenas of exchanges, so it is counted here.
 #include "lua/vm/script.h"
 
 #include <stdio.h>

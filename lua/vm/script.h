@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// script: what Lua has of an exchange, and of the hooks of a listener.
+// script: Lua's data of an exchange, and of the hooks of a listener.
 #ifndef PERILUNE_LUA_SCRIPT_H
 #define PERILUNE_LUA_SCRIPT_H
 

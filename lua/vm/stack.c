@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // stack: a policy can make C functions call Lua that calls C functions, and so on. Within one coroutine Lua's own stack
 // ends at some ten thousand levels, for which a worker's C stack has room unless a function has a large frame, as
-// string.gsub has; through coroutines there is no end but memory. So what calls Lua in one of these ways looks first at
-// how much is left of the stack of its thread.
+// string.gsub has; through coroutines only memory is a limit. So functions that call Lua in one of these ways first
+// check how much of the thread's stack is left.
 #include "lua/vm/stack.h"
 
 #include <lauxlib.h>

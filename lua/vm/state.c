@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// state: makes and ends Lua states. The hard problem is that the allocator may say no at any allocation: so Lua
-// is called in protected mode only, and what the core does outside of it (lua_rawgeti, lua_settop) allocates
-// nothing.
+// state: makes and ends Lua states. The hard problem is that the allocator may refuse any allocation: so Lua is
+// called only in protected mode, and the functions that the core uses outside it (lua_rawgeti, lua_settop)
+// allocate nothing.
 #include "lua/vm/state.h"
 
 #include <lauxlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// state: the life of a Lua state and its struct vm, from its making with all libraries to its end.
+// state: the life of a Lua state and its struct vm, from its creation with all libraries to its end.
 #ifndef PERILUNE_LUA_STATE_H
 #define PERILUNE_LUA_STATE_H
 

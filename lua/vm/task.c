@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // task: runs coroutines, and is the only file that enters Lua (lua_resume, lua_cpcall). Coroutines that
-// returned are run again, which costs a tenth of a new one; those that raised, or were ended while they
-// waited, are left to the collector. The hard problem is who may free what while a coroutine is on the C
-// stack: a task is freed by its owner, never while it runs, and wakes come from the loop.
+// have returned are reused, which costs a tenth of a new one; those that raised an error, or were ended while they
+// waited, are left to the collector. The hard problem is who may free what while a coroutine is on the C stack: a
+// task is freed by its owner, never while it runs, and it is woken only from the loop.
 #include "lua/vm/task.h"
 
 #include <lauxlib.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // task: a Lua coroutine that the core runs, for an exchange or in the background. It runs until it ends,
-// fails or waits for something of the loop (a time, a connection); then whoever it waits for wakes it.
+// fails or waits for an event of the loop (a time, a connection), which wakes it.
 //
 // A C function of the API that has to wait ends with `return task_wait(L, cancel, what)`. Once `what` has
-// happened, its callback calls task_wake from the loop, and the Lua code goes on behind the call. The result
+// happened, its callback calls task_wake from the loop, and the Lua code continues after the call. The result
 // is fetched by a second C function: so everything that can fail runs in protected mode (see
 // lua/perilune/tcp.lua).
 #ifndef PERILUNE_LUA_TASK_H

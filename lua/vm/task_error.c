@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// task_error: what a failed task raised, as text. Its coroutine is read in protected mode, on the main state, for the
-// value may have a __tostring that fails, and the text needs memory.
+// task_error: the error of a failed task as text. Its coroutine is read in protected mode, on the main state, since
+// the value may have a __tostring that fails, and the text needs memory.
 #include <lauxlib.h>
 #include <stdarg.h>
 #include <stdio.h>

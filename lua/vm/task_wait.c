@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// task_wait: how Lua code waits: a C function of the API parks the running task, and the coroutine yields to the core.
-// The hard problem is a coroutine of the policy's own: what it yields goes to whoever resumed it, so `coroutine.resume`
-// and `wrap` are ours, and pass a wait on until it comes to the task.
+// task_wait: how Lua code waits: a C function of the API parks the running task, and the coroutine yields to the
+// core. The hard problem is a coroutine that the policy has made: it yields to the code that resumed it. So
+// `coroutine.resume` and `wrap` are replaced, and pass a wait on until it reaches the task.
 #include <lauxlib.h>
 
 #include "lua/vm/handle.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// text: one conversion for all that a policy gives where a text is wanted.
+// text: one conversion for all values that a policy passes where a string is expected.
 #include "lua/vm/text.h"
 
 #include <lauxlib.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// token: seats, and numbers in light userdata. The hard problem is to tell a token from anything else, and
-// one use of a seat from all others, within the bits that LuaJIT has for a light userdata. Bit 39 marks a
-// token: addresses are above it or, of old-style binaries, below. A seat's uses are counted modulo 2^19, so a
-// token that was kept for long may be taken for a later one of the same seat, once in half a million times;
-// what it leads to is in any case an exchange that runs.
+// token: seats, and numbers in light userdata. The hard problem is to tell a token from anything else, and one use of
+// a seat from all others, within the bits that LuaJIT has for a light userdata. Bit 39 marks a token: addresses are
+// above it or, of old-style binaries, below. A seat's uses are counted modulo 2^19, so a token that was kept for long
+// may be mistaken for a later one of the same seat, once in half a million times; but it always leads to a current
+// exchange.
 #include "lua/vm/token.h"
 
 #include <stdint.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // token: what a policy holds for an exchange and its messages: `session`, `request`, `response`, `trailers`.
-// A token is a light userdata, that is a number: the exchange's seat in a list of the vm, what of the
-// exchange is meant, and how often the seat was taken. So it costs nothing to make, to keep and to collect,
-// and raises once its exchange has left the seat.
+// A token is a light userdata, that is a number: the exchange's seat in a list of the vm, which part of
+// the exchange is meant, and how often the seat was taken. So it costs nothing to make, to keep and to collect, and
+// using it raises an error when its exchange has left the seat.
 #ifndef PERILUNE_LUA_TOKEN_H
 #define PERILUNE_LUA_TOKEN_H
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // vm: one Lua state of one policy on one worker, with its memory counted and capped, and the places where
-// `require` looks. Whoever runs Lua in it does so through lua/vm/task.h.
+// `require` looks. Lua is run in it only through lua/vm/task.h.
 //
 // Words. vm: a Lua state and what belongs to it. task: a coroutine that the core runs. handle: a userdata of
-// ours, for a set of backends, a socket, a failure. token: the number a policy holds for an exchange or a
-// message. Both outlive what they stand for and then raise.
+// ours, for a set of backends, a socket, a failure. token: the number that a policy has for an exchange or a
+// message. Both may outlive what they stand for, and then raise an error.
 //
 // To add a noun to the policy's API: a file lua/api/<noun>.c that ends with its luaL_Reg table and
 // `void open_<noun>(lua_State *L)`, its line in the table of lua/vm/nouns.h, its types in

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// watchdog: see watchdog.h. The hard problem is to stop code from another thread, exactly the turn that is
-// meant and nothing behind it. So the watchdog names the turn and sends its thread a signal; the handler,
-// which runs in that thread, sets Lua's hook if that turn still runs. The hook raises, and stays set until the
-// turn has ended: so a pcall does not save an endless loop. It interrupts what the interpreter runs, and
-// calls of C functions that come back to it. Machine code of the JIT compiler looks at no hook, nor does a finalizer:
-// a turn that goes on is left from the handler, and its Lua state given up (lost.h). What is then still there is in
-// C, and reported.
+// watchdog: see watchdog.h. The hard problem is to stop code from another thread: exactly the turn that is meant, and
+// nothing after it. So the watchdog names the turn and sends its thread a signal; the handler, which runs in that
+// thread, sets Lua's hook if that turn still runs. The hook raises, and stays set until the turn has ended: so a
+// pcall does not save an endless loop. It interrupts what the interpreter runs, and calls of C functions that come
+// back to it. Machine code of the JIT compiler checks no hook, and neither does a finalizer: if a turn goes on, the
+// handler leaves it, and its Lua state is given up (lost.h). If even this is not possible, the turn is in C code, and
+// is reported.
 #include "lua/vm/watchdog.h"
 
 #include <lauxlib.h>

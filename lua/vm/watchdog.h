@@ -2,8 +2,8 @@
 // watchdog: Lua code that runs too long without a pause is interrupted; what cannot be interrupted is
 // reported.
 //
-// One thread for the process looks a few times a second at what all VMs do. A VM only counts when it enters
-// and leaves Lua, so being watched costs two stores a call.
+// One thread of the process checks all VMs a few times a second. A VM only counts when it enters and leaves
+// Lua, so being watched costs two stores per call.
 #ifndef PERILUNE_LUA_WATCHDOG_H
 #define PERILUNE_LUA_WATCHDOG_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// whereabouts: see whereabouts.h. What the handler has found is read in other threads: in words that are atomic each,
-// and valid for the turn whose number is stored behind them. It is written once a turn.
+// whereabouts: see whereabouts.h. Other threads read the handler's result: each word is atomic, and they are valid
+// for the turn whose number is stored after them. It is written once per turn.
 #include "lua/vm/whereabouts.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- answer: what a scripted server answers, in the same words everywhere: what an origin of the harness gives, what
--- exchange:walk takes for the peer, and what test.http gives to perilune.http.
+-- answer: the answer of a scripted server, in the same form everywhere: of an origin of the harness, of the peer for
+-- exchange:walk, and of test.http for perilune.http.
 --
 --   "hello"                                               a body, with status 200
 --   { status = 201, reason = "Made", headers = { Age = 3 }, body = "hello", delay = 0.5 }
@@ -10,7 +10,7 @@
 --   { body = "hello", trailers = { ["X-Sum"] = "5" } }    fields behind the body (of an origin)
 --   { error = "connect_refused" }, or "connect_refused"   no answer: this error (not of an origin)
 --
--- A function is called with the request and gives one of these: see who calls `read`.
+-- A function is called with the request and returns one of these: see the callers of `read`.
 
 local frames = require "perilune.test.http2_frames"
 

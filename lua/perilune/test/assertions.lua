@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- assertions: what specs of policies want to say of responses, origins and logs, in the manner of luassert.
+-- assertions: assertions about responses, origins and logs for specs of policies, in the style of luassert.
 --
 --   assert.status(200, response)
 --   assert.field("X-Why", "no", response)                    nil: there is none
@@ -9,7 +9,7 @@
 --   assert.metric(3, "perilune_requests_total", harness)     within two seconds
 --   assert.logged("backend .* is unhealthy", harness)        or test.log
 --
--- `assert.is_not` and the like turn them round.
+-- `assert.is_not` and the like negate them.
 
 local assert = require "luassert"
 local say = require "say"

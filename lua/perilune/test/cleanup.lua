@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- cleanup: what a spec has opened is ended after it, however it went. A spec file says once:
+-- cleanup: closes everything that a spec has opened, also if it failed. A spec file needs once:
 --   after_each(require("perilune.test.cleanup").run)
 local scope = require "perilune.test.scope"
 local scheduler = require "perilune.test.scheduler"

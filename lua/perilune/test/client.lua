@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- client: the other end, on its own connections. `request` is for the usual case, `connect` gives the bare connection.
+-- client: sends requests on its own connections. `request` is for the usual case; `connect` returns the connection.
 local cleanup = require "perilune.test.cleanup"
 local http1 = require "perilune.test.http1"
 local http2_client = require "perilune.test.http2_client"

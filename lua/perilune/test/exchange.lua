@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
--- exchange: calls the hooks of a policy on a request that is given as a table. No sockets, no waiting: time is virtual.
+-- exchange: calls the hooks of a policy for a request that is given as a table, without sockets and in virtual time.
 --
 --   local x = test.policy "policy.lua":exchange { target = "/a", headers = { Accept = "text/html" } }
 --   local result = x:request_filter()          one hook, by its name
---   local response = x:walk { status = 200 }   the whole walk, with what the origin answers
+--   local response = x:walk { status = 200 }   all hooks, with the answer of the origin
 
 local core = require "perilune.core"
 local answers = require "perilune.test.answer"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- files: where specs find policies, and policies and specs their modules: beside themselves first, then in the working
--- directory. And which files a run has read: `perilune test --watch` runs again when one of them is saved.
+-- files: where specs find policies, and where policies and specs find modules: in their own folder first, then in the
+-- working directory. Also which files a run has read: `perilune test --watch` runs again when one of them is saved.
 
 local core = require "perilune.core"
 local lfs = require "lfs"

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- harness: a policy in the proxy itself, a process of its own on free ports, between scripted origins and clients.
+-- harness: runs the proxy itself with a policy, as a separate process on free ports, between scripted origins and
+-- clients.
 --
 --   local h = test.harness {
 --     policy = "policy.lua",                    -- or its text
@@ -8,12 +9,12 @@
 --   local response = h:request { path = "/", headers = { Accept = "text/html" } }
 --   assert.received({ target = "/" }, h.origins.api)
 --
--- `dns` answers for names: { ["api.internal"] = "127.0.0.1" }; others do not exist then.
+-- `dns` has the addresses of names: { ["api.internal"] = "127.0.0.1" }; other names do not exist then.
 --
--- Every address that the policy listens on gets a free port. The files that it has written (pid_file, socket,
--- access_log, error_log) lie in a directory of the test's, h.directory, so that a proxy that serves by the same policy
--- is not disturbed; daemon, user and group are left out. It finds its origins in the environment: ORIGIN_API is
--- "127.0.0.1:<port>" of the origin `api`, ORIGIN that of the only one, ORIGIN_CA trusts their certificates.
+-- The policy's listeners get free ports. Its files (pid_file, socket, access_log, error_log) are in a directory of
+-- the test, h.directory, so that a proxy that runs with the same policy is not disturbed; daemon, user and group are
+-- ignored. The policy finds its origins in the environment: ORIGIN_API is "127.0.0.1:<port>" of the origin `api`,
+-- ORIGIN that of the only one, ORIGIN_CA the authority for their certificates.
 
 local core = require "perilune.core"
 local client = require "perilune.test.client"

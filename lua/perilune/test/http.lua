@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- http: what answers perilune.http in hooks on the bench, where no socket is opened: answers that the test has
--- scripted, by URL. A request that none of them is for takes its whole timeout, and the log says so.
+-- http: the answers for perilune.http in hooks with test.policy, where no socket is opened: a test sets them by URL.
+-- A request without an answer takes its whole timeout, and the log says so.
 --
 --   local calls = test.http { ["http://127.0.0.1:8001/may"] = { status = 403 }, ["https://idp.example/*"] = "{}" }
 --   ...

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- http1: HTTP/1.1 messages as specs read and write them. It is written against RFC 9112 and not against the proxy: what
--- is malformed on the wire is an error here, never repaired, so that a spec sees what the proxy really sent.
+-- http1: HTTP/1.1 messages as specs read and write them. It follows RFC 9112 and does not use the proxy's code:
+-- malformed messages are errors and are not repaired, so that a spec sees what the proxy really sent.
 local Fields = require "perilune.test.fields"
 
 local M = {}

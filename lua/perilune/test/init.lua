@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.test: what specs of policies use, in `perilune test`. Two benches: a hook on a request that is a table,
--- without sockets, on virtual time (test.policy); and the proxy itself between scripted origins and clients
--- (test.harness).
+-- perilune.test: the module for specs of policies, in `perilune test`. It can call hooks with a request that is a
+-- table, without sockets and in virtual time (test.policy), or run the proxy itself between scripted origins and
+-- clients (test.harness).
 
 local core = require "perilune.core"
 

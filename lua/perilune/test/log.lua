@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- log: what was logged in this process since the test began: entries { level, text }.
+-- log: the log of this process since the test began: entries { level, text }.
 
 local core = require "perilune.core"
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- metrics: what the admin listener of a proxy says. The exposition is read strictly: a line that Prometheus would not
--- take is an error.
+-- metrics: reads the metrics of a proxy from its admin listener, strictly: a line that Prometheus would not accept is
+-- an error.
 local cjson = require "cjson"
 local client = require "perilune.test.client"
 local scheduler = require "perilune.test.scheduler"

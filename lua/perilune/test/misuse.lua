@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- misuse: what a spec says wrongly raises at the spec's line, with what would be right: names that do not exist,
--- methods that are called without their object, fields of a table, arguments of another type.
+-- misuse: mistakes in a spec raise an error at the spec's line that says what would be right: names that do not
+-- exist, methods that are called without their object, unknown fields of a table, arguments of a wrong type.
 
 local core = package.loaded["perilune.core"] -- the specs of origins and clients also run without it
 

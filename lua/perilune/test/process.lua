@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- process: programs that specs start, by pid, their output in files. Waiting for them lets origins run on.
+-- process: programs that specs start, with their output in files. While a spec waits for one, origins go on.
 local cleanup = require "perilune.test.cleanup"
 local lfs = require "lfs"
 local scheduler = require "perilune.test.scheduler"

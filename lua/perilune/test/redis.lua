@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- redis: what answers perilune.redis in hooks on the bench, where no socket is opened: replies that the test has
--- scripted, by command. A command that none of them is for takes its whole time, and the log says so.
+-- redis: the replies for perilune.redis in hooks with test.policy, where no socket is opened: a test sets them by
+-- command. A command without a reply takes its whole timeout, and the log says so.
 --
 --   local calls = test.redis { ["GET user:7"] = "Ann", ["INCR *"] = 1, ["*"] = { failure = "down" } }
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- runner: runs busted with a command line, and gives its exit code. What is loaded here stays loaded for all spec
--- files; busted gives each of them a package.loaded of its own otherwise.
+-- runner: runs busted with a command line, and returns its exit code. Modules that are loaded here stay loaded for
+-- all spec files; otherwise busted gives each of them a separate package.loaded.
 
 local core = require "perilune.core"
 local lfs = require "lfs"

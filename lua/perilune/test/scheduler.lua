@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- scheduler: lets origins, clients and the spec itself run side by side in one process. A task is a coroutine that
--- waits for a descriptor or a time. The spec is no task: when it waits, it drives all others. Every wait has an end.
+-- scheduler: lets origins, clients and the spec itself run concurrently in one process. A task is a coroutine that
+-- waits for a descriptor or a time. The spec is not a task: while it waits, it runs all others. Every wait has an
+-- end.
 local scope = require "perilune.test.scope"
 local sys = require "perilune.test.sys"
 

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- scope: is a test running, or is it the time before and between them? What is opened in a test ends with it; what is
--- opened in setup serves all tests of the file. The runner of `perilune test` says which it is; busted by itself does
--- not, and there everything belongs to a test. And witnesses: what can tell why a test has failed.
+-- scope: whether a test is running, or its setup. What is opened in a test is closed with it; what is opened in setup
+-- stays open for all tests of the file. The runner of `perilune test` says which it is; without it, under plain
+-- busted, everything belongs to a test. It also has the witnesses: functions that tell why a test may have failed.
 
 local M = { inside = true }
 

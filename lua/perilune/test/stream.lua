@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- stream: one connection of a spec, client's or origin's side, plain or TLS. What is read is kept in `buffer` until it
--- is taken. Functions return nil and "timeout", "closed", "reset" or another text where they could not do it.
+-- stream: a connection of a spec, of a client or an origin, plain or TLS. Received bytes are kept in `buffer` until
+-- they are used. If a function fails, it returns nil and "timeout", "closed", "reset" or another text.
 local scheduler = require "perilune.test.scheduler"
 local sys = require "perilune.test.sys"
 local tls = require "perilune.test.tls"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- sys: the system calls that specs need, through LuaJIT's FFI: sockets, poll, processes. Numbers are those of Linux.
--- Functions return nil, message, errno where the call failed. Nothing here waits, but poll.
+-- Functions return nil, message, errno if the call failed. Only poll waits.
 local ffi = require "ffi"
 local bit = require "bit"
 

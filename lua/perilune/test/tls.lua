@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- tls: TLS for the streams of specs, and certificates made on the fly. OpenSSL's library through the FFI, its command
--- for the certificates. Nothing here waits: functions return "read" or "write" for what has to be waited for.
+-- for the certificates. No function waits: they return "read" or "write" if the caller must wait for that.
 local ffi = require "ffi"
 local sys = require "perilune.test.sys"
 

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
--- watch: `perilune test --watch`: runs the specs, and again whenever a file is saved that they have read, or another
--- Lua file beside these. Each run is a process of its own, which tells in a file what came of it and what it has read
--- (PERILUNE_TEST_REPORT); what it leaves in TMPDIR goes with it. A run that is overtaken by a save is ended. Ctrl-C
--- ends all.
+-- watch: `perilune test --watch`: runs the specs, and runs them again whenever a file that they have read, or another
+-- Lua file in the same folders, is saved. Each run is a separate process, which writes its result and the files it
+-- has read into a file (PERILUNE_TEST_REPORT); its files in TMPDIR are removed after it. If a file is saved during a
+-- run, the run is ended. Ctrl-C ends all.
 --
--- Who saves a file may write it, or another one that takes its name: so directories are watched, not files.
+-- An editor may write a file, or replace it with another one: so directories are watched, not files.
 
 local bit = require "bit"
 local ffi = require "ffi"
