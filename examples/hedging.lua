@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- A read that waits for a slow backend asks another one beside it, and takes the first answer: the slowest requests
+-- A read that waits for a slow backend also asks another one, and takes the first answer: the slowest requests
 -- become as fast as the usual ones, for a few requests more. The budget bounds how many more.
 --
 --   PEERS=10.0.0.1:80,10.0.0.2:80,10.0.0.3:80 perilune run examples/hedging.lua

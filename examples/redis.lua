@@ -9,7 +9,7 @@ local redis    = require "perilune.redis"
 
 local store = redis.new(os.getenv "STORE" or "127.0.0.1:6379")
 
--- Counts and sets the expiry in one step: a counter without an expiry would never start anew.
+-- Counts and sets the expiry in one step: a counter without an expiry would never start again.
 local COUNT = [[
   local count = redis.call("INCR", KEYS[1])
   if count == 1 then redis.call("EXPIRE", KEYS[1], ARGV[1]) end

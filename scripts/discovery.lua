@@ -94,7 +94,7 @@ function discovery.dns(set, address, given)
   local wanted = options.read("discovery.dns", given, address_options)
   local fault = core.check_address(address)
   if fault then error(("discovery.dns: '%s': %s"):format(tostring(address), fault), 2) end
-  -- What the resolver keeps is good enough, but for who wants to ask more often, or had no answer.
+  -- The resolver's cache is good enough, except if an interval asks more often, or there was no answer.
   local how = { fresh = wanted.interval ~= nil, family = wanted.family }
   follow(set, address, wanted.interval or wanted.least, function()
     local list, ttl = dns.addresses(address, how) -- or nil and why

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// cores: reads the number anew each time, since a cpuset may change.
+// cores: reads the number each time, since a cpuset may change.
 #include "base/cores.h"
 
 #include <sched.h>

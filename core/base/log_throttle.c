@@ -81,7 +81,7 @@ static struct place *place_of(struct log_class line, uint64_t now_ms) {
   return is_kind ? &places[LAST] : place_of((struct log_class){line.kind, line.kind}, now_ms);
 }
 
-/* Reports what was left out, if anything, and begins anew. */
+/* Reports how many lines were left out, if any, and resets the count. */
 static void take(struct place *p, uint64_t now_ms, struct log_left_out *due) {
   *due = (struct log_left_out){.lines = p->left_out, .over_ms = now_ms - p->since_ms, .level = p->level};
   memcpy(due->text, p->text, sizeof due->text);

@@ -15,8 +15,8 @@ struct stat;
 /* As open(2), close-on-exec. -1, with errno: ELOOP for a link that is not followed as root, EMLINK for a
  * second name. */
 int safe_open(const char *path, int flags, mode_t mode);
-/* The same for a file that is ours alone, whoever we are: a regular one under one name. No link is followed: what it
- * leads to may be anything, and would be written over. ENOTSUP: it is another kind of file. */
+/* The same for a file that only this process uses, as any user: a regular one under one name. No link is followed: it
+ * could lead to any file, which would be overwritten. ENOTSUP: it is another kind of file. */
 int safe_open_own(const char *path, int flags, mode_t mode);
 /* Reads a whole file whose name came from outside. Regular files alone: a FIFO may be silent, a device has no end.
  * Links are followed. False, with errno: EISDIR for a folder, ENOTSUP for another kind of file, EFBIG for one of more

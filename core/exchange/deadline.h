@@ -16,7 +16,7 @@ struct settings;
 
 /* Sets both clocks to what the exchange waits for now. */
 void deadline_watch(struct exchange *x);
-/* The wait for response heads is over, or begins anew with the next attempt or the next part of the request. */
+/* The wait for response heads is over, or begins again with the next attempt or the next part of the request. */
 void deadline_head_came(struct exchange *x);
 void deadline_request_sent(struct exchange *x);
 

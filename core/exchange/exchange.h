@@ -92,7 +92,7 @@ enum transfer {
 struct sent {
   unsigned short status; /* of the final head; 0: none yet */
   bool continued;        /* a 100 was sent, so the client will send the body it announced */
-  bool informed;         /* an interim response was sent: no other peer may begin anew */
+  bool informed;         /* an interim response was sent: no other peer may begin again */
   bool closes;           /* the client's connection closes behind the response */
   bool aborted;          /* the response ended short: the client must see that */
   unsigned peers_code;   /* why, where its peer has reset a stream of HTTP/2: the code of that; else 0 */
@@ -108,7 +108,7 @@ struct request_body {
 };
 
 /* In the order of use: what all steps look at, what the response's and the request's do, and what few exchanges
- * need. With many connections each cache line of it comes from memory anew. */
+ * need. With many connections each cache line of it comes from memory again. */
 struct exchange {
   OBJ_MAGIC;
   struct arena arena;                 /* holds the exchange itself too */
@@ -142,7 +142,7 @@ struct exchange {
   struct hook_outcome outcome;
   struct exchange_times times;
   struct account account; /* what the metrics want to know */
-  struct tried tried;     /* the backends of the attempts so far: whoever begins the lease adds to it */
+  struct tried tried;     /* the backends of the attempts so far: added to when a lease begins */
 
   struct relay down;        /* the response's body, to the client */
   struct response response; /* the peer's, then edited by the response filters */
@@ -152,7 +152,7 @@ struct exchange {
   struct attempt now;     /* the one under way, or the last one */
 
   struct request_body body;
-  struct shadow *shadow; /* held; while another policy is tried beside it (exchange/shadow) */
+  struct shadow *shadow; /* held; while another policy is tried in its shadow (exchange/shadow) */
   struct arena *lent;    /* in `arena`: of the request's text, where that has one of its own; NULL */
   struct str client;     /* arena; its address, once it is gone, and of a shadow; empty: the stream has it */
   enum error last_error; /* of the last attempt that another followed: told where nobody is left to ask */

@@ -26,7 +26,7 @@ static void report_unsafe(struct exchange *x, const char *what) {
 }
 
 /* That a peer closes a connection which waited in the pool is nothing to warn of. What is our own or the
- * policy's was said by whoever found it, who knows more. */
+ * policy's was said by the code that found it, which knows more. */
 static void report(struct exchange *x, enum error error, const char *why) {
   const struct error_info *info = error_info(error);
   const char *gap = why ? ": " : "";

@@ -25,7 +25,7 @@ struct room {
  * follows, or room_for_nobody. False: on_room follows. `must`: it may in any case. */
 bool room_for_client(struct proxy *proxy, struct service *service, bool must);
 void room_for_nobody(struct service *service);
-/* Before a connection to a peer is opened: makes room if it is wanted. False: there is none, and who asks waits. */
+/* Before a connection to a peer is opened: makes room if it is wanted. False: there is none, and the caller waits. */
 bool room_for_upstream(struct proxy *proxy);
 /* Gives up one connection that nobody uses. False: there is none. */
 bool room_make(struct proxy *proxy);

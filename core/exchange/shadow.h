@@ -31,7 +31,7 @@ struct shadow_report {
 
 struct shadow; /* one comparison; shared by the two exchanges */
 
-/* Begins a dry run beside `x`, whose head has just been read and whose service has a policy to try. */
+/* Begins a dry run for `x`, whose head has just been read and whose service has a policy to try. */
 void shadow_begin(struct exchange *x);
 /* `x`, real or shadow, has an answer, a peer or a failure; only its first decision counts. */
 void shadow_decided(struct exchange *x);

@@ -222,7 +222,7 @@ static enum step_result step_response_filter(struct exchange *x) {
   return run_hook(x, HOOK_response_filter, x->hooks->response_filter);
 }
 
-/* The policy's last look at a final head, whoever made it. False: it waits. Where it fails, that is in the log, and the
+/* The policy's last look at a final head, of any origin. False: it waits. Where it fails, that is in the log, and the
  * head goes out as it was. */
 static bool is_looked_at(struct exchange *x) {
   CHECK(!x->sent.status && !x->down.active);

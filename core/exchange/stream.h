@@ -38,7 +38,7 @@ struct stream_head {
   const struct response *response; /* NULL: a plain 100 (Continue) */
   struct body body;                /* what follows it, or what it states (HEAD, 304) */
   bool continues;                  /* a plain 100 goes before it */
-  bool is_taken; /* whoever takes the request's body takes all of it, whatever the response */
+  bool is_taken; /* the body of the request is always taken completely, whatever the response */
 };
 
 struct stream_codec {

@@ -21,7 +21,7 @@ static void spend(struct upload *u, uint64_t now_ms) {
   u->since_ms = now_ms;
 }
 
-/* Another attempt counts its bytes anew. */
+/* Another attempt counts its bytes from 0. */
 static uint64_t more(uint64_t now, uint64_t before) { return now > before ? now - before : 0; }
 
 static void earn(struct upload *u, const struct exchange *x) {

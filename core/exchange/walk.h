@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // walk: what the files that make up an exchange share with each other and with nobody else: steps.c (the
 // walk), failure.c (how they end early), attempt.c (one try at a peer), respond.c (heads to the client),
-// transfer.c (bodies), deadline.c (who owes the next byte), negotiation.c (Upgrade), hedge.c (a second try beside a
-// slow one), elsewhere.c (another behind an answer of error), filter.c (the policy's hooks in the bodies),
-// request_body.c (the body read for the policy).
+// transfer.c (bodies), deadline.c (who owes the next byte), negotiation.c (Upgrade), hedge.c (a second try while
+// the first is slow), elsewhere.c (another backend after an error response), filter.c (the policy's hooks in the
+// bodies), request_body.c (the body read for the policy).
 #ifndef PERILUNE_EXCHANGE_WALK_H
 #define PERILUNE_EXCHANGE_WALK_H
 
@@ -39,7 +39,7 @@ void respond_response(struct exchange *x); /* the head, and what is there of the
 void respond_answer(struct exchange *x);
 /* The response has failed: if nothing of its head was written, the client can still be given another one. */
 void respond_forget_unsent(struct exchange *x);
-/* For answer_filter: x->response becomes the final head that is about to be sent, whoever made it; and its fields are
+/* For answer_filter: x->response becomes the final head that is about to be sent, of any origin; and its fields are
  * taken as the hook left them. */
 void respond_show_head(struct exchange *x);
 void respond_take_head(struct exchange *x);

@@ -43,7 +43,7 @@ static bool is_of_events(const struct headers *h) {
          str_equal_nocase(field_alone(h, STR("X-Accel-Buffering")), STR("no"));
 }
 
-/* What speaks against it whoever asks comes first: then no answer varies. */
+/* Reasons against it that do not depend on the request come first: then no answer varies. */
 struct codable_choice codable_choose(const struct request *request, const struct response *response,
                                      const struct codable_rules *rules) {
   struct codable_choice choice = {.coding = CODING_IDENTITY};

@@ -19,7 +19,7 @@ bool renewal_by_head(const struct headers *stored, const struct headers *answer)
 void renewal_merge(struct headers *to, const struct headers *stored, const struct headers *answer,
                    const struct storable_rules *rules, struct arena *arena);
 /* Does the answer vary on something else? Then the key of the stored response no longer fits: it is to be fetched
- * anew. */
+ * again. */
 bool renewal_changes_vary(const struct headers *stored, const struct headers *answer);
 
 #endif

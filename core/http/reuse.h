@@ -8,7 +8,7 @@
 
 enum reuse {
   REUSE_FRESH,            /* answer with it */
-  REUSE_WHILE_REVALIDATE, /* answer with it, and fetch it anew meanwhile */
+  REUSE_WHILE_REVALIDATE, /* answer with it, and fetch it again meanwhile */
   REUSE_VALIDATE,         /* ask the peer first: it is stale */
   REUSE_ASKED             /* ask the peer first: the client wants it so */
 };

@@ -69,7 +69,7 @@ struct conn {
   ev_io reader, writer;
 };
 
-/* Takes over the connected socket `fd` (made non-blocking by whoever made it). Reading and writing are off.
+/* Takes over the connected socket `fd` (already non-blocking). Reading and writing are off.
  */
 void conn_init(struct conn *conn, struct ev_loop *loop, int fd, const struct conn_events *events,
                void *owner);

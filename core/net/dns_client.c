@@ -311,7 +311,7 @@ static void send_next(struct dns_question *q) {
   ask(q, server);
 }
 
-/* One that was avoided for its time: asked beside the best. */
+/* One whose time of being avoided is over: asked together with the best. */
 static struct server *one_to_probe(const struct dns_question *q) {
   for (unsigned i = 1; i < q->servers->count; i++)
     if (q->order[i]->avoid_until > 0 && q->order[i]->avoid_until <= ev_now(q->servers->loop))
@@ -389,7 +389,7 @@ static void end(struct dns_question *q, enum dns_result result, const char *why)
   ev_feed_event(s->loop, &s->delivery, EV_CUSTOM);
 }
 
-/* One at a time: whoever is told may ask again, or retire the servers. */
+/* One at a time: its owner may then ask again, or retire the servers. */
 static void deliver(struct ev_loop *loop, ev_timer *timer, int events) {
   struct dns_servers *s = timer->data;
   (void)events;

@@ -24,7 +24,7 @@ enum dns_result {
 
 struct dns_reply {
   enum dns_result result;
-  struct dns_records records; /* whoever is told may take them: what is left is freed */
+  struct dns_records records; /* the owner may take them; the rest is freed */
   const char *why;            /* static; of all but DNS_FOUND */
   bool is_local; /* of DNS_FAILED: for want of descriptors or memory, which is no server's fault */
 };

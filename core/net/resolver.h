@@ -44,7 +44,7 @@ struct resolver *resolver_new(struct ev_loop *loop);
 void resolver_free(struct resolver *r);
 /* Asks these servers from now on: "127.0.0.1:5353,[::1]"; NULL: the system's. False: it is not a list of addresses,
  * *why is malloc'd. Where they are others than before, what they have said is forgotten; queries under way go on with
- * the servers that they were asked of. The system's files are looked at anew. */
+ * the servers that they were asked of. The system's files are looked at again. */
 bool resolver_set_servers(struct resolver *r, const char *servers, char **why);
 /* Would resolver_set_servers take it? In any thread. */
 bool resolver_check_servers(const char *servers, char **why);

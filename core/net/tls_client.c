@@ -26,7 +26,7 @@ enum stage { LOADING, LOADED, FAILED };
 
 struct tls_client {
   struct tls_client_options options; /* text owned */
-  _Atomic uint64_t files;   /* fingerprint: as they were when it was made, or last failed to be made anew */
+  _Atomic uint64_t files;   /* fingerprint: as they were when it was made, or last failed to be made again */
   uint64_t trust;           /* the same of those of trust alone */
   struct tls_context *next; /* owned by the list: the newest first; guarded by `lock`, as what follows */
   enum stage stage;
@@ -137,7 +137,7 @@ static bool trust_system(SSL_CTX *ssl, char **why) {
 static bool load_trust(SSL_CTX *ssl, const struct tls_client *client, char **why) {
   const char *ca = client->options.ca.ptr;
   X509_STORE *shared = share_trust(client);
-  /* Whoever names a file trusts what is in it, be it no root. */
+  /* A file that is named is trusted, even if its certificates are not self-signed roots. */
   if (*ca) X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
   if (shared) {
     SSL_CTX_set_cert_store(ssl, shared);
@@ -212,7 +212,7 @@ static struct tls_context *add(const struct tls_client_options *options) {
   return context;
 }
 
-/* Waits for who loads it. NULL: it has failed; who wants it tries by itself, and is told why. */
+/* Waits for the thread that loads it. NULL: that failed; the caller tries itself, and gets the reason. */
 static struct tls_context *await(struct tls_context *context) {
   while (context->client->stage == LOADING) pthread_cond_wait(&loaded, &lock);
   if (context->client->stage == LOADED) return context;

@@ -47,8 +47,8 @@ struct tls_client_options {
  * asking again does not. Others wait only where they ask for one that is being loaded. NULL: *why is malloc'd and names
  * the file. */
 struct tls_context *tls_context_client(const struct tls_client_options *options, char **why);
-/* Loads those kept for peers anew whose files have changed (the system's store included), apart from what is in use, in
- * the calling thread. One that cannot be loaded stays as it is, and the log says why, once for each change. Then either
+/* Loads those kept for peers again whose files have changed (the system's store included), in the calling thread, as
+ * new objects. One that cannot be loaded stays as it is, and the log says why, once for each change. Then either
  * of the two ends it. */
 struct tls_refresh *tls_refresh_begin(void);
 /* How many there were. */

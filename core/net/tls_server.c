@@ -284,7 +284,7 @@ static bool separate_sessions(SSL_CTX *ssl, const struct tls_server_options *opt
 /* The names are what a client is told of whom we trust. */
 static bool trust(SSL_CTX *ssl, const struct tls_server_options *options, struct str ca) {
   STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
-  /* Whoever names a file trusts what is in it, be it no root. */
+  /* A file that is named is trusted, even if its certificates are not self-signed roots. */
   X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
   bool found = tls_trust(ssl, ca, names);
   SSL_CTX_set_client_CA_list(ssl, names);

@@ -51,8 +51,8 @@ static void consume(struct relay *r) {
   r->used = 0;
 }
 
-/* Nothing of the source is held any more, but for a filter that has more to make of it: it may be gone before the relay
- * begins anew. */
+/* Nothing of the source is held any more, unless a filter has more to make of it: it may be gone before the relay
+ * begins again. */
 static void let_go(struct relay *r) {
   if (!r->has_more) consume(r);
   for (int i = 0; i < RELAY_PARTS; i++) r->parts[i].len = 0;

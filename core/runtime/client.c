@@ -100,7 +100,7 @@ static int print_answer(const struct answer *answer) {
   return code;
 }
 
-/* Who has not been named is told: a command that changes something must not go to just any proxy unseen. */
+/* If the proxy was not named, it is printed: a command that changes something must not go unnoticed to any proxy. */
 static void announce(const struct running *running, int fd) {
   if (!running->is_only_one) return;
   fprintf(stderr, "perilune: the proxy that runs is process %d: ", (int)running_peer(fd).pid);

@@ -57,7 +57,7 @@ void command_ended(struct command_server *c, enum waits_for what, bool fine, con
 void command_load_ended(struct command_server *c, int code, const char *text);
 /* How far a canary or a shadow has come: one line without its end. Who does not read misses it. */
 void command_trial_goes_on(struct command_server *c, const char *text);
-/* Who waits for the end of the process is told; then everything is closed. NULL is fine. */
+/* Clients that wait for the end of the process are answered; then everything is closed. NULL is fine. */
 void command_close(struct command_server *c);
 /* Listens no longer, so that a successor is found instead, and removes its file if that is ours; who waits goes on
  * waiting. */

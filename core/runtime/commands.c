@@ -80,7 +80,7 @@ static void do_close_old(struct command_client *client) {
   command_answer(client, EXIT_FINE, "connections on older generations are closed\n");
 }
 
-/* Also where it stops already: who asks wants to know when it has. */
+/* Also if it is stopping already: the client wants to know when it has ended. */
 static void do_stop(struct command_client *client, bool now) {
   command_wait(client, WAITS_FOR_END);
   server_stop(command_server_of(client), now);

@@ -128,7 +128,7 @@ static bool load_trust(const struct forward_options *o, const struct policy_host
   return context || !o->ca.len;
 }
 
-/* The script of the checker is given up: the worker is told that all of this policy is, which is loaded anew then. */
+/* The script of the checker is given up: the worker is told that all of this policy is, which is loaded again then. */
 static void on_checker_lost(const struct policy_host *host, const void *checker) {
   struct worker *worker = host->proxy ? host->proxy->owner : NULL;
   struct forward *f = worker && worker->instance ? worker->instance->policy : NULL;

@@ -12,7 +12,7 @@ struct lending;
 
 void lending_init(struct lending *lending, const struct server *server);
 void lending_free(struct lending *lending);
-/* Looks who has gone or come back. Each second. */
+/* Checks which workers are blocked or have returned. Each second. */
 void lending_beat(struct server *server);
 /* A generation was handed out to the workers: its sockets are lent in place of those of the last one. */
 void lending_renew(struct server *server);

@@ -52,7 +52,7 @@ void notify_ready(void) {
   snprintf(text, sizeof text, "READY=1\nMAINPID=%d", (int)getpid());
   notify_state(text);
   if (ready_fd < 0) return;
-  if (write(ready_fd, "1", 1) != 1) return; /* whoever waited is gone */
+  if (write(ready_fd, "1", 1) != 1) return; /* the process that waited is gone */
   close(ready_fd);
   ready_fd = -1;
 }

@@ -70,7 +70,7 @@ bool pid_file_open(struct pid_file *file, const char *path, const char *user, ch
   return true;
 }
 
-/* In this order whoever reads meanwhile finds a number. */
+/* In this order a concurrent reader always finds a number. */
 void pid_file_write(const struct pid_file *file) {
   char text[16];
   if (file->fd < 0) return;

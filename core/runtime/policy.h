@@ -47,7 +47,7 @@ struct policy_host {
   struct policy_use *use;    /* counts what of it is under way; NULL: nobody asks */
   struct config *config;     /* what perilune.configure adds to; NULL: it is checked and forgotten */
   const struct clock *clock; /* of shared objects; NULL: the system's */
-  /* The policy is to be loaded anew: its script's state was given up, or has no memory left. In the worker's thread;
+  /* The policy is to be loaded again: its script's state was given up, or has no memory left. In the worker's thread;
    * it may come again and again. `policy` is whose. NULL: nobody cares. */
   void (*on_lost)(const struct policy_host *host, const void *policy);
 };

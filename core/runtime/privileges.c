@@ -18,7 +18,7 @@
 #include "base/memory.h"
 #include "base/why.h"
 
-/* Also without a user the groups of whoever started us are none of ours. */
+/* Also without a user, the groups of the user who started the process are dropped. */
 static bool become_group(const char *user, const char *group, gid_t fallback, char **why) {
   const struct group *found = group ? getgrnam(group) : NULL;
   if (group && !found) return why_about(why, "group", group, "there is none of that name");

@@ -233,7 +233,7 @@ static bool become_user(struct server *s, char **why) {
   return privileges_drop(user, config_text(config, CONFIG_group), why);
 }
 
-/* Named as whoever has set it has said it. */
+/* Named as it was set. */
 static bool open_error_log(struct server *s, char **why) {
   const struct config *config = s->options->config;
   char name[CONFIG_OPTION_BYTES];

@@ -22,7 +22,7 @@
 /* Bytes of memory for parts of heads, of one worker. A head that comes at once needs none of it. */
 enum { HEADS_MOST = 32 << 20 };
 /* Looked at in one search; how long a client that was served has for its next request, in any case; and one that has
- * said nothing so far, or only a part of a head. Who has had its last answer goes first. */
+ * said nothing so far, or only a part of a head. Connections whose last answer was sent go first. */
 enum { LOOKED_AT = 64, TRIES = 4, SERVED_MS = 20, SILENT_MS = 1000, LINGER_MS = 1 << 30, LOW_MS = 1000 };
 
 /* A client without a request so far will have one, and so a connection to a peer. One that is idle behind a request
@@ -176,7 +176,7 @@ void room_for_nobody(struct service *service) {
   if (service->census) census_leave(service->census);
 }
 
-/* Who asks is counted already: its exchange, and its connection as one of `upstream_count`. */
+/* The caller is counted already: its exchange, and its connection as one of `upstream_count`. */
 bool room_for_upstream(struct proxy *proxy) {
   while (proxy->downstream_count + proxy->upstream_count > descriptors_share())
     if (!room_make(proxy)) return false;

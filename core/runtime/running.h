@@ -19,7 +19,7 @@ enum { RUNNING_NAME_BYTES = 120 };
 
 struct running {
   char name[RUNNING_NAME_BYTES]; /* of its command socket: a path, or "@perilune-123" */
-  uid_t owner;                   /* who may answer there, beside root and us */
+  uid_t owner;                   /* the user who may answer there, besides root and us */
   bool is_only_one;              /* nobody has named it */
   char absent[384];              /* what to say where nobody listens there; "": the reason of the system */
 };

@@ -81,7 +81,7 @@ struct server {
   unsigned worker_count, running;
   struct listening *listening;    /* owned: what the generation in force listens on */
   unsigned generation;            /* number of the one in force; 0: none yet */
-  struct switching switching;     /* who has it in force */
+  struct switching switching;     /* which workers have it in force */
   struct lending lending;         /* who accepts for whom */
   struct watch *watch;            /* owned; NULL without --watch */
   struct command_server *command; /* owned; NULL where it could not be opened */
@@ -90,7 +90,7 @@ struct server {
   char *changes;             /* owned: lines, of the last reload */
   bool reload_again;         /* asked for while one was under way */
   struct loader *loader;     /* its own; while a generation is loaded */
-  bool load_aborted;         /* it is to be dropped; until whoever asked for it has been told */
+  bool load_aborted;         /* it is to be dropped; until the client that asked for it was told */
   struct canary *canary;     /* owned; while one is tried */
   struct dryrun *dryrun;     /* owned; while a policy is tried in the shadow */
   struct handover *handover; /* owned; while a successor starts */
@@ -106,13 +106,13 @@ struct server {
 };
 
 /* Loads the next generation for all workers, opens what it listens on in addition, and puts it in force everywhere; or
- * changes nothing. Begins that, where there is no obstacle; the outcome is logged and told to who waits for it on the
+ * changes nothing. Begins that, if there is no obstacle; the outcome is logged and told to the client that waits on the
  * command socket. (reload.c) */
 void server_reload(struct server *server);
 /* Stops all workers: gracefully, or at once. NULL, or why that is no news. (stopping.c) */
 const char *server_stop(struct server *server, bool now);
 /* Starts a successor with our listeners; we drain once it serves, and go on if it does not. The outcome is
- * logged and told to who waits for it on the command socket. False: *why is a malloc'd message. (upgrade.c) */
+ * logged and told to the client that waits on the command socket. False: *why is a malloc'd message. (upgrade.c) */
 bool server_upgrade(struct server *server, char **why);
 /* For the files of runtime/ that end it (stopping.c): before the workers start; told by a worker's thread at its end;
  * and the end of the process without what is stuck, from any thread. */
@@ -131,7 +131,7 @@ void server_enter(struct server *server, enum phase phase);
 /* Why that cannot be done now, since when, and what ends that: valid until it is called again; NULL: it can be done.
  * Control thread. (process.c) */
 const char *server_refusal(struct server *server, enum demand demand);
-/* All workers have the first generation in force: whoever started us is told. (process.c) */
+/* All workers have the first generation in force: the process that started us is told. (process.c) */
 void server_begin_to_serve(struct server *server);
 /* Makes up for a reload that was asked for while there was an obstacle, which has gone. (reload.c) */
 void server_reload_queued(struct server *server);

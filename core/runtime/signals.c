@@ -75,7 +75,7 @@ static const struct {
 };
 enum { SIGNALS = sizeof table / sizeof *table, INT_BIT = 1, TERM_BIT = 2 };
 
-/* Once a second: whoever sends them does not wait for a line each. */
+/* At most once a second, whatever the number of signals. */
 static void refused(struct signals *signals, const char *what, const char *why) {
   uint64_t now_ms = clock_now_ms(&clock_system);
   signals->refused++;

@@ -46,7 +46,7 @@ struct worker {
   unsigned drain_ms;            /* after which that is reported */
   struct timer grace;
   bool told_lost;                         /* of the policy in force, by on_lost */
-  void (*on_lost)(struct worker *worker); /* its policy is to be loaded anew; in its thread; may be NULL */
+  void (*on_lost)(struct worker *worker); /* its policy is to be loaded again; in its thread; may be NULL */
   void (*on_switched)(struct worker *worker); /* called in its thread; may be NULL */
   /* The answer to worker_tally, in its thread: of the policy in force, and of the canary. */
   void (*on_tally)(struct worker *worker, unsigned trial, const struct policy_tally *in_force,

@@ -67,7 +67,7 @@ bool backend_is_ejected(const struct backend *b, uint64_t now_ms) {
   return GET(b->ejected_until_ms) > now_ms;
 }
 
-/* Whoever finds that the time is over ends it; one of all workers notes when. */
+/* The first worker that finds that the time is over ends it, and notes when. */
 static bool serves_ejection(struct backend *b, uint64_t now_ms) {
   uint64_t until_ms = GET(b->ejected_until_ms);
   if (until_ms == 0) return false;

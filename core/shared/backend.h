@@ -92,7 +92,7 @@ double backend_latency_us(const struct backend *b, uint64_t now_ms);
 /* Takes note of a result. NULL, or in words the rule by which the backend is to be ejected now. */
 const char *backend_report(struct backend *b, const struct backend_rules *rules, bool failed,
                            uint64_t now_ms);
-/* Until when: a growing time from now. Its counts begin anew. */
+/* Until when: a growing time from now. Its counts begin again. */
 void backend_eject(struct backend *b, const struct backend_rules *rules, uint64_t now_ms);
 bool backend_is_ejected(const struct backend *b, uint64_t now_ms);
 

@@ -40,7 +40,7 @@ void idle_counts_table_free(struct idle_counts_table *table);
 struct idle_counts *idle_counts_join(struct idle_counts_table *table, struct str identity, unsigned worker,
                                      void *owner);
 void idle_counts_leave(struct idle_counts *counts, unsigned worker);
-/* For who has one already. Thread-safe. */
+/* For callers that have one already. Thread-safe. */
 void idle_counts_hold(struct idle_counts *counts);
 void idle_counts_release(struct idle_counts *counts);
 

@@ -47,7 +47,7 @@ struct tally {
   cell retries;
   cell accept_pauses;       /* how often there was no room for a client, so that it waited in the kernel */
   cell given_up;            /* connections of clients that were closed while they waited, to make room */
-  cell hedges, hedges_lost; /* second attempts beside a slow one; of these, those that came too late */
+  cell hedges, hedges_lost; /* second attempts while one was slow; of these, those that came too late */
   cell failures[ERROR_COUNT];
   cell compressed[TALLY_CODINGS];     /* bodies that were begun to be encoded for clients */
   cell decompressed[TALLY_CODINGS];   /* the same of those that were decoded for the policy */
@@ -61,7 +61,7 @@ struct tally {
   cell downstreams, exchanges, upstreams, upstreams_idle, vm_bytes;
   cell upstreams_http2, upstream_streams; /* of upstreams: those of HTTP/2; requests under way on these */
   cell vms_given_up;                      /* policies whose VM was given up, or had no memory left */
-  cell lacks_vm;                          /* 1: so was that of the policy in force, which is loaded anew */
+  cell lacks_vm;                          /* 1: so was that of the policy in force, which is loaded again */
   cell background;                        /* runs of the policies' own work under way */
   cell old_generations, old_exchanges;    /* older ones that are still in use, and by how many exchanges */
   cell names, names_kept, names_stale;    /* looked up; answered from memory; with what is over its time */

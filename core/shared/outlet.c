@@ -201,7 +201,7 @@ static size_t make_packet(char *packet, size_t room, const char *line, size_t le
   return (size_t)n < room ? (size_t)n : room - 1;
 }
 
-/* syslogd may have been started anew meanwhile. */
+/* syslogd may have been started again meanwhile. */
 static bool send_again(struct outlet *o, const char *packet, size_t length) {
   int fd = connect_syslog(o->path);
   if (fd < 0) return false;

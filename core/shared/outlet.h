@@ -24,7 +24,7 @@ bool outlet_open(struct outlet *outlet, const char *target, char **why);
 void outlet_close(struct outlet *outlet);
 /* Removes the file that outlet_open made, if nothing stands in it. */
 void outlet_undo(const struct outlet *outlet);
-/* Of a file: opens the path anew, and keeps the old one if that fails. */
+/* Of a file: opens the path again, and keeps the old one if that fails. */
 void outlet_reopen(struct outlet *outlet);
 /* Writes a part of what two slices hold, which are whole lines at the start of a line or behind what was
  * taken. *taken: bytes written or given up; *dropped: lines among them that were given up. False: nothing can

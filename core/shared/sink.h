@@ -21,7 +21,7 @@ enum sink_priority { SINK_ERROR = 3, SINK_WARNING = 4, SINK_INFO = 6, SINK_DEBUG
  * NULL: *why is a malloc'd message. */
 struct sink *sink_open(const char *target, unsigned lanes, bool is_patient, char **why);
 /* Lines want no time of their own and no line feeds within. */
-/* The open file that it writes to, before it is opened anew; -1: it writes to no file of its own. */
+/* The open file that it writes to, before it is opened again; -1: it writes to no file of its own. */
 int sink_file(const struct sink *sink);
 bool sink_is_syslog(const struct sink *sink);
 
@@ -30,7 +30,7 @@ void sink_write(struct sink *sink, unsigned lane, enum sink_priority priority, c
                 size_t length);
 /* Lines so far that were not written. Thread-safe. */
 uint64_t sink_dropped(const struct sink *sink);
-/* Opens its file anew, behind the lines that it has: what was renamed is left. Thread-safe. */
+/* Opens its file again, behind the lines that it has: what was renamed is left. Thread-safe. */
 void sink_reopen(struct sink *sink);
 
 /* Nobody writes any more: what it has is written within `ms`, in its own thread. Does not wait. */

@@ -132,7 +132,7 @@ bool store_remove(struct store *s, struct str key) { return index_remove(s, stor
 
 /* --- emptying --- */
 
-/* Written anew in the main log. False: there is no room, or whoever stored or removed the key meanwhile comes first. */
+/* Written again in the main log. False: there is no room, or the key was stored or removed meanwhile. */
 static bool move(struct store *s, const struct record *r, struct store_place place, unsigned freq,
                  size_t *bytes) {
   struct store_lease lease;

@@ -34,7 +34,7 @@ static int raise(lua_State *L, struct config *scratch, const char *name, char *w
   return lua_error(L);
 }
 
-/* In the first run their number is not known before. Who has asked for it already is loaded again. */
+/* In the first run their number is not known before. A policy that has used it already is loaded again. */
 static void heed_workers(struct vm *vm, const struct config *config) {
   if (vm->host.is_first && !vm->workers_told) vm->host.workers = vm->host.worker = config_workers(config);
 }

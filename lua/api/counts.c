@@ -21,7 +21,7 @@ static void *make(const void *config) {
 }
 static void release(void *object) { counts_free(object); }
 
-/* What a reload makes larger or smaller begins anew. */
+/* If a reload makes it larger or smaller, it starts empty. */
 static bool fits(const void *object, const void *config) {
   const struct counts_config *wanted = config;
   return counts_interval_ms(object) == wanted->interval_ms && counts_keys(object) == wanted->keys;

@@ -25,7 +25,7 @@ static void *make(const void *config) {
   return dict_new(wanted->bytes, wanted->clock);
 }
 static void release(void *object) { dict_free(object); }
-/* With another size it begins anew. */
+/* With another size it starts empty. */
 static bool fits(const void *object, const void *config) {
   return dict_bytes(object) == ((const struct dict_config *)config)->bytes;
 }

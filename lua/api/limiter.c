@@ -20,7 +20,7 @@ static void *make(const void *config) {
 }
 static void release(void *object) { limiter_free(object); }
 
-/* A limit that a reload changes begins anew. */
+/* A limit that a reload changes starts with empty counts. */
 static bool fits(const void *object, const void *config) {
   const struct limiter_rules *a = limiter_rules(object), *b = &((const struct limiter_config *)config)->rules;
   return a->kind == b->kind && a->max == b->max && a->burst == b->burst && a->interval_ms == b->interval_ms &&

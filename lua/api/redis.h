@@ -106,7 +106,7 @@ struct redis_told {
 struct redis_health {
   bool is_tripped;
   bool heard;        /* a reply came since the last look at a silent server */
-  bool is_stale;     /* answers READONLY: it is connected anew, which may lead to another server */
+  bool is_stale;     /* answers READONLY: it is connected again, which may lead to another server */
   unsigned failures; /* in a row */
   unsigned pause_ms; /* the next */
   uint64_t asked_ms; /* when somebody wanted it last */

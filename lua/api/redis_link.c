@@ -226,7 +226,7 @@ static void lose(struct redis_link *l, const char *why) {
 
 void redis_link_fail(struct redis_link *l, const char *why) { pause_after(l, why); }
 
-/* A stale link is connected anew when nothing of it is under way: what is held goes to the new connection. */
+/* A stale link is connected again when nothing of it is under way: what is held goes to the new connection. */
 static void renew(struct redis_link *l) {
   hang_up(l);
   l->health.renewed_ms = now_ms(l);

@@ -177,7 +177,7 @@ void redis_queue_fail(struct redis_link *l) {
   }
 }
 
-/* Whoever waits is told from the loop: this may run while a task does. */
+/* A waiting task is woken from the loop, since this may run while another task does. */
 static void drop_all(struct list *commands) {
   LIST_EACH(node, commands) {
     struct redis_command *c = LIST_ENTRY(node, struct redis_command, link);

@@ -131,7 +131,7 @@ static int duration(lua_State *L) {
 
 static int phase(lua_State *L) {
   const struct exchange *x = check(L);
-  const struct task *task = task_of(x); /* body hooks run beside those of the walk */
+  const struct task *task = task_of(x); /* body hooks run concurrently with the others */
   lua_pushstring(L, hook_name(task ? task->hook : x->hook));
   return 1;
 }

@@ -73,7 +73,7 @@ struct socket {
   bool connecting, is_spare, eof;
   bool one_way;            /* what is sent gets no answer */
   bool cut;                /* a send ended early: what follows would make no sense */
-  const char *outstanding; /* why something may still come for who has it now; NULL: nothing will; static */
+  const char *outstanding; /* why an answer to the present user may still come; NULL: none will; static */
   bool is_broken;          /* a receive has failed: which answer is whose is not known any more */
   const char *kind;        /* of the failure to connect: its name in the table of errors; static */
   char why[160];           /* of OUTCOME_FAILED */
@@ -90,7 +90,7 @@ struct socket_handle {
 struct socket *socket_new(struct vm *vm);
 /* For conn_adopt, once it is connected. */
 const struct conn_events *socket_events(void);
-/* Closes and frees, at the next safe point of the loop. Whoever waits for it is told. */
+/* Closes and frees, at the next safe point of the loop. Tasks that wait for it are woken. */
 void socket_free(struct socket *s);
 
 /* For the parts of waiting calls (handle_add_waiting). Argument 1 is the handle; they raise where another task

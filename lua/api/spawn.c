@@ -131,7 +131,7 @@ static void wake(struct task *waiter) {
   depth--;
 }
 
-/* Whoever waits for it is told from the loop. The last thing here: the waiter may end the exchange. */
+/* A task that waits for it is woken from the loop. This must come last: the waiter may end the exchange. */
 static void on_task_end(struct task *task, enum task_status status) {
   struct spawned *s = task->owner;
   struct task *waiter = take_waiter(s);
@@ -143,7 +143,7 @@ static void on_task_end(struct task *task, enum task_status status) {
   if (waiter) wake(waiter);
 }
 
-/* Leaves no task and no results. Whoever waits for it, which may be another exchange, is told. The task is forgotten
+/* Leaves no task and no results. A task that waits for it, maybe of another exchange, is woken. The task is forgotten
  * before it is freed, and the handle, which nothing anchors any more, is not looked at behind that. */
 static void drop(struct spawned *s) {
   struct task *waiter = take_waiter(s), *task = s->task;

@@ -160,7 +160,7 @@ local Set = {}
 -- Where sets were made that have had no backend so far, and nobody has said that they will: for `perilune check`.
 local empty = setmetatable({}, { __mode = "k" })
 
---- The set is filled later, by whoever calls this.
+--- The caller will fill the set later.
 function balancer.is_filled_later(set) empty[set] = nil end
 
 --- Where sets were made that have no backends: an array of { path, line }.
@@ -281,7 +281,7 @@ function balancer.define(name, algorithm)
   function class:__tostring() return name .. ": " .. table.concat(self:addresses(), ", ") end
 
   local module = {}
-  --- A set of the addresses in `list`, with the options of set_options beside them.
+  --- A set of the addresses in `list`, which may also have the options of set_options.
   function module.new(list, ...)
     if list == module then check.raise(name .. ".new is called with a dot, not with a colon") end
     check.no_more(name .. ".new", "options of a set stand in its list: { '10.0.0.1:80', passive = {...} }", ...)

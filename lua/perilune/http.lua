@@ -12,7 +12,7 @@ local http = {}
 local LIMIT = 1048576 -- bytes of a body that is not streamed
 local INTERIM_MOST = 16
 
--- Options of a request beside those of tcp.connect.
+-- Options of a request, with those of tcp.connect.
 local valid = {
   method = { "string", "GET" },
   url = { "string", options.required },

@@ -226,7 +226,7 @@ end
 local Stream = { __name = "perilune.redis.stream", close = close }
 Stream.__index = Stream
 
--- "$" is what is new: counted from now on, and not anew with each read, which would lose what comes in between.
+-- "$" means new entries: from now on, and not from each read on, which would lose entries in between.
 function Stream:begin()
   if self.last ~= "$" then return true end
   local entries, why, kind = self.connection:call("XREVRANGE", self.key, "+", "-", "COUNT", 1)

@@ -24,9 +24,9 @@
 --- | what | where |
 --- |---|---|
 --- | `require "perilune.x"` | Perilune's own modules |
---- | `require "gateway.config"` | `gateway/config.lua` or `gateway/config/init.lua` beside the script, then package.path |
---- | `dofile "sides.lua"`, `loadfile` | beside the script; an absolute path stays as it is |
---- | options that name a file (certificates, logs, `ca`, discovery.file) | beside the script |
+--- | `require "gateway.config"` | `gateway/config.lua` or `gateway/config/init.lua` in the folder of the script, then package.path |
+--- | `dofile "sides.lua"`, `loadfile` | in the folder of the script; an absolute path stays as it is |
+--- | options that name a file (certificates, logs, `ca`, discovery.file) | in the folder of the script |
 --- | `io.open` | in the working directory of the process |
 ---
 --- `--watch` reloads when the script, a module, a file read by dofile or loadfile, or a certificate changes; a file that
@@ -236,8 +236,8 @@ function perilune.set_memory_limit(bytes) end
 function perilune.configure(settings) end
 
 --- ---------------------------------------------------------------------------------------------------------------
---- State that all workers share by name, and that survives a reload. An upgrade begins it anew: dicts, rates and
---- counts are empty in the successor
+--- State that all workers share by name, and that survives a reload. After an upgrade it is empty: dicts, rates and
+--- counts begin again in the new process
 ---
 --- ```lua
 --- local visits = perilune.dict("visits", { size = 4 * 1024 * 1024 })
@@ -466,7 +466,7 @@ function log.is_on(level) end
 ---@field key? string PEM file
 ---@field ocsp? string DER file with the OCSP response for the certificate, to be stapled
 ---@field certificates? perilune.certificate_files[] further ones: the client's server name chooses, and ECDSA or RSA
---- what it can do; the first of all is for clients that name none, or one that is not there. A reload reads them anew where
+--- what it can do; the first of all is for clients that name none, or one that is not there. A reload reads them again where
 --- they have changed, and `--watch` reloads then. A key that only root may read is kept over reloads once the process has
 --- become its `user`, until the file changes: the start warns of such files
 ---@field client_verify? "off"|"optional"|"required" clients show a certificate by client_ca; "off"
@@ -606,7 +606,7 @@ function log.is_on(level) end
 ---@field response_filter? fun(session: perilune.session, response: perilune.response, ctx: table)
 ---@field error_while_proxy? perilune.error_while_proxy
 ---@field fail_to_proxy? fun(session: perilune.session, error: perilune.error, ctx: table): integer? another status
----@field answer_filter? perilune.answer_filter each final head, whoever made it
+---@field answer_filter? perilune.answer_filter each final head, of any origin
 ---@field logging? fun(session: perilune.session, error: perilune.error?, ctx: table) always last, exactly once
 
 --- Three kinds of response reach a client: a peer's, the policy's own (session:respond), and the proxy's error pages.
@@ -714,7 +714,7 @@ function log.is_on(level) end
 --- or a list of those to allow. Those that are not named keep their default: on if the meaning is never in doubt, off if
 --- two programs could disagree about where a response or a field ends. (If they disagree, an attacker who can make the
 --- origin write such bytes can make it write a response that the next client gets.) The client never sees a deviation: its
---- response is written anew. Requests are always read strictly.
+--- response is written again. Requests are always read strictly.
 ---
 --- White space before the colon of a response field is always removed (RFC 9112 section 5.1).
 ---@class perilune.lenient
@@ -723,7 +723,7 @@ function log.is_on(level) end
 ---@field many_fields? boolean up to 1,000 fields in a head, even if the listener's fields_limit is lower; on. head_limit
 --- still limits the size of the head
 ---@field bare_lf? boolean lines of a head that end with LF alone; off. The risk: if the origin copies a value with LF in it,
---- whoever chose that value can write fields and responses
+--- a client that chose that value can write fields and responses
 ---@field obs_fold? boolean a field that continues in the next line, which begins with white space: they become one line; off.
 --- The risk: the origin, or a proxy in between, meant the second line as another field
 ---@field both_lengths? boolean Content-Length together with chunked: the chunks count, Content-Length is removed, and the

@@ -347,7 +347,7 @@ local tcp = {}
 ---@return perilune.socket?, string? message, string? kind of the error, as error:kind() has it
 function tcp.connect(address, options) end
 
---- Connects anew, and closes.
+--- Makes a new connection, and closes it.
 ---@param address string
 ---@param options? perilune.tcp_options
 ---@return true?, string? message, string? kind of the error

@@ -27,7 +27,7 @@ void handle_define(lua_State *L, enum handle_kind kind, const char *name, const 
 void handle_set_end(lua_State *L, enum handle_kind kind, handle_end_fn *end);
 /* Ends all that are left. */
 void handles_end(struct vm *vm);
-/* For fields beside the methods: `index` becomes __index, with the table of methods as its upvalue. -0 +0 */
+/* For fields in addition to the methods: `index` becomes __index, with the table of methods as its upvalue. -0 +0 */
 void handle_wrap_index(lua_State *L, enum handle_kind kind, lua_CFunction index);
 /* Adds a method that may wait, in two parts given the same arguments: `start` parks the task unless there is
  * nothing to wait for, `finish` gives the results. -0 +0 */

@@ -65,7 +65,7 @@ struct ctx_supply {
   unsigned fresh, count, room;
 };
 
-/* background.h: the policy's own work, beside requests. */
+/* background.h: the policy's work that belongs to no request. */
 enum background_state {
   BACKGROUND_WAITS, /* the policy is not in force yet */
   BACKGROUND_RUNS,

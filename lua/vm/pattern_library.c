@@ -92,7 +92,7 @@ static size_t check_start(lua_State *L, size_t length) {
   return (size_t)start - 1 > length ? length : (size_t)start - 1;
 }
 
-/* LuaJIT compares at each place anew, which is the product of both lengths. -0 +n */
+/* LuaJIT compares at each place again, which is the product of both lengths. -0 +n */
 static int find_plainly(lua_State *L, struct str subject, struct str text, size_t start) {
   const char *at = memmem(subject.ptr + start, subject.len - start, text.ptr, text.len);
   if (!at) {

@@ -194,7 +194,7 @@ static __attribute__((noinline)) int call_lua(struct vm *vm, lua_State *co, int 
   return status;
 }
 
-/* The state was replaced: what waited in it fails, from the loop, and the host loads the policy anew. */
+/* The state was replaced: what waited in it fails, from the loop, and the host loads the policy again. */
 static void abandon_all(struct vm *vm) {
   LIST_EACH(node, &vm->tasks) task_abandon(LIST_ENTRY(node, struct task, link));
   if (vm->host.on_lost) vm->host.on_lost(&vm->host, vm->policy);

@@ -11,7 +11,7 @@
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 
-/* A coroutine of the policy that waits yields this to whoever resumed it, up to the task: see coroutines. */
+/* A coroutine of the policy that waits yields this to the code that resumed it, up to the task: see coroutines. */
 static char waits;
 
 int task_wait(lua_State *L, void (*cancel)(void *what), void *what) {

@@ -152,7 +152,7 @@ int token_refuse(lua_State *L, int index, const char *wanted) {
 
 /* --- their metatable ------------------------------------------------------------------------------------ */
 
-/* "session GET /path", "request (ended)"; light userdata of others as ever. */
+/* "session GET /path", "request (ended)"; light userdata of others as usual. */
 static int to_string(lua_State *L) {
   struct token token;
   if (!token_test(L, 1, &token)) {

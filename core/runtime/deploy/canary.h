@@ -17,8 +17,8 @@ struct canary_options {
   unsigned max_errors; /* of 10,000: how many more may fail than with the policy in force (1 %) */
 };
 
-/* Begins, with loading; the outcome is logged and told to who waits for it on the command socket. False: *why is a
- * malloc'd message, and nothing has begun. */
+/* Begins, with loading; the outcome is logged and told to the client that waits on the command socket. False: *why is
+ * a malloc'd message, and nothing has begun. */
 bool canary_start(struct server *server, const struct canary_options *options, char **why);
 /* What speaks against the policy that is tried, as words for people; NULL: nothing does. `max_errors` is of 10,000.
  * Before it `is_over` only what can hardly be chance. */

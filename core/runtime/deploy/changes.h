@@ -27,7 +27,7 @@ void changes_of_files(const struct stamps *before, const struct stamps *now, FIL
 void changes_of_listeners(const struct listening *before, const struct listening *now, FILE *out);
 /* `now` is what the new policy configures; what the command line has set is not the policy's to change. */
 void changes_of_settings(const struct config *running, const struct config *now, FILE *out);
-/* What shared objects the policy in force has, which a successor begins anew: malloc'd, one line without its end.
+/* What shared objects the policy in force has, which a successor begins again: malloc'd, one line without its end.
  * NULL: none. */
 char *changes_of_successor(struct registry *registry);
 

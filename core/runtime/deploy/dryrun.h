@@ -11,7 +11,7 @@
 struct dryrun;
 struct server;
 
-/* Begins; the report goes to who waits for it on the command socket. False: *why is a malloc'd message. */
+/* Begins; the report goes to the client that waits for it on the command socket. False: *why is a malloc'd message. */
 bool dryrun_start(struct server *server, unsigned for_ms, char **why);
 /* Before its time, with a report of what was seen: at once, but for a moment for a worker that does not answer. */
 void dryrun_abort(struct dryrun *dryrun);

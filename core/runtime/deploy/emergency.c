@@ -25,7 +25,7 @@ static void put_off(struct emergency *e) {
   e->wait_ms = longer < WAIT_MOST_MS ? longer : WAIT_MOST_MS;
 }
 
-/* The try goes on until another generation is in force, whoever has loaded it. */
+/* The try goes on until another generation is in force, for whatever reason it was loaded. */
 static void on_due(struct timer *timer) {
   struct emergency *e = CONTAINER_OF(timer, struct emergency, timer);
   struct server *s = CONTAINER_OF(e, struct server, emergency);

@@ -12,7 +12,7 @@ struct handover;
 struct listening;
 struct server;
 
-/* Our program's file, to be started anew by its name. Before threads start. */
+/* Our program's file, to be started again by its name. Before threads start. */
 void handover_note_program(void);
 /* The process serves (why NULL); or has failed, is no more, and we go on. */
 typedef void handover_ended(struct server *server, pid_t successor, const char *why);

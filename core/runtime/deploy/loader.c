@@ -98,7 +98,7 @@ static void *help(void *batch) {
   return NULL;
 }
 
-/* Threads beside this one: no more than there are cores, nor where loading takes no time. */
+/* Additional threads: no more than there are cores, and none if loading takes almost no time. */
 static unsigned count_helpers(const struct server *s) {
   unsigned cores = cores_available(), most = s->worker_count < cores ? s->worker_count : cores;
   return s->options->source.kind->hurry ? most - 1 : 0;
@@ -288,7 +288,7 @@ static void set_patience(struct loader *loader) {
 }
 
 /* A main chunk that is blocked in a call can be neither interrupted nor left. Who waits is told. Should it come to its
- * end, it is dropped where that was asked for; else it is put in force or refused as ever, and that is logged. */
+ * end, it is dropped where that was asked for; else it is put in force or refused as usual, and that is logged. */
 static void tell_overdue(struct server *s) {
   static const char waits[] =
       "%s has not come to its end in %g s (reload_timeout); it is waited for in the "

@@ -95,7 +95,7 @@ static void log_lines(enum log_level level, const char *text) {
     if (line.len) log_unthrottled(level, "%.*s", STR_ARG(str_trim(line)));
 }
 
-/* What has changed is logged, and told to who has asked for it once all workers have switched. */
+/* The changes are logged, and told to the client once all workers have switched. */
 static void note_changes(struct server *s, struct generation *g, const char *files) {
   struct stamps *stamps = stamps_take(files);
   free(s->changes);
@@ -144,7 +144,7 @@ struct generation *generation_load_now(struct server *s, struct first_load *firs
   return g;
 }
 
-/* Who has asked for a load. */
+/* The client that has asked for a load. */
 struct asker {
   generation_done *done;
   void *owner;               /* borrowed */
@@ -191,7 +191,7 @@ bool generation_keeps_listeners(const struct server *s, const struct generation 
   return g->listening->count == s->listening->count && listening_dropped(g->listening, s->listening) == 0;
 }
 
-/* What is taken from the machine is looked at anew. */
+/* What is taken from the machine is checked again. */
 static void put_environment_in_force(struct generation *g) {
   tzset();
   tls_refresh_commit(g->tls);
@@ -240,7 +240,7 @@ void generation_free(struct generation *g, unsigned workers) {
 
 /* --- on behalf of those who ask --------------------------------------------------------------------------- */
 
-/* Before all others that wait: who has ended it. */
+/* Before all others that wait: the client that has aborted it. */
 static void tell_abort(struct server *s, const char *what) {
   char *text = why_text("the %s was ended while it was being loaded; generation %u stays in force\n", what,
                         s->generation);

@@ -23,7 +23,7 @@ static void go_on(struct server *s, const char *why) {
 
 #define ANEW "begins anew in the successor: "
 
-/* The answer to who has asked for it. Malloc'd. */
+/* The answer to the client. Malloc'd. */
 static char *tell_success(struct server *s) {
   char *anew = changes_of_successor(s->registry);
   if (!anew) return why_text("upgraded\n");

@@ -81,7 +81,7 @@ void logs_free(struct logs *logs) {
   free(logs);
 }
 
-/* One that is about to end is no longer found: whoever wants its target gets a new one. Under the lock, as
+/* One that is about to end is no longer found: another user of its target gets a new one. Under the lock, as
  * what follows. */
 static struct entry *find(struct logs *logs, const char *target) {
   LIST_EACH(node, &logs->entries) {

@@ -27,7 +27,7 @@ void logs_commit(struct logs *logs);
 /* Removes files that were made for a policy that has never been in force. Thread-safe. */
 void logs_release(struct logs *logs, struct policy_listener *listeners, unsigned count);
 
-/* Opens all files anew. */
+/* Opens all files again. */
 void logs_reopen(struct logs *logs);
 /* Frees what was released and has been written; once a second. */
 void logs_tend(struct logs *logs);

@@ -18,7 +18,7 @@ struct names_sum {
 struct names_sum names_sum(const struct server *server);
 /* Runs of after, every and spawn under way. */
 uint64_t background_sum(const struct server *server);
-/* VMs that were given up, or had no memory left, so that the policy was loaded anew. */
+/* VMs that were given up, or had no memory left, so that the policy was loaded again. */
 uint64_t vms_given_up_sum(const struct server *server);
 /* 0 before the first call. */
 double hook_mean_us(const struct hook_tally *tally);

@@ -335,7 +335,7 @@ local function attempt(self, origin, tries)
   return deliver(self, answer)
 end
 
--- Both walks, to the peer and back, end here: the final head is shown to answer_filter, whoever made it.
+-- Both walks, to the peer and back, end here: the final head is shown to answer_filter, whatever its origin.
 local function look_at(self, response)
   call_to_end(self, "answer_filter")
   response.headers = self:response().headers

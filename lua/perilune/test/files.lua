@@ -52,7 +52,7 @@ function M.find(path)
     spec_directory == "" and "the working directory" or spec_directory, lfs.currentdir())
 end
 
---- The policy at this path is loaded: its modules and files lie beside it.
+--- The policy at this path is being loaded: its modules and files are in its folder.
 function M.enter_policy(path)
   policy_directory = directory_of(path)
   core.test_directory(policy_directory)
@@ -68,7 +68,7 @@ local function is_of_project(path)
   return path:sub(1, 1) ~= "/"
 end
 
--- Each module that is found by package.path, whoever requires it.
+-- Each module that is found by package.path, wherever it is required.
 local find_module = package.loaders[2]
 package.loaders[2] = function(name)
   local path = package.searchpath(name, package.path)

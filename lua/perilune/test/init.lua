@@ -62,8 +62,8 @@ local function load_with(run)
   return policy
 end
 
---- Loads a policy: the path of a script, beside the spec or in the working directory, or a table of hooks. It takes the
---- place of the one loaded before: background work ends, shared state begins anew.
+--- Loads a policy: the path of a script, in the folder of the spec or the working directory, or a table of hooks. It
+--- replaces the one loaded before: its background work ends, and shared state is empty again.
 ---@param source string|table
 ---@param options? table for a table of hooks: the options of perilune.listen
 function test.policy(source, options)

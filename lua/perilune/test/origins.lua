@@ -43,7 +43,7 @@ local function is_chunked(answer)
   return answer.is_list and not fields.new(answer.headers).content_length
 end
 
--- Each piece by itself, so that whoever reads has a chance to see it alone; trailers behind the last chunk.
+-- Each piece separately, so that a reader can see it alone; trailers after the last chunk.
 local function send_pieces(connection, head, answer)
   local ok, why = connection:send(head)
   for _, piece in ipairs(answer.pieces) do

@@ -65,7 +65,7 @@ local function explain_failures(busted)
   end
 end
 
--- For who has started this run to watch it: what came of it, and which files it read.
+-- For `perilune test --watch`: the result of the run, and which files it read.
 local counts = { success = 0, failure = 0, error = 0, pending = 0 }
 
 local function count_tests(busted)

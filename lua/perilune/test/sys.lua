@@ -145,7 +145,7 @@ function M.listen(host, port, backlog)
   return fd
 end
 
---- A port that is taken, also from whoever asks for a free one, and at which nobody listens.
+--- A port on which nobody listens, and which is reserved, so that nobody else gets it as a free one.
 function M.reserve(host)
   local address, length, family = address_of(host, 0)
   local fd = C.socket(family, SOCK_STREAM + SOCK_CLOEXEC, 0)

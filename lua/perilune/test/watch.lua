@@ -72,7 +72,7 @@ local function subdirectories(path)
   return list
 end
 
--- The modules of a policy that a proxy has loaded, nobody tells: they lie beside it, or one folder below.
+-- The modules of a policy that a proxy has loaded are not known: they are in its folder, or one below.
 local function add_file(watched, path)
   local directory = directory_of(path)
   watched.files[path:gsub("^%./", "")] = true
