@@ -40,7 +40,7 @@ struct tls_identity;
   X(response_filter)          /* (session, response, ctx): head as the client gets it */                     \
   X(error_while_proxy)        /* (session, peer, error, ctx, reused): after connect; error.retry decides */  \
   X(fail_to_proxy)            /* (session, error, ctx): may answer; may give a status */                     \
-  X(answer_filter)            /* (session, response, ctx): each final head, of any origin; its fields */   \
+  X(answer_filter)            /* (session, response, ctx): each final head, of any origin; its fields */     \
   X(logging)                  /* (session, error or nil, ctx): always last, exactly once */
 
 #define BODY_HOOK_TABLE(X)                                                                                   \

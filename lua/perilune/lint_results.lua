@@ -72,7 +72,8 @@ local ANSWER = "nothing, or what session:respond gives"
 local WANTED = { -- of hooks that want something else than ANSWER
   proxy_upstream_filter = "true, false or nothing, or what session:respond gives",
   fail_to_proxy = "a status from 400 to 599, nothing, or what session:respond gives",
-  answer_filter = NOTHING, response_trailer_filter = NOTHING, logging = NOTHING,
+  answer_filter = NOTHING, logging = NOTHING,
+  response_trailer_filter = "a string, an array of strings, or nothing",
   request_body_filter = "a string, an array of strings, or nothing",
   upstream_response_body_filter = "a string, an array of strings, or nothing",
   response_body_filter = "a string, an array of strings, or nothing",

@@ -38,8 +38,8 @@ unsigned *generation_order(const struct generation *generation);
 bool generation_keeps_listeners(const struct server *server, const struct generation *generation);
 /* Merges its shared objects into those in force. The workers switch soon after; frees the struct. */
 void generation_put_in_force(struct server *server, struct generation *generation);
-/* What was asked for (a "reload", "canary", "shadow") is not loaded, for that reason: it is logged, and told to the client
- * that waits. */
+/* What was asked for (a "reload", "canary", "shadow") is not loaded, for that reason: it is logged, and told to the
+ * client that waits. */
 void generation_refuse(struct server *server, const char *what, const char *why);
 /* One that was not put in force. */
 void generation_free(struct generation *generation, unsigned workers);
