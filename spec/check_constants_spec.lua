@@ -198,6 +198,7 @@ local FINE = {
   { "request_filter",
     "return session:respond { status = ctx.a and 200 or 403, headers = { ['X-A'] = { 'a', 'b' } } }" },
   { "request_filter", "if session:respond { status = 200 } then return true end" },
+  { "request_filter", "session:reset(); return true" },
   { "request_filter", "http.get('http://a/', { timeout = 3600 }); perilune.sleep(7200); visits:set('a', 1, 86400)" },
   { "request_filter", "http.get('http://a/', { timeout = 300, idle_timeout = 600, connect_timeout = 120 })" },
   { "request_filter", "out.a = session:path():find('[', 1, true) and 1; out.b = session:path():find('%[')" },

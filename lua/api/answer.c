@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// answer: session:respond, the policy's own answer, and session:reset, which ends the request without one. Everything is
-// checked before the exchange gets it, so a call that raises an error leaves no part of an answer behind.
+// answer: session:respond, the policy's own answer, and session:reset, which ends the request without one. Everything
+// is checked before the exchange gets it, so a call that raises an error leaves no part of an answer behind.
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>

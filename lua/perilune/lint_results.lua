@@ -26,7 +26,8 @@ end
 -- A call that may have answered, or does not come back: what has the session, or a function made here, may do so.
 local function may_answer(fn)
   return function(call)
-    if call.callee.name == "respond" and call.is_method or is_error(fn, call.callee) then return true end
+    local answers = call.is_method and (call.callee.name == "respond" or call.callee.name == "reset")
+    if answers or is_error(fn, call.callee) then return true end
     for n = call.is_method and 2 or 1, call.count do
       local kind = call.argument(n).kind
       if kind == "parameter" or kind == "closure" then return true end
