@@ -136,7 +136,8 @@ describe("a pid file", function()
     local path = process.directory() .. "/pid"
     local result = command(path, "status")
     assert.equal(1, result.code)
-    assert.matches("cannot open the pid file .*/pid: No such file or directory; a proxy that has ended", result.stderr)
+    assert.matches("cannot open the pid file .*/pid: No such file or directory; a proxy writes it once it serves, " ..
+      "and removes it", result.stderr)
     process.write_file(path, "none\n")
     assert.matches("no process id in .*/pid", command(path, "status").stderr)
   end)
