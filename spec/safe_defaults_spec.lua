@@ -63,7 +63,7 @@ local function ask(proxy, requests, method)
   return count
 end
 
--- 4 failures do not eject a backend, and all 16 clients may be asking it when the fifth does; and 3 lines of other kinds.
+-- 4 failures do not eject a backend, and all 16 clients may be asking it when the fifth does; others: 3.
 local FEW = 4 + 16 + 3 + 1
 
 local function lines(proxy)

@@ -29,16 +29,16 @@ static const unsigned followers[PHASE_COUNT] = {
 static const struct {
   const char *name, *obstacle, *way_out;
 } phases[PHASE_COUNT] = {
-    [PHASE_STARTING] = {"starting", "the proxy is starting"},
-    [PHASE_SERVING] = {"serving", NULL},
+    [PHASE_STARTING] = {"starting", "the proxy is starting", NULL},
+    [PHASE_SERVING] = {"serving", NULL, NULL},
     [PHASE_LOADING] = {"loading", "a reload is under way already", ABORT},
-    [PHASE_SWITCHING] = {"switching", "a reload is under way already"},
+    [PHASE_SWITCHING] = {"switching", "a reload is under way already", NULL},
     [PHASE_CANARY] = {"canary", "a canary is under way", ABORT},
     [PHASE_SHADOW] = {"shadow", "a shadow is under way", ABORT},
-    [PHASE_UPGRADING] = {"upgrading", "an upgrade is under way"},
-    [PHASE_RETIRING] = {"retiring", "a successor serves already, and this process ends"},
-    [PHASE_STOPPING] = {"stopping", "the proxy is stopping"},
-    [PHASE_ENDING] = {"ending", "the proxy is stopping"},
+    [PHASE_UPGRADING] = {"upgrading", "an upgrade is under way", NULL},
+    [PHASE_RETIRING] = {"retiring", "a successor serves already, and this process ends", NULL},
+    [PHASE_STOPPING] = {"stopping", "the proxy is stopping", NULL},
+    [PHASE_ENDING] = {"ending", "the proxy is stopping", NULL},
 };
 
 bool phase_may_follow(enum phase before, enum phase after) { return followers[before] >> after & 1; }

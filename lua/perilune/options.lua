@@ -28,6 +28,14 @@ local function odd_lenient(given)
   end
 end
 
+-- A whole number of seconds, also as a text of a duration; nil: it is none. Numbers have no upper bound: cookies and
+-- caches are told of years.
+local function whole_seconds(value)
+  local seconds = value
+  if type(value) == "string" then seconds = core.duration(value) end
+  return type(seconds) == "number" and seconds >= 0 and seconds < 2 ^ 53 and seconds % 1 == 0 and seconds or nil
+end
+
 -- What each kind takes: how it is called in a message, the test, what of a value is shown that does not fit, and what
 -- is made of one that does.
 local kinds = {
@@ -43,11 +51,10 @@ local kinds = {
   boolean = { "true or false", function(value) return type(value) == "boolean" end },
   ["function"] = { "a function", function(value) return type(value) == "function" end },
   seconds = { core.duration_wanted, function(value) return core.duration(value) ~= nil end, nil, core.duration },
-  -- What goes out in a field, and may be none: a whole number, also as a text of a duration.
+  -- What goes out in a field, and may be none.
   whole_seconds = { "a whole number of seconds, 0 or more, or a text such as '30s', '5m' or '1h'", function(value)
-    local seconds = value == 0 and 0 or core.duration(value)
-    return seconds ~= nil and seconds % 1 == 0
-  end, nil, function(value) return value == 0 and 0 or core.duration(value) end },
+    return whole_seconds(value) ~= nil
+  end, nil, whole_seconds },
   family = { "any, prefer_ipv4, ipv4 or ipv6", function(value)
     return value == "any" or value == "prefer_ipv4" or value == "ipv4" or value == "ipv6"
   end },
