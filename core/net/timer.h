@@ -31,10 +31,13 @@ void timer_set(struct timer *timer, uint64_t ms);
 /* The same, and no more time is given, be the timer patient or not: for a time that blames nobody, such as how long
  * something may lie unused. */
 void timer_set_strict(struct timer *timer, uint64_t ms);
+/* On the clock that `due` is on, in seconds. */
+static inline double timer_now(const struct timer *timer) {
+  return virtual_time.on ? (double)virtual_time.now_ms / 1000.0 : ev_now(timer->loop);
+}
 /* Its time has come, although on_due was not called yet: sockets go first in a turn. */
 static inline bool timer_is_over(const struct timer *timer) {
-  double now = virtual_time.on ? (double)virtual_time.now_ms / 1000.0 : ev_now(timer->loop);
-  return timer->due != 0 && timer->due <= now;
+  return timer->due != 0 && timer->due <= timer_now(timer);
 }
 /* Not due any more. Keeps the loop's timer running until it would have fired: cheap. Call timer_stop before
  * freeing. */
@@ -42,8 +45,7 @@ static inline void timer_clear(struct timer *timer) { timer->due = 0; }
 static inline bool timer_is_set(const struct timer *timer) { return timer->due != 0; }
 /* Until it is due; 0 if it is not set. */
 static inline uint64_t timer_left_ms(const struct timer *timer) {
-  double now = virtual_time.on ? (double)virtual_time.now_ms / 1000.0 : ev_now(timer->loop);
-  double left = timer->due ? timer->due - now : 0;
+  double left = timer->due ? timer->due - timer_now(timer) : 0;
   return left > 0 ? (uint64_t)(left * 1000.0) : 0;
 }
 /* Since it was set; 0 if it is not set. */
