@@ -192,6 +192,39 @@ describe("a stream of HTTP/2", function()
   end)
 end)
 
+describe("an answer that closes the connection", function()
+  it("ends it behind the streams that are under way, which go on", function()
+    local text = ""
+    local proxy = start(function(at)
+      at:read_request_head()
+      at:send "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+      for bytes in function() return at:receive_some() end do text = text .. bytes end
+    end, { hooks = [[
+      local may_close = false
+      function policy.request_filter(session)
+        local path = session:path()
+        if path == "/up" then return end
+        if path == "/go" then may_close = true end
+        while not may_close do perilune.sleep(0.01) end
+        session:read_body()
+        return session:respond { status = 200, body = path, close = path == "/close" }
+      end]] })
+    local connection = open(proxy)
+    connection:request(1, { path = "/close", method = "POST", ends = false })
+    connection:send("DATA", frames.END_STREAM, 1, "waits to be read")
+    connection:request(3, { path = "/up", method = "POST", ends = false })
+    connection:send("DATA", 0, 3, "abc")
+    assert.equal("ok", connection:body(3))
+    connection:request(5, { path = "/go" })
+    assert.equal("/close", connection:body(1))
+    assert.equal(0x7fffffff, connection:await("GOAWAY").last)
+    assert.equal(5, connection:await("GOAWAY").last)
+    connection:send("DATA", frames.END_STREAM, 3, "def")
+    scheduler.eventually(function() return text:find("def", 1, true) end, 20, "the rest of the upload")
+    assert.is_nil(connection:await "HEADERS")
+  end)
+end)
+
 describe("a proxy that stops", function()
   it("says GOAWAY, answers what is under way, and closes the connection (RFC 9113 6.8)", function()
     local gates = { ["/slow"] = true }

@@ -82,6 +82,8 @@ void http2_flush_later(struct http2 *http2);
 /* A stream of the client's, whose head has come; and one of ours has gone. */
 void http2_stream_comes(struct http2 *http2, struct h2_stream *h2);
 void http2_stream_left(struct http2 *http2);
+/* No new streams, as for http2_stop. Called from inside an exchange: so it leaves the others alone. */
+void http2_announce_last(struct http2 *http2);
 /* Something has come: if it says that the client has heard that we end, we do. */
 void http2_heard(struct http2 *http2);
 void http2_clock_set(struct http2 *http2, enum http2_clock clock, unsigned ms);

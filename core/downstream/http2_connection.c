@@ -232,6 +232,10 @@ static void announce(struct http2 *http2, unsigned patience_ms) {
   http2_flush_later(http2);
 }
 
+void http2_announce_last(struct http2 *http2) {
+  if (http2_is_open(http2)) announce(http2, LAST_REQUEST_MS);
+}
+
 void http2_stop(struct downstream *d, unsigned patience_ms) {
   struct http2 *http2 = d->http2;
   LIST_EACH(node, &http2->streams)
@@ -279,5 +283,5 @@ void http2_stream_comes(struct http2 *http2, struct h2_stream *h2) {
   if (d->requests++ == 0) d->proxy->fresh_count--;
   bool is_last = settings->keepalive_requests && d->requests >= settings->keepalive_requests;
   http2_stream_begin(http2, h2);
-  if (is_last && http2_is_open(http2)) announce(http2, LAST_REQUEST_MS);
+  if (is_last) http2_announce_last(http2);
 }

@@ -216,7 +216,7 @@ static void end(struct stream *stream) {
   else if (is_cut_tunnel)
     h2_stream_reset(s->h2, H2_CONNECT_ERROR); /* section 8.5 */
   let_go(s);
-  if (closes) http2_stop(stream->downstream, LAST_REQUEST_MS);
+  if (closes) http2_announce_last(s->http2);
 }
 
 void http2_stream_gone(struct http2_stream *s, enum error error) {
