@@ -96,8 +96,8 @@ void http2_fail(struct http2 *http2);
 
 /* What came before it was known to be HTTP/2. */
 void http2_take_first(struct http2 *http2);
-/* Tries to write what is left, once. */
-void http2_write_rest(struct http2 *http2);
+/* Writes what was made. IO_OK: all of it. */
+enum io http2_write(struct http2 *http2);
 /* Bytes made so far; and how many of the first `made` the client's kernel has not taken yet. A system call. */
 uint64_t http2_made(const struct http2 *http2);
 uint64_t http2_untaken(const struct http2 *http2, uint64_t made);

@@ -193,7 +193,7 @@ void http2_finish(struct http2 *http2) {
   struct downstream *d = http2->downstream;
   http2_gone(d, ERROR_CLIENT_GONE);
   if (!http2_is_open(http2)) return;
-  http2_write_rest(http2);
+  http2_write(http2);
   downstream_linger(d);
 }
 
@@ -246,7 +246,7 @@ void http2_stop(struct downstream *d, unsigned patience_ms) {
 void http2_give_up(struct downstream *d) {
   h2_session_end(d->http2->session, H2_NO_ERROR);
   h2_session_send(d->http2->session);
-  http2_write_rest(d->http2);
+  http2_write(d->http2);
   downstream_close(d);
 }
 

@@ -107,18 +107,12 @@ void http2_readable(struct downstream *d) {
 
 void http2_writable(struct downstream *d) { flush(d->http2); }
 
-/* IO_OK: all of it. */
-static enum io write_out(struct http2 *http2) {
+enum io http2_write(struct http2 *http2) {
   struct buf *out = h2_session_out(http2->session);
-  while (buf_len(out)) {
-    const struct iovec part = {buf_ptr(out), buf_len(out)};
-    size_t moved = 0;
-    enum io result = conn_write(&http2->downstream->conn, &part, 1, &moved);
-    if (result != IO_OK) return result;
-    buf_consume(out, moved);
-    http2->written += moved;
-  }
-  return IO_OK;
+  size_t before = buf_len(out);
+  enum io result = conn_write_all(&http2->downstream->conn, out);
+  http2->written += before - buf_len(out);
+  return result;
 }
 
 /* Room in the buffer is news for streams, which fill it again. */
@@ -132,7 +126,7 @@ static void flush(struct http2 *http2) {
   do {
     is_fine = h2_session_send(http2->session);
     if (!buf_len(h2_session_out(http2->session))) break;
-    result = write_out(http2);
+    result = http2_write(http2);
     if (result == IO_OK) read_news(http2);
   } while (is_fine && result == IO_OK && http2_is_open(http2));
   http2->is_flushing = false;
@@ -161,13 +155,6 @@ void http2_flush_later(struct http2 *http2) {
   if (http2->flushes || http2->is_flushing) return;
   http2->flushes = true;
   reaper_add(&http2->downstream->proxy->reaper, &http2->at_end, on_end_of_turn);
-}
-
-void http2_write_rest(struct http2 *http2) {
-  struct buf *out = h2_session_out(http2->session);
-  const struct iovec part = {buf_ptr(out), buf_len(out)};
-  size_t moved = 0;
-  if (part.iov_len) conn_write(&http2->downstream->conn, &part, 1, &moved);
 }
 
 uint64_t http2_made(const struct http2 *http2) {

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <sys/uio.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 
 struct conn;
@@ -111,6 +112,17 @@ enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved);
  * news, are read on the way. */
 enum io conn_look(struct conn *conn);
 enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved);
+/* Writes as much of `from` as it can, and takes that off it. IO_OK: nothing is left. */
+static inline enum io conn_write_all(struct conn *conn, struct buf *from) {
+  while (buf_len(from)) {
+    const struct iovec part = {buf_ptr(from), buf_len(from)};
+    size_t moved = 0;
+    enum io result = conn_write(conn, &part, 1, &moved);
+    if (result != IO_OK) return result;
+    buf_consume(from, moved);
+  }
+  return IO_OK;
+}
 static inline bool conn_is_plain(const struct conn *conn) { return !conn->tls; }
 /* Past us, from a plain conn into an empty pipe (up to `count` bytes) and from a pipe into a plain conn (all that is in
  * it, or what the socket takes): pipe->bytes says what is in it then. Nothing comes in at an urgent byte (tcp(7)), nor

@@ -69,19 +69,9 @@ static void drop(struct command_client *client) {
 
 /* Writes what the socket takes; the end of an answer is the end of the client. */
 static void push(struct command_client *client) {
-  while (buf_len(&client->out)) {
-    size_t moved = 0;
-    struct iovec part = {buf_ptr(&client->out), buf_len(&client->out)};
-    enum io result = conn_write(&client->conn, &part, 1, &moved);
-    if (result == IO_AGAIN) {
-      conn_want_write(&client->conn, true);
-      return;
-    }
-    if (result != IO_OK) break;
-    buf_consume(&client->out, moved);
-  }
-  conn_want_write(&client->conn, false);
-  if (client->state != WAITS_FOR_READER && !buf_len(&client->out)) return;
+  enum io result = conn_write_all(&client->conn, &client->out);
+  conn_want_write(&client->conn, result == IO_AGAIN);
+  if (result == IO_AGAIN || (result == IO_OK && client->state != WAITS_FOR_READER)) return;
   conn_shutdown(&client->conn);
   drop(client);
 }

@@ -107,15 +107,7 @@ unsigned http2_connection_room(const struct http2_connection *h) {
 
 /* IO_OK: all of it. */
 static enum io write_out(struct http2_connection *h) {
-  struct buf *out = h2_session_out(h->session);
-  while (buf_len(out)) {
-    const struct iovec part = {buf_ptr(out), buf_len(out)};
-    size_t moved = 0;
-    enum io result = conn_write(&h->upstream->conn, &part, 1, &moved);
-    if (result != IO_OK) return result;
-    buf_consume(out, moved);
-  }
-  return IO_OK;
+  return conn_write_all(&h->upstream->conn, h2_session_out(h->session));
 }
 
 /* Our last words, if the peer takes them at once. */

@@ -273,18 +273,11 @@ static void on_pace(struct timer *timer) {
 
 static void flush(struct redis_link *l) {
   struct buf *out = &l->queue.out;
-  while (buf_len(out) > 0 && !l->is_broken) {
-    struct iovec part = {buf_ptr(out), buf_len(out)};
-    size_t moved = 0;
-    enum io result = conn_write(&l->conn, &part, 1, &moved);
-    if (result == IO_AGAIN) break;
-    if (result == IO_OK) {
-      buf_consume(out, moved);
-    } else { /* told in the loop: this may run while a task does */
-      note(l, conn_error(&l->conn));
-      l->is_broken = true;
-      timer_set(&l->soon, 0);
-    }
+  enum io result = l->is_broken ? IO_OK : conn_write_all(&l->conn, out);
+  if (result == IO_ERROR) { /* told in the loop: this may run while a task does */
+    note(l, conn_error(&l->conn));
+    l->is_broken = true;
+    timer_set(&l->soon, 0);
   }
   bool is_left = buf_len(out) > 0 && !l->is_broken;
   if (!is_left) buf_release(out);

@@ -171,15 +171,11 @@ static void on_readable(struct conn *conn) {
 
 static bool write_on(struct socket *s) {
   struct wait *wait = &s->writing;
-  while (buf_len(&s->out)) {
-    struct iovec part = {buf_ptr(&s->out), buf_len(&s->out)};
-    size_t moved = 0;
-    switch (conn_write(&s->conn, &part, 1, &moved)) {
-    case IO_OK: buf_consume(&s->out, moved); break;
-    case IO_AGAIN: return false;
-    case IO_EOF:
-    case IO_ERROR: note_failure(s, wait); return true;
-    }
+  enum io result = conn_write_all(&s->conn, &s->out);
+  if (result == IO_AGAIN) return false;
+  if (result != IO_OK) {
+    note_failure(s, wait);
+    return true;
   }
   buf_release(&s->out);
   wait->outcome = OUTCOME_OK;
