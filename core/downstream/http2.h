@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// http2: HTTP/2 on a client's connection, many exchanges at a time. http2_connection.c is the connection,
-// http2_stream.c what each exchange knows of the protocol.
+// http2: HTTP/2 on a client's connection, many exchanges at a time. http2_connection.c is the life of the connection,
+// http2_io.c its bytes and the news that come with them, http2_stream.c what each exchange knows of the protocol.
 #ifndef PERILUNE_DOWNSTREAM_HTTP2_H
 #define PERILUNE_DOWNSTREAM_HTTP2_H
 
@@ -77,8 +77,6 @@ void http2_stream_gone(struct http2_stream *s, enum error error);
 
 /* --- http2_connection.c, for the other two --- */
 
-/* What was made goes out at the end of this turn (http2_io.c). */
-void http2_flush_later(struct http2 *http2);
 /* A stream of the client's, whose head has come; and one of ours has gone. */
 void http2_stream_comes(struct http2 *http2, struct h2_stream *h2);
 void http2_stream_left(struct http2 *http2);
@@ -94,6 +92,8 @@ void http2_fail(struct http2 *http2);
 
 /* --- http2_io.c, for the other two --- */
 
+/* What was made goes out at the end of this turn. */
+void http2_flush_later(struct http2 *http2);
 /* What came before it was known to be HTTP/2. */
 void http2_take_first(struct http2 *http2);
 /* Writes what was made. IO_OK: all of it. */

@@ -31,7 +31,7 @@ enum error framing_of_response(struct response *response, enum method method, un
 /* Remove what is for one hop only: Connection and the fields it nominates (but never Host, Content-Length and others
  * that are not the connection's to nominate: see framing.c), Keep-Alive, Proxy-Connection, TE, Transfer-Encoding,
  * Content-Length, Upgrade, HTTP2-Settings. What was nominated is kept in the message. Called right after parsing,
- * before the first hook; the decisions above have been taken by then. Content-Length is written again from `body`.
+ * before the first hook; the decisions above have been taken by then. Content-Length is written from `body`.
  * Expect goes as well where no 100 (Continue) may be asked for. */
 void framing_strip_request(struct request *request);
 void framing_strip_response(struct response *response);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// h2_parts: what h2_session.c (the connection), h2_receive.c (what comes in) and h2_stream.c (what goes out) share. For
-// these three only: nghttp2 has no other door.
+// h2_parts: what h2_session.c (the connection), h2_inspect.c (frames, before nghttp2 sees them), h2_receive.c (what
+// nghttp2 makes of them) and h2_stream.c (what goes out) share. For these four only: with
+// h2_memory, they are all that use nghttp2.
 #ifndef PERILUNE_HTTP_H2_PARTS_H
 #define PERILUNE_HTTP_H2_PARTS_H
 
@@ -13,13 +14,6 @@
 
 #define H2_SESSION_MAGIC 0x48325345u
 #define H2_STREAM_MAGIC  0x48325354u
-
-enum {
-  /* Control frames that a frame of body makes good for: whoever gets body must give windows back. */
-  EARNED_BY_DATA = 2,
-  /* But not one that a tiny window has cut short. */
-  EARNING_BYTES = 1024
-};
 
 /* A header block, while it comes in and until the user takes it. */
 struct h2_header_block {

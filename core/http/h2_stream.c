@@ -8,6 +8,13 @@
 #include "base/memory.h"
 #include "http/h2_parts.h"
 
+enum {
+  /* Control frames that a frame of body makes good for: whoever gets body must give windows back. */
+  EARNED_BY_DATA = 2,
+  /* But not one that a tiny window has cut short. */
+  EARNING_BYTES = 1024
+};
+
 struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *arena) {
   struct h2_stream *stream = memory_zalloc(sizeof *stream);
   stream->session = s;

@@ -39,7 +39,7 @@ enum storable storable(const struct request *request, const struct cache_control
                        const struct freshness *freshness, const struct storable_rules *rules);
 const char *storable_name(enum storable reason);
 
-/* Is it never kept (section 3.1)? Fields of a connection, of a proxy, and, as it is told by freshness again, Age; and
+/* Is it never kept (section 3.1)? Fields of a connection and of a proxy; Age, which is computed for each answer; and
  * Set-Cookie, unless the rules keep it. */
 bool storable_leaves_out(const struct field *field, const struct storable_rules *rules);
 /* Takes all of those out. What Connection nominates must be gone already. */

@@ -307,9 +307,8 @@ static bool verify_clients(SSL_CTX *ssl, const struct tls_server_options *option
 
 /* --- protocols ------------------------------------------------------------------------------------------- */
 
-/* A client that offers protocols but not this one is refused (RFC 7301 section 3.2): it would speak something
- * else. */
-/* RFC 7301 section 3.2: the first of ours that the client offers. */
+/* The first of ours that the client offers (RFC 7301 section 3.2). One that offers others alone is refused: it would
+ * speak something else. */
 static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_length,
                            const unsigned char *offered, unsigned offered_length, void *ours) {
   unsigned char *match;
