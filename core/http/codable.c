@@ -4,6 +4,7 @@
 
 #include "http/cache_control.h"
 #include "http/etag.h"
+#include "http/grpc.h"
 #include "http/members.h"
 
 static enum codable for_message(const struct request *request, const struct response *response);
@@ -105,9 +106,7 @@ static bool ends_with(struct str text, struct str wanted) {
 
 /* Their parts have a framing of their own, which a coding of the whole would hide. */
 static bool is_framed(struct str type) {
-  struct str grpc = STR("application/grpc");
-  if (str_starts_with_nocase(type, STR("multipart/"))) return true;
-  return str_starts_with_nocase(type, grpc) && (type.len == grpc.len || type.ptr[grpc.len] == '+');
+  return str_starts_with_nocase(type, STR("multipart/")) || grpc_is_media_type(type);
 }
 
 bool codable_type(struct str type) {

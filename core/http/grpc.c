@@ -4,20 +4,20 @@
 
 #include "http/grammar.h"
 
-#define TYPE STR("application/grpc")
-
 enum { DIGITS_MOST = 8, MS_PER_S = 1000, S_PER_MINUTE = 60, S_PER_HOUR = 3600 };
 
 bool grpc_is_request(const struct request *request) {
   return request->is_http2 && grpc_is_type(&request->headers);
 }
 
+bool grpc_is_media_type(struct str value) {
+  if (!str_take_nocase(&value, STR("application/grpc"))) return false;
+  return !value.len || value.ptr[0] == '+' || value.ptr[0] == ';' || grammar_is_space(value.ptr[0]);
+}
+
 bool grpc_is_type(const struct headers *headers) {
   const struct field *field = headers_find_id(headers, FIELD_CONTENT_TYPE);
-  if (!field || field->value.len < TYPE.len) return false;
-  struct str start = {field->value.ptr, TYPE.len}, rest = str_from(field->value, TYPE.len);
-  if (!str_equal_nocase(start, TYPE)) return false;
-  return !rest.len || rest.ptr[0] == '+' || rest.ptr[0] == ';' || grammar_is_space(rest.ptr[0]);
+  return field && grpc_is_media_type(field->value);
 }
 
 bool grpc_timeout_ms(struct str value, uint64_t *ms) {

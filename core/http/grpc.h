@@ -18,7 +18,9 @@ enum grpc_status {
   GRPC_UNAUTHENTICATED = 16
 };
 
-/* Is Content-Type application/grpc or application/grpc+x? gRPC-Web is another protocol. */
+/* Is it application/grpc or application/grpc+x, with or without parameters? gRPC-Web is another protocol. */
+bool grpc_is_media_type(struct str value);
+/* Is Content-Type that? */
 bool grpc_is_type(const struct headers *headers);
 /* The same, over HTTP/2. */
 bool grpc_is_request(const struct request *request);
