@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Compresses what the origin sends, for clients that accept it. Pages with tokens stay uncompressed, downloads of
--- CSV are compressed though the list does not name them, and the page's footer is changed whatever the origin's coding.
+-- Compresses what the origin sends, for clients that accept it. Pages with tokens stay uncompressed, 
+-- spreadsheets are compressed although the list does not name them, and pages get a line at their end, even if the
+-- origin has compressed them.
 --
 --   ORIGIN=127.0.0.1:8000 perilune run examples/compression.lua
 --   curl --compressed -v http://127.0.0.1:6188/
