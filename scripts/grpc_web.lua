@@ -10,6 +10,7 @@
 
 local base64 = require "perilune.base64"
 local check = require "perilune.check"
+local grpc_frame = require "perilune.grpc_frame"
 local options = require "perilune.options"
 
 ---@type perilune.grpc_web
@@ -22,11 +23,6 @@ local function kind_of(content_type)
   local text, suffix = (content_type or ""):lower():match "^application/grpc%-web(%-?%a*)(%+?[%w.+-]*)%s*;?"
   if text == "" then return suffix, false end
   if text == "-text" then return suffix, true end
-end
-
-local function u32(number)
-  return string.char(math.floor(number / 16777216) % 256, math.floor(number / 65536) % 256,
-    math.floor(number / 256) % 256, number % 256)
 end
 
 -- The bytes of base64 that comes in pieces, and what is kept for the next one: less than four characters.
@@ -44,8 +40,7 @@ local function frame_of(trailers)
   local lines = {}
   for name, value in trailers:headers() do lines[#lines + 1] = name:lower() .. ": " .. value .. "\r\n" end
   if #lines == 0 then return nil end
-  local text = table.concat(lines)
-  return TRAILERS .. u32(#text) .. text
+  return grpc_frame.write(TRAILERS, table.concat(lines))
 end
 
 --- { request, request_body, response, body, trailers, install }: for upstream_request_filter, request_body_filter,

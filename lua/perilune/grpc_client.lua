@@ -3,6 +3,7 @@
 -- here bytes are moved, and what came is said in gRPC's terms.
 
 local core = require "perilune.core"
+local grpc_frame = require "perilune.grpc_frame"
 local tcp = require "perilune.tcp"
 
 local grpc_client = {}
@@ -10,11 +11,6 @@ local grpc_client = {}
 local NAMES = { [0] = "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
   "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
   "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED" }
-
-local function u32(number)
-  return string.char(math.floor(number / 16777216) % 256, math.floor(number / 65536) % 256,
-    math.floor(number / 256) % 256, number % 256)
-end
 
 local function find(fields, name)
   for i = 1, #fields, 2 do
@@ -66,7 +62,7 @@ function grpc_client.ask(address, path, message, options)
   local host = options.host or address:find "^unix:" and "localhost" or (address:gsub("^:", "localhost:"))
   local fields = { "content-type", "application/grpc", "user-agent", "perilune" }
   local request = core.h2_request(options.tls and "https" or "http", host, path, fields,
-    "\0" .. u32(#message) .. message)
+    grpc_frame.write("\0", message))
   if not request then return nil, "the request cannot be written" end
   local socket, why, kind = tcp.connect(address, { timeout = options.timeout, tls = options.tls, sni = options.sni,
     verify = options.verify, verify_name = options.verify_name, ca = options.ca, family = options.family, fresh = true,
