@@ -10,6 +10,12 @@ function findings.add(list, path, line, format, ...)
   list[#list + 1] = { path = path, line = line, text = format:format(...) }
 end
 
+--- Puts one into the faults of a look at a function (perilune.lint_calls.look).
+function findings.fault(look, line, ...) findings.add(look.found.faults, look.path, line, ...) end
+
+--- Puts one into its warnings.
+function findings.doubt(look, line, ...) findings.add(look.found.warnings, look.path, line, ...) end
+
 --- A list as lines of text, in order of files and lines, each once.
 function findings.report(list)
   table.sort(list, function(a, b)

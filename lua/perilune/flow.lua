@@ -50,7 +50,7 @@ local function walk(fn, stops, on_return)
   return seen
 end
 
---- The returns that can be reached: an array of { at, line, value }, as bytecode.return_at has them. Where is_stop is
+--- The returns that can be reached: an array of { at, line, value }, as registers.return_at has them. Where is_stop is
 --- given, those without passing a call for which is_stop(call) holds, nor an instruction of `stops`, { [at] = true }.
 function flow.ends(fn, is_stop, stops)
   local ends, instructions, all = {}, bytecode.instructions(fn), {}

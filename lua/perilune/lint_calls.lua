@@ -16,8 +16,7 @@ local lint_calls = {}
 local ARTICLES = { error = "an error", hello = "the parameter of certificate", trailers = "an object of trailers" }
 local function a(kind) return ARTICLES[kind] or "a " .. kind end
 
-local function fault(look, line, format, ...) findings.add(look.found.faults, look.path, line, format, ...) end
-local function doubt(look, line, format, ...) findings.add(look.found.warnings, look.path, line, format, ...) end
+local fault, doubt = findings.fault, findings.doubt
 
 --- --- methods and fields -------------------------------------------------------------------------------------------
 

@@ -13,8 +13,7 @@ local times = require "perilune.times"
 
 local lint_constants = {}
 
-local function fault(look, line, format, ...) findings.add(look.found.faults, look.path, line, format, ...) end
-local function doubt(look, line, format, ...) findings.add(look.found.warnings, look.path, line, format, ...) end
+local fault, doubt = findings.fault, findings.doubt
 
 local ANSWER = core.answer_fields()
 local TYPES = { reason = "string", headers = "table", body = "string" } -- of fields of an answer
