@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Compresses what the origin sends, for clients that accept it. Pages with tokens stay uncompressed, 
+-- Compresses what the origin sends, for clients that accept it. Pages with tokens stay uncompressed,
 -- spreadsheets are compressed although the list does not name them, and pages get a line at their end, even if the
 -- origin has compressed them.
 --
