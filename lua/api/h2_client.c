@@ -86,6 +86,19 @@ static int request(lua_State *L) {
 
 /* --- bytes ---------------------------------------------------------------------------------------------- */
 
+static void fail(struct h2_client *c, const char *why) {
+  if (!c->why) c->why = why;
+  c->is_over = true;
+}
+
+/* The connection is at fault. */
+static void fail_session(struct h2_client *c) {
+  const char *why = NULL;
+  bool by_peer;
+  uint32_t code = h2_session_fault(c->session, &why, &by_peer);
+  fail(c, why ? why : h2_code_name(code));
+}
+
 static void send_body(struct h2_client *c) {
   if (!c->stream || c->is_sent || c->is_over || c->why) return;
   struct str part = buf_str(&c->body);
@@ -98,16 +111,11 @@ static int out(lua_State *L) {
   struct h2_client *c = client_check(L);
   if (!c->session) return push_text(L, STR(""));
   send_body(c);
-  if (!h2_session_send(c->session)) c->is_over = true;
+  if (!h2_session_send(c->session) && !c->is_over) fail_session(c);
   struct buf *bytes = h2_session_out(c->session);
   lua_pushlstring(L, buf_len(bytes) ? buf_ptr(bytes) : "", buf_len(bytes));
   buf_consume(bytes, buf_len(bytes));
   return 1;
-}
-
-static void fail(struct h2_client *c, const char *why) {
-  if (!c->why) c->why = why;
-  c->is_over = true;
 }
 
 static void take_head(struct h2_client *c) {
@@ -146,10 +154,7 @@ static int feed(lua_State *L) {
   if (c->session && !c->is_over) {
     bool is_fine = h2_session_receive(c->session, bytes.ptr, bytes.len, 0);
     take_news(c);
-    const char *why = NULL;
-    bool by_peer;
-    uint32_t code = is_fine ? H2_NO_ERROR : h2_session_fault(c->session, &why, &by_peer);
-    if (!is_fine && !c->is_over) fail(c, why ? why : h2_code_name(code));
+    if (!is_fine && !c->is_over) fail_session(c);
   }
   lua_pushboolean(L, c->is_over);
   return 1;
