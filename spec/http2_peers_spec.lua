@@ -126,7 +126,7 @@ describe("a connection to a peer of HTTP/2", function()
     local at
     local proxy = start(function(stream) at = stream end,
       { http2 = { raw = true }, peer = ", ping_interval = 0.2, ping_timeout = 0.2" })
-    local response = client.request(proxy.port)
+    local response = scene.sooner_than(25, function() return client.request(proxy.port) end)
     assert.equal(502, response.status)
     assert.is_not_nil(at.connection:await_frame "PING")
     proxy:wait_log "it does not answer a PING"

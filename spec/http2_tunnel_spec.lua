@@ -97,6 +97,7 @@ describe("a WebSocket over HTTP/2", function()
     assert.equal("hello", connection:body(3))
     connection:send("RST_STREAM", 0, 1, frames.u32(8))
     require("scheduler").eventually(function() return ended end)
+    assert.equal("ended", ended)
     assert.equal(2, #origin.requests)
   end)
 
