@@ -77,12 +77,21 @@ bool store_lease_is_sound(const struct store_lease *lease);
 struct store_writer *store_begin(struct store *s, struct str key, struct str head, uint64_t length);
 /* False: no room, too large, or more than was announced: drop it. */
 bool store_write(struct store_writer *w, struct str bytes);
+/* How much was written; and of that, what is from `offset` on in one piece: it stays as it is until the writer ends. */
+uint64_t store_written(const struct store_writer *w);
+struct str store_written_at(const struct store_writer *w, uint64_t offset);
 /* Makes the object found, in place of an older one of its key. False: it is not as long as was announced. Either
  * way the writer has ended. */
 bool store_finish(struct store_writer *w);
+/* The same, and a lease of it takes the place of the writer: what store_written_at gave stays. Unless it
+ * `is_published` it is found by nobody else. Where it is not as long as was announced, the writer goes on. */
+bool store_finish_leased(struct store_writer *w, bool is_published, struct store_lease *lease);
 void store_drop(struct store_writer *w);
 /* Was there one? Leases of it go on. */
 bool store_remove(struct store *s, struct str key);
+/* The same by the hash of the key alone. */
+uint64_t store_hash(struct str key);
+bool store_remove_hash(struct store *s, uint64_t hash);
 
 /* Empties one segment if free ones get rare, moving what was used; at most about `bytes` are moved in one call. True:
  * there is more to do. For one thread to call now and then; without it, what was used is not moved but lost. */

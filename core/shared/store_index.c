@@ -140,6 +140,31 @@ bool index_remove(struct store *s, uint64_t hash, struct str key) {
   return e != NULL;
 }
 
+/* With the lock held. Is it of a record of that hash? */
+static bool is_of_hash(struct store *s, const struct index_entry *e, uint64_t hash) {
+  if (!e->is_used || e->tag != hash >> 32) return false;
+  struct store_place place = place_of(e);
+  if (!segments_pin(&s->segments, place)) return false;
+  const struct record *r = (const struct record *)segments_at(&s->segments, place.segment, place.offset);
+  bool is_same = r->hash == hash;
+  segments_unpin(&s->segments, place.segment);
+  return is_same;
+}
+
+bool store_remove_hash(struct store *s, uint64_t hash) {
+  struct index_shard *shard = shard_of(s, hash);
+  bool was_there = false;
+  pthread_mutex_lock(&shard->lock);
+  struct index_bucket *bucket = bucket_of(s, hash);
+  for (unsigned i = 0; i < STORE_WAYS; i++) {
+    if (!is_of_hash(s, &bucket->ways[i], hash)) continue;
+    bucket->ways[i].is_used = false;
+    was_there = true;
+  }
+  pthread_mutex_unlock(&shard->lock);
+  return was_there;
+}
+
 /* With the lock held. */
 static struct index_entry *entry_at(struct store *s, uint64_t hash, struct store_place place) {
   struct index_bucket *bucket = bucket_of(s, hash);

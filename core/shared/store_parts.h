@@ -150,7 +150,6 @@ void index_drop(struct store *s, uint64_t hash, struct store_place place);
 /* Keys that were evicted of late. */
 void index_remember(struct store_index *index, uint64_t hash);
 bool index_remembers(struct store_index *index, uint64_t hash);
-uint64_t store_hash(struct str key);
 
 /* For writing to a chosen log. */
 struct store_writer *store_begin_in(struct store *s, enum store_log log, struct str key, struct str head,

@@ -174,3 +174,35 @@ bool store_finish_move(struct store_writer *w, struct store_place from, unsigned
   end(w);
   return has_moved;
 }
+
+uint64_t store_written(const struct store_writer *w) { return w->written; }
+
+struct str store_written_at(const struct store_writer *w, uint64_t offset) {
+  for (unsigned i = 0; i < w->count; i++) {
+    uint32_t length = w->pieces[i].length;
+    if (offset < length) {
+      const char *bytes = segments_at(&w->store->segments, w->pieces[i].record.segment, w->pieces[i].offset);
+      return (struct str){bytes + offset, (size_t)(length - offset)};
+    }
+    offset -= length;
+  }
+  return (struct str){0};
+}
+
+/* The pins of the writer are the lease's from now on. */
+bool store_finish_leased(struct store_writer *w, bool is_published, struct store_lease *lease) {
+  if (!complete(w)) return false;
+  const struct record *r = w->record;
+  *lease = (struct store_lease){.head = record_head(r), .length = r->body_bytes, .count = r->count};
+  for (unsigned i = 0; i < r->count; i++) {
+    struct store_place place = r->pieces[i].place;
+    lease->pieces[i] = (struct store_piece){segments_at(&w->store->segments, place.segment, place.offset),
+                                            r->pieces[i].length, place.segment, r->pieces[i].sum};
+  }
+  if (is_published) {
+    index_put(w->store, r->hash, record_key(r), w->place);
+    atomic_fetch_add(&w->store->stored, 1);
+  }
+  free(w);
+  return true;
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// cache: tables beside the store. Fills are few and in a list for each place of a small table; refusals and stamps are
+// arrays of words whose place is the hash of the key: a collision of refusals costs a store, one of stamps purges too
+// much, never too little.
+#include "shared/cache.h"
+
+#include <stdlib.h>
+
+#include <xxhash.h>
+
+#include "base/memory.h"
+
+enum { BUCKETS = 256, REFUSALS = 4096, STAMPS = 8192, TICK_MS = 256 };
+
+struct bucket {
+  pthread_mutex_t lock;
+  struct fill *first;
+};
+
+struct cache {
+  atomic_uint refs;
+  size_t bytes;
+  const struct clock *clock;  /* borrowed */
+  struct store *store;        /* owned */
+  _Atomic uint32_t of_all;    /* the stamp */
+  atomic_uint fills;          /* listed */
+  _Atomic uint64_t *refusals; /* owned: upper half of the hash, and until when, in ticks */
+  _Atomic uint32_t *stamps;   /* owned */
+  struct cache_figures figures;
+  struct bucket buckets[BUCKETS];
+};
+
+struct cache *cache_new(size_t bytes, const struct clock *clock, const char **why) {
+  struct store *store = store_new(&(struct store_settings){.bytes = bytes}, why);
+  if (!store) return NULL;
+  struct cache *c = memory_zalloc(sizeof *c);
+  atomic_init(&c->refs, 1);
+  c->bytes = bytes;
+  c->clock = clock;
+  c->store = store;
+  c->refusals = memory_zalloc(REFUSALS * sizeof *c->refusals);
+  c->stamps = memory_zalloc(STAMPS * sizeof *c->stamps);
+  for (unsigned i = 0; i < BUCKETS; i++) pthread_mutex_init(&c->buckets[i].lock, NULL);
+  return c;
+}
+
+struct cache *cache_hold(struct cache *c) {
+  atomic_fetch_add(&c->refs, 1);
+  return c;
+}
+
+void cache_release(struct cache *c) {
+  if (!c || atomic_fetch_sub(&c->refs, 1) != 1) return;
+  for (unsigned i = 0; i < BUCKETS; i++) {
+    CHECK(!c->buckets[i].first);
+    pthread_mutex_destroy(&c->buckets[i].lock);
+  }
+  store_free(c->store);
+  free((void *)(uintptr_t)c->refusals);
+  free((void *)(uintptr_t)c->stamps);
+  free(c);
+}
+
+size_t cache_bytes(const struct cache *c) { return c->bytes; }
+struct store *cache_store(struct cache *c) {
+  return c->store;
+}
+uint64_t cache_now_ms(const struct cache *c) { return clock_now_ms(c->clock); }
+struct cache_figures *cache_figures(struct cache *c) {
+  return &c->figures;
+}
+
+static uint64_t hash_of(struct str key) { return XXH3_64bits(key.ptr, key.len); }
+
+/* --- fills ------------------------------------------------------------------------------------------------ */
+
+static struct bucket *bucket_of(struct cache *c, struct str key) {
+  return &c->buckets[hash_of(key) % BUCKETS];
+}
+
+static struct fill *find(struct bucket *b, struct str key) {
+  struct fill *f = b->first;
+  while (f && !str_equal(f->key, key)) f = f->next;
+  return f;
+}
+
+static struct fill *list_new(struct cache *c, struct bucket *b, struct str key) {
+  struct fill *f = fill_new(c, key, cache_now_ms(c));
+  f->next = b->first;
+  f->is_listed = true;
+  b->first = f;
+  atomic_fetch_add(&c->fills, 1);
+  return f;
+}
+
+enum cache_join cache_join(struct cache *c, struct str key, struct fill_seat *seat, struct fill **fill) {
+  struct bucket *b = bucket_of(c, key);
+  pthread_mutex_lock(&b->lock);
+  struct fill *f = find(b, key);
+  enum cache_join result = f ? CACHE_WAITS : CACHE_FILLS;
+  if (!f) f = list_new(c, b, key);
+  *fill = fill_hold(f);
+  fill_sit(f, seat);
+  pthread_mutex_unlock(&b->lock);
+  return result;
+}
+
+bool cache_is_filling(struct cache *c, struct str key) {
+  struct bucket *b = bucket_of(c, key);
+  pthread_mutex_lock(&b->lock);
+  bool is_filling = find(b, key) != NULL;
+  pthread_mutex_unlock(&b->lock);
+  return is_filling;
+}
+
+struct fill *cache_fill_alone(struct cache *c, struct str key, struct fill_seat *seat) {
+  struct fill *f = fill_new(c, key, cache_now_ms(c));
+  fill_sit(f, seat);
+  return f;
+}
+
+void cache_unlist(struct cache *c, struct fill *fill) {
+  struct bucket *b = bucket_of(c, fill->key);
+  pthread_mutex_lock(&b->lock);
+  bool was_listed = fill->is_listed;
+  if (was_listed) {
+    struct fill **at = &b->first;
+    while (*at != fill) at = &(*at)->next;
+    *at = fill->next;
+    fill->is_listed = false;
+    atomic_fetch_sub(&c->fills, 1);
+  }
+  pthread_mutex_unlock(&b->lock);
+  if (was_listed) fill_release(fill);
+}
+
+unsigned cache_fills(struct cache *c) { return atomic_load(&c->fills); }
+
+/* --- refusals --------------------------------------------------------------------------------------------- */
+
+static uint32_t tick_of(uint64_t ms) { return (uint32_t)(ms / TICK_MS); }
+
+void cache_remember_refusal(struct cache *c, struct str key, uint64_t ttl_ms) {
+  uint64_t hash = hash_of(key), until = tick_of(cache_now_ms(c) + ttl_ms);
+  atomic_store_explicit(&c->refusals[hash % REFUSALS], (hash & ~(uint64_t)UINT32_MAX) | until,
+                        memory_order_relaxed);
+}
+
+static bool is_refused(uint64_t word, uint64_t hash, uint64_t now_ms) {
+  return word && word >> 32 == hash >> 32 && (uint32_t)word > tick_of(now_ms);
+}
+
+void cache_forget_refusal(struct cache *c, struct str key) {
+  uint64_t hash = hash_of(key);
+  _Atomic uint64_t *at = &c->refusals[hash % REFUSALS];
+  if (atomic_load_explicit(at, memory_order_relaxed) >> 32 == hash >> 32)
+    atomic_store_explicit(at, 0, memory_order_relaxed);
+}
+
+bool cache_remembers_refusal(const struct cache *c, struct str key) {
+  uint64_t hash = hash_of(key);
+  uint64_t word = atomic_load_explicit(&c->refusals[hash % REFUSALS], memory_order_relaxed);
+  return word && is_refused(word, hash, cache_now_ms(c));
+}
+
+/* --- purges ----------------------------------------------------------------------------------------------- */
+
+struct cache_stamp cache_stamp(const struct cache *c, struct str key) {
+  return (struct cache_stamp){atomic_load(&c->stamps[hash_of(key) % STAMPS]), atomic_load(&c->of_all)};
+}
+
+bool cache_purge(struct cache *c, struct str key) {
+  atomic_fetch_add(&c->stamps[hash_of(key) % STAMPS], 1);
+  cache_count(c, purges, 1);
+  return store_remove(c->store, key);
+}
+
+void cache_purge_all(struct cache *c) {
+  atomic_fetch_add(&c->of_all, 1);
+  cache_count(c, purges, 1);
+}

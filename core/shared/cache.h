@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// cache: what all workers share of a cache: the store, the fills under way, the keys that are known not to be worth
+// waiting for, and what was purged when. It knows nothing of HTTP; core/exchange/cache*.c do.
+//
+// Words. key: what a request asks for, without what its fields choose. stamp: how often a key was purged, as far as it
+// can be told apart: an object is good only as long as the stamp is what it was when its peer was asked.
+#ifndef PERILUNE_SHARED_CACHE_H
+#define PERILUNE_SHARED_CACHE_H
+
+#include "base/clock.h"
+#include "shared/fill.h"
+
+struct cache;
+
+#define CACHE_LEAST_BYTES ((size_t)1 << 20)
+
+/* With one reference. NULL: *why is a sentence. `clock` is borrowed and must outlive the cache. */
+struct cache *cache_new(size_t bytes, const struct clock *clock, const char **why);
+struct cache *cache_hold(struct cache *c);
+/* NULL is harmless. The last reference frees it. */
+void cache_release(struct cache *c);
+size_t cache_bytes(const struct cache *c);
+struct store *cache_store(struct cache *c);
+/* ms of its clock. */
+uint64_t cache_now_ms(const struct cache *c);
+
+/* --- fills --- */
+
+enum cache_join {
+  CACHE_FILLS, /* nobody asks for that key: the caller has to, and ends the fill */
+  CACHE_WAITS  /* somebody does */
+};
+/* *fill: a reference of the caller's, in which the seat sits. */
+enum cache_join cache_join(struct cache *c, struct str key, struct fill_seat *seat, struct fill **fill);
+/* Does somebody ask for it just now? */
+bool cache_is_filling(struct cache *c, struct str key);
+/* One that nobody else joins. A reference, in which the seat sits. */
+struct fill *cache_fill_alone(struct cache *c, struct str key, struct fill_seat *seat);
+/* Nobody joins it any more. Harmless where nobody could. */
+void cache_unlist(struct cache *c, struct fill *fill);
+unsigned cache_fills(struct cache *c);
+
+/* --- keys that are not for the cache --- */
+
+void cache_remember_refusal(struct cache *c, struct str key, uint64_t ttl_ms);
+void cache_forget_refusal(struct cache *c, struct str key);
+bool cache_remembers_refusal(const struct cache *c, struct str key);
+
+/* --- purges --- */
+
+struct cache_stamp {
+  uint32_t of_key, of_all;
+};
+struct cache_stamp cache_stamp(const struct cache *c, struct str key);
+static inline bool cache_stamp_is(struct cache_stamp a, struct cache_stamp b) {
+  return a.of_key == b.of_key && a.of_all == b.of_all;
+}
+/* What was asked for before is found no more, nor what is on its way. True: there was something. */
+bool cache_purge(struct cache *c, struct str key);
+void cache_purge_all(struct cache *c);
+
+/* --- figures --- */
+
+#define CACHE_FIGURES(X)                                                                                     \
+  X(hits)                                                                                                    \
+  X(misses)                                                                                                  \
+  X(stale)                                                                                                   \
+  X(revalidated)                                                                                             \
+  X(bypasses)                                                                                                \
+  X(collapsed)                                                                                               \
+  X(lock_timeouts)                                                                                           \
+  X(refused)                                                                                                 \
+  X(broken)                                                                                                  \
+  X(purges)                                                                                                  \
+  X(served_bytes)
+
+struct cache_figures {
+#define X(name) _Atomic uint64_t name;
+  CACHE_FIGURES(X)
+#undef X
+};
+struct cache_figures *cache_figures(struct cache *c);
+#define cache_count(cache, figure, n)                                                                        \
+  atomic_fetch_add_explicit(&cache_figures(cache)->figure, n, memory_order_relaxed)
+
+#endif

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// cache_kept: caches in the registry, by name.
+#ifndef PERILUNE_SHARED_CACHE_KEPT_H
+#define PERILUNE_SHARED_CACHE_KEPT_H
+
+#include "shared/cache.h"
+#include "shared/registry.h"
+
+struct cache_config {
+  size_t bytes;
+  const struct clock *clock; /* NULL: the system's */
+};
+
+/* An object comes of every call, also where there is no memory for a cache. */
+struct kept_cache {
+  size_t bytes;
+  struct cache *cache; /* reference; NULL: */
+  const char *why;     /* a sentence */
+};
+
+/* Of struct kept_cache, made from a struct cache_config. With another size it begins anew. */
+extern const struct registry_kind cache_kind;
+
+#endif
