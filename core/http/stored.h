@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// stored: a response head as a cache keeps it: one row of bytes, made once, and read without copying its text. It has
+// what a hit needs to know beside the fields: since when it is kept, how fresh it is, and what it was chosen by.
+//
+// Where a response varies, there is a row of the other kind under the key of its target: it names the fields whose
+// values are part of the key of the response itself, and has the hashes of the keys that are there, so that they can be
+// bounded.
+#ifndef PERILUNE_HTTP_STORED_H
+#define PERILUNE_HTTP_STORED_H
+
+#include "http/freshness.h"
+#include "http/vary.h"
+
+enum { STORED_VARIANTS = 64, STORED_TAGS = 32 };
+
+/* What was purged when; another one's business. */
+struct stored_stamp {
+  uint32_t of_key, of_all;
+};
+
+struct stored_tag {
+  uint32_t slot, stamp;
+};
+
+struct stored_facts {
+  struct freshness freshness;
+  uint64_t since_ms; /* monotonic, when its head came */
+  int64_t wall_ms;   /* the same by the clock on the wall */
+  struct stored_stamp stamp;
+  uint64_t sequence; /* of purges by prefix, when its peer was asked */
+  uint32_t tag_count;
+  struct stored_tag tags[STORED_TAGS];
+};
+
+/* malloc'd. */
+struct str stored_write(const struct response *response, const struct stored_facts *facts);
+/* Text of the response is borrowed from the row, its array is of the arena. False: it is none, or of the other kind. */
+bool stored_read(struct str row, struct response *response, struct stored_facts *facts, struct arena *arena);
+
+struct stored_vary {
+  struct stored_stamp stamp;
+  unsigned count;
+  uint64_t variants[STORED_VARIANTS]; /* oldest first */
+  struct vary vary;                   /* names are borrowed from the row */
+};
+
+bool stored_is_vary(struct str row);
+/* malloc'd. */
+struct str stored_write_vary(const struct stored_vary *stored);
+bool stored_read_vary(struct str row, struct stored_vary *stored);
+
+#endif
