@@ -62,6 +62,7 @@ void attempt_prepare(struct exchange *x) {
   x->now.request = x->request;
   headers_copy(&x->now.request.headers, &x->request.headers, &x->arena);
   if (x->hooks->decodes) prepare_codings(x);
+  if (x->cache) cache_prepare(x);
   add_host(x);
   count_down(x);
   forwarded_add(x);

@@ -16,6 +16,7 @@
 #include "http/message.h"
 #include "shared/tried.h"
 
+struct cache_visit;
 struct codings;
 struct kept;
 struct proxy;
@@ -41,6 +42,7 @@ enum hook_state { HOOK_IDLE, HOOK_WAITING, HOOK_FINISHED };
 #define STEP_TABLE(X)                                                                                        \
   X(early_request_filter)                                                                                    \
   X(request_filter)                                                                                          \
+  X(cache_look_up)                                                                                           \
   X(proxy_upstream_filter)                                                                                   \
   X(await_body)                                                                                              \
   X(upstream_peer)                                                                                           \
@@ -51,6 +53,7 @@ enum hook_state { HOOK_IDLE, HOOK_WAITING, HOOK_FINISHED };
   X(read_response)                                                                                           \
   X(upstream_response_filter)                                                                                \
   X(send_interim)                                                                                            \
+  X(cache_take_head)                                                                                         \
   X(response_filter)                                                                                         \
   X(send_response)                                                                                           \
   X(relay_bodies)                                                                                            \
@@ -78,6 +81,13 @@ enum step_result {
 struct exchange_times { /* ms on the loop's clock; 0: not reached */
   uint64_t begun, ended;
   struct exchange_limit *limit; /* arena; of a request whose client gives it so much time (grpc.h) */
+};
+
+/* An exchange of the cache itself, without a client (cache_fill.c). */
+enum background_kind {
+  BACKGROUND_NONE,
+  BACKGROUND_FILL,   /* it has taken over another's attempt, or copies: no walk, no log line */
+  BACKGROUND_REFRESH /* it walks from proxy_upstream_filter to logging */
 };
 
 /* What a relay waited for when it was pumped last; the deadlines follow from it. */
@@ -129,16 +139,16 @@ struct exchange {
   struct answer *answer;           /* arena; set: this is sent instead of a peer's response */
   struct attempt *rival;           /* arena; an earlier attempt that may still answer first (hedge.c) */
   struct codings *codings;         /* arena; content codings that are undone or put on; NULL: none so far */
-  struct kept *kept;       /* arena; an answer of error, while another backend is asked (elsewhere.c) */
-  unsigned attempts;       /* upstream_peer calls so far */
-  bool running, again;     /* exchange_run: inside, and to be done once more */
-  bool secure;             /* the client came by TLS */
-  bool hedged;             /* there has been a hedge: no second one */
-  bool tunnel;             /* after a 101, or a 2xx to CONNECT */
-  bool is_shadow;          /* a dry run: nothing is sent, and it ends with its decision */
-  bool policy_began;       /* hooks->begin was called */
-  struct clock_hand clock; /* what the client owes */
-  struct upload upload;    /* how slowly the request's body may come */
+  struct kept *kept;         /* arena; an answer of error, while another backend is asked (elsewhere.c) */
+  struct cache_visit *cache; /* arena; its way through the cache of its listener; NULL: there is none */
+  unsigned attempts;         /* upstream_peer calls so far */
+  bool running, again;       /* exchange_run: inside, and to be done once more */
+  bool secure;               /* the client came by TLS */
+  bool hedged;               /* there has been a hedge: no second one */
+  bool tunnel;               /* after a 101, or a 2xx to CONNECT */
+  bool is_shadow;            /* a dry run: nothing is sent, and it ends with its decision */
+  struct clock_hand clock;   /* what the client owes */
+  struct upload upload;      /* how slowly the request's body may come */
   struct hook_outcome outcome;
   struct exchange_times times;
   struct account account; /* what the metrics want to know */

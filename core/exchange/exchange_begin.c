@@ -50,7 +50,6 @@ void exchange_start(struct exchange *x, enum error error, const char *why) {
   x->now.up.active = false;
   x->now.up.limit = x->settings->body_bytes;
   x->now.up.copy.limit = RELAY_COPY_LIMIT;
-  x->policy_began = true;
   if (x->hooks->begin) x->hooks->begin(x);
   if (error == ERROR_NONE) grpc_begin(x);
   if (error == ERROR_NONE && x->stream->service->shadow.use) shadow_begin(x);

@@ -27,6 +27,12 @@ struct exchange *exchange_new(struct proxy *proxy, const struct service_policy *
   return x;
 }
 
+static void free_memory(struct exchange *x) {
+  if (x->lent) arena_free(x->lent);
+  struct arena arena = x->arena; /* it holds the exchange */
+  arena_free(&arena);
+}
+
 void exchange_free(struct exchange *x) {
   struct policy_use *use = x->use;
   buf_release(&x->body.replay);
@@ -36,9 +42,7 @@ void exchange_free(struct exchange *x) {
   codings_end(x->codings, x);
   CHECK(use->exchanges > 0);
   OBJ_END(x, EXCHANGE_MAGIC);
-  if (x->lent) arena_free(x->lent);
-  struct arena arena = x->arena; /* it holds the exchange */
-  arena_free(&arena);
+  if (!x->cache || !handover_end(x)) free_memory(x);
   if (--use->exchanges == 0 && use->on_unused) use->on_unused(use);
 }
 

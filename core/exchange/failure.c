@@ -27,12 +27,17 @@ static void report_unsafe(struct exchange *x, const char *what) {
 
 /* That a peer closes a connection which waited in the pool is nothing to warn of. What is our own or the
  * policy's was said by the code that found it, which knows more. */
+static struct str peer_of(const struct exchange *x) {
+  return x->now.peer ? x->now.peer->options.address : STR("(the cache)");
+}
+
 static void report(struct exchange *x, enum error error, const char *why) {
   const struct error_info *info = error_info(error);
   const char *gap = why ? ": " : "";
   bool is_usual = attempt_is_blameless(x, error);
   char subject[128]; /* one peer's floods hide no other's, and no other failure */
   char request[DESCRIBE_BYTES];
+  struct str peer = peer_of(x);
   if (!why) why = "";
   switch (info->side) {
   case SIDE_DOWNSTREAM:
@@ -40,15 +45,15 @@ static void report(struct exchange *x, enum error error, const char *why) {
               info->text, gap, why);
     return;
   case SIDE_UPSTREAM:
-    snprintf(subject, sizeof subject, "%s %.*s", info->name, STR_ARG(x->now.peer->options.address));
-    log_about(is_usual ? LOG_INFO : LOG_WARN, str_of(subject), "peer %.*s: %s%s%s%s",
-              STR_ARG(x->now.peer->options.address), info->text, gap, why, exchange_describe(x, request));
+    snprintf(subject, sizeof subject, "%s %.*s", info->name, STR_ARG(peer));
+    log_about(is_usual ? LOG_INFO : LOG_WARN, str_of(subject), "peer %.*s: %s%s%s%s", STR_ARG(peer),
+              info->text, gap, why, exchange_describe(x, request));
     return;
   case SIDE_INTERNAL:
     if (error == ERROR_UNSAFE_HEAD) report_unsafe(x, why);
     if (error == ERROR_LOCAL_SHORTAGE || error == ERROR_NO_PORT)
-      log_about(LOG_WARN, str_of(info->text), "peer %.*s: not asked: %s%s%s%s",
-                STR_ARG(x->now.peer->options.address), info->text, gap, why, exchange_describe(x, request));
+      log_about(LOG_WARN, str_of(info->text), "peer %.*s: not asked: %s%s%s%s", STR_ARG(peer), info->text,
+                gap, why, exchange_describe(x, request));
     return;
   }
 }
@@ -123,8 +128,9 @@ void exchange_client_gone(struct exchange *x, enum error error) {
   x->client = arena_dup(&x->arena, exchange_client_address(x)); /* the log wants it later */
   bool is_over = x->step >= STEP_logging;
   if (!is_over && !x->proxy->stopping) report(x, error, NULL);
-  x->stream = NULL;
   shadow_lost_client(x);
+  if (!is_over && x->cache && cache_goes_on_alone(x, error)) return;
+  x->stream = NULL;
   if (is_over) return;
   account_failure(x, error);
   exchange_stop_waiting(x);
@@ -135,8 +141,13 @@ void exchange_client_gone(struct exchange *x, enum error error) {
   exchange_run(x);
 }
 
+/* One without a client may be in the midst of its walk. */
 void exchange_abandon(struct exchange *x) {
+  bool is_logged = x->times.ended || x->is_shadow || exchange_background(x);
   exchange_stop_waiting(x);
-  exchange_jump(x, STEP_finish);
+  relay_stop(&x->down);
+  hedge_end(x);
+  attempt_end(x, false);
+  exchange_jump(x, is_logged ? STEP_finish : STEP_logging);
   exchange_run(x);
 }

@@ -100,14 +100,16 @@ static void add_settled_codings(struct body_filter *f, struct codings *settled) 
 void filter_response(struct exchange *x, enum framing out) {
   const struct hooks *hooks = x->hooks;
   bool has_trailers = hooks->response_trailer_filter && out == FRAMING_CHUNKED;
+  bool is_stored = x->cache && cache_has_response(x), is_fill = exchange_background(x) == BACKGROUND_FILL;
   filter_none(&x->down);
   if (out == FRAMING_NONE || out == FRAMING_TUNNEL) return;
+  if (is_fill) has_trailers = false;
   struct codings *settled = x->codings;
   bool is_coded = settled && (settled->undone_count || settled->encoder);
   if (!has_trailers && !is_coded && !filter_has_response(x)) return;
   struct body_filter *f = new_filter(x, &x->down);
-  add_stage(f, HOOK_upstream_response_body_filter, hooks->upstream_response_body_filter);
-  add_stage(f, HOOK_response_body_filter, hooks->response_body_filter);
+  if (!is_stored) add_stage(f, HOOK_upstream_response_body_filter, hooks->upstream_response_body_filter);
+  if (!is_fill) add_stage(f, HOOK_response_body_filter, hooks->response_body_filter);
   if (has_trailers) add_stage(f, HOOK_response_trailer_filter, hooks->response_trailer_filter);
   if (is_coded) add_settled_codings(f, settled);
   x->down.filter = &f->filter;

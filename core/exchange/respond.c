@@ -132,7 +132,8 @@ static struct body body_of_source(const struct exchange *x) {
 
 void respond_response(struct exchange *x) {
   struct response *response = &x->response;
-  CHECK(!x->sent.status && x->now.call);
+  bool is_stored = x->cache && cache_has_response(x);
+  CHECK(!x->sent.status && (x->now.call || is_stored));
   bool tunnels = response->body.framing == FRAMING_TUNNEL;
   if (has_codings(x) && !tunnels) codings_settle(x, response);
   enum framing out = framing_for_client(x);
@@ -149,7 +150,7 @@ void respond_response(struct exchange *x) {
   }
   if (tunnels) begin_tunnel(x, head.continues);
   x->sent.status = response->status;
-  x->down.from = x->now.call->source;
+  x->down.from = is_stored ? cache_source(x) : x->now.call->source;
   x->down.trailers.allowed = out == FRAMING_CHUNKED;
   x->down.trailers.nominated = &response->nominated;
   x->down.at_once = x->sent.closes;

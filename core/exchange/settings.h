@@ -10,6 +10,7 @@
 #include "http/parser.h"
 
 struct access_log;
+struct cache_rules;
 struct cidr_set;
 struct compression;
 
@@ -61,6 +62,7 @@ struct settings {
   enum forwarded_mode forwarded;
   enum abort_on_close abort_on_close;
   const struct access_log *access_log;   /* borrowed: opened by the runtime; NULL: none */
+  const struct cache_rules *cache;       /* borrowed from the policy (exchange/cache.h); NULL: none */
   const struct compression *compression; /* borrowed from the policy, or static; NULL: nothing is encoded */
   bool via;                              /* add Via (on) */
   struct http2_settings http2;

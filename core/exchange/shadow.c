@@ -74,7 +74,6 @@ void shadow_begin(struct exchange *x) {
   x->shadow = shadow;
   shadow->has_body = x->request.body.framing != FRAMING_NONE;
   struct exchange *copy = copy_of(x, service, shadow);
-  copy->policy_began = true;
   if (copy->hooks->begin) copy->hooks->begin(copy);
   exchange_run(copy);
 }

@@ -154,6 +154,10 @@ static enum step_result step_request_filter(struct exchange *x) {
   return run_hook(x, HOOK_request_filter, x->hooks->request_filter);
 }
 
+static enum step_result step_cache_look_up(struct exchange *x) {
+  return x->settings->cache && !x->is_shadow ? cache_look_up(x) : STEP_NEXT;
+}
+
 static enum step_result step_proxy_upstream_filter(struct exchange *x) {
   enum step_result result = run_hook(x, HOOK_proxy_upstream_filter, x->hooks->proxy_upstream_filter);
   if (result != STEP_NEXT) return result;
@@ -216,6 +220,10 @@ static enum step_result step_send_interim(struct exchange *x) {
   x->response.status = 0;                                  /* it goes out once */
   if (x->step != STEP_send_interim || x->down.active) return STEP_WAIT;
   return jump(x, STEP_read_response);
+}
+
+static enum step_result step_cache_take_head(struct exchange *x) {
+  return x->cache ? cache_take_head(x) : STEP_NEXT;
 }
 
 static enum step_result step_response_filter(struct exchange *x) {
@@ -285,6 +293,7 @@ static enum step_result step_error_while_proxy(struct exchange *x) {
 
 static enum step_result step_fail_to_proxy(struct exchange *x) {
   if (x->kept && x->hook_state == HOOK_IDLE && elsewhere_return(x)) return STEP_WAIT;
+  if (x->cache && x->hook_state == HOOK_IDLE && cache_rescues(x)) return STEP_JUMPED;
   enum hook_status status = call(x, HOOK_fail_to_proxy, x->hooks->fail_to_proxy);
   if (status == HOOK_WAIT) return STEP_WAIT;
   attempt_end(x, false);
@@ -305,6 +314,7 @@ static __attribute__((cold)) enum step_result end_unanswered(struct exchange *x)
 }
 
 static enum step_result step_send_answer(struct exchange *x) {
+  if (x->cache) cache_answered(x);
   if (x->answer && x->answer->resets) return end_unanswered(x);
   if (!x->sent.status && !x->down.active) {
     if (x->hook_state == HOOK_IDLE) grpc_answer(x);
@@ -323,8 +333,9 @@ static enum step_result step_logging(struct exchange *x) {
     if (x->now.peer) attempt_end(x, false);
     elsewhere_end(x);
     if (x->down.filter) filter_none(&x->down); /* its coders may serve others while a hook waits */
-    account_exchange(x);
+    if (!exchange_background(x)) account_exchange(x);
   }
+  if (exchange_background(x) == BACKGROUND_FILL) return STEP_NEXT;
   return call(x, HOOK_logging, x->hooks->logging) == HOOK_WAIT ? STEP_WAIT : STEP_NEXT;
 }
 
@@ -333,15 +344,16 @@ static enum step_result step_finish(struct exchange *x) {
   struct proxy *proxy = x->proxy;
   CHECK(x->hook_state == HOOK_IDLE && !x->now.call && !x->rival && !x->now.up.filtering &&
         !x->down.filtering);
-  CHECK(x->times.ended || x->is_shadow); /* invariant I7: logged, and once */
+  CHECK(x->times.ended || x->is_shadow || exchange_background(x)); /* invariant I7: logged, and once */
   grpc_end(x);
-  if (x->times.ended) account_line(x);
+  if (x->times.ended && !exchange_background(x)) account_line(x);
   shadow_release(x);
   if (x->hooks->end) x->hooks->end(x);
   elsewhere_end(x);
   if (x->now.peer) peer_release(proxy, x->now.peer);
   /* Of a hook that chose, and then failed. */
   lease_end(&x->now.lease, LEASE_NEUTRAL, loop_now_us(proxy->loop));
+  if (x->cache) cache_end(x);
   if (s) s->codec->end(s);
   CHECK(proxy->exchange_count > 0);
   proxy->exchange_count--;

@@ -79,11 +79,37 @@ void request_body_pump(struct exchange *x);
 void request_body_done(struct exchange *x);
 void request_body_send(struct exchange *x);
 
+/* The cache (cache.h), of exchanges whose listener has one. Behind request_filter: on to a peer, or to response_filter
+ * with what is stored. */
+enum step_result cache_look_up(struct exchange *x);
+/* A final head of the peer's is here: is it for the cache? */
+enum step_result cache_take_head(struct exchange *x);
+/* No peer gave an answer: the exchange goes on with what is stored, if it is allowed to be stale. */
+bool cache_rescues(struct exchange *x);
+/* It ends with an answer of ours or of the policy: nobody waits for what it was to fetch. */
+void cache_answered(struct exchange *x);
+/* The request of an attempt is there: it becomes what the cache asks for. */
+void cache_prepare(struct exchange *x);
+/* The client is gone, but what it has asked for is wanted: the exchange goes on, on a stream without a client. */
+bool cache_goes_on_alone(struct exchange *x, enum error error);
+void cache_end(struct exchange *x);
+/* Is it an exchange of the cache itself? */
+enum background_kind cache_background(const struct exchange *x);
+static inline enum background_kind exchange_background(const struct exchange *x) {
+  return x->cache ? cache_background(x) : BACKGROUND_NONE;
+}
+/* Its response is the cache's. */
+bool cache_has_response(const struct exchange *x);
+struct source cache_source(struct exchange *x);
+/* The end of an exchange that shares memory with another: the last of the two frees it. False: it shares none. */
+bool handover_end(struct exchange *x);
+
 /* filter.c: sets the relay's filter where the policy has a hook for it; `out` is the client's framing. */
 static inline bool filter_has_request(const struct exchange *x) {
   return x->hooks->request_body_filter && x->request.body.framing != FRAMING_NONE;
 }
 static inline bool filter_has_response(const struct exchange *x) {
+  if (x->cache && cache_has_response(x)) return x->hooks->response_body_filter;
   return x->hooks->upstream_response_body_filter || x->hooks->response_body_filter;
 }
 void filter_request(struct exchange *x);

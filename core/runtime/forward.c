@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/why.h"
+#include "exchange/cache.h"
 #include "exchange/codings.h"
 #include "exchange/describe.h"
 #include "exchange/exchange.h"
@@ -19,6 +20,7 @@
 #include "net/timer.h"
 #include "net/tls_identity.h"
 #include "runtime/worker.h"
+#include "shared/cache_kept.h"
 #include "shared/choose.h"
 #include "shared/registry.h"
 
@@ -30,10 +32,12 @@ struct forward {
   struct policy_listener *listeners;     /* owned array */
   struct tls_files files;                /* borrowed: what listeners by TLS show */
   struct hooks hooks;
-  struct registry *registry;    /* borrowed */
-  struct registry_entry *entry; /* reference */
-  struct backends_view *view;   /* of the entry; reference */
-  void *checker;                /* owned: the policy of options->checker; NULL: none here */
+  struct registry *registry;          /* borrowed */
+  struct registry_entry *entry;       /* reference */
+  struct backends_view *view;         /* of the entry; reference */
+  struct registry_entry *cache_entry; /* reference; NULL without a cache */
+  struct cache_rules cache;
+  void *checker; /* owned: the policy of options->checker; NULL: none here */
 };
 
 /* --- hooks ------------------------------------------------------------------------------------------------ */
@@ -97,6 +101,19 @@ static void make_view(struct forward *f, const struct policy_host *host) {
   free(specs);
 }
 
+/* False: there is no memory for it. */
+static bool make_cache(struct forward *f, const struct policy_host *host, char **why) {
+  struct cache_config config = {f->options->cache_bytes, host->clock};
+  if (!config.bytes) return true;
+  f->cache_entry = registry_get(host->registry, &cache_kind, STR(FORWARD_SET), &config);
+  const struct kept_cache *kept = registry_object(f->cache_entry);
+  f->cache = cache_rules_default;
+  f->cache.cache = kept->cache;
+  f->cache.name = STR(FORWARD_SET);
+  if (!kept->cache) why_say(why, "--cache: %s", kept->why);
+  return kept->cache != NULL;
+}
+
 static void make_listeners(struct forward *f) {
   const struct forward_options *o = f->options;
   f->files = (struct tls_files){.certificate = o->certificate, .key = o->key};
@@ -111,6 +128,7 @@ static void make_listeners(struct forward *f) {
                                   .place = STR("--listen")};
     l->settings.h2c = o->listeners[i].h2c;
     if (o->compresses) l->settings.compression = &compression_default;
+    if (f->cache_entry) l->settings.cache = &f->cache;
     if (o->listeners[i].tls) l->tls = (struct tls_server_options){.certificates = &f->files, .count = 1};
   }
 }
@@ -141,6 +159,7 @@ static void close_policy(void *policy) {
   if (f->checker) f->options->checker->close(f->checker);
   backends_view_release(f->view);
   registry_release(f->registry, f->entry);
+  if (f->cache_entry) registry_release(f->registry, f->cache_entry);
   free(f->listeners);
   OBJ_END(f, FORWARD_MAGIC);
   free(f);
@@ -153,6 +172,10 @@ static void *load(const void *source, const struct policy_host *host, char **why
   f->options = options;
   OBJ_INIT(f, FORWARD_MAGIC);
   make_view(f, host);
+  if (!make_cache(f, host, why)) {
+    close_policy(f);
+    return NULL;
+  }
   make_listeners(f);
   if (!options->health.len || !host->is_control) return f;
   struct policy_host beside = *host;

@@ -24,7 +24,8 @@ struct forward_options {
   bool sends_host; /* they get their own name in Host */
   bool compresses; /* responses, for clients that accept it */
   struct str ca, certificate, key;
-  struct str health; /* the path that is asked for; empty: peers are not asked */
+  size_t cache_bytes; /* 0: no cache */
+  struct str health;  /* the path that is asked for; empty: peers are not asked */
   /* Who checks health, where `health` is set: the policy that does so in the control worker, on the set of backends
    * that is named FORWARD_SET. */
   const struct policy_kind *checker;

@@ -69,12 +69,19 @@ void upstream_reap(struct upstream *u) { reaper_add(&u->proxy->reaper, &u->reape
 
 /* --- connecting ------------------------------------------------------------------------------------------- */
 
+static struct str without_client(struct exchange *x, unsigned version) {
+  struct proxy_protocol header = {.is_of_client = false};
+  char *bytes = arena_alloc(&x->arena, PROXY_PROTOCOL_BYTES);
+  return (struct str){bytes, proxy_protocol_write(version, &header, bytes)};
+}
+
 /* Says who the client is, to peers that want a PROXY header. */
 static struct str proxy_header(struct exchange *x) {
   struct proxy_protocol header = {0};
   unsigned version = x->now.peer->options.proxy_protocol;
   if (!version) return (struct str){0};
   struct downstream *d = x->stream->downstream;
+  if (!d) return without_client(x, version); /* it is asked for the cache alone */
   header.source = d->client;
   header.source_length = d->client_length;
   header.is_of_client = true;

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// cache_answer: a stored response as one request wants it: with its Age, as 304 where the client has it already, in
+// parts where it asks for ranges, without a body for HEAD (RFC 9111 section 4, RFC 9110 sections 13 and 14).
+#include "exchange/cache_parts.h"
+
+#include <time.h>
+
+#include "base/random.h"
+#include "exchange/proxy.h"
+#include "http/conditions.h"
+#include "http/ranges.h"
+
+static void one_piece(struct cache_visit *v, uint64_t first, uint64_t bytes) {
+  struct cache_body *b = &v->body;
+  b->pieces = arena_zalloc(&v->exchange->arena, sizeof *b->pieces);
+  b->pieces[0] = (struct cache_piece){.first = first, .bytes = bytes};
+  b->count = 1;
+}
+
+static void set_body(struct cache_visit *v, uint64_t bytes) {
+  struct exchange *x = v->exchange;
+  bool is_known = bytes != STORE_LENGTH_UNKNOWN;
+  struct body body = {is_known ? FRAMING_LENGTH : FRAMING_CLOSE, is_known ? bytes : 0};
+  bool is_silent = x->request.method == METHOD_HEAD || x->response.status == 204;
+  bool is_stated = is_known && x->response.status != 204;
+  x->response.body = is_silent ? (struct body){FRAMING_NONE, 0} : body;
+  x->response.announced = x->heads.stated = is_stated ? body : (struct body){FRAMING_NONE, 0};
+}
+
+/* RFC 9110 section 15.4.5. */
+static void not_modified(struct cache_visit *v) {
+  struct exchange *x = v->exchange;
+  struct headers *h = &x->response.headers;
+  unsigned kept = 0;
+  for (unsigned i = 0; i < h->count; i++)
+    if (!condition_leaves_out(&h->items[i])) h->items[kept++] = h->items[i];
+  h->count = kept;
+  x->response.status = 304;
+  x->response.reason = (struct str){0};
+  x->response.body = x->response.announced = x->heads.stated = (struct body){FRAMING_NONE, 0};
+  v->body.count = 0;
+}
+
+/* --- ranges ----------------------------------------------------------------------------------------------- */
+
+static void set_status(struct exchange *x, unsigned status) {
+  x->response.status = (unsigned short)status;
+  x->response.reason = (struct str){0};
+}
+
+static void one_range(struct cache_visit *v, const struct range *range, uint64_t length) {
+  struct exchange *x = v->exchange;
+  set_status(x, 206);
+  headers_add(&x->response.headers, STR("Content-Range"), range_field(range, length, &x->arena));
+  one_piece(v, range->first, range_length(range));
+  set_body(v, range_length(range));
+}
+
+static struct str boundary_of(struct exchange *x) {
+  unsigned high = random_below(&x->proxy->dice, 1 << 30), low = random_below(&x->proxy->dice, 1 << 30);
+  return arena_printf(&x->arena, "perilune_%08x%08x%08x", high, low, (unsigned)ticks_now());
+}
+
+static void many_ranges(struct cache_visit *v, const struct ranges *ranges, uint64_t length) {
+  struct exchange *x = v->exchange;
+  const struct field *field = headers_find_id(&x->response.headers, FIELD_CONTENT_TYPE);
+  struct str type = field ? field->value : (struct str){0}, boundary = boundary_of(x);
+  struct cache_piece *pieces = arena_zalloc(&x->arena, (2 * ranges->count + 1) * sizeof *pieces);
+  for (unsigned i = 0; i < ranges->count; i++) {
+    const struct range *range = &ranges->items[i];
+    pieces[2 * i].text = ranges_part_head(range, length, boundary, type, &x->arena);
+    pieces[2 * i + 1] = (struct cache_piece){.first = range->first, .bytes = range_length(range)};
+  }
+  pieces[2 * ranges->count].text = ranges_end(boundary, &x->arena);
+  v->body.pieces = pieces;
+  v->body.count = 2 * ranges->count + 1;
+  set_status(x, 206);
+  headers_set_id(&x->response.headers, FIELD_CONTENT_TYPE, ranges_content_type(boundary, &x->arena));
+  set_body(v, ranges_body_length(ranges, length, boundary, type));
+}
+
+static void outside(struct cache_visit *v, uint64_t length) {
+  struct exchange *x = v->exchange;
+  not_modified(v); /* what describes the content goes, too */
+  set_status(x, 416);
+  headers_add(&x->response.headers, STR("Content-Range"), range_field_outside(length, &x->arena));
+  one_piece(v, 0, 0);
+  set_body(v, 0);
+}
+
+static void cut(struct cache_visit *v, uint64_t length, const struct validators *validators, int64_t now) {
+  struct exchange *x = v->exchange;
+  const struct field *field = headers_find(&x->request.headers, STR("Range"));
+  struct ranges ranges;
+  bool is_asked =
+      field && x->request.method == METHOD_GET && x->response.status == 200 && length != STORE_LENGTH_UNKNOWN;
+  if (!is_asked || !condition_if_range(&x->request.headers, validators, now)) return;
+  switch (ranges_parse(field->value, length, &ranges)) {
+  case RANGES_WHOLE: break;
+  case RANGES_OUTSIDE: outside(v, length); break;
+  case RANGES_SOME:
+    if (ranges.count == 1)
+      one_range(v, &ranges.items[0], length);
+    else
+      many_ranges(v, &ranges, length);
+    break;
+  }
+}
+
+/* --- the whole -------------------------------------------------------------------------------------------- */
+
+/* RFC 9111 section 5.1: of what comes from the cache, always; of what comes from the peer just now, where that was not
+ * its origin. */
+static void add_age(struct cache_visit *v) {
+  struct exchange *x = v->exchange;
+  bool is_new = v->result == CACHE_RESULT_MISS || v->result == CACHE_RESULT_EXPIRED ||
+                v->result == CACHE_RESULT_REVALIDATED;
+  uint32_t age = freshness_age_field(&v->facts.freshness, cache_kept_ms(v));
+  if (is_new && !age) return;
+  headers_add(&x->response.headers, STR("Age"), arena_printf(&x->arena, "%u", age));
+}
+
+void cache_answer(struct cache_visit *v, uint64_t length) {
+  struct exchange *x = v->exchange;
+  struct validators validators;
+  int64_t now = time(NULL);
+  x->response = v->stored;
+  validators_of(&validators, &x->response.headers, v->facts.wall_ms / 1000);
+  add_age(v);
+  cache_say_status(v, &x->response.headers);
+  one_piece(v, 0, length);
+  set_body(v, length);
+  if (condition_for_cache(&x->request, x->response.status, &validators, now) == CONDITION_NOT_MODIFIED)
+    not_modified(v);
+  else
+    cut(v, length, &validators, now);
+}
+
+void cache_say_status(struct cache_visit *v, struct headers *h) {
+  struct exchange *x = v->exchange;
+  if (!v->rules->says_status) return;
+  struct cache_status status = {.cache = STR("perilune"),
+                                .forward = v->forward,
+                                .collapsed = v->is_collapsed && v->forward,
+                                .stored = v->state == VISIT_READS && v->forward && !v->is_collapsed};
+  if (v->state == VISIT_READS) {
+    status.has_ttl = true;
+    status.ttl_s = freshness_left_ms(&v->facts.freshness, cache_kept_ms(v)) / 1000;
+  }
+  headers_add(h, STR("Cache-Status"), cache_status_text(&status, &x->arena));
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// cache_body: a source over stored bytes, of a lease or of a fill that still comes. The relay looks at them where they
+// lie: what it believes to be its buffer is the store's memory, which nobody changes while the lease or the fill is
+// held. It only takes from the front of it.
+#include "exchange/cache_parts.h"
+
+#include "exchange/stream.h"
+
+enum { SLICE_MOST = 1 << 20 };
+
+/* One that copies has a seat, too, but it is the other end of it. */
+static bool reads_fill(const struct cache_visit *v) { return v->seat && v->state == VISIT_READS; }
+
+static void show(struct cache_body *b, struct str slice) {
+  if (slice.len > SLICE_MOST) slice.len = SLICE_MOST;
+  b->in = (struct buf){(char *)(uintptr_t)slice.ptr, 0, slice.len, slice.len};
+}
+
+static enum io show_kept(struct cache_visit *v, const struct cache_piece *piece) {
+  struct cache_body *b = &v->body;
+  off_t place;
+  struct str slice = store_lease_at(cache_store(visit_cache(v)), &v->lease, piece->first + b->done, &place);
+  uint64_t left = piece->bytes - b->done;
+  if (slice.len > left) slice.len = (size_t)left;
+  CHECK(slice.len);
+  show(b, slice);
+  return IO_OK;
+}
+
+static enum io show_fill(struct cache_visit *v, const struct cache_piece *piece) {
+  struct cache_body *b = &v->body;
+  struct fill *f = v->seat->fill;
+  struct str slice;
+  uint64_t left = piece->bytes - b->done;
+  uint64_t wanted = piece->first + b->done;
+  if (v->seat->seat.at < wanted) fill_read_on(f, &v->seat->seat, wanted - v->seat->seat.at);
+  switch (fill_read(f, &v->seat->seat, &slice, &b->copy)) {
+  case FILL_WAITS: b->is_dry = true; return IO_AGAIN;
+  case FILL_END: return IO_EOF;
+  case FILL_BROKE: return IO_ERROR;
+  case FILL_READ: break;
+  }
+  if (slice.len > left) slice.len = (size_t)left;
+  show(b, slice);
+  return IO_OK;
+}
+
+static enum io show_text(struct cache_body *b, struct str text) {
+  show(b, str_from(text, (size_t)b->done));
+  return IO_OK;
+}
+
+static bool is_through(const struct cache_body *b) {
+  const struct cache_piece *piece = &b->pieces[b->at];
+  return b->done == (piece->text.ptr ? piece->text.len : piece->bytes);
+}
+
+static enum io read_body(struct source *source, struct trailers *trailers) {
+  struct cache_visit *v = source->of;
+  struct cache_body *b = &v->body;
+  (void)trailers;
+  b->is_dry = false;
+  if (b->in.end > b->in.start) return IO_OK;
+  while (b->at < b->count && is_through(b)) {
+    b->at++;
+    b->done = 0;
+  }
+  if (b->at == b->count) return IO_EOF;
+  const struct cache_piece *piece = &b->pieces[b->at];
+  if (piece->text.ptr) return show_text(b, piece->text);
+  return reads_fill(v) ? show_fill(v, piece) : show_kept(v, piece);
+}
+
+static void use_body(struct source *source, size_t bytes) {
+  struct cache_visit *v = source->of;
+  struct cache_body *b = &v->body;
+  CHECK(bytes <= b->in.end - b->in.start);
+  bool is_of_fill = reads_fill(v) && !b->pieces[b->at].text.ptr;
+  b->in.start += bytes;
+  b->done += bytes;
+  cache_count(visit_cache(v), served_bytes, bytes);
+  if (is_of_fill) fill_read_on(v->seat->fill, &v->seat->seat, bytes);
+  if (b->in.start == b->in.end) b->in = (struct buf){0};
+}
+
+/* A turn of the relay ends before the body does. Where there is nothing more yet, the fill tells when there is. */
+static void want_body(struct source *source, bool on) {
+  struct cache_visit *v = source->of;
+  v->body.wants = on;
+  if (on && !v->body.is_dry && !(v->has_timer && timer_is_set(&v->timer))) cache_wake_later(v, 0);
+}
+
+static const struct source_ops source_ops = {read_body, use_body, want_body};
+
+struct source cache_body_source(struct cache_visit *v) {
+  return (struct source){.ops = &source_ops, .of = v, .in = &v->body.in};
+}
+
+void cache_body_news(struct cache_visit *v) {
+  struct exchange *x = v->exchange;
+  bool is_fed = v->state == VISIT_FILLS || v->body.wants;
+  if (v->state == VISIT_FILLS && fill_is_vain(v->seat->fill)) {
+    stream_reset(x->stream, ERROR_CLIENT_GONE);
+    return;
+  }
+  if (!is_fed || !x->down.active || !x->stream) return;
+  v->body.wants = false;
+  transfer_down(x);
+}
+
+bool cache_has_response(const struct exchange *x) { return x->cache->state == VISIT_READS; }
+struct source cache_source(struct exchange *x) {
+  return cache_body_source(x->cache);
+}
+
+void cache_body_end(struct cache_visit *v) { buf_release(&v->body.copy); }

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// cache_key: scheme, host, path and query, each on a line of its own. None of them can have a line feed in it, so a key
+// reads in one way only. What a client says of the way its request came (Forwarded and its like) may choose the
+// response, too: where we believe it, it is part of the key; where we do not, it is gone before a peer is asked; and
+// what no proxy knows to be such a field, but many frameworks do, is taken out of what is fetched for the cache.
+#include "exchange/cache_parts.h"
+
+#include "http/accept_encoding.h"
+#include "http/claims.h"
+#include "http/conditions.h"
+
+enum { CODING_BYTES = 16, SCHEME_BYTES = 8 };
+
+struct writing {
+  char *bytes, *at;
+};
+
+static void put(struct writing *w, struct str text) {
+  if (text.len) w->at = mempcpy(w->at, text.ptr, text.len);
+}
+
+static void put_lower(struct writing *w, struct str text) {
+  for (size_t i = 0; i < text.len; i++) *w->at++ = ascii_lower(text.ptr[i]);
+}
+
+static struct str without_port(struct str authority, bool is_secure) {
+  struct str port = is_secure ? STR(":443") : STR(":80");
+  if (authority.len > port.len && str_equal(str_from(authority, authority.len - port.len), port))
+    authority.len -= port.len;
+  return authority;
+}
+
+/* Of whom the request came from the response is no matter: what it says of that would give each client its own. */
+static bool is_of_route(const struct field *field) {
+  return claims_is_one(field) && field->id != FIELD_X_FORWARDED_FOR &&
+         !str_equal_nocase(field->name, STR("X-Real-IP"));
+}
+
+/* In the mode `replace` nothing of it goes on. */
+static struct str claims_of(struct exchange *x) {
+  const struct headers *h = &x->request.headers;
+  size_t length = 0;
+  if (x->settings->forwarded == FORWARDED_REPLACE) return (struct str){0};
+  for (unsigned i = 0; i < h->count; i++)
+    if (is_of_route(&h->items[i])) length += h->items[i].name.len + h->items[i].value.len + 2;
+  struct writing w = {arena_alloc(&x->arena, length + 1), NULL};
+  w.at = w.bytes;
+  for (unsigned i = 0; i < h->count; i++) {
+    if (!is_of_route(&h->items[i])) continue;
+    put(&w, STR("\n"));
+    put_lower(&w, h->items[i].name);
+    put(&w, STR(":"));
+    put(&w, h->items[i].value);
+  }
+  return (struct str){w.bytes, (size_t)(w.at - w.bytes)};
+}
+
+/* All claims that are believed of one URL are purged with it. */
+static void make(struct cache_visit *v) {
+  struct exchange *x = v->exchange;
+  struct str scheme = x->secure ? STR("https") : STR("http");
+  struct str host = without_port(x->request.authority, x->secure), claims = claims_of(x);
+  size_t length = scheme.len + host.len + x->request.target.len + claims.len + 2;
+  struct writing w = {arena_alloc(&x->arena, length), NULL};
+  w.at = w.bytes;
+  put(&w, scheme);
+  put(&w, STR("\n"));
+  put_lower(&w, host);
+  put(&w, STR("\n"));
+  put(&w, x->request.target);
+  v->url = (struct str){w.bytes, (size_t)(w.at - w.bytes)};
+  put(&w, claims);
+  v->key = (struct str){w.bytes, (size_t)(w.at - w.bytes)};
+}
+
+static struct str key_of(bool is_secure, struct str authority, struct str target, struct arena *arena) {
+  struct str host = without_port(authority, is_secure);
+  struct writing w = {arena_alloc(arena, host.len + target.len + SCHEME_BYTES), NULL};
+  w.at = w.bytes;
+  put(&w, is_secure ? STR("https\n") : STR("http\n"));
+  put_lower(&w, host);
+  put(&w, STR("\n"));
+  put(&w, target);
+  return (struct str){w.bytes, (size_t)(w.at - w.bytes)};
+}
+
+struct str cache_key_of(struct exchange *x, struct str target) {
+  return key_of(x->secure, x->request.authority, target, &x->arena);
+}
+
+struct str cache_key_of_url(struct str url, struct arena *arena) {
+  bool is_secure = str_take_nocase(&url, STR("https://"));
+  if (!is_secure && !str_take_nocase(&url, STR("http://"))) return (struct str){0};
+  url.len = str_find(url, '#');
+  size_t slash = str_find(url, '/');
+  struct str target = str_from(url, slash), host = {url.ptr, slash};
+  bool is_fine = host.len && str_find(url, '\n') == url.len && str_find(host, '?') == host.len;
+  return is_fine ? key_of(is_secure, host, target.len ? target : STR("/"), arena) : (struct str){0};
+}
+
+static bool has_body(const struct request *request) {
+  return request->body.framing == FRAMING_CHUNKED ||
+         (request->body.framing == FRAMING_LENGTH && request->body.length > 0);
+}
+
+static bool is_read(enum method method) { return method == METHOD_GET || method == METHOD_HEAD; }
+
+/* Only the origin can tell whether such conditions hold. */
+static bool is_for_origin(const struct request *request) {
+  const struct headers *h = &request->headers;
+  return headers_find(h, STR("If-Match")) || headers_find(h, STR("If-Unmodified-Since")) ||
+         request->upgrade.len;
+}
+
+bool cache_key_make(struct cache_visit *v) {
+  const struct request *request = &v->exchange->request;
+  if (!request->target.len || request->target.ptr[0] != '/') return false;
+  make(v);
+  v->object_key = v->key;
+  v->invalidates = invalidates(request->method, 200);
+  v->forward = is_read(request->method) ? CACHE_FORWARD_BYPASS : CACHE_FORWARD_METHOD;
+  if (!is_read(request->method) || has_body(request) || is_for_origin(request)) return false;
+  cache_control_of_request(&request->headers, &v->asked);
+  return !cache_control_has(&v->asked, CACHE_NO_STORE) || cache_control_has(&v->asked, CACHE_ONLY_IF_CACHED);
+}
+
+/* --- the request of a fetch ------------------------------------------------------------------------------- */
+
+static bool is_foreign(const struct field *field) {
+  static const struct str names[] = {STR_INIT("X-Host"),
+                                     STR_INIT("X-Original-URL"),
+                                     STR_INIT("X-Original-Host"),
+                                     STR_INIT("X-Rewrite-URL"),
+                                     STR_INIT("X-HTTP-Method-Override"),
+                                     STR_INIT("X-HTTP-Method"),
+                                     STR_INIT("X-Method-Override"),
+                                     STR_INIT("Front-End-Https"),
+                                     STR_INIT("X-Url-Scheme"),
+                                     STR_INIT("X-Scheme"),
+                                     STR_INIT("X-Original-Uri")};
+  if (field->id != FIELD_OTHER || field->is_set) return false;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (str_equal_nocase(field->name, names[i])) return true;
+  return false;
+}
+
+/* The peer chooses among what the key tells apart, and nothing else. */
+static void set_codings(struct exchange *x, struct headers *h) {
+  struct accept_encoding accept;
+  struct writing w = {arena_alloc(&x->arena, CODING_COUNT * CODING_BYTES), NULL};
+  w.at = w.bytes;
+  accept_encoding_parse(&x->request.headers, &accept);
+  unsigned set = accept_encoding_set(&accept, CACHE_CODINGS);
+  headers_remove(h, STR("Accept-Encoding"));
+  for (enum coding id = 0; id < CODING_COUNT; id++) {
+    if (!(set >> id & 1)) continue;
+    if (w.at > w.bytes) put(&w, STR(", "));
+    put(&w, coding_name(id));
+  }
+  struct str list = {w.bytes, (size_t)(w.at - w.bytes)};
+  if (list.len) headers_add(h, STR("Accept-Encoding"), list);
+}
+
+void cache_prepare(struct exchange *x) {
+  struct cache_visit *v = x->cache;
+  struct request *request = &x->now.request;
+  struct headers *h = &request->headers;
+  unsigned kept = 0;
+  if (v->state != VISIT_FETCHES) return;
+  for (unsigned i = 0; i < h->count; i++)
+    if (!is_foreign(&h->items[i])) h->items[kept++] = h->items[i];
+  h->count = kept;
+  set_codings(x, h);
+  if (v->validates)
+    condition_ask(h, &v->stored.headers);
+  else
+    condition_strip(h);
+  request->method = METHOD_GET;
+  request->method_name = STR("GET");
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// cache_lookup: from a request to one of four ways: a hit; a wait for somebody else's fetch; a fetch of our own; or
+// past the cache. The hard problem is that between two looks everything may have changed, in other threads: so after
+// each wait it begins anew, a few times at most.
+#include "exchange/cache_parts.h"
+
+#include "exchange/proxy.h"
+#include "http/ranges.h"
+
+enum { ROUNDS_MOST = 4, WAIT_MS = 5000, REFUSAL_MS = 120000, VARIANTS = 16, FAR_BYTES = 8 << 20 };
+
+const struct cache_rules cache_rules_default = {
+    .lock_wait_ms = WAIT_MS, .refusal_ms = REFUSAL_MS, .max_variants = VARIANTS};
+
+const char *cache_result_name(enum cache_result result) {
+  static const char *const names[] = {
+#define X(id, name) name,
+      CACHE_RESULTS(X)
+#undef X
+  };
+  return names[result];
+}
+
+enum cache_result cache_result_of(const struct exchange *x) {
+  return x->cache ? x->cache->result : CACHE_RESULT_NONE;
+}
+
+uint64_t cache_kept_ms(const struct cache_visit *v) {
+  uint64_t now = cache_now_ms(visit_cache(v));
+  return now > v->facts.since_ms ? now - v->facts.since_ms : 0;
+}
+
+/* --- what is there ---------------------------------------------------------------------------------------- */
+
+void cache_drop_lease(struct cache_visit *v) {
+  if (v->has_lease) store_release(cache_store(visit_cache(v)), &v->lease);
+  v->has_lease = v->validates = false;
+}
+
+static bool hold(struct cache_visit *v, struct str key) {
+  CHECK(!v->has_lease);
+  v->has_lease = store_find(cache_store(visit_cache(v)), key, &v->lease);
+  return v->has_lease;
+}
+
+static bool is_purged(const struct cache_visit *v, struct stored_stamp stamp) {
+  return stamp.of_key != v->stamp.of_key || stamp.of_all != v->stamp.of_all;
+}
+
+/* What was found says which fields choose: the key that these make, and what is there under that. */
+static bool find_variant(struct cache_visit *v) {
+  struct stored_vary stored;
+  struct str text;
+  struct exchange *x = v->exchange;
+  bool is_fine = stored_read_vary(v->lease.head, &stored) && !is_purged(v, stored.stamp) &&
+                 vary_key(&stored.vary, &x->request.headers, CACHE_CODINGS, &x->arena, &text);
+  if (is_fine) v->object_key = arena_printf(&x->arena, "%.*s\n\n%.*s", STR_ARG(v->key), STR_ARG(text));
+  cache_drop_lease(v);
+  if (!is_fine) return false;
+  v->forward = CACHE_FORWARD_VARY_MISS;
+  return hold(v, v->object_key);
+}
+
+bool cache_find(struct cache_visit *v) {
+  cache_drop_lease(v);
+  v->object_key = v->key;
+  v->forward = CACHE_FORWARD_URI_MISS;
+  v->stamp = cache_stamp(visit_cache(v), v->url);
+  if (!hold(v, v->key)) return false;
+  if (stored_is_vary(v->lease.head) && !find_variant(v)) return false;
+  bool is_fine =
+      stored_read(v->lease.head, &v->stored, &v->facts, &v->exchange->arena) && !is_purged(v, v->facts.stamp);
+  if (!is_fine) cache_drop_lease(v);
+  return is_fine;
+}
+
+/* --- the ways --------------------------------------------------------------------------------------------- */
+
+enum step_result cache_serve(struct cache_visit *v, enum cache_result result) {
+  v->result = result;
+  v->state = VISIT_READS;
+  v->forward = CACHE_FORWARD_NONE;
+  cache_answer(v, v->lease.length);
+  exchange_jump(v->exchange, STEP_response_filter);
+  return STEP_JUMPED;
+}
+
+enum step_result cache_pass(struct cache_visit *v) {
+  cache_leave(v);
+  cache_drop_lease(v);
+  v->state = VISIT_PASSES;
+  if (!v->result) v->result = CACHE_RESULT_BYPASS;
+  cache_count(visit_cache(v), bypasses, 1);
+  return STEP_NEXT;
+}
+
+/* RFC 9111 section 5.2.1.7. */
+static enum step_result refuse(struct cache_visit *v) {
+  struct answer *answer = exchange_answer(v->exchange, 504);
+  headers_add(&answer->response.headers, STR("Content-Type"), STR("text/plain"));
+  answer->content = STR("504 the client wants it from the cache only, and it is not there\n");
+  cache_drop_lease(v);
+  v->state = VISIT_PASSES;
+  exchange_jump(v->exchange, STEP_send_answer);
+  return STEP_JUMPED;
+}
+
+static enum step_result fetch(struct cache_visit *v) {
+  v->state = VISIT_FETCHES;
+  v->result = v->has_lease ? CACHE_RESULT_EXPIRED : CACHE_RESULT_MISS;
+  v->validates = v->has_lease;
+  cache_count(visit_cache(v), misses, 1);
+  return STEP_NEXT;
+}
+
+/* The whole is fetched for a part of it, and the client waits for what stands before that. */
+static bool is_far(const struct cache_visit *v) {
+  const struct field *field = headers_find(&v->exchange->request.headers, STR("Range"));
+  struct ranges ranges;
+  if (!field || v->has_lease) return false;
+  if (ranges_parse(field->value, UINT64_MAX / 2, &ranges) != RANGES_SOME) return false;
+  return ranges.items[0].first > FAR_BYTES;
+}
+
+/* What is not kept is asked for as the client has asked. */
+static bool is_pointless(const struct cache_visit *v) {
+  const struct headers *h = &v->exchange->request.headers;
+  bool is_partial = headers_find(h, STR("Range")) || headers_find(h, STR("If-None-Match")) ||
+                    headers_find(h, STR("If-Modified-Since")) || v->was_head;
+  return is_far(v) || (is_partial && !v->has_lease && cache_remembers_refusal(visit_cache(v), v->key));
+}
+
+/* A client that shows who it is gets what is for it alone, most of the time: nobody waits for that. */
+static bool is_personal(const struct cache_visit *v) {
+  return headers_find(&v->exchange->request.headers, STR("Authorization")) != NULL ||
+         cache_remembers_refusal(visit_cache(v), v->key);
+}
+
+static enum reuse judge(const struct cache_visit *v) {
+  static const struct reuse_rules rules = {.obeys_request = false};
+  return reuse_decide(&v->facts.freshness, cache_kept_ms(v), &v->asked, &rules);
+}
+
+static enum step_result decide(struct cache_visit *v);
+
+static enum step_result join(struct cache_visit *v) {
+  if (v->has_lease) v->forward = CACHE_FORWARD_STALE;
+  if (cache_control_has(&v->asked, CACHE_ONLY_IF_CACHED)) return refuse(v);
+  if (is_pointless(v)) return cache_pass(v);
+  if (is_personal(v)) {
+    cache_sit_alone(v);
+    return fetch(v);
+  }
+  if (cache_sit(v, v->object_key) == CACHE_WAITS) {
+    v->state = VISIT_WAITS;
+    return cache_await(v);
+  }
+  if (!cache_find(v) || judge(v) != REUSE_FRESH) return fetch(v);
+  cache_give_up_fill(v, FILL_OVER); /* somebody was done with it between our two looks */
+  cache_leave(v);
+  return decide(v);
+}
+
+static enum step_result decide(struct cache_visit *v) {
+  switch (judge(v)) {
+  case REUSE_FRESH: cache_count(visit_cache(v), hits, 1); return cache_serve(v, CACHE_RESULT_HIT);
+  case REUSE_WHILE_REVALIDATE:
+    cache_count(visit_cache(v), stale, 1);
+    cache_refresh(v);
+    return cache_serve(v, CACHE_RESULT_UPDATING);
+  case REUSE_VALIDATE:
+  case REUSE_ASKED: break;
+  }
+  return join(v);
+}
+
+enum step_result cache_look_again(struct cache_visit *v) {
+  cache_leave(v);
+  if (++v->rounds > ROUNDS_MOST) return cache_pass(v);
+  return cache_find(v) ? decide(v) : join(v);
+}
+
+/* --- the step --------------------------------------------------------------------------------------------- */
+
+static struct cache_visit *visit_new(struct exchange *x) {
+  struct cache_visit *v = arena_zalloc(&x->arena, sizeof *v);
+  v->exchange = x;
+  v->rules = x->settings->cache;
+  x->cache = v;
+  return v;
+}
+
+enum step_result cache_look_up(struct exchange *x) {
+  if (x->cache && x->cache->state == VISIT_WAITS) return cache_await(x->cache);
+  if (x->cache) return STEP_NEXT; /* of a refresh, which knows what it wants */
+  struct cache_visit *v = visit_new(x);
+  v->was_head = x->request.method == METHOD_HEAD;
+  if (cache_key_make(v)) return cache_find(v) ? decide(v) : join(v);
+  v->result = CACHE_RESULT_BYPASS;
+  cache_count(visit_cache(v), bypasses, 1);
+  return STEP_NEXT;
+}
+
+void cache_end(struct exchange *x) {
+  struct cache_visit *v = x->cache;
+  cache_give_up_fill(v, FILL_FAILED);
+  cache_leave(v);
+  cache_drop_lease(v);
+  cache_body_end(v);
+  if (v->has_timer) timer_stop(&v->timer);
+  v->has_timer = false;
+}

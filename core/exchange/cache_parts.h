@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// cache_parts: what the files of the cache share with the walk (cache_walk) and with each other.
+#ifndef PERILUNE_EXCHANGE_CACHE_PARTS_H
+#define PERILUNE_EXCHANGE_CACHE_PARTS_H
+
+#include "exchange/cache.h"
+#include "exchange/walk.h"
+#include "http/reuse.h"
+#include "http/stored.h"
+#include "net/mailbox.h"
+#include "net/timer.h"
+#include "shared/cache.h"
+
+enum visit_state {
+  VISIT_PASSES,  /* the cache has no part in it */
+  VISIT_WAITS,   /* for somebody else's fetch */
+  VISIT_FETCHES, /* a peer is asked, and the fill is ours */
+  VISIT_READS,   /* the response is the cache's */
+  VISIT_FILLS    /* of the exchange that fills */
+};
+
+/* A seat at a fill, which news may be on the way to when it is left: so it is no part of the exchange. */
+struct cache_seat {
+  struct message message; /* first */
+  struct fill_seat seat;
+  struct fill *fill;         /* reference */
+  struct cache_visit *visit; /* borrowed; NULL: left */
+  struct mailbox *mailbox;   /* borrowed: the worker's */
+  atomic_bool is_told;       /* the message is on its way */
+};
+
+/* A piece of a body: text, or a run of the stored bytes. */
+struct cache_piece {
+  struct str text; /* arena; .ptr NULL: */
+  uint64_t first, bytes;
+};
+
+/* Where the body of the response comes from. */
+struct cache_body {
+  struct buf in;              /* what the relay looks at; its memory is borrowed */
+  struct buf copy;            /* owned */
+  struct cache_piece *pieces; /* arena */
+  unsigned count, at;
+  uint64_t done; /* of the current one */
+  bool wants;    /* the relay waits for more */
+  bool is_dry;   /* there was none at the last look */
+};
+
+/* One exchange and the cache; arena. */
+struct cache_visit {
+  struct exchange *exchange;
+  const struct cache_rules *rules;
+  enum visit_state state;
+  enum cache_result result;
+  enum cache_forward forward;
+  bool is_filler;           /* the fill of its seat is its own to end */
+  bool invalidates;         /* an unsafe method */
+  bool was_head;            /* HEAD, fetched by GET */
+  bool is_collapsed;        /* it waited for another's fetch */
+  bool is_alone;            /* it has lost its client */
+  enum error lost;          /* how */
+  unsigned rounds;          /* of looking up */
+  struct str url;           /* scheme, host and target: what is purged by */
+  struct str key;           /* with what else may choose the response beside its Vary */
+  struct str object_key;    /* with that */
+  struct cache_stamp stamp; /* when it was looked up */
+  struct cache_control asked;
+  enum background_kind background;
+  struct handover *handover; /* arena; another exchange shares its memory (cache_fill.c); NULL */
+  struct cache_seat *seat;   /* at a fill, or NULL */
+  struct timer timer;        /* of a wait; and of a body that has more to give than one turn may take */
+  bool has_timer, has_lease, validates;
+  struct store_lease lease; /* what was found, until the exchange ends */
+  struct response stored;   /* of it, or of the fill; text in the store */
+  struct stored_facts facts;
+  struct cache_body body;
+};
+
+static inline struct cache *visit_cache(const struct cache_visit *v) { return v->rules->cache; }
+
+/* --- cache_key.c --- */
+/* False: the request is past the cache altogether. */
+bool cache_key_make(struct cache_visit *v);
+/* Of another target of the same scheme and host. */
+struct str cache_key_of(struct exchange *x, struct str target);
+enum { CACHE_CODINGS = CODINGS_GZIP | CODINGS_BR | CODINGS_ZSTD };
+
+/* --- cache_lookup.c --- */
+void cache_drop_lease(struct cache_visit *v);
+/* Looks for what is stored; true: it is in v->stored. */
+bool cache_find(struct cache_visit *v);
+enum step_result cache_serve(struct cache_visit *v, enum cache_result result);
+uint64_t cache_kept_ms(const struct cache_visit *v);
+/* Past the cache: a peer is asked for this request alone. */
+enum step_result cache_pass(struct cache_visit *v);
+/* Again, from the start; past the cache where that was done too often. */
+enum step_result cache_look_again(struct cache_visit *v);
+
+/* --- cache_wait.c --- */
+enum cache_join cache_sit(struct cache_visit *v, struct str key);
+void cache_sit_alone(struct cache_visit *v);
+/* The visit of the exchange that fills takes a seat where it is told that there is room; it is the filler from then
+ * on. */
+void cache_sit_as_filler(struct cache_visit *v, struct fill *fill);
+/* Harmless without a seat. */
+void cache_leave(struct cache_visit *v);
+/* The fill of its seat can be read by this visit: v->stored is its head. */
+bool cache_take_fill(struct cache_visit *v);
+enum step_result cache_await(struct cache_visit *v);
+/* The response is read from the fill of its seat. */
+enum step_result cache_serve_fill(struct cache_visit *v, enum cache_result result);
+void cache_wake_later(struct cache_visit *v, unsigned ms);
+
+/* --- cache_answer.c --- */
+/* v->stored becomes x->response, as this request wants it. `length` of the whole body, or STORE_LENGTH_UNKNOWN. */
+void cache_answer(struct cache_visit *v, uint64_t length);
+/* Adds Cache-Status where the policy wants it. */
+void cache_say_status(struct cache_visit *v, struct headers *h);
+
+/* --- cache_body.c --- */
+struct source cache_body_source(struct cache_visit *v);
+void cache_body_end(struct cache_visit *v);
+/* There may be more of a fill than there was. */
+void cache_body_news(struct cache_visit *v);
+
+/* --- cache_store.c --- */
+/* The fill is over for us: whoever waits is told so. */
+void cache_give_up_fill(struct cache_visit *v, enum fill_state state);
+
+/* --- cache_fill.c --- */
+/* The attempt under way fills v's fill, in an exchange of its own. */
+void cache_hand_over(struct exchange *x, struct fill *fill);
+/* The body of what is stored under `key` goes into the fill. */
+void cache_copy_body(struct exchange *x, struct fill *fill, struct str key);
+void cache_refresh(struct cache_visit *v);
+
+#endif

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+// cache_store: what becomes of the head that a peer has sent to one who asked for the cache: it is kept, and its body
+// goes into the store; it says that what is stored is still good; it is an error, and what is stored is better; or it
+// is not for the cache, and whoever waits for it asks for himself. And what an unsafe request makes stale.
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/date.h"
+#include "exchange/attempt.h"
+#include "exchange/cache_parts.h"
+#include "exchange/proxy.h"
+#include "http/conditions.h"
+#include "http/members.h"
+#include "http/renewal.h"
+#include "http/storable.h"
+
+static const struct storable_rules storable_rules;
+
+void cache_give_up_fill(struct cache_visit *v, enum fill_state state) {
+  if (!v->is_filler) return;
+  v->is_filler = false;
+  cache_unlist(visit_cache(v), v->seat->fill);
+  fill_end(v->seat->fill, state);
+}
+
+/* --- how fresh it is -------------------------------------------------------------------------------------- */
+
+static void control_of(struct exchange *x, const struct headers *h, struct cache_control *cc) {
+  static const struct str targets[] = {STR_INIT("Perilune-Cache-Control"), STR_INIT("CDN-Cache-Control")};
+  cache_control_of_response(h, targets, 2, &x->arena, cc);
+}
+
+static int64_t wall_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Of a response that is here just now. */
+static void facts_of(struct cache_visit *v, const struct response *response, const struct cache_control *cc,
+                     struct stored_facts *facts) {
+  struct exchange *x = v->exchange;
+  const struct cache_rules *r = v->rules;
+  struct freshness_rules rules = {.grace_beside_s_maxage = r->grace_beside_s_maxage,
+                                  .has_default = r->has_default,
+                                  .default_s = r->default_s};
+  uint64_t now = loop_now_ms(x->proxy->loop), sent = x->now.times.request_sent;
+  int64_t wall = wall_ms();
+  struct freshness_times times = {wall - (int64_t)(sent && now > sent ? now - sent : 0), wall};
+  facts->since_ms = cache_now_ms(visit_cache(v));
+  facts->wall_ms = wall;
+  facts->stamp = (struct stored_stamp){v->stamp.of_key, v->stamp.of_all};
+  facts->sequence = 0;
+  facts->tag_count = 0;
+  freshness_of(&facts->freshness, response, cc, times, &rules);
+}
+
+/* A HEAD was fetched by GET; and what a policy tells its peers of itself is not the client's. */
+static enum storable judge(struct cache_visit *v, const struct response *response,
+                           const struct cache_control *cc, const struct freshness *freshness) {
+  struct request asked = v->exchange->request;
+  asked.method = METHOD_GET;
+  return storable(&asked, &v->asked, response, cc, freshness, &storable_rules);
+}
+
+static bool is_shared(const struct freshness *f) {
+  return !f->is_validated_always && freshness_left_ms(f, 0) > 0;
+}
+
+/* --- refused ---------------------------------------------------------------------------------------------- */
+
+/* Is it so for every request of that key, most likely? */
+static bool is_lasting(enum storable reason, unsigned status) {
+  switch (reason) {
+  case STORABLE_METHOD:
+  case STORABLE_REQUEST_BODY:
+  case STORABLE_REQUEST_NO_STORE:
+  case STORABLE_AUTHORIZATION:
+  case STORABLE_YES: return false;
+  case STORABLE_STATUS:
+  case STORABLE_NOT_UNDERSTOOD:
+  case STORABLE_NO_STORE:
+  case STORABLE_PRIVATE:
+  case STORABLE_SET_COOKIE:
+  case STORABLE_VARY:
+  case STORABLE_NO_FRESHNESS:
+  case STORABLE_COUNT: break;
+  }
+  return status < 500;
+}
+
+/* The client has asked by HEAD, and we by GET: its body is not for anybody. */
+static void drop_body(struct exchange *x) {
+  x->response.body = (struct body){FRAMING_NONE, 0};
+  x->response.keep_alive = false;
+}
+
+static enum step_result leave_alone(struct exchange *x) {
+  x->error = x->cache->lost;
+  attempt_end(x, false);
+  exchange_jump(x, STEP_logging);
+  return STEP_JUMPED;
+}
+
+static enum step_result refuse(struct cache_visit *v, bool is_remembered) {
+  struct exchange *x = v->exchange;
+  cache_count(visit_cache(v), refused, 1);
+  if (is_remembered) cache_remember_refusal(visit_cache(v), v->key, v->rules->refusal_ms);
+  if (v->has_lease && x->response.status < 500) store_remove(cache_store(visit_cache(v)), v->object_key);
+  cache_give_up_fill(v, FILL_REFUSED);
+  cache_leave(v);
+  cache_drop_lease(v);
+  v->state = VISIT_PASSES;
+  if (v->is_alone) return leave_alone(x);
+  if (v->was_head) drop_body(x);
+  cache_say_status(v, &x->response.headers);
+  return STEP_NEXT;
+}
+
+/* --- kept ------------------------------------------------------------------------------------------------- */
+
+/* A coding is chosen by the request, also where its response does not say so. */
+static void add_vary(struct exchange *x) {
+  struct headers *h = &x->response.headers;
+  struct str coding = field_alone(h, STR("Content-Encoding"));
+  struct vary vary;
+  if (!headers_find(h, STR("Content-Encoding")) || str_equal_nocase(coding, STR("identity"))) return;
+  if (!vary_parse(h, &vary)) return;
+  for (unsigned i = 0; i < vary.count; i++)
+    if (str_equal_nocase(vary.names[i], STR("Accept-Encoding"))) return;
+  headers_add(h, STR("Vary"), STR("Accept-Encoding"));
+}
+
+/* RFC 9110 section 6.6.1. */
+static void add_date(struct headers *h) {
+  if (!headers_find_id(h, FIELD_DATE)) headers_add_id(h, FIELD_DATE, date_text(DATE_HTTP, time(NULL)));
+}
+
+/* One more of the variants of the key; the oldest goes where they are too many. */
+static void add_variant(struct cache_visit *v, struct stored_vary *stored, uint64_t hash) {
+  unsigned most = v->rules->max_variants < STORED_VARIANTS ? v->rules->max_variants : STORED_VARIANTS,
+           kept = 0;
+  for (unsigned i = 0; i < stored->count; i++)
+    if (stored->variants[i] != hash) stored->variants[kept++] = stored->variants[i];
+  while (kept >= most) {
+    store_remove_hash(cache_store(visit_cache(v)), stored->variants[0]);
+    memmove(stored->variants, stored->variants + 1, --kept * sizeof *stored->variants);
+  }
+  stored->variants[kept++] = hash;
+  stored->count = kept;
+}
+
+/* Says under the key itself which fields choose. Two that do so at the same time may lose one from the list, which then
+ * goes as everything does that nobody uses. */
+static void write_vary(struct cache_visit *v, const struct vary *vary) {
+  struct store *store = cache_store(visit_cache(v));
+  struct stored_vary stored = {.count = 0};
+  struct store_lease lease;
+  struct stored_stamp stamp = {v->stamp.of_key, v->stamp.of_all};
+  bool was_there = store_find(store, v->key, &lease);
+  bool is_same = was_there && stored_read_vary(lease.head, &stored) && vary_is_same(&stored.vary, vary) &&
+                 memcmp(&stored.stamp, &stamp, sizeof stamp) == 0;
+  if (!is_same) stored.count = 0;
+  stored.vary = *vary;
+  stored.stamp = stamp;
+  add_variant(v, &stored, store_hash(v->object_key));
+  struct str row = stored_write_vary(&stored);
+  struct store_writer *w = store_begin(store, v->key, row, 0);
+  if (w) store_finish(w);
+  if (was_there) store_release(store, &lease);
+  free((char *)row.ptr);
+}
+
+/* The keys under which it is stored. False: no request would find it. */
+static bool choose_keys(struct cache_visit *v, const struct headers *h, struct vary *vary,
+                        struct str *variant) {
+  struct exchange *x = v->exchange;
+  v->object_key = v->key;
+  *variant = (struct str){0};
+  if (!vary_parse(h, vary)) return false;
+  if (!vary->count) return true;
+  if (!vary_key(vary, &x->request.headers, CACHE_CODINGS, &x->arena, variant)) return false;
+  v->object_key = arena_printf(&x->arena, "%.*s\n\n%.*s", STR_ARG(v->key), STR_ARG(*variant));
+  return true;
+}
+
+static uint64_t length_of(const struct exchange *x, const struct body *body) {
+  if (x->hooks->upstream_response_body_filter && body->framing != FRAMING_NONE) return STORE_LENGTH_UNKNOWN;
+  if (body->framing == FRAMING_NONE) return 0;
+  return body->framing == FRAMING_LENGTH ? body->length : STORE_LENGTH_UNKNOWN;
+}
+
+/* What is not to be used a second time without asking is for nobody else who waits: each asks for himself, all at
+ * once. */
+static void be_alone(struct cache_visit *v) {
+  cache_give_up_fill(v, FILL_REFUSED);
+  cache_leave(v);
+  cache_sit_alone(v);
+}
+
+/* The fill has a head, and waits for its body. */
+static bool run_fill(struct cache_visit *v, const struct response *response, const struct stored_facts *facts,
+                     uint64_t length) {
+  struct vary vary;
+  struct str variant, row = {0};
+  if (!choose_keys(v, &response->headers, &vary, &variant)) return false;
+  if (!is_shared(&facts->freshness)) be_alone(v);
+  row = stored_write(response, facts);
+  if (!row.ptr) return false;
+  struct fill_head head = {v->object_key, row, variant, length};
+  if (vary.count) write_vary(v, &vary);
+  bool runs = fill_run(v->seat->fill, &head);
+  free((char *)row.ptr);
+  if (runs) cache_forget_refusal(visit_cache(v), v->key);
+  return runs;
+}
+
+static bool is_too_large(const struct cache_visit *v, uint64_t length) {
+  uint64_t most = store_object_most(cache_store(visit_cache(v)));
+  if (v->rules->object_most && v->rules->object_most < most) most = v->rules->object_most;
+  return length != STORE_LENGTH_UNKNOWN && length > most;
+}
+
+static enum step_result keep(struct cache_visit *v, struct stored_facts *facts) {
+  struct exchange *x = v->exchange;
+  struct response stripped = x->response;
+  uint64_t length = length_of(x, &x->response.body);
+  headers_copy(&stripped.headers, &x->response.headers, &x->arena);
+  storable_strip(&stripped.headers, &storable_rules);
+  bool is_large = is_too_large(v, length);
+  /* Who fills does not undo codings, and the policy's hook wants what is in them. */
+  bool is_hidden = x->hooks->decodes && x->hooks->upstream_response_body_filter &&
+                   headers_find(&x->response.headers, STR("Content-Encoding"));
+  if (is_hidden || is_large || x->now.up.active || !run_fill(v, &stripped, facts, length))
+    return refuse(v, is_large);
+  struct fill *fill = v->seat->fill;
+  v->is_filler = false;
+  cache_hand_over(x, fill);
+  if (v->is_alone) return leave_alone(x);
+  cache_drop_lease(v);
+  if (!cache_take_fill(v)) CHECK(false);
+  return cache_serve_fill(v, v->result);
+}
+
+/* --- renewed ---------------------------------------------------------------------------------------------- */
+
+/* Of the response as it is from now on, the body is what was stored. */
+static void store_renewed(struct cache_visit *v, const struct response *renewed,
+                          const struct stored_facts *facts) {
+  struct fill *fill;
+  struct str key = v->object_key;
+  if (!run_fill(v, renewed, facts, v->lease.length)) {
+    store_remove(cache_store(visit_cache(v)), key);
+    cache_give_up_fill(v, FILL_OVER);
+    return;
+  }
+  fill = v->seat->fill;
+  v->is_filler = false;
+  cache_copy_body(v->exchange, fill, key);
+}
+
+static enum step_result ask_anew(struct cache_visit *v) {
+  struct exchange *x = v->exchange;
+  attempt_end(x, x->response.keep_alive && x->now.up.done);
+  cache_drop_lease(v);
+  v->validates = false;
+  exchange_jump(x, STEP_upstream_peer);
+  return STEP_JUMPED;
+}
+
+static enum step_result renew(struct cache_visit *v) {
+  struct exchange *x = v->exchange;
+  struct response renewed = v->stored;
+  struct cache_control cc;
+  struct stored_facts facts;
+  bool is_about = renewal_is_about(&v->stored.headers, &x->response.headers, true, time(NULL)) &&
+                  !renewal_changes_vary(&v->stored.headers, &x->response.headers);
+  if (!is_about) return ask_anew(v);
+  add_date(&x->response.headers);
+  renewal_merge(&renewed.headers, &v->stored.headers, &x->response.headers, &storable_rules, &x->arena);
+  control_of(x, &renewed.headers, &cc);
+  facts_of(v, &renewed, &cc, &facts);
+  bool is_kept = !judge(v, &renewed, &cc, &facts.freshness);
+  if (is_kept)
+    store_renewed(v, &renewed, &facts);
+  else
+    store_remove(cache_store(visit_cache(v)), v->object_key);
+  cache_give_up_fill(v, FILL_REFUSED);
+  cache_leave(v);
+  cache_count(visit_cache(v), revalidated, 1);
+  if (v->is_alone) return leave_alone(x);
+  attempt_end(x, x->response.keep_alive && x->now.up.done);
+  v->stored = renewed;
+  v->facts = facts;
+  return cache_serve(v, CACHE_RESULT_REVALIDATED);
+}
+
+/* --- errors ----------------------------------------------------------------------------------------------- */
+
+static enum step_result serve_stale(struct cache_visit *v) {
+  struct exchange *x = v->exchange;
+  cache_give_up_fill(v, FILL_FAILED);
+  cache_leave(v);
+  if (v->is_alone) return leave_alone(x);
+  attempt_end(x, false);
+  cache_count(visit_cache(v), stale, 1);
+  return cache_serve(v, CACHE_RESULT_STALE);
+}
+
+static bool may_be_stale(const struct cache_visit *v, unsigned status) {
+  return v->state == VISIT_FETCHES && v->has_lease && !v->exchange->sent.status &&
+         reuse_on_error(&v->facts.freshness, cache_kept_ms(v), status);
+}
+
+/* --- the step --------------------------------------------------------------------------------------------- */
+
+static void invalidate_named(struct cache_visit *v, struct str name) {
+  struct exchange *x = v->exchange;
+  struct str target = invalidated_target(field_alone(&x->response.headers, name),
+                                         x->secure ? STR("https") : STR("http"), x->request.authority);
+  if (target.len) cache_purge(visit_cache(v), cache_key_of(x, target));
+}
+
+static void invalidate(struct cache_visit *v) {
+  if (!v->invalidates || !invalidates(v->exchange->request.method, v->exchange->response.status)) return;
+  cache_purge(visit_cache(v), v->url);
+  invalidate_named(v, STR("Location"));
+  invalidate_named(v, STR("Content-Location"));
+}
+
+enum step_result cache_take_head(struct exchange *x) {
+  struct cache_visit *v = x->cache;
+  struct cache_control cc;
+  struct stored_facts facts;
+  if (v->state != VISIT_FETCHES) {
+    invalidate(v);
+    if (v->state == VISIT_PASSES) cache_say_status(v, &x->response.headers);
+    return STEP_NEXT;
+  }
+  if (v->validates && x->response.status == 304) return renew(v);
+  if (may_be_stale(v, x->response.status)) return serve_stale(v);
+  add_vary(x);
+  add_date(&x->response.headers);
+  control_of(x, &x->response.headers, &cc);
+  facts_of(v, &x->response, &cc, &facts);
+  enum storable reason = judge(v, &x->response, &cc, &facts.freshness);
+  return reason ? refuse(v, is_lasting(reason, x->response.status)) : keep(v, &facts);
+}
+
+bool cache_rescues(struct exchange *x) {
+  struct cache_visit *v = x->cache;
+  bool is_of_peer = error_info(x->error)->side == SIDE_UPSTREAM || x->error == ERROR_NO_BACKEND;
+  if (!is_of_peer || v->is_alone || !may_be_stale(v, 0)) return false;
+  x->answer = NULL;
+  serve_stale(v);
+  x->error = ERROR_NONE;
+  x->error_status = 0;
+  return true;
+}
+
+void cache_answered(struct exchange *x) { cache_give_up_fill(x->cache, FILL_FAILED); }
