@@ -202,6 +202,33 @@ describe("perilune proxy, with HTTP/2", function()
   end)
 end)
 
+describe("perilune proxy --cache", function()
+  it("keeps responses, as the script does that it prints", function()
+    local origin = origins.start(function(connection)
+      while connection:read_request() do
+        connection:respond { body = "kept", headers = { ["Cache-Control"] = "max-age=60" } }
+      end
+    end)
+    local words = { "--to", origin.address, "--cache", "8M" }
+    local proxy = start(unpack(words))
+    for _ = 1, 3 do assert.equal("kept", client.request(proxy.port).body) end
+    assert.equal(1, #origin.requests)
+    local policy = script_of("--listen", "127.0.0.1:0", unpack(words))
+    assert.matches('perilune.cache%("proxy", { size = 8388608 }%)', policy)
+    local other = perilune.start { workers = 1, policy = policy }
+    for _ = 1, 3 do assert.equal("kept", client.request(other.port).body) end
+    assert.equal(2, #origin.requests)
+  end)
+
+  it("says what a size is", function()
+    for _, size in ipairs { "1k", "much", "-5M" } do
+      local result = perilune.run("proxy", "--listen", ":0", "--to", "1", "--cache=" .. size)
+      assert.equal(2, result.code)
+      assert.matches("%-%-cache wants a number of bytes such as 256M", result.stderr)
+    end
+  end)
+end)
+
 describe("perilune proxy --print-config", function()
   it("prints a script that serves as the proxy does, and opens nothing", function()
     local origin, own, fd = checked_origin("secret", { names = { "localhost" } }), tls.certificate "localhost",

@@ -19,7 +19,7 @@ struct arguments {
   const char *operand; /* SCRIPT, or the command that help is about; NULL: none */
   bool given[OPTION_COUNT];
   struct text_list listen, to;
-  const char *ca, *tls_cert, *tls_key, *health;
+  const char *ca, *tls_cert, *tls_key, *health, *cache;
   const char *pid_file, *socket;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */

@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/size.h"
 #include "net/addr.h"
 #include "net/tls_context.h"
 #include "net/tls_identity.h"
+#include "shared/cache.h"
 
 enum { LISTENERS_MOST = 256 };
 
@@ -193,6 +195,15 @@ static bool read_health(struct proxy_command *p, const struct arguments *a) {
   return is_path || REFUSE("--health wants a path such as /health, not '%s'", a->health);
 }
 
+static bool read_cache(struct proxy_command *p, const struct arguments *a) {
+  uint64_t bytes = 0;
+  if (!a->cache) return true;
+  if (!size_parse(str_of(a->cache), &bytes) || bytes < CACHE_LEAST_BYTES)
+    return REFUSE("--cache wants " SIZE_WORDS ", of at least 1M, not '%s'", a->cache);
+  p->options.cache_bytes = (size_t)bytes;
+  return true;
+}
+
 static bool check_together(struct proxy_command *p, const struct arguments *a) {
   p->options.no_verify = a->insecure;
   p->options.sends_host = a->change_host;
@@ -226,7 +237,7 @@ bool proxy_command_read(struct proxy_command *p, const struct arguments *a) {
   if (!a->listen.count) return REFUSE("proxy wants --listen ADDR: where to listen");
   if (!a->to.count) return REFUSE("proxy wants --to ADDR: where to forward to");
   bool fine = read_files(p, a) && read_listeners(p, a) && read_peers(p, a) && read_health(p, a) &&
-              check_together(p, a) && refuse_itself(p) && check_certificate(p, a);
+              read_cache(p, a) && check_together(p, a) && refuse_itself(p) && check_certificate(p, a);
   CHECK(!fine ||
         (p->options.listener_count && p->options.peer_count)); /* an address is refused, or counted */
   return fine;

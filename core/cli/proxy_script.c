@@ -71,7 +71,14 @@ static void put_options(FILE *out, const struct forward_options *o, const struct
   if (l->h2c) fprintf(out, "%sh2c = true", before);
   if (l->h2c) before = ", ";
   if (o->compresses) fprintf(out, "%scompress = true", before);
-  if (l->tls || l->h2c || o->compresses) fputs(" }", out);
+  if (o->compresses) before = ", ";
+  if (o->cache_bytes) fprintf(out, "%scache = cache", before);
+  if (l->tls || l->h2c || o->compresses || o->cache_bytes) fputs(" }", out);
+}
+
+static void put_cache(FILE *out, const struct forward_options *o) {
+  if (o->cache_bytes)
+    fprintf(out, "\nlocal cache = perilune.cache(\"" FORWARD_SET "\", { size = %zu })\n", o->cache_bytes);
 }
 
 static void put_listeners(FILE *out, const struct forward_options *o) {
@@ -94,6 +101,7 @@ char *proxy_script(const struct forward_options *o, const struct config *config)
   put_peers(out, o);
   put_checks(out, o);
   put_hooks(out, o);
+  put_cache(out, o);
   put_listeners(out, o);
   if (config) config_print_script(config, out);
   fclose(out);

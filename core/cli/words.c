@@ -65,6 +65,8 @@ const struct option_words option_words[OPTION_COUNT] = {
      "TLS, h2://HOST[:PORT]: HTTP/2 with TLS, h2c://: HTTP/2 without TLS"},
     {"--health", "PATH", OF(PROXY), OPTION_TEXT, MEMBER(health),
      "ask each peer for PATH every second; a peer is used only while it answers 200"},
+    {"--cache", "SIZE", OF(PROXY), OPTION_TEXT, MEMBER(cache),
+     "keep responses that may be shared in so much memory, such as 256M, and answer from there"},
     {"--tls-cert", "FILE", OF(PROXY), OPTION_TEXT, MEMBER(tls_cert),
      "certificate (PEM, with its chain) for TLS with clients"},
     {"--tls-key", "FILE", OF(PROXY), OPTION_TEXT, MEMBER(tls_key), "its key (PEM)"},

@@ -77,6 +77,7 @@ static const struct option options[] = {
      proxy_protocol_words},
     {"proxy_protocol_from", OPTION_TABLE, 0, NULL},
     {"forwarded_from", OPTION_TABLE, 0, NULL},
+    SETTING("cache", OPTION_CACHE, cache),
     SETTING("max_connections", OPTION_COUNT, max_connections),
     SETTING("max_connections_per_client", OPTION_COUNT, max_connections_per_client),
     SETTING("client_ipv6_bits", OPTION_COUNT, client_ipv6_bits),

@@ -10,6 +10,7 @@
 #include "base/nearest.h"
 #include "base/str.h"
 #include "http/lenient.h"
+#include "lua/api/cache.h"
 #include "lua/api/private_files.h"
 #include "lua/vm/paths.h"
 #include "lua/vm/text.h"
@@ -55,6 +56,7 @@ static const struct {
     [OPTION_LENIENT] = {read_lenient, "a table with true or false for any of: "},
     [OPTION_TABLE] = {read_table, "a table"},
     [OPTION_ANY] = {read_any, ""},
+    [OPTION_CACHE] = {cache_read_option, "what perilune.cache gives"},
 };
 
 const char *const option_families[] = {"any", "prefer_ipv4", "ipv4", "ipv6", NULL};

@@ -26,7 +26,8 @@ enum option_kind {
   OPTION_WORD,         /* enum: the position in `words` */
   OPTION_LENIENT,      /* unsigned: PEER_LENIENT, and what of http/lenient.h is allowed */
   OPTION_TABLE,        /* a table, which somebody else reads */
-  OPTION_ANY           /* somebody else reads and checks it */
+  OPTION_ANY,          /* somebody else reads and checks it */
+  OPTION_CACHE         /* const struct cache_rules *, of the handle, which must stay */
 };
 
 struct option {

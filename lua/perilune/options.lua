@@ -36,6 +36,16 @@ local function whole_seconds(value)
   return type(seconds) == "number" and seconds >= 0 and seconds < 2 ^ 53 and seconds % 1 == 0 and seconds or nil
 end
 
+local units = { [""] = 1, k = 1024, m = 1024 ^ 2, g = 1024 ^ 3, t = 1024 ^ 4 }
+
+--- The number of bytes of 67108864, "64M", "64MiB"; nil: it is none.
+function options.bytes(value)
+  if type(value) == "number" then return value % 1 == 0 and value or nil end
+  if type(value) ~= "string" then return nil end
+  local number, unit = value:match "^(%d+)%s*([kKmMgGtT]?)i?[bB]?$"
+  return number and tonumber(number) * units[unit:lower()] or nil
+end
+
 -- What each kind takes: how it is called in a message, the test, what of a value is shown that does not fit, and what
 -- is made of one that does.
 local kinds = {
@@ -72,6 +82,9 @@ local kinds = {
   end },
   percent = { "a number from 0 to 100", function(value)
     return type(value) == "number" and value >= 0 and value <= 100
+  end },
+  size = { 'a number of bytes, such as 67108864 or "64M"', function(value)
+    return (options.bytes(value) or 0) > 0
   end },
   positive = { "a whole number, 1 or more", function(value)
     return type(value) == "number" and value >= 1 and value % 1 == 0

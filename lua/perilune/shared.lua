@@ -44,4 +44,23 @@ end
 --- A whole number that all workers add to.
 function shared.counter(name) return core.counter(check_name("counter", name)) end
 
+local cache_options = {
+  size = { "size", options.required },
+  max_object = { "size", 0 },
+  lock_wait = { "seconds", 5 },
+  uncacheable_ttl = { "count", 120 },
+  max_variants = { "positive", 16 },
+  ttl = { "count", -1 },
+  status_header = { "boolean", false },
+  stale_beside_s_maxage = { "boolean", false },
+}
+
+--- A cache of responses, for the option `cache` of perilune.listen.
+function shared.cache(name, given)
+  check_name("cache", name)
+  local wanted = options.read("perilune.cache", given, cache_options)
+  wanted.size, wanted.max_object = options.bytes(wanted.size), options.bytes(wanted.max_object)
+  return core.cache(name, wanted)
+end
+
 return shared

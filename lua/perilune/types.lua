@@ -274,6 +274,20 @@ function perilune.configure(settings) end
 ---@return perilune.dict
 function perilune.dict(name, options) end
 
+--- A cache of responses for the option `cache` of perilune.listen. All workers share it, and a reload finds it by its name;
+--- a reload with another size makes a new, empty one. What it does, and what it keeps, is in docs/cache.md.
+---
+--- ```lua
+--- local perilune = require "perilune"
+--- local policy = { upstream_peer = function() return { address = "127.0.0.1:8000" } end }
+---
+--- perilune.listen("127.0.0.1:8080", policy, { cache = perilune.cache("pages", { size = "256M" }) })
+--- ```
+---@param name string
+---@param options perilune.cache_options
+---@return perilune.cache
+function perilune.cache(name, options) end
+
 --- Estimates how often something happens, by key, in windows of `interval` seconds and in fixed memory (two count-min
 --- sketches of 4 rows of `slots`: 64 bytes a slot, 64 KiB by default). A count is never too low, but may be too high,
 --- because keys share cells. With many more keys than slots, one key in 55 is too high by more than 2.72 / slots of all
@@ -343,6 +357,31 @@ local metric_histogram = {}
 ---@param value number
 ---@param ... string|number
 function metric_histogram:observe(value, ...) end
+
+---@class perilune.cache_options
+---@field size integer|string bytes of memory, taken at once, such as "256M": from 1 MiB to half of the machine's memory
+---@field max_object? integer|string bytes of the largest body that is kept; a 16th of the size
+---@field lock_wait? number seconds that a request waits for the response that another one has asked for; 5
+---@field uncacheable_ttl? integer seconds for which requests do not wait for each other after a response was refused; 120
+---@field max_variants? integer of one URL whose responses vary, the newest are kept; 16, at most 64
+---@field ttl? integer seconds that a response without a lifetime of its own is fresh; without it, it has none
+---@field status_header? boolean add Cache-Status (RFC 9211) to responses; false
+---@field stale_beside_s_maxage? boolean obey stale-while-revalidate and stale-if-error beside s-maxage; false
+
+---@class perilune.cache
+local cache = {}
+---@return number bytes that it takes
+function cache:size() end
+--- Forgets the responses to a URL, all that it varies on and what is on its way included.
+---@param url string "https://a.example/path?query"
+---@return boolean existed there was something under this very URL
+function cache:purge(url) end
+--- Forgets all responses, what is on its way included.
+function cache:purge_all() end
+--- Counts since the cache was made: hits, misses, stale, revalidated, bypasses, collapsed, lock_timeouts, refused, broken,
+--- purges, served_bytes; and fills, the responses that are on their way just now.
+---@return table<string, number>
+function cache:stats() end
 
 ---@class perilune.dict
 local dict = {}
@@ -509,6 +548,7 @@ function log.is_on(level) end
 ---@field max_resets? integer HTTP/2: requests that a client may cancel, or force us to reset, before they are answered. Each second gives a tenth back, and each answered request one. Beyond, the connection ends (ENHANCE_YOUR_CALM). 200; 0: any
 ---@field max_control_frames? integer HTTP/2: frames without head or body (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones) that a client may send. Each second gives a tenth back, and so does body that moves. Beyond, the connection ends (ENHANCE_YOUR_CALM). 1000; 0: any
 ---@field max_connections? integer connections open at a time, in all workers together; 0: as many as descriptors allow. Further clients wait in the kernel's queue until a connection closes, or an idle one can be closed
+---@field cache? perilune.cache keep responses that may be shared, and answer from there: what perilune.cache gives
 ---@field max_connections_per_client? integer connections of one client address (that of the PROXY header, where there is one);
 --- 0: any. Further ones are closed at once, and counted
 ---@field client_ipv6_bits? integer how many leading bits of an IPv6 address identify one client; 1 to 128; 64

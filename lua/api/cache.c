@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// cache: perilune.cache(name, options): a cache of responses that all workers share, found by its name. What the
+// options say beside the size holds for the listeners that are given this object.
+#include "lua/api/cache.h"
+
+#include "base/arena.h"
+#include "exchange/cache.h"
+#include "lua/api/shared.h"
+#include "lua/vm/nouns.h"
+#include "lua/vm/text.h"
+#include "lua/vm/vm.h"
+#include "shared/cache_kept.h"
+
+struct cache_handle {
+  struct shared shared; /* first */
+  struct cache_rules rules;
+};
+
+/* --- options, in the table at 2 --- */
+
+/* -0 +0 */
+static lua_Number number_of(lua_State *L, const char *name) {
+  lua_getfield(L, 2, name);
+  lua_Number value = lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+/* -0 +0 */
+static bool flag_of(lua_State *L, const char *name) {
+  lua_getfield(L, 2, name);
+  bool value = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+/* -0 +0 */
+static void read_rules(lua_State *L, struct cache_rules *rules) {
+  lua_Number ttl = number_of(L, "ttl");
+  *rules = cache_rules_default;
+  rules->object_most = (uint64_t)number_of(L, "max_object");
+  rules->lock_wait_ms = (unsigned)(number_of(L, "lock_wait") * 1000);
+  rules->refusal_ms = (unsigned)(number_of(L, "uncacheable_ttl") * 1000);
+  rules->max_variants = (unsigned)number_of(L, "max_variants");
+  rules->has_default = ttl >= 0;
+  rules->default_s = ttl >= 0 ? (unsigned)ttl : 0;
+  rules->says_status = flag_of(L, "status_header");
+  rules->grace_beside_s_maxage = flag_of(L, "stale_beside_s_maxage");
+}
+
+/* core.cache(name, options) -2 +1 */
+static int new_cache(lua_State *L) {
+  lua_Number bytes = number_of(L, "size");
+  if (!(bytes >= CACHE_LEAST_BYTES && bytes <= shared_most_bytes()))
+    return handle_raise(L, "perilune.cache: size must be from 1 MiB to half of the machine's memory");
+  struct cache_config config = {(size_t)bytes, vm_of(L)->host.clock};
+  struct cache_handle *handle = handle_new(L, HANDLE_CACHE, sizeof *handle);
+  read_rules(L, &handle->rules);
+  shared_take(L, &handle->shared, &cache_kind, 1, &config);
+  const struct kept_cache *kept = handle->shared.object;
+  if (!kept->cache) return handle_raise(L, "perilune.cache: %s", kept->why);
+  handle->rules.cache = kept->cache;
+  handle->rules.name = registry_name(handle->shared.entry);
+  return 1;
+}
+
+/* The VM holds the first handle of each object for its life, and the rules are the policy's. */
+bool cache_read_option(lua_State *L, const struct option *option, void *to, struct arena *arena) {
+  const struct cache_handle *handle = handle_test(L, -1, HANDLE_CACHE);
+  (void)option;
+  if (!handle) return false;
+  struct cache_rules *rules = arena_alloc(arena, sizeof *rules);
+  *rules = handle->rules;
+  rules->name = arena_dup(arena, rules->name);
+  *(const struct cache_rules **)to = rules;
+  return true;
+}
+
+/* --- methods --- */
+
+/* -0 +0 */
+static const struct kept_cache *check(lua_State *L) {
+  return ((struct shared *)handle_check(L, 1, HANDLE_CACHE))->object;
+}
+
+/* cache:size() -1 +1 */
+static int size(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)check(L)->bytes);
+  return 1;
+}
+
+/* -0 +0 */
+static bool is_foreign(lua_State *L) {
+  return vm_of(L)->loading && shared_is_foreign(L, handle_check(L, 1, HANDLE_CACHE));
+}
+
+/* cache:purge(url): whether there was something -2 +1 */
+static int purge(lua_State *L) {
+  struct arena arena;
+  const struct kept_cache *kept = check(L);
+  arena_init(&arena);
+  struct str key = cache_key_of_url(text_at(L, 2), &arena);
+  bool is_later = is_foreign(L), was_there = key.ptr && !is_later && cache_purge(kept->cache, key);
+  bool is_fine = key.ptr != NULL;
+  arena_free(&arena);
+  if (!is_fine) return handle_raise(L, "cache:purge: expected a URL such as \"https://a.example/path\"");
+  if (is_later) shared_put_off(L, purge);
+  lua_pushboolean(L, was_there);
+  return 1;
+}
+
+/* cache:purge_all() -1 +0 */
+static int purge_all(lua_State *L) {
+  struct cache *cache = check(L)->cache;
+  if (is_foreign(L))
+    shared_put_off(L, purge_all);
+  else
+    cache_purge_all(cache);
+  return 0;
+}
+
+/* cache:stats() -1 +1 */
+static int stats(lua_State *L) {
+  struct cache *cache = check(L)->cache;
+  lua_newtable(L);
+#define X(name)                                                                                              \
+  lua_pushnumber(L, (lua_Number)atomic_load(&cache_figures(cache)->name));                                   \
+  lua_setfield(L, -2, #name);
+  CACHE_FIGURES(X)
+#undef X
+  lua_pushnumber(L, (lua_Number)cache_fills(cache));
+  lua_setfield(L, -2, "fills");
+  return 1;
+}
+
+static const luaL_Reg methods[] = {
+    {"size", size}, {"purge", purge}, {"purge_all", purge_all}, {"stats", stats}, {NULL, NULL},
+};
+static const luaL_Reg functions[] = {{"cache", new_cache}, {NULL, NULL}};
+
+void open_cache(lua_State *L) {
+  handle_define(L, HANDLE_CACHE, "perilune.cache", methods, NULL);
+  handle_set_end(L, HANDLE_CACHE, shared_end);
+  luaL_register(L, NULL, functions);
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// cache: the object that perilune.cache gives, as other options name it.
+#ifndef PERILUNE_LUA_CACHE_H
+#define PERILUNE_LUA_CACHE_H
+
+#include <lua.h>
+#include <stdbool.h>
+
+struct arena;
+struct option;
+
+/* The option `cache`: a struct cache_rules in arena memory, whose pointer is put to `to`. -0 +0 */
+bool cache_read_option(lua_State *L, const struct option *option, void *to, struct arena *arena);
+
+#endif

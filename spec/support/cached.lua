@@ -1,0 +1,50 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- cached: what specs of the cache begin with: an origin, a proxy with a cache in front of it, and a client.
+local client = require "client"
+local origins = require "origins"
+local perilune = require "perilune"
+
+local M = {}
+
+-- A proxy of so many workers with a cache, in front of an origin whose answers the spec gives.
+function M.start(answer, options)
+  options = options or {}
+  local origin = origins.start(function(connection)
+    while true do
+      local request = connection:read_request()
+      if not request then return end
+      local given = answer
+      if type(answer) == "function" then given = answer(request, connection) end
+      if not given then return end
+      connection:respond(given)
+    end
+  end)
+  local proxy = perilune.start { workers = options.workers or 1, policy = ([[
+    local perilune = require "perilune"
+    local policy = { upstream_peer = function() return { address = "%s" } end }
+    %s
+    perilune.listen("127.0.0.1:0", policy, { cache = perilune.cache("pages", { size = "8M" %s }) %s })
+  ]]):format(origin.address, options.hooks or "", options.cache or "", options.listen or "") }
+  local function ask(request)
+    local all = { port = proxy.port }
+    for name, value in pairs(request or {}) do all[name] = value end
+    return client.request(all)
+  end
+  return ask, origin, proxy
+end
+
+M.FRESH = { headers = { ["Cache-Control"] = "max-age=60" }, body = "stored" }
+
+function M.fresh(more)
+  local answer = { headers = { ["Cache-Control"] = "max-age=60" }, body = "stored" }
+  for name, value in pairs(more or {}) do
+    if name == "headers" then
+      for field, text in pairs(value) do answer.headers[field] = text end
+    else
+      answer[name] = value
+    end
+  end
+  return answer
+end
+
+return M
