@@ -45,13 +45,22 @@ function look(frame) {
   return { width: frame.clientWidth, needs: root.scrollWidth, text: frame.contentDocument.body.innerText,
     html: seen.outerHTML, overlapping: frame.contentWindow.overlapping() };
 }
-setTimeout(() => {
-  const result = { told, looks: [...document.querySelectorAll("iframe")].map(look) };
+/* The figures come with the first status.json. */
+function drawn(frame) {
+  const figures = frame.contentDocument && frame.contentDocument.getElementById("figures");
+  return figures && figures.children.length > 0;
+}
+let waited = 0;
+const timer = setInterval(() => {
+  const frames = [...document.querySelectorAll("iframe")];
+  if (++waited < 15 || (waited < 70 && !frames.every(drawn))) return;
+  clearInterval(timer);
+  const result = { told, looks: frames.map(look) };
   const out = document.createElement("pre");
   out.id = "result";
   out.textContent = encodeURIComponent(JSON.stringify(result));
   document.body.append(out);
-}, 1500);
+}, 100);
 </script>]]
 local INNER = [[<script>
 window.onerror = message => { parent.told.push("error: " + message); };
@@ -107,7 +116,7 @@ end
 --- `meanwhile()` runs when the browser has started, before it sees the page: what that shows has just happened then.
 function M.look(proxy, widths, meanwhile)
   local origin = origins.start(serve(proxy, widths, meanwhile))
-  local page = M.render("http://" .. origin.address .. "/")
+  local page = M.render("http://" .. origin.address .. "/", { "--virtual-time-budget=8000" })
   local found = page:match '<pre id="result">(.-)</pre>'
   assert(found, "the page was not drawn in time: " .. page)
   return decode(found)
