@@ -4,7 +4,7 @@
 // characters in the text are escaped as \xHH, so nothing that a client or an origin sends can forge a line.
 //
 // A line that repeats is throttled (base/log_throttle.h): of each kind, which is its format, and of each subject the
-// first 20 lines in 10 s are written; the others are counted, and the count is written: "8,812 more in 10 s: TEXT".
+// first 5 lines in 10 s are written; the others are counted, and the count is written: "8,812 more in 10 s: TEXT".
 // Debug lines, what a policy writes itself and what a test catches are not throttled.
 #ifndef PERILUNE_BASE_LOG_H
 #define PERILUNE_BASE_LOG_H

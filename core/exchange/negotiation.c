@@ -13,8 +13,8 @@ void negotiation_tell(struct exchange *x) {
   const char *why = upgrade_refusal(&x->request, &protocol);
   if (!why) return;
   if (protocol.len > TOLD_MOST) protocol.len = TOLD_MOST;
-  log_info("client %.*s: Upgrade to \"%.*s\" is not passed on: %s", STR_ARG(exchange_client_address(x)),
-           STR_ARG(protocol), why);
+  log_about(LOG_INFO, str_of(why), "client %.*s: Upgrade to \"%.*s\" is not passed on: %s",
+            STR_ARG(exchange_client_address(x)), STR_ARG(protocol), why);
 }
 
 /* Some servers say in each response what else they could speak. */
@@ -23,8 +23,9 @@ static void tell_once(struct peer *peer, struct str offer) {
   if (peer->offers_upgrade) return;
   peer->offers_upgrade = true;
   if (offer.len > TOLD_MOST) offer.len = TOLD_MOST;
-  log_info("peer %.*s: the Upgrade to \"%.*s\" that its responses offer is not passed on (said once)",
-           STR_ARG(peer->options.address), STR_ARG(offer));
+  log_about(LOG_INFO, peer->options.address,
+            "peer %.*s: the Upgrade to \"%.*s\" that its responses offer is not passed on (said once)",
+            STR_ARG(peer->options.address), STR_ARG(offer));
 }
 
 void negotiation_tell_peer(const struct exchange *x) {
@@ -37,8 +38,9 @@ void negotiation_tell_peer(const struct exchange *x) {
   }
   const char *why = upgrade_refusal_of_peer(&x->response.headers, &protocol);
   if (!why) return;
-  log_info("peer %.*s: the Upgrade that its 426 asks for is not passed on: %s",
-           STR_ARG(x->now.peer->options.address), why);
+  log_about(LOG_INFO, x->now.peer->options.address,
+            "peer %.*s: the Upgrade that its 426 asks for is not passed on: %s",
+            STR_ARG(x->now.peer->options.address), why);
 }
 
 /* RFC 9110 section 7.8: a server must not switch to what was not offered; nor where it has refused the rest of the

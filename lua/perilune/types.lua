@@ -227,7 +227,9 @@ function perilune.set_memory_limit(bytes) end
 ---request gets 504. A compiled loop, a finalizer and an error handler cannot be interrupted: they get the same time again
 ---(at most 1 s); then the VM is given up, the requests that wait in it get 500, and the policy is loaded again. A call
 ---that blocks (os.execute, io.popen, ffi) can only be reported in the log
----@field load_time? perilune.duration of the policy: seconds of CPU time that its main chunk may take (10). Calls that block may take three times as long by the clock. Nothing can wait in the main chunk
+---@field load_time? perilune.duration of the policy: seconds of CPU time that its main chunk may take (10).
+---By the clock, with calls that block, it may take three times as long, but at most 5 seconds more. Nothing can wait in
+---the main chunk
 ---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
 ---@field memory_limit? number of the policy: bytes that each of its VMs may use, including the fields, targets and
 ---answers of current exchanges (256 MiB): see perilune.set_memory_limit
@@ -467,7 +469,7 @@ function counter:set(value) end
 --- ---------------------------------------------------------------------------------------------------------------
 --- Lines in the proxy's log. Arguments are joined by a space, as print does it; a table as the last one is written as
 --- name=value after the text, sorted by name. Control characters are escaped. By default all levels except debug are
---- written: see --log-level. The proxy's own lines are throttled when they repeat (20 in 10 s of each kind and subject, then
+--- written: see --log-level. The proxy's own lines are throttled when they repeat (5 in 10 s of each kind and subject, then
 --- "8,812 more in 10 s: ..."); the lines that a policy writes here are not.
 ---@class perilune.log
 local log = {}
