@@ -222,6 +222,25 @@ describe("What `perilune check` finds", function()
     assert.equal("and 14 more", lines[21])
   end)
 
+  for what, endless in pairs {
+    ["a loop"] = "while true do end",
+    ["a loop behind pcall"] = "pcall(function() while true do end end)",
+    ["long searches"] = "local s = ('a'):rep(3000)\nwhile true do s:find '.-.-.-b' end",
+    ["long texts"] = "while true do ('x'):rep(1e5) end",
+    ["a module"] = "require 'endless'",
+  } do
+    it("is that the main chunk does not come to its end in load_time, with its line: " .. what, function()
+      local directory = process.directory()
+      process.write_file(directory .. "/endless.lua", "local M = {}\nwhile true do M[1] = 1 end\nreturn M")
+      local path = process.write_file(directory .. "/p.lua",
+        "require('perilune').configure { load_time = 0.1 }\n" .. endless .. "\n" .. LISTEN)
+      local result = perilune.run("check", path)
+      assert.equal(2, result.code)
+      assert.matches("[%w]+%.lua:[23]: used up its time: it ran for more than 0%.1 s", result.stderr)
+      assert.is_nil(result.stderr:find "cannot be interrupted")
+    end)
+  end
+
   it("needs no code of the policy to be run: an __index that does not come back is not asked", function()
     local proxy = run("local endless = setmetatable({}, { __index = function() while true do end end })\n"
       .. "function policy.request_filter(s) if s:path() == '/x' then endless.first() end "

@@ -143,7 +143,8 @@ struct watch {
   uint64_t since_ms, cpu_ms; /* the thread's CPU time by then */
   uint64_t looked_ms;        /* when it looked last, and how long that turn has run by its looks */
   uint64_t waited_ms;
-  uint64_t used_ms;          /* CPU time of the turn, when it looked last */
+  uint64_t used_ms;          /* CPU time of the turn, when it looked last, and */
+  bool is_blocked;           /* was that the time before it, too? */
   uint64_t condemned_ms;     /* how long that was when it was first told to stop, */
   uint64_t condemned_cpu_ms; /* its CPU time by then, and */
   uint64_t reported_ms;      /* when it was reported; 0: not yet */

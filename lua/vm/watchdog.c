@@ -27,8 +27,9 @@
 #include "exchange/hooks.h"
 
 enum { LOOKS_PER_BUDGET = 4, LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, HOOK_MS = 1000, LOADING_MS = 10000 };
-/* A main chunk may wait, or get no time of the processor: then it has this many times its budget. */
-enum { LOADING_PATIENCE = 3 };
+/* A main chunk may wait, or get little time of the processor: by the clock it has this many times its budget, but at
+ * most so much more. */
+enum { LOADING_PATIENCE = 3, LOADING_MORE_MS = 5000 };
 /* Where a turn is that is blocked is looked up so long after its budget: before anybody asks, and late enough that no
  * call that lasts a little is interrupted by the signal. */
 enum { LOOK_UP_MS = 400, REPORT_MS = 2000, BLOCKED_MS = 5000, GRACE_LEAST_MS = 100, GRACE_MOST_MS = 1000 };
@@ -170,7 +171,8 @@ static void begin_to_look(struct watch *w, unsigned turn) {
 static void tell_stuck(struct watch *w, double seconds) {
   const struct vm *vm = CONTAINER_OF(w, struct vm, watch);
   if (atomic_load(&w->pc)) lost_find_code(w);
-  const char *why = whereabouts_why(w);
+  bool is_starved = !w->condemned_ms && !w->is_blocked;
+  const char *why = is_starved ? "gets little time of the processor" : whereabouts_why(w);
   char worker[24] = "control", what[256];
   whereabouts_describe(w, what, sizeof what);
   if (atomic_load(&w->loads)) {
@@ -185,6 +187,7 @@ static void tell_stuck(struct watch *w, double seconds) {
 /* Some time after it was to be given up, and then at twice the time, and so on. What takes no time of the processor
  * may be blocked in a call, or its thread may not get any: that is told late. */
 static void report(struct watch *w, uint64_t passed, unsigned budget) {
+  if (atomic_load(&w->loads) && !w->condemned_ms) return; /* it will be */
   uint64_t due = w->reported_ms    ? 2 * w->reported_ms
                  : w->condemned_ms ? w->condemned_ms + REPORT_MS
                                    : budget + BLOCKED_MS;
@@ -224,9 +227,15 @@ static void condemn(struct watch *w, unsigned turn, uint64_t passed, uint64_t us
 
 /* What is blocked takes no time of the processor. A main chunk has a long budget, and is asked for before. */
 static void look_up(struct watch *w, unsigned turn, uint64_t passed, uint64_t used, unsigned budget) {
-  bool is_blocked = used == w->used_ms && passed >= LOOK_UP_MS + (atomic_load(&w->loads) ? 0 : budget);
+  bool is_due = passed >= LOOK_UP_MS + (atomic_load(&w->loads) ? 0 : budget);
+  w->is_blocked = used == w->used_ms;
   w->used_ms = used;
-  if (is_blocked && whereabouts_want(w, turn)) wake(w);
+  if (w->is_blocked && is_due && whereabouts_want(w, turn)) wake(w);
+}
+
+uint64_t watch_load_ms(unsigned budget) {
+  uint64_t times = (uint64_t)LOADING_PATIENCE * budget, more = (uint64_t)budget + LOADING_MORE_MS;
+  return times < more ? times : more;
 }
 
 static void look_after(struct watch *w) {
@@ -243,7 +252,7 @@ static void look_after(struct watch *w) {
   uint64_t step = now_ms() - w->looked_ms;
   w->looked_ms += step;
   w->waited_ms += step < 2 * LOOK_MOST_MS ? step : 2 * LOOK_MOST_MS;
-  bool waits = atomic_load(&w->loads) && w->waited_ms >= (uint64_t)LOADING_PATIENCE * budget;
+  bool waits = atomic_load(&w->loads) && w->waited_ms >= watch_load_ms(budget);
   if (waits || (passed >= budget && used >= budget)) condemn(w, turn, passed, used, budget);
   look_up(w, turn, passed, used, budget);
   report(w, passed, budget);
