@@ -152,7 +152,8 @@ IT("leaves debug lines and those of a policy alone") {
 
 IT("reports a traceback by its first line, and at the highest level of what was left out") {
   begin();
-  for (int i = 0; i < LOG_THROTTLE_LINES + 2; i++) log_text_about(LOG_ERROR, STR(""), "hook failed\nstack traceback:\nmore");
+  for (int i = 0; i < LOG_THROTTLE_LINES + 2; i++)
+    log_text_about(LOG_ERROR, STR(""), "hook failed\nstack traceback:\nmore");
   forget();
   log_flush();
   CHECK_STR(str_of(written), "t: 2 more in 0 s: hook failed\n");
