@@ -22,6 +22,9 @@ local PARAMETERS = {
   error_while_proxy = "session, peer, error, ctx, reused", fail_to_proxy = "session, error, ctx",
   logging = "session, error, ctx", certificate = "hello, ctx", proxy_upstream_filter = "session, ctx",
   response_body_filter = "session, chunk, is_last, ctx", request_body_filter = "session, chunk, is_last, ctx",
+  request_cache_filter = "session, ctx", cache_key_callback = "session, ctx",
+  cache_hit_filter = "session, response, is_fresh, ctx", should_serve_stale = "session, error, ctx",
+  response_cache_filter = "session, response, ctx",
   answer_filter = "session, response, ctx", connected_to_upstream = "session, reused, peer, ctx",
 }
 
@@ -115,6 +118,12 @@ local FAULTS = {
   { "fail_to_proxy", "return 200", "fail_to_proxy returns 200, which is refused: expected a status from 400 to 599" },
   { "logging", "return 1", "logging returns 1, which is refused: expected nothing" },
   { "answer_filter", "return true", "answer_filter returns true, which is refused: expected nothing" },
+  { "request_cache_filter", "return 5", "returns 5, which is refused: expected false, a table, nothing, or" },
+  { "cache_key_callback", "return false", "returns false, which is refused: expected a text, nothing, or" },
+  { "cache_hit_filter", "return 'stale'", "returns \"stale\", which is refused: expected \"fresh\", \"expired\"" },
+  { "cache_hit_filter", "out.a = response:stats()", "a response has no 'stats': did you mean status%?" },
+  { "should_serve_stale", "return 'yes'", "returns \"yes\", which is refused: expected true, false or nothing" },
+  { "response_cache_filter", "return true", "returns true without an answer, which is refused: expected false, a" },
   { "response_body_filter", "return 5", "returns 5, which is refused: expected a string, an array of strings, or" },
   { "response_body_filter", "return false", "returns false, which is refused" },
   { "upstream_peer", "return 'localhost'", "upstream_peer: 'localhost': the port is missing" },

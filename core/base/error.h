@@ -56,6 +56,7 @@
     "the response body is not what its coding says")                                                         \
   X(RESPONSE_TOO_LARGE, "response_too_large", UPSTREAM, 502, NEVER,                                          \
     "the decoded response is out of all proportion")                                                         \
+  X(ANSWERED_ERROR, "answered_error", UPSTREAM, 502, NEVER, "the peer answered with an error of its own")    \
   X(UPSTREAM_REFUSED, "upstream_refused", INTERNAL, 502, NEVER, "the policy refused to ask a peer")          \
   X(NO_BACKEND, "no_backend", INTERNAL, 503, NEVER, "no healthy backend")                                    \
   X(OVERLOADED, "overloaded", INTERNAL, 503, NEVER, "all backends are at their limits")                      \

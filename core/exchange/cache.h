@@ -6,11 +6,13 @@
 // as all others do.
 //
 //   cache_key.c      what a request asks for, and what must not reach the peer unkeyed
+//   cache_hooks.c    what the policy's hooks say
 //   cache_lookup.c   from the key to one of: a hit, a wait, a fetch, or past the cache
 //   cache_wait.c     seats at fills, news from other threads, and how long a wait may last
 //   cache_answer.c   a stored head becomes a response: Age, conditions, ranges
 //   cache_body.c     a source over stored bytes
-//   cache_store.c    what becomes of a peer's head: kept, refused, or the stored one renewed
+//   cache_head.c     a peer's head: a new response, a renewal, or an error that what is stored stands in for
+//   cache_store.c    what becomes of it: kept, refused, or the stored one renewed
 //   cache_fill.c     the exchange that fills, the stream of one without a client, and refreshing in the background
 //
 // Without a cache in the listener's settings none of this is entered.
@@ -60,6 +62,11 @@ enum cache_result {
 const char *cache_result_name(enum cache_result result);
 /* Under which the response to a URL is purged; in arena memory. .ptr NULL: it is none with a scheme and a host. */
 struct str cache_key_of_url(struct str url, struct arena *arena);
+/* For hooks: is what was found fresh; and why is it asked whether it may be served stale? */
+bool cache_found_is_fresh(const struct exchange *x);
+enum error cache_stale_cause(const struct exchange *x);
+/* Seconds of the response that came from the store: its age, and what is left of its lifetime. False: it did not. */
+bool cache_response_age(const struct exchange *x, double *age_s, double *left_s);
 /* What became of it; NONE where the listener has no cache, or the request is not for one. */
 enum cache_result cache_result_of(const struct exchange *x);
 

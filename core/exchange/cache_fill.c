@@ -149,6 +149,9 @@ static struct cache_visit *visit_of(struct exchange *b, const struct cache_visit
   v->exchange = b;
   v->rules = from->rules;
   v->state = state;
+  v->stage = STAGE_OVER;
+  v->is_never_stale = from->is_never_stale;
+  v->said = from->said;
   v->background = state == VISIT_FILLS ? BACKGROUND_FILL : BACKGROUND_REFRESH;
   v->url = arena_dup(&b->arena, from->url);
   v->key = arena_dup(&b->arena, from->key);

@@ -73,6 +73,31 @@ static void make(struct cache_visit *v) {
   v->key = (struct str){w.bytes, (size_t)(w.at - w.bytes)};
 }
 
+static struct str join_texts(struct arena *arena, struct str a, struct str between, struct str b) {
+  struct writing w = {arena_alloc(arena, a.len + between.len + b.len), NULL};
+  w.at = w.bytes;
+  put(&w, a);
+  put(&w, between);
+  put(&w, b);
+  return (struct str){w.bytes, (size_t)(w.at - w.bytes)};
+}
+
+/* In the place of the target, on its line. */
+void cache_key_replace(struct cache_visit *v, struct str text) {
+  struct arena *arena = &v->exchange->arena;
+  struct str claims = str_from(v->key, v->url.len);
+  struct str front = {v->url.ptr, v->url.len - v->exchange->request.target.len};
+  v->url = join_texts(arena, front, (struct str){0}, text);
+  v->key = join_texts(arena, v->url, (struct str){0}, claims);
+  v->object_key = v->key;
+}
+
+/* On a line of its own, without the name that lines of claims have. */
+void cache_key_extend(struct cache_visit *v, struct str text) {
+  v->key = join_texts(&v->exchange->arena, v->key, STR("\n:"), text);
+  v->object_key = v->key;
+}
+
 static struct str key_of(bool is_secure, struct str authority, struct str target, struct arena *arena) {
   struct str host = without_port(authority, is_secure);
   struct writing w = {arena_alloc(arena, host.len + target.len + SCHEME_BYTES), NULL};
@@ -167,6 +192,8 @@ void cache_prepare(struct exchange *x) {
   struct headers *h = &request->headers;
   unsigned kept = 0;
   if (v->state != VISIT_FETCHES) return;
+  v->head_stage = HEAD_NEW;
+  v->renews = false;
   for (unsigned i = 0; i < h->count; i++)
     if (!is_foreign(&h->items[i])) h->items[kept++] = h->items[i];
   h->count = kept;

@@ -61,11 +61,15 @@ static bool find_variant(struct cache_visit *v) {
   return hold(v, v->object_key);
 }
 
-bool cache_find(struct cache_visit *v) {
+static void begin_look(struct cache_visit *v) {
   cache_drop_lease(v);
   v->object_key = v->key;
   v->forward = CACHE_FORWARD_URI_MISS;
   v->stamp = cache_stamp(visit_cache(v), v->url);
+}
+
+bool cache_find(struct cache_visit *v) {
+  begin_look(v);
   if (!hold(v, v->key)) return false;
   if (stored_is_vary(v->lease.head) && !find_variant(v)) return false;
   bool is_fine =
@@ -85,15 +89,6 @@ enum step_result cache_serve(struct cache_visit *v, enum cache_result result) {
   return STEP_JUMPED;
 }
 
-enum step_result cache_pass(struct cache_visit *v) {
-  cache_leave(v);
-  cache_drop_lease(v);
-  v->state = VISIT_PASSES;
-  if (!v->result) v->result = CACHE_RESULT_BYPASS;
-  cache_count(visit_cache(v), bypasses, 1);
-  return STEP_NEXT;
-}
-
 /* RFC 9111 section 5.2.1.7. */
 static enum step_result refuse(struct cache_visit *v) {
   struct answer *answer = exchange_answer(v->exchange, 504);
@@ -103,14 +98,6 @@ static enum step_result refuse(struct cache_visit *v) {
   v->state = VISIT_PASSES;
   exchange_jump(v->exchange, STEP_send_answer);
   return STEP_JUMPED;
-}
-
-static enum step_result fetch(struct cache_visit *v) {
-  v->state = VISIT_FETCHES;
-  v->result = v->has_lease ? CACHE_RESULT_EXPIRED : CACHE_RESULT_MISS;
-  v->validates = v->has_lease;
-  cache_count(visit_cache(v), misses, 1);
-  return STEP_NEXT;
 }
 
 /* The whole is fetched for a part of it, and the client waits for what stands before that. */
@@ -138,10 +125,93 @@ static bool is_personal(const struct cache_visit *v) {
 
 static enum reuse judge(const struct cache_visit *v) {
   static const struct reuse_rules rules = {.obeys_request = false};
+  switch (v->force) {
+  case CACHE_FORCE_FRESH: return REUSE_FRESH;
+  case CACHE_FORCE_EXPIRED: return REUSE_VALIDATE;
+  case CACHE_FORCE_NONE:
+  case CACHE_FORCE_MISS: break;
+  }
   return reuse_decide(&v->facts.freshness, cache_kept_ms(v), &v->asked, &rules);
 }
 
-static enum step_result decide(struct cache_visit *v);
+static enum step_result go_to(struct cache_visit *v, enum visit_stage stage) {
+  v->stage = stage;
+  return STEP_NEXT;
+}
+
+enum step_result cache_pass(struct cache_visit *v) {
+  cache_leave(v);
+  cache_drop_lease(v);
+  v->state = VISIT_PASSES;
+  if (!v->result) v->result = CACHE_RESULT_BYPASS;
+  cache_count(visit_cache(v), bypasses, 1);
+  return go_to(v, STAGE_OVER);
+}
+
+static enum step_result fetch(struct cache_visit *v) {
+  v->state = VISIT_FETCHES;
+  v->result = v->has_lease ? CACHE_RESULT_EXPIRED : CACHE_RESULT_MISS;
+  v->validates = v->has_lease;
+  cache_count(visit_cache(v), misses, 1);
+  return go_to(v, v->has_lease ? STAGE_OVER : STAGE_MISS);
+}
+
+static enum step_result hit(struct cache_visit *v) {
+  cache_count(visit_cache(v), hits, 1);
+  return cache_serve(v, CACHE_RESULT_HIT);
+}
+
+enum step_result cache_look_again(struct cache_visit *v) {
+  cache_leave(v);
+  return ++v->rounds > ROUNDS_MOST ? cache_pass(v) : go_to(v, STAGE_FIND);
+}
+
+/* --- the stages ------------------------------------------------------------------------------------------- */
+
+static enum step_result admit(struct cache_visit *v) {
+  bool is_in = v->is_for_cache;
+  enum step_result result = is_in ? cache_ask_admission(v, &is_in) : STEP_NEXT;
+  if (result != STEP_NEXT) return result;
+  v->is_for_cache = is_in;
+  return is_in || v->invalidates ? go_to(v, STAGE_KEY) : cache_pass(v);
+}
+
+static enum step_result find_key(struct cache_visit *v) {
+  enum step_result result = cache_ask_key(v);
+  if (result != STEP_NEXT) return result;
+  return v->is_for_cache ? go_to(v, STAGE_VARY) : cache_pass(v);
+}
+
+static enum step_result find_variance(struct cache_visit *v) {
+  enum step_result result = cache_ask_variance(v);
+  return result == STEP_NEXT ? go_to(v, STAGE_FIND) : result;
+}
+
+static enum step_result find(struct cache_visit *v) {
+  if (v->force != CACHE_FORCE_MISS) return go_to(v, cache_find(v) ? STAGE_HIT : STAGE_JOIN);
+  begin_look(v);
+  return go_to(v, STAGE_JOIN);
+}
+
+static enum step_result look_at_hit(struct cache_visit *v) {
+  enum step_result result = cache_ask_hit(v);
+  if (result != STEP_NEXT) return result;
+  if (v->force == CACHE_FORCE_MISS) {
+    cache_drop_lease(v);
+    return go_to(v, STAGE_JOIN);
+  }
+  return judge(v) == REUSE_FRESH ? hit(v) : go_to(v, STAGE_STALE);
+}
+
+static enum step_result look_at_stale(struct cache_visit *v) {
+  bool is_served;
+  enum step_result result = cache_ask_stale(v, ERROR_NONE, judge(v) == REUSE_WHILE_REVALIDATE, &is_served);
+  if (result != STEP_NEXT) return result;
+  if (!is_served) return go_to(v, STAGE_JOIN);
+  cache_count(visit_cache(v), stale, 1);
+  cache_refresh(v);
+  return cache_serve(v, CACHE_RESULT_UPDATING);
+}
 
 static enum step_result join(struct cache_visit *v) {
   if (v->has_lease) v->forward = CACHE_FORWARD_STALE;
@@ -153,31 +223,17 @@ static enum step_result join(struct cache_visit *v) {
   }
   if (cache_sit(v, v->object_key) == CACHE_WAITS) {
     v->state = VISIT_WAITS;
-    return cache_await(v);
+    return go_to(v, STAGE_AWAIT);
   }
-  if (!cache_find(v) || judge(v) != REUSE_FRESH) return fetch(v);
+  if (v->force || !cache_find(v) || judge(v) != REUSE_FRESH) return fetch(v);
   cache_give_up_fill(v, FILL_OVER); /* somebody was done with it between our two looks */
   cache_leave(v);
-  return decide(v);
+  return go_to(v, STAGE_HIT);
 }
 
-static enum step_result decide(struct cache_visit *v) {
-  switch (judge(v)) {
-  case REUSE_FRESH: cache_count(visit_cache(v), hits, 1); return cache_serve(v, CACHE_RESULT_HIT);
-  case REUSE_WHILE_REVALIDATE:
-    cache_count(visit_cache(v), stale, 1);
-    cache_refresh(v);
-    return cache_serve(v, CACHE_RESULT_UPDATING);
-  case REUSE_VALIDATE:
-  case REUSE_ASKED: break;
-  }
-  return join(v);
-}
-
-enum step_result cache_look_again(struct cache_visit *v) {
-  cache_leave(v);
-  if (++v->rounds > ROUNDS_MOST) return cache_pass(v);
-  return cache_find(v) ? decide(v) : join(v);
+static enum step_result report_miss(struct cache_visit *v) {
+  enum step_result result = cache_ask_miss(v);
+  return result == STEP_NEXT ? go_to(v, STAGE_OVER) : result;
 }
 
 /* --- the step --------------------------------------------------------------------------------------------- */
@@ -186,19 +242,33 @@ static struct cache_visit *visit_new(struct exchange *x) {
   struct cache_visit *v = arena_zalloc(&x->arena, sizeof *v);
   v->exchange = x;
   v->rules = x->settings->cache;
+  v->was_head = x->request.method == METHOD_HEAD;
   x->cache = v;
+  v->is_for_cache = cache_key_make(v);
   return v;
 }
 
-enum step_result cache_look_up(struct exchange *x) {
-  if (x->cache && x->cache->state == VISIT_WAITS) return cache_await(x->cache);
-  if (x->cache) return STEP_NEXT; /* of a refresh, which knows what it wants */
-  struct cache_visit *v = visit_new(x);
-  v->was_head = x->request.method == METHOD_HEAD;
-  if (cache_key_make(v)) return cache_find(v) ? decide(v) : join(v);
-  v->result = CACHE_RESULT_BYPASS;
-  cache_count(visit_cache(v), bypasses, 1);
+static enum step_result run_stage(struct cache_visit *v) {
+  switch (v->stage) {
+  case STAGE_ADMIT: return admit(v);
+  case STAGE_KEY: return find_key(v);
+  case STAGE_VARY: return find_variance(v);
+  case STAGE_FIND: return find(v);
+  case STAGE_HIT: return look_at_hit(v);
+  case STAGE_STALE: return look_at_stale(v);
+  case STAGE_JOIN: return join(v);
+  case STAGE_AWAIT: return cache_await(v);
+  case STAGE_MISS: return report_miss(v);
+  case STAGE_OVER: break;
+  }
   return STEP_NEXT;
+}
+
+enum step_result cache_look_up(struct exchange *x) {
+  struct cache_visit *v = x->cache ? x->cache : visit_new(x);
+  enum step_result result = STEP_NEXT;
+  while (result == STEP_NEXT && v->stage != STAGE_OVER) result = run_stage(v);
+  return result;
 }
 
 void cache_end(struct exchange *x) {

@@ -4,6 +4,7 @@
 #define PERILUNE_EXCHANGE_CACHE_PARTS_H
 
 #include "exchange/cache.h"
+#include "exchange/cache_says.h"
 #include "exchange/walk.h"
 #include "http/reuse.h"
 #include "http/stored.h"
@@ -18,6 +19,22 @@ enum visit_state {
   VISIT_READS,   /* the response is the cache's */
   VISIT_FILLS    /* of the exchange that fills */
 };
+
+/* How far the step cache_look_up has come; each may wait. */
+enum visit_stage {
+  STAGE_ADMIT, /* request_cache_filter */
+  STAGE_KEY,   /* cache_key_callback */
+  STAGE_VARY,  /* cache_vary_filter */
+  STAGE_FIND,  /* looks into the store */
+  STAGE_HIT,   /* cache_hit_filter */
+  STAGE_STALE, /* should_serve_stale, for a refresh in the background */
+  STAGE_JOIN,  /* somebody has to ask a peer */
+  STAGE_AWAIT, /* somebody else does */
+  STAGE_MISS,  /* cache_miss */
+  STAGE_OVER   /* on to the next step */
+};
+/* The same of the step cache_take_head, for each attempt. */
+enum head_stage { HEAD_NEW, HEAD_STALE, HEAD_ASKS };
 
 /* A seat at a fill, which news may be on the way to when it is left: so it is no part of the exchange. */
 struct cache_seat {
@@ -51,13 +68,22 @@ struct cache_visit {
   struct exchange *exchange;
   const struct cache_rules *rules;
   enum visit_state state;
+  enum visit_stage stage;
+  enum head_stage head_stage;
+  enum cache_force force;
+  enum error cause; /* that should_serve_stale is told of */
   enum cache_result result;
   enum cache_forward forward;
   bool is_filler;           /* the fill of its seat is its own to end */
+  bool is_for_cache;        /* as far as the request goes */
   bool invalidates;         /* an unsafe method */
   bool was_head;            /* HEAD, fetched by GET */
   bool is_collapsed;        /* it waited for another's fetch */
   bool is_alone;            /* it has lost its client */
+  bool renews;              /* the peer has said 304: x->response is what is stored, as it is from now on */
+  bool peer_keeps;          /* then: its connection may go on */
+  bool is_never_stale;      /* the policy says so, of this request */
+  bool is_beyond_rescue;    /* should_serve_stale has said so of its error */
   enum error lost;          /* how */
   unsigned rounds;          /* of looking up */
   struct str url;           /* scheme, host and target: what is purged by */
@@ -65,6 +91,8 @@ struct cache_visit {
   struct str object_key;    /* with that */
   struct cache_stamp stamp; /* when it was looked up */
   struct cache_control asked;
+  const struct cache_says *says; /* arena: of response_cache_filter; NULL */
+  const struct cache_says *said; /* arena: of request_cache_filter; NULL */
   enum background_kind background;
   struct handover *handover; /* arena; another exchange shares its memory (cache_fill.c); NULL */
   struct cache_seat *seat;   /* at a fill, or NULL */
@@ -81,9 +109,25 @@ static inline struct cache *visit_cache(const struct cache_visit *v) { return v-
 /* --- cache_key.c --- */
 /* False: the request is past the cache altogether. */
 bool cache_key_make(struct cache_visit *v);
+/* `text` stands for path and query in the key from now on; and `text` is part of it. */
+void cache_key_replace(struct cache_visit *v, struct str text);
+void cache_key_extend(struct cache_visit *v, struct str text);
 /* Of another target of the same scheme and host. */
 struct str cache_key_of(struct exchange *x, struct str target);
 enum { CACHE_CODINGS = CODINGS_GZIP | CODINGS_BR | CODINGS_ZSTD };
+
+/* --- cache_hooks.c: each calls a hook of the policy, and takes what it said. STEP_NEXT: on. --- */
+/* *is_in: the request is for the cache. */
+enum step_result cache_ask_admission(struct cache_visit *v, bool *is_in);
+enum step_result cache_ask_key(struct cache_visit *v);
+enum step_result cache_ask_variance(struct cache_visit *v);
+enum step_result cache_ask_hit(struct cache_visit *v);
+enum step_result cache_ask_miss(struct cache_visit *v);
+/* What x->response is, and how it is kept; *is_out: not at all. */
+enum step_result cache_ask_storing(struct cache_visit *v, bool *is_out);
+/* May what is stored be served stale because of `cause`, or, without one, while it is fetched anew? `otherwise`: what
+ * the response itself says. STEP_WAIT, or STEP_NEXT with the answer in *is_served. */
+enum step_result cache_ask_stale(struct cache_visit *v, enum error cause, bool otherwise, bool *is_served);
 
 /* --- cache_lookup.c --- */
 void cache_drop_lease(struct cache_visit *v);
@@ -126,6 +170,16 @@ void cache_body_news(struct cache_visit *v);
 /* --- cache_store.c --- */
 /* The fill is over for us: whoever waits is told so. */
 void cache_give_up_fill(struct cache_visit *v, enum fill_state state);
+/* x->response is for the cache, or not. */
+enum step_result cache_settle(struct cache_visit *v, bool is_out);
+/* The same of what is stored, which the peer has said is still good. */
+enum step_result cache_settle_renewed(struct cache_visit *v, bool is_out);
+/* It has lost its client, and what it was to fetch is there: it ends. */
+enum step_result cache_leave_alone(struct exchange *x);
+/* The fields that each stored response has. */
+void cache_set_defaults(struct exchange *x);
+/* x->response, a 304, becomes what is stored, as it is from now on. */
+void cache_merge(struct cache_visit *v);
 
 /* --- cache_fill.c --- */
 /* The attempt under way fills v's fill, in an exchange of its own. */

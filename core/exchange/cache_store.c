@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cache_store: what becomes of the head that a peer has sent to one who asked for the cache: it is kept, and its body
-// goes into the store; it says that what is stored is still good; it is an error, and what is stored is better; or it
-// is not for the cache, and whoever waits for it asks for himself. And what an unsafe request makes stale.
+// goes into the store; it renews what is stored; or it is not for the cache, and whoever waits for it asks for himself.
 #include <stdlib.h>
 #include <time.h>
 
@@ -36,6 +35,19 @@ static int64_t wall_ms(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* What response_cache_filter says of it counts, whatever the response says itself. */
+static void obey(struct freshness *f, const struct cache_says *says) {
+  uint32_t old_s = (uint32_t)(f->initial_age_ms / 1000);
+  if (says->has_ttl) {
+    f->lifetime_s = says->ttl_s < CACHE_SECONDS_MOST - old_s ? says->ttl_s + old_s : CACHE_SECONDS_MOST;
+    f->source = FRESHNESS_POLICY;
+    f->is_validated_always = false;
+  }
+  if (says->has_while_revalidate) f->while_revalidate_s = says->while_revalidate_s;
+  if (says->has_if_error) f->if_error_s = says->if_error_s;
+  if (says->has_while_revalidate || says->has_if_error) f->is_never_stale = false;
+}
+
 /* Of a response that is here just now. */
 static void facts_of(struct cache_visit *v, const struct response *response, const struct cache_control *cc,
                      struct stored_facts *facts) {
@@ -53,6 +65,7 @@ static void facts_of(struct cache_visit *v, const struct response *response, con
   facts->sequence = 0;
   facts->tag_count = 0;
   freshness_of(&facts->freshness, response, cc, times, &rules);
+  if (v->says) obey(&facts->freshness, v->says);
 }
 
 /* A HEAD was fetched by GET; and what a policy tells its peers of itself is not the client's. */
@@ -95,7 +108,7 @@ static void drop_body(struct exchange *x) {
   x->response.keep_alive = false;
 }
 
-static enum step_result leave_alone(struct exchange *x) {
+enum step_result cache_leave_alone(struct exchange *x) {
   x->error = x->cache->lost;
   attempt_end(x, false);
   exchange_jump(x, STEP_logging);
@@ -111,7 +124,7 @@ static enum step_result refuse(struct cache_visit *v, bool is_remembered) {
   cache_leave(v);
   cache_drop_lease(v);
   v->state = VISIT_PASSES;
-  if (v->is_alone) return leave_alone(x);
+  if (v->is_alone) return cache_leave_alone(x);
   if (v->was_head) drop_body(x);
   cache_say_status(v, &x->response.headers);
   return STEP_NEXT;
@@ -236,7 +249,7 @@ static enum step_result keep(struct cache_visit *v, struct stored_facts *facts) 
   struct fill *fill = v->seat->fill;
   v->is_filler = false;
   cache_hand_over(x, fill);
-  if (v->is_alone) return leave_alone(x);
+  if (v->is_alone) return cache_leave_alone(x);
   cache_drop_lease(v);
   if (!cache_take_fill(v)) CHECK(false);
   return cache_serve_fill(v, v->result);
@@ -259,28 +272,15 @@ static void store_renewed(struct cache_visit *v, const struct response *renewed,
   cache_copy_body(v->exchange, fill, key);
 }
 
-static enum step_result ask_anew(struct cache_visit *v) {
+enum step_result cache_settle_renewed(struct cache_visit *v, bool is_out) {
   struct exchange *x = v->exchange;
-  attempt_end(x, x->response.keep_alive && x->now.up.done);
-  cache_drop_lease(v);
-  v->validates = false;
-  exchange_jump(x, STEP_upstream_peer);
-  return STEP_JUMPED;
-}
-
-static enum step_result renew(struct cache_visit *v) {
-  struct exchange *x = v->exchange;
-  struct response renewed = v->stored;
+  struct response renewed = x->response;
   struct cache_control cc;
   struct stored_facts facts;
-  bool is_about = renewal_is_about(&v->stored.headers, &x->response.headers, true, time(NULL)) &&
-                  !renewal_changes_vary(&v->stored.headers, &x->response.headers);
-  if (!is_about) return ask_anew(v);
-  add_date(&x->response.headers);
-  renewal_merge(&renewed.headers, &v->stored.headers, &x->response.headers, &storable_rules, &x->arena);
+  bool peer_keeps = v->peer_keeps && x->now.up.done;
   control_of(x, &renewed.headers, &cc);
   facts_of(v, &renewed, &cc, &facts);
-  bool is_kept = !judge(v, &renewed, &cc, &facts.freshness);
+  bool is_kept = !is_out && !judge(v, &renewed, &cc, &facts.freshness);
   if (is_kept)
     store_renewed(v, &renewed, &facts);
   else
@@ -288,74 +288,37 @@ static enum step_result renew(struct cache_visit *v) {
   cache_give_up_fill(v, FILL_REFUSED);
   cache_leave(v);
   cache_count(visit_cache(v), revalidated, 1);
-  if (v->is_alone) return leave_alone(x);
-  attempt_end(x, x->response.keep_alive && x->now.up.done);
+  if (v->is_alone) return cache_leave_alone(x);
+  attempt_end(x, peer_keeps);
   v->stored = renewed;
   v->facts = facts;
   return cache_serve(v, CACHE_RESULT_REVALIDATED);
 }
 
-/* --- errors ----------------------------------------------------------------------------------------------- */
+/* --- new -------------------------------------------------------------------------------------------------- */
 
-static enum step_result serve_stale(struct cache_visit *v) {
+enum step_result cache_settle(struct cache_visit *v, bool is_out) {
   struct exchange *x = v->exchange;
-  cache_give_up_fill(v, FILL_FAILED);
-  cache_leave(v);
-  if (v->is_alone) return leave_alone(x);
-  attempt_end(x, false);
-  cache_count(visit_cache(v), stale, 1);
-  return cache_serve(v, CACHE_RESULT_STALE);
-}
-
-static bool may_be_stale(const struct cache_visit *v, unsigned status) {
-  return v->state == VISIT_FETCHES && v->has_lease && !v->exchange->sent.status &&
-         reuse_on_error(&v->facts.freshness, cache_kept_ms(v), status);
-}
-
-/* --- the step --------------------------------------------------------------------------------------------- */
-
-static void invalidate_named(struct cache_visit *v, struct str name) {
-  struct exchange *x = v->exchange;
-  struct str target = invalidated_target(field_alone(&x->response.headers, name),
-                                         x->secure ? STR("https") : STR("http"), x->request.authority);
-  if (target.len) cache_purge(visit_cache(v), cache_key_of(x, target));
-}
-
-static void invalidate(struct cache_visit *v) {
-  if (!v->invalidates || !invalidates(v->exchange->request.method, v->exchange->response.status)) return;
-  cache_purge(visit_cache(v), v->url);
-  invalidate_named(v, STR("Location"));
-  invalidate_named(v, STR("Content-Location"));
-}
-
-enum step_result cache_take_head(struct exchange *x) {
-  struct cache_visit *v = x->cache;
   struct cache_control cc;
   struct stored_facts facts;
-  if (v->state != VISIT_FETCHES) {
-    invalidate(v);
-    if (v->state == VISIT_PASSES) cache_say_status(v, &x->response.headers);
-    return STEP_NEXT;
-  }
-  if (v->validates && x->response.status == 304) return renew(v);
-  if (may_be_stale(v, x->response.status)) return serve_stale(v);
-  add_vary(x);
-  add_date(&x->response.headers);
+  if (is_out) return refuse(v, x->response.status < 500);
   control_of(x, &x->response.headers, &cc);
   facts_of(v, &x->response, &cc, &facts);
   enum storable reason = judge(v, &x->response, &cc, &facts.freshness);
   return reason ? refuse(v, is_lasting(reason, x->response.status)) : keep(v, &facts);
 }
 
-bool cache_rescues(struct exchange *x) {
-  struct cache_visit *v = x->cache;
-  bool is_of_peer = error_info(x->error)->side == SIDE_UPSTREAM || x->error == ERROR_NO_BACKEND;
-  if (!is_of_peer || v->is_alone || !may_be_stale(v, 0)) return false;
-  x->answer = NULL;
-  serve_stale(v);
-  x->error = ERROR_NONE;
-  x->error_status = 0;
-  return true;
+void cache_set_defaults(struct exchange *x) {
+  add_vary(x);
+  add_date(&x->response.headers);
 }
 
-void cache_answered(struct exchange *x) { cache_give_up_fill(x->cache, FILL_FAILED); }
+void cache_merge(struct cache_visit *v) {
+  struct exchange *x = v->exchange;
+  struct response renewed = v->stored;
+  add_date(&x->response.headers);
+  renewal_merge(&renewed.headers, &v->stored.headers, &x->response.headers, &storable_rules, &x->arena);
+  v->peer_keeps = x->response.keep_alive;
+  v->renews = true;
+  x->response = renewed;
+}

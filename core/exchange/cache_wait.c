@@ -146,7 +146,8 @@ static enum step_result read_fill(struct cache_visit *v) {
 
 /* The one who asked a peer got no answer: what is there may do instead, else one of those who waited is next. */
 static enum step_result after_failure(struct cache_visit *v) {
-  bool may_be_stale = v->has_lease && reuse_on_error(&v->facts.freshness, cache_kept_ms(v), 0);
+  bool is_asked = v->exchange->hooks->should_serve_stale || v->is_never_stale; /* of its own error */
+  bool may_be_stale = !is_asked && v->has_lease && reuse_on_error(&v->facts.freshness, cache_kept_ms(v), 0);
   if (!may_be_stale) return cache_look_again(v);
   cache_leave(v);
   cache_count(visit_cache(v), stale, 1);

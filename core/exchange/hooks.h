@@ -23,6 +23,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+struct cache_says;
 struct exchange;
 struct headers;
 struct peer;
@@ -31,12 +32,19 @@ struct tls_identity;
 #define HOOK_TABLE(X)                                                                                        \
   X(early_request_filter)     /* (session, ctx): first, before anything else */                              \
   X(request_filter)           /* (session, ctx): true = answered, go to logging */                           \
+  X(request_cache_filter)     /* (session, ctx): false = without the cache; a table: what is different */    \
+  X(cache_key_callback)       /* (session, ctx): what stands for path and query in the key */                \
+  X(cache_vary_filter)        /* (session, ctx): what chooses among responses of a key, beside Vary */       \
+  X(cache_hit_filter)         /* (session, response, is_fresh, ctx): "fresh", "expired" or "miss" */         \
+  X(cache_miss)               /* (session, ctx): nothing is stored, a peer is asked next */                  \
   X(proxy_upstream_filter)    /* (session, ctx): false = do not ask a peer, 502 unless answered */           \
   X(upstream_peer)            /* (session, ctx): required; gives the peer */                                 \
   X(fail_to_connect)          /* (session, peer, ctx, error): error.retry = true/false decides */            \
   X(connected_to_upstream)    /* (session, reused, peer, ctx): also for reused connections */                \
   X(upstream_request_filter)  /* (session, request, ctx): edits the request of this attempt */               \
   X(upstream_response_filter) /* (session, response, ctx): head as the peer sent it, also 1xx */             \
+  X(response_cache_filter)    /* (session, response, ctx): false = not stored; a table: how */               \
+  X(should_serve_stale)       /* (session, error or nil, ctx): true or false */                              \
   X(response_filter)          /* (session, response, ctx): head as the client gets it */                     \
   X(error_while_proxy)        /* (session, peer, error, ctx, reused): after connect; error.retry decides */  \
   X(fail_to_proxy)            /* (session, error, ctx): may answer; may give a status */                     \
@@ -76,7 +84,8 @@ struct hook_outcome {
   bool refused;  /* proxy_upstream_filter returned false */
   bool decides_retry; /* fail_to_connect, error_while_proxy: `retry` overrides the table */
   bool retry;
-  unsigned short status; /* fail_to_proxy, and errors raised with a status: 0 = as the table says */
+  unsigned short status;    /* fail_to_proxy, and errors raised with a status: 0 = as the table says */
+  struct cache_says *cache; /* arena; of the hooks of the cache (cache_says.h); NULL: they said nothing */
 };
 
 /* How a policy fares in one worker, since the tally was zeroed. */

@@ -144,6 +144,14 @@ static inline enum step_result run_hook(struct exchange *x, enum hook hook, hook
   return function || x->answer ? run_defined_hook(x, hook, function) : STEP_NEXT;
 }
 
+enum step_result exchange_hook(struct exchange *x, enum hook hook, hook_fn *function) {
+  return run_hook(x, hook, function);
+}
+
+enum hook_status exchange_hook_status(struct exchange *x, enum hook hook, hook_fn *function) {
+  return call(x, hook, function);
+}
+
 /* --- towards the peer ----------------------------------------------------------------------------------- */
 
 static enum step_result step_early_request_filter(struct exchange *x) {
@@ -293,7 +301,8 @@ static enum step_result step_error_while_proxy(struct exchange *x) {
 
 static enum step_result step_fail_to_proxy(struct exchange *x) {
   if (x->kept && x->hook_state == HOOK_IDLE && elsewhere_return(x)) return STEP_WAIT;
-  if (x->cache && x->hook_state == HOOK_IDLE && cache_rescues(x)) return STEP_JUMPED;
+  enum step_result rescue = x->cache ? cache_rescue(x) : STEP_NEXT;
+  if (rescue != STEP_NEXT) return rescue;
   enum hook_status status = call(x, HOOK_fail_to_proxy, x->hooks->fail_to_proxy);
   if (status == HOOK_WAIT) return STEP_WAIT;
   attempt_end(x, false);

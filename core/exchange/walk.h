@@ -18,6 +18,11 @@ void exchange_stop_waiting(struct exchange *x);
 /* failure.c: counts a failure, and tells the log. */
 void exchange_report(struct exchange *x, enum error error, const char *why);
 
+/* steps.c: a hook in the midst of a step, which is run again once it has ended. STEP_NEXT: it has ended, or there is
+ * none; else the step returns what this did: it waits, has answered or has failed. */
+enum step_result exchange_hook(struct exchange *x, enum hook hook, hook_fn *function);
+/* The same for one whose failure is not the exchange's. */
+enum hook_status exchange_hook_status(struct exchange *x, enum hook hook, hook_fn *function);
 /* steps.c: the walk continues with `step` instead of the next one. */
 void exchange_jump(struct exchange *x, enum exchange_step step);
 /* The connection takes no further request: the proxy stops, or its listener has gone. */
@@ -84,8 +89,9 @@ void request_body_send(struct exchange *x);
 enum step_result cache_look_up(struct exchange *x);
 /* A final head of the peer's is here: is it for the cache? */
 enum step_result cache_take_head(struct exchange *x);
-/* No peer gave an answer: the exchange goes on with what is stored, if it is allowed to be stale. */
-bool cache_rescues(struct exchange *x);
+/* No peer gave an answer: the exchange goes on with what is stored, if it is allowed to be stale. STEP_NEXT: it is
+ * not. */
+enum step_result cache_rescue(struct exchange *x);
 /* It ends with an answer of ours or of the policy: nobody waits for what it was to fetch. */
 void cache_answered(struct exchange *x);
 /* The request of an attempt is there: it becomes what the cache asks for. */

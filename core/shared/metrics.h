@@ -18,7 +18,7 @@ struct metrics;
 enum {
   TRAFFIC_STATUSES = 600,
   TRAFFIC_HTTP2_CODES = 14,
-  TALLY_HOOKS = 24,
+  TALLY_HOOKS = 32,
   TALLY_CODINGS = 4,
   TALLY_SKIPS = 16
 };

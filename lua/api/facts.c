@@ -8,6 +8,7 @@
 #include "lua/vm/vm.h"
 #include "net/timer.h"
 #include "net/tls.h"
+#include "exchange/cache.h"
 #include "exchange/exchange.h"
 #include "exchange/settings.h"
 #include "upstream/upstream.h"
@@ -75,6 +76,28 @@ static int request_bytes(lua_State *L) {
   return 1;
 }
 
+/* --- the cache. -1 +1 ----------------------------------------------------------------------------------- */
+
+/* session:cache_status(): "hit" and the like; nil: there is no cache */
+static int cache_status(lua_State *L) {
+  enum cache_result result = cache_result_of(check(L));
+  if (result == CACHE_RESULT_NONE) return push_nil(L);
+  lua_pushstring(L, cache_result_name(result));
+  return 1;
+}
+
+/* -0 +1 */
+static int push_age(lua_State *L, bool is_left) {
+  double age_s, left_s;
+  if (!cache_response_age(check(L), &age_s, &left_s)) return push_nil(L);
+  lua_pushnumber(L, is_left ? left_s : age_s);
+  return 1;
+}
+
+/* session:cache_age(), session:cache_ttl(): seconds of what is stored; nil: nothing is */
+static int cache_age(lua_State *L) { return push_age(L, false); }
+static int cache_ttl(lua_State *L) { return push_age(L, true); }
+
 /* core.session_methods(): the table that lua/perilune/session.lua adds to -0 +1 */
 static int session_methods(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->token_methods);
@@ -85,7 +108,8 @@ static const luaL_Reg functions[] = {
     {"session_methods", session_methods}, {"answer_fields", session_answer_fields}, {NULL, NULL}};
 static const luaL_Reg methods[] = {
     {"retries_left", retries_left}, {"last_failure", last_failure},   {"upstream_tls", upstream_tls},
-    {"timings", timings},           {"request_bytes", request_bytes}, {NULL, NULL},
+    {"timings", timings},           {"request_bytes", request_bytes}, {"cache_status", cache_status},
+    {"cache_age", cache_age},       {"cache_ttl", cache_ttl},         {NULL, NULL},
 };
 
 void open_facts(lua_State *L) {

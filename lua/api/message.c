@@ -23,7 +23,8 @@ static const unsigned phases[] = {
     [TOKEN_REQUEST] = PHASE(early_request_filter) | PHASE(request_filter) | PHASE(proxy_upstream_filter) |
                       PHASE(upstream_peer),
     [TOKEN_UPSTREAM_REQUEST] = PHASE(upstream_request_filter),
-    [TOKEN_RESPONSE] = PHASE(upstream_response_filter) | PHASE(response_filter) | PHASE(answer_filter),
+    [TOKEN_RESPONSE] = PHASE(upstream_response_filter) | PHASE(response_cache_filter) |
+                       PHASE(response_filter) | PHASE(answer_filter),
     [TOKEN_TRAILERS] = PHASE(response_trailer_filter),
 };
 

@@ -607,6 +607,11 @@ function log.is_on(level) end
 --- | hook | further results |
 --- |---|---|
 --- | proxy_upstream_filter | `false`: ask no peer (502); `true`: a peer may be asked, as without a result |
+--- | request_cache_filter | `false`: past the cache; a table: what is different for this request |
+--- | cache_key_callback, cache_vary_filter | a text |
+--- | cache_hit_filter | `"fresh"`, `"expired"` or `"miss"` |
+--- | response_cache_filter | `false`: it is not stored; a table: how it is |
+--- | should_serve_stale | `true` or `false`. It cannot answer. If it fails, nothing stale is served |
 --- | upstream_peer | the peer: an address, or a table. Without a peer or an answer: 500, or 503 if a set had no backend |
 --- | fail_to_connect, error_while_proxy | none; `error.retry = true` or `false` decides about another attempt |
 --- | fail_to_proxy | a status from 400 to 599 instead of the failure's |
@@ -639,17 +644,55 @@ function log.is_on(level) end
 ---@field certificate? perilune.certificate_hook
 ---@field early_request_filter? fun(session: perilune.session, ctx: table)
 ---@field request_filter? fun(session: perilune.session, ctx: table): true? session:respond {...}: go no further
+---@field request_cache_filter? perilune.request_cache_filter
+---@field cache_key_callback? fun(session: perilune.session, ctx: table): string? instead of path and query
+---@field cache_vary_filter? fun(session: perilune.session, ctx: table): string? what chooses a response beside its Vary
+---@field cache_hit_filter? perilune.cache_hit_filter
+---@field cache_miss? fun(session: perilune.session, ctx: table) nothing is stored, so a peer is asked
 ---@field proxy_upstream_filter? fun(session: perilune.session, ctx: table): boolean? false: ask no peer (502)
 ---@field upstream_peer? fun(session: perilune.session, ctx: table): perilune.peer_options|string|true
 ---@field fail_to_connect? fun(session: perilune.session, peer: perilune.peer, ctx: table, error: perilune.error)
 ---@field connected_to_upstream? fun(session: perilune.session, reused: boolean, peer: perilune.peer, ctx: table)
 ---@field upstream_request_filter? fun(session: perilune.session, request: perilune.request, ctx: table)
 ---@field upstream_response_filter? fun(session: perilune.session, response: perilune.response, ctx: table) also for 1xx
+---@field response_cache_filter? perilune.response_cache_filter
+---@field should_serve_stale? fun(session: perilune.session, error: perilune.error?, ctx: table): boolean?
 ---@field response_filter? fun(session: perilune.session, response: perilune.response, ctx: table)
 ---@field error_while_proxy? perilune.error_while_proxy
 ---@field fail_to_proxy? fun(session: perilune.session, error: perilune.error, ctx: table): integer? another status
 ---@field answer_filter? perilune.answer_filter each final head, of any origin
 ---@field logging? fun(session: perilune.session, error: perilune.error?, ctx: table) always last, exactly once
+
+--- The hooks of the cache are called where the listener has the option `cache`, in this order, and only as far as a
+--- request comes: request_cache_filter, cache_key_callback, cache_vary_filter (these behind request_filter);
+--- cache_hit_filter, where something is found; should_serve_stale, where that is stale; cache_miss, where nothing is;
+--- response_cache_filter behind upstream_response_filter, for what a peer has sent. docs/cache.md says what each is for.
+---@alias perilune.request_cache_filter
+---| fun(session: perilune.session, ctx: table): false|perilune.cache_request|nil
+
+---@class perilune.cache_request
+---@field ttl? number seconds that a response without a lifetime of its own is fresh
+---@field lock_wait? number seconds that it waits for the response that another request has asked for
+---@field max_object? integer bytes of the largest body that is kept
+---@field refresh? boolean true: what is stored is not used, but replaced
+---@field only_if_cached? boolean true: 504 where nothing is stored
+---@field stale? boolean false: nothing stale is served
+
+--- Is given what is stored (to be read only), and whether that is fresh; session:cache_age() and session:cache_ttl() say
+--- more. "fresh": it is served as it is. "expired": the peer is asked whether it is still good. "miss": it is as if it
+--- were not there.
+---@alias perilune.cache_hit_filter
+---| fun(session: perilune.session, response: perilune.response, is_fresh: boolean, ctx: table): "fresh"|"expired"|"miss"|nil
+
+---@alias perilune.response_cache_filter
+---| fun(session: perilune.session, response: perilune.response, ctx: table): false|perilune.cache_response|nil
+
+---@class perilune.cache_response
+---@field ttl? number seconds that it is fresh, whatever it says itself. What is private, no-store or sets a cookie is not stored for it
+---@field stale_while_revalidate? number seconds behind the lifetime in which it is served while it is fetched again
+---@field stale_if_error? number the same where its peer fails
+---@field tags? string[] at most 32 names that it can be purged by, beside those in its fields
+---@field strip? string[] at most 32 names of fields that are taken out of it, such as "Set-Cookie"
 
 --- Three kinds of response reach a client: a peer's, the policy's own (session:respond), and the proxy's error pages.
 --- upstream_response_filter and response_filter see a peer's response only. answer_filter sees all three: it is called
@@ -882,6 +925,14 @@ function session:duration() end
 --- the response) and response (from there on); and total, of the whole exchange. What was not reached is missing.
 ---@return { connect?: number, first_byte?: number, response?: number, total: number }
 function session:timings() end
+--- What the cache did for this request: "hit", "miss", "stale", "stale-updating", "expired", "revalidated", "bypass".
+---@return string? status nil: the listener has no cache, or the request has not come to it
+function session:cache_status() end
+---@return number? seconds since the stored response was made; nil: there is none
+function session:cache_age() end
+---@return number? seconds for which the stored response is still fresh, below 0 where it is stale; nil: there is none
+function session:cache_ttl() end
+
 ---@return string name of the running hook
 function session:phase() end
 
@@ -1094,6 +1145,7 @@ local failure = {}
 --- | `response_truncated` | upstream | 502 | the peer ended in mid-response |
 --- | `response_coding` | upstream | 502 | the response body is not what its coding says |
 --- | `response_too_large` | upstream | 502 | the decoded response is out of all proportion |
+--- | `answered_error` | upstream | 502 | the peer answered with an error of its own |
 --- | `upstream_refused` | internal | 502 | the policy refused to ask a peer |
 --- | `no_backend` | internal | 503 | no healthy backend |
 --- | `overloaded` | internal | 503 | all backends are at their limits |

@@ -215,6 +215,8 @@ function exchange:finish() end
 ---@field answer? perilune.test.response
 ---@field peer? perilune.peer of upstream_peer
 ---@field refused boolean of proxy_upstream_filter
+---@field cache? table of the hooks of the cache: verdict (true, false), force ("fresh", ...), key (of cache_key_callback
+---and cache_vary_filter), ttl, stale_while_revalidate, stale_if_error, lock_wait, tags, strip
 ---@field retry? boolean of fail_to_connect and error_while_proxy
 ---@field status? integer of fail_to_proxy
 ---@field body? string of body hooks: everything that is passed on; also in `pieces`

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "lua/api/peer.h"
 #include "lua/api/timer.h"
+#include "lua/test/test_cache.h"
 #include "lua/vm/ctx.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
@@ -200,6 +201,7 @@ static int outcome(lua_State *L) {
   set_flag(L, "refused", x->outcome.refused);
   if (x->outcome.decides_retry) set_flag(L, "retry", x->outcome.retry);
   if (x->outcome.status) set_number(L, "status", x->outcome.status);
+  if (x->outcome.cache) test_push_cache_says(L, x->outcome.cache);
   if (x->outcome.error == ERROR_NONE) return 1;
   lua_pushstring(L, error_info(x->outcome.error)->name);
   lua_setfield(L, -2, "failure");

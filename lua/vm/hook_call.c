@@ -15,6 +15,7 @@
 #include "lua/vm/script.h"
 #include "lua/vm/token.h"
 #include "lua/vm/vm.h"
+#include "exchange/cache.h"
 #include "exchange/exchange.h"
 
 enum argument {
@@ -24,9 +25,11 @@ enum argument {
   TRAILERS = TOKEN_TRAILERS,
   REUSED,
   IS_LAST,
+  IS_FRESH,
   CTX, /* from here on it may need memory */
   PEER,
   FAILURE,
+  STALE_CAUSE,
   CHUNK,
   HELLO,
   END
@@ -36,12 +39,19 @@ enum argument {
 static const unsigned char given[HOOK_COUNT][6] = {
     [HOOK_early_request_filter] = {SESSION, CTX, END},
     [HOOK_request_filter] = {SESSION, CTX, END},
+    [HOOK_request_cache_filter] = {SESSION, CTX, END},
+    [HOOK_cache_key_callback] = {SESSION, CTX, END},
+    [HOOK_cache_vary_filter] = {SESSION, CTX, END},
+    [HOOK_cache_hit_filter] = {SESSION, RESPONSE, IS_FRESH, CTX, END},
+    [HOOK_cache_miss] = {SESSION, CTX, END},
     [HOOK_proxy_upstream_filter] = {SESSION, CTX, END},
     [HOOK_upstream_peer] = {SESSION, CTX, END},
     [HOOK_fail_to_connect] = {SESSION, PEER, CTX, FAILURE, END},
     [HOOK_connected_to_upstream] = {SESSION, REUSED, PEER, CTX, END},
     [HOOK_upstream_request_filter] = {SESSION, UPSTREAM_REQUEST, CTX, END},
     [HOOK_upstream_response_filter] = {SESSION, RESPONSE, CTX, END},
+    [HOOK_response_cache_filter] = {SESSION, RESPONSE, CTX, END},
+    [HOOK_should_serve_stale] = {SESSION, STALE_CAUSE, CTX, END},
     [HOOK_response_filter] = {SESSION, RESPONSE, CTX, END},
     [HOOK_error_while_proxy] = {SESSION, PEER, FAILURE, CTX, REUSED, END},
     [HOOK_fail_to_proxy] = {SESSION, FAILURE, CTX, END},
@@ -70,6 +80,7 @@ static bool is_ready(const struct script *script, enum argument argument) {
   case CTX: return ctx_is_ready(script);
   case PEER: return !script->x->now.peer;
   case FAILURE: return script->x->error == ERROR_NONE;
+  case STALE_CAUSE: return cache_stale_cause(script->x) == ERROR_NONE;
   case CHUNK:
   case HELLO: return false;
   case SESSION:
@@ -78,6 +89,7 @@ static bool is_ready(const struct script *script, enum argument argument) {
   case TRAILERS:
   case REUSED:
   case IS_LAST:
+  case IS_FRESH:
   case END: break;
   }
   return true;
@@ -93,9 +105,11 @@ static void push_value(lua_State *L, const struct task *task, enum argument argu
   case TRAILERS: break;
   case REUSED: lua_pushboolean(L, script->x->now.reused); break;
   case IS_LAST: lua_pushboolean(L, ((const struct body_piece *)task->owner)->is_last); break;
+  case IS_FRESH: lua_pushboolean(L, cache_found_is_fresh(script->x)); break;
   case CTX: ctx_push(L, script); break;
   case PEER: peer_push(L, script->x->now.peer); break;
   case FAILURE: failure_push(L, script, script->x->error); break;
+  case STALE_CAUSE: failure_push(L, script, cache_stale_cause(script->x)); break;
   case CHUNK: push_text(L, ((const struct body_piece *)task->owner)->chunk); break;
   case HELLO:
   case END: break;

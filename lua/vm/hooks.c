@@ -12,6 +12,7 @@
 #include "lua/api/connection.h"
 #include "lua/api/peer.h"
 #include "lua/vm/body.h"
+#include "lua/vm/cache_results.h"
 #include "lua/vm/certificate.h"
 #include "lua/vm/ctx.h"
 #include "lua/vm/hook_call.h"
@@ -30,12 +31,19 @@
 static void (*const leave[HOOK_COUNT])(struct task *task) = {
     [HOOK_early_request_filter] = result_of_filter,
     [HOOK_request_filter] = result_of_filter,
+    [HOOK_request_cache_filter] = result_of_request_cache_filter,
+    [HOOK_cache_key_callback] = result_of_cache_text,
+    [HOOK_cache_vary_filter] = result_of_cache_text,
+    [HOOK_cache_hit_filter] = result_of_cache_hit_filter,
+    [HOOK_cache_miss] = result_of_filter,
     [HOOK_proxy_upstream_filter] = result_of_upstream_filter,
     [HOOK_upstream_peer] = peer_take,
     [HOOK_fail_to_connect] = result_of_filter,
     [HOOK_connected_to_upstream] = result_of_filter,
     [HOOK_upstream_request_filter] = result_of_filter,
     [HOOK_upstream_response_filter] = result_of_filter,
+    [HOOK_response_cache_filter] = result_of_response_cache_filter,
+    [HOOK_should_serve_stale] = result_of_should_serve_stale,
     [HOOK_response_filter] = result_of_filter,
     [HOOK_error_while_proxy] = result_of_filter,
     [HOOK_fail_to_proxy] = result_of_fail_to_proxy,

@@ -13,15 +13,15 @@
 static const char has_not_answered[] =
     "returned true, which says that it has answered; but it has not: see session:respond";
 
-static __attribute__((cold)) void refuse(const struct task *task, const char *why) {
+__attribute__((cold)) void result_refuse(const struct task *task, const char *why) {
   hook_failure_tell(task, "%s", why);
   task->script->x->outcome.error = ERROR_SCRIPT;
 }
 
-static __attribute__((cold)) void refuse_type(const struct task *task, const char *wanted) {
+__attribute__((cold)) void result_refuse_type(const struct task *task, const char *wanted) {
   char why[160];
   snprintf(why, sizeof why, "expected %s as its result, got a %s value", wanted, luaL_typename(task->co, 1));
-  refuse(task, why);
+  result_refuse(task, why);
 }
 
 void result_is_answer(struct task *task) { task->script->x->outcome.answered = true; }
@@ -38,10 +38,10 @@ void result_of_filter(struct task *task) {
   else if (is_nothing(task))
     return;
   else if (lua_isboolean(task->co, 1))
-    refuse(task, has_not_answered);
+    result_refuse(task, has_not_answered);
   else
-    refuse_type(task,
-                "nothing, or what session:respond gives, as in return session:respond { status = 403 },");
+    result_refuse_type(
+        task, "nothing, or what session:respond gives, as in return session:respond { status = 403 },");
 }
 
 /* It is asked whether a peer may be. */
@@ -52,7 +52,7 @@ void result_of_upstream_filter(struct task *task) {
   else if (lua_isboolean(task->co, 1))
     x->outcome.refused = !lua_toboolean(task->co, 1);
   else if (!lua_isnoneornil(task->co, 1))
-    refuse_type(task, "true, false or nothing, or what session:respond gives,");
+    result_refuse_type(task, "true, false or nothing, or what session:respond gives,");
 }
 
 void result_of_fail_to_proxy(struct task *task) {
@@ -63,7 +63,8 @@ void result_of_fail_to_proxy(struct task *task) {
   else if (status >= 400 && status <= 599)
     x->outcome.status = (unsigned short)status;
   else
-    refuse(task, "expected a status from 400 to 599, what session:respond gives, or nothing as its result");
+    result_refuse(task,
+                  "expected a status from 400 to 599, what session:respond gives, or nothing as its result");
 }
 
 const char *result_of_observer(const struct task *task) {
@@ -77,5 +78,5 @@ const char *result_of_observer(const struct task *task) {
 
 void result_of_silent_hook(struct task *task) {
   const char *why = result_of_observer(task);
-  if (why) refuse(task, why);
+  if (why) result_refuse(task, why);
 }

@@ -8,7 +8,8 @@
 //
 // Only the first result counts. A few hooks decide something, and further results are valid for them:
 // proxy_upstream_filter (true: a peer may be asked, false: it may not), upstream_peer (lua/api/peer.c), fail_to_proxy
-// (a status), the body hooks (lua/vm/body.c) and certificate (lua/vm/certificate.c).
+// (a status), the hooks of the cache (lua/vm/cache_results.c), the body hooks (lua/vm/body.c) and certificate
+// (lua/vm/certificate.c).
 #ifndef PERILUNE_LUA_RESULTS_H
 #define PERILUNE_LUA_RESULTS_H
 
@@ -21,6 +22,9 @@ void result_of_fail_to_proxy(struct task *task);
 /* Of hooks in which nothing can be answered any more. NULL, or what is wrong. */
 const char *result_of_observer(const struct task *task);
 void result_of_silent_hook(struct task *task);
+/* Logs what is wrong with the result, which fails the hook: "expected <wanted> as its result". */
+void result_refuse(const struct task *task, const char *why);
+void result_refuse_type(const struct task *task, const char *wanted);
 /* It has answered: what else it returned is of no interest. */
 void result_is_answer(struct task *task);
 

@@ -22,9 +22,10 @@ function M.start(answer, options)
   local proxy = perilune.start { workers = options.workers or 1, policy = ([[
     local perilune = require "perilune"
     local policy = { upstream_peer = function() return { address = "%s" } end }
+    local pages = perilune.cache("pages", { size = "8M" %s })
     %s
-    perilune.listen("127.0.0.1:0", policy, { cache = perilune.cache("pages", { size = "8M" %s }) %s })
-  ]]):format(origin.address, options.hooks or "", options.cache or "", options.listen or "") }
+    perilune.listen("127.0.0.1:0", policy, { cache = pages %s })
+  ]]):format(origin.address, options.cache or "", options.hooks or "", options.listen or "") }
   local function ask(request)
     local all = { port = proxy.port }
     for name, value in pairs(request or {}) do all[name] = value end

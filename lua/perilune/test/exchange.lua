@@ -21,9 +21,10 @@ local Exchange, Result = {}, {}
 Exchange.__name = "perilune.test.exchange"
 
 --- Hooks that need to know what the peer did before them: x:hook(arguments of the peer's part).
-local RESPONSE_HOOKS = { upstream_response_filter = true, response_filter = true, answer_filter = true }
+local RESPONSE_HOOKS = { upstream_response_filter = true, response_filter = true, answer_filter = true,
+  cache_hit_filter = true, response_cache_filter = true }
 local ERROR_HOOKS = { fail_to_connect = "connect_refused", error_while_proxy = "upstream_closed",
-  fail_to_proxy = "connect_refused" }
+  fail_to_proxy = "connect_refused", should_serve_stale = "connect_refused" }
 
 --- Hooks that get a body: a text, or a list of pieces.
 local BODY_HOOKS = { request_body_filter = true, upstream_response_body_filter = true, response_body_filter = true }
@@ -41,7 +42,7 @@ local function settle(self)
   self.waits = false
   self.answered = bench:answer() ~= nil
   self.answer = readable(bench:answer())
-  self.refused, self.retry, self.status = outcome.refused, outcome.retry, outcome.status
+  self.refused, self.retry, self.status, self.cache = outcome.refused, outcome.retry, outcome.status, outcome.cache
   if self.hook == "upstream_peer" then self.peer = bench:peer() end
   if outcome.failure then
     local line = log.last "error" or log.last "info"
