@@ -222,8 +222,13 @@ static void end(struct http2 *http2) {
     http2_flush_later(http2);
 }
 
+/* Once; who is in more of a hurry than the one before has his way. */
 static void announce(struct http2 *http2, unsigned patience_ms) {
-  if (http2->announced) return;
+  uint64_t *due = &http2->due_ms[HTTP2_CLOCK_LAST], now = loop_now_ms(http2->downstream->proxy->loop);
+  if (http2->announced) {
+    if (*due > now + patience_ms) http2_clock_set(http2, HTTP2_CLOCK_LAST, patience_ms);
+    return;
+  }
   http2->announced = true;
   http2->due_ms[HTTP2_CLOCK_IDLE] = http2->due_ms[HTTP2_CLOCK_REST] = 0;
   h2_session_announce_end(http2->session);
@@ -282,6 +287,7 @@ void http2_stream_comes(struct http2 *http2, struct h2_stream *h2) {
   }
   if (d->requests++ == 0) d->proxy->fresh_count--;
   bool is_last = settings->keepalive_requests && d->requests >= settings->keepalive_requests;
+  bool is_late = d->proxy->stopping || d->service->closing; /* and has not been told before it spoke HTTP/2 */
   http2_stream_begin(http2, h2);
-  if (is_last) http2_announce_last(http2);
+  if (is_last || is_late) http2_announce_last(http2);
 }

@@ -289,10 +289,18 @@ bool exchange_set_retries(const struct exchange *x, enum error error) {
          method_is_idempotent(x->request.method) && backends_have_other(view, &x->tried);
 }
 
+/* What nobody has taken is nobody's work: connections that end may meet one request again and again, where each takes
+ * few. But it must come to an end, and who wants no retries gets none. */
+static unsigned most_attempts(const struct exchange *x) {
+  enum { UNTAKEN_MOST = 16 };
+  unsigned most = x->settings->max_retries;
+  return most && x->error == ERROR_UPSTREAM_LEAVING ? most + UNTAKEN_MOST : most;
+}
+
 /* What the client began to get, or did wrong, and what is not there to be sent again, no policy can mend. */
 bool attempt_may_retry(struct exchange *x) {
   if (x->sent.status || x->sent.informed || x->now.up.copy.overflowed) return false;
-  if (x->attempts > x->settings->max_retries || error_info(x->error)->side == SIDE_DOWNSTREAM) return false;
+  if (x->attempts > most_attempts(x) || error_info(x->error)->side == SIDE_DOWNSTREAM) return false;
   bool is_safe = table_allows_retry(x);
   bool is_wanted = x->outcome.decides_retry ? x->outcome.retry : is_safe || exchange_set_retries(x, x->error);
   return is_wanted && attempt_takes_retry(x, is_safe);

@@ -29,6 +29,7 @@ struct h2_session {
   struct h2_budget budget;
   uint64_t now_ms; /* of the bytes that are being received */
   struct buf out;
+  uint64_t made; /* bytes that were put into `out` so far */
   struct list streams, news, blocked;
   unsigned count; /* of streams that are not released */
   unsigned open;  /* of streams that nghttp2 knows, as the other side does */
@@ -60,6 +61,8 @@ struct h2_session {
 void h2_session_fail(struct h2_session *s, uint32_t code, const char *why);
 /* Takes a token for what the other side did; without one the connection ends. */
 void h2_session_spend(struct h2_session *s, enum h2_cost cost, const char *why);
+/* Puts bytes into the output. */
+void h2_session_put(struct h2_session *s, const void *bytes, size_t count);
 /* h2_inspect.c: a frame has begun. False: nghttp2 is not to see it. The connection may have failed. */
 bool h2_inspect(struct h2_session *s, const struct h2_frame_head *frame);
 /* SETTINGS have moved the windows: none may be too large now. */
@@ -82,7 +85,7 @@ void h2_session_let_in(struct h2_session *s, size_t bytes);
 bool h2_session_make(struct h2_session *s);
 
 /* All callbacks; NULL: no memory. */
-nghttp2_session_callbacks *h2_callbacks_new(void);
+nghttp2_session_callbacks *h2_callbacks_new(bool is_server);
 /* Those about bodies that go out. */
 ssize_t h2_stream_on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
                           nghttp2_data_source *source, void *user);

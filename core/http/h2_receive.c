@@ -193,8 +193,20 @@ static void on_peer_reset(struct h2_session *s, int32_t id, uint32_t code) {
   h2_stream_tell(stream, H2_NEWS_RESET);
 }
 
+/* What waits for room in the output will not be sent any more, and shall not wait for that room to hear so. */
+static void refuse_unsent(struct h2_session *s) {
+  LIST_EACH(node, &s->streams) {
+    struct h2_stream *stream = LIST_ENTRY(node, struct h2_stream, link);
+    if (stream->head_at != UINT64_MAX || !stream->is_open || stream->is_reset) continue;
+    stream->was_refused = true;
+    stream->code = H2_REFUSED_STREAM;
+    h2_stream_tell(stream, H2_NEWS_RESET);
+  }
+}
+
 static void on_goaway(struct h2_session *s, uint32_t code) {
   s->is_left = true;
+  if (!s->config.is_server) refuse_unsent(s);
   if (code == H2_NO_ERROR || s->failed) return;
   s->code = code;
   s->by_peer = true;
@@ -266,7 +278,16 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
   return 0;
 }
 
-/* --- what was sent ----------------------------------------------------------------------------- */
+/* --- what is sent ------------------------------------------------------------------------------ */
+
+static int on_sending(nghttp2_session *ng, const nghttp2_frame *frame, void *user) {
+  struct h2_session *s = session_of(user);
+  (void)ng;
+  bool is_request = frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+  struct h2_stream *stream = is_request ? find_stream(s, frame->hd.stream_id) : NULL;
+  if (stream) stream->head_at = s->made;
+  return 0;
+}
 
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user) {
   struct h2_session *s = session_of(user);
@@ -281,7 +302,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user) 
   return 0;
 }
 
-nghttp2_session_callbacks *h2_callbacks_new(void) {
+nghttp2_session_callbacks *h2_callbacks_new(bool is_server) {
   nghttp2_session_callbacks *c;
   if (nghttp2_session_callbacks_new(&c) != 0) return NULL;
   nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
@@ -290,6 +311,7 @@ nghttp2_session_callbacks *h2_callbacks_new(void) {
   nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
   nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid_frame);
   nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+  if (!is_server) nghttp2_session_callbacks_set_before_frame_send_callback(c, on_sending);
   nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
   nghttp2_session_callbacks_set_send_data_callback(c, h2_stream_on_send);
   nghttp2_session_callbacks_set_error_callback2(c, on_error);

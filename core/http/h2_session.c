@@ -27,7 +27,7 @@ static void wake(struct h2_session *s);
 static nghttp2_session *new_nghttp2(struct h2_session *s) {
   nghttp2_session *ng;
   nghttp2_option *option = NULL;
-  nghttp2_session_callbacks *callbacks = h2_callbacks_new();
+  nghttp2_session_callbacks *callbacks = h2_callbacks_new(s->config.is_server);
   must(callbacks ? nghttp2_option_new(&option) : -1);
   nghttp2_option_set_no_auto_window_update(option, 1);
   nghttp2_option_set_no_http_messaging(option, 1);
@@ -162,6 +162,11 @@ bool h2_session_receive(struct h2_session *s, const char *bytes, size_t count, u
   return h2_session_send(s);
 }
 
+void h2_session_put(struct h2_session *s, const void *bytes, size_t count) {
+  buf_append(&s->out, bytes, count);
+  s->made += count;
+}
+
 bool h2_session_send(struct h2_session *s) {
   s->may_wake = true;
   return h2_session_make(s);
@@ -174,7 +179,7 @@ bool h2_session_make(struct h2_session *s) {
   CHECK_OBJ(s, H2_SESSION_MAGIC);
   while (count > 0 && buf_len(&s->out) < s->config.out_bytes) {
     count = nghttp2_session_mem_send(s->ng, &bytes);
-    if (count > 0) buf_append(&s->out, bytes, (size_t)count);
+    if (count > 0) h2_session_put(s, bytes, (size_t)count);
   }
   if (count < 0) h2_session_fail(s, H2_INTERNAL_ERROR, nghttp2_strerror((int)count));
   return !s->failed;

@@ -92,6 +92,7 @@ struct h2_stream {
   uint64_t used;          /* by the user */
   size_t head_bytes;      /* of its heads and trailers, as they count in session->heads_held */
   int64_t window_before;  /* what we could send before the last SETTINGS */
+  uint64_t head_at;       /* of our request: where in the output it begins; UINT64_MAX: it is not there yet */
   int32_t id;
   uint32_t code; /* of H2_NEWS_RESET, enum h2_code or any other number */
   unsigned news, interims;
@@ -158,6 +159,9 @@ unsigned h2_session_streams(const struct h2_session *s);
  * NULL: there is no room. */
 struct h2_stream *h2_session_request(struct h2_session *s, const struct h2_fields *fields, enum method method,
                                      bool ends, struct arena *arena);
+
+/* Of a client: no byte of its request is among the first `written` of the output, so the other side knows nothing of it. */
+bool h2_stream_is_unsent(const struct h2_stream *stream, uint64_t written);
 
 /* Of a client: what the response's heads may be, instead of what the session allows; borrowed. */
 void h2_stream_limit(struct h2_stream *stream, const struct parser_limits *limits);

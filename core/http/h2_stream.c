@@ -22,7 +22,7 @@ struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *
   stream->arena = arena ? arena : &stream->own;
   stream->is_known = arena != NULL;
   stream->limits = &s->config.head;
-  stream->length = UINT64_MAX;
+  stream->length = stream->head_at = UINT64_MAX;
   stream->window = s->config.stream_window;
   stream->is_open = true;
   list_init(&stream->news_link);
@@ -166,6 +166,11 @@ struct h2_stream *h2_session_request(struct h2_session *s, const struct h2_field
   return NULL;
 }
 
+bool h2_stream_is_unsent(const struct h2_stream *stream, uint64_t written) {
+  CHECK(!stream->session->config.is_server);
+  return stream->head_at >= written;
+}
+
 void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *fields, bool is_interim,
                          bool ends) {
   struct h2_session *s = stream->session;
@@ -224,13 +229,13 @@ int h2_stream_on_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *
   struct h2_session *s = user;
   (void)ng;
   (void)frame;
-  buf_append(&s->out, header, H2_FRAME_HEADER);
+  h2_session_put(s, header, H2_FRAME_HEADER);
   if (length >= EARNING_BYTES || length == left_in(stream))
     h2_budget_earn(&s->budget, H2_COST_CONTROL, EARNED_BY_DATA);
   for (unsigned i = 0; length > 0; i++) {
     CHECK(i < stream->part_count);
     size_t count = stream->parts[i].len < length ? stream->parts[i].len : length;
-    buf_append(&s->out, stream->parts[i].ptr, count);
+    h2_session_put(s, stream->parts[i].ptr, count);
     stream->parts[i] = str_from(stream->parts[i], count);
     length -= count;
   }

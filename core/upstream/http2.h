@@ -44,6 +44,7 @@ struct http2_connection {
   struct list calls, fed;  /* of struct http2_call: all of it; those that are to be told of what they have */
   unsigned unsent;         /* calls of it without a stream so far */
   unsigned served;         /* calls so far */
+  uint64_t written;        /* bytes that the kernel has taken */
   struct reaped at_end;    /* of the turn: what was made in it is written */
   struct http2_call *told; /* the one that is being told of its news; NULL: it is released */
   struct arena texts;      /* while it connects: names for TLS */

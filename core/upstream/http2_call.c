@@ -219,12 +219,12 @@ static enum error fault_of(const struct http2_call *c, const char **why) {
   const struct http2_connection *h = c->connection;
   const struct h2_stream *h2 = c->h2;
   *why = NULL;
-  if (!h2) return ERROR_UPSTREAM_LEAVING;
+  bool is_lost = !http2_connection_is_open(h);
+  if (!h2 || (is_lost && h2_stream_is_unsent(h2, h->written))) return ERROR_UPSTREAM_LEAVING;
   if (h2->was_refused && h2_session_is_leaving(h->session)) return ERROR_UPSTREAM_LEAVING;
   if (h2->was_refused) return ERROR_STREAM_REFUSED;
   *why = h2->why;
   if (h2->is_reset) return ERROR_BAD_RESPONSE;
-  bool is_lost = !http2_connection_is_open(h);
   *why = is_lost ? (h->why[0] ? h->why : NULL) : h2_code_name(h2->code);
   return is_lost ? h->error : ERROR_STREAM_RESET;
 }

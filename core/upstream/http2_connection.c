@@ -107,7 +107,11 @@ unsigned http2_connection_room(const struct http2_connection *h) {
 
 /* IO_OK: all of it. */
 static enum io write_out(struct http2_connection *h) {
-  return conn_write_all(&h->upstream->conn, h2_session_out(h->session));
+  struct buf *out = h2_session_out(h->session);
+  size_t before = buf_len(out);
+  enum io result = conn_write_all(&h->upstream->conn, out);
+  h->written += before - buf_len(out);
+  return result;
 }
 
 /* Our last words, if the peer takes them at once. */

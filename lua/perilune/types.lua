@@ -532,7 +532,8 @@ function log.is_on(level) end
 ---@field min_send_rate? integer bytes per second that a client must take, over a second or 64 KiB; 0: any
 ---@field tunnel_timeout? perilune.duration without a byte in either direction after a 101 or a CONNECT; 600
 ---@field handshake_timeout? perilune.duration for the TLS handshake with the client; 10
----@field max_retries? integer further attempts after the first; 3
+---@field max_retries? integer further attempts after the first; 3. Where peers of HTTP/2 end their connections (GOAWAY) without taking
+---the request, up to 16 more are made; with 0 none
 ---@field drain_limit? integer bytes of a request body that are read and dropped after an early answer, so that the connection can be used again. If its Content-Length says that more is left, the answer says that the connection closes. A chunked body is read to its end, for at most 30 s; 262144
 ---@field abort_on_close? "hooks"|"always"|"never" when a client half-closes (FIN), end its exchange: "hooks": if a hook is
 ---waiting; "always": also while waiting for the peer; "never": only on a reset; "hooks"

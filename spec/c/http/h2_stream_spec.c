@@ -121,3 +121,30 @@ IT("forgets a request that is given up before it was sent, and tells of one that
   h2_session_free(s);
   arena_free(&arena);
 }
+
+IT("knows which requests cannot have reached the other side, and does not make them wait when that goes "
+   "away") {
+  struct h2_config client = config_of(false);
+  client.out_bytes = 8;
+  struct h2_session *s = h2_session_new(&client, 0);
+  struct arena arena = {0};
+  struct h2_fields fields = get(&arena, STR("/x"));
+  struct buf *out = h2_session_out(s);
+  unsigned news;
+  size_t before = 0;
+  CHECK(h2_session_receive(s, "\0\0\0\x04\0\0\0\0\0", 9, 0));
+  for (size_t count; h2_session_send(s) && (count = buf_len(out)); before += count) buf_consume(out, count);
+  struct h2_stream *stream[3];
+  for (int i = 0; i < 3; i++) stream[i] = h2_session_request(s, &fields, METHOD_POST, true, &arena);
+  h2_session_send(s);
+  size_t made = before + buf_len(out);
+  CHECK(!h2_stream_is_unsent(stream[0], made) && h2_stream_is_unsent(stream[0], before));
+  CHECK(h2_stream_is_unsent(stream[2], made));
+  CHECK(h2_session_receive(s, "\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0", 17, 0)); /* GOAWAY(1) */
+  unsigned refused = 0;
+  while (news_of(s, &news)) refused++;
+  CHECK(refused == 2 && !stream[0]->was_refused && stream[1]->was_refused && stream[2]->was_refused);
+  for (int i = 0; i < 3; i++) h2_stream_release(stream[i]);
+  h2_session_free(s);
+  arena_free(&arena);
+}
