@@ -160,7 +160,7 @@ unsigned h2_session_streams(const struct h2_session *s);
 struct h2_stream *h2_session_request(struct h2_session *s, const struct h2_fields *fields, enum method method,
                                      bool ends, struct arena *arena);
 
-/* Of a client: no byte of its request is among the first `written` of the output, so the other side knows nothing of it. */
+/* Of a client: no byte of its request is among the first `written` of the output: the other side cannot know of it. */
 bool h2_stream_is_unsent(const struct h2_stream *stream, uint64_t written);
 
 /* Of a client: what the response's heads may be, instead of what the session allows; borrowed. */
