@@ -291,6 +291,7 @@ describe("the error log", function()
         request_filter = function(session)
           perilune.log.info "said by the policy"
           if session:path() == "/raise" then error "no" end
+          if session:path() == "/other" then error "of another line" end
         end,
         upstream_peer = function(session) return "127.0.0.1:" .. session:path():sub(2) end,
       }, { max_retries = 0 })
@@ -308,7 +309,9 @@ describe("the error log", function()
     assert.equal(2, count "peer 127.0.0.1:2: ")
     ask("/raise", 100)
     assert.equal(5, count "request_filter failed")
-    assert.equal(302, count "said by the policy")
+    ask("/other", 1)
+    assert.equal(1, count "request_filter failed: [^\n]*policy.lua:6: of another line")
+    assert.equal(303, count "said by the policy")
     local from = #proxy:log() + 1
     proxy:stop()
     local log = proxy:log():sub(from)

@@ -257,7 +257,7 @@ describe("loading a policy with a mistake says what it was, where, and what woul
   end
 end)
 
--- So many lines of one hook are written before they are only counted.
+-- Each mistake has a line of its own in the policy: what repeats is counted by that.
 local MOST = 15
 
 -- A proxy whose policy does what cases `first` to `last` do, by the path; the first of them in line 4.

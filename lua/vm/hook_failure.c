@@ -90,7 +90,13 @@ static void drop_nameless(char *text) {
 
 /* --- the line ------------------------------------------------------------------------------------------- */
 
-static void write_line(const struct task *task, const struct lua_hook *hook, char *text) {
+/* What repeats is told apart by the line of the policy that failed, which `text` begins with. */
+static struct str place_of(const char *text) {
+  const char *end = strstr(text, ": ");
+  return (struct str){text, end ? (size_t)(end - text) : strcspn(text, "\n")};
+}
+
+static void write_line(const struct task *task, char *text) {
   static const char traceback[] = "\nstack traceback:";
   char request[DESCRIBE_BYTES];
   const char *name = hook_name(task->hook);
@@ -99,7 +105,7 @@ static void write_line(const struct task *task, const struct lua_hook *hook, cha
   char *behind = strstr(text, traceback);
   if (behind && !behind[sizeof traceback - 1]) *behind = '\0'; /* nothing is left of it */
   int length = behind ? (int)(behind - text) : (int)strlen(text);
-  log_text_about(LOG_ERROR, str_of(hook->place), "%s failed: %.*s%s%s", name, length, text, request,
+  log_text_about(LOG_ERROR, place_of(text), "%s failed: %.*s%s%s", name, length, text, request,
                  text + length);
 }
 
@@ -120,7 +126,7 @@ void hook_failure_take(struct task *task, const struct lua_hook *hook, struct ho
               error.status, request);
   } else {
     error.text = put_place(error.text, hook, task);
-    write_line(task, hook, error.text);
+    write_line(task, error.text);
   }
   free(error.text);
 }
