@@ -93,17 +93,17 @@ local function load_begin(proxy)
   return load
 end
 
+-- All, those that failed, and those that took longer than 1.5 s.
 local function count_from(load, from)
-  local count, failed, seconds = 0, 0, {}
+  local count, failed, late = 0, 0, 0
   for _, answer in ipairs(load.answers) do
     if answer.at >= from then
       count = count + 1
       if answer.status ~= 200 then failed = failed + 1 end
-      seconds[count] = answer.seconds
+      if answer.seconds > 1.5 then late = late + 1 end
     end
   end
-  table.sort(seconds)
-  return count, failed, seconds[math.ceil(count * 0.99)] or 0
+  return count, failed, late
 end
 
 -- Until so many requests that began at `from` or later have been answered.
@@ -165,8 +165,10 @@ describe("a set under load, one of whose three backends", function()
     load_until(load, turned + 5, 300)
     load_end(load)
     assert.equal(0, select(2, count_from(load, 0)))
-    local count, _, p99 = count_from(load, turned + 5)
-    assert.is_true(p99 < 1.5, ("p99 is %.3f s of %d requests"):format(p99, count))
+    local count, _, late = count_from(load, turned + 5)
+    -- its latency fades, so it is tried again: one request in a hundred; one a second, where there are few requests
+    local most = math.max(count / 100, sys.now() - (turned + 5))
+    assert.is_true(late <= most, ("%d of %d requests were late, %.1f may be"):format(late, count, most))
   end)
 
   it("fails half of the time: it is ejected, and nothing fails any more", function()
