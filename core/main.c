@@ -99,6 +99,22 @@ static int stop(struct arguments *a) { return tell(a, a->now ? "stop now" : "sto
 static int upgrade(struct arguments *a) { return tell(a, "upgrade", true); }
 static int status(struct arguments *a) { return tell(a, a->json ? "status json" : "status", false); }
 
+/* Tabs are between its words. */
+static int purge(struct arguments *a) {
+  char line[4000];
+  const char *kind = a->url ? "url" : a->prefix ? "prefix" : a->tag ? "tag" : "all";
+  const char *what = a->url ? a->url : a->prefix ? a->prefix : a->tag ? a->tag : "";
+  const char *cache = a->operand ? a->operand : "";
+  if (!!a->url + !!a->prefix + !!a->tag + a->all != 1)
+    return arguments_refuse(COMMAND_PURGE, "one of --url, --prefix, --tag and --all says what is forgotten");
+  if (strpbrk(what, "\t\n") || strpbrk(cache, "\t\n"))
+    return arguments_refuse(COMMAND_PURGE, "there is a tab or a line feed in a word");
+  int length =
+      snprintf(line, sizeof line, "purge %s %s\t%s\t%s", kind, a->soft ? "soft" : "hard", cache, what);
+  if (length >= (int)sizeof line) return arguments_refuse(COMMAND_PURGE, "that is too long");
+  return tell(a, line, true);
+}
+
 /* --- that only say something ------------------------------------------------------------------------------ */
 
 static int version(struct arguments *a) {
@@ -126,7 +142,7 @@ static int (*const functions[COMMAND_COUNT])(struct arguments *a) = {
     [COMMAND_RUN] = run,       [COMMAND_PROXY] = proxy,   [COMMAND_CHECK] = check,
     [COMMAND_TEST] = help,     [COMMAND_RELOAD] = reload, [COMMAND_UPGRADE] = upgrade,
     [COMMAND_STATUS] = status, [COMMAND_STOP] = stop,     [COMMAND_VERSION] = version,
-    [COMMAND_HELP] = help,
+    [COMMAND_HELP] = help,     [COMMAND_PURGE] = purge,
 };
 
 static int obey(struct arguments *a) {

@@ -15,7 +15,7 @@ local function is_misuse(result, ...)
   for _, pattern in ipairs { ... } do assert.matches(pattern, result.stderr) end
 end
 
-local COMMANDS = { "run", "proxy", "check", "test", "reload", "upgrade", "status", "stop", "version", "help" }
+local COMMANDS = { "run", "proxy", "check", "test", "reload", "upgrade", "status", "purge", "stop", "version", "help" }
 
 describe("perilune", function()
   it("prints its version", function()

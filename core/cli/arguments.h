@@ -20,11 +20,12 @@ struct arguments {
   bool given[OPTION_COUNT];
   struct text_list listen, to;
   const char *ca, *tls_cert, *tls_key, *health, *cache;
+  const char *url, *prefix, *tag;
   const char *pid_file, *socket;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
   bool insecure, change_host, compress;
-  bool shadow, close_old, abort, now, print_config, json, man;
+  bool shadow, close_old, abort, now, print_config, json, man, all, soft;
 };
 
 /* `words` as main gets them. */

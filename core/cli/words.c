@@ -42,6 +42,11 @@ const struct command_words command_words[COMMAND_COUNT] = {
     [COMMAND_STATUS] = {"status", "", "", "what a running proxy serves, how fast, and what goes wrong",
                         "Prints what --admin shows as a page: requests, workers, backends, limits, errors.\n",
                         NO_SETTINGS},
+    [COMMAND_PURGE] =
+        {"purge", "[CACHE]", "[CACHE] --url URL", "let the cache of a running proxy forget responses",
+         "One of --url, --prefix, --tag and --all says which. CACHE is the name of a cache; without it, all "
+         "caches\nof the proxy are meant. It takes the same short time for one response and for a million.\n",
+         NO_SETTINGS},
     [COMMAND_STOP] =
         {"stop", "", "", "end a running proxy after its current requests",
          "Waits for the end, at most for the proxy's --grace. Older processes that are left from upgrades "
@@ -53,7 +58,7 @@ const struct command_words command_words[COMMAND_COUNT] = {
 };
 
 #define OF(id)       (1u << COMMAND_##id)
-#define TARGET       (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(STOP))
+#define TARGET       (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(PURGE) | OF(STOP))
 #define MEMBER(name) offsetof(struct arguments, name)
 
 /* A command that takes settings has --pid-file and --socket among these. */
@@ -92,6 +97,15 @@ const struct option_words option_words[OPTION_COUNT] = {
     {"--close-old", NULL, OF(RELOAD), OPTION_ON, MEMBER(close_old),
      "load nothing: close the connections that still use older policies"},
     {"--json", NULL, OF(STATUS), OPTION_ON, MEMBER(json), "as JSON, for programs"},
+    {"--url", "URL", OF(PURGE), OPTION_TEXT, MEMBER(url),
+     "the response to this URL, with all that it varies on"},
+    {"--prefix", "URL", OF(PURGE), OPTION_TEXT, MEMBER(prefix),
+     "all URLs that begin so, for instance https://a.example/images/; https://a.example: all of that host"},
+    {"--tag", "NAME", OF(PURGE), OPTION_TEXT, MEMBER(tag),
+     "all responses that have this name in Surrogate-Key, Cache-Tag or Cache-Groups"},
+    {"--all", NULL, OF(PURGE), OPTION_ON, MEMBER(all), "everything"},
+    {"--soft", NULL, OF(PURGE), OPTION_ON, MEMBER(soft),
+     "do not forget them, but take them for stale: the peer is asked whether they are still good"},
     {"--now", NULL, OF(STOP), OPTION_ON, MEMBER(now), "without waiting for current requests"},
     {"--pid", "PID", TARGET, OPTION_PID, MEMBER(pid), "the running proxy with that process id"},
     {"--pid-file", "FILE", TARGET, OPTION_TEXT, MEMBER(pid_file), "the proxy that has written this file"},
@@ -127,8 +141,8 @@ const char words_addresses[] = "An address ADDR is host:port, [::1]:port or unix
                                "is every address of this machine,\n"
                                "and localhost:port is 127.0.0.1. For connecting, port or :port is this "
                                "machine, and a host may be a name.\n"
-                               "For proxy, http://host without a port is port 80, https://host is 443.\n"
-                               "A TIME is 30 (seconds), 500ms, 5m or 1h.\n";
+                               "For proxy, http://host without a port is port 80, https://host is 443. A "
+                               "TIME is 30 (seconds), 500ms, 5m or 1h.\n";
 
 const char words_signals[] =
     "Signals: TERM stops gracefully, INT at once, HUP reloads, USR1 opens log files again, USR2 upgrades,\n"

@@ -18,6 +18,7 @@ enum command_id {
   COMMAND_RELOAD,
   COMMAND_UPGRADE,
   COMMAND_STATUS,
+  COMMAND_PURGE,
   COMMAND_STOP,
   COMMAND_VERSION,
   COMMAND_HELP,
@@ -51,7 +52,7 @@ struct option_words {
   size_t member;    /* of struct arguments */
   const char *what; /* in one line */
 };
-enum { OPTION_COUNT = 23 };
+enum { OPTION_COUNT = 28 };
 extern const struct option_words option_words[OPTION_COUNT];
 
 bool words_take_option(enum command_id command, int option);

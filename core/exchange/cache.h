@@ -7,6 +7,7 @@
 //
 //   cache_key.c      what a request asks for, and what must not reach the peer unkeyed
 //   cache_hooks.c    what the policy's hooks say
+//   cache_purge.c    what is to be forgotten
 //   cache_lookup.c   from the key to one of: a hit, a wait, a fetch, or past the cache
 //   cache_wait.c     seats at fills, news from other threads, and how long a wait may last
 //   cache_answer.c   a stored head becomes a response: Age, conditions, ranges
@@ -25,7 +26,9 @@
 #include "base/str.h"
 #include "exchange/exchange.h"
 #include "http/cache_status.h"
+#include "shared/purges.h"
 
+struct arena;
 struct cache;
 
 /* What a policy says of one cache. Borrowed from the policy for its life. */
@@ -60,8 +63,20 @@ enum cache_result {
 #undef X
 };
 const char *cache_result_name(enum cache_result result);
-/* Under which the response to a URL is purged; in arena memory. .ptr NULL: it is none with a scheme and a host. */
+/* Under which the response to a URL is purged; in arena memory. .ptr NULL: it is none with a scheme and a host. And the
+ * beginning of a URL with its host; without a slash behind that, all of the host. */
 struct str cache_key_of_url(struct str url, struct arena *arena);
+struct str cache_key_of_prefix(struct str prefix, struct arena *arena);
+
+/* What is to be forgotten: a URL, a prefix of URLs, a tag; nothing of all. */
+struct cache_order {
+  struct cache *cache;
+  enum purge_kind kind;
+  bool is_soft;
+  struct str what;
+};
+/* NULL, or what is wrong with the order. *was_there: false where it is known that nothing was. */
+const char *cache_forget(const struct cache_order *order, struct arena *arena, bool *was_there);
 /* For hooks: is what was found fresh; and why is it asked whether it may be served stale? */
 bool cache_found_is_fresh(const struct exchange *x);
 enum error cache_stale_cause(const struct exchange *x);

@@ -84,12 +84,13 @@ static void set_stream(struct exchange *x, struct service *service) {
 
 /* --- the sink --------------------------------------------------------------------------------------------- */
 
-/* What was purged while it came is found by nobody: whoever looks between the two sees the stamp. */
+/* What was purged while it came is found by nobody. */
 static void finish(struct exchange *x, struct fill *f) {
   struct cache_visit *v = x->cache;
   struct cache *cache = visit_cache(v);
-  bool is_current = cache_stamp_is(cache_stamp(cache, v->url), v->stamp);
-  bool is_whole = fill_finish(f, is_current);
+  cache_hold_purges(cache, v->url);
+  bool is_whole = fill_finish(f, cache_is_current(v, &v->facts));
+  cache_let_purges(cache, v->url);
   if (!is_whole) cache_count(cache, broken, 1);
   cache_give_up_fill(v, FILL_FAILED); /* which has ended: it is in the list no more */
 }
@@ -156,7 +157,8 @@ static struct cache_visit *visit_of(struct exchange *b, const struct cache_visit
   v->url = arena_dup(&b->arena, from->url);
   v->key = arena_dup(&b->arena, from->key);
   v->object_key = arena_dup(&b->arena, from->object_key);
-  v->stamp = from->stamp;
+  v->number = from->number;
+  v->facts = from->facts;
   b->cache = v;
   return v;
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // cache_head: a final head of the peer's, for one who asked for the cache: it says that what is stored is still good;
 // it is an error, and what is stored is better; or it is new. The policy is asked in between, so the step may be run
-// several times for one head: how far it has come is in the visit. And what an unsafe request makes stale.
+// several times for one head: how far it has come is in the visit.
 #include <time.h>
 
 #include "exchange/attempt.h"
 #include "exchange/cache_parts.h"
 #include "exchange/proxy.h"
-#include "http/members.h"
 #include "http/renewal.h"
 
 /* --- still good ------------------------------------------------------------------------------------------- */
@@ -52,20 +51,6 @@ static enum step_result stand_in(struct cache_visit *v, enum error cause, unsign
 
 /* --- the step --------------------------------------------------------------------------------------------- */
 
-static void invalidate_named(struct cache_visit *v, struct str name) {
-  struct exchange *x = v->exchange;
-  struct str target = invalidated_target(field_alone(&x->response.headers, name),
-                                         x->secure ? STR("https") : STR("http"), x->request.authority);
-  if (target.len) cache_purge(visit_cache(v), cache_key_of(x, target));
-}
-
-static void invalidate(struct cache_visit *v) {
-  if (!v->invalidates || !invalidates(v->exchange->request.method, v->exchange->response.status)) return;
-  cache_purge(visit_cache(v), v->url);
-  invalidate_named(v, STR("Location"));
-  invalidate_named(v, STR("Content-Location"));
-}
-
 static enum head_stage first_look(struct cache_visit *v) {
   struct exchange *x = v->exchange;
   if (!v->renews && may_stand_in(v) && reuse_is_error(x->response.status)) return HEAD_STALE;
@@ -89,7 +74,7 @@ static enum step_result take(struct cache_visit *v) {
 enum step_result cache_take_head(struct exchange *x) {
   struct cache_visit *v = x->cache;
   if (v->state != VISIT_FETCHES) {
-    invalidate(v);
+    cache_invalidate(v);
     if (v->state == VISIT_PASSES) cache_say_status(v, &x->response.headers);
     return STEP_NEXT;
   }

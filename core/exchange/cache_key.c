@@ -113,14 +113,29 @@ struct str cache_key_of(struct exchange *x, struct str target) {
   return key_of(x->secure, x->request.authority, target, &x->arena);
 }
 
-struct str cache_key_of_url(struct str url, struct arena *arena) {
-  bool is_secure = str_take_nocase(&url, STR("https://"));
-  if (!is_secure && !str_take_nocase(&url, STR("http://"))) return (struct str){0};
+/* Scheme and host of a URL; *target is what is behind them. .ptr NULL: it has none. */
+static struct str host_of(struct str url, bool *is_secure, struct str *target) {
+  *is_secure = str_take_nocase(&url, STR("https://"));
+  if (!*is_secure && !str_take_nocase(&url, STR("http://"))) return (struct str){0};
   url.len = str_find(url, '#');
   size_t slash = str_find(url, '/');
-  struct str target = str_from(url, slash), host = {url.ptr, slash};
+  struct str host = {url.ptr, slash};
+  *target = str_from(url, slash);
   bool is_fine = host.len && str_find(url, '\n') == url.len && str_find(host, '?') == host.len;
-  return is_fine ? key_of(is_secure, host, target.len ? target : STR("/"), arena) : (struct str){0};
+  return is_fine ? host : (struct str){0};
+}
+
+struct str cache_key_of_url(struct str url, struct arena *arena) {
+  bool is_secure;
+  struct str target, host = host_of(url, &is_secure, &target);
+  if (!host.ptr) return host;
+  return key_of(is_secure, host, target.len ? target : STR("/"), arena);
+}
+
+struct str cache_key_of_prefix(struct str prefix, struct arena *arena) {
+  bool is_secure;
+  struct str target, host = host_of(prefix, &is_secure, &target);
+  return host.ptr ? key_of(is_secure, host, target, arena) : host;
 }
 
 static bool has_body(const struct request *request) {

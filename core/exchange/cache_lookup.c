@@ -43,20 +43,17 @@ static bool hold(struct cache_visit *v, struct str key) {
   return v->has_lease;
 }
 
-static bool is_purged(const struct cache_visit *v, struct stored_stamp stamp) {
-  return stamp.of_key != v->stamp.of_key || stamp.of_all != v->stamp.of_all;
-}
-
 /* What was found says which fields choose: the key that these make, and what is there under that. */
-static bool find_variant(struct cache_visit *v) {
+static bool find_variant(struct cache_visit *v, uint64_t *since) {
   struct stored_vary stored;
   struct str text;
   struct exchange *x = v->exchange;
-  bool is_fine = stored_read_vary(v->lease.head, &stored) && !is_purged(v, stored.stamp) &&
+  bool is_fine = stored_read_vary(v->lease.head, &stored) &&
                  vary_key(&stored.vary, &x->request.headers, CACHE_CODINGS, &x->arena, &text);
   if (is_fine) v->object_key = arena_printf(&x->arena, "%.*s\n\n%.*s", STR_ARG(v->key), STR_ARG(text));
   cache_drop_lease(v);
   if (!is_fine) return false;
+  *since = stored.number;
   v->forward = CACHE_FORWARD_VARY_MISS;
   return hold(v, v->object_key);
 }
@@ -65,15 +62,16 @@ static void begin_look(struct cache_visit *v) {
   cache_drop_lease(v);
   v->object_key = v->key;
   v->forward = CACHE_FORWARD_URI_MISS;
-  v->stamp = cache_stamp(visit_cache(v), v->url);
+  v->number = purges_number(cache_purges(visit_cache(v)));
 }
 
 bool cache_find(struct cache_visit *v) {
   begin_look(v);
+  uint64_t since = 0;
   if (!hold(v, v->key)) return false;
-  if (stored_is_vary(v->lease.head) && !find_variant(v)) return false;
-  bool is_fine =
-      stored_read(v->lease.head, &v->stored, &v->facts, &v->exchange->arena) && !is_purged(v, v->facts.stamp);
+  if (stored_is_vary(v->lease.head) && !find_variant(v, &since)) return false;
+  bool is_fine = stored_read(v->lease.head, &v->stored, &v->facts, &v->exchange->arena) &&
+                 v->facts.number >= since && !cache_is_forgotten(v);
   if (!is_fine) cache_drop_lease(v);
   return is_fine;
 }

@@ -74,22 +74,22 @@ struct cache_visit {
   enum error cause; /* that should_serve_stale is told of */
   enum cache_result result;
   enum cache_forward forward;
-  bool is_filler;           /* the fill of its seat is its own to end */
-  bool is_for_cache;        /* as far as the request goes */
-  bool invalidates;         /* an unsafe method */
-  bool was_head;            /* HEAD, fetched by GET */
-  bool is_collapsed;        /* it waited for another's fetch */
-  bool is_alone;            /* it has lost its client */
-  bool renews;              /* the peer has said 304: x->response is what is stored, as it is from now on */
-  bool peer_keeps;          /* then: its connection may go on */
-  bool is_never_stale;      /* the policy says so, of this request */
-  bool is_beyond_rescue;    /* should_serve_stale has said so of its error */
-  enum error lost;          /* how */
-  unsigned rounds;          /* of looking up */
-  struct str url;           /* scheme, host and target: what is purged by */
-  struct str key;           /* with what else may choose the response beside its Vary */
-  struct str object_key;    /* with that */
-  struct cache_stamp stamp; /* when it was looked up */
+  bool is_filler;        /* the fill of its seat is its own to end */
+  bool is_for_cache;     /* as far as the request goes */
+  bool invalidates;      /* an unsafe method */
+  bool was_head;         /* HEAD, fetched by GET */
+  bool is_collapsed;     /* it waited for another's fetch */
+  bool is_alone;         /* it has lost its client */
+  bool renews;           /* the peer has said 304: x->response is what is stored, as it is from now on */
+  bool peer_keeps;       /* then: its connection may go on */
+  bool is_never_stale;   /* the policy says so, of this request */
+  bool is_beyond_rescue; /* should_serve_stale has said so of its error */
+  enum error lost;       /* how */
+  unsigned rounds;       /* of looking up */
+  struct str url;        /* scheme, host and target: what is purged by */
+  struct str key;        /* with what else may choose the response beside its Vary */
+  struct str object_key; /* with that */
+  uint64_t number;       /* of the purges, when it was looked up */
   struct cache_control asked;
   const struct cache_says *says; /* arena: of response_cache_filter; NULL */
   const struct cache_says *said; /* arena: of request_cache_filter; NULL */
@@ -115,6 +115,17 @@ void cache_key_extend(struct cache_visit *v, struct str text);
 /* Of another target of the same scheme and host. */
 struct str cache_key_of(struct exchange *x, struct str target);
 enum { CACHE_CODINGS = CODINGS_GZIP | CODINGS_BR | CODINGS_ZSTD };
+
+/* --- cache_purge.c --- */
+/* The names that the response can be purged by, into its facts. */
+void cache_take_tags(const struct cache_visit *v, const struct headers *h, struct stored_facts *facts);
+/* Was what was found (v->facts) purged? Softly: its lifetime is over. */
+bool cache_is_forgotten(struct cache_visit *v);
+/* May it be published? Between cache_hold_purges and cache_let_purges of v->url. */
+bool cache_is_current(const struct cache_visit *v, const struct stored_facts *facts);
+/* Was nothing of it purged since the fill began? */
+bool cache_may_join(const struct cache_visit *v, const struct fill *fill);
+void cache_invalidate(struct cache_visit *v);
 
 /* --- cache_hooks.c: each calls a hook of the policy, and takes what it said. STEP_NEXT: on. --- */
 /* *is_in: the request is for the cache. */

@@ -61,9 +61,10 @@ static void facts_of(struct cache_visit *v, const struct response *response, con
   struct freshness_times times = {wall - (int64_t)(sent && now > sent ? now - sent : 0), wall};
   facts->since_ms = cache_now_ms(visit_cache(v));
   facts->wall_ms = wall;
-  facts->stamp = (struct stored_stamp){v->stamp.of_key, v->stamp.of_all};
-  facts->sequence = 0;
+  facts->number = v->number;
   facts->tag_count = 0;
+  facts->has_more_tags = false;
+  cache_take_tags(v, &response->headers, facts);
   freshness_of(&facts->freshness, response, cc, times, &rules);
   if (v->says) obey(&facts->freshness, v->says);
 }
@@ -169,19 +170,24 @@ static void write_vary(struct cache_visit *v, const struct vary *vary) {
   struct store *store = cache_store(visit_cache(v));
   struct stored_vary stored = {.count = 0};
   struct store_lease lease;
-  struct stored_stamp stamp = {v->stamp.of_key, v->stamp.of_all};
   bool was_there = store_find(store, v->key, &lease);
-  bool is_same = was_there && stored_read_vary(lease.head, &stored) && vary_is_same(&stored.vary, vary) &&
-                 memcmp(&stored.stamp, &stamp, sizeof stamp) == 0;
+  bool is_same = was_there && stored_read_vary(lease.head, &stored) && vary_is_same(&stored.vary, vary);
   if (!is_same) stored.count = 0;
+  if (!is_same || stored.number > v->number) stored.number = v->number;
   stored.vary = *vary;
-  stored.stamp = stamp;
   add_variant(v, &stored, store_hash(v->object_key));
   struct str row = stored_write_vary(&stored);
   struct store_writer *w = store_begin(store, v->key, row, 0);
   if (w) store_finish(w);
   if (was_there) store_release(store, &lease);
   free((char *)row.ptr);
+}
+
+/* Unless its URL was purged since its peer was asked. */
+static void publish_vary(struct cache_visit *v, const struct vary *vary, const struct stored_facts *facts) {
+  cache_hold_purges(visit_cache(v), v->url);
+  if (cache_is_current(v, facts)) write_vary(v, vary);
+  cache_let_purges(visit_cache(v), v->url);
 }
 
 /* The keys under which it is stored. False: no request would find it. */
@@ -221,7 +227,7 @@ static bool run_fill(struct cache_visit *v, const struct response *response, con
   row = stored_write(response, facts);
   if (!row.ptr) return false;
   struct fill_head head = {v->object_key, row, variant, length};
-  if (vary.count) write_vary(v, &vary);
+  if (vary.count) publish_vary(v, &vary, facts);
   bool runs = fill_run(v->seat->fill, &head);
   free((char *)row.ptr);
   if (runs) cache_forget_refusal(visit_cache(v), v->key);
@@ -248,6 +254,7 @@ static enum step_result keep(struct cache_visit *v, struct stored_facts *facts) 
     return refuse(v, is_large);
   struct fill *fill = v->seat->fill;
   v->is_filler = false;
+  v->facts = *facts;
   cache_hand_over(x, fill);
   if (v->is_alone) return cache_leave_alone(x);
   cache_drop_lease(v);
@@ -269,6 +276,7 @@ static void store_renewed(struct cache_visit *v, const struct response *renewed,
   }
   fill = v->seat->fill;
   v->is_filler = false;
+  v->facts = *facts;
   cache_copy_body(v->exchange, fill, key);
 }
 

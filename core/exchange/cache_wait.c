@@ -39,6 +39,12 @@ static void seat_free(struct cache_seat *s) {
 enum cache_join cache_sit(struct cache_visit *v, struct str key) {
   struct cache_seat *s = seat_new(v);
   enum cache_join result = cache_join(visit_cache(v), key, &s->seat, &s->fill);
+  if (result == CACHE_WAITS && !cache_may_join(v, s->fill)) {
+    cache_unlist(visit_cache(v), s->fill);
+    cache_leave(v);
+    s = seat_new(v);
+    result = cache_join(visit_cache(v), key, &s->seat, &s->fill);
+  }
   v->is_filler = result == CACHE_FILLS;
   v->is_collapsed = result == CACHE_WAITS;
   if (v->is_collapsed) cache_count(visit_cache(v), collapsed, 1);

@@ -8,7 +8,7 @@
 
 #include "base/memory.h"
 
-enum { KIND_RESPONSE = 0x50520001, KIND_VARY = 0x50560001, LONGEST = 1 << 20, GAP_BYTES = 2, LINE_BYTES = 4 };
+enum { KIND_RESPONSE = 0x50520002, KIND_VARY = 0x50560002, LONGEST = 1 << 20, GAP_BYTES = 2, LINE_BYTES = 4 };
 
 struct front {
   uint32_t kind;
@@ -46,7 +46,7 @@ static bool take_text(struct str *rest, size_t length, struct str *text) {
 /* --- a response ------------------------------------------------------------------------------------------- */
 
 static size_t facts_bytes(uint32_t tags) {
-  return offsetof(struct stored_facts, tags) + tags * sizeof(struct stored_tag);
+  return offsetof(struct stored_facts, tags) + tags * sizeof(uint64_t);
 }
 
 static size_t length_of(const struct response *response, const struct stored_facts *facts) {
@@ -128,7 +128,7 @@ bool stored_read(struct str row, struct response *response, struct stored_facts 
 struct vary_front {
   uint32_t kind;
   uint16_t names, variants;
-  struct stored_stamp stamp;
+  uint64_t number;
 };
 
 bool stored_is_vary(struct str row) {
@@ -140,7 +140,8 @@ struct str stored_write_vary(const struct stored_vary *stored) {
   size_t length = sizeof(struct vary_front) + stored->count * sizeof *stored->variants;
   for (unsigned i = 0; i < stored->vary.count; i++) length += sizeof(uint16_t) + stored->vary.names[i].len;
   struct row row = {.bytes = memory_alloc(length)};
-  struct vary_front front = {KIND_VARY, (uint16_t)stored->vary.count, (uint16_t)stored->count, stored->stamp};
+  struct vary_front front = {KIND_VARY, (uint16_t)stored->vary.count, (uint16_t)stored->count,
+                             stored->number};
   row.at = row.bytes;
   put(&row, &front, sizeof front);
   put(&row, stored->variants, stored->count * sizeof *stored->variants);
@@ -157,7 +158,7 @@ bool stored_read_vary(struct str row, struct stored_vary *stored) {
   uint16_t bytes;
   if (!take(&row, &front, sizeof front) || front.kind != KIND_VARY) return false;
   if (front.names > VARY_NAMES || front.variants > STORED_VARIANTS) return false;
-  stored->stamp = front.stamp;
+  stored->number = front.number;
   stored->count = front.variants;
   stored->vary.count = front.names;
   if (!take(&row, stored->variants, front.variants * sizeof *stored->variants)) return false;

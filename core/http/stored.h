@@ -11,25 +11,16 @@
 #include "http/freshness.h"
 #include "http/vary.h"
 
-enum { STORED_VARIANTS = 64, STORED_TAGS = 32 };
-
-/* What was purged when; another one's business. */
-struct stored_stamp {
-  uint32_t of_key, of_all;
-};
-
-struct stored_tag {
-  uint32_t slot, stamp;
-};
+enum { STORED_VARIANTS = 64, STORED_TAGS = 64 };
 
 struct stored_facts {
   struct freshness freshness;
   uint64_t since_ms; /* monotonic, when its head came */
   int64_t wall_ms;   /* the same by the clock on the wall */
-  struct stored_stamp stamp;
-  uint64_t sequence; /* of purges by prefix, when its peer was asked */
+  uint64_t number;   /* of the purges, when its peer was asked; another one's business, as the tags are */
   uint32_t tag_count;
-  struct stored_tag tags[STORED_TAGS];
+  bool has_more_tags; /* than these */
+  uint64_t tags[STORED_TAGS];
 };
 
 /* malloc'd. */
@@ -38,7 +29,7 @@ struct str stored_write(const struct response *response, const struct stored_fac
 bool stored_read(struct str row, struct response *response, struct stored_facts *facts, struct arena *arena);
 
 struct stored_vary {
-  struct stored_stamp stamp;
+  uint64_t number; /* of the purges: responses from before that are not its variants */
   unsigned count;
   uint64_t variants[STORED_VARIANTS]; /* oldest first */
   struct vary vary;                   /* names are borrowed from the row */

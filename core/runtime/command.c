@@ -22,7 +22,7 @@
 #include "runtime/privileges.h"
 #include "runtime/server.h"
 
-enum { LINE_BYTES = 256, MOST_CLIENTS = 64, SILENT_MS = 5000 };
+enum { LINE_BYTES = 4096, MOST_CLIENTS = 64, SILENT_MS = 5000 };
 
 struct command_client {
   struct conn conn;

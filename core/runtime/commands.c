@@ -12,6 +12,7 @@
 #include "runtime/deploy/dryrun.h"
 #include "runtime/deploy/loader.h"
 #include "runtime/observe/status.h"
+#include "runtime/purging.h"
 #include "runtime/server.h"
 
 static void do_reload(struct command_client *client) {
@@ -122,6 +123,8 @@ void commands_obey(struct command_client *client, const char *line) {
     do_status(client, status_json);
   else if (strcmp(line, "summary") == 0)
     do_status(client, status_summary);
+  else if (strncmp(line, "purge ", 6) == 0)
+    purging_obey(client, line + 6);
   else if (strcmp(line, "ping") == 0)
     command_answer(client, EXIT_FINE, "");
   else

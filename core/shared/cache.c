@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// cache: tables beside the store. Fills are few and in a list for each place of a small table; refusals and stamps are
-// arrays of words whose place is the hash of the key: a collision of refusals costs a store, one of stamps purges too
-// much, never too little.
+// cache: tables beside the store. Fills are few and in a list for each place of a small table; refusals are an array of
+// words whose place is the hash of the key: a collision costs a store.
 #include "shared/cache.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include <xxhash.h>
 
 #include "base/memory.h"
 
-enum { BUCKETS = 256, REFUSALS = 4096, STAMPS = 8192, TICK_MS = 256 };
+enum { BUCKETS = 256, REFUSALS = 4096, PURGINGS = 16, TICK_MS = 256 };
 
 struct bucket {
   pthread_mutex_t lock;
@@ -22,10 +22,11 @@ struct cache {
   size_t bytes;
   const struct clock *clock;  /* borrowed */
   struct store *store;        /* owned */
-  _Atomic uint32_t of_all;    /* the stamp */
   atomic_uint fills;          /* listed */
   _Atomic uint64_t *refusals; /* owned: upper half of the hash, and until when, in ticks */
-  _Atomic uint32_t *stamps;   /* owned */
+  struct purge_table *purges; /* owned */
+  uint64_t inherited;         /* number of the purges when this process began with the store */
+  pthread_mutex_t purging[PURGINGS];
   struct cache_figures figures;
   struct bucket buckets[BUCKETS];
 };
@@ -39,7 +40,8 @@ struct cache *cache_new(size_t bytes, const struct clock *clock, const char **wh
   c->clock = clock;
   c->store = store;
   c->refusals = memory_zalloc(REFUSALS * sizeof *c->refusals);
-  c->stamps = memory_zalloc(STAMPS * sizeof *c->stamps);
+  c->purges = purges_init(memory_zalloc(purges_bytes(bytes)), bytes);
+  for (unsigned i = 0; i < PURGINGS; i++) pthread_mutex_init(&c->purging[i], NULL);
   for (unsigned i = 0; i < BUCKETS; i++) pthread_mutex_init(&c->buckets[i].lock, NULL);
   return c;
 }
@@ -57,7 +59,8 @@ void cache_release(struct cache *c) {
   }
   store_free(c->store);
   free((void *)(uintptr_t)c->refusals);
-  free((void *)(uintptr_t)c->stamps);
+  for (unsigned i = 0; i < PURGINGS; i++) pthread_mutex_destroy(&c->purging[i]);
+  free(c->purges);
   free(c);
 }
 
@@ -165,17 +168,47 @@ bool cache_remembers_refusal(const struct cache *c, struct str key) {
 
 /* --- purges ----------------------------------------------------------------------------------------------- */
 
-struct cache_stamp cache_stamp(const struct cache *c, struct str key) {
-  return (struct cache_stamp){atomic_load(&c->stamps[hash_of(key) % STAMPS]), atomic_load(&c->of_all)};
+static int64_t wall_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-bool cache_purge(struct cache *c, struct str key) {
-  atomic_fetch_add(&c->stamps[hash_of(key) % STAMPS], 1);
-  cache_count(c, purges, 1);
-  return store_remove(c->store, key);
+const struct purge_table *cache_purges(const struct cache *c) { return c->purges; }
+
+void cache_hold_purges(struct cache *c, struct str key) {
+  pthread_mutex_lock(&c->purging[hash_of(key) % PURGINGS]);
 }
 
-void cache_purge_all(struct cache *c) {
-  atomic_fetch_add(&c->of_all, 1);
-  cache_count(c, purges, 1);
+void cache_let_purges(struct cache *c, struct str key) {
+  pthread_mutex_unlock(&c->purging[hash_of(key) % PURGINGS]);
 }
+
+/* What is published before, is removed; what would be published afterwards is not current then. */
+bool cache_purge_key(struct cache *c, struct str key, bool is_soft) {
+  struct store_lease lease;
+  cache_count(c, purges, 1);
+  cache_hold_purges(c, key);
+  purges_add_key(c->purges, key, is_soft, wall_ms());
+  bool was_there = is_soft ? store_find(c->store, key, &lease) : store_remove(c->store, key);
+  cache_let_purges(c, key);
+  if (is_soft && was_there) store_release(c->store, &lease);
+  return was_there;
+}
+
+void cache_purge_prefix(struct cache *c, struct str prefix, bool is_soft) {
+  cache_count(c, purges, 1);
+  purges_add_prefix(c->purges, prefix, is_soft, wall_ms());
+}
+
+void cache_purge_tag(struct cache *c, uint64_t tag, bool is_soft) {
+  cache_count(c, purges, 1);
+  purges_add_tag(c->purges, tag, is_soft, wall_ms());
+}
+
+void cache_purge_all(struct cache *c, bool is_soft) {
+  cache_count(c, purges, 1);
+  purges_add_all(c->purges, is_soft, wall_ms());
+}
+
+bool cache_is_inherited(const struct cache *c, uint64_t number) { return number < c->inherited; }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // cache: what all workers share of a cache: the store, the fills under way, the keys that are known not to be worth
-// waiting for, and what was purged when. It knows nothing of HTTP; core/exchange/cache*.c do.
+// waiting for, and what was purged when (purges.h). It knows nothing of HTTP; core/exchange/cache*.c do.
 //
-// Words. key: what a request asks for, without what its fields choose. stamp: how often a key was purged, as far as it
-// can be told apart: an object is good only as long as the stamp is what it was when its peer was asked.
+// Words. key: what a request asks for, without what its fields choose.
 #ifndef PERILUNE_SHARED_CACHE_H
 #define PERILUNE_SHARED_CACHE_H
 
 #include "base/clock.h"
 #include "shared/fill.h"
+#include "shared/purges.h"
 
 struct cache;
 
@@ -46,18 +46,19 @@ void cache_remember_refusal(struct cache *c, struct str key, uint64_t ttl_ms);
 void cache_forget_refusal(struct cache *c, struct str key);
 bool cache_remembers_refusal(const struct cache *c, struct str key);
 
-/* --- purges --- */
+/* --- purges (purges.h). What was asked for before is found no more, nor what is on its way. --- */
 
-struct cache_stamp {
-  uint32_t of_key, of_all;
-};
-struct cache_stamp cache_stamp(const struct cache *c, struct str key);
-static inline bool cache_stamp_is(struct cache_stamp a, struct cache_stamp b) {
-  return a.of_key == b.of_key && a.of_all == b.of_all;
-}
-/* What was asked for before is found no more, nor what is on its way. True: there was something. */
-bool cache_purge(struct cache *c, struct str key);
-void cache_purge_all(struct cache *c);
+const struct purge_table *cache_purges(const struct cache *c);
+/* True: there was something under this very key. */
+bool cache_purge_key(struct cache *c, struct str key, bool is_soft);
+void cache_purge_prefix(struct cache *c, struct str prefix, bool is_soft);
+void cache_purge_tag(struct cache *c, uint64_t tag, bool is_soft);
+void cache_purge_all(struct cache *c, bool is_soft);
+/* Was an object with that number stored by another process, so that purges of its key may have missed it? */
+bool cache_is_inherited(const struct cache *c, uint64_t number);
+/* Between these two nothing is purged by this key: what is found to be current then may be published. */
+void cache_hold_purges(struct cache *c, struct str key);
+void cache_let_purges(struct cache *c, struct str key);
 
 /* --- figures --- */
 

@@ -17,6 +17,7 @@ struct fill *fill_new(struct cache *cache, struct str key, uint64_t now_ms) {
   f->store = cache_store(cache);
   f->key = (struct str){str_to_cstring(key), key.len};
   f->begun_ms = now_ms;
+  f->number = purges_number(cache_purges(cache));
   list_init(&f->seats);
   return f;
 }

@@ -41,7 +41,8 @@ struct fill {
   struct store *store; /* borrowed: of that */
   struct str key;      /* owned: what it was asked for by */
   uint64_t begun_ms;
-  bool is_listed; /* of its table */
+  uint64_t number; /* of the purges then */
+  bool is_listed;  /* of its table */
   struct fill *next;
   /* Under the lock: */
   enum fill_state state;

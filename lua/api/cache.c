@@ -94,28 +94,54 @@ static bool is_foreign(lua_State *L) {
   return vm_of(L)->loading && shared_is_foreign(L, handle_check(L, 1, HANDLE_CACHE));
 }
 
-/* cache:purge(url): whether there was something -2 +1 */
-static int purge(lua_State *L) {
+/* The option `soft` of the table at `index`, if there is one. -0 +0 */
+static bool is_soft(lua_State *L, int index) {
+  if (!lua_istable(L, index)) return false;
+  lua_getfield(L, index, "soft");
+  bool value = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+/* While another generation may come into force it is put off. Returns whether there was something. -0 +0 */
+static bool forget(lua_State *L, struct cache_order *order, lua_CFunction function, const char *call) {
   struct arena arena;
-  const struct kept_cache *kept = check(L);
+  bool was_there = false, is_later = is_foreign(L);
+  order->cache = check(L)->cache;
+  order->is_soft = is_soft(L, order->kind == PURGE_ALL ? 2 : 3);
   arena_init(&arena);
-  struct str key = cache_key_of_url(text_at(L, 2), &arena);
-  bool is_later = is_foreign(L), was_there = key.ptr && !is_later && cache_purge(kept->cache, key);
-  bool is_fine = key.ptr != NULL;
+  const char *fault = is_later ? NULL : cache_forget(order, &arena, &was_there);
   arena_free(&arena);
-  if (!is_fine) return handle_raise(L, "cache:purge: expected a URL such as \"https://a.example/path\"");
-  if (is_later) shared_put_off(L, purge);
-  lua_pushboolean(L, was_there);
+  if (fault) handle_raise(L, "%s: %s", call, fault);
+  if (is_later) shared_put_off(L, function);
+  return was_there;
+}
+
+/* cache:purge(url, options): whether there was something -3 +1 */
+static int purge(lua_State *L) {
+  struct cache_order order = {.kind = PURGE_KEY, .what = text_at(L, 2)};
+  lua_pushboolean(L, forget(L, &order, purge, "cache:purge"));
   return 1;
 }
 
-/* cache:purge_all() -1 +0 */
+/* cache:purge_prefix(prefix, options) -3 +0 */
+static int purge_prefix(lua_State *L) {
+  struct cache_order order = {.kind = PURGE_PREFIX, .what = text_at(L, 2)};
+  forget(L, &order, purge_prefix, "cache:purge_prefix");
+  return 0;
+}
+
+/* cache:purge_tag(name, options) -3 +0 */
+static int purge_tag(lua_State *L) {
+  struct cache_order order = {.kind = PURGE_TAG, .what = text_at(L, 2)};
+  forget(L, &order, purge_tag, "cache:purge_tag");
+  return 0;
+}
+
+/* cache:purge_all(options) -2 +0 */
 static int purge_all(lua_State *L) {
-  struct cache *cache = check(L)->cache;
-  if (is_foreign(L))
-    shared_put_off(L, purge_all);
-  else
-    cache_purge_all(cache);
+  struct cache_order order = {.kind = PURGE_ALL};
+  forget(L, &order, purge_all, "cache:purge_all");
   return 0;
 }
 
@@ -134,7 +160,13 @@ static int stats(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"size", size}, {"purge", purge}, {"purge_all", purge_all}, {"stats", stats}, {NULL, NULL},
+    {"size", size},
+    {"purge", purge},
+    {"purge_prefix", purge_prefix},
+    {"purge_tag", purge_tag},
+    {"purge_all", purge_all},
+    {"stats", stats},
+    {NULL, NULL},
 };
 static const luaL_Reg functions[] = {{"cache", new_cache}, {NULL, NULL}};
 

@@ -375,11 +375,24 @@ local cache = {}
 ---@return number bytes that it takes
 function cache:size() end
 --- Forgets the responses to a URL, all that it varies on and what is on its way included.
+--- Each purge takes the same short time, whatever it concerns. With the option `soft` responses are not forgotten, but
+--- stale from then on: the peer is asked whether they are still good, and what they say of stale use holds.
 ---@param url string "https://a.example/path?query"
+---@param options? { soft?: boolean }
 ---@return boolean existed there was something under this very URL
-function cache:purge(url) end
+function cache:purge(url, options) end
+--- Forgets the responses to all URLs that begin so. "https://a.example": all of that host.
+---@param prefix string at most 512 characters, with scheme and host: "https://a.example/images/"
+---@param options? { soft?: boolean }
+function cache:purge_prefix(prefix, options) end
+--- Forgets all responses that have the name among their tags: in Surrogate-Key, Cache-Tag or Cache-Groups (RFC 9875), or
+--- by response_cache_filter.
+---@param name string
+---@param options? { soft?: boolean }
+function cache:purge_tag(name, options) end
 --- Forgets all responses, what is on its way included.
-function cache:purge_all() end
+---@param options? { soft?: boolean }
+function cache:purge_all(options) end
 --- Counts since the cache was made: hits, misses, stale, revalidated, bypasses, collapsed, lock_timeouts, refused, broken,
 --- purges, served_bytes; and fills, the responses that are on their way just now.
 ---@return table<string, number>
