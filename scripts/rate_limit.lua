@@ -8,6 +8,7 @@
 --   sliding      a sliding window of that length: the last window counts in part
 --   bucket       spread evenly, one in each interval / max, and a burst of some at once
 --   concurrency  requests at the same time
+--   cluster      a bucket that several proxies share, through Redis
 --
 -- All count exactly, in a bounded table with room for `keys` keys. If there are more, the least important one is
 -- forgotten, or (concurrency) a new one is not counted: so nobody within the limit is refused, however many keys
@@ -47,6 +48,14 @@ local sliding_options = with {
 local bucket_options = with {
   interval = { "seconds", 1 }, max = { "positive", options.required }, keys = { "positive", KEYS },
   burst = { "positive" },         -- at once; without: max
+}
+local cluster_options = with {
+  store = { "table", options.required }, -- a client of perilune.redis
+  interval = { "seconds", 1 }, max = { "positive", options.required }, keys = { "positive", KEYS },
+  burst = { "positive" },         -- at once; without: max
+  mode = { "string", "report" },  -- or "exact", which asks the store for each request
+  on_error = { "string", "local" }, -- or "open" or "closed": while the store does not answer
+  shadow = { "boolean", false },  -- only counts what it would refuse
 }
 local concurrency_options = with { name = { "string", options.required }, keys = { "positive", KEYS } }
 
@@ -106,14 +115,14 @@ function Limit:__call(session, ctx)
   if not ctx and self.wants_ctx then
     check.raise "limit(session, ctx): ctx is missing, and the limit's key function takes it"
   end
-  local passes, remaining, reset, retry = self.decide(session, ctx)
+  local passes, remaining, reset, retry, status = self.decide(session, ctx)
   if passes == nil or passes and not ctx then return false end
   local verdict = { remaining = remaining, reset = reset, retry = retry }
   if ctx then ctx[self] = verdict end
   if passes then return false end
   local headers = {}
   self.say(verdict, function(name, value) headers[name] = value end)
-  return session:respond { status = 429, headers = headers, close = self.close }
+  return session:respond { status = status or 429, headers = headers, close = self.close }
 end
 
 --- For response_filter or answer_filter: tells a client that may go on how many more it has. request_filter must have
@@ -202,6 +211,30 @@ function rate_limit.concurrency(given, ...)
     local count = inflight:acquire(session, key, max)
     return count ~= nil, count and max - count or 0, nil, not count and 1 or nil
   end, "concurrent-requests")
+  return limit
+end
+
+local modes = { report = true, exact = true }
+local errors = { ["local"] = true, open = true, closed = true }
+
+local function fault_of(wanted)
+  if not modes[wanted.mode] then return ("option 'mode' must be report or exact, got '%s'"):format(wanted.mode) end
+  if not errors[wanted.on_error] then
+    return ("option 'on_error' must be local, open or closed, got '%s'"):format(wanted.on_error)
+  end
+  if getmetatable(wanted.store) == nil or not wanted.store.pipeline then
+    return "option 'store' must be a client of perilune.redis, as redis.new gives it"
+  end
+end
+
+--- `max` per `interval` and `burst` at once, of all proxies that have the same limit and the same store.
+function rate_limit.cluster(given, ...)
+  check.no_more("rate_limit.cluster", "its options are one table", ...)
+  local wanted = options.read("rate_limit.cluster", given, cluster_options)
+  local fault = fault_of(wanted)
+  if fault then error("rate_limit.cluster: " .. fault, 2) end
+  wanted.burst = wanted.burst or wanted.max
+  local limit = new_limit("rate_limit.cluster", wanted, require("perilune.cluster_limit").decider(wanted))
   return limit
 end
 

@@ -23,6 +23,7 @@
   X(rate)                                                                                                    \
   X(counts)                                                                                                  \
   X(limiter)                                                                                                 \
+  X(quota)                                                                                                   \
   X(cache)                                                                                                   \
   X(dict)                                                                                                    \
   X(inflight)                                                                                                \

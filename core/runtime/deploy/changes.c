@@ -119,6 +119,7 @@ static const struct {
     {"counter", "counter", "counters"},
     {"counts", "rate limit", "rate limits"},
     {"limiter", "limiter", "limiters"},
+    {"quota", "limit of the cluster", "limits of the cluster"},
     {"inflight", "count of what is in flight", "counts of what is in flight"},
     {"metric", "metric", "metrics"},
     {"backends", "set of backends", "sets of backends"},

@@ -7,6 +7,7 @@
 #include "shared/counts.h"
 #include "shared/inflight.h"
 #include "shared/limiter.h"
+#include "shared/quota.h"
 #include "shared/registry.h"
 
 static void read_counts(void *object, struct limits_entry *entry) {
@@ -24,6 +25,13 @@ static void read_limiter(void *object, struct limits_entry *entry) {
   entry->overflowed = limiter_forgotten(object);
 }
 
+static void read_quota(void *object, struct limits_entry *entry) {
+  entry->kind = "cluster";
+  entry->keys = quota_rules(object)->keys;
+  entry->bytes = quota_bytes(object);
+  entry->overflowed = quota_lost(object);
+}
+
 static void read_inflight(void *object, struct limits_entry *entry) {
   entry->kind = "concurrency";
   entry->keys = inflight_keys(object);
@@ -34,7 +42,8 @@ static void read_inflight(void *object, struct limits_entry *entry) {
 static const struct {
   const char *kind; /* of the registry */
   void (*read)(void *object, struct limits_entry *entry);
-} kinds[] = {{"counts", read_counts}, {"limiter", read_limiter}, {"inflight", read_inflight}};
+} kinds[] = {
+    {"counts", read_counts}, {"limiter", read_limiter}, {"quota", read_quota}, {"inflight", read_inflight}};
 
 void limits_read(struct registry *registry, void (*each)(const struct limits_entry *entry, void *context),
                  void *context) {

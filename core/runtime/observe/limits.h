@@ -11,7 +11,7 @@ struct registry;
 
 struct limits_entry {
   struct str name;  /* borrowed for the call */
-  const char *kind; /* "window", "sliding", "bucket", "concurrency" */
+  const char *kind; /* "window", "sliding", "bucket", "cluster", "concurrency" */
   unsigned keys;    /* how many there is room for */
   size_t bytes;
   uint64_t overflowed; /* times that there was no room: a count was forgotten, or a new key not counted */
