@@ -89,8 +89,8 @@ describe("a purge", function()
       ask { target = "/tagged" }
       assert.equal('"x"', origin.requests[before + 1].headers["if-none-match"])
       local stale = ask({ target = "/grace" }).body
-      scheduler.wait_until(function() return #origin.requests == before + 2 end)
-      scheduler.wait_until(function() return ask({ target = "/grace" }).body ~= stale end)
+      assert.is_true(scheduler.wait_until(function() return #origin.requests == before + 2 end))
+      assert.is_true(scheduler.wait_until(function() return ask({ target = "/grace" }).body ~= stale end))
     end
   end)
 

@@ -33,7 +33,7 @@ local POLICY = [[
       $BLOCK
     end,
     upstream_peer = function() return { address = set:select() } end,
-  }, { access_log = "$LOG" })
+  }, { access_log = "$LOG", cache = perilune.cache("pages", { size = "1M" }) })
 ]]
 
 local function start()

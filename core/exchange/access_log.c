@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // access_log: formats into memory on the stack. Everything from a client or a peer is escaped and shortened,
 // so no line can be forged, and none is longer than LINE_BYTES.
+#include "exchange/cache.h"
 #include "exchange/access_log.h"
 
 #include <ctype.h>
@@ -14,7 +15,7 @@
 #include "exchange/proxy.h"
 #include "shared/sink.h"
 
-enum { TEXT_BYTES = 2500, TEXTS = 8, SHORT_BYTES = 1300 };
+enum { TEXT_BYTES = 2500, TEXTS = 8, SHORT_BYTES = 1400 };
 /* Method and target, both of them also as the client has asked; host, Referer, User-Agent and the peer's address; what
  * is short; and of each field of the policy's `,"name":value`. */
 enum { LINE_BYTES = TEXTS * TEXT_BYTES + SHORT_BYTES + LOG_FIELDS * (LOG_NAME_BYTES + LOG_VALUE_BYTES + 4) };
@@ -74,9 +75,9 @@ static uint64_t body_bytes(const struct exchange *x) {
 
 /* The names that a line has of itself. */
 static const char *const taken_names[] = {
-    "time",     "listener",      "method",   "protocol",          "status",   "bytes",  "request_bytes",
-    "duration", "error",         "upstream", "upstream_protocol", "attempts", "reused", "first_byte",
-    "worker",   "client_method", "coding",   "plain_bytes"};
+    "time",     "listener",      "method",   "protocol",          "status",   "bytes",    "request_bytes",
+    "duration", "error",         "upstream", "upstream_protocol", "attempts", "reused",   "first_byte",
+    "worker",   "client_method", "coding",   "plain_bytes",       "cache",    "cache_age"};
 
 /* And those of them whose text a policy may replace, or take away: what a client has said may be secret. */
 static const char *const replaceable[] = {"client",        "host",    "target",
@@ -277,6 +278,18 @@ static void put_log_fields(struct line *line, const struct log_field *field) {
   }
 }
 
+/* What the cache did, and how old it is where it came from there. */
+static void put_cached(struct line *line, const struct exchange *x) {
+  enum cache_result result = cache_result_of(x);
+  bool is_stored =
+      result == CACHE_RESULT_HIT || result == CACHE_RESULT_STALE || result == CACHE_RESULT_UPDATING;
+  double age_s, left_s;
+  if (!result) return;
+  put_json(line, STR(",\"cache\":"), str_of(cache_result_name(result)));
+  if (is_stored && cache_response_age(x, &age_s, &left_s))
+    put_json_number(line, STR(",\"cache_age\":"), (uint64_t)age_s);
+}
+
 static void put_json_line(struct line *line, struct exchange *x) {
   const struct headers *headers = &x->request.headers;
   put_json(line, STR("{\"time\":"), date_text(DATE_ISO, x->account.ended_at));
@@ -293,6 +306,7 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_json_number(line, STR(",\"request_bytes\":"), x->now.up.bytes);
   put(line, STR(",\"duration\":"));
   put_seconds(line, x->account.duration_us);
+  if (x->cache) put_cached(line, x);
   put_upstream(line, x);
   if (x->error) put_json(line, STR(",\"error\":"), str_of(error_info(x->error)->name));
   put_own_json(line, x, STR(",\"referer\":"), value_of(headers, FIELD_REFERER));

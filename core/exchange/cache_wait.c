@@ -147,6 +147,7 @@ static bool is_usable(struct cache_visit *v) {
 static enum step_result read_fill(struct cache_visit *v) {
   if (!cache_take_fill(v)) return cache_look_again(v);
   if (!is_usable(v)) return cache_pass(v);
+  cache_count(visit_cache(v), hits, 1);
   return cache_serve_fill(v, CACHE_RESULT_HIT);
 }
 

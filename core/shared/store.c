@@ -52,7 +52,11 @@ void store_count(struct store *s, struct store_counts *counts) {
   counts->free_segments = g->free;
   counts->emptied = g->emptied;
   counts->emptied_small = g->emptied_small;
-  for (uint32_t i = 0; i < g->count; i++) counts->held_segments += g->all[i].state == SEGMENT_HELD;
+  counts->eviction_age_ms = g->eviction_age_ms;
+  for (uint32_t i = 0; i < g->count; i++) {
+    counts->held_segments += g->all[i].state == SEGMENT_HELD;
+    counts->used_bytes += g->all[i].used;
+  }
   pthread_mutex_unlock(&g->lock);
 }
 

@@ -100,6 +100,8 @@ bool store_maintain(struct store *s, size_t bytes);
 struct store_counts {
   uint64_t stored, moved, moved_bytes, emptied, emptied_small; /* objects; bytes; segments */
   uint64_t refused;                                            /* writers without room */
+  uint64_t used_bytes;                                         /* of segments that are not free */
+  uint64_t eviction_age_ms; /* since the segment that was emptied last was begun */
   unsigned segments, free_segments, held_segments;
 };
 void store_count(struct store *s, struct store_counts *counts);

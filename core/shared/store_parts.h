@@ -35,7 +35,8 @@ struct segment {
   enum segment_state state;
   enum store_log log;
   uint32_t used;
-  uint64_t order; /* when it was opened */
+  uint64_t order; /* of the segments that were opened */
+  uint64_t opened_ms;
 };
 
 struct segments {
@@ -46,7 +47,7 @@ struct segments {
   uint32_t free, of_log[STORE_LOGS], small_most;
   uint32_t open[STORE_LOGS]; /* count: none */
   uint64_t order;
-  uint64_t emptied, emptied_small;
+  uint64_t emptied, emptied_small, eviction_age_ms;
   struct segment *all; /* owned */
 };
 

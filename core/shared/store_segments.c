@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "shared/store_parts.h"
 
@@ -146,6 +147,7 @@ static void empty(struct segments *g, uint32_t i) {
   g->of_log[segment->log]--;
   g->emptied++;
   g->emptied_small += segment->log == STORE_SMALL;
+  g->eviction_age_ms = clock_now_ms(&clock_system) - segment->opened_ms;
   segment->state = SEGMENT_HELD;
   atomic_fetch_sub(&segment->pins, 1);
   clean(g, i);
@@ -187,6 +189,7 @@ static void open_segment(struct segments *g, enum store_log log) {
   g->all[i].state = SEGMENT_OPEN;
   g->all[i].log = log;
   g->all[i].order = ++g->order;
+  g->all[i].opened_ms = clock_now_ms(&clock_system);
   g->free--;
   g->of_log[log]++;
   g->open[log] = i;

@@ -19,13 +19,14 @@ function M.start(answer, options)
       connection:respond(given)
     end
   end)
-  local proxy = perilune.start { workers = options.workers or 1, policy = ([[
+  local settings = options.admin and { "--admin", "127.0.0.1:0" } or nil
+  local proxy = perilune.start { workers = options.workers or 1, settings = settings, policy = ([[
     local perilune = require "perilune"
     local policy = { upstream_peer = function() return { address = "%s" } end }
-    local pages = perilune.cache("pages", { size = "8M" %s })
+    local pages = perilune.cache("pages", { size = "%s" %s })
     %s
     perilune.listen("127.0.0.1:0", policy, { cache = pages %s })
-  ]]):format(origin.address, options.cache or "", options.hooks or "", options.listen or "") }
+  ]]):format(origin.address, options.size or "8M", options.cache or "", options.hooks or "", options.listen or "") }
   local function ask(request)
     local all = { port = proxy.port }
     for name, value in pairs(request or {}) do all[name] = value end

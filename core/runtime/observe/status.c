@@ -16,6 +16,7 @@
 #include "runtime/deploy/switching.h"
 #include "runtime/observe/backends_report.h"
 #include "runtime/observe/heartbeat.h"
+#include "runtime/observe/caches.h"
 #include "runtime/observe/limits.h"
 #include "runtime/observe/logs.h"
 #include "runtime/observe/sums.h"
@@ -278,6 +279,7 @@ char *status_text(const struct server *s) {
   put_peers(out, &tally);
   put_names(out, s);
   backends_report_read(s->registry, put_backend, out);
+  caches_put_text(out, s->registry);
   limits_read(s->registry, put_limit, out);
   put_failures(out, &tally);
   put_hooks(out, &tally);

@@ -14,6 +14,7 @@
 #include "runtime/observe/backends_report.h"
 #include "runtime/observe/heartbeat.h"
 #include "runtime/observe/json.h"
+#include "runtime/observe/caches.h"
 #include "runtime/observe/limits.h"
 #include "runtime/observe/logs.h"
 #include "runtime/observe/status.h"
@@ -287,6 +288,7 @@ char *status_json(const struct server *s) {
   json_open(&j, "backends", '[');
   backends_report_read(s->registry, put_backend, &j);
   json_close(&j, ']');
+  caches_put_json(&j, s->registry);
   json_open(&j, "limits", '[');
   limits_read(s->registry, put_limit, &j);
   json_close(&j, ']');
