@@ -24,6 +24,7 @@ local perilune = {
   now = core.now,
   -- state that all workers share, by its name
   dict = shared.dict,
+  shared_dict = shared.shared_dict,
   cache = shared.cache,
   rate = shared.rate,
   inflight = shared.inflight,

@@ -25,6 +25,12 @@ function shared.dict(name, given)
   return core.dict(name, options.read("perilune.dict", given, dict_options).size)
 end
 
+--- A dictionary with Redis or a function behind it.
+function shared.shared_dict(name, given)
+  check_name("shared_dict", name)
+  return require("perilune.shared_dict").new(name, given)
+end
+
 --- How often something happens, by key.
 function shared.rate(name, given)
   check_name("rate", name)

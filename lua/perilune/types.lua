@@ -276,6 +276,29 @@ function perilune.configure(settings) end
 ---@return perilune.dict
 function perilune.dict(name, options) end
 
+--- A dictionary with a source behind it: Redis, a function, or a function behind Redis. What was read is kept in the
+--- worker's VM and in a perilune.dict, so that most reads wait for nothing. docs/fleet.md describes the levels.
+---
+--- ```lua
+--- local perilune, redis = require "perilune", require "perilune.redis"
+--- local plans = perilune.shared_dict("plans", {
+---   store = redis.new "127.0.0.1:6379", ttl = 30,
+---   fetch = function(key)                                  -- what is not in Redis, either
+---     local answer, why = require("perilune.http").get("http://10.0.0.9/plans/" .. key, { timeout = 1 })
+---     if not answer then return nil, why end
+---     return answer.status == 200 and answer.body or nil
+---   end,
+--- })
+--- local policy = {}
+--- function policy.request_filter(session, ctx)
+---   ctx.plan = plans:get(session:get_header "X-Customer" or "none") or "free"
+--- end
+--- ```
+---@param name string
+---@param options perilune.shared_dict_options
+---@return perilune.shared_dict
+function perilune.shared_dict(name, options) end
+
 --- A cache of responses for the option `cache` of perilune.listen. All workers share it, and a reload finds it by its name;
 --- a reload with another size makes a new, empty one. What it does, and what it keeps, is in docs/cache.md.
 ---
@@ -397,6 +420,41 @@ function cache:purge_all(options) end
 --- purges, served_bytes; and fills, the responses that are on their way just now.
 ---@return table<string, number>
 function cache:stats() end
+
+---@class perilune.shared_dict_options
+---@field store? perilune.redis.client where values are kept for all proxies
+---@field fetch? fun(key: string): any, any gives a value and, if it likes, its time to live in seconds; nil: there is none;
+--- nil and why: it failed. It may wait
+---@field prefix? string of the keys in the store; "pl:dict:NAME:"
+---@field ttl? perilune.duration how long a value is fresh; 60
+---@field negative_ttl? perilune.duration how long it is remembered that there is none; 5
+---@field stale? perilune.duration how long after that a value may be given if the source fails; 3600
+---@field retry? perilune.duration after a failure, a key's source is not asked again for so long; 1
+---@field timeout? perilune.duration most that a read waits for the source; 5
+---@field size? integer|string bytes of the process's dictionary; 1048576
+---@field keys? integer keys that a worker's VM keeps as values; 1000
+
+--- Values are strings, numbers, booleans and tables (as JSON says them). A table is shared by all who get it: do not change
+--- it. Only one task of the process asks the source for a key; the others wait for that.
+---@class perilune.shared_dict
+local shared_dict = {}
+--- The value, or nil if there is none. If the source fails: the value that was there last, or nil, and why. It waits if
+--- the source has to be asked.
+---@param key string
+---@return any value, string? message
+function shared_dict:get(key) end
+--- Sets a value in Redis and in this process, for `ttl` seconds. Other proxies see it when theirs is beyond its time.
+---@param key string
+---@param value string|number|boolean|table
+---@param ttl? number seconds; that of the options
+---@return true?, string? message, string? kind why Redis does not have it
+function shared_dict:set(key, value, ttl) end
+--- Deletes a key in Redis and in this process.
+---@param key string
+---@return true?, string? message, string? kind
+function shared_dict:delete(key) end
+--- Forgets what this process has, in all its workers. What is in Redis stays.
+function shared_dict:flush() end
 
 ---@class perilune.dict
 local dict = {}
