@@ -90,12 +90,11 @@ static const char *grouped(char *text, uint64_t number) {
   return text;
 }
 
-/* A sample ends with its first line: the rest of a traceback was written before. */
 static void report(const struct log_left_out *due) {
   char number[32], text[LOG_THROTTLE_TEXT + 128];
   const char *sample = due->text[0] ? due->text : "a line that others have said";
-  snprintf(text, sizeof text, "%s more in %.3g s: %.*s", grouped(number, due->lines),
-           (double)((due->over_ms + 99) / 100) / 10, (int)strcspn(sample, "\n"), sample);
+  snprintf(text, sizeof text, "%s more in %.3g s: %s", grouped(number, due->lines),
+           (double)((due->over_ms + 99) / 100) / 10, sample);
   put(due->level, false, text);
 }
 
@@ -133,7 +132,8 @@ static void write_line(enum log_level level, unsigned flags, struct str subject,
     if (due.lines) report(&due);
   }
   if (verdict == LOG_COUNTED) return;
-  vsnprintf(text, sizeof text, format, args);
+  int length = vsnprintf(text, sizeof text, format, args);
+  if (length >= (int)sizeof text) str_fit(text, sizeof text, (struct str){text, (size_t)length});
   if (verdict == LOG_PASSES)
     put(level, flags & KEEPS_LINES, text);
   else

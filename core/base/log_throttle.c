@@ -125,7 +125,7 @@ void log_throttle_keep(struct log_class line, const char *text) {
   struct place *p = find_in(row_of(line.key, line.key == line.kind), line.key);
   if (!p) p = find_in(row_of(line.kind, true), line.kind);
   if (!p) p = &places[LAST];
-  if (!p->text[0]) snprintf(p->text, sizeof p->text, "%s", text);
+  if (!p->text[0]) str_fit(p->text, sizeof p->text, (struct str){text, strcspn(text, "\n")});
   pthread_mutex_unlock(&lock);
 }
 

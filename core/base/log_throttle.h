@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 
-enum { LOG_THROTTLE_LINES = 5, LOG_THROTTLE_MS = 10000, LOG_THROTTLE_TEXT = 200 };
+enum { LOG_THROTTLE_LINES = 5, LOG_THROTTLE_MS = 10000, LOG_THROTTLE_TEXT = 512 };
 enum { LOG_THROTTLE_KEYS = 512, LOG_THROTTLE_KINDS = 512 };
 
 enum log_verdict {
@@ -25,7 +25,7 @@ struct log_left_out {
   uint64_t lines; /* 0: nothing */
   uint64_t over_ms;
   enum log_level level;
-  char text[LOG_THROTTLE_TEXT]; /* of the first, cut; empty: that line is being written just now */
+  char text[LOG_THROTTLE_TEXT]; /* the first line of the first; empty: that is being written just now */
 };
 
 /* What a line is: `key` is its `kind` where it is about nobody. Neither is 0. */

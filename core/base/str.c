@@ -70,3 +70,25 @@ char *str_to_cstring(struct str s) {
   copy[s.len] = '\0';
   return copy;
 }
+
+/* Where to cut what has room for `most` bytes: behind the last word of these, if not much is lost by that. */
+static size_t cut_at(struct str s, size_t most) {
+  enum { NEAR = 32 };
+  size_t at = most;
+  while (at > 0 && most - at < NEAR && s.ptr[at] != ' ') at--;
+  if (at > 0 && s.ptr[at] == ' ') return at;
+  at = most;
+  while (at > 0 && ((unsigned char)s.ptr[at] & 0xc0) == 0x80) at--;
+  return at;
+}
+
+void str_fit(char *room, size_t size, struct str s) {
+  static const char mark[] = "...";
+  bool is_cut = s.len >= size;
+  size_t length = is_cut ? cut_at(s, size - sizeof mark) : s.len;
+  if (length) memmove(room, s.ptr, length);
+  if (is_cut)
+    memcpy(room + length, mark, sizeof mark);
+  else
+    room[length] = '\0';
+}

@@ -172,6 +172,13 @@ bool registry_owns(struct registry *r, const struct registry_entry *entry) {
   return owns;
 }
 
+void registry_forget_names(struct registry *root) {
+  CHECK(root->root == root);
+  lock(root);
+  while (!list_is_empty(&root->named)) list_remove(root->named.next);
+  unlock(root);
+}
+
 void *registry_object(const struct registry_entry *entry) { return entry->object; }
 
 struct str registry_name(const struct registry_entry *entry) {

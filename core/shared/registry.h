@@ -46,6 +46,8 @@ bool registry_owns(struct registry *r, const struct registry_entry *entry);
 enum { REGISTRY_NAMES = 1000 };
 struct registry_entry *registry_get(struct registry *r, const struct registry_kind *kind, struct str name,
                                     const void *config);
+/* No object has its name any more, as if all had been replaced: each lives on until its last holder lets go. */
+void registry_forget_names(struct registry *root);
 void *registry_object(const struct registry_entry *entry);
 /* As it was given; lives as long as the reference. */
 struct str registry_name(const struct registry_entry *entry);

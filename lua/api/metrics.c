@@ -22,15 +22,15 @@ static void release(void *object) { family_free(object); }
 static bool fits(const void *object, const void *config) { return family_fits(object, config); }
 static const struct registry_kind kind = {"metric", make, release, fits};
 
-static const char *const kind_names[] = {"counter", "gauge", "histogram"};
+static const char *const kind_names[] = {"counter", "gauge", "histogram", NULL};
+static const char *const kind_methods[] = {"add", "add, set", "observe"};
 
 /* --- new ------------------------------------------------------------------------------------------------ */
 
 /* core.metric(name, kind, help, labels, bounds): lists that were checked. -5 +1 */
 static int new_metric(lua_State *L) {
-  static const char *const kinds[] = {"counter", "gauge", "histogram", NULL};
   struct vm *vm = vm_of(L);
-  struct family_config config = {.kind = (enum family_kind)luaL_checkoption(L, 2, NULL, kinds),
+  struct family_config config = {.kind = (enum family_kind)luaL_checkoption(L, 2, NULL, kind_names),
                                  .help = text_at(L, 3),
                                  .workers = vm_workers(vm)};
   lua_settop(L, 5);
@@ -65,17 +65,35 @@ static const char *name_of(const struct metric *metric) { return registry_name(m
 static struct metric *check(lua_State *L, bool fine[3], const char *method) {
   struct metric *metric = handle_check(L, 1, HANDLE_METRIC);
   enum family_kind own = family_config(metric->shared.object)->kind;
-  if (!fine[own]) handle_raise(L, "%s: a %s has no method '%s'", name_of(metric), kind_names[own], method);
+  if (!fine[own])
+    handle_raise(L, "%s: a %s has no method '%s': there is %s", name_of(metric), kind_names[own], method,
+                 kind_methods[own]);
   return metric;
 }
 
-/* There must be as many label values from 3 on as the metric has labels. -0 +0 */
+/* "zone, side": the names of a metric's labels. -0 +1 */
+static const char *push_labels(lua_State *L, const struct family_config *config) {
+  luaL_Buffer list;
+  luaL_buffinit(L, &list);
+  for (unsigned i = 0; i < config->label_count; i++) {
+    luaL_addstring(&list, i ? ", " : "");
+    luaL_addlstring(&list, config->labels[i].ptr, config->labels[i].len);
+  }
+  luaL_pushresult(&list);
+  return lua_tostring(L, -1);
+}
+
+/* There must be a label value from 3 on for each label of the metric. -0 +0 */
 static void check_labels(lua_State *L, const struct metric *metric) {
-  unsigned wanted = family_config(metric->shared.object)->label_count;
-  int given = lua_gettop(L) - 2;
-  if ((given < 0 ? 0 : (unsigned)given) != wanted)
-    handle_raise(L, "%s: expected %d label values, got %d", name_of(metric), (int)wanted,
-                 given < 0 ? 0 : given);
+  const struct family_config *config = family_config(metric->shared.object);
+  int given = lua_gettop(L) > 2 ? lua_gettop(L) - 2 : 0;
+  if (given != (int)config->label_count)
+    handle_raise(L, "%s: expected %d label value%s (%s) behind the number, got %d", name_of(metric),
+                 (int)config->label_count, plural(config->label_count), push_labels(L, config), given);
+  for (int i = 0; i < given; i++)
+    if (!lua_isstring(L, i + 3))
+      handle_raise(L, "%s: the value of label '%s' is an argument of its own, a string or a number; got a %s",
+                   name_of(metric), config->labels[i].ptr, luaL_typename(L, i + 3));
 }
 
 /* The series for the label values from 3 on. NULL: there are too many, or `call` is put off. -0 +0 */

@@ -14,7 +14,6 @@
 /* "backends#3" or the name that was given. */
 static struct str name_of(lua_State *L, enum handle_kind handle, const struct registry_kind *kind,
                           int index) {
-  struct str name;
   struct vm *vm = vm_of(L);
   if (lua_isnoneornil(L, index)) {
     if (!vm->loading)
@@ -22,12 +21,7 @@ static struct str name_of(lua_State *L, enum handle_kind handle, const struct re
     lua_pushfstring(L, "%s#%d", kind->name, (int)++vm->kinds.made[handle]);
     lua_replace(L, index);
   }
-  if (vm->epoch) {
-    lua_pushfstring(L, "%d/%s", (int)vm->epoch, luaL_checkstring(L, index));
-    lua_replace(L, index);
-  }
-  name = text_at(L, index);
-  return name;
+  return text_at(L, index);
 }
 
 /* The first handle of an object, on top of the stack, lives as long as the VM: what nobody holds at the moment, as a

@@ -342,7 +342,8 @@ function harness:log() end
 ---@return string ... captures
 function harness:wait_log(pattern) end
 --- The sum of a metric over all its series, or over those that have this text in their labels. It is up to a second old.
----@param name string
+--- A metric of the proxy that does not exist raises an error.
+---@param name string as "perilune_requests_total", or with labels: 'perilune_requests_total{status="200"}'
 ---@param labels? string
 ---@return number
 function harness:metric(name, labels) end
@@ -567,8 +568,8 @@ function assert.requests(count, origin) end
 ---@param pattern string a Lua pattern
 ---@param source perilune.test.harness|perilune.test.log
 function assert.logged(pattern, source) end
---- The metric has this value, or reaches it within two seconds.
+--- The metric has this value, or reaches it within two seconds: the sum of its series, or of those with these labels.
 ---@param value number
----@param name string
+---@param name string as "perilune_requests_total", or with labels: 'perilune_requests_total{status="200"}'
 ---@param harness perilune.test.harness
 function assert.metric(value, name, harness) end

@@ -15,6 +15,7 @@
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/virtual_time.h"
+#include "shared/registry.h"
 
 /* --- time. ---------------------------------------------------------------------------------------------- */
 
@@ -96,7 +97,8 @@ static int fresh(lua_State *L) {
   struct vm *vm = vm_of(L);
   end_background(L);
   vm->policy->count = 0;
-  vm->epoch++;
+  registry_forget_names(vm->host.registry);
+  memset(vm->kinds.made, 0, sizeof vm->kinds.made);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "lua/vm/handle.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -16,6 +17,8 @@
 #define TAG   0x5045524900000000u
 #define ENDED 0x5045524945000000u
 
+enum { METHODS_MOST = 64 }; /* of one kind that a message lists */
+
 const char *handle_nearest_key(lua_State *L, int index, const char *name) {
   struct nearest n = nearest_to(name);
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
@@ -23,12 +26,34 @@ const char *handle_nearest_key(lua_State *L, int index, const char *name) {
   return n.found;
 }
 
+static int by_name(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* "call, close, connect": the names in the table at `index`, in order. -0 +1 */
+static const char *push_names(lua_State *L, int index) {
+  const char *names[METHODS_MOST];
+  size_t count = 0;
+  luaL_Buffer list;
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+    if (lua_type(L, -2) == LUA_TSTRING && count < METHODS_MOST) names[count++] = lua_tostring(L, -2);
+  qsort(names, count, sizeof *names, by_name);
+  luaL_buffinit(L, &list);
+  for (size_t i = 0; i < count; i++) {
+    luaL_addstring(&list, i ? ", " : "");
+    luaL_addstring(&list, names[i]);
+  }
+  luaL_pushresult(&list);
+  return lua_tostring(L, -1);
+}
+
 /* What the table of methods at 1 does not have; the handle's name is the upvalue. -2 +0 */
 static int refuse_method(lua_State *L) {
+  const char *what = lua_tostring(L, lua_upvalueindex(1));
   const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
   const char *near = handle_nearest_key(L, 1, name);
-  return handle_raise(L, "%s has no method '%s'%s%s%s", lua_tostring(L, lua_upvalueindex(1)), name,
-                      near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
+  if (near) return handle_raise(L, "%s has no method '%s': did you mean %s?", what, name, near);
+  return handle_raise(L, "%s has no method '%s': there is %s", what, name, push_names(L, 1));
 }
 
 /* Of the table of methods on top: a name that is nil would fail with nothing said of it. -0 +0 */

@@ -93,9 +93,7 @@ static int get_id(lua_State *L) {
   lua_rawget(L, -2);
   if (lua_type(L, -1) != LUA_TSTRING) return 0;
   const char *id = lua_tolstring(L, -1, &length);
-  if (length >= REQUEST_ID_BYTES) length = REQUEST_ID_BYTES - 1;
-  memcpy(reading->id, id, length);
-  reading->id[length] = '\0';
+  str_fit(reading->id, REQUEST_ID_BYTES, (struct str){id, length});
   return 0;
 }
 

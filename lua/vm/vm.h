@@ -57,7 +57,6 @@ struct vm {
   int token_methods;            /* registry */
   struct buf scratch;           /* for texts on their way to Lua: raising loses none */
   void *regex_room;             /* borrowed from Lua: see lua/api/regex.c */
-  unsigned epoch;               /* in tests: tells shared objects of one policy from those of the next */
   struct background background; /* what is under way of it (lua/vm/background.c) */
   int function_info;            /* registry: debug.getinfo, as it was given to the policy */
   unsigned workers_told;        /* how many workers the script was told there are; 0: it has not asked */

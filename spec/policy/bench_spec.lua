@@ -256,6 +256,16 @@ describe("a policy on the bench", function()
     assert.equal("1", counter():request().body)
   end)
 
+  it("knows a set of backends by the name that it has in the policy, in each test anew", function()
+    for _ = 1, 2 do
+      local policy = test.policy {
+        upstream_peer = function() return require("perilune.round_robin").new({ name = "api" }):select() end,
+      }
+      assert.status(503, policy:request())
+      assert.logged("set 'api': it has no backends", test.log)
+    end
+  end)
+
   it("gives back what an exchange holds", function()
     local places = perilune.inflight "places"
     local policy = test.policy { request_filter = function(session) places:acquire(session, "k") end }

@@ -174,6 +174,35 @@ describe("a harness", function()
     local h = test.harness { policy = PLAIN, origins = { api = "hello" } }
     for _ = 1, 3 do h:request() end
     assert.metric(3, "perilune_requests_total", h)
+    assert.metric(3, 'perilune_requests_total{status="200"}', h)
+    assert.equal(0, h:metric("perilune_requests_total", 'status="404"'))
+    assert.equal(0, h:metric "of_a_hook_that_was_not_called")
+    assert.has_error(function() h:metric "perilune_request_total" end,
+      "there is no metric 'perilune_request_total': did you mean 'perilune_requests_total'?")
+  end)
+
+  it("says what a metric was, by its labels, where an assertion fails", function()
+    local h = test.harness { origins = { api = "hello" }, policy = [[
+      local perilune = require "perilune"
+      local orders = perilune.metrics.counter("orders", { labels = { "side" } })
+      perilune.listen("127.0.0.1:0", {
+        upstream_peer = function(session)
+          if session:path() ~= "/" then orders:add(1, session:path()) end
+          return os.getenv "ORIGIN"
+        end,
+      })
+    ]] }
+    local function message(...) return select(2, pcall(assert.metric, ...)).message end
+    assert.equal("Wanted the metric orders 2 within two seconds.\nFound: 0\n  it has no series yet",
+      message(2, "orders", h))
+    h:request { path = "/a" }
+    h:request { path = "/b" }
+    assert.metric(2, "orders", h)
+    assert.equal('Wanted the metric orders{side="/a"} 2 within two seconds.\nFound: 1\n'
+      .. '  orders{side="/a"} 1\n  orders{side="/b"} 1', message(2, 'orders{side="/a"}', h))
+    assert.matches("Found: 0\n  there is no metric 'ordrs': did you mean 'orders'%?$", message(1, "ordrs", h))
+    h:stop()
+    assert.matches("Connection refused", tostring(select(2, pcall(assert.metric, 2, "orders", h))))
   end)
 
   it("refuses options that it does not know", function()
@@ -214,6 +243,15 @@ describe("an assertion", function()
     local origin = { requests = { { method = "GET", target = "/", headers = {}, head = "GET / HTTP/1.1" } } }
     assert.truthy(message(assert.received, { method = "PUT" }, origin):find('Found: method "GET" in', 1, true))
     assert.truthy(message(assert.requests, 2, origin):find("Found: 1\n  GET /", 1, true))
-    assert.truthy(message(assert.logged, "nothing", test.log):find("Wanted in the log: nothing", 1, true))
+    assert.equal("Wanted in the log: nothing.\nFound: nothing: the log is empty",
+      message(assert.logged, "nothing", { log = function() return "" end }))
+    local lines = {}
+    for i = 1, 30 do lines[i] = "line " .. i end
+    local source = { log = function() return table.concat(lines, "\n") .. "\n" end }
+    assert.matches("^Wanted in the log: nothing%.\nFound: the last 20 of 30 lines\n  line 11\n.*  line 30$",
+      message(assert.logged, "nothing", source))
+    assert.equal("Wanted anything but in the log: e 1%d.\nFound: \n  line 10",
+      message(assert.is_not.logged, "e 1%d", source))
+    assert.truthy(message(assert.is_not.status, 404, response):find("^Wanted anything but status 404%.\nFound: 404 "))
   end)
 end)

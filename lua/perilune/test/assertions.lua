@@ -6,7 +6,7 @@
 --   assert.body("hello", response)
 --   assert.received({ method = "GET", headers = { ["X-A"] = "1" } }, origin)
 --   assert.requests(2, origin)
---   assert.metric(3, "perilune_requests_total", harness)     within two seconds
+--   assert.metric(3, "perilune_requests_total", harness)     within two seconds; 'name{status="200"}': of such series
 --   assert.logged("backend .* is unhealthy", harness)        or test.log
 --
 -- `assert.is_not` and the like negate them.
@@ -78,12 +78,12 @@ end
 -- `form` is how it is written, `kinds` what its arguments are; `check(...)` returns whether it holds and a sentence on
 -- what was found.
 local function define(name, form, kinds, wanted, check)
-  say:set("assertion." .. name .. ".positive", "%s")
-  say:set("assertion." .. name .. ".negative", "not wanted: %s")
+  say:set("assertion." .. name .. ".positive", "Wanted %s")
+  say:set("assertion." .. name .. ".negative", "Wanted anything but %s")
   assert:register("assertion", name, function(_, arguments)
     check_arguments(name, form, kinds, arguments)
     local holds, found = check(unpack(arguments, 1, arguments.n))
-    arguments[1] = ("Wanted %s.\nFound: %s"):format(wanted(unpack(arguments, 1, arguments.n)), found)
+    arguments[1] = ("%s.\nFound: %s"):format(wanted(unpack(arguments, 1, arguments.n)), found)
     arguments.n = 1
     arguments.nofmt = { true }
     return holds
@@ -156,6 +156,8 @@ end, function(count, origin)
   return #origin.requests == count, #origin.requests .. "\n  " .. table.concat(lines, "\n  ")
 end)
 
+local LOG_LINES = 20
+
 -- The log of a harness is a text, that of the process a list.
 local function log_of(source)
   if not rawget(source, "entries") then return source:log() end
@@ -164,20 +166,38 @@ local function log_of(source)
   return table.concat(lines, "\n")
 end
 
+-- The last lines of a log, and how many are before them.
+local function last_lines(text)
+  local lines = {}
+  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = "  " .. line end
+  if #lines == 0 then return "nothing: the log is empty" end
+  local first = math.max(1, #lines - LOG_LINES + 1)
+  local head = first > 1 and ("the last %d of %d lines"):format(LOG_LINES, #lines) or "these lines"
+  return head .. "\n" .. table.concat(lines, "\n", first)
+end
+
+-- The whole lines in which a match lies.
+local function lines_around(text, from, to)
+  while from > 1 and text:byte(from - 1) ~= 10 do from = from - 1 end
+  return "\n  " .. text:sub(from, (text:find("\n", to, true) or #text + 1) - 1)
+end
+
 define("logged", '"pattern", h', { "string", "log" }, function(pattern)
   return "in the log: " .. pattern
 end, function(pattern, source)
   local text = log_of(source)
-  return text:find(pattern) ~= nil, "\n" .. text:sub(-3000)
+  local from, to = text:find(pattern)
+  return from ~= nil, from and lines_around(text, from, to) or last_lines(text)
 end)
 
 define("metric", '1, "perilune_requests_total", h', { "number", "string", "harness" }, function(value, name)
-  return name .. " " .. value
+  return ("the metric %s %s within two seconds"):format(name, value)
 end, function(value, name, harness)
   local found
-  local is_so = pcall(harness.eventually, harness, function()
+  local is_so, why = pcall(harness.eventually, harness, function()
     found = harness:metric(name)
     return found == value
   end, 2)
-  return is_so, name .. " " .. found
+  if found == nil then error(why, 0) end
+  return is_so, ("%s\n  %s"):format(found, table.concat(harness:metric_lines(name), "\n  "))
 end)

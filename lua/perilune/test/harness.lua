@@ -250,11 +250,14 @@ function Harness:wait_log(pattern, timeout) return self.proxy:wait_log(pattern, 
 --- The sum of a metric over all its series, or those with this text in their labels. What happened shows within a
 --- second.
 function Harness:metric(name, labels)
-  local sum = 0
-  for key, value in pairs((metrics.read(self.proxy))) do
-    if key:match "^[^{]*" == name and key:find(labels or "", 1, true) then sum = sum + value end
-  end
-  return sum
+  local samples, types = metrics.read(self.proxy)
+  return metrics.sum(samples, types, name, labels)
+end
+
+--- The lines of its series, or what there is in place of them.
+function Harness:metric_lines(name)
+  local samples, types = metrics.read(self.proxy)
+  return metrics.lines(samples, types, name)
 end
 
 --- Writes another text of the policy, if one is given, and reloads it. True once all workers have it; nil and the

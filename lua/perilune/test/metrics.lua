@@ -3,6 +3,7 @@
 -- an error.
 local cjson = require "cjson"
 local client = require "perilune.test.client"
+local misuse = require "perilune.test.misuse"
 local scheduler = require "perilune.test.scheduler"
 
 local M = {}
@@ -55,6 +56,61 @@ end
 --- All metrics of a proxy, as they are now.
 function M.read(proxy) return M.parse(get(proxy, "/metrics")) end
 function M.status(proxy) return cjson.decode(get(proxy, "/status.json")) end
+
+--- --- series of one metric ----------------------------------------------------------------------------------------
+
+local function names_of(types)
+  local names = {}
+  for name, kind in pairs(types) do
+    for _, part in ipairs(kind == "histogram" and { "_bucket", "_sum", "_count" } or { "" }) do
+      names[#names + 1] = name .. part
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+-- A metric of the proxy itself is there from the start: a name that is not is misspelt.
+local function check_name(name, types)
+  if not name:find "^perilune_" then return end
+  local names = names_of(types)
+  for _, known in ipairs(names) do
+    if known == name then return end
+  end
+  misuse.raise(("there is no metric '%s'%s"):format(name, misuse.suggestion(name, names)))
+end
+
+-- By key the values of those series of `name`, which may have labels of its own as in 'name{status="200"}', that have
+-- all of them, and the text `labels` in their labels.
+local function matching(samples, name, labels)
+  local found, plain = {}, name:match "^[^{]*"
+  for key, value in pairs(samples) do
+    local fits = key:match "^[^{]*" == plain and key:find(labels or "", #plain + 1, true)
+    for label in name:sub(#plain + 1):gmatch '[%a_][%w_]*="[^"]*"' do
+      fits = fits and key:find(label, #plain + 1, true)
+    end
+    if fits then found[key] = value end
+  end
+  return found
+end
+
+--- The sum of a metric over its series with these labels.
+function M.sum(samples, types, name, labels)
+  local sum = 0
+  check_name(name:match "^[^{]*", types)
+  for _, value in pairs(matching(samples, name, labels)) do sum = sum + value end
+  return sum
+end
+
+--- For the message of a test that has failed: all series of a metric with their values, or that there is none.
+function M.lines(samples, types, name)
+  local lines, plain = {}, name:match "^[^{]*"
+  for key, value in pairs(matching(samples, plain)) do lines[#lines + 1] = ("%s %s"):format(key, value) end
+  table.sort(lines)
+  if #lines > 0 then return lines end
+  if types[plain] then return { "it has no series yet" } end
+  return { ("there is no metric '%s'%s"):format(plain, misuse.suggestion(plain, names_of(types))) }
+end
 
 --- Waits until a metric has a value: what workers state comes once a second.
 function M.wait(proxy, name, value)

@@ -45,6 +45,13 @@ IT("escapes what a client could forge a line with") {
   CHECK_STR(without_time(end()), "error main: a\\x0ab\\x0d\\x1b[31m\\x7f\tc\n");
 }
 
+IT("cuts a line that is too long, and marks where") {
+  begin();
+  log_line(LOG_ERROR, "%05000d", 7);
+  struct str line = end();
+  CHECK(line.len > 4000 && memcmp(line.ptr + line.len - 5, "0...\n", 5) == 0);
+}
+
 IT("keeps the lines of a traceback, indented, and escapes the rest") {
   begin();
   log_text_about(LOG_ERROR, STR(""), "one\ntwo\r");

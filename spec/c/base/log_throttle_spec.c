@@ -85,6 +85,28 @@ IT("says at the end what was left out so far") {
   end();
 }
 
+IT("shows of the lines left out the first with all that was said, to the end of its first line") {
+  char id[65], wanted[400];
+  memset(id, 'f', sizeof id - 1);
+  id[sizeof id - 1] = '\0';
+  begin();
+  for (int i = 0; i < 21; i++)
+    log_warn(
+        "request_filter failed: /etc/perilune/gateway/policy.lua:5: no luck today, and none is to be expected"
+        " before the backend is up again (GET /orders/1 of client 203.0.113.100:54321, request id %s)\nmore",
+        id);
+  forget();
+  log_flush();
+  snprintf(wanted, sizeof wanted, "request id %s)\n", id);
+  CHECK(strstr(written, wanted) && !strstr(written, "more)"));
+  forget();
+  for (int i = 0; i < 21; i++) log_warn("%0400d request id 7f3a %0200d", 0, 0);
+  forget();
+  log_flush();
+  CHECK(strstr(written, " request id 7f3a 0") && strstr(written, "0...\n"));
+  end();
+}
+
 IT("throttles each kind by itself, and each subject of a kind") {
   begin();
   for (int i = 0; i < 100; i++) say(i);

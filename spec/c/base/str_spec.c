@@ -105,3 +105,30 @@ IT("copies to a terminated string") {
   CHECK(copy[0] == '\0');
   free(copy);
 }
+
+static bool fits(const char *text, size_t size, const char *wanted) {
+  char room[64];
+  memset(room, '!', sizeof room);
+  str_fit(room, size, str_of(text));
+  return strcmp(room, wanted) == 0 && room[size] == '!';
+}
+
+IT("fits a text into a room: what is too long ends with dots, behind a word and never inside a character") {
+  CHECK(fits("", 8, ""));
+  CHECK(fits("1234567", 8, "1234567"));
+  CHECK(fits("12345678", 8, "1234..."));
+  CHECK(fits("request id 7f3a9c", 17, "request id..."));
+  CHECK(fits("request id 7f3a9c", 18, "request id 7f3a9c"));
+  CHECK(fits("a 4567890123456789012345678901234567890123456789", 47,
+             "a 45678901234567890123456789012345678901234..."));
+  CHECK(fits("1234\xe2\x82\xac"
+             "5678",
+             10, "1234..."));
+  CHECK(fits("1234\xe2\x82\xac"
+             "5678",
+             11, "1234\xe2\x82\xac..."));
+  CHECK(fits("\x80\x80\x80\x80\x80\x80\x80\x80\x80", 8, "..."));
+  char own[] = "one two three";
+  str_fit(own, 12, str_of(own));
+  CHECK_STR(str_of(own), "one two...");
+}

@@ -52,6 +52,25 @@ IT("gives one object to all who ask for its name, and frees it with the last") {
   registry_free(r);
 }
 
+IT("can forget all names: who asks gets a new object, and the old one lives until it is released") {
+  struct registry *r = new_registry();
+  struct registry_entry *old = registry_get(r, &number, STR("a"), &(int){1});
+  unsigned count;
+  registry_forget_names(r);
+  struct registry_entry *fresh = registry_get(r, &number, STR("a"), &(int){1});
+  CHECK(fresh != old && live() == 2);
+  CHECK_STR(registry_name(old), "a");
+  registry_release(r, old);
+  CHECK(live() == 1 && value(fresh) == 1);
+  registry_forget_names(r);
+  struct registry_entry **held = registry_hold_all(r, "number", &count);
+  CHECK(count == 0);
+  free(held);
+  registry_release(r, fresh);
+  CHECK(live() == 0);
+  registry_free(r);
+}
+
 IT("keeps names and kinds apart") {
   struct registry *r = new_registry();
   struct registry_entry *a = registry_get(r, &number, STR("a"), &(int){1});
