@@ -98,7 +98,7 @@ function grpc_web.new(given, ...)
     policy.response_trailer_filter = M.trailers
   end
 
-  return M
+  return check.strict(M, "what grpc_web.new gives")
 end
 
 return grpc_web

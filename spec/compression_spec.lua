@@ -224,7 +224,7 @@ describe("the codings of compress", function()
 
   it("are refused where they are none", function()
     for option, message in pairs {
-      ["compress = 5"] = "'compress' must be true, false or a table; got number",
+      ["compress = 5"] = "'compress' must be true, false or a table such as { gzip = 6 }; got a number",
       ["compress = { gzip = 10 }"] = "'gzip' must be a level from 1 to 9, true or false",
       ["compress = { zstd = 1.5 }"] = "'zstd' must be a level from 1 to 12",
       ["compress = { brotli = 4 }"] = "unknown option 'brotli'",

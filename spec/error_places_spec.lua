@@ -181,6 +181,7 @@ describe("an error in a body hook", function()
       require("perilune").listen("127.0.0.1:0", policy)
     ]]):format(origin.address))
     assert.equal(500, client.request(proxy.port).status)
-    proxy:wait_log "response_body_filter failed: [^\n]*p%.lua:3: session:respond is not allowed in [%w_]+ %(GET /"
+    proxy:wait_log("response_body_filter failed: [^\n]*p%.lua:3: session:respond is not allowed in [%w_]+, only in "
+      .. "early_request_filter, request_filter, [%w_, ]+ %(GET /")
   end)
 end)

@@ -168,6 +168,57 @@ local LOADING = {
   { "require('perilune').regex.new '('", "missing closing parenthesis" },
   { "require('perilune').cidr.new '10.0.0.0/33'", "10%.0%.0%.0/33" },
   { "require('perilune.cors').new { origin = {} }", "unknown option 'origin' %(did you mean origins%?%)" },
+  -- HTTP/2, compression, the cache, gRPC, Redis
+  { "require('perilune').listen('127.0.0.1:0', {}, { alpn = 'h2' })",
+    "option 'alpn' must be a table: write { \"h2\", \"http/1%.1\" }; got 'h2'" },
+  { "require('perilune').listen('127.0.0.1:0', { upstream_peer = print }, { alpn = { 'h2' } })",
+    "alpn are for TLS, and there is no " },
+  { "require('perilune').listen('127.0.0.1:0', {}, { h2c = 'yes' })", "option 'h2c' must be true or false; got 'yes'" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { http2 = true })",
+    "unknown option 'http2' %(clients choose HTTP/2 by TLS; without TLS, write h2c = true; http2 is .* of peers%)" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { ping_interval = 5 })",
+    "unknown option 'ping_interval' %(it is an option of peers: what upstream_peer returns%)" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { max_streams = 0 })",
+    "option 'max_streams' must be a whole number from 1 to 4294967295; got '0'" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { compress = 'yes' })",
+    "option 'compress' must be true, false or a table such as { gzip = 6 }; got a string" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { gzip = true })", "unknown option 'gzip' %(write compress = true" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { compression = true })", "did you mean compress%?" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { compress = { 'gzip' } })",
+    "the value 'gzip' has no name: write NAME = 'gzip'; valid are zstd, br, gzip" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { compress = { level = 9 } })",
+    "'compress': unknown option 'level' %(each coding has its level: write gzip = 6" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { compress = { gzip = 99 } })",
+    "'compress': 'gzip' must be a level from 1 to 9, true or false" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { compress = { types = 'text/html' } })",
+    "option 'types' must be a table: write { \"text/\", \"application/json\" }; got 'text/html'" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { decode = true })",
+    "'decode' is for body hooks, and stands among the hooks: policy%.decode = true" },
+  { "require('perilune').listen('127.0.0.1:0', {}, { cache = true })", "'cache' must be what perilune%.cache gives" },
+  { "require('perilune').cache {}", "perilune%.cache: expected a name" },
+  { "require('perilune'):cache 'c'", "perilune%.cache is called with a dot, not with a colon" },
+  { "require('perilune').cache('c', { sze = 1 })", "unknown option 'sze' %(did you mean size%?%)" },
+  { "require('perilune').cache('c', { size = 'big' })", "a number of bytes, such as 67108864 or \"64M\", got 'big'" },
+  { "require('perilune').redis.new()", "argument 1, the address, is a nil value: write redis%.new%(" },
+  { "require('perilune').redis.new { address = 'a:1' }",
+    "argument 1, the address, is a table value: write redis%.new" },
+  { "require('perilune').redis:new('a:1')", "redis%.new is called with a dot, not with a colon" },
+  { "require('perilune').redis.new('a:1', {}, 5)", "redis%.new: one argument too many: options are one table" },
+  { "require('perilune').redis.new 'redis://a:1'", 'an address is host:port, without "redis://"' },
+  { "require('perilune').redis.new('a:1', { pasword = 'x' })", "did you mean password%?" },
+  { "require('perilune').redis.new('a:1'):get 'x'",
+    'no method \'get\': there is .*; a command of Redis is written client:call%("GET", ...%)' },
+  { "require('perilune').redis.new('a:1').prefix = 'x'", "perilune%.redis%.client keeps no fields, such as 'prefix'" },
+  { "require('perilune').redis.new('a:1'):call 'GET'", "nothing can wait while the policy loads: see perilune%.spawn" },
+  { "require('perilune.grpc_web').new { origins = {} }", "grpc_web%.new: unknown option 'origins'; it has no options" },
+  { "require('perilune.health_check').grpc(require('perilune.round_robin').new { 'a:1' }, { service = 5 })",
+    "health_check%.grpc: option 'service' must be a string, got 5" },
+  { "require('perilune.health_check').grpc()", "health_check%.grpc: expected a set of backends" },
+  { "require('perilune').metrics.counter('m'):increment()",
+    "perilune%.metric has no method 'increment': there is add," },
+  { "require('perilune').metrics.counter('m'):set(1)", "m: a counter has no method 'set': there is add" },
+  { "require('perilune').metrics.counter('m', { labels = { 'side' } }):add(1)",
+    "m: expected 1 label value %(side%) behind the number, got 0" },
 }
 
 -- { the body of request_filter(session, ctx), what the log says behind "request_filter failed: p.lua:2: " }
@@ -234,12 +285,22 @@ local HOOKS = {
   { "return session:tls().version", "attempt to index a nil value" },
   { "local late = session; perilune.sleep(0); ctx = nil; return ctx.user", "attempt to index local 'ctx'" },
   { "perilune.every(1, print) error 'end'", "end" },
+  { "session:set_compression(true)", "a session has no set_compression: use response:set_compression" },
+  { "session:set_decoded()", "a session has no set_decoded: use response:set_decoded" },
+  { "return session:respond { status = 200, grpc_status = 5 }", "unknown field 'grpc_status'" },
+  { "session:reset 'nope'", "session:reset: the code must be a name of RFC 9113 section 7, such as \"cancel\"" },
+  { "redis:call 'GET x'", "redis:call: GET x: it has a space in it: each word is an argument of its own" },
+  { "redis:call('GET', {})", "redis:call: argument 2 is a table value: expected a string or a number" },
+  { "redis.call('GET', 'x')", "redis:call is a method: it is called with a colon" },
+  { "redis:call('SUBSCRIBE', 'x')", "SUBSCRIBE: .*: use redis:subscribe" },
+  { "redis:pipeline('GET', 'x')", "redis:pipeline: expected a table as argument 1, got a string value" },
+  { "redis:with_timeout 'x'", "redis:with_timeout: expected a number as argument 1" },
 }
 
 local POLICY = table.concat {
   'local perilune, policy = require "perilune", {}; local visits = perilune.dict "visits"; ',
   'local limit = require("perilune.rate_limit").new { key = function(_, ctx) return ctx.user end, max = 1 } ',
-  'local upstreams = require("perilune.round_robin").new { "127.0.0.1:1" }\n',
+  'local upstreams = require("perilune.round_robin").new { "127.0.0.1:1" } local redis = perilune.redis.new "a:1"\n',
   "%s\n",
   "function policy.upstream_peer() return upstreams:select() end\n",
   "function policy.fail_to_proxy() return visits and 599 end\n",
@@ -290,32 +351,6 @@ describe("a mistake in a hook is in the log with its line, and the request:", fu
         assert.truthy(is_placed(line, i - first + 4), line)
         assert.matches(": .*" .. HOOKS[i][2] .. ".* %(GET /" .. i .. " of client ", line, HOOKS[i][1])
       end
-    end)
-  end
-end)
-
--- { what upstream_peer does, after the request was given its id; what the log warns of }
-local UNSERVED = {
-  { "return upstreams:select()", "peer 127.0.0.1:1: the peer refused the connection" },
-  { "return orders:select()", "set 'orders': none of 2 backends is healthy" },
-  { "return { address = orders:select() }", "set 'orders': none of 2 backends is healthy" },
-  { "return nobody:select()", "set 'nobody': it has no backends" },
-}
-
-describe("a request that no backend serves is in the log with the set or the peer, and the request:", function()
-  for _, case in ipairs(UNSERVED) do
-    it(case[1], function()
-      local proxy = perilune.start { workers = 1, script = process.write_file(process.directory() .. "/p.lua",
-        POLICY:format([[
-local orders = require("perilune.round_robin").new { "127.0.0.1:1", "127.0.0.1:2", name = "orders" }
-local nobody = require("perilune.round_robin").new { name = "nobody" }
-for position = 1, 2 do orders:set_enabled(position, false) end
-function policy.request_filter(session, ctx) ctx.request_id = "7f3a" end]]):gsub("return upstreams:select%(%)",
-          case[1])) }
-      client.request { port = proxy.port, path = "/orders/1?secret=2" }
-      local line = proxy:wait_log "warn worker 0: ([^\n]*)\n"
-      assert.equal(case[2], line:sub(1, #case[2]))
-      assert.matches(" %(GET /orders/1 of client 127%.0%.0%.1:%d+, request id 7f3a%)$", line)
     end)
   end
 end)

@@ -351,7 +351,7 @@ describe("redis.new", function()
 
   it("refuses what it cannot use, at the policy's line", function()
     local cases = {
-      [""] = "redis.new: expected a string as argument 1, got a nil value",
+      [""] = "redis.new: argument 1, the address, is a nil value: write redis.new%(",
       ['"nowhere"'] = "redis.new: 'nowhere': ",
       ['"a:1", { pasword = "x" }'] = "unknown option 'pasword' %(did you mean password%?%)",
       ['"a:1", { timeout = 0 }'] = "option 'timeout' must be a number of seconds of at least 0.001, "

@@ -21,15 +21,23 @@ static const struct {
   lua_Number most;
 } codings[] = {{"zstd", CODING_ZSTD, 12}, {"br", CODING_BR, 9}, {"gzip", CODING_GZIP, 9}};
 
+static const char *const types_form[] = {": write { \"text/\", \"application/json\" }", NULL};
 static const struct option options[] = {
     {"zstd", OPTION_ANY, 0, NULL},
     {"br", OPTION_ANY, 0, NULL},
     {"gzip", OPTION_ANY, 0, NULL},
-    {"types", OPTION_TABLE, 0, NULL},
+    {"types", OPTION_TABLE, 0, types_form},
     {"min", OPTION_BYTES, offsetof(struct compression, rules.least_bytes), NULL},
     {"cross_site", OPTION_FLAG, offsetof(struct compression, rules.codes_cross_site), NULL},
 };
-static const struct option_set option_set = OPTION_SET(options);
+static const char level_hint[] = "each coding has its level: write gzip = 6, br = 4, zstd = 3";
+static const struct option_hint hints[] = {{"level", level_hint},
+                                           {"quality", level_hint},
+                                           {"brotli", "its name is br"},
+                                           {"min_length", "write min = 1024"},
+                                           {"min_size", "write min = 1024"},
+                                           {NULL, NULL}};
+static const struct option_set option_set = OPTION_SET_HINTS(options, hints);
 
 /* The table is on top. -0 +0 */
 static void read_levels(lua_State *L, struct compression *into) {
@@ -95,7 +103,8 @@ const struct compression *compress_read(lua_State *L, int index, struct arena *a
     if (!into->rules.offered) luaL_error(L, PLACE ": no coding is left: write compress = false");
     read = into;
   } else if (!lua_isnil(L, -1)) {
-    luaL_error(L, PLACE " must be true, false or a table; got %s", luaL_typename(L, -1));
+    luaL_error(L, PLACE " must be true, false or a table such as { gzip = 6 }; got a %s",
+               luaL_typename(L, -1));
   }
   lua_pop(L, 1);
   return read;

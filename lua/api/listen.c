@@ -36,6 +36,8 @@ struct listen_options {
 /* To add a setting: a line here, after its member in exchange/settings.h. */
 #define SETTING(name, kind, member)                                                                          \
   { name, kind, offsetof(struct policy_listener, settings.member), NULL }
+static const char *const alpn_form[] = {": write { \"h2\", \"http/1.1\" }", NULL};
+static const char *const networks_form[] = {": write { \"10.0.0.0/8\" }", NULL};
 static const struct option options[] = {
     {"certificate", OPTION_FILE, offsetof(struct listen_options, own.certificate), NULL},
     {"key", OPTION_FILE, offsetof(struct listen_options, own.key), NULL},
@@ -69,14 +71,14 @@ static const struct option options[] = {
     SETTING("connection_window", OPTION_SIZE, http2.connection_window),
     SETTING("max_resets", OPTION_COUNT, http2.resets),
     SETTING("max_control_frames", OPTION_COUNT, http2.controls),
-    {"alpn", OPTION_TABLE, 0, NULL},
+    {"alpn", OPTION_TABLE, 0, alpn_form},
     {"compress", OPTION_ANY, 0, NULL},
     {"forwarded", OPTION_WORD, offsetof(struct policy_listener, settings.forwarded), forwarded_words},
     {"abort_on_close", OPTION_WORD, offsetof(struct policy_listener, settings.abort_on_close), abort_words},
     {"proxy_protocol", OPTION_WORD, offsetof(struct policy_listener, settings.proxy_protocol),
      proxy_protocol_words},
-    {"proxy_protocol_from", OPTION_TABLE, 0, NULL},
-    {"forwarded_from", OPTION_TABLE, 0, NULL},
+    {"proxy_protocol_from", OPTION_TABLE, 0, networks_form},
+    {"forwarded_from", OPTION_TABLE, 0, networks_form},
     SETTING("cache", OPTION_CACHE, cache),
     SETTING("max_connections", OPTION_COUNT, max_connections),
     SETTING("max_connections_per_client", OPTION_COUNT, max_connections_per_client),
@@ -85,7 +87,25 @@ static const struct option options[] = {
     {"access_log_format", OPTION_WORD, offsetof(struct policy_listener, access_log_format),
      access_format_words},
 };
-static const struct option_set option_set = OPTION_SET(options);
+static const struct option_hint hints[] = {
+    {"http2", "clients choose HTTP/2 by TLS; without TLS, write h2c = true; http2 is an option of peers"},
+    {"h2", "clients choose HTTP/2 by TLS; without TLS, write h2c = true"},
+    {"ping_interval", "it is an option of peers: what upstream_peer returns"},
+    {"ping_timeout", "it is an option of peers: what upstream_peer returns"},
+    {"connect_timeout", "it is an option of peers: what upstream_peer returns"},
+    {"first_byte_timeout", "it is an option of peers: what upstream_peer returns"},
+    {"read_timeout", "it is an option of peers: what upstream_peer returns"},
+    {"gzip", "write compress = true, or compress = { gzip = 6 }"},
+    {"br", "write compress = true, or compress = { br = 4 }"},
+    {"brotli", "write compress = true, or compress = { br = 4 }"},
+    {"zstd", "write compress = true, or compress = { zstd = 3 }"},
+    {"decompress", "for body hooks, write policy.decode = true"},
+    {"tls", "give certificate and key"},
+    {"ssl", "give certificate and key"},
+    {"workers", "it is a setting of the process: perilune.configure"},
+    {"admin", "it is a setting of the process: perilune.configure"},
+    {NULL, NULL}};
+static const struct option_set option_set = OPTION_SET_HINTS(options, hints);
 
 /* A port of its own each time, so it may be named more than once. */
 static bool is_any_port(const struct addr *addr) { return addr->kind == ADDR_IP && addr->port == 0; }

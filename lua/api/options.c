@@ -76,23 +76,37 @@ static void push_nameless(lua_State *L) {
                   value, value);
 }
 
+static const char *hint_of(const struct option_set *set, const char *name) {
+  for (const struct option_hint *hint = set->hints; hint && hint->name; hint++)
+    if (strcmp(hint->name, name) == 0) return hint->says;
+  return NULL;
+}
+
+/* Of a name that is no option. -0 +1 */
+static void push_unknown_name(lua_State *L, const struct option_set *set, const char *name) {
+  const char *hint = hint_of(set, name);
+  struct nearest n = nearest_to(name);
+  for (unsigned i = 0; i < set->count; i++) nearest_offer(&n, set->options[i].name);
+  if (hint)
+    lua_pushfstring(L, "unknown option '%s' (%s); valid are ", name, hint);
+  else if (n.found)
+    lua_pushfstring(L, "unknown option '%s' (did you mean %s?); valid are ", name, n.found);
+  else
+    lua_pushfstring(L, "unknown option '%s'; valid are ", name);
+}
+
 /* Pushes what is wrong with the key below the value on top. -0 +1 */
 static void push_unknown(lua_State *L, const struct option_set *set) {
   luaL_Buffer text;
   lua_pushvalue(L, -2);
-  bool is_named = lua_type(L, -1) == LUA_TSTRING;
-  const char *key = is_named ? lua_tostring(L, -1) : "";
   luaL_buffinit(L, &text);
-  struct nearest n = nearest_to(key);
-  for (unsigned i = 0; i < set->count; i++) nearest_offer(&n, set->options[i].name);
-  if (!is_named) {
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    push_unknown_name(L, set, lua_tostring(L, -1));
+  } else {
     lua_pushvalue(L, -2);
     push_nameless(L);
     lua_remove(L, -2);
-  } else
-    lua_pushfstring(
-        L, n.found ? "unknown option '%s' (did you mean %s?); valid are " : "unknown option '%s'; valid are ",
-        key, n.found);
+  }
   luaL_addvalue(&text);
   for (unsigned i = 0; i < set->count; i++) {
     if (i > 0) luaL_addstring(&text, ", ");
@@ -165,8 +179,11 @@ static void push_unfit(lua_State *L, const struct option *option) {
   luaL_addvalue(&text);
   const char *const *words = option->kind == OPTION_LENIENT ? lenient_names : option->words;
   for (const char *const *word = words; word && *word; word++) {
+    const char *quote = option->kind == OPTION_WORD && strchr(*word, ',') ? "'" : "";
     if (word != words) luaL_addstring(&text, ", ");
+    luaL_addstring(&text, quote);
     luaL_addstring(&text, *word);
+    luaL_addstring(&text, quote);
   }
   luaL_addstring(&text, "; got ");
   luaL_addstring(&text, value);

@@ -34,15 +34,22 @@ struct option {
   const char *name;
   enum option_kind kind;
   size_t offset;            /* in the struct to fill in */
-  const char *const *words; /* of OPTION_WORD, closed by NULL */
+  const char *const *words; /* of OPTION_WORD, closed by NULL; of a table: what a message says of its form */
+};
+
+/* What is meant by a name that is no option of this set, but one elsewhere: in other proxies, or of another call. */
+struct option_hint {
+  const char *name, *says;
 };
 
 struct option_set {
   const struct option *options;
   unsigned count;
+  const struct option_hint *hints; /* closed by a NULL; NULL: none */
 };
-#define OPTION_SET(options)                                                                                  \
-  { (options), sizeof(options) / sizeof *(options) }
+#define OPTION_SET_HINTS(options, hints)                                                                     \
+  { (options), sizeof(options) / sizeof *(options), (hints) }
+#define OPTION_SET(options) OPTION_SET_HINTS(options, NULL)
 
 /* The members tls, sni, no_verify, verify_name and ca of a struct that says how to connect. */
 #define OPTIONS_TLS(type)                                                                                    \

@@ -51,7 +51,17 @@ static const struct option options[] = {
     PEER("proxy_protocol", OPTION_SMALL, proxy_protocol),
     PEER("lenient", OPTION_LENIENT, lenient),
 };
-static const struct option_set option_set = OPTION_SET(options);
+static const struct option_hint hints[] = {
+    {"h2c", "a peer without TLS is asked over HTTP/2 with http2 = true"},
+    {"h2", "write http2 = true, or by TLS alpn = \"h2\""},
+    {"url", "write address = \"host:port\", and tls = true for https"},
+    {"host", "write address = \"host:port\""},
+    {"port", "write address = \"host:port\""},
+    {"timeout", "there are connect_timeout, first_byte_timeout, read_timeout and send_timeout"},
+    {"ssl", "write tls = true"},
+    {"compress", "it is an option of perilune.listen"},
+    {NULL, NULL}};
+static const struct option_set option_set = OPTION_SET_HINTS(options, hints);
 
 static __attribute__((cold)) void refuse(const struct task *task, const char *why) {
   hook_failure_tell(task, "expected a peer, a table like { address = \"1.2.3.4:443\", tls = true }: %s", why);

@@ -33,14 +33,28 @@ static const struct task *task_of(const struct exchange *x) {
   return running && running->script == script && running->hook != TASK_NO_HOOK ? running : NULL;
 }
 
-static __attribute__((cold)) void refuse_phase(lua_State *L, const struct task *task, const char *call) {
+/* "request_filter, upstream_peer": the names of `phases`. -0 +1 */
+static const char *push_phases(lua_State *L, unsigned phases) {
+  luaL_Buffer list;
+  luaL_buffinit(L, &list);
+  for (unsigned hook = 0, count = 0; hook < HOOK_COUNT; hook++) {
+    if (!(phases & 1u << hook)) continue;
+    luaL_addstring(&list, count++ ? ", " : "");
+    luaL_addstring(&list, hook_name((enum hook)hook));
+  }
+  luaL_pushresult(&list);
+  return lua_tostring(L, -1);
+}
+
+static __attribute__((cold)) void refuse_phase(lua_State *L, const struct task *task, unsigned phases,
+                                               const char *call) {
   if (!task) handle_raise(L, "%s is not allowed outside of the exchange's hooks", call);
-  handle_raise(L, "%s is not allowed in %s", call, hook_name(task->hook));
+  handle_raise(L, "%s is not allowed in %s, only in %s", call, hook_name(task->hook), push_phases(L, phases));
 }
 
 void session_phase(lua_State *L, const struct exchange *x, unsigned phases, const char *call) {
   const struct task *task = task_of(x);
-  if (!task || !(phases & 1u << task->hook)) refuse_phase(L, task, call);
+  if (!task || !(phases & 1u << task->hook)) refuse_phase(L, task, phases, call);
 }
 
 /* The exchange of the session that is argument 1. */

@@ -15,7 +15,7 @@ struct exchange;
 
 /* The exchange of the session at `index`; raises where it is none, or has ended. */
 struct exchange *session_check(lua_State *L, int index);
-/* Raises "<call> is not allowed in <phase>" unless the hook that runs is in `phases`. */
+/* Raises "<call> is not allowed in <phase>, only in <phases>" unless the hook that runs is in `phases`. */
 void session_phase(lua_State *L, const struct exchange *x, unsigned phases, const char *call);
 /* session:respond and session:reset -2 +1, and core.answer_fields -0 +1, in lua/api/answer.c. */
 int session_respond(lua_State *L);

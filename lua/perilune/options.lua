@@ -91,7 +91,10 @@ local kinds = {
   end },
 }
 
-local function names(valid) return table.concat(check.names(valid), ", ") end
+-- Behind a name that is none of them.
+local function valid_names(valid)
+  return next(valid) and "; valid are " .. table.concat(check.names(valid), ", ") or "; it has no options"
+end
 
 local function show(value)
   if type(value) == "string" then return ("'%s'"):format((("%q"):format(value):sub(2, -2))) end
@@ -116,7 +119,7 @@ function options.declared(fn) return declared[fn] end
 function options.fault_of_name(call, name, valid)
   if valid[name] then return nil end
   local hint = check.hint(name, check.names(valid))
-  return ("%s: unknown option %s%s; valid are %s"):format(call, show(name), hint, names(valid))
+  return ("%s: unknown option %s%s%s"):format(call, show(name), hint, valid_names(valid))
 end
 
 --- What is wrong with the value of an option, which is not nil; nil: nothing.

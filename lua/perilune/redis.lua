@@ -18,7 +18,14 @@ local Client = { __name = "perilune.redis.client" }
 Client.__index = function(_, name)
   local method = rawget(Client, name)
   if method or type(name) ~= "string" or name:sub(1, 2) == "__" then return method end
-  check.raise(("perilune.redis.client has no method '%s'%s"):format(name, check.meant(name, check.names(Client))))
+  local meant = check.meant(name, check.names(Client))
+  local command = not meant:find "did you mean" and name:find "^%a+$"
+    and ('; a command of Redis is written client:call("%s", ...)'):format(name:upper()) or ""
+  check.raise(("perilune.redis.client has no method '%s'%s%s"):format(name, meant, command))
+end
+Client.__newindex = function(_, name)
+  check.raise(("perilune.redis.client keeps no fields, such as '%s': keep your own data in a table, or in the ctx of "
+    .. "the request; options belong into redis.new(address, { ... })"):format(tostring(name)))
 end
 
 local valid = {
@@ -103,8 +110,13 @@ end
 
 --- A client of the server at "host:port", "name:port" or "unix:/path"; lua/perilune/types_redis.lua has the options. It
 --- connects when it is first used. Misuse raises.
-function redis.new(address, given)
-  check.string("redis.new", 1, address)
+function redis.new(address, given, ...)
+  if address == redis then check.raise 'redis.new is called with a dot, not with a colon: redis.new("host:6379", {})' end
+  if type(address) ~= "string" then
+    check.raise(('redis.new: argument 1, the address, is a %s value: write redis.new("host:6379", { ... })'):format(
+      type(address)))
+  end
+  check.no_more("redis.new", "options are one table, the second argument", ...)
   local read = options.read("redis.new", given, valid)
   local settings = { address = address, options = read, of_link = {} }
   for _, name in ipairs(of_link) do settings.of_link[name] = read[name] end

@@ -44,6 +44,9 @@ local function judge(name)
   if type(name) ~= "string" or name == "" then
     return ('expected the name of a command, like "GET", got a %s value'):format(type(name))
   end
+  if name:find "%s" then
+    return 'it has a space in it: each word is an argument of its own, as in call("GET", key)'
+  end
   local upper = name:upper()
   local verdict = refused[upper] or depends[upper] or false
   if known_count < 500 then known[name], known_count = verdict, known_count + 1 end

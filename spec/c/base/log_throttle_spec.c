@@ -90,7 +90,7 @@ IT("shows of the lines left out the first with all that was said, to the end of 
   memset(id, 'f', sizeof id - 1);
   id[sizeof id - 1] = '\0';
   begin();
-  for (int i = 0; i < 21; i++)
+  for (int i = 0; i <= LOG_THROTTLE_LINES; i++)
     log_warn(
         "request_filter failed: /etc/perilune/gateway/policy.lua:5: no luck today, and none is to be expected"
         " before the backend is up again (GET /orders/1 of client 203.0.113.100:54321, request id %s)\nmore",
@@ -100,7 +100,7 @@ IT("shows of the lines left out the first with all that was said, to the end of 
   snprintf(wanted, sizeof wanted, "request id %s)\n", id);
   CHECK(strstr(written, wanted) && !strstr(written, "more)"));
   forget();
-  for (int i = 0; i < 21; i++) log_warn("%0400d request id 7f3a %0200d", 0, 0);
+  for (int i = 0; i <= LOG_THROTTLE_LINES; i++) log_warn("%0400d request id 7f3a %0200d", 0, 0);
   forget();
   log_flush();
   CHECK(strstr(written, " request id 7f3a 0") && strstr(written, "0...\n"));
