@@ -111,7 +111,7 @@ end
 --- A client of the server at "host:port", "name:port" or "unix:/path"; lua/perilune/types_redis.lua has the options. It
 --- connects when it is first used. Misuse raises.
 function redis.new(address, given, ...)
-  if address == redis then check.raise 'redis.new is called with a dot, not with a colon: redis.new("host:6379", {})' end
+  if address == redis then check.raise 'redis.new is called with a dot, not with a colon: redis.new("host:6379")' end
   if type(address) ~= "string" then
     check.raise(('redis.new: argument 1, the address, is a %s value: write redis.new("host:6379", { ... })'):format(
       type(address)))
