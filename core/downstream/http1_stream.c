@@ -85,6 +85,15 @@ static struct str behind_continue(struct exchange *x, struct str text) {
   return arena_printf(&x->arena, CONTINUE "%.*s", STR_ARG(text));
 }
 
+/* A response that has no body says so by its stream where it comes over HTTP/2. Here a length must, or the client takes
+ * what follows for its body (RFC 9112 section 6.3). */
+static struct body body_of(const struct exchange *x, const struct stream_head *given) {
+  unsigned status = given->response->status;
+  bool has_none = status < 200 || status == 204 || status == 304 || x->request.method == METHOD_HEAD;
+  bool is_silent = given->kind == HEAD_FINAL && given->body.framing == FRAMING_NONE;
+  return is_silent && !has_none ? (struct body){FRAMING_LENGTH, 0} : given->body;
+}
+
 static bool head(struct stream *s, const struct stream_head *given, struct str *text, struct sink *sink) {
   struct exchange *x = s->exchange;
   *sink = (struct sink){.conn = &s->downstream->conn};
@@ -95,7 +104,7 @@ static bool head(struct stream *s, const struct stream_head *given, struct str *
   bool closed = x->sent.closes;
   if (given->kind != HEAD_INTERIM && ends_connection(x, given)) x->sent.closes = true;
   struct writer_hop hop = hop_of(x, given);
-  *text = writer_response(&x->arena, given->response, given->body, &hop);
+  *text = writer_response(&x->arena, given->response, body_of(x, given), &hop);
   if (!text->ptr) x->sent.closes = closed;
   if (text->ptr && given->continues) *text = behind_continue(x, *text);
   return text->ptr != NULL;

@@ -88,10 +88,15 @@ static bool take_priority(struct h2_session *s, const struct h2_frame_head *fram
   return false;
 }
 
+static bool is_idle(const struct h2_session *s, int32_t id) {
+  if (s->config.is_server) return id > s->ids.last;
+  return id % 2 == 0 || (uint32_t)id >= nghttp2_session_get_next_stream_id(s->ng);
+}
+
 /* Section 6.9: of a stream it is an error of that stream alone. */
 static bool take_window(struct h2_session *s, const struct h2_frame_head *frame) {
   bool is_zero = frame->payload && frame->length == 4 && !number_at(frame->payload);
-  bool is_of_stream = frame->id && (!s->config.is_server || frame->id <= s->ids.last);
+  bool is_of_stream = frame->id && !is_idle(s, frame->id);
   if (!is_zero || !is_of_stream || s->is_in_block) return true;
   struct h2_stream *stream = h2_stream_live(s, frame->id);
   if (stream) h2_stream_fault(stream, H2_PROTOCOL_ERROR, "a WINDOW_UPDATE of 0");
@@ -129,6 +134,9 @@ bool h2_inspect(struct h2_session *s, const struct h2_frame_head *frame) {
   case NGHTTP2_DATA: take_data(s, frame); return true;
   case NGHTTP2_RST_STREAM:
   case NGHTTP2_GOAWAY: return true;
+  case NGHTTP2_PUSH_PROMISE: /* section 8.4: a server knows of our ENABLE_PUSH before it knows of any request */
+    h2_session_fail(s, H2_PROTOCOL_ERROR, "a PUSH_PROMISE, which nobody may send");
+    return true;
   case NGHTTP2_SETTINGS: note_windows(s); break;
   }
   h2_session_spend(s, H2_COST_CONTROL, "too many frames without head or body");

@@ -241,6 +241,12 @@ static enum io await_head(struct call *call, enum error *error, const char **why
   return IO_AGAIN;
 }
 
+/* Section 8.1.1. What is only longer than we take is nobody's fault. */
+static void blame(struct http2_call *c, const struct h2_head *head) {
+  bool is_long = head->bytes > c->limits.head_bytes || head->headers.count >= c->limits.fields;
+  if (!is_long) h2_stream_blame(c->h2, H2_PROTOCOL_ERROR, head->why);
+}
+
 static bool take_head(struct call *call, size_t *bytes, const char **why) {
   struct http2_call *c = of(call);
   struct h2_head *given = c->next;
@@ -249,6 +255,7 @@ static bool take_head(struct call *call, size_t *bytes, const char **why) {
   enum error error = h2_head_response(given, c->method, &call->exchange->response);
   *bytes = given->bytes;
   *why = given->why;
+  if (error != ERROR_NONE) blame(c, given);
   return error == ERROR_NONE;
 }
 
