@@ -3,8 +3,7 @@
 #include "base/escape.h"
 
 #include "base/check.h"
-
-static const char digits[] = "0123456789abcdef";
+#include "base/hex.h"
 
 /* Bytes of the UTF-8 sequence at the start of `s` (RFC 3629 section 4); 0: it is none. */
 static size_t sequence(struct str s) {
@@ -36,8 +35,8 @@ static size_t put_code(const unsigned char *p, size_t bytes, char piece[8]) {
   unsigned code =
       bytes == 2 ? (p[0] & 31u) << 6 | (p[1] & 63u) : (p[0] & 15u) << 12 | (p[1] & 63u) << 6 | (p[2] & 63u);
   memcpy(piece,
-         (char[]){'\\', 'u', digits[code >> 12], digits[code >> 8 & 15], digits[code >> 4 & 15],
-                  digits[code & 15]},
+         (char[]){'\\', 'u', hex_lower[code >> 12], hex_lower[code >> 8 & 15], hex_lower[code >> 4 & 15],
+                  hex_lower[code & 15]},
          6);
   return 6;
 }
@@ -50,7 +49,7 @@ static size_t json_piece(struct str text, char piece[8], size_t *length) {
   if (c == '"' || c == '\\') {
     memcpy(piece, (char[]){'\\', (char)c}, *length = 2);
   } else if (c < 0x20 || c == 0x7f) {
-    memcpy(piece, (char[]){'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]}, *length = 6);
+    memcpy(piece, (char[]){'\\', 'u', '0', '0', hex_lower[c >> 4], hex_lower[c & 15]}, *length = 6);
   } else if (taken == 0) {
     memcpy(piece, "\\ufffd", *length = 6);
     taken = 1;
@@ -78,7 +77,7 @@ static size_t label_piece(struct str text, char piece[8], size_t *length) {
 }
 
 static size_t put_hex(unsigned char c, char piece[8]) {
-  memcpy(piece, (char[]){'\\', 'x', digits[c >> 4], digits[c & 15]}, 4);
+  memcpy(piece, (char[]){'\\', 'x', hex_lower[c >> 4], hex_lower[c & 15]}, 4);
   return 4;
 }
 

@@ -4,6 +4,7 @@
 // section, which must be whole to be used, stays where it is until it is.
 #include "http/chunked.h"
 
+#include "base/hex.h"
 #include "http/grammar.h"
 
 static enum chunked_state size_byte(struct chunked *c, char byte);
@@ -63,15 +64,11 @@ static size_t take_data(struct chunked *c, char *to, const char *from, size_t co
   return count;
 }
 
-static unsigned hex_value(char digit) {
-  return grammar_is_digit(digit) ? (unsigned)(digit - '0') : (unsigned)(ascii_lower(digit) - 'a' + 10);
-}
-
 /* chunk-size = 1*HEXDIG, leading zeros included. Below 2^63, so that nobody's sum of sizes wraps. */
 static enum chunked_state size_byte(struct chunked *c, char byte) {
   if (grammar_is(byte, CLASS_HEX)) {
     if (c->left > INT64_MAX >> 4 || ++c->line_bytes > CHUNKED_LINE_BYTES) return CHUNKED_BAD;
-    c->left = c->left << 4 | hex_value(byte);
+    c->left = c->left << 4 | (unsigned)hex_value(byte);
     return CHUNKED_SIZE;
   }
   if (c->line_bytes == 0) return CHUNKED_BAD;
@@ -182,10 +179,9 @@ static size_t take_trailers(struct chunked *c, const char *bytes, size_t count) 
 }
 
 char *chunked_head(char *end, size_t length) {
-  static const char digits[] = "0123456789abcdef";
   *--end = '\n';
   *--end = '\r';
-  do *--end = digits[length & 15];
+  do *--end = hex_lower[length & 15];
   while (length >>= 4);
   return end;
 }

@@ -2,6 +2,7 @@
 // grpc: see grpc.h.
 #include "http/grpc.h"
 
+#include "base/hex.h"
 #include "http/grammar.h"
 
 enum { DIGITS_MOST = 8, MS_PER_S = 1000, S_PER_MINUTE = 60, S_PER_HOUR = 3600 };
@@ -52,20 +53,15 @@ enum grpc_status grpc_status_of(unsigned http_status) {
 static bool stands_for_itself(char c) { return c >= ' ' && c <= '~' && c != '%'; }
 
 struct str grpc_message(struct arena *arena, struct str text) {
-  static const char digits[] = "0123456789ABCDEF";
   size_t length = 0;
-  for (size_t i = 0; i < text.len; i++) length += stands_for_itself(text.ptr[i]) ? 1 : 3;
+  for (size_t i = 0; i < text.len; i++) length += stands_for_itself(text.ptr[i]) ? 1 : HEX_PERCENT_BYTES;
   if (length == text.len) return text;
   char *bytes = arena_alloc(arena, length), *at = bytes;
   for (size_t i = 0; i < text.len; i++) {
-    unsigned char c = (unsigned char)text.ptr[i];
-    if (stands_for_itself(text.ptr[i])) {
-      *at++ = (char)c;
-      continue;
-    }
-    *at++ = '%';
-    *at++ = digits[c >> 4];
-    *at++ = digits[c & 15];
+    if (stands_for_itself(text.ptr[i]))
+      *at++ = text.ptr[i];
+    else
+      at += hex_put_percent(at, text.ptr[i]);
   }
   return (struct str){bytes, length};
 }

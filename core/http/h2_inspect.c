@@ -4,6 +4,8 @@
 // which the other side may not know yet, and else a fault (RFC 9113 section 5.1).
 #include "http/h2_parts.h"
 
+#include "base/big_endian.h"
+
 enum {
   BLOCK_OVERHEAD = 16384, /* a compressed block may be so much longer than the list of its fields */
   CONTINUATIONS_MOST = 8
@@ -73,9 +75,7 @@ static void take_data(struct h2_session *s, const struct h2_frame_head *frame) {
 
 /* --- frames of a few bytes ------------------------------------------------------------------------ */
 
-static uint32_t number_at(const uint8_t *at) {
-  return ((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]) & 0x7fffffff;
-}
+static uint32_t number_at(const uint8_t *at) { return big_endian_32(at) & 0x7fffffff; }
 
 /* Obsolete, which our SETTINGS say, but not without rules (section 6.3). True: nghttp2 says what is wrong. */
 static bool take_priority(struct h2_session *s, const struct h2_frame_head *frame) {

@@ -4,15 +4,16 @@
 
 #include <string.h>
 
+#include "base/big_endian.h"
+
 enum { PRIORITY = 2, RST_STREAM = 3, PING = 6, WINDOW_UPDATE = 8 };
 
 static struct h2_frame_head head_of(const uint8_t *at) {
   return (struct h2_frame_head){
-      .length = (uint32_t)at[0] << 16 | (uint32_t)at[1] << 8 | at[2],
+      .length = big_endian_24(at),
       .type = at[3],
       .flags = at[4],
-      .id = (int32_t)(((uint32_t)at[5] << 24 | (uint32_t)at[6] << 16 | (uint32_t)at[7] << 8 | at[8]) &
-                      0x7fffffff),
+      .id = (int32_t)(big_endian_32(at + 5) & 0x7fffffff),
   };
 }
 

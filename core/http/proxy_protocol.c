@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/un.h>
 
+#include "base/big_endian.h"
 #include "base/check.h"
 
 static const struct str signature_1 = STR_INIT("PROXY ");
@@ -159,7 +160,7 @@ static bool parse_family(unsigned family, const char *at, size_t count, struct p
 static enum proxy_protocol_result parse_binary(const char *bytes, size_t count, struct proxy_protocol *header,
                                                size_t *length) {
   unsigned char command = (unsigned char)bytes[12], family = (unsigned char)bytes[13];
-  size_t rest = (size_t)(unsigned char)bytes[14] << 8 | (unsigned char)bytes[15];
+  size_t rest = big_endian_16(bytes + 14);
   if (command != COMMAND_LOCAL && command != COMMAND_PROXY) return PROXY_PROTOCOL_BAD;
   if ((family >> 4) > FAMILY_LOCAL || (family & 15) > 2) return PROXY_PROTOCOL_BAD;
   if (FIXED_BYTES + rest > PROXY_PROTOCOL_LONGEST) return PROXY_PROTOCOL_BAD;

@@ -117,6 +117,7 @@ static bool take_date(struct str *rest, struct structured_value *value) {
   return true;
 }
 
+/* Of a display string, which has no upper case. */
 static int hex_of(char c) { return grammar_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
 
 /* How many bytes follow the first byte of a UTF-8 sequence; -1: it is none. The bounds of the byte behind it exclude

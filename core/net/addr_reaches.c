@@ -3,6 +3,7 @@
 // "every address" and "this machine".
 #include <arpa/inet.h>
 
+#include "base/big_endian.h"
 #include "net/addr.h"
 
 /* An IPv4 address, plain or inside of an IPv6 one (::ffff:1.2.3.4); host order. */
@@ -12,8 +13,7 @@ static bool is_ipv4(const struct addr *addr, uint32_t *ip) {
   if (addr_family(addr) == AF_INET)
     *ip = ntohl(addr->socket.in4.sin_addr.s_addr);
   else if (IN6_IS_ADDR_V4MAPPED(six))
-    *ip = (uint32_t)six->s6_addr[12] << 24 | (uint32_t)six->s6_addr[13] << 16 |
-          (uint32_t)six->s6_addr[14] << 8 | six->s6_addr[15];
+    *ip = big_endian_32(six->s6_addr + 12);
   else
     return false;
   return true;

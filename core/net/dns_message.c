@@ -7,6 +7,7 @@
 #include <ares.h>
 #include <stdlib.h>
 
+#include "base/big_endian.h"
 #include "base/check.h"
 #include "base/memory.h"
 
@@ -21,9 +22,6 @@ struct record {
   struct message data; /* its end is that of the message: names may point back */
   size_t length;
 };
-
-static unsigned number16(const unsigned char *at) { return (unsigned)at[0] << 8 | at[1]; }
-static unsigned number32(const unsigned char *at) { return number16(at) << 16 | number16(at + 2); }
 
 static size_t left(const struct message *m) {
   CHECK(m->start <= m->at && m->at <= m->end);
@@ -48,13 +46,13 @@ static bool take_name(struct message *m, char *text, size_t room) {
 static bool take_record(struct message *m, struct record *record) {
   if (!take_name(m, NULL, 0) || left(m) < RECORD_HEAD) return false;
   const unsigned char *head = m->at;
-  unsigned ttl_s = number32(head + 4);
+  unsigned ttl_s = big_endian_32(head + 4);
   m->at += RECORD_HEAD;
-  *record = (struct record){.type = number16(head),
-                            .class = number16(head + 2),
+  *record = (struct record){.type = big_endian_16(head),
+                            .class = big_endian_16(head + 2),
                             .ttl_s = ttl_s >> 31 ? 0 : ttl_s, /* RFC 2181 section 8 */
                             .data = *m,
-                            .length = number16(head + 8)};
+                            .length = big_endian_16(head + 8)};
   if (left(m) < record->length) return false;
   m->at += record->length;
   return true;
@@ -64,9 +62,8 @@ static bool take_record(struct message *m, struct record *record) {
 static bool take_service(struct message m, struct resolver_service *service) {
   char host[sizeof service->address.host];
   if (left(&m) < SERVICE_HEAD) return false;
-  *service = (struct resolver_service){.priority = (unsigned short)number16(m.at),
-                                       .weight = (unsigned short)number16(m.at + 2)};
-  service->address = (struct addr){.kind = ADDR_NAME, .port = (unsigned short)number16(m.at + 4)};
+  *service = (struct resolver_service){.priority = big_endian_16(m.at), .weight = big_endian_16(m.at + 2)};
+  service->address = (struct addr){.kind = ADDR_NAME, .port = big_endian_16(m.at + 4)};
   m.at += SERVICE_HEAD;
   if (!take_name(&m, host, sizeof host) || !host[0] || service->address.port == 0) return false;
   memcpy(service->address.host, host, sizeof host);
@@ -112,7 +109,7 @@ static void take_authority(const struct record *record, struct dns_records *reco
   if (record->type != DNS_SOA || record->class != CLASS_IN) return;
   m.end = m.at + record->length;
   if (!take_name(&m, NULL, 0) || !take_name(&m, NULL, 0) || left(&m) < SOA_NUMBERS) return;
-  unsigned minimum = number32(m.at + SOA_NUMBERS - 4);
+  unsigned minimum = big_endian_32(m.at + SOA_NUMBERS - 4);
   hold_no_longer_than(records, minimum < record->ttl_s ? minimum : record->ttl_s);
 }
 
@@ -122,16 +119,16 @@ bool dns_message_read(const unsigned char *message, size_t length, enum dns_type
   struct record record;
   *records = (struct dns_records){0};
   if (length < HEADER) return false;
-  for (unsigned questions = number16(message + 4); questions > 0; questions--) {
+  for (unsigned questions = big_endian_16(message + 4); questions > 0; questions--) {
     if (!take_name(&m, NULL, 0) || left(&m) < QUESTION_END) return false;
     m.at += QUESTION_END;
   }
-  for (unsigned count = number16(message + 6); count > 0; count--) {
+  for (unsigned count = big_endian_16(message + 6); count > 0; count--) {
     if (!take_record(&m, &record)) return false;
     take_answer(&record, type, records);
   }
   if (records->count > 0) return true;
-  for (unsigned count = number16(message + 8); count > 0 && take_record(&m, &record); count--)
+  for (unsigned count = big_endian_16(message + 8); count > 0 && take_record(&m, &record); count--)
     take_authority(&record, records);
   return true;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/hex.h"
 #include "base/memory.h"
 #include "http/grammar.h"
 #include "lua/api/json.h"
@@ -76,17 +77,11 @@ static bool read_number(struct reader *r, const char **why) {
 
 /* --- strings ---------------------------------------------------------------------------------------------- */
 
-static int hex_of(char c) {
-  if (grammar_is_digit(c)) return c - '0';
-  c = ascii_lower(c);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The four digits behind \u, which are taken; -1: they are none. */
 static int read_unit(struct reader *r) {
   int unit = 0;
   for (int i = 0; i < 4; i++, r->at++) {
-    int digit = hex_of(*r->at);
+    int digit = hex_value(*r->at);
     if (digit < 0) return -1;
     unit = unit << 4 | digit;
   }

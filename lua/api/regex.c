@@ -5,6 +5,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "base/big_endian.h"
 #include "base/str.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
@@ -115,7 +116,7 @@ static void set_names(lua_State *L, const struct search *s) {
   pcre2_pattern_info(s->regex->code, PCRE2_INFO_NAMEENTRYSIZE, &size);
   pcre2_pattern_info(s->regex->code, PCRE2_INFO_NAMETABLE, &entry);
   for (; count-- > 0; entry += size)
-    if (push_group(L, s, (uint32_t)entry[0] << 8 | entry[1])) lua_setfield(L, -2, (const char *)entry + 2);
+    if (push_group(L, s, big_endian_16(entry))) lua_setfield(L, -2, (const char *)entry + 2);
 }
 
 /* -0 +2 */

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// big_endian: numbers as networks have them, the highest byte first, at any address.
+#ifndef PERILUNE_BASE_BIG_ENDIAN_H
+#define PERILUNE_BASE_BIG_ENDIAN_H
+
+#include <stdint.h>
+
+static inline uint16_t big_endian_16(const void *bytes) {
+  const unsigned char *at = bytes;
+  return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+static inline uint32_t big_endian_24(const void *bytes) {
+  const unsigned char *at = bytes;
+  return (uint32_t)at[0] << 16 | (uint32_t)at[1] << 8 | at[2];
+}
+
+static inline uint32_t big_endian_32(const void *bytes) {
+  const unsigned char *at = bytes;
+  return (uint32_t)at[0] << 24 | big_endian_24(at + 1);
+}
+
+#endif
