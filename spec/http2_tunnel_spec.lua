@@ -4,11 +4,15 @@
 local frames = require "frames"
 local perilune = require "perilune"
 local scene = require "scene"
+local sockets = require "sockets"
 
 after_each(require("cleanup").run)
 
 local SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" ..
-  "Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
+  "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
+
+-- The answer to a request for a WebSocket.
+local function switch(request) return SWITCH:format(sockets.accept_of(request.headers.sec_websocket_key)) end
 
 local function echo(at)
   while true do
@@ -18,8 +22,7 @@ local function echo(at)
   end
 end
 local function switching(at)
-  at:read_request()
-  at:send(SWITCH)
+  at:send(switch(at:read_request()))
   echo(at)
 end
 
@@ -84,7 +87,7 @@ describe("a WebSocket over HTTP/2", function()
         local request = at:read_request()
         if not request then return end
         if request.headers.upgrade then
-          at:send(SWITCH)
+          at:send(switch(request))
           ended = at:receive_some() or "ended"
           return
         end
@@ -103,8 +106,7 @@ describe("a WebSocket over HTTP/2", function()
 
   it("is reset with CONNECT_ERROR where the peer's connection breaks (RFC 9113 8.5)", function()
     local connection = open(function(at)
-      at:read_request()
-      at:send(SWITCH)
+      at:send(switch(at:read_request()))
       at:read(1)
       at:reset()
     end)

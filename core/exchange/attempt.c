@@ -193,7 +193,9 @@ enum step_result attempt_read_response(struct exchange *x) {
 }
 
 bool attempt_is_blameless(const struct exchange *x, enum error error) {
-  return error == ERROR_UPSTREAM_LEAVING || (x->now.reused && error_info(error)->retry == RETRY_REUSED);
+  bool is_its_right =
+      error == ERROR_UPSTREAM_LEAVING || error == ERROR_HTTP1_REQUIRED || error == ERROR_TUNNEL_NOT_OFFERED;
+  return is_its_right || (x->now.reused && error_info(error)->retry == RETRY_REUSED);
 }
 
 /* What the backend is told. */
@@ -278,7 +280,7 @@ static bool is_without_answer(enum error error) {
   return error == ERROR_UPSTREAM_CLOSED || error == ERROR_UPSTREAM_WRITE ||
          error == ERROR_RESPONSE_TRUNCATED || error == ERROR_BAD_RESPONSE ||
          error == ERROR_FIRST_BYTE_TIMEOUT || error == ERROR_UPSTREAM_SEND_TIMEOUT ||
-         error == ERROR_STREAM_RESET;
+         error == ERROR_STREAM_RESET || error == ERROR_TUNNEL_NOT_OFFERED;
 }
 
 /* A set asks another backend, as long as there is one, where a request may be handled twice (RFC 9110

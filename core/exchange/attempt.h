@@ -30,7 +30,8 @@ void attempt_send(struct exchange *x);
 void attempt_answered(struct exchange *x);
 /* Ends the attempt: its connection goes back to the pool if `reusable`, the peer is released. Harmless without one. */
 void attempt_end(struct exchange *x, bool reusable);
-/* That a peer ends a connection which waited in the pool, or which others use, is no fault of it. */
+/* That a peer ends a connection which waited in the pool, or which others use, is no fault of it; nor what it says
+ * that it does not take over HTTP/2. */
 bool attempt_is_blameless(const struct exchange *x, enum error error);
 /* May there be another attempt, as things stand? What the hook says counts where it is safe at all, else the
  * failure table. */

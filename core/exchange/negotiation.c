@@ -2,10 +2,13 @@
 // negotiation: an Upgrade between client and peer. The proxy passes on the protocols that it can tunnel
 // (http/upgrade), and says which it cannot; the 101 takes effect after the request. The hard problem is that three
 // parties must agree on where HTTP ends: in case of doubt there is no tunnel.
+#include "base/base64.h"
 #include "base/log.h"
 #include "exchange/peer.h"
 #include "exchange/walk.h"
 #include "http/upgrade.h"
+#include "http/websocket.h"
+#include "net/tls_crypto.h"
 
 void negotiation_tell(struct exchange *x) {
   enum { TOLD_MOST = 64 };
@@ -43,6 +46,25 @@ void negotiation_tell_peer(const struct exchange *x) {
             STR_ARG(x->now.peer->options.address), why);
 }
 
+struct str negotiation_accept(struct arena *arena, struct str key) {
+  struct str text = arena_printf(arena, "%.*s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", STR_ARG(key));
+  unsigned char digest[DIGEST_BYTES_MAX];
+  size_t length = crypto_digest(DIGEST_SHA1, text, digest);
+  if (!length) return (struct str){0};
+  char *accept = arena_alloc(arena, base64_room(length));
+  return (struct str){accept,
+                      base64_encode(accept, (struct str){(char *)digest, length}, base64_plain, true)};
+}
+
+/* The key of such a request is ours (RFC 8441 section 5.1), so nobody else can tell that the peer has read it. */
+static bool is_wrongly_accepted(const struct exchange *x) {
+  if (!x->request.is_extended_connect || !websocket_is(x->request.upgrade)) return false;
+  const struct field *given = headers_find(&x->response.headers, WEBSOCKET_ACCEPT);
+  struct arena *arena = x->response.headers.arena;
+  struct str wanted = negotiation_accept(arena, websocket_key(&x->now.request.headers));
+  return wanted.len && (!given || !str_equal(given->value, wanted));
+}
+
 /* RFC 9110 section 7.8: a server must not switch to what was not offered; nor where it has refused the rest of the
  * request, which would be the first of what the tunnel carries. NULL: fine. */
 const char *negotiation_fault(const struct exchange *x) {
@@ -51,7 +73,7 @@ const char *negotiation_fault(const struct exchange *x) {
     return "no 101 to a tunnel that the client of HTTP/2 asks for";
   if (x->response.status != 101) return NULL;
   if (!x->now.up.decoder.ended && !x->now.up.active) return "101 within a request that it does not read";
-  return upgrade_is_offered(x->now.request.upgrade, x->response.upgrade)
-             ? NULL
-             : "101 to what the request did not offer";
+  if (!upgrade_is_offered(x->now.request.upgrade, x->response.upgrade))
+    return "101 to what the request did not offer";
+  return is_wrongly_accepted(x) ? "a Sec-WebSocket-Accept that is not that of the key" : NULL;
 }

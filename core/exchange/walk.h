@@ -34,6 +34,8 @@ enum step_result attempt_read_response(struct exchange *x);
 /* negotiation.c: says what of the client's Upgrade is not passed on, before it is removed; and of a peer's. */
 void negotiation_tell(struct exchange *x) __attribute__((cold));
 void negotiation_tell_peer(const struct exchange *x) __attribute__((cold));
+/* The Sec-WebSocket-Accept that a key wants (RFC 6455 section 4.2.2); empty: this OpenSSL refuses the digest. Arena. */
+struct str negotiation_accept(struct arena *arena, struct str key);
 /* What is wrong with switching protocols by this 101; NULL: nothing, or it is none. */
 const char *negotiation_fault(const struct exchange *x);
 

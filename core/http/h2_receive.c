@@ -86,15 +86,19 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
   return 0;
 }
 
-/* How much body the stream may carry (section 8.1.1). What is wrong with the length is the judge's to say. */
+/* How much body the stream may carry (section 8.1.1). What is wrong with the length is the judge's to say. Behind a
+ * 2xx to CONNECT is a tunnel, which has none (RFC 9110 section 9.3.6). */
 static uint64_t length_of(const struct h2_stream *stream, const struct h2_head *head) {
   const struct field *field = headers_find_id(&head->headers, FIELD_CONTENT_LENGTH);
   struct str status = head->pseudo[H2_PSEUDO_STATUS];
   bool is_bodiless =
       head->block == H2_BLOCK_RESPONSE &&
       (stream->method == METHOD_HEAD || str_equal(status, STR("204")) || str_equal(status, STR("304")));
+  bool is_tunnel = head->block == H2_BLOCK_RESPONSE && stream->method == METHOD_CONNECT && status.len == 3 &&
+                   status.ptr[0] == '2';
   uint64_t length = UINT64_MAX;
   if (is_bodiless) return 0;
+  if (is_tunnel) return UINT64_MAX;
   return field && str_to_u64(field->value, &length) ? length : UINT64_MAX;
 }
 

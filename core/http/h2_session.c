@@ -294,6 +294,11 @@ uint32_t h2_session_limit(const struct h2_session *s, bool *is_settled) {
   return nghttp2_session_get_remote_settings(s->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 }
 
+bool h2_session_takes_connect(const struct h2_session *s) {
+  if (!s->has_settings) return false;
+  return nghttp2_session_get_remote_settings(s->ng, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+}
+
 bool h2_session_is_leaving(const struct h2_session *s) {
   return s->failed || s->is_left || s->is_leaving || !nghttp2_session_check_request_allowed(s->ng) ||
          nghttp2_session_get_next_stream_id(s->ng) >= (uint32_t)INT32_MAX - LAST_IDS;

@@ -151,6 +151,8 @@ unsigned h2_session_room(const struct h2_session *s);
 /* How many at once the other side takes, as its last SETTINGS said; UINT32_MAX: any number. It has sent none so far:
  * 0, and *is_settled is false. */
 uint32_t h2_session_limit(const struct h2_session *s, bool *is_settled);
+/* Of a client: the other side takes extended CONNECT (RFC 8441), as far as its SETTINGS have said so far. */
+bool h2_session_takes_connect(const struct h2_session *s);
 /* Of a client: no stream can be opened any more, however few there are. */
 bool h2_session_is_leaving(const struct h2_session *s);
 /* Streams that are not released. */

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // http2: HTTP/2 to peers. http2_peer.c knows all connections to one peer and which of them takes the next call,
-// http2_connection.c is one connection, http2_call.c what an exchange knows of the protocol (exchange/call.h).
+// http2_connection.c is one connection, http2_call.c what an exchange knows of the protocol (exchange/call.h), and
+// http2_tunnel.c what is special where it asks for a tunnel.
 //
 // Words. opening: a connection that does not take calls yet: it connects, shakes hands, or waits for the peer's first
 // SETTINGS. room: how many calls more a connection takes now. waiting: a call for which no connection has room so far.
+// tunnel: a request behind which, if the peer accepts it, a tunnel begins (http2_tunnel.c).
 //
 // Who owns what. An upstream owns its connection (struct http2_connection), and that its session. A call lives in its
 // exchange's arena and is that exchange's; it is in one list at a time, of the peer's waiting calls or of those of its
@@ -25,6 +27,14 @@ enum {
   HTTP2_STREAMS_FIRST = 1,  /* before SETTINGS have said how many the peer takes: it must take one */
   HTTP2_STREAMS_MOST = 100, /* of one connection, whatever the peer allows */
   HTTP2_SPARE = 16 << 20,   /* of a worker: bytes by which the windows of responses may grow in all */
+  HTTP2_REQUIRED_MS = 5 * 60 * 1000, /* for which a peer that wants HTTP/1.1 is asked over nothing else */
+};
+
+enum http2_tunnel {
+  HTTP2_TUNNEL_NONE,
+  HTTP2_TUNNEL_CONNECT,  /* RFC 9113 section 8.5 */
+  HTTP2_TUNNEL_EXTENDED, /* an Upgrade, as RFC 8441 has it: of peers that offer it */
+  HTTP2_TUNNEL_UNSAID    /* an Upgrade that HTTP/2 cannot say: behind a body, or of another method than GET */
 };
 
 /* A peer that may speak HTTP/2; of one worker. */
@@ -32,9 +42,10 @@ struct http2_peer {
   struct list connections; /* of struct http2_connection: those that take calls, or will */
   struct list waiting;     /* of struct http2_call; oldest first */
   unsigned waiting_count, opening;
-  unsigned streams;   /* that its last SETTINGS allow, at most HTTP2_STREAMS_MOST; 0: not known */
-  bool chooses_http1; /* where it has the choice: as far as its last handshake said */
-  bool is_serving;    /* waiting calls are given out, further up the stack */
+  unsigned streams;        /* that its last SETTINGS allow, at most HTTP2_STREAMS_MOST; 0: not known */
+  bool chooses_http1;      /* where it has the choice: as far as its last handshake said */
+  uint64_t http1_until_ms; /* it has said HTTP_1_1_REQUIRED */
+  bool is_serving;         /* waiting calls are given out, further up the stack */
 };
 
 struct http2_connection {
@@ -69,8 +80,11 @@ struct http2_call {
   struct h2_fields
       head; /* arena; of the request, until it is sent: it waits for what comes first behind it */
   enum method method;
-  struct h2_head *next; /* a response head that was found and not taken; NULL: none */
-  struct buf nothing;   /* what has come, before there is a stream */
+  enum http2_tunnel tunnel; /* that its request asks for */
+  struct str protocol;      /* arena; of an extended one */
+  enum error refusal;       /* why its request was not sent; ERROR_NONE */
+  struct h2_head *next;     /* a response head that was found and not taken; NULL: none */
+  struct buf nothing;       /* what has come, before there is a stream */
   bool wants_read;
   bool is_over;     /* nothing more comes, and nothing can be sent */
   bool had_no_room; /* when its request was to be sent */
@@ -98,6 +112,10 @@ void http2_peer_adopt(struct upstream *u);
 void http2_peer_settled(struct http2_connection *h, unsigned streams);
 /* The connection takes no calls any more. Harmless again. */
 void http2_peer_leave(struct http2_connection *h);
+/* The peer wants HTTP/1.1: later attempts go over that for a while, where they may choose. */
+void http2_peer_required_http1(struct peer *peer, uint64_t now_ms);
+/* May it be asked over HTTP/1.1 as well? */
+bool http2_peer_has_choice(const struct peer *peer);
 /* Adds its connections that speak HTTP/2, those of them without calls, and all calls. */
 struct http2_counts {
   unsigned connections, idle, calls;
@@ -139,5 +157,19 @@ void http2_call_detach(struct http2_call *c);
 void http2_call_lost(struct http2_call *c);
 /* It has news. */
 void http2_call_tell(struct http2_call *c, unsigned news);
+
+/* --- http2_tunnel.c --- */
+
+enum http2_tunnel http2_tunnel_of(const struct request *request);
+/* The request becomes what HTTP/2 has in its place, and the call knows which tunnel it asks for. */
+void http2_tunnel_prepare(struct http2_call *c, struct request *request, struct body *body);
+/* Why the prepared request must not be sent on this connection. ERROR_NONE: it may. */
+enum error http2_tunnel_refusal(const struct http2_call *c);
+const char *http2_tunnel_why(enum error refusal);
+/* What the request says of its end is not the stream's: a tunnel may follow. */
+bool http2_tunnel_may_follow(const struct http2_call *c);
+/* A head has come: a 2xx becomes what the exchange knows as the beginning of the tunnel, any other final one leaves
+ * none to wait for. */
+void http2_tunnel_answered(struct http2_call *c, struct response *response);
 
 #endif

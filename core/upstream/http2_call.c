@@ -148,9 +148,8 @@ static bool head(struct call *call, const struct request *request, struct body b
   struct http2_call *c = of(call);
   struct exchange *x = call->exchange;
   struct request plain = *request;
-  plain.upgrade = (struct str){0};
+  http2_tunnel_prepare(c, &plain, &body);
   c->head = h2_fields_of_request(&x->arena, &plain, body, c->peer->options.tls ? STR("https") : STR("http"));
-  c->method = request->method;
   c->limits = x->settings->head;
   c->limits.lenient = c->peer->options.lenient;
   *text = (struct str){0};
@@ -164,7 +163,9 @@ static bool begin(struct http2_call *c, bool ends) {
   struct exchange *x = c->call.exchange;
   struct h2_fields head = c->head;
   c->head.items = NULL;
-  if (http2_connection_is_open(h)) c->h2 = h2_session_request(h->session, &head, c->method, ends, &x->arena);
+  c->refusal = http2_connection_is_open(h) ? http2_tunnel_refusal(c) : ERROR_NONE;
+  if (http2_connection_is_open(h) && c->refusal == ERROR_NONE)
+    c->h2 = h2_session_request(h->session, &head, c->method, ends, &x->arena);
   c->had_no_room = !c->h2;
   if (!c->h2) return false;
   h->unsent--;
@@ -179,6 +180,7 @@ static enum io write_body(struct sink *sink, const struct str *parts, const stru
                           size_t *moved) {
   struct http2_call *c = sink->of;
   struct str rest[RELAY_PARTS];
+  if (http2_tunnel_may_follow(c)) end = NULL;
   const struct headers *trailers = end ? end->fields : NULL;
   bool ends = end && !(trailers && trailers->count);
   size_t total = 0;
@@ -218,14 +220,17 @@ static bool is_whole(const struct http2_call *c) {
 static enum error fault_of(const struct http2_call *c, const char **why) {
   const struct http2_connection *h = c->connection;
   const struct h2_stream *h2 = c->h2;
-  *why = NULL;
   bool is_lost = !http2_connection_is_open(h);
+  *why = c->refusal != ERROR_NONE ? http2_tunnel_why(c->refusal) : NULL;
+  if (c->refusal != ERROR_NONE) return c->refusal;
   if (!h2 || (is_lost && h2_stream_is_unsent(h2, h->written))) return ERROR_UPSTREAM_LEAVING;
   if (h2->was_refused && h2_session_is_leaving(h->session)) return ERROR_UPSTREAM_LEAVING;
   if (h2->was_refused) return ERROR_STREAM_REFUSED;
   *why = h2->why;
   if (h2->is_reset) return ERROR_BAD_RESPONSE;
   *why = is_lost ? (h->why[0] ? h->why : NULL) : h2_code_name(h2->code);
+  if (!is_lost && h2->code == H2_HTTP_1_1_REQUIRED && http2_peer_has_choice(c->peer))
+    return ERROR_HTTP1_REQUIRED;
   return is_lost ? h->error : ERROR_STREAM_RESET;
 }
 
@@ -235,6 +240,8 @@ static enum io await_head(struct call *call, enum error *error, const char **why
   if (c->next) return IO_OK;
   if (c->is_over || c->had_no_room) {
     *error = fault_of(c, why);
+    if (*error == ERROR_HTTP1_REQUIRED)
+      http2_peer_required_http1(c->peer, loop_now_ms(call->exchange->proxy->loop));
     return IO_ERROR;
   }
   c->wants_read = true;
@@ -253,6 +260,7 @@ static bool take_head(struct call *call, size_t *bytes, const char **why) {
   CHECK(given);
   c->next = NULL;
   enum error error = h2_head_response(given, c->method, &call->exchange->response);
+  if (error == ERROR_NONE) http2_tunnel_answered(c, &call->exchange->response);
   *bytes = given->bytes;
   *why = given->why;
   if (error != ERROR_NONE) blame(c, given);

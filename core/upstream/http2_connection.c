@@ -230,6 +230,14 @@ static void note_settings(struct http2_connection *h) {
   schedule(h);
 }
 
+/* Of the streams that it takes no more, later attempts are to know. */
+static void note_goaway(struct http2_connection *h, uint64_t now_ms) {
+  const char *why;
+  bool by_peer;
+  if (h2_session_fault(h->session, &why, &by_peer) == H2_HTTP_1_1_REQUIRED && by_peer)
+    http2_peer_required_http1(h->upstream->peer, now_ms);
+}
+
 /* An answer to a PING alone is a sign of life, and no end of the silence. */
 static bool receive(struct http2_connection *h, const char *bytes, size_t count) {
   uint64_t now_ms = loop_now_ms(h->upstream->proxy->loop);
@@ -237,6 +245,7 @@ static bool receive(struct http2_connection *h, const char *bytes, size_t count)
   bool is_fine = h2_session_receive(h->session, bytes, count, now_ms);
   h->awaits_pong = false;
   if (count > PONG_BYTES || h2_session_pongs(h->session) == pongs) h->heard_ms = now_ms;
+  note_goaway(h, now_ms);
   if (h->is_opening) note_settings(h);
   read_news(h);
   if (!is_fine && http2_connection_is_open(h)) fail(h);

@@ -3,11 +3,16 @@
 // calls wait for it, as many as the peer is known to take at once, rather than open one each. Whatever becomes of it,
 // what waits is given out, waits for another, or fails: there is never a waiting call without an opening connection.
 //
+// A peer that has the choice (alpn = "h2,http/1.1") may be wanted over HTTP/1.1 all the same: for an Upgrade that its
+// HTTP/2 does not take, or because it has said HTTP_1_1_REQUIRED. Then the attempt goes on with another peer, which
+// differs in nothing but that it offers HTTP/1.1 alone: so it shares that one's connections, and none of these.
+//
 // The hard problem is a peer that chooses its protocol. Calls wait for a connection that turns out to speak HTTP/1.1:
 // then one of them gets it, and the others connect themselves, as do all later calls, until a handshake says otherwise.
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/ticks.h"
 #include "exchange/exchange.h"
@@ -21,6 +26,8 @@
 #include "upstream/pool.h"
 #include "upstream/upstream.h"
 
+static void wait(struct exchange *x, struct http2_call *c);
+
 struct http2_peer *http2_peer_new(void) {
   struct http2_peer *p = memory_zalloc(sizeof *p);
   list_init(&p->connections);
@@ -33,16 +40,83 @@ void http2_peer_free(struct http2_peer *p) {
   free(p);
 }
 
-static struct http2_connection *with_room(const struct http2_peer *p) {
+static bool needs_offer(const struct exchange *x) {
+  return http2_tunnel_of(&x->request) == HTTP2_TUNNEL_EXTENDED;
+}
+
+/* For an exchange; one that takes what it asks for, if there is one. Whether one takes it, its SETTINGS say. */
+static struct http2_connection *with_room(const struct http2_peer *p, const struct exchange *x) {
+  bool is_particular = needs_offer(x);
+  struct http2_connection *other = NULL;
   LIST_EACH(node, &p->connections) {
     struct http2_connection *h = LIST_ENTRY(node, struct http2_connection, link);
-    if (http2_connection_room(h)) return h;
+    if (!http2_connection_room(h) || (is_particular && h->is_opening)) continue;
+    if (!is_particular || h2_session_takes_connect(h->session)) return h;
+    other = h;
   }
-  return NULL;
+  return other;
 }
 
 static struct http2_call *first_waiting(const struct http2_peer *p) {
   return LIST_ENTRY(p->waiting.next, struct http2_call, link);
+}
+
+static struct exchange *exchange_of_first(const struct http2_peer *p) {
+  return first_waiting(p)->call.exchange;
+}
+
+/* --- HTTP/1.1 instead ---------------------------------------------------------------------------------------- */
+
+bool http2_peer_has_choice(const struct peer *peer) {
+  return peer->options.tls && peer->options.alpn == PEER_ALPN_BOTH;
+}
+
+void http2_peer_required_http1(struct peer *peer, uint64_t now_ms) {
+  if (!http2_peer_has_choice(peer)) return;
+  if (peer->http2->http1_until_ms <= now_ms)
+    log_about(LOG_INFO, peer->options.address, "peer %.*s: it wants HTTP/1.1 (HTTP_1_1_REQUIRED), for %u s",
+              STR_ARG(peer->options.address), HTTP2_REQUIRED_MS / 1000);
+  peer->http2->http1_until_ms = now_ms + HTTP2_REQUIRED_MS;
+}
+
+/* Those who have said what they take leave it out. One that is opening may say otherwise. */
+static bool offers_no_tunnel(const struct http2_peer *p) {
+  bool is_known = false;
+  LIST_EACH(node, &p->connections) {
+    const struct http2_connection *h = LIST_ENTRY(node, struct http2_connection, link);
+    if (h->is_opening || !http2_connection_is_open(h)) continue;
+    if (h2_session_takes_connect(h->session)) return false;
+    is_known = true;
+  }
+  return is_known;
+}
+
+static bool is_better_http1(const struct http2_peer *p, const struct exchange *x) {
+  if (p->http1_until_ms > loop_now_ms(x->proxy->loop)) return true;
+  switch (http2_tunnel_of(&x->request)) {
+  case HTTP2_TUNNEL_UNSAID: return true;
+  case HTTP2_TUNNEL_EXTENDED: return offers_no_tunnel(p);
+  case HTTP2_TUNNEL_NONE:
+  case HTTP2_TUNNEL_CONNECT: break;
+  }
+  return false;
+}
+
+/* The attempt has another peer then, and its former one may be gone. */
+static bool goes_over_http1(struct exchange *x) {
+  struct peer *peer = x->now.peer;
+  const char *why;
+  if (!http2_peer_has_choice(peer) || !is_better_http1(peer->http2, x)) return false;
+  struct peer_options options = peer->options;
+  options.alpn = PEER_ALPN_HTTP1;
+  struct peer *other = peer_intern(x->proxy, &options, &why);
+  if (!other) {
+    log_about(LOG_WARN, options.address, "peer %.*s: not over HTTP/1.1: %s", STR_ARG(options.address), why);
+    return false;
+  }
+  x->now.peer = other;
+  peer_release(x->proxy, peer);
+  return true;
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------- */
@@ -59,7 +133,7 @@ static void add_connection(struct upstream *u, const struct exchange *x) {
 static void open_one(struct proxy *proxy, struct peer *peer) {
   struct upstream *u = upstream_new(proxy, peer);
   upstream_enter(u, UPSTREAM_CONNECTING);
-  add_connection(u, first_waiting(peer->http2)->call.exchange);
+  add_connection(u, exchange_of_first(peer->http2));
   cell_add(&proxy->tally->upstream_opened, 1);
   u->http2->began = ticks_now();
   if (room_for_upstream(proxy))
@@ -173,7 +247,12 @@ void http2_peer_adopt(struct upstream *u) {
   add_connection(u, x);
   u->peer->http2->chooses_http1 = false;
   http2_connection_begin(u->http2);
-  http2_call_ready(http2_call_new(x), u->http2);
+  struct http2_call *c = http2_call_new(x);
+  if (needs_offer(x)) { /* which its SETTINGS bring, or do not */
+    wait(x, c);
+    return;
+  }
+  http2_call_ready(c, u->http2);
   exchange_run(x);
 }
 
@@ -209,8 +288,9 @@ static void wait(struct exchange *x, struct http2_call *c) {
 
 bool http2_peer_open(struct exchange *x) {
   struct http2_peer *p = x->now.peer->http2;
+  if (goes_over_http1(x)) return false;
   bool is_first = list_is_empty(&p->waiting);
-  struct http2_connection *h = is_first ? with_room(p) : NULL;
+  struct http2_connection *h = is_first ? with_room(p, x) : NULL;
   if (!h && p->chooses_http1) return false;
   struct http2_call *c = http2_call_new(x);
   if (h)
@@ -234,11 +314,15 @@ void http2_peer_serve(struct proxy *proxy, struct peer *peer) {
   if (p->is_serving) return;
   p->is_serving = true;
   peer_hold(peer);
-  while (!list_is_empty(&p->waiting) && (h = with_room(p))) {
+  while (!list_is_empty(&p->waiting) && (h = with_room(p, exchange_of_first(p)))) {
     struct http2_call *c = first_waiting(p);
+    struct exchange *x = c->call.exchange;
     http2_call_detach(c);
-    http2_call_ready(c, h);
-    exchange_run(c->call.exchange);
+    if (goes_over_http1(x))
+      x->now.call = NULL; /* and it connects anew */
+    else
+      http2_call_ready(c, h);
+    exchange_run(x);
   }
   p->is_serving = false;
   open_missing(proxy, peer);
