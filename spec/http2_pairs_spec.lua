@@ -79,6 +79,31 @@ for _, from in ipairs { "1.1", "2" } do
         assert.matches("trailers", origin.requests[1].headers.te)
       end)
 
+      -- HTTP/1.1 has no place for trailers behind a Content-Length (RFC 9112 6.5): there they are dropped, and nothing else.
+      it("a body of known length comes through with its trailers, where both sides can say them", function()
+        local seen
+        local proxy, origin = start(to, function(at)
+          local request = whole(at)
+          seen = request.trailers
+          at:respond { body = request.body, headers = { ["Content-Length"] = #request.body },
+            trailers = to == "2" and { ["X-Sum"] = "9", ["Content-Type"] = "a/b" } or nil }
+        end)
+        for _, body in ipairs { "abc", ("0123456789"):rep(20000) } do
+          local is_said = from == "2"
+          local response = ask(proxy, from, { method = "POST", body = body,
+            headers = { ["Content-Length"] = is_said and #body or nil, TE = is_said and "trailers" or nil },
+            trailers = is_said and { ["X-Count"] = "3", ["Content-Length"] = "1" } or nil })
+          assert.is_true(response.body == body)
+          assert.equal(tostring(#body), response.headers.content_length)
+          assert.equal(tostring(#body), origin.requests[#origin.requests].headers.content_length)
+          local passes = from == "2" and to == "2"
+          assert.equal(passes and "9" or nil, (response.trailers or {}).x_sum)
+          assert.equal(passes and "3" or nil, (seen or {}).x_count)
+          assert.is_nil((response.trailers or {}).content_type)
+          assert.is_nil((seen or {}).content_length)
+        end
+      end)
+
       it("responses without a body have none: to HEAD, 204 and 304", function()
         local proxy = start(to, function(at)
           local target = at.request.target

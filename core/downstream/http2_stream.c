@@ -66,7 +66,7 @@ void http2_stream_begin(struct http2 *http2, struct h2_stream *h2) {
 
 static enum io read_body(struct source *source, struct trailers *trailers) {
   struct http2_stream *s = source->of;
-  if (!s->h2) return IO_ERROR;
+  if (!s->h2 || s->h2->is_reset) return IO_ERROR;
   if (!h2_stream_is_all(s->h2)) return buf_len(&s->h2->in) ? IO_OK : IO_AGAIN;
   trailers->received = &s->h2->trailers;
   return IO_EOF;

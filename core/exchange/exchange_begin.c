@@ -44,8 +44,8 @@ void exchange_start(struct exchange *x, enum error error, const char *why) {
   struct body body = x->request.body;
   CHECK(x->stream && x->stream->exchange == x);
   if (error == ERROR_NONE) error = fault_of(x);
-  /* A source that is no conn tells its end itself. */
-  if (x->stream->source.ops && body.framing == FRAMING_CHUNKED) body.framing = FRAMING_CLOSE;
+  /* A source that is no conn tells its end itself, behind trailers, also where the length is known before. */
+  if (x->stream->source.ops && body.framing != FRAMING_NONE) body.framing = FRAMING_CLOSE;
   relay_begin(&x->now.up, body, body.framing, (struct str){0}, (struct str){0});
   x->now.up.active = false;
   x->now.up.limit = x->settings->body_bytes;

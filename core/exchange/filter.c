@@ -99,7 +99,7 @@ static void add_settled_codings(struct body_filter *f, struct codings *settled) 
 
 void filter_response(struct exchange *x, enum framing out) {
   const struct hooks *hooks = x->hooks;
-  bool has_trailers = hooks->response_trailer_filter && out == FRAMING_CHUNKED;
+  bool has_trailers = hooks->response_trailer_filter && x->down.trailers.allowed;
   bool is_stored = x->cache && cache_has_response(x), is_fill = exchange_background(x) == BACKGROUND_FILL;
   filter_none(&x->down);
   if (out == FRAMING_NONE || out == FRAMING_TUNNEL) return;

@@ -66,8 +66,14 @@ static void ask_for_body(struct exchange *x) {
   respond_continue(x);
 }
 
+/* What is known to come is not read first. */
+static bool is_known_too_large(const struct exchange *x) {
+  return x->request.body.framing == FRAMING_LENGTH && !x->body.feeds_filter &&
+         x->request.body.length > x->now.up.limit;
+}
+
 void request_body_pump(struct exchange *x) {
-  if (x->now.up.decoder.body.framing == FRAMING_LENGTH && x->now.up.decoder.left > x->now.up.limit) {
+  if (is_known_too_large(x)) {
     exchange_fail(x, ERROR_BODY_TOO_LARGE);
     return;
   }

@@ -130,6 +130,11 @@ static struct body body_of_source(const struct exchange *x) {
   return x->down.from.ops ? (struct body){FRAMING_CLOSE, 0} : x->response.body;
 }
 
+/* HTTP/1.1 has trailers in chunks alone, HTTP/2 behind every body. */
+static bool takes_trailers(const struct outgoing *outgoing, enum framing out) {
+  return out == FRAMING_CHUNKED || (out == FRAMING_LENGTH && outgoing->sink.ops);
+}
+
 void respond_response(struct exchange *x) {
   struct response *response = &x->response;
   bool is_stored = x->cache && cache_has_response(x);
@@ -151,7 +156,7 @@ void respond_response(struct exchange *x) {
   if (tunnels) begin_tunnel(x, head.continues);
   x->sent.status = response->status;
   x->down.from = is_stored ? cache_source(x) : x->now.call->source;
-  x->down.trailers.allowed = out == FRAMING_CHUNKED;
+  x->down.trailers.allowed = takes_trailers(&outgoing, out);
   x->down.trailers.nominated = &response->nominated;
   x->down.at_once = x->sent.closes;
   filter_response(x, out);

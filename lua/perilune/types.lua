@@ -819,7 +819,7 @@ function log.is_on(level) end
 ---@field response_body_filter? perilune.body_filter as the client gets it; called after upstream_response_body_filter
 ---@field response_trailer_filter? perilune.trailer_filter
 
---- Called once after the body of each response that is sent chunked, or over HTTP/2 without a length, also if the peer
+--- Called once after the body of each response that is sent chunked, or with a body over HTTP/2, also if the peer
 --- sent no trailers. It changes them in place. A text that it returns ends the body, and no trailers are sent: so they
 --- reach clients that read none.
 ---@alias perilune.trailer_filter
