@@ -79,7 +79,8 @@ for _, from in ipairs { "1.1", "2" } do
         assert.matches("trailers", origin.requests[1].headers.te)
       end)
 
-      -- HTTP/1.1 has no place for trailers behind a Content-Length (RFC 9112 6.5): there they are dropped, and nothing else.
+      -- HTTP/1.1 has no place for trailers behind a Content-Length (RFC 9112 6.5): there they are dropped, and nothing
+      -- else.
       it("a body of known length comes through with its trailers, where both sides can say them", function()
         local seen
         local proxy, origin = start(to, function(at)
