@@ -9,6 +9,20 @@ local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
 
+local function base64(text)
+  local digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+  local parts = {}
+  for at = 1, #text, 3 do
+    local a, b, c = text:byte(at, at + 2)
+    local bits, count = a * 65536 + (b or 0) * 256 + (c or 0), c and 4 or b and 3 or 2
+    for i = 1, 4 do
+      local digit = math.floor(bits / 64 ^ (4 - i)) % 64 + 1
+      parts[#parts + 1] = i <= count and digits:sub(digit, digit) or "="
+    end
+  end
+  return table.concat(parts)
+end
+
 local LISTEN = "h2c = true"
 
 local function start(hooks, origin)
@@ -43,11 +57,48 @@ describe("a failure of the proxy's own, told to a client of gRPC", function()
     local proxy = start()
     local headers = { ["Content-Type"] = "application/grpc" }
     assert.equal(502, client.request({ port = proxy.port, method = "POST", headers = headers }).status)
-    for _, kind in ipairs { "application/grpc-web", "application/json" } do
+    for _, kind in ipairs { "application/grpcx", "application/json" } do
       local response = connect(proxy):request { method = "POST", headers = { ["Content-Type"] = kind } }
       assert.same({ 502, "502 Bad Gateway\n" }, { response.status, response.body })
       assert.is_nil(response.headers.grpc_status)
     end
+  end)
+
+  it("is a frame of trailers in the body for gRPC-Web, over any version of HTTP (PROTOCOL-WEB.md)", function()
+    local proxy = start()
+    local trailers = "grpc-status: 14\r\ngrpc-message: 502 Bad Gateway\r\n"
+    local frame = "\128\0\0\0" .. string.char(#trailers) .. trailers
+    for _, version in ipairs { "1.1", "2" } do
+      for _, kind in ipairs { "application/grpc-web", "application/grpc-web+proto", "application/grpc-web-text" } do
+        local connection = client.connect { port = proxy.port, version = version == "2" and "2" or nil }
+        local response = connection:request { method = "POST", body = "x",
+          headers = { ["Content-Type"] = kind .. "; a=b" } }
+        local is_text = kind:find "text"
+        assert.same({ 200, kind }, { response.status, response.headers.content_type })
+        assert.equal(is_text and base64(frame) or frame, response.body)
+        assert.equal(tostring(#response.body), response.headers.content_length)
+      end
+    end
+  end)
+
+  it("is grpc_status in an access log of JSON, and so is what a server says", function()
+    local listen = LISTEN .. ', access_log = "stderr", access_log_format = "json"'
+    local server = origins.start(grpc.server {
+      ["/s.S/M"] = { message = "hello" },
+      ["/s.S/Not"] = { status = 5, reason = "no such thing" },
+    }, { http2 = true })
+    local proxy = scene.start(server, { listen = listen, peer = ", http2 = true" })
+    for path, status in pairs { ["/s.S/M"] = 0, ["/s.S/Not"] = 5, ["/s.S/Other"] = 12 } do
+      grpc.ask(connect(proxy), path)
+      proxy:wait_log(('"target":"%s"[^\n]*"status":200,"grpc_status":%d,'):format(path, status))
+    end
+    local dead = scene.start({ address = origins.dead_address() }, { listen = listen })
+    ask(dead)
+    dead:wait_log '"status":200,"grpc_status":14,'
+    connect(dead):request { target = "/web", method = "POST", headers = { ["Content-Type"] = "application/grpc-web" } }
+    dead:wait_log '"target":"/web"[^\n]*"status":200,"grpc_status":14,'
+    connect(dead):request { target = "/plain" }
+    dead:wait_log '"target":"/plain"[^\n]*"status":502,"bytes"'
   end)
 
   it("counts with the HTTP status that it stands for", function()

@@ -12,7 +12,9 @@
 #include "base/escape.h"
 #include "exchange/codings.h"
 #include "exchange/exchange.h"
+#include "exchange/grpc.h"
 #include "exchange/proxy.h"
+#include "http/grpc.h"
 #include "shared/sink.h"
 
 enum { TEXT_BYTES = 2500, TEXTS = 8, SHORT_BYTES = 1400 };
@@ -75,9 +77,9 @@ static uint64_t body_bytes(const struct exchange *x) {
 
 /* The names that a line has of itself. */
 static const char *const taken_names[] = {
-    "time",     "listener",      "method",   "protocol",          "status",   "bytes",    "request_bytes",
-    "duration", "error",         "upstream", "upstream_protocol", "attempts", "reused",   "first_byte",
-    "worker",   "client_method", "coding",   "plain_bytes",       "cache",    "cache_age"};
+    "time",     "listener",      "method",   "protocol",          "status",   "bytes",     "request_bytes",
+    "duration", "error",         "upstream", "upstream_protocol", "attempts", "reused",    "first_byte",
+    "worker",   "client_method", "coding",   "plain_bytes",       "cache",    "cache_age", "grpc_status"};
 
 /* And those of them whose text a policy may replace, or take away: what a client has said may be secret. */
 static const char *const replaceable[] = {"client",        "host",    "target",
@@ -292,6 +294,7 @@ static void put_cached(struct line *line, const struct exchange *x) {
 
 static void put_json_line(struct line *line, struct exchange *x) {
   const struct headers *headers = &x->request.headers;
+  if (grpc_is_type(&x->response.headers)) grpc_note_status(x, &x->response.headers);
   put_json(line, STR("{\"time\":"), date_text(DATE_ISO, x->account.ended_at));
   put_own_json(line, x, STR(",\"client\":"), exchange_client_address(x));
   put_json(line, STR(",\"listener\":"), x->account.listener);
@@ -301,6 +304,7 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_asked(line, x);
   put_json(line, STR(",\"protocol\":"), protocol_of(&x->request));
   put_json_number(line, STR(",\"status\":"), x->sent.status);
+  if (x->account.grpc_status) put_json_number(line, STR(",\"grpc_status\":"), x->account.grpc_status - 1);
   put_json_number(line, STR(",\"bytes\":"), body_bytes(x));
   if (is_encoded(x)) put_encoded(line, x);
   put_json_number(line, STR(",\"request_bytes\":"), x->now.up.bytes);

@@ -10,7 +10,10 @@
 #include "http/grpc.h"
 #include "net/timer.h"
 
-enum { MESSAGE_MOST = 1024 };                  /* of a body that becomes grpc-message */
+enum {
+  MESSAGE_MOST = 1024,
+  STATUS_MOST = 65535
+};                                             /* of a body that becomes grpc-message; of what a log tells */
 static const uint64_t LIMIT_MOST = 2592000000; /* ms, 30 days: longer is no limit */
 
 struct exchange_limit {
@@ -62,18 +65,46 @@ static struct str message_of(struct exchange *x, const struct answer *answer) {
   return grpc_message(&x->arena, is_short ? text : status_reason(answer->response.status));
 }
 
+void grpc_note_status(struct exchange *x, const struct headers *fields) {
+  const struct field *field = headers_find(fields, STR("grpc-status"));
+  uint64_t status;
+  if (field && str_to_u64(field->value, &status) && status <= STATUS_MOST)
+    x->account.grpc_status = (unsigned)status + 1;
+}
+
+/* In a head alone. */
+static void say(struct exchange *x, struct answer *answer, unsigned status, struct str message) {
+  struct headers *headers = &answer->response.headers;
+  headers_add(headers, STR("Content-Type"), STR("application/grpc"));
+  headers_add(headers, STR("Grpc-Status"), arena_printf(&x->arena, "%u", status));
+  if (message.len) headers_add(headers, STR("Grpc-Message"), message);
+  answer->content = (struct str){0};
+}
+
+/* In a body, of the type that was asked in. */
+static void say_to_page(struct exchange *x, struct answer *answer, unsigned status, struct str message) {
+  struct str type = headers_find_id(&x->request.headers, FIELD_CONTENT_TYPE)->value;
+  type.len = str_find(type, ';');
+  headers_add(&answer->response.headers, STR("Content-Type"), str_trim(type));
+  answer->content = grpc_web_end(&x->arena, grpc_web_of(&x->request.headers), status, message);
+}
+
 void grpc_take_answer(struct exchange *x) {
   struct answer *answer = x->answer;
   struct headers *headers = &answer->response.headers;
-  unsigned status = answer->response.status;
-  if (status < 400 || !grpc_is_request(&x->request) || headers_find(headers, STR("grpc-status"))) return;
+  unsigned http_status = answer->response.status;
+  if (http_status < 400 || headers_find(headers, STR("grpc-status"))) return;
+  bool is_grpc = grpc_is_request(&x->request), is_web = grpc_web_of(&x->request.headers) != GRPC_WEB_NONE;
+  if (!is_grpc && !is_web) return;
   struct str message = message_of(x, answer);
+  unsigned status = status_of(x, http_status);
   headers_remove_id(headers, FIELD_CONTENT_TYPE);
-  headers_add(headers, STR("Content-Type"), STR("application/grpc"));
-  headers_add(headers, STR("Grpc-Status"), arena_printf(&x->arena, "%u", status_of(x, status)));
-  if (message.len) headers_add(headers, STR("Grpc-Message"), message);
-  answer->stands_for = (unsigned short)status;
+  if (is_grpc)
+    say(x, answer, status, message);
+  else
+    say_to_page(x, answer, status, message);
+  x->account.grpc_status = status + 1;
+  answer->stands_for = (unsigned short)http_status;
   answer->response.status = 200;
   answer->response.reason = status_reason(200);
-  answer->content = (struct str){0};
 }

@@ -2,6 +2,8 @@
 // grpc: see grpc.h.
 #include "http/grpc.h"
 
+#include "base/base64.h"
+#include "base/big_endian.h"
 #include "base/hex.h"
 #include "http/grammar.h"
 
@@ -11,14 +13,40 @@ bool grpc_is_request(const struct request *request) {
   return request->is_http2 && grpc_is_type(&request->headers);
 }
 
+/* The rest of a media type: a suffix, parameters, or nothing. */
+static bool is_rest(struct str rest) {
+  return !rest.len || rest.ptr[0] == '+' || rest.ptr[0] == ';' || grammar_is_space(rest.ptr[0]);
+}
+
 bool grpc_is_media_type(struct str value) {
-  if (!str_take_nocase(&value, STR("application/grpc"))) return false;
-  return !value.len || value.ptr[0] == '+' || value.ptr[0] == ';' || grammar_is_space(value.ptr[0]);
+  return str_take_nocase(&value, STR("application/grpc")) && is_rest(value);
 }
 
 bool grpc_is_type(const struct headers *headers) {
   const struct field *field = headers_find_id(headers, FIELD_CONTENT_TYPE);
   return field && grpc_is_media_type(field->value);
+}
+
+enum grpc_web grpc_web_of(const struct headers *headers) {
+  const struct field *field = headers_find_id(headers, FIELD_CONTENT_TYPE);
+  struct str rest = field ? field->value : (struct str){0};
+  if (!str_take_nocase(&rest, STR("application/grpc-web"))) return GRPC_WEB_NONE;
+  bool is_text = str_take_nocase(&rest, STR("-text"));
+  if (!is_rest(rest)) return GRPC_WEB_NONE;
+  return is_text ? GRPC_WEB_TEXT : GRPC_WEB_BINARY;
+}
+
+struct str grpc_web_end(struct arena *arena, enum grpc_web kind, unsigned status, struct str message) {
+  enum { FRAME_HEAD = 5, TRAILERS = 0x80 };
+  struct str frame = arena_printf(arena, "%*sgrpc-status: %u\r\ngrpc-message: %.*s\r\n", FRAME_HEAD, "",
+                                  status, STR_ARG(message));
+  size_t length = frame.len - FRAME_HEAD;
+  char *head = (char *)frame.ptr;
+  head[0] = (char)TRAILERS;
+  big_endian_put_32(head + 1, (uint32_t)length);
+  if (kind == GRPC_WEB_BINARY) return frame;
+  char *text = arena_alloc(arena, base64_room(frame.len));
+  return (struct str){text, base64_encode(text, frame, base64_plain, true)};
 }
 
 bool grpc_timeout_ms(struct str value, uint64_t *ms) {

@@ -24,6 +24,12 @@ bool grpc_is_media_type(struct str value);
 bool grpc_is_type(const struct headers *headers);
 /* The same, over HTTP/2. */
 bool grpc_is_request(const struct request *request);
+/* gRPC-Web (grpc/doc/PROTOCOL-WEB.md), over any version of HTTP: as it is, or in base64. */
+enum grpc_web { GRPC_WEB_NONE, GRPC_WEB_BINARY, GRPC_WEB_TEXT };
+/* Is Content-Type one of its two, with or without "+x" and parameters? */
+enum grpc_web grpc_web_of(const struct headers *headers);
+/* The frame of gRPC-Web that stands for trailers, which say this alone; in base64 for the text kind. Arena. */
+struct str grpc_web_end(struct arena *arena, enum grpc_web kind, unsigned status, struct str message);
 /* A value of grpc-timeout in ms, rounded up: at most eight digits and a unit. False: it is none. */
 bool grpc_timeout_ms(struct str value, uint64_t *ms);
 /* grpc/doc/http-grpc-status-mapping.md */

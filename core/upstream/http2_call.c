@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/container.h"
 #include "exchange/exchange.h"
+#include "exchange/grpc.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/settings.h"
@@ -282,6 +283,7 @@ static enum io read_body(struct source *source, struct trailers *trailers) {
   struct http2_call *c = source->of;
   if (is_whole(c)) {
     trailers->received = &c->h2->trailers;
+    if (c->h2->trailers.count) grpc_note_status(c->call.exchange, &c->h2->trailers);
     return IO_EOF;
   }
   if (buf_len(source->in)) return IO_OK;

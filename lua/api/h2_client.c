@@ -2,7 +2,7 @@
 // h2_client: one request over HTTP/2 as bytes, for a connection of the policy's own: no socket is touched here. What is
 // to be sent is asked for, what came is given, and in the end there is a result. The session is the one that the
 // proxy's own connections have, so responses are judged as strictly as those of its peers.
-// lua/perilune/grpc_client.lua moves the bytes.
+// lua/perilune/h2_request.lua moves the bytes.
 #include <lauxlib.h>
 #include <lua.h>
 
@@ -22,6 +22,7 @@ struct h2_client {
   struct arena arena;         /* owned: heads of the response, and the fields of the request */
   struct buf body, content;   /* owned: what is still to be sent, and what has come */
   struct response response;
+  enum method method;
   bool has_head, is_sent, is_over;
   const char *why; /* static; set: it has failed */
 };
@@ -64,22 +65,26 @@ static void read_fields(lua_State *L, int index, struct h2_client *c, struct req
   }
 }
 
-/* core.h2_request(scheme, authority, path, fields, body): a POST; nil where a field cannot be sent -5 +1 */
+/* core.h2_request(method, scheme, authority, path, fields, body or nil): nil where a field cannot be sent -6 +1 */
 static int request(lua_State *L) {
-  struct str scheme = text_at(L, 1), body = text_at(L, 5);
-  luaL_checktype(L, 4, LUA_TTABLE);
+  struct str method = text_at(L, 1), scheme = text_at(L, 2);
+  bool has_body = !lua_isnoneornil(L, 6);
+  struct str body = has_body ? text_at(L, 6) : (struct str){0};
+  luaL_checktype(L, 5, LUA_TTABLE);
   struct h2_client *c = handle_new(L, HANDLE_H2_CLIENT, sizeof *c);
   arena_init(&c->arena);
-  struct request wanted = {.method = METHOD_POST,
-                           .method_name = STR("POST"),
-                           .authority = arena_dup(&c->arena, text_at(L, 2)),
-                           .target = arena_dup(&c->arena, text_at(L, 3))};
-  read_fields(L, 4, c, &wanted);
+  c->method = method_of(method);
+  struct request wanted = {.method = c->method,
+                           .method_name = arena_dup(&c->arena, method),
+                           .authority = arena_dup(&c->arena, text_at(L, 3)),
+                           .target = arena_dup(&c->arena, text_at(L, 4))};
+  read_fields(L, 5, c, &wanted);
   struct h2_fields fields = h2_fields_of_request(&c->arena, &wanted, (struct body){FRAMING_NONE, 0}, scheme);
   if (!fields.items) return push_nil(L);
   c->session = new_session();
-  c->stream = h2_session_request(c->session, &fields, METHOD_POST, false, &c->arena);
+  c->stream = h2_session_request(c->session, &fields, c->method, !has_body, &c->arena);
   if (!c->stream) c->why = "no stream could be opened";
+  c->is_sent = !has_body;
   buf_append_str(&c->body, body);
   return 1;
 }
@@ -121,7 +126,7 @@ static int out(lua_State *L) {
 static void take_head(struct h2_client *c) {
   struct h2_head *head;
   while (!c->has_head && (head = h2_stream_head(c->stream))) {
-    if (h2_head_response(head, METHOD_POST, &c->response) != ERROR_NONE) return fail(c, head->why);
+    if (h2_head_response(head, c->method, &c->response) != ERROR_NONE) return fail(c, head->why);
     c->has_head = c->response.status >= 200;
   }
 }
@@ -160,6 +165,23 @@ static int feed(lua_State *L) {
   return 1;
 }
 
+/* client:head(): { status }, once the final head has come; nil before -1 +1 */
+static int head(lua_State *L) {
+  struct h2_client *c = client_check(L);
+  if (!c->has_head) return push_nil(L);
+  lua_createtable(L, 0, 1);
+  set_number(L, "status", c->response.status);
+  return 1;
+}
+
+/* client:take(): the bytes of the body that have come since it was called last -1 +1 */
+static int take(lua_State *L) {
+  struct h2_client *c = client_check(L);
+  push_text(L, buf_len(&c->content) ? buf_str(&c->content) : STR(""));
+  buf_consume(&c->content, buf_len(&c->content));
+  return 1;
+}
+
 /* client:result(): { status, fields, trailers, body }; nil and why, or nil alone: not yet -1 +2 */
 static int result(lua_State *L) {
   struct h2_client *c = client_check(L);
@@ -178,7 +200,8 @@ static int result(lua_State *L) {
 }
 
 void open_h2_client(lua_State *L) {
-  static const luaL_Reg methods[] = {{"out", out}, {"feed", feed}, {"result", result}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"out", out},   {"feed", feed},     {"head", head},
+                                     {"take", take}, {"result", result}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"h2_request", request}, {NULL, NULL}};
   handle_define(L, HANDLE_H2_CLIENT, "perilune.h2_client", methods, NULL);
   handle_set_end(L, HANDLE_H2_CLIENT, end);

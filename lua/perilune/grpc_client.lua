@@ -1,10 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
--- grpc_client: one unary call of gRPC on a connection of its own, for health checks. The frames are core.h2_request's;
--- here bytes are moved, and what came is said in gRPC's terms.
+-- grpc_client: one unary call of gRPC on a connection of its own, for health checks: what came over HTTP/2
+-- (perilune.h2_request), said in gRPC's terms.
 
-local core = require "perilune.core"
 local grpc_frame = require "perilune.grpc_frame"
-local tcp = require "perilune.tcp"
+local h2_request = require "perilune.h2_request"
 
 local grpc_client = {}
 
@@ -41,38 +40,17 @@ local function answer_of(result)
     reason = reason and decode(reason) }
 end
 
--- Moves bytes until the answer is whole. True; or nil and why.
-local function converse(socket, request)
-  while true do
-    local bytes = request:out()
-    if bytes ~= "" then
-      local ok, why = socket:send(bytes)
-      if not ok then return nil, why end
-    end
-    local came, why = socket:receive "any"
-    if not came then return nil, why end
-    if request:feed(came) then return true end
-  end
-end
-
 --- Asks for "/package.Service/Method". Gives { status, name (of the status), reason, message }; or nil, a sentence and
 --- the name of the error where there was no connection.
 ---@param options table timeout, host, and of tcp.connect tls, sni, verify, verify_name, ca, family
 function grpc_client.ask(address, path, message, options)
-  local host = options.host or address:find "^unix:" and "localhost" or (address:gsub("^:", "localhost:"))
   local fields = { "content-type", "application/grpc", "user-agent", "perilune" }
-  local request = core.h2_request(options.tls and "https" or "http", host, path, fields,
-    grpc_frame.write("\0", message))
-  if not request then return nil, "the request cannot be written" end
-  local socket, why, kind = tcp.connect(address, { timeout = options.timeout, tls = options.tls, sni = options.sni,
-    verify = options.verify, verify_name = options.verify_name, ca = options.ca, family = options.family, fresh = true,
-    http2 = options.tls })
-  if not socket then return nil, why, kind end
-  local ok, broken = converse(socket, request)
-  socket:close()
-  if not ok then return nil, broken end
-  local result, fault = request:result()
-  if not result then return nil, fault:find "^[%u_]+$" and "it has reset the stream: " .. fault or fault end
+  local request, why, kind = h2_request.open(address, {
+    method = "POST", host = options.host or h2_request.host_of(address), path = path, fields = fields,
+    body = grpc_frame.write("\0", message), connect = options })
+  if not request then return nil, why, kind end
+  local result, broken = request:result()
+  if not result then return nil, broken end
   return answer_of(result)
 end
 

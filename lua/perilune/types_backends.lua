@@ -197,6 +197,9 @@ local health_check = {}
 ---@field ca? string
 
 ---@class perilune.http_check_options: perilune.tcp_check_options
+---@field alpn? "http/1.1"|"h2"|"h2,http/1.1" with tls, as of a peer; with both, HTTP/1.1 is used if the backend does not choose
+--- h2; "http/1.1"
+---@field http2? boolean without tls, as of a peer: HTTP/2, by prior knowledge; false
 ---@field path? string "/"
 ---@field host? string the field Host; the backend's address
 ---@field method? string "GET"

@@ -14,7 +14,9 @@
 ---   table: 400 INTERNAL, 401 UNAUTHENTICATED, 403 PERMISSION_DENIED, 404 UNIMPLEMENTED, 429, 502, 503 and 504
 ---   UNAVAILABLE, others UNKNOWN. grpc-message is the answer's body, if that is plain text of at most 1024 bytes;
 ---   otherwise the reason. An answer that sets grpc-status itself stays as it is. Metrics and canaries count the HTTP
----   status; the access log has the 200 that was sent, and the error.
+---   status; the access log has the 200 that was sent, the error and, if it is JSON, grpc_status (also that of a server).
+---   A client of gRPC-Web (application/grpc-web, application/grpc-web-text), over any version of HTTP, gets the same
+---   in the last frame of a body, which pages of browsers can read.
 --- - Requests to peers say TE: trailers, without which servers of gRPC refuse them. If a server resets a call that has
 ---   begun to answer with CANCEL, ENHANCE_YOUR_CALM or INADEQUATE_SECURITY, so is the client's stream.
 ---

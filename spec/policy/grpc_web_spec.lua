@@ -71,10 +71,12 @@ describe("a request of gRPC-Web", function()
     assert.is_true(decode(stream:read_response().body) == MESSAGE .. TRAILERS)
   end)
 
-  it("is refused where its text is none", function()
+  it("is refused where its text is none, in terms of gRPC-Web", function()
     local h = start()
     for _, body in ipairs { "%%%%", "AAA", "AAAAA", "=AAA", "AA=A" } do
-      assert.status(400, ask(h, "application/grpc-web-text", body))
+      local response = ask(h, "application/grpc-web-text", body)
+      assert.equal("application/grpc-web-text", response.headers.content_type)
+      assert.matches("^\128.*grpc%-status: 13\r\ngrpc%-message: 400 Bad Request\r\n$", base64.decode(response.body))
     end
   end)
 
