@@ -4,6 +4,8 @@
 // each wait it begins anew, a few times at most.
 #include "exchange/cache_parts.h"
 
+#include <time.h>
+
 #include "exchange/proxy.h"
 #include "http/ranges.h"
 
@@ -25,7 +27,16 @@ enum cache_result cache_result_of(const struct exchange *x) {
   return x->cache ? x->cache->result : CACHE_RESULT_NONE;
 }
 
+/* What another process has stored has its time by a clock that may have begun anew since. */
+static uint64_t kept_by_wall(const struct cache_visit *v) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  int64_t kept_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - v->facts.wall_ms;
+  return kept_ms > 0 ? (uint64_t)kept_ms : 0;
+}
+
 uint64_t cache_kept_ms(const struct cache_visit *v) {
+  if (cache_is_inherited(visit_cache(v), v->facts.number)) return kept_by_wall(v);
   uint64_t now = cache_now_ms(visit_cache(v));
   return now > v->facts.since_ms ? now - v->facts.since_ms : 0;
 }

@@ -99,8 +99,7 @@ static const char *purge_prefix(const struct cache_order *order, struct arena *a
   return NULL;
 }
 
-const char *cache_forget(const struct cache_order *order, struct arena *arena, bool *was_there) {
-  *was_there = true;
+static const char *forget(const struct cache_order *order, struct arena *arena, bool *was_there) {
   switch (order->kind) {
   case PURGE_KEY: return purge_url(order, arena, was_there);
   case PURGE_PREFIX: return purge_prefix(order, arena);
@@ -111,6 +110,14 @@ const char *cache_forget(const struct cache_order *order, struct arena *arena, b
   case PURGE_ALL: cache_purge_all(order->cache, order->is_soft); break;
   }
   return NULL;
+}
+
+/* A restart must not bring back what somebody was told is gone. */
+const char *cache_forget(const struct cache_order *order, struct arena *arena, bool *was_there) {
+  *was_there = true;
+  const char *fault = forget(order, arena, was_there);
+  if (!fault) cache_keep_purges(order->cache);
+  return fault;
 }
 
 /* --- by an answer ----------------------------------------------------------------------------------------- */

@@ -103,7 +103,7 @@ static void make_view(struct forward *f, const struct policy_host *host) {
 
 /* False: there is no memory for it. */
 static bool make_cache(struct forward *f, const struct policy_host *host, char **why) {
-  struct cache_config config = {f->options->cache_bytes, host->clock};
+  struct cache_config config = {f->options->cache_bytes, host->clock, NULL};
   if (!config.bytes) return true;
   f->cache_entry = registry_get(host->registry, &cache_kind, STR(FORWARD_SET), &config);
   const struct kept_cache *kept = registry_object(f->cache_entry);

@@ -10,7 +10,7 @@
 
 #include "base/memory.h"
 
-enum { BUCKETS = 256, REFUSALS = 4096, PURGINGS = 16, TICK_MS = 256 };
+enum { BUCKETS = 256, REFUSALS = 4096, PURGINGS = 16, FORMAT = 2, TICK_MS = 256 };
 
 struct bucket {
   pthread_mutex_t lock;
@@ -24,23 +24,34 @@ struct cache {
   struct store *store;        /* owned */
   atomic_uint fills;          /* listed */
   _Atomic uint64_t *refusals; /* owned: upper half of the hash, and until when, in ticks */
-  struct purge_table *purges; /* owned */
+  struct purge_table *purges; /* in the store */
   uint64_t inherited;         /* number of the purges when this process began with the store */
   pthread_mutex_t purging[PURGINGS];
   struct cache_figures figures;
   struct bucket buckets[BUCKETS];
 };
 
-struct cache *cache_new(size_t bytes, const struct clock *clock, const char **why) {
-  struct store *store = store_new(&(struct store_settings){.bytes = bytes}, why);
+/* Whatever another process has stored has a lower number from now on than it had. */
+static void take_purges(struct cache *c) {
+  c->purges = purges_init(store_extra(c->store), c->bytes);
+  if (!store_is_inherited(c->store)) return;
+  purges_begin_again(c->purges);
+  c->inherited = purges_number(c->purges);
+}
+
+struct cache *cache_new(const struct cache_config *config, const char **why) {
+  size_t bytes = config->bytes;
+  struct store_settings settings = {
+      .bytes = bytes, .extra_bytes = purges_bytes(bytes), .path = config->path, .format = FORMAT};
+  struct store *store = store_new(&settings, why);
   if (!store) return NULL;
   struct cache *c = memory_zalloc(sizeof *c);
   atomic_init(&c->refs, 1);
   c->bytes = bytes;
-  c->clock = clock;
+  c->clock = config->clock ? config->clock : &clock_system;
   c->store = store;
   c->refusals = memory_zalloc(REFUSALS * sizeof *c->refusals);
-  c->purges = purges_init(memory_zalloc(purges_bytes(bytes)), bytes);
+  take_purges(c);
   for (unsigned i = 0; i < PURGINGS; i++) pthread_mutex_init(&c->purging[i], NULL);
   for (unsigned i = 0; i < BUCKETS; i++) pthread_mutex_init(&c->buckets[i].lock, NULL);
   return c;
@@ -60,7 +71,6 @@ void cache_release(struct cache *c) {
   store_free(c->store);
   free((void *)(uintptr_t)c->refusals);
   for (unsigned i = 0; i < PURGINGS; i++) pthread_mutex_destroy(&c->purging[i]);
-  free(c->purges);
   free(c);
 }
 
@@ -210,5 +220,7 @@ void cache_purge_all(struct cache *c, bool is_soft) {
   cache_count(c, purges, 1);
   purges_add_all(c->purges, is_soft, wall_ms());
 }
+
+void cache_keep_purges(struct cache *c) { store_sync_extra(c->store); }
 
 bool cache_is_inherited(const struct cache *c, uint64_t number) { return number < c->inherited; }

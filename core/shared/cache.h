@@ -14,8 +14,13 @@ struct cache;
 
 #define CACHE_LEAST_BYTES ((size_t)1 << 20)
 
-/* With one reference. NULL: *why is a sentence. `clock` is borrowed and must outlive the cache. */
-struct cache *cache_new(size_t bytes, const struct clock *clock, const char **why);
+struct cache_config {
+  size_t bytes;
+  const struct clock *clock; /* borrowed, must outlive the cache; NULL: the system's */
+  const char *path;          /* of the file that keeps it; NULL: in memory */
+};
+/* With one reference. NULL: *why is a sentence. */
+struct cache *cache_new(const struct cache_config *config, const char **why);
 struct cache *cache_hold(struct cache *c);
 /* NULL is harmless. The last reference frees it. */
 void cache_release(struct cache *c);
@@ -54,6 +59,8 @@ bool cache_purge_key(struct cache *c, struct str key, bool is_soft);
 void cache_purge_prefix(struct cache *c, struct str prefix, bool is_soft);
 void cache_purge_tag(struct cache *c, uint64_t tag, bool is_soft);
 void cache_purge_all(struct cache *c, bool is_soft);
+/* Of a file: what was purged so far is on the disk when this returns. */
+void cache_keep_purges(struct cache *c);
 /* Was an object with that number stored by another process, so that purges of its key may have missed it? */
 bool cache_is_inherited(const struct cache *c, uint64_t number);
 /* Between these two nothing is purged by this key: what is found to be current then may be published. */

@@ -3,26 +3,34 @@
 #include "shared/cache_kept.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 
 static void *make(const void *config) {
   const struct cache_config *wanted = config;
   struct kept_cache *kept = memory_zalloc(sizeof *kept);
   kept->bytes = wanted->bytes;
-  kept->cache = cache_new(wanted->bytes, wanted->clock ? wanted->clock : &clock_system, &kept->why);
+  kept->path = wanted->path ? str_to_cstring(str_of(wanted->path)) : NULL;
+  kept->cache = cache_new(wanted, &kept->why);
+  const char *notice = kept->cache ? store_notice(cache_store(kept->cache)) : NULL;
+  if (notice) log_warn("cache: %s", notice);
   return kept;
 }
 
 static void release(void *object) {
   struct kept_cache *kept = object;
   cache_release(kept->cache);
+  free(kept->path);
   free(kept);
 }
 
 static bool fits(const void *object, const void *config) {
   const struct kept_cache *kept = object;
-  return kept->cache && kept->bytes == ((const struct cache_config *)config)->bytes;
+  const struct cache_config *wanted = config;
+  bool is_same_file = kept->path ? wanted->path && strcmp(kept->path, wanted->path) == 0 : !wanted->path;
+  return kept->cache && kept->bytes == wanted->bytes && is_same_file;
 }
 
 const struct registry_kind cache_kind = {"cache", make, release, fits};

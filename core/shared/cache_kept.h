@@ -6,19 +6,15 @@
 #include "shared/cache.h"
 #include "shared/registry.h"
 
-struct cache_config {
-  size_t bytes;
-  const struct clock *clock; /* NULL: the system's */
-};
-
 /* An object comes of every call, also where there is no memory for a cache. */
 struct kept_cache {
   size_t bytes;
+  char *path;          /* owned; NULL: in memory */
   struct cache *cache; /* reference; NULL: */
   const char *why;     /* a sentence */
 };
 
-/* Of struct kept_cache, made from a struct cache_config. With another size it begins anew. */
+/* Of struct kept_cache, made from a struct cache_config. With another size or file it begins anew. */
 extern const struct registry_kind cache_kind;
 
 #endif

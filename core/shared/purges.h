@@ -39,6 +39,8 @@ size_t purges_bytes(size_t store_bytes);
 /* `memory` is zeroed, and borrowed. */
 struct purge_table *purges_init(void *memory, size_t store_bytes);
 
+/* Everything that there is now is older than what comes. */
+static inline void purges_begin_again(struct purge_table *p) { atomic_fetch_add(&p->number, 1); }
 static inline uint64_t purges_number(const struct purge_table *p) { return atomic_load(&p->number); }
 /* `text`: of a prefix at most PURGE_PREFIX_MOST bytes; of a tag, its hash is `tag`. */
 void purges_add_key(struct purge_table *p, struct str key, bool is_soft, int64_t wall_ms);

@@ -2,10 +2,14 @@
 // store: finds objects and holds them for readers, and moves objects that were used out of segments that are emptied.
 #include "shared/store.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include <xxhash.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "shared/store_parts.h"
 
@@ -16,13 +20,14 @@ struct store *store_new(const struct store_settings *settings, const char **why)
   *why = "a store has at least 1 MiB";
   if (settings->bytes < STORE_LEAST_BYTES) return NULL;
   struct store *s = memory_zalloc_lines(sizeof *s);
-  if (!segments_init(&s->segments, settings->bytes, settings->segment_bytes, why)) {
+  if (!segments_init(&s->segments, settings, why)) {
     free(s);
     return NULL;
   }
   index_init(&s->index, settings->bytes / AVERAGE_BYTES);
   pthread_mutex_init(&s->maintaining, NULL);
   s->emptying = s->segments.count;
+  if (s->segments.file.is_old) store_recover(s);
   return s;
 }
 
@@ -35,7 +40,21 @@ void store_free(struct store *s) {
   free(s);
 }
 
-int store_descriptor(const struct store *s) { return s->segments.descriptor; }
+const char *store_notice(const struct store *s) {
+  const char *notice = s->segments.file.notice;
+  return *notice ? notice : NULL;
+}
+
+bool store_is_inherited(const struct store *s) { return s->segments.file.is_old; }
+void *store_extra(const struct store *s) { return s->segments.file.map + s->segments.file.extra_at; }
+
+void store_sync_extra(const struct store *s) {
+  const struct store_file *f = &s->segments.file;
+  if (f->is_kept && msync(f->map + f->extra_at, f->front_bytes - f->extra_at, MS_SYNC))
+    log_about(LOG_WARN, STR("store"), "the purges of a cache could not be written: %s", strerror(errno));
+}
+
+int store_descriptor(const struct store *s) { return s->segments.file.descriptor; }
 
 uint64_t store_object_most(const struct store *s) {
   return (uint64_t)s->segments.count * s->segments.bytes / OBJECT_PART;
@@ -97,12 +116,23 @@ static bool lease_record(struct store *s, const struct record *r, struct store_p
   return hold_pieces(s, r, lease);
 }
 
+/* The first time that it is found. */
+static bool check_body(struct store *s, uint64_t hash, struct store_place place,
+                       const struct store_lease *lease) {
+  bool is_sound = store_lease_is_sound(lease);
+  if (is_sound) index_mark_sound(s, hash, place);
+  return is_sound;
+}
+
 bool store_find(struct store *s, struct str key, struct store_lease *lease) {
   uint64_t hash = store_hash(key);
   struct store_place place;
-  const struct record *r = index_find(s, hash, key, &place);
+  bool is_unchecked;
+  const struct record *r = index_find(s, hash, key, &place, &is_unchecked);
   if (!r) return false;
-  if (lease_record(s, r, place, lease)) return true;
+  bool is_held = lease_record(s, r, place, lease);
+  if (is_held && (!is_unchecked || check_body(s, hash, place, lease))) return true;
+  if (is_held) release(s, lease, lease->count);
   index_drop(s, hash, place);
   return false;
 }
@@ -114,7 +144,7 @@ struct str store_lease_at(const struct store *s, const struct store_lease *lease
   for (unsigned i = 0; i < lease->count; i++) {
     const struct store_piece *piece = &lease->pieces[i];
     if (offset < piece->length) {
-      *place = (off_t)(piece->bytes - s->segments.memory) + (off_t)offset;
+      *place = (off_t)(piece->bytes - s->segments.file.map) + (off_t)offset;
       return (struct str){piece->bytes + offset, (size_t)(piece->length - offset)};
     }
     offset -= piece->length;
@@ -141,7 +171,10 @@ static bool move(struct store *s, const struct record *r, struct store_place pla
                  size_t *bytes) {
   struct store_lease lease;
   if (!segments_pin(&s->segments, place) || !lease_record(s, r, place, &lease)) return false;
-  struct store_writer *w = store_begin_in(s, STORE_MAIN, record_key(r), lease.head, lease.length);
+  bool is_sound = !s->segments.file.is_old || store_lease_is_sound(&lease);
+  struct store_writer *w =
+      is_sound ? store_begin_in(s, STORE_MAIN, record_key(r), lease.head, lease.length) : NULL;
+  if (w) store_set_serial(w, r->serial);
   for (unsigned i = 0; w && i < lease.count; i++)
     store_write(w, (struct str){lease.pieces[i].bytes, (size_t)lease.pieces[i].length});
   *bytes += lease.length;

@@ -35,12 +35,22 @@ enum { STORE_PIECES = 16 };
 struct store_settings {
   size_t bytes; /* of all, at least STORE_LEAST_BYTES; the index comes on top: less than a hundredth of it */
   size_t segment_bytes; /* 0: a 64th, and at most 8 MiB */
+  size_t extra_bytes;   /* of the user's, zeroed at first, which are kept with it; on top */
+  const char *path;     /* of a file that keeps it for the next process; NULL: in memory */
+  uint64_t format;      /* of what is stored: a file with another one is begun anew */
 };
 
 /* NULL: *why is a sentence. The memory is taken at once. */
 struct store *store_new(const struct store_settings *settings, const char **why);
 /* All leases and writers must have ended. NULL is harmless. */
 void store_free(struct store *s);
+/* What was wrong with the file, for the log; NULL: nothing. */
+const char *store_notice(const struct store *s);
+/* Another process has left it: what is in it was found in the file. */
+bool store_is_inherited(const struct store *s);
+void *store_extra(const struct store *s);
+/* Of a file: the extra bytes are on the disk when this returns. */
+void store_sync_extra(const struct store *s);
 /* For sendfile. */
 int store_descriptor(const struct store *s);
 /* The largest object, head and body. */

@@ -14,7 +14,7 @@ uint64_t store_hash(struct str key) { return XXH3_64bits(key.ptr, key.len); }
 uint64_t record_sum(const struct record *r) {
   struct str head = record_head(r);
   size_t from = offsetof(struct record, pieces);
-  uint64_t numbers[] = {r->hash, r->key_bytes, r->head_bytes, r->room, r->count, r->body_bytes};
+  uint64_t numbers[] = {r->hash, r->key_bytes, r->head_bytes, r->room, r->count, r->body_bytes, r->serial};
   const char *end = head.ptr + head.len;
   return XXH3_64bits_withSeed((const char *)r + from, (size_t)(end - (const char *)r) - from,
                               XXH3_64bits(numbers, sizeof numbers));
@@ -83,12 +83,14 @@ static struct index_entry *find(struct store *s, uint64_t hash, struct str key,
   return NULL;
 }
 
-const struct record *index_find(struct store *s, uint64_t hash, struct str key, struct store_place *place) {
+const struct record *index_find(struct store *s, uint64_t hash, struct str key, struct store_place *place,
+                                bool *is_unchecked) {
   struct index_shard *shard = shard_of(s, hash);
   const struct record *record = NULL;
   pthread_mutex_lock(&shard->lock);
   struct index_entry *e = find(s, hash, key, &record);
   if (e) *place = place_of(e);
+  if (e) *is_unchecked = e->is_used == ENTRY_UNCHECKED;
   if (e && e->freq < STORE_FREQ_MOST) e->freq++;
   pthread_mutex_unlock(&shard->lock);
   return record;
@@ -110,7 +112,7 @@ static void set(struct index_entry *e, uint64_t hash, struct store_place place, 
                             .offset = place.offset / STORE_ALIGN,
                             .generation = place.generation,
                             .segment = (uint16_t)place.segment,
-                            .is_used = true,
+                            .is_used = ENTRY_USED,
                             .freq = (uint8_t)freq};
 }
 
@@ -125,6 +127,16 @@ void index_put(struct store *s, uint64_t hash, struct str key, struct store_plac
     e = victim_of(s, bucket_of(s, hash));
   set(e, hash, place, 0);
   pthread_mutex_unlock(&shard->lock);
+}
+
+void index_recover(struct store *s, const struct record *record, struct store_place place) {
+  const struct record *older = NULL;
+  struct index_entry *e = find(s, record->hash, record_key(record), &older);
+  if (e) segments_unpin(&s->segments, e->segment);
+  if (e && older->serial > record->serial) return;
+  if (!e) e = victim_of(s, bucket_of(s, record->hash));
+  set(e, record->hash, place, 0);
+  e->is_used = ENTRY_UNCHECKED;
 }
 
 bool index_remove(struct store *s, uint64_t hash, struct str key) {
@@ -194,6 +206,14 @@ bool index_move(struct store *s, uint64_t hash, struct store_place from, struct 
   if (e) set(e, hash, to, freq);
   pthread_mutex_unlock(&shard->lock);
   return e != NULL;
+}
+
+void index_mark_sound(struct store *s, uint64_t hash, struct store_place place) {
+  struct index_shard *shard = shard_of(s, hash);
+  pthread_mutex_lock(&shard->lock);
+  struct index_entry *e = entry_at(s, hash, place);
+  if (e) e->is_used = ENTRY_USED;
+  pthread_mutex_unlock(&shard->lock);
 }
 
 void index_drop(struct store *s, uint64_t hash, struct store_place place) {

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "shared/store.h"
+#include "shared/store_file.h"
 
 enum { STORE_ALIGN = 64, STORE_SHARDS = 64, STORE_WAYS = 8, STORE_FREQ_MOST = 3 };
 
@@ -41,9 +42,10 @@ struct segment {
 
 struct segments {
   pthread_mutex_t lock;
-  char *memory; /* mapped */
-  int descriptor;
-  uint32_t count, bytes; /* of one */
+  struct store_file file;
+  struct store_front *front; /* in the file */
+  char *memory;              /* of the segments, behind it */
+  uint32_t count, bytes;     /* of one */
   uint32_t free, of_log[STORE_LOGS], small_most;
   uint32_t open[STORE_LOGS]; /* count: none */
   uint64_t order;
@@ -51,7 +53,9 @@ struct segments {
   struct segment *all; /* owned */
 };
 
-bool segments_init(struct segments *g, size_t bytes, size_t segment_bytes, const char **why);
+bool segments_init(struct segments *g, const struct store_settings *settings, const char **why);
+/* The segment as another process has left it, with so many bytes of records. */
+void segments_recover(struct segments *g, uint32_t segment, uint32_t used);
 void segments_free(struct segments *g);
 /* Room for `least` to `most` bytes behind one another, pinned. `most` is cut to what is left of the open segment
  * if that has `least`. False: there is no room. *taken is a multiple of STORE_ALIGN. */
@@ -77,8 +81,9 @@ struct index_entry {
   uint32_t offset;
   uint32_t generation;
   uint16_t segment;
-  uint8_t is_used, freq;
+  uint8_t is_used, freq; /* is_used: ENTRY_USED, or ENTRY_UNCHECKED */
 };
+enum { ENTRY_USED = 1, ENTRY_UNCHECKED }; /* its body comes from a file, and was not looked at so far */
 
 struct index_bucket {
   struct index_entry ways[STORE_WAYS];
@@ -113,7 +118,8 @@ struct record {
   uint32_t key_bytes, head_bytes;
   uint32_t room, count; /* pieces */
   uint64_t body_bytes;
-  uint64_t sum; /* of pieces, key and head */
+  uint64_t serial; /* of two of one key, the higher one counts */
+  uint64_t sum;    /* of pieces, key and head */
   struct record_piece pieces[];
 };
 
@@ -137,7 +143,12 @@ struct store {
 void index_init(struct store_index *index, size_t objects);
 void index_free(struct store_index *index);
 /* The record of that key, its segment pinned; NULL: none. Counts as a use. */
-const struct record *index_find(struct store *s, uint64_t hash, struct str key, struct store_place *place);
+const struct record *index_find(struct store *s, uint64_t hash, struct str key, struct store_place *place,
+                                bool *is_unchecked);
+/* Of a record that was found in a file: unless there is a later one of its key. */
+void index_recover(struct store *s, const struct record *record, struct store_place place);
+/* The body of the record at this place is what was written. */
+void index_mark_sound(struct store *s, uint64_t hash, struct store_place place);
 /* Puts it there in place of another of its key, of one that is dead, or of the one that is used least. */
 void index_put(struct store *s, uint64_t hash, struct str key, struct store_place place);
 bool index_remove(struct store *s, uint64_t hash, struct str key);
@@ -155,6 +166,10 @@ bool index_remembers(struct store_index *index, uint64_t hash);
 /* For writing to a chosen log. */
 struct store_writer *store_begin_in(struct store *s, enum store_log log, struct str key, struct str head,
                                     uint64_t length);
+/* It takes the place of what was stored then. */
+void store_set_serial(struct store_writer *w, uint64_t serial);
+/* Makes the index from what is in the file. */
+void store_recover(struct store *s);
 /* As store_finish, for an object that was at `from`: false as well where that is not found there any more. */
 bool store_finish_move(struct store_writer *w, struct store_place from, unsigned freq);
 

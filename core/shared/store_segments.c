@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -28,47 +27,39 @@ static uint32_t segment_size(size_t bytes, size_t wanted) {
   return (uint32_t)(size / PAGE * PAGE);
 }
 
-/* Taken at once: later there is no write that can fail. */
-static bool take_memory(struct segments *g, const char **why) {
-  size_t bytes = (size_t)g->count * g->bytes;
-  g->descriptor = memfd_create("perilune-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  *why = "there is no memory file (memfd_create)";
-  if (g->descriptor < 0) return false;
-  *why = "there is not so much memory";
-  if (ftruncate(g->descriptor, (off_t)bytes) || posix_fallocate(g->descriptor, 0, (off_t)bytes)) return false;
-  fcntl(g->descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
-  *why = "the memory cannot be mapped";
-  g->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, g->descriptor, 0);
-  if (g->memory == MAP_FAILED) g->memory = NULL;
-  return g->memory != NULL;
-}
-
-bool segments_init(struct segments *g, size_t bytes, size_t segment_bytes, const char **why) {
-  *g = (struct segments){.descriptor = -1, .bytes = segment_size(bytes, segment_bytes)};
+bool segments_init(struct segments *g, const struct store_settings *settings, const char **why) {
+  size_t bytes = settings->bytes;
+  *g = (struct segments){.file.descriptor = -1, .bytes = segment_size(bytes, settings->segment_bytes)};
   *why = "it is larger than the memory of this machine";
-  if (bytes / PAGE > (size_t)sysconf(_SC_PHYS_PAGES)) return false;
+  if (!settings->path && bytes / PAGE > (size_t)sysconf(_SC_PHYS_PAGES)) return false;
   *why = "there would be too many segments";
   if (bytes / g->bytes > UINT16_MAX) return false;
   g->count = (uint32_t)(bytes / g->bytes);
   g->free = g->open[STORE_SMALL] = g->open[STORE_MAIN] = g->count;
   g->small_most = g->count / SMALL_PART > 1 ? g->count / SMALL_PART : 1;
-  if (!take_memory(g, why)) {
+  struct store_file_wanted wanted = {settings->path, g->bytes, g->count, settings->extra_bytes,
+                                     settings->format};
+  if (!store_file_open(&g->file, &wanted, why)) {
     segments_free(g);
     return false;
   }
+  g->front = store_file_front(&g->file);
+  g->memory = g->file.map + g->file.front_bytes;
   pthread_mutex_init(&g->lock, NULL);
   g->all = memory_zalloc_lines(g->count * sizeof *g->all);
-  for (uint32_t i = 0; i < g->count; i++) atomic_init(&g->all[i].generation, 1);
+  for (uint32_t i = 0; i < g->count; i++) {
+    uint32_t generation = atomic_load(&g->front->segments[i].generation);
+    atomic_init(&g->all[i].generation, generation ? generation : 1);
+  }
   return true;
 }
 
 void segments_free(struct segments *g) {
   for (uint32_t i = 0; g->all && i < g->count; i++) CHECK(atomic_load(&g->all[i].pins) == 0);
   if (g->all) pthread_mutex_destroy(&g->lock);
-  if (g->memory) munmap(g->memory, (size_t)g->count * g->bytes);
-  if (g->descriptor >= 0) close(g->descriptor);
+  store_file_close(&g->file);
   free(g->all);
-  *g = (struct segments){.descriptor = -1};
+  *g = (struct segments){.file.descriptor = -1};
 }
 
 /* --- pins --- */
@@ -92,9 +83,13 @@ void segments_unpin(struct segments *g, uint32_t segment) {
 /* The pages that were sent may be in sockets still; they live on there, and the segment gets others. False: there is no
  * memory for these now. */
 static bool exchange_pages(struct segments *g, uint32_t i) {
-  off_t at = (off_t)i * g->bytes;
-  if (fallocate(g->descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, g->bytes)) return false;
-  return fallocate(g->descriptor, FALLOC_FL_KEEP_SIZE, at, g->bytes) == 0;
+  off_t at = (off_t)g->file.front_bytes + (off_t)i * g->bytes;
+  int fd = g->file.descriptor;
+  if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, g->bytes) == 0)
+    return fallocate(fd, FALLOC_FL_KEEP_SIZE, at, g->bytes) == 0;
+  if (errno != EOPNOTSUPP) return false;
+  memset(segments_at(g, i, 0), 0, g->bytes); /* no file system of such a kind is read by sendfile */
+  return true;
 }
 
 static void set_free(struct segments *g, uint32_t i) {
@@ -143,7 +138,7 @@ static uint32_t choose(struct segments *g) {
 static void empty(struct segments *g, uint32_t i) {
   struct segment *segment = &g->all[i];
   CHECK(segment->state == SEGMENT_SEALED);
-  atomic_fetch_add(&segment->generation, 1);
+  atomic_store(&g->front->segments[i].generation, atomic_fetch_add(&segment->generation, 1) + 1);
   g->of_log[segment->log]--;
   g->emptied++;
   g->emptied_small += segment->log == STORE_SMALL;
@@ -168,6 +163,24 @@ void segments_empty(struct segments *g, uint32_t segment) {
   pthread_mutex_unlock(&g->lock);
 }
 
+void segments_recover(struct segments *g, uint32_t i, uint32_t used) {
+  struct segment *segment = &g->all[i];
+  const struct segment_front *front = &g->front->segments[i];
+  CHECK(segment->state == SEGMENT_FREE);
+  if (!used) { /* whatever is in it is no record */
+    if (front->order) exchange_pages(g, i);
+    return;
+  }
+  segment->state = SEGMENT_SEALED;
+  segment->log = front->log == STORE_MAIN ? STORE_MAIN : STORE_SMALL;
+  segment->order = front->order;
+  segment->used = used;
+  segment->opened_ms = clock_now_ms(&clock_system);
+  if (g->order < front->order) g->order = front->order;
+  g->of_log[segment->log]++;
+  g->free--;
+}
+
 /* --- room --- */
 
 /* With the lock held, as clean. Each turn has one segment less to empty. */
@@ -189,6 +202,9 @@ static void open_segment(struct segments *g, enum store_log log) {
   g->all[i].state = SEGMENT_OPEN;
   g->all[i].log = log;
   g->all[i].order = ++g->order;
+  g->front->segments[i].order = g->order;
+  g->front->segments[i].log = log;
+  atomic_store(&g->front->segments[i].generation, atomic_load(&g->all[i].generation));
   g->all[i].opened_ms = clock_now_ms(&clock_system);
   g->free--;
   g->of_log[log]++;

@@ -16,6 +16,7 @@ struct store_writer {
   struct record *record;
   struct store_place place; /* of the record */
   uint64_t announced, written, most;
+  uint64_t serial; /* 0: the next one */
   enum store_log log;
   unsigned count; /* pieces; the last one is being written */
   uint32_t room;  /* of the last one */
@@ -90,6 +91,8 @@ struct store_writer *store_begin_in(struct store *s, enum store_log log, struct 
   return w;
 }
 
+void store_set_serial(struct store_writer *w, uint64_t serial) { w->serial = serial; }
+
 static bool fail(struct store_writer *w) {
   w->has_failed = true;
   return false;
@@ -132,6 +135,7 @@ static void fill_in(struct store_writer *w) {
   struct record *r = w->record;
   r->count = w->count;
   r->body_bytes = w->written;
+  r->serial = w->serial ? w->serial : atomic_fetch_add(&w->store->segments.front->serial, 1) + 1;
   for (unsigned i = 0; i < w->count; i++) {
     struct store_place place = w->pieces[i].record;
     place.offset = w->pieces[i].offset;

@@ -9,6 +9,7 @@
 #include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
+#include "net/virtual_time.h"
 #include "shared/cache_kept.h"
 
 struct cache_handle {
@@ -48,12 +49,18 @@ static void read_rules(lua_State *L, struct cache_rules *rules) {
   rules->grace_beside_s_maxage = flag_of(L, "stale_beside_s_maxage");
 }
 
+/* A check opens nothing, and a test leaves nothing behind. The text stays on the stack. -0 +1 */
+static const char *path_of(lua_State *L) {
+  lua_getfield(L, 2, "path");
+  return vm_of(L)->host.is_check || virtual_time.on ? NULL : lua_tostring(L, -1);
+}
+
 /* core.cache(name, options) -2 +1 */
 static int new_cache(lua_State *L) {
   lua_Number bytes = number_of(L, "size");
   if (!(bytes >= CACHE_LEAST_BYTES && bytes <= shared_most_bytes()))
     return handle_raise(L, "perilune.cache: size must be from 1 MiB to half of the machine's memory");
-  struct cache_config config = {(size_t)bytes, vm_of(L)->host.clock};
+  struct cache_config config = {(size_t)bytes, vm_of(L)->host.clock, path_of(L)};
   struct cache_handle *handle = handle_new(L, HANDLE_CACHE, sizeof *handle);
   read_rules(L, &handle->rules);
   shared_take(L, &handle->shared, &cache_kind, 1, &config);

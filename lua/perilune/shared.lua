@@ -52,6 +52,7 @@ function shared.counter(name) return core.counter(check_name("counter", name)) e
 
 local cache_options = {
   size = { "size", options.required },
+  path = { "path" },
   max_object = { "size", 0 },
   lock_wait = { "seconds", 5 },
   uncacheable_ttl = { "count", 120 },

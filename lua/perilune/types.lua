@@ -385,6 +385,7 @@ function metric_histogram:observe(value, ...) end
 
 ---@class perilune.cache_options
 ---@field size integer|string bytes of memory, taken at once, such as "256M": from 1 MiB to half of the machine's memory
+---@field path? string of a file that keeps the cache over a restart, however the process ended; absolute. Without it, in memory
 ---@field max_object? integer|string bytes of the largest body that is kept; a 16th of the size
 ---@field lock_wait? number seconds that a request waits for the response that another one has asked for; 5
 ---@field uncacheable_ttl? integer seconds for which requests do not wait for each other after a response was refused; 120

@@ -16,7 +16,7 @@ static void tell(struct fill_seat *seat) {
 
 static struct cache *new_cache(void) {
   const char *why;
-  struct cache *c = cache_new(1 << 20, &clock_system, &why);
+  struct cache *c = cache_new(&(struct cache_config){.bytes = 1 << 20}, &why);
   CHECK(c);
   return c;
 }

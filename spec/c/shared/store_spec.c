@@ -13,7 +13,7 @@
 enum { MIB = 1 << 20 };
 
 static struct store *new_store(size_t bytes, size_t segment_bytes) {
-  struct store_settings settings = {bytes, segment_bytes};
+  struct store_settings settings = {.bytes = bytes, .segment_bytes = segment_bytes};
   const char *why;
   struct store *s = store_new(&settings, &why);
   CHECK(s);
@@ -110,7 +110,7 @@ IT("finds an object only once it is whole") {
 
 IT("refuses what is too large, and too small a store") {
   struct store *s = new_store(MIB, 0);
-  struct store_settings small = {MIB - 1, 0};
+  struct store_settings small = {.bytes = MIB - 1};
   const char *why = NULL;
   CHECK(store_object_most(s) == MIB / 16);
   CHECK(!put_known(s, 1, MIB / 16) && put_known(s, 1, MIB / 16 - 1000) && has(s, 1, MIB / 16 - 1000));
@@ -238,9 +238,10 @@ IT("does not find a head whose bytes have changed, and tells a body whose bytes 
 IT("does not bring back what was removed or replaced while it was being moved") {
   struct store *s = new_store(4 * MIB, 0);
   struct store_place place;
+  bool is_unchecked;
   struct store_writer *w;
   CHECK(put_known(s, 1, 100));
-  CHECK(index_find(s, store_hash(key_of(1)), key_of(1), &place));
+  CHECK(index_find(s, store_hash(key_of(1)), key_of(1), &place, &is_unchecked));
   segments_unpin(&s->segments, place.segment);
   w = store_begin_in(s, STORE_MAIN, key_of(1), key_of(1), 3);
   CHECK(store_write(w, STR("old")) && store_remove(s, key_of(1)) && !store_finish_move(w, place, 0) &&

@@ -15,7 +15,7 @@
 enum { MIB = 1 << 20, KEYS = 200, ROUNDS = 1200, BODY_MOST = 30000 };
 
 static struct store *new_store(size_t bytes) {
-  struct store_settings settings = {bytes, 0};
+  struct store_settings settings = {.bytes = bytes, .segment_bytes = 0};
   const char *why;
   struct store *s = store_new(&settings, &why);
   CHECK(s);

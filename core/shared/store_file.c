@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// store_file: all of the file is taken at once: later there is no write that can fail. Its lock is flock's, and says
+// that a process uses it.
+#include "shared/store_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "base/check.h"
+
+enum { PAGE_BYTES = 4096, LINE_BYTES = 64 };
+
+static const char MAGIC[8] = "PrlnStor";
+
+static size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+
+static uint64_t front_sum(const struct store_front *front) {
+  return XXH3_64bits(front, offsetof(struct store_front, sum));
+}
+
+static struct store_front front_for(const struct store_file_wanted *wanted) {
+  struct store_front front = {.version = STORE_VERSION,
+                              .segment_bytes = wanted->segment_bytes,
+                              .count = wanted->count,
+                              .extra_bytes = (uint32_t)wanted->extra_bytes,
+                              .format = wanted->format};
+  memcpy(front.magic, MAGIC, sizeof MAGIC);
+  front.sum = front_sum(&front);
+  return front;
+}
+
+static void set_sizes(struct store_file *f, const struct store_file_wanted *wanted) {
+  f->extra_at =
+      round_up(sizeof(struct store_front) + wanted->count * sizeof(struct segment_front), PAGE_BYTES);
+  f->front_bytes = round_up(f->extra_at + wanted->extra_bytes, PAGE_BYTES);
+  f->bytes = f->front_bytes + (size_t)wanted->count * wanted->segment_bytes;
+}
+
+/* --- a file of the file system ---------------------------------------------------------------------------- */
+
+static bool refuse(struct store_file *f, const char *path, const char *what) {
+  snprintf(f->notice, sizeof f->notice, "%s %s; the cache is in memory only", path, what);
+  if (f->descriptor >= 0) close(f->descriptor);
+  f->descriptor = -1;
+  return false;
+}
+
+static bool open_locked(struct store_file *f, const char *path, struct stat *info) {
+  f->descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  if (f->descriptor < 0) return refuse(f, path, strerror(errno));
+  if (fstat(f->descriptor, info)) return refuse(f, path, strerror(errno));
+  if (!S_ISREG(info->st_mode)) return refuse(f, path, "is no file");
+  if (flock(f->descriptor, LOCK_EX | LOCK_NB))
+    return refuse(f, path, "is used by another process, or by a policy that was in force before");
+  return true;
+}
+
+enum old { OLD_FITS, OLD_IS_FOREIGN, OLD_DOES_NOT_FIT };
+
+static enum old look_at_old(const struct store_file *f, const struct store_front *wanted,
+                            const struct stat *info) {
+  struct store_front front;
+  ssize_t got = pread(f->descriptor, &front, sizeof front, 0);
+  if (got < (ssize_t)sizeof front || memcmp(front.magic, MAGIC, sizeof MAGIC) != 0) return OLD_IS_FOREIGN;
+  bool is_same = memcmp(&front, wanted, offsetof(struct store_front, serial)) == 0;
+  return is_same && (size_t)info->st_size == f->bytes ? OLD_FITS : OLD_DOES_NOT_FIT;
+}
+
+/* What was there is lost. */
+static bool begin_anew(struct store_file *f, const char *path, const struct store_front *wanted) {
+  int error = 0;
+  if (ftruncate(f->descriptor, 0) || ftruncate(f->descriptor, (off_t)f->bytes)) error = errno;
+  if (!error) error = posix_fallocate(f->descriptor, 0, (off_t)f->bytes);
+  if (!error && pwrite(f->descriptor, wanted, sizeof *wanted, 0) != (ssize_t)sizeof *wanted) error = EIO;
+  if (!error) return true;
+  if (ftruncate(f->descriptor, 0)) error = errno;
+  return refuse(f, path, error == ENOSPC ? "has no room on its file system" : strerror(error));
+}
+
+static bool open_path(struct store_file *f, const char *path, const struct store_front *wanted) {
+  struct stat info;
+  if (!open_locked(f, path, &info)) return false;
+  enum old old = info.st_size ? look_at_old(f, wanted, &info) : OLD_DOES_NOT_FIT;
+  if (old == OLD_IS_FOREIGN) return refuse(f, path, "is no file of a cache, and is left alone");
+  if (old == OLD_DOES_NOT_FIT && info.st_size)
+    snprintf(f->notice, sizeof f->notice, "%s is of another size or version; it is begun anew", path);
+  f->is_old = old == OLD_FITS;
+  f->is_kept = f->is_old || begin_anew(f, path, wanted);
+  return f->is_kept;
+}
+
+/* --- both ------------------------------------------------------------------------------------------------- */
+
+static bool open_memory(struct store_file *f, const struct store_front *wanted, const char **why) {
+  f->descriptor = memfd_create("perilune-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  *why = "there is no memory file (memfd_create)";
+  if (f->descriptor < 0) return false;
+  *why = "there is not so much memory";
+  if (ftruncate(f->descriptor, (off_t)f->bytes) || posix_fallocate(f->descriptor, 0, (off_t)f->bytes))
+    return false;
+  fcntl(f->descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+  return pwrite(f->descriptor, wanted, sizeof *wanted, 0) == (ssize_t)sizeof *wanted;
+}
+
+bool store_file_open(struct store_file *f, const struct store_file_wanted *wanted, const char **why) {
+  struct store_front front = front_for(wanted);
+  *f = (struct store_file){.descriptor = -1};
+  set_sizes(f, wanted);
+  bool is_open = wanted->path && open_path(f, wanted->path, &front);
+  if (!is_open && !open_memory(f, &front, why)) return false;
+  *why = "the memory cannot be mapped";
+  void *map = mmap(NULL, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f->descriptor, 0);
+  if (map == MAP_FAILED) return false;
+  f->map = map;
+  return true;
+}
+
+void store_file_close(struct store_file *f) {
+  if (f->map) munmap(f->map, f->bytes);
+  if (f->descriptor >= 0) close(f->descriptor);
+  *f = (struct store_file){.descriptor = -1};
+}

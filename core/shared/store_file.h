@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// store_file: the memory of a store: a memory file, or a file of the file system, which the next process finds as this
+// one has left it, however it ended. In front of the segments is what has to be known of them then.
+//
+// A file that cannot be used, or is somebody else's, is left alone, and the store is in memory; one of ours that does
+// not fit, or is damaged, is begun anew. Either way there is a sentence for the log.
+#ifndef PERILUNE_SHARED_STORE_FILE_H
+#define PERILUNE_SHARED_STORE_FILE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { STORE_VERSION = 1, STORE_NOTICE_BYTES = 256 };
+
+struct segment_front {
+  _Atomic uint32_t generation; /* 0: it was never used */
+  uint32_t log;
+  uint64_t order;
+};
+
+struct store_front {
+  char magic[8];
+  uint32_t version, segment_bytes, count, extra_bytes;
+  uint64_t format;         /* of what is stored; the user's business */
+  uint64_t sum;            /* of all in front of it */
+  _Atomic uint64_t serial; /* of the object that was stored last */
+  struct segment_front segments[];
+};
+
+struct store_file {
+  int descriptor;
+  char *map; /* all of it */
+  size_t bytes, front_bytes, extra_at;
+  bool is_kept;                    /* it is in the file system */
+  bool is_old;                     /* it was there before */
+  char notice[STORE_NOTICE_BYTES]; /* for the log; empty: nothing */
+};
+
+struct store_file_wanted {
+  const char *path; /* NULL: in memory */
+  uint32_t segment_bytes, count;
+  size_t extra_bytes;
+  uint64_t format;
+};
+/* False: *why is a sentence. */
+bool store_file_open(struct store_file *f, const struct store_file_wanted *wanted, const char **why);
+void store_file_close(struct store_file *f);
+static inline struct store_front *store_file_front(const struct store_file *f) {
+  return (struct store_front *)(void *)f->map;
+}
+
+#endif
