@@ -91,9 +91,21 @@ static bool decoder_begin(struct coder *c, const struct coding_wish *wish) {
   return !ZSTD_isError(ZSTD_DCtx_setParameter(self->decoder, ZSTD_d_windowLogMax, WINDOW_MOST));
 }
 
+/* A frame's first byte, of 0xFD2FB528 or 0x184D2A5? in little endian. The library may also know the formats before its
+ * first version, which are none of HTTP's: it must not see them. It checks the other bytes. */
+static bool may_begin_frame(char byte) {
+  unsigned char first = (unsigned char)byte;
+  return first == 0x28 || (first & 0xf0) == 0x50;
+}
+
 static enum coding_state decode(struct zstd_coder *self, struct str *in, char *out, size_t *space) {
   ZSTD_inBuffer from = {in->ptr, in->len, 0};
   ZSTD_outBuffer to = {out, *space, 0};
+  bool is_in_frame = self->has_begun && !self->has_ended;
+  if (!is_in_frame && !may_begin_frame(*in->ptr)) {
+    *space = 0;
+    return coding_fail(&self->coder, self->frames ? CODING_TRAILING : CODING_MALFORMED);
+  }
   size_t left = ZSTD_decompressStream(self->decoder, &to, &from);
   *in = (struct str){in->ptr + from.pos, in->len - from.pos};
   *space = to.pos;

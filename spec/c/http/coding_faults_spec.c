@@ -68,6 +68,30 @@ IT("finds what is not of the coding at all") {
   coded_free();
 }
 
+/* Debian's library would decode them, by code that nobody looks after, and without a bound for the window. */
+IT("takes no frame of the formats that zstd had before its first version, not even behind a frame of today") {
+  struct str old = {"\x27\xb5\x2f\xfd\0\0\x40\0\3abc\xc0\0\0", 15};
+  struct str today = coded_encode(CODING_ZSTD, coded_body(CODED_TEXT, 700), one_piece);
+  CHECK(fault_of(CODING_ZSTD, old) == CODING_MALFORMED);
+  CHECK(fault_of(CODING_ZSTD, coded_join(today, old)) == CODING_TRAILING);
+  for (char first = 0x1e; first <= 0x27; first++) {
+    struct str copy = coded_join(old, STR(""));
+    *(char *)(uintptr_t)copy.ptr = first;
+    CHECK(fault_of(CODING_ZSTD, copy) == CODING_MALFORMED);
+  }
+  coded_free();
+}
+
+IT("passes over frames of zstd that are to be skipped") {
+  struct str skipped = {"\x5f\x2a\x4d\x18\3\0\0\0abc", 11};
+  struct str body = coded_body(CODED_TEXT, 700), coded = coded_encode(CODING_ZSTD, body, one_piece);
+  struct str between = coded_join(coded_join(skipped, coded), coded_join(skipped, coded));
+  enum coding_fault fault;
+  CHECK(fault_of(CODING_ZSTD, between) == CODING_FINE);
+  CHECK(str_equal(coded_decode(CODING_ZSTD, between, one_piece, &fault), coded_join(body, body)));
+  coded_free();
+}
+
 IT("finds each changed bit of gzip's and zlib's content and checks") {
   struct str body = coded_body(CODED_TEXT, 400);
   static const enum coding checked[] = {CODING_GZIP, CODING_DEFLATE};
