@@ -115,7 +115,8 @@ describe("A listener's certificate", function()
 end)
 
 describe("The time zone", function()
-  it("of the log's times is that of the machine by now, without a reload", function()
+  -- put(name, minutes) makes it another, with a file of that age; offset() is that of the last line of the access log.
+  local function start()
     local directory = process.directory()
     local zone, log = directory .. "/zone", directory .. "/access.log"
     local function put(name, minutes) -- in place: the proxy has it mounted
@@ -124,14 +125,34 @@ describe("The time zone", function()
     end
     put("GMT-1", 5)
     local mounted = ('mount --bind "%s" /etc/localtime && exec "$@"'):format(zone)
-    local proxy = running.start { under = { "unshare", "-rm", "sh", "-c", mounted, "sh" },
+    local proxy, pid_file = running.start { under = { "unshare", "-rm", "sh", "-c", mounted, "sh" },
       words = { "--access-log", log } }
-    local function offset() -- of the last line
+    local function lines() return select(2, process.read_file(log):gsub("\n", "")) end
+    local function offset()
+      local before = lines()
       client.request(proxy.port)
+      scheduler.eventually(function() return lines() > before end)
       return process.read_file(log):match ".*%[[^%]\n]* ([+-]%d+)%]"
     end
     scheduler.eventually(function() return offset() == "+0100" end)
+    return put, offset, pid_file
+  end
+
+  it("of the log's times is that of the machine by now, without a reload", function()
+    local put, offset = start()
     put("GMT-9", 0)
     scheduler.eventually(function() return offset() == "+0900" end)
+  end)
+
+  -- Each of them looks at once: the proxy itself looks every two seconds. The text of a time is kept for its second.
+  it("is read again by each reload", function()
+    local put, offset, pid_file = start()
+    for hours = 2, 5 do
+      put("GMT-" .. hours, 60 - hours)
+      assert.equal(0, running.command(pid_file, "reload").code)
+      local second = os.time()
+      scheduler.eventually(function() return os.time() > second end)
+      assert.equal(("+%02d00"):format(hours), offset())
+    end
   end)
 end)

@@ -62,6 +62,22 @@ describe("a handle", function()
   end)
 end)
 
+describe("a buffer of LuaJIT", function()
+  it("crashes nothing where compiled code asks it for a method that it does not have", function()
+    local policy = console.start {}
+    for _, deed in ipairs { "return b.nope", "return b:nope()", "return b:put(b.nope)", "return b.a.b" } do
+      assert.equal("3 xyz nil 3", policy:run(([[
+        local b = require("string.buffer").new()
+        local function f() %s end
+        for i = 1, 1000 do pcall(f) end
+        b:reset():put("x", "y"):putf("%%s", "z")
+        local length = #b
+        return length .. " " .. b:get() .. " " .. tostring(b.nope) .. " " .. #b:put "abc"
+      ]]):format(deed)))
+    end
+  end)
+end)
+
 describe("what would end or crash the process raises at the policy's line, and the worker serves on:", function()
   local REFUSED = {
     ["os.exit"] = "os.exit(0)",

@@ -228,6 +228,24 @@ describe("a storm", function()
     assert.same({ tonumber(process.read_file(pid_file)) }, processes(pid_file))
   end)
 
+  it("of signals that are refused makes few lines, and says how many more there were", function()
+    local proxy = start_busy()
+    proxy:signal "TERM"
+    proxy:wait_log "stopping gracefully"
+    scheduler.eventually(function() -- signals that come at once are one
+      proxy:signal "HUP"
+      return proxy:count_log " error control: HUP: the proxy is stopping" == 5
+    end)
+    for _ = 1, 20 do
+      proxy:signal "HUP"
+      scheduler.sleep(0.02)
+    end
+    proxy.go()
+    assert.equal(0, proxy:ended(30))
+    assert.equal(5, proxy:count_log " error control: HUP: the proxy is stopping")
+    assert.matches(" error control: %d+ more in [%d.]+ s: HUP: the proxy is stopping", proxy:log())
+  end)
+
   it("of clients that say nothing does not keep commands from being heard", function()
     local socket = process.directory() .. "/command"
     local proxy = running.start { words = { "--socket", socket } }

@@ -111,6 +111,17 @@ describe("memory that runs out in machine code", function()
     serves_again(proxy)
   end)
 
+  -- The coroutine may be in no state to be looked at: no traceback is made of it, and no line looked for.
+  it("is told without a traceback where an allocation had to fail", function()
+    local proxy = start("memory_limit = 16 * 1024 * 1024, jit = false",
+      "local function deep(n) return n > 0 and 1 + deep(n - 1) or #require 'table.new' (2 ^ 26, 0) end deep(9)",
+      { workers = 1 })
+    assert.equal(500, status(proxy, "/bad"))
+    proxy:wait_log "request_filter failed: [^\n]*: not enough memory %(GET /bad of client [%d.:]+%)\n"
+    assert.equal(200, status(proxy, "/"))
+    assert.is_nil(proxy:log():find "traceback")
+  end)
+
   it("while the policy loads refuses it, with a message that says why", function()
     for _, jit in ipairs { "true", "false" } do
       local result = perilune.run { policy = ([[

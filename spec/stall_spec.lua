@@ -3,6 +3,7 @@
 -- fails and no backend is marked down whose answer is there, or comes as soon as everybody goes on.
 local client = require "client"
 local http1 = require "http1"
+local lfs = require "lfs"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
@@ -187,6 +188,67 @@ describe("a hook that keeps its worker busy for longer than a timeout", function
       client.connect(proxy.port):send_request { headers = { Busy = "0.8" } }
     end)
     assert.same(all(200), seen)
+  end)
+
+  -- The worker runs one hook after another, a turn of its loop each, and none of them ends before the next request is
+  -- there. So the time of the one that waits is over while "a" runs, its pardon for that while "c" does, and its bytes
+  -- come while "d" does: no look at the sockets lies between that and the end of its time.
+  local function in_one_turn(options, begin, send)
+    local files = process.directory() .. "/"
+    local function is_there(name) return lfs.attributes(files .. name) ~= nil end
+    local function wait_for(name) scheduler.eventually(function() return is_there(name) end) end
+    local origin = origins.start(function(connection)
+      connection:read_request_head()
+      wait_for "send"
+      connection:respond { body = "answer" }
+      process.write_file(files .. "sent", "")
+      connection:read_request_body()
+    end)
+    options.hooks = ([[function policy.request_filter(session)
+      local name = session:path():match "^/(%%a+)$"
+      if not name then return end
+      io.open(%q .. name .. ".runs", "w"):close()
+      while not io.open(%q .. name .. ".ends") do end
+      return session:respond { status = 200 }
+    end perilune.configure { hook_time = 60 }]]):format(files, files)
+    local proxy = start(origin, options)
+    local connections, waiting = {}, client.connect(proxy.port)
+    local function busy(name)
+      connections[name]:send(("GET /%s HTTP/1.1\r\nHost: a\r\n\r\n"):format(name))
+    end
+    local function finish(name) process.write_file(files .. name .. ".ends", "") end
+    finish "open"
+    for name in ("abcd"):gmatch "." do
+      connections[name] = client.connect(proxy.port)
+      assert.equal(200, connections[name]:request({ path = "/open" }).status)
+    end
+    waiting:send(begin)
+    scheduler.eventually(function() return #origin.requests == 1 end)
+    local before
+    for name, seconds in ("a 2.2, b 0, c 1.2, d 0"):gmatch "(%a) ([%d.]+)" do
+      busy(name)
+      if before then finish(before) end
+      wait_for(name .. ".runs")
+      scheduler.sleep(tonumber(seconds))
+      before = name
+    end
+    send(waiting)
+    process.write_file(files .. "send", "")
+    wait_for "sent"
+    finish "d"
+    return assert(waiting:read_response()).status
+  end
+
+  it("fails none whose answer comes while the next hook does the same, again and again", function()
+    local ask = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    assert.equal(200, in_one_turn({ peer = ", first_byte_timeout = 2" }, ask, function() end))
+  end)
+
+  it("blames no client whose body comes while the next hook does the same, again and again", function()
+    local ask = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab"
+    local status = in_one_turn({ listen = "body_timeout = 2, await_body = false, min_receive_rate = 0" }, ask,
+      function(waiting) waiting:send "cd" end)
+    assert.equal(200, status)
   end)
 
   it("takes nothing from the time of what is asked behind it, in the same turn", function()

@@ -59,9 +59,7 @@ struct signals {
   struct server *server; /* borrowed */
   pthread_t guard;
   bool is_guarded;
-  atomic_uint ended;   /* workers, counted by themselves */
-  uint64_t refused_ms; /* when a refusal was logged last, and */
-  unsigned refused;    /* how many were not */
+  atomic_uint ended; /* workers, counted by themselves */
 };
 
 enum { REFUSAL_BYTES = 512 };

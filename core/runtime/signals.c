@@ -19,7 +19,7 @@
 #include "runtime/server.h"
 #include "runtime/starting.h"
 
-enum { TAKEN_WITHIN_MS = 1000, LOOK_MS = 20, OVERDUE_MS = 5000, REFUSALS_MS = 1000 };
+enum { TAKEN_WITHIN_MS = 1000, LOOK_MS = 20, OVERDUE_MS = 5000 };
 
 /* What handlers need. */
 static struct {
@@ -30,7 +30,10 @@ static struct {
   atomic_bool ends;
 } caught;
 
-static void refused(struct signals *signals, const char *what, const char *why);
+/* However many signals come: the log throttles the lines of each. */
+static void refused(const char *what, const char *why) {
+  log_about(LOG_ERROR, str_of(what), "%s: %s", what, why);
+}
 
 /* --- what they ask ------------------------------------------------------------------------------------------ */
 
@@ -56,7 +59,7 @@ static const char *on_usr1(struct server *s) {
 
 static const char *on_usr2(struct server *s) {
   char *why = NULL;
-  if (!server_upgrade(s, &why)) refused(&s->signals, "upgrade", why);
+  if (!server_upgrade(s, &why)) refused("upgrade", why);
   free(why);
   return NULL;
 }
@@ -75,26 +78,13 @@ static const struct {
 };
 enum { SIGNALS = sizeof table / sizeof *table, INT_BIT = 1, TERM_BIT = 2 };
 
-/* At most once a second, whatever the number of signals. */
-static void refused(struct signals *signals, const char *what, const char *why) {
-  uint64_t now_ms = clock_now_ms(&clock_system);
-  signals->refused++;
-  if (signals->refused_ms && now_ms - signals->refused_ms < REFUSALS_MS) return;
-  signals->refused_ms = now_ms;
-  if (signals->refused > 1)
-    log_error("%s: %s (%u signals were refused since the last such line)", what, why, signals->refused);
-  else
-    log_error("%s: %s", what, why);
-  signals->refused = 0;
-}
-
 static void on_wake(struct ev_loop *loop, ev_async *watcher, int events) {
   struct server *s = watcher->data;
   unsigned taken = atomic_exchange(&caught.pending, 0);
   (void)loop, (void)events;
   for (int i = 0; i < SIGNALS; i++) {
     const char *why = taken >> i & 1 ? table[i].run(s) : NULL;
-    if (why) refused(&s->signals, table[i].name, why);
+    if (why) refused(table[i].name, why);
   }
 }
 

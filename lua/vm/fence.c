@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/safe_file.h"
 #include "lua/vm/handle.h"
+#include "lua/vm/push.h"
 #include "lua/vm/vm.h"
 #include "net/virtual_time.h"
 
@@ -200,7 +201,32 @@ static void drop_profiler(lua_State *L) {
   lua_pop(L, 2);
 }
 
+/* LuaJIT crashes when it compiles code that asks a buffer for what its table of methods does not have (that of Debian
+ * 12, at least): a function in place of the table has no such fault. */
+static const char guarded_buffers[] = "local metatable_of = ...\n"
+                                      "local preload = package.preload\n"
+                                      "local open = preload['string.buffer']\n"
+                                      "preload['string.buffer'] = open and function(...)\n"
+                                      "  local buffer = open(...)\n"
+                                      "  local meta = metatable_of(buffer.new())\n"
+                                      "  local methods = meta.__index\n"
+                                      "  if type(methods) == 'table' then\n"
+                                      "    function meta.__index(_, name) return methods[name] end\n"
+                                      "  end\n"
+                                      "  return buffer\n"
+                                      "end\n";
+
+/* -0 +0 */
+static void guard_buffers(lua_State *L) {
+  push_code(L, guarded_buffers);
+  lua_getglobal(L, "debug");
+  lua_getfield(L, -1, "getmetatable");
+  lua_remove(L, -2);
+  lua_call(L, 1, 0);
+}
+
 void open_fence(lua_State *L) {
+  guard_buffers(L); /* with functions that are not fenced yet */
   put_refusals(L);
   for (size_t i = 0; i < sizeof fenced / sizeof *fenced; i++)
     replace(L, fenced[i].library, fenced[i].name, fenced[i].fenced);

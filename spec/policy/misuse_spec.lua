@@ -134,6 +134,10 @@ describe("a metamethod, got by whatever means,", function()
     test.policy { request_filter = function() end }
     local strangers = { newproxy(true), io.stdout, ffi.new "int[4]", {}, "text", 1, true, print,
     coroutine.create(print) }
+    -- Userdata of others: it is as large as a handle, and begins with an address, whose last byte is this length.
+    for length = 0, 255 do
+      table.insert(strangers, require("string.buffer").new():put(("x"):rep(length)))
+    end
     for _, handle in pairs(handles()) do
       local metatable = metatable_of(handle)
       assert.equal("table", type(metatable))
