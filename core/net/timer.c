@@ -7,11 +7,23 @@
 // enough: the answer may need another turn, or the other side was stalled, too. So a patient timer that fires late
 // gets its time once more, up to a second, before it is due.
 //
+// The time of a loop is that of the steady clock. libev's own is the time of day, reckoned from the steady clock and
+// corrected twice a second: where that steps, deadlines that were stored before would be off by as much. libev asks
+// ev_time for the time of day, and finds the one of this file.
+//
 // libev's contract: a watcher is only set while it is neither active nor pending. A pending one is left alone: on_fire
 // follows in this turn and finds the new time.
 #include "net/timer.h"
 
+#include <time.h>
+
 #include "base/check.h"
+
+ev_tstamp ev_time(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (ev_tstamp)t.tv_sec + (ev_tstamp)t.tv_nsec * 1e-9;
+}
 
 /* How late is late: in ms, or as a share of the time that was given; and how much more time there is at most. */
 enum { LATE_MS = 20, LATE_SHARE = 4, PARDON_MOST_MS = 1000 };

@@ -54,7 +54,8 @@ static inline uint64_t timer_gone_ms(const struct timer *timer) {
   return timer->due && left < timer->wait_ms ? timer->wait_ms - left : 0;
 }
 void timer_stop(struct timer *timer);
-/* The loop's own time in ms: what stamps and deadlines are compared with; moves once per loop turn. */
+/* The loop's own time in ms, on the steady clock: what stamps and deadlines are compared with; moves once per loop
+ * turn. */
 static inline uint64_t loop_now_ms(struct ev_loop *loop) {
   if (__builtin_expect(virtual_time.on, false)) return virtual_time.now_ms;
   return (uint64_t)(ev_now(loop) * 1000.0);

@@ -4,6 +4,7 @@
 
 #include <ev.h>
 #include <stddef.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/container.h"
@@ -38,6 +39,15 @@ static struct ev_loop *new_loop(void) {
 static void run_late(struct ev_loop *loop, unsigned late_ms) {
   usleep(late_ms * 1000);
   ev_run(loop, 0);
+}
+
+IT("is on the steady clock, whatever the time of day does") {
+  struct ev_loop *loop = new_loop();
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  double behind = (double)t.tv_sec + (double)t.tv_nsec * 1e-9 - ev_now(loop);
+  CHECK(behind >= 0 && behind < 60);
+  ev_loop_destroy(loop);
 }
 
 IT("is moved by one that lapsed in the same turn, and can be moved nearer again") {
