@@ -23,10 +23,13 @@ void memory_begin(void) {
   mallopt(M_MMAP_THRESHOLD, MEMORY_APART_BYTES);
 }
 
+/* Pages that are given back one by one are not to become part of a huge one. */
 static void *map_pages(void) {
   void *pages =
       mmap(NULL, MEMORY_PAGES * MEMORY_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return checked(pages == MAP_FAILED ? NULL : pages);
+  checked(pages == MAP_FAILED ? NULL : pages);
+  madvise(pages, MEMORY_PAGES * MEMORY_PAGE, MADV_NOHUGEPAGE);
+  return pages;
 }
 
 static void unmap_pages(void *pages) { munmap(pages, MEMORY_PAGES * MEMORY_PAGE); }
@@ -50,6 +53,9 @@ void block_free(void *block, size_t size) {
   (void)size;
   free(block);
 }
+void *piece_alloc(size_t bytes) { return memory_alloc(bytes); }
+void *piece_realloc(void *old, size_t bytes) { return memory_realloc(old, bytes); }
+void piece_free(void *piece) { free(piece); }
 void *pages_alloc(void) { return map_pages(); }
 void pages_free(void *pages) { unmap_pages(pages); }
 void memory_thread_end(void) {}
@@ -60,7 +66,7 @@ void memory_thread_end(void) {}
 _Static_assert(CLASS_BYTES(BLOCK_CLASSES - 1) == BLOCK_LARGEST, "the largest class");
 /* Spare blocks a thread keeps: about 4 MB of each size. */
 #define CLASS_SPARE(class) (1024u >> 2 * (class))
-#define PAGES_SPARE        64u
+#define PAGES_SPARE        32u
 
 /* The last one freed is taken first. Listed beside the blocks: a link inside would have to be fetched from memory that
  * was last used a while ago. */
@@ -102,6 +108,61 @@ void block_free(void *block, size_t size) {
   spares_of(class)[spares.counts[class]++] = block;
 }
 
+/* Of each size that malloc has. It knows the size of a piece, so nobody else has to. */
+enum { PIECE_SMALLEST = 24, PIECE_STEP = 16, PIECE_CLASSES = 40, PIECE_BYTES_SPARE = 128 << 10 };
+
+static _Thread_local struct {
+  struct piece {
+    struct piece *next;
+  } * first;
+  size_t bytes;
+} pieces[PIECE_CLASSES];
+
+static size_t piece_class(size_t bytes, size_t extra) {
+  return bytes <= PIECE_SMALLEST ? 0 : (bytes - PIECE_SMALLEST + extra) / PIECE_STEP;
+}
+
+void *piece_alloc(size_t bytes) {
+  size_t class = piece_class(bytes, PIECE_STEP - 1);
+  if (class >= PIECE_CLASSES) return memory_alloc(bytes);
+  struct piece *piece = pieces[class].first;
+  if (!piece) return memory_alloc(PIECE_SMALLEST + class * PIECE_STEP);
+  pieces[class].first = piece->next;
+  pieces[class].bytes -= PIECE_SMALLEST + class * PIECE_STEP;
+  return piece;
+}
+
+void piece_free(void *freed) {
+  if (!freed) return;
+  struct piece *piece = freed;
+  size_t class = piece_class(malloc_usable_size(freed), 0);
+  if (class >= PIECE_CLASSES || pieces[class].bytes > PIECE_BYTES_SPARE) {
+    free(freed);
+    return;
+  }
+  piece->next = pieces[class].first;
+  pieces[class].first = piece;
+  pieces[class].bytes += PIECE_SMALLEST + class * PIECE_STEP;
+}
+
+void *piece_realloc(void *old, size_t bytes) {
+  size_t room = old ? malloc_usable_size(old) : 0;
+  if (room >= bytes && old) return old;
+  void *moved = piece_alloc(bytes);
+  if (room) memcpy(moved, old, room);
+  piece_free(old);
+  return moved;
+}
+
+static void free_pieces(void) {
+  for (int i = 0; i < PIECE_CLASSES; i++)
+    for (struct piece *piece; (piece = pieces[i].first);) {
+      pieces[i].first = piece->next;
+      free(piece);
+    }
+  memset(pieces, 0, sizeof pieces);
+}
+
 void *pages_alloc(void) { return spares.pages_count ? spares.pages[--spares.pages_count] : map_pages(); }
 
 void pages_free(void *pages) {
@@ -112,12 +173,15 @@ void pages_free(void *pages) {
 }
 
 void memory_thread_end(void) {
+  free_pieces();
   while (spares.pages_count) unmap_pages(spares.pages[--spares.pages_count]);
   for (int i = 0; i < BLOCK_CLASSES; i++)
     while (spares.counts[i]) free(spares_of(i)[--spares.counts[i]]);
 }
 
 #endif
+
+void *piece_zalloc(size_t bytes) { return memset(piece_alloc(bytes), 0, bytes); }
 
 /* A mapping of /proc/self/smaps that is a file's, cannot be written to, and has no page that differs from the file: one
  * of a debugger's breakpoints, or text that was moved elsewhere, stays. */

@@ -31,9 +31,16 @@ enum block_class { BLOCK_4K, BLOCK_16K, BLOCK_64K, BLOCK_CLASSES };
 void *block_alloc(size_t bytes, size_t *size) __attribute__((returns_nonnull));
 void block_free(void *block, size_t size);
 
+/* Like malloc, realloc and free, for what comes and goes with each stream: from free lists, up to some hundred bytes.
+ * On any thread. */
+void *piece_alloc(size_t bytes) __attribute__((malloc, returns_nonnull));
+void *piece_zalloc(size_t bytes) __attribute__((malloc, returns_nonnull));
+void *piece_realloc(void *old, size_t bytes) __attribute__((returns_nonnull));
+void piece_free(void *piece);
+
 /* MEMORY_PAGES whole pages in a row, which madvise may give back one by one: for what lies unused for long. Owned by
  * the caller until pages_free, on any thread. What they hold is undefined. */
-enum { MEMORY_PAGE = 4096, MEMORY_PAGES = 6 };
+enum { MEMORY_PAGE = 4096, MEMORY_PAGES = 8 };
 void *pages_alloc(void) __attribute__((returns_nonnull));
 void pages_free(void *pages);
 

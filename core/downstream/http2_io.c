@@ -112,6 +112,7 @@ enum io http2_write(struct http2 *http2) {
   size_t before = buf_len(out);
   enum io result = conn_write_all(&http2->downstream->conn, out);
   http2->written += before - buf_len(out);
+  if (!buf_len(out)) h2_session_emptied(http2->session, before);
   return result;
 }
 

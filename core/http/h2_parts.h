@@ -23,13 +23,15 @@ struct h2_header_block {
 
 struct h2_session {
   OBJ_MAGIC;
-  nghttp2_session *ng;     /* owned */
-  struct h2_memory memory; /* of ng */
+  nghttp2_session *ng;      /* owned; NULL while it rests */
+  nghttp2_session *resting; /* ng, when it wakes up */
+  struct h2_memory memory;  /* of ng */
   struct h2_config config;
   struct h2_budget budget;
   uint64_t now_ms; /* of the bytes that are being received */
   struct buf out;
   uint64_t made; /* bytes that were put into `out` so far */
+  size_t out_usual; /* bytes that it held when it was written last */
   struct list streams, news, blocked;
   unsigned count; /* of streams that are not released */
   unsigned open;  /* of streams that nghttp2 knows, as the other side does */
@@ -81,6 +83,8 @@ void h2_stream_forget(struct h2_stream *stream);
 /* So many bytes wait in a stream, or no longer. */
 void h2_session_hold(struct h2_session *s, size_t bytes);
 void h2_session_let_in(struct h2_session *s, size_t bytes);
+/* Adds to the output. */
+void h2_session_put(struct h2_session *s, const void *bytes, size_t count);
 /* h2_session_send, for h2_stream_write: it makes no room. */
 bool h2_session_make(struct h2_session *s);
 

@@ -22,7 +22,8 @@ static void must(int result) {
   if (result != 0) abort();
 }
 
-static void wake(struct h2_session *s);
+static void wake_up(struct h2_session *s);
+static void wake_streams(struct h2_session *s);
 
 static nghttp2_session *new_nghttp2(struct h2_session *s) {
   nghttp2_session *ng;
@@ -98,6 +99,7 @@ void h2_session_free(struct h2_session *s) {
     h2_stream_shut(stream);
     h2_stream_forget(stream);
   }
+  wake_up(s);
   nghttp2_session_del(s->ng);
   h2_memory_end(&s->memory);
   buf_release(&s->out);
@@ -156,6 +158,7 @@ static void take_frame(struct h2_session *s, const uint8_t **bytes, size_t *coun
 bool h2_session_receive(struct h2_session *s, const char *bytes, size_t count, uint64_t now_ms) {
   CHECK_OBJ(s, H2_SESSION_MAGIC);
   const uint8_t *at = (const uint8_t *)bytes;
+  wake_up(s);
   s->now_ms = now_ms;
   if (!s->failed && s->preface_left) take_preface(s, &at, &count);
   while (!s->failed && count) take_frame(s, &at, &count);
@@ -168,6 +171,7 @@ void h2_session_put(struct h2_session *s, const void *bytes, size_t count) {
 }
 
 bool h2_session_send(struct h2_session *s) {
+  wake_up(s);
   s->may_wake = true;
   return h2_session_make(s);
 }
@@ -185,13 +189,24 @@ bool h2_session_make(struct h2_session *s) {
   return !s->failed;
 }
 
+void h2_session_put(struct h2_session *s, const void *bytes, size_t count) {
+  if (!s->out.data && count < s->out_usual) buf_reserve(&s->out, s->out_usual);
+  buf_append(&s->out, bytes, count);
+}
+
 struct buf *h2_session_out(struct h2_session *s) {
   return &s->out;
 }
 
+void h2_session_emptied(struct h2_session *s, size_t bytes) {
+  CHECK(!buf_len(&s->out));
+  s->out_usual = bytes;
+  buf_release(&s->out);
+}
+
 struct h2_stream *h2_session_next(struct h2_session *s, unsigned *news) {
   CHECK_OBJ(s, H2_SESSION_MAGIC);
-  if (s->may_wake) wake(s);
+  if (s->may_wake) wake_streams(s);
   if (list_is_empty(&s->news)) return NULL;
   struct h2_stream *stream = LIST_ENTRY(s->news.next, struct h2_stream, news_link);
   CHECK_OBJ(stream, H2_STREAM_MAGIC);
@@ -204,10 +219,20 @@ struct h2_stream *h2_session_next(struct h2_session *s, unsigned *news) {
 
 size_t h2_session_rest(struct h2_session *s) {
   CHECK_OBJ(s, H2_SESSION_MAGIC);
-  bool is_idle = list_is_empty(&s->streams) && !s->block_stream && !buf_len(&s->out);
-  if (!is_idle || nghttp2_session_want_write(s->ng)) return 0;
-  buf_release(&s->out);
-  return h2_memory_rest(&s->memory);
+  bool is_idle = s->config.is_server && list_is_empty(&s->streams) && !s->block_stream && !buf_len(&s->out);
+  if (!is_idle || !s->ng || nghttp2_session_want_write(s->ng)) return 0;
+  size_t given = h2_memory_rest(&s->memory);
+  if (!given) return 0;
+  s->resting = s->ng;
+  s->ng = NULL;
+  return given;
+}
+
+/* Before whatever asks nghttp2. Where there are streams it is awake. */
+static void wake_up(struct h2_session *s) {
+  if (s->ng) return;
+  h2_memory_wake(&s->memory);
+  s->ng = s->resting;
 }
 
 bool h2_session_has_part_of_head(const struct h2_session *s) {
@@ -216,7 +241,8 @@ bool h2_session_has_part_of_head(const struct h2_session *s) {
 
 bool h2_session_is_over(const struct h2_session *s) {
   if (buf_len(&s->out)) return false;
-  return s->failed || (!nghttp2_session_want_read(s->ng) && !nghttp2_session_want_write(s->ng));
+  if (s->failed) return true;
+  return s->ng && !nghttp2_session_want_read(s->ng) && !nghttp2_session_want_write(s->ng);
 }
 
 uint32_t h2_session_fault(const struct h2_session *s, const char **why, bool *by_peer) {
@@ -249,7 +275,7 @@ void h2_session_let_in(struct h2_session *s, size_t bytes) {
 
 /* The streams that h2_stream_write kept waiting, in the order in which they came to wait, so that each gets its turn.
  * Once for each piece of room: one that still cannot write (nghttp2 may be about to end) waits for the next. */
-static void wake(struct h2_session *s) {
+static void wake_streams(struct h2_session *s) {
   s->may_wake = false;
   if (list_is_empty(&s->blocked) || buf_len(&s->out) > s->config.out_bytes / 2) return;
   if (nghttp2_session_get_remote_window_size(s->ng) <= 0) return;
@@ -264,10 +290,12 @@ static void wake(struct h2_session *s) {
 /* --- the end ----------------------------------------------------------------------------------- */
 
 void h2_session_announce_end(struct h2_session *s) {
+  wake_up(s);
   if (s->config.is_server) nghttp2_submit_shutdown_notice(s->ng);
 }
 
 void h2_session_end(struct h2_session *s, enum h2_code code) {
+  wake_up(s);
   s->is_leaving = true;
   if (code == H2_NO_ERROR)
     nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(s->ng), code,
@@ -277,11 +305,16 @@ void h2_session_end(struct h2_session *s, enum h2_code code) {
 }
 
 void h2_session_blame(struct h2_session *s, enum h2_code code, const char *why) {
+  wake_up(s);
   h2_session_fail(s, code, why);
   nghttp2_session_terminate_session(s->ng, s->code);
 }
 
-void h2_session_ping(struct h2_session *s) { nghttp2_submit_ping(s->ng, NGHTTP2_FLAG_NONE, NULL); }
+void h2_session_ping(struct h2_session *s) {
+  wake_up(s);
+  nghttp2_submit_ping(s->ng, NGHTTP2_FLAG_NONE, NULL);
+}
+
 unsigned h2_session_pongs(const struct h2_session *s) { return s->pongs; }
 
 /* --- a client's side --------------------------------------------------------------------------- */

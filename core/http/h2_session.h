@@ -125,8 +125,10 @@ struct h2_stream *h2_session_next(struct h2_session *s, unsigned *news);
 bool h2_session_send(struct h2_session *s);
 /* What is to be written; consume what was. */
 struct buf *h2_session_out(struct h2_session *s);
-/* Of a connection that has been idle for a while: gives back to the kernel what its next frame takes again. Returns how
- * many bytes; 0 where something is under way. A system call or two. */
+/* All of it was written, `bytes` at once: it holds no memory until there is more, and then about as much. */
+void h2_session_emptied(struct h2_session *s, size_t bytes);
+/* Of a client's connection that has been idle for a while: gives back to the kernel what its next frame takes again.
+ * Returns how many bytes; 0 where something is under way. A system call. */
 size_t h2_session_rest(struct h2_session *s);
 /* A head has begun that is not whole. */
 bool h2_session_has_part_of_head(const struct h2_session *s);

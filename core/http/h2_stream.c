@@ -3,8 +3,6 @@
 // for body bytes when it has windows for them, the user has them when a buffer of its own is full. So a write lends its
 // bytes for the length of the call, lets nghttp2 make as many frames of them as it may, straight into the connection's
 // output, and tells what was left.
-#include <stdlib.h>
-
 #include "base/memory.h"
 #include "http/h2_parts.h"
 
@@ -16,7 +14,7 @@ enum {
 };
 
 struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *arena) {
-  struct h2_stream *stream = memory_zalloc(sizeof *stream);
+  struct h2_stream *stream = piece_zalloc(sizeof *stream);
   stream->session = s;
   stream->id = id;
   stream->arena = arena ? arena : &stream->own;
@@ -360,5 +358,5 @@ void h2_stream_forget(struct h2_stream *stream) {
   list_remove(&stream->blocked_link);
   arena_free(&stream->own);
   OBJ_END(stream, H2_STREAM_MAGIC);
-  free(stream);
+  piece_free(stream);
 }

@@ -111,6 +111,7 @@ static enum io write_out(struct http2_connection *h) {
   size_t before = buf_len(out);
   enum io result = conn_write_all(&h->upstream->conn, out);
   h->written += before - buf_len(out);
+  if (!buf_len(out)) h2_session_emptied(h->session, before);
   return result;
 }
 

@@ -38,6 +38,13 @@ function M.block(fields)
   return table.concat(parts)
 end
 
+--- The same, which the receiver puts into its table (RFC 7541 section 6.2.1).
+function M.indexed(fields)
+  local parts = {}
+  for i, field in ipairs(fields) do parts[i] = "\64" .. text_of(field[1]) .. text_of(field[2]) end
+  return table.concat(parts)
+end
+
 --- Sends a request's head: { method, path, fields }; `ends` unless it is false.
 function Connection:request(stream, options)
   options = options or {}

@@ -95,3 +95,26 @@ IT("lets go of program and libraries as they are in their files, and of nothing 
   CHECK(before > 0 && after < before / 2);
   CHECK(written == 2);
 }
+
+IT("gives pieces, zeroed where asked, that keep their content as they grow") {
+  enum { MANY = 300 };
+  char *pieces[MANY];
+  for (int round = 0; round < 2; round++) {
+    for (int i = 0; i < MANY; i++) {
+      pieces[i] = i % 2 ? piece_zalloc((size_t)i * 5) : piece_alloc((size_t)i * 5);
+      for (int k = 0; i % 2 && k < i * 5; k++) CHECK(pieces[i][k] == 0);
+      memset(pieces[i], 'a' + i % 26, (size_t)i * 5);
+    }
+    for (int i = 0; i < MANY; i++) {
+      pieces[i] = piece_realloc(pieces[i], (size_t)i * 7);
+      for (int k = 0; k < i * 5; k++) CHECK(pieces[i][k] == 'a' + i % 26);
+      memset(pieces[i], 'x', (size_t)i * 7);
+    }
+    for (int i = 0; i < MANY; i++) piece_free(pieces[i]);
+  }
+  char *none = piece_realloc(NULL, 10);
+  memset(none, 'x', 10);
+  piece_free(none);
+  piece_free(NULL);
+  memory_thread_end();
+}

@@ -67,25 +67,73 @@ static unsigned resident(void *pages) {
   return count;
 }
 
-IT("keeps a table that holds something, and what is made later") {
+IT("puts what was made at birth back where it was, and keeps what is made later as it is") {
   struct h2_memory memory;
   nghttp2_mem mem = h2_memory_begin(&memory);
   char *table = mem.calloc(16, 256, &memory), *buffer = mem.realloc(NULL, 16394, &memory);
+  uint64_t *small = mem.malloc(1000, &memory);
   h2_memory_born(&memory);
-  char *later = mem.calloc(1, 20000, &memory), *small = mem.malloc(10, &memory);
-  memset(buffer, 'x', 16394);
-  table[4000] = later[19999] = 1;
-  CHECK(h2_memory_rest(&memory) == 5 * MEMORY_PAGE && table[4000] == 1 && later[19999] == 1);
-  CHECK(resident(memory.pages) == 1 && buffer[0] == 0);
-  table[4000] = 0;
-  CHECK(h2_memory_rest(&memory) == 6 * MEMORY_PAGE && resident(memory.pages) == 0);
-  table[4095] = 2;
+  char *later = mem.calloc(1, 20000, &memory), *piece = mem.malloc(10, &memory);
+  for (unsigned round = 1; round < 4; round++) {
+    memset(buffer, 'x', 16394);
+    for (unsigned i = 0; i < 125; i++) small[i] = i % 3 ? 0 : i * round;
+    table[4095] = later[19999] = piece[9] = (char)round;
+    CHECK(h2_memory_rest(&memory) == MEMORY_PAGES * MEMORY_PAGE && resident(memory.pages) == 0);
+    CHECK(h2_memory_rest(&memory) == 0);
+    h2_memory_wake(&memory);
+    CHECK(table[4095] == (char)round && later[19999] == (char)round && piece[9] == (char)round);
+    for (unsigned i = 0; i < 125; i++) CHECK(small[i] == (i % 3 ? 0 : i * round));
+    h2_memory_wake(&memory);
+  }
   table = mem.realloc(table, 8192, &memory);
-  CHECK(table[4095] == 2 && h2_memory_rest(&memory) == 6 * MEMORY_PAGE);
+  CHECK(table[4095] == 3);
   CHECK(!mem.calloc(SIZE_MAX / 2, 3, &memory));
   mem.free(table, &memory);
   mem.free(buffer, &memory);
   mem.free(later, &memory);
-  mem.free(small, &memory);
+  mem.free(piece, &memory);
   h2_memory_end(&memory);
+}
+
+IT("takes what does not fit into its pages from elsewhere, and ends at rest, too") {
+  struct h2_memory memory;
+  nghttp2_mem mem = h2_memory_begin(&memory);
+  enum { LARGE = 15000 };
+  char *blocks[4];
+  for (unsigned i = 0; i < 4; i++) memset(blocks[i] = mem.malloc(LARGE, &memory), 'a' + (int)i, LARGE);
+  char *buffer = memset(mem.malloc(2 * LARGE, &memory), 'z', 2 * LARGE);
+  h2_memory_born(&memory);
+  CHECK(h2_memory_rest(&memory) > 0);
+  h2_memory_wake(&memory);
+  for (unsigned i = 0; i < 4; i++)
+    CHECK(blocks[i][0] == 'a' + (int)i && blocks[i][LARGE - 1] == 'a' + (int)i);
+  for (unsigned i = 0; i < 4; i++) mem.free(blocks[i], &memory);
+  mem.free(buffer, &memory);
+  CHECK(h2_memory_rest(&memory) > 0);
+  h2_memory_end(&memory);
+}
+
+IT("is awake again whatever is asked of a session that rests") {
+  static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
+  for (int what = 0; what < 6; what++) {
+    struct h2_session *s = h2_session_new(&CONFIG, 0);
+    unsigned news;
+    CHECK(h2_session_receive(s, preface, sizeof preface, 0));
+    drain(s);
+    CHECK(h2_session_rest(s) > 0 && h2_session_rest(s) == 0);
+    CHECK(!h2_session_is_over(s) && !h2_session_has_part_of_head(s) && h2_session_streams(s) == 0);
+    switch (what) {
+    case 0: h2_session_ping(s); break;
+    case 1: h2_session_announce_end(s); break;
+    case 2: h2_session_end(s, H2_NO_ERROR); break;
+    case 3: h2_session_blame(s, H2_ENHANCE_YOUR_CALM, "a spec"); break;
+    case 4:
+      CHECK(ask(s, 1));
+      h2_stream_release(h2_session_next(s, &news)); /* which resets it */
+      break;
+    case 5: break;
+    }
+    CHECK(h2_session_send(s) == (what != 3) && (buf_len(h2_session_out(s)) > 0) == (what < 5));
+    h2_session_free(s);
+  }
 }
