@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- How many connections a listener takes, in all and of one client.
 local client = require "client"
+local frames = require "frames"
 local metrics = require "metrics"
 local origins = require "origins"
 local perilune = require "perilune"
@@ -231,5 +232,34 @@ describe("parts of heads", function()
     proxy:wait_log "the request head took too long: too much memory is held by heads that are not whole"
     fat[600]:send "\r\n\r\n"
     assert.equal(200, fat[600]:read_response().status)
+  end)
+
+  it("of HTTP/2 count as well: the connections that wait for longest end", function()
+    local proxy = perilune.start {
+      workers = 1,
+      release = true,
+      policy = policies.fill([[
+        require("perilune").listen("127.0.0.1:0", { request_filter = function(session)
+          return session:respond { status = 200 }
+        end }, { h2c = true })
+      ]], {}),
+    }
+    assert.equal(200, client.request(proxy.port).status)
+    local before, fat = proxy:rss(), {}
+    local part = "\0\1x\127\225\211\3" .. ("x"):rep(15000) -- of a value of 60,000 bytes
+    for i = 1, 700 do
+      fat[i] = frames.connect { port = proxy.port }
+      fat[i]:send("HEADERS", frames.END_STREAM, 1, part)
+      for _, bytes in ipairs { 15000, 15000, 14990 } do fat[i]:send("CONTINUATION", 0, 1, ("x"):rep(bytes)) end
+    end
+    local goaway = fat[1]:await "GOAWAY"
+    assert.equal("ENHANCE_YOUR_CALM", goaway.code)
+    assert.equal(200, client.request(proxy.port).status)
+    local grown = (proxy:rss() - before) / 1048576
+    assert.is_true(grown < 60, grown .. " MiB")
+    proxy:wait_log "too much memory is held by heads that are not whole"
+    fat[700]:send("CONTINUATION", frames.END_HEADERS, 1, ("x"):rep(10)
+      .. frames.block { { ":method", "GET" } }) -- a pseudo-field behind an ordinary one
+    assert.equal("PROTOCOL_ERROR", fat[700]:await("RST_STREAM", 1).code)
   end)
 end)

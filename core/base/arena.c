@@ -76,6 +76,13 @@ char *arena_cstring(struct arena *arena, struct str text) {
   return copy;
 }
 
+struct str arena_number(struct arena *arena, unsigned long long number) {
+  char digits[20], *end = digits + sizeof digits, *at = end;
+  do *--at = (char)('0' + number % 10);
+  while (number /= 10);
+  return arena_dup(arena, (struct str){at, (size_t)(end - at)});
+}
+
 struct str arena_printf(struct arena *arena, const char *format, ...) {
   va_list args, again;
   va_start(args, format);

@@ -142,6 +142,12 @@ unsigned downstream_idle_ms(const struct downstream *d, enum wait wait) {
   return patience < allowed ? patience : allowed;
 }
 
+void downstream_hold_head(struct downstream *d, size_t bytes) {
+  CHECK(d->proxy->heads_held >= d->head_held);
+  d->proxy->heads_held += bytes - d->head_held;
+  d->head_held = (unsigned)bytes;
+}
+
 /* --- events --------------------------------------------------------------------------------------------- */
 
 static void on_readable(struct conn *conn) {

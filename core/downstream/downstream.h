@@ -50,10 +50,10 @@ struct downstream {
   enum downstream_state state;
   unsigned requests;  /* served so far, with the current one */
   bool half_closed;   /* the client ended its direction */
-  unsigned head_held; /* bytes of `in` that count in proxy->heads_held: a part of a head is kept there */
+  unsigned head_held; /* bytes of a part of a head, which count in proxy->heads_held */
   struct buf in;      /* bytes read and not used; holds no memory while idle */
   struct head_scan scan;
-  uint64_t head_due_ms;          /* of a head that has begun; 0: none has */
+  uint64_t head_due_ms;          /* of a head that has begun; 0, or anything in HTTP/2: none has */
   unsigned empty_bytes;          /* of empty lines since the last request */
   uint64_t rest_until_ms;        /* when DRAIN and LINGER give up; 0: not begun */
   struct attachment *attachment; /* borrowed; NULL: none */
@@ -85,6 +85,8 @@ void downstream_end_idle(struct downstream *d);
 /* Ends our direction, and closes when the client has ended its own, or has had its time: what was sent is read. */
 void downstream_linger(struct downstream *d);
 void downstream_close_because(struct downstream *d, enum error error);
+/* It keeps a part of a head, or none any more. */
+void downstream_hold_head(struct downstream *d, size_t bytes);
 
 /* --- greeting.c: what comes before the first request --- */
 

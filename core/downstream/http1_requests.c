@@ -43,15 +43,8 @@ void http1_await(struct downstream *d) {
   room_freed(d->proxy);
 }
 
-/* It keeps a part of a head, or none any more. */
-static void hold_head(struct downstream *d, size_t bytes) {
-  CHECK(d->proxy->heads_held >= d->head_held);
-  d->proxy->heads_held += bytes - d->head_held;
-  d->head_held = (unsigned)bytes;
-}
-
 void http1_forget_head(struct downstream *d) {
-  if (d->head_held) hold_head(d, 0);
+  if (d->head_held) downstream_hold_head(d, 0);
 }
 
 /* --- a request begins ----------------------------------------------------------------------------------- */
@@ -93,7 +86,7 @@ static void begin_exchange(struct downstream *d, size_t length, enum error error
   d->head_due_ms = 0;
   d->empty_bytes = 0;
   timer_clear(&d->stream.timer);
-  struct exchange *x = exchange_begin(d->proxy, d->service);
+  struct exchange *x = exchange_begin(d->proxy, d->service, (struct arena){0});
   x->stream = &d->stream;
   d->stream.exchange = x;
   x->secure = d->conn.tls != NULL;
@@ -189,7 +182,7 @@ static size_t more_of_head(const struct downstream *d) {
 
 static void await_head(struct downstream *d) {
   if (!buf_len(&d->in)) buf_release(&d->in);
-  if (d->state == DOWNSTREAM_HEAD && d->in.cap != d->head_held) hold_head(d, d->in.cap);
+  if (d->state == DOWNSTREAM_HEAD && d->in.cap != d->head_held) downstream_hold_head(d, d->in.cap);
   if (d->proxy->heads_held > 0) room_for_heads(d->proxy); /* the last thing here: it may be this one */
 }
 

@@ -43,7 +43,6 @@ struct http2_stream {
   struct http2 *http2;   /* borrowed */
   struct h2_stream *h2;  /* borrowed until it is released; NULL: it is over */
   struct list link;      /* in http2->streams */
-  struct arena text;     /* of the request; freed with the exchange */
   struct h2_fields head; /* in the exchange's arena: it waits for what comes first behind it */
   uint64_t made;         /* bytes of the connection that were made up to the end of what it wrote */
   bool has_head;
@@ -66,6 +65,8 @@ bool http2_is_idle(const struct downstream *d);
 uint64_t http2_idle_ms(const struct downstream *d);
 /* It is idle, and there is no room: closes it. */
 void http2_give_up(struct downstream *d);
+/* The part of a head that is there is given up, and the connection with it. */
+void http2_give_up_head(struct downstream *d);
 /* It closes: all its exchanges are told that the client is gone. */
 void http2_gone(struct downstream *d, enum error error);
 void http2_free(struct downstream *d);

@@ -100,6 +100,7 @@ void http2_free(struct downstream *d) {
 
 void http2_gone(struct downstream *d, enum error error) {
   struct list *streams = &d->http2->streams;
+  if (d->head_held) downstream_hold_head(d, 0);
   while (!list_is_empty(streams))
     http2_stream_gone(LIST_ENTRY(streams->next, struct http2_stream, link), error);
 }
@@ -253,6 +254,14 @@ void http2_give_up(struct downstream *d) {
   h2_session_send(d->http2->session);
   http2_write(d->http2);
   downstream_close(d);
+}
+
+/* Harmless for whoever is inside the connection: it ends at the end of the turn. */
+void http2_give_up_head(struct downstream *d) {
+  h2_session_blame(d->http2->session, H2_ENHANCE_YOUR_CALM,
+                   "too much memory is held by heads that are not whole");
+  downstream_hold_head(d, 0);
+  http2_flush_later(d->http2);
 }
 
 /* The client has read the announcement: what it had asked before is here. */

@@ -10,10 +10,12 @@
 #include "exchange/deadline.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
+#include "exchange/room.h"
 
 enum {
   READ_BYTES = 65536,
   READS = 4, /* of one event: others shall have their turn */
+  RECORD_SMALL = 1024,
 };
 
 static void flush(struct http2 *http2);
@@ -69,12 +71,16 @@ static void tell_fed(struct http2 *http2) {
 /* From the first frame of a head to its last, as in HTTP/1 from the first byte. */
 static void watch_head(struct http2 *http2) {
   const struct settings *settings = http2->downstream->service->policy.settings;
-  bool is_under_way = h2_session_has_part_of_head(http2->session);
+  size_t part = h2_session_part_of_head(http2->session);
+  struct downstream *d = http2->downstream;
   http2_heard(http2);
-  if (!is_under_way)
+  if (part != d->head_held) downstream_hold_head(d, part);
+  if (!part) {
     http2_clock_clear(http2, HTTP2_CLOCK_HEAD);
-  else if (!http2->due_ms[HTTP2_CLOCK_HEAD])
+  } else if (!http2->due_ms[HTTP2_CLOCK_HEAD]) {
     http2_clock_set(http2, HTTP2_CLOCK_HEAD, wait_ms(WAIT_REQUEST_HEAD, settings));
+    d->head_due_ms = http2->due_ms[HTTP2_CLOCK_HEAD];
+  }
 }
 
 static bool receive(struct http2 *http2, const char *bytes, size_t count) {
@@ -85,6 +91,11 @@ static bool receive(struct http2 *http2, const char *bytes, size_t count) {
   if (is_fine || !http2_is_open(http2)) return http2_is_open(http2);
   http2_fail(http2);
   return false;
+}
+
+/* Nothing is there behind it, as it seems; if there is, the loop tells. A record of TLS is read by itself. */
+static bool is_all(const struct conn *conn, size_t moved) {
+  return moved < (conn_is_plain(conn) ? READ_BYTES : RECORD_SMALL);
 }
 
 void http2_readable(struct downstream *d) {
@@ -100,9 +111,11 @@ void http2_readable(struct downstream *d) {
       return;
     }
     if (!receive(http2, bytes, moved)) return;
+    if (is_all(&d->conn, moved)) break;
     if (i == READS - 1) conn_feed(&d->conn);
   }
   if (http2_is_open(http2)) flush(http2);
+  if (d->proxy->heads_held > 0) room_for_heads(d->proxy); /* this one may be given up */
 }
 
 void http2_writable(struct downstream *d) { flush(d->http2); }

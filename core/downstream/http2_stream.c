@@ -32,8 +32,7 @@ static struct http2_stream *new_stream(struct http2 *http2, struct h2_stream *h2
   s->http2 = http2;
   s->h2 = h2;
   h2->owner = s;
-  h2_stream_take_arena(h2, &s->text);
-  x->lent = &s->text;
+  h2_stream_use_arena(h2, &x->arena);
   s->stream = (struct stream){.codec = &codec, .exchange = x, .service = d->service, .downstream = d};
   s->stream.source = (struct source){.ops = &source_ops, .of = s, .in = &h2->in};
   timer_init_patient(&s->stream.timer, d->proxy->loop, on_due);
@@ -51,12 +50,11 @@ static __attribute__((cold)) void give_key(struct exchange *x) {
 void http2_stream_begin(struct http2 *http2, struct h2_stream *h2) {
   struct downstream *d = http2->downstream;
   struct h2_head *head = h2_stream_head(h2);
-  struct exchange *x = exchange_begin(d->proxy, d->service);
+  struct exchange *x = exchange_begin(d->proxy, d->service, h2_stream_give_arena(h2));
   struct http2_stream *s = new_stream(http2, h2, x);
-  head->headers.arena = &s->text;
+  head->headers.arena = &x->arena;
   enum error error = h2_head_request(head, http2->takes_tunnels, &x->request);
   if (x->request.is_extended_connect) give_key(x);
-  x->request.headers.arena = x->request.nominated.arena = &x->arena;
   x->account.head_bytes = head->bytes;
   s->is_malformed = error != ERROR_NONE && error_info(error)->status == 400;
   exchange_start(x, error, head->why);

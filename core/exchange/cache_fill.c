@@ -119,7 +119,7 @@ static const struct sink_ops sink_ops = {write_fill, want_room};
 struct handover {
   struct handover *other; /* borrowed; NULL: it has ended */
   bool is_heir;
-  struct arena arena, text; /* owned: of the other one, which has ended */
+  struct arena arena; /* owned: of the other one, which has ended */
 };
 
 static void share_memory(struct exchange *f, struct exchange *x);
@@ -134,7 +134,7 @@ static void copy_request(struct exchange *to, const struct exchange *from) {
 
 static struct exchange *background_new(struct exchange *x) {
   struct service_policy policy = {x->hooks, x->settings, x->use};
-  struct exchange *b = exchange_new(x->proxy, &policy);
+  struct exchange *b = exchange_new(x->proxy, &policy, (struct arena){0});
   b->secure = x->secure;
   b->client = arena_dup(&b->arena, exchange_client_address(x));
   account_begin(b, x->account.traffic);
@@ -241,25 +241,18 @@ static void share_memory(struct exchange *f, struct exchange *x) {
   x->cache->handover = of_x;
 }
 
-static void free_all(struct arena text, struct arena arena) {
-  arena_free(&text);
-  arena_free(&arena); /* it holds the exchange */
-}
-
 /* What lies in the memory of the one that asked is the filler's as well, until both have ended. */
 bool handover_end(struct exchange *x) {
   struct handover *h = x->cache->handover;
-  struct arena text = x->lent ? *x->lent : (struct arena){0};
   if (!h) return false;
   if (h->other) h->other->other = NULL;
   if (h->other && !h->is_heir) {
-    h->other->text = text;
     h->other->arena = x->arena;
     return true;
   }
-  struct arena left_text = h->text, left = h->arena;
-  free_all(text, x->arena);
-  free_all(left_text, left);
+  struct arena own = x->arena, left = h->arena; /* the one holds the exchange, the other h's */
+  arena_free(&own);
+  arena_free(&left);
   return true;
 }
 

@@ -163,7 +163,6 @@ struct exchange {
 
   struct request_body body;
   struct shadow *shadow; /* held; while another policy is tried in its shadow (exchange/shadow) */
-  struct arena *lent;    /* in `arena`: of the request's text, where that has one of its own; NULL */
   struct str client;     /* arena; its address, once it is gone, and of a shadow; empty: the stream has it */
   enum error last_error; /* of the last attempt that another followed: told where nobody is left to ask */
 };
@@ -205,8 +204,9 @@ void exchange_set_body(struct exchange *x, struct str text);
 /* A request has come on a stream, which has no exchange: this makes one. The caller sets x->stream and that stream's
  * exchange, and x->secure; fills in x->request, with text in x->arena and without what belongs to the connection; and
  * calls exchange_start, which runs it at once. `error`: the request could not be read (`why`: a static sentence, or
- * NULL), so it goes straight to the failure path. */
-struct exchange *exchange_begin(struct proxy *proxy, struct service *service);
+ * NULL), so it goes straight to the failure path. `arena`: what the request's text lies in already, which becomes the
+ * exchange's; or an empty one. */
+struct exchange *exchange_begin(struct proxy *proxy, struct service *service, struct arena arena);
 void exchange_start(struct exchange *x, enum error error, const char *why);
 /* Something an exchange waits for happened. Safe at any time; runs the steps unless they are running already.
  * The exchange may be gone afterwards. */

@@ -23,8 +23,8 @@ static const struct service_policy *choose_policy(struct proxy *proxy, const str
   return canary ? &service->canary : &service->policy;
 }
 
-struct exchange *exchange_begin(struct proxy *proxy, struct service *service) {
-  struct exchange *x = exchange_new(proxy, choose_policy(proxy, service));
+struct exchange *exchange_begin(struct proxy *proxy, struct service *service, struct arena arena) {
+  struct exchange *x = exchange_new(proxy, choose_policy(proxy, service), arena);
   account_begin(x, service->traffic);
   proxy->exchange_count++;
   list_push_back(&proxy->exchanges, &x->link);

@@ -10,9 +10,7 @@
 #include "net/addr.h"
 #include "net/timer.h"
 
-struct exchange *exchange_new(struct proxy *proxy, const struct service_policy *policy) {
-  struct arena arena;
-  arena_init(&arena);
+struct exchange *exchange_new(struct proxy *proxy, const struct service_policy *policy, struct arena arena) {
   struct exchange *x = arena_zalloc(&arena, sizeof *x);
   x->arena = arena;
   x->proxy = proxy;
@@ -28,7 +26,6 @@ struct exchange *exchange_new(struct proxy *proxy, const struct service_policy *
 }
 
 static void free_memory(struct exchange *x) {
-  if (x->lent) arena_free(x->lent);
   struct arena arena = x->arena; /* it holds the exchange */
   arena_free(&arena);
 }

@@ -56,7 +56,7 @@ struct rehearsal *rehearsal_new(const struct rehearsal_setup *setup, const char 
   r->service.policy = (struct service_policy){setup->hooks, setup->settings, &r->use};
   r->stream = stream_new_alone(setup->proxy, &r->service, (const struct sockaddr *)&setup->client->socket,
                                setup->client->length);
-  r->exchange = exchange_new(setup->proxy, &r->service.policy);
+  r->exchange = exchange_new(setup->proxy, &r->service.policy, (struct arena){0});
   r->exchange->stream = r->stream;
   r->exchange->secure = setup->secure;
   r->exchange->running = true;

@@ -49,7 +49,7 @@ static void copy_request(struct exchange *copy, const struct request *from) {
 }
 
 static struct exchange *copy_of(struct exchange *x, struct service *service, struct shadow *shadow) {
-  struct exchange *copy = exchange_new(x->proxy, &service->shadow);
+  struct exchange *copy = exchange_new(x->proxy, &service->shadow, (struct arena){0});
   copy->shadow = shadow;
   copy->is_shadow = true;
   copy->stream = shadow->stream = arena_alloc(&copy->arena, sizeof *copy->stream);

@@ -161,9 +161,9 @@ void forwarded_add(struct exchange *x);
 /* Adds our entry of Via to the fields that go out for this response. */
 void forwarded_add_via(struct headers *headers, const struct response *response);
 
-/* exchange_object.c: one that belongs to nobody yet and is in no list, in an arena of its own: what every kind of
- * exchange (a client's, a shadow's, a rehearsal's) begins with. It counts as one of its policy's. */
-struct exchange *exchange_new(struct proxy *proxy, const struct service_policy *policy);
+/* exchange_object.c: one that belongs to nobody yet and is in no list, in an arena of its own, which is `arena`: what
+ * every kind of exchange (a client's, a shadow's, a rehearsal's) begins with. It counts as one of its policy's. */
+struct exchange *exchange_new(struct proxy *proxy, const struct service_policy *policy, struct arena arena);
 /* Frees what it owns, and itself; its policy may be gone then. */
 void exchange_free(struct exchange *x);
 

@@ -65,8 +65,7 @@ static void put_fields(struct list_of_fields *list, const struct headers *header
 
 static void put_length(struct list_of_fields *list, struct body body) {
   if (body.framing == FRAMING_LENGTH)
-    put(list, STR("content-length"), arena_printf(list->arena, "%llu", (unsigned long long)body.length),
-        false);
+    put(list, STR("content-length"), arena_number(list->arena, body.length), false);
 }
 
 /* RFC 8441 section 5: an Upgrade of HTTP/1 is a CONNECT with :protocol. */
@@ -94,7 +93,8 @@ struct h2_fields h2_fields_of_response(struct arena *arena, const struct respons
                                        struct body body) {
   struct list_of_fields list = new_list(arena, &response->headers);
   unsigned status = response->status;
-  put(&list, STR(":status"), arena_printf(arena, "%03u", status), false);
+  CHECK(status >= 100);
+  put(&list, STR(":status"), arena_number(arena, status), false);
   put_fields(&list, &response->headers);
   if (status >= 200 && status != 204) put_length(&list, body);
   return finished(&list);

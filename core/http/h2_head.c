@@ -183,15 +183,10 @@ static enum error host_from(struct h2_head *head, struct request *request) {
   head->why = "the request has neither :authority nor Host";
   if (!authority.ptr && !host) return ERROR_BAD_HOST;
   struct str value = authority.ptr ? authority : host->value;
-  struct headers fields = head->headers;
-  headers_remove_id(&fields, FIELD_HOST);
-  headers_init(&request->headers, fields.arena);
-  headers_add_field(&request->headers, field_name(FIELD_HOST), value, FIELD_HOST);
-  for (unsigned i = 0; i < fields.count; i++) {
-    const struct field *field = &fields.items[i];
-    headers_add_field(&request->headers, field->name, field->value, field->id);
-    request->headers.items[request->headers.count - 1].is_sensitive = field->is_sensitive;
-  }
+  request->headers = head->headers;
+  headers_remove_id(&request->headers, FIELD_HOST);
+  headers_add_first(&request->headers,
+                    (struct field){field_name(FIELD_HOST), value, FIELD_HOST, false, false});
   if (head->cookie.ptr) headers_add_field(&request->headers, STR("cookie"), head->cookie, FIELD_COOKIE);
   return host_of_request(request, &head->why);
 }

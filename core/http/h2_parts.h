@@ -30,7 +30,7 @@ struct h2_session {
   struct h2_budget budget;
   uint64_t now_ms; /* of the bytes that are being received */
   struct buf out;
-  uint64_t made; /* bytes that were put into `out` so far */
+  uint64_t made;    /* bytes that were put into `out` so far */
   size_t out_usual; /* bytes that it held when it was written last */
   struct list streams, news, blocked;
   unsigned count; /* of streams that are not released */
@@ -83,13 +83,13 @@ void h2_stream_forget(struct h2_stream *stream);
 /* So many bytes wait in a stream, or no longer. */
 void h2_session_hold(struct h2_session *s, size_t bytes);
 void h2_session_let_in(struct h2_session *s, size_t bytes);
-/* Adds to the output. */
-void h2_session_put(struct h2_session *s, const void *bytes, size_t count);
 /* h2_session_send, for h2_stream_write: it makes no room. */
 bool h2_session_make(struct h2_session *s);
+/* One piece more, whatever room there is. False: there is none. */
+bool h2_session_make_one(struct h2_session *s);
 
 /* All callbacks; NULL: no memory. */
-nghttp2_session_callbacks *h2_callbacks_new(bool is_server);
+nghttp2_session_callbacks *h2_callbacks_new(void);
 /* Those about bodies that go out. */
 ssize_t h2_stream_on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
                           nghttp2_data_source *source, void *user);

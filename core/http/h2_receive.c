@@ -284,12 +284,14 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
 
 /* --- what is sent ------------------------------------------------------------------------------ */
 
+/* A frame is about to be made. */
 static int on_sending(nghttp2_session *ng, const nghttp2_frame *frame, void *user) {
   struct h2_session *s = session_of(user);
+  struct h2_stream *stream = frame->hd.type == NGHTTP2_HEADERS ? find_stream(s, frame->hd.stream_id) : NULL;
   (void)ng;
-  bool is_request = frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
-  struct h2_stream *stream = is_request ? find_stream(s, frame->hd.stream_id) : NULL;
-  if (stream) stream->head_at = s->made;
+  if (!stream) return 0;
+  stream->has_head_to_make = false;
+  if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) stream->head_at = s->made;
   return 0;
 }
 
@@ -306,7 +308,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user) 
   return 0;
 }
 
-nghttp2_session_callbacks *h2_callbacks_new(bool is_server) {
+nghttp2_session_callbacks *h2_callbacks_new(void) {
   nghttp2_session_callbacks *c;
   if (nghttp2_session_callbacks_new(&c) != 0) return NULL;
   nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
@@ -315,7 +317,7 @@ nghttp2_session_callbacks *h2_callbacks_new(bool is_server) {
   nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
   nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid_frame);
   nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
-  if (!is_server) nghttp2_session_callbacks_set_before_frame_send_callback(c, on_sending);
+  nghttp2_session_callbacks_set_before_frame_send_callback(c, on_sending);
   nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
   nghttp2_session_callbacks_set_send_data_callback(c, h2_stream_on_send);
   nghttp2_session_callbacks_set_error_callback2(c, on_error);

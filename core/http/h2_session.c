@@ -28,7 +28,7 @@ static void wake_streams(struct h2_session *s);
 static nghttp2_session *new_nghttp2(struct h2_session *s) {
   nghttp2_session *ng;
   nghttp2_option *option = NULL;
-  nghttp2_session_callbacks *callbacks = h2_callbacks_new(s->config.is_server);
+  nghttp2_session_callbacks *callbacks = h2_callbacks_new();
   must(callbacks ? nghttp2_option_new(&option) : -1);
   nghttp2_option_set_no_auto_window_update(option, 1);
   nghttp2_option_set_no_http_messaging(option, 1);
@@ -165,11 +165,6 @@ bool h2_session_receive(struct h2_session *s, const char *bytes, size_t count, u
   return h2_session_send(s);
 }
 
-void h2_session_put(struct h2_session *s, const void *bytes, size_t count) {
-  buf_append(&s->out, bytes, count);
-  s->made += count;
-}
-
 bool h2_session_send(struct h2_session *s) {
   wake_up(s);
   s->may_wake = true;
@@ -178,20 +173,23 @@ bool h2_session_send(struct h2_session *s) {
 
 /* After a failure only the GOAWAY goes out. */
 bool h2_session_make(struct h2_session *s) {
-  const uint8_t *bytes;
-  ssize_t count = 1;
   CHECK_OBJ(s, H2_SESSION_MAGIC);
-  while (count > 0 && buf_len(&s->out) < s->config.out_bytes) {
-    count = nghttp2_session_mem_send(s->ng, &bytes);
-    if (count > 0) h2_session_put(s, bytes, (size_t)count);
-  }
-  if (count < 0) h2_session_fail(s, H2_INTERNAL_ERROR, nghttp2_strerror((int)count));
+  while (buf_len(&s->out) < s->config.out_bytes && h2_session_make_one(s)) continue;
   return !s->failed;
+}
+
+bool h2_session_make_one(struct h2_session *s) {
+  const uint8_t *bytes;
+  ssize_t count = nghttp2_session_mem_send(s->ng, &bytes);
+  if (count > 0) h2_session_put(s, bytes, (size_t)count);
+  if (count < 0) h2_session_fail(s, H2_INTERNAL_ERROR, nghttp2_strerror((int)count));
+  return count > 0;
 }
 
 void h2_session_put(struct h2_session *s, const void *bytes, size_t count) {
   if (!s->out.data && count < s->out_usual) buf_reserve(&s->out, s->out_usual);
   buf_append(&s->out, bytes, count);
+  s->made += count;
 }
 
 struct buf *h2_session_out(struct h2_session *s) {
@@ -235,8 +233,11 @@ static void wake_up(struct h2_session *s) {
   s->ng = s->resting;
 }
 
-bool h2_session_has_part_of_head(const struct h2_session *s) {
-  return s->is_in_block || (s->is_in_head_frame && s->walk.left);
+/* Fields that are whole lie in the stream's arena, the one that is coming in with nghttp2. */
+size_t h2_session_part_of_head(const struct h2_session *s) {
+  bool is_part = s->is_in_block || (s->is_in_head_frame && s->walk.left);
+  if (!is_part) return 0;
+  return s->block_bytes + (s->block_stream ? s->block->head.bytes : 0) + 1;
 }
 
 bool h2_session_is_over(const struct h2_session *s) {
@@ -304,9 +305,19 @@ void h2_session_end(struct h2_session *s, enum h2_code code) {
     nghttp2_session_terminate_session(s->ng, code);
 }
 
+/* Nothing is received any more. */
+static void drop_part_of_head(struct h2_session *s) {
+  struct h2_stream *stream = s->block_stream;
+  if (stream && !stream->is_known) arena_free(&stream->own);
+  s->block_stream = NULL;
+  s->block_bytes = 0;
+  s->is_in_block = s->is_in_head_frame = false;
+}
+
 void h2_session_blame(struct h2_session *s, enum h2_code code, const char *why) {
   wake_up(s);
   h2_session_fail(s, code, why);
+  drop_part_of_head(s);
   nghttp2_session_terminate_session(s->ng, s->code);
 }
 

@@ -77,7 +77,7 @@ struct h2_stream {
   struct list blocked_link;   /* session->blocked, while h2_stream_write has taken less than it was given */
   struct h2_session *session; /* borrowed; outlives the stream */
   void *owner;                /* the user's; NULL until it sets it */
-  struct arena own;           /* of a request's head (see h2_stream_take_arena), and of trailers to be sent */
+  struct arena own;           /* of a request's head (see h2_stream_give_arena), and of trailers to be sent */
   struct arena *arena;        /* where heads and trailers are put: &own, or the user's */
   const struct parser_limits *limits; /* borrowed; of its heads: the session's, or h2_stream_limit's */
   struct buf in; /* owned; body bytes that the user has not used yet; they stay where they are until it has */
@@ -105,6 +105,7 @@ struct h2_stream {
   bool is_deferred;       /* nghttp2 waits to be told that there is a body to send */
   bool write_ends;        /* of a write under way: nothing follows it */
   bool resets_when_sent;  /* our half has ended, and is to be followed by RST_STREAM */
+  bool has_head_to_make;  /* a head of ours is with nghttp2, and no frame yet */
   bool is_seen;           /* the user may look at `in` */
   bool is_known;          /* the user has heard of it; until then it is the session's alone */
   bool is_released;
@@ -130,8 +131,8 @@ void h2_session_emptied(struct h2_session *s, size_t bytes);
 /* Of a client's connection that has been idle for a while: gives back to the kernel what its next frame takes again.
  * Returns how many bytes; 0 where something is under way. A system call. */
 size_t h2_session_rest(struct h2_session *s);
-/* A head has begun that is not whole. */
-bool h2_session_has_part_of_head(const struct h2_session *s);
+/* A head has begun that is not whole: about how many bytes are held for it; 0: none has. */
+size_t h2_session_part_of_head(const struct h2_session *s);
 /* Nothing more will be read or written. */
 bool h2_session_is_over(const struct h2_session *s);
 /* Why the connection was ended: the code of the GOAWAY sent or received, H2_NO_ERROR where it ended well; *why a static
@@ -173,8 +174,10 @@ void h2_stream_limit(struct h2_stream *stream, const struct parser_limits *limit
 /* The oldest head that was not taken; NULL: there is none. It lives in the stream's arena. Judge it by h2_head_request
  * or h2_head_response. */
 struct h2_head *h2_stream_head(struct h2_stream *stream);
-/* Gives the memory of the request's head to `to`, which is empty and outlives the stream's release. */
-void h2_stream_take_arena(struct h2_stream *stream, struct arena *to);
+/* Of a request whose head was taken: the memory of it, which is the caller's from here on. */
+struct arena h2_stream_give_arena(struct h2_stream *stream);
+/* Where trailers go; it outlives the stream's release. */
+void h2_stream_use_arena(struct h2_stream *stream, struct arena *arena);
 /* The other side has ended its half, and stream->in is all that is left of its body. */
 static inline bool h2_stream_is_all(const struct h2_stream *stream) {
   return stream->peer_ended && buf_len(&stream->more) == 0;

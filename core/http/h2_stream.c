@@ -62,12 +62,14 @@ struct h2_head *h2_stream_head(struct h2_stream *stream) {
   return &block->head;
 }
 
-void h2_stream_take_arena(struct h2_stream *stream, struct arena *to) {
+struct arena h2_stream_give_arena(struct h2_stream *stream) {
+  struct arena own = stream->own;
   CHECK(stream->arena == &stream->own);
-  *to = stream->own;
   stream->own = (struct arena){0};
-  stream->arena = to;
+  return own;
 }
+
+void h2_stream_use_arena(struct h2_stream *stream, struct arena *arena) { stream->arena = arena; }
 
 void h2_stream_limit(struct h2_stream *stream, const struct parser_limits *limits) {
   struct parser_limits *most = &stream->session->config.head;
@@ -132,14 +134,17 @@ struct buf h2_stream_take_body(struct h2_stream *stream) {
 
 /* --- what the user sends ------------------------------------------------------------------------ */
 
-/* nghttp2 copies the texts: a frame may wait longer than they live. */
+/* nghttp2 does not copy the texts, and reads them when it makes the frame of them. Of a response that is at once, by
+ * make_head. A request is released before its texts end, and if it has not gone out, this cancels it. Trailers lie in
+ * the stream's own arena. */
 static nghttp2_nv *names_and_values(const struct h2_fields *fields, struct arena *arena) {
   nghttp2_nv *nv = arena_alloc(arena, fields->count * sizeof *nv);
   for (unsigned i = 0; i < fields->count; i++) {
     const struct h2_field *field = &fields->items[i];
-    nv[i] =
-        (nghttp2_nv){(uint8_t *)field->name.ptr, (uint8_t *)field->value.ptr, field->name.len,
-                     field->value.len, field->is_sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE};
+    unsigned flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+    if (field->is_sensitive) flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+    nv[i] = (nghttp2_nv){(uint8_t *)field->name.ptr, (uint8_t *)field->value.ptr, field->name.len,
+                         field->value.len, (uint8_t)flags};
   }
   return nv;
 }
@@ -169,6 +174,13 @@ bool h2_stream_is_unsent(const struct h2_stream *stream, uint64_t written) {
   return stream->head_at >= written;
 }
 
+/* Beyond the output's bound, if it has to be: what waited in nghttp2 took more. */
+static void make_head(struct h2_stream *stream) {
+  stream->has_head_to_make = true;
+  while (stream->has_head_to_make && h2_session_make_one(stream->session)) continue;
+  stream->has_head_to_make = false;
+}
+
 void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *fields, bool is_interim,
                          bool ends) {
   struct h2_session *s = stream->session;
@@ -179,10 +191,11 @@ void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *field
   nghttp2_nv *nv = names_and_values(fields, stream->arena);
   if (is_interim) {
     nghttp2_submit_headers(s->ng, NGHTTP2_FLAG_NONE, stream->id, NULL, nv, fields->count, NULL);
-    return;
+  } else {
+    stream->ended = ends;
+    nghttp2_submit_response(s->ng, stream->id, nv, fields->count, ends ? NULL : &body);
   }
-  stream->ended = ends;
-  nghttp2_submit_response(s->ng, stream->id, nv, fields->count, ends ? NULL : &body);
+  make_head(stream);
 }
 
 static size_t left_in(const struct h2_stream *stream) {

@@ -169,6 +169,14 @@ void headers_grow(struct headers *h) {
   h->cap = cap;
 }
 
+void headers_add_first(struct headers *h, struct field field) {
+  if (h->count == h->cap) headers_grow(h);
+  memmove(h->items + 1, h->items, h->count * sizeof *h->items);
+  h->items[0] = field;
+  h->count++;
+  h->present |= UINT32_C(1) << field.id;
+}
+
 void headers_set_id(struct headers *h, enum field_id id, struct str value) {
   headers_set_field(h, (struct field){.name = field_name(id), .value = value, .id = id});
 }

@@ -76,6 +76,8 @@ bool field_name_is_valid(struct str name);
 bool field_value_is_valid(struct str value);
 
 void headers_init(struct headers *h, struct arena *arena);
+/* Adds it before all others. */
+void headers_add_first(struct headers *h, struct field field);
 /* Deep enough to change `to` without changing `from`: the array is copied, the text is shared. */
 void headers_copy(struct headers *to, const struct headers *from, struct arena *arena);
 

@@ -140,9 +140,12 @@ static struct downstream *slowest_head(struct proxy *proxy) {
 void room_for_heads(struct proxy *proxy) {
   while (proxy->heads_held > HEADS_MOST) {
     struct downstream *d = slowest_head(proxy);
-    CHECK(d && d->state == DOWNSTREAM_HEAD);
+    CHECK(d && (d->state == DOWNSTREAM_HEAD || d->state == DOWNSTREAM_HTTP2));
     cell_add(&proxy->tally->given_up, 1);
-    http1_give_up_head(d);
+    if (d->state == DOWNSTREAM_HTTP2)
+      http2_give_up_head(d);
+    else
+      http1_give_up_head(d);
   }
 }
 

@@ -267,6 +267,7 @@ static void on_readable(struct conn *conn) {
       return;
     }
     if (!receive(h, bytes, moved)) return;
+    if (moved < sizeof bytes && conn_is_plain(conn)) break; /* if there is more, the loop tells */
     if (i == READS - 1) conn_feed(conn);
   }
   http2_connection_flush_later(h);

@@ -121,7 +121,7 @@ IT("is awake again whatever is asked of a session that rests") {
     CHECK(h2_session_receive(s, preface, sizeof preface, 0));
     drain(s);
     CHECK(h2_session_rest(s) > 0 && h2_session_rest(s) == 0);
-    CHECK(!h2_session_is_over(s) && !h2_session_has_part_of_head(s) && h2_session_streams(s) == 0);
+    CHECK(!h2_session_is_over(s) && !h2_session_part_of_head(s) && h2_session_streams(s) == 0);
     switch (what) {
     case 0: h2_session_ping(s); break;
     case 1: h2_session_announce_end(s); break;
