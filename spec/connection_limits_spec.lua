@@ -249,6 +249,7 @@ describe("parts of heads", function()
     local part = "\0\1x\127\225\211\3" .. ("x"):rep(15000) -- of a value of 60,000 bytes
     for i = 1, 700 do
       fat[i] = frames.connect { port = proxy.port }
+      fat[i]:await "SETTINGS" -- which is confirmed: nothing may come between the pieces of a block
       fat[i]:send("HEADERS", frames.END_STREAM, 1, part)
       for _, bytes in ipairs { 15000, 15000, 14990 } do fat[i]:send("CONTINUATION", 0, 1, ("x"):rep(bytes)) end
     end
