@@ -87,7 +87,10 @@ end
 --- The value that belongs to a method and path, and the parameters; nil where nothing does.
 function Router:match(method, path)
   if getmetatable(self) ~= Router then check.raise "routes:match is a method: it is called with a colon" end
-  check.string("routes:match", 2, path)
+  if type(method) ~= "string" or type(path) ~= "string" then
+    check.raise(("routes:match(method, path): %s: write routes:match(session:method(), session:path())"):format(
+      path == nil and "it wants two arguments" or "both are strings"))
+  end
   for _, route in ipairs(self) do
     if not route.method or route.method == method then
       local found = { path:match(route.pattern) }

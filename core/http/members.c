@@ -8,16 +8,8 @@ struct members members_of(const struct headers *h, struct str name) {
   return (struct members){.headers = h, .name = name};
 }
 
-bool members_next(struct members *m, struct str *member) {
-  while (!member_take(&m->rest, member)) {
-    const struct field *field = headers_next(m->headers, m->name, &m->at);
-    if (!field) return false;
-    m->rest = field->value;
-  }
-  return true;
-}
-
-bool member_take(struct str *rest, struct str *member) {
+/* Takes the next member of one value off the front of `rest`. */
+static bool member_take(struct str *rest, struct str *member) {
   while (rest->len) {
     size_t end = member_find(*rest, ",");
     *member = str_trim((struct str){rest->ptr, end});
@@ -25,6 +17,15 @@ bool member_take(struct str *rest, struct str *member) {
     if (member->len) return true;
   }
   return false;
+}
+
+bool members_next(struct members *m, struct str *member) {
+  while (!member_take(&m->rest, member)) {
+    const struct field *field = headers_next(m->headers, m->name, &m->at);
+    if (!field) return false;
+    m->rest = field->value;
+  }
+  return true;
 }
 
 /* Inside of quotes a backslash takes the next byte with it (RFC 9110 section 5.6.4). */

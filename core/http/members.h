@@ -16,8 +16,6 @@ struct members members_of(const struct headers *h, struct str name);
 /* The next member, without surrounding white space; empty ones are skipped. False at the end. */
 bool members_next(struct members *m, struct str *member);
 
-/* The same of one value: takes its next member off the front of `rest`. */
-bool member_take(struct str *rest, struct str *member);
 /* Position of the first of the bytes in `stops` that is in no quoted string, or s.len. An open quote ends with `s`. */
 size_t member_find(struct str s, const char *stops);
 

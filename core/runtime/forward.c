@@ -73,7 +73,9 @@ static enum hook_status upstream_peer(struct exchange *x) {
   return HOOK_DONE;
 }
 
-struct str forward_host(struct str address, bool tls) {
+/* A peer's address as it stands in Host: without the port that its scheme has anyway. Part of `address`; empty for a
+ * unix socket. */
+static struct str host_of(struct str address, bool tls) {
   struct str port = tls ? STR(":443") : STR(":80");
   if (str_starts_with(address, STR("unix:"))) return (struct str){address.ptr, 0};
   if (address.len > port.len && str_equal(str_from(address, address.len - port.len), port))
@@ -82,7 +84,7 @@ struct str forward_host(struct str address, bool tls) {
 }
 
 static enum hook_status upstream_request_filter(struct exchange *x) {
-  struct str host = forward_host(x->now.peer->options.address, x->now.peer->options.tls);
+  struct str host = host_of(x->now.peer->options.address, x->now.peer->options.tls);
   if (host.len) headers_set_id(&x->now.request.headers, FIELD_HOST, host);
   return HOOK_DONE;
 }

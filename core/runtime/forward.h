@@ -38,8 +38,4 @@ enum { FORWARD_PEERS_MOST = 1024 };
 /* Its source is a struct forward_options. */
 extern const struct policy_kind forward_policy;
 
-/* A peer's address as it stands in Host: without the port that its scheme has anyway. Part of `address`; empty for a
- * unix socket. */
-struct str forward_host(struct str address, bool tls);
-
 #endif

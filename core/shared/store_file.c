@@ -26,15 +26,14 @@ static uint64_t front_sum(const struct store_front *front) {
   return XXH3_64bits(front, offsetof(struct store_front, sum));
 }
 
-static struct store_front front_for(const struct store_file_wanted *wanted) {
-  struct store_front front = {.version = STORE_VERSION,
-                              .segment_bytes = wanted->segment_bytes,
-                              .count = wanted->count,
-                              .extra_bytes = (uint32_t)wanted->extra_bytes,
-                              .format = wanted->format};
-  memcpy(front.magic, MAGIC, sizeof MAGIC);
-  front.sum = front_sum(&front);
-  return front;
+static void front_init(struct store_front *front, const struct store_file_wanted *wanted) {
+  *front = (struct store_front){.version = STORE_VERSION,
+                                .segment_bytes = wanted->segment_bytes,
+                                .count = wanted->count,
+                                .extra_bytes = (uint32_t)wanted->extra_bytes,
+                                .format = wanted->format};
+  memcpy(front->magic, MAGIC, sizeof MAGIC);
+  front->sum = front_sum(front);
 }
 
 static void set_sizes(struct store_file *f, const struct store_file_wanted *wanted) {
@@ -111,7 +110,8 @@ static bool open_memory(struct store_file *f, const struct store_front *wanted, 
 }
 
 bool store_file_open(struct store_file *f, const struct store_file_wanted *wanted, const char **why) {
-  struct store_front front = front_for(wanted);
+  struct store_front front;
+  front_init(&front, wanted);
   *f = (struct store_file){.descriptor = -1};
   set_sizes(f, wanted);
   bool is_open = wanted->path && open_path(f, wanted->path, &front);

@@ -67,7 +67,8 @@ void result_of_fail_to_proxy(struct task *task) {
                   "expected a status from 400 to 599, what session:respond gives, or nothing as its result");
 }
 
-const char *result_of_observer(const struct task *task) {
+/* NULL, or what is wrong. */
+static const char *result_of_observer(const struct task *task) {
   static _Thread_local char why[128];
   if (is_nothing(task)) return NULL;
   snprintf(why, sizeof why,

@@ -19,8 +19,7 @@ struct task;
 void result_of_filter(struct task *task);
 void result_of_upstream_filter(struct task *task);
 void result_of_fail_to_proxy(struct task *task);
-/* Of hooks in which nothing can be answered any more. NULL, or what is wrong. */
-const char *result_of_observer(const struct task *task);
+/* Of hooks in which nothing can be answered any more. */
 void result_of_silent_hook(struct task *task);
 /* Logs what is wrong with the result, which fails the hook: "expected <wanted> as its result". */
 void result_refuse(const struct task *task, const char *why);

@@ -194,9 +194,16 @@ static __attribute__((noinline)) int call_lua(struct vm *vm, lua_State *co, int 
   return status;
 }
 
+/* The task waits in vain, if it waits: it fails, from the loop. */
+static void abandon(struct task *task) {
+  if (!task->cancel) return;
+  task_cancel_wait(task);
+  task_wake_soon(task);
+}
+
 /* The state was replaced: what waited in it fails, from the loop, and the host loads the policy again. */
 static void abandon_all(struct vm *vm) {
-  LIST_EACH(node, &vm->tasks) task_abandon(LIST_ENTRY(node, struct task, link));
+  LIST_EACH(node, &vm->tasks) abandon(LIST_ENTRY(node, struct task, link));
   if (vm->host.on_lost) vm->host.on_lost(&vm->host, vm->policy);
 }
 
@@ -206,12 +213,6 @@ static __attribute__((cold)) void leave(struct vm *vm, struct task *task) {
   if (vm->lost.is_replaced) return;
   lost_replace(vm);
   abandon_all(vm);
-}
-
-void task_abandon(struct task *task) {
-  if (!task->cancel) return;
-  task_cancel_wait(task);
-  task_wake_soon(task);
 }
 
 static enum task_status fail(struct task *task, int status) {

@@ -80,8 +80,6 @@ struct task *task_to_park(lua_State *L, const char *call);
 int task_wait(lua_State *L, void (*cancel)(void *what), void *what);
 /* For what comes behind a wait: a coroutine that waits can be resumed by somebody else, before its time. */
 int task_not_done(lua_State *L, const char *call);
-/* The task waits in vain, if it waits: it fails, from the loop. */
-void task_abandon(struct task *task);
 /* Goes on with a waiting task; from the loop only. The task may be gone afterwards. */
 void task_wake(struct task *task);
 /* The same from the next turn of the loop, for callbacks that may not free their caller. */

@@ -200,6 +200,8 @@ describe("router", function()
       assert.equal(value, (routes:match("GET", path)), path)
     end
     assert.equal("user", (routes:match("PUT", "/users/7")))
+    assert.has_error(function() routes:match "/users/7" end, "routes:match(method, path): it wants two arguments: "
+      .. "write routes:match(session:method(), session:path())")
     assert.equal("upload", (routes:match("POST", "/static/a")))
     assert.is_nil((router.new({ ["/x"] = 1 }):match("GET", "/y")))
   end)
