@@ -228,8 +228,8 @@ function perilune.set_memory_limit(bytes) end
 ---(at most 1 s); then the VM is given up, the requests that wait in it get 500, and the policy is loaded again. A call
 ---that blocks (os.execute, io.popen, ffi) can only be reported in the log
 ---@field load_time? perilune.duration of the policy: seconds of CPU time that its main chunk may take (10).
----By the clock, with calls that block, it may take three times as long, but at most 5 seconds more. Nothing can wait in
----the main chunk
+---By the clock it may take three times as long, with calls that block and on a busy machine; but only 5 seconds more
+---once it has used a third of it. Nothing can wait in the main chunk
 ---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
 ---@field memory_limit? number of the policy: bytes that each of its VMs may use, including the fields, targets and
 ---answers of current exchanges (256 MiB): see perilune.set_memory_limit

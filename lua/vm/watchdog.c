@@ -27,8 +27,8 @@
 #include "exchange/hooks.h"
 
 enum { LOOKS_PER_BUDGET = 4, LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, HOOK_MS = 1000, LOADING_MS = 10000 };
-/* A main chunk may wait, or get little time of the processor: by the clock it has this many times its budget, but at
- * most so much more. */
+/* A main chunk may wait, or get little time of the processor: by the clock it has this many times its budget. But what
+ * has used that part of it is no slow start: it has only so much more. */
 enum { LOADING_PATIENCE = 3, LOADING_MORE_MS = 5000 };
 /* Where a turn is that is blocked is looked up so long after its budget: before anybody asks, and late enough that no
  * call that lasts a little is interrupted by the signal. */
@@ -233,9 +233,9 @@ static void look_up(struct watch *w, unsigned turn, uint64_t passed, uint64_t us
   if (w->is_blocked && is_due && whereabouts_want(w, turn)) wake(w);
 }
 
-uint64_t watch_load_ms(unsigned budget) {
-  uint64_t times = (uint64_t)LOADING_PATIENCE * budget, more = (uint64_t)budget + LOADING_MORE_MS;
-  return times < more ? times : more;
+bool watch_load_is_over(unsigned budget, uint64_t waited, uint64_t used) {
+  if (waited >= (uint64_t)LOADING_PATIENCE * budget) return true;
+  return waited >= (uint64_t)budget + LOADING_MORE_MS && used >= budget / LOADING_PATIENCE;
 }
 
 static void look_after(struct watch *w) {
@@ -252,7 +252,7 @@ static void look_after(struct watch *w) {
   uint64_t step = now_ms() - w->looked_ms;
   w->looked_ms += step;
   w->waited_ms += step < 2 * LOOK_MOST_MS ? step : 2 * LOOK_MOST_MS;
-  bool waits = atomic_load(&w->loads) && w->waited_ms >= watch_load_ms(budget);
+  bool waits = atomic_load(&w->loads) && watch_load_is_over(budget, w->waited_ms, used);
   if (waits || (passed >= budget && used >= budget)) condemn(w, turn, passed, used, budget);
   look_up(w, turn, passed, used, budget);
   report(w, passed, budget);

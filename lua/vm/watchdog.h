@@ -19,8 +19,8 @@ void watch_loaded(struct vm *vm);
 /* The budget from now on, also of what runs already. */
 void watch_budget(struct vm *vm, unsigned ms);
 void watch_end(struct vm *vm);
-/* How long a main chunk may take by the clock whose budget of CPU time this is. */
-uint64_t watch_load_ms(unsigned budget);
+/* Has a main chunk with this budget of CPU time had its time by the clock, of which it used so much CPU time? */
+bool watch_load_is_over(unsigned budget_ms, uint64_t waited_ms, uint64_t used_ms);
 /* "stuck in request_filter at policy.lua:14 for 7 s", if that worker's Lua runs beyond its budget; else "".
  * Of POLICY_LOADING what is being loaded: "the main chunk at policy.lua:3". Any thread. */
 void watch_doing(unsigned worker, char *text, size_t bytes);

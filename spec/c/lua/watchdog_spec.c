@@ -4,10 +4,15 @@
 
 #include "unit.h"
 
-IT("lets a main chunk wait for three times its budget, but never for more than 5 s beyond it") {
-  CHECK(watch_load_ms(0) == 0);
-  CHECK(watch_load_ms(100) == 300);
-  CHECK(watch_load_ms(2500) == 7500);
-  CHECK(watch_load_ms(10000) == 15000); /* by default: also on a machine that is busy */
-  CHECK(watch_load_ms(3600000) == 3605000);
+IT("lets a main chunk wait for three times its budget") {
+  CHECK(!watch_load_is_over(10000, 29999, 0));
+  CHECK(watch_load_is_over(10000, 30000, 0));
+  CHECK(watch_load_is_over(100, 300, 50));
+}
+
+IT("ends a main chunk that has used much of its budget 5 s behind it, on a machine that is busy as well") {
+  CHECK(!watch_load_is_over(10000, 14999, 9000));
+  CHECK(watch_load_is_over(10000, 15000, 3400));
+  CHECK(!watch_load_is_over(10000, 15000, 3300));
+  CHECK(!watch_load_is_over(100, 299, 99));
 }
