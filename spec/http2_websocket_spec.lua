@@ -335,14 +335,15 @@ for _, from in ipairs { "1.1", "2" } do
           at:send "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
         end
         at:send(at.id and at:read() or at:read(5) or "nothing")
-      end, { http2 = true, listen = ", allow_connect = true" })
+      end, { http2 = true, listen = ", allow_connect = true", hooks = [[
+        function policy.upstream_request_filter(_, request) request:set_header("Host", "other.example") end ]] })
       local function connect(authority)
         if from == "2" then
           local connection = client.connect { port = proxy.port, version = "2" }
           return connection:open { method = "CONNECT", host = authority, ends = false }
         end
         local at = client.connect(proxy.port)
-        at:send_request { method = "CONNECT", target = authority, host = authority }
+        at:send_request { method = "CONNECT", target = authority, host = authority:match "^[^:]+" }
         return at
       end
       local at = connect "a.example:1"

@@ -68,17 +68,23 @@ static void put_length(struct list_of_fields *list, struct body body) {
     put(list, STR("content-length"), arena_number(list->arena, body.length), false);
 }
 
+/* A CONNECT goes where its target says, which has a port where Host may have none (RFC 9113 section 8.5). */
+static struct str authority_of(const struct request *request) {
+  const struct field *host = headers_find_id(&request->headers, FIELD_HOST);
+  if (request->method == METHOD_CONNECT) return request->target;
+  return host ? host->value : request->authority;
+}
+
 /* RFC 8441 section 5: an Upgrade of HTTP/1 is a CONNECT with :protocol. */
 struct h2_fields h2_fields_of_request(struct arena *arena, const struct request *request, struct body body,
                                       struct str scheme) {
   struct list_of_fields list = new_list(arena, &request->headers);
   bool is_tunnel = request->upgrade.len > 0, is_plain_connect = request->method == METHOD_CONNECT;
-  const struct field *host = headers_find_id(&request->headers, FIELD_HOST);
   if (headers_count_id(&request->headers, FIELD_HOST) > 1) return (struct h2_fields){0};
   put(&list, STR(":method"), is_tunnel ? STR("CONNECT") : request->method_name, false);
   if (is_tunnel) put(&list, STR(":protocol"), request->upgrade, false);
   if (!is_plain_connect) put(&list, STR(":scheme"), scheme, false);
-  put(&list, STR(":authority"), host ? host->value : request->authority, false);
+  put(&list, STR(":authority"), authority_of(request), false);
   if (!is_plain_connect) put(&list, STR(":path"), request->target, false);
   put_fields(&list, &request->headers);
   if (is_tunnel) drop_key(&list);
