@@ -193,6 +193,35 @@ describe("what is told of a peer of HTTP/2", function()
     assert.equal(1, metrics.read(proxy).perilune_upstream_reused_total)
     assert.equal(1, metrics.read(proxy).perilune_upstream_opened_total)
   end)
+
+  it("are the same of each peer by its address, and how many requests it has reset", function()
+    local gate = true
+    local first, second = origins.start(function(stream)
+      if stream.request.target == "/reset" then return stream:reset "internal_error" end
+      eventually(function() return not gate end, 20)
+      stream:respond "hello"
+    end, { http2 = true }), origins.start("hello", { http2 = true })
+    local proxy = scene.start(first, { listen = "h2c = true", settings = { "--admin", "127.0.0.1:0" }, hooks = ([[
+      function policy.upstream_peer(session)
+        return { address = session:get_header "X-Peer" or "%s", http2 = true, group = session:get_header "X-Group" }
+      end]]):format(first.address) })
+    local function figure(name, origin) return ('perilune_peer_http2_%s{peer="%s"}'):format(name, origin.address) end
+    local read = ask_beside(proxy, 2)
+    assert.equal("hello", client.request({ port = proxy.port, headers = { ["X-Peer"] = second.address } }).body)
+    assert.equal(502, client.request({ port = proxy.port, target = "/reset", headers = { ["X-Group"] = "b" } }).status)
+    metrics.wait(proxy, figure("streams", first), 2)
+    metrics.wait(proxy, figure("connections", first), 2) -- one of each group
+    metrics.wait(proxy, figure("resets_total", first), 1)
+    local samples = metrics.read(proxy)
+    assert.same({ 1, 0, 0 }, { samples[figure("connections", second)], samples[figure("streams", second)],
+      samples[figure("resets_total", second)] })
+    gate = false
+    read()
+    metrics.wait(proxy, figure("streams", first), 0)
+    first:stop()
+    metrics.wait(proxy, figure("connections", first), 0)
+    assert.equal(1, metrics.read(proxy)[figure("resets_total", first)])
+  end)
 end)
 
 describe("a stream to a peer", function()

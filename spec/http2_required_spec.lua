@@ -81,7 +81,7 @@ describe("HTTP_1_1_REQUIRED of a peer", function()
       function policy.fail_to_proxy(session, failure) return session:respond { status = 502, body = failure:kind() } end
     ]] })
     local response = client.request { port = proxy.port }
-    assert.matches("http1_required", response.body)
+    assert.matches("version_required", response.body)
     assert.equal(1, #origin.requests)
   end)
 end)

@@ -156,11 +156,11 @@ for _, from in ipairs { "1.1", "2" } do
 end
 
 describe("a WebSocket from HTTP/1.1 to HTTP/2", function()
-  it("is told 501 where the peer has no extended CONNECT, and nothing is sent to it (RFC 8441 3)", function()
+  it("is told 502 where the peer has no extended CONNECT, and nothing is sent to it (RFC 8441 3)", function()
     local proxy, origin = start("2", sockets.accepting(sockets.echo), { http2 = true })
     for _ = 1, 2 do
       local _, response = sockets.open("1.1", proxy)
-      assert.equal(501, response.status)
+      assert.equal(502, response.status)
     end
     assert.same({}, origin.requests)
     log_of(proxy, "SETTINGS_ENABLE_CONNECT_PROTOCOL")

@@ -22,7 +22,8 @@ local function rows(path)
   return list
 end
 
--- Everything that status.json can show happens here: a backend, a limit, an error, a log, a worker that is stuck.
+-- Everything that status.json can show happens here: a backend, a limit, an error, a peer of HTTP/2, a log, a worker
+-- that is stuck.
 local POLICY = [[
   local perilune = require "perilune"
   local set = require("perilune.round_robin").new { name = "app", "$ORIGIN" }
@@ -32,7 +33,9 @@ local POLICY = [[
       if session:path() == "/raise" then error "so" end
       $BLOCK
     end,
-    upstream_peer = function() return { address = set:select() } end,
+    upstream_peer = function(session)
+      return { address = set:select(), http2 = session:path() == "/http2" }
+    end,
   }, { access_log = "$LOG", cache = perilune.cache("pages", { size = "1M" }) })
 ]]
 
@@ -41,6 +44,7 @@ local function start()
     LOG = process.directory() .. "/access.log", BLOCK = blocked.BLOCK }) }
   client.request(proxy.port)
   client.request { port = proxy.port, path = "/raise" }
+  client.request { port = proxy.port, path = "/http2" }
   blocked.ask(proxy)
   blocked.await_helper(proxy)
   return proxy

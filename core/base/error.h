@@ -46,9 +46,9 @@
   X(UPSTREAM_LEAVING, "upstream_leaving", UPSTREAM, 502, ALWAYS,                                             \
     "the peer ends the connection and has not taken the request")                                            \
   X(STREAM_REFUSED, "stream_refused", UPSTREAM, 502, ALWAYS, "the peer refused the request unprocessed")     \
-  X(HTTP1_REQUIRED, "http1_required", UPSTREAM, 502, ALWAYS,                                                 \
+  X(VERSION_REQUIRED, "version_required", UPSTREAM, 502, ALWAYS,                                             \
     "the peer takes this request over HTTP/1.1 only")                                                        \
-  X(TUNNEL_NOT_OFFERED, "tunnel_not_offered", UPSTREAM, 501, NEVER,                                          \
+  X(TUNNEL_NOT_OFFERED, "tunnel_not_offered", UPSTREAM, 502, NEVER,                                          \
     "the peer takes no WebSocket or other Upgrade over HTTP/2")                                              \
   X(STREAM_RESET, "stream_reset", UPSTREAM, 502, NEVER, "the peer reset the stream of the request")          \
   X(UPSTREAM_SEND_TIMEOUT, "upstream_send_timeout", UPSTREAM, 504, NEVER, "the peer stopped reading")        \

@@ -194,7 +194,7 @@ enum step_result attempt_read_response(struct exchange *x) {
 
 bool attempt_is_blameless(const struct exchange *x, enum error error) {
   bool is_its_right =
-      error == ERROR_UPSTREAM_LEAVING || error == ERROR_HTTP1_REQUIRED || error == ERROR_TUNNEL_NOT_OFFERED;
+      error == ERROR_UPSTREAM_LEAVING || error == ERROR_VERSION_REQUIRED || error == ERROR_TUNNEL_NOT_OFFERED;
   return is_its_right || (x->now.reused && error_info(error)->retry == RETRY_REUSED);
 }
 

@@ -20,6 +20,7 @@
 
 struct exchange;
 struct peer;
+struct peer_figures;
 struct proxy;
 struct upstream;
 
@@ -42,10 +43,13 @@ struct http2_peer {
   struct list connections; /* of struct http2_connection: those that take calls, or will */
   struct list waiting;     /* of struct http2_call; oldest first */
   unsigned waiting_count, opening;
-  unsigned streams;        /* that its last SETTINGS allow, at most HTTP2_STREAMS_MOST; 0: not known */
-  bool chooses_http1;      /* where it has the choice: as far as its last handshake said */
-  uint64_t http1_until_ms; /* it has said HTTP_1_1_REQUIRED */
-  bool is_serving;         /* waiting calls are given out, further up the stack */
+  unsigned streams;             /* that its last SETTINGS allow, at most HTTP2_STREAMS_MOST; 0: not known */
+  bool chooses_http1;           /* where it has the choice: as far as its last handshake said */
+  uint64_t http1_until_ms;      /* it has said HTTP_1_1_REQUIRED */
+  struct peer_figures *figures; /* of its address; NULL: none are kept */
+  unsigned shown_connections, shown_streams; /* of ours, in them */
+  uint64_t resets;                           /* of the peer's, that are not shown yet */
+  bool is_serving;                           /* waiting calls are given out, further up the stack */
 };
 
 struct http2_connection {
@@ -92,7 +96,7 @@ struct http2_call {
 
 /* --- http2_peer.c --- */
 
-struct http2_peer *http2_peer_new(void);
+struct http2_peer *http2_peer_new(struct str address);
 void http2_peer_free(struct http2_peer *p);
 /* Opens a call for the attempt under way, as call_open says. False: the peer is one of HTTP/1.1, as far as is known. */
 bool http2_peer_open(struct exchange *x);
@@ -116,11 +120,12 @@ void http2_peer_leave(struct http2_connection *h);
 void http2_peer_required_http1(struct peer *peer, uint64_t now_ms);
 /* May it be asked over HTTP/1.1 as well? */
 bool http2_peer_has_choice(const struct peer *peer);
-/* Adds its connections that speak HTTP/2, those of them without calls, and all calls. */
+/* Adds its connections that speak HTTP/2, those of them without calls, and all calls; and states them for the metrics.
+ */
 struct http2_counts {
   unsigned connections, idle, calls;
 };
-void http2_peer_count(const struct http2_peer *p, struct http2_counts *counts);
+void http2_peer_count(struct http2_peer *p, struct http2_counts *counts);
 /* Closes one that nobody uses or waits for; false: there is none. */
 bool http2_peer_close_idle(struct http2_peer *p);
 

@@ -102,6 +102,8 @@ void http2_call_tell(struct http2_call *c, unsigned news) {
   struct http2_connection *h = c->connection;
   struct exchange *x = c->call.exchange;
   bool is_end = (news & H2_NEWS_RESET) != 0, is_for_reader = (news & ~(unsigned)H2_NEWS_ROOM) != 0;
+  bool is_reset = is_end && !c->is_over && c->h2 && !c->h2->is_reset && http2_connection_is_open(h);
+  if (is_reset) c->peer->http2->resets++;
   if (is_end) c->is_over = true;
   if (is_end && !is_rival(c) && c->h2 && !c->h2->is_reset) x->sent.peers_code = c->h2->code;
   if (c->call.is_kept) return;
@@ -231,7 +233,7 @@ static enum error fault_of(const struct http2_call *c, const char **why) {
   if (h2->is_reset) return ERROR_BAD_RESPONSE;
   *why = is_lost ? (h->why[0] ? h->why : NULL) : h2_code_name(h2->code);
   if (!is_lost && h2->code == H2_HTTP_1_1_REQUIRED && http2_peer_has_choice(c->peer))
-    return ERROR_HTTP1_REQUIRED;
+    return ERROR_VERSION_REQUIRED;
   return is_lost ? h->error : ERROR_STREAM_RESET;
 }
 
@@ -241,7 +243,7 @@ static enum io await_head(struct call *call, enum error *error, const char **why
   if (c->next) return IO_OK;
   if (c->is_over || c->had_no_room) {
     *error = fault_of(c, why);
-    if (*error == ERROR_HTTP1_REQUIRED)
+    if (*error == ERROR_VERSION_REQUIRED)
       http2_peer_required_http1(c->peer, loop_now_ms(call->exchange->proxy->loop));
     return IO_ERROR;
   }

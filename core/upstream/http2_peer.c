@@ -22,21 +22,37 @@
 #include "net/connect.h"
 #include "net/tls.h"
 #include "shared/metrics.h"
+#include "shared/peer_figures.h"
 #include "upstream/http2.h"
 #include "upstream/pool.h"
 #include "upstream/upstream.h"
 
 static void wait(struct exchange *x, struct http2_call *c);
 
-struct http2_peer *http2_peer_new(void) {
+struct http2_peer *http2_peer_new(struct str address) {
   struct http2_peer *p = memory_zalloc(sizeof *p);
+  p->figures = peer_figures_of(address);
   list_init(&p->connections);
   list_init(&p->waiting);
   return p;
 }
 
+/* By how much it has changed. */
+static void show(struct http2_peer *p, unsigned connections, unsigned streams) {
+  struct peer_figures *f = p->figures;
+  if (!f) return;
+  atomic_fetch_add(&f->connections, (int64_t)connections - p->shown_connections);
+  atomic_fetch_add(&f->streams, (int64_t)streams - p->shown_streams);
+  atomic_fetch_add(&f->resets, p->resets);
+  p->shown_connections = connections;
+  p->shown_streams = streams;
+  p->resets = 0;
+}
+
 void http2_peer_free(struct http2_peer *p) {
-  CHECK(!p || (list_is_empty(&p->connections) && list_is_empty(&p->waiting) && !p->opening));
+  if (!p) return;
+  CHECK(list_is_empty(&p->connections) && list_is_empty(&p->waiting) && !p->opening);
+  show(p, 0, 0);
   free(p);
 }
 
@@ -340,12 +356,17 @@ bool http2_peer_close_idle(struct http2_peer *p) {
   return false;
 }
 
-void http2_peer_count(const struct http2_peer *p, struct http2_counts *counts) {
+void http2_peer_count(struct http2_peer *p, struct http2_counts *counts) {
+  struct http2_counts own = {0};
   LIST_EACH(node, &p->connections) {
     const struct http2_connection *h = LIST_ENTRY(node, struct http2_connection, link);
     if (!http2_connection_is_open(h)) continue;
-    counts->connections++;
-    counts->idle += http2_connection_is_idle(h);
-    LIST_EACH(call, &h->calls) counts->calls++;
+    own.connections++;
+    own.idle += http2_connection_is_idle(h);
+    LIST_EACH(call, &h->calls) own.calls++;
   }
+  counts->connections += own.connections;
+  counts->idle += own.idle;
+  counts->calls += own.calls;
+  show(p, own.connections, own.calls);
 }

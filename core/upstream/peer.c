@@ -174,7 +174,7 @@ static struct peer *make(struct proxy *proxy, const struct peer_options *options
   peer->hash = hash;
   list_init(&peer->idle);
   list_init(&peer->spare);
-  if (may_be_http2(options)) peer->http2 = http2_peer_new();
+  if (may_be_http2(options)) peer->http2 = http2_peer_new(peer->options.address);
   OBJ_INIT(peer, PEER_MAGIC);
   if (!prepare_tls(peer, why)) {
     free_peer(proxy, peer);

@@ -847,7 +847,7 @@ function log.is_on(level) end
 ---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
 ---@field alpn? "http/1.1"|"h2"|"h2,http/1.1"|"none" with TLS: the protocols that are offered; with both, the peer chooses;
 --- with "h2", one that does not choose it is refused (tls_failed); "http/1.1". A WebSocket goes over HTTP/2 if the peer
---- announces extended CONNECT (RFC 8441), otherwise with both over HTTP/1.1, and with "h2" it gets 501. With both, a peer
+--- announces extended CONNECT (RFC 8441), otherwise with both over HTTP/1.1, and with "h2" it gets 502. With both, a peer
 --- that answers HTTP_1_1_REQUIRED is asked over HTTP/1.1 for the next five minutes
 ---@field http2? boolean without TLS: it speaks HTTP/2, by prior knowledge (RFC 9113 3.3); false. One connection carries up
 --- to 100 requests of any clients at a time, or as many as the peer allows; more are opened as they are needed
@@ -1212,8 +1212,8 @@ local failure = {}
 --- | `upstream_write` | upstream | 502 | sending the request to the peer failed |
 --- | `upstream_leaving` | upstream | 502 | the peer ends the connection and has not taken the request |
 --- | `stream_refused` | upstream | 502 | the peer refused the request unprocessed |
---- | `http1_required` | upstream | 502 | the peer takes this request over HTTP/1.1 only: it is repeated over that |
---- | `tunnel_not_offered` | upstream | 501 | the peer takes no WebSocket or other Upgrade over HTTP/2 |
+--- | `version_required` | upstream | 502 | the peer takes this request over HTTP/1.1 only: it is repeated over that |
+--- | `tunnel_not_offered` | upstream | 502 | the peer takes no WebSocket or other Upgrade over HTTP/2 |
 --- | `stream_reset` | upstream | 502 | the peer reset the stream of the request |
 --- | `upstream_send_timeout` | upstream | 504 | the peer stopped reading |
 --- | `first_byte_timeout` | upstream | 504 | the peer did not answer in time |

@@ -382,6 +382,7 @@ char *exposition_text(const struct server *s) {
   put_process(out, s);
   put_listeners(out, s);
   put_peers(out, &tally);
+  exposition_put_peer_figures(out);
   exposition_put_codings(out, &tally);
   put_names(out, s);
   put_backends(out, s);
