@@ -166,7 +166,8 @@ describe("perilune.shared_dict", function()
     local ask = start(FETCH, [[
       local function message(...) return (select(2, pcall(...)):gsub("^.-policy.lua:%d+: ", "LINE ")) end
       return message(perilune.shared_dict, "x", {}), message(perilune.shared_dict, "x", { store = {} }),
-        message(perilune.shared_dict, "x", { ttll = 1 }), message(d.get, d, nil), message(d.get, "a"), message(d.set, d, "a", print)
+        message(perilune.shared_dict, "x", { ttll = 1 }), message(d.get, d, nil), message(d.get, "a"),
+        message(d.set, d, "a", print)
     ]])
     local lines = ask()
     assert.matches("LINE perilune.shared_dict: give it 'store' or 'fetch'", lines)

@@ -9,16 +9,17 @@
 ---
 --- - grpc-timeout bounds the exchange, whatever it waits for. When the time is over, the client gets DEADLINE_EXCEEDED,
 ---   or a reset with CANCEL if the response has begun; no further attempt is made (the error is `deadline`).
---- - An answer of error that no peer gave (the proxy's own, and those of session:respond from 400 on, also of
----   perilune.rate_limit and others) is sent as HTTP 200 with grpc-status and without a body. The code follows gRPC's own
----   table: 400 INTERNAL, 401 UNAUTHENTICATED, 403 PERMISSION_DENIED, 404 UNIMPLEMENTED, 429, 502, 503 and 504
+--- - An error that does not come from a peer (the proxy's own, and answers of session:respond from 400 on, also those
+---   of perilune.rate_limit and others) is sent as HTTP 200 with grpc-status and without a body. The code follows gRPC's
+---   own table: 400 INTERNAL, 401 UNAUTHENTICATED, 403 PERMISSION_DENIED, 404 UNIMPLEMENTED, 429, 502, 503 and 504
 ---   UNAVAILABLE, others UNKNOWN. grpc-message is the answer's body, if that is plain text of at most 1024 bytes;
 ---   otherwise the reason. An answer that sets grpc-status itself stays as it is. Metrics and canaries count the HTTP
 ---   status; the access log has the 200 that was sent, the error and, if it is JSON, grpc_status (also that of a server).
 ---   A client of gRPC-Web (application/grpc-web, application/grpc-web-text), over any version of HTTP, gets the same
 ---   in the last frame of a body, which pages of browsers can read.
---- - Requests to peers say TE: trailers, without which servers of gRPC refuse them. If a server resets a call that has
----   begun to answer with CANCEL, ENHANCE_YOUR_CALM or INADEQUATE_SECURITY, so is the client's stream.
+--- - Requests to peers say TE: trailers, without which servers of gRPC refuse them. If a server resets a call
+---   after its response has begun, with CANCEL, ENHANCE_YOUR_CALM or INADEQUATE_SECURITY, the client's stream is reset
+---   with the same code.
 ---
 --- Peers need http2 = true, or alpn = "h2" with TLS. A silent call is ended by the usual timeouts (read_timeout of the
 --- peer, body_timeout and min_receive_rate of the listener): set them for as long as calls may be silent. A server that
@@ -28,8 +29,8 @@
 ---@class perilune.grpc_web
 local grpc_web = {}
 --- require "perilune.grpc_web": lets pages of browsers ask gRPC servers: requests of gRPC-Web (application/grpc-web and
---- application/grpc-web-text) become gRPC, and trailers the last frame of the body. install(policy) sets five hooks:
---- upstream_request_filter (request), request_body_filter (request_body), response_filter (response),
+--- application/grpc-web-text) become gRPC, and trailers become the last frame of the body. install(policy) sets five
+--- hooks: upstream_request_filter (request), request_body_filter (request_body), response_filter (response),
 --- response_body_filter (body) and response_trailer_filter (trailers); a policy with hooks of its own calls these from
 --- them. Peers must be reached over HTTP/2. A page of another origin also needs perilune.cors, with
 --- expose = { "grpc-status", "grpc-message" }.
