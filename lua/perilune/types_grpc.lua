@@ -10,13 +10,13 @@
 --- - grpc-timeout bounds the exchange, whatever it waits for. When the time is over, the client gets DEADLINE_EXCEEDED,
 ---   or a reset with CANCEL if the response has begun; no further attempt is made (the error is `deadline`).
 --- - An error that does not come from a peer (the proxy's own, and answers of session:respond from 400 on, also those
----   of perilune.rate_limit and others) is sent as HTTP 200 with grpc-status and without a body. The code follows gRPC's
----   own table: 400 INTERNAL, 401 UNAUTHENTICATED, 403 PERMISSION_DENIED, 404 UNIMPLEMENTED, 429, 502, 503 and 504
----   UNAVAILABLE, others UNKNOWN. grpc-message is the answer's body, if that is plain text of at most 1024 bytes;
+---   of perilune.rate_limit and others) is sent as HTTP 200 with grpc-status and without a body. The code follows
+---   gRPC's own table: 400 INTERNAL, 401 UNAUTHENTICATED, 403 PERMISSION_DENIED, 404 UNIMPLEMENTED, 429, 502, 503 and
+---   504 UNAVAILABLE, others UNKNOWN. grpc-message is the answer's body, if that is plain text of at most 1024 bytes;
 ---   otherwise the reason. An answer that sets grpc-status itself stays as it is. Metrics and canaries count the HTTP
----   status; the access log has the 200 that was sent, the error and, if it is JSON, grpc_status (also that of a server).
----   A client of gRPC-Web (application/grpc-web, application/grpc-web-text), over any version of HTTP, gets the same
----   in the last frame of a body, which pages of browsers can read.
+---   status; the access log has the 200 that was sent, the error and, if it is JSON, grpc_status (also that of a
+---   server). A client of gRPC-Web (application/grpc-web, application/grpc-web-text), over any version of HTTP, gets
+---   the same in the last frame of a body, which pages of browsers can read.
 --- - Requests to peers say TE: trailers, without which servers of gRPC refuse them. If a server resets a call
 ---   after its response has begun, with CANCEL, ENHANCE_YOUR_CALM or INADEQUATE_SECURITY, the client's stream is reset
 ---   with the same code.
