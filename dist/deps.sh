@@ -59,6 +59,7 @@ need_for_every_spec() {
   need chromium has_browser
   need systemd has_command systemd-analyze
   need nghttp2-client has_command h2load
+  need nghttp2-proxy has_command nghttpx
   need python3-grpcio has_grpcio
   need testssl.sh has_command testssl
 }

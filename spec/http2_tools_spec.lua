@@ -2,8 +2,10 @@
 -- HTTP/2 with the programs that people use: curl, nghttp, h2load and Chromium. Those that are not here are pending.
 local browser = require "browser"
 local process = require "process"
+local origins = require "origins"
 local scene = require "scene"
 local scheduler = require "scheduler"
+local sockets = require "sockets"
 local tls = require "tls"
 
 after_each(require("cleanup").run)
@@ -132,4 +134,30 @@ describe("Chromium", function()
     assert.matches("30 right by h2<", text)
     assert.is_true(most > 6, "only " .. most .. " at once") -- as many as over HTTP/1.1
   end)
+end)
+
+describe("nghttpx", function()
+  it("is a peer of HTTP/2 that carries WebSockets of both versions (RFC 8441)", program("nghttpx", "nghttp2-proxy",
+    function()
+      local origin = origins.start(sockets.accepting(sockets.echo))
+      local directory = process.directory()
+      local path = directory .. "/front"
+      process.write_file(directory .. "/conf", "")
+      local server = process.start({ "nghttpx", "--conf=" .. directory .. "/conf", "--workers=1", "--frontend=unix:" ..
+        path .. ";no-tls", "--backend=" .. origin.address:gsub(":", ",") }, {})
+      require("cleanup").add(3, function() server:kill() end)
+      scheduler.eventually(function() return os.execute("test -S " .. path) == 0 end, 20, "start of nghttpx")
+      local proxy = scene.start({ address = "unix:" .. path }, { listen = "h2c = true", peer = ", http2 = true" })
+      for _, version in ipairs { "1.1", "2" } do
+        local socket, response = sockets.open(version, proxy)
+        assert.equal(version == "2" and 200 or 101, response.status)
+        local text = ("\0abc"):rep(20000)
+        local sender = scheduler.spawn(function() socket:send(text) end)
+        assert.is_true(socket:read(#text) == text)
+        scheduler.wait_until(function() return sender.is_done end)
+        socket:cut() -- half an end is none to nghttpx
+      end
+      assert.equal("websocket", origin.requests[1].headers.upgrade)
+      scheduler.eventually(function() return origin:open_count() == 0 end)
+    end))
 end)
