@@ -26,6 +26,7 @@ struct entry {
   uint64_t at_ms;     /* of the level */
   uint64_t wanted_ms; /* of the demand */
   uint64_t barred_ms; /* until then */
+  uint64_t open_ms;   /* of the oldest hit that no answer of the store covers; 0: there is none */
   double level;       /* tokens that may be used here */
   float share;
   float demand;    /* here; fades */
@@ -195,10 +196,16 @@ static void list(struct quota *q, struct entry *entry) {
 
 /* --- deciding ------------------------------------------------------------------------------------------ */
 
-/* Shares may be more than one together, which the store corrects. Where it does not answer, they are equal parts. */
+/* Shares may be more than one together, which the store corrects. Where it does not, or not soon, they are equal parts:
+ * then they are one together. */
+static bool is_corrected(const struct quota *q, const struct entry *entry, uint64_t now_ms) {
+  bool is_late = entry->open_ms && now_ms - entry->open_ms > QUOTA_LATE_MS;
+  return !is_late && !q->is_failing && !quota_is_away(q);
+}
+
 static void refill(const struct quota *q, struct entry *entry, uint64_t now_ms) {
   double least = least_share(q), share = (double)entry->share;
-  if (share > least && (q->is_failing || quota_is_away(q))) {
+  if (share > least && !is_corrected(q, entry, now_ms)) {
     entry->level *= least / share;
     entry->share = (float)least;
     share = (double)entry->share;
@@ -226,6 +233,7 @@ struct quota_verdict quota_take(struct quota *q, struct str key) {
   if (verdict.passes) {
     entry->level--;
     entry->hits++;
+    if (entry->open_ms == 0) entry->open_ms = v.now_ms;
     v.lock->counts.passed++;
     list(q, entry);
   } else {
@@ -328,6 +336,7 @@ void quota_settle(struct quota *q, struct str key, double balance, double demand
     entry->share = (float)(share > 1 ? 1 : share < least ? least : share);
     entry->level = (double)entry->share * (balance < q->rules.burst ? balance : q->rules.burst) - entry->hits;
     entry->at_ms = v.now_ms;
+    entry->open_ms = entry->hits ? v.now_ms : 0;
   }
   leave(&v);
 }

@@ -28,6 +28,7 @@ enum {
   QUOTA_KEY_BYTES = 64,     /* of the longest key */
   QUOTA_ENTRY_BYTES = 144,  /* what a key takes, about */
   QUOTA_REPORT_MS = 100,    /* between reports */
+  QUOTA_LATE_MS = 250,      /* an answer should have come until then */
   QUOTA_OVERDUE_MS = 1500,  /* whoever sees that nobody has collected for so long does it */
   QUOTA_PATIENCE_MS = 1000, /* failing reports: the store is away when the last answer is older */
   QUOTA_SILENCE_MS = 4000   /* the same where nothing is heard of reports at all */

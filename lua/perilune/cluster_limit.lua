@@ -21,7 +21,7 @@ local scripts = require "perilune.cluster_scripts"
 local cluster = {}
 
 local INTERVAL, BEAT = 0.1, 1      -- seconds between reports, and between signs of life
-local NODE_LIFE = 5                -- seconds after its last sign of life for which a proxy counts
+local NODE_LIFE = 10               -- seconds after its last sign of life for which a proxy counts
 local KEYS_MOST, CALL_KEYS = 2000, 500 -- of a limit in a report, and in one call of a script
 local TIMEOUT = 0.25               -- for a report, which no request waits for
 local LOG_PAUSE = 10

@@ -164,6 +164,29 @@ IT("keeps to an equal part while reports fail, and is away when they do for a se
   quota_free(b.quota);
 }
 
+IT("keeps to an equal part while an answer is late") {
+  struct bench b;
+  open(&b, 1000, 100);
+  quota_set_nodes(b.quota, 4);
+  take(&b);
+  collect_one(&b);
+  quota_settle(b.quota, STR("key"), 0, 1); /* the whole of the demand */
+  b.clock.ms += 100;
+  CHECK(pass(&b, 200) == 100);
+  collect_one(&b); /* whose answer does not come */
+  b.clock.ms += 100;
+  CHECK(pass(&b, 200) == 100);
+  b.clock.ms += QUOTA_LATE_MS - 100;
+  CHECK(pass(&b, 200) == 100);
+  for (unsigned i = 0; i < 4; i++) {
+    b.clock.ms += 100;
+    CHECK(pass(&b, 200) <= 25);
+  }
+  quota_settle(b.quota, STR("key"), 50, 1);
+  CHECK(pass(&b, 200) == 0); /* more than that has passed since */
+  quota_free(b.quota);
+}
+
 IT("reports after a failure no more than its own bucket misses") {
   struct bench b;
   open(&b, 100, 10);

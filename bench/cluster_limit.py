@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures rate_limit.cluster: four proxies, one Redis, uneven load (wrk, connections 10:1:1:1) far beyond the limit.
+
+    bench/cluster_limit.py PERILUNE [report|exact] [--seconds 10] [--limit 1000] [--stop-redis]
+
+Prints how many requests passed and how many were right (by the times of the first and the last request), the highest
+number of calls of scripts by a proxy in a second, and p99 of the load. With --stop-redis, Redis is stopped (SIGSTOP)
+from a third to two thirds of the time.
+"""
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+POLICY = """
+local perilune = require "perilune"
+local store = require("perilune.redis").new(os.getenv "STORE")
+local limit = require("perilune.rate_limit").cluster { store = store, name = "bench", key = function() return "k" end,
+  max = tonumber(os.getenv "LIMIT"), mode = os.getenv "MODE", close = false }
+local passed, state = perilune.counter "passed", perilune.dict "state"
+perilune.listen("127.0.0.1:0", { request_filter = function(session)
+  if session:path() == "/stats" then
+    return session:respond { status = 200, body = ("[%d,%.6f,%.6f]"):format(passed:get(), state:get "first" or 0,
+      state:get "last" or 0) }
+  end
+  local now = perilune.now()
+  state:add("first", now)
+  state:set("last", now)
+  if limit(session) then return true end
+  passed:add(1)
+  return session:respond { status = 200, body = "ok" }
+end })
+"""
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("perilune")
+    parser.add_argument("mode", nargs="?", default="report", choices=["report", "exact"])
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--limit", type=int, default=1000)
+    parser.add_argument("--stop-redis", action="store_true")
+    return parser.parse_args()
+
+
+def start_redis(directory, running):
+    path = directory + "/redis"
+    redis = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", directory],
+                             stdout=subprocess.DEVNULL)
+    running.append(redis)
+    while not os.path.exists(path):
+        time.sleep(0.05)
+    return redis, path
+
+
+def start_proxy(given, directory, number, path, running):
+    log = open(f"{directory}/log{number}", "w+")
+    env = dict(os.environ, STORE="unix:" + path, LIMIT=str(given.limit), MODE=given.mode)
+    running.append(subprocess.Popen([given.perilune, "run", "--workers", "1", directory + "/policy.lua"], env=env,
+                                    stderr=log))
+    while True:
+        found = re.search(r"listening on 127\.0\.0\.1:(\d+)(?s:.*)ready:", open(log.name).read())
+        if found:
+            return int(found.group(1))
+        time.sleep(0.05)
+
+
+def script_calls(path):
+    text = subprocess.run(["redis-cli", "-s", path, "info", "commandstats"], capture_output=True, text=True).stdout
+    return sum(int(n) for n in re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", text))
+
+
+def load(given, ports, redis):
+    loads = [subprocess.Popen(["wrk", "-t1", f"-c{20 if i == 0 else 2}", f"-d{given.seconds}s", "--latency",
+                               f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True)
+             for i, port in enumerate(ports)]
+    if given.stop_redis:
+        time.sleep(given.seconds / 3)
+        redis.send_signal(signal.SIGSTOP)
+        time.sleep(given.seconds / 3)
+        redis.send_signal(signal.SIGCONT)
+    return [one.communicate()[0] for one in loads]
+
+
+def main():
+    given, running = arguments(), []
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            open(directory + "/policy.lua", "w").write(POLICY)
+            redis, path = start_redis(directory, running)
+            ports = [start_proxy(given, directory, i, path, running) for i in range(4)]
+            time.sleep(3)  # all know of each other
+            before = script_calls(path)
+            told = load(given, ports, redis)
+            calls = script_calls(path) - before
+            stats = [json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/stats")) for port in ports]
+        finally:
+            for process in reversed(running):
+                process.terminate()
+                process.wait()
+    passed, seconds = sum(s[0] for s in stats), max(s[2] for s in stats) - min(s[1] for s in stats)
+    right = given.limit * seconds + given.limit
+    requests = sum(int(re.search(r"(\d+) requests in", text).group(1)) for text in told)
+    print(f"{given.mode}: {passed} of {requests} passed in {seconds:.2f} s, {right:.0f} are right: "
+          f"{100 * (passed / right - 1):+.2f} %; demand {requests / right:.0f} times the limit")
+    print(f"calls of scripts: {calls / 4 / seconds:.1f} a second and proxy; p99: "
+          + ", ".join(re.search(r"99%\s+(\S+)", text).group(1) for text in told))
+
+
+main()
