@@ -137,7 +137,8 @@ static void begin_session(struct downstream *d) {
 static void log_refusal(struct downstream *d, const char *why) {
   struct str name = tls_server_name(&d->conn);
   if (!name.len) name = STR("no server name");
-  log_info("client %.*s: TLS handshake, %.*s: %s", STR_ARG(downstream_client(d)), STR_ARG(name), why);
+  log_about(LOG_INFO, str_of(why), "client %.*s: TLS handshake, %.*s: %s", STR_ARG(downstream_client(d)),
+            STR_ARG(name), why);
 }
 
 void greeting_due(struct downstream *d) {

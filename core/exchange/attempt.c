@@ -260,7 +260,9 @@ bool attempt_takes_retry(struct exchange *x, bool is_safe) {
   bool is_peers_fault = x->error == ERROR_NONE || error_info(x->error)->side == SIDE_UPSTREAM;
   if (!is_peers_fault) return true;
   if (is_safe ? lease_take_safe_retry(&x->now.lease) : lease_take_retry(&x->now.lease)) return true;
-  log_info("exchange of %.*s: no retry, their budget is used up", STR_ARG(exchange_client_address(x)));
+  struct str about = x->now.peer ? x->now.peer->options.address : STR("");
+  log_about(LOG_INFO, about, "exchange of %.*s: no retry, their budget is used up",
+            STR_ARG(exchange_client_address(x)));
   return false;
 }
 

@@ -209,7 +209,8 @@ static bool load_staple(X509 *certificate, struct str file, char **why) {
   if (!is_answer) return blame_because(why, "OCSP response", file, "the responder did not answer");
   if (!until) return blame_because(why, "OCSP response", file, "it is for another certificate");
   if (until < time(NULL))
-    log_warn("OCSP response %.*s is out of date and not stapled to the certificate", STR_ARG(file));
+    log_about(LOG_WARN, file, "OCSP response %.*s is out of date and not stapled to the certificate",
+              STR_ARG(file));
   return true;
 }
 

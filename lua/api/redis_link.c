@@ -74,9 +74,9 @@ void redis_link_fault(struct redis_link *l, unsigned kind, const char *text) {
     return;
   }
   if (*more)
-    log_warn("redis %.*s: %s (and %u more before)", STR_ARG(l->name), text, *more);
+    log_about(LOG_WARN, l->name, "redis %.*s: %s (and %u more before)", STR_ARG(l->name), text, *more);
   else
-    log_warn("redis %.*s: %s", STR_ARG(l->name), text);
+    log_about(LOG_WARN, l->name, "redis %.*s: %s", STR_ARG(l->name), text);
   *logged_ms = now_ms(l);
   *more = 0;
 }
