@@ -94,6 +94,16 @@ describe("the body of a request over HTTP/2", function()
     assert.equal("chunked", origin.requests[2].headers["transfer-encoding"])
   end)
 
+  it("that has none is told by a length of 0 where its method may have one (RFC 9110 8.6)", function()
+    local proxy, origin = start "hello"
+    local connection = open(proxy)
+    for i, method in ipairs { "POST", "PUT", "PATCH", "GET", "DELETE" } do
+      connection:request(2 * i - 1, { method = method })
+      assert.equal("hello", connection:body(2 * i - 1))
+      assert.equal(i < 4 and "0" or nil, origin.requests[i].headers["content-length"])
+    end
+  end)
+
   it("is read whole for a policy that asks for it", function()
     local connection = open((start("hello", { hooks = [[
       function policy.request_filter(session)

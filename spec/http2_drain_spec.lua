@@ -51,6 +51,21 @@ describe("a client of HTTP/2, while the proxy stops,", function()
   end)
 end)
 
+describe("a client of HTTP/2 that says GOAWAY", function()
+  it("has what is under way answered, and hears GOAWAY before the end (RFC 9113 6.8)", function()
+    local proxy = scene.proxied("hello", { listen = "h2c = true" })
+    local connection = frames.connect { port = proxy.port }
+    connection:request(1)
+    assert.equal("hello", connection:body(1))
+    connection:request(3)
+    connection:send("GOAWAY", 0, 0, frames.u32(0) .. frames.u32(0))
+    assert.equal("hello", connection:body(3))
+    local goaway = assert(connection:await "GOAWAY")
+    assert.same({ "NO_ERROR", 3 }, { goaway.code, goaway.last })
+    assert.is_nil(connection:read())
+  end)
+end)
+
 describe("a request to a peer of HTTP/2 that says GOAWAY", function()
   -- Each of its connections but those from the `enough`th on refuses what comes on it.
   local function leaving(enough)

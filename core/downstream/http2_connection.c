@@ -189,11 +189,21 @@ static void report(struct http2 *http2) {
             h2_code_name(code), by_peer ? " by the client" : "", why ? ": " : "", why ? why : "");
 }
 
+/* A client that has said GOAWAY, and has nothing more to come, hears one of ours (section 6.8). */
+static void answer_farewell(struct http2 *http2) {
+  const char *why;
+  bool by_peer;
+  if (http2->ended || h2_session_fault(http2->session, &why, &by_peer) != H2_NO_ERROR) return;
+  h2_session_end(http2->session, H2_NO_ERROR);
+  h2_session_send(http2->session);
+}
+
 /* Our last words are written; the client may still read them. */
 void http2_finish(struct http2 *http2) {
   struct downstream *d = http2->downstream;
   http2_gone(d, ERROR_CLIENT_GONE);
   if (!http2_is_open(http2)) return;
+  answer_farewell(http2);
   http2_write(http2);
   downstream_linger(d);
 }

@@ -13,13 +13,22 @@
 
 /* --- the request ---------------------------------------------------------------------------------------- */
 
+/* What has no body over HTTP/2 says so by the end of its stream. In HTTP/1.1 a length says it: some servers refuse such
+ * methods without one (RFC 9110 section 8.6). */
+static struct body body_of(const struct request *request, struct body body) {
+  bool wants_length =
+      request->method == METHOD_POST || request->method == METHOD_PUT || request->method == METHOD_PATCH;
+  bool is_silent = request->is_http2 && body.framing == FRAMING_NONE;
+  return is_silent && wants_length ? (struct body){FRAMING_LENGTH, 0} : body;
+}
+
 static bool head(struct call *c, const struct request *request, struct body body, struct str *text,
                  struct sink *sink) {
   struct upstream *u = c->upstream;
   u->limits = c->exchange->settings->head;
   u->limits.lenient = u->peer->options.lenient;
   struct writer_hop hop = {.te_trailers = request->accepts_trailers, .upgrade = request->upgrade};
-  *text = writer_request(&c->exchange->arena, request, body, &hop);
+  *text = writer_request(&c->exchange->arena, request, body_of(request, body), &hop);
   *sink = (struct sink){.conn = &u->conn};
   return text->ptr != NULL;
 }
