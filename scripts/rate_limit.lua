@@ -50,7 +50,7 @@ local bucket_options = with {
   burst = { "positive" },         -- at once; without: max
 }
 local cluster_options = with {
-  store = { "table", options.required }, -- a client of perilune.redis
+  store = { "store", options.required },
   interval = { "seconds", 1 }, max = { "positive", options.required }, keys = { "positive", KEYS },
   burst = { "positive" },         -- at once; without: max
   mode = { "string", "report" },  -- or "exact", which asks the store for each request

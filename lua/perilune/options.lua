@@ -57,6 +57,7 @@ local kinds = {
     return type(value) == "number" and value > 0 and value <= 1
   end },
   table = { "a table", function(value) return type(value) == "table" end },
+  store = { "a client of perilune.redis, as redis.new gives it", function(value) return type(value) == "table" end },
   any = { "anything", function() return true end },
   boolean = { "true or false", function(value) return type(value) == "boolean" end },
   ["function"] = { "a function", function(value) return type(value) == "function" end },

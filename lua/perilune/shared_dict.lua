@@ -30,7 +30,7 @@ local valid = {
   size = { "size", 1048576 }, keys = { "count", 1000 },
   ttl = { "seconds", 60 }, negative_ttl = { "seconds", 5 }, stale = { "whole_seconds", 3600 },
   retry = { "seconds", 1 }, timeout = { "seconds", 5 },
-  store = { "table" }, prefix = { "string" }, fetch = { "function" },
+  store = { "store" }, prefix = { "string" }, fetch = { "function" },
 }
 
 local function say(self, why)
