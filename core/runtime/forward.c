@@ -19,6 +19,7 @@
 #include "exchange/proxy.h"
 #include "net/timer.h"
 #include "net/tls_identity.h"
+#include "runtime/deploy/inherited.h"
 #include "runtime/worker.h"
 #include "shared/cache_kept.h"
 #include "shared/choose.h"
@@ -105,7 +106,9 @@ static void make_view(struct forward *f, const struct policy_host *host) {
 
 /* False: there is no memory for it. */
 static bool make_cache(struct forward *f, const struct policy_host *host, char **why) {
-  struct cache_config config = {f->options->cache_bytes, host->clock, NULL};
+  struct cache_config config = {.bytes = f->options->cache_bytes, .clock = host->clock};
+  config.predecessor = inherited_cache(STR(FORWARD_SET));
+  config.has_predecessor = config.predecessor >= 0;
   if (!config.bytes) return true;
   f->cache_entry = registry_get(host->registry, &cache_kind, STR(FORWARD_SET), &config);
   const struct kept_cache *kept = registry_object(f->cache_entry);

@@ -315,6 +315,7 @@ int process_run(const struct server_options *options) {
   log_set_thread("control");
   struct first_load first = {0};
   if (!options->print_config) starting_begin(options->source.name);
+  inherited_caches_init();
   bool fine = load_first(&s, &first, &why);
   if (!fine) complain(why);
   log_set_level((enum log_level)config_number(options->config, CONFIG_log_level));

@@ -43,6 +43,8 @@ struct cache *cache_new(const struct cache_config *config, const char **why) {
   size_t bytes = config->bytes;
   struct store_settings settings = {
       .bytes = bytes, .extra_bytes = purges_bytes(bytes), .path = config->path, .format = FORMAT};
+  settings.has_predecessor = config->has_predecessor;
+  settings.predecessor = config->predecessor;
   struct store *store = store_new(&settings, why);
   if (!store) return NULL;
   struct cache *c = memory_zalloc(sizeof *c);

@@ -18,6 +18,9 @@ struct cache_config {
   size_t bytes;
   const struct clock *clock; /* borrowed, must outlive the cache; NULL: the system's */
   const char *path;          /* of the file that keeps it; NULL: in memory */
+  bool
+      has_predecessor; /* an older process has one of that name, whose store has this descriptor (borrowed) */
+  int predecessor;
 };
 /* With one reference. NULL: *why is a sentence. */
 struct cache *cache_new(const struct cache_config *config, const char **why);

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -31,6 +32,23 @@ static bool fits(const void *object, const void *config) {
   const struct cache_config *wanted = config;
   bool is_same_file = kept->path ? wanted->path && strcmp(kept->path, wanted->path) == 0 : !wanted->path;
   return kept->cache && kept->bytes == wanted->bytes && is_same_file;
+}
+
+static void disown(const struct kept_cache *kept) {
+  if (!kept->cache || !kept->path || !store_is_replaced(cache_store(kept->cache))) return;
+  log_warn("cache: %s was replaced by a process that failed; it is removed, and the cache is in memory only",
+           kept->path);
+  unlink(kept->path);
+}
+
+void kept_caches_disown(struct registry *registry) {
+  unsigned count;
+  struct registry_entry **entries = registry_hold_all(registry, cache_kind.name, &count);
+  for (unsigned i = 0; i < count; i++) {
+    disown(registry_object(entries[i]));
+    registry_release(registry, entries[i]);
+  }
+  free(entries);
 }
 
 const struct registry_kind cache_kind = {"cache", make, release, fits};

@@ -14,6 +14,9 @@ struct kept_cache {
   const char *why;     /* a sentence */
 };
 
+/* A successor that has failed may have replaced files of ours: they are removed, since nobody keeps them. */
+void kept_caches_disown(struct registry *registry);
+
 /* Of struct kept_cache, made from a struct cache_config. With another size or file it begins anew. */
 extern const struct registry_kind cache_kind;
 

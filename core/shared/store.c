@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <xxhash.h>
 
@@ -27,7 +29,10 @@ struct store *store_new(const struct store_settings *settings, const char **why)
   index_init(&s->index, settings->bytes / AVERAGE_BYTES);
   pthread_mutex_init(&s->maintaining, NULL);
   s->emptying = s->segments.count;
+  s->is_inherited = s->segments.file.is_old;
   if (s->segments.file.is_old) store_recover(s);
+  if (settings->has_predecessor) s->is_inherited = store_adopt(s, settings->predecessor);
+  store_file_settle(&s->segments.file, settings->path);
   return s;
 }
 
@@ -45,7 +50,13 @@ const char *store_notice(const struct store *s) {
   return *notice ? notice : NULL;
 }
 
-bool store_is_inherited(const struct store *s) { return s->segments.file.is_old; }
+bool store_is_inherited(const struct store *s) { return s->is_inherited; }
+bool store_is_replaced(const struct store *s) {
+  struct stat info;
+  const struct store_file *f = &s->segments.file;
+  return f->is_kept && fstat(f->descriptor, &info) == 0 && info.st_nlink == 0;
+}
+
 void *store_extra(const struct store *s) { return s->segments.file.map + s->segments.file.extra_at; }
 
 void store_sync_extra(const struct store *s) {

@@ -38,6 +38,9 @@ struct store_settings {
   size_t extra_bytes;   /* of the user's, zeroed at first, which are kept with it; on top */
   const char *path;     /* of a file that keeps it for the next process; NULL: in memory */
   uint64_t format;      /* of what is stored: a file with another one is begun anew */
+  bool
+      has_predecessor; /* an older process, which may still run, has such a store: what is in that is copied, */
+  int predecessor;     /* of its file, borrowed; a file at `path` is replaced by ours */
 };
 
 /* NULL: *why is a sentence. The memory is taken at once. */
@@ -48,6 +51,8 @@ void store_free(struct store *s);
 const char *store_notice(const struct store *s);
 /* Another process has left it: what is in it was found in the file. */
 bool store_is_inherited(const struct store *s);
+/* Its file has another's name no more: a successor has replaced it. */
+bool store_is_replaced(const struct store *s);
 void *store_extra(const struct store *s);
 /* Of a file: the extra bytes are on the disk when this returns. */
 void store_sync_extra(const struct store *s);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -84,6 +85,28 @@ static bool begin_anew(struct store_file *f, const char *path, const struct stor
   return refuse(f, path, error == ENOSPC ? "has no room on its file system" : strerror(error));
 }
 
+static void name_beside(const char *path, char name[PATH_MAX]) { snprintf(name, PATH_MAX, "%s.new", path); }
+
+/* Whatever has the name is left from somebody who ended in the midst of this. */
+static bool open_beside(struct store_file *f, const char *path, const struct store_front *wanted) {
+  char name[PATH_MAX];
+  struct stat info;
+  name_beside(path, name);
+  unlink(name);
+  f->is_beside = open_locked(f, name, &info) && begin_anew(f, name, wanted);
+  return f->is_kept = f->is_beside;
+}
+
+void store_file_settle(struct store_file *f, const char *path) {
+  char name[PATH_MAX];
+  if (!f->replaces) return;
+  name_beside(path, name);
+  if (f->is_beside && rename(name, path) == 0) return;
+  unlink(path);
+  unlink(name);
+  f->is_kept = false;
+}
+
 static bool open_path(struct store_file *f, const char *path, const struct store_front *wanted) {
   struct stat info;
   if (!open_locked(f, path, &info)) return false;
@@ -114,7 +137,8 @@ bool store_file_open(struct store_file *f, const struct store_file_wanted *wante
   front_init(&front, wanted);
   *f = (struct store_file){.descriptor = -1};
   set_sizes(f, wanted);
-  bool is_open = wanted->path && open_path(f, wanted->path, &front);
+  f->replaces = wanted->path && wanted->replaces;
+  bool is_open = wanted->path && (f->replaces ? open_beside : open_path)(f, wanted->path, &front);
   if (!is_open && !open_memory(f, &front, why)) return false;
   *why = "the memory cannot be mapped";
   void *map = mmap(NULL, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f->descriptor, 0);

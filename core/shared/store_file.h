@@ -35,17 +35,23 @@ struct store_file {
   size_t bytes, front_bytes, extra_at;
   bool is_kept;                    /* it is in the file system */
   bool is_old;                     /* it was there before */
+  bool replaces;                   /* a file at that path */
+  bool is_beside;                  /* it has a name beside that of the file that it is to replace */
   char notice[STORE_NOTICE_BYTES]; /* for the log; empty: nothing */
 };
 
 struct store_file_wanted {
   const char *path; /* NULL: in memory */
+  bool replaces;    /* what is at the path is of a process that ends: it is left to that */
   uint32_t segment_bytes, count;
   size_t extra_bytes;
   uint64_t format;
 };
 /* False: *why is a sentence. */
 bool store_file_open(struct store_file *f, const struct store_file_wanted *wanted, const char **why);
+/* What is in it is complete: where it replaces another one, it takes its name. Where it cannot, that one is removed: it
+ * would not know of purges from now on. */
+void store_file_settle(struct store_file *f, const char *path);
 void store_file_close(struct store_file *f);
 static inline struct store_front *store_file_front(const struct store_file *f) {
   return (struct store_front *)(void *)f->map;

@@ -137,6 +137,7 @@ struct store {
   pthread_mutex_t maintaining;
   uint32_t emptying, emptying_at; /* under it: a segment that is being moved from; segments.count: none */
   uint32_t emptying_moved;
+  bool is_inherited;
   _Atomic uint64_t stored, moved, moved_bytes, refused;
 };
 
@@ -168,6 +169,8 @@ struct store_writer *store_begin_in(struct store *s, enum store_log log, struct 
                                     uint64_t length);
 /* It takes the place of what was stored then. */
 void store_set_serial(struct store_writer *w, uint64_t serial);
+/* Copies what is in the store of another process. False: that is none like this one. */
+bool store_adopt(struct store *s, int descriptor);
 /* Makes the index from what is in the file. */
 void store_recover(struct store *s);
 /* As store_finish, for an object that was at `from`: false as well where that is not found there any more. */

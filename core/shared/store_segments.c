@@ -37,8 +37,8 @@ bool segments_init(struct segments *g, const struct store_settings *settings, co
   g->count = (uint32_t)(bytes / g->bytes);
   g->free = g->open[STORE_SMALL] = g->open[STORE_MAIN] = g->count;
   g->small_most = g->count / SMALL_PART > 1 ? g->count / SMALL_PART : 1;
-  struct store_file_wanted wanted = {settings->path, g->bytes, g->count, settings->extra_bytes,
-                                     settings->format};
+  struct store_file_wanted wanted = {settings->path, settings->has_predecessor, g->bytes,
+                                     g->count,       settings->extra_bytes,     settings->format};
   if (!store_file_open(&g->file, &wanted, why)) {
     segments_free(g);
     return false;

@@ -10,6 +10,7 @@
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/virtual_time.h"
+#include "runtime/deploy/inherited.h"
 #include "shared/cache_kept.h"
 
 struct cache_handle {
@@ -60,7 +61,9 @@ static int new_cache(lua_State *L) {
   lua_Number bytes = number_of(L, "size");
   if (!(bytes >= CACHE_LEAST_BYTES && bytes <= shared_most_bytes()))
     return handle_raise(L, "perilune.cache: size must be from 1 MiB to half of the machine's memory");
-  struct cache_config config = {(size_t)bytes, vm_of(L)->host.clock, path_of(L)};
+  struct cache_config config = {.bytes = (size_t)bytes, .clock = vm_of(L)->host.clock, .path = path_of(L)};
+  config.predecessor = inherited_cache(text_at(L, 1));
+  config.has_predecessor = config.predecessor >= 0 && !vm_of(L)->host.is_check;
   struct cache_handle *handle = handle_new(L, HANDLE_CACHE, sizeof *handle);
   read_rules(L, &handle->rules);
   shared_take(L, &handle->shared, &cache_kind, 1, &config);

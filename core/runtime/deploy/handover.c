@@ -25,12 +25,14 @@
 #include "runtime/command.h"
 #include "runtime/observe/admin.h"
 #include "runtime/server.h"
+#include "shared/cache_kept.h"
+#include "shared/registry.h"
 
 extern char **environ;
 
 /* Behind the sockets: the pipe that the successor answers in, the keys of tickets, the two ends of the ancestors' pipe,
  * the sockets' names, and the pid file with its lock. */
-enum { FIRST_FD = INHERITED_FIRST_FD, EXTRA_FDS = 6 };
+enum { FIRST_FD = INHERITED_FIRST_FD, EXTRA_FDS = 6, CACHES_MOST = 32 };
 
 static char program[PATH_MAX]; /* our own file, also after a newer one took its place */
 
@@ -66,8 +68,10 @@ struct launch {
   char *names;        /* owned; the sockets', as an environment holds them */
   char **environment; /* owned, with owned strings from `first_own` on */
   char *pid_digits;   /* the digits of LISTEN_PID within it */
-  int *fds;           /* owned: copies with high numbers, in order: sockets, then the extra ones */
+  char *caches;       /* owned: their names, a line for each */
+  int *fds; /* owned: copies with high numbers, in order: sockets, the extra ones, stores of caches */
   unsigned count, first_own;
+  unsigned extra;    /* behind the sockets */
   bool has_pid_file; /* else another descriptor holds its place */
 };
 
@@ -106,7 +110,7 @@ static void prepare_environment(struct launch *l) {
   char text[64];
   unsigned count = 0, at = 0;
   while (environ[count]) count++;
-  l->environment = memory_zalloc((count + 9) * sizeof *l->environment);
+  l->environment = memory_zalloc((count + 11) * sizeof *l->environment);
   for (unsigned i = 0; i < count; i++) {
     bool is_ours =
         strncmp(environ[i], "WATCHDOG_PID=", 13) == 0; /* the watchdog watches the successor then */
@@ -126,6 +130,9 @@ static void prepare_environment(struct launch *l) {
   add(l, &at, text);
   snprintf(text, sizeof text, "PERILUNE_LINEAGE_FD=%u", FIRST_FD + l->count + 2);
   add(l, &at, text);
+  snprintf(text, sizeof text, "PERILUNE_CACHES_FD=%u", FIRST_FD + l->count + EXTRA_FDS);
+  add(l, &at, text);
+  add(l, &at, l->caches);
   add(l, &at, "LISTEN_PID=0000000000");
   l->pid_digits = l->environment[at - 1] + sizeof "LISTEN_PID=" - 1;
 }
@@ -149,14 +156,38 @@ static int names_in_memory(const char *names) {
   return -1;
 }
 
+/* Names with a line feed in them are not handed over: their caches begin empty. */
+static void prepare_caches(struct launch *l, const struct server *server, int above) {
+  char *text = NULL;
+  size_t bytes;
+  unsigned count;
+  FILE *out = open_memstream(&text, &bytes);
+  struct registry_entry **entries = registry_hold_all(server->registry, cache_kind.name, &count);
+  fputs("PERILUNE_CACHES=", out);
+  for (unsigned i = 0; i < count; i++) {
+    const struct kept_cache *kept = registry_object(entries[i]);
+    struct str name = registry_name(entries[i]);
+    bool is_handed = kept->cache && str_find(name, '\n') == name.len && l->extra < EXTRA_FDS + CACHES_MOST;
+    if (is_handed) {
+      int fd = store_descriptor(cache_store(kept->cache));
+      l->fds[l->count + l->extra++] = fcntl(fd, F_DUPFD_CLOEXEC, above);
+      fprintf(out, "%.*s\n", STR_ARG(name));
+    }
+    registry_release(server->registry, entries[i]);
+  }
+  free(entries);
+  fclose(out);
+  l->caches = text;
+}
+
 /* Copies above all target numbers, so that placing one does not overwrite another; the pipe's end and the keys
  * are the last. */
 static void prepare_fds(struct launch *l, const struct server *server, int ready) {
   const struct listening *listening = server->listening;
   unsigned total = listening->count * listening->workers + 2; /* the status page's and the commands' */
-  int above = FIRST_FD + (int)total + EXTRA_FDS, keys = keys_of_tickets();
+  int above = FIRST_FD + (int)total + EXTRA_FDS + CACHES_MOST, keys = keys_of_tickets();
   int names = names_in_memory(l->names + sizeof NAMES_PREFIX - 1);
-  l->fds = memory_alloc((total + EXTRA_FDS) * sizeof *l->fds);
+  l->fds = memory_alloc((total + EXTRA_FDS + CACHES_MOST) * sizeof *l->fds);
   for (unsigned i = 0; i < listening->count; i++)
     for (unsigned w = 0; w < listening->workers; w++)
       l->fds[l->count++] = fcntl(listening->entries[i].fds[w], F_DUPFD_CLOEXEC, above);
@@ -170,13 +201,15 @@ static void prepare_fds(struct launch *l, const struct server *server, int ready
   l->fds[l->count + 4] = fcntl(names, F_DUPFD_CLOEXEC, above);
   l->has_pid_file = server->pid_file.fd >= 0;
   l->fds[l->count + 5] = fcntl(l->has_pid_file ? server->pid_file.fd : names, F_DUPFD_CLOEXEC, above);
+  l->extra = EXTRA_FDS;
+  prepare_caches(l, server, above);
   if (keys >= 0) close(keys);
   if (names >= 0) close(names);
 }
 
 /* Where descriptors have run out: a successor that lacks one of its sockets would be worse than none. */
 static bool is_complete(const struct launch *l) {
-  for (unsigned i = 0; i < l->count + EXTRA_FDS; i++)
+  for (unsigned i = 0; i < l->count + l->extra; i++)
     if (l->fds[i] < 0) {
       errno = EMFILE;
       return false;
@@ -188,7 +221,8 @@ static void free_launch(struct launch *l) {
   for (unsigned i = l->first_own; l->environment[i]; i++) free(l->environment[i]);
   free(l->environment);
   free(l->names);
-  for (unsigned i = 0; i < l->count + EXTRA_FDS; i++)
+  free(l->caches);
+  for (unsigned i = 0; i < l->count + l->extra; i++)
     if (l->fds[i] >= 0) close(l->fds[i]);
   free(l->fds);
 }
@@ -198,7 +232,7 @@ static void become(const struct launch *l, char **arguments) {
   pid_t pid = getpid();
   int ready = FIRST_FD + (int)l->count;
   for (int i = 9; i >= 0; i--, pid /= 10) l->pid_digits[i] = (char)('0' + pid % 10);
-  for (unsigned i = 0; i < l->count + EXTRA_FDS; i++) dup2(l->fds[i], FIRST_FD + (int)i);
+  for (unsigned i = 0; i < l->count + l->extra; i++) dup2(l->fds[i], FIRST_FD + (int)i);
   execve(program, arguments, l->environment);
   const char *why = strerrordesc_np(errno);
   if (write(ready, "!", 1) == 1 && write(ready, program, strlen(program)) > 0 && write(ready, ": ", 2) == 2)

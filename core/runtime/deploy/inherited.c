@@ -79,6 +79,37 @@ static char *inherited_names(void) {
   return names;
 }
 
+static char *cache_names; /* owned; a line for each; NULL: none */
+static int first_cache;   /* the others have the numbers behind it */
+
+void inherited_caches_init(void) {
+  const char *names = getenv("PERILUNE_CACHES"), *pid = getenv("LISTEN_PID");
+  bool is_successor = pid && atoi(pid) == (int)getpid();
+  first_cache = inherited_fd("PERILUNE_CACHES_FD");
+  if (is_successor && names && first_cache >= 0) cache_names = str_to_cstring(str_of(names));
+  unsetenv("PERILUNE_CACHES");
+  if (!cache_names) return;
+  int fd = first_cache;
+  for (const char *at = cache_names; *at; at++)
+    if (*at == '\n') fcntl(fd++, F_SETFD, FD_CLOEXEC);
+}
+
+int inherited_cache(struct str name) {
+  struct str rest = str_of(cache_names ? cache_names : ""), line;
+  int fd = first_cache;
+  for (; rest.len && str_split(&rest, '\n', &line); fd++)
+    if (str_equal(line, name)) return fd;
+  return -1;
+}
+
+static void drop_caches(void) {
+  int fd = first_cache;
+  for (const char *at = cache_names; at && *at; at++)
+    if (*at == '\n') close(fd++);
+  free(cache_names);
+  cache_names = NULL;
+}
+
 void inherited_init(struct ancestors *ancestors) {
   const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"), *kin = getenv("PERILUNE_LINEAGE_FD");
   bool is_successor = pid && atoi(pid) == (int)getpid();
@@ -127,6 +158,7 @@ bool inherited_take(struct str said, const struct addr *addr, int *fds, unsigned
 }
 
 void inherited_drop_rest(void) {
+  drop_caches();
   for (unsigned i = 0; i < inherited_count; i++) {
     char text[ADDR_TEXT];
     addr_format(&inherited[i].at, text);

@@ -13,6 +13,7 @@
 #include "runtime/deploy/changes.h"
 #include "runtime/deploy/handover.h"
 #include "runtime/server.h"
+#include "shared/cache_kept.h"
 
 /* Workers that were behind when it began may have come by now. */
 static void go_on(struct server *s, const char *why) {
@@ -41,6 +42,7 @@ static void on_upgrade_ended(struct server *s, pid_t successor, const char *why)
   command_ended(s->command, WAITS_FOR_UPGRADE, !why, text);
   free(text);
   if (why) {
+    kept_caches_disown(s->registry);
     go_on(s, why);
     return;
   }

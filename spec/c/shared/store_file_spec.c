@@ -199,3 +199,32 @@ IT("is in memory where another process has the file, or there is no such folder"
   CHECK(strstr(store_notice(first), "No such file or directory"));
   store_free(first);
 }
+
+IT("takes over a copy of another's, which goes on, in memory or in place of its file") {
+  for (int is_kept = 0; is_kept < 2; is_kept++) {
+    struct scene scene;
+    begin(&scene);
+    if (!is_kept) scene.settings.path = NULL;
+    struct store *old = open_store(&scene);
+    memcpy(store_extra(old), "extra", 6);
+    CHECK(put(old, "small", 10, 'a') && put(old, "large", 90000, 'b') && put(old, "twice", 10, 'c') &&
+          put(old, "twice", 20, 'd'));
+    scene.settings.has_predecessor = true;
+    scene.settings.predecessor = store_descriptor(old);
+    struct store *s = open_store(&scene);
+    CHECK(store_is_inherited(s) && !store_notice(s) && strcmp(store_extra(s), "extra") == 0);
+    CHECK(store_is_replaced(old) == is_kept && !store_is_replaced(s));
+    CHECK(put(old, "later", 10, 'e') && put(old, "small", 20, 'f'));
+    CHECK(get(s, "small", 10) == 'a' && get(s, "large", 90000) == 'b' && get(s, "twice", 20) == 'd' &&
+          !get(s, "later", 10));
+    CHECK(put(s, "twice", 30, 'g') && get(old, "twice", 20) == 'd');
+    store_free(old);
+    store_free(s);
+    scene.settings.has_predecessor = false;
+    if (!is_kept) continue;
+    s = open_store(&scene);
+    CHECK(get(s, "small", 10) == 'a' && get(s, "twice", 30) == 'g');
+    store_free(s);
+    unlink(scene.path);
+  }
+}
