@@ -12,24 +12,8 @@ after_each(require("cleanup").run)
 
 -- Runs `code` in request_filter, with `http` and `base` (the URL of the origin), and gives what it returns.
 local function run(origin, code, base)
-  local policy = policies.fill([[
-    local perilune = require "perilune"
-    local http = require "perilune.http"
-    local base = "$BASE"
-    local function show(...)
-      local list = {}
-      for i = 1, select("#", ...) do list[i] = tostring((select(i, ...))) end
-      return table.concat(list, "|")
-    end
-    local function run(session)
-      $CODE
-    end
-    perilune.listen("127.0.0.1:0", {
-      request_filter = function(session)
-        return session:respond { status = 200, body = show(run(session)) }
-      end,
-    })
-  ]], { BASE = base or "http://" .. origin.address, CODE = code })
+  local policy = policies.answering(('local http, base = require "perilune.http", %q'):format(
+    base or "http://" .. origin.address), code)
   local proxy = perilune.start { workers = 1, policy = policy }
   return function() return client.request { port = proxy.port, timeout = 60 }.body end, proxy
 end

@@ -8,24 +8,7 @@ local M = {}
 
 --- Runs `code` in request_filter, with `tcp` and `address`, and gives the strings that it returns.
 function M.run(address, code)
-  local policy = policies.fill([[
-    local perilune = require "perilune"
-    local tcp = require "perilune.tcp"
-    local address = "$ADDRESS"
-    local function show(...)
-      local list = {}
-      for i = 1, select("#", ...) do list[i] = tostring((select(i, ...))) end
-      return table.concat(list, "|")
-    end
-    local function run(session)
-      $CODE
-    end
-    perilune.listen("127.0.0.1:0", {
-      request_filter = function(session)
-        return session:respond { status = 200, body = show(run(session)) }
-      end,
-    })
-  ]], { ADDRESS = address, CODE = code })
+  local policy = policies.answering(('local tcp, address = require "perilune.tcp", %q'):format(address), code)
   local proxy = perilune.start { workers = 1, policy = policy }
   return function(path) return client.request({ port = proxy.port, path = path }).body end, proxy
 end

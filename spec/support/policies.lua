@@ -62,4 +62,26 @@ function M.to(origin, options)
   })
 end
 
+--- A policy that answers each request with what `code` returns, as texts with "|" between them. `head` are its first
+--- lines, behind `local perilune`.
+function M.answering(head, code)
+  return M.fill([[
+    local perilune = require "perilune"
+    $HEAD
+    local function show(...)
+      local list = {}
+      for i = 1, select("#", ...) do list[i] = tostring((select(i, ...))) end
+      return table.concat(list, "|")
+    end
+    local function run(session)
+      $CODE
+    end
+    perilune.listen("127.0.0.1:0", {
+      request_filter = function(session)
+        return session:respond { status = 200, body = show(run(session)) }
+      end,
+    })
+  ]], { HEAD = head, CODE = code })
+end
+
 return M
