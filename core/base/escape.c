@@ -76,6 +76,16 @@ static size_t label_piece(struct str text, char piece[8], size_t *length) {
   return taken;
 }
 
+static size_t utf8_piece(struct str text, char piece[8], size_t *length) {
+  size_t taken = (unsigned char)text.ptr[0] < 0x80 ? 1 : sequence(text);
+  if (!taken) {
+    memcpy(piece, "\xef\xbf\xbd", *length = 3);
+    return 1;
+  }
+  memcpy(piece, text.ptr, *length = taken);
+  return taken;
+}
+
 static size_t put_hex(unsigned char c, char piece[8]) {
   memcpy(piece, (char[]){'\\', 'x', hex_lower[c >> 4], hex_lower[c & 15]}, 4);
   return 4;
@@ -123,6 +133,7 @@ static size_t escape(char *to, size_t room, struct str text,
 size_t escape_json(char *to, size_t room, struct str text) { return escape(to, room, text, json_piece); }
 size_t escape_label(char *to, size_t room, struct str text) { return escape(to, room, text, label_piece); }
 size_t escape_quoted(char *to, size_t room, struct str text) { return escape(to, room, text, quoted_piece); }
+size_t escape_utf8(char *to, size_t room, struct str text) { return escape(to, room, text, utf8_piece); }
 size_t escape_line(char *to, size_t room, struct str text) { return escape(to, room, text, line_piece); }
 
 void escape_lua(FILE *out, struct str text) {

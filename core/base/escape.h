@@ -16,6 +16,8 @@ enum { ESCAPE_JSON_MOST = 6, ESCAPE_LABEL_MOST = 3, ESCAPE_QUOTED_MOST = 4 };
 size_t escape_json(char *to, size_t room, struct str text);
 /* For between quotes of a label in Prometheus' text format; what is no UTF-8 becomes U+FFFD. */
 size_t escape_label(char *to, size_t room, struct str text);
+/* The text itself, where what is no UTF-8 becomes U+FFFD. Returns the length. */
+size_t escape_utf8(char *to, size_t room, struct str text);
 /* For between quotes of an access log line: \" \\ and \xHH for what is not printable ASCII. */
 size_t escape_quoted(char *to, size_t room, struct str text);
 /* For between quotes of a Lua string: \" \\ and \ddd for control characters. */

@@ -14,10 +14,11 @@
 #include "exchange/exchange.h"
 #include "exchange/grpc.h"
 #include "exchange/proxy.h"
+#include "exchange/trace.h"
 #include "http/grpc.h"
 #include "shared/sink.h"
 
-enum { TEXT_BYTES = 2500, TEXTS = 8, SHORT_BYTES = 1400 };
+enum { TEXT_BYTES = 2500, TEXTS = 8, SHORT_BYTES = 1460 };
 /* Method and target, both of them also as the client has asked; host, Referer, User-Agent and the peer's address; what
  * is short; and of each field of the policy's `,"name":value`. */
 enum { LINE_BYTES = TEXTS * TEXT_BYTES + SHORT_BYTES + LOG_FIELDS * (LOG_NAME_BYTES + LOG_VALUE_BYTES + 4) };
@@ -79,7 +80,8 @@ static uint64_t body_bytes(const struct exchange *x) {
 static const char *const taken_names[] = {
     "time",     "listener",      "method",   "protocol",          "status",   "bytes",     "request_bytes",
     "duration", "error",         "upstream", "upstream_protocol", "attempts", "reused",    "first_byte",
-    "worker",   "client_method", "coding",   "plain_bytes",       "cache",    "cache_age", "grpc_status"};
+    "worker",   "client_method", "coding",   "plain_bytes",       "cache",    "cache_age", "grpc_status",
+    "trace_id"};
 
 /* And those of them whose text a policy may replace, or take away: what a client has said may be secret. */
 static const char *const replaceable[] = {"client",        "host",    "target",
@@ -217,6 +219,13 @@ static void put_encoded(struct line *line, const struct exchange *x) {
   put_json_number(line, STR(",\"plain_bytes\":"), plain_bytes(x));
 }
 
+/* By which its spans are found, where they were sampled. */
+static void put_trace(struct line *line, const struct exchange *x) {
+  char id[TRACE_ID_TEXT];
+  trace_write_id(x->account.trace, id);
+  put_json(line, STR(",\"trace_id\":"), (struct str){id, sizeof id});
+}
+
 static const char *name_fault(struct str name) {
   if (!name.len || name.len > LOG_NAME_BYTES) return "a name has 1 to 64 characters";
   for (size_t i = 0; i < name.len; i++)
@@ -316,6 +325,7 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_own_json(line, x, STR(",\"referer\":"), value_of(headers, FIELD_REFERER));
   put_own_json(line, x, STR(",\"user_agent\":"), value_of(headers, FIELD_USER_AGENT));
   put_json_number(line, STR(",\"worker\":"), x->proxy->worker);
+  if (x->account.trace) put_trace(line, x);
   put_log_fields(line, x->account.log_fields);
   put(line, STR("}"));
 }

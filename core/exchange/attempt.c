@@ -13,6 +13,7 @@
 #include "exchange/deadline.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
+#include "exchange/trace.h"
 #include "exchange/walk.h"
 #include "http/framing.h"
 #include "net/timer.h"
@@ -26,6 +27,7 @@ void attempt_connect(struct exchange *x) {
     x->now.times.connect_begun = loop_now_ms(x->proxy->loop);
     x->now.readable = false;
     x->now.up.written = 0;
+    if (x->account.trace) trace_attempt(x);
     call_open(x);
   }
   CHECK(x->now.peer);
@@ -66,6 +68,7 @@ void attempt_prepare(struct exchange *x) {
   add_host(x);
   count_down(x);
   forwarded_add(x);
+  if (x->account.trace) trace_ask(x);
 }
 
 /* What a filter will make of a length is not known. */
@@ -161,6 +164,7 @@ static enum step_result take_head(struct exchange *x) {
   if (!is_good) return bad_response(x, why);
   if ((why = negotiation_fault(x))) return bad_response(x, why);
   hedge_end(x);
+  if (x->now.span) trace_answered(x);
   lease_answered(&x->now.lease, x->response.status, loop_now_us(x->proxy->loop));
   x->heads.stated = stated_length(&x->response);
   if (x->codings) codings_forget(x->codings, x);
@@ -215,6 +219,7 @@ void attempt_end(struct exchange *x, bool reusable) {
   relay_stop(&x->now.up); /* there is nowhere to send to */
   x->up_state = TRANSFER_OFF;
   if (x->now.peer) account_attempt(x);
+  if (x->now.span) trace_attempt_end(x, x->error);
   if (x->now.call) {
     struct call *call = x->now.call;
     CHECK(x->down.from.in != call->source.in ||
@@ -247,6 +252,7 @@ void attempt_put_back(struct exchange *x, const struct attempt *aside) {
 
 void attempt_drop(struct exchange *x, struct attempt *aside, enum lease_outcome outcome) {
   lease_end(&aside->lease, outcome, loop_now_us(x->proxy->loop));
+  if (aside->span) trace_attempt_drop(aside, ERROR_NONE);
   aside->call->codec->release(aside->call, false);
   peer_release(x->proxy, aside->peer);
 }

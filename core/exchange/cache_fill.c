@@ -15,6 +15,7 @@
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
+#include "exchange/trace.h"
 #include "http/lenient.h"
 
 enum { MAINTAIN_FACTOR = 2 };
@@ -282,6 +283,7 @@ static void begin_walk(struct exchange *b) {
   relay_begin(&b->now.up, none, none.framing, (struct str){0}, (struct str){0});
   b->now.up.active = false;
   b->now.up.copy.limit = RELAY_COPY_LIMIT;
+  if (b->settings->tracing) trace_begin(b);
   begin_script(b);
   b->step = STEP_proxy_upstream_filter;
 }

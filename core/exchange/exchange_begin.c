@@ -11,6 +11,7 @@
 #include "exchange/proxy.h"
 #include "exchange/shadow.h"
 #include "exchange/stream.h"
+#include "exchange/trace.h"
 #include "exchange/walk.h"
 
 /* Which exchanges a canary gets must be spread, not secret. */
@@ -50,6 +51,7 @@ void exchange_start(struct exchange *x, enum error error, const char *why) {
   x->now.up.active = false;
   x->now.up.limit = x->settings->body_bytes;
   x->now.up.copy.limit = RELAY_COPY_LIMIT;
+  if (x->settings->tracing) trace_begin(x);
   if (x->hooks->begin) x->hooks->begin(x);
   if (error == ERROR_NONE) grpc_begin(x);
   if (error == ERROR_NONE && x->stream->service->shadow.use) shadow_begin(x);

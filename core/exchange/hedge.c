@@ -16,6 +16,7 @@
 #include "exchange/describe.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
+#include "exchange/trace.h"
 #include "exchange/walk.h"
 #include "net/timer.h"
 #include "shared/metrics.h"
@@ -104,6 +105,7 @@ static void fail(struct exchange *x, enum error error) {
   account_failure(x, error);
   log_about(LOG_WARN, x->rival->peer->options.address, "peer %.*s: %s%s",
             STR_ARG(x->rival->peer->options.address), error_info(error)->text, exchange_describe(x, request));
+  if (x->rival->span) trace_attempt_drop(x->rival, error);
   drop(x, LEASE_FAILED);
 }
 

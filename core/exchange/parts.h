@@ -16,6 +16,8 @@
 struct call;
 struct log_field;
 struct peer;
+struct span;
+struct trace;
 struct traffic;
 
 struct attempt_times { /* ms on the loop's clock; 0: not reached */
@@ -40,10 +42,12 @@ struct attempt {
   struct request request; /* the copy that upstream_request_filter edits */
   struct relay up;        /* the request's body, to the peer */
   struct str address;     /* arena; of the last attempt, as the policy wrote it */
+  struct span *span;      /* arena; what is recorded of it (trace.h); NULL: nothing */
 };
 
 /* The metrics' part of an exchange (account.h). */
 struct account {
+  struct trace *trace;      /* arena; NULL: the request is part of none (trace.h) */
   struct traffic *traffic;  /* borrowed from the metrics: of its listener */
   uint64_t head_bytes;      /* of the request, as received; 0: it could not be read */
   uint64_t began;           /* ticks */

@@ -76,6 +76,7 @@ struct proxy {
   struct tally *tally;       /* borrowed from the metrics: what this worker counts */
   unsigned worker;           /* id, for logs */
   uint64_t dice;             /* state of a random generator, for canaries */
+  uint64_t trace_dice[2];    /* the same for ids of traces; 0: not seeded yet (trace.c) */
   bool stopping;             /* no new requests: answers close their connection */
   unsigned patience_ms;      /* stopping: how long a connection may be idle that was not told so */
   void (*on_idle)(struct proxy *proxy); /* told when stopping and nothing is left to do; may be NULL */

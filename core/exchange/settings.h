@@ -13,6 +13,7 @@ struct access_log;
 struct cache_rules;
 struct cidr_set;
 struct compression;
+struct tracing;
 
 enum forwarded_mode {
   FORWARDED_REPLACE, /* X-Forwarded-*: what we know replaces what the client said (default) */
@@ -64,6 +65,7 @@ struct settings {
   const struct access_log *access_log;   /* borrowed: opened by the runtime; NULL: none */
   const struct cache_rules *cache;       /* borrowed from the policy (exchange/cache.h); NULL: none */
   const struct compression *compression; /* borrowed from the policy, or static; NULL: nothing is encoded */
+  const struct tracing *tracing;         /* borrowed from the policy (exchange/trace.h); NULL: none */
   bool via;                              /* add Via (on) */
   struct http2_settings http2;
   bool h2c;           /* plain connections may begin with HTTP/2, by prior knowledge */

@@ -15,6 +15,7 @@
 #include "exchange/proxy.h"
 #include "exchange/shadow.h"
 #include "exchange/stream.h"
+#include "exchange/trace.h"
 #include "exchange/walk.h"
 #include "net/timer.h"
 #include "shared/metrics.h"
@@ -343,6 +344,7 @@ static enum step_result step_logging(struct exchange *x) {
     elsewhere_end(x);
     if (x->down.filter) filter_none(&x->down); /* its coders may serve others while a hook waits */
     if (!exchange_background(x)) account_exchange(x);
+    if (x->account.trace) trace_over(x);
   }
   if (exchange_background(x) == BACKGROUND_FILL) return STEP_NEXT;
   return call(x, HOOK_logging, x->hooks->logging) == HOOK_WAIT ? STEP_WAIT : STEP_NEXT;
@@ -356,6 +358,7 @@ static enum step_result step_finish(struct exchange *x) {
   CHECK(x->times.ended || x->is_shadow || exchange_background(x)); /* invariant I7: logged, and once */
   grpc_end(x);
   if (x->times.ended && !exchange_background(x)) account_line(x);
+  if (x->account.trace && x->times.ended) trace_end(x);
   shadow_release(x);
   if (x->hooks->end) x->hooks->end(x);
   elsewhere_end(x);

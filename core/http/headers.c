@@ -85,6 +85,8 @@ const struct str field_names[] = {
     STR_INIT("HTTP2-Settings"),
     STR_INIT("Accept"),
     STR_INIT("Content-Type"),
+    STR_INIT("traceparent"),
+    STR_INIT("tracestate"),
 };
 _Static_assert(FIELD_COUNT <= 32, "headers.present has a bit per number");
 _Static_assert(sizeof field_names / sizeof *field_names == FIELD_COUNT, "a field without its usual spelling");

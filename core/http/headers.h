@@ -40,7 +40,9 @@
   X(REFERER, "referer")                                                                                      \
   X(HTTP2_SETTINGS, "http2-settings")                                                                        \
   X(ACCEPT, "accept")                                                                                        \
-  X(CONTENT_TYPE, "content-type")
+  X(CONTENT_TYPE, "content-type")                                                                            \
+  X(TRACEPARENT, "traceparent")                                                                              \
+  X(TRACESTATE, "tracestate")
 
 enum field_id {
   FIELD_OTHER,

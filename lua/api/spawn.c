@@ -74,6 +74,7 @@ static struct spawned *make(lua_State *L) {
   if (!s->task) luaL_error(L, "perilune.spawn: not enough memory");
   s->task->script = vm->running->script;
   s->task->hook = TASK_NO_HOOK;
+  s->task->span = vm->running->span;
   list_push_back(group_of(vm), &s->link);
   return s;
 }

@@ -86,13 +86,14 @@ local function framing_of(method, body)
   return (method == "POST" or method == "PUT" or method == "PATCH") and "Content-Length: 0\r\n" or ""
 end
 
+-- Without the empty line at its end.
 local function write_head(wanted, url)
   local fields, given = write_fields(wanted.headers)
   if not fields then return nil, given end
   return table.concat {
     wanted.method, " ", url.target, " HTTP/1.1\r\n", given.host and "" or "Host: " .. url.host .. "\r\n", fields,
     given["user-agent"] and "" or "User-Agent: perilune\r\n", framing_of(wanted.method, wanted.body),
-    wanted.keep and "" or "Connection: close\r\n", "\r\n",
+    wanted.keep and "" or "Connection: close\r\n",
   }
 end
 
@@ -216,6 +217,18 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- both
 
+-- What the server is told of the trace of the request that a hook works for, unless the policy says it itself; and the
+-- number of the span.
+local function begin_span(wanted, url)
+  local scheme = url.tls and "https://" or "http://"
+  local span, parent, state = core.trace_call(wanted.method, url.address, scheme .. url.host .. url.target)
+  if not span then return nil, "" end
+  for name in pairs(wanted.headers or {}) do
+    if type(name) == "string" and name:lower() == "traceparent" then return span, "" end
+  end
+  return span, "traceparent: " .. parent .. "\r\n" .. (state and "tracestate: " .. state .. "\r\n" or "")
+end
+
 local function exchange(socket, head, wanted)
   local ok, sent = send_request(socket, head, wanted.body)
   -- An early answer may be there although sending failed.
@@ -301,17 +314,18 @@ local function perform(call, given)
   if not url then return nil, ("%s: %s"):format(wanted.url:gsub("%c", "?"), wrong) end
   local head, misuse = prepare(wanted, url)
   if not head then error(call .. ": " .. misuse, 2) end
+  local span, fields = begin_span(wanted, url)
   local response, why, kind
   if core.test_http then
     response, why, kind = ask_test(url, wanted)
   else
-    response, why, kind = attempt(url, head, wanted, connect_to(url, wanted))
+    response, why, kind = attempt(url, head .. fields .. "\r\n", wanted, connect_to(url, wanted))
   end
+  local broken
+  if response and not wanted.stream then response.body, broken = response:read_all() end
+  if span then core.trace_call_end(span, response and response.status, kind or why or broken) end
   if not response then return nil, ("%s: %s"):format(url.host, why), kind end
-  if wanted.stream then return response end
-  local body, broken = response:read_all()
-  if not body then return nil, ("%s: %s"):format(url.host, broken) end
-  response.body = body
+  if broken then return nil, ("%s: %s"):format(url.host, broken) end
   return response
 end
 

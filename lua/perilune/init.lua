@@ -6,6 +6,7 @@ local check = require "perilune.check"
 local core = require "perilune.core"
 local spawn = require "perilune.spawn"
 local shared = require "perilune.shared"
+local tracing = require "perilune.tracing"
 require "perilune.session"
 
 ---@type perilune
@@ -40,6 +41,8 @@ local perilune = {
   memory_used = core.memory_used,
   set_memory_limit = core.set_memory_limit,
   configure = core.configure,
+  -- spans for a collector
+  tracing = tracing.tracing,
 }
 
 -- Tests answer for names themselves.

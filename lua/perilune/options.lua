@@ -56,6 +56,9 @@ local kinds = {
   share = { "a share, more than 0 and at most 1", function(value)
     return type(value) == "number" and value > 0 and value <= 1
   end },
+  ratio = { "a number from 0 to 1", function(value)
+    return type(value) == "number" and value >= 0 and value <= 1
+  end },
   table = { "a table", function(value) return type(value) == "table" end },
   store = { "a client of perilune.redis, as redis.new gives it", function(value) return type(value) == "table" end },
   any = { "anything", function() return true end },

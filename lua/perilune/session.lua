@@ -3,6 +3,7 @@
 
 local core = require "perilune.core"
 local cookie = require "perilune.cookie"
+local trace = require "perilune.trace"
 local url = require "perilune.url"
 
 local session = core.session_methods()
@@ -22,5 +23,8 @@ function session:cookies() return cookie.parse(cookie_text(self)) end
 
 --- The value of one; nil where there is none.
 function session:cookie(name) return cookie.parse(cookie_text(self))[name] end
+
+--- The trace that the request belongs to; its methods are in lua/perilune/trace.lua.
+function session:trace() return trace.of(self) end
 
 return session

@@ -237,6 +237,15 @@ function perilune.set_memory_limit(bytes) end
 ---@param settings perilune.Settings
 function perilune.configure(settings) end
 
+--- Traces the requests of all listeners of this policy, and sends spans to an OpenTelemetry collector. In the main chunk,
+--- once. docs/tracing.md describes it.
+---
+--- ```lua
+--- perilune.tracing { endpoint = "http://127.0.0.1:4318", service = "edge", ratio = 0.01 }
+--- ```
+---@param options perilune.tracing_options
+function perilune.tracing(options) end
+
 --- ---------------------------------------------------------------------------------------------------------------
 --- State that all workers share by name, and that survives a reload. After an upgrade it is empty: dicts, rates and
 --- counts begin again in the new process
@@ -1065,6 +1074,10 @@ function session:report_failure() end
 ---@param name string letters, digits, "_", "-" and "."; not a name that the line already has
 ---@param value string|number|boolean|nil
 function session:set_log_field(name, value) end
+
+--- The span of the request in its trace, to add attributes and spans: see perilune.span. In every phase.
+---@return perilune.span
+function session:trace() end
 
 --- Ends the request without any answer: a stream of HTTP/2 is reset by the code (RFC 9113 section 7), a connection of
 --- HTTP/1.1 is closed. In the phases of session:respond, and like it: `return session:reset()` ends the walk.

@@ -182,5 +182,6 @@ struct task *hook_call_new(struct script *script, enum hook hook, void *owner, t
   task->hook = hook;
   task->place = script_hooks(script->x->hooks)->each[hook].place;
   task->refusal = ERROR_NONE;
+  task->span = 0;
   return task;
 }

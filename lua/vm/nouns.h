@@ -28,6 +28,8 @@
   X(dict)                                                                                                    \
   X(inflight)                                                                                                \
   X(counter)                                                                                                 \
+  X(trace)                                                                                                   \
+  X(tracing)                                                                                                 \
   X(metrics)                                                                                                 \
   X(log)                                                                                                     \
   X(spawn)                                                                                                   \

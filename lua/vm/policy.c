@@ -17,6 +17,7 @@
 #include "lua/api/dns.h"
 #include "lua/api/shared.h"
 #include "lua/api/timer.h"
+#include "lua/api/trace.h"
 #include "lua/vm/fence.h"
 #include "lua/vm/limits.h"
 #include "lua/vm/modules.h"
@@ -148,6 +149,7 @@ static void *load_script(const char *script, const char *text, const struct poli
     watch_loaded(policy->vm);
     if (!*why) *why = check_listeners(policy, script);
     if (!*why) prepare_trust(policy, host);
+    tracing_apply(policy);
     task_collect(policy->vm); /* what compiling has left is nearly half of a small policy's memory */
   }
   if (!*why) return policy;

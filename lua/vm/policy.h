@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "runtime/policy.h"
 
+struct tracing;
 struct vm;
 
 /* `source` is the script's path, a const char *. */
@@ -25,6 +26,7 @@ struct policy {
   struct arena arena;                /* listeners, hooks and their text */
   struct policy_listener *listeners; /* owned, in order of the script */
   unsigned count, cap;
+  const struct tracing *tracing; /* arena; of perilune.tracing; NULL: it was not called */
 };
 
 /* A zeroed listener at the end of the list; valid until the next one is added. */

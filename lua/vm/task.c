@@ -105,6 +105,7 @@ struct task *task_new(struct vm *vm, void *owner, task_end_fn *on_end) {
   task->hook = TASK_NO_HOOK;
   task->place = NULL;
   task->refusal = ERROR_NONE;
+  task->span = 0;
   list_push_front(&vm->tasks, &task->link);
   return task;
 }

@@ -44,6 +44,7 @@ struct task {
   bool starved;               /* failed for want of memory */
   bool strayed;               /* failed because it yielded to nobody */
   bool overran;               /* failed because it used up its time */
+  unsigned span;              /* number of the span that its calls are below (lua/api/trace.c) */
   enum error refusal;         /* why select() has found no backend, last */
   char refused[CHOICE_BYTES]; /* where there is a refusal: which set, and why, for the log */
   /* Of tasks that wait. */

@@ -40,7 +40,7 @@ end
 local function start(text)
   local scripted = require "perilune.test.origins"
   local origins = {
-    ["8000"] = scripted.start "see http://a", ["8001"] = scripted.start "fine",
+    ["8000"] = scripted.start "see http://a", ["8001"] = scripted.start "fine", ["4318"] = scripted.start "",
     ["6379"] = scripted.start(function(connection)
       for line in function() return connection:read_until "\n" end do -- a line, or a command of two lines a word
         for _ = 1, 2 * (tonumber(line:match "^%*(%d+)") or 0) do connection:read_until "\n" end
@@ -76,7 +76,8 @@ local function letters(text) return (text:lower():gsub("%W", "")) end
 describe("docs/api.md", function()
   it("has all that the annotations say", function()
     local all, lost = letters(reference), {}
-    for _, name in ipairs { "types", "types_backends", "types_modules", "types_redis", "types_grpc", "types_test" } do
+    for _, name in ipairs { "types", "types_backends", "types_modules", "types_redis", "types_tracing", "types_grpc",
+      "types_test" } do
       for line in io.lines("lua/perilune/" .. name .. ".lua") do
         local text = line:match "^%-%-%-([^@].*)$"
         if text and not all:find(letters(text):sub(-40), 1, true) then lost[#lost + 1] = text end

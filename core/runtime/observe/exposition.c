@@ -391,6 +391,7 @@ char *exposition_text(const struct server *s) {
   put_hooks(out, &tally);
   put_workers(out, s);
   put_dropped(out, s);
+  exposition_put_tracing(out, s->registry);
   exposition_put_policy(out, s->registry);
   fclose(out);
   return text;

@@ -16,11 +16,12 @@ struct tally;
 /* Malloc'd; in the control worker's thread. */
 char *exposition_text(const struct server *server);
 
-/* Between its own files: the policy's metrics, those of content codings and of peers; the lines before a metric, and
- * name="value". */
+/* Between its own files: the policy's metrics, those of content codings, peers and traces; the lines before a metric,
+ * and name="value". */
 void exposition_put_policy(FILE *out, struct registry *registry);
 void exposition_put_codings(FILE *out, const struct tally *tally);
 void exposition_put_peer_figures(FILE *out);
+void exposition_put_tracing(FILE *out, struct registry *registry);
 void exposition_put_family(FILE *out, const char *name, const char *type, const char *help);
 void exposition_put_label(FILE *out, const char *name, struct str value);
 

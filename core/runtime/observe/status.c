@@ -20,6 +20,7 @@
 #include "runtime/observe/limits.h"
 #include "runtime/observe/logs.h"
 #include "runtime/observe/sums.h"
+#include "runtime/observe/tracing_report.h"
 #include "runtime/server.h"
 #include "shared/metrics.h"
 
@@ -281,6 +282,7 @@ char *status_text(const struct server *s) {
   backends_report_read(s->registry, put_backend, out);
   caches_put_text(out, s->registry);
   limits_read(s->registry, put_limit, out);
+  tracing_report_put_text(out, s->registry);
   put_failures(out, &tally);
   put_hooks(out, &tally);
   logs_dropped(s->logs, put_log, out);

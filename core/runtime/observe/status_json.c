@@ -19,6 +19,7 @@
 #include "runtime/observe/logs.h"
 #include "runtime/observe/status.h"
 #include "runtime/observe/sums.h"
+#include "runtime/observe/tracing_report.h"
 #include "runtime/server.h"
 #include "shared/census.h"
 #include "shared/metrics.h"
@@ -299,6 +300,7 @@ char *status_json(const struct server *s) {
   json_number(&j, "log_lines_throttled", log_throttle_total());
   json_number(&j, "vms_given_up", vms_given_up_sum(s));
   put_names(&j, s);
+  tracing_report_put_json(&j, s->registry);
   put_columns(&j);
   put_seconds(&j, s);
   json_close(&j, '}');

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+// trace_encode: a span as OTLP wants it (opentelemetry/proto/trace/v1/trace.proto), with the attributes of the stable
+// semantic conventions for HTTP. All text of clients, peers and policies is cut and made UTF-8: a collector refuses a
+// whole batch for one byte that is none. Queries are left out, for they may hold secrets.
+#include <stdio.h>
+
+#include "base/escape.h"
+#include "base/protobuf.h"
+#include "base/ticks.h"
+#include "exchange/cache.h"
+#include "exchange/exchange.h"
+#include "exchange/trace.h"
+#include "exchange/walk.h"
+#include "http/grpc.h"
+#include "shared/span_queue.h"
+
+/* Numbers of fields. */
+enum { SPANS = 2 }; /* of ScopeSpans */
+enum { TRACE_ID = 1, SPAN_ID, STATE, PARENT, NAME, KIND, BEGIN, END, ATTRIBUTES, MISSED, STATUS = 15, FLAGS };
+enum { STATUS_CODE = 3, STATUS_ERROR = 2 };                     /* of Status */
+enum { KEY = 1, VALUE = 2, ANY_STRING = 1, ANY_BOOL, ANY_INT }; /* of KeyValue, AnyValue */
+enum { FLAG_HAS_REMOTE = 0x100, FLAG_REMOTE = 0x200 };
+
+enum { TEXT_MOST = 256, STATE_MOST = 512, ID_BYTES = 8, LENGTH_BYTES = 2, PORT_MOST = 65535 };
+
+/* --- attributes ------------------------------------------------------------------------------------------- */
+
+/* Bytes of a field with so many: its tag, their number, and they. */
+static size_t field_bytes(size_t length) { return 1 + protobuf_size(length) + length; }
+
+static void put_field(struct protobuf *p, unsigned field, struct str bytes) {
+  protobuf_tag(p, field, PROTOBUF_BYTES);
+  protobuf_number(p, bytes.len);
+  protobuf_raw(p, bytes.ptr, bytes.len);
+}
+
+/* `any` is an AnyValue, but for the text behind it. */
+static void put_attribute(struct protobuf *p, struct str key, struct str any, struct str text) {
+  size_t value = any.len + text.len, pair = field_bytes(key.len) + field_bytes(value);
+  if (!protobuf_fits(p, field_bytes(pair))) return;
+  protobuf_tag(p, ATTRIBUTES, PROTOBUF_BYTES);
+  protobuf_number(p, pair);
+  put_field(p, KEY, key);
+  protobuf_tag(p, VALUE, PROTOBUF_BYTES);
+  protobuf_number(p, value);
+  protobuf_raw(p, any.ptr, any.len);
+  protobuf_raw(p, text.ptr, text.len);
+}
+
+static bool is_ascii(struct str text) {
+  uint64_t seen = 0, word;
+  size_t at = 0;
+  for (; at + sizeof word <= text.len; at += sizeof word) {
+    memcpy(&word, text.ptr + at, sizeof word);
+    seen |= word;
+  }
+  for (; at < text.len; at++) seen |= (unsigned char)text.ptr[at];
+  return !(seen & UINT64_C(0x8080808080808080));
+}
+
+/* Cut, and UTF-8. */
+static struct str cleaned(struct str text, char room[TEXT_MOST]) {
+  if (text.len > TEXT_MOST) text.len = TEXT_MOST;
+  if (is_ascii(text)) return text;
+  return (struct str){room, escape_utf8(room, TEXT_MOST, text)};
+}
+
+/* A span, and where it is written. */
+struct out {
+  struct protobuf p;
+  const struct span *span;
+};
+
+/* What the policy has set, or taken away, stands in the place of ours. */
+static bool is_replaced(const struct out *o, struct str key) {
+  return o->span->attributes && span_attribute(o->span, key);
+}
+
+static void put_text(struct out *o, struct str key, struct str text) {
+  char room[TEXT_MOST], any[PROTOBUF_HEAD];
+  struct protobuf head = {any, any + sizeof any, 0};
+  if (!text.len || is_replaced(o, key)) return;
+  text = cleaned(text, room);
+  protobuf_tag(&head, ANY_STRING, PROTOBUF_BYTES);
+  protobuf_number(&head, text.len);
+  put_attribute(&o->p, key, (struct str){any, (size_t)(head.at - any)}, text);
+}
+
+static void put_number(struct out *o, struct str key, unsigned kind, uint64_t number) {
+  char any[PROTOBUF_HEAD];
+  struct protobuf head = {any, any + sizeof any, 0};
+  if (is_replaced(o, key)) return;
+  protobuf_tag(&head, kind, PROTOBUF_VARINT);
+  protobuf_number(&head, number);
+  put_attribute(&o->p, key, (struct str){any, (size_t)(head.at - any)}, (struct str){0});
+}
+
+static void put_flag(struct out *o, struct str key) { put_number(o, key, ANY_BOOL, 1); }
+
+static void put_own(struct out *o) {
+  for (const struct span_attribute *at = o->span->attributes; at; at = at->next)
+    if (at->value.len) put_attribute(&o->p, at->key, at->value, (struct str){0});
+}
+
+/* --- what attributes are made of ---------------------------------------------------------------------------- */
+
+static struct str path_of(const struct request *request) {
+  return (struct str){request->target.ptr, str_find(request->target, '?')};
+}
+
+static struct str method_of_span(const struct request *request) {
+  return request->method == METHOD_OTHER ? STR("_OTHER") : request->method_name;
+}
+
+/* "host:port", "[::1]:80" or a path: the port goes into a number. */
+static void put_server(struct out *o, struct str address) {
+  uint64_t port;
+  size_t at = address.len;
+  while (at > 0 && address.ptr[at - 1] != ':' && address.ptr[at - 1] != ']') at--;
+  bool has_port = at > 1 && address.ptr[at - 1] == ':' && str_to_u64(str_from(address, at), &port);
+  struct str host = has_port ? (struct str){address.ptr, at - 1} : address;
+  if (host.len > 2 && host.ptr[0] == '[') host = (struct str){host.ptr + 1, host.len - 2};
+  put_text(o, STR("server.address"), host);
+  if (has_port && port <= PORT_MOST) put_number(o, STR("server.port"), ANY_INT, port);
+}
+
+static struct str version_of(bool is_http2, unsigned minor) {
+  if (is_http2) return STR("2");
+  return minor ? STR("1.1") : STR("1.0");
+}
+
+static void put_method(struct out *o, const struct request *request) {
+  put_text(o, STR("http.request.method"), method_of_span(request));
+  if (request->method == METHOD_OTHER) put_text(o, STR("http.request.method_original"), request->method_name);
+}
+
+/* --- gRPC --------------------------------------------------------------------------------------------------- */
+
+/* What its response ended with; of an answer of our own it is in the head. */
+static int grpc_code(const struct exchange *x) {
+  uint64_t code;
+  const struct field *field =
+      x->answer ? headers_find(&x->answer->response.headers, STR("grpc-status")) : NULL;
+  if (!field) return x->account.trace->grpc_code;
+  return str_to_u64(field->value, &code) && code <= GRPC_CODE_MOST ? (int)code : GRPC_CODE_NONE;
+}
+
+/* Codes that are a fault of the server: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS. */
+static bool is_grpc_fault(int code) {
+  return code > 0 && (1u << code & (1u << 2 | 1u << 4 | 1u << 12 | 1u << 13 | 1u << 14 | 1u << 15));
+}
+
+/* Is it a call that has failed? */
+static bool put_grpc(struct out *o, const struct exchange *x, int code, bool is_client) {
+  struct str path = path_of(&x->request);
+  size_t at = path.len;
+  if (!grpc_is_request(&x->request)) return false;
+  while (at > 0 && path.ptr[at - 1] != '/') at--;
+  put_text(o, STR("rpc.system"), STR("grpc"));
+  if (at > 1) put_text(o, STR("rpc.service"), (struct str){path.ptr + 1, at - 2});
+  put_text(o, STR("rpc.method"), str_from(path, at));
+  if (code >= 0) put_number(o, STR("rpc.grpc.status_code"), ANY_INT, (uint64_t)code);
+  return is_client ? code > 0 : is_grpc_fault(code);
+}
+
+/* --- the kinds of spans. Each says whether it is one of a failure ------------------------------------------- */
+
+static struct str error_of(const struct exchange *x, unsigned status, bool is_fault, char room[8]) {
+  if (x->error) return str_of(error_info(x->error)->name);
+  if (!is_fault) return (struct str){0};
+  return (struct str){room, (size_t)snprintf(room, 8, "%u", status)};
+}
+
+static bool put_exchange(struct out *o, struct exchange *x) {
+  const struct span *span = o->span;
+  char room[8];
+  const struct field *agent = headers_find_id(&x->request.headers, FIELD_USER_AGENT);
+  unsigned status = x->sent.status;
+  bool is_fault = status >= 500 || (x->error && error_info(x->error)->side != SIDE_DOWNSTREAM);
+  put_method(o, &x->request);
+  put_text(o, STR("url.scheme"), x->secure ? STR("https") : STR("http"));
+  put_text(o, STR("url.path"), path_of(&x->request));
+  if (status) put_number(o, STR("http.response.status_code"), ANY_INT, status);
+  put_text(o, STR("network.protocol.version"), version_of(x->request.is_http2, x->request.minor));
+  put_server(o, x->request.authority);
+  put_text(o, STR("client.address"), exchange_client_host(x));
+  if (agent) put_text(o, STR("user_agent.original"), agent->value);
+  if (x->cache) put_text(o, STR("perilune.cache"), str_of(cache_result_name(cache_result_of(x))));
+  is_fault |= put_grpc(o, x, grpc_code(x), false);
+  put_text(o, STR("error.type"), span->error.len ? span->error : error_of(x, status, status >= 500, room));
+  return is_fault || span->error.len;
+}
+
+static size_t append(char *to, size_t at, struct str text, size_t most) {
+  size_t length = text.len < most ? text.len : most;
+  memcpy(to + at, text.ptr, length);
+  return at + length;
+}
+
+/* "http://10.0.0.1:80/path", of a part of each that leaves room for the other. */
+static void put_url(struct out *o, const struct exchange *x) {
+  char url[TEXT_MOST + 16];
+  const struct span *span = o->span;
+  bool is_unix = str_starts_with(span->address, STR("unix:"));
+  size_t at = append(url, 0, span->is_secure ? STR("https://") : STR("http://"), TEXT_MOST);
+  at = append(url, at, is_unix ? STR("localhost") : span->address, TEXT_MOST / 2);
+  at = append(url, at, path_of(&x->request), TEXT_MOST / 2);
+  put_text(o, STR("url.full"), (struct str){url, at});
+}
+
+/* What a client span of any kind says of its response. */
+static bool put_response(struct out *o) {
+  char room[8];
+  const struct span *span = o->span;
+  bool is_fault = span->status >= 400 || span->error.len;
+  if (span->status) put_number(o, STR("http.response.status_code"), ANY_INT, span->status);
+  struct str error = span->error;
+  if (!error.len && is_fault)
+    error = (struct str){room, (size_t)snprintf(room, sizeof room, "%u", span->status)};
+  put_text(o, STR("error.type"), error);
+  return is_fault;
+}
+
+/* Of perilune.http. */
+static bool put_call(struct out *o) {
+  put_text(o, STR("http.request.method"), o->span->name);
+  put_text(o, STR("url.full"), o->span->url);
+  put_server(o, o->span->address);
+  return put_response(o);
+}
+
+static bool put_attempt(struct out *o, struct exchange *x) {
+  const struct span *span = o->span;
+  put_method(o, &x->request);
+  put_url(o, x);
+  put_server(o, span->address);
+  if (span->status) put_text(o, STR("network.protocol.version"), version_of(span->is_http2, 1));
+  if (span->resend) put_number(o, STR("http.request.resend_count"), ANY_INT, span->resend);
+  if (span->is_reused) put_flag(o, STR("perilune.connection.reused"));
+  if (span->is_lost) put_flag(o, STR("perilune.hedge.lost"));
+  bool is_grpc_failure = put_grpc(o, x, span->grpc_code, true);
+  return put_response(o) || is_grpc_failure;
+}
+
+static bool put_standard(struct out *o, struct exchange *x) {
+  if (o->span->number == 0) return put_exchange(o, x);
+  if (o->span->is_attempt) return put_attempt(o, x);
+  if (o->span->kind == SPAN_CLIENT) return put_call(o);
+  put_text(o, STR("error.type"), o->span->error);
+  return o->span->error.len > 0;
+}
+
+/* --- the span ----------------------------------------------------------------------------------------------- */
+
+static struct str name_of(const struct exchange *x, const struct span *span) {
+  const struct request *request = &x->request;
+  if (span->name.len) return span->name;
+  if (span->number == 0 && exchange_background(x)) return STR("cache refresh");
+  if (grpc_is_request(request) && path_of(request).len > 1) return str_from(path_of(request), 1);
+  return request->method == METHOD_OTHER ? STR("HTTP") : request->method_name;
+}
+
+static uint64_t ns_of(struct span_moment now, uint64_t ticks) {
+  return now.ticks > ticks ? now.ns - ticks_to_us(now.ticks - ticks) * 1000 : now.ns;
+}
+
+static void put_id(struct protobuf *p, unsigned field, const uint64_t *numbers, unsigned count) {
+  uint64_t bytes[2];
+  for (unsigned i = 0; i < count; i++) bytes[i] = htobe64(numbers[i]);
+  protobuf_put_bytes(p, field, (struct str){(char *)bytes, count * ID_BYTES});
+}
+
+/* With what the client's tracestate says, where that is one field of moderate length. */
+static void put_ids(struct protobuf *p, const struct exchange *x, const struct span *span) {
+  const struct trace *t = x->account.trace;
+  put_id(p, TRACE_ID, (const uint64_t[]){t->context.high, t->context.low}, 2);
+  put_id(p, SPAN_ID, &span->id, 1);
+  if (span->parent) put_id(p, PARENT, &span->parent, 1);
+  uint32_t flags = TRACE_SAMPLED | FLAG_HAS_REMOTE | (span->number || !span->parent ? 0 : FLAG_REMOTE);
+  protobuf_put_number(p, KIND, span->kind);
+  protobuf_number(p, FLAGS << 3 | PROTOBUF_FIXED32);
+  protobuf_raw(p, &(uint32_t){htole32(flags)}, sizeof flags);
+  const struct field *state = headers_find_id(&x->request.headers, FIELD_TRACESTATE);
+  bool is_told = state && !t->drops_state && state->value.len <= STATE_MOST;
+  if (is_told && headers_count_id(&x->request.headers, FIELD_TRACESTATE) == 1)
+    protobuf_put_bytes(p, STATE, state->value);
+}
+
+static void put_times(struct protobuf *p, const struct trace *t, const struct span *span,
+                      struct span_moment now) {
+  uint64_t ended = span->ended ? span->ended : t->own->ended;
+  protobuf_put_fixed64(p, BEGIN, ns_of(now, span->begun));
+  protobuf_put_fixed64(p, END, ns_of(now, ended > span->begun ? ended : span->begun));
+}
+
+static void put_name(struct protobuf *p, struct str name) {
+  char room[TEXT_MOST];
+  protobuf_put_bytes(p, NAME, cleaned(name, room));
+}
+
+/* The end is kept free for what tells of a failure, and of what did not fit. */
+enum { RESERVED = 2 * PROTOBUF_HEAD };
+
+static void put_end(struct out *o, bool has_failed) {
+  static const char status[] = {STATUS_CODE << 3 | PROTOBUF_VARINT, STATUS_ERROR};
+  unsigned missed = o->span->attributes_missed + o->p.missed;
+  o->p.end += RESERVED;
+  if (missed) protobuf_put_number(&o->p, MISSED, missed);
+  if (has_failed) protobuf_put_bytes(&o->p, STATUS, (struct str){status, sizeof status});
+}
+
+/* Its length stands before it, in two bytes whatever it is. */
+size_t trace_encode(struct exchange *x, const struct span *span, struct span_moment now, char *to) {
+  char *begin = to + 1 + LENGTH_BYTES;
+  struct out o = {{begin, to + SPAN_BYTES_MOST - RESERVED, 0}, span};
+  put_ids(&o.p, x, span);
+  put_times(&o.p, x->account.trace, span, now);
+  put_name(&o.p, name_of(x, span));
+  bool has_failed = put_standard(&o, x);
+  put_own(&o);
+  put_end(&o, has_failed);
+  size_t length = (size_t)(o.p.at - begin);
+  _Static_assert((int)SPAN_BYTES_MOST < 1 << 7 * LENGTH_BYTES, "its length has two bytes of seven bits");
+  to[0] = SPANS << 3 | PROTOBUF_BYTES;
+  to[1] = (char)(length | 0x80);
+  to[2] = (char)(length >> 7);
+  return length + 1 + LENGTH_BYTES;
+}

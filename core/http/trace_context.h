@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// trace_context: the fields traceparent and tracestate (W3C Trace Context, levels 1 and 2), by which services tell each
+// other which trace a request belongs to. Pure functions of text.
+#ifndef PERILUNE_HTTP_TRACE_CONTEXT_H
+#define PERILUNE_HTTP_TRACE_CONTEXT_H
+
+#include <endian.h>
+#include <stdint.h>
+
+#include "http/headers.h"
+
+enum { TRACE_SAMPLED = 1, TRACE_ID_TEXT = 32, SPAN_ID_TEXT = 16, TRACEPARENT_TEXT = 55 };
+
+struct trace_context {
+  uint64_t high, low; /* the two halves of the trace's id, not both 0 */
+  uint64_t span;      /* who asks; not 0 */
+  bool is_sampled;
+  bool is_current; /* it was written by version 00, so it can be passed on as it is */
+};
+
+/* The one traceparent of a message. False: there is none, more than one, or it is not valid. */
+bool trace_context_read(const struct headers *headers, struct trace_context *to);
+bool trace_context_parse(struct str value, struct trace_context *to);
+/* All tracestate fields together: 32 members at most, each valid. */
+bool trace_state_is_valid(const struct headers *headers);
+
+/* 16 digits. */
+static inline void trace_write_hex(uint64_t number, char *to) {
+  for (int half = 0; half < 2; half++) {
+    uint64_t x =
+        half ? number & 0xffffffffu : number >> 32; /* its digits are moved apart, one into each byte */
+    x = (x << 16 | x) & UINT64_C(0x0000ffff0000ffff);
+    x = (x << 8 | x) & UINT64_C(0x00ff00ff00ff00ff);
+    x = (x << 4 | x) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    uint64_t letters = (x + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101);
+    x = htobe64(x + UINT64_C(0x3030303030303030) + letters * ('a' - '9' - 1));
+    memcpy(to + half * 8, &x, sizeof x);
+  }
+}
+
+/* As version 00 writes it. */
+void trace_context_write(const struct trace_context *context, char to[TRACEPARENT_TEXT]);
+
+#endif
