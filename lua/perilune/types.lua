@@ -1225,7 +1225,7 @@ local failure = {}
 --- | `upstream_write` | upstream | 502 | sending the request to the peer failed |
 --- | `upstream_leaving` | upstream | 502 | the peer ends the connection and has not taken the request |
 --- | `stream_refused` | upstream | 502 | the peer refused the request unprocessed |
---- | `version_required` | upstream | 502 | the peer takes this request over HTTP/1.1 only: it is repeated over that |
+--- | `version_required` | upstream | 502 | the peer takes this request over HTTP/1.1 only |
 --- | `tunnel_not_offered` | upstream | 502 | the peer takes no WebSocket or other Upgrade over HTTP/2 |
 --- | `stream_reset` | upstream | 502 | the peer reset the stream of the request |
 --- | `upstream_send_timeout` | upstream | 504 | the peer stopped reading |
