@@ -2,6 +2,7 @@
 -- perilune.redis: a client for Redis and Valkey. All hooks and jobs of a worker share one connection to a server, on
 -- which many commands can wait for replies (see lua/api/redis.h, also for what happens if the server does not
 -- answer). Separate connections are made by redis:connect, subscribe and stream (lua/perilune/redis_connection.lua).
+-- redis.sentinel and redis.cluster (files of their own) find out which servers to use, and have a client for each.
 
 local check = require "perilune.check"
 local core = require "perilune.core"
@@ -164,6 +165,9 @@ local function batch(self, commands, timeout)
   return core.redis_batch(settings.link or open(settings), timeout, commands)
 end
 
+-- For clients that consist of several (redis_cluster): what is sent is not looked at.
+Client.__batch = batch
+
 --- One command. Gives its reply, nil where that is null; or nil, a sentence and the code: the server's ("WRONGTYPE"),
 --- or "timeout", "down", "busy", "closed" or "too long".
 function Client:call(name, ...)
@@ -277,6 +281,21 @@ end
 --- The entries of a stream, from its end or from an id on.
 function Client:stream(key, given)
   return own().stream(check_client("redis:stream", self), check.string("redis:stream", 1, key), given)
+end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- several servers
+
+--- A client of the primary that sentinels know by a name; types_redis.lua has the options.
+function redis.sentinel(given)
+  local client = require("perilune.redis_sentinel").new(redis, given, valid)
+  return client
+end
+
+--- A client of a Redis Cluster.
+function redis.cluster(given)
+  local client = require("perilune.redis_cluster").new(redis, given, valid)
+  return client
 end
 
 options.declare(redis.new, "redis.new", 2, valid)

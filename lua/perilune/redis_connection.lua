@@ -72,6 +72,10 @@ local function greet(self, settings)
 end
 
 local function open(settings, timeout)
+  if settings.find then -- which server it is now
+    local ok, failure, sort = settings.find()
+    if not ok then return nil, failure, sort end
+  end
   local wanted = { timeout = settings.options.connect_timeout, fresh = true }
   for _, name in ipairs(connect_options) do wanted[name] = settings.options[name] end
   local socket, why, kind = tcp.connect(settings.address, wanted)

@@ -52,6 +52,38 @@ local redis = {}
 ---@return perilune.redis.client
 function redis.new(address, options) end
 
+---@class perilune.redis_sentinel_options: perilune.redis_options
+---@field master string what the sentinels call it
+---@field sentinels string[] their addresses
+---@field sentinel_user? string for AUTH at the sentinels
+---@field sentinel_password? string
+
+--- A client of the primary that Redis Sentinel knows by a name. After a failover it uses the new one; docs/redis.md says
+--- when that is noticed. Its status() also has the primary's `address`.
+---
+--- ```lua
+--- local store = require("perilune.redis").sentinel { master = "main", sentinels = { "10.0.0.1:26379", "10.0.0.2:26379" } }
+--- ```
+---@param options perilune.redis_sentinel_options
+---@return perilune.redis.client
+function redis.sentinel(options) end
+
+---@class perilune.redis_cluster_options: perilune.redis_options
+---@field nodes string[] addresses of some of its servers; the others are found. No `database`
+
+--- A client of a Redis Cluster. Each command goes to the server that has the slot of its first key; all keys of a command,
+--- a script or a transaction must be of one slot: give them the same part in braces, as in "{user:7}:cart". A pipeline
+--- may have any keys; servers do their parts at the same time, and a server that does not answer leaves errors with the
+--- code "timeout", "down" or the like at its places. connect has an option `key`: whose server it is. status() has
+--- `servers`, by address.
+---
+--- ```lua
+--- local store = require("perilune.redis").cluster { nodes = { "10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379" } }
+--- ```
+---@param options perilune.redis_cluster_options
+---@return perilune.redis.client
+function redis.cluster(options) end
+
 --- Is this value, out of a list of replies, an error of the server? Its text is in value.error, its first word in
 --- value.code.
 ---@param value any

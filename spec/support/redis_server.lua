@@ -35,7 +35,7 @@ Server.__index = Server
 
 --- Sends commands on a connection of its own, as lists, and gives what came back as one text.
 function Server:ask(...)
-  local connection = assert(stream.connect(self.address))
+  local connection = assert(stream.connect(self.host or self.address, self.port))
   for _, command in ipairs { ... } do
     local parts = { ("*%d\r\n"):format(#command) }
     for _, word in ipairs(command) do parts[#parts + 1] = ("$%d\r\n%s\r\n"):format(#tostring(word), word) end
@@ -46,6 +46,8 @@ function Server:ask(...)
   connection:close()
   return bytes
 end
+
+M.ask = Server.ask
 
 local function is_up(server)
   if server:exit_code() then error("redis ended: " .. server:stdout(), 0) end
