@@ -39,6 +39,20 @@ def requests(port, path, connections, seconds, fields=(), scheme="http"):
             "errors": sum(map(int, errors.groups())) if errors else 0}
 
 
+def streams(port, path, connections, streams_each, seconds, scheme="http"):
+    """Runs h2load: requests over HTTP/2, so many at once on each connection. It tells no percentiles."""
+    command = ["taskset", "-c", str(LOAD_CORE), "h2load", "-t1", f"-c{connections}", f"-m{streams_each}",
+               f"--duration={seconds}", "-H", "appid: 1", f"{scheme}://127.0.0.1:{port}{path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    count = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", done.stdout)
+    if not count or int(count.group(1)) == 0:
+        raise LoadFailed("nothing was answered: " + " ".join((done.stdout + done.stderr).split())[-300:])
+    served, failed, errored = map(int, count.groups())
+    good = int(re.search(r"status codes: (\d+) 2xx", done.stdout).group(1))
+    # Of those that are under way at the end it counts the status, but no success.
+    return {"requests": served, "rps": served / seconds, "other_statuses": max(0, served - good), "errors": failed + errored}
+
+
 def in_turn(tool, path, targets, windows, window_ms):
     """Requests on connections that stay, to all targets in turn, window by window: a list of windows for each target.
     A target is (port, connections, further fields, process ids)."""

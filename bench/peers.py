@@ -20,7 +20,7 @@ NGINX_LUA = "/usr/lib/nginx/modules/ngx_http_lua_module.so"
 
 TLS = os.path.join(BUILD, "tls")
 
-ORIGIN_PORTS, TLS_ORIGIN_PORTS = (18001, 18002), (18003, 18004)
+ORIGIN_PORTS, TLS_ORIGIN_PORTS, H2_ORIGIN_PORTS = (18001, 18002), (18003, 18004), (18005, 18006)
 SERVER_NAME = "one.one.one.one"
 BACKENDS = [f"127.0.1.{i}:{ORIGIN_PORTS[0]}" for i in range(1, 101)]
 FIRST_PORT = 18100
@@ -34,6 +34,7 @@ class Start:
         self.origins = origins
         self.listen = f"127.0.0.1:{port}"
         self.has_tls, self.has_tls_origins = " tls" in name, name.endswith("both")
+        self.has_h2, self.has_h2_origins = " h2" in name, name.endswith("h2 h2")
 
     def env(self):
         return {"LISTEN": self.listen, "ORIGINS": ",".join(self.origins), "THREADS": str(self.workers)}
@@ -41,9 +42,12 @@ class Start:
     def configuration(self, template):
         is_haproxy = template.endswith(".cfg")
         tls = f" ssl verify required ca-file {TLS}/ca.pem sni str({SERVER_NAME})" if self.has_tls_origins else ""
+        if self.has_h2_origins:
+            tls = " proto h2"
+        h2 = "" if not self.has_h2 else " http2" if not is_haproxy else " alpn h2" if self.has_tls else " proto h2"
         servers = [f"  server origin{i} {origin}{tls}" if is_haproxy else f"server {origin};"
                    for i, origin in enumerate(self.origins)]
-        return fill(template, self.name, PORT=self.port, SCHEME="https" if self.has_tls_origins else "http", MOST=machine.most_connections(), SERVERS=("\n" if is_haproxy else " ").join(servers),
+        return fill(template, self.name, PORT=self.port, H2=h2, SCHEME="https" if self.has_tls_origins else "http", MOST=machine.most_connections(), SERVERS=("\n" if is_haproxy else " ").join(servers),
                     PORTS=", ".join(origin.rsplit(":", 1)[1] for origin in self.origins))
 
 
@@ -68,6 +72,7 @@ def origin():
     addresses = [f"127.0.0.1:{port}" for port in ORIGIN_PORTS] + BACKENDS
     listen = [f"listen {address} backlog=8192;" for address in addresses]
     listen += [f"listen 127.0.0.1:{port} ssl backlog=8192;" for port in TLS_ORIGIN_PORTS]
+    listen += [f"listen 127.0.0.1:{port} http2 backlog=8192;" for port in H2_ORIGIN_PORTS]
     path = fill("origin.conf", "origin", KILOBYTE="0123456789abcdef" * 64, LISTEN=" ".join(listen))
     return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", BUILD, "-c", path]
 
@@ -110,6 +115,11 @@ def perilune_tls(start):
     return [PERILUNE, "run", "--workers", str(start.workers), os.path.join(HERE, "policies", "tls.lua")], {**start.env(), **files}
 
 
+def perilune_h2(start):
+    return [PERILUNE, "run", "--workers", str(start.workers), os.path.join(HERE, "policies", "tls.lua")], {
+        **start.env(), **({"UPSTREAM_H2": "on"} if start.has_h2_origins else {})}
+
+
 def nginx(start):
     return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", BUILD, "-c", start.configuration("nginx.conf")], {}
 
@@ -146,13 +156,16 @@ def pingora_plain(start):
 PEERS = {"relay": relay, "perilune": perilune, "perilune plain": perilune_plain, "nginx": nginx, "nginx+lua": nginx_lua,
          "haproxy": haproxy, "haproxy+lua": haproxy_lua, "pingora": pingora, "pingora plain": pingora_plain,
          "perilune tls": perilune_tls, "nginx tls": nginx_tls, "haproxy tls": haproxy_tls,
-         "perilune tls both": perilune_tls, "nginx tls both": nginx_tls, "haproxy tls both": haproxy_tls}
+         "perilune tls both": perilune_tls, "nginx tls both": nginx_tls, "haproxy tls both": haproxy_tls,
+         "perilune h2": perilune_h2, "nginx h2": nginx, "haproxy h2": haproxy,
+         "perilune h2 tls": perilune_tls, "nginx h2 tls": nginx_tls, "haproxy h2 tls": haproxy_tls,
+         "perilune h2 h2": perilune_h2, "haproxy h2 h2": haproxy}
 
 
 def start_of(name, workers=1, origins=None, copy=0):
     """Each peer has a port of its own, and so has each copy of one that runs beside others."""
     port = FIRST_PORT + list(PEERS).index(name) + copy * len(PEERS)
-    ports = TLS_ORIGIN_PORTS if name.endswith("both") else ORIGIN_PORTS
+    ports = TLS_ORIGIN_PORTS if name.endswith("both") else H2_ORIGIN_PORTS if name.endswith("h2 h2") else ORIGIN_PORTS
     return Start(name, port, origins or [f"127.0.0.1:{port}" for port in ports], workers)
 
 
@@ -163,6 +176,8 @@ def missing(name):
         return "nginx is not installed (`make deps` has it in the set bench)"
     if kind == "nginx+lua" and not os.path.exists(NGINX_LUA):
         return "nginx's Lua module is not installed (Debian: libnginx-mod-http-lua)"
+    if " h2" in name and not shutil.which("h2load"):
+        return "h2load, which asks over HTTP/2, is not installed (Debian: nghttp2-client)"
     if kind.startswith("haproxy") and not shutil.which("haproxy"):
         return "HAProxy is not installed"
     if kind == "haproxy+lua" and "+LUA" not in output(["haproxy", "-vv"]):

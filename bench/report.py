@@ -32,9 +32,15 @@ def workload(of, done, skipped):
         lines.append([name, f"{statistics.median(costs):.2f}", middle(costs),
                       f"{statistics.median(against):.2f}" if against else "-", middle(against), goal_text(of, name, against),
                       f"{statistics.median(one['rps'] for one in rows[name]):.0f}",
-                      f"{statistics.median(one['p99_us'] for one in rows[name]) / 1000:.2f}", remark(of, rows[name])])
+                      p99_of(rows[name]), remark(of, rows[name])])
     return f"### {of.title}\n\n" + table(["proxy", "CPU us/request", "middle half", f"x {of.base}", "middle half", "goal",
                                           "requests/s", "p99 ms", "remark"], lines)
+
+
+def p99_of(rounds):
+    """Milliseconds; h2load does not say."""
+    known = [one["p99_us"] for one in rounds if "p99_us" in one]
+    return f"{statistics.median(known) / 1000:.2f}" if known else "-"
 
 
 def middle(values):

@@ -5,8 +5,8 @@
 Origin and load generator run on core 0, the proxy under test with one worker on core 1, so that the proxy is what is
 short. The figure is CPU time of its process tree per request, from the scheduler's own count. Plain HTTP is asked by
 bench/turns.c, which visits all proxies of a table in turn for a moment each, again and again: each ratio is that of two
-moments side by side. TLS is asked by wrk, one proxy after another. Raw results go to build/bench/*.json, tables to the
-terminal and, with --record, to bench/RESULTS.md."""
+moments side by side. TLS is asked by wrk and HTTP/2 by h2load, one proxy after another. Raw results go to
+build/bench/*.json, tables to the terminal and, with --record, to bench/RESULTS.md."""
 import argparse
 import json
 import os
@@ -19,7 +19,8 @@ import peers
 import report
 import workloads
 
-OURS = ("perilune", "perilune plain", "perilune tls", "perilune tls both")
+OURS = ("perilune", "perilune plain", "perilune tls", "perilune tls both", "perilune h2", "perilune h2 tls",
+        "perilune h2 h2")
 
 
 def arguments():

@@ -16,13 +16,14 @@ WINDOW_MS = 150  # long against the moment in which a proxy warms up, short agai
 class Workload:
     """Requests of one kind to some peers; `goal` is the most that the row `subject` may cost, as a multiple of `base`.
     Plain ones are asked in turn, in windows; TLS one after another, and with `handshakes` ("full" or "resumed") each
-    request has a connection of its own."""
+    request has a connection of its own. With `streams` it is HTTP/2, so many requests at once on each connection, one
+    proxy after another."""
 
     def __init__(self, name, title, path, connections, rows, base="relay", goals=None, most=None, handshakes=None,
-                 window_ms=WINDOW_MS):
+                 window_ms=WINDOW_MS, streams=None):
         self.name, self.title, self.path, self.connections = name, title, path, connections
         self.rows, self.base, self.goals, self.most, self.handshakes = rows, base, goals or {}, most, handshakes
-        self.window_ms, self.has_tls = window_ms, any(" tls" in row for row in rows)
+        self.window_ms, self.has_tls, self.streams = window_ms, any(" tls" in row for row in rows), streams
 
 
 def with_tls(name, title, path, connections, handshakes=None):
@@ -31,6 +32,12 @@ def with_tls(name, title, path, connections, handshakes=None):
         rows = [f"{kind} tls{suffix}" for kind in ("perilune", "nginx", "haproxy")]
         yield Workload(name + suffix.replace(" ", "-"), f"{sides}: {title}", path, connections, rows, base=rows[1],
                        goals={rows[0]: 1.00}, handshakes=handshakes)
+
+
+def http2(name, title, path, connections, streams, suffix="", peers_of=("perilune", "nginx", "haproxy")):
+    """HTTP/2 with clients; `suffix`: " tls", or " h2" to the origins as well."""
+    rows = [f"{kind} h2{suffix}" for kind in peers_of]
+    return Workload(name, f"HTTP/2: {title}", path, connections, rows, base=rows[-1], streams=streams)
 
 
 WORKLOADS = [
@@ -50,6 +57,13 @@ WORKLOADS = [
     *with_tls("tls-resumed", "resumed handshakes, one request of 1 KB each, 32 connections", "/1k", 32, "resumed"),
     *with_tls("tls-64", "1 KB, 64 keep-alive connections", "/1k", 64),
     *with_tls("tls-10m", "10 MB, 2 connections", "/10m", 2),
+    http2("h2-10", "1 KB, 32 connections of 10 streams", "/1k", 32, 10),
+    http2("h2-100", "1 KB, 8 connections of 100 streams", "/1k", 8, 100),
+    http2("h2-100k", "100 KB, 8 connections of 4 streams", "/100k", 8, 4),
+    http2("h2-10m", "10 MB, 2 connections of 2 streams", "/10m", 2, 2),
+    http2("h2-tls-10", "1 KB over TLS, 32 connections of 10 streams", "/1k", 32, 10, " tls"),
+    http2("h2-h2-10", "1 KB to origins of HTTP/2, 32 connections of 10 streams", "/1k", 32, 10, " h2",
+          ("perilune", "haproxy")),
 ]
 
 
@@ -73,11 +87,13 @@ class Running:
     def __exit__(self, *_):
         self.process.stop()
 
-    def cost(self, path, connections, seconds, handshakes=None):
+    def cost(self, path, connections, seconds, handshakes=None, streams=None):
         """One second to warm up, then what a request takes."""
         def ask(how_long):
             if handshakes:
                 return load.handshakes(peers.HANDSHAKES, self.port, path, connections, how_long, handshakes)
+            if streams:
+                return load.streams(self.port, path, connections, streams, how_long, scheme=self.scheme)
             return load.requests(self.port, path, connections, how_long, scheme=self.scheme)
         ask(1)
         before = self.process.cpu_seconds()
@@ -138,14 +154,15 @@ def start_all(stack, cases, env, absent):
 
 def run(workload, rounds, seconds, names):
     env = {"MAX_REQ": str(workload.most)} if workload.most is not None else {}
-    if not workload.has_tls:
+    if not workload.has_tls and not workload.streams:
         rows, failures = in_turn([Case(name, workload.connections) for name in names], workload.path, rounds, seconds,
                                  workload.window_ms, env)
         return {"rows": dict(zip(names, rows)), "failures": {names[number]: why for number, why in failures.items()}}
 
     def one(name):
         with Running(name, env=env) as running:
-            return running.cost(workload.path, workload.connections, seconds, handshakes=workload.handshakes)
+            return running.cost(workload.path, workload.connections, seconds, handshakes=workload.handshakes,
+                                streams=workload.streams)
     return measure(rounds, names, one)
 
 

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- What peers/nginx_tls.conf says, for Perilune: TLS with clients, and with the origins where UPSTREAM_CA is set.
--- From the environment: LISTEN, ORIGINS (comma-separated), CERTIFICATE, KEY, UPSTREAM_CA.
+-- Without CERTIFICATE: HTTP/2 with clients, in clear text, and with the origins where UPSTREAM_H2 is set.
+-- From the environment: LISTEN, ORIGINS (comma-separated), CERTIFICATE, KEY, UPSTREAM_CA, UPSTREAM_H2.
 
 local perilune    = require "perilune"
 local round_robin = require "perilune.round_robin"
@@ -9,7 +10,8 @@ local ca = os.getenv "UPSTREAM_CA"
 local origins, peers = {}, {}
 for origin in os.getenv("ORIGINS"):gmatch "[^,]+" do
   origins[#origins + 1] = origin
-  peers[origin] = { address = origin, tls = ca and true, sni = ca and "one.one.one.one", ca = ca }
+  peers[origin] = { address = origin, tls = ca and true, sni = ca and "one.one.one.one", ca = ca,
+    http2 = os.getenv "UPSTREAM_H2" and true }
 end
 
 local upstreams = round_robin.new(origins)
@@ -20,4 +22,5 @@ function proxy.upstream_peer() return peers[upstreams:select()] end
 
 function proxy.upstream_request_filter(_, request) request:set_header("Host", "one.one.one.one") end
 
-perilune.listen(os.getenv "LISTEN", proxy, { certificate = os.getenv "CERTIFICATE", key = os.getenv "KEY" })
+local certificate = os.getenv "CERTIFICATE"
+perilune.listen(os.getenv "LISTEN", proxy, { certificate = certificate, key = os.getenv "KEY", h2c = not certificate })

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fuzz driver: a hostile server of HTTP/2, and what we say to it as its client. The input is its bytes, and between
 // them what our user does: asks, with a body or without, writes, ends with trailers, gives up, reads; and how much of
-// output the wire takes. Each frame that we make is looked at: ids rise, a stream begins with HEADERS, and nothing is
-// said on it behind its end or its reset. What the wire has not taken counts as unsent, and what it has as sent.
+// our output the wire takes. Each frame that we make is looked at: ids rise, a stream begins with HEADERS, and nothing
+// is said on it behind its end or its reset. What the wire has not taken counts as unsent, and what it has as sent.
 #include "http/h2_session.h"
 
 #include "fuzz.h"
