@@ -43,8 +43,9 @@
 enum {
   OUT_BYTES = 65536,
   WINDOW_MOST = 1 << 20,
-  HEADS_HELD = 4, /* as many heads of the largest size may be there at a time */
-  FILL_S = 10,    /* in which an empty budget fills again */
+  CONNECTION_FIRST = 1 << 17, /* grows up to the setting for whoever's bodies are used */
+  HEADS_HELD = 4,             /* as many heads of the largest size may be there at a time */
+  FILL_S = 10,                /* in which an empty budget fills again */
   REST_MS = 1000,
 };
 
@@ -63,17 +64,19 @@ static struct h2_config config_of(const struct service *service) {
   const struct settings *settings = service->policy.settings;
   const struct http2_settings *h2 = &settings->http2;
   size_t widest = h2->stream_window > WINDOW_MOST ? h2->stream_window : WINDOW_MOST;
-  return (struct h2_config){.is_server = true,
-                            .connect_protocol = may_tunnel(service),
-                            .streams = h2->streams,
-                            .stream_window = (uint32_t)h2->stream_window,
-                            .window_most =
-                                (uint32_t)(widest < h2->connection_window ? widest : h2->connection_window),
-                            .connection_window = (uint32_t)h2->connection_window,
-                            .out_bytes = OUT_BYTES,
-                            .heads_bytes = HEADS_HELD * settings->head.head_bytes,
-                            .head = settings->head,
-                            .allowances = {allowance(h2->resets), allowance(h2->controls)}};
+  return (struct h2_config){
+      .is_server = true,
+      .connect_protocol = may_tunnel(service),
+      .streams = h2->streams,
+      .stream_window = (uint32_t)h2->stream_window,
+      .window_most = (uint32_t)(widest < h2->connection_window ? widest : h2->connection_window),
+      .connection_window =
+          (uint32_t)(h2->connection_window < CONNECTION_FIRST ? h2->connection_window : CONNECTION_FIRST),
+      .connection_most = (uint32_t)h2->connection_window,
+      .out_bytes = OUT_BYTES,
+      .heads_bytes = HEADS_HELD * settings->head.head_bytes,
+      .head = settings->head,
+      .allowances = {allowance(h2->resets), allowance(h2->controls)}};
 }
 
 void http2_begin(struct downstream *d) {

@@ -37,6 +37,7 @@ struct h2_session {
   unsigned open;  /* of streams that nghttp2 knows, as the other side does */
   unsigned pongs;
   size_t held, owed; /* body bytes that wait in streams; connection window that is not given back yet */
+  uint64_t used;     /* body bytes since the connection's window was widened */
   size_t heads_held; /* bytes of heads of streams that are not released */
 
   struct h2_stream *block_stream; /* of the block that is coming in; NULL: nobody wants it */
@@ -83,6 +84,8 @@ void h2_stream_forget(struct h2_stream *stream);
 /* So many bytes wait in a stream, or no longer. */
 void h2_session_hold(struct h2_session *s, size_t bytes);
 void h2_session_let_in(struct h2_session *s, size_t bytes);
+/* The same, because they were used: who has such a reader may get a wider window. */
+void h2_session_use(struct h2_session *s, size_t bytes);
 /* h2_session_send, for h2_stream_write: it makes no room. */
 bool h2_session_make(struct h2_session *s);
 /* One piece more, whatever room there is. False: there is none. */

@@ -274,6 +274,22 @@ void h2_session_let_in(struct h2_session *s, size_t bytes) {
   settle(s);
 }
 
+/* As that of a stream: who has shown that its bodies are used may have more of them on their way. */
+static void widen(struct h2_session *s) {
+  uint32_t window = s->config.connection_window, most = s->config.connection_most;
+  if (window >= most || s->held > window / 2 || s->used < 2 * (uint64_t)window) return;
+  uint32_t wider = window > most / 2 ? most : 2 * window;
+  s->used = 0;
+  if (nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)wider) == 0)
+    s->config.connection_window = wider;
+}
+
+void h2_session_use(struct h2_session *s, size_t bytes) {
+  h2_session_let_in(s, bytes);
+  s->used += bytes;
+  widen(s);
+}
+
 /* The streams that h2_stream_write kept waiting, in the order in which they came to wait, so that each gets its turn.
  * Once for each piece of room: one that still cannot write (nghttp2 may be about to end) waits for the next. */
 static void wake_streams(struct h2_session *s) {

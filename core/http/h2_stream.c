@@ -118,7 +118,7 @@ void h2_stream_used(struct h2_stream *stream, size_t bytes) {
   buf_consume(&stream->in, bytes);
   if (!buf_len(&stream->in)) next_part(stream);
   stream->used += bytes;
-  h2_session_let_in(s, bytes);
+  h2_session_use(s, bytes);
   if (!stream->is_open || stream->peer_ended) return;
   nghttp2_session_consume_stream(s->ng, stream->id, bytes);
   widen(stream);

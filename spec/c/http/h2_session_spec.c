@@ -114,6 +114,40 @@ IT("widens the window of a reader that keeps up") {
   end_scene(&scene);
 }
 
+/* As much of `most` as the windows let out; all that waits at the server is read, or nothing. */
+static size_t upload(struct scene *scene, struct h2_stream *from, struct h2_stream *to, size_t most,
+                     bool reads) {
+  static char bytes[4096];
+  size_t sent = 0;
+  for (size_t moved = 1; moved && sent < most; sent += moved) {
+    moved = write_text(from, bytes, sizeof bytes, false);
+    talk(scene);
+    if (reads) h2_stream_used(to, buf_len(&to->in));
+    talk(scene);
+  }
+  return sent;
+}
+
+IT("widens the window of a connection for bodies that are used, and for no others") {
+  struct h2_config client = config_of(false), server = config_of(true);
+  server.stream_window = server.window_most = 1 << 20;
+  server.held_bytes = 0;
+  server.connection_window = 131072;
+  server.connection_most = 400000;
+  for (int reads = 0; reads < 2; reads++) {
+    struct scene scene = {h2_session_new(&client, 0), h2_session_new(&server, 0), {0}};
+    struct h2_stream *at_server, *stream = ask(&scene, false, &at_server);
+    if (reads) CHECK(upload(&scene, stream, at_server, 1 << 20, true) == 1 << 20);
+    size_t left =
+        upload(&scene, stream, at_server, 1 << 20, false); /* half a window may be given back later */
+    CHECK(reads ? left > 200000 && left <= 400000 : left == 131072);
+    h2_stream_release(stream);
+    talk(&scene);
+    h2_stream_release(at_server);
+    end_scene(&scene);
+  }
+}
+
 IT("passes a reset with its code, and disturbs no sibling") {
   struct scene scene = new_scene();
   struct h2_stream *served, *stream = ask(&scene, false, &served), *other_served,
