@@ -164,7 +164,11 @@ describe("perilune.shared_dict", function()
 
   it("raises at the policy's line for what cannot be", function()
     local ask = start(FETCH, [[
-      local function message(...) return (select(2, pcall(...)):gsub("^.-policy.lua:%d+: ", "LINE ")) end
+      local function message(call, ...)
+        local given, count = { ... }, select("#", ...)
+        local _, why = pcall(function() local result = call(unpack(given, 1, count)) return result end)
+        return (why:gsub("^[^:]*policy.lua:%d+: ", "LINE "))
+      end
       return message(perilune.shared_dict, "x", {}), message(perilune.shared_dict, "x", { store = {} }),
         message(perilune.shared_dict, "x", { ttll = 1 }), message(d.get, d, nil), message(d.get, "a"),
         message(d.set, d, "a", print)

@@ -366,9 +366,9 @@ end
 
 --- A dictionary by its name, with what is behind it.
 function M.new(name, read_options)
-  local wanted = options.read("perilune.shared_dict", read_options, valid, 3)
+  local wanted = options.read("perilune.shared_dict", read_options, valid, 2)
   local fault = fault_of(wanted)
-  if fault then error("perilune.shared_dict: " .. fault, 3) end
+  if fault then error("perilune.shared_dict: " .. fault, 2) end
   declare_metric()
   local self = {
     name = name, memory = new_memory(wanted.keys), flights = {}, keys = wanted.keys, said = -LOG_PAUSE,
