@@ -28,9 +28,12 @@ local function whole(text)
   return not has_gaps and is_policy and text or nil
 end
 
--- Does it change what the others need: settings of the process, or files that are not there?
+-- Does it change what the others need: settings of the process, what may be called once, files that are not there?
 local function is_alone(policy)
-  return policy:find "perilune%.configure" or policy:find "perilune%.test" or policy:find "/no/such/"
+  for _, what in ipairs { "perilune%.configure", "perilune%.tracing {", "perilune%.test", "/no/such/" } do
+    if policy:find(what) then return true end
+  end
+  return false
 end
 
 -- Writes the policies that a pattern finds in a file into the directory. Their names are added to `names`.
