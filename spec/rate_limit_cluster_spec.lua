@@ -235,6 +235,16 @@ describe("a limit of mode report", function()
     assert.equal(0, proxy:count_log " warn ")
   end)
 
+  it("pays back up to two buckets that passed too much", function()
+    local server = redis_server.start()
+    local ask_store = redis_server.policy(server.address, [[
+      local script = require("perilune.cluster_scripts").report.text
+      local function report(key, hits) return store:eval(script, { key }, { 1e-9, 100, 100, hits, hits })[1] end
+      return report("a", 250), report("a", 20), report("b", 1000)
+    ]])
+    assert.equal("-150000|-170000|-200000", ask_store())
+  end)
+
   it("lets everything pass and counts what it would refuse, where it is only tried", function()
     local server = redis_server.start()
     for _, mode in ipairs { "report", "exact" } do

@@ -28,13 +28,14 @@ local function write(key, tokens, demand)
 end
 ]]
 
--- For each key hits and demand: takes the hits, also into debt; gives thousandths of tokens and of demand.
+-- For each key hits and demand: takes the hits, also into debt; gives thousandths of tokens and of demand. A debt is at
+-- most two buckets: when a load begins, proxies that do not know of each other's yet let up to that pass too much.
 scripts.report = script(BUCKET .. [[
 local reply = {}
 for i = 1, #KEYS do
   local tokens, demand, at = read(KEYS[i])
   local hits, wanted = tonumber(ARGV[2 + 2 * i]), tonumber(ARGV[3 + 2 * i])
-  tokens = math.max(math.min(room, tokens + (now - at) * rate) - hits, -room)
+  tokens = math.max(math.min(room, tokens + (now - at) * rate) - hits, -2 * room)
   demand = demand * math.exp((at - now) / 1000) + wanted
   write(KEYS[i], tokens, demand)
   reply[2 * i - 1] = math.floor(tokens * 1000)
