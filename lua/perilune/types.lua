@@ -228,8 +228,8 @@ function perilune.set_memory_limit(bytes) end
 ---(at most 1 s); then the VM is given up, the requests that wait in it get 500, and the policy is loaded again. A call
 ---that blocks (os.execute, io.popen, ffi) can only be reported in the log
 ---@field load_time? perilune.duration of the policy: seconds of CPU time that its main chunk may take (10).
----By the clock it may take three times as long, with calls that block and on a busy machine; but only 5 seconds more
----once it has used a third of it. Nothing can wait in the main chunk
+---Calls that block, or a busy machine, may make it longer by the clock: at most three times as long; or, if it has used
+---a third of its CPU time by then, at most 5 seconds longer. Nothing can wait in the main chunk
 ---@field jit? boolean of the policy: false switches the JIT compiler off, so that every loop can be interrupted
 ---@field memory_limit? number of the policy: bytes that each of its VMs may use, including the fields, targets and
 ---answers of current exchanges (256 MiB): see perilune.set_memory_limit

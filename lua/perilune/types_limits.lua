@@ -12,8 +12,8 @@
 ---   key with the lowest count, sliding and bucket the key that has used the least of its limit. So a flood of random keys
 ---   mostly pushes out its own: to have a count of n forgotten takes about n * keys requests in a window.
 --- - concurrency never forgets: a request for which it has no room passes without being counted.
---- - Memory is 32 bytes a key for new, 24 for sliding and bucket, 48 for concurrency, 144 for cluster, rounded up to a power of two. It is
----   used as keys arrive. perilune status and the metrics perilune_limit_* show it, and how often there was no room.
+--- - Memory is 32 bytes a key for new, 24 for sliding and bucket, 48 for concurrency, 144 for cluster, rounded up to a
+---   power of two. It is used as keys arrive. perilune status and the metrics perilune_limit_* show it, and how often there was no room.
 --- - A reload that changes the rules (for `new`: interval or keys) starts the limit with empty counts.
 ---
 --- ```lua
