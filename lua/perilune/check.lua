@@ -79,6 +79,19 @@ function check.strict(methods, what)
   end })
 end
 
+--- The same for a table of methods that is also the metatable of the objects. `name` is that of the kind of object;
+--- `hint(method, meant)` may give a text that follows what is said.
+function check.class(methods, name, hint)
+  methods.__name = name
+  methods.__index = function(_, method)
+    local found = rawget(methods, method)
+    if found or type(method) ~= "string" or method:sub(1, 2) == "__" then return found end
+    local meant = check.meant(method, check.names(methods))
+    core.raise(("%s has no method '%s'%s%s"):format(name, method, meant, hint and hint(method, meant) or ""))
+  end
+  return methods
+end
+
 --- The object of a method, which has a field of that name: `.` for `:` is the usual slip.
 function check.object(call, self, field)
   if type(self) == "table" and rawget(self, field) ~= nil then return self end

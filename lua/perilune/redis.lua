@@ -4,6 +4,7 @@
 -- answer). Separate connections are made by redis:connect, subscribe and stream (lua/perilune/redis_connection.lua).
 -- redis.sentinel and redis.cluster (files of their own) find out which servers to use, and have a client for each.
 
+local calls = require "perilune.redis_calls"
 local check = require "perilune.check"
 local core = require "perilune.core"
 local options = require "perilune.options"
@@ -15,15 +16,7 @@ local redis = {
   null = core.json_null,
 }
 
-local Client = { __name = "perilune.redis.client" }
-Client.__index = function(_, name)
-  local method = rawget(Client, name)
-  if method or type(name) ~= "string" or name:sub(1, 2) == "__" then return method end
-  local meant = check.meant(name, check.names(Client))
-  local command = not meant:find "did you mean" and name:find "^%a+$"
-    and ('; a command of Redis is written client:call("%s", ...)'):format(name:upper()) or ""
-  check.raise(("perilune.redis.client has no method '%s'%s%s"):format(name, meant, command))
-end
+local Client = calls.class {}
 Client.__newindex = function(_, name)
   check.raise(("perilune.redis.client keeps no fields, such as '%s': keep your own data in a table, or in the ctx of "
     .. "the request; options belong into redis.new(address, { ... })"):format(tostring(name)))
@@ -130,7 +123,7 @@ function redis.new(address, given, ...)
 end
 
 --- Is it an error of the server within a list of replies? Its text is in `error`, its first word in `code`.
-function redis.is_error(value) return type(value) == "table" and getmetatable(value) == core.redis_error end
+redis.is_error = calls.is_error
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- calls
@@ -138,13 +131,6 @@ function redis.is_error(value) return type(value) == "table" and getmetatable(va
 local function check_client(call, self)
   if getmetatable(self) == Client then return self.settings end
   check.raise(("%s is a method: it is called with a colon"):format(call))
-end
-
--- A reply out of a list as a result: nil for null; nil, text and code of an error.
-local function single(reply)
-  if reply == redis.null then return nil end
-  if redis.is_error(reply) then return nil, reply.error, reply.code end
-  return reply
 end
 
 local function check_commands(call, commands)
@@ -177,7 +163,7 @@ function Client:call(name, ...)
   if core.test_redis then
     local replies, failure, kind = core.test_redis(settings.address, { { name, ... } }, self.timeout)
     if not replies then return nil, failure, kind end
-    return single(replies[1])
+    return calls.single(replies[1])
   end
   return core.redis_call(settings.link or open(settings), self.timeout, name, ...)
 end
@@ -190,67 +176,33 @@ function Client:pipeline(commands)
   return batch(self, commands, self.timeout)
 end
 
--- The first error among the replies to MULTI and to what was queued says more than EXEC's.
-local function first_error(replies, last)
-  for i = 1, last do
-    if redis.is_error(replies[i]) then return replies[i] end
-  end
-end
-
 --- The same as one transaction (MULTI, EXEC): all are done or none, and nothing comes between them. Nil and the reason
 --- where none was done.
 function Client:transaction(commands)
   check_client("redis:transaction", self)
   check_commands("redis:transaction", commands)
   if core.test_redis then return batch(self, commands, self.timeout) end
-  local unit = { { "MULTI" } }
-  for i = 1, #commands do unit[i + 1] = commands[i] end
-  unit[#unit + 1] = { "EXEC" }
-  local replies, why, kind = batch(self, unit, self.timeout)
+  local replies, why, kind = batch(self, calls.unit(commands), self.timeout)
   if not replies then return nil, why, kind end
-  local done = replies[#replies]
-  if type(done) == "table" and not redis.is_error(done) then return done end
-  local fault = first_error(replies, #replies)
-  if fault then return nil, fault.error, fault.code end
-  return nil, "the transaction was not done", "aborted"
+  return calls.outcome(replies)
 end
 
-local digests, digest_count = {}, 0
-
-local function digest_of(script)
-  local digest = digests[script]
-  if digest then return digest end
-  if digest_count == 1000 then digests, digest_count = {}, 0 end -- scripts made of data: they belong in arguments
-  digest = core.encode_hex(core.digest("sha1", script))
-  digests[script], digest_count = digest, digest_count + 1
-  return digest
+local function ask(self, command, begun)
+  local replies, why, kind = batch(self, { command }, math.max(self.timeout - (core.now() - begun), 0.001))
+  if not replies then return nil, why, kind end
+  return replies[1]
 end
 
---- A script that the server runs, with its keys and arguments: by its digest (EVALSHA); a server that does not know it
---- is sent the text (EVAL), within the same time.
+--- A script that the server runs, with its keys and arguments.
 function Client:eval(script, keys, arguments)
   check_client("redis:eval", self)
-  check.string("redis:eval", 1, script)
-  check.table("redis:eval", 2, keys)
-  local begun = core.now()
-  local is_test = core.test_redis ~= nil -- there the text tells what is asked
-  local command = { is_test and "EVAL" or "EVALSHA", is_test and script or digest_of(script), #keys, unpack(keys) }
-  for _, argument in ipairs(check.table("redis:eval", 3, arguments, {})) do command[#command + 1] = argument end
-  local replies, why, kind = batch(self, { command }, self.timeout)
-  if not replies then return nil, why, kind end
-  if not redis.is_error(replies[1]) or replies[1].code ~= "NOSCRIPT" then return single(replies[1]) end
-  command[1], command[2] = "EVAL", script
-  replies, why, kind = batch(self, { command }, math.max(self.timeout - (core.now() - begun), 0.001))
-  if not replies then return nil, why, kind end
-  return single(replies[1])
+  return calls.eval(ask, self, script, keys, arguments)
 end
 
 --- The same client on the same connection with another time for each call, in seconds: for work that may take longer.
 function Client:with_timeout(seconds)
   check_client("redis:with_timeout", self)
-  if check.number("redis:with_timeout", 1, seconds) < 0.001 then
-    check.raise "redis:with_timeout: expected a number of seconds of at least 0.001"
-  end
+  calls.check_timeout(seconds)
   return setmetatable({ settings = self.settings, timeout = seconds }, Client)
 end
 

@@ -9,6 +9,7 @@
 -- call's time. TRYAGAIN says that its keys are on the way to another server: it is sent again after a moment. Other
 -- failures are the caller's: nothing is sent twice whose first sending may have been done.
 
+local calls = require "perilune.redis_calls"
 local check = require "perilune.check"
 local core = require "perilune.core"
 local options = require "perilune.options"
@@ -125,7 +126,7 @@ end
 local function redirection(replies)
   for i = 1, #replies do
     local reply = replies[i]
-    if redis.is_error(reply) and (reply.code == "MOVED" or reply.code == "ASK" or reply.code == "TRYAGAIN"
+    if calls.is_error(reply) and (reply.code == "MOVED" or reply.code == "ASK" or reply.code == "TRYAGAIN"
       or DOUBT[reply.code]) then
       return reply
     end
@@ -161,13 +162,6 @@ end
 
 local function deadline_of(self) return core.now() + self.timeout end
 
--- A reply as a result: nil for null; nil, text and code of an error.
-local function single(reply)
-  if reply == redis.null then return nil end
-  if redis.is_error(reply) then return nil, reply.error, reply.code end
-  return reply
-end
-
 local function one(self, command, deadline)
   local replies, why, kind = run(self, { command }, slots.of_command(command), deadline)
   if not replies then return nil, why, kind end
@@ -177,8 +171,7 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- methods
 
-local Cluster = {}
-route.strict(Cluster)
+local Cluster = calls.class {}
 
 function Cluster:call(name, ...)
   check.object("redis:call", self, "state")
@@ -186,24 +179,14 @@ function Cluster:call(name, ...)
   if refusal then check.raise("redis:call: " .. refusal) end
   local reply, why, kind = one(self, { name, ... }, deadline_of(self))
   if why then return nil, why, kind end
-  return single(reply)
+  return calls.single(reply)
 end
+
+local function ask(self, command, begun) return one(self, command, begun + self.timeout) end
 
 function Cluster:eval(script, keys, arguments)
   check.object("redis:eval", self, "state")
-  check.string("redis:eval", 1, script)
-  check.table("redis:eval", 2, keys)
-  local deadline = deadline_of(self)
-  local command = { "EVALSHA", core.encode_hex(core.digest("sha1", script)), #keys, unpack(keys) }
-  for _, argument in ipairs(check.table("redis:eval", 3, arguments, {})) do command[#command + 1] = argument end
-  if core.test_redis then command[1], command[2] = "EVAL", script end -- there the text tells what is asked
-  local reply, why, kind = one(self, command, deadline)
-  if redis.is_error(reply) and reply.code == "NOSCRIPT" then
-    command[1], command[2] = "EVAL", script
-    reply, why, kind = one(self, command, deadline)
-  end
-  if why then return nil, why, kind end
-  return single(reply)
+  return calls.eval(ask, self, script, keys, arguments)
 end
 
 local function check_commands(call, commands)
@@ -263,12 +246,12 @@ function Cluster:pipeline(commands)
   local replies, any = ask_all(self, groups, deadline), false
   for i = 1, #commands do
     local reply = replies[i]
-    if redis.is_error(reply) and not reply.is_failure and redirection { reply } then
+    if calls.is_error(reply) and not reply.is_failure and redirection { reply } then
       local again, why, kind = run(self, { commands[i] }, slots.of_command(commands[i]), deadline)
       reply = again and again[1] or setmetatable({ error = why, code = kind, is_failure = true }, core.redis_error)
       replies[i] = reply
     end
-    any = any or not (redis.is_error(reply) and reply.is_failure)
+    any = any or not (calls.is_error(reply) and reply.is_failure)
   end
   if not any and replies[1] then return nil, replies[1].error, replies[1].code end
   return replies
@@ -291,24 +274,14 @@ end
 function Cluster:transaction(commands)
   check.object("redis:transaction", self, "state")
   check_commands("redis:transaction", commands)
-  local unit = { { "MULTI" } }
-  for i = 1, #commands do unit[i + 1] = commands[i] end
-  unit[#unit + 1] = { "EXEC" }
-  local replies, why, kind = run(self, unit, common_slot(commands), deadline_of(self))
+  local replies, why, kind = run(self, calls.unit(commands), common_slot(commands), deadline_of(self))
   if not replies then return nil, why, kind end
-  local done = replies[#replies]
-  if type(done) == "table" and not redis.is_error(done) then return done end
-  for i = 1, #replies do
-    if redis.is_error(replies[i]) then return nil, replies[i].error, replies[i].code end
-  end
-  return nil, "the transaction was not done", "aborted"
+  return calls.outcome(replies)
 end
 
 function Cluster:with_timeout(seconds)
   check.object("redis:with_timeout", self, "state")
-  if check.number("redis:with_timeout", 1, seconds) < 0.001 then
-    check.raise "redis:with_timeout: expected a number of seconds of at least 0.001"
-  end
+  calls.check_timeout(seconds)
   return setmetatable({ state = self.state, settings = self.settings, timeout = seconds }, Cluster)
 end
 

@@ -5,7 +5,6 @@
 -- A search belongs to the worker's VM. Who needs its result for the first time waits for it, within his time; later
 -- ones go on with what was found last until the search has found something else.
 
-local check = require "perilune.check"
 local core = require "perilune.core"
 local options = require "perilune.options"
 
@@ -97,16 +96,6 @@ function Search:await(deadline)
     core.sleep(LOOK)
   end
   return true
-end
-
---- The methods of redis:new's clients that `Class` does not have raise, and name what is meant.
-function route.strict(Class)
-  Class.__name = "perilune.redis.client"
-  Class.__index = function(_, name)
-    local method = rawget(Class, name)
-    if method or type(name) ~= "string" or name:sub(1, 2) == "__" then return method end
-    check.raise(("perilune.redis.client has no method '%s'%s"):format(name, check.meant(name, check.names(Class))))
-  end
 end
 
 return route

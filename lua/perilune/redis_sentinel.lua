@@ -6,6 +6,7 @@
 --
 -- A command that failed is not sent to the new primary: nobody knows whether the old one has done it.
 
+local calls = require "perilune.redis_calls"
 local check = require "perilune.check"
 local core = require "perilune.core"
 local options = require "perilune.options"
@@ -78,8 +79,7 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- calls
 
-local Sentinel = {}
-route.strict(Sentinel)
+local Sentinel = calls.class {}
 
 local function looked_at(self, reply, why, kind)
   if not why then return reply end
@@ -103,16 +103,14 @@ function Sentinel:pipeline(commands)
   local replies, why, kind = client:pipeline(commands)
   if not replies then return looked_at(self, nil, why, kind) end
   for i = 1, #replies do
-    if redis.is_error(replies[i]) then note(self, replies[i].code) end
+    if calls.is_error(replies[i]) then note(self, replies[i].code) end
   end
   return replies
 end
 
 function Sentinel:with_timeout(seconds)
   check.object("redis:with_timeout", self, "state")
-  if check.number("redis:with_timeout", 1, seconds) < 0.001 then
-    check.raise "redis:with_timeout: expected a number of seconds of at least 0.001"
-  end
+  calls.check_timeout(seconds)
   return setmetatable({ state = self.state, settings = self.settings, timeout = seconds, client_of = NONE,
     client = NONE }, Sentinel)
 end

@@ -272,12 +272,7 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- methods
 
-local Dict = { __name = "perilune.shared_dict" }
-Dict.__index = function(_, name)
-  local method = rawget(Dict, name)
-  if method or type(name) ~= "string" or name:sub(1, 2) == "__" then return method end
-  check.raise(("perilune.shared_dict has no method '%s'%s"):format(name, check.meant(name, check.names(Dict))))
-end
+local Dict = check.class({}, "perilune.shared_dict")
 
 local function given(value)
   if value == NONE then return nil end

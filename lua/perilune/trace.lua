@@ -8,12 +8,7 @@ local core = require "perilune.core"
 local trace = {}
 
 -- A span of a session, by its number: 0 is the exchange itself.
-local Span = { __name = "perilune.span" }
-Span.__index = function(_, name)
-  local method = rawget(Span, name)
-  if method or type(name) ~= "string" or name:sub(1, 2) == "__" then return method end
-  check.raise(("perilune.span has no method '%s'%s"):format(name, check.meant(name, check.names(Span))))
-end
+local Span = check.class({}, "perilune.span")
 
 --- The exchange's own span.
 function trace.of(session)
