@@ -25,20 +25,9 @@ static const char *at(const struct adoption *a, uint32_t segment, uint32_t offse
   return a->segments + (size_t)segment * a->front->segment_bytes + offset;
 }
 
-/* The copy is what was stored. */
-static bool is_record(const struct record *r, uint32_t bytes) {
-  if (r->room > STORE_PIECES || !r->count || r->count > r->room) return false;
-  uint64_t front = sizeof *r + r->room * sizeof *r->pieces + (uint64_t)r->key_bytes + r->head_bytes;
-  return front <= bytes && record_sum(r) == r->sum && r->hash == store_hash(record_key(r));
-}
-
 static bool copy_piece(const struct adoption *a, const struct record_piece *piece, struct store_writer *w) {
-  uint32_t bytes = a->front->segment_bytes;
-  struct store_place place = piece->place;
-  bool is_placed =
-      place.segment < a->front->count && place.offset <= bytes && piece->length <= bytes - place.offset;
-  if (!is_placed) return false;
-  memcpy(a->piece, at(a, place.segment, place.offset), piece->length);
+  if (!record_piece_is_placed(piece, a->front->count, a->front->segment_bytes)) return false;
+  memcpy(a->piece, at(a, piece->place.segment, piece->place.offset), piece->length);
   if ((uint32_t)XXH3_64bits(a->piece, piece->length) != piece->sum) return false;
   return store_write(w, (struct str){a->piece, piece->length});
 }
@@ -72,15 +61,13 @@ static uint32_t copy_record(struct adoption *a, uint32_t segment, uint32_t offse
   struct record front;
   if (room < sizeof front) return 0;
   memcpy(&front, at(a, segment, offset), sizeof front);
-  uint32_t kind = atomic_load_explicit(&front.kind, memory_order_relaxed), bytes = front.bytes;
-  bool is_one = (kind == RECORD_HEAD || kind == RECORD_DEAD) && bytes >= STORE_ALIGN &&
-                bytes % STORE_ALIGN == 0 && bytes <= room;
-  if (!is_one) return 0;
-  if (kind != RECORD_HEAD) return bytes;
+  if (!record_begins(&front, room)) return 0;
+  uint32_t bytes = front.bytes;
+  if (atomic_load_explicit(&front.kind, memory_order_relaxed) != RECORD_HEAD) return bytes;
   memcpy(a->record, at(a, segment, offset), bytes);
   const struct record *r = (const struct record *)(const void *)a->record;
   enum store_log log = a->front->segments[segment].log == STORE_MAIN ? STORE_MAIN : STORE_SMALL;
-  if (is_record(r, bytes)) copy_object(a, r, log);
+  if (record_is_sound(r, bytes)) copy_object(a, r, log);
   return bytes;
 }
 

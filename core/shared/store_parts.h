@@ -173,6 +173,11 @@ void store_set_serial(struct store_writer *w, uint64_t serial);
 bool store_adopt(struct store *s, int descriptor);
 /* Makes the index from what is in the file. */
 void store_recover(struct store *s);
+/* What another process has left, or goes on with, is not believed. A record begins here, and ends within `room` bytes;
+ * what is in the `bytes` of one is what was written; a piece is where one may be, in `count` segments of `bytes`. */
+bool record_begins(const struct record *r, uint32_t room);
+bool record_is_sound(const struct record *r, uint32_t bytes);
+bool record_piece_is_placed(const struct record_piece *piece, uint32_t count, uint32_t bytes);
 /* As store_finish, for an object that was at `from`: false as well where that is not found there any more. */
 bool store_finish_move(struct store_writer *w, struct store_place from, unsigned freq);
 
