@@ -93,15 +93,14 @@ static bool open_beside(struct store_file *f, const char *path, const struct sto
   struct stat info;
   name_beside(path, name);
   unlink(name);
-  f->is_beside = open_locked(f, name, &info) && begin_anew(f, name, wanted);
-  return f->is_kept = f->is_beside;
+  return f->is_kept = open_locked(f, name, &info) && begin_anew(f, name, wanted);
 }
 
 void store_file_settle(struct store_file *f, const char *path) {
   char name[PATH_MAX];
   if (!f->replaces) return;
   name_beside(path, name);
-  if (f->is_beside && rename(name, path) == 0) return;
+  if (f->is_kept && rename(name, path) == 0) return;
   unlink(path);
   unlink(name);
   f->is_kept = false;

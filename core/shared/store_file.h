@@ -35,8 +35,7 @@ struct store_file {
   size_t bytes, front_bytes, extra_at;
   bool is_kept;                    /* it is in the file system */
   bool is_old;                     /* it was there before */
-  bool replaces;                   /* a file at that path */
-  bool is_beside;                  /* it has a name beside that of the file that it is to replace */
+  bool replaces;                   /* a file at that path, whose name it has not yet */
   char notice[STORE_NOTICE_BYTES]; /* for the log; empty: nothing */
 };
 
