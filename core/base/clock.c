@@ -13,6 +13,12 @@ static uint64_t system_now_ms(const struct clock *self) {
 
 const struct clock clock_system = {system_now_ms};
 
+int64_t clock_wall_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 bool clock_await(const atomic_bool *flag, unsigned ms) {
   const struct timespec pause = {0, 1000000};
   for (uint64_t end = clock_now_ms(&clock_system) + ms; !atomic_load(flag);) {

@@ -16,6 +16,8 @@ struct clock {
 /* CLOCK_MONOTONIC; thread-safe. */
 extern const struct clock clock_system;
 static inline uint64_t clock_now_ms(const struct clock *clock) { return clock->now_ms(clock); }
+/* CLOCK_REALTIME: ms since 1970, the same for all processes; it may be set back. */
+int64_t clock_wall_ms(void);
 
 /* Waits until another thread has set the flag, at most so long: for the end of threads, where the time of day, which
  * pthread_timedjoin_np waits by, may be set back. False: it is not set. */

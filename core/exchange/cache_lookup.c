@@ -4,8 +4,7 @@
 // each wait it begins anew, a few times at most.
 #include "exchange/cache_parts.h"
 
-#include <time.h>
-
+#include "base/clock.h"
 #include "exchange/proxy.h"
 #include "http/ranges.h"
 
@@ -29,9 +28,7 @@ enum cache_result cache_result_of(const struct exchange *x) {
 
 /* What another process has stored has its time by a clock that may have begun anew since. */
 static uint64_t kept_by_wall(const struct cache_visit *v) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  int64_t kept_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - v->facts.wall_ms;
+  int64_t kept_ms = clock_wall_ms() - v->facts.wall_ms;
   return kept_ms > 0 ? (uint64_t)kept_ms : 0;
 }
 

@@ -2,8 +2,8 @@
 // cache_store: what becomes of the head that a peer has sent to one who asked for the cache: it is kept, and its body
 // goes into the store; it renews what is stored; or it is not for the cache, and whoever waits for it asks for himself.
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/date.h"
 #include "exchange/attempt.h"
 #include "exchange/cache_parts.h"
@@ -29,12 +29,6 @@ static void control_of(struct exchange *x, const struct headers *h, struct cache
   cache_control_of_response(h, targets, 2, &x->arena, cc);
 }
 
-static int64_t wall_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* What response_cache_filter says of it counts, whatever the response says itself. */
 static void obey(struct freshness *f, const struct cache_says *says) {
   uint32_t old_s = (uint32_t)(f->initial_age_ms / 1000);
@@ -57,7 +51,7 @@ static void facts_of(struct cache_visit *v, const struct response *response, con
                                   .has_default = r->has_default,
                                   .default_s = r->default_s};
   uint64_t now = loop_now_ms(x->proxy->loop), sent = x->now.times.request_sent;
-  int64_t wall = wall_ms();
+  int64_t wall = clock_wall_ms();
   struct freshness_times times = {wall - (int64_t)(sent && now > sent ? now - sent : 0), wall};
   facts->since_ms = cache_now_ms(visit_cache(v));
   facts->wall_ms = wall;

@@ -4,7 +4,6 @@
 #include "shared/cache.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include <xxhash.h>
 
@@ -180,12 +179,6 @@ bool cache_remembers_refusal(const struct cache *c, struct str key) {
 
 /* --- purges ----------------------------------------------------------------------------------------------- */
 
-static int64_t wall_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 const struct purge_table *cache_purges(const struct cache *c) { return c->purges; }
 
 void cache_hold_purges(struct cache *c, struct str key) {
@@ -201,7 +194,7 @@ bool cache_purge_key(struct cache *c, struct str key, bool is_soft) {
   struct store_lease lease;
   cache_count(c, purges, 1);
   cache_hold_purges(c, key);
-  purges_add_key(c->purges, key, is_soft, wall_ms());
+  purges_add_key(c->purges, key, is_soft, clock_wall_ms());
   bool was_there = is_soft ? store_find(c->store, key, &lease) : store_remove(c->store, key);
   cache_let_purges(c, key);
   if (is_soft && was_there) store_release(c->store, &lease);
@@ -210,17 +203,17 @@ bool cache_purge_key(struct cache *c, struct str key, bool is_soft) {
 
 void cache_purge_prefix(struct cache *c, struct str prefix, bool is_soft) {
   cache_count(c, purges, 1);
-  purges_add_prefix(c->purges, prefix, is_soft, wall_ms());
+  purges_add_prefix(c->purges, prefix, is_soft, clock_wall_ms());
 }
 
 void cache_purge_tag(struct cache *c, uint64_t tag, bool is_soft) {
   cache_count(c, purges, 1);
-  purges_add_tag(c->purges, tag, is_soft, wall_ms());
+  purges_add_tag(c->purges, tag, is_soft, clock_wall_ms());
 }
 
 void cache_purge_all(struct cache *c, bool is_soft) {
   cache_count(c, purges, 1);
-  purges_add_all(c->purges, is_soft, wall_ms());
+  purges_add_all(c->purges, is_soft, clock_wall_ms());
 }
 
 void cache_keep_purges(struct cache *c) { store_sync_extra(c->store); }
