@@ -160,10 +160,6 @@ void cache_remember_refusal(struct cache *c, struct str key, uint64_t ttl_ms) {
                         memory_order_relaxed);
 }
 
-static bool is_refused(uint64_t word, uint64_t hash, uint64_t now_ms) {
-  return word && word >> 32 == hash >> 32 && (uint32_t)word > tick_of(now_ms);
-}
-
 void cache_forget_refusal(struct cache *c, struct str key) {
   uint64_t hash = hash_of(key);
   _Atomic uint64_t *at = &c->refusals[hash % REFUSALS];
@@ -174,7 +170,7 @@ void cache_forget_refusal(struct cache *c, struct str key) {
 bool cache_remembers_refusal(const struct cache *c, struct str key) {
   uint64_t hash = hash_of(key);
   uint64_t word = atomic_load_explicit(&c->refusals[hash % REFUSALS], memory_order_relaxed);
-  return word && is_refused(word, hash, cache_now_ms(c));
+  return word >> 32 == hash >> 32 && (uint32_t)word > tick_of(cache_now_ms(c));
 }
 
 /* --- purges ----------------------------------------------------------------------------------------------- */
