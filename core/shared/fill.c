@@ -41,9 +41,6 @@ void fill_release(struct fill *f) {
 static void lock(struct fill *f) { pthread_mutex_lock(&f->lock); }
 static void unlock(struct fill *f) { pthread_mutex_unlock(&f->lock); }
 
-/* With the lock held. */
-static size_t in_window(const struct fill *f) { return f->window.data ? buf_len(&f->window) : 0; }
-
 static void tell_all(struct fill *f) {
   LIST_EACH(node, &f->seats) {
     struct fill_seat *seat = LIST_ENTRY(node, struct fill_seat, link);
@@ -60,7 +57,7 @@ void fill_sit(struct fill *f, struct fill_seat *seat) {
 
 /* With the lock held. What all readers have is let go of. */
 static void advance_window(struct fill *f) {
-  uint64_t least = f->window_at + in_window(f);
+  uint64_t least = f->window_at + buf_len(&f->window);
   LIST_EACH(node, &f->seats) {
     const struct fill_seat *seat = LIST_ENTRY(node, struct fill_seat, link);
     if (seat->is_reader && seat->at < least) least = seat->at;
@@ -135,7 +132,7 @@ static struct str keep(struct fill *f, struct str bytes) {
 bool fill_write(struct fill *f, struct str bytes) {
   lock(f);
   CHECK(f->state == FILL_RUNS);
-  bool has_room = !f->overflows || !in_window(f) || in_window(f) + bytes.len <= FILL_WINDOW;
+  bool has_room = !f->overflows || !buf_len(&f->window) || buf_len(&f->window) + bytes.len <= FILL_WINDOW;
   if (has_room) {
     if (!f->overflows) bytes = keep(f, bytes);
     if (f->overflows) buf_append_str(&f->window, bytes);
@@ -169,7 +166,7 @@ static void end(struct fill *f, enum fill_state state) {
 }
 
 static bool is_whole(const struct fill *f) {
-  uint64_t bytes = f->window_at + in_window(f);
+  uint64_t bytes = f->window_at + buf_len(&f->window);
   return f->length == STORE_LENGTH_UNKNOWN || f->length == bytes;
 }
 
@@ -202,7 +199,7 @@ static struct str kept_at(const struct fill *f, uint64_t offset) {
 static struct str copy_window(struct fill *f, uint64_t offset, struct buf *copy) {
   CHECK(offset >= f->window_at);
   struct str rest = str_from(buf_str(&f->window), (size_t)(offset - f->window_at));
-  buf_consume(copy, copy->data ? buf_len(copy) : 0);
+  buf_consume(copy, buf_len(copy));
   buf_append_str(copy, rest);
   return buf_str(copy);
 }
@@ -222,7 +219,7 @@ static enum fill_io at_end(const struct fill *f) {
 enum fill_io fill_read(struct fill *f, struct fill_seat *seat, struct str *slice, struct buf *copy) {
   *slice = (struct str){0};
   lock(f);
-  uint64_t has = f->overflows ? f->window_at + in_window(f) : f->kept;
+  uint64_t has = f->overflows ? f->window_at + buf_len(&f->window) : f->kept;
   enum fill_io result = at_end(f);
   if (result != FILL_BROKE && seat->at < has) {
     *slice = seat->at < f->kept ? kept_at(f, seat->at) : copy_window(f, seat->at, copy);
