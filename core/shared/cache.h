@@ -18,9 +18,8 @@ struct cache_config {
   size_t bytes;
   const struct clock *clock; /* borrowed, must outlive the cache; NULL: the system's */
   const char *path;          /* of the file that keeps it; NULL: in memory */
-  bool
-      has_predecessor; /* an older process has one of that name, whose store has this descriptor (borrowed) */
-  int predecessor;
+  bool has_predecessor;      /* an older process has one of that name */
+  int predecessor;           /* the descriptor of its store; borrowed */
 };
 /* With one reference. NULL: *why is a sentence. */
 struct cache *cache_new(const struct cache_config *config, const char **why);

@@ -6,15 +6,15 @@
 #include "shared/cache.h"
 #include "shared/registry.h"
 
-/* An object comes of every call, also where there is no memory for a cache. */
+/* There is an object also where no cache could be made. */
 struct kept_cache {
   size_t bytes;
   char *path;          /* owned; NULL: in memory */
-  struct cache *cache; /* reference; NULL: */
-  const char *why;     /* a sentence */
+  struct cache *cache; /* reference; NULL: there is none */
+  const char *why;     /* there is none: a sentence */
 };
 
-/* A successor that has failed may have replaced files of ours: they are removed, since nobody keeps them. */
+/* A successor that has failed may have replaced files of ours: its files are removed, since nobody keeps them. */
 void kept_caches_disown(struct registry *registry);
 
 /* Of struct kept_cache, made from a struct cache_config. With another size or file it begins anew. */

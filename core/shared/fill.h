@@ -98,8 +98,8 @@ void fill_end(struct fill *f, enum fill_state state);
 
 /* --- readers --- */
 
-/* IO as of a source: OK: *slice is what comes next for the seat, which stays as long as the fill does, or is a copy
- * in `copy`; the seat moves on by fill_read_on. */
+/* FILL_READ: *slice is what comes next for the seat. It stays as long as the fill does, or is a copy in `copy`. The
+ * seat moves on by fill_read_on. */
 enum fill_io { FILL_READ, FILL_WAITS, FILL_END, FILL_BROKE };
 enum fill_io fill_read(struct fill *f, struct fill_seat *seat, struct str *slice, struct buf *copy);
 void fill_read_on(struct fill *f, struct fill_seat *seat, uint64_t bytes);

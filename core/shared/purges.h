@@ -42,7 +42,7 @@ struct purge_table *purges_init(void *memory, size_t store_bytes);
 /* Everything that there is now is older than what comes. */
 static inline void purges_begin_again(struct purge_table *p) { atomic_fetch_add(&p->number, 1); }
 static inline uint64_t purges_number(const struct purge_table *p) { return atomic_load(&p->number); }
-/* `text`: of a prefix at most PURGE_PREFIX_MOST bytes; of a tag, its hash is `tag`. */
+/* `prefix` has at most PURGE_PREFIX_MOST bytes; `tag` is the hash of a tag's name. */
 void purges_add_key(struct purge_table *p, struct str key, bool is_soft, int64_t wall_ms);
 void purges_add_prefix(struct purge_table *p, struct str prefix, bool is_soft, int64_t wall_ms);
 void purges_add_tag(struct purge_table *p, uint64_t tag, bool is_soft, int64_t wall_ms);

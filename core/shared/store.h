@@ -38,9 +38,10 @@ struct store_settings {
   size_t extra_bytes;   /* of the user's, zeroed at first, which are kept with it; on top */
   const char *path;     /* of a file that keeps it for the next process; NULL: in memory */
   uint64_t format;      /* of what is stored: a file with another one is begun anew */
-  bool
-      has_predecessor; /* an older process, which may still run, has such a store: what is in that is copied, */
-  int predecessor;     /* of its file, borrowed; a file at `path` is replaced by ours */
+  /* An older process, which may still run, has such a store: what is in it is copied, and a file at `path` is replaced
+   * by ours. */
+  bool has_predecessor;
+  int predecessor; /* the descriptor of its file; borrowed */
 };
 
 /* NULL: *why is a sentence. The memory is taken at once. */
