@@ -31,7 +31,8 @@ static bool is_settled(struct task *task) {
 
 /* --- a table ---------------------------------------------------------------------------------------------- */
 
-enum entry_kind { ENTRY_SECONDS, ENTRY_BYTES, ENTRY_FLAG, ENTRY_TEXTS };
+/* ENTRY_SECONDS and ENTRY_MS: a number of seconds, kept in that unit; ENTRY_NOT: a flag that says the opposite. */
+enum entry_kind { ENTRY_SECONDS, ENTRY_MS, ENTRY_BYTES, ENTRY_FLAG, ENTRY_NOT, ENTRY_TEXTS };
 
 /* A name that a table may have. `to`: of the number, flag or array; `told`: of the flag that it is there. */
 struct entry {
@@ -43,11 +44,11 @@ struct entry {
 #define AT(member) offsetof(struct cache_says, member)
 static const struct entry of_request[] = {
     {"ttl", ENTRY_SECONDS, AT(ttl_s), AT(has_ttl)},
-    {"lock_wait", ENTRY_SECONDS, AT(lock_wait_ms), AT(has_lock_wait)},
+    {"lock_wait", ENTRY_MS, AT(lock_wait_ms), AT(has_lock_wait)},
     {"max_object", ENTRY_BYTES, AT(object_most), 0},
     {"refresh", ENTRY_FLAG, AT(refreshes), 0},
     {"only_if_cached", ENTRY_FLAG, AT(only_if_cached), 0},
-    {"stale", ENTRY_FLAG, AT(is_never_stale), 0},
+    {"stale", ENTRY_NOT, AT(is_never_stale), 0},
     {0},
 };
 static const struct entry of_response[] = {
@@ -105,10 +106,15 @@ static struct str *texts_of(lua_State *L, const struct entry *e, struct arena *a
   return texts;
 }
 
+/* Of the value on top. -0 +0 */
 static bool flag_of(lua_State *L, const struct entry *e) {
   if (!lua_isboolean(L, -1)) luaL_error(L, "'%s' in its result must be true or false", e->name);
-  bool is_set = lua_toboolean(L, -1);
-  return strcmp(e->name, "stale") == 0 ? !is_set : is_set;
+  return lua_toboolean(L, -1);
+}
+
+static void take_number(const struct reading *r, const struct entry *e, lua_Number number) {
+  *(uint32_t *)(void *)((char *)r->says + e->to) = (uint32_t)number;
+  *(bool *)((char *)r->says + e->told) = true;
 }
 
 /* The value on top. -0 +0 */
@@ -116,15 +122,11 @@ static void take(lua_State *L, const struct reading *r, const struct entry *e) {
   char *says = (char *)r->says;
   struct exchange *x = r->task->script->x;
   switch (e->kind) {
-  case ENTRY_SECONDS: {
-    bool is_wait = strcmp(e->name, "lock_wait") == 0;
-    lua_Number number = number_of(L, e, INT32_MAX / 1000);
-    *(uint32_t *)(void *)(says + e->to) = (uint32_t)(is_wait ? number * 1000 : number);
-    *(bool *)(says + e->told) = true;
-    break;
-  }
+  case ENTRY_SECONDS: take_number(r, e, number_of(L, e, INT32_MAX / 1000)); break;
+  case ENTRY_MS: take_number(r, e, number_of(L, e, INT32_MAX / 1000) * 1000); break;
   case ENTRY_BYTES: *(uint64_t *)(void *)(says + e->to) = (uint64_t)number_of(L, e, 1e15); break;
   case ENTRY_FLAG: *(bool *)(says + e->to) = flag_of(L, e); break;
+  case ENTRY_NOT: *(bool *)(says + e->to) = !flag_of(L, e); break;
   case ENTRY_TEXTS: {
     unsigned *count = (unsigned *)(void *)(says + e->told);
     *(struct str **)(void *)(says + e->to) = texts_of(L, e, &x->arena, count);
