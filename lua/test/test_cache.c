@@ -3,6 +3,7 @@
 #include "lua/test/test_cache.h"
 
 #include "exchange/cache_says.h"
+#include "lua/vm/cache_results.h"
 #include "lua/vm/push.h"
 
 /* -0 +0 */
@@ -17,10 +18,9 @@ static void set_texts(lua_State *L, const char *name, const struct str *texts, u
 }
 
 void test_push_cache_says(lua_State *L, const struct cache_says *says) {
-  static const char *const forces[] = {NULL, "fresh", "expired", "miss"};
   lua_newtable(L);
   if (says->verdict) set_flag(L, "verdict", says->verdict == CACHE_VERDICT_YES);
-  if (says->force) set_text(L, "force", str_of(forces[says->force]));
+  if (says->force) set_text(L, "force", str_of(cache_force_names[says->force]));
   if (says->text.ptr) set_text(L, "key", says->text);
   if (says->has_ttl) set_number(L, "ttl", says->ttl_s);
   if (says->has_while_revalidate) set_number(L, "stale_while_revalidate", says->while_revalidate_s);

@@ -193,12 +193,13 @@ void result_of_cache_text(struct task *task) {
     result_refuse_type(task, "a text, or nothing,");
 }
 
+const char *const cache_force_names[] = {NULL, "fresh", "expired", "miss"};
+
 void result_of_cache_hit_filter(struct task *task) {
-  static const char *const names[] = {NULL, "fresh", "expired", "miss"};
   if (is_settled(task)) return;
   const char *name = lua_type(task->co, 1) == LUA_TSTRING ? lua_tostring(task->co, 1) : "";
   unsigned force = CACHE_FORCE_FRESH;
-  while (force <= CACHE_FORCE_MISS && strcmp(names[force], name) != 0) force++;
+  while (force <= CACHE_FORCE_MISS && strcmp(cache_force_names[force], name) != 0) force++;
   if (force <= CACHE_FORCE_MISS)
     says_new(task)->force = (enum cache_force)force;
   else

@@ -5,11 +5,14 @@
 
 struct task;
 
+/* By enum cache_force; the first is NULL. */
+extern const char *const cache_force_names[];
+
 /* false: past the cache; a table: what is different for this request. */
 void result_of_request_cache_filter(struct task *task);
 /* Of cache_key_callback and cache_vary_filter: a text, or nothing. */
 void result_of_cache_text(struct task *task);
-/* "fresh", "expired", "miss", or nothing. */
+/* One of cache_force_names, or nothing. */
 void result_of_cache_hit_filter(struct task *task);
 /* false: not stored; a table: how. */
 void result_of_response_cache_filter(struct task *task);
