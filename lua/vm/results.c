@@ -67,17 +67,11 @@ void result_of_fail_to_proxy(struct task *task) {
                   "expected a status from 400 to 599, what session:respond gives, or nothing as its result");
 }
 
-/* NULL, or what is wrong. */
-static const char *result_of_observer(const struct task *task) {
-  static _Thread_local char why[128];
-  if (is_nothing(task)) return NULL;
+void result_of_silent_hook(struct task *task) {
+  char why[128];
+  if (is_nothing(task)) return;
   snprintf(why, sizeof why,
            "expected nothing as its result, for nothing can be answered here; got a %s value",
            luaL_typename(task->co, 1));
-  return why;
-}
-
-void result_of_silent_hook(struct task *task) {
-  const char *why = result_of_observer(task);
-  if (why) result_refuse(task, why);
+  result_refuse(task, why);
 }
