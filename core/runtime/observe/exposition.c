@@ -32,7 +32,9 @@ enum { SHOWN_FIRST = 6, SHOWN_LAST = 26 };
 
 /* --- lines ---------------------------------------------------------------------------------------------- */
 
-#define put_family exposition_put_family
+#define put_family   exposition_put_family
+#define put_single   exposition_put_single
+#define put_labelled exposition_put_labelled
 
 void exposition_put_family(FILE *out, const char *name, const char *type, const char *help) {
   fprintf(out, "# HELP perilune_%s %s\n# TYPE perilune_%s %s\n", name, help, name, type);
@@ -46,12 +48,12 @@ void exposition_put_label(FILE *out, const char *name, struct str value) {
   free(escaped);
 }
 
-static void put_single(FILE *out, const char *name, const char *type, const char *help, number value) {
+void exposition_put_single(FILE *out, const char *name, const char *type, const char *help, number value) {
   put_family(out, name, type, help);
   fprintf(out, "perilune_%s %llu\n", name, value);
 }
 
-static void put_labelled(FILE *out, const char *name, const char *label, struct str value, number count) {
+void exposition_put_labelled(FILE *out, const char *name, const char *label, struct str value, number count) {
   fprintf(out, "perilune_%s{", name);
   exposition_put_label(out, label, value);
   fprintf(out, "} %llu\n", count);

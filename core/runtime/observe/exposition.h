@@ -17,12 +17,16 @@ struct tally;
 char *exposition_text(const struct server *server);
 
 /* Between its own files: the policy's metrics, those of content codings, peers and traces; the lines before a metric,
- * and name="value". */
+ * name="value", a metric that is one number, and a line of one that has a label. */
 void exposition_put_policy(FILE *out, struct registry *registry);
 void exposition_put_codings(FILE *out, const struct tally *tally);
 void exposition_put_peer_figures(FILE *out);
 void exposition_put_tracing(FILE *out, struct registry *registry);
 void exposition_put_family(FILE *out, const char *name, const char *type, const char *help);
 void exposition_put_label(FILE *out, const char *name, struct str value);
+void exposition_put_single(FILE *out, const char *name, const char *type, const char *help,
+                           unsigned long long value);
+void exposition_put_labelled(FILE *out, const char *name, const char *label, struct str value,
+                             unsigned long long count);
 
 #endif

@@ -6,9 +6,7 @@
 typedef unsigned long long number;
 
 static void put(FILE *out, const char *name, const struct peer_figures *figures, number count) {
-  fprintf(out, "perilune_%s{", name);
-  exposition_put_label(out, "peer", figures->address);
-  fprintf(out, "} %llu\n", count);
+  exposition_put_labelled(out, name, "peer", figures->address, count);
 }
 
 static void put_connections(const struct peer_figures *figures, void *out) {

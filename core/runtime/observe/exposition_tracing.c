@@ -3,12 +3,7 @@
 #include "runtime/observe/exposition.h"
 #include "runtime/observe/tracing_report.h"
 
-typedef unsigned long long number;
-
-static void put_single(FILE *out, const char *name, const char *type, const char *help, number value) {
-  exposition_put_family(out, name, type, help);
-  fprintf(out, "perilune_%s %llu\n", name, value);
-}
+#define put_single exposition_put_single
 
 void exposition_put_tracing(FILE *out, struct registry *registry) {
   struct tracing_report r;
