@@ -17,6 +17,7 @@
 local core = require "perilune.core"
 local redis = require "perilune.redis"
 local scripts = require "perilune.cluster_scripts"
+local seldom = require "perilune.seldom"
 
 local cluster = {}
 
@@ -24,7 +25,6 @@ local INTERVAL, BEAT = 0.1, 1      -- seconds between reports, and between signs
 local NODE_LIFE = 10               -- seconds after its last sign of life for which a proxy counts
 local KEYS_MOST, CALL_KEYS = 2000, 500 -- of a limit in a report, and in one call of a script
 local TIMEOUT = 0.25               -- for a report, which no request waits for
-local LOG_PAUSE = 10
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- what is told of limits
@@ -58,12 +58,7 @@ local function publish(limit)
   metrics.away:set(quota:is_away() and 1 or 0, name)
 end
 
-local function say_fault(limit, why)
-  local now = core.now()
-  if now < (limit.said or -LOG_PAUSE) + LOG_PAUSE then return end
-  limit.said = now
-  core.log.warn(("rate limit '%s': %s"):format(limit.name, why))
-end
+local function say_fault(limit, why) seldom.warn(limit, "rate limit '%s': %s", limit.name, why) end
 
 local consequences = {
   ["local"] = "each proxy lets its part of the limit pass", open = "all requests pass", closed = "requests get 503",

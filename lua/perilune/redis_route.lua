@@ -7,12 +7,12 @@
 
 local core = require "perilune.core"
 local options = require "perilune.options"
+local seldom = require "perilune.seldom"
 
 local route = {}
 
 local PAUSE, PAUSE_MOST = 0.1, 1 -- seconds between searches
 local LOOK = 0.002               -- between looks for the first result
-local LOG_PAUSE = 10
 
 --- The options: `own` and those of redis.new, which are given to it; and an error at the policy's line.
 function route.read(call, given, own, valid)
@@ -52,15 +52,13 @@ Search.__index = Search
 
 --- A search: `run()` gives true, or nil and why nothing was found. `what` is for the log.
 function route.search(what, run)
-  return setmetatable({ what = what, run = run, due = 0, pause = PAUSE, said = -LOG_PAUSE }, Search)
+  return setmetatable({ what = what, run = run, due = 0, pause = PAUSE }, Search)
 end
 
 local function failed(self, why)
   self.why = why
   self.pause = math.min(self.pause * 2, PAUSE_MOST)
-  if core.now() < self.said + LOG_PAUSE then return end
-  self.said = core.now()
-  core.log.warn(("%s: %s"):format(self.what, why))
+  seldom.warn(self, "%s: %s", self.what, why)
 end
 
 --- Begins one, unless one runs, or the last one was just now.

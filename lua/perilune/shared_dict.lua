@@ -19,10 +19,10 @@ local check = require "perilune.check"
 local core = require "perilune.core"
 local json = require "perilune.json"
 local options = require "perilune.options"
+local seldom = require "perilune.seldom"
 
 local M = {}
 
-local LOG_PAUSE = 10
 local LOOK_FIRST, LOOK_MOST = 0.002, 0.05 -- seconds between looks for what another worker gets
 local NONE = setmetatable({}, { __tostring = function() return "none" end })
 
@@ -33,12 +33,7 @@ local valid = {
   store = { "store" }, prefix = { "string" }, fetch = { "function" },
 }
 
-local function say(self, why)
-  local now = core.now()
-  if now < self.said + LOG_PAUSE then return end
-  self.said = now
-  core.log.warn(("shared_dict '%s': %s"):format(self.name, why))
-end
+local function say(self, why) seldom.warn(self, "shared_dict '%s': %s", self.name, why) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- values as texts: a string is itself, anything else has a first byte that says so
@@ -366,7 +361,7 @@ function M.new(name, read_options)
   if fault then error("perilune.shared_dict: " .. fault, 2) end
   declare_metric()
   local self = {
-    name = name, memory = new_memory(wanted.keys), flights = {}, keys = wanted.keys, said = -LOG_PAUSE,
+    name = name, memory = new_memory(wanted.keys), flights = {}, keys = wanted.keys,
     dict = core.dict("shared_dict:" .. name, options.bytes(wanted.size)),
     counter = core.counter("shared_dict:" .. name), prefix = wanted.prefix or ("pl:dict:%s:"):format(name),
   }
