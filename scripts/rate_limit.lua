@@ -222,9 +222,7 @@ local function fault_of(wanted)
   if not errors[wanted.on_error] then
     return ("option 'on_error' must be local, open or closed, got '%s'"):format(wanted.on_error)
   end
-  if getmetatable(wanted.store) == nil or not wanted.store.pipeline then
-    return "option 'store' must be a client of perilune.redis, as redis.new gives it"
-  end
+  return options.fault_of_store(wanted.store)
 end
 
 --- `max` per `interval` and `burst` at once, of all proxies that have the same limit and the same store.

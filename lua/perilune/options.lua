@@ -46,6 +46,13 @@ function options.bytes(value)
   return number and tonumber(number) * units[unit:lower()] or nil
 end
 
+local STORE = "a client of perilune.redis, as redis.new gives it"
+
+--- What is wrong with a table as the option 'store'; nil: nothing.
+function options.fault_of_store(store)
+  if getmetatable(store) == nil or not store.pipeline then return "option 'store' must be " .. STORE end
+end
+
 -- What each kind takes: how it is called in a message, the test, what of a value is shown that does not fit, and what
 -- is made of one that does.
 local kinds = {
@@ -60,7 +67,7 @@ local kinds = {
     return type(value) == "number" and value >= 0 and value <= 1
   end },
   table = { "a table", function(value) return type(value) == "table" end },
-  store = { "a client of perilune.redis, as redis.new gives it", function(value) return type(value) == "table" end },
+  store = { STORE, function(value) return type(value) == "table" end },
   any = { "anything", function() return true end },
   boolean = { "true or false", function(value) return type(value) == "boolean" end },
   ["function"] = { "a function", function(value) return type(value) == "function" end },

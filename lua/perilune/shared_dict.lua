@@ -344,9 +344,7 @@ end
 
 local function fault_of(wanted)
   if not wanted.store and not wanted.fetch then return "give it 'store' or 'fetch', or both: where values come from" end
-  if wanted.store and (getmetatable(wanted.store) == nil or not wanted.store.pipeline) then
-    return "option 'store' must be a client of perilune.redis, as redis.new gives it"
-  end
+  return wanted.store and options.fault_of_store(wanted.store)
 end
 
 local function declare_metric()
