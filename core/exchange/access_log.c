@@ -313,7 +313,7 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_asked(line, x);
   put_json(line, STR(",\"protocol\":"), protocol_of(&x->request));
   put_json_number(line, STR(",\"status\":"), x->sent.status);
-  if (x->account.grpc_status) put_json_number(line, STR(",\"grpc_status\":"), x->account.grpc_status - 1);
+  if (x->sent.grpc_status) put_json_number(line, STR(",\"grpc_status\":"), x->sent.grpc_status - 1);
   put_json_number(line, STR(",\"bytes\":"), body_bytes(x));
   if (is_encoded(x)) put_encoded(line, x);
   put_json_number(line, STR(",\"request_bytes\":"), x->now.up.bytes);

@@ -106,6 +106,7 @@ struct sent {
   bool closes;           /* the client's connection closes behind the response */
   bool aborted;          /* the response ended short: the client must see that */
   unsigned peers_code;   /* why, where its peer has reset a stream of HTTP/2: the code of that; else 0 */
+  unsigned grpc_status;  /* and 1; 0: none */
 };
 
 /* The request's body as far as it is in memory: for a retry, or because the policy reads it whole (request_body.c). */

@@ -11,9 +11,9 @@
 #include "net/timer.h"
 
 enum {
-  MESSAGE_MOST = 1024,
-  STATUS_MOST = 65535
-};                                             /* of a body that becomes grpc-message; of what a log tells */
+  MESSAGE_MOST = 1024, /* of a body that becomes grpc-message */
+  STATUS_MOST = 65535  /* of what a log tells */
+};
 static const uint64_t LIMIT_MOST = 2592000000; /* ms, 30 days: longer is no limit */
 
 struct exchange_limit {
@@ -69,7 +69,7 @@ void grpc_note_status(struct exchange *x, const struct headers *fields) {
   const struct field *field = headers_find(fields, STR("grpc-status"));
   uint64_t status;
   if (field && str_to_u64(field->value, &status) && status <= STATUS_MOST)
-    x->account.grpc_status = (unsigned)status + 1;
+    x->sent.grpc_status = (unsigned)status + 1;
 }
 
 /* In a head alone. */
@@ -103,7 +103,7 @@ void grpc_take_answer(struct exchange *x) {
     say(x, answer, status, message);
   else
     say_to_page(x, answer, status, message);
-  x->account.grpc_status = status + 1;
+  x->sent.grpc_status = status + 1;
   answer->stands_for = (unsigned short)http_status;
   answer->response.status = 200;
   answer->response.reason = status_reason(200);

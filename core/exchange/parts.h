@@ -60,7 +60,6 @@ struct account {
   struct str peer_protocol; /* static: what was spoken with it; none where it was not connected */
   struct str asked_target;  /* of the client; none where the policy has changed nothing of the request line */
   struct str asked_method;  /* of the client, as asked_target */
-  unsigned grpc_status;     /* that the client was told, and 1; 0: none */
   struct log_field *log_fields; /* arena: what the policy adds to the line */
 };
 
