@@ -55,22 +55,15 @@ static struct str claims_of(struct exchange *x) {
   return (struct str){w.bytes, (size_t)(w.at - w.bytes)};
 }
 
-/* All claims that are believed of one URL are purged with it. */
-static void make(struct cache_visit *v) {
-  struct exchange *x = v->exchange;
-  struct str scheme = x->secure ? STR("https") : STR("http");
-  struct str host = without_port(x->request.authority, x->secure), claims = claims_of(x);
-  size_t length = scheme.len + host.len + x->request.target.len + claims.len + 2;
-  struct writing w = {arena_alloc(&x->arena, length), NULL};
+static struct str key_of(bool is_secure, struct str authority, struct str target, struct arena *arena) {
+  struct str host = without_port(authority, is_secure);
+  struct writing w = {arena_alloc(arena, host.len + target.len + SCHEME_BYTES), NULL};
   w.at = w.bytes;
-  put(&w, scheme);
-  put(&w, STR("\n"));
+  put(&w, is_secure ? STR("https\n") : STR("http\n"));
   put_lower(&w, host);
   put(&w, STR("\n"));
-  put(&w, x->request.target);
-  v->url = (struct str){w.bytes, (size_t)(w.at - w.bytes)};
-  put(&w, claims);
-  v->key = (struct str){w.bytes, (size_t)(w.at - w.bytes)};
+  put(&w, target);
+  return (struct str){w.bytes, (size_t)(w.at - w.bytes)};
 }
 
 static struct str join_texts(struct arena *arena, struct str a, struct str between, struct str b) {
@@ -80,6 +73,14 @@ static struct str join_texts(struct arena *arena, struct str a, struct str betwe
   put(&w, between);
   put(&w, b);
   return (struct str){w.bytes, (size_t)(w.at - w.bytes)};
+}
+
+/* All claims that are believed of one URL are purged with it. */
+static void make(struct cache_visit *v) {
+  struct exchange *x = v->exchange;
+  v->url = cache_key_of(x, x->request.target);
+  struct str claims = claims_of(x);
+  v->key = claims.len ? join_texts(&x->arena, v->url, (struct str){0}, claims) : v->url;
 }
 
 /* In the place of the target, on its line. */
@@ -98,19 +99,12 @@ void cache_key_extend(struct cache_visit *v, struct str text) {
   v->object_key = v->key;
 }
 
-static struct str key_of(bool is_secure, struct str authority, struct str target, struct arena *arena) {
-  struct str host = without_port(authority, is_secure);
-  struct writing w = {arena_alloc(arena, host.len + target.len + SCHEME_BYTES), NULL};
-  w.at = w.bytes;
-  put(&w, is_secure ? STR("https\n") : STR("http\n"));
-  put_lower(&w, host);
-  put(&w, STR("\n"));
-  put(&w, target);
-  return (struct str){w.bytes, (size_t)(w.at - w.bytes)};
-}
-
 struct str cache_key_of(struct exchange *x, struct str target) {
   return key_of(x->secure, x->request.authority, target, &x->arena);
+}
+
+void cache_key_choose(struct cache_visit *v, struct str variant) {
+  v->object_key = join_texts(&v->exchange->arena, v->key, STR("\n\n"), variant);
 }
 
 /* Scheme and host of a URL; *target is what is behind them. .ptr NULL: it has none. */

@@ -58,7 +58,7 @@ static bool find_variant(struct cache_visit *v, uint64_t *since) {
   struct exchange *x = v->exchange;
   bool is_fine = stored_read_vary(v->lease.head, &stored) &&
                  vary_key(&stored.vary, &x->request.headers, CACHE_CODINGS, &x->arena, &text);
-  if (is_fine) v->object_key = arena_printf(&x->arena, "%.*s\n\n%.*s", STR_ARG(v->key), STR_ARG(text));
+  if (is_fine) cache_key_choose(v, text);
   cache_drop_lease(v);
   if (!is_fine) return false;
   *since = stored.number;

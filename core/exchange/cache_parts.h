@@ -112,6 +112,8 @@ bool cache_key_make(struct cache_visit *v);
 /* `text` stands for path and query in the key from now on; and `text` is part of it. */
 void cache_key_replace(struct cache_visit *v, struct str text);
 void cache_key_extend(struct cache_visit *v, struct str text);
+/* The key of the response that was chosen by Vary: `variant` is of vary_key. */
+void cache_key_choose(struct cache_visit *v, struct str variant);
 /* Of another target of the same scheme and host. */
 struct str cache_key_of(struct exchange *x, struct str target);
 enum { CACHE_CODINGS = CODINGS_GZIP | CODINGS_BR | CODINGS_ZSTD };

@@ -193,7 +193,7 @@ static bool choose_keys(struct cache_visit *v, const struct headers *h, struct v
   if (!vary_parse(h, vary)) return false;
   if (!vary->count) return true;
   if (!vary_key(vary, &x->request.headers, CACHE_CODINGS, &x->arena, variant)) return false;
-  v->object_key = arena_printf(&x->arena, "%.*s\n\n%.*s", STR_ARG(v->key), STR_ARG(*variant));
+  cache_key_choose(v, *variant);
   return true;
 }
 
