@@ -124,8 +124,7 @@ enum step_result cache_ask_storing(struct cache_visit *v, bool *is_out) {
 
 bool cache_found_is_fresh(const struct exchange *x) {
   const struct cache_visit *v = x->cache;
-  return v && v->has_lease && !v->facts.freshness.is_validated_always &&
-         freshness_left_ms(&v->facts.freshness, cache_kept_ms(v)) > 0;
+  return v && v->has_lease && freshness_holds(&v->facts.freshness, cache_kept_ms(v));
 }
 
 enum error cache_stale_cause(const struct exchange *x) { return x->cache ? x->cache->cause : x->error; }

@@ -71,10 +71,6 @@ static enum storable judge(struct cache_visit *v, const struct response *respons
   return storable(&asked, &v->asked, response, cc, freshness, &storable_rules);
 }
 
-static bool is_shared(const struct freshness *f) {
-  return !f->is_validated_always && freshness_left_ms(f, 0) > 0;
-}
-
 /* --- refused ---------------------------------------------------------------------------------------------- */
 
 /* Is it so for every request of that key, most likely? */
@@ -217,7 +213,7 @@ static bool run_fill(struct cache_visit *v, const struct response *response, con
   struct vary vary;
   struct str variant, row = {0};
   if (!choose_keys(v, &response->headers, &vary, &variant)) return false;
-  if (!is_shared(&facts->freshness)) be_alone(v);
+  if (!freshness_holds(&facts->freshness, 0)) be_alone(v);
   row = stored_write(response, facts);
   if (!row.ptr) return false;
   struct fill_head head = {v->object_key, row, variant, length};

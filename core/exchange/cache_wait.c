@@ -138,15 +138,9 @@ enum step_result cache_serve_fill(struct cache_visit *v, enum cache_result resul
   return STEP_JUMPED;
 }
 
-/* Of one that was asked about before it came: it may be used as long as it is fresh. */
-static bool is_usable(struct cache_visit *v) {
-  const struct freshness *f = &v->facts.freshness;
-  return !f->is_validated_always && freshness_left_ms(f, cache_kept_ms(v)) > 0;
-}
-
 static enum step_result read_fill(struct cache_visit *v) {
   if (!cache_take_fill(v)) return cache_look_again(v);
-  if (!is_usable(v)) return cache_pass(v);
+  if (!freshness_holds(&v->facts.freshness, cache_kept_ms(v))) return cache_pass(v);
   cache_count(visit_cache(v), hits, 1);
   return cache_serve_fill(v, CACHE_RESULT_HIT);
 }

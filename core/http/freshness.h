@@ -54,6 +54,10 @@ static inline uint64_t freshness_age_ms(const struct freshness *f, uint64_t kept
 static inline int64_t freshness_left_ms(const struct freshness *f, uint64_t kept_ms) {
   return (int64_t)f->lifetime_s * 1000 - (int64_t)freshness_age_ms(f, kept_ms);
 }
+/* May it be used without asking? */
+static inline bool freshness_holds(const struct freshness *f, uint64_t kept_ms) {
+  return !f->is_validated_always && freshness_left_ms(f, kept_ms) > 0;
+}
 /* For the Age field of an answer from the cache (section 5.1). */
 uint32_t freshness_age_field(const struct freshness *f, uint64_t kept_ms);
 
