@@ -9,30 +9,6 @@
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
 
-static enum framing framing(const struct stream *s) {
-  (void)s;
-  return FRAMING_CHUNKED;
-}
-
-static bool head(struct stream *s, const struct stream_head *given, struct str *text, struct sink *sink) {
-  (void)s, (void)given;
-  *text = (struct str){0};
-  *sink = (struct sink){0};
-  return true;
-}
-
-static void pause_none(struct stream *s, bool watches) { (void)s, (void)watches; }
-
-static uint64_t unsent(const struct stream *s) {
-  (void)s;
-  return 0;
-}
-
-static bool is_ready(const struct stream *s) {
-  (void)s;
-  return false;
-}
-
 static void end(struct stream *s) { s->exchange = NULL; }
 
 /* Nobody gives up whom nobody waits for. */
@@ -41,7 +17,13 @@ static void reset(struct stream *s, enum error error) {
   CHECK(!s->exchange);
 }
 
-static const struct stream_codec codec = {framing, head, pause_none, unsent, is_ready, end, reset};
+static const struct stream_codec codec = {.framing = stream_silent_framing,
+                                          .head = stream_silent_head,
+                                          .pause = stream_silent_pause,
+                                          .unsent = stream_silent_unsent,
+                                          .is_ready = stream_silent_is_ready,
+                                          .end = end,
+                                          .reset = reset};
 
 void stream_init_none(struct stream *s, struct service *service, struct downstream *downstream) {
   *s = (struct stream){.codec = &codec, .service = service, .downstream = downstream};

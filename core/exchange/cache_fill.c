@@ -20,63 +20,37 @@
 
 enum { MAINTAIN_FACTOR = 2 };
 
-static const struct stream_codec codec;
-static const struct sink_ops sink_ops;
-
 /* --- the stream ------------------------------------------------------------------------------------------- */
 
-static enum framing framing(const struct stream *s) {
-  (void)s;
-  return FRAMING_CHUNKED;
-}
-
-/* Nobody is told of a head: interim ones, and answers of the policy, are dropped. */
-static bool head(struct stream *s, const struct stream_head *given, struct str *text, struct sink *sink) {
-  (void)s, (void)given;
-  *text = (struct str){0};
-  *sink = (struct sink){0};
-  return true;
-}
-
-static void pause_stream(struct stream *s, bool watches) {
-  (void)watches;
-  timer_clear(&s->timer);
-}
-
-static uint64_t unsent(const struct stream *s) {
-  (void)s;
-  return 0;
-}
-
-static bool is_ready(const struct stream *s) {
-  (void)s;
-  return false;
-}
-
 /* Its service stays as long as there is something on it. */
-static void let_go(struct stream *s) {
+static void end(struct stream *s) {
   struct service *service = s->service;
   s->exchange = NULL;
   timer_stop(&s->timer);
   if (--service->connections == 0 && service->closing && service->on_unused) service->on_unused(service);
 }
 
-static void end(struct stream *s) { let_go(s); }
-
 static void reset(struct stream *s, enum error error) {
   struct exchange *x = s->exchange;
-  let_go(s);
+  end(s);
   exchange_client_gone(x, error);
 }
 
-static const struct stream_codec codec = {framing, head, pause_stream, unsent, is_ready, end, reset};
+/* Nobody is told of a head: interim ones, and answers of the policy, are dropped. */
+static const struct stream_codec codec = {.framing = stream_silent_framing,
+                                          .head = stream_silent_head,
+                                          .pause = stream_silent_pause,
+                                          .unsent = stream_silent_unsent,
+                                          .is_ready = stream_silent_is_ready,
+                                          .end = end,
+                                          .reset = reset};
 
 static void on_due(struct timer *timer) {
   exchange_stream_due(CONTAINER_OF(timer, struct stream, timer)->exchange);
 }
 
 static void set_stream(struct exchange *x, struct service *service) {
-  struct stream *s = arena_zalloc(&x->arena, sizeof *s);
+  struct stream *s = arena_alloc(&x->arena, sizeof *s);
   *s = (struct stream){.codec = &codec, .exchange = x, .service = service};
   timer_init(&s->timer, x->proxy->loop, on_due);
   service->connections++;

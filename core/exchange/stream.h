@@ -77,6 +77,14 @@ static inline void stream_reset(struct stream *s, enum error error) { s->codec->
 struct str stream_client(const struct stream *s);
 struct str stream_client_line(const struct stream *s);
 
+/* stream_silent.c: for codecs of streams without a client, which are told of nothing: none.c, and that of the cache. */
+enum framing stream_silent_framing(const struct stream *s);
+bool stream_silent_head(struct stream *s, const struct stream_head *given, struct str *text,
+                        struct sink *sink);
+void stream_silent_pause(struct stream *s, bool watches);
+uint64_t stream_silent_unsent(const struct stream *s);
+bool stream_silent_is_ready(const struct stream *s);
+
 /* none.c: a stream without a client, for an exchange that is only thought of. Nothing can be read from it, and what is
  * written is dropped. Its memory is the caller's; `downstream` may be NULL, and is for facts. */
 void stream_init_none(struct stream *s, struct service *service, struct downstream *downstream);
