@@ -10,13 +10,6 @@
 #include "http/conditions.h"
 #include "http/ranges.h"
 
-static void one_piece(struct cache_visit *v, uint64_t first, uint64_t bytes) {
-  struct cache_body *b = &v->body;
-  b->pieces = arena_zalloc(&v->exchange->arena, sizeof *b->pieces);
-  b->pieces[0] = (struct cache_piece){.first = first, .bytes = bytes};
-  b->count = 1;
-}
-
 static void set_body(struct cache_visit *v, uint64_t bytes) {
   struct exchange *x = v->exchange;
   bool is_known = bytes != STORE_LENGTH_UNKNOWN;
@@ -52,7 +45,7 @@ static void one_range(struct cache_visit *v, const struct range *range, uint64_t
   struct exchange *x = v->exchange;
   set_status(x, 206);
   headers_add(&x->response.headers, STR("Content-Range"), range_field(range, length, &x->arena));
-  one_piece(v, range->first, range_length(range));
+  cache_body_begin(v, range->first, range_length(range));
   set_body(v, range_length(range));
 }
 
@@ -84,7 +77,7 @@ static void outside(struct cache_visit *v, uint64_t length) {
   not_modified(v); /* what describes the content goes, too */
   set_status(x, 416);
   headers_add(&x->response.headers, STR("Content-Range"), range_field_outside(length, &x->arena));
-  one_piece(v, 0, 0);
+  cache_body_begin(v, 0, 0);
   set_body(v, 0);
 }
 
@@ -128,7 +121,7 @@ void cache_answer(struct cache_visit *v, uint64_t length) {
   validators_of(&validators, &x->response.headers, v->facts.wall_ms / 1000);
   add_age(v);
   cache_say_status(v, &x->response.headers);
-  one_piece(v, 0, length);
+  cache_body_begin(v, 0, length);
   set_body(v, length);
   if (condition_for_cache(&x->request, x->response.status, &validators, now) == CONDITION_NOT_MODIFIED)
     not_modified(v);

@@ -92,8 +92,11 @@ static void want_body(struct source *source, bool on) {
 
 static const struct source_ops source_ops = {read_body, use_body, want_body};
 
-struct source cache_body_source(struct cache_visit *v) {
-  return (struct source){.ops = &source_ops, .of = v, .in = &v->body.in};
+void cache_body_begin(struct cache_visit *v, uint64_t first, uint64_t bytes) {
+  struct cache_body *b = &v->body;
+  b->pieces = arena_zalloc(&v->exchange->arena, sizeof *b->pieces);
+  b->pieces[0] = (struct cache_piece){.first = first, .bytes = bytes};
+  b->count = 1;
 }
 
 void cache_body_news(struct cache_visit *v) {
@@ -109,8 +112,10 @@ void cache_body_news(struct cache_visit *v) {
 }
 
 bool cache_has_response(const struct exchange *x) { return x->cache->state == VISIT_READS; }
+
 struct source cache_source(struct exchange *x) {
-  return cache_body_source(x->cache);
+  struct cache_visit *v = x->cache;
+  return (struct source){.ops = &source_ops, .of = v, .in = &v->body.in};
 }
 
 void cache_body_end(struct cache_visit *v) { buf_release(&v->body.copy); }

@@ -90,6 +90,8 @@ static void want_room(struct sink *sink, bool on) { (void)sink, (void)on; /* the
 
 static const struct sink_ops sink_ops = {write_fill, want_room};
 
+/* --- memory that two share -------------------------------------------------------------------------------- */
+
 /* Two exchanges, of which one has taken over what the other one had; each has one of these. */
 struct handover {
   struct handover *other; /* borrowed; NULL: it has ended */
@@ -97,7 +99,29 @@ struct handover {
   struct arena arena; /* owned: of the other one, which has ended */
 };
 
-static void share_memory(struct exchange *f, struct exchange *x);
+static void share_memory(struct exchange *f, struct exchange *x) {
+  struct handover *of_f = arena_zalloc(&f->arena, sizeof *of_f);
+  struct handover *of_x = arena_zalloc(&x->arena, sizeof *of_x);
+  *of_f = (struct handover){.other = of_x, .is_heir = true};
+  of_x->other = of_f;
+  f->cache->handover = of_f;
+  x->cache->handover = of_x;
+}
+
+/* What lies in the memory of the one that asked is the filler's as well, until both have ended. */
+bool handover_end(struct exchange *x) {
+  struct handover *h = x->cache->handover;
+  if (!h) return false;
+  if (h->other) h->other->other = NULL;
+  if (h->other && !h->is_heir) {
+    h->other->arena = x->arena;
+    return true;
+  }
+  struct arena own = x->arena, left = h->arena; /* the one holds the exchange, the other h's */
+  arena_free(&own);
+  arena_free(&left);
+  return true;
+}
 
 /* --- one that fills --------------------------------------------------------------------------------------- */
 
@@ -194,41 +218,13 @@ void cache_copy_body(struct exchange *x, struct fill *fill, struct str key) {
   cache_sit_as_filler(v, fill);
   v->has_lease = store_find(cache_store(visit_cache(v)), key, &v->lease);
   uint64_t length = v->has_lease && v->lease.length == fill->length ? fill->length : 0;
-  v->body.pieces = arena_zalloc(&f->arena, sizeof *v->body.pieces);
-  v->body.pieces[0].bytes = length;
-  v->body.count = 1;
+  cache_body_begin(v, 0, length);
   f->response.status = 200;
   f->now.up.decoder.ended = true;
-  f->down.from = cache_body_source(v);
+  f->down.from = cache_source(f);
   begin_relay(f, (struct body){FRAMING_LENGTH, length});
   filter_none(&f->down);
   transfer_down(f);
-}
-
-/* --- memory that two share -------------------------------------------------------------------------------- */
-
-static void share_memory(struct exchange *f, struct exchange *x) {
-  struct handover *of_f = arena_zalloc(&f->arena, sizeof *of_f);
-  struct handover *of_x = arena_zalloc(&x->arena, sizeof *of_x);
-  *of_f = (struct handover){.other = of_x, .is_heir = true};
-  of_x->other = of_f;
-  f->cache->handover = of_f;
-  x->cache->handover = of_x;
-}
-
-/* What lies in the memory of the one that asked is the filler's as well, until both have ended. */
-bool handover_end(struct exchange *x) {
-  struct handover *h = x->cache->handover;
-  if (!h) return false;
-  if (h->other) h->other->other = NULL;
-  if (h->other && !h->is_heir) {
-    h->other->arena = x->arena;
-    return true;
-  }
-  struct arena own = x->arena, left = h->arena; /* the one holds the exchange, the other h's */
-  arena_free(&own);
-  arena_free(&left);
-  return true;
 }
 
 enum background_kind cache_background(const struct exchange *x) { return x->cache->background; }

@@ -175,7 +175,8 @@ void cache_answer(struct cache_visit *v, uint64_t length);
 void cache_say_status(struct cache_visit *v, struct headers *h);
 
 /* --- cache_body.c --- */
-struct source cache_body_source(struct cache_visit *v);
+/* The body is this run of what is stored. */
+void cache_body_begin(struct cache_visit *v, uint64_t first, uint64_t bytes);
 void cache_body_end(struct cache_visit *v);
 /* There may be more of a fill than there was. */
 void cache_body_news(struct cache_visit *v);
