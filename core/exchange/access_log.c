@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // access_log: formats into memory on the stack. Everything from a client or a peer is escaped and shortened,
 // so no line can be forged, and none is longer than LINE_BYTES.
-#include "exchange/cache.h"
 #include "exchange/access_log.h"
 
 #include <ctype.h>
@@ -10,6 +9,7 @@
 #include "base/check.h"
 #include "base/date.h"
 #include "base/escape.h"
+#include "exchange/cache.h"
 #include "exchange/codings.h"
 #include "exchange/exchange.h"
 #include "exchange/grpc.h"

@@ -25,12 +25,12 @@ static void report_unsafe(struct exchange *x, const char *what) {
             STR_ARG(exchange_client_address(x)), error_info(ERROR_UNSAFE_HEAD)->text, what ? what : "head");
 }
 
-/* That a peer closes a connection which waited in the pool is nothing to warn of. What is our own or the
- * policy's was said by the code that found it, which knows more. */
 static struct str peer_of(const struct exchange *x) {
   return x->now.peer ? x->now.peer->options.address : STR("(the cache)");
 }
 
+/* That a peer closes a connection which waited in the pool is nothing to warn of. What is our own or the
+ * policy's was said by the code that found it, which knows more. */
 static void report(struct exchange *x, enum error error, const char *why) {
   const struct error_info *info = error_info(error);
   const char *gap = why ? ": " : "";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // h2_parts: what h2_session.c (the connection), h2_inspect.c (frames, before nghttp2 sees them), h2_receive.c (what
-// nghttp2 makes of them) and h2_stream.c (what goes out) share. For these four only: with
-// h2_memory, they are all that use nghttp2.
+// nghttp2 makes of them) and h2_stream.c (what goes out) share. For these four only: with h2_memory, they are all that
+// use nghttp2.
 #ifndef PERILUNE_HTTP_H2_PARTS_H
 #define PERILUNE_HTTP_H2_PARTS_H
 

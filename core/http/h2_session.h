@@ -51,8 +51,7 @@ struct h2_config {
   uint32_t window_most;   /* to which that grows for a stream whose bytes are used as fast as they come */
   size_t *spare; /* borrowed: bytes by which the windows of all sessions that have it may grow; NULL: any */
   uint32_t connection_window; /* the same of all streams together; 0: held_bytes */
-  uint32_t
-      connection_most; /* to which that grows where bodies are used as fast as they come; 0: not at all */
+  uint32_t connection_most;   /* to which that grows where bodies are used; 0: not at all */
   /* Of all streams, received and not used yet, of which the connection's window takes no notice. */
   size_t held_bytes;
   size_t heads_bytes;        /* of the heads and trailers of all streams that are not released; 0: any */

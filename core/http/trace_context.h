@@ -27,8 +27,8 @@ bool trace_state_is_valid(const struct headers *headers);
 /* 16 digits. */
 static inline void trace_write_hex(uint64_t number, char *to) {
   for (int half = 0; half < 2; half++) {
-    uint64_t x =
-        half ? number & 0xffffffffu : number >> 32; /* its digits are moved apart, one into each byte */
+    uint64_t x = half ? number & 0xffffffffu : number >> 32;
+    /* Its digits are moved apart, one into each byte. */
     x = (x << 16 | x) & UINT64_C(0x0000ffff0000ffff);
     x = (x << 8 | x) & UINT64_C(0x00ff00ff00ff00ff);
     x = (x << 4 | x) & UINT64_C(0x0f0f0f0f0f0f0f0f);

@@ -38,8 +38,7 @@ static void tell_unsaid(const struct http2_call *c, struct str upgrade) {
   if (upgrade.len > TOLD_MOST) upgrade.len = TOLD_MOST;
   log_about(LOG_INFO, c->peer->options.address,
             "peer %.*s: the Upgrade to \"%.*s\" is not passed on: HTTP/2 has none behind a body, or of "
-            "another method "
-            "than GET",
+            "another method than GET",
             STR_ARG(c->peer->options.address), STR_ARG(upgrade));
 }
 
