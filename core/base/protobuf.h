@@ -41,6 +41,17 @@ static inline void protobuf_raw(struct protobuf *p, const void *bytes, size_t le
   if (length) memcpy(p->at, bytes, length);
   p->at += length;
 }
+/* What goes before so many bytes of a field. */
+static inline void protobuf_head(struct protobuf *p, unsigned field, size_t length) {
+  protobuf_tag(p, field, PROTOBUF_BYTES);
+  protobuf_number(p, length);
+}
+/* A field with its head; and how long it is. */
+static inline void protobuf_field(struct protobuf *p, unsigned field, struct str bytes) {
+  protobuf_head(p, field, bytes.len);
+  protobuf_raw(p, bytes.ptr, bytes.len);
+}
+static inline size_t protobuf_field_size(size_t length) { return 1 + protobuf_size(length) + length; }
 
 enum { PROTOBUF_HEAD = 12 }; /* a tag of two bytes, and a number */
 
@@ -63,9 +74,7 @@ static inline void protobuf_put_fixed32(struct protobuf *p, unsigned field, uint
 }
 static inline void protobuf_put_bytes(struct protobuf *p, unsigned field, struct str bytes) {
   if (!protobuf_fits(p, PROTOBUF_HEAD + bytes.len)) return;
-  protobuf_tag(p, field, PROTOBUF_BYTES);
-  protobuf_number(p, bytes.len);
-  protobuf_raw(p, bytes.ptr, bytes.len);
+  protobuf_field(p, field, bytes);
 }
 
 #endif

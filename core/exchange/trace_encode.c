@@ -25,24 +25,13 @@ enum { TEXT_MOST = 256, STATE_MOST = 512, ID_BYTES = 8, LENGTH_BYTES = 2, PORT_M
 
 /* --- attributes ------------------------------------------------------------------------------------------- */
 
-/* Bytes of a field with so many: its tag, their number, and they. */
-static size_t field_bytes(size_t length) { return 1 + protobuf_size(length) + length; }
-
-static void put_field(struct protobuf *p, unsigned field, struct str bytes) {
-  protobuf_tag(p, field, PROTOBUF_BYTES);
-  protobuf_number(p, bytes.len);
-  protobuf_raw(p, bytes.ptr, bytes.len);
-}
-
 /* `any` is an AnyValue, but for the text behind it. */
 static void put_attribute(struct protobuf *p, struct str key, struct str any, struct str text) {
-  size_t value = any.len + text.len, pair = field_bytes(key.len) + field_bytes(value);
-  if (!protobuf_fits(p, field_bytes(pair))) return;
-  protobuf_tag(p, ATTRIBUTES, PROTOBUF_BYTES);
-  protobuf_number(p, pair);
-  put_field(p, KEY, key);
-  protobuf_tag(p, VALUE, PROTOBUF_BYTES);
-  protobuf_number(p, value);
+  size_t value = any.len + text.len, pair = protobuf_field_size(key.len) + protobuf_field_size(value);
+  if (!protobuf_fits(p, protobuf_field_size(pair))) return;
+  protobuf_head(p, ATTRIBUTES, pair);
+  protobuf_field(p, KEY, key);
+  protobuf_head(p, VALUE, value);
   protobuf_raw(p, any.ptr, any.len);
   protobuf_raw(p, text.ptr, text.len);
 }
@@ -81,8 +70,7 @@ static void put_text(struct out *o, struct str key, struct str text) {
   struct protobuf head = {any, any + sizeof any, 0};
   if (!text.len || is_replaced(o, key)) return;
   text = cleaned(text, room);
-  protobuf_tag(&head, ANY_STRING, PROTOBUF_BYTES);
-  protobuf_number(&head, text.len);
+  protobuf_head(&head, ANY_STRING, text.len);
   put_attribute(&o->p, key, (struct str){any, (size_t)(head.at - any)}, text);
 }
 
@@ -278,8 +266,7 @@ static void put_ids(struct protobuf *p, const struct exchange *x, const struct s
   if (span->parent) put_id(p, PARENT, &span->parent, 1);
   uint32_t flags = TRACE_SAMPLED | FLAG_HAS_REMOTE | (span->number || !span->parent ? 0 : FLAG_REMOTE);
   protobuf_put_number(p, KIND, span->kind);
-  protobuf_number(p, FLAGS << 3 | PROTOBUF_FIXED32);
-  protobuf_raw(p, &(uint32_t){htole32(flags)}, sizeof flags);
+  protobuf_put_fixed32(p, FLAGS, flags);
   const struct field *state = headers_find_id(&x->request.headers, FIELD_TRACESTATE);
   bool is_told = state && !t->drops_state && state->value.len <= STATE_MOST;
   if (is_told && headers_count_id(&x->request.headers, FIELD_TRACESTATE) == 1)

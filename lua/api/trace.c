@@ -42,9 +42,7 @@ struct str trace_any_at(lua_State *L, int index, char room[SPAN_ANY_BYTES]) {
   case LUA_TNUMBER: put_number(&p, lua_tonumber(L, index)); break;
   default: {
     size_t length = escape_utf8(text, sizeof text, text_at(L, index));
-    protobuf_tag(&p, ANY_STRING, PROTOBUF_BYTES);
-    protobuf_number(&p, length);
-    protobuf_raw(&p, text, length);
+    protobuf_field(&p, ANY_STRING, (struct str){text, length});
   }
   }
   return (struct str){room, (size_t)(p.at - room)};

@@ -119,13 +119,6 @@ static int state(lua_State *L) {
   return 3;
 }
 
-static size_t field_bytes(size_t length) { return 1 + protobuf_size(length) + length; }
-
-static void put_head(struct protobuf *p, unsigned field, size_t length) {
-  protobuf_tag(p, field, PROTOBUF_BYTES);
-  protobuf_number(p, length);
-}
-
 /* What goes before so many bytes of spans: the lengths of all that contains them. */
 static void put_heads(struct protobuf *p, struct str resource, size_t spans) {
   char room[HEAD_BYTES];
@@ -133,10 +126,10 @@ static void put_heads(struct protobuf *p, struct str resource, size_t spans) {
   protobuf_put_bytes(&scope, SCOPE_NAME, STR("perilune"));
   protobuf_put_bytes(&scope, SCOPE_VERSION, STR(PERILUNE_VERSION));
   struct str scope_text = {room, (size_t)(scope.at - room)};
-  size_t scope_spans = field_bytes(scope_text.len) + spans;
-  put_head(p, RESOURCE_SPANS, field_bytes(resource.len) + field_bytes(scope_spans));
+  size_t scope_spans = protobuf_field_size(scope_text.len) + spans;
+  protobuf_head(p, RESOURCE_SPANS, protobuf_field_size(resource.len) + protobuf_field_size(scope_spans));
   protobuf_put_bytes(p, RESOURCE, resource);
-  put_head(p, SCOPE_SPANS, scope_spans);
+  protobuf_head(p, SCOPE_SPANS, scope_spans);
   protobuf_put_bytes(p, SCOPE, scope_text);
 }
 
