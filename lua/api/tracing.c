@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/memory.h"
 #include "base/protobuf.h"
 #include "base/version.h"
 #include "lua/api/shared.h"
@@ -19,7 +18,7 @@
 #include "lua/vm/vm.h"
 #include "shared/span_queue.h"
 
-enum { RESOURCE_BYTES = 8192, HEAD_BYTES = 64 };
+enum { RESOURCE_BYTES = 8192, SCOPE_BYTES = 64, HEADS_BYTES = RESOURCE_BYTES + 2 * SCOPE_BYTES };
 /* Fields of ExportTraceServiceRequest, ResourceSpans, ScopeSpans, InstrumentationScope, Resource and KeyValue. */
 enum { RESOURCE_SPANS = 1, RESOURCE = 1, SCOPE_SPANS = 2, SCOPE = 1, SCOPE_NAME = 1, SCOPE_VERSION = 2 };
 enum { RESOURCE_ATTRIBUTES = 1, PAIR_KEY = 1, PAIR_VALUE = 2 };
@@ -121,7 +120,7 @@ static int state(lua_State *L) {
 
 /* What goes before so many bytes of spans: the lengths of all that contains them. */
 static void put_heads(struct protobuf *p, struct str resource, size_t spans) {
-  char room[HEAD_BYTES];
+  char room[SCOPE_BYTES];
   struct protobuf scope = {room, room + sizeof room, 0};
   protobuf_put_bytes(&scope, SCOPE_NAME, STR("perilune"));
   protobuf_put_bytes(&scope, SCOPE_VERSION, STR(PERILUNE_VERSION));
@@ -138,17 +137,16 @@ static void put_heads(struct protobuf *p, struct str resource, size_t spans) {
 static int batch(lua_State *L) {
   unsigned spans;
   struct tracing_handle *handle = check(L);
-  size_t most = (size_t)luaL_checknumber(L, 2), heads = RESOURCE_BYTES + 2 * HEAD_BYTES;
-  char *room = lua_newuserdata(L, heads + most);
-  size_t bytes = span_queue_take(handle->shared.object, handle->reader, room + heads, most, &spans);
+  char heads[HEADS_BYTES];
+  size_t most = (size_t)luaL_checknumber(L, 2);
+  char *room = lua_newuserdata(L, sizeof heads + most), *start = room + sizeof heads;
+  size_t bytes = span_queue_take(handle->shared.object, handle->reader, start, most, &spans);
   if (!spans) return push_nil(L);
-  char *head = memory_alloc(heads);
-  struct protobuf p = {head, head + heads, 0};
+  struct protobuf p = {heads, heads + sizeof heads, 0};
   put_heads(&p, handle->resource, bytes);
-  size_t length = (size_t)(p.at - head);
-  memcpy(room + heads - length, head, length);
-  free(head);
-  push_text(L, (struct str){room + heads - length, length + bytes});
+  size_t length = (size_t)(p.at - heads);
+  memcpy(start - length, heads, length);
+  push_text(L, (struct str){start - length, length + bytes});
   lua_pushinteger(L, (lua_Integer)spans);
   return 2;
 }
