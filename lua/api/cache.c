@@ -7,6 +7,7 @@
 #include "exchange/cache.h"
 #include "lua/api/shared.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/virtual_time.h"
@@ -18,20 +19,20 @@ struct cache_handle {
   struct cache_rules rules;
 };
 
+/* The option of the table at `index`. -0 +0 */
+static bool flag_of(lua_State *L, int index, const char *name) {
+  lua_getfield(L, index, name);
+  bool value = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
 /* --- options, in the table at 2 --- */
 
 /* -0 +0 */
 static lua_Number number_of(lua_State *L, const char *name) {
   lua_getfield(L, 2, name);
   lua_Number value = lua_tonumber(L, -1);
-  lua_pop(L, 1);
-  return value;
-}
-
-/* -0 +0 */
-static bool flag_of(lua_State *L, const char *name) {
-  lua_getfield(L, 2, name);
-  bool value = lua_toboolean(L, -1);
   lua_pop(L, 1);
   return value;
 }
@@ -46,8 +47,8 @@ static void read_rules(lua_State *L, struct cache_rules *rules) {
   rules->max_variants = (unsigned)number_of(L, "max_variants");
   rules->has_default = ttl >= 0;
   rules->default_s = ttl >= 0 ? (unsigned)ttl : 0;
-  rules->says_status = flag_of(L, "status_header");
-  rules->grace_beside_s_maxage = flag_of(L, "stale_beside_s_maxage");
+  rules->says_status = flag_of(L, 2, "status_header");
+  rules->grace_beside_s_maxage = flag_of(L, 2, "stale_beside_s_maxage");
 }
 
 /* A check opens nothing, and a test leaves nothing behind. The text stays on the stack. -0 +1 */
@@ -104,21 +105,13 @@ static bool is_foreign(lua_State *L) {
   return vm_of(L)->loading && shared_is_foreign(L, handle_check(L, 1, HANDLE_CACHE));
 }
 
-/* The option `soft` of the table at `index`, if there is one. -0 +0 */
-static bool is_soft(lua_State *L, int index) {
-  if (!lua_istable(L, index)) return false;
-  lua_getfield(L, index, "soft");
-  bool value = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return value;
-}
-
 /* While another generation may come into force it is put off. Returns whether there was something. -0 +0 */
 static bool forget(lua_State *L, struct cache_order *order, lua_CFunction function, const char *call) {
   struct arena arena;
   bool was_there = false, is_later = is_foreign(L);
+  int options = order->kind == PURGE_ALL ? 2 : 3;
   order->cache = check(L)->cache;
-  order->is_soft = is_soft(L, order->kind == PURGE_ALL ? 2 : 3);
+  order->is_soft = lua_istable(L, options) && flag_of(L, options, "soft");
   arena_init(&arena);
   const char *fault = is_later ? NULL : cache_forget(order, &arena, &was_there);
   arena_free(&arena);
@@ -159,13 +152,10 @@ static int purge_all(lua_State *L) {
 static int stats(lua_State *L) {
   struct cache *cache = check(L)->cache;
   lua_newtable(L);
-#define X(name)                                                                                              \
-  lua_pushnumber(L, (lua_Number)atomic_load(&cache_figures(cache)->name));                                   \
-  lua_setfield(L, -2, #name);
+#define X(name) set_number(L, #name, (lua_Number)atomic_load(&cache_figures(cache)->name));
   CACHE_FIGURES(X)
 #undef X
-  lua_pushnumber(L, (lua_Number)cache_fills(cache));
-  lua_setfield(L, -2, "fills");
+  set_number(L, "fills", (lua_Number)cache_fills(cache));
   return 1;
 }
 
