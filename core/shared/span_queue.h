@@ -53,17 +53,12 @@ void span_queue_settle(struct span_queue *q, unsigned reader, bool is_kept);
 
 /* --- figures --- */
 
-#define SPAN_FIGURES(X)                                                                                      \
-  X(exported) /* spans that the collector has taken */                                                       \
-  X(refused)  /* that it refused, or that were given up after several tries */                               \
-  X(batches)  /* sent and taken */                                                                           \
-  X(failures) /* sendings that failed */
-
 struct span_figures {
-#define X(name) uint64_t name;
-  SPAN_FIGURES(X)
-#undef X
-  uint64_t recorded, dropped; /* put in; for want of room not put in */
+  uint64_t recorded, dropped; /* spans: put in; for want of room not put in */
+  uint64_t exported;          /* spans that the collector has taken */
+  uint64_t refused;           /* spans that it refused, or that were given up after several tries */
+  uint64_t batches;           /* sent and taken */
+  uint64_t failures;          /* sendings that failed */
   bool is_down;               /* the last sending failed */
   char why[SPAN_WHY_BYTES];   /* of the last failure; "": there was none */
 };
