@@ -87,14 +87,16 @@ static const struct option options[] = {
     {"access_log_format", OPTION_WORD, offsetof(struct policy_listener, access_log_format),
      access_format_words},
 };
+static const char of_peers[] = "it is an option of peers: what upstream_peer returns";
+static const char of_process[] = "it is a setting of the process: perilune.configure";
 static const struct option_hint hints[] = {
     {"http2", "clients choose HTTP/2 by TLS; without TLS, write h2c = true; http2 is an option of peers"},
     {"h2", "clients choose HTTP/2 by TLS; without TLS, write h2c = true"},
-    {"ping_interval", "it is an option of peers: what upstream_peer returns"},
-    {"ping_timeout", "it is an option of peers: what upstream_peer returns"},
-    {"connect_timeout", "it is an option of peers: what upstream_peer returns"},
-    {"first_byte_timeout", "it is an option of peers: what upstream_peer returns"},
-    {"read_timeout", "it is an option of peers: what upstream_peer returns"},
+    {"ping_interval", of_peers},
+    {"ping_timeout", of_peers},
+    {"connect_timeout", of_peers},
+    {"first_byte_timeout", of_peers},
+    {"read_timeout", of_peers},
     {"gzip", "write compress = true, or compress = { gzip = 6 }"},
     {"br", "write compress = true, or compress = { br = 4 }"},
     {"brotli", "write compress = true, or compress = { br = 4 }"},
@@ -102,8 +104,8 @@ static const struct option_hint hints[] = {
     {"decompress", "for body hooks, write policy.decode = true"},
     {"tls", "give certificate and key"},
     {"ssl", "give certificate and key"},
-    {"workers", "it is a setting of the process: perilune.configure"},
-    {"admin", "it is a setting of the process: perilune.configure"},
+    {"workers", of_process},
+    {"admin", of_process},
     {NULL, NULL}};
 static const struct option_set option_set = OPTION_SET_HINTS(options, hints);
 
