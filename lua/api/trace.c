@@ -88,6 +88,17 @@ static int sample(lua_State *L) {
 
 /* --- spans. The number of one is at 2 --- */
 
+static struct str cut(struct str text) {
+  return (struct str){text.ptr, text.len < SPAN_VALUE_BYTES ? text.len : SPAN_VALUE_BYTES};
+}
+
+/* Cut, and in the arena of the exchange. -0 +0 */
+static struct str keep(lua_State *L, struct exchange *x, struct str text) {
+  text = cut(text);
+  script_lend(L, x->script, text.len);
+  return arena_dup(&x->arena, text);
+}
+
 static struct span *span_at(lua_State *L, const struct exchange *x) {
   return trace_span(x, (unsigned)luaL_checkinteger(L, 2));
 }
@@ -95,22 +106,15 @@ static struct span *span_at(lua_State *L, const struct exchange *x) {
 /* core.trace_open(session, parent, name): its number, 0 where nothing is recorded -3 +1 */
 static int open_span(lua_State *L) {
   struct exchange *x = session_check(L, 1);
-  struct str name = text_at(L, 3);
+  struct str name = cut(text_at(L, 3));
   const struct span *parent = span_at(L, x), *span = NULL;
   if (!name.len) return handle_raise(L, "the name of a span must not be empty");
-  if (name.len > SPAN_VALUE_BYTES) name.len = SPAN_VALUE_BYTES;
   if (parent) {
     script_lend(L, x->script, sizeof *span + name.len);
     span = trace_open(x, parent, SPAN_INTERNAL, name);
   }
   lua_pushinteger(L, span ? (lua_Integer)span->number : 0);
   return 1;
-}
-
-static void set_error(lua_State *L, struct exchange *x, struct span *span, struct str text) {
-  if (text.len > SPAN_VALUE_BYTES) text.len = SPAN_VALUE_BYTES;
-  script_lend(L, x->script, text.len);
-  span->error = arena_dup(&x->arena, text);
 }
 
 /* core.trace_close(session, number) -2 +0 */
@@ -126,7 +130,7 @@ static int fail_span(lua_State *L) {
   struct exchange *x = session_check(L, 1);
   struct span *span = span_at(L, x);
   struct str why = text_at(L, 3);
-  if (span) set_error(L, x, span, why);
+  if (span) span->error = keep(L, x, why);
   return 0;
 }
 
@@ -148,10 +152,7 @@ static int set_name(lua_State *L) {
   struct exchange *x = session_check(L, 1);
   struct span *span = span_at(L, x);
   struct str name = text_at(L, 3);
-  if (!span) return 0;
-  if (name.len > SPAN_VALUE_BYTES) name.len = SPAN_VALUE_BYTES;
-  script_lend(L, x->script, name.len);
-  span->name = arena_dup(&x->arena, name);
+  if (span) span->name = keep(L, x, name);
   return 0;
 }
 
@@ -220,7 +221,7 @@ static int end_call(lua_State *L) {
   struct span *span = x ? trace_span(x, (unsigned)luaL_checkinteger(L, 1)) : NULL;
   if (!span || !span->number) return 0;
   if (lua_isnumber(L, 2)) span->status = (unsigned)lua_tointeger(L, 2);
-  if (lua_isstring(L, 3)) set_error(L, x, span, text_at(L, 3));
+  if (lua_isstring(L, 3)) span->error = keep(L, x, text_at(L, 3));
   span_close(span);
   return 0;
 }
