@@ -28,15 +28,6 @@ static bool fits(const void *object, const void *config) {
 }
 static const struct registry_kind kind = {"limiter", make, release, fits};
 
-/* A field of the table at 1, from `least` to 2^31. -0 +0 */
-static unsigned check_field(lua_State *L, const char *name, lua_Number scale) {
-  lua_getfield(L, 1, name);
-  lua_Number number = luaL_checknumber(L, -1) * scale;
-  if (!(number >= 1 && number <= 2147483648.0)) handle_raise(L, "limiter: '%s' is out of range", name);
-  lua_pop(L, 1);
-  return (unsigned)(number + 0.5);
-}
-
 /* core.limiter({ kind = "window" | "bucket", max =, interval =, burst =, keys = }, name) -2 +1 */
 static int new_limiter(lua_State *L) {
   static const char *const kinds[] = {"window", "bucket", NULL};
@@ -45,10 +36,10 @@ static int new_limiter(lua_State *L) {
   lua_getfield(L, 1, "kind");
   struct limiter_config config = {.clock = vm_of(L)->host.clock};
   config.rules.kind = (enum limiter_kind)luaL_checkoption(L, 3, NULL, kinds);
-  config.rules.max = check_field(L, "max", 1);
-  config.rules.burst = check_field(L, "burst", 1);
-  config.rules.interval_ms = check_field(L, "interval", 1000);
-  config.rules.keys = check_field(L, "keys", 1);
+  config.rules.max = shared_check_field(L, "limiter", "max", 1);
+  config.rules.burst = shared_check_field(L, "limiter", "burst", 1);
+  config.rules.interval_ms = shared_check_field(L, "limiter", "interval", 1000);
+  config.rules.keys = shared_check_field(L, "limiter", "keys", 1);
   if (config.rules.keys > LIMITER_KEYS_MOST)
     return handle_raise(L, "rate_limit: keys must be from 1 to %d", LIMITER_KEYS_MOST);
   shared_check_room(L, "rate_limit", "keys", config.rules.keys, LIMITER_KEY_BYTES);

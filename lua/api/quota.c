@@ -36,25 +36,15 @@ static const struct registry_kind kind = {"quota", make, release, fits};
 
 /* --- arguments ------------------------------------------------------------------------------------------ */
 
-/* A field of the table at 1, from 1 to 2^31. -0 +0 */
-static unsigned check_field(lua_State *L, const char *name, lua_Number scale) {
-  lua_getfield(L, 1, name);
-  lua_Number number = luaL_checknumber(L, -1) * scale;
-  if (!(number >= 1 && number <= 2147483648.0))
-    handle_raise(L, "rate_limit.cluster: '%s' is out of range", name);
-  lua_pop(L, 1);
-  return (unsigned)(number + 0.5);
-}
-
 /* core.quota({ max =, burst =, interval =, keys = }, name) -2 +1 */
 static int new_quota(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 2);
   struct quota_config config = {.clock = vm_of(L)->host.clock};
-  config.rules.max = check_field(L, "max", 1);
-  config.rules.burst = check_field(L, "burst", 1);
-  config.rules.interval_ms = check_field(L, "interval", 1000);
-  config.rules.keys = check_field(L, "keys", 1);
+  config.rules.max = shared_check_field(L, "rate_limit.cluster", "max", 1);
+  config.rules.burst = shared_check_field(L, "rate_limit.cluster", "burst", 1);
+  config.rules.interval_ms = shared_check_field(L, "rate_limit.cluster", "interval", 1000);
+  config.rules.keys = shared_check_field(L, "rate_limit.cluster", "keys", 1);
   if (config.rules.keys > QUOTA_KEYS_MOST)
     return handle_raise(L, "rate_limit.cluster: keys must be from 1 to %d", QUOTA_KEYS_MOST);
   shared_check_room(L, "rate_limit.cluster", "keys", config.rules.keys, QUOTA_ENTRY_BYTES);

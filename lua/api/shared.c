@@ -52,6 +52,14 @@ void shared_check_room(lua_State *L, const char *call, const char *option, lua_N
         (lua_Number)(uint64_t)(shared_most_bytes() / mib));
 }
 
+unsigned shared_check_field(lua_State *L, const char *call, const char *name, lua_Number scale) {
+  lua_getfield(L, 1, name);
+  lua_Number number = luaL_checknumber(L, -1) * scale;
+  if (!(number >= 1 && number <= 2147483648.0)) handle_raise(L, "%s: '%s' is out of range", call, name);
+  lua_pop(L, 1);
+  return (unsigned)(number + 0.5);
+}
+
 void shared_take(lua_State *L, struct shared *shared, const struct registry_kind *kind, int name,
                  const void *config) {
   struct registry *registry = vm_of(L)->host.registry;

@@ -28,6 +28,8 @@ lua_Number shared_most_bytes(void);
  * cannot be had would end the process. `option` is the name of the count in `call`. -0 +0 */
 void shared_check_room(lua_State *L, const char *call, const char *option, lua_Number count,
                        unsigned bytes_each);
+/* A number of the table at 1, times `scale`: raises unless that is from 1 to 2^31. -0 +0 */
+unsigned shared_check_field(lua_State *L, const char *call, const char *name, lua_Number scale);
 /* The end of all of them: see handle_set_end. */
 void shared_end(void *shared);
 
