@@ -164,14 +164,18 @@ static double weight_of(const struct quota *q, const struct entry *entry, uint64
   return (entry->barred_ms > now_ms ? q->rules.burst : 0) + entry->hits + (used > 0 ? used : 0);
 }
 
+static void lose(struct quota *q, struct lock *lock, unsigned hits) {
+  lock->counts.lost += hits;
+  q->lost += hits;
+}
+
 /* The key's entry, or one that it takes over: with a whole share of a full bucket. */
 static struct entry *find_or_make(struct quota *q, const struct visit *v) {
   struct entry *entry = find(v), *least = v->set;
   if (entry) return entry;
   for (int i = 1; i < WAYS; i++)
     if (weight_of(q, &v->set[i], v->now_ms) < weight_of(q, least, v->now_ms)) least = &v->set[i];
-  v->lock->counts.lost += least->hits;
-  q->lost += least->hits;
+  lose(q, v->lock, least->hits);
   float share = (float)least_share(q);
   *least = (struct entry){.hash = v->hash,
                           .at_ms = v->now_ms,
@@ -348,8 +352,7 @@ void quota_restore(struct quota *q, struct str key, unsigned hits) {
     entry->hits += hits;
     list(q, entry);
   } else {
-    v.lock->counts.lost += hits;
-    q->lost += hits;
+    lose(q, v.lock, hits);
   }
   leave(&v);
 }
