@@ -38,6 +38,12 @@ static void describe(struct inherited *i, int fd, struct str *names) {
     addr_from_socket(&i->at, (struct sockaddr *)&name, length);
 }
 
+/* What the environment says is for this process. */
+static bool is_successor(void) {
+  const char *pid = getenv("LISTEN_PID");
+  return pid && atoi(pid) == (int)getpid();
+}
+
 /* One descriptor that the predecessor names in the environment; -1: none. */
 static int inherited_fd(const char *name) {
   const char *number = getenv(name);
@@ -79,42 +85,39 @@ static char *inherited_names(void) {
   return names;
 }
 
-static char *cache_names; /* owned; a line for each; NULL: none */
-static int first_cache;   /* the others have the numbers behind it */
+static struct {
+  char *names;    /* owned; a line for each; NULL: none */
+  int first, end; /* their descriptors, in that order */
+} caches;
 
 void inherited_caches_init(void) {
-  const char *names = getenv("PERILUNE_CACHES"), *pid = getenv("LISTEN_PID");
-  bool is_successor = pid && atoi(pid) == (int)getpid();
-  first_cache = inherited_fd("PERILUNE_CACHES_FD");
-  if (is_successor && names && first_cache >= 0) cache_names = str_to_cstring(str_of(names));
+  const char *names = getenv("PERILUNE_CACHES");
+  caches.first = caches.end = inherited_fd("PERILUNE_CACHES_FD");
+  if (is_successor() && names && caches.first >= 0) caches.names = str_to_cstring(str_of(names));
   unsetenv("PERILUNE_CACHES");
-  if (!cache_names) return;
-  int fd = first_cache;
-  for (const char *at = cache_names; *at; at++)
-    if (*at == '\n') fcntl(fd++, F_SETFD, FD_CLOEXEC);
+  for (const char *at = caches.names; at && *at; at++)
+    if (*at == '\n') fcntl(caches.end++, F_SETFD, FD_CLOEXEC);
 }
 
 int inherited_cache(struct str name) {
-  struct str rest = str_of(cache_names ? cache_names : ""), line;
-  int fd = first_cache;
-  for (; rest.len && str_split(&rest, '\n', &line); fd++)
+  struct str rest = str_of(caches.names ? caches.names : ""), line;
+  for (int fd = caches.first; fd < caches.end && str_split(&rest, '\n', &line); fd++)
     if (str_equal(line, name)) return fd;
   return -1;
 }
 
 static void drop_caches(void) {
-  int fd = first_cache;
-  for (const char *at = cache_names; at && *at; at++)
-    if (*at == '\n') close(fd++);
-  free(cache_names);
-  cache_names = NULL;
+  for (int fd = caches.first; fd < caches.end; fd++) close(fd);
+  free(caches.names);
+  caches.names = NULL;
+  caches.end = caches.first;
 }
 
 void inherited_init(struct ancestors *ancestors) {
-  const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"), *kin = getenv("PERILUNE_LINEAGE_FD");
-  bool is_successor = pid && atoi(pid) == (int)getpid();
-  ancestors_init(ancestors, is_successor && kin ? atoi(kin) : -1);
-  if (count && is_successor) {
+  const char *count = getenv("LISTEN_FDS"), *kin = getenv("PERILUNE_LINEAGE_FD");
+  bool is_ours = is_successor();
+  ancestors_init(ancestors, is_ours && kin ? atoi(kin) : -1);
+  if (count && is_ours) {
     char *names = inherited_names();
     struct str rest = str_of(names);
     inherited_count = (unsigned)atoi(count) < MOST_FDS ? (unsigned)atoi(count) : MOST_FDS;
