@@ -23,17 +23,16 @@ struct purging {
 
 static bool read_line(struct str line, struct purging *p) {
   static const char *const kinds[] = {"url", "prefix", "tag", "all"};
-  size_t end = str_find(line, '\t');
-  struct str words = {line.ptr, end}, rest = str_from(line, end < line.len ? end + 1 : end);
-  size_t name = str_find(rest, '\t'), gap = str_find(words, ' ');
-  p->kind = (struct str){words.ptr, gap};
-  p->cache = (struct str){rest.ptr, name};
-  p->order.what = str_from(rest, name < rest.len ? name + 1 : name);
-  p->order.is_soft = str_equal(str_from(words, gap), STR(" soft"));
+  struct str words, rest = line;
+  bool is_whole = str_split(&rest, '\t', &words) && str_split(&words, ' ', &p->kind) && words.ptr &&
+                  str_split(&rest, '\t', &p->cache);
+  if (!is_whole) return false;
+  p->order.what = rest.ptr ? rest : STR("");
+  p->order.is_soft = str_equal(words, STR("soft"));
   for (unsigned kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
     if (!str_equal(p->kind, str_of(kinds[kind]))) continue;
     p->order.kind = (enum purge_kind)kind;
-    return gap < words.len && end < line.len;
+    return true;
   }
   return false;
 }
