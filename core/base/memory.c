@@ -109,7 +109,8 @@ void block_free(void *block, size_t size) {
 }
 
 /* Of each size that malloc has. It knows the size of a piece, so nobody else has to. */
-enum { PIECE_SMALLEST = 24, PIECE_STEP = 16, PIECE_CLASSES = 40, PIECE_BYTES_SPARE = 128 << 10 };
+enum { PIECE_SMALLEST = 24, PIECE_STEP = 16, PIECE_CLASSES = 40, PIECES_SPARE = 128 << 10 };
+#define PIECE_BYTES(class) (PIECE_SMALLEST + (class) * PIECE_STEP)
 
 static _Thread_local struct {
   struct piece {
@@ -126,9 +127,9 @@ void *piece_alloc(size_t bytes) {
   size_t class = piece_class(bytes, PIECE_STEP - 1);
   if (class >= PIECE_CLASSES) return memory_alloc(bytes);
   struct piece *piece = pieces[class].first;
-  if (!piece) return memory_alloc(PIECE_SMALLEST + class * PIECE_STEP);
+  if (!piece) return memory_alloc(PIECE_BYTES(class));
   pieces[class].first = piece->next;
-  pieces[class].bytes -= PIECE_SMALLEST + class * PIECE_STEP;
+  pieces[class].bytes -= PIECE_BYTES(class);
   return piece;
 }
 
@@ -136,18 +137,18 @@ void piece_free(void *freed) {
   if (!freed) return;
   struct piece *piece = freed;
   size_t class = piece_class(malloc_usable_size(freed), 0);
-  if (class >= PIECE_CLASSES || pieces[class].bytes > PIECE_BYTES_SPARE) {
+  if (class >= PIECE_CLASSES || pieces[class].bytes > PIECES_SPARE) {
     free(freed);
     return;
   }
   piece->next = pieces[class].first;
   pieces[class].first = piece;
-  pieces[class].bytes += PIECE_SMALLEST + class * PIECE_STEP;
+  pieces[class].bytes += PIECE_BYTES(class);
 }
 
 void *piece_realloc(void *old, size_t bytes) {
   size_t room = old ? malloc_usable_size(old) : 0;
-  if (room >= bytes && old) return old;
+  if (old && room >= bytes) return old;
   void *moved = piece_alloc(bytes);
   if (room) memcpy(moved, old, room);
   piece_free(old);
