@@ -137,10 +137,7 @@ local function check_commands(call, commands)
   check.table(call, 1, commands)
   for i = 1, #commands do
     local command = commands[i]
-    if type(command) == "table" and type(command[1]) == "string" then
-      local why = rules.refusal(command[1], unpack(command, 2, math.min(#command, 20)))
-      if why then check.raise(("%s: command %d: %s"):format(call, i, why)) end
-    end
+    if type(command) == "table" and type(command[1]) == "string" then calls.check_command(call, i, command) end
   end
 end
 

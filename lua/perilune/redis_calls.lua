@@ -4,6 +4,7 @@
 
 local check = require "perilune.check"
 local core = require "perilune.core"
+local rules = require "perilune.redis_rules"
 
 local calls = {}
 
@@ -15,6 +16,12 @@ function calls.single(reply)
   if reply == core.json_null then return nil end
   if calls.is_error(reply) then return nil, reply.error, reply.code end
   return reply
+end
+
+--- One of a list of commands, number `i`, must be one that may be sent on the connection that all share.
+function calls.check_command(call, i, command)
+  local why = rules.refusal(command[1], unpack(command, 2, math.min(#command, 20)))
+  if why then check.raise(("%s: command %d: %s"):format(call, i, why)) end
 end
 
 --- --- scripts -----------------------------------------------------------------------------------------------------

@@ -195,8 +195,7 @@ local function check_commands(call, commands)
     if type(command) ~= "table" or command[1] == nil then
       check.raise(('%s: command %d is none: expected a list, such as { "GET", key }'):format(call, i))
     end
-    local why = rules.refusal(command[1], unpack(command, 2, math.min(#command, 20)))
-    if why then check.raise(("%s: command %d: %s"):format(call, i, why)) end
+    calls.check_command(call, i, command)
   end
 end
 
@@ -215,11 +214,16 @@ local function by_server(self, commands, deadline)
   return order
 end
 
+-- What stands in the place of a reply that did not come.
+local function no_reply(why, kind)
+  return setmetatable({ error = why, code = kind, is_failure = true }, core.redis_error)
+end
+
 -- What a server gave to its part; where it gave nothing, an error for each.
 local function fill(self, group, replies, seconds)
   local got, why, kind = send(self, group.address, group.commands, seconds)
   for i, place in ipairs(group.places) do
-    replies[place] = got and got[i] or setmetatable({ error = why, code = kind, is_failure = true }, core.redis_error)
+    replies[place] = got and got[i] or no_reply(why, kind)
   end
 end
 
@@ -248,7 +252,7 @@ function Cluster:pipeline(commands)
     local reply = replies[i]
     if calls.is_error(reply) and not reply.is_failure and redirection { reply } then
       local again, why, kind = run(self, { commands[i] }, slots.of_command(commands[i]), deadline)
-      reply = again and again[1] or setmetatable({ error = why, code = kind, is_failure = true }, core.redis_error)
+      reply = again and again[1] or no_reply(why, kind)
       replies[i] = reply
     end
     any = any or not (calls.is_error(reply) and reply.is_failure)
