@@ -253,7 +253,8 @@ describe("redis.sentinel", function()
       store:status().address ]])
     assert.equal('["1"]|[2]|3', ask [[ return store:pipeline { { "GET", "a" } }, store:transaction { { "INCR", "a" } },
       store:eval("return 3", {}) ]])
-    sentinel:ask { "SENTINEL", "FAILOVER", "main" }
+    scheduler.eventually(function() return sentinel:ask({ "SENTINEL", "FAILOVER", "main" }):find "^%+OK" end, nil,
+      "a sentinel that takes the replica for good")
     scheduler.eventually(function() return ask [[ return store:call("SET", "b", 2), store:status().address ]]
       == "OK|" .. replica.address end, nil, "the new primary")
     assert.equal(1, proxy:count_log("the primary is " .. replica.address:gsub("%p", "%%%0") .. " now"))
