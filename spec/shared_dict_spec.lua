@@ -45,6 +45,7 @@ local FETCH = [[ fetch = function(key)
   if key == "none" then return nil end
   if key == "table" then return { list = { true, "x" } } end
   if key == "odd" then return print end
+  if key == "loop" then return package.loaded end
   if key == "slow" then perilune.sleep(0.2) end
   return "value of " .. key .. " " .. asked:get()
 end, ]]
@@ -135,6 +136,7 @@ describe("perilune.shared_dict", function()
     local ask = start(FETCH, GET)
     assert.matches("^nil|.*oops$", ask "/raises")
     assert.equal("nil|fetch gave a function value", ask "/odd")
+    assert.matches("^nil|fetch gave a table that cannot be kept: ", ask "/loop")
   end)
 
   it("gives no value that was read before a change", function()
@@ -171,7 +173,7 @@ describe("perilune.shared_dict", function()
       end
       return message(perilune.shared_dict, "x", {}), message(perilune.shared_dict, "x", { store = {} }),
         message(perilune.shared_dict, "x", { ttll = 1 }), message(d.get, d, nil), message(d.get, "a"),
-        message(d.set, d, "a", print)
+        message(d.set, d, "a", print), message(d.set, d, "a", { print })
     ]])
     local lines = ask()
     assert.matches("LINE perilune.shared_dict: give it 'store' or 'fetch'", lines)
@@ -179,6 +181,7 @@ describe("perilune.shared_dict", function()
     assert.matches("LINE shared_dict:get: ", lines)
     assert.matches("LINE shared_dict:set: " ..
       "expected a string, number, boolean or table, got a function value", lines)
+    assert.matches("LINE shared_dict:set: [^|]*function", lines)
   end)
 end)
 

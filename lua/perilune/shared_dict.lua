@@ -43,13 +43,17 @@ local writers = {
   string = function(value) return value:sub(1, 1) == MARK and MARK .. "s" .. value or value end,
   number = function(value) return MARK .. "n" .. ("%.17g"):format(value) end,
   boolean = function(value) return MARK .. (value and "b1" or "b0") end,
-  table = function(value) return MARK .. "j" .. json.encode(value) end,
+  table = function(value)
+    local text, why = json.encode(value)
+    return text and MARK .. "j" .. text, why
+  end,
 }
 
+-- The text of a value; nil and why: JSON cannot say it. Nil alone: values of its type cannot be kept.
 local function write(value)
   if value == NONE then return MARK .. "-" end
   local writer = writers[type(value)]
-  return writer and writer(value)
+  if writer then return writer(value) end
 end
 
 -- The value of a text; nil: it is none of ours.
@@ -146,8 +150,8 @@ local function ask_function(self, key)
   if value == nil and more ~= nil then return nil, tostring(more) end
   if value == nil then return NONE, self.negative_ttl end
   if not writers[type(value)] then return nil, ("fetch gave a %s value"):format(type(value)) end
-  local encoded, text = pcall(write, value)
-  if not encoded then return nil, tostring(text) end
+  local text, why = write(value)
+  if not text then return nil, "fetch gave a table that cannot be kept: " .. why end
   return value, type(more) == "number" and more > 0 and more or self.ttl
 end
 
@@ -309,7 +313,8 @@ function Dict:set(key, value, ttl)
     check.raise "shared_dict:set: a time to live is 0.001 seconds or more"
   end
   ttl = ttl or self.ttl
-  write(value) -- raises for what JSON cannot say
+  local text, fault = write(value)
+  if not text then check.raise("shared_dict:set: " .. fault) end
   local changes = changed(self, key)
   if self.store then
     local ok, why, kind = write_store(self, key, value, ttl)

@@ -9,7 +9,7 @@ local test = require "perilune.test"
 local SESSION = [[method target path query version host scheme get_header get_headers headers request read_body set_body
   client_address client_ip server_address tls connection_requests connection_ctx peer_address attempts reused
   response_status retries_left last_failure upstream_tls request_bytes body_bytes duration timings phase query_args
-  query_arg cookies cookie set_close set_log_field respond]]
+  query_arg cookies cookie set_close set_log_field cache_status cache_age cache_ttl trace respond]]
 local REQUEST = "set_header add_header remove_header set_target"
 
 local function try_methods(name, object, methods)
@@ -35,6 +35,12 @@ describe("what a method does not expect raises at the caller's line, with a sent
     maintenance = { function() return require("perilune.maintenance").new() end, "turn is_on" },
     backends = { function() return require("perilune.round_robin").new { "127.0.0.1:1", name = "misuse" } end,
       "select update addresses ready_count is_healthy is_fit is_enabled set_enabled in_flight latency" },
+    shared_dict = { function() return perilune.shared_dict("misuse", { fetch = function() return 1 end }) end,
+      "get set delete flush" },
+    cache = { function() return perilune.cache("misuse", { size = "1M" }) end,
+      "purge purge_prefix purge_tag purge_all" },
+    redis = { function() return require("perilune.redis").new("127.0.0.1:1", { timeout = 0.01 }) end,
+      "call pipeline transaction eval connect stream subscribe with_timeout status" },
     hash = { function() return require("perilune.hash").new { "127.0.0.1:1", name = "misuse_hash" } end, "select" },
   }
   for name, object in pairs(OBJECTS) do

@@ -61,6 +61,7 @@ end
 
 -- What perilune.redis asks instead of a server.
 local function ask(address, commands, timeout)
+  core.redis_encode(commands) -- raises for what is no command, as with a server
   local replies = {}
   for i = 1, #commands do
     local reply, failure = answer_of(commands[i], timeout)
