@@ -51,12 +51,21 @@ describe("requests for what is on its way", function()
   end)
 
   it("are not held up by each other where it is not for the cache", function()
-    local ask, origin = cached(function()
-      scheduler.sleep(0.2)
-      return { body = "mine", headers = { ["Cache-Control"] = "private" } }
-    end)
-    for _, answer in ipairs(crowd(ask, 10)) do assert.equal("mine", answer.body) end
-    assert.equal(10, #origin.requests)
+    for _, headers in ipairs { {}, { Authorization = "Basic eDp5" } } do
+      local ask, origin
+      ask, origin = cached(function(request) -- whoever is told or known to be alone comes at once
+        if #origin.requests > 1 or request.headers.authorization then
+          scheduler.wait_until(function() return #origin.requests == 10 end, scheduler.deadline(20))
+        end
+        return { body = "mine of " .. #origin.requests, headers = { ["Cache-Control"] = "private" } }
+      end, { cache = ", lock_wait = 3600" })
+      local last = 0
+      for _, answer in ipairs(crowd(ask, 10, { headers = headers })) do
+        last = last + (answer.body == "mine of 10" and 1 or 0)
+      end
+      assert.equal(headers.Authorization and 10 or 9, last)
+      assert.equal(10, #origin.requests)
+    end
   end)
 
   it("go on where the one that asked first is gone", function()

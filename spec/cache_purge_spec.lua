@@ -101,17 +101,17 @@ describe("a purge", function()
       release[number] = false
       scheduler.wait_until(function() return release[number] end)
       return fresh { body = request.target .. " " .. number }
-    end, { hooks = HOOKS })
+    end, { hooks = HOOKS, cache = ", lock_wait = 3600" })
     local first, second
     scheduler.spawn(function() first = ask({ target = "/a" }).body end)
-    scheduler.wait_until(function() return #release == 1 end)
+    assert.is_true(scheduler.wait_until(function() return #release == 1 end))
     ask { target = "/purge?prefix=http://spec.example/a" }
     scheduler.spawn(function() second = ask({ target = "/a" }).body end)
-    scheduler.wait_until(function() return #release == 2 end)
+    assert.is_true(scheduler.wait_until(function() return #release == 2 end))
     release[2] = true
-    scheduler.wait_until(function() return second end)
+    assert.is_true(scheduler.wait_until(function() return second ~= nil end))
     release[1] = true
-    scheduler.wait_until(function() return first end)
+    assert.is_true(scheduler.wait_until(function() return first ~= nil end))
     assert.same({ "/a 1", "/a 2" }, { first, second })
     assert.equal("/a 2", ask({ target = "/a" }).body)
     assert.equal(2, #origin.requests)
