@@ -86,4 +86,39 @@ end
 
 function Connection:close() self.wire:close() end
 
+-- Fields that no message may have: { sentence, name, value }.
+local MALFORMED = {
+  { "an upper case name (RFC 9113 8.2.1)", "X-A" },
+  { "an empty name (RFC 9113 8.2.1)", "" },
+  { "a space in a name (RFC 9113 8.2.1)", "x a" },
+  { "a colon in a name (RFC 9113 8.2.1)", "x:a" },
+  { "a tab in a name (RFC 9113 8.2.1)", "x\t" },
+  { "CR in a name (RFC 9113 8.2.1)", "x\r" },
+  { "LF in a name (RFC 9113 8.2.1)", "x\ny" },
+  { "NUL in a name (RFC 9113 8.2.1)", "x\0" },
+  { "DEL in a name (RFC 9113 8.2.1)", "x\127" },
+  { "obs-text in a name (RFC 9113 8.2.1)", "x\195\164" },
+  { "a parenthesis in a name (RFC 9110 5.1)", "x(y)" },
+  { "CR in a value (RFC 9113 8.2.1)", "x", "a\rb" },
+  { "LF in a value (RFC 9113 8.2.1)", "x", "a\nb" },
+  { "NUL in a value (RFC 9113 8.2.1)", "x", "a\0b" },
+  { "a control character in a value (RFC 9110 5.5)", "x", "a\1b" },
+  { "a space before a value (RFC 9113 8.2.1)", "x", " a" },
+  { "a space behind a value (RFC 9113 8.2.1)", "x", "a " },
+  { "a tab before a value (RFC 9113 8.2.1)", "x", "\ta" },
+  { "a tab behind a value (RFC 9113 8.2.1)", "x", "a\t" },
+  { "Connection (RFC 9113 8.2.2)", "connection", "close" },
+  { "Keep-Alive (RFC 9113 8.2.2)", "keep-alive" },
+  { "Proxy-Connection (RFC 9113 8.2.2)", "proxy-connection" },
+  { "Transfer-Encoding (RFC 9113 8.2.2)", "transfer-encoding", "chunked" },
+  { "Upgrade (RFC 9113 8.2.2)", "upgrade", "websocket" },
+}
+
+--- Adds a case for each malformed field to a table of { sentence, code, frames }; `field(name, value)` makes frames.
+function M.add_malformed(faults, field)
+  for _, case in ipairs(MALFORMED) do
+    faults[#faults + 1] = { case[1], "PROTOCOL_ERROR", field(case[2], case[3]) }
+  end
+end
+
 return M
