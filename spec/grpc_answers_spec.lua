@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- gRPC: what its clients are told where no server answers them, and how long they are served.
+local base64 = require "base64"
 local client = require "client"
 local grpc = require "perilune.test.grpc"
 local metrics = require "metrics"
@@ -8,20 +9,6 @@ local scene = require "scene"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
-
-local function base64(text)
-  local digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-  local parts = {}
-  for at = 1, #text, 3 do
-    local a, b, c = text:byte(at, at + 2)
-    local bits, count = a * 65536 + (b or 0) * 256 + (c or 0), c and 4 or b and 3 or 2
-    for i = 1, 4 do
-      local digit = math.floor(bits / 64 ^ (4 - i)) % 64 + 1
-      parts[#parts + 1] = i <= count and digits:sub(digit, digit) or "="
-    end
-  end
-  return table.concat(parts)
-end
 
 local LISTEN = "h2c = true"
 
@@ -75,7 +62,7 @@ describe("a failure of the proxy's own, told to a client of gRPC", function()
           headers = { ["Content-Type"] = kind .. "; a=b" } }
         local is_text = kind:find "text"
         assert.same({ 200, kind }, { response.status, response.headers.content_type })
-        assert.equal(is_text and base64(frame) or frame, response.body)
+        assert.equal(is_text and base64.encode(frame) or frame, response.body)
         assert.equal(tostring(#response.body), response.headers.content_length)
       end
     end

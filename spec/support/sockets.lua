@@ -1,13 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- sockets: WebSockets as bytes, over HTTP/1.1 (RFC 6455) and HTTP/2 (RFC 8441), behind one face: `send`, `read(count)`,
 -- `receive`, `finish`, `is_over`, `cut`. What is sent in them is nobody's business but the two ends'.
+local base64 = require "base64"
 local client = require "client"
 local ffi = require "ffi"
 
-ffi.cdef [[
-unsigned char *SHA1(const unsigned char *text, size_t length, unsigned char *digest);
-int EVP_EncodeBlock(unsigned char *to, const unsigned char *from, int length);
-]]
+ffi.cdef "unsigned char *SHA1(const unsigned char *text, size_t length, unsigned char *digest);"
 local crypto = ffi.load "libcrypto.so.3"
 
 local M = {}
@@ -17,9 +15,9 @@ M.KEY = "dGhlIHNhbXBsZSBub25jZQ==" -- of RFC 6455, section 1.3
 --- What a server answers to a key (RFC 6455, section 4.2.2).
 function M.accept_of(key)
   local text = key .. "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-  local digest, encoded = ffi.new "unsigned char[20]", ffi.new "unsigned char[29]"
-  crypto.SHA1(ffi.cast("const unsigned char *", text), #text, digest)
-  return ffi.string(encoded, crypto.EVP_EncodeBlock(encoded, digest, 20))
+  local digest = ffi.new "unsigned char[20]"
+  crypto.SHA1(text, #text, digest)
+  return base64.encode(ffi.string(digest, 20))
 end
 
 --- --- HTTP/1.1 ------------------------------------------------------------------------------------------------------
