@@ -326,7 +326,7 @@ describe("loading a policy with a mistake says what it was, where, and what woul
   end
 end)
 
--- Each mistake has a line of its own in the policy: what repeats is counted by that.
+-- Cases that share a proxy: few enough that the throttle of the log, which counts by the policy's line, drops none.
 local MOST = 15
 
 -- A proxy whose policy does what cases `first` to `last` do, by the path; the first of them in line 4.
