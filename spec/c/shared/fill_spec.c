@@ -112,6 +112,7 @@ IT("goes on in a window where the store has no room, at the pace of the slowest 
   run(f, STORE_LENGTH_UNKNOWN);
   CHECK(fill_begin_reading(f, &seat));
   unsigned written = 0;
+  bool was_full = false;
   for (; written < PARTS; written++) {
     memset(part, 'a' + (int)(written % 26), PART);
     if (fill_write(f, (struct str){part, PART})) continue;
@@ -119,7 +120,10 @@ IT("goes on in a window where the store has no room, at the pace of the slowest 
     told = 0;
     CHECK(read_all(f, &seat, &copy, text) == FILL_WAITS && told > 0);
     CHECK(fill_write(f, (struct str){part, PART}));
+    CHECK(buf_len(&f->window) <= FILL_WINDOW);
+    was_full = true;
   }
+  CHECK(was_full);
   CHECK(f->overflows && fill_finish(f, true));
   CHECK(read_all(f, &seat, &copy, text) == FILL_END && seat.at == (uint64_t)PART * PARTS);
   for (unsigned i = 0; i < PARTS; i++)

@@ -208,6 +208,17 @@ IT("lets one at a time report, and says when nobody has for long") {
   quota_free(b.quota);
 }
 
+IT("forgets other keys before one that is barred") {
+  struct bench b;
+  struct quota_rules rules = {10, 5, 1000, 8}; /* one set */
+  clock_fake_init(&b.clock, 1000000);
+  b.quota = quota_new(&rules, &b.clock.clock);
+  quota_bar(b.quota, STR("key"), 50);
+  for (char name = 'a'; name <= 'z'; name++) CHECK(quota_take(b.quota, (struct str){&name, 1}).passes);
+  CHECK(quota_barred(b.quota, STR("key")) == 50 && quota_lost(b.quota) == 26 - 7);
+  quota_free(b.quota);
+}
+
 IT("refuses what was barred until its time") {
   struct bench b;
   open(&b, 10, 10);

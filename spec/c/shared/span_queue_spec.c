@@ -41,6 +41,21 @@ IT("gives spans of all lanes, as many as there is room for") {
   span_queue_kind.free(q);
 }
 
+IT("begins a batch behind the lane that the last one began with: one that is always full keeps none out") {
+  struct span_queue *q = new_queue();
+  unsigned reader = span_queue_enter(q);
+  put(q, 0, "aa");
+  put(q, 3, "cc");
+  CHECK(takes(q, reader, 2, "aa"));
+  span_queue_settle(q, reader, false);
+  put(q, 0, "bb");
+  CHECK(takes(q, reader, 2, "cc"));
+  span_queue_settle(q, reader, false);
+  CHECK(takes(q, reader, 100, "bb"));
+  span_queue_settle(q, reader, false);
+  span_queue_kind.free(q);
+}
+
 IT("keeps a batch until it is settled, for another try or for another reader") {
   struct span_queue *q = new_queue();
   unsigned old = span_queue_enter(q);
