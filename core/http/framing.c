@@ -117,10 +117,6 @@ static enum coding_verdict coding_of(const struct headers *h) {
   return members == 1 ? CODING_CHUNKED : CODING_OTHER;
 }
 
-static bool has_body(struct body body) {
-  return body.framing == FRAMING_CHUNKED || (body.framing == FRAMING_LENGTH && body.length > 0);
-}
-
 /* --- requests -------------------------------------------------------------------------------- */
 
 enum error framing_of_request(struct request *request, const char **why) {
@@ -166,7 +162,7 @@ static enum error body_of_request(struct request *request, const char **why) {
   /* What follows a CONNECT is a tunnel's, and a TRACE would reflect its content (RFC 9110
    * sections 9.3.6, 9.3.8). */
   bool forbidden = request->method == METHOD_CONNECT || request->method == METHOD_TRACE;
-  if (forbidden && has_body(request->body))
+  if (forbidden && request_has_body(request))
     return why_error(why, ERROR_BAD_FRAMING, "a body in a method that has none");
   return ERROR_NONE;
 }
@@ -180,7 +176,7 @@ static enum error expectation_of(struct request *request, const char **why) {
   for (unsigned at = 0; headers_next_member(&request->headers, FIELD_EXPECT, &at, &rest, &member);) {
     if (!str_equal_nocase(member, STR("100-continue")))
       return why_error(why, ERROR_EXPECTATION_FAILED, "an expectation other than 100-continue");
-    request->expects_continue = has_body(request->body);
+    request->expects_continue = request_has_body(request);
   }
   return ERROR_NONE;
 }

@@ -78,6 +78,11 @@ static inline bool method_is_idempotent(enum method m) {
 }
 
 enum method method_of(struct str name);
+/* Are there bytes of its body, as far as its head says? */
+static inline bool request_has_body(const struct request *request) {
+  struct body body = request->body;
+  return body.framing == FRAMING_CHUNKED || (body.framing == FRAMING_LENGTH && body.length > 0);
+}
 /* The standard reason phrase, "" for an unknown status. */
 struct str status_reason(unsigned status);
 

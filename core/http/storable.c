@@ -32,10 +32,8 @@ const char *storable_name(enum storable reason) {
 }
 
 static enum storable for_request(const struct request *request, const struct cache_control *cc) {
-  bool has_body = request->body.framing == FRAMING_CHUNKED ||
-                  (request->body.framing == FRAMING_LENGTH && request->body.length > 0);
   if (request->method != METHOD_GET) return STORABLE_METHOD;
-  if (has_body) return STORABLE_REQUEST_BODY;
+  if (request_has_body(request)) return STORABLE_REQUEST_BODY;
   return cache_control_has(cc, CACHE_NO_STORE) ? STORABLE_REQUEST_NO_STORE : STORABLE_YES;
 }
 

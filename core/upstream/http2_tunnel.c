@@ -15,14 +15,10 @@
 #include "http/websocket.h"
 #include "upstream/http2.h"
 
-static bool has_body(struct body body) {
-  return body.framing != FRAMING_NONE && !(body.framing == FRAMING_LENGTH && body.length == 0);
-}
-
 enum http2_tunnel http2_tunnel_of(const struct request *request) {
   if (request->method == METHOD_CONNECT) return HTTP2_TUNNEL_CONNECT;
   if (!request->upgrade.len) return HTTP2_TUNNEL_NONE;
-  bool is_plain = request->method == METHOD_GET && !has_body(request->body);
+  bool is_plain = request->method == METHOD_GET && !request_has_body(request);
   return is_plain ? HTTP2_TUNNEL_EXTENDED : HTTP2_TUNNEL_UNSAID;
 }
 
