@@ -7,12 +7,13 @@
 
 static const char hex_lower[] = "0123456789abcdef", hex_upper[] = "0123456789ABCDEF";
 
-/* -1: it is no digit. */
-static inline int hex_value(char digit) {
-  char lower = ascii_lower(digit);
+/* Of a digit in lower case, where nothing else is allowed; -1: it is none. */
+static inline int hex_lower_value(char digit) {
   if (digit >= '0' && digit <= '9') return digit - '0';
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+  return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
+/* -1: it is no digit. */
+static inline int hex_value(char digit) { return hex_lower_value(ascii_lower(digit)); }
 
 /* The byte of two digits; -1: they are none. */
 static inline int hex_byte_of(const char *digits) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // structured_item: keys, bare items and parameters of structured fields (RFC 9651 sections 4.2.3 to 4.2.10).
+#include "base/hex.h"
 #include "http/grammar.h"
 #include "http/structured_parts.h"
 
@@ -117,9 +118,6 @@ static bool take_date(struct str *rest, struct structured_value *value) {
   return true;
 }
 
-/* Of a display string, which has no upper case. */
-static int hex_of(char c) { return grammar_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
-
 /* How many bytes follow the first byte of a UTF-8 sequence; -1: it is none. The bounds of the byte behind it exclude
  * what is encoded too long, surrogates, and what is above U+10FFFF (RFC 3629 section 4). */
 static int utf8_more(unsigned char first, unsigned char *low, unsigned char *high) {
@@ -131,14 +129,14 @@ static int utf8_more(unsigned char first, unsigned char *low, unsigned char *hig
   return first >= 0xf0 && first <= 0xf4 ? 3 : -1;
 }
 
-/* One byte of a display string, which may stand as %xx; -1: none. */
+/* One byte of a display string, which may stand as %xx, without upper case; -1: none. */
 static int display_byte(struct str s, size_t *at) {
   char c = s.ptr[*at];
   if (c < 0x20 || c > 0x7e) return -1;
   (*at)++;
   if (c != '%') return c;
   if (s.len - *at < 2) return -1;
-  int high = hex_of(s.ptr[*at]), low = hex_of(s.ptr[*at + 1]);
+  int high = hex_lower_value(s.ptr[*at]), low = hex_lower_value(s.ptr[*at + 1]);
   *at += 2;
   return high < 0 || low < 0 ? -1 : high << 4 | low;
 }

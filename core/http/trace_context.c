@@ -3,6 +3,8 @@
 // lower-case digits, exactly one field. A later version may have more behind its flags.
 #include "http/trace_context.h"
 
+#include "base/hex.h"
+
 enum {
   MEMBERS_MOST = 32,
   KEY_MOST = 256,
@@ -18,10 +20,9 @@ enum {
 static bool read_hex(const char *text, int digits, uint64_t *number) {
   uint64_t read = 0;
   for (int i = 0; i < digits; i++) {
-    char c = text[i];
-    bool is_digit = c >= '0' && c <= '9', is_letter = c >= 'a' && c <= 'f';
-    if (!is_digit && !is_letter) return false;
-    read = read << 4 | (uint64_t)(is_digit ? c - '0' : c - 'a' + 10);
+    int value = hex_lower_value(text[i]);
+    if (value < 0) return false;
+    read = read << 4 | (uint64_t)value;
   }
   *number = read;
   return true;
