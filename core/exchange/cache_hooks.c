@@ -40,20 +40,21 @@ enum step_result cache_ask_admission(struct cache_visit *v, bool *is_in) {
   return STEP_NEXT;
 }
 
-enum step_result cache_ask_key(struct cache_visit *v) {
-  struct exchange *x = v->exchange;
-  if (!x->hooks->cache_key_callback) return STEP_NEXT;
-  enum step_result result = exchange_hook(x, HOOK_cache_key_callback, x->hooks->cache_key_callback);
-  if (result == STEP_NEXT && said_of(v)) cache_key_replace(v, said_of(v)->text);
+/* For one that gives a text: `take` gets it. */
+static enum step_result ask_text(struct cache_visit *v, enum hook id, hook_fn *hook,
+                                 void (*take)(struct cache_visit *v, struct str text)) {
+  if (!hook) return STEP_NEXT;
+  enum step_result result = exchange_hook(v->exchange, id, hook);
+  if (result == STEP_NEXT && said_of(v)) take(v, said_of(v)->text);
   return result;
 }
 
+enum step_result cache_ask_key(struct cache_visit *v) {
+  return ask_text(v, HOOK_cache_key_callback, v->exchange->hooks->cache_key_callback, cache_key_replace);
+}
+
 enum step_result cache_ask_variance(struct cache_visit *v) {
-  struct exchange *x = v->exchange;
-  if (!x->hooks->cache_vary_filter) return STEP_NEXT;
-  enum step_result result = exchange_hook(x, HOOK_cache_vary_filter, x->hooks->cache_vary_filter);
-  if (result == STEP_NEXT && said_of(v)) cache_key_extend(v, said_of(v)->text);
-  return result;
+  return ask_text(v, HOOK_cache_vary_filter, v->exchange->hooks->cache_vary_filter, cache_key_extend);
 }
 
 /* --- what is stored --------------------------------------------------------------------------------------- */
