@@ -154,6 +154,20 @@ describe("what the client says", function()
     local id, span, flags = split(s.received().traceparent)
     assert.same({ ID, "01" }, { id, flags })
     assert.equal(span, s.collector:await(2, ID)[2].id)
+    s.ask { traceparent = "cc" .. UNSAMPLED:sub(3) }
+    assert.same({ ID, "00" }, { s.received().traceparent:match "^00%-(%x+)%-%x+%-(%x%x)$" })
+  end)
+
+  it("does not stand in the place of what the policy tells the peer", function()
+    local s = start { hooks = [[
+      function policy.request_filter(session)
+        local request = session:request()
+        request:set_header("traceparent", "mine")
+        request:set_header("tracestate", "%%%")
+      end
+    ]] }
+    s.ask { traceparent = "none", tracestate = "a=1" }
+    assert.same({ "mine", "%%%" }, { s.received().traceparent, s.received().tracestate })
   end)
 
   it("loses a tracestate that is not valid, and keeps the trace", function()
