@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // main: what each command does. The command line is parsed in cli/. This is the only file of core/ that includes lua/.
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +161,7 @@ int main(int count, char **words) {
   if (count < 2) return arguments_refuse(COMMAND_COUNT, "a command is missing, such as 'run SCRIPT'");
   if (strcmp(words[1], "test") == 0 && !arguments_ask_for_help(words + 2)) return testing_main(words + 2);
   memory_begin();
+  signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the call */
   arguments_init(&a, count, words);
   int code = obey(&a);
   arguments_free(&a);

@@ -30,6 +30,7 @@
 
 struct arena;
 struct cache;
+struct proxy;
 
 /* What a policy says of one cache. Borrowed from the policy for its life. */
 struct cache_rules {
@@ -82,6 +83,8 @@ bool cache_found_is_fresh(const struct exchange *x);
 enum error cache_stale_cause(const struct exchange *x);
 /* Seconds of the response that came from the store: its age, and what is left of its lifetime. False: it did not. */
 bool cache_response_age(const struct exchange *x, double *age_s, double *left_s);
+/* The proxy stops: fetches that nobody waits for end. */
+void cache_stop(struct proxy *proxy);
 /* What became of it; NONE where the listener has no cache, or the request is not for one. */
 enum cache_result cache_result_of(const struct exchange *x);
 

@@ -4,6 +4,7 @@
 // held. It only takes from the front of it.
 #include "exchange/cache_parts.h"
 
+#include "exchange/proxy.h"
 #include "exchange/stream.h"
 
 enum { SLICE_MOST = 1 << 20 };
@@ -99,10 +100,15 @@ void cache_body_begin(struct cache_visit *v, uint64_t first, uint64_t bytes) {
   b->count = 1;
 }
 
+static bool is_vain(const struct cache_visit *v) {
+  struct fill *f = v->seat->fill;
+  return fill_is_vain(f) || (v->exchange->proxy->stopping && fill_is_unwanted(f));
+}
+
 void cache_body_news(struct cache_visit *v) {
   struct exchange *x = v->exchange;
   bool is_fed = v->state == VISIT_FILLS || v->body.wants;
-  if (v->state == VISIT_FILLS && fill_is_vain(v->seat->fill)) {
+  if (v->state == VISIT_FILLS && x->stream && is_vain(v)) {
     stream_reset(x->stream, ERROR_CLIENT_GONE);
     return;
   }

@@ -289,6 +289,20 @@ void cache_refresh(struct cache_visit *of) {
 
 /* --- one that has lost its client ------------------------------------------------------------------------- */
 
+/* Of an exchange that asks or fills, and has no client. */
+static bool is_unwanted(const struct exchange *x) {
+  const struct cache_visit *v = x->cache;
+  bool is_ours = v && v->seat && v->is_filler && x->stream && x->stream->codec == &codec;
+  return is_ours && fill_is_unwanted(v->seat->fill);
+}
+
+void cache_stop(struct proxy *proxy) {
+  LIST_EACH(node, &proxy->exchanges) {
+    struct exchange *x = LIST_ENTRY(node, struct exchange, link);
+    if (is_unwanted(x)) stream_reset(x->stream, ERROR_CLIENT_GONE);
+  }
+}
+
 bool cache_goes_on_alone(struct exchange *x, enum error error) {
   struct cache_visit *v = x->cache;
   bool is_asking = v->state == VISIT_FETCHES && v->is_filler && x->step > STEP_cache_look_up &&

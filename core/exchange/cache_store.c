@@ -245,6 +245,7 @@ static enum step_result keep(struct cache_visit *v, struct stored_facts *facts) 
   struct fill *fill = v->seat->fill;
   v->is_filler = false;
   v->facts = *facts;
+  if (!v->is_alone) fill_begin_reading(fill, &v->seat->seat); /* before a window could go on without it */
   cache_hand_over(x, fill);
   if (v->is_alone) return cache_leave_alone(x);
   cache_drop_lease(v);

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "downstream/downstream.h"
+#include "exchange/cache.h"
 #include "exchange/codings.h"
 #include "exchange/exchange.h"
 #include "exchange/peer.h"
@@ -38,6 +39,7 @@ void proxy_stop(struct proxy *proxy, unsigned patience_ms) {
   proxy->patience_ms = patience_ms;
   LIST_EACH(node, &proxy->downstreams)
   downstream_stop(LIST_ENTRY(node, struct downstream, link), patience_ms);
+  cache_stop(proxy);
   proxy_ease(proxy);
 }
 

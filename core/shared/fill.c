@@ -68,15 +68,15 @@ static void advance_window(struct fill *f) {
   if (f->filler) f->filler->tell(f->filler);
 }
 
+static bool has_one_seat(const struct fill *f) { return f->seats.next == f->seats.prev; }
+
 void fill_leave(struct fill *f, struct fill_seat *seat) {
   lock(f);
   list_remove(&seat->link);
   if (f->filler == seat) f->filler = NULL;
   seat->is_reader = false;
-  if (f->overflows) {
-    advance_window(f);
-    if (f->filler) f->filler->tell(f->filler); /* it may be in vain now */
-  }
+  if (f->overflows) advance_window(f);
+  if (f->filler && (f->overflows || has_one_seat(f))) f->filler->tell(f->filler); /* it may be in vain now */
   unlock(f);
 }
 
@@ -155,6 +155,13 @@ bool fill_is_vain(struct fill *f) {
   bool is_vain = f->overflows && !has_readers(f);
   unlock(f);
   return is_vain;
+}
+
+bool fill_is_unwanted(struct fill *f) {
+  lock(f);
+  bool is_unwanted = has_one_seat(f);
+  unlock(f);
+  return is_unwanted;
 }
 
 /* With the lock held. */

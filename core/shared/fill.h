@@ -91,6 +91,8 @@ bool fill_run(struct fill *f, const struct fill_head *head);
 bool fill_write(struct fill *f, struct str bytes);
 /* Nobody reads what is kept nowhere. */
 bool fill_is_vain(struct fill *f);
+/* The seat of the filler, or of the one that asks, is the only one. Who fills is told when it becomes so. */
+bool fill_is_unwanted(struct fill *f);
 /* The body is whole. False: it is not as long as was announced, and the fill has failed. */
 bool fill_finish(struct fill *f, bool is_published);
 /* To REFUSED, FAILED or OVER; harmless once it has ended. */

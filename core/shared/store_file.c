@@ -11,11 +11,13 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <xxhash.h>
 
 #include "base/check.h"
+#include "base/log.h"
 
 enum { PAGE_BYTES = 4096, LINE_BYTES = 64 };
 
@@ -74,11 +76,25 @@ static enum old look_at_old(const struct store_file *f, const struct store_front
   return is_same && (size_t)info->st_size == f->bytes ? OLD_FITS : OLD_DOES_NOT_FIT;
 }
 
+/* Asked for first: to take what is left of a file system, and then to see that it is too little, harms all others that
+ * use it. One that does not tell its size has room. */
+static bool has_room(const struct store_file *f) {
+  struct statvfs facts;
+  if (fstatvfs(f->descriptor, &facts) || !facts.f_blocks) return true;
+  return f->bytes / facts.f_frsize <= facts.f_bfree;
+}
+
+/* 0, or an error of the system. */
+static int take_room(const struct store_file *f) {
+  if (ftruncate(f->descriptor, 0)) return errno;
+  if (!has_room(f)) return ENOSPC;
+  if (ftruncate(f->descriptor, (off_t)f->bytes)) return errno;
+  return posix_fallocate(f->descriptor, 0, (off_t)f->bytes);
+}
+
 /* What was there is lost. */
 static bool begin_anew(struct store_file *f, const char *path, const struct store_front *wanted) {
-  int error = 0;
-  if (ftruncate(f->descriptor, 0) || ftruncate(f->descriptor, (off_t)f->bytes)) error = errno;
-  if (!error) error = posix_fallocate(f->descriptor, 0, (off_t)f->bytes);
+  int error = take_room(f);
   if (!error && pwrite(f->descriptor, wanted, sizeof *wanted, 0) != (ssize_t)sizeof *wanted) error = EIO;
   if (!error) return true;
   if (ftruncate(f->descriptor, 0)) error = errno;
@@ -124,9 +140,13 @@ static bool open_memory(struct store_file *f, const struct store_front *wanted, 
   f->descriptor = memfd_create("perilune-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   *why = "there is no memory file (memfd_create)";
   if (f->descriptor < 0) return false;
-  *why = "there is not so much memory";
-  if (ftruncate(f->descriptor, (off_t)f->bytes) || posix_fallocate(f->descriptor, 0, (off_t)f->bytes))
-    return false;
+  *why =
+      "it is larger than the memory of this machine"; /* to take it all the same would end other processes */
+  if (f->bytes / PAGE_BYTES > (size_t)sysconf(_SC_PHYS_PAGES)) return false;
+  int error = ftruncate(f->descriptor, (off_t)f->bytes) ? errno : 0;
+  if (!error) error = posix_fallocate(f->descriptor, 0, (off_t)f->bytes);
+  *why = error == ENOSPC ? "there is not so much memory" : strerror(error);
+  if (error) return false;
   fcntl(f->descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
   return pwrite(f->descriptor, wanted, sizeof *wanted, 0) == (ssize_t)sizeof *wanted;
 }
@@ -138,7 +158,10 @@ bool store_file_open(struct store_file *f, const struct store_file_wanted *wante
   set_sizes(f, wanted);
   f->replaces = wanted->path && wanted->replaces;
   bool is_open = wanted->path && (f->replaces ? open_beside : open_path)(f, wanted->path, &front);
-  if (!is_open && !open_memory(f, &front, why)) return false;
+  if (!is_open && !open_memory(f, &front, why)) {
+    if (*f->notice) log_warn("cache: %s", f->notice);
+    return false;
+  }
   *why = "the memory cannot be mapped";
   void *map = mmap(NULL, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f->descriptor, 0);
   if (map == MAP_FAILED) return false;

@@ -30,8 +30,6 @@ static uint32_t segment_size(size_t bytes, size_t wanted) {
 bool segments_init(struct segments *g, const struct store_settings *settings, const char **why) {
   size_t bytes = settings->bytes;
   *g = (struct segments){.file.descriptor = -1, .bytes = segment_size(bytes, settings->segment_bytes)};
-  *why = "it is larger than the memory of this machine";
-  if (!settings->path && bytes / PAGE > (size_t)sysconf(_SC_PHYS_PAGES)) return false;
   *why = "there would be too many segments";
   if (bytes / g->bytes > UINT16_MAX) return false;
   g->count = (uint32_t)(bytes / g->bytes);
@@ -111,9 +109,15 @@ static void clean(struct segments *g, uint32_t i) {
   if (has_pages) set_free(g, i);
 }
 
-/* With the lock held, as clean. What somebody still read may be free now. */
-static void look_at_held(struct segments *g) {
-  for (uint32_t i = 0; i < g->count; i++) clean(g, i);
+/* With the lock held, as clean. What somebody still read may be free now. False: there is one that gets no new pages,
+ * as where the disk is full: to empty others would gain nothing. */
+static bool look_at_held(struct segments *g) {
+  bool gets_pages = true;
+  for (uint32_t i = 0; i < g->count; i++) {
+    clean(g, i);
+    if (g->all[i].state == SEGMENT_HELD && !atomic_load(&g->all[i].pins)) gets_pages = false;
+  }
+  return gets_pages;
 }
 
 /* With the lock held. g->count: none. */
@@ -150,8 +154,8 @@ static void empty(struct segments *g, uint32_t i) {
 
 uint32_t segments_next(struct segments *g) {
   pthread_mutex_lock(&g->lock);
-  look_at_held(g);
-  uint32_t chosen = g->free >= FREE_LEAST ? g->count : choose(g);
+  bool gains = look_at_held(g) && g->free < FREE_LEAST;
+  uint32_t chosen = gains ? choose(g) : g->count;
   if (chosen < g->count) atomic_fetch_add(&g->all[chosen].pins, 1);
   pthread_mutex_unlock(&g->lock);
   return chosen;
@@ -185,14 +189,13 @@ void segments_recover(struct segments *g, uint32_t i, uint32_t used) {
 
 /* With the lock held, as clean. Each turn has one segment less to empty. */
 static bool make_free(struct segments *g) {
-  look_at_held(g);
-  while (!g->free) {
+  while (look_at_held(g) && !g->free) {
     uint32_t oldest = choose(g);
     if (oldest == g->count) return false;
     atomic_fetch_add(&g->all[oldest].pins, 1);
     empty(g, oldest);
   }
-  return true;
+  return g->free > 0;
 }
 
 /* With the lock held, and a segment free. */
