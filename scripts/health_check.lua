@@ -11,7 +11,6 @@
 
 local core = require "perilune.core"
 local grpc_client = require "perilune.grpc_client"
-local h2_request = require "perilune.h2_request"
 local http = require "perilune.http"
 local options = require "perilune.options"
 local spawn = require "perilune.spawn"
@@ -46,7 +45,7 @@ local tcp_options = and_tls(with { tls = { "boolean" }, port = { "positive" } })
 local http_options = and_tls(with {
   tls = { "boolean" },
   port = { "positive" },        -- instead of the backend's own
-  alpn = { "string", "http/1.1" }, -- with tls, as of a peer: "http/1.1", "h2", or both
+  alpn = { "alpn", "http/1.1" }, -- with tls, as of a peer
   http2 = { "boolean" },        -- without tls, as of a peer: HTTP/2, by prior knowledge
   path = { "path", "/" },
   host = { "string" },          -- without: the backend's address
@@ -202,54 +201,15 @@ local function status_test(list)
 end
 
 local function request_of(address, wanted)
-  local host = wanted.host or h2_request.host_of(address)
+  local host = wanted.host or grpc_client.host_of(address)
   return {
     url = (wanted.tls and "https://" or "http://") .. host .. wanted.path, address = at_port(address, wanted.port),
     method = wanted.method, headers = wanted.headers, lenient = wanted.lenient, keep = false, stream = true,
     timeout = patience(wanted),
     sni = wanted.sni, verify = wanted.verify, verify_name = wanted.verify_name, ca = wanted.ca,
-    family = wanted.family,
+    family = wanted.family, http2 = wanted.http2, alpn = wanted.alpn,
   }
 end
-
--- { name, value, ... } in lower case, of what http.request takes as headers.
-local function fields_of(headers)
-  local fields, has_agent = {}, false
-  for name, value in pairs(headers or {}) do
-    has_agent = has_agent or name:lower() == "user-agent"
-    for _, one in ipairs(type(value) == "table" and value or { value }) do
-      fields[#fields + 1], fields[#fields + 2] = name:lower(), core.text(one)
-    end
-  end
-  if not has_agent then fields[#fields + 1], fields[#fields + 2] = "user-agent", "perilune" end
-  return fields
-end
-
--- A response whose body can be read, as that of http.request; or nil, why, and the name of the error.
-local function ask_over_http2(address, wanted)
-  local request, why, kind = h2_request.open(at_port(address, wanted.port), {
-    method = wanted.method, host = wanted.host or h2_request.host_of(address), path = wanted.path,
-    fields = fields_of(wanted.headers), connect = setmetatable({ timeout = patience(wanted) }, { __index = wanted }) })
-  if not request then return nil, why, kind end
-  local head, broken = request:head()
-  if head then return { status = head.status, read = function() return request:read() end,
-    close = function() request:close() end } end
-  request:close()
-  return nil, broken
-end
-
--- A backend that has the choice is asked over HTTP/2 first; one that does not speak it fails the handshake.
-local function ask(address, wanted)
-  local speaks_http2 = wanted.tls and wanted.alpn:find("h2", 1, true) or not wanted.tls and wanted.http2
-  if speaks_http2 then
-    local response, why, kind = ask_over_http2(address, wanted)
-    local may_fall_back = kind == "tls_failed" and wanted.alpn == "h2,http/1.1"
-    if response or not may_fall_back then return response, why, kind end
-  end
-  return http.request(request_of(address, wanted))
-end
-
-local protocols = { ["http/1.1"] = true, h2 = true, ["h2,http/1.1"] = true }
 
 -- Must a pattern see the end of what it is matched against? Others may match before the body ends.
 local function needs_end(pattern) return pattern:find "%$$" or pattern:find("%f", 1, true) end
@@ -280,14 +240,11 @@ function health_check.http(set, given)
   if not is_wanted then
     error(("health_check.http: statuses are numbers like 200 and ranges like '200-299', got '%s'"):format(odd), 2)
   end
-  if not protocols[wanted.alpn] then
-    error(([[health_check.http: option 'alpn' is "http/1.1", "h2" or "h2,http/1.1", got '%s']]):format(wanted.alpn), 2)
-  end
   if wanted.tls and wanted.http2 then
     error("health_check.http: option 'http2' is for backends without tls: with tls, set alpn = \"h2\"", 2)
   end
   begin(set, function(address)
-    local response, why, kind = ask(address, wanted)
+    local response, why, kind = http.request(request_of(address, wanted))
     if not response then return false, why, kind end
     local is_fine, fault = judge(response, wanted, is_wanted)
     response:close()

@@ -76,7 +76,7 @@ describe("a health check over HTTP/2", function()
   it("is not asked for in ways that contradict each other, at the policy's line", function()
     for options, why in pairs {
       ['tls = true, http2 = true'] = "option 'http2' is for backends without tls",
-      ['alpn = "spdy"'] = 'option \'alpn\' is "http/1.1", "h2" or "h2,http/1.1", got \'spdy\'',
+      ['alpn = "spdy"'] = 'option \'alpn\' must be "http/1.1", "h2" or "h2,http/1.1", got \'spdy\'',
     } do
       local result = perilune.run { policy = ([[
         local set = require("perilune.round_robin").new { "127.0.0.1:9" }

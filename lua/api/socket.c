@@ -10,6 +10,7 @@
 
 #include "base/container.h"
 #include "base/memory.h"
+#include "http/h2_session.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 #include "net/tls_context.h"
@@ -60,6 +61,7 @@ void socket_free(struct socket *s) {
   conn_close(&s->conn);
   buf_release(&s->in);
   buf_release(&s->out);
+  if (s->h2) h2_session_free(s->h2);
   tls_context_release(s->tls);
   reaper_add(&s->vm->host.proxy->reaper, &s->reaped, free_socket);
 }

@@ -15,6 +15,7 @@
 #include "net/reaper.h"
 #include "net/resp.h"
 
+struct h2_session;
 struct socket;
 struct task;
 struct vm;
@@ -78,6 +79,8 @@ struct socket {
   const char *kind;        /* of the failure to connect: its name in the table of errors; static */
   char why[160];           /* of OUTCOME_FAILED */
   struct socket_response response;
+  struct h2_session
+      *h2; /* owned; of a connection that is between two requests of lua/api/h2_client.c; else NULL */
   struct resp_scan reply; /* of `in`, for lua/api/redis.c */
 };
 

@@ -23,7 +23,7 @@ struct socket_options {
   struct str sni, verify_name, ca, pool;
   unsigned timeout_ms, connect_ms, send_ms, receive_ms;
   enum resolver_family family;
-  bool tls, no_verify, fresh, one_way, http2;
+  bool tls, no_verify, fresh, one_way, http1, http2;
 };
 
 #define SOCKET(name, kind, member)                                                                           \
@@ -38,10 +38,10 @@ static const struct option options[] = {
     SOCKET("pool", OPTION_TEXT, pool),
     SOCKET("fresh", OPTION_FLAG, fresh),
     SOCKET("one_way", OPTION_FLAG, one_way),
+    SOCKET("http1", OPTION_FLAG, http1),
     SOCKET("http2", OPTION_FLAG, http2),
 };
 static const struct option_set option_set = OPTION_SET(options);
-
 static unsigned or_else(unsigned value, unsigned otherwise) { return value ? value : otherwise; }
 
 /* --- connect -------------------------------------------------------------------------------------------- */
@@ -62,9 +62,9 @@ static void on_done(struct connect *connect, enum error error) {
 
 /* Everything in which connections differ. */
 static struct str key_of(struct arena *arena, struct str address, const struct socket_options *o) {
-  return arena_printf(arena, "%.*s|%d%d%d%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
-                      o->one_way, o->http2, (int)o->family, STR_ARG(o->sni), STR_ARG(o->verify_name),
-                      STR_ARG(o->ca), STR_ARG(o->pool));
+  return arena_printf(arena, "%.*s|%d%d%d%d%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
+                      o->one_way, o->http1, o->http2, (int)o->family, STR_ARG(o->sni),
+                      STR_ARG(o->verify_name), STR_ARG(o->ca), STR_ARG(o->pool));
 }
 
 static void start(struct socket *s, const struct socket_options *o) {
@@ -98,7 +98,7 @@ static bool prepare(lua_State *L, struct socket *s, struct str address, const st
   }
   if (!o->tls) return true;
   struct tls_client_options tls = {
-      .ca = o->ca, .no_verify = o->no_verify, .no_alpn = !o->http2, .http2 = o->http2, .no_http1 = o->http2};
+      .ca = o->ca, .no_verify = o->no_verify, .no_alpn = !o->http2, .http2 = o->http2, .no_http1 = !o->http1};
   s->tls = tls_context_client(&tls, &why);
   if (s->tls) return true;
   lua_pushstring(L, why);
@@ -339,8 +339,8 @@ static int keep(lua_State *L) {
   if (!(most >= 1 && most <= 1e6))
     return luaL_error(L, "socket:keep: expected a number of connections, 1 or more");
   if (!s) return socket_push_failure(L, s, OUTCOME_CLOSED);
-  bool is_busy = s->connecting || s->reading.task || s->writing.task;
-  if (is_busy) return handle_raise(L, "socket:keep: a task is at it");
+  if (s->connecting || s->reading.task || s->writing.task)
+    return handle_raise(L, "socket:keep: a task is at it");
   const char *refusal = socket_pool_refusal(s);
   handle->socket = NULL;
   if (!refusal) {

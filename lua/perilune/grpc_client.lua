@@ -1,9 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- grpc_client: one unary call of gRPC on a connection of its own, for health checks: what came over HTTP/2
--- (perilune.h2_request), said in gRPC's terms.
+-- grpc_client: one unary call of gRPC for health checks: what came over HTTP/2 (perilune.http), said in gRPC's terms.
 
 local grpc_frame = require "perilune.grpc_frame"
-local h2_request = require "perilune.h2_request"
+local http = require "perilune.http"
 
 local grpc_client = {}
 
@@ -30,28 +29,35 @@ local function decode(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end):gsub("%c", " "))
 end
 
-local function answer_of(result)
-  if result.status ~= 200 then return nil, "it answered " .. result.status end
-  local last = #result.trailers > 0 and result.trailers or result.fields
+local function answer_of(response)
+  if response.status ~= 200 then return nil, "it answered " .. response.status end
+  local last = #response.trailers > 0 and response.trailers or response.fields
   local status = tonumber(find(last, "grpc-status"))
   if not status then return nil, "its answer has no grpc-status" end
   local reason = find(last, "grpc-message")
-  return { status = status, name = NAMES[status] or tostring(status), message = message_in(result.body),
+  return { status = status, name = NAMES[status] or tostring(status), message = message_in(response.body),
     reason = reason and decode(reason) }
+end
+
+--- What an address is called in a request that has no other host.
+function grpc_client.host_of(address)
+  return address:find "^unix:" and "localhost" or (address:gsub("^:", "localhost:"))
 end
 
 --- Asks for "/package.Service/Method". Gives { status, name (of the status), reason, message }; or nil, a sentence and
 --- the name of the error where there was no connection.
 ---@param options table timeout, host, and of tcp.connect tls, sni, verify, verify_name, ca, family
 function grpc_client.ask(address, path, message, options)
-  local fields = { "content-type", "application/grpc", "user-agent", "perilune" }
-  local request, why, kind = h2_request.open(address, {
-    method = "POST", host = options.host or h2_request.host_of(address), path = path, fields = fields,
-    body = grpc_frame.write("\0", message), connect = options })
-  if not request then return nil, why, kind end
-  local result, broken = request:result()
-  if not result then return nil, broken end
-  return answer_of(result)
+  local host = options.host or grpc_client.host_of(address)
+  local response, why, kind = http.request {
+    url = (options.tls and "https://" or "http://") .. host .. path, address = address, method = "POST",
+    http2 = not options.tls, alpn = options.tls and "h2" or nil, keep = false, timeout = options.timeout,
+    headers = { ["content-type"] = "application/grpc" }, body = grpc_frame.write("\0", message),
+    sni = options.sni, verify = options.verify, verify_name = options.verify_name, ca = options.ca,
+    family = options.family,
+  }
+  if not response then return nil, why, kind end
+  return answer_of(response)
 end
 
 return grpc_client

@@ -1,16 +1,18 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.http: an HTTP/1.1 client for hooks and background work. Connections are pooled; responses are parsed as
--- strictly as those of the proxy's peers; redirects are not followed.
+-- perilune.http: a client of HTTP/1.1 and HTTP/2 for hooks and background work. Connections are pooled; responses are
+-- parsed as strictly as those of the proxy's peers; redirects are not followed. What differs between the protocols is
+-- in http1_request and h2_request: `ask` sends a request and reads the head of its response.
 
 local check = require "perilune.check"
 local core = require "perilune.core"
+local h2_request = require "perilune.h2_request"
+local http1_request = require "perilune.http1_request"
 local options = require "perilune.options"
 local tcp = require "perilune.tcp"
 
 local http = {}
 
 local LIMIT = 1048576 -- bytes of a body that is not streamed
-local INTERIM_MOST = 16
 
 -- Options of a request, with those of tcp.connect.
 local valid = {
@@ -27,6 +29,7 @@ local valid = {
   timeout = { "seconds", 5 }, connect_timeout = { "seconds" }, send_timeout = { "seconds" },
   receive_timeout = { "seconds" }, pool = { "string" }, sni = { "string" }, verify = { "boolean" },
   verify_name = { "string" }, ca = { "string" }, family = { "family" }, lenient = { "lenient" },
+  http2 = { "boolean", false }, alpn = { "alpn", "http/1.1" },
 }
 local connect_options = {
   "timeout", "connect_timeout", "send_timeout", "receive_timeout", "pool", "sni", "verify", "verify_name", "ca",
@@ -52,8 +55,8 @@ local function parse_url(url)
   return { tls = tls, host = authority, address = address, target = target }
 end
 
--- Adds "name: value" to the lines; or gives what is wrong with them.
-local function add_field(lines, name, value)
+-- Adds a field to { name, value, ... }; or gives what is wrong with it.
+local function add_field(fields, name, value)
   if type(name) ~= "string" or (type(value) ~= "string" and type(value) ~= "number") then
     return "headers are names with strings, numbers or arrays of them"
   end
@@ -61,62 +64,28 @@ local function add_field(lines, name, value)
     return ("the value of field %s is a number that is not finite"):format(name)
   end
   value = core.text(value)
-  lines[#lines + 1] = name .. ": " .. value .. "\r\n"
+  fields[#fields + 1], fields[#fields + 2] = name, value
   return core.http_check_field(name, value)
 end
 
--- The fields of the policy, and which names they have; or nil and what is wrong with them.
-local function write_fields(headers)
-  local lines, given = {}, {}
+-- The fields of the policy without its Host, and that; or nil and what is wrong with them.
+local function read_fields(headers)
+  local fields, host, has_agent = {}, nil, false
   for name, value in pairs(headers or {}) do
     for _, one in ipairs(type(value) == "table" and value or { value }) do
-      local wrong = add_field(lines, name, one)
+      local wrong = add_field(fields, name, one)
       if wrong then return nil, wrong end
-      if given.host and name:lower() == "host" then return nil, "a request has one Host" end
-      given[name:lower()] = true
+      local lower = name:lower()
+      if lower == "host" then
+        if host then return nil, "a request has one Host" end
+        host = table.remove(fields)
+        table.remove(fields)
+      end
+      has_agent = has_agent or lower == "user-agent"
     end
   end
-  return table.concat(lines), given
-end
-
--- How the body is framed.
-local function framing_of(method, body)
-  if type(body) == "function" then return "Transfer-Encoding: chunked\r\n" end
-  if body then return "Content-Length: " .. #body .. "\r\n" end
-  return (method == "POST" or method == "PUT" or method == "PATCH") and "Content-Length: 0\r\n" or ""
-end
-
--- Without the empty line at its end.
-local function write_head(wanted, url)
-  local fields, given = write_fields(wanted.headers)
-  if not fields then return nil, given end
-  return table.concat {
-    wanted.method, " ", url.target, " HTTP/1.1\r\n", given.host and "" or "Host: " .. url.host .. "\r\n", fields,
-    given["user-agent"] and "" or "User-Agent: perilune\r\n", framing_of(wanted.method, wanted.body),
-    wanted.keep and "" or "Connection: close\r\n",
-  }
-end
-
--- A body that a function gives, piece by piece, until nil.
-local function send_pieces(socket, pieces)
-  while true do
-    local piece = pieces()
-    if piece ~= nil and type(piece) ~= "string" then
-      error("http: the function of the body gave a " .. type(piece) .. " value, neither a string nor nil", 0)
-    end
-    if piece ~= "" then
-      local ok, why = socket:send(piece and { ("%x\r\n"):format(#piece), piece, "\r\n" } or "0\r\n\r\n")
-      if not ok then return nil, why end
-    end
-    if not piece then return true end
-  end
-end
-
-local function send_request(socket, head, body)
-  if type(body) ~= "function" then return socket:send { head, body or "" } end
-  local ok, why = socket:send(head)
-  if not ok then return nil, why end
-  return send_pieces(socket, body)
+  if not has_agent then fields[#fields + 1], fields[#fields + 2] = "User-Agent", "perilune" end
+  return fields, host
 end
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -164,7 +133,7 @@ end
 --- The next piece of the body; nil at its end; nil and a sentence where it broke off.
 function Response:read()
   if not self.socket then return nil, self.failure end
-  local piece, is_last = (self.next_piece or core.http_body)(self.socket)
+  local piece, is_last = self.next_piece(self.socket)
   if not piece then
     self.failure = is_last
     self:close()
@@ -197,17 +166,6 @@ function Response:close()
   self.socket = nil
 end
 
--- The final response's head; interim ones are passed over.
-local function read_head(socket, method, lenient)
-  for _ = 1, INTERIM_MOST do
-    local head, why = core.http_head(socket, method, lenient)
-    if not head then return nil, why end
-    if head.status == 101 then return nil, "the server switched protocols without being asked" end
-    if head.status >= 200 then return head end
-  end
-  return nil, "too many interim responses"
-end
-
 local function make_response(head, socket, wanted)
   head.headers = index_fields(head.fields)
   head.socket, head.wanted = socket, wanted
@@ -217,42 +175,44 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- both
 
--- What the server is told of the trace of the request that a hook works for, unless the policy says it itself; and the
--- number of the span.
+-- The number of the span of the call. The server is told of the trace of the request that a hook works for, unless the
+-- policy says it itself.
 local function begin_span(wanted, url)
   local scheme = url.tls and "https://" or "http://"
   local span, parent, state = core.trace_call(wanted.method, url.address, scheme .. url.host .. url.target)
-  if not span then return nil, "" end
-  for name in pairs(wanted.headers or {}) do
-    if type(name) == "string" and name:lower() == "traceparent" then return span, "" end
+  local fields = wanted.fields
+  if not span then return nil end
+  for i = 1, #fields, 2 do
+    if fields[i]:lower() == "traceparent" then return span end
   end
-  return span, "traceparent: " .. parent .. "\r\n" .. (state and "tracestate: " .. state .. "\r\n" or "")
+  fields[#fields + 1], fields[#fields + 2] = "traceparent", parent
+  if state then fields[#fields + 1], fields[#fields + 2] = "tracestate", state end
+  return span
 end
 
-local function exchange(socket, head, wanted)
-  local ok, sent = send_request(socket, head, wanted.body)
-  -- An early answer may be there although sending failed.
-  local response, why = read_head(socket, wanted.method, wanted.lenient)
-  if response then
-    response.keep_alive = response.keep_alive and ok
-    return make_response(response, socket, wanted)
-  end
+local function exchange(socket, url, wanted)
+  local protocol = h2_request.is_spoken(socket, url, wanted) and h2_request or http1_request
+  local head, why, was_refused = protocol.ask(socket, url, wanted)
+  if head then return make_response(head, socket, wanted) end
   socket:close()
-  return nil, ok and why or sent
+  return nil, why, was_refused
 end
 
 -- A spare connection may have been closed by the server while the request was on its way: then once more, on a new
 -- one.
-local function attempt(url, head, wanted, connect)
+local function attempt(url, wanted, connect)
   local socket, why, kind = tcp.connect(wanted.address or url.address, connect)
   if not socket then return nil, why, kind end
-  local may_repeat = socket:reused() > 0 and repeatable[wanted.method] and type(wanted.body) ~= "function"
-  local response, failure = exchange(socket, head, wanted)
-  if response or not may_repeat or failure == "timeout" then return response, failure end
+  local was_spare = socket:reused() > 0
+  local response, failure, was_refused = exchange(socket, url, wanted)
+  local may_repeat = was_spare and failure ~= "timeout" and type(wanted.body) ~= "function"
+    and (was_refused or repeatable[wanted.method])
+  if response or not may_repeat then return response, failure end
   connect.fresh = true
   socket, why, kind = tcp.connect(wanted.address or url.address, connect)
   if not socket then return nil, why, kind end
-  return exchange(socket, head, wanted)
+  response, failure = exchange(socket, url, wanted)
+  return response, failure
 end
 
 -- In `perilune test` no server is asked: perilune.test.http answers, with the head and what stands for the socket.
@@ -275,7 +235,7 @@ local function lenient_bits(given)
   return bits
 end
 
--- What is wrong with a request, beyond single options; it gets its head.
+-- What is wrong with a request, beyond single options; it gets its fields and its host.
 local function prepare(wanted, url)
   local kind = type(wanted.body)
   if kind == "table" then
@@ -292,14 +252,19 @@ local function prepare(wanted, url)
   if kind ~= "nil" and kind ~= "string" and kind ~= "function" and kind ~= "table" then
     return nil, ("the body must be a string, an array of strings or a function, got a %s value"):format(kind)
   end
+  if wanted.http2 and url.tls then return nil, "http2 is for http://; for https:// set alpn = \"h2\"" end
   wanted.lenient = lenient_bits(wanted.lenient)
   if not wanted.method:find "^%u+$" then return nil, "the method must be in upper case: " .. wanted.method end
-  return write_head(wanted, url)
+  local fields, host = read_fields(wanted.headers)
+  if not fields then return nil, host end
+  wanted.fields, wanted.host = fields, host or url.host
+  return true
 end
 
 -- The options of tcp.connect. At another address it is still the URL's host whose certificate is wanted.
 local function connect_to(url, wanted)
-  local connect = { tls = url.tls }
+  local connect = { tls = url.tls, http2 = wanted.http2, http1 = wanted.alpn == "h2,http/1.1" }
+  if url.tls then connect.http2 = wanted.alpn ~= "http/1.1" end
   for _, name in ipairs(connect_options) do connect[name] = wanted[name] end
   if url.tls and wanted.address then
     connect.sni = wanted.sni or url.host:gsub(":%d+$", ""):gsub("[%[%]]", "")
@@ -312,14 +277,14 @@ local function perform(call, given)
   local wanted = options.read(call, given, valid)
   local url, wrong = parse_url(wanted.url)
   if not url then return nil, ("%s: %s"):format(wanted.url:gsub("%c", "?"), wrong) end
-  local head, misuse = prepare(wanted, url)
-  if not head then error(call .. ": " .. misuse, 2) end
-  local span, fields = begin_span(wanted, url)
+  local is_fine, misuse = prepare(wanted, url)
+  if not is_fine then error(call .. ": " .. misuse, 2) end
+  local span = begin_span(wanted, url)
   local response, why, kind
   if core.test_http then
     response, why, kind = ask_test(url, wanted)
   else
-    response, why, kind = attempt(url, head .. fields .. "\r\n", wanted, connect_to(url, wanted))
+    response, why, kind = attempt(url, wanted, connect_to(url, wanted))
   end
   local broken
   if response and not wanted.stream then response.body, broken = response:read_all() end

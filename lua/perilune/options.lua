@@ -76,6 +76,9 @@ local kinds = {
   whole_seconds = { "a whole number of seconds, 0 or more, or a text such as '30s', '5m' or '1h'", function(value)
     return whole_seconds(value) ~= nil
   end, nil, whole_seconds },
+  alpn = { '"http/1.1", "h2" or "h2,http/1.1"', function(value)
+    return value == "http/1.1" or value == "h2" or value == "h2,http/1.1"
+  end },
   family = { "any, prefer_ipv4, ipv4 or ipv6", function(value)
     return value == "any" or value == "prefer_ipv4" or value == "ipv4" or value == "ipv6"
   end },

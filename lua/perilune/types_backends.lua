@@ -271,6 +271,7 @@ local tcp = {}
 ---@field pool? string keeps spare connections apart that differ in state (a user, a database)
 ---@field fresh? boolean no spare connection
 ---@field http2? boolean with tls: offers h2 by ALPN, and fails where it is not chosen; false
+---@field http1? boolean with http2: offers http/1.1, too; false
 ---@field one_way? boolean the other side answers nothing, so socket:keep wants no receive after a send; false
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any"
 
