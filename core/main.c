@@ -11,9 +11,9 @@
 #include "cli/help.h"
 #include "cli/proxy_command.h"
 #include "cli/proxy_script.h"
+#include "cli/steer.h"
 #include "lua/test/testing.h"
 #include "lua/vm/policy.h"
-#include "runtime/client.h"
 #include "runtime/forward.h"
 #include "runtime/process.h"
 
@@ -70,13 +70,6 @@ static int proxy(struct arguments *a) {
 
 /* --- that speak to a proxy that runs ---------------------------------------------------------------------- */
 
-static int tell(struct arguments *a, const char *line, bool changes) {
-  struct client_target target = {a->socket, a->pid_file, a->pid};
-  if (!!a->socket + !!a->pid_file + !!a->pid > 1)
-    return arguments_refuse(COMMAND_COUNT, "--pid, --pid-file and --socket each name the proxy: give one");
-  return client_command(&target, line, changes);
-}
-
 static int reload(struct arguments *a) {
   char line[96];
   if (a->shadow + a->close_old + a->abort + arguments_has(a, "--canary") > 1)
@@ -87,18 +80,18 @@ static int reload(struct arguments *a) {
     return arguments_refuse(COMMAND_RELOAD, "--for belongs to --canary or --shadow");
   if (arguments_has(a, "--max-errors") && !a->canary)
     return arguments_refuse(COMMAND_RELOAD, "--max-errors belongs to --canary");
-  if (a->abort) return tell(a, "reload abort", true);
-  if (a->close_old) return tell(a, "close old", true);
-  if (!a->canary && !a->shadow) return tell(a, "reload", true);
+  if (a->abort) return command_tell(a, "reload abort", true);
+  if (a->close_old) return command_tell(a, "close old", true);
+  if (!a->canary && !a->shadow) return command_tell(a, "reload", true);
   if (a->shadow)
     snprintf(line, sizeof line, "reload shadow %u progress", a->for_ms);
   else
     snprintf(line, sizeof line, "reload canary %u %u %u progress", a->canary, a->for_ms, a->max_errors);
-  return tell(a, line, true);
+  return command_tell(a, line, true);
 }
-static int stop(struct arguments *a) { return tell(a, a->now ? "stop now" : "stop", true); }
-static int upgrade(struct arguments *a) { return tell(a, "upgrade", true); }
-static int status(struct arguments *a) { return tell(a, a->json ? "status json" : "status", false); }
+static int stop(struct arguments *a) { return command_tell(a, a->now ? "stop now" : "stop", true); }
+static int upgrade(struct arguments *a) { return command_tell(a, "upgrade", true); }
+static int status(struct arguments *a) { return command_tell(a, a->json ? "status json" : "status", false); }
 
 /* Tabs are between its words. */
 static int purge(struct arguments *a) {
@@ -113,7 +106,7 @@ static int purge(struct arguments *a) {
   int length =
       snprintf(line, sizeof line, "purge %s %s\t%s\t%s", kind, a->soft ? "soft" : "hard", cache, what);
   if (length >= (int)sizeof line) return arguments_refuse(COMMAND_PURGE, "that is too long");
-  return tell(a, line, true);
+  return command_tell(a, line, true);
 }
 
 /* --- that only say something ------------------------------------------------------------------------------ */
@@ -140,10 +133,20 @@ static int help(struct arguments *a) {
 
 /* The options of test are busted's: it does not come here. */
 static int (*const functions[COMMAND_COUNT])(struct arguments *a) = {
-    [COMMAND_RUN] = run,       [COMMAND_PROXY] = proxy,   [COMMAND_CHECK] = check,
-    [COMMAND_TEST] = help,     [COMMAND_RELOAD] = reload, [COMMAND_UPGRADE] = upgrade,
-    [COMMAND_STATUS] = status, [COMMAND_STOP] = stop,     [COMMAND_VERSION] = version,
-    [COMMAND_HELP] = help,     [COMMAND_PURGE] = purge,
+    [COMMAND_RUN] = run,
+    [COMMAND_PROXY] = proxy,
+    [COMMAND_CHECK] = check,
+    [COMMAND_TEST] = help,
+    [COMMAND_RELOAD] = reload,
+    [COMMAND_UPGRADE] = upgrade,
+    [COMMAND_STATUS] = status,
+    [COMMAND_STOP] = stop,
+    [COMMAND_VERSION] = version,
+    [COMMAND_HELP] = help,
+    [COMMAND_PURGE] = purge,
+    [COMMAND_BACKEND] = steer_backend,
+    [COMMAND_LOG_LEVEL] = steer_log_level_command,
+    [COMMAND_PS] = ps,
 };
 
 static int obey(struct arguments *a) {

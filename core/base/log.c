@@ -22,6 +22,7 @@ static void (*catcher)(enum log_level level, const char *text);
 static const char *const names[] = {"debug", "info", "warn", "error"};
 
 void log_set_level(enum log_level level) { lowest = (int)level; }
+enum log_level log_level(void) { return (enum log_level)lowest; }
 bool log_is_on(enum log_level level) { return (int)level >= lowest; }
 void log_set_thread(const char *name) { snprintf(thread_name, sizeof thread_name, "%s", name); }
 

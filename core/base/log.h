@@ -20,6 +20,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* Lines below `level` are dropped; the default is LOG_INFO. Process-wide. */
 void log_set_level(enum log_level level);
+enum log_level log_level(void);
 bool log_is_on(enum log_level level);
 /* Name of the calling thread in its lines, e.g. "worker 2"; copied, at most 31 bytes. */
 void log_set_thread(const char *name);

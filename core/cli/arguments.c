@@ -202,13 +202,22 @@ static bool read_option(struct arguments *a, char ***words, enum command_id comm
   return id >= 0 ? read_setting(a, &g, id) : unknown(&g);
 }
 
+static unsigned most_operands(const struct command_words *words) {
+  unsigned count = 1;
+  for (const char *at = words->operands; *at; at++) count += *at == ' ';
+  return count < OPERANDS_MOST ? count : OPERANDS_MOST;
+}
+
 static bool read_operand(struct arguments *a, const char *word, enum command_id command) {
   const struct command_words *words = &command_words[command];
   if (!*word) return REFUSE(command, "a word behind %s is empty", words->name);
   if (!*words->operands) return REFUSE(command, "%s takes no '%s'", words->name, word);
-  if (a->operand)
+  if (a->operand && most_operands(words) == 1)
     return REFUSE(command, "%s takes one %s, and '%s' is a second one", words->name, words->operands, word);
-  a->operand = word;
+  if (a->operand_count == most_operands(words))
+    return REFUSE(command, "%s takes %s, and '%s' is one word more", words->name, words->operands, word);
+  a->operands[a->operand_count++] = word;
+  a->operand = a->operands[0];
   return true;
 }
 
@@ -239,9 +248,9 @@ static const struct {
 
 /* What other programs call it. */
 static const char *const synonyms[][2] = {
-    {"start", "run"},        {"serve", "run"}, {"restart", "upgrade"}, {"validate", "check"},
-    {"configtest", "check"}, {"quit", "stop"}, {"kill", "stop"},       {"info", "status"},
-    {"list", "status"},      {"ps", "status"}};
+    {"start", "run"},        {"serve", "run"},     {"restart", "upgrade"},   {"validate", "check"},
+    {"configtest", "check"}, {"quit", "stop"},     {"kill", "stop"},         {"info", "status"},
+    {"list", "status"},      {"drain", "backend"}, {"loglevel", "log-level"}};
 
 static const char *synonym_of(const char *word) {
   for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
@@ -279,6 +288,6 @@ bool arguments_ask_for_help(char **words) {
 
 bool arguments_has(const struct arguments *a, const char *option) {
   for (int i = 0; i < OPTION_COUNT; i++)
-    if (strcmp(option_words[i].name, option) == 0) return a->given[i];
+    if (a->given[i] && strcmp(option_words[i].name, option) == 0) return true;
   return false;
 }

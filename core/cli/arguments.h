@@ -8,6 +8,8 @@
 #include "cli/words.h"
 #include "runtime/config.h"
 
+enum { OPERANDS_MOST = 4 };
+
 struct text_list {
   const char **items; /* owned array of borrowed texts */
   unsigned count;
@@ -15,8 +17,11 @@ struct text_list {
 
 struct arguments {
   struct config config;
-  char **words;        /* borrowed: all, the program's name first */
-  const char *operand; /* SCRIPT, or the command that help is about; NULL: none */
+  char **words; /* borrowed: all, the program's name first */
+  const char
+      *operands[OPERANDS_MOST + 1]; /* SCRIPT, or the command that help is about, or what an action is for */
+  const char *operand;              /* the first; NULL: none */
+  unsigned operand_count;
   bool given[OPTION_COUNT];
   struct text_list listen, to;
   const char *ca, *tls_cert, *tls_key, *health, *cache;
@@ -25,7 +30,7 @@ struct arguments {
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
   bool insecure, change_host, compress;
-  bool shadow, close_old, abort, now, print_config, json, man, all, soft;
+  bool shadow, close_old, abort, now, forget, print_config, json, man, all, soft;
 };
 
 /* `words` as main gets them. */

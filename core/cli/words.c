@@ -42,6 +42,29 @@ const struct command_words command_words[COMMAND_COUNT] = {
     [COMMAND_STATUS] = {"status", "", "", "what a running proxy serves, how fast, and what goes wrong",
                         "Prints what --admin shows as a page: requests, workers, backends, limits, errors.\n",
                         NO_SETTINGS},
+    [COMMAND_BACKEND] =
+        {"backend", "ACTION SET ADDRESS WEIGHT", "ACTION [SET] [ADDRESS]",
+         "take a backend of a running proxy out, put it back, or give it another weight",
+         "list [SET]                   shows the backends, and what was said of them\n"
+         "drain [SET] ADDRESS          gives it no new requests, and waits until those it has have ended\n"
+         "disable [SET] ADDRESS        the same, without waiting\n"
+         "enable [SET] ADDRESS         puts it back\n"
+         "weight [SET] ADDRESS WEIGHT  a share of the requests in proportion to this, 1 to 65535\n"
+         "\n"
+         "SET may be left out if one set alone has the address. What is said holds over reloads and "
+         "upgrades.\n"
+         "'perilune backend --forget [SET] [ADDRESS]' takes it back: what the policy says holds again.\n",
+         NO_SETTINGS},
+    [COMMAND_LOG_LEVEL] = {"log-level", "LEVEL", "[LEVEL]",
+                           "show or change the level of a running proxy's error log",
+                           "LEVEL is debug, info, warn or error, or default: as configured. It holds over "
+                           "reloads, but not over an\n"
+                           "upgrade.\n",
+                           NO_SETTINGS},
+    [COMMAND_PS] = {"ps", "", "", "which proxies run here, and how commands name them",
+                    "Of proxies of other users it says no more than that they run. Those in other network\n"
+                    "namespaces are not found.\n",
+                    NO_SETTINGS},
     [COMMAND_PURGE] =
         {"purge", "[CACHE]", "[CACHE] --url URL", "let the cache of a running proxy forget responses",
          "One of --url, --prefix, --tag and --all says which. CACHE is the name of a cache; without it, all "
@@ -58,7 +81,7 @@ const struct command_words command_words[COMMAND_COUNT] = {
 };
 
 #define OF(id)       (1u << COMMAND_##id)
-#define TARGET       (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(PURGE) | OF(STOP))
+#define TARGET       (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(BACKEND) | OF(LOG_LEVEL) | OF(PURGE) | OF(STOP))
 #define MEMBER(name) offsetof(struct arguments, name)
 
 /* A command that takes settings has --pid-file and --socket among these. */
@@ -96,7 +119,13 @@ const struct option_words option_words[OPTION_COUNT] = {
      "end the current canary, shadow or load; the policy in force stays"},
     {"--close-old", NULL, OF(RELOAD), OPTION_ON, MEMBER(close_old),
      "load nothing: close the connections that still use older policies"},
-    {"--json", NULL, OF(STATUS), OPTION_ON, MEMBER(json), "as JSON, for programs"},
+    {"--for", "TIME", OF(BACKEND), OPTION_TIME, MEMBER(for_ms),
+     "how long drain waits for the requests that the backend has (30s); then it says how many are left"},
+    {"--forget", NULL, OF(BACKEND), OPTION_ON, MEMBER(forget),
+     "take back what was said: of a backend, of a set, or of all; give no ACTION with it"},
+    {"--for", "TIME", OF(LOG_LEVEL), OPTION_TIME, MEMBER(for_ms),
+     "how long; then the configured level holds again. Without it: until the process ends"},
+    {"--json", NULL, OF(STATUS) | OF(BACKEND) | OF(PS), OPTION_ON, MEMBER(json), "as JSON, for programs"},
     {"--url", "URL", OF(PURGE), OPTION_TEXT, MEMBER(url),
      "the response to this URL, with all that it varies on"},
     {"--prefix", "URL", OF(PURGE), OPTION_TEXT, MEMBER(prefix),

@@ -18,6 +18,9 @@ enum command_id {
   COMMAND_RELOAD,
   COMMAND_UPGRADE,
   COMMAND_STATUS,
+  COMMAND_BACKEND,
+  COMMAND_LOG_LEVEL,
+  COMMAND_PS,
   COMMAND_PURGE,
   COMMAND_STOP,
   COMMAND_VERSION,
@@ -27,7 +30,7 @@ enum command_id {
 
 struct command_words {
   const char *name;
-  const char *operands; /* what stands behind it: "SCRIPT", "[SPEC...]"; "": nothing may */
+  const char *operands; /* what stands behind it: "SCRIPT", "SET ADDRESS": so many words; "": none may */
   const char *usage;    /* in the overview, all that is needed behind the name */
   const char *summary;  /* one line, lower case, no full stop */
   const char *text;     /* sentences, in lines that end with \n; "" */
@@ -52,7 +55,7 @@ struct option_words {
   size_t member;    /* of struct arguments */
   const char *what; /* in one line */
 };
-enum { OPTION_COUNT = 28 };
+enum { OPTION_COUNT = 31 };
 extern const struct option_words option_words[OPTION_COUNT];
 
 bool words_take_option(enum command_id command, int option);

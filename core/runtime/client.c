@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "runtime/process.h"
 #include "runtime/running.h"
 #include "runtime/starting.h"
@@ -62,19 +64,42 @@ static bool wait_for_more(const struct running *running, int fd) {
   return true;
 }
 
-/* Lines "+text" before the answer: shown as they come, and taken out. */
-static void show_progress(struct answer *answer) {
-  char *end;
-  while (answer->length && *answer->text == '+' && (end = memchr(answer->text, '\n', answer->length))) {
-    size_t bytes = (size_t)(end + 1 - answer->text);
-    running_print(stderr, answer->text + 1, bytes - 1);
-    answer->length -= bytes;
-    memmove(answer->text, end + 1, answer->length);
+/* "#LENGTH\n" and so many bytes, for the file. How many bytes that are in all; 0: not all has come. */
+static size_t take_raw(const struct answer *answer, size_t at, size_t line, FILE *raw) {
+  uint64_t bytes = 0;
+  bool is_number = str_to_u64((struct str){answer->text + at + 1, line - 2}, &bytes);
+  if (!is_number || answer->length - at - line < bytes) return 0;
+  if (raw) fwrite(answer->text + at + line, 1, bytes, raw);
+  return line + bytes;
+}
+
+/* What stands before the answer is used as it comes, and taken out: "+text" is progress, "=text" output, and "#" bytes
+ * for the file. */
+static void use_stream(struct answer *answer, FILE *raw) {
+  size_t at = 0;
+  while (at < answer->length && strchr("+=#", answer->text[at])) {
+    const char *begin = answer->text + at, *end = memchr(begin, '\n', answer->length - at);
+    size_t bytes = end ? (size_t)(end + 1 - begin) : 0;
+    if (bytes && *begin == '#')
+      bytes = take_raw(answer, at, bytes, raw);
+    else if (bytes)
+      running_print(*begin == '+' ? stderr : stdout, begin + 1, bytes - 1);
+    if (!bytes) break;
+    at += bytes;
   }
+  if (at) fflush(stdout);
+  answer->length -= at;
+  memmove(answer->text, answer->text + at, answer->length);
+}
+
+/* Whoever reads our output, as head does, may have had enough: that is no failure of the proxy. */
+static void complain_of_output(bool is_file) {
+  if (is_file || errno != EPIPE)
+    complain(is_file ? "cannot write the file: " : "cannot write: ", strerror(errno));
 }
 
 /* All of it, to the end of the connection. */
-static bool read_answer(const struct running *running, int fd, struct answer *answer) {
+static bool read_answer(const struct running *running, int fd, struct answer *answer, FILE *raw) {
   ssize_t got;
   do {
     if (!wait_for_more(running, fd)) return false;
@@ -83,7 +108,8 @@ static bool read_answer(const struct running *running, int fd, struct answer *an
     answer->text = text;
     got = read(fd, text + answer->length, READ_BYTES);
     if (got > 0) answer->length += (size_t)got;
-    show_progress(answer);
+    use_stream(answer, raw);
+    if (ferror(stdout) || (raw && ferror(raw))) return complain_of_output(raw && ferror(raw)), false;
   } while (got > 0 || (got < 0 && errno == EINTR));
   answer->text[answer->length] = '\0';
   return true;
@@ -109,17 +135,20 @@ static void announce(const struct running *running, int fd) {
 
 /* A proxy that turns us away says why, whether or not it has taken the line. */
 int client_command(const struct client_target *target, const char *line, bool changes) {
+  return client_stream(target, line, changes, NULL);
+}
+
+int client_stream(const struct client_target *target, const char *line, bool changes, FILE *raw) {
   struct answer answer = {NULL, 0};
   struct running running;
-  char text[256];
   signal(SIGPIPE, SIG_IGN);
   int code = EXIT_FAILED, fd = running_find(target, &running) ? running_connect(&running) : -1;
   if (fd < 0) return EXIT_FAILED;
   if (changes) announce(&running, fd);
-  size_t length = (size_t)snprintf(text, sizeof text, "%s\n", line);
-  ssize_t sent = write(fd, text, length);
+  struct iovec parts[] = {{(char *)line, strlen(line)}, {"\n", 1}};
+  ssize_t sent = writev(fd, parts, 2);
   (void)sent;
-  if (read_answer(&running, fd, &answer)) code = print_answer(&answer);
+  if (read_answer(&running, fd, &answer, raw)) code = print_answer(&answer);
   free(answer.text);
   close(fd);
   return code;

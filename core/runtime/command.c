@@ -22,7 +22,8 @@
 #include "runtime/privileges.h"
 #include "runtime/server.h"
 
-enum { LINE_BYTES = 4096, MOST_CLIENTS = 64, SILENT_MS = 5000 };
+enum { LINE_BYTES = 4096, MOST_CLIENTS = 64, MOST_STREAMS = 8, SILENT_MS = 5000 };
+enum { STREAM_BYTES = 1 << 20, STALLED_MS = 60000 };
 
 struct command_client {
   struct conn conn;
@@ -32,7 +33,9 @@ struct command_client {
   struct command_server *owner; /* borrowed */
   enum waits_for state;
   bool wants_progress;
-  struct buf out; /* of the answer: what is to be sent yet */
+  const struct command_stream *stream; /* borrowed; NULL: it does not stream */
+  void *streamer;                      /* borrowed: its owner */
+  struct buf out;                      /* of the answer: what is to be sent yet */
   size_t length;
   char line[LINE_BYTES];
 };
@@ -59,7 +62,15 @@ static void free_client(struct reaped *reaped) {
   free(client);
 }
 
+/* Whoever sends to it is told first. */
+static void end_stream(struct command_client *client) {
+  const struct command_stream *stream = client->stream;
+  client->stream = NULL;
+  if (stream) stream->gone(client->streamer);
+}
+
 static void drop(struct command_client *client) {
+  end_stream(client);
   timer_stop(&client->timer);
   conn_close(&client->conn);
   list_remove(&client->link);
@@ -69,8 +80,11 @@ static void drop(struct command_client *client) {
 
 /* Writes what the socket takes; the end of an answer is the end of the client. */
 static void push(struct command_client *client) {
+  size_t before = buf_len(&client->out);
   enum io result = conn_write_all(&client->conn, &client->out);
   conn_want_write(&client->conn, result == IO_AGAIN);
+  if (client->stream && buf_len(&client->out) < before) timer_set(&client->timer, STALLED_MS);
+  if (client->stream && result == IO_OK) timer_clear(&client->timer);
   if (result == IO_AGAIN || (result == IO_OK && client->state != WAITS_FOR_READER)) return;
   conn_shutdown(&client->conn);
   drop(client);
@@ -84,6 +98,7 @@ void command_answer(struct command_client *client, int code, const char *text) {
   char head[16];
   CHECK(client->state != WAITS_FOR_READER);
   client->state = WAITS_FOR_READER;
+  client->stream = NULL;
   timer_set(&client->timer, SILENT_MS);
   buf_append(&client->out, head, (size_t)sprintf(head, "%d\n", code));
   buf_append(&client->out, text, strlen(text));
@@ -91,6 +106,40 @@ void command_answer(struct command_client *client, int code, const char *text) {
 }
 
 void command_wait(struct command_client *client, enum waits_for state) { client->state = state; }
+
+/* --- streams -------------------------------------------------------------------------------------------- */
+
+bool command_stream(struct command_client *client, const struct command_stream *kind, void *owner) {
+  unsigned streams = 0;
+  LIST_EACH(node, &client->owner->clients) {
+    streams += LIST_ENTRY(node, struct command_client, link)->stream != NULL;
+  }
+  if (streams >= MOST_STREAMS) {
+    command_answer(client, EXIT_FAILED,
+                   "too many traces and other long commands are under way already; end one\n");
+    return false;
+  }
+  client->state = WAITS_FOR_STREAM;
+  client->stream = kind;
+  client->streamer = owner;
+  return true;
+}
+
+/* Written from the loop, not here: a failure would end the client in the middle of its owner's work. */
+bool command_send(struct command_client *client, char kind, struct str bytes) {
+  char head[32];
+  CHECK(client->state == WAITS_FOR_STREAM);
+  if (buf_len(&client->out) + bytes.len + sizeof head > STREAM_BYTES) return false;
+  int length = kind == '#' ? sprintf(head, "#%zu\n", bytes.len) : sprintf(head, "%c", kind);
+  buf_append(&client->out, head, (size_t)length);
+  buf_append(&client->out, bytes.ptr, bytes.len);
+  if (kind != '#') buf_append(&client->out, "\n", 1);
+  conn_want_write(&client->conn, true);
+  if (!timer_is_set(&client->timer)) timer_set(&client->timer, STALLED_MS);
+  return true;
+}
+
+/* --- clients: their line -------------------------------------------------------------------------------- */
 
 struct server *command_server_of(const struct command_client *client) {
   return client->owner->server;
@@ -300,7 +349,10 @@ void command_close(struct command_server *c) {
           client, is_last ? EXIT_FINE : EXIT_FAILED,
           is_last ? "stopped\n"
                   : "stopped, but an older process, which an upgrade has left, still answers what it has\n");
-    else
+    else if (client->state == WAITS_FOR_STREAM) {
+      end_stream(client);
+      command_answer(client, EXIT_FAILED, "the proxy has ended\n");
+    } else
       drop(client);
   }
   free(c);

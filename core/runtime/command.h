@@ -2,7 +2,8 @@
 // command: the control worker's unix socket, by which `perilune reload`, `stop`, `status` and `upgrade` talk to a
 // running proxy. A client sends one line; the answer is a line "<exit code>", text for people, and the end of the
 // connection. If the line ends in "progress", lines "+<text>" may come before the answer, with the progress of the
-// trial that the client waits for. It is the abstract socket @perilune-<pid>, which leaves no file behind and is
+// trial that the client waits for. A command that streams (command_stream) sends such lines, lines "=<text>" for the
+// client's output, and "#<length>\n" with so many bytes behind it for a file of the client's, before its answer. It is the abstract socket @perilune-<pid>, which leaves no file behind and is
 // visible only in the same network namespace, and also the file that --socket names. Commands are accepted only from
 // the same user and from root.
 #ifndef PERILUNE_RUNTIME_COMMAND_H
@@ -10,6 +11,7 @@
 
 #include <stdbool.h>
 
+#include "base/str.h"
 #include "runtime/socket_file.h"
 
 struct command_client;
@@ -34,6 +36,7 @@ enum waits_for {
   WAITS_FOR_ABORT,
   WAITS_FOR_UPGRADE,
   WAITS_FOR_END,
+  WAITS_FOR_STREAM,
   WAITS_FOR_READER
 };
 
@@ -43,6 +46,15 @@ void command_answer(struct command_client *client, int code, const char *text);
 /* The same with a message of one line. Takes over `why`. */
 void command_refuse(struct command_client *client, int code, char *why);
 void command_wait(struct command_client *client, enum waits_for state);
+/* A command that goes on for a while, such as a trace. Its owner sends what it has, and ends it with command_answer. */
+struct command_stream {
+  void (*gone)(void *owner); /* the client has gone, or the process ends: it is not to be used any more */
+};
+/* The client streams from now on. False: too many do; it was told. */
+bool command_stream(struct command_client *client, const struct command_stream *kind, void *owner);
+/* `kind` is '+', '=' or '#'; text is without its line feed. False: the client has not read what there was, and has no
+ * room for this: the caller counts it as lost. A client that reads nothing for a minute has gone. Never calls gone. */
+bool command_send(struct command_client *client, char kind, struct str bytes);
 struct server *command_server_of(const struct command_client *client);
 
 /* `path`: where to listen, NULL for the abstract socket. NULL: *why is a malloc'd message; *is_taken: somebody else

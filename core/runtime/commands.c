@@ -14,6 +14,8 @@
 #include "runtime/observe/status.h"
 #include "runtime/purging.h"
 #include "runtime/server.h"
+#include "runtime/steer/backends.h"
+#include "runtime/steer/introduce.h"
 
 static void do_reload(struct command_client *client) {
   struct server *s = command_server_of(client);
@@ -123,6 +125,12 @@ void commands_obey(struct command_client *client, const char *line) {
     do_status(client, status_json);
   else if (strcmp(line, "summary") == 0)
     do_status(client, status_summary);
+  else if (strcmp(line, "ps") == 0)
+    do_status(client, introduce);
+  else if (strncmp(line, "backend ", 8) == 0)
+    steer_backends(client, line + 8);
+  else if (strncmp(line, "log-level", 9) == 0)
+    steer_log_level(client, line + 9);
   else if (strncmp(line, "purge ", 6) == 0)
     purging_obey(client, line + 6);
   else if (strcmp(line, "ping") == 0)

@@ -100,6 +100,7 @@ static void make_view(struct forward *f, const struct policy_host *host) {
   f->registry = host->registry;
   f->entry = registry_get(host->registry, &backends_kind, STR(FORWARD_SET),
                           host->clock ? host->clock : &clock_system);
+  backends_name(registry_object(f->entry), STR(FORWARD_SET));
   f->view = backends_view(registry_object(f->entry), specs, o->peer_count, &backend_rules_default, 1);
   free(specs);
 }

@@ -145,6 +145,7 @@ static bool open_admin(struct server *s, char **why) {
 static bool open_command_socket(struct server *s, char **why) {
   const char *path = config_text(s->options->config, CONFIG_socket);
   bool is_taken = false;
+  steer_log_level_init(s);
   s->command = command_listen(s, path, commands_obey, &is_taken, why);
   if (s->command || path || is_taken) return s->command != NULL;
   log_warn("commands are not heard: %s", *why);
@@ -292,6 +293,7 @@ static int run(struct server *s, struct first_load *first) {
   lending_free(&s->lending);
   pid_file_close(&s->pid_file);
   command_close(s->command);
+  steer_log_level_end(s);
   if (!loader_end(s->loader)) end_beside_loader(s);
   stamps_free(s->files);
   free(s->changes);
@@ -315,7 +317,7 @@ int process_run(const struct server_options *options) {
   log_set_thread("control");
   struct first_load first = {0};
   if (!options->print_config) starting_begin(options->source.name);
-  inherited_caches_init();
+  inherited_before_policy();
   bool fine = load_first(&s, &first, &why);
   if (!fine) complain(why);
   log_set_level((enum log_level)config_number(options->config, CONFIG_log_level));

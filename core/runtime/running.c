@@ -19,7 +19,7 @@
 #include "runtime/command.h"
 #include "runtime/starting.h"
 
-enum { MOST_FOUND = 64, PROGRAM_BYTES = 32, SUMMARY_MS = 1000 };
+enum { PROGRAM_BYTES = 32, SUMMARY_MS = 1000 };
 
 static void complain(const char *what, const char *detail) {
   fprintf(stderr, "perilune: %s%s\n", what, detail);
@@ -41,7 +41,7 @@ struct ucred running_peer(int fd) {
   return who;
 }
 
-static bool is_trusted(int fd, uid_t owner) {
+bool running_is_trusted(int fd, uid_t owner) {
   uid_t uid = running_peer(fd).uid;
   return uid == 0 || uid == geteuid() || uid == owner;
 }
@@ -64,7 +64,7 @@ static int connect_to(const char *name) {
 
 pid_t running_pid_at(const char *name) {
   int fd = connect_to(name);
-  pid_t pid = fd >= 0 && is_trusted(fd, geteuid()) ? running_peer(fd).pid : 0;
+  pid_t pid = fd >= 0 && running_is_trusted(fd, geteuid()) ? running_peer(fd).pid : 0;
   if (fd >= 0) close(fd);
   return pid;
 }
@@ -75,7 +75,7 @@ int running_connect(const struct running *running) {
     complain_of(running->absent);
   } else if (fd < 0) {
     fprintf(stderr, "perilune: %s: %s\n", running->name, strerror(errno));
-  } else if (!is_trusted(fd, running->owner)) {
+  } else if (!running_is_trusted(fd, running->owner)) {
     fprintf(stderr,
             "perilune: %s belongs to user %u, who is neither root nor you nor the owner of the file\n",
             running->name, (unsigned)running_peer(fd).uid);
@@ -88,11 +88,11 @@ int running_connect(const struct running *running) {
 /* --- the only one ----------------------------------------------------------------------------------------- */
 
 /* The abstract sockets of running proxies, from /proc/net/unix. */
-static unsigned find_all(struct running found[MOST_FOUND]) {
+unsigned running_find_all(struct running found[RUNNING_MOST]) {
   char line[512];
   unsigned count = 0;
   FILE *file = fopen("/proc/net/unix", "re");
-  while (file && count < MOST_FOUND && fgets(line, sizeof line, file)) {
+  while (file && count < RUNNING_MOST && fgets(line, sizeof line, file)) {
     char *name = strstr(line, "@" COMMAND_SOCKET_PREFIX);
     if (!name || strstr(line, " 00010000 ") == NULL) continue; /* listening ones */
     name[strcspn(name, "\n")] = '\0';
@@ -105,11 +105,11 @@ static unsigned find_all(struct running found[MOST_FOUND]) {
   return count;
 }
 
-static unsigned keep_trusted(struct running found[MOST_FOUND], unsigned count) {
+static unsigned keep_trusted(struct running found[RUNNING_MOST], unsigned count) {
   unsigned kept = 0;
   for (unsigned i = 0; i < count; i++) {
     int fd = connect_to(found[i].name);
-    if (fd >= 0 && is_trusted(fd, geteuid())) found[kept++] = found[i];
+    if (fd >= 0 && running_is_trusted(fd, geteuid())) found[kept++] = found[i];
     if (fd >= 0) close(fd);
   }
   return kept;
@@ -128,8 +128,8 @@ static void tell_none(unsigned all) {
 }
 
 static bool find_only(struct running *running) {
-  struct running found[MOST_FOUND];
-  unsigned all = find_all(found), count = keep_trusted(found, all);
+  struct running found[RUNNING_MOST];
+  unsigned all = running_find_all(found), count = keep_trusted(found, all);
   if (count == 1) {
     *running = found[0];
     running->is_only_one = true;
@@ -247,20 +247,19 @@ bool running_wait(int fd, int timeout_ms) {
   return ready > 0;
 }
 
-/* Its answer to "summary", without the exit code before it; empty: it gives none. */
-static size_t ask_summary(int fd, char *text, size_t bytes) {
-  static const char line[] = "summary\n";
+int running_reach(const struct running *running) { return connect_to(running->name); }
+
+size_t running_ask(int fd, const char *line, char *text, size_t bytes) {
   size_t length = 0;
-  ssize_t got = write(fd, line, sizeof line - 1);
+  ssize_t got = write(fd, line, strlen(line));
   while (got > 0 && length < bytes - 1 && running_wait(fd, SUMMARY_MS)) {
     got = read(fd, text + length, bytes - 1 - length);
     if (got > 0) length += (size_t)got;
   }
   text[length] = '\0';
   if (strncmp(text, "0\n", 2) != 0) return 0; /* an older one that does not know it, or one that is stuck */
-  length = strcspn(text + 2, "\n");
-  memmove(text, text + 2, length);
-  return length;
+  memmove(text, text + 2, length - 1);
+  return length - 2;
 }
 
 static void put_user(FILE *out, uid_t uid) {
@@ -274,9 +273,9 @@ static void put_user(FILE *out, uid_t uid) {
 void running_print_summary(FILE *out, const struct running *running) {
   char text[1024];
   int fd = connect_to(running->name);
-  size_t length = fd >= 0 ? ask_summary(fd, text, sizeof text) : 0;
+  size_t length = fd >= 0 ? running_ask(fd, "summary\n", text, sizeof text) : 0;
   if (length)
-    running_print(out, text, length);
+    running_print(out, text, strcspn(text, "\n"));
   else
     fputs("does not say what it serves", out);
   fputs("; ", out);

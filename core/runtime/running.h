@@ -15,7 +15,7 @@ struct client_target {
   int pid;              /* or 0 */
 };
 
-enum { RUNNING_NAME_BYTES = 120 };
+enum { RUNNING_NAME_BYTES = 120, RUNNING_MOST = 64 };
 
 struct running {
   char name[RUNNING_NAME_BYTES]; /* of its command socket: a path, or "@perilune-123" */
@@ -31,6 +31,15 @@ bool running_find(const struct client_target *target, struct running *running);
 int running_connect(const struct running *running);
 /* A line: its policy, where it listens, its user, since when. Waits for it, but not long. */
 void running_print_summary(FILE *out, const struct running *running);
+
+/* All that can be seen from here, of whatever user; returns how many. */
+unsigned running_find_all(struct running found[RUNNING_MOST]);
+/* May we talk to who is at the other end, at that owner's address? */
+bool running_is_trusted(int fd, uid_t owner);
+/* A connection without a word if there is none: -1. */
+int running_reach(const struct running *running);
+/* Its answer to a line that it answers at once, without the exit code before it; 0: it gives none, or not soon. */
+size_t running_ask(int fd, const char *line, char *text, size_t bytes);
 
 /* The process that listens at "@name", if it is of this user or of root; else 0. */
 pid_t running_pid_at(const char *name);

@@ -16,6 +16,7 @@
 #include "runtime/observe/reload_log.h"
 #include "runtime/options.h"
 #include "runtime/phase.h"
+#include "runtime/steer/log_level.h"
 #include "runtime/pid_file.h"
 #include "runtime/worker.h"
 
@@ -101,6 +102,7 @@ struct server {
   struct pid_file pid_file;
   struct ancestors ancestors;
   struct signals signals;
+  struct log_level_order log_level; /* steer/log_level.h */
 };
 
 /* Loads the next generation for all workers, opens what it listens on in addition, and puts it in force everywhere; or

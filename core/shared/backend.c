@@ -47,7 +47,6 @@ struct backend *backend_new(struct str address, uint64_t hash) {
   b->address = (struct str){(const char *)(b + 1), address.len};
   b->hash = hash;
   atomic_init(&b->healthy, true);
-  atomic_init(&b->enabled, true);
   return b;
 }
 
@@ -61,6 +60,23 @@ bool backend_set_healthy(struct backend *b, bool healthy, uint64_t now_ms) {
   bool changed = atomic_exchange_explicit(&b->healthy, healthy, memory_order_relaxed) != healthy;
   if (changed && healthy && was_checked) SET(b->returned_ms, now_ms);
   return changed;
+}
+
+void backend_set_enabled(struct backend *b, bool enabled) {
+  if (enabled)
+    atomic_fetch_and_explicit(&b->off, ~(unsigned)BACKEND_OFF_BY_POLICY, memory_order_relaxed);
+  else
+    atomic_fetch_or_explicit(&b->off, BACKEND_OFF_BY_POLICY, memory_order_relaxed);
+}
+
+bool backend_take_order(struct backend *b, struct order order, uint64_t now_ms) {
+  unsigned wanted = 0, old = GET(b->off), fresh;
+  if (order.use == ORDER_DRAIN) wanted = BACKEND_DRAINED;
+  if (order.use == ORDER_DISABLE) wanted = BACKEND_DISABLED;
+  do fresh = (old & BACKEND_OFF_BY_POLICY) | wanted;
+  while (!atomic_compare_exchange_weak(&b->off, &old, fresh));
+  if (old && !fresh) SET(b->returned_ms, now_ms);
+  return atomic_exchange_explicit(&b->ordered_weight, order.weight, memory_order_relaxed) != order.weight;
 }
 
 bool backend_is_ejected(const struct backend *b, uint64_t now_ms) {

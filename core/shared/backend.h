@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/str.h"
+#include "shared/orders.h"
 
 /* What a policy says of all backends of a set. Each rule is off where its first number is 0. */
 struct backend_rules {
@@ -48,7 +49,9 @@ struct backend {
   struct str address;   /* behind the struct */
   uint64_t hash;        /* of the address */
   unsigned listings;    /* lists that name it; under the set's lock */
-  _Atomic bool healthy, enabled, checked;
+  _Atomic bool healthy, checked;
+  atomic_uint off;                /* of enum backend_off; 0: it may be used, where it is fit */
+  atomic_uint ordered_weight;     /* by people; 0: the policy's */
   atomic_uint in_flight, pending; /* attempts under way; of these without a connection so far */
   atomic_uint failures;           /* in a row */
   atomic_uint ejections;          /* in a row */
@@ -56,6 +59,9 @@ struct backend {
   _Atomic uint64_t latency;       /* and when; see backend.c */
   _Atomic uint64_t ejected_until_ms, returned_ms; /* 0: not ejected, not returned */
 };
+
+/* Who has taken it out. */
+enum backend_off { BACKEND_OFF_BY_POLICY = 1, BACKEND_DRAINED = 2, BACKEND_DISABLED = 4 };
 
 enum backend_standing {
   BACKEND_FIT,
@@ -65,6 +71,15 @@ enum backend_standing {
 };
 
 struct backend *backend_new(struct str address, uint64_t hash);
+
+/* Neither the policy nor people have taken it out. */
+static inline bool backend_is_enabled(const struct backend *b) {
+  return !atomic_load_explicit(&b->off, memory_order_relaxed);
+}
+/* What the policy says of it, which holds where people say nothing else. */
+void backend_set_enabled(struct backend *b, bool enabled);
+/* Takes over what people have said; whether its weight has changed. A return counts for slow start. */
+bool backend_take_order(struct backend *b, struct order order, uint64_t now_ms);
 
 /* Whether that changed anything. */
 bool backend_set_healthy(struct backend *b, bool healthy, uint64_t now_ms);

@@ -42,6 +42,7 @@ void backends_let_go(struct backends *set) {
     }
   }
   pthread_mutex_destroy(&set->lock);
+  free((char *)set->name.ptr);
   free(set);
 }
 
@@ -59,6 +60,7 @@ static struct backend *find_or_add(struct backends *set, struct str address) {
   for (struct backend *b = *bucket; b; b = b->next)
     if (b->hash == hash && str_equal(b->address, address)) return b;
   struct backend *b = backend_new(address, hash);
+  if (set->name.ptr) backend_take_order(b, orders_find(set->name, address), 0);
   atomic_init(&b->healthy, !set->starts_unhealthy);
   b->next = *bucket;
   *bucket = b;
@@ -132,10 +134,32 @@ struct backend_list *backends_list_new(struct backends *set, const struct backen
     struct backend_spec spec = as_stored(specs[i]);
     struct backend *backend = find_or_add(set, spec.address);
     backend->listings++;
-    list->entries[i] = (struct backend_entry){backend, spec.weight, spec.tier};
+    unsigned ordered = atomic_load(&backend->ordered_weight);
+    list->entries[i] =
+        (struct backend_entry){backend, ordered ? ordered : spec.weight, spec.tier, spec.weight};
   }
   sort_into_tiers(list);
   return list;
+}
+
+struct backend_list *backends_list_again(struct backends *set, const struct backend_list *list) {
+  struct backend_spec *specs = memory_alloc((list->count + 1) * sizeof *specs);
+  for (unsigned i = 0; i < list->count; i++) {
+    const struct backend_entry *entry = &list->entries[i];
+    specs[i] = (struct backend_spec){entry->backend->address, entry->given, entry->tier};
+  }
+  struct backend_list *again = backends_list_new(set, specs, list->count);
+  free(specs);
+  return again;
+}
+
+bool backends_list_is_current(const struct backend_list *list) {
+  for (unsigned i = 0; i < list->count; i++) {
+    const struct backend_entry *entry = &list->entries[i];
+    unsigned ordered = atomic_load(&entry->backend->ordered_weight);
+    if (entry->weight != (ordered ? ordered : entry->given)) return false;
+  }
+  return true;
 }
 
 /* Under the lock. */
@@ -145,7 +169,7 @@ bool backends_list_says(const struct backend_list *list, const struct backend_sp
     const struct backend_entry *entry = &list->entries[i];
     struct backend_spec spec = as_stored(specs[i]);
     if (!str_equal(entry->backend->address, spec.address)) return false;
-    if (entry->weight != spec.weight || entry->tier != spec.tier) return false;
+    if (entry->given != spec.weight || entry->tier != spec.tier) return false;
   }
   return true;
 }
@@ -193,17 +217,18 @@ const struct ring *backends_ring(struct backends *set, const struct backend_list
   return none;
 }
 
-static void make_rings(struct backends *set, struct backend_list *list) {
+void backends_list_make_rings(struct backends *set, struct backend_list *list) {
   for (unsigned i = 0; i < list->tier_count; i++) backends_ring(set, list, &list->tiers[i]);
 }
 
-void backends_make_rings(struct backends_view *view) { make_rings(view->set, view->list); }
+void backends_make_rings(struct backends_view *view) { backends_list_make_rings(view->set, view->list); }
 
 void backends_publish(struct backends *set, const struct backend_spec *specs, unsigned count) {
   pthread_mutex_lock(&set->lock);
   struct backend_list *list = backends_list_new(set, specs, count);
   pthread_mutex_unlock(&set->lock);
-  if (atomic_load(&set->has_rings)) make_rings(set, list); /* or workers would, while requests wait */
+  if (atomic_load(&set->has_rings))
+    backends_list_make_rings(set, list); /* or workers would, while requests wait */
   pthread_mutex_lock(&set->lock);
   struct backend_list *old = set->published;
   set->published = list;

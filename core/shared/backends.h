@@ -27,6 +27,7 @@ enum { BACKENDS_MAX = 65535, BACKENDS_TIERS = 32, BACKEND_NONE = -1 };
 struct backend_entry {
   struct backend *backend; /* borrowed from the set, which keeps what is listed */
   unsigned weight, tier;
+  unsigned given; /* its weight as the policy says it: people may have said another one */
 };
 
 struct backend_tier {
@@ -68,6 +69,10 @@ void backends_free(struct backends *set);
 void backends_publish(struct backends *set, const struct backend_spec *specs, unsigned count);
 /* Are backends that were never checked taken to be healthy? True without. Holds for those that come, too. */
 void backends_set_start(struct backends *set, bool healthy);
+/* Its name in the registry, by which people call it: their orders hold from then on. Said again it does nothing. */
+void backends_name(struct backends *set, struct str name);
+/* The table of orders has changed. */
+void backends_take_orders(struct backends *set);
 uint64_t backends_now_ms(const struct backends *set);
 /* One more than at the last call: the turn of round robin. */
 uint64_t backends_turn(struct backends *set);

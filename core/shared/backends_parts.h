@@ -12,6 +12,7 @@ enum { BACKENDS_BUCKETS = 256 };
 
 struct backends {
   pthread_mutex_t lock;
+  struct str name;           /* owned; NULL: nobody can give orders */
   const struct clock *clock; /* borrowed */
   atomic_uint refs;
   _Atomic uint64_t version;       /* counts publications */
@@ -34,6 +35,12 @@ struct backend_list *backends_list_new(struct backends *set, const struct backen
                                        unsigned count);
 /* Under the lock: is it just that? `list` may be NULL. */
 bool backends_list_says(const struct backend_list *list, const struct backend_spec *specs, unsigned count);
+/* Under the lock: a new list that says the same, with the weights that people have said by now. */
+struct backend_list *backends_list_again(struct backends *set, const struct backend_list *list);
+/* Under the lock: are those its weights? */
+bool backends_list_is_current(const struct backend_list *list);
+/* The circles of all its tiers. */
+void backends_list_make_rings(struct backends *set, struct backend_list *list);
 struct backend_list *backends_list_hold(struct backend_list *list);
 /* Not under the lock. `list` may be NULL. */
 void backends_list_release(struct backends *set, struct backend_list *list);

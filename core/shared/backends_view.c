@@ -80,7 +80,7 @@ static bool is_equal(const struct backend_list *a, const struct backend_list *b)
   if (!a || a->count != b->count) return false;
   for (unsigned i = 0; i < a->count; i++) {
     const struct backend_entry *x = &a->entries[i], *y = &b->entries[i];
-    if (x->backend != y->backend || x->weight != y->weight || x->tier != y->tier) return false;
+    if (x->backend != y->backend || x->given != y->given || x->tier != y->tier) return false;
   }
   return true;
 }
@@ -104,7 +104,7 @@ void backends_commit(struct backends_view *view) {
   pthread_mutex_lock(&set->lock);
   if (!is_equal(set->stated, own)) {
     stated = set->stated;
-    set->stated = backends_list_hold(own);
+    set->stated = backends_list_is_current(own) ? backends_list_hold(own) : backends_list_again(set, own);
     set->stated_version = atomic_load(&set->version);
   }
   staged = end_stage(view);
@@ -165,7 +165,7 @@ unsigned backends_ready_count(const struct backends_view *view) {
   uint64_t now_ms = backends_now_ms(view->set);
   for (unsigned i = 0; i < view->list->count; i++) {
     struct backend *b = backends_at(view, i);
-    ready += atomic_load(&b->enabled) && backend_is_fit(b, now_ms);
+    ready += backend_is_enabled(b) && backend_is_fit(b, now_ms);
   }
   return ready;
 }

@@ -40,17 +40,13 @@ static uint64_t now_ms(struct pick *p) {
   return p->read_ms;
 }
 
-static bool is_enabled(const struct backend *b) {
-  return atomic_load_explicit(&b->enabled, memory_order_relaxed);
-}
-
 static bool panics(struct pick *p) {
   unsigned enabled = 0, fit = 0;
   if (!p->view->rules.panic_percent) return false;
   for (unsigned i = 0; i < p->tier->count; i++) {
     struct backend *b = p->list->entries[p->tier->members[i]].backend;
-    enabled += is_enabled(b);
-    fit += is_enabled(b) && backend_is_fit(b, now_ms(p));
+    enabled += backend_is_enabled(b);
+    fit += backend_is_enabled(b) && backend_is_fit(b, now_ms(p));
   }
   return fit * 100ull < (uint64_t)enabled * p->view->rules.panic_percent;
 }
@@ -94,12 +90,16 @@ int backends_choose(struct backends_view *view, enum algorithm algorithm, struct
 
 const char *choice_explain(const struct backends_view *view, const struct choice *choice, struct str set,
                            char room[CHOICE_BYTES]) {
-  unsigned count = view->list->count;
+  unsigned count = view->list->count, enabled = 0;
+  for (unsigned i = 0; i < count; i++) enabled += backend_is_enabled(backends_at(view, i));
   int name = set.len > 100 ? 100 : (int)set.len;
   if (choice->overloaded)
     snprintf(room, CHOICE_BYTES, "set '%.*s': %s", name, set.ptr, error_info(ERROR_OVERLOADED)->text);
   else if (!count)
     snprintf(room, CHOICE_BYTES, "set '%.*s': it has no backends", name, set.ptr);
+  else if (!enabled)
+    snprintf(room, CHOICE_BYTES, "set '%.*s': %u backend%s, and each is drained or disabled", name, set.ptr,
+             count, plural(count));
   else
     snprintf(room, CHOICE_BYTES, "set '%.*s': none of %u backend%s is healthy%s", name, set.ptr, count,
              plural(count), choice->excluded_count ? " and not excluded" : "");
@@ -110,7 +110,7 @@ bool backends_have_other(const struct backends_view *view, const struct tried *t
   uint64_t read_ms = backends_now_ms(view->set);
   for (unsigned i = 0; i < view->list->count; i++) {
     struct backend *b = backends_at(view, i);
-    if (!is_enabled(b) || tried_has(tried, b->hash)) continue;
+    if (!backend_is_enabled(b) || tried_has(tried, b->hash)) continue;
     enum backend_standing standing = backend_standing(b, &view->rules, read_ms);
     if (standing == BACKEND_FIT || standing == BACKEND_RAMPING) return true;
   }
@@ -137,7 +137,7 @@ static bool is_too_cold(struct pick *p, const struct backend *b) {
 /* May the backend at this position of the list be chosen? */
 static bool serves(struct pick *p, unsigned index) {
   struct backend *b = p->list->entries[index].backend;
-  if (!is_enabled(b) || is_excluded(p->choice, index, b->hash)) return false;
+  if (!backend_is_enabled(b) || is_excluded(p->choice, index, b->hash)) return false;
   if (backend_is_plainly_fit(b, &p->view->rules)) return true;
   switch (backend_standing(b, &p->view->rules, now_ms(p))) {
   case BACKEND_FIT: return true;

@@ -137,6 +137,7 @@ static int new_backends(lua_State *L) {
   struct backend_spec *specs = check_specs(L, 1, &count);
   struct backends_handle *handle = handle_new(L, HANDLE_BACKENDS, sizeof *handle);
   shared_take(L, &handle->shared, &backends_kind, 2, vm_of(L)->host.clock);
+  backends_name(handle->shared.object, registry_name(handle->shared.entry));
   if (shared_is_staged(L, &handle->shared))
     stage(L, handle, specs, count, &rules);
   else
@@ -300,14 +301,14 @@ static int set_enabled(lua_State *L) {
   if (is_foreign(L))
     shared_put_off(L, set_enabled);
   else
-    atomic_store(&backend->enabled, lua_toboolean(L, 3));
+    backend_set_enabled(backend, lua_toboolean(L, 3));
   return 0;
 }
 
 /* -2 +1 */
 static int is_enabled(lua_State *L) {
   unsigned index;
-  lua_pushboolean(L, atomic_load(&check_backend(L, check_view(L), &index)->enabled));
+  lua_pushboolean(L, backend_is_enabled(check_backend(L, check_view(L), &index)));
   return 1;
 }
 

@@ -26,13 +26,14 @@
 #include "runtime/observe/admin.h"
 #include "runtime/server.h"
 #include "shared/cache_kept.h"
+#include "shared/orders.h"
 #include "shared/registry.h"
 
 extern char **environ;
 
 /* Behind the sockets: the pipe that the successor answers in, the keys of tickets, the two ends of the ancestors' pipe,
- * the sockets' names, and the pid file with its lock. */
-enum { FIRST_FD = INHERITED_FIRST_FD, EXTRA_FDS = 6, CACHES_MOST = 32 };
+ * the sockets' names, the pid file with its lock, and what people have said of backends. */
+enum { FIRST_FD = INHERITED_FIRST_FD, EXTRA_FDS = 7, CACHES_MOST = 32 };
 
 static char program[PATH_MAX]; /* our own file, also after a newer one took its place */
 
@@ -110,7 +111,7 @@ static void prepare_environment(struct launch *l) {
   char text[64];
   unsigned count = 0, at = 0;
   while (environ[count]) count++;
-  l->environment = memory_zalloc((count + 11) * sizeof *l->environment);
+  l->environment = memory_zalloc((count + 12) * sizeof *l->environment);
   for (unsigned i = 0; i < count; i++) {
     bool is_ours =
         strncmp(environ[i], "WATCHDOG_PID=", 13) == 0; /* the watchdog watches the successor then */
@@ -130,6 +131,8 @@ static void prepare_environment(struct launch *l) {
   add(l, &at, text);
   snprintf(text, sizeof text, "PERILUNE_LINEAGE_FD=%u", FIRST_FD + l->count + 2);
   add(l, &at, text);
+  snprintf(text, sizeof text, "PERILUNE_ORDERS_FD=%u", FIRST_FD + l->count + 6);
+  add(l, &at, text);
   snprintf(text, sizeof text, "PERILUNE_CACHES_FD=%u", FIRST_FD + l->count + EXTRA_FDS);
   add(l, &at, text);
   add(l, &at, l->caches);
@@ -148,12 +151,22 @@ static int keys_of_tickets(void) {
   return fd;
 }
 
-static int names_in_memory(const char *names) {
-  size_t length = strlen(names);
-  int fd = memfd_create("listeners", MFD_CLOEXEC);
-  if (fd >= 0 && write(fd, names, length) == (ssize_t)length) return fd;
+static int in_memory(const char *name, const char *text, size_t length) {
+  int fd = memfd_create(name, MFD_CLOEXEC);
+  if (fd >= 0 && write(fd, text, length) == (ssize_t)length) return fd;
   if (fd >= 0) close(fd);
   return -1;
+}
+
+static int orders_in_memory(void) {
+  char *text = NULL;
+  size_t bytes;
+  FILE *out = open_memstream(&text, &bytes);
+  orders_write(out);
+  fclose(out);
+  int fd = in_memory("orders", text, bytes);
+  free(text);
+  return fd;
 }
 
 /* Names with a line feed in them are not handed over: their caches begin empty. */
@@ -186,7 +199,8 @@ static void prepare_fds(struct launch *l, const struct server *server, int ready
   const struct listening *listening = server->listening;
   unsigned total = listening->count * listening->workers + 2; /* the status page's and the commands' */
   int above = FIRST_FD + (int)total + EXTRA_FDS + CACHES_MOST, keys = keys_of_tickets();
-  int names = names_in_memory(l->names + sizeof NAMES_PREFIX - 1);
+  const char *said = l->names + sizeof NAMES_PREFIX - 1;
+  int names = in_memory("listeners", said, strlen(said)), orders = orders_in_memory();
   l->fds = memory_alloc((total + EXTRA_FDS + CACHES_MOST) * sizeof *l->fds);
   for (unsigned i = 0; i < listening->count; i++)
     for (unsigned w = 0; w < listening->workers; w++)
@@ -201,10 +215,12 @@ static void prepare_fds(struct launch *l, const struct server *server, int ready
   l->fds[l->count + 4] = fcntl(names, F_DUPFD_CLOEXEC, above);
   l->has_pid_file = server->pid_file.fd >= 0;
   l->fds[l->count + 5] = fcntl(l->has_pid_file ? server->pid_file.fd : names, F_DUPFD_CLOEXEC, above);
+  l->fds[l->count + 6] = fcntl(orders, F_DUPFD_CLOEXEC, above);
   l->extra = EXTRA_FDS;
   prepare_caches(l, server, above);
   if (keys >= 0) close(keys);
   if (names >= 0) close(names);
+  if (orders >= 0) close(orders);
 }
 
 /* Where descriptors have run out: a successor that lacks one of its sockets would be worse than none. */

@@ -14,6 +14,7 @@
 #include "net/tls_tickets.h"
 #include "runtime/deploy/ancestors.h"
 #include "runtime/pid_file.h"
+#include "shared/orders.h"
 
 enum { FIRST_FD = INHERITED_FIRST_FD, MOST_FDS = 1 << 20 };
 
@@ -62,6 +63,28 @@ static void adopt_tickets(void) {
   close(fd);
 }
 
+/* All of what the predecessor has put into memory without a name. Malloc'd, or NULL. */
+static char *read_all(int fd, size_t *length) {
+  struct stat info;
+  if (fd < 0 || fstat(fd, &info) != 0) return NULL;
+  char *text = memory_zalloc((size_t)info.st_size + 1);
+  ssize_t got = pread(fd, text, (size_t)info.st_size, 0);
+  *length = got > 0 ? (size_t)got : 0;
+  text[*length] = '\0';
+  close(fd);
+  return text;
+}
+
+/* What people have said of backends holds here, too. */
+static void adopt_orders(void) {
+  size_t length = 0;
+  char *text = read_all(inherited_fd("PERILUNE_ORDERS_FD"), &length);
+  if (text && !orders_read((struct str){text, length}))
+    log_warn("what 'perilune backend' was told before the upgrade could not all be read: see 'perilune "
+             "backend list'");
+  free(text);
+}
+
 /* Behind the names: the numbers of those sockets that the predecessor has from the service manager. */
 static void note_managed(struct str rest) {
   struct str line;
@@ -75,14 +98,9 @@ static void note_managed(struct str rest) {
  * NULL. */
 static char *inherited_names(void) {
   const char *text = getenv("PERILUNE_LISTENERS");
-  int fd = inherited_fd("PERILUNE_LISTENERS_FD");
-  struct stat info;
-  if (fd < 0 || fstat(fd, &info) != 0) return text ? str_to_cstring(str_of(text)) : NULL;
-  char *names = memory_zalloc((size_t)info.st_size + 1);
-  ssize_t length = pread(fd, names, (size_t)info.st_size, 0);
-  names[length > 0 ? length : 0] = '\0';
-  close(fd);
-  return names;
+  size_t length;
+  char *names = read_all(inherited_fd("PERILUNE_LISTENERS_FD"), &length);
+  return names || !text ? names : str_to_cstring(str_of(text));
 }
 
 static struct {
@@ -90,11 +108,13 @@ static struct {
   int first, end; /* their descriptors, in that order */
 } caches;
 
-void inherited_caches_init(void) {
+void inherited_before_policy(void) {
   const char *names = getenv("PERILUNE_CACHES");
+  if (is_successor()) adopt_orders();
   caches.first = caches.end = inherited_fd("PERILUNE_CACHES_FD");
   if (is_successor() && names && caches.first >= 0) caches.names = str_to_cstring(str_of(names));
   unsetenv("PERILUNE_CACHES");
+  unsetenv("PERILUNE_ORDERS_FD");
   for (const char *at = caches.names; at && *at; at++)
     if (*at == '\n') fcntl(caches.end++, F_SETFD, FD_CLOEXEC);
 }

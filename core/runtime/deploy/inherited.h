@@ -16,8 +16,8 @@ enum { INHERITED_FIRST_FD = 3 };
 /* Reads what was handed to us, and the ancestors' pipe. Call once, before threads start and descriptors
  * are opened. */
 void inherited_init(struct ancestors *ancestors);
-/* The same of caches, before a policy is loaded for the first time. */
-void inherited_caches_init(void);
+/* The same of caches and of what people have said of backends, before a policy is loaded for the first time. */
+void inherited_before_policy(void);
 /* Sockets handed to us for this address (as the policy says it, and parsed): fills fds[0..count), duplicating
  * where there are fewer, and says whose their file is. False: there are none. Each socket is given out once. */
 bool inherited_take(struct str said, const struct addr *addr, int *fds, unsigned count,

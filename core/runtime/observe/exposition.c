@@ -15,7 +15,6 @@
 #include "exchange/account.h"
 #include "exchange/hooks.h"
 #include "http/h2_session.h"
-#include "runtime/observe/backends_report.h"
 #include "runtime/observe/heartbeat.h"
 #include "runtime/observe/caches.h"
 #include "runtime/observe/limits.h"
@@ -260,21 +259,6 @@ static void put_names(FILE *out, const struct server *s) {
              sum.silent);
 }
 
-static void put_backend(FILE *out, const char *metric, const struct backend_report *b, number value) {
-  fprintf(out, "perilune_%s{", metric);
-  exposition_put_label(out, "set", b->set);
-  fputc(',', out);
-  exposition_put_label(out, "backend", b->address);
-  fprintf(out, "} %llu\n", value);
-}
-
-static void put_up(const struct backend_report *b, void *out) {
-  put_backend(out, "backend_up", b, backend_report_is_up(b));
-}
-static void put_in_flight(const struct backend_report *b, void *out) {
-  put_backend(out, "backend_in_flight", b, b->in_flight);
-}
-
 static void put_limit(FILE *out, const char *metric, const struct limits_entry *limit, number value) {
   fprintf(out, "perilune_%s{", metric);
   exposition_put_label(out, "limit", limit->name);
@@ -300,13 +284,6 @@ static void put_limits(FILE *out, const struct server *s) {
       out, "limit_overflowed_total", "counter",
       "Times that a limit had no room for a key: a count was forgotten, or a new key was not counted.");
   limits_read(s->registry, put_limit_overflowed, out);
-}
-
-static void put_backends(FILE *out, const struct server *s) {
-  put_family(out, "backend_up", "gauge", "1: healthy, enabled and not ejected.");
-  backends_report_read(s->registry, put_up, out);
-  put_family(out, "backend_in_flight", "gauge", "Requests under way at a backend.");
-  backends_report_read(s->registry, put_in_flight, out);
 }
 
 /* --- the policy ----------------------------------------------------------------------------------------- */
@@ -387,7 +364,7 @@ char *exposition_text(const struct server *s) {
   exposition_put_peer_figures(out);
   exposition_put_codings(out, &tally);
   put_names(out, s);
-  put_backends(out, s);
+  exposition_put_backends(out, s->registry);
   caches_put_metrics(out, s->registry);
   put_limits(out, s);
   put_hooks(out, &tally);

@@ -28,5 +28,7 @@ void exposition_put_single(FILE *out, const char *name, const char *type, const 
                            unsigned long long value);
 void exposition_put_labelled(FILE *out, const char *name, const char *label, struct str value,
                              unsigned long long count);
+/* exposition_backends.c */
+void exposition_put_backends(FILE *out, struct registry *registry);
 
 #endif

@@ -188,15 +188,10 @@ static void put_peers(FILE *out, const struct tally *t) {
 }
 
 static void put_backend(const struct backend_report *b, void *out) {
-  const char *state = "healthy";
-  if (!b->enabled)
-    state = "disabled";
-  else if (!b->healthy)
-    state = "unhealthy";
-  else if (b->ejected)
-    state = "ejected";
-  fprintf(out, "backend     %-28.*s %-10s %u request%s in flight, set \"%.*s\"\n", STR_ARG(b->address), state,
-          b->in_flight, plural(b->in_flight), STR_ARG(b->set));
+  fprintf(out, "backend     %-28.*s %-10s %u request%s in flight, set \"%.*s\"", STR_ARG(b->address),
+          backend_report_state(b), b->in_flight, plural(b->in_flight), STR_ARG(b->set));
+  if (b->weight != b->given_weight) fprintf(out, ", weight %u instead of %u", b->weight, b->given_weight);
+  fputc('\n', out);
 }
 
 static void put_names(FILE *out, const struct server *s) {
@@ -251,6 +246,8 @@ static void put_log(const char *target, uint64_t dropped, void *out) {
 
 static void put_troubles(FILE *out, const struct server *s) {
   number throttled = log_throttle_total(), given_up = vms_given_up_sum(s);
+  char level[160];
+  if (*steer_log_level_describe(s, level, sizeof level)) fprintf(out, "log         level %s\n", level);
   if (throttled)
     fprintf(out, "log         %llu line%s of the error log counted instead of written, because they repeat\n",
             throttled, plural(throttled));

@@ -180,20 +180,7 @@ static void put_limit(const struct limits_entry *limit, void *context) {
   json_close(j, '}');
 }
 
-static void put_backend(const struct backend_report *b, void *context) {
-  struct json *j = context;
-  json_open(j, NULL, '{');
-  json_text(j, "set", b->set);
-  json_text(j, "address", b->address);
-  json_flag(j, "healthy", b->healthy);
-  json_flag(j, "enabled", b->enabled);
-  json_flag(j, "ejected", b->ejected);
-  json_number(j, "weight", b->weight);
-  json_number(j, "tier", b->tier);
-  json_number(j, "expected_latency_us", b->latency_us);
-  json_number(j, "in_flight", b->in_flight);
-  json_close(j, '}');
-}
+static void put_backend(const struct backend_report *b, void *j) { backend_report_put_json(b, j); }
 
 static void put_names(struct json *j, const struct server *s) {
   struct names_sum sum = names_sum(s);
@@ -297,6 +284,7 @@ char *status_json(const struct server *s) {
   json_open(&j, "logs", '[');
   logs_dropped(s->logs, put_log, &j);
   json_close(&j, ']');
+  json_text(&j, "log_level", str_of(steer_log_level_name()));
   json_number(&j, "log_lines_throttled", log_throttle_total());
   json_number(&j, "vms_given_up", vms_given_up_sum(s));
   put_names(&j, s);

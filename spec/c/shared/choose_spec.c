@@ -353,7 +353,7 @@ IT("uses a backend only when it is healthy, enabled and not excluded, whatever t
     unsigned seen = 0;
     set_open(&t, large, 4);
     backends_set_healthy(t.view, 0, false);
-    atomic_store(&backends_at(t.view, 1)->enabled, false);
+    backend_set_enabled(backends_at(t.view, 1), false);
     for (unsigned i = 0; i < 100; i++) {
       char key[16];
       struct choice choice = {
