@@ -44,7 +44,7 @@ const struct command_words command_words[COMMAND_COUNT] = {
                         NO_SETTINGS},
     [COMMAND_BACKEND] =
         {"backend", "ACTION SET ADDRESS WEIGHT", "ACTION [SET] [ADDRESS]",
-         "take a backend of a running proxy out, put it back, or give it another weight",
+         "drain, disable, enable or weigh a backend",
          "list [SET]                   shows the backends, and what was said of them\n"
          "drain [SET] ADDRESS          gives it no new requests, and waits until those it has have ended\n"
          "disable [SET] ADDRESS        the same, without waiting\n"

@@ -108,6 +108,7 @@ function backend_set:is_healthy(backend) end
 ---@param backend integer|string
 ---@return boolean
 function backend_set:is_fit(backend) end
+--- False: the policy (set_enabled) or people (`perilune backend`) have taken it out.
 ---@param backend integer|string
 ---@return boolean
 function backend_set:is_enabled(backend) end
@@ -116,7 +117,8 @@ function backend_set:is_enabled(backend) end
 --- failures.
 ---@param backend integer|string
 function backend_set:report_failure(backend) end
---- Takes a backend out, or puts it back in, whatever its health.
+--- Takes a backend out, or puts it back in, whatever its health. One that people have drained or disabled by
+--- `perilune backend` stays out.
 ---@param backend integer|string
 ---@param enabled boolean
 function backend_set:set_enabled(backend, enabled) end
