@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// command: the control worker's unix socket, by which `perilune reload`, `stop`, `status` and `upgrade` talk to a
+// command: the control worker's unix socket, by which `perilune reload`, `stop`, `status` and the like talk to a
 // running proxy. A client sends one line; the answer is a line "<exit code>", text for people, and the end of the
 // connection. If the line ends in "progress", lines "+<text>" may come before the answer, with the progress of the
 // trial that the client waits for. A command that streams (command_stream) sends such lines, lines "=<text>" for the
-// client's output, and "#<length>\n" with so many bytes behind it for a file of the client's, before its answer. It is the abstract socket @perilune-<pid>, which leaves no file behind and is
-// visible only in the same network namespace, and also the file that --socket names. Commands are accepted only from
-// the same user and from root.
+// client's output, and "#<length>\n" with so many bytes behind it for a file of the client's, before its answer. It is
+// the abstract socket @perilune-<pid>, which leaves no file behind and is visible only in the same network namespace,
+// and also the file that --socket names. Commands are accepted only from the same user and from root.
 #ifndef PERILUNE_RUNTIME_COMMAND_H
 #define PERILUNE_RUNTIME_COMMAND_H
 

@@ -16,6 +16,7 @@
 #include "runtime/server.h"
 #include "runtime/steer/backends.h"
 #include "runtime/steer/introduce.h"
+#include "runtime/steer/log_level.h"
 
 static void do_reload(struct command_client *client) {
   struct server *s = command_server_of(client);

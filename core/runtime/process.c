@@ -37,6 +37,7 @@
 #include "runtime/observe/logs.h"
 #include "runtime/privileges.h"
 #include "runtime/server.h"
+#include "runtime/steer/log_level.h"
 #include "runtime/signals.h"
 #include "runtime/starting.h"
 #include "shared/metrics.h"

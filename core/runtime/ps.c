@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ps: each proxy is asked by its command socket (steer/introduce.h), and has a second to answer. To those of other users
-// nothing is said: anybody may bind a name, and what they would answer is not to be believed.
+// ps: each proxy is asked by its command socket (steer/introduce.h), and has a second to answer. Those of other users
+// are not asked: anybody may bind a name, and what they would answer is not to be believed.
 #include "runtime/ps.h"
 
 #include <pwd.h>

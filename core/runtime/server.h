@@ -16,7 +16,6 @@
 #include "runtime/observe/reload_log.h"
 #include "runtime/options.h"
 #include "runtime/phase.h"
-#include "runtime/steer/log_level.h"
 #include "runtime/pid_file.h"
 #include "runtime/worker.h"
 
@@ -102,7 +101,7 @@ struct server {
   struct pid_file pid_file;
   struct ancestors ancestors;
   struct signals signals;
-  struct log_level_order log_level; /* steer/log_level.h */
+  struct timer log_level_back; /* steer/log_level.h; set: the configured level is back then */
 };
 
 /* Loads the next generation for all workers, opens what it listens on in addition, and puts it in force everywhere; or

@@ -22,6 +22,7 @@
 #include "runtime/observe/sums.h"
 #include "runtime/observe/tracing_report.h"
 #include "runtime/server.h"
+#include "runtime/steer/log_level.h"
 #include "shared/metrics.h"
 
 typedef unsigned long long number;

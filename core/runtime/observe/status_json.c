@@ -21,6 +21,7 @@
 #include "runtime/observe/sums.h"
 #include "runtime/observe/tracing_report.h"
 #include "runtime/server.h"
+#include "runtime/steer/log_level.h"
 #include "shared/census.h"
 #include "shared/metrics.h"
 

@@ -34,24 +34,24 @@ static void put_back(struct server *s, const char *why) {
 }
 
 static void on_over(struct timer *timer) {
-  put_back(CONTAINER_OF(timer, struct server, log_level.back), ": the time is over");
+  put_back(CONTAINER_OF(timer, struct server, log_level_back), ": the time is over");
 }
 
 const char *steer_log_level_name(void) { return names[log_level()]; }
 
-void steer_log_level_init(struct server *s) { timer_init(&s->log_level.back, s->control.loop, on_over); }
+void steer_log_level_init(struct server *s) { timer_init(&s->log_level_back, s->control.loop, on_over); }
 
-void steer_log_level_end(struct server *s) { timer_stop(&s->log_level.back); }
+void steer_log_level_end(struct server *s) { timer_stop(&s->log_level_back); }
 
 const char *steer_log_level_describe(const struct server *s, char *room, size_t bytes) {
   enum log_level level = log_level();
   const char *said = names[level], *usual = names[configured(s)];
-  unsigned left_s = (unsigned)((timer_left_ms(&s->log_level.back) + 999) / 1000);
+  unsigned left_s = (unsigned)((timer_left_ms(&s->log_level_back) + 999) / 1000);
   if (level == configured(s))
     *room = '\0';
-  else if (timer_is_set(&s->log_level.back) && left_s >= 120)
+  else if (timer_is_set(&s->log_level_back) && left_s >= 120)
     snprintf(room, bytes, "%s for %u min more, then %s", said, (left_s + 59) / 60, usual);
-  else if (timer_is_set(&s->log_level.back))
+  else if (timer_is_set(&s->log_level_back))
     snprintf(room, bytes, "%s for %u s more, then %s", said, left_s, usual);
   else
     snprintf(room, bytes, "%s until the process ends or a command changes it; configured is %s", said, usual);
@@ -69,13 +69,13 @@ static void answer(struct command_client *client) {
 }
 
 static void set(struct server *s, enum log_level level, unsigned for_ms) {
-  timer_clear(&s->log_level.back);
+  timer_clear(&s->log_level_back);
   if (level == configured(s)) {
     if (log_level() != level) put_back(s, "");
     return;
   }
   char text[80];
-  if (for_ms) timer_set(&s->log_level.back, for_ms);
+  if (for_ms) timer_set(&s->log_level_back, for_ms);
   if (for_ms)
     snprintf(text, sizeof text, "%s for %u s, by a command", names[level], for_ms / 1000);
   else

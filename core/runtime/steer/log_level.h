@@ -4,14 +4,10 @@
 #ifndef PERILUNE_RUNTIME_STEER_LOG_LEVEL_H
 #define PERILUNE_RUNTIME_STEER_LOG_LEVEL_H
 
-#include "net/timer.h"
+#include <stddef.h>
 
 struct command_client;
 struct server;
-
-struct log_level_order {
-  struct timer back; /* set: to the configured level then */
-};
 
 /* Before the first command, and behind the last. */
 void steer_log_level_init(struct server *server);

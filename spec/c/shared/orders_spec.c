@@ -106,7 +106,8 @@ static unsigned share(struct set_under_test *t, int index, unsigned of) {
   return chosen;
 }
 
-IT("gives a backend the weight that people say, in this list and in those that follow, until they forget it") {
+IT("gives a backend the weight that people say, in this list and in those that follow, until they forget "
+   "it") {
   struct set_under_test t;
   open_named(&t, SET_PLAIN);
   set_choose(&t, ALGORITHM_consistent, "key"); /* there are circles, too */
