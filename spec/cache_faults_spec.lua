@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What the cache does where something is wrong: readers that stall, peers that lie or break off, processes that end with
--- fetches on their way. A client gets the right bytes, or can see that it has not got all of them.
+-- What the cache does where something is wrong: readers that stall, peers that lie or break off, processes that end
+-- with fetches on their way. A client gets the right bytes, or can see that it has not got all of them.
 local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"

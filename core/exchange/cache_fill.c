@@ -17,6 +17,7 @@
 #include "exchange/stream.h"
 #include "exchange/trace.h"
 #include "http/lenient.h"
+#include "net/virtual_time.h"
 
 enum { MAINTAIN_FACTOR = 2 };
 
@@ -60,7 +61,7 @@ static void set_stream(struct exchange *x, struct service *service) {
 /* --- the sink --------------------------------------------------------------------------------------------- */
 
 /* What was purged while it came is found by nobody. */
-static void finish(struct exchange *x, struct fill *f) {
+void cache_finish(struct exchange *x, struct fill *f) {
   struct cache_visit *v = x->cache;
   struct cache *cache = visit_cache(v);
   cache_hold_purges(cache, v->url);
@@ -82,7 +83,7 @@ static enum io write_fill(struct sink *sink, const struct str *parts, const stru
   }
   if (*moved) store_maintain(cache_store(visit_cache(v)), MAINTAIN_FACTOR * *moved);
   if (f->overflows) cache_unlist(visit_cache(v), f);
-  if (end) finish(x, f);
+  if (end) cache_finish(x, f);
   return IO_OK;
 }
 
@@ -194,6 +195,8 @@ static void take_attempt(struct exchange *f, struct exchange *x) {
 }
 
 void cache_hand_over(struct exchange *x, struct fill *fill) {
+  x->cache->is_filler = virtual_time.on; /* a rehearsal fills by itself */
+  if (virtual_time.on) return;
   struct exchange *f = background_new(x);
   struct cache_visit *v = visit_of(f, x->cache, VISIT_FILLS);
   copy_request(f, x);
@@ -209,8 +212,24 @@ void cache_hand_over(struct exchange *x, struct fill *fill) {
   transfer_down(f);
 }
 
+/* In a rehearsal. */
+static void copy_at_once(struct exchange *x, struct fill *fill) {
+  struct cache_visit *v = x->cache;
+  off_t place;
+  uint64_t at = 0;
+  for (struct str part; (part = store_lease_at(cache_store(visit_cache(v)), &v->lease, at, &place)).len;
+       at += part.len)
+    fill_write(fill, part);
+  v->is_filler = true;
+  cache_finish(x, fill);
+}
+
 /* What is read is held by a lease of its own. */
 void cache_copy_body(struct exchange *x, struct fill *fill, struct str key) {
+  if (virtual_time.on) {
+    copy_at_once(x, fill);
+    return;
+  }
   struct exchange *f = background_new(x);
   struct cache_visit *v = visit_of(f, x->cache, VISIT_FILLS);
   copy_request(f, x);
@@ -265,20 +284,36 @@ static bool find_again(struct cache_visit *v) {
   return v->validates;
 }
 
+/* False: somebody else does it, or what is to be refreshed is gone. */
+static bool join_refresh(struct cache_visit *v) {
+  bool is_ours = cache_sit(v, v->object_key) == CACHE_FILLS;
+  v->is_collapsed = false;
+  return is_ours && find_again(v);
+}
+
+static struct cache_visit *visit_of_refresh(struct exchange *b, const struct cache_visit *of) {
+  struct cache_visit *v = visit_of(b, of, VISIT_FETCHES);
+  v->result = CACHE_RESULT_EXPIRED;
+  v->forward = CACHE_FORWARD_STALE;
+  v->is_alone = true;
+  return v;
+}
+
+bool cache_begin_refresh(struct exchange *b, const struct cache_visit *of) {
+  return join_refresh(visit_of_refresh(b, of));
+}
+
 /* Somebody does it already, or does it now. */
 void cache_refresh(struct cache_visit *of) {
   struct exchange *x = of->exchange;
   if (x->proxy->stopping || cache_is_filling(visit_cache(of), of->object_key)) return;
+  of->wants_refresh = virtual_time.on; /* a rehearsal has another one for it */
+  if (virtual_time.on) return;
   struct exchange *b = background_new(x);
-  struct cache_visit *v = visit_of(b, of, VISIT_FETCHES);
+  struct cache_visit *v = visit_of_refresh(b, of);
   copy_text(b, &x->request);
-  v->result = CACHE_RESULT_EXPIRED;
-  v->forward = CACHE_FORWARD_STALE;
-  v->is_alone = true;
   begin_walk(b);
-  bool is_ours = cache_sit(v, v->object_key) == CACHE_FILLS;
-  v->is_collapsed = false;
-  if (is_ours && find_again(v)) {
+  if (join_refresh(v)) {
     exchange_run(b);
     return;
   }

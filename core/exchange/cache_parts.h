@@ -82,6 +82,7 @@ struct cache_visit {
   bool is_alone;         /* it has lost its client */
   bool renews;           /* the peer has said 304: x->response is what is stored, as it is from now on */
   bool peer_keeps;       /* then: its connection may go on */
+  bool wants_refresh;    /* of a rehearsal: what was served is to be fetched anew */
   bool is_never_stale;   /* the policy says so, of this request */
   bool is_beyond_rescue; /* should_serve_stale has said so of its error */
   enum error lost;       /* how */
@@ -200,6 +201,11 @@ void cache_merge(struct cache_visit *v);
 void cache_hand_over(struct exchange *x, struct fill *fill);
 /* The body of what is stored under `key` goes into the fill. */
 void cache_copy_body(struct exchange *x, struct fill *fill, struct str key);
+/* The body is through. */
+void cache_finish(struct exchange *x, struct fill *fill);
 void cache_refresh(struct cache_visit *v);
+/* The same for a rehearsal: `b` asks for what `of` was served stale, from proxy_upstream_filter on. False: somebody else
+ * does. */
+bool cache_begin_refresh(struct exchange *b, const struct cache_visit *of);
 
 #endif

@@ -45,6 +45,7 @@ static bool read_request(struct exchange *x, struct str head, const char **why) 
 }
 
 static void free_rehearsal(struct rehearsal *r) {
+  if (r->exchange->cache) cache_end(r->exchange);
   exchange_free(r->exchange);
   stream_free_alone(r->stream);
   buf_release(&r->filtered);

@@ -14,7 +14,9 @@
 --- test.policy simulates: all hooks in their order; the head and the body of the request, parsed as in the proxy; shared
 --- state; timers and background work, also of the main chunk, which run when a test advances the clock, and end with the
 --- test; passive checks and limits of backend sets; retries with their budget; first_byte_timeout; answers to
---- perilune.http and perilune.redis (see test.http and test.redis).
+--- perilune.http and perilune.redis (see test.http and test.redis); the cache of a listener with its hooks and purges, in
+--- the clock's time: what a test asks for twice is served from there, and what was served stale is fetched in the
+--- background by the same answer.
 ---
 --- It does not simulate the following; use test.harness for them:
 ---
@@ -23,6 +25,7 @@
 --- - the hooks `certificate` and response_trailer_filter; hedging; interim (1xx) responses and upgrades
 --- - perilune.tcp: it raises an error, so health_check.tcp logs that and changes nothing
 --- - perilune.dns: it returns nil and a sentence. Names of peers are not looked up
+--- - requests that wait for another's fetch, and fetches whose client leaves: each walk runs to its end
 --- - several workers, reloads, the access log
 ---@class perilune.test
 ---@field clock perilune.test.clock
@@ -228,6 +231,7 @@ function exchange:finish() end
 ---@field headers table headers.content_type: the first value; headers[1].name in order; headers:all "set-cookie"
 ---@field body string
 ---@field tries? integer of walk: calls of upstream_peer
+---@field cache? string of walk: what the cache did ("hit", "miss", ...); nil where it has no part in the request
 ---@field failure? string of walk: the kind of the failure; of a client: why the body is incomplete
 ---@field trailers? table of a client: fields after the body, like headers
 ---@field reset? string of a client over HTTP/2: the code by which the stream was reset
@@ -565,6 +569,24 @@ function assert.received(wanted, origin) end
 ---@param count integer
 ---@param origin perilune.test.origin
 function assert.requests(count, origin) end
+--- What the cache did for the request: "hit", "miss", "stale", "stale-updating", "expired", "revalidated" or "bypass", as
+--- session:cache_status() says it; without a result: the response came from the cache. Responses of a harness tell it by
+--- Cache-Status (status_header = true): there, "expired" is any that was asked for since it was stale, and "stale" any
+--- that was served stale.
+---
+--- ```lua
+--- local perilune = require "perilune"
+--- local pages = perilune.cache("pages", { size = "1M" })
+--- local policy = test.policy({ upstream_peer = function() return "127.0.0.1:8000" end }, { cache = pages })
+--- local page = { headers = { ["Cache-Control"] = "max-age=60" }, body = "one" }
+--- assert.cached("miss", policy:request({ target = "/a" }, page))
+--- assert.cached("hit", policy:request { target = "/a" })
+--- test.clock:advance(61)
+--- assert.cached("expired", policy:request({ target = "/a" }, page))
+--- ```
+---@param result? string
+---@param response perilune.test.response
+function assert.cached(result, response) end
 ---@param pattern string a Lua pattern
 ---@param source perilune.test.harness|perilune.test.log
 function assert.logged(pattern, source) end

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "lua/api/peer.h"
 #include "lua/api/timer.h"
+#include "lua/test/test_bench.h"
 #include "lua/test/test_cache.h"
 #include "lua/vm/ctx.h"
 #include "lua/vm/handle.h"
@@ -61,12 +62,14 @@ static int open(lua_State *L) {
   return bench->rehearsal ? 1 : refuse(L, why);
 }
 
-/* -0 +0 */
-static struct rehearsal *check(lua_State *L) {
-  struct test_bench *bench = handle_check(L, 1, HANDLE_TEST_BENCH);
+struct rehearsal *test_bench_check(lua_State *L, int index) {
+  struct test_bench *bench = handle_check(L, index, HANDLE_TEST_BENCH);
   if (!bench->rehearsal) luaL_error(L, "the exchange has ended");
   return bench->rehearsal;
 }
+
+/* -0 +0 */
+static struct rehearsal *check(lua_State *L) { return test_bench_check(L, 1); }
 
 static const char *const results[] = {[HOOK_DONE] = "done", [HOOK_WAIT] = "waits", [HOOK_FAILED] = "failed"};
 
@@ -291,6 +294,11 @@ static const luaL_Reg methods[] = {
     {"ctx", ctx},
     {"log_fields", log_fields},
     {"finish", finish},
+    {"cache_step", test_cache_step},
+    {"cache_body", test_cache_body},
+    {"cache_text", test_cache_text},
+    {"cache_result", test_cache_result},
+    {"cache_refresh", test_cache_refresh},
     {NULL, NULL},
 };
 static const luaL_Reg functions[] = {

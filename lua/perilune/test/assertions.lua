@@ -6,6 +6,8 @@
 --   assert.body("hello", response)
 --   assert.received({ method = "GET", headers = { ["X-A"] = "1" } }, origin)
 --   assert.requests(2, origin)
+--   assert.cached(response)                                  it came from the cache
+--   assert.cached("miss", response)                          what the cache did
 --   assert.metric(3, "perilune_requests_total", harness)     within two seconds; 'name{status="200"}': of such series
 --   assert.logged("backend .* is unhealthy", harness)        or test.log
 --
@@ -76,11 +78,12 @@ end
 --- --- assertions --------------------------------------------------------------------------------------------------
 
 -- `form` is how it is written, `kinds` what its arguments are; `check(...)` returns whether it holds and a sentence on
--- what was found.
-local function define(name, form, kinds, wanted, check)
+-- what was found. `complete(arguments)` adds what may be left out.
+local function define(name, form, kinds, wanted, check, complete)
   say:set("assertion." .. name .. ".positive", "Wanted %s")
   say:set("assertion." .. name .. ".negative", "Wanted anything but %s")
   assert:register("assertion", name, function(_, arguments)
+    if complete then complete(arguments) end
     check_arguments(name, form, kinds, arguments)
     local holds, found = check(unpack(arguments, 1, arguments.n))
     arguments[1] = ("%s.\nFound: %s"):format(wanted(unpack(arguments, 1, arguments.n)), found)
@@ -154,6 +157,43 @@ end, function(count, origin)
   local lines = {}
   for i, request in ipairs(origin.requests) do lines[i] = request.method .. " " .. request.target end
   return #origin.requests == count, #origin.requests .. "\n  " .. table.concat(lines, "\n  ")
+end)
+
+-- What came from the cache.
+local STORED = { hit = true, stale = true, ["stale-updating"] = true, revalidated = true }
+local CACHE_RESULTS = { hit = true, miss = true, stale = true, ["stale-updating"] = true, expired = true,
+  revalidated = true, bypass = true, cached = true }
+
+-- As Cache-Status says it, of the proxy that is nearest. It does not say how it ended where something stale was asked
+-- about, or served.
+local function result_in_field(response)
+  local text = tostring(response.headers.cache_status or ""):match "perilune[^,]*$"
+  if not text then return nil end
+  if text:find "; hit" then return text:find "ttl=%-" and "stale" or "hit" end
+  local forward = text:match "fwd=([%a-]+)"
+  return forward == "stale" and "expired" or (forward or ""):find "miss" and "miss" or "bypass"
+end
+
+local function cache_result(response)
+  if response.cache then return response.cache end
+  if rawget(response, "tries") then return "no part in it: the listener has none" end
+  return result_in_field(response) or misuse.raise(
+    "assert.cached: the response does not say what the cache did: perilune.cache(name, { status_header = true })")
+end
+
+define("cached", '"hit", response', { "string", "response" }, function(result)
+  return result == "cached" and "a response from the cache" or "the cache's part to be " .. show(result)
+end, function(result, response)
+  if not CACHE_RESULTS[result] then
+    misuse.raise(("assert.cached: there is no result %q: it is one of %s"):format(result,
+      "hit, miss, stale, stale-updating, expired, revalidated, bypass"))
+  end
+  local found = cache_result(response)
+  local holds = found == result or result == "cached" and STORED[found] or false
+  return holds, ("%s\n  %s"):format(found, describe(response))
+end, function(arguments)
+  if arguments.n ~= 1 then return end
+  arguments[1], arguments[2], arguments.n = "cached", arguments[1], 2
 end)
 
 local LOG_LINES = 20

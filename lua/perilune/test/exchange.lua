@@ -78,16 +78,21 @@ end
 local REQUEST = { method = "string", target = "string", path = "string", headers = "table", host = "string|boolean",
   body = "string", client = "string", scheme = "string", version = "string" }
 
+local function open_bench(listener, request)
+  return core.test_open(listener, head_of(request), request.client or "127.0.0.1:50000", request.body or "",
+    request.scheme == "https")
+end
+
 --- An exchange with the hooks of a listener.
 ---@param listener integer
 ---@param request table? method, target (or path), headers, host, body, version, client ("127.0.0.1:50000"), scheme
 function M.open(listener, request)
   request = misuse.fields("the request", request, REQUEST)
-  local bench, why = core.test_open(listener, head_of(request), request.client or "127.0.0.1:50000",
-    request.body or "", request.scheme == "https")
+  local bench, why = open_bench(listener, request)
   if not bench then core.raise("the request: " .. why) end
   local x = setmetatable({ -- all members: any other name is that of a hook
-    bench = bench, sent_body = "", has_response = false, has_failed = false, kept = false,
+    bench = bench, sent_body = "", has_response = false, has_failed = false, kept = false, is_background = false,
+    listener = listener, asked = request,
   }, Exchange)
   open[#open + 1] = x
   return x
@@ -242,120 +247,9 @@ function Exchange.__index(_, name)
   end
 end
 
---- --- the walk ----------------------------------------------------------------------------------------------------
-
-local function failed(self, kind, status)
-  kind = fail(self, kind)
-  self.has_failed = true
-  local result = call_to_end(self, "fail_to_proxy", kind)
-  self.bench:answer_failure(result.status or status)
-  local response = readable(self.bench:answer())
-  response.failure = kind
-  return response
-end
-
--- What the client gets of a body: through both filters, piece by piece.
-local function received(self, pieces)
-  local first = filter(self, "upstream_response_body_filter", pieces)
-  local second = filter(self, "response_body_filter", first.pieces)
-  return second.body
-end
-
--- Calls hooks one after another. The response where one of them has ended the walk.
-local function call_each(self, hooks)
-  for _, hook in ipairs(hooks) do
-    local result = call_to_end(self, hook)
-    if result.failure then return failed(self, result.failure.kind, result.failure.status) end
-    if result.answer then return result.answer end
-    if result.refused then return failed(self, "upstream_refused") end
-  end
-end
-
--- Time passes until the peer answers. The error of the one that takes too long, or that resets the connection.
-local function await_answer(self, answer)
-  local delay, limit = answer.delay or 0, self.bench:first_byte_timeout()
-  clock:advance(math.min(delay, limit))
-  if delay > limit then return "first_byte_timeout" end
-  if answer.reset then return "upstream_closed" end
-  return answer.error
-end
-
--- The peer's response, through the filters, to the client.
-local function deliver(self, answer)
-  local response = call_each(self, { "upstream_response_filter", "response_filter" })
-  if response then return response end
-  response = readable(self.bench:response())
-  response.body = received(self, answer.pieces)
-  return response
-end
-
--- Errors that come before there is a connection.
-local CONNECTING = { resolve_failed = true, connect_refused = true, connect_failed = true, connect_timeout = true,
-  tls_failed = true, tls_timeout = true, certificate = true, local_shortage = true, no_port = true }
-
--- There is nobody else to ask. What a backend answered before that is better than an answer of the proxy's own.
-local function give_up(self, kind, status)
-  local kept = self.kept
-  if not kept then return failed(self, kind, status) end
-  self.kept = false
-  take_response(self, kept)
-  return deliver(self, kept)
-end
-
--- The attempt has failed. The response; nil: another one follows.
-local function end_attempt(self, hook, kind)
-  local result = call_to_end(self, hook, fail(self, kind))
-  if result.failure then return give_up(self, result.failure.kind, result.failure.status) end
-  if result.answer then return result.answer end
-  if self.bench:retries() then return nil end
-  return give_up(self, kind)
-end
-
--- One attempt. The response; nil: another one follows.
-local function attempt(self, origin, tries)
-  local result = call_to_end(self, "upstream_peer")
-  if result.failure then return give_up(self, result.failure.kind, result.failure.status) end
-  if result.answer then return result.answer end
-  local given = origin
-  if type(origin) == "function" then given = origin(result.peer, tries) end
-  local answer = read_answer(given)
-  if CONNECTING[answer.error] then
-    clock:advance(answer.delay or 0)
-    return end_attempt(self, "fail_to_connect", answer.error)
-  end
-  local response = call_each(self, { "connected_to_upstream", "upstream_request_filter" })
-  if response then return response end
-  self.sent_body = filter(self, "request_body_filter", self.bench:request(false).body).body
-  local failure = await_answer(self, answer)
-  if failure then return end_attempt(self, "error_while_proxy", failure) end
-  take_response(self, answer)
-  if self.bench:asks_another() then
-    self.kept = answer
-    return nil
-  end
-  return deliver(self, answer)
-end
-
--- Both walks, to the peer and back, end here: the final head is shown to answer_filter, whatever its origin.
-local function look_at(self, response)
-  call_to_end(self, "answer_filter")
-  response.headers = self:response().headers
-end
-
---- Walks from the first hook to logging and returns what the client gets: status, headers, body. Hooks that wait have
---- the time they want.
----@param origin table|string|function? its response { status, headers, body }, or the error of connecting
---- ("connect_refused", ...), or a function(peer, try) that returns one of these
-function methods:walk(origin)
-  local response, tries = call_each(self, { "early_request_filter", "request_filter", "proxy_upstream_filter" }), 0
-  while not response do
-    tries = tries + 1
-    response = attempt(self, origin, tries)
-  end
-  look_at(self, response)
-  response.tries = tries
-  call_to_end(self, "logging")
-  return response
-end
+methods.walk = require "perilune.test.walk" {
+  open = M.open, open_bench = open_bench, call_to_end = call_to_end, fail = fail, filter = filter, readable = readable,
+  take_response = take_response, read_answer = read_answer, LONGEST_WAIT = LONGEST_WAIT,
+}
 
 return M
