@@ -204,8 +204,8 @@ void cache_copy_body(struct exchange *x, struct fill *fill, struct str key);
 /* The body is through. */
 void cache_finish(struct exchange *x, struct fill *fill);
 void cache_refresh(struct cache_visit *v);
-/* The same for a rehearsal: `b` asks for what `of` was served stale, from proxy_upstream_filter on. False: somebody else
- * does. */
+/* The same for a rehearsal: `b` asks for what `of` was served stale, from proxy_upstream_filter on. False: somebody
+ * else does. */
 bool cache_begin_refresh(struct exchange *b, const struct cache_visit *of);
 
 #endif

@@ -13,8 +13,8 @@ void test_push_cache_says(lua_State *L, const struct cache_says *says);
 /* Methods of the bench: see exchange/cache_rehearsal.h. */
 /* bench:cache_step("look_up" | "head" | "rescue"): how the walk goes on -2 +1 */
 int test_cache_step(lua_State *L);
-/* bench:cache_body(text): the peer's body, if the cache waits for it; false: it is not as long as announced, nil: it does
- * not wait -2 +1 */
+/* bench:cache_body(text): the peer's body, if the cache waits for it; false: it is not as long as announced, nil: it
+ * does not wait -2 +1 */
 int test_cache_body(lua_State *L);
 /* bench:cache_text(): the body of what is served -1 +1 */
 int test_cache_text(lua_State *L);
