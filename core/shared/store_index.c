@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // store_index: where the object of a key is. A table of a fixed size: a key has one bucket of a few places. An entry
-// whose segment was emptied is not removed: a lookup recognises it by its generation.
+// whose segment was emptied is not removed: a lookup recognises it by its generation. What is removed or replaced is
+// marked as dead in its record, too: the next process makes its index from the records (store_recover.c).
 #include <stdlib.h>
 
 #include <xxhash.h>
@@ -56,6 +57,12 @@ static struct index_bucket *bucket_of(struct store *s, uint64_t hash) {
 
 static struct store_place place_of(const struct index_entry *e) {
   return (struct store_place){e->segment, e->offset * STORE_ALIGN, e->generation};
+}
+
+/* Its segment is pinned. */
+static void bury(const struct store *s, struct store_place place) {
+  struct record *r = (struct record *)segments_at(&s->segments, place.segment, place.offset);
+  atomic_store_explicit(&r->kind, RECORD_DEAD, memory_order_relaxed);
 }
 
 /* With the lock held. The record of the entry, its segment pinned, if it is of that key. */
@@ -121,10 +128,12 @@ void index_put(struct store *s, uint64_t hash, struct str key, struct store_plac
   const struct record *older = NULL;
   pthread_mutex_lock(&shard->lock);
   struct index_entry *e = find(s, hash, key, &older);
-  if (e)
+  if (e) {
+    bury(s, place_of(e));
     segments_unpin(&s->segments, e->segment);
-  else
+  } else {
     e = victim_of(s, bucket_of(s, hash));
+  }
   set(e, hash, place, 0);
   pthread_mutex_unlock(&shard->lock);
 }
@@ -145,6 +154,7 @@ bool index_remove(struct store *s, uint64_t hash, struct str key) {
   pthread_mutex_lock(&shard->lock);
   struct index_entry *e = find(s, hash, key, &record);
   if (e) {
+    bury(s, place_of(e));
     segments_unpin(&s->segments, e->segment);
     e->is_used = false;
   }
@@ -152,13 +162,17 @@ bool index_remove(struct store *s, uint64_t hash, struct str key) {
   return e != NULL;
 }
 
-/* With the lock held. Is it of a record of that hash? */
-static bool is_of_hash(struct store *s, const struct index_entry *e, uint64_t hash) {
+/* With the lock held. Was it of a record of that hash? */
+static bool remove_hash(struct store *s, struct index_entry *e, uint64_t hash) {
   if (!e->is_used || e->tag != hash >> 32) return false;
   struct store_place place = place_of(e);
   if (!segments_pin(&s->segments, place)) return false;
   const struct record *r = (const struct record *)segments_at(&s->segments, place.segment, place.offset);
   bool is_same = r->hash == hash;
+  if (is_same) {
+    bury(s, place);
+    e->is_used = false;
+  }
   segments_unpin(&s->segments, place.segment);
   return is_same;
 }
@@ -168,11 +182,7 @@ bool store_remove_hash(struct store *s, uint64_t hash) {
   bool was_there = false;
   pthread_mutex_lock(&shard->lock);
   struct index_bucket *bucket = bucket_of(s, hash);
-  for (unsigned i = 0; i < STORE_WAYS; i++) {
-    if (!is_of_hash(s, &bucket->ways[i], hash)) continue;
-    bucket->ways[i].is_used = false;
-    was_there = true;
-  }
+  for (unsigned i = 0; i < STORE_WAYS; i++) was_there |= remove_hash(s, &bucket->ways[i], hash);
   pthread_mutex_unlock(&shard->lock);
   return was_there;
 }
@@ -203,6 +213,7 @@ bool index_move(struct store *s, uint64_t hash, struct store_place from, struct 
   struct index_shard *shard = shard_of(s, hash);
   pthread_mutex_lock(&shard->lock);
   struct index_entry *e = entry_at(s, hash, from);
+  bury(s, e ? from : to);
   if (e) set(e, hash, to, freq);
   pthread_mutex_unlock(&shard->lock);
   return e != NULL;

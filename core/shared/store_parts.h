@@ -155,7 +155,8 @@ void index_put(struct store *s, uint64_t hash, struct str key, struct store_plac
 bool index_remove(struct store *s, uint64_t hash, struct str key);
 /* How often the object at this place was used, if it is still found there; -1: it is not. */
 int index_uses(struct store *s, uint64_t hash, struct store_place place);
-/* The object at `from` is at `to` from now on, unless it was replaced or removed meanwhile: then false. */
+/* The object at `from` is at `to` from now on, unless it was replaced or removed meanwhile: then false. Both are
+ * pinned; the record that does not count is dead. */
 bool index_move(struct store *s, uint64_t hash, struct store_place from, struct store_place to,
                 unsigned freq);
 /* What is at this place is no longer found. */

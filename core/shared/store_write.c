@@ -206,6 +206,8 @@ bool store_finish_leased(struct store_writer *w, bool is_published, struct store
   if (is_published) {
     index_put(w->store, r->hash, record_key(r), w->place);
     atomic_fetch_add(&w->store->stored, 1);
+  } else {
+    atomic_store_explicit(&w->record->kind, RECORD_DEAD, memory_order_relaxed); /* nor by the next process */
   }
   free(w);
   return true;
