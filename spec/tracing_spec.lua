@@ -16,6 +16,9 @@ local ID, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 local SAMPLED = ("00-%s-%s-01"):format(ID, PARENT)
 local UNSAMPLED = ("00-%s-%s-00"):format(ID, PARENT)
 
+-- opentelemetry-proto, SpanFlags: does the parent of a span belong to another process?
+local FLAG_SAMPLED, FLAG_HAS_REMOTE, FLAG_REMOTE = 0x1, 0x100, 0x200
+
 local POLICY = [[
 local perilune = require "perilune"
 $TRACING
@@ -24,7 +27,7 @@ $HOOKS
 if not policy.upstream_peer then
   function policy.upstream_peer() return "$PEER" end
 end
-perilune.listen("127.0.0.1:0", policy, { access_log = "$LOG", access_log_format = "json", h2c = true })
+perilune.listen("127.0.0.1:0", policy, { access_log = "$LOG", access_log_format = "json", h2c = true, $LISTEN })
 ]]
 
 -- A proxy with one worker between an origin and a collector.
@@ -36,7 +39,7 @@ local function start(given)
     self.collector.url, given.tracing or "ratio = 1") or ""
   self.proxy = perilune.start { workers = 1, policy = policies.fill(POLICY, {
     TRACING = tracing, HOOKS = (given.hooks or ""):gsub("%$PEER", self.origin.address), PEER = self.origin.address,
-    LOG = self.log_file }) }
+    LOG = self.log_file, LISTEN = given.listen or "" }) }
   function self.ask(headers, path)
     return client.request { port = self.proxy.port, path = path or "/a?secret=1", headers = headers }
   end
@@ -87,6 +90,8 @@ describe("a trace that the client samples", function()
     }, attempt.attributes)
     assert.same({ "edge", "a", 2 },
       { server.resource["service.name"], server.resource.zone, server.resource.n })
+    assert.same({ FLAG_SAMPLED + FLAG_HAS_REMOTE + FLAG_REMOTE, FLAG_SAMPLED + FLAG_HAS_REMOTE },
+      { server.flags, attempt.flags })
     assert.is_true(attempt.begin >= server.begin and attempt.finish <= server.finish)
     assert.is_true(math.abs(server.begin / 1e9 - os.time()) < 600)
   end)
@@ -145,6 +150,7 @@ describe("what the client says", function()
     end
     for _, one in ipairs(s.collector:await(2 * #wrong)) do
       if one.kind == "server" then assert.is_nil(one.parent) end
+      assert.equal(FLAG_SAMPLED + FLAG_HAS_REMOTE, one.flags)
     end
   end)
 
@@ -202,6 +208,27 @@ describe("what the client says", function()
 end)
 
 describe("attempts", function()
+  it("say whether their connection was used before", function()
+    local s = start {}
+    s.ask { traceparent = SAMPLED }
+    s.ask { traceparent = SAMPLED }
+    local reused = {}
+    for _, span in ipairs(s.collector:await(4, ID)) do
+      if span.kind == "client" then reused[#reused + 1] = tostring(span.attributes["perilune.connection.reused"]) end
+      if span.kind == "server" then assert.is_nil(span.attributes["perilune.connection.reused"]) end
+    end
+    assert.same({ "nil", "true" }, reused)
+  end)
+
+  it("are none where a cache has the answer, and the request's span says so", function()
+    local s = start { listen = 'cache = perilune.cache("pages", { size = "1M" })',
+      hooks = "function policy.response_cache_filter() return { ttl = 60 } end" }
+    for _ = 1, 2 do s.ask { traceparent = SAMPLED } end
+    local spans = s.collector:await(3, ID)
+    assert.same({ "miss", "hit" }, { spans[1].attributes["perilune.cache"], spans[3].attributes["perilune.cache"] })
+    assert.is_nil(spans[2].attributes["perilune.cache"])
+  end)
+
   it("have a span each: those that fail, and the one that follows", function()
     local s = start { hooks = ([[
       function policy.upstream_peer(session)
