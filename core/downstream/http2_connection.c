@@ -201,7 +201,7 @@ static void answer_farewell(struct http2 *http2) {
   h2_session_send(http2->session);
 }
 
-/* Our last words are written; the client may still read them. */
+/* Our last words are written; the client may still read them, and need not hurry: what it cost is freed now. */
 void http2_finish(struct http2 *http2) {
   struct downstream *d = http2->downstream;
   http2_gone(d, ERROR_CLIENT_GONE);
@@ -209,6 +209,7 @@ void http2_finish(struct http2 *http2) {
   answer_farewell(http2);
   http2_write(http2);
   downstream_linger(d);
+  http2_flush_later(http2);
 }
 
 void http2_fail(struct http2 *http2) {

@@ -160,9 +160,13 @@ static void flush(struct http2 *http2) {
 
 static void on_end_of_turn(struct reaped *reaped) {
   struct http2 *http2 = CONTAINER_OF(reaped, struct http2, at_end);
+  struct downstream *d = http2->downstream;
   http2->flushes = false;
   http2->at_end.free = NULL;
   flush(http2);
+  if (d->state != DOWNSTREAM_LINGER || http2->flushes) return;
+  http2_free(d);
+  d->http2 = NULL;
 }
 
 void http2_flush_later(struct http2 *http2) {
