@@ -78,7 +78,8 @@ bool addr_parse_listener(struct str text, struct addr *addr, const char **why) {
 
 static bool parse_unix(struct str path, struct addr *addr, const char **why) {
   struct sockaddr_un *local = &addr->socket.local;
-  if (path.len == 0) return refuse(why, "the path of the unix socket is missing");
+  if (path.len == 0 || str_equal(path, STR("@")))
+    return refuse(why, "the path of the unix socket is missing");
   if (path.len >= sizeof local->sun_path) return refuse(why, "the path of the unix socket is too long");
   if (str_find(path, '\0') < path.len) return refuse(why, "the path of the unix socket contains a NUL");
   for (size_t i = 0; i < path.len; i++)

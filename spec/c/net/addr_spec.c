@@ -85,6 +85,7 @@ IT("refuses what is no address and says why") {
   check_refused(STR("a\0b:80"), "the host name contains a character that names do not have");
   check_refused(STR("1.2.3.4\0x:80"), "the host name contains a character that names do not have");
   check_refused(STR("unix:"), "the path of the unix socket is missing");
+  check_refused(STR("unix:@"), "the path of the unix socket is missing");
   check_refused(STR("unix:/a\0b"), "the path of the unix socket contains a NUL");
 }
 
