@@ -30,6 +30,8 @@ static uint32_t segment_size(size_t bytes, size_t wanted) {
 bool segments_init(struct segments *g, const struct store_settings *settings, const char **why) {
   size_t bytes = settings->bytes;
   *g = (struct segments){.file.descriptor = -1, .bytes = segment_size(bytes, settings->segment_bytes)};
+  *why = "it is larger than the memory of this machine";
+  if (!settings->path && bytes / PAGE > (size_t)sysconf(_SC_PHYS_PAGES)) return false;
   *why = "there would be too many segments";
   if (bytes / g->bytes > UINT16_MAX) return false;
   g->count = (uint32_t)(bytes / g->bytes);
