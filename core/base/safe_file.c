@@ -101,6 +101,45 @@ bool safe_read(const char *path, size_t most_bytes, struct buf *text) {
   return fd >= 0 && safe_read_all(fd, most_bytes, text);
 }
 
+/* --- writing -------------------------------------------------------------------------------------------- */
+
+static int write_whole(int fd, struct str bytes) {
+  while (bytes.len) {
+    ssize_t written = write(fd, bytes.ptr, bytes.len);
+    if (written < 0 && errno != EINTR) return errno;
+    if (written > 0) bytes = (struct str){bytes.ptr + written, bytes.len - (size_t)written};
+  }
+  return fsync(fd) == 0 ? 0 : errno;
+}
+
+/* The name of a file is on the disk once its folder is. */
+static void keep_name(const char *path) {
+  char copy[PATH_MAX];
+  snprintf(copy, sizeof copy, "%s", path);
+  int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  fsync(fd);
+  close(fd);
+}
+
+bool safe_replace(const char *path, struct str bytes) {
+  char fresh[PATH_MAX];
+  if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh) {
+    errno = ENAMETOOLONG;
+    return false;
+  }
+  unlink(fresh); /* what a process has left that was killed */
+  int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return false;
+  int code = write_whole(fd, bytes);
+  close(fd);
+  if (!code && rename(fresh, path) != 0) code = errno;
+  if (code) unlink(fresh);
+  if (!code) keep_name(path);
+  errno = code;
+  return code == 0;
+}
+
 /* --- for people ----------------------------------------------------------------------------------------- */
 
 const char *safe_reason(int code) {

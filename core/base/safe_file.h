@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/str.h"
+
 struct buf;
 struct stat;
 
@@ -28,6 +30,10 @@ int safe_open_to_read(const char *path);
 bool safe_read_all(int fd, size_t most_bytes, struct buf *text);
 /* What is read as a rule: of lists, certificates, settings of the system. */
 #define SAFE_READ_MOST ((size_t)4 << 20)
+
+/* Puts these bytes in the place of a file: on the disk, all of them or none, readable by this user alone. A link at the
+ * path is replaced, not followed. False, with errno. */
+bool safe_replace(const char *path, struct str bytes);
 
 /* What errno says after them, for people: after safe_open and those that read, after safe_open_own, and after a file or
  * socket that was to be made. */

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "base/container.h"
-#include "lua/api/options.h"
 #include "lua/api/socket.h"
+#include "lua/api/socket_options.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/task.h"
@@ -19,29 +19,6 @@
 
 enum { LIMIT_BYTES = 8 << 20, DEPTH_MOST = 16 };
 
-struct socket_options {
-  struct str sni, verify_name, ca, pool;
-  unsigned timeout_ms, connect_ms, send_ms, receive_ms;
-  enum resolver_family family;
-  bool tls, no_verify, fresh, one_way, http1, http2;
-};
-
-#define SOCKET(name, kind, member)                                                                           \
-  { name, kind, offsetof(struct socket_options, member), NULL }
-static const struct option options[] = {
-    SOCKET("timeout", OPTION_SECONDS, timeout_ms),
-    SOCKET("connect_timeout", OPTION_SECONDS, connect_ms),
-    SOCKET("send_timeout", OPTION_SECONDS, send_ms),
-    SOCKET("receive_timeout", OPTION_SECONDS, receive_ms),
-    OPTIONS_TLS(struct socket_options),
-    {"family", OPTION_WORD, offsetof(struct socket_options, family), option_families},
-    SOCKET("pool", OPTION_TEXT, pool),
-    SOCKET("fresh", OPTION_FLAG, fresh),
-    SOCKET("one_way", OPTION_FLAG, one_way),
-    SOCKET("http1", OPTION_FLAG, http1),
-    SOCKET("http2", OPTION_FLAG, http2),
-};
-static const struct option_set option_set = OPTION_SET(options);
 static unsigned or_else(unsigned value, unsigned otherwise) { return value ? value : otherwise; }
 
 /* --- connect -------------------------------------------------------------------------------------------- */
@@ -58,13 +35,6 @@ static void on_done(struct connect *connect, enum error error) {
   else
     conn_adopt(&s->conn, socket_events(), s);
   if (task) task_wake_soon(task);
-}
-
-/* Everything in which connections differ. */
-static struct str key_of(struct arena *arena, struct str address, const struct socket_options *o) {
-  return arena_printf(arena, "%.*s|%d%d%d%d%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
-                      o->one_way, o->http1, o->http2, (int)o->family, STR_ARG(o->sni),
-                      STR_ARG(o->verify_name), STR_ARG(o->ca), STR_ARG(o->pool));
 }
 
 static void start(struct socket *s, const struct socket_options *o) {
@@ -97,9 +67,7 @@ static bool prepare(lua_State *L, struct socket *s, struct str address, const st
     return false;
   }
   if (!o->tls) return true;
-  struct tls_client_options tls = {
-      .ca = o->ca, .no_verify = o->no_verify, .no_alpn = !o->http2, .http2 = o->http2, .no_http1 = !o->http1};
-  s->tls = tls_context_client(&tls, &why);
+  s->tls = socket_options_context(o, &why);
   if (s->tls) return true;
   lua_pushstring(L, why);
   free(why);
@@ -110,7 +78,7 @@ static bool prepare(lua_State *L, struct socket *s, struct str address, const st
 static struct socket *get(lua_State *L, struct str address, const struct socket_options *o) {
   struct vm *vm = vm_of(L);
   struct socket *s = socket_new(vm);
-  s->key = key_of(&s->arena, address, o);
+  s->key = socket_options_key(&s->arena, address, o);
   s->one_way = o->one_way;
   struct socket *spare = o->fresh ? NULL : socket_pool_take(vm, s->key);
   if (spare || !prepare(L, s, address, o)) {
@@ -130,7 +98,7 @@ static int tcp_open(lua_State *L) {
   address = text_at(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
   struct socket_handle *handle = handle_new(L, HANDLE_SOCKET, sizeof *handle);
-  bool is_fine = options_read(L, 2, &option_set, &wanted, &arena);
+  bool is_fine = socket_options_read(L, 2, &wanted, &arena);
   if (is_fine) handle->socket = get(L, address, &wanted);
   arena_free(&arena);
   struct socket *s = handle->socket;
@@ -362,32 +330,10 @@ static int tcp_close(lua_State *L) {
 
 static void end(void *handle) { close_handle(handle); }
 
-/* core.tcp_check_ca(name): what is wrong with the file of trusted CAs, a path; nil: nothing. -1 +1 */
-static int check_ca(lua_State *L) {
-  struct tls_client_options tls = {.no_alpn = true};
-  char *why = NULL;
-  tls.ca = text_at(L, 1);
-  struct tls_context *context = tls_context_client(&tls, &why);
-  if (context) {
-    tls_context_release(context);
-    return 0;
-  }
-  lua_pushstring(L, why);
-  free(why);
-  return 1;
-}
-
 static const luaL_Reg methods[] = {
     {"close", tcp_close}, {"keep", keep}, {"reused", reused}, {"set_timeouts", set_timeouts}, {NULL, NULL}};
-/* core.tcp_fault(table): what is wrong with options of tcp.connect, of which there may be more; nil: nothing. For
- * `perilune check`. -1 +1 */
-static int fault(lua_State *L) {
-  struct socket_options unwanted;
-  return options_fault(L, 1, &option_set, &unwanted);
-}
-
 static const luaL_Reg functions[] = {
-    {"tcp_open", tcp_open}, {"tcp_check_ca", check_ca}, {"tcp_fault", fault}, {NULL, NULL}};
+    {"tcp_open", tcp_open}, {"tcp_check_ca", socket_options_check_ca}, {"tcp_fault", socket_options_fault}, {NULL, NULL}};
 
 void open_tcp(lua_State *L) {
   handle_define(L, HANDLE_SOCKET, "perilune.socket", methods, NULL);

@@ -94,6 +94,7 @@ local kinds = {
   count = { "a whole number, 0 or more", function(value)
     return type(value) == "number" and value >= 0 and value % 1 == 0
   end },
+  empty = { '"keep" or "take"', function(value) return value == "keep" or value == "take" end },
   percent = { "a number from 0 to 100", function(value)
     return type(value) == "number" and value >= 0 and value <= 100
   end },

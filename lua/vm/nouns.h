@@ -24,6 +24,7 @@
   X(counts)                                                                                                  \
   X(limiter)                                                                                                 \
   X(quota)                                                                                                   \
+  X(discovery)                                                                                               \
   X(cache)                                                                                                   \
   X(dict)                                                                                                    \
   X(inflight)                                                                                                \

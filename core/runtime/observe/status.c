@@ -15,6 +15,7 @@
 #include "exchange/hooks.h"
 #include "runtime/deploy/switching.h"
 #include "runtime/observe/backends_report.h"
+#include "runtime/observe/discovery_report.h"
 #include "runtime/observe/heartbeat.h"
 #include "runtime/observe/caches.h"
 #include "runtime/observe/limits.h"
@@ -278,6 +279,7 @@ char *status_text(const struct server *s) {
   put_peers(out, &tally);
   put_names(out, s);
   backends_report_read(s->registry, put_backend, out);
+  discovery_put_text(out, s->registry);
   caches_put_text(out, s->registry);
   limits_read(s->registry, put_limit, out);
   tracing_report_put_text(out, s->registry);

@@ -12,6 +12,7 @@
 #include "exchange/hooks.h"
 #include "runtime/deploy/switching.h"
 #include "runtime/observe/backends_report.h"
+#include "runtime/observe/discovery_report.h"
 #include "runtime/observe/heartbeat.h"
 #include "runtime/observe/json.h"
 #include "runtime/observe/caches.h"
@@ -277,6 +278,7 @@ char *status_json(const struct server *s) {
   json_open(&j, "backends", '[');
   backends_report_read(s->registry, put_backend, &j);
   json_close(&j, ']');
+  discovery_put_json(&j, s->registry);
   caches_put_json(&j, s->registry);
   json_open(&j, "limits", '[');
   limits_read(s->registry, put_limit, &j);

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// socket_options: the table of them. A connection is shared by those alone who say the same.
+#include "lua/api/socket_options.h"
+
+#include <stdlib.h>
+
+#include "lua/api/options.h"
+#include "lua/vm/text.h"
+#include "net/tls_context.h"
+
+#define SOCKET(name, kind, member)                                                                           \
+  { name, kind, offsetof(struct socket_options, member), NULL }
+static const struct option options[] = {
+    SOCKET("timeout", OPTION_SECONDS, timeout_ms),
+    SOCKET("connect_timeout", OPTION_SECONDS, connect_ms),
+    SOCKET("send_timeout", OPTION_SECONDS, send_ms),
+    SOCKET("receive_timeout", OPTION_SECONDS, receive_ms),
+    OPTIONS_TLS(struct socket_options),
+    SOCKET("certificate", OPTION_FILE, certificate),
+    SOCKET("key", OPTION_FILE, key),
+    {"family", OPTION_WORD, offsetof(struct socket_options, family), option_families},
+    SOCKET("pool", OPTION_TEXT, pool),
+    SOCKET("fresh", OPTION_FLAG, fresh),
+    SOCKET("one_way", OPTION_FLAG, one_way),
+    SOCKET("http1", OPTION_FLAG, http1),
+    SOCKET("http2", OPTION_FLAG, http2),
+};
+static const struct option_set option_set = OPTION_SET(options);
+
+/* NULL, or what does not go together. */
+static const char *contradiction(const struct socket_options *o) {
+  if (str_is_empty(o->certificate) != str_is_empty(o->key)) return "certificate and key go together";
+  return NULL;
+}
+
+bool socket_options_read(lua_State *L, int index, struct socket_options *into, struct arena *arena) {
+  if (!options_read(L, index, &option_set, into, arena)) return false;
+  const char *why = contradiction(into);
+  if (why) lua_pushstring(L, why);
+  return !why;
+}
+
+struct str socket_options_key(struct arena *arena, struct str address, const struct socket_options *o) {
+  struct str basics =
+      arena_printf(arena, "%.*s|%d%d%d%d%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
+                   o->one_way, o->http1, o->http2, (int)o->family, STR_ARG(o->sni), STR_ARG(o->verify_name),
+                   STR_ARG(o->ca), STR_ARG(o->pool));
+  if (str_is_empty(o->certificate)) return basics;
+  return arena_printf(arena, "%.*s|%.*s|%.*s", STR_ARG(basics), STR_ARG(o->certificate), STR_ARG(o->key));
+}
+
+struct tls_context *socket_options_context(const struct socket_options *o, char **why) {
+  struct tls_client_options tls = {.ca = o->ca,
+                                   .certificate = o->certificate,
+                                   .key = o->key,
+                                   .no_verify = o->no_verify,
+                                   .no_alpn = !o->http2,
+                                   .http2 = o->http2,
+                                   .no_http1 = !o->http1};
+  return tls_context_client(&tls, why);
+}
+
+int socket_options_check_ca(lua_State *L) {
+  struct tls_client_options tls = {.no_alpn = true};
+  char *why = NULL;
+  tls.ca = text_at(L, 1);
+  struct tls_context *context = tls_context_client(&tls, &why);
+  if (context) {
+    tls_context_release(context);
+    return 0;
+  }
+  lua_pushstring(L, why);
+  free(why);
+  return 1;
+}
+
+int socket_options_fault(lua_State *L) {
+  struct socket_options unwanted = {0};
+  options_fault(L, 1, &option_set, &unwanted);
+  return 1;
+}
