@@ -53,6 +53,7 @@ need_for_test() {
   need wrk has_command wrk
   need strace has_command strace
   need 'redis-server|valkey-server' has_redis
+  need etcd-server has_command etcd
 }
 # What some specs look with; without it they are pending, and say so.
 need_for_every_spec() {

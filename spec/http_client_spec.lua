@@ -180,6 +180,67 @@ describe("perilune.http", function()
     assert.equal("auth.example", origin.requests[3].headers.host)
   end)
 
+  it("shows the client's certificate that is said, and shares connections by it", function()
+    local ours = require("tls").certificate "who.test"
+    local origin = origins.start(echo, { names = { "127.0.0.1" }, tls = { client_ca = ours.ca } })
+    local ask = run(origin, policies.fill([[
+      local mine = { ca = "$CA", certificate = "$CERTIFICATE", key = "$KEY" }
+      local nobody = assert(http.get(base .. "/", { ca = "$CA" }))
+      local we = assert(http.get(base .. "/", mine))
+      local again = assert(http.get(base .. "/", mine))
+      local fine, why = pcall(http.get, base .. "/", { ca = "$CA", certificate = "$CERTIFICATE" })
+      return nobody.headers["X-Connection"], we.headers["X-Connection"], again.headers["X-Connection"], fine, why
+    ]], { CA = ours.ca, CERTIFICATE = ours.certificate, KEY = ours.key }), "https://" .. origin.address)
+    assert.matches("^1|2|2|false|.*certificate and key go together", ask())
+    assert.same({ ours.name, ours.name }, { origin.requests[2].client_name, origin.requests[3].client_name })
+    assert.is_nil(origin.requests[1].client_name)
+  end)
+
+  it("sends the token in a file, which may change; without one nothing is sent", function()
+    local path = process.write_file(process.directory() .. "/token", " first\n")
+    local origin = origins.start(echo)
+    local ask = run(origin, policies.fill([[
+      local response, why = http.get(base .. "/", { token_file = "$PATH" })
+      local both, misuse = pcall(http.get, base .. "/", { token_file = "$PATH", headers = { Authorization = "x" } })
+      return response and response.status, why, both, misuse
+    ]], { PATH = path }))
+    assert.matches("^200|nil|false|.*give either token_file or the field Authorization", ask())
+    process.write_file(path, "second")
+    scheduler.eventually(function()
+      ask()
+      return origin.requests[#origin.requests].headers.authorization == "Bearer second"
+    end)
+    assert.equal("Bearer first", origin.requests[1].headers.authorization)
+    for text, why in pairs { [""] = "it is empty", ["a\r\nX: y"] = "one line of visible characters" } do
+      local other = process.write_file(process.directory() .. "/token", text)
+      local count = #origin.requests
+      assert.matches("^nil|.*token_file .*" .. why, run(origin, policies.fill([[
+        return http.get(base .. "/", { token_file = "$PATH" })
+      ]], { PATH = other }))())
+      assert.equal(count, #origin.requests)
+    end
+  end)
+
+  it("is ended by another task, also while it waits for an answer, and not tried again", function()
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      connection:respond { body = "first" }
+      connection:read_request()
+      connection:read(1)
+    end)
+    local ask = run(origin, [[
+      assert(http.get(base .. "/"))
+      local holder = {}
+      perilune.spawn(function()
+        perilune.sleep(0.05)
+        holder.cancel()
+      end)
+      return http.get(base .. "/", { holder = holder, timeout = 30 })
+    ]])
+    assert.matches("^nil|.*closed", ask())
+    assert.equal(2, #origin.requests)
+  end)
+
   it("goes over unix sockets", function()
     local path = process.directory() .. "/http.sock"
     local ask = run(origins.start(echo, { host = "unix:" .. path }), policies.fill([[

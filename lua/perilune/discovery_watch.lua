@@ -71,7 +71,7 @@ function watch.start(set, kind, engine, given)
   end, { immediately = true })
   -- Called at once when the policy ends, which is why it takes a parameter.
   core.after(NEVER, function(_)
-    if engine.response then engine.response:close() end
+    if engine.held and engine.held.cancel then engine.held.cancel() end
   end)
 end
 
@@ -104,11 +104,12 @@ function watch.request(wanted, more)
   return request
 end
 
--- The response's head. The end of the policy closes it.
+-- The response's head. The end of the policy closes its connection.
 local function open(engine, request)
+  engine.held = {}
+  request.holder = engine.held
   local response, why = http.request(request)
   if not response then return nil, why end
-  engine.response = response
   if not core.is_retired() then return response end
   response:close()
   return nil, "the policy has ended"
@@ -209,7 +210,7 @@ end
 
 --- The field of what may be no table.
 function watch.field(value, name, kind)
-  return type(value) == "table" and watch.typed(value[name], kind) or nil
+  if type(value) == "table" then return watch.typed(value[name], kind) end
 end
 
 return watch

@@ -9,6 +9,7 @@ local h2_request = require "perilune.h2_request"
 local http1_request = require "perilune.http1_request"
 local options = require "perilune.options"
 local tcp = require "perilune.tcp"
+local token_file = require "perilune.token_file"
 
 local http = {}
 
@@ -20,6 +21,7 @@ local valid = {
   url = { "string", options.required },
   headers = { "table" },
   body = { "any" },
+  holder = { "table" },
   stream = { "boolean", false },
   limit = { "count", LIMIT },
   address = { "string" },
@@ -30,10 +32,11 @@ local valid = {
   receive_timeout = { "seconds" }, pool = { "string" }, sni = { "string" }, verify = { "boolean" },
   verify_name = { "string" }, ca = { "string" }, family = { "family" }, lenient = { "lenient" },
   http2 = { "boolean", false }, alpn = { "alpn", "http/1.1" },
+  certificate = { "string" }, key = { "string" }, token_file = { "string" },
 }
 local connect_options = {
   "timeout", "connect_timeout", "send_timeout", "receive_timeout", "pool", "sni", "verify", "verify_name", "ca",
-  "family",
+  "certificate", "key", "family",
 }
 local repeatable = { GET = true, HEAD = true, PUT = true, DELETE = true, OPTIONS = true, TRACE = true }
 
@@ -70,7 +73,7 @@ end
 
 -- The fields of the policy without its Host, and that; or nil and what is wrong with them.
 local function read_fields(headers)
-  local fields, host, has_agent = {}, nil, false
+  local fields, host, has_agent, is_authorized = {}, nil, false, false
   for name, value in pairs(headers or {}) do
     for _, one in ipairs(type(value) == "table" and value or { value }) do
       local wrong = add_field(fields, name, one)
@@ -82,10 +85,20 @@ local function read_fields(headers)
         table.remove(fields)
       end
       has_agent = has_agent or lower == "user-agent"
+      is_authorized = is_authorized or lower == "authorization"
     end
   end
   if not has_agent then fields[#fields + 1], fields[#fields + 2] = "User-Agent", "perilune" end
-  return fields, host
+  return fields, host, is_authorized
+end
+
+-- Adds the token in a file. Nil and why there is none.
+local function authorize(wanted)
+  if not wanted.token_file then return true end
+  local token, why = token_file.read(wanted.token_file)
+  if not token then return nil, "token_file " .. why end
+  wanted.fields[#wanted.fields + 1], wanted.fields[#wanted.fields + 2] = "Authorization", "Bearer " .. token
+  return true
 end
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -190,7 +203,16 @@ local function begin_span(wanted, url)
   return span
 end
 
+-- Lets others end the request, wherever it waits.
+local function hold(socket, holder)
+  function holder.cancel()
+    holder.is_cancelled = true
+    socket:close()
+  end
+end
+
 local function exchange(socket, url, wanted)
+  if wanted.holder then hold(socket, wanted.holder) end
   local protocol = h2_request.is_spoken(socket, url, wanted) and h2_request or http1_request
   local head, why, was_refused = protocol.ask(socket, url, wanted)
   if head then return make_response(head, socket, wanted) end
@@ -206,7 +228,7 @@ local function attempt(url, wanted, connect)
   local was_spare = socket:reused() > 0
   local response, failure, was_refused = exchange(socket, url, wanted)
   local may_repeat = was_spare and failure ~= "timeout" and type(wanted.body) ~= "function"
-    and (was_refused or repeatable[wanted.method])
+    and (was_refused or repeatable[wanted.method]) and not (wanted.holder and wanted.holder.is_cancelled)
   if response or not may_repeat then return response, failure end
   connect.fresh = true
   socket, why, kind = tcp.connect(wanted.address or url.address, connect)
@@ -255,8 +277,9 @@ local function prepare(wanted, url)
   if wanted.http2 and url.tls then return nil, "http2 is for http://; for https:// set alpn = \"h2\"" end
   wanted.lenient = lenient_bits(wanted.lenient)
   if not wanted.method:find "^%u+$" then return nil, "the method must be in upper case: " .. wanted.method end
-  local fields, host = read_fields(wanted.headers)
+  local fields, host, is_authorized = read_fields(wanted.headers)
   if not fields then return nil, host end
+  if is_authorized and wanted.token_file then return nil, "give either token_file or the field Authorization" end
   wanted.fields, wanted.host = fields, host or url.host
   return true
 end
@@ -279,6 +302,8 @@ local function perform(call, given)
   if not url then return nil, ("%s: %s"):format(wanted.url:gsub("%c", "?"), wrong) end
   local is_fine, misuse = prepare(wanted, url)
   if not is_fine then error(call .. ": " .. misuse, 2) end
+  local is_known, unknown = authorize(wanted)
+  if not is_known then return nil, ("%s: %s"):format(url.host, unknown) end
   local span = begin_span(wanted, url)
   local response, why, kind
   if core.test_http then

@@ -26,7 +26,7 @@
 --- | `require "perilune.x"` | Perilune's own modules |
 --- | `require "gateway.config"` | `gateway/config.lua` or `gateway/config/init.lua` in the folder of the script, then package.path |
 --- | `dofile "sides.lua"`, `loadfile` | in the folder of the script; an absolute path stays as it is |
---- | options that name a file (certificates, logs, `ca`, discovery.file) | in the folder of the script |
+--- | options that name a file (certificates, logs, `ca`, discovery.file, `token_file`) | in the folder of the script |
 --- | `io.open` | in the working directory of the process |
 ---
 --- `--watch` reloads when the script, a module, a file read by dofile or loadfile, or a certificate changes; a file that

@@ -133,12 +133,20 @@ function backend_set:latency(backend) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.discovery": where the backends of a set come from, while it runs. The control worker asks for all;
---- where the source fails, or has no backends, the last list stays and a line says why.
+--- where the source fails, or has no backends, the last list stays and a line says why. `perilune status`, status.json and
+--- the metrics `perilune_discovery_*` say how old each list is.
+---
+--- etcd, Consul and Kubernetes tell of changes themselves: there is one watch for each call, whatever the number of
+--- workers. A single backend that cannot be used is left out, and a line says which. See docs/fleet.md.
 
 ---@class perilune.discovery
 local discovery = {}
 
----@class perilune.dns_discovery_options
+---@class perilune.discovery_options
+---@field cache? string a file, relative to the script, where the last list is kept: a proxy that starts while the source is away begins with it
+---@field empty? "keep"|"take" what becomes of an empty list: the last one stays, or the set is empty; "keep"
+
+---@class perilune.dns_discovery_options: perilune.discovery_options
 ---@field interval? perilune.duration how often name servers are asked; without: when the answer's time to live is over
 ---@field least? perilune.duration without interval: never more often than this; 1
 ---@field most? perilune.duration without interval: never less often than this; 300
@@ -156,17 +164,73 @@ function discovery.dns(set, address, options) end
 ---@param options? perilune.dns_discovery_options
 function discovery.srv(set, name, options) end
 
+---@class perilune.file_discovery_options: perilune.discovery_options
+---@field interval? perilune.duration between two looks at the file; 1
+
 --- A file with one backend on each line: "10.0.0.1:80 weight=3 zone=a priority=1", "10.0.0.2:80 backup", "# a comment".
 ---@param set perilune.backend_set
 ---@param path string relative to the script
----@param options? { interval: number } seconds between two looks at the file; 1
+---@param options? perilune.file_discovery_options
 function discovery.file(set, path, options) end
 
 --- Calls a function every `seconds` seconds; it returns a list, or nil and why there is none. It may wait.
 ---@param set perilune.backend_set
 ---@param seconds number
 ---@param fn fun(): (string|perilune.backend_entry)[]?, string?
-function discovery.every(set, seconds, fn) end
+---@param options? perilune.discovery_options
+function discovery.every(set, seconds, fn, options) end
+
+---@class perilune.watch_options: perilune.discovery_options
+---@field timeout? perilune.duration to connect, and until an answer begins; 5
+---@field token_file? string a file whose token is sent as `Authorization: Bearer`; it is read again when it changes
+---@field ca? string PEM file of trusted CAs; the system's
+---@field certificate? string PEM file: who we are, for servers that ask; with `key`
+---@field key? string PEM file
+---@field sni? string
+---@field verify? boolean false: accept any certificate
+---@field verify_name? string
+
+---@class perilune.etcd_options: perilune.watch_options
+---@field endpoints? string|string[] URLs of the members of one cluster; "http://127.0.0.1:2379"
+---@field user? string with `password`: for an etcd that asks for them
+---@field password? string
+---@field silence? perilune.duration without a byte for so long, the watch begins anew; 45
+---@field entry? fun(key: string, value: string): string|perilune.backend_entry|nil, string? the backend of a key, where its value is another form; nil: it is none, or with a sentence: it cannot be used
+
+--- The keys of etcd (v3, 3.4 or later) under a prefix, one backend each. Its value is a line as in discovery.file, or JSON:
+--- { "address": "10.0.0.1:80", "weight": 3 } or { "Addr": "10.0.0.1:80" }; where it is empty, the key's last part is the
+--- address.
+---@param set perilune.backend_set
+---@param prefix string "/services/app/"
+---@param options? perilune.etcd_options
+function discovery.etcd(set, prefix, options) end
+
+---@class perilune.consul_options: perilune.watch_options
+---@field address? string URL of the agent or a server; "http://127.0.0.1:8500"
+---@field tag? string only instances with this tag
+---@field datacenter? string
+---@field passing? boolean false: instances whose checks warn are taken, too, with their weight for it; true
+---@field stale? boolean any server may answer, not the leader alone; false
+---@field wait? perilune.duration how long one request waits for a change, 1 second to 10 minutes; 55
+
+--- The healthy instances of a service of Consul, with their weights, and the zone that their or their node's metadata
+--- name (`zone`).
+---@param set perilune.backend_set
+---@param service string
+---@param options? perilune.consul_options
+function discovery.consul(set, service, options) end
+
+---@class perilune.kubernetes_options: perilune.watch_options
+---@field port? string|integer name or number of the port; it need not be said where there is one alone
+---@field address? string URL of the API server; without: as a pod is told, with its token and CA
+---@field silence? perilune.duration without a byte for so long, the watch begins anew; 75
+
+--- The ready endpoints of a service of Kubernetes, by its EndpointSlices; if none is ready, those that still serve while
+--- they end. The pod's account needs `list` and `watch` of `endpointslices` in `discovery.k8s.io`.
+---@param set perilune.backend_set
+---@param service string "namespace/name"
+---@param options? perilune.kubernetes_options
+function discovery.kubernetes(set, service, options) end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- require "perilune.health_check"

@@ -38,6 +38,10 @@ local http = {}
 ---@field verify? boolean
 ---@field verify_name? string
 ---@field ca? string
+---@field certificate? string PEM file: who we are, for servers that ask; with `key`; renewed by a reload
+---@field key? string PEM file
+---@field token_file? string a file whose token is sent as `Authorization: Bearer`; read again, at most once a second
+---@field holder? table gets a function `cancel`, by which another task ends the request, also while it waits
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6"
 ---@field lenient? perilune.lenient as of a peer, without no_close_notify
 ---@field alpn? "http/1.1"|"h2"|"h2,http/1.1" of https://: the protocol; with both, the server chooses; "http/1.1"
