@@ -13,7 +13,7 @@ local function instance(host, port, more)
   local all = { Node = { Node = "n", Address = "127.0.0.99" }, Service = { ID = "app-" .. port, Address = host,
     Port = port, Weights = { Passing = 1, Warning = 1 } }, Checks = { { Status = "passing" } } }
   for name, value in pairs(more or {}) do
-    if name == "status" then all.Checks = { { Status = "passing" }, { Status = value } } else all.Service[name] = value end
+    if name == "status" then all.Checks[2] = { Status = value } else all.Service[name] = value end
   end
   return all
 end

@@ -79,7 +79,8 @@ describe("backends that are endpoints of Kubernetes", function()
     scheduler.eventually(function() return #origin.requests == 3 end)
     assert.equal(LIST .. "&limit=500", origin.requests[1].target)
     assert.equal(LIST .. "&limit=500&continue=next%20page", origin.requests[2].target)
-    assert.matches("&watch=1&allowWatchBookmarks=true&resourceVersion=10&timeoutSeconds=%d+$", origin.requests[3].target)
+    assert.matches("&watch=1&allowWatchBookmarks=true&resourceVersion=10&timeoutSeconds=%d+$",
+      origin.requests[3].target)
     origin.lines = { event("MODIFIED", slice("a", 11, { endpoint("127.0.0.5") })) }
     discovered.wait_list(proxy, "127.0.0.1:80", "127.0.0.5:80")
     origin.lines = { event("DELETED", slice("b", 12, {})), event("ADDED", slice("c", 13, { endpoint("127.0.0.6") })) }
@@ -180,8 +181,8 @@ describe("backends that are endpoints of Kubernetes", function()
       end
     end, { names = { "127.0.0.1" } })
     origin.lines = {}
-    local proxy = discovered.start(([[discovery.kubernetes(upstreams, "web/app", { ca = %q, token_file = %q })]]):format(
-      origin.files.ca, token), { env = { KUBERNETES_SERVICE_HOST = "127.0.0.1",
+    local code = ('discovery.kubernetes(upstreams, "web/app", { ca = %q, token_file = %q })'):format(origin.files.ca, token)
+    local proxy = discovered.start(code, { env = { KUBERNETES_SERVICE_HOST = "127.0.0.1",
       KUBERNETES_SERVICE_PORT = tostring(origin.port) } })
     proxy:wait_log "it answered 401: Unauthorized"
     discovered.wait_list(proxy, "127.0.0.1:80")

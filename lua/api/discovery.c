@@ -95,10 +95,8 @@ static int replace_file(lua_State *L) {
 
 static const luaL_Reg methods[] = {{"alive", alive},       {"listed", listed},     {"failed", failed},
                                    {"restored", restored}, {"has_list", has_list}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"discovery", new_discovery},
-                                     {"kept_path", kept_path},
-                                     {"replace_file", replace_file},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"discovery", new_discovery}, {"kept_path", kept_path}, {"replace_file", replace_file}, {NULL, NULL}};
 
 void open_discovery(lua_State *L) {
   handle_define(L, HANDLE_DISCOVERY, "perilune.discovery", methods, NULL);

@@ -332,8 +332,10 @@ static void end(void *handle) { close_handle(handle); }
 
 static const luaL_Reg methods[] = {
     {"close", tcp_close}, {"keep", keep}, {"reused", reused}, {"set_timeouts", set_timeouts}, {NULL, NULL}};
-static const luaL_Reg functions[] = {
-    {"tcp_open", tcp_open}, {"tcp_check_ca", socket_options_check_ca}, {"tcp_fault", socket_options_fault}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"tcp_open", tcp_open},
+                                     {"tcp_check_ca", socket_options_check_ca},
+                                     {"tcp_fault", socket_options_fault},
+                                     {NULL, NULL}};
 
 void open_tcp(lua_State *L) {
   handle_define(L, HANDLE_SOCKET, "perilune.socket", methods, NULL);

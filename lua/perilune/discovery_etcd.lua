@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- discovery_etcd: the keys under a prefix, a backend each, by the JSON gateway of etcd v3 (3.4 or later). First all keys
--- are read, at a revision; then a watch tells what has changed since. For discovery_watch.
+-- discovery_etcd: the keys under a prefix, a backend each, by the JSON gateway of etcd v3 (3.4 or later). First all
+-- keys are read, at a revision; then a watch tells what has changed since. For discovery_watch.
 --
 -- The hard problem is to lose no change. The position is the revision of the next change that is wanted. It goes
 -- forward by the revisions of changes that have come, and by those of answers without any (progress), never by the

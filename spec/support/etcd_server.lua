@@ -62,7 +62,8 @@ end
 
 --- Starts it, with the data that it had.
 function Server:start()
-  local url, peer_url = ("%s://%s:%d"):format(self.scheme, self.host, PORT), ("http://%s:%d"):format(self.host, PEER_PORT)
+  local url = ("%s://%s:%d"):format(self.scheme, self.host, PORT)
+  local peer_url = ("http://%s:%d"):format(self.host, PEER_PORT)
   local words = { "etcd", "--data-dir", self.directory .. "/data", "--name", "spec", "--listen-client-urls", url,
     "--advertise-client-urls", url, "--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url,
     "--initial-cluster", "spec=" .. peer_url, "--unsafe-no-fsync" }

@@ -17,7 +17,6 @@
 #include "http/h2_session.h"
 #include "runtime/observe/heartbeat.h"
 #include "runtime/observe/caches.h"
-#include "runtime/observe/discovery_report.h"
 #include "runtime/observe/limits.h"
 #include "runtime/observe/logs.h"
 #include "runtime/observe/sums.h"
@@ -367,7 +366,6 @@ char *exposition_text(const struct server *s) {
   put_names(out, s);
   exposition_put_backends(out, s->registry);
   caches_put_metrics(out, s->registry);
-  discovery_put_metrics(out, s->registry);
   put_limits(out, s);
   put_hooks(out, &tally);
   put_workers(out, s);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/number.h"
+#include "runtime/observe/discovery_report.h"
 #include "runtime/observe/exposition.h"
 #include "shared/family.h"
 #include "shared/registry.h"
@@ -88,4 +89,5 @@ void exposition_put_policy(FILE *out, struct registry *registry) {
           "perilune_policy_series_overflowed_total %llu\n",
           overflowed);
   free(entries);
+  discovery_put_metrics(out, registry);
 }
