@@ -181,7 +181,8 @@ describe("backends that are endpoints of Kubernetes", function()
       end
     end, { names = { "127.0.0.1" } })
     origin.lines = {}
-    local code = ('discovery.kubernetes(upstreams, "web/app", { ca = %q, token_file = %q })'):format(origin.files.ca, token)
+    local code = ('discovery.kubernetes(upstreams, "web/app", { ca = %q, token_file = %q })'):format(
+      origin.files.ca, token)
     local proxy = discovered.start(code, { env = { KUBERNETES_SERVICE_HOST = "127.0.0.1",
       KUBERNETES_SERVICE_PORT = tostring(origin.port) } })
     proxy:wait_log "it answered 401: Unauthorized"

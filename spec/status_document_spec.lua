@@ -22,12 +22,14 @@ local function rows(path)
   return list
 end
 
--- Everything that status.json can show happens here: a backend, a limit, an error, a peer of HTTP/2, a log, a worker
--- that is stuck.
+-- Everything that status.json can show happens here: a backend, a source of them, a limit, an error, a peer of HTTP/2,
+-- a log, a worker that is stuck.
 local POLICY = [[
   local perilune = require "perilune"
   local set = require("perilune.round_robin").new { name = "app", "$ORIGIN" }
   require("perilune.rate_limit").new { header = "appid", max = 1000, interval = 1, name = "each" }
+  local found = require("perilune.round_robin").new { name = "found" }
+  require("perilune.discovery").every(found, 60, function() return { "127.0.0.1:1" } end)
   perilune.listen("127.0.0.1:0", {
     request_filter = function(session)
       if session:path() == "/raise" then error "so" end
