@@ -124,6 +124,7 @@ $(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c Makefile $(BUILD)/flags $(PROFILE
 	$(SAY) "  $(CC) $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(MEASURED) -w -c -o $@ $<
 $(BUILD)/obj/core/runtime/observe/page.o: core/runtime/observe/status.html
+$(BUILD)/obj/core/cli/flame_svg.o: core/cli/flame.xml
 -include $(OBJECTS:.o=.d)
 
 libraries:

@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "cli/arguments.h"
 #include "cli/help.h"
+#include "cli/profile_command.h"
 #include "cli/proxy_command.h"
 #include "cli/proxy_script.h"
 #include "cli/steer.h"
@@ -147,6 +148,7 @@ static int (*const functions[COMMAND_COUNT])(struct arguments *a) = {
     [COMMAND_BACKEND] = steer_backend,
     [COMMAND_LOG_LEVEL] = steer_log_level_command,
     [COMMAND_PS] = ps,
+    [COMMAND_PROFILE] = profile_command,
 };
 
 static int obey(struct arguments *a) {

@@ -26,11 +26,12 @@ struct arguments {
   struct text_list listen, to;
   const char *ca, *tls_cert, *tls_key, *health, *cache;
   const char *url, *prefix, *tag;
-  const char *pid_file, *socket;
+  const char *pid_file, *socket, *output;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
   bool insecure, change_host, compress;
   bool shadow, close_old, abort, now, forget, print_config, json, man, all, soft;
+  bool folded, wait;
 };
 
 /* `words` as main gets them. */

@@ -11,12 +11,17 @@
 #include "runtime/process.h"
 #include "runtime/ps.h"
 
-int command_tell(struct arguments *a, const char *line, bool changes) {
+static int stream(struct arguments *a, const char *line, bool changes, FILE *raw) {
   struct client_target target = {a->socket, a->pid_file, a->pid};
   if (!!a->socket + !!a->pid_file + !!a->pid > 1)
     return arguments_refuse(COMMAND_COUNT, "--pid, --pid-file and --socket each name the proxy: give one");
-  return client_command(&target, line, changes);
+  return client_stream(&target, line, changes, raw);
 }
+
+int command_tell(struct arguments *a, const char *line, bool changes) {
+  return stream(a, line, changes, NULL);
+}
+int command_fetch(struct arguments *a, const char *line, FILE *raw) { return stream(a, line, false, raw); }
 
 /* --- backends --------------------------------------------------------------------------------------------- */
 

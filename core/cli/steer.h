@@ -4,12 +4,15 @@
 #define PERILUNE_CLI_STEER_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 struct arguments;
 
 /* Sends the line to the proxy that the arguments name; `changes` as in runtime/client.h. Returns the exit code, as the
  * rest do. */
 int command_tell(struct arguments *a, const char *line, bool changes);
+/* The same for a command whose bytes go to `raw` (runtime/client.h). */
+int command_fetch(struct arguments *a, const char *line, FILE *raw);
 int steer_backend(struct arguments *a);
 int steer_log_level_command(struct arguments *a);
 int ps(struct arguments *a);

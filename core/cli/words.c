@@ -65,6 +65,14 @@ const struct command_words command_words[COMMAND_COUNT] = {
                     "Of proxies of other users it says no more than that they run. Those in other network\n"
                     "namespaces are not found.\n",
                     NO_SETTINGS},
+    [COMMAND_PROFILE] = {"profile", "", "[--for TIME] [-o FILE]",
+                         "where the hooks of a running proxy spend their time, by line",
+                         "Samples the policy for a while (10s), in all workers, as compiled code too, and "
+                         "prints the lines that took\n"
+                         "most. With -o, a flame graph is written: an SVG file for a browser, in which a "
+                         "click zooms in. The proxy\n"
+                         "serves on; while it is not profiled, nothing is measured.\n",
+                         NO_SETTINGS},
     [COMMAND_PURGE] =
         {"purge", "[CACHE]", "[CACHE] --url URL", "let the cache of a running proxy forget responses",
          "One of --url, --prefix, --tag and --all says which. CACHE is the name of a cache; without it, all "
@@ -80,8 +88,9 @@ const struct command_words command_words[COMMAND_COUNT] = {
                       "print this, or the options of a command; also COMMAND --help", "", NO_SETTINGS},
 };
 
-#define OF(id)       (1u << COMMAND_##id)
-#define TARGET       (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(BACKEND) | OF(LOG_LEVEL) | OF(PURGE) | OF(STOP))
+#define OF(id) (1u << COMMAND_##id)
+#define TARGET                                                                                               \
+  (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(BACKEND) | OF(LOG_LEVEL) | OF(PROFILE) | OF(PURGE) | OF(STOP))
 #define MEMBER(name) offsetof(struct arguments, name)
 
 /* A command that takes settings has --pid-file and --socket among these. */
@@ -113,6 +122,12 @@ const struct option_words option_words[OPTION_COUNT] = {
     {"--shadow", NULL, OF(RELOAD), OPTION_ON, MEMBER(shadow),
      "run the new policy on copies of request heads, and report where it decides differently"},
     {"--for", "TIME", OF(RELOAD), OPTION_TIME, MEMBER(for_ms), "how long a --canary or --shadow takes (30s)"},
+    {"--for", "TIME", OF(PROFILE), OPTION_TIME, MEMBER(for_ms), "how long it looks (10s)"},
+    {"-o", "FILE", OF(PROFILE), OPTION_TEXT, MEMBER(output), "write it to this file"},
+    {"--folded", NULL, OF(PROFILE), OPTION_ON, MEMBER(folded),
+     "as text instead of SVG: a line for each stack, and its microseconds; without -o, to standard output"},
+    {"--wait", NULL, OF(PROFILE), OPTION_ON, MEMBER(wait),
+     "not the time of the processor, but that for which hooks wait, by the line that waits"},
     {"--max-errors", "SHARE", OF(RELOAD), OPTION_SHARE, MEMBER(max_errors),
      "by how much the trial's share of errors may exceed that of the present policy (1%)"},
     {"--abort", NULL, OF(RELOAD), OPTION_ON, MEMBER(abort),

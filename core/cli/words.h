@@ -21,6 +21,7 @@ enum command_id {
   COMMAND_BACKEND,
   COMMAND_LOG_LEVEL,
   COMMAND_PS,
+  COMMAND_PROFILE,
   COMMAND_PURGE,
   COMMAND_STOP,
   COMMAND_VERSION,
@@ -55,7 +56,7 @@ struct option_words {
   size_t member;    /* of struct arguments */
   const char *what; /* in one line */
 };
-enum { OPTION_COUNT = 31 };
+enum { OPTION_COUNT = 35 };
 extern const struct option_words option_words[OPTION_COUNT];
 
 bool words_take_option(enum command_id command, int option);

@@ -11,6 +11,7 @@
 #include "runtime/deploy/canary.h"
 #include "runtime/deploy/dryrun.h"
 #include "runtime/deploy/loader.h"
+#include "runtime/observe/profiling.h"
 #include "runtime/observe/status.h"
 #include "runtime/purging.h"
 #include "runtime/server.h"
@@ -134,6 +135,8 @@ void commands_obey(struct command_client *client, const char *line) {
     steer_log_level(client, line + 9);
   else if (strncmp(line, "purge ", 6) == 0)
     purging_obey(client, line + 6);
+  else if (strncmp(line, "profile ", 8) == 0)
+    profiling_obey(client, line + 8);
   else if (strcmp(line, "ping") == 0)
     command_answer(client, EXIT_FINE, "");
   else

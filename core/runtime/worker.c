@@ -337,6 +337,7 @@ void worker_free(struct worker *worker) {
   timer_stop(&worker->grace);
   worker_cut_background(worker);
   proxy_close(&worker->proxy);
+  worker_drop_profile(worker);
   instance_free(worker->canary);
   instance_free(worker->shadow);
   instance_free(worker->instance);

@@ -13,6 +13,7 @@
 #include "exchange/proxy.h"
 #include "exchange/shadow.h"
 #include "runtime/instance.h"
+#include "shared/profile.h"
 
 struct switch_order;
 struct worker;
@@ -45,6 +46,7 @@ struct worker {
   struct list retired;          /* instances that are still in use */
   unsigned drain_ms;            /* after which that is reported */
   struct timer grace;
+  struct profile *profile;                /* owned; while one is made (worker_profile.c) */
   bool told_lost;                         /* of the policy in force, by on_lost */
   void (*on_lost)(struct worker *worker); /* its policy is to be loaded again; in its thread; may be NULL */
   void (*on_switched)(struct worker *worker); /* called in its thread; may be NULL */
@@ -53,6 +55,8 @@ struct worker {
                    const struct policy_tally *canary);
   /* The end of a shadow, in its thread. */
   void (*on_report)(struct worker *worker, unsigned trial, const struct shadow_report *report);
+  /* The answer to worker_end_profile, in its thread: the profile passes over; NULL: none was begun. */
+  void (*on_profile)(struct worker *worker, unsigned number, struct profile *profile);
   void (*on_ended)(struct worker *worker); /* called in its thread, right before it ends; may be NULL */
   void *owner;
 };
@@ -98,6 +102,12 @@ void worker_tally(struct worker *worker, unsigned trial);
 void worker_shadow(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count);
 /* on_report follows, with the same number. */
 void worker_end_shadow(struct worker *worker, unsigned trial);
+/* Makes a profile of the policy in force, until it is asked for it; on_profile follows then, with that number.
+ * (worker_profile.c) */
+void worker_begin_profile(struct worker *worker, enum profile_of of);
+void worker_end_profile(struct worker *worker, unsigned number);
+/* In its thread, at its end: nobody will ask for it. */
+void worker_drop_profile(struct worker *worker);
 /* For the files of worker: retires an instance; ends what is tried, unless it is the one that comes into force; posts
  * a message without contents. */
 void worker_retire(struct worker *worker, struct instance *instance);

@@ -21,6 +21,7 @@
 #include "lua/vm/fence.h"
 #include "lua/vm/limits.h"
 #include "lua/vm/modules.h"
+#include "lua/vm/profiler.h"
 #include "lua/vm/push.h"
 #include "lua/vm/script.h"
 #include "lua/vm/state.h"
@@ -43,12 +44,14 @@ static char *files(void *policy);
 static char *faults(void *policy, char **doubts);
 static void end(void *policy);
 static size_t memory(void *policy);
+static const char *profile(void *policy, struct profile *into);
 
 #define POLICY_KIND(loads)                                                                                   \
   {                                                                                                          \
     .adopt = adopt, .fork = around_fork, .load = loads, .listeners = listeners, .bind = bind,                \
     .start = start, .retire = retire, .cut = cut, .files = files, .close = end, .memory = memory,            \
-    .doing = watch_doing, .hurry = watch_hurry_loads, .faults = faults                                       \
+    .doing = watch_doing, .hurry = watch_hurry_loads, .faults = faults, .profile = profile,                  \
+    .end_profile = profiler_end                                                                              \
   }
 const struct policy_kind lua_policy = POLICY_KIND(load);
 const struct policy_kind lua_text_policy = POLICY_KIND(load_text);
@@ -320,6 +323,10 @@ static void end(void *closing) {
 }
 
 static size_t memory(void *policy) { return ((struct policy *)policy)->vm->memory.used_bytes; }
+
+static const char *profile(void *policy, struct profile *into) {
+  return profiler_begin(((struct policy *)policy)->vm, into);
+}
 
 struct policy_listener *policy_add_listener(struct policy *policy) {
   if (policy->count == policy->cap) {

@@ -26,6 +26,7 @@
 #include "lua/vm/lost.h"
 #include "lua/vm/modules.h"
 #include "lua/vm/paths.h"
+#include "lua/vm/profiler.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 #include "lua/vm/watchdog.h"
@@ -64,6 +65,7 @@ struct vm *state_new(const struct policy_host *host, struct policy *policy, cons
 }
 
 void state_free(struct vm *vm) {
+  profiler_vm_ends(vm);
   vm->closing = true;
   if (vm->L) {
     jobs_free(vm);

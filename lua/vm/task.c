@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "lua/vm/lost.h"
+#include "lua/vm/profiler.h"
 #include "lua/vm/vm.h"
 #include "lua/vm/watchdog.h"
 
@@ -125,6 +126,7 @@ static void dispose(struct task *task) {
  * go on without its task. */
 static void end_wait(struct task *task) {
   task->cancel = NULL;
+  if (task->note) profiler_wait_ends(task);
   timer_clear(&task->timer);
   LIST_EACH(node, &task->awaited) list_remove(node);
 }

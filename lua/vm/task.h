@@ -48,11 +48,12 @@ struct task {
   enum error refusal;         /* why select() has found no backend, last */
   char refused[CHOICE_BYTES]; /* where there is a refusal: which set, and why, for the log */
   /* Of tasks that wait. */
-  int ref;             /* of `co` in Lua's registry */
-  int arguments;       /* of task_start_soon */
-  void *what;          /* borrowed: what it waits for */
-  struct list awaited; /* borrowed: struct spawned that will wake it (lua/api/spawn.c) */
-  struct timer timer;  /* of perilune.sleep and of task_wake_soon */
+  int ref;                /* of `co` in Lua's registry */
+  int arguments;          /* of task_start_soon */
+  void *what;             /* borrowed: what it waits for */
+  struct list awaited;    /* borrowed: struct spawned that will wake it (lua/api/spawn.c) */
+  struct timer timer;     /* of perilune.sleep and of task_wake_soon */
+  struct wait_note *note; /* owned; while it waits and somebody looks (lua/vm/profiler.h); else NULL */
 };
 
 /* NULL: no memory in this vm. The owner frees it, at the latest in on_end, which is called from the loop and

@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 
 #include "lua/vm/handle.h"
+#include "lua/vm/profiler.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/push.h"
 #include "lua/vm/stack.h"
@@ -17,6 +18,7 @@ static char waits;
 int task_wait(lua_State *L, void (*cancel)(void *what), void *what) {
   struct task *task = vm_of(L)->running;
   task_set_wait(task, cancel, what);
+  if (task->vm->profiled) profiler_wait_begins(L, task);
   if (L == task->co) return lua_yield(L, 0);
   lua_pushlightuserdata(L, &waits);
   return lua_yield(L, 1);

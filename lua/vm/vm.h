@@ -66,6 +66,7 @@ struct vm {
   bool jit_off;                 /* the policy does not want the JIT compiler */
   bool jit_runs;                /* now */
   struct lost_state lost;
+  struct profiled *profiled; /* owned; NULL: nobody looks (lua/vm/profiler.h) */
 };
 
 /* The vm a C function is called in. */

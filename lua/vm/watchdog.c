@@ -60,6 +60,10 @@ static void on_signal(int number, siginfo_t *info, void *context);
 
 /* --- the thread's own side ------------------------------------------------------------------------------ */
 
+struct vm *watch_running(void) {
+  return current;
+}
+
 static __attribute__((cold)) int know_thread(void) { return thread_id = (int)syscall(SYS_gettid); }
 
 void watch_enter(struct vm *vm, const char *place, unsigned hook) {
@@ -328,6 +332,7 @@ static void start(void) {
   struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO | SA_NODEFER};
   sigset_t all, before;
   pthread_once(&dog.made, make_condition);
+  sigaddset(&action.sa_mask, SIGPROF); /* which sets a hook, too: profiler.c */
   sigaction(WATCH_SIGNAL, &action, NULL);
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);

@@ -33,6 +33,8 @@ void watch_fork(bool is_over);
  * TASK_NO_HOOK for other work. */
 void watch_enter(struct vm *vm, const char *place, unsigned hook);
 void watch_leave(struct vm *vm);
+/* Whose Lua this thread runs; NULL: it runs none. Safe in a handler. */
+struct vm *watch_running(void);
 /* Lua's hook is set, to raise at the next instruction that is interpreted. Safe wherever Lua runs. */
 void watch_arm(struct vm *vm);
 /* Was the turn told to stop, and did not? It is to be given up. */
