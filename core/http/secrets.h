@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// secrets: what of a message is not to be shown or kept: credentials, cookies, tokens. The one rule for whatever prints
-// or stores messages that were not written for it. It goes by names, and is rather too strict: what is wrongly hidden is
-// missed, what is wrongly shown cannot be taken back.
+// secrets: what of a message is not to be shown or kept: credentials, cookies, tokens. The one rule for whatever
+// prints or stores messages that were not written for it. It goes by names, and is rather too strict: what
+// is wrongly hidden is missed, what is wrongly shown cannot be taken back.
 //
 // Hidden are the values of fields and of parameters of a query whose name has a word such as token, secret, password,
 // session, auth, key; of cookies; users in URLs. Names stay, and so does the scheme of Authorization.
@@ -11,8 +11,8 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-/* What stands in the place of a secret. With a key that nobody keeps, equal secrets have equal marks, which tell nothing
- * else: "redacted-5f2c9a01d3b7e684"; with key 0 it is "[redacted]". */
+/* What stands in the place of a secret. With a key that nobody keeps, equal secrets have equal marks, which tell
+ * nothing else: "redacted-5f2c9a01d3b7e684"; with key 0 it is "[redacted]". */
 struct secrets {
   uint64_t key;
 };

@@ -94,8 +94,8 @@ struct policy_kind {
    * POLICY_LOADING what is being loaded: "the main chunk at policy.lua:3". In any thread; NULL (the function): nothing
    * can be. */
   void (*doing)(unsigned worker, char *text, size_t bytes);
-  /* Tells the profile, which is borrowed, where its time goes, from now on until end_profile, or until it closes; both in
-   * its worker's thread. NULL, or why not: a static sentence. NULL (the functions): it has no code to be profiled. */
+  /* Tells the profile, which is borrowed, where its time goes, from now on until end_profile, or until it closes; both
+   * in its worker's thread. NULL, or why not: a static sentence. NULL (the functions): it has no code. */
   const char *(*profile)(void *policy, struct profile *profile);
   void (*end_profile)(struct profile *profile);
 };

@@ -55,7 +55,8 @@ struct worker {
                    const struct policy_tally *canary);
   /* The end of a shadow, in its thread. */
   void (*on_report)(struct worker *worker, unsigned trial, const struct shadow_report *report);
-  /* The answer to worker_end_profile, in its thread: the profile passes over; NULL: none was begun. */
+  /* The answers to worker_begin_profile (`profile` is NULL) and to worker_end_profile, in its thread: the profile
+   * passes over; NULL: none was begun. */
   void (*on_profile)(struct worker *worker, unsigned number, struct profile *profile);
   void (*on_ended)(struct worker *worker); /* called in its thread, right before it ends; may be NULL */
   void *owner;
@@ -102,9 +103,9 @@ void worker_tally(struct worker *worker, unsigned trial);
 void worker_shadow(struct worker *worker, struct instance *instance, const unsigned *order, unsigned count);
 /* on_report follows, with the same number. */
 void worker_end_shadow(struct worker *worker, unsigned trial);
-/* Makes a profile of the policy in force, until it is asked for it; on_profile follows then, with that number.
- * (worker_profile.c) */
-void worker_begin_profile(struct worker *worker, enum profile_of of);
+/* Makes a profile of the policy in force, from when on_profile is called until it is asked for it; on_profile follows
+ * again then, with that number. (worker_profile.c) */
+void worker_begin_profile(struct worker *worker, unsigned number, enum profile_of of);
 void worker_end_profile(struct worker *worker, unsigned number);
 /* In its thread, at its end: nobody will ask for it. */
 void worker_drop_profile(struct worker *worker);

@@ -42,6 +42,7 @@ static void on_begin(struct message *message, void *receiver) {
   worker->profile = memory_zalloc(sizeof *worker->profile);
   worker->profile->of = order->of;
   worker->profile->why = begin(worker);
+  worker->on_profile(worker, order->number, NULL);
   free(message);
 }
 
@@ -61,8 +62,8 @@ static void post(struct worker *worker, struct profile_order with) {
   mailbox_tell(&worker->mailbox, &order->message);
 }
 
-void worker_begin_profile(struct worker *worker, enum profile_of of) {
-  post(worker, (struct profile_order){{NULL, on_begin}, 0, of});
+void worker_begin_profile(struct worker *worker, unsigned number, enum profile_of of) {
+  post(worker, (struct profile_order){{NULL, on_begin}, number, of});
 }
 
 void worker_end_profile(struct worker *worker, unsigned number) {

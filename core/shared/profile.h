@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// profile: what one policy, in one worker, has told of where its time goes, for a while. The runtime begins and ends it
-// (runtime/observe/profiling.h); the kind of policy fills it in (lua/vm/profiler.h). It belongs to one thread at a time.
+// profile: what one policy, in one worker, has told of where its time goes, for a while. The runtime begins and
+// ends it (runtime/observe/profiling.h); the kind of policy fills it in (lua/vm/profiler.h). It belongs to one thread
+// at a time.
 #ifndef PERILUNE_SHARED_PROFILE_H
 #define PERILUNE_SHARED_PROFILE_H
 

@@ -13,7 +13,6 @@
 #include <ucontext.h>
 
 #include "base/log.h"
-#include "lua/vm/profiler.h"
 #include "lua/vm/vm.h"
 
 /* The interpreter's code: the same for all states. */
@@ -46,7 +45,6 @@ static void note_why(struct vm *vm) {
 
 void lost_replace(struct vm *vm) {
   vm->lost.is_replaced = true;
-  profiler_vm_ends(vm); /* its stop writes to the old state for the last time */
   note_why(vm);
   vm->L = lua_newstate(allocator_run, &vm->memory);
   if (!vm->L) {

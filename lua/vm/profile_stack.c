@@ -8,7 +8,7 @@
 
 #include "exchange/hooks.h"
 #include "lua/vm/handle.h"
-#include "lua/vm/task.h"
+#include "lua/vm/previous_line.h"
 #include "lua/vm/vm.h"
 
 enum { FRAMES_MOST = 100, FRAME_BYTES = 160, ROOT_BYTES = 64 };
@@ -69,10 +69,11 @@ static void prepend_c(struct writing *w, const lua_Debug *at) {
   prepend(w, frame);
 }
 
-static void prepend_all(struct writing *w, const struct vm *vm, lua_State *L) {
+static void prepend_all(struct writing *w, const struct vm *vm, lua_State *L, bool was_in_c) {
   lua_Debug at;
   for (int level = 0; level < FRAMES_MOST && lua_getstack(L, level, &at); level++) {
     if (!lua_getinfo(L, "nSl", &at)) continue;
+    if (was_in_c && level == 0 && at.currentline > 0) at.currentline = previous_line(L, &at);
     if (*at.what == 'C')
       prepend_c(w, &at);
     else
@@ -89,8 +90,8 @@ struct str profile_stack(struct vm *vm, const struct profile_at *at, char room[P
   struct writing w = {room, end, false};
   *end = '\0';
   if (at->leaf) prepend(&w, strcpy(text, at->leaf));
-  prepend_all(&w, vm, at->L);
-  if (at->outer && at->outer != at->L) prepend_all(&w, vm, at->outer);
+  prepend_all(&w, vm, at->L, at->was_in_c);
+  if (at->outer && at->outer != at->L) prepend_all(&w, vm, at->outer, false);
   int length = snprintf(text, sizeof text, "%.40s%s", root_of(at->hook), w.is_cut ? ";..." : "");
   put(&w, text, (size_t)length);
   return (struct str){w.begin, (size_t)(end - w.begin)};

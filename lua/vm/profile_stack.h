@@ -8,6 +8,7 @@
 #define PERILUNE_LUA_PROFILE_STACK_H
 
 #include <lua.h>
+#include <stdbool.h>
 
 #include "base/str.h"
 
@@ -21,6 +22,8 @@ struct profile_at {
       outer; /* that of its task, where that is another: the policy's own has been resumed there; may be NULL */
   unsigned hook;    /* an enum hook, or TASK_NO_HOOK */
   const char *leaf; /* put at the end; NULL: nothing */
+  bool
+      was_in_c; /* LuaJIT calls back, and a C function has just returned: meant is the line that has called it */
 };
 
 /* Allocates nothing, in Lua neither. Valid in `room`. -0 +0 */

@@ -84,7 +84,7 @@ static void on_stack(void *data, lua_State *L, int unused, int state) {
   p->samples = 0;
   if (!samples) return;
   bool is_late = p->turn != atomic_load_explicit(&vm->watch.turns, memory_order_relaxed);
-  struct profile_at at = {L, vm->watch.co, (unsigned)p->hook, leaf_of(state)};
+  struct profile_at at = {L, vm->watch.co, (unsigned)p->hook, leaf_of(state), state == 'C'};
   struct str text =
       is_late ? profile_stack_late((unsigned)p->hook, p->place, room) : profile_stack(vm, &at, room);
   stacks_add(&p->profile->stacks, text, (uint64_t)samples * SAMPLE_US);
@@ -176,7 +176,7 @@ void profiler_wait_begins(lua_State *L, struct task *task) {
   struct vm *vm = task->vm;
   char room[PROFILE_STACK_BYTES];
   if (vm->profiled->profile->of != PROFILE_WAIT || task->note) return;
-  struct profile_at at = {L, task->co, task->hook, NULL};
+  struct profile_at at = {L, task->co, task->hook, NULL, false};
   struct str stack = profile_stack(vm, &at, room);
   task->note = memory_alloc(sizeof *task->note + stack.len);
   task->note->since_us = loop_now_us(vm->host.loop);

@@ -214,6 +214,7 @@ static __attribute__((cold)) void leave(struct vm *vm, struct task *task) {
   if (task) task->failed = true;
   if (task) task->overran = vm->lost.why == LOST_TIME;
   if (vm->lost.is_replaced) return;
+  profiler_vm_ends(vm); /* writes to the lost state for the last time */
   lost_replace(vm);
   abandon_all(vm);
 }

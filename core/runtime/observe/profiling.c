@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// profiling: runs in the control worker's thread. A slot begins with an order to each worker whose turn it is, and ends
-// with a request for its profile; the next one begins when all have answered, or when they have had their time.
+// profiling: runs in the control worker's thread. A slot has three stages: the workers whose turn it is are told to
+// begin, and say that they have; they look; they are asked for what they saw. A worker with slow hooks may take a while
+// to hear of it, so its time counts from then on. One that does not answer in time is left out.
 #include "runtime/observe/profiling.h"
 
 #include <libgen.h>
@@ -30,6 +31,8 @@ struct told {
   bool is_missing; /* it did not answer in time */
 };
 
+enum stage { BEGINS, LOOKS, COLLECTS };
+
 struct profiling {
   struct command_client *client; /* borrowed; until it has gone */
   struct server *server;         /* borrowed */
@@ -37,8 +40,8 @@ struct profiling {
   enum profile_of of;
   uint64_t begun_ms, ends_ms, slot_began_ms;
   unsigned slot_ms, number; /* the number tells late answers of an earlier slot */
-  unsigned turn, missing;   /* answers of this slot */
-  bool collects;            /* the slot is over, and they were asked for */
+  unsigned turn, missing;   /* answers of this stage */
+  enum stage stage;
   unsigned count;
   struct told told[]; /* of the workers, and of the control worker */
 };
@@ -64,7 +67,7 @@ static void forget(struct profiling *p) {
 static void on_gone(void *owner) {
   struct profiling *p = owner;
   for (unsigned i = 0; i < p->count; i++)
-    if (is_on(p, i) && !p->collects) worker_end_profile(worker_of(p, i), 0);
+    if (is_on(p, i) && p->stage != COLLECTS) worker_end_profile(worker_of(p, i), 0);
   forget(p);
 }
 
@@ -135,19 +138,32 @@ static void finish(struct profiling *p) {
 
 /* --- slots ---------------------------------------------------------------------------------------------- */
 
-static void begin_slot(struct profiling *p) {
+static uint64_t left_ms(const struct profiling *p) {
   uint64_t now_ms = loop_now_ms(p->server->control.loop);
-  uint64_t left_ms = p->ends_ms > now_ms ? p->ends_ms - now_ms : 0;
-  if (!left_ms || phase_is_over(p->server->phase)) {
+  return p->ends_ms > now_ms ? p->ends_ms - now_ms : 0;
+}
+
+static void begin_slot(struct profiling *p) {
+  if (!left_ms(p) || phase_is_over(p->server->phase)) {
     finish(p);
     return;
   }
   p->number = ++slots;
-  p->collects = false;
-  p->slot_began_ms = now_ms;
-  for (unsigned i = 0; i < p->count; i++)
-    if (is_on(p, i)) worker_begin_profile(worker_of(p, i), p->of);
-  timer_set(&p->timer, left_ms < p->slot_ms ? left_ms : p->slot_ms);
+  p->stage = BEGINS;
+  p->missing = 0;
+  timer_set(&p->timer, ANSWER_MS);
+  for (unsigned i = 0; i < p->count; i++) {
+    if (!is_on(p, i)) continue;
+    p->missing++;
+    worker_begin_profile(worker_of(p, i), p->number, p->of);
+  }
+}
+
+static void look(struct profiling *p) {
+  uint64_t left = left_ms(p);
+  p->stage = LOOKS;
+  p->slot_began_ms = loop_now_ms(p->server->control.loop);
+  timer_set(&p->timer, left < SLOT_LEAST_MS ? SLOT_LEAST_MS : left < p->slot_ms ? left : p->slot_ms);
 }
 
 static void end_slot(struct profiling *p) {
@@ -174,12 +190,17 @@ static void on_note(struct message *message, void *receiver) {
   struct note *note = (struct note *)message;
   struct server *s = ((struct worker *)receiver)->owner;
   struct profiling *p = s->profiling;
-  bool is_wanted = p && p->collects && p->number == note->number;
+  enum stage stage = note->profile ? COLLECTS : BEGINS;
+  bool is_wanted = p && p->number == note->number && p->stage == stage;
   if (is_wanted && note->profile) take(p, &p->told[note->worker], note->profile);
   if (note->profile) stacks_free(&note->profile->stacks);
   free(note->profile);
   free(note);
-  if (is_wanted && --p->missing == 0) end_slot(p);
+  if (!is_wanted || --p->missing) return;
+  if (stage == COLLECTS)
+    end_slot(p);
+  else
+    look(p);
 }
 
 /* In the worker's thread. */
@@ -194,7 +215,7 @@ static void on_profile(struct worker *worker, unsigned number, struct profile *p
 }
 
 static void collect(struct profiling *p) {
-  p->collects = true;
+  p->stage = COLLECTS;
   p->missing = 0;
   timer_set(&p->timer, ANSWER_MS);
   for (unsigned i = 0; i < p->count; i++) {
@@ -207,8 +228,10 @@ static void collect(struct profiling *p) {
 
 static void on_due(struct timer *timer) {
   struct profiling *p = CONTAINER_OF(timer, struct profiling, timer);
-  if (p->collects)
+  if (p->stage == COLLECTS)
     end_slot(p);
+  else if (p->stage == BEGINS)
+    look(p);
   else
     collect(p);
 }
