@@ -10,7 +10,8 @@ enum { FRAME_OF_STATE = 80, STATE_OF_FRAME = 16, PC_OF_FRAME = 24, NEAR_BYTES = 
 
 /* NULL: it is not where it was expected. A frame lies on the C stack, above ours. */
 static const uint32_t **pc_of(lua_State *L) {
-  uintptr_t frame = *(uintptr_t *)((char *)L + FRAME_OF_STATE) & ~(uintptr_t)FLAGS, here = (uintptr_t)__builtin_frame_address(0);
+  uintptr_t frame = *(uintptr_t *)((char *)L + FRAME_OF_STATE) & ~(uintptr_t)FLAGS,
+            here = (uintptr_t)__builtin_frame_address(0);
   if (frame % sizeof(void *) != 0 || frame < here || frame - here > NEAR_BYTES) return NULL;
   if (*(lua_State **)(frame + STATE_OF_FRAME) != L) return NULL;
   return (const uint32_t **)(frame + PC_OF_FRAME);
