@@ -100,7 +100,7 @@ void cap_heed(lua_State *L) {
   if (vm->use.turn_bytes > a->cap_bytes && a->used_bytes <= turn_limit(vm)) return;
   vm->use.collect_at_bytes = 0;
   tell_if_kept(vm);
-  luaL_where(L, 0);
+  handle_push_where(L, 0);
   lua_pushfstring(L, "not enough memory: the VM holds %d KiB, of at most %d (memory_limit)",
                   (int)(a->used_bytes >> 10), (int)(a->cap_bytes >> 10));
   lua_concat(L, 2);

@@ -20,6 +20,7 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "lua/vm/cap.h"
+#include "lua/vm/handle.h"
 #include "lua/vm/lost.h"
 #include "lua/vm/vm.h"
 #include "lua/vm/whereabouts.h"
@@ -98,7 +99,7 @@ void watch_leave(struct vm *vm) {
 static void raise_overrun(lua_State *L, int level) {
   struct watch *w = &vm_of(L)->watch;
   w->overran = true;
-  luaL_where(L, level);
+  handle_push_where(L, level);
   lua_pushfstring(L, "used up its time: it ran for more than %f s without a pause",
                   (lua_Number)atomic_load(&w->budget_ms) / 1000);
   lua_concat(L, 2);
