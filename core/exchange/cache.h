@@ -74,6 +74,7 @@ struct cache_order {
   struct cache *cache;
   enum purge_kind kind;
   bool is_soft;
+  bool is_remote; /* another proxy has told us: nobody else is to be told */
   struct str what;
 };
 /* NULL, or what is wrong with the order. *was_there: false where it is known that nothing was. */

@@ -116,8 +116,11 @@ static const char *forget(const struct cache_order *order, struct arena *arena, 
 const char *cache_forget(const struct cache_order *order, struct arena *arena, bool *was_there) {
   *was_there = true;
   const char *fault = forget(order, arena, was_there);
-  if (!fault) cache_keep_purges(order->cache);
-  return fault;
+  if (fault) return fault;
+  cache_keep_purges(order->cache);
+  struct purge_note note = {order->kind, order->is_soft};
+  if (!order->is_remote) purge_outbox_put(cache_outbox(order->cache), note, order->what);
+  return NULL;
 }
 
 /* --- by an answer ----------------------------------------------------------------------------------------- */

@@ -19,12 +19,13 @@ struct bucket {
 struct cache {
   atomic_uint refs;
   size_t bytes;
-  const struct clock *clock;  /* borrowed */
-  struct store *store;        /* owned */
-  atomic_uint fills;          /* listed */
-  _Atomic uint64_t *refusals; /* owned: upper half of the hash, and until when, in ticks */
-  struct purge_table *purges; /* in the store */
-  uint64_t inherited;         /* number of the purges when this process began with the store */
+  const struct clock *clock;   /* borrowed */
+  struct store *store;         /* owned */
+  atomic_uint fills;           /* listed */
+  _Atomic uint64_t *refusals;  /* owned: upper half of the hash, and until when, in ticks */
+  struct purge_table *purges;  /* in the store */
+  struct purge_outbox *outbox; /* owned */
+  uint64_t inherited;          /* number of the purges when this process began with the store */
   pthread_mutex_t purging[PURGINGS];
   struct cache_figures figures;
   struct bucket buckets[BUCKETS];
@@ -53,6 +54,7 @@ struct cache *cache_new(const struct cache_config *config, const char **why) {
   c->store = store;
   c->refusals = memory_zalloc(REFUSALS * sizeof *c->refusals);
   take_purges(c);
+  c->outbox = purge_outbox_new();
   for (unsigned i = 0; i < PURGINGS; i++) pthread_mutex_init(&c->purging[i], NULL);
   for (unsigned i = 0; i < BUCKETS; i++) pthread_mutex_init(&c->buckets[i].lock, NULL);
   return c;
@@ -70,6 +72,7 @@ void cache_release(struct cache *c) {
     pthread_mutex_destroy(&c->buckets[i].lock);
   }
   store_free(c->store);
+  purge_outbox_free(c->outbox);
   free((void *)(uintptr_t)c->refusals);
   for (unsigned i = 0; i < PURGINGS; i++) pthread_mutex_destroy(&c->purging[i]);
   free(c);
@@ -78,6 +81,9 @@ void cache_release(struct cache *c) {
 size_t cache_bytes(const struct cache *c) { return c->bytes; }
 struct store *cache_store(struct cache *c) {
   return c->store;
+}
+struct purge_outbox *cache_outbox(struct cache *c) {
+  return c->outbox;
 }
 uint64_t cache_now_ms(const struct cache *c) { return clock_now_ms(c->clock); }
 struct cache_figures *cache_figures(struct cache *c) {

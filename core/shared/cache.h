@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "shared/fill.h"
+#include "shared/purge_outbox.h"
 #include "shared/purges.h"
 
 struct cache;
@@ -56,6 +57,8 @@ bool cache_remembers_refusal(const struct cache *c, struct str key);
 /* --- purges (purges.h). What was asked for before is found no more, nor what is on its way. --- */
 
 const struct purge_table *cache_purges(const struct cache *c);
+/* For those that other proxies are to be told. */
+struct purge_outbox *cache_outbox(struct cache *c);
 /* True: there was something under this very key. */
 bool cache_purge_key(struct cache *c, struct str key, bool is_soft);
 void cache_purge_prefix(struct cache *c, struct str prefix, bool is_soft);

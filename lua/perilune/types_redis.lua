@@ -231,3 +231,26 @@ local stream = {}
 ---@return perilune.redis.entry[]?, string? message, string? kind
 function stream:read(seconds) end
 function stream:close() end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.cluster_purge": what is purged from a cache on one proxy is purged on all; see docs/fleet.md.
+---
+--- ```lua
+--- local pages = perilune.cache("pages", { size = "256M" })
+--- require("perilune.cluster_purge").start(pages, { store = require("perilune.redis").new "10.0.0.5:6379" })
+--- ```
+
+---@class perilune.cluster_purge
+local cluster_purge = {}
+
+---@class perilune.cluster_purge_options
+---@field store perilune.redis.client
+---@field stream? string the key of the stream, the same on all proxies; "perilune:purges:" and the cache's name
+---@field keep? integer purges that the stream keeps for proxies that are away, about; 100000
+---@field position? string a file for how far the stream was followed, relative to the script; beside the cache's file, where it has one
+
+--- From now on purges of this cache, by cache:purge and its like and by `perilune purge`, are done on all proxies that say
+--- the same. A purge that is on its way waits while Redis is away.
+---@param cache perilune.cache
+---@param options perilune.cluster_purge_options
+function cluster_purge.start(cache, options) end

@@ -26,6 +26,7 @@
   X(quota)                                                                                                   \
   X(discovery)                                                                                               \
   X(cache)                                                                                                   \
+  X(cache_purges)                                                                                            \
   X(dict)                                                                                                    \
   X(inflight)                                                                                                \
   X(counter)                                                                                                 \
