@@ -2,9 +2,9 @@
 -- perilune.cluster_purge: what is purged from a cache on one proxy is purged on all. Purges are entries of a stream in
 -- Redis; each proxy adds its own (by a policy, or by `perilune purge`), and follows those of the others.
 --
--- The data flow. A purge is done here at once, and put into the cache's outbox (core/shared/purge_outbox.h). The control
--- worker adds it to the stream, again and again until Redis has it: a purge that is done twice does no harm. The same
--- worker reads the stream from a position on, and does what others have added.
+-- The data flow. A purge is done here at once, and put into the cache's outbox (core/shared/purge_outbox.h). The
+-- control worker adds it to the stream, again and again until Redis has it: a purge that is done twice does no harm.
+-- The same worker reads the stream from a position on, and does what others have added.
 --
 -- Who was away goes on from its position. If the stream no longer has what came next (it was trimmed, or Redis has lost
 -- it), or no position is known, nobody can say what was missed: then everything is purged softly, that is, asked for
@@ -75,8 +75,8 @@ end
 local function commands_of(self, notes)
   local commands = {}
   for i, note in ipairs(notes) do
-    commands[i] = { "XADD", self.key, "MAXLEN", "~", self.keep, "*", "node", self.node, "kind", note[1], "what", note[2],
-      "soft", note[3] and "1" or "0" }
+    commands[i] = { "XADD", self.key, "MAXLEN", "~", self.keep, "*", "node", self.node, "kind", note[1],
+      "what", note[2], "soft", note[3] and "1" or "0" }
   end
   return commands
 end
@@ -297,12 +297,12 @@ function cluster_purge.start(cache, given)
   local fault = options.fault_of_store(wanted.store)
   if fault then check.raise("cluster_purge.start: " .. fault) end
   local ok, name, path = pcall(core.purges_about, cache)
-  if not ok then check.raise "cluster_purge.start: expected a cache, as perilune.cache gives it, as its first argument" end
+  if not ok then check.raise "cluster_purge.start: expected a cache, as of perilune.cache, as its first argument" end
   declare_metrics()
   local file = wanted.position and core.kept_path(wanted.position) or path and path .. ".position"
   local self = { cache = cache, name = name, key = wanted.stream or "perilune:purges:" .. name, keep = wanted.keep,
-    store = wanted.store:with_timeout(2), redis = require "perilune.redis", file = file, save_at = 0, told_at = -LOG_EVERY,
-    fault = {}, send_at = 0, tries = 0, read_tries = 0 }
+    store = wanted.store:with_timeout(2), redis = require "perilune.redis", file = file, save_at = 0,
+    told_at = -LOG_EVERY, fault = {}, send_at = 0, tries = 0, read_tries = 0 }
   core.after(0, function()
     self.node = hex(core.random_bytes(8))
     self.reader = core.purges_enter(cache)
