@@ -64,14 +64,15 @@ static struct str value_of(const struct headers *headers, enum field_id id) {
 /* Of the content before it was encoded for the client. */
 static uint64_t plain_bytes(const struct exchange *x) {
   bool is_silent = x->request.method == METHOD_HEAD || !x->sent.status;
-  if (!x->answer) return x->down.bytes;
+  if (!x->answer) return x->codings && x->codings->is_stored ? x->codings->plain_bytes : x->down.bytes;
   return is_silent ? 0 : x->answer->content.len;
 }
 
 static bool is_encoded(const struct exchange *x) { return x->codings && x->codings->sent != CODING_IDENTITY; }
 
 static uint64_t body_bytes(const struct exchange *x) {
-  return is_encoded(x) ? x->codings->bytes : plain_bytes(x);
+  if (!is_encoded(x)) return plain_bytes(x);
+  return x->codings->is_stored ? x->down.bytes : x->codings->bytes;
 }
 
 /* --- what the policy has put in the place of ours -------------------------------------------------------- */

@@ -12,6 +12,7 @@
 //   cache_wait.c     seats at fills, news from other threads, and how long a wait may last
 //   cache_answer.c   a stored head becomes a response: Age, conditions, ranges
 //   cache_body.c     a source over stored bytes
+//   cache_coded.c    bodies in content codings, made once
 //   cache_head.c     a peer's head: a new response, a renewal, or an error that what is stored stands in for
 //   cache_store.c    what becomes of it: kept, refused, or the stored one renewed
 //   cache_fill.c     the exchange that fills, the stream of one without a client, and refreshing in the background
@@ -26,6 +27,7 @@
 #include "base/str.h"
 #include "exchange/exchange.h"
 #include "http/cache_status.h"
+#include "http/coding.h"
 #include "shared/purges.h"
 
 struct arena;
@@ -86,6 +88,10 @@ enum error cache_stale_cause(const struct exchange *x);
 bool cache_response_age(const struct exchange *x, double *age_s, double *left_s);
 /* The proxy stops: fetches that nobody waits for end. */
 void cache_stop(struct proxy *proxy);
+/* The response is about to be sent in that coding. Is there such a body in the store? TAKEN: it is sent, with its
+ * length; VAIN: it would not be smaller; NONE: it is to be encoded. */
+enum cache_coded { CACHE_CODED_NONE, CACHE_CODED_TAKEN, CACHE_CODED_VAIN };
+enum cache_coded cache_take_coded(struct exchange *x, enum coding coding);
 /* What became of it; NONE where the listener has no cache, or the request is not for one. */
 enum cache_result cache_result_of(const struct exchange *x);
 

@@ -20,7 +20,8 @@ static void show(struct cache_body *b, struct str slice) {
 static enum io show_kept(struct cache_visit *v, const struct cache_piece *piece) {
   struct cache_body *b = &v->body;
   off_t place;
-  struct str slice = store_lease_at(cache_store(visit_cache(v)), &v->lease, piece->first + b->done, &place);
+  const struct store_lease *lease = v->coded ? v->coded : &v->lease;
+  struct str slice = store_lease_at(cache_store(visit_cache(v)), lease, piece->first + b->done, &place);
   uint64_t left = piece->bytes - b->done;
   if (slice.len > left) slice.len = (size_t)left;
   CHECK(slice.len);

@@ -41,6 +41,8 @@ uint64_t cache_kept_ms(const struct cache_visit *v) {
 /* --- what is there ---------------------------------------------------------------------------------------- */
 
 void cache_drop_lease(struct cache_visit *v) {
+  if (v->coded) store_release(cache_store(visit_cache(v)), v->coded);
+  v->coded = NULL;
   if (v->has_lease) store_release(cache_store(visit_cache(v)), &v->lease);
   v->has_lease = v->validates = false;
 }

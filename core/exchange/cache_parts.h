@@ -99,8 +99,9 @@ struct cache_visit {
   struct cache_seat *seat;   /* at a fill, or NULL */
   struct timer timer;        /* of a wait; and of a body that has more to give than one turn may take */
   bool has_timer, has_lease, validates;
-  struct store_lease lease; /* what was found, until the exchange ends */
-  struct response stored;   /* of it, or of the fill; text in the store */
+  struct store_lease lease;  /* what was found, until the exchange ends */
+  struct store_lease *coded; /* arena: the body of it in a coding, which is sent instead; NULL */
+  struct response stored;    /* of it, or of the fill; text in the store */
   struct stored_facts facts;
   struct cache_body body;
 };

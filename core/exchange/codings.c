@@ -4,6 +4,7 @@
 #include "exchange/codings.h"
 
 #include "base/check.h"
+#include "exchange/cache.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/settings.h"
@@ -39,7 +40,7 @@ void codings_end(struct codings *c, struct exchange *x) {
   buf_release(&c->content);
   c->sent = CODING_IDENTITY;
   c->undone_count = 0;
-  c->flushes_at_once = false;
+  c->flushes_at_once = c->is_stored = false;
 }
 
 void codings_forget(struct codings *c, struct exchange *x) {
@@ -143,6 +144,35 @@ static bool has_body(const struct exchange *x, const struct response *response) 
   return x->request.method != METHOD_HEAD && response->status != 204 && response->status != 304;
 }
 
+static void leave_plain(struct codable_choice *choice) {
+  choice->coding = CODING_IDENTITY;
+  choice->weakens = false;
+}
+
+/* The body that is sent is in the store. Not where hooks of the policy are to see it. */
+static enum cache_coded take_stored(struct exchange *x, const struct response *response, enum coding coding) {
+  if (!x->cache || response != &x->response || filter_has_response(x)) return CACHE_CODED_NONE;
+  uint64_t plain = response->body.length;
+  enum cache_coded found = cache_take_coded(x, coding);
+  x->codings->is_stored = found == CACHE_CODED_TAKEN;
+  x->codings->plain_bytes = plain;
+  return found;
+}
+
+static void begin_encoding(struct exchange *x, const struct response *response,
+                           const struct compression *compression, struct codable_choice *choice) {
+  enum cache_coded stored = take_stored(x, response, choice->coding);
+  if (stored == CACHE_CODED_VAIN) leave_plain(choice);
+  if (stored != CACHE_CODED_NONE) return;
+  x->codings->encoder = take_encoder(x, compression, response, choice->coding);
+  if (!x->codings->encoder) {
+    skip(x, SKIP_BUSY);
+    leave_plain(choice);
+  } else if (!x->is_shadow) {
+    cell_add(&x->proxy->tally->compressed[choice->coding], 1);
+  }
+}
+
 static void encode(struct exchange *x, struct response *response, const struct compression *compression,
                    bool was_coded) {
   struct codable_rules rules = rules_of(x, compression, was_coded);
@@ -151,16 +181,7 @@ static void encode(struct exchange *x, struct response *response, const struct c
   if (choice.coding == CODING_IDENTITY && !choice.varies && !choice.weakens) return;
   struct codings *c = codings_of_exchange(x);
   bool is_coded = choice.coding != CODING_IDENTITY;
-  if (is_coded && has_body(x, response)) {
-    c->encoder = take_encoder(x, compression, response, choice.coding);
-    if (!c->encoder) {
-      skip(x, SKIP_BUSY);
-      choice.coding = CODING_IDENTITY;
-      choice.weakens = false;
-    } else if (!x->is_shadow) {
-      cell_add(&x->proxy->tally->compressed[choice.coding], 1);
-    }
-  }
+  if (is_coded && has_body(x, response)) begin_encoding(x, response, compression, &choice);
   c->sent = choice.coding;
   c->flushes_at_once = choice.flushes_at_once;
   codable_apply(&response->headers, &choice);

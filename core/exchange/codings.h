@@ -38,6 +38,8 @@ struct codings {
   enum coding one; /* of WORD_ONE */
   bool wants_text; /* the policy has said so of this response */
   bool flushes_at_once;
+  bool is_stored;                    /* the body comes from the cache in the coding that is sent */
+  uint64_t plain_bytes;              /* of it before */
   struct coder *encoder;             /* owned, until the filter takes it; NULL: the body is not encoded */
   enum coding sent;                  /* what the client is told; identity: none */
   enum coding undone[DECODING_MOST]; /* of the peer's body, as they were applied */
@@ -63,7 +65,7 @@ void codings_end(struct codings *c, struct exchange *x);
 
 /* The length of the response's body, or what a response to HEAD says of it, is not what the peer has said. */
 static inline bool codings_change_length(const struct codings *c) {
-  return c && (c->sent != CODING_IDENTITY || c->undone_count);
+  return c && !c->is_stored && (c->sent != CODING_IDENTITY || c->undone_count);
 }
 
 /* The codings of the request's body, which the policy's hooks want to see as text; 0: none are undone. */

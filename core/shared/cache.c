@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "base/memory.h"
+#include "shared/chores.h"
 
 enum { BUCKETS = 256, REFUSALS = 4096, PURGINGS = 16, FORMAT = 2, TICK_MS = 256 };
 
@@ -21,6 +22,7 @@ struct cache {
   size_t bytes;
   const struct clock *clock;   /* borrowed */
   struct store *store;         /* owned */
+  struct chores *chores;       /* owned */
   atomic_uint fills;           /* listed */
   _Atomic uint64_t *refusals;  /* owned: upper half of the hash, and until when, in ticks */
   struct purge_table *purges;  /* in the store */
@@ -52,6 +54,7 @@ struct cache *cache_new(const struct cache_config *config, const char **why) {
   c->bytes = bytes;
   c->clock = config->clock ? config->clock : &clock_system;
   c->store = store;
+  c->chores = chores_new("cache");
   c->refusals = memory_zalloc(REFUSALS * sizeof *c->refusals);
   take_purges(c);
   c->outbox = purge_outbox_new();
@@ -67,6 +70,7 @@ struct cache *cache_hold(struct cache *c) {
 
 void cache_release(struct cache *c) {
   if (!c || atomic_fetch_sub(&c->refs, 1) != 1) return;
+  chores_free(c->chores);
   for (unsigned i = 0; i < BUCKETS; i++) {
     CHECK(!c->buckets[i].first);
     pthread_mutex_destroy(&c->buckets[i].lock);
@@ -84,6 +88,9 @@ struct store *cache_store(struct cache *c) {
 }
 struct purge_outbox *cache_outbox(struct cache *c) {
   return c->outbox;
+}
+struct chores *cache_chores(struct cache *c) {
+  return c->chores;
 }
 uint64_t cache_now_ms(const struct cache *c) { return clock_now_ms(c->clock); }
 struct cache_figures *cache_figures(struct cache *c) {

@@ -12,6 +12,7 @@
 #include "shared/purges.h"
 
 struct cache;
+struct chores;
 
 #define CACHE_LEAST_BYTES ((size_t)1 << 20)
 
@@ -29,6 +30,8 @@ struct cache *cache_hold(struct cache *c);
 void cache_release(struct cache *c);
 size_t cache_bytes(const struct cache *c);
 struct store *cache_store(struct cache *c);
+/* What is done for it in a thread of its own. */
+struct chores *cache_chores(struct cache *c);
 /* ms of its clock. */
 uint64_t cache_now_ms(const struct cache *c);
 
@@ -85,7 +88,9 @@ void cache_let_purges(struct cache *c, struct str key);
   X(refused)                                                                                                 \
   X(broken)                                                                                                  \
   X(purges)                                                                                                  \
-  X(served_bytes)
+  X(served_bytes)                                                                                            \
+  X(coded)                                                                                                   \
+  X(served_coded)
 
 struct cache_figures {
 #define X(name) _Atomic uint64_t name;

@@ -101,6 +101,7 @@ static void release(struct store *s, struct store_lease *lease, unsigned count) 
 static bool hold_pieces(struct store *s, const struct record *r, struct store_lease *lease) {
   lease->head = record_head(r);
   lease->length = r->body_bytes;
+  lease->serial = r->serial;
   for (lease->count = 0; lease->count < r->count; lease->count++) {
     const struct record_piece *piece = &r->pieces[lease->count];
     if (lease->count > 0 && !segments_pin(&s->segments, piece->place)) {

@@ -74,6 +74,8 @@ struct store_piece {
 struct store_lease {
   struct str head;
   uint64_t length; /* of the body */
+  uint64_t
+      serial; /* no other object that was stored has it, of this key or another; it stays where it is moved */
   unsigned count;
   struct store_piece pieces[STORE_PIECES];
 };

@@ -197,7 +197,8 @@ struct str store_written_at(const struct store_writer *w, uint64_t offset) {
 bool store_finish_leased(struct store_writer *w, bool is_published, struct store_lease *lease) {
   if (!complete(w)) return false;
   const struct record *r = w->record;
-  *lease = (struct store_lease){.head = record_head(r), .length = r->body_bytes, .count = r->count};
+  *lease = (struct store_lease){
+      .head = record_head(r), .length = r->body_bytes, .serial = r->serial, .count = r->count};
   for (unsigned i = 0; i < r->count; i++) {
     struct store_place place = r->pieces[i].place;
     lease->pieces[i] = (struct store_piece){segments_at(&w->store->segments, place.segment, place.offset),
