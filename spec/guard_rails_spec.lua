@@ -126,6 +126,47 @@ describe("a hook that takes all memory", function()
   end
 end)
 
+-- What Lua holds once is copied each time that it is named: into memory that Lua's allocator does not see.
+describe("an array that names one text, or another array, again and again", function()
+  local SETUP = [[
+    local many, deep, list = {}, {}, {}
+    local text = ("x"):rep(1e6)
+    for i = 1, 1e5 do many[i] = text end
+    for _ = 1, 10 do
+      local outer = {}
+      for i = 1, 1000 do outer[i] = deep end
+      deep = outer
+    end
+    for i = 1, 1e4 do list[i] = { "SET", "key", text } end
+  ]]
+  local USES = {
+    ["sent to a socket"] = "perilune.tcp.connect('$ORIGIN'):send(many)",
+    ["of arrays without a text, sent to a socket"] = "perilune.tcp.connect('$ORIGIN'):send(deep)",
+    ["in a command of Redis"] = "require('perilune.redis').new('$ORIGIN'):call('MSET', unpack(many, 1, 5000))",
+    ["in a pipeline of Redis"] = "require('perilune.redis').new('$ORIGIN'):pipeline(list)",
+  }
+  for name, code in pairs(USES) do
+    it("is refused when it is longer than memory_limit, and the worker serves on: " .. name, function()
+      local proxy = start("memory_limit = 32 * 1024 * 1024, hook_time = 60",
+        SETUP .. code:gsub("%$ORIGIN", origins.start("hello").address))
+      assert.equal(500, status(proxy, "/bad"))
+      proxy:wait_log "policy.lua:%d+: [^\n]*longer than the policy's memory_limit"
+      assert.equal(200, status(proxy, "/"))
+    end)
+  end
+
+  it("is refused as the result of a body filter, too", function()
+    local proxy = start("memory_limit = 32 * 1024 * 1024, hook_time = 60", "", [[
+      local many, text = {}, ("x"):rep(1e6)
+      for i = 1, 1e5 do many[i] = text end
+      function policy.response_body_filter(session, chunk) return session:path() == "/many" and many or nil end
+    ]])
+    assert.equal(500, status(proxy, "/many"))
+    proxy:wait_log "an array of strings that are together longer than the policy's memory_limit"
+    assert.equal(200, status(proxy, "/"))
+  end)
+end)
+
 describe("other requests", function()
   it("are served while one after another is interrupted", function()
     local proxy = perilune.start { workers = 2, policy = policies.to(origins.start "hello", { hooks = [[

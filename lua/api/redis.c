@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "lua/api/options.h"
 #include "lua/api/redis.h"
 #include "lua/api/socket.h"
@@ -131,9 +132,10 @@ static void end(void *ended) {
 /* Sends what is in vm->scratch, for the task that runs. -0 +0 (yields) */
 static int send_scratch(lua_State *L, struct redis_link *l, unsigned replies) {
   struct task *task = task_to_park(L, "redis:call");
-  const struct buf *bytes = &vm_of(L)->scratch;
+  struct buf *bytes = &vm_of(L)->scratch;
   unsigned timeout_ms = (unsigned)(luaL_checknumber(L, 2) * 1000 + 0.5);
   struct redis_command *c = redis_queue_add(l, task, buf_str(bytes), replies, timeout_ms ? timeout_ms : 1);
+  if (bytes->cap > BLOCK_LARGEST) buf_release(bytes);
   return c ? task_wait(L, redis_queue_cancel, c) : 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "lua/api/redis.h"
+#include "lua/vm/gather.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/push.h"
 #include "lua/vm/text.h"
@@ -127,63 +128,67 @@ void redis_push_replies(lua_State *L, struct str replies, unsigned count) { push
 
 /* --- commands ------------------------------------------------------------------------------------------- */
 
-static struct buf *begin(lua_State *L) {
+static struct gather begin(lua_State *L) {
   struct buf *out = &vm_of(L)->scratch;
   buf_consume(out, buf_len(out));
-  return out;
+  return gather_begin(L, out);
 }
 
-static void write_line(struct buf *out, char type, size_t number) {
+static void put(lua_State *L, struct gather *g, struct str text) {
+  if (!gather_text(g, text)) handle_raise(L, "redis: the commands are " GATHER_TOO_LONG);
+}
+
+static void write_line(lua_State *L, struct gather *g, char type, size_t number) {
   char text[24];
-  buf_append(out, text, (size_t)snprintf(text, sizeof text, "%c%zu\r\n", type, number));
+  put(L, g, (struct str){text, (size_t)snprintf(text, sizeof text, "%c%zu\r\n", type, number)});
 }
 
-static void write_text(struct buf *out, struct str text) {
-  write_line(out, '$', text.len);
-  buf_append_str(out, text);
-  buf_append_str(out, STR("\r\n"));
+static void write_text(lua_State *L, struct gather *g, struct str text) {
+  write_line(L, g, '$', text.len);
+  put(L, g, text);
+  put(L, g, STR("\r\n"));
 }
 
 void redis_write_command(lua_State *L, int from, int to) {
-  struct buf *out = begin(L);
+  struct gather g = begin(L);
   if (to < from) handle_raise(L, "redis:call: expected a command and its arguments, such as \"GET\", key");
-  write_line(out, '*', (size_t)(to - from + 1));
+  write_line(L, &g, '*', (size_t)(to - from + 1));
   for (int i = from; i <= to; i++) {
     struct str text = text_of(L, i);
     if (!text.ptr)
       handle_raise(L, "redis:call: argument %d is a %s value: expected a string or a number", i - from + 1,
                    luaL_typename(L, i));
-    write_text(out, text);
+    write_text(L, &g, text);
   }
 }
 
 /* The list on top of the stack is command number `number`. -1 +0 */
-static void write_listed(lua_State *L, struct buf *out, int number) {
+static void write_listed(lua_State *L, struct gather *g, int number) {
   int count = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0;
   if (count == 0)
     handle_raise(L, "redis: command %d of the list is no command: expected a list, such as { \"GET\", key }",
                  number);
-  write_line(out, '*', (size_t)count);
+  write_line(L, g, '*', (size_t)count);
   for (int i = 1; i <= count; i++) {
     lua_rawgeti(L, -1, i);
     struct str text = text_of(L, -1);
     if (!text.ptr)
       handle_raise(L, "redis: argument %d of command %d is a %s value: expected a string or a number", i,
                    number, luaL_typename(L, -1));
-    write_text(out, text);
+    write_text(L, g, text);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
 }
 
 unsigned redis_write_list(lua_State *L, int index) {
-  struct buf *out = begin(L);
+  struct gather g = begin(L);
   size_t count = lua_istable(L, index) ? lua_objlen(L, index) : 0;
   if (count == 0 || count > COMMANDS_MOST)
     handle_raise(L, "redis: expected a list of 1 to %d commands", COMMANDS_MOST);
   for (int i = 1; i <= (int)count; i++) {
     lua_rawgeti(L, index, i);
-    write_listed(L, out, i);
+    write_listed(L, &g, i);
   }
   return (unsigned)count;
 }

@@ -8,6 +8,7 @@
 #include "base/container.h"
 #include "lua/api/socket.h"
 #include "lua/api/socket_options.h"
+#include "lua/vm/gather.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/task.h"
@@ -139,21 +140,26 @@ static int connected(lua_State *L) {
 
 /* --- send ----------------------------------------------------------------------------------------------- */
 
+static void check_room(lua_State *L, bool has_room) {
+  if (!has_room) handle_raise(L, "socket:send: the data are " GATHER_TOO_LONG);
+}
+
 /* Strings, numbers, and arrays of them, however deep. -0 +0 */
-static void gather(lua_State *L, int index, struct buf *out, int depth) {
+static void gather(lua_State *L, int index, struct gather *g, int depth) {
   if (lua_isstring(L, index)) {
     lua_pushvalue(L, index); /* a number becomes a string in place */
-    buf_append_str(out, text_of(L, -1));
+    check_room(L, gather_text(g, text_of(L, -1)));
     lua_pop(L, 1);
     return;
   }
   if (!lua_istable(L, index) || depth == DEPTH_MOST)
     handle_raise(L, "socket:send: expected a string, a number or an array of them, got %s",
                  depth == DEPTH_MOST ? "arrays in arrays too deep" : luaL_typename(L, index));
+  check_room(L, gather_array(g));
   luaL_checkstack(L, 3, "socket:send");
   for (int i = 1, count = (int)lua_objlen(L, index); i <= count; i++) {
     lua_rawgeti(L, index, i);
-    gather(L, lua_gettop(L), out, depth + 1);
+    gather(L, lua_gettop(L), g, depth + 1);
     lua_pop(L, 1);
   }
 }
@@ -167,7 +173,8 @@ static int send_start(lua_State *L) {
   s->writing.outcome = OUTCOME_CLOSED;
   if (s->cut) return 0;
   buf_release(&s->out);
-  gather(L, 2, &s->out, 0);
+  struct gather g = gather_begin(L, &s->out);
+  gather(L, 2, &g, 0);
   s->cut = true; /* until it is known that all of it went */
   if (!s->one_way) s->outstanding = "nothing was received after the last send, so an answer may still come";
   return socket_write(L, "socket:send");

@@ -9,6 +9,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "lua/vm/gather.h"
 #include "lua/vm/hook_call.h"
 #include "lua/vm/hook_failure.h"
 #include "lua/vm/results.h"
@@ -77,12 +78,13 @@ static void refuse(struct body_piece *piece, const struct task *task, const char
 static void take_array(struct body_piece *piece, struct task *task) {
   lua_State *co = task->co;
   int count = (int)lua_objlen(co, 1);
+  struct gather g = gather_begin(co, piece->out);
   for (int i = 1; i <= count && !piece->error; i++) {
     lua_rawgeti(co, 1, i);
-    if (lua_type(co, -1) == LUA_TSTRING)
-      buf_append_str(piece->out, text_at(co, -1));
-    else
+    if (lua_type(co, -1) != LUA_TSTRING)
       refuse(piece, task, "an array with another value in it");
+    else if (!gather_text(&g, text_at(co, -1)))
+      refuse(piece, task, "an array of strings that are together " GATHER_TOO_LONG);
     lua_pop(co, 1);
   }
 }
