@@ -170,6 +170,10 @@ static void handshake(struct downstream *d) {
     refuse_handshake(d);
     return;
   }
+  if (tls_is_challenge(&d->conn)) {
+    downstream_linger(d);
+    return;
+  }
   conn_want_write(&d->conn, false);
   conn_want_read(&d->conn, true);
   if (tls_chose_http2(&d->conn))
@@ -194,6 +198,7 @@ static void ask_for_certificate(struct downstream *d) {
                                           .client = downstream_client(d),
                                           .hooks = service->policy.hooks,
                                           .use = service->policy.use,
+                                          .is_challenge = tls_is_challenge(&d->conn),
                                           .owner = d};
   d->asking = request;
   request->use->exchanges++; /* the policy stays */

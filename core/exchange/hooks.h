@@ -131,7 +131,8 @@ typedef enum hook_status body_hook_fn(struct body_piece *piece);
 /* A handshake that waits for the certificate for a name. */
 struct certificate_request {
   struct str server_name,
-      client; /* in: borrowed while it lasts; the name is empty where the client has none */
+      client;        /* in: borrowed while it lasts; the name is empty where the client has none */
+  bool is_challenge; /* in: an authority wants to see that the name is ours (RFC 8737) */
   struct tls_identity *identity; /* out: a reference; NULL: the listener's own */
   unsigned ttl_s;                /* out: how long it is good for further connections; 0: for this one */
   bool refused;                  /* out: no handshake */

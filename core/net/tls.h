@@ -49,6 +49,8 @@ bool tls_met_http(const struct conn *conn);
 void tls_take_off(struct conn *conn);
 /* After IO_ERROR of a handshake: the certificate is to blame, not the connection. */
 bool tls_failed_verification(const struct conn *conn);
+/* The client only wanted to see that a name is ours (RFC 8737): there is nothing to say over this connection. */
+bool tls_is_challenge(const struct conn *conn);
 /* A sentence on the last failure of this connection: OpenSSL's reason, or the verification error.
  * Thread-local text. */
 const char *tls_failure(const struct conn *conn);

@@ -24,7 +24,8 @@ struct tls_server_options {
   struct str client_ca; /* PEM file: whose certificates clients may show; unless they are ignored */
   enum tls_client_verify client_verify;
   enum tls_oldest oldest;
-  bool asks;               /* certificates are asked for by name: see tls_wants_certificate */
+  struct str live; /* a store of certificates that come into force by themselves (tls_live.h); may be empty */
+  bool asks;       /* certificates are asked for by name: see tls_wants_certificate */
   bool no_http2, no_http1; /* of ALPN; not both */
 };
 

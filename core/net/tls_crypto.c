@@ -11,6 +11,8 @@
 #include <openssl/rand.h>
 #include <pthread.h>
 
+#include "base/buf.h"
+
 static const char *const names[DIGEST_COUNT] = {"MD5", "SHA1", "SHA256", "SHA384", "SHA512"};
 static EVP_MD *digests[DIGEST_COUNT]; /* of the process; NULL: refused */
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
@@ -47,4 +49,50 @@ bool crypto_random(void *bytes, size_t count) {
 
 bool crypto_equal(struct str a, struct str b) {
   return a.len == b.len && (a.len == 0 || CRYPTO_memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+/* --- sealing -------------------------------------------------------------------------------------------- */
+
+enum { NONCE = 12, TAG = 16 };
+
+bool crypto_seal(const unsigned char key[SEAL_KEY], struct str text, struct str with, struct buf *sealed) {
+  unsigned char nonce[NONCE];
+  int length = 0, last = 0;
+  if (text.len > INT_MAX - SEAL_EXTRA || with.len > INT_MAX || !crypto_random(nonce, NONCE)) return false;
+  buf_reserve(sealed, text.len + SEAL_EXTRA);
+  unsigned char *out = (unsigned char *)buf_tail(sealed);
+  memcpy(out, nonce, NONCE);
+  EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+  bool ok =
+      EVP_EncryptInit_ex(cipher, EVP_aes_256_gcm(), NULL, key, nonce) == 1 &&
+      EVP_EncryptUpdate(cipher, NULL, &length, (const unsigned char *)with.ptr, (int)with.len) == 1 &&
+      EVP_EncryptUpdate(cipher, out + NONCE, &length, (const unsigned char *)text.ptr, (int)text.len) == 1 &&
+      EVP_EncryptFinal_ex(cipher, out + NONCE + length, &last) == 1 &&
+      EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_GET_TAG, TAG, out + NONCE + text.len) == 1;
+  EVP_CIPHER_CTX_free(cipher);
+  if (ok) buf_commit(sealed, text.len + SEAL_EXTRA);
+  ERR_clear_error();
+  return ok;
+}
+
+bool crypto_unseal(const unsigned char key[SEAL_KEY], struct str sealed, struct str with, struct buf *text) {
+  int length = 0, last = 0;
+  if (sealed.len < SEAL_EXTRA || sealed.len > INT_MAX || with.len > INT_MAX) return false;
+  size_t bytes = sealed.len - SEAL_EXTRA;
+  const unsigned char *in = (const unsigned char *)sealed.ptr;
+  buf_reserve(text, bytes + 1);
+  unsigned char *out = (unsigned char *)buf_tail(text);
+  EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+  bool ok = EVP_DecryptInit_ex(cipher, EVP_aes_256_gcm(), NULL, key, in) == 1 &&
+            EVP_DecryptUpdate(cipher, NULL, &length, (const unsigned char *)with.ptr, (int)with.len) == 1 &&
+            EVP_DecryptUpdate(cipher, out, &length, in + NONCE, (int)bytes) == 1 &&
+            EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_SET_TAG, TAG, (void *)(in + NONCE + bytes)) == 1 &&
+            EVP_DecryptFinal_ex(cipher, out + length, &last) == 1;
+  EVP_CIPHER_CTX_free(cipher);
+  if (ok)
+    buf_commit(text, bytes);
+  else
+    OPENSSL_cleanse(out, bytes);
+  ERR_clear_error();
+  return ok;
 }

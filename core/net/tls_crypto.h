@@ -5,6 +5,8 @@
 
 #include "base/str.h"
 
+struct buf;
+
 enum digest { DIGEST_MD5, DIGEST_SHA1, DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512 };
 enum { DIGEST_COUNT = DIGEST_SHA512 + 1, DIGEST_BYTES_MAX = 64 };
 
@@ -15,5 +17,12 @@ size_t crypto_hmac(enum digest digest, struct str key, struct str text, unsigned
 bool crypto_random(void *bytes, size_t count);
 /* The time that it takes depends on the lengths only. */
 bool crypto_equal(struct str a, struct str b);
+
+/* AES-256-GCM: a nonce of its own (random), the text encrypted, and a tag over it and `with`, which is not sent along.
+ * False: OpenSSL refuses. A key is good for 2^32 texts. */
+enum { SEAL_KEY = 32, SEAL_EXTRA = 12 + 16 };
+bool crypto_seal(const unsigned char key[SEAL_KEY], struct str text, struct str with, struct buf *sealed);
+/* False: it was not sealed by this key with `with`, or has been changed; nothing is appended. */
+bool crypto_unseal(const unsigned char key[SEAL_KEY], struct str sealed, struct str with, struct buf *text);
 
 #endif

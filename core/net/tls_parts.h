@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "net/tls_context.h"
+#include "net/tls_key.h"
 
 struct buf;
 struct tls_client;
@@ -29,6 +30,12 @@ struct tls_identity {
   EVP_PKEY *key;          /* owned */
 };
 
+struct tls_key {
+  EVP_PKEY *pkey; /* owned */
+  enum key_kind kind;
+  bool is_private; /* has its private half */
+};
+
 /* How far a handshake is with a certificate that somebody else knows. */
 enum tls_asking { ASKING_NOT, ASKING, ASKED, REFUSED };
 
@@ -39,6 +46,7 @@ struct tls {
   struct tls_resumption *resumption; /* borrowed; NULL: sessions are not kept */
   struct tls_identity *provided;     /* reference; the answer to ASKING, NULL: the listener's own */
   enum tls_asking asking;
+  bool is_challenge; /* the client is an authority that proves a name (RFC 8737), and nothing else */
   bool offers_http1, offers_http2; /* nothing else may be chosen, if one of them was offered */
   bool has_failed;    /* then nothing more is sent, not even close_notify (RFC 8446 section 6.2) */
   bool is_starved;    /* the last read wanted more than OpenSSL had: what it buffers is a part of a record */
@@ -70,6 +78,13 @@ int tls_keep_session(SSL *ssl, SSL_SESSION *session);
 /* --- tls_server.c --- */
 
 void tls_server_free(struct tls_server *server);
+
+/* --- tls_challenge.c --- */
+
+/* Lets authorities prove names: then the certificate for acme-tls/1 is asked for. */
+void tls_challenge_accept(SSL_CTX *ssl);
+/* What is chosen of the protocols for one; called by OpenSSL. */
+extern const char tls_challenge_protocol[];
 
 /* --- tls_identity.c --- */
 

@@ -15,6 +15,7 @@
 #include "net/tls.h"
 #include "net/tls_cache.h"
 #include "net/tls_identity.h"
+#include "net/tls_live.h"
 #include "net/tls_parts.h"
 #include "net/tls_tickets.h"
 
@@ -34,6 +35,7 @@ struct tls_server {
   struct name *names; /* owned array; by text, then by identity */
   unsigned name_count;
   struct tls_cache *provided; /* owned; NULL: nobody is asked for certificates */
+  struct tls_live *live;      /* reference; NULL: all certificates are known at the start */
 };
 
 /* Mozilla's "intermediate" configuration 5.7, without its three DHE suites, which no client needs any more. In our
@@ -72,6 +74,10 @@ struct tls_context *tls_context_server(const struct tls_server_options *options,
   SSL_CTX_set_tlsext_status_cb(ssl, tls_staple);
   tls_tickets_use(ssl);
   if (options->asks) context->server->provided = tls_cache_new(CACHED_MOST);
+  if (options->live.len) {
+    context->server->live = tls_live_get(options->live);
+    tls_challenge_accept(ssl);
+  }
   if (load(context, options, why)) return context;
   tls_context_release(context);
   return NULL;
@@ -94,6 +100,7 @@ void tls_server_free(struct tls_server *server) {
   for (unsigned i = 0; i < server->name_count; i++) free(server->names[i].text);
   for (unsigned i = 0; i < server->count; i++) tls_identity_release(server->identities[i]);
   tls_cache_free(server->provided);
+  tls_live_release(server->live);
   free(server->names);
   free(server->identities);
   free(server);
@@ -219,6 +226,20 @@ static bool use_provided(SSL *ssl, const struct tls_identity *identity) {
   return use(ssl, identity);
 }
 
+/* What is in force for the name comes first, then what a hook has said of it; else it is to be asked. Who waited for it
+ * may find it in force by now. */
+static void find_provided(struct tls *tls, struct str name) {
+  const struct tls_server *server = tls->context->server;
+  bool may_be_live = server->live && !tls->is_challenge && !tls->provided;
+  if (may_be_live && (tls->asking == ASKING_NOT || tls->asking == ASKED)) {
+    tls->provided = tls_live_find(server->live, name);
+    if (tls->provided) tls->asking = ASKED;
+  }
+  if (!server->provided || tls->asking != ASKING_NOT) return;
+  tls->provided = tls->is_challenge ? NULL : tls_cache_get(server->provided, name);
+  tls->asking = tls->provided ? ASKED : ASKING;
+}
+
 /* 1: go on; 0: refused; -1: the handshake stops here and comes back. Not called for resumed sessions. */
 static int choose_certificate(SSL *ssl, void *unused) {
   char text[TLS_NAME];
@@ -226,14 +247,13 @@ static int choose_certificate(SSL *ssl, void *unused) {
   const struct tls_server *server = tls->context->server;
   struct str name = named(ssl, text);
   (void)unused;
-  if (server->provided && tls->asking == ASKING_NOT) {
-    tls->provided = tls_cache_get(server->provided, name);
-    tls->asking = tls->provided ? ASKED : ASKING;
-  }
+  find_provided(tls, name);
   if (tls->asking == ASKING) return -1;
+  if (!tls->provided && !server->count && server->live && !tls->is_challenge && tls->asking != REFUSED)
+    tls->provided = tls_live_find(server->live, STR(""));
   if (tls->asking == REFUSED)
     tls->misuse = "the policy has refused it";
-  else if (!tls->provided && server->count == 0)
+  else if (!tls->provided && (server->count == 0 || tls->is_challenge))
     tls->misuse = "there is no certificate";
   if (tls->misuse) return 0;
   return tls->provided ? use_provided(ssl, tls->provided) : use_own(ssl, server, text);
@@ -248,7 +268,8 @@ void tls_provide(struct conn *conn, struct tls_identity *identity, unsigned ttl_
   tls->asking = ASKED;
   if (!identity) return;
   tls->provided = tls_identity_hold(identity);
-  if (ttl_s) tls_cache_put(tls->context->server->provided, named(tls->ssl, text), identity, ttl_s);
+  if (ttl_s && !tls->is_challenge)
+    tls_cache_put(tls->context->server->provided, named(tls->ssl, text), identity, ttl_s);
 }
 
 void tls_refuse(struct conn *conn) { conn->tls->asking = REFUSED; }
@@ -313,7 +334,11 @@ static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char
                            const unsigned char *offered, unsigned offered_length, void *ours) {
   unsigned char *match;
   const struct str *list = ours;
-  (void)ssl;
+  if (((const struct tls *)SSL_get_app_data(ssl))->is_challenge) {
+    *chosen = (const unsigned char *)tls_challenge_protocol;
+    *chosen_length = (unsigned char)strlen(tls_challenge_protocol);
+    return SSL_TLSEXT_ERR_OK;
+  }
   int found = SSL_select_next_proto(&match, chosen_length, (const unsigned char *)list->ptr,
                                     (unsigned)list->len, offered, offered_length);
   *chosen = match;

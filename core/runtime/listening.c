@@ -51,7 +51,7 @@ static bool open_sockets(struct listening_entry *entry, struct str said, unsigne
 
 bool listening_load(struct policy_listener *said, char **why) {
   char *reason = NULL;
-  if (!said->tls.count && !said->tls.asks) return true;
+  if (!said->tls.count && !said->tls.asks && !said->tls.live.len) return true;
   said->context = tls_context_server(&said->tls, &reason);
   if (said->context) return true;
   refuse(why, said->place, reason);

@@ -64,7 +64,46 @@ static int equal(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"digest", digest}, {"hmac", hmac}, {"random_bytes", random_bytes}, {"equal", equal}, {NULL, NULL}};
+/* The key at `index`. -0 +0 */
+static const unsigned char *check_key(lua_State *L, int index, const char *call) {
+  struct str key = check_text(L, index);
+  if (key.len != SEAL_KEY)
+    handle_raise(L, "%s: a key has %d bytes, not %d", call, (int)SEAL_KEY, (int)key.len);
+  return (const unsigned char *)key.ptr;
+}
+
+/* -0 +0 */
+static struct str optional_text(lua_State *L, int index) {
+  return lua_isnoneornil(L, index) ? STR("") : check_text(L, index);
+}
+
+static struct buf *room(lua_State *L) {
+  struct buf *scratch = &vm_of(L)->scratch;
+  buf_consume(scratch, buf_len(scratch));
+  return scratch;
+}
+
+/* core.seal(key, text, with) -3 +1 */
+static int seal(lua_State *L) {
+  struct buf *sealed = room(L);
+  if (!crypto_seal(check_key(L, 1, "crypto.seal"), check_text(L, 2), optional_text(L, 3), sealed))
+    return handle_raise(L, "crypto.seal: OpenSSL refuses");
+  lua_pushlstring(L, buf_ptr(sealed), buf_len(sealed));
+  return 1;
+}
+
+/* core.unseal(key, sealed, with): the text; nil -3 +1 */
+static int unseal(lua_State *L) {
+  struct buf *text = room(L);
+  if (crypto_unseal(check_key(L, 1, "crypto.unseal"), check_text(L, 2), optional_text(L, 3), text))
+    lua_pushlstring(L, buf_ptr(text), buf_len(text));
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"digest", digest}, {"hmac", hmac}, {"random_bytes", random_bytes},
+                                     {"equal", equal},   {"seal", seal}, {"unseal", unseal},
+                                     {NULL, NULL}};
 
 void open_crypto(lua_State *L) { luaL_register(L, NULL, functions); }

@@ -72,9 +72,13 @@ void certificate_cancel(struct certificate_request *request) {
 static int push_arguments(lua_State *L) {
   const struct task *task = lua_touserdata(L, 1);
   const struct certificate_request *request = task->owner;
-  lua_createtable(L, 0, 2);
+  lua_createtable(L, 0, 3);
   set_text_if_any(L, "server_name", request->server_name);
   set_text(L, "client_address", request->client);
+  if (request->is_challenge) {
+    lua_pushboolean(L, true);
+    lua_setfield(L, -2, "acme");
+  }
   lua_newtable(L);
   lua_xmove(L, task->co, 2);
   return 0;

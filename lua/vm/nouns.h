@@ -43,6 +43,8 @@
   X(redis)                                                                                                   \
   X(clock)                                                                                                   \
   X(crypto)                                                                                                  \
+  X(key)                                                                                                     \
+  X(certificates)                                                                                            \
   X(text)                                                                                                    \
   X(json)                                                                                                    \
   X(encode)                                                                                                  \

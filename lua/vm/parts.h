@@ -41,6 +41,9 @@ enum handle_kind {
   HANDLE_REDIS,
   HANDLE_TRACING,
   HANDLE_H2_CLIENT,
+  HANDLE_CRYPTO_KEY,
+  HANDLE_LIVE,
+  HANDLE_FILE_LOCK,
   HANDLE_KINDS
 };
 /* handle.h: gives back what a handle holds, once. It may run while the VM closes, or when its Lua state is given up: so
