@@ -6,6 +6,7 @@
 #include <lua.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/private_file.h"
@@ -224,12 +225,23 @@ static int write_private(lua_State *L) {
 /* core.make_folder(path): true; nil and why -1 +1 | +2 */
 static int make_folder(lua_State *L) { return tell(L, private_folder_make(luaL_checkstring(L, 1))); }
 
+/* core.is_root() -0 +1 */
+static int is_root(lua_State *L) {
+  lua_pushboolean(L, geteuid() == 0);
+  return 1;
+}
+
 static const luaL_Reg live_methods[] = {{"set", set}, {"has", has}, {NULL, NULL}};
 static const luaL_Reg lock_methods[] = {{"unlock", unlock}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"certificate_request", request}, {"certificate_sign", sign},
-                                     {"certificate_facts", facts},     {"live", new_live},
-                                     {"lock_file", lock_file},         {"write_private", write_private},
-                                     {"make_folder", make_folder},     {NULL, NULL}};
+static const luaL_Reg functions[] = {{"certificate_request", request},
+                                     {"certificate_sign", sign},
+                                     {"certificate_facts", facts},
+                                     {"live", new_live},
+                                     {"lock_file", lock_file},
+                                     {"write_private", write_private},
+                                     {"make_folder", make_folder},
+                                     {"is_root", is_root},
+                                     {NULL, NULL}};
 
 void open_certificates(lua_State *L) {
   handle_define(L, HANDLE_LIVE, "perilune.live", live_methods, NULL);

@@ -43,6 +43,7 @@ static const struct option options[] = {
     {"key", OPTION_FILE, offsetof(struct listen_options, own.key), NULL},
     {"ocsp", OPTION_FILE, offsetof(struct listen_options, own.ocsp), NULL},
     {"certificates", OPTION_TABLE, 0, NULL},
+    {"acme", OPTION_ANY, 0, NULL},
     {"client_ca", OPTION_FILE, offsetof(struct policy_listener, tls.client_ca), NULL},
     {"client_verify", OPTION_WORD, offsetof(struct policy_listener, tls.client_verify), client_verify_words},
     {"min_version", OPTION_WORD, offsetof(struct policy_listener, tls.oldest), version_words},
@@ -102,8 +103,10 @@ static const struct option_hint hints[] = {
     {"brotli", "write compress = true, or compress = { br = 4 }"},
     {"zstd", "write compress = true, or compress = { zstd = 3 }"},
     {"decompress", "for body hooks, write policy.decode = true"},
-    {"tls", "give certificate and key"},
-    {"ssl", "give certificate and key"},
+    {"tls", "give certificate and key, or acme = { domains = { ... } }"},
+    {"ssl", "give certificate and key, or acme = { domains = { ... } }"},
+    {"domains", "write acme = { domains = { ... } }"},
+    {"letsencrypt", "write acme = { domains = { ... } }"},
     {"workers", of_process},
     {"admin", of_process},
     {NULL, NULL}};
@@ -198,6 +201,13 @@ static void take_certificates(lua_State *L, struct listen_options *o, struct are
   lua_pop(L, 1);
   o->listener.tls.certificates = files;
   o->listener.tls.count = has_own + more;
+}
+
+/* The store that lua/perilune/acme.lua puts in the place of the option's table. -0 +0 */
+static void take_store(lua_State *L, struct tls_server_options *tls, struct arena *arena) {
+  lua_getfield(L, 3, "acme");
+  if (lua_type(L, -1) == LUA_TSTRING) tls->live = arena_dup(arena, text_at(L, -1));
+  lua_pop(L, 1);
 }
 
 /* -0 +0 */
@@ -302,6 +312,7 @@ static void check_options(lua_State *L, struct listen_options *into, struct aren
   check_window(L, "stream_window", into->listener.settings.http2.stream_window, 1);
   check_window(L, "connection_window", into->listener.settings.http2.connection_window, 65535);
   take_certificates(L, into, arena);
+  take_store(L, &into->listener.tls, arena);
   take_alpn(L, &into->listener.tls);
   take_senders(L, &into->listener.settings);
   into->listener.settings.compression = compress_read(L, 3, arena);

@@ -9,10 +9,19 @@ local shared = require "perilune.shared"
 local tracing = require "perilune.tracing"
 require "perilune.session"
 
+-- HTTPS by itself is made of a hook and of certificates that come into force later. A tail call: C tells mistakes at the
+-- policy's line.
+local function listen(address, hooks, given)
+  if type(given) == "table" and rawget(given, "acme") ~= nil then
+    hooks, given = require("perilune.acme").prepare(address, hooks, given)
+  end
+  return core.listen(address, hooks, given)
+end
+
 ---@type perilune
 local perilune = {
   -- what to serve
-  listen = core.listen,
+  listen = listen,
   -- background work and time
   sleep = core.sleep,
   spawn = core.spawn,
@@ -52,7 +61,7 @@ if name_servers then assert(core.dns_set_servers(name_servers)) end
 -- Modules of their own, which perilune.json and the like load when they are first used.
 local modules = {
   json = true, base64 = true, crypto = true, url = true, cookie = true, date = true, cidr = true, regex = true,
-  tcp = true, http = true, dns = true, metrics = true, redis = true,
+  tcp = true, http = true, dns = true, metrics = true, redis = true, acme = true,
 }
 
 -- What a name that perilune does not have may have been: one of its own, or a module that has to be required.
