@@ -5,6 +5,7 @@ local pebble = require "pebble"
 local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"
+local redis_server = require "redis_server"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
@@ -35,7 +36,7 @@ end
 -- The names of the certificate that the proxy shows for a name; nil: none.
 local function shown(proxy, name)
   local result = process.run({ "sh", "-c", ([[
-    echo | timeout 20 openssl s_client -connect %s:5001 -servername %s 2>/dev/null |
+    timeout 20 openssl s_client -connect %s:5001 -servername %s </dev/null 2>/dev/null |
       openssl x509 -noout -ext subjectAltName -serial 2>/dev/null]]):format(proxy.at, name) })
   return result.stdout:match "DNS:[^\n]*", result.stdout:match "serial=(%x+)"
 end
@@ -47,17 +48,110 @@ local function ask(proxy, path, host)
   return response
 end
 
+-- How often the proxy has a new certificate, by its log.
+local function orders(proxy) return proxy:count_log "a new certificate, valid until" end
+
 describe("a listener with acme", function()
-  it("has its first certificate within 5 s, and redirects plain requests to https", function()
+  it("has its first certificate within 5 s, redirects plain requests, and finds it again after a restart", function()
     local server = pebble.start()
-    local begun = scheduler.now()
     local proxy = start(server)
     assert.equal("DNS:a.example", (shown(proxy, "a.example")))
-    print("first certificate", scheduler.now() - begun)
-    proxy:wait_log "acme: a.example: a new certificate, valid until"
+    local line = proxy:wait_log "acme: a.example: a new certificate, valid until [%d:TZ-]+, after ([%d.]+) s"
+    assert.is_true(tonumber(line) < 5)
     local answer = ask(proxy, "/x?y=1")
     assert.equal(301, answer.status)
     assert.equal("https://a.example:5001/x?y=1", answer.headers.location)
     assert.equal(301, ask(proxy, "/.well-known/acme-challenge/nothing").status)
+    local _, serial = shown(proxy, "unknown.example")
+    proxy:signal "HUP"
+    proxy:wait_log "generation 2"
+    assert.equal(serial, select(2, shown(proxy, "a.example")))
+    proxy:stop()
+    server.program:kill()
+    local again = start(server, { storage = proxy.storage })
+    assert.equal(serial, select(2, shown(again, "a.example")))
+    assert.equal(0, orders(again))
+  end)
+
+  it("proves names by TLS alone, and by DNS, with bad nonces, to a server that wants a known account", function()
+    local secret = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+    local server = pebble.start { env = { PEBBLE_WFE_NONCEREJECT = "40" },
+      config = { externalAccountBindingRequired = true, externalAccountMACKeys = { ["kid-1"] = secret } } }
+    local proxy = start(server, {
+      before = ([[
+        local function dns(action, name, value)
+          local what = action == "add" and "set-txt" or "clear-txt"
+          local answer, why = perilune.http.post(%q .. "/" .. what,
+            perilune.json.encode { host = name .. ".", value = value })
+          return answer and answer.status == 200, why
+        end
+      ]]):format(server.names),
+      more = [[http = false, dns = dns, dns_wait = 0, domains = { "a.example", { "b.example", "*.b.example" } },
+        eab = { kid = "kid-1", hmac = "]] .. secret .. '" }' })
+    assert.equal("DNS:a.example", (shown(proxy, "a.example")))
+    assert.matches("DNS:*.b.example", shown(proxy, "x.b.example") or "", 1, true)
+    assert.equal(2, orders(proxy))
+  end)
+
+  for what, store in pairs { ["a directory"] = false, Redis = redis_server } do
+    it("is one of several that share " .. what .. ": one orders, any of them proves, all serve", function()
+      if store and not store.program then return pending "redis-server: make deps" end
+      local second = pebble.address()
+      local server = pebble.start { at = second }
+      local options = { storage = process.directory() }
+      if store then
+        options.storage = "store"
+        options.before = ('local store = require("perilune.redis").new(%q)'):format(store.start().address)
+      end
+      options.at, options.more = second, 'domains = { "b.example" }'
+      local two = start(server, options)
+      local _, serial = shown(two, "b.example")
+      options.at = pebble.address()
+      options.more = 'domains = { "a.example", "b.example" }' .. (store and ", challenges = { 'tls-alpn-01' }" or "")
+      local one = start(server, options)
+      assert.equal("DNS:a.example", (shown(one, "a.example"))) -- the authority has asked `two`
+      assert.equal(serial, select(2, shown(one, "b.example")))
+      assert.equal(1, orders(one))
+      assert.equal(1, orders(two))
+    end)
+  end
+
+  it("goes on where another one was killed while it ordered", function()
+    local server = pebble.start()
+    local one = start(server, { at = pebble.address(), more = [[domains = { "a.example" }, challenges = { "dns-01" },
+      dns = function() perilune.log.info "it orders" perilune.sleep(600) end]] })
+    one:wait_log "it orders"
+    local two = start(server, { storage = one.storage })
+    one:signal "KILL"
+    one:ended()
+    assert.equal("DNS:a.example", (shown(two, "a.example") or shown(two, "a.example")))
+    assert.equal(1, orders(two))
+  end)
+
+  it("gives certificates on demand to names that are allowed, and orders each once", function()
+    local server = pebble.start()
+    local proxy = start(server, { more = 'allowed = function(name) return name:find "%.good%.example$" ~= nil end' })
+    local all = {}
+    for i = 1, 4 do
+      scheduler.spawn(function() all[i] = shown(proxy, i < 4 and "a.good.example" or "b.good.example") end)
+    end
+    scheduler.eventually(function() return all[1] and all[2] and all[3] and all[4] end, nil, "four answers")
+    assert.same({ "DNS:a.good.example", "DNS:a.good.example", "DNS:a.good.example", "DNS:b.good.example" }, all)
+    assert.equal(2, orders(proxy))
+    assert.is_nil((shown(proxy, "bad.example")))
+    assert.equal(2, orders(proxy))
+  end)
+
+  it("says why there is none, and keeps no other listener from serving", function()
+    local ca = require("tls").authority().certificate
+    local server = { at = pebble.address(), directory = "https://127.0.0.1:9/dir", ca = ca }
+    local folder = process.directory()
+    process.write_file(folder .. "/file", "")
+    local proxy = start(server, { before = 'perilune.listen("127.0.0.1:0", policy)', storage = folder })
+    proxy:wait_log "acme: a%.example: .*; there is no certificate; it is tried again in %d+ s"
+    assert.equal("plain", client.connect(proxy.port):request {}.body)
+    assert.is_nil((shown(proxy, "a.example")))
+    proxy = start(server, { storage = folder .. "/file/x", at = pebble.address() })
+    proxy:wait_log "file/x.*: Not a directory"
   end)
 end)

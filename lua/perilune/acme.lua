@@ -36,7 +36,7 @@ local valid = {
   http = { "any", ":80" },      -- where to answer http-01 and to redirect; false: nowhere
   challenges = { "table" },     -- names, the one to try first first
   dns = { "function" },         -- ("add" or "remove", name, value)
-  dns_wait = { "seconds", 10 }, -- after it has added
+  dns_wait = { "whole_seconds", 10 }, -- after it has added
   allowed = { "function" },     -- (name): may it have a certificate on demand?
   most = { "positive", 1000 },  -- certificates
   timeout = { "seconds", 15 },  -- of a request to the authority
@@ -124,7 +124,7 @@ local function check_storage(given)
 end
 
 local function read(given)
-  local wanted = options.read(CALL, given, valid, 3)
+  local wanted = options.read(CALL, given, valid, 4)
   wanted.certificates = read_domains(wanted.domains)
   if #wanted.certificates == 0 and not wanted.allowed then fail "give 'domains', or the function 'allowed'" end
   if wanted.email and not wanted.email:find "^[^%s@]+@[^%s@]+$" then fail("'%s' is no e-mail address", wanted.email) end

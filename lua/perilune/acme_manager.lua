@@ -267,7 +267,7 @@ local function take_wanted(self)
   if not self.options.allowed then return end
   for _, name in ipairs(self.wanted:keys(TOGETHER * 4)) do
     self.wanted:delete(name)
-    if not self.by_id[name] then acme_manager.add(self, { name }) end
+    if not self.by_id[name] then acme_manager.add(self, { name }, true) end
   end
 end
 
@@ -282,13 +282,14 @@ local function tick(self)
 end
 
 --- Keeps a certificate for these names from now on.
-function acme_manager.add(self, names)
+function acme_manager.add(self, names, is_on_demand)
   if #self.entries >= self.options.most then
     say("error", "%s: there are %d certificates already, the most of option 'most'", names[1], #self.entries)
     return
   end
-  local entry = { id = names[1], names = names, is_first = #self.entries == 0, failures = 0, retry_at = 0, look_at = 0,
+  local entry = { id = names[1], names = names, is_first = self.first == nil and not is_on_demand, failures = 0, retry_at = 0, look_at = 0,
     ari_at = 0, is_busy = false }
+  if entry.is_first then self.first = entry end
   self.entries[#self.entries + 1] = entry
   self.by_id[entry.id] = entry
   return entry
