@@ -57,6 +57,7 @@ need_for_test() {
 }
 # What some specs look with; without it they are pending, and say so.
 need_for_every_spec() {
+  need pebble has_command pebble
   need chromium has_browser
   need systemd has_command systemd-analyze
   need nghttp2-client has_command h2load

@@ -14,8 +14,8 @@ bool private_file_write(const char *path, struct str text);
 /* Makes a folder with those above it that are missing, mode 0700. False, with errno. */
 bool private_folder_make(const char *path);
 
-/* Locks a file, made where there is none: its descriptor. -1, with errno: EWOULDBLOCK where somebody has it. It does not
- * wait. The kernel lets go of it when the process ends, however it ends. */
+/* Locks a file, made where there is none: its descriptor. -1, with errno: EWOULDBLOCK where somebody has it. It does
+ * not wait. The kernel lets go of it when the process ends, however it ends. */
 int private_lock(const char *path);
 void private_unlock(int fd);
 

@@ -17,7 +17,7 @@
 #include "base/buf.h"
 #include "base/memory.h"
 #include "base/why.h"
-#include "net/tls_parts.h"
+#include "net/tls_key_parts.h"
 
 enum { RSA_LEAST = 2048, RSA_MOST = 8192, EXPONENT_MOST = 8, PEM_MOST = 65536, COORDINATE = 66 };
 

@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 
 #include "net/tls_context.h"
-#include "net/tls_key.h"
 
 struct buf;
 struct tls_client;
@@ -28,12 +27,6 @@ struct tls_identity {
   X509 *certificate;      /* owned */
   STACK_OF(X509) * chain; /* owned: without the certificate itself */
   EVP_PKEY *key;          /* owned */
-};
-
-struct tls_key {
-  EVP_PKEY *pkey; /* owned */
-  enum key_kind kind;
-  bool is_private; /* has its private half */
 };
 
 /* How far a handshake is with a certificate that somebody else knows. */

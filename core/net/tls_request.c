@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "net/tls_key_parts.h"
 #include "net/tls_parts.h"
 
 enum { X509_VERSION = 2, ACME_BYTES = 32, SERIAL_BYTES = 16 };

@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "net/tls_key.h"
-#include "net/tls_parts.h"
+#include "net/tls_key_parts.h"
 
 enum { NUMBER_MOST = 66, DER_MOST = 2 * NUMBER_MOST + 16, SIGNATURE_MOST = 1024 };
 

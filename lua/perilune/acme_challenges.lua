@@ -83,8 +83,8 @@ local function choose(ways, challenges)
   end
 end
 
---- What proves the names of one order: prove(name, challenges, thumbprint) for perilune.acme_client, and finish(), which
---- takes away what was put up.
+--- What proves the names of one order: prove(name, challenges, thumbprint) for perilune.acme_client, and finish(),
+--- which takes away what was put up.
 function acme_challenges.solver(self, entry)
   local ways, done = ways_for(self, entry), {}
   local solver = {}

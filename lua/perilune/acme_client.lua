@@ -124,7 +124,7 @@ end
 
 local function signed_request(self, url, payload, nonce)
   local protected = { alg = "ES256", nonce = nonce, url = url }
-  if self.account_url then protected.kid = self.account_url else protected.jwk = crypto.jwk(self.key) end
+  if url == self.known.newAccount then protected.jwk = crypto.jwk(self.key) else protected.kid = self.account_url end
   return { url = url, method = "POST", headers = { ["Content-Type"] = "application/jose+json" },
     body = sign(protected, payload, function(text) return self.key:sign("ES256", text) end) }
 end
@@ -165,19 +165,28 @@ local function binding(self)
   return json.decode(signed)
 end
 
---- Makes sure that there is an account for the key: its URL; nil and a fault.
-function Client:register()
-  local known, fault = directory(self)
-  if not known then return nil, fault end
-  if self.account_url then return self.account_url end
+local function register(self, known)
   local payload = { termsOfServiceAgreed = true, contact = self.email and { "mailto:" .. self.email } or nil }
   if self.eab then payload.externalAccountBinding = binding(self) end
-  local response
-  response, fault = post(self, known.newAccount, json.encode(payload))
+  local response, fault = post(self, known.newAccount, json.encode(payload))
   if not response then return nil, fault end
   self.account_url = response.headers.location
   if not self.account_url then return nil, new_fault(known.newAccount .. ": the answer names no account") end
   return self.account_url
+end
+
+--- Makes sure that there is an account for the key: its URL; nil and a fault. Who comes while that is under way waits.
+function Client:register()
+  local known, fault = directory(self)
+  if not known then return nil, fault end
+  while self.is_registering do core.sleep(POLL_FIRST) end
+  if self.account_url then return self.account_url end
+  self.is_registering = true
+  local ok, url
+  ok, url, fault = pcall(register, self, known)
+  self.is_registering = false
+  if not ok then return nil, new_fault(tostring(url)) end
+  return url, fault
 end
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -228,7 +237,7 @@ local function authorize(self, url, prove)
   if not authorization then return nil, fault end
   if authorization.status == "valid" then return true end
   local reason, kind = reason_of(authorization)
-  return nil, new_fault(("%s could not be proved: %s"):format(printable(name), reason), { type = kind or "unauthorized" })
+  return nil, new_fault(("%s could not be proved: %s"):format(printable(name), reason), { type = kind })
 end
 
 local function new_order(self, names, replaces)

@@ -1,14 +1,14 @@
--- SPDX-License-Identifier: Apache-2.0
--- acme_manager: keeps the certificates of one authority current. It runs in the control worker, looks at each certificate
--- when that is due, and at the storage every POLL seconds, so that it finds what another proxy has ordered.
+-- SPDX-License-Identifier: Apache-2.0 acme_manager: keeps the certificates of one authority current. It runs in the
+-- control worker, looks at each certificate when that is due, and at the storage every POLL seconds, so that it finds
+-- what another proxy has ordered.
 --
 -- Who owns what. An entry is one certificate with its names. What is in force is in the listeners' store (core.live);
 -- what lasts is in the storage: "certificates/ID.pem" the chain with its key in one text, so that no reader sees one
 -- without the other; "states/ID.json" failures and when to try again, so that a restart does not forget to wait.
 --
--- The hard problem is to order neither twice nor too often. Who orders has the lock of the certificate, and looks at the
--- storage again once it has it. After a failure it waits, twice as long each time, or as long as the authority says. A
--- new certificate that is due at once counts as a failure: a clock is wrong then.
+-- The hard problem is to order neither twice nor too often. Who orders has the lock of the certificate, and looks at
+-- the storage again once it has it. After a failure it waits, twice as long each time, or as long as the authority
+-- says. A new certificate that is due at once counts as a failure: a clock is wrong then.
 
 local acme_client = require "perilune.acme_client"
 local core = require "perilune.core"
@@ -109,8 +109,8 @@ local function look_at_clock(self, client)
   local off = client.server_time and core.time() - client.server_time
   if not off or math.abs(off) < CLOCK_OFF or self.said_clock then return end
   self.said_clock = true
-  say("warn", "the clock of this machine is %d s %s that of %s: set it right, or certificates are renewed at wrong times",
-    math.abs(off), off > 0 and "ahead of" or "behind", client.directory)
+  say("warn", "the clock of this machine is %d s %s that of %s: set it right, or certificates are renewed at wrong "
+    .. "times", math.abs(off), off > 0 and "ahead of" or "behind", client.directory)
 end
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -157,8 +157,9 @@ local function take(self, entry, made)
   entry.ari, entry.ari_at = nil, 0
   if not ok then return nil, acme_client.fault(why) end
   if is_due(entry) then
-    return nil, acme_client.fault(("the new certificate is valid from %s to %s, and here it is %s: one of the clocks is wrong")
-      :format(date.iso8601(facts.not_before), date.iso8601(facts.not_after), date.iso8601(core.time())))
+    local text = "the new certificate is valid from %s to %s, and here it is %s: one of the clocks is wrong"
+    return nil, acme_client.fault(text:format(date.iso8601(facts.not_before), date.iso8601(facts.not_after),
+      date.iso8601(core.time())))
   end
   return facts
 end
@@ -287,8 +288,8 @@ function acme_manager.add(self, names, is_on_demand)
     say("error", "%s: there are %d certificates already, the most of option 'most'", names[1], #self.entries)
     return
   end
-  local entry = { id = names[1], names = names, is_first = self.first == nil and not is_on_demand, failures = 0, retry_at = 0, look_at = 0,
-    ari_at = 0, is_busy = false }
+  local entry = { id = names[1], names = names, is_first = self.first == nil and not is_on_demand, failures = 0,
+    retry_at = 0, look_at = 0, ari_at = 0, is_busy = false }
   if entry.is_first then self.first = entry end
   self.entries[#self.entries + 1] = entry
   self.by_id[entry.id] = entry

@@ -9,8 +9,8 @@ local shared = require "perilune.shared"
 local tracing = require "perilune.tracing"
 require "perilune.session"
 
--- HTTPS by itself is made of a hook and of certificates that come into force later. A tail call: C tells mistakes at the
--- policy's line.
+-- HTTPS by itself is made of a hook and of certificates that come into force later. A tail call: C tells mistakes at
+-- the policy's line.
 local function listen(address, hooks, given)
   if type(given) == "table" and rawget(given, "acme") ~= nil then
     hooks, given = require("perilune.acme").prepare(address, hooks, given)

@@ -59,6 +59,7 @@
 ---@field json perilune.json this and the modules below are loaded when they are first used
 ---@field base64 perilune.base64
 ---@field crypto perilune.crypto
+---@field acme perilune.acme
 ---@field url perilune.url
 ---@field cookie perilune.cookie
 ---@field date perilune.date
@@ -586,6 +587,7 @@ function log.is_on(level) end
 ---@class perilune.listen_options
 ---@field certificate? string PEM file with the chain; relative to the script. With `key`: TLS
 ---@field key? string PEM file
+---@field acme? perilune.acme_options certificates that the proxy gets and renews itself, instead of or beside files
 ---@field ocsp? string DER file with the OCSP response for the certificate, to be stapled
 ---@field certificates? perilune.certificate_files[] further ones: the client's server name chooses, and ECDSA or RSA
 --- what it can do; the first of all is for clients that name none, or one that is not there. A reload reads them again where
@@ -720,6 +722,7 @@ function log.is_on(level) end
 
 ---@class perilune.hello
 ---@field server_name? string that the client asks for
+---@field acme? true it is an authority that checks a name (tls-alpn-01), on a listener with the option acme
 ---@field client_address string
 
 ---@class perilune.hooks
