@@ -121,7 +121,7 @@ end
 
 --- A token with these claims, by HS256 with a secret, or with a private key (PEM, or of crypto.new_key).
 function token_auth.sign(claims, key, kid)
-  if type(key) ~= "userdata" then check.string("token_auth.sign", 2, key) end
+  if type(key) == "userdata" then core.key_parts(key) else check.string("token_auth.sign", 2, key) end
   local text, why = json.encode(check.table("token_auth.sign", 1, claims))
   if not text then check.raise("token_auth.sign: " .. why) end
   local algorithm, signer = signer_of("token_auth.sign", key)

@@ -63,8 +63,9 @@ end
 
 --- The public half of a key as a JWK.
 function crypto.jwk(key)
-  local kind, jwk = key:kind(), {}
-  for name, bytes in pairs(core.key_parts(key)) do jwk[name] = base64.encode_url(bytes) end
+  local parts, jwk = core.key_parts(key), {}
+  local kind = key:kind()
+  for name, bytes in pairs(parts) do jwk[name] = base64.encode_url(bytes) end
   jwk.kty = kind == "RSA" and "RSA" or kind == "Ed25519" and "OKP" or "EC"
   jwk.crv = kind ~= "RSA" and kind or nil
   return jwk

@@ -13,7 +13,7 @@ require "perilune.session"
 -- the policy's line.
 local function listen(address, hooks, given)
   if type(given) == "table" and rawget(given, "acme") ~= nil then
-    hooks, given = require("perilune.acme").prepare(address, hooks, given)
+    hooks, given = require("perilune.acme_listen").prepare(address, hooks, given)
   end
   return core.listen(address, hooks, given)
 end
