@@ -321,7 +321,7 @@ static void check_options(lua_State *L, struct listen_options *into, struct aren
 /* "policy.lua:12" of the policy's line, which may call one of our modules. */
 static struct str place_of_call(lua_State *L, struct arena *arena) {
   lua_Debug info = {0};
-  if (!lua_getstack(L, handle_policy_level(L), &info)) return STR("?");
+  if (!lua_getstack(L, handle_policys_level(L, 1), &info)) return STR("?");
   lua_getinfo(L, "Sl", &info);
   struct str place = arena_printf(arena, "%s:%d%c", info.short_src, info.currentline, '\0');
   return (struct str){place.ptr, place.len - 1};

@@ -188,20 +188,20 @@ static bool is_ours(lua_State *L, int level) {
   return *at.what == 'C' || handle_is_own_source(vm_of(L), at.source);
 }
 
-static int policys_level(lua_State *L, int level) {
+int handle_policys_level(lua_State *L, int level) {
   while (is_ours(L, level)) level++;
   return level;
 }
 
 void handle_push_where(lua_State *L, int level) {
   lua_Debug at;
-  int policys = policys_level(L, level);
+  int policys = handle_policys_level(L, level);
   luaL_where(L, lua_getstack(L, policys, &at) ? policys : level);
 }
 
 int handle_raise(lua_State *L, const char *format, ...) {
   va_list arguments;
-  luaL_where(L, policys_level(L, 1));
+  luaL_where(L, handle_policys_level(L, 1));
   va_start(arguments, format);
   lua_pushvfstring(L, format, arguments);
   va_end(arguments);

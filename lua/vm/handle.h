@@ -44,7 +44,10 @@ void *handle_test(lua_State *L, int index, enum handle_kind kind);
 void *handle_check(lua_State *L, int index, enum handle_kind kind);
 /* Is this, as lua_Debug has it, the source of one of our modules or default policies? */
 bool handle_is_own_source(const struct vm *vm, const char *source);
-/* luaL_where of the policy's line at `level` or above it; where no code of the policy is under way, of `level`. -0 +1 */
+/* The level of the policy's frame at `level` or above it. -0 +0 */
+int handle_policys_level(lua_State *L, int level);
+/* luaL_where of the policy's line at `level` or above it; where no code of the policy is under way, of `level`.
+ * -0 +1 */
 void handle_push_where(lua_State *L, int level);
 /* luaL_error that is told at the policy's line: C, our modules and the default policies are passed over. -0 +0 */
 int handle_raise(lua_State *L, const char *format, ...);
