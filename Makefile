@@ -59,7 +59,7 @@ LLHTTP     :=
 endif
 LIB_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(LIBS) 2>/dev/null)) \
               $(if $(LLHTTP),-isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1)
-LIB_LIBS   := $(shell pkg-config --libs $(LIBS) 2>/dev/null) -lev -lm -ldl
+LIB_LIBS   := $(shell pkg-config --libs $(LIBS) ncursesw 2>/dev/null) -lev -lm -ldl
 
 below    = $(foreach depth,/ /*/ /*/*/,$(wildcard $(1:%=%$(depth)$2)))
 SOURCES := $(sort $(call below,core/* lua,*.c))

@@ -13,6 +13,8 @@
 #include "cli/proxy_command.h"
 #include "cli/proxy_script.h"
 #include "cli/steer.h"
+#include "cli/top/top.h"
+#include "cli/trace_command.h"
 #include "lua/test/testing.h"
 #include "lua/vm/policy.h"
 #include "runtime/forward.h"
@@ -149,6 +151,8 @@ static int (*const functions[COMMAND_COUNT])(struct arguments *a) = {
     [COMMAND_LOG_LEVEL] = steer_log_level_command,
     [COMMAND_PS] = ps,
     [COMMAND_PROFILE] = profile_command,
+    [COMMAND_TRACE] = trace_command,
+    [COMMAND_TOP] = top_command,
 };
 
 static int obey(struct arguments *a) {

@@ -43,6 +43,7 @@ need_for_run() {
   need zlib1g-dev has_library zlib
   need libbrotli-dev has_library libbrotlienc
   need libzstd-dev has_library libzstd
+  need libncurses-dev has_library ncursesw
   need openssl has_command openssl
   need curl has_command curl
 }
@@ -58,6 +59,7 @@ need_for_test() {
 # What some specs look with; without it they are pending, and say so.
 need_for_every_spec() {
   need pebble has_command pebble
+  need tmux has_command tmux
   need chromium has_browser
   need systemd has_command systemd-analyze
   need nghttp2-client has_command h2load

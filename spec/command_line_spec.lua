@@ -15,8 +15,8 @@ local function is_misuse(result, ...)
   for _, pattern in ipairs { ... } do assert.matches(pattern, result.stderr) end
 end
 
-local COMMANDS = { "run", "proxy", "check", "test", "reload", "upgrade", "status", "backend", "ps", "purge", "stop",
-  "version", "help" }
+local COMMANDS = { "run", "proxy", "check", "test", "reload", "upgrade", "status", "backend", "ps", "trace", "purge",
+  "stop", "version", "help" }
 
 describe("perilune", function()
   it("prints its version", function()

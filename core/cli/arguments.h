@@ -23,14 +23,15 @@ struct arguments {
   const char *operand;              /* the first; NULL: none */
   unsigned operand_count;
   bool given[OPTION_COUNT];
-  struct text_list listen, to;
+  struct text_list listen, to, match;
   const char *ca, *tls_cert, *tls_key, *health, *cache;
   const char *url, *prefix, *tag;
+  const char *status, *slower, *client, *count;
   const char *pid_file, *socket, *output;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
   bool insecure, change_host, compress;
-  bool shadow, close_old, abort, now, forget, print_config, json, man, all, soft;
+  bool shadow, close_old, abort, now, forget, no_fields, recent, print_config, json, man, all, soft;
   bool folded, wait;
 };
 

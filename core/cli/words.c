@@ -73,6 +73,22 @@ const struct command_words command_words[COMMAND_COUNT] = {
                          "click zooms in. The proxy\n"
                          "serves on; while it is not profiled, nothing is measured.\n",
                          NO_SETTINGS},
+    [COMMAND_TRACE] = {"trace", "", "", "look on at the requests of a running proxy, step by step",
+                       "Prints each request when it has ended: its hooks and what they waited for, the peers "
+                       "that were asked and\n"
+                       "why they failed, retries, the cache, times, bytes and fields. Ends with Ctrl-C. "
+                       "Secrets are not shown:\n"
+                       "credentials, cookies, and whatever has a name like one of a secret. If they come "
+                       "faster than they are\n"
+                       "read, some are left out, and counted; the proxy does not wait.\n",
+                       NO_SETTINGS},
+    [COMMAND_TOP] = {"top", "", "", "watch a running proxy in the terminal",
+                     "Draws rates, statuses and latencies of the last minute, and tables of backends, hooks, "
+                     "listeners, workers\n"
+                     "and failures. Keys: q quits, Tab shows the next table, s sorts by the next column, r "
+                     "turns the order round,\n"
+                     "/ filters, p pauses, arrows scroll.\n",
+                     NO_SETTINGS},
     [COMMAND_PURGE] =
         {"purge", "[CACHE]", "[CACHE] --url URL", "let the cache of a running proxy forget responses",
          "One of --url, --prefix, --tag and --all says which. CACHE is the name of a cache; without it, all "
@@ -90,7 +106,8 @@ const struct command_words command_words[COMMAND_COUNT] = {
 
 #define OF(id) (1u << COMMAND_##id)
 #define TARGET                                                                                               \
-  (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(BACKEND) | OF(LOG_LEVEL) | OF(PROFILE) | OF(PURGE) | OF(STOP))
+  (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(BACKEND) | OF(LOG_LEVEL) | OF(PROFILE) | OF(TRACE) | OF(TOP) | \
+   OF(PURGE) | OF(STOP))
 #define MEMBER(name) offsetof(struct arguments, name)
 
 /* A command that takes settings has --pid-file and --socket among these. */
@@ -136,11 +153,22 @@ const struct option_words option_words[OPTION_COUNT] = {
      "load nothing: close the connections that still use older policies"},
     {"--for", "TIME", OF(BACKEND), OPTION_TIME, MEMBER(for_ms),
      "how long drain waits for the requests that the backend has (30s); then it says how many are left"},
+    {"--match", "NAME=PATTERN", OF(TRACE), OPTION_LIST, MEMBER(match),
+     "path, host, method, peer or error, as in 'path=/api*'; may be given several times: all must hold"},
+    {"--status", "STATUS", OF(TRACE), OPTION_TEXT, MEMBER(status), "503, 5xx or 400-499"},
+    {"--slower", "TIME", OF(TRACE), OPTION_TEXT, MEMBER(slower), "those that took so long, or longer"},
+    {"--client", "NETWORK", OF(TRACE), OPTION_TEXT, MEMBER(client),
+     "an address, or a network such as 10.0.0.0/8"},
+    {"--count", "N", OF(TRACE), OPTION_TEXT, MEMBER(count), "end after so many"},
+    {"--no-fields", NULL, OF(TRACE), OPTION_ON, MEMBER(no_fields), "leave the fields out"},
+    {"--recent", NULL, OF(TRACE), OPTION_ON, MEMBER(recent),
+     "show recent failures and the slowest calls of hooks, which are kept, with less detail; and end"},
     {"--forget", NULL, OF(BACKEND), OPTION_ON, MEMBER(forget),
      "take back what was said: of a backend, of a set, or of all; give no ACTION with it"},
     {"--for", "TIME", OF(LOG_LEVEL), OPTION_TIME, MEMBER(for_ms),
      "how long; then the configured level holds again. Without it: until the process ends"},
-    {"--json", NULL, OF(STATUS) | OF(BACKEND) | OF(PS), OPTION_ON, MEMBER(json), "as JSON, for programs"},
+    {"--json", NULL, OF(STATUS) | OF(BACKEND) | OF(PS) | OF(TRACE), OPTION_ON, MEMBER(json),
+     "as JSON, for programs"},
     {"--url", "URL", OF(PURGE), OPTION_TEXT, MEMBER(url),
      "the response to this URL, with all that it varies on"},
     {"--prefix", "URL", OF(PURGE), OPTION_TEXT, MEMBER(prefix),

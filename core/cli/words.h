@@ -22,6 +22,8 @@ enum command_id {
   COMMAND_LOG_LEVEL,
   COMMAND_PS,
   COMMAND_PROFILE,
+  COMMAND_TRACE,
+  COMMAND_TOP,
   COMMAND_PURGE,
   COMMAND_STOP,
   COMMAND_VERSION,
@@ -56,7 +58,7 @@ struct option_words {
   size_t member;    /* of struct arguments */
   const char *what; /* in one line */
 };
-enum { OPTION_COUNT = 35 };
+enum { OPTION_COUNT = 42 };
 extern const struct option_words option_words[OPTION_COUNT];
 
 bool words_take_option(enum command_id command, int option);

@@ -5,6 +5,7 @@
 #include "exchange/access_log.h"
 #include "exchange/call.h"
 #include "exchange/exchange.h"
+#include "exchange/live_trace.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/settings.h"
@@ -51,15 +52,23 @@ void account_failure(struct exchange *x, enum error error) {
   if (!x->is_shadow) cell_add(&x->proxy->tally->failures[error], 1);
 }
 
+/* Calls that take no time to speak of are of no interest. */
+static __attribute__((cold)) void note_slowest(struct exchange *x, enum hook hook, struct hook_tally *tally,
+                                               uint64_t ticks) {
+  cell_set(&tally->slowest, ticks);
+  if (ticks_to_us(ticks) > LONG_US) x->slow_hook = (unsigned char)(hook + 1);
+}
+
 void account_hook(struct exchange *x, enum hook hook, uint64_t began, bool failed) {
   struct hook_tally *tally = &x->proxy->tally->hooks[hook];
   uint64_t ticks = ticks_since(began);
   if (ticks_to_us(ticks) > LONG_US) loop_update_now(x->proxy->loop); /* what is set next counts from now */
   if (failed) x->use->tally.script_errors++;
   if (x->is_shadow) return;
+  if (__builtin_expect(x->account.live != NULL, false)) live_note_hook(x, hook_name(hook), began, failed);
   cell_add(&tally->calls, 1);
   cell_add(&tally->ticks, ticks);
-  if (ticks > cell_get(&tally->slowest)) cell_set(&tally->slowest, ticks);
+  if (ticks > cell_get(&tally->slowest)) note_slowest(x, hook, tally, ticks);
   if (failed) cell_add(&tally->errors, 1);
 }
 

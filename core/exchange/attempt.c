@@ -11,6 +11,7 @@
 #include "exchange/call.h"
 #include "exchange/codings.h"
 #include "exchange/deadline.h"
+#include "exchange/live_trace.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/trace.h"
@@ -28,6 +29,7 @@ void attempt_connect(struct exchange *x) {
     x->now.readable = false;
     x->now.up.written = 0;
     if (x->account.trace) trace_attempt(x);
+    if (__builtin_expect(x->account.live != NULL, false)) live_note_peer(x);
     call_open(x);
   }
   CHECK(x->now.peer);
@@ -35,6 +37,7 @@ void attempt_connect(struct exchange *x) {
   if (!x->now.connected) return;
   x->now.times.connected = loop_now_ms(x->proxy->loop);
   lease_connected(&x->now.lease);
+  if (__builtin_expect(x->account.live != NULL, false)) live_note(x, LIVE_CONNECTED, x->now.reused, STR(""));
 }
 
 /* RFC 9112 section 3.2: HTTP/1.1 wants a Host; an HTTP/1.0 client need not have sent one. */
@@ -165,6 +168,7 @@ static enum step_result take_head(struct exchange *x) {
   if ((why = negotiation_fault(x))) return bad_response(x, why);
   hedge_end(x);
   if (x->now.span) trace_answered(x);
+  if (__builtin_expect(x->account.live != NULL, false)) live_note_answered(x);
   lease_answered(&x->now.lease, x->response.status, loop_now_us(x->proxy->loop));
   x->heads.stated = stated_length(&x->response);
   if (x->codings) codings_forget(x->codings, x);
@@ -269,6 +273,7 @@ bool attempt_takes_retry(struct exchange *x, bool is_safe) {
   struct str about = x->now.peer ? x->now.peer->options.address : STR("");
   log_about(LOG_INFO, about, "exchange of %.*s: no retry, their budget is used up",
             STR_ARG(exchange_client_address(x)));
+  if (x->account.live) live_note(x, LIVE_RETRIED, 1, STR("not: the budget for retries is used up"));
   return false;
 }
 

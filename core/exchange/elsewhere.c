@@ -11,6 +11,7 @@
 #include "exchange/account.h"
 #include "exchange/attempt.h"
 #include "exchange/call.h"
+#include "exchange/live_trace.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/walk.h"
@@ -59,6 +60,7 @@ bool elsewhere_begin(struct exchange *x) {
   log_about(LOG_INFO, x->now.peer->options.address, "peer %.*s: it answered %u, asking another",
             STR_ARG(x->now.peer->options.address), x->response.status);
   cell_add(&x->proxy->tally->retries, 1);
+  if (x->account.live) live_note(x, LIVE_RETRIED, 0, STR("at another backend, because of the status"));
   account_attempt(x);
   lease_end(&x->now.lease, LEASE_SERVED, loop_now_us(x->proxy->loop));
   put_by(x);

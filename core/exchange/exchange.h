@@ -143,13 +143,15 @@ struct exchange {
   struct kept *kept;         /* arena; an answer of error, while another backend is asked (elsewhere.c) */
   struct cache_visit *cache; /* arena; its way through the cache of its listener; NULL: there is none */
   unsigned attempts;         /* upstream_peer calls so far */
+  enum error last_error;     /* of the last attempt that another followed: told where nobody is left to ask */
   bool running, again;       /* exchange_run: inside, and to be done once more */
   bool secure;               /* the client came by TLS */
   bool hedged;               /* there has been a hedge: no second one */
   bool tunnel;               /* after a 101, or a 2xx to CONNECT */
   bool is_shadow;            /* a dry run: nothing is sent, and it ends with its decision */
-  struct clock_hand clock;   /* what the client owes */
-  struct upload upload;      /* how slowly the request's body may come */
+  unsigned char slow_hook; /* enum hook and 1: its call was the slowest so far; 0: none was (live_trace.h) */
+  struct clock_hand clock; /* what the client owes */
+  struct upload upload;    /* how slowly the request's body may come */
   struct hook_outcome outcome;
   struct exchange_times times;
   struct account account; /* what the metrics want to know */
@@ -165,7 +167,6 @@ struct exchange {
   struct request_body body;
   struct shadow *shadow; /* held; while another policy is tried in its shadow (exchange/shadow) */
   struct str client;     /* arena; its address, once it is gone, and of a shadow; empty: the stream has it */
-  enum error last_error; /* of the last attempt that another followed: told where nobody is left to ask */
 };
 
 /* --- for the hooks' implementation ---------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "exchange/account.h"
 #include "exchange/grpc.h"
+#include "exchange/live_trace.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/shadow.h"
@@ -52,6 +53,7 @@ void exchange_start(struct exchange *x, enum error error, const char *why) {
   x->now.up.limit = x->settings->body_bytes;
   x->now.up.copy.limit = RELAY_COPY_LIMIT;
   if (x->settings->tracing) trace_begin(x);
+  if (__builtin_expect(x->proxy->live != NULL, false)) live_trace_begin(x);
   if (x->hooks->begin) x->hooks->begin(x);
   if (error == ERROR_NONE) grpc_begin(x);
   if (error == ERROR_NONE && x->stream->service->shadow.use) shadow_begin(x);

@@ -10,6 +10,7 @@
 #include "exchange/attempt.h"
 #include "exchange/call.h"
 #include "exchange/describe.h"
+#include "exchange/live_trace.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/shadow.h"
@@ -60,6 +61,7 @@ static void report(struct exchange *x, enum error error, const char *why) {
 
 void exchange_report(struct exchange *x, enum error error, const char *why) {
   account_failure(x, error);
+  if (x->account.live) live_note_failure(x, error, why);
   report(x, error, why);
 }
 
@@ -133,6 +135,7 @@ void exchange_client_gone(struct exchange *x, enum error error) {
   x->stream = NULL;
   if (is_over) return;
   account_failure(x, error);
+  if (x->account.live) live_note_failure(x, error, NULL);
   exchange_stop_waiting(x);
   relay_stop(&x->down);
   if (x->error == ERROR_NONE) x->error = error;

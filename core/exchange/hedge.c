@@ -14,6 +14,7 @@
 #include "exchange/call.h"
 #include "exchange/deadline.h"
 #include "exchange/describe.h"
+#include "exchange/live_trace.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/trace.h"
@@ -61,6 +62,7 @@ void hedge_begin(struct exchange *x) {
             "exchange of %.*s: no answer of %.*s so far, asking another", STR_ARG(exchange_client_address(x)),
             STR_ARG(x->now.peer->options.address));
   cell_add(&x->proxy->tally->hedges, 1);
+  if (x->account.live) live_note(x, LIVE_HEDGED, 0, STR("no answer so far: another one is asked beside"));
   stand_aside(x);
   exchange_jump(x, STEP_upstream_peer);
   exchange_run(x);
@@ -103,6 +105,7 @@ bool hedge_survives(struct exchange *x, enum error error) {
 static void fail(struct exchange *x, enum error error) {
   char request[DESCRIBE_BYTES];
   account_failure(x, error);
+  if (x->account.live) live_note_failure(x, error, "of the attempt that was slow");
   log_about(LOG_WARN, x->rival->peer->options.address, "peer %.*s: %s%s",
             STR_ARG(x->rival->peer->options.address), error_info(error)->text, exchange_describe(x, request));
   if (x->rival->span) trace_attempt_drop(x->rival, error);
@@ -121,6 +124,7 @@ void hedge_readable(struct exchange *x) {
     return;
   }
   cell_add(&x->proxy->tally->hedges_lost, 1);
+  if (x->account.live) live_note(x, LIVE_HEDGED, 1, STR("the first one answers after all"));
   take_over(x);
   exchange_run(x);
 }

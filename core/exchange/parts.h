@@ -14,6 +14,7 @@
 #include "shared/lease.h"
 
 struct call;
+struct live;
 struct log_field;
 struct peer;
 struct span;
@@ -48,6 +49,7 @@ struct attempt {
 /* The metrics' part of an exchange (account.h). */
 struct account {
   struct trace *trace;      /* arena; NULL: the request is part of none (trace.h) */
+  struct live *live;        /* arena; NULL: nobody looks on (live_trace.h) */
   struct traffic *traffic;  /* borrowed from the metrics: of its listener */
   uint64_t head_bytes;      /* of the request, as received; 0: it could not be read */
   uint64_t began;           /* ticks */

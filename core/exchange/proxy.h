@@ -23,9 +23,11 @@ struct ev_loop;
 struct mailbox;
 struct resolver;
 struct hooks;
+struct live_rules;
 struct peer;
 struct policy_use;
 struct shadow_report;
+struct span_queue;
 struct tally;
 struct tls_context;
 struct traffic;
@@ -77,8 +79,12 @@ struct proxy {
   unsigned worker;           /* id, for logs */
   uint64_t dice;             /* state of a random generator, for canaries */
   uint64_t trace_dice[2];    /* the same for ids of traces; 0: not seeded yet (trace.c) */
-  bool stopping;             /* no new requests: answers close their connection */
-  unsigned patience_ms;      /* stopping: how long a connection may be idle that was not told so */
+  struct live_rules *live;   /* owned; what people look on at (live_trace.h); NULL: nobody does */
+  struct span_queue *live_queue;        /* borrowed: where that goes; NULL: nowhere */
+  uint64_t live_kept_second;            /* in which so many */
+  unsigned live_kept;                   /* records went there without anybody looking on */
+  bool stopping;                        /* no new requests: answers close their connection */
+  unsigned patience_ms;                 /* stopping: how long a connection may be idle that was not told so */
   void (*on_idle)(struct proxy *proxy); /* told when stopping and nothing is left to do; may be NULL */
   void (*on_background_end)(struct proxy *proxy); /* told when the last of it has ended; may be NULL */
   void *owner;

@@ -11,6 +11,7 @@
 #include "exchange/attempt.h"
 #include "exchange/deadline.h"
 #include "exchange/grpc.h"
+#include "exchange/live_trace.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/shadow.h"
@@ -51,6 +52,12 @@ static inline enum step_result run_step(struct exchange *x, unsigned char at) {
   __builtin_unreachable();
 }
 
+/* For the log, and for people who look on. */
+static __attribute__((cold)) void tell(struct exchange *x, unsigned char at) {
+  log_debug("exchange %p: %s", (void *)x, step_names[at]);
+  if (x->account.live) live_note_step(x, step_names[at]);
+}
+
 void exchange_run(struct exchange *x) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
   if (x->running) {
@@ -59,12 +66,12 @@ void exchange_run(struct exchange *x) {
   }
   x->running = true;
   enum step_result result;
-  bool is_told = log_is_on(LOG_DEBUG);
+  bool is_told = log_is_on(LOG_DEBUG) || x->account.live;
   do {
     unsigned char at = x->step;
     CHECK(at <= STEP_finish);
     x->again = false;
-    if (is_told) log_line(LOG_DEBUG, "exchange %p: %s", (void *)x, step_names[at]);
+    if (is_told) tell(x, at);
     result = run_step(x, at);
     if (result == STEP_NEXT && x->step == at) x->step++;
   } while (result == STEP_NEXT || result == STEP_JUMPED || (result == STEP_WAIT && x->again));
@@ -271,6 +278,7 @@ static enum step_result retry_or(struct exchange *x, bool retries, enum exchange
   x->last_error = x->error;
   x->error = ERROR_NONE;
   cell_add(&x->proxy->tally->retries, 1);
+  if (x->account.live) live_note(x, LIVE_RETRIED, 0, STR("at another attempt"));
   return jump(x, STEP_upstream_peer);
 }
 
@@ -359,6 +367,7 @@ static enum step_result step_finish(struct exchange *x) {
   grpc_end(x);
   if (x->times.ended && !exchange_background(x)) account_line(x);
   if (x->account.trace && x->times.ended) trace_end(x);
+  if (__builtin_expect(live_trace_is_wanted(x), false) && x->times.ended) live_trace_end(x);
   shadow_release(x);
   if (x->hooks->end) x->hooks->end(x);
   elsewhere_end(x);

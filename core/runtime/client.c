@@ -94,7 +94,7 @@ static void use_stream(struct answer *answer, FILE *raw) {
 
 /* Whoever reads our output, as head does, may have had enough: that is no failure of the proxy. */
 static void complain_of_output(bool is_file) {
-  if (is_file || errno != EPIPE)
+  if (errno != EPIPE && errno != EPROTO)
     complain(is_file ? "cannot write the file: " : "cannot write: ", strerror(errno));
 }
 

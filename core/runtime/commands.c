@@ -12,6 +12,8 @@
 #include "runtime/deploy/dryrun.h"
 #include "runtime/deploy/loader.h"
 #include "runtime/observe/profiling.h"
+#include "runtime/live/tracers.h"
+#include "runtime/observe/figures.h"
 #include "runtime/observe/status.h"
 #include "runtime/purging.h"
 #include "runtime/server.h"
@@ -127,6 +129,12 @@ void commands_obey(struct command_client *client, const char *line) {
     do_status(client, status_json);
   else if (strcmp(line, "summary") == 0)
     do_status(client, status_summary);
+  else if (strncmp(line, "trace", 5) == 0)
+    tracers_begin(client, line + 5);
+  else if (strcmp(line, "recent") == 0)
+    tracers_show_recent(client);
+  else if (strcmp(line, "figures") == 0)
+    do_status(client, figures_text);
   else if (strcmp(line, "ps") == 0)
     do_status(client, introduce);
   else if (strncmp(line, "backend ", 8) == 0)

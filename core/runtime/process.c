@@ -31,6 +31,7 @@
 #include "runtime/deploy/watch.h"
 #include "runtime/environment.h"
 #include "runtime/lending.h"
+#include "runtime/live/tracers.h"
 #include "runtime/notify.h"
 #include "runtime/observe/admin.h"
 #include "runtime/observe/heartbeat.h"
@@ -120,12 +121,14 @@ static void init_workers(struct server *s) {
   s->control.on_lost = emergency_ask;
   s->control.drain_ms = drain_ms;
   s->workers = memory_zalloc(s->worker_count * sizeof *s->workers);
+  s->tracers = tracers_new(s);
   if (s->worker_count > 1) s->siblings = siblings_new(s->worker_count);
   for (unsigned i = 0; i < s->worker_count; i++) {
     host = host_of(s, i);
     worker_init(&s->workers[i], &host);
     s->workers[i].owner = s;
     s->workers[i].drain_ms = drain_ms;
+    s->workers[i].proxy.live_queue = tracers_queue(s->tracers);
     if (low_latency) coalesce_stop(&s->workers[i].proxy.coalesce);
     if (s->siblings) siblings_join(s->siblings, &s->workers[i].proxy);
     s->workers[i].on_ended = server_worker_ended;
@@ -273,6 +276,11 @@ static void end_beside_loader(struct server *s) {
   _exit(EXIT_FINE);
 }
 
+static void on_second(struct server *s) {
+  lending_beat(s);
+  tracers_collect(s->tracers);
+}
+
 static int run(struct server *s, struct first_load *first) {
   char *why = NULL;
   starting_begin(s->options->source.name); /* a daemon has another process id than who has begun */
@@ -280,7 +288,7 @@ static int run(struct server *s, struct first_load *first) {
   starting_end();
   int code = fine ? EXIT_FINE : EXIT_BAD_INPUT;
   if (fine) {
-    s->heartbeat = heartbeat_start(s, lending_beat);
+    s->heartbeat = heartbeat_start(s, on_second);
     descriptors_begin(s->worker_count);
     s->environment = environment_new();
     memory_drop_text();
@@ -304,6 +312,7 @@ static int run(struct server *s, struct first_load *first) {
   watch_free(s->watch);
   admin_stop(s->admin);
   listening_free(s->listening, false);
+  tracers_free(s->tracers);
   worker_free(&s->control);
   admin_free(s->admin);
   free(s->workers);

@@ -10,6 +10,7 @@
 #include "exchange/cache.h"
 #include "exchange/codings.h"
 #include "exchange/exchange.h"
+#include "exchange/live_trace.h"
 #include "exchange/peer.h"
 #include "net/pipe.h"
 #include "net/resolver.h"
@@ -97,4 +98,5 @@ void proxy_free(struct proxy *proxy) {
   resolver_free(proxy->resolver);
   peers_free(proxy);
   free(proxy->late);
+  live_rules_free(proxy->live);
 }

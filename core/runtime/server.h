@@ -32,6 +32,7 @@ struct profiling;
 struct heartbeat;
 struct registry;
 struct stamps;
+struct tracers;
 struct watch;
 
 /* deploy/switching.h */
@@ -72,6 +73,7 @@ struct server {
   struct heartbeat *heartbeat;          /* owned */
   struct environment *environment;      /* owned */
   struct logs *logs;                    /* owned */
+  struct tracers *tracers;              /* owned: who looks on */
   struct admin *admin;                  /* owned; NULL without --admin */
   struct reload_log reload_log;         /* of reloads */
   struct worker control;

@@ -3,11 +3,14 @@
 // core. The hard problem is a coroutine that the policy has made: it yields to the code that resumed it. So
 // `coroutine.resume` and `wrap` are replaced, and pass a wait on until it reaches the task.
 #include <lauxlib.h>
+#include <stdio.h>
 
+#include "exchange/live_trace.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/profiler.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/push.h"
+#include "lua/vm/script.h"
 #include "lua/vm/stack.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
@@ -28,6 +31,20 @@ int task_wait(lua_State *L, void (*cancel)(void *what), void *what) {
 static const char no_wait_in_c[] = "waits, and nothing can wait in a function that C calls back (from "
                                    "string.gsub, table.sort, require, ...)";
 
+/* Where in the policy; people look on at its exchange. */
+static __attribute__((cold)) void note_wait(lua_State *L, const struct task *task, const char *call) {
+  lua_Debug frame;
+  char place[LUA_IDSIZE + 16];
+  for (int level = 0; lua_getstack(L, level, &frame); level++) {
+    if (!lua_getinfo(L, "Sl", &frame) || frame.currentline <= 0) continue;
+    if (handle_is_own_source(task->vm, frame.source)) continue;
+    snprintf(place, sizeof place, "%s:%d", frame.short_src, frame.currentline);
+    live_note_wait(task->script->x, call, place);
+    return;
+  }
+  live_note_wait(task->script->x, call, NULL);
+}
+
 struct task *task_to_park(lua_State *L, const char *call) {
   struct vm *vm = vm_of(L);
   if (vm->loading)
@@ -35,6 +52,7 @@ struct task *task_to_park(lua_State *L, const char *call) {
   if (!vm->running) handle_raise(L, "%s waits, and only a hook or background work can do that", call);
   if (!lua_isyieldable(L)) handle_raise(L, "%s %s", call, no_wait_in_c);
   loop_update_now(vm->host.loop); /* the hook may have run for a while */
+  if (task_is_watched(vm->running)) note_wait(L, vm->running, call);
   return vm->running;
 }
 

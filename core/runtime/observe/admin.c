@@ -15,6 +15,7 @@
 #include "exchange/exchange.h"
 #include "runtime/deploy/inherited.h"
 #include "runtime/deploy/switching.h"
+#include "runtime/live/page.h"
 #include "runtime/observe/exposition.h"
 #include "runtime/observe/heartbeat.h"
 #include "runtime/observe/page.h"
@@ -65,6 +66,7 @@ static const struct place {
     {STR_INIT("/"), "text/html; charset=utf-8", page, NULL},
     {STR_INIT("/status.json"), "application/json", status_json, NULL},
     {STR_INIT("/metrics"), EXPOSITION_TYPE, exposition_text, NULL},
+    {STR_INIT("/traces"), "text/html; charset=utf-8", live_page, NULL},
     {STR_INIT("/healthz"), "text/plain", health, health_status},
 };
 
@@ -121,7 +123,7 @@ static enum hook_status request_filter(struct exchange *x) {
   else if (x->request.method != METHOD_GET && x->request.method != METHOD_HEAD)
     explain(x, 405, STR("only to be read; commands are given by 'perilune'\n"));
   else if (!place)
-    explain(x, 404, STR("there are /, /status.json, /metrics and /healthz\n"));
+    explain(x, 404, STR("there are /, /status.json, /metrics, /traces and /healthz\n"));
   else
     show(x, place);
   return HOOK_DONE;

@@ -14,6 +14,7 @@
 #include "exchange/account.h"
 #include "exchange/hooks.h"
 #include "runtime/deploy/switching.h"
+#include "runtime/live/tracers.h"
 #include "runtime/observe/backends_report.h"
 #include "runtime/observe/discovery_report.h"
 #include "runtime/observe/heartbeat.h"
@@ -267,6 +268,13 @@ static void put_reloads(FILE *out, const struct reload_log *reload_log) {
   }
 }
 
+static void put_live_traces(FILE *out, const struct server *s) {
+  struct tracers_figures figures = tracers_figures(s->tracers);
+  if (figures.under_way)
+    fprintf(out, "looking on  %u run%s of 'perilune trace'; %llu requests shown, %llu lost\n",
+            figures.under_way, plural(figures.under_way), (number)figures.sent, (number)figures.lost);
+}
+
 char *status_text(const struct server *s) {
   char *text = NULL;
   size_t bytes;
@@ -283,6 +291,7 @@ char *status_text(const struct server *s) {
   caches_put_text(out, s->registry);
   limits_read(s->registry, put_limit, out);
   tracing_report_put_text(out, s->registry);
+  put_live_traces(out, s);
   put_failures(out, &tally);
   put_hooks(out, &tally);
   logs_dropped(s->logs, put_log, out);

@@ -11,6 +11,7 @@
 #include "exchange/account.h"
 #include "exchange/hooks.h"
 #include "runtime/deploy/switching.h"
+#include "runtime/live/tracers.h"
 #include "runtime/observe/backends_report.h"
 #include "runtime/observe/discovery_report.h"
 #include "runtime/observe/heartbeat.h"
@@ -262,6 +263,17 @@ static void put_columns(struct json *j) {
   json_close(j, ']');
 }
 
+/* Of `perilune trace`. */
+static void put_live_traces(struct json *j, const struct server *s) {
+  struct tracers_figures figures = tracers_figures(s->tracers);
+  json_open(j, "live_traces", '{');
+  json_number(j, "under_way", figures.under_way);
+  json_number(j, "begun", figures.begun);
+  json_number(j, "sent", figures.sent);
+  json_number(j, "lost", figures.lost);
+  json_close(j, '}');
+}
+
 char *status_json(const struct server *s) {
   char *text = NULL;
   size_t bytes;
@@ -292,6 +304,7 @@ char *status_json(const struct server *s) {
   json_number(&j, "vms_given_up", vms_given_up_sum(s));
   put_names(&j, s);
   tracing_report_put_json(&j, s->registry);
+  put_live_traces(&j, s);
   put_columns(&j);
   put_seconds(&j, s);
   json_close(&j, '}');
