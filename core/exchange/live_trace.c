@@ -103,7 +103,8 @@ void live_trace_begin(struct exchange *x) {
 static bool is_kept(struct exchange *x) {
   struct proxy *proxy = x->proxy;
   uint64_t second = loop_now_ms(proxy->loop) / 1000;
-  if (!x->error && x->sent.status < 500 && !x->slow_hook) return false;
+  bool has_failed = x->error && error_info(x->error)->side != SIDE_DOWNSTREAM; /* clients come and go */
+  if (!has_failed && x->sent.status < 500 && !x->slow_hook) return false;
   if (proxy->live_kept_second != second) proxy->live_kept = 0;
   proxy->live_kept_second = second;
   return proxy->live_kept++ < KEPT_IN_A_SECOND;

@@ -12,10 +12,8 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "exchange/live_trace.h"
 #include "lua/vm/lost.h"
 #include "lua/vm/profiler.h"
-#include "lua/vm/script.h"
 #include "lua/vm/vm.h"
 #include "lua/vm/watchdog.h"
 
@@ -275,13 +273,9 @@ __attribute__((flatten)) enum task_status task_start(struct task *task, int argu
   return run(task, arguments);
 }
 
-bool task_is_watched(const struct task *task) {
-  return task->script && task->hook != TASK_NO_HOOK && task->script->x->account.live;
-}
-
 void task_wake(struct task *task) {
   int arguments = task->arguments;
-  if (task_is_watched(task)) live_note_wait_end(task->script->x);
+  if (task->script) task_note_wait_end(task);
   end_wait(task);
   task->arguments = 0;
   enum task_status status = run(task, arguments);

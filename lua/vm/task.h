@@ -89,8 +89,8 @@ void task_wake_soon(struct task *task);
 /* Parks the running task for a time. -0 +0 (yields) */
 int task_sleep(lua_State *L, uint64_t ms);
 
-/* Is it the hook of an exchange at which people look on (exchange/live_trace.h)? */
-bool task_is_watched(const struct task *task);
+/* The wait of a hook has ended: people may look on at its exchange (exchange/live_trace.h). */
+void task_note_wait_end(struct task *task);
 /* For task_wait.c: what the task waits for; and the end of a wait that will not come to its end. */
 void task_set_wait(struct task *task, void (*cancel)(void *what), void *what);
 void task_cancel_wait(struct task *task);

@@ -31,6 +31,15 @@ int task_wait(lua_State *L, void (*cancel)(void *what), void *what) {
 static const char no_wait_in_c[] = "waits, and nothing can wait in a function that C calls back (from "
                                    "string.gsub, table.sort, require, ...)";
 
+/* Is it the hook of an exchange at which people look on? */
+static bool is_watched(const struct task *task) {
+  return task->script && task->hook != TASK_NO_HOOK && task->script->x->account.live;
+}
+
+void task_note_wait_end(struct task *task) {
+  if (is_watched(task)) live_note_wait_end(task->script->x);
+}
+
 /* Where in the policy; people look on at its exchange. */
 static __attribute__((cold)) void note_wait(lua_State *L, const struct task *task, const char *call) {
   lua_Debug frame;
@@ -52,7 +61,7 @@ struct task *task_to_park(lua_State *L, const char *call) {
   if (!vm->running) handle_raise(L, "%s waits, and only a hook or background work can do that", call);
   if (!lua_isyieldable(L)) handle_raise(L, "%s %s", call, no_wait_in_c);
   loop_update_now(vm->host.loop); /* the hook may have run for a while */
-  if (task_is_watched(vm->running)) note_wait(L, vm->running, call);
+  if (is_watched(vm->running)) note_wait(L, vm->running, call);
   return vm->running;
 }
 

@@ -11,6 +11,14 @@ static void put(struct str *place, struct str record) {
   *place = (struct str){str_to_cstring(record), record.len};
 }
 
+static uint64_t duration_of(struct str record) {
+  struct live_head head;
+  struct live_item item = {.number = 0};
+  struct str items;
+  if (live_record_open(record, &head, &items)) live_record_find(items, LIVE_NUMBER, LIVE_DURATION_US, &item);
+  return item.number;
+}
+
 static struct str hook_of(struct str record) {
   struct live_head head;
   struct live_item item = {.text = {"", 0}};
@@ -31,7 +39,8 @@ void recent_keep(struct recent *r, struct str record, struct str items) {
   bool is_slow = live_record_find(items, LIVE_TEXT, LIVE_SLOW_HOOK, &item);
   struct str hook = item.text;
   live_record_find(items, LIVE_NUMBER, LIVE_STATUS, &status);
-  if (is_slow) put(place_of(r, hook), record);
+  struct str *place = is_slow ? place_of(r, hook) : NULL; /* each worker has a slowest one of its own */
+  if (place && duration_of(record) >= duration_of(*place)) put(place, record);
   if (live_record_find(items, LIVE_TEXT, LIVE_ERROR, &item) || status.number >= 500)
     put(&r->failures[r->failure_count++ % RECENT_FAILURES], record);
 }
