@@ -2,6 +2,7 @@
 """Load: our own client for requests to several proxies in turn and another for TLS handshakes, wrk for all other requests,
 plain sockets for connections that do nothing."""
 import json
+import os
 import re
 import socket
 import subprocess
@@ -53,12 +54,12 @@ def streams(port, path, connections, streams_each, seconds, scheme="http"):
     return {"requests": served, "rps": served / seconds, "other_statuses": max(0, served - good), "errors": failed + errored}
 
 
-def in_turn(tool, path, targets, windows, window_ms):
+def in_turn(tool, path, targets, windows, window_ms, field=None):
     """Requests on connections that stay, to all targets in turn, window by window: a list of windows for each target.
     A target is (port, connections, further fields, process ids)."""
     said = [f"{port}:{connections}:{fields}:{','.join(map(str, pids))}" for port, connections, fields, pids in targets]
     done = subprocess.run(["taskset", "-c", str(LOAD_CORE), tool, str(windows), str(window_ms), path, *said],
-                          capture_output=True, text=True, check=False)
+                          capture_output=True, text=True, check=False, env={**os.environ, "TURNS_FIELD": field or ""})
     if done.returncode != 0:
         raise LoadFailed(done.stderr.strip()[-300:])
     rows = [[] for _ in targets]

@@ -2,7 +2,9 @@
 """The proxies of the bench: how each is started, and what is missing where one cannot be.
 
 To add one: its configuration in bench/peers/, a function here, its line in PEERS."""
+import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -30,6 +32,7 @@ class Start:
     """What a peer is started with."""
 
     def __init__(self, name, port, origins, workers=1):
+        self.kind = name
         self.name, self.port, self.workers = name.replace("+", "_").replace(" ", "_"), port, workers
         self.origins = origins
         self.listen = f"127.0.0.1:{port}"
@@ -39,7 +42,7 @@ class Start:
     def env(self):
         return {"LISTEN": self.listen, "ORIGINS": ",".join(self.origins), "THREADS": str(self.workers)}
 
-    def configuration(self, template):
+    def configuration(self, template, **more):
         is_haproxy = template.endswith(".cfg")
         tls = f" ssl verify required ca-file {TLS}/ca.pem sni str({SERVER_NAME})" if self.has_tls_origins else ""
         if self.has_h2_origins:
@@ -48,7 +51,7 @@ class Start:
         servers = [f"  server origin{i} {origin}{tls}" if is_haproxy else f"server {origin};"
                    for i, origin in enumerate(self.origins)]
         return fill(template, self.name, PORT=self.port, H2=h2, SCHEME="https" if self.has_tls_origins else "http", MOST=machine.most_connections(), SERVERS=("\n" if is_haproxy else " ").join(servers),
-                    PORTS=", ".join(origin.rsplit(":", 1)[1] for origin in self.origins))
+                    PORTS=", ".join(origin.rsplit(":", 1)[1] for origin in self.origins), **more)
 
 
 def fill(template, name, **words):
@@ -66,15 +69,28 @@ def origin():
     """Two ports on 127.0.0.1, two with TLS, and a hundred addresses, of one server; and what it serves besides 1 KB."""
     make_certificates()
     os.makedirs(os.path.join(BUILD, "www"), exist_ok=True)
-    for name, size in (("100k", 100 << 10), ("10m", 10 << 20)):
+    os.makedirs(os.path.join(BUILD, "www", "json"), exist_ok=True)
+    for name, size in (("1k", 1 << 10), ("100k", 100 << 10), ("10m", 10 << 20)):
         with open(os.path.join(BUILD, "www", name), "wb") as file:
             file.write(os.urandom(size))
+    for name, size in (("20k", 20 << 10), ("100k", 100 << 10)):
+        with open(os.path.join(BUILD, "www", "json", name), "w", encoding="utf-8") as file:
+            file.write(json_text(size))
     addresses = [f"127.0.0.1:{port}" for port in ORIGIN_PORTS] + BACKENDS
     listen = [f"listen {address} backlog=8192;" for address in addresses]
     listen += [f"listen 127.0.0.1:{port} ssl backlog=8192;" for port in TLS_ORIGIN_PORTS]
     listen += [f"listen 127.0.0.1:{port} http2 backlog=8192;" for port in H2_ORIGIN_PORTS]
     path = fill("origin.conf", "origin", KILOBYTE="0123456789abcdef" * 64, LISTEN=" ".join(listen))
     return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", BUILD, "-c", path]
+
+
+def json_text(size):
+    """Of that many bytes, as an API would answer."""
+    dice, rows = random.Random(7), []
+    while sum(map(len, rows)) < size:
+        rows.append(json.dumps({"id": dice.randrange(10**6), "name": f"user {dice.randrange(5000)}", "active": dice.random() < .5,
+                                "score": round(dice.random() * 100, 2), "tags": dice.sample(["red", "green", "blue", "old", "new"], 2)}))
+    return ("[" + ",\n".join(rows))[:size]
 
 
 def make_certificates():
@@ -132,6 +148,31 @@ def nginx_lua(start):
     return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", "/usr/lib/nginx", "-c", start.configuration("nginx_lua.conf")], {}
 
 
+def perilune_cache(start):
+    env = {"perilune cached": {"CACHE": "256M"}, "perilune coded": {"CACHE": "256M", "COMPRESS": "5"},
+           "perilune gzip": {"COMPRESS": "5"}}[start.kind]
+    return [PERILUNE, "run", "--workers", str(start.workers), os.path.join(HERE, "policies", "cache.lua")], {
+        **start.env(), **env}
+
+
+def nginx_cache(start):
+    """The cache lies in a tmpfs, as ours lies in memory."""
+    cache = f"/dev/shm/perilune-bench-{start.port}"
+    shutil.rmtree(cache, ignore_errors=True)
+    path = start.configuration("nginx_cache.conf", CACHE=cache, GZIP="on" if "gzip" in start.kind else "off",
+                               STORE="" if "gzip" in start.kind else "proxy_cache pages;")
+    return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", BUILD, "-c", path], {}
+
+
+def varnish(start):
+    address, port = start.origins[0].rsplit(":", 1)
+    home = os.path.join(BUILD, f"varnish-{start.port}")
+    os.makedirs(home, exist_ok=True)
+    path = fill("varnish.vcl", start.name, ADDRESS=address, ORIGIN=port)
+    return ["varnishd", "-F", "-n", home, "-a", start.listen, "-f", path, "-s", "malloc,256m", "-j", "none",
+            "-p", "thread_pools=1", "-p", "thread_pool_min=200"], {}
+
+
 def haproxy(start):
     return ["haproxy", "-db", "-f", start.configuration("haproxy.cfg")], {}
 
@@ -159,7 +200,9 @@ PEERS = {"relay": relay, "perilune": perilune, "perilune plain": perilune_plain,
          "perilune tls both": perilune_tls, "nginx tls both": nginx_tls, "haproxy tls both": haproxy_tls,
          "perilune h2": perilune_h2, "nginx h2": nginx, "haproxy h2": haproxy,
          "perilune h2 tls": perilune_tls, "nginx h2 tls": nginx_tls, "haproxy h2 tls": haproxy_tls,
-         "perilune h2 h2": perilune_h2, "haproxy h2 h2": haproxy}
+         "perilune h2 h2": perilune_h2, "haproxy h2 h2": haproxy,
+         "perilune cached": perilune_cache, "nginx cached": nginx_cache, "varnish cached": varnish,
+         "perilune coded": perilune_cache, "perilune gzip": perilune_cache, "nginx gzip": nginx_cache}
 
 
 def start_of(name, workers=1, origins=None, copy=0):
@@ -178,6 +221,8 @@ def missing(name):
         return "nginx's Lua module is not installed (Debian: libnginx-mod-http-lua)"
     if " h2" in name and not shutil.which("h2load"):
         return "h2load, which asks over HTTP/2, is not installed (Debian: nghttp2-client)"
+    if kind == "varnish" and not shutil.which("varnishd"):
+        return "Varnish is not installed (Debian: varnish)"
     if kind.startswith("haproxy") and not shutil.which("haproxy"):
         return "HAProxy is not installed"
     if kind == "haproxy+lua" and "+LUA" not in output(["haproxy", "-vv"]):
@@ -199,6 +244,7 @@ def versions():
     found = {"perilune": output([PERILUNE, "version"]).split("\n", maxsplit=1)[0],
              "nginx": output(["nginx", "-v"]).strip().split("/")[-1],
              "haproxy": (output(["haproxy", "-v"]).split() + ["", "", ""])[2],
+             "varnish": (re.findall(r"varnish-([0-9.]+)", output(["varnishd", "-V"])) + [""])[0],
              "wrk": " ".join(output(["wrk", "-v"]).split()[:2])}
     lock = os.path.join(PINGORA, "Cargo.lock")
     if os.path.exists(lock):

@@ -3,12 +3,13 @@
 // with connections that stay. What disturbs the machine for longer than a window disturbs all of them alike, so the
 // ratio of two windows that follow each other is steady where the ratio of two long runs is not.
 //   turns WINDOWS MILLISECONDS PATH PORT:CONNECTIONS:FIELDS:PID[,PID...]...
-// FIELDS are sent with each request besides Host and appid. The CPU time is that of all threads of the PIDs, as the
+// FIELDS are sent with each request besides Host and appid, and the line that TURNS_FIELD is. The CPU time is that of all threads of the PIDs, as the
 // scheduler counts it. A line of JSON for each window: the target's number, requests, seconds, CPU and latency in us.
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ enum {
   WARM_UP = 3,
   STUCK_MS = 10000
 };
+#define IN_CHUNKS LONG_MAX /* a body's bytes that are left, where its head does not say it */
 
 struct connection {
   int fd;
@@ -124,21 +126,34 @@ static void ask(struct target *target, struct connection *c) {
   window.waiting++;
 }
 
+/* The bytes of the last chunk are taken for it wherever a piece ends with them, which content does once in 2^40 pieces. */
+static void look_for_end(struct connection *c, const char *bytes, size_t count) {
+  static const char last[] = "0\r\n\r\n";
+  if (count >= 5 && memcmp(bytes + count - 5, last, 5) == 0) c->left = 0;
+}
+
 /* The head ends before `body`, of which some may be there. What is spent here the origin lacks, and the proxy waits. */
 static void read_head(struct connection *c, char *body) {
   body[-1] = '\0'; /* so that the body is not searched */
   const char *length = strcasestr(c->head, "\r\ncontent-length:");
-  if (strncmp(c->head, "HTTP/1.", 7) != 0 || !length) {
+  bool is_chunked = !length && strcasestr(c->head, "\r\ntransfer-encoding: chunked");
+  if (strncmp(c->head, "HTTP/1.", 7) != 0 || (!length && !is_chunked)) {
     errno = EPROTO;
     give_up("a response without a length");
   }
   c->status = (int)strtol(c->head + 8, NULL, 10);
   c->closes = strcasestr(c->head, "\r\nconnection: close") != NULL;
-  c->left = strtol(length + 17, NULL, 10) - (long)(c->head + c->head_bytes - body);
+  long got = (long)(c->head + c->head_bytes - body);
+  c->left = is_chunked ? IN_CHUNKS : strtol(length + 17, NULL, 10) - got;
+  if (is_chunked) look_for_end(c, body, (size_t)got);
 }
 
 /* Of a head, no more than there is room for. */
 static void take(struct connection *c, const char *bytes, size_t count) {
+  if (c->left == IN_CHUNKS) {
+    look_for_end(c, bytes, count);
+    return;
+  }
   if (c->left >= 0) {
     c->left -= (long)count;
     return;
@@ -222,6 +237,8 @@ static char *new_request(const char *path, int port, int fields, size_t *bytes) 
   char *text;
   FILE *out = open_memstream(&text, bytes);
   fprintf(out, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nappid: 1\r\n", path, port);
+  const char *further = getenv("TURNS_FIELD");
+  if (further && *further) fprintf(out, "%s\r\n", further);
   for (int i = 0; i < fields; i++) fprintf(out, "X-Field-%d: 0123456789abcdef\r\n", i);
   fputs("\r\n", out);
   fclose(out);

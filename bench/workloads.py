@@ -10,20 +10,24 @@ import peers
 WITH_POLICY = ["perilune", "nginx+lua", "haproxy+lua", "pingora"]
 PLAIN = ["perilune plain", "nginx", "haproxy", "pingora plain"]
 
+CACHED = ["perilune cached", "nginx cached", "varnish cached"]
+GZIP = "Accept-Encoding: gzip"
+
 WINDOW_MS = 150  # long against the moment in which a proxy warms up, short against what disturbs a machine
 
 
 class Workload:
     """Requests of one kind to some peers; `goal` is the most that the row `subject` may cost, as a multiple of `base`.
-    Plain ones are asked in turn, in windows; TLS one after another, and with `handshakes` ("full" or "resumed") each
+    Plain ones are asked in turn, in windows, with one further `field`; TLS one after another, and with `handshakes` ("full" or "resumed") each
     request has a connection of its own. With `streams` it is HTTP/2, so many requests at once on each connection, one
     proxy after another."""
 
     def __init__(self, name, title, path, connections, rows, base="relay", goals=None, most=None, handshakes=None,
-                 window_ms=WINDOW_MS, streams=None):
+                 window_ms=WINDOW_MS, streams=None, field=None):
         self.name, self.title, self.path, self.connections = name, title, path, connections
         self.rows, self.base, self.goals, self.most, self.handshakes = rows, base, goals or {}, most, handshakes
         self.window_ms, self.has_tls, self.streams = window_ms, any(" tls" in row for row in rows), streams
+        self.field = field
 
 
 def with_tls(name, title, path, connections, handshakes=None):
@@ -57,6 +61,14 @@ WORKLOADS = [
     *with_tls("tls-resumed", "resumed handshakes, one request of 1 KB each, 32 connections", "/1k", 32, "resumed"),
     *with_tls("tls-64", "1 KB, 64 keep-alive connections", "/1k", 64),
     *with_tls("tls-10m", "10 MB, 2 connections", "/10m", 2),
+    Workload("cached-1k", "hits of 1 KB, 64 connections", "/cached/1k", 64, ["relay", *CACHED], goals={"perilune cached": 0.60}),
+    Workload("cached-10m", "hits of 10 MB, 8 connections", "/cached/10m", 8, CACHED, base="nginx cached",
+             goals={"perilune cached": 0.20}, window_ms=500),
+    Workload("missed-1k", "misses of 1 KB that are not kept, 64 connections", "/missed/1k", 64, ["relay", *CACHED]),
+    Workload("cached-coded", "hits of 100 KB of JSON, for clients that accept gzip, 32 connections", "/cached/json/100k", 32,
+             ["perilune cached", "perilune coded"], base="perilune cached", goals={"perilune coded": 1.10}, field=GZIP),
+    Workload("gzip-20k", "20 KB of JSON, gzip at level 5 on the fly, 32 connections", "/json/20k", 32,
+             ["perilune gzip", "nginx gzip"], base="nginx gzip", goals={"perilune gzip": 1.00}, field=GZIP),
     http2("h2-10", "1 KB, 32 connections of 10 streams", "/1k", 32, 10),
     http2("h2-100", "1 KB, 8 connections of 100 streams", "/1k", 8, 100),
     http2("h2-100k", "100 KB, 8 connections of 4 streams", "/100k", 8, 4),
@@ -121,7 +133,7 @@ class Case:
         self.name, self.connections, self.fields, self.workers, self.origins = name, connections, fields, workers, origins
 
 
-def in_turn(cases, path, rounds, seconds, window_ms, env=None):
+def in_turn(cases, path, rounds, seconds, window_ms, env=None, field=None):
     """All cases run at once; each round starts them anew and visits each for `seconds` in windows."""
     rows, absent, failures = [[] for _ in cases], {}, {}
     for _ in range(rounds):
@@ -130,7 +142,8 @@ def in_turn(cases, path, rounds, seconds, window_ms, env=None):
             targets = [(one.port, cases[number].connections, cases[number].fields, one.process.pids())
                        for number, one in running.items()]
             try:
-                done = load.in_turn(peers.TURNS, path, targets, round(seconds * 1000 / window_ms), window_ms)
+                done = load.in_turn(peers.TURNS, path, targets, round(seconds * 1000 / window_ms), window_ms,
+                                    field)
             except load.LoadFailed as failure: # whose it is, it says; the round is lost for all
                 failures.update({number: str(failure) for number in running})
                 continue
@@ -156,7 +169,7 @@ def run(workload, rounds, seconds, names):
     env = {"MAX_REQ": str(workload.most)} if workload.most is not None else {}
     if not workload.has_tls and not workload.streams:
         rows, failures = in_turn([Case(name, workload.connections) for name in names], workload.path, rounds, seconds,
-                                 workload.window_ms, env)
+                                 workload.window_ms, env, workload.field)
         return {"rows": dict(zip(names, rows)), "failures": {names[number]: why for number, why in failures.items()}}
 
     def one(name):

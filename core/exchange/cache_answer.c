@@ -102,6 +102,14 @@ static void cut(struct cache_visit *v, uint64_t length, const struct validators 
 
 /* --- the whole -------------------------------------------------------------------------------------------- */
 
+static struct str digits_of(uint32_t number, struct arena *arena) {
+  enum { MOST = 10 };
+  char *end = (char *)arena_alloc(arena, MOST) + MOST, *at = end;
+  do *--at = (char)('0' + number % 10);
+  while (number /= 10);
+  return (struct str){at, (size_t)(end - at)};
+}
+
 /* RFC 9111 section 5.1: of what comes from the cache, always; of what comes from the peer just now, where that was not
  * its origin. */
 static void add_age(struct cache_visit *v) {
@@ -110,23 +118,38 @@ static void add_age(struct cache_visit *v) {
                 v->result == CACHE_RESULT_REVALIDATED;
   uint32_t age = freshness_age_field(&v->facts.freshness, cache_kept_ms(v));
   if (is_new && !age) return;
-  headers_add(&x->response.headers, STR("Age"), arena_printf(&x->arena, "%u", age));
+  headers_add(&x->response.headers, STR("Age"), digits_of(age, &x->arena));
 }
 
-void cache_answer(struct cache_visit *v, uint64_t length) {
+/* Most requests ask for the whole, without a condition. What starts like a field of those counts as one. */
+static bool is_conditional(const struct headers *h) {
+  for (unsigned i = 0; i < h->count; i++) {
+    struct str name = h->items[i].name;
+    char first = ascii_lower(name.ptr[0]), second = name.len > 1 ? ascii_lower(name.ptr[1]) : 0;
+    if ((first == 'i' && second == 'f') || (first == 'r' && second == 'a')) return true;
+  }
+  return false;
+}
+
+static void obey_conditions(struct cache_visit *v, uint64_t length) {
   struct exchange *x = v->exchange;
   struct validators validators;
   int64_t now = time(NULL);
-  x->response = v->stored;
-  validators_of(&validators, &x->response.headers, v->facts.wall_ms / 1000);
-  add_age(v);
-  cache_say_status(v, &x->response.headers);
-  cache_body_begin(v, 0, length);
-  set_body(v, length);
+  validators_of(&validators, &v->stored.headers, v->facts.wall_ms / 1000);
   if (condition_for_cache(&x->request, x->response.status, &validators, now) == CONDITION_NOT_MODIFIED)
     not_modified(v);
   else
     cut(v, length, &validators, now);
+}
+
+void cache_answer(struct cache_visit *v, uint64_t length) {
+  struct exchange *x = v->exchange;
+  x->response = v->stored;
+  add_age(v);
+  cache_say_status(v, &x->response.headers);
+  cache_body_begin(v, 0, length);
+  set_body(v, length);
+  if (is_conditional(&x->request.headers)) obey_conditions(v, length);
 }
 
 void cache_say_status(struct cache_visit *v, struct headers *h) {

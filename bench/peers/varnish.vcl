@@ -1,0 +1,3 @@
+# Varnish as it comes.
+vcl 4.1;
+backend default { .host = "@ADDRESS@"; .port = "@ORIGIN@"; }
