@@ -3,8 +3,9 @@
 // with connections that stay. What disturbs the machine for longer than a window disturbs all of them alike, so the
 // ratio of two windows that follow each other is steady where the ratio of two long runs is not.
 //   turns WINDOWS MILLISECONDS PATH PORT:CONNECTIONS:FIELDS:PID[,PID...]...
-// FIELDS are sent with each request besides Host and appid, and the line that TURNS_FIELD is. The CPU time is that of all threads of the PIDs, as the
-// scheduler counts it. A line of JSON for each window: the target's number, requests, seconds, CPU and latency in us.
+// FIELDS are sent with each request besides Host and appid, and the line that TURNS_FIELD is. The CPU time is that of
+// all threads of the PIDs, as the scheduler counts it. A line of JSON for each window: the target's number, requests,
+// seconds, CPU and latency in us.
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -126,7 +127,7 @@ static void ask(struct target *target, struct connection *c) {
   window.waiting++;
 }
 
-/* The bytes of the last chunk are taken for it wherever a piece ends with them, which content does once in 2^40 pieces. */
+/* The bytes of the last chunk are taken for it wherever a piece ends with them: content does that once in 2^40. */
 static void look_for_end(struct connection *c, const char *bytes, size_t count) {
   static const char last[] = "0\r\n\r\n";
   if (count >= 5 && memcmp(bytes + count - 5, last, 5) == 0) c->left = 0;
