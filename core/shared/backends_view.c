@@ -12,7 +12,7 @@
 
 static void *make(const void *clock) { return backends_new(clock); }
 static void let_go(void *set) { backends_free(set); }
-const struct registry_kind backends_kind = {"backends", make, let_go, NULL};
+const struct registry_kind backends_kind = {"backends", make, let_go, NULL, NULL};
 
 /* Takes note of a list that a policy states, and returns one that was replaced. Under the lock. */
 static struct backend_list *state(struct backends *set, const struct backend_spec *specs, unsigned count) {

@@ -20,8 +20,13 @@ static void *make(const void *config) {
   return kept;
 }
 
+static void in_force(void *object) { ((struct kept_cache *)object)->was_in_force = true; }
+
+/* A policy that was refused or tried leaves no file behind that was not there before. */
 static void release(void *object) {
   struct kept_cache *kept = object;
+  if (kept->cache && kept->path && !kept->was_in_force && store_has_made_file(cache_store(kept->cache)))
+    unlink(kept->path);
   cache_release(kept->cache);
   free(kept->path);
   free(kept);
@@ -51,4 +56,4 @@ void kept_caches_disown(struct registry *registry) {
   free(entries);
 }
 
-const struct registry_kind cache_kind = {"cache", make, release, fits};
+const struct registry_kind cache_kind = {"cache", make, release, fits, in_force};

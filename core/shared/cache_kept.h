@@ -12,6 +12,7 @@ struct kept_cache {
   char *path;          /* owned; NULL: in memory */
   struct cache *cache; /* reference; NULL: there is none */
   const char *why;     /* there is none: a sentence */
+  bool was_in_force;
 };
 
 /* A successor that has failed may have replaced files of ours: its files are removed, since nobody keeps them. */

@@ -33,7 +33,7 @@ static void release(void *object) {
   free(d);
 }
 
-const struct registry_kind discovery_kind = {"discovery", make, release, NULL};
+const struct registry_kind discovery_kind = {"discovery", make, release, NULL, NULL};
 
 struct discovery_facts discovery_read(struct discovery *d) {
   pthread_mutex_lock(&d->lock);

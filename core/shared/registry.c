@@ -101,6 +101,7 @@ static struct registry_entry *add(struct registry *r, const struct registry_kind
   entry->home = r;
   entry->name = (struct str){str_to_cstring(name), name.len};
   entry->object = kind->make(config);
+  if (r == r->root && kind->in_force) kind->in_force(entry->object);
   list_push_front(&r->named, &entry->link);
   OBJ_INIT(entry, ENTRY_MAGIC);
   return entry;
@@ -158,6 +159,7 @@ void registry_merge(struct registry *stage) {
     list_remove(&entry->link);
     take_name(root, entry->kind, entry->name);
     entry->home = root;
+    if (entry->kind->in_force) entry->kind->in_force(entry->object);
     list_push_front(&root->named, &entry->link);
   }
   root->in_force = stage;

@@ -26,6 +26,9 @@ struct registry_kind {
   /* May `object` serve where `config` was asked for? false: a new object takes its name. NULL: it always may.
    */
   bool (*fits)(const void *object, const void *config);
+  /* Its name is in force from now on: once for each object, and never for one that is dropped before. NULL: that is
+   * all the same to it. */
+  void (*in_force)(void *object);
 };
 
 /* A root, with one reference. */

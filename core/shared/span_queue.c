@@ -65,7 +65,7 @@ static bool fits(const void *object, const void *config) {
          ring_bytes(((const struct span_queue_config *)config)->bytes);
 }
 
-const struct registry_kind span_queue_kind = {"tracing", make, release, fits};
+const struct registry_kind span_queue_kind = {"tracing", make, release, fits, NULL};
 
 /* --- workers ---------------------------------------------------------------------------------------------- */
 

@@ -57,6 +57,10 @@ bool store_is_replaced(const struct store *s) {
   return f->is_kept && fstat(f->descriptor, &info) == 0 && info.st_nlink == 0;
 }
 
+bool store_has_made_file(const struct store *s) {
+  return s->segments.file.is_kept && s->segments.file.is_made && !store_is_replaced(s);
+}
+
 void *store_extra(const struct store *s) { return s->segments.file.map + s->segments.file.extra_at; }
 
 void store_sync_extra(const struct store *s) {

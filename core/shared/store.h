@@ -54,6 +54,8 @@ const char *store_notice(const struct store *s);
 bool store_is_inherited(const struct store *s);
 /* Its file has another's name no more: a successor has replaced it. */
 bool store_is_replaced(const struct store *s);
+/* Its file was none before, and has its name still. */
+bool store_has_made_file(const struct store *s);
 void *store_extra(const struct store *s);
 /* Of a file: the extra bytes are on the disk when this returns. */
 void store_sync_extra(const struct store *s);

@@ -130,6 +130,7 @@ static bool open_path(struct store_file *f, const char *path, const struct store
   if (old == OLD_DOES_NOT_FIT && info.st_size)
     snprintf(f->notice, sizeof f->notice, "%s is of another size or version; it is begun anew", path);
   f->is_old = old == OLD_FITS;
+  f->is_made = !info.st_size;
   f->is_kept = f->is_old || begin_anew(f, path, wanted);
   return f->is_kept;
 }

@@ -35,6 +35,7 @@ struct store_file {
   size_t bytes, front_bytes, extra_at;
   bool is_kept;                    /* it is in the file system */
   bool is_old;                     /* it was there before */
+  bool is_made;                    /* there was no file at its path */
   bool replaces;                   /* a file at that path, whose name it has not yet */
   char notice[STORE_NOTICE_BYTES]; /* for the log; empty: nothing */
 };

@@ -15,7 +15,7 @@ static void *make(const void *config) {
   return memory_zalloc(sizeof(struct counter));
 }
 static void release(void *object) { free(object); }
-static const struct registry_kind kind = {"counter", make, release, NULL};
+static const struct registry_kind kind = {"counter", make, release, NULL, NULL};
 
 /* core.counter(name) -1 +1 */
 static int new_counter(lua_State *L) {

@@ -26,7 +26,7 @@ static bool fits(const void *object, const void *config) {
   const struct counts_config *wanted = config;
   return counts_interval_ms(object) == wanted->interval_ms && counts_keys(object) == wanted->keys;
 }
-static const struct registry_kind kind = {"counts", make, release, fits};
+static const struct registry_kind kind = {"counts", make, release, fits, NULL};
 
 /* core.counts(interval, keys, name) -3 +1 */
 static int new_counts(lua_State *L) {

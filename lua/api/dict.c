@@ -29,7 +29,7 @@ static void release(void *object) { dict_free(object); }
 static bool fits(const void *object, const void *config) {
   return dict_bytes(object) == ((const struct dict_config *)config)->bytes;
 }
-static const struct registry_kind kind = {"dict", make, release, fits};
+static const struct registry_kind kind = {"dict", make, release, fits, NULL};
 
 /* core.dict(name, bytes) -2 +1 */
 static int new_dict(lua_State *L) {

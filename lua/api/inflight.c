@@ -20,7 +20,7 @@ static void release_object(void *object) { inflight_free(object); }
 static bool fits(const void *object, const void *keys) {
   return inflight_keys(object) == *(const unsigned *)keys;
 }
-static const struct registry_kind kind = {"inflight", make, release_object, fits};
+static const struct registry_kind kind = {"inflight", make, release_object, fits, NULL};
 
 /* One acquire, in the exchange's arena. */
 struct hold {

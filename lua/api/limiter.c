@@ -26,7 +26,7 @@ static bool fits(const void *object, const void *config) {
   return a->kind == b->kind && a->max == b->max && a->burst == b->burst && a->interval_ms == b->interval_ms &&
          a->keys == b->keys;
 }
-static const struct registry_kind kind = {"limiter", make, release, fits};
+static const struct registry_kind kind = {"limiter", make, release, fits, NULL};
 
 /* core.limiter({ kind = "window" | "bucket", max =, interval =, burst =, keys = }, name) -2 +1 */
 static int new_limiter(lua_State *L) {

@@ -20,7 +20,7 @@ struct metric {
 static void *make(const void *config) { return family_new(config); }
 static void release(void *object) { family_free(object); }
 static bool fits(const void *object, const void *config) { return family_fits(object, config); }
-static const struct registry_kind kind = {"metric", make, release, fits};
+static const struct registry_kind kind = {"metric", make, release, fits, NULL};
 
 static const char *const kind_names[] = {"counter", "gauge", "histogram", NULL};
 static const char *const kind_methods[] = {"add", "add, set", "observe"};

@@ -32,7 +32,7 @@ static bool fits(const void *object, const void *config) {
   const struct quota_rules *a = quota_rules(object), *b = &((const struct quota_config *)config)->rules;
   return a->max == b->max && a->burst == b->burst && a->interval_ms == b->interval_ms && a->keys == b->keys;
 }
-static const struct registry_kind kind = {"quota", make, release, fits};
+static const struct registry_kind kind = {"quota", make, release, fits, NULL};
 
 /* --- arguments ------------------------------------------------------------------------------------------ */
 

@@ -24,7 +24,7 @@ static bool fits(const void *object, const void *config) {
   const struct rate_config *wanted = config;
   return rate_interval_ms(object) == wanted->interval_ms && rate_slots(object) == wanted->slots;
 }
-static const struct registry_kind kind = {"rate", make, release, fits};
+static const struct registry_kind kind = {"rate", make, release, fits, NULL};
 
 /* core.rate(interval [, slots [, name]]) -3 +1 */
 static int new_rate(lua_State *L) {

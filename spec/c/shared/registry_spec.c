@@ -28,14 +28,18 @@ static bool equals(const void *object, const void *config) {
   return *(const int *)object == *(const int *)config;
 }
 
-static const struct registry_kind number = {"number", make, destroy, equals};
-static const struct registry_kind any = {"any", make, destroy, NULL};
+static const struct registry_kind number = {"number", make, destroy, equals, NULL};
+static const struct registry_kind any = {"any", make, destroy, NULL, NULL};
 
 static struct registry *new_registry(void) {
   atomic_store(&made, 0);
   atomic_store(&freed, 0);
   return registry_new();
 }
+
+/* One that is negated when it comes into force. */
+static void negate(void *object) { *(int *)object = -*(int *)object; }
+static const struct registry_kind told = {"told", make, destroy, equals, negate};
 
 static int live(void) { return atomic_load(&made) - atomic_load(&freed); }
 static int value(const struct registry_entry *entry) { return *(int *)registry_object(entry); }
@@ -69,6 +73,22 @@ IT("can forget all names: who asks gets a new object, and the old one lives unti
   registry_release(r, fresh);
   CHECK(live() == 0);
   registry_free(r);
+}
+
+IT("tells an object once that it is in force: when its stage is merged, or when it is made afterwards") {
+  struct registry *root = new_registry(), *stage = registry_stage(root), *dropped = registry_stage(root);
+  struct registry_entry *staged = registry_get(stage, &told, STR("a"), &(int){1});
+  struct registry_entry *lost = registry_get(dropped, &told, STR("a"), &(int){2});
+  CHECK(value(staged) == 1 && value(lost) == 2);
+  registry_merge(stage);
+  struct registry_entry *later = registry_get(stage, &told, STR("b"), &(int){3});
+  CHECK(value(staged) == -1 && value(later) == -3 && value(lost) == 2);
+  registry_release(root, staged);
+  registry_release(root, later);
+  registry_release(dropped, lost);
+  registry_free(dropped);
+  registry_free(stage);
+  registry_free(root);
 }
 
 IT("keeps names and kinds apart") {
