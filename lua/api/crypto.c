@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "base/crc32.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
@@ -102,8 +103,14 @@ static int unseal(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"digest", digest}, {"hmac", hmac}, {"random_bytes", random_bytes},
-                                     {"equal", equal},   {"seal", seal}, {"unseal", unseal},
-                                     {NULL, NULL}};
+/* core.crc32(text) -1 +1 */
+static int crc32(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)crc32_of(check_text(L, 1)));
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"crc32", crc32}, {"digest", digest}, {"hmac", hmac},     {"random_bytes", random_bytes},
+    {"equal", equal}, {"seal", seal},     {"unseal", unseal}, {NULL, NULL}};
 
 void open_crypto(lua_State *L) { luaL_register(L, NULL, functions); }

@@ -12,7 +12,13 @@
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 
-enum { MATCH_LIMIT = 100000, HEAP_LIMIT_KIB = 8192, STACK_START = 32768, STACK_MOST = 524288 };
+enum {
+  MATCH_LIMIT = 100000,
+  HEAP_LIMIT_KIB = 8192,
+  STACK_START = 32768,
+  STACK_MOST = 524288,
+  DFA_ROOM = 1024
+};
 
 /* What all patterns of a vm share: one thread searches at a time. */
 struct room {
@@ -26,6 +32,7 @@ struct regex {
   pcre2_code *code;       /* owned */
   pcre2_match_data *data; /* owned */
   uint32_t groups;
+  bool is_dfa; /* the longest match counts, and no group is told */
 };
 
 /* --- compiling ------------------------------------------------------------------------------------------ */
@@ -39,8 +46,11 @@ static int refuse(lua_State *L, int error) {
   return 2;
 }
 
+/* As in JavaScript: \u, [] and [^], and a group that took no part matches where it is referred to. */
+enum { JAVASCRIPT = PCRE2_ALT_BSUX | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF };
+
 /* -0 +0 */
-static uint32_t check_flags(lua_State *L) {
+static uint32_t check_flags(lua_State *L, bool *is_dfa) {
   uint32_t options = PCRE2_NEVER_BACKSLASH_C;
   for (const char *flag = lua_isnoneornil(L, 2) ? "" : luaL_checkstring(L, 2); *flag; flag++) {
     switch (*flag) {
@@ -50,7 +60,10 @@ static uint32_t check_flags(lua_State *L) {
     case 'x': options |= PCRE2_EXTENDED; break;
     case 'u': options |= PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF; break;
     case 'a': options |= PCRE2_ANCHORED; break;
-    default: handle_raise(L, "regex: unknown flag '%c'; valid are i, m, s, x, u, a", *flag);
+    case 'D': options |= PCRE2_DUPNAMES; break;
+    case 'J': options |= JAVASCRIPT; break;
+    case 'd': *is_dfa = true; break;
+    default: handle_raise(L, "regex: unknown flag '%c'; valid are i, m, s, x, u, a, d, D, J", *flag);
     }
   }
   return options;
@@ -59,10 +72,12 @@ static uint32_t check_flags(lua_State *L) {
 /* core.regex(pattern, flags): compiled, or nil and why not -2 +1 | -2 +2 */
 static int new_regex(lua_State *L) {
   struct str pattern = text_at(L, 1);
-  uint32_t options = check_flags(L);
+  bool is_dfa = false;
+  uint32_t options = check_flags(L, &is_dfa);
   int error;
   PCRE2_SIZE at;
   struct regex *regex = handle_new(L, HANDLE_REGEX, sizeof *regex);
+  regex->is_dfa = is_dfa;
   regex->code = pcre2_compile((PCRE2_SPTR)pattern.ptr, pattern.len, options, &error, &at, NULL);
   if (!regex->code) {
     refuse(L, error);
@@ -71,7 +86,7 @@ static int new_regex(lua_State *L) {
     return 2;
   }
   pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE); /* where it fails, the pattern is interpreted */
-  pcre2_pattern_info(regex->code, PCRE2_INFO_CAPTURECOUNT, &regex->groups);
+  if (!is_dfa) pcre2_pattern_info(regex->code, PCRE2_INFO_CAPTURECOUNT, &regex->groups);
   regex->data = pcre2_match_data_create_from_pattern(regex->code, NULL);
   return 1;
 }
@@ -84,6 +99,15 @@ struct search {
   PCRE2_SIZE *ends; /* from, to of the whole and of each group */
 };
 
+static int run(const struct regex *regex, struct str subject, size_t from, pcre2_match_context *context) {
+  int workspace[DFA_ROOM];
+  if (!regex->is_dfa)
+    return pcre2_match(regex->code, (PCRE2_SPTR)subject.ptr, subject.len, from, 0, regex->data, context);
+  int count = pcre2_dfa_match(regex->code, (PCRE2_SPTR)subject.ptr, subject.len, from, 0, regex->data,
+                              context, workspace, DFA_ROOM);
+  return count == 0 ? 1 : count; /* 0: there are shorter matches, too, for which there was no room */
+}
+
 /* Arguments: regex, subject, init. 1: found; 0: not; negative: an error. */
 static int search(lua_State *L, struct search *s) {
   const struct room *room = vm_of(L)->regex_room;
@@ -91,8 +115,7 @@ static int search(lua_State *L, struct search *s) {
   s->subject = text_at(L, 2);
   lua_Number init = luaL_optnumber(L, 3, 1);
   if (!(init >= 1 && init <= (lua_Number)s->subject.len + 1)) return 0;
-  int result = pcre2_match(s->regex->code, (PCRE2_SPTR)s->subject.ptr, s->subject.len, (PCRE2_SIZE)init - 1,
-                           0, s->regex->data, room->context);
+  int result = run(s->regex, s->subject, (size_t)init - 1, room->context);
   if (result == PCRE2_ERROR_NOMATCH) return 0;
   if (result < 0) return result;
   s->ends = pcre2_get_ovector_pointer(s->regex->data);
@@ -107,16 +130,37 @@ static bool push_group(lua_State *L, const struct search *s, uint32_t group) {
   return true;
 }
 
-/* The entries of the table of names: two bytes of number, then the name, terminated. -0 +0 */
+/* The table of names: entries of two bytes of number, then the name, terminated. */
+struct names {
+  uint32_t count, size;
+  PCRE2_SPTR entry;
+};
+
+static struct names names_of(const struct regex *regex) {
+  struct names names = {0};
+  if (regex->groups) pcre2_pattern_info(regex->code, PCRE2_INFO_NAMECOUNT, &names.count);
+  if (names.count == 0) return names;
+  pcre2_pattern_info(regex->code, PCRE2_INFO_NAMEENTRYSIZE, &names.size);
+  pcre2_pattern_info(regex->code, PCRE2_INFO_NAMETABLE, &names.entry);
+  return names;
+}
+
+/* -0 +0 */
 static void set_names(lua_State *L, const struct search *s) {
-  uint32_t count = 0, size = 0;
-  PCRE2_SPTR entry = NULL;
-  pcre2_pattern_info(s->regex->code, PCRE2_INFO_NAMECOUNT, &count);
-  if (count == 0) return;
-  pcre2_pattern_info(s->regex->code, PCRE2_INFO_NAMEENTRYSIZE, &size);
-  pcre2_pattern_info(s->regex->code, PCRE2_INFO_NAMETABLE, &entry);
-  for (; count-- > 0; entry += size)
-    if (push_group(L, s, big_endian_16(entry))) lua_setfield(L, -2, (const char *)entry + 2);
+  for (struct names n = names_of(s->regex); n.count-- > 0; n.entry += n.size)
+    if (push_group(L, s, big_endian_16(n.entry))) lua_setfield(L, -2, (const char *)n.entry + 2);
+}
+
+/* The same where a group that took no part is false, unless another one of its name did (flag D). -0 +0 */
+static void set_all_names(lua_State *L, const struct search *s) {
+  for (struct names n = names_of(s->regex), all = n; n.count-- > 0; n.entry += n.size) {
+    const char *name = (const char *)n.entry + 2;
+    bool is_first = n.entry == all.entry || strcmp(name, (const char *)n.entry + 2 - n.size) != 0;
+    bool took_part = push_group(L, s, big_endian_16(n.entry));
+    if (!took_part && !is_first) continue;
+    if (!took_part) lua_pushboolean(L, 0);
+    lua_setfield(L, -2, name);
+  }
 }
 
 /* -0 +2 */
@@ -146,12 +190,46 @@ static int match(lua_State *L) {
   return 1 + push_ends(L, &s);
 }
 
-/* regex:find(subject [, init]): first and last position of the whole, nil; nil and a message -3 +2 | +1 */
-static int find(lua_State *L) {
+/* regex:captures(subject [, init [, into]]): as match, but with false for each group that took no part, by number and
+ * by name; into a table that is there already, or a new one -4 +3 | +1 | +2 */
+static int captures(lua_State *L) {
   struct search s;
+  bool is_new = !lua_istable(L, 4);
   int result = search(L, &s);
   if (result <= 0) return none(L, result);
+  lua_settop(L, 4);
+  if (is_new) lua_createtable(L, (int)s.regex->groups, 1);
+  for (uint32_t group = 0; group <= s.regex->groups; group++) {
+    if (!push_group(L, &s, group)) lua_pushboolean(L, 0);
+    lua_rawseti(L, -2, (int)group);
+  }
+  set_all_names(L, &s);
+  return 1 + push_ends(L, &s);
+}
+
+/* regex:find(subject [, init [, group]]): first and last position of the whole, or of a group; nil; nil and a message
+ * -4 +2 | +1 */
+static int find(lua_State *L) {
+  struct search s;
+  lua_Number group = luaL_optnumber(L, 4, 0);
+  int result = search(L, &s);
+  if (result <= 0) return none(L, result);
+  if (!(group >= 0 && group <= s.regex->groups)) return none(L, 0);
+  s.ends += 2 * (uint32_t)group;
+  if (s.ends[0] == PCRE2_UNSET || s.ends[1] < s.ends[0]) return none(L, 0);
   return push_ends(L, &s);
+}
+
+/* regex:groups(): how many there are, and the names of those that have one, by their numbers -1 +2 */
+static int groups(lua_State *L) {
+  const struct regex *regex = handle_check(L, 1, HANDLE_REGEX);
+  lua_pushinteger(L, (lua_Integer)regex->groups);
+  lua_newtable(L);
+  for (struct names n = names_of(regex); n.count-- > 0; n.entry += n.size) {
+    lua_pushstring(L, (const char *)n.entry + 2);
+    lua_rawseti(L, -2, big_endian_16(n.entry));
+  }
+  return 2;
 }
 
 /* regex:test(subject [, init]): true or false; nil and a message -3 +1 | +2 */
@@ -181,7 +259,8 @@ static void end_room(void *ended) {
   room->stack = NULL;
 }
 
-static const luaL_Reg methods[] = {{"match", match}, {"find", find}, {"test", test}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"match", match},   {"find", find},         {"test", test},
+                                   {"groups", groups}, {"captures", captures}, {NULL, NULL}};
 static const luaL_Reg no_methods[] = {{NULL, NULL}};
 static const luaL_Reg functions[] = {{"regex", new_regex}, {NULL, NULL}};
 

@@ -24,6 +24,7 @@ local crypto = {
 }
 
 function crypto.md5(text) return core.digest("md5", text) end
+function crypto.crc32(text) return core.crc32(text) end
 function crypto.sha1(text) return core.digest("sha1", text) end
 function crypto.sha256(text) return core.digest("sha256", text) end
 function crypto.sha384(text) return core.digest("sha384", text) end

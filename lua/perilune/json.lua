@@ -11,6 +11,8 @@ local json = {
   null = core.json_null,
   --- What encode writes as [].
   empty_array = core.json_empty_array,
+  --- The metatable of arrays.
+  array_mt = getmetatable(core.json_array()),
 }
 
 --- The text of a value; nil and a message where it has none.

@@ -4,7 +4,8 @@
 --
 --   regex.match("id=7", [[id=(?<id>\d+)]]).id          --> "7"
 --   local id = regex.new([[^/user/(\d+)$]], "i")       flags: i caseless, m lines, s dot matches all, x free form,
---   id:match(path), id:test(path), id:find(path)       u UTF-8, a anchored
+--   id:match(path), id:test(path), id:find(path)       u UTF-8, a anchored, d longest match, D equal names,
+--                                                      J as JavaScript
 
 local check = require "perilune.check"
 local core = require "perilune.core"
@@ -21,24 +22,34 @@ local function keep(key, compiled)
   count = count + 1
 end
 
-local function compile(call, pattern, flags, position)
-  check.string(call, position, pattern)
-  flags = check.string(call, position + 1, flags, "")
+-- The compiled pattern; nil and why there is none.
+local function get(pattern, flags)
   local key = flags .. "/" .. pattern
-  local compiled = young[key]
+  local compiled, why = young[key], nil
   if compiled then return compiled end
-  local why
   compiled = old[key]
   if not compiled then
     compiled, why = core.regex(pattern, flags)
-    if not compiled then check.raise(("%s: %s in '%s'"):format(call, why, pattern)) end
+    if not compiled then return nil, why end
   end
   keep(key, compiled)
   return compiled
 end
 
+local function compile(call, pattern, flags, position)
+  check.string(call, position, pattern)
+  local compiled, why = get(pattern, check.string(call, position + 1, flags, ""))
+  if not compiled then check.raise(("%s: %s in '%s'"):format(call, why, pattern)) end
+  return compiled
+end
+
 --- A compiled pattern, with match, test and find. A wrong pattern raises.
 function regex.new(pattern, flags) return (compile("regex.new", pattern, flags, 1)) end
+
+--- The same for a pattern that comes from outside: nil and a message where it is wrong.
+function regex.compile(pattern, flags)
+  return get(check.string("regex.compile", 1, pattern), check.string("regex.compile", 2, flags, ""))
+end
 
 --- The captures: [0] the whole, [1] ... the groups, and named groups by name; nil where there is no match; nil and a
 --- message where the search gave up.

@@ -467,23 +467,41 @@ function shared_dict:delete(key) end
 --- Forgets what this process has, in all its workers. What is in Redis stays.
 function shared_dict:flush() end
 
+---@class perilune.dict_options
+---@field spare? boolean true: nothing that has not expired is removed to make room; then there may be "no room left"
+---@field flags? integer a number of 32 bits of your own that is kept beside the value
+
 ---@class perilune.dict
 local dict = {}
 ---@param key string
----@return string|number|boolean|nil value nil where there is none
+---@return string|number|boolean|nil value, integer|string|nil flags nil where there is none; nil and a message for a list
 function dict:get(key) end
+--- The same, also of a value that has expired and is still there: expired values stay until their room is needed.
+---@param key string
+---@return string|number|boolean|nil value, boolean|string|nil is_stale, integer? flags
+function dict:get_stale(key) end
 --- Stores a value, for `ttl` seconds or for ever. nil deletes the key.
 ---@param key string
 ---@param value string|number|boolean|nil
 ---@param ttl? number seconds
----@return true?, string? message "entry too large" for the dictionary; the older value then stays
-function dict:set(key, value, ttl) end
+---@param options? perilune.dict_options
+---@return true? done, string? message, true? removed "entry too large" or "no room left": the older value then stays;
+--- removed: other values that had not expired were removed to make room
+function dict:set(key, value, ttl, options) end
 --- Stores a value if the key has none.
 ---@param key string
 ---@param value string|number|boolean
 ---@param ttl? number seconds
----@return true?, string? message "key exists", "entry too large"
-function dict:add(key, value, ttl) end
+---@param options? perilune.dict_options
+---@return true? done, string? message, true? removed "key exists", "entry too large", "no room left"
+function dict:add(key, value, ttl, options) end
+--- Stores a value if the key has one.
+---@param key string
+---@param value string|number|boolean
+---@param ttl? number seconds
+---@param options? perilune.dict_options
+---@return true? done, string? message, true? removed "no such key", "entry too large", "no room left"
+function dict:replace(key, value, ttl, options) end
 --- Adds to a number; no other worker comes between. Its time to live does not change.
 ---@param key string
 ---@param by? number 1
@@ -497,10 +515,40 @@ function dict:delete(key) end
 ---@param key string
 ---@return number? seconds left; math.huge: for ever; nil where there is none
 function dict:ttl(key) end
+--- Gives a value another time to live, from now on.
+---@param key string
+---@param ttl? number seconds; nil: for ever
+---@return true? done, string? message "no such key"
+function dict:expire(key, ttl) end
 ---@param max? integer 1000
 ---@return string[] keys in no order
 function dict:keys(max) end
 function dict:flush() end
+--- Removes values that have expired, so that their room is free.
+---@param max? integer how many at most; 0: all
+---@return integer count
+function dict:flush_expired(max) end
+--- Lets all values expire. get_stale still has them.
+function dict:expire_all() end
+--- A value can also be a list of strings and numbers, a queue between workers: the first push begins it, the last pop
+--- ends it. A push removes nothing that has not expired. A list has no time to live unless `expire` gives it one.
+---@param key string
+---@param value string|number
+---@return integer? length, string? message "value not a list", "entry too large", "no room left"
+function dict:push_front(key, value) end
+---@param key string
+---@param value string|number
+---@return integer? length, string? message
+function dict:push_back(key, value) end
+---@param key string
+---@return string|number|nil value, string? message nil where there is none; "value not a list"
+function dict:pop_front(key) end
+---@param key string
+---@return string|number|nil value, string? message
+function dict:pop_back(key) end
+---@param key string
+---@return integer? length, string? message 0 where there is none; "value not a list"
+function dict:length(key) end
 ---@return number bytes that it takes now
 function dict:used() end
 ---@return number bytes that it may take

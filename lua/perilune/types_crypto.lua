@@ -10,6 +10,10 @@ local crypto = {}
 ---@param text string
 ---@return string bytes 16
 function crypto.md5(text) end
+--- A checksum (IEEE 802.3), as of zip and gzip. It protects from mistakes, not from people.
+---@param text string
+---@return integer from 0 to 4294967295
+function crypto.crc32(text) end
 ---@param text string
 ---@return string bytes 20
 function crypto.sha1(text) end

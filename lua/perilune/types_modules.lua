@@ -73,6 +73,7 @@ function dns.set_servers(servers) end
 ---@class perilune.json
 ---@field null userdata stands for null. Compare with it: it is not false in a condition
 ---@field empty_array userdata is encoded as []; for constants. It is not a table
+---@field array_mt table the metatable of arrays: decode gives it to them, and a table that has it is encoded as an array
 local json = {}
 --- Tables whose keys are 1, 2, ... become arrays, with null for a few holes. Others become objects; a key that is a
 --- number becomes its text. An empty table is an object, unless json.array marked it or decode gave it as an array.
@@ -207,7 +208,8 @@ function networks:contains(address) end
 --- perilune.regex: regular expressions of PCRE2. Patterns are compiled once, to machine code if possible. A search that
 --- takes too many steps ends with nil and "match limit exceeded". A malformed pattern raises an error. Flags are letters:
 --- i ignores case, m: ^ and $ match at lines, s: a dot matches newlines, x allows white space and comments, u UTF-8,
---- a anchored
+--- a anchored, d: the longest match counts, and no group is told, D: several groups may have the same name, J: as in
+--- JavaScript. Compiled patterns are kept, up to 1000 in each worker
 ---
 --- ```lua
 --- local user_path = perilune.regex.new([[^/users/(?<id>\d+)$]])
@@ -261,6 +263,11 @@ function regex.escape(text) end
 ---@param flags? string
 ---@return perilune.pattern
 function regex.new(pattern, flags) end
+--- The same for a pattern that comes from outside: it raises no error if the pattern is wrong.
+---@param pattern string
+---@param flags? string
+---@return perilune.pattern?, string? message "missing closing parenthesis at character 5"
+function regex.compile(pattern, flags) end
 
 ---@class perilune.pattern
 local pattern = {}
@@ -274,8 +281,18 @@ function pattern:match(subject, init) end
 function pattern:test(subject, init) end
 ---@param subject string
 ---@param init? integer 1
+---@param group? integer whose positions; 0: the whole match
 ---@return integer? from, integer|string|nil to_or_message
-function pattern:find(subject, init) end
+function pattern:find(subject, init, group) end
+--- As match, but a group that took no part is false, by its number and by its name, so that the captures have no holes.
+---@param subject string
+---@param init? integer 1
+---@param into? table to put them into, instead of a new table
+---@return table<integer|string, string|false>? captures, integer|string|nil from_or_message, integer? to
+function pattern:captures(subject, init, into) end
+--- How many groups the pattern has, and the names of those that have one, by number.
+---@return integer count, table<integer, string> names
+function pattern:groups() end
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- Default policies that protect: for request_filter and other hooks

@@ -25,10 +25,12 @@ static struct dict_value number(double n) { return (struct dict_value){.type = D
 static struct dict_value boolean(bool b) { return (struct dict_value){.type = DICT_BOOLEAN, .boolean = b}; }
 
 static enum dict_result set(struct dict *d, struct str key, struct dict_value value, uint64_t ttl_ms) {
-  return dict_set(d, key, &value, ttl_ms);
+  struct dict_put how = {.ttl_ms = ttl_ms};
+  return dict_put(d, key, &value, &how);
 }
 static enum dict_result add(struct dict *d, struct str key, struct dict_value value, uint64_t ttl_ms) {
-  return dict_add(d, key, &value, ttl_ms);
+  struct dict_put how = {.ttl_ms = ttl_ms, .when = DICT_IF_ABSENT};
+  return dict_put(d, key, &value, &how);
 }
 
 static bool has(struct dict *d, struct str key) {
