@@ -168,6 +168,7 @@ static void on_connected(struct connect *c) {
   c->state = CONNECT_HANDSHAKE;
   timer_set(&c->timer, c->options.handshake_timeout_ms);
   tls_client(c->conn, c->options.tls, c->options.sni, c->options.verify_name, c->options.resumption);
+  if (c->options.identity) tls_use_identity(c->conn, c->options.identity);
   handshake(c);
 }
 

@@ -14,13 +14,16 @@
 #include "net/timer.h"
 #include "net/tls_context.h"
 
+struct tls_identity;
 struct tls_resumption;
 
 struct connect_options {
-  const struct addr *addr;           /* borrowed until the end of the attempt */
-  enum resolver_family family;       /* of a name */
-  struct tls_context *tls;           /* borrowed; NULL: plain */
-  struct str sni, verify_name;       /* borrowed until the end */
+  const struct addr *addr;     /* borrowed until the end of the attempt */
+  enum resolver_family family; /* of a name */
+  struct tls_context *tls;     /* borrowed; NULL: plain */
+  struct tls_identity
+      *identity;               /* borrowed until the end: who we are, beside what `tls` says; NULL: nobody */
+  struct str sni, verify_name; /* borrowed until the end */
   struct tls_resumption *resumption; /* borrowed as long as the conn lives; NULL: no session is resumed */
   struct str preface;          /* sent first of all, before TLS (a PROXY header); borrowed until the end */
   unsigned connect_timeout_ms; /* of lookup and connect together, whatever the number of addresses */

@@ -28,6 +28,8 @@ void tls_resumption_clear(struct tls_resumption *resumption);
  * every session is a new one. Of the context nothing is kept but what OpenSSL holds itself. */
 void tls_client(struct conn *conn, struct tls_context *context, struct str sni, struct str verify_name,
                 struct tls_resumption *resumption);
+/* Before the handshake: who we are, for a server that asks. Takes what it needs. */
+void tls_use_identity(struct conn *conn, struct tls_identity *identity);
 /* Where the sessions go that the peer gives from now on; borrowed likewise. NULL: nowhere. */
 void tls_keep_sessions(struct conn *conn, struct tls_resumption *resumption);
 void tls_server(struct conn *conn, struct tls_context *context);

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/why.h"
+#include "net/tls.h"
 #include "net/tls_parts.h"
 
 /* An OCSP response that goes with a certificate; its X509 owns it. */
@@ -224,4 +225,9 @@ int tls_staple(SSL *ssl, void *unused) {
   unsigned char *copy = OPENSSL_memdup(staple->der, (size_t)staple->length);
   SSL_set_tlsext_status_ocsp_resp(ssl, copy, staple->length);
   return SSL_TLSEXT_ERR_OK;
+}
+
+void tls_use_identity(struct conn *conn, struct tls_identity *identity) {
+  struct tls *tls = conn->tls;
+  SSL_use_cert_and_key(tls->ssl, identity->certificate, identity->key, identity->chain, 1);
 }

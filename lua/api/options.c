@@ -16,10 +16,12 @@
 #include "lua/vm/text.h"
 #include "lua/vm/push.h"
 #include "lua/vm/vm.h"
+#include "net/tls_identity.h"
 #include "exchange/peer.h"
 
 static bool read_text(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_file(lua_State *L, const struct option *option, void *to, struct arena *arena);
+static bool read_pem(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_log(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_seconds(lua_State *L, const struct option *option, void *to, struct arena *arena);
 static bool read_pool_seconds(lua_State *L, const struct option *option, void *to, struct arena *arena);
@@ -42,6 +44,7 @@ static const struct {
 } kinds[] = {
     [OPTION_TEXT] = {read_text, "a string"},
     [OPTION_FILE] = {read_file, "the name of a file"},
+    [OPTION_PEM] = {read_pem, "the name of a PEM file, or PEM text"},
     [OPTION_LOG] = {read_log, "the name of a file, \"stdout\", \"stderr\", \"syslog\" or false"},
     [OPTION_SECONDS] = {read_seconds, DURATION_WANTED},
     [OPTION_POOL_SECONDS] = {read_pool_seconds, DURATION_WANTED ", or 0 or false for none"},
@@ -237,6 +240,14 @@ static bool read_file(lua_State *L, const struct option *option, void *to, struc
   struct str name;
   if (!read_text(L, option, &name, arena) || strlen(name.ptr) != name.len) return false;
   *(struct str *)to = paths_of(vm_of(L), name, arena);
+  return true;
+}
+
+static bool read_pem(lua_State *L, const struct option *option, void *to, struct arena *arena) {
+  struct str text;
+  if (!read_text(L, option, &text, arena)) return false;
+  if (!tls_is_text(text)) return read_file(L, option, to, arena);
+  *(struct str *)to = text;
   return true;
 }
 

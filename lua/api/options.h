@@ -13,6 +13,7 @@ struct arena;
 enum option_kind {
   OPTION_TEXT,         /* struct str, borrowed from the table */
   OPTION_FILE,         /* struct str in arena memory, relative to the script */
+  OPTION_PEM,          /* the same, or PEM text itself, which is borrowed from the table */
   OPTION_LOG,          /* struct str in arena memory: a file, or a word that stands for a log; false: empty */
   OPTION_SECONDS,      /* unsigned ms; more than 0 */
   OPTION_POOL_SECONDS, /* unsigned ms; 0 and false: PEER_NO_POOL */

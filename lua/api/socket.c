@@ -14,6 +14,7 @@
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 #include "net/tls_context.h"
+#include "net/tls_identity.h"
 #include "exchange/proxy.h"
 
 enum { READ_BYTES = 16384 };
@@ -45,7 +46,7 @@ static void free_socket(struct reaped *reaped) {
 }
 
 /* The task is told in the next turn of the loop: this may be called from inside another task. */
-static void tell_of_end(struct wait *wait) {
+static void tell_of_end(struct socket_wait *wait) {
   struct task *task = wait->task;
   wait->task = NULL;
   wait->outcome = OUTCOME_CLOSED;
@@ -55,6 +56,7 @@ static void tell_of_end(struct wait *wait) {
 
 void socket_free(struct socket *s) {
   list_remove(&s->link);
+  socket_pool_leave(s);
   if (s->connecting) connect_cancel(&s->connect);
   tell_of_end(&s->reading);
   tell_of_end(&s->writing);
@@ -63,6 +65,7 @@ void socket_free(struct socket *s) {
   buf_release(&s->out);
   if (s->h2) h2_session_free(s->h2);
   tls_context_release(s->tls);
+  tls_identity_release(s->identity);
   reaper_add(&s->vm->host.proxy->reaper, &s->reaped, free_socket);
 }
 
@@ -73,14 +76,14 @@ struct socket *socket_check(lua_State *L) {
 /* --- one direction -------------------------------------------------------------------------------------- */
 
 /* The last thing a callback does: the task may end everything. */
-static void finish(struct wait *wait) {
+static void finish(struct socket_wait *wait) {
   struct task *task = wait->task;
   wait->task = NULL;
   timer_clear(&wait->timer);
   if (task) task_wake(task);
 }
 
-static void expire(struct wait *wait) {
+static void expire(struct socket_wait *wait) {
   wait->outcome = OUTCOME_TIMEOUT;
   finish(wait);
 }
@@ -98,22 +101,22 @@ static void on_write_due(struct timer *timer) {
 }
 
 static void cancel(void *what) {
-  struct wait *wait = what;
+  struct socket_wait *wait = what;
   wait->task = NULL;
   timer_clear(&wait->timer);
 }
 
-static int park(lua_State *L, struct wait *wait, const char *call) {
+static int park(lua_State *L, struct socket_wait *wait, const char *call) {
   wait->task = task_to_park(L, call);
   timer_set(&wait->timer, wait->timeout_ms);
   return task_wait(L, cancel, wait);
 }
 
-static void refuse_second(lua_State *L, const struct wait *wait, const char *call) {
+static void refuse_second(lua_State *L, const struct socket_wait *wait, const char *call) {
   if (wait->task) handle_raise(L, "%s: another task waits in this call already", call);
 }
 
-static void note_failure(struct socket *s, struct wait *wait) {
+static void note_failure(struct socket *s, struct socket_wait *wait) {
   snprintf(s->why, sizeof s->why, "%s", conn_error(&s->conn));
   wait->outcome = OUTCOME_FAILED;
 }
@@ -132,7 +135,7 @@ static enum outcome look(struct socket *s) {
 
 /* True: done, as the outcome says. False: waits for bytes. */
 static bool read_on(struct socket *s) {
-  struct wait *wait = &s->reading;
+  struct socket_wait *wait = &s->reading;
   while ((wait->outcome = look(s)) == OUTCOME_NONE) {
     size_t moved = 0;
     buf_reserve(&s->in, READ_BYTES);
@@ -172,7 +175,7 @@ static void on_readable(struct conn *conn) {
 /* --- writing -------------------------------------------------------------------------------------------- */
 
 static bool write_on(struct socket *s) {
-  struct wait *wait = &s->writing;
+  struct socket_wait *wait = &s->writing;
   enum io result = conn_write_all(&s->conn, &s->out);
   if (result == IO_AGAIN) return false;
   if (result != IO_OK) {

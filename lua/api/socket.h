@@ -17,7 +17,12 @@
 
 struct h2_session;
 struct socket;
+struct socket_binding;
+struct socket_handle;
+struct socket_options;
+struct socket_pool;
 struct task;
+struct tls_identity;
 struct vm;
 
 enum enough {
@@ -40,7 +45,7 @@ enum outcome {
 };
 
 /* One direction. */
-struct wait {
+struct socket_wait {
   struct task *task;  /* borrowed: parked until it is done */
   struct timer timer; /* of the whole call */
   unsigned timeout_ms;
@@ -59,19 +64,32 @@ struct socket {
   struct conn conn;
   struct connect connect;
   struct addr addr;
-  struct vm *vm;           /* borrowed */
-  struct tls_context *tls; /* owned reference; NULL: plain */
-  struct arena arena;      /* text of the options */
-  struct str key;          /* arena: equal for sockets that can stand for each other */
+  struct vm *vm;                 /* borrowed */
+  struct tls_context *tls;       /* owned reference; NULL: plain */
+  struct tls_identity *identity; /* owned reference; who we are, for a server that asks; NULL: nobody */
+  struct arena arena;            /* text of the options */
+  struct str key;                /* arena: equal for sockets that can stand for each other */
   struct reaped reaped;
-  struct list link; /* in vm->spare_sockets */
-  struct wait reading, writing;
+  struct list link;                            /* in vm->spare_sockets, or in the queue of its pool */
+  struct socket_pool *pool;                    /* owned reference; NULL: there may be any number like it */
+  struct socket_handle *handle;                /* borrowed; that of a socket in a queue */
+  struct socket_binding *binding;              /* arena of an exchange; NULL: it belongs to none */
+  const struct socket_options *wanted_options; /* arena; of lua/api/tcp.c */
+  void (*begin)(struct socket *s);             /* connects */
+  struct socket_wait reading, writing;
   struct buf in, out;
   socket_reader *reader; /* of the read under way */
   struct str piece;      /* what it found */
   size_t used, wanted, limit;
+  struct str mark; /* of receive_until; borrowed from Lua's stack */
+  size_t piece_bytes;
+  bool is_inclusive, is_at_mark;
   unsigned reused; /* how often it came out of the pool */
   bool connecting, is_spare, eof;
+  bool is_queued;          /* waits for room in its pool */
+  bool is_shaking;         /* start_tls is under way */
+  bool is_upgraded;        /* TLS has begun after it was connected */
+  bool is_named;           /* its key is what the policy says */
   bool one_way;            /* what is sent gets no answer */
   bool cut;                /* a send ended early: what follows would make no sense */
   const char *outstanding; /* why an answer to the present user may still come; NULL: none will; static */
@@ -107,6 +125,14 @@ struct socket *socket_check(lua_State *L);
 int socket_push_failure(lua_State *L, const struct socket *s, enum outcome outcome);
 
 /* lua/api/socket_pool.c */
+/* A new one begins to connect; with a `most` and a `backlog` it may have to wait for room in the pool of its key: then
+ * is_queued is set, and its time for that runs; or there is none even for that, which it fails with. */
+void socket_pool_enter(struct socket *s, unsigned most, unsigned backlog, unsigned wait_ms);
+/* It closes with the exchange that the running task belongs to, if there is one and it is not put by before: a place in
+ * a pool with a cap is not left to the collector. */
+void socket_bind(struct socket *s);
+/* One that closes. */
+void socket_pool_leave(struct socket *s);
 /* A spare one with this key, NULL where there is none. */
 struct socket *socket_pool_take(struct vm *vm, struct str key);
 /* Why it must not be kept, so that nobody is given an answer to another one's question; NULL: it may. */

@@ -16,10 +16,13 @@ static const struct option options[] = {
     SOCKET("send_timeout", OPTION_SECONDS, send_ms),
     SOCKET("receive_timeout", OPTION_SECONDS, receive_ms),
     OPTIONS_TLS(struct socket_options),
-    SOCKET("certificate", OPTION_FILE, certificate),
-    SOCKET("key", OPTION_FILE, key),
+    SOCKET("certificate", OPTION_PEM, certificate),
+    SOCKET("key", OPTION_PEM, key),
     {"family", OPTION_WORD, offsetof(struct socket_options, family), option_families},
     SOCKET("pool", OPTION_TEXT, pool),
+    SOCKET("pool_key", OPTION_TEXT, pool_key),
+    SOCKET("pool_size", OPTION_POSITIVE, pool_size),
+    SOCKET("backlog", OPTION_COUNT, backlog),
     SOCKET("fresh", OPTION_FLAG, fresh),
     SOCKET("one_way", OPTION_FLAG, one_way),
     SOCKET("http1", OPTION_FLAG, http1),
@@ -41,6 +44,7 @@ bool socket_options_read(lua_State *L, int index, struct socket_options *into, s
 }
 
 struct str socket_options_key(struct arena *arena, struct str address, const struct socket_options *o) {
+  if (o->pool_key.len) return arena_printf(arena, "=%.*s", STR_ARG(o->pool_key));
   struct str basics =
       arena_printf(arena, "%.*s|%d%d%d%d%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
                    o->one_way, o->http1, o->http2, (int)o->family, STR_ARG(o->sni), STR_ARG(o->verify_name),

@@ -11,15 +11,16 @@
 
 /* Text is borrowed from the table, files are in the arena. */
 struct socket_options {
-  struct str sni, verify_name, ca, certificate, key, pool;
+  struct str sni, verify_name, ca, certificate, key, pool, pool_key;
   unsigned timeout_ms, connect_ms, send_ms, receive_ms;
+  unsigned pool_size, backlog;
   enum resolver_family family;
   bool tls, no_verify, fresh, one_way, http1, http2;
 };
 
 /* From the table at `index`. False: pushes a message that names the option. -0 +0 | -0 +1 */
 bool socket_options_read(lua_State *L, int index, struct socket_options *into, struct arena *arena);
-/* Everything in which connections differ: equal for those that can stand for each other. */
+/* Everything in which connections differ, or what the policy says: equal for those that can stand for each other. */
 struct str socket_options_key(struct arena *arena, struct str address, const struct socket_options *o);
 /* Of a connection with TLS: a reference. NULL: *why is a malloc'd message. */
 struct tls_context *socket_options_context(const struct socket_options *o, char **why);

@@ -38,6 +38,7 @@ struct job {
   int function;              /* registry */
   int anchor;                /* registry: of the handle */
   struct job_handle *handle; /* borrowed */
+  bool at_end;               /* it runs once, when its policy ends */
   bool runs;
   bool is_held;      /* counted as under way */
   bool is_premature; /* told that it will not come again */
@@ -122,6 +123,7 @@ void jobs_bind(struct vm *vm) {
 
 /* What is due at once is under way from now on. */
 static void plan(struct job *job) {
+  if (job->at_end && job->vm->background.state < BACKGROUND_RETIRED) return;
   if (!job->every_ms && !job->delay_ms) hold(job);
   timer_set(&job->timer, job->delay_ms);
 }
@@ -162,6 +164,10 @@ static bool takes_parameter(const struct job *job) {
 
 /* It waits for its time, which will not come. */
 static void end_plan(struct job *job) {
+  if (job->at_end) {
+    plan(job);
+    return;
+  }
   if (job->every_ms == 0 && takes_parameter(job)) {
     job->is_premature = true;
     hold(job);
@@ -305,9 +311,17 @@ static int every(lua_State *L) {
   return add(L, 2, wanted, everywhere);
 }
 
+/* perilune.on_retire(fn [, { on = "every worker" }]) -2 +1 */
+static int on_retire(lua_State *L) {
+  struct job wanted = {.call = "perilune.on_retire", .at_end = true};
+  bool everywhere = read_options(L, 2, wanted.call, NULL);
+  return add(L, 1, wanted, everywhere);
+}
+
 static const luaL_Reg methods[] = {{"stop", stop}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"sleep", sleep_for}, {"spawn", spawn},           {"after", after},
-                                     {"every", every},     {"is_retired", is_retired}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"sleep", sleep_for},       {"spawn", spawn},         {"after", after}, {"every", every},
+    {"is_retired", is_retired}, {"on_retire", on_retire}, {NULL, NULL}};
 
 void open_timer(lua_State *L) {
   handle_define(L, HANDLE_JOB, "perilune.job", methods, NULL);

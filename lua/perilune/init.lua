@@ -30,6 +30,9 @@ local perilune = {
   after = core.after,
   every = core.every,
   is_retired = core.is_retired,
+  on_retire = core.on_retire,
+  semaphore = core.semaphore,
+  current = core.current,
   time = core.time,
   now = core.now,
   -- state that all workers share, by its name
@@ -61,7 +64,7 @@ if name_servers then assert(core.dns_set_servers(name_servers)) end
 -- Modules of their own, which perilune.json and the like load when they are first used.
 local modules = {
   json = true, base64 = true, crypto = true, url = true, cookie = true, date = true, cidr = true, regex = true,
-  tcp = true, http = true, dns = true, metrics = true, redis = true, acme = true,
+  tcp = true, udp = true, http = true, dns = true, metrics = true, redis = true, acme = true,
 }
 
 -- What a name that perilune does not have may have been: one of its own, or a module that has to be required.

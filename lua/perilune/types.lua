@@ -66,6 +66,7 @@
 ---@field cidr perilune.cidr
 ---@field regex perilune.regex
 ---@field tcp perilune.tcp
+---@field udp perilune.udp
 ---@field http perilune.http
 ---@field dns perilune.dns
 ---@field redis perilune.redis
@@ -130,6 +131,48 @@ function job:stop() end
 --- reload or stop waits for it.
 ---@return boolean
 function perilune.is_retired() end
+
+--- Calls a function once, when another policy has come into force or the proxy stops: to send what was gathered, to say
+--- goodbye to other systems. In the main chunk it runs in the control worker, with { on = "every worker" } everywhere. The
+--- reload or stop waits for it (`drain`, `grace`). In a hook or background work: in that worker; at once, if that has
+--- happened already.
+---@param fn function
+---@param options? perilune.job_options of them, `on`
+---@return perilune.job
+function perilune.on_retire(fn, options) end
+
+--- What the running code works for: the session, the ctx and the name of the hook (nil in a task that a hook has
+--- spawned); nil in background work and in the main chunk. For functions that are not given them.
+---@return perilune.session? session, table? ctx, string? hook
+function perilune.current() end
+
+--- Places that tasks of this worker take and give back, for what only so many may do at once, or as a signal: with 0
+--- places, `wait` waits for a `post`. Who waits is woken in order.
+---
+--- ```lua
+--- local slots = perilune.semaphore(10)                       -- at most ten questions at once, in each worker
+--- function policy.request_filter(session)
+---   if not slots:wait(0.5) then return session:respond { status = 503 } end
+---   local answer = perilune.http.get "http://127.0.0.1:8001/slow"
+---   slots:post()
+---   if not answer then return session:respond { status = 502 } end
+--- end
+--- ```
+---@param places? integer free at first; 0
+---@return perilune.semaphore
+function perilune.semaphore(places) end
+
+---@class perilune.semaphore
+local semaphore = {}
+--- Takes a place, or waits for one.
+---@param seconds? number at most; 0: not at all; without it: for ever
+---@return true?, string? message "timeout"
+function semaphore:wait(seconds) end
+--- Gives places.
+---@param places? integer 1
+function semaphore:post(places) end
+---@return integer count of free places; -3: three tasks wait
+function semaphore:count() end
 
 ---@class perilune.job_options
 ---@field on? "control"|"every worker" only in the main chunk, where it runs. "control" (default): in the control worker only; "every worker": in the control worker and in all workers

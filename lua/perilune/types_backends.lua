@@ -334,15 +334,29 @@ local tcp = {}
 ---@field verify? boolean false: accept any certificate
 ---@field verify_name? string
 ---@field ca? string PEM file, relative to the script; without: the system's
+---@field certificate? string with tls: PEM file or PEM text, to show to a server that asks for it
+---@field key? string its private key, likewise
 ---@field pool? string keeps spare connections apart that differ in state (a user, a database)
+---@field pool_key? string replaces all that spare connections are told apart by, the address as well: with the same key, any is taken
+---@field pool_size? integer with backlog: at most so many like it are open at once in each worker, spare ones included; the first tcp.connect sets it
+---@field backlog? integer so many more may wait for one, for connect_timeout at most; beyond that: "too many waiting connect operations"
 ---@field fresh? boolean no spare connection
 ---@field http2? boolean with tls: offers h2 by ALPN, and fails where it is not chosen; false
 ---@field http1? boolean with http2: offers http/1.1, too; false
 ---@field one_way? boolean the other side answers nothing, so socket:keep wants no receive after a send; false
 ---@field family? "any"|"prefer_ipv4"|"ipv4"|"ipv6" of a name's addresses; "any"
 
+---@class perilune.start_tls_options
+---@field sni? string without: the address's host, where that is a name
+---@field verify? boolean false: accept any certificate
+---@field verify_name? string
+---@field ca? string PEM file, relative to the script; without: the system's
+---@field certificate? string PEM file or PEM text, to show to a server that asks for it
+---@field key? string its private key, likewise
+---@field timeout? perilune.duration that of a receive
+
 --- Takes a spare connection, or connects: "1.2.3.4:80", "[::1]:80", "unix:/path", "name:80". A spare connection is taken
---- only if its address, its TLS options, its pool and one_way are the same.
+--- only if its address, its TLS options, its pool and one_way are the same, or its pool_key.
 ---@param address string
 ---@param options? perilune.tcp_options
 ---@return perilune.socket?, string? message, string? kind of the error, as error:kind() has it
@@ -366,6 +380,19 @@ function socket:send(data) end
 ---@param limit? integer bytes at most, of a line or of all
 ---@return string?, string? message, string? partial what had come before it failed
 function socket:receive(what, limit) end
+--- Receives what comes before a mark. With a length, it comes in pieces of at most that, and the last one says that the
+--- mark was behind it.
+---@param mark string
+---@param piece? integer bytes; without it: all at once, at most 8 MiB
+---@param inclusive? boolean the mark belongs to the text
+---@return string? text, boolean|string|nil is_at_mark_or_message, string? partial
+function socket:receive_until(mark, piece, inclusive) end
+--- Starts TLS on a connection in the clear, as STARTTLS of SMTP, PostgreSQL or MySQL wants it. If it fails, the socket is
+--- closed. It fails where something is unread that came in the clear. Where TLS is there already (tls = true, or a spare
+--- connection), it does nothing. Such a connection goes back to the pool only with a pool_key.
+---@param options? perilune.start_tls_options
+---@return true?, string? message
+function socket:start_tls(options) end
 --- Sets how long each later call may take.
 ---@param send number seconds
 ---@param receive? number the same
@@ -380,5 +407,38 @@ function socket:reused() end
 ---@return true?, string? message why it was closed instead
 function socket:keep(seconds, most) end
 function socket:close() end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- require "perilune.udp": datagrams, in hooks and background work. What is received comes from the connected address.
+---
+--- ```lua
+--- local statsd                                              -- one for each worker; see Debian's prometheus-statsd-exporter
+--- function policy.logging(session)
+---   statsd = statsd or perilune.udp.connect "127.0.0.1:8125"
+---   if statsd then statsd:send { "requests.", session:response_status() or "none", ":1|c" } end
+--- end
+--- ```
+
+---@class perilune.udp
+local udp = {}
+--- "127.0.0.1:53", "[::1]:53", "name:53", "unix:/dev/log". It waits only to look a name up.
+---@param address string
+---@param options? { timeout?: perilune.duration } how long each receive waits; 5
+---@return perilune.udp_socket?, string? message
+function udp.connect(address, options) end
+
+---@class perilune.udp_socket
+local udp_socket = {}
+--- Sends one datagram. It may get lost on its way, which nobody is told.
+---@param data string|number|(string|number)[] an array is sent as one
+---@return true?, string? message "Connection refused": an earlier one has found nobody
+function udp_socket:send(data) end
+--- Waits for a datagram. What is longer is cut.
+---@param bytes? integer at most, up to 65536; 8192
+---@return string?, string? message "timeout", "closed", or a sentence
+function udp_socket:receive(bytes) end
+---@param seconds number of each later receive
+function udp_socket:set_timeout(seconds) end
+function udp_socket:close() end
 
 return perilune

@@ -37,6 +37,10 @@
   X(spawn)                                                                                                   \
   X(timer)                                                                                                   \
   X(tcp)                                                                                                     \
+  X(udp)                                                                                                     \
+  X(semaphore)                                                                                               \
+  X(current)                                                                                                 \
+  X(foreign)                                                                                                 \
   X(dns)                                                                                                     \
   X(http_client)                                                                                             \
   X(h2_client)                                                                                               \

@@ -49,6 +49,7 @@ struct vm *state_new(const struct policy_host *host, struct policy *policy, cons
   list_init(&vm->jobs);
   list_init(&vm->spawned);
   list_init(&vm->spare_sockets);
+  list_init(&vm->socket_pools);
   list_init(&vm->connections);
   list_init(&vm->kinds.handles);
   watch_begin(vm);

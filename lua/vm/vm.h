@@ -49,6 +49,7 @@ struct vm {
   unsigned spare_count;
   unsigned spawned_count;    /* of perilune.spawn, that run */
   struct list spare_sockets; /* owned: struct socket (lua/api/socket_pool.c) */
+  struct list socket_pools;  /* of struct socket_pool, which their sockets own (lua/api/socket_pool.c) */
   struct list spawned;       /* borrowed: struct spawned of the background (lua/api/spawn.c) */
   struct list connections;   /* of struct lua_connection (lua/api/connection.c) */
   struct list jobs;          /* owned: struct job, background work (lua/api/timer.c) */

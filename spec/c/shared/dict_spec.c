@@ -272,3 +272,79 @@ IT("gives whole values only, within its bytes, while threads set, drop and delet
   CHECK(count < 500);
   dict_free(d);
 }
+
+IT("replaces only what is there, and gives what has expired as stale until its room is needed") {
+  struct dict *d = new_dict(SMALL);
+  struct dict_value value = number(1);
+  struct dict_put how = {.when = DICT_IF_PRESENT};
+  struct buf text = {0};
+  bool is_stale = true;
+  value.flags = 7;
+  CHECK(dict_put(d, STR("k"), &value, &how) == DICT_ABSENT && !has(d, STR("k")));
+  set(d, STR("k"), value, 10);
+  CHECK(dict_get_stale(d, STR("k"), &value, &text, &is_stale) == DICT_OK && !is_stale && value.flags == 7);
+  now.ms += 10;
+  CHECK(dict_get(d, STR("k"), &value, &text) == DICT_ABSENT);
+  CHECK(dict_get_stale(d, STR("k"), &value, &text, &is_stale) == DICT_OK && is_stale && value.number == 1);
+  CHECK(dict_put(d, STR("k"), &value, &how) == DICT_ABSENT);
+  CHECK(dict_expire(d, STR("k"), 5) == DICT_ABSENT);
+  CHECK(add(d, STR("k"), number(2), 10) == DICT_OK);
+  CHECK(dict_expire(d, STR("k"), 0) == DICT_OK);
+  now.ms += 1000;
+  check_number(d, STR("k"), 2);
+  dict_expire_all(d);
+  CHECK(!has(d, STR("k")) && dict_flush_expired(d, 10) == 1);
+  CHECK(dict_get_stale(d, STR("k"), &value, &text, &is_stale) == DICT_ABSENT);
+  buf_release(&text);
+  dict_free(d);
+}
+
+IT("says when something that lived made room, and spares it where it is told so") {
+  struct dict *d = new_dict(SMALL);
+  char text[16];
+  struct dict_value value = number(1);
+  struct dict_put sparing = {.spares = true}, plain = {0};
+  unsigned count = 0;
+  while (dict_put(d, key_of(count, text), &value, &sparing) == DICT_OK) count++;
+  CHECK(count > 100);
+  for (unsigned i = 0; i < count; i++) CHECK(has(d, key_of(i, text)));
+  CHECK(dict_put(d, STR("one more"), &value, &sparing) == DICT_FULL);
+  CHECK(dict_put(d, key_of(3, text), &value, &sparing) == DICT_OK); /* in its own place */
+  CHECK(dict_put(d, STR("one more"), &value, &plain) == DICT_OK && plain.removed);
+  set(d, STR("one more"), number(1), 1);
+  now.ms += 1;
+  CHECK(dict_put(d, STR("another"), &value, &sparing) == DICT_OK || dict_flush_expired(d, 0) == 0);
+  CHECK(dict_used_bytes(d) <= SMALL);
+  dict_free(d);
+}
+
+IT("keeps lists that grow and shrink at both ends, and removes nothing that lives for them") {
+  struct dict *d = new_dict(SMALL);
+  struct dict_value value = string(STR("b")), popped;
+  struct buf text = {0};
+  unsigned count;
+  size_t empty = dict_used_bytes(d);
+  CHECK(dict_push(d, STR("l"), &value, DICT_BACK, &count) == DICT_OK && count == 1);
+  value = number(3);
+  CHECK(dict_push(d, STR("l"), &value, DICT_BACK, &count) == DICT_OK && count == 2);
+  value = string(STR("a"));
+  CHECK(dict_push(d, STR("l"), &value, DICT_FRONT, &count) == DICT_OK && count == 3);
+  CHECK(dict_get(d, STR("l"), &popped, &text) == DICT_IS_A_LIST);
+  CHECK(dict_length(d, STR("l"), &count) == DICT_OK && count == 3);
+  CHECK(dict_pop(d, STR("l"), DICT_BACK, &popped, &text) == DICT_OK && popped.number == 3);
+  CHECK(dict_pop(d, STR("l"), DICT_FRONT, &popped, &text) == DICT_OK);
+  CHECK_STR(popped.string, "a");
+  CHECK(dict_pop(d, STR("l"), DICT_FRONT, &popped, &text) == DICT_OK);
+  CHECK_STR(popped.string, "b");
+  CHECK(dict_pop(d, STR("l"), DICT_FRONT, &popped, &text) == DICT_ABSENT && dict_used_bytes(d) == empty);
+  set(d, STR("n"), number(1), 0);
+  CHECK(dict_push(d, STR("n"), &value, DICT_BACK, &count) == DICT_NOT_A_LIST);
+  CHECK(dict_pop(d, STR("n"), DICT_BACK, &popped, &text) == DICT_NOT_A_LIST);
+  CHECK(dict_length(d, STR("n"), &count) == DICT_NOT_A_LIST);
+  while (dict_push(d, STR("l"), &value, DICT_BACK, &count) == DICT_OK) continue;
+  CHECK(dict_push(d, STR("l"), &value, DICT_BACK, &count) == DICT_FULL && count > 100 && has(d, STR("n")));
+  CHECK(set(d, STR("l"), number(1), 0) == DICT_OK); /* the items go with it */
+  CHECK(dict_used_bytes(d) < SMALL / 2);
+  buf_release(&text);
+  dict_free(d);
+}

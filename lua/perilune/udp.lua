@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.udp: datagrams that a policy sends and receives itself, for statsd, syslog, name servers and the like. What
+-- is received comes from the one address that it was connected to. Nothing says whether a datagram has arrived.
+
+local check = require "perilune.check"
+local core = require "perilune.core"
+local options = require "perilune.options"
+
+---@type perilune.udp
+local udp = {}
+
+local known = { timeout = { "seconds", 5 } }
+
+-- In `perilune test` no loop waits for sockets: it would look as if nobody answered.
+local function refuse_on_bench(call)
+  if core.test_open then check.raise(call .. ": the test bench does not simulate perilune.udp: use test.harness") end
+end
+
+local function is_name(address)
+  return not (address:find "^unix:" or address:find "^%[" or address:find "^%d+%.%d+%.%d+%.%d+:%d+$")
+end
+
+--- A socket for an address or a name: "127.0.0.1:8125", "[::1]:53", "name:53", "unix:/dev/log"; or nil and a sentence.
+function udp.connect(address, given)
+  check.string("udp.connect", 1, address)
+  local timeout = options.read("udp.connect", given, known).timeout
+  local fault = core.check_address(address)
+  if fault then check.raise(("udp.connect: '%s': %s"):format(address, fault)) end
+  refuse_on_bench "udp.connect"
+  if is_name(address) then
+    local found, why = require("perilune.dns").addresses(address)
+    if not found then return nil, why end
+    address = found[1]
+  end
+  return core.udp_open(address, timeout)
+end
+
+options.declare(udp.connect, "udp.connect", 2, known)
+
+return udp
