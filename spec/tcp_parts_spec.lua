@@ -157,7 +157,8 @@ describe("a pool with a cap", function()
     local ask = run(origins.start(line_server).address, [[
       local options = { pool_key = "one", pool_size = 1, backlog = 5, connect_timeout = 5 }
       local first = assert(tcp.connect(address, options))
-      local late, why, kind = tcp.connect(address, { pool_key = "one", pool_size = 1, backlog = 5, connect_timeout = 0.05 })
+      local hasty = { pool_key = "one", pool_size = 1, backlog = 5, connect_timeout = 0.05 }
+      local late, why, kind = tcp.connect(address, hasty)
       local second = perilune.spawn(tcp.connect, address, options)
       perilune.sleep(0.02)
       first:close()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// dict_parts: what the files of shared/dict share with each other, and with no other file. The hard problem is to hold a
-// lock only briefly while entries come and go: a new entry is made before, and removed entries are collected and freed
-// after.
+// dict_parts: what the files of shared/dict share with each other, and with no other file. The hard problem is to hold
+// a lock only briefly while entries come and go: a new entry is made before, and removed entries are collected and
+// freed after.
 #ifndef PERILUNE_SHARED_DICT_PARTS_H
 #define PERILUNE_SHARED_DICT_PARTS_H
 

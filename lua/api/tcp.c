@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tcp: connections of the policy's own, TLS as well: open, send, keep. tcp_receive.c receives, tcp_tls.c starts TLS on one
-// that is open. lua/perilune/tcp.lua is the module. A call that waits has two parts: see lua/vm/task.h.
+// tcp: connections of the policy's own, TLS as well: open, send, keep. tcp_receive.c receives, tcp_tls.c starts TLS on
+// one that is open. lua/perilune/tcp.lua is the module. A call that waits has two parts: see lua/vm/task.h.
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdlib.h>
@@ -21,19 +21,19 @@
 
 enum { DEPTH_MOST = 16 };
 
-  struct vm *vm = s->vm;
-  const struct socket_options *o = s->wanted_options;
-  struct tls_names names = tls_names((struct tls_names){o->sni, o->verify_name}, &s->addr, &s->arena);
-  struct connect_options full = {.addr = &s->addr,
-                                 .family = o->family,
-                                 .tls = s->tls,
-                                 .identity = s->identity,
-                                 .sni = arena_dup(&s->arena, names.sni),
-                                 .verify_name = arena_dup(&s->arena, names.verify),
-                                 .connect_timeout_ms = or_else(o->connect_ms, o->timeout_ms),
-                                 .handshake_timeout_ms = or_else(o->connect_ms, o->timeout_ms)};
-  s->connecting = true;
-  connect_start(&s->connect, &s->conn, vm->host.loop, vm->host.proxy->resolver, &full, on_done);
+struct vm *vm = s->vm;
+const struct socket_options *o = s->wanted_options;
+struct tls_names names = tls_names((struct tls_names){o->sni, o->verify_name}, &s->addr, &s->arena);
+struct connect_options full = {.addr = &s->addr,
+                               .family = o->family,
+                               .tls = s->tls,
+                               .identity = s->identity,
+                               .sni = arena_dup(&s->arena, names.sni),
+                               .verify_name = arena_dup(&s->arena, names.verify),
+                               .connect_timeout_ms = or_else(o->connect_ms, o->timeout_ms),
+                               .handshake_timeout_ms = or_else(o->connect_ms, o->timeout_ms)};
+s->connecting = true;
+connect_start(&s->connect, &s->conn, vm->host.loop, vm->host.proxy->resolver, &full, on_done);
 }
 
 /* nil and the message on top of the stack. -1 +2 */
@@ -45,9 +45,7 @@ static int refuse(lua_State *L) {
 
 /* -0 +0 | -0 +1 */
 /* At once, or when there is room in its pool. */
-static void begin(struct socket *s) {
-  return false;
-}
+static void begin(struct socket *s) { return false; }
 
 /* -0 +0 | -0 +1 */
 static bool prepare(lua_State *L, struct socket *s, struct str address, const struct socket_options *o) {

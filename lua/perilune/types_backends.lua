@@ -412,9 +412,9 @@ function socket:close() end
 --- require "perilune.udp": datagrams, in hooks and background work. What is received comes from the connected address.
 ---
 --- ```lua
---- local statsd                                              -- one for each worker; see Debian's prometheus-statsd-exporter
+--- local statsd                                              -- one for each worker
 --- function policy.logging(session)
----   statsd = statsd or perilune.udp.connect "127.0.0.1:8125"
+---   statsd = statsd or perilune.udp.connect "localhost:8125"
 ---   if statsd then statsd:send { "requests.", session:response_status() or "none", ":1|c" } end
 --- end
 --- ```
