@@ -29,6 +29,7 @@ struct stream;
 struct answer {
   struct response response;  /* status, reason and fields; Content-Length is written from `content` */
   struct str content;        /* arena */
+  size_t room;               /* of content, where it can grow in place */
   bool close;                /* close the connection behind it */
   unsigned short stands_for; /* the HTTP status that it says as grpc-status (grpc.h); 0: it says its own */
   bool resets;               /* there is none: the stream is reset, or the connection of HTTP/1 closed */

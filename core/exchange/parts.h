@@ -67,8 +67,9 @@ struct account {
 
 /* Of the peer's response heads. */
 struct heads {
-  size_t bytes;       /* of all heads of the attempts so far (bounded) */
-  struct body stated; /* length that a response without body states (HEAD, 304) */
+  size_t bytes;             /* of all heads of the attempts so far (bounded) */
+  struct body stated;       /* length that a response without body states (HEAD, 304) */
+  struct headers *promised; /* arena: the policy's, for whichever final response is sent; NULL: none */
 };
 
 /* How slowly the body of its request may come (upload.h). */

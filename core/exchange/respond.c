@@ -18,8 +18,20 @@
 
 #define METHODS_ALLOWED STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE")
 
+/* What the policy has promised, before it was known which response it would be. Cookies are added to those that are
+ * there; other fields take their place. */
+static __attribute__((cold)) void keep_promise(struct headers *headers, const struct headers *promised) {
+  for (unsigned i = 0; i < promised->count; i++)
+    if (promised->items[i].id != FIELD_SET_COOKIE) headers_remove(headers, promised->items[i].name);
+  for (unsigned i = 0; i < promised->count; i++) {
+    const struct field *field = &promised->items[i];
+    headers_add_field(headers, field->name, field->value, field->id);
+  }
+}
+
 /* The next message's Date and Via, where they are ours to add (RFC 9110 sections 6.6.1 and 7.6.3). */
 static void add_own_fields(struct exchange *x, struct headers *headers, bool is_forwarded) {
+  if (x->heads.promised) keep_promise(headers, x->heads.promised);
   if (!headers_find_id(headers, FIELD_DATE))
     headers_add_id(headers, FIELD_DATE, date_text(DATE_HTTP, time(NULL)));
   if (is_forwarded && x->settings->via) forwarded_add_via(headers, &x->response);

@@ -222,6 +222,7 @@ static const luaL_Reg methods[] = {
     {"respond", session_respond},
     {"reset", session_reset},
     {"set_body", session_set_body},
+    {"set_response_header", session_set_response_header},
     {NULL, NULL},
 };
 

@@ -21,6 +21,8 @@ void session_phase(lua_State *L, const struct exchange *x, unsigned phases, cons
 int session_respond(lua_State *L);
 int session_reset(lua_State *L);
 int session_answer_fields(lua_State *L);
+/* session:set_response_header -3 +0, in lua/api/answer_text.c. */
+int session_set_response_header(lua_State *L);
 /* session:read_body and set_body, in lua/api/request_body.c. */
 int session_read_body(lua_State *L);
 int session_body(lua_State *L);

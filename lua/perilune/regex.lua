@@ -25,13 +25,10 @@ end
 -- The compiled pattern; nil and why there is none.
 local function get(pattern, flags)
   local key = flags .. "/" .. pattern
-  local compiled, why = young[key], nil
-  if compiled then return compiled end
-  compiled = old[key]
-  if not compiled then
-    compiled, why = core.regex(pattern, flags)
-    if not compiled then return nil, why end
-  end
+  if young[key] then return young[key] end
+  local compiled, why = old[key], nil
+  if not compiled then compiled, why = core.regex(pattern, flags) end
+  if not compiled then return nil, why end
   keep(key, compiled)
   return compiled
 end

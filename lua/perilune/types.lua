@@ -1145,6 +1145,12 @@ function session:cookie(name) end
 ---@param answer perilune.answer
 ---@return true
 function session:respond(answer) end
+--- Sets a field of the response that the client will get, whichever that is: a peer's, one of the cache, an answer, an
+--- error page. It takes the place of fields of that name; a Set-Cookie is added to those that are there. In all hooks
+--- before the response has begun.
+---@param name string
+---@param value string|number|(string|number)[]|nil nil: not set any more
+function session:set_response_header(name, value) end
 
 --- Closes the client's connection after this response. Until the response has begun.
 function session:set_close() end

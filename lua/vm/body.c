@@ -23,7 +23,7 @@ static void take(struct body_piece *piece, struct task *task);
 static enum hook_status finish(struct body_piece *piece, struct task *task, enum task_status status) {
   piece->script = NULL;
   if (status == TASK_DONE) take(piece, task);
-  if (status == TASK_FAILED) {
+  if (status == TASK_FAILED && !hook_has_left(task)) {
     struct hook_outcome outcome = {0};
     const struct lua_hooks *hooks = (const struct lua_hooks *)piece->x->hooks;
     hook_failure_take(task, &hooks->each[piece->hook], &outcome);

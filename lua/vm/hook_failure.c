@@ -143,3 +143,24 @@ void hook_failure_tell(const struct task *task, const char *format, ...) {
             length < 0 ? format : why, request);
   if (length >= 0) free(why);
 }
+
+/* What core.leave raises: its address. */
+static char left;
+
+bool hook_has_left(const struct task *task) {
+  bool is_plain = !task->overran && !task->starved && !task->strayed && lua_gettop(task->co) > 0;
+  return is_plain && lua_touserdata(task->co, -1) == &left;
+}
+
+/* core.leave(): ends the hook that runs, as if it had returned nothing -0 +0 */
+static int leave(lua_State *L) {
+  lua_pushlightuserdata(L, &left);
+  return lua_error(L);
+}
+
+void open_hook_failure(lua_State *L) {
+  lua_pushcfunction(L, leave);
+  lua_setfield(L, -2, "leave");
+  lua_pushlightuserdata(L, &left);
+  lua_setfield(L, -2, "left"); /* for who catches errors and passes this one on */
+}

@@ -5,6 +5,8 @@
 #ifndef PERILUNE_LUA_HOOK_FAILURE_H
 #define PERILUNE_LUA_HOOK_FAILURE_H
 
+#include <stdbool.h>
+
 struct hook_outcome;
 struct lua_hook;
 struct task;
@@ -14,5 +16,8 @@ void hook_failure_take(struct task *task, const struct lua_hook *hook, struct ho
 /* Logs what is wrong with the results of a hook, which has not raised. */
 void hook_failure_tell(const struct task *task, const char *format, ...)
     __attribute__((cold, format(printf, 2, 3)));
+
+/* Has the hook ended itself by core.leave, from however deep? Then that is no failure: it has returned nothing. */
+bool hook_has_left(const struct task *task);
 
 #endif

@@ -114,7 +114,9 @@ static __attribute__((cold)) void take_back(struct script *script) {
 static enum hook_status finish(struct script *script, struct task *task, enum task_status status) {
   struct exchange *x = script->x;
   script->task = NULL;
-  if (status == TASK_FAILED)
+  bool has_left = status == TASK_FAILED && hook_has_left(task);
+  if (has_left) lua_settop(task->co, 0);
+  if (status == TASK_FAILED && !has_left)
     hook_failure_take(task, &script_hooks(x->hooks)->each[task->hook], &x->outcome);
   else if (leave[task->hook])
     leave[task->hook](task);

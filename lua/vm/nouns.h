@@ -40,6 +40,8 @@
   X(udp)                                                                                                     \
   X(semaphore)                                                                                               \
   X(current)                                                                                                 \
+  X(hook_failure)                                                                                            \
+  X(answer_text)                                                                                             \
   X(foreign)                                                                                                 \
   X(dns)                                                                                                     \
   X(http_client)                                                                                             \
