@@ -22,7 +22,8 @@
  * there; other fields take their place. */
 static __attribute__((cold)) void keep_promise(struct headers *headers, const struct headers *promised) {
   for (unsigned i = 0; i < promised->count; i++)
-    if (promised->items[i].id != FIELD_SET_COOKIE) headers_remove(headers, promised->items[i].name);
+    if (!str_equal_nocase(promised->items[i].name, STR("Set-Cookie")))
+      headers_remove(headers, promised->items[i].name);
   for (unsigned i = 0; i < promised->count; i++) {
     const struct field *field = &promised->items[i];
     headers_add_field(headers, field->name, field->value, field->id);

@@ -10,14 +10,27 @@
 #include "lua/api/session.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/script.h"
+#include "lua/vm/task.h"
+#include "lua/vm/vm.h"
 #include "lua/vm/text.h"
 
 enum { ROOM_LEAST = 512 };
 
+#define PHASES (~(PHASE(answer_filter) | PHASE(logging) | BODY_PHASES))
+
+/* Is it a task that the hook has spawned which waits, or which runs below it? What that says is the hook's. */
+static bool is_of_the_hook(const struct exchange *x) {
+  const struct script *script = x->script;
+  const struct task *running = script->vm->running;
+  bool is_spawned = running && running->script == script && running->hook == TASK_NO_HOOK;
+  bool is_in_hook = x->hook_state == HOOK_WAITING || script->vm->depth > 1;
+  return is_spawned && is_in_hook && (PHASES & 1u << x->hook);
+}
+
 /* The exchange of argument 1, which has sent nothing so far. -0 +0 */
 static struct exchange *check(lua_State *L, const char *call) {
   struct exchange *x = session_check(L, 1);
-  session_phase(L, x, ~(PHASE(answer_filter) | PHASE(logging) | BODY_PHASES), call);
+  if (!is_of_the_hook(x)) session_phase(L, x, PHASES, call);
   if (!exchange_can_answer(x)) luaL_error(L, "%s comes too late: the response has begun", call);
   return x;
 }

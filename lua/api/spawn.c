@@ -79,12 +79,12 @@ static struct spawned *make(lua_State *L) {
   return s;
 }
 
-int spawn_task(lua_State *L) {
-  int count = lua_gettop(L);
+/* The handle of a task for the function at 1 and its arguments, which are on its coroutine. -n +1 */
+static struct spawned *make_ready(lua_State *L, int count) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
-  if (count > ARGUMENTS_MOST) return luaL_error(L, "perilune.spawn: too many arguments");
+  if (count > ARGUMENTS_MOST) luaL_error(L, "perilune.spawn: too many arguments");
   if (vm_of(L)->spawned_count >= RUNNING_MOST)
-    return handle_raise(L, "perilune.spawn: %d tasks run already in this worker", RUNNING_MOST);
+    handle_raise(L, "perilune.spawn: %d tasks run already in this worker", RUNNING_MOST);
   struct spawned *s = make(L);
   lua_pushvalue(L, -1);
   s->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -94,7 +94,23 @@ int spawn_task(lua_State *L) {
   s->vm->spawned_count++;
   s->is_held = !s->task->script;
   if (s->is_held) background_begin(s->vm);
-  task_start_soon(s->task, count - 1);
+  return s;
+}
+
+int spawn_task(lua_State *L) {
+  int count = lua_gettop(L);
+  task_start_soon(make_ready(L, count)->task, count - 1);
+  return 1;
+}
+
+/* core.spawn_now(fn, ...): the same, but it runs at once, until it waits or ends -n +1 */
+static int spawn_now(lua_State *L) {
+  int count = lua_gettop(L);
+  task_to_park(L, "a thread");
+  struct spawned *s = make_ready(L, count);
+  struct task *task = s->task;
+  enum task_status status = task_start(task, count - 1);
+  if (status != TASK_WAITS && s->task == task && s->state == SPAWNED_RUNS) on_task_end(task, status);
   return 1;
 }
 
@@ -257,8 +273,11 @@ static int results(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {{"stop", stop}, {"status", status}, {NULL, NULL}};
-static const luaL_Reg functions[] = {
-    {"spawned_running", running}, {"spawned_await", await}, {"spawned_results", results}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"spawn_now", spawn_now},
+                                     {"spawned_running", running},
+                                     {"spawned_await", await},
+                                     {"spawned_results", results},
+                                     {NULL, NULL}};
 
 void open_spawn(lua_State *L) {
   handle_define(L, HANDLE_SPAWNED, "perilune.task", methods, NULL);

@@ -21,19 +21,39 @@
 
 enum { DEPTH_MOST = 16 };
 
-struct vm *vm = s->vm;
-const struct socket_options *o = s->wanted_options;
-struct tls_names names = tls_names((struct tls_names){o->sni, o->verify_name}, &s->addr, &s->arena);
-struct connect_options full = {.addr = &s->addr,
-                               .family = o->family,
-                               .tls = s->tls,
-                               .identity = s->identity,
-                               .sni = arena_dup(&s->arena, names.sni),
-                               .verify_name = arena_dup(&s->arena, names.verify),
-                               .connect_timeout_ms = or_else(o->connect_ms, o->timeout_ms),
-                               .handshake_timeout_ms = or_else(o->connect_ms, o->timeout_ms)};
-s->connecting = true;
-connect_start(&s->connect, &s->conn, vm->host.loop, vm->host.proxy->resolver, &full, on_done);
+static unsigned or_else(unsigned value, unsigned otherwise) { return value ? value : otherwise; }
+
+/* --- connect -------------------------------------------------------------------------------------------- */
+
+static void on_done(struct connect *connect, enum error error) {
+  struct socket *s = CONTAINER_OF(connect, struct socket, connect);
+  struct task *task = s->reading.task;
+  s->connecting = false;
+  s->reading.task = NULL;
+  s->reading.outcome = error == ERROR_NONE ? OUTCOME_OK : OUTCOME_FAILED;
+  s->kind = error_info(error)->name;
+  if (error != ERROR_NONE)
+    snprintf(s->why, sizeof s->why, "%s", s->connect.why[0] ? s->connect.why : error_info(error)->text);
+  else
+    conn_adopt(&s->conn, socket_events(), s);
+  if (task) task_wake_soon(task);
+}
+
+/* At once, or when there is room in its pool. */
+static void begin(struct socket *s) {
+  struct vm *vm = s->vm;
+  const struct socket_options *o = s->wanted_options;
+  struct tls_names names = tls_names((struct tls_names){o->sni, o->verify_name}, &s->addr, &s->arena);
+  struct connect_options full = {.addr = &s->addr,
+                                 .family = o->family,
+                                 .tls = s->tls,
+                                 .identity = s->identity,
+                                 .sni = arena_dup(&s->arena, names.sni),
+                                 .verify_name = arena_dup(&s->arena, names.verify),
+                                 .connect_timeout_ms = or_else(o->connect_ms, o->timeout_ms),
+                                 .handshake_timeout_ms = or_else(o->connect_ms, o->timeout_ms)};
+  s->connecting = true;
+  connect_start(&s->connect, &s->conn, vm->host.loop, vm->host.proxy->resolver, &full, on_done);
 }
 
 /* nil and the message on top of the stack. -1 +2 */
@@ -43,9 +63,23 @@ static int refuse(lua_State *L) {
   return 2;
 }
 
-/* -0 +0 | -0 +1 */
-/* At once, or when there is room in its pool. */
-static void begin(struct socket *s) { return false; }
+/* PEM text is for this connection alone; files are kept with the context, which others share. -0 +0 | -0 +1 */
+static bool prepare_tls(lua_State *L, struct socket *s, const struct socket_options *o) {
+  struct tls_wanted wanted = {.ca = o->ca,
+                              .certificate = o->certificate,
+                              .key = o->key,
+                              .no_verify = o->no_verify,
+                              .http1 = o->http1,
+                              .http2 = o->http2};
+  char *why = NULL;
+  if (!o->tls) return true;
+  if (o->certificate.len && tls_is_text(o->certificate)) return tcp_take_tls(L, s, &wanted);
+  s->tls = socket_options_context(o, &why);
+  if (s->tls) return true;
+  lua_pushstring(L, why);
+  free(why);
+  return false;
+}
 
 /* -0 +0 | -0 +1 */
 static bool prepare(lua_State *L, struct socket *s, struct str address, const struct socket_options *o) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "lua/vm/nouns.h"
 #include "lua/vm/push.h"
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"

@@ -1,0 +1,108 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.ngx.hooks: handlers of OpenResty's phases as a table of hooks for perilune.listen. A handler takes no
+-- arguments. It does not end before its threads.
+
+local core = require "perilune.core"
+local state = require "perilune.ngx.state"
+local thread = require "perilune.ngx.thread"
+
+local function finish(session)
+  local of = state.get()
+  if of.threads then thread.wait_for_all(of) end
+  return of, session
+end
+
+local function filter(first, second)
+  return function(session)
+    if first then
+      first()
+      finish(session)
+      if core.has_answer(session) then return end
+    end
+    if second then
+      second()
+      finish(session)
+    end
+  end
+end
+
+local make = {}
+
+function make.balancer(handler)
+  return function(session)
+    local of = state.get()
+    of.peer = nil
+    handler()
+    finish(session)
+    if core.has_answer(session) then return end
+    if not of.peer then core.raise "ngx.hooks: balancer has set no peer: see ngx.balancer.set_current_peer" end
+    local times = of.timeouts or {}
+    return { address = of.peer, connect_timeout = times[1], write_timeout = times[2], read_timeout = times[3] }
+  end
+end
+
+function make.header_filter(handler)
+  return function(session)
+    handler()
+    finish(session)
+  end
+end
+
+-- ngx.arg is { chunk, is_last }, which the handler changes.
+function make.body_filter(handler)
+  return function(_, chunk, is_last)
+    local arg = { chunk, is_last }
+    rawset(_G.ngx, "arg", arg)
+    handler()
+    rawset(_G.ngx, "arg", nil)
+    if arg[1] == chunk then return nil end
+    return arg[1] == nil and "" or tostring(arg[1])
+  end
+end
+
+function make.log(handler)
+  return function() handler() end
+end
+
+function make.ssl_certificate(handler)
+  return function(hello)
+    local of = { ctx = {}, phase = "ssl_cert", hello = hello }
+    local ok, why = state.call(of, handler)
+    if not ok and why ~= core.left then error(why, 0) end
+    if not of.certificate or not of.key then return nil end
+    return { certificate = of.certificate, key = of.key }
+  end
+end
+
+local names = { balancer = "upstream_peer", header_filter = "response_filter", body_filter = "response_body_filter",
+  log = "logging", ssl_certificate = "certificate" }
+local others = { access = true, rewrite = true, content = true, init_worker = true }
+
+local function check(handlers)
+  if type(handlers) ~= "table" then core.raise "perilune.ngx.hooks: expected a table of handlers" end
+  local known = { "access", "rewrite", "content", "init_worker" }
+  for name in pairs(names) do known[#known + 1] = name end
+  table.sort(known)
+  for name, handler in pairs(handlers) do
+    if not names[name] and not others[name] then
+      core.raise(("perilune.ngx.hooks: there is no handler '%s'; there are %s"):format(tostring(name),
+        table.concat(known, ", ")))
+    end
+    if type(handler) ~= "function" then
+      core.raise(("perilune.ngx.hooks: '%s' must be a function, got a %s value"):format(name, type(handler)))
+    end
+  end
+end
+
+--- The hooks. `upstream_peer` may be added to what this gives, or any other hook.
+return function(handlers)
+  check(handlers)
+  local hooks = {}
+  for name, hook in pairs(names) do
+    if handlers[name] then hooks[hook] = make[name](handlers[name]) end
+  end
+  local before = handlers.rewrite and filter(handlers.rewrite, handlers.access) or handlers.access
+  if before or handlers.content then hooks.request_filter = filter(before, handlers.content) end
+  if handlers.init_worker then core.after(0, handlers.init_worker, { on = "every worker" }) end
+  return hooks
+end

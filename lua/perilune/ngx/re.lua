@@ -1,0 +1,164 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.ngx.re: ngx.re over perilune.regex, which compiles each pattern once and keeps at most a thousand: so the
+-- options "o" and "j" say nothing. A malformed pattern gives nil and a message.
+
+local core = require "perilune.core"
+local regex = require "perilune.regex"
+
+local re = {}
+
+local flags_of = {} -- by ngx_lua's options
+
+local function read_options(options)
+  local flags = (options or ""):gsub("[joU]", { j = "", o = "", U = "u" })
+  local bad = flags:match "[^imsxuadDJ]"
+  if bad then core.raise(('ngx.re: unknown flag "%s" (flags "%s")'):format(bad, options)) end
+  flags_of[options or ""] = flags
+  return flags
+end
+
+local function compile(pattern, options)
+  return regex.compile(tostring(pattern), flags_of[options or ""] or read_options(options))
+end
+
+local function text_of(value) return type(value) == "string" and value or tostring(value) end
+
+-- nil, or nil and what went wrong in the search.
+local function none(why)
+  if why then return nil, "pcre_exec() failed: " .. why end
+  return nil
+end
+
+--- The captures, with false for groups that took no part; nil where there is no match; nil and a message.
+function re.match(subject, pattern, options, ctx, into)
+  local compiled, why = compile(pattern, options)
+  if not compiled then return nil, why end
+  local captures, from, to = compiled:captures(text_of(subject), ctx and ctx.pos or 1, into)
+  if not captures then return none(from) end
+  if ctx then ctx.pos = to + 1 end
+  return captures
+end
+
+--- First and last position of the match, or of its group number `nth`; nil; nil, nil and a message.
+function re.find(subject, pattern, options, ctx, nth)
+  local compiled, why = compile(pattern, options)
+  if not compiled then return nil, nil, why end
+  subject = text_of(subject)
+  local init = ctx and ctx.pos or 1
+  local from, to = compiled:find(subject, init)
+  if not from then
+    if to then return nil, nil, "pcre_exec() failed: " .. to end
+    return nil
+  end
+  if ctx then ctx.pos = to + 1 end
+  if not nth or nth == 0 then return from, to end
+  if nth > (compiled:groups()) then return nil, nil, "nth out of bound" end
+  return compiled:find(subject, init, nth)
+end
+
+-- Each match in turn; behind an empty one it goes on by a character.
+local function walk(compiled, subject, init)
+  return function()
+    if not init or init > #subject + 1 then return nil end
+    local captures, from, to = compiled:captures(subject, init)
+    if not captures then
+      init = nil
+      return nil, from
+    end
+    init = to < from and to + 2 or to + 1
+    return captures, from, to
+  end
+end
+
+function re.gmatch(subject, pattern, options)
+  local compiled, why = compile(pattern, options)
+  if not compiled then return nil, why end
+  local step = walk(compiled, text_of(subject), 1)
+  return function()
+    local captures, from = step()
+    if captures then return captures end
+    return none(from)
+  end
+end
+
+-- A replacement with $1, ${1}, $0 and $$ in it, as a list of texts and of numbers of groups.
+local function parse_template(template)
+  local parts, at = {}, 1
+  while true do
+    local dollar = template:find("$", at, true)
+    if not dollar then break end
+    parts[#parts + 1] = template:sub(at, dollar - 1)
+    local _, to, number = template:find("^(%d+)", dollar + 1)
+    if not to then _, to, number = template:find("^{(%d+)}", dollar + 1) end
+    if to then
+      parts[#parts + 1], at = tonumber(number), to + 1
+    elseif template:sub(dollar + 1, dollar + 1) == "$" then
+      parts[#parts + 1], at = "$", dollar + 2
+    else
+      return nil, "invalid capturing variable name found in the replacement template"
+    end
+  end
+  parts[#parts + 1] = template:sub(at)
+  return parts
+end
+
+local function fill(parts, captures)
+  local texts = {}
+  for i, part in ipairs(parts) do texts[i] = type(part) == "number" and (captures[part] or "") or part end
+  return table.concat(texts)
+end
+
+local function replace(subject, pattern, replacement, options, most)
+  local compiled, why = compile(pattern, options)
+  if not compiled then return nil, nil, why end
+  subject = text_of(subject)
+  local parts
+  if type(replacement) ~= "function" then
+    parts, why = parse_template(text_of(replacement))
+    if not parts then return nil, nil, why end
+  end
+  local step, texts, kept, count = walk(compiled, subject, 1), {}, 1, 0
+  while count < most do
+    local captures, from, to = step()
+    if not captures then
+      if from then return nil, nil, "pcre_exec() failed: " .. from end
+      break
+    end
+    texts[#texts + 1] = subject:sub(kept, from - 1)
+    texts[#texts + 1] = parts and fill(parts, captures) or text_of(replacement(captures))
+    kept, count = to + 1, count + 1
+  end
+  texts[#texts + 1] = subject:sub(kept)
+  return table.concat(texts), count
+end
+
+function re.sub(subject, pattern, replacement, options) return replace(subject, pattern, replacement, options, 1) end
+function re.gsub(subject, pattern, replacement, options)
+  return replace(subject, pattern, replacement, options, math.huge)
+end
+
+-- The module ngx.re of lua-resty-core.
+local more = {}
+function more.opt() end
+function more.split(subject, pattern, options, ctx, most)
+  local compiled, why = compile(pattern, options)
+  if not compiled then return nil, why end
+  local texts, kept = {}, ctx and ctx.pos or 1
+  local step = walk(compiled, subject, kept)
+  while not most or most <= 0 or #texts < most - 1 do
+    local captures, from, to = step()
+    if not captures then break end
+    if to >= from then
+      texts[#texts + 1] = subject:sub(kept, from - 1)
+      for _, group in ipairs(captures) do texts[#texts + 1] = group or nil end
+      kept = to + 1
+    end
+  end
+  texts[#texts + 1] = subject:sub(kept)
+  return texts
+end
+
+return function(ngx)
+  ngx.re = re
+  return { ["ngx.re"] = more }
+end

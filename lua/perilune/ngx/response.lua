@@ -1,0 +1,172 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.ngx.response: ngx.header, ngx.status, say, print, exit and redirect. Before there is a response, fields are
+-- promised for whichever one the client will get, and a text becomes the answer. In the filters of a response they are
+-- that response's. Framing is the proxy's: writing such a field does nothing.
+
+local core = require "perilune.core"
+local state = require "perilune.ngx.state"
+
+local framing = { ["content-length"] = true, ["transfer-encoding"] = true, connection = true, ["keep-alive"] = true,
+  trailer = true, upgrade = true, ["proxy-connection"] = true, te = true, ["http2-settings"] = true }
+
+local filters = { upstream_response_filter = true, response_filter = true, answer_filter = true }
+
+local function name_of(name)
+  return type(name) == "string" and (name:gsub("_", "-")) or core.raise "ngx.header: the name of a field is expected"
+end
+
+-- Values as fields have them; nil: there is none.
+local function value_of(value)
+  if type(value) ~= "table" then
+    if value == nil or type(value) == "string" or type(value) == "number" then return value end
+    return tostring(value)
+  end
+  local values = {}
+  for i, one in ipairs(value) do values[i] = type(one) == "number" and one or tostring(one) end
+  return #values > 0 and values or nil
+end
+
+local header = {}
+
+function header.__index(_, name)
+  local of = state.request "header"
+  name = name_of(name)
+  local promised = of.headers and of.headers[name:lower()]
+  if promised ~= nil then return promised end
+  local response = core.current_response()
+  if not response then return nil end
+  local values = response:get_headers(name)
+  if #values > 1 then return values end
+  return values[1]
+end
+
+function header.__newindex(_, name, value)
+  local of = state.request "header"
+  name, value = name_of(name), value_of(value)
+  if framing[name:lower()] then return end
+  local response = filters[of.hook] and core.current_response()
+  if response then
+    if value == nil then response:remove_header(name) else response:set_header(name, value) end
+    return
+  end
+  if of.session:response_status() and not core.has_answer(of.session) then
+    core.log.error("ngx.header." .. name .. ": attempt to set a field after the response has begun")
+    return
+  end
+  of.headers = of.headers or {}
+  of.headers[name:lower()] = value
+  of.session:set_response_header(name, value)
+end
+
+local function get_headers(most)
+  local response = core.current_response()
+  local fields, count = {}, 0
+  for name, value in pairs(state.request("resp.get_headers").headers or {}) do fields[name] = value end
+  if not response then return fields end
+  for name, value in response:headers() do
+    if count == (most or 100) then return fields, "truncated" end
+    count, name = count + 1, name:lower()
+    local old = fields[name]
+    if type(old) == "table" then old[#old + 1] = value else fields[name] = old and { old, value } or value end
+  end
+  return fields
+end
+
+local function get_status(of)
+  if not of.session then state.request "status" end
+  return of.status or of.session:response_status() or 0
+end
+
+local function set_status(of, status)
+  if not of.session then state.request "status" end
+  local response = filters[of.hook] and core.current_response()
+  if not response then
+    of.status = status
+    if core.has_answer(of.session) then core.answer_status(of.session, status) end
+    return
+  end
+  if response:status() ~= status then response:set_status(status) end
+end
+
+local function add_words(words, value)
+  if type(value) == "table" then
+    for _, one in ipairs(value) do add_words(words, one) end
+  else
+    words[#words + 1] = value == core.json_null and "null" or type(value) == "number" and core.text(value)
+      or tostring(value)
+  end
+end
+
+local function put(name, ending, ...)
+  local of, words = state.request(name), {}
+  for i = 1, select("#", ...) do add_words(words, (select(i, ...))) end
+  words[#words + 1] = ending
+  local is_first = not core.has_answer(of.session)
+  core.answer_add(of.session, table.concat(words))
+  if is_first and of.status then core.answer_status(of.session, of.status) end
+  return 1
+end
+
+local statuses = {
+  CONTINUE = 100, SWITCHING_PROTOCOLS = 101, OK = 200, CREATED = 201, ACCEPTED = 202, NO_CONTENT = 204,
+  PARTIAL_CONTENT = 206, SPECIAL_RESPONSE = 300, MOVED_PERMANENTLY = 301, MOVED_TEMPORARILY = 302, SEE_OTHER = 303,
+  NOT_MODIFIED = 304, TEMPORARY_REDIRECT = 307, PERMANENT_REDIRECT = 308, BAD_REQUEST = 400, UNAUTHORIZED = 401,
+  PAYMENT_REQUIRED = 402, FORBIDDEN = 403, NOT_FOUND = 404, NOT_ALLOWED = 405, NOT_ACCEPTABLE = 406,
+  REQUEST_TIMEOUT = 408, CONFLICT = 409, GONE = 410, UPGRADE_REQUIRED = 426, TOO_MANY_REQUESTS = 429, CLOSE = 444,
+  ILLEGAL = 451, INTERNAL_SERVER_ERROR = 500, METHOD_NOT_IMPLEMENTED = 501, BAD_GATEWAY = 502,
+  SERVICE_UNAVAILABLE = 503, GATEWAY_TIMEOUT = 504, VERSION_NOT_SUPPORTED = 505, INSUFFICIENT_STORAGE = 507,
+}
+
+-- What nginx answers without a text.
+local function page_of(status) return status >= 400 and ("%d\n"):format(status) or nil end
+
+--- Ends the hook. From 200 on it ends the request as well: by that status, or by what was said.
+local function exit(status)
+  local of = state.get()
+  status = tonumber(status) or core.raise "ngx.exit: a status is expected"
+  if of.session and status >= 200 and core.current_task() then
+    local has_said = core.has_answer(of.session)
+    if of.session:phase() == "logging" then core.leave() end
+    if status == statuses.CLOSE then
+      of.session:reset()
+    elseif not has_said then
+      core.answer_status(of.session, of.status and status == 200 and of.status or status)
+      if page_of(status) then core.answer_add(of.session, page_of(status)) end
+    elseif status ~= 200 then
+      core.answer_status(of.session, status)
+    end
+  end
+  core.leave()
+end
+
+local function redirect(uri, status)
+  local of = state.request "redirect"
+  status = status or 302
+  if status ~= 301 and status ~= 302 and status ~= 303 and status ~= 307 and status ~= 308 then
+    core.raise "ngx.redirect: only ngx.HTTP_MOVED_TEMPORARILY, MOVED_PERMANENTLY, 303, 307 and 308 are allowed"
+  end
+  of.session:set_response_header("Location", tostring(uri))
+  core.answer_status(of.session, status)
+  core.leave()
+end
+
+return function(ngx, fields)
+  for name, status in pairs(statuses) do ngx["HTTP_" .. name] = status end
+  ngx.OK, ngx.ERROR, ngx.AGAIN, ngx.DONE, ngx.DECLINED = 0, -1, -2, -4, -5
+  ngx.header, ngx.resp = setmetatable({}, header), { get_headers = get_headers }
+  function ngx.print(...) return put("print", "", ...) end
+  function ngx.say(...) return put("say", "\n", ...) end
+  function ngx.flush() return 1 end
+  function ngx.eof() return 1 end
+  function ngx.send_headers() return 1 end
+  ngx.exit, ngx.redirect = exit, redirect
+  fields.status = { get_status, set_status }
+  fields.headers_sent = { function(of)
+    return of.session ~= nil and (core.has_answer(of.session) or of.session:response_status() ~= nil)
+  end }
+  fields.ctx = { function(of)
+    of.ctx = of.ctx or {}
+    return of.ctx
+  end, function(of, value) of.ctx = value end }
+  fields.is_subrequest = { function() return false end }
+end

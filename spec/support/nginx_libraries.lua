@@ -1,0 +1,66 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- nginx_libraries: where Debian's packages of lua-resty libraries are, and a policy that runs named cases in its hook.
+local client = require "client"
+local perilune = require "perilune"
+local policies = require "policies"
+
+local M = {}
+
+local places = { "/usr/share/lua/5.1/" }
+local given = os.getenv "PERILUNE_LUA_LIBRARIES" -- unpacked elsewhere: its usr/share/lua/5.1/
+if given then table.insert(places, 1, given .. "/") end
+
+--- The folder that has all of these files; nil: not here.
+function M.find(...)
+  for _, place in ipairs(places) do
+    local has_all = true
+    for _, name in ipairs { ... } do
+      local file = io.open(place .. name)
+      has_all = has_all and file
+      if file then file:close() end
+    end
+    if has_all then return place end
+  end
+end
+
+--- `it` where they are; else the specs are pending, and say so.
+function M.it(it, pending, package, ...)
+  if M.find(...) then return it end
+  return function(sentence) pending(sentence .. (" (%s: make deps)"):format(package)) end
+end
+
+local POLICY = [[
+  local perilune = require "perilune"
+  $PATH
+  require "perilune.ngx" { dicts = { cache = "1m", small = "64k" }, vars = { chosen = "none" } $OPTIONS }
+  $HEAD
+  local cases = {}
+  $CASES
+  local function show(...)
+    local list = {}
+    for i = 1, select("#", ...) do
+      local value = select(i, ...)
+      list[i] = value == ngx.null and "null" or tostring(value)
+    end
+    return table.concat(list, "|")
+  end
+  perilune.listen("127.0.0.1:0", { request_filter = function(session)
+    return session:respond { status = 200, body = show(cases[session:path():sub(2)](session)) }
+  end })
+]]
+
+--- A proxy with cases: Lua text such as "function cases.name(session) return 1, 2 end". Gives a function that runs one
+--- and gives its results as "1|2".
+function M.start(cases, options)
+  options = options or {}
+  local path = options.path and ("package.path = %q .. package.path"):format(options.path .. "?.lua;") or ""
+  local proxy = perilune.start { workers = options.workers or 1, policy = policies.fill(POLICY,
+    { CASES = cases, HEAD = options.head or "", PATH = path, OPTIONS = options.options or "" }) }
+  return function(name, more)
+    local request = { port = proxy.port, path = "/" .. name }
+    for key, value in pairs(more or {}) do request[key] = value end
+    return client.request(request).body
+  end, proxy
+end
+
+return M
