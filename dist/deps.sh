@@ -66,6 +66,7 @@ need_for_every_spec() {
   need nghttp2-proxy has_command nghttpx
   need python3-grpcio has_grpcio
   need testssl.sh has_command testssl
+  need memcached has_command memcached
 }
 need_for_lint() {
   need clang has_command clang
@@ -85,6 +86,22 @@ need_for_bench() {
   need libnginx-mod-http-lua has_file /usr/lib/nginx/modules/ngx_http_lua_module.so
   need haproxy has_command haproxy
   need openssl has_command openssl
+}
+
+# Lua libraries, as Debian packages them. Some would bring nginx along, and start it: their files are enough.
+lua_libraries="lua-nginx-redis lua-nginx-redis-connector lua-nginx-memcached lua-nginx-string lua-nginx-cookie
+  lua-nginx-dns lua-nginx-kafka lua-nginx-websocket lua-resty-lrucache"
+unpack_lua_libraries() {
+  folder=$PWD/build/lua-libraries
+  [ -e "$folder/usr/share/lua/5.1/nginx/redis.lua" ] && return 0
+  has_command apt-get && has_command dpkg || return 0
+  packages=$(mktemp -d)
+  mkdir -p "$folder"
+  for package in $lua_libraries; do
+    (cd "$packages" && apt-get download -qq "$package" >/dev/null 2>&1 && dpkg -x "$package"_*.deb "$folder") ||
+      echo "perilune: $package could not be fetched from Debian: its specs are pending" >&2
+  done
+  rm -rf "$packages"
 }
 
 is_in_debian() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
@@ -111,7 +128,10 @@ install() {
 
 check_only=no
 [ "${1:-}" = --check ] && check_only=yes && shift
-for set in "$@"; do "need_for_$set"; done
+for set in "$@"; do
+  "need_for_$set"
+  [ "$set" = every_spec ] && [ $check_only = no ] && unpack_lua_libraries
+done
 [ -z "$missing" ] && exit 0
 
 # Without package lists, as in a fresh container, nobody knows which alternative Debian has: then it is the first.

@@ -31,7 +31,7 @@ end
 
 local function memcached()
   local directory = process.directory()
-  local server = process.start({ "memcached", "-s", directory .. "/m", "-m", "8", "-u", "nobody", "-t", "1" },
+  local server = process.start({ "memcached", "-s", directory .. "/m", "-m", "8", "-u", "root", "-t", "1" },
     { directory = directory })
   cleanup.add(2, function()
     server:signal "TERM"
@@ -149,10 +149,12 @@ describe("an unmodified library", function()
       local cookie = require "resty.cookie"
       function cases.values()
         local jar = cookie:new()
-        return jar:get "a", jar:get "none", jar:set { key = "b", value = "c", httponly = true }, ngx.header["Set-Cookie"]
+        return jar:get "a", jar:get "none", jar:set { key = "b", value = "c", httponly = true },
+          ngx.header["Set-Cookie"]
       end
     ]], "nginx/cookie.lua")
-    assert.equal("1|nil|true|b=c; HttpOnly", (ask("values", { headers = { Cookie = "a=1" } }):gsub("|no cookie[^|]*", "")))
+    local text = ask("values", { headers = { Cookie = "a=1" } })
+    assert.equal("1|nil|true|b=c; HttpOnly", (text:gsub("|no cookie[^|]*", "")))
   end)
 
   it_with("lua-nginx-dns", "nginx/dns/resolver.lua")("resty.dns asks by UDP", function()

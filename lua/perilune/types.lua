@@ -67,6 +67,7 @@
 ---@field regex perilune.regex
 ---@field tcp perilune.tcp
 ---@field udp perilune.udp
+---@field ngx perilune.ngx
 ---@field http perilune.http
 ---@field dns perilune.dns
 ---@field redis perilune.redis

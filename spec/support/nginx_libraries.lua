@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- nginx_libraries: where Debian's packages of lua-resty libraries are, and a policy that runs named cases in its hook.
+local cleanup = require "cleanup"
 local client = require "client"
 local perilune = require "perilune"
 local policies = require "policies"
 
 local M = {}
 
-local places = { "/usr/share/lua/5.1/" }
-local given = os.getenv "PERILUNE_LUA_LIBRARIES" -- unpacked elsewhere: its usr/share/lua/5.1/
-if given then table.insert(places, 1, given .. "/") end
+-- Installed, or unpacked by dist/deps.sh.
+local places = { "/usr/share/lua/5.1/", os.getenv "PWD" .. "/build/lua-libraries/usr/share/lua/5.1/" }
 
 --- The folder that has all of these files; nil: not here.
 function M.find(...)
@@ -45,7 +45,9 @@ local POLICY = [[
     return table.concat(list, "|")
   end
   perilune.listen("127.0.0.1:0", { request_filter = function(session)
-    return session:respond { status = 200, body = show(cases[session:path():sub(2)](session)) }
+    local text = show(cases[session:path():sub(2)](session))
+    if ngx.headers_sent then return end
+    return session:respond { status = 200, body = text }
   end })
 ]]
 
@@ -61,6 +63,15 @@ function M.start(cases, options)
     for key, value in pairs(more or {}) do request[key] = value end
     return client.request(request).body
   end, proxy
+end
+
+--- One proxy serves all cases of a describe, whose `setup` and `teardown` these are. `text` gives the cases when the
+--- specs begin. Gives `ask`, and what gives the proxy.
+function M.cases_of(setup, teardown, text, options)
+  local ask, proxy
+  setup(function() ask, proxy = M.start(text(), options) end)
+  teardown(cleanup.run)
+  return function(...) return ask(...) end, function() return proxy end
 end
 
 return M

@@ -49,6 +49,7 @@ local function names_of(of)
   return function()
     local names = {}
     for name in next, of do if type(name) == "string" then names[#names + 1] = name end end
+    table.sort(names)
     return names
   end
 end
