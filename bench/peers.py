@@ -156,8 +156,8 @@ def perilune_cache(start):
 
 
 def nginx_cache(start):
-    """The cache lies in a tmpfs, as ours lies in memory."""
-    cache = f"/dev/shm/perilune-bench-{start.port}"
+    """Its files are in the memory of the kernel, as ours is."""
+    cache = os.path.join(BUILD, f"nginx-cache-{start.port}")
     shutil.rmtree(cache, ignore_errors=True)
     path = start.configuration("nginx_cache.conf", CACHE=cache, GZIP="on" if "gzip" in start.kind else "off",
                                STORE="" if "gzip" in start.kind else "proxy_cache pages;")

@@ -85,6 +85,7 @@ need_for_bench() {
   need nginx has_command nginx
   need libnginx-mod-http-lua has_file /usr/lib/nginx/modules/ngx_http_lua_module.so
   need haproxy has_command haproxy
+  need varnish has_command varnishd
   need openssl has_command openssl
 }
 
