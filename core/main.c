@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/version.h"
+#include "base/why.h"
 #include "cli/arguments.h"
+#include "cli/bundle_command.h"
 #include "cli/help.h"
 #include "cli/profile_command.h"
 #include "cli/proxy_command.h"
@@ -17,6 +20,7 @@
 #include "cli/trace_command.h"
 #include "lua/test/testing.h"
 #include "lua/vm/policy.h"
+#include "runtime/deploy/bundle.h"
 #include "runtime/forward.h"
 #include "runtime/process.h"
 
@@ -32,7 +36,43 @@ static int serve(struct arguments *a, struct policy_source source) {
   return process_run(&options);
 }
 
+/* The machine's name, where none is given. */
+static const char *node_name(const struct arguments *a) {
+  static char name[256];
+  if (a->bundle_node) return a->bundle_node;
+  return gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
+}
+
+static int run_bundle(struct arguments *a) {
+  const char *state = getenv("STATE_DIRECTORY");
+  char *folder = why_text("%s/bundle", state ? state : "/var/lib/perilune"), *why = NULL;
+  struct server_options options = {.source = {&lua_policy, NULL, NULL},
+                                   .config = &a->config,
+                                   .arguments = a->words,
+                                   .print_config = a->print_config};
+  struct bundle_settings settings = {.url = a->bundle,
+                                     .keys = a->bundle_key,
+                                     .folder = a->bundle_dir ? a->bundle_dir : folder,
+                                     .node = node_name(a),
+                                     .every_ms = a->bundle_every_ms};
+  int code = EXIT_BAD_INPUT;
+  if (bundle_begin(&settings, &options, &why))
+    code = process_run(&options);
+  else
+    fprintf(stderr, "perilune: %s\n", why);
+  bundle_end();
+  free(folder);
+  free(why);
+  return code;
+}
+
 static int run(struct arguments *a) {
+  if (a->bundle && a->operand) return arguments_refuse(COMMAND_RUN, "either a SCRIPT or --bundle");
+  if (!a->bundle && (a->bundle_key || a->bundle_dir || a->bundle_node || arguments_has(a, "--bundle-every")))
+    return arguments_refuse(COMMAND_RUN, "--bundle is missing");
+  if (a->bundle && !a->bundle_key)
+    return arguments_refuse(COMMAND_RUN, "--bundle wants --bundle-key: whose signatures are good");
+  if (a->bundle) return run_bundle(a);
   if (!a->operand) return arguments_refuse(COMMAND_RUN, "run wants a SCRIPT");
   return serve(a, lua_source(a));
 }
@@ -147,6 +187,7 @@ static int (*const functions[COMMAND_COUNT])(struct arguments *a) = {
     [COMMAND_VERSION] = version,
     [COMMAND_HELP] = help,
     [COMMAND_PURGE] = purge,
+    [COMMAND_BUNDLE] = bundle_command,
     [COMMAND_BACKEND] = steer_backend,
     [COMMAND_LOG_LEVEL] = steer_log_level_command,
     [COMMAND_PS] = ps,

@@ -94,6 +94,16 @@ const struct command_words command_words[COMMAND_COUNT] = {
          "One of --url, --prefix, --tag and --all says which. CACHE is the name of a cache; without it, all "
          "caches\nof the proxy are meant. It takes the same short time for one response and for a million.\n",
          NO_SETTINGS},
+    [COMMAND_BUNDLE] = {"bundle", "DIR", "DIR --key KEY -o FILE",
+                        "make a signed bundle of policy files, for 'run --bundle'",
+                        "Takes all files in DIR but hidden ones. The key is one of Ed25519: 'openssl genpkey "
+                        "-algorithm ed25519\n"
+                        "-out KEY', and 'openssl pkey -in KEY -pubout -out KEY.pub' for the proxies. The "
+                        "same files and options\n"
+                        "make the same bundle. A proxy takes a version only if it is higher than the one "
+                        "that runs: to go back,\n"
+                        "make a bundle of the old files with a new version.\n",
+                        NO_SETTINGS},
     [COMMAND_STOP] =
         {"stop", "", "", "end a running proxy after its current requests",
          "Waits for the end, at most for the proxy's --grace. Older processes that are left from upgrades "
@@ -183,6 +193,30 @@ const struct option_words option_words[OPTION_COUNT] = {
     {"--pid-file", "FILE", TARGET, OPTION_TEXT, MEMBER(pid_file), "the proxy that has written this file"},
     {"--socket", "PATH", TARGET, OPTION_TEXT, MEMBER(socket),
      "the proxy with this command socket; without these three options: the only one that runs"},
+    {"--bundle", "URL", OF(RUN), OPTION_TEXT, MEMBER(bundle),
+     "run the policy of a signed bundle, which is fetched again and again; without SCRIPT"},
+    {"--bundle-key", "FILE", OF(RUN), OPTION_TEXT, MEMBER(bundle_key),
+     "public keys (Ed25519, PEM), one of which must have signed the bundle"},
+    {"--bundle-dir", "DIR", OF(RUN), OPTION_TEXT, MEMBER(bundle_dir),
+     "where bundles are unpacked and the last good one is kept (/var/lib/perilune/bundle, or below "
+     "$STATE_DIRECTORY)"},
+    {"--bundle-every", "TIME", OF(RUN), OPTION_TIME, MEMBER(bundle_every_ms),
+     "how often it is asked for (30s)"},
+    {"--bundle-node", "NAME", OF(RUN), OPTION_TEXT, MEMBER(bundle_node),
+     "what this proxy is called, for the stages of a bundle (the machine's name)"},
+    {"--key", "FILE", OF(BUNDLE), OPTION_TEXT, MEMBER(key), "the private key (Ed25519, PEM)"},
+    {"-o", "FILE", OF(BUNDLE), OPTION_TEXT, MEMBER(output), "write the bundle to this file"},
+    {"--version", "N", OF(BUNDLE), OPTION_TEXT, MEMBER(version), "its version, a whole number (Unix time)"},
+    {"--main", "FILE", OF(BUNDLE), OPTION_TEXT, MEMBER(main_file),
+     "the script in DIR that is run (policy.lua)"},
+    {"--stages", "LIST", OF(BUNDLE), OPTION_TEXT, MEMBER(stages),
+     "shares of the proxies, and when, for instance 1%,25%@10m,100%@30m: a proxy has its place by a hash of "
+     "its name"},
+    {"--canary", "SHARE", OF(BUNDLE), OPTION_SHARE, MEMBER(canary),
+     "each proxy tries it on this share of its requests first, for instance 5%"},
+    {"--for", "TIME", OF(BUNDLE), OPTION_TIME, MEMBER(for_ms), "how long a --canary takes (30s)"},
+    {"--max-errors", "SHARE", OF(BUNDLE), OPTION_SHARE, MEMBER(max_errors),
+     "by how much the trial's share of errors may exceed that of the present policy (1%)"},
     {"--man", NULL, OF(HELP), OPTION_ON, MEMBER(man), "print the source of a man page"},
 };
 

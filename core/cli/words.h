@@ -25,6 +25,7 @@ enum command_id {
   COMMAND_TRACE,
   COMMAND_TOP,
   COMMAND_PURGE,
+  COMMAND_BUNDLE,
   COMMAND_STOP,
   COMMAND_VERSION,
   COMMAND_HELP,
@@ -58,7 +59,7 @@ struct option_words {
   size_t member;    /* of struct arguments */
   const char *what; /* in one line */
 };
-enum { OPTION_COUNT = 42 };
+enum { OPTION_COUNT = 55 };
 extern const struct option_words option_words[OPTION_COUNT];
 
 bool words_take_option(enum command_id command, int option);

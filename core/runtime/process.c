@@ -19,6 +19,7 @@
 #include "upstream/borrow.h"
 #include "runtime/command.h"
 #include "runtime/commands.h"
+#include "runtime/deploy/bundle.h"
 #include "runtime/deploy/canary.h"
 #include "runtime/deploy/changes.h"
 #include "runtime/deploy/dryrun.h"
@@ -344,7 +345,9 @@ int process_run(const struct server_options *options) {
     handover_note_program();
     inherited_init(&s.ancestors);
     s.logs = logs_new(s.worker_count);
+    bundle_serve(&s);
     code = run(&s, &first);
+    bundle_serve(NULL);
     logs_free(s.logs);
     metrics_free(s.metrics);
   }

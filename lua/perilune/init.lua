@@ -79,6 +79,9 @@ local function suggestion(name)
   return is_module and (': it is a module of its own: require "%s"'):format(module) or ""
 end
 
+-- The policy of a bundle fetches the next one itself.
+if core.bundle() then require "perilune.bundle_agent" end
+
 -- A slip of the pen should not be a nil that fails somewhere else.
 return setmetatable(perilune, { __index = function(_, name)
   if modules[name] then

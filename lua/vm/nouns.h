@@ -27,6 +27,7 @@
   X(discovery)                                                                                               \
   X(cache)                                                                                                   \
   X(cache_purges)                                                                                            \
+  X(bundle)                                                                                                  \
   X(dict)                                                                                                    \
   X(inflight)                                                                                                \
   X(counter)                                                                                                 \

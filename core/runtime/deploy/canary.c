@@ -152,12 +152,17 @@ static char *verdict(const struct canary *c, const char *fault) {
   return text;
 }
 
+static void tell_end(struct server *s, const struct canary_options *options, bool fine, const char *why) {
+  if (options->on_end) options->on_end(s, fine, why);
+}
+
 static void end(struct canary *c, const char *fault) {
   struct server *s = c->server;
   char *text = verdict(c, fault);
   s->canary = NULL;
   if (fault) server_enter(s, PHASE_SERVING);
   if (fault) reload_log_note(&s->reload_log, s->generation, false, text);
+  tell_end(s, &c->options, !fault, text);
   if (fault)
     log_about(LOG_WARN, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
   else
@@ -252,8 +257,9 @@ static void on_loaded(struct server *s, struct generation *g, const char *why, v
   if (phase_is_over(s->phase)) return;
   server_enter(s, PHASE_SERVING);
   if (g) generation_free(g, s->worker_count);
-  generation_refuse(s, "canary",
-                    g ? "a canary must listen where the policy in force does; reload without --canary" : why);
+  if (g) why = "a canary must listen where the policy in force does; reload without --canary";
+  tell_end(s, &options, false, why);
+  generation_refuse(s, "canary", why);
   server_reload_queued(s);
 }
 

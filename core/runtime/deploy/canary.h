@@ -15,6 +15,8 @@ struct canary_options {
   unsigned share;      /* of 10,000 exchanges */
   unsigned for_ms;     /* how long, if nothing speaks against it before */
   unsigned max_errors; /* of 10,000: how many more may fail than with the policy in force (1 %) */
+  /* It has ended, before anything else begins; `why` it was not taken is borrowed. NULL: nobody wants to know. */
+  void (*on_end)(struct server *server, bool fine, const char *why);
 };
 
 /* Begins, with loading; the outcome is logged and told to the client that waits on the command socket. False: *why is

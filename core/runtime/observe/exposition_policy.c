@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/number.h"
+#include "runtime/deploy/bundle.h"
 #include "runtime/observe/discovery_report.h"
 #include "runtime/observe/exposition.h"
 #include "shared/family.h"
@@ -90,4 +91,5 @@ void exposition_put_policy(FILE *out, struct registry *registry) {
           overflowed);
   free(entries);
   discovery_put_metrics(out, registry);
+  bundle_put_metrics(out);
 }

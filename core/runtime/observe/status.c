@@ -13,6 +13,7 @@
 #include "base/version.h"
 #include "exchange/account.h"
 #include "exchange/hooks.h"
+#include "runtime/deploy/bundle.h"
 #include "runtime/deploy/switching.h"
 #include "runtime/live/tracers.h"
 #include "runtime/observe/backends_report.h"
@@ -292,6 +293,7 @@ char *status_text(const struct server *s) {
   limits_read(s->registry, put_limit, out);
   tracing_report_put_text(out, s->registry);
   put_live_traces(out, s);
+  bundle_put_text(out);
   put_failures(out, &tally);
   put_hooks(out, &tally);
   logs_dropped(s->logs, put_log, out);

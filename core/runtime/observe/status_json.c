@@ -10,6 +10,7 @@
 #include "base/version.h"
 #include "exchange/account.h"
 #include "exchange/hooks.h"
+#include "runtime/deploy/bundle.h"
 #include "runtime/deploy/switching.h"
 #include "runtime/live/tracers.h"
 #include "runtime/observe/backends_report.h"
@@ -305,6 +306,7 @@ char *status_json(const struct server *s) {
   put_names(&j, s);
   tracing_report_put_json(&j, s->registry);
   put_live_traces(&j, s);
+  bundle_put_json(&j);
   put_columns(&j);
   put_seconds(&j, s);
   json_close(&j, '}');

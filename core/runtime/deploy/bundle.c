@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// bundle: one for the process. The server loads the script that its options name: a try names another one, and a
+// refusal names the old one again before anything else can be loaded.
+#include "runtime/deploy/bundle.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/safe_file.h"
+#include "base/why.h"
+#include "runtime/deploy/reload.h"
+#include "runtime/server.h"
+#include "shared/registry.h"
+
+static struct {
+  struct bundle_settings settings;
+  struct server_options *options; /* borrowed; NULL: no bundle */
+  struct server *server;          /* borrowed */
+  struct bundle_state state;
+  char *script, *tried; /* owned; what is in force, and on trial */
+  char **older;         /* owned array of owned: scripts of policies that may still run */
+  unsigned older_count;
+  uint64_t trial; /* its version */
+} bundle;
+
+static char *join(const char *folder, const char *name) { return why_text("%s/%s", folder, name); }
+
+/* --- the last good version -------------------------------------------------------------------------------- */
+
+/* "12 policy.lua\n" */
+static bool read_good(struct str text) {
+  struct str version;
+  if (!str_split(&text, ' ', &version) || !text.ptr) return false;
+  struct str script = str_trim(text);
+  uint64_t number;
+  if (!str_to_u64(version, &number) || !number || !script.len) return false;
+  bundle.state.running = number;
+  bundle.script =
+      why_text("%s/versions/%llu/%.*s", bundle.settings.folder, (unsigned long long)number, STR_ARG(script));
+  return true;
+}
+
+static void find_good(void) {
+  char *path = join(bundle.settings.folder, "good");
+  struct buf text = {0};
+  bool is_known = safe_read(path, SAFE_READ_MOST, &text) && read_good(buf_str(&text));
+  if (is_known)
+    log_info("bundle: version %llu is the last good one", (unsigned long long)bundle.state.running);
+  else
+    log_info("bundle: there is no version so far; waiting for the first from %s", bundle.settings.url);
+  buf_release(&text);
+  free(path);
+}
+
+static void keep_good(void) {
+  char *path = join(bundle.settings.folder, "good");
+  const char *inside = strstr(bundle.script, "/versions/");
+  inside = inside ? strchr(inside + sizeof "/versions/" - 1, '/') : NULL;
+  char *text = why_text("%llu %s\n", (unsigned long long)bundle.state.running, inside ? inside + 1 : "");
+  if (!safe_replace(path, str_of(text)))
+    log_warn("bundle: %s: %s; the next start does not know of version %llu", path, safe_reason_new(errno),
+             (unsigned long long)bundle.state.running);
+  free(text);
+  free(path);
+}
+
+/* What serves nothing, until there is a version. */
+static bool write_waiting(char **why) {
+  bundle.script = join(bundle.settings.folder, "waiting.lua");
+  return safe_replace(bundle.script, STR("-- Waits for the first bundle.\n"
+                                         "require(\"perilune\").listen(\"127.0.0.1:0\", {\n"
+                                         "  request_filter = function(session) return session:respond "
+                                         "{ status = 503, body = \"no bundle so far\\n\" } end,\n})\n")) ||
+         why_say(why, "--bundle-dir: %s: %s", bundle.script, safe_reason_new(errno));
+}
+
+bool bundle_begin(const struct bundle_settings *settings, struct server_options *options, char **why) {
+  bundle.settings = *settings;
+  bundle.options = options;
+  if (mkdir(settings->folder, 0700) != 0 && errno != EEXIST)
+    return why_say(why, "--bundle-dir %s: %s", settings->folder, safe_reason_new(errno));
+  find_good();
+  if (!bundle.script && !write_waiting(why)) return false;
+  options->source.name = settings->url;
+  options->source.source = bundle.script;
+  return true;
+}
+
+void bundle_end(void) {
+  for (unsigned i = 0; i < bundle.older_count; i++) free(bundle.older[i]);
+  free(bundle.older);
+  free(bundle.script);
+  free(bundle.tried);
+  bundle.older = NULL;
+  bundle.older_count = 0;
+  bundle.script = bundle.tried = NULL;
+  bundle.options = NULL;
+}
+
+const struct bundle_settings *bundle_settings(void) { return bundle.options ? &bundle.settings : NULL; }
+struct bundle_state *bundle_state(void) {
+  return &bundle.state;
+}
+void bundle_serve(struct server *server) { bundle.server = server; }
+
+/* --- what the agent tells --------------------------------------------------------------------------------- */
+
+static void copy(char to[BUNDLE_WHY_BYTES], struct str text) {
+  size_t length = text.len < BUNDLE_WHY_BYTES ? text.len : BUNDLE_WHY_BYTES - 1;
+  if (length) memcpy(to, text.ptr, length);
+  to[length] = '\0';
+  for (char *c = to; *c; c++)
+    if (*c == '\n') *c = *(c + 1) ? ' ' : '\0';
+}
+
+void bundle_note_good(void) {
+  if (bundle.state.is_down) log_info("bundle: %s is back", bundle.settings.url);
+  bundle.state.is_down = false;
+  bundle.state.good_at = time(NULL);
+}
+
+void bundle_note_failure(struct str why) {
+  char text[BUNDLE_WHY_BYTES];
+  copy(text, why);
+  bool is_news = !bundle.state.is_down || strcmp(text, bundle.state.why) != 0;
+  if (is_news)
+    log_warn("bundle: %s: %s; version %llu serves on", bundle.settings.url, text,
+             (unsigned long long)bundle.state.running);
+  bundle.state.failures++;
+  bundle.state.is_down = true;
+  memcpy(bundle.state.why, text, sizeof text);
+}
+
+/* --- a try ------------------------------------------------------------------------------------------------ */
+
+static void take(void) {
+  bundle.older = memory_realloc(bundle.older, (bundle.older_count + 1) * sizeof *bundle.older);
+  bundle.older[bundle.older_count++] = bundle.script;
+  bundle.script = bundle.tried;
+  bundle.tried = NULL;
+  bundle.state.running = bundle.trial;
+  bundle.state.refusal[0] = '\0';
+  keep_good();
+  log_info("bundle: version %llu is in force", (unsigned long long)bundle.trial);
+}
+
+static void refuse(const char *why) {
+  bundle.options->source.source = bundle.script;
+  free(bundle.tried);
+  bundle.tried = NULL;
+  bundle.state.refused = bundle.trial;
+  copy(bundle.state.refusal, str_of(why));
+  log_warn("bundle: version %llu is refused; version %llu serves on", (unsigned long long)bundle.trial,
+           (unsigned long long)bundle.state.running);
+}
+
+static void on_ended(struct server *s, bool fine, const char *why) {
+  (void)s;
+  bundle.state.is_trying = false;
+  if (fine)
+    take();
+  else
+    refuse(why);
+}
+
+static void on_loaded(struct server *s, struct generation *g, const char *why, void *owner) {
+  (void)owner;
+  if (!g && phase_is_over(s->phase)) return;
+  on_ended(s, g != NULL, why);
+  if (g) {
+    generation_put_in_force(s, g);
+    return;
+  }
+  server_enter(s, PHASE_SERVING);
+  generation_refuse(s, "bundle", why);
+  server_reload_queued(s);
+}
+
+static bool begin(struct server *s, const struct canary_options *canary, char **why) {
+  if (canary->share) return canary_start(s, canary, why);
+  server_enter(s, PHASE_LOADING);
+  if (generation_load(s, registry_stage(s->registry), on_loaded, NULL, why)) return true;
+  server_enter(s, PHASE_SERVING);
+  return false;
+}
+
+const char *bundle_try(uint64_t version, const char *script, const struct canary_options *canary) {
+  struct server *s = bundle.server;
+  struct canary_options options = *canary;
+  char *why = NULL;
+  const char *obstacle = s ? server_refusal(s, DEMAND_RELOAD) : "it does not serve yet";
+  if (obstacle) return obstacle;
+  const void *before = bundle.options->source.source;
+  options.on_end = on_ended;
+  free(bundle.tried);
+  bundle.tried = str_to_cstring(str_of(script));
+  bundle.trial = version;
+  bundle.options->source.source = bundle.tried;
+  bundle.state.is_trying = true;
+  log_info("bundle: version %llu is tried", (unsigned long long)version);
+  if (begin(s, &options, &why)) return NULL;
+  bundle.options->source.source = before;
+  bundle.state.is_trying = false;
+  log_warn("bundle: %s", why);
+  free(why);
+  return "it could not begin";
+}

@@ -1,0 +1,168 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- bundle_agent: fetches the bundle of `perilune run --bundle` again and again, on the control worker of the policy that
+-- is in force; so each version fetches the next. What is known beyond a version is in core/runtime/deploy/bundle.h.
+--
+-- The data flow: an answer is checked whole in memory, then kept as the file `wanted` with its ETag, so that neither a
+-- reload nor a restart forgets it. As soon as it is this proxy's turn, its files are unpacked into a folder of the
+-- version, and that is tried as any reload is. Whatever fails on the way leaves the version in force where it is, and
+-- is told in the log, the status and the metrics. A version that was refused is not tried again by this process.
+
+local archive = require "perilune.bundle_archive"
+local core = require "perilune.core"
+local http = require "perilune.http"
+
+local TICK = 0.5
+local BYTES_MOST, TIME_MOST = 4194304, 60 -- of an answer
+local TIMEOUT = 10
+local VERSIONS_KEPT = 2
+local NEVER = 1e9
+
+-- due: when it is asked next; manifest, text, etag: of what is wanted; script, unpacked: of what is tried.
+local agent = { due = 0, retry_at = 0, holder = {} }
+
+local function path_of(name) return core.bundle().folder .. "/" .. name end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- what is wanted
+
+local function want(manifest)
+  agent.manifest = manifest
+  core.bundle_wanted(manifest.version)
+end
+
+-- What was kept of the last answer.
+local function recall()
+  local text = core.read_file(path_of "wanted")
+  local manifest = text and archive.read(text)
+  if not manifest then return end
+  want(manifest)
+  agent.etag = (core.read_file(path_of "etag") or ""):match "^([^\n]+)\n$"
+  agent.text = text
+end
+
+-- Nil, or why the bundle is not wanted.
+local function fault_of(manifest, text)
+  local bundle, last = core.bundle(), agent.manifest
+  local newest = math.max(bundle.running, last and last.version or 0)
+  if manifest.version < newest then
+    return ("version %.0f is older than %.0f, which was there already"):format(manifest.version, newest)
+  end
+  if last and manifest.version == last.version and agent.text and text ~= agent.text then
+    return ("version %.0f is not what it was; a changed bundle needs a new version"):format(manifest.version)
+  end
+end
+
+local function keep(text, etag)
+  local ok, why = core.replace_file(path_of "wanted", text)
+  if ok then ok, why = core.replace_file(path_of "etag", (etag or "") .. "\n") end
+  if not ok then return why end
+  agent.text, agent.etag = text, etag
+end
+
+-- Nil, or what is wrong with the answer.
+local function take(text, etag)
+  local manifest, why = archive.read(text)
+  if not manifest then return why end
+  local fault = fault_of(manifest, text)
+  if fault then return fault end
+  if text == agent.text then
+    agent.etag = etag
+    return nil
+  end
+  fault = keep(text, etag)
+  if fault then return fault end
+  want(manifest)
+end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- fetching
+
+local function read_body(response)
+  local parts, bytes, deadline = {}, 0, core.now() + TIME_MOST
+  for piece in response.read, response do
+    bytes = bytes + #piece
+    parts[#parts + 1] = piece
+    if bytes > BYTES_MOST then response.failure = ("it is longer than %d bytes"):format(BYTES_MOST) end
+    if core.now() > deadline then response.failure = ("it takes longer than %d s"):format(TIME_MOST) end
+    if response.failure then response:close() end
+  end
+  if response.failure then return nil, response.failure end
+  return table.concat(parts)
+end
+
+-- Nil, or what went wrong.
+local function fetch(url)
+  agent.holder = {}
+  local response, why = http.request { url = url, stream = true, timeout = TIMEOUT, holder = agent.holder,
+    headers = { ["If-None-Match"] = agent.etag } }
+  if not response then return why end
+  if response.status == 304 and agent.etag then
+    response:close()
+    return nil
+  end
+  local body, broken = read_body(response)
+  if response.status ~= 200 then return ("it answered %d"):format(response.status) end
+  if not body then return broken end
+  local etag = response.headers.etag
+  return take(body, etag and #etag < 200 and etag or nil)
+end
+
+local function pull(bundle)
+  local ok, why = pcall(fetch, bundle.url)
+  if core.is_retired() then return end
+  if not ok or why then core.bundle_failed(tostring(why)) else core.bundle_good() end
+  agent.due = core.now() + bundle.every * (0.8 + math.random() * 0.4)
+end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- trying
+
+-- The script; or nil and why it could not be unpacked.
+local function unpack_files(manifest)
+  local fresh, folder = path_of "versions/new", path_of(("versions/%.0f"):format(manifest.version))
+  core.bundle_remove(fresh)
+  for _, file in ipairs(manifest.files) do
+    local ok, why = core.bundle_put(path_of "", "versions/new/" .. file.path, file.bytes)
+    if not ok then return nil, why end
+  end
+  local ok, why = core.bundle_move(fresh, folder)
+  if not ok then return nil, why end
+  core.bundle_tidy(path_of "versions", VERSIONS_KEPT)
+  return folder .. "/" .. manifest.main
+end
+
+local function try(bundle)
+  local manifest = agent.manifest
+  if not manifest or manifest.version <= bundle.running or manifest.version == bundle.refused then return end
+  if not archive.is_due(manifest, bundle.node, core.time()) then return end
+  if agent.unpacked ~= manifest.version then
+    local script, why = unpack_files(manifest)
+    if not script then
+      core.bundle_failed(why)
+      agent.retry_at = core.now() + bundle.every
+      return
+    end
+    agent.script, agent.unpacked = script, manifest.version
+  end
+  local canary = manifest.canary or { share = 0, for_ms = 0, max_errors = 0 }
+  core.bundle_try(manifest.version, agent.script, canary.share, canary.for_ms, canary.max_errors)
+end
+
+local function tick()
+  local bundle = core.bundle()
+  if bundle.is_trying then return end
+  if core.now() >= agent.due then pull(bundle) end
+  if core.is_retired() or core.now() < agent.retry_at then return end
+  try(core.bundle())
+end
+
+core.after(0, function()
+  recall()
+  core.every(TICK, tick, { immediately = true })
+end)
+-- Called at once when the policy ends, which is why it takes a parameter.
+core.after(NEVER, function(_)
+  if agent.holder.cancel then agent.holder.cancel() end
+end)
+
+return {}
