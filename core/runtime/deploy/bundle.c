@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -35,15 +36,19 @@ static char *join(const char *folder, const char *name) { return why_text("%s/%s
 
 /* "12 policy.lua\n" */
 static bool read_good(struct str text) {
-  struct str version;
-  if (!str_split(&text, ' ', &version) || !text.ptr) return false;
-  struct str script = str_trim(text);
+  struct str version, script;
   uint64_t number;
+  if (!str_split(&text, ' ', &version) || !text.ptr || !str_split(&text, '\n', &script)) return false;
   if (!str_to_u64(version, &number) || !number || !script.len) return false;
   bundle.state.running = number;
   bundle.script =
       why_text("%s/versions/%llu/%.*s", bundle.settings.folder, (unsigned long long)number, STR_ARG(script));
-  return true;
+  if (access(bundle.script, R_OK) == 0) return true;
+  log_warn("bundle: %s: %s", bundle.script, strerror(errno));
+  free(bundle.script);
+  bundle.script = NULL;
+  bundle.state.running = 0;
+  return false;
 }
 
 static void find_good(void) {
