@@ -39,7 +39,7 @@ static int serve(struct arguments *a, struct policy_source source) {
 /* The machine's name, where none is given. */
 static const char *node_name(const struct arguments *a) {
   static char name[256];
-  if (a->bundle_node) return a->bundle_node;
+  if (a->from.node) return a->from.node;
   return gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
 }
 
@@ -50,11 +50,11 @@ static int run_bundle(struct arguments *a) {
                                    .config = &a->config,
                                    .arguments = a->words,
                                    .print_config = a->print_config};
-  struct bundle_settings settings = {.url = a->bundle,
-                                     .keys = a->bundle_key,
-                                     .folder = a->bundle_dir ? a->bundle_dir : folder,
+  struct bundle_settings settings = {.url = a->from.url,
+                                     .keys = a->from.key,
+                                     .folder = a->from.dir ? a->from.dir : folder,
                                      .node = node_name(a),
-                                     .every_ms = a->bundle_every_ms};
+                                     .every_ms = a->from.every_ms};
   int code = EXIT_BAD_INPUT;
   if (bundle_begin(&settings, &options, &why))
     code = process_run(&options);
@@ -67,12 +67,12 @@ static int run_bundle(struct arguments *a) {
 }
 
 static int run(struct arguments *a) {
-  if (a->bundle && a->operand) return arguments_refuse(COMMAND_RUN, "either a SCRIPT or --bundle");
-  if (!a->bundle && (a->bundle_key || a->bundle_dir || a->bundle_node || arguments_has(a, "--bundle-every")))
+  if (a->from.url && a->operand) return arguments_refuse(COMMAND_RUN, "either a SCRIPT or --bundle");
+  if (!a->from.url && (a->from.key || a->from.dir || a->from.node || arguments_has(a, "--bundle-every")))
     return arguments_refuse(COMMAND_RUN, "--bundle is missing");
-  if (a->bundle && !a->bundle_key)
+  if (a->from.url && !a->from.key)
     return arguments_refuse(COMMAND_RUN, "--bundle wants --bundle-key: whose signatures are good");
-  if (a->bundle) return run_bundle(a);
+  if (a->from.url) return run_bundle(a);
   if (!a->operand) return arguments_refuse(COMMAND_RUN, "run wants a SCRIPT");
   return serve(a, lua_source(a));
 }

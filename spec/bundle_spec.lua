@@ -47,8 +47,8 @@ end
 
 local function make(folder, version, ...)
   local file = process.directory() .. "/bundle"
-  local result = perilune.run("bundle", folder, "--key", key_files().private, "-o", file, "--version", tostring(version),
-    ...)
+  local result = perilune.run("bundle", folder, "--key", key_files().private, "-o", file, "--version",
+    tostring(version), ...)
   assert.equal(0, result.code, result.stderr)
   return process.read_file(file)
 end
@@ -115,7 +115,8 @@ describe("perilune bundle", function()
       "start.lua"))
     assert.matches("expected a private key of Ed25519", refused(folder, "--key", key.public, "-o", out))
     assert.matches("%-%-stages wants shares", refused(folder, "--key", key.private, "-o", out, "--stages", "half"))
-    assert.matches("%-%-version wants a whole number", refused(folder, "--key", key.private, "-o", out, "--version", "1.5"))
+    assert.matches("%-%-version wants a whole number", refused(folder, "--key", key.private, "-o", out, "--version",
+      "1.5"))
     assert.matches("bundle wants %-%-key KEY and %-o FILE", refused(folder))
     process.run { "ln", "-s", "/etc/passwd", folder .. "/link" }
     assert.matches("link: it is no regular file", refused(folder, "--key", key.private, "-o", out))
@@ -264,6 +265,16 @@ describe("a policy by a bundle", function()
       [{ "x.lua", "--bundle-key", "k" }] = "--bundle is missing",
     } do
       local result = perilune.run("run", unpack(words))
+      assert.equal(2, result.code)
+      assert.matches(why, result.stderr, 1, true)
+    end
+    local open = process.directory()
+    sh("chmod 777 " .. open)
+    for words, why in pairs {
+      [{ "--bundle-key", "/nowhere" }] = "--bundle-key /nowhere: No such file",
+      [{ "--bundle-key", key_files().public, "--bundle-dir", open }] = "others can write to it",
+    } do
+      local result = perilune.run("run", "--bundle", "http://a/", unpack(words))
       assert.equal(2, result.code)
       assert.matches(why, result.stderr, 1, true)
     end

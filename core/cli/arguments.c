@@ -18,7 +18,7 @@
 enum { NAME_BYTES = 64, DAY_MS = 86400000 };
 
 void arguments_init(struct arguments *a, int count, char **words) {
-  *a = (struct arguments){.words = words, .for_ms = 30000, .max_errors = 100, .bundle_every_ms = 30000};
+  *a = (struct arguments){.words = words, .for_ms = 30000, .max_errors = 100, .from.every_ms = 30000};
   a->listen.items = memory_alloc((size_t)count * sizeof *a->listen.items);
   a->to.items = memory_alloc((size_t)count * sizeof *a->to.items);
   a->match.items = memory_alloc((size_t)count * sizeof *a->match.items);

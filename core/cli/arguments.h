@@ -27,9 +27,13 @@ struct arguments {
   const char *ca, *tls_cert, *tls_key, *health, *cache;
   const char *url, *prefix, *tag;
   const char *status, *slower, *client, *count;
-  const char *bundle, *bundle_key, *bundle_dir, *bundle_node; /* of run */
-  const char *key, *version, *main_file, *stages;             /* of bundle */
-  unsigned bundle_every_ms;
+  struct {
+    const char *url, *key, *dir, *node;
+    unsigned every_ms;
+  } from; /* of run: the bundle */
+  struct {
+    const char *key, *version, *main, *stages;
+  } make; /* of bundle */
   const char *pid_file, *socket, *output;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */

@@ -135,7 +135,7 @@ static bool put_stage(struct json *j, struct str text) {
 }
 
 static bool put_stages(struct packing *p, struct json *j) {
-  struct str rest = str_of(p->arguments->stages), stage;
+  struct str rest = str_of(p->arguments->make.stages), stage;
   const char *epoch = getenv("SOURCE_DATE_EPOCH");
   uint64_t created = (uint64_t)time(NULL);
   if (epoch && !str_to_u64(str_of(epoch), &created))
@@ -185,7 +185,7 @@ static char *make_manifest(struct packing *p, const char *main_file) {
   json_number(&j, "format", 1);
   json_number(&j, "version", p->version);
   json_text(&j, "main", str_of(main_file));
-  bool fine = !p->arguments->stages || put_stages(p, &j);
+  bool fine = !p->arguments->make.stages || put_stages(p, &j);
   if (p->arguments->canary) put_canary(p->arguments, &j);
   put_files(p, &j);
   json_close(&j, '}');
@@ -201,7 +201,7 @@ static bool write_bundle(struct packing *p, const char *manifest) {
   unsigned char signature[SIGNATURE_BYTES];
   char encoded[128];
   size_t offset = sizeof MAGIC - 1, length = strlen(manifest) - offset;
-  if (!sign_text(p->arguments->key, str_of(manifest), signature, &p->why)) return false;
+  if (!sign_text(p->arguments->make.key, str_of(manifest), signature, &p->why)) return false;
   struct str bytes = {(const char *)signature, sizeof signature};
   size_t encoded_length = base64_encode(encoded, bytes, base64_plain, true);
   struct arena arena = {0};
@@ -219,10 +219,11 @@ static bool write_bundle(struct packing *p, const char *manifest) {
 
 static bool pack(struct packing *p) {
   const struct arguments *a = p->arguments;
-  const char *main_file = a->main_file ? a->main_file : "policy.lua";
+  const char *main_file = a->make.main ? a->make.main : "policy.lua";
   p->version = (uint64_t)time(NULL);
-  if (a->version && (!str_to_u64(str_of(a->version), &p->version) || !p->version || p->version >> 53))
-    return why_say(&p->why, "--version wants a whole number, 1 or more, not '%s'", a->version);
+  if (a->make.version &&
+      (!str_to_u64(str_of(a->make.version), &p->version) || !p->version || p->version >> 53))
+    return why_say(&p->why, "--version wants a whole number, 1 or more, not '%s'", a->make.version);
   if (!add_folder(p, a->operand, "", 0)) return false;
   qsort(p->files, p->count, sizeof *p->files, compare);
   if (!has_file(p, main_file))
@@ -236,7 +237,8 @@ static bool pack(struct packing *p) {
 int bundle_command(struct arguments *a) {
   struct packing p = {.arguments = a};
   if (!a->operand) return arguments_refuse(COMMAND_BUNDLE, "bundle wants a DIR");
-  if (!a->key || !a->output) return arguments_refuse(COMMAND_BUNDLE, "bundle wants --key KEY and -o FILE");
+  if (!a->make.key || !a->output)
+    return arguments_refuse(COMMAND_BUNDLE, "bundle wants --key KEY and -o FILE");
   bool fine = pack(&p);
   if (fine)
     printf("%s: version %llu, %u file%s, %zu bytes\n", a->output, (unsigned long long)p.version, p.count,

@@ -77,11 +77,12 @@ end
 local function manifest_fault(manifest)
   if type(manifest) ~= "table" or manifest.format ~= 1 then return "a manifest of another format" end
   if not is_whole(manifest.version, 1, VERSION_MOST) then return "no version" end
-  if type(manifest.files) ~= "table" or #manifest.files > FILES_MOST then return "no list of files, or too long a one" end
+  if type(manifest.files) ~= "table" or #manifest.files > FILES_MOST then return "no list of files, or a long one" end
   return stages_fault(manifest) or canary_fault(manifest.canary)
 end
 
---- The manifest (version, main, stages, created, canary) with its files, each { path, bytes }; or nil and what is wrong.
+--- The manifest (version, main, stages, created, canary) with its files, each { path, bytes }; or nil and what is
+--- wrong.
 function archive.read(text)
   local json, from = split(text)
   if not json then return nil, from end
@@ -95,8 +96,8 @@ function archive.read(text)
   return manifest
 end
 
---- Is it this proxy's turn? A proxy has a place by a hash of its name and the version, so that it is not always the same
---- ones that come first.
+--- Is it this proxy's turn? A proxy has a place by a hash of its name and the version, so that it is not always the
+--- same ones that come first.
 function archive.is_due(manifest, node, now)
   if not manifest.stages then return true end
   local digest = hex(core.digest("sha256", ("%s:%.0f"):format(node, manifest.version)))

@@ -20,12 +20,11 @@
 #include "shared/registry.h"
 
 static struct {
-  struct bundle_settings settings;
   struct server_options *options; /* borrowed; NULL: no bundle */
   struct server *server;          /* borrowed */
-  struct bundle_state state;
-  char *script, *tried; /* owned; what is in force, and on trial */
-  char **older;         /* owned array of owned: scripts of policies that may still run */
+  char *script, *tried;           /* owned; what is in force, and on trial */
+  char *folder, *keys;            /* owned: the settings' paths, absolute */
+  char **older;                   /* owned array of owned: scripts of policies that may still run */
   unsigned older_count;
   uint64_t trial; /* its version */
 } bundle;
@@ -40,44 +39,44 @@ static bool read_good(struct str text) {
   uint64_t number;
   if (!str_split(&text, ' ', &version) || !text.ptr || !str_split(&text, '\n', &script)) return false;
   if (!str_to_u64(version, &number) || !number || !script.len) return false;
-  bundle.state.running = number;
+  bundle_state()->running = number;
   bundle.script =
-      why_text("%s/versions/%llu/%.*s", bundle.settings.folder, (unsigned long long)number, STR_ARG(script));
+      why_text("%s/versions/%llu/%.*s", bundle.folder, (unsigned long long)number, STR_ARG(script));
   if (access(bundle.script, R_OK) == 0) return true;
   log_warn("bundle: %s: %s", bundle.script, strerror(errno));
   free(bundle.script);
   bundle.script = NULL;
-  bundle.state.running = 0;
+  bundle_state()->running = 0;
   return false;
 }
 
 static void find_good(void) {
-  char *path = join(bundle.settings.folder, "good");
+  char *path = join(bundle.folder, "good");
   struct buf text = {0};
   bool is_known = safe_read(path, SAFE_READ_MOST, &text) && read_good(buf_str(&text));
   if (is_known)
-    log_info("bundle: version %llu is the last good one", (unsigned long long)bundle.state.running);
+    log_info("bundle: version %llu is the last good one", (unsigned long long)bundle_state()->running);
   else
-    log_info("bundle: there is no version so far; waiting for the first from %s", bundle.settings.url);
+    log_info("bundle: there is no version so far; waiting for the first from %s", bundle_settings()->url);
   buf_release(&text);
   free(path);
 }
 
 static void keep_good(void) {
-  char *path = join(bundle.settings.folder, "good");
+  char *path = join(bundle.folder, "good");
   const char *inside = strstr(bundle.script, "/versions/");
   inside = inside ? strchr(inside + sizeof "/versions/" - 1, '/') : NULL;
-  char *text = why_text("%llu %s\n", (unsigned long long)bundle.state.running, inside ? inside + 1 : "");
+  char *text = why_text("%llu %s\n", (unsigned long long)bundle_state()->running, inside ? inside + 1 : "");
   if (!safe_replace(path, str_of(text)))
     log_warn("bundle: %s: %s; the next start does not know of version %llu", path, safe_reason_new(errno),
-             (unsigned long long)bundle.state.running);
+             (unsigned long long)bundle_state()->running);
   free(text);
   free(path);
 }
 
 /* What serves nothing, until there is a version. */
 static bool write_waiting(char **why) {
-  bundle.script = join(bundle.settings.folder, "waiting.lua");
+  bundle.script = join(bundle.folder, "waiting.lua");
   return safe_replace(bundle.script, STR("-- Waits for the first bundle.\n"
                                          "require(\"perilune\").listen(\"127.0.0.1:0\", {\n"
                                          "  request_filter = function(session) return session:respond "
@@ -85,11 +84,33 @@ static bool write_waiting(char **why) {
          why_say(why, "--bundle-dir: %s: %s", bundle.script, safe_reason_new(errno));
 }
 
+/* Nobody else may put a policy there. A daemon's paths are absolute. */
+static bool prepare_folder(const char *folder, char **why) {
+  struct stat info;
+  if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+    return why_say(why, "--bundle-dir %s: %s", folder, safe_reason_new(errno));
+  bundle.folder = realpath(folder, NULL);
+  if (!bundle.folder || stat(bundle.folder, &info) != 0)
+    return why_say(why, "--bundle-dir %s: %s", folder, strerror(errno));
+  if (!S_ISDIR(info.st_mode)) return why_say(why, "--bundle-dir %s: it is no folder", folder);
+  if (info.st_mode & (S_IWGRP | S_IWOTH))
+    return why_say(why, "--bundle-dir %s: others can write to it; chmod 700 it", folder);
+  return true;
+}
+
+static bool find_keys(const char *keys, char **why) {
+  bundle.keys = realpath(keys, NULL);
+  if (!bundle.keys) return why_say(why, "--bundle-key %s: %s", keys, strerror(errno));
+  return true;
+}
+
 bool bundle_begin(const struct bundle_settings *settings, struct server_options *options, char **why) {
-  bundle.settings = *settings;
+  struct bundle_settings absolute = *settings;
   bundle.options = options;
-  if (mkdir(settings->folder, 0700) != 0 && errno != EEXIST)
-    return why_say(why, "--bundle-dir %s: %s", settings->folder, safe_reason_new(errno));
+  if (!find_keys(settings->keys, why) || !prepare_folder(settings->folder, why)) return false;
+  absolute.folder = bundle.folder;
+  absolute.keys = bundle.keys;
+  bundle_set(&absolute);
   find_good();
   if (!bundle.script && !write_waiting(why)) return false;
   options->source.name = settings->url;
@@ -102,45 +123,17 @@ void bundle_end(void) {
   free(bundle.older);
   free(bundle.script);
   free(bundle.tried);
+  free(bundle.folder);
+  free(bundle.keys);
+  bundle.folder = bundle.keys = NULL;
   bundle.older = NULL;
   bundle.older_count = 0;
   bundle.script = bundle.tried = NULL;
   bundle.options = NULL;
+  bundle_set(NULL);
 }
 
-const struct bundle_settings *bundle_settings(void) { return bundle.options ? &bundle.settings : NULL; }
-struct bundle_state *bundle_state(void) {
-  return &bundle.state;
-}
 void bundle_serve(struct server *server) { bundle.server = server; }
-
-/* --- what the agent tells --------------------------------------------------------------------------------- */
-
-static void copy(char to[BUNDLE_WHY_BYTES], struct str text) {
-  size_t length = text.len < BUNDLE_WHY_BYTES ? text.len : BUNDLE_WHY_BYTES - 1;
-  if (length) memcpy(to, text.ptr, length);
-  to[length] = '\0';
-  for (char *c = to; *c; c++)
-    if (*c == '\n') *c = *(c + 1) ? ' ' : '\0';
-}
-
-void bundle_note_good(void) {
-  if (bundle.state.is_down) log_info("bundle: %s is back", bundle.settings.url);
-  bundle.state.is_down = false;
-  bundle.state.good_at = time(NULL);
-}
-
-void bundle_note_failure(struct str why) {
-  char text[BUNDLE_WHY_BYTES];
-  copy(text, why);
-  bool is_news = !bundle.state.is_down || strcmp(text, bundle.state.why) != 0;
-  if (is_news)
-    log_warn("bundle: %s: %s; version %llu serves on", bundle.settings.url, text,
-             (unsigned long long)bundle.state.running);
-  bundle.state.failures++;
-  bundle.state.is_down = true;
-  memcpy(bundle.state.why, text, sizeof text);
-}
 
 /* --- a try ------------------------------------------------------------------------------------------------ */
 
@@ -149,8 +142,8 @@ static void take(void) {
   bundle.older[bundle.older_count++] = bundle.script;
   bundle.script = bundle.tried;
   bundle.tried = NULL;
-  bundle.state.running = bundle.trial;
-  bundle.state.refusal[0] = '\0';
+  bundle_state()->running = bundle.trial;
+  bundle_state()->refusal[0] = '\0';
   keep_good();
   log_info("bundle: version %llu is in force", (unsigned long long)bundle.trial);
 }
@@ -159,15 +152,15 @@ static void refuse(const char *why) {
   bundle.options->source.source = bundle.script;
   free(bundle.tried);
   bundle.tried = NULL;
-  bundle.state.refused = bundle.trial;
-  copy(bundle.state.refusal, str_of(why));
+  bundle_state()->refused = bundle.trial;
+  bundle_copy(bundle_state()->refusal, str_of(why));
   log_warn("bundle: version %llu is refused; version %llu serves on", (unsigned long long)bundle.trial,
-           (unsigned long long)bundle.state.running);
+           (unsigned long long)bundle_state()->running);
 }
 
 static void on_ended(struct server *s, bool fine, const char *why) {
   (void)s;
-  bundle.state.is_trying = false;
+  bundle_state()->is_trying = false;
   if (fine)
     take();
   else
@@ -207,11 +200,11 @@ const char *bundle_try(uint64_t version, const char *script, const struct canary
   bundle.tried = str_to_cstring(str_of(script));
   bundle.trial = version;
   bundle.options->source.source = bundle.tried;
-  bundle.state.is_trying = true;
+  bundle_state()->is_trying = true;
   log_info("bundle: version %llu is tried", (unsigned long long)version);
   if (begin(s, &options, &why)) return NULL;
   bundle.options->source.source = before;
-  bundle.state.is_trying = false;
+  bundle_state()->is_trying = false;
   log_warn("bundle: %s", why);
   free(why);
   return "it could not begin";

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/number.h"
-#include "runtime/deploy/bundle.h"
+#include "runtime/observe/bundle_report.h"
 #include "runtime/observe/discovery_report.h"
 #include "runtime/observe/exposition.h"
 #include "shared/family.h"

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // bundle_report: what is known of the bundle, in three forms.
+#include "runtime/observe/bundle_report.h"
+
 #include <time.h>
 
-#include "runtime/deploy/bundle.h"
+#include "runtime/deploy/bundle_state.h"
 #include "runtime/observe/exposition.h"
 #include "runtime/observe/json.h"
 

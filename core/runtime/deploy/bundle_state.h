@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// bundle_state: what is known of the bundle that the policy comes as. There is one for the process. In the control
+// worker's thread, once the process runs.
+#ifndef PERILUNE_RUNTIME_BUNDLE_STATE_H
+#define PERILUNE_RUNTIME_BUNDLE_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/str.h"
+
+struct bundle_settings {
+  const char *url, *keys, *folder, *node; /* borrowed for the life of the process */
+  unsigned every_ms;
+};
+
+enum { BUNDLE_WHY_BYTES = 400 };
+
+struct bundle_state {
+  uint64_t running;           /* version; 0: none so far */
+  uint64_t wanted;            /* the newest that is signed and whole; 0: none so far */
+  uint64_t refused;           /* the last one that was tried and not taken */
+  time_t good_at;             /* when the source last answered; 0: never */
+  uint64_t failures;          /* of asking it, and of what it gave */
+  bool is_trying, is_down;    /* a version is loaded, or on trial; the source, or what it gave, is not good */
+  char why[BUNDLE_WHY_BYTES]; /* it is down */
+  char refusal[BUNDLE_WHY_BYTES]; /* why the refused one was */
+};
+
+/* `settings` is copied; NULL: the policy is no bundle (any more). */
+void bundle_set(const struct bundle_settings *settings);
+/* NULL: the policy is a file of this machine. */
+const struct bundle_settings *bundle_settings(void);
+struct bundle_state *bundle_state(void);
+
+/* The source has answered as it should; or it has not. */
+void bundle_note_good(void);
+void bundle_note_failure(struct str why);
+/* In one line, cut where it is too long. */
+void bundle_copy(char to[BUNDLE_WHY_BYTES], struct str text);
+
+#endif
