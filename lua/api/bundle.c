@@ -40,6 +40,12 @@ static int about(lua_State *L) {
   return 1;
 }
 
+/* core.bundle_is_on(): in any worker, as it does not change -0 +1 */
+static int is_on(lua_State *L) {
+  lua_pushboolean(L, bundle_settings() != NULL);
+  return 1;
+}
+
 /* core.bundle_is_signed(text, signature): true; or nil and why not -2 +1 | -2 +2 */
 static int is_signed(lua_State *L) {
   char *why = NULL;
@@ -101,16 +107,10 @@ static int try_version(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"bundle", about},
-                                     {"bundle_is_signed", is_signed},
-                                     {"bundle_good", good},
-                                     {"bundle_failed", failed},
-                                     {"bundle_wanted", wanted},
-                                     {"bundle_put", put},
-                                     {"bundle_move", move},
-                                     {"bundle_remove", remove_folder},
-                                     {"bundle_tidy", tidy},
-                                     {"bundle_try", try_version},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"bundle", about},     {"bundle_is_on", is_on},     {"bundle_is_signed", is_signed},
+    {"bundle_good", good}, {"bundle_failed", failed},   {"bundle_wanted", wanted},
+    {"bundle_put", put},   {"bundle_move", move},       {"bundle_remove", remove_folder},
+    {"bundle_tidy", tidy}, {"bundle_try", try_version}, {NULL, NULL}};
 
 void open_bundle(lua_State *L) { luaL_register(L, NULL, functions); }

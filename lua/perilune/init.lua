@@ -80,7 +80,7 @@ local function suggestion(name)
 end
 
 -- The policy of a bundle fetches the next one itself.
-if core.bundle() then require "perilune.bundle_agent" end
+if core.bundle_is_on() and core.is_control() then require "perilune.bundle_agent" end
 
 -- A slip of the pen should not be a nil that fails somewhere else.
 return setmetatable(perilune, { __index = function(_, name)
