@@ -139,10 +139,13 @@ static int status(struct arguments *a) { return command_tell(a, a->json ? "statu
 /* Tabs are between its words. */
 static int purge(struct arguments *a) {
   char line[4000];
-  const char *kind = a->url ? "url" : a->prefix ? "prefix" : a->tag ? "tag" : "all";
-  const char *what = a->url ? a->url : a->prefix ? a->prefix : a->tag ? a->tag : "";
+  const char *kind = a->purge.url ? "url" : a->purge.prefix ? "prefix" : a->purge.tag ? "tag" : "all";
+  const char *what = a->purge.url      ? a->purge.url
+                     : a->purge.prefix ? a->purge.prefix
+                     : a->purge.tag    ? a->purge.tag
+                                       : "";
   const char *cache = a->operand ? a->operand : "";
-  if (!!a->url + !!a->prefix + !!a->tag + a->all != 1)
+  if (!!a->purge.url + !!a->purge.prefix + !!a->purge.tag + a->all != 1)
     return arguments_refuse(COMMAND_PURGE, "one of --url, --prefix, --tag and --all says what is forgotten");
   if (strpbrk(what, "\t\n") || strpbrk(cache, "\t\n"))
     return arguments_refuse(COMMAND_PURGE, "there is a tab or a line feed in a word");

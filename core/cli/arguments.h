@@ -15,6 +15,22 @@ struct text_list {
   unsigned count;
 };
 
+/* Of purge: one of them. */
+struct purge_words {
+  const char *url, *prefix, *tag;
+};
+
+/* Of run: where the policy comes from. */
+struct bundle_from {
+  const char *url, *key, *dir, *node;
+  unsigned every_ms;
+};
+
+/* Of bundle: how one is made. */
+struct bundle_make {
+  const char *key, *version, *main, *stages;
+};
+
 struct arguments {
   struct config config;
   char **words; /* borrowed: all, the program's name first */
@@ -25,15 +41,10 @@ struct arguments {
   bool given[OPTION_COUNT];
   struct text_list listen, to, match;
   const char *ca, *tls_cert, *tls_key, *health, *cache;
-  const char *url, *prefix, *tag;
+  struct purge_words purge;
   const char *status, *slower, *client, *count;
-  struct {
-    const char *url, *key, *dir, *node;
-    unsigned every_ms;
-  } from; /* of run: the bundle */
-  struct {
-    const char *key, *version, *main, *stages;
-  } make; /* of bundle */
+  struct bundle_from from;
+  struct bundle_make make;
   const char *pid_file, *socket, *output;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
