@@ -20,6 +20,7 @@ enum { NAME_BYTES = 64, DAY_MS = 86400000 };
 void arguments_init(struct arguments *a, int count, char **words) {
   *a = (struct arguments){.words = words, .for_ms = 30000, .max_errors = 100, .from.every_ms = 30000};
   a->listen.items = memory_alloc((size_t)count * sizeof *a->listen.items);
+  a->trusted_proxies.items = memory_alloc((size_t)count * sizeof *a->trusted_proxies.items);
   a->to.items = memory_alloc((size_t)count * sizeof *a->to.items);
   a->match.items = memory_alloc((size_t)count * sizeof *a->match.items);
   config_init(&a->config);
@@ -28,6 +29,7 @@ void arguments_init(struct arguments *a, int count, char **words) {
 void arguments_free(struct arguments *a) {
   config_free(&a->config);
   free(a->listen.items);
+  free(a->trusted_proxies.items);
   free(a->to.items);
   free(a->match.items);
 }

@@ -39,7 +39,7 @@ struct arguments {
   const char *operand;              /* the first; NULL: none */
   unsigned operand_count;
   bool given[OPTION_COUNT];
-  struct text_list listen, to, match;
+  struct text_list listen, to, match, trusted_proxies;
   const char *ca, *tls_cert, *tls_key, *health, *cache;
   struct purge_words purge;
   const char *status, *slower, *client, *count;

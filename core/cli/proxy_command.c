@@ -15,11 +15,12 @@
 #include "base/check.h"
 #include "base/size.h"
 #include "net/addr.h"
+#include "net/cidr.h"
 #include "net/tls_context.h"
 #include "net/tls_identity.h"
 #include "shared/cache.h"
 
-enum { LISTENERS_MOST = 256 };
+enum { LISTENERS_MOST = 256, PROXIES_MOST = 256 };
 
 enum scheme { SCHEME_NONE, SCHEME_HTTP, SCHEME_HTTPS, SCHEME_H2C, SCHEME_H2 };
 
@@ -187,6 +188,25 @@ static bool check_certificate(const struct proxy_command *p, const struct argume
   return fine;
 }
 
+static bool read_proxies(struct proxy_command *p, const struct arguments *a) {
+  struct str *all = arena_zalloc(&p->arena, PROXIES_MOST * sizeof *all);
+  const char *why;
+  p->options.trusted_proxies = all;
+  if (a->trusted_proxies.count) p->options.trusted = p->networks = cidr_set_new();
+  for (unsigned i = 0; i < a->trusted_proxies.count; i++) {
+    struct str rest = str_of(a->trusted_proxies.items[i]), part;
+    while (str_split(&rest, ',', &part)) {
+      part = str_trim(part);
+      if (!cidr_set_add(p->networks, part, &why)) return refuse_address("--trusted-proxies", part, why);
+      if (p->options.trusted_count == PROXIES_MOST)
+        return refuse_address("--trusted-proxies", part, "too many networks");
+      all[p->options.trusted_count++] = part;
+    }
+  }
+  if (p->networks) cidr_set_seal(p->networks);
+  return true;
+}
+
 static bool read_health(struct proxy_command *p, const struct arguments *a) {
   p->options.health = str_of(a->health);
   if (!a->health) return true;
@@ -236,11 +256,15 @@ bool proxy_command_read(struct proxy_command *p, const struct arguments *a) {
   arena_init(&p->arena);
   if (!a->listen.count) return REFUSE("proxy wants --listen ADDR: where to listen");
   if (!a->to.count) return REFUSE("proxy wants --to ADDR: where to forward to");
-  bool fine = read_files(p, a) && read_listeners(p, a) && read_peers(p, a) && read_health(p, a) &&
-              read_cache(p, a) && check_together(p, a) && refuse_itself(p) && check_certificate(p, a);
+  bool fine = read_files(p, a) && read_listeners(p, a) && read_peers(p, a) && read_proxies(p, a) &&
+              read_health(p, a) && read_cache(p, a) && check_together(p, a) && refuse_itself(p) &&
+              check_certificate(p, a);
   CHECK(!fine ||
         (p->options.listener_count && p->options.peer_count)); /* an address is refused, or counted */
   return fine;
 }
 
-void proxy_command_free(struct proxy_command *p) { arena_free(&p->arena); }
+void proxy_command_free(struct proxy_command *p) {
+  cidr_set_free(p->networks);
+  arena_free(&p->arena);
+}

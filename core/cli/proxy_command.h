@@ -10,6 +10,7 @@
 
 struct proxy_command {
   struct arena arena;             /* all text */
+  struct cidr_set *networks;      /* owned; of --trusted-proxies; NULL: there are none */
   struct forward_options options; /* its checker is the caller's to set */
 };
 

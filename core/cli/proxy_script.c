@@ -59,6 +59,15 @@ static void put_hooks(FILE *out, const struct forward_options *o) {
           o->tls ? "443" : "80");
 }
 
+static void put_trusted(FILE *out, const struct forward_options *o) {
+  fputs("trusted_proxies = { ", out);
+  for (unsigned i = 0; i < o->trusted_count; i++) {
+    if (i) fputs(", ", out);
+    put_text(out, o->trusted_proxies[i]);
+  }
+  fputs(" }", out);
+}
+
 static void put_options(FILE *out, const struct forward_options *o, const struct forward_listener *l) {
   const char *before = ", { ";
   if (l->tls) {
@@ -73,7 +82,10 @@ static void put_options(FILE *out, const struct forward_options *o, const struct
   if (o->compresses) fprintf(out, "%scompress = true", before);
   if (o->compresses) before = ", ";
   if (o->cache_bytes) fprintf(out, "%scache = cache", before);
-  if (l->tls || l->h2c || o->compresses || o->cache_bytes) fputs(" }", out);
+  if (o->cache_bytes) before = ", ";
+  if (o->trusted_count) fputs(before, out);
+  if (o->trusted_count) put_trusted(out, o);
+  if (l->tls || l->h2c || o->compresses || o->cache_bytes || o->trusted_count) fputs(" }", out);
 }
 
 static void put_cache(FILE *out, const struct forward_options *o) {

@@ -142,6 +142,10 @@ const struct option_words option_words[OPTION_COUNT] = {
      "send the peer its own name in Host, instead of the client's Host"},
     {"--compress", NULL, OF(PROXY), OPTION_ON, MEMBER(compress),
      "compress responses for clients that accept it: zstd, br or gzip"},
+    {"--trusted-proxies", "NETWORK", OF(PROXY), OPTION_LIST, MEMBER(trusted_proxies),
+     "load balancers in front, such as 10.0.0.0/8, whose X-Forwarded-For or Forwarded says who the client "
+     "is; may be "
+     "given several times, or as a list with commas"},
     {"--print-config", NULL, OF(RUN) | OF(PROXY), OPTION_ON, MEMBER(print_config),
      "do not serve: print the settings in effect (run), or the same proxy as a script (proxy)"},
     {"--canary", "SHARE", OF(RELOAD), OPTION_SHARE, MEMBER(canary),

@@ -12,8 +12,8 @@
 #include "exchange/deadline.h"
 #include "exchange/hooks.h"
 #include "exchange/proxy.h"
+#include "exchange/real_client.h"
 #include "http/proxy_protocol.h"
-#include "net/cidr.h"
 #include "net/tls.h"
 #include "net/tls_identity.h"
 #include "shared/metrics.h"
@@ -26,11 +26,9 @@ static void refuse(struct downstream *d, const char *what, const char *why) {
   downstream_close(d);
 }
 
-/* Who may connect to a unix socket is said by the permissions of its path. */
 static bool is_trusted(struct downstream *d) {
   const struct cidr_set *senders = d->service->policy.settings->proxy_senders;
-  if (!senders || d->client.ss_family == AF_UNIX) return true;
-  return cidr_set_contains(senders, addr_host_of_client(downstream_client(d))) == CIDR_INSIDE;
+  return !senders || real_client_is_proxy(senders, downstream_client(d));
 }
 
 /* From a sender that is not trusted no byte is looked at: where the header is optional, it is as good as one that has
@@ -42,7 +40,9 @@ void greeting_begin(struct downstream *d) {
     d->state = DOWNSTREAM_PREFACE;
     timer_set(&d->stream.timer, wait_ms(WAIT_PREFACE, settings));
   } else if (!trusts && settings->proxy_protocol == PROXY_PROTOCOL_REQUIRED) {
-    refuse(d, "PROXY header", "the sender is not in proxy_protocol_from");
+    refuse(d, "PROXY header",
+           settings->proxy_senders == settings->trusted_proxies ? "the sender is not in trusted_proxies"
+                                                                : "the sender is not in proxy_protocol_from");
   } else {
     begin_session(d);
   }
@@ -105,11 +105,13 @@ static void read_preface(struct downstream *d) {
 
 /* --- TLS ------------------------------------------------------------------------------------------------ */
 
-/* Who it is is known only now: a PROXY header may have said so. */
+/* Who it is is known only now: a PROXY header may have said so. A trusted proxy connects for many clients. */
 static bool is_admitted(struct downstream *d) {
   struct service *service = d->service;
+  const struct cidr_set *proxies = service->policy.settings->trusted_proxies;
   unsigned most = service->policy.settings->max_connections_per_client;
-  if (!most || !service->census) return true;
+  if (!most || !service->census || (proxies && real_client_is_proxy(proxies, downstream_client(d))))
+    return true;
   if (!census_client_of((const struct sockaddr *)&d->client, service->policy.settings->client_ipv6_bits,
                         &d->admitted))
     return true;

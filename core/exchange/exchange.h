@@ -167,7 +167,10 @@ struct exchange {
 
   struct request_body body;
   struct shadow *shadow; /* held; while another policy is tried in its shadow (exchange/shadow) */
-  struct str client;     /* arena; its address, once it is gone, and of a shadow; empty: the stream has it */
+  struct str
+      client; /* arena; its address, once it is gone, of a shadow, and behind proxies; empty: the stream's */
+  struct str
+      connection; /* arena; of the trusted proxy that has connected for it (real_client); empty: it has itself */
 };
 
 /* --- for the hooks' implementation ---------------------------------------------------------------------- */
@@ -187,6 +190,8 @@ bool exchange_can_answer(const struct exchange *x);
 struct str exchange_client_address(struct exchange *x);
 /* The same without port and brackets. */
 struct str exchange_client_host(struct exchange *x);
+/* The same of who has connected: that client, or a trusted proxy in front of us. */
+struct str exchange_connection_host(struct exchange *x);
 
 /* Is the request tried at another backend of its set after this error, where the policy does not decide? */
 bool exchange_set_retries(const struct exchange *x, enum error error);

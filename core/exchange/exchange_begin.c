@@ -10,6 +10,7 @@
 #include "exchange/live_trace.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
+#include "exchange/real_client.h"
 #include "exchange/shadow.h"
 #include "exchange/stream.h"
 #include "exchange/trace.h"
@@ -45,7 +46,10 @@ static enum error fault_of(const struct exchange *x) {
 void exchange_start(struct exchange *x, enum error error, const char *why) {
   struct body body = x->request.body;
   CHECK(x->stream && x->stream->exchange == x);
-  if (error == ERROR_NONE) error = fault_of(x);
+  if (error == ERROR_NONE) {
+    error = fault_of(x);
+    if (x->settings->trusted_proxies) real_client_find(x);
+  }
   /* A source that is no conn tells its end itself, behind trailers, also where the length is known before. */
   if (x->stream->source.ops && body.framing != FRAMING_NONE) body.framing = FRAMING_CLOSE;
   relay_begin(&x->now.up, body, body.framing, (struct str){0}, (struct str){0});

@@ -78,6 +78,10 @@ struct str exchange_client_host(struct exchange *x) {
   return addr_host_of_client(exchange_client_address(x));
 }
 
+struct str exchange_connection_host(struct exchange *x) {
+  return x->connection.ptr ? addr_host_of_client(x->connection) : exchange_client_host(x);
+}
+
 bool exchange_ends_connection(const struct exchange *x) {
   return x->proxy->stopping || room_is_low(x->proxy) || (x->stream && x->stream->service->closing);
 }

@@ -3,12 +3,13 @@
 // -Proto, -Host, and Forwarded (RFC 7239) where the client sent one. What a client claims about itself (http/claims.h)
 // is removed, whatever the suffix, unless the policy knows that the client is a trusted proxy. Fields that the policy
 // has set stay.
+#include "exchange/real_client.h"
 #include "exchange/stream.h"
 #include "exchange/walk.h"
 #include "http/claims.h"
 #include "http/headers.h"
+#include "http/hops.h"
 #include "net/addr.h"
-#include "net/cidr.h"
 
 static struct str scheme(const struct exchange *x) { return x->secure ? STR("https") : STR("http"); }
 
@@ -46,8 +47,8 @@ static void set_scheme(struct exchange *x) {
                    x->secure ? STR("X-Forwarded-Proto: https") : STR("X-Forwarded-Proto: http"));
 }
 
-static struct str own_entry(struct exchange *x) {
-  struct str node = claims_node(exchange_client_host(x), &x->arena);
+static struct str own_entry(struct exchange *x, struct str host) {
+  struct str node = claims_node(host, &x->arena);
   return arena_printf(&x->arena, "for=%.*s;proto=%.*s", STR_ARG(node), STR_ARG(scheme(x)));
 }
 
@@ -59,17 +60,38 @@ static void replace(struct exchange *x) {
   set_client(x);
   set_scheme(x);
   set_where_missing(x, FIELD_X_FORWARDED_HOST, x->request.authority);
-  if (had_forwarded) set_where_missing(x, FIELD_FORWARDED, own_entry(x));
+  if (had_forwarded) set_where_missing(x, FIELD_FORWARDED, own_entry(x, exchange_client_host(x)));
 }
 
-/* All that the client said, and `value` behind it, in one field: many look at the first or the last line only. */
+static bool is_set(const struct headers *h, enum field_id id) {
+  for (unsigned i = 0; i < h->count; i++)
+    if (h->items[i].id == id && h->items[i].is_set) return true;
+  return false;
+}
+
+/* Where what trusted proxies say begins; what is before that is the client's own. Without such proxies, or where the policy
+ * has set one: the whole. */
+static struct hops believed_part(struct exchange *x, enum field_id id) {
+  struct headers *h = &x->now.request.headers;
+  struct hops hops = hops_of(h, id);
+  struct str client, nonsense;
+  if (!x->settings->trusted_proxies || is_set(h, id)) return (struct hops){0};
+  real_client_walk(x->settings->trusted_proxies, &hops, &client, &nonsense);
+  return hops;
+}
+
+/* All that is believed of what the client said, and `value` behind it, in one field: many look at the first or the last
+ * line only. */
 static void append_to(struct exchange *x, enum field_id id, struct str value) {
   struct headers *h = &x->now.request.headers;
+  struct hops from = believed_part(x, id);
   struct str list = {0};
   const struct field *field;
-  for (unsigned at = 0; (field = headers_next(h, field_name(id), &at));)
-    if (field->value.len && claims_is_closed(field->value))
-      list = arena_printf(&x->arena, "%.*s%.*s, ", STR_ARG(list), STR_ARG(field->value));
+  for (unsigned at = from.line; (field = headers_next(h, field_name(id), &at));) {
+    struct str said = at == from.line + 1 ? str_trim(str_from(field->value, from.start)) : field->value;
+    if (said.len && claims_is_closed(said))
+      list = arena_printf(&x->arena, "%.*s%.*s, ", STR_ARG(list), STR_ARG(said));
+  }
   headers_set_id(h, id, arena_printf(&x->arena, "%.*s%.*s", STR_ARG(list), STR_ARG(value)));
 }
 
@@ -78,15 +100,16 @@ static void append(struct exchange *x) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
   struct headers *h = &x->now.request.headers;
   drop_claims(h, false);
-  append_to(x, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
+  append_to(x, FIELD_X_FORWARDED_FOR, claims_address(exchange_connection_host(x)));
   set_scheme(x);
   set_where_missing(x, FIELD_X_FORWARDED_HOST, x->request.authority);
-  if (headers_find_id(h, FIELD_FORWARDED)) append_to(x, FIELD_FORWARDED, own_entry(x));
+  if (headers_find_id(h, FIELD_FORWARDED))
+    append_to(x, FIELD_FORWARDED, own_entry(x, exchange_connection_host(x)));
 }
 
 static bool trusts_client(struct exchange *x) {
   const struct cidr_set *senders = x->settings->forwarded_senders;
-  return !senders || cidr_set_contains(senders, exchange_client_host(x)) == CIDR_INSIDE;
+  return !senders || real_client_is_proxy(senders, exchange_connection_host(x));
 }
 
 /* As a field of its own: the entries before it are not ours to touch. */

@@ -21,6 +21,13 @@ enum forwarded_mode {
   FORWARDED_KEEP     /* leave them alone */
 };
 
+/* Which of the two says who the client of a trusted proxy is. */
+enum trusted_field {
+  TRUSTED_ANY, /* X-Forwarded-For; where there is none, Forwarded (default) */
+  TRUSTED_X_FORWARDED_FOR,
+  TRUSTED_FORWARDED
+};
+
 /* When a client that ends its direction counts as gone. Nobody can tell from a FIN whether the client still
  * reads: a shutdown(2) and a close(2) look the same until something is written. It is seen once the request
  * has been read. */
@@ -73,6 +80,9 @@ struct settings {
   enum proxy_protocol_mode proxy_protocol;
   const struct cidr_set *proxy_senders; /* borrowed from the policy: who may send PROXY headers; NULL: all */
   const struct cidr_set *forwarded_senders; /* the same: whose X-Forwarded-* `append` believes; NULL: all */
+  const struct cidr_set
+      *trusted_proxies; /* the same: who says who the client is (real_client); NULL: nobody */
+  enum trusted_field trusted_field;
   unsigned max_connections;            /* of the listener, all workers together; 0: as descriptors allow */
   unsigned max_connections_per_client; /* of one client address; 0: no limit */
   unsigned client_ipv6_bits;           /* how much of an IPv6 address is a client (64) */

@@ -133,6 +133,7 @@ static void make_listeners(struct forward *f) {
                                   .hooks = &f->hooks,
                                   .place = STR("--listen")};
     l->settings.h2c = o->listeners[i].h2c;
+    l->settings.trusted_proxies = o->trusted;
     if (o->compresses) l->settings.compression = &compression_default;
     if (f->cache_entry) l->settings.cache = &f->cache;
     if (o->listeners[i].tls) l->tls = (struct tls_server_options){.certificates = &f->files, .count = 1};

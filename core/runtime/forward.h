@@ -6,6 +6,8 @@
 
 #include "runtime/policy.h"
 
+struct cidr_set;
+
 struct forward_listener {
   struct str address;
   bool tls;
@@ -18,11 +20,14 @@ struct forward_options {
   unsigned listener_count;
   const struct str *peers; /* "127.0.0.1:9001", "name:443", "unix:/path" */
   unsigned peer_count;
-  bool tls;        /* to the peers, all of them */
-  bool http2;      /* they speak HTTP/2, and only that */
-  bool no_verify;  /* of their certificates */
-  bool sends_host; /* they get their own name in Host */
-  bool compresses; /* responses, for clients that accept it */
+  bool tls;                          /* to the peers, all of them */
+  bool http2;                        /* they speak HTTP/2, and only that */
+  bool no_verify;                    /* of their certificates */
+  bool sends_host;                   /* they get their own name in Host */
+  bool compresses;                   /* responses, for clients that accept it */
+  const struct str *trusted_proxies; /* "10.0.0.0/8": whose fields say who the client is */
+  unsigned trusted_count;
+  const struct cidr_set *trusted; /* the same as a set; NULL: there are none */
   struct str ca, certificate, key;
   size_t cache_bytes; /* 0: no cache */
   struct str health;  /* the path that is asked for; empty: peers are not asked */

@@ -24,6 +24,7 @@
 static const char *const client_verify_words[] = {"off", "optional", "required", NULL};
 static const char *const version_words[] = {"TLSv1.2", "TLSv1.3", NULL};
 static const char *const forwarded_words[] = {"replace", "append", "keep", NULL};
+static const char *const trusted_words[] = {"any", "x-forwarded-for", "forwarded", NULL};
 static const char *const access_format_words[] = {"combined", "json", NULL};
 static const char *const abort_words[] = {"hooks", "always", "never", NULL};
 static const char *const proxy_protocol_words[] = {"off", "optional", "required", NULL};
@@ -80,6 +81,8 @@ static const struct option options[] = {
      proxy_protocol_words},
     {"proxy_protocol_from", OPTION_TABLE, 0, networks_form},
     {"forwarded_from", OPTION_TABLE, 0, networks_form},
+    {"trusted_proxies", OPTION_TABLE, 0, networks_form},
+    {"trusted_field", OPTION_WORD, offsetof(struct policy_listener, settings.trusted_field), trusted_words},
     SETTING("cache", OPTION_CACHE, cache),
     SETTING("max_connections", OPTION_COUNT, max_connections),
     SETTING("max_connections_per_client", OPTION_COUNT, max_connections_per_client),
@@ -261,8 +264,13 @@ static const struct cidr_set *read_networks(lua_State *L, const char *option) {
   return set;
 }
 
-/* A list that nobody looks at would be a false comfort. -0 +0 */
+/* The trusted proxies are those of PROXY headers and of `append`, too, unless these have lists of their own. A list that
+ * nobody looks at would be a false comfort. -0 +0 */
 static void take_senders(lua_State *L, struct settings *settings) {
+  settings->trusted_proxies = read_networks(L, "trusted_proxies");
+  if (settings->trusted_field != TRUSTED_ANY && !settings->trusted_proxies)
+    luaL_error(L,
+               "perilune.listen: trusted_field is for trusted_proxies: say which proxies write that field");
   settings->proxy_senders = read_networks(L, "proxy_protocol_from");
   settings->forwarded_senders = read_networks(L, "forwarded_from");
   if (settings->proxy_senders && settings->proxy_protocol == PROXY_PROTOCOL_OFF)
@@ -270,6 +278,8 @@ static void take_senders(lua_State *L, struct settings *settings) {
                "perilune.listen: proxy_protocol_from is for proxy_protocol = \"required\" or \"optional\"");
   if (settings->forwarded_senders && settings->forwarded != FORWARDED_APPEND)
     luaL_error(L, "perilune.listen: forwarded_from is for forwarded = \"append\"");
+  if (!settings->proxy_senders) settings->proxy_senders = settings->trusted_proxies;
+  if (!settings->forwarded_senders) settings->forwarded_senders = settings->trusted_proxies;
 }
 
 /* --- the call --- */
