@@ -247,11 +247,23 @@ void attempt_set_aside(struct exchange *x, struct attempt *aside) {
   lease_pass_retry(&aside->lease, &x->now.lease);
 }
 
+/* How far the client's body has been read is known by the later attempt; whether its peer has got all of it, by the
+ * earlier one. */
+static void take_up_relay(struct exchange *x, const struct relay *later) {
+  bool is_whole = x->now.up.done;
+  struct sink to = x->now.up.to;
+  x->now.up = *later;
+  x->now.up.done = is_whole;
+  x->now.up.to = to;
+}
+
 void attempt_put_back(struct exchange *x, const struct attempt *aside) {
   attempt_end(x, false);
   x->error = ERROR_NONE;
   x->error_status = 0;
+  struct relay up = x->now.up;
   x->now = *aside;
+  take_up_relay(x, &up);
 }
 
 void attempt_drop(struct exchange *x, struct attempt *aside, enum lease_outcome outcome) {

@@ -4,9 +4,11 @@
 // the client gets the response that was set aside: the last real one, not one made by the proxy. So that connection
 // is kept with its body, unread, until then.
 //
-// Only requests that may be sent twice (RFC 9110 section 9.2.2) and need no copy are sent to another backend:
-// idempotent methods without a body, and only if the client has received nothing yet. This uses the set's budget for
-// retries.
+// By itself that happens only for requests that may be sent twice (RFC 9110 section 9.2.2) and need no copy: idempotent
+// methods without a body, and only if the client has received nothing yet. The policy may want it (session:retry) for any
+// response and any method: it knows what its application does. Then the body is sent again from its copy, as after a
+// failure; and the connection of a response that is put by while the request still goes to it is of no further use.
+// Both use the set's budget for retries.
 #include "base/log.h"
 #include "exchange/account.h"
 #include "exchange/attempt.h"
@@ -24,6 +26,7 @@ struct kept {
   struct attempt attempt;
   struct response response;
   struct body stated;
+  bool is_filtered; /* upstream_response_filter has seen it */
 };
 
 static bool is_repeatable(const struct exchange *x) {
@@ -37,10 +40,11 @@ bool elsewhere_is_wanted(struct exchange *x) {
   return is_repeatable(x) && backends_have_other(view, &x->tried) && attempt_takes_retry(x, false);
 }
 
-static void put_by(struct exchange *x) {
+static void put_by(struct exchange *x, bool is_filtered) {
   struct kept *kept = arena_zalloc(&x->arena, sizeof *kept);
   CHECK(x->now.call && x->now.call->is_ready && !x->rival);
   kept->response = x->response;
+  kept->is_filtered = is_filtered;
   kept->stated = x->heads.stated;
   attempt_set_aside(x, &kept->attempt);
   struct call *call = kept->attempt.call;
@@ -63,7 +67,31 @@ bool elsewhere_begin(struct exchange *x) {
   if (x->account.live) live_note(x, LIVE_RETRIED, 0, STR("at another backend, because of the status"));
   account_attempt(x);
   lease_end(&x->now.lease, LEASE_SERVED, loop_now_us(x->proxy->loop));
-  put_by(x);
+  put_by(x, false);
+  return true;
+}
+
+const char *elsewhere_obstacle(const struct exchange *x) {
+  if (!is_final(x->response.status)) return "this is an interim response, and another one follows";
+  if (x->response.status == 101) return "the peer has switched to another protocol";
+  if (x->sent.status || x->sent.informed) return "the client has got an interim response";
+  if (x->now.up.copy.overflowed) return "the request's body is too long to be sent again";
+  if (x->now.up.filtering || x->now.up.has_more) return "the request's body is on its way through a hook";
+  return x->attempts > x->settings->max_retries ? "there have been max_retries attempts" : NULL;
+}
+
+bool elsewhere_ask(struct exchange *x) {
+  if (elsewhere_obstacle(x)) return false;
+  CHECK(x->now.call && x->now.peer);
+  log_about(LOG_INFO, x->now.peer->options.address, "peer %.*s: it answered %u, and the policy asks again",
+            STR_ARG(x->now.peer->options.address), x->response.status);
+  cell_add(&x->proxy->tally->retries, 1);
+  account_attempt(x);
+  relay_stop(&x->now.up);
+  x->up_state = TRANSFER_OFF;
+  lease_judge_failed(&x->now.lease);
+  lease_end(&x->now.lease, LEASE_SERVED, loop_now_us(x->proxy->loop));
+  put_by(x, true);
   return true;
 }
 
@@ -85,6 +113,6 @@ bool elsewhere_return(struct exchange *x) {
   x->answer = NULL;
   x->response = kept->response;
   x->heads.stated = kept->stated;
-  exchange_jump(x, STEP_upstream_response_filter);
+  exchange_jump(x, kept->is_filtered ? STEP_send_interim : STEP_upstream_response_filter);
   return true;
 }

@@ -84,6 +84,8 @@ struct hook_outcome {
   bool refused;  /* proxy_upstream_filter returned false */
   bool decides_retry; /* fail_to_connect, error_while_proxy: `retry` overrides the table */
   bool retry;
+  bool
+      asks_again; /* upstream_response_filter: another attempt instead of this response, as long as it can be */
   unsigned short status;    /* fail_to_proxy, and errors raised with a status: 0 = as the table says */
   struct cache_says *cache; /* arena; of the hooks of the cache (cache_says.h); NULL: they said nothing */
 };

@@ -11,6 +11,7 @@
 #include "exchange/attempt.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
+#include "exchange/real_client.h"
 #include "exchange/stream.h"
 #include "exchange/walk.h"
 #include "http/framing.h"
@@ -65,6 +66,7 @@ struct rehearsal *rehearsal_new(const struct rehearsal_setup *setup, const char 
     free_rehearsal(r);
     return NULL;
   }
+  real_client_find(r->exchange);
   if (setup->body.len) exchange_set_body(r->exchange, setup->body);
   if (setup->hooks->begin) setup->hooks->begin(r->exchange);
   return r;
@@ -119,6 +121,12 @@ static void apply_outcome(struct rehearsal *r) {
   struct exchange *x = r->exchange;
   if (x->hook == HOOK_upstream_peer && x->outcome.peer) x->now.peer = x->outcome.peer;
   if (x->hook == HOOK_answer_filter) respond_take_head(x);
+  if (x->hook == HOOK_upstream_response_filter) {
+    r->retries = x->outcome.error == ERROR_NONE && !x->answer && x->outcome.asks_again;
+    if (!r->retries) return;
+    lease_judge_failed(&x->now.lease);
+    attempt_answered(x);
+  }
   if (x->hook != HOOK_fail_to_connect && x->hook != HOOK_error_while_proxy) return;
   r->retries = x->outcome.error == ERROR_NONE && !x->answer && attempt_may_retry(x);
   attempt_answered(x);

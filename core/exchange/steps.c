@@ -225,7 +225,9 @@ static enum step_result step_read_response(struct exchange *x) {
 }
 
 static enum step_result step_upstream_response_filter(struct exchange *x) {
-  return run_hook(x, HOOK_upstream_response_filter, x->hooks->upstream_response_filter);
+  enum step_result result = run_hook(x, HOOK_upstream_response_filter, x->hooks->upstream_response_filter);
+  bool asks_again = result == STEP_NEXT && x->hooks->upstream_response_filter && x->outcome.asks_again;
+  return asks_again && elsewhere_ask(x) ? jump(x, STEP_upstream_peer) : result;
 }
 
 static enum step_result step_send_interim(struct exchange *x) {

@@ -151,6 +151,11 @@ static inline bool elsewhere_goes(struct exchange *x) {
   if (x->response.status < 400 && !x->kept) return false;
   return elsewhere_begin(x);
 }
+/* The same because the policy wants it (session:retry), behind upstream_response_filter. Why it cannot be, as things
+ * stand, a static text; NULL: it can. */
+const char *elsewhere_obstacle(const struct exchange *x);
+/* False: it cannot be any more, and the client gets the response. */
+bool elsewhere_ask(struct exchange *x);
 /* The exchange goes on with the answer that was put by. False: there is none. */
 bool elsewhere_return(struct exchange *x);
 /* It is not wanted any more. Harmless without one. */

@@ -20,7 +20,9 @@
 #include "lua/vm/vm.h"
 #include "exchange/access_log.h"
 #include "downstream/downstream.h"
+#include "exchange/attempt.h"
 #include "exchange/exchange.h"
+#include "exchange/walk.h"
 
 struct exchange *session_check(lua_State *L, int index) {
   return token_check_kind(L, index, TOKEN_SESSION)->x;
@@ -186,6 +188,21 @@ static int report_failure(lua_State *L) {
   return 1;
 }
 
+/* session:retry(): true: another attempt follows instead of this response; or nil and why it cannot be -1 +1 | -1 +2 */
+static int retry(lua_State *L) {
+  struct exchange *x = check(L);
+  session_phase(L, x, PHASE(upstream_response_filter), "session:retry");
+  if (x->answer) return luaL_error(L, "session:retry: the hook has answered already, by session:respond");
+  const char *why = x->outcome.asks_again ? NULL : elsewhere_obstacle(x);
+  if (!why && !x->outcome.asks_again && !attempt_takes_retry(x, false))
+    why = "the set's retry budget is used up";
+  x->outcome.asks_again = !why;
+  if (why) lua_pushnil(L);
+  if (why) lua_pushstring(L, why);
+  if (!why) lua_pushboolean(L, true);
+  return why ? 2 : 1;
+}
+
 /* -3 +0 */
 static int set_log_field(lua_State *L) {
   struct exchange *x = check(L);
@@ -219,6 +236,7 @@ static const luaL_Reg methods[] = {
     {"set_close", set_close},
     {"set_log_field", set_log_field},
     {"report_failure", report_failure},
+    {"retry", retry},
     {"respond", session_respond},
     {"reset", session_reset},
     {"set_body", session_set_body},

@@ -714,7 +714,11 @@ function log.is_on(level) end
 ---waiting; "always": also while waiting for the peer; "never": only on a reset; "hooks"
 ---@field forwarded? "replace"|"append"|"keep" what happens to X-Forwarded-For and similar fields of the request: see
 ---below; "replace"
----@field forwarded_from? string[] networks whose clients "append" trusts; without: every client
+---@field trusted_proxies? string[] networks of your load balancers and proxies, such as { "10.0.0.0/8" }: who connects from there
+---is believed about who its client is, by X-Forwarded-For, Forwarded or a PROXY header: see below
+---@field trusted_field? "any"|"x-forwarded-for"|"forwarded" which field these proxies write; "any": X-Forwarded-For, or where a
+---request has none, Forwarded; "any"
+---@field forwarded_from? string[] networks whose clients "append" trusts; without: trusted_proxies, or without these every client
 ---@field via? boolean add Via; true
 ---@field allow_connect? boolean pass CONNECT to the policy instead of 405; false
 ---@field compress? boolean|perilune.compress_options compress responses for clients that accept it; true: with the usual
@@ -728,10 +732,11 @@ function log.is_on(level) end
 ---@field max_connections? integer connections open at a time, in all workers together; 0: as many as descriptors allow. Further clients wait in the kernel's queue until a connection closes, or an idle one can be closed
 ---@field cache? perilune.cache keep responses that may be shared, and answer from there: what perilune.cache gives
 ---@field max_connections_per_client? integer connections of one client address (that of the PROXY header, where there is one);
---- 0: any. Further ones are closed at once, and counted
+--- 0: any. Further ones are closed at once, and counted. Those of trusted_proxies are not counted: they are of many clients
 ---@field client_ipv6_bits? integer how many leading bits of an IPv6 address identify one client; 1 to 128; 64
 ---@field proxy_protocol? "off"|"optional"|"required" PROXY header (version 1 or 2) of the client's side; "off"
----@field proxy_protocol_from? string[] networks that may send a PROXY header; without: all; an empty list: none. Connections from
+---@field proxy_protocol_from? string[] networks that may send a PROXY header; without: trusted_proxies, or without these all; an
+---empty list: none. Connections from
 ---elsewhere are closed if the header is required; if it is optional, they are served as clients, and a PROXY header is then
 ---a malformed request. For a unix socket, the permissions of its path say who may connect
 ---@field access_log? string|false a file, relative to the script, or "stdout", "stderr", "syslog"; false: none. Without it,
@@ -752,12 +757,41 @@ function log.is_on(level) end
 --- | "append" | For: our entry behind the client's; Proto, Host: the client's, else ours | our entry behind the client's | passed on; names with "_" are taken away |
 --- | "keep" | as they came | as it came | as they came |
 ---
---- "append" trusts the client. Use it only if nobody but your own proxies can reach the listener, or set `forwarded_from` to
+--- "append" trusts the client. Use it only if nobody but your own proxies can reach the listener, or set `trusted_proxies` to
 --- their networks; then the fields of all other clients are replaced. (The client is the address of the connection, or of
 --- its PROXY header.) Fields that the policy sets in a hook always stay. A client without an IP address (on a unix socket,
 --- or not named by its PROXY header) is written as "unknown". These fields do not belong to the family and are never
 --- changed: True-Client-IP, CF-Connecting-IP, X-Client-IP, X-Cluster-Client-IP, X-Original-*, X-Rewrite-URL, and other
 --- fields of single products. If your application trusts one of them, remove it: see perilune.header_rules.
+---
+--- **Behind a load balancer**, say which addresses it has:
+---
+--- ```lua
+--- perilune.listen(":8080", policy, { trusted_proxies = { "10.0.0.0/8", "2001:db8:7::/48" } })
+--- ```
+---
+--- Then the client of a request is the one that the load balancer names: for session:client_ip and session:client_address
+--- (and so for rate limits, access_control and hashes by address), in the access log, in lines of the log, in traces, in
+--- X-Forwarded-For for the peer, and in the PROXY header of a peer that wants one. It is found so:
+---
+--- 1. Has one of the trusted proxies connected? If there is a PROXY header from one of them, the address in it counts as the one
+---    that has connected. If not, that address is the client, and nothing that it says is believed. Who connects to a unix
+---    socket is trusted, because the permissions of its path say who can.
+--- 2. X-Forwarded-For (or Forwarded) is read from its end, all fields of that name as one list. Each entry that is a trusted
+---    proxy itself makes the one before it believed; the first other address is the client. At most 64 entries are read.
+--- 3. An entry that is no address (`unknown`, a name such as `_hidden`, nonsense) ends the walk: then the client is the last
+---    proxy that is known by its address. So do not put your proxies' networks into lists of clients that may do more.
+---
+--- Addresses may have a port, brackets and quotes; the port is that of client_address, which has none where none was named.
+--- An address is written in its usual form: "2001:DB8::0:1" becomes "2001:db8::1", "::ffff:1.2.3.4" becomes "1.2.3.4".
+---
+--- A proxy that writes only one of the two fields passes on the other one as its client sent it. If yours writes Forwarded
+--- and lets X-Forwarded-For through, set `trusted_field = "forwarded"`.
+---
+--- `forwarded` says as before what a peer gets. With "replace" that is the one address of the client, and our own view of
+--- the scheme. With "append" it is what the trusted proxies said, from the client's entry on (what the client had put before is
+--- left away), with the address of the connection behind, and their X-Forwarded-Proto and -Host. A request that cannot be
+--- read (400) is logged with the address of its connection.
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- The hooks, in the order in which they are called. `ctx` is a table for the data of this exchange. Every hook may wait,
@@ -932,8 +966,7 @@ function log.is_on(level) end
 
 --- Called when an attempt fails after it has connected. Set error.retry to true or false to say whether another attempt
 --- is made; it is made only if that is safe. To ask another backend because of a status, use the option retry_on of a
---- set; or raise error { status = 503 } in upstream_response_filter and set error.retry = true here. If no further attempt
---- is made, the client gets that status.
+--- set, or session:retry.
 ---@alias perilune.error_while_proxy
 ---| fun(session: perilune.session, peer: perilune.peer, error: perilune.error, ctx: table, reused: boolean)
 
@@ -1066,7 +1099,7 @@ function session:read_body(limit) end
 function session:set_body(text) end
 
 ---@return string address "1.2.3.4:5678" of the client; "unix:" for a unix socket (never its path), "unknown" if a PROXY
----header names no IP address
+---header names no IP address. Behind trusted_proxies: of their client, without a port if they name none
 function session:client_address() end
 ---@return string ip without the port; "unix:" or "unknown" as above
 function session:client_ip() end
@@ -1161,6 +1194,19 @@ function session:set_close() end
 --- any hook except logging, before the end of the response.
 ---@return boolean counted false if no backend of a set is being asked
 function session:report_failure() end
+
+--- Asks again instead of passing this response on: `return session:retry()` in upstream_response_filter. upstream_peer is
+--- called for another attempt; `select` of a set gives a backend that this request has not been at, as long as there is
+--- one. This response counts as a failure of its backend in the passive checks, and the attempt is taken out of the set's
+--- retry budget. The response is set aside, not lost: if the other attempt gives none (it cannot connect, no backend is
+--- left), the client gets it, as this hook has left it.
+---
+--- Any method is sent again, with its body: the policy knows what its application does. A response in a streak of these is
+--- the last one if there is an obstacle: max_retries is reached, the budget is used up, the request's body has more than
+--- 64 KiB, or the client has got an interim response. Then this returns nil, and the client gets the response. A set's
+--- own `retry_on` is tried before, for requests that may be sent twice.
+---@return true?, string? obstacle
+function session:retry() end
 
 --- Adds a field to the request's line in the access log, if the log is JSON (access_log_format); nil removes it again. The
 --- line's own fields client, host, target, client_target, referer and user_agent can be replaced, for instance to hide a secret, or

@@ -203,6 +203,7 @@ static int outcome(lua_State *L) {
   set_flag(L, "answered", x->outcome.answered);
   set_flag(L, "refused", x->outcome.refused);
   if (x->outcome.decides_retry) set_flag(L, "retry", x->outcome.retry);
+  if (x->outcome.asks_again) set_flag(L, "retry", true);
   if (x->outcome.status) set_number(L, "status", x->outcome.status);
   if (x->outcome.cache) test_push_cache_says(L, x->outcome.cache);
   if (x->outcome.error == ERROR_NONE) return 1;

@@ -35,7 +35,7 @@ static bool is_nothing(const struct task *task) {
 void result_of_filter(struct task *task) {
   if (task->script->x->answer)
     result_is_answer(task);
-  else if (is_nothing(task))
+  else if (is_nothing(task) || task->script->x->outcome.asks_again)
     return;
   else if (lua_isboolean(task->co, 1))
     result_refuse(task, has_not_answered);

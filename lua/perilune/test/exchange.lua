@@ -121,13 +121,18 @@ local function frame(answer, headers)
   headers[#headers + 1] = { name = name, value = value }
 end
 
+-- A response head, with the fields that it had when the policy had seen it.
+local function take_head(self, head, version)
+  local first = ("HTTP/%s %d %s\r\n"):format(version or "1.1", head.status, head.reason or "OK")
+  local ok, why = self.bench:respond(first .. fields.lines(head.headers))
+  if not ok then core.raise("the peer's answer: " .. why) end
+  self.has_response = true
+end
+
 local function take_response(self, answer)
   local headers = fields.new(answer.headers)
   frame(answer, headers)
-  local first = ("HTTP/%s %d %s\r\n"):format(answer.version or "1.1", answer.status, answer.reason or "OK")
-  local ok, why = self.bench:respond(first .. fields.lines(headers))
-  if not ok then core.raise("the peer's answer: " .. why) end
-  self.has_response = true
+  take_head(self, { status = answer.status, reason = answer.reason, headers = headers }, answer.version)
 end
 
 -- A hook of the response is called by itself: with a response, nothing else.
@@ -249,7 +254,7 @@ end
 
 methods.walk = require "perilune.test.walk" {
   open = M.open, open_bench = open_bench, call_to_end = call_to_end, fail = fail, filter = filter, readable = readable,
-  take_response = take_response, read_answer = read_answer, LONGEST_WAIT = LONGEST_WAIT,
+  take_response = take_response, take_head = take_head, read_answer = read_answer, LONGEST_WAIT = LONGEST_WAIT,
 }
 
 return M

@@ -94,10 +94,15 @@ local function settled(self, way)
   return failed(self, outcome.failure, outcome.failure_status)
 end
 
--- The peer's response, through the filters, to the client. nil: another attempt follows.
-local function deliver(self, answer)
-  local response = call_each(self, { "upstream_response_filter" })
+-- The peer's response, through the filters, to the client. nil: another attempt follows, also because the policy asks
+-- again: then this response is kept as the policy has left it.
+local function deliver(self, answer, is_filtered)
+  local response = not is_filtered and call_each(self, { "upstream_response_filter" }) or nil
   if response then return response end
+  if not is_filtered and self.bench:retries() then
+    self.kept = { answer = answer, head = readable(self.bench:response()) }
+    return nil
+  end
   local way = cache_step(self, "head")
   local is_whole = way ~= "serves" and way ~= "ends" or keep(self, answer)
   response = settled(self, way)
@@ -123,8 +128,8 @@ local function give_up(self, kind, status)
     return way == "serves" and deliver_stored(self) or failed(self, kind, status)
   end
   self.kept = false
-  take_response(self, kept)
-  return deliver(self, kept)
+  if kept.head then parts.take_head(self, kept.head) else take_response(self, kept.answer) end
+  return deliver(self, kept.answer, kept.head ~= nil)
 end
 
 -- The attempt has failed. The response; nil: another one follows.
@@ -155,7 +160,7 @@ local function attempt(self, origin, tries)
   if failure then return end_attempt(self, "error_while_proxy", failure) end
   take_response(self, answer)
   if self.bench:asks_another() then
-    self.kept = answer
+    self.kept = { answer = answer }
     return nil
   end
   return deliver(self, answer)
