@@ -51,7 +51,7 @@ CFLAGS  += -std=c11 -g -pthread -fPIE $(WARNINGS) $(if $(SAN),$(SANITIZED),$(HAR
 LDFLAGS += -pthread $(if $(SAN),,$(HARDENED)) -pie -rdynamic -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 
 # libev has no pkg-config file. Debian 12 has llhttp as C sources only: they are compiled with ours, in strict mode.
-LIBS       := luajit openssl libcares libxxhash libpcre2-8 libnghttp2 zlib libbrotlienc libbrotlidec libzstd
+LIBS       := luajit openssl libcares libxxhash libpcre2-8 libnghttp2 zlib libbrotlienc libbrotlidec libzstd yaml-0.1
 LLHTTP     := $(wildcard /usr/share/llhttp/llhttp.c)
 ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)
 LIBS       += libllhttp

@@ -44,6 +44,7 @@ need_for_run() {
   need libbrotli-dev has_library libbrotlienc
   need libzstd-dev has_library libzstd
   need libncurses-dev has_library ncursesw
+  need libyaml-dev has_library yaml-0.1
   need openssl has_command openssl
   need curl has_command curl
 }

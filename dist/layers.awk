@@ -75,6 +75,7 @@ function check_library(header) {
     complain("zlib, brotli and zstd belong behind core/http/coding.h")
   if (header == "pcre2.h" && FILENAME != "lua/api/regex.c") complain("PCRE2 belongs in lua/api/regex.c")
   if (header == "ncurses.h" && FILENAME != "core/cli/top/screen.c") complain("ncurses belongs in core/cli/top/screen.c")
+  if (header == "yaml.h" && FILENAME != "lua/api/yaml.c") complain("libyaml belongs in lua/api/yaml.c")
   if (header == "ev.h" && layer != "net" && layer != "runtime") complain("ev.h belongs in core/net and core/runtime")
   if (header ~ /^(lua|lauxlib|lualib|luajit)\.h$/ && layer != "lua") complain("Lua belongs in lua/")
 }

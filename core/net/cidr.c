@@ -62,8 +62,8 @@ static bool fill_range(struct range *range, const unsigned char address[ADDRESS]
   return memcmp(range->first, address, ADDRESS) == 0;
 }
 
-static bool read_network(struct str text, struct range *range, const char **why) {
-  unsigned char address[ADDRESS];
+bool cidr_read(struct str text, unsigned char address[ADDRESS], unsigned *whole, const char **why) {
+  struct range range;
   unsigned bits;
   uint64_t prefix;
   size_t slash = str_find(text, '/');
@@ -76,7 +76,14 @@ static bool read_network(struct str text, struct range *range, const char **why)
     return false;
   }
   *why = "bits are set behind the prefix: write the network's first address";
-  return fill_range(range, address, (unsigned)prefix + 128 - bits);
+  *whole = (unsigned)prefix + 128 - bits;
+  return fill_range(&range, address, *whole);
+}
+
+static bool read_network(struct str text, struct range *range, const char **why) {
+  unsigned char address[ADDRESS];
+  unsigned bits;
+  return cidr_read(text, address, &bits, why) && fill_range(range, address, bits);
 }
 
 /* --- the set -------------------------------------------------------------------------------------------- */
@@ -124,6 +131,11 @@ static struct str host_of(struct str text) {
   size_t colon = str_find(text, ':');
   bool is_ipv6 = colon < text.len && str_find(str_from(text, colon + 1), ':') < text.len - colon - 1;
   return is_ipv6 || !is_port(str_from(text, colon)) ? text : (struct str){text.ptr, colon};
+}
+
+bool cidr_read_address(struct str text, unsigned char address[ADDRESS]) {
+  unsigned bits;
+  return !str_starts_with(text, STR("unix:")) && read_address(host_of(text), address, &bits);
 }
 
 enum cidr_answer cidr_set_contains(const struct cidr_set *set, struct str text) {

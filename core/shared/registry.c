@@ -5,6 +5,7 @@
 #include "shared/registry.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -17,7 +18,8 @@ struct registry {
   OBJ_MAGIC;
   struct registry *root; /* borrowed; itself, where it is one */
   struct list named;     /* of entries; a name of a kind is here once */
-  unsigned references;   /* under the lock, as all that follows */
+  uint64_t serial;
+  unsigned references; /* under the lock, as all that follows */
   struct registry
       *in_force;        /* of a root: the stage that was merged last; borrowed, NULL: none, or it has gone */
   pthread_mutex_t lock; /* of a root, for its stages too */
@@ -42,10 +44,13 @@ static void unlock(struct registry *r) { pthread_mutex_unlock(&r->root->lock); }
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
+static atomic_uint_fast64_t serials;
+
 static struct registry *make(struct registry *root) {
   struct registry *r = memory_zalloc(sizeof *r);
   r->root = root ? root : r;
   r->references = 1;
+  r->serial = atomic_fetch_add(&serials, 1) + 1;
   list_init(&r->named);
   OBJ_INIT(r, REGISTRY_MAGIC);
   return r;
@@ -61,6 +66,8 @@ struct registry *registry_stage(struct registry *root) {
   CHECK(root->root == root);
   return make(root);
 }
+
+uint64_t registry_serial(const struct registry *r) { return r->serial; }
 
 struct registry *registry_hold(struct registry *r) {
   lock(r);

@@ -13,6 +13,7 @@
 #define PERILUNE_SHARED_REGISTRY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/str.h"
 
@@ -41,6 +42,8 @@ void registry_free(struct registry *r);
 /* The stage's generation is in force: its names are the root's from now on, and what it makes is made there, until
  * another stage is merged. Objects that lose their name live on until their last holder lets go. */
 void registry_merge(struct registry *stage);
+/* A number that no other registry of the process has had. */
+uint64_t registry_serial(const struct registry *r);
 /* Is the entry `r`'s own to change? False: it is in force, and `r` is a stage that is not. */
 bool registry_owns(struct registry *r, const struct registry_entry *entry);
 /* Finds or makes; the caller holds a reference until registry_release. */

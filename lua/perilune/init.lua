@@ -42,6 +42,11 @@ local perilune = {
   rate = shared.rate,
   inflight = shared.inflight,
   counter = shared.counter,
+  table = shared.table,
+  -- results that are shared, and files that change
+  single_flight = shared.single_flight,
+  memo = shared.memo,
+  watch = shared.watch,
   connection_ctx = core.session_methods().connection_ctx,
   -- the log
   log = require "perilune.log",
@@ -64,7 +69,7 @@ if name_servers then assert(core.dns_set_servers(name_servers)) end
 -- Modules of their own, which perilune.json and the like load when they are first used.
 local modules = {
   json = true, base64 = true, crypto = true, url = true, cookie = true, date = true, cidr = true, regex = true,
-  tcp = true, udp = true, ngx = true, http = true, dns = true, metrics = true, redis = true, acme = true,
+  yaml = true, tcp = true, udp = true, ngx = true, http = true, dns = true, metrics = true, redis = true, acme = true,
 }
 
 -- What a name that perilune does not have may have been: one of its own, or a module that has to be required.

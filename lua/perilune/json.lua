@@ -21,6 +21,9 @@ function json.encode(value) return core.json_encode(value) end
 --- The value of a text; nil and a message where it is no JSON.
 function json.decode(text) return core.json_decode(text) end
 
+--- The value of a file; nil and why not.
+function json.read(path) return require("perilune.own_files").read("json.read", path, core.json_decode) end
+
 --- The table, or a new one, which encode writes as an array even while it is empty.
 function json.array(list)
   if list ~= nil then check.table("json.array", 1, list) end

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.shared: objects that all workers share by name: perilune.dict, rate, inflight and counter. They survive a
--- reload that names them again.
+-- perilune.shared: objects that all workers share by name: perilune.dict, rate, inflight, counter and table. They
+-- survive a reload that names them again.
 
 local core = require "perilune.core"
 local options = require "perilune.options"
@@ -49,6 +49,30 @@ end
 
 --- A whole number that all workers add to.
 function shared.counter(name) return core.counter(check_name("counter", name)) end
+
+--- A large table that is loaded once and only read from then on.
+function shared.table(...)
+  core.check_dot((...), "perilune.table")
+  return require("perilune.table").new(...)
+end
+
+--- One call for all tasks of a worker that want its result at the same time.
+function shared.single_flight(...)
+  core.check_dot((...), "perilune.single_flight")
+  return require("perilune.flight").single_flight(...)
+end
+
+--- A function whose results are kept for a time.
+function shared.memo(...)
+  core.check_dot((...), "perilune.memo")
+  return require("perilune.flight").memo(...)
+end
+
+--- A function that is called when a file has changed.
+function shared.watch(...)
+  core.check_dot((...), "perilune.watch")
+  return require("perilune.own_files").watch(...)
+end
 
 local cache_options = {
   size = { "size", options.required },

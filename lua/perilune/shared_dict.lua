@@ -17,6 +17,7 @@
 
 local check = require "perilune.check"
 local core = require "perilune.core"
+local flights = require "perilune.flight"
 local json = require "perilune.json"
 local options = require "perilune.options"
 local seldom = require "perilune.seldom"
@@ -182,7 +183,7 @@ end
 
 local function land(self, key, flight)
   if self.flights[key] == flight then self.flights[key] = nil end
-  for _, waiter in ipairs(flight.waiters) do waiter:stop() end
+  flights.land(flight)
 end
 
 -- What is in the lock says whose it is: one that has run out may be another's.
@@ -224,8 +225,8 @@ local function follow(self, key, flight)
 end
 
 local function begin(self, key)
-  local now = core.now()
-  local flight = { waiters = {}, deadline = now + self.timeout, token = ("%d %.6f"):format(core.worker(), now) }
+  local flight = flights.new(self.timeout)
+  flight.token = ("%d %.6f"):format(core.worker(), core.now())
   self.flights[key] = flight
   core.after(0, function()
     local ok, why = pcall(function()
@@ -236,21 +237,14 @@ local function begin(self, key)
     end)
     if not ok then flight.why = tostring(why) end
     unlock(self, key, flight)
-    flight.is_over = true
     land(self, key, flight)
   end)
   return flight
 end
 
--- The flight's end, or its deadline: each that waits has a task that sleeps, and is stopped to wake it.
+-- The flight's end, or its deadline.
 local function await(flight)
-  while not flight.is_over do
-    local left = flight.deadline - core.now()
-    if left <= 0 then return nil, "timeout" end
-    local sleeper = core.spawn(function() core.sleep(left) end)
-    flight.waiters[#flight.waiters + 1] = sleeper
-    core.spawned_await({ sleeper }, left)
-  end
+  if not flights.await(flight) then return nil, "timeout" end
   return flight.value, flight.why
 end
 

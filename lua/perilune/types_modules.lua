@@ -83,6 +83,9 @@ function json.encode(value) end
 ---@param text string
 ---@return any value, string? message nil and what is wrong where: "expected a value at character 5"
 function json.decode(text) end
+---@param path string of a file of at most 4 MiB, relative to the policy; it is a file of the policy, see --watch
+---@return any value, string? message
+function json.read(path) end
 --- Marks a table, or a new one, as an array, even while it is empty.
 ---@param list? table
 ---@return table list

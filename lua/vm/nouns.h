@@ -56,6 +56,9 @@
   X(json)                                                                                                    \
   X(encode)                                                                                                  \
   X(cidr)                                                                                                    \
+  X(table)                                                                                                   \
+  X(yaml)                                                                                                    \
+  X(watched)                                                                                                 \
   X(regex)                                                                                                   \
   X(test_bench)                                                                                              \
   X(test_run)

@@ -1,0 +1,104 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.flight: work that is done once for all tasks of this worker that want its result at the same time.
+-- perilune.single_flight is this; perilune.shared_dict uses the parts. The work runs as a job, so that it does not
+-- matter whose exchange ends; each task that waits has a time.
+
+local check = require "perilune.check"
+local core = require "perilune.core"
+
+local flight = {}
+
+local TIMEOUT = 30 -- seconds
+
+--- --- parts ---------------------------------------------------------------------------------------------------------
+
+--- A flight that takes at most so many seconds.
+function flight.new(timeout) return { waiters = {}, deadline = core.now() + timeout, is_over = false } end
+
+--- It is over: who waits goes on.
+function flight.land(one)
+  one.is_over = true
+  for _, waiter in ipairs(one.waiters) do waiter:stop() end
+end
+
+--- Until its end: true; or until its deadline: false. Each that waits has a task that sleeps, and is stopped to wake
+--- it.
+function flight.await(one)
+  while not one.is_over do
+    local left = one.deadline - core.now()
+    if left <= 0 then return false end
+    local sleeper = core.spawn(function() core.sleep(left) end)
+    one.waiters[#one.waiters + 1] = sleeper
+    core.spawned_await({ sleeper }, left)
+  end
+  return true
+end
+
+--- --- single_flight -------------------------------------------------------------------------------------------------
+
+local flights = {} -- by key
+
+local function pack(...) return { n = select("#", ...), ... } end
+
+local function begin(key, fn, timeout)
+  local one = flight.new(timeout)
+  flights[key] = one
+  core.after(0, function()
+    one.results = pack(pcall(fn))
+    if flights[key] == one then flights[key] = nil end
+    flight.land(one)
+  end)
+  return one
+end
+
+--- What fn() gives. While it runs, others who ask for the key wait for the same call. What it raises is raised in all
+--- of them.
+function flight.single_flight(key, fn, timeout)
+  if type(key) ~= "string" and type(key) ~= "number" or key ~= key then
+    check.raise(("perilune.single_flight: the key is a string or a number, got a %s value"):format(type(key)))
+  end
+  if type(fn) ~= "function" then
+    check.raise(("perilune.single_flight: expected a function as argument 2, got a %s value"):format(type(fn)))
+  end
+  local seconds = core.duration(timeout == nil and TIMEOUT or timeout)
+  if not seconds then check.raise("perilune.single_flight: the timeout must be " .. core.duration_wanted) end
+  local one = flights[key]
+  if not one or core.now() >= one.deadline then one = begin(key, fn, seconds) end
+  if not flight.await(one) then return nil, "timeout" end
+  local results = one.results
+  if not results[1] then error(results[2], 0) end
+  return unpack(results, 2, results.n)
+end
+
+--- --- memo ----------------------------------------------------------------------------------------------------------
+
+--- A function(key) that gives what fn(key) gave at most `ttl` seconds ago, in any worker; where fn fails, what it gave
+--- last.
+function flight.memo(name, ttl, fn)
+  if type(name) ~= "string" or name == "" then
+    check.raise(("perilune.memo: expected a name, which all workers find it by, got a %s value"):format(type(name)))
+  end
+  if type(fn) ~= "function" then
+    check.raise(("perilune.memo: expected a function as argument 3, got a %s value"):format(type(fn)))
+  end
+  local options = { ttl = ttl }
+  if type(ttl) == "table" then
+    options = {}
+    for option, value in pairs(ttl) do options[option] = value end
+    if options.store ~= nil or options.fetch ~= nil then
+      check.raise("perilune.memo: 'store' and 'fetch' are options of perilune.shared_dict; here the function is the "
+        .. "third argument")
+    end
+  elseif not core.duration(ttl) then
+    check.raise("perilune.memo: the time to live must be " .. core.duration_wanted .. ", or a table of options")
+  end
+  options.fetch = function(key) return fn(key ~= "" and key or nil) end
+  local dict = require("perilune.shared_dict").new("memo:" .. name, options)
+  return function(key)
+    if key == nil then key = "" end
+    if type(key) == "number" then key = core.text(key) end
+    return dict:get(key)
+  end
+end
+
+return flight
