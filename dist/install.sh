@@ -38,6 +38,8 @@ install_all() {
   put_unit perilune.socket
   put 644 dist/perilune.1 share/man/man1/perilune.1
   put 644 dist/perilune.bash share/bash-completion/completions/perilune
+  put 644 dist/perilune.zsh share/zsh/vendor-completions/_perilune
+  put 644 dist/perilune.fish share/fish/vendor_completions.d/perilune.fish
   for file in README.md LICENSE docs/*.md; do put 644 "$file" "share/doc/perilune/${file##*/}"; done
   echo "$list" >>"$new"
   [ ! -e "$root/$list" ] || grep -vxF -f "$new" "$root/$list" | remove # of a version before

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+# An image of the proxy:  docker build -t perilune .
+#   docker run -v ./policy.lua:/etc/perilune/policy.lua:ro -p 8080:8080 perilune
+# The policy must listen on all addresses (":8080"), on a port from 1024 on.
+FROM debian:12-slim AS build
+COPY . /src
+WORKDIR /src
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates make && dist/deps.sh run \
+    && make && make install DESTDIR=/out
+
+FROM debian:12-slim
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates libluajit2-5.1-2 libev4 libssl3 \
+    libc-ares2 libxxhash0 libpcre2-8-0 libnghttp2-14 zlib1g libbrotli1 libzstd1 libyaml-0-2 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 65532 --home-dir /nonexistent --shell /usr/sbin/nologin perilune \
+    && install -d -o perilune -g perilune /run/perilune
+COPY --from=build /out/usr/local /usr/local
+COPY deploy/policy.lua /etc/perilune/policy.lua
+USER 65532:65532
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+    CMD ["perilune", "status", "--socket", "/run/perilune/command.sock"]
+ENTRYPOINT ["perilune"]
+CMD ["run", "--socket", "/run/perilune/command.sock", "/etc/perilune/policy.lua"]
