@@ -1,0 +1,135 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The policies of docs/cookbook.md do what their texts say, as they are written there.
+
+local process = require "perilune.test.process"
+local scheduler = require "perilune.test.scheduler"
+local scripted = require "perilune.test.origins"
+local test = require "perilune.test"
+
+local text = process.read_file "docs/cookbook.md"
+
+-- The blocks of a recipe by their language: the last of Lua is the policy.
+local function recipe(number)
+  local part = assert((text .. "\n## "):match("\n## " .. number .. "%. (.-)\n## "))
+  local blocks = {}
+  for language, block in part:gmatch "```(%l+)\n(.-)```" do
+    blocks[#blocks + 1] = block
+    blocks[language] = block
+  end
+  return blocks
+end
+
+-- Starts it with origins in the places of the addresses that it names; `files` are beside it.
+local function start(number, origins, files)
+  local directory, policy = process.directory(), recipe(number).lua
+  policy = policy:gsub("127%.0%.0%.1:808%d", "127.0.0.1:0")
+  for port, origin in pairs(origins) do policy = policy:gsub("127%.0%.0%.1:" .. port, origin.address) end
+  for name, content in pairs(files or {}) do
+    for port, origin in pairs(origins) do content = content:gsub("127%.0%.0%.1:" .. port, origin.address) end
+    process.write_file(directory .. "/" .. name, content)
+  end
+  return test.harness { policy = process.write_file(directory .. "/policy.lua", policy) }, directory
+end
+
+describe("the cookbook's policy", function()
+  it("1 sends each path to its service, without the prefix", function()
+    local users, others = scripted.start "users", scripted.start "others"
+    local h = start(1, { ["8001"] = users, ["8000"] = others })
+    local response = h:request { path = "/api/users/7?a=b" }
+    assert.body("users", response)
+    assert.matches("^%x+$", response.headers.x_request_id)
+    assert.equal("/7?a=b", users.requests[1].target)
+    assert.body("others", h:request { path = "/x" })
+  end)
+
+  it("2 switches between two versions", function()
+    local h = start(2, { ["8001"] = scripted.start "blue", ["8002"] = scripted.start "green" })
+    assert.body("blue", h:request {})
+    h:request { listener = 2, method = "POST", path = "/green" }
+    local response = h:request {}
+    assert.body("green", response)
+    assert.field("X-Version", "green", response)
+  end)
+
+  it("3 writes another text into bodies", function()
+    local h = start(3, { ["8000"] = scripted.start { body = "see http://inside.example/x",
+      headers = { ["Content-Type"] = "text/html" } } })
+    assert.body("see https://www.example/x", h:request {})
+  end)
+
+  it("4 is closed while the file is there", function()
+    local h, directory = start(4, { ["8000"] = scripted.start "open" })
+    assert.body("open", h:request {})
+    process.write_file(directory .. "/closed", "")
+    scheduler.eventually(function() return h:request({}).status == 503 end)
+    os.remove(directory .. "/closed")
+    scheduler.eventually(function() return h:request({}).status == 200 end)
+  end)
+
+  it("5 tells the peer where the client is", function()
+    local origin = scripted.start "x"
+    assert.status(200, start(5, { ["8000"] = origin }):request {})
+    assert.equal("this machine", origin.requests[1].headers.x_site)
+  end)
+
+  it("6 asks another service, once for each token", function()
+    local asked = 0
+    local judge = scripted.start(function(connection)
+      while true do
+        local request = connection:read_request()
+        if not request then return end
+        asked = asked + 1
+        connection:respond { status = request.headers.authorization == "good" and 200 or 403 }
+      end
+    end)
+    local h = start(6, { ["8001"] = judge, ["8000"] = scripted.start "in" })
+    assert.status(401, h:request {})
+    for _ = 1, 3 do assert.body("in", h:request { headers = { Authorization = "good" } }) end
+    assert.status(403, h:request { headers = { Authorization = "bad" } })
+    assert.equal(2, asked)
+  end)
+
+  it("7 lets in tunnels of its own pages alone", function()
+    local h = start(7, { ["8000"] = scripted.start "x" })
+    assert.status(200, h:request { headers = { Origin = "https://www.example" } })
+    assert.status(403, h:request { headers = { Origin = "https://evil.example" } })
+  end)
+
+  it("8 redirects, serves files, and leaves the rest to the application", function()
+    local h = start(8, { ["8000"] = scripted.start "app" }, { ["a.txt"] = "file" })
+    assert.field("Location", "/new", h:request { path = "/old" })
+    assert.body("file", h:request { path = "/a.txt" })
+    assert.body("app", h:request { path = "/b" })
+  end)
+
+  it("9 uses the other data centre when this one does not serve", function()
+    local near, far = scripted.start "near", scripted.start "far"
+    local h = start(9, { ["8001"] = near, ["8000"] = far })
+    assert.body("near", h:request {})
+    near:stop()
+    scheduler.eventually(function() return h:request({}).body == "far" end)
+  end)
+
+  it("10 writes lines of JSON without queries and names", function()
+    local h = start(10, { ["8000"] = scripted.start "x" })
+    h:request { path = "/a?token=secret", headers = { ["X-User"] = "ada", Referer = "http://a/?token=secret" } }
+    scheduler.eventually(function() return h.proxy:stdout():find "\n" end)
+    local line = h.proxy:stdout()
+    assert.is_truthy(line:find('"target":"/a"', 1, true), line)
+    assert.matches('"user":"%x+"', line)
+    assert.is_nil(line:find "secret")
+    assert.is_nil(line:find "ada")
+  end)
+
+  it("11 loads, and serves the old version's answer", function()
+    assert.body("old", start(11, { ["8000"] = scripted.start "old", ["8001"] = scripted.start "new" }):request {})
+  end)
+
+  it("12 has its modules and its settings beside it", function()
+    local blocks = recipe(12)
+    local h = start(12, { ["8000"] = scripted.start "x" }, { ["settings.yaml"] = blocks.yaml:gsub("100", "1"),
+      ["limits.lua"] = blocks[2] })
+    assert.body("x", h:request {})
+    assert.status(429, h:request {})
+  end)
+end)
