@@ -5,6 +5,7 @@
 #   make SAN=address,undefined | SAN=thread               make test     everything, [ONLY=pattern] [SAN=thread]
 #   make CC=clang                                         make lint     what the compilers and scripts can check
 #   make deps              installs what is missing       make fuzz     [SECONDS=60] each driver for so long
+#   make deb               a Debian package in build/: [BINARY=FILE] packs one that was built before
 #   make install           [PREFIX=/usr/local] [DESTDIR=] make uninstall, with the same
 #   make docs              docs/api.md and the man page   make clean
 #   make LTO=no            links in a moment: for work on C, with PROFILE=no; what is shipped is linked as a whole
@@ -78,7 +79,7 @@ endif
 
 # What a step that failed leaves half written, the next make would take for done.
 .DELETE_ON_ERROR:
-.PHONY: all objects units fuzzers run test docs lint fuzz bench soak deps libraries install uninstall clean
+.PHONY: all objects units fuzzers run test docs lint fuzz bench soak deps libraries install uninstall deb clean
 all: $(BUILD)/perilune
 objects: $(OBJECTS)
 units: $(BUILD)/units
@@ -144,7 +145,7 @@ test:
 	@$(MAKE) --no-print-directory SAN=$(TEST_SAN) all units
 	@$(MAKE) --no-print-directory SAN= all
 	@dist/test.sh $(TEST_BUILD) '$(ONLY)'
-docs: docs/api.md dist/perilune.1
+docs: docs/api.md dist/perilune.1 dist/perilune.bash dist/perilune.zsh dist/perilune.fish
 docs/api.md: dist/api.lua $(wildcard lua/perilune/types*.lua)
 	@mkdir -p $(BUILD)
 	$(SAY) "  docs $@"
@@ -153,6 +154,10 @@ dist/perilune.1: $(wildcard core/cli/*.[ch] core/runtime/config.[ch]) core/base/
 	@$(MAKE) --no-print-directory all
 	$(SAY) "  docs $@"
 	$(Q)$(BUILD)/perilune help --man >$(BUILD)/perilune.1 && mv $(BUILD)/perilune.1 $@
+dist/perilune.bash dist/perilune.zsh dist/perilune.fish: dist/perilune.%: $(wildcard core/cli/*.[ch] core/runtime/config.[ch])
+	@$(MAKE) --no-print-directory all
+	$(SAY) "  docs $@"
+	$(Q)$(BUILD)/perilune help --completion $* >$(BUILD)/perilune.$* && mv $(BUILD)/perilune.$* $@
 lint:
 	@dist/deps.sh run lint
 	+@dist/lint.sh
@@ -174,5 +179,7 @@ install: $(if $(BINARY),,all)
 	$(Q)PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" dist/install.sh install $(or $(BINARY),$(BUILD)/perilune)
 uninstall:
 	$(Q)PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" dist/install.sh uninstall
+deb: $(if $(BINARY),,all)
+	$(Q)dist/deb.sh $(or $(BINARY),$(BUILD)/perilune) $(or $(OUT),build)
 clean:
 	rm -rf build

@@ -11,6 +11,8 @@
 #include "base/why.h"
 #include "cli/arguments.h"
 #include "cli/bundle_command.h"
+#include "cli/completion.h"
+#include "cli/files_command.h"
 #include "cli/help.h"
 #include "cli/profile_command.h"
 #include "cli/proxy_command.h"
@@ -111,6 +113,20 @@ static int proxy(struct arguments *a) {
   return code;
 }
 
+static int files(struct arguments *a) {
+  char *script = files_script(a);
+  if (!script) return EXIT_BAD_INPUT;
+  struct policy_text text = {"files", script};
+  struct policy_source source = {&lua_text_policy, &text, "files"};
+  int code = EXIT_FINE;
+  if (!a->print_config)
+    code = serve(a, source);
+  else if ((code = process_check(&source, &a->config)) == EXIT_FINE)
+    fputs(script, stdout);
+  free(script);
+  return code;
+}
+
 /* --- that speak to a proxy that runs ---------------------------------------------------------------------- */
 
 static int reload(struct arguments *a) {
@@ -166,6 +182,11 @@ static int version(struct arguments *a) {
 static int help(struct arguments *a) {
   enum command_id about = a->operand ? arguments_command(a->operand) : COMMAND_HELP;
   if (about == COMMAND_COUNT) return EXIT_BAD_INPUT;
+  if (a->completion)
+    return completion_print(stdout, a->completion)
+               ? EXIT_FINE
+               : arguments_refuse(COMMAND_HELP, "--completion wants bash, zsh or fish, not '%s'",
+                                  a->completion);
   if (a->man)
     help_print_man(stdout);
   else if (a->operand)
@@ -181,6 +202,7 @@ static int help(struct arguments *a) {
 static int (*const functions[COMMAND_COUNT])(struct arguments *a) = {
     [COMMAND_RUN] = run,
     [COMMAND_PROXY] = proxy,
+    [COMMAND_FILES] = files,
     [COMMAND_CHECK] = check,
     [COMMAND_TEST] = help,
     [COMMAND_RELOAD] = reload,

@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-# Completion for bash: commands, their options, scripts. It asks the program itself, whose help it reads.
+# Written by 'perilune help --completion bash': change core/cli/words.c, then 'make docs'.
 _perilune() {
-  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} program=${COMP_WORDS[0]} words=
-  local command=${COMP_WORDS[1]}
-  if [ "$COMP_CWORD" = 1 ] || { [ "$COMP_CWORD" = 2 ] && [ "$command" = help ]; }; then
-    words=$("$program" help 2>/dev/null | sed -n 's/^  perilune \([a-z-]*\).*/\1/p')
-  elif [ "${word#-}" != "$word" ]; then
-    words=$("$program" help "$command" 2>/dev/null | sed -n 's/^  \(--[a-z-]*\).*/\1/p')
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=
+  if [ "$COMP_CWORD" = 1 ] || { [ "$COMP_CWORD" = 2 ] && [ "${COMP_WORDS[1]}" = help ]; }; then
+    words='run proxy files check test reload upgrade status backend log-level ps purge stop version help'
   elif [ "$before" = --log-level ]; then
     words='debug info warn error'
   elif [ "$before" = --user ] || [ "$before" = --group ]; then
     words=$(compgen "--${before#--}")
+  elif [ "${word#-}" != "$word" ]; then
+  case ${COMP_WORDS[1]} in
+  run) words='--print-config --workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --watch --daemon --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
+  proxy) words='--listen --to --health --cache --tls-cert --tls-key --ca --insecure-skip-verify --change-host --compress --trusted-proxies --print-config --workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --watch --daemon --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
+  files) words='--listen --tls-cert --tls-key --compress --list --index --hidden --print-config --workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --watch --daemon --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
+  check) words='--workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
+  test) words='' ;;
+  reload) words='--canary --shadow --for --max-errors --abort --close-old --pid --pid-file --socket' ;;
+  upgrade) words='--pid --pid-file --socket' ;;
+  status) words='--json --pid --pid-file --socket' ;;
+  backend) words='--for --forget --json --pid --pid-file --socket' ;;
+  log-level) words='--for --pid --pid-file --socket' ;;
+  ps) words='--json' ;;
+  purge) words='--url --prefix --tag --all --soft --pid --pid-file --socket' ;;
+  stop) words='--now --pid --pid-file --socket' ;;
+  version) words='' ;;
+  help) words='--man --completion' ;;
+  esac
   fi
   COMPREPLY=($(compgen -W "$words" -- "$word"))
 }

@@ -15,7 +15,7 @@ local policy = {}
 
 function policy.upstream_peer(session)
   local cookies = session:get_header "Cookie" or ""
-  local user = cookies:match "%f[%w]user=([^;]+)" or session:client_address():match "^(.*):%d+$"
+  local user = cookies:match "%f[%w]user=([^;]+)" or session:client_ip()
   return { address = upstreams:select(user) }
 end
 

@@ -116,7 +116,7 @@ end]])
       ['perilune.table("t", "bad.csv")'] = "bad.csv:2: a quote is not closed",
       ['perilune.table("t", "bad.csv", { keys = "ip" })'] = "option 'keys' must be \"text\", \"network\" or \"prefix\"",
       ['perilune.table("t", "bad.csv", { key = 0 })'] = "option 'key' must be the name of a column",
-      ['perilune.table("t", "bad.csv", { valeu = 1 })'] = "unknown option valeu (did you mean value?)",
+      ['perilune.table("t", "bad.csv", { valeu = 1 })'] = "unknown option 'valeu' (did you mean value?)",
       ['perilune.table("t", function(add) add("x") end)'] = "a value is a string, number, boolean or table, got a nil",
       ['perilune.table("t", function(add) add("x", {}) error "oops" end)'] = "oops",
       ['perilune.table("t", function(add) for i = 1, 1e5 do add("key" .. i, "value") end end, { size = "1M" })'] =

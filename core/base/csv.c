@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// csv: see csv.h. A row's text is copied, since quotes go; its fields are slices that are set once the text moves no more.
+// csv: see csv.h. A row's text is copied, since quotes go; its fields are slices that are set once the text moves no
+// more.
 #include "base/csv.h"
 
 #include <string.h>

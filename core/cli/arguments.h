@@ -40,7 +40,7 @@ struct arguments {
   unsigned operand_count;
   bool given[OPTION_COUNT];
   struct text_list listen, to, match, trusted_proxies;
-  const char *ca, *tls_cert, *tls_key, *health, *cache;
+  const char *ca, *tls_cert, *tls_key, *health, *cache, *index, *completion;
   struct purge_words purge;
   const char *status, *slower, *client, *count;
   struct bundle_from from;
@@ -48,7 +48,7 @@ struct arguments {
   const char *pid_file, *socket, *output;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
-  bool insecure, change_host, compress;
+  bool insecure, change_host, compress, list, hidden;
   bool shadow, close_old, abort, now, forget, no_fields, recent, print_config, json, man, all, soft;
   bool folded, wait;
 };

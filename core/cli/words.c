@@ -16,6 +16,13 @@ const struct command_words command_words[COMMAND_COUNT] = {
          "--print-config' prints a script that does the same: save it, change it, and run it with\n"
          "'perilune run'.\n",
          HAS_SETTINGS},
+    [COMMAND_FILES] =
+        {"files", "DIR", "DIR --listen ADDR", "serve the files of a folder",
+         "GET and HEAD, with ranges, conditional requests, types by the end of the name, and files of .zst,\n"
+         ".br and .gz beside a file for clients that accept them. Nothing outside of DIR is served,\n"
+         "wherever a link leads, and no name that begins with a dot. 'perilune files ... --print-config'\n"
+         "prints a script that does the same.\n",
+         HAS_SETTINGS},
     [COMMAND_CHECK] =
         {"check", "SCRIPT", "SCRIPT", "load a policy and look for mistakes, without opening anything",
          "Says 'SCRIPT: fine', or what is wrong in which line (exit code 2). The settings are checked, too:\n"
@@ -122,7 +129,7 @@ const struct command_words command_words[COMMAND_COUNT] = {
 
 /* A command that takes settings has --pid-file and --socket among these. */
 const struct option_words option_words[OPTION_COUNT] = {
-    {"--listen", "ADDR", OF(PROXY), OPTION_LIST, MEMBER(listen),
+    {"--listen", "ADDR", OF(PROXY) | OF(FILES), OPTION_LIST, MEMBER(listen),
      "where to listen; may be given several times. With --tls-cert it speaks TLS, except for http://ADDR"},
     {"--to", "ADDR", OF(PROXY), OPTION_LIST, MEMBER(to),
      "where to forward to; may be given several times, or as a list with commas; https://HOST[:PORT]: with "
@@ -131,23 +138,27 @@ const struct option_words option_words[OPTION_COUNT] = {
      "ask each peer for PATH every second; a peer is used only while it answers 200"},
     {"--cache", "SIZE", OF(PROXY), OPTION_TEXT, MEMBER(cache),
      "keep responses that may be shared in so much memory, such as 256M, and answer from there"},
-    {"--tls-cert", "FILE", OF(PROXY), OPTION_TEXT, MEMBER(tls_cert),
+    {"--tls-cert", "FILE", OF(PROXY) | OF(FILES), OPTION_TEXT, MEMBER(tls_cert),
      "certificate (PEM, with its chain) for TLS with clients"},
-    {"--tls-key", "FILE", OF(PROXY), OPTION_TEXT, MEMBER(tls_key), "its key (PEM)"},
+    {"--tls-key", "FILE", OF(PROXY) | OF(FILES), OPTION_TEXT, MEMBER(tls_key), "its key (PEM)"},
     {"--ca", "FILE", OF(PROXY), OPTION_TEXT, MEMBER(ca),
      "authorities for the certificates of https:// peers (PEM), instead of the system's"},
     {"--insecure-skip-verify", NULL, OF(PROXY), OPTION_ON, MEMBER(insecure),
      "do not verify the certificates of https:// peers: others on the way can read and change all"},
     {"--change-host", NULL, OF(PROXY), OPTION_ON, MEMBER(change_host),
      "send the peer its own name in Host, instead of the client's Host"},
-    {"--compress", NULL, OF(PROXY), OPTION_ON, MEMBER(compress),
+    {"--compress", NULL, OF(PROXY) | OF(FILES), OPTION_ON, MEMBER(compress),
      "compress responses for clients that accept it: zstd, br or gzip"},
     {"--trusted-proxies", "NETWORK", OF(PROXY), OPTION_LIST, MEMBER(trusted_proxies),
      "load balancers in front, such as 10.0.0.0/8, whose X-Forwarded-For or Forwarded says who the client "
      "is; may be "
      "given several times, or as a list with commas"},
-    {"--print-config", NULL, OF(RUN) | OF(PROXY), OPTION_ON, MEMBER(print_config),
-     "do not serve: print the settings in effect (run), or the same proxy as a script (proxy)"},
+    {"--list", NULL, OF(FILES), OPTION_ON, MEMBER(list), "list folders that have no index"},
+    {"--index", "NAME", OF(FILES), OPTION_TEXT, MEMBER(index),
+     "the file that stands for its folder (index.html)"},
+    {"--hidden", NULL, OF(FILES), OPTION_ON, MEMBER(hidden), "serve names that begin with a dot, too"},
+    {"--print-config", NULL, OF(RUN) | OF(PROXY) | OF(FILES), OPTION_ON, MEMBER(print_config),
+     "do not serve: print the settings in effect (run), or the same as a script (proxy, files)"},
     {"--canary", "SHARE", OF(RELOAD), OPTION_SHARE, MEMBER(canary),
      "try the new policy on this share of the requests first, for instance 5%, then on all or none"},
     {"--shadow", NULL, OF(RELOAD), OPTION_ON, MEMBER(shadow),
@@ -223,6 +234,8 @@ const struct option_words option_words[OPTION_COUNT] = {
     {"--max-errors", "SHARE", OF(BUNDLE), OPTION_SHARE, MEMBER(max_errors),
      "by how much the trial's share of errors may exceed that of the present policy (1%)"},
     {"--man", NULL, OF(HELP), OPTION_ON, MEMBER(man), "print the source of a man page"},
+    {"--completion", "SHELL", OF(HELP), OPTION_TEXT, MEMBER(completion),
+     "print a script that completes the command line in bash, zsh or fish"},
 };
 
 bool words_take_option(enum command_id command, int option) {

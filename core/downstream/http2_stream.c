@@ -88,7 +88,7 @@ static void want_body(struct source *source, bool on) {
   s->wants_read = on;
 }
 
-static const struct source_ops source_ops = {read_body, use_body, want_body};
+static const struct source_ops source_ops = {read_body, use_body, want_body, NULL};
 
 static bool is_ready(const struct stream *stream) { return conn_is_ready(&stream->downstream->conn); }
 

@@ -4,11 +4,11 @@
 // the client gets the response that was set aside: the last real one, not one made by the proxy. So that connection
 // is kept with its body, unread, until then.
 //
-// By itself that happens only for requests that may be sent twice (RFC 9110 section 9.2.2) and need no copy: idempotent
-// methods without a body, and only if the client has received nothing yet. The policy may want it (session:retry) for any
-// response and any method: it knows what its application does. Then the body is sent again from its copy, as after a
-// failure; and the connection of a response that is put by while the request still goes to it is of no further use.
-// Both use the set's budget for retries.
+// By itself that happens only for requests that may be sent twice (RFC 9110 section 9.2.2) and need no copy:
+// idempotent methods without a body, and only if the client has received nothing yet. The policy may want it
+// (session:retry) for any response and any method: it knows what its application does. Then the body is sent again
+// from its copy, as after a failure; and the connection of a response that is put by while the request still goes to
+// it is of no further use. Both use the set's budget for retries.
 #include "base/log.h"
 #include "exchange/account.h"
 #include "exchange/attempt.h"

@@ -18,6 +18,7 @@
 
 struct cache_visit;
 struct codings;
+struct file_answer;
 struct kept;
 struct proxy;
 struct service;
@@ -30,6 +31,7 @@ struct answer {
   struct response response;  /* status, reason and fields; Content-Length is written from `content` */
   struct str content;        /* arena */
   size_t room;               /* of content, where it can grow in place */
+  bool is_file;              /* its content is that of x->file */
   bool close;                /* close the connection behind it */
   unsigned short stands_for; /* the HTTP status that it says as grpc-status (grpc.h); 0: it says its own */
   bool resets;               /* there is none: the stream is reset, or the connection of HTTP/1 closed */
@@ -167,10 +169,7 @@ struct exchange {
 
   struct request_body body;
   struct shadow *shadow; /* held; while another policy is tried in its shadow (exchange/shadow) */
-  struct str
-      client; /* arena; its address, once it is gone, of a shadow, and behind proxies; empty: the stream's */
-  struct str
-      connection; /* arena; of the trusted proxy that has connected for it (real_client); empty: it has itself */
+  struct rare *rare;     /* arena; what few exchanges have (exchange_rare); NULL: nothing of it */
 };
 
 /* --- for the hooks' implementation ---------------------------------------------------------------------- */
@@ -182,6 +181,8 @@ void exchange_wake(struct exchange *x);
  * content be set (arena memory of x). Replaces an earlier answer. False results are not possible; misuse is
  * the caller's to check with exchange_can_answer. */
 struct answer *exchange_answer(struct exchange *x, unsigned status);
+/* Bytes of the content of the answer, before it is encoded. */
+uint64_t exchange_content_bytes(const struct exchange *x);
 /* Takes the end of the stream without an answer as the answer. */
 void exchange_reset(struct exchange *x, uint32_t code);
 /* No head was sent to the client yet. */

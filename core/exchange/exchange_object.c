@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "exchange/codings.h"
 #include "exchange/exchange.h"
+#include "exchange/file_answer.h"
 #include "exchange/proxy.h"
 #include "exchange/room.h"
 #include "exchange/stream.h"
@@ -41,6 +42,7 @@ void exchange_free(struct exchange *x) {
   filter_none(&x->now.up);
   filter_none(&x->down);
   codings_end(x->codings, x);
+  file_answer_end(x->file);
   CHECK(use->exchanges > 0);
   OBJ_END(x, EXCHANGE_MAGIC);
   if (!x->cache || !handover_end(x)) free_memory(x);
@@ -62,6 +64,10 @@ struct answer *exchange_answer(struct exchange *x, unsigned status) {
   return answer;
 }
 
+uint64_t exchange_content_bytes(const struct exchange *x) {
+  return x->answer->is_file ? x->file->length : x->answer->content.len;
+}
+
 void exchange_reset(struct exchange *x, uint32_t code) {
   struct answer *answer = arena_zalloc(&x->arena, sizeof *answer);
   headers_init(&answer->response.headers, &x->arena);
@@ -71,7 +77,7 @@ void exchange_reset(struct exchange *x, uint32_t code) {
 }
 
 struct str exchange_client_address(struct exchange *x) {
-  return x->client.ptr ? x->client : stream_client(x->stream);
+  return x->caller.client.ptr ? x->caller.client : stream_client(x->stream);
 }
 
 struct str exchange_client_host(struct exchange *x) {
@@ -79,7 +85,7 @@ struct str exchange_client_host(struct exchange *x) {
 }
 
 struct str exchange_connection_host(struct exchange *x) {
-  return x->connection.ptr ? addr_host_of_client(x->connection) : exchange_client_host(x);
+  return x->caller.connection.ptr ? addr_host_of_client(x->caller.connection) : exchange_client_host(x);
 }
 
 bool exchange_ends_connection(const struct exchange *x) {

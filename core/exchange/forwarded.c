@@ -34,7 +34,7 @@ static void set_where_missing(struct exchange *x, enum field_id id, struct str v
 static void set_client(struct exchange *x) {
   struct headers *h = &x->now.request.headers;
   if (headers_find_id(h, FIELD_X_FORWARDED_FOR)) return;
-  if (x->client.ptr)
+  if (x->caller.client.ptr)
     headers_add_id(h, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
   else
     headers_add_line(h, FIELD_X_FORWARDED_FOR, stream_client_line(x->stream));
@@ -69,8 +69,8 @@ static bool is_set(const struct headers *h, enum field_id id) {
   return false;
 }
 
-/* Where what trusted proxies say begins; what is before that is the client's own. Without such proxies, or where the policy
- * has set one: the whole. */
+/* Where what trusted proxies say begins; what is before that is the client's own. Without such proxies, or where the
+ * policy has set one: the whole. */
 static struct hops believed_part(struct exchange *x, enum field_id id) {
   struct headers *h = &x->now.request.headers;
   struct hops hops = hops_of(h, id);

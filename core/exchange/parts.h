@@ -14,6 +14,7 @@
 #include "shared/lease.h"
 
 struct call;
+struct file_answer;
 struct live;
 struct log_field;
 struct peer;
@@ -70,6 +71,13 @@ struct heads {
   size_t bytes;             /* of all heads of the attempts so far (bounded) */
   struct body stated;       /* length that a response without body states (HEAD, 304) */
   struct headers *promised; /* arena: the policy's, for whichever final response is sent; NULL: none */
+};
+
+/* What few exchanges have. Arena, with all text. */
+struct rare {
+  struct str client;     /* its address, once it is gone, of a shadow, and behind proxies; empty: the stream's */
+  struct str connection; /* of the trusted proxy that has connected for it (real_client); empty: it has itself */
+  struct file_answer *file; /* whose content the answer is, or was to be (file_answer.h); NULL: none */
 };
 
 /* How slowly the body of its request may come (upload.h). */

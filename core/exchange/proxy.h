@@ -21,6 +21,7 @@ struct census;
 struct siblings;
 struct ev_loop;
 struct mailbox;
+struct open_file_cache;
 struct resolver;
 struct hooks;
 struct live_rules;
@@ -90,6 +91,7 @@ struct proxy {
   void *owner;
   struct peer *peer_guesses[PEER_GUESSES]; /* borrowed: of the last calls of peer_intern */
   struct peer *peers[PEER_BUCKETS];
+  struct open_file_cache *files; /* owned; NULL: none was opened so far */
   struct room room;
   struct outbox outbox;
   struct coalesce coalesce;

@@ -6,6 +6,7 @@
 #include "base/date.h"
 #include "exchange/call.h"
 #include "exchange/codings.h"
+#include "exchange/file_answer.h"
 #include "exchange/grpc.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
@@ -194,20 +195,32 @@ static void send_encoded(struct exchange *x, const struct outgoing *outgoing, st
   transfer_down(x);
 }
 
+/* The same where that is a file. */
+static void send_file(struct exchange *x, const struct outgoing *outgoing) {
+  bool is_encoded = x->codings && x->codings->encoder;
+  enum framing out = is_encoded ? x->stream->codec->framing(x->stream) : FRAMING_LENGTH;
+  filter_none(&x->down);
+  if (is_encoded) filter_answer(x);
+  x->down.from = file_source(x->file);
+  begin_down(x, outgoing, (struct body){FRAMING_CLOSE, 0}, out, (struct str){0});
+  transfer_down(x);
+}
+
 /* --- answers of our own --------------------------------------------------------------------------------- */
 
 /* As codings see it: a response with a body of that length. */
 static void settle_answer(struct exchange *x) {
   struct answer *answer = x->answer;
-  answer->response.announced = answer->response.body = (struct body){FRAMING_LENGTH, answer->content.len};
+  answer->response.announced = answer->response.body =
+      (struct body){FRAMING_LENGTH, exchange_content_bytes(x)};
   codings_settle(x, &answer->response);
 }
 
 static bool answer_head(struct exchange *x, struct outgoing *out) {
   const struct answer *answer = x->answer;
-  struct body body = {FRAMING_LENGTH, answer->content.len};
+  struct body body = {FRAMING_LENGTH, exchange_content_bytes(x)};
   bool is_bare = answer->response.status == 304 || answer->stands_for; /* no length is said of no body */
-  if (is_bare && !answer->content.len) body.framing = FRAMING_NONE;
+  if (is_bare && !body.length) body.framing = FRAMING_NONE;
   if (has_codings(x)) settle_answer(x);
   if (codings_change_length(x->codings)) body.framing = answer_framing(x);
   if (answer->close) x->sent.closes = true;
@@ -237,7 +250,9 @@ void respond_answer(struct exchange *x) {
   bool silent = x->request.method == METHOD_HEAD || status == 204 || status == 304;
   x->sent.status = (unsigned short)status;
   x->response = answer->response;
-  if (x->codings && x->codings->encoder)
+  if (answer->is_file && !silent)
+    send_file(x, &out);
+  else if (x->codings && x->codings->encoder)
     send_encoded(x, &out, answer->content);
   else
     send_whole(x, &out, FRAMING_LENGTH, silent ? (struct str){0} : answer->content);
@@ -247,7 +262,7 @@ void respond_show_head(struct exchange *x) {
   const struct answer *answer = x->answer;
   if (!answer) return;
   x->response = answer->response;
-  x->response.body = (struct body){FRAMING_LENGTH, answer->content.len};
+  x->response.body = (struct body){FRAMING_LENGTH, exchange_content_bytes(x)};
 }
 
 void respond_take_head(struct exchange *x) {

@@ -11,6 +11,7 @@
 #include "exchange/attempt.h"
 #include "exchange/call.h"
 #include "exchange/deadline.h"
+#include "exchange/file_answer.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
@@ -218,7 +219,8 @@ void transfer_down(struct exchange *x) {
   case RELAY_SOURCE_ERROR:
     if (!x->tunnel) {
       bool broke = result == RELAY_SOURCE_ERROR && x->now.call;
-      exchange_fail_because(x, ERROR_RESPONSE_TRUNCATED, broke ? x->now.call->codec->why(x->now.call) : NULL);
+      const char *why = broke ? x->now.call->codec->why(x->now.call) : NULL;
+      exchange_fail_because(x, ERROR_RESPONSE_TRUNCATED, x->file ? FILE_BROKE : why);
       return;
     }
     relay_stop(&x->now.up);

@@ -16,6 +16,14 @@
 struct source;
 struct sink;
 
+/* What a source did that was asked to send by itself. */
+enum source_sent {
+  SOURCE_SENT,  /* something */
+  SOURCE_READS, /* nothing: it is to be read */
+  SOURCE_FULL,  /* nothing: the connection takes no more now */
+  SOURCE_LOST   /* the connection is of no more use */
+};
+
 struct source_ops {
   /* IO_OK: there is something in source->in. IO_EOF: nothing follows what is in it, if there is anything; what came
    * behind the body is in trailers->received. */
@@ -23,6 +31,9 @@ struct source_ops {
   /* So many bytes at the front of source->in leave it: the other side may send as many. */
   void (*used)(struct source *source, size_t bytes);
   void (*want)(struct source *source, bool on);
+  /* Sends of what follows in->start to a plain connection, past the relay, where nothing is in source->in. NULL: it
+   * cannot. */
+  enum source_sent (*send)(struct source *source, struct conn *to, size_t *moved);
 };
 
 struct source {

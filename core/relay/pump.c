@@ -366,6 +366,11 @@ enum relay_result relay_pump(struct relay *r) {
     if (result != RELAY_READING) return result;
     if (r->decoder.ended) return ended(r, RELAY_DONE);
     if (!source_has_more(&r->from) || !filled || reads == READS_PER_PUMP) break;
+    bool sent;
+    enum relay_result passed = relay_send(r, &sent);
+    if (passed == RELAY_WRITING) return wait_for_sink(r);
+    if (passed == RELAY_SINK_ERROR) return ended(r, passed);
+    if (sent) continue;
     enum io got = relay_read(r, &filled);
     if (got == IO_AGAIN) break;
     if (got == IO_ERROR) return ended(r, RELAY_SOURCE_ERROR);

@@ -85,6 +85,29 @@ enum io relay_read(struct relay *r, bool *filled) {
   return result == IO_AGAIN ? fill_buffer(r, filled) : result;
 }
 
+/* The bytes must need nothing of ours: no coding, no copy, no filter. */
+static bool may_send(const struct relay *r) {
+  return r->from.ops && r->from.ops->send && r->to.conn && conn_is_plain(r->to.conn) && !r->filter &&
+         !r->copy.to && r->out == FRAMING_LENGTH;
+}
+
+enum relay_result relay_send(struct relay *r, bool *sent) {
+  size_t moved = 0;
+  *sent = false;
+  if (!may_send(r)) return RELAY_READING;
+  switch (r->from.ops->send(&r->from, r->to.conn, &moved)) {
+  case SOURCE_READS: return RELAY_READING;
+  case SOURCE_FULL: return RELAY_WRITING;
+  case SOURCE_LOST: return RELAY_SINK_ERROR;
+  case SOURCE_SENT: break;
+  }
+  r->bytes += moved;
+  r->received += moved;
+  r->written += moved;
+  *sent = true;
+  return RELAY_READING;
+}
+
 /* Of a message that is sent again from a copy the filter has not seen the end yet. */
 static __attribute__((noinline)) bool ahead_by_ops(struct relay *r) {
   bool filled, is_anew = r->parts[PART_PAYLOAD].len == 0;

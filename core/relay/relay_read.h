@@ -12,6 +12,9 @@ enum io relay_read(struct relay *r, bool *filled);
  * something has, and the next read can wait until the source is readable again. The end of the source and a failure
  * are told by the next read. */
 bool relay_read_ahead(struct relay *r);
+/* All that was read before is written: what the source can send past us. RELAY_READING: nothing, it is to be read;
+ * or *sent. RELAY_WRITING, RELAY_SINK_ERROR: as the sink says. */
+enum relay_result relay_send(struct relay *r, bool *sent);
 /* The pipe is empty, or what is in it is lost. */
 void relay_give_pipe(struct relay *r);
 

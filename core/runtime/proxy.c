@@ -11,6 +11,7 @@
 #include "exchange/codings.h"
 #include "exchange/exchange.h"
 #include "exchange/live_trace.h"
+#include "exchange/open_file.h"
 #include "exchange/peer.h"
 #include "net/pipe.h"
 #include "net/resolver.h"
@@ -95,6 +96,7 @@ void proxy_free(struct proxy *proxy) {
   coding_pool_free(&proxy->encoders);
   coding_pool_free(&proxy->decoders);
   pipe_thread_end();
+  open_file_cache_free(proxy->files);
   resolver_free(proxy->resolver);
   peers_free(proxy);
   free(proxy->late);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// lookup_table: see lookup_table.h. A slot is 0, or the place of a record plus one in its lower bits, with a part of the
-// key's hash above, so that most slots of other keys are passed without a look at their records. A search for the
+// lookup_table: see lookup_table.h. A slot is 0, or the place of a record plus one in its lower bits, with a part of
+// the key's hash above, so that most slots of other keys are passed without a look at their records. A search for the
 // longest key looks only for lengths that there are: of networks a few dozen at most.
 #include "shared/lookup_table.h"
 

@@ -306,7 +306,7 @@ static void want_body(struct source *source, bool on) {
   c->wants_read = on;
 }
 
-static const struct source_ops source_ops = {read_body, use_body, want_body};
+static const struct source_ops source_ops = {read_body, use_body, want_body, NULL};
 
 static const struct call_codec codec = {
     head, has_spoken, await_head, take_head, take_rest, pause_call, unsent, is_ready, why_of, cut, release,

@@ -264,8 +264,8 @@ static const struct cidr_set *read_networks(lua_State *L, const char *option) {
   return set;
 }
 
-/* The trusted proxies are those of PROXY headers and of `append`, too, unless these have lists of their own. A list that
- * nobody looks at would be a false comfort. -0 +0 */
+/* The trusted proxies are those of PROXY headers and of `append`, too, unless these have lists of their own. A list
+ * that nobody looks at would be a false comfort. -0 +0 */
 static void take_senders(lua_State *L, struct settings *settings) {
   settings->trusted_proxies = read_networks(L, "trusted_proxies");
   if (settings->trusted_field != TRUSTED_ANY && !settings->trusted_proxies)

@@ -127,7 +127,7 @@ static int response_status(lua_State *L) {
 /* Of an answer of our own; a HEAD, 204 or 304 has none. */
 static size_t answer_bytes(const struct exchange *x) {
   bool silent = x->request.method == METHOD_HEAD || x->sent.status == 204 || x->sent.status == 304;
-  return silent || !x->sent.status ? 0 : x->answer->content.len;
+  return silent || !x->sent.status ? 0 : (size_t)exchange_content_bytes(x);
 }
 
 /* Of the response's body, so far. */

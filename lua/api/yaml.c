@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// yaml: core.yaml_decode: YAML as Lua values, by libyaml. Plain scalars are what the core schema of YAML 1.2 says: "yes"
-// and "on" are texts. An alias is the same table again, not a copy; how much a walk over all of them would see is
-// bounded, so a few lines cannot stand for more than there is memory. The parser belongs to a userdata: where Lua raises
-// for want of memory, it is freed with that.
+// yaml: core.yaml_decode: YAML as Lua values, by libyaml. Plain scalars are what the core schema of YAML 1.2 says:
+// "yes" and "on" are texts. An alias is the same table again, not a copy; how much a walk over all of them would see
+// is bounded, so a few lines cannot stand for more than there is memory. The parser belongs to a userdata: where Lua
+// raises for want of memory, it is freed with that.
 #include <lauxlib.h>
 #include <math.h>
 #include <stdlib.h>

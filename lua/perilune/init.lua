@@ -69,7 +69,8 @@ if name_servers then assert(core.dns_set_servers(name_servers)) end
 -- Modules of their own, which perilune.json and the like load when they are first used.
 local modules = {
   json = true, base64 = true, crypto = true, url = true, cookie = true, date = true, cidr = true, regex = true,
-  yaml = true, tcp = true, udp = true, ngx = true, http = true, dns = true, metrics = true, redis = true, acme = true,
+  yaml = true, files = true,
+  tcp = true, udp = true, ngx = true, http = true, dns = true, metrics = true, redis = true, acme = true,
 }
 
 -- What a name that perilune does not have may have been: one of its own, or a module that has to be required.

@@ -766,9 +766,7 @@ function log.is_on(level) end
 ---
 --- **Behind a load balancer**, say which addresses it has:
 ---
---- ```lua
---- perilune.listen(":8080", policy, { trusted_proxies = { "10.0.0.0/8", "2001:db8:7::/48" } })
---- ```
+---     perilune.listen(":8080", policy, { trusted_proxies = { "10.0.0.0/8", "2001:db8:7::/48" } })
 ---
 --- Then the client of a request is the one that the load balancer names: for session:client_ip and session:client_address
 --- (and so for rate limits, access_control and hashes by address), in the access log, in lines of the log, in traces, in

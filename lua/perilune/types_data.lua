@@ -5,15 +5,13 @@
 --- ---------------------------------------------------------------------------------------------------------------
 --- Data: large tables, files, and results that are shared
 ---
---- ```lua
---- local perilune = require "perilune"
---- local countries = perilune.table("countries", "countries.csv", { keys = "network", key = "network", value = "country" })
---- local settings  = assert(perilune.yaml.read "settings.yaml")
+---     local perilune = require "perilune"
+---     local countries = perilune.table("countries", "countries.csv", { keys = "network", key = "network", value = "country" })
+---     local settings  = assert(perilune.yaml.read "settings.yaml")
 ---
---- function policy.request_filter(session, ctx)
----   ctx.country = countries:get(session:client_ip())
---- end
---- ```
+---     function policy.request_filter(session, ctx)
+---       ctx.country = countries:get(session:client_ip())
+---     end
 ---
 --- A relative name is relative to the policy. A file that is read by perilune.table, yaml.read or json.read is a file of
 --- the policy, as its modules are: with `--watch`, a change of it is a reload; without, `perilune reload` reads it again.
@@ -99,3 +97,46 @@ function yaml.decode(text) end
 ---@param path string of a file of at most 4 MiB, relative to the policy; it is a file of the policy, see --watch
 ---@return any value, string? message
 function yaml.read(path) end
+
+--- ---------------------------------------------------------------------------------------------------------------
+--- perilune.files: files of a folder as answers
+---
+---     perilune.listen(":8080", perilune.files { root = "/srv/www" })          -- nothing but files
+---
+---     local files = perilune.files { root = "static", strip = "/static" }     -- one answer of many
+---     function policy.request_filter(session)
+---       if session:path():find "^/static/" then return files(session) end
+---     end
+---
+--- `perilune files DIR --listen :8080` does the first without a policy.
+---
+--- GET and HEAD, others get 405. Ranges, also several, and conditional requests (RFC 9110, 13 and 14), with a strong ETag of
+--- the file's time and length. A folder without its slash is sent to the one with it (301). Of `app.js.zst`, `app.js.br`
+--- and `app.js.gz` beside `app.js`, the client gets the one that it likes best, as long as it is not older than `app.js`;
+--- without these, `compress = true` of the listener compresses on the way.
+---
+--- Nothing outside of the root is served: a path with ".." is not there (404), and a symbolic link that leads outside
+--- neither. (The kernel sees to that, by openat2(2). Where it or a sandbox does not have that call, links below the root are
+--- not followed at all, and the log says so once.) The root itself may be a link that is exchanged: it is looked at anew each
+--- time. Names that begin with a dot are not served or listed. Devices, sockets and pipes are not there.
+---
+--- No worker waits for a disk: what the kernel does not have in memory, a few other threads read. Plain HTTP/1.1 is sent by
+--- sendfile(2). A worker keeps up to 512 files open for a second after a look at them, so a new version of a file is
+--- served after a second at the latest. Replace files by renaming: a file that is written in place while it is sent ends
+--- its response short, so that the client does not take it for whole.
+---@class perilune.files_options
+---@field root string the folder, relative to the policy
+---@field index? string|false the file that stands for its folder; "index.html"
+---@field listing? boolean list folders without an index, at most 10,000 names; false
+---@field hidden? boolean serve names that begin with a dot; false
+---@field precompressed? boolean look for files that are compressed already; true
+---@field strip? string what is in front of the paths of requests, "/static": /static/a.js is the file a.js. Other paths are not there
+---@field cache_control? string Cache-Control of each file
+---@field types? table<string, string> Content-Type by the end of the name, before the usual ones: { wasm = "application/wasm" }
+---@field fallthrough? boolean what is not there, and methods other than GET and HEAD, are not answered: the function returns nil,
+---and the walk goes on; false: 404 and 405
+
+--- A policy for perilune.listen, and a function of a session: true if it has answered.
+---@param options perilune.files_options
+---@return perilune.policy|fun(session: perilune.session): true?
+function perilune.files(options) end

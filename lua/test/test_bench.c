@@ -25,6 +25,7 @@
 #include "net/virtual_time.h"
 #include "exchange/access_log.h"
 #include "http/h2_session.h"
+#include "exchange/file_answer.h"
 #include "exchange/rehearsal.h"
 
 struct test_bench {
@@ -216,14 +217,14 @@ static int outcome(lua_State *L) {
 
 /* The answer of the policy's own; nil where there is none. */
 static int answer(lua_State *L) {
-  const struct exchange *x = rehearsal_exchange(check(L));
+  struct exchange *x = rehearsal_exchange(check(L));
   if (!x->answer) return push_nil(L);
   push_response(L, &x->answer->response);
   if (x->answer->resets) {
     set_text(L, "reset", str_of(h2_code_name(x->answer->code)));
     set_number(L, "reset_code", x->answer->code);
   }
-  set_text(L, "body", x->answer->content);
+  set_text(L, "body", x->answer->is_file ? file_body_text(x->file) : x->answer->content);
   set_flag(L, "close", x->answer->close);
   return 1;
 }

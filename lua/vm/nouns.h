@@ -59,6 +59,7 @@
   X(table)                                                                                                   \
   X(yaml)                                                                                                    \
   X(watched)                                                                                                 \
+  X(files)                                                                                                   \
   X(regex)                                                                                                   \
   X(test_bench)                                                                                              \
   X(test_run)

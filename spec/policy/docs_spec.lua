@@ -77,7 +77,7 @@ describe("docs/api.md", function()
   it("has all that the annotations say", function()
     local all, lost = letters(reference), {}
     for _, name in ipairs { "types", "types_backends", "types_modules", "types_http", "types_redis", "types_tracing",
-      "types_grpc", "types_test" } do
+      "types_grpc", "types_data", "types_test" } do
       for line in io.lines("lua/perilune/" .. name .. ".lua") do
         local text = line:match "^%-%-%-([^@].*)$"
         if text and not all:find(letters(text):sub(-40), 1, true) then lost[#lost + 1] = text end

@@ -68,6 +68,7 @@ static const struct place {
     {STR_INIT("/metrics"), EXPOSITION_TYPE, exposition_text, NULL},
     {STR_INIT("/traces"), "text/html; charset=utf-8", live_page, NULL},
     {STR_INIT("/healthz"), "text/plain", health, health_status},
+    {STR_INIT("/readyz"), "text/plain", health, health_status}, /* the other name that is asked for */
 };
 
 static const struct place *find_place(struct str target) {
@@ -123,7 +124,7 @@ static enum hook_status request_filter(struct exchange *x) {
   else if (x->request.method != METHOD_GET && x->request.method != METHOD_HEAD)
     explain(x, 405, STR("only to be read; commands are given by 'perilune'\n"));
   else if (!place)
-    explain(x, 404, STR("there are /, /status.json, /metrics, /traces and /healthz\n"));
+    explain(x, 404, STR("there are /, /status.json, /metrics, /traces, /healthz and /readyz\n"));
   else
     show(x, place);
   return HOOK_DONE;
