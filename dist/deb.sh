@@ -26,7 +26,7 @@ put 644 dist/debian/copyright usr/share/doc/perilune/copyright
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || date +%s)}"
 export SOURCE_DATE_EPOCH
 printf 'perilune (%s) unstable; urgency=medium\n\n  * See the history of the sources.\n\n -- %s  %s\n' "$version" \
-  'The Perilune authors <perilune@localhost.localdomain>' "$(date -uRd "@$SOURCE_DATE_EPOCH")" >"$work/changelog"
+  'The Perilune authors <maintainers@perilune.example>' "$(date -uRd "@$SOURCE_DATE_EPOCH")" >"$work/changelog"
 gzip -9n "$work/changelog"
 put 644 "$work/changelog.gz" usr/share/doc/perilune/changelog.gz
 
@@ -37,9 +37,9 @@ cat >"$stage/DEBIAN/control" <<EOF
 Package: perilune
 Version: $version
 Architecture: $architecture
-Maintainer: The Perilune authors <perilune@localhost.localdomain>
+Maintainer: The Perilune authors <maintainers@perilune.example>
 Installed-Size: $(du -ks --exclude=DEBIAN "$stage" | cut -f1)
-Depends: $depends, systemd | systemd-standalone-sysusers | systemd-sysusers, init-system-helpers
+Depends: $depends, systemd | systemd-standalone-sysusers | systemd-sysusers
 Recommends: ca-certificates, logrotate
 Suggests: lua-busted
 Section: httpd

@@ -3,7 +3,7 @@
 _perilune() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=
   if [ "$COMP_CWORD" = 1 ] || { [ "$COMP_CWORD" = 2 ] && [ "${COMP_WORDS[1]}" = help ]; }; then
-    words='run proxy files check test reload upgrade status backend log-level ps purge stop version help'
+    words='run proxy files check test reload upgrade status backend log-level ps profile purge stop version help'
   elif [ "$before" = --log-level ]; then
     words='debug info warn error'
   elif [ "$before" = --user ] || [ "$before" = --group ]; then
@@ -21,6 +21,7 @@ _perilune() {
   backend) words='--for --forget --json --pid --pid-file --socket' ;;
   log-level) words='--for --pid --pid-file --socket' ;;
   ps) words='--json' ;;
+  profile) words='--for -o --folded --wait --pid --pid-file --socket' ;;
   purge) words='--url --prefix --tag --all --soft --pid --pid-file --socket' ;;
   stop) words='--now --pid --pid-file --socket' ;;
   version) words='' ;;

@@ -136,6 +136,15 @@ complete -c perilune -n '__fish_seen_subcommand_from log-level' -l socket -d 'th
 complete -c perilune -f -n __fish_use_subcommand -a ps -d 'which proxies run here, and how commands name them'
 complete -c perilune -f -n '__fish_seen_subcommand_from ps'
 complete -c perilune -n '__fish_seen_subcommand_from ps' -l json -d 'as JSON, for programs'
+complete -c perilune -f -n __fish_use_subcommand -a profile -d 'where the hooks of a running proxy spend their time, by line'
+complete -c perilune -f -n '__fish_seen_subcommand_from profile'
+complete -c perilune -n '__fish_seen_subcommand_from profile' -l for -d 'how long it looks (10s)' -x
+complete -c perilune -n '__fish_seen_subcommand_from profile' -s o -d 'write it to this file' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from profile' -l folded -d 'as text instead of SVG: a line for each stack, and its microseconds; without -o, to standard output'
+complete -c perilune -n '__fish_seen_subcommand_from profile' -l wait -d 'not the time of the processor, but that for which hooks wait, by the line that waits'
+complete -c perilune -n '__fish_seen_subcommand_from profile' -l pid -d 'the running proxy with that process id' -x
+complete -c perilune -n '__fish_seen_subcommand_from profile' -l pid-file -d 'the proxy that has written this file' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from profile' -l socket -d 'the proxy with this command socket; without these three options: the only one that runs' -r -F
 complete -c perilune -f -n __fish_use_subcommand -a purge -d 'let the cache of a running proxy forget responses'
 complete -c perilune -f -n '__fish_seen_subcommand_from purge'
 complete -c perilune -n '__fish_seen_subcommand_from purge' -l url -d 'the response to this URL, with all that it varies on' -x
@@ -158,4 +167,4 @@ complete -c perilune -f -n __fish_use_subcommand -a help -d 'print this, or the 
 complete -c perilune -f -n '__fish_seen_subcommand_from help'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l man -d 'print the source of a man page'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l completion -d 'print a script that completes the command line in bash, zsh or fish' -x
-complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps purge stop version help'
+complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps profile purge stop version help'

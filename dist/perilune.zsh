@@ -14,6 +14,7 @@ _perilune() {
     'backend:drain, disable, enable or weigh a backend'
     'log-level:show or change the level of a running proxy'\''s error log'
     'ps:which proxies run here, and how commands name them'
+    'profile:where the hooks of a running proxy spend their time, by line'
     'purge:let the cache of a running proxy forget responses'
     'stop:end a running proxy after its current requests'
     'version:print the version; also -v, -V and --version'
@@ -155,6 +156,14 @@ _perilune() {
       '*--socket[the proxy with this command socket; without these three options\: the only one that runs]:PATH:_files' '*:word: ' ;;
     ps) _arguments \
       '*--json[as JSON, for programs]' ;;
+    profile) _arguments \
+      '*--for[how long it looks (10s)]:TIME: ' \
+      '*-o[write it to this file]:FILE:_files' \
+      '*--folded[as text instead of SVG\: a line for each stack, and its microseconds; without -o, to standard output]' \
+      '*--wait[not the time of the processor, but that for which hooks wait, by the line that waits]' \
+      '*--pid[the running proxy with that process id]:PID: ' \
+      '*--pid-file[the proxy that has written this file]:FILE:_files' \
+      '*--socket[the proxy with this command socket; without these three options\: the only one that runs]:PATH:_files' ;;
     purge) _arguments \
       '*--url[the response to this URL, with all that it varies on]:URL: ' \
       '*--prefix[all URLs that begin so, for instance https\://a.example/images/; https\://a.example\: all of that host]:URL: ' \

@@ -18,7 +18,8 @@ describe("docs/getting_started.md", function()
     assert.equal(2, #lua)
     local binary = process.run({ "realpath", perilune.binary }).stdout:gsub("\n", "")
     -- What the reader does between two blocks: saves a file, and waits until the proxy that was started is there.
-    local script = { "set -e", ("mkdir bin; ln -s %q bin/perilune; PATH=$PWD/bin:$PATH"):format(binary),
+    local script = { "set -e", ("cd %q; mkdir here; cd here; ln -s %q perilune; export PATH=$PWD:$PATH")
+        :format(directory, binary),
       ("ready() { for i in $(seq 300); do curl -so /dev/null http://%s/ && return; sleep 0.1; done; false; }")
         :format(listen) }
     local function add(line) script[#script + 1] = line end
@@ -35,7 +36,7 @@ describe("docs/getting_started.md", function()
     steps(shell[2])
     process.write_file(directory .. "/mine.lua", lua[1])
     process.write_file(directory .. "/policy_spec.lua", lua[2])
-    add "cp mine.lua policy.lua"
+    add "cp ../mine.lua policy.lua; cp ../policy_spec.lua ."
     for i = 3, #shell do steps(shell[i]) end
     local result = process.run({ "bash", "-c", table.concat(script, "\n") }, { directory = directory, timeout = 240 })
     assert.equal(0, result.code, result.stdout .. result.stderr)

@@ -141,8 +141,9 @@ static void put_fish_command(FILE *out, enum command_id command) {
   if (!is_file(c->operands))
     fprintf(out, "complete -c perilune -f -n '__fish_seen_subcommand_from %s'\n", c->name);
   for (int i = 0; offer_at(command, i, &offer, room); i++) {
-    fprintf(out, "complete -c perilune -n '__fish_seen_subcommand_from %s' -l %s -d ", c->name,
-            offer.name + 2);
+    bool is_long = offer.name[1] == '-';
+    fprintf(out, "complete -c perilune -n '__fish_seen_subcommand_from %s' -%c %s -d ", c->name,
+            is_long ? 'l' : 's', offer.name + 1 + is_long);
     put_fish_text(out, offer.what);
     if (offer.value && !strcmp(offer.name, "--log-level"))
       fprintf(out, " -x -a '%s'", levels);

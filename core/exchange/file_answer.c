@@ -277,6 +277,12 @@ static enum file_result redirect(const struct wanted *w) {
 static enum file_result list(const struct wanted *w) {
   struct file_answer *f = w->f;
   if (!w->root->lists) return FILE_MISSING;
+  if (f->listed != w->root) {
+    free(f->listing);
+    f->listing = NULL;
+    f->listing_error = 0;
+    f->listed = w->root;
+  }
   if (!f->listing && !f->listing_error && w->x->proxy->mailbox) return ask_disk(w, w->path, true);
   if (!f->listing && !f->listing_error) {
     f->listing = file_listing(w->root->path.ptr, w->path.ptr, w->root->shows_hidden, &f->listing_bytes);

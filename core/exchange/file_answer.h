@@ -43,10 +43,11 @@ enum file_result {
 /* What a worker's exchange has of it; arena. */
 struct file_answer {
   struct exchange *exchange;
-  struct open_file *file;    /* reference; NULL: none so far */
-  struct disk_wait *wait;    /* a read on its way, owned by its job; NULL: none */
-  struct disk_open *opening; /* the same of an open, or a listing */
-  char *listing;             /* owned; NULL: none so far */
+  struct open_file *file;         /* reference; NULL: none so far */
+  struct disk_wait *wait;         /* a read on its way, owned by its job; NULL: none */
+  struct disk_open *opening;      /* the same of an open, or a listing */
+  const struct file_root *listed; /* what follows is of it */
+  char *listing;                  /* owned; NULL: none so far */
   size_t listing_bytes;
   int listing_error;
   void (*wake)(void *owner); /* of file_serve */

@@ -17,7 +17,7 @@
 #include "exchange/walk.h"
 #include "net/conn_file.h"
 
-enum { READ_MOST = 65536, SEND_MOST = 1 << 19, PROBE_STEP = 1 << 17, TEXT_MOST = 16 << 20 };
+enum { READ_MOST = 32768, SEND_MOST = 1 << 19, PROBE_STEP = 1 << 17, TEXT_MOST = 16 << 20 };
 
 static void wait_for_disk(struct file_answer *f, uint64_t first, size_t bytes);
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -16,11 +17,11 @@
 #include "net/beneath.h"
 #include "net/timer.h"
 
-enum { BUCKETS = 1024, BELIEVED_MS = 1000 };
+enum { BUCKETS = 1024, BELIEVED_MS = 1000, KEPT_MS = 10000, LEAST = 16 };
 
 struct open_file_cache {
   struct list used; /* the newest first */
-  unsigned count;
+  unsigned count, most;
   struct open_file *buckets[BUCKETS];
 };
 
@@ -102,9 +103,18 @@ bool open_file_is_unchanged(const struct open_file *file) {
 
 /* --- the cache -------------------------------------------------------------------------------------------- */
 
+/* A small part of the descriptors, which are for connections. */
+static unsigned most_files(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return LEAST;
+  rlim_t share = limit.rlim_cur / 32;
+  return share < LEAST ? LEAST : share > OPEN_FILES_MOST ? OPEN_FILES_MOST : (unsigned)share;
+}
+
 static struct open_file_cache *cache_of(struct proxy *proxy) {
   if (!proxy->files) {
     proxy->files = memory_zalloc(sizeof *proxy->files);
+    proxy->files->most = most_files();
     list_init(&proxy->files->used);
   }
   return proxy->files;
@@ -117,6 +127,15 @@ static void drop(struct open_file_cache *cache, struct open_file *file) {
   list_remove(&file->link);
   cache->count--;
   open_file_release(file);
+}
+
+/* Nobody has asked for it for a while: its descriptor, and its room on the disk where it was removed, go back. */
+static void drop_old(struct open_file_cache *cache, uint64_t now_ms) {
+  while (!list_is_empty(&cache->used)) {
+    struct open_file *oldest = LIST_ENTRY(cache->used.prev, struct open_file, link);
+    if (cache->count < cache->most && now_ms - oldest->read_ms < KEPT_MS) return;
+    drop(cache, oldest);
+  }
 }
 
 static struct open_file *find(struct open_file_cache *cache, struct str root, struct str path,
@@ -144,7 +163,7 @@ void open_file_keep(struct proxy *proxy, struct open_file *file) {
   struct open_file_cache *cache = cache_of(proxy);
   struct open_file *old = find(cache, file->root, file->path, file->hash);
   if (old) drop(cache, old);
-  if (cache->count == OPEN_FILES_MOST) drop(cache, LIST_ENTRY(cache->used.prev, struct open_file, link));
+  drop_old(cache, loop_now_ms(proxy->loop));
   open_file_hold(file);
   file->read_ms = loop_now_ms(proxy->loop);
   file->next = cache->buckets[file->hash % BUCKETS];

@@ -116,12 +116,12 @@ function yaml.read(path) end
 --- without these, `compress = true` of the listener compresses on the way.
 ---
 --- Nothing outside of the root is served: a path with ".." is not there (404), and a symbolic link that leads outside
---- neither. (The kernel sees to that, by openat2(2). Where it or a sandbox does not have that call, links below the root are
+--- neither, nor one that is absolute. Others are followed. (The kernel sees to that, by openat2(2). Where it or a sandbox does not have that call, links below the root are
 --- not followed at all, and the log says so once.) The root itself may be a link that is exchanged: it is looked at anew each
 --- time. Names that begin with a dot are not served or listed. Devices, sockets and pipes are not there.
 ---
 --- No worker waits for a disk: what the kernel does not have in memory, a few other threads read. Plain HTTP/1.1 is sent by
---- sendfile(2). A worker keeps up to 512 files open for a second after a look at them, so a new version of a file is
+--- sendfile(2). A worker keeps up to 512 files open, and believes for a second what it has seen, so a new version of a file is
 --- served after a second at the latest. Replace files by renaming: a file that is written in place while it is sent ends
 --- its response short, so that the client does not take it for whole.
 ---@class perilune.files_options

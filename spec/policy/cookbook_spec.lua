@@ -52,8 +52,11 @@ describe("the cookbook's policy", function()
   end)
 
   it("3 writes another text into bodies", function()
-    local h = start(3, { ["8000"] = scripted.start { body = "see http://inside.example/x",
-      headers = { ["Content-Type"] = "text/html" } } })
+    local h = start(3, { ["8000"] = scripted.start(function(connection)
+      while connection:read_request() do
+        connection:respond { body = "see http://inside.example/x", headers = { ["Content-Type"] = "text/html" } }
+      end
+    end) })
     assert.body("see https://www.example/x", h:request {})
   end)
 
