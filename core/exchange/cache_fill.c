@@ -136,8 +136,7 @@ static struct exchange *background_new(struct exchange *x) {
   struct service_policy policy = {x->hooks, x->settings, x->use};
   struct exchange *b = exchange_new(x->proxy, &policy, (struct arena){0});
   b->secure = x->secure;
-  b->caller.client = arena_dup(&b->arena, exchange_client_address(x));
-  b->caller.connection = arena_dup(&b->arena, x->caller.connection);
+  exchange_copy_client(b, x);
   account_begin(b, x->account.traffic);
   set_stream(b, x->stream->service);
   x->proxy->exchange_count++;

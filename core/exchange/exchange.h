@@ -18,7 +18,6 @@
 
 struct cache_visit;
 struct codings;
-struct file_answer;
 struct kept;
 struct proxy;
 struct service;
@@ -31,7 +30,7 @@ struct answer {
   struct response response;  /* status, reason and fields; Content-Length is written from `content` */
   struct str content;        /* arena */
   size_t room;               /* of content, where it can grow in place */
-  bool is_file;              /* its content is that of x->file */
+  bool is_file;              /* its content is that of x->rare->file */
   bool close;                /* close the connection behind it */
   unsigned short stands_for; /* the HTTP status that it says as grpc-status (grpc.h); 0: it says its own */
   bool resets;               /* there is none: the stream is reset, or the connection of HTTP/1 closed */
@@ -191,7 +190,11 @@ bool exchange_can_answer(const struct exchange *x);
 struct str exchange_client_address(struct exchange *x);
 /* The same without port and brackets. */
 struct str exchange_client_host(struct exchange *x);
-/* The same of who has connected: that client, or a trusted proxy in front of us. */
+/* Makes room for what few exchanges have, where there is none. */
+struct rare *exchange_rare(struct exchange *x);
+/* Its client is that of another. */
+void exchange_copy_client(struct exchange *to, struct exchange *from);
+/* The same as exchange_client_host of who has connected: that client, or a trusted proxy in front of us. */
 struct str exchange_connection_host(struct exchange *x);
 
 /* Is the request tried at another backend of its set after this error, where the policy does not decide? */

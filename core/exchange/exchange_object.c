@@ -42,7 +42,7 @@ void exchange_free(struct exchange *x) {
   filter_none(&x->now.up);
   filter_none(&x->down);
   codings_end(x->codings, x);
-  file_answer_end(x->file);
+  if (x->rare) file_answer_end(x->rare->file);
   CHECK(use->exchanges > 0);
   OBJ_END(x, EXCHANGE_MAGIC);
   if (!x->cache || !handover_end(x)) free_memory(x);
@@ -65,7 +65,7 @@ struct answer *exchange_answer(struct exchange *x, unsigned status) {
 }
 
 uint64_t exchange_content_bytes(const struct exchange *x) {
-  return x->answer->is_file ? x->file->length : x->answer->content.len;
+  return x->answer->is_file ? x->rare->file->length : x->answer->content.len;
 }
 
 void exchange_reset(struct exchange *x, uint32_t code) {
@@ -77,7 +77,7 @@ void exchange_reset(struct exchange *x, uint32_t code) {
 }
 
 struct str exchange_client_address(struct exchange *x) {
-  return x->caller.client.ptr ? x->caller.client : stream_client(x->stream);
+  return x->rare && x->rare->client.ptr ? x->rare->client : stream_client(x->stream);
 }
 
 struct str exchange_client_host(struct exchange *x) {
@@ -85,7 +85,18 @@ struct str exchange_client_host(struct exchange *x) {
 }
 
 struct str exchange_connection_host(struct exchange *x) {
-  return x->caller.connection.ptr ? addr_host_of_client(x->caller.connection) : exchange_client_host(x);
+  bool has_proxy = x->rare && x->rare->connection.ptr;
+  return has_proxy ? addr_host_of_client(x->rare->connection) : exchange_client_host(x);
+}
+
+struct rare *exchange_rare(struct exchange *x) {
+  if (!x->rare) x->rare = arena_zalloc(&x->arena, sizeof *x->rare);
+  return x->rare;
+}
+
+void exchange_copy_client(struct exchange *to, struct exchange *from) {
+  exchange_rare(to)->client = arena_dup(&to->arena, exchange_client_address(from));
+  if (from->rare) to->rare->connection = arena_dup(&to->arena, from->rare->connection);
 }
 
 bool exchange_ends_connection(const struct exchange *x) {

@@ -127,7 +127,7 @@ void exchange_fail_because(struct exchange *x, enum error error, const char *why
 void exchange_fail(struct exchange *x, enum error error) { exchange_fail_because(x, error, NULL); }
 
 void exchange_client_gone(struct exchange *x, enum error error) {
-  x->caller.client = arena_dup(&x->arena, exchange_client_address(x)); /* the log wants it later */
+  exchange_rare(x)->client = arena_dup(&x->arena, exchange_client_address(x)); /* the log wants it later */
   bool is_over = x->step >= STEP_logging;
   if (!is_over && !x->proxy->stopping) report(x, error, NULL);
   shadow_lost_client(x);

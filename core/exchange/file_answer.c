@@ -345,8 +345,9 @@ static enum file_result serve(struct wanted *w) {
 enum file_result file_serve(struct exchange *x, const struct file_root *root, void (*wake)(void *owner),
                             void *owner) {
   CHECK_OBJ(x, EXCHANGE_MAGIC);
-  if (!x->file) x->file = arena_zalloc(&x->arena, sizeof *x->file);
-  struct wanted w = {.x = x, .f = x->file, .root = root};
+  struct rare *rare = exchange_rare(x);
+  if (!rare->file) rare->file = arena_zalloc(&x->arena, sizeof *rare->file);
+  struct wanted w = {.x = x, .f = rare->file, .root = root};
   w.f->exchange = x;
   w.f->wake = wake;
   w.f->owner = owner;

@@ -34,7 +34,7 @@ static void set_where_missing(struct exchange *x, enum field_id id, struct str v
 static void set_client(struct exchange *x) {
   struct headers *h = &x->now.request.headers;
   if (headers_find_id(h, FIELD_X_FORWARDED_FOR)) return;
-  if (x->caller.client.ptr)
+  if (x->rare && x->rare->client.ptr)
     headers_add_id(h, FIELD_X_FORWARDED_FOR, claims_address(exchange_client_host(x)));
   else
     headers_add_line(h, FIELD_X_FORWARDED_FOR, stream_client_line(x->stream));

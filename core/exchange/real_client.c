@@ -68,6 +68,6 @@ void real_client_find(struct exchange *x) {
   bool found = real_client_walk(proxies, &hops, &client, &nonsense);
   if (nonsense.len) report(addr_host_of_client(connection), id, nonsense);
   if (!found) return;
-  x->caller.connection = arena_dup(&x->arena, connection);
-  x->caller.client = client;
+  exchange_rare(x)->connection = arena_dup(&x->arena, connection);
+  x->rare->client = client;
 }

@@ -13,7 +13,7 @@ struct hops;
 /* Is who has connected in that list of proxies? `client` as stream_client says. Who may connect to a unix socket is
  * said by the permissions of its path: all that can are. */
 bool real_client_is_proxy(const struct cidr_set *proxies, struct str client);
-/* Sets x->caller, where its listener has trusted_proxies and one of them has connected. */
+/* Sets x->rare->client, where its listener has trusted_proxies and one of them has connected. */
 void real_client_find(struct exchange *x);
 /* Walks back over the hops that are trusted. True: `hops` is at the client, whose address is in `text` (arena of the
  * headers). False: the proxy that has connected says nothing usable. */

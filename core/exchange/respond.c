@@ -201,7 +201,7 @@ static void send_file(struct exchange *x, const struct outgoing *outgoing) {
   enum framing out = is_encoded ? x->stream->codec->framing(x->stream) : FRAMING_LENGTH;
   filter_none(&x->down);
   if (is_encoded) filter_answer(x);
-  x->down.from = file_source(x->file);
+  x->down.from = file_source(x->rare->file);
   begin_down(x, outgoing, (struct body){FRAMING_CLOSE, 0}, out, (struct str){0});
   transfer_down(x);
 }

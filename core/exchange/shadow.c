@@ -56,8 +56,7 @@ static struct exchange *copy_of(struct exchange *x, struct service *service, str
   stream_init_none(copy->stream, service, x->stream->downstream);
   copy->secure = x->secure;
   copy->times.begun = x->times.begun;
-  copy->caller.client = arena_dup(&copy->arena, exchange_client_address(x));
-  copy->caller.connection = arena_dup(&copy->arena, x->caller.connection);
+  exchange_copy_client(copy, x);
   copy_request(copy, &x->request);
   copy->now.up.decoder.ended = true;
   x->proxy->exchange_count++;

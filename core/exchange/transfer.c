@@ -220,7 +220,7 @@ void transfer_down(struct exchange *x) {
     if (!x->tunnel) {
       bool broke = result == RELAY_SOURCE_ERROR && x->now.call;
       const char *why = broke ? x->now.call->codec->why(x->now.call) : NULL;
-      exchange_fail_because(x, ERROR_RESPONSE_TRUNCATED, x->file ? FILE_BROKE : why);
+      exchange_fail_because(x, ERROR_RESPONSE_TRUNCATED, x->answer && x->answer->is_file ? FILE_BROKE : why);
       return;
     }
     relay_stop(&x->now.up);

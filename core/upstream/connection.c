@@ -79,7 +79,7 @@ static struct str without_client(struct exchange *x, unsigned version) {
 static void take_real_client(struct exchange *x, struct proxy_protocol *header) {
   struct addr addr;
   const char *why;
-  struct str text = x->caller.client;
+  struct str text = x->rare->client;
   bool has_port =
       str_find(text, '.') < text.len ? str_find(text, ':') < text.len : text.ptr[text.len - 1] != ']';
   if (!has_port) text = arena_printf(&x->arena, "%.*s:0", STR_ARG(text));
@@ -98,7 +98,7 @@ static struct str proxy_header(struct exchange *x) {
   header.source = d->client;
   header.source_length = d->client_length;
   header.is_of_client = true;
-  if (x->caller.connection.ptr) take_real_client(x, &header);
+  if (x->rare && x->rare->connection.ptr) take_real_client(x, &header);
   header.destination_length = sizeof header.destination;
   if (getsockname(d->conn.fd, (struct sockaddr *)&header.destination, &header.destination_length) != 0)
     header.destination_length = 0;

@@ -114,10 +114,10 @@ static int serve(lua_State *L) {
   struct files *files = handle_check(L, 2, HANDLE_FILES);
   struct task *task = task_to_park(L, "perilune.files");
   if (file_serve(x, &files->root, on_looked, task) != FILE_WAITS) return 0;
-  return task_wait(L, cancel, x->file);
+  return task_wait(L, cancel, x->rare->file);
 }
 static int served(lua_State *L) {
-  lua_pushstring(L, words[session_check(L, 1)->file->result]);
+  lua_pushstring(L, words[session_check(L, 1)->rare->file->result]);
   return 1;
 }
 

@@ -224,7 +224,7 @@ static int answer(lua_State *L) {
     set_text(L, "reset", str_of(h2_code_name(x->answer->code)));
     set_number(L, "reset_code", x->answer->code);
   }
-  set_text(L, "body", x->answer->is_file ? file_body_text(x->file) : x->answer->content);
+  set_text(L, "body", x->answer->is_file ? file_body_text(x->rare->file) : x->answer->content);
   set_flag(L, "close", x->answer->close);
   return 1;
 }
