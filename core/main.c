@@ -166,7 +166,7 @@ static int purge(struct arguments *a) {
   if (strpbrk(what, "\t\n") || strpbrk(cache, "\t\n"))
     return arguments_refuse(COMMAND_PURGE, "there is a tab or a line feed in a word");
   int length =
-      snprintf(line, sizeof line, "purge %s %s\t%s\t%s", kind, a->soft ? "soft" : "hard", cache, what);
+      snprintf(line, sizeof line, "purge %s %s\t%s\t%s", kind, a->purge.soft ? "soft" : "hard", cache, what);
   if (length >= (int)sizeof line) return arguments_refuse(COMMAND_PURGE, "that is too long");
   return command_tell(a, line, true);
 }

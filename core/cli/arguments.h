@@ -48,8 +48,8 @@ struct arguments {
   const char *pid_file, *socket, *output;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
-  bool insecure, change_host, compress, list, hidden;
-  bool shadow, close_old, abort, now, forget, no_fields, recent, print_config, json, man, all, soft;
+  bool insecure, change_host, compress;
+  bool shadow, close_old, abort, now, forget, no_fields, recent, print_config, json, man;
   bool folded, wait;
 };
 

@@ -43,7 +43,8 @@ static bool check_files(const struct arguments *a) {
   if (!a->tls_cert != !a->tls_key) return REFUSE("--tls-cert and --tls-key go together");
   for (unsigned i = 0; i < 2; i++)
     if (names[i] && access(names[i], R_OK) != 0) return REFUSE("%s: %s", names[i], strerror(errno));
-  if (a->index && (!*a->index || strchr(a->index, '/'))) return REFUSE("--index wants the name of a file");
+  if (a->files.index && (!*a->files.index || strchr(a->files.index, '/')))
+    return REFUSE("--index wants the name of a file");
   return true;
 }
 
@@ -63,10 +64,10 @@ static bool check_listeners(const struct arguments *a) {
 static void put_files(FILE *out, const struct arguments *a) {
   fputs("local files = perilune.files { root = ", out);
   put_name(out, a->operand);
-  if (a->index) fputs(", index = ", out);
-  if (a->index) put_text(out, a->index);
-  if (a->list) fputs(", listing = true", out);
-  if (a->hidden) fputs(", hidden = true", out);
+  if (a->files.index) fputs(", index = ", out);
+  if (a->files.index) put_text(out, a->files.index);
+  if (a->files.list) fputs(", listing = true", out);
+  if (a->files.hidden) fputs(", hidden = true", out);
   fputs(" }\n\n", out);
 }
 

@@ -83,7 +83,7 @@ static bool fits(const void *object, const void *given) {
   return config->stamp.len && str_equal(str_of(t->stamp), config->stamp) && atomic_load(&t->state) == READY;
 }
 
-static const struct registry_kind kind = {"table", make, release, fits};
+static const struct registry_kind kind = {"table", make, release, fits, NULL};
 
 /* True: the caller fills it. */
 static bool take_turn(struct table *t) {

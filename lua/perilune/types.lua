@@ -1196,13 +1196,10 @@ function session:report_failure() end
 --- Asks again instead of passing this response on: `return session:retry()` in upstream_response_filter. upstream_peer is
 --- called for another attempt; `select` of a set gives a backend that this request has not been at, as long as there is
 --- one. This response counts as a failure of its backend in the passive checks, and the attempt is taken out of the set's
---- retry budget. The response is set aside, not lost: if the other attempt gives none (it cannot connect, no backend is
---- left), the client gets it, as this hook has left it.
----
---- Any method is sent again, with its body: the policy knows what its application does. A response in a streak of these is
---- the last one if there is an obstacle: max_retries is reached, the budget is used up, the request's body has more than
---- 64 KiB, or the client has got an interim response. Then this returns nil, and the client gets the response. A set's
---- own `retry_on` is tried before, for requests that may be sent twice.
+--- retry budget. If the other attempt gives no response, the client gets this one, as this hook has left it.
+--- Any method is sent again, with its body. If there is an obstacle, this returns nil and says which, and the client gets
+--- the response: max_retries is reached, the budget is used up, the body has more than 64 KiB, or the client has got an
+--- interim response. A set's own `retry_on` is tried before.
 ---@return true?, string? obstacle
 function session:retry() end
 
