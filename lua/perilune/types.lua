@@ -780,8 +780,8 @@ function log.is_on(level) end
 --- 3. An entry that is no address (`unknown`, a name such as `_hidden`, nonsense) ends the walk: then the client is the last
 ---    proxy that is known by its address. So do not put your proxies' networks into lists of clients that may do more.
 ---
---- Addresses may have a port, brackets and quotes; the port is that of client_address, which has none where none was named.
---- An address is written in its usual form: "2001:DB8::0:1" becomes "2001:db8::1", "::ffff:1.2.3.4" becomes "1.2.3.4".
+--- Addresses may have a port, brackets and quotes; client_address has the port, if one was named. An address is written in
+--- its usual form: "2001:DB8::0:1" becomes "2001:db8::1", "::ffff:1.2.3.4" becomes "1.2.3.4".
 ---
 --- A proxy that writes only one of the two fields passes on the other one as its client sent it. If yours writes Forwarded
 --- and lets X-Forwarded-For through, set `trusted_field = "forwarded"`.
