@@ -3,7 +3,7 @@
 _perilune() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=
   if [ "$COMP_CWORD" = 1 ] || { [ "$COMP_CWORD" = 2 ] && [ "${COMP_WORDS[1]}" = help ]; }; then
-    words='run proxy files check test reload upgrade status backend log-level ps profile purge stop version help'
+    words='run proxy files check test reload upgrade status backend log-level ps profile trace top purge stop version help'
   elif [ "$before" = --log-level ]; then
     words='debug info warn error'
   elif [ "$before" = --user ] || [ "$before" = --group ]; then
@@ -22,6 +22,8 @@ _perilune() {
   log-level) words='--for --pid --pid-file --socket' ;;
   ps) words='--json' ;;
   profile) words='--for -o --folded --wait --pid --pid-file --socket' ;;
+  trace) words='--match --status --slower --client --count --no-fields --recent --json --pid --pid-file --socket' ;;
+  top) words='--pid --pid-file --socket' ;;
   purge) words='--url --prefix --tag --all --soft --pid --pid-file --socket' ;;
   stop) words='--now --pid --pid-file --socket' ;;
   version) words='' ;;

@@ -145,6 +145,24 @@ complete -c perilune -n '__fish_seen_subcommand_from profile' -l wait -d 'not th
 complete -c perilune -n '__fish_seen_subcommand_from profile' -l pid -d 'the running proxy with that process id' -x
 complete -c perilune -n '__fish_seen_subcommand_from profile' -l pid-file -d 'the proxy that has written this file' -r -F
 complete -c perilune -n '__fish_seen_subcommand_from profile' -l socket -d 'the proxy with this command socket; without these three options: the only one that runs' -r -F
+complete -c perilune -f -n __fish_use_subcommand -a trace -d 'look on at the requests of a running proxy, step by step'
+complete -c perilune -f -n '__fish_seen_subcommand_from trace'
+complete -c perilune -n '__fish_seen_subcommand_from trace' -l match -d 'path, host, method, peer or error, as in \'path=/api*\'; may be given several times: all must hold' -x
+complete -c perilune -n '__fish_seen_subcommand_from trace' -l status -d '503, 5xx or 400-499' -x
+complete -c perilune -n '__fish_seen_subcommand_from trace' -l slower -d 'those that took so long, or longer' -x
+complete -c perilune -n '__fish_seen_subcommand_from trace' -l client -d 'an address, or a network such as 10.0.0.0/8' -x
+complete -c perilune -n '__fish_seen_subcommand_from trace' -l count -d 'end after so many' -x
+complete -c perilune -n '__fish_seen_subcommand_from trace' -l no-fields -d 'leave the fields out'
+complete -c perilune -n '__fish_seen_subcommand_from trace' -l recent -d 'show recent failures and the slowest calls of hooks, which are kept, with less detail; and end'
+complete -c perilune -n '__fish_seen_subcommand_from trace' -l json -d 'as JSON, for programs'
+complete -c perilune -n '__fish_seen_subcommand_from trace' -l pid -d 'the running proxy with that process id' -x
+complete -c perilune -n '__fish_seen_subcommand_from trace' -l pid-file -d 'the proxy that has written this file' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from trace' -l socket -d 'the proxy with this command socket; without these three options: the only one that runs' -r -F
+complete -c perilune -f -n __fish_use_subcommand -a top -d 'watch a running proxy in the terminal'
+complete -c perilune -f -n '__fish_seen_subcommand_from top'
+complete -c perilune -n '__fish_seen_subcommand_from top' -l pid -d 'the running proxy with that process id' -x
+complete -c perilune -n '__fish_seen_subcommand_from top' -l pid-file -d 'the proxy that has written this file' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from top' -l socket -d 'the proxy with this command socket; without these three options: the only one that runs' -r -F
 complete -c perilune -f -n __fish_use_subcommand -a purge -d 'let the cache of a running proxy forget responses'
 complete -c perilune -f -n '__fish_seen_subcommand_from purge'
 complete -c perilune -n '__fish_seen_subcommand_from purge' -l url -d 'the response to this URL, with all that it varies on' -x
@@ -167,4 +185,4 @@ complete -c perilune -f -n __fish_use_subcommand -a help -d 'print this, or the 
 complete -c perilune -f -n '__fish_seen_subcommand_from help'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l man -d 'print the source of a man page'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l completion -d 'print a script that completes the command line in bash, zsh or fish' -x
-complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps profile purge stop version help'
+complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps profile trace top purge stop version help'

@@ -15,6 +15,8 @@ _perilune() {
     'log-level:show or change the level of a running proxy'\''s error log'
     'ps:which proxies run here, and how commands name them'
     'profile:where the hooks of a running proxy spend their time, by line'
+    'trace:look on at the requests of a running proxy, step by step'
+    'top:watch a running proxy in the terminal'
     'purge:let the cache of a running proxy forget responses'
     'stop:end a running proxy after its current requests'
     'version:print the version; also -v, -V and --version'
@@ -161,6 +163,22 @@ _perilune() {
       '*-o[write it to this file]:FILE:_files' \
       '*--folded[as text instead of SVG\: a line for each stack, and its microseconds; without -o, to standard output]' \
       '*--wait[not the time of the processor, but that for which hooks wait, by the line that waits]' \
+      '*--pid[the running proxy with that process id]:PID: ' \
+      '*--pid-file[the proxy that has written this file]:FILE:_files' \
+      '*--socket[the proxy with this command socket; without these three options\: the only one that runs]:PATH:_files' ;;
+    trace) _arguments \
+      '*--match[path, host, method, peer or error, as in '\''path=/api*'\''; may be given several times\: all must hold]:NAME=PATTERN: ' \
+      '*--status[503, 5xx or 400-499]:STATUS: ' \
+      '*--slower[those that took so long, or longer]:TIME: ' \
+      '*--client[an address, or a network such as 10.0.0.0/8]:NETWORK: ' \
+      '*--count[end after so many]:N: ' \
+      '*--no-fields[leave the fields out]' \
+      '*--recent[show recent failures and the slowest calls of hooks, which are kept, with less detail; and end]' \
+      '*--json[as JSON, for programs]' \
+      '*--pid[the running proxy with that process id]:PID: ' \
+      '*--pid-file[the proxy that has written this file]:FILE:_files' \
+      '*--socket[the proxy with this command socket; without these three options\: the only one that runs]:PATH:_files' ;;
+    top) _arguments \
       '*--pid[the running proxy with that process id]:PID: ' \
       '*--pid-file[the proxy that has written this file]:FILE:_files' \
       '*--socket[the proxy with this command socket; without these three options\: the only one that runs]:PATH:_files' ;;

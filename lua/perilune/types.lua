@@ -788,8 +788,7 @@ function log.is_on(level) end
 ---
 --- `forwarded` says as before what a peer gets. With "replace" that is the one address of the client, and our own view of
 --- the scheme. With "append" it is what the trusted proxies said, from the client's entry on (what the client had put before is
---- left away), with the address of the connection behind, and their X-Forwarded-Proto and -Host. A request that cannot be
---- read (400) is logged with the address of its connection.
+--- left away), with the address of the connection behind, and their X-Forwarded-Proto and -Host.
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- The hooks, in the order in which they are called. `ctx` is a table for the data of this exchange. Every hook may wait,
