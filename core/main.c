@@ -161,7 +161,7 @@ static int purge(struct arguments *a) {
                      : a->purge.tag    ? a->purge.tag
                                        : "";
   const char *cache = a->operand ? a->operand : "";
-  if (!!a->purge.url + !!a->purge.prefix + !!a->purge.tag + a->all != 1)
+  if (!!a->purge.url + !!a->purge.prefix + !!a->purge.tag + a->purge.all != 1)
     return arguments_refuse(COMMAND_PURGE, "one of --url, --prefix, --tag and --all says what is forgotten");
   if (strpbrk(what, "\t\n") || strpbrk(cache, "\t\n"))
     return arguments_refuse(COMMAND_PURGE, "there is a tab or a line feed in a word");

@@ -18,6 +18,13 @@ struct text_list {
 /* Of purge: one of them. */
 struct purge_words {
   const char *url, *prefix, *tag;
+  bool all, soft;
+};
+
+/* Of files. */
+struct files_words {
+  const char *index;
+  bool list, hidden;
 };
 
 /* Of run: where the policy comes from. */
@@ -40,8 +47,9 @@ struct arguments {
   unsigned operand_count;
   bool given[OPTION_COUNT];
   struct text_list listen, to, match, trusted_proxies;
-  const char *ca, *tls_cert, *tls_key, *health, *cache, *index, *completion;
+  const char *ca, *tls_cert, *tls_key, *health, *cache, *completion;
   struct purge_words purge;
+  struct files_words files;
   const char *status, *slower, *client, *count;
   struct bundle_from from;
   struct bundle_make make;
