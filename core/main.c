@@ -182,12 +182,12 @@ static int version(struct arguments *a) {
 static int help(struct arguments *a) {
   enum command_id about = a->operand ? arguments_command(a->operand) : COMMAND_HELP;
   if (about == COMMAND_COUNT) return EXIT_BAD_INPUT;
-  if (a->completion)
-    return completion_print(stdout, a->completion)
+  if (a->help.completion)
+    return completion_print(stdout, a->help.completion)
                ? EXIT_FINE
                : arguments_refuse(COMMAND_HELP, "--completion wants bash, zsh or fish, not '%s'",
-                                  a->completion);
-  if (a->man)
+                                  a->help.completion);
+  if (a->help.man)
     help_print_man(stdout);
   else if (a->operand)
     help_print_command(stdout, about);

@@ -2,6 +2,11 @@
 # Written by 'perilune help --completion fish': change core/cli/words.c, then 'make docs'.
 complete -c perilune -f -n __fish_use_subcommand -a run -d 'serve with a policy'
 complete -c perilune -n '__fish_seen_subcommand_from run' -l print-config -d 'do not serve: print the settings in effect (run), or the same as a script (proxy, files)'
+complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle -d 'run the policy of a signed bundle, which is fetched again and again; without SCRIPT' -x
+complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-key -d 'public keys (Ed25519, PEM), one of which must have signed the bundle' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-dir -d 'where bundles are unpacked and the last good one is kept (/var/lib/perilune/bundle, or below $STATE_DIRECTORY)' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-every -d 'how often it is asked for (30s)' -x
+complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-node -d 'what this proxy is called, for the stages of a bundle (the machine\'s name)' -x
 complete -c perilune -n '__fish_seen_subcommand_from run' -l workers -d 'worker threads; auto: one for each core' -x
 complete -c perilune -n '__fish_seen_subcommand_from run' -l grace -d 'seconds in which a graceful stop ends' -x
 complete -c perilune -n '__fish_seen_subcommand_from run' -l upgrade-grace -d 'seconds in which the old process ends after an upgrade' -x
@@ -173,6 +178,15 @@ complete -c perilune -n '__fish_seen_subcommand_from purge' -l soft -d 'do not f
 complete -c perilune -n '__fish_seen_subcommand_from purge' -l pid -d 'the running proxy with that process id' -x
 complete -c perilune -n '__fish_seen_subcommand_from purge' -l pid-file -d 'the proxy that has written this file' -r -F
 complete -c perilune -n '__fish_seen_subcommand_from purge' -l socket -d 'the proxy with this command socket; without these three options: the only one that runs' -r -F
+complete -c perilune -f -n __fish_use_subcommand -a bundle -d 'make a signed bundle of policy files, for \'run --bundle\''
+complete -c perilune -n '__fish_seen_subcommand_from bundle' -l key -d 'the private key (Ed25519, PEM)' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from bundle' -s o -d 'write the bundle to this file' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from bundle' -l version -d 'its version, a whole number (Unix time)' -x
+complete -c perilune -n '__fish_seen_subcommand_from bundle' -l main -d 'the script in DIR that is run (policy.lua)' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from bundle' -l stages -d 'shares of the proxies, and when, for instance 1%,25%@10m,100%@30m: a proxy has its place by a hash of its name' -x
+complete -c perilune -n '__fish_seen_subcommand_from bundle' -l canary -d 'each proxy tries it on this share of its requests first, for instance 5%' -x
+complete -c perilune -n '__fish_seen_subcommand_from bundle' -l for -d 'how long a --canary takes (30s)' -x
+complete -c perilune -n '__fish_seen_subcommand_from bundle' -l max-errors -d 'by how much the trial\'s share of errors may exceed that of the present policy (1%)' -x
 complete -c perilune -f -n __fish_use_subcommand -a stop -d 'end a running proxy after its current requests'
 complete -c perilune -f -n '__fish_seen_subcommand_from stop'
 complete -c perilune -n '__fish_seen_subcommand_from stop' -l now -d 'without waiting for current requests'
@@ -185,4 +199,4 @@ complete -c perilune -f -n __fish_use_subcommand -a help -d 'print this, or the 
 complete -c perilune -f -n '__fish_seen_subcommand_from help'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l man -d 'print the source of a man page'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l completion -d 'print a script that completes the command line in bash, zsh or fish' -x
-complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps profile trace top purge stop version help'
+complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps profile trace top purge bundle stop version help'

@@ -18,6 +18,7 @@ _perilune() {
     'trace:look on at the requests of a running proxy, step by step'
     'top:watch a running proxy in the terminal'
     'purge:let the cache of a running proxy forget responses'
+    'bundle:make a signed bundle of policy files, for '\''run --bundle'\'''
     'stop:end a running proxy after its current requests'
     'version:print the version; also -v, -V and --version'
     'help:print this, or the options of a command; also COMMAND --help'
@@ -31,6 +32,11 @@ _perilune() {
   case $words[1] in
     run) _arguments \
       '*--print-config[do not serve\: print the settings in effect (run), or the same as a script (proxy, files)]' \
+      '*--bundle[run the policy of a signed bundle, which is fetched again and again; without SCRIPT]:URL: ' \
+      '*--bundle-key[public keys (Ed25519, PEM), one of which must have signed the bundle]:FILE:_files' \
+      '*--bundle-dir[where bundles are unpacked and the last good one is kept (/var/lib/perilune/bundle, or below $STATE_DIRECTORY)]:DIR:_files' \
+      '*--bundle-every[how often it is asked for (30s)]:TIME: ' \
+      '*--bundle-node[what this proxy is called, for the stages of a bundle (the machine'\''s name)]:NAME: ' \
       '*--workers[worker threads; auto\: one for each core]:N: ' \
       '*--grace[seconds in which a graceful stop ends]:TIME: ' \
       '*--upgrade-grace[seconds in which the old process ends after an upgrade]:TIME: ' \
@@ -191,6 +197,15 @@ _perilune() {
       '*--pid[the running proxy with that process id]:PID: ' \
       '*--pid-file[the proxy that has written this file]:FILE:_files' \
       '*--socket[the proxy with this command socket; without these three options\: the only one that runs]:PATH:_files' '*:word: ' ;;
+    bundle) _arguments \
+      '*--key[the private key (Ed25519, PEM)]:FILE:_files' \
+      '*-o[write the bundle to this file]:FILE:_files' \
+      '*--version[its version, a whole number (Unix time)]:N: ' \
+      '*--main[the script in DIR that is run (policy.lua)]:FILE:_files' \
+      '*--stages[shares of the proxies, and when, for instance 1%,25%@10m,100%@30m\: a proxy has its place by a hash of its name]:LIST: ' \
+      '*--canary[each proxy tries it on this share of its requests first, for instance 5%]:SHARE: ' \
+      '*--for[how long a --canary takes (30s)]:TIME: ' \
+      '*--max-errors[by how much the trial'\''s share of errors may exceed that of the present policy (1%)]:SHARE: ' '*:file:_files' ;;
     stop) _arguments \
       '*--now[without waiting for current requests]' \
       '*--pid[the running proxy with that process id]:PID: ' \

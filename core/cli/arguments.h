@@ -21,6 +21,12 @@ struct purge_words {
   bool all, soft;
 };
 
+/* Of help: what is printed for others to read. */
+struct help_words {
+  const char *completion;
+  bool man;
+};
+
 /* Of files. */
 struct files_words {
   const char *index;
@@ -47,7 +53,8 @@ struct arguments {
   unsigned operand_count;
   bool given[OPTION_COUNT];
   struct text_list listen, to, match, trusted_proxies;
-  const char *ca, *tls_cert, *tls_key, *health, *cache, *completion;
+  const char *ca, *tls_cert, *tls_key, *health, *cache;
+  struct help_words help;
   struct purge_words purge;
   struct files_words files;
   const char *status, *slower, *client, *count;
@@ -57,7 +64,7 @@ struct arguments {
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
   bool insecure, change_host, compress;
-  bool shadow, close_old, abort, now, forget, no_fields, recent, print_config, json, man;
+  bool shadow, close_old, abort, now, forget, no_fields, recent, print_config, json;
   bool folded, wait;
 };
 

@@ -233,8 +233,8 @@ const struct option_words option_words[OPTION_COUNT] = {
     {"--for", "TIME", OF(BUNDLE), OPTION_TIME, MEMBER(for_ms), "how long a --canary takes (30s)"},
     {"--max-errors", "SHARE", OF(BUNDLE), OPTION_SHARE, MEMBER(max_errors),
      "by how much the trial's share of errors may exceed that of the present policy (1%)"},
-    {"--man", NULL, OF(HELP), OPTION_ON, MEMBER(man), "print the source of a man page"},
-    {"--completion", "SHELL", OF(HELP), OPTION_TEXT, MEMBER(completion),
+    {"--man", NULL, OF(HELP), OPTION_ON, MEMBER(help.man), "print the source of a man page"},
+    {"--completion", "SHELL", OF(HELP), OPTION_TEXT, MEMBER(help.completion),
      "print a script that completes the command line in bash, zsh or fish"},
 };
 
