@@ -75,8 +75,9 @@ struct heads {
 
 /* What few exchanges have. Arena, with all text. */
 struct rare {
-  struct str client;     /* its address, once it is gone, of a shadow, and behind proxies; empty: the stream's */
-  struct str connection; /* of the trusted proxy that has connected for it (real_client); empty: it has itself */
+  struct str client; /* its address, once it is gone, of a shadow, and behind proxies; empty: the stream's */
+  struct str
+      connection; /* of the trusted proxy that has connected for it (real_client); empty: it has itself */
   struct file_answer *file; /* whose content the answer is, or was to be (file_answer.h); NULL: none */
 };
 
