@@ -45,7 +45,7 @@ describe("ngx.re, ngx.shared and texts", function()
     function cases.keys()
       local d = shared.cache
       return d:set(nil, 1), d:get "", d:set("t", {}), d:get(("x"):rep(70000)), d:set(5, "five"), d:get "5",
-        d:set("5", nil), d:get(5)
+        d:set("5", nil), d:get(5), d:delete "5", d:delete(nil)
     end
     function cases.full()
       local d, count = shared.small, 0
@@ -92,7 +92,7 @@ describe("ngx.re, ngx.shared and texts", function()
   it("keeps values, flags and times in dictionaries, with ngx_lua's words", function()
     assert.equal("true,nil,false,v,7,false,exists,false,false,not found,false,false,exists,0,nil,not found,nil,"
       .. "not found,nil,not found,false,nil,not a number,false,7,nil,false", ask "dict")
-    assert.equal("nil|nil|nil|nil|true|five|true|nil", ask "keys")
+    assert.equal("nil|nil|nil|nil|true|five|true|nil|true|nil|nil key", ask "keys")
     assert.equal("true|false|no memory|true|nil|true", ask "full")
     assert.equal("nil|old|3|true", ask "stale")
     assert.equal("1|2|2|a|b|nil|0|nil|true|nil|value not a list", ask "lists")

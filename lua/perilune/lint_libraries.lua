@@ -9,7 +9,7 @@ local M = {}
 
 -- The file of a loaded module; nil: it has none, or is one of ours.
 local function file_of(name)
-  if name:find "^perilune" then return nil end
+  if name:find "^perilune" or package.preload[name] then return nil end
   local rest = name:match "^resty%.(.+)$"
   return package.searchpath(name, package.path) or rest and package.searchpath("nginx." .. rest, package.path)
 end

@@ -54,8 +54,24 @@ local function names_of(of)
   end
 end
 
+local guarded = {} -- ngx, and its fields
+
+--- What is said of a name such as "location.capture" that a library mentions; nil: it is there, or is only probed.
+function M.fault(path)
+  if M.instead[path] and not probed[path] then return M.instead[path] end
+  local first, rest = path:match "^([^.]+)%.?(.*)$"
+  if guarded.fields[first] or probed[first] or first:find "^%u" then return nil end
+  local value = rawget(guarded.ngx, first)
+  if value == nil then return "ngx_lua has it, or once had" end
+  local is_open = rest == "" or type(value) ~= "table" or first == "var" or first == "header" or first == "shared"
+    or first == "arg" or first == "re"
+  if is_open or rawget(value, rest) ~= nil then return nil end
+  return "ngx_lua has it, or once had"
+end
+
 --- Sets the metatable of ngx: `fields` are { get, set } by name.
 function M.guard(ngx, fields, state)
+  guarded.ngx, guarded.fields = ngx, fields
   local unknown = reader("", names_of(ngx))
   setmetatable(ngx, {
     __index = function(of, name)

@@ -77,8 +77,10 @@ function Dict:get_stale(key)
 end
 
 function Dict:delete(key)
-  local text = key_of(key)
-  if text then self.dict:delete(text) end
+  local text, fault = key_of(key)
+  if not text then return nil, fault end
+  self.dict:delete(text)
+  return true
 end
 
 function Dict:incr(key, by, from, seconds)

@@ -1,0 +1,52 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- `perilune check` and libraries for perilune.ngx.
+local cleanup = require "cleanup"
+local perilune = require "perilune"
+local process = require "process"
+
+after_each(cleanup.run)
+
+-- A policy that loads a library of that text, which lies beside it as resty/theirs.lua.
+local function check(library, main)
+  local directory = process.directory()
+  os.execute("mkdir -p " .. directory .. "/resty")
+  process.write_file(directory .. "/resty/theirs.lua", library)
+  local policy = process.write_file(directory .. "/policy.lua", main or [[
+    local perilune = require "perilune"
+    require "perilune.ngx" {}
+    require "resty.theirs"
+    perilune.listen("127.0.0.1:0", { upstream_peer = function() return "127.0.0.1:1" end })
+  ]])
+  return perilune.run { args = { "check", policy }, timeout = 60 }
+end
+
+describe("perilune check", function()
+  it("lists the names of ngx that a policy's libraries mention and that are not there, each with its line", function()
+    local result = check [[
+      local M = {}
+      function M.capture() return ngx.location.capture("/x"), ngx.req.socket() end
+      function M.fine() return ngx.var.uri, ngx.re.match("a", "a"), ngx.header["X"], ngx.HTTP_OK, ngx.ctx.a, ngx.arg[1] end
+      -- ngx.exec is only spoken of here, and "ngx.exec" here
+      function M.again() return ngx.location.capture("/y"), ngx.run_worker_thread and 1 end
+      return M
+    ]]
+    assert.equal(0, result.code)
+    local text = result.stdout .. result.stderr
+    assert.matches("theirs.lua:2: ngx.location.capture is not in Perilune: use perilune.http", text)
+    assert.matches("theirs.lua:2: ngx.req.socket is not in Perilune: the client's connection is the proxy's", text)
+    local _, count = text:gsub("is not in Perilune", "")
+    assert.equal(2, count)
+  end)
+
+  it("says nothing of how libraries are written, and refuses options that perilune.ngx does not have", function()
+    local result = check "local M = {} function M.f() return some_global.x end return M"
+    assert.is_nil((result.stdout .. result.stderr):find "some_global")
+    result = check("return {}", [[
+      local perilune = require "perilune"
+      require "perilune.ngx" { dict = { a = "1m" } }
+    ]])
+    assert.equal(2, result.code)
+    assert.matches("policy.lua:2: perilune.ngx: unknown option 'dict'; valid are ca, cjson, dicts, vars",
+      result.stdout .. result.stderr)
+  end)
+end)
