@@ -25,7 +25,8 @@ describe("perilune check", function()
     local result = check [[
       local M = {}
       function M.capture() return ngx.location.capture("/x"), ngx.req.socket() end
-      function M.fine() return ngx.var.uri, ngx.re.match("a", "a"), ngx.header["X"], ngx.HTTP_OK, ngx.ctx.a, ngx.arg[1] end
+      function M.fine() return ngx.var.uri, ngx.re.match("a", "a"), ngx.header["X"], ngx.HTTP_OK, ngx.ctx.a end
+      function M.filter() return ngx.arg[1] end
       -- ngx.exec is only spoken of here, and "ngx.exec" here
       function M.again() return ngx.location.capture("/y"), ngx.run_worker_thread and 1 end
       return M

@@ -242,6 +242,23 @@ describe("perilune.udp", function()
     assert.equal("nil|Connection refused|0|nil|No such file or directory", ask())
   end)
 
+  it("refuses what is no datagram, however it is put together", function()
+    local ask = answering([[
+      local socket = assert(udp.connect "127.0.0.1:9")
+      local nested = {}
+      for _ = 1, 15 do nested = { nested, nested, nested, nested } end
+      local itself = {}
+      itself[1] = itself
+      local function why(data)
+        local ok, text = pcall(socket.send, socket, data)
+        return ok or text:match "send: (.*)"
+      end
+      return why(nested), why(itself), why(("x"):rep(200000)), why(nil), why { "a", 1, { "b" } }
+    ]])
+    local long, odd = "more than 65507 bytes are no datagram", "expected a string, a number or an array of them, got "
+    assert.equal(table.concat({ long, odd .. "arrays in arrays too deep", long, odd .. "nil", "true" }, "|"), ask())
+  end)
+
   it("tells a task that waits when another one closes the socket, and refuses a second reader", function()
     local ask = answering(([[
       local socket = assert(udp.connect(%q, { timeout = 20 }))
