@@ -107,6 +107,7 @@ struct sent {
   bool informed;         /* an interim response was sent: no other peer may begin again */
   bool closes;           /* the client's connection closes behind the response */
   bool aborted;          /* the response ended short: the client must see that */
+  bool promised;         /* the policy has fields for whichever final response is sent (hooks->promised) */
   unsigned peers_code;   /* why, where its peer has reset a stream of HTTP/2: the code of that; else 0 */
   unsigned grpc_status;  /* and 1; 0: none */
 };

@@ -168,6 +168,9 @@ struct hooks {
   void (*cancel)(struct exchange *x);
   /* For the log: the id that the policy has given the request; leaves the text empty where it has given none. */
   void (*read_id)(struct exchange *x, char id[REQUEST_ID_BYTES]);
+  /* The fields that the policy has promised for whichever response is sent, where x->sent.promised says that there are
+   * some. */
+  const struct headers *(*promised)(const struct exchange *x);
   void (*cancel_piece)(struct body_piece *piece);                  /* the same for a body hook that waits */
   void (*cancel_certificate)(struct certificate_request *request); /* and for that of a handshake */
   void (*end)(struct exchange *x);

@@ -68,9 +68,8 @@ struct account {
 
 /* Of the peer's response heads. */
 struct heads {
-  size_t bytes;             /* of all heads of the attempts so far (bounded) */
-  struct body stated;       /* length that a response without body states (HEAD, 304) */
-  struct headers *promised; /* arena: the policy's, for whichever final response is sent; NULL: none */
+  size_t bytes;       /* of all heads of the attempts so far (bounded) */
+  struct body stated; /* length that a response without body states (HEAD, 304) */
 };
 
 /* What few exchanges have. Arena, with all text. */

@@ -33,7 +33,7 @@ static __attribute__((cold)) void keep_promise(struct headers *headers, const st
 
 /* The next message's Date and Via, where they are ours to add (RFC 9110 sections 6.6.1 and 7.6.3). */
 static void add_own_fields(struct exchange *x, struct headers *headers, bool is_forwarded) {
-  if (x->heads.promised) keep_promise(headers, x->heads.promised);
+  if (x->sent.promised && x->script) keep_promise(headers, x->hooks->promised(x));
   if (!headers_find_id(headers, FIELD_DATE))
     headers_add_id(headers, FIELD_DATE, date_text(DATE_HTTP, time(NULL)));
   if (is_forwarded && x->settings->via) forwarded_add_via(headers, &x->response);

@@ -54,10 +54,12 @@ static void check_field(lua_State *L) {
 /* session:set_response_header(name, value): of whichever final response the client gets; nil: none any more -3 +0 */
 int session_set_response_header(lua_State *L) {
   struct exchange *x = check(L, "session:set_response_header");
-  struct headers *promised = x->heads.promised;
+  struct script *script = x->script;
+  struct headers *promised = script->promised;
   if (!promised) {
-    promised = x->heads.promised = arena_zalloc(&x->arena, sizeof *promised);
+    promised = script->promised = arena_zalloc(&x->arena, sizeof *promised);
     headers_init(promised, &x->arena);
+    x->sent.promised = true;
   }
   if (!lua_isnoneornil(L, 3)) check_field(L);
   headers_remove(promised, text_at(L, 2));

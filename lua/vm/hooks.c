@@ -79,6 +79,10 @@ static void end(struct exchange *x) {
   x->script = NULL;
 }
 
+static const struct headers *promised(const struct exchange *x) {
+  return ((const struct script *)x->script)->promised;
+}
+
 struct id_reading {
   struct script *script;
   char *id; /* borrowed: room for REQUEST_ID_BYTES */
@@ -285,6 +289,7 @@ struct lua_hooks *hooks_read(lua_State *L, int index, struct arena *arena) {
   hooks->hooks.begin = begin;
   hooks->hooks.cancel = cancel;
   hooks->hooks.read_id = read_id;
+  hooks->hooks.promised = promised;
   hooks->hooks.cancel_piece = body_cancel;
   hooks->hooks.cancel_certificate = certificate_cancel;
   hooks->hooks.end = end;

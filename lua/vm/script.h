@@ -54,6 +54,7 @@ struct script {
   struct lua_connection *connection; /* held; NULL: nobody has asked for its table */
   struct headers *trailers;          /* borrowed: of the response, once they are there */
   struct chosen *chosen;             /* backends, newest first; lua/api/choose.c */
+  struct headers *promised;          /* arena: for whichever final response is sent; NULL: none */
   struct headers *given_fields;      /* arena: of the head that answer_filter was given, for where it fails */
 };
 
