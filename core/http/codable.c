@@ -77,10 +77,23 @@ const char *codable_name(enum codable reason) {
   return names[reason];
 }
 
+/* Might no-transform be among them? Few have it, and then they are read. */
+static bool may_forbid(const struct headers *h) {
+  static const struct str name = STR_INIT("Cache-Control");
+  for (unsigned i = 0; i < h->count; i++) {
+    const struct field *field = &h->items[i];
+    if (field->name.len != name.len || !str_equal_nocase(field->name, name)) continue;
+    for (size_t at = 0; at + 1 < field->value.len; at++)
+      if (field->value.ptr[at] == '-' && ascii_lower(field->value.ptr[at + 1]) == 't') return true;
+  }
+  return false;
+}
+
 static bool forbids_transform(const struct request *request, const struct response *response) {
-  struct cache_control cc;
-  cache_control_of_request(&request->headers, &cc);
+  struct cache_control cc = {0};
+  if (may_forbid(&request->headers)) cache_control_of_request(&request->headers, &cc);
   if (cache_control_has(&cc, CACHE_NO_TRANSFORM)) return true;
+  if (!may_forbid(&response->headers)) return false;
   cache_control_of_response(&response->headers, NULL, 0, NULL, &cc);
   return cache_control_has(&cc, CACHE_NO_TRANSFORM);
 }
@@ -199,20 +212,35 @@ void codable_vary(struct headers *h) {
 void codable_weaken(struct headers *h) {
   struct etag tag = etag_of(h);
   if (tag.opaque.len && tag.is_weak) return;
-  if (tag.opaque.len)
-    headers_set_field(h, (struct field){.name = STR("ETag"),
-                                        .value = arena_printf(h->arena, "W/%.*s", STR_ARG(tag.opaque))});
-  else
+  if (!tag.opaque.len) {
     headers_remove(h, STR("ETag"));
+    return;
+  }
+  char *weak = arena_alloc(h->arena, tag.opaque.len + 2);
+  memcpy(mempcpy(weak, "W/", 2), tag.opaque.ptr, tag.opaque.len);
+  headers_set_field(h, (struct field){.name = STR("ETag"), .value = {weak, tag.opaque.len + 2}});
+}
+
+static bool is_of_plain(struct str name) {
+  static const struct str names[] = {STR_INIT("Content-Length"), STR_INIT("Accept-Ranges"),
+                                     STR_INIT("Content-MD5"),    STR_INIT("Digest"),
+                                     STR_INIT("Content-Digest"), STR_INIT("Repr-Digest")};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (name.len == names[i].len && str_equal_nocase(name, names[i])) return true;
+  return false;
+}
+
+static void remove_of_plain(struct headers *h) {
+  unsigned kept = 0;
+  for (unsigned i = 0; i < h->count; i++)
+    if (!is_of_plain(h->items[i].name)) h->items[kept++] = h->items[i];
+  h->count = kept;
 }
 
 void codable_apply(struct headers *h, const struct codable_choice *choice) {
-  static const struct str of_plain[] = {STR_INIT("Content-Length"), STR_INIT("Accept-Ranges"),
-                                        STR_INIT("Content-MD5"),    STR_INIT("Digest"),
-                                        STR_INIT("Content-Digest"), STR_INIT("Repr-Digest")};
   if (choice->varies) codable_vary(h);
   if (choice->weakens) codable_weaken(h);
   if (choice->coding == CODING_IDENTITY) return;
-  for (size_t i = 0; i < sizeof of_plain / sizeof *of_plain; i++) headers_remove(h, of_plain[i]);
+  remove_of_plain(h);
   headers_set_field(h, (struct field){.name = STR("Content-Encoding"), .value = coding_name(choice->coding)});
 }
