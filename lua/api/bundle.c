@@ -46,28 +46,37 @@ static int is_on(lua_State *L) {
   return 1;
 }
 
+/* What follows is only for a policy that is of a bundle. */
+static const struct bundle_settings *need(lua_State *L) {
+  const struct bundle_settings *settings = bundle_settings();
+  if (!settings) luaL_error(L, "the policy is of no bundle");
+  return settings;
+}
+
 /* core.bundle_is_signed(text, signature): true; or nil and why not -2 +1 | -2 +2 */
 static int is_signed(lua_State *L) {
   char *why = NULL;
-  bool fine = sign_is_by(bundle_settings()->keys, text_at(L, 1), text_at(L, 2), &why);
+  bool fine = sign_is_by(need(L)->keys, text_at(L, 1), text_at(L, 2), &why);
   return outcome(L, fine, why);
 }
 
 /* core.bundle_good(): the source has answered -0 +0 */
 static int good(lua_State *L) {
-  (void)L;
+  need(L);
   bundle_note_good();
   return 0;
 }
 
 /* core.bundle_failed(why) -1 +0 */
 static int failed(lua_State *L) {
+  need(L);
   bundle_note_failure(text_at(L, 1));
   return 0;
 }
 
 /* core.bundle_wanted(version) -1 +0 */
 static int wanted(lua_State *L) {
+  need(L);
   bundle_state()->wanted = (uint64_t)luaL_checknumber(L, 1);
   return 0;
 }
@@ -75,6 +84,7 @@ static int wanted(lua_State *L) {
 /* core.bundle_put(folder, path, bytes) -3 +1 | -3 +2 */
 static int put(lua_State *L) {
   char *why = NULL;
+  need(L);
   bool fine = bundle_files_put(luaL_checkstring(L, 1), luaL_checkstring(L, 2), text_at(L, 3), &why);
   return outcome(L, fine, why);
 }
@@ -82,18 +92,21 @@ static int put(lua_State *L) {
 /* core.bundle_move(from, to): in the place of what is there -2 +1 | -2 +2 */
 static int move(lua_State *L) {
   char *why = NULL;
+  need(L);
   bool fine = bundle_files_move(luaL_checkstring(L, 1), luaL_checkstring(L, 2), &why);
   return outcome(L, fine, why);
 }
 
 /* core.bundle_remove(folder) -1 +0 */
 static int remove_folder(lua_State *L) {
+  need(L);
   bundle_files_remove(luaL_checkstring(L, 1));
   return 0;
 }
 
 /* core.bundle_tidy(folder, count) -2 +0 */
 static int tidy(lua_State *L) {
+  need(L);
   bundle_files_tidy(luaL_checkstring(L, 1), (unsigned)luaL_checkinteger(L, 2), bundle_state()->running);
   return 0;
 }
@@ -103,6 +116,7 @@ static int try_version(lua_State *L) {
   struct canary_options canary = {.share = (unsigned)luaL_checkinteger(L, 3),
                                   .for_ms = (unsigned)luaL_checkinteger(L, 4),
                                   .max_errors = (unsigned)luaL_checkinteger(L, 5)};
+  need(L);
   lua_pushstring(L, bundle_try((uint64_t)luaL_checknumber(L, 1), luaL_checkstring(L, 2), &canary));
   return 1;
 }

@@ -221,6 +221,7 @@ static struct spawned *member(lua_State *L, int i) {
 /* core.spawned_running(list): how many of them still run -1 +1 */
 static int running(lua_State *L) {
   int count = 0;
+  luaL_checktype(L, 1, LUA_TTABLE);
   for (int i = (int)lua_objlen(L, 1); i > 0; i--) count += member(L, i)->state == SPAWNED_RUNS;
   lua_pushinteger(L, count);
   return 1;
@@ -230,6 +231,7 @@ static int running(lua_State *L) {
 
 /* Each of the list at 1 that still runs will wake this task; where one cannot, none does. -0 +0 */
 static void set_waiter(lua_State *L, struct task *waiter) {
+  luaL_checktype(L, 1, LUA_TTABLE);
   int count = (int)lua_objlen(L, 1);
   for (int i = 1; i <= count; i++) {
     const struct spawned *s = member(L, i);

@@ -170,8 +170,8 @@ static int push_parent(lua_State *L) {
 /* core.trace_enter(number): the span of the task that runs, below which its calls are; gives the one before -1 +1 */
 static int enter(lua_State *L) {
   struct task *running = vm_of(L)->running;
-  unsigned before = running->span;
-  running->span = (unsigned)luaL_checkinteger(L, 1);
+  unsigned before = running ? running->span : 0, number = (unsigned)luaL_checkinteger(L, 1);
+  if (running) running->span = number;
   lua_pushinteger(L, (lua_Integer)before);
   return 1;
 }

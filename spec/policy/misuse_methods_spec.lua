@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Every method of the API is called with what it does not expect, and so are metamethods; and what waits where nothing
 -- can wait raises.
+local core = require "perilune.core"
 local ffi = require "ffi"
 local misuse = require "misuse"
 local perilune = require "perilune"
@@ -75,6 +76,7 @@ describe("a metamethod, got by whatever means,", function()
       perilune.dict "meta", perilune.rate "meta", perilune.inflight "meta", perilune.counter "meta",
       perilune.metrics.gauge("meta", {}), perilune.cidr.new "10.0.0.0/8", perilune.regex.new "a",
       perilune.after(1000, print), require("perilune.round_robin").new { "127.0.0.1:1", name = "meta" },
+      perilune.cache("meta", { size = "1M" }), core.counts(1, 100, "meta"), core.live "meta",
     }
     return made
   end
