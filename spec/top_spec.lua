@@ -2,6 +2,7 @@
 -- `perilune top`, in a terminal that tmux makes. Without tmux it cannot be looked at.
 local cleanup = require "cleanup"
 local client = require "client"
+local metrics = require "metrics"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
@@ -73,6 +74,23 @@ describe("perilune top", function()
     screen.await "request_filter +[%d.]+ +20"
     screen.resize(40, 10)
     screen.await "^perilune[^\n]*\n[^\n]*\n"
+    screen.keys("q")
+    screen.await "it ended with 0"
+  end)
+
+  it("shows which routes are asked for, and looks on at requests only while it does", function()
+    local policy = policies.fill(POLICY, { ADDRESS = "127.0.0.1:1" })
+    local proxy, pid_file = running.start { policy = policy, words = { "--admin", "127.0.0.1:0" } }
+    local function under_way() return metrics.status(proxy).live_traces.under_way end
+    local screen = show(pid_file)
+    screen.await "backends"
+    assert.equal(0, under_way())
+    screen.keys("BTab")
+    scheduler.eventually(function() return under_way() == 1 end)
+    for i = 1, 3 do client.request { port = proxy.port, path = "/orders/" .. i .. "?x=1", host = "a.example" } end
+    screen.await "GET a%.example/orders +[%d.]+ +0"
+    screen.keys("Tab")
+    scheduler.eventually(function() return under_way() == 0 end)
     screen.keys("q")
     screen.await "it ended with 0"
   end)

@@ -89,13 +89,16 @@ const struct command_words command_words[COMMAND_COUNT] = {
                        "faster than they are\n"
                        "read, some are left out, and counted; the proxy does not wait.\n",
                        NO_SETTINGS},
-    [COMMAND_TOP] = {"top", "", "", "watch a running proxy in the terminal",
-                     "Draws rates, statuses and latencies of the last minute, and tables of backends, hooks, "
-                     "listeners, workers\n"
-                     "and failures. Keys: q quits, Tab shows the next table, s sorts by the next column, r "
-                     "turns the order round,\n"
-                     "/ filters, p pauses, arrows scroll.\n",
-                     NO_SETTINGS},
+    [COMMAND_TOP] =
+        {"top", "", "", "watch a running proxy in the terminal",
+         "Draws rates, statuses and latencies of the last minute, and tables of backends, hooks, "
+         "listeners, workers,\n"
+         "failures and routes. Keys: q quits, Tab shows the next table, s sorts by the next column, "
+         "r turns the order\n"
+         "round, / filters, p pauses, arrows scroll. For the routes requests are looked on at, as "
+         "by trace, while that\n"
+         "table is shown.\n",
+         NO_SETTINGS},
     [COMMAND_PURGE] =
         {"purge", "[CACHE]", "[CACHE] --url URL", "let the cache of a running proxy forget responses",
          "One of --url, --prefix, --tag and --all says which. CACHE is the name of a cache; without it, all "

@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "cli/arguments.h"
+#include "cli/top/routes.h"
 #include "cli/top/screen.h"
 #include "runtime/client.h"
 #include "runtime/process.h"
@@ -23,6 +24,7 @@ enum { EACH_MS = 1000, ANSWER_BYTES = 4 << 20 };
 struct top {
   struct running running;
   struct top_model model;
+  struct routes *routes; /* owned */
   struct top_choice choice;
   const char *trouble; /* static; NULL: none */
 };
@@ -54,11 +56,30 @@ static char *ask(struct top *top) {
   return NULL;
 }
 
+/* Takes over the text. */
+static char *with_routes(struct top *top, char *text) {
+  char *all = NULL;
+  size_t bytes;
+  FILE *out = open_memstream(&all, &bytes);
+  fputs(text, out);
+  routes_write(top->routes, out);
+  fclose(out);
+  free(text);
+  return all;
+}
+
+/* Requests are looked on at only where somebody looks. */
+static bool shows_routes(const struct top *top) {
+  const struct top_model *m = &top->model;
+  return top->choice.table < m->table_count && str_equal(m->tables[top->choice.table].name, STR("routes"));
+}
+
 static void renew(struct top *top) {
   struct top_model before = top->model;
+  routes_read(top->routes);
   char *text = ask(top);
   if (!text) return;
-  top_model_read(&top->model, text, now(), &before);
+  top_model_read(&top->model, with_routes(top, text), now(), &before);
   top_model_free(&before);
 }
 
@@ -69,6 +90,8 @@ static void run(struct top *top) {
       if (!top->choice.is_paused) renew(top);
       due = now() + EACH_MS / 1000.0;
     }
+    routes_watch(top->routes, &top->running, shows_routes(top));
+    routes_read(top->routes);
     screen_draw(&top->model, &top->choice, top->trouble);
     double left_ms = (due - now()) * 1000;
     if (!screen_key(&top->model, &top->choice, left_ms > 1 ? (int)left_ms : 1)) return;
@@ -76,30 +99,35 @@ static void run(struct top *top) {
 }
 
 /* The first answer is waited for before the screen is taken: what is wrong with it is said in plain lines. */
+static bool begin(struct top *top, const struct client_target *target) {
+  if (!running_find(target, &top->running)) return false;
+  int fd = running_connect(&top->running);
+  if (fd < 0) return false;
+  close(fd);
+  renew(top);
+  if (top->trouble)
+    fputs(
+        "perilune: the proxy does not say its figures: it is of an older version, or its control worker does "
+        "not come back to its loop; see 'perilune status'\n",
+        stderr);
+  return !top->trouble && screen_begin();
+}
+
 int top_command(struct arguments *a) {
   struct client_target target = {a->socket, a->pid_file, a->pid};
-  struct top top = {.trouble = NULL};
   if (!!a->socket + !!a->pid_file + !!a->pid > 1)
     return arguments_refuse(COMMAND_COUNT, "--pid, --pid-file and --socket each name the proxy: give one");
-  if (!running_find(&target, &top.running)) return EXIT_FAILED;
-  int fd = running_connect(&top.running);
-  if (fd < 0) return EXIT_FAILED;
-  close(fd);
+  struct top top = {.routes = routes_new()};
   signal(SIGPIPE, SIG_IGN);
-  renew(&top);
-  if (top.trouble) {
-    fputs("perilune: the proxy does not say its figures: it is of an older version, or its control worker "
-          "does not "
-          "come back to its loop; see 'perilune status'\n",
-          stderr);
-    return EXIT_FAILED;
+  bool has_begun = begin(&top, &target);
+  if (has_begun) {
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    signal(SIGHUP, on_signal);
+    run(&top);
+    screen_end();
   }
-  if (!screen_begin()) return EXIT_FAILED;
-  signal(SIGINT, on_signal);
-  signal(SIGTERM, on_signal);
-  signal(SIGHUP, on_signal);
-  run(&top);
-  screen_end();
   top_model_free(&top.model);
-  return EXIT_FINE;
+  routes_free(top.routes);
+  return has_begun ? EXIT_FINE : EXIT_FAILED;
 }
