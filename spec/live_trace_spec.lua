@@ -208,6 +208,33 @@ describe("perilune trace", function()
     assert.is_true(tonumber(sent) > 10 and tonumber(lost) > 10, sent .. " " .. lost)
   end)
 
+  it("says so where it cannot write, and ends; a reader that has had enough is no fault", function()
+    local a = origins.start "a"
+    local proxy, pid_file = start(quoted(a.address))
+    local function run(output)
+      local begun, result = live(proxy).begun, nil
+      scheduler.spawn(function()
+        result = process.run({ "sh", "-c", ("'%s' trace --json --pid-file '%s' %s"):format(perilune.binary, pid_file,
+          output) }, { timeout = 60 })
+      end)
+      scheduler.eventually(function() return live(proxy).begun > begun end)
+      scheduler.eventually(function()
+        get(proxy, "/own")
+        return result
+      end)
+      return result
+    end
+    local result = run ">/dev/full"
+    assert.equal(1, result.code)
+    has(result.stderr, "perilune: cannot write: No space left on device")
+    result = run "| head -1"
+    assert.equal("", result.stderr)
+    scheduler.eventually(function()
+      get(proxy, "/own")
+      return live(proxy).under_way == 0
+    end)
+  end)
+
   it("goes on over a reload, and ends with the proxy", function()
     local a = origins.start "a"
     local proxy, pid_file = start(quoted(a.address))

@@ -93,9 +93,8 @@ static void use_stream(struct answer *answer, FILE *raw) {
 }
 
 /* Whoever reads our output, as head does, may have had enough: that is no failure of the proxy. */
-static void complain_of_output(bool is_file) {
-  if (errno != EPIPE && errno != EPROTO)
-    complain(is_file ? "cannot write the file: " : "cannot write: ", strerror(errno));
+static void complain_of_output(void) {
+  if (errno != EPIPE && errno != EPROTO) complain("cannot write: ", strerror(errno));
 }
 
 /* All of it, to the end of the connection. */
@@ -109,7 +108,7 @@ static bool read_answer(const struct running *running, int fd, struct answer *an
     got = read(fd, text + answer->length, READ_BYTES);
     if (got > 0) answer->length += (size_t)got;
     use_stream(answer, raw);
-    if (ferror(stdout) || (raw && ferror(raw))) return complain_of_output(raw && ferror(raw)), false;
+    if (ferror(stdout) || (raw && ferror(raw))) return complain_of_output(), false;
   } while (got > 0 || (got < 0 && errno == EINTR));
   answer->text[answer->length] = '\0';
   return true;

@@ -27,6 +27,7 @@ struct span_queue {
   size_t bytes;
   _Atomic(struct span_lane *) lanes[LANES_MOST]; /* owned */
   atomic_uint users;
+  atomic_uint end; /* one more than the number of the last lane that was made: readers look no further */
   unsigned newest; /* reader: control worker's thread, as all that follows */
   unsigned holder; /* the reader whose batch is out; 0: none is */
   unsigned turn;   /* the lane with which the next batch begins: a full one must not keep others out */
@@ -78,6 +79,8 @@ struct span_lane *span_queue_lane(struct span_queue *q, unsigned worker) {
   lane->bytes = q->bytes;
   lane->ring = memory_alloc(q->bytes);
   atomic_store_explicit(&q->lanes[number], lane, memory_order_release);
+  unsigned end = atomic_load(&q->end);
+  while (end <= number && !atomic_compare_exchange_weak(&q->end, &end, number + 1)) continue;
   return lane;
 }
 
@@ -124,13 +127,17 @@ void span_queue_leave(struct span_queue *q, unsigned reader) {
 
 bool span_queue_is_newest(const struct span_queue *q, unsigned reader) { return q->newest == reader; }
 
+static unsigned end_of(const struct span_queue *q) {
+  return atomic_load_explicit(&q->end, memory_order_acquire);
+}
+
 static struct span_lane *lane_at(const struct span_queue *q, unsigned number) {
   return atomic_load_explicit(&q->lanes[number], memory_order_acquire);
 }
 
 size_t span_queue_waiting(const struct span_queue *q) {
   size_t sum = 0;
-  for (unsigned i = 0; i < LANES_MOST; i++) {
+  for (unsigned i = 0; i < end_of(q); i++) {
     const struct span_lane *lane = lane_at(q, i);
     if (!lane) continue;
     size_t tail = atomic_load_explicit(&lane->tail, memory_order_acquire);
@@ -167,10 +174,10 @@ size_t span_queue_take(struct span_queue *q, unsigned reader, char *to, size_t m
   CHECK(reader);
   *spans = 0;
   if (q->holder) return 0;
-  for (unsigned i = 0; i < LANES_MOST; i++) {
-    struct span_lane *lane = lane_at(q, (q->turn + i) % LANES_MOST);
+  for (unsigned i = 0; i < end_of(q); i++) {
+    struct span_lane *lane = lane_at(q, (q->turn + i) % end_of(q));
     if (!lane) continue;
-    if (!filled) q->turn = (q->turn + i + 1) % LANES_MOST;
+    if (!filled) q->turn = (q->turn + i + 1) % end_of(q);
     filled += take_from(lane, to + filled, most - filled, spans);
   }
   if (*spans) q->holder = reader;
@@ -180,7 +187,7 @@ size_t span_queue_take(struct span_queue *q, unsigned reader, char *to, size_t m
 void span_queue_settle(struct span_queue *q, unsigned reader, bool is_kept) {
   CHECK(q->holder == reader);
   q->holder = 0;
-  for (unsigned i = 0; i < LANES_MOST; i++) {
+  for (unsigned i = 0; i < end_of(q); i++) {
     struct span_lane *lane = lane_at(q, i);
     if (!lane) continue;
     if (is_kept)
@@ -194,7 +201,7 @@ void span_queue_settle(struct span_queue *q, unsigned reader, bool is_kept) {
 
 struct span_figures span_queue_figures(const struct span_queue *q) {
   struct span_figures sum = q->figures;
-  for (unsigned i = 0; i < LANES_MOST; i++) {
+  for (unsigned i = 0; i < end_of(q); i++) {
     const struct span_lane *lane = lane_at(q, i);
     if (!lane) continue;
     sum.recorded += cell_get(&lane->recorded);
