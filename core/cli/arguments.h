@@ -44,6 +44,12 @@ struct bundle_make {
   const char *key, *version, *main, *stages;
 };
 
+/* Of trace alone. */
+struct trace_arguments {
+  const char *status, *slower, *client, *count;
+  bool no_fields, recent;
+};
+
 struct arguments {
   struct config config;
   char **words; /* borrowed: all, the program's name first */
@@ -57,14 +63,14 @@ struct arguments {
   struct help_words help;
   struct purge_words purge;
   struct files_words files;
-  const char *status, *slower, *client, *count;
+  struct trace_arguments trace;
   struct bundle_from from;
   struct bundle_make make;
   const char *pid_file, *socket, *output;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
   bool insecure, change_host, compress;
-  bool shadow, close_old, abort, now, forget, no_fields, recent, print_config, json;
+  bool shadow, close_old, abort, now, forget, print_config, json;
   bool folded, wait;
 };
 

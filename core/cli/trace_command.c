@@ -99,15 +99,16 @@ static int ask(struct arguments *a, const char *line) {
 
 int trace_command(struct arguments *a) {
   struct line line = {"trace", 5, false};
-  bool has_conditions = a->match.count || a->status || a->slower || a->client || a->count;
-  if (a->recent && (has_conditions || a->no_fields))
+  bool has_conditions =
+      a->match.count || a->trace.status || a->trace.slower || a->trace.client || a->trace.count;
+  if (a->trace.recent && (has_conditions || a->trace.no_fields))
     return arguments_refuse(COMMAND_TRACE, "--recent shows what is kept: it takes no conditions");
-  if (a->recent) return ask(a, "recent");
-  add(&line, "fields=", a->no_fields ? "no" : "yes");
-  if (a->count) add(&line, "count=", a->count);
-  if (a->status) add(&line, "status=", a->status);
-  if (a->slower) add(&line, "slower=", a->slower);
-  if (a->client) add(&line, "client=", a->client);
+  if (a->trace.recent) return ask(a, "recent");
+  add(&line, "fields=", a->trace.no_fields ? "no" : "yes");
+  if (a->trace.count) add(&line, "count=", a->trace.count);
+  if (a->trace.status) add(&line, "status=", a->trace.status);
+  if (a->trace.slower) add(&line, "slower=", a->trace.slower);
+  if (a->trace.client) add(&line, "client=", a->trace.client);
   for (unsigned i = 0; i < a->match.count; i++) add_conditions(&line, a->match.items[i]);
   if (line.is_cut)
     return arguments_refuse(COMMAND_TRACE,
