@@ -88,10 +88,11 @@ static int check(struct arguments *a) {
 }
 
 /* What could not be served is not shown as a script either. */
-static int print_script(struct arguments *a, const struct policy_source *source) {
+static int print_script(struct arguments *a, const struct policy_source *source,
+                        const struct forward_options *options) {
   int code = process_check(source, &a->config);
   if (code != EXIT_FINE) return code;
-  char *script = proxy_script(source->source, &a->config);
+  char *script = proxy_script(options, &a->config);
   fputs(script, stdout);
   free(script);
   return EXIT_FINE;
@@ -106,7 +107,8 @@ static int proxy(struct arguments *a) {
     p.options.checker = &lua_text_policy;
     p.options.checks = &text;
     struct policy_source source = {&forward_policy, &p.options, "proxy"};
-    code = a->print_config ? print_script(a, &source) : serve(a, source);
+    if (p.options.domain_count) source = (struct policy_source){&lua_text_policy, &text, "proxy"};
+    code = a->print_config ? print_script(a, &source, &p.options) : serve(a, source);
     free(script);
   }
   proxy_command_free(&p);

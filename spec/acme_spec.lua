@@ -142,6 +142,18 @@ describe("a listener with acme", function()
     assert.equal(2, orders(proxy))
   end)
 
+  it("is what perilune proxy --domain makes", function()
+    local server, state = pebble.start(), process.directory()
+    local origin = require("origins").start "hello"
+    local proxy = perilune.start { env = { SSL_CERT_FILE = server.ca, STATE_DIRECTORY = state }, args = { "proxy",
+      "--domain", "a.example", "--acme-directory", server.directory, "--listen", server.at .. ":5001", "--listen",
+      "http://" .. server.at .. ":5002", "--to", origin.address } }
+    proxy.at = server.at
+    assert.equal("DNS:a.example", (shown(proxy, "a.example")))
+    assert.equal("https://a.example:5001/", ask(proxy, "/").headers.location)
+    assert.equal(0, process.run({ "sh", "-c", "ls " .. state .. "/acme/*/certificates/a.example.pem" }).code)
+  end)
+
   it("says why there is none, and keeps no other listener from serving", function()
     local ca = require("tls").authority().certificate
     local server = { at = pebble.address(), directory = "https://127.0.0.1:9/dir", ca = ca }

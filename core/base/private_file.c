@@ -64,13 +64,15 @@ bool private_folder_make(const char *path) {
     errno = ENAMETOOLONG;
     return false;
   }
-  for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+  char *first = strchr(part + 1, '/'); /* a folder of the root is never made: its name is a mistake */
+  for (char *slash = first ? strchr(first + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
     *slash = '\0';
     if (mkdir(part, 0700) != 0 && errno != EEXIST) return false;
     *slash = '/';
   }
   struct stat info;
-  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return true;
+  if (stat(path, &info) != 0) return false;
+  if (S_ISDIR(info.st_mode)) return true;
   errno = ENOTDIR;
   return false;
 }

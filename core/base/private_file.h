@@ -11,7 +11,7 @@
 /* Writes the text beside the path (mode 0600), makes it durable, and puts it in the path's place. A symbolic link
  * there is replaced, not followed. False, with errno. */
 bool private_file_write(const char *path, struct str text);
-/* Makes a folder with those above it that are missing, mode 0700. False, with errno. */
+/* Makes a folder with those above it that are missing, mode 0700, but none in the root. False, with errno. */
 bool private_folder_make(const char *path);
 
 /* Locks a file, made where there is none: its descriptor. -1, with errno: EWOULDBLOCK where somebody has it. It does

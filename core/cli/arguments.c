@@ -23,6 +23,7 @@ void arguments_init(struct arguments *a, int count, char **words) {
   a->trusted_proxies.items = memory_alloc((size_t)count * sizeof *a->trusted_proxies.items);
   a->to.items = memory_alloc((size_t)count * sizeof *a->to.items);
   a->match.items = memory_alloc((size_t)count * sizeof *a->match.items);
+  a->acme.domain.items = memory_alloc((size_t)count * sizeof *a->acme.domain.items);
   config_init(&a->config);
 }
 
@@ -32,6 +33,7 @@ void arguments_free(struct arguments *a) {
   free(a->trusted_proxies.items);
   free(a->to.items);
   free(a->match.items);
+  free(a->acme.domain.items);
 }
 
 int arguments_refuse(enum command_id command, const char *format, ...) {

@@ -50,6 +50,13 @@ struct trace_arguments {
   bool no_fields, recent;
 };
 
+/* Of proxy --domain. */
+struct acme_arguments {
+  struct text_list domain;
+  const char *email, *directory;
+  bool staging;
+};
+
 struct arguments {
   struct config config;
   char **words; /* borrowed: all, the program's name first */
@@ -70,6 +77,7 @@ struct arguments {
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
   bool insecure, change_host, compress;
+  struct acme_arguments acme;
   bool shadow, close_old, abort, now, forget, print_config, json;
   bool folded, wait;
 };

@@ -20,7 +20,7 @@
 #include "net/tls_identity.h"
 #include "shared/cache.h"
 
-enum { LISTENERS_MOST = 256, PROXIES_MOST = 256 };
+enum { LISTENERS_MOST = 256, PROXIES_MOST = 256, DOMAINS_MOST = 100 };
 
 enum scheme { SCHEME_NONE, SCHEME_HTTP, SCHEME_HTTPS, SCHEME_H2C, SCHEME_H2 };
 
@@ -93,6 +93,19 @@ static bool add_listener(struct proxy_command *p, struct forward_listener *all, 
   return true;
 }
 
+/* --domain: all listeners are by TLS but one, where plain requests are sent to https. */
+static bool add_domain_listener(struct proxy_command *p, struct forward_listener *all, struct str said) {
+  struct forward_options *o = &p->options;
+  if (!add_listener(p, all, said, true)) return false;
+  const struct forward_listener *last = &all[o->listener_count - 1];
+  if (last->tls) return true;
+  if (last->h2c) return refuse_address("--listen", said, "with --domain, clients choose HTTP/2 by TLS");
+  if (o->acme_http.len) return refuse_address("--listen", said, "with --domain, one address is http://");
+  o->acme_http = last->address;
+  o->listener_count--;
+  return true;
+}
+
 static bool add_peer(struct proxy_command *p, struct str *all, struct str said, enum scheme *scheme) {
   struct addr addr;
   const char *why;
@@ -116,8 +129,12 @@ static bool read_listeners(struct proxy_command *p, const struct arguments *a) {
   for (unsigned i = 0; i < a->listen.count; i++) {
     struct str rest = str_of(a->listen.items[i]), part;
     while (str_split(&rest, ',', &part))
-      if (!add_listener(p, all, str_trim(part), has_tls)) return false;
+      if (!(a->acme.domain.count ? add_domain_listener(p, all, str_trim(part))
+                                 : add_listener(p, all, str_trim(part), has_tls)))
+        return false;
   }
+  if (a->acme.domain.count && !p->options.listener_count && !add_listener(p, all, STR(":443"), true))
+    return false;
   for (unsigned i = 0; i < p->options.listener_count; i++) any_tls |= all[i].tls;
   if (has_tls && !any_tls)
     return REFUSE("--tls-cert is for a listener by TLS, and each --listen says http://");
@@ -145,6 +162,39 @@ static bool read_peers(struct proxy_command *p, const struct arguments *a) {
     }
   }
   return true;
+}
+
+/* --- names ------------------------------------------------------------------------------------------------ */
+
+static bool is_name(struct str text) {
+  bool is_fit = text.len > 2 && text.len < 254 && str_find(text, '.') < text.len && text.ptr[0] != '.';
+  for (size_t i = 0; i < text.len; i++)
+    is_fit = is_fit && (isalnum((unsigned char)text.ptr[i]) || strchr("-._", text.ptr[i]));
+  return is_fit;
+}
+
+static bool read_domains(struct proxy_command *p, const struct arguments *a) {
+  struct forward_options *o = &p->options;
+  struct str *all = arena_zalloc(&p->arena, DOMAINS_MOST * sizeof *all);
+  o->domains = all;
+  o->email = str_of(a->acme.email);
+  o->acme_directory = str_of(a->acme.directory);
+  o->staging = a->acme.staging;
+  for (unsigned i = 0; i < a->acme.domain.count; i++) {
+    struct str rest = str_of(a->acme.domain.items[i]), part;
+    while (str_split(&rest, ',', &part)) {
+      part = str_trim(part);
+      if (!is_name(part))
+        return REFUSE("--domain wants a name such as example.org, not '%.*s'", STR_ARG(part));
+      if (o->domain_count == DOMAINS_MOST) return REFUSE("too many times --domain: %d at most", DOMAINS_MOST);
+      all[o->domain_count++] = part;
+    }
+  }
+  if (!o->domain_count && (a->acme.email || a->acme.directory || a->acme.staging))
+    return REFUSE("--email, --staging and --acme-directory belong to --domain");
+  if (a->acme.directory && a->acme.staging) return REFUSE("--staging and --acme-directory: give one");
+  return !o->domain_count || !a->tls_cert ||
+         REFUSE("--domain gets certificates, and --tls-cert names one: give one of them");
 }
 
 /* --- files and the path ----------------------------------------------------------------------------------- */
@@ -254,11 +304,11 @@ static bool refuse_itself(const struct proxy_command *p) {
 bool proxy_command_read(struct proxy_command *p, const struct arguments *a) {
   *p = (struct proxy_command){0};
   arena_init(&p->arena);
-  if (!a->listen.count) return REFUSE("proxy wants --listen ADDR: where to listen");
+  if (!a->listen.count && !a->acme.domain.count) return REFUSE("proxy wants --listen ADDR: where to listen");
   if (!a->to.count) return REFUSE("proxy wants --to ADDR: where to forward to");
-  bool fine = read_files(p, a) && read_listeners(p, a) && read_peers(p, a) && read_proxies(p, a) &&
-              read_health(p, a) && read_cache(p, a) && check_together(p, a) && refuse_itself(p) &&
-              check_certificate(p, a);
+  bool fine = read_files(p, a) && read_domains(p, a) && read_listeners(p, a) && read_peers(p, a) &&
+              read_proxies(p, a) && read_health(p, a) && read_cache(p, a) && check_together(p, a) &&
+              refuse_itself(p) && check_certificate(p, a);
   CHECK(!fine ||
         (p->options.listener_count && p->options.peer_count)); /* an address is refused, or counted */
   return fine;

@@ -68,9 +68,32 @@ static void put_trusted(FILE *out, const struct forward_options *o) {
   fputs(" }", out);
 }
 
+static void put_named(FILE *out, const char *name, struct str text) {
+  if (!text.len) return;
+  fprintf(out, ", %s = ", name);
+  put_text(out, text);
+}
+
+static void put_acme(FILE *out, const struct forward_options *o) {
+  fputs(", { acme = { domains = { ", out);
+  for (unsigned i = 0; i < o->domain_count; i++) {
+    if (i) fputs(", ", out);
+    put_text(out, o->domains[i]);
+  }
+  fputs(" }", out);
+  put_named(out, "email", o->email);
+  put_named(out, "directory", o->acme_directory);
+  put_named(out, "http", o->acme_http);
+  if (o->staging) fputs(", staging = true", out);
+  fputs(" }", out);
+}
+
 static void put_options(FILE *out, const struct forward_options *o, const struct forward_listener *l) {
   const char *before = ", { ";
-  if (l->tls) {
+  if (o->domain_count) {
+    put_acme(out, o);
+    before = ", ";
+  } else if (l->tls) {
     fprintf(out, "%scertificate = ", before);
     put_text(out, o->certificate);
     fputs(", key = ", out);
@@ -85,7 +108,8 @@ static void put_options(FILE *out, const struct forward_options *o, const struct
   if (o->cache_bytes) before = ", ";
   if (o->trusted_count) fputs(before, out);
   if (o->trusted_count) put_trusted(out, o);
-  if (l->tls || l->h2c || o->compresses || o->cache_bytes || o->trusted_count) fputs(" }", out);
+  if (l->tls || l->h2c || o->compresses || o->cache_bytes || o->trusted_count || o->domain_count)
+    fputs(" }", out);
 }
 
 static void put_cache(FILE *out, const struct forward_options *o) {

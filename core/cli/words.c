@@ -137,6 +137,16 @@ const struct option_words option_words[OPTION_COUNT] = {
     {"--to", "ADDR", OF(PROXY), OPTION_LIST, MEMBER(to),
      "where to forward to; may be given several times, or as a list with commas; https://HOST[:PORT]: with "
      "TLS, h2://HOST[:PORT]: HTTP/2 with TLS, h2c://: HTTP/2 without TLS"},
+    {"--domain", "NAME", OF(PROXY), OPTION_LIST, MEMBER(acme.domain),
+     "get certificates for NAME by ACME and renew them; may be given several times. Without --listen it "
+     "listens at "
+     ":443; what comes to port 80, or to --listen http://ADDR, is sent to https"},
+    {"--email", "ADDR", OF(PROXY), OPTION_TEXT, MEMBER(acme.email),
+     "where the authority of --domain may write to"},
+    {"--staging", NULL, OF(PROXY), OPTION_ON, MEMBER(acme.staging),
+     "use the staging authority of Let's Encrypt, whose certificates nobody trusts: for trials"},
+    {"--acme-directory", "URL", OF(PROXY), OPTION_TEXT, MEMBER(acme.directory),
+     "use another authority than Let's Encrypt"},
     {"--health", "PATH", OF(PROXY), OPTION_TEXT, MEMBER(health),
      "ask each peer for PATH every second; a peer is used only while it answers 200"},
     {"--cache", "SIZE", OF(PROXY), OPTION_TEXT, MEMBER(cache),

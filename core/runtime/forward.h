@@ -31,6 +31,11 @@ struct forward_options {
   struct str ca, certificate, key;
   size_t cache_bytes; /* 0: no cache */
   struct str health;  /* the path that is asked for; empty: peers are not asked */
+  /* By ACME, in a policy of its own (cli/proxy_script.h): this one has no VM for it. */
+  const struct str *domains;
+  unsigned domain_count;                       /* 0: TLS by the files, or none */
+  struct str email, acme_directory, acme_http; /* may be empty; where plain requests are sent to https */
+  bool staging;
   /* Who checks health, where `health` is set: the policy that does so in the control worker, on the set of backends
    * that is named FORWARD_SET. */
   const struct policy_kind *checker;

@@ -3,8 +3,8 @@
 ---@meta
 
 --- ---------------------------------------------------------------------------------------------------------------
---- Sign-in: default policies that find out who asks, for request_filter. Each returns true if it has answered the request,
---- so that a policy begins with `if check(session, ctx) then return true end`
+--- Sign-in: default policies that find out who asks, for request_filter. Each returns true if it has answered the
+--- request, so that a policy begins with `if check(session, ctx) then return true end`
 
 ---@class perilune.basic_auth
 local basic_auth = {}
@@ -33,9 +33,9 @@ local token_auth = {}
 --- require "perilune.token_auth": signed tokens (JWT). For request_filter: returns true if it has refused the
 --- request (401); otherwise ctx.claims has the claims of the token.
 ---
---- A token cannot choose how it is checked: algorithms that are not listed are refused, "none" always is, and each one goes
---- with one kind of key. The set of keys is kept for an hour and shared by all workers; if the provider does not answer, the
---- last set stays for a week. Without any set the answer is 503. A set has at most 256 KiB and 100 keys.
+--- A token cannot choose how it is checked: algorithms that are not listed are refused, "none" always is, and each one
+--- goes with one kind of key. The set of keys is kept for an hour and shared by all workers; if the provider does not
+--- answer, the last set stays for a week. Without any set the answer is 503. A set has at most 256 KiB and 100 keys.
 ---@param options perilune.token_auth_options
 ---@return fun(session: perilune.session, ctx?: table): boolean
 function token_auth.new(options) end
@@ -49,3 +49,82 @@ function token_auth.verify(token, options) end
 ---@param kid? string the name of the key
 ---@return string token
 function token_auth.sign(claims, key, kid) end
+
+---@class perilune.oidc
+local oidc = {}
+---@class perilune.oidc_options
+---@field issuer string URL of the provider; what it says of itself is found there
+---@field client_id string
+---@field client_secret? string without: a public client, with PKCE alone
+---@field redirect_uri string URL of this site to which the provider sends browsers back; it needs a path of its own
+---@field secret string of the cookies, 32 characters or more; the same on all proxies of a site
+---@field scopes? string[] { "openid", "profile", "email" }; "offline_access" for a refresh token with many providers
+---@field claims? string[] that the session keeps; { "sub", "name", "email", "preferred_username" }
+---@field allow? fun(claims: table): boolean may this person come in? Asked at sign-in, with all claims
+---@field logout_path? string signs out; "/signout"
+---@field cookie? string its name; "perilune_session"
+---@field max_age? perilune.duration seconds that a session lasts, renewed or not; 28800
+---@field leeway? perilune.duration seconds that clocks may differ; 30
+---@field timeout? perilune.duration seconds that the provider may take to answer; 5
+---@field ca? string PEM file of the authorities to trust for the provider; by default the system's
+
+--- require "perilune.oidc": people sign in at an OpenID provider (authorization code flow with PKCE). For
+--- request_filter: returns true if it has answered; otherwise ctx.claims has the claims of the session. A page is sent
+--- to the provider, and comes back after sign-in; other requests get 401. The session is in an encrypted cookie, which
+--- the peer does not get. If the provider gives a refresh token, the session is renewed while it is in use. See
+--- docs/signin.md.
+---@param options perilune.oidc_options
+---@return fun(session: perilune.session, ctx?: table): boolean
+function oidc.new(options) end
+
+---@class perilune.forward_auth
+local forward_auth = {}
+---@class perilune.forward_auth_options
+---@field url string what is asked, by GET
+---@field send? string[] fields of the request that the service gets, beside X-Forwarded-Method, -Proto, -Host, -Uri and -For;
+--- { "Authorization", "Cookie" }
+---@field copy? string[] fields of its answer that the peer gets, instead of the client's; {}
+---@field ttl? perilune.duration seconds that a verdict is kept for equal questions; without it, each request asks
+---@field timeout? perilune.duration 2
+---@field on_error? "open"|"closed" open: requests pass while the service does not answer, closed: they get 503; "closed"
+---@field name? string of the kept verdicts, and in the log; "forward_auth"
+---@field size? integer|string bytes of verdicts that are kept; 4 MiB
+---@field ca? string PEM file of the authorities to trust at the URL; by default the system's
+
+--- require "perilune.forward_auth": a service says whether a request may pass. For request_filter: returns true if it
+--- has answered. 2xx lets the request pass; any other answer below 500 goes to the client, with Location,
+--- WWW-Authenticate, Set-Cookie, Content-Type and Retry-After. Equal requests at the same time ask once, where `ttl` is
+--- given.
+---@param options perilune.forward_auth_options
+---@return fun(session: perilune.session, ctx?: table): boolean
+function forward_auth.new(options) end
+
+---@class perilune.api_keys
+local api_keys = {}
+---@class perilune.api_keys_options
+---@field keys? table<string, string> a key for each owner, or "sha256:" and its digest in hexadecimal; or
+---@field find? fun(digest: string): string?, string? the owner of a key, by the SHA-256 of the key in hexadecimal; nil: nobody;
+--- nil and why: it cannot be said (503). It may wait
+---@field header? string "X-API-Key"
+---@field forward? boolean does the peer get the field, too? false
+
+--- require "perilune.api_keys": keys of programs. For request_filter: returns true if it has refused the request (401);
+--- otherwise ctx.api_key is the owner.
+---@param options perilune.api_keys_options
+---@return fun(session: perilune.session, ctx?: table): boolean
+function api_keys.new(options) end
+
+---@class perilune.client_certificate_rules
+local client_certificate = {}
+---@class perilune.client_certificate_options
+---@field subjects? string[] as session:tls().client has them; "*" stands for any text: "CN=*,O=Ops"
+---@field issuers? string[] likewise
+---@field fingerprints? string[] SHA-256 in hexadecimal
+---@field serials? string[] in hexadecimal
+
+--- require "perilune.client_certificate": which client certificates may come in, on a listener with client_ca and
+--- client_verify. For request_filter: returns true if it has refused the request (403); otherwise ctx.subject is the
+--- subject. Of each option that is given, one entry must fit.
+---@param options perilune.client_certificate_options
+---@return fun(session: perilune.session, ctx?: table): boolean
+function client_certificate.new(options) end

@@ -9,7 +9,8 @@ local MODULES = {
   "log", "json", "base64", "crypto", "url", "cookie", "date", "cidr", "regex", "tcp", "http", "dns", "metrics",
   "round_robin", "hash", "health_check", "discovery", "rate_limit", "access_control", "basic_auth", "token_auth",
   "cors", "maintenance", "router", "canary", "header_rules", "body_replace", "mirror", "request_id", "access_log",
-  "grpc_web", "redis", "acme",
+  "grpc_web", "redis", "acme", "oidc", "forward_auth", "api_keys",
+  "client_certificate",
 }
 -- Its limit would be in force for what follows.
 local LEFT_OUT = { ["perilune.set_memory_limit"] = true }
