@@ -44,10 +44,17 @@ struct bundle_make {
   const char *key, *version, *main, *stages;
 };
 
+<<<<<<< HEAD
 /* Of trace alone. */
 struct trace_arguments {
   const char *status, *slower, *client, *count;
   bool no_fields, recent;
+=======
+/* Of proxy: how its peers are spoken to. */
+struct peer_words {
+  const char *ca;
+  bool insecure, change_host;
+>>>>>>> c07b9287 (Keep what proxy is told of its peers together, and list the guide of sign-in)
 };
 
 /* Of proxy --domain. */
@@ -66,7 +73,7 @@ struct arguments {
   unsigned operand_count;
   bool given[OPTION_COUNT];
   struct text_list listen, to, match, trusted_proxies;
-  const char *ca, *tls_cert, *tls_key, *health, *cache;
+  const char *tls_cert, *tls_key, *health, *cache;
   struct help_words help;
   struct purge_words purge;
   struct files_words files;
@@ -76,7 +83,8 @@ struct arguments {
   const char *pid_file, *socket, *output;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
-  bool insecure, change_host, compress;
+  struct peer_words peers;
+  bool compress;
   struct acme_arguments acme;
   bool shadow, close_old, abort, now, forget, print_config, json;
   bool folded, wait;

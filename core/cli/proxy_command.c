@@ -214,7 +214,7 @@ static bool read_files(struct proxy_command *p, const struct arguments *a) {
   if (!a->tls_cert != !a->tls_key) return REFUSE("--tls-cert and --tls-key go together");
   return take_file(p, "--tls-cert", a->tls_cert, &p->options.certificate) &&
          take_file(p, "--tls-key", a->tls_key, &p->options.key) &&
-         take_file(p, "--ca", a->ca, &p->options.ca);
+         take_file(p, "--ca", a->peers.ca, &p->options.ca);
 }
 
 /* What is wrong with the files, by the options that name them. */
@@ -275,16 +275,16 @@ static bool read_cache(struct proxy_command *p, const struct arguments *a) {
 }
 
 static bool check_together(struct proxy_command *p, const struct arguments *a) {
-  p->options.no_verify = a->insecure;
-  p->options.sends_host = a->change_host;
+  p->options.no_verify = a->peers.insecure;
+  p->options.sends_host = a->peers.change_host;
   p->options.compresses = a->compress;
   if (a->health && p->options.http2)
     return REFUSE("--health asks by HTTP/1.1, which peers of h2:// and h2c:// may not speak: leave it away");
-  if (a->ca && a->insecure)
+  if (a->peers.ca && a->peers.insecure)
     return REFUSE("--ca says whom to trust, and --insecure-skip-verify trusts everybody: give one");
   if (p->options.tls) return true;
-  if (a->ca) return REFUSE("--ca is for peers by TLS, and no --to begins with https://");
-  return !a->insecure ||
+  if (a->peers.ca) return REFUSE("--ca is for peers by TLS, and no --to begins with https://");
+  return !a->peers.insecure ||
          REFUSE("--insecure-skip-verify is for peers by TLS, and no --to begins with https://");
 }
 
