@@ -44,17 +44,16 @@ struct bundle_make {
   const char *key, *version, *main, *stages;
 };
 
-<<<<<<< HEAD
 /* Of trace alone. */
 struct trace_arguments {
   const char *status, *slower, *client, *count;
   bool no_fields, recent;
-=======
+};
+
 /* Of proxy: how its peers are spoken to. */
 struct peer_words {
   const char *ca;
   bool insecure, change_host;
->>>>>>> c07b9287 (Keep what proxy is told of its peers together, and list the guide of sign-in)
 };
 
 /* Of proxy --domain. */
