@@ -17,6 +17,8 @@
 #include "cli/profile_command.h"
 #include "cli/proxy_command.h"
 #include "cli/proxy_script.h"
+#include "cli/record_command.h"
+#include "cli/replay_command.h"
 #include "cli/steer.h"
 #include "cli/top/top.h"
 #include "cli/trace_command.h"
@@ -154,6 +156,8 @@ static int stop(struct arguments *a) { return command_tell(a, a->now ? "stop now
 static int upgrade(struct arguments *a) { return command_tell(a, "upgrade", true); }
 static int status(struct arguments *a) { return command_tell(a, a->json ? "status json" : "status", false); }
 
+static int replay(struct arguments *a) { return replay_command(a, &lua_policy); }
+
 /* Tabs are between its words. */
 static int purge(struct arguments *a) {
   char line[4000];
@@ -221,6 +225,8 @@ static int (*const functions[COMMAND_COUNT])(struct arguments *a) = {
     [COMMAND_PROFILE] = profile_command,
     [COMMAND_TRACE] = trace_command,
     [COMMAND_TOP] = top_command,
+    [COMMAND_RECORD] = record_command,
+    [COMMAND_REPLAY] = replay,
 };
 
 static int obey(struct arguments *a) {

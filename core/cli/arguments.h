@@ -63,6 +63,13 @@ struct acme_arguments {
   bool staging;
 };
 
+/* Of profile, record and replay. */
+struct looking {
+  const char *policy, *against;
+  unsigned share; /* of 10,000 */
+  bool folded, wait;
+};
+
 struct arguments {
   struct config config;
   char **words; /* borrowed: all, the program's name first */
@@ -86,7 +93,7 @@ struct arguments {
   bool compress;
   struct acme_arguments acme;
   bool shadow, close_old, abort, now, forget, print_config, json;
-  bool folded, wait;
+  struct looking look;
 };
 
 /* `words` as main gets them. */

@@ -53,9 +53,9 @@ static void print_summary(struct flame *flame, FILE *out) {
 }
 
 static int show(const struct arguments *a, struct flame *flame, FILE *file) {
-  bool to_screen = a->folded && !a->output;
+  bool to_screen = a->look.folded && !a->output;
   if (to_screen && !put(stdout, flame, true)) return errno == EPIPE ? EXIT_FAILED : fail("the output");
-  if (file && !write_file(file, flame, a->folded)) return fail(a->output);
+  if (file && !write_file(file, flame, a->look.folded)) return fail(a->output);
   print_summary(flame, to_screen ? stderr : stdout);
   if (file) printf("written to %s\n", a->output);
   return EXIT_FINE;
@@ -66,7 +66,7 @@ static int ask(struct arguments *a, FILE *file) {
   size_t bytes = 0;
   struct flame flame;
   FILE *raw = open_memstream(&text, &bytes);
-  snprintf(line, sizeof line, "profile %s %u", a->wait ? "wait" : "cpu",
+  snprintf(line, sizeof line, "profile %s %u", a->look.wait ? "wait" : "cpu",
            arguments_has(a, "--for") ? a->for_ms : DEFAULT_MS);
   int code = command_fetch(a, line, raw);
   fclose(raw);

@@ -99,6 +99,18 @@ const struct command_words command_words[COMMAND_COUNT] = {
          "by trace, while that\n"
          "table is shown.\n",
          NO_SETTINGS},
+    [COMMAND_RECORD] =
+        {"record", "", "[--for TIME] -o FILE", "record requests of a running proxy, for 'perilune replay'",
+         "The file has heads, bodies up to 64 KiB, and the heads of the peers' answers. Secrets, such as\n"
+         "cookies and tokens, are replaced before it is written. The proxy never waits for it: what\n"
+         "cannot be written fast enough is lost, and counted. Ctrl-C ends it.\n",
+         NO_SETTINGS},
+    [COMMAND_REPLAY] =
+        {"replay", "FILE", "FILE --policy SCRIPT", "what a policy would have done with recorded requests",
+         "Runs its hooks without a network, in the time of the recording, and compares what they decide\n"
+         "with what the recording says, or with another policy (--against): answers, peers, changed\n"
+         "fields, errors, waits. Exit codes: 0 the same, 1 something differs, 2 it could not be done.\n",
+         NO_SETTINGS},
     [COMMAND_PURGE] =
         {"purge", "[CACHE]", "[CACHE] --url URL", "let the cache of a running proxy forget responses",
          "One of --url, --prefix, --tag and --all says which. CACHE is the name of a cache; without it, all "
@@ -127,7 +139,7 @@ const struct command_words command_words[COMMAND_COUNT] = {
 #define OF(id) (1u << COMMAND_##id)
 #define TARGET                                                                                               \
   (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(BACKEND) | OF(LOG_LEVEL) | OF(PROFILE) | OF(TRACE) | OF(TOP) | \
-   OF(PURGE) | OF(STOP))
+   OF(RECORD) | OF(PURGE) | OF(STOP))
 #define MEMBER(name) offsetof(struct arguments, name)
 
 /* A command that takes settings has --pid-file and --socket among these. */
@@ -178,10 +190,16 @@ const struct option_words option_words[OPTION_COUNT] = {
      "run the new policy on copies of request heads, and report where it decides differently"},
     {"--for", "TIME", OF(RELOAD), OPTION_TIME, MEMBER(for_ms), "how long a --canary or --shadow takes (30s)"},
     {"--for", "TIME", OF(PROFILE), OPTION_TIME, MEMBER(for_ms), "how long it looks (10s)"},
-    {"-o", "FILE", OF(PROFILE), OPTION_TEXT, MEMBER(output), "write it to this file"},
-    {"--folded", NULL, OF(PROFILE), OPTION_ON, MEMBER(folded),
+    {"--for", "TIME", OF(RECORD), OPTION_TIME, MEMBER(for_ms), "for how long (60s)"},
+    {"--share", "SHARE", OF(RECORD), OPTION_SHARE, MEMBER(look.share),
+     "of so many of the requests, by chance (100%)"},
+    {"--policy", "SCRIPT", OF(REPLAY), OPTION_TEXT, MEMBER(look.policy), "the policy that is asked"},
+    {"--against", "SCRIPT", OF(REPLAY), OPTION_TEXT, MEMBER(look.against),
+     "the policy that it is compared with; without it: what the recording says"},
+    {"-o", "FILE", OF(PROFILE) | OF(RECORD), OPTION_TEXT, MEMBER(output), "write it to this file"},
+    {"--folded", NULL, OF(PROFILE), OPTION_ON, MEMBER(look.folded),
      "as text instead of SVG: a line for each stack, and its microseconds; without -o, to standard output"},
-    {"--wait", NULL, OF(PROFILE), OPTION_ON, MEMBER(wait),
+    {"--wait", NULL, OF(PROFILE), OPTION_ON, MEMBER(look.wait),
      "not the time of the processor, but that for which hooks wait, by the line that waits"},
     {"--max-errors", "SHARE", OF(RELOAD), OPTION_SHARE, MEMBER(max_errors),
      "by how much the trial's share of errors may exceed that of the present policy (1%)"},

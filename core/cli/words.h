@@ -25,6 +25,8 @@ enum command_id {
   COMMAND_PROFILE,
   COMMAND_TRACE,
   COMMAND_TOP,
+  COMMAND_RECORD,
+  COMMAND_REPLAY,
   COMMAND_PURGE,
   COMMAND_BUNDLE,
   COMMAND_STOP,
@@ -60,7 +62,7 @@ struct option_words {
   size_t member;    /* of struct arguments */
   const char *what; /* in one line */
 };
-enum { OPTION_COUNT = 64 };
+enum { OPTION_COUNT = 68 };
 extern const struct option_words option_words[OPTION_COUNT];
 
 bool words_take_option(enum command_id command, int option);

@@ -11,6 +11,7 @@
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/real_client.h"
+#include "exchange/recorder.h"
 #include "exchange/shadow.h"
 #include "exchange/stream.h"
 #include "exchange/trace.h"
@@ -56,6 +57,7 @@ void exchange_start(struct exchange *x, enum error error, const char *why) {
   x->now.up.active = false;
   x->now.up.limit = x->settings->body_bytes;
   x->now.up.copy.limit = RELAY_COPY_LIMIT;
+  if (x->proxy->recorder && error == ERROR_NONE) recorder_begin(x);
   if (x->settings->tracing) trace_begin(x);
   if (__builtin_expect(x->proxy->live != NULL, false)) live_trace_begin(x);
   if (x->hooks->begin) x->hooks->begin(x);

@@ -5,6 +5,7 @@
 #include "exchange/exchange.h"
 #include "exchange/file_answer.h"
 #include "exchange/proxy.h"
+#include "exchange/recorder.h"
 #include "exchange/room.h"
 #include "exchange/stream.h"
 #include "exchange/walk.h"
@@ -43,6 +44,7 @@ void exchange_free(struct exchange *x) {
   filter_none(&x->down);
   codings_end(x->codings, x);
   if (x->rare) file_answer_end(x->rare->file);
+  if (x->account.recording) recorder_drop(x);
   CHECK(use->exchanges > 0);
   OBJ_END(x, EXCHANGE_MAGIC);
   if (!x->cache || !handover_end(x)) free_memory(x);

@@ -18,6 +18,7 @@ struct file_answer;
 struct live;
 struct log_field;
 struct peer;
+struct recording_of;
 struct span;
 struct trace;
 struct traffic;
@@ -49,20 +50,21 @@ struct attempt {
 
 /* The metrics' part of an exchange (account.h). */
 struct account {
-  struct trace *trace;      /* arena; NULL: the request is part of none (trace.h) */
-  struct live *live;        /* arena; NULL: nobody looks on (live_trace.h) */
-  struct traffic *traffic;  /* borrowed from the metrics: of its listener */
-  uint64_t head_bytes;      /* of the request, as received; 0: it could not be read */
-  uint64_t began;           /* ticks */
-  uint64_t hook_began;      /* ticks: of the one that waits */
-  uint64_t first_byte_us;   /* of the last attempt that had one */
-  uint64_t duration_us;     /* of the exchange, once it is over */
-  time_t ended_at;          /* for the access log only, as is what follows */
-  struct str listener;      /* arena; none where the client is gone */
-  struct str peer;          /* arena: address of the last one asked */
-  struct str peer_protocol; /* static: what was spoken with it; none where it was not connected */
-  struct str asked_target;  /* of the client; none where the policy has changed nothing of the request line */
-  struct str asked_method;  /* of the client, as asked_target */
+  struct trace *trace;            /* arena; NULL: the request is part of none (trace.h) */
+  struct live *live;              /* arena; NULL: nobody looks on (live_trace.h) */
+  struct recording_of *recording; /* owned; while it is taken down (recorder.h); NULL: it is not */
+  struct traffic *traffic;        /* borrowed from the metrics: of its listener */
+  uint64_t head_bytes;            /* of the request, as received; 0: it could not be read */
+  uint64_t began;                 /* ticks */
+  uint64_t hook_began;            /* ticks: of the one that waits */
+  uint64_t first_byte_us;         /* of the last attempt that had one */
+  uint64_t duration_us;           /* of the exchange, once it is over */
+  time_t ended_at;                /* for the access log only, as is what follows */
+  struct str listener;            /* arena; none where the client is gone */
+  struct str peer;                /* arena: address of the last one asked */
+  struct str peer_protocol;       /* static: what was spoken with it; none where it was not connected */
+  struct str asked_target; /* of the client; none where the policy has changed nothing of the request line */
+  struct str asked_method; /* of the client, as asked_target */
   struct log_field *log_fields; /* arena: what the policy adds to the line */
 };
 

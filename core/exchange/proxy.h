@@ -27,6 +27,7 @@ struct hooks;
 struct live_rules;
 struct peer;
 struct policy_use;
+struct recorder;
 struct shadow_report;
 struct span_queue;
 struct tally;
@@ -76,6 +77,7 @@ struct proxy {
   struct siblings *siblings; /* borrowed: whom it may ask for connections; NULL: nobody */
   struct mailbox *mailbox;   /* borrowed: the worker's; NULL without siblings */
   unsigned *late;            /* owned; by sibling: questions that it has not answered yet, after BORROW_MS */
+  struct recorder *recorder; /* borrowed from the worker; NULL: nobody records (recorder.h) */
   struct tally *tally;       /* borrowed from the metrics: what this worker counts */
   unsigned worker;           /* id, for logs */
   uint64_t dice;             /* state of a random generator, for canaries */

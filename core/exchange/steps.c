@@ -14,6 +14,7 @@
 #include "exchange/live_trace.h"
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
+#include "exchange/recorder.h"
 #include "exchange/shadow.h"
 #include "exchange/stream.h"
 #include "exchange/trace.h"
@@ -225,6 +226,7 @@ static enum step_result step_read_response(struct exchange *x) {
 }
 
 static enum step_result step_upstream_response_filter(struct exchange *x) {
+  if (x->account.recording && x->hook_state == HOOK_IDLE) recorder_answer(x);
   enum step_result result = run_hook(x, HOOK_upstream_response_filter, x->hooks->upstream_response_filter);
   bool asks_again = result == STEP_NEXT && x->hooks->upstream_response_filter && x->outcome.asks_again;
   return asks_again && elsewhere_ask(x) ? jump(x, STEP_upstream_peer) : result;
@@ -355,6 +357,7 @@ static enum step_result step_logging(struct exchange *x) {
     if (x->down.filter) filter_none(&x->down); /* its coders may serve others while a hook waits */
     if (!exchange_background(x)) account_exchange(x);
     if (x->account.trace) trace_over(x);
+    if (x->account.recording) recorder_end(x);
   }
   if (exchange_background(x) == BACKGROUND_FILL) return STEP_NEXT;
   return call(x, HOOK_logging, x->hooks->logging) == HOOK_WAIT ? STEP_WAIT : STEP_NEXT;

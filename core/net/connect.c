@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/container.h"
+#include "net/virtual_time.h"
 #include "base/memory.h"
 #include "net/descriptors.h"
 #include "net/tls.h"
@@ -60,6 +61,12 @@ void connect_start(struct connect *c, struct conn *conn, struct ev_loop *loop, s
   timer_init_patient(&c->timer, loop, on_due);
   timer_set(&c->timer, options->connect_timeout_ms);
   c->connect_by_ms = loop_now_ms(loop) + options->connect_timeout_ms;
+  if (virtual_time.is_replay) { /* it fails from the loop, as ever */
+    virtual_time.refused++;
+    c->state = CONNECT_CONNECTING;
+    timer_set(&c->timer, 0);
+    return;
+  }
   if (options->addr->kind != ADDR_NAME) {
     start_race(c, options->addr, 1);
     return;

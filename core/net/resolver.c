@@ -3,6 +3,7 @@
 // delivery of answers. Answers are queued, and the loop delivers them one at a time, since an owner may then look up
 // more names, cancel other lookups, or free the resolver.
 #include "net/resolver.h"
+#include "net/virtual_time.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -227,6 +228,9 @@ static void look_up(struct resolver_query *q, const char *host) {
     query_failed(q, "it is of the other family of addresses");
   } else if (!q->host[0]) {
     query_failed(q, "the name is malformed");
+  } else if (virtual_time.is_replay) {
+    virtual_time.refused++;
+    query_failed(q, "a replay has no network");
   } else {
     list_names(q, is_absolute);
     query_begin(q);
@@ -245,7 +249,10 @@ struct resolver_query *resolver_lookup_services(struct resolver *r, const struct
   struct resolver_query *q = query_new(r, question, done, owner);
   q->is_for_services = true;
   take_name(question->host, q->host);
-  if (q->host[0]) {
+  if (virtual_time.is_replay) {
+    virtual_time.refused++;
+    query_failed(q, "a replay has no network");
+  } else if (q->host[0]) {
     add_name(q, NULL);
     query_begin(q);
   } else {

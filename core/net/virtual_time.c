@@ -20,7 +20,7 @@ static uint64_t now_ms(const struct clock *self) {
 }
 const struct clock clock_virtual = {now_ms};
 
-void virtual_time_begin(uint64_t now) { virtual_time = (struct virtual_time){true, now}; }
+void virtual_time_begin(uint64_t now) { virtual_time = (struct virtual_time){.on = true, .now_ms = now}; }
 
 void virtual_time_add(struct timer *timer) {
   virtual_time_remove(timer);

@@ -14,6 +14,11 @@ struct timer;
 struct virtual_time {
   bool on;
   uint64_t now_ms;
+  /* Of a replay (runtime/replaying.h): there is no network, what is random is the same each time, hooks have their
+   * budget, and the time of day is wall_s at 0 ms. */
+  bool is_replay;
+  uint64_t refused; /* connections and lookups that were asked for */
+  double wall_s;
 };
 extern struct virtual_time virtual_time;
 /* The same time as a clock. */

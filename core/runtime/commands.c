@@ -14,6 +14,7 @@
 #include "runtime/observe/profiling.h"
 #include "runtime/live/tracers.h"
 #include "runtime/observe/figures.h"
+#include "runtime/observe/recording.h"
 #include "runtime/observe/status.h"
 #include "runtime/purging.h"
 #include "runtime/server.h"
@@ -143,6 +144,8 @@ void commands_obey(struct command_client *client, const char *line) {
     steer_log_level(client, line + 9);
   else if (strncmp(line, "purge ", 6) == 0)
     purging_obey(client, line + 6);
+  else if (strncmp(line, "record ", 7) == 0)
+    recording_obey(client, line + 7);
   else if (strncmp(line, "profile ", 8) == 0)
     profiling_obey(client, line + 8);
   else if (strcmp(line, "ping") == 0)

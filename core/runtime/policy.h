@@ -98,6 +98,8 @@ struct policy_kind {
    * in its worker's thread. NULL, or why not: a static sentence. NULL (the functions): it has no code. */
   const char *(*profile)(void *policy, struct profile *profile);
   void (*end_profile)(struct profile *profile);
+  /* For a replay: on_line is told each line of the policy before it runs, "policy.lua:12", until it is NULL. */
+  void (*lines)(void *policy, void (*on_line)(void *owner, const char *place), void *owner);
 };
 
 /* A policy to run: the kind and what it loads (a script's path, a list of addresses). */

@@ -29,6 +29,7 @@ struct loader;
 struct logs;
 struct metrics;
 struct profiling;
+struct request_recording;
 struct heartbeat;
 struct registry;
 struct stamps;
@@ -87,16 +88,17 @@ struct server {
   struct watch *watch;            /* owned; NULL without --watch */
   struct command_server *command; /* owned; NULL where it could not be opened */
   time_t started_at, reloaded_at;
-  struct stamps *files;        /* owned: of the policy in force */
-  char *changes;               /* owned: lines, of the last reload */
-  bool reload_again;           /* asked for while one was under way */
-  struct loader *loader;       /* its own; while a generation is loaded */
-  bool load_aborted;           /* it is to be dropped; until the client that asked for it was told */
-  struct canary *canary;       /* owned; while one is tried */
-  struct dryrun *dryrun;       /* owned; while a policy is tried in the shadow */
-  struct profiling *profiling; /* its own; while a profile is made */
-  struct handover *handover;   /* owned; while a successor starts */
-  enum phase phase;            /* changed by server_enter alone */
+  struct stamps *files;                /* owned: of the policy in force */
+  char *changes;                       /* owned: lines, of the last reload */
+  bool reload_again;                   /* asked for while one was under way */
+  struct loader *loader;               /* its own; while a generation is loaded */
+  bool load_aborted;                   /* it is to be dropped; until the client that asked for it was told */
+  struct canary *canary;               /* owned; while one is tried */
+  struct dryrun *dryrun;               /* owned; while a policy is tried in the shadow */
+  struct request_recording *recording; /* its own; while requests are recorded */
+  struct profiling *profiling;         /* its own; while a profile is made */
+  struct handover *handover;           /* owned; while a successor starts */
+  enum phase phase;                    /* changed by server_enter alone */
   time_t phase_since;
   char refusal[REFUSAL_BYTES]; /* what server_refusal has said last */
   struct timer watchdog, overdue;

@@ -338,6 +338,7 @@ void worker_free(struct worker *worker) {
   worker_cut_background(worker);
   proxy_close(&worker->proxy);
   worker_drop_profile(worker);
+  worker_drop_recorder(worker);
   instance_free(worker->canary);
   instance_free(worker->shadow);
   instance_free(worker->instance);

@@ -58,6 +58,8 @@ struct worker {
   /* The answers to worker_begin_profile (`profile` is NULL) and to worker_end_profile, in its thread: the profile
    * passes over; NULL: none was begun. */
   void (*on_profile)(struct worker *worker, unsigned number, struct profile *profile);
+  void (*on_record_end)(struct worker *worker,
+                        uint64_t number);  /* the answer to worker_end_record, in its thread */
   void (*on_ended)(struct worker *worker); /* called in its thread, right before it ends; may be NULL */
   void *owner;
 };
@@ -107,7 +109,12 @@ void worker_end_shadow(struct worker *worker, unsigned trial);
  * again then, with that number. (worker_profile.c) */
 void worker_begin_profile(struct worker *worker, unsigned number, enum profile_of of);
 void worker_end_profile(struct worker *worker, unsigned number);
+/* Records as `with` says (exchange/recorder.h), which is copied, until worker_end_record with the same number, which
+ * on_record_end answers. (worker_record.c) */
+void worker_record(struct worker *worker, const struct recorder *with);
+void worker_end_record(struct worker *worker, const struct recorder *with);
 /* In its thread, at its end: nobody will ask for it. */
+void worker_drop_recorder(struct worker *worker);
 void worker_drop_profile(struct worker *worker);
 /* For the files of worker: retires an instance; ends what is tried, unless it is the one that comes into force; posts
  * a message without contents. */

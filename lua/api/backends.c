@@ -11,6 +11,7 @@
 #include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
+#include "net/virtual_time.h"
 #include "net/addr.h"
 
 /* --- new ------------------------------------------------------------------------------------------------ */
@@ -101,6 +102,7 @@ static void add_rules(lua_State *L) {
 }
 
 static uint64_t random_seed(void) {
+  if (virtual_time.is_replay) return 1;
   uint64_t seed = 0;
   if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed) seed = (uint64_t)(uintptr_t)&seed;
   return seed | 1;

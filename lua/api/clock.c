@@ -58,6 +58,7 @@ void open_clock(lua_State *L) {
   lua_pushliteral(L, DURATION_WANTED);
   lua_setfield(L, -2, "duration_wanted");
   if (!virtual_time.on) return;
-  begun = floor(real_time()) - (double)virtual_time.now_ms / 1000;
+  begun =
+      virtual_time.is_replay ? virtual_time.wall_s : floor(real_time()) - (double)virtual_time.now_ms / 1000;
   luaL_register(L, NULL, test_functions);
 }

@@ -91,6 +91,9 @@ function test.harness(options) end
 ---@return { certificate: string, key: string, ca: string }
 function test.certificate(...) end
 
+---@return perilune.test.recorded[] requests in the order of a file of `perilune record`; raises where it is none
+function test.recording(path) end
+
 ---@return string address on which nobody listens
 function test.dead_address() end
 

@@ -20,6 +20,7 @@
 #include "lua/api/trace.h"
 #include "lua/vm/fence.h"
 #include "lua/vm/limits.h"
+#include "lua/vm/line_watch.h"
 #include "lua/vm/modules.h"
 #include "lua/vm/profiler.h"
 #include "lua/vm/push.h"
@@ -45,13 +46,14 @@ static char *faults(void *policy, char **doubts);
 static void end(void *policy);
 static size_t memory(void *policy);
 static const char *profile(void *policy, struct profile *into);
+static void lines(void *policy, void (*on_line)(void *owner, const char *place), void *owner);
 
 #define POLICY_KIND(loads)                                                                                   \
   {                                                                                                          \
     .adopt = adopt, .fork = around_fork, .load = loads, .listeners = listeners, .bind = bind,                \
     .start = start, .retire = retire, .cut = cut, .files = files, .close = end, .memory = memory,            \
     .doing = watch_doing, .hurry = watch_hurry_loads, .faults = faults, .profile = profile,                  \
-    .end_profile = profiler_end                                                                              \
+    .end_profile = profiler_end, .lines = lines                                                              \
   }
 const struct policy_kind lua_policy = POLICY_KIND(load);
 const struct policy_kind lua_text_policy = POLICY_KIND(load_text);
@@ -326,6 +328,10 @@ static size_t memory(void *policy) { return ((struct policy *)policy)->vm->memor
 
 static const char *profile(void *policy, struct profile *into) {
   return profiler_begin(((struct policy *)policy)->vm, into);
+}
+
+static void lines(void *policy, void (*on_line)(void *owner, const char *place), void *owner) {
+  line_watch(((struct policy *)policy)->vm, on_line, owner);
 }
 
 struct policy_listener *policy_add_listener(struct policy *policy) {

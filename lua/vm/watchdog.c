@@ -134,8 +134,7 @@ void watch_arm(struct vm *vm) {
 /* In the thread that is meant. lua_sethook is one of the calls that LuaJIT allows here. */
 static void on_signal(int number, siginfo_t *unused, void *context) {
   struct vm *vm = current;
-  (void)number;
-  (void)unused;
+  (void)number, (void)unused;
   if (vm) whereabouts_look(vm, context);
   if (!vm || !is_condemned(&vm->watch)) return;
   struct watch *w = &vm->watch;
@@ -345,7 +344,7 @@ static void start(void) {
 void watch_begin(struct vm *vm) {
   vm->watch.hook_ms = HOOK_MS;
   atomic_store(&vm->watch.loads, true);
-  atomic_store(&vm->watch.budget_ms, virtual_time.on ? 0 : LOADING_MS);
+  atomic_store(&vm->watch.budget_ms, virtual_time.on && !virtual_time.is_replay ? 0 : LOADING_MS);
   pthread_mutex_lock(&dog.lock);
   if (!dog.watches.next) list_init(&dog.watches);
   list_push_back(&dog.watches, &vm->watch.link);
@@ -362,7 +361,7 @@ void watch_budget(struct vm *vm, unsigned ms) {
 
 void watch_loaded(struct vm *vm) {
   atomic_store(&vm->watch.loads, false);
-  if (!virtual_time.on) watch_budget(vm, vm->watch.hook_ms);
+  if (!virtual_time.on || virtual_time.is_replay) watch_budget(vm, vm->watch.hook_ms);
 }
 
 void watch_hurry_loads(bool hurries) {

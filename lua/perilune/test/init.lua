@@ -92,6 +92,9 @@ function test.harness(options) return require("perilune.test.harness").start(opt
 --- Certificate, key and authority for these names, made once for a spec file: tables of paths.
 function test.certificate(...) return require("perilune.test.tls").certificate(...) end
 
+--- The requests of a file of `perilune record`: see perilune.test.recording.
+function test.recording(path) return require("perilune.test.recording").read(path) end
+
 --- An address on which nobody listens.
 function test.dead_address() return require("perilune.test.origins").dead_address() end
 

@@ -1,0 +1,18 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- test.recording as LuaCATS annotations: see lua/perilune/types_test.lua.
+---@meta
+
+--- A recorded request, from test.recording. With it a spec can ask whether a policy decides as it was recorded:
+---
+---```lua
+---for _, recorded in ipairs(test.recording "requests.plr") do
+---  local response = policy:request(recorded.request, recorded.answer)
+---  assert.equal(recorded.status, response.status)
+---end
+---```
+---@class perilune.test.recorded
+---@field request perilune.test.request as policy:request takes it; secrets are replaced, and a body may be cut
+---@field answer? table|string of the peer: status, reason, headers; or the error of reaching it; nil where none was asked
+---@field at number seconds since the recording began
+---@field status integer the client got
+---@field peer? string address of the last that was asked
