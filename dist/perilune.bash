@@ -3,7 +3,7 @@
 _perilune() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=
   if [ "$COMP_CWORD" = 1 ] || { [ "$COMP_CWORD" = 2 ] && [ "${COMP_WORDS[1]}" = help ]; }; then
-    words='run proxy files check test reload upgrade status backend log-level ps profile trace top purge bundle stop version help'
+    words='run proxy files check test reload upgrade status backend log-level ps profile trace top record replay purge bundle stop version help'
   elif [ "$before" = --log-level ]; then
     words='debug info warn error'
   elif [ "$before" = --user ] || [ "$before" = --group ]; then
@@ -24,6 +24,8 @@ _perilune() {
   profile) words='--for -o --folded --wait --pid --pid-file --socket' ;;
   trace) words='--match --status --slower --client --count --no-fields --recent --json --pid --pid-file --socket' ;;
   top) words='--pid --pid-file --socket' ;;
+  record) words='--for --share -o --pid --pid-file --socket' ;;
+  replay) words='--policy --against' ;;
   purge) words='--url --prefix --tag --all --soft --pid --pid-file --socket' ;;
   bundle) words='--key -o --version --main --stages --canary --for --max-errors' ;;
   stop) words='--now --pid --pid-file --socket' ;;

@@ -168,6 +168,17 @@ complete -c perilune -f -n '__fish_seen_subcommand_from top'
 complete -c perilune -n '__fish_seen_subcommand_from top' -l pid -d 'the running proxy with that process id' -x
 complete -c perilune -n '__fish_seen_subcommand_from top' -l pid-file -d 'the proxy that has written this file' -r -F
 complete -c perilune -n '__fish_seen_subcommand_from top' -l socket -d 'the proxy with this command socket; without these three options: the only one that runs' -r -F
+complete -c perilune -f -n __fish_use_subcommand -a record -d 'record requests of a running proxy, for \'perilune replay\''
+complete -c perilune -f -n '__fish_seen_subcommand_from record'
+complete -c perilune -n '__fish_seen_subcommand_from record' -l for -d 'for how long (60s)' -x
+complete -c perilune -n '__fish_seen_subcommand_from record' -l share -d 'of so many of the requests, by chance (100%)' -x
+complete -c perilune -n '__fish_seen_subcommand_from record' -s o -d 'write it to this file' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from record' -l pid -d 'the running proxy with that process id' -x
+complete -c perilune -n '__fish_seen_subcommand_from record' -l pid-file -d 'the proxy that has written this file' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from record' -l socket -d 'the proxy with this command socket; without these three options: the only one that runs' -r -F
+complete -c perilune -f -n __fish_use_subcommand -a replay -d 'what a policy would have done with recorded requests'
+complete -c perilune -n '__fish_seen_subcommand_from replay' -l policy -d 'the policy that is asked' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from replay' -l against -d 'the policy that it is compared with; without it: what the recording says' -r -F
 complete -c perilune -f -n __fish_use_subcommand -a purge -d 'let the cache of a running proxy forget responses'
 complete -c perilune -f -n '__fish_seen_subcommand_from purge'
 complete -c perilune -n '__fish_seen_subcommand_from purge' -l url -d 'the response to this URL, with all that it varies on' -x
@@ -199,4 +210,4 @@ complete -c perilune -f -n __fish_use_subcommand -a help -d 'print this, or the 
 complete -c perilune -f -n '__fish_seen_subcommand_from help'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l man -d 'print the source of a man page'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l completion -d 'print a script that completes the command line in bash, zsh or fish' -x
-complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps profile trace top purge bundle stop version help'
+complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps profile trace top record replay purge bundle stop version help'

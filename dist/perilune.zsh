@@ -17,6 +17,8 @@ _perilune() {
     'profile:where the hooks of a running proxy spend their time, by line'
     'trace:look on at the requests of a running proxy, step by step'
     'top:watch a running proxy in the terminal'
+    'record:record requests of a running proxy, for '\''perilune replay'\'''
+    'replay:what a policy would have done with recorded requests'
     'purge:let the cache of a running proxy forget responses'
     'bundle:make a signed bundle of policy files, for '\''run --bundle'\'''
     'stop:end a running proxy after its current requests'
@@ -188,6 +190,16 @@ _perilune() {
       '*--pid[the running proxy with that process id]:PID: ' \
       '*--pid-file[the proxy that has written this file]:FILE:_files' \
       '*--socket[the proxy with this command socket; without these three options\: the only one that runs]:PATH:_files' ;;
+    record) _arguments \
+      '*--for[for how long (60s)]:TIME: ' \
+      '*--share[of so many of the requests, by chance (100%)]:SHARE: ' \
+      '*-o[write it to this file]:FILE:_files' \
+      '*--pid[the running proxy with that process id]:PID: ' \
+      '*--pid-file[the proxy that has written this file]:FILE:_files' \
+      '*--socket[the proxy with this command socket; without these three options\: the only one that runs]:PATH:_files' ;;
+    replay) _arguments \
+      '*--policy[the policy that is asked]:SCRIPT:_files' \
+      '*--against[the policy that it is compared with; without it\: what the recording says]:SCRIPT:_files' '*:file:_files' ;;
     purge) _arguments \
       '*--url[the response to this URL, with all that it varies on]:URL: ' \
       '*--prefix[all URLs that begin so, for instance https\://a.example/images/; https\://a.example\: all of that host]:URL: ' \
