@@ -29,6 +29,10 @@ complete -c perilune -f -n __fish_use_subcommand -a proxy -d 'forward without a 
 complete -c perilune -f -n '__fish_seen_subcommand_from proxy'
 complete -c perilune -n '__fish_seen_subcommand_from proxy' -l listen -d 'where to listen; may be given several times. With --tls-cert it speaks TLS, except for http://ADDR' -x
 complete -c perilune -n '__fish_seen_subcommand_from proxy' -l to -d 'where to forward to; may be given several times, or as a list with commas; https://HOST[:PORT]: with TLS, h2://HOST[:PORT]: HTTP/2 with TLS, h2c://: HTTP/2 without TLS' -x
+complete -c perilune -n '__fish_seen_subcommand_from proxy' -l domain -d 'get certificates for NAME by ACME and renew them; may be given several times. Without --listen it listens at :443; what comes to port 80, or to --listen http://ADDR, is sent to https' -x
+complete -c perilune -n '__fish_seen_subcommand_from proxy' -l email -d 'where the authority of --domain may write to' -x
+complete -c perilune -n '__fish_seen_subcommand_from proxy' -l staging -d 'use the staging authority of Let\'s Encrypt, whose certificates nobody trusts: for trials'
+complete -c perilune -n '__fish_seen_subcommand_from proxy' -l acme-directory -d 'use another authority than Let\'s Encrypt' -x
 complete -c perilune -n '__fish_seen_subcommand_from proxy' -l health -d 'ask each peer for PATH every second; a peer is used only while it answers 200' -r -F
 complete -c perilune -n '__fish_seen_subcommand_from proxy' -l cache -d 'keep responses that may be shared in so much memory, such as 256M, and answer from there' -x
 complete -c perilune -n '__fish_seen_subcommand_from proxy' -l tls-cert -d 'certificate (PEM, with its chain) for TLS with clients' -r -F

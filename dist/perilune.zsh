@@ -60,6 +60,10 @@ _perilune() {
     proxy) _arguments \
       '*--listen[where to listen; may be given several times. With --tls-cert it speaks TLS, except for http\://ADDR]:ADDR: ' \
       '*--to[where to forward to; may be given several times, or as a list with commas; https\://HOST\[\:PORT\]\: with TLS, h2\://HOST\[\:PORT\]\: HTTP/2 with TLS, h2c\://\: HTTP/2 without TLS]:ADDR: ' \
+      '*--domain[get certificates for NAME by ACME and renew them; may be given several times. Without --listen it listens at \:443; what comes to port 80, or to --listen http\://ADDR, is sent to https]:NAME: ' \
+      '*--email[where the authority of --domain may write to]:ADDR: ' \
+      '*--staging[use the staging authority of Let'\''s Encrypt, whose certificates nobody trusts\: for trials]' \
+      '*--acme-directory[use another authority than Let'\''s Encrypt]:URL: ' \
       '*--health[ask each peer for PATH every second; a peer is used only while it answers 200]:PATH:_files' \
       '*--cache[keep responses that may be shared in so much memory, such as 256M, and answer from there]:SIZE: ' \
       '*--tls-cert[certificate (PEM, with its chain) for TLS with clients]:FILE:_files' \
