@@ -120,8 +120,11 @@ static int new_table(lua_State *L) {
   if (!vm->loading)
     return handle_raise(L,
                         "perilune.table is for the policy's main chunk, which is loaded once: make it there");
+  lua_Number most_bytes = luaL_checknumber(L, 3);
+  if (!(most_bytes >= 1 && most_bytes <= 1e15))
+    return handle_raise(L, "perilune.table: 'size' is out of range");
   struct config config = {.kind = (enum lookup_kind)luaL_checkoption(L, 2, NULL, kind_words),
-                          .most_bytes = (size_t)luaL_checknumber(L, 3),
+                          .most_bytes = (size_t)most_bytes,
                           .stamp = text_at(L, 4),
                           .serial = registry_serial(vm->host.registry)};
   struct table_handle *handle = handle_new(L, HANDLE_TABLE, sizeof *handle);

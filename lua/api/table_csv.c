@@ -46,7 +46,8 @@ static bool find_column(lua_State *L, const struct columns *c, int index, unsign
   *column = otherwise;
   if (lua_isnoneornil(L, index)) return true;
   if (lua_type(L, index) == LUA_TNUMBER) {
-    *column = (unsigned)lua_tonumber(L, index) - 1;
+    lua_Number number = lua_tonumber(L, index);
+    *column = number >= 1 && number <= CSV_FIELDS_MOST ? (unsigned)number - 1 : CSV_FIELDS_MOST;
     return *column < CSV_FIELDS_MOST;
   }
   struct str name = text_at(L, index);
@@ -122,14 +123,17 @@ static char *fill(lua_State *L, struct filling *f, const char *path) {
 int table_csv(lua_State *L) {
   enum lookup_kind kind;
   struct lookup_table *table = table_to_fill(L, 1, &kind);
+  const char *path = luaL_checkstring(L, 2);
+  char separator = luaL_checkstring(L, 3)[0];
+  for (int i = 5; i <= 6; i++)
+    if (!lua_isnoneornil(L, i) && lua_type(L, i) != LUA_TNUMBER) luaL_checkstring(L, i);
   struct filling *f = memory_zalloc(sizeof *f);
   struct buf text = {0};
-  const char *path = lua_tostring(L, 2);
   f->table = table;
   f->kind = kind;
   char *why = NULL;
   if (safe_read(path, FILE_MOST, &text)) {
-    csv_begin(&f->csv, buf_len(&text) ? buf_str(&text) : (struct str){"", 0}, lua_tostring(L, 3)[0]);
+    csv_begin(&f->csv, buf_len(&text) ? buf_str(&text) : (struct str){"", 0}, separator);
     why = fill(L, f, path);
     csv_end(&f->csv);
   } else {
