@@ -260,8 +260,12 @@ describe("handlers of OpenResty's phases", function()
           ngx.header["X-Phase"] = ngx.get_phase() .. " " .. ngx.ctx.begun
           ngx.status = 203
         end,
-        body_filter = function() ngx.arg[1] = ngx.arg[1]:upper() end,
-        log = function() ngx.shared.log:incr(ngx.status .. ngx.ctx.begun, 1, 0) end,
+        body_filter = function()
+          local text = ngx.arg[1]
+          ngx.sleep(ngx.var.uri == "/slow" and text ~= "" and 0.2 or 0)
+          ngx.arg[1] = text:upper() .. (text ~= "" and ngx.var.uri or "")
+        end,
+        log = function() ngx.shared.log:set(ngx.status .. ngx.ctx.begun, 1) end,
         init_worker = function() ngx.shared.log:set("worker", true) end,
       })
       perilune.listen("127.0.0.1:0", { request_filter = function(session)
@@ -271,8 +275,15 @@ describe("handlers of OpenResty's phases", function()
             tostring(log:get "worker")) }
       end })
     ]]):format(host, port) }
-    local response = client.request { port = proxy.port, path = "/" }
-    assert.same({ 203, "ORIGIN TEXT", "header_filter yes", "waited" },
+    local slow, response = unpack(scheduler.all {
+      function() return client.request { port = proxy.port, path = "/slow" } end,
+      function()
+        scheduler.sleep(0.1)
+        return client.request { port = proxy.port, path = "/" }
+      end,
+    })
+    assert.equal("ORIGIN TEXT/slow", slow.body) -- what waits has its own ngx.arg
+    assert.same({ 203, "ORIGIN TEXT/", "header_filter yes", "waited" },
       { response.status, response.body, response.headers["x-phase"], response.headers["x-thread"] })
     response = client.request { port = proxy.port, path = "/no" }
     assert.same({ 401, "who?\n" }, { response.status, response.body })

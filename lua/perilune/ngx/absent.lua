@@ -26,7 +26,7 @@ M.instead = {
 
 -- Libraries test them before they call.
 local probed = { run_worker_thread = true, pipe = true, IS_CLI = true, on_abort = true, req = true,
-  _phase_ctx = true, arg = true, pid = true, balancer = true }
+  _phase_ctx = true, pid = true, balancer = true }
 
 local function refusal(name)
   return function()

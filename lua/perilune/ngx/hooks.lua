@@ -14,6 +14,7 @@ end
 
 local function filter(first, second)
   return function(session)
+    state.get().waits_for_threads = true
     if first then
       first()
       finish(session)
@@ -31,7 +32,7 @@ local make = {}
 function make.balancer(handler)
   return function(session)
     local of = state.get()
-    of.peer = nil
+    of.peer, of.waits_for_threads = nil, true
     handler()
     finish(session)
     if core.has_answer(session) then return end
@@ -43,18 +44,19 @@ end
 
 function make.header_filter(handler)
   return function(session)
+    state.get().waits_for_threads = true
     handler()
     finish(session)
   end
 end
 
--- ngx.arg is { chunk, is_last }, which the handler changes.
+-- ngx.arg is { chunk, is_last }, which the handler changes. It is the request's: while the handler waits, others run.
 function make.body_filter(handler)
   return function(_, chunk, is_last)
-    local arg = { chunk, is_last }
-    rawset(_G.ngx, "arg", arg)
+    local arg, of = { chunk, is_last }, state.get()
+    of.arg = arg
     handler()
-    rawset(_G.ngx, "arg", nil)
+    of.arg = nil
     if arg[1] == chunk then return nil end
     return arg[1] == nil and "" or tostring(arg[1])
   end

@@ -168,5 +168,6 @@ return function(ngx, fields)
     of.ctx = of.ctx or {}
     return of.ctx
   end, function(of, value) of.ctx = value end }
+  fields.arg = { function(of) return of.arg end, function(of, value) of.arg = value end }
   fields.is_subrequest = { function() return false end }
 end

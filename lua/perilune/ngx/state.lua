@@ -48,6 +48,9 @@ function M.call(state, fn, ...)
   return restore(task, before, xpcall(fn, M.traceback, ...))
 end
 
+--- A task was stopped where it waited: what comes next in its place is somebody else.
+function M.forget(task) families[task] = nil end
+
 --- What ngx.exit raises passes by as it is; other errors get a traceback.
 function M.traceback(raised)
   if raised == core.left or type(raised) ~= "string" then return raised end

@@ -15,19 +15,27 @@ local function check(value)
   return value
 end
 
+local function finish(ok, first, ...)
+  if not ok and first ~= core.left then core.log.error("ngx.thread: user thread aborted: " .. tostring(first)) end
+  return ok, first, ...
+end
+
+local function run(new, mine, fn, ...)
+  if mine.session then return finish(xpcall(fn, state.traceback, ...)) end
+  new.id = core.current_task()
+  return finish(state.call(mine, fn, ...))
+end
+
 --- Runs fn(...) beside what runs.
 function thread.spawn(fn, ...)
   if type(fn) ~= "function" then core.raise "ngx.thread.spawn: bad argument #1 (function expected)" end
   local mine = state.get()
   local new = setmetatable({}, Thread)
-  if mine.session then
-    new.task = core.spawn_now(xpcall, fn, state.traceback, ...)
-  else
-    new.task = core.spawn_now(state.call, mine, fn, ...)
+  new.task = core.spawn_now(run, new, mine, fn, ...)
+  if mine.waits_for_threads then
+    mine.threads = mine.threads or {}
+    mine.threads[#mine.threads + 1] = new
   end
-  local threads = mine.threads or {}
-  mine.threads = threads
-  threads[#threads + 1] = new
   return new
 end
 
@@ -56,6 +64,7 @@ function thread.kill(one)
   if check(one).is_waited or one.task:status() ~= "running" then return nil, "already waited or killed" end
   one.is_waited = true
   one.task:stop()
+  if one.id then state.forget(one.id) end
   return true
 end
 
