@@ -5,7 +5,8 @@
 local FILES = { "lua/perilune/types.lua", "lua/perilune/types_backends.lua", "lua/perilune/types_modules.lua",
   "lua/perilune/types_http.lua", "lua/perilune/types_acme.lua", "lua/perilune/types_crypto.lua",
   "lua/perilune/types_signin.lua", "lua/perilune/types_regex.lua", "lua/perilune/types_limits.lua",
-  "lua/perilune/types_redis.lua", "lua/perilune/types_tracing.lua", "lua/perilune/types_grpc.lua", "lua/perilune/types_data.lua",
+  "lua/perilune/types_redis.lua", "lua/perilune/types_tracing.lua", "lua/perilune/types_grpc.lua",
+  "lua/perilune/types_data.lua",
   "lua/perilune/types_test.lua", "lua/perilune/types_test_recording.lua",
   "lua/perilune/types_sockets.lua" }
 local HEAD = [[

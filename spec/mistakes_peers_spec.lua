@@ -17,8 +17,8 @@ perilune.listen("127.0.0.1:0", policy)
 -- { what upstream_peer does, after the request was given its id; what the log warns of }
 local UNSERVED = {
   { "return upstreams:select()", "peer 127.0.0.1:1: the peer refused the connection" },
-  { "return orders:select()", "set 'orders': none of 2 backends is healthy" },
-  { "return { address = orders:select() }", "set 'orders': none of 2 backends is healthy" },
+  { "return orders:select()", "set 'orders': 2 backends, and each is drained or disabled" },
+  { "return { address = orders:select() }", "set 'orders': 2 backends, and each is drained or disabled" },
   { "return nobody:select()", "set 'nobody': it has no backends" },
 }
 

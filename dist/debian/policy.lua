@@ -1,4 +1,4 @@
--- The policy of this proxy: what it listens on, and what happens to each request. It is configuration and program at once.
+-- The policy of this proxy: what it listens on, and what happens to each request. It is configuration and program
 --
 --   perilune check /etc/perilune/policy.lua      looks for mistakes
 --   systemctl reload perilune                    puts it in force; if it is refused, the one before stays

@@ -11,11 +11,11 @@ require "perilune.session"
 
 -- HTTPS by itself is made of a hook and of certificates that come into force later. A tail call: C tells mistakes at
 -- the policy's line.
-local function listen(address, hooks, given)
-  if type(given) == "table" and rawget(given, "acme") ~= nil then
-    hooks, given = require("perilune.acme_listen").prepare(address, hooks, given)
-  end
-  return core.listen(address, hooks, given)
+local function listen(...)
+  local address, hooks, given = ...
+  if type(given) ~= "table" or rawget(given, "acme") == nil then return core.listen(...) end
+  hooks, given = require("perilune.acme_listen").prepare(address, hooks, given)
+  return core.listen(address, hooks, given, select(4, ...))
 end
 
 ---@type perilune

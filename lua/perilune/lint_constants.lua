@@ -98,6 +98,7 @@ end
 
 -- The options of a function that has declared them.
 local function look_at_options(look, call, declared)
+  if declared.position > call.count then return end
   local given = call.argument(declared.position)
   local what = known.constant(look, given, call.at)
   if what ~= nil then

@@ -74,7 +74,7 @@ IT("refuses options by their name, and lists the valid ones") {
   CHECK(
       is_refused(HEAD LISTEN ", { head_tiemout = 1 })",
                  ":2: perilune.listen: unknown option 'head_tiemout' (did you mean head_timeout?); valid are "
-                 "certificate, key, ocsp, certificates, client_ca"));
+                 "certificate, key, ocsp, certificates, acme, client_ca"));
   CHECK(is_refused(HEAD LISTEN ", { 'x' })", "the value 'x' has no name"));
   CHECK(
       is_refused(HEAD LISTEN ", { head_timeout = 0 })", "option 'head_timeout' must be a number of seconds"));
