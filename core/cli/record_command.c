@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,15 +19,16 @@
 
 enum { DEFAULT_MS = 60000, ALL = 10000, DEFAULT_BODY = 64 << 10 };
 
-/* For the signal's handler, too. */
+/* Of whoever holds the mutex: the command, or the thread that Ctrl-C wakes. */
 static struct {
   const char *path;
   int fd;
-  volatile off_t good, before; /* bytes of whole frames, and without the last of them */
-  volatile uint64_t frames;    /* that they are, with the first line as one */
-  volatile int error;          /* why no more was written; 0: all was */
-  struct buf partial;          /* of a frame that has not come whole */
+  off_t good, before; /* bytes of whole frames, and without the last of them */
+  uint64_t frames;    /* that they are, with the first line as one */
+  int error;          /* why no more was written; 0: all was */
+  struct buf partial; /* of a frame that has not come whole */
 } file = {.fd = -1};
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static bool write_all(const char *bytes, size_t length) {
   while (length) {
@@ -84,22 +86,36 @@ static void write_frames(void) {
 /* The stream's: bytes from the proxy. An error ends the command. */
 static ssize_t take(void *cookie, const char *bytes, size_t length) {
   (void)cookie;
+  pthread_mutex_lock(&mutex);
   buf_append(&file.partial, bytes, length);
   buf_append(&file.partial, "", 1); /* sscanf looks no further */
   file.partial.end--;
   write_frames();
-  errno = file.error;
-  return file.error ? 0 : (ssize_t)length;
+  int error = file.error;
+  pthread_mutex_unlock(&mutex);
+  errno = error;
+  return error ? 0 : (ssize_t)length;
 }
 
-/* Ctrl-C: what there is so far is a recording. Between two writes of this thread nothing is half done but a frame. */
-static void on_interrupt(int number) {
-  static const char text[] = "\nperilune: ended; what was recorded so far is in the file\n";
-  (void)number;
+/* A thread, because a signal's handler may do next to nothing. Ctrl-C: what there is so far is a recording. */
+static void *await_interrupt(void *signals) {
+  int number;
+  while (sigwait(signals, &number) != 0) continue;
+  pthread_mutex_lock(&mutex);
   bool fine = write_end();
-  ssize_t sent = write(STDERR_FILENO, text, sizeof text - 1);
-  (void)sent;
+  fputs("\nperilune: ended; what was recorded so far is in the file\n", stderr);
   _exit(fine ? EXIT_FINE : EXIT_FAILED);
+}
+
+static bool watch_interrupts(void) {
+  static sigset_t signals;
+  pthread_t thread;
+  signal(SIGXFSZ, SIG_IGN);
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, NULL);
+  return pthread_create(&thread, NULL, await_interrupt, &signals) == 0 && pthread_detach(thread) == 0;
 }
 
 static int fail(const char *path, int error) {
@@ -134,14 +150,11 @@ int record_command(struct arguments *a) {
   if (file.fd < 0) return fail(a->output, errno);
   snprintf(line, sizeof line, "record %u %u %u", arguments_has(a, "--for") ? a->for_ms : DEFAULT_MS,
            arguments_has(a, "--share") ? a->look.share : ALL, DEFAULT_BODY);
-  signal(SIGXFSZ, SIG_IGN);
-  signal(SIGINT, on_interrupt);
-  signal(SIGTERM, on_interrupt);
+  if (!watch_interrupts()) return fail(a->output, EAGAIN);
   FILE *raw = fopencookie(NULL, "w", functions);
   setvbuf(raw, NULL, _IONBF, 0);
   int code = command_fetch(a, line, raw);
   fclose(raw);
-  signal(SIGINT, SIG_IGN);
-  signal(SIGTERM, SIG_IGN);
+  pthread_mutex_lock(&mutex); /* for good: the file is this thread's now */
   return close_file(code, a->output);
 }
