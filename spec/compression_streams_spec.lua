@@ -125,7 +125,7 @@ end)
 
 describe("long work of compressing", function()
   it("leaves the loop its time: others are answered meanwhile", function()
-    local text = coded.json(1000000):rep(2)
+    local text = coded.json(1000000):rep(6)
     local proxy, _, ask = scene.proxied(function(connection)
       local request = connection:read_request()
       if request.target == "/short" then return connection:respond { body = "short" } end

@@ -86,6 +86,9 @@ describe("A listener's certificate", function()
 
   it("with a key that only root can read goes on over reloads, and the start says what will not go on", function()
     if tonumber(io.popen("id -u"):read "*l") ~= 0 then return pending "only root can become another user" end
+    if os.execute "su -s /bin/sh nobody -c 'test -r lua/perilune/init.lua' 2>/dev/null" ~= 0 then
+      return pending "user nobody may not read this folder, such as below /root"
+    end
     local files, identity = rooted()
     local proxy, pid_file, path = running.start { policy = serving(files), words = { "--user", "nobody" } }
     proxy:wait_log "TLS file [^\n]*k%.pem: user nobody may not read it"
@@ -115,6 +118,9 @@ describe("A listener's certificate", function()
 end)
 
 describe("The time zone", function()
+  local can_mount = process.run({ "unshare", "-rm", "true" }).code == 0
+  local no_mount = "no namespace for a mount can be made here, such as in a chroot"
+
   -- put(name, minutes) makes it another, with a file of that age; offset() is that of the last line of the access log.
   local function start()
     local directory = process.directory()
@@ -139,6 +145,7 @@ describe("The time zone", function()
   end
 
   it("of the log's times is that of the machine by now, without a reload", function()
+    if not can_mount then return pending(no_mount) end
     local put, offset = start()
     put("GMT-9", 0)
     scheduler.eventually(function() return offset() == "+0900" end)
@@ -146,6 +153,7 @@ describe("The time zone", function()
 
   -- Each of them looks at once: the proxy itself looks every two seconds. The text of a time is kept for its second.
   it("is read again by each reload", function()
+    if not can_mount then return pending(no_mount) end
     local put, offset, pid_file = start()
     for hours = 2, 5 do
       put("GMT-" .. hours, 60 - hours)
