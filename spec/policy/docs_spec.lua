@@ -112,7 +112,10 @@ end)
 describe("the example of docs/api.md for", function()
   for _, example in ipairs(examples()) do
     it(example.name, function()
-      if example.module == "perilune.test" then return run_as_spec(example.text) end
+      -- Recordings are tried by replay_spec: one request stands for one here.
+      local text = example.text:gsub('test%.recording "requests%.plr"',
+        '{ { request = {}, answer = { status = 200 }, status = 200 } }')
+      if example.module == "perilune.test" then return run_as_spec(text) end
       local harness = start(example.text)
       for _, request in ipairs { {}, { method = "POST", body = "text", path = "/users/7?a=b" } } do
         assert.status(200, harness:request(request))
