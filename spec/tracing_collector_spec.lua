@@ -65,6 +65,20 @@ describe("a collector", function()
     assert.equal(1, proxy:count_log "tracing: .* takes spans again")
   end)
 
+  it("that names a date is not asked again before it", function()
+    local due
+    local asked_at = {}
+    local collector = otlp.start(function(number)
+      asked_at[number] = os.time()
+      if number > 1 then return { status = 200 } end
+      due = os.time() + 4
+      return { status = 503, headers = { ["Retry-After"] = os.date("!%a, %d %b %Y %H:%M:%S GMT", due) } }
+    end)
+    ask(start(collector.url))
+    collector:await(1)
+    assert.is_true(asked_at[2] >= due - 1) -- which no pause of its own comes near; times are whole seconds
+  end)
+
   it("that refuses a batch, or a part of it, is not sent it again", function()
     local collector = otlp.start(function(number)
       if number == 1 then return { status = 400, body = "no" } end

@@ -6,6 +6,7 @@
 -- makes a sentence of. The authority is not trusted: bodies and rounds are bounded, its URLs must be of the scheme that
 -- its directory has, and a certificate that is not for our names and our key is none.
 
+local backoff = require "perilune.backoff"
 local base64 = require "perilune.base64"
 local core = require "perilune.core"
 local crypto = require "perilune.crypto"
@@ -18,6 +19,7 @@ local acme_client = {}
 local PROBLEM = "urn:ietf:params:acme:error:"
 local BAD_NONCES = 12            -- that are taken for one request
 local POLL_FIRST, POLL_MOST = 0.2, 5
+local POLL_ASKED_MOST = 60       -- seconds that the authority may want between two looks
 local PATIENCE = 300             -- seconds that an authority may take to check a name, or to sign
 local RETRY_MOST = 86400
 local BODY_MOST = 262144
@@ -44,24 +46,13 @@ local function printable(text)
   return #text > 300 and text:sub(1, 300) .. "..." or text
 end
 
--- Seconds of a field Retry-After, bounded; nil: there is none.
-local function retry_after(headers)
-  local text = headers["retry-after"]
-  local seconds = text and tonumber(text)
-  if text and not seconds then
-    local time = date.parse_http(text)
-    seconds = time and time - core.time()
-  end
-  return seconds and math.min(math.max(seconds, 0), RETRY_MOST)
-end
-
 local function problem_fault(response, url)
   local problem = json.decode(response.body or "")
   if type(problem) ~= "table" then problem = {} end
   local kind = type(problem.type) == "string" and printable(problem.type) or nil
   local word = kind and kind:gsub("^" .. PROBLEM, "") or ("status %d"):format(response.status)
   return new_fault(("%s: %s: %s"):format(url, word, printable(problem.detail)),
-    { type = kind and word, retry_after = retry_after(response.headers), status = response.status })
+    { type = kind and word, retry_after = backoff.asked(response.headers, RETRY_MOST), status = response.status })
 end
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -199,7 +190,7 @@ local function await(self, url, pending)
     local value, response = post_json(self, url)
     if not value then return nil, response end
     if not pending[value.status] then return value end
-    local wait = math.max(math.min(retry_after(response.headers) or 0, 60), pause)
+    local wait = math.max(backoff.asked(response.headers, POLL_ASKED_MOST) or 0, pause)
     if core.now() + wait > patience_ends then
       return nil, new_fault(("%s: still %s after %d s"):format(url, printable(value.status), PATIENCE))
     end
@@ -355,7 +346,7 @@ function Client:renewal(name)
   local from = type(window.start) == "string" and date.parse_iso8601(window.start)
   local to = type(window["end"]) == "string" and date.parse_iso8601(window["end"])
   if not from or not to or to < from then return nil, new_fault(url .. ": the window is no time") end
-  return { from = from, to = to, again = retry_after(response.headers) or 21600 }
+  return { from = from, to = to, again = backoff.asked(response.headers, RETRY_MOST) or 21600 }
 end
 
 --- A client of the authority whose directory lies at a URL. `given` has key (of the account), account_url (if known),

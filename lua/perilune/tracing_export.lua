@@ -11,8 +11,8 @@
 -- exchanges run, and then ends; without pauses, and within a few tries, for a collector that is away must not hold up
 -- a stop.
 
+local backoff = require "perilune.backoff"
 local core = require "perilune.core"
-local date = require "perilune.date"
 local http = require "perilune.http"
 local spawn = require "perilune.spawn"
 
@@ -69,18 +69,6 @@ local function read_partial(body)
   if not partial then return 0, "" end
   local rejected = type(partial[1]) == "number" and partial[1] or 0
   return rejected, type(partial[2]) == "string" and partial[2] or ""
-end
-
--- Seconds of Retry-After: a number, or a date.
-local function retry_after(response)
-  local text = response.headers["retry-after"]
-  if not text then return nil end
-  local seconds = tonumber(text:match "^%d+$")
-  if not seconds then
-    local moment = date.parse(text)
-    seconds = moment and moment - core.time()
-  end
-  return seconds and math.max(0, math.min(seconds, PAUSE_MOST))
 end
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -166,7 +154,7 @@ local function send(sender)
   local pause = sender.pause * (0.5 + math.random() / 2)
   sender.pause = math.min(sender.pause * 2, PAUSE_MOST)
   if not may_repeat then sender.pause, pause = PAUSE_FIRST, 0 end
-  return true, response and retry_after(response) or pause
+  return true, response and backoff.asked(response.headers, PAUSE_MOST) or pause
 end
 
 --- ---------------------------------------------------------------------------------------------------------------
