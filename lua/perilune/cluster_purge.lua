@@ -11,6 +11,7 @@
 -- again where it is used. A cache in memory that begins empty has nothing to lose by that. For a cache in a file, the
 -- position is in a file beside it.
 
+local backoff = require "perilune.backoff"
 local check = require "perilune.check"
 local core = require "perilune.core"
 local options = require "perilune.options"
@@ -20,7 +21,7 @@ local cluster_purge = {}
 local TICK = 0.1
 local BLOCK = 1                    -- seconds of one wait at Redis, after which the end of the policy is seen
 local BATCH = 500                  -- entries of one read
-local PAUSE_FIRST, PAUSE_MOST = 0.5, 10
+local PAUSE_FIRST, PAUSE_MOST = 1, 10
 local SAVE_EVERY = 1               -- seconds between two writes of the position
 local HANDOVER, LAST_TIME = 0.2, 2 -- of a policy that ends: for the next one to take over; for what waits
 local LOG_EVERY = 10
@@ -63,10 +64,6 @@ end
 local function works(self, doing)
   if self.fault[doing] then say(self, "info", doing .. ": it works again") end
   self.fault[doing] = nil
-end
-
-local function pause_after(tries)
-  return math.min(PAUSE_FIRST * 2 ^ math.min(tries, 10), PAUSE_MOST) * (0.5 + math.random() / 2)
 end
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -114,7 +111,7 @@ local function send_when_due(self)
     return works(self, "sending")
   end
   self.tries = self.tries + 1
-  self.send_at = core.now() + pause_after(self.tries)
+  self.send_at = core.now() + backoff.after(self.tries, PAUSE_FIRST, PAUSE_MOST)
   failed(self, "sending", why)
 end
 
@@ -281,7 +278,7 @@ local function follow_always(self)
       metrics.down:set(1, self.name)
       failed(self, "reading", why)
       self.read_tries = self.read_tries + 1
-      sleep(pause_after(self.read_tries))
+      sleep(backoff.after(self.read_tries, PAUSE_FIRST, PAUSE_MOST))
     end
   end
   if self.position then save(self, true) end

@@ -8,6 +8,7 @@
 -- all proxies; requests with a deadline; streams of lines, which are dead if nothing has come for too long; and the end
 -- of the policy, which ends a wait at once.
 
+local backoff = require "perilune.backoff"
 local core = require "perilune.core"
 local http = require "perilune.http"
 local source = require "perilune.discovery_source"
@@ -41,11 +42,6 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- the loop
 
-local function pause_after(failures)
-  local longest = math.min(PAUSE_FIRST * 2 ^ (failures - 1), PAUSE_MOST)
-  return longest * (0.5 + math.random() / 2)
-end
-
 local function round(self)
   local began = core.now()
   local ok, again, why = pcall(self.engine.run, self.engine, self.source)
@@ -53,7 +49,7 @@ local function round(self)
   if not ok then again, why = nil, again end
   local now = core.now()
   self.failures = now - began >= STEADY and 1 or self.failures + 1
-  self.due = now + pause_after(self.failures)
+  self.due = now + backoff.after(self.failures, PAUSE_FIRST, PAUSE_MOST)
   if again then return end
   self.source:failed(why)
   if self.engine.turn then self.engine:turn() end

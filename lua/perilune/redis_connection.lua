@@ -3,6 +3,7 @@
 -- streams. Subscriptions and streams reconnect by themselves: receive and read report once that something may have
 -- been missed, or that they continue from the last entry; the next call connects again, after a growing pause.
 
+local backoff = require "perilune.backoff"
 local check = require "perilune.check"
 local core = require "perilune.core"
 local options = require "perilune.options"
@@ -107,7 +108,7 @@ local function connected(self, deadline)
   end
   core.sleep(pause)
   self.pause = math.min((self.pause or RETRY / 2) * 2, RETRY_MOST)
-  self.retry_at = core.now() + self.pause * (0.5 + math.random() / 2)
+  self.retry_at = core.now() + backoff.spread(self.pause)
   local connection, why, kind = open(self.settings, 5)
   if not connection then return nil, why, kind end
   self.connection = connection

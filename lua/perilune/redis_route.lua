@@ -5,6 +5,7 @@
 -- A search belongs to the worker's VM. Who needs its result for the first time waits for it, within his time; later
 -- ones go on with what was found last until the search has found something else.
 
+local backoff = require "perilune.backoff"
 local core = require "perilune.core"
 local options = require "perilune.options"
 local seldom = require "perilune.seldom"
@@ -72,7 +73,7 @@ function Search:begin()
     else
       failed(self, tostring(ok and why or found))
     end
-    self.due = core.now() + self.pause * (0.5 + math.random() / 2)
+    self.due = core.now() + backoff.spread(self.pause)
     self.runs = false
   end)
 end

@@ -151,7 +151,7 @@ local function send(sender)
   why = why or ("it answered %d"):format(response.status)
   local may_repeat = not response or repeatable[response.status] ~= nil
   settle_failed(sender, why, spans, may_repeat)
-  local pause = sender.pause * (0.5 + math.random() / 2)
+  local pause = backoff.spread(sender.pause)
   sender.pause = math.min(sender.pause * 2, PAUSE_MOST)
   if not may_repeat then sender.pause, pause = PAUSE_FIRST, 0 end
   return true, response and backoff.asked(response.headers, PAUSE_MOST) or pause
