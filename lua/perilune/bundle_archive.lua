@@ -10,8 +10,6 @@ local MAGIC = "perilune-bundle 1\n"
 local MANIFEST_MOST, FILES_MOST, PATH_MOST = 1048576, 1000, 255
 local VERSION_MOST = 2 ^ 53
 
-local function hex(bytes) return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) end
-
 local function is_whole(value, least, most)
   return type(value) == "number" and value >= least and value <= most and value % 1 == 0
 end
@@ -48,7 +46,7 @@ local function read_files(listed, text, from)
     if not is_whole(entry.size, 0, #text) then return nil, entry.path .. ": a bad size" end
     local bytes = text:sub(from, from + entry.size - 1)
     if #bytes < entry.size then return nil, "it is cut off in " .. entry.path end
-    if hex(core.digest("sha256", bytes)) ~= entry.sha256 then return nil, entry.path .. " is damaged" end
+    if core.encode_hex(core.digest("sha256", bytes)) ~= entry.sha256 then return nil, entry.path .. " is damaged" end
     seen[entry.path] = true
     files[i] = { path = entry.path, bytes = bytes }
     from = from + entry.size
@@ -100,7 +98,7 @@ end
 --- same ones that come first.
 function archive.is_due(manifest, node, now)
   if not manifest.stages then return true end
-  local digest = hex(core.digest("sha256", ("%s:%.0f"):format(node, manifest.version)))
+  local digest = core.encode_hex(core.digest("sha256", ("%s:%.0f"):format(node, manifest.version)))
   local place = tonumber(digest:sub(1, 8), 16) % 10000
   for _, stage in ipairs(manifest.stages) do
     if now >= manifest.created + stage.after and place < stage.share then return true end

@@ -286,8 +286,6 @@ end
 
 --- ---------------------------------------------------------------------------------------------------------------
 
-local function hex(bytes) return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) end
-
 --- Shares the purges of a cache with all proxies that say the same. Options: store, stream, keep, position.
 function cluster_purge.start(cache, given)
   local wanted = options.read("cluster_purge.start", given, valid)
@@ -301,7 +299,7 @@ function cluster_purge.start(cache, given)
     store = wanted.store:with_timeout(2), redis = require "perilune.redis", file = file, save_at = 0,
     told_at = -LOG_EVERY, fault = {}, send_at = 0, tries = 0, read_tries = 0 }
   core.after(0, function()
-    self.node = hex(core.random_bytes(8))
+    self.node = core.encode_hex(core.random_bytes(8))
     self.reader = core.purges_enter(cache)
     core.every(TICK, function() send_when_due(self) end)
     follow_always(self)

@@ -19,12 +19,10 @@ File.__index = File
 --- `name` is relative to the policy; `source` is whose list it is.
 function file.open(name, source) return setmetatable({ path = core.kept_path(name), source = source }, File) end
 
-local function hex(bytes) return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) end
-
 -- The list and when it was saved; or nil and what is wrong with the text.
 local function parse(self, text)
   local digest, body = text:match "^sha256 (%x+)\n(.*)$"
-  if not digest or digest ~= hex(core.digest("sha256", body)) then return nil, "it is damaged" end
+  if not digest or digest ~= core.encode_hex(core.digest("sha256", body)) then return nil, "it is damaged" end
   local said = core.json_decode(body)
   if type(said) ~= "table" or type(said.backends) ~= "table" or type(said.saved_at) ~= "number" then
     return nil, "it is no list of backends"
@@ -50,7 +48,8 @@ end
 --- Keeps the list. A file that cannot be written is no reason not to use the list: the log says so.
 function File:write(list)
   local body = core.json_encode { source = self.source, saved_at = os.time(), backends = core.json_array(list) }
-  local ok, why = core.replace_file(self.path, "sha256 " .. hex(core.digest("sha256", body)) .. "\n" .. body)
+  local digest = core.encode_hex(core.digest("sha256", body))
+  local ok, why = core.replace_file(self.path, "sha256 " .. digest .. "\n" .. body)
   local now = core.now()
   if ok or now < (self.told_at or -LOG_EVERY) + LOG_EVERY then return end
   self.told_at = now
