@@ -15,6 +15,7 @@ local backoff = require "perilune.backoff"
 local check = require "perilune.check"
 local core = require "perilune.core"
 local options = require "perilune.options"
+local seldom = require "perilune.seldom"
 
 local cluster_purge = {}
 
@@ -24,7 +25,6 @@ local BATCH = 500                  -- entries of one read
 local PAUSE_FIRST, PAUSE_MOST = 1, 10
 local SAVE_EVERY = 1               -- seconds between two writes of the position
 local HANDOVER, LAST_TIME = 0.2, 2 -- of a policy that ends: for the next one to take over; for what waits
-local LOG_EVERY = 10
 local NEVER = 1e9
 
 local valid = {
@@ -189,9 +189,8 @@ local function purge_all(self) core.purges_obey(self.cache, "all", "", true) end
 local function malformed(self, why)
   purge_all(self)
   count(self, "malformed")
-  if core.now() < self.told_at + LOG_EVERY then return end
-  self.told_at = core.now()
-  say(self, "warn", ("an entry of %s makes no sense: %s; everything is purged softly"):format(self.key, tostring(why)))
+  seldom.warn(self, "cluster_purge: %s: an entry of %s makes no sense: %s; everything is purged softly", self.name,
+    self.key, tostring(why))
 end
 
 local function obey(self, flat)
@@ -297,7 +296,7 @@ function cluster_purge.start(cache, given)
   local file = wanted.position and core.kept_path(wanted.position) or path and path .. ".position"
   local self = { cache = cache, name = name, key = wanted.stream or "perilune:purges:" .. name, keep = wanted.keep,
     store = wanted.store:with_timeout(2), redis = require "perilune.redis", file = file, save_at = 0,
-    told_at = -LOG_EVERY, fault = {}, send_at = 0, tries = 0, read_tries = 0 }
+    fault = {}, send_at = 0, tries = 0, read_tries = 0 }
   core.after(0, function()
     self.node = core.encode_hex(core.random_bytes(8))
     self.reader = core.purges_enter(cache)
