@@ -15,7 +15,6 @@ local TICK = 0.5
 local BYTES_MOST, TIME_MOST = 4194304, 60 -- of an answer
 local TIMEOUT = 10
 local VERSIONS_KEPT = 2
-local NEVER = 1e9
 
 -- due: when it is asked next; manifest, text, etag: of what is wanted; script, unpacked: of what is tried.
 local agent = { due = 0, retry_at = 0, holder = {} }
@@ -160,8 +159,7 @@ core.after(0, function()
   recall()
   core.every(TICK, tick, { immediately = true })
 end)
--- Called at once when the policy ends, which is why it takes a parameter.
-core.after(NEVER, function(_)
+core.on_retire(function()
   if agent.holder.cancel then agent.holder.cancel() end
 end)
 

@@ -25,7 +25,6 @@ local BATCH = 500                  -- entries of one read
 local PAUSE_FIRST, PAUSE_MOST = 1, 10
 local SAVE_EVERY = 1               -- seconds between two writes of the position
 local HANDOVER, LAST_TIME = 0.2, 2 -- of a policy that ends: for the next one to take over; for what waits
-local NEVER = 1e9
 
 local valid = {
   store = { "store", options.required },
@@ -303,8 +302,7 @@ function cluster_purge.start(cache, given)
     core.every(TICK, function() send_when_due(self) end)
     follow_always(self)
   end)
-  -- Called at once when the policy ends, which is why it takes a parameter.
-  core.after(NEVER, function(_) send_last(self) end)
+  core.on_retire(function() send_last(self) end)
 end
 
 options.declare(cluster_purge.start, "cluster_purge.start", 2, valid)

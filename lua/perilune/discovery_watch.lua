@@ -22,7 +22,6 @@ local LIST_TIME = 30         -- seconds for a whole answer
 local LIST_BYTES = 16777216  -- of an answer
 local LINE_BYTES = 8388608   -- of one line of a stream
 local WORD_BYTES = 200       -- of an answer that is shown in the log
-local NEVER = 1e9
 
 local connection_options = {
   timeout = { "seconds", 5 }, -- to connect, and until an answer begins
@@ -65,8 +64,7 @@ function watch.start(set, kind, engine, given)
   core.every(TICK, function()
     if core.now() >= self.due then round(self) end
   end, { immediately = true })
-  -- Called at once when the policy ends, which is why it takes a parameter.
-  core.after(NEVER, function(_)
+  core.on_retire(function()
     if engine.held and engine.held.cancel then engine.held.cancel() end
   end)
 end

@@ -22,7 +22,6 @@ local TICK = 0.1           -- how often the queue is looked at
 local PAUSE_FIRST, PAUSE_MOST = 1, 30
 local LAST_TRIES, LAST_PAUSE, LAST_TIMEOUT = 3, 0.2, 2 -- of a policy that is retired
 local LOG_EVERY = 60       -- seconds between two lines of the log about failures
-local NEVER = 1e9
 local ANSWER_MOST = 65536
 
 local repeatable = { [429] = true, [502] = true, [503] = true, [504] = true }
@@ -218,8 +217,7 @@ function export.start(handle, sender)
     core.tracing_enter(handle)
     core.every(TICK, function() tick(sender) end)
   end)
-  -- Called at once when the policy ends, which is why it takes a parameter.
-  core.after(NEVER, function(_) send_last(sender) end)
+  core.on_retire(function() send_last(sender) end)
 end
 
 return export
