@@ -12,24 +12,34 @@ local TIMEOUT = 30 -- seconds
 
 --- --- parts ---------------------------------------------------------------------------------------------------------
 
---- A flight that takes at most so many seconds.
-function flight.new(timeout) return { waiters = {}, deadline = core.now() + timeout, is_over = false } end
-
---- It is over: who waits goes on.
-function flight.land(one)
+-- It is over: who waits goes on.
+local function land(flights, key, one)
+  if flights[key] == one then flights[key] = nil end
   one.is_over = true
-  for _, waiter in ipairs(one.waiters) do waiter:stop() end
+  local waiting = -one.ended:count()
+  if waiting > 0 then one.ended:post(waiting) end
 end
 
---- Until its end: true; or until its deadline: false. Each that waits has a task that sleeps, and is stopped to wake
---- it.
+--- The flight for the key that is under way in `flights`; or a new one, of at most `timeout` seconds, whose job is
+--- work(one), which raises nothing.
+function flight.join(flights, key, timeout, work)
+  local one = flights[key]
+  if one and core.now() < one.deadline then return one end
+  one = { ended = core.semaphore(0), deadline = core.now() + timeout, is_over = false }
+  flights[key] = one
+  core.after(0, function()
+    work(one)
+    land(flights, key, one)
+  end)
+  return one
+end
+
+--- Until its end: true; or until its deadline: false.
 function flight.await(one)
   while not one.is_over do
     local left = one.deadline - core.now()
     if left <= 0 then return false end
-    local sleeper = core.spawn(function() core.sleep(left) end)
-    one.waiters[#one.waiters + 1] = sleeper
-    core.spawned_await({ sleeper }, left)
+    one.ended:wait(left)
   end
   return true
 end
@@ -39,17 +49,6 @@ end
 local flights = {} -- by key
 
 local function pack(...) return { n = select("#", ...), ... } end
-
-local function begin(key, fn, timeout)
-  local one = flight.new(timeout)
-  flights[key] = one
-  core.after(0, function()
-    one.results = pack(pcall(fn))
-    if flights[key] == one then flights[key] = nil end
-    flight.land(one)
-  end)
-  return one
-end
 
 --- What fn() gives. While it runs, others who ask for the key wait for the same call. What it raises is raised in all
 --- of them.
@@ -62,8 +61,7 @@ function flight.single_flight(key, fn, timeout)
   end
   local seconds = core.duration(timeout == nil and TIMEOUT or timeout)
   if not seconds then check.raise("perilune.single_flight: the timeout must be " .. core.duration_wanted) end
-  local one = flights[key]
-  if not one or core.now() >= one.deadline then one = begin(key, fn, seconds) end
+  local one = flight.join(flights, key, seconds, function(new) new.results = pack(pcall(fn)) end)
   if not flight.await(one) then return nil, "timeout" end
   local results = one.results
   if not results[1] then error(results[2], 0) end

@@ -181,11 +181,6 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- one flight for each key
 
-local function land(self, key, flight)
-  if self.flights[key] == flight then self.flights[key] = nil end
-  flights.land(flight)
-end
-
 -- What is in the lock says whose it is: one that has run out may be another's.
 local function unlock(self, key, flight)
   if self.dict:get("l" .. key) == flight.token then self.dict:delete("l" .. key) end
@@ -224,22 +219,17 @@ local function follow(self, key, flight)
   return true
 end
 
-local function begin(self, key)
-  local flight = flights.new(self.timeout)
+-- The work of a flight.
+local function get_it(self, key, flight)
   flight.token = ("%d %.6f"):format(core.worker(), core.now())
-  self.flights[key] = flight
-  core.after(0, function()
-    local ok, why = pcall(function()
-      while not self.dict:add("l" .. key, flight.token, self.timeout) do
-        if follow(self, key, flight) then return end
-      end
-      fly(self, key, flight)
-    end)
-    if not ok then flight.why = tostring(why) end
-    unlock(self, key, flight)
-    land(self, key, flight)
+  local ok, why = pcall(function()
+    while not self.dict:add("l" .. key, flight.token, self.timeout) do
+      if follow(self, key, flight) then return end
+    end
+    fly(self, key, flight)
   end)
-  return flight
+  if not ok then flight.why = tostring(why) end
+  unlock(self, key, flight)
 end
 
 -- The flight's end, or its deadline.
@@ -253,9 +243,7 @@ local function renew(self, key, stale)
   local why = self.dict:get("p" .. key)
   local value
   if not why then
-    local flight = self.flights[key]
-    if not flight or core.now() >= flight.deadline then flight = begin(self, key) end
-    value, why = await(flight)
+    value, why = await(flights.join(self.flights, key, self.timeout, function(new) get_it(self, key, new) end))
   end
   if value ~= nil then return value end
   if stale == nil then count(self, "failed") else count(self, "stale") end
