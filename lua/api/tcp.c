@@ -19,8 +19,6 @@
 #include "net/tls_names.h"
 #include "exchange/proxy.h"
 
-enum { DEPTH_MOST = 16 };
-
 static unsigned or_else(unsigned value, unsigned otherwise) { return value ? value : otherwise; }
 
 /* --- connect -------------------------------------------------------------------------------------------- */
@@ -175,30 +173,6 @@ static int connected(lua_State *L) {
 
 /* --- send ----------------------------------------------------------------------------------------------- */
 
-static void check_room(lua_State *L, bool has_room) {
-  if (!has_room) handle_raise(L, "socket:send: the data are " GATHER_TOO_LONG);
-}
-
-/* Strings, numbers, and arrays of them, however deep. -0 +0 */
-static void gather(lua_State *L, int index, struct gather *g, int depth) {
-  if (lua_isstring(L, index)) {
-    lua_pushvalue(L, index); /* a number becomes a string in place */
-    check_room(L, gather_text(g, text_of(L, -1)));
-    lua_pop(L, 1);
-    return;
-  }
-  if (!lua_istable(L, index) || depth == DEPTH_MOST)
-    handle_raise(L, "socket:send: expected a string, a number or an array of them, got %s",
-                 depth == DEPTH_MOST ? "arrays in arrays too deep" : luaL_typename(L, index));
-  check_room(L, gather_array(g));
-  luaL_checkstack(L, 3, "socket:send");
-  for (int i = 1, count = (int)lua_objlen(L, index); i <= count; i++) {
-    lua_rawgeti(L, index, i);
-    gather(L, lua_gettop(L), g, depth + 1);
-    lua_pop(L, 1);
-  }
-}
-
 /* socket:send(data) -2 +0 (yields) */
 static int send_start(lua_State *L) {
   struct socket *s = socket_check(L);
@@ -210,7 +184,8 @@ static int send_start(lua_State *L) {
   if (s->cut) return 0;
   buf_release(&s->out);
   struct gather g = gather_begin(L, &s->out);
-  gather(L, 2, &g, 0);
+  if (!gather_value(L, 2, &g, "socket:send"))
+    return handle_raise(L, "socket:send: the data are " GATHER_TOO_LONG);
   s->cut = true; /* until it is known that all of it went */
   if (!s->one_way) s->outstanding = "nothing was received after the last send, so an answer may still come";
   return socket_write(L, "socket:send");

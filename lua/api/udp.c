@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "exchange/proxy.h"
+#include "lua/vm/gather.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/push.h"
@@ -19,7 +20,7 @@
 #include "net/datagram.h"
 #include "net/reaper.h"
 
-enum { RECEIVE_BYTES = 8192, DEPTH_MOST = 16 };
+enum { RECEIVE_BYTES = 8192 };
 
 enum udp_outcome { UDP_NONE, UDP_TIMEOUT, UDP_CLOSED, UDP_READY };
 
@@ -110,42 +111,15 @@ static int udp_open(lua_State *L) {
 
 /* --- methods -------------------------------------------------------------------------------------------- */
 
-/* Takes a part off what a datagram may still have; an array counts as a byte, since it can hold itself. -0 +0 */
-static void take_room(lua_State *L, size_t *left, size_t bytes) {
-  if (bytes > *left) handle_raise(L, "udp: send: more than %d bytes are no datagram", DATAGRAM_MOST);
-  *left -= bytes;
-}
-
-/* Appends strings, numbers and arrays of them to the vm's scratch. -0 +0 */
-static void gather(lua_State *L, int index, size_t *left, int depth) {
-  if (lua_isstring(L, index)) {
-    lua_pushvalue(L, index);
-    struct str text = text_of(L, -1);
-    take_room(L, left, text.len);
-    buf_append_str(&vm_of(L)->scratch, text);
-    lua_pop(L, 1);
-    return;
-  }
-  if (!lua_istable(L, index) || depth == DEPTH_MOST)
-    handle_raise(L, "udp: send: expected a string, a number or an array of them, got %s",
-                 depth == DEPTH_MOST ? "arrays in arrays too deep" : luaL_typename(L, index));
-  for (int i = 1, count = (int)lua_objlen(L, index); i <= count; i++) {
-    take_room(L, left, 1);
-    lua_rawgeti(L, index, i);
-    gather(L, lua_gettop(L), left, depth + 1);
-    lua_pop(L, 1);
-  }
-}
-
 /* udp:send(data): true; or nil and a sentence -2 +1 | -2 +2 */
 static int udp_send(lua_State *L) {
   struct udp *u = check(L);
   struct buf *text = &vm_of(L)->scratch;
-  size_t left = 2 * DATAGRAM_MOST; /* each part of an array costs one more than it has */
+  struct gather g = {text, 2 * DATAGRAM_MOST + 1, 1}; /* so a datagram can come byte by byte */
   if (!u) return refuse(L, 0);
   buf_consume(text, buf_len(text));
-  luaL_checkstack(L, 40, "udp: send");
-  gather(L, 2, &left, 0);
+  if (!gather_value(L, 2, &g, "udp: send"))
+    return handle_raise(L, "udp: send: more than %d bytes are no datagram", DATAGRAM_MOST);
   int error = datagram_send(&u->datagram, buf_len(text) ? buf_str(text) : STR(""));
   if (text->cap > BLOCK_LARGEST) buf_release(text);
   if (error) return refuse(L, error);

@@ -12,15 +12,16 @@
 #define GATHER_TOO_LONG "longer than the policy's memory_limit"
 
 struct gather {
-  struct buf *out; /* borrowed */
-  size_t left;     /* bytes, of which each part costs some more than it has */
+  struct buf *out;  /* borrowed */
+  size_t left;      /* bytes */
+  size_t part_cost; /* what each part costs beside its bytes */
 };
 
 /* Behind what is in `out`, which does not count. -0 +0 */
 struct gather gather_begin(lua_State *L, struct buf *out);
 /* False: it would be too long (GATHER_TOO_LONG), and `out` is empty. */
 bool gather_text(struct gather *g, struct str text);
-/* The same for an array, for the work with it. */
-static inline bool gather_array(struct gather *g) { return gather_text(g, (struct str){0}); }
+/* A string, a number, or an array of them, however deep. Raises for any other value, in the name of the call. -0 +0 */
+bool gather_value(lua_State *L, int index, struct gather *g, const char *call);
 
 #endif

@@ -44,14 +44,9 @@ void task_note_wait_end(struct task *task) {
 static __attribute__((cold)) void note_wait(lua_State *L, const struct task *task, const char *call) {
   lua_Debug frame;
   char place[LUA_IDSIZE + 16];
-  for (int level = 0; lua_getstack(L, level, &frame); level++) {
-    if (!lua_getinfo(L, "Sl", &frame) || frame.currentline <= 0) continue;
-    if (handle_is_own_source(task->vm, frame.source)) continue;
-    snprintf(place, sizeof place, "%s:%d", frame.short_src, frame.currentline);
-    live_note_wait(task->script->x, call, place);
-    return;
-  }
-  live_note_wait(task->script->x, call, NULL);
+  bool is_known = lua_getstack(L, handle_policys_level(L, 0), &frame) && lua_getinfo(L, "Sl", &frame);
+  if (is_known) snprintf(place, sizeof place, "%s:%d", frame.short_src, frame.currentline);
+  live_note_wait(task->script->x, call, is_known ? place : NULL);
 }
 
 struct task *task_to_park(lua_State *L, const char *call) {
