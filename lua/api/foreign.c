@@ -20,20 +20,13 @@ unsigned char *ngx_hex_dump(unsigned char *to, const unsigned char *from, size_t
   return to + 2 * count;
 }
 
-/* The value of a digit; -1: it is none. */
-static int digit_of(unsigned char c, int base) {
-  unsigned char lower = c | 0x20;
-  if (c >= '0' && c <= '9') return c - '0';
-  return base == 16 && lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* -1: no number, or one that does not fit. */
 static intptr_t read_number(const unsigned char *text, size_t length, int base) {
   intptr_t value = 0;
   if (length == 0) return -1;
   for (size_t i = 0; i < length; i++) {
-    int digit = digit_of(text[i], base);
-    if (digit < 0 || value > (INTPTR_MAX - digit) / base) return -1;
+    int digit = hex_value((char)text[i]);
+    if (digit < 0 || digit >= base || value > (INTPTR_MAX - digit) / base) return -1;
     value = value * base + digit;
   }
   return value;
