@@ -1,5 +1,6 @@
--- SPDX-License-Identifier: Apache-2.0 oidc: people sign in at an OpenID provider (authorization code flow with PKCE).
--- The session is in a cookie that nobody can read or change (AES-256-GCM), so there is nothing to keep here.
+-- SPDX-License-Identifier: Apache-2.0
+-- oidc: people sign in at an OpenID provider (authorization code flow with PKCE). The session is in a cookie that
+-- nobody can read or change (AES-256-GCM), so there is nothing to keep here.
 --
 --   local login = oidc.new { issuer = "https://login.example", client_id = "shop", client_secret = os.getenv "SECRET",
 --     redirect_uri = "https://shop.example/signin/callback", secret = os.getenv "COOKIE_SECRET" }

@@ -1,5 +1,6 @@
--- SPDX-License-Identifier: Apache-2.0 perilune.acme: what a policy may ask of listeners with the option `acme`. See
--- docs/https.md; what the option does is in perilune.acme_listen.
+-- SPDX-License-Identifier: Apache-2.0
+-- perilune.acme: what a policy may ask of listeners with the option `acme`. See docs/https.md; what the option does is
+-- in perilune.acme_listen.
 
 local core = require "perilune.core"
 local listen = require "perilune.acme_listen"

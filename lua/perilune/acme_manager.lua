@@ -1,6 +1,7 @@
--- SPDX-License-Identifier: Apache-2.0 acme_manager: keeps the certificates of one authority current. It runs in the
--- control worker, looks at each certificate when that is due, and at the storage every POLL seconds, so that it finds
--- what another proxy has ordered.
+-- SPDX-License-Identifier: Apache-2.0
+-- acme_manager: keeps the certificates of one authority current. It runs in the control worker, looks at each
+-- certificate when that is due, and at the storage every POLL seconds, so that it finds what another proxy has
+-- ordered.
 --
 -- Who owns what. An entry is one certificate with its names. What is in force is in the listeners' store (core.live);
 -- what lasts is in the storage: "certificates/ID.pem" the chain with its key in one text, so that no reader sees one

@@ -1,7 +1,7 @@
--- SPDX-License-Identifier: Apache-2.0 acme_storage: where accounts, keys, certificates and challenges are kept, so that
--- a restart finds them, and all proxies that share the storage serve what one of them has ordered. A directory, or
--- Redis. Both have read(name), write(name, text), remove(name) and lock(name); names are like
--- "certificates/example.org.pem".
+-- SPDX-License-Identifier: Apache-2.0
+-- acme_storage: where accounts, keys, certificates and challenges are kept, so that a restart finds them, and all
+-- proxies that share the storage serve what one of them has ordered. A directory, or Redis. Both have read(name),
+-- write(name, text), remove(name) and lock(name); names are like "certificates/example.org.pem".
 --
 -- A lock ends with its holder: that of a directory is the kernel's, that in Redis has a time to live that its holder
 -- renews while it works.

@@ -1,6 +1,6 @@
--- SPDX-License-Identifier: Apache-2.0 oidc_provider: what an OpenID provider says of itself (OpenID Connect Discovery
--- 1.0), and the requests to it that carry secrets. What it says is shared by all workers, and kept while it does not
--- answer.
+-- SPDX-License-Identifier: Apache-2.0
+-- oidc_provider: what an OpenID provider says of itself (OpenID Connect Discovery 1.0), and the requests to it that
+-- carry secrets. What it says is shared by all workers, and kept while it does not answer.
 
 local base64 = require "perilune.base64"
 local http = require "perilune.http"
