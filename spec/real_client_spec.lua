@@ -86,6 +86,9 @@ describe("Who is not in trusted_proxies", function()
     connection:send "PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
     assert.equal("", (connection:receive_all(20)))
     required:wait_log "PROXY header: the sender is not in trusted_proxies"
+    local optional = start('proxy_protocol = "optional", trusted_proxies = { "10.0.0.0/8" }', ANSWER)
+    assert.equal(400, select(2, ask(optional, "", "PROXY TCP4 192.0.2.7 10.0.0.1 4711 80\r\n")).status)
+    assert.matches("^127%.0%.0%.1 127%.0%.0%.1:%d+$", (ask(optional, xff "192.0.2.7")))
   end)
 end)
 

@@ -32,6 +32,15 @@ describe("api_keys", function()
     assert.status(401, policy:request())
   end)
 
+  it("keeps a key from the peer, unless it is to have it", function()
+    for _, forward in ipairs { false, true } do
+      local x = start(api_keys.new { keys = { jobs = "k" }, forward = forward }):exchange {
+        headers = { ["X-API-Key"] = "k" } }
+      assert.equal(200, x:walk({ status = 200 }).status)
+      assert.equal(forward and "k" or nil, x:upstream_request().headers.x_api_key)
+    end
+  end)
+
   it("asks the policy's own function by digest, and answers 503 where that fails", function()
     local digest = crypto.hex(crypto.sha256 "k")
     local policy = start(api_keys.new { header = "X-Key", find = function(asked)
