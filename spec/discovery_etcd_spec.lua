@@ -288,7 +288,7 @@ describe("what an etcd says that is none", function()
     discovered.wait_list(proxy)
   end)
 
-  it("does not move the position beyond changes that are still to come", function()
+  it("does not move the position beyond changes that are still to come, and takes none that the list had", function()
     local function event(key, revision)
       return ('{"result": {"header": {"revision": "90", "cluster_id": "7"}, "events": [{"kv": {"key": "%s", '
         .. '"value": "%s", "mod_revision": "%d"}}]}}\n'):format(base64.encode("/app/" .. key),
@@ -305,7 +305,7 @@ describe("what an etcd says that is none", function()
       end
     end
     local progress = '{"result": {"header": {"revision": "95", "cluster_id": "7"}}}\n'
-    local origin = scripted(listed(GOOD), watch { event(2, 6) }, watch { event(3, 7), progress }, watch {})
+    local origin = scripted(listed(GOOD), watch { event(9, 5), event(2, 6) }, watch { event(3, 7), progress }, watch {})
     local proxy = discovered.start(follow("http://" .. origin.address, ", timeout = 5"))
     discovered.wait_list(proxy, "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
     scheduler.eventually(function() return #from >= 3 end)
