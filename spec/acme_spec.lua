@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- HTTPS by itself, against a real ACME server (pebble): first certificates, challenges, storage, two proxies, failures.
 local client = require "client"
+local machine = require "machine"
 local pebble = require "pebble"
 local perilune = require "perilune"
 local policies = require "policies"
@@ -96,7 +97,7 @@ describe("a listener with acme", function()
   for what, store in pairs { ["a directory"] = false, Redis = redis_server } do
     it("is one of several that share " .. what .. ": one orders, any of them proves, all serve", function()
       if store and not store.program then return pending "redis-server: make deps" end
-      local second = pebble.address()
+      local second = machine.random_host()
       local server = pebble.start { at = second }
       local options = { storage = process.directory() }
       if store then
@@ -106,7 +107,7 @@ describe("a listener with acme", function()
       options.at, options.more = second, 'domains = { "b.example" }'
       local two = start(server, options)
       local _, serial = shown(two, "b.example")
-      options.at = pebble.address()
+      options.at = machine.random_host()
       options.more = 'domains = { "a.example", "b.example" }' .. (store and ", challenges = { 'tls-alpn-01' }" or "")
       local one = start(server, options)
       assert.equal("DNS:a.example", (shown(one, "a.example"))) -- the authority has asked `two`
@@ -118,8 +119,8 @@ describe("a listener with acme", function()
 
   it("goes on where another one was killed while it ordered", function()
     local server = pebble.start()
-    local one = start(server, { at = pebble.address(), more = [[domains = { "a.example" }, challenges = { "dns-01" },
-      dns = function() perilune.log.info "it orders" perilune.sleep(600) end]] })
+    local one = start(server, { at = machine.random_host(), more = [[domains = { "a.example" },
+      challenges = { "dns-01" }, dns = function() perilune.log.info "it orders" perilune.sleep(600) end]] })
     one:wait_log "it orders"
     local two = start(server, { storage = one.storage })
     one:signal "KILL"
@@ -156,14 +157,14 @@ describe("a listener with acme", function()
 
   it("says why there is none, and keeps no other listener from serving", function()
     local ca = require("tls").authority().certificate
-    local server = { at = pebble.address(), directory = "https://127.0.0.1:9/dir", ca = ca }
+    local server = { at = machine.random_host(), directory = "https://127.0.0.1:9/dir", ca = ca }
     local folder = process.directory()
     process.write_file(folder .. "/file", "")
     local proxy = start(server, { before = 'perilune.listen("127.0.0.1:0", policy)', storage = folder })
     proxy:wait_log "acme: a%.example: .*; there is no certificate; it is tried again in %d+ s"
     assert.equal("plain", client.connect(proxy.port):request {}.body)
     assert.is_nil((shown(proxy, "a.example")))
-    proxy = start(server, { storage = folder .. "/file/x", at = pebble.address() })
+    proxy = start(server, { storage = folder .. "/file/x", at = machine.random_host() })
     proxy:wait_log "file/x.*: Not a directory"
   end)
 end)

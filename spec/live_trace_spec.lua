@@ -11,9 +11,9 @@ local process = require "process"
 local running = require "running"
 local scheduler = require "scheduler"
 local stream = require "stream"
-local sys = require "sys"
 
 after_each(cleanup.run)
+local has = running.has
 
 local POLICY = [[
   local perilune = require "perilune"
@@ -64,16 +64,6 @@ local function get(proxy, path, headers)
   return client.request { port = proxy.port, path = path, headers = headers, host = "spec.example" }
 end
 
-local function has(text, wanted)
-  assert.truthy(text:find(wanted, 1, true), ("%q is not in:\n%s"):format(wanted, text))
-end
-
-local function refuser()
-  local fd = assert(sys.reserve "127.0.0.1")
-  cleanup.add(2, function() sys.close(fd) end)
-  return "127.0.0.1:" .. sys.port(fd)
-end
-
 describe("perilune trace", function()
   it("shows hooks, what they waited for, peers, times and fields, without secrets", function()
     local a = origins.start(function(connection)
@@ -102,7 +92,7 @@ describe("perilune trace", function()
   end)
 
   it("shows each peer that was tried, why it failed, and that another one followed", function()
-    local a, away = origins.start "a", refuser()
+    local a, away = origins.start "a", origins.dead_address()
     local proxy, pid_file = start(quoted(away, a.address))
     local result = trace(proxy, pid_file, { "--count", "1", "--no-fields", "--match", "peer=" .. away }, function()
       for _ = 1, 2 do get(proxy, "/") end
@@ -250,7 +240,7 @@ describe("perilune trace", function()
   end)
 
   it("shows recent failures and the slowest calls of hooks, also of when nobody looked on", function()
-    local proxy, pid_file = start(quoted(refuser()))
+    local proxy, pid_file = start(quoted(origins.dead_address()))
     get(proxy, "/gone?password=geheim")
     get(proxy, "/sleep")
     local result = running.command(pid_file, "trace", "--recent")

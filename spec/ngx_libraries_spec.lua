@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Debian's packages of lua-resty libraries, unmodified, in a policy, against a real Redis and memcached.
 local cleanup = require "cleanup"
+local machine = require "machine"
 local nginx_libraries = require "nginx_libraries"
 local origins = require "origins"
 local process = require "process"
@@ -10,16 +11,8 @@ local stream = require "stream"
 
 after_each(cleanup.run)
 
-local function has(program)
-  for directory in os.getenv("PATH"):gmatch "[^:]+" do
-    if process.exists and process.exists(directory .. "/" .. program) or io.open(directory .. "/" .. program) then
-      return true
-    end
-  end
-end
-
 local function it_with(package, file, program)
-  if program and not has(program) then
+  if program and not machine.has_program(program) then
     return function(sentence) pending(sentence .. (" (%s: make deps)"):format(program)) end
   end
   return nginx_libraries.it(it, pending, package, file)

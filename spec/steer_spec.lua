@@ -12,6 +12,7 @@ local running = require "running"
 local scheduler = require "scheduler"
 
 after_each(cleanup.run)
+local has = running.has
 
 local POLICY = [[
   local perilune = require "perilune"
@@ -38,10 +39,6 @@ local function start(slow)
     return counts
   end
   return scene
-end
-
-local function has(text, wanted)
-  assert.truthy(text:find(wanted, 1, true), ("%q is not in:\n%s"):format(wanted, text))
 end
 
 describe("perilune backend", function()

@@ -8,6 +8,7 @@ local scheduler = require "scheduler"
 local sys = require "sys"
 
 after_each(cleanup.run)
+local has = require("running").has
 
 local POLICY = [[
   local perilune = require "perilune"
@@ -53,10 +54,6 @@ local function command(place, ...)
   local words = { unpack(place) }
   for _, word in ipairs { perilune.binary, ... } do words[#words + 1] = word end
   return process.run(words, { timeout = 60 })
-end
-
-local function has(text, wanted)
-  assert.truthy(text:find(wanted, 1, true), ("%q is not in:\n%s"):format(wanted, text))
 end
 
 local function user() return (io.popen("id -un"):read "*l") end

@@ -4,6 +4,7 @@ local base64 = require "base64"
 local cjson = require "cjson"
 local cleanup = require "cleanup"
 local client = require "client"
+local machine = require "machine"
 local process = require "process"
 local scheduler = require "scheduler"
 
@@ -11,23 +12,9 @@ local M = {}
 
 local PORT, PEER_PORT = 2379, 2380
 
-local function has_program()
-  for directory in os.getenv("PATH"):gmatch "[^:]+" do
-    local file = io.open(directory .. "/etcd")
-    if file then return file:close() end
-  end
-end
-
 --- `it` where there is an etcd; else the specs are pending, and say so.
 function M.it(it, pending)
-  return has_program() and it or function(sentence) pending(sentence .. " (etcd-server: make deps)") end
-end
-
-local function random_host()
-  local file = assert(io.open("/dev/urandom", "rb"))
-  local a, b, c = file:read(3):byte(1, 3)
-  file:close()
-  return ("127.%d.%d.%d"):format(1 + a % 254, b, 1 + c % 254)
+  return machine.has_program "etcd" and it or function(sentence) pending(sentence .. " (etcd-server: make deps)") end
 end
 
 local Server = {}
@@ -84,8 +71,8 @@ function Server:signal(name) self.process:signal(name) end
 
 --- A new one. `files`: its certificate, for TLS and clients that show one.
 function M.start(files)
-  local self = setmetatable({ directory = process.directory(), host = random_host(), words = {}, scheme = "http" },
-    Server)
+  local self = setmetatable({ directory = process.directory(), host = machine.random_host(), words = {},
+    scheme = "http" }, Server)
   if files then
     self.scheme = "https"
     self.words = { "--cert-file", files.certificate, "--key-file", files.key, "--client-cert-auth",

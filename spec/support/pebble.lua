@@ -3,36 +3,16 @@
 -- looks for the proxy at `at`, ports 5002 (http-01) and 5001 (tls-alpn-01).
 local cleanup = require "cleanup"
 local json = require "cjson"
+local machine = require "machine"
 local process = require "process"
 local scheduler = require "scheduler"
 local tls = require "tls"
 
 local M = {}
 
-local function has_program()
-  for directory in os.getenv("PATH"):gmatch "[^:]+" do
-    local file = io.open(directory .. "/pebble")
-    if file then
-      file:close()
-      return true
-    end
-  end
-  return false
-end
-
-M.is_there = has_program()
-
 --- `it` where there is one; else the specs are pending, and say so.
 function M.it(it, pending)
-  return M.is_there and it or function(sentence) pending(sentence .. " (pebble: make deps)") end
-end
-
---- An address that nobody else has.
-function M.address()
-  local file = assert(io.open("/dev/urandom", "rb"))
-  local a, b, c = file:read(3):byte(1, 3)
-  file:close()
-  return ("127.%d.%d.%d"):format(1 + a % 254, b, 1 + c % 254)
+  return machine.has_program "pebble" and it or function(sentence) pending(sentence .. " (pebble: make deps)") end
 end
 
 local function has_option(name)
@@ -49,7 +29,7 @@ end
 --- Starts one. options: at (the proxy's address; its own), env, and more for its configuration (pebble's names).
 function M.start(options)
   options = options or {}
-  local self = { host = options.host or M.address() }
+  local self = { host = options.host or machine.random_host() }
   local own = tls.certificate(self.host)
   self.at, self.ca = options.at or self.host, own.ca
   self.directory = ("https://%s:14000/dir"):format(self.host)

@@ -2,6 +2,7 @@
 -- redis_fleet: several real Redis servers that know each other: a cluster, or a primary with a replica and a sentinel.
 -- Each listens on a loopback address of its own, chosen at random, so that nobody else has its ports.
 local cleanup = require "cleanup"
+local machine = require "machine"
 local process = require "process"
 local redis_server = require "redis_server"
 local scheduler = require "scheduler"
@@ -9,13 +10,6 @@ local scheduler = require "scheduler"
 local M = {}
 
 local PORT = 7000
-
-local function random_host()
-  local file = assert(io.open("/dev/urandom", "rb"))
-  local a, b, c = file:read(3):byte(1, 3)
-  file:close()
-  return ("127.%d.%d.%d"):format(1 + a % 254, b, 1 + c % 254)
-end
 
 -- As redis_server.start, on TCP.
 local function start(words, host)
@@ -47,7 +41,7 @@ local PLAIN = { "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay"
 local function plain(...)
   local words = { unpack(PLAIN) }
   for i = 1, select("#", ...) do words[#words + 1] = (select(i, ...)) end
-  return start(words, random_host())
+  return start(words, machine.random_host())
 end
 
 --- A cluster of so many servers, each with its part of the slots.
@@ -81,7 +75,7 @@ function M.watched()
   local config = process.write_file(directory .. "/sentinel.conf", table.concat({
     ("sentinel monitor main %s %d 1"):format(primary.host, PORT), "sentinel down-after-milliseconds main 60000",
     "sentinel failover-timeout main 60000", "" }, "\n"))
-  local sentinel = start({ config, "--sentinel" }, random_host())
+  local sentinel = start({ config, "--sentinel" }, machine.random_host())
   scheduler.eventually(function()
     return sentinel:ask({ "SENTINEL", "REPLICAS", "main" }):find(replica.host, 1, true)
   end, nil, "a sentinel that knows the replica")

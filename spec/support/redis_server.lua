@@ -2,6 +2,7 @@
 -- redis_server: a real Redis on a unix socket of its own, scripted ones, and a policy that asks them.
 local cleanup = require "cleanup"
 local client = require "client"
+local machine = require "machine"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
@@ -13,13 +14,7 @@ local M = {}
 
 local function find_program()
   for _, name in ipairs { "redis-server", "valkey-server" } do
-    for directory in os.getenv("PATH"):gmatch "[^:]+" do
-      local file = io.open(directory .. "/" .. name)
-      if file then
-        file:close()
-        return name
-      end
-    end
+    if machine.has_program(name) then return name end
   end
 end
 

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- running: a proxy with a pid file, which commands find, and which successors may replace.
+local assert = require "luassert"
 local cleanup = require "cleanup"
 local perilune = require "perilune"
 local process = require "process"
@@ -20,6 +21,11 @@ M.POLICY = [[
 --- The result of a command: code, stdout, stderr.
 function M.command(pid_file, ...)
   return perilune.run { args = { (...), "--pid-file", pid_file, select(2, ...) }, timeout = 60 }
+end
+
+--- Fails where `wanted` does not stand in what a command has said.
+function M.has(text, wanted)
+  assert.truthy(text:find(wanted, 1, true), ("%q is not in:\n%s"):format(wanted, text))
 end
 
 --- Whoever the pid file names is stopped at the end. proxy.go() lets requests for /slow of POLICY end.
