@@ -28,7 +28,7 @@ describe("socket:receive_until", function()
       local parts = { b }
       while not bt do
         b, bt = socket:receive_until("\r\n--", 4)
-        if b ~= "" then parts[#parts + 1] = b end -- the mark alone, if it comes behind a whole piece
+        if b ~= "" or not bt then parts[#parts + 1] = b end -- the mark alone, if it comes behind a whole piece
       end
       local rest, why, partial = socket:receive_until "\r\n--"
       return a, at, table.concat(parts, "+"), rest, why, partial
