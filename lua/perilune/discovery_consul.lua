@@ -6,6 +6,7 @@
 -- one is answered at once, so there is a least time between two answers.
 
 local core = require "perilune.core"
+local network = require "perilune.network"
 local watch = require "perilune.discovery_watch"
 
 local consul = { kind = "consul" }
@@ -27,10 +28,6 @@ consul.options = watch.options {
 local Consul = {}
 Consul.__index = Consul
 
-local function escape(text)
-  return (text:gsub("[^%w._~-]", function(c) return ("%%%02X"):format(c:byte()) end))
-end
-
 --- The engine; or nil and what is wrong with the arguments.
 function consul.new(service, wanted)
   if type(service) ~= "string" or service == "" then return nil, "expected the name of a service" end
@@ -39,8 +36,8 @@ function consul.new(service, wanted)
   end
   if wanted.wait < 1 or wanted.wait > 600 then return nil, "option 'wait' must be from 1 second to 10 minutes" end
   local base = wanted.address:gsub("/$", "")
-  local path = ("%s/v1/health/service/%s?"):format(base, escape(service))
-  local function add(name, value) if value then path = path .. name .. "=" .. escape(value) .. "&" end end
+  local path = ("%s/v1/health/service/%s?"):format(base, core.encode_url(service))
+  local function add(name, value) if value then path = path .. name .. "=" .. core.encode_url(value) .. "&" end end
   add("dc", wanted.datacenter)
   add("tag", wanted.tag)
   if wanted.passing then path = path .. "passing=true&" end
@@ -71,9 +68,6 @@ end
 
 local function text_in(list, name) return field(list, name, "string") end
 
--- "10.0.0.1", "fd00::1" and a port as an address.
-local function join(host, port) return (host:find ":" and "[%s]:%d" or "%s:%d"):format(host, port) end
-
 -- An entry of a set, or { fault }; nil: it takes no requests.
 local function entry_of(instance, passing)
   local service, node = field(instance, "Service", "table"), field(instance, "Node", "table")
@@ -88,7 +82,7 @@ local function entry_of(instance, passing)
     return { fault = ("instance %s has no port"):format(id) }
   end
   local meta, node_meta = field(service, "Meta", "table"), field(node, "Meta", "table")
-  return { address = join(host, port), weight = weight_of(service, health),
+  return { address = network.join(host, port), weight = weight_of(service, health),
     zone = text_in(meta, "zone") or text_in(node_meta, "zone") }
 end
 

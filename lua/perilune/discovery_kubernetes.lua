@@ -7,6 +7,7 @@
 -- a version (410 Gone), everything is listed again. It ends a watch after some minutes, which is resumed.
 
 local core = require "perilune.core"
+local network = require "perilune.network"
 local token_file = require "perilune.token_file"
 local watch = require "perilune.discovery_watch"
 
@@ -33,7 +34,7 @@ Kubernetes.__index = Kubernetes
 local function url_of_pod()
   local host, port = os.getenv "KUBERNETES_SERVICE_HOST", os.getenv "KUBERNETES_SERVICE_PORT"
   if not host or host == "" then return nil end
-  return (host:find ":" and "https://[%s]:%s" or "https://%s:%s"):format(host, port or "443")
+  return "https://" .. network.join(host, port or "443")
 end
 
 local NAME = "^%w[%w.-]*$"
@@ -101,10 +102,7 @@ local function add_endpoint(endpoint, port, lists, slice)
   local still_serves = flag(conditions, "serving", false) and flag(conditions, "terminating", false)
   if not is_ready and not still_serves then return end
   local entry = { fault = ("an endpoint of the slice %s has no address"):format(slice) }
-  if host then
-    entry = { address = (host:find ":" and "[%s]:%d" or "%s:%d"):format(host, port),
-      zone = field(endpoint, "zone", "string") }
-  end
+  if host then entry = { address = network.join(host, port), zone = field(endpoint, "zone", "string") } end
   local list = is_ready and lists.ready or lists.ending
   list[#list + 1] = entry
 end
@@ -161,9 +159,7 @@ end
 function Kubernetes:list(source)
   local slices, more = {}, nil
   for _ = 1, PAGES_MOST do
-    local url = ("%s&limit=%d%s"):format(self.url, PAGE, more and "&continue=" .. more:gsub("[^%w._~-]", function(c)
-      return ("%%%02X"):format(c:byte())
-    end) or "")
+    local url = ("%s&limit=%d%s"):format(self.url, PAGE, more and "&continue=" .. core.encode_url(more) or "")
     local page, why, status = watch.ask(self, watch.request(self.wanted, { url = url }))
     if not page then return self:refuse(why, status) end
     local version, rest = read_page(page, slices)

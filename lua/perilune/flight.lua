@@ -73,9 +73,6 @@ end
 --- A function(key) that gives what fn(key) gave at most `ttl` seconds ago, in any worker; where fn fails, what it gave
 --- last.
 function flight.memo(name, ttl, fn)
-  if type(name) ~= "string" or name == "" then
-    check.raise(("perilune.memo: expected a name, which all workers find it by, got a %s value"):format(type(name)))
-  end
   if type(fn) ~= "function" then
     check.raise(("perilune.memo: expected a function as argument 3, got a %s value"):format(type(fn)))
   end

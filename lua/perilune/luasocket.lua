@@ -4,6 +4,7 @@
 -- where require "socket" finds it, in this policy only.
 
 local core = require "perilune.core"
+local network = require "perilune.network"
 local tcp = require "perilune.tcp"
 
 local socket = { _VERSION = "LuaSocket 3.0 (Perilune)", BLOCKSIZE = 2048 }
@@ -44,7 +45,7 @@ function Tcp:settimeout(seconds)
 end
 
 function Tcp:connect(host, port)
-  local address = port and ("%s:%s"):format(host:find(":", 1, true) and "[" .. host .. "]" or host, port) or host
+  local address = port and network.join(host, port) or host
   local fault = core.check_address(address)
   if fault then return nil, fault end
   local kind
@@ -108,7 +109,7 @@ function Udp:settimeout(seconds)
 end
 function Udp:setpeername(host, port)
   local why
-  self.socket, why = require("perilune.udp").connect(("%s:%s"):format(host, port), { timeout = self.seconds })
+  self.socket, why = require("perilune.udp").connect(network.join(host, port), { timeout = self.seconds })
   if self.socket then return 1 end
   return nil, why
 end

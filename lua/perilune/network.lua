@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.network: the part of an IP address that identifies a user. An IPv6 user has a network of 2^64 addresses.
+-- perilune.network: addresses as texts: one with its port, and the part of one that identifies a user. An IPv6 user has
+-- a network of 2^64 addresses.
 
 local network = {}
 
@@ -20,6 +21,12 @@ function network.prefix(address, bits)
   local prefix = {}
   for i = 1, bits / 16 do prefix[i] = ("%x"):format(groups[i]) end
   return table.concat(prefix, ":")
+end
+
+--- "host:port". An IPv6 address gets brackets, if it has none.
+function network.join(host, port)
+  local is_bare = host:find(":", 1, true) and not host:find("[", 1, true)
+  return (is_bare and "[%s]:%s" or "%s:%s"):format(host, port)
 end
 
 return network

@@ -7,6 +7,7 @@
 
 local backoff = require "perilune.backoff"
 local core = require "perilune.core"
+local network = require "perilune.network"
 local options = require "perilune.options"
 local seldom = require "perilune.seldom"
 
@@ -45,7 +46,7 @@ function route.address(host, port)
   port = tonumber(port)
   if type(host) ~= "string" or host == "" or #host > 255 or host:find "[^%w.:_-]" then return nil end
   if not port or port % 1 ~= 0 or port < 1 or port > 65535 then return nil end
-  return (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)
+  return network.join(host, port)
 end
 
 local Search = {}

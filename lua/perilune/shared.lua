@@ -51,9 +51,9 @@ end
 function shared.counter(name) return core.counter(check_name("counter", name)) end
 
 --- A large table that is loaded once and only read from then on.
-function shared.table(...)
-  core.check_dot((...), "perilune.table")
-  return require("perilune.table").new(...)
+function shared.table(name, ...)
+  check_name("table", name)
+  return require("perilune.table").new(name, ...)
 end
 
 --- One call for all tasks of a worker that want its result at the same time.
@@ -63,9 +63,9 @@ function shared.single_flight(...)
 end
 
 --- A function whose results are kept for a time.
-function shared.memo(...)
-  core.check_dot((...), "perilune.memo")
-  return require("perilune.flight").memo(...)
+function shared.memo(name, ...)
+  check_name("memo", name)
+  return require("perilune.flight").memo(name, ...)
 end
 
 --- A function that is called when a file has changed.

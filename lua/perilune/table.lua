@@ -49,9 +49,6 @@ end
 
 --- A table by its name, of a file or of what a function adds.
 function M.new(name, loader, given)
-  if type(name) ~= "string" or name == "" then
-    error(("perilune.table: expected a name, which all workers find it by, got a %s value"):format(type(name)), 2)
-  end
   if type(loader) ~= "function" and type(loader) ~= "string" then
     error(("perilune.table: expected a file or a function as argument 2, got a %s value"):format(type(loader)), 2)
   end

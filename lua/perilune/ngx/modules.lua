@@ -4,6 +4,7 @@
 -- looked for as well.
 
 local core = require "perilune.core"
+local network = require "perilune.network"
 
 local base = {}
 function base.new_tab(narr, nrec) return require "table.new"(narr, nrec) end
@@ -47,13 +48,7 @@ local balancer = {}
 function balancer.set_current_peer(host, port)
   local of = require("perilune.ngx.state").request "balancer"
   if type(host) ~= "string" then return nil, "bad host" end
-  if host:find "^unix:" then
-    of.peer = host
-  elseif host:find(":", 1, true) and not host:find("[", 1, true) then
-    of.peer = ("[%s]:%s"):format(host, port or 80)
-  else
-    of.peer = ("%s:%s"):format(host, port or 80)
-  end
+  of.peer = host:find "^unix:" and host or network.join(host, port or 80)
   return true
 end
 function balancer.set_more_tries(count)

@@ -4,6 +4,7 @@
 -- it. What fails closes it, but for a receive that takes too long.
 
 local core = require "perilune.core"
+local network = require "perilune.network"
 local settings = require "perilune.ngx.settings"
 local state = require "perilune.ngx.state"
 local tcp = require "perilune.tcp"
@@ -60,8 +61,7 @@ local function address_of(host, port)
   if not number or number % 1 ~= 0 or number < 1 or number > 65535 then
     return nil, "bad port number: " .. tostring(port)
   end
-  if host:find(":", 1, true) and not host:find("[", 1, true) then host = "[" .. host .. "]" end
-  return host .. ":" .. number
+  return network.join(host, number)
 end
 
 local function explain(address, why, kind)

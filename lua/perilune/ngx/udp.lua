@@ -2,6 +2,7 @@
 -- perilune.ngx.udp: ngx.socket.udp over perilune.udp.
 
 local core = require "perilune.core"
+local network = require "perilune.network"
 local state = require "perilune.ngx.state"
 local udp = require "perilune.udp"
 
@@ -25,7 +26,7 @@ function Udp:setpeername(host, port)
   local address = host
   if not host:find "^unix:" then
     if not tonumber(port) then return nil, "bad port number: " .. tostring(port) end
-    address = (host:find(":", 1, true) and not host:find("[", 1, true) and "[" .. host .. "]" or host) .. ":" .. port
+    address = network.join(host, port)
   end
   local fault = core.check_address(address)
   if fault then return nil, fault end
