@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- docs/getting_started.md does what it says: its blocks are run in their order, in an empty folder.
+-- docs/getting_started.md does what it says: its blocks are run in their order, in an empty folder. docs/index.md names
+-- every guide.
 
 local perilune = require "spec.support.perilune"
 local process = require "perilune.test.process"
@@ -42,6 +43,15 @@ describe("docs/getting_started.md", function()
     assert.equal(0, result.code, result.stdout .. result.stderr)
     for _, words in ipairs { "from the origin", "hello from the policy", "X-Proxy: perilune", "policy.lua: fine" } do
       assert.is_truthy(result.stdout:find(words, 1, true), words .. ":\n" .. result.stdout .. result.stderr)
+    end
+  end)
+end)
+
+describe("docs/index.md", function()
+  it("names every guide", function()
+    local index = process.read_file "docs/index.md"
+    for path in process.run({ "ls", "docs" }).stdout:gmatch "%S+%.md" do
+      assert.is_truthy(path == "index.md" or index:find("](" .. path .. ")", 1, true), path)
     end
   end)
 end)
