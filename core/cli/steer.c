@@ -11,11 +11,16 @@
 #include "runtime/process.h"
 #include "runtime/ps.h"
 
-static int stream(struct arguments *a, const char *line, bool changes, FILE *raw) {
-  struct client_target target = {a->socket, a->pid_file, a->pid};
-  if (!!a->socket + !!a->pid_file + !!a->pid > 1)
-    return arguments_refuse(COMMAND_COUNT, "--pid, --pid-file and --socket each name the proxy: give one");
-  return client_stream(&target, line, changes, raw);
+bool command_target(const struct arguments *a, struct client_target *target) {
+  *target = (struct client_target){a->socket, a->pid_file, a->pid};
+  if (!!a->socket + !!a->pid_file + !!a->pid <= 1) return true;
+  arguments_refuse(COMMAND_COUNT, "--pid, --pid-file and --socket each name the proxy: give one");
+  return false;
+}
+
+static int stream(const struct arguments *a, const char *line, bool changes, FILE *raw) {
+  struct client_target target;
+  return command_target(a, &target) ? client_stream(&target, line, changes, raw) : EXIT_BAD_INPUT;
 }
 
 int command_tell(struct arguments *a, const char *line, bool changes) {

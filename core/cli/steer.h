@@ -7,6 +7,10 @@
 #include <stdio.h>
 
 struct arguments;
+struct client_target;
+
+/* Which proxy the arguments name. False: they name it more than once, and that was said. */
+bool command_target(const struct arguments *a, struct client_target *target);
 
 /* Sends the line to the proxy that the arguments name; `changes` as in runtime/client.h. Returns the exit code, as the
  * rest do. */

@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 #include "cli/arguments.h"
-#include "runtime/client.h"
+#include "cli/steer.h"
 #include "runtime/live/text.h"
 #include "runtime/process.h"
 #include "runtime/running.h"
@@ -83,13 +83,10 @@ static void add_conditions(struct line *line, const char *text) {
 
 static int ask(struct arguments *a, const char *line) {
   struct printer p = {.as_json = a->json};
-  struct client_target target = {a->socket, a->pid_file, a->pid};
   FILE *raw = fopencookie(&p, "w", (cookie_io_functions_t){.write = take});
-  if (!!a->socket + !!a->pid_file + !!a->pid > 1)
-    return arguments_refuse(COMMAND_COUNT, "--pid, --pid-file and --socket each name the proxy: give one");
   if (!raw) return EXIT_FAILED;
   setvbuf(raw, NULL, _IONBF, 0);
-  int code = client_stream(&target, line, false, raw);
+  int code = command_fetch(a, line, raw);
   if (p.is_of_other_version)
     fputs("perilune: the proxy is of another version: use the program that it runs, or upgrade it\n", stderr);
   fclose(raw);

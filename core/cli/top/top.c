@@ -12,10 +12,9 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "cli/arguments.h"
+#include "cli/steer.h"
 #include "cli/top/routes.h"
 #include "cli/top/screen.h"
-#include "runtime/client.h"
 #include "runtime/process.h"
 #include "runtime/running.h"
 
@@ -114,9 +113,8 @@ static bool begin(struct top *top, const struct client_target *target) {
 }
 
 int top_command(struct arguments *a) {
-  struct client_target target = {a->socket, a->pid_file, a->pid};
-  if (!!a->socket + !!a->pid_file + !!a->pid > 1)
-    return arguments_refuse(COMMAND_COUNT, "--pid, --pid-file and --socket each name the proxy: give one");
+  struct client_target target;
+  if (!command_target(a, &target)) return EXIT_BAD_INPUT;
   struct top top = {.routes = routes_new()};
   signal(SIGPIPE, SIG_IGN);
   bool has_begun = begin(&top, &target);
