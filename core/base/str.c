@@ -12,6 +12,12 @@ bool str_same_nocase(const char *a, const char *b, size_t length) {
   return true;
 }
 
+int str_compare(struct str a, struct str b) {
+  size_t shorter = a.len < b.len ? a.len : b.len;
+  int order = shorter ? memcmp(a.ptr, b.ptr, shorter) : 0;
+  return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 bool str_starts_with(struct str s, struct str prefix) {
   return s.len >= prefix.len && str_equal((struct str){s.ptr, prefix.len}, prefix);
 }

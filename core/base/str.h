@@ -32,6 +32,9 @@ static inline bool str_equal(struct str a, struct str b) {
   return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* Less than, equal to or greater than 0, by bytes: a text comes before all that it begins. */
+int str_compare(struct str a, struct str b);
+
 /* Of str_equal_nocase, for texts of one length. */
 bool str_same_nocase(const char *a, const char *b, size_t length);
 /* Equal without regard to the case of ASCII letters; what field names, schemes and host names want. */

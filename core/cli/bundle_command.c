@@ -32,7 +32,7 @@
 #include "runtime/observe/json.h"
 #include "runtime/options.h"
 
-enum { FILES_MOST = 1000, BYTES_MOST = 3 << 20, DEPTH_MOST = 16, STAGES_MOST = 16, PATH_MOST = 255 };
+enum { FILES_MOST = 1000, BYTES_MOST = 3 << 20, DEPTH_MOST = 16, PATH_MOST = 255 };
 #define MAGIC "perilune-bundle 1\n"
 
 struct packed {

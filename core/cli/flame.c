@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/why.h"
+
 enum { DEPTH_MOST = 256, TOP = 10, LABEL_BYTES = 256 };
 
 /* --- reading -------------------------------------------------------------------------------------------- */
@@ -84,15 +87,10 @@ static bool read_stack(struct flame *flame, struct str line) {
   return true;
 }
 
-static int compare_texts(struct str a, struct str b) {
-  int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
-  return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static int compare(const void *a, const void *b) {
   const struct frame *const *first = a, *const *second = b;
   if ((*first)->us != (*second)->us) return (*first)->us < (*second)->us ? 1 : -1;
-  return compare_texts((*first)->label, (*second)->label);
+  return str_compare((*first)->label, (*second)->label);
 }
 
 static void sort(struct flame *flame, struct frame *frame) {
@@ -161,8 +159,7 @@ static void count(struct tops *tops, struct str line, uint64_t us) {
   }
   if (tops->count == tops->room) {
     tops->room = tops->room ? 2 * tops->room : 64;
-    tops->all = realloc(tops->all, tops->room * sizeof *tops->all);
-    if (!tops->all) abort();
+    tops->all = memory_realloc(tops->all, tops->room * sizeof *tops->all);
   }
   tops->all[tops->count++] = (struct top){line, us};
 }
@@ -181,7 +178,7 @@ static void count_all(struct tops *tops, const struct frame *frame, struct str l
 static int compare_tops(const void *a, const void *b) {
   const struct top *first = a, *second = b;
   if (first->us != second->us) return first->us < second->us ? 1 : -1;
-  return compare_texts(first->line, second->line);
+  return str_compare(first->line, second->line);
 }
 
 void flame_print_top(struct flame *flame, FILE *out) {
@@ -202,8 +199,7 @@ void flame_print_top(struct flame *flame, FILE *out) {
 
 static void print_folded(const struct frame *frame, const char *above, FILE *out) {
   uint64_t own_us = frame->us;
-  char *stack = NULL;
-  if (asprintf(&stack, "%s%s%.*s", above, *above ? ";" : "", STR_ARG(frame->label)) < 0) abort();
+  char *stack = why_text("%s%s%.*s", above, *above ? ";" : "", STR_ARG(frame->label));
   for (const struct frame *f = frame->below; f; f = f->next) {
     own_us -= f->us;
     print_folded(f, stack, out);

@@ -24,7 +24,7 @@ struct drawing {
   unsigned height;
 };
 
-/* As text of XML. What is no character there, and what is no UTF-8, is '?'. */
+/* As text of XML. What is not printable ASCII is '?': so a letter is a byte, and each is as wide as LETTER. */
 static void escape(FILE *out, struct str text) {
   for (size_t i = 0; i < text.len; i++) {
     unsigned char c = (unsigned char)text.ptr[i];

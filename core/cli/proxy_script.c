@@ -12,6 +12,16 @@ static void put_text(FILE *out, struct str text) {
   fputc('"', out);
 }
 
+/* { "a", "b" } */
+static void put_list(FILE *out, const struct str *items, unsigned count) {
+  fputs("{ ", out);
+  for (unsigned i = 0; i < count; i++) {
+    if (i) fputs(", ", out);
+    put_text(out, items[i]);
+  }
+  fputs(" }", out);
+}
+
 static void put_modules(FILE *out, const struct forward_options *o) {
   fputs("local perilune = require \"perilune\"\n", out);
   if (o->health.len) fputs("local health_check = require \"perilune.health_check\"\n", out);
@@ -59,15 +69,6 @@ static void put_hooks(FILE *out, const struct forward_options *o) {
           o->tls ? "443" : "80");
 }
 
-static void put_trusted(FILE *out, const struct forward_options *o) {
-  fputs("trusted_proxies = { ", out);
-  for (unsigned i = 0; i < o->trusted_count; i++) {
-    if (i) fputs(", ", out);
-    put_text(out, o->trusted_proxies[i]);
-  }
-  fputs(" }", out);
-}
-
 static void put_named(FILE *out, const char *name, struct str text) {
   if (!text.len) return;
   fprintf(out, ", %s = ", name);
@@ -75,12 +76,8 @@ static void put_named(FILE *out, const char *name, struct str text) {
 }
 
 static void put_acme(FILE *out, const struct forward_options *o) {
-  fputs(", { acme = { domains = { ", out);
-  for (unsigned i = 0; i < o->domain_count; i++) {
-    if (i) fputs(", ", out);
-    put_text(out, o->domains[i]);
-  }
-  fputs(" }", out);
+  fputs("{ domains = ", out);
+  put_list(out, o->domains, o->domain_count);
   put_named(out, "email", o->email);
   put_named(out, "directory", o->acme_directory);
   put_named(out, "http", o->acme_http);
@@ -88,28 +85,32 @@ static void put_acme(FILE *out, const struct forward_options *o) {
   fputs(" }", out);
 }
 
+static const char opening[] = ", { ";
+
+/* Begins an option: behind the opening of the table, or behind the one before. */
+static void put_option(FILE *out, const char **before, const char *text) {
+  fprintf(out, "%s%s", *before, text);
+  *before = ", ";
+}
+
 static void put_options(FILE *out, const struct forward_options *o, const struct forward_listener *l) {
-  const char *before = ", { ";
+  const char *before = opening;
   if (o->domain_count) {
+    put_option(out, &before, "acme = ");
     put_acme(out, o);
-    before = ", ";
   } else if (l->tls) {
-    fprintf(out, "%scertificate = ", before);
+    put_option(out, &before, "certificate = ");
     put_text(out, o->certificate);
-    fputs(", key = ", out);
-    put_text(out, o->key);
-    before = ", ";
+    put_named(out, "key", o->key);
   }
-  if (l->h2c) fprintf(out, "%sh2c = true", before);
-  if (l->h2c) before = ", ";
-  if (o->compresses) fprintf(out, "%scompress = true", before);
-  if (o->compresses) before = ", ";
-  if (o->cache_bytes) fprintf(out, "%scache = cache", before);
-  if (o->cache_bytes) before = ", ";
-  if (o->trusted_count) fputs(before, out);
-  if (o->trusted_count) put_trusted(out, o);
-  if (l->tls || l->h2c || o->compresses || o->cache_bytes || o->trusted_count || o->domain_count)
-    fputs(" }", out);
+  if (l->h2c) put_option(out, &before, "h2c = true");
+  if (o->compresses) put_option(out, &before, "compress = true");
+  if (o->cache_bytes) put_option(out, &before, "cache = cache");
+  if (o->trusted_count) {
+    put_option(out, &before, "trusted_proxies = ");
+    put_list(out, o->trusted_proxies, o->trusted_count);
+  }
+  if (before != opening) fputs(" }", out);
 }
 
 static void put_cache(FILE *out, const struct forward_options *o) {

@@ -69,7 +69,6 @@ static void describe(const struct replay_decision *d, char *text, size_t bytes) 
   }
 }
 
-/* The values of a field, as the part of the text where they stand; the first line has no name. */
 static bool has_line(struct str text, struct str line) {
   struct str other;
   while (str_split(&text, '\n', &other))
@@ -77,7 +76,8 @@ static bool has_line(struct str text, struct str line) {
   return false;
 }
 
-/* Adds the names of fields of `one` whose line is not in `other`. */
+/* Adds the names of fields of `one` whose line is not in `other`. A line without a colon is the
+ * first, or of the body. */
 static void add_names(char names[NAMES_BYTES], struct str one, struct str other) {
   struct str line;
   while (str_split(&one, '\n', &line)) {

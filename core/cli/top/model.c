@@ -135,17 +135,12 @@ static struct {
   bool is_reversed;
 } wanted; /* of the qsort under way */
 
-static int compare_texts(struct str a, struct str b) {
-  int result = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
-  return result ? result : (a.len > b.len) - (a.len < b.len);
-}
-
 /* Numbers: the largest first; texts: in the order of letters. */
 static int compare(const void *one, const void *other) {
   unsigned i = *(const unsigned *)one, k = *(const unsigned *)other;
   const struct top_cell *a = &wanted.table->items[i].cells[wanted.column];
   const struct top_cell *b = &wanted.table->items[k].cells[wanted.column];
-  int result = wanted.table->kinds[wanted.column] == 't' ? compare_texts(a->text, b->text)
+  int result = wanted.table->kinds[wanted.column] == 't' ? str_compare(a->text, b->text)
                                                          : (a->value < b->value) - (a->value > b->value);
   if (wanted.is_reversed) result = -result;
   return result ? result : (i > k) - (i < k);

@@ -66,7 +66,7 @@ void top_model_read(struct top_model *m, char *text, double at, const struct top
 void top_model_free(struct top_model *m);
 /* Empty: there is none. */
 struct str top_fact(const struct top_model *m, const char *name);
-/* Of the last whole second; of all that are known. */
+/* Of the last whole second; 0: there is none. */
 double top_latest(const struct top_model *m, enum top_figure figure);
 /* The rows of a table that have the filter's text in one of their cells, in the order of a column. `order` has room for
  * all; returns how many. */

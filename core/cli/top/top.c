@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "cli/steer.h"
 #include "cli/top/routes.h"
@@ -32,11 +32,7 @@ static volatile sig_atomic_t is_ended; /* by a signal: the terminal is put in or
 
 static void on_signal(int number) { is_ended = number; }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
+static double now(void) { return (double)clock_now_ms(&clock_system) / 1000; }
 
 /* NULL: what is wrong is in top->trouble. */
 static char *ask(struct top *top) {

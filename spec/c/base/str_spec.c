@@ -15,6 +15,9 @@ IT("compares text exactly, or without the case of ASCII letters") {
   CHECK(!str_equal_nocase(STR("a"), STR("ab")));
   CHECK(!str_equal_nocase(STR("@[`{"), STR("`{@[")));
   CHECK(!str_equal_nocase(STR("\xc4"), STR("\xe4")));
+  CHECK(str_compare(STR("ab"), STR("ab")) == 0 && str_compare(STR(""), (struct str){0}) == 0);
+  CHECK(str_compare(STR("ab"), STR("abc")) < 0 && str_compare(STR("b"), STR("abc")) > 0);
+  CHECK(str_compare(STR("\xe4"), STR("z")) > 0);
 }
 
 IT("compares text that holds a NUL") {
