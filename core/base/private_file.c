@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// private_file: the hard problem is a machine that stops in the middle: the text is on the disk before its name is, and
-// the name's folder is written, too. What a stopped writer left behind is overwritten by the next one of its number.
+// private_file: see private_file.h.
 #include "base/private_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,49 +12,6 @@
 #include <unistd.h>
 
 #include "base/safe_file.h"
-
-static bool write_all(int fd, struct str text) {
-  while (text.len) {
-    ssize_t written = write(fd, text.ptr, text.len);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    text = str_from(text, (size_t)written);
-  }
-  return fsync(fd) == 0;
-}
-
-static void sync_folder(const char *path) {
-  char copy[PATH_MAX];
-  if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy) return;
-  int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  fsync(fd); /* where a file system cannot, the name is written a little later */
-  close(fd);
-}
-
-static bool give_up(const char *path, int fd) {
-  int code = errno;
-  if (fd >= 0) close(fd);
-  unlink(path);
-  errno = code;
-  return false;
-}
-
-bool private_file_write(const char *path, struct str text) {
-  char beside[PATH_MAX];
-  int length = snprintf(beside, sizeof beside, "%s.%d.new", path, (int)getpid());
-  if (length >= (int)sizeof beside) {
-    errno = ENAMETOOLONG;
-    return false;
-  }
-  unlink(beside); /* of a process that had our number */
-  int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (fd < 0) return false;
-  if (!write_all(fd, text)) return give_up(beside, fd);
-  if (close(fd) != 0 || rename(beside, path) != 0) return give_up(beside, -1);
-  sync_folder(path);
-  return true;
-}
 
 bool private_folder_make(const char *path) {
   char part[PATH_MAX];

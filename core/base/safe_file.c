@@ -103,16 +103,17 @@ bool safe_read(const char *path, size_t most_bytes, struct buf *text) {
 
 /* --- writing -------------------------------------------------------------------------------------------- */
 
-static int write_whole(int fd, struct str bytes) {
+static bool write_whole(int fd, struct str bytes) {
   while (bytes.len) {
     ssize_t written = write(fd, bytes.ptr, bytes.len);
-    if (written < 0 && errno != EINTR) return errno;
-    if (written > 0) bytes = (struct str){bytes.ptr + written, bytes.len - (size_t)written};
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    bytes = str_from(bytes, (size_t)written);
   }
-  return fsync(fd) == 0 ? 0 : errno;
+  return fsync(fd) == 0;
 }
 
-/* The name of a file is on the disk once its folder is. */
+/* The name of a file is on the disk once its folder is; where a file system cannot do that, a little later. */
 static void keep_name(const char *path) {
   char copy[PATH_MAX];
   snprintf(copy, sizeof copy, "%s", path);
@@ -122,22 +123,27 @@ static void keep_name(const char *path) {
   close(fd);
 }
 
+static bool give_up(const char *path, int fd) {
+  int code = errno;
+  if (fd >= 0) close(fd);
+  unlink(path);
+  errno = code;
+  return false;
+}
+
 bool safe_replace(const char *path, struct str bytes) {
   char fresh[PATH_MAX];
-  if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh) {
+  if (snprintf(fresh, sizeof fresh, "%s.%d.new", path, (int)getpid()) >= (int)sizeof fresh) {
     errno = ENAMETOOLONG;
     return false;
   }
-  unlink(fresh); /* what a process has left that was killed */
+  unlink(fresh); /* of a process that had our number and was killed */
   int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
-  int code = write_whole(fd, bytes);
-  close(fd);
-  if (!code && rename(fresh, path) != 0) code = errno;
-  if (code) unlink(fresh);
-  if (!code) keep_name(path);
-  errno = code;
-  return code == 0;
+  if (!write_whole(fd, bytes)) return give_up(fresh, fd);
+  if (close(fd) != 0 || rename(fresh, path) != 0) return give_up(fresh, -1);
+  keep_name(path);
+  return true;
 }
 
 /* --- for people ----------------------------------------------------------------------------------------- */

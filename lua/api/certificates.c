@@ -219,7 +219,7 @@ static int unlock(lua_State *L) {
 /* core.write_private(path, text): true; nil and why -2 +1 | +2 */
 static int write_private(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  return tell(L, private_file_write(path, text_at(L, 2)));
+  return tell(L, safe_replace(path, text_at(L, 2)));
 }
 
 /* core.make_folder(path): true; nil and why -1 +1 | +2 */
