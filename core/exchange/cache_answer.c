@@ -5,7 +5,6 @@
 
 #include <time.h>
 
-#include "base/random.h"
 #include "exchange/proxy.h"
 #include "http/conditions.h"
 #include "http/ranges.h"
@@ -20,14 +19,9 @@ static void set_body(struct cache_visit *v, uint64_t bytes) {
   x->response.announced = x->heads.stated = is_stated ? body : (struct body){FRAMING_NONE, 0};
 }
 
-/* RFC 9110 section 15.4.5. */
 static void not_modified(struct cache_visit *v) {
   struct exchange *x = v->exchange;
-  struct headers *h = &x->response.headers;
-  unsigned kept = 0;
-  for (unsigned i = 0; i < h->count; i++)
-    if (!condition_leaves_out(&h->items[i])) h->items[kept++] = h->items[i];
-  h->count = kept;
+  condition_leave_out(&x->response.headers);
   x->response.status = 304;
   x->response.reason = (struct str){0};
   x->response.body = x->response.announced = x->heads.stated = (struct body){FRAMING_NONE, 0};
@@ -49,15 +43,11 @@ static void one_range(struct cache_visit *v, const struct range *range, uint64_t
   set_body(v, range_length(range));
 }
 
-static struct str boundary_of(struct exchange *x) {
-  unsigned high = random_below(&x->proxy->dice, 1 << 30), low = random_below(&x->proxy->dice, 1 << 30);
-  return arena_printf(&x->arena, "perilune_%08x%08x%08x", high, low, (unsigned)ticks_now());
-}
-
 static void many_ranges(struct cache_visit *v, const struct ranges *ranges, uint64_t length) {
   struct exchange *x = v->exchange;
   const struct field *field = headers_find_id(&x->response.headers, FIELD_CONTENT_TYPE);
-  struct str type = field ? field->value : (struct str){0}, boundary = boundary_of(x);
+  struct str type = field ? field->value : (struct str){0},
+             boundary = ranges_boundary(&x->proxy->dice, &x->arena);
   struct cache_piece *pieces = arena_zalloc(&x->arena, (2 * ranges->count + 1) * sizeof *pieces);
   for (unsigned i = 0; i < ranges->count; i++) {
     const struct range *range = &ranges->items[i];

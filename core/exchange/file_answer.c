@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "base/memory.h"
-#include "base/random.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "http/accept_encoding.h"
@@ -134,13 +133,8 @@ static void set_status(struct exchange *x, unsigned status) {
   x->answer->response.reason = status_reason(status);
 }
 
-/* What describes the content goes (RFC 9110 section 15.4.5). */
 static void without_content(struct exchange *x, unsigned status) {
-  struct headers *h = &x->answer->response.headers;
-  unsigned kept = 0;
-  for (unsigned i = 0; i < h->count; i++)
-    if (!condition_leaves_out(&h->items[i])) h->items[kept++] = h->items[i];
-  h->count = kept;
+  condition_leave_out(&x->answer->response.headers);
   set_status(x, status);
   x->answer->is_file = false;
   x->answer->content = (struct str){0};
@@ -149,8 +143,7 @@ static void without_content(struct exchange *x, unsigned status) {
 static void many_ranges(struct exchange *x, struct file_answer *f, const struct ranges *ranges,
                         struct str type) {
   uint64_t length = (uint64_t)f->file->info.st_size;
-  unsigned high = random_below(&x->proxy->dice, 1 << 30), low = random_below(&x->proxy->dice, 1 << 30);
-  struct str boundary = arena_printf(&x->arena, "perilune_%08x%08x%08x", high, low, (unsigned)ticks_now());
+  struct str boundary = ranges_boundary(&x->proxy->dice, &x->arena);
   f->pieces = arena_zalloc(&x->arena, (2 * ranges->count + 1) * sizeof *f->pieces);
   for (unsigned i = 0; i < ranges->count; i++) {
     const struct range *range = &ranges->items[i];

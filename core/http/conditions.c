@@ -86,7 +86,7 @@ void condition_ask(struct headers *request, const struct headers *stored) {
   if (modified.len) headers_add(request, STR("If-Modified-Since"), modified);
 }
 
-bool condition_leaves_out(const struct field *field) {
+static bool is_of_content(const struct field *field) {
   static const struct str of_content[] = {
       STR_INIT("Content-Length"),   STR_INIT("Content-Type"),     STR_INIT("Content-Encoding"),
       STR_INIT("Content-Language"), STR_INIT("Content-Range"),    STR_INIT("Content-MD5"),
@@ -95,4 +95,11 @@ bool condition_leaves_out(const struct field *field) {
   for (size_t i = 0; i < sizeof of_content / sizeof *of_content; i++)
     if (str_equal_nocase(field->name, of_content[i])) return true;
   return false;
+}
+
+void condition_leave_out(struct headers *response) {
+  unsigned kept = 0;
+  for (unsigned i = 0; i < response->count; i++)
+    if (!is_of_content(&response->items[i])) response->items[kept++] = response->items[i];
+  response->count = kept;
 }

@@ -39,8 +39,8 @@ bool condition_if_range(const struct headers *request, const struct validators *
 void condition_ask(struct headers *request, const struct headers *stored);
 /* Takes out all conditions and ranges. */
 void condition_strip(struct headers *request);
-/* Is it of the representation's content, which a 304 does not have (RFC 9110 section 15.4.5)? The others are sent
- * with a 304, too: what the client keeps is updated by them. */
-bool condition_leaves_out(const struct field *field);
+/* Takes out what is of the representation's content, which a 304 does not have (RFC 9110 section 15.4.5). The others
+ * are sent with a 304, too: what the client keeps is updated by them. */
+void condition_leave_out(struct headers *response);
 
 #endif

@@ -3,6 +3,8 @@
 #include "http/ranges.h"
 
 #include "base/check.h"
+#include "base/random.h"
+#include "base/ticks.h"
 #include "http/grammar.h"
 
 #include <inttypes.h>
@@ -104,6 +106,11 @@ bool range_field_parse(struct str value, struct range *range, uint64_t *length) 
   return str_to_u64((struct str){value.ptr, dash}, &range->first) &&
          str_to_u64((struct str){value.ptr + dash + 1, slash - dash - 1}, &range->last) &&
          range->first <= range->last && range->last < *length;
+}
+
+struct str ranges_boundary(uint64_t *dice, struct arena *arena) {
+  unsigned high = random_below(dice, 1 << 30), low = random_below(dice, 1 << 30);
+  return arena_printf(arena, "perilune_%08x%08x%08x", high, low, (unsigned)ticks_now());
 }
 
 struct str ranges_content_type(struct str boundary, struct arena *arena) {

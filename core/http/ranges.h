@@ -42,6 +42,8 @@ bool range_field_parse(struct str value, struct range *range, uint64_t *length);
 /* multipart/byteranges. `boundary` is at most RANGES_BOUNDARY bytes, and in none of the parts. The head of each part
  * stands before its bytes; the end is behind the last one. In arena memory. */
 enum { RANGES_BOUNDARY = 70 };
+/* A new one; `dice` is of random_below. */
+struct str ranges_boundary(uint64_t *dice, struct arena *arena);
 struct str ranges_content_type(struct str boundary, struct arena *arena);
 struct str ranges_part_head(const struct range *range, uint64_t length, struct str boundary,
                             struct str content_type, struct arena *arena);

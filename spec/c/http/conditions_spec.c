@@ -182,7 +182,8 @@ IT("sends with a 304 what is not of the content (RFC 9110 section 15.4.5)") {
       heads_fields("ETag: 1\nContent-Location: 1\nDate: 1\nVary: 1\nCache-Control: 1\nExpires: 1\nX: 1\n"
                    "Content-Security-Policy: 1\nAge: 1\nContent-Length: 0\ncontent-type: 0\nTrailer: 0\n"
                    "Content-Encoding: 0\nContent-Range: 0\nContent-Digest: 0\nTransfer-Encoding: 0");
-  for (unsigned i = 0; i < h.count; i++)
-    CHECK(condition_leaves_out(&h.items[i]) == (h.items[i].value.ptr[0] == '0'));
+  condition_leave_out(&h);
+  heads_check_fields(&h, "ETag=1 Content-Location=1 Date=1 Vary=1 Cache-Control=1 Expires=1 X=1 "
+                         "Content-Security-Policy=1 Age=1 ");
   heads_free();
 }
