@@ -97,8 +97,7 @@ void open_file_release(struct open_file *file) {
 
 bool open_file_is_unchanged(const struct open_file *file) {
   struct stat now;
-  return fstat(file->fd, &now) == 0 && now.st_size == file->info.st_size &&
-         now.st_mtim.tv_sec == file->info.st_mtim.tv_sec && now.st_mtim.tv_nsec == file->info.st_mtim.tv_nsec;
+  return fstat(file->fd, &now) == 0 && file_is_unchanged(&file->info, &now);
 }
 
 /* --- the cache -------------------------------------------------------------------------------------------- */
