@@ -89,7 +89,7 @@ static struct str behind_continue(struct exchange *x, struct str text) {
  * what follows for its body (RFC 9112 section 6.3). */
 static struct body body_of(const struct exchange *x, const struct stream_head *given) {
   unsigned status = given->response->status;
-  bool has_none = status < 200 || status == 204 || status == 304 || x->request.method == METHOD_HEAD;
+  bool has_none = status < 200 || response_has_no_body(x->request.method, status);
   bool is_silent = given->kind == HEAD_FINAL && given->body.framing == FRAMING_NONE;
   return is_silent && !has_none ? (struct body){FRAMING_LENGTH, 0} : given->body;
 }

@@ -139,11 +139,6 @@ static void skip(struct exchange *x, unsigned reason) {
   if (!x->is_shadow) cell_add(&x->proxy->tally->compress_skipped[reason], 1);
 }
 
-/* The response to HEAD says what that to GET would. */
-static bool has_body(const struct exchange *x, const struct response *response) {
-  return x->request.method != METHOD_HEAD && response->status != 204 && response->status != 304;
-}
-
 static void leave_plain(struct codable_choice *choice) {
   choice->coding = CODING_IDENTITY;
   choice->weakens = false;
@@ -181,7 +176,9 @@ static void encode(struct exchange *x, struct response *response, const struct c
   if (choice.coding == CODING_IDENTITY && !choice.varies && !choice.weakens) return;
   struct codings *c = codings_of_exchange(x);
   bool is_coded = choice.coding != CODING_IDENTITY;
-  if (is_coded && has_body(x, response)) begin_encoding(x, response, compression, &choice);
+  /* The response to HEAD says what that to GET would. */
+  bool has_body = !response_has_no_body(x->request.method, response->status);
+  if (is_coded && has_body) begin_encoding(x, response, compression, &choice);
   c->sent = choice.coding;
   c->flushes_at_once = choice.flushes_at_once;
   codable_apply(&response->headers, &choice);

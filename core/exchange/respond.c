@@ -99,11 +99,6 @@ void respond_continue(struct exchange *x) {
 
 /* --- the peer's response -------------------------------------------------------------------------------- */
 
-static bool has_no_body(const struct exchange *x) {
-  unsigned status = x->response.status;
-  return x->request.method == METHOD_HEAD || status == 204 || status == 304;
-}
-
 /* Might content codings have to do with the response? */
 static inline bool has_codings(const struct exchange *x) {
   return x->settings->compression || x->hooks->decodes || x->codings;
@@ -124,7 +119,7 @@ static enum framing framing_for_client(const struct exchange *x) {
 }
 
 static struct body stated_body(const struct exchange *x, enum framing out) {
-  if (has_no_body(x)) {
+  if (response_has_no_body(x->request.method, x->response.status)) {
     bool is_in_doubt = filter_has_response(x) || codings_change_length(x->codings);
     return is_in_doubt ? (struct body){FRAMING_NONE, 0} : x->heads.stated;
   }
@@ -247,7 +242,7 @@ void respond_answer(struct exchange *x) {
   (void)is_written;
   struct answer *answer = x->answer;
   unsigned status = answer->response.status;
-  bool silent = x->request.method == METHOD_HEAD || status == 204 || status == 304;
+  bool silent = response_has_no_body(x->request.method, status);
   x->sent.status = (unsigned short)status;
   x->response = answer->response;
   if (answer->is_file && !silent)

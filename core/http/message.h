@@ -83,6 +83,10 @@ static inline bool request_has_body(const struct request *request) {
   struct body body = request->body;
   return body.framing == FRAMING_CHUNKED || (body.framing == FRAMING_LENGTH && body.length > 0);
 }
+/* Nothing follows the head of a final response to HEAD, of a 204, and of a 304 (RFC 9112 section 6.3). */
+static inline bool response_has_no_body(enum method asked, unsigned status) {
+  return asked == METHOD_HEAD || status == 204 || status == 304;
+}
 /* The standard reason phrase, "" for an unknown status. */
 struct str status_reason(unsigned status);
 
