@@ -23,26 +23,24 @@ struct recording_of {
   struct str listener;
 };
 
-static void put(struct buf *out, struct str text) { buf_append(out, text.ptr, text.len); }
-
 /* A head that is larger loses its last fields: it would be no HTTP otherwise. */
 static void put_fields(struct buf *out, const struct secrets *secrets, const struct headers *headers) {
   for (unsigned i = 0; i < headers->count && buf_len(out) < HEAD_MOST; i++) {
     const struct field *field = &headers->items[i];
-    put(out, field->name);
-    put(out, STR(": "));
+    buf_append_str(out, field->name);
+    buf_append_str(out, STR(": "));
     secrets_put_value(secrets, out, field->name, field->value);
-    put(out, STR("\r\n"));
+    buf_append_str(out, STR("\r\n"));
   }
-  put(out, STR("\r\n"));
+  buf_append_str(out, STR("\r\n"));
 }
 
 /* What HTTP/2 says in pseudo-fields stands in Host already. */
 static void put_request(struct buf *out, const struct secrets *secrets, const struct request *request) {
-  put(out, request->method_name);
-  put(out, STR(" "));
+  buf_append_str(out, request->method_name);
+  buf_append_str(out, STR(" "));
   secrets_put_target(secrets, out, request->target);
-  put(out, request->minor ? STR(" HTTP/1.1\r\n") : STR(" HTTP/1.0\r\n"));
+  buf_append_str(out, request->minor ? STR(" HTTP/1.1\r\n") : STR(" HTTP/1.0\r\n"));
   put_fields(out, secrets, &request->headers);
 }
 
@@ -66,8 +64,8 @@ void recorder_answer(struct exchange *x) {
   buf_release(&taken->answer);
   int length = snprintf(line, sizeof line, "HTTP/1.1 %u ", x->response.status);
   buf_append(&taken->answer, line, (size_t)length);
-  put(&taken->answer, x->response.reason);
-  put(&taken->answer, STR("\r\n"));
+  buf_append_str(&taken->answer, x->response.reason);
+  buf_append_str(&taken->answer, STR("\r\n"));
   put_fields(&taken->answer, &r->secrets, &x->response.headers);
   uint64_t sent = x->now.times.request_sent, first = x->now.times.first_byte;
   taken->first_byte_ms = sent && first > sent ? first - sent : 0;

@@ -59,8 +59,6 @@ bool secrets_is_parameter(struct str name) {
 
 /* --- marks ---------------------------------------------------------------------------------------------- */
 
-static void put(struct buf *out, struct str text) { buf_append(out, text.ptr, text.len); }
-
 static void put_mark(const struct secrets *s, struct buf *out, struct str secret) {
   char mark[32];
   if (!secret.len) return;
@@ -69,7 +67,7 @@ static void put_mark(const struct secrets *s, struct buf *out, struct str secret
              (unsigned long long)XXH3_64bits_withSeed(secret.ptr, secret.len, s->key));
   else
     snprintf(mark, sizeof mark, "[redacted]");
-  put(out, str_of(mark));
+  buf_append_str(out, str_of(mark));
 }
 
 /* "name=value" before the separator; a text without a name is a secret, too. */
@@ -79,7 +77,7 @@ static void put_pair(const struct secrets *s, struct buf *out, struct str pair) 
     put_mark(s, out, pair);
     return;
   }
-  put(out, (struct str){pair.ptr, equal + 1});
+  buf_append_str(out, (struct str){pair.ptr, equal + 1});
   put_mark(s, out, str_from(pair, equal + 1));
 }
 
@@ -88,7 +86,7 @@ static void put_cookies(const struct secrets *s, struct buf *out, struct str val
   struct str pair;
   bool is_first = true;
   while (str_split(&value, ';', &pair)) {
-    if (!is_first) put(out, STR("; "));
+    if (!is_first) buf_append_str(out, STR("; "));
     is_first = false;
     put_pair(s, out, str_trim(pair));
   }
@@ -99,14 +97,14 @@ static void put_set_cookie(const struct secrets *s, struct buf *out, struct str 
   size_t end = str_find(value, ';');
   if (end > value.len) end = value.len;
   put_pair(s, out, (struct str){value.ptr, end});
-  put(out, str_from(value, end));
+  buf_append_str(out, str_from(value, end));
 }
 
 /* "Bearer abc": the scheme stays. */
 static void put_credentials(const struct secrets *s, struct buf *out, struct str value) {
   size_t space = str_find(value, ' ');
   if (space < value.len) {
-    put(out, (struct str){value.ptr, space + 1});
+    buf_append_str(out, (struct str){value.ptr, space + 1});
     value = str_from(value, space + 1);
   }
   put_mark(s, out, value);
@@ -119,12 +117,12 @@ static void put_query(const struct secrets *s, struct buf *out, struct str query
   bool is_first = true;
   while (str_split(&query, '&', &pair)) {
     size_t equal = str_find(pair, '=');
-    if (!is_first) put(out, STR("&"));
+    if (!is_first) buf_append_str(out, STR("&"));
     is_first = false;
     if (equal < pair.len && secrets_is_parameter((struct str){pair.ptr, equal}))
       put_pair(s, out, pair);
     else
-      put(out, pair);
+      buf_append_str(out, pair);
   }
 }
 
@@ -136,7 +134,7 @@ static struct str put_user(const struct secrets *s, struct buf *out, struct str 
   while (end < url.len && !strchr("/?#", url.ptr[end])) end++;
   const char *user = memrchr(url.ptr + at, '@', end - at);
   if (!user) return url;
-  put(out, (struct str){url.ptr, at});
+  buf_append_str(out, (struct str){url.ptr, at});
   put_mark(s, out, (struct str){url.ptr + at, (size_t)(user - url.ptr) - at});
   return str_from(url, (size_t)(user - url.ptr));
 }
@@ -146,10 +144,10 @@ void secrets_put_target(const struct secrets *s, struct buf *out, struct str tar
   size_t query = 0;
   while (query < target.len && target.ptr[query] != '?' && target.ptr[query] != '#') query++;
   if (query >= target.len) {
-    put(out, target);
+    buf_append_str(out, target);
     return;
   }
-  put(out, (struct str){target.ptr, query + 1});
+  buf_append_str(out, (struct str){target.ptr, query + 1});
   put_query(s, out, str_from(target, query + 1));
 }
 
@@ -169,5 +167,5 @@ void secrets_put_value(const struct secrets *s, struct buf *out, struct str name
   else if (IS_IN(name, urls))
     secrets_put_target(s, out, value);
   else
-    put(out, value);
+    buf_append_str(out, value);
 }
