@@ -17,13 +17,7 @@ static void reset(struct stream *s, enum error error) {
   CHECK(!s->exchange);
 }
 
-static const struct stream_codec codec = {.framing = stream_silent_framing,
-                                          .head = stream_silent_head,
-                                          .pause = stream_silent_pause,
-                                          .unsent = stream_silent_unsent,
-                                          .is_ready = stream_silent_is_ready,
-                                          .end = end,
-                                          .reset = reset};
+static const struct stream_codec codec = {STREAM_SILENT, .end = end, .reset = reset};
 
 void stream_init_none(struct stream *s, struct service *service, struct downstream *downstream) {
   *s = (struct stream){.codec = &codec, .service = service, .downstream = downstream};

@@ -38,13 +38,7 @@ static void reset(struct stream *s, enum error error) {
 }
 
 /* Nobody is told of a head: interim ones, and answers of the policy, are dropped. */
-static const struct stream_codec codec = {.framing = stream_silent_framing,
-                                          .head = stream_silent_head,
-                                          .pause = stream_silent_pause,
-                                          .unsent = stream_silent_unsent,
-                                          .is_ready = stream_silent_is_ready,
-                                          .end = end,
-                                          .reset = reset};
+static const struct stream_codec codec = {STREAM_SILENT, .end = end, .reset = reset};
 
 static void on_due(struct timer *timer) {
   exchange_stream_due(CONTAINER_OF(timer, struct stream, timer)->exchange);

@@ -84,6 +84,10 @@ bool stream_silent_head(struct stream *s, const struct stream_head *given, struc
 void stream_silent_pause(struct stream *s, bool watches);
 uint64_t stream_silent_unsent(const struct stream *s);
 bool stream_silent_is_ready(const struct stream *s);
+/* All of them, in the initializer of a codec. */
+#define STREAM_SILENT                                                                                        \
+  .framing = stream_silent_framing, .head = stream_silent_head, .pause = stream_silent_pause,                \
+  .unsent = stream_silent_unsent, .is_ready = stream_silent_is_ready
 
 /* none.c: a stream without a client, for an exchange that is only thought of. Nothing can be read from it, and what is
  * written is dropped. Its memory is the caller's; `downstream` may be NULL, and is for facts. */
