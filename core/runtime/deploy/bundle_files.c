@@ -8,29 +8,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/private_file.h"
 #include "base/safe_file.h"
 #include "base/why.h"
 
 enum { OPEN_MOST = 16 };
 
-/* Each folder on the way to the last part. */
-static bool make_folders(char *path, size_t from) {
-  for (char *c = path + from; (c = strchr(c, '/')); c++) {
-    *c = '\0';
-    bool fine = mkdir(path, 0700) == 0 || errno == EEXIST;
-    *c = '/';
-    if (!fine) return false;
-  }
-  return true;
-}
-
 bool bundle_files_put(const char *folder, const char *path, struct str bytes, char **why) {
-  char *full = why_text("%s/%s", folder, path);
-  bool fine = make_folders(full, strlen(folder)) && safe_replace(full, bytes);
+  char *full = why_text("%s/%s", folder, path), *name = strrchr(full, '/');
+  *name = '\0';
+  bool fine = private_folder_make(full);
+  *name = '/';
+  fine = fine && safe_replace(full, bytes);
   if (!fine) why_say(why, "%s: %s", full, safe_reason_new(errno));
   free(full);
   return fine;

@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "unit.h"
 
 struct place {
@@ -112,5 +115,28 @@ IT("sees a file that was written, or that is another one, as changed") {
   CHECK(!file_is_unchanged(&before, &now));
   CHECK(stat(p.other, &now) == 0);
   CHECK(!file_is_unchanged(&before, &now));
+  end(&p);
+}
+
+static bool replace_often(const char *path, char letter) {
+  char text[4096];
+  memset(text, letter, sizeof text);
+  for (int i = 0; i < 50; i++)
+    if (!safe_replace(path, (struct str){text, sizeof text})) return false;
+  return true;
+}
+
+IT("replaces a file that another process replaces at the same time: whole, and by each of them") {
+  struct place p;
+  struct buf text = {0};
+  int status = -1;
+  begin(&p);
+  pid_t child = fork();
+  if (child == 0) _exit(replace_often(p.file, 'b') ? 0 : 1);
+  CHECK(replace_often(p.file, 'a'));
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  CHECK(safe_read(p.file, SAFE_READ_MOST, &text) && buf_len(&text) == 4096);
+  CHECK(buf_ptr(&text)[0] == buf_ptr(&text)[4095]);
+  buf_release(&text);
   end(&p);
 }
