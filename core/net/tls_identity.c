@@ -99,7 +99,7 @@ static BIO *open_source(const char *what, struct str from, char **why) {
 static bool read_chain(struct tls_identity *identity, BIO *bio) {
   X509 *next;
   identity->chain = sk_X509_new_null();
-  while ((next = PEM_read_bio_X509(bio, NULL, NULL, NULL))) sk_X509_push(identity->chain, next);
+  while ((next = PEM_read_bio_X509(bio, NULL, tls_no_passphrase, NULL))) sk_X509_push(identity->chain, next);
   unsigned long code = ERR_peek_last_error();
   bool is_end = ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
   if (is_end) ERR_clear_error();
@@ -123,16 +123,10 @@ static bool is_current(const X509 *certificate, struct str from, char **why) {
 static bool load_certificate(struct tls_identity *identity, struct str from, char **why) {
   BIO *bio = open_source("certificate", from, why);
   if (!bio) return false;
-  identity->certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
+  identity->certificate = PEM_read_bio_X509_AUX(bio, NULL, tls_no_passphrase, NULL);
   bool is_read = identity->certificate && read_chain(identity, bio);
   BIO_free(bio);
   return is_read ? is_current(identity->certificate, from, why) : blame(why, "certificate", from);
-}
-
-/* A key under a passphrase is an error: asking for it on the terminal would stop the process. */
-static int refuse_passphrase(char *buffer, int size, int writing, void *unused) {
-  (void)buffer, (void)size, (void)writing, (void)unused;
-  return -1;
 }
 
 static bool refuse_stranger(const struct tls_files *files, char **why) {
@@ -145,7 +139,7 @@ static bool refuse_stranger(const struct tls_files *files, char **why) {
 static bool load_key(struct tls_identity *identity, const struct tls_files *files, char **why) {
   BIO *bio = open_source("key", files->key, why);
   if (!bio) return false;
-  identity->key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, NULL);
+  identity->key = PEM_read_bio_PrivateKey(bio, NULL, tls_no_passphrase, NULL);
   BIO_free(bio);
   if (!identity->key) return blame(why, "key", files->key);
   return X509_check_private_key(identity->certificate, identity->key) == 1 || refuse_stranger(files, why);

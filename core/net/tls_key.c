@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "base/why.h"
 #include "net/tls_key_parts.h"
+#include "net/tls_parts.h"
 
 enum { RSA_LEAST = 2048, RSA_MOST = 8192, EXPONENT_MOST = 8, PEM_MOST = 65536, COORDINATE = 66 };
 
@@ -81,21 +82,20 @@ static bool find_kind(EVP_PKEY *pkey, enum key_kind *kind, char **why) {
          why_say(why, "a key is RSA, EC (P-256, P-384, P-521) or Ed25519: this one is none of them");
 }
 
-/* Nobody is asked for a passphrase. */
-static int refuse_passphrase(char *buffer, int size, int writing, void *unused) {
+int tls_no_passphrase(char *buffer, int size, int writing, void *unused) {
   (void)buffer, (void)size, (void)writing, (void)unused;
   return -1;
 }
 
 static EVP_PKEY *read_certificate(BIO *bio) {
-  X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+  X509 *certificate = PEM_read_bio_X509(bio, NULL, tls_no_passphrase, NULL);
   EVP_PKEY *pkey = certificate ? X509_get_pubkey(certificate) : NULL;
   X509_free(certificate);
   return pkey;
 }
 
 static EVP_PKEY *read_request(BIO *bio) {
-  X509_REQ *request = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
+  X509_REQ *request = PEM_read_bio_X509_REQ(bio, NULL, tls_no_passphrase, NULL);
   EVP_PKEY *pkey = request ? X509_REQ_get_pubkey(request) : NULL;
   X509_REQ_free(request);
   return pkey;
@@ -106,13 +106,13 @@ static EVP_PKEY *read_pem(struct str pem, bool *is_private) {
   EVP_PKEY *pkey = NULL;
   *is_private = memmem(pem.ptr, pem.len, "PRIVATE KEY-----", 16) != NULL;
   if (*is_private)
-    pkey = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, NULL);
+    pkey = PEM_read_bio_PrivateKey(bio, NULL, tls_no_passphrase, NULL);
   else if (memmem(pem.ptr, pem.len, "BEGIN CERTIFICATE-----", 22))
     pkey = read_certificate(bio);
   else if (memmem(pem.ptr, pem.len, "CERTIFICATE REQUEST-----", 24))
     pkey = read_request(bio);
   else
-    pkey = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+    pkey = PEM_read_bio_PUBKEY(bio, NULL, tls_no_passphrase, NULL);
   BIO_free(bio);
   return pkey;
 }

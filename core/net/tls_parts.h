@@ -72,6 +72,12 @@ int tls_keep_session(SSL *ssl, SSL_SESSION *session);
 
 void tls_server_free(struct tls_server *server);
 
+/* --- tls_key.c --- */
+
+/* For all that is read from PEM (pem_password_cb): nobody is asked for a passphrase. OpenSSL would ask at the terminal,
+ * or at the standard input, and the process would stand still. */
+int tls_no_passphrase(char *buffer, int size, int writing, void *unused);
+
 /* --- tls_challenge.c --- */
 
 /* Lets authorities prove names: then the certificate for acme-tls/1 is asked for. */

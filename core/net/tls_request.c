@@ -192,7 +192,7 @@ static void append_names(const X509 *certificate, struct buf *names) {
 
 static unsigned count_more(BIO *bio) {
   unsigned count = 0;
-  for (X509 *next; (next = PEM_read_bio_X509(bio, NULL, NULL, NULL)); count++) X509_free(next);
+  for (X509 *next; (next = PEM_read_bio_X509(bio, NULL, tls_no_passphrase, NULL)); count++) X509_free(next);
   return count;
 }
 
@@ -200,7 +200,7 @@ bool tls_request_facts(struct str pem, struct tls_certificate_facts *facts, stru
   *facts = (struct tls_certificate_facts){0};
   ERR_clear_error();
   BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
-  X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+  X509 *certificate = PEM_read_bio_X509(bio, NULL, tls_no_passphrase, NULL);
   if (certificate) {
     put_facts(certificate, facts);
     append_names(certificate, names);
