@@ -9,6 +9,7 @@
 
 local archive = require "perilune.bundle_archive"
 local core = require "perilune.core"
+local download = require "perilune.download"
 local http = require "perilune.http"
 
 local TICK = 0.5
@@ -76,19 +77,6 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- fetching
 
-local function read_body(response)
-  local parts, bytes, deadline = {}, 0, core.now() + TIME_MOST
-  for piece in response.read, response do
-    bytes = bytes + #piece
-    parts[#parts + 1] = piece
-    if bytes > BYTES_MOST then response.failure = ("it is longer than %d bytes"):format(BYTES_MOST) end
-    if core.now() > deadline then response.failure = ("it takes longer than %d s"):format(TIME_MOST) end
-    if response.failure then response:close() end
-  end
-  if response.failure then return nil, response.failure end
-  return table.concat(parts)
-end
-
 -- Nil, or what went wrong.
 local function fetch(url)
   agent.holder = {}
@@ -99,7 +87,7 @@ local function fetch(url)
     response:close()
     return nil
   end
-  local body, broken = read_body(response)
+  local body, broken = download.body(response, BYTES_MOST, TIME_MOST)
   if response.status ~= 200 then return ("it answered %d"):format(response.status) end
   if not body then return broken end
   local etag = response.headers.etag

@@ -10,6 +10,7 @@
 
 local backoff = require "perilune.backoff"
 local core = require "perilune.core"
+local download = require "perilune.download"
 local http = require "perilune.http"
 local source = require "perilune.discovery_source"
 
@@ -76,19 +77,7 @@ local function brief(text)
   return (text:sub(1, WORD_BYTES):gsub("%s+", " "):gsub("[^ -~]", "?"))
 end
 
--- The body, within bounds; or nil and why not.
-local function read_body(response)
-  local parts, bytes, deadline = {}, 0, core.now() + LIST_TIME
-  for piece in response.read, response do
-    bytes = bytes + #piece
-    parts[#parts + 1] = piece
-    if bytes > LIST_BYTES then response.failure = ("the answer is longer than %d bytes"):format(LIST_BYTES) end
-    if core.now() > deadline then response.failure = ("the answer takes longer than %d s"):format(LIST_TIME) end
-    if response.failure then response:close() end
-  end
-  if response.failure then return nil, response.failure end
-  return table.concat(parts)
-end
+local function read_body(response) return download.body(response, LIST_BYTES, LIST_TIME) end
 
 --- The options of a request: those of the engine's connections, and `more`.
 function watch.request(wanted, more)

@@ -5,8 +5,7 @@
 
 local core = require "perilune.core"
 local crypto = require "perilune.crypto"
-local http = require "perilune.http"
-local json = require "perilune.json"
+local download = require "perilune.download"
 local jwt = require "perilune.jwt"
 local shared = require "perilune.shared"
 
@@ -23,13 +22,7 @@ local function fault_of_set(set)
 end
 
 local function fetch(self)
-  local answer, why = http.request { url = self.url, ca = self.ca, timeout = self.timeout, limit = SET_MOST }
-  if not answer then return nil, why end
-  if answer.status ~= 200 then return nil, ("%s: status %d"):format(self.url, answer.status) end
-  local set = json.decode(answer.body)
-  local fault = fault_of_set(set)
-  if fault then return nil, ("%s: %s"):format(self.url, fault) end
-  return set
+  return download.json({ url = self.url, ca = self.ca, timeout = self.timeout, limit = SET_MOST }, fault_of_set)
 end
 
 -- Those of a set that can sign: { { kid, kind, alg, key } }. One that cannot be read is passed over.

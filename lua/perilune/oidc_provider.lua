@@ -3,6 +3,7 @@
 -- carry secrets. What it says is shared by all workers, and kept while it does not answer.
 
 local base64 = require "perilune.base64"
+local download = require "perilune.download"
 local http = require "perilune.http"
 local json = require "perilune.json"
 local jwks = require "perilune.jwks"
@@ -32,13 +33,9 @@ end
 
 local function fetch(self)
   local where = self.issuer:gsub("/$", "") .. "/.well-known/openid-configuration"
-  local answer, why = http.request { url = where, ca = self.ca, timeout = self.timeout, limit = ANSWER_MOST }
-  if not answer then return nil, why end
-  if answer.status ~= 200 then return nil, ("%s: status %d"):format(where, answer.status) end
-  local facts = json.decode(answer.body)
-  local fault = fault_of(self, facts)
-  if fault then return nil, ("%s: %s"):format(where, fault) end
-  return facts
+  return download.json({ url = where, ca = self.ca, timeout = self.timeout, limit = ANSWER_MOST }, function(facts)
+    return fault_of(self, facts)
+  end)
 end
 
 --- Its addresses; nil and why.
@@ -63,10 +60,9 @@ end
 local function tokens(self, form)
   local facts, why = self:facts()
   if not facts then return nil, why end
-  local authorization, parts = credentials(self, facts, form), {}
-  for name, value in pairs(form) do parts[#parts + 1] = url.encode(name) .. "=" .. url.encode(value) end
+  local authorization = credentials(self, facts, form)
   local answer
-  answer, why = http.request { url = facts.token_endpoint, method = "POST", body = table.concat(parts, "&"),
+  answer, why = http.request { url = facts.token_endpoint, method = "POST", body = url.build_query(form),
     headers = { ["Content-Type"] = "application/x-www-form-urlencoded", Accept = "application/json",
       Authorization = authorization }, ca = self.ca, timeout = self.timeout, limit = ANSWER_MOST }
   if not answer then return nil, why end
