@@ -31,11 +31,9 @@ Consul.__index = Consul
 --- The engine; or nil and what is wrong with the arguments.
 function consul.new(service, wanted)
   if type(service) ~= "string" or service == "" then return nil, "expected the name of a service" end
-  if not wanted.address:find "^https?://[^/?#%s]+/?$" then
-    return nil, "option 'address' must be a URL like \"http://127.0.0.1:8500\""
-  end
+  local base = watch.base(wanted.address)
+  if not base then return nil, "option 'address' must be a URL like \"http://127.0.0.1:8500\"" end
   if wanted.wait < 1 or wanted.wait > 600 then return nil, "option 'wait' must be from 1 second to 10 minutes" end
-  local base = wanted.address:gsub("/$", "")
   local path = ("%s/v1/health/service/%s?"):format(base, core.encode_url(service))
   local function add(name, value) if value then path = path .. name .. "=" .. core.encode_url(value) .. "&" end end
   add("dc", wanted.datacenter)
@@ -86,14 +84,11 @@ local function entry_of(instance, passing)
     zone = text_in(meta, "zone") or text_in(node_meta, "zone") }
 end
 
-local function by_address(a, b) return (a.address or a.fault) < (b.address or b.fault) end
-
 -- Consul gives them in any order.
 local function entries_of(instances, passing)
   local list = {}
   for _, instance in ipairs(instances) do list[#list + 1] = entry_of(instance, passing) end
-  table.sort(list, by_address)
-  return list
+  return watch.sort(list)
 end
 
 --- ---------------------------------------------------------------------------------------------------------------

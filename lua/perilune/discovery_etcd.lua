@@ -38,10 +38,10 @@ local function read_endpoints(given)
   if #list == 0 then return nil, "option 'endpoints' has no URL" end
   local urls = {}
   for i, url in ipairs(list) do
-    if type(url) ~= "string" or not url:find "^https?://[^/?#%s]+/?$" then
+    urls[i] = watch.base(url)
+    if not urls[i] then
       return nil, ("option 'endpoints': expected a URL like \"http://10.0.0.1:2379\", got %s"):format(tostring(url))
     end
-    urls[i] = url:gsub("/$", "")
   end
   return urls
 end

@@ -46,10 +46,8 @@ local function place_of(service, address)
     return nil, "expected a service like \"namespace/name\""
   end
   if not address then return nil, "option 'address' is missing, and this is no pod of Kubernetes" end
-  if not address:find "^https?://[^/?#%s]+/?$" then
-    return nil, "option 'address' must be a URL like \"https://10.0.0.1:6443\""
-  end
-  local base = address:gsub("/$", "")
+  local base = watch.base(address)
+  if not base then return nil, "option 'address' must be a URL like \"https://10.0.0.1:6443\"" end
   return ("%s/apis/discovery.k8s.io/v1/namespaces/%s/endpointslices?labelSelector=kubernetes.io%%2Fservice-name%%3D%s")
     :format(base, namespace, name), base .. " " .. service
 end
@@ -118,15 +116,11 @@ local function add_slice(slice, name, wanted, lists)
   for _, endpoint in ipairs(endpoints) do add_endpoint(endpoint, port, lists, name) end
 end
 
-local function by_address(a, b) return (a.address or a.fault) < (b.address or b.fault) end
-
 -- The ready endpoints; where there is none, those that still serve while they end.
 function Kubernetes:collect()
   local lists = { ready = {}, ending = {} }
   for name, slice in pairs(self.slices) do add_slice(slice, core.text(name), self.wanted.port, lists) end
-  local list = #lists.ready > 0 and lists.ready or lists.ending
-  table.sort(list, by_address)
-  return list
+  return watch.sort(#lists.ready > 0 and lists.ready or lists.ending)
 end
 
 --- ---------------------------------------------------------------------------------------------------------------

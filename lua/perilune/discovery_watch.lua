@@ -196,4 +196,17 @@ function watch.field(value, name, kind)
   if type(value) == "table" then return watch.typed(value[name], kind) end
 end
 
+--- The URL of a server without a slash at its end; nil: it is none, or has a path.
+function watch.base(url)
+  return type(url) == "string" and url:match "^(https?://[^/?#%s]+)/?$" or nil
+end
+
+local function by_address(a, b) return (a.address or a.fault) < (b.address or b.fault) end
+
+--- Puts entries in an order that is the same whenever they are the same.
+function watch.sort(entries)
+  table.sort(entries, by_address)
+  return entries
+end
+
 return watch
