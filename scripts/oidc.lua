@@ -65,6 +65,11 @@ local function build(self, name, text, max_age, path)
     same_site = "Lax" })
 end
 
+-- The provider's addresses may have a query of their own.
+local function with_query(address, values)
+  return address .. (address:find("?", 1, true) and "&" or "?") .. url.build_query(values)
+end
+
 local function redirect(session, location, cookies)
   return session:respond { status = 302,
     headers = { Location = location, ["Set-Cookie"] = cookies, ["Cache-Control"] = "no-store" } }
@@ -94,15 +99,14 @@ local function begin(self, session)
   end
   local state, nonce = base64.encode_url(crypto.random(18)), base64.encode_url(crypto.random(18))
   local verifier = base64.encode_url(crypto.random(32))
-  local query = url.build_query {
+  local query = {
     response_type = "code", client_id = self.client_id, redirect_uri = self.redirect_uri, state = state, nonce = nonce,
     scope = table.concat(self.scopes, " "), code_challenge_method = "S256",
     code_challenge = base64.encode_url(crypto.sha256(verifier)),
   }
   local sealed = seal(self, "login", { state = state, nonce = nonce, verifier = verifier,
     target = safe_target(session:target()), ["until"] = core.time() + LOGIN_TTL })
-  local separator = facts.authorization_endpoint:find("?", 1, true) and "&" or "?"
-  return redirect(session, facts.authorization_endpoint .. separator .. query,
+  return redirect(session, with_query(facts.authorization_endpoint, query),
     { build(self, login_cookie(self, state), sealed, LOGIN_TTL, self.callback_path) })
 end
 
@@ -165,9 +169,7 @@ end
 local function sign_out(self, session)
   local facts = self.provider:facts()
   local where = facts and type(facts.end_session_endpoint) == "string" and facts.end_session_endpoint or "/"
-  if where ~= "/" then
-    where = where .. (where:find("?", 1, true) and "&" or "?") .. url.build_query { client_id = self.client_id }
-  end
+  if where ~= "/" then where = with_query(where, { client_id = self.client_id }) end
   return redirect(session, where, { build(self, self.cookie, "", 0, "/") })
 end
 
