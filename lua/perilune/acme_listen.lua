@@ -116,12 +116,9 @@ local function check_eab(eab)
 end
 
 local function check_storage(given)
-  if type(given) == "table" then
-    local fault = options.fault_of_store(given)
-    if fault then fail("%s", "'storage' must be the path of a directory, or a client of perilune.redis") end
-  elseif given ~= nil and (type(given) ~= "string" or given == "") then
-    fail "'storage' must be the path of a directory, or a client of perilune.redis"
-  end
+  local fits = given == nil or type(given) == "string" and given ~= ""
+    or type(given) == "table" and not options.fault_of_store(given)
+  if not fits then fail "'storage' must be the path of a directory, or a client of perilune.redis" end
 end
 
 local function read(given)
@@ -234,8 +231,10 @@ local function port_of(address)
   return port and port ~= "443" and port ~= "0" and ":" .. port or ""
 end
 
-local function place_of(wanted)
-  return type(wanted.storage) == "string" and wanted.storage or type(wanted.storage)
+-- One for each authority and storage.
+local function name_of(wanted)
+  local place = type(wanted.storage) == "string" and wanted.storage or type(wanted.storage)
+  return ("acme:%s:%s"):format(wanted.directory, place)
 end
 
 -- A test that starts the proxy (perilune.test.harness) orders nothing: certificates are of our own making.
@@ -249,8 +248,7 @@ local function show_own(self, names)
   self.live:set("", pem)
 end
 
-local function new(wanted, address)
-  local name = ("acme:%s:%s"):format(wanted.directory, place_of(wanted))
+local function new(name, wanted, address)
   local self = {
     name = name, options = wanted, storage = storage.new(wanted.storage, wanted.directory), live = core.live(name),
     proofs = shared.dict(name .. ":proofs", { size = 262144 }),
@@ -271,9 +269,9 @@ end
 
 -- Listeners of one authority and one storage share what orders.
 local function find(wanted, address)
-  local name = ("acme:%s:%s"):format(wanted.directory, place_of(wanted))
+  local name = name_of(wanted)
   for _, self in ipairs(all) do if self.name == name then return self end end
-  return new(wanted, address)
+  return new(name, wanted, address)
 end
 
 local function add_names(self, certificates)
