@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- A policy that comes as a signed bundle: how it is made, fetched, checked, tried, and kept.
+local base64 = require "base64"
 local client = require "client"
 local metrics = require "metrics"
 local origins = require "origins"
@@ -51,6 +52,16 @@ local function make(folder, version, ...)
     tostring(version), ...)
   assert.equal(0, result.code, result.stderr)
   return process.read_file(file)
+end
+
+-- The same bundle with another manifest, which is signed, too.
+local function with_manifest(bundle, change)
+  local magic, length, rest = bundle:match "^(.-\n)[%w+/=]+\n(%d+)\n(.*)$"
+  local manifest, files = change(rest:sub(1, length)), rest:sub(length + 1)
+  local text, signature = process.directory() .. "/text", process.directory() .. "/signature"
+  process.write_file(text, magic .. manifest)
+  sh(("openssl pkeyutl -sign -rawin -inkey %s -in %s -out %s"):format(key_files().private, text, signature))
+  return ("%s%s\n%d\n%s%s"):format(magic, base64.encode(process.read_file(signature)), #manifest, manifest, files)
 end
 
 -- A server of bundles: what it gives is in `bundle` (nil: 503) and `etag`.
@@ -173,6 +184,25 @@ describe("a policy by a bundle", function()
     proxy:wait_log "bundle: http://[^ ]+ is back"
   end)
 
+  it("that names a file outside of its folder is refused, though it is signed, and nothing is written", function()
+    local origin, top = source(make(folder_of "good", 1)), process.directory()
+    local proxy = start(origin, top .. "/state")
+    wait_says "good"
+    local newer = make(folder_of "newer", 2)
+    for _, name in ipairs { "../evil", "../../evil", top .. "/evil", "parts/../../evil", "./evil", "parts//evil", "evil/",
+      "..", "" } do
+      origin.bundle = with_manifest(newer, function(manifest)
+        return (manifest:gsub('"parts/name.lua"', ("%q"):format(name)))
+      end)
+      local why = name == "" and "a bad name" or "a name that leads elsewhere: " .. name
+      scheduler.eventually(function() return bundle_of(proxy).last_failure:find(why, 1, true) end, 20, why)
+    end
+    assert.equal("", sh("find " .. top .. " -name 'evil*'"))
+    assert.equal("good", says())
+    origin.bundle = with_manifest(newer, function(manifest) return manifest end)
+    wait_says "newer"
+  end)
+
   it("whose script cannot be loaded is refused once, and the next one is taken", function()
     local origin = source(make(folder_of "good", 1))
     local proxy = start(origin, process.directory() .. "/state")
@@ -228,6 +258,8 @@ describe("a policy by a bundle", function()
     assert.equal("good", says())
     scheduler.eventually(function() return bundle_of(proxy).is_down end)
     assert.equal(1, bundle_of(proxy).running)
+    origin.bundle = make(folder_of "older", 1)
+    scheduler.eventually(function() return bundle_of(proxy).last_failure:find("version 1 is older than 2", 1, true) end)
     proxy:stop()
     sh("rm -r " .. folder .. "/versions/1")
     origin.bundle = make(folder_of "newer", 3)

@@ -39,13 +39,16 @@ end
 
 local function pid(proxy) return "--pid", tostring(proxy.pid) end
 
--- Records while `body` runs, and returns the file.
+-- Records while `body` runs, which returns how many requests it has made, and returns the file with all of them.
 local function record(proxy, body, ...)
   local file = proxy.directory .. "/requests.plr"
   local recording = process.start { perilune.binary, "record", "-o", file, "--for", "1h",
     "--pid", tostring(proxy.pid), ... }
   scheduler.eventually(function() return recording:stderr():find "s left" end)
-  body()
+  local count = body()
+  scheduler.eventually(function()
+    return select(2, process.read_file(file):gsub("\nR %d+ ", "")) == count
+  end, nil, count .. " recorded requests")
   recording:signal "INT"
   assert.equal(0, recording:wait(), recording:stderr())
   return file
@@ -56,7 +59,7 @@ local function requests(proxy)
     headers = { Authorization = "Bearer secret-of-client", Cookie = "sid=secret-of-client" } } end
   client.request { port = proxy.port, target = "/gold", method = "POST", body = "a body" }
   client.request { port = proxy.port, target = "/admin" }
-  scheduler.sleep(0.1) -- what has ended is on its way
+  return 6
 end
 
 local function write(proxy, name, text) return process.write_file(proxy.directory .. "/" .. name, text) end
@@ -66,7 +69,7 @@ local function replay(...) return perilune.run("replay", ...) end
 describe("a recording", function()
   it("has heads, bodies and answers, and no secrets", function()
     local proxy = start()
-    local file = record(proxy, function() requests(proxy) end)
+    local file = record(proxy, function() return requests(proxy) end)
     local text = process.read_file(file)
     assert.falsy(text:find "secret%-of" or text:find "hush")
     assert.truthy(text:find("GET /a?token=redacted-", 1, true))
@@ -114,7 +117,7 @@ end)
 describe("a replay", function()
   it("tells each decision that differs, in groups, with the lines that decided", function()
     local proxy = start()
-    local file = record(proxy, function() requests(proxy) end)
+    local file = record(proxy, function() return requests(proxy) end)
     local old = proxy.directory .. "/policy.lua"
     local new = write(proxy, "new.lua", (process.read_file(old)
       :gsub('"silver"', 'session:path() == "/gold" and "gold" or "silver"'):gsub('"/admin"', '"/other"')))
@@ -132,7 +135,7 @@ describe("a replay", function()
 
   it("tells of errors and waits with their lines", function()
     local proxy = start()
-    local file = record(proxy, function() requests(proxy) end)
+    local file = record(proxy, function() return requests(proxy) end)
     local old = proxy.directory .. "/policy.lua"
     local slow = write(proxy, "slow.lua", (process.read_file(old):gsub("ctx.dice = math.random%(1000%)",
       "ctx.dice = math.random(1000)\n  perilune.sleep(0.25)")))
@@ -146,7 +149,7 @@ describe("a replay", function()
 
   it("of a policy that loops, or does not load, ends with a clear line", function()
     local proxy = start()
-    local file = record(proxy, function() requests(proxy) end)
+    local file = record(proxy, function() return requests(proxy) end)
     local result = replay(file, "--policy", write(proxy, "loop.lua", [[
       require("perilune").configure { hook_time = 0.1 }
       require("perilune").listen("127.0.0.1:0", { request_filter = function() while true do end end })
@@ -160,7 +163,7 @@ describe("a replay", function()
 
   it("refuses a recording that is cut short, forged, or none", function()
     local proxy = start()
-    local file = record(proxy, function() requests(proxy) end)
+    local file = record(proxy, function() return requests(proxy) end)
     local policy, text = proxy.directory .. "/policy.lua", process.read_file(file)
     local function refusal(content)
       local result = replay(write(proxy, "it.plr", content), "--policy", policy)
@@ -181,7 +184,7 @@ describe("a replay", function()
 
   it("has no network: what a hook asks for fails, and nothing is sent", function()
     local proxy, origin = start()
-    local file = record(proxy, function() requests(proxy) end)
+    local file = record(proxy, function() return requests(proxy) end)
     local before = #origin.requests
     local asking = ("pcall(require('perilune.http').get, 'http://%s/')"):format(origin.address)
     local asks = write(proxy, "asks.lua", (process.read_file(proxy.directory .. "/policy.lua")
@@ -193,7 +196,7 @@ describe("a replay", function()
 
   it("is what perilune.test can read, too", function()
     local proxy = start()
-    local file = record(proxy, function() requests(proxy) end)
+    local file = record(proxy, function() return requests(proxy) end)
     write(proxy, "some_spec.lua", ([[
       local test = require "perilune.test"
       it("decides as it was recorded", function()
