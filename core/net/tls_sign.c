@@ -33,7 +33,7 @@ static bool sign_with(struct str pem, struct str text, struct buf *signature) {
 
 bool sign_text(const char *key_file, struct str text, unsigned char signature[SIGNATURE_BYTES], char **why) {
   struct buf file = {0}, made = {0};
-  struct str pem;
+  struct str pem = {0};
   if (!read_keys(key_file, &file, &pem, why)) return false;
   bool ok = sign_with(pem, text, &made);
   if (ok)
@@ -65,7 +65,7 @@ static bool is_by_one(struct str pem, struct str text, struct str signature, uns
 
 bool sign_is_by(const char *keys_file, struct str text, struct str signature, char **why) {
   struct buf file = {0};
-  struct str pem;
+  struct str pem = {0};
   unsigned count = 0;
   if (!read_keys(keys_file, &file, &pem, why)) return false;
   bool found = is_by_one(pem, text, signature, &count);
