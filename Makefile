@@ -150,14 +150,14 @@ docs/api.md: dist/api.lua $(wildcard lua/perilune/types*.lua)
 	@mkdir -p $(BUILD)
 	$(SAY) "  docs $@"
 	$(Q)luajit dist/api.lua >$(BUILD)/api.md && mv $(BUILD)/api.md $@
-dist/perilune.1: $(wildcard core/cli/*.[ch] core/runtime/config.[ch]) core/base/version.h
-	@$(MAKE) --no-print-directory all
-	$(SAY) "  docs $@"
-	$(Q)$(BUILD)/perilune help --man >$(BUILD)/perilune.1 && mv $(BUILD)/perilune.1 $@
-dist/perilune.bash dist/perilune.zsh dist/perilune.fish: dist/perilune.%: $(wildcard core/cli/*.[ch] core/runtime/config.[ch])
-	@$(MAKE) --no-print-directory all
-	$(SAY) "  docs $@"
-	$(Q)$(BUILD)/perilune help --completion $* >$(BUILD)/perilune.$* && mv $(BUILD)/perilune.$* $@
+dist/perilune.1 dist/perilune.bash dist/perilune.zsh dist/perilune.fish &: $(wildcard core/cli/*.[ch]) \
+  core/runtime/config.c core/runtime/config.h core/base/version.h
+	@dist/built.sh $^ >/dev/null || $(MAKE) --no-print-directory PROFILE=no LTO=no all
+	$(SAY) "  docs man page, completion"
+	$(Q)built=$$(dist/built.sh $^) && $$built help --man >$(BUILD)/perilune.1 && mv $(BUILD)/perilune.1 dist/ && \
+	  for shell in bash zsh fish; do \
+	    $$built help --completion $$shell >$(BUILD)/perilune.$$shell && mv $(BUILD)/perilune.$$shell dist/ || exit 1; \
+	  done
 lint:
 	@dist/deps.sh run lint
 	+@dist/lint.sh

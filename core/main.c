@@ -4,13 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/version.h"
-#include "base/why.h"
 #include "cli/arguments.h"
 #include "cli/bundle_command.h"
+#include "cli/bundle_source.h"
 #include "cli/completion.h"
 #include "cli/files_command.h"
 #include "cli/help.h"
@@ -40,43 +39,26 @@ static int serve(struct arguments *a, struct policy_source source) {
   return process_run(&options);
 }
 
-/* The machine's name, where none is given. */
-static const char *node_name(const struct arguments *a) {
-  static char name[256];
-  if (a->from.node) return a->from.node;
-  return gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
-}
-
-static int run_bundle(struct arguments *a) {
-  const char *state = getenv("STATE_DIRECTORY");
-  char *folder = why_text("%s/bundle", state ? state : "/var/lib/perilune"), *why = NULL;
+static int run_bundle(struct arguments *a, const struct bundle_settings *settings) {
   struct server_options options = {.source = {&lua_policy, NULL, NULL},
                                    .config = &a->config,
                                    .arguments = a->words,
                                    .print_config = a->print_config};
-  struct bundle_settings settings = {.url = a->from.url,
-                                     .keys = a->from.key,
-                                     .folder = a->from.dir ? a->from.dir : folder,
-                                     .node = node_name(a),
-                                     .every_ms = a->from.every_ms};
+  char *why = NULL;
   int code = EXIT_BAD_INPUT;
-  if (bundle_begin(&settings, &options, &why))
+  if (bundle_begin(settings, &options, &why))
     code = process_run(&options);
   else
     fprintf(stderr, "perilune: %s\n", why);
   bundle_end();
-  free(folder);
   free(why);
   return code;
 }
 
 static int run(struct arguments *a) {
-  if (a->from.url && a->operand) return arguments_refuse(COMMAND_RUN, "either a SCRIPT or --bundle");
-  if (!a->from.url && (a->from.key || a->from.dir || a->from.node || arguments_has(a, "--bundle-every")))
-    return arguments_refuse(COMMAND_RUN, "--bundle is missing");
-  if (a->from.url && !a->from.key)
-    return arguments_refuse(COMMAND_RUN, "--bundle wants --bundle-key: whose signatures are good");
-  if (a->from.url) return run_bundle(a);
+  struct bundle_settings settings;
+  if (!bundle_source_read(a, &settings)) return EXIT_BAD_INPUT;
+  if (a->from.url) return run_bundle(a, &settings);
   if (!a->operand) return arguments_refuse(COMMAND_RUN, "run wants a SCRIPT");
   return serve(a, lua_source(a));
 }

@@ -10,7 +10,7 @@ _perilune() {
     words=$(compgen "--${before#--}")
   elif [ "${word#-}" != "$word" ]; then
   case ${COMP_WORDS[1]} in
-  run) words='--print-config --bundle --bundle-key --bundle-dir --bundle-every --bundle-node --workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --watch --daemon --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
+  run) words='--print-config --bundle --bundle-key --bundle-dir --bundle-ca --bundle-token-file --bundle-cert --bundle-cert-key --bundle-every --bundle-node --workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --watch --daemon --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
   proxy) words='--listen --to --domain --email --staging --acme-directory --health --cache --tls-cert --tls-key --ca --insecure-skip-verify --change-host --compress --trusted-proxies --print-config --workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --watch --daemon --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
   files) words='--listen --tls-cert --tls-key --compress --list --index --hidden --print-config --workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --watch --daemon --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
   check) words='--workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;

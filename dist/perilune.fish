@@ -5,6 +5,10 @@ complete -c perilune -n '__fish_seen_subcommand_from run' -l print-config -d 'do
 complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle -d 'run the policy of a signed bundle, which is fetched again and again; without SCRIPT' -x
 complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-key -d 'public keys (Ed25519, PEM), one of which must have signed the bundle' -r -F
 complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-dir -d 'where bundles are unpacked and the last good one is kept (/var/lib/perilune/bundle, or below $STATE_DIRECTORY)' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-ca -d 'authorities (PEM) whose certificates the server of the bundle may show (the system\'s)' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-token-file -d 'a file with a token, which is sent as Authorization: Bearer; read again when it changes' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-cert -d 'the certificate (PEM) by which the server of the bundle knows this proxy; read again when it changes' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-cert-key -d 'its key (PEM)' -r -F
 complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-every -d 'how often it is asked for (30s)' -x
 complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-node -d 'what this proxy is called, for the stages of a bundle (the machine\'s name)' -x
 complete -c perilune -n '__fish_seen_subcommand_from run' -l workers -d 'worker threads; auto: one for each core' -x

@@ -37,6 +37,10 @@ _perilune() {
       '*--bundle[run the policy of a signed bundle, which is fetched again and again; without SCRIPT]:URL: ' \
       '*--bundle-key[public keys (Ed25519, PEM), one of which must have signed the bundle]:FILE:_files' \
       '*--bundle-dir[where bundles are unpacked and the last good one is kept (/var/lib/perilune/bundle, or below $STATE_DIRECTORY)]:DIR:_files' \
+      '*--bundle-ca[authorities (PEM) whose certificates the server of the bundle may show (the system'\''s)]:FILE:_files' \
+      '*--bundle-token-file[a file with a token, which is sent as Authorization\: Bearer; read again when it changes]:FILE:_files' \
+      '*--bundle-cert[the certificate (PEM) by which the server of the bundle knows this proxy; read again when it changes]:FILE:_files' \
+      '*--bundle-cert-key[its key (PEM)]:FILE:_files' \
       '*--bundle-every[how often it is asked for (30s)]:TIME: ' \
       '*--bundle-node[what this proxy is called, for the stages of a bundle (the machine'\''s name)]:NAME: ' \
       '*--workers[worker threads; auto\: one for each core]:N: ' \

@@ -1,58 +1,20 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- A policy that comes as a signed bundle: how it is made, fetched, checked, tried, and kept.
 local base64 = require "base64"
+local bundled = require "bundled"
 local client = require "client"
 local metrics = require "metrics"
-local origins = require "origins"
 local perilune = require "perilune"
 local process = require "process"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
 
-local POLICY = [[
-  local perilune = require "perilune"
-  perilune.listen(%q, { request_filter = function(session)
-    %s
-    return session:respond { status = 200, body = require "parts.name" }
-  end })
-]]
+local sh, key_files, folder_of, make = bundled.sh, bundled.key_files, bundled.folder_of, bundled.make
+local source, start, says, wait_says = bundled.source, bundled.start, bundled.says, bundled.wait_says
+local bundle_of = bundled.state_of
 
-local address
-local keys
-
-local function sh(command)
-  local result = process.run { "sh", "-c", command }
-  assert.equal(0, result.code, result.stderr)
-  return result.stdout
-end
-
--- A pair of keys: made once.
-local function key_files()
-  if keys and process.read_file(keys.public) ~= "" then return keys end
-  local folder = process.directory()
-  keys = { private = folder .. "/key", public = folder .. "/key.pub" }
-  sh(("openssl genpkey -algorithm ed25519 -out %s && openssl pkey -in %s -pubout -out %s"):format(keys.private,
-    keys.private, keys.public))
-  return keys
-end
-
--- A folder with a policy that says `name`.
-local function folder_of(name, code)
-  local folder = process.directory()
-  process.run { "mkdir", folder .. "/parts" }
-  process.write_file(folder .. "/policy.lua", POLICY:format(address, code or ""))
-  process.write_file(folder .. "/parts/name.lua", ("return %q"):format(name))
-  return folder
-end
-
-local function make(folder, version, ...)
-  local file = process.directory() .. "/bundle"
-  local result = perilune.run("bundle", folder, "--key", key_files().private, "-o", file, "--version",
-    tostring(version), ...)
-  assert.equal(0, result.code, result.stderr)
-  return process.read_file(file)
-end
+before_each(bundled.use_address)
 
 -- The same bundle with another manifest, which is signed, too.
 local function with_manifest(bundle, change)
@@ -63,45 +25,6 @@ local function with_manifest(bundle, change)
   sh(("openssl pkeyutl -sign -rawin -inkey %s -in %s -out %s"):format(key_files().private, text, signature))
   return ("%s%s\n%d\n%s%s"):format(magic, base64.encode(process.read_file(signature)), #manifest, manifest, files)
 end
-
--- A server of bundles: what it gives is in `bundle` (nil: 503) and `etag`.
-local function source(bundle)
-  local origin
-  origin = origins.start(function(connection)
-    while connection:read_request() do
-      local etag = origin.etag
-      if not origin.bundle then
-        connection:respond { status = 503, body = "not now" }
-      elseif etag and connection.request.headers.if_none_match == etag then
-        connection:respond { status = 304, headers = { ETag = etag } }
-      else
-        connection:respond { body = origin.bundle, headers = { ETag = etag } }
-      end
-    end
-  end)
-  origin.bundle = bundle
-  return origin
-end
-
-local function start(origin, folder, ...)
-  return perilune.start { args = { "run", "--bundle", "http://" .. origin.address .. "/policy", "--bundle-key",
-    key_files().public, "--bundle-dir", folder, "--bundle-every", "200ms", "--bundle-node", "spec", "--workers", "1",
-    "--admin", "127.0.0.1:0", ... } }
-end
-
-local function port() return tonumber(address:match "(%d+)$") end
-local function says() return client.request(port()).body end
-
-local function wait_says(name)
-  scheduler.eventually(function()
-    local ok, body = pcall(says)
-    return ok and body == name
-  end, nil, name)
-end
-
-local function bundle_of(proxy) return metrics.status(proxy).bundle end
-
-before_each(function() address = origins.free_address() end)
 
 describe("perilune bundle", function()
   it("makes the same bytes of the same files, and says what it has made", function()

@@ -7,6 +7,7 @@ local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"
 local scheduler = require "scheduler"
+local tls = require "tls"
 
 after_each(require("cleanup").run)
 
@@ -180,8 +181,33 @@ describe("perilune.http", function()
     assert.equal("auth.example", origin.requests[3].headers.host)
   end)
 
+  it("shows the certificate that is in the client's files by now, also where a connection is kept", function()
+    local first, second = tls.certificate "first.test", tls.certificate "second.test"
+    local folder = process.directory()
+    local function use(files)
+      for name, from in pairs { certificate = files.certificate, key = files.key } do
+        process.write_file(folder .. "/" .. name, process.read_file(from))
+      end
+    end
+    use(first)
+    local origin = origins.start(echo, { names = { "127.0.0.1" }, tls = { client_ca = first.ca } })
+    local ask, proxy = run(origin, policies.fill([[
+      return assert(http.get(base .. "/", { ca = "$CA", certificate = "$D/certificate", key = "$D/key" })).status
+    ]], { CA = first.ca, D = folder }), "https://" .. origin.address)
+    local function shown()
+      ask()
+      return origin.requests[#origin.requests].client_name
+    end
+    assert.equal(first.name, shown())
+    use(second)
+    scheduler.eventually(function() return shown() == second.name end, nil, "the new certificate")
+    process.write_file(folder .. "/key", "no key")
+    scheduler.eventually(function() return proxy:count_log "what was loaded before stays in use" > 0 end)
+    assert.equal(second.name, shown())
+  end)
+
   it("shows the client's certificate that is said, and shares connections by it", function()
-    local ours = require("tls").certificate "who.test"
+    local ours = tls.certificate "who.test"
     local origin = origins.start(echo, { names = { "127.0.0.1" }, tls = { client_ca = ours.ca } })
     local ask = run(origin, policies.fill([[
       local mine = { ca = "$CA", certificate = "$CERTIFICATE", key = "$KEY" }

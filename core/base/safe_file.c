@@ -197,6 +197,18 @@ bool file_is_unchanged(const struct stat *before, const struct stat *now) {
          before->st_mtim.tv_sec == now->st_mtim.tv_sec && before->st_mtim.tv_nsec == now->st_mtim.tv_nsec;
 }
 
+/* FNV-1a, by words. */
+static uint64_t mix(uint64_t hash, uint64_t number) { return (hash ^ number) * 0x100000001b3u; }
+
+uint64_t file_fingerprint(uint64_t hash, const char *path) {
+  struct stat info;
+  if (!hash) hash = 0xcbf29ce484222325u;
+  if (!*path || stat(path, &info) != 0) return mix(hash, 0);
+  hash = mix(mix(hash, (uint64_t)info.st_dev), (uint64_t)info.st_ino);
+  hash = mix(mix(hash, (uint64_t)info.st_size), (uint64_t)info.st_mtim.tv_sec);
+  return mix(hash, (uint64_t)info.st_mtim.tv_nsec);
+}
+
 void file_remove(const char *path, struct file_identity file) {
   if (file_is_at(path, file)) unlink(path);
 }

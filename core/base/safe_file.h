@@ -54,6 +54,9 @@ struct file_identity file_identity_of_fd(int fd);
 bool file_is_at(const char *path, struct file_identity file);
 /* Of two looks at one path: is it the same file, and was it not written in between? */
 bool file_is_unchanged(const struct stat *before, const struct stat *now);
+/* A number that is another one for another state of the file, or of those before it, whose number `hash` is (0: none).
+ * An empty name is that of no file. */
+uint64_t file_fingerprint(uint64_t hash, const char *path);
 /* Removes the path, if it still names that file. */
 void file_remove(const char *path, struct file_identity file);
 /* Gives a file, which may be a socket's, to that user and group, if the path still names it. False, with errno. */

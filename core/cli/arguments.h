@@ -36,6 +36,7 @@ struct files_words {
 /* Of run: where the policy comes from. */
 struct bundle_from {
   const char *url, *key, *dir, *node;
+  const char *ca, *token_file, *certificate, *certificate_key;
   unsigned every_ms;
 };
 

@@ -3,7 +3,6 @@
 #include "cli/files_command.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/escape.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "net/addr.h"
 
@@ -22,12 +22,9 @@ static void put_text(FILE *out, const char *text) {
   fputc('"', out);
 }
 
-/* Absolute, with its links as they are: what they lead to may change. */
 static void put_name(FILE *out, const char *name) {
-  char here[PATH_MAX], *whole = NULL;
-  bool is_absolute = name[0] == '/' || !getcwd(here, sizeof here);
-  if (!is_absolute && asprintf(&whole, "%s/%s", here, name) < 0) whole = NULL;
-  put_text(out, whole ? whole : name);
+  char *whole = path_absolute(name);
+  put_text(out, whole);
   free(whole);
 }
 

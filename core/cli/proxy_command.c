@@ -6,13 +6,13 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/path.h"
 #include "base/size.h"
 #include "net/addr.h"
 #include "net/cidr.h"
@@ -199,14 +199,13 @@ static bool read_domains(struct proxy_command *p, const struct arguments *a) {
 
 /* --- files and the path ----------------------------------------------------------------------------------- */
 
-/* Absolute, with its links as they are: what they lead to may change. */
+/* The file's name becomes absolute. */
 static bool take_file(struct proxy_command *p, const char *option, const char *name, struct str *file) {
-  char here[PATH_MAX];
   if (!name) return true;
   if (access(name, R_OK) != 0) return REFUSE("%s %s: %s", option, name, strerror(errno));
-  bool is_absolute = name[0] == '/' || !getcwd(here, sizeof here);
-  *file = arena_printf(&p->arena, "%s%s%s%c", is_absolute ? "" : here, is_absolute ? "" : "/", name, '\0');
-  file->len--;
+  char *whole = path_absolute(name);
+  *file = str_of(arena_cstring(&p->arena, str_of(whole)));
+  free(whole);
   return true;
 }
 

@@ -246,6 +246,13 @@ const struct option_words option_words[OPTION_COUNT] = {
     {"--bundle-dir", "DIR", OF(RUN), OPTION_TEXT, MEMBER(from.dir),
      "where bundles are unpacked and the last good one is kept (/var/lib/perilune/bundle, or below "
      "$STATE_DIRECTORY)"},
+    {"--bundle-ca", "FILE", OF(RUN), OPTION_TEXT, MEMBER(from.ca),
+     "authorities (PEM) whose certificates the server of the bundle may show (the system's)"},
+    {"--bundle-token-file", "FILE", OF(RUN), OPTION_TEXT, MEMBER(from.token_file),
+     "a file with a token, which is sent as Authorization: Bearer; read again when it changes"},
+    {"--bundle-cert", "FILE", OF(RUN), OPTION_TEXT, MEMBER(from.certificate),
+     "the certificate (PEM) by which the server of the bundle knows this proxy; read again when it changes"},
+    {"--bundle-cert-key", "FILE", OF(RUN), OPTION_TEXT, MEMBER(from.certificate_key), "its key (PEM)"},
     {"--bundle-every", "TIME", OF(RUN), OPTION_TIME, MEMBER(from.every_ms),
      "how often it is asked for (30s)"},
     {"--bundle-node", "NAME", OF(RUN), OPTION_TEXT, MEMBER(from.node),

@@ -62,7 +62,7 @@ struct option_words {
   size_t member;    /* of struct arguments */
   const char *what; /* in one line */
 };
-enum { OPTION_COUNT = 68 };
+enum { OPTION_COUNT = 72 };
 extern const struct option_words option_words[OPTION_COUNT];
 
 bool words_take_option(enum command_id command, int option);

@@ -9,7 +9,6 @@
 #include <openssl/x509.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -47,27 +46,14 @@ static X509_STORE *share_trust(const struct tls_client *client);
 
 static struct str own(struct str text) { return (struct str){str_to_cstring(text), text.len}; }
 
-static uint64_t mix(uint64_t hash, uint64_t number) {
-  return (hash ^ number) * 0x100000001b3u;
-} /* FNV-1a, by words */
-
-/* Of what tells one state of a file from another; 0 of those that are not there. */
-static uint64_t look_at(uint64_t hash, const char *name) {
-  struct stat info;
-  if (!*name || stat(name, &info) != 0) return mix(hash, 0);
-  hash = mix(mix(hash, (uint64_t)info.st_dev), (uint64_t)info.st_ino);
-  hash = mix(mix(hash, (uint64_t)info.st_size), (uint64_t)info.st_mtim.tv_sec);
-  return mix(hash, (uint64_t)info.st_mtim.tv_nsec);
-}
-
 static uint64_t look_at_trust(const struct tls_client_options *o) {
   bool is_systems = o->ca.len == 0;
-  uint64_t hash = look_at(0xcbf29ce484222325u, is_systems ? X509_get_default_cert_file() : o->ca.ptr);
-  return look_at(hash, is_systems ? X509_get_default_cert_dir() : "");
+  uint64_t hash = file_fingerprint(0, is_systems ? X509_get_default_cert_file() : o->ca.ptr);
+  return file_fingerprint(hash, is_systems ? X509_get_default_cert_dir() : "");
 }
 
 static uint64_t look_at_files(const struct tls_client_options *o) {
-  return look_at(look_at(look_at_trust(o), o->certificate.ptr), o->key.ptr);
+  return file_fingerprint(file_fingerprint(look_at_trust(o), o->certificate.ptr), o->key.ptr);
 }
 
 /* Not loaded so far. */
@@ -386,6 +372,16 @@ void tls_context_forget_unused(void) {
 
 bool tls_context_is_outdated(const struct tls_context *context) {
   return atomic_load_explicit(&context->client->is_outdated, memory_order_relaxed);
+}
+
+struct tls_context *tls_context_newest(struct tls_context *context) {
+  char *why = NULL;
+  if (!tls_context_is_outdated(context)) return context;
+  struct tls_context *fresh = tls_context_client(&context->client->options, &why);
+  free(why);
+  if (!fresh) return context;
+  tls_context_release(context);
+  return fresh;
 }
 
 void tls_context_forget_clients(void) {

@@ -62,6 +62,9 @@ bool tls_refresh_is_due(void);
 void tls_context_forget_unused(void);
 /* There is a newer one of the same options by now. */
 bool tls_context_is_outdated(const struct tls_context *context);
+/* The one of the same options that is in force by now, for who keeps `context` and connects again; takes its
+ * reference. */
+struct tls_context *tls_context_newest(struct tls_context *context);
 /* Lets go of all that are kept for peers: at the end of the process. */
 void tls_context_forget_clients(void);
 

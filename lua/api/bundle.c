@@ -28,13 +28,21 @@ static int outcome(lua_State *L, bool fine, char *why) {
 static int about(lua_State *L) {
   const struct bundle_settings *settings = bundle_settings();
   if (!settings) return push_nil(L);
-  lua_createtable(L, 0, 8);
+  const struct bundle_access *access = &settings->access;
+  lua_createtable(L, 0, 14);
   set_text(L, "url", str_of(settings->url));
   set_text(L, "folder", str_of(settings->folder));
   set_text(L, "node", str_of(settings->node));
+  if (access->ca) set_text(L, "ca", str_of(access->ca));
+  if (access->token_file) set_text(L, "token_file", str_of(access->token_file));
+  if (access->certificate) set_text(L, "certificate", str_of(access->certificate));
+  if (access->key) set_text(L, "key", str_of(access->key));
   set_number(L, "every", (lua_Number)settings->every_ms / 1000);
   set_number(L, "running", (lua_Number)bundle_state()->running);
+  set_number(L, "seen", (lua_Number)bundle_state()->seen);
   set_number(L, "refused", (lua_Number)bundle_state()->refused);
+  lua_pushboolean(L, bundle_state()->is_damaged);
+  lua_setfield(L, -2, "is_damaged");
   lua_pushboolean(L, bundle_state()->is_trying);
   lua_setfield(L, -2, "is_trying");
   return 1;

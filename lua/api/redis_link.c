@@ -169,6 +169,7 @@ static void on_connected(struct connect *connect, enum error error) {
 }
 
 static void start(struct redis_link *l) {
+  if (l->tls) l->tls = tls_context_newest(l->tls);
   struct connect_options options = {.addr = &l->addr,
                                     .family = l->options.family,
                                     .tls = l->tls,

@@ -15,6 +15,7 @@
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
+#include "net/tls_context.h"
 
 /* The connections with one key, of which there may be only so many. It lives as long as there are any. */
 struct socket_pool {
@@ -29,11 +30,16 @@ struct socket_pool {
 
 static bool is_silent(struct socket *s) { return conn_look(&s->conn) == IO_AGAIN; }
 
+/* One that was made with certificates that have changed since is not for new requests. */
+static bool is_usable(struct socket *s) {
+  return !timer_is_over(&s->reading.timer) && !(s->tls && tls_context_is_outdated(s->tls)) && is_silent(s);
+}
+
 struct socket *socket_pool_take(struct vm *vm, struct str key) {
   LIST_EACH(node, &vm->spare_sockets) {
     struct socket *s = LIST_ENTRY(node, struct socket, link);
     if (!str_equal(s->key, key)) continue;
-    if (timer_is_over(&s->reading.timer) || !is_silent(s)) {
+    if (!is_usable(s)) {
       socket_free(s);
       continue;
     }

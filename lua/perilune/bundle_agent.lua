@@ -11,6 +11,7 @@ local archive = require "perilune.bundle_archive"
 local core = require "perilune.core"
 local download = require "perilune.download"
 local http = require "perilune.http"
+local token_file = require "perilune.token_file"
 
 local TICK = 0.5
 local BYTES_MOST, TIME_MOST = 4194304, 60 -- of an answer
@@ -43,7 +44,7 @@ end
 -- Nil, or why the bundle is not wanted.
 local function fault_of(manifest, text)
   local bundle, last = core.bundle(), agent.manifest
-  local newest = math.max(bundle.running, last and last.version or 0)
+  local newest = math.max(bundle.running, bundle.seen, last and last.version or 0)
   if manifest.version < newest then
     return ("version %.0f is older than %.0f, which was there already"):format(manifest.version, newest)
   end
@@ -78,11 +79,13 @@ end
 --- fetching
 
 -- Nil, or what went wrong.
-local function fetch(url)
+local function fetch(bundle)
   agent.holder = {}
-  local response, why = http.request { url = url, stream = true, timeout = TIMEOUT, holder = agent.holder,
+  local response, why = http.request { url = bundle.url, stream = true, timeout = TIMEOUT, holder = agent.holder,
+    ca = bundle.ca, certificate = bundle.certificate, key = bundle.key, token_file = bundle.token_file,
     headers = { ["If-None-Match"] = agent.etag } }
   if not response then return why end
+  if response.status == 401 and bundle.token_file then token_file.forget(bundle.token_file) end
   if response.status == 304 and agent.etag then
     response:close()
     return nil
@@ -95,7 +98,7 @@ local function fetch(url)
 end
 
 local function pull(bundle)
-  local ok, why = pcall(fetch, bundle.url)
+  local ok, why = pcall(fetch, bundle)
   if core.is_retired() then return end
   if not ok or why then core.bundle_failed(tostring(why)) else core.bundle_good() end
   agent.due = core.now() + bundle.every * (0.8 + math.random() * 0.4)
@@ -112,17 +115,27 @@ local function unpack_files(manifest)
     local ok, why = core.bundle_put(path_of "", "versions/new/" .. file.path, file.bytes)
     if not ok then return nil, why end
   end
-  local ok, why = core.bundle_move(fresh, folder)
+  local ok, why = core.bundle_put(path_of "versions", ("%.0f.signed"):format(manifest.version), manifest.head)
+  if ok then ok, why = core.bundle_move(fresh, folder) end
   if not ok then return nil, why end
   core.bundle_tidy(path_of "versions", VERSIONS_KEPT)
   return folder .. "/" .. manifest.main
 end
 
+-- Is it the version that runs, whose files could not be loaded again, because somebody has changed them?
+local function is_repair(manifest, bundle)
+  return bundle.is_damaged and manifest.version == bundle.running
+end
+
 local function try(bundle)
   local manifest = agent.manifest
-  if not manifest or manifest.version <= bundle.running or manifest.version == bundle.refused then return end
-  if not archive.is_due(manifest, bundle.node, core.time()) then return end
-  if agent.unpacked ~= manifest.version then
+  if not manifest or manifest.version == bundle.refused then return end
+  local repairs = is_repair(manifest, bundle)
+  if not repairs then
+    if manifest.version <= bundle.running then return end
+    if not archive.is_due(manifest, bundle.node, core.time()) then return end
+  end
+  if repairs or agent.unpacked ~= manifest.version then
     local script, why = unpack_files(manifest)
     if not script then
       core.bundle_failed(why)
@@ -131,7 +144,7 @@ local function try(bundle)
     end
     agent.script, agent.unpacked = script, manifest.version
   end
-  local canary = manifest.canary or { share = 0, for_ms = 0, max_errors = 0 }
+  local canary = not repairs and manifest.canary or { share = 0, for_ms = 0, max_errors = 0 }
   core.bundle_try(manifest.version, agent.script, canary.share, canary.for_ms, canary.max_errors)
 end
 

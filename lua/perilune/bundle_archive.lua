@@ -14,7 +14,7 @@ local function is_whole(value, least, most)
   return type(value) == "number" and value >= least and value <= most and value % 1 == 0
 end
 
--- The manifest's text, and where the files begin; or nil and what is wrong.
+-- The manifest's text, where the files begin, and all before them; or nil and what is wrong.
 local function split(text)
   if text:sub(1, #MAGIC) ~= MAGIC then return nil, "it is no bundle of Perilune, or of a later format" end
   local signature, length, from = text:match("^([%w+/=]+)\n(%d+)\n()", #MAGIC + 1)
@@ -25,7 +25,7 @@ local function split(text)
   if #manifest < length then return nil, "it is cut off" end
   local ok, why = core.bundle_is_signed(MAGIC .. manifest, signature)
   if not ok then return nil, why end
-  return manifest, from + length
+  return manifest, from + length, text:sub(1, from + length - 1)
 end
 
 -- What is wrong with a path, which must stay below its folder; nil: nothing.
@@ -79,10 +79,10 @@ local function manifest_fault(manifest)
   return stages_fault(manifest) or canary_fault(manifest.canary)
 end
 
---- The manifest (version, main, stages, created, canary) with its files, each { path, bytes }; or nil and what is
---- wrong.
+--- The manifest (version, main, stages, created, canary) with its files, each { path, bytes }, and its head, which is
+--- what core/runtime/deploy/bundle_check.h reads; or nil and what is wrong.
 function archive.read(text)
-  local json, from = split(text)
+  local json, from, head = split(text)
   if not json then return nil, from end
   local manifest = core.json_decode(json)
   local fault = manifest_fault(manifest)
@@ -90,7 +90,7 @@ function archive.read(text)
   local files, names = read_files(manifest.files, text, from)
   if not files then return nil, names end
   if type(manifest.main) ~= "string" or not names[manifest.main] then return nil, "its script is not in it" end
-  manifest.files = files
+  manifest.files, manifest.head = files, head
   return manifest
 end
 

@@ -38,7 +38,8 @@ local http = {}
 ---@field verify? boolean
 ---@field verify_name? string
 ---@field ca? string
----@field certificate? string PEM file: who we are, for servers that ask; with `key`; renewed by a reload
+---@field certificate? string PEM file: who we are, for servers that ask; with `key`. Files of `certificate`, `key` and
+--- `ca` that change are read again within two seconds, for new connections
 ---@field key? string PEM file
 ---@field token_file? string a file whose token is sent as `Authorization: Bearer`; read again, at most once a second
 ---@field holder? table gets a function `cancel`, by which another task ends the request, also while it waits

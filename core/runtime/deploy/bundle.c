@@ -13,8 +13,11 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/path.h"
 #include "base/safe_file.h"
 #include "base/why.h"
+#include "net/tls_context.h"
+#include "runtime/deploy/bundle_check.h"
 #include "runtime/deploy/reload.h"
 #include "runtime/server.h"
 #include "shared/registry.h"
@@ -23,7 +26,8 @@ static struct {
   struct server_options *options; /* borrowed; NULL: no bundle */
   struct server *server;          /* borrowed */
   char *script, *tried;           /* owned; what is in force, and on trial */
-  char *folder, *keys;            /* owned: the settings' paths, absolute */
+  char *folder;                   /* owned: absolute */
+  char *files[5];                 /* owned: the settings' other files, absolute */
   char **older;                   /* owned array of owned: scripts of policies that may still run */
   unsigned older_count;
   uint64_t trial; /* its version */
@@ -42,8 +46,13 @@ static bool read_good(struct str text) {
   bundle_state()->running = number;
   bundle.script =
       why_text("%s/versions/%llu/%.*s", bundle.folder, (unsigned long long)number, STR_ARG(script));
-  if (access(bundle.script, R_OK) == 0) return true;
-  log_warn("bundle: %s: %s", bundle.script, strerror(errno));
+  bundle_state()->seen = number;
+  char *why = NULL;
+  if (bundle_check(bundle.script, &why)) return true;
+  log_warn("bundle: version %llu is not used: %s", (unsigned long long)number, why);
+  bundle_state()->failures++;
+  bundle_copy(bundle_state()->why, str_of(why));
+  free(why);
   free(bundle.script);
   bundle.script = NULL;
   bundle_state()->running = 0;
@@ -84,7 +93,7 @@ static bool write_waiting(char **why) {
          why_say(why, "--bundle-dir: %s: %s", bundle.script, safe_reason_new(errno));
 }
 
-/* Nobody else may put a policy there. A daemon's paths are absolute. */
+/* Nobody else may put a policy there. */
 static bool prepare_folder(const char *folder, char **why) {
   struct stat info;
   if (mkdir(folder, 0700) != 0 && errno != EEXIST)
@@ -98,18 +107,40 @@ static bool prepare_folder(const char *folder, char **why) {
   return true;
 }
 
-static bool find_keys(const char *keys, char **why) {
-  bundle.keys = realpath(keys, NULL);
-  if (!bundle.keys) return why_say(why, "--bundle-key %s: %s", keys, strerror(errno));
+/* A daemon's paths are absolute. */
+static bool find_file(const char *option, const char **name, char **owned, char **why) {
+  if (!*name) return true;
+  if (access(*name, R_OK) != 0) return why_say(why, "%s %s: %s", option, *name, strerror(errno));
+  *name = *owned = path_absolute(*name);
   return true;
+}
+
+static bool find_files(struct bundle_settings *s, char **why) {
+  char **owned = bundle.files;
+  return find_file("--bundle-key", &s->keys, owned, why) &&
+         find_file("--bundle-ca", &s->access.ca, owned + 1, why) &&
+         find_file("--bundle-token-file", &s->access.token_file, owned + 2, why) &&
+         find_file("--bundle-cert", &s->access.certificate, owned + 3, why) &&
+         find_file("--bundle-cert-key", &s->access.key, owned + 4, why);
+}
+
+/* They are loaded again for each connection, if they have changed: this is to tell of mistakes at the start. */
+static bool check_certificates(const struct bundle_access *access, char **why) {
+  struct tls_client_options tls = {
+      .ca = str_of(access->ca), .certificate = str_of(access->certificate), .key = str_of(access->key)};
+  if (!access->ca && !access->certificate) return true;
+  struct tls_context *context = tls_context_client(&tls, why);
+  tls_context_release(context);
+  return context || why_prefix(why, "--bundle-ca, --bundle-cert: ");
 }
 
 bool bundle_begin(const struct bundle_settings *settings, struct server_options *options, char **why) {
   struct bundle_settings absolute = *settings;
   bundle.options = options;
-  if (!find_keys(settings->keys, why) || !prepare_folder(settings->folder, why)) return false;
+  if (!find_files(&absolute, why) || !check_certificates(&absolute.access, why) ||
+      !prepare_folder(settings->folder, why))
+    return false;
   absolute.folder = bundle.folder;
-  absolute.keys = bundle.keys;
   bundle_set(&absolute);
   find_good();
   if (!bundle.script && !write_waiting(why)) return false;
@@ -124,8 +155,11 @@ void bundle_end(void) {
   free(bundle.script);
   free(bundle.tried);
   free(bundle.folder);
-  free(bundle.keys);
-  bundle.folder = bundle.keys = NULL;
+  bundle.folder = NULL;
+  for (unsigned i = 0; i < sizeof bundle.files / sizeof *bundle.files; i++) {
+    free(bundle.files[i]);
+    bundle.files[i] = NULL;
+  }
   bundle.older = NULL;
   bundle.older_count = 0;
   bundle.script = bundle.tried = NULL;

@@ -3,8 +3,9 @@
 // generations: which version runs, which is wanted, what was refused; and how a version is put in the policy's place.
 // lua/perilune/bundle_agent.lua, a task of the control worker, fetches, checks and unpacks.
 //
-// The folder. good: the version to start with, which ran last; versions/N: its files. A version becomes good once it is
-// in force. Until then, and if it is refused, the last one is what is loaded.
+// The folder. good: the version to start with, which ran last; versions/N: its files; versions/N.signed: what tells
+// that they are the ones that were signed (bundle_check.h). A version becomes good once it is in force. Until then, and
+// if it is refused, the last one is what is loaded.
 #ifndef PERILUNE_RUNTIME_BUNDLE_H
 #define PERILUNE_RUNTIME_BUNDLE_H
 

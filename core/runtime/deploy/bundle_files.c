@@ -61,7 +61,10 @@ void bundle_files_tidy(const char *folder, unsigned count, uint64_t kept) {
   for (unsigned i = count; i < found; i++) {
     if (versions[i] == kept) continue;
     char *path = why_text("%s/%llu", folder, (unsigned long long)versions[i]);
+    char *head = why_text("%s.signed", path);
     bundle_files_remove(path);
+    bundle_files_remove(head);
+    free(head);
     free(path);
   }
   free(versions);

@@ -12,7 +12,8 @@ bool bundle_files_put(const char *folder, const char *path, struct str bytes, ch
 bool bundle_files_move(const char *from, const char *to, char **why);
 /* Removes a folder with all that is in it, or what there is of it. */
 void bundle_files_remove(const char *folder);
-/* Removes the folders of versions below `folder` but the newest `count`, and but `kept`. */
+/* Removes the folders of versions below `folder` but the newest `count`, and but `kept`; and what was signed of
+ * them. */
 void bundle_files_tidy(const char *folder, unsigned count, uint64_t kept);
 
 #endif

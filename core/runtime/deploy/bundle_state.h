@@ -10,21 +10,31 @@
 
 #include "base/str.h"
 
+/* Files, NULL where there is none. */
+struct bundle_access {
+  const char *ca;                /* whose certificates its server may show; NULL: the system's authorities */
+  const char *token_file;        /* what is sent as a bearer token */
+  const char *certificate, *key; /* who we are; both or none */
+};
+
 struct bundle_settings {
-  const char *url, *keys, *folder, *node; /* borrowed for the life of the process */
+  const char *url, *keys, *folder, *node; /* borrowed for the life of the process, as what follows */
+  struct bundle_access access;
   unsigned every_ms;
 };
 
 enum { BUNDLE_WHY_BYTES = 400 };
 
 struct bundle_state {
-  uint64_t running;           /* version; 0: none so far */
-  uint64_t wanted;            /* the newest that is signed and whole; 0: none so far */
-  uint64_t refused;           /* the last one that was tried and not taken */
-  time_t good_at;             /* when the source last answered; 0: never */
-  uint64_t failures;          /* of asking it, and of what it gave */
-  bool is_trying, is_down;    /* a version is loaded, or on trial; the source, or what it gave, is not good */
-  char why[BUNDLE_WHY_BYTES]; /* it is down */
+  uint64_t running;        /* version; 0: none so far */
+  uint64_t wanted;         /* the newest that is signed and whole; 0: none so far */
+  uint64_t seen;           /* what ran last before the start; 0: none. No older one is taken */
+  uint64_t refused;        /* the last one that was tried and not taken */
+  time_t good_at;          /* when the source last answered; 0: never */
+  uint64_t failures;       /* of asking it, and of what it gave */
+  bool is_trying, is_down; /* a version is loaded, or on trial; the source, or what it gave, is not good */
+  bool is_damaged; /* the files of the version that was to be loaded last are not those that were signed */
+  char why[BUNDLE_WHY_BYTES];     /* it is down */
   char refusal[BUNDLE_WHY_BYTES]; /* why the refused one was */
 };
 

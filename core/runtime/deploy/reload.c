@@ -13,6 +13,7 @@
 #include "net/tls_context.h"
 #include "net/tls_identity.h"
 #include "runtime/command.h"
+#include "runtime/deploy/bundle_check.h"
 #include "runtime/deploy/changes.h"
 #include "runtime/deploy/findings.h"
 #include "runtime/deploy/loader.h"
@@ -166,7 +167,8 @@ static void on_loaded(struct server *s, struct loaded *loaded, void *owner) {
 bool generation_load(struct server *s, struct registry *registry, generation_done *done, void *owner,
                      char **why) {
   CHECK(!s->loader);
-  s->loader = loader_start(s, registry, on_loaded, why);
+  bool fine = bundle_check(s->options->source.source, why);
+  s->loader = fine ? loader_start(s, registry, on_loaded, why) : NULL;
   if (!s->loader) {
     registry_free(registry);
     return false;

@@ -90,6 +90,9 @@ IT("puts a changed store of trust in force when it is told to, and not before") 
   tls_refresh_commit(tls_refresh_begin());
   struct tls_context *fresh = context_of(ca);
   CHECK(fresh != first && tls_context_is_outdated(first) && !tls_refresh_is_due());
+  struct tls_context *newest = tls_context_newest(tls_context_newest(tls_context_hold(first)));
+  CHECK(newest == fresh);
+  tls_context_release(newest);
   copy_file(c->key,
             ca); /* no certificate: what is there stays, and it is not tried again until it changes again */
   CHECK(tls_refresh_is_due() && tls_refresh_commit(tls_refresh_begin()) == 0);
