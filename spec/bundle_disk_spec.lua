@@ -16,7 +16,8 @@ local CHANGES = {
   { "there is another script", "mkdir D/parts/deep; echo x > D/parts/deep/more.lua", "deep/more.lua: it is not in the" },
   { "there is no signature", "rm D.signed", "1.signed: No such file" },
   { "the signature is cut", "head -c 150 D.signed > x; mv x D.signed", "1.signed: its signature is by none" },
-  { "the manifest is another", "sed -i 's/\"size\"/ \"size\"/' D.signed", "1.signed: its signature is" },
+  { "the manifest is another",
+    "sed -i 's/\"size\"/ \"size\"/' D.signed", "1.signed: its signature is" },
 }
 
 local function damage(folder, command)

@@ -112,8 +112,8 @@ describe("a policy by a bundle", function()
     local proxy = start(origin, top .. "/state")
     wait_says "good"
     local newer = make(folder_of "newer", 2)
-    for _, name in ipairs { "../evil", "../../evil", top .. "/evil", "parts/../../evil", "./evil", "parts//evil", "evil/",
-      "..", "" } do
+    for _, name in ipairs { "../evil", "../../evil", top .. "/evil", "parts/../../evil", "./evil", "parts//evil",
+      "evil/", "..", "" } do
       origin.bundle = with_manifest(newer, function(manifest)
         return (manifest:gsub('"parts/name.lua"', ("%q"):format(name)))
       end)
