@@ -160,6 +160,7 @@ def nginx_cache(start):
     cache = os.path.join(BUILD, f"nginx-cache-{start.port}")
     shutil.rmtree(cache, ignore_errors=True)
     path = start.configuration("nginx_cache.conf", CACHE=cache, GZIP="on" if "gzip" in start.kind else "off",
+                               SENDFILE="off" if "copied" in start.kind else "on",
                                STORE="" if "gzip" in start.kind else "proxy_cache pages;")
     return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", BUILD, "-c", path], {}
 
@@ -202,7 +203,7 @@ PEERS = {"relay": relay, "perilune": perilune, "perilune plain": perilune_plain,
          "perilune h2 tls": perilune_tls, "nginx h2 tls": nginx_tls, "haproxy h2 tls": haproxy_tls,
          "perilune h2 h2": perilune_h2, "haproxy h2 h2": haproxy,
          "perilune cached": perilune_cache, "nginx cached": nginx_cache, "varnish cached": varnish,
-         "perilune coded": perilune_cache, "perilune gzip": perilune_cache, "nginx gzip": nginx_cache}
+         "nginx cached copied": nginx_cache, "perilune coded": perilune_cache, "perilune gzip": perilune_cache, "nginx gzip": nginx_cache}
 
 
 def start_of(name, workers=1, origins=None, copy=0):

@@ -2,12 +2,19 @@
 // cache_body: a source over stored bytes, of a lease or of a fill that still comes. The relay looks at them where they
 // lie: what it believes to be its buffer is the store's memory, which nobody changes while the lease or the fill is
 // held. It only takes from the front of it.
+//
+// What is long goes from the store's file straight into a plain connection of HTTP/1 (sendfile(2)), but for the piece
+// that goes out with the head. The socket may have its pages long after the lease has ended: the store never writes to
+// such pages again (store.h).
 #include "exchange/cache_parts.h"
 
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
+#include "net/conn_file.h"
 
-enum { SLICE_MOST = 1 << 20 };
+/* A page that is sent costs about what it costs to copy it, and what is sent at once costs a system call more than what
+ * goes with the head: so it pays for long bodies only. */
+enum { SLICE_MOST = 1 << 20, SEND_LEAST = 1 << 17, SEND_MOST = 1 << 20, FIRST_MOST = 1 << 14 };
 
 /* One that copies has a seat, too, but it is the other end of it. */
 static bool reads_fill(const struct cache_visit *v) { return v->seat && v->state == VISIT_READS; }
@@ -17,15 +24,22 @@ static void show(struct cache_body *b, struct str slice) {
   b->in = (struct buf){(char *)(uintptr_t)slice.ptr, 0, slice.len, slice.len};
 }
 
-static enum io show_kept(struct cache_visit *v, const struct cache_piece *piece) {
-  struct cache_body *b = &v->body;
-  off_t place;
+/* What follows of a piece that is kept, as far as it is in one place. */
+static struct str kept_at(const struct cache_visit *v, const struct cache_piece *piece, off_t *place) {
   const struct store_lease *lease = v->coded ? v->coded : &v->lease;
-  struct str slice = store_lease_at(cache_store(visit_cache(v)), lease, piece->first + b->done, &place);
-  uint64_t left = piece->bytes - b->done;
+  uint64_t done = v->body.done, left = piece->bytes - done;
+  struct str slice = store_lease_at(cache_store(visit_cache(v)), lease, piece->first + done, place);
   if (slice.len > left) slice.len = (size_t)left;
   CHECK(slice.len);
-  show(b, slice);
+  return slice;
+}
+
+static enum io show_kept(struct cache_visit *v, const struct cache_piece *piece) {
+  off_t place;
+  struct str slice = kept_at(v, piece, &place);
+  bool is_first = !v->body.at && !v->body.done;
+  if (is_first && piece->bytes >= SEND_LEAST && slice.len > FIRST_MOST) slice.len = FIRST_MOST;
+  show(&v->body, slice);
   return IO_OK;
 }
 
@@ -57,18 +71,23 @@ static bool is_through(const struct cache_body *b) {
   return b->done == (piece->text.ptr ? piece->text.len : piece->bytes);
 }
 
+/* NULL: its end. */
+static const struct cache_piece *current(struct cache_body *b) {
+  while (b->at < b->count && is_through(b)) {
+    b->at++;
+    b->done = 0;
+  }
+  return b->at < b->count ? &b->pieces[b->at] : NULL;
+}
+
 static enum io read_body(struct source *source, struct trailers *trailers) {
   struct cache_visit *v = source->of;
   struct cache_body *b = &v->body;
   (void)trailers;
   b->is_dry = false;
   if (b->in.end > b->in.start) return IO_OK;
-  while (b->at < b->count && is_through(b)) {
-    b->at++;
-    b->done = 0;
-  }
-  if (b->at == b->count) return IO_EOF;
-  const struct cache_piece *piece = &b->pieces[b->at];
+  const struct cache_piece *piece = current(b);
+  if (!piece) return IO_EOF;
   if (piece->text.ptr) return show_text(b, piece->text);
   return reads_fill(v) ? show_fill(v, piece) : show_kept(v, piece);
 }
@@ -85,6 +104,27 @@ static void use_body(struct source *source, size_t bytes) {
   if (b->in.start == b->in.end) b->in = (struct buf){0};
 }
 
+static enum source_sent send_body(struct source *source, struct conn *to, size_t *moved) {
+  struct cache_visit *v = source->of;
+  struct cache_body *b = &v->body;
+  int fd = store_descriptor_to_send(cache_store(visit_cache(v)));
+  bool is_read = fd < 0 || b->is_only_read || reads_fill(v) || b->in.end > b->in.start || conn_has_unsent(to);
+  const struct cache_piece *piece = is_read ? NULL : current(b);
+  if (!piece || piece->text.ptr || piece->bytes < SEND_LEAST) return SOURCE_READS;
+  off_t at;
+  struct str slice = kept_at(v, piece, &at);
+  switch (conn_send_file(to, fd, at, slice.len < SEND_MOST ? slice.len : SEND_MOST, moved)) {
+  case IO_OK: break;
+  case IO_AGAIN: return SOURCE_FULL;
+  case IO_EOF: b->is_only_read = true; return SOURCE_READS;
+  case IO_ERROR: return SOURCE_LOST;
+  }
+  b->done += *moved;
+  cache_count(visit_cache(v), served_bytes, *moved);
+  cache_count(visit_cache(v), sent_bytes, *moved);
+  return SOURCE_SENT;
+}
+
 /* A turn of the relay ends before the body does. Where there is nothing more yet, the fill tells when there is. */
 static void want_body(struct source *source, bool on) {
   struct cache_visit *v = source->of;
@@ -92,7 +132,7 @@ static void want_body(struct source *source, bool on) {
   if (on && !v->body.is_dry && !(v->has_timer && timer_is_set(&v->timer))) cache_wake_later(v, 0);
 }
 
-static const struct source_ops source_ops = {read_body, use_body, want_body, NULL};
+static const struct source_ops source_ops = {read_body, use_body, want_body, send_body};
 
 void cache_body_begin(struct cache_visit *v, uint64_t first, uint64_t bytes) {
   struct cache_body *b = &v->body;

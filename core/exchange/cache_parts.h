@@ -58,9 +58,10 @@ struct cache_body {
   struct buf copy;            /* owned */
   struct cache_piece *pieces; /* arena */
   unsigned count, at;
-  uint64_t done; /* of the current one */
-  bool wants;    /* the relay waits for more */
-  bool is_dry;   /* there was none at the last look */
+  uint64_t done;     /* of the current one */
+  bool wants;        /* the relay waits for more */
+  bool is_dry;       /* there was none at the last look */
+  bool is_only_read; /* it cannot be sent by sendfile */
 };
 
 /* One exchange and the cache; arena. */

@@ -63,7 +63,7 @@ struct file_answer {
   struct buf in;      /* what the relay looks at; of memory that `own` or `text` has */
   struct buf own;     /* owned: bytes of the file */
   struct timer timer; /* a turn of the relay ended before the body did */
-  bool has_timer, wants, is_broken, checks_end;
+  bool has_timer, wants, is_broken, checks_end, is_only_read;
 };
 
 /* A run of the file, or a text. */

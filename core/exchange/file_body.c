@@ -129,7 +129,8 @@ static bool is_warm(struct file_answer *f, uint64_t at, size_t bytes) {
 static enum source_sent send_body(struct source *source, struct conn *to, size_t *moved) {
   struct file_answer *f = source->of;
   struct file_piece *piece = f->is_broken || f->wait || buf_len(&f->in) ? NULL : current(f);
-  if (!piece || piece->text.ptr || piece->bytes - f->done < READ_MOST || conn_has_unsent(to))
+  if (!piece || f->is_only_read || piece->text.ptr || piece->bytes - f->done < READ_MOST ||
+      conn_has_unsent(to))
     return SOURCE_READS;
   uint64_t left = piece->bytes - f->done, at = piece->first + f->done;
   size_t count = left < SEND_MOST ? (size_t)left : SEND_MOST;
@@ -142,7 +143,7 @@ static enum source_sent send_body(struct source *source, struct conn *to, size_t
   switch (conn_send_file(to, f->file->fd, (off_t)at, count, moved)) {
   case IO_OK: f->done += *moved; return SOURCE_SENT;
   case IO_AGAIN: return SOURCE_FULL;
-  case IO_EOF: f->is_broken = true; return SOURCE_READS;
+  case IO_EOF: f->is_only_read = true; return SOURCE_READS;
   case IO_ERROR: break;
   }
   return SOURCE_LOST;

@@ -89,6 +89,7 @@ void cache_let_purges(struct cache *c, struct str key);
   X(broken)                                                                                                  \
   X(purges)                                                                                                  \
   X(served_bytes)                                                                                            \
+  X(sent_bytes)                                                                                              \
   X(coded)                                                                                                   \
   X(served_coded)
 

@@ -65,11 +65,15 @@ void *store_extra(const struct store *s) { return s->segments.file.map + s->segm
 
 void store_sync_extra(const struct store *s) {
   const struct store_file *f = &s->segments.file;
-  if (f->is_kept && msync(f->map + f->extra_at, f->front_bytes - f->extra_at, MS_SYNC))
+  if (f->is_kept && msync(f->map + f->extra_at, f->extra_end - f->extra_at, MS_SYNC))
     log_about(LOG_WARN, STR("store"), "the purges of a cache could not be written: %s", strerror(errno));
 }
 
 int store_descriptor(const struct store *s) { return s->segments.file.descriptor; }
+
+int store_descriptor_to_send(const struct store *s) {
+  return s->segments.file.exchanges_pages ? s->segments.file.descriptor : -1;
+}
 
 uint64_t store_object_most(const struct store *s) {
   return (uint64_t)s->segments.count * s->segments.bytes / OBJECT_PART;

@@ -59,8 +59,11 @@ bool store_has_made_file(const struct store *s);
 void *store_extra(const struct store *s);
 /* Of a file: the extra bytes are on the disk when this returns. */
 void store_sync_extra(const struct store *s);
-/* For sendfile. */
+/* For a successor. */
 int store_descriptor(const struct store *s);
+/* The same for sendfile. -1: its file system cannot give a segment other pages, and what a socket has of the old ones
+ * would change. */
+int store_descriptor_to_send(const struct store *s);
 /* The largest object, head and body. */
 uint64_t store_object_most(const struct store *s);
 

@@ -99,7 +99,7 @@ bool store_adopt(struct store *s, int descriptor) {
     copy_all(&a);
     uint64_t serial = atomic_load(&((struct store_front *)(void *)map)->serial);
     if (atomic_load(&s->segments.front->serial) < serial) atomic_store(&s->segments.front->serial, serial);
-    memcpy(ours->map + ours->extra_at, map + ours->extra_at, ours->front_bytes - ours->extra_at);
+    memcpy(ours->map + ours->extra_at, map + ours->extra_at, ours->extra_end - ours->extra_at);
     free(a.record);
     free(a.piece);
   }

@@ -39,10 +39,15 @@ static void front_init(struct store_front *front, const struct store_file_wanted
   front->sum = front_sum(front);
 }
 
+static bool has_whole_pages(const struct store_file_wanted *wanted) {
+  return wanted->segment_bytes % STORE_PAGE_MOST == 0;
+}
+
 static void set_sizes(struct store_file *f, const struct store_file_wanted *wanted) {
   f->extra_at =
       round_up(sizeof(struct store_front) + wanted->count * sizeof(struct segment_front), PAGE_BYTES);
-  f->front_bytes = round_up(f->extra_at + wanted->extra_bytes, PAGE_BYTES);
+  f->extra_end = round_up(f->extra_at + wanted->extra_bytes, PAGE_BYTES);
+  f->front_bytes = has_whole_pages(wanted) ? round_up(f->extra_end, STORE_PAGE_MOST) : f->extra_end;
   f->bytes = f->front_bytes + (size_t)wanted->count * wanted->segment_bytes;
 }
 
@@ -76,6 +81,14 @@ static enum old look_at_old(const struct store_file *f, const struct store_front
   return is_same && (size_t)info->st_size == f->bytes ? OLD_FITS : OLD_DOES_NOT_FIT;
 }
 
+/* Of all but the hole. 0, or an error of the system. */
+static int take_pages(const struct store_file *f) {
+  if (ftruncate(f->descriptor, (off_t)f->bytes)) return errno;
+  int error = posix_fallocate(f->descriptor, 0, (off_t)f->extra_end);
+  off_t segments = (off_t)f->front_bytes;
+  return error ? error : posix_fallocate(f->descriptor, segments, (off_t)f->bytes - segments);
+}
+
 /* Asked for first: to take what is left of a file system, and then to see that it is too little, harms all others that
  * use it. One that does not tell its size has room. */
 static bool has_room(const struct store_file *f) {
@@ -88,8 +101,7 @@ static bool has_room(const struct store_file *f) {
 static int take_room(const struct store_file *f) {
   if (ftruncate(f->descriptor, 0)) return errno;
   if (!has_room(f)) return ENOSPC;
-  if (ftruncate(f->descriptor, (off_t)f->bytes)) return errno;
-  return posix_fallocate(f->descriptor, 0, (off_t)f->bytes);
+  return take_pages(f);
 }
 
 /* What was there is lost. */
@@ -144,12 +156,32 @@ static bool open_memory(struct store_file *f, const struct store_front *wanted, 
   *why =
       "it is larger than the memory of this machine"; /* to take it all the same would end other processes */
   if (f->bytes / PAGE_BYTES > (size_t)sysconf(_SC_PHYS_PAGES)) return false;
-  int error = ftruncate(f->descriptor, (off_t)f->bytes) ? errno : 0;
-  if (!error) error = posix_fallocate(f->descriptor, 0, (off_t)f->bytes);
+  int error = take_pages(f);
   *why = error == ENOSPC ? "there is not so much memory" : strerror(error);
   if (error) return false;
   fcntl(f->descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
   return pwrite(f->descriptor, wanted, sizeof *wanted, 0) == (ssize_t)sizeof *wanted;
+}
+
+/* Where huge pages can be mapped as such. NULL: it cannot be mapped. */
+static char *map_aligned(const struct store_file *f) {
+  size_t reserved = f->bytes + STORE_PAGE_MOST;
+  char *room = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return NULL;
+  size_t before = -(uintptr_t)room % STORE_PAGE_MOST;
+  if (before) munmap(room, before);
+  room += before;
+  int protection = PROT_READ | PROT_WRITE;
+  bool is_mapped = mmap(room, f->bytes, protection, MAP_SHARED | MAP_FIXED, f->descriptor, 0) != MAP_FAILED;
+  size_t used = is_mapped ? f->bytes : 0;
+  munmap(room + used, reserved - before - used);
+  return is_mapped ? room : NULL;
+}
+
+/* Behind the end there is nothing to lose. */
+static bool can_punch(const struct store_file *f) {
+  int how = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  return fallocate(f->descriptor, how, (off_t)f->bytes, PAGE_BYTES) == 0;
 }
 
 bool store_file_open(struct store_file *f, const struct store_file_wanted *wanted, const char **why) {
@@ -164,10 +196,9 @@ bool store_file_open(struct store_file *f, const struct store_file_wanted *wante
     return false;
   }
   *why = "the memory cannot be mapped";
-  void *map = mmap(NULL, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f->descriptor, 0);
-  if (map == MAP_FAILED) return false;
-  f->map = map;
-  return true;
+  f->map = map_aligned(f);
+  f->exchanges_pages = has_whole_pages(wanted) && can_punch(f);
+  return f->map;
 }
 
 void store_file_close(struct store_file *f) {

@@ -2,6 +2,11 @@
 // store_file: the memory of a store: a memory file, or a file of the file system, which the next process finds as this
 // one has left it, however it ended. In front of the segments is what has to be known of them then.
 //
+// A stretch of the file may be given other pages (punched out), while sockets have the old ones still. That is safe for
+// whole pages only: of a huge page of which a part is punched out, the kernel clears that part in place. No page is
+// larger than STORE_PAGE_MOST, and each begins at a multiple of its size: so segments which are multiples of that, and
+// begin at such, share no page with each other.
+//
 // A file that cannot be used, or is somebody else's, is left alone, and the store is in memory; one of ours that does
 // not fit, or is damaged, is begun anew. Either way there is a sentence for the log.
 #ifndef PERILUNE_SHARED_STORE_FILE_H
@@ -12,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { STORE_VERSION = 1, STORE_NOTICE_BYTES = 256 };
+enum { STORE_VERSION = 2, STORE_NOTICE_BYTES = 256, STORE_PAGE_MOST = 2 << 20 };
 
 struct segment_front {
   _Atomic uint32_t generation; /* 0: it was never used */
@@ -31,12 +36,13 @@ struct store_front {
 
 struct store_file {
   int descriptor;
-  char *map; /* all of it */
-  size_t bytes, front_bytes, extra_at;
-  bool is_kept;                    /* it is in the file system */
-  bool is_old;                     /* it was there before */
-  bool is_made;                    /* there was no file at its path */
-  bool replaces;                   /* a file at that path, whose name it has not yet */
+  char *map;                                      /* all of it */
+  size_t bytes, front_bytes, extra_at, extra_end; /* between extra_end and front_bytes may be a hole */
+  bool is_kept;                                   /* it is in the file system */
+  bool is_old;                                    /* it was there before */
+  bool is_made;                                   /* there was no file at its path */
+  bool replaces;                                  /* a file at that path, whose name it has not yet */
+  bool exchanges_pages;            /* a segment that is punched out gets other pages as a whole */
   char notice[STORE_NOTICE_BYTES]; /* for the log; empty: nothing */
 };
 

@@ -16,6 +16,7 @@ enum {
   SEGMENTS_LEAST = 8,
   SEGMENT_MOST = 8 << 20,
   PAGE = 4096,
+  LARGE_LEAST = 64 << 20, /* with a segment for each huge page there are enough of them */
   FREE_LEAST = 2,
   SMALL_PART = 10
 };
@@ -24,6 +25,10 @@ static uint32_t segment_size(size_t bytes, size_t wanted) {
   size_t size = wanted ? wanted : bytes / SEGMENTS;
   if (size > SEGMENT_MOST) size = SEGMENT_MOST;
   if (size > bytes / SEGMENTS_LEAST) size = bytes / SEGMENTS_LEAST;
+  if (!wanted && bytes >= (size_t)LARGE_LEAST) {
+    size_t pages = size / STORE_PAGE_MOST;
+    return (uint32_t)(pages ? pages : 1) * STORE_PAGE_MOST;
+  }
   return (uint32_t)(size / PAGE * PAGE);
 }
 
@@ -88,7 +93,7 @@ static bool exchange_pages(struct segments *g, uint32_t i) {
   if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, g->bytes) == 0)
     return fallocate(fd, FALLOC_FL_KEEP_SIZE, at, g->bytes) == 0;
   if (errno != EOPNOTSUPP) return false;
-  memset(segments_at(g, i, 0), 0, g->bytes); /* no file system of such a kind is read by sendfile */
+  memset(segments_at(g, i, 0), 0, g->bytes); /* no such file is read by sendfile (exchanges_pages) */
   return true;
 }
 

@@ -119,6 +119,8 @@ static const struct family families[] = {
     {"cache_purges_total", "counter", "Purges.", FIGURE(purges)},
     {"cache_served_bytes_total", "counter", "Bytes of bodies that were served from the cache.",
      FIGURE(served_bytes)},
+    {"cache_sent_bytes_total", "counter", "What of these the kernel has sent without a copy (sendfile).",
+     FIGURE(sent_bytes)},
     {"cache_coded_total", "counter", "Bodies that were encoded once, to be stored beside their response.",
      FIGURE(coded)},
     {"cache_served_coded_total", "counter", "Requests that were answered by such a body.",
