@@ -2,7 +2,8 @@
 -- Makes docs/api.md from the annotations in lua/perilune/types*.lua:  luajit dist/api.lua [--check] > docs/api.md
 -- With --check it writes nothing, and fails where docs/api.md is not what it would write.
 
-local FILES = { "lua/perilune/types.lua", "lua/perilune/types_backends.lua", "lua/perilune/types_modules.lua",
+local FILES = { "lua/perilune/types.lua", "lua/perilune/types_streams.lua", "lua/perilune/types_backends.lua",
+  "lua/perilune/types_modules.lua",
   "lua/perilune/types_http.lua", "lua/perilune/types_acme.lua", "lua/perilune/types_crypto.lua",
   "lua/perilune/types_signin.lua", "lua/perilune/types_regex.lua", "lua/perilune/types_limits.lua",
   "lua/perilune/types_redis.lua", "lua/perilune/types_tracing.lua", "lua/perilune/types_grpc.lua",

@@ -293,3 +293,84 @@ describe("handlers of OpenResty's phases", function()
     cleanup.run()
   end)
 end)
+
+describe("ngx.flush", function()
+  local ask, proxy = cases_of(setup, teardown, function() return [[
+    local go = ngx.shared.cache
+    local function await(name) while not go:get(name) do ngx.sleep(0.005) end end
+    function cases.go(session) go:set(session:query(), true) return "gone" end
+    function cases.said() return go:get "said" end
+    function cases.flush(session)
+      ngx.status = 201
+      ngx.header.x_a = "a"
+      local first = { ngx.flush(true) }
+      ngx.say("one ", first[1], " ", first[2])
+      local flushed = ngx.flush(true)
+      await "flush"
+      ngx.header.x_late, ngx.status = "b", 500
+      ngx.print("two ", { flushed, ngx.headers_sent, " ", ngx.null })
+      ngx.flush()
+      await "flush2"
+      ngx.exit(200)
+    end
+    function cases.eof()
+      ngx.say "all"
+      ngx.eof()
+      local ok, why = ngx.print "more"
+      go:set("said", tostring(ok) .. why)
+      ngx.exit(200)
+    end
+    function cases.head()
+      ngx.say "a"
+      ngx.flush(true)
+      ngx.say "b"
+      ngx.exit(200)
+    end
+    function cases.redirect()
+      ngx.say "a"
+      ngx.flush()
+      ngx.say(pcall(ngx.redirect, "/b"))
+    end
+    function cases.gone()
+      ngx.say "a"
+      ngx.flush(true)
+      go:set("begun", true)
+      local ok, why
+      repeat ok, why = ngx.print(("x"):rep(100000)) until not ok
+      go:set("said", why)
+    end
+  ]] end)
+
+  it("sends what was said so far, and waits where it is told to", function()
+    local connection = client.connect(proxy().port)
+    connection:send "GET /flush HTTP/1.1\r\nHost: a\r\n\r\n"
+    local head = connection:read_until "\r\n\r\n"
+    assert.matches("^HTTP/1.1 201", head)
+    assert.matches("[Xx]%-[Aa]: a\r\n", head)
+    assert.equal("19\r\none nil nothing to flush\n\r\n", connection:read(31))
+    ask("go", { path = "/go?flush" })
+    assert.equal("e\r\ntwo 1true null\r\n", connection:read(19))
+    ask("go", { path = "/go?flush2" })
+    assert.equal("0\r\n\r\n", connection:read(5))
+  end)
+
+  it("is no more than the answer for HEAD", function()
+    local response = client.request { port = proxy().port, path = "/head", method = "HEAD" }
+    assert.equal("4", response.headers.content_length)
+    assert.equal("a\nb\n", ask "head")
+  end)
+
+  it("leaves nothing to be said behind eof, nor a redirect", function()
+    assert.equal("all\n", ask "eof")
+    scheduler.eventually(function() return ask "said" == "nilseen eof" end)
+    assert.matches("^a\nfalse.*ngx.redirect: the response has begun", ask "redirect")
+  end)
+
+  it("shows a client that has left", function()
+    local connection = client.connect(proxy().port)
+    connection:send "GET /gone HTTP/1.1\r\nHost: a\r\n\r\n"
+    connection:read_until "a\n\r\n"
+    connection:close()
+    scheduler.eventually(function() return ask "said" == "closed" end)
+  end)
+end)

@@ -65,7 +65,7 @@ static struct str value_of(const struct headers *headers, enum field_id id) {
 static uint64_t plain_bytes(const struct exchange *x) {
   bool is_silent = x->request.method == METHOD_HEAD || !x->sent.status;
   if (!x->answer) return x->codings && x->codings->is_stored ? x->codings->plain_bytes : x->down.bytes;
-  if (x->answer->is_file) return x->down.bytes;
+  if (x->answer->is_file || x->answer->is_streamed) return x->down.bytes;
   return is_silent ? 0 : x->answer->content.len;
 }
 

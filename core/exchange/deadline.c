@@ -12,6 +12,7 @@
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
+#include "exchange/streamed_answer.h"
 #include "exchange/upload.h"
 #include "exchange/walk.h"
 #include "net/timer.h"
@@ -90,6 +91,7 @@ static unsigned peer_ms(const struct exchange *x, enum wait wait) {
 /* A hook that reads the body waits for the client. */
 static bool policy_is_awaited(const struct exchange *x) {
   if (x->up_state == TRANSFER_FILTERS || x->down_state == TRANSFER_FILTERS) return true;
+  if (x->down_state == TRANSFER_READS && streamed_answer_runs(x)) return true;
   return x->hook_state == HOOK_WAITING && !x->body.on_body;
 }
 

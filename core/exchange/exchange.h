@@ -31,6 +31,7 @@ struct answer {
   struct str content;        /* arena */
   size_t room;               /* of content, where it can grow in place */
   bool is_file;              /* its content is that of x->rare->file */
+  bool is_streamed;          /* its content is that of x->rare->streamed, which is not known yet */
   bool close;                /* close the connection behind it */
   unsigned short stands_for; /* the HTTP status that it says as grpc-status (grpc.h); 0: it says its own */
   bool resets;               /* there is none: the stream is reset, or the connection of HTTP/1 closed */
@@ -181,7 +182,7 @@ void exchange_wake(struct exchange *x);
  * content be set (arena memory of x). Replaces an earlier answer. False results are not possible; misuse is
  * the caller's to check with exchange_can_answer. */
 struct answer *exchange_answer(struct exchange *x, unsigned status);
-/* Bytes of the content of the answer, before it is encoded. */
+/* Bytes of the content of the answer, before it is encoded; of one that is not streamed. */
 uint64_t exchange_content_bytes(const struct exchange *x);
 /* Takes the end of the stream without an answer as the answer. */
 void exchange_reset(struct exchange *x, uint32_t code);

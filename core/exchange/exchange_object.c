@@ -8,6 +8,7 @@
 #include "exchange/recorder.h"
 #include "exchange/room.h"
 #include "exchange/stream.h"
+#include "exchange/streamed_answer.h"
 #include "exchange/walk.h"
 #include "net/addr.h"
 #include "net/timer.h"
@@ -44,6 +45,7 @@ void exchange_free(struct exchange *x) {
   filter_none(&x->down);
   codings_end(x->codings, x);
   if (x->rare) file_answer_end(x->rare->file);
+  if (x->rare) streamed_answer_end(x->rare->streamed);
   if (x->account.recording) recorder_drop(x);
   CHECK(use->exchanges > 0);
   OBJ_END(x, EXCHANGE_MAGIC);

@@ -15,6 +15,7 @@
 #include "exchange/proxy.h"
 #include "exchange/shadow.h"
 #include "exchange/stream.h"
+#include "exchange/streamed_answer.h"
 #include "exchange/walk.h"
 #include "net/timer.h"
 
@@ -69,6 +70,7 @@ void exchange_stop_waiting(struct exchange *x) {
   x->body.on_body = NULL;
   if (x->hook_state == HOOK_WAITING && x->hooks->cancel) x->hooks->cancel(x);
   x->hook_state = HOOK_IDLE;
+  streamed_answer_give_up(x);
 }
 
 /* Nothing but hooks goes on from here: no event of its stream or its call may fail the failing exchange again. But
@@ -148,6 +150,7 @@ void exchange_client_gone(struct exchange *x, enum error error) {
 void exchange_abandon(struct exchange *x) {
   bool is_logged = x->times.ended || x->is_shadow || exchange_background(x);
   exchange_stop_waiting(x);
+  streamed_answer_cut(x);
   relay_stop(&x->down);
   hedge_end(x);
   attempt_end(x, false);

@@ -79,7 +79,7 @@ static void say(struct exchange *x, struct answer *answer, unsigned status, stru
   headers_add(headers, STR("Grpc-Status"), arena_printf(&x->arena, "%u", status));
   if (message.len) headers_add(headers, STR("Grpc-Message"), message);
   answer->content = (struct str){0};
-  answer->is_file = false;
+  answer->is_file = answer->is_streamed = false;
 }
 
 /* In a body, of the type that was asked in. */
@@ -87,7 +87,7 @@ static void say_to_page(struct exchange *x, struct answer *answer, unsigned stat
   struct str type = headers_find_id(&x->request.headers, FIELD_CONTENT_TYPE)->value;
   type.len = str_find(type, ';');
   headers_add(&answer->response.headers, STR("Content-Type"), str_trim(type));
-  answer->is_file = false;
+  answer->is_file = answer->is_streamed = false;
   answer->content = grpc_web_end(&x->arena, grpc_web_of(&x->request.headers), status, message);
 }
 

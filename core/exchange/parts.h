@@ -20,6 +20,7 @@ struct log_field;
 struct peer;
 struct recording_of;
 struct span;
+struct streamed_answer;
 struct trace;
 struct traffic;
 
@@ -80,6 +81,8 @@ struct rare {
   struct str
       connection; /* of the trusted proxy that has connected for it (real_client); empty: it has itself */
   struct file_answer *file; /* whose content the answer is, or was to be (file_answer.h); NULL: none */
+  struct streamed_answer
+      *streamed; /* whose content the policy writes as it goes (streamed_answer.h); NULL: none */
 };
 
 /* How slowly the body of its request may come (upload.h). */

@@ -11,6 +11,7 @@
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
+#include "exchange/streamed_answer.h"
 #include "exchange/walk.h"
 #include "http/framing.h"
 #include "http/lenient.h"
@@ -176,7 +177,8 @@ void respond_response(struct exchange *x) {
 
 /* HEAD is told what a GET would be: that the length is not known. */
 static enum framing answer_framing(const struct exchange *x) {
-  return x->codings->encoder ? x->stream->codec->framing(x->stream) : FRAMING_NONE;
+  bool is_sent = x->answer->is_streamed ? x->request.method != METHOD_HEAD : x->codings->encoder != NULL;
+  return is_sent ? x->stream->codec->framing(x->stream) : FRAMING_NONE;
 }
 
 /* An answer of our own whose content is encoded on its way. */
@@ -201,23 +203,38 @@ static void send_file(struct exchange *x, const struct outgoing *outgoing) {
   transfer_down(x);
 }
 
+/* The same where the policy writes it while it is sent. */
+static void send_streamed(struct exchange *x, const struct outgoing *outgoing) {
+  filter_none(&x->down);
+  if (x->codings && x->codings->encoder) filter_answer(x);
+  x->down.from = streamed_answer_source(x->rare->streamed);
+  begin_down(x, outgoing, (struct body){FRAMING_CLOSE, 0}, x->stream->codec->framing(x->stream),
+             (struct str){0});
+  transfer_down(x);
+}
+
 /* --- answers of our own --------------------------------------------------------------------------------- */
 
-/* As codings see it: a response with a body of that length. */
+/* What follows the head, before it is encoded. */
+static struct body answer_body(const struct exchange *x) {
+  if (x->answer->is_streamed) return (struct body){FRAMING_CHUNKED, 0};
+  return (struct body){FRAMING_LENGTH, exchange_content_bytes(x)};
+}
+
+/* As codings see it: a response with that body. */
 static void settle_answer(struct exchange *x) {
   struct answer *answer = x->answer;
-  answer->response.announced = answer->response.body =
-      (struct body){FRAMING_LENGTH, exchange_content_bytes(x)};
+  answer->response.announced = answer->response.body = answer_body(x);
   codings_settle(x, &answer->response);
 }
 
 static bool answer_head(struct exchange *x, struct outgoing *out) {
   const struct answer *answer = x->answer;
-  struct body body = {FRAMING_LENGTH, exchange_content_bytes(x)};
+  struct body body = answer_body(x);
   bool is_bare = answer->response.status == 304 || answer->stands_for; /* no length is said of no body */
   if (is_bare && !body.length) body.framing = FRAMING_NONE;
   if (has_codings(x)) settle_answer(x);
-  if (codings_change_length(x->codings)) body.framing = answer_framing(x);
+  if (answer->is_streamed || codings_change_length(x->codings)) body.framing = answer_framing(x);
   if (answer->close) x->sent.closes = true;
   add_own_fields(x, &x->answer->response.headers, false);
   const struct stream_head head = {.kind = HEAD_FINAL, .response = &answer->response, .body = body};
@@ -245,8 +262,11 @@ void respond_answer(struct exchange *x) {
   bool silent = response_has_no_body(x->request.method, status);
   x->sent.status = (unsigned short)status;
   x->response = answer->response;
+  if (!answer->is_streamed || silent) streamed_answer_cut(x); /* nobody will read it */
   if (answer->is_file && !silent)
     send_file(x, &out);
+  else if (answer->is_streamed && !silent)
+    send_streamed(x, &out);
   else if (x->codings && x->codings->encoder)
     send_encoded(x, &out, answer->content);
   else
@@ -257,7 +277,7 @@ void respond_show_head(struct exchange *x) {
   const struct answer *answer = x->answer;
   if (!answer) return;
   x->response = answer->response;
-  x->response.body = (struct body){FRAMING_LENGTH, exchange_content_bytes(x)};
+  x->response.body = answer_body(x);
 }
 
 void respond_take_head(struct exchange *x) {

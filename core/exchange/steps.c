@@ -17,6 +17,7 @@
 #include "exchange/recorder.h"
 #include "exchange/shadow.h"
 #include "exchange/stream.h"
+#include "exchange/streamed_answer.h"
 #include "exchange/trace.h"
 #include "exchange/walk.h"
 #include "net/timer.h"
@@ -343,13 +344,14 @@ static enum step_result step_send_answer(struct exchange *x) {
     if (x->hooks->answer_filter && !is_looked_at(x)) return STEP_WAIT;
     respond_answer(x);
   }
-  if (x->again || x->down.active) return STEP_WAIT;
+  if (x->again || x->down.active || streamed_answer_runs(x)) return STEP_WAIT;
   return STEP_NEXT;
 }
 
 /* --- the end -------------------------------------------------------------------------------------------- */
 
 static enum step_result step_logging(struct exchange *x) {
+  if (streamed_answer_runs(x)) return STEP_WAIT; /* it sees in its next turn that it is over */
   if (!x->times.ended) {
     x->times.ended = loop_now_ms(x->proxy->loop);
     if (x->now.peer) attempt_end(x, false);

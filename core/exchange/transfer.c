@@ -15,6 +15,7 @@
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
+#include "exchange/streamed_answer.h"
 #include "exchange/walk.h"
 #include "net/timer.h"
 
@@ -244,9 +245,10 @@ bool transfer_is_done(const struct exchange *x) { return !x->down.active && !x->
 /* --- events --------------------------------------------------------------------------------------------- */
 
 bool exchange_gives_up(const struct exchange *x) {
-  if (x->tunnel || x->sent.status) return false;
+  bool is_written = streamed_answer_runs(x) && !transfer_has_answered(x);
+  if (x->tunnel || (x->sent.status && !is_written)) return false;
   switch (x->settings->abort_on_close) {
-  case ABORT_IN_HOOKS: return x->hook_state == HOOK_WAITING;
+  case ABORT_IN_HOOKS: return is_written || x->hook_state == HOOK_WAITING;
   case ABORT_ALWAYS: return true;
   case ABORT_NEVER: break;
   }

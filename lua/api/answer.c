@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// answer: session:respond, the policy's own answer, and session:reset, which ends the request without one. Everything
-// is checked before the exchange gets it, so a call that raises an error leaves no part of an answer behind.
+// answer: session:respond, the policy's own answer, and session:reset, which ends the request without one; and how
+// session:start_response reads its table. Everything is checked before the exchange gets it, so a call that raises an
+// error leaves no part of an answer behind.
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/nearest.h"
 #include "http/h2_session.h"
 #include "lua/api/fields.h"
 #include "lua/api/options.h"
 #include "lua/api/session.h"
+#include "lua/vm/handle.h"
 #include "lua/vm/script.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "exchange/exchange.h"
 
 struct wanted_answer {
+  const char *call; /* "session:respond" */
+  bool is_streamed; /* its text follows: there is no `body` */
   unsigned status;
   struct str reason, body;
   struct headers headers;
@@ -27,16 +32,16 @@ static bool has_no_body(unsigned status) { return status == 204 || status == 304
 /* headers = { name = value or array }, at the top of the stack. -0 +0 */
 static void read_headers(lua_State *L, struct wanted_answer *wanted) {
   if (!lua_istable(L, -1))
-    luaL_error(L, "session:respond: headers must be a table of names and values, got a %s value",
-               luaL_typename(L, -1));
+    handle_raise(L, "%s: headers must be a table of names and values, got a %s value", wanted->call,
+                 luaL_typename(L, -1));
   int table = lua_gettop(L);
   lua_pushnil(L);
   while (lua_next(L, table)) {
     if (lua_type(L, -2) != LUA_TSTRING)
-      luaL_error(L,
-                 "session:respond: a key of headers is a %s value, not the name of a field: write "
-                 "headers = { [\"X-Name\"] = \"value\" }",
-                 luaL_typename(L, -2));
+      handle_raise(L,
+                   "%s: a key of headers is a %s value, not the name of a field: write "
+                   "headers = { [\"X-Name\"] = \"value\" }",
+                   wanted->call, luaL_typename(L, -2));
     fields_append(L, &wanted->headers, table + 1, table + 2);
     lua_pop(L, 1);
   }
@@ -46,15 +51,15 @@ static void read_headers(lua_State *L, struct wanted_answer *wanted) {
 static void read_status(lua_State *L, struct wanted_answer *wanted) {
   lua_Number status = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
   if (!(status >= 200 && status <= 599))
-    luaL_error(L, "session:respond: status must be a number from 200 to 599");
+    handle_raise(L, "%s: status must be a number from 200 to 599", wanted->call);
   wanted->status = (unsigned)status;
 }
 
 /* -0 +0 */
-static struct str read_text(lua_State *L, const char *name) {
+static struct str read_text(lua_State *L, const struct wanted_answer *wanted, const char *name) {
   struct str text = {NULL, 0};
   if (lua_type(L, -1) != LUA_TSTRING) /* a number's text would not be kept by the table */
-    luaL_error(L, "session:respond: %s must be a string, got a %s value", name, luaL_typename(L, -1));
+    handle_raise(L, "%s: %s must be a string, got a %s value", wanted->call, name, luaL_typename(L, -1));
   text.ptr = lua_tolstring(L, -1, &text.len);
   return text;
 }
@@ -71,39 +76,45 @@ int session_answer_fields(lua_State *L) {
   return 1;
 }
 
-static __attribute__((cold)) void refuse_field(lua_State *L, const char *name) {
+static __attribute__((cold)) void refuse_field(lua_State *L, const struct wanted_answer *wanted,
+                                               const char *name) {
   struct nearest n = nearest_to(name);
+  bool is_body = wanted->is_streamed && strcmp(name, "body") == 0;
+  if (is_body) handle_raise(L, "%s: a streamed answer has no body: write it with session:send", wanted->call);
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) nearest_offer(&n, fields[i]);
-  luaL_error(L, "session:respond: unknown field '%s'%s%s%s; valid are status, reason, headers, body, close",
-             name, n.found ? " (did you mean " : "", n.found ? n.found : "", n.found ? "?)" : "");
+  handle_raise(L, "%s: unknown field '%s'%s%s%s; valid are status, reason, headers, %sclose", wanted->call,
+               name, n.found ? " (did you mean " : "", n.found ? n.found : "", n.found ? "?)" : "",
+               wanted->is_streamed ? "" : "body, ");
 }
 
 /* One field of the table, its name below its value. -0 +0 */
 static void read_field(lua_State *L, struct wanted_answer *wanted) {
   const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
   if (!name)
-    luaL_error(L, "session:respond: a value has no name: write { status = 200, body = \"...\" }");
+    handle_raise(L, "%s: a value has no name: write { status = 200%s }", wanted->call,
+                 wanted->is_streamed ? "" : ", body = \"...\"");
   else if (strcmp(name, "status") == 0)
     read_status(L, wanted);
   else if (strcmp(name, "headers") == 0)
     read_headers(L, wanted);
-  else if (strcmp(name, "body") == 0)
-    wanted->body = read_text(L, name);
+  else if (strcmp(name, "body") == 0 && !wanted->is_streamed)
+    wanted->body = read_text(L, wanted, name);
   else if (strcmp(name, "reason") == 0)
-    wanted->reason = read_text(L, name);
+    wanted->reason = read_text(L, wanted, name);
   else if (strcmp(name, "close") == 0)
     wanted->close = lua_toboolean(L, -1);
   else
-    refuse_field(L, name);
+    refuse_field(L, wanted, name);
 }
 
 /* -0 +0 */
 static void check_whole(lua_State *L, const struct wanted_answer *wanted) {
-  if (wanted->status == 0) luaL_error(L, "session:respond: status is missing");
+  if (wanted->status == 0) handle_raise(L, "%s: status is missing", wanted->call);
   if (!field_value_is_valid(wanted->reason))
-    luaL_error(L, "session:respond: the reason has a control character in it");
-  if (has_no_body(wanted->status) && wanted->body.len)
-    luaL_error(L, "session:respond: a response with status %d has no body", (int)wanted->status);
+    handle_raise(L, "%s: the reason has a control character in it", wanted->call);
+  if (has_no_body(wanted->status) && (wanted->body.len || wanted->is_streamed))
+    handle_raise(L, "%s: a response with status %d has no body%s", wanted->call, (int)wanted->status,
+                 wanted->is_streamed ? ": use session:respond" : "");
 }
 
 static size_t answer_bytes(const struct wanted_answer *wanted) {
@@ -132,8 +143,8 @@ static uint32_t read_code(lua_State *L) {
   struct str name = type == LUA_TSTRING ? text_at(L, 2) : (struct str){0};
   for (uint32_t code = 0; code < H2_CODES; code++)
     if (str_equal_nocase(name, str_of(h2_code_name(code)))) return code;
-  luaL_error(L,
-             "session:reset: the code must be a name of RFC 9113 section 7, such as \"cancel\", or a number");
+  handle_raise(
+      L, "session:reset: the code must be a name of RFC 9113 section 7, such as \"cancel\", or a number");
   return 0;
 }
 
@@ -141,19 +152,18 @@ static uint32_t read_code(lua_State *L) {
 int session_reset(lua_State *L) {
   struct exchange *x = session_check(L, 1);
   session_phase(L, x, ~(PHASE(answer_filter) | PHASE(logging) | BODY_PHASES), "session:reset");
-  if (!exchange_can_answer(x)) return luaL_error(L, "session:reset comes too late: the response has begun");
+  if (!exchange_can_answer(x)) return handle_raise(L, "session:reset comes too late: the response has begun");
   exchange_reset(x, read_code(L));
   lua_pushboolean(L, 1);
   return 1;
 }
 
-/* session:respond { status = 429, headers = {...}, body = "...", close = true }: true, for `return
- * session:respond`. */
-int session_respond(lua_State *L) {
+struct exchange *session_answer(lua_State *L, unsigned phases, bool is_streamed) {
   struct exchange *x = session_check(L, 1);
-  struct wanted_answer wanted = {0};
-  session_phase(L, x, ~(PHASE(answer_filter) | PHASE(logging) | BODY_PHASES), "session:respond");
-  if (!exchange_can_answer(x)) return luaL_error(L, "session:respond comes too late: the response has begun");
+  struct wanted_answer wanted = {.call = is_streamed ? "session:start_response" : "session:respond",
+                                 .is_streamed = is_streamed};
+  session_phase(L, x, phases, wanted.call);
+  if (!exchange_can_answer(x)) handle_raise(L, "%s comes too late: the response has begun", wanted.call);
   luaL_checktype(L, 2, LUA_TTABLE);
   headers_init(&wanted.headers, &x->arena);
   lua_pushnil(L);
@@ -164,6 +174,13 @@ int session_respond(lua_State *L) {
   check_whole(L, &wanted);
   script_lend(L, x->script, answer_bytes(&wanted));
   give(x, &wanted);
+  return x;
+}
+
+/* session:respond { status = 429, headers = {...}, body = "...", close = true }: true, for `return
+ * session:respond`. */
+int session_respond(lua_State *L) {
+  session_answer(L, ~(PHASE(answer_filter) | PHASE(logging) | BODY_PHASES), false);
   lua_pushboolean(L, 1);
   return 1;
 }

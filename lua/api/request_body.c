@@ -45,6 +45,9 @@ int session_read_body(lua_State *L) {
     return handle_raise(L, "session:read_body: the limit must be a number of bytes, 1 or more");
   shadow_lacks_body(x);
   if (exchange_has_body(x)) return 0;
+  if (x->sent.status)
+    return handle_raise(L,
+                        "session:read_body comes too late: the response has begun, so read the body before");
   if (script->reader) return handle_raise(L, "session:read_body: another task reads it already");
   script->reader = task_to_park(L, "session:read_body");
   exchange_read_body(x, (size_t)limit, on_body);

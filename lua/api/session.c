@@ -127,6 +127,7 @@ static int response_status(lua_State *L) {
 /* Of an answer of our own; a HEAD, 204 or 304 has none. */
 static size_t answer_bytes(const struct exchange *x) {
   bool silent = x->request.method == METHOD_HEAD || x->sent.status == 204 || x->sent.status == 304;
+  if (x->answer->is_streamed) return (size_t)x->down.bytes;
   return silent || !x->sent.status ? 0 : (size_t)exchange_content_bytes(x);
 }
 

@@ -47,25 +47,36 @@ local function fault_of_headers(constants, names)
   end
 end
 
+-- Of session:start_response, whose text comes later.
+local function fault_of_streamed(constants, names)
+  if names.body then return "a streamed answer has no body: write it with session:send" end
+  if constants.status ~= 204 and constants.status ~= 304 then return nil end
+  return ("a response with status %d has no body: use session:respond"):format(constants.status)
+end
+
+local ANSWERING = { respond = "session:respond", start_response = "session:start_response" }
+
 -- session:respond { staus = 200 }, as far as it stands there.
 local function look_at_answer(look, call)
-  local given = call.argument(2)
+  local given, name = call.argument(2), ANSWERING[call.callee.name]
   local what = known.constant(look, given, call.at)
   if what ~= nil then
-    fault(look, call.line, "session:respond: expected a table, got a %s value: write session:respond { status = ... }",
-      type(what))
+    fault(look, call.line, "%s: expected a table, got a %s value: write %s { status = ... }", name, type(what), name)
   end
   if given.kind ~= "template" then return end
   local constants, names, is_whole = known.fields(look, given, call.at)
-  for name in pairs(names) do
-    local why = fault_of_answer(name, constants[name])
-    if why then fault(look, call.line, "session:respond: %s", why) end
+  local why = call.callee.name == "start_response" and fault_of_streamed(constants, names)
+  if why then return fault(look, call.line, "%s: %s", name, why) end
+  for field in pairs(names) do
+    why = fault_of_answer(field, constants[field])
+    if why then fault(look, call.line, "%s: %s", name, why) end
   end
-  local headers, why = given.fields.headers, nil
+  local headers = given.fields.headers
+  why = nil
   if headers and headers.kind == "template" then why = fault_of_headers(known.fields(look, headers, headers.set_at)) end
   if type(constants.headers) == "table" then why = fault_of_headers(constants.headers, constants.headers) end
-  if why then fault(look, call.line, "session:respond: %s", why) end
-  if is_whole and not names.status then fault(look, call.line, "session:respond: status is missing") end
+  if why then fault(look, call.line, "%s: %s", name, why) end
+  if is_whole and not names.status then fault(look, call.line, "%s: status is missing", name) end
 end
 
 -- Times of a table that one of our functions gets, also in tables within it.
@@ -160,7 +171,7 @@ function lint_constants.look(look, call, kind)
   local is_known, fn = known.value(look, call.callee)
   local declared = is_known and options.declared(fn)
   if declared then look_at_options(look, call, declared) end
-  if call.is_method and call.callee.name == "respond" then look_at_answer(look, call) end
+  if call.is_method and ANSWERING[call.callee.name] then look_at_answer(look, call) end
   if kind and call.is_method then
     look_at_arguments(look, call, kind, true)
     if CHANGES[call.callee.name] then look_at_header(look, call, kind) end

@@ -23,10 +23,12 @@ local function is_error(fn, callee)
   return callee.kind == "upvalue" and select(2, getupvalue(fn, callee.index + 1)) == error
 end
 
+local ANSWERING = { respond = true, start_response = true, reset = true } -- methods of a session
+
 -- A call that may have answered, or does not come back: what has the session, or a function made here, may do so.
 local function may_answer(fn)
   return function(call)
-    local answers = call.is_method and (call.callee.name == "respond" or call.callee.name == "reset")
+    local answers = call.is_method and ANSWERING[call.callee.name]
     if answers or is_error(fn, call.callee) then return true end
     for n = call.is_method and 2 or 1, call.count do
       local kind = call.argument(n).kind

@@ -805,7 +805,7 @@ function log.is_on(level) end
 --- | result | meaning |
 --- |---|---|
 --- | nothing, `nil`, `false` | the next hook follows |
---- | `session:respond {...}` | ends the walk with that answer, as long as nothing of a response has been sent: no peer is asked, no further attempt is made, and only the hooks answer_filter and logging follow |
+--- | `session:respond {...}`, `session:start_response {...}` | ends the walk with that answer, as long as nothing of a response has been sent: no peer is asked, no further attempt is made, and only the hooks answer_filter and logging follow |
 --- | `true` | the hook has answered; an error (500) if session:respond was not called |
 --- | anything else | an error (500) that names the hook |
 ---
@@ -1172,7 +1172,7 @@ function session:cookie(name) end
 ---@field client? perilune.client_certificate certificate of the client, if it was verified
 
 --- Answers the request instead of a peer. In every phase except logging and the body hooks, until the response has begun.
---- Returns true, so that a hook can `return session:respond {...}`, which ends the walk.
+--- Returns true, so that a hook can `return session:respond {...}`, which ends the walk. Piece by piece: start_response.
 ---@param answer perilune.answer
 ---@return true
 function session:respond(answer) end

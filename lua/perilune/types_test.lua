@@ -152,6 +152,7 @@ local policy = {}
 ---@field client? string "127.0.0.1:50000"
 ---@field scheme? "http"|"https" "http"
 ---@field version? string "1.1"
+---@field leaves_after? number seconds after which walk's client leaves an answer of session:start_response
 
 ---@param request? perilune.test.request
 ---@param listener? integer 1
@@ -188,9 +189,8 @@ function policy:request(request, origin, listener) end
 --- (the error), x:response_body_filter { "one", "two" } (the pieces): each hook is a method.
 ---@class perilune.test.exchange
 local exchange = {}
---- Runs all hooks, to logging, and advances the clock where they wait. Returns the response that the client gets.
---- `origin` is the peer's answer, as for the harness and test.http, or a function(peer, try) that returns one for each
---- attempt.
+--- Runs all hooks, to logging, and advances the clock where they wait. Returns the response that the client gets. `origin`
+--- is the peer's answer, as for the harness and test.http, or a function(peer, try) that returns one for each attempt.
 ---@param origin? perilune.test.answer|fun(peer: perilune.peer, try: integer): perilune.test.answer
 ---@return perilune.test.response
 function exchange:walk(origin) end

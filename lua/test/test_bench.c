@@ -27,6 +27,7 @@
 #include "http/h2_session.h"
 #include "exchange/file_answer.h"
 #include "exchange/rehearsal.h"
+#include "exchange/streamed_answer.h"
 
 struct test_bench {
   struct handle handle;
@@ -215,6 +216,33 @@ static int outcome(lua_State *L) {
   return 1;
 }
 
+static struct streamed_answer *streamed(struct exchange *x) {
+  return x->answer && x->answer->is_streamed ? x->rare->streamed : NULL;
+}
+
+/* bench:stream(): an answer that is written piece by piece is, from now on: is it under way, and the error that has
+ * ended it. nil: there is none -1 +1 | -1 +2 */
+static int stream(lua_State *L) {
+  struct streamed_answer *s = streamed(rehearsal_exchange(check(L)));
+  if (!s) return push_nil(L);
+  if (!s->is_rehearsed) streamed_answer_rehearse(s);
+  lua_pushboolean(L, s->state != WRITER_OVER);
+  if (s->error == ERROR_NONE) return 1;
+  lua_pushstring(L, error_info(s->error)->name);
+  return 2;
+}
+
+/* bench:leave(): its client does -1 +0 */
+static int leave(lua_State *L) {
+  streamed_answer_give_up(rehearsal_exchange(check(L)));
+  return 0;
+}
+
+static struct str answer_text(struct exchange *x) {
+  if (x->answer->is_streamed) return streamed_answer_text(x->rare->streamed);
+  return x->answer->is_file ? file_body_text(x->rare->file) : x->answer->content;
+}
+
 /* The answer of the policy's own; nil where there is none. */
 static int answer(lua_State *L) {
   struct exchange *x = rehearsal_exchange(check(L));
@@ -224,7 +252,7 @@ static int answer(lua_State *L) {
     set_text(L, "reset", str_of(h2_code_name(x->answer->code)));
     set_number(L, "reset_code", x->answer->code);
   }
-  set_text(L, "body", x->answer->is_file ? file_body_text(x->rare->file) : x->answer->content);
+  set_text(L, "body", answer_text(x));
   set_flag(L, "close", x->answer->close);
   return 1;
 }
@@ -289,6 +317,8 @@ static const luaL_Reg methods[] = {
     {"first_byte_timeout", first_byte_timeout},
     {"outcome", outcome},
     {"answer", answer},
+    {"stream", stream},
+    {"leave", leave},
     {"response", response},
     {"request", request},
     {"peer", peer},

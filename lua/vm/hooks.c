@@ -25,6 +25,7 @@
 #include "exchange/describe.h"
 #include "exchange/exchange.h"
 #include "exchange/stream.h"
+#include "exchange/streamed_answer.h"
 
 /* What is made of the results (lua/vm/results.h). Those of body hooks are body.c's, that of certificate is
  * certificate.c's. */
@@ -71,6 +72,7 @@ static void cancel(struct exchange *x) {
 static void end(struct exchange *x) {
   struct script *script = x->script;
   cancel(x);
+  streamed_answer_cut(x);
   for (struct at_end *at_end = script->at_end; at_end; at_end = at_end->next) at_end->run(at_end);
   connection_release(script->connection);
   ctx_drop(script);

@@ -14,6 +14,7 @@
   X(configure)                                                                                               \
   X(token)                                                                                                   \
   X(session)                                                                                                 \
+  X(streamed)                                                                                                \
   X(connection)                                                                                              \
   X(facts)                                                                                                   \
   X(message)                                                                                                 \

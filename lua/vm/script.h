@@ -44,6 +44,7 @@ struct script {
   struct exchange *x;                /* borrowed */
   struct vm *vm;                     /* borrowed */
   struct task *task;                 /* owned: the hook that waits or runs */
+  struct task *writer;               /* owned: a hook that has ended for the walk, and writes the answer */
   struct task *reader;               /* borrowed: that waits for the request's body */
   int ctx;                           /* registry: its table; 0: none yet */
   uint64_t token;                    /* its first token, which leads to its seat */

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The policies of docs/cookbook.md do what their texts say, as they are written there.
 
+local client = require "perilune.test.client"
 local process = require "perilune.test.process"
 local scheduler = require "perilune.test.scheduler"
 local scripted = require "perilune.test.origins"
@@ -134,5 +135,14 @@ describe("the cookbook's policy", function()
       ["limits.lua"] = blocks[2] })
     assert.body("x", h:request {})
     assert.status(429, h:request {})
+  end)
+
+  it("13 tells an open page, again and again, until it is closed", function()
+    local h = start(13, { ["8000"] = scripted.start "page" })
+    assert.body("page", h:request {})
+    local connection = client.connect(h.proxy.port)
+    connection:send "GET /events HTTP/1.1\r\nHost: a\r\n\r\n"
+    assert.matches("text/event%-stream", connection:read_until "\r\n\r\n")
+    for _ = 1, 2 do assert.matches("data: %d+%.%d", connection:read_until "\n\n") end
   end)
 end)

@@ -100,6 +100,25 @@ describe("the example", function()
       ["Access-Control-Request-Method"] = "POST" } }).status)
   end)
 
+  it("server_sent_events passes on what is posted, and what was missed", function()
+    local policy = load "server_sent_events"
+    local function post(text) return policy:request { method = "POST", target = "/publish", body = text } end
+    assert.equal("1\n", post("before").body)
+    local x = policy:exchange { path = "/events" }
+    x:request_filter()
+    test.clock:settle()
+    assert.equal(": welcome\n\n", x:stream().body)
+    assert.equal(202, post("two\nlines").status)
+    test.clock:advance(1)
+    assert.equal(": welcome\n\nid: 2\ndata: two\ndata: lines\n\n", x:stream().body)
+    test.clock:advance(16)
+    assert.matches(": still here\n\n$", x:stream().body)
+    x:leave()
+    assert.is_true(x:stream().ended)
+    local again = policy:request { path = "/events", headers = { ["Last-Event-ID"] = "1" }, leaves_after = 1 }
+    assert.equal(": welcome\n\nid: 2\ndata: two\ndata: lines\n\n", again.body)
+  end)
+
   it("request_id names each request in the log", function()
     local id = load("request_id"):request().headers.x_request_id
     assert.truthy(test.log.find("id=" .. id .. " status=200"))

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.ngx.response: ngx.header, ngx.status, say, print, exit and redirect. Before there is a response, fields are
--- promised for whichever one the client will get, and a text becomes the answer. In the filters of a response they are
--- that response's. Framing is the proxy's: writing such a field does nothing.
+-- promised for whichever one the client will get, and a text becomes the answer. That is sent when the hook ends, or as
+-- it is written, from the first flush, eof or send_headers on. In the filters of a response they are that response's.
+-- Framing is the proxy's: writing such a field does nothing.
 
 local core = require "perilune.core"
 local state = require "perilune.ngx.state"
@@ -49,7 +50,7 @@ function header.__newindex(_, name, value)
     if value == nil then response:remove_header(name) else response:set_header(name, value) end
     return
   end
-  if of.session:response_status() and not core.has_answer(of.session) then
+  if of.streams or of.session:response_status() and not core.has_answer(of.session) then
     core.log.error("ngx.header." .. name .. ": attempt to set a field after the response has begun")
     return
   end
@@ -80,12 +81,14 @@ end
 local function set_status(of, status)
   if not of.session then state.request "status" end
   local response = filters[of.hook] and core.current_response()
-  if not response then
+  if not response and of.streams then
+    core.log.error "ngx.status: attempt to set it after the response has begun"
+  elseif not response then
     of.status = status
     if core.has_answer(of.session) then core.answer_status(of.session, status) end
-    return
+  elseif response:status() ~= status then
+    response:set_status(status)
   end
-  if response:status() ~= status then response:set_status(status) end
 end
 
 local function add_words(words, value)
@@ -101,10 +104,48 @@ local function put(name, ending, ...)
   local of, words = state.request(name), {}
   for i = 1, select("#", ...) do add_words(words, (select(i, ...))) end
   words[#words + 1] = ending
+  if of.is_finished then return nil, "seen eof" end
+  if of.streams then
+    local ok, why = of.session:send(words)
+    return ok and 1, why
+  end
   local is_first = not core.has_answer(of.session)
   core.answer_add(of.session, table.concat(words))
   if is_first and of.status then core.answer_status(of.session, of.status) end
   return 1
+end
+
+-- From now on what is said is sent at once, where the hook may answer and somebody reads. What was said before goes
+-- first.
+local function begin(of)
+  if of.streams then return true end
+  local is_first = not core.has_answer(of.session)
+  if is_first and of.status then core.answer_status(of.session, of.status) end
+  local said = core.answer_begin(of.session)
+  if not said then return false end
+  of.streams = true
+  if said ~= "" then return of.session:send(said) end
+  return true
+end
+
+local function result(ok, why) return ok and 1 or nil, why end
+
+-- wait: until the connection has taken it all.
+local function flush(wait)
+  local of = state.request "flush"
+  if not of.streams and not core.has_answer(of.session) then return nil, "nothing to flush" end
+  local ok, why = begin(of)
+  if ok and wait and not of.is_finished then ok, why = of.session:flush() end
+  return result(ok ~= nil, why)
+end
+
+local function send_headers() return result(begin(state.request "send_headers") ~= nil) end
+
+local function eof()
+  local of = state.request "eof"
+  if not begin(of) then return 1 end
+  of.is_finished = true
+  return result(of.session:finish())
 end
 
 local statuses = {
@@ -126,6 +167,7 @@ local function exit(status)
   status = tonumber(status) or core.raise "ngx.exit: a status is expected"
   if of.session and status >= 200 and core.current_task() then
     local has_said = core.has_answer(of.session)
+    if of.streams then core.leave() end
     if of.session:phase() == "logging" then core.leave() end
     if status == statuses.CLOSE then
       of.session:reset()
@@ -145,6 +187,7 @@ local function redirect(uri, status)
   if status ~= 301 and status ~= 302 and status ~= 303 and status ~= 307 and status ~= 308 then
     core.raise "ngx.redirect: only ngx.HTTP_MOVED_TEMPORARILY, MOVED_PERMANENTLY, 303, 307 and 308 are allowed"
   end
+  if of.streams then core.raise "ngx.redirect: the response has begun" end
   of.session:set_response_header("Location", tostring(uri))
   core.answer_status(of.session, status)
   core.leave()
@@ -156,9 +199,7 @@ return function(ngx, fields)
   ngx.header, ngx.resp = setmetatable({}, header), { get_headers = get_headers }
   function ngx.print(...) return put("print", "", ...) end
   function ngx.say(...) return put("say", "\n", ...) end
-  function ngx.flush() return 1 end
-  function ngx.eof() return 1 end
-  function ngx.send_headers() return 1 end
+  ngx.flush, ngx.eof, ngx.send_headers = flush, eof, send_headers
   ngx.exit, ngx.redirect = exit, redirect
   fields.status = { get_status, set_status }
   fields.headers_sent = { function(of)

@@ -76,7 +76,7 @@ local function head_of(request)
 end
 
 local REQUEST = { method = "string", target = "string", path = "string", headers = "table", host = "string|boolean",
-  body = "string", client = "string", scheme = "string", version = "string" }
+  body = "string", client = "string", scheme = "string", version = "string", leaves_after = "number" }
 
 local function open_bench(listener, request)
   return core.test_open(listener, head_of(request), request.client or "127.0.0.1:50000", request.body or "",
@@ -85,7 +85,8 @@ end
 
 --- An exchange with the hooks of a listener.
 ---@param listener integer
----@param request table? method, target (or path), headers, host, body, version, client ("127.0.0.1:50000"), scheme
+---@param request table? method, target (or path), headers, host, body, version, client ("127.0.0.1:50000"), scheme,
+--- leaves_after (seconds after which the client leaves an answer that the policy still writes)
 function M.open(listener, request)
   request = misuse.fields("the request", request, REQUEST)
   local bench, why = open_bench(listener, request)
@@ -206,6 +207,19 @@ end
 --- The response as it is now: the policy's own answer, or the peer's as the filters have changed it.
 function methods:response()
   return readable(self.bench:answer() or self.bench:response())
+end
+--- An answer of session:start_response, which is written from now on, as time passes: what there is of it so far,
+--- { body, ended, failure }. nil: there is none.
+function methods:stream()
+  if self.bench:stream() == nil then return nil end
+  clock.settle()
+  local runs, failure = self.bench:stream()
+  return { body = self.bench:answer().body, ended = not runs, failure = failure }
+end
+--- The client leaves it.
+function methods:leave()
+  self.bench:leave()
+  clock.settle()
 end
 --- The peer that upstream_peer gave last; nil where there is none.
 function methods:peer() return self.bench:peer() end

@@ -172,6 +172,34 @@ local function look_at(self, response)
   response.headers = self:response().headers
 end
 
+-- The client leaves once its time is over.
+local function leave_in_time(self, since, left)
+  local stays = self.asked.leaves_after
+  if not stays or left and clock.now() - since + left <= stays then return false end
+  clock:advance(math.max(0, stays - (clock.now() - since)))
+  self:leave()
+  return true
+end
+
+-- An answer that the policy writes as it goes: to its end, or until the client leaves.
+local function write_on(self, response)
+  local since, runs = clock.now(), self.bench:stream()
+  while runs do
+    local left = core.test_left()
+    if not leave_in_time(self, since, left) then
+      if not left then
+        core.raise "what the answer waits for is not simulated by the bench: use test.harness for it"
+      elseif clock.now() - since > parts.LONGEST_WAIT then
+        core.raise "the answer is written for more than an hour of the test's clock: say { leaves_after = seconds }"
+      end
+      clock:advance(left)
+    end
+    runs = self.bench:stream()
+  end
+  if runs == nil then return end
+  response.body, response.failure = self.bench:answer().body, select(2, self.bench:stream())
+end
+
 -- From proxy_upstream_filter on, until there is a response.
 local function ask(self, origin)
   local response, tries = call_each(self, { "proxy_upstream_filter" }), 0
@@ -210,6 +238,7 @@ local function walk(self, origin)
   local response = call_each(self, { "early_request_filter", "request_filter" })
   response = response or settled(self, cache_step(self, "look_up")) or ask(self, origin)
   look_at(self, response)
+  write_on(self, response)
   response.tries = response.tries or 0
   response.cache = self.bench:cache_result()
   call_to_end(self, "logging")
