@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that are missing, and says nothing when none is.
+# Installs the Debian packages that are missing, and says nothing when none is. For specs, also into build/, what Debian
+# does not have.
 #   dist/deps.sh [--check] SET...      sets: run test every_spec lint fuzz bench
 # With --check it installs nothing: it names what is missing and fails.
 #
@@ -15,6 +16,7 @@ has_llhttp() { has_library libllhttp || has_file /usr/share/llhttp/llhttp.c; }
 has_redis() { has_command redis-server || has_command valkey-server; }
 has_browser() { has_command chromium || has_command chromium-browser || has_command google-chrome; }
 has_grpcio() { python3 -c 'import grpc' 2>/dev/null || /usr/bin/python3 -c 'import grpc' 2>/dev/null; }
+has_venv() { python3 -c 'import venv, ensurepip' 2>/dev/null; }
 has_libfuzzer() {
   runtime=$(clang -print-runtime-dir 2>/dev/null) || return 1
   has_file "$runtime"/libclang_rt.fuzzer*.a "$runtime"/../*/libclang_rt.fuzzer*.a
@@ -68,6 +70,7 @@ need_for_every_spec() {
   need python3-grpcio has_grpcio
   need testssl.sh has_command testssl
   need memcached has_command memcached
+  need python3-venv has_venv
 }
 need_for_lint() {
   need clang has_command clang
@@ -106,6 +109,27 @@ unpack_lua_libraries() {
   rm -rf "$packages"
 }
 
+# What Debian does not have, from PyPI and the Go module proxy; the spec of what cannot be had is pending. The Go of
+# Debian 12 is too old for h2spec: it is built where there is another one.
+tools=$PWD/build/tools
+h2spec=github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
+has_opentelemetry() {
+  for python in python3 /usr/bin/python3 "$tools/python/bin/python"; do
+    "$python" -c 'import opentelemetry.proto.collector.trace.v1.trace_service_pb2' 2>/dev/null && return 0
+  done
+  return 1
+}
+get_opentelemetry() {
+  python3 -m venv "$tools/python" && "$tools/python/bin/pip" install -q 'opentelemetry-proto<2'
+} >/dev/null 2>&1
+has_h2spec() { has_command h2spec || [ -x "$tools/bin/h2spec" ]; }
+get_h2spec() { GOPATH="$tools/go" GOBIN="$tools/bin" GOFLAGS=-modcacherw go install "$h2spec"; } >/dev/null 2>&1
+install_tools() {
+  has_opentelemetry || get_opentelemetry ||
+    echo "perilune: opentelemetry-proto could not be fetched from PyPI: its spec is pending" >&2
+  has_h2spec || get_h2spec || echo "perilune: h2spec could not be built with Go: its spec is pending" >&2
+}
+
 is_in_debian() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
 first_in_debian() {
   for package in $(echo "$1" | tr '|' ' '); do
@@ -130,11 +154,17 @@ install() {
 
 check_only=no
 [ "${1:-}" = --check ] && check_only=yes && shift
-for set in "$@"; do
-  "need_for_$set"
-  [ "$set" = every_spec ] && [ $check_only = no ] && unpack_lua_libraries
-done
-[ -z "$missing" ] && exit 0
+for set in "$@"; do "need_for_$set"; done
+
+# Once the packages of Debian are there.
+finish() {
+  case " $* " in *" every_spec "*) ;; *) exit 0 ;; esac
+  [ $check_only = yes ] && exit 0
+  unpack_lua_libraries
+  install_tools
+  exit 0
+}
+[ -z "$missing" ] && finish "$@"
 
 # Without package lists, as in a fresh container, nobody knows which alternative Debian has: then it is the first.
 names() { choose && echo "$chosen" || echo "$missing" | sed 's/|[^ ]*//g'; }
@@ -164,3 +194,4 @@ install || { update && install; } || {
   echo "perilune: could not install what is missing; as root, run: apt-get install$chosen" >&2
   exit 1
 }
+finish "$@"

@@ -11,6 +11,9 @@ export TSAN_OPTIONS="${TSAN_OPTIONS:-suppressions=$PWD/spec/support/tsan.supp}"
 # How long specs wait for what should happen at once: long, so that a machine at its limit fails nothing; and shorter
 # than the waits of a minute that are set where nothing is set.
 export SPEC_TIMEOUT="${SPEC_TIMEOUT:-40}"
+# What `make deps` has put there, behind what the machine has.
+export PATH="$PATH:$PWD/build/tools/bin"
+[ -x build/tools/python/bin/python ] && export OTLP_PYTHON="${OTLP_PYTHON:-$PWD/build/tools/python/bin/python}"
 TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/perilune-test-XXXXXX") || exit 1
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
