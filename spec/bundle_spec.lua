@@ -47,6 +47,7 @@ describe("perilune bundle", function()
     local out = process.directory() .. "/out"
     assert.matches("has no file start.lua; %-%-main names", refused(folder, "--key", key.private, "-o", out, "--main",
       "start.lua"))
+    assert.matches("has no file policy.lua", refused(process.directory(), "--key", key.private, "-o", out))
     assert.matches("expected a private key of Ed25519", refused(folder, "--key", key.public, "-o", out))
     assert.matches("%-%-stages wants shares", refused(folder, "--key", key.private, "-o", out, "--stages", "half"))
     assert.matches("%-%-version wants a whole number", refused(folder, "--key", key.private, "-o", out, "--version",

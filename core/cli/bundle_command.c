@@ -225,7 +225,7 @@ static bool pack(struct packing *p) {
       (!str_to_u64(str_of(a->make.version), &p->version) || !p->version || p->version >> 53))
     return why_say(&p->why, "--version wants a whole number, 1 or more, not '%s'", a->make.version);
   if (!add_folder(p, a->operand, "", 0)) return false;
-  qsort(p->files, p->count, sizeof *p->files, compare);
+  if (p->count) qsort(p->files, p->count, sizeof *p->files, compare);
   if (!has_file(p, main_file))
     return why_say(&p->why, "%s has no file %s; --main names the script to run", a->operand, main_file);
   char *manifest = make_manifest(p, main_file);
