@@ -60,7 +60,8 @@ local function fleet_script(text, directory)
   local script = { ("cd %q; mkdir bin; ln -s %q bin/perilune; export PATH=$PWD/bin:$PATH"):format(directory, binary),
     ("export ETCD_LISTEN_CLIENT_URLS=%s ETCD_ADVERTISE_CLIENT_URLS=%s"):format(client_url, client_url),
     ("export ETCD_LISTEN_PEER_URLS=%s ETCD_INITIAL_ADVERTISE_PEER_URLS=%s"):format(peer_url, peer_url),
-    ("export ETCD_INITIAL_CLUSTER=default=%s ETCD_UNSAFE_NO_FSYNC=true"):format(peer_url), "trap 'kill $(jobs -p)' EXIT" }
+    ("export ETCD_INITIAL_CLUSTER=default=%s ETCD_UNSAFE_NO_FSYNC=true"):format(peer_url),
+    "trap 'kill $(jobs -p)' EXIT" }
   for language, block in text:gmatch "\n```(%l+)\n(.-)```" do
     block = block:gsub("%f[%w]%d%d%d%d%f[%W]", free)
     if language == "lua" then
