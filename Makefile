@@ -58,9 +58,13 @@ ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)
 LIBS       += libllhttp
 LLHTTP     :=
 endif
+# argon2 is OpenSSL's from 3.2 on; before that it is libargon2's, where that is to be had (libargon2-dev).
+ifneq ($(shell pkg-config --atleast-version=3.2 openssl 2>/dev/null && echo yes),yes)
+ARGON2     := $(shell pkg-config --exists libargon2 2>/dev/null && echo libargon2)
+endif
 LIB_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(LIBS) 2>/dev/null)) \
-              $(if $(LLHTTP),-isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1)
-LIB_LIBS   := $(shell pkg-config --libs $(LIBS) ncursesw 2>/dev/null) -lev -lm -ldl
+              $(if $(LLHTTP),-isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1) $(if $(ARGON2),-DWITH_LIBARGON2)
+LIB_LIBS   := $(shell pkg-config --libs $(LIBS) $(ARGON2) ncursesw 2>/dev/null) -lev -lcrypt -lm -ldl
 
 below    = $(foreach depth,/ /*/ /*/*/,$(wildcard $(1:%=%$(depth)$2)))
 SOURCES := $(sort $(call below,core/* lua,*.c))

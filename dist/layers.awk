@@ -69,6 +69,8 @@ function check_include(text,   path, to) {
 
 function check_library(header) {
   if (header ~ /^openssl\// && FILENAME !~ /^core\/net\/tls/) complain("OpenSSL belongs in core/net/tls*")
+  if (header == "argon2.h" && FILENAME != "core/net/tls_argon2.c") complain("libargon2 belongs in core/net/tls_argon2.c")
+  if (header == "crypt.h" && FILENAME != "core/net/password.c") complain("libcrypt belongs in core/net/password.c")
   if (header ~ /llhttp\.h$/ && FILENAME != "core/http/parser.c") complain("llhttp belongs in core/http/parser.c")
   if (header ~ /nghttp2/ && FILENAME !~ /^core\/http\/h2_(parts|memory)\.h$/) complain("nghttp2 belongs behind core/http/h2_session.h")
   if (header ~ /^(zlib\.h|brotli\/.*|zstd.*\.h)$/ && FILENAME !~ /^core\/http\/coding_(zlib|brotli|zstd)\.c$/)

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Asks for a user name and password, and tells the peer who it is. Use it with TLS (certificate and key).
+-- Asks for a user name and password, and tells the peer who it is. Use it with TLS (certificate and key). Many users
+-- belong in a file: file = "users.htpasswd" instead of the table.
 --
 --   perilune run examples/basic_auth.lua
 --   curl -u ada:lovelace 127.0.0.1:6188
@@ -9,8 +10,7 @@ local basic_auth = require "perilune.basic_auth"
 
 local login = basic_auth.new {
   realm = "difference engine",
-  users = { ada = "sha256:" .. -- printf lovelace | sha256sum
-    "fb1e7ec987523d2cb9e022cec1d6ae7c99dc46edfae4fe51254025fe4bea571f" },
+  users = { ada = "$2y$10$abcdefghijklmnopqrstuudVH6UADxocdjRbtFP9WKJkGORRNx2fy" }, -- htpasswd -nB ada
 }
 local policy = {}
 

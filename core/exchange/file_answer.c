@@ -29,7 +29,7 @@ struct wanted {
 
 /* What a thread does for a worker: opens a file, or lists a folder. */
 struct disk_open {
-  struct disk_job job;    /* first */
+  struct offload_job job; /* first */
   struct file_answer *of; /* NULL: nobody waits any more */
   struct proxy *proxy;    /* borrowed: the worker's */
   bool lists, shows_hidden;
@@ -40,7 +40,7 @@ struct disk_open {
   int error;
 };
 
-static void look(struct disk_job *job) {
+static void look(struct offload_job *job) {
   struct disk_open *o = (struct disk_open *)job;
   if (o->lists)
     o->listing = file_listing(o->root, o->path, o->shows_hidden, &o->listing_bytes);
@@ -49,7 +49,7 @@ static void look(struct disk_job *job) {
   o->error = o->lists && !o->listing ? errno : 0;
 }
 
-static void free_open(struct disk_job *job) {
+static void free_open(struct offload_job *job) {
   struct disk_open *o = (struct disk_open *)job;
   open_file_release(o->file);
   free(o->listing);
@@ -58,7 +58,7 @@ static void free_open(struct disk_job *job) {
   free(o);
 }
 
-static void on_looked(struct disk_job *job) {
+static void on_looked(struct offload_job *job) {
   struct disk_open *o = (struct disk_open *)job;
   struct file_answer *f = o->of;
   if (o->file) open_file_keep(o->proxy, o->file);
@@ -75,14 +75,14 @@ static void on_looked(struct disk_job *job) {
 
 static enum file_result ask_disk(const struct wanted *w, struct str path, bool lists) {
   struct disk_open *o = memory_zalloc(sizeof *o);
-  o->job = (struct disk_job){.home = w->x->proxy->mailbox, .run = look, .done = on_looked, .lost = free_open};
+  o->job = (struct offload_job){.home = w->x->proxy->mailbox, .run = look, .done = on_looked};
   o->of = w->f;
   o->proxy = w->x->proxy;
   o->lists = lists;
   o->shows_hidden = w->root->shows_hidden;
   o->root = str_to_cstring(w->root->path);
   o->path = str_to_cstring(path);
-  if (!disk_submit(&o->job)) {
+  if (!offload_submit(OFFLOAD_DISK, &o->job)) {
     free_open(&o->job);
     return FILE_BUSY;
   }

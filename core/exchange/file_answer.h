@@ -9,7 +9,7 @@
 #define PERILUNE_EXCHANGE_FILE_ANSWER_H
 
 #include "exchange/open_file.h"
-#include "net/disk.h"
+#include "net/offload.h"
 #include "net/timer.h"
 #include "relay/flow.h"
 

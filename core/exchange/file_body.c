@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // file_body: a source over runs of an open file. It never waits for a disk: what the page cache has is read at once
 // (preadv2(2), RWF_NOWAIT), or sent straight from there into a plain connection of HTTP/1 (sendfile(2)); the rest a
-// thread of core/net/disk reads first. The hard problem is a file that changes while it is sent: its length has been
+// thread of core/net/offload reads first. The hard problem is a file that changes while it is sent: its length has been
 // said already. One that has become shorter, or was written, ends the response short, so that the client sees it; at
 // its end a look at the file's times tells that.
 #include <errno.h>
@@ -199,7 +199,7 @@ struct str file_body_text(struct file_answer *f) {
 /* --- the disk --------------------------------------------------------------------------------------------- */
 
 struct disk_wait {
-  struct disk_job job;    /* first */
+  struct offload_job job; /* first */
   struct file_answer *of; /* NULL: nobody waits any more */
   struct open_file *file; /* reference */
   uint64_t first;
@@ -208,19 +208,19 @@ struct disk_wait {
   char *text; /* owned */
 };
 
-static void read_from_disk(struct disk_job *job) {
+static void read_from_disk(struct offload_job *job) {
   struct disk_wait *w = (struct disk_wait *)job;
   w->got = pread(w->file->fd, w->text, w->bytes, (off_t)w->first);
 }
 
-static void free_wait(struct disk_job *job) {
+static void free_wait(struct offload_job *job) {
   struct disk_wait *w = (struct disk_wait *)job;
   open_file_release(w->file);
   free(w->text);
   free(w);
 }
 
-static void on_read(struct disk_job *job) {
+static void on_read(struct offload_job *job) {
   struct disk_wait *w = (struct disk_wait *)job;
   struct file_answer *f = w->of;
   if (f) {
@@ -237,14 +237,13 @@ static void on_read(struct disk_job *job) {
 
 static void wait_for_disk(struct file_answer *f, uint64_t first, size_t bytes) {
   struct disk_wait *w = memory_zalloc(sizeof *w);
-  w->job = (struct disk_job){
-      .home = f->exchange->proxy->mailbox, .run = read_from_disk, .done = on_read, .lost = free_wait};
+  w->job = (struct offload_job){.home = f->exchange->proxy->mailbox, .run = read_from_disk, .done = on_read};
   w->of = f;
   w->file = open_file_hold(f->file);
   w->first = first;
   w->bytes = bytes;
   w->text = memory_alloc(bytes);
-  if (disk_submit(&w->job))
+  if (offload_submit(OFFLOAD_DISK, &w->job))
     f->wait = w;
   else
     free_wait(&w->job);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // open_file: files that are open for reading, as they were when they were opened, and a bounded cache of them for each
 // worker. What is in the cache is believed for a second; also that there is no such file. An open file has references
-// (of the cache, of answers, of jobs of core/net/disk in other threads), and closes with the last.
+// (of the cache, of answers, of jobs of core/net/offload in other threads), and closes with the last.
 #ifndef PERILUNE_EXCHANGE_OPEN_FILE_H
 #define PERILUNE_EXCHANGE_OPEN_FILE_H
 

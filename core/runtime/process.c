@@ -15,7 +15,7 @@
 #include "base/ticks.h"
 #include "base/why.h"
 #include "net/descriptors.h"
-#include "net/disk.h"
+#include "net/offload.h"
 #include "net/tls_identity.h"
 #include "upstream/borrow.h"
 #include "runtime/command.h"
@@ -317,7 +317,7 @@ static int run(struct server *s, struct first_load *first) {
   tracers_free(s->tracers);
   worker_free(&s->control);
   admin_free(s->admin);
-  disk_stop();
+  offload_stop();
   free(s->workers);
   siblings_free(s->siblings);
   return code;

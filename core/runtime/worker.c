@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "downstream/downstream.h"
 #include "exchange/exchange.h"
+#include "net/offload.h"
 #include "net/tls_context.h"
 #include "shared/metrics.h"
 #include "upstream/borrow.h"
@@ -332,6 +333,7 @@ void worker_join(struct worker *worker) { pthread_join(worker->thread, NULL); }
 
 void worker_free(struct worker *worker) {
   siblings_leave(&worker->proxy);
+  offload_leave(&worker->mailbox);
   mailbox_stop(&worker->mailbox);
   stop_listening(worker, false);
   timer_stop(&worker->grace);

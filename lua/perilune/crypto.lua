@@ -36,6 +36,19 @@ function crypto.hmac_sha384(key, text) return core.hmac("sha384", key, text) end
 function crypto.hmac_sha512(key, text) return core.hmac("sha512", key, text) end
 
 --- ---------------------------------------------------------------------------------------------------------------
+--- passwords
+
+--- Does a password fit the text of a hash? nil and why: it is none, or it cannot be checked now. It may wait.
+function crypto.verify_password(password, text)
+  check.string("crypto.verify_password", 1, password)
+  check.string("crypto.verify_password", 2, text)
+  local passwords = require "perilune.password"
+  local hash, fault = passwords.read(text)
+  if not hash then return nil, fault end
+  return passwords.verify(password, hash, passwords.tag(password, hash))
+end
+
+--- ---------------------------------------------------------------------------------------------------------------
 --- keys
 
 -- What a JWK (RFC 7517) has of each kind of key, and in which fields.

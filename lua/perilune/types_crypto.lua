@@ -69,6 +69,13 @@ function crypto.seal(key, text, with) end
 ---@param with? string
 ---@return string? text
 function crypto.unseal(key, sealed, with) end
+--- Does a password fit a hash of bcrypt, SHA-crypt ($5$, $6$), yescrypt or argon2 (in PHC form), "sha256:" and a digest, or
+--- "plain:" and a text? Slow hashes take 50 to 300 ms in a thread of their own, and the call waits: in hooks and background
+--- work. nil and why: the text is no such hash, it costs too much (bcrypt above 15, more than 256 MiB), or too many wait.
+---@param password string
+---@param hash string
+---@return boolean? fits, string? message
+function crypto.verify_password(password, hash) end
 
 --- A key for signatures.
 ---@class perilune.key

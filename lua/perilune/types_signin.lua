@@ -8,10 +8,22 @@
 
 ---@class perilune.basic_auth
 local basic_auth = {}
+---@class perilune.basic_auth_options
+---@field users? table<string, string> the hash of each user's password; or
+---@field file? string a file with a line name:hash for each user, as htpasswd writes it, relative to the policy; or both
+---@field realm? string what browsers show; "restricted"
+---@field remember? perilune.duration seconds that a name and password which were right are remembered, by all workers; 300
+
 --- require "perilune.basic_auth". For request_filter: returns true if it has asked for credentials (401); otherwise
---- ctx.user is the user's name. `users` has a password for each name, or "sha256:" and its digest in hexadecimal. They
---- are compared in constant time.
----@param options { users: table<string, string>, realm: string? }
+--- ctx.user is the user's name. Use it only with TLS.
+---
+--- A hash is one of bcrypt ($2y$), SHA-crypt ($5$, $6$), yescrypt ($y$) or argon2 ($argon2id$...), as htpasswd -B, mkpasswd,
+--- openssl passwd and argon2 -e make them; for secrets that are long and random, "sha256:" and the digest in hexadecimal; for
+--- tests, "plain:" and the password. Slow hashes are checked in threads of their own, one check for equal requests at the
+--- same time; a name that nobody has costs as much as one that somebody has. While 64 checks wait in the process, further ones
+--- get 503 with Retry-After. The file is read again when it has changed; one with mistakes is refused with its line, and the
+--- users of before stay.
+---@param options perilune.basic_auth_options
 ---@return fun(session: perilune.session, ctx?: table): boolean
 function basic_auth.new(options) end
 

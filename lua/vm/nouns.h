@@ -51,6 +51,7 @@
   X(redis)                                                                                                   \
   X(clock)                                                                                                   \
   X(crypto)                                                                                                  \
+  X(password)                                                                                                \
   X(key)                                                                                                     \
   X(certificates)                                                                                            \
   X(text)                                                                                                    \

@@ -48,6 +48,7 @@ enum handle_kind {
   HANDLE_CRYPTO_KEY,
   HANDLE_LIVE,
   HANDLE_FILE_LOCK,
+  HANDLE_PASSWORD_CHECK,
   HANDLE_KINDS
 };
 /* handle.h: gives back what a handle holds, once. It may run while the VM closes, or when its Lua state is given up: so

@@ -53,6 +53,7 @@ struct vm {
   struct list spawned;       /* borrowed: struct spawned of the background (lua/api/spawn.c) */
   struct list connections;   /* of struct lua_connection (lua/api/connection.c) */
   struct list jobs;          /* owned: struct job, background work (lua/api/timer.c) */
+  struct list password_jobs; /* of struct check_job, which the pool owns (lua/api/password.c) */
   struct handle_kinds kinds;
   struct ctx_supply ctx_supply;
   int token_methods;            /* registry */

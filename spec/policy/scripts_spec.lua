@@ -51,7 +51,7 @@ end)
 
 describe("basic_auth", function()
   local basic_auth = require "perilune.basic_auth"
-  local login = basic_auth.new { realm = 'a "b"', users = { bob = "se:cret",
+  local login = basic_auth.new { realm = 'a "b"', users = { bob = "plain:se:cret",
     ada = "sha256:" .. perilune.crypto.hex(perilune.crypto.sha256 "lovelace") } }
   local function ask_with(credentials)
     return ask(login, { headers = credentials and { Authorization = credentials } })
@@ -77,7 +77,7 @@ describe("basic_auth", function()
 
   it("refuses digests that are none", function()
     assert.has_error(function() basic_auth.new { users = { ada = "sha256:abc" } } end,
-      "basic_auth.new: the digest of 'ada' must have 64 digits")
+      "basic_auth.new: the password of 'ada': the digest must have 64 digits")
   end)
 end)
 

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// offload: see offload.h. Threads begin with the first jobs, and stay. Threads that compute yield to the workers
+// (nice), and are at most half as many as there are cores.
+//
+// The hard problem is a worker that ends while its jobs are under way: whoever sent them has a pointer to them. So none
+// is freed elsewhere: all come back before the mailbox closes, and those that do not are left to nobody.
+#include "net/offload.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cores.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+enum { STOP_MS = 500, NICENESS = 5 };
+
+/* On its thread's stack. */
+struct seat {
+  struct mailbox *home; /* borrowed: of the job; NULL: its worker has left */
+  struct seat *next;
+};
+
+static struct pool {
+  const char *name; /* of its threads */
+  unsigned threads_most, queue_most;
+  bool computes;
+  pthread_mutex_t lock;
+  pthread_cond_t has_work, has_ended;
+  struct offload_job *first, **last; /* NULL: there is no last one */
+  struct seat *seats;                /* of threads with a job */
+  unsigned waiting, threads, idle;
+  bool stopping;
+} pools[OFFLOAD_COUNT] = {
+    [OFFLOAD_DISK] = {.name = "disk",
+                      .threads_most = 4,
+                      .queue_most = 1024,
+                      .lock = PTHREAD_MUTEX_INITIALIZER,
+                      .has_work = PTHREAD_COND_INITIALIZER,
+                      .has_ended = PTHREAD_COND_INITIALIZER},
+    [OFFLOAD_PASSWORDS] = {.name = "passwords",
+                           .threads_most = 8,
+                           .queue_most = 64,
+                           .computes = true,
+                           .lock = PTHREAD_MUTEX_INITIALIZER,
+                           .has_work = PTHREAD_COND_INITIALIZER,
+                           .has_ended = PTHREAD_COND_INITIALIZER},
+};
+
+static void on_message(struct message *message, void *receiver) {
+  struct offload_job *job = (struct offload_job *)message;
+  (void)receiver;
+  job->done(job);
+}
+
+/* --- the queue, under the lock ---------------------------------------------------------------------------- */
+
+static void append(struct pool *pool, struct offload_job *job) {
+  job->next = NULL;
+  *(pool->first ? pool->last : &pool->first) = job;
+  pool->last = &job->next;
+  pool->waiting++;
+}
+
+/* Takes out the first job of the worker, or the one. NULL: there is none. */
+static struct offload_job *take_out(struct pool *pool, const struct mailbox *home,
+                                    const struct offload_job *one) {
+  struct offload_job **at = &pool->first;
+  while (*at && (home ? (*at)->home != home : *at != one)) at = &(*at)->next;
+  struct offload_job *job = *at;
+  if (!job) return NULL;
+  *at = job->next;
+  if (!job->next) pool->last = at;
+  pool->waiting--;
+  return job;
+}
+
+/* NULL: the thread is to end. */
+static struct offload_job *await(struct pool *pool) {
+  pool->idle++;
+  while (!pool->first && !pool->stopping) pthread_cond_wait(&pool->has_work, &pool->lock);
+  pool->idle--;
+  return pool->stopping ? NULL : take_out(pool, NULL, pool->first);
+}
+
+/* --- threads ---------------------------------------------------------------------------------------------- */
+
+static void sit(struct pool *pool, struct seat *seat) {
+  seat->next = pool->seats;
+  pool->seats = seat;
+}
+
+static void rise(struct pool *pool, const struct seat *seat) {
+  struct seat **at = &pool->seats;
+  while (*at != seat) at = &(*at)->next;
+  *at = seat->next;
+}
+
+/* Under the lock, which it gives up while the job runs. */
+static void run(struct pool *pool, struct offload_job *job) {
+  struct seat seat = {.home = job->home};
+  sit(pool, &seat);
+  pthread_mutex_unlock(&pool->lock);
+  job->run(job);
+  pthread_mutex_lock(&pool->lock);
+  rise(pool, &seat);
+  if (seat.home) mailbox_post(seat.home, &job->message);
+  pthread_cond_broadcast(&pool->has_ended);
+}
+
+static void *work(void *argument) {
+  struct pool *pool = argument;
+  log_set_thread(pool->name);
+  pthread_setname_np(pthread_self(), pool->name);
+  if (pool->computes) setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+  pthread_mutex_lock(&pool->lock);
+  for (struct offload_job *job; (job = await(pool));) run(pool, job);
+  pool->threads--;
+  pthread_cond_broadcast(&pool->has_ended);
+  pthread_mutex_unlock(&pool->lock);
+  memory_thread_end();
+  return NULL;
+}
+
+static unsigned threads_most(const struct pool *pool) {
+  unsigned half = (cores_available() + 1) / 2;
+  return pool->computes && half < pool->threads_most ? half : pool->threads_most;
+}
+
+/* Under the lock. */
+static void add_thread(struct pool *pool) {
+  pthread_t thread;
+  if (pool->idle > pool->waiting || pool->threads >= threads_most(pool)) return;
+  if (pthread_create(&thread, NULL, work, pool) != 0) return;
+  pthread_detach(thread);
+  pool->threads++;
+}
+
+/* --- the calls -------------------------------------------------------------------------------------------- */
+
+bool offload_submit(enum offload kind, struct offload_job *job) {
+  struct pool *pool = &pools[kind];
+  job->message.run = on_message;
+  pthread_mutex_lock(&pool->lock);
+  add_thread(pool);
+  bool fine = !job->home->closed && pool->threads > 0 && pool->waiting < pool->queue_most && !pool->stopping;
+  if (fine) append(pool, job);
+  if (fine) pthread_cond_signal(&pool->has_work);
+  pthread_mutex_unlock(&pool->lock);
+  return fine;
+}
+
+bool offload_withdraw(enum offload kind, struct offload_job *job) {
+  struct pool *pool = &pools[kind];
+  pthread_mutex_lock(&pool->lock);
+  bool waited = take_out(pool, NULL, job) != NULL;
+  pthread_mutex_unlock(&pool->lock);
+  return waited;
+}
+
+/* --- the end ---------------------------------------------------------------------------------------------- */
+
+static struct timespec soon(void) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_nsec += STOP_MS * 1000000L;
+  until.tv_sec += until.tv_nsec / 1000000000L;
+  until.tv_nsec %= 1000000000L;
+  return until;
+}
+
+static struct seat *seat_of(struct pool *pool, const struct mailbox *home) {
+  struct seat *seat = pool->seats;
+  while (seat && seat->home != home) seat = seat->next;
+  return seat;
+}
+
+void offload_leave(struct mailbox *home) {
+  struct timespec until = soon();
+  for (unsigned i = 0; i < OFFLOAD_COUNT; i++) {
+    struct pool *pool = &pools[i];
+    pthread_mutex_lock(&pool->lock);
+    for (struct offload_job *job; (job = take_out(pool, home, NULL));) mailbox_post(home, &job->message);
+    while (seat_of(pool, home) &&
+           pthread_cond_timedwait(&pool->has_ended, &pool->lock, &until) != ETIMEDOUT) {
+    }
+    for (struct seat *seat; (seat = seat_of(pool, home));) seat->home = NULL;
+    pthread_mutex_unlock(&pool->lock);
+  }
+}
+
+void offload_stop(void) {
+  struct timespec until = soon();
+  for (unsigned i = 0; i < OFFLOAD_COUNT; i++) {
+    struct pool *pool = &pools[i];
+    pthread_mutex_lock(&pool->lock);
+    CHECK(!pool->first);
+    pool->stopping = true;
+    pthread_cond_broadcast(&pool->has_work);
+    while (pool->threads > 0 && pthread_cond_timedwait(&pool->has_ended, &pool->lock, &until) != ETIMEDOUT) {
+    }
+    pthread_mutex_unlock(&pool->lock);
+  }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// password: does a password fit a hash that was made to be slow? A check takes 50 to 300 ms of a core, and megabytes of
+// memory: it belongs in a thread of core/net/offload. What a hash may cost is bounded by who reads it
+// (lua/perilune/password.lua). Nothing of a password is left in memory that is given back here.
+#ifndef PERILUNE_NET_PASSWORD_H
+#define PERILUNE_NET_PASSWORD_H
+
+#include "base/str.h"
+
+/* What libcrypt takes at most. */
+enum { PASSWORD_MOST = 511 };
+
+enum password_result {
+  PASSWORD_WRONG,
+  PASSWORD_RIGHT,
+  PASSWORD_FAILED /* no memory, or nothing that computes it */
+};
+
+/* A hash of libcrypt: bcrypt, SHA-crypt, yescrypt; see crypt(5). Blocks. */
+enum password_result password_crypt(struct str password, const char *hash);
+/* Does this libcrypt know the method of the hash, and are its parameters good? */
+bool password_crypt_knows(const char *hash);
+
+enum argon2_kind { ARGON2_OF_D, ARGON2_OF_I, ARGON2_OF_ID };
+enum { ARGON2_DIGEST_MOST = 64 };
+struct argon2_hash {
+  enum argon2_kind kind;
+  unsigned version; /* 0x10 or 0x13 */
+  unsigned memory_kib, passes, lanes;
+  struct str salt, digest; /* borrowed */
+};
+
+/* RFC 9106, by OpenSSL 3.2 or libargon2. Blocks. */
+enum password_result password_argon2(struct str password, const struct argon2_hash *hash);
+/* Was it built with one of them? */
+bool password_has_argon2(void);
+
+/* Stands for a text in this process: an HMAC under a secret of its own, so that a copy of what is remembered tells
+ * nothing of passwords. False: there are no random bytes. */
+enum { PASSWORD_TAG = 32 };
+bool password_tag(struct str text, unsigned char out[PASSWORD_TAG]);
+
+#endif
