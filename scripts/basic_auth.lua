@@ -149,12 +149,13 @@ function basic_auth.new(given, ...)
     remembered = core.dict("basic_auth:remembered", REMEMBERED),
     challenge = ('Basic realm="%s", charset="UTF-8"'):format((wanted.realm:gsub('[\\"]', "\\%0"))) }
   declare_metric()
-  local users, why = self.given, nil
+  local users = self.given
   if wanted.file then
     local path = core.path(wanted.file)
     watch(self, path)
-    users, why = with_file(self.given, path)
-    if not users then check.raise("basic_auth.new: " .. why) end
+    local all, why = with_file(self.given, path)
+    if not all then check.raise("basic_auth.new: " .. why) end
+    users = all
   elseif next(users) == nil then
     check.raise "basic_auth.new: there is no user in 'users'"
   end
