@@ -15,8 +15,9 @@ describe("make deb", function()
   local package
   lazy_setup(function()
     if not has "dpkg-shlibdeps" then return end
+    local env = { MAKEFLAGS = false, MAKELEVEL = false, CC = false, DPKG_DEB_COMPRESSOR_LEVEL = "0" }
     package = run({ "make", "-s", "deb", "OUT=" .. process.directory(), "BINARY=" .. perilune.binary },
-      { env = { MAKEFLAGS = false, MAKELEVEL = false, CC = false }, timeout = 240 }):match "%S+%.deb"
+      { env = env, timeout = 240 }):match "%S+%.deb"
   end)
 
   it("packs the program with its modules, units, settings, rotation of logs, man page and completion", function()
