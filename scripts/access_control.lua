@@ -18,8 +18,8 @@ local options = require "perilune.options"
 local access_control = {}
 
 local valid = {
-  allow = { "table" },       -- networks
-  deny = { "table" },
+  allow = { "list" },       -- networks
+  deny = { "list" },
   status = { "positive", 403 },
   address = { "function" },  -- address(session): instead of the connection's
 }

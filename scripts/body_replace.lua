@@ -20,7 +20,7 @@ local body_replace = {}
 
 local valid = {
   texts = { "table", options.required },   -- text = replacement
-  types = { "table", { "text/", "application/json", "application/javascript", "+xml" } }, -- parts of Content-Type
+  types = { "list", { "text/", "application/json", "application/javascript", "+xml" } }, -- parts of Content-Type
 }
 
 -- Longer texts come first where one begins with another. Also the list, and the length of the longest.

@@ -13,10 +13,10 @@ local options = require "perilune.options"
 local client_certificate = {}
 
 local valid = {
-  subjects = { "table" },     -- as session:tls().client has them; "*" stands for any text
-  issuers = { "table" },      -- likewise
-  fingerprints = { "table" }, -- SHA-256, in hexadecimal
-  serials = { "table" },      -- in hexadecimal
+  subjects = { "list" },     -- as session:tls().client has them; "*" stands for any text
+  issuers = { "list" },      -- likewise
+  fingerprints = { "list" }, -- SHA-256, in hexadecimal
+  serials = { "list" },      -- in hexadecimal
 }
 
 -- "CN=*,O=Ops" as a pattern of Lua: everything else stands for itself.

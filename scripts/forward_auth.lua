@@ -24,14 +24,14 @@ local ANSWERED = { "Location", "WWW-Authenticate", "Set-Cookie", "Content-Type",
 
 local valid = {
   url = { "string", options.required },
-  send = { "table", { "Authorization", "Cookie" } }, -- fields of the request that the service gets
-  copy = { "table", {} },                            -- fields of its answer that the peer gets
+  send = { "list", { "Authorization", "Cookie" } }, -- fields of the request that the service gets
+  copy = { "list", {} },                            -- fields of its answer that the peer gets
   ttl = { "seconds" },                               -- without: each request asks
   timeout = { "seconds", 2 },
   on_error = { "string", "closed" },                 -- "open": requests pass while the service does not answer
   name = { "string", "forward_auth" },
   size = { "size", 4194304 },                        -- bytes of verdicts that are kept
-  ca = { "string" },
+  ca = { "ca" },
 }
 
 -- What the service is told; as one text it is the key of the verdict.

@@ -33,7 +33,7 @@ local function with(more)
   return valid
 end
 
-local tls_fields = { sni = { "string" }, verify = { "boolean" }, verify_name = { "string" }, ca = { "string" } }
+local tls_fields = { sni = { "string" }, verify = { "boolean" }, verify_name = { "string" }, ca = { "ca" } }
 
 local function and_tls(valid)
   for name, option in pairs(tls_fields) do valid[name] = option end
@@ -150,8 +150,6 @@ local function read(call, set, given, valid)
   if wanted.start ~= "healthy" and wanted.start ~= "unhealthy" then
     error(("%s: option 'start' must be healthy or unhealthy, got '%s'"):format(call, wanted.start), 3)
   end
-  local fault = wanted.ca and core.tcp_check_ca(core.path(wanted.ca))
-  if fault then error(("%s: option 'ca': %s"):format(call, fault), 3) end
   return wanted
 end
 

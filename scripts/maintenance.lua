@@ -21,7 +21,7 @@ local valid = {
   page = { "string", "<!doctype html><title>Maintenance</title><p>Back soon." },
   content_type = { "string", "text/html; charset=utf-8" },
   retry_after = { "whole_seconds" },           -- seconds
-  allow = { "table" },
+  allow = { "list" },
 }
 
 local Maintenance = {}

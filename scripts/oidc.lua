@@ -34,15 +34,15 @@ local valid = {
   client_secret = { "string" },
   redirect_uri = { "string", options.required },
   secret = { "string", options.required },            -- of the cookies; 32 characters or more
-  scopes = { "table", { "openid", "profile", "email" } },
-  claims = { "table", { "sub", "name", "email", "preferred_username" } }, -- that the session keeps
+  scopes = { "list", { "openid", "profile", "email" } },
+  claims = { "list", { "sub", "name", "email", "preferred_username" } }, -- that the session keeps
   allow = { "function" },                             -- (claims): may they come in?
   logout_path = { "path", "/signout" },
   cookie = { "field", "perilune_session" },
   max_age = { "whole_seconds", 28800 },
   leeway = { "whole_seconds", 30 },
   timeout = { "seconds", 5 },
-  ca = { "string" },
+  ca = { "ca" },
 }
 
 --- ---------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ local request_id = {}
 
 local valid = {
   header = { "field", "X-Request-Id" },
-  trust = { "table" },  -- networks; { "0.0.0.0/0", "::/0" }: everybody
+  trust = { "list" },  -- networks; { "0.0.0.0/0", "::/0" }: everybody
 }
 
 local function brought(session, header, trusted)

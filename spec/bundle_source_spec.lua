@@ -77,6 +77,8 @@ describe("the server of a bundle", function()
       assert.equal(2, result.code, case[1])
       assert.matches(case[1], result.stderr, 1, true)
     end
+    local other = perilune.run("run", "--bundle", "https://a/", "--bundle-key", ca)
+    assert.matches("--bundle-key: " .. ca .. ": expected a public key of Ed25519", other.stderr, 1, true)
     local alone = perilune.run("run", "x.lua", "--bundle-token-file", missing)
     assert.matches("--bundle-token-file: --bundle is missing", alone.stderr, 1, true)
   end)

@@ -63,16 +63,27 @@ static bool is_by_one(struct str pem, struct str text, struct str signature, uns
   return found;
 }
 
-bool sign_is_by(const char *keys_file, struct str text, struct str signature, char **why) {
+/* False: it cannot be read, or there is no key of Ed25519. */
+static bool look_for(const char *keys_file, struct str text, struct str signature, bool *is_found,
+                     char **why) {
   struct buf file = {0};
   struct str pem = {0};
   unsigned count = 0;
   if (!read_keys(keys_file, &file, &pem, why)) return false;
-  bool found = is_by_one(pem, text, signature, &count);
+  *is_found = is_by_one(pem, text, signature, &count);
   buf_release(&file);
-  if (found) return true;
-  if (!count)
-    return why_say(why, "%s: expected a public key of Ed25519 in PEM, as `openssl pkey -pubout` makes it",
-                   keys_file);
-  return why_say(why, "its signature is by none of the keys in %s", keys_file);
+  return count ||
+         why_say(why, "%s: expected a public key of Ed25519 in PEM, as `openssl pkey -pubout` makes it",
+                 keys_file);
+}
+
+bool sign_has_keys(const char *keys_file, char **why) {
+  bool is_found;
+  return look_for(keys_file, STR(""), STR(""), &is_found, why);
+}
+
+bool sign_is_by(const char *keys_file, struct str text, struct str signature, char **why) {
+  bool is_found;
+  if (!look_for(keys_file, text, signature, &is_found, why)) return false;
+  return is_found || why_say(why, "its signature is by none of the keys in %s", keys_file);
 }

@@ -9,6 +9,8 @@ enum { SIGNATURE_BYTES = 64 };
 
 /* By the private key in the file. False: *why is a malloc'd message. */
 bool sign_text(const char *key_file, struct str text, unsigned char signature[SIGNATURE_BYTES], char **why);
+/* Is there a public key in the file? False: *why is a malloc'd message. */
+bool sign_has_keys(const char *keys_file, char **why);
 /* Has one of the public keys in the file made the signature? False: *why is a malloc'd message. */
 bool sign_is_by(const char *keys_file, struct str text, struct str signature, char **why);
 

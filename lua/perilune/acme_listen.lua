@@ -25,15 +25,15 @@ local WAIT, LOOK, WAITING_MOST = 8, 0.05, 256 -- of a handshake for its certific
 local ALLOWED_TTL, REFUSED_TTL = 300, 60
 
 local valid = {
-  domains = { "table" },        -- names, or arrays of names that share a certificate
+  domains = { "list" },        -- names, or arrays of names that share a certificate
   email = { "string" },
   directory = { "string" },     -- URL of the authority's directory
   staging = { "boolean", false },
-  ca = { "string" },            -- PEM file of whom to trust at that URL
+  ca = { "ca" },            -- PEM file of whom to trust at that URL
   eab = { "table" },            -- { kid, hmac }
   storage = { "any" },          -- path of a directory, or a client of perilune.redis
   http = { "any", ":80" },      -- where to answer http-01 and to redirect; false: nowhere
-  challenges = { "table" },     -- names, the one to try first first
+  challenges = { "list" },     -- names, the one to try first first
   dns = { "function" },         -- ("add" or "remove", name, value)
   dns_wait = { "whole_seconds", 10 }, -- after it has added
   allowed = { "function" },     -- (name): may it have a certificate on demand?
@@ -51,6 +51,8 @@ local function fail(format, ...) check.raise(CALL .. ": " .. format:format(...))
 -- A name in lower case; raises where an authority would give no certificate for it.
 local function read_name(name)
   if type(name) ~= "string" then fail("a domain is a string, got a %s value", type(name)) end
+  local bare = name:match "^%a+://([^/]*)/?$"
+  if bare then fail("'%s' is a URL: a domain is written '%s'", name, bare) end
   local lower = name:lower():gsub("%.$", "")
   local plain = lower:gsub("^%*%.", "")
   if lower:find "^[%d.]+$" or lower:find ":" then fail("'%s' is an address: only names get certificates", name) end

@@ -286,11 +286,11 @@ end
 
 --- Shares the purges of a cache with all proxies that say the same. Options: store, stream, keep, position.
 function cluster_purge.start(cache, given)
+  local ok, name, path = pcall(core.purges_about, cache)
+  if not ok then check.raise "cluster_purge.start: expected a cache, as of perilune.cache, as its first argument" end
   local wanted = options.read("cluster_purge.start", given, valid)
   local fault = options.fault_of_store(wanted.store)
   if fault then check.raise("cluster_purge.start: " .. fault) end
-  local ok, name, path = pcall(core.purges_about, cache)
-  if not ok then check.raise "cluster_purge.start: expected a cache, as of perilune.cache, as its first argument" end
   declare_metrics()
   local file = wanted.position and core.kept_path(wanted.position) or path and path .. ".position"
   local self = { cache = cache, name = name, key = wanted.stream or "perilune:purges:" .. name, keep = wanted.keep,

@@ -26,7 +26,7 @@ local WORD_BYTES = 200       -- of an answer that is shown in the log
 
 local connection_options = {
   timeout = { "seconds", 5 }, -- to connect, and until an answer begins
-  token_file = { "string" }, ca = { "string" }, certificate = { "string" }, key = { "string" }, sni = { "string" },
+  token_file = { "string" }, ca = { "ca" }, certificate = { "pem_file" }, key = { "pem_file" }, sni = { "string" },
   verify = { "boolean" }, verify_name = { "string" },
 }
 

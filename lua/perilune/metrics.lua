@@ -8,7 +8,7 @@ local metrics = {}
 
 local MOST_LABELS, MOST_BUCKETS = 8, 32
 local BUCKETS = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 }
-local plain = { help = { "string", "A metric of the policy." }, labels = { "table", {} } }
+local plain = { help = { "string", "A metric of the policy." }, labels = { "list", {} } }
 local with_buckets = { help = plain.help, labels = plain.labels, buckets = { "table", BUCKETS } }
 
 local declared = {} -- by name: { kind, labels and buckets as one text, the metric }

@@ -53,10 +53,18 @@ function options.fault_of_store(store)
   if getmetatable(store) == nil or not store.pipeline then return "option 'store' must be " .. STORE end
 end
 
--- What each kind takes: how it is called in a message, the test, what of a value is shown that does not fit, and what
--- is made of one that does.
+local function is_text(value) return type(value) == "string" and value ~= "" end
+
+-- What each kind takes: how it is called in a message, the test, what of a value is shown that does not fit, what is
+-- made of one that does, and a function that says of one that does what else is wrong with it.
 local kinds = {
-  string = { "a string", function(value) return type(value) == "string" and value ~= "" end },
+  string = { "a string", is_text },
+  -- Files that are read when the policy loads, so that a mistake shows there.
+  ca = { "a string", is_text, nil, nil, function(value) return core.tcp_check_ca(core.path(value)) end },
+  pem_file = { "a string", is_text, nil, nil, function(value)
+    local _, why = core.read_file(core.path(value))
+    return why
+  end },
   field = { "the name of a field", function(value)
     return type(value) == "string" and value:find "^[%w!#$%%&'*+.^_`|~-]+$" ~= nil
   end },
@@ -67,6 +75,8 @@ local kinds = {
     return type(value) == "number" and value >= 0 and value <= 1
   end },
   table = { "a table", function(value) return type(value) == "table" end },
+  -- Of texts.
+  list = { "a table", function(value) return type(value) == "table" end },
   store = { STORE, function(value) return type(value) == "table" end },
   any = { "anything", function() return true end },
   boolean = { "true or false", function(value) return type(value) == "boolean" end },
@@ -140,9 +150,15 @@ end
 --- What is wrong with the value of an option, which is not nil; nil: nothing.
 function options.fault_of_value(call, name, value, valid)
   local kind = kinds[valid[name][1]]
-  if kind[2](value) then return nil end
+  if kind[2](value) then
+    local why = kind[5] and kind[5](value)
+    return why and ("%s: option '%s': %s"):format(call, name, why)
+  end
   if value == "" then return ("%s: option '%s' must not be empty"):format(call, name) end
   local shown = show(kind[3] and kind[3](value) or value)
+  if kind == kinds.list and type(value) == "string" then
+    return ("%s: option '%s' must be a table: write { %q }"):format(call, name, value)
+  end
   return ("%s: option '%s' must be %s, got %s"):format(call, name, kind[1], shown)
 end
 
@@ -153,19 +169,44 @@ local function refuse_unknown(call, given, valid, level)
   end
 end
 
+-- What is wrong with `given`, if it is no table. Where a text must be given, and there is one, it belongs there.
+local function fault_of_table(call, given, valid)
+  if type(given) == "table" then return nil end
+  local wanted
+  for name, option in pairs(valid) do
+    if option[1] == "string" and option[2] == options.required then wanted = (wanted or name) == name and name end
+  end
+  local example = wanted and type(given) == "string" and (": write { %s = %q }"):format(wanted, given) or ""
+  return ("%s: expected a table of options, got %s%s"):format(call, show(given), example)
+end
+
+local function refuse_missing(call, given, valid, level)
+  local missing = {}
+  for name, option in pairs(valid) do
+    if option[2] == options.required and given[name] == nil then missing[#missing + 1] = ("'%s'"):format(name) end
+  end
+  if #missing == 0 then return end
+  table.sort(missing)
+  local last = table.remove(missing)
+  local all = #missing == 0 and "option " .. last .. " is" or
+    ("options %s and %s are"):format(table.concat(missing, ", "), last)
+  error(("%s: %s missing"):format(call, all), level + 1)
+end
+
 --- Reads `given` by `valid`, a table of { kind, default } by name. `call` is what the policy called; `level` is that of
 --- error(): 2, the default, is the function that called the caller of read.
 function options.read(call, given, valid, level)
   level = (level or 2) + 1
   if given == nil then given = {} end
-  if type(given) ~= "table" then error(("%s: expected a table of options, got %s"):format(call, show(given)), level) end
+  local misuse = fault_of_table(call, given, valid)
+  if misuse then error(misuse, level) end
   if type(rawget(given, "new")) == "function" then error(call .. " is called with a dot, not with a colon", level) end
   refuse_unknown(call, given, valid, level)
+  refuse_missing(call, given, valid, level)
   local read = {}
   for name, option in pairs(valid) do
     local value = given[name]
     if value == nil then
-      if option[2] == options.required then error(("%s: option '%s' is missing"):format(call, name), level) end
       value = option[2]
     else
       local fault = options.fault_of_value(call, name, value, valid)

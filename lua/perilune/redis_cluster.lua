@@ -341,7 +341,7 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- making
 
-local own_options = { nodes = { "table", options.required } }
+local own_options = { nodes = { "list", options.required } }
 
 function M.new(module, given, valid)
   redis = module

@@ -219,7 +219,7 @@ end
 function own.subscribe(settings, given)
   check.table("redis:subscribe", 1, given)
   if given[1] ~= nil then given = { channels = given } end
-  local read = options.read("redis:subscribe", given, { channels = { "table", {} }, patterns = { "table", {} } })
+  local read = options.read("redis:subscribe", given, { channels = { "list", {} }, patterns = { "list", {} } })
   if #read.channels + #read.patterns == 0 then check.raise "redis:subscribe: expected a channel or a pattern" end
   return setmetatable({ settings = settings, channels = check_names("channels", read.channels),
     patterns = check_names("patterns", read.patterns) }, Subscription)

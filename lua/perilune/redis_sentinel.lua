@@ -22,7 +22,7 @@ local NONE = setmetatable({}, { __mode = "k" })
 local redis -- the module
 
 local own_options = {
-  master = { "string", options.required }, sentinels = { "table", options.required },
+  master = { "string", options.required }, sentinels = { "list", options.required },
   sentinel_user = { "string" }, sentinel_password = { "string" },
 }
 

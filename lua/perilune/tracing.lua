@@ -20,7 +20,7 @@ local valid = {
   queue = { "size", 2097152 },
   batch = { "size", 524288 },
   tries = { "positive", 5 },
-  ca = { "string" }, sni = { "string" }, verify = { "boolean" }, verify_name = { "string" },
+  ca = { "ca" }, sni = { "string" }, verify = { "boolean" }, verify_name = { "string" },
 }
 local of_request = { "headers", "timeout", "ca", "sni", "verify", "verify_name" }
 

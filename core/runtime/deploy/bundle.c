@@ -17,6 +17,7 @@
 #include "base/safe_file.h"
 #include "base/why.h"
 #include "net/tls_context.h"
+#include "net/tls_sign.h"
 #include "runtime/deploy/bundle_check.h"
 #include "runtime/deploy/reload.h"
 #include "runtime/server.h"
@@ -124,7 +125,11 @@ static bool find_files(struct bundle_settings *s, char **why) {
          find_file("--bundle-cert-key", &s->access.key, owned + 4, why);
 }
 
-/* They are loaded again for each connection, if they have changed: this is to tell of mistakes at the start. */
+/* They are read again when they are used: this is to tell of mistakes at the start. */
+static bool check_keys(const char *keys, char **why) {
+  return sign_has_keys(keys, why) || why_prefix(why, "--bundle-key: ");
+}
+
 static bool check_certificates(const struct bundle_access *access, char **why) {
   struct tls_client_options tls = {
       .ca = str_of(access->ca), .certificate = str_of(access->certificate), .key = str_of(access->key)};
@@ -137,8 +142,8 @@ static bool check_certificates(const struct bundle_access *access, char **why) {
 bool bundle_begin(const struct bundle_settings *settings, struct server_options *options, char **why) {
   struct bundle_settings absolute = *settings;
   bundle.options = options;
-  if (!find_files(&absolute, why) || !check_certificates(&absolute.access, why) ||
-      !prepare_folder(settings->folder, why))
+  if (!find_files(&absolute, why) || !check_keys(absolute.keys, why) ||
+      !check_certificates(&absolute.access, why) || !prepare_folder(settings->folder, why))
     return false;
   absolute.folder = bundle.folder;
   bundle_set(&absolute);
