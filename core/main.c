@@ -17,11 +17,13 @@
 #include "cli/proxy_command.h"
 #include "cli/proxy_script.h"
 #include "cli/record_command.h"
+#include "cli/repl_command.h"
 #include "cli/replay_command.h"
 #include "cli/steer.h"
 #include "cli/top/top.h"
 #include "cli/trace_command.h"
 #include "lua/test/testing.h"
+#include "lua/vm/code_lines.h"
 #include "lua/vm/policy.h"
 #include "runtime/deploy/bundle.h"
 #include "runtime/forward.h"
@@ -33,9 +35,14 @@ static struct policy_source lua_source(struct arguments *a) {
   return (struct policy_source){&lua_policy, a->operand, a->operand};
 }
 
-static int serve(struct arguments *a, struct policy_source source) {
-  struct server_options options = {
-      .source = source, .config = &a->config, .arguments = a->words, .print_config = a->print_config};
+static int serve(struct arguments *a, struct policy_source source, const struct breakpoint *points,
+                 unsigned point_count) {
+  struct server_options options = {.source = source,
+                                   .config = &a->config,
+                                   .arguments = a->words,
+                                   .print_config = a->print_config,
+                                   .points = points,
+                                   .point_count = point_count};
   return process_run(&options);
 }
 
@@ -55,12 +62,40 @@ static int run_bundle(struct arguments *a, const struct bundle_settings *setting
   return code;
 }
 
+static void free_points(struct breakpoint *points, unsigned count) {
+  for (unsigned i = 0; i < count; i++) {
+    free(points[i].path);
+    free(points[i].text);
+  }
+  free(points);
+}
+
+/* With --break. */
+static int debug(struct arguments *a) {
+  struct breakpoint *points = memory_zalloc(a->points.count * sizeof *points);
+  unsigned count = 0;
+  char *why = NULL;
+  while (count < a->points.count &&
+         code_lines_point(a->points.items[count], a->operand, &points[count], &why))
+    count++;
+  int code = EXIT_BAD_INPUT;
+  if (why)
+    fprintf(stderr, "perilune: %s\n", why);
+  else
+    code = serve(a, lua_source(a), points, count);
+  free(why);
+  free_points(points, count);
+  return code;
+}
+
 static int run(struct arguments *a) {
   struct bundle_settings settings;
   if (!bundle_source_read(a, &settings)) return EXIT_BAD_INPUT;
+  if (a->from.url && a->points.count)
+    return arguments_refuse(COMMAND_RUN, "--break is for a SCRIPT: a --bundle is not developed here");
   if (a->from.url) return run_bundle(a, &settings);
   if (!a->operand) return arguments_refuse(COMMAND_RUN, "run wants a SCRIPT");
-  return serve(a, lua_source(a));
+  return a->points.count ? debug(a) : serve(a, lua_source(a), NULL, 0);
 }
 
 static int check(struct arguments *a) {
@@ -92,7 +127,7 @@ static int proxy(struct arguments *a) {
     p.options.checks = &text;
     struct policy_source source = {&forward_policy, &p.options, "proxy"};
     if (p.options.domain_count) source = (struct policy_source){&lua_text_policy, &text, "proxy"};
-    code = a->print_config ? print_script(a, &source, &p.options) : serve(a, source);
+    code = a->print_config ? print_script(a, &source, &p.options) : serve(a, source, NULL, 0);
     free(script);
   }
   proxy_command_free(&p);
@@ -106,7 +141,7 @@ static int files(struct arguments *a) {
   struct policy_source source = {&lua_text_policy, &text, "files"};
   int code = EXIT_FINE;
   if (!a->print_config)
-    code = serve(a, source);
+    code = serve(a, source, NULL, 0);
   else if ((code = process_check(&source, &a->config)) == EXIT_FINE)
     fputs(script, stdout);
   free(script);
@@ -209,6 +244,7 @@ static int (*const functions[COMMAND_COUNT])(struct arguments *a) = {
     [COMMAND_TOP] = top_command,
     [COMMAND_RECORD] = record_command,
     [COMMAND_REPLAY] = replay,
+    [COMMAND_REPL] = repl_command,
 };
 
 static int obey(struct arguments *a) {

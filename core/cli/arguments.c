@@ -21,6 +21,7 @@ void arguments_init(struct arguments *a, int count, char **words) {
   *a = (struct arguments){.words = words, .for_ms = 30000, .max_errors = 100, .from.every_ms = 30000};
   a->listen.items = memory_alloc((size_t)count * sizeof *a->listen.items);
   a->trusted_proxies.items = memory_alloc((size_t)count * sizeof *a->trusted_proxies.items);
+  a->points.items = memory_alloc((size_t)count * sizeof *a->points.items);
   a->to.items = memory_alloc((size_t)count * sizeof *a->to.items);
   a->match.items = memory_alloc((size_t)count * sizeof *a->match.items);
   a->acme.domain.items = memory_alloc((size_t)count * sizeof *a->acme.domain.items);
@@ -31,6 +32,7 @@ void arguments_free(struct arguments *a) {
   config_free(&a->config);
   free(a->listen.items);
   free(a->trusted_proxies.items);
+  free(a->points.items);
   free(a->to.items);
   free(a->match.items);
   free(a->acme.domain.items);

@@ -79,7 +79,7 @@ struct arguments {
   const char *operand;              /* the first; NULL: none */
   unsigned operand_count;
   bool given[OPTION_COUNT];
-  struct text_list listen, to, match, trusted_proxies;
+  struct text_list listen, to, match, trusted_proxies, points;
   const char *tls_cert, *tls_key, *health, *cache;
   struct help_words help;
   struct purge_words purge;
@@ -87,7 +87,7 @@ struct arguments {
   struct trace_arguments trace;
   struct bundle_from from;
   struct bundle_make make;
-  const char *pid_file, *socket, *output;
+  const char *pid_file, *socket, *output, *worker;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
   struct peer_words peers;

@@ -33,7 +33,7 @@ static bool offer_at(enum command_id command, int number, struct offer *offer,
 }
 
 static bool is_file(const char *value) {
-  return value && (!strcmp(value, "FILE") || !strcmp(value, "PATH") || strstr(value, "SCRIPT") ||
+  return value && (!strncmp(value, "FILE", 4) || !strcmp(value, "PATH") || strstr(value, "SCRIPT") ||
                    strstr(value, "DIR") || strstr(value, "SPEC"));
 }
 

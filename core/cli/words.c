@@ -111,6 +111,12 @@ const struct command_words command_words[COMMAND_COUNT] = {
          "with what the recording says, or with another policy (--against): answers, peers, changed\n"
          "fields, errors, waits. Exit codes: 0 the same, 1 something differs, 2 it could not be done.\n",
          NO_SETTINGS},
+    [COMMAND_REPL] =
+        {"repl", "[CODE]", "[CODE]", "evaluate Lua in a running proxy that was started with --repl",
+         "In the VM of one worker: its globals, and the locals of the policy's main chunk that its hooks "
+         "use; a\nname that is assigned stays until the policy is loaded again. Without CODE it asks for "
+         "lines, until\ntheir end (Ctrl-D). hook_time and memory_limit hold, each use is logged.\n",
+         NO_SETTINGS},
     [COMMAND_PURGE] =
         {"purge", "[CACHE]", "[CACHE] --url URL", "let the cache of a running proxy forget responses",
          "One of --url, --prefix, --tag and --all says which. CACHE is the name of a cache; without it, all "
@@ -139,7 +145,7 @@ const struct command_words command_words[COMMAND_COUNT] = {
 #define OF(id) (1u << COMMAND_##id)
 #define TARGET                                                                                               \
   (OF(RELOAD) | OF(UPGRADE) | OF(STATUS) | OF(BACKEND) | OF(LOG_LEVEL) | OF(PROFILE) | OF(TRACE) | OF(TOP) | \
-   OF(RECORD) | OF(PURGE) | OF(STOP))
+   OF(RECORD) | OF(REPL) | OF(PURGE) | OF(STOP))
 #define MEMBER(name) offsetof(struct arguments, name)
 
 /* A command that takes settings has --pid-file and --socket among these. */
@@ -178,6 +184,12 @@ const struct option_words option_words[OPTION_COUNT] = {
      "load balancers in front, such as 10.0.0.0/8, whose X-Forwarded-For or Forwarded says who the client "
      "is; may be "
      "given several times, or as a list with commas"},
+    {"--break", "FILE:LINE", OF(RUN), OPTION_LIST, MEMBER(points),
+     "in development: stop what comes to that line, and ask in the terminal; everything else goes on. May be "
+     "given "
+     "several times"},
+    {"--worker", "NUMBER", OF(REPL), OPTION_TEXT, MEMBER(worker),
+     "in which worker's VM: its number, from 0 (0), or control"},
     {"--list", NULL, OF(FILES), OPTION_ON, MEMBER(files.list), "list folders that have no index"},
     {"--index", "NAME", OF(FILES), OPTION_TEXT, MEMBER(files.index),
      "the file that stands for its folder (index.html)"},
@@ -283,7 +295,7 @@ bool words_take_option(enum command_id command, int option) {
 bool words_take_settings(enum command_id command) { return command_words[command].settings == HAS_SETTINGS; }
 
 bool words_take_setting(enum command_id command, int setting) {
-  bool serves = setting == CONFIG_daemon || setting == CONFIG_watch;
+  bool serves = setting == CONFIG_daemon || setting == CONFIG_watch || setting == CONFIG_repl;
   return words_take_settings(command) && !(command == COMMAND_CHECK && serves);
 }
 

@@ -27,6 +27,7 @@ enum command_id {
   COMMAND_TOP,
   COMMAND_RECORD,
   COMMAND_REPLAY,
+  COMMAND_REPL,
   COMMAND_PURGE,
   COMMAND_BUNDLE,
   COMMAND_STOP,
@@ -62,7 +63,7 @@ struct option_words {
   size_t member;    /* of struct arguments */
   const char *what; /* in one line */
 };
-enum { OPTION_COUNT = 72 };
+enum { OPTION_COUNT = 74 };
 extern const struct option_words option_words[OPTION_COUNT];
 
 bool words_take_option(enum command_id command, int option);

@@ -183,10 +183,20 @@ static void on_readable(struct conn *conn) {
   }
 }
 
+static bool find_peer(int fd, struct ucred *who) {
+  socklen_t length = sizeof *who;
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &length) == 0;
+}
+
+struct ucred command_peer(const struct command_client *client) {
+  struct ucred who = {0};
+  find_peer(client->conn.fd, &who);
+  return who;
+}
+
 static bool is_trusted(int fd) {
   struct ucred who;
-  socklen_t length = sizeof who;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length) != 0) return false;
+  if (!find_peer(fd, &who)) return false;
   return who.uid == 0 || who.uid == geteuid();
 }
 

@@ -10,6 +10,7 @@
 #define PERILUNE_RUNTIME_COMMAND_H
 
 #include <stdbool.h>
+#include <sys/socket.h>
 
 #include "base/str.h"
 #include "runtime/socket_file.h"
@@ -56,6 +57,8 @@ bool command_stream(struct command_client *client, const struct command_stream *
  * room for this: the caller counts it as lost. A client that reads nothing for a minute has gone. Never calls gone. */
 bool command_send(struct command_client *client, char kind, struct str bytes);
 struct server *command_server_of(const struct command_client *client);
+/* Who sends it. */
+struct ucred command_peer(const struct command_client *client);
 
 /* `path`: where to listen, NULL for the abstract socket. NULL: *why is a malloc'd message; *is_taken: somebody else
  * listens there. */

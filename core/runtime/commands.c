@@ -21,6 +21,7 @@
 #include "runtime/steer/backends.h"
 #include "runtime/steer/introduce.h"
 #include "runtime/steer/log_level.h"
+#include "runtime/steer/repl.h"
 
 static void do_reload(struct command_client *client) {
   struct server *s = command_server_of(client);
@@ -148,6 +149,8 @@ void commands_obey(struct command_client *client, const char *line) {
     recording_obey(client, line + 7);
   else if (strncmp(line, "profile ", 8) == 0)
     profiling_obey(client, line + 8);
+  else if (strncmp(line, "repl ", 5) == 0)
+    steer_repl(client, line + 5);
   else if (strcmp(line, "ping") == 0)
     command_answer(client, EXIT_FINE, "");
   else

@@ -24,6 +24,7 @@
   X(upgrade_timeout, SECONDS, "60", "seconds within which the new process must serve, or the upgrade fails") \
   X(low_latency, FLAG, "false", "under load, serve at once instead of collecting events for up to 0.1 ms")   \
   X(watch, FLAG, "false", "reload when a file of the policy changes")                                        \
+  X(repl, FLAG, "false", "let root and this user evaluate Lua in the workers: perilune repl")                \
   X(daemon, FLAG, "false", "continue in the background once the policy serves")                              \
   X(pid_file, FILE, "", "file with the process id")                                                          \
   X(socket, FILE, "", "path of the command socket; empty: an abstract one")                                  \

@@ -8,6 +8,8 @@
 #ifndef PERILUNE_RUNTIME_POLICY_H
 #define PERILUNE_RUNTIME_POLICY_H
 
+#include <stdatomic.h>
+
 #include "base/str.h"
 #include "net/tls_context.h"
 #include "exchange/access_log.h"
@@ -45,15 +47,48 @@ struct policy_host {
   bool is_control; /* background work runs here */
   bool is_check;   /* what is loaded will not serve */
   bool is_first;   /* the first run of the process: `workers`, which `worker` equals, may be set by it */
-  struct policy_use *use;    /* counts what of it is under way; NULL: nobody asks */
-  struct config *config;     /* what perilune.configure adds to; NULL: it is checked and forgotten */
-  const struct clock *clock; /* of shared objects; NULL: the system's */
+  struct policy_use *use;     /* counts what of it is under way; NULL: nobody asks */
+  struct config *config;      /* what perilune.configure adds to; NULL: it is checked and forgotten */
+  const struct clock *clock;  /* of shared objects; NULL: the system's */
+  struct policy_debug *debug; /* NULL: nobody debugs it */
   /* The policy is to be loaded again: its script's state was given up, or has no memory left. In the worker's thread;
    * it may come again and again. `policy` is whose. NULL: nobody cares. */
   void (*on_lost)(const struct policy_host *host, const void *policy);
 };
 
 enum { POLICY_LOADING = ~0u >> 1 }; /* no worker has that number */
+
+/* What is told of the debugger (--break, runtime/debugging.h), in the worker's thread. */
+enum stop_news {
+  STOP_BEGINS,     /* something is stopped, under that number; the text says what */
+  STOP_AFTER_STEP, /* the same, where a step has ended */
+  STOP_ANSWERS,    /* what was asked of it; it is stopped still */
+  STOP_ENDS,       /* it is not stopped any more; the text says why, or is empty where that was asked for */
+  STOP_REMARK      /* of nothing that is stopped */
+};
+
+/* One line of a file of the policy. */
+struct breakpoint {
+  char *path; /* owned: as realpath has it */
+  char *text; /* owned: as it was given, "policy.lua:12" */
+  unsigned line;
+};
+
+/* What all workers look for, and who is told. In any thread; begun and ended with the process. */
+struct policy_debug {
+  const struct policy_kind *kind;
+  const struct breakpoint *points; /* borrowed */
+  unsigned count;
+  atomic_bool is_off;  /* nobody sits at the terminal any more: nothing stops */
+  atomic_uint stopped; /* so many are, now */
+  atomic_ulong last;   /* the number that was given last */
+  void (*tell)(struct policy_debug *debug, unsigned worker, enum stop_news news, unsigned long number,
+               const char *text);
+};
+
+/* What evaluate has come to; the text, which passes over, is what it has said, or the error. */
+enum evaluated { EVALUATED, EVALUATED_WITH_ERROR, EVALUATED_IN_PART /* it is the begin of a longer text */ };
+typedef void policy_evaluated(void *owner, enum evaluated how, char *text);
 
 struct policy_kind {
   /* Runs the script. Called in a thread of its own, for every worker; everything from bind on in its worker's own.
@@ -100,6 +135,12 @@ struct policy_kind {
   void (*end_profile)(struct profile *profile);
   /* For a replay: on_line is told each line of the policy before it runs, "policy.lua:12", until it is NULL. */
   void (*lines)(void *policy, void (*on_line)(void *owner, const char *place), void *owner);
+  /* For what is stopped in this thread under that number: does what the line asks for, and tells of it. `line` NULL:
+   * all that is stopped in this thread goes on. NULL (the function): nothing of it can be stopped. */
+  void (*debug)(struct policy_debug *debug, unsigned long number, const char *line);
+  /* Runs Lua text in its worker's thread, within hook_time and for at most some seconds of waiting; on_end is called
+   * once, at once or from the loop. NULL (the function): it has no Lua. */
+  void (*evaluate)(void *policy, const char *text, policy_evaluated *on_end, void *owner);
 };
 
 /* A policy to run: the kind and what it loads (a script's path, a list of addresses). */

@@ -20,6 +20,7 @@
 #include "upstream/borrow.h"
 #include "runtime/command.h"
 #include "runtime/commands.h"
+#include "runtime/debugging.h"
 #include "runtime/deploy/bundle.h"
 #include "runtime/deploy/canary.h"
 #include "runtime/deploy/changes.h"
@@ -53,6 +54,7 @@ void server_enter(struct server *s, enum phase phase) {
   log_debug("%s, now %s", phase_name(s->phase), phase_name(phase));
   s->phase = phase;
   s->phase_since = time(NULL);
+  if (phase_is_over(phase)) debugging_end(s->debugging);
 }
 
 /* A trial rests on workers that answer. */
@@ -108,6 +110,7 @@ void server_begin_to_serve(struct server *s) {
 
 static struct policy_host host_of(const struct server *s, unsigned worker) {
   return (struct policy_host){.registry = s->registry,
+                              .debug = debugging_of(s->debugging),
                               .metrics = s->metrics,
                               .worker = worker,
                               .workers = s->worker_count,
@@ -252,6 +255,7 @@ static bool open_error_log(struct server *s, char **why) {
 static bool start(struct server *s, struct first_load *first, char **why) {
   const struct config *config = s->options->config;
   init_workers(s);
+  debugging_begin(s->debugging);
   switching_init(&s->switching, s);
   lending_init(&s->lending, s);
   if (!signals_watch(&s->signals, s, why)) return false;
@@ -313,9 +317,11 @@ static int run(struct server *s, struct first_load *first) {
   environment_free(s->environment);
   watch_free(s->watch);
   admin_stop(s->admin);
+  debugging_end(s->debugging);
   listening_free(s->listening, false);
   tracers_free(s->tracers);
   worker_free(&s->control);
+  debugging_free(s->debugging);
   admin_free(s->admin);
   offload_stop();
   free(s->workers);
@@ -331,7 +337,7 @@ int process_run(const struct server_options *options) {
   struct first_load first = {0};
   if (!options->print_config) starting_begin(options->source.name);
   inherited_before_policy();
-  bool fine = load_first(&s, &first, &why);
+  bool fine = load_first(&s, &first, &why) && (options->print_config || debugging_open(&s, &why));
   if (!fine) complain(why);
   log_set_level((enum log_level)config_number(options->config, CONFIG_log_level));
   if (fine && options->print_config) {

@@ -22,6 +22,7 @@
 struct admin;
 struct canary;
 struct command_server;
+struct debugging;
 struct dryrun;
 struct environment;
 struct handover;
@@ -76,6 +77,7 @@ struct server {
   struct logs *logs;                    /* owned */
   struct tracers *tracers;              /* owned: who looks on */
   struct admin *admin;                  /* owned; NULL without --admin */
+  struct debugging *debugging;          /* owned; NULL without --break */
   struct reload_log reload_log;         /* of reloads */
   struct worker control;
   struct worker *workers;    /* owned array */

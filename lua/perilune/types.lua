@@ -255,9 +255,9 @@ function perilune.set_memory_limit(bytes) end
 ---@field drain? perilune.duration seconds that background work of a replaced policy may still take, and after which the log reports exchanges that still use it (30)
 ---@field reload_timeout? perilune.duration seconds that a reload waits for the workers to load the policy and switch to it; then it says which have not (10)
 ---@field upgrade_timeout? perilune.duration seconds within which the new process must serve; otherwise the upgrade has failed (60)
----@field low_latency? boolean do not batch under load (by default a busy worker batches events for up to 0.1 ms, which saves
----10 % of its CPU time)
+---@field low_latency? boolean do not batch under load (by default a busy worker batches events for up to 0.1 ms, which saves 10 % of its CPU time)
 ---@field watch? boolean reload when a file of the policy changes
+---@field repl? boolean let root and the proxy's own user evaluate Lua in its workers: `perilune repl` (false)
 ---@field daemon? boolean move to the background once the policy serves
 ---@field pid_file? string file with the process id
 ---@field socket? string path of the command socket

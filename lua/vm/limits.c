@@ -41,7 +41,7 @@ static void switch_jit(lua_State *L, bool on) {
 static void want_jit(lua_State *L, bool on) {
   struct vm *vm = vm_of(L);
   vm->jit_off = !on;
-  if (!vm->loading) switch_jit(L, on);
+  if (!vm->loading && !vm->debugger) switch_jit(L, on);
 }
 
 /* -0 +0 */

@@ -18,6 +18,8 @@
 #include "lua/api/shared.h"
 #include "lua/api/timer.h"
 #include "lua/api/trace.h"
+#include "lua/vm/debugger.h"
+#include "lua/vm/evaluation.h"
 #include "lua/vm/fence.h"
 #include "lua/vm/limits.h"
 #include "lua/vm/line_watch.h"
@@ -47,13 +49,14 @@ static void end(void *policy);
 static size_t memory(void *policy);
 static const char *profile(void *policy, struct profile *into);
 static void lines(void *policy, void (*on_line)(void *owner, const char *place), void *owner);
+static void evaluate(void *policy, const char *text, policy_evaluated *on_end, void *owner);
 
 #define POLICY_KIND(loads)                                                                                   \
   {                                                                                                          \
     .adopt = adopt, .fork = around_fork, .load = loads, .listeners = listeners, .bind = bind,                \
     .start = start, .retire = retire, .cut = cut, .files = files, .close = end, .memory = memory,            \
     .doing = watch_doing, .hurry = watch_hurry_loads, .faults = faults, .profile = profile,                  \
-    .end_profile = profiler_end, .lines = lines                                                              \
+    .end_profile = profiler_end, .lines = lines, .debug = debugger_obey, .evaluate = evaluate                \
   }
 const struct policy_kind lua_policy = POLICY_KIND(load);
 const struct policy_kind lua_text_policy = POLICY_KIND(load_text);
@@ -198,6 +201,7 @@ static void bind(void *policy, struct ev_loop *loop, struct proxy *proxy) {
   vm->host.proxy = proxy;
   tasks_bind(vm);
   jobs_bind(vm);
+  debugger_begin(vm);
 }
 
 static void start(void *policy) {
@@ -332,6 +336,16 @@ static const char *profile(void *policy, struct profile *into) {
 
 static void lines(void *policy, void (*on_line)(void *owner, const char *place), void *owner) {
   line_watch(((struct policy *)policy)->vm, on_line, owner);
+}
+
+/* -0 +1 */
+static void push_own_hooks(lua_State *L, void *unused) {
+  (void)unused;
+  push_hooks(L, vm_of(L)->policy);
+}
+
+static void evaluate(void *policy, const char *text, policy_evaluated *on_end, void *owner) {
+  evaluation_of_text(((struct policy *)policy)->vm, text, push_own_hooks, on_end, owner);
 }
 
 struct policy_listener *policy_add_listener(struct policy *policy) {

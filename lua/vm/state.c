@@ -18,6 +18,7 @@
 #include "lua/api/spawn.h"
 #include "lua/api/timer.h"
 #include "lua/vm/cap.h"
+#include "lua/vm/evaluation.h"
 #include "lua/vm/fence.h"
 #include "lua/vm/finalizers.h"
 #include "lua/vm/handle.h"
@@ -34,6 +35,8 @@
 static int on_panic(lua_State *L);
 static int open_all(lua_State *L);
 
+static void set_no_hook(struct vm *vm) { lua_sethook(vm->L, NULL, 0, 0); }
+
 struct vm *state_new(const struct policy_host *host, struct policy *policy, const char *script_path,
                      char **why) {
   struct vm *vm = memory_zalloc(sizeof *vm);
@@ -44,6 +47,7 @@ struct vm *state_new(const struct policy_host *host, struct policy *policy, cons
   vm->memory.beyond = cap_beyond;
   cap_set(vm, (size_t)VM_MEMORY_CAP_MIB << 20);
   vm->jit_runs = true;
+  vm->set_hook = set_no_hook;
   list_init(&vm->tasks);
   list_init(&vm->spare_tasks);
   list_init(&vm->jobs);
@@ -51,6 +55,7 @@ struct vm *state_new(const struct policy_host *host, struct policy *policy, cons
   list_init(&vm->spare_sockets);
   list_init(&vm->socket_pools);
   list_init(&vm->connections);
+  list_init(&vm->evaluations);
   list_init(&vm->kinds.handles);
   watch_begin(vm);
   vm->L = lua_newstate(allocator_run, &vm->memory);
@@ -72,12 +77,14 @@ void state_free(struct vm *vm) {
     jobs_free(vm);
     spawned_free(vm);
     connections_free(vm);
+    evaluations_free(vm);
     tasks_free(vm);
     pool_free(vm);
     handles_end(vm);
     task_close(vm);
   }
   watch_end(vm);
+  free(vm->debugger);
   free(vm->seats.all);
   free(vm->ctx_supply.places);
   allocator_free(&vm->memory);

@@ -74,12 +74,20 @@ static int give_up_wait(lua_State *L) {
   return 2;
 }
 
+/* A coroutine that a debugger has stopped has yielded nothing; but its task waits. -0 +1 */
+static int is_stopped(lua_State *L) {
+  const struct task *task = vm_of(L)->running;
+  lua_pushboolean(L, task && task->cancel);
+  return 1;
+}
+
 /* coroutine.resume and wrap as policies get them: where the coroutine waits, so does the one that resumed it.
  */
 static const char coroutines[] =
-    "local check, waits, give_up_wait, create, resume, yield, isyieldable = ...\n"
+    "local check, waits, give_up_wait, is_stopped, create, resume, yield, isyieldable = ...\n"
     "local function pass(co, ok, first, ...)\n"
-    "  if not ok or first ~= waits then return ok, first, ... end\n"
+    "  local is_wait = first == waits or first == nil and is_stopped()\n"
+    "  if not ok or not is_wait then return ok, first, ... end\n"
     "  if not isyieldable() then return give_up_wait() end\n"
     "  return pass(co, resume(co, yield(waits)))\n"
     "end\n"
@@ -118,8 +126,9 @@ void open_task(lua_State *L) {
   lua_pushcfunction(L, check_stack);
   lua_pushlightuserdata(L, &waits);
   lua_pushcfunction(L, give_up_wait);
+  lua_pushcfunction(L, is_stopped);
   lua_getglobal(L, "coroutine");
   for (int i = 0; i < 4; i++) lua_getfield(L, -1 - i, functions[i]);
   lua_remove(L, -5);
-  lua_call(L, 7, 0);
+  lua_call(L, 8, 0);
 }

@@ -21,6 +21,7 @@
 #include "lua/vm/parts.h"
 #include "runtime/policy.h"
 
+struct debugger;
 struct policy;
 struct task;
 
@@ -68,7 +69,10 @@ struct vm {
   bool jit_off;                 /* the policy does not want the JIT compiler */
   bool jit_runs;                /* now */
   struct lost_state lost;
-  struct profiled *profiled; /* owned; NULL: nobody looks (lua/vm/profiler.h) */
+  struct profiled *profiled;       /* owned; NULL: nobody looks (lua/vm/profiler.h) */
+  struct debugger *debugger;       /* owned; NULL: nobody debugs it (lua/vm/debugger.h) */
+  void (*set_hook)(struct vm *vm); /* Lua's hook when the watchdog has not set it: none, or the debugger's */
+  struct list evaluations;         /* owned: of people, under way (lua/vm/evaluation.c) */
 };
 
 /* The vm a C function is called in. */

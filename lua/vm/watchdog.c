@@ -82,7 +82,7 @@ void watch_enter(struct vm *vm, const char *place, unsigned hook) {
 }
 
 static __attribute__((cold)) void disarm(struct vm *vm) {
-  lua_sethook(vm->L, NULL, 0, 0);
+  vm->set_hook(vm);
   vm->watch.is_armed = false;
   cap_stop(vm);
 }
