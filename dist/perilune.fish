@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Written by 'perilune help --completion fish': change core/cli/words.c, then 'make docs'.
 complete -c perilune -f -n __fish_use_subcommand -a run -d 'serve with a policy'
+complete -c perilune -n '__fish_seen_subcommand_from run' -l break -d 'in development: stop what comes to that line, and ask in the terminal; everything else goes on. May be given several times' -r -F
 complete -c perilune -n '__fish_seen_subcommand_from run' -l print-config -d 'do not serve: print the settings in effect (run), or the same as a script (proxy, files)'
 complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle -d 'run the policy of a signed bundle, which is fetched again and again; without SCRIPT' -x
 complete -c perilune -n '__fish_seen_subcommand_from run' -l bundle-key -d 'public keys (Ed25519, PEM), one of which must have signed the bundle' -r -F
@@ -19,6 +20,7 @@ complete -c perilune -n '__fish_seen_subcommand_from run' -l reload-timeout -d '
 complete -c perilune -n '__fish_seen_subcommand_from run' -l upgrade-timeout -d 'seconds within which the new process must serve, or the upgrade fails' -x
 complete -c perilune -n '__fish_seen_subcommand_from run' -l low-latency -d 'under load, serve at once instead of collecting events for up to 0.1 ms'
 complete -c perilune -n '__fish_seen_subcommand_from run' -l watch -d 'reload when a file of the policy changes'
+complete -c perilune -n '__fish_seen_subcommand_from run' -l repl -d 'let root and this user evaluate Lua in the workers: perilune repl'
 complete -c perilune -n '__fish_seen_subcommand_from run' -l daemon -d 'continue in the background once the policy serves'
 complete -c perilune -n '__fish_seen_subcommand_from run' -l pid-file -d 'file with the process id' -r -F
 complete -c perilune -n '__fish_seen_subcommand_from run' -l socket -d 'path of the command socket; empty: an abstract one' -r -F
@@ -55,6 +57,7 @@ complete -c perilune -n '__fish_seen_subcommand_from proxy' -l reload-timeout -d
 complete -c perilune -n '__fish_seen_subcommand_from proxy' -l upgrade-timeout -d 'seconds within which the new process must serve, or the upgrade fails' -x
 complete -c perilune -n '__fish_seen_subcommand_from proxy' -l low-latency -d 'under load, serve at once instead of collecting events for up to 0.1 ms'
 complete -c perilune -n '__fish_seen_subcommand_from proxy' -l watch -d 'reload when a file of the policy changes'
+complete -c perilune -n '__fish_seen_subcommand_from proxy' -l repl -d 'let root and this user evaluate Lua in the workers: perilune repl'
 complete -c perilune -n '__fish_seen_subcommand_from proxy' -l daemon -d 'continue in the background once the policy serves'
 complete -c perilune -n '__fish_seen_subcommand_from proxy' -l pid-file -d 'file with the process id' -r -F
 complete -c perilune -n '__fish_seen_subcommand_from proxy' -l socket -d 'path of the command socket; empty: an abstract one' -r -F
@@ -82,6 +85,7 @@ complete -c perilune -n '__fish_seen_subcommand_from files' -l reload-timeout -d
 complete -c perilune -n '__fish_seen_subcommand_from files' -l upgrade-timeout -d 'seconds within which the new process must serve, or the upgrade fails' -x
 complete -c perilune -n '__fish_seen_subcommand_from files' -l low-latency -d 'under load, serve at once instead of collecting events for up to 0.1 ms'
 complete -c perilune -n '__fish_seen_subcommand_from files' -l watch -d 'reload when a file of the policy changes'
+complete -c perilune -n '__fish_seen_subcommand_from files' -l repl -d 'let root and this user evaluate Lua in the workers: perilune repl'
 complete -c perilune -n '__fish_seen_subcommand_from files' -l daemon -d 'continue in the background once the policy serves'
 complete -c perilune -n '__fish_seen_subcommand_from files' -l pid-file -d 'file with the process id' -r -F
 complete -c perilune -n '__fish_seen_subcommand_from files' -l socket -d 'path of the command socket; empty: an abstract one' -r -F
@@ -187,6 +191,12 @@ complete -c perilune -n '__fish_seen_subcommand_from record' -l socket -d 'the p
 complete -c perilune -f -n __fish_use_subcommand -a replay -d 'what a policy would have done with recorded requests'
 complete -c perilune -n '__fish_seen_subcommand_from replay' -l policy -d 'the policy that is asked' -r -F
 complete -c perilune -n '__fish_seen_subcommand_from replay' -l against -d 'the policy that it is compared with; without it: what the recording says' -r -F
+complete -c perilune -f -n __fish_use_subcommand -a repl -d 'evaluate Lua in a running proxy that was started with --repl'
+complete -c perilune -f -n '__fish_seen_subcommand_from repl'
+complete -c perilune -n '__fish_seen_subcommand_from repl' -l worker -d 'in which worker\'s VM: its number, from 0 (0), or control' -x
+complete -c perilune -n '__fish_seen_subcommand_from repl' -l pid -d 'the running proxy with that process id' -x
+complete -c perilune -n '__fish_seen_subcommand_from repl' -l pid-file -d 'the proxy that has written this file' -r -F
+complete -c perilune -n '__fish_seen_subcommand_from repl' -l socket -d 'the proxy with this command socket; without these three options: the only one that runs' -r -F
 complete -c perilune -f -n __fish_use_subcommand -a purge -d 'let the cache of a running proxy forget responses'
 complete -c perilune -f -n '__fish_seen_subcommand_from purge'
 complete -c perilune -n '__fish_seen_subcommand_from purge' -l url -d 'the response to this URL, with all that it varies on' -x
@@ -218,4 +228,4 @@ complete -c perilune -f -n __fish_use_subcommand -a help -d 'print this, or the 
 complete -c perilune -f -n '__fish_seen_subcommand_from help'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l man -d 'print the source of a man page'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l completion -d 'print a script that completes the command line in bash, zsh or fish' -x
-complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps profile trace top record replay purge bundle stop version help'
+complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps profile trace top record replay repl purge bundle stop version help'

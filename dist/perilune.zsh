@@ -19,6 +19,7 @@ _perilune() {
     'top:watch a running proxy in the terminal'
     'record:record requests of a running proxy, for '\''perilune replay'\'''
     'replay:what a policy would have done with recorded requests'
+    'repl:evaluate Lua in a running proxy that was started with --repl'
     'purge:let the cache of a running proxy forget responses'
     'bundle:make a signed bundle of policy files, for '\''run --bundle'\'''
     'stop:end a running proxy after its current requests'
@@ -33,6 +34,7 @@ _perilune() {
   (( CURRENT-- ))
   case $words[1] in
     run) _arguments \
+      '*--break[in development\: stop what comes to that line, and ask in the terminal; everything else goes on. May be given several times]:FILE\:LINE:_files' \
       '*--print-config[do not serve\: print the settings in effect (run), or the same as a script (proxy, files)]' \
       '*--bundle[run the policy of a signed bundle, which is fetched again and again; without SCRIPT]:URL: ' \
       '*--bundle-key[public keys (Ed25519, PEM), one of which must have signed the bundle]:FILE:_files' \
@@ -51,6 +53,7 @@ _perilune() {
       '*--upgrade-timeout[seconds within which the new process must serve, or the upgrade fails]:TIME: ' \
       '*--low-latency[under load, serve at once instead of collecting events for up to 0.1 ms]' \
       '*--watch[reload when a file of the policy changes]' \
+      '*--repl[let root and this user evaluate Lua in the workers\: perilune repl]' \
       '*--daemon[continue in the background once the policy serves]' \
       '*--pid-file[file with the process id]:FILE:_files' \
       '*--socket[path of the command socket; empty\: an abstract one]:FILE:_files' \
@@ -86,6 +89,7 @@ _perilune() {
       '*--upgrade-timeout[seconds within which the new process must serve, or the upgrade fails]:TIME: ' \
       '*--low-latency[under load, serve at once instead of collecting events for up to 0.1 ms]' \
       '*--watch[reload when a file of the policy changes]' \
+      '*--repl[let root and this user evaluate Lua in the workers\: perilune repl]' \
       '*--daemon[continue in the background once the policy serves]' \
       '*--pid-file[file with the process id]:FILE:_files' \
       '*--socket[path of the command socket; empty\: an abstract one]:FILE:_files' \
@@ -113,6 +117,7 @@ _perilune() {
       '*--upgrade-timeout[seconds within which the new process must serve, or the upgrade fails]:TIME: ' \
       '*--low-latency[under load, serve at once instead of collecting events for up to 0.1 ms]' \
       '*--watch[reload when a file of the policy changes]' \
+      '*--repl[let root and this user evaluate Lua in the workers\: perilune repl]' \
       '*--daemon[continue in the background once the policy serves]' \
       '*--pid-file[file with the process id]:FILE:_files' \
       '*--socket[path of the command socket; empty\: an abstract one]:FILE:_files' \
@@ -208,6 +213,11 @@ _perilune() {
     replay) _arguments \
       '*--policy[the policy that is asked]:SCRIPT:_files' \
       '*--against[the policy that it is compared with; without it\: what the recording says]:SCRIPT:_files' '*:file:_files' ;;
+    repl) _arguments \
+      '*--worker[in which worker'\''s VM\: its number, from 0 (0), or control]:NUMBER: ' \
+      '*--pid[the running proxy with that process id]:PID: ' \
+      '*--pid-file[the proxy that has written this file]:FILE:_files' \
+      '*--socket[the proxy with this command socket; without these three options\: the only one that runs]:PATH:_files' '*:word: ' ;;
     purge) _arguments \
       '*--url[the response to this URL, with all that it varies on]:URL: ' \
       '*--prefix[all URLs that begin so, for instance https\://a.example/images/; https\://a.example\: all of that host]:URL: ' \

@@ -91,10 +91,12 @@ local function show_results(output, fine, ...)
   if #words > 0 then output.add(table.concat(words, "\t") .. "\n") end
 end
 
+-- It is not compiled to machine code: an endless loop there could be ended only with its whole VM.
 local function compile(text, environment)
-  local chunk = load("return " .. text, "=input", "t", environment)
-  if chunk then return chunk end
-  return load(text, "=input", "t", environment)
+  local chunk, why = load("return " .. text, "=input", "t", environment)
+  if not chunk then chunk, why = load(text, "=input", "t", environment) end
+  if chunk then jit.off(chunk, true) end
+  return chunk, why
 end
 
 --- Runs text with names that `find` and `assign` know. find(name) gives true and the value where there is one.

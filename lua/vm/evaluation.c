@@ -106,7 +106,10 @@ void evaluation_begin(struct vm *vm, const char *module, const char *name,
   struct evaluation *e = make(vm, order);
   e->module = module;
   e->name = name;
-  char *why = e->task ? task_protect(vm, prepare, e) : why_text("there is no memory for it in this VM");
+  char *why = e->task
+                  ? task_protect(vm, prepare, e)
+                  : why_text(vm->lost.why ? "this VM was given up, and the policy is loaded again: try again"
+                                          : "there is no memory for it in this VM");
   if (why) {
     finish(e, false, why, NULL);
     return;

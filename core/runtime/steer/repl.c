@@ -97,6 +97,7 @@ static void log_use(const struct command_client *client, const char *where, cons
   char shown[4 * LOGGED_BYTES + 8];
   struct ucred who = command_peer(client);
   size_t length = strlen(text);
+  while (length && text[length - 1] == '\r') length--;
   struct str cut = {text, length < LOGGED_BYTES ? length : LOGGED_BYTES};
   struct str escaped = {shown, escape_line(shown, sizeof shown, str_trim(cut))};
   log_unthrottled(LOG_WARN, "repl: user %u (process %d) evaluates in worker %s: %.*s%s", (unsigned)who.uid,
