@@ -21,13 +21,16 @@ void coded_add_decoding(struct coded *c, const enum coding *undone, unsigned cou
   for (unsigned i = 0; i < count; i++) cell_add(&c->x->proxy->tally->decompressed[undone[i]], 1);
 }
 
-void coded_add_encoding(struct coded *c, struct coder *encoder, bool flushes_at_once) {
+void coded_add_encoding(struct coded *c, struct coding_claim *encoder, bool flushes_at_once) {
   encoding_begin(&c->encoding, &c->x->proxy->encoders, encoder);
   c->flushes_at_once = flushes_at_once;
 }
 
+static bool is_encoded(const struct coded *c) { return c->encoding.pool; }
+
 static void count_encoded(const struct coded *c) {
   struct tally *tally = c->x->proxy->tally;
+  if (!c->encoding.coder) return;
   cell_add(&tally->compress_in, coder_taken(c->encoding.coder));
   cell_add(&tally->compress_out, coder_given(c->encoding.coder));
   if (c->x->codings) c->x->codings->bytes = coder_given(c->encoding.coder);
@@ -36,7 +39,7 @@ static void count_encoded(const struct coded *c) {
 void coded_end(struct coded *c) {
   turns_leave(&c->x->proxy->turns, &c->turn);
   decoding_end(&c->decoding);
-  if (!c->encoding.coder) return;
+  if (!is_encoded(c)) return;
   count_encoded(c);
   timer_stop(&c->timer);
   encoding_end(&c->encoding);
@@ -101,7 +104,7 @@ static enum relay_result encode(struct coded *c, struct body_piece *piece) {
   encoding_run(&c->encoding, text, flush);
   spend(c, began);
   enum coding_state state = c->encoding.state;
-  if (state == CODING_FAILED) return fail(c, piece, coder_fault(c->encoding.coder));
+  if (state == CODING_FAILED) return fail(c, piece, encoding_fault(&c->encoding));
   bool is_full = buf_len(&c->encoding.out) >= ENCODING_FULL;
   if (state == CODING_AGAIN && !is_full) return RELAY_READING; /* the same once more */
   c->next = state == CODING_AGAIN ? c->place : was_flushing ? PLACE_GIVE : behind_text(c);
@@ -119,13 +122,13 @@ static enum relay_result pass(struct coded *c, const struct body_piece *piece) {
 enum relay_result coded_step(struct coded *c, struct body_piece *piece) {
   if (c->place == PLACE_BEFORE) return take_text(c, piece);
   CHECK(c->place == PLACE_BEHIND || c->place == PLACE_FLUSH);
-  return c->encoding.coder ? encode(c, piece) : pass(c, piece);
+  return is_encoded(c) ? encode(c, piece) : pass(c, piece);
 }
 
 struct str coded_give(struct coded *c, const struct body_piece *piece) {
   CHECK(c->place == PLACE_GIVE);
   c->place = c->next;
-  if (!c->encoding.coder) return piece->chunk;
+  if (!is_encoded(c)) return piece->chunk;
   struct str given = encoding_give(&c->encoding);
   if (given.len) {
     timer_clear(&c->timer);
@@ -135,7 +138,7 @@ struct str coded_give(struct coded *c, const struct body_piece *piece) {
 }
 
 bool coded_pauses(struct coded *c) {
-  if (!c->encoding.coder || !c->encoding.holds || c->place != PLACE_GIVE) return false;
+  if (!is_encoded(c) || !c->encoding.holds || c->place != PLACE_GIVE) return false;
   if (!c->flushes_at_once && !c->is_flush_due) {
     if (!timer_is_set(&c->timer)) timer_set(&c->timer, ENCODING_PAUSE_MS);
     return false;

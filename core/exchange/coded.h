@@ -37,11 +37,11 @@ struct coded {
   bool is_flush_due, flushes_at_once;
 };
 
-/* In the arena of x, of its response or its request: `undone` codings are undone, `encoder` (taken over, or NULL) puts
+/* In the arena of x, of its response or its request: `undone` codings are undone, `encoder` (taken over) puts
  * one on. */
 struct coded *coded_new(struct exchange *x, bool is_response);
 void coded_add_decoding(struct coded *c, const enum coding *undone, unsigned count, uint64_t most_bytes);
-void coded_add_encoding(struct coded *c, struct coder *encoder, bool flushes_at_once);
+void coded_add_encoding(struct coded *c, struct coding_claim *encoder, bool flushes_at_once);
 /* Gives all back; the filter is not asked any more. */
 void coded_end(struct coded *c);
 

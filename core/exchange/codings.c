@@ -35,8 +35,7 @@ struct codings *codings_of_exchange(struct exchange *x) {
 
 void codings_end(struct codings *c, struct exchange *x) {
   if (!c) return;
-  if (c->encoder) coder_give(&x->proxy->encoders, c->encoder);
-  c->encoder = NULL;
+  coding_claim_drop(&x->proxy->encoders, &c->encoder);
   buf_release(&c->content);
   c->sent = CODING_IDENTITY;
   c->undone_count = 0;
@@ -126,13 +125,13 @@ static struct codable_rules rules_of(const struct exchange *x, const struct comp
   return rules;
 }
 
-static struct coder *take_encoder(struct exchange *x, const struct compression *compression,
-                                  const struct response *response, enum coding coding) {
+static bool claim_encoder(struct exchange *x, const struct compression *compression,
+                          const struct response *response, enum coding coding) {
   bool has_length = response->announced.framing == FRAMING_LENGTH;
   struct coding_wish wish = {.coding = coding,
                              .level = compression->levels[coding],
                              .length = has_length ? response->announced.length : CODING_LENGTH_UNKNOWN};
-  return coder_take(&x->proxy->encoders, &wish);
+  return coding_claim(&x->proxy->encoders, &wish, &x->codings->encoder);
 }
 
 static void skip(struct exchange *x, unsigned reason) {
@@ -159,8 +158,7 @@ static void begin_encoding(struct exchange *x, const struct response *response,
   enum cache_coded stored = take_stored(x, response, choice->coding);
   if (stored == CACHE_CODED_VAIN) leave_plain(choice);
   if (stored != CACHE_CODED_NONE) return;
-  x->codings->encoder = take_encoder(x, compression, response, choice->coding);
-  if (!x->codings->encoder) {
+  if (!claim_encoder(x, compression, response, choice->coding)) {
     skip(x, SKIP_BUSY);
     leave_plain(choice);
   } else if (!x->is_shadow) {

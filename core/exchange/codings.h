@@ -40,7 +40,7 @@ struct codings {
   bool flushes_at_once;
   bool is_stored;                    /* the body comes from the cache in the coding that is sent */
   uint64_t plain_bytes;              /* of it before */
-  struct coder *encoder;             /* owned, until the filter takes it; NULL: the body is not encoded */
+  struct coding_claim encoder;       /* until the filter takes it over; not held: the body is not encoded */
   enum coding sent;                  /* what the client is told; identity: none */
   enum coding undone[DECODING_MOST]; /* of the peer's body, as they were applied */
   unsigned undone_count;

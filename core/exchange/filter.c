@@ -90,9 +90,8 @@ void filter_request_to_text(struct exchange *x, uint64_t most_bytes) {
 static void add_settled_codings(struct body_filter *f, struct codings *settled) {
   struct coded *coded = add_codings(f, true);
   if (settled->undone_count) coded_add_decoding(coded, settled->undone, settled->undone_count, 0);
-  if (!settled->encoder) return;
-  coded_add_encoding(coded, settled->encoder, settled->flushes_at_once);
-  settled->encoder = NULL;
+  if (!settled->encoder.is_held) return;
+  coded_add_encoding(coded, &settled->encoder, settled->flushes_at_once);
   timer_init(&coded->timer, f->piece.x->proxy->loop, on_pause_over);
   f->filter.pause = pause_coded;
 }
@@ -105,7 +104,7 @@ void filter_response(struct exchange *x, enum framing out) {
   if (out == FRAMING_NONE || out == FRAMING_TUNNEL) return;
   if (is_fill) has_trailers = false;
   struct codings *settled = x->codings;
-  bool is_coded = settled && (settled->undone_count || settled->encoder);
+  bool is_coded = settled && (settled->undone_count || settled->encoder.is_held);
   if (!has_trailers && !is_coded && !filter_has_response(x)) return;
   struct body_filter *f = new_filter(x, &x->down);
   if (!is_stored) add_stage(f, HOOK_upstream_response_body_filter, hooks->upstream_response_body_filter);
@@ -116,7 +115,7 @@ void filter_response(struct exchange *x, enum framing out) {
 }
 
 void filter_answer(struct exchange *x) {
-  CHECK(x->codings && x->codings->encoder);
+  CHECK(x->codings && x->codings->encoder.is_held);
   filter_none(&x->down);
   struct body_filter *f = new_filter(x, &x->down);
   add_settled_codings(f, x->codings);

@@ -177,7 +177,7 @@ void respond_response(struct exchange *x) {
 
 /* HEAD is told what a GET would be: that the length is not known. */
 static enum framing answer_framing(const struct exchange *x) {
-  bool is_sent = x->answer->is_streamed ? x->request.method != METHOD_HEAD : x->codings->encoder != NULL;
+  bool is_sent = x->answer->is_streamed ? x->request.method != METHOD_HEAD : x->codings->encoder.is_held;
   return is_sent ? x->stream->codec->framing(x->stream) : FRAMING_NONE;
 }
 
@@ -194,7 +194,7 @@ static void send_encoded(struct exchange *x, const struct outgoing *outgoing, st
 
 /* The same where that is a file. */
 static void send_file(struct exchange *x, const struct outgoing *outgoing) {
-  bool is_encoded = x->codings && x->codings->encoder;
+  bool is_encoded = x->codings && x->codings->encoder.is_held;
   enum framing out = is_encoded ? x->stream->codec->framing(x->stream) : FRAMING_LENGTH;
   filter_none(&x->down);
   if (is_encoded) filter_answer(x);
@@ -206,7 +206,7 @@ static void send_file(struct exchange *x, const struct outgoing *outgoing) {
 /* The same where the policy writes it while it is sent. */
 static void send_streamed(struct exchange *x, const struct outgoing *outgoing) {
   filter_none(&x->down);
-  if (x->codings && x->codings->encoder) filter_answer(x);
+  if (x->codings && x->codings->encoder.is_held) filter_answer(x);
   x->down.from = streamed_answer_source(x->rare->streamed);
   begin_down(x, outgoing, (struct body){FRAMING_CLOSE, 0}, x->stream->codec->framing(x->stream),
              (struct str){0});
@@ -267,7 +267,7 @@ void respond_answer(struct exchange *x) {
     send_file(x, &out);
   else if (answer->is_streamed && !silent)
     send_streamed(x, &out);
-  else if (x->codings && x->codings->encoder)
+  else if (x->codings && x->codings->encoder.is_held)
     send_encoded(x, &out, answer->content);
   else
     send_whole(x, &out, FRAMING_LENGTH, silent ? (struct str){0} : answer->content);

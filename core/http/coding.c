@@ -128,22 +128,48 @@ static size_t expected_bytes(const struct coding_wish *wish, bool is_small) {
   return wish->level > 5 ? 3072 * KIB : (is_small ? 200 : 1792) * KIB;
 }
 
-struct coder *coder_take(struct coding_pool *pool, const struct coding_wish *wish) {
+static bool is_small(const struct coding_wish *wish) {
+  return !wish->decodes && wish->length <= CODING_SMALL;
+}
+
+bool coding_claim(struct coding_pool *pool, const struct coding_wish *wish, struct coding_claim *claim) {
   CHECK(wish->coding < CODING_IDENTITY);
-  bool is_small = !wish->decodes && wish->length <= CODING_SMALL;
-  unsigned kind = wish->coding * 4 + wish->decodes * 2 + is_small;
-  size_t reserved = expected_bytes(wish, is_small);
+  size_t reserved = expected_bytes(wish, is_small(wish));
   bool is_full = pool->reserved_most && pool->reserved + reserved > pool->reserved_most;
-  if (pool->busy >= pool->most || is_full) return NULL;
+  *claim = (struct coding_claim){.wish = *wish, .reserved = reserved};
+  if (pool->busy >= pool->most || is_full) return false;
+  claim->is_held = true;
+  pool->busy++;
+  pool->reserved += reserved;
+  return true;
+}
+
+static void end_claim(struct coding_pool *pool, size_t reserved) {
+  CHECK(pool->busy > 0 && pool->reserved >= reserved);
+  pool->busy--;
+  pool->reserved -= reserved;
+}
+
+void coding_claim_drop(struct coding_pool *pool, struct coding_claim *claim) {
+  if (claim->is_held) end_claim(pool, claim->reserved);
+  claim->is_held = false;
+}
+
+static struct coder *idle_or_new(struct coding_pool *pool, const struct coding_wish *wish) {
+  unsigned kind = wish->coding * 4 + wish->decodes * 2 + is_small(wish);
   struct coder *c = pool->idle[kind];
-  if (c) {
-    CHECK_OBJ(c, CODER_MAGIC);
-    pool->idle[kind] = c->next;
-    pool->idle_count[kind]--;
-  } else {
-    c = new_coder(pool, wish, kind);
-  }
-  c->is_small = is_small;
+  if (!c) return new_coder(pool, wish, kind);
+  CHECK_OBJ(c, CODER_MAGIC);
+  pool->idle[kind] = c->next;
+  pool->idle_count[kind]--;
+  return c;
+}
+
+struct coder *coding_claim_use(struct coding_pool *pool, struct coding_claim *claim) {
+  CHECK(claim->is_held);
+  const struct coding_wish *wish = &claim->wish;
+  struct coder *c = idle_or_new(pool, wish);
+  c->is_small = is_small(wish);
   c->state = CODING_HUNGRY;
   c->fault = CODING_FINE;
   c->has_flush = false;
@@ -153,20 +179,24 @@ struct coder *coder_take(struct coding_pool *pool, const struct coding_wish *wis
   bool has_begun = c->ops->begin(c, wish);
   count_bytes(c, true);
   if (!has_begun) {
+    coding_claim_drop(pool, claim);
     free_coder(c);
     return NULL;
   }
-  pool->busy++;
-  c->reserved = reserved;
-  pool->reserved += reserved;
+  c->reserved = claim->reserved;
+  claim->is_held = false;
   return c;
+}
+
+struct coder *coder_take(struct coding_pool *pool, const struct coding_wish *wish) {
+  struct coding_claim claim;
+  return coding_claim(pool, wish, &claim) ? coding_claim_use(pool, &claim) : NULL;
 }
 
 void coder_give(struct coding_pool *pool, struct coder *c) {
   CHECK_OBJ(c, CODER_MAGIC);
-  CHECK(pool == c->pool && pool->busy > 0);
-  pool->busy--;
-  pool->reserved -= c->reserved;
+  CHECK(pool == c->pool);
+  end_claim(pool, c->reserved);
   if (pool->idle_count[c->kind] >= pool->idle_most) {
     free_coder(c);
     return;

@@ -3,6 +3,8 @@
 //
 //   coder     one stream, encoding or decoding. Bytes go in as a slice and come out at the end of a buf. Each call has
 //             a bound of its own, so a turn of the loop costs no more than the caller allows.
+//   claim     the right to a coder, whose memory is counted from then on, but taken when the first bytes are there:
+//             streams that wait share what those need that do not.
 //   pool      a worker's coders. A coder that is returned keeps its memory for the next stream of its kind: in the
 //             steady state a stream needs no malloc. The number of coders in use and their memory are bounded.
 //
@@ -108,8 +110,20 @@ void coding_pool_init(struct coding_pool *pool, unsigned most, unsigned idle_mos
 /* Frees what is idle; all coders must have come back. */
 void coding_pool_free(struct coding_pool *pool);
 
-/* NULL: as many as are allowed are in use, or there is no memory: the body goes as it is. At high levels brotli and
- * zstd need more than what the table above says, which is reserved for them. */
+struct coding_claim {
+  struct coding_wish wish;
+  size_t reserved;
+  bool is_held;
+};
+/* False: as many as are allowed are in use: the body goes as it is. At high levels brotli and zstd need more than what
+ * the table above says, which is reserved for them. */
+bool coding_claim(struct coding_pool *pool, const struct coding_wish *wish, struct coding_claim *claim);
+/* The coder of a claim, which has ended. NULL: there is no memory. */
+struct coder *coding_claim_use(struct coding_pool *pool, struct coding_claim *claim);
+/* It ends unused. Harmless where it is none. */
+void coding_claim_drop(struct coding_pool *pool, struct coding_claim *claim);
+
+/* Claimed and used. NULL: it cannot be had now. */
 struct coder *coder_take(struct coding_pool *pool, const struct coding_wish *wish);
 /* At any time, also in mid-stream. */
 void coder_give(struct coding_pool *pool, struct coder *coder);

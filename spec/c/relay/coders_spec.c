@@ -13,9 +13,10 @@ enum { STREAMS = 10000 };
 
 static struct encoding begin(enum coding coding) {
   struct coding_wish wish = {.coding = coding, .length = CODING_LENGTH_UNKNOWN};
+  struct coding_claim claim;
   struct encoding e;
-  encoding_begin(&e, coded_pool(), coder_take(coded_pool(), &wish));
-  CHECK(e.coder);
+  CHECK(coding_claim(coded_pool(), &wish, &claim));
+  encoding_begin(&e, coded_pool(), &claim);
   return e;
 }
 
@@ -141,9 +142,10 @@ IT("has ten thousand streams at a time within the memory of a worker's coders, a
     coding_pool_init(&pool, CODERS_MOST, CODERS_IDLE);
     pool.reserved_most = CODERS_BYTES;
     for (unsigned i = 0; i < STREAMS; i++) {
-      struct coder *coder = coder_take(&pool, &wish);
-      encoding_begin(&streams[i], &pool, coder);
-      if (!coder) continue;
+      struct coding_claim claim;
+      streams[i] = (struct encoding){0};
+      if (!coding_claim(&pool, &wish, &claim)) continue;
+      encoding_begin(&streams[i], &pool, &claim);
       coded++;
       put(&streams[i], STR("data: an event\n\n"), CODING_FLUSH);
       CHECK(encoding_give(&streams[i]).len);
@@ -154,4 +156,27 @@ IT("has ten thousand streams at a time within the memory of a worker's coders, a
     CHECK(pool.busy == 0 && pool.reserved == 0);
     coding_pool_free(&pool);
   }
+}
+
+IT("has the memory of a coder from its first bytes on, and as much counted from its claim on") {
+  struct coding_pool pool;
+  struct coding_wish wish = {.coding = CODING_GZIP, .length = CODING_LENGTH_UNKNOWN};
+  struct coding_claim claims[4], other;
+  struct encoding streams[4];
+  coding_pool_init(&pool, 4, 1);
+  for (unsigned i = 0; i < 4; i++) {
+    CHECK(coding_claim(&pool, &wish, &claims[i]));
+    encoding_begin(&streams[i], &pool, &claims[i]);
+  }
+  size_t reserved = pool.reserved;
+  CHECK(!coding_claim(&pool, &wish, &other) && reserved && pool.bytes == 0);
+  put(&streams[0], STR("text"), CODING_END);
+  CHECK(encoding_give(&streams[0]).len && pool.bytes > 200000);
+  size_t bytes = pool.bytes;
+  encoding_end(&streams[0]);
+  put(&streams[1], STR("text"), CODING_END);
+  CHECK(pool.bytes == bytes && pool.reserved == reserved / 4 * 3); /* the same memory */
+  for (unsigned i = 1; i < 4; i++) encoding_end(&streams[i]);
+  CHECK(pool.busy == 0 && pool.reserved == 0);
+  coding_pool_free(&pool);
 }
