@@ -105,11 +105,16 @@ describe("a profile", function()
       require("perilune").listen("127.0.0.1:0", policy)
     ]] }
     load(proxy)
-    local result = profile(proxy, "--for", "2s", "--folded")
-    assert.equal(0, result.code, result.stderr)
+    local told = ""
+    for _ = 1, sees_samples and 10 or 1 do -- a busy machine lets few samples be taken
+      local result = profile(proxy, "--for", "2s", "--folded")
+      assert.equal(0, result.code, result.stderr)
+      told = told .. result.stdout
+      if told:find "rep or gsub" and told:find "lua:10" then break end
+    end
     if not sees_samples then return end
-    assert.truthy(result.stdout:find("request_filter;policy.lua:3;[C] rep or gsub ", 1, true), result.stdout)
-    assert.truthy(result.stdout:find "early_request_filter;policy.lua:9;%[C%] sort;policy.lua:10 ?", result.stdout)
+    assert.truthy(told:find("request_filter;policy.lua:3;[C] rep or gsub ", 1, true), told)
+    assert.truthy(told:find "early_request_filter;policy.lua:9;%[C%] sort;policy.lua:10 ?", told)
   end)
 
   it("of waits tells for how long hooks wait, at which line, with the waits that began before", function()
