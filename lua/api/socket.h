@@ -50,6 +50,14 @@ struct socket_wait {
   struct timer timer; /* of the whole call */
   unsigned timeout_ms;
   enum outcome outcome;
+  size_t bytes; /* of what is sent */
+};
+
+/* Of receive_until. */
+struct socket_until {
+  struct str mark; /* borrowed from Lua's stack */
+  size_t piece_bytes;
+  bool is_inclusive, is_at_mark;
 };
 
 /* Of an HTTP response, for lua/api/http_client.c. */
@@ -81,10 +89,9 @@ struct socket {
   socket_reader *reader; /* of the read under way */
   struct str piece;      /* what it found */
   size_t used, wanted, limit;
-  struct str mark; /* of receive_until; borrowed from Lua's stack */
-  size_t piece_bytes;
-  bool is_inclusive, is_at_mark;
+  struct socket_until until;
   unsigned reused; /* how often it came out of the pool */
+  uint64_t owner;  /* script->token of the exchange that alone may use it (lua/api/cosocket.c); 0: anybody */
   bool connecting, is_spare, eof;
   bool is_queued;          /* waits for room in its pool */
   bool is_shaking;         /* start_tls is under way */

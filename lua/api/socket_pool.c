@@ -46,6 +46,7 @@ struct socket *socket_pool_take(struct vm *vm, struct str key) {
     list_remove(&s->link);
     timer_clear(&s->reading.timer);
     s->is_spare = false;
+    s->owner = 0;
     s->reused++;
     return s;
   }

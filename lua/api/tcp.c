@@ -173,6 +173,19 @@ static int connected(lua_State *L) {
 
 /* --- send ----------------------------------------------------------------------------------------------- */
 
+int tcp_start_send(lua_State *L, struct socket *s, const char *call, bool takes_all) {
+  s->writing.outcome = OUTCOME_CLOSED;
+  if (s->cut) return 0;
+  buf_release(&s->out);
+  struct gather g = gather_begin(L, &s->out);
+  g.takes_all = takes_all;
+  if (!gather_value(L, 2, &g, call)) return handle_raise(L, "%s: the data are " GATHER_TOO_LONG, call);
+  s->writing.bytes = buf_len(&s->out);
+  s->cut = true; /* until it is known that all of it went */
+  if (!s->one_way) s->outstanding = "nothing was received after the last send, so an answer may still come";
+  return socket_write(L, call);
+}
+
 /* socket:send(data) -2 +0 (yields) */
 static int send_start(lua_State *L) {
   struct socket *s = socket_check(L);
@@ -180,15 +193,7 @@ static int send_start(lua_State *L) {
   task_to_park(L, "socket:send");
   if (s->writing.task) return handle_raise(L, "socket:send: another task sends already");
   if (s->is_shaking) return handle_raise(L, "socket:send: another task starts TLS on it");
-  s->writing.outcome = OUTCOME_CLOSED;
-  if (s->cut) return 0;
-  buf_release(&s->out);
-  struct gather g = gather_begin(L, &s->out);
-  if (!gather_value(L, 2, &g, "socket:send"))
-    return handle_raise(L, "socket:send: the data are " GATHER_TOO_LONG);
-  s->cut = true; /* until it is known that all of it went */
-  if (!s->one_way) s->outstanding = "nothing was received after the last send, so an answer may still come";
-  return socket_write(L, "socket:send");
+  return tcp_start_send(L, s, "socket:send", false);
 }
 
 /* true, or nil and a sentence -2 +1 | -2 +2 */
@@ -228,6 +233,21 @@ static int reused(lua_State *L) {
   return 1;
 }
 
+int tcp_keep(lua_State *L, struct socket_handle *handle, unsigned idle_ms, unsigned most) {
+  struct socket *s = handle->socket;
+  const char *refusal = socket_pool_refusal(s);
+  handle->socket = NULL;
+  if (!refusal) {
+    socket_pool_put(s, idle_ms, most);
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  socket_free(s);
+  lua_pushboolean(L, 0);
+  lua_pushstring(L, refusal);
+  return 2;
+}
+
 /* socket:keep([seconds [, most]]): into the pool. True; or nil and why it was closed instead -3 +1 | -3 +2 */
 static int keep(lua_State *L) {
   struct socket_handle *handle = handle_check(L, 1, HANDLE_SOCKET);
@@ -239,16 +259,10 @@ static int keep(lua_State *L) {
   if (!s) return socket_push_failure(L, s, OUTCOME_CLOSED);
   if (s->connecting || s->reading.task || s->writing.task)
     return handle_raise(L, "socket:keep: a task is at it");
-  const char *refusal = socket_pool_refusal(s);
-  handle->socket = NULL;
-  if (!refusal) {
-    socket_pool_put(s, idle_ms, (unsigned)most);
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  socket_free(s);
+  int count = tcp_keep(L, handle, idle_ms, (unsigned)most);
+  if (count == 1) return 1;
   lua_pushnil(L);
-  lua_pushstring(L, refusal);
+  lua_replace(L, -3);
   return 2;
 }
 

@@ -52,10 +52,12 @@ static size_t check_limit(lua_State *L) {
   return (size_t)limit;
 }
 
+static socket_reader *const readers[] = {
+    [TCP_LINE] = read_line, [TCP_ALL] = read_all, [TCP_ANY] = read_any, [TCP_COUNT] = read_count};
+
 /* What argument 2 asks for. -0 +0 */
 static socket_reader *reader_of(lua_State *L, struct socket *s) {
   static const char *const names[] = {"line", "all", "any"};
-  static socket_reader *const readers[] = {read_line, read_all, read_any};
   s->wanted = 0;
   s->limit = check_limit(L);
   if (lua_isnoneornil(L, 2)) return read_line;
@@ -69,14 +71,24 @@ static socket_reader *reader_of(lua_State *L, struct socket *s) {
   return read_count;
 }
 
+static int start_reading(lua_State *L, struct socket *s, socket_reader *reader) {
+  s->outstanding = "a receive on it did not end, so an answer may still come";
+  return socket_read(L, reader, "socket:receive");
+}
+
+int tcp_start_receive(lua_State *L, struct socket *s, enum tcp_what what, size_t count) {
+  s->wanted = count;
+  s->limit = count > LIMIT_BYTES ? count : LIMIT_BYTES;
+  if (what == TCP_ALL) s->limit = (size_t)1 << 36;
+  return start_reading(L, s, readers[what]);
+}
+
 /* socket:receive("line" | "all" | "any" | count [, limit]) -3 +0 (yields) */
 static int receive_start(lua_State *L) {
   struct socket *s = socket_check(L);
   if (!s) return 0;
   if (s->reading.task) return handle_raise(L, "socket:receive: another task receives already");
-  socket_reader *reader = reader_of(L, s);
-  s->outstanding = "a receive on it did not end, so an answer may still come";
-  return socket_read(L, reader, "socket:receive");
+  return start_reading(L, s, reader_of(L, s));
 }
 
 /* What was wanted. -0 +1 */
@@ -96,8 +108,7 @@ static int push_partial(lua_State *L, struct socket *s) {
   return 3;
 }
 
-/* The bytes; or nil, a sentence, and what there is of them -3 +1 | -3 +3 */
-static int receive_result(lua_State *L) {
+int tcp_received(lua_State *L) {
   struct socket *s = socket_check(L);
   if (!s) return socket_push_failure(L, s, OUTCOME_CLOSED);
   if (s->reading.task) return task_not_done(L, "socket:receive");
@@ -109,14 +120,15 @@ static int receive_result(lua_State *L) {
 /* s->wanted: no mark begins before it. With a limit for pieces, what lies before the mark comes in pieces of that size,
  * and what could be the beginning of the mark is held back. */
 static enum enough read_until(struct socket *s) {
-  size_t have = buf_len(&s->in), length = s->mark.len;
+  size_t have = buf_len(&s->in), length = s->until.mark.len;
   const char *bytes = have ? buf_ptr(&s->in) : "";
   const char *found =
-      have > s->wanted ? memmem(bytes + s->wanted, have - s->wanted, s->mark.ptr, length) : NULL;
+      have > s->wanted ? memmem(bytes + s->wanted, have - s->wanted, s->until.mark.ptr, length) : NULL;
   size_t at = found ? (size_t)(found - bytes) : have < length ? 0 : have - length + 1;
-  s->is_at_mark = found && (!s->piece_bytes || at <= s->piece_bytes);
-  if (s->is_at_mark) return whole(s, at + (s->is_inclusive ? length : 0), s->is_inclusive ? 0 : length);
-  if (s->piece_bytes && at >= s->piece_bytes) return whole(s, s->piece_bytes, 0);
+  s->until.is_at_mark = found && (!s->until.piece_bytes || at <= s->until.piece_bytes);
+  if (s->until.is_at_mark)
+    return whole(s, at + (s->until.is_inclusive ? length : 0), s->until.is_inclusive ? 0 : length);
+  if (s->until.piece_bytes && at >= s->until.piece_bytes) return whole(s, s->until.piece_bytes, 0);
   s->wanted = at > s->wanted ? at : s->wanted;
   return have > s->limit ? ENOUGH_LONG : ENOUGH_NOT;
 }
@@ -139,9 +151,9 @@ static int until_start(lua_State *L) {
   if (s->reading.task) return handle_raise(L, "socket:receive_until: another task receives already");
   if (lua_type(L, 2) != LUA_TSTRING || lua_objlen(L, 2) == 0)
     return handle_raise(L, "socket:receive_until: the mark must be a string, and not an empty one");
-  s->mark = text_of(L, 2);
-  s->piece_bytes = check_bytes(L, 3, "the length of a piece");
-  s->is_inclusive = lua_toboolean(L, 4);
+  s->until.mark = text_of(L, 2);
+  s->until.piece_bytes = check_bytes(L, 3, "the length of a piece");
+  s->until.is_inclusive = lua_toboolean(L, 4);
   s->wanted = 0;
   s->limit = LIMIT_BYTES;
   s->outstanding = "a receive on it did not end, so an answer may still come";
@@ -155,11 +167,11 @@ static int until_result(lua_State *L) {
   if (s->reading.task) return task_not_done(L, "socket:receive_until");
   if (s->reading.outcome != OUTCOME_OK) return push_partial(L, s);
   push_piece(L, s);
-  lua_pushboolean(L, s->is_at_mark);
+  lua_pushboolean(L, s->until.is_at_mark);
   return 2;
 }
 
 void tcp_add_receive(lua_State *L) {
-  handle_add_waiting(L, HANDLE_SOCKET, "receive", receive_start, receive_result);
+  handle_add_waiting(L, HANDLE_SOCKET, "receive", receive_start, tcp_received);
   handle_add_waiting(L, HANDLE_SOCKET, "receive_until", until_start, until_result);
 }

@@ -115,7 +115,7 @@ static int udp_open(lua_State *L) {
 static int udp_send(lua_State *L) {
   struct udp *u = check(L);
   struct buf *text = &vm_of(L)->scratch;
-  struct gather g = {text, 2 * DATAGRAM_MOST + 1, 1}; /* so a datagram can come byte by byte */
+  struct gather g = {text, 2 * DATAGRAM_MOST + 1, 1, false}; /* so a datagram can come byte by byte */
   if (!u) return refuse(L, 0);
   buf_consume(text, buf_len(text));
   if (!gather_value(L, 2, &g, "udp: send"))

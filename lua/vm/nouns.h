@@ -39,6 +39,7 @@
   X(spawn)                                                                                                   \
   X(timer)                                                                                                   \
   X(tcp)                                                                                                     \
+  X(cosocket)                                                                                                \
   X(udp)                                                                                                     \
   X(semaphore)                                                                                               \
   X(current)                                                                                                 \

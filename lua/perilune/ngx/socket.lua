@@ -12,13 +12,19 @@ local tcp = require "perilune.tcp"
 local Tcp = {}
 Tcp.__index = Tcp
 
-local DEFAULT_MS, LINE_MOST, ALL_MOST = 60000, 8 * 1024 * 1024, 64 * 1024 * 1024
+local cosocket_fault, cosocket_take = core.cosocket_fault, core.cosocket_take
+local cosocket_send, cosocket_sent = core.cosocket_send, core.cosocket_sent
+local cosocket_keep = core.cosocket_keep
+local cosocket_receive, cosocket_received = core.cosocket_receive, core.cosocket_received
+
+local DEFAULT_MS = 60000
 
 local kinds = { connect_timeout = "timeout", connect_refused = "connection refused", tls_timeout = "timeout" }
 local system = { ["Connection reset by peer"] = "connection reset by peer", ["Broken pipe"] = "broken pipe",
   ["Connection refused"] = "connection refused" }
 
 local function seconds_of(ms, name)
+  if type(ms) == "number" and ms >= 1 and ms <= 1e9 then return ms / 1000 end
   if ms == nil or ms == 0 then return DEFAULT_MS / 1000 end
   ms = tonumber(ms)
   if not ms or ms < 0 or ms > 1e9 then core.raise(('ngx.socket: bad "%s" argument'):format(name)) end
@@ -26,6 +32,7 @@ local function seconds_of(ms, name)
 end
 
 function Tcp:settimeouts(connect, send, read)
+  if connect == send and send == read then return self:settimeout(read) end
   self.connect_s, self.send_s = seconds_of(connect, "connect_timeout"), seconds_of(send, "send_timeout")
   self.read_s = seconds_of(read, "read_timeout")
   if self.socket then self.socket:set_timeouts(self.send_s, self.read_s) end
@@ -40,17 +47,20 @@ end
 
 function Tcp.setoption() return true end
 
--- The native socket; nil and why not.
-local function ready(self)
+-- The native socket; nil and why it may not be used: to read, to write, or at all.
+local function ready(self, to_read, to_write)
   if self.busy == "connect" then return nil, "socket busy connecting" end
-  if not self.socket then return nil, "closed" end
-  if self.owner and self.owner ~= state.owner() then return nil, "bad request" end
-  return self.socket
+  local socket = self.socket
+  if not socket then return nil, "closed" end
+  local is_strangers = self.family and self.family ~= state.owner()
+  local fault = is_strangers and "bad request" or cosocket_fault(socket, to_read, to_write)
+  if fault then return nil, fault end
+  return socket
 end
 
 local function drop(self)
   local socket = self.socket
-  self.socket, self.reading, self.writing = nil, nil, nil
+  self.socket = nil
   if socket then socket:close() end
 end
 
@@ -64,119 +74,104 @@ local function address_of(host, port)
   return network.join(host, number)
 end
 
+local keys, key_count = {}, 0 -- of pools, by host and port
+
+-- The key of the pool of an address: "=host:port". nil and what is wrong with it.
+local function key_of(host, port)
+  local of_host = keys[host]
+  local key = of_host and of_host[port or false]
+  if key then return key end
+  local address, fault = address_of(host, port)
+  fault = fault or core.check_address(address)
+  if fault then return nil, fault end
+  if key_count >= 1000 then keys, key_count = {}, 0 end
+  key, key_count = "=" .. address, key_count + 1
+  keys[host] = keys[host] or {}
+  keys[host][port or false] = key
+  return key
+end
+
 local function explain(address, why, kind)
   if kind == "pool_full" then return why end
   if kind == "resolve_failed" then return ("%s could not be resolved (%s)"):format(address:match "^(.*):%d+$", why) end
   return kinds[kind] or system[why] or why
 end
 
---- connect(host, port [, options]) or connect("unix:/path" [, options])
-function Tcp:connect(host, port, options)
-  if type(host) == "string" and host:find "^unix:" and (type(port) == "table" or port == nil) then
-    options, port = port, nil
-  end
-  if self.busy == "connect" then return nil, "socket busy connecting" end
-  local address, fault = address_of(host, port)
-  fault = fault or core.check_address(address)
-  if fault then return nil, fault end
-  drop(self)
-  local given = self.given
-  given.connect_timeout, given.send_timeout, given.receive_timeout = self.connect_s, self.send_s, self.read_s
-  given.pool_key = options and options.pool or address
-  given.pool_size, given.backlog = options and options.pool_size, options and options.backlog
-  self.most = options and options.pool_size
-  if type(given.pool_key) ~= "string" then given.pool_key = tostring(given.pool_key) end
+-- A new connection.
+local function open(self, address, pool, options)
+  local given = { connect_timeout = self.connect_s, send_timeout = self.send_s, receive_timeout = self.read_s,
+    pool_key = pool, pool_size = options and options.pool_size, backlog = options and options.backlog }
   if given.backlog and not given.pool_size then given.pool_size = 30 end
-  self.busy, self.address = "connect", address
+  self.busy = "connect"
   local socket, why, kind = tcp.connect(address, given)
   self.busy = nil
   if not socket then return nil, explain(address, why, kind) end
-  self.socket, self.owner = socket, state.owner()
+  self.socket = socket
+  local owner = state.owner()
+  if type(owner) == "table" then self.family = owner else core.cosocket_own(socket) end
   return 1
 end
 
--- An array with other values in it than strings and numbers, flat.
-local function flatten(data, into)
-  for _, value in ipairs(data) do
-    if type(value) == "table" then
-      flatten(value, into)
-    else
-      into[#into + 1] = type(value) == "number" and value or tostring(value)
-    end
-  end
-  return into
+--- connect(host, port [, options]) or connect("unix:/path" [, options])
+function Tcp:connect(host, port, options)
+  if type(port) == "table" and type(host) == "string" and host:find "^unix:" then options, port = port, nil end
+  if self.busy == "connect" then return nil, "socket busy connecting" end
+  local key, fault = key_of(host, port)
+  if not key then return nil, fault end
+  if self.socket then drop(self) end
+  local address, pool = key, options and options.pool
+  if pool then key = "=" .. tostring(pool) end
+  self.address, self.family, self.most = address, nil, options and options.pool_size
+  local socket, is_exchanges = cosocket_take(key, self.send_s, self.read_s)
+  if not socket then return open(self, address:sub(2), key:sub(2), options) end
+  self.socket = socket
+  if not is_exchanges then self.family = state.owner() end
+  return 1
 end
 
--- How many bytes an array has; nil: there are other values in it.
-local function count_of(data)
-  local count = 0
-  for i = 1, #data do
-    local value = data[i]
-    local kind = type(value)
-    if kind == "string" then
-      count = count + #value
-    elseif kind == "number" then
-      count = count + #core.text(value)
-    elseif kind == "table" then
-      local inner = count_of(value)
-      if not inner then return nil end
-      count = count + inner
-    else
-      return nil
-    end
-  end
-  return count
-end
-
-function Tcp:send(data)
-  local socket, fault = ready(self)
-  if not socket then return nil, fault end
-  if self.writing then return nil, "socket busy writing" end
-  if type(data) ~= "string" then
-    if type(data) ~= "table" then data = { type(data) == "number" and data or tostring(data) } end
-    if not count_of(data) then data = flatten(data, {}) end
-  end
-  self.writing = true
-  local ok, why = socket:send(data)
-  self.writing = nil
-  if ok then return type(data) == "string" and #data or count_of(data) end
-  drop(self)
-  return nil, system[why] or why
-end
-
--- A result of the native socket, which a failure closes unless it was the time.
-local function received(self, data, why, partial)
-  self.reading = nil
-  if data then return data end
+-- What failed closes the socket unless it was the time.
+local function failed(self, why, partial)
   if why ~= "timeout" then drop(self) end
   return nil, system[why] or why, partial
 end
 
-local patterns = { ["*l"] = "line", ["*a"] = "all" }
+function Tcp:send(data)
+  local socket, fault = self.socket
+  if not socket or self.family then
+    socket, fault = ready(self, false, true)
+    if not socket then return nil, fault end
+  end
+  fault = cosocket_send(socket, data)
+  if fault then return nil, fault end
+  local bytes, why = cosocket_sent(socket)
+  if bytes then return bytes end
+  drop(self)
+  return nil, system[why] or why
+end
 
 function Tcp:receive(pattern)
-  local socket, fault = ready(self)
-  if not socket then return nil, fault end
-  if self.reading then return nil, "socket busy reading" end
-  local what, most = patterns[pattern or "*l"], LINE_MOST
-  if not what then
-    what = tonumber(pattern)
-    if not what or what < 0 then core.raise("ngx.socket: receive: bad pattern argument: " .. tostring(pattern)) end
-    what = math.floor(what)
-    most = what > LINE_MOST and what or LINE_MOST
-  elseif what == "all" then
-    most = ALL_MOST
+  local socket, fault = self.socket
+  if not socket or self.family then
+    socket, fault = ready(self, true)
+    if not socket then return nil, fault end
   end
-  self.reading = true
-  return received(self, socket:receive(what, most))
+  fault = cosocket_receive(socket, pattern)
+  if fault then return nil, fault end
+  local data, why, partial = cosocket_received(socket)
+  if data then return data end
+  return failed(self, why, partial)
+end
+
+-- A result of the native socket.
+local function received(self, data, why, partial)
+  if data then return data end
+  return failed(self, why, partial)
 end
 
 function Tcp:receiveany(most)
-  local socket, fault = ready(self)
+  local socket, fault = ready(self, true)
   if not socket then return nil, fault end
-  if self.reading then return nil, "socket busy reading" end
   if type(most) ~= "number" or most < 1 then core.raise 'ngx.socket: receiveany: bad argument "max"' end
-  self.reading = true
   return received(self, socket:receive("any", most))
 end
 
@@ -186,14 +181,12 @@ function Tcp:receiveuntil(mark, options)
   if mark == "" then return nil, "pattern is empty" end
   local inclusive, is_over = options and options.inclusive or false, false
   return function(size)
-    local socket, fault = ready(self)
+    local socket, fault = ready(self, true)
     if not socket then return nil, fault end
-    if self.reading then return nil, "socket busy reading" end
     if is_over then
       is_over = false
       return nil, nil, nil
     end
-    self.reading = true
     local data, at_mark, partial = socket:receive_until(mark, size, inclusive)
     is_over = size and data and at_mark or false
     return received(self, data, at_mark, partial)
@@ -209,12 +202,16 @@ end
 
 --- Into the pool of its key, for `ms` (0: for ever; 60000).
 function Tcp:setkeepalive(ms, most)
-  local socket, fault = ready(self)
-  if not socket then return nil, fault end
-  if self.reading or self.writing then return nil, "socket busy " .. (self.reading and "reading" or "writing") end
-  ms = ms and tonumber(ms) or DEFAULT_MS
+  local socket, fault = self.socket
+  if not socket or self.family then
+    socket, fault = ready(self, true, true)
+    if not socket then return nil, fault end
+  end
+  if type(ms) ~= "number" then ms = tonumber(ms) or DEFAULT_MS end
+  most = tonumber(most or self.most) or 30
+  local ok, why = cosocket_keep(socket, ms == 0 and 1e6 or ms < 1 and 0.001 or ms < 1e9 and ms / 1000 or 1e6, most)
+  if ok == nil then return nil, why end
   self.socket = nil
-  local ok, why = socket:keep(ms == 0 and 1e6 or ms < 1 and 0.001 or ms / 1000, most or self.most or 30)
   if ok then return 1 end
   return nil, why == "closed" and why or "connection in dubious state"
 end
@@ -249,14 +246,14 @@ function Tcp:sslhandshake(session, name, verify)
     return nil, system[why] or why
   end
   if session == false then return true end
-  return session or { of = self.address }
+  return session or { of = self.address:sub(2) }
 end
 
 local M = {}
 
 function M.tcp()
   local seconds = DEFAULT_MS / 1000
-  return setmetatable({ given = {}, connect_s = seconds, send_s = seconds, read_s = seconds }, Tcp)
+  return setmetatable({ connect_s = seconds, send_s = seconds, read_s = seconds }, Tcp)
 end
 
 function M.connect(host, port, options)

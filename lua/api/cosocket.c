@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// cosocket: what lua/perilune/ngx/socket.lua needs of sockets: the same as tcp.c in fewer steps, and words instead of
+// errors where they are misused. A library calls it for each piece of each answer, so a call of its method is to cost
+// as little as one of socket:receive. Each start gives nil; or a word, and nothing was done. The finish gives the
+// results.
+//
+// A socket belongs to the exchange that opened it. Those of timers are known to Lua.
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "lua/api/tcp.h"
+#include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
+#include "lua/vm/script.h"
+#include "lua/vm/task.h"
+#include "lua/vm/text.h"
+#include "lua/vm/vm.h"
+
+static uint64_t running_owner(const struct vm *vm) {
+  const struct script *script = vm->running ? vm->running->script : NULL;
+  return script && !vm->loading ? script->token : 0;
+}
+
+/* A word; NULL: it may be used. */
+static const char *fault_of(const struct socket *s) {
+  if (!s) return "closed";
+  return s->owner && s->owner != running_owner(s->vm) ? "bad request" : NULL;
+}
+
+/* The same for who wants to read or to write. */
+static const char *busy(const struct socket *s, bool to_read, bool to_write) {
+  const char *word = fault_of(s);
+  if (!word && to_read && s->reading.task) word = "socket busy reading";
+  if (!word && to_write && (s->writing.task || s->is_shaking)) word = "socket busy writing";
+  return word;
+}
+
+static int refuse(lua_State *L, const char *word) {
+  lua_pushstring(L, word);
+  return 1;
+}
+
+/* core.cosocket_fault(socket, to_read, to_write): why it may not be used; nil: it may -3 +1 */
+static int fault(lua_State *L) {
+  const char *word = busy(socket_check(L), lua_toboolean(L, 2), lua_toboolean(L, 3));
+  return word ? refuse(L, word) : 0;
+}
+
+/* core.cosocket_own(socket): it is of the running exchange -1 +0 */
+static int own(lua_State *L) {
+  struct socket *s = socket_check(L);
+  if (s) s->owner = running_owner(s->vm);
+  return 0;
+}
+
+static unsigned ms_of(lua_State *L, int index) { return (unsigned)(luaL_checknumber(L, index) * 1000 + 0.5); }
+
+/* core.cosocket_take(key, send_timeout, receive_timeout): a spare connection of the key, as socket_options_key makes
+ * it, and is it an exchange's now? nil: there is none -3 +1 | -3 +2 */
+static int take(lua_State *L) {
+  struct vm *vm = vm_of(L);
+  struct str key = text_at(L, 1);
+  if (list_is_empty(&vm->spare_sockets) || !vm->running || vm->loading) return 0;
+  unsigned send_ms = ms_of(L, 2), receive_ms = ms_of(L, 3);
+  struct socket_handle *handle = handle_new(L, HANDLE_SOCKET, sizeof *handle);
+  struct socket *s = handle->socket = socket_pool_take(vm, key);
+  if (!s) return 0;
+  s->handle = handle;
+  if (s->pool) socket_bind(s);
+  s->owner = running_owner(vm);
+  s->writing.timeout_ms = send_ms;
+  s->reading.timeout_ms = receive_ms;
+  lua_pushboolean(L, s->owner != 0);
+  return 2;
+}
+
+/* core.cosocket_send(socket, data) -2 +0 (yields) | -2 +1 */
+static int send_start(lua_State *L) {
+  struct socket *s = socket_check(L);
+  const char *word = fault_of(s);
+  if (word) return refuse(L, word);
+  if (s->writing.task || s->is_shaking) return refuse(L, "socket busy writing");
+  task_to_park(L, "ngx.socket: send");
+  return tcp_start_send(L, s, "ngx.socket: send", true);
+}
+
+/* core.cosocket_sent(socket): how many bytes; or nil and a sentence -1 +1 | -1 +2 */
+static int sent(lua_State *L) {
+  struct socket *s = socket_check(L);
+  if (s && s->writing.task) return task_not_done(L, "ngx.socket: send");
+  if (!s || s->writing.outcome != OUTCOME_OK)
+    return socket_push_failure(L, s, s ? s->writing.outcome : OUTCOME_CLOSED);
+  s->cut = false;
+  lua_pushnumber(L, (lua_Number)s->writing.bytes);
+  return 1;
+}
+
+struct pattern {
+  enum tcp_what what;
+  size_t count;
+};
+
+/* "*l", "*a", "any", or a number of bytes. -0 +0 */
+static struct pattern check_pattern(lua_State *L, int index) {
+  int type = lua_type(L, index);
+  const char *text = type == LUA_TSTRING ? lua_tostring(L, index) : NULL;
+  if (type <= LUA_TNIL || (text && text[0] == '*' && text[1] == 'l')) return (struct pattern){TCP_LINE, 0};
+  if (text && text[0] == '*' && text[1] == 'a') return (struct pattern){TCP_ALL, 0};
+  lua_Number count = type == LUA_TNUMBER || text ? lua_tonumber(L, index) : -1;
+  bool is_number = type == LUA_TNUMBER || (text && lua_isnumber(L, index));
+  if (!is_number || !(count >= 0 && count < 1e15)) {
+    lua_getglobal(L, "tostring");
+    lua_pushvalue(L, index);
+    lua_call(L, 1, 1);
+    handle_raise(L, "ngx.socket: receive: bad pattern argument: %s", lua_tostring(L, -1));
+  }
+  return (struct pattern){TCP_COUNT, (size_t)count};
+}
+
+static int read_start(lua_State *L, struct socket *s, enum tcp_what what, size_t count) {
+  const char *word = fault_of(s);
+  if (word) return refuse(L, word);
+  if (s->reading.task) return refuse(L, "socket busy reading");
+  return tcp_start_receive(L, s, what, count);
+}
+
+/* core.cosocket_receive(socket, pattern); core.cosocket_received gives what came -2 +0 (yields) | -2 +1 */
+static int receive_start(lua_State *L) {
+  struct pattern pattern = check_pattern(L, 2);
+  return read_start(L, socket_check(L), pattern.what, pattern.count);
+}
+
+/* core.cosocket_keep(socket, seconds, most): into the pool: true; false and a sentence: closed instead; nil and a word:
+ * nothing was done -3 +1 | -3 +2 */
+static int keep(lua_State *L) {
+  struct socket_handle *handle = handle_check(L, 1, HANDLE_SOCKET);
+  struct socket *s = handle->socket;
+  const char *word = busy(s, true, true);
+  if (word) {
+    lua_pushnil(L);
+    lua_pushstring(L, word);
+    return 2;
+  }
+  unsigned idle_ms = ms_of(L, 2), most = (unsigned)luaL_checkinteger(L, 3);
+  return tcp_keep(L, handle, idle_ms, most < 1 ? 1 : most);
+}
+
+static const luaL_Reg functions[] = {
+    {"cosocket_fault", fault},           {"cosocket_own", own},   {"cosocket_take", take},
+    {"cosocket_send", send_start},       {"cosocket_sent", sent}, {"cosocket_receive", receive_start},
+    {"cosocket_received", tcp_received}, {"cosocket_keep", keep}, {NULL, NULL}};
+
+void open_cosocket(lua_State *L) { luaL_register(L, NULL, functions); }
