@@ -14,9 +14,14 @@ struct list_of_fields {
   bool is_unsafe;
 };
 
+static inline bool has_outer_space(struct str value) {
+  return value.len && (grammar_is_space(value.ptr[0]) || grammar_is_space(value.ptr[value.len - 1]));
+}
+
 static void put(struct list_of_fields *list, struct str name, struct str value, bool is_sensitive) {
   if (!grammar_is_text(value)) list->is_unsafe = true;
-  list->fields.items[list->fields.count++] = (struct h2_field){name, str_trim(value), is_sensitive};
+  if (has_outer_space(value)) value = str_trim(value);
+  list->fields.items[list->fields.count++] = (struct h2_field){name, value, is_sensitive};
 }
 
 static struct list_of_fields new_list(struct arena *arena, const struct headers *headers) {
@@ -30,12 +35,26 @@ static struct h2_fields finished(const struct list_of_fields *list) {
   return list->is_unsafe ? (struct h2_fields){0} : list->fields;
 }
 
-static struct str in_lower_case(struct arena *arena, struct str name) {
-  size_t i = 0;
-  while (i < name.len && ascii_lower(name.ptr[i]) == name.ptr[i]) i++;
-  if (i == name.len) return name;
-  char *lower = arena_alloc(arena, name.len);
-  for (i = 0; i < name.len; i++) lower[i] = ascii_lower(name.ptr[i]);
+const struct str h2_field_names[] = {STR_INIT(""),
+#define X(id, name) STR_INIT(name),
+                                     FIELD_TABLE(X)
+#undef X
+};
+
+static bool has_capital(struct str name) {
+  bool has = false;
+  for (size_t i = 0; i < name.len; i++) has |= name.ptr[i] >= 'A' && name.ptr[i] <= 'Z';
+  return has;
+}
+
+/* Most names have a number, and need not be looked at. */
+static struct str name_of(struct list_of_fields *list, const struct field *field) {
+  struct str name = field->name;
+  if (field->id != FIELD_OTHER) return h2_field_names[field->id];
+  if (!field_name_is_valid(name)) list->is_unsafe = true;
+  if (!has_capital(name)) return name;
+  char *lower = arena_alloc(list->arena, name.len);
+  for (size_t i = 0; i < name.len; i++) lower[i] = ascii_lower(name.ptr[i]);
   return (struct str){lower, name.len};
 }
 
@@ -58,8 +77,7 @@ static void put_fields(struct list_of_fields *list, const struct headers *header
   for (unsigned i = 0; i < headers->count; i++) {
     const struct field *field = &headers->items[i];
     if (framing_is_hop_field(field->id) || field->id == FIELD_HOST) continue;
-    if (!field_name_is_valid(field->name)) list->is_unsafe = true;
-    put(list, in_lower_case(list->arena, field->name), field->value, is_secret(field));
+    put(list, name_of(list, field), field->value, is_secret(field));
   }
 }
 

@@ -31,25 +31,28 @@ static void refuse(struct h2_head *head, enum error error, const char *why) {
 
 static void malformed(struct h2_head *head, const char *why) { refuse(head, ERROR_BAD_REQUEST, why); }
 
+/* H2_PSEUDO_COUNT: there is none of that name. */
+static inline unsigned pseudo_of(struct str name) {
+#define X(id, text, block)                                                                                   \
+  if (str_equal(name, STR(text))) return H2_PSEUDO_##id;
+  H2_PSEUDO_TABLE(X)
+#undef X
+  return H2_PSEUDO_COUNT;
+}
+
 static void take_pseudo(struct h2_head *head, struct str name, struct str value) {
-  static const struct {
-    struct str name;
-    enum h2_block block;
-  } known[] = {
-#define X(id, name, block) {STR_INIT(name), H2_BLOCK_##block},
+  static const enum h2_block blocks[] = {
+#define X(id, name, block) H2_BLOCK_##block,
       H2_PSEUDO_TABLE(X)
 #undef X
   };
+  unsigned id = pseudo_of(name);
   if (head->headers.count || head->cookie.ptr)
     return malformed(head, "a pseudo-field behind an ordinary field");
-  for (unsigned i = 0; i < H2_PSEUDO_COUNT; i++) {
-    if (!str_equal(name, known[i].name)) continue;
-    if (known[i].block != head->block) return malformed(head, "a pseudo-field that does not belong here");
-    if (head->pseudo[i].ptr) return malformed(head, "a pseudo-field twice");
-    head->pseudo[i] = value.len ? arena_dup(head->headers.arena, value) : STR("");
-    return;
-  }
-  malformed(head, "an unknown pseudo-field");
+  if (id == H2_PSEUDO_COUNT) return malformed(head, "an unknown pseudo-field");
+  if (blocks[id] != head->block) return malformed(head, "a pseudo-field that does not belong here");
+  if (head->pseudo[id].ptr) return malformed(head, "a pseudo-field twice");
+  head->pseudo[id] = value.len ? arena_dup(head->headers.arena, value) : STR("");
 }
 
 /* Crumbs of Cookie are one field to everybody but HPACK. */
@@ -72,10 +75,12 @@ static void take_cookie(struct h2_head *head, struct str value) {
   cookie->len = needed;
 }
 
-static bool is_lower_token(struct str name) {
-  for (size_t i = 0; i < name.len; i++)
-    if (name.ptr[i] >= 'A' && name.ptr[i] <= 'Z') return false;
-  return field_name_is_valid(name);
+/* Names that have a number are known. */
+static bool is_lower_token(struct str name, enum field_id id) {
+  if (id != FIELD_OTHER) return memcmp(name.ptr, h2_field_names[id].ptr, name.len) == 0;
+  bool has_capital = false;
+  for (size_t i = 0; i < name.len; i++) has_capital |= name.ptr[i] >= 'A' && name.ptr[i] <= 'Z';
+  return !has_capital && field_name_is_valid(name);
 }
 
 /* Section 8.2.1: nor may white space surround a value. */
@@ -100,7 +105,7 @@ static const char *connection_fault(enum field_id id, struct str value) {
 static void take_field(struct h2_head *head, struct str name, struct str value, bool is_sensitive) {
   enum field_id id = field_id(name);
   const char *fault = connection_fault(id, value);
-  if (!is_lower_token(name)) return malformed(head, "a field name that is no token in lower case");
+  if (!is_lower_token(name, id)) return malformed(head, "a field name that is no token in lower case");
   if (fault) return malformed(head, fault);
   bool is_crumb = id == FIELD_COOKIE && head->block == H2_BLOCK_REQUEST;
   if (is_crumb && head->cookie.ptr) return take_cookie(head, value);
@@ -108,7 +113,8 @@ static void take_field(struct h2_head *head, struct str name, struct str value, 
     return refuse(head, ERROR_HEAD_TOO_LARGE, "more fields than allowed");
   if (is_crumb) return take_cookie(head, value);
   struct arena *arena = head->headers.arena;
-  headers_add_field(&head->headers, arena_dup(arena, name), arena_dup(arena, value), id);
+  struct str kept = id != FIELD_OTHER ? h2_field_names[id] : arena_dup(arena, name);
+  headers_add_field(&head->headers, kept, arena_dup(arena, value), id);
   head->headers.items[head->headers.count - 1].is_sensitive = is_sensitive;
 }
 

@@ -55,6 +55,9 @@ enum error h2_head_request(struct h2_head *head, bool takes_protocol, struct req
 enum error h2_head_response(struct h2_head *head, enum method method, struct response *response);
 enum error h2_head_trailers(struct h2_head *head, struct headers *trailers);
 
+/* The names of numbered fields in lower case, as HTTP/2 has them. */
+extern const struct str h2_field_names[];
+
 /* One field to be sent; the name is in lower case. */
 struct h2_field {
   struct str name, value;

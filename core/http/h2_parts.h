@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // h2_parts: what h2_session.c (the connection), h2_inspect.c (frames, before nghttp2 sees them), h2_receive.c (what
-// nghttp2 makes of them) and h2_stream.c (what goes out) share. For these four only: with h2_memory, they are all that
-// use nghttp2.
+// nghttp2 makes of them), h2_stream.c and h2_output.c (what goes out) share. For these five only: with h2_memory, they
+// are all that use nghttp2.
 #ifndef PERILUNE_HTTP_H2_PARTS_H
 #define PERILUNE_HTTP_H2_PARTS_H
 
 #include <nghttp2/nghttp2.h>
 
+#include "http/h2_encoder.h"
 #include "http/h2_ids.h"
 #include "http/h2_memory.h"
 #include "http/h2_session.h"
@@ -29,12 +30,16 @@ struct h2_session {
   struct h2_config config;
   struct h2_budget budget;
   uint64_t now_ms; /* of the bytes that are being received */
+  struct h2_encoder encoder;
+  size_t
+      block_made; /* bytes of a block behind the output, with room for its frame's head; 0: there is none */
   struct buf out;
   uint64_t made;    /* bytes that were put into `out` so far */
   size_t out_usual; /* bytes that it held when it was written last */
   struct list streams, news, blocked;
-  unsigned count; /* of streams that are not released */
-  unsigned open;  /* of streams that nghttp2 knows, as the other side does */
+  struct h2_stream *found; /* the one that was asked for last, which is open; NULL */
+  unsigned count;          /* of streams that are not released */
+  unsigned open;           /* of streams that nghttp2 knows, as the other side does */
   unsigned pongs;
   size_t held, owed; /* body bytes that wait in streams; connection window that is not given back yet */
   uint64_t used;     /* body bytes since the connection's window was widened */
@@ -66,6 +71,8 @@ void h2_session_fail(struct h2_session *s, uint32_t code, const char *why);
 void h2_session_spend(struct h2_session *s, enum h2_cost cost, const char *why);
 /* Puts bytes into the output. */
 void h2_session_put(struct h2_session *s, const void *bytes, size_t count);
+/* Makes the block of the HEADERS frame that nghttp2 is about to make without it. */
+void h2_session_put_block(struct h2_session *s, const struct h2_fields *fields);
 /* h2_inspect.c: a frame has begun. False: nghttp2 is not to see it. The connection may have failed. */
 bool h2_inspect(struct h2_session *s, const struct h2_frame_head *frame);
 /* SETTINGS have moved the windows: none may be too large now. */

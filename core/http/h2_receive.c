@@ -19,8 +19,11 @@ static struct h2_session *session_of(void *user) {
 }
 
 static struct h2_stream *find_stream(struct h2_session *s, int32_t id) {
+  if (s->found && s->found->id == id) return s->found; /* callbacks come in rows */
   struct h2_stream *stream = nghttp2_session_get_stream_user_data(s->ng, id);
-  if (stream) CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  if (!stream) return NULL;
+  CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  if (stream->is_open && stream->id == id) s->found = stream;
   return stream;
 }
 
@@ -217,6 +220,14 @@ static void on_goaway(struct h2_session *s, uint32_t code) {
   s->why = "the other side ended the connection";
 }
 
+/* nghttp2 begins the next block with what they mean for the table. */
+static void take_settings(struct h2_session *s, const nghttp2_settings *settings) {
+  h2_inspect_windows(s);
+  for (size_t i = 0; i < settings->niv; i++)
+    if (settings->iv[i].settings_id == NGHTTP2_SETTINGS_HEADER_TABLE_SIZE)
+      h2_encoder_limit(&s->encoder, settings->iv[i].value);
+}
+
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user) {
   struct h2_session *s = session_of(user);
   (void)ng;
@@ -235,7 +246,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
   case NGHTTP2_GOAWAY: on_goaway(s, frame->goaway.error_code); break;
   case NGHTTP2_SETTINGS:
     s->has_settings = s->has_settings || !is_ack;
-    if (!is_ack) h2_inspect_windows(s);
+    if (!is_ack) take_settings(s, &frame->settings);
     break;
   case NGHTTP2_PING: s->pongs += is_ack; break;
   default: break;
@@ -290,7 +301,8 @@ static int on_sending(nghttp2_session *ng, const nghttp2_frame *frame, void *use
   struct h2_stream *stream = frame->hd.type == NGHTTP2_HEADERS ? find_stream(s, frame->hd.stream_id) : NULL;
   (void)ng;
   if (!stream) return 0;
-  stream->has_head_to_make = false;
+  h2_session_put_block(s, stream->head.items ? &stream->head : &stream->last);
+  stream->head.items = NULL;
   if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) stream->head_at = s->made;
   return 0;
 }

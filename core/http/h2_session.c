@@ -102,6 +102,7 @@ void h2_session_free(struct h2_session *s) {
   wake_up(s);
   nghttp2_session_del(s->ng);
   h2_memory_end(&s->memory);
+  h2_encoder_free(&s->encoder);
   buf_release(&s->out);
   OBJ_END(s, H2_SESSION_MAGIC);
   free(s);
@@ -169,37 +170,6 @@ bool h2_session_send(struct h2_session *s) {
   wake_up(s);
   s->may_wake = true;
   return h2_session_make(s);
-}
-
-/* After a failure only the GOAWAY goes out. */
-bool h2_session_make(struct h2_session *s) {
-  CHECK_OBJ(s, H2_SESSION_MAGIC);
-  while (buf_len(&s->out) < s->config.out_bytes && h2_session_make_one(s)) continue;
-  return !s->failed;
-}
-
-bool h2_session_make_one(struct h2_session *s) {
-  const uint8_t *bytes;
-  ssize_t count = nghttp2_session_mem_send(s->ng, &bytes);
-  if (count > 0) h2_session_put(s, bytes, (size_t)count);
-  if (count < 0) h2_session_fail(s, H2_INTERNAL_ERROR, nghttp2_strerror((int)count));
-  return count > 0;
-}
-
-void h2_session_put(struct h2_session *s, const void *bytes, size_t count) {
-  if (!s->out.data && count < s->out_usual) buf_reserve(&s->out, s->out_usual);
-  buf_append(&s->out, bytes, count);
-  s->made += count;
-}
-
-struct buf *h2_session_out(struct h2_session *s) {
-  return &s->out;
-}
-
-void h2_session_emptied(struct h2_session *s, size_t bytes) {
-  CHECK(!buf_len(&s->out));
-  s->out_usual = bytes;
-  buf_release(&s->out);
 }
 
 struct h2_stream *h2_session_next(struct h2_session *s, unsigned *news) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// h2_session: one HTTP/2 connection as a pure function of bytes: no sockets, no timers, no clock. nghttp2 does frames,
-// HPACK and windows; this file is the one door to it. Heads are judged by http/h2_head, excess by h2_budget.
+// h2_session: one HTTP/2 connection as a pure function of bytes: no sockets, no timers, no clock. nghttp2 does frames
+// and windows, and HPACK of what comes in; this file is the one door to it. Blocks that go out are written by
+// h2_encoder, heads are judged by h2_head, excess by h2_budget.
 //
 //   h2_session_receive(s, bytes, count, now)      what came from the wire
 //   while ((stream = h2_session_next(s))) ...     which streams have news; nothing is called back
@@ -85,8 +86,9 @@ struct h2_stream {
   struct buf more;               /* owned; what comes behind them, once the user may have looked at `in` */
   struct h2_header_block *heads; /* arena; whole heads that the user has not taken, oldest first */
   struct headers trailers;       /* of the other side, once H2_NEWS_END has come */
-  struct h2_fields last;         /* in `own`; trailers to be sent behind the body */
-  struct str *parts;             /* of a write under way, and how many; the caller's */
+  struct h2_fields head; /* of ours, until it is made: until then its texts are there; items NULL: none */
+  struct h2_fields last; /* in `own`; trailers to be sent behind the body */
+  struct str *parts;     /* of a write under way, and how many; the caller's */
   unsigned part_count;
   uint64_t taken, length; /* body bytes received, and announced; length is UINT64_MAX where it is not known */
   uint32_t window;        /* how many bytes may come before they are used */
@@ -106,7 +108,6 @@ struct h2_stream {
   bool is_deferred;       /* nghttp2 waits to be told that there is a body to send */
   bool write_ends;        /* of a write under way: nothing follows it */
   bool resets_when_sent;  /* our half has ended, and is to be followed by RST_STREAM */
-  bool has_head_to_make;  /* a head of ours is with nghttp2, and no frame yet */
   bool is_seen;           /* the user may look at `in` */
   bool is_known;          /* the user has heard of it; until then it is the session's alone */
   bool is_released;

@@ -34,6 +34,7 @@ struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *
 
 void h2_stream_shut(struct h2_stream *stream) {
   if (stream->is_open) stream->session->open--;
+  if (stream->session->found == stream) stream->session->found = NULL;
   stream->is_open = false;
 }
 
@@ -134,21 +135,9 @@ struct buf h2_stream_take_body(struct h2_stream *stream) {
 
 /* --- what the user sends ------------------------------------------------------------------------ */
 
-/* nghttp2 does not copy the texts, and reads them when it makes the frame of them. Of a response that is at once, by
- * make_head. A request is released before its texts end, and if it has not gone out, this cancels it. Trailers lie in
- * the stream's own arena. */
-static nghttp2_nv *names_and_values(const struct h2_fields *fields, struct arena *arena) {
-  nghttp2_nv *nv = arena_alloc(arena, fields->count * sizeof *nv);
-  for (unsigned i = 0; i < fields->count; i++) {
-    const struct h2_field *field = &fields->items[i];
-    unsigned flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
-    if (field->is_sensitive) flags |= NGHTTP2_NV_FLAG_NO_INDEX;
-    nv[i] = (nghttp2_nv){(uint8_t *)field->name.ptr, (uint8_t *)field->value.ptr, field->name.len,
-                         field->value.len, (uint8_t)flags};
-  }
-  return nv;
-}
-
+/* nghttp2 knows of heads and trailers that they come, and not what is in them: when it makes the frame, the fields are
+ * put into it (h2_session.c). Of a response that is at once, by make_head. A request is released before its texts end,
+ * and if it has not gone out, this cancels it. Trailers lie in the stream's own arena. */
 static nghttp2_data_provider body_of(struct h2_stream *stream) {
   return (nghttp2_data_provider){.source.ptr = stream, .read_callback = h2_stream_on_read};
 }
@@ -159,10 +148,10 @@ struct h2_stream *h2_session_request(struct h2_session *s, const struct h2_field
   if (!h2_session_room(s)) return NULL;
   struct h2_stream *stream = h2_stream_new(s, 0, arena);
   nghttp2_data_provider body = body_of(stream);
-  nghttp2_nv *nv = names_and_values(fields, arena);
+  stream->head = *fields;
   stream->method = method;
   stream->ended = ends;
-  stream->id = nghttp2_submit_request(s->ng, NULL, nv, fields->count, ends ? NULL : &body, stream);
+  stream->id = nghttp2_submit_request(s->ng, NULL, NULL, 0, ends ? NULL : &body, stream);
   if (stream->id > 0) return stream;
   h2_stream_shut(stream);
   h2_stream_release(stream);
@@ -176,9 +165,8 @@ bool h2_stream_is_unsent(const struct h2_stream *stream, uint64_t written) {
 
 /* Beyond the output's bound, if it has to be: what waited in nghttp2 took more. */
 static void make_head(struct h2_stream *stream) {
-  stream->has_head_to_make = true;
-  while (stream->has_head_to_make && h2_session_make_one(stream->session)) continue;
-  stream->has_head_to_make = false;
+  while (stream->head.items && h2_session_make_one(stream->session)) continue;
+  stream->head.items = NULL;
 }
 
 void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *fields, bool is_interim,
@@ -188,12 +176,12 @@ void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *field
   CHECK(s->config.is_server && fields->items && !stream->ended && !(is_interim && ends));
   if (!stream->is_open || stream->is_reset) return;
   nghttp2_data_provider body = body_of(stream);
-  nghttp2_nv *nv = names_and_values(fields, stream->arena);
+  stream->head = *fields;
   if (is_interim) {
-    nghttp2_submit_headers(s->ng, NGHTTP2_FLAG_NONE, stream->id, NULL, nv, fields->count, NULL);
+    nghttp2_submit_headers(s->ng, NGHTTP2_FLAG_NONE, stream->id, NULL, NULL, 0, NULL);
   } else {
     stream->ended = ends;
-    nghttp2_submit_response(s->ng, stream->id, nv, fields->count, ends ? NULL : &body);
+    nghttp2_submit_response(s->ng, stream->id, NULL, 0, ends ? NULL : &body);
   }
   make_head(stream);
 }
@@ -205,8 +193,7 @@ static size_t left_in(const struct h2_stream *stream) {
 }
 
 static void send_trailers(struct h2_stream *stream) {
-  nghttp2_nv *nv = names_and_values(&stream->last, &stream->own);
-  nghttp2_submit_trailer(stream->session->ng, stream->id, nv, stream->last.count);
+  nghttp2_submit_trailer(stream->session->ng, stream->id, NULL, 0);
 }
 
 /* The end is the last bytes' own, if it is known with them. Trailers have a frame of theirs. */
@@ -351,6 +338,7 @@ void h2_stream_release(struct h2_stream *stream) {
   give_spare(s, stream->window - s->config.stream_window);
   stream->is_released = true;
   stream->owner = NULL;
+  stream->head.items = NULL;
   stream->arena = &stream->own;
   CHECK(s->count > 0 && s->heads_held >= stream->head_bytes);
   s->count--;
