@@ -147,6 +147,17 @@ describe("a client and an origin of HTTP/2", function()
     assert.is_true(connection:await_close())
   end)
 
+  it("fail at once on a connection that has ended before", function()
+    local connection = connect(origins.start(function(stream) stream.connection:close() end, { http2 = true }))
+    connection:request {}
+    assert.is_true(connection:await_close())
+    local before = scheduler.now()
+    local response, why = connection:request {}
+    assert.is_nil(response)
+    assert.is_truthy(why and why ~= "timeout", why)
+    assert.is_true(scheduler.now() - before < scheduler.TIMEOUT / 2)
+  end)
+
   it("leave all to the spec where they are raw", function()
     local connection = connect(echo(), { raw = true, settings = { initial_window_size = 3 } })
     local stream = connection:new_stream()

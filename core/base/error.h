@@ -64,7 +64,8 @@
   X(UPSTREAM_REFUSED, "upstream_refused", INTERNAL, 502, NEVER, "the policy refused to ask a peer")          \
   X(NO_BACKEND, "no_backend", INTERNAL, 503, NEVER, "no healthy backend")                                    \
   X(OVERLOADED, "overloaded", INTERNAL, 503, NEVER, "all backends are at their limits")                      \
-  X(LOCAL_SHORTAGE, "local_shortage", INTERNAL, 503, NEVER, "this machine has no descriptor or memory left") \
+  X(LOCAL_SHORTAGE, "local_shortage", INTERNAL, 503, REUSED,                                                 \
+    "this machine has no descriptor or memory left")                                                         \
   X(NO_PORT, "no_port", INTERNAL, 503, ALWAYS, "this machine has no port left for a connection to the peer") \
   X(BAD_PEER, "bad_peer", INTERNAL, 500, NEVER, "upstream_peer gave no usable peer")                         \
   X(SCRIPT, "script", INTERNAL, 500, NEVER, "the policy raised an error")                                    \

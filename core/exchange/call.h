@@ -42,8 +42,8 @@ struct call_codec {
   uint64_t (*unsent)(const struct call *c);
   /* Something has come that the exchange has not been told of yet. A system call. */
   bool (*is_ready)(const struct call *c);
-  /* Why reading has failed: a text until the next call. */
-  const char *(*why)(const struct call *c);
+  /* Why reading has failed: a text until the next call. *error is changed where the peer is not at fault. */
+  const char *(*why)(const struct call *c, enum error *error);
   /* Nobody needs what the peer has not taken yet of the request: it is thrown away with the release. */
   void (*cut)(struct call *c);
   /* The attempt is over, and the call must not be used any more. `reusable`: request and response were whole, and the

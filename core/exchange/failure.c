@@ -54,8 +54,8 @@ static void report(struct exchange *x, enum error error, const char *why) {
   case SIDE_INTERNAL:
     if (error == ERROR_UNSAFE_HEAD) report_unsafe(x, why);
     if (error == ERROR_LOCAL_SHORTAGE || error == ERROR_NO_PORT)
-      log_about(LOG_WARN, str_of(info->text), "peer %.*s: not asked: %s%s%s%s", STR_ARG(peer), info->text,
-                gap, why, exchange_describe(x, request));
+      log_about(LOG_WARN, str_of(info->text), "peer %.*s: %s%s%s%s%s", STR_ARG(peer),
+                x->now.connected ? "" : "not asked: ", info->text, gap, why, exchange_describe(x, request));
     return;
   }
 }

@@ -220,8 +220,9 @@ void transfer_down(struct exchange *x) {
   case RELAY_SOURCE_ERROR:
     if (!x->tunnel) {
       bool broke = result == RELAY_SOURCE_ERROR && x->now.call;
-      const char *why = broke ? x->now.call->codec->why(x->now.call) : NULL;
-      exchange_fail_because(x, ERROR_RESPONSE_TRUNCATED, x->answer && x->answer->is_file ? FILE_BROKE : why);
+      enum error error = ERROR_RESPONSE_TRUNCATED;
+      const char *why = broke ? x->now.call->codec->why(x->now.call, &error) : NULL;
+      exchange_fail_because(x, error, x->answer && x->answer->is_file ? FILE_BROKE : why);
       return;
     }
     relay_stop(&x->now.up);

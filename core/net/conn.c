@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "net/descriptors.h"
 #include "net/outbox.h"
 #include "net/pipe.h"
 
@@ -42,11 +43,21 @@ static void sync_watchers(struct conn *conn) {
               conn->wants_write || conn->read_needs_write || conn->shuts || conn->unsent);
 }
 
+/* libev has stopped a watcher, since the kernel had no memory to watch the socket: nothing would be told any more. */
+static void go_blind(struct conn *conn) {
+  conn->error = conn->fatal = ENOMEM;
+  sync_watchers(conn);
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct conn *conn = watcher->data;
-  (void)loop, (void)events;
+  (void)loop;
   CHECK_OBJ(conn, CONN_MAGIC);
   CHECK(conn_is_open(conn) && watcher == &conn->reader);
+  if (events & EV_ERROR) {
+    go_blind(conn);
+    conn_feed(conn); /* once more, behind what can be read now */
+  }
   if (conn->write_needs_read) {
     conn->write_needs_read = false;
     sync_watchers(conn);
@@ -57,9 +68,10 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
 
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct conn *conn = watcher->data;
-  (void)loop, (void)events;
+  (void)loop;
   CHECK_OBJ(conn, CONN_MAGIC);
   CHECK(conn_is_open(conn) && watcher == &conn->writer);
+  if (events & EV_ERROR) go_blind(conn);
   conn->tight = false;
   if (conn->unsent && send_unsent(conn) == IO_AGAIN) return;
   if (conn->shuts) conn_shutdown(conn);
@@ -176,12 +188,23 @@ void conn_feed(struct conn *conn) {
   if (conn_is_open(conn)) ev_feed_event(conn->loop, &conn->reader, EV_READ);
 }
 
+static enum io fail_for_good(struct conn *conn) {
+  conn->error = conn->fatal;
+  return IO_ERROR;
+}
+
+/* After a write. Other errors are those of a connection that has ended, which the next read says, too. */
+static enum io note_shortage(struct conn *conn, enum io result) {
+  if (result == IO_ERROR && conn_is_short(conn)) conn->fatal = conn->error;
+  return result;
+}
+
 enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved) {
   CHECK_OBJ(conn, CONN_MAGIC);
   CHECK(conn_is_open(conn) && count);
   enum io result = conn->transport->read(conn, bytes, count, moved);
   CHECK(result != IO_OK || (*moved > 0 && *moved <= count));
-  if (result == IO_AGAIN && conn->stage_error) result = IO_ERROR;
+  if (result == IO_AGAIN && conn->fatal) result = fail_for_good(conn);
   if (conn->tls) sync_watchers(conn);
   if (result == IO_OK && conn->tls && conn->wants_read && conn->transport->pending(conn)) conn_feed(conn);
   return result;
@@ -190,7 +213,7 @@ enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved) {
 /* Sends what was taken before: what is staged, or what the socket refused of it. IO_OK: nothing is left. */
 static enum io send_earlier(struct conn *conn) {
   send_staged(conn);
-  if (conn->stage_error) return IO_ERROR;
+  if (conn->fatal) return fail_for_good(conn);
   return conn->unsent ? send_unsent(conn) : IO_OK;
 }
 
@@ -205,7 +228,7 @@ enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size
   CHECK(conn_is_open(conn) && count > 0);
   enum io result = send_earlier(conn);
   if (result != IO_OK) return result;
-  result = conn->transport->write(conn, parts, count, moved);
+  result = note_shortage(conn, conn->transport->write(conn, parts, count, moved));
   CHECK(result != IO_OK || *moved <= bytes_of(parts, count));
   if (conn->tls)
     sync_watchers(conn);
@@ -217,7 +240,7 @@ enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size
 bool conn_stage(struct conn *conn, const struct iovec *parts, int count, size_t bytes) {
   CHECK_OBJ(conn, CONN_MAGIC);
   CHECK(bytes == bytes_of(parts, count));
-  if (!conn->outbox || conn->tls || conn_has_unsent(conn) || conn->tight || conn->stage_error) return false;
+  if (!conn->outbox || conn->tls || conn_has_unsent(conn) || conn->tight || conn->fatal) return false;
   return outbox_put(conn->outbox, conn, parts, count, bytes);
 }
 
@@ -247,6 +270,8 @@ void conn_want_write(struct conn *conn, bool on) {
   conn->wants_write = on;
   sync_watchers(conn);
 }
+
+bool conn_is_short(const struct conn *conn) { return descriptors_want(conn->error); }
 
 const char *conn_error(const struct conn *conn) {
   if (conn->error) return strerror(conn->error);
@@ -334,14 +359,14 @@ enum io conn_splice_out(struct conn *conn, struct pipe *pipe) {
   if (put > 0) pipe->bytes -= (size_t)put;
   conn->tight = pipe->bytes != 0;
   if (put == 0) errno = EIO; /* which is not to be, and must not be tried for ever */
-  return put > 0 ? IO_OK : failed(conn);
+  return put > 0 ? IO_OK : note_shortage(conn, failed(conn));
 }
 
 /* --- what was staged ------------------------------------------------------------------------------------ */
 
 /* Staged bytes could not be sent: the owner gets the error from its next call, and is called for that. */
 static void fail_staged(struct conn *conn) {
-  conn->stage_error = conn->error;
+  conn->fatal = conn->error;
   forget_unsent(conn);
   sync_watchers(conn);
   conn_feed(conn);

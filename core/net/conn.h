@@ -61,7 +61,7 @@ struct conn {
   struct unsent *unsent;            /* owned; what was staged and could not be sent so far */
   int fd;                           /* owned; -1: closed */
   int error;                        /* errno of the last IO_ERROR, 0: TLS or none */
-  int stage_error;                  /* errno of a staged write that failed */
+  int fatal;                        /* errno of what it cannot go on after (conn_is_short); 0: nothing */
   bool wants_read, wants_write;
   bool staged;                             /* the outbox has something of it */
   bool tight;                              /* the socket took less than it was given, the last time */
@@ -153,6 +153,9 @@ void conn_feed(struct conn *conn);
 void conn_feed_decrypted(struct conn *conn);
 /* Changes who is told, for a conn that is handed on. */
 void conn_adopt(struct conn *conn, const struct conn_events *events, void *owner);
+/* The last IO_ERROR was for want of memory on this machine, which is not the other side's fault. Nothing more is sent;
+ * what has come may still be read, and then reading fails, too. */
+bool conn_is_short(const struct conn *conn);
 /* Text of the last IO_ERROR, valid until the next call on any conn of this thread. */
 const char *conn_error(const struct conn *conn);
 

@@ -13,7 +13,7 @@
 static void on_event(struct ev_loop *loop, ev_io *watcher, int events) {
   struct datagram *d = CONTAINER_OF(watcher, struct datagram, reader);
   (void)loop;
-  (void)events;
+  d->is_blind = (events & EV_ERROR) != 0; /* the kernel had no memory to watch it: libev has stopped */
   d->on_readable(d);
 }
 
@@ -43,7 +43,8 @@ int datagram_send(struct datagram *d, struct str text) {
 int datagram_receive(struct datagram *d, char *room, size_t bytes, size_t *got) {
   ssize_t result = recv(d->fd, room, bytes, 0);
   *got = result < 0 ? 0 : (size_t)result;
-  return result < 0 ? errno : 0;
+  if (result >= 0) return 0;
+  return errno == EAGAIN && d->is_blind ? ENOMEM : errno;
 }
 
 int datagram_look(const struct datagram *d) {

@@ -17,7 +17,8 @@ enum { DATAGRAM_MOST = 65507 }; /* bytes of one over IPv4 */
 struct datagram {
   struct ev_loop *loop; /* borrowed */
   ev_io reader;
-  int fd; /* owned; -1: closed */
+  int fd;        /* owned; -1: closed */
+  bool is_blind; /* the last event was that it cannot be watched: ENOMEM */
   /* Called while datagram_want is on and one has come, or an error. */
   void (*on_readable)(struct datagram *d);
 };

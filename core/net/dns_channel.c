@@ -14,6 +14,7 @@
 #include "base/memory.h"
 
 enum { CLASS_IN = 1 };
+#define LOOK_AGAIN_S      0.05
 #define DNS_CHANNEL_MAGIC 0xd45c4a71u
 
 struct dns_channel {
@@ -23,6 +24,7 @@ struct dns_channel {
   ev_timer deadline;    /* c-ares' next one */
   struct list sockets;  /* owned: struct lookup_socket */
   bool is_inside;       /* c-ares calls us */
+  bool is_blind;        /* the kernel had no memory to watch a socket: to be tried again */
 };
 
 /* Where an answer goes. */
@@ -123,14 +125,24 @@ static void keep_deadline(struct dns_channel *c) {
   ev_timer_stop(c->loop, &c->deadline);
   if (!ares_timeout(c->ares, NULL, &left)) return;
   double seconds = (double)left.tv_sec + (double)left.tv_usec / 1e6;
+  if (c->is_blind && seconds > LOOK_AGAIN_S) seconds = LOOK_AGAIN_S;
   ev_timer_set(&c->deadline, seconds < 0.001 ? 0.001 : seconds, 0.);
   ev_timer_start(c->loop, &c->deadline);
+}
+
+static void watch_again(struct dns_channel *c) {
+  c->is_blind = false;
+  LIST_EACH(node, &c->sockets) {
+    ev_io *watcher = &LIST_ENTRY(node, struct lookup_socket, link)->watcher;
+    ev_io_start(c->loop, watcher); /* nothing, where it is active */
+  }
 }
 
 static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events) {
   struct dns_channel *c = timer->data;
   (void)loop, (void)events;
   CHECK_OBJ(c, DNS_CHANNEL_MAGIC);
+  if (c->is_blind) watch_again(c);
   c->is_inside = true;
   ares_process_fd(c->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
   c->is_inside = false;
@@ -143,6 +155,7 @@ static void on_socket(struct ev_loop *loop, ev_io *watcher, int events) {
   int fd = watcher->fd; /* c-ares may close it, and so free the watcher, in the call */
   (void)loop;
   CHECK_OBJ(c, DNS_CHANNEL_MAGIC);
+  if (events & EV_ERROR) c->is_blind = true; /* libev has stopped the watcher */
   c->is_inside = true;
   ares_process_fd(c->ares, events & EV_READ ? fd : ARES_SOCKET_BAD, events & EV_WRITE ? fd : ARES_SOCKET_BAD);
   c->is_inside = false;

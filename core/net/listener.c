@@ -141,7 +141,8 @@ static bool accept_one(struct listener *l, bool must) {
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct listener *l = (struct listener *)watcher;
-  (void)loop, (void)events;
+  (void)loop;
+  if (events & EV_ERROR) pause_for(l, PAUSE_MS); /* the kernel had no memory to watch it: libev has stopped */
   for (int i = 0; i < ACCEPTS_PER_TURN && l->fd >= 0 && accept_one(l, false); i++) {
   }
 }

@@ -139,10 +139,11 @@ static void on_delay(struct ev_loop *loop, ev_timer *timer, int events) {
   go_on(timer->data);
 }
 
-static void finish(struct race *race, unsigned index) {
-  int code = 0;
+/* `code`: what is known without asking; 0: nothing. */
+static void finish(struct race *race, unsigned index, int code) {
   socklen_t length = sizeof code;
-  if (getsockopt(race->runners[index].watcher.fd, SOL_SOCKET, SO_ERROR, &code, &length) < 0) code = errno;
+  if (!code && getsockopt(race->runners[index].watcher.fd, SOL_SOCKET, SO_ERROR, &code, &length) < 0)
+    code = errno;
   if (!code) {
     win(race, index);
     return;
@@ -154,7 +155,8 @@ static void finish(struct race *race, unsigned index) {
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct runner *runner = watcher->data;
   struct race *race = runner->race;
-  (void)loop, (void)events;
+  (void)loop;
   CHECK(runner->runs && runner >= race->runners && runner < race->runners + race->started);
-  finish(race, (unsigned)(runner - race->runners));
+  /* Where the kernel had no memory to watch it, nothing is known of the connection. */
+  finish(race, (unsigned)(runner - race->runners), events & EV_ERROR ? ENOMEM : 0);
 }

@@ -23,6 +23,7 @@ enum { RECORD = 16384 }; /* the largest plaintext of a record (RFC 8446 section 
 
 static const char *set_names(struct tls *tls, bool verifies, struct str sni, struct str verify_name);
 static enum io classify(struct conn *conn, int result);
+static enum io fail(struct conn *conn, int error_number);
 
 /* Of calls before; as a rule there are none, and emptying an empty queue is dear. */
 static void forget_errors(void) {
@@ -129,6 +130,7 @@ enum io tls_handshake(struct conn *conn) {
   forget_errors();
   int result = SSL_do_handshake(tls->ssl);
   enum io io = result == 1 ? IO_OK : classify(conn, result);
+  if (io == IO_AGAIN && conn->fatal) io = fail(conn, conn->fatal);
   if (io == IO_OK && !speaks_what_was_offered(tls)) io = IO_ERROR;
   if (io == IO_ERROR && tls->resumption) tls_resumption_clear(tls->resumption);
   conn_want_read(conn, io == IO_AGAIN && SSL_want_read(tls->ssl));

@@ -42,7 +42,10 @@ static void cut(struct call *c) { conn_reset_on_close(&c->upstream->conn); }
 /* --- the response --------------------------------------------------------------------------------------- */
 
 static enum io ended_early(struct upstream *u, enum io result, enum error *error) {
-  *error = buf_len(&u->in) ? ERROR_RESPONSE_TRUNCATED : ERROR_UPSTREAM_CLOSED;
+  bool is_ours = result == IO_ERROR && conn_is_short(&u->conn);
+  *error = is_ours           ? ERROR_LOCAL_SHORTAGE
+           : buf_len(&u->in) ? ERROR_RESPONSE_TRUNCATED
+                             : ERROR_UPSTREAM_CLOSED;
   return result;
 }
 
@@ -98,7 +101,10 @@ static void take_rest(struct call *c, struct buf *rest) {
 
 static bool is_ready(const struct call *c) { return conn_is_ready(&c->upstream->conn); }
 
-static const char *why_of(const struct call *c) { return conn_error(&c->upstream->conn); }
+static const char *why_of(const struct call *c, enum error *error) {
+  if (conn_is_short(&c->upstream->conn)) *error = ERROR_LOCAL_SHORTAGE;
+  return conn_error(&c->upstream->conn);
+}
 
 /* --- the end -------------------------------------------------------------------------------------------- */
 

@@ -275,9 +275,9 @@ static void take_rest(struct call *call, struct buf *rest) {
   if (c->h2) *rest = h2_stream_take_body(c->h2);
 }
 
-static const char *why_of(const struct call *call) {
+static const char *why_of(const struct call *call, enum error *error) {
   const char *why;
-  fault_of(of(call), &why);
+  if (fault_of(of(call), &why) == ERROR_LOCAL_SHORTAGE) *error = ERROR_LOCAL_SHORTAGE;
   return why;
 }
 

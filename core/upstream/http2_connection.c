@@ -138,7 +138,8 @@ static void lose(struct http2_connection *h, enum error error, const char *why) 
   snprintf(h->why, sizeof h->why, "%s", why ? why : "");
   LIST_EACH(node, &h->calls) http2_call_lost(LIST_ENTRY(node, struct http2_call, link));
   if (!list_is_empty(&h->calls)) http2_connection_flush_later(h);
-  http2_peer_give_up(u, was_opening ? ERROR_CONNECT_FAILED : error, h->why);
+  bool is_none = was_opening && error != ERROR_LOCAL_SHORTAGE;
+  http2_peer_give_up(u, is_none ? ERROR_CONNECT_FAILED : error, h->why);
 }
 
 static void log_fault(const struct http2_connection *h, uint32_t code, const char *why) {
@@ -166,7 +167,9 @@ static void closed(struct http2_connection *h, const char *why) {
   bool by_peer;
   uint32_t code = h2_session_fault(h->session, &said, &by_peer);
   if (code != H2_NO_ERROR) log_fault(h, code, said);
-  lose(h, ERROR_UPSTREAM_CLOSED, code != H2_NO_ERROR ? h2_code_name(code) : why);
+  bool is_ours = why && conn_is_short(&h->upstream->conn);
+  lose(h, is_ours ? ERROR_LOCAL_SHORTAGE : ERROR_UPSTREAM_CLOSED,
+       code != H2_NO_ERROR ? h2_code_name(code) : why);
 }
 
 /* --- time ----------------------------------------------------------------------------------------------- */

@@ -241,10 +241,11 @@ function M.start(wire, options)
   return self
 end
 
---- Of a client: a stream that has not begun; its first head begins it.
+--- Of a client: a stream that has not begun; its first head begins it. On a connection that has ended it has, too.
 function Connection:new_stream()
   local stream = begin_stream(self, self.next_id)
   self.next_id = self.next_id + 2
+  if self.is_closed then stream:take_close(self.ending) end
   return stream
 end
 

@@ -142,7 +142,7 @@ static void several(struct fixture *f) {
     char text[16] = {0};
     ssize_t got = recv(peers[i], text, sizeof text, 0);
     CHECK(i == 0 ? got == 0 : strcmp(text, "to another") == 0);
-    CHECK(others[i].stage_error == (i == 0 ? EPIPE : 0));
+    CHECK(others[i].fatal == (i == 0 ? EPIPE : 0));
     conn_close(&others[i]);
     close(peers[i]);
   }
