@@ -5,7 +5,6 @@
 #include "net/conn.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -19,7 +18,6 @@
 #include "base/memory.h"
 #include "net/descriptors.h"
 #include "net/outbox.h"
-#include "net/pipe.h"
 
 struct unsent {
   size_t at, bytes;
@@ -193,8 +191,7 @@ static enum io fail_for_good(struct conn *conn) {
   return IO_ERROR;
 }
 
-/* After a write. Other errors are those of a connection that has ended, which the next read says, too. */
-static enum io note_shortage(struct conn *conn, enum io result) {
+enum io conn_note_shortage(struct conn *conn, enum io result) {
   if (result == IO_ERROR && conn_is_short(conn)) conn->fatal = conn->error;
   return result;
 }
@@ -210,8 +207,7 @@ enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved) {
   return result;
 }
 
-/* Sends what was taken before: what is staged, or what the socket refused of it. IO_OK: nothing is left. */
-static enum io send_earlier(struct conn *conn) {
+enum io conn_send_earlier(struct conn *conn) {
   send_staged(conn);
   if (conn->fatal) return fail_for_good(conn);
   return conn->unsent ? send_unsent(conn) : IO_OK;
@@ -226,9 +222,9 @@ static size_t bytes_of(const struct iovec *parts, int count) {
 enum io conn_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
   CHECK_OBJ(conn, CONN_MAGIC);
   CHECK(conn_is_open(conn) && count > 0);
-  enum io result = send_earlier(conn);
+  enum io result = conn_send_earlier(conn);
   if (result != IO_OK) return result;
-  result = note_shortage(conn, conn->transport->write(conn, parts, count, moved));
+  result = conn_note_shortage(conn, conn->transport->write(conn, parts, count, moved));
   CHECK(result != IO_OK || *moved <= bytes_of(parts, count));
   if (conn->tls)
     sync_watchers(conn);
@@ -280,7 +276,7 @@ const char *conn_error(const struct conn *conn) {
 
 /* --- plain ---------------------------------------------------------------------------------------------- */
 
-static enum io failed(struct conn *conn) {
+enum io conn_fail(struct conn *conn) {
   if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return IO_AGAIN;
   conn->error = errno;
   return IO_ERROR;
@@ -307,14 +303,14 @@ static ssize_t send_bytes(int fd, const void *bytes, size_t count) {
 
 static enum io plain_read(struct conn *conn, void *bytes, size_t count, size_t *moved) {
   ssize_t got = receive(conn->fd, bytes, count);
-  if (got < 0) return failed(conn);
+  if (got < 0) return conn_fail(conn);
   *moved = (size_t)got;
   return got ? IO_OK : IO_EOF;
 }
 
 enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved) {
   ssize_t got = recv(conn->fd, bytes, count, MSG_PEEK);
-  if (got < 0) return failed(conn);
+  if (got < 0) return conn_fail(conn);
   *moved = (size_t)got;
   return got ? IO_OK : IO_EOF;
 }
@@ -329,37 +325,9 @@ static enum io plain_write(struct conn *conn, const struct iovec *parts, int cou
   struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
   ssize_t put = count == 1 ? send_bytes(conn->fd, parts->iov_base, parts->iov_len)
                            : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
-  if (put < 0) return failed(conn);
+  if (put < 0) return conn_fail(conn);
   *moved = (size_t)put;
   return IO_OK;
-}
-
-/* Nothing of the connection, but of what the system can, or a sandbox permits. */
-static bool is_refusal(int error) {
-  return error == EINVAL || error == ENOSYS || error == EPERM || error == EACCES || error == EOPNOTSUPP;
-}
-
-enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count) {
-  CHECK(pipe->bytes == 0 && conn_is_plain(conn));
-  ssize_t got = splice(conn->fd, NULL, pipe->write_end, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-  if (got < 0 && is_refusal(errno)) {
-    pipe_give_up(errno); /* reading goes on without */
-    return IO_AGAIN;
-  }
-  if (got < 0) return failed(conn);
-  pipe->bytes = (size_t)got;
-  return got ? IO_OK : IO_EOF;
-}
-
-enum io conn_splice_out(struct conn *conn, struct pipe *pipe) {
-  enum io result = send_earlier(conn);
-  if (result != IO_OK) return result;
-  CHECK(pipe->bytes > 0 && conn_is_plain(conn));
-  ssize_t put = splice(pipe->read_end, NULL, conn->fd, NULL, pipe->bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-  if (put > 0) pipe->bytes -= (size_t)put;
-  conn->tight = pipe->bytes != 0;
-  if (put == 0) errno = EIO; /* which is not to be, and must not be tried for ever */
-  return put > 0 ? IO_OK : note_shortage(conn, failed(conn));
 }
 
 /* --- what was staged ------------------------------------------------------------------------------------ */

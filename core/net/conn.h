@@ -159,4 +159,12 @@ bool conn_is_short(const struct conn *conn);
 /* Text of the last IO_ERROR, valid until the next call on any conn of this thread. */
 const char *conn_error(const struct conn *conn);
 
+/* For core/net/conn_*.c. What errno means after a call that moved nothing. */
+enum io conn_fail(struct conn *conn);
+/* After a write: what this machine had no memory for, the other side never hears of, so nothing would ever come back.
+ * Other errors are those of a connection that has ended, which the next read says, too. */
+enum io conn_note_shortage(struct conn *conn, enum io result);
+/* Sends what was taken before: what is staged, or what the socket refused of it. IO_OK: nothing is left. */
+enum io conn_send_earlier(struct conn *conn);
+
 #endif

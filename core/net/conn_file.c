@@ -15,7 +15,5 @@ enum io conn_send_file(struct conn *conn, int fd, off_t offset, size_t count, si
     return IO_OK;
   }
   if (sent == 0 || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP) return IO_EOF;
-  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return IO_AGAIN;
-  conn->error = errno;
-  return IO_ERROR;
+  return conn_note_shortage(conn, conn_fail(conn));
 }

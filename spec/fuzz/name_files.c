@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz driver: resolv.conf and hosts, with a NUL between their texts. Whatever they say, there is a name server that the
-// client can ask, the numbers are within their bounds, and each name of the hosts file is found by itself.
+// Fuzz driver: resolv.conf and hosts, with a NUL between their texts. Whatever they say, there is a name server to
+// ask, the numbers are within their bounds, and each name of the hosts file is found by itself.
 #include "net/name_files.h"
 
 #include <ctype.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "fuzz.h"
 
 static char paths[2][64];
@@ -20,8 +21,9 @@ static void remove_files(void) {
   for (int i = 0; i < 2; i++) unlink(paths[i]);
 }
 
-static void make_paths(void) {
+static void begin(void) {
   if (paths[0][0]) return;
+  log_set_level(LOG_ERROR);
   for (int i = 0; i < 2; i++)
     snprintf(paths[i], sizeof paths[i], "/dev/shm/fuzz-names-%d-%d", (int)getpid(), i);
   atexit(remove_files);
@@ -52,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const char *end = size ? memchr(text, '\0', size) : NULL;
   size_t length = end ? (size_t)(end - text) : size;
   struct name_files files;
-  make_paths();
+  begin();
   write_file(paths[0], (struct str){text, length});
   write_file(paths[1], end ? (struct str){end + 1, size - length - 1} : (struct str){text, length});
   name_files_init(&files);

@@ -44,10 +44,12 @@ IT("answers a client's fault with 4xx, a peer's with 502 or 504, our own with 5x
   }
 }
 
-IT("never retries what the client or we are to blame for, but for a port that is lacking for one peer only") {
+IT("never retries what the client or we are to blame for, but for what this machine lacks for one connection "
+   "only") {
   for (enum error error = 0; error < after_last; error++) {
     const struct error_info *info = error_info(error);
-    CHECK(info->retry == RETRY_NEVER || info->side == SIDE_UPSTREAM || error == ERROR_NO_PORT);
+    bool is_lack = error == ERROR_NO_PORT || (error == ERROR_LOCAL_SHORTAGE && info->retry == RETRY_REUSED);
+    CHECK(info->retry == RETRY_NEVER || info->side == SIDE_UPSTREAM || is_lack);
   }
   CHECK(error_info(ERROR_CONNECT_REFUSED)->retry == RETRY_ALWAYS);
   CHECK(error_info(ERROR_UPSTREAM_CLOSED)->retry == RETRY_REUSED);
