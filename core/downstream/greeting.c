@@ -126,6 +126,11 @@ static void begin_session(struct downstream *d) {
     refuse(d, "connection", "closed, for its address has max_connections_per_client already");
     return;
   }
+  if (service->is_faulty) {
+    cell_add(&service->traffic->refused, 1);
+    refuse(d, "connection", "closed, for its listener has no certificates");
+    return;
+  }
   if (!service->tls) {
     http1_greeted(d);
     return;

@@ -54,6 +54,7 @@ struct service {
   struct shadow_report *shadow_report; /* the worker's */
   unsigned connections;                /* open downstreams */
   struct census *census; /* borrowed from the metrics: those of all workers; NULL: not counted */
+  bool is_faulty;        /* it should speak TLS, and has no certificates: connections are closed */
   bool closing;          /* no longer listened on: answers close their connection */
   void (*on_unused)(
       struct service *service); /* told when closing and the last connection has closed; may be NULL */

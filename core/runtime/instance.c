@@ -33,12 +33,10 @@ struct instance *instance_load(const struct policy_source *source, const struct 
   return instance;
 }
 
-bool instance_load_tls(struct instance *instance, char **why) {
+void instance_load_tls(struct instance *instance) {
   unsigned count;
   struct policy_listener *said = instance->source->kind->listeners(instance->policy, &count);
-  for (unsigned i = 0; i < count; i++)
-    if (!listening_load(&said[i], why)) return false;
-  return true;
+  for (unsigned i = 0; i < count; i++) listening_load(&said[i], &said[i].fault);
 }
 
 static void warn_of_file(struct str file, const char *user) {
@@ -135,7 +133,10 @@ static void close_listeners(struct instance *instance) {
   unsigned count;
   struct policy_listener *listeners = instance->source->kind->listeners(instance->policy, &count);
   if (instance->logs) logs_release(instance->logs, listeners, count);
-  for (unsigned i = 0; i < count; i++) tls_context_release(listeners[i].context);
+  for (unsigned i = 0; i < count; i++) {
+    tls_context_release(listeners[i].context);
+    free(listeners[i].fault);
+  }
 }
 
 void instance_free(struct instance *instance) {

@@ -33,8 +33,8 @@ struct instance {
 /* NULL: *why is a malloc'd message. */
 struct instance *instance_load(const struct policy_source *source, const struct policy_host *host,
                                unsigned generation, char **why);
-/* Loads the certificates and keys of its listeners. False: *why is a malloc'd message that names the place. */
-bool instance_load_tls(struct instance *instance, char **why);
+/* Loads the certificates and keys of its listeners, or says in their `fault` why not. */
+void instance_load_tls(struct instance *instance);
 /* Its hooks may run from now on, in this thread. Once more is harmless. */
 void instance_bind(struct instance *instance, struct ev_loop *loop, struct proxy *proxy);
 /* Names the files of its listeners' certificates that the user that the process has become may not read. */

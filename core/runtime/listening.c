@@ -52,11 +52,30 @@ static bool open_sockets(struct listening_entry *entry, struct str said, unsigne
 bool listening_load(struct policy_listener *said, char **why) {
   char *reason = NULL;
   if (!said->tls.count && !said->tls.asks && !said->tls.live.len) return true;
+  if (said->unreadable.len)
+    return why_say(why, "%.*s: %.*s", STR_ARG(said->place), STR_ARG(said->unreadable));
   said->context = tls_context_server(&said->tls, &reason);
   if (said->context) return true;
   refuse(why, said->place, reason);
   free(reason);
   return false;
+}
+
+static bool others_serve(const struct policy_listener *said, unsigned count) {
+  for (unsigned i = 0; i < count; i++)
+    if (!said[i].fault) return true;
+  return false;
+}
+
+/* Does a listener without certificates take nobody's place? */
+static bool is_excused(const struct listening_entry *entry, const struct listening *before) {
+  if (entry->kept >= 0) return before->entries[entry->kept].fault != NULL;
+  return !before && entry->file.owner != OWNER_PREDECESSOR;
+}
+
+static void close_entry(struct listening_entry *entry, unsigned workers) {
+  for (unsigned w = 0; w < workers; w++) close(entry->fds[w]);
+  socket_file_remove(&entry->file);
 }
 
 static bool fill(struct listening *l, const struct policy_listener *said, const struct listening *before,
@@ -75,6 +94,12 @@ static bool fill(struct listening *l, const struct policy_listener *said, const 
     free(entry->fds);
     return false;
   }
+  if (said->fault && !is_excused(entry, before)) {
+    if (entry->kept < 0) close_entry(entry, l->workers);
+    free(entry->fds);
+    return why_say(why, "%s", said->fault);
+  }
+  entry->fault = said->fault ? str_to_cstring(str_of(said->fault)) : NULL;
   entry->tls = said->context ? tls_context_hold(said->context) : NULL;
   CHECK(entry->kept < 0 || strcmp(entry->address, before->entries[entry->kept].address) == 0);
   entry->said = (struct str){str_to_cstring(said->address), said->address.len};
@@ -87,6 +112,11 @@ struct listening *listening_open(const struct policy_listener *said, unsigned co
   struct listening *l = memory_zalloc(sizeof *l);
   l->entries = memory_zalloc(count * sizeof *l->entries);
   l->workers = workers;
+  if (count && !others_serve(said, count)) {
+    why_say(why, "%s", said[0].fault);
+    listening_free(l, true);
+    return NULL;
+  }
   while (l->count < count && fill(l, &said[l->count], before, why)) {
   }
   if (l->count == count) return l;
@@ -97,9 +127,8 @@ struct listening *listening_open(const struct policy_listener *said, unsigned co
 void listening_free(struct listening *l, bool closes) {
   for (unsigned i = 0; l && i < l->count; i++) {
     struct listening_entry *entry = &l->entries[i];
-    bool was_new = closes && entry->kept < 0;
-    for (unsigned w = 0; was_new && w < l->workers; w++) close(entry->fds[w]);
-    if (was_new) socket_file_remove(&entry->file);
+    if (closes && entry->kept < 0) close_entry(entry, l->workers);
+    free(entry->fault);
     if (entry->tls) tls_context_release(entry->tls);
     free((void *)entry->said.ptr);
     free(entry->fds);

@@ -15,7 +15,8 @@ struct listening_entry {
   struct str said;         /* owned: as the policy wrote it */
   char address[ADDR_TEXT]; /* as bound */
   int *fds; /* owned array, one per worker; the sockets belong to the workers once handed out */
-  struct tls_context *tls; /* reference; NULL: plain */
+  struct tls_context *tls; /* reference; NULL: plain, or */
+  char *fault; /* owned: why it has no certificates, and closes all connections; NULL: it serves */
   struct socket_file file; /* of a unix socket */
   int kept;                /* its index in the listening before this one; -1: newly opened */
 };
@@ -25,8 +26,10 @@ struct listening {
   unsigned count, workers;
 };
 
-/* What `said` asks for, with the contexts of listening_load, on top of `before` (may be NULL). NULL: *why is malloc'd
- * and names the place; nothing has changed and nothing stays open. */
+/* What `said` asks for, with the contexts of listening_load, on top of `before` (may be NULL). A listener whose
+ * certificates could not be loaded (said->fault) holds up no others: where others serve, the first policy of a process
+ * begins without it, and later ones go on without it. But it does not take the place of one that serves. NULL: *why is
+ * malloc'd and names the place; nothing has changed and nothing stays open. */
 struct listening *listening_open(const struct policy_listener *said, unsigned count, unsigned workers,
                                  const struct listening *before, char **why);
 /* Loads certificate and key into said->context, which is the caller's to release. False: *why is malloc'd and names the

@@ -31,6 +31,8 @@ struct policy_listener {
   struct str access_log;         /* as sink_open takes it; NULL: the process's; empty, but not NULL: none */
   enum access_format access_log_format;
   struct tls_context *context; /* reference, of the instance; NULL: plain HTTP, or not loaded so far */
+  struct str unreadable; /* which file of its certificates cannot be read; empty: none, as far as is known */
+  char *fault; /* owned by the instance: why its certificates could not be loaded; NULL: nothing is wrong */
   struct settings settings;
   const struct hooks *hooks; /* valid while the policy lives */
   struct str place;          /* "policy.lua:12", for messages */

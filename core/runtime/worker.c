@@ -156,6 +156,7 @@ static void set_service(struct service *service, struct instance *instance,
   service->policy.settings = &said->settings;
   service->policy.use = &instance->use;
   service->tls = with->tls;
+  service->is_faulty = with->is_faulty;
   service->traffic = with->traffic;
   service->census = with->census;
   snprintf(service->address, sizeof service->address, "%s", with->address);

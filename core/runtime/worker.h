@@ -72,6 +72,7 @@ struct worker_service {
   struct traffic *traffic; /* borrowed from the metrics */
   struct census *census;   /* likewise */
   bool is_managed;         /* the service manager listens there, too */
+  bool is_faulty;          /* it has no certificates, and closes all connections */
   char address[ADDR_TEXT];
 };
 

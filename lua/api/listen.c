@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // listen: perilune.listen(address, hooks, options): an address to listen on, with its hooks and settings.
 // It opens nothing: the runtime does that after the policy has loaded for every worker.
-#include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "lua/api/cidr.h"
 #include "lua/api/compress.h"
+#include "lua/api/listen_tls.h"
 #include "lua/api/options.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/hooks.h"
@@ -149,108 +148,6 @@ static const struct hooks *check_hooks(lua_State *L, struct arena *arena) {
   return &hooks->hooks;
 }
 
-/* --- TLS --- */
-
-#define FILES(name)                                                                                          \
-  { #name, OPTION_FILE, offsetof(struct tls_files, name), NULL }
-static const struct option files_options[] = {FILES(certificate), FILES(key), FILES(ocsp)};
-static const struct option_set files_option_set = OPTION_SET(files_options);
-
-/* The runtime reads it; that it is there is known now, and here it can be said in which line it is named. */
-static void check_file(lua_State *L, const char *option, struct str file) {
-  if (!file.len || access(file.ptr, R_OK) == 0) return;
-  int error = errno;
-  if (error == EACCES && tls_is_kept(file)) return; /* it was read while the process was another user */
-  luaL_error(L, "perilune.listen: option '%s': %s: %s%s", option, file.ptr, strerror(error),
-             error == EACCES && geteuid() != 0
-                 ? " (the process runs as another user by now: let that user read the file, or start anew)"
-                 : "");
-}
-
-/* -0 +0 */
-static void check_files(lua_State *L, const struct tls_files *files) {
-  if (str_is_empty(files->certificate) || str_is_empty(files->key))
-    luaL_error(L, "perilune.listen: certificate and key go together");
-  check_file(L, "certificate", files->certificate);
-  check_file(L, "key", files->key);
-  check_file(L, "ocsp", files->ocsp);
-}
-
-/* The tables of `certificates`, on top of the stack, behind the first one. -0 +0 */
-static void read_certificates(lua_State *L, struct tls_files *files, unsigned count, struct arena *arena) {
-  for (unsigned i = 0; i < count; i++) {
-    lua_rawgeti(L, -1, (int)i + 1);
-    if (!lua_istable(L, -1))
-      luaL_error(
-          L, "perilune.listen: option 'certificates' must be an array of { certificate = ..., key = ... }");
-    if (!options_read(L, lua_gettop(L), &files_option_set, &files[i], arena))
-      luaL_error(L, "perilune.listen: option 'certificates': %s", lua_tostring(L, -1));
-    lua_pop(L, 1);
-    check_files(L, &files[i]);
-  }
-}
-
-/* All certificates in one list, with the one beside it first. -0 +0 */
-static void take_certificates(lua_State *L, struct listen_options *o, struct arena *arena) {
-  bool has_own = o->own.certificate.len || o->own.key.len || o->own.ocsp.len;
-  lua_getfield(L, 3, "certificates");
-  unsigned more = lua_istable(L, -1) ? (unsigned)lua_objlen(L, -1) : 0;
-  struct tls_files *files = arena_zalloc(arena, (more + 1) * sizeof *files);
-  if (has_own) {
-    check_files(L, &o->own);
-    *files = o->own;
-  }
-  read_certificates(L, files + has_own, more, arena);
-  lua_pop(L, 1);
-  o->listener.tls.certificates = files;
-  o->listener.tls.count = has_own + more;
-}
-
-/* The store that lua/perilune/acme.lua puts in the place of the option's table. -0 +0 */
-static void take_store(lua_State *L, struct tls_server_options *tls, struct arena *arena) {
-  lua_getfield(L, 3, "acme");
-  if (lua_type(L, -1) == LUA_TSTRING) tls->live = arena_dup(arena, text_at(L, -1));
-  lua_pop(L, 1);
-}
-
-/* -0 +0 */
-static void take_protocol(lua_State *L, struct tls_server_options *tls) {
-  const char *word = lua_isstring(L, -1) ? lua_tostring(L, -1) : "";
-  if (strcmp(word, "h2") == 0)
-    tls->no_http2 = false;
-  else if (strcmp(word, "http/1.1") == 0)
-    tls->no_http1 = false;
-  else
-    luaL_error(
-        L, "perilune.listen: option 'alpn' must be an array of \"h2\" and \"http/1.1\", or of one of them");
-}
-
-/* -0 +0 */
-static void take_alpn(lua_State *L, struct tls_server_options *tls) {
-  lua_getfield(L, 3, "alpn");
-  if (lua_istable(L, -1)) {
-    tls->no_http1 = tls->no_http2 = true;
-    for (int i = 1; i == 1 || i <= (int)lua_objlen(L, -1); i++) {
-      lua_rawgeti(L, -1, i);
-      take_protocol(L, tls);
-      lua_pop(L, 1);
-    }
-  }
-  lua_pop(L, 1);
-}
-
-/* -0 +0 */
-static void check_tls(lua_State *L, const struct tls_server_options *tls) {
-  bool is_on = tls->count || tls->asks, verifies = tls->client_verify != TLS_CLIENT_IGNORED;
-  if (!is_on && (verifies || tls->client_ca.len || tls->oldest || tls->no_http1 || tls->no_http2))
-    luaL_error(L,
-               "perilune.listen: client_verify, client_ca, min_version and alpn are for TLS, and there is no "
-               "certificate");
-  if (verifies != (tls->client_ca.len > 0))
-    luaL_error(L, "perilune.listen: client_verify and client_ca go together");
-  check_file(L, "client_ca", tls->client_ca);
-}
-
 /* --- whom to believe --- */
 
 /* The networks of an option that is an array of them; NULL where it is not given. -0 +0 */
@@ -321,9 +218,7 @@ static void check_options(lua_State *L, struct listen_options *into, struct aren
                (int)bits);
   check_window(L, "stream_window", into->listener.settings.http2.stream_window, 1);
   check_window(L, "connection_window", into->listener.settings.http2.connection_window, 65535);
-  take_certificates(L, into, arena);
-  take_store(L, &into->listener.tls, arena);
-  take_alpn(L, &into->listener.tls);
+  listen_tls_take(L, &into->own, &into->listener.tls, arena);
   take_senders(L, &into->listener.settings);
   into->listener.settings.compression = compress_read(L, 3, arena);
 }
@@ -389,7 +284,8 @@ static int add_listener(lua_State *L) {
   refuse_options_among_hooks(L);
   listener->hooks = check_hooks(L, &policy->arena);
   listener->tls.asks = listener->hooks->certificate != NULL;
-  check_tls(L, &listener->tls);
+  listen_tls_check(L, &listener->tls);
+  listener->unreadable = listen_tls_fault(&listener->tls, &policy->arena);
   *policy_add_listener(policy) = *listener;
   return 0;
 }

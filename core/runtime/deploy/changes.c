@@ -87,10 +87,15 @@ static bool is_kept(const struct listening *now, unsigned index) {
   return false;
 }
 
+static const char *kind_of(const struct listening_entry *entry) {
+  if (entry->fault) return " (TLS, without certificates)";
+  return entry->tls ? " (TLS)" : "";
+}
+
 void changes_of_listeners(const struct listening *before, const struct listening *now, FILE *out) {
   for (unsigned i = 0; i < now->count; i++)
     if (now->entries[i].kept < 0)
-      fprintf(out, "  listening on %s%s\n", now->entries[i].address, now->entries[i].tls ? " (TLS)" : "");
+      fprintf(out, "  listening on %s%s\n", now->entries[i].address, kind_of(&now->entries[i]));
   for (unsigned i = 0; before && i < before->count; i++)
     if (!is_kept(now, i)) fprintf(out, "  no longer listening on %s\n", before->entries[i].address);
 }

@@ -210,14 +210,14 @@ static bool is_same_everywhere(struct server *s, struct instance **instances, ch
 static void load(struct server *s, struct registry *registry, struct first_load *first, struct loaded *loaded,
                  struct loader *loader) {
   struct instance **instances = load_whole(s, registry, &loaded->config, first, loader, &loaded->why);
-  if (instances && !(is_same_everywhere(s, instances, &loaded->why) &&
-                     instance_load_tls(instances[s->worker_count], &loaded->why))) {
+  if (instances && !is_same_everywhere(s, instances, &loaded->why)) {
     free_instances(instances, s->worker_count + 1);
     config_free(&loaded->config);
     instances = NULL;
   }
   loaded->instances = instances;
   if (!instances) return;
+  instance_load_tls(instances[s->worker_count]);
   loaded->findings = findings_take(instances[s->worker_count]);
   loaded->tls = tls_refresh_begin();
 }

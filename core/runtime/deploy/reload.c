@@ -58,6 +58,7 @@ static void hand_out(struct server *s, const struct listening *l, unsigned index
     services[i].is_managed = entry->file.owner == OWNER_MANAGER;
     services[i].traffic = metrics_traffic(s->metrics, str_of(entry->address), index);
     services[i].census = metrics_census(s->metrics, str_of(entry->address));
+    services[i].is_faulty = entry->fault != NULL;
     services[i].tls = entry->tls ? tls_context_hold(entry->tls) : NULL;
     memcpy(services[i].address, entry->address, sizeof services[i].address);
   }
@@ -107,6 +108,14 @@ static void note_changes(struct server *s, struct generation *g, const char *fil
   s->files = stamps;
 }
 
+static void complain_of_listeners(const struct listening *l) {
+  for (unsigned i = 0; i < l->count; i++)
+    if (l->entries[i].fault)
+      log_unthrottled(LOG_ERROR,
+                      "listener %s: %s; its connections are closed until a reload finds good files",
+                      l->entries[i].address, l->entries[i].fault);
+}
+
 /* --- loading ---------------------------------------------------------------------------------------------- */
 
 static struct generation *refuse(struct server *s, struct instance **instances, const char *why) {
@@ -132,6 +141,7 @@ static struct generation *assemble(struct server *s, struct loaded *loaded, stru
   struct generation *g = memory_alloc(sizeof *g);
   *g = (struct generation){instances, listening, loaded->config, registry, loaded->tls, loaded->findings};
   log_lines(LOG_WARN, g->findings);
+  complain_of_listeners(listening);
   return g;
 }
 

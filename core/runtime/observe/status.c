@@ -69,6 +69,13 @@ static void put_background(FILE *out, const struct server *s) {
     fprintf(out, "background  %llu run%s of after, every and spawn under way\n", count, plural(count));
 }
 
+static void put_listener(FILE *out, const struct listening_entry *entry) {
+  if (entry->fault)
+    fprintf(out, "listening   %s (TLS), closes all connections: %s\n", entry->address, entry->fault);
+  else
+    fprintf(out, "listening   %s%s\n", entry->address, entry->tls ? " (TLS)" : "");
+}
+
 static void put_process(FILE *out, const struct server *s, const struct tally *tally) {
   fprintf(out, "perilune " PERILUNE_VERSION ", process %d, up ", (int)getpid());
   put_age(out, s->started_at);
@@ -80,8 +87,7 @@ static void put_process(FILE *out, const struct server *s, const struct tally *t
   put_background(out, s);
   fprintf(out, "workers     %u%s\n", s->worker_count, phase_is_over(s->phase) ? ", stopping" : "");
   for (unsigned i = 0; s->listening && i < s->listening->count; i++)
-    fprintf(out, "listening   %s%s\n", s->listening->entries[i].address,
-            s->listening->entries[i].tls ? " (TLS)" : "");
+    put_listener(out, &s->listening->entries[i]);
 }
 
 /* --- requests ------------------------------------------------------------------------------------------- */

@@ -91,13 +91,11 @@ static void put_traffic(struct json *j, const struct traffic *t) {
   put_quantiles(j, "duration_us", &t->duration);
 }
 
-static bool is_listened_on(const struct server *s, struct str name, bool *tls) {
-  for (unsigned i = 0; s->listening && i < s->listening->count; i++) {
-    if (!str_equal(str_of(s->listening->entries[i].address), name)) continue;
-    *tls = s->listening->entries[i].tls != NULL;
-    return true;
-  }
-  return false;
+/* NULL: it is listened on no more. */
+static const struct listening_entry *find_entry(const struct server *s, struct str name) {
+  for (unsigned i = 0; s->listening && i < s->listening->count; i++)
+    if (str_equal(str_of(s->listening->entries[i].address), name)) return &s->listening->entries[i];
+  return NULL;
 }
 
 static void put_listeners(struct json *j, const struct server *s) {
@@ -106,12 +104,13 @@ static void put_listeners(struct json *j, const struct server *s) {
   memset((void *)&all, 0, sizeof all);
   json_open(j, "listeners", '[');
   for (unsigned i = 0; metrics_listener(s->metrics, i, &name, &traffic); i++) {
-    bool tls = false;
+    const struct listening_entry *entry = find_entry(s, name);
     traffic_merge(&all, &traffic);
-    if (!is_listened_on(s, name, &tls)) continue;
+    if (!entry) continue;
     json_open(j, NULL, '{');
     json_text(j, "address", name);
-    json_flag(j, "tls", tls);
+    json_flag(j, "tls", entry->tls || entry->fault);
+    json_text(j, "fault", str_of(entry->fault ? entry->fault : ""));
     json_number(j, "open", census_count(metrics_listener_census(s->metrics, i)));
     put_traffic(j, &traffic);
     json_close(j, '}');
