@@ -677,9 +677,7 @@ function log.is_on(level) end
 ---@field cross_site? boolean compress also personal responses that another site has asked for without a click (BREACH); false
 
 ---@class perilune.listen_options
----@field certificate? string PEM file with the chain; relative to the script. With `key`: TLS. A listener whose files cannot be
---- read, or have expired, does not stop the others: it closes its connections until a reload finds good files, and the log
---- and the status say why. One that serves already keeps what it has: such a reload is refused
+---@field certificate? string PEM file with the chain; relative to the script. With `key`: TLS. A bad one stops no other listener
 ---@field key? string PEM file
 ---@field acme? perilune.acme_options certificates that the proxy gets and renews itself, instead of or beside files
 ---@field ocsp? string DER file with the OCSP response for the certificate, to be stapled
