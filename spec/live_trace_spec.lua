@@ -253,6 +253,13 @@ describe("perilune trace", function()
     has(page, '<pre id="hook-request_filter">')
     has(page, "/gone?password=[redacted]")
     assert.is_nil(page:find "geheim")
+    local links = 0 -- of the status page, from its slowest hooks and its failures to here
+    local status = client.request { port = proxy.admin_port, host = "127.0.0.1", path = "/" }.body
+    for place in status:gmatch 'href="traces#([%w_-]+)"' do
+      has(page, ('id="%s"'):format(place))
+      links = links + 1
+    end
+    assert.equal(2, links)
   end)
 
   it("is not disturbed by 200 traces that begin and end under load and reloads", function()

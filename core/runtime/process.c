@@ -39,6 +39,8 @@
 #include "runtime/observe/admin.h"
 #include "runtime/observe/heartbeat.h"
 #include "runtime/observe/logs.h"
+#include "runtime/observe/profiling.h"
+#include "runtime/observe/recording.h"
 #include "runtime/privileges.h"
 #include "runtime/server.h"
 #include "runtime/steer/log_level.h"
@@ -117,6 +119,14 @@ static struct policy_host host_of(const struct server *s, unsigned worker) {
                               .is_control = worker == s->worker_count};
 }
 
+/* What these wait for from a worker is told by functions that are set before it runs. */
+static void heed(struct worker *worker) {
+  canary_heed(worker);
+  dryrun_heed(worker);
+  profiling_heed(worker);
+  recording_heed(worker);
+}
+
 static void init_workers(struct server *s) {
   unsigned drain_ms = config_number(s->options->config, CONFIG_drain);
   bool low_latency = config_number(s->options->config, CONFIG_low_latency);
@@ -125,6 +135,7 @@ static void init_workers(struct server *s) {
   s->control.owner = s;
   s->control.on_lost = emergency_ask;
   s->control.drain_ms = drain_ms;
+  heed(&s->control);
   s->workers = memory_zalloc(s->worker_count * sizeof *s->workers);
   s->tracers = tracers_new(s);
   if (s->worker_count > 1) s->siblings = siblings_new(s->worker_count);
@@ -133,6 +144,7 @@ static void init_workers(struct server *s) {
     worker_init(&s->workers[i], &host);
     s->workers[i].owner = s;
     s->workers[i].drain_ms = drain_ms;
+    heed(&s->workers[i]);
     s->workers[i].proxy.live_queue = tracers_queue(s->tracers);
     if (low_latency) coalesce_stop(&s->workers[i].proxy.coalesce);
     if (s->siblings) siblings_join(s->siblings, &s->workers[i].proxy);

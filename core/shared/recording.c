@@ -150,14 +150,19 @@ static bool refuse(enum frame_state state, uint64_t index, char **why) {
                  number);
 }
 
+enum { MAGIC_BYTES = sizeof RECORDING_MAGIC - 1 };
+
+static bool has_magic(struct str begin, char **why) {
+  if (begin.len >= MAGIC_BYTES && memcmp(begin.ptr, RECORDING_MAGIC, MAGIC_BYTES) == 0) return true;
+  return why_say(why, "it is no recording of 'perilune record', or of another version");
+}
+
 /* All frames, once. */
 static bool check(struct recording *r, char **why) {
-  size_t magic = sizeof RECORDING_MAGIC - 1;
   struct recorded recorded;
   struct frame f;
-  if (r->length < magic || memcmp(r->text, RECORDING_MAGIC, magic) != 0)
-    return why_say(why, "it is no recording of 'perilune record', or of another version");
-  r->at = magic;
+  if (!has_magic((struct str){r->text, r->length}, why)) return false;
+  r->at = MAGIC_BYTES;
   for (;;) {
     uint64_t index = r->index;
     if (r->at == r->length) return refuse(FRAME_CUT, index, why);
@@ -171,11 +176,14 @@ static bool check(struct recording *r, char **why) {
   }
 }
 
-/* One byte more, a zero, for the functions of C that read numbers. */
+/* One byte more, a zero, for the functions of C that read numbers. What is no recording may be large, and is not read. */
 static bool read_file(struct recording *r, int fd, char **why) {
   struct stat stat;
+  char begin[MAGIC_BYTES];
   if (fstat(fd, &stat) != 0 || !S_ISREG(stat.st_mode)) return why_say(why, "it is no file");
   if (stat.st_size > FILE_MOST) return why_say(why, "it is larger than 8 GiB");
+  ssize_t first = pread(fd, begin, sizeof begin, 0);
+  if (!has_magic((struct str){begin, first > 0 ? (size_t)first : 0}, why)) return false;
   r->text = memory_zalloc((size_t)stat.st_size + 1);
   while (r->length < (size_t)stat.st_size) {
     ssize_t got = read(fd, r->text + r->length, (size_t)stat.st_size - r->length);
@@ -197,8 +205,16 @@ bool recording_open(struct recording *r, const char *path, char **why) {
   return fine;
 }
 
+bool recording_of_text(struct recording *r, struct str text, char **why) {
+  *r = (struct recording){.text = memory_zalloc(text.len + 1), .length = text.len};
+  if (text.len) memcpy(r->text, text.ptr, text.len);
+  bool fine = check(r, why);
+  recording_rewind(r);
+  return fine;
+}
+
 void recording_rewind(struct recording *r) {
-  r->at = sizeof RECORDING_MAGIC - 1;
+  r->at = MAGIC_BYTES;
   r->index = 0;
 }
 

@@ -53,6 +53,8 @@ struct recording {
 /* Reads the file and checks all of it. False: *why is a malloc'd sentence without the file's name. recording_close
  * follows in either case. */
 bool recording_open(struct recording *r, const char *path, char **why);
+/* The same of a file's text, which is copied. */
+bool recording_of_text(struct recording *r, struct str text, char **why);
 /* The next request; false: there is none left. */
 bool recording_next(struct recording *r, struct recorded *recorded);
 void recording_rewind(struct recording *r);

@@ -212,14 +212,14 @@ static void judge(struct canary *c) {
   timer_set(&c->timer, ASK_MS);
 }
 
+void canary_heed(struct worker *worker) { worker->on_tally = on_tally; }
+
 /* --- life ----------------------------------------------------------------------------------------------- */
 
 static void begin(struct server *s, struct generation *g, unsigned share_of_exchanges) {
   unsigned *order = generation_order(g);
-  for (unsigned w = 0; w < s->worker_count; w++) {
-    s->workers[w].on_tally = on_tally;
+  for (unsigned w = 0; w < s->worker_count; w++)
     worker_try(&s->workers[w], g->instances[w], order, g->listening->count, share_of_exchanges);
-  }
   free(order);
 }
 

@@ -10,6 +10,7 @@
 struct canary;
 struct policy_tally;
 struct server;
+struct worker;
 
 struct canary_options {
   unsigned share;      /* of 10,000 exchanges */
@@ -30,5 +31,7 @@ const char *canary_fault(const struct policy_tally *in_force, const struct polic
 void canary_abort(struct canary *canary);
 /* Drops it without a verdict. NULL is fine. */
 void canary_free(struct canary *canary);
+/* Before the worker runs: what it answers comes here. */
+void canary_heed(struct worker *worker);
 
 #endif

@@ -142,6 +142,8 @@ static void announce(struct server *s, unsigned for_ms) {
   if (s->command) command_trial_goes_on(s->command, text);
 }
 
+void dryrun_heed(struct worker *worker) { worker->on_report = on_report; }
+
 static void begin(struct server *s, struct generation *g, unsigned for_ms) {
   unsigned *order = generation_order(g);
   struct dryrun *d = memory_zalloc(sizeof *d);
@@ -150,7 +152,6 @@ static void begin(struct server *s, struct generation *g, unsigned for_ms) {
   server_enter(s, PHASE_SHADOW);
   s->dryrun = d;
   for (unsigned w = 0; w < s->worker_count; w++) {
-    s->workers[w].on_report = on_report;
     worker_shadow(&s->workers[w], g->instances[w], order, g->listening->count);
     g->instances[w] = NULL;
   }

@@ -10,6 +10,7 @@
 
 struct dryrun;
 struct server;
+struct worker;
 
 /* Begins; the report goes to the client that waits for it on the command socket. False: *why is a malloc'd message. */
 bool dryrun_start(struct server *server, unsigned for_ms, char **why);
@@ -17,5 +18,7 @@ bool dryrun_start(struct server *server, unsigned for_ms, char **why);
 void dryrun_abort(struct dryrun *dryrun);
 /* Ends it without a report. NULL is fine. */
 void dryrun_free(struct dryrun *dryrun);
+/* Before the worker runs: what it answers comes here. */
+void dryrun_heed(struct worker *worker);
 
 #endif

@@ -258,10 +258,10 @@ static void begin(struct command_client *client, enum profile_of of, unsigned fo
   int length = snprintf(text, sizeof text, "profiling for %g s ...", for_ms / 1000.0);
   command_send(client, '+', (struct str){text, (size_t)length});
   s->profiling = p;
-  for (unsigned i = 0; i < s->worker_count; i++) s->workers[i].on_profile = on_profile;
-  s->control.on_profile = on_profile;
   begin_slot(p);
 }
+
+void profiling_heed(struct worker *worker) { worker->on_profile = on_profile; }
 
 void profiling_obey(struct command_client *client, const char *line) {
   struct server *s = command_server_of(client);

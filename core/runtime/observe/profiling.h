@@ -10,9 +10,12 @@
 #include "runtime/command.h"
 
 struct profiling;
+struct worker;
 
 /* "cpu FOR_MS" or "wait FOR_MS". What is sent for the client's file are lines "# name value", and then stacks
  * (shared/stacks.h); the answer says what is missing. One at a time; it ends with its client. */
 void profiling_obey(struct command_client *client, const char *line);
+/* Before the worker runs: what it answers comes here. */
+void profiling_heed(struct worker *worker);
 
 #endif

@@ -198,11 +198,10 @@ static void begin(struct command_client *client, unsigned for_ms, const struct r
   timer_set(&r->timer, for_ms < PROGRESS_MS ? for_ms : PROGRESS_MS);
   send_head(r);
   tell_progress(r, for_ms);
-  for (unsigned i = 0; i < s->worker_count; i++) {
-    s->workers[i].on_record_end = on_record_end;
-    worker_record(&s->workers[i], &r->with);
-  }
+  for (unsigned i = 0; i < s->worker_count; i++) worker_record(&s->workers[i], &r->with);
 }
+
+void recording_heed(struct worker *worker) { worker->on_record_end = on_record_end; }
 
 void recording_obey(struct command_client *client, const char *line) {
   struct server *s = command_server_of(client);

@@ -7,9 +7,13 @@
 
 #include "runtime/command.h"
 
+struct worker;
+
 /* "FOR_MS SHARE BODY_BYTES", the share of 10,000. What is sent for the client's file are the frames of
  * shared/recording.h, one at a time, but for the last; the answer says how many there were. One at a time; it ends with
  * its client. */
 void recording_obey(struct command_client *client, const char *line);
+/* Before the worker runs: what it answers comes here. */
+void recording_heed(struct worker *worker);
 
 #endif
