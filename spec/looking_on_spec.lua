@@ -3,6 +3,7 @@
 -- is not disturbed, and nothing of them is left.
 local client = require "client"
 local cleanup = require "cleanup"
+local perilune = require "perilune"
 local running = require "running"
 local process = require "process"
 local scheduler = require "scheduler"
@@ -82,5 +83,36 @@ describe("A proxy at which people look on", function()
       return begin(socket, "record 50 10000 0"):receive_all():find "0\n"
     end, nil, "a recording is made")
     assert.equal(0, proxy:count_log " error ")
+  end)
+
+  it("hears commands while others stall: who sends no line, half a line, or does not read its answer", function()
+    local socket = process.directory() .. "/socket"
+    local proxy, pid_file = running.start { policy = POLICY, workers = 2, words = { "--socket", socket } }
+    local stop = load(proxy.port)
+    local stalled = {}
+    for i = 1, 70 do -- more than the proxy hears at once
+      local reader = assert(stream.connect("unix:" .. socket))
+      if i % 2 == 0 then reader:send "sta" end
+      stalled[i] = reader
+    end
+    for _, line in ipairs { "trace", "trace\tfields=yes", "record 60000 10000 65536", "profile wait 60000" } do
+      stalled[#stalled + 1] = begin(socket, line)
+    end
+    for _ = 1, 3 do assert.equal(0, running.command(pid_file, "status").code) end
+    assert.equal(0, running.command(pid_file, "reload").code)
+    assert.is_true(stop() > 0)
+    for _, reader in ipairs(stalled) do reader:close() end
+  end)
+
+  it("makes a profile for which there is no room: that ends with a clear line, and leaves no file", function()
+    local proxy, pid_file = running.start { policy = POLICY, workers = 1 }
+    local stop = load(proxy.port)
+    local file = process.directory() .. "/flame.svg"
+    local result = process.run { "prlimit", "--fsize=200", perilune.binary, "profile", "--pid-file", pid_file, "--for",
+      "200ms", "-o", file }
+    assert.equal(1, result.code, result.stderr)
+    assert.truthy(result.stderr:find("perilune: cannot write " .. file .. ": ", 1, true), result.stderr)
+    assert.is_nil(io.open(file))
+    stop()
   end)
 end)
