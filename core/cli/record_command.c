@@ -149,7 +149,7 @@ int record_command(struct arguments *a) {
   file.fd = open(a->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (file.fd < 0) return fail(a->output, errno);
   snprintf(line, sizeof line, "record %u %u %u", arguments_has(a, "--for") ? a->for_ms : DEFAULT_MS,
-           arguments_has(a, "--share") ? a->look.share : ALL, DEFAULT_BODY);
+           arguments_has(a, "--share") ? a->look.share : ALL, (unsigned)DEFAULT_BODY);
   if (!watch_interrupts()) return fail(a->output, EAGAIN);
   FILE *raw = fopencookie(NULL, "w", functions);
   setvbuf(raw, NULL, _IONBF, 0);

@@ -75,7 +75,8 @@ static void begin_look(struct cache_visit *v) {
   v->number = purges_number(cache_purges(visit_cache(v)));
 }
 
-bool cache_find(struct cache_visit *v) {
+/* Looks for what is stored; true: it is in v->stored. */
+static bool is_stored(struct cache_visit *v) {
   begin_look(v);
   uint64_t since = 0;
   if (!hold(v, v->key)) return false;
@@ -196,7 +197,7 @@ static enum step_result find_variance(struct cache_visit *v) {
 }
 
 static enum step_result find(struct cache_visit *v) {
-  if (v->force != CACHE_FORCE_MISS) return go_to(v, cache_find(v) ? STAGE_HIT : STAGE_JOIN);
+  if (v->force != CACHE_FORCE_MISS) return go_to(v, is_stored(v) ? STAGE_HIT : STAGE_JOIN);
   begin_look(v);
   return go_to(v, STAGE_JOIN);
 }
@@ -233,7 +234,7 @@ static enum step_result join(struct cache_visit *v) {
     v->state = VISIT_WAITS;
     return go_to(v, STAGE_AWAIT);
   }
-  if (v->force || !cache_find(v) || judge(v) != REUSE_FRESH) return fetch(v);
+  if (v->force || !is_stored(v) || judge(v) != REUSE_FRESH) return fetch(v);
   cache_give_up_fill(v, FILL_OVER); /* somebody was done with it between our two looks */
   cache_leave(v);
   return go_to(v, STAGE_HIT);

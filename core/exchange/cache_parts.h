@@ -147,8 +147,6 @@ enum step_result cache_ask_stale(struct cache_visit *v, enum error cause, bool o
 
 /* --- cache_lookup.c --- */
 void cache_drop_lease(struct cache_visit *v);
-/* Looks for what is stored; true: it is in v->stored. */
-bool cache_find(struct cache_visit *v);
 enum step_result cache_serve(struct cache_visit *v, enum cache_result result);
 uint64_t cache_kept_ms(const struct cache_visit *v);
 /* Past the cache: a peer is asked for this request alone. */

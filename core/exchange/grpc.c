@@ -66,10 +66,8 @@ static struct str message_of(struct exchange *x, const struct answer *answer) {
 }
 
 void grpc_note_status(struct exchange *x, const struct headers *fields) {
-  const struct field *field = headers_find(fields, STR("grpc-status"));
-  uint64_t status;
-  if (field && str_to_u64(field->value, &status) && status <= STATUS_MOST)
-    x->sent.grpc_status = (unsigned)status + 1;
+  int status = grpc_status_in(fields, STATUS_MOST);
+  if (status >= 0) x->sent.grpc_status = (unsigned)status + 1;
 }
 
 /* In a head alone. */

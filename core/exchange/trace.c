@@ -160,15 +160,13 @@ static void end_attempt(struct attempt *attempt, enum error error) {
 /* The trailers are the call's: they are gone by the time of the log. */
 static void note_grpc(struct exchange *x) {
   struct headers kept;
-  uint64_t code;
   if (!x->account.trace || !x->sent.status || !x->now.call || !grpc_is_request(&x->request)) return;
-  const struct field *field = headers_find(&x->response.headers, STR("grpc-status"));
-  if (!field && x->down.trailers.arena) {
+  int code = grpc_status_in(&x->response.headers, GRPC_CODE_MOST);
+  if (code < 0 && x->down.trailers.arena) {
     trailers_read(&x->down.trailers, &kept);
-    field = headers_find(&kept, STR("grpc-status"));
+    code = grpc_status_in(&kept, GRPC_CODE_MOST);
   }
-  if (field && str_to_u64(field->value, &code) && code <= GRPC_CODE_MOST)
-    x->account.trace->grpc_code = (int)code;
+  if (code >= 0) x->account.trace->grpc_code = code;
 }
 
 void trace_attempt_end(struct exchange *x, enum error error) {

@@ -126,11 +126,8 @@ static void put_method(struct out *o, const struct request *request) {
 
 /* What its response ended with; of an answer of our own it is in the head. */
 static int grpc_code(const struct exchange *x) {
-  uint64_t code;
-  const struct field *field =
-      x->answer ? headers_find(&x->answer->response.headers, STR("grpc-status")) : NULL;
-  if (!field) return x->account.trace->grpc_code;
-  return str_to_u64(field->value, &code) && code <= GRPC_CODE_MOST ? (int)code : GRPC_CODE_NONE;
+  int code = x->answer ? grpc_status_in(&x->answer->response.headers, GRPC_CODE_MOST) : -1;
+  return code < 0 ? x->account.trace->grpc_code : code;
 }
 
 /* Codes that are a fault of the server: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS. */

@@ -31,22 +31,22 @@ void freshness_of(struct freshness *f, const struct response *response, const st
   if (cache_control_has(cc, CACHE_STALE_IF_ERROR)) f->if_error_s = cc->seconds[CACHE_STALE_IF_ERROR];
 }
 
+/* The first line counts, and of it what stands before a comma; what is no number is no age (section 5.1). A
+ * parameter is against the grammar, but the number before it makes the response older, not younger. */
+static uint32_t age_of(const struct headers *h) {
+  const struct field *field = headers_find(h, STR("Age"));
+  uint32_t seconds = 0;
+  if (!field) return 0;
+  struct str text = {field->value.ptr, member_find(field->value, ",;")};
+  return delta_seconds_parse(str_trim(text), &seconds) ? seconds : 0;
+}
+
 /* RFC 9111 section 4.2.3. A clock that went back in between counts as no delay. */
 static uint64_t initial_age(const struct headers *h, int64_t date, struct freshness_times times) {
   int64_t apparent = times.response_ms / 1000 - date, delay = times.response_ms - times.request_ms;
   uint64_t apparent_ms = (uint64_t)delta_seconds_of(apparent) * 1000;
   uint64_t corrected_ms = (uint64_t)age_of(h) * 1000 + (uint64_t)(delay > 0 ? delay : 0);
   return apparent_ms > corrected_ms ? apparent_ms : corrected_ms;
-}
-
-/* The first line counts, and of it what stands before a comma; what is no number is no age (section 5.1). A
- * parameter is against the grammar, but the number before it makes the response older, not younger. */
-uint32_t age_of(const struct headers *h) {
-  const struct field *field = headers_find(h, STR("Age"));
-  uint32_t seconds = 0;
-  if (!field) return 0;
-  struct str text = {field->value.ptr, member_find(field->value, ",;")};
-  return delta_seconds_parse(str_trim(text), &seconds) ? seconds : 0;
 }
 
 bool date_of(const struct headers *h, struct str name, int64_t now, int64_t *when) {

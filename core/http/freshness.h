@@ -61,8 +61,6 @@ static inline bool freshness_holds(const struct freshness *f, uint64_t kept_ms) 
 /* For the Age field of an answer from the cache (section 5.1). */
 uint32_t freshness_age_field(const struct freshness *f, uint64_t kept_ms);
 
-/* The age that the response came with; 0: it has none, or none that is one. */
-uint32_t age_of(const struct headers *h);
 /* The time of a field that stands alone and is a date. */
 bool date_of(const struct headers *h, struct str name, int64_t now, int64_t *when);
 /* May the lifetime of such a response be guessed (RFC 9110 section 15.1)? */

@@ -80,6 +80,12 @@ enum grpc_status grpc_status_of(unsigned http_status) {
 
 static bool stands_for_itself(char c) { return c >= ' ' && c <= '~' && c != '%'; }
 
+int grpc_status_in(const struct headers *fields, unsigned most) {
+  const struct field *field = headers_find(fields, STR("grpc-status"));
+  uint64_t status;
+  return field && str_to_u64(field->value, &status) && status <= most ? (int)status : -1;
+}
+
 struct str grpc_message(struct arena *arena, struct str text) {
   size_t length = 0;
   for (size_t i = 0; i < text.len; i++) length += stands_for_itself(text.ptr[i]) ? 1 : HEX_PERCENT_BYTES;

@@ -34,6 +34,8 @@ struct str grpc_web_end(struct arena *arena, enum grpc_web kind, unsigned status
 bool grpc_timeout_ms(struct str value, uint64_t *ms);
 /* grpc/doc/http-grpc-status-mapping.md */
 enum grpc_status grpc_status_of(unsigned http_status);
+/* What Grpc-Status among the fields says, up to `most`; -1: there is none, or it is none. */
+int grpc_status_in(const struct headers *fields, unsigned most);
 /* A text as grpc-message has it: percent-encoded but for visible ASCII and space. Arena, or the text itself. */
 struct str grpc_message(struct arena *arena, struct str text);
 

@@ -100,9 +100,7 @@ bool h2_session_make_one(struct h2_session *s);
 
 /* All callbacks; NULL: no memory. */
 nghttp2_session_callbacks *h2_callbacks_new(void);
-/* Those about bodies that go out. */
-ssize_t h2_stream_on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
-                          nghttp2_data_source *source, void *user);
+/* About bodies that go out. */
 int h2_stream_on_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *header, size_t length,
                       nghttp2_data_source *source, void *user);
 

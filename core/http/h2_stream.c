@@ -13,6 +13,9 @@ enum {
   EARNING_BYTES = 1024
 };
 
+static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
+                       nghttp2_data_source *source, void *user);
+
 struct h2_stream *h2_stream_new(struct h2_session *s, int32_t id, struct arena *arena) {
   struct h2_stream *stream = piece_zalloc(sizeof *stream);
   stream->session = s;
@@ -139,7 +142,7 @@ struct buf h2_stream_take_body(struct h2_stream *stream) {
  * put into it (h2_session.c). Of a response that is at once, by make_head. A request is released before its texts end,
  * and if it has not gone out, this cancels it. Trailers lie in the stream's own arena. */
 static nghttp2_data_provider body_of(struct h2_stream *stream) {
-  return (nghttp2_data_provider){.source.ptr = stream, .read_callback = h2_stream_on_read};
+  return (nghttp2_data_provider){.source.ptr = stream, .read_callback = on_read};
 }
 
 struct h2_stream *h2_session_request(struct h2_session *s, const struct h2_fields *fields, enum method method,
@@ -204,8 +207,8 @@ static void end_in(struct h2_stream *stream, uint32_t *flags) {
   send_trailers(stream);
 }
 
-ssize_t h2_stream_on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
-                          nghttp2_data_source *source, void *user) {
+static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
+                       nghttp2_data_source *source, void *user) {
   struct h2_stream *stream = source->ptr;
   (void)ng;
   (void)id;

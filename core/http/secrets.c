@@ -53,7 +53,8 @@ bool secrets_is_field(struct str name) {
   return !IS_IN(name, known) && (has_word(name) || IS_IN(name, words));
 }
 
-bool secrets_is_parameter(struct str name) {
+/* The same of a parameter of a query: "access_token". */
+static bool is_parameter(struct str name) {
   return has_word(name) || IS_IN(name, words) || IS_IN(name, parameters);
 }
 
@@ -119,7 +120,7 @@ static void put_query(const struct secrets *s, struct buf *out, struct str query
     size_t equal = str_find(pair, '=');
     if (!is_first) buf_append_str(out, STR("&"));
     is_first = false;
-    if (equal < pair.len && secrets_is_parameter((struct str){pair.ptr, equal}))
+    if (equal < pair.len && is_parameter((struct str){pair.ptr, equal}))
       put_pair(s, out, pair);
     else
       buf_append_str(out, pair);

@@ -19,8 +19,6 @@ struct secrets {
 
 /* Is its value a secret? "Cookie", "X-Api-Key". */
 bool secrets_is_field(struct str name);
-/* The same of a parameter of a query: "access_token". */
-bool secrets_is_parameter(struct str name);
 
 /* Appends the value of a field of that name, or the target of a request (or any URL), without its secrets. */
 void secrets_put_value(const struct secrets *secrets, struct buf *out, struct str name, struct str value);

@@ -55,13 +55,6 @@ struct tls_live *tls_live_get(struct str store) {
   return live;
 }
 
-struct tls_live *tls_live_hold(struct tls_live *live) {
-  pthread_mutex_lock(&stores);
-  live->references++;
-  pthread_mutex_unlock(&stores);
-  return live;
-}
-
 static void free_entry(struct entry *entry) {
   tls_identity_release(entry->identity);
   free(entry);

@@ -13,7 +13,6 @@ enum { TLS_LIVE_MOST = 10000 };
 
 /* The store of that name, made where there is none. A reference. */
 struct tls_live *tls_live_get(struct str store);
-struct tls_live *tls_live_hold(struct tls_live *live);
 /* NULL is harmless. */
 void tls_live_release(struct tls_live *live);
 

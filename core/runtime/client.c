@@ -133,10 +133,6 @@ static void announce(const struct running *running, int fd) {
 }
 
 /* A proxy that turns us away says why, whether or not it has taken the line. */
-int client_command(const struct client_target *target, const char *line, bool changes) {
-  return client_stream(target, line, changes, NULL);
-}
-
 int client_stream(const struct client_target *target, const char *line, bool changes, FILE *raw) {
   struct answer answer = {NULL, 0};
   struct running running;

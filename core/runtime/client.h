@@ -9,9 +9,8 @@
 #include "runtime/running.h"
 
 /* Sends the line, waits, prints the answer. `changes`: it does more than look; where nobody has said which proxy is
- * meant, it is told which. Returns the exit code. */
-int client_command(const struct client_target *target, const char *line, bool changes);
-/* The same for a command that sends bytes for a file, too: they go to `raw` (command.h). */
+ * meant, it is told which. Bytes for a file, of a command that sends some, go to `raw` (command.h). Returns the exit
+ * code. */
 int client_stream(const struct client_target *target, const char *line, bool changes, FILE *raw);
 
 #endif

@@ -6,10 +6,24 @@
 
 #include "runtime/observe/exposition.h"
 #include "runtime/observe/json.h"
+#include "shared/cache.h"
 #include "shared/cache_kept.h"
 #include "shared/registry.h"
+#include "shared/store.h"
 
 typedef unsigned long long number;
+
+struct cache_report {
+  struct str name; /* borrowed for the call */
+  size_t bytes;
+  unsigned fills; /* responses that are on their way */
+  struct {
+#define X(name) uint64_t name;
+    CACHE_FIGURES(X)
+#undef X
+  } figures;
+  struct store_counts store;
+};
 
 static void read_one(struct registry_entry *entry, struct cache_report *report) {
   const struct kept_cache *kept = registry_object(entry);
@@ -22,8 +36,9 @@ static void read_one(struct registry_entry *entry, struct cache_report *report) 
   store_count(cache_store(kept->cache), &report->store);
 }
 
-void caches_read(struct registry *registry, void (*each)(const struct cache_report *report, void *context),
-                 void *context) {
+/* Calls `each` for every cache. Thread-safe. */
+static void read_all(struct registry *registry,
+                     void (*each)(const struct cache_report *report, void *context), void *context) {
   unsigned count;
   struct registry_entry **entries = registry_hold_all(registry, cache_kind.name, &count);
   for (unsigned i = 0; i < count; i++) {
@@ -38,7 +53,8 @@ void caches_read(struct registry *registry, void (*each)(const struct cache_repo
   free(entries);
 }
 
-double cache_hit_ratio(const struct cache_report *report) {
+/* Of the requests that the cache has taken, how many it answered without waiting for a peer; 0 to 1. */
+static double hit_ratio(const struct cache_report *report) {
   uint64_t served = report->figures.hits + report->figures.stale, all = served + report->figures.misses;
   return all ? (double)served / (double)all : 0;
 }
@@ -47,14 +63,14 @@ double cache_hit_ratio(const struct cache_report *report) {
 
 static void put_text(const struct cache_report *r, void *out) {
   fprintf(out, "cache       %-20.*s %5.1f%% hits of %llu requests, %llu MiB of %llu used, %u on their way",
-          STR_ARG(r->name), cache_hit_ratio(r) * 100,
+          STR_ARG(r->name), hit_ratio(r) * 100,
           (number)(r->figures.hits + r->figures.stale + r->figures.misses),
           (number)(r->store.used_bytes >> 20), (number)(r->bytes >> 20), r->fills);
   if (r->store.emptied) fprintf(out, ", oldest dropped at %.0f s", (double)r->store.eviction_age_ms / 1000);
   fputc('\n', out);
 }
 
-void caches_put_text(FILE *out, struct registry *registry) { caches_read(registry, put_text, out); }
+void caches_put_text(FILE *out, struct registry *registry) { read_all(registry, put_text, out); }
 
 /* --- JSON ------------------------------------------------------------------------------------------------- */
 
@@ -64,7 +80,7 @@ static void put_json(const struct cache_report *r, void *context) {
   json_text(j, "name", r->name);
   json_number(j, "size_bytes", r->bytes);
   json_number(j, "used_bytes", r->store.used_bytes);
-  json_decimal(j, "hit_ratio", cache_hit_ratio(r));
+  json_decimal(j, "hit_ratio", hit_ratio(r));
   json_number(j, "eviction_age_us", r->store.eviction_age_ms * 1000);
   json_number(j, "fills", r->fills);
   json_number(j, "stored", r->store.stored);
@@ -77,7 +93,7 @@ static void put_json(const struct cache_report *r, void *context) {
 
 void caches_put_json(struct json *j, struct registry *registry) {
   json_open(j, "caches", '[');
-  caches_read(registry, put_json, j);
+  read_all(registry, put_json, j);
   json_close(j, ']');
 }
 
@@ -155,10 +171,10 @@ static void put_requests(const struct cache_report *r, void *out) {
 void caches_put_metrics(FILE *out, struct registry *registry) {
   exposition_put_family(out, "cache_requests_total", "counter",
                         "Requests by what the cache did for them; a miss is one that a peer was asked for.");
-  caches_read(registry, put_requests, out);
+  read_all(registry, put_requests, out);
   for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
     struct putting putting = {out, &families[i]};
     exposition_put_family(out, families[i].name, families[i].type, families[i].help);
-    caches_read(registry, put_sample, &putting);
+    read_all(registry, put_sample, &putting);
   }
 }
