@@ -294,6 +294,20 @@ describe("handlers of OpenResty's phases", function()
   end)
 end)
 
+describe("resty.core.base", function()
+  local ask = cases_of(setup, teardown, function() return [[
+    function cases.types()
+      local base, ffi = require "resty.core.base", require "ffi"
+      ffi.cdef "int ngx_lua_ffi_nothing(ngx_str_t *text);"
+      return ffi.sizeof "ngx_str_t", #base.new_tab(1, 0), pcall(function() return ffi.C.ngx_lua_ffi_nothing end)
+    end
+  ]] end)
+
+  it("has nginx's type of a text for declarations, whose functions are missed where they are called", function()
+    assert.matches("^16|0|false|.*ngx_lua_ffi_nothing", ask "types")
+  end)
+end)
+
 describe("ngx.flush", function()
   local ask, proxy = cases_of(setup, teardown, function() return [[
     local go = ngx.shared.cache

@@ -72,7 +72,7 @@ function make.ssl_certificate(handler)
     local ok, why = state.call(of, handler)
     if not ok and why ~= core.left then error(why, 0) end
     if not of.certificate or not of.key then return nil end
-    return { certificate = of.certificate, key = of.key }
+    return of.certificate, of.key
   end
 end
 

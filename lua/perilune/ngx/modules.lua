@@ -16,8 +16,19 @@ function base.ref_in_table(list, value)
   list[#list + 1] = value
   return #list
 end
+function base.get_errmsg_ptr() return require("ffi").new "char*[1]" end
+function base.allows_subsystem() end
 base.FFI_OK, base.FFI_NO_REQ_CTX, base.FFI_BAD_CONTEXT, base.FFI_ERROR = 0, -100, -101, -1
 base.version = "0.1.28"
+
+-- Libraries that declare functions of nginx rely on its types, and look for the functions when they call them.
+local function load_base()
+  local ffi = require "ffi"
+  if not pcall(ffi.typeof, "ngx_str_t") then
+    ffi.cdef "typedef struct { size_t len; const unsigned char *data; } ngx_str_t;"
+  end
+  return base
+end
 
 -- For a LuaJIT without the functions of OpenResty's.
 local tables = {}
@@ -71,7 +82,7 @@ function process.get_master_pid() return nil end
 function process.enable_privileged_agent() return true end
 
 local given = {
-  ["resty.core"] = {}, ["resty.core.base"] = base, ["resty.core.regex"] = {}, ["resty.core.shdict"] = {},
+  ["resty.core"] = {}, ["resty.core.regex"] = {}, ["resty.core.shdict"] = {},
   ["resty.core.uri"] = {}, ["resty.core.time"] = {}, ["resty.core.hash"] = {}, ["ngx.balancer"] = balancer,
   ["ngx.process"] = process,
 }
@@ -96,6 +107,7 @@ end
 return function(_, options, modules)
   for name, module in pairs(given) do preload(name, module) end
   for name, module in pairs(modules) do preload(name, module) end
+  package.preload["resty.core.base"] = load_base
   preload("ngx.ssl", require "perilune.ngx.ssl")
   for name, loader in pairs(tables) do
     if not pcall(require, name) then package.preload[name] = loader end

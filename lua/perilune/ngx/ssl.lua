@@ -38,7 +38,21 @@ local function to_pem(bytes, what)
   return settings.new_pem(("-----BEGIN %s-----\n%s\n-----END %s-----\n"):format(what, lines, what))
 end
 function ssl.parse_der_cert(bytes) return to_pem(bytes, "CERTIFICATE") end
-function ssl.parse_der_priv_key(bytes) return to_pem(bytes, "PRIVATE KEY") end
+
+-- What kind of key it is follows from its first fields: a version, then a number (PKCS #1), a text of bytes (SEC 1) or
+-- the name of an algorithm (PKCS #8).
+local function kind_of_key(bytes)
+  local length = bytes:byte(2) or 0
+  local at = length < 128 and 3 or 3 + length - 128
+  local version, field = bytes:sub(at, at + 2), bytes:byte(at + 3)
+  if version == "\2\1\0" and field == 2 then return "RSA PRIVATE KEY" end
+  if version == "\2\1\1" and field == 4 then return "EC PRIVATE KEY" end
+  return "PRIVATE KEY"
+end
+
+function ssl.parse_der_priv_key(bytes)
+  return to_pem(bytes, type(bytes) == "string" and kind_of_key(bytes) or "PRIVATE KEY")
+end
 
 -- What the hook gathers.
 local function gathered(name)
@@ -81,10 +95,49 @@ function ssl.server_name()
   return name ~= "" and name or nil
 end
 
+-- The bytes of an address as the network has them.
+local function packed(host)
+  if not host:find(":", 1, true) then
+    return (host:gsub("%d+%.?", function(part) return string.char((part:match "%d+")) end))
+  end
+  local head, tail = host:match "^(.-)::(.*)$"
+  local function words(text)
+    return (text:gsub("%x+:?", function(word)
+      local number = tonumber(word:match "%x+", 16)
+      return string.char(math.floor(number / 256), number % 256)
+    end))
+  end
+  if not head then return words(host) end
+  local first, last = words(head), words(tail)
+  return first .. ("\0"):rep(16 - #first - #last) .. last
+end
+
+--- The bytes of the client's address, and "inet", "inet6" or "unix".
 function ssl.raw_client_addr()
   local of, why = gathered "raw_client_addr"
   if not of then return nil, why end
-  return of.hello.client_address, "inet"
+  local address = of.hello.client_address
+  if address:find "^unix:" then return address:sub(6), "unix" end
+  local bare = address:match "^%[(.-)%]:%d+$"
+  if bare then return packed((bare:gsub("%%.*", ""))), "inet6" end
+  return packed((address:gsub(":%d+$", ""))), "inet"
 end
 
-return ssl
+-- What ngx_lua has besides.
+local INSTEAD = {
+  verify_client = "use the option `client_ca` of the listener",
+  get_tls1_version = "use session:tls() in request_filter",
+  get_tls1_version_str = "use session:tls() in request_filter",
+  raw_server_addr = "each listener has its own hooks", server_port = "each listener has its own hooks",
+  get_client_random = "the handshake is OpenSSL's alone", export_keying_material = "the handshake is OpenSSL's alone",
+  export_keying_material_early = "the handshake is OpenSSL's alone",
+  get_req_ssl_pointer = "the handshake is OpenSSL's alone",
+  get_shared_ssl_ciphers = "the handshake is OpenSSL's alone",
+}
+
+return setmetatable(ssl, { __index = function(_, name)
+  if not INSTEAD[name] then return nil end
+  return function()
+    core.raise(("ngx.ssl.%s is not in Perilune: %s (docs/from_openresty.md)"):format(name, INSTEAD[name]))
+  end
+end })
