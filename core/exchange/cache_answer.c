@@ -147,8 +147,12 @@ void cache_say_status(struct cache_visit *v, struct headers *h) {
   if (!v->rules->says_status) return;
   struct cache_status status = {.cache = STR("perilune"),
                                 .forward = v->forward,
+                                .forward_status = v->forward_status,
                                 .collapsed = v->is_collapsed && v->forward,
-                                .stored = v->state == VISIT_READS && v->forward && !v->is_collapsed};
+                                .stored =
+                                    v->state == VISIT_READS && v->seat && v->forward && !v->is_collapsed};
+  bool is_unanswered = v->result == CACHE_RESULT_STALE && !v->forward_status;
+  if (is_unanswered) status.detail = STR("no-answer");
   if (v->state == VISIT_READS) {
     status.has_ttl = true;
     status.ttl_s = freshness_left_ms(&v->facts.freshness, cache_kept_ms(v)) / 1000;

@@ -28,8 +28,9 @@ static bool is_about(const struct cache_visit *v) {
 
 /* --- errors ----------------------------------------------------------------------------------------------- */
 
-static enum step_result serve_stale(struct cache_visit *v) {
+static enum step_result serve_stale(struct cache_visit *v, unsigned status) {
   struct exchange *x = v->exchange;
+  v->forward_status = status;
   cache_give_up_fill(v, FILL_FAILED);
   cache_leave(v);
   if (v->is_alone) return cache_leave_alone(x);
@@ -46,7 +47,7 @@ static bool may_stand_in(const struct cache_visit *v) {
 static enum step_result stand_in(struct cache_visit *v, enum error cause, unsigned status) {
   bool is_served, otherwise = reuse_on_error(&v->facts.freshness, cache_kept_ms(v), status);
   enum step_result result = cache_ask_stale(v, cause, otherwise, &is_served);
-  return result == STEP_NEXT && is_served ? serve_stale(v) : result;
+  return result == STEP_NEXT && is_served ? serve_stale(v, status) : result;
 }
 
 /* --- the step --------------------------------------------------------------------------------------------- */

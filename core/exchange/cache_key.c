@@ -166,7 +166,18 @@ static bool is_foreign(const struct field *field) {
                                      STR_INIT("Front-End-Https"),
                                      STR_INIT("X-Url-Scheme"),
                                      STR_INIT("X-Scheme"),
-                                     STR_INIT("X-Original-Uri")};
+                                     STR_INIT("X-Original-Uri"),
+                                     STR_INIT("X-HTTP-Host-Override"),
+                                     STR_INIT("X-Host-Override"),
+                                     STR_INIT("X-Override-URL"),
+                                     STR_INIT("X-Backend-Host"),
+                                     STR_INIT("X-Http-Destinationurl"),
+                                     STR_INIT("X-Proxy-Url"),
+                                     STR_INIT("Base-Url"),
+                                     STR_INIT("Http-Host"),
+                                     STR_INIT("Proxy-Host"),
+                                     STR_INIT("Request-Uri"),
+                                     STR_INIT("Proxy")};
   if (field->id != FIELD_OTHER || field->is_set) return false;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (str_equal_nocase(field->name, names[i])) return true;

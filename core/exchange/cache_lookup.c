@@ -92,7 +92,9 @@ static bool is_stored(struct cache_visit *v) {
 enum step_result cache_serve(struct cache_visit *v, enum cache_result result) {
   v->result = result;
   v->state = VISIT_READS;
-  v->forward = CACHE_FORWARD_NONE;
+  bool is_asked = result == CACHE_RESULT_REVALIDATED || result == CACHE_RESULT_STALE;
+  if (!is_asked) v->forward = CACHE_FORWARD_NONE;
+  if (result == CACHE_RESULT_REVALIDATED) v->forward_status = 304;
   cache_answer(v, v->lease.length);
   exchange_jump(v->exchange, STEP_response_filter);
   return STEP_JUMPED;
@@ -161,6 +163,7 @@ static enum step_result fetch(struct cache_visit *v) {
   v->state = VISIT_FETCHES;
   v->result = v->has_lease ? CACHE_RESULT_EXPIRED : CACHE_RESULT_MISS;
   v->validates = v->has_lease;
+  if (v->has_lease) v->forward = CACHE_FORWARD_STALE;
   cache_count(visit_cache(v), misses, 1);
   return go_to(v, v->has_lease ? STAGE_OVER : STAGE_MISS);
 }

@@ -75,23 +75,24 @@ struct cache_visit {
   enum error cause; /* that should_serve_stale is told of */
   enum cache_result result;
   enum cache_forward forward;
-  bool is_filler;        /* the fill of its seat is its own to end */
-  bool is_for_cache;     /* as far as the request goes */
-  bool invalidates;      /* an unsafe method */
-  bool was_head;         /* HEAD, fetched by GET */
-  bool is_collapsed;     /* it waited for another's fetch */
-  bool is_alone;         /* it has lost its client */
-  bool renews;           /* the peer has said 304: x->response is what is stored, as it is from now on */
-  bool peer_keeps;       /* then: its connection may go on */
-  bool wants_refresh;    /* of a rehearsal: what was served is to be fetched anew */
-  bool is_never_stale;   /* the policy says so, of this request */
-  bool is_beyond_rescue; /* should_serve_stale has said so of its error */
-  enum error lost;       /* how */
-  unsigned rounds;       /* of looking up */
-  struct str url;        /* scheme, host and target: what is purged by */
-  struct str key;        /* with what else may choose the response beside its Vary */
-  struct str object_key; /* with that */
-  uint64_t number;       /* of the purges, when it was looked up */
+  unsigned forward_status; /* of the peer, where that is not what the client gets; 0 */
+  bool is_filler;          /* the fill of its seat is its own to end */
+  bool is_for_cache;       /* as far as the request goes */
+  bool invalidates;        /* an unsafe method */
+  bool was_head;           /* HEAD, fetched by GET */
+  bool is_collapsed;       /* it waited for another's fetch */
+  bool is_alone;           /* it has lost its client */
+  bool renews;             /* the peer has said 304: x->response is what is stored, as it is from now on */
+  bool peer_keeps;         /* then: its connection may go on */
+  bool wants_refresh;      /* of a rehearsal: what was served is to be fetched anew */
+  bool is_never_stale;     /* the policy says so, of this request */
+  bool is_beyond_rescue;   /* should_serve_stale has said so of its error */
+  enum error lost;         /* how */
+  unsigned rounds;         /* of looking up */
+  struct str url;          /* scheme, host and target: what is purged by */
+  struct str key;          /* with what else may choose the response beside its Vary */
+  struct str object_key;   /* with that */
+  uint64_t number;         /* of the purges, when it was looked up */
   struct cache_control asked;
   const struct cache_says *says; /* arena: of response_cache_filter; NULL */
   const struct cache_says *said; /* arena: of request_cache_filter; NULL */

@@ -279,6 +279,7 @@ enum step_result cache_settle_renewed(struct cache_visit *v, bool is_out) {
   bool peer_keeps = v->peer_keeps && x->now.up.done;
   control_of(x, &renewed.headers, &cc);
   facts_of(v, &renewed, &cc, &facts);
+  storable_strip(&renewed.headers, &storable_rules);
   bool is_kept = !is_out && !judge(v, &renewed, &cc, &facts.freshness);
   if (is_kept)
     store_renewed(v, &renewed, &facts);
@@ -312,11 +313,19 @@ void cache_set_defaults(struct exchange *x) {
   add_date(&x->response.headers);
 }
 
+/* It is not stored, but how old the answer is counts (RFC 9111 section 4.2.3). */
+static void add_age(struct headers *to, const struct headers *answer) {
+  for (unsigned i = 0; i < answer->count; i++)
+    if (str_equal_nocase(answer->items[i].name, STR("Age")))
+      headers_add(to, answer->items[i].name, answer->items[i].value);
+}
+
 void cache_merge(struct cache_visit *v) {
   struct exchange *x = v->exchange;
   struct response renewed = v->stored;
   add_date(&x->response.headers);
   renewal_merge(&renewed.headers, &v->stored.headers, &x->response.headers, &storable_rules, &x->arena);
+  add_age(&renewed.headers, &x->response.headers);
   v->peer_keeps = x->response.keep_alive;
   v->renews = true;
   x->response = renewed;

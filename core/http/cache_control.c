@@ -2,6 +2,7 @@
 // cache_control: reads the directives. The one hard problem is bad input: see the rule in the header.
 #include "http/cache_control.h"
 
+#include "http/claims.h"
 #include "http/grammar.h"
 #include "http/members.h"
 #include "http/structured.h"
@@ -94,10 +95,24 @@ static void parse_member(struct str member, struct cache_control *cc) {
   set(cc, id, is_number ? &seconds : NULL, rest.len > 0);
 }
 
+/* A quote that nothing closes: what restricts counts, wherever in it. */
+static void parse_unclosed(struct str text, struct cache_control *cc) {
+  while (text.len) {
+    size_t end = str_find(text, ',');
+    struct str member = str_trim((struct str){text.ptr, end});
+    enum cache_directive id = directive_of(member_token(member));
+    if (id < CACHE_DIRECTIVE_COUNT && directives[id].kind == RESTRICTS) set(cc, id, NULL, false);
+    text = str_from(text, end < text.len ? end + 1 : end);
+  }
+}
+
 static void parse_field(const struct headers *h, struct cache_control *cc) {
   struct members members = members_of(h, STR("Cache-Control"));
   struct str member;
-  while (members_next(&members, &member)) parse_member(member, cc);
+  while (members_next(&members, &member)) {
+    parse_member(member, cc);
+    if (!claims_is_closed(member)) parse_unclosed(member, cc);
+  }
 }
 
 /* Seconds are integers; a negative one is 0. False: another type. */

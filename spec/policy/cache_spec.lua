@@ -212,6 +212,16 @@ describe("assert.cached", function()
     local h = test.harness { policy = text:format "true", origins = { one = FRESH } }
     assert.cached("miss", h:request())
     assert.cached(h:request())
+    local asked = 0
+    local stale = test.harness { policy = text:format "true", origins = { one = function()
+      asked = asked + 1
+      if asked == 2 then return { status = 304, headers = { ETag = '"1"' } } end
+      if asked == 3 then return { status = 503 } end
+      return page("max-age=0, stale-if-error=60", { headers = { ETag = '"1"' } })
+    end } }
+    for _, result in ipairs { "miss", "revalidated", "stale", "expired" } do
+      assert.cached(result, stale:request())
+    end
     local silent = test.harness { policy = text:format "false", origins = { one = FRESH } }
     assert.error_matches(function() assert.cached("hit", silent:request()) end, "does not say what the cache did")
     assert.error_matches(function() assert.cached("hid", silent:request()) end, 'there is no result "hid"')

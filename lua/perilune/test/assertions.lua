@@ -164,14 +164,20 @@ local STORED = { hit = true, stale = true, ["stale-updating"] = true, revalidate
 local CACHE_RESULTS = { hit = true, miss = true, stale = true, ["stale-updating"] = true, expired = true,
   revalidated = true, bypass = true, cached = true }
 
--- As Cache-Status says it, of the proxy that is nearest. It does not say how it ended where something stale was asked
--- about, or served.
+-- Something stale was asked about: the peer has said that it is still good, or has failed, or gave another.
+local function result_of_stale(text)
+  if text:find "fwd%-status=304" then return "revalidated" end
+  return (text:find "fwd%-status=" or text:find "detail=no%-answer") and "stale" or "expired"
+end
+
+-- As Cache-Status says it, of the proxy that is nearest.
 local function result_in_field(response)
   local text = tostring(response.headers.cache_status or ""):match "perilune[^,]*$"
   if not text then return nil end
   if text:find "; hit" then return text:find "ttl=%-" and "stale" or "hit" end
   local forward = text:match "fwd=([%a-]+)"
-  return forward == "stale" and "expired" or (forward or ""):find "miss" and "miss" or "bypass"
+  if forward == "stale" then return result_of_stale(text) end
+  return (forward or ""):find "miss" and "miss" or "bypass"
 end
 
 local function cache_result(response)

@@ -158,3 +158,9 @@ IT("of a targeted field takes the last of a key, and bounds numbers") {
   check_response("CDN-Cache-Control: private=\"a\", no-cache=(a b), max-stale",
                  "max-stale=2147483648 no-cache private !");
 }
+
+IT("takes what restricts out of a member whose quote has no end, and nothing else") {
+  PLAIN("max-age=60, x=\"a, no-store", "max-age=60 no-store ");
+  PLAIN("x=\"a, private , public, max-age=60", "private ");
+  PLAIN("x=\"a, no-store\"", "");
+}
