@@ -33,13 +33,15 @@ struct place {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Of subjects, then of kinds; the last: for all that find none of their own. */
 static struct place places[LAST + 1];
-static uint64_t total; /* lines left out, ever; under the lock */
+static uint64_t total;   /* lines left out, ever; under the lock */
+static unsigned waiting; /* places that have some to report; under the lock */
 static const struct clock *clock_used = &clock_system;
 
 void log_set_clock(const struct clock *clock) {
   pthread_mutex_lock(&lock);
   clock_used = clock ? clock : &clock_system;
   memset(places, 0, sizeof places);
+  waiting = 0;
   pthread_mutex_unlock(&lock);
 }
 
@@ -85,6 +87,7 @@ static struct place *place_of(struct log_class line, uint64_t now_ms) {
 static void take(struct place *p, uint64_t now_ms, struct log_left_out *due) {
   *due = (struct log_left_out){.lines = p->left_out, .over_ms = now_ms - p->since_ms, .level = p->level};
   memcpy(due->text, p->text, sizeof due->text);
+  waiting -= p->left_out > 0;
   p->since_ms = now_ms;
   p->left_out = 0;
   p->passed = 0;
@@ -98,6 +101,7 @@ static enum log_verdict count(struct place *p, enum log_level level) {
   }
   if (p->left_out == 0 || level > p->level) p->level = level;
   total++;
+  waiting += p->left_out == 0;
   return p->left_out++ == 0 ? LOG_WANTS_SAMPLE : LOG_COUNTED;
 }
 
@@ -133,7 +137,7 @@ bool log_throttle_next(unsigned *at, bool all, struct log_left_out *due) {
   due->lines = 0;
   pthread_mutex_lock(&lock);
   uint64_t now_ms = clock_now_ms(clock_used);
-  while (*at <= LAST && due->lines == 0) {
+  while (waiting && *at <= LAST && due->lines == 0) {
     struct place *p = &places[(*at)++];
     if (p->left_out > 0 && (all || is_over(p, now_ms))) take(p, now_ms, due);
   }

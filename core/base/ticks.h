@@ -6,6 +6,7 @@
 #define PERILUNE_BASE_TICKS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Microseconds in a tick, times 2^TICKS_SHIFT. */
@@ -29,6 +30,13 @@ static inline uint64_t ticks_now(void) {
 static inline uint64_t ticks_to_us(uint64_t ticks) {
   uint64_t scale = atomic_load_explicit(&ticks_scale, memory_order_relaxed);
   return (uint64_t)(((unsigned __int128)ticks * scale) >> TICKS_SHIFT);
+}
+
+/* Is it that many microseconds or more? Of less than 16 s. */
+static inline bool ticks_reach(uint64_t ticks, uint64_t us) {
+  uint64_t scaled;
+  return __builtin_mul_overflow(ticks, atomic_load_explicit(&ticks_scale, memory_order_relaxed), &scaled) ||
+         scaled >= us << TICKS_SHIFT;
 }
 
 /* Counters of different processors may differ a little: then no time has passed. */

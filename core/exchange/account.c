@@ -15,7 +15,7 @@
 
 _Static_assert((int)HOOK_COUNT <= (int)TALLY_HOOKS, "each hook has a place in the tally");
 
-enum { LONG_US = 1000 }; /* of a hook: the clocks of its turn would be wrong by that */
+enum { LONG_US = 1001 }; /* of a hook: the clocks of its turn would be wrong by that */
 
 void account_begin(struct exchange *x, struct traffic *traffic) {
   x->account.traffic = traffic;
@@ -53,23 +53,35 @@ void account_failure(struct exchange *x, enum error error) {
 }
 
 /* Calls that take no time to speak of are of no interest. */
-static __attribute__((cold)) void note_slowest(struct exchange *x, enum hook hook, struct hook_tally *tally,
-                                               uint64_t ticks) {
+static void note_slowest(struct exchange *x, enum hook hook, struct hook_tally *tally, uint64_t ticks) {
   cell_set(&tally->slowest, ticks);
-  if (ticks_to_us(ticks) > LONG_US) x->slow_hook = (unsigned char)(hook + 1);
+  if (ticks_reach(ticks, LONG_US)) x->slow_hook = (unsigned char)(hook + 1);
+}
+
+/* One that failed, took long, is nobody's, or is looked at. */
+static __attribute__((cold, noinline)) void account_rare(struct exchange *x, enum hook hook, uint64_t began,
+                                                         uint64_t ticks, bool failed) {
+  struct hook_tally *tally = &x->proxy->tally->hooks[hook];
+  if (ticks_reach(ticks, LONG_US)) loop_update_now(x->proxy->loop); /* what is set next counts from now */
+  if (failed) x->use->tally.script_errors++;
+  if (x->is_shadow) return;
+  if (x->account.live) live_note_hook(x, hook_name(hook), began, failed);
+  cell_add(&tally->calls, 1);
+  cell_add(&tally->ticks, ticks);
+  if (ticks > cell_get(&tally->slowest)) note_slowest(x, hook, tally, ticks);
+  if (failed) cell_add(&tally->errors, 1);
 }
 
 void account_hook(struct exchange *x, enum hook hook, uint64_t began, bool failed) {
   struct hook_tally *tally = &x->proxy->tally->hooks[hook];
   uint64_t ticks = ticks_since(began);
-  if (ticks_to_us(ticks) > LONG_US) loop_update_now(x->proxy->loop); /* what is set next counts from now */
-  if (failed) x->use->tally.script_errors++;
-  if (x->is_shadow) return;
-  if (__builtin_expect(x->account.live != NULL, false)) live_note_hook(x, hook_name(hook), began, failed);
+  bool is_seen = x->is_shadow || x->account.live;
+  if (failed || is_seen || ticks > cell_get(&tally->slowest) || ticks_reach(ticks, LONG_US)) {
+    account_rare(x, hook, began, ticks, failed);
+    return;
+  }
   cell_add(&tally->calls, 1);
   cell_add(&tally->ticks, ticks);
-  if (ticks > cell_get(&tally->slowest)) note_slowest(x, hook, tally, ticks);
-  if (failed) cell_add(&tally->errors, 1);
 }
 
 /* The client may be gone, and time pass, before the hook logging has ended and the line is written. */

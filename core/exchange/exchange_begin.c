@@ -73,6 +73,7 @@ void exchange_start(struct exchange *x, enum error error, const char *why) {
 enum { CACHE_LINE = 64, BEHIND_BYTES = 1024, STREAM_BEFORE = 256, STREAM_BEHIND = 256 };
 
 static inline void prefetch(const void *start, size_t bytes) {
+#pragma GCC unroll 32
   for (size_t at = 0; at < bytes; at += CACHE_LINE) __builtin_prefetch((const char *)start + at);
 }
 

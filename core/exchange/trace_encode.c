@@ -11,6 +11,7 @@
 #include "exchange/exchange.h"
 #include "exchange/trace.h"
 #include "exchange/walk.h"
+#include "http/grammar.h"
 #include "http/grpc.h"
 #include "shared/span_queue.h"
 
@@ -22,6 +23,7 @@ enum { KEY = 1, VALUE = 2, ANY_STRING = 1, ANY_BOOL, ANY_INT }; /* of KeyValue, 
 enum { FLAG_HAS_REMOTE = 0x100, FLAG_REMOTE = 0x200 };
 
 enum { TEXT_MOST = 256, STATE_MOST = 512, ID_BYTES = 8, LENGTH_BYTES = 2, PORT_MOST = 65535 };
+enum { SHORT_HEAD = 8, SHORT_MOST = 2 + 127 }; /* of a pair whose lengths have one byte each */
 
 /* --- attributes ------------------------------------------------------------------------------------------- */
 
@@ -65,22 +67,83 @@ static bool is_replaced(const struct out *o, struct str key) {
   return o->span->attributes && span_attribute(o->span, key);
 }
 
-static void put_text(struct out *o, struct str key, struct str text) {
+/* One that is long, or not ASCII. */
+static __attribute__((cold, noinline)) void put_odd_text(struct out *o, struct str key, struct str text) {
   char room[TEXT_MOST], any[PROTOBUF_HEAD];
   struct protobuf head = {any, any + sizeof any, 0};
-  if (!text.len || is_replaced(o, key)) return;
   text = cleaned(text, room);
   protobuf_head(&head, ANY_STRING, text.len);
   put_attribute(&o->p, key, (struct str){any, (size_t)(head.at - any)}, text);
 }
 
-static void put_number(struct out *o, struct str key, unsigned kind, uint64_t number) {
+/* Of 8 bytes or more the last word may overlap the one before it. False: it is not ASCII. */
+static bool copy_ascii(char *to, struct str text) {
+  uint64_t seen = 0, word;
+  if (text.len < sizeof word) {
+    for (size_t at = 0; at < text.len; at++) seen |= (unsigned char)(to[at] = text.ptr[at]);
+    return !(seen & 0x80);
+  }
+  for (size_t at = 0, last = text.len - sizeof word;;
+       at = at + sizeof word < last ? at + sizeof word : last) {
+    memcpy(&word, text.ptr + at, sizeof word);
+    memcpy(to + at, &word, sizeof word);
+    seen |= word;
+    if (at == last) return !(seen & UINT64_C(0x8080808080808080));
+  }
+}
+
+/* What goes before the value in a pair of less than 128 bytes: a length has one byte then. The key is known to the
+ * compiler. */
+static inline __attribute__((always_inline)) char *put_key(char *at, struct str key, size_t any) {
+  at[0] = ATTRIBUTES << 3 | PROTOBUF_BYTES;
+  at[1] = (char)(2 + key.len + 2 + any);
+  at[2] = KEY << 3 | PROTOBUF_BYTES;
+  at[3] = (char)key.len;
+  memcpy(at + 4, key.ptr, key.len);
+  at[4 + key.len] = VALUE << 3 | PROTOBUF_BYTES;
+  at[5 + key.len] = (char)any;
+  return at + 6 + key.len;
+}
+
+/* Each span has a dozen: what is always the same is no call. */
+static inline __attribute__((always_inline)) void put_text(struct out *o, struct str key, struct str text) {
+  if (!text.len || is_replaced(o, key)) return;
+  size_t bytes = SHORT_HEAD + key.len + text.len;
+  if (bytes <= SHORT_MOST && (size_t)(o->p.end - o->p.at) >= bytes) {
+    char *at = put_key(o->p.at, key, 2 + text.len);
+    at[0] = ANY_STRING << 3 | PROTOBUF_BYTES;
+    at[1] = (char)text.len;
+    if (__builtin_expect(copy_ascii(at + 2, text), true)) {
+      o->p.at = at + 2 + text.len;
+      return;
+    }
+  }
+  put_odd_text(o, key, text);
+}
+
+static __attribute__((cold, noinline)) void put_long_number(struct out *o, struct str key, unsigned kind,
+                                                            uint64_t number) {
   char any[PROTOBUF_HEAD];
   struct protobuf head = {any, any + sizeof any, 0};
-  if (is_replaced(o, key)) return;
   protobuf_tag(&head, kind, PROTOBUF_VARINT);
   protobuf_number(&head, number);
   put_attribute(&o->p, key, (struct str){any, (size_t)(head.at - any)}, (struct str){0});
+}
+
+static inline __attribute__((always_inline)) void put_number(struct out *o, struct str key, unsigned kind,
+                                                             uint64_t number) {
+  size_t digits = number < 0x80 ? 1 : number < 0x4000 ? 2 : 3;
+  if (is_replaced(o, key)) return;
+  if (number >= 0x200000 || (size_t)(o->p.end - o->p.at) < SHORT_HEAD + key.len + digits) {
+    put_long_number(o, key, kind, number);
+    return;
+  }
+  char *at = put_key(o->p.at, key, 1 + digits);
+  *at++ = (char)(kind << 3 | PROTOBUF_VARINT);
+  if (digits > 1) *at++ = (char)(number | 0x80);
+  if (digits > 2) *at++ = (char)(number >> 7 | 0x80);
+  *at++ = (char)(number >> 7 * (digits - 1));
+  o->p.at = at;
 }
 
 static void put_flag(struct out *o, struct str key) { put_number(o, key, ANY_BOOL, 1); }
@@ -100,12 +163,15 @@ static struct str method_of_span(const struct request *request) {
   return request->method == METHOD_OTHER ? STR("_OTHER") : request->method_name;
 }
 
+#define DIGITS_MOST UINT64_C(1000000000000000000)
+
 /* "host:port", "[::1]:80" or a path: the port goes into a number. */
 static void put_server(struct out *o, struct str address) {
-  uint64_t port;
+  uint64_t port = 0, scale = 1;
   size_t at = address.len;
-  while (at > 0 && address.ptr[at - 1] != ':' && address.ptr[at - 1] != ']') at--;
-  bool has_port = at > 1 && address.ptr[at - 1] == ':' && str_to_u64(str_from(address, at), &port);
+  for (; at > 1 && grammar_is_digit(address.ptr[at - 1]) && scale < DIGITS_MOST; at--, scale *= 10)
+    port += scale * (uint64_t)(address.ptr[at - 1] - '0');
+  bool has_port = at > 1 && scale > 1 && address.ptr[at - 1] == ':';
   struct str host = has_port ? (struct str){address.ptr, at - 1} : address;
   if (host.len > 2 && host.ptr[0] == '[') host = (struct str){host.ptr + 1, host.len - 2};
   put_text(o, STR("server.address"), host);
@@ -137,9 +203,9 @@ static bool is_grpc_fault(int code) {
 
 /* Is it a call that has failed? */
 static bool put_grpc(struct out *o, const struct exchange *x, int code, bool is_client) {
+  if (!grpc_is_request(&x->request)) return false;
   struct str path = path_of(&x->request);
   size_t at = path.len;
-  if (!grpc_is_request(&x->request)) return false;
   while (at > 0 && path.ptr[at - 1] != '/') at--;
   put_text(o, STR("rpc.system"), STR("grpc"));
   if (at > 1) put_text(o, STR("rpc.service"), (struct str){path.ptr + 1, at - 2});
@@ -249,7 +315,8 @@ static uint64_t ns_of(struct span_moment now, uint64_t ticks) {
   return now.ticks > ticks ? now.ns - ticks_to_us(now.ticks - ticks) * 1000 : now.ns;
 }
 
-static void put_id(struct protobuf *p, unsigned field, const uint64_t *numbers, unsigned count) {
+static inline __attribute__((always_inline)) void put_id(struct protobuf *p, unsigned field,
+                                                         const uint64_t *numbers, unsigned count) {
   uint64_t bytes[2];
   for (unsigned i = 0; i < count; i++) bytes[i] = htobe64(numbers[i]);
   protobuf_put_bytes(p, field, (struct str){(char *)bytes, count * ID_BYTES});

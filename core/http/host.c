@@ -8,18 +8,32 @@
 #include "base/why.h"
 #include "http/grammar.h"
 
+enum { PORT_MOST = 65535 };
+
 static bool split_port(struct str authority, struct str *host, struct str *port);
 static bool is_reg_name(struct str host);
 static bool is_ip_literal(struct str host);
 static enum error absolute_form(struct request *request, const char **why);
 static enum error authority_form(struct request *request, const char **why);
 
+/* Digits, of 65,535 at most, or none. */
+static bool is_port(struct str text) {
+  unsigned number = 0;
+  for (size_t i = 0; i < text.len; i++) {
+    unsigned digit = (unsigned)text.ptr[i] - '0';
+    number = number * 10 + digit;
+    if (digit > 9 || number > PORT_MOST) return false;
+  }
+  return true;
+}
+
 bool host_is_valid(struct str authority) {
   struct str host, port;
-  uint64_t number = 0;
-  if (grammar_is_all(authority, CLASS_HOST)) return true; /* a name and nothing else, as most are */
-  if (!split_port(authority, &host, &port)) return false;
-  if (port.len && (!str_to_u64(port, &number) || number > 65535)) return false;
+  size_t at = 0;
+  while (at < authority.len && grammar_is(authority.ptr[at], CLASS_HOST)) at++;
+  if (at == authority.len) return at > 0; /* a name, and perhaps a port, as most are */
+  if (at && authority.ptr[at] == ':') return is_port(str_from(authority, at + 1));
+  if (!split_port(authority, &host, &port) || !is_port(port)) return false;
   return host.len && host.ptr[0] == '[' ? is_ip_literal(host) : is_reg_name(host);
 }
 

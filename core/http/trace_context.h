@@ -4,6 +4,9 @@
 #ifndef PERILUNE_HTTP_TRACE_CONTEXT_H
 #define PERILUNE_HTTP_TRACE_CONTEXT_H
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <endian.h>
 #include <stdint.h>
 
@@ -25,6 +28,16 @@ bool trace_context_parse(struct str value, struct trace_context *to);
 bool trace_state_is_valid(const struct headers *headers);
 
 /* 16 digits. */
+#ifdef __SSE2__
+static inline void trace_write_hex(uint64_t number, char *to) {
+  const __m128i low = _mm_set1_epi8(0x0f);
+  __m128i bytes = _mm_cvtsi64_si128((long long)htobe64(number));
+  __m128i digits = _mm_unpacklo_epi8(_mm_and_si128(_mm_srli_epi64(bytes, 4), low), _mm_and_si128(bytes, low));
+  __m128i letters = _mm_and_si128(_mm_cmpgt_epi8(digits, _mm_set1_epi8(9)), _mm_set1_epi8('a' - '9' - 1));
+  digits = _mm_add_epi8(_mm_add_epi8(digits, _mm_set1_epi8('0')), letters);
+  _mm_storeu_si128((__m128i *)to, digits);
+}
+#else
 static inline void trace_write_hex(uint64_t number, char *to) {
   for (int half = 0; half < 2; half++) {
     uint64_t x = half ? number & 0xffffffffu : number >> 32;
@@ -37,6 +50,7 @@ static inline void trace_write_hex(uint64_t number, char *to) {
     memcpy(to + half * 8, &x, sizeof x);
   }
 }
+#endif
 
 /* As version 00 writes it. */
 void trace_context_write(const struct trace_context *context, char to[TRACEPARENT_TEXT]);

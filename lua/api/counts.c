@@ -7,6 +7,7 @@
 #include "lua/api/shared.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 
 struct counts_config {
@@ -58,7 +59,7 @@ static int count_field(lua_State *L) {
   struct str key;
   const struct headers *headers = message_fields(L, &body);
   struct shared *shared = handle_check(L, 3, HANDLE_COUNTS);
-  if (!fields_look(L, headers, body, &key)) return 0;
+  if (!fields_look(L, headers, body, text_at(L, 2), &key)) return 0;
   lua_pushnumber(L, (lua_Number)counts_add(shared->object, key, 1));
   return 1;
 }

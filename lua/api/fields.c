@@ -24,8 +24,8 @@ static bool push_framing(lua_State *L, struct str name, const struct body *body)
   return true;
 }
 
-bool fields_look(lua_State *L, const struct headers *headers, const struct body *body, struct str *value) {
-  struct str name = text_at(L, 2);
+bool fields_look(lua_State *L, const struct headers *headers, const struct body *body, struct str name,
+                 struct str *value) {
   const struct field *field = headers_find(headers, name);
   if (field) {
     *value = field->value;

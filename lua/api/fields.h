@@ -10,7 +10,8 @@
 
 /* The first value, for use at once; Content-Length and Transfer-Encoding are told from the body. False: there is none.
  * -0 +0 | -0 +1 */
-bool fields_look(lua_State *L, const struct headers *headers, const struct body *body, struct str *value);
+bool fields_look(lua_State *L, const struct headers *headers, const struct body *body, struct str name,
+                 struct str *value);
 /* The fields of the session or message that is argument 1; in lua/api/message.c. -0 +0 */
 const struct headers *message_fields(lua_State *L, const struct body **body);
 /* An array of all values, empty where there is none. -0 +1 */

@@ -151,10 +151,11 @@ static struct str hop_field(struct token token, struct str name) {
 /* -2 +1 */
 static int get_header(lua_State *L) {
   const struct body *body;
-  const struct headers *headers = message_fields(L, &body);
-  struct str value;
-  if (fields_look(L, headers, body, &value)) return push_text(L, value);
-  return push_text_or_nil(L, hop_field(token_check(L, 1), text_at(L, 2)));
+  struct token token = token_check(L, 1);
+  const struct headers *headers = fields_of(token, &body);
+  struct str value, name = text_at(L, 2);
+  if (fields_look(L, headers, body, name, &value)) return push_text(L, value);
+  return push_text_or_nil(L, hop_field(token, name));
 }
 /* -2 +1 */
 static int get_headers(lua_State *L) {

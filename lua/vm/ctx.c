@@ -9,7 +9,10 @@
 #include "lua/vm/script.h"
 #include "lua/vm/vm.h"
 
-enum { BATCH = 32 };
+enum {
+  BATCH = 32,
+  KEYS = 4 /* a table that grows with each of its first keys costs more than the rest of a hook */
+};
 
 /* -0 +0 */
 static void add_places(lua_State *L, struct ctx_supply *supply) {
@@ -26,7 +29,7 @@ static void add_places(lua_State *L, struct ctx_supply *supply) {
 static void make_fresh(lua_State *L, struct ctx_supply *supply) {
   if (supply->count == 0) add_places(L, supply);
   for (int i = 0; i < BATCH && supply->fresh < supply->count; i++) {
-    lua_newtable(L);
+    lua_createtable(L, 0, KEYS);
     lua_rawseti(L, LUA_REGISTRYINDEX, supply->places[supply->fresh]);
     supply->fresh++;
   }

@@ -70,19 +70,21 @@ int hook_call_arguments(enum hook hook) {
   return all;
 }
 
-bool hook_call_needs_look(enum hook hook, int index) { return given[hook][index] >= CTX; }
+bool hook_call_is_ctx(enum hook hook, int index) { return given[hook][index] == CTX; }
+
+bool hook_call_needs_look(enum hook hook, int index) { return given[hook][index] > CTX; }
 
 /* --- arguments ------------------------------------------------------------------------------------------ */
 
 /* Can it be pushed without memory? */
 static bool is_ready(const struct script *script, enum argument argument) {
   switch (argument) {
-  case CTX: return ctx_is_ready(script);
   case PEER: return !script->x->now.peer;
   case FAILURE: return script->x->error == ERROR_NONE;
   case STALE_CAUSE: return cache_stale_cause(script->x) == ERROR_NONE;
   case CHUNK:
   case HELLO: return false;
+  case CTX: /* was looked at */
   case SESSION:
   case UPSTREAM_REQUEST:
   case RESPONSE:
@@ -137,8 +139,9 @@ static int push_protected(lua_State *L) {
   return 0;
 }
 
-static bool are_ready(const struct task *task, int count) {
-  for (int i = 0; i < count; i++)
+static bool are_ready(const struct task *task, const struct lua_hook *called) {
+  if (called->has_ctx && !ctx_is_ready(task->script)) return false;
+  for (int i = 0; called->needs_look && i < called->arguments; i++)
     if (!is_ready(task->script, given[task->hook][i])) return false;
   return true;
 }
@@ -146,7 +149,7 @@ static bool are_ready(const struct task *task, int count) {
 /* False: no memory. */
 static bool push_arguments(struct task *task, const struct lua_hook *called) {
   const unsigned char *arguments = given[task->hook];
-  if (called->needs_look && !are_ready(task, called->arguments)) {
+  if (!are_ready(task, called)) {
     char *why = task_protect(task->vm, push_protected, task);
     free(why);
     return !why;

@@ -8,8 +8,10 @@
 
 struct script;
 
-/* How many arguments the hook can have, and whether the one at `index` may need memory to be made. */
+/* How many arguments the hook can have, and whether the one at `index` is the table of the exchange, or another one
+ * that may need memory to be made. */
 int hook_call_arguments(enum hook hook);
+bool hook_call_is_ctx(enum hook hook, int index);
 bool hook_call_needs_look(enum hook hook, int index);
 
 /* A task for a hook. NULL: no memory, which is logged. */

@@ -255,7 +255,10 @@ static void add_hook(lua_State *L, struct lua_hooks *hooks, enum hook hook, stru
   refuse_colon(L, hook);
   added->place = place_of(L, arena);
   added->arguments = (unsigned char)arguments_of(L, all);
-  for (int i = 0; i < added->arguments; i++) added->needs_look |= hook_call_needs_look(hook, i);
+  for (int i = 0; i < added->arguments; i++) {
+    added->has_ctx |= hook_call_is_ctx(hook, i);
+    added->needs_look |= hook_call_needs_look(hook, i);
+  }
   added->function = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 

@@ -23,7 +23,8 @@ struct lua_hooks {
   struct lua_hook {
     int function;            /* registry */
     unsigned char arguments; /* how many of those it can have it has names for */
-    bool needs_look;         /* one of them may need memory to be made */
+    bool has_ctx;            /* one of them is the table of the exchange */
+    bool needs_look;         /* another one may need memory to be made */
     const char *place;       /* arena of the policy: "policy.lua:12" */
   } each[HOOK_COUNT];
 };

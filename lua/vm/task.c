@@ -17,7 +17,7 @@
 #include "lua/vm/vm.h"
 #include "lua/vm/watchdog.h"
 
-enum { SPARE_TASKS = 256, TASKS_PER_PACE = 64, IDLE_BYTES = 256 << 10 };
+enum { SPARE_TASKS = 256, TASKS_PER_PACE = 64, IDLE_BYTES = 1024 << 10 };
 
 static void on_timer(struct timer *timer);
 

@@ -31,9 +31,17 @@ struct str text_of(lua_State *L, int index) {
   return text_of_type(L, index, lua_type(L, index));
 }
 
-struct str text_at(lua_State *L, int index) {
-  struct str text = text_of(L, index);
+static __attribute__((noinline, cold)) struct str text_at_of(lua_State *L, int index, int type) {
+  struct str text = text_of_type(L, index, type);
   if (!text.ptr) luaL_checktype(L, index, LUA_TSTRING);
+  return text;
+}
+
+struct str text_at(lua_State *L, int index) {
+  struct str text;
+  int type = lua_type(L, index);
+  if (__builtin_expect(type != LUA_TSTRING, false)) return text_at_of(L, index, type);
+  text.ptr = lua_tolstring(L, index, &text.len);
   return text;
 }
 
