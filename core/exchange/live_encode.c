@@ -17,9 +17,12 @@
 /* A text takes so much of a record at most, so that one cannot take it all. */
 enum { TEXT_MOST = 2000, VERDICTS = 256 };
 
-static void put(struct buf *out, struct live_item_head head, struct str text) {
-  buf_append(out, &head, sizeof head);
-  buf_append(out, text.ptr, text.len);
+/* There is room for a whole record from the first item on. */
+static inline void put(struct buf *out, struct live_item_head head, struct str text) {
+  char *to = buf_tail(out);
+  memcpy(to, &head, sizeof head);
+  if (text.len) memcpy(to + sizeof head, text.ptr, text.len);
+  buf_commit(out, sizeof head + text.len);
 }
 
 static bool has_room(const struct buf *out, size_t bytes) {
@@ -118,9 +121,19 @@ static struct str protocol_of(const struct request *request) {
   return request->minor ? STR("HTTP/1.1") : STR("HTTP/1.0");
 }
 
+/* Without a query, and without a name before the host, it has none. */
+static bool is_plain(struct str target) {
+  return !memchr(target.ptr, '?', target.len) && !memchr(target.ptr, '@', target.len) &&
+         !memchr(target.ptr, '#', target.len);
+}
+
 static void put_target(struct buf *out, struct str target) {
   static const struct secrets plain = {0};
   struct buf text = {0};
+  if (is_plain(target)) {
+    put_text(out, LIVE_TARGET, target);
+    return;
+  }
   secrets_put_target(&plain, &text, target);
   put_text(out, LIVE_TARGET, buf_str(&text));
   buf_release(&text);
@@ -182,7 +195,7 @@ static void put_notes(const struct exchange *x, struct buf *out, unsigned *misse
 void live_encode(struct exchange *x, uint8_t marks, bool has_fields, struct buf *out) {
   struct live_head head = {0, LIVE_VERSION, marks, x->proxy->live ? (uint8_t)x->proxy->live->version : 0};
   unsigned missed = 0;
-  buf_reserve(out, 2048);
+  buf_reserve(out, SPAN_BYTES_MOST);
   buf_append(out, &head, sizeof head);
   put_numbers(x, out);
   put_texts(x, out);
