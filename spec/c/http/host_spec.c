@@ -106,6 +106,9 @@ IT("accepts names, IPv4 and IPv6 addresses, with a port or none (RFC 3986 sectio
   CHECK(host_is_valid(STR("1.2.3.4:0")));
   CHECK(host_is_valid(STR("a:")));
   CHECK(host_is_valid(STR("a:65535")));
+  CHECK(host_is_valid(STR("a:000000000000000000000065535")));
+  CHECK(host_is_valid(STR("[::1]:65535")));
+  CHECK(host_is_valid(STR("%41:80")));
   CHECK(host_is_valid(STR("[::1]")));
   CHECK(host_is_valid(STR("[2001:db8::ffff:1.2.3.4]:443")));
   CHECK(host_is_valid(STR("[v1.a:b]")));
@@ -117,6 +120,9 @@ IT("refuses everything else as a host") {
   CHECK(!host_is_valid(STR("a:65536")));
   CHECK(!host_is_valid(STR("a:99999999999999999999999")));
   CHECK(!host_is_valid(STR("a:80:80")));
+  CHECK(!host_is_valid(STR("[::1]:65536")));
+  CHECK(!host_is_valid(STR("%41:x")));
+  CHECK(!host_is_valid(STR(":")));
   CHECK(!host_is_valid(STR("a:8 0")));
   CHECK(!host_is_valid(STR("a:+80")));
   CHECK(!host_is_valid(STR("a,b")));
