@@ -349,31 +349,6 @@ describe("session:trace", function()
     assert.equal("/late", s.collector:await(3, ID)[3].attributes["url.path"])
   end)
 
-  it("has texts of each length as they are, cut behind 256 bytes, and numbers of each size", function()
-    local s = start { hooks = [[
-      function policy.request_filter(session)
-        return session:respond { status = tonumber(session:get_header "x-status") }
-      end
-    ]] }
-    local lengths = { 255, 256, 257, 300 }
-    for length = 1, 20 do lengths[#lengths + 1] = length end
-    for length = 95, 132 do lengths[#lengths + 1] = length end
-    for i, length in ipairs(lengths) do
-      s.ask({ traceparent = SAMPLED, ["User-Agent"] = ("u"):rep(length - 1) .. "v", ["X-Status"] = 200 + i,
-        Host = ("h:%d"):format(length * 200) }, "/" .. ("p"):rep(length - 2) .. (length > 1 and "q" or ""))
-    end
-    local by_status = {}
-    for _, span in ipairs(s.collector:await(#lengths, ID)) do
-      by_status[span.attributes["http.response.status_code"]] = span.attributes
-    end
-    for i, length in ipairs(lengths) do
-      local got = by_status[200 + i]
-      assert.equal((("u"):rep(length - 1) .. "v"):sub(1, 256), got["user_agent.original"])
-      assert.equal(("/" .. ("p"):rep(length - 2) .. (length > 1 and "q" or "")):sub(1, 256), got["url.path"])
-      assert.same({ "h", length * 200 }, { got["server.address"], got["server.port"] })
-    end
-  end)
-
   it("is bounded: spans and attributes beyond are counted, and a span with too much keeps what fits", function()
     local s = start { hooks = [[
       function policy.request_filter(session)
