@@ -124,10 +124,14 @@ static int read_start(lua_State *L, struct socket *s, enum tcp_what what, size_t
   return tcp_start_receive(L, s, what, count);
 }
 
-/* core.cosocket_receive(socket, pattern); core.cosocket_received gives what came -2 +0 (yields) | -2 +1 */
+/* core.cosocket_receive(socket, pattern); core.cosocket_received gives what came. A server that says how much will come
+ * may lie: more than the policy's memory can hold is not waited for -2 +0 (yields) | -2 +1 */
 static int receive_start(lua_State *L) {
   struct pattern pattern = check_pattern(L, 2);
-  return read_start(L, socket_check(L), pattern.what, pattern.count);
+  struct socket *s = socket_check(L);
+  if (!s || pattern.count <= s->vm->memory.cap_bytes) return read_start(L, s, pattern.what, pattern.count);
+  s->is_broken = true;
+  return refuse(L, "too long");
 }
 
 /* core.cosocket_keep(socket, seconds, most): into the pool: true; false and a sentence: closed instead; nil and a word:

@@ -8,6 +8,7 @@
 #include "lua/api/tcp.h"
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
+#include "lua/vm/vm.h"
 
 enum { LIMIT_BYTES = 8 << 20 };
 
@@ -77,9 +78,9 @@ static int start_reading(lua_State *L, struct socket *s, socket_reader *reader) 
 }
 
 int tcp_start_receive(lua_State *L, struct socket *s, enum tcp_what what, size_t count) {
+  size_t most = s->vm->memory.cap_bytes; /* what comes becomes a string of that VM */
   s->wanted = count;
-  s->limit = count > LIMIT_BYTES ? count : LIMIT_BYTES;
-  if (what == TCP_ALL) s->limit = (size_t)1 << 36;
+  s->limit = what == TCP_ALL ? most : count > LIMIT_BYTES ? count : LIMIT_BYTES;
   return start_reading(L, s, readers[what]);
 }
 
