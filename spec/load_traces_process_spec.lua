@@ -1,0 +1,122 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- A policy that is refused has used nothing of the process: descriptors, threads, files, what status and metrics know.
+-- spec/load_traces_spec.lua has what workers share, spec/load_traces_services_spec.lua caches and traces.
+local client = require "client"
+local lfs = require "lfs"
+local metrics = require "metrics"
+local origins = require "origins"
+local policies = require "policies"
+local process = require "process"
+local redis_server = require "redis_server"
+local running = require "running"
+local scheduler = require "scheduler"
+
+after_each(require("cleanup").run)
+
+local POLICY = [[
+  local perilune = require "perilune"
+  local set = require("perilune.round_robin").new { "127.0.0.1:1", name = "app" }
+  local discovery = require "perilune.discovery"
+  discovery.file(set, "$FOLDER/list")
+  require("perilune.health_check").tcp(set, { interval = 60 })
+  local store = require("perilune.redis").new("$REDIS")
+  local pages = perilune.cache("pages", { size = "1M" })
+  perilune.dict("dict", { size = 65536 })
+  perilune.listen("127.0.0.1:0", { request_filter = function(session)
+    return session:respond { status = 200, body = tostring(store:call("PING")) }
+  end }, { cache = pages })
+  $MORE
+]]
+
+-- It begins all that a policy can begin, and is refused in the end.
+local OTHER = [[
+  local other = require("perilune.redis").new("$OTHER")
+  perilune.cache("other", { size = "1M", path = "$FOLDER/other" })
+  local function new_set(name) return require("perilune.hash").new { "127.0.0.1:2", name = name } end
+  discovery.etcd(new_set "etcd", "/app/", { endpoints = "http://$OTHER" })
+  discovery.consul(new_set "consul", "app", { address = "http://$OTHER" })
+  discovery.file(new_set "file", "$FOLDER/list")
+  discovery.dns(new_set "dns", "app.test:80")
+  require("perilune.health_check").http(new_set "checked", { interval = 0.01 })
+  perilune.tracing { endpoint = "http://$OTHER" }
+  perilune.every(0.01, function() other:call("INCR", "every") end)
+  perilune.after(0.01, function() other:call("INCR", "after") end)
+  perilune.spawn(function() other:call("INCR", "spawned") end)
+  perilune.metrics.counter "app_other_total"
+  perilune.rate("other", { interval = 1 })
+  perilune.counter "other"
+  require("perilune.cluster_purge").start(pages, { store = other })
+  local hooks = { upstream_peer = function() return "$OTHER" end }
+  perilune.listen("127.0.0.1:0", hooks, { access_log = "$FOLDER/access.log", acme = { domains = { "spec.example" },
+    http = false, directory = "https://$OTHER/directory", storage = "$FOLDER/acme" } })
+  perilune.listen("unix:$FOLDER/socket", hooks)
+  error "not today"
+]]
+
+local function files_in(folder)
+  local names = {}
+  for name in lfs.dir(folder) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+-- What descriptors lead to, without the numbers of sockets and pipes.
+local function descriptors(pid)
+  local kinds = {}
+  for name in lfs.dir("/proc/" .. pid .. "/fd") do
+    local target = lfs.symlinkattributes("/proc/" .. pid .. "/fd/" .. name, "target")
+    if target then kinds[#kinds + 1] = (target:gsub("%[%d+%]$", "")) end
+  end
+  table.sort(kinds)
+  return kinds
+end
+
+-- The names and texts of a document; numbers go on, and the list of reloads grows.
+local function shape(value)
+  if type(value) == "number" then return 0 end
+  if type(value) ~= "table" then return value end
+  local made = {}
+  for key, one in pairs(value) do
+    if key ~= "history_of_reloads" then made[key] = shape(one) end
+  end
+  return made
+end
+
+local function state(proxy, folder)
+  local page = client.request { port = proxy.admin_port, host = "127.0.0.1", path = "/metrics" }.body
+  local names = {}
+  for line in page:gmatch "[^\n]+" do names[#names + 1] = line:match "^# TYPE (%S+)" or line:match "^%a[^ ]*{[^}]*}" end
+  return {
+    descriptors = descriptors(proxy.pid), files = files_in(folder), metrics = names, status = shape(metrics.status(proxy)),
+    threads = process.read_file("/proc/" .. proxy.pid .. "/status"):match "Threads:%s*(%d+)",
+  }
+end
+
+describe("A policy that is refused", function()
+  it("leaves descriptors, threads, files, status and metrics as they were, and has asked nobody", function()
+    local folder, real = process.directory(), redis_server.scripted(function(connection) connection:send "+OK\r\n" end)
+    local other = origins.start "never"
+    process.write_file(folder .. "/list", "127.0.0.1:1\n")
+    local words = { FOLDER = folder, REDIS = real.address, OTHER = other.address, MORE = "" }
+    local proxy, pid_file, path = running.start { policy = policies.fill(POLICY, words), workers = 2,
+      words = { "--admin", "127.0.0.1:0" } }
+    local function ask() assert.equal(200, client.request(proxy.port).status) end
+    for _ = 1, 4 do ask() end
+    local before = state(proxy, folder)
+    words.MORE = policies.fill(OTHER, words)
+    process.write_file(path, policies.fill(POLICY, words))
+    for _ = 1, 3 do
+      local result = running.command(pid_file, "reload")
+      assert.equal(2, result.code)
+      running.has(result.stderr, "not today")
+    end
+    ask()
+    local now
+    pcall(scheduler.eventually, function()
+      now = state(proxy, folder)
+      return pcall(assert.same, before, now)
+    end, 5)
+    assert.same(before, now)
+    assert.equal(0, other.accepted)
+  end)
+end)
