@@ -17,6 +17,7 @@ local crypto = require "perilune.crypto"
 local json = require "perilune.json"
 local options = require "perilune.options"
 local provider = require "perilune.oidc_provider"
+local said = require "perilune.said"
 local url = require "perilune.url"
 require "perilune.session" -- session:cookies
 
@@ -114,7 +115,7 @@ end
 local function session_of(self, claims, tokens, ends)
   local kept = {}
   for _, name in ipairs(self.claims) do kept[name] = claims[name] end
-  local lifetime = tonumber(tokens.expires_in) or claims.exp - core.time()
+  local lifetime = said.seconds(tokens.expires_in) or claims.exp - core.time()
   return { claims = kept, ["until"] = ends, fresh_until = core.time() + math.max(lifetime, 60),
     refresh = type(tokens.refresh_token) == "string" and tokens.refresh_token or nil }
 end

@@ -16,6 +16,7 @@ local core = require "perilune.core"
 local crypto = require "perilune.crypto"
 local date = require "perilune.date"
 local json = require "perilune.json"
+local said = require "perilune.said"
 
 local acme_manager = {}
 
@@ -78,8 +79,14 @@ local function read_state(self, entry)
   local text = self.storage:read("states/" .. entry.id .. ".json")
   local state = text and json.decode(text)
   if type(state) ~= "table" then return end
-  entry.failures = tonumber(state.failures) or 0
-  entry.retry_at = math.min(tonumber(state.retry_at) or 0, core.time() + PAUSE_MOST)
+  entry.failures = said.whole(state.failures) or 0
+  entry.retry_at = math.min(said.seconds(state.retry_at) or 0, core.time() + PAUSE_MOST)
+end
+
+-- A wall clock that has gone back, by any step, makes nobody wait for longer than the longest pause.
+local function is_waiting(entry)
+  entry.retry_at = math.min(entry.retry_at, core.time() + PAUSE_MOST)
+  return core.time() < entry.retry_at
 end
 
 local function write_state(self, entry)
@@ -189,7 +196,7 @@ local function order_locked(self, entry)
   local ok, why = load(self, entry)
   if not ok then return nil, acme_client.fault(why) end
   read_state(self, entry)
-  if not is_due(entry) or core.time() < entry.retry_at then return true end
+  if not is_due(entry) or is_waiting(entry) then return true end
   local fault
   ok, fault = order(self, entry)
   if ok then
@@ -231,7 +238,7 @@ local function look(self, entry)
   end
   entry.storage_fault = nil
   ask_renewal(self, entry)
-  if not is_due(entry) or core.time() < entry.retry_at then return POLL end
+  if not is_due(entry) or is_waiting(entry) then return POLL end
   local lock
   lock, why = self.storage:lock(entry.id)
   if not lock then

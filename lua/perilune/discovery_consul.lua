@@ -7,6 +7,7 @@
 
 local core = require "perilune.core"
 local network = require "perilune.network"
+local said = require "perilune.said"
 local watch = require "perilune.discovery_watch"
 
 local consul = { kind = "consul" }
@@ -61,7 +62,7 @@ local function weight_of(service, health)
   local weights = field(service, "Weights", "table")
   local weight = weights and (health == "warning" and weights.Warning or weights.Passing)
   if type(weight) ~= "number" or weight < 1 then return 1 end -- 0 is what older agents say
-  return math.min(weight, 65535)
+  return math.floor(math.min(weight, 65535))
 end
 
 local function text_in(list, name) return field(list, name, "string") end
@@ -105,7 +106,7 @@ function Consul:ask(source)
     return nil, response
   end
   if #answer == 0 and next(answer) ~= nil then return nil, "its answer is no list" end
-  local index = tonumber(response.headers["X-Consul-Index"] or nil) or 0
+  local index = said.whole(response.headers["X-Consul-Index"]) or 0
   local is_news = index == 0 or index ~= self.index
   self.index = index >= self.index and index or 0
   if is_news then source:take(entries_of(answer, self.wanted.passing)) else source:alive() end

@@ -10,6 +10,7 @@
 
 local core = require "perilune.core"
 local entry = require "perilune.discovery_entry"
+local said = require "perilune.said"
 local watch = require "perilune.discovery_watch"
 
 local etcd = { kind = "etcd" }
@@ -132,7 +133,7 @@ end
 -- The revision and the cluster of a header; nil: it is none.
 local function read_header(answer)
   local header = field(answer, "header", "table")
-  return tonumber(header and header.revision or nil), header and core.text(header.cluster_id)
+  return said.whole(header and header.revision), header and core.text(header.cluster_id)
 end
 
 function Etcd:list(source)
@@ -158,7 +159,7 @@ end
 function Etcd:apply(event)
   local kv = field(event, "kv", "table")
   local key, value = read_pair(kv)
-  local revision = tonumber(kv and kv.mod_revision or nil)
+  local revision = said.whole(kv and kv.mod_revision)
   if not key or not revision then return nil, "it tells of a change that makes no sense" end
   if revision < self.position then return true end -- it was in the list
   if event.type == "DELETE" then self.items[key] = nil else self.items[key] = self:entry_of(key, value) end
@@ -181,8 +182,8 @@ end
 -- One answer of the watch. nil and why: all keys are to be read again.
 function Etcd:take(message, source)
   local result = field(message, "result", "table")
-  local said = field(message, "error", "table")
-  if not result then return nil, said and core.text(said.message) or "an answer of the watch makes no sense" end
+  local fault = field(message, "error", "table")
+  if not result then return nil, fault and core.text(fault.message) or "an answer of the watch makes no sense" end
   if result.canceled then return nil, "the watch was cancelled: " .. core.text(result.cancel_reason or "compacted") end
   local revision, cluster = read_header(result)
   if not revision then return nil, "an answer of the watch has no revision" end

@@ -104,6 +104,23 @@ describe("oidc", function()
     assert.equal("ada other=1", answer.body)
   end)
 
+  it("signs in whatever the provider says of how long its token lasts, and asks again within the session", function()
+    for _, lifetime in ipairs { "nan", "inf", "1e999", -1, "", true, {}, 1e300, "0x10", "300" } do
+      local provider, browser = provide { token = { expires_in = lifetime } }, browse()
+      assert.status(302, browser.sign_in(provider))
+      assert.status(200, browser.ask "/a")
+    end
+  end)
+
+  it("answers any query of a callback", function()
+    local browser = browse()
+    browser.ask "/"
+    for _, query in ipairs { "", "?state", "?state=a&state=b", "?error", "?error=%00%0a&error=b", "?state=%00%ff;=",
+      "?code=a&code=b", "?code&state=" .. ("x"):rep(5000) } do
+      assert.status(400, browser.ask("/signin/callback" .. query))
+    end
+  end)
+
   it("says in its cookies that they are for this site and no script", function()
     local provider, browser = provide(), browse()
     local answer = browser.sign_in(provider)
