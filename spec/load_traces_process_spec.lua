@@ -87,9 +87,23 @@ local function state(proxy, folder)
   local names = {}
   for line in page:gmatch "[^\n]+" do names[#names + 1] = line:match "^# TYPE (%S+)" or line:match "^%a[^ ]*{[^}]*}" end
   return {
-    descriptors = descriptors(proxy.pid), files = files_in(folder), metrics = names, status = shape(metrics.status(proxy)),
+    descriptors = descriptors(proxy.pid), files = files_in(folder), metrics = names,
+    status = shape(metrics.status(proxy)),
     threads = process.read_file("/proc/" .. proxy.pid .. "/status"):match "Threads:%s*(%d+)",
   }
+end
+
+-- What a good reload leaves behind, once that does not change any more: threads start when they are needed.
+local function settled(proxy, pid_file, folder)
+  assert.equal(0, running.command(pid_file, "reload").code)
+  local last, equal = nil, 0
+  scheduler.eventually(function()
+    local now = state(proxy, folder)
+    equal = last and pcall(assert.same, last, now) and equal + 1 or 0
+    last = now
+    return equal == 10
+  end)
+  return last
 end
 
 describe("A policy that is refused", function()
@@ -102,7 +116,8 @@ describe("A policy that is refused", function()
       words = { "--admin", "127.0.0.1:0" } }
     local function ask() assert.equal(200, client.request(proxy.port).status) end
     for _ = 1, 4 do ask() end
-    local before = state(proxy, folder)
+    local before = settled(proxy, pid_file, folder)
+    ask()
     words.MORE = policies.fill(OTHER, words)
     process.write_file(path, policies.fill(POLICY, words))
     for _ = 1, 3 do
