@@ -17,7 +17,7 @@
 #include "exchange/walk.h"
 #include "net/conn_file.h"
 
-enum { READ_MOST = 32768, SEND_MOST = 1 << 19, PROBE_STEP = 1 << 17, TEXT_MOST = 16 << 20 };
+enum { READ_MOST = 32768, SEND_MOST = 1 << 21, PROBE_STEP = 1 << 17, WARM_MS = 100, TEXT_MOST = 16 << 20 };
 
 static void wait_for_disk(struct file_answer *f, uint64_t first, size_t bytes);
 
@@ -114,15 +114,26 @@ static void use_body(struct source *source, size_t bytes) {
 
 /* --- sending ---------------------------------------------------------------------------------------------- */
 
-/* Is that part of the file in the page cache, as far as a look here and there can tell? The kernel reads ahead between
- * the places. */
-static bool is_warm(struct file_answer *f, uint64_t at, size_t bytes) {
+static bool looks_warm(int fd, uint64_t at, size_t bytes) {
   char byte;
-  if (at + bytes <= f->warm_to) return true;
   for (uint64_t place = at; place < at + bytes; place += PROBE_STEP)
-    if (read_now(f->file->fd, &byte, 1, place) < 0) return false;
-  if (read_now(f->file->fd, &byte, 1, at + bytes - 1) < 0) return false;
-  f->warm_to = at + bytes;
+    if (read_now(fd, &byte, 1, place) < 0) return false;
+  return read_now(fd, &byte, 1, at + bytes - 1) >= 0;
+}
+
+/* Is that part of the file in the page cache, as far as a look here and there can tell? The kernel reads ahead between
+ * the places, and lets go of nothing that was used a moment ago: so all answers of that moment share a look. */
+static bool is_warm(struct file_answer *f, uint64_t at, size_t bytes) {
+  struct open_file *file = f->file;
+  uint64_t now_ms = loop_now_ms(f->exchange->proxy->loop), end = at + bytes;
+  if (now_ms - file->warm_ms >= WARM_MS) {
+    file->warm_ms = now_ms;
+    file->warm_to = 0;
+  }
+  if (end <= f->warm_to || end <= file->warm_to) return true;
+  if (!looks_warm(file->fd, at, bytes)) return false;
+  f->warm_to = end;
+  if (at <= file->warm_to) file->warm_to = end;
   return true;
 }
 

@@ -22,9 +22,10 @@ struct open_file {
   struct list link;       /* in the cache, the one used last first */
   struct open_file *next; /* in its bucket */
   uint64_t hash;
-  uint64_t read_ms; /* when it was opened, on the loop's clock */
-  int fd;           /* owned; -1: there is an error, or it is a folder */
-  int error;        /* errno; 0: it is open, or a folder */
+  uint64_t read_ms;          /* when it was opened, on the loop's clock */
+  uint64_t warm_ms, warm_to; /* so far it was found in the page cache, from then on (file_body.c) */
+  int fd;                    /* owned; -1: there is an error, or it is a folder */
+  int error;                 /* errno; 0: it is open, or a folder */
   bool is_folder;
   struct stat info;
   char etag[OPEN_FILE_ETAG];     /* with its quotes */
