@@ -7,7 +7,7 @@ local preload = require "spec.support.preload"
 local process = require "perilune.test.process"
 local scheduler = require "perilune.test.scheduler"
 
--- What is not in the page cache, of files of more than 4 KiB, is read only once a file has been made: then the disk has it.
+-- What files of more than 4 KiB have is in no page cache, and is read only once another file has been made.
 local SLOW_DISK = [[
 #include <errno.h>
 #include <stdlib.h>
