@@ -177,7 +177,7 @@ static bool check(struct recording *r, char **why) {
   }
 }
 
-/* One byte more, a zero, for the functions of C that read numbers. What is no recording is not read: it may be large. */
+/* One byte more, a zero, for the functions of C that read numbers. No recording: not read, for it may be large. */
 static bool read_file(struct recording *r, int fd, char **why) {
   struct stat stat;
   char begin[MAGIC_BYTES];
