@@ -2,6 +2,7 @@
 -- perilune run --break: a prompt in the terminal for what comes to a line of the policy, while everything else goes on.
 local client = require "client"
 local cleanup = require "cleanup"
+local origins = require "origins"
 local perilune = require "perilune"
 local process = require "process"
 local running = require "running"
@@ -238,6 +239,43 @@ describe("perilune run --break", function()
       assert.equal(0, running.command(t.pid_file, "stop").code)
       assert.equal(0, t:ended())
     end
+  end)
+
+  it("lets everything go on when the terminal goes", function()
+    local t = start(COUNT)
+    local stopped = request(t, "/1")
+    t:wait(PROMPT)
+    t.process:kill() -- the other end of the terminal
+    assert.equal("/1 true 6", stopped.wait().body)
+    scheduler.eventually(function() return t:log():find "debugging has ended" end)
+    assert.equal("/2 true 6", client.request({ port = t.port, target = "/2" }).body)
+    assert.equal(0, running.command(t.pid_file, "stop").code)
+  end)
+
+  it("stops in background work of the control worker, and in a body filter, and others of these go on", function()
+    local origin = origins.start "text"
+    local policy = [[
+local perilune = require "perilune"
+local ticks = 0
+perilune.every(0.02, function()
+  ticks = ticks + 1
+end)
+perilune.listen("127.0.0.1:0", {
+  upstream_peer = function() return "$ORIGIN" end,
+  response_body_filter = function(session, chunk, is_last)
+    local text = chunk and chunk:upper()
+    return text
+  end,
+})
+]]
+    local t = start(5, { policy = policy:gsub("%$ORIGIN", origin.address), words = { "--break", "policy.lua:10" } })
+    t:wait "stopped in worker control:\nbackground work, at [^\n]*policy%.lua:5\n"
+    t:wait(PROMPT)
+    local filtered = request(t, "/")
+    t:wait "one more is stopped, and waits for its turn: response_body_filter %(GET / "
+    t:wait(PROMPT)
+    t:type "quit"
+    assert.equal("TEXT", filtered.wait().body)
   end)
 
   it("ends at once at Ctrl-C, with what is stopped", function()
