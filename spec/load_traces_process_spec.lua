@@ -15,7 +15,7 @@ after_each(require("cleanup").run)
 
 local POLICY = [[
   local perilune = require "perilune"
-  local set = require("perilune.round_robin").new { "127.0.0.1:1", name = "app" }
+  local set = require("perilune.round_robin").new { "$APP", name = "app" }
   local discovery = require "perilune.discovery"
   discovery.file(set, "$FOLDER/list")
   require("perilune.health_check").tcp(set, { interval = 60 })
@@ -110,9 +110,11 @@ describe("A policy that is refused", function()
   it("leaves descriptors, threads, files, status and metrics as they were, and has asked nobody", function()
     local folder, real = process.directory(), redis_server.scripted(function(connection) connection:send "+OK\r\n" end)
     local other = origins.start "never"
-    process.write_file(folder .. "/list", "127.0.0.1:1\n")
-    local words = { FOLDER = folder, REDIS = real.address, OTHER = other.address, MORE = "" }
-    local proxy, pid_file, path = running.start { policy = policies.fill(POLICY, words), workers = 2,
+    local app = origins.start "app"
+    process.write_file(folder .. "/list", app.address .. "\n")
+    local words = { APP = app.address, FOLDER = folder, REDIS = real.address, OTHER = other.address,
+      MORE = "" }
+    local proxy, pid_file, path = running.start { policy = policies.fill(POLICY, words), workers = 1,
       words = { "--admin", "127.0.0.1:0" } }
     local function ask() assert.equal(200, client.request(proxy.port).status) end
     for _ = 1, 4 do ask() end
