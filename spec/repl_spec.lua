@@ -72,8 +72,8 @@ describe("perilune repl", function()
 
   it("holds hook_time, memory_limit and the bounds of what it says, and serves on", function()
     local proxy, pid_file = start { workers = 1 }
-    local endless = ask(pid_file, "while true do end").stderr
-    running.has(endless, "used up its time: it ran for more than 0.3 s without a pause") -- and its VM is not given up
+    local endless = ask(pid_file, "while true do end").stderr -- its VM is not given up
+    assert.matches("^used up its time: it ran for more than 0%.3 s without a pause", endless)
     running.has(ask(pid_file, "#('x'):rep(1e9)").stderr, "not enough memory")
     local long = ask(pid_file, "for i = 1, 3000 do print(('y'):rep(100)) end")
     assert.is_true(#long.stdout < 20000)

@@ -195,6 +195,7 @@ static struct stop *make(lua_State *L, struct vm *vm, const lua_Debug *at) {
                         .L = L,
                         .at = at->i_ci,
                         .frame = frame};
+  atomic_fetch_add(&debug->stopped, 1);
   if (!stops.next) list_init(&stops);
   list_push_back(&stops, &stop->link);
   return stop;
@@ -215,8 +216,7 @@ static const char in_c[] =
 static bool may_stop(lua_State *L, struct vm *vm, const lua_Debug *at) {
   struct policy_debug *debug = vm->debugger->debug;
   if (!lua_isyieldable(L) || !lua_isyieldable(vm->running->co)) return remark(vm, at, in_c), false;
-  if (atomic_fetch_add(&debug->stopped, 1) < STOPPED_MOST) return true;
-  atomic_fetch_sub(&debug->stopped, 1);
+  if (atomic_load(&debug->stopped) < STOPPED_MOST) return true;
   remark(vm, at, "a hundred are stopped already");
   return false;
 }

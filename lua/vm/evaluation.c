@@ -43,10 +43,19 @@ static void finish(struct evaluation *e, bool fine, char *text, const char *acti
   free(wanted);
 }
 
+/* The place in our own module, where the text that a person has given is run, says nothing to that person. */
+static char *error_of(struct task *task) {
+  char *text = task_error(task, false).text;
+  const char *behind = strstr(text, ": ");
+  bool is_ours = behind && task->vm->library.len && str_starts_with(str_of(text), task->vm->library);
+  if (is_ours) memmove(text, behind + 2, strlen(behind + 2) + 1);
+  return text;
+}
+
 static void on_end(struct task *task, enum task_status status) {
   struct evaluation *e = task->owner;
   if (status != TASK_DONE) {
-    finish(e, false, task_error(task, false).text, NULL);
+    finish(e, false, error_of(task), NULL);
     return;
   }
   lua_State *co = task->co;
