@@ -162,7 +162,7 @@ static bool look_into(struct checking *c, const char *inside, unsigned depth) {
 
 static bool check_version(struct checking *c, uint64_t version) {
   struct buf head = {0};
-  struct str manifest;
+  struct str manifest = {0};
   const char *path = arena_printf(&c->arena, "%s.signed%c", c->folder, '\0').ptr;
   bool fine = safe_read(path, SAFE_READ_MOST, &head) || why_say(c->why, "%s: %s", path, safe_reason(errno));
   fine = fine && check_signature(c, buf_str(&head), &manifest) && check_manifest(c, manifest, version) &&
