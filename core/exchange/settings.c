@@ -23,7 +23,7 @@ const struct settings settings_default = {
     .via = true,
     .http2 = {.streams = 100,
               .stream_window = 65536,
-              .connection_window = 524288,
+              .connection_window = 262144,
               .resets = 200,
               .controls = 1000},
     .allow_connect = false,

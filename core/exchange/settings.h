@@ -44,7 +44,7 @@ struct http2_settings {
   unsigned streams; /* at a time (100) */
   size_t
       stream_window; /* bytes of a request's body that may come before they are used, to begin with (64 KiB) */
-  size_t connection_window; /* the same of all of them together (512 KiB) */
+  size_t connection_window; /* the same of all of them together (256 KiB) */
   /* What a client may cause for nothing, all at once; each second gives a tenth back. 0: any. */
   unsigned resets;   /* streams that end before they are answered (200) */
   unsigned controls; /* frames without head or body (1000) */

@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+#include "base/memory.h"
+
 enum {
   INTERIMS_MOST = 32, /* heads before the final one */
   HELD_STREAMS = 2    /* as many times more may be held as may be open */
@@ -169,6 +171,18 @@ static void on_block(struct h2_session *s, const nghttp2_frame *frame) {
 
 /* --- bodies and the rest ----------------------------------------------------------------------- */
 
+/* Bodies of clients that nobody reads are what a hostile connection can make us hold, a little on each of many streams:
+ * so small ones get no whole block. */
+static void make_room(struct buf *buf, size_t count) {
+  enum { STEP = 256, WHOLE = 16384 }; /* from where blocks are not much larger than what is in them */
+  size_t length = buf_len(buf), wanted = (length + count + length / 4 + STEP - 1) / STEP * STEP;
+  if (buf_space(buf) >= count || wanted >= WHOLE) return;
+  struct buf tight = {.data = memory_alloc(wanted), .cap = wanted};
+  if (length) buf_append(&tight, buf_ptr(buf), length);
+  buf_release(buf);
+  *buf = tight;
+}
+
 static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *bytes, size_t count,
                    void *user) {
   struct h2_session *s = session_of(user);
@@ -183,7 +197,9 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
     return verdict(s);
   }
   stream->taken += count;
-  buf_append(stream->is_seen ? &stream->more : &stream->in, bytes, count);
+  struct buf *to = stream->is_seen ? &stream->more : &stream->in;
+  if (s->config.is_server) make_room(to, count);
+  buf_append(to, bytes, count);
   h2_session_hold(s, count);
   h2_stream_tell(stream, H2_NEWS_DATA);
   return 0;

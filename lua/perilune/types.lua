@@ -726,7 +726,7 @@ function log.is_on(level) end
 ---@field h2c? boolean without TLS: connections may begin with HTTP/2, by prior knowledge (RFC 9113 3.3); false
 ---@field max_streams? integer HTTP/2: requests of one connection at a time; 100. Further ones are refused, and the client may repeat them
 ---@field stream_window? integer HTTP/2: bytes of a request body that may wait to be forwarded; grows, up to 1 MiB, for a body that is forwarded as fast as it comes; 65536
----@field connection_window? integer HTTP/2: the same of all requests of a connection together, at least 65535; 524288
+---@field connection_window? integer HTTP/2: the same of all requests of a connection together, at least 65535. More of it is faster uploads from far away, and as much more memory that one client can take; 262144
 ---@field max_resets? integer HTTP/2: requests that a client may cancel, or force us to reset, before they are answered. Each second gives a tenth back, and each answered request one. Beyond, the connection ends (ENHANCE_YOUR_CALM). 200; 0: any
 ---@field max_control_frames? integer HTTP/2: frames without head or body (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones) that a client may send. Each second gives a tenth back, and so does body that moves. Beyond, the connection ends (ENHANCE_YOUR_CALM). 1000; 0: any
 ---@field max_connections? integer connections open at a time, in all workers together; 0: as many as descriptors allow. Further clients wait in the kernel's queue until a connection closes, or an idle one can be closed
