@@ -327,6 +327,34 @@ perilune.listen("127.0.0.1:0", {
     assert.equal("/1 true 6", old.wait().body)
   end)
 
+  it("bears orders, clients that go and reloads in whatever order, and lets everything go on at the end", function()
+    local t = start(COUNT, { words = { "--workers", "3", "--break", "policy.lua:" .. line_of "local ended" } })
+    local is_over, ended = false, 0
+    for i = 1, 9 do
+      scheduler.spawn(function()
+        while not is_over do
+          local fine, connection = pcall(client.connect, { port = t.port, timeout = i % 3 == 0 and 0.1 or 60 })
+          if fine then pcall(connection.request, connection, { target = "/co" }) end
+          if fine then connection:close() end
+        end
+        ended = ended + 1
+      end)
+    end
+    t:wait(PROMPT)
+    local orders = { "c", "step", "out", "c", "locals", "next", "path = 'x'", "bt", "frame 1", "c" }
+    for i = 1, 50 do
+      t:type(orders[i % #orders + 1])
+      scheduler.sleep(0.01) -- so that some come before the prompt, and some behind it
+      if i % 20 == 0 then assert.equal(0, running.command(t.pid_file, "reload").code) end
+    end
+    t:type "quit"
+    t:wait "the breakpoints are off"
+    is_over = true
+    scheduler.eventually(function() return ended == 9 end, 60, "nothing is stopped any more")
+    assert.equal(0, running.command(t.pid_file, "stop").code)
+    assert.equal(0, t:ended(), t:log())
+  end)
+
   it("ends what a person evaluates that takes too long, and goes on", function()
     local t = start(COUNT, { policy = 'require("perilune").configure { hook_time = 0.2 }' .. POLICY })
     local stopped = request(t, "/1")
@@ -364,5 +392,8 @@ perilune.listen("127.0.0.1:0", {
     result = perilune.run("run", "--daemon", "--break", "policy.lua:" .. COUNT, path)
     assert.equal(2, result.code)
     has(result.stderr, "--break wants a terminal, and a daemon has none")
+    result = perilune.run("run", "--bundle", "http://127.0.0.1:1/", "--bundle-key", path, "--break", "policy.lua:39")
+    assert.equal(2, result.code)
+    has(result.stderr, "--break is for a SCRIPT")
   end)
 end)
