@@ -155,6 +155,21 @@ describe("a listener with acme", function()
     assert.equal(0, process.run({ "sh", "-c", "ls " .. state .. "/acme/*/certificates/a.example.pem" }).code)
   end)
 
+  it("waits for an authority that takes its time to look, and refuses what it finds", function()
+    local server = pebble.start { env = { PEBBLE_VA_NOSLEEP = "0", PEBBLE_VA_SLEEPTIME = "4",
+      PEBBLE_VA_ALWAYS_VALID = "0" } }
+    local proxy = start(server)
+    proxy:wait_log "acme: a%.example: a new certificate, valid until"
+    assert.equal("DNS:a.example", (shown(proxy, "a.example")))
+    proxy:stop()
+
+    -- Nobody answers where the authority looks.
+    local away = pebble.start { env = { PEBBLE_VA_ALWAYS_VALID = "0" }, at = machine.random_host() }
+    proxy = start(away, { at = away.host })
+    proxy:wait_log "acme: a%.example: a%.example could not be proved: .*; it is tried again in %d+ s"
+    assert.is_nil((shown(proxy, "a.example")))
+  end)
+
   it("says why there is none, and keeps no other listener from serving", function()
     local ca = require("tls").authority().certificate
     local server = { at = machine.random_host(), directory = "https://127.0.0.1:9/dir", ca = ca }

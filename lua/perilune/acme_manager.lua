@@ -27,6 +27,8 @@ local TOGETHER = 4                   -- orders at the same time
 local PAUSE, PAUSE_MOST = 60, 86400  -- after the first failure, after many
 local RENEW_AFTER = 2 / 3            -- of a certificate's time
 local ARI_RETRY = 3600
+local ARI_FIRST, ARI_FIRST_MOST = 0.1, 21600 -- how old a certificate is at least when the authority's window counts
+local ARI_LAST = 0.95                -- how old at most, whatever the window is
 local CLOCK_OFF = 300                -- seconds that clocks may differ before it is said
 
 local function say(level, format, ...) core.log[level]("acme: " .. format:format(...)) end
@@ -45,11 +47,13 @@ local function publish(self, entry, pem, facts)
   return true
 end
 
--- When it is to be renewed, by its lifetime or by what the authority has said.
+-- When it is to be renewed, by its lifetime or by what the authority has said. A window that is always over would make
+-- it be ordered again and again, and one behind its end would let it expire: so both are bounded.
 local function renewal_of(entry)
-  local facts = entry.facts
-  if entry.ari then return entry.ari.chosen end
-  return facts.not_before + (facts.not_after - facts.not_before) * RENEW_AFTER
+  local from, life = entry.facts.not_before, entry.facts.not_after - entry.facts.not_before
+  if not entry.ari then return from + life * RENEW_AFTER end
+  local first = from + math.min(life * ARI_FIRST, ARI_FIRST_MOST)
+  return math.min(math.max(entry.ari.chosen, first), from + life * ARI_LAST)
 end
 
 local function is_due(entry) return not entry.facts or core.time() >= renewal_of(entry) end
