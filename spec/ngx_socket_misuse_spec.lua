@@ -158,7 +158,8 @@ describe("a socket of ngx", function()
       said:match "^nil bad host[^,]*, [^,]*, [^,]*")
     for _, wanted in ipairs { "raised ngx.socket: bad \"connect_timeout\" argument", "1 nil, ",
       "raised ngx.socket: receive: bad pattern argument: *x", "raised ngx.socket: receive: bad pattern argument: -1",
-      "raised ngx.socket: receive: bad pattern argument: table", "raised ngx.socket: receive: bad pattern argument: nan",
+      "raised ngx.socket: receive: bad pattern argument: table",
+      "raised ngx.socket: receive: bad pattern argument: nan",
       "raised ngx.socket: receiveany: bad argument \"max\"", "nil pattern is empty",
       "nil a certificate and its key are expected" } do
       assert.is_truthy(said:find(wanted, 1, true), wanted .. " in " .. said)

@@ -147,6 +147,21 @@ describe("a replay", function()
     assert.truthy(result.stdout:find "fails %(script%) with 500 at wrong.lua:7", result.stdout)
   end)
 
+  it("shows what streamed answers begin with, also of those that do not end", function()
+    local proxy = start()
+    local file = record(proxy, function() return requests(proxy) end)
+    local old = proxy.directory .. "/policy.lua"
+    local function streams(name, word)
+      return write(proxy, name, (process.read_file(old):gsub("return session:respond { status = 403 }",
+        'session:start_response { status = 200 } while session:send "' .. word .. ' " do perilune.sleep(5) end')))
+    end
+    local one, two = streams("one.lua", "one"), streams("two.lua", "two")
+    assert.equal(0, replay(file, "--policy", one, "--against", one).code)
+    local result = replay(file, "--policy", two, "--against", one)
+    assert.equal(1, result.code, result.stderr)
+    assert.truthy(result.stdout:find("6 requests, 1 decided differently", 1, true), result.stdout)
+  end)
+
   it("of a policy that loops, or does not load, ends with a clear line", function()
     local proxy = start()
     local file = record(proxy, function() return requests(proxy) end)

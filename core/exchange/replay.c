@@ -10,11 +10,12 @@
 #include "exchange/peer.h"
 #include "exchange/rehearsal.h"
 #include "exchange/settings.h"
+#include "exchange/streamed_answer.h"
 #include "net/addr.h"
 #include "net/virtual_time.h"
 #include "shared/recording.h"
 
-enum { WAIT_MOST_MS = 3600000, ATTEMPTS_MOST = 16 };
+enum { WAIT_MOST_MS = 3600000, ATTEMPTS_MOST = 16, STREAMED_MS = 60000, STREAMED_BYTES = 65536 };
 
 struct walk {
   const struct replay_place *place;
@@ -163,6 +164,21 @@ static void put_request(struct buf *out, const struct request *request) {
   put_fields(out, &request->headers);
 }
 
+/* What the policy writes as it goes: the beginning, for a client that leaves after a minute. */
+static struct str streamed_text(struct exchange *x) {
+  struct streamed_answer *s = x->rare->streamed;
+  uint64_t until_ms = virtual_time.now_ms + STREAMED_MS, left_ms;
+  streamed_answer_rehearse(s);
+  while (streamed_answer_runs(x) && streamed_answer_text(s).len < STREAMED_BYTES &&
+         (left_ms = virtual_time_left_ms()) <= until_ms - virtual_time.now_ms)
+    virtual_time_advance(left_ms);
+  streamed_answer_give_up(x);
+  virtual_time_advance(0);
+  struct str text = streamed_answer_text(s);
+  if (text.len > STREAMED_BYTES) text.len = STREAMED_BYTES;
+  return text;
+}
+
 /* What has failed is answered as the policy says, or as the table does. */
 static void answer_failure(struct walk *w) {
   enum hook hook = w->d->hook;
@@ -190,7 +206,7 @@ static void finish(struct walk *w) {
   const struct response *response = x->answer ? &x->answer->response : &x->response;
   d->status = response->status;
   put_fields(&d->response, &response->headers);
-  if (x->answer) buf_append_str(&d->response, x->answer->content);
+  if (x->answer) buf_append_str(&d->response, x->answer->is_streamed ? streamed_text(x) : x->answer->content);
   call(w, HOOK_logging);
   d->kind = d->kind == REPLAY_UNKNOWN ? REPLAY_UNKNOWN : kind;
   d->hook = hook;
