@@ -67,9 +67,13 @@ local by = {
 
 local function key_function(call, wanted, level)
   local given = (wanted.header and 1 or 0) + (wanted.key and 1 or 0) + (wanted.by and 1 or 0)
-  if given ~= 1 then error(call .. ": give either 'header' or 'by' or 'key'", level + 1) end
+  if given ~= 1 then
+    error(call .. ": give one of header = \"name\", by = \"address\" (path, host) and key = function(session, ctx)",
+      level + 1)
+  end
   if wanted.by and not by[wanted.by] then
-    error(("%s: option 'by' must be address, path or host, got '%s'"):format(call, wanted.by), level + 1)
+    error(("%s: option 'by' must be address, path or host, got '%s'; for others: key = function(session, ctx) ... end")
+      :format(call, wanted.by), level + 1)
   end
   local header = wanted.header
   return wanted.key or by[wanted.by] or function(session) return session:get_header(header) end

@@ -158,7 +158,7 @@ local LOADING = {
     "'https://a%.b/' is no origin: write it without a path" },
   { "require('perilune.token_auth').new { secret = '' }", "option 'secret' must not be empty" },
   { "require('perilune.token_auth').new {}", "expected one of the options 'secret', 'keys' and 'jwks'" },
-  { "require('perilune.rate_limit').new { by = 'adress', max = 1 }", "'by' must be address, path or host" },
+  { "require('perilune.rate_limit').new { by = 'adress', max = 1 }", "'by' must be address, path or host, .*: key = function" },
   { "require('perilune.rate_limit').new({ by = 'path', max = 1 }, 5)", "rate_limit%.new: one argument too many" },
   { "require('perilune.router').new { ['/users/*/x'] = 1 }", "a %* stands at the end of a path only; .*/users/:id/x" },
   { "require('perilune.router').new { ['users'] = 1 }", "a path begins with /" },

@@ -41,7 +41,7 @@ struct nearest nearest_to(const char *word) {
   return (struct nearest){word, NULL, most + 1};
 }
 
-/* "get_path" for "path": the word with one more word before or behind it. */
+/* "get_path" for "path", or "retries" for "max_retries": one has one more word before or behind it. */
 static bool is_part(const char *word, size_t length, const char *part, size_t bytes) {
   if (bytes < 3 || length < bytes + 2) return false;
   return (plain(word[bytes]) == '-' && str_same_nocase(word, part, bytes)) ||
@@ -53,7 +53,8 @@ void nearest_offer(struct nearest *n, const char *candidate) {
   if (length < 2 || length > LONGEST || other > LONGEST) return;
   bool is_beginning = other > length && str_same_nocase(n->word, candidate, length);
   unsigned distance = is_beginning ? 1 : edits(n->word, length, candidate, other);
-  if (distance > 2 && is_part(n->word, length, candidate, other)) distance = 2;
+  bool is_near = is_part(n->word, length, candidate, other) || is_part(candidate, other, n->word, length);
+  if (distance > 2 && is_near) distance = 2;
   if (distance >= n->distance) return;
   n->distance = distance;
   n->found = candidate;

@@ -37,6 +37,9 @@ local SLIPS = {
   ["an option of a table"] = { function() test.policy({ request_filter = print }, { head_timout = 1 }) end,
     "test.policy: unknown option 'head_timout' (did you mean head_timeout?)" },
   ["a header in one text"] = { function(p) p:request { headers = { "X: a" } } end, "'X: a' is no field: write { [" },
+  ["an answer for each attempt"] = { function(p) p:exchange():walk({ error = "connect_refused" }, "fine") end,
+    "x:walk takes one argument: for several attempts, a function(peer, try) that returns the answer of each" },
+  ["two arguments for a hook"] = { function(p) p:exchange():request_filter({}, {}) end, "takes one argument" },
   ["a request that is none"] = { function(p) p:request "/x" end, "the request: expected a table with body" },
 }
 

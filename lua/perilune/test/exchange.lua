@@ -252,6 +252,13 @@ local function check_self(self, name)
   end
 end
 
+-- More would be dropped without a word.
+local function check_count(name, ...)
+  if select("#", ...) < 2 or methods[name] and name ~= "walk" then return end
+  misuse.raise(("x:%s takes one argument%s"):format(name,
+    name == "walk" and ": for several attempts, a function(peer, try) that returns the answer of each" or ""))
+end
+
 -- x:request_filter(), x:response_filter { status = 404 }, x:fail_to_connect "connect_timeout"
 function Exchange.__index(_, name)
   if type(name) ~= "string" or name:sub(1, 2) == "__" then return nil end
@@ -260,6 +267,7 @@ function Exchange.__index(_, name)
   end
   return function(self, ...)
     check_self(self, name)
+    check_count(name, ...)
     if methods[name] then return methods[name](self, ...) end
     if NOT_SIMULATED[name] then misuse.raise(("the bench does not simulate %s: use test.harness"):format(name)) end
     return (BODY_HOOKS[name] and filter or call)(self, name, (...))

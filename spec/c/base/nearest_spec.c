@@ -34,10 +34,12 @@ IT("completes the beginning of a word") {
   CHECK_STR(str_of(suggest("--pid")), "--pid-file");
 }
 
-IT("finds the word that has one more word before or behind it") {
+IT("finds the word that has one word more, or one less, before or behind it") {
   CHECK_STR(str_of(suggest("get_proxy")), "proxy");
   CHECK_STR(str_of(suggest("proxy-server")), "proxy");
   CHECK_STR(str_of(suggest("getproxy")), "");
+  CHECK_STR(str_of(suggest("filter")), "request_filter");
+  CHECK_STR(str_of(suggest("ter")), "");
 }
 
 IT("takes the first of words that are equally near") {

@@ -92,7 +92,7 @@ IT("refuses wrong options of the default scripts, at the policy's line") {
   CHECK(
       is_refused(NEW("rate_limit", ".new { header = 'a' }"), ":2: rate_limit.new: option 'max' is missing"));
   CHECK(is_refused(NEW("rate_limit", ".new { max = 1 }"),
-                   ":2: rate_limit.new: give either 'header' or 'by' or 'key'"));
+                   ":2: rate_limit.new: give one of header = \"name\", by = "));
   CHECK(is_refused(NEW("rate_limit", ".bucket { max = 1, by = 'name' }"),
                    ":2: rate_limit.bucket: option 'by' must be address, path or host"));
   CHECK(is_refused(NEW("rate_limit", ".sliding { max = 1, by = 'path', fields = 'y' }"),
