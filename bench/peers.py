@@ -80,7 +80,7 @@ def origin():
     listen = [f"listen {address} backlog=8192;" for address in addresses]
     listen += [f"listen 127.0.0.1:{port} ssl backlog=8192;" for port in TLS_ORIGIN_PORTS]
     listen += [f"listen 127.0.0.1:{port} http2 backlog=8192;" for port in H2_ORIGIN_PORTS]
-    path = fill("origin.conf", "origin", KILOBYTE="0123456789abcdef" * 64, LISTEN=" ".join(listen))
+    path = fill("origin.conf", "origin", KILOBYTE="0123456789abcdef" * 64, PLAIN=ORIGIN_PORTS[0], LISTEN=" ".join(listen))
     return ["nginx", "-e", os.path.join(BUILD, "nginx.log"), "-p", BUILD, "-c", path]
 
 

@@ -41,7 +41,8 @@ def with_tls(name, title, path, connections, handshakes=None):
 def http2(name, title, path, connections, streams, suffix="", peers_of=("perilune", "nginx", "haproxy")):
     """HTTP/2 with clients; `suffix`: " tls", or " h2" to the origins as well."""
     rows = [f"{kind} h2{suffix}" for kind in peers_of]
-    return Workload(name, f"HTTP/2: {title}", path, connections, rows, base=rows[-1], streams=streams)
+    goals = {rows[0]: 0.80} if suffix == " h2" else None
+    return Workload(name, f"HTTP/2: {title}", path, connections, rows, base=rows[-1], streams=streams, goals=goals)
 
 
 WORKLOADS = [
@@ -76,6 +77,7 @@ WORKLOADS = [
     http2("h2-tls-10", "1 KB over TLS, 32 connections of 10 streams", "/1k", 32, 10, " tls"),
     http2("h2-h2-10", "1 KB to origins of HTTP/2, 32 connections of 10 streams", "/1k", 32, 10, " h2",
           ("perilune", "haproxy")),
+    http2("h2-grpc", "gRPC unary, 32 connections of 10 streams", load.GRPC_PATH, 32, 10, " h2", ("perilune", "haproxy")),
 ]
 
 
