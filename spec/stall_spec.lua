@@ -8,6 +8,7 @@ local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"
+local redis_server = require "redis_server"
 local scene = require "scene"
 local scheduler = require "scheduler"
 local tls = require "tls"
@@ -172,6 +173,36 @@ describe("a process that was stopped for longer than a timeout", function()
       asks[i + 1] = function() return client.request({ port = proxy.port, path = path }).body end
     end
     assert.same({ "answer", "answer", "answer", "answer" }, scheduler.all(asks))
+  end)
+
+  it("gives hooks what they asked others for: http over HTTP/2, and Redis", function()
+    local two = origins.start(function(stream)
+      stream:read_request()
+      scheduler.sleep(0.3)
+      stream:respond { body = "answer" }
+    end, { http2 = true })
+    local redis = redis_server.scripted(function(connection, words)
+      if words[1] ~= "GET" then return connection:send "+OK\r\n" end
+      scheduler.sleep(0.3)
+      connection:send "$6\r\nanswer\r\n"
+    end)
+    local proxy = perilune.start { workers = 1, policy = policies.fill([[
+      local perilune = require "perilune"
+      local http = require "perilune.http"
+      local store = require("perilune.redis").new("$REDIS", { timeout = 0.8, connect_timeout = 0.8 })
+      local ways = {
+        ["/http2"] = function() return assert(http.get("http://$TWO/", { timeout = 0.8, http2 = true })).body end,
+        ["/redis"] = function() return assert(store:call("GET", "key")) end,
+      }
+      perilune.listen("127.0.0.1:0", { request_filter = function(session)
+        return session:respond { status = 200, body = ways[session:path()]() }
+      end })
+    ]], { TWO = two.address, REDIS = redis.address }) }
+    local asks = { function() scheduler.sleep(0.1) stall(proxy) return "answer" end }
+    for i, path in ipairs { "/http2", "/redis" } do
+      asks[i + 1] = function() return client.request({ port = proxy.port, path = path }).body end
+    end
+    assert.same({ "answer", "answer", "answer" }, scheduler.all(asks))
   end)
 end)
 
