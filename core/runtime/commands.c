@@ -2,6 +2,7 @@
 // commands: one function for each command.
 #include "runtime/commands.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,14 +35,28 @@ static void do_reload(struct command_client *client) {
   server_reload(s);
 }
 
+/* Exactly so many decimal numbers, with a space between two. */
+static bool read_numbers(const char *text, unsigned *numbers, unsigned count) {
+  struct str rest = str_of(text), word;
+  uint64_t number;
+  for (unsigned i = 0; i < count; i++) {
+    if (!str_split(&rest, ' ', &word) || !str_to_u64(word, &number) || number > UINT_MAX) return false;
+    numbers[i] = (unsigned)number;
+  }
+  return !rest.ptr;
+}
+
 /* "reload canary SHARE FOR_MS MAX_ERRORS" */
 static void do_canary(struct command_client *client, const char *numbers) {
-  struct canary_options options;
   char *why = NULL;
-  if (sscanf(numbers, "%u %u %u", &options.share, &options.for_ms, &options.max_errors) != 3) {
+  unsigned given[3];
+  bool is_whole =
+      read_numbers(numbers, given, 3) && given[0] && given[0] <= 10000 && given[1] && given[2] <= 10000;
+  if (!is_whole) {
     command_answer(client, EXIT_BAD_INPUT, "malformed command\n");
     return;
   }
+  const struct canary_options options = {.share = given[0], .for_ms = given[1], .max_errors = given[2]};
   command_wait(client, WAITS_FOR_CANARY);
   if (canary_start(command_server_of(client), &options, &why)) return;
   log_error("canary: %s", why);
@@ -51,8 +66,13 @@ static void do_canary(struct command_client *client, const char *numbers) {
 /* "reload shadow FOR_MS" */
 static void do_shadow(struct command_client *client, const char *number) {
   char *why = NULL;
+  unsigned for_ms;
+  if (!read_numbers(number, &for_ms, 1) || !for_ms) {
+    command_answer(client, EXIT_BAD_INPUT, "malformed command\n");
+    return;
+  }
   command_wait(client, WAITS_FOR_SHADOW);
-  if (dryrun_start(command_server_of(client), (unsigned)atoi(number), &why)) return;
+  if (dryrun_start(command_server_of(client), for_ms, &why)) return;
   log_error("shadow: %s", why);
   command_refuse(client, EXIT_BAD_INPUT, why);
 }
