@@ -9,7 +9,10 @@
 --- ```lua
 --- function policy.request_filter(session)
 ---   session:start_response { status = 200, headers = { ["Content-Type"] = "text/event-stream" } }
----   while session:send(("data: %d\n\n"):format(perilune.time())) do perilune.sleep(1) end
+---   for left = 3, 1, -1 do
+---     if not session:send(("data: %d\n\n"):format(left)) then break end -- the client has left
+---     perilune.sleep(0.2)
+---   end
 --- end
 --- ```
 ---
