@@ -124,24 +124,28 @@ void live_trace_end(struct exchange *x) {
 
 /* --- notes ------------------------------------------------------------------------------------------------ */
 
+static __attribute__((noinline)) struct live_chunk *add_chunk(struct exchange *x) {
+  struct live *live = x->account.live;
+  struct live_chunk *chunk = live->last = live->last->next = arena_alloc(&x->arena, sizeof *chunk);
+  chunk->next = NULL;
+  chunk->count = 0;
+  return chunk;
+}
+
 /* The one to be filled in; NULL: there are too many. */
-static struct live_note *add(struct exchange *x) {
+static inline struct live_note *add(struct exchange *x) {
   struct live *live = x->account.live;
   struct live_chunk *chunk = live->last;
   if (live->count == LIVE_NOTES_MOST) {
     live->missed++;
     return NULL;
   }
-  if (chunk->count == LIVE_CHUNK) {
-    chunk = live->last = chunk->next = arena_alloc(&x->arena, sizeof *chunk);
-    chunk->next = NULL;
-    chunk->count = 0;
-  }
+  if (chunk->count == LIVE_CHUNK) chunk = add_chunk(x);
   live->count++;
   return &chunk->notes[chunk->count++];
 }
 
-static void note(struct exchange *x, struct live_note what) {
+static inline void note(struct exchange *x, struct live_note what) {
   struct live_note *added = add(x);
   if (added) *added = what;
 }
@@ -156,11 +160,11 @@ static struct live_note *latest(const struct exchange *x) {
 }
 
 /* Steps that wait are run again and again. */
-void live_note_step(struct exchange *x, const char *name) {
+void live_note_step(struct exchange *x, struct str name) {
   struct live *live = x->account.live;
-  if (live->step == name) return;
-  live->step = name;
-  live_note(x, LIVE_STEP, 0, str_of(name));
+  if (live->step == name.ptr) return;
+  live->step = name.ptr;
+  note(x, (struct live_note){ticks_now(), 0, LIVE_STEP, 0, name});
 }
 
 /* Pieces of a body come one behind the other: their time is one note's. */

@@ -63,7 +63,7 @@ struct live { /* arena: the notes of one exchange */
   unsigned count, missed;
   uint64_t wait_began; /* ticks */
   struct str wait;     /* arena */
-  const char *step;    /* static: the last one noted */
+  const char *step;    /* static: the name of the last one noted */
   struct live_chunk *last;
   struct live_chunk first;
 };
@@ -79,7 +79,7 @@ static inline bool live_trace_is_wanted(const struct exchange *x) {
 /* The rest only where x->account.live is set. Texts that are not static are copied by the caller, into the arena. */
 void live_note(struct exchange *x, enum live_kind kind, unsigned code, struct str text) __attribute__((cold));
 /* A step begins, which has not done so before. */
-void live_note_step(struct exchange *x, const char *name) __attribute__((cold));
+void live_note_step(struct exchange *x, struct str name);
 /* A hook has ended that was called at `began`. */
 void live_note_hook(struct exchange *x, const char *name, uint64_t began, bool failed) __attribute__((cold));
 /* The attempt under way begins. */

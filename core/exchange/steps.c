@@ -27,8 +27,8 @@
 STEP_TABLE(X)
 #undef X
 
-static const char *const step_names[] = {
-#define X(name) #name,
+static const struct str step_names[] = {
+#define X(name) {#name, sizeof #name - 1},
     STEP_TABLE(X)
 #undef X
 };
@@ -55,8 +55,8 @@ static inline enum step_result run_step(struct exchange *x, unsigned char at) {
 }
 
 /* For the log, and for people who look on. */
-static __attribute__((cold)) void tell(struct exchange *x, unsigned char at) {
-  log_debug("exchange %p: %s", (void *)x, step_names[at]);
+static __attribute__((noinline)) void tell(struct exchange *x, unsigned char at, bool is_logged) {
+  if (is_logged) log_debug("exchange %p: %s", (void *)x, step_names[at].ptr);
   if (x->account.live) live_note_step(x, step_names[at]);
 }
 
@@ -68,12 +68,12 @@ void exchange_run(struct exchange *x) {
   }
   x->running = true;
   enum step_result result;
-  bool is_told = log_is_on(LOG_DEBUG) || x->account.live;
+  bool is_logged = log_is_on(LOG_DEBUG), is_told = is_logged || x->account.live;
   do {
     unsigned char at = x->step;
     CHECK(at <= STEP_finish);
     x->again = false;
-    if (is_told) tell(x, at);
+    if (__builtin_expect(is_told, false)) tell(x, at, is_logged);
     result = run_step(x, at);
     if (result == STEP_NEXT && x->step == at) x->step++;
   } while (result == STEP_NEXT || result == STEP_JUMPED || (result == STEP_WAIT && x->again));
