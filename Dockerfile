@@ -10,7 +10,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 
 FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates libluajit2-5.1-2 libev4 libssl3 \
-    libc-ares2 libxxhash0 libpcre2-8-0 libnghttp2-14 zlib1g libbrotli1 libzstd1 libyaml-0-2 libncursesw6 libargon2-1 \
+    libc-ares2 libxxhash0 libpcre2-8-0 libnghttp2-14 zlib1g libbrotli1 libzstd1 libyaml-0-2 libncursesw6 libcrypt1 \
+    libargon2-1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 65532 --home-dir /nonexistent --shell /usr/sbin/nologin perilune \
     && install -d -o perilune -g perilune /run/perilune

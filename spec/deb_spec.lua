@@ -50,6 +50,24 @@ describe("make deb", function()
     assert.is_truthy(run({ root .. "/usr/bin/perilune", "check", path }):find "fine")
   end)
 
+  it("lets the service keep certificates, and leaves nothing of it behind when it is purged", function()
+    if not package then return pending "dpkg-dev is not installed" end
+    local root = process.directory()
+    run { "dpkg-deb", "--extract", package, root }
+    run { "dpkg-deb", "--control", package, root .. "/control" }
+    assert.matches("\nStateDirectory=perilune\nStateDirectoryMode=0700\n",
+      process.read_file(root .. "/usr/lib/systemd/system/perilune.service"))
+    local script = process.read_file(root .. "/control/postrm"):gsub("/var/", root .. "/var/")
+    for _, folder in ipairs { "log", "lib", "log/private", "lib/private" } do
+      run { "mkdir", "-p", ("%s/var/%s/perilune/acme"):format(root, folder) }
+    end
+    run { "sh", process.write_file(root .. "/postrm", script), "remove" }
+    assert.matches("acme", run { "find", root .. "/var", "-name", "acme" })
+    script = script:gsub("deb%-systemd%-helper", "no-such-helper")
+    run { "sh", process.write_file(root .. "/postrm", script), "purge" }
+    assert.equal("", run { "find", root .. "/var", "-name", "perilune" })
+  end)
+
   it("passes lintian without errors", function()
     if not package then return pending "dpkg-dev is not installed" end
     if not has "lintian" then return pending "lintian is not installed" end
@@ -79,7 +97,7 @@ local debian_12 = {
   ["luajit-5.1"] = "libluajit2-5.1-2", ev = "libev4", ssl = "libssl3", crypto = "libssl3", cares = "libc-ares2",
   xxhash = "libxxhash0", ["pcre2-8"] = "libpcre2-8-0", nghttp2 = "libnghttp2-14", z = "zlib1g",
   brotlienc = "libbrotli1", brotlidec = "libbrotli1", zstd = "libzstd1", ["yaml-0"] = "libyaml-0-2",
-  ncursesw = "libncursesw6", tinfo = "libncursesw6",
+  ncursesw = "libncursesw6", tinfo = "libncursesw6", crypt = "libcrypt1", argon2 = "libargon2-1",
   c = NONE, m = NONE, gcc_s = NONE, asan = NONE, ubsan = NONE, tsan = NONE, llhttp = NONE,
 }
 
