@@ -54,6 +54,8 @@ def read_head(connection):
 
 def start(origin, workers, size):
     port = peers.FIRST_PORT + 90
+    if not machine.is_free(port):
+        sys.exit(f"port {port} is taken: by a proxy of an earlier run?")
     command = [peers.PERILUNE, "run", "--workers", str(workers), os.path.join(peers.HERE, "policies", "cache.lua")]
     os.makedirs(peers.BUILD, exist_ok=True)
     process = machine.Process(command, "0-%d" % (os.cpu_count() - 1), os.path.join(peers.BUILD, "cache.log"),
@@ -168,5 +170,6 @@ def coalescing():
 
 
 if __name__ == "__main__":
+    machine.stop_on_sigterm()
     for name in sys.argv[1:] or ("zipf", "coalescing"):
         {"zipf": zipf, "coalescing": coalescing}[name]()
