@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// downstream: a client's connection from accept to close: its events go to whoever has it just now, which its state
-// says (greeting.c, http1_requests.c, an exchange, ending.c).
+// downstream: a client's connection from accept to close. Its state says who gets its events: greeting.c,
+// http1_requests.c, an exchange, or ending.c.
 #include "downstream/downstream.h"
 
 #include <netinet/tcp.h>

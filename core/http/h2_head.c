@@ -177,8 +177,8 @@ static enum error method_from(struct h2_head *head, struct request *request) {
   return ERROR_NONE;
 }
 
-/* One Host, first, which is what :authority says. A Host of its own must say the same: somebody behind might go by the
- * other (section 8.3.1). */
+/* One Host, first, which is what :authority says. A field Host must say the same: a server behind us might
+ * use that one (section 8.3.1). */
 static enum error host_from(struct h2_head *head, struct request *request) {
   struct str authority = pseudo(head, H2_PSEUDO_AUTHORITY);
   const struct field *host = headers_find_id(&head->headers, FIELD_HOST);

@@ -48,8 +48,8 @@ static bool is_same(const struct stat *a, const struct stat *b) {
          a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* The text where the file is another than `seen`, which is what it is now then; "" of one that does not exist. Owned by
- * the caller. NULL: it has not changed, or cannot be read. */
+/* If the file has changed since `seen`: its text, and `seen` becomes what it is now. A file that does not exist has the
+ * text "". Owned by the caller. NULL: it has not changed, or cannot be read. */
 static char *read_changed(const char *path, struct stat *seen) {
   struct stat now = {0};
   struct buf text = {0};

@@ -34,7 +34,7 @@ struct bundle_state {
   uint64_t failures;       /* of asking it, and of what it gave */
   bool is_trying, is_down; /* a version is loaded, or on trial; the source, or what it gave, is not good */
   bool is_damaged; /* the files of the version that was to be loaded last are not those that were signed */
-  char why[BUNDLE_WHY_BYTES];     /* it is down */
+  char why[BUNDLE_WHY_BYTES];     /* it is down, and what was wrong at the start */
   char refusal[BUNDLE_WHY_BYTES]; /* why the refused one was */
 };
 
