@@ -113,7 +113,7 @@ describe("completion", function()
 
   it("knows commands, the options of each, and the words of help", function()
     assert.equal("reload\n", complete "rel")
-    assert.equal("run\nreload\nrecord\nreplay\n", complete "r")
+    assert.equal("run\nreload\nrecord\nreplay\nrepl\n", complete "r")
     assert.equal("--health\n", complete("proxy", "--hea"))
     assert.equal("--pid\n--pid-file\n", complete("stop", "--pi"))
     assert.equal("\n", complete("stop", "--work"))
