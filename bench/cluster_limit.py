@@ -52,13 +52,20 @@ def arguments():
     return parser.parse_args()
 
 
+def wait_a_little(process, log=None):
+    """Ends the program where the process that is waited for has ended."""
+    if process.poll() is not None:
+        sys.exit(f"{process.args[0]} ended: " + (open(log).read() if log else f"code {process.returncode}"))
+    time.sleep(0.05)
+
+
 def start_redis(directory, running):
     path = directory + "/redis"
     redis = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", directory],
                              stdout=subprocess.DEVNULL)
     running.append(redis)
     while not os.path.exists(path):
-        time.sleep(0.05)
+        wait_a_little(redis)
     return redis, path
 
 
@@ -71,7 +78,7 @@ def start_proxy(given, directory, number, path, running):
         found = re.search(r"listening on 127\.0\.0\.1:(\d+)(?s:.*)ready:", open(log.name).read())
         if found:
             return int(found.group(1))
-        time.sleep(0.05)
+        wait_a_little(running[-1], log.name)
 
 
 def script_calls(path):
