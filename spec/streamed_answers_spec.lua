@@ -89,7 +89,7 @@ describe("a streamed answer", function()
     local said
     scheduler.eventually(function() -- it waits: what it has said stays
       local now = client.request { port = proxy.port, path = "/go-on" }.body
-      local stays = now == said
+      local stays = now == said and tonumber(now)
       said = now
       return stays
     end)
