@@ -73,8 +73,7 @@ static bool take_member(struct str *rest, struct str *name, struct str *text) {
   return true;
 }
 
-/* Borrows from the bytes of a frame of a request. False: they are not of that form. */
-static bool read_request(struct str rest, struct recorded *r) {
+bool recorded_read(struct str rest, struct recorded *r) {
   struct str name, text;
   *r = (struct recorded){0};
 #define X(member) r->member = STR("");
@@ -170,8 +169,8 @@ static bool check(struct recording *r, char **why) {
     enum frame_state state = take_frame(r, &f, true);
     if (state == FRAME_FINE && f.kind == 'H') read_head(r, f.bytes);
     if (state == FRAME_FINE && f.kind == 'E' && index > 0) return read_end(r, &f, why);
-    bool is_known =
-        index == 0 ? f.kind == 'H' : f.kind == 'R' && state == FRAME_FINE && read_request(f.bytes, &recorded);
+    bool is_known = index == 0 ? f.kind == 'H'
+                               : f.kind == 'R' && state == FRAME_FINE && recorded_read(f.bytes, &recorded);
     if (state != FRAME_FINE || !is_known)
       return refuse(state == FRAME_FINE ? FRAME_FORGED : state, index, why);
   }
@@ -222,7 +221,7 @@ void recording_rewind(struct recording *r) {
 bool recording_next(struct recording *r, struct recorded *recorded) {
   struct frame f;
   while (r->at < r->length && take_frame(r, &f, false) == FRAME_FINE)
-    if (f.kind == 'R') return read_request(f.bytes, recorded);
+    if (f.kind == 'R') return recorded_read(f.bytes, recorded);
   return false;
 }
 

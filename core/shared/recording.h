@@ -35,6 +35,8 @@ struct recorded {
 
 /* The bytes of a frame of a request. */
 void recorded_put(struct buf *out, const struct recorded *r);
+/* Borrows from the bytes of such a frame. False: they are not of that form. */
+bool recorded_read(struct str bytes, struct recorded *r);
 /* The whole frame, number `index` of the file. */
 void recording_put_frame(struct buf *out, char kind, uint64_t index, struct str bytes);
 /* The last frame: behind `count` requests. */
