@@ -12,6 +12,13 @@ bool str_same_nocase(const char *a, const char *b, size_t length) {
   return true;
 }
 
+bool str_to_text(struct str s, char *text, size_t room) {
+  if (s.len >= room || (s.len && memchr(s.ptr, '\0', s.len))) return false;
+  if (s.len) memcpy(text, s.ptr, s.len);
+  text[s.len] = '\0';
+  return true;
+}
+
 int str_compare(struct str a, struct str b) {
   size_t shorter = a.len < b.len ? a.len : b.len;
   int order = shorter ? memcmp(a.ptr, b.ptr, shorter) : 0;

@@ -32,6 +32,9 @@ static inline bool str_equal(struct str a, struct str b) {
   return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* Copies to a C text. False: it does not fit, or has a NUL, behind which C would not look. */
+bool str_to_text(struct str s, char *text, size_t room);
+
 /* Less than, equal to or greater than 0, by bytes: a text comes before all that it begins. */
 int str_compare(struct str a, struct str b);
 

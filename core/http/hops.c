@@ -85,9 +85,7 @@ static bool write_host(struct str host, char text[HOP_TEXT]) {
   char copy[HOP_TEXT];
   struct in_addr in4;
   struct in6_addr in6;
-  if (host.len >= sizeof copy || str_find(host, '\0') < host.len) return false;
-  memcpy(copy, host.ptr, host.len);
-  copy[host.len] = '\0';
+  if (!str_to_text(host, copy, sizeof copy)) return false;
   if (inet_pton(AF_INET, copy, &in4) == 1) return inet_ntop(AF_INET, &in4, text, HOP_TEXT) != NULL;
   if (inet_pton(AF_INET6, copy, &in6) != 1) return false;
   if (IN6_IS_ADDR_V4MAPPED(&in6)) return inet_ntop(AF_INET, &in6.s6_addr[12], text, HOP_TEXT) != NULL;

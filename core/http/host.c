@@ -79,12 +79,8 @@ static bool is_ip_literal(struct str host) {
   struct in6_addr address;
   if (host.len < 3 || host.ptr[host.len - 1] != ']') return false;
   struct str inner = {host.ptr + 1, host.len - 2};
-  if (inner.len < sizeof text) {
-    memcpy(text, inner.ptr, inner.len);
-    text[inner.len] = '\0';
-    if (inet_pton(AF_INET6, text, &address) == 1) return true;
-  }
-  return is_future_address(inner);
+  bool is_ipv6 = str_to_text(inner, text, sizeof text) && inet_pton(AF_INET6, text, &address) == 1;
+  return is_ipv6 || is_future_address(inner);
 }
 
 /* RFC 9112 section 3.2: 400 for a request without Host, unless it is HTTP/1.0, with more than one, or an

@@ -75,10 +75,7 @@ static bool parse_port(struct str text, uint16_t *port) {
 
 static bool parse_address(int family, struct str text, struct in6_addr *address) {
   char copy[INET6_ADDRSTRLEN];
-  if (text.len == 0 || text.len >= sizeof copy || memchr(text.ptr, '\0', text.len)) return false;
-  memcpy(copy, text.ptr, text.len);
-  copy[text.len] = '\0';
-  return inet_pton(family, copy, address) == 1;
+  return str_to_text(text, copy, sizeof copy) && inet_pton(family, copy, address) == 1;
 }
 
 /* "source destination source-port destination-port", one space between them. */

@@ -118,10 +118,7 @@ static bool parse_ipv6(struct str text, struct addr *addr, const char **why) {
   struct in6_addr in6;
   if (text.ptr[text.len - 1] != ']') return refuse(why, "the bracket of the IPv6 address is not closed");
   struct str inner = {text.ptr + 1, text.len - 2};
-  if (inner.len >= sizeof copy || str_find(inner, '\0') < inner.len)
-    return refuse(why, "not an IPv6 address");
-  memcpy(copy, inner.ptr, inner.len);
-  copy[inner.len] = '\0';
+  if (!str_to_text(inner, copy, sizeof copy)) return refuse(why, "not an IPv6 address");
 
   unsigned scope = 0;
   char *zone = strchr(copy, '%');
@@ -160,11 +157,11 @@ static bool parse_name(struct str host, struct addr *addr, const char **why) {
 }
 
 static bool parse_host(struct str host, struct addr *addr, const char **why) {
-  char copy[INET_ADDRSTRLEN] = {0};
+  char copy[INET_ADDRSTRLEN];
   struct in_addr in4;
   if (host.len == 0) return set_ipv6(addr, in6addr_any, 0);
-  if (host.len < sizeof copy) memcpy(copy, host.ptr, host.len);
-  if (strlen(copy) != host.len || inet_pton(AF_INET, copy, &in4) != 1) return parse_name(host, addr, why);
+  if (!str_to_text(host, copy, sizeof copy) || inet_pton(AF_INET, copy, &in4) != 1)
+    return parse_name(host, addr, why);
   addr->kind = ADDR_IP;
   addr->length = sizeof addr->socket.in4;
   addr->socket.in4.sin_family = AF_INET;

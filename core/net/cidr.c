@@ -35,9 +35,7 @@ void cidr_set_free(struct cidr_set *set) {
 static bool read_address(struct str text, unsigned char address[ADDRESS], unsigned *bits) {
   static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
   char copy[TEXT];
-  if (text.len >= sizeof copy || str_find(text, '\0') < text.len) return false;
-  memcpy(copy, text.ptr ? text.ptr : "", text.len);
-  copy[text.len] = '\0';
+  if (!str_to_text(text, copy, sizeof copy)) return false;
   if (inet_pton(AF_INET6, copy, address) == 1) {
     *bits = 128;
     return true;

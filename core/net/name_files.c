@@ -155,8 +155,7 @@ static bool read_resolv(struct name_files *f, const char *text) {
 
 static bool read_address(struct str word, struct host_entry *entry) {
   char text[INET6_ADDRSTRLEN];
-  if (word.len >= sizeof text) return false;
-  snprintf(text, sizeof text, "%.*s", STR_ARG(word));
+  if (!str_to_text(word, text, sizeof text)) return false;
   entry->family = strchr(text, ':') ? AF_INET6 : AF_INET;
   return inet_pton(entry->family, text, entry->address.bytes) == 1;
 }

@@ -2,6 +2,8 @@
 // Units for base/str.
 #include "base/str.h"
 
+#include <string.h>
+
 #include <stdlib.h>
 
 #include "unit.h"
@@ -134,4 +136,13 @@ IT("fits a text into a room: what is too long ends with dots, behind a word and 
   char own[] = "one two three";
   str_fit(own, 12, str_of(own));
   CHECK_STR(str_of(own), "one two...");
+}
+
+IT("copies a text to one of C, unless it does not fit or has a NUL") {
+  char text[4];
+  CHECK(str_to_text(STR("abc"), text, sizeof text) && strcmp(text, "abc") == 0);
+  CHECK(str_to_text(STR(""), text, sizeof text) && strcmp(text, "") == 0);
+  CHECK(str_to_text((struct str){0}, text, sizeof text) && strcmp(text, "") == 0);
+  CHECK(!str_to_text(STR("abcd"), text, sizeof text));
+  CHECK(!str_to_text(STR("a\0b"), text, sizeof text));
 }

@@ -138,6 +138,8 @@ IT("refuses everything else as a host") {
   CHECK(!host_is_valid(STR("::1")));
   CHECK(!host_is_valid(STR("[]")));
   CHECK(!host_is_valid(STR("[::1")));
+  CHECK(!host_is_valid(STR("[::1\0 /]")));
+  CHECK(!host_is_valid(STR("[::1\0 /]:80")));
   CHECK(!host_is_valid(STR("[::1]x")));
   CHECK(!host_is_valid(STR("[::1]80")));
   CHECK(!host_is_valid(STR("[::g]")));
