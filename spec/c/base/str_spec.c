@@ -2,9 +2,8 @@
 // Units for base/str.
 #include "base/str.h"
 
-#include <string.h>
-
 #include <stdlib.h>
+#include <string.h>
 
 #include "unit.h"
 
