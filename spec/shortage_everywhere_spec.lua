@@ -171,6 +171,14 @@ describe("a machine that lacks something for a while", function()
       lack:over()
       require_answers(proxy, ("%s (%d times)"):format(call, lack:count(call)))
     end
+    for _, call in ipairs { "fstat", "open" } do -- no word of a disk that fails is kept as one of the file
+      local path = ("/files/%s.css"):format(call)
+      process.write_file((proxy.commands:gsub("commands$", call .. ".css")), TEXT)
+      lack:begin(call, "EIO", 1)
+      assert.not_equal(404, (ask(proxy, path, "1")), call)
+      lack:over()
+      assert.equal(200, (ask(proxy, path, "1")), call)
+    end
     local log = proxy:log()
     assert.is_nil(log:match "[^\n]*ejected[^\n]*" or log:match "[^\n]*unhealthy[^\n]*")
     assert.is_true(proxy:open_files() < descriptors + 20, "descriptors are lost")

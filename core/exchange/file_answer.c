@@ -95,8 +95,6 @@ void file_cancel(struct file_answer *f) {
   f->opening = NULL;
 }
 
-static bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM; }
-
 /* *found: a reference to the file or folder, where it says FILE_ANSWERED. */
 static enum file_result find(const struct wanted *w, struct str path, struct open_file **found) {
   struct proxy *proxy = w->x->proxy;
@@ -105,12 +103,12 @@ static enum file_result find(const struct wanted *w, struct str path, struct ope
   if (!file) {
     file = open_file_read(w->root->path, path, proxy->mailbox != NULL);
     if (!file) return ask_disk(w, path, false);
-    if (!is_shortage(file->error)) open_file_keep(proxy, file);
+    if (!open_file_is_trouble(file->error)) open_file_keep(proxy, file);
   }
   int error = file->error;
   if (error) open_file_release(file);
   if (!error) *found = file;
-  if (is_shortage(error)) return FILE_BUSY;
+  if (open_file_is_trouble(error)) return FILE_BUSY;
   if (error == EACCES || error == EPERM) return FILE_REFUSED;
   return error ? FILE_MISSING : FILE_ANSWERED;
 }

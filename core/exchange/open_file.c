@@ -145,6 +145,13 @@ static struct open_file *find(struct open_file_cache *cache, struct str root, st
   return file;
 }
 
+bool open_file_is_trouble(int error) {
+  static const int codes[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS, EIO, ESTALE, EINTR};
+  for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++)
+    if (error == codes[i]) return true;
+  return false;
+}
+
 struct open_file *open_file_find(struct proxy *proxy, struct str root, struct str path) {
   struct open_file_cache *cache = cache_of(proxy);
   struct open_file *file = find(cache, root, path, hash_of(root, path));
@@ -155,7 +162,9 @@ struct open_file *open_file_find(struct proxy *proxy, struct str root, struct st
   }
   list_remove(&file->link);
   list_push_front(&cache->used, &file->link);
-  return open_file_hold(file);
+  open_file_hold(file);
+  if (open_file_is_trouble(file->error)) drop(cache, file);
+  return file;
 }
 
 void open_file_keep(struct proxy *proxy, struct open_file *file) {

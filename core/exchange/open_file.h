@@ -36,6 +36,8 @@ struct open_file {
 struct open_file_cache;
 void open_file_cache_free(struct open_file_cache *cache);
 
+/* A code that says nothing of the file: a shortage, or a disk that fails. It is told once and never remembered. */
+bool open_file_is_trouble(int error);
 /* The one of the path below the root, which is a reference of the caller. NULL: it is not known; open_file_read
  * follows, or a job that does the same. */
 struct open_file *open_file_find(struct proxy *proxy, struct str root, struct str path);
