@@ -68,7 +68,8 @@ describe("perilune trace", function()
   it("shows hooks, what they waited for, peers, times and fields, without secrets", function()
     local a = origins.start(function(connection)
       while connection:read_request() do
-        connection:respond { body = "hello", headers = { ["Set-Cookie"] = "sid=geheim; Path=/" } }
+        connection:respond { body = "hello", headers = { ["Set-Cookie"] = "sid=geheim; Path=/",
+          Location = "/back#access_token=geheim" } }
       end
     end)
     local proxy, pid_file = start(quoted(a.address))
@@ -87,6 +88,7 @@ describe("perilune trace", function()
     has(text, "> (to the peer) X-Added: here")
     has(text, "> Authorization: Bearer [redacted]")
     has(text, "< Set-Cookie: sid=[redacted]; Path=/")
+    has(text, "< Location: /back#access_token=[redacted]")
     assert.is_nil(text:find "geheim")
     proxy:wait_log "a trace has ended: 1 sent, 0 lost"
   end)

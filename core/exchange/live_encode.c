@@ -62,16 +62,11 @@ static bool is_secret(struct str name) {
   return verdicts[at].is_secret = secrets_is_field(name);
 }
 
-/* May the value have a secret in it, although its name is none of a secret? */
-static bool is_suspect(const struct field *field) {
-  return memchr(field->value.ptr, '?', field->value.len) || memchr(field->value.ptr, '@', field->value.len);
-}
-
 static void put_field(struct buf *out, enum live_fields list, const struct field *field, unsigned *missed) {
   static const struct secrets plain = {0};
   struct live_item_head head = {LIVE_FIELD, (uint8_t)list, 0, 0, 0};
   size_t begin = buf_len(out);
-  bool is_hidden = field->value.len && (is_secret(field->name) || is_suspect(field));
+  bool is_hidden = field->value.len && (is_secret(field->name) || secrets_may_be_in(field->value));
   if (!has_room(out, field->name.len + 2 + field->value.len + 32)) {
     ++*missed;
     return;
@@ -121,16 +116,10 @@ static struct str protocol_of(const struct request *request) {
   return request->minor ? STR("HTTP/1.1") : STR("HTTP/1.0");
 }
 
-/* Without a query, and without a name before the host, it has none. */
-static bool is_plain(struct str target) {
-  return !memchr(target.ptr, '?', target.len) && !memchr(target.ptr, '@', target.len) &&
-         !memchr(target.ptr, '#', target.len);
-}
-
 static void put_target(struct buf *out, struct str target) {
   static const struct secrets plain = {0};
   struct buf text = {0};
-  if (is_plain(target)) {
+  if (!secrets_may_be_in(target)) {
     put_text(out, LIVE_TARGET, target);
     return;
   }

@@ -152,6 +152,11 @@ void secrets_put_target(const struct secrets *s, struct buf *out, struct str tar
   put_query(s, out, str_from(target, query + 1));
 }
 
+bool secrets_may_be_in(struct str target) {
+  return str_find(target, '?') < target.len || str_find(target, '#') < target.len ||
+         str_find(target, '@') < target.len;
+}
+
 void secrets_put_value(const struct secrets *s, struct buf *out, struct str name, struct str value) {
   static const char *const urls[] = {"referer",        "location",        "content-location",
                                      "x-original-url", "x-rewrite-url",   "link",

@@ -23,5 +23,8 @@ bool secrets_is_field(struct str name);
 /* Appends the value of a field of that name, or the target of a request (or any URL), without its secrets. */
 void secrets_put_value(const struct secrets *secrets, struct buf *out, struct str name, struct str value);
 void secrets_put_target(const struct secrets *secrets, struct buf *out, struct str target);
+/* May there be one in it? Where there is no query, no fragment and no name before a host, secrets_put_target leaves all
+ * as it is. */
+bool secrets_may_be_in(struct str target);
 
 #endif

@@ -52,6 +52,12 @@ IT("hides parameters of queries, and users in URLs") {
   CHECK_STR(value_of(&plain, "Referer", "https://a.example/x?key=1"), "https://a.example/x?key=[redacted]");
 }
 
+IT("tells without looking closely where there can be none") {
+  static const char *const suspect[] = {"/a?token=b", "/a#token=b", "http://me:word@host/x"};
+  for (size_t i = 0; i < sizeof suspect / sizeof *suspect; i++) CHECK(secrets_may_be_in(str_of(suspect[i])));
+  CHECK(!secrets_may_be_in(STR("http://host/token=b")) && !secrets_may_be_in((struct str){0}));
+}
+
 IT("marks equal secrets alike under a key, and others otherwise") {
   char first[64];
   struct str one = value_of(&keyed, "X-Token", "abc");
