@@ -3,7 +3,6 @@
 #include "base/number.h"
 
 #include <math.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +11,8 @@
 
 /* In digits: most numbers are of this kind, and printf takes a thousand instructions for one. */
 static size_t whole_text(double number, char text[NUMBER_TEXT]) {
-  char digits[NUMBER_TEXT], *end = digits + sizeof digits, *at = end, *out = text;
-  uint64_t rest = (uint64_t)fabs(number);
-  do *--at = (char)('0' + rest % 10);
-  while (rest /= 10);
+  char digits[NUMBER_DIGITS], *end = digits + sizeof digits, *out = text;
+  const char *at = number_digits((uint64_t)fabs(number), end);
   if (signbit(number)) *out++ = '-';
   out = mempcpy(out, at, (size_t)(end - at));
   *out = '\0';

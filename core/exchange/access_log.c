@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/date.h"
 #include "base/escape.h"
+#include "base/number.h"
 #include "exchange/cache.h"
 #include "exchange/codings.h"
 #include "exchange/exchange.h"
@@ -36,11 +37,8 @@ static void put(struct line *line, struct str text) {
 }
 
 static void put_number(struct line *line, uint64_t number) {
-  char digits[20];
-  size_t at = sizeof digits;
-  do digits[--at] = (char)('0' + number % 10);
-  while (number /= 10);
-  put(line, (struct str){digits + at, sizeof digits - at});
+  char digits[NUMBER_DIGITS], *end = digits + sizeof digits, *at = number_digits(number, end);
+  put(line, (struct str){at, (size_t)(end - at)});
 }
 
 /* us as seconds: "0.001234". */

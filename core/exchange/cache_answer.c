@@ -5,6 +5,7 @@
 
 #include <time.h>
 
+#include "base/number.h"
 #include "exchange/proxy.h"
 #include "http/conditions.h"
 #include "http/ranges.h"
@@ -94,9 +95,7 @@ static void cut(struct cache_visit *v, uint64_t length, const struct validators 
 
 static struct str digits_of(uint32_t number, struct arena *arena) {
   enum { MOST = 10 };
-  char *end = (char *)arena_alloc(arena, MOST) + MOST, *at = end;
-  do *--at = (char)('0' + number % 10);
-  while (number /= 10);
+  char *end = (char *)arena_alloc(arena, MOST) + MOST, *at = number_digits(number, end);
   return (struct str){at, (size_t)(end - at)};
 }
 

@@ -10,6 +10,7 @@
 #include "http/writer.h"
 
 #include "base/check.h"
+#include "base/number.h"
 #include "http/framing.h"
 #include "http/grammar.h"
 
@@ -71,9 +72,7 @@ static struct str finished(const char *start, struct pen pen, size_t bound) {
 }
 
 static struct pen put_number(struct pen pen, uint64_t number) {
-  char digits[20], *end = digits + sizeof digits, *at = end;
-  do *--at = (char)('0' + number % 10);
-  while (number /= 10);
+  char digits[NUMBER_DIGITS], *end = digits + sizeof digits, *at = number_digits(number, end);
   while (at < end) *pen.at++ = *at++;
   return pen;
 }
