@@ -126,8 +126,9 @@ static void *work(void *argument) {
 }
 
 static unsigned threads_most(const struct pool *pool) {
+  if (!pool->computes) return pool->threads_most;
   unsigned half = (cores_available() + 1) / 2;
-  return pool->computes && half < pool->threads_most ? half : pool->threads_most;
+  return half < pool->threads_most ? half : pool->threads_most;
 }
 
 /* Under the lock. */
