@@ -15,6 +15,7 @@
 #include "base/safe_file.h"
 #include "exchange/proxy.h"
 #include "net/beneath.h"
+#include "net/descriptors.h"
 #include "net/timer.h"
 
 enum { BUCKETS = 1024, BELIEVED_MS = 1000, KEPT_MS = 10000, LEAST = 16 };
@@ -146,10 +147,7 @@ static struct open_file *find(struct open_file_cache *cache, struct str root, st
 }
 
 bool open_file_is_trouble(int error) {
-  static const int codes[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS, EIO, ESTALE, EINTR};
-  for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++)
-    if (error == codes[i]) return true;
-  return false;
+  return descriptors_want(error) || error == EIO || error == ESTALE || error == EINTR;
 }
 
 struct open_file *open_file_find(struct proxy *proxy, struct str root, struct str path) {
