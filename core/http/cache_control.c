@@ -97,12 +97,10 @@ static void parse_member(struct str member, struct cache_control *cc) {
 
 /* A quote that nothing closes: what restricts counts, wherever in it. */
 static void parse_unclosed(struct str text, struct cache_control *cc) {
-  while (text.len) {
-    size_t end = str_find(text, ',');
-    struct str member = str_trim((struct str){text.ptr, end});
+  struct str member;
+  while (grammar_list_next(&text, &member)) {
     enum cache_directive id = directive_of(member_token(member));
     if (id < CACHE_DIRECTIVE_COUNT && directives[id].kind == RESTRICTS) set(cc, id, NULL, false);
-    text = str_from(text, end < text.len ? end + 1 : end);
   }
 }
 
