@@ -192,24 +192,15 @@ static void send_encoded(struct exchange *x, const struct outgoing *outgoing, st
   transfer_down(x);
 }
 
-/* The same where that is a file. */
-static void send_file(struct exchange *x, const struct outgoing *outgoing) {
-  bool is_encoded = x->codings && x->codings->encoder.is_held;
-  enum framing out = is_encoded ? x->stream->codec->framing(x->stream) : FRAMING_LENGTH;
+/* One whose content is a file, or is written by the policy while it is sent; encoded or not. */
+static void send_source(struct exchange *x, const struct outgoing *outgoing) {
+  bool is_encoded = x->codings && x->codings->encoder.is_held, is_file = x->answer->is_file;
+  bool has_length = is_file && !is_encoded;
+  enum framing out = has_length ? FRAMING_LENGTH : x->stream->codec->framing(x->stream);
   filter_none(&x->down);
   if (is_encoded) filter_answer(x);
-  x->down.from = file_source(x->rare->file);
+  x->down.from = is_file ? file_source(x->rare->file) : streamed_answer_source(x->rare->streamed);
   begin_down(x, outgoing, (struct body){FRAMING_CLOSE, 0}, out, (struct str){0});
-  transfer_down(x);
-}
-
-/* The same where the policy writes it while it is sent. */
-static void send_streamed(struct exchange *x, const struct outgoing *outgoing) {
-  filter_none(&x->down);
-  if (x->codings && x->codings->encoder.is_held) filter_answer(x);
-  x->down.from = streamed_answer_source(x->rare->streamed);
-  begin_down(x, outgoing, (struct body){FRAMING_CLOSE, 0}, x->stream->codec->framing(x->stream),
-             (struct str){0});
   transfer_down(x);
 }
 
@@ -263,10 +254,8 @@ void respond_answer(struct exchange *x) {
   x->sent.status = (unsigned short)status;
   x->response = answer->response;
   if (!answer->is_streamed || silent) streamed_answer_cut(x); /* nobody will read it */
-  if (answer->is_file && !silent)
-    send_file(x, &out);
-  else if (answer->is_streamed && !silent)
-    send_streamed(x, &out);
+  if ((answer->is_file || answer->is_streamed) && !silent)
+    send_source(x, &out);
   else if (x->codings && x->codings->encoder.is_held)
     send_encoded(x, &out, answer->content);
   else
