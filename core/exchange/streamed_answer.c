@@ -130,8 +130,7 @@ void streamed_answer_finish(struct streamed_answer *s) {
 }
 
 void streamed_answer_over(struct streamed_answer *s, enum error error) {
-  s->state = WRITER_OVER;
-  s->rest = (struct str){0};
+  streamed_answer_forget(s);
   s->error = error;
   s->is_finished = true;
   take_turn(s);
