@@ -41,18 +41,12 @@ const struct str h2_field_names[] = {STR_INIT(""),
 #undef X
 };
 
-static bool has_capital(struct str name) {
-  bool has = false;
-  for (size_t i = 0; i < name.len; i++) has |= name.ptr[i] >= 'A' && name.ptr[i] <= 'Z';
-  return has;
-}
-
 /* Most names have a number, and need not be looked at. */
 static struct str name_of(struct list_of_fields *list, const struct field *field) {
   struct str name = field->name;
   if (field->id != FIELD_OTHER) return h2_field_names[field->id];
   if (!field_name_is_valid(name)) list->is_unsafe = true;
-  if (!has_capital(name)) return name;
+  if (!h2_has_capital(name)) return name;
   char *lower = arena_alloc(list->arena, name.len);
   for (size_t i = 0; i < name.len; i++) lower[i] = ascii_lower(name.ptr[i]);
   return (struct str){lower, name.len};

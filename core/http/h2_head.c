@@ -78,9 +78,7 @@ static void take_cookie(struct h2_head *head, struct str value) {
 /* Names that have a number are known. */
 static bool is_lower_token(struct str name, enum field_id id) {
   if (id != FIELD_OTHER) return memcmp(name.ptr, h2_field_names[id].ptr, name.len) == 0;
-  bool has_capital = false;
-  for (size_t i = 0; i < name.len; i++) has_capital |= name.ptr[i] >= 'A' && name.ptr[i] <= 'Z';
-  return !has_capital && field_name_is_valid(name);
+  return !h2_has_capital(name) && field_name_is_valid(name);
 }
 
 /* Section 8.2.1: nor may white space surround a value. */
