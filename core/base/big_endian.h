@@ -20,6 +20,11 @@ static inline uint32_t big_endian_32(const void *bytes) {
   return (uint32_t)at[0] << 24 | big_endian_24(at + 1);
 }
 
+static inline void big_endian_put_24(void *to, uint32_t number) {
+  unsigned char *at = to;
+  for (int i = 2; i >= 0; i--, number >>= 8) at[i] = (unsigned char)number;
+}
+
 static inline void big_endian_put_32(void *to, uint32_t number) {
   unsigned char *at = to;
   for (int i = 3; i >= 0; i--, number >>= 8) at[i] = (unsigned char)number;

@@ -3,6 +3,7 @@
 // their fields, which it would copy and code at more cost than all else: their block is put behind what it has made.
 // The one hard problem is the order: blocks depend on each other, so each is made when nghttp2 makes its frame, from
 // inside its callback (nghttp2 may forget the stream before it returns), and waits behind the output for the frame.
+#include "base/big_endian.h"
 #include "http/h2_parts.h"
 
 enum {
@@ -41,9 +42,7 @@ void h2_session_put(struct h2_session *s, const void *bytes, size_t count) {
   s->made += count;
 }
 
-static void put_length(char *frame, size_t length) {
-  for (int i = 0; i < 3; i++) frame[i] = (char)(length >> (16 - 8 * i));
-}
+static void put_length(char *frame, size_t length) { big_endian_put_24(frame, (uint32_t)length); }
 
 /* A block that is longer than a frame goes on in others (section 6.10). `from`: where in the output the frame is. */
 static void cut_block(struct h2_session *s, size_t from) {
