@@ -163,13 +163,13 @@ static struct str method_of_span(const struct request *request) {
   return request->method == METHOD_OTHER ? STR("_OTHER") : request->method_name;
 }
 
-#define DIGITS_MOST UINT64_C(1000000000000000000)
+#define SCALE_MOST UINT64_C(1000000000000000000) /* of so many digits the sum has room */
 
 /* "host:port", "[::1]:80" or a path: the port goes into a number. */
 static void put_server(struct out *o, struct str address) {
   uint64_t port = 0, scale = 1;
   size_t at = address.len;
-  for (; at > 1 && grammar_is_digit(address.ptr[at - 1]) && scale < DIGITS_MOST; at--, scale *= 10)
+  for (; at > 1 && grammar_is_digit(address.ptr[at - 1]) && scale < SCALE_MOST; at--, scale *= 10)
     port += scale * (uint64_t)(address.ptr[at - 1] - '0');
   bool has_port = at > 1 && scale > 1 && address.ptr[at - 1] == ':';
   struct str host = has_port ? (struct str){address.ptr, at - 1} : address;

@@ -19,8 +19,7 @@ struct h2_entry;
 /* A field that came before, by its hash. */
 struct h2_seen {
   uint32_t hash;
-  uint32_t
-      number; /* of its entry: in the static table, or behind that in the order of insertion; 0: it has none */
+  uint32_t number; /* of its entry: in the static table, or behind that, as they were inserted; 0: none */
 };
 
 /* Zero is the start. */

@@ -31,8 +31,7 @@ struct h2_session {
   struct h2_budget budget;
   uint64_t now_ms; /* of the bytes that are being received */
   struct h2_encoder encoder;
-  size_t
-      block_made; /* bytes of a block behind the output, with room for its frame's head; 0: there is none */
+  size_t block_made; /* bytes of a block behind the output, with room for its frame's head; 0: none */
   struct buf out;
   uint64_t made;    /* bytes that were put into `out` so far */
   size_t out_usual; /* bytes that it held when it was written last */

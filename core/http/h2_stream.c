@@ -139,7 +139,7 @@ struct buf h2_stream_take_body(struct h2_stream *stream) {
 /* --- what the user sends ------------------------------------------------------------------------ */
 
 /* nghttp2 knows of heads and trailers that they come, and not what is in them: when it makes the frame, the fields are
- * put into it (h2_session.c). Of a response that is at once, by make_head. A request is released before its texts end,
+ * put into it (h2_output.c). Of a response that is at once, by make_head. A request is released before its texts end,
  * and if it has not gone out, this cancels it. Trailers lie in the stream's own arena. */
 static nghttp2_data_provider body_of(struct h2_stream *stream) {
   return (nghttp2_data_provider){.source.ptr = stream, .read_callback = on_read};
