@@ -21,18 +21,12 @@ static uint64_t running_owner(const struct vm *vm) {
   return script && !vm->loading ? script->token : 0;
 }
 
-/* A word; NULL: it may be used. */
-static const char *fault_of(const struct socket *s) {
+/* Why the running code may not use it, in a word; NULL: it may. */
+static const char *fault_of(const struct socket *s, bool to_read, bool to_write) {
   if (!s) return "closed";
-  return s->owner && s->owner != running_owner(s->vm) ? "bad request" : NULL;
-}
-
-/* The same for who wants to read or to write. */
-static const char *busy(const struct socket *s, bool to_read, bool to_write) {
-  const char *word = fault_of(s);
-  if (!word && to_read && s->reading.task) word = "socket busy reading";
-  if (!word && to_write && (s->writing.task || s->is_shaking)) word = "socket busy writing";
-  return word;
+  if (s->owner && s->owner != running_owner(s->vm)) return "bad request";
+  if (to_read && s->reading.task) return "socket busy reading";
+  return to_write && (s->writing.task || s->is_shaking) ? "socket busy writing" : NULL;
 }
 
 static int refuse(lua_State *L, const char *word) {
@@ -42,7 +36,7 @@ static int refuse(lua_State *L, const char *word) {
 
 /* core.cosocket_fault(socket, to_read, to_write): why it may not be used; nil: it may -3 +1 */
 static int fault(lua_State *L) {
-  const char *word = busy(socket_check(L), lua_toboolean(L, 2), lua_toboolean(L, 3));
+  const char *word = fault_of(socket_check(L), lua_toboolean(L, 2), lua_toboolean(L, 3));
   return word ? refuse(L, word) : 0;
 }
 
@@ -77,9 +71,8 @@ static int take(lua_State *L) {
 /* core.cosocket_send(socket, data) -2 +0 (yields) | -2 +1 */
 static int send_start(lua_State *L) {
   struct socket *s = socket_check(L);
-  const char *word = fault_of(s);
+  const char *word = fault_of(s, false, true);
   if (word) return refuse(L, word);
-  if (s->writing.task || s->is_shaking) return refuse(L, "socket busy writing");
   task_to_park(L, "ngx.socket: send");
   return tcp_start_send(L, s, "ngx.socket: send", true);
 }
@@ -87,10 +80,8 @@ static int send_start(lua_State *L) {
 /* core.cosocket_sent(socket): how many bytes; or nil and a sentence -1 +1 | -1 +2 */
 static int sent(lua_State *L) {
   struct socket *s = socket_check(L);
-  if (s && s->writing.task) return task_not_done(L, "ngx.socket: send");
-  if (!s || s->writing.outcome != OUTCOME_OK)
-    return socket_push_failure(L, s, s ? s->writing.outcome : OUTCOME_CLOSED);
-  s->cut = false;
+  int failure = tcp_send_failure(L, s, "ngx.socket: send");
+  if (failure) return failure;
   lua_pushnumber(L, (lua_Number)s->writing.bytes);
   return 1;
 }
@@ -118,9 +109,8 @@ static struct pattern check_pattern(lua_State *L, int index) {
 }
 
 static int read_start(lua_State *L, struct socket *s, enum tcp_what what, size_t count) {
-  const char *word = fault_of(s);
+  const char *word = fault_of(s, true, false);
   if (word) return refuse(L, word);
-  if (s->reading.task) return refuse(L, "socket busy reading");
   return tcp_start_receive(L, s, what, count);
 }
 
@@ -139,14 +129,18 @@ static int receive_start(lua_State *L) {
 static int keep(lua_State *L) {
   struct socket_handle *handle = handle_check(L, 1, HANDLE_SOCKET);
   struct socket *s = handle->socket;
-  const char *word = busy(s, true, true);
+  const char *word = fault_of(s, true, true);
   if (word) {
     lua_pushnil(L);
     lua_pushstring(L, word);
     return 2;
   }
   unsigned idle_ms = ms_of(L, 2), most = (unsigned)luaL_checkinteger(L, 3);
-  return tcp_keep(L, handle, idle_ms, most < 1 ? 1 : most);
+  const char *refusal = tcp_keep(handle, idle_ms, most < 1 ? 1 : most);
+  lua_pushboolean(L, !refusal);
+  if (!refusal) return 1;
+  lua_pushstring(L, refusal);
+  return 2;
 }
 
 static const luaL_Reg functions[] = {

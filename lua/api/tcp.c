@@ -196,13 +196,18 @@ static int send_start(lua_State *L) {
   return tcp_start_send(L, s, "socket:send", false);
 }
 
-/* true, or nil and a sentence -2 +1 | -2 +2 */
-static int send_result(lua_State *L) {
-  struct socket *s = socket_check(L);
-  if (s && s->writing.task) return task_not_done(L, "socket:send");
+int tcp_send_failure(lua_State *L, struct socket *s, const char *call) {
+  if (s && s->writing.task) return task_not_done(L, call);
   if (!s || s->writing.outcome != OUTCOME_OK)
     return socket_push_failure(L, s, s ? s->writing.outcome : OUTCOME_CLOSED);
   s->cut = false;
+  return 0;
+}
+
+/* true, or nil and a sentence -2 +1 | -2 +2 */
+static int send_result(lua_State *L) {
+  int failure = tcp_send_failure(L, socket_check(L), "socket:send");
+  if (failure) return failure;
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -233,19 +238,15 @@ static int reused(lua_State *L) {
   return 1;
 }
 
-int tcp_keep(lua_State *L, struct socket_handle *handle, unsigned idle_ms, unsigned most) {
+const char *tcp_keep(struct socket_handle *handle, unsigned idle_ms, unsigned most) {
   struct socket *s = handle->socket;
   const char *refusal = socket_pool_refusal(s);
   handle->socket = NULL;
-  if (!refusal) {
+  if (refusal)
+    socket_free(s);
+  else
     socket_pool_put(s, idle_ms, most);
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  socket_free(s);
-  lua_pushboolean(L, 0);
-  lua_pushstring(L, refusal);
-  return 2;
+  return refusal;
 }
 
 /* socket:keep([seconds [, most]]): into the pool. True; or nil and why it was closed instead -3 +1 | -3 +2 */
@@ -259,10 +260,13 @@ static int keep(lua_State *L) {
   if (!s) return socket_push_failure(L, s, OUTCOME_CLOSED);
   if (s->connecting || s->reading.task || s->writing.task)
     return handle_raise(L, "socket:keep: a task is at it");
-  int count = tcp_keep(L, handle, idle_ms, (unsigned)most);
-  if (count == 1) return 1;
+  const char *refusal = tcp_keep(handle, idle_ms, (unsigned)most);
+  if (!refusal) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
   lua_pushnil(L);
-  lua_replace(L, -3);
+  lua_pushstring(L, refusal);
   return 2;
 }
 
