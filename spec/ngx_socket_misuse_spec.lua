@@ -54,7 +54,8 @@ describe("a socket of ngx", function()
         function() return sock:connect("a", 0/0) end, function() return sock:connect("a b", 1) end,
         function() return sock:connect("unix:") end, function() return sock:settimeouts("x", 1, 1) end,
         function() return sock:connect(host, port) end,
-        function() return sock:receive "*x" end, function() return sock:receive(-1) end,
+        function() return sock:receive "*x" end, function() return sock:receive "*lx" end,
+        function() return sock:receive "*all" end, function() return sock:receive(-1) end,
         function() return sock:receive {} end, function() return sock:receive(0/0) end,
         function() return sock:receiveany(0) end, function() return sock:receiveuntil "" end,
         function() return sock:setclientcert("a", "b") end)
@@ -72,6 +73,20 @@ describe("a socket of ngx", function()
         function() return sock:receiveuntil "x"() end, function() return sock:setkeepalive() end)
       sock:send "PING\r\n"
       return text, ngx.thread.wait(first)
+    end
+    function cases.greedy() -- beside another reader
+      local sock = open { pool = "greedy" }
+      local first = ngx.thread.spawn(function() return sock:receive() end)
+      local text = words(function() return sock:receive(1e12) end)
+      sock:send "PING\r\n"
+      local ok, line = ngx.thread.wait(first)
+      return text, ok, line, sock:setkeepalive()
+    end
+    function cases.least()
+      local sock, other = open { pool = "least" }, open { pool = "least" }
+      sock:setkeepalive(1000, -1)
+      other:setkeepalive(1000, -1)
+      return open { pool = "least" }:getreusedtimes(), open { pool = "least" }:getreusedtimes()
     end
     function cases.closed_under()
       local sock = open()
@@ -157,7 +172,8 @@ describe("a socket of ngx", function()
     assert.equal("nil bad host: a string is expected, nil bad port number: b, nil bad port number: nan",
       said:match "^nil bad host[^,]*, [^,]*, [^,]*")
     for _, wanted in ipairs { "raised ngx.socket: bad \"connect_timeout\" argument", "1 nil, ",
-      "raised ngx.socket: receive: bad pattern argument: *x", "raised ngx.socket: receive: bad pattern argument: -1",
+      "raised ngx.socket: receive: bad pattern argument: *x", "raised ngx.socket: receive: bad pattern argument: *lx",
+      "raised ngx.socket: receive: bad pattern argument: *all", "raised ngx.socket: receive: bad pattern argument: -1",
       "raised ngx.socket: receive: bad pattern argument: table",
       "raised ngx.socket: receive: bad pattern argument: nan",
       "raised ngx.socket: receiveany: bad argument \"max\"", "nil pattern is empty",
@@ -174,6 +190,7 @@ describe("a socket of ngx", function()
 
   it("has one reader at a time, who is told when it is closed under him", function()
     assert.equal(("nil socket busy reading, "):rep(3) .. "nil socket busy reading|true|PING", ask "readers")
+    assert.equal("nil socket busy reading|true|PING|1", ask "greedy")
     assert.equal("true|nil|closed|nil closed", ask "closed_under")
   end)
 
@@ -193,6 +210,10 @@ describe("a socket of ngx", function()
     assert.equal("nil|too long|nil|nil|connection in dubious state", ask("lies", { path = "/lies?999999999999" }))
     assert.equal("|nil|nil|nil closed", ask "shut")
     assert.equal("nil|connection in dubious state|0", ask "dubious")
+  end)
+
+  it("keeps one connection of a pool where setkeepalive is given a number below 1", function()
+    assert.equal("1|0", ask "least")
   end)
 
   it("cannot be used while it connects", function()

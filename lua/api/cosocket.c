@@ -7,6 +7,7 @@
 // A socket belongs to the exchange that opened it. Those of timers are known to Lua.
 #include <lauxlib.h>
 #include <lua.h>
+#include <string.h>
 
 #include "lua/api/tcp.h"
 #include "lua/vm/nouns.h"
@@ -91,15 +92,13 @@ struct pattern {
   size_t count;
 };
 
-/* "*l", "*a", "any", or a number of bytes. -0 +0 */
+/* "*l", which is also the default, "*a", or a number of bytes. -0 +0 */
 static struct pattern check_pattern(lua_State *L, int index) {
-  int type = lua_type(L, index);
-  const char *text = type == LUA_TSTRING ? lua_tostring(L, index) : NULL;
-  if (type <= LUA_TNIL || (text && text[0] == '*' && text[1] == 'l')) return (struct pattern){TCP_LINE, 0};
-  if (text && text[0] == '*' && text[1] == 'a') return (struct pattern){TCP_ALL, 0};
-  lua_Number count = type == LUA_TNUMBER || text ? lua_tonumber(L, index) : -1;
-  bool is_number = type == LUA_TNUMBER || (text && lua_isnumber(L, index));
-  if (!is_number || !(count >= 0 && count < 1e15)) {
+  const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : NULL;
+  if (lua_isnoneornil(L, index) || (text && strcmp(text, "*l") == 0)) return (struct pattern){TCP_LINE, 0};
+  if (text && strcmp(text, "*a") == 0) return (struct pattern){TCP_ALL, 0};
+  lua_Number count = lua_isnumber(L, index) ? lua_tonumber(L, index) : -1;
+  if (!(count >= 0 && count < 1e15)) {
     lua_getglobal(L, "tostring");
     lua_pushvalue(L, index);
     lua_call(L, 1, 1);
@@ -108,18 +107,14 @@ static struct pattern check_pattern(lua_State *L, int index) {
   return (struct pattern){TCP_COUNT, (size_t)count};
 }
 
-static int read_start(lua_State *L, struct socket *s, enum tcp_what what, size_t count) {
-  const char *word = fault_of(s, true, false);
-  if (word) return refuse(L, word);
-  return tcp_start_receive(L, s, what, count);
-}
-
 /* core.cosocket_receive(socket, pattern); core.cosocket_received gives what came. A server that says how much will come
  * may lie: more than the policy's memory can hold is not waited for -2 +0 (yields) | -2 +1 */
 static int receive_start(lua_State *L) {
   struct pattern pattern = check_pattern(L, 2);
   struct socket *s = socket_check(L);
-  if (!s || pattern.count <= s->vm->memory.cap_bytes) return read_start(L, s, pattern.what, pattern.count);
+  const char *word = fault_of(s, true, false);
+  if (word) return refuse(L, word);
+  if (pattern.count <= s->vm->memory.cap_bytes) return tcp_start_receive(L, s, pattern.what, pattern.count);
   s->is_broken = true;
   return refuse(L, "too long");
 }
@@ -135,8 +130,9 @@ static int keep(lua_State *L) {
     lua_pushstring(L, word);
     return 2;
   }
-  unsigned idle_ms = ms_of(L, 2), most = (unsigned)luaL_checkinteger(L, 3);
-  const char *refusal = tcp_keep(handle, idle_ms, most < 1 ? 1 : most);
+  unsigned idle_ms = ms_of(L, 2);
+  lua_Integer most = luaL_checkinteger(L, 3);
+  const char *refusal = tcp_keep(handle, idle_ms, most < 1 ? 1 : (unsigned)most);
   lua_pushboolean(L, !refusal);
   if (!refusal) return 1;
   lua_pushstring(L, refusal);
