@@ -58,11 +58,11 @@ static socket_reader *const readers[] = {
 
 /* What argument 2 asks for. -0 +0 */
 static socket_reader *reader_of(lua_State *L, struct socket *s) {
-  static const char *const names[] = {"line", "all", "any"};
+  static const char *const names[] = {[TCP_LINE] = "line", [TCP_ALL] = "all", [TCP_ANY] = "any"};
   s->wanted = 0;
   s->limit = check_limit(L);
   if (lua_isnoneornil(L, 2)) return read_line;
-  for (int i = 0; i < 3; i++)
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), names[i]) == 0) return readers[i];
   lua_Number count = lua_type(L, 2) == LUA_TNUMBER ? lua_tonumber(L, 2) : -1;
   if (!(count >= 0 && count <= (lua_Number)s->limit && count == (lua_Number)(size_t)count))
@@ -72,16 +72,16 @@ static socket_reader *reader_of(lua_State *L, struct socket *s) {
   return read_count;
 }
 
-static int start_reading(lua_State *L, struct socket *s, socket_reader *reader) {
+static int start_reading(lua_State *L, struct socket *s, socket_reader *reader, const char *call) {
   s->outstanding = "a receive on it did not end, so an answer may still come";
-  return socket_read(L, reader, "socket:receive");
+  return socket_read(L, reader, call);
 }
 
 int tcp_start_receive(lua_State *L, struct socket *s, enum tcp_what what, size_t count) {
   size_t most = s->vm->memory.cap_bytes; /* what comes becomes a string of that VM */
   s->wanted = count;
   s->limit = what == TCP_ALL ? most : count > LIMIT_BYTES ? count : LIMIT_BYTES;
-  return start_reading(L, s, readers[what]);
+  return start_reading(L, s, readers[what], "socket:receive");
 }
 
 /* socket:receive("line" | "all" | "any" | count [, limit]) -3 +0 (yields) */
@@ -89,7 +89,7 @@ static int receive_start(lua_State *L) {
   struct socket *s = socket_check(L);
   if (!s) return 0;
   if (s->reading.task) return handle_raise(L, "socket:receive: another task receives already");
-  return start_reading(L, s, reader_of(L, s));
+  return start_reading(L, s, reader_of(L, s), "socket:receive");
 }
 
 /* What was wanted. -0 +1 */
@@ -157,8 +157,7 @@ static int until_start(lua_State *L) {
   s->until.is_inclusive = lua_toboolean(L, 4);
   s->wanted = 0;
   s->limit = LIMIT_BYTES;
-  s->outstanding = "a receive on it did not end, so an answer may still come";
-  return socket_read(L, read_until, "socket:receive_until");
+  return start_reading(L, s, read_until, "socket:receive_until");
 }
 
 /* A text, and whether the mark was behind it; or nil, a sentence, and what there is of it -4 +2 | -4 +3 */
