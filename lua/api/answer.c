@@ -158,11 +158,9 @@ int session_reset(lua_State *L) {
   return 1;
 }
 
-struct exchange *session_answer(lua_State *L, unsigned phases, bool is_streamed) {
-  struct exchange *x = session_check(L, 1);
+void session_answer(lua_State *L, struct exchange *x, bool is_streamed) {
   struct wanted_answer wanted = {.call = is_streamed ? "session:start_response" : "session:respond",
                                  .is_streamed = is_streamed};
-  session_phase(L, x, phases, wanted.call);
   if (!exchange_can_answer(x)) handle_raise(L, "%s comes too late: the response has begun", wanted.call);
   luaL_checktype(L, 2, LUA_TTABLE);
   headers_init(&wanted.headers, &x->arena);
@@ -174,13 +172,14 @@ struct exchange *session_answer(lua_State *L, unsigned phases, bool is_streamed)
   check_whole(L, &wanted);
   script_lend(L, x->script, answer_bytes(&wanted));
   give(x, &wanted);
-  return x;
 }
 
 /* session:respond { status = 429, headers = {...}, body = "...", close = true }: true, for `return
  * session:respond`. */
 int session_respond(lua_State *L) {
-  session_answer(L, ~(PHASE(answer_filter) | PHASE(logging) | BODY_PHASES), false);
+  struct exchange *x = session_check(L, 1);
+  session_phase(L, x, ~(PHASE(answer_filter) | PHASE(logging) | BODY_PHASES), "session:respond");
+  session_answer(L, x, false);
   lua_pushboolean(L, 1);
   return 1;
 }

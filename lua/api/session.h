@@ -22,9 +22,9 @@ void session_phase(lua_State *L, const struct exchange *x, unsigned phases, cons
 int session_respond(lua_State *L);
 int session_reset(lua_State *L);
 int session_answer_fields(lua_State *L);
-/* Takes the answer that the table at 2 describes, of the session at 1; raises where it is none, or outside of
- * `phases`. -0 +0, in lua/api/answer.c. */
-struct exchange *session_answer(lua_State *L, unsigned phases, bool is_streamed);
+/* Gives the exchange the answer that the table at 2 describes; raises where it is none, or comes too late.
+ * -0 +0, in lua/api/answer.c. */
+void session_answer(lua_State *L, struct exchange *x, bool is_streamed);
 /* session:set_response_header -3 +0, in lua/api/answer_text.c. */
 int session_set_response_header(lua_State *L);
 /* session:read_body and set_body, in lua/api/request_body.c. */

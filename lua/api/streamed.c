@@ -97,11 +97,10 @@ static int settled(lua_State *L, const char *call) {
 /* session:start_response { status = 200, headers = {...}, close = true }: waits until the head is on its way -2 +1 */
 static int start(lua_State *L) {
   struct exchange *x = session_check(L, 1);
-  struct script *script = x->script;
   session_phase(L, x, PHASES, "session:start_response");
   task_to_park(L, "session:start_response");
-  session_answer(L, PHASES, true);
-  return task_wait(L, forget, streamed_answer_begin(x, &writer, script));
+  session_answer(L, x, true);
+  return task_wait(L, forget, streamed_answer_begin(x, &writer, x->script));
 }
 static int started(lua_State *L) { return settled(L, "session:start_response"); }
 
