@@ -66,42 +66,33 @@ static void free_job(struct check_job *c) {
   free(c);
 }
 
-/* The check does not wait for its job any more. */
-static void leave(struct check *check) {
-  struct check_job *c = check->job;
-  check->task = NULL;
-  if (!c) return;
+/* The check is over. Its task goes on in the next turn, for handles may not go away here. */
+static void settle(struct check *check, enum password_result result) {
+  struct task *task = check->task;
   check->job = NULL;
+  check->task = NULL;
+  check->result = result;
   list_remove(&check->link);
   timer_stop(&check->timer);
+  if (task) task_wake_soon(task);
+}
+
+/* The check does not wait for its job any more; nor does the job run, if nobody else does. */
+static void give_up(struct check *check) {
+  struct check_job *c = check->job;
+  if (!c) return;
+  settle(check, PASSWORD_FAILED);
   if (!list_is_empty(&c->checks)) return;
   list_remove(&c->link);
   if (offload_withdraw(OFFLOAD_PASSWORDS, &c->job)) free_job(c);
 }
 
-static void wake(struct check *check, enum password_result result) {
-  struct task *task = check->task;
-  leave(check);
-  check->result = result;
-  if (task) task_wake_soon(task);
-}
+static void on_due(struct timer *timer) { give_up(CONTAINER_OF(timer, struct check, timer)); }
 
-static void on_due(struct timer *timer) { wake(CONTAINER_OF(timer, struct check, timer), PASSWORD_FAILED); }
-
-/* Tasks go on in the next turn: their handles may not go away here. */
 static void on_done(struct offload_job *job) {
   struct check_job *c = (struct check_job *)job;
   list_remove(&c->link);
-  while (!list_is_empty(&c->checks)) {
-    struct check *check = LIST_ENTRY(c->checks.next, struct check, link);
-    struct task *task = check->task;
-    list_remove(&check->link);
-    timer_stop(&check->timer);
-    check->job = NULL;
-    check->task = NULL;
-    check->result = c->result;
-    if (task) task_wake_soon(task);
-  }
+  while (!list_is_empty(&c->checks)) settle(LIST_ENTRY(c->checks.next, struct check, link), c->result);
   free_job(c);
 }
 
@@ -191,7 +182,11 @@ static int argon2_open(lua_State *L) {
   return begin(L, c, true, at_once);
 }
 
-static void cancel(void *what) { leave(what); }
+static void cancel(void *what) {
+  struct check *check = what;
+  check->task = NULL;
+  give_up(check);
+}
 
 /* core.password_wait(check) -1 +0 (yields) */
 static int wait(lua_State *L) {
@@ -212,7 +207,7 @@ static int result(lua_State *L) {
 }
 
 /* A coroutine that waited for it may be gone, and not its task. */
-static void end(void *ended) { wake(ended, PASSWORD_FAILED); }
+static void end(void *ended) { give_up(ended); }
 
 /* core.password_knows(hash): has libcrypt its method? -1 +1 */
 static int knows(lua_State *L) {
