@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The files of a bundle on the disk: they are checked before each load, and put right from what was signed.
 local bundled = require "bundled"
+local perilune = require "perilune"
 local process = require "process"
+local shortage = require "shortage"
 
 after_each(require("cleanup").run)
 before_each(bundled.use_address)
@@ -94,6 +96,20 @@ describe("a bundle's files, at a reload,", function()
     local from = #proxy:log() + 1
     proxy:signal "HUP"
     proxy:wait_log("reloaded: generation %d+", nil, from)
+    assert.equal("good", bundled.says())
+  end)
+
+  it("are refused where a folder of theirs cannot be read: there may be any script", function()
+    local origin = bundled.source(bundled.make(bundled.folder_of "good", 1))
+    local machine = shortage.new()
+    local proxy = perilune.start { args = bundled.arguments(origin, process.directory() .. "/state"), env = machine.env }
+    bundled.wait_says "good"
+    machine:begin("opendir", "EIO", 1)
+    proxy:signal "HUP"
+    proxy:wait_log("reload: [^\n]*/versions/1: Input/output error; generation %d+ stays in force")
+    machine:over()
+    proxy:signal "HUP"
+    proxy:wait_log "reloaded: generation %d+"
     assert.equal("good", bundled.says())
   end)
 end)

@@ -79,13 +79,15 @@ function bundled.source(bundle, options)
   return origin
 end
 
---- A proxy with its state in `folder`.
-function bundled.start(origin, folder, ...)
+--- The command line of a proxy with its state in `folder`.
+function bundled.arguments(origin, folder, ...)
   local scheme = origin.files and "https://" or "http://"
-  return perilune.start { args = { "run", "--bundle", scheme .. origin.address .. "/policy", "--bundle-key",
-    bundled.key_files().public, "--bundle-dir", folder, "--bundle-every", "200ms", "--bundle-node", "spec", "--workers",
-    "1", "--admin", "127.0.0.1:0", ... } }
+  return { "run", "--bundle", scheme .. origin.address .. "/policy", "--bundle-key", bundled.key_files().public,
+    "--bundle-dir", folder, "--bundle-every", "200ms", "--bundle-node", "spec", "--workers", "1", "--admin",
+    "127.0.0.1:0", ... }
 end
+
+function bundled.start(...) return perilune.start { args = bundled.arguments(...) } end
 
 local function port() return tonumber(address:match "(%d+)$") end
 

@@ -146,15 +146,20 @@ static bool look_at(struct checking *c, const char *path, const char *name, unsi
                  c->folder, path);
 }
 
+/* A folder that cannot be read to its end may have anything. */
 static bool look_into(struct checking *c, const char *inside, unsigned depth) {
   const char *slash = *inside ? "/" : "";
-  DIR *folder = opendir(arena_printf(&c->arena, "%s%s%s%c", c->folder, slash, inside, '\0').ptr);
+  const char *full = arena_printf(&c->arena, "%s%s%s%c", c->folder, slash, inside, '\0').ptr;
+  if (depth > DEPTH_MOST) return why_say(c->why, "%s: too deep", full);
+  DIR *folder = opendir(full);
+  if (!folder) return why_say(c->why, "%s: %s", full, strerror(errno));
   const struct dirent *entry;
-  bool fine = depth <= DEPTH_MOST || why_say(c->why, "%s/%s: too deep", c->folder, inside);
-  while (folder && fine && (entry = readdir(folder)))
+  bool fine = true;
+  while (errno = 0, fine && (entry = readdir(folder)))
     fine = look_at(c, arena_printf(&c->arena, "%s%s%s%c", inside, slash, entry->d_name, '\0').ptr,
                    entry->d_name, depth);
-  if (folder) closedir(folder);
+  if (fine && errno) fine = why_say(c->why, "%s: %s", full, strerror(errno));
+  closedir(folder);
   return fine;
 }
 
