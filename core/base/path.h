@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// path: names of files that a command line gives, for a process that may read them later.
+// path: names of files.
 #ifndef PERILUNE_BASE_PATH_H
 #define PERILUNE_BASE_PATH_H
 
-/* Absolute, with its links as they are: what they lead to may change. Malloc'd. */
+#include <stdbool.h>
+
+/* Absolute, for who reads it later, with its links as they are: what they lead to may change. Malloc'd. */
 char *path_absolute(const char *name);
+/* "NAME.lua", with whatever folders before it. */
+bool path_is_script(const char *name);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/duration.h"
 #include "base/memory.h"
 #include "base/nearest.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "runtime/notify.h"
 #include "runtime/process.h"
@@ -274,10 +275,9 @@ enum command_id arguments_command(const char *word) {
   }
   for (size_t i = 0; i < sizeof other_words / sizeof *other_words; i++)
     if (strcmp(word, other_words[i].word) == 0) return other_words[i].command;
-  size_t length = strlen(word);
   const char *meant = synonym_of(word);
   if (!meant) meant = n.found;
-  if (length > 4 && strcmp(word + length - 4, ".lua") == 0)
+  if (path_is_script(word))
     arguments_refuse(COMMAND_COUNT, "unknown command '%s'; did you mean 'run %s'?", word, word);
   else if (*word == '-')
     arguments_refuse(COMMAND_COUNT, "a command comes first, and options behind it, not %s", word);

@@ -11,16 +11,14 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/path.h"
 
 enum { FILE_MOST = 4 << 20, PATH_BYTES = 4096, NAMES_MOST = 3 };
 
 /* A link is not followed, and what is no file of Lua is not opened: who names them may not be who reads them. */
 static void read_file(struct source_lines *s, const char *path) {
-  size_t length = strlen(path);
   struct stat stat;
-  int fd = length > 4 && strcmp(path + length - 4, ".lua") == 0
-               ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-               : -1;
+  int fd = path_is_script(path) ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
   if (fd < 0) return;
   if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) && stat.st_size <= FILE_MOST) {
     s->text = memory_alloc((size_t)stat.st_size + 1);

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/hex.h"
 #include "base/json_read.h"
+#include "base/path.h"
 #include "base/safe_file.h"
 #include "base/why.h"
 #include "net/tls_crypto.h"
@@ -123,11 +124,6 @@ static bool check_signature(struct checking *c, struct str head, struct str *man
 
 /* --- what is not in it ------------------------------------------------------------------------------------- */
 
-static bool is_script(const char *name) {
-  size_t length = strlen(name);
-  return length > 4 && strcmp(name + length - 4, ".lua") == 0;
-}
-
 static bool is_listed(const struct checking *c, const char *path) {
   for (unsigned i = 0; i < c->count; i++)
     if (str_equal(c->paths[i], str_of(path))) return true;
@@ -141,7 +137,7 @@ static bool look_at(struct checking *c, const char *path, const char *name, unsi
   if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return true;
   const char *full = arena_printf(&c->arena, "%s/%s%c", c->folder, path, '\0').ptr;
   if (stat(full, &info) == 0 && S_ISDIR(info.st_mode)) return look_into(c, path, depth + 1);
-  return !is_script(name) || is_listed(c, path) ||
+  return !path_is_script(name) || is_listed(c, path) ||
          why_say(c->why, "%s/%s: it is not in the bundle, and scripts that nobody has signed are not run",
                  c->folder, path);
 }

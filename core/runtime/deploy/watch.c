@@ -14,6 +14,7 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/path.h"
 #include "base/why.h"
 #include "runtime/server.h"
 
@@ -46,8 +47,7 @@ static void on_due(struct timer *timer) {
 static bool is_watched(const struct watch *w, const struct inotify_event *event) {
   for (unsigned i = 0; i < w->count && event->len; i++)
     if (w->files[i].folder == event->wd && strcmp(w->files[i].name, event->name) == 0) return true;
-  size_t length = event->len ? strlen(event->name) : 0;
-  return w->in_doubt && length > 4 && strcmp(event->name + length - 4, ".lua") == 0;
+  return w->in_doubt && event->len && path_is_script(event->name);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
