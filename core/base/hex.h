@@ -27,6 +27,11 @@ static inline void hex_put(char *to, char byte, const char *digits) {
   to[1] = digits[(unsigned char)byte & 15];
 }
 
+/* Those of all bytes, in lower case: twice as many characters. */
+static inline void hex_put_text(char *to, struct str bytes) {
+  for (size_t i = 0; i < bytes.len; i++) hex_put(to + 2 * i, bytes.ptr[i], hex_lower);
+}
+
 enum { HEX_PERCENT_BYTES = 3 };
 /* "%2F" (RFC 3986 section 2.1). How long that is. */
 static inline size_t hex_put_percent(char *to, char byte) {

@@ -162,14 +162,14 @@ static void put_files(const struct packing *p, struct json *j) {
   json_open(j, "files", '[');
   for (unsigned i = 0; i < p->count; i++) {
     unsigned char digest[DIGEST_BYTES_MAX];
-    char text[2 * 32];
+    char text[2 * DIGEST_BYTES_MAX];
     struct str bytes = buf_len(&p->files[i].bytes) ? buf_str(&p->files[i].bytes) : STR("");
-    crypto_digest(DIGEST_SHA256, bytes, digest);
-    for (unsigned b = 0; b < 32; b++) hex_put(text + 2 * b, (char)digest[b], hex_lower);
+    size_t length = crypto_digest(DIGEST_SHA256, bytes, digest);
+    hex_put_text(text, (struct str){(const char *)digest, length});
     json_open(j, NULL, '{');
     json_text(j, "path", str_of(p->files[i].path));
     json_number(j, "size", bytes.len);
-    json_text(j, "sha256", (struct str){text, sizeof text});
+    json_text(j, "sha256", (struct str){text, 2 * length});
     json_close(j, '}');
   }
   json_close(j, ']');

@@ -75,7 +75,7 @@ static int decode_base64_url(lua_State *L) { return decode_with(L, check_text(L)
 static int encode_hex(lua_State *L) {
   struct str text = check_text(L);
   char *out = room(L, text.len * 2);
-  for (size_t i = 0; i < text.len; i++) hex_put(out + 2 * i, text.ptr[i], hex_lower);
+  hex_put_text(out, text);
   return push(L, out, text.len * 2);
 }
 

@@ -16,7 +16,7 @@ EXPORTED intptr_t ngx_hextoi(const unsigned char *text, size_t length);
 
 /* Two digits of lower case for each byte, without a terminator; gives where they end. */
 unsigned char *ngx_hex_dump(unsigned char *to, const unsigned char *from, size_t count) {
-  for (size_t i = 0; i < count; i++) hex_put((char *)to + 2 * i, (char)from[i], hex_lower);
+  hex_put_text((char *)to, (struct str){(const char *)from, count});
   return to + 2 * count;
 }
 

@@ -36,7 +36,7 @@ static bool has_digest(struct str bytes, struct str wanted) {
   unsigned char digest[DIGEST_BYTES_MAX];
   char text[2 * DIGEST_BYTES_MAX];
   size_t length = crypto_digest(DIGEST_SHA256, bytes, digest);
-  for (size_t i = 0; i < length; i++) hex_put(text + 2 * i, (char)digest[i], hex_lower);
+  hex_put_text(text, (struct str){(const char *)digest, length});
   return str_equal(wanted, (struct str){text, 2 * length});
 }
 
