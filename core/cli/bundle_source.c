@@ -13,20 +13,11 @@
 #define REFUSE(...) (arguments_refuse(COMMAND_RUN, __VA_ARGS__), false)
 
 static bool check_lonely(const struct arguments *a) {
-  const struct bundle_from *from = &a->from;
-  const struct {
-    const char *option;
-    bool is_given;
-  } all[] = {{"--bundle-key", from->key},
-             {"--bundle-dir", from->dir},
-             {"--bundle-node", from->node},
-             {"--bundle-ca", from->ca},
-             {"--bundle-token-file", from->token_file},
-             {"--bundle-cert", from->certificate},
-             {"--bundle-cert-key", from->certificate_key},
-             {"--bundle-every", arguments_has(a, "--bundle-every")}};
+  static const char *const all[] = {"--bundle-key",      "--bundle-dir",        "--bundle-node",
+                                    "--bundle-ca",       "--bundle-token-file", "--bundle-cert",
+                                    "--bundle-cert-key", "--bundle-every"};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-    if (all[i].is_given) return REFUSE("%s: --bundle is missing", all[i].option);
+    if (arguments_has(a, all[i])) return REFUSE("%s: --bundle is missing", all[i]);
   return true;
 }
 
