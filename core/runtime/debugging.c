@@ -108,7 +108,7 @@ static void close_terminal(struct debugging *d) {
 
 struct order {
   struct message message;
-  struct policy_debug *debug; /* borrowed */
+  const struct policy_kind *kind;
   unsigned long number;
   char *line; /* owned; NULL: all go on */
 };
@@ -117,21 +117,21 @@ struct order {
 static void on_order(struct message *message, void *receiver) {
   struct order *order = (struct order *)message;
   (void)receiver;
-  order->debug->kind->debug(order->debug, order->number, order->line);
+  order->kind->debug(order->number, order->line);
   free(order->line);
   free(order);
 }
 
-/* False: the worker has ended. */
-static bool post(struct debugging *d, unsigned worker, unsigned long number, const char *line) {
+/* A worker that has ended needs none. */
+static void post(struct debugging *d, unsigned worker, unsigned long number, const char *line) {
   struct server *s = d->server;
   struct worker *to = worker < s->worker_count ? &s->workers[worker] : &s->control;
   struct order *order = memory_alloc(sizeof *order);
-  *order = (struct order){{NULL, on_order}, &d->debug, number, line ? str_to_cstring(str_of(line)) : NULL};
-  if (mailbox_post(&to->mailbox, &order->message)) return true;
+  *order =
+      (struct order){{NULL, on_order}, d->debug.kind, number, line ? str_to_cstring(str_of(line)) : NULL};
+  if (mailbox_post(&to->mailbox, &order->message)) return;
   free(order->line);
   free(order);
-  return false;
 }
 
 static struct stopped *first(struct debugging *d) {

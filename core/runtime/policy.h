@@ -139,7 +139,7 @@ struct policy_kind {
   void (*lines)(void *policy, void (*on_line)(void *owner, const char *place), void *owner);
   /* For what is stopped in this thread under that number: does what the line asks for, and tells of it. `line` NULL:
    * all that is stopped in this thread goes on. NULL (the function): nothing of it can be stopped. */
-  void (*debug)(struct policy_debug *debug, unsigned long number, const char *line);
+  void (*debug)(unsigned long number, const char *line);
   /* Runs Lua text in its worker's thread, within hook_time and for at most some seconds of waiting; on_end is called
    * once, at once or from the loop. NULL (the function): it has no Lua. */
   void (*evaluate)(void *policy, const char *text, policy_evaluated *on_end, void *owner);

@@ -342,9 +342,8 @@ static struct stop *find(unsigned long number) {
   return NULL;
 }
 
-void debugger_obey(struct policy_debug *debug, unsigned long number, const char *line) {
+void debugger_obey(unsigned long number, const char *line) {
   struct stop *stop = find(number);
-  (void)debug;
   if (!line) {
     for (; stop; stop = find(0)) go_on(stop, STEP_NOWHERE);
     return;

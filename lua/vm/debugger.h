@@ -10,12 +10,11 @@
 #ifndef PERILUNE_LUA_DEBUGGER_H
 #define PERILUNE_LUA_DEBUGGER_H
 
-struct policy_debug;
 struct vm;
 
 /* Looks for the breakpoints of its host from now on, if there are any. In its worker's thread, once. */
 void debugger_begin(struct vm *vm);
 /* policy_kind.debug */
-void debugger_obey(struct policy_debug *debug, unsigned long number, const char *line);
+void debugger_obey(unsigned long number, const char *line);
 
 #endif

@@ -18,7 +18,6 @@ enum { PATIENCE_MS = 30000 };
 
 struct evaluation {
   struct list link;  /* in vm->evaluations */
-  struct vm *vm;     /* borrowed */
   struct task *task; /* owned */
   struct timer timer;
   struct evaluation_order order;
@@ -99,7 +98,6 @@ static int prepare(lua_State *L) {
 
 static struct evaluation *make(struct vm *vm, const struct evaluation_order *order) {
   struct evaluation *e = memory_zalloc(sizeof *e);
-  e->vm = vm;
   e->order = *order;
   timer_init(&e->timer, vm->host.loop, on_time);
   list_push_back(&vm->evaluations, &e->link);
@@ -133,7 +131,6 @@ void evaluation_begin(struct vm *vm, const char *module, const char *name,
 /* --- the repl --------------------------------------------------------------------------------------------- */
 
 struct text_evaluation {
-  struct vm *vm; /* borrowed */
   policy_evaluated *on_end;
   void *owner;
 };
@@ -149,7 +146,7 @@ static void on_text_end(void *owner, bool fine, char *text, const char *action) 
 void evaluation_of_text(struct vm *vm, const char *text, void (*push)(lua_State *L, void *unused),
                         policy_evaluated *on_text, void *owner) {
   struct text_evaluation *t = memory_alloc(sizeof *t);
-  *t = (struct text_evaluation){vm, on_text, owner};
+  *t = (struct text_evaluation){on_text, owner};
   struct evaluation_order order = {.text = text, .push = push, .owner = t, .on_end = on_text_end};
   evaluation_begin(vm, "perilune.inspect", "evaluate", &order);
 }
