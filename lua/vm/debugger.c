@@ -267,29 +267,18 @@ static void forget_step(struct vm *vm) {
   *step = (struct step){.anchor = LUA_NOREF};
 }
 
-/* Keeps the coroutine. -0 +1 */
-static int anchor(lua_State *L) {
-  const struct stop *stop = lua_touserdata(L, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, stop->frame);
-  lua_getfield(L, -1, "co");
-  stop->vm->debugger->step.anchor = luaL_ref(L, LUA_REGISTRYINDEX);
-  return 0;
-}
-
+/* What anchors the coroutine passes from the stop to the step. */
 static void set_step(struct stop *stop, enum step_kind kind) {
-  struct vm *vm = stop->vm;
   const struct script *script = stop->task->script;
-  forget_step(vm);
+  forget_step(stop->vm);
   if (kind == STEP_NOWHERE) return;
-  char *why = task_protect(vm, anchor, stop);
-  free(why);
-  if (why) return;
-  struct step *step = &vm->debugger->step;
-  step->kind = kind;
-  step->token = script && script->is_seated ? script->token : 0;
-  step->task = stop->task;
-  step->L = stop->L;
-  step->at = stop->at;
+  stop->vm->debugger->step = (struct step){.kind = kind,
+                                           .token = script && script->is_seated ? script->token : 0,
+                                           .task = stop->task,
+                                           .L = stop->L,
+                                           .anchor = stop->frame,
+                                           .at = stop->at};
+  stop->frame = LUA_NOREF;
 }
 
 /* The VM may be gone behind this. */
