@@ -101,8 +101,8 @@ describe("a bundle's files, at a reload,", function()
 
   it("are refused where a folder of theirs cannot be read: there may be any script", function()
     local origin = bundled.source(bundled.make(bundled.folder_of "good", 1))
-    local machine = shortage.new()
-    local proxy = perilune.start { args = bundled.arguments(origin, process.directory() .. "/state"), env = machine.env }
+    local machine, folder = shortage.new(), process.directory() .. "/state"
+    local proxy = perilune.start { args = bundled.arguments(origin, folder), env = machine.env }
     bundled.wait_says "good"
     machine:begin("opendir", "EIO", 1)
     proxy:signal "HUP"

@@ -112,15 +112,18 @@ static struct worker *worker_named(struct server *s, const char *name) {
 
 static void begin(struct command_client *client, struct worker *worker, const char *text) {
   struct job *job = memory_zalloc(sizeof *job);
-  struct note *note = memory_zalloc(sizeof *note);
+  if (!command_stream(client, &stream, job)) { /* which says why */
+    free(job);
+    return;
+  }
+  struct note *note = memory_alloc(sizeof *note);
   *note = (struct note){{NULL, on_order}, job, worker, EVALUATED, str_to_cstring(str_of(text))};
   job->client = client;
   timer_init(&job->timer, command_server_of(client)->control.loop, on_late);
   timer_set(&job->timer, ANSWER_MS);
-  bool fine = command_stream(client, &stream, job), told = !fine;
-  if (fine && mailbox_post(&worker->mailbox, &note->message)) return;
-  timer_stop(&job->timer);
-  if (!told) command_answer(client, EXIT_FAILED, "that worker has ended\n");
+  if (mailbox_post(&worker->mailbox, &note->message)) return;
+  on_gone(job);
+  command_answer(client, EXIT_FAILED, "that worker has ended\n");
   free(note->text);
   free(note);
   free(job);
