@@ -57,9 +57,7 @@ local function find_name(stop, name)
   end)
   if found then return "local", found end
   local fn = frame_of(stop, stop.level).func
-  for number = 1, math.huge do
-    local known = debug.getupvalue(fn, number)
-    if not known then return nil end
+  for number, known in inspect.upvalues(fn) do
     if known == name then return "upvalue", number end
   end
 end
@@ -79,9 +77,9 @@ local function evaluate(stop, text, set_local)
   local globals = is_lua and getfenv(fn) or _G
   local function find(name)
     local kind, number = find_name(stop, name)
-    if kind == "local" then return true, local_value(stop, stop.level, number) end
-    if kind == "upvalue" then return true, select(2, debug.getupvalue(fn, number)) end
-    return true, globals[name]
+    if kind == "local" then return local_value(stop, stop.level, number) end
+    if kind == "upvalue" then return select(2, debug.getupvalue(fn, number)) end
+    return globals[name]
   end
   local function assign(name, value)
     local kind, number = find_name(stop, name)
@@ -152,9 +150,7 @@ function orders.locals(stop)
     out[#out + 1] = ("  %s = %s\n"):format(name, inspect.describe(local_value(stop, stop.level, place)))
   end)
   local fn = frame_of(stop, stop.level).func
-  for number = 1, math.huge do
-    local name, value = debug.getupvalue(fn, number)
-    if not name then break end
+  for _, name, value in inspect.upvalues(fn) do
     if name ~= "" then out[#out + 1] = ("  %s = %s (upvalue)\n"):format(name, inspect.describe(value)) end
   end
   return #out > 0 and table.concat(out) or "there are none\n"

@@ -64,7 +64,7 @@ function describe(value, depth)
   return fine and type(text) == "string" and text:sub(1, STRING_MOST):gsub("%c", " ") or kind
 end
 
--- Output that is bounded: each(text) adds, whole() is what there is.
+-- Output that is bounded: add(text) adds, whole() is what there is.
 local function collector()
   local parts, bytes = {}, 0
   local output = {}
@@ -80,15 +80,20 @@ local function collector()
   return output
 end
 
+-- A line with each of the values as text.
+local function add_line(output, as_text, ...)
+  local words = {}
+  for i = 1, select("#", ...) do words[i] = as_text((select(i, ...))) end
+  output.add(table.concat(words, "\t") .. "\n")
+end
+
 local function show_results(output, fine, ...)
   if not fine then
     local value = ...
     output.add("error: " .. (type(value) == "string" and value or inspect.describe(value)) .. "\n")
     return "error"
   end
-  local words = {}
-  for i = 1, select("#", ...) do words[i] = inspect.describe((select(i, ...))) end
-  if #words > 0 then output.add(table.concat(words, "\t") .. "\n") end
+  if select("#", ...) > 0 then add_line(output, inspect.describe, ...) end
 end
 
 -- It is not compiled to machine code: an endless loop there could be ended only with its whole VM.
@@ -99,22 +104,15 @@ local function compile(text, environment)
   return chunk, why
 end
 
---- Runs text with names that `find` and `assign` know. find(name) gives true and the value where there is one.
+--- Runs text with names that `find` and `assign` know: find(name) gives the value, assign(name, value) sets it.
 ---@return string text what it printed and returned, or the error
 ---@return string? what "error"; or "more" where the text is the begin of a longer one
 function inspect.run(text, find, assign, ...)
   local output = collector()
   local environment = setmetatable({}, {
     __index = function(_, name)
-      if name == "print" then
-        return function(...)
-          local words = {}
-          for i = 1, select("#", ...) do words[i] = tostring((select(i, ...))) end
-          output.add(table.concat(words, "\t") .. "\n")
-        end
-      end
-      local _, value = find(name)
-      return value
+      if name == "print" then return function(...) add_line(output, tostring, ...) end end
+      return find(name)
     end,
     __newindex = function(_, name, value) assign(name, value) end,
   })
@@ -124,7 +122,15 @@ function inspect.run(text, find, assign, ...)
   return output.whole(), what
 end
 
--- The upvalue of that name in one of the policy's functions: the function, and its number.
+local function next_upvalue(fn, number)
+  local name, value = debug.getupvalue(fn, number + 1)
+  if name then return number + 1, name, value end
+end
+
+--- Of the upvalues of a function: number, name and value.
+function inspect.upvalues(fn) return next_upvalue, fn, 0 end
+
+-- The upvalue of that name in one of the policy's functions: the function, its number, and its value.
 local function find_upvalue(hooks, name)
   local seen, queue = {}, {}
   local function visit(fn)
@@ -134,10 +140,8 @@ local function find_upvalue(hooks, name)
   for _, hook in ipairs(hooks) do visit(hook.fn) end
   local at = 1
   while queue[at] do
-    for number = 1, math.huge do
-      local found, value = debug.getupvalue(queue[at], number)
-      if not found then break end
-      if found == name then return queue[at], number end
+    for number, found, value in inspect.upvalues(queue[at]) do
+      if found == name then return queue[at], number, value end
       visit(value)
     end
     at = at + 1
@@ -153,12 +157,11 @@ local session = {} -- what the repl has assigned, until the policy is loaded aga
 ---@return string? what as run's
 function inspect.evaluate(text, hooks)
   local function find(name)
-    if session[name] ~= nil then return true, session[name] end
-    local fn, number = find_upvalue(hooks, name)
-    if fn then return true, select(2, debug.getupvalue(fn, number)) end
-    if _G[name] ~= nil then return true, _G[name] end
-    if name == "perilune" then return true, perilune end
-    return false
+    if session[name] ~= nil then return session[name] end
+    local fn, _, value = find_upvalue(hooks, name)
+    if fn then return value end
+    if _G[name] ~= nil then return _G[name] end
+    if name == "perilune" then return perilune end
   end
   local function assign(name, value)
     local fn, number = find_upvalue(hooks, name)
