@@ -15,8 +15,8 @@ struct listening_entry {
   struct str said;         /* owned: as the policy wrote it */
   char address[ADDR_TEXT]; /* as bound */
   int *fds; /* owned array, one per worker; the sockets belong to the workers once handed out */
-  struct tls_context *tls; /* reference; NULL: plain, or */
-  char *fault; /* owned: why it has no certificates, and closes all connections; NULL: it serves */
+  struct tls_context *tls; /* reference; NULL: plain, or without certificates */
+  char *fault; /* owned: why it is without certificates, and closes all connections; NULL: it serves */
   struct socket_file file; /* of a unix socket */
   int kept;                /* its index in the listening before this one; -1: newly opened */
 };

@@ -31,4 +31,5 @@ struct policy {
 
 /* A zeroed listener at the end of the list; valid until the next one is added. */
 struct policy_listener *policy_add_listener(struct policy *policy);
+
 #endif
