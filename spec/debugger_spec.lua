@@ -84,9 +84,8 @@ local function start(line, options)
   local directory = process.directory()
   local path = process.write_file(directory .. "/policy.lua", options.policy or POLICY)
   local pid_file = directory .. "/pid"
-  local words = { perilune.binary, "run", "--workers", "1", "--pid-file", pid_file, "--access-log", "stderr" }
-  words[#words + 1] = "--break"
-  words[#words + 1] = "policy.lua:" .. line
+  local words = { perilune.binary, "run", "--workers", "1", "--pid-file", pid_file, "--access-log", "stderr",
+    "--break", "policy.lua:" .. line }
   for _, word in ipairs(options.words or {}) do words[#words + 1] = word end
   words[#words + 1] = path
   local t = terminal.start(words)
@@ -114,6 +113,14 @@ local function request(t, path)
   return result
 end
 
+-- What start gives, and a request that is stopped at that line.
+local function stop_at(line, path, options)
+  local t = start(line, options)
+  local stopped = request(t, path)
+  t:wait(PROMPT)
+  return t, stopped
+end
+
 local function ask(t, line) return t:ask(line, PROMPT) end
 
 local function has(text, wanted)
@@ -139,9 +146,7 @@ describe("perilune run --break", function()
   end)
 
   it("shows and changes locals, upvalues and ctx, and evaluates Lua in the frame", function()
-    local t = start(DOUBLE + 1)
-    local stopped = request(t, "/abc")
-    t:wait(PROMPT)
+    local t, stopped = stop_at(DOUBLE + 1, "/abc")
     assert.equal("  number = 4\n  twice = 8\n", ask(t, "locals"))
     assert.equal("13\n", ask(t, "print twice + 5"))
     assert.equal('"x"\t{ 1, 2 }\n', ask(t, "p 'x', { 1, 2 }"))
@@ -159,9 +164,7 @@ describe("perilune run --break", function()
   end)
 
   it("steps into functions, over them and out of them, and on in the exchange's next hook", function()
-    local t = start(FIRST)
-    local stopped = request(t, "/a")
-    t:wait(PROMPT)
+    local t, stopped = stop_at(FIRST, "/a")
     local function at(order)
       t:type(order)
       local line = t:wait "at [^\n]*policy%.lua:(%d+)\n"
@@ -180,9 +183,7 @@ describe("perilune run --break", function()
   end)
 
   it("stops a line once for each time that it begins, whatever it calls", function()
-    local t = start(FIRST)
-    local stopped = request(t, "/a")
-    t:wait(PROMPT)
+    local t, stopped = stop_at(FIRST, "/a")
     t:type "c"
     assert.equal("/a true 6", stopped.wait().body)
     t:wait "nothing is stopped now"
@@ -209,9 +210,7 @@ describe("perilune run --break", function()
   end)
 
   it("speaks of one at a time, and keeps a step's exchange before the others", function()
-    local t = start(COUNT)
-    local first = request(t, "/1")
-    t:wait(PROMPT)
+    local t, first = stop_at(COUNT, "/1")
     local second = request(t, "/2")
     t:wait "one more is stopped, and waits for its turn: request_filter %(GET /2 "
     t:wait(PROMPT)
@@ -224,6 +223,18 @@ describe("perilune run --break", function()
     t:wait(PROMPT)
     t:type "c"
     assert.equal("/2 true 6", second.wait().body)
+  end)
+
+  it("stops a hundred at once, says so, and lets the others pass", function()
+    local t = start(COUNT)
+    local stopped = {}
+    for i = 1, 100 do stopped[i] = request(t, "/1") end
+    t:wait "debug %(%+99%)> "
+    assert.equal("/2 true 6", request(t, "/2").wait().body)
+    t:wait "policy%.lua:%d+ is passed: a hundred are stopped already"
+    for i = 1, 100 do assert.is_nil(stopped[i].is_over) end
+    t:key "quit\n"
+    for i = 1, 100 do assert.equal("/1 true 6", stopped[i].wait().body) end
   end)
 
   it("lets everything go on at quit, and at Ctrl-D, and stops nothing any more", function()
@@ -242,9 +253,7 @@ describe("perilune run --break", function()
   end)
 
   it("lets everything go on when the terminal goes", function()
-    local t = start(COUNT)
-    local stopped = request(t, "/1")
-    t:wait(PROMPT)
+    local t, stopped = stop_at(COUNT, "/1")
     t.process:kill() -- the other end of the terminal
     assert.equal("/1 true 6", stopped.wait().body)
     scheduler.eventually(function() return t:log():find "debugging has ended" end)
@@ -279,9 +288,7 @@ perilune.listen("127.0.0.1:0", {
   end)
 
   it("ends at once at Ctrl-C, with what is stopped", function()
-    local t = start(COUNT)
-    local stopped = request(t, "/1")
-    t:wait(PROMPT)
+    local t, stopped = stop_at(COUNT, "/1")
     t:key "\3"
     assert.equal(0, t:ended())
     stopped.wait() -- it may have been answered
@@ -289,9 +296,7 @@ perilune.listen("127.0.0.1:0", {
   end)
 
   it("lets what is stopped go on when the proxy is told to stop", function()
-    local t = start(COUNT)
-    local stopped = request(t, "/1")
-    t:wait(PROMPT)
+    local t, stopped = stop_at(COUNT, "/1")
     assert.equal(0, running.command(t.pid_file, "stop").code)
     assert.equal("/1 true 6", stopped.wait().body)
     assert.equal(0, t:ended())
@@ -312,9 +317,7 @@ perilune.listen("127.0.0.1:0", {
   end)
 
   it("keeps what is stopped over a reload, says that a line has moved, and looks at the new one", function()
-    local t = start(COUNT)
-    local old = request(t, "/1")
-    t:wait(PROMPT)
+    local t, old = stop_at(COUNT, "/1")
     process.write_file(t.path, (POLICY:gsub("  count = count %+ 1\n", "\n")))
     assert.equal(0, running.command(t.pid_file, "reload").code)
     scheduler.eventually(function()
@@ -356,9 +359,7 @@ perilune.listen("127.0.0.1:0", {
   end)
 
   it("ends what a person evaluates that takes too long, and goes on", function()
-    local t = start(COUNT, { policy = 'require("perilune").configure { hook_time = 0.2 }' .. POLICY })
-    local stopped = request(t, "/1")
-    t:wait(PROMPT)
+    local t, stopped = stop_at(COUNT, "/1", { policy = 'require("perilune").configure { hook_time = 0.2 }' .. POLICY })
     has(ask(t, "while true do end"), "used up its time")
     has(ask(t, "print #('x'):rep(1e9)"), "not enough memory")
     assert.equal("0\n", ask(t, "print count"))

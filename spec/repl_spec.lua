@@ -23,7 +23,8 @@ end })
 
 local function start(options)
   options = options or {}
-  return running.start { policy = POLICY, words = options.words or { "--repl" }, workers = options.workers or 2 }
+  return running.start { policy = options.policy or POLICY, words = options.words or { "--repl" },
+    workers = options.workers or 2 }
 end
 
 local function ask(pid_file, ...) return running.command(pid_file, "repl", ...) end
@@ -88,8 +89,8 @@ describe("perilune repl", function()
     local result = ask(pid_file, "limit")
     assert.equal(1, result.code)
     running.has(result.stderr, "the repl is switched off: start the proxy with --repl")
-    running.has(perilune.run("run", "--repl", "--print-config", process.write_file(process.directory() .. "/p.lua",
-      POLICY)).stdout, "repl")
+    _, pid_file = start { words = {}, policy = POLICY:gsub("configure {", "%0 repl = true,") }
+    assert.equal("5\n", ask(pid_file, "limit").stdout)
   end)
 
   it("refuses workers that there are not, and texts that are too long", function()
