@@ -2,6 +2,7 @@
 -- session:start_response and session:send: a hook writes its answer while the client reads it.
 local client = require "client"
 local coded = require "coded"
+local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
 local scheduler = require "scheduler"
@@ -62,6 +63,7 @@ describe("a streamed answer", function()
     local response = ask("page", { method = "HEAD" })
     assert.equal("b", response.headers.x_a)
     assert.is_nil(response.headers.content_length)
+    assert.equal("", ask("go-on").body)
     assert.equal("hello", ask("page").body)
     local connection = client.connect(proxy.port)
     for _ = 1, 2 do assert.equal("b", connection:request({ method = "HEAD", path = "/page" }).headers.x_a) end
@@ -148,11 +150,14 @@ describe("a streamed answer", function()
   end)
 
   it("may begin in each hook that may answer, also after waiting, and with a backend under way", function()
-    for _, hook in ipairs { "early_request_filter", "proxy_upstream_filter", "upstream_peer", "fail_to_connect",
-      "fail_to_proxy" } do
+    local origin, nobody = origins.start("from the backend").address, "127.0.0.1:1"
+    for hook, peer in pairs { early_request_filter = nobody, proxy_upstream_filter = nobody, upstream_peer = nobody,
+      fail_to_connect = nobody, fail_to_proxy = nobody, connected_to_upstream = origin,
+      upstream_request_filter = origin, upstream_response_filter = origin, response_filter = origin,
+      error_while_proxy = origins.start(function(at) at:read_request() end).address } do
       local proxy = perilune.start { workers = 1, policy = policies.fill([[
         local perilune = require "perilune"
-        local policy = { upstream_peer = function() return { address = "127.0.0.1:1" } end }
+        local policy = { upstream_peer = function() return { address = "$PEER" } end }
         function policy.$HOOK(session)
           perilune.sleep(0.001)
           session:start_response { status = 200 }
@@ -160,7 +165,7 @@ describe("a streamed answer", function()
           session:send "by $HOOK"
         end
         perilune.listen("127.0.0.1:0", policy)
-      ]], { HOOK = hook }) }
+      ]], { HOOK = hook, PEER = peer }) }
       assert.equal("by " .. hook, client.request(proxy.port).body)
       proxy:stop()
     end

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- How answers that a hook writes end: the client leaves, the hook fails, the process stops.
 local client = require "client"
+local origins = require "origins"
 local scheduler = require "scheduler"
 local streamed = require "streamed"
 
@@ -53,6 +54,8 @@ describe("a client that leaves a streamed answer", function()
       local proxy, ask = start(CASES, { hooks = HOOKS })
       leave(proxy, "quiet")()
       scheduler.eventually(function() return ask("said").body == "|client_gone" end)
+      ask "go-never"
+      for _ = 1, 3 do assert.equal("|client_gone", ask("said").body) end
     end)
 
     it("lets a hook that sends see it, once, over HTTP/" .. version, function()
@@ -114,7 +117,21 @@ describe("a hook that streams", function()
     proxy:wait_log "request_filter failed: .*time"
   end)
 
-  it("is ended with the process at the end of the grace period, and before it by the policy itself", function()
+  it("may end by itself when the process stops", function()
+    local proxy = start([[
+      function cases.service(session)
+        session:start_response { status = 200 }
+        repeat perilune.sleep(0.005) until perilune.is_retired()
+        session:send "bye"
+      end
+    ]])
+    local connection = begin(proxy, "service")
+    proxy:signal "TERM"
+    assert.equal("3\r\nbye\r\n0\r\n\r\n", (connection:receive_all()))
+    proxy:stop()
+  end)
+
+  it("is ended with the process at the end of the grace period", function()
     local proxy = start(EVENTS, { settings = { "--grace", "0.3" } })
     local connection = begin(proxy, "events")
     proxy:signal "TERM"
@@ -174,10 +191,15 @@ describe("a hook that streams", function()
   end)
 
   it("is refused in hooks that see bodies, and in answer_filter and logging", function()
-    local proxy, ask = start("function cases.page(session) session:respond { status = 200 } end", { hooks = [[
-      function policy.answer_filter(session) session:start_response { status = 200 } end
-    ]] })
-    ask "page"
-    proxy:wait_log "session:start_response is not allowed in answer_filter, only in early_request_filter, "
+    local origin = origins.start "page"
+    for _, hook in ipairs { "request_body_filter", "response_body_filter", "answer_filter", "logging" } do
+      local proxy = start("function cases.page() end", { hooks = ([[
+        function policy.upstream_peer() return "%s" end
+        function policy.%s(session) session:start_response { status = 200 } end
+      ]]):format(origin.address, hook) })
+      pcall(client.request, { port = proxy.port, path = "/page", method = "POST", body = "b" })
+      if hook == "answer_filter" then client.request { port = proxy.port, path = "/go-on" } end
+      proxy:wait_log("session:start_response is not allowed in " .. hook .. ", only in early_request_filter, ")
+    end
   end)
 end)
