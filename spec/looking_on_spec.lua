@@ -68,7 +68,7 @@ describe("A proxy at which people look on", function()
     local kept = {}
     for i = 1, ROUNDS do
       local reader = begin(socket, LINES[i % #LINES + 1])
-      if i % 3 == 0 then reader:read(1) end -- else it goes before it has seen anything
+      if i % 3 == 0 then assert(reader:read(1)) end -- else it goes before it has seen anything
       kept[#kept + 1] = reader
       if #kept > 3 then table.remove(kept, 1):close() end -- several at a time
       if i % 40 == 0 then assert.equal(0, running.command(pid_file, "reload").code) end

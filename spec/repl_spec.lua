@@ -73,7 +73,8 @@ describe("perilune repl", function()
 
   it("holds hook_time, memory_limit and the bounds of what it says, and serves on", function()
     local proxy, pid_file = start { workers = 1 }
-    local endless = ask(pid_file, "while true do end").stderr -- its VM is not given up
+    assert.equal(0, ask(pid_file, "mine = 1").code)
+    local endless = ask(pid_file, "while true do end").stderr
     assert.matches("^used up its time: it ran for more than 0%.3 s without a pause", endless)
     running.has(ask(pid_file, "#('x'):rep(1e9)").stderr, "not enough memory")
     local long = ask(pid_file, "for i = 1, 3000 do print(('y'):rep(100)) end")
@@ -81,6 +82,7 @@ describe("perilune repl", function()
     running.has(long.stdout, "bytes in all)")
     local rows = ask(pid_file, "local t = {} for i = 1, 10000 do t[i] = i end return t, t, t")
     assert.is_true(#rows.stdout < 1000)
+    assert.equal("1\n", ask(pid_file, "mine").stdout) -- its VM was not given up
     assert.equal("limit 5 true", client.request({ port = proxy.port }).body)
   end)
 
