@@ -59,6 +59,31 @@ describe("ngx.ssl", function()
     end
   end)
 
+  it("gives the client's address in the bytes of its family", function()
+    local addresses = { "192.0.2.70:5000", "unix:/run/a.sock", "[2001:db8:0:1:a:b:c:d]:5", "[2001:db8::ffff:1]:5000",
+      "[::1]:5", "[2001:db8::]:5", "[fe80::12%eth0]:80" }
+    local proxy = perilune.start { workers = 1, policy = policies.fill([[
+      local perilune = require "perilune"
+      local layer = require "perilune.ngx"
+      layer {}
+      local said = {}
+      local hooks = layer.hooks { ssl_certificate = function()
+        local bytes, family = require("ngx.ssl").raw_client_addr()
+        said[#said + 1] = family .. " " .. (family == "unix" and bytes or require("perilune.crypto").hex(bytes))
+      end }
+      perilune.listen("127.0.0.1:0", { request_filter = function(session)
+        ngx.timer.at(0, function() -- outside of a request, as handshakes are
+          for address in ("$ADDRESSES"):gmatch "%S+" do hooks.certificate { client_address = address } end
+        end)
+        while #said < $COUNT do perilune.sleep(0.01) end
+        return session:respond { status = 200, body = table.concat(said, "\n") }
+      end })
+    ]], { ADDRESSES = table.concat(addresses, " "), COUNT = tostring(#addresses) }) }
+    assert.equal(table.concat({ "inet c0000246", "unix /run/a.sock", "inet6 20010db800000001000a000b000c000d",
+      "inet6 20010db80000000000000000ffff0001", "inet6 " .. ("0"):rep(31) .. "1", "inet6 20010db8" .. ("0"):rep(24),
+      "inet6 fe80" .. ("0"):rep(26) .. "12" }, "\n"), client.request { port = proxy.port }.body)
+  end)
+
   it("takes keys in DER of the older forms", function()
     local files = tls.certificate_of({ kind = "rsa" }, "a.example")
     local directory = process.directory()

@@ -3,6 +3,7 @@
 -- perilune.ngx.hooks collects. Parsed objects are PEM texts; OpenSSL checks them when they are used.
 
 local core = require "perilune.core"
+local network = require "perilune.network"
 local settings = require "perilune.ngx.settings"
 local state = require "perilune.ngx.state"
 
@@ -100,16 +101,10 @@ local function packed(host)
   if not host:find(":", 1, true) then
     return (host:gsub("%d+%.?", function(part) return string.char((part:match "%d+")) end))
   end
-  local head, tail = host:match "^(.-)::(.*)$"
-  local function words(text)
-    return (text:gsub("%x+:?", function(word)
-      local number = tonumber(word:match "%x+", 16)
-      return string.char(math.floor(number / 256), number % 256)
-    end))
-  end
-  if not head then return words(host) end
-  local first, last = words(head), words(tail)
-  return first .. ("\0"):rep(16 - #first - #last) .. last
+  return (network.prefix(host, 128):gsub("%x+:?", function(group)
+    local number = tonumber(group:match "%x+", 16)
+    return string.char(math.floor(number / 256), number % 256)
+  end))
 end
 
 --- The bytes of the client's address, and "inet", "inet6" or "unix".
@@ -119,7 +114,7 @@ function ssl.raw_client_addr()
   local address = of.hello.client_address
   if address:find "^unix:" then return address:sub(6), "unix" end
   local bare = address:match "^%[(.-)%]:%d+$"
-  if bare then return packed((bare:gsub("%%.*", ""))), "inet6" end
+  if bare then return packed(bare), "inet6" end
   return packed((address:gsub(":%d+$", ""))), "inet"
 end
 
