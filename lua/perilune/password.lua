@@ -18,7 +18,7 @@ local DIGITS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 M.longest = core.password_most -- bytes of a password
 
 --- ---------------------------------------------------------------------------------------------------------------
---- reading: each gives a table { check = ... }, or nil and what is wrong
+--- reading: each gives { crypt }, { argon2 } or { digest }, for verify; or nil and what is wrong
 
 local function costly(what, most) return nil, ("its %s is too high for a server: at most %d"):format(what, most) end
 
