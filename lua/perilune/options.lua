@@ -169,23 +169,27 @@ local function refuse_unknown(call, given, valid, level)
   end
 end
 
--- What is wrong with `given`, if it is no table. Where a text must be given, and there is one, it belongs there.
+-- What is wrong with `given`, if it is no table. A text belongs to the one option that must be a text, if there is one.
 local function fault_of_table(call, given, valid)
   if type(given) == "table" then return nil end
-  local wanted
+  local texts = {}
   for name, option in pairs(valid) do
-    if option[1] == "string" and option[2] == options.required then wanted = (wanted or name) == name and name end
+    if option[1] == "string" and option[2] == options.required then texts[#texts + 1] = name end
   end
-  local example = wanted and type(given) == "string" and (": write { %s = %q }"):format(wanted, given) or ""
+  local belongs = #texts == 1 and type(given) == "string"
+  local example = belongs and (": write { %s = %q }"):format(texts[1], given) or ""
   return ("%s: expected a table of options, got %s%s"):format(call, show(given), example)
 end
 
 local function refuse_missing(call, given, valid, level)
-  local missing = {}
+  local missing -- made where it is needed: http.request reads its options for each request
   for name, option in pairs(valid) do
-    if option[2] == options.required and given[name] == nil then missing[#missing + 1] = ("'%s'"):format(name) end
+    if option[2] == options.required and given[name] == nil then
+      missing = missing or {}
+      missing[#missing + 1] = ("'%s'"):format(name)
+    end
   end
-  if #missing == 0 then return end
+  if not missing then return end
   table.sort(missing)
   local last = table.remove(missing)
   local all = #missing == 0 and "option " .. last .. " is" or
