@@ -117,6 +117,9 @@ describe("perilune.basic_auth", function()
   it("says 503 to those for whom there is no room in the queue, lets in who is known, and stops at once", function()
     local proxy = start(("users = { ada = %q, bob = %q }"):format(CHEAP, SLOWEST))
     assert.equal("ada", sign_in(proxy, "ada", "lovelace").body)
+    local since = scheduler.now()
+    assert.equal(401, sign_in(proxy, "bob", "wrong").status)
+    local one_check = scheduler.now() - since
     local connections, tasks, refused = {}, {}, nil
     for i = 1, 100 do
       connections[i] = client.connect(proxy.port)
@@ -131,8 +134,11 @@ describe("perilune.basic_auth", function()
     proxy:wait_log "basic_auth: a password was not checked: busy: too many passwords wait to be checked"
     assert.is_true(proxy:count_log "was not checked" <= 2)
     for _, task in ipairs(tasks) do scheduler.cancel(task) end
-    for i = 1, 100 do connections[i]:close() end -- what waits for them is taken back
-    local since = scheduler.now()
+    for i = 1, 100 do connections[i]:close() end -- what waits for them is taken back: 64 checks
+    since = scheduler.now()
+    scheduler.eventually(function() return sign_in(proxy, "ada", "wrong").status == 401 end)
+    assert.is_true(scheduler.now() - since < 3 + 7 * one_check)
+    since = scheduler.now()
     proxy:stop()
     assert.is_true(scheduler.now() - since < 10)
   end)
