@@ -8,6 +8,8 @@ local perilune = require "spec.support.perilune"
 local process = require "perilune.test.process"
 local scheduler = require "perilune.test.scheduler"
 
+after_each(require("perilune.test.cleanup").run)
+
 -- bcrypt, of the costs 8 (15 ms), 10 (60 ms) and 13 (0.5 s).
 local CHEAP = "$2y$08$abcdefghijklmnopqrstuu6Du0P3.5axpeofU5bYjSES4rP2CK4bC" -- lovelace
 local OTHER = "$2y$08$abcdefghijklmnopqrstuuh3l7CDdPQlX9kpjh8c4GowrO0fNnUsa" -- hopper

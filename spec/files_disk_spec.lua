@@ -7,6 +7,8 @@ local preload = require "spec.support.preload"
 local process = require "perilune.test.process"
 local scheduler = require "perilune.test.scheduler"
 
+after_each(require("perilune.test.cleanup").run)
+
 -- What files of more than 4 KiB have is in no page cache, and is read only once another file has been made.
 local SLOW_DISK = [[
 #include <errno.h>
