@@ -1,131 +1,23 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune run --break: a prompt in the terminal for what comes to a line of the policy, while everything else goes on.
 local client = require "client"
-local cleanup = require "cleanup"
+local debugged = require "debugged"
 local origins = require "origins"
 local perilune = require "perilune"
 local process = require "process"
 local running = require "running"
 local scheduler = require "scheduler"
-local terminal = require "terminal"
 
-after_each(cleanup.run)
+after_each(require("cleanup").run)
 
-local PROMPT = "debug[^>]*> "
-
-local POLICY = [[
-local perilune = require "perilune"
-local policy = {}
-local count = 0
-local ticks = 0
-perilune.every(0.02, function() ticks = ticks + 1 end)
-
-local function double(number)
-  local twice = number * 2
-  return twice
-end
-
-local function in_c(text)
-  return (text:gsub(".", function(letter)
-    local upper = letter:upper()
-    return upper
-  end))
-end
-
-local function in_coroutine(first)
-  local step = coroutine.wrap(function(number)
-    local more = number + 1
-    coroutine.yield(more)
-    local last = more + 1
-    return last
-  end)
-  return step(first) + step()
-end
-
-function policy.request_filter(session, ctx)
-  local path = session:path()
-  if path == "/other" then return session:respond { status = 200, body = "other" } end
-  local fine, sum = pcall(function()
-    local first = double(#path)
-    return first + double(1)
-  end)
-  count = count + 1
-  ctx.sum = sum
-  if path == "/c" then ctx.sum = in_c(path) end
-  if path == "/co" then ctx.sum = in_coroutine(1) end
-  return session:respond { status = 200, body = path .. " " .. tostring(fine) .. " " .. tostring(ctx.sum) }
-end
-
-function policy.logging(session, failure, ctx)
-  local ended = ctx.sum
-  return ended
-end
-
-perilune.listen("127.0.0.1:0", policy)
-]]
-
--- The number of the line of POLICY that has this text.
-local function line_of(text)
-  local number = 0
-  for line in POLICY:gmatch "([^\n]*)\n" do
-    number = number + 1
-    if line:find(text, 1, true) then return number end
-  end
-  error("no line has " .. text)
-end
+local POLICY, PROMPT, line_of = debugged.POLICY, debugged.PROMPT, debugged.line_of
+local start, stop_at, request, ask = debugged.start, debugged.stop_at, debugged.request, debugged.ask
+local has, wait_log = debugged.has, debugged.wait_log
 
 local COUNT = line_of "count = count + 1"
 local DOUBLE = line_of "local twice"
 local FIRST = line_of "local first = double"
-
--- A proxy at a terminal, with a breakpoint at that line of POLICY.
-local function start(line, options)
-  options = options or {}
-  local directory = process.directory()
-  local path = process.write_file(directory .. "/policy.lua", options.policy or POLICY)
-  local pid_file = directory .. "/pid"
-  local words = { perilune.binary, "run", "--workers", "1", "--pid-file", pid_file, "--access-log", "stderr",
-    "--break", "policy.lua:" .. line }
-  for _, word in ipairs(options.words or {}) do words[#words + 1] = word end
-  words[#words + 1] = path
-  local t = terminal.start(words)
-  t.pid_file, t.path = pid_file, path
-  cleanup.add(1, function()
-    if io.open(pid_file) then running.command(pid_file, "stop", "--now") end
-  end)
-  scheduler.eventually(function() return t:log():find " ready: " end, nil, "it is ready")
-  t.port = tonumber(t:log():match "listening on 127.0.0.1:(%d+)")
-  return t
-end
-
--- A request that is under way; wait() gives its response.
-local function request(t, path)
-  local result = {}
-  scheduler.spawn(function()
-    local fine, response = pcall(client.request, { port = t.port, target = path, timeout = 60 })
-    result.response = fine and response or nil
-    result.is_over = true
-  end)
-  function result.wait()
-    scheduler.eventually(function() return result.is_over end, 60, "the response to " .. path)
-    return result.response
-  end
-  return result
-end
-
--- What start gives, and a request that is stopped at that line.
-local function stop_at(line, path, options)
-  local t = start(line, options)
-  local stopped = request(t, path)
-  t:wait(PROMPT)
-  return t, stopped
-end
-
-local function ask(t, line) return t:ask(line, PROMPT) end
-
-local function has(text, wanted)
-  assert.truthy(text:find(wanted, 1, true), ("%q is not in:\n%s"):format(wanted, text))
-end
+local SUMMED = line_of 'if path == "/c"'
 
 describe("perilune run --break", function()
   it("stops at the line, shows it, and lets it go on; others go on meanwhile, and so do timers", function()
@@ -136,16 +28,15 @@ describe("perilune run --break", function()
     t:wait("%->   " .. COUNT .. "    count = count %+ 1\n")
     t:wait(PROMPT)
     assert.equal("other", client.request { port = t.port, target = "/other" }.body)
-    local before = tonumber((ask(t, "print count"):match "%d+"))
-    assert.equal(0, before)
+    assert.equal("0\n", ask(t, "print count"))
+    wait_log(t, "tick")
     assert.falsy(stopped.is_over)
-    ask(t, "backtrace")
     t:type "continue"
     assert.equal("/a true 6", stopped.wait().body)
     t:wait "nothing is stopped now\n"
   end)
 
-  it("shows and changes locals, upvalues and ctx, and evaluates Lua in the frame", function()
+  it("shows and changes locals, and evaluates Lua in the frame, or in another one", function()
     local t, stopped = stop_at(DOUBLE + 1, "/abc")
     assert.equal("  number = 4\n  twice = 8\n", ask(t, "locals"))
     assert.equal("13\n", ask(t, "print twice + 5"))
@@ -155,12 +46,33 @@ describe("perilune run --break", function()
     assert.equal("", ask(t, "twice = 100"))
     has(ask(t, "bt"), "->  0  double at ")
     has(ask(t, "frame 1"), "policy.lua:" .. FIRST)
+    assert.equal("4\n", ask(t, "print #path"))
+    has(ask(t, "bt"), "->  1  ")
     has(ask(t, "frame 77"), "frame wants a number")
     t:type "c"
     t:wait("policy%.lua:" .. DOUBLE + 1 .. "\n") -- the second call of double
     t:wait(PROMPT)
     t:type "c"
     assert.equal("/abc true 102", stopped.wait().body)
+  end)
+
+  it("shows and changes upvalues and ctx, and lists the lines around", function()
+    local t, stopped = stop_at(SUMMED, "/a")
+    local locals = ask(t, "locals")
+    has(locals, '  path = "/a"\n')
+    has(locals, "  count = 1 (upvalue)\n")
+    assert.equal("6\n", ask(t, "print ctx.sum"))
+    assert.equal("", ask(t, "count = 41"))
+    assert.equal("", ask(t, "ctx.sum = path .. count"))
+    has(ask(t, "list"), ("->  %3d  "):format(SUMMED))
+    has(ask(t, "list 1"), '    1  local perilune = require "perilune"\n')
+    t:type "c"
+    assert.equal("/a true /a41", stopped.wait().body)
+    local next_one = request(t, "/b")
+    t:wait(PROMPT)
+    assert.equal("42\n", ask(t, "print count"))
+    t:type "c"
+    assert.equal("/b true 6", next_one.wait().body)
   end)
 
   it("steps into functions, over them and out of them, and on in the exchange's next hook", function()
@@ -176,10 +88,17 @@ describe("perilune run --break", function()
     assert.equal(FIRST + 1, at "out")
     assert.equal(COUNT, at "next") -- the line of pcall had begun before
     assert.equal(COUNT + 1, at "") -- the same again
-    for _ = 1, 3 do at "n" end
+    for _ = 1, 4 do at "n" end
     assert.equal(line_of "local ended", at "n")
     t:type "c"
     assert.equal("/a true 6", stopped.wait().body)
+
+    local next_one = request(t, "/b")
+    t:wait(PROMPT)
+    assert.equal(DOUBLE, at "step")
+    assert.equal(FIRST + 1, at "out") -- the other lines of double are passed
+    t:type "c"
+    assert.equal("/b true 6", next_one.wait().body)
   end)
 
   it("stops a line once for each time that it begins, whatever it calls", function()
@@ -204,8 +123,8 @@ describe("perilune run --break", function()
 
   it("says where nothing can stop, and passes", function()
     local t = start(line_of "return upper")
-    local passed = request(t, "/c")
-    assert.equal("/c true /C", passed.wait().body)
+    assert.equal("/c true /C", request(t, "/c").wait().body)
+    assert.equal("/cw true /CW", request(t, "/cw").wait().body)
     t:wait "policy%.lua:%d+ is passed: it runs in a function that C calls back %(from string%.gsub"
   end)
 
@@ -241,7 +160,7 @@ describe("perilune run --break", function()
     for _, ending in ipairs { "quit\n", "\4" } do
       local t = start(COUNT)
       local first, second = request(t, "/1"), request(t, "/2")
-      t:wait(PROMPT)
+      t:wait "debug %(%+1%)> "
       t:key(ending)
       assert.equal("/1 true 6", first.wait().body)
       assert.equal("/2 true 6", second.wait().body)
@@ -265,9 +184,9 @@ describe("perilune run --break", function()
     local origin = origins.start "text"
     local policy = [[
 local perilune = require "perilune"
-local ticks = 0
+perilune.every(0.02, function() perilune.log.info "tick" end)
 perilune.every(0.02, function()
-  ticks = ticks + 1
+  perilune.log.info "stopped"
 end)
 perilune.listen("127.0.0.1:0", {
   upstream_peer = function() return "$ORIGIN" end,
@@ -277,9 +196,10 @@ perilune.listen("127.0.0.1:0", {
   end,
 })
 ]]
-    local t = start(5, { policy = policy:gsub("%$ORIGIN", origin.address), words = { "--break", "policy.lua:10" } })
-    t:wait "stopped in worker control:\nbackground work, at [^\n]*policy%.lua:5\n"
+    local t = start(4, { policy = policy:gsub("%$ORIGIN", origin.address), words = { "--break", "policy.lua:10" } })
+    t:wait "stopped in worker control:\nbackground work, at [^\n]*policy%.lua:4\n"
     t:wait(PROMPT)
+    wait_log(t, "tick")
     local filtered = request(t, "/")
     t:wait "one more is stopped, and waits for its turn: response_body_filter %(GET / "
     t:wait(PROMPT)
