@@ -32,6 +32,11 @@ describe("the server of a bundle", function()
     process.write_file(file, "second\n")
     bundled.wait_says "two"
     assert.is_false(bundled.state_of(proxy).is_down)
+    origin.token = nil
+    process.write_file(file, "third\n") -- which is read though the last one was not refused
+    scheduler.eventually(function()
+      return origin.requests[#origin.requests].headers.authorization == "Bearer third"
+    end)
   end)
 
   it("sees the proxy's certificate, as its file is by then", function()
