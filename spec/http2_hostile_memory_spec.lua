@@ -4,7 +4,6 @@
 -- sanitizers allocate themselves.
 local frames = require "frames"
 local perilune = require "perilune"
-local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
 
@@ -29,10 +28,14 @@ local function bomb(i, times)
   return (i == 1 and "\64\1x\127\161\30" .. ("y"):rep(4000) or "\190") .. ("\190"):rep(times)
 end
 
-local CONNECTIONS, MOST = 12, 896 * 1024
+-- With these increments a WINDOW_UPDATE makes us reset a stream whose request is whole, while it runs.
+local NOTHING, TOO_MUCH = u32(0), u32(0x7fffffff)
+
+-- What such a connection sends. All of it is less than what ends one: 200 resets, 1000 frames without use. The head of
+-- those that return false has not ended: no other frame may follow.
 local attacks = {
-  ["streams that wait, 100 of them"] = function(c)
-    for i = 1, 100 do c:send("HEADERS", END_BOTH, 2 * i - 1, head("/hold")) end
+  ["streams that wait, and those for which there is no room"] = function(c)
+    for i = 1, 280 do c:send("HEADERS", END_BOTH, 2 * i - 1, head "/hold") end
   end,
   ["streams that wait, with a piece of a body each"] = function(c)
     for i = 1, 100 do
@@ -45,50 +48,98 @@ local attacks = {
     for i = 1, 100 do c:send("DATA", 0, 2 * i - 1, ("b"):rep(1280)) end
   end,
   ["long heads"] = function(c)
-    for i = 1, 100 do pcall(c.send, c, "HEADERS", END_BOTH, 2 * i - 1, head("/hold", nil, bomb(i, 6))) end
+    for i = 1, 100 do c:send("HEADERS", END_BOTH, 2 * i - 1, head("/hold", nil, bomb(i, 6))) end
   end,
   ["heads without end"] = function(c)
     c:send("HEADERS", 0, 1, head "/hold")
     for _ = 1, 7 do c:send("CONTINUATION", 0, 1, block { { "x", ("y"):rep(100) } }:rep(30)) end
+    return false
+  end,
+  ["a head of empty frames"] = function(c)
+    c:send("HEADERS", 0, 1, head "/hold")
+    for _ = 1, 7 do c:send("CONTINUATION", 0, 1, "") end
+    return false
   end,
   ["resets, one for each stream that waits"] = function(c)
-    for i = 1, 90 do
+    for i = 1, 180 do
       c:send("HEADERS", END_BOTH, 2 * i - 1, head "/hold")
       c:send("RST_STREAM", 0, 2 * i - 1, u32(8))
     end
   end,
-  ["resets that it makes us send"] = function(c)
-    for i = 1, 90 do
+  ["resets that it makes us send, of requests whose bodies are to come"] = function(c)
+    for i = 1, 180 do
       c:send("HEADERS", frames.END_HEADERS, 2 * i - 1, head("/hold", "POST"))
-      c:send("WINDOW_UPDATE", 0, 2 * i - 1, u32(0))
+      c:send("WINDOW_UPDATE", 0, 2 * i - 1, NOTHING)
+    end
+  end,
+  ["resets that it makes us send, of requests that run (CVE-2025-8671)"] = function(c)
+    for i = 1, 170 do -- a window too large counts twice
+      c:send("HEADERS", END_BOTH, 2 * i - 1, head "/hold")
+      c:send("WINDOW_UPDATE", 0, 2 * i - 1, i % 9 == 0 and TOO_MUCH or NOTHING)
     end
   end,
   ["PING and SETTINGS whose answers it does not read"] = function(c)
-    for _ = 1, 900 do c:send("PING", 0, 0, "12345678") end
+    for i = 1, 450 do
+      c:send("PING", 0, 0, "12345678")
+      c:send("SETTINGS", 0, 0, "\0\4" .. u32(i))
+    end
+  end,
+  ["empty DATA, and DATA of padding alone"] = function(c)
+    for i = 1, 90 do
+      c:send("HEADERS", frames.END_HEADERS, 2 * i - 1, head("/hold", "POST"))
+      for _ = 1, 5 do
+        c:send("DATA", 0, 2 * i - 1, "")
+        c:send("DATA", 8, 2 * i - 1, "\255" .. ("\0"):rep(255))
+      end
+    end
   end,
 }
+
+-- All that was sent before has been taken, and has not ended the connection.
+local function is_taken(connection)
+  connection:send("PING", 0, 0, "the last")
+  while true do
+    local frame = connection:await "PING"
+    if not frame then return false end
+    if frame.payload == "the last" then return true end
+  end
+end
+
+local CONNECTIONS, MOST = 12, 896 * 1024
 
 describe("a hostile connection of HTTP/2 holds less than 1 MiB, with", function()
   for name, attack in pairs(attacks) do
     it(name, function()
-      local proxy = perilune.start { policy = POLICY, workers = 1,
-        release = true, timeout = 60 }
+      local proxy = perilune.start { policy = POLICY, workers = 1, release = true, timeout = 60 }
+      local function connect()
+        local connection = frames.connect { port = proxy.port }
+        connection:await "SETTINGS"
+        return connection
+      end
+      local most = 0
+      local function measure() most = math.max(most, proxy:rss()) end
       local function assault(count)
-        for _ = 1, count do
-          local connection = frames.connect { port = proxy.port }
-          connection:await "SETTINGS"
-          pcall(attack, connection)
-          pcall(connection.send, connection, "PING", 0, 0, "12345678")
+        local connections, have_ended_heads = {}, true
+        for i = 1, count do
+          connections[i] = connect()
+          have_ended_heads = attack(connections[i]) ~= false
+          measure()
+        end
+        assert.is_true(is_taken(connect())) -- and so has been what came to the worker before
+        measure()
+        for _, connection in ipairs(connections) do
+          if have_ended_heads then
+            assert.is_true(is_taken(connection))
+          else
+            connection:send("PING", 0, 0, "12345678")
+            assert.equal("PROTOCOL_ERROR", connection:await("GOAWAY").code)
+          end
+          measure()
         end
       end
       assault(1)
-      proxy:wait_log "ready"
-      local before, most = proxy:rss(), 0
+      local before = proxy:rss()
       assault(CONNECTIONS)
-      scheduler.wait_until(function()
-        most = math.max(most, proxy:rss())
-        return false
-      end, scheduler.deadline(1))
       local each = (most - before) / CONNECTIONS
       assert.is_true(each < MOST, ("%d bytes each"):format(each))
     end)
