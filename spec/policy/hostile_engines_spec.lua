@@ -52,6 +52,7 @@ end
 local function source()
   local self = {}
   function self.take(_, list)
+    self.list = list
     for _, entry in ipairs(list) do
       assert.is_true(entry.fault ~= nil or type(entry.address) == "string")
       assert.is_true(entry.weight == nil or type(entry.weight) == "number" or entry.fault == nil)
@@ -74,43 +75,81 @@ end
 
 local function is_position(value) return value == nil or value >= 0 and value <= 2 ^ 53 + 1 and value % 1 == 0 end
 
+-- The good document, in place of an odd one before it, gives the one address that it has.
+local function gives(address, ask, document)
+  local taker = source()
+  assert.is_true(ask(document, taker))
+  assert.equal(1, #taker.list)
+  assert.equal(address, taker.list[1].address)
+end
+
+-- engine:take() of what a watch has said.
+local function told(engine)
+  return function(message, taker)
+    local ok, result = pcall(engine.take, engine, message, taker)
+    assert.is_true(ok, tostring(result))
+    return result
+  end
+end
+
 describe("an engine of discovery that says odd things", function()
   it("raises nothing, and can be asked again: etcd", function()
     local engine = assert(etcd.new("/app/", { endpoints = "http://127.0.0.1:1" }))
     engine.call = function() return watch.ask() end
+    local function list(answer, taker)
+      return (answering(answer, nil, function() return engine:list(taker) end))
+    end
     each_mutation(SAMPLES.range, function(answer, place)
-      answering(answer, nil, function() return engine:list(source()) end)
+      list(answer, source())
       assert.is_true(is_position(engine.position), place)
+      gives("10.0.0.1:80", list, SAMPLES.range)
     end)
     each_mutation(SAMPLES.change, function(message, place)
-      engine.position, engine.cluster = 11, "7"
-      local ok, why = pcall(engine.take, engine, message, source())
-      assert.is_true(ok, tostring(place) .. ": " .. tostring(why))
+      engine.position, engine.cluster, engine.items = 11, "7", {}
+      told(engine)(message, source())
       assert.is_true(is_position(engine.position), place)
+      engine.position, engine.items = 11, {} -- as a list leaves them
+      gives("10.0.0.1:80", told(engine), SAMPLES.change)
     end)
   end)
 
   it("raises nothing, and can be asked again: Consul", function()
     local engine = assert(consul.new("app", { address = "http://127.0.0.1:1", wait = 1, timeout = 1 }))
+    local function asked(index)
+      return function(answer, taker)
+        return (answering(answer, { ["X-Consul-Index"] = index }, function() return engine:ask(taker) end))
+      end
+    end
+    local index = 5
+    local function is_well()
+      index = index + 1 -- there is news
+      gives("10.0.0.2:80", asked(tostring(index)), { SAMPLES.instance })
+    end
     each_mutation({ SAMPLES.instance }, function(answer)
-      answering(answer, { ["X-Consul-Index"] = "5" }, function() return engine:ask(source()) end)
+      asked "5"(answer, source())
+      is_well()
     end)
-    for _, index in ipairs(ODD) do
-      answering({}, { ["X-Consul-Index"] = type(index) == "string" and index or nil }, function()
-        return engine:ask(source())
-      end)
+    for _, odd in ipairs(ODD) do
+      asked(type(odd) == "string" and odd or nil)({}, source())
       assert.is_true(is_position(engine.index))
+      is_well()
     end
   end)
 
   it("raises nothing, and can be asked again: Kubernetes", function()
     local engine = assert(kubernetes.new("default/app", { address = "http://127.0.0.1:1" }))
+    local function list(answer, taker)
+      return (answering(answer, nil, function() return engine:list(taker) end))
+    end
     each_mutation(SAMPLES.page, function(answer)
-      answering(answer, nil, function() return engine:list(source()) end)
+      list(answer, source())
+      gives("10.0.0.1:80", list, SAMPLES.page)
     end)
-    each_mutation(SAMPLES.event, function(event, place)
-      local ok, why = pcall(engine.take, engine, event, source())
-      assert.is_true(ok, tostring(place) .. ": " .. tostring(why))
+    each_mutation(SAMPLES.event, function(event)
+      engine.slices = {}
+      told(engine)(event, source())
+      engine.slices = {} -- as a list leaves them
+      gives("10.0.0.1:80", told(engine), SAMPLES.event)
     end)
   end)
 end)
