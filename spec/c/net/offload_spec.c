@@ -48,45 +48,49 @@ static void come_back(struct mailbox *box) {
 }
 IT("runs jobs in threads, and brings them back to their worker") { with_box(come_back); }
 
-/* Fills the threads that there are: the last job waits. */
-static unsigned fill(struct work *work, struct mailbox *box) {
-  unsigned count = 0;
-  do {
-    prepare(&work[count], box, false);
-    CHECK(offload_submit(OFFLOAD_DISK, &work[count].job));
-    usleep(20000);
-  } while (atomic_load(&work[count++].has_begun) && count < 8);
-  return count;
+enum { MORE = 8 }; /* than there are threads: the last one waits */
+
+/* Returns once the first one runs. */
+static void fill(struct work work[MORE], struct mailbox *box) {
+  for (int i = 0; i < MORE; i++) {
+    prepare(&work[i], box, false);
+    CHECK(offload_submit(OFFLOAD_DISK, &work[i].job));
+  }
+  while (!atomic_load(&work[0].has_begun)) usleep(1000);
 }
 
 static void take_back(struct mailbox *box) {
-  struct work work[8];
-  unsigned count = fill(work, box);
-  struct work *last = &work[count - 1];
-  CHECK(!atomic_load(&last->has_begun) && offload_withdraw(OFFLOAD_DISK, &last->job));
+  struct work work[MORE], *last = &work[MORE - 1];
+  fill(work, box);
+  CHECK(offload_withdraw(OFFLOAD_DISK, &last->job));
   CHECK(!offload_withdraw(OFFLOAD_DISK, &last->job) && !offload_withdraw(OFFLOAD_DISK, &work[0].job));
-  for (unsigned i = 0; i < count; i++) atomic_store(&work[i].may_end, true);
+  for (int i = 0; i < MORE; i++) atomic_store(&work[i].may_end, true);
   offload_leave(box);
   mailbox_stop(box);
-  for (unsigned i = 0; i + 1 < count; i++) CHECK(work[i].is_done);
-  CHECK(!last->is_done && !atomic_load(&last->has_run));
+  for (int i = 0; i < MORE - 1; i++) CHECK(work[i].is_done);
+  CHECK(!last->is_done && !atomic_load(&last->has_begun));
 }
 IT("takes back what waits, and not what runs") { with_box(take_back); }
 
 static void end_early(struct mailbox *box) {
-  static struct work work[8]; /* what is left to nobody stays */
-  unsigned count = fill(work, box);
+  static struct work work[MORE]; /* what is left to nobody stays */
+  fill(work, box);
   offload_leave(box);
   mailbox_stop(box);
-  CHECK(work[count - 1].is_done && !atomic_load(&work[count - 1].has_run));
+  CHECK(!work[0].is_done && work[MORE - 1].is_done);
   struct work late;
   prepare(&late, box, true);
   CHECK(!offload_submit(OFFLOAD_DISK, &late.job));
-  for (unsigned i = 0; i < count; i++) atomic_store(&work[i].may_end, true);
-  for (unsigned i = 0; i + 1 < count; i++) {
-    while (!atomic_load(&work[i].has_run)) usleep(1000);
-    CHECK(!work[i].is_done);
-  }
+  bool was_done[MORE];
+  for (int i = 0; i < MORE; i++) was_done[i] = work[i].is_done;
+  mailbox_init(box, box->loop, NULL); /* of another worker, at the same place */
+  for (int i = 0; i < MORE; i++) atomic_store(&work[i].may_end, true);
+  for (int i = 0; i < MORE; i++)
+    while (!was_done[i] && !atomic_load(&work[i].has_run)) usleep(1000);
+  offload_leave(box);
+  mailbox_stop(box);
+  for (int i = 0; i < MORE; i++)
+    CHECK(work[i].is_done == was_done[i] && atomic_load(&work[i].has_begun) != was_done[i]);
 }
 IT("gives back to a worker that ends what has not run, and leaves to nobody what is stuck") {
   with_box(end_early);
@@ -95,15 +99,17 @@ IT("gives back to a worker that ends what has not run, and leaves to nobody what
 static void overflow(struct mailbox *box) {
   enum { MANY = 100 };
   struct work work[MANY];
+  bool is_taken[MANY]; /* not the first ones, where a thread takes one meanwhile */
   unsigned taken = 0;
   for (unsigned i = 0; i < MANY; i++) {
     prepare(&work[i], box, false);
-    taken += offload_submit(OFFLOAD_PASSWORDS, &work[i].job);
+    is_taken[i] = offload_submit(OFFLOAD_PASSWORDS, &work[i].job);
+    taken += is_taken[i];
   }
   CHECK(taken >= 64 && taken < MANY);
   for (unsigned i = 0; i < MANY; i++) atomic_store(&work[i].may_end, true);
-  for (unsigned i = 0; i < taken; i++)
-    while (!work[i].is_done) ev_run(box->loop, EVRUN_ONCE);
+  for (unsigned i = 0; i < MANY; i++)
+    while (is_taken[i] && !work[i].is_done) ev_run(box->loop, EVRUN_ONCE);
   offload_leave(box);
   mailbox_stop(box);
 }
