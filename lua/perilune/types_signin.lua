@@ -22,7 +22,7 @@ local basic_auth = {}
 --- tests, "plain:" and the password. Slow hashes are checked in threads of their own, one check for equal requests at the
 --- same time; a name that nobody has costs as much as one that somebody has. While 64 checks wait in the process, further ones
 --- get 503 with Retry-After. The file is read again when it has changed; one with mistakes is refused with its line, and the
---- users of before stay.
+--- users from before stay.
 ---@param options perilune.basic_auth_options
 ---@return fun(session: perilune.session, ctx?: table): boolean
 function basic_auth.new(options) end
