@@ -18,7 +18,7 @@ local options = require "perilune.options"
 local access_control = {}
 
 local valid = {
-  allow = { "list" },       -- networks
+  allow = { "list" },        -- networks
   deny = { "list" },
   status = { "positive", 403 },
   address = { "function" },  -- address(session): instead of the connection's

@@ -13,10 +13,10 @@ local options = require "perilune.options"
 local cors = {}
 
 local valid = {
-  origins = { "list", options.required },  -- "https://app.example"; { "*" }: any, without credentials
+  origins = { "list", options.required },   -- "https://app.example"; { "*" }: any, without credentials
   methods = { "list", { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" } },
-  headers = { "list" },                    -- that requests may have; without: those that are asked for
-  expose = { "list" },                     -- that scripts may read
+  headers = { "list" },                     -- that requests may have; without: those that are asked for
+  expose = { "list" },                      -- that scripts may read
   credentials = { "boolean", false },
   max_age = { "whole_seconds", 600 },               -- seconds that a preflight's answer holds
 }

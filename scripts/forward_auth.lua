@@ -24,8 +24,8 @@ local ANSWERED = { "Location", "WWW-Authenticate", "Set-Cookie", "Content-Type",
 
 local valid = {
   url = { "string", options.required },
-  send = { "list", { "Authorization", "Cookie" } }, -- fields of the request that the service gets
-  copy = { "list", {} },                            -- fields of its answer that the peer gets
+  send = { "list", { "Authorization", "Cookie" } },  -- fields of the request that the service gets
+  copy = { "list", {} },                             -- fields of its answer that the peer gets
   ttl = { "seconds" },                               -- without: each request asks
   timeout = { "seconds", 2 },
   on_error = { "string", "closed" },                 -- "open": requests pass while the service does not answer

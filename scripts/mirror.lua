@@ -22,7 +22,7 @@ local valid = {
   max_body = { "count", 65536 },         -- bytes
   at_once = { "positive", 100 },
   timeout = { "seconds", 5 },
-  ca = { "ca" },                     -- of the other server
+  ca = { "ca" },                         -- of the other server
 }
 
 local function fields_of(session)

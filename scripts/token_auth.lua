@@ -24,10 +24,10 @@ local token_auth = {}
 
 local valid = {
   secret = { "string" },      -- of HS256; or
-  keys = { "list" },         -- PEM texts or JWKs, or
+  keys = { "list" },          -- PEM texts or JWKs, or
   jwks = { "string" },        -- the URL of a set of keys
-  algorithms = { "list" },   -- names
-  ca = { "ca" },          -- PEM file of the authorities to trust at that URL
+  algorithms = { "list" },    -- names
+  ca = { "ca" },              -- PEM file of the authorities to trust at that URL
   timeout = { "seconds", 5 }, -- of asking there
   floor = { "seconds", 30 },  -- at least so long between two times
   issuer = { "string" },      -- iss must be this
