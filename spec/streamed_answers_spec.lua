@@ -122,6 +122,24 @@ describe("a streamed answer", function()
     assert.equal(50 * 65536, #stream:read_response().body)
   end)
 
+  it("is not flushed before its client has taken what was sent", function()
+    local proxy = start([[
+      function cases.behind(session)
+        session:start_response { status = 200 }
+        for _ = 1, 2 do session:send(("x"):rep(60000)) end -- a window of HTTP/2 is 65535 bytes
+        go:set("said", "sent")
+        go:set("said", "flushed: " .. tostring(session:flush()))
+      end
+    ]])
+    local function said() return client.request { port = proxy.port, path = "/go-on" }.body end
+    local stream = client.connect { port = proxy.port, version = "2" }:open { path = "/behind" }
+    stream:read_head()
+    scheduler.eventually(function() return said() ~= "" end)
+    for _ = 1, 3 do assert.equal("sent", said()) end
+    assert.equal(120000, #stream:read_all())
+    scheduler.eventually(function() return said() == "flushed: true" end)
+  end)
+
   it("is shown to answer_filter before the hook goes on, and its bytes to logging", function()
     local _, ask = start([[
       function cases.page(session, ctx)
