@@ -28,9 +28,11 @@ describe("a response that the peer says is still good", function()
   it("is as old as the peer's answer (RFC 9111 4.2.3)", function()
     local ask, origin = start { STALE, good { ["Cache-Control"] = "max-age=100", Age = "30" } }
     ask()
-    local ages = { ask().headers.age, ask().headers.age }
+    for _ = 1, 2 do
+      local age = assert(tonumber(ask().headers.age))
+      assert.is_true(age >= 30 and age < 90, age)
+    end
     assert.same({ "stored", 2 }, { ask().body, #origin.requests })
-    for _, age in ipairs(ages) do assert.is_true(tonumber(age) >= 30 and tonumber(age) < 90) end
   end)
 
   it("is stale again where that is older than it may be", function()
