@@ -72,7 +72,8 @@ describe("the command socket", function()
     ]] }
     for _, line in ipairs { "reload shadow -5", "reload shadow 0", "reload shadow x", "reload shadow 99999999999",
       "reload canary 5000 100", "reload canary 0 100 10", "reload canary 10001 100 10", "reload canary 5000 0 10",
-      "reload canary -1 100 10", "reload canary 5000 100 -1", "reload canary 5000 100 10 7" } do
+      "reload canary -1 100 10", "reload canary 5000 100 -1", "reload canary 5000 100 10001",
+      "reload canary 5000 100 10 7" } do
       assert.equal("2\nmalformed command\n", ask(path, line, true), line)
     end
     assert.matches("^1\ncanary: 0 of 0 requests", ask(path, "reload canary 5000 50 10", true))
