@@ -12,7 +12,7 @@ after_each(require("cleanup").run)
 
 local POLICY, PROMPT, line_of = debugged.POLICY, debugged.PROMPT, debugged.line_of
 local start, stop_at, request, ask = debugged.start, debugged.stop_at, debugged.request, debugged.ask
-local has, wait_log = debugged.has, debugged.wait_log
+local has, wait_log = running.has, debugged.wait_log
 
 local COUNT = line_of "count = count + 1"
 local DOUBLE = line_of "local twice"
@@ -142,6 +142,34 @@ describe("perilune run --break", function()
     t:wait(PROMPT)
     t:type "c"
     assert.equal("/2 true 6", second.wait().body)
+  end)
+
+  it("ends a step in its own exchange, whoever passes or is spoken of meanwhile", function()
+    local t, stepping = stop_at(9, "/b", { words = { "--break", "policy.lua:6" }, policy = [[
+local perilune = require "perilune"
+local released = false
+local function wait() while not released do perilune.sleep(0.005) end end
+perilune.listen("127.0.0.1:0", { request_filter = function(session)
+  if session:path() == "/a" then
+    local body = tostring(released)
+    return session:respond { status = 200, body = body }
+  end
+  wait()
+  return session:respond { status = 200, body = "waited" }
+end })
+]] })
+    t:type "next"
+    t:wait "nothing is stopped now"
+    local other = request(t, "/a")
+    t:wait "%->[^\n]*local body"
+    t:wait(PROMPT)
+    ask(t, "released = true require('perilune').sleep(0.1)") -- the step ends meanwhile
+    t:type "c"
+    assert.equal("true", other.wait().body)
+    t:wait "%->[^\n]*return session:respond { status = 200, body = \"waited\""
+    t:wait(PROMPT)
+    t:type "c"
+    assert.equal("waited", stepping.wait().body)
   end)
 
   it("stops a hundred at once, says so, and lets the others pass", function()

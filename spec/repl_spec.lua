@@ -83,6 +83,7 @@ describe("perilune repl", function()
     local rows = ask(pid_file, "local t = {} for i = 1, 10000 do t[i] = i end return t, t, t")
     assert.is_true(#rows.stdout < 1000)
     assert.equal("1\n", ask(pid_file, "mine").stdout) -- its VM was not given up
+    assert.equal("{ t = { t = { t = {...} } } }\n", ask(pid_file, "local t = {} t.t = t return t").stdout)
     assert.equal("limit 5 true", client.request({ port = proxy.port }).body)
   end)
 

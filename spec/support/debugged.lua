@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- debugged: what specs of `perilune run --break` begin with: a policy, a proxy at a terminal that stops at its lines,
 -- and requests that are under way.
-local assert = require "luassert"
 local cleanup = require "cleanup"
 local client = require "client"
 local perilune = require "perilune"
@@ -129,11 +128,6 @@ function M.ask(t, line) return t:ask(line, M.PROMPT) end
 function M.wait_log(t, text)
   local from = #t:log() + 1
   scheduler.eventually(function() return t:log():find(text, from, true) end, nil, text)
-end
-
---- The text has that one, as it stands.
-function M.has(text, wanted)
-  assert.truthy(text:find(wanted, 1, true), ("%q is not in:\n%s"):format(wanted, text))
 end
 
 return M
