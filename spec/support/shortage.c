@@ -130,6 +130,10 @@ CALL(EVENTFD, int, -1, eventfd, (unsigned first, int flags), (first, flags))
 CALL(MEMFD, int, -1, memfd_create, (const char *name, unsigned flags), (name, flags))
 CALL(PREAD, ssize_t, -1, pread, (int fd, void *bytes, size_t count, off_t at), (fd, bytes, count, at))
 CALL(PREAD, ssize_t, -1, pread64, (int fd, void *bytes, size_t count, off64_t at), (fd, bytes, count, at))
+CALL(PREAD, ssize_t, -1, preadv2, (int fd, const struct iovec *parts, int count, off_t at, int flags),
+     (fd, parts, count, at, flags))
+CALL(PREAD, ssize_t, -1, preadv64v2, (int fd, const struct iovec *parts, int count, off64_t at, int flags),
+     (fd, parts, count, at, flags))
 CALL(PWRITE, ssize_t, -1, pwrite, (int fd, const void *bytes, size_t count, off_t at), (fd, bytes, count, at))
 CALL(PWRITE, ssize_t, -1, pwrite64, (int fd, const void *bytes, size_t count, off64_t at),
      (fd, bytes, count, at))
