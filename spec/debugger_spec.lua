@@ -68,8 +68,7 @@ describe("perilune run --break", function()
     has(ask(t, "list 1"), '    1  local perilune = require "perilune"\n')
     t:type "c"
     assert.equal("/a true /a41", stopped.wait().body)
-    local next_one = request(t, "/b")
-    t:wait(PROMPT)
+    local next_one = debugged.stop(t, "/b")
     assert.equal("42\n", ask(t, "print count"))
     t:type "c"
     assert.equal("/b true 6", next_one.wait().body)
@@ -93,8 +92,7 @@ describe("perilune run --break", function()
     t:type "c"
     assert.equal("/a true 6", stopped.wait().body)
 
-    local next_one = request(t, "/b")
-    t:wait(PROMPT)
+    local next_one = debugged.stop(t, "/b")
     assert.equal(DOUBLE, at "step")
     assert.equal(FIRST + 1, at "out") -- the other lines of double are passed
     t:type "c"

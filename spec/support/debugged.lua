@@ -113,12 +113,18 @@ function M.request(t, path)
   return result
 end
 
+--- A request that is stopped at the line of t. The prompt alone would not show it: the terminal may write one again.
+function M.stop(t, path)
+  local stopped = M.request(t, path)
+  t:wait "stopped in worker"
+  t:wait(M.PROMPT)
+  return stopped
+end
+
 --- What start gives, and a request that is stopped at that line.
 function M.stop_at(line, path, options)
   local t = M.start(line, options)
-  local stopped = M.request(t, path)
-  t:wait(M.PROMPT)
-  return t, stopped
+  return t, M.stop(t, path)
 end
 
 --- What is said of a line that is typed.
