@@ -9,7 +9,8 @@
 --
 -- The hard problem is to order neither twice nor too often. Who orders has the lock of the certificate, and looks at
 -- the storage again once it has it. After a failure it waits, twice as long each time, or as long as the authority
--- says. A new certificate that is due at once counts as a failure: a clock is wrong then.
+-- says. A new certificate that is due at once counts as a failure: a clock is wrong then, and the next order waits for a
+-- day, so that nobody's limit is used up.
 
 local acme_client = require "perilune.acme_client"
 local core = require "perilune.core"
@@ -25,6 +26,7 @@ local POLL = 30                      -- seconds between looks at the storage
 local LOOK_BUSY = 1                  -- seconds until it is looked at again while somebody else orders
 local TOGETHER = 4                   -- orders at the same time
 local PAUSE, PAUSE_MOST = 60, 86400  -- after the first failure, after many
+local SPREAD = 0.25                  -- of a pause: so much more or less
 local RENEW_AFTER = 2 / 3            -- of a certificate's time
 local ARI_RETRY = 3600
 local ARI_FIRST, ARI_FIRST_MOST = 0.1, 21600 -- how old a certificate is at least when the authority's window counts
@@ -79,12 +81,19 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- failures
 
-local function read_state(self, entry)
+-- A time that is later than any pause was written while a clock was wrong, here or at another proxy. Who begins waits
+-- for the longest pause then; who has waited (`has_waited`) waits no more.
+local function read_state(self, entry, has_waited)
   local text = self.storage:read("states/" .. entry.id .. ".json")
   local state = text and json.decode(text)
   if type(state) ~= "table" then return end
+  local retry_at, now = said.seconds(state.retry_at) or 0, core.time()
   entry.failures = said.whole(state.failures) or 0
-  entry.retry_at = math.min(said.seconds(state.retry_at) or 0, core.time() + PAUSE_MOST)
+  if retry_at <= now + PAUSE_MOST * (1 + SPREAD) then
+    entry.retry_at = retry_at
+  elseif not has_waited then
+    entry.retry_at = now + PAUSE_MOST
+  end
 end
 
 -- A wall clock that has gone back, by any step, makes nobody wait for longer than the longest pause.
@@ -101,7 +110,7 @@ end
 -- Twice as long each time, a quarter more or less, so that proxies do not come together.
 local function pause_after(failures, asked)
   local pause = math.min(PAUSE * 2 ^ (failures - 1), PAUSE_MOST)
-  return math.max(pause * (0.75 + 0.5 * math.random()), asked or 0)
+  return math.max(pause * (1 - SPREAD + 2 * SPREAD * math.random()), asked or 0)
 end
 
 local function fail(self, entry, fault)
@@ -171,7 +180,7 @@ local function take(self, entry, made)
   if is_due(entry) then
     local text = "the new certificate is valid from %s to %s, and here it is %s: one of the clocks is wrong"
     return nil, acme_client.fault(text:format(date.iso8601(facts.not_before), date.iso8601(facts.not_after),
-      date.iso8601(core.time())))
+      date.iso8601(core.time())), { retry_after = PAUSE_MOST })
   end
   return facts
 end
@@ -199,8 +208,8 @@ end
 local function order_locked(self, entry)
   local ok, why = load(self, entry)
   if not ok then return nil, acme_client.fault(why) end
-  read_state(self, entry)
-  if not is_due(entry) or is_waiting(entry) then return true end
+  read_state(self, entry, true)
+  if is_waiting(entry) or not is_due(entry) then return true end
   local fault
   ok, fault = order(self, entry)
   if ok then
@@ -242,7 +251,7 @@ local function look(self, entry)
   end
   entry.storage_fault = nil
   ask_renewal(self, entry)
-  if not is_due(entry) or is_waiting(entry) then return POLL end
+  if is_waiting(entry) or not is_due(entry) then return POLL end
   local lock
   lock, why = self.storage:lock(entry.id)
   if not lock then

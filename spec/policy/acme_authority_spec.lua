@@ -1,61 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- perilune.acme_client and acme_manager on virtual time, with an authority scripted here: slow, full, or a liar.
 local acme_client = require "perilune.acme_client"
-local base64 = require "perilune.base64"
+local authority = require "spec.support.acme_authority"
 local core = require "perilune.core"
 local crypto = require "perilune.crypto"
 local json = require "perilune.json"
 local test = require "perilune.test"
 
-local HOST = "https://ca.example"
-local DIRECTORY = { newNonce = HOST .. "/nonce", newAccount = HOST .. "/account", newOrder = HOST .. "/order",
-  renewalInfo = HOST .. "/ari" }
-local signer = crypto.new_key "P-256"
-
-local function pem_of(request)
-  local text = base64.encode(base64.decode_url(request)):gsub(("."):rep(64), "%0\n")
-  return "-----BEGIN CERTIFICATE REQUEST-----\n" .. text .. "\n-----END CERTIFICATE REQUEST-----\n"
-end
-
--- An authority that signs at once. What `wrong` has replaces its answers: by path, a table or function(payload, nth).
-local function authority(wrong)
-  local counts, chain = {}, nil
-  local own = {
-    ["/dir"] = function() return { body = json.encode(DIRECTORY) } end,
-    ["/nonce"] = function() return {} end,
-    ["/account"] = function() return { status = 201, headers = { Location = HOST .. "/account/1" }, body = "{}" } end,
-    ["/order"] = function()
-      return { status = 201, headers = { Location = HOST .. "/order/1" }, body = json.encode {
-        status = "ready", authorizations = {}, finalize = HOST .. "/finalize" } }
-    end,
-    ["/order/1"] = function()
-      local body = { status = chain and "valid" or "ready", certificate = chain and HOST .. "/certificate" or nil }
-      return { body = json.encode(body) }
-    end,
-    ["/finalize"] = function(payload)
-      local key = assert(crypto.key(pem_of(payload.csr)))
-      chain = core.certificate_sign(wrong.key or key, signer, wrong.names or { "a.example" }, core.time() - 60,
-        core.time() + 86400)
-      return { body = "{}" }
-    end,
-    ["/certificate"] = function() return { body = chain } end,
-  }
-  return test.http(function(request)
-    local path = request.url:sub(#HOST + 1)
-    counts[path] = (counts[path] or 0) + 1
-    local body = request.body ~= "" and json.decode(request.body)
-    local payload = body and body.payload ~= "" and json.decode(base64.decode_url(body.payload)) or {}
-    local answer = wrong[path] or own[path]
-    if type(answer) == "function" then answer = answer(payload, counts[path]) end
-    answer.headers = answer.headers or {}
-    answer.headers["Replay-Nonce"] = ("nonce%d"):format(counts[path])
-    return answer
-  end)
-end
+local HOST, problem = authority.HOST, authority.problem
 
 -- What comes of an order; nil and a fault. Also how long it took.
 local function obtain(wrong, run)
-  local calls, results = authority(wrong), nil
+  local calls, results = authority.start { wrong = wrong, key = wrong.key, names = wrong.names }.calls, nil
   local x = test.policy({ request_filter = function(session)
     local client = acme_client.new(HOST .. "/dir", { key = crypto.new_key "P-256" })
     local since = core.now()
@@ -65,11 +21,6 @@ local function obtain(wrong, run)
   end }):exchange {}
   x:walk()
   return results[1], results[2], results.took, calls
-end
-
-local function problem(status, kind, headers)
-  return { status = status, headers = headers, body = json.encode {
-    type = "urn:ietf:params:acme:error:" .. kind, detail = "so\nit is" } }
 end
 
 describe("acme_client", function()
@@ -83,7 +34,7 @@ describe("acme_client", function()
   local lies = {
     ["a certificate for other names"] = { { names = { "b.example" } }, "is not for a.example" },
     ["a certificate for another key"] = { { key = crypto.new_key "P-256" }, "is for another key" },
-    ["no certificate"] = { { ["/certificate"] = { body = "nothing" } }, "certificate cannot be read" },
+    ["no certificate"] = { { ["/certificate/1"] = { body = "nothing" } }, "certificate cannot be read" },
     ["an order without a URL"] = { { ["/order"] = { status = 201, body = '{"authorizations":[],"finalize":"x"}' } },
       "/order: the answer is no order" },
     ["an order at a URL of another kind"] = { { ["/order"] = { status = 201, headers = { Location = "http://x/order" },
