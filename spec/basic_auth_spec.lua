@@ -82,6 +82,15 @@ describe("perilune.basic_auth", function()
     assert.equal(2, count(proxy, "wrong"))
   end)
 
+  it("checks equal requests at the same time once, whichever workers they come to", function()
+    local proxy = start(("users = { ada = %q }"):format(SLOW), 4)
+    local bodies = {}
+    for i = 1, 24 do bodies[i] = function() assert.equal("ada", sign_in(proxy, "ada", "lovelace").body) end end
+    scheduler.all(bodies)
+    assert.equal(1, count(proxy, "right"))
+    assert.equal(23, count(proxy, "shared") + count(proxy, "remembered"))
+  end)
+
   it("checks a name that nobody has like one that somebody has", function()
     local proxy = start(("users = { ada = %q, bob = %q }"):format(CHEAP, OTHER))
     for i, name in ipairs { "eve", "", "eve", "Ada", "mallory" } do

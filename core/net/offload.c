@@ -7,6 +7,7 @@
 #include "net/offload.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,7 +21,8 @@ enum { STOP_MS = 500, NICENESS = 5 };
 
 /* On its thread's stack. */
 struct seat {
-  struct mailbox *home; /* borrowed: of the job; NULL: its worker has left */
+  struct mailbox *home;    /* borrowed: of the job; NULL: its worker has left */
+  struct offload_job *job; /* that runs */
   struct seat *next;
 };
 
@@ -65,15 +67,35 @@ static void append(struct pool *pool, struct offload_job *job) {
   pool->waiting++;
 }
 
+/* A follower, if there is one, takes the place of `*at`; else the next one does. */
+static void replace(struct pool *pool, struct offload_job **at) {
+  struct offload_job *job = *at, *heir = job->followers;
+  struct offload_job *after = job->next;
+  if (heir) {
+    heir->followers = heir->next;
+    heir->next = after;
+    job->followers = NULL;
+  }
+  *at = heir ? heir : after;
+  if (!after) pool->last = heir ? &heir->next : at;
+  if (!heir) pool->waiting--;
+}
+
 /* Takes out the first job of the worker, or the one. NULL: there is none. */
 static struct offload_job *take_out(struct pool *pool, const struct mailbox *home,
                                     const struct offload_job *one) {
   struct offload_job **at = &pool->first;
   while (*at && (home ? (*at)->home != home : *at != one)) at = &(*at)->next;
   struct offload_job *job = *at;
-  if (!job) return NULL;
-  *at = job->next;
-  if (!job->next) pool->last = at;
+  if (job) replace(pool, at);
+  return job;
+}
+
+/* For a thread: with its followers. */
+static struct offload_job *take_first(struct pool *pool) {
+  struct offload_job *job = pool->first;
+  pool->first = job->next;
+  if (!job->next) pool->last = &pool->first;
   pool->waiting--;
   return job;
 }
@@ -83,7 +105,56 @@ static struct offload_job *await(struct pool *pool) {
   pool->idle++;
   while (!pool->first && !pool->stopping) pthread_cond_wait(&pool->has_work, &pool->lock);
   pool->idle--;
-  return pool->stopping ? NULL : take_out(pool, NULL, pool->first);
+  return pool->stopping ? NULL : take_first(pool);
+}
+
+/* --- followers, under the lock ---------------------------------------------------------------------------- */
+
+/* Takes the first one of the worker, or the one, out of those that follow `job`. NULL: there is none. */
+static struct offload_job *take_follower(struct offload_job *job, const struct mailbox *home,
+                                         const struct offload_job *one) {
+  struct offload_job **at = &job->followers;
+  while (*at && (home ? (*at)->home != home : *at != one)) at = &(*at)->next;
+  struct offload_job *follower = *at;
+  if (follower) *at = follower->next;
+  return follower;
+}
+
+/* The same of all that is under way. */
+static struct offload_job *take_any_follower(struct pool *pool, const struct mailbox *home,
+                                             const struct offload_job *one) {
+  struct offload_job *found = NULL;
+  for (struct offload_job *job = pool->first; job && !found; job = job->next)
+    found = take_follower(job, home, one);
+  for (struct seat *seat = pool->seats; seat && !found; seat = seat->next)
+    found = take_follower(seat->job, home, one);
+  return found;
+}
+
+/* The job under way that is equal; NULL: there is none. */
+static struct offload_job *equal_of(struct pool *pool, const struct offload_job *job) {
+  if (!job->share) return NULL;
+  for (struct offload_job *one = pool->first; one; one = one->next)
+    if (one->share == job->share && memcmp(one->key, job->key, OFFLOAD_KEY) == 0) return one;
+  for (struct seat *seat = pool->seats; seat; seat = seat->next)
+    if (seat->job->share == job->share && memcmp(seat->job->key, job->key, OFFLOAD_KEY) == 0)
+      return seat->job;
+  return NULL;
+}
+
+static void follow(struct offload_job *first, struct offload_job *job) {
+  job->next = first->followers;
+  first->followers = job;
+  job->follows = true;
+}
+
+/* The job has run: what follows it has its result, and comes back. */
+static void release_followers(struct offload_job *done) {
+  for (struct offload_job *job; (job = done->followers);) {
+    done->followers = job->next;
+    job->share(job, done);
+    mailbox_post(job->home, &job->message);
+  }
 }
 
 /* --- threads ---------------------------------------------------------------------------------------------- */
@@ -101,12 +172,13 @@ static void rise(struct pool *pool, const struct seat *seat) {
 
 /* Under the lock, which it gives up while the job runs. */
 static void run(struct pool *pool, struct offload_job *job) {
-  struct seat seat = {.home = job->home};
+  struct seat seat = {.home = job->home, .job = job};
   sit(pool, &seat);
   pthread_mutex_unlock(&pool->lock);
   job->run(job);
   pthread_mutex_lock(&pool->lock);
   rise(pool, &seat);
+  release_followers(job);
   if (seat.home) mailbox_post(seat.home, &job->message);
   pthread_cond_broadcast(&pool->has_ended);
 }
@@ -145,19 +217,26 @@ static void add_thread(struct pool *pool) {
 bool offload_submit(enum offload kind, struct offload_job *job) {
   struct pool *pool = &pools[kind];
   job->message.run = on_message;
+  job->follows = false;
+  job->followers = NULL;
   pthread_mutex_lock(&pool->lock);
-  add_thread(pool);
-  bool fine = !job->home->closed && pool->threads > 0 && pool->waiting < pool->queue_most && !pool->stopping;
-  if (fine) append(pool, job);
-  if (fine) pthread_cond_signal(&pool->has_work);
+  struct offload_job *equal = job->home->closed ? NULL : equal_of(pool, job);
+  if (equal)
+    follow(equal, job);
+  else
+    add_thread(pool);
+  bool has_room =
+      !job->home->closed && pool->threads > 0 && pool->waiting < pool->queue_most && !pool->stopping;
+  if (!equal && has_room) append(pool, job);
+  if (!equal && has_room) pthread_cond_signal(&pool->has_work);
   pthread_mutex_unlock(&pool->lock);
-  return fine;
+  return equal || has_room;
 }
 
 bool offload_withdraw(enum offload kind, struct offload_job *job) {
   struct pool *pool = &pools[kind];
   pthread_mutex_lock(&pool->lock);
-  bool waited = take_out(pool, NULL, job) != NULL;
+  bool waited = take_out(pool, NULL, job) || take_any_follower(pool, NULL, job);
   pthread_mutex_unlock(&pool->lock);
   return waited;
 }
@@ -184,6 +263,8 @@ void offload_leave(struct mailbox *home) {
   for (unsigned i = 0; i < OFFLOAD_COUNT; i++) {
     struct pool *pool = &pools[i];
     pthread_mutex_lock(&pool->lock);
+    for (struct offload_job *job; (job = take_any_follower(pool, home, NULL));)
+      mailbox_post(home, &job->message);
     for (struct offload_job *job; (job = take_out(pool, home, NULL));) mailbox_post(home, &job->message);
     while (seat_of(pool, home) &&
            pthread_cond_timedwait(&pool->has_ended, &pool->lock, &until) != ETIMEDOUT) {

@@ -5,9 +5,11 @@
 //
 // A job is for all checks of its VM that have the same tag: it owns the copies of password and hash, and stands in
 // vm->password_jobs as long as somebody waits. When the last one has gone (its client has), the job is taken out of the
-// queue, or, if it runs, comes back to nobody.
+// queue, or, if it runs, comes back to nobody. Jobs of other VMs with the same tag follow it there (offload.h), so that
+// the process checks a pair of name and password once at a time.
 #include <lauxlib.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/container.h"
 #include "base/memory.h"
@@ -20,6 +22,8 @@
 #include "lua/vm/vm.h"
 #include "net/offload.h"
 #include "net/password.h"
+
+_Static_assert((int)OFFLOAD_KEY == PASSWORD_TAG, "a tag is the key of a job");
 
 enum { WAIT_MS = 10000 }; /* the longest, with the time in the queue */
 
@@ -49,6 +53,10 @@ static void run(struct offload_job *job) {
   struct check_job *c = (struct check_job *)job;
   c->result =
       c->is_argon2 ? password_argon2(c->password, &c->argon2) : password_crypt(c->password, c->hash.ptr);
+}
+
+static void share(struct offload_job *job, const struct offload_job *done) {
+  ((struct check_job *)job)->result = ((const struct check_job *)done)->result;
 }
 
 static void free_text(struct str text) {
@@ -102,7 +110,9 @@ static struct str copy(struct str text) { return (struct str){str_to_cstring(tex
 
 static struct check_job *make(struct vm *vm, struct str tag, struct str password, struct str hash) {
   struct check_job *c = memory_zalloc(sizeof *c);
-  c->job = (struct offload_job){.home = vm->host.proxy->mailbox, .run = run, .done = on_done};
+  CHECK(tag.len == OFFLOAD_KEY);
+  c->job = (struct offload_job){.home = vm->host.proxy->mailbox, .run = run, .done = on_done, .share = share};
+  memcpy(c->job.key, tag.ptr, OFFLOAD_KEY);
   c->result = PASSWORD_FAILED;
   c->tag = copy(tag);
   c->password = copy(password);
@@ -126,10 +136,11 @@ static void join(struct check *check, struct check_job *c, struct ev_loop *loop)
   timer_init(&check->timer, loop, on_due);
 }
 
-/* The handle for a job that is under way or new, and whether it is under way already; nil: too many wait. `at_once`: it
- * is done here. -0 +2 */
+/* The handle for a job that is under way or new, and whether an equal one is under way already; nil: too many wait.
+ * `at_once`: it is done here. -0 +2 */
 static int begin(lua_State *L, struct check_job *c, bool is_new, bool at_once) {
   struct check *check = handle_new(L, HANDLE_PASSWORD_CHECK, sizeof *check);
+  bool shares = !is_new;
   list_init(&check->link);
   if (at_once) {
     run(&c->job);
@@ -137,20 +148,28 @@ static int begin(lua_State *L, struct check_job *c, bool is_new, bool at_once) {
     free_job(c);
   } else if (!is_new || offload_submit(OFFLOAD_PASSWORDS, &c->job)) {
     join(check, c, vm_of(L)->host.proxy->loop);
+    shares |= c->job.follows;
   } else {
     free_job(c);
     lua_pushnil(L);
   }
-  lua_pushboolean(L, !is_new);
+  lua_pushboolean(L, shares);
   return 2;
 }
 
 /* --- what Lua calls --------------------------------------------------------------------------------------- */
 
+/* The first argument: what core.password_tag has made. -0 +0 */
+static struct str tag_at(lua_State *L) {
+  struct str tag = text_at(L, 1);
+  luaL_argcheck(L, tag.len == PASSWORD_TAG, 1, "expected a tag");
+  return tag;
+}
+
 /* core.password_crypt(tag, password, hash, at once): see begin -4 +2 */
 static int crypt_open(lua_State *L) {
   struct vm *vm = vm_of(L);
-  struct str tag = text_at(L, 1), password = text_at(L, 2), hash = text_at(L, 3);
+  struct str tag = tag_at(L), password = text_at(L, 2), hash = text_at(L, 3);
   bool at_once = lua_toboolean(L, 4) || !vm->host.proxy->mailbox;
   task_to_park(L, "crypto.verify_password");
   struct check_job *c = find(vm, tag);
@@ -161,7 +180,7 @@ static int crypt_open(lua_State *L) {
 static int argon2_open(lua_State *L) {
   static const char *const kinds[] = {"argon2d", "argon2i", "argon2id", NULL};
   struct vm *vm = vm_of(L);
-  struct str tag = text_at(L, 1), password = text_at(L, 2), salt = text_at(L, 9), digest = text_at(L, 10);
+  struct str tag = tag_at(L), password = text_at(L, 2), salt = text_at(L, 9), digest = text_at(L, 10);
   bool at_once = lua_toboolean(L, 3) || !vm->host.proxy->mailbox;
   struct argon2_hash argon2 = {.kind = (enum argon2_kind)luaL_checkoption(L, 4, NULL, kinds),
                                .version = (unsigned)luaL_checkinteger(L, 5),

@@ -129,8 +129,8 @@ local function begin(tag, password, hash)
   return core.password_argon2(tag, password, is_bench, unpack(hash.argon2, 1, 7))
 end
 
---- Does the password fit? nil and why: it cannot be said now. It may wait. Checks of a VM with the same tag (M.tag) at
---- the same time are one; the third result says of others that they have shared it.
+--- Does the password fit? nil and why: it cannot be said now. It may wait. Checks with the same tag (M.tag) at the same
+--- time are one, in the whole process; the third result says of others that they have shared it.
 function M.verify(password, hash, tag)
   if hash.digest then return core.equal(crypto.sha256(password), hash.digest) end
   local check, shares = begin(tag, password, hash)

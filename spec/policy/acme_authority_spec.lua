@@ -4,7 +4,6 @@ local acme_client = require "perilune.acme_client"
 local authority = require "spec.support.acme_authority"
 local core = require "perilune.core"
 local crypto = require "perilune.crypto"
-local json = require "perilune.json"
 local test = require "perilune.test"
 
 local HOST, problem = authority.HOST, authority.problem

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -114,3 +115,109 @@ static void overflow(struct mailbox *box) {
   mailbox_stop(box);
 }
 IT("takes no more than the queue has room for") { with_box(overflow); }
+
+/* --- equal jobs ------------------------------------------------------------------------------------------- */
+
+static void share(struct offload_job *job, const struct offload_job *done) {
+  CHECK(atomic_load(&((const struct work *)done)->has_run));
+  atomic_store(&((struct work *)job)->has_run, true);
+}
+
+static void prepare_equal(struct work *w, struct mailbox *home, char key) {
+  prepare(w, home, false);
+  w->job.share = share;
+  memset(w->job.key, key, sizeof w->job.key);
+}
+
+/* Two workers; the first one has a job with the key 'a' that runs. */
+struct two {
+  struct mailbox boxes[2];
+  struct work running, fillers[MORE];
+};
+static void begin_two(struct two *t) {
+  for (int i = 0; i < 2; i++) mailbox_init(&t->boxes[i], ev_loop_new(0), NULL);
+  prepare_equal(&t->running, &t->boxes[0], 'a');
+  CHECK(offload_submit(OFFLOAD_DISK, &t->running.job) && !t->running.job.follows);
+  while (!atomic_load(&t->running.has_begun)) usleep(1000);
+}
+static void leave(struct mailbox *box) {
+  offload_leave(box);
+  mailbox_stop(box);
+}
+static void end_two(struct two *t) {
+  for (int i = 0; i < 2; i++) ev_loop_destroy(t->boxes[i].loop);
+}
+/* So many that what comes then waits. */
+static void keep_threads_busy(struct two *t) {
+  for (int i = 0; i < MORE; i++) {
+    prepare(&t->fillers[i], &t->boxes[0], false);
+    CHECK(offload_submit(OFFLOAD_DISK, &t->fillers[i].job));
+  }
+}
+static void end_fillers(struct two *t) {
+  for (int i = 0; i < MORE; i++) atomic_store(&t->fillers[i].may_end, true);
+}
+
+IT("runs equal jobs of all workers once, and gives each its result") {
+  struct two t;
+  struct work equal[3], other;
+  begin_two(&t);
+  for (int i = 0; i < 3; i++) {
+    prepare_equal(&equal[i], &t.boxes[i % 2], 'a');
+    CHECK(offload_submit(OFFLOAD_DISK, &equal[i].job) && equal[i].job.follows);
+  }
+  prepare_equal(&other, &t.boxes[1], 'b');
+  atomic_store(&other.may_end, true);
+  CHECK(offload_submit(OFFLOAD_DISK, &other.job) && !other.job.follows);
+  CHECK(offload_withdraw(OFFLOAD_DISK, &equal[2].job) && !offload_withdraw(OFFLOAD_DISK, &equal[2].job));
+  atomic_store(&t.running.may_end, true);
+  while (!t.running.is_done || !equal[0].is_done) ev_run(t.boxes[0].loop, EVRUN_ONCE);
+  while (!equal[1].is_done || !other.is_done) ev_run(t.boxes[1].loop, EVRUN_ONCE);
+  for (int i = 0; i < 2; i++) CHECK(atomic_load(&equal[i].has_run) && !atomic_load(&equal[i].has_begun));
+  CHECK(atomic_load(&other.has_begun) && !equal[2].is_done);
+  prepare_equal(&other, &t.boxes[1], 'a'); /* nothing is under way any more */
+  atomic_store(&other.may_end, true);
+  CHECK(offload_submit(OFFLOAD_DISK, &other.job) && !other.job.follows);
+  for (int i = 0; i < 2; i++) leave(&t.boxes[i]);
+  CHECK(other.is_done);
+  end_two(&t);
+}
+
+IT("lets a job take the place of the one that it follows, where that is taken back, or its worker leaves") {
+  struct two t;
+  struct work first, second, third;
+  begin_two(&t);
+  keep_threads_busy(&t);
+  prepare_equal(&first, &t.boxes[1], 'c');
+  prepare_equal(&second, &t.boxes[0], 'c');
+  prepare_equal(&third, &t.boxes[1], 'c');
+  CHECK(offload_submit(OFFLOAD_DISK, &first.job) && offload_submit(OFFLOAD_DISK, &second.job));
+  CHECK(offload_submit(OFFLOAD_DISK, &third.job) && !first.job.follows && third.job.follows);
+  CHECK(offload_withdraw(OFFLOAD_DISK, &first.job)); /* the third one is in its place now */
+  leave(&t.boxes[1]);
+  CHECK(third.is_done && !atomic_load(&third.has_run) && !second.is_done && !first.is_done);
+  atomic_store(&second.may_end, true);
+  atomic_store(&t.running.may_end, true);
+  end_fillers(&t);
+  while (!second.is_done) ev_run(t.boxes[0].loop, EVRUN_ONCE);
+  CHECK(atomic_load(&second.has_begun));
+  leave(&t.boxes[0]);
+  end_two(&t);
+}
+
+IT("gives back at once what follows, where its worker leaves, and its result where the first one is left to "
+   "nobody") {
+  static struct two t; /* what is left to nobody stays */
+  struct work here, there;
+  begin_two(&t);
+  prepare_equal(&here, &t.boxes[0], 'a');
+  prepare_equal(&there, &t.boxes[1], 'a');
+  CHECK(offload_submit(OFFLOAD_DISK, &here.job) && offload_submit(OFFLOAD_DISK, &there.job));
+  leave(&t.boxes[0]);
+  CHECK(here.is_done && !atomic_load(&here.has_run) && !t.running.is_done && !there.is_done);
+  atomic_store(&t.running.may_end, true);
+  while (!there.is_done) ev_run(t.boxes[1].loop, EVRUN_ONCE);
+  CHECK(atomic_load(&there.has_run) && !t.running.is_done);
+  leave(&t.boxes[1]);
+  end_two(&t);
+}
