@@ -12,6 +12,7 @@
 #include "cli/bundle_source.h"
 #include "cli/completion.h"
 #include "cli/files_command.h"
+#include "cli/hash_command.h"
 #include "cli/help.h"
 #include "cli/profile_command.h"
 #include "cli/proxy_command.h"
@@ -236,6 +237,7 @@ static int (*const functions[COMMAND_COUNT])(struct arguments *a) = {
     [COMMAND_HELP] = help,
     [COMMAND_PURGE] = purge,
     [COMMAND_BUNDLE] = bundle_command,
+    [COMMAND_HASH] = hash_command,
     [COMMAND_BACKEND] = steer_backend,
     [COMMAND_LOG_LEVEL] = steer_log_level_command,
     [COMMAND_PS] = ps,

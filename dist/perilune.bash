@@ -3,7 +3,7 @@
 _perilune() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=
   if [ "$COMP_CWORD" = 1 ] || { [ "$COMP_CWORD" = 2 ] && [ "${COMP_WORDS[1]}" = help ]; }; then
-    words='run proxy files check test reload upgrade status backend log-level ps profile trace top record replay repl purge bundle stop version help'
+    words='run proxy files check test reload upgrade status backend log-level ps profile trace top record replay repl purge bundle hash-password stop version help'
   elif [ "$before" = --log-level ]; then
     words='debug info warn error'
   elif [ "$before" = --user ] || [ "$before" = --group ]; then
@@ -29,6 +29,7 @@ _perilune() {
   repl) words='--worker --pid --pid-file --socket' ;;
   purge) words='--url --prefix --tag --all --soft --pid --pid-file --socket' ;;
   bundle) words='--key -o --version --main --stages --canary --for --max-errors' ;;
+  hash-password) words='--method' ;;
   stop) words='--now --pid --pid-file --socket' ;;
   version) words='' ;;
   help) words='--man --completion' ;;

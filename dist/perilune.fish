@@ -216,6 +216,9 @@ complete -c perilune -n '__fish_seen_subcommand_from bundle' -l stages -d 'share
 complete -c perilune -n '__fish_seen_subcommand_from bundle' -l canary -d 'each proxy tries it on this share of its requests first, for instance 5%' -x
 complete -c perilune -n '__fish_seen_subcommand_from bundle' -l for -d 'how long a --canary takes (30s)' -x
 complete -c perilune -n '__fish_seen_subcommand_from bundle' -l max-errors -d 'by how much the trial\'s share of errors may exceed that of the present policy (1%)' -x
+complete -c perilune -f -n __fish_use_subcommand -a hash-password -d 'make the hash of a password, for perilune.basic_auth'
+complete -c perilune -f -n '__fish_seen_subcommand_from hash-password'
+complete -c perilune -n '__fish_seen_subcommand_from hash-password' -l method -d 'yescrypt, bcrypt or argon2id (yescrypt)' -x
 complete -c perilune -f -n __fish_use_subcommand -a stop -d 'end a running proxy after its current requests'
 complete -c perilune -f -n '__fish_seen_subcommand_from stop'
 complete -c perilune -n '__fish_seen_subcommand_from stop' -l now -d 'without waiting for current requests'
@@ -228,4 +231,4 @@ complete -c perilune -f -n __fish_use_subcommand -a help -d 'print this, or the 
 complete -c perilune -f -n '__fish_seen_subcommand_from help'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l man -d 'print the source of a man page'
 complete -c perilune -n '__fish_seen_subcommand_from help' -l completion -d 'print a script that completes the command line in bash, zsh or fish' -x
-complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps profile trace top record replay repl purge bundle stop version help'
+complete -c perilune -f -n '__fish_seen_subcommand_from help' -a 'run proxy files check test reload upgrade status backend log-level ps profile trace top record replay repl purge bundle hash-password stop version help'

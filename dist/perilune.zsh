@@ -22,6 +22,7 @@ _perilune() {
     'repl:evaluate Lua in a running proxy that was started with --repl'
     'purge:let the cache of a running proxy forget responses'
     'bundle:make a signed bundle of policy files, for '\''run --bundle'\'''
+    'hash-password:make the hash of a password, for perilune.basic_auth'
     'stop:end a running proxy after its current requests'
     'version:print the version; also -v, -V and --version'
     'help:print this, or the options of a command; also COMMAND --help'
@@ -236,6 +237,8 @@ _perilune() {
       '*--canary[each proxy tries it on this share of its requests first, for instance 5%]:SHARE: ' \
       '*--for[how long a --canary takes (30s)]:TIME: ' \
       '*--max-errors[by how much the trial'\''s share of errors may exceed that of the present policy (1%)]:SHARE: ' '*:file:_files' ;;
+    hash-password) _arguments \
+      '*--method[yescrypt, bcrypt or argon2id (yescrypt)]:METHOD: ' '*:word: ' ;;
     stop) _arguments \
       '*--now[without waiting for current requests]' \
       '*--pid[the running proxy with that process id]:PID: ' \

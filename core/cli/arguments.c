@@ -256,10 +256,19 @@ static const struct {
                    {"--version", COMMAND_VERSION}};
 
 /* What other programs call it. */
-static const char *const synonyms[][2] = {
-    {"start", "run"},        {"serve", "run"},     {"restart", "upgrade"},   {"validate", "check"},
-    {"configtest", "check"}, {"quit", "stop"},     {"kill", "stop"},         {"info", "status"},
-    {"list", "status"},      {"drain", "backend"}, {"loglevel", "log-level"}};
+static const char *const synonyms[][2] = {{"start", "run"},
+                                          {"serve", "run"},
+                                          {"restart", "upgrade"},
+                                          {"validate", "check"},
+                                          {"configtest", "check"},
+                                          {"quit", "stop"},
+                                          {"kill", "stop"},
+                                          {"info", "status"},
+                                          {"list", "status"},
+                                          {"drain", "backend"},
+                                          {"loglevel", "log-level"},
+                                          {"htpasswd", "hash-password"},
+                                          {"mkpasswd", "hash-password"}};
 
 static const char *synonym_of(const char *word) {
   for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)

@@ -87,7 +87,7 @@ struct arguments {
   struct trace_arguments trace;
   struct bundle_from from;
   struct bundle_make make;
-  const char *pid_file, *socket, *output, *worker;
+  const char *pid_file, *socket, *output, *worker, *method;
   int pid;
   unsigned canary, for_ms, max_errors; /* of 10,000; ms; of 10,000 */
   struct peer_words peers;

@@ -36,9 +36,8 @@ void help_print(FILE *out) {
   fputs("perilune " PERILUNE_VERSION ": a programmable HTTP proxy; a Lua script is its configuration\n\n",
         out);
   for (int i = 0; i < COMMAND_COUNT; i++) print_usage(out, (enum command_id)i);
-  fputs("\n'perilune help COMMAND' lists the options of a command. Those for a running proxy find it; if "
-        "several\n"
-        "are running, choose one with --pid, --pid-file or --socket.\n\n",
+  fputs("\n'perilune help COMMAND' lists its options; --pid, --pid-file or --socket choose one of several "
+        "proxies.\n\n",
         out);
   fputs(words_signals, out);
   fputs(words_exit_codes, out);

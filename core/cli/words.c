@@ -132,6 +132,11 @@ const struct command_words command_words[COMMAND_COUNT] = {
                         "that runs: to go back,\n"
                         "make a bundle of the old files with a new version.\n",
                         NO_SETTINGS},
+    [COMMAND_HASH] =
+        {"hash-password", "[NAME]", "[NAME]", "make the hash of a password, for perilune.basic_auth",
+         "Asks for it in the terminal, or reads it as the one line of standard input. With NAME it prints a\n"
+         "line for a file of users.\n",
+         NO_SETTINGS},
     [COMMAND_STOP] =
         {"stop", "", "", "end a running proxy after its current requests",
          "Waits for the end, at most for the proxy's --grace. Older processes that are left from upgrades "
@@ -190,6 +195,7 @@ const struct option_words option_words[OPTION_COUNT] = {
      "several times"},
     {"--worker", "NUMBER", OF(REPL), OPTION_TEXT, MEMBER(worker),
      "in which worker's VM: its number, from 0 (0), or control"},
+    {"--method", "METHOD", OF(HASH), OPTION_TEXT, MEMBER(method), "yescrypt, bcrypt or argon2id (yescrypt)"},
     {"--list", NULL, OF(FILES), OPTION_ON, MEMBER(files.list), "list folders that have no index"},
     {"--index", "NAME", OF(FILES), OPTION_TEXT, MEMBER(files.index),
      "the file that stands for its folder (index.html)"},

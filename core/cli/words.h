@@ -30,6 +30,7 @@ enum command_id {
   COMMAND_REPL,
   COMMAND_PURGE,
   COMMAND_BUNDLE,
+  COMMAND_HASH,
   COMMAND_STOP,
   COMMAND_VERSION,
   COMMAND_HELP,
@@ -63,7 +64,7 @@ struct option_words {
   size_t member;    /* of struct arguments */
   const char *what; /* in one line */
 };
-enum { OPTION_COUNT = 74 };
+enum { OPTION_COUNT = 75 };
 extern const struct option_words option_words[OPTION_COUNT];
 
 bool words_take_option(enum command_id command, int option);

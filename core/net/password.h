@@ -32,8 +32,16 @@ struct argon2_hash {
 
 /* RFC 9106, by OpenSSL 3.2 or libargon2. Blocks. */
 enum password_result password_argon2(struct str password, const struct argon2_hash *hash);
+/* Writes the digest, of hash->digest.len bytes. False: it cannot be computed. Blocks. */
+bool password_argon2_digest(struct str password, const struct argon2_hash *hash, unsigned char *digest);
 /* Was it built with one of them? */
 bool password_has_argon2(void);
+
+/* How a new hash is made. */
+enum password_method { PASSWORD_YESCRYPT, PASSWORD_BCRYPT, PASSWORD_ARGON2ID };
+enum { PASSWORD_HASH_BYTES = 384, BCRYPT_PASSWORD_MOST = 72 }; /* bcrypt looks at no more of a password */
+/* A hash with a new salt, as text. False: there are no random bytes, or this build does not know the method. */
+bool password_make(enum password_method method, struct str password, char hash[PASSWORD_HASH_BYTES]);
 
 /* Stands for a text in this process: an HMAC under a secret of its own, so that a copy of what is remembered tells
  * nothing of passwords. False: there are no random bytes. */

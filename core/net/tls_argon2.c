@@ -13,7 +13,7 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
-static bool compute(struct str password, const struct argon2_hash *hash, unsigned char *digest) {
+bool password_argon2_digest(struct str password, const struct argon2_hash *hash, unsigned char *digest) {
   static const char *const names[] = {
       [ARGON2_OF_D] = "ARGON2D", [ARGON2_OF_I] = "ARGON2I", [ARGON2_OF_ID] = "ARGON2ID"};
   struct argon2_hash wanted = *hash;
@@ -41,7 +41,7 @@ bool password_has_argon2(void) { return true; }
 
 #include <argon2.h>
 
-static bool compute(struct str password, const struct argon2_hash *hash, unsigned char *digest) {
+bool password_argon2_digest(struct str password, const struct argon2_hash *hash, unsigned char *digest) {
   static const argon2_type types[] = {
       [ARGON2_OF_D] = Argon2_d, [ARGON2_OF_I] = Argon2_i, [ARGON2_OF_ID] = Argon2_id};
   return argon2_hash(hash->passes, hash->memory_kib, hash->lanes, password.ptr, password.len, hash->salt.ptr,
@@ -53,7 +53,7 @@ bool password_has_argon2(void) { return true; }
 
 #else
 
-static bool compute(struct str password, const struct argon2_hash *hash, unsigned char *digest) {
+bool password_argon2_digest(struct str password, const struct argon2_hash *hash, unsigned char *digest) {
   (void)password, (void)hash, (void)digest;
   return false;
 }
@@ -65,7 +65,7 @@ bool password_has_argon2(void) { return false; }
 enum password_result password_argon2(struct str password, const struct argon2_hash *hash) {
   unsigned char digest[ARGON2_DIGEST_MOST];
   if (hash->digest.len > sizeof digest || password.len > PASSWORD_MOST) return PASSWORD_WRONG;
-  if (!compute(password, hash, digest)) return PASSWORD_FAILED;
+  if (!password_argon2_digest(password, hash, digest)) return PASSWORD_FAILED;
   bool is_right = crypto_equal((struct str){(const char *)digest, hash->digest.len}, hash->digest);
   return is_right ? PASSWORD_RIGHT : PASSWORD_WRONG;
 }

@@ -9,8 +9,8 @@
 --
 -- The hard problem is to order neither twice nor too often. Who orders has the lock of the certificate, and looks at
 -- the storage again once it has it. After a failure it waits, twice as long each time, or as long as the authority
--- says. A new certificate that is due at once counts as a failure: a clock is wrong then, and the next order waits for a
--- day, so that nobody's limit is used up.
+-- says. A new certificate that is due at once counts as a failure: a clock is wrong then, and the next order waits for
+-- a day, so that nobody's limit is used up.
 
 local acme_client = require "perilune.acme_client"
 local core = require "perilune.core"

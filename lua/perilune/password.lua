@@ -12,7 +12,7 @@ local MEMORY_MOST = 262144 -- KiB that one check may take
 local BCRYPT_MOST, ROUNDS_MOST, LANES_MOST = 15, 2000000, 16
 local PASSES_MOST = 64
 local is_bench = core.test_open ~= nil -- its time is virtual: a check is done at once
-local WAYS = "`htpasswd -nB NAME`, `mkpasswd` or `openssl passwd -6` make one"
+local WAYS = "`perilune hash-password`, `htpasswd -nB NAME` or `openssl passwd -6` make one"
 local DIGITS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" -- of libcrypt's numbers
 
 M.longest = core.password_most -- bytes of a password

@@ -178,7 +178,7 @@ describe("acme_manager", function()
     end
   end)
 
-  it("renews when the authority wants it, asks as often as it says, and not again because a clock has stepped", function()
+  it("renews when the authority wants it, asks as often as it says, and not because a clock has stepped", function()
     local from, asked = NOW + 20 * DAY, 0
     local server = new_authority { days = 90 }
     server.on_ari = function()

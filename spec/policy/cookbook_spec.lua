@@ -145,4 +145,23 @@ describe("the cookbook's policy", function()
     assert.matches("text/event%-stream", connection:read_until "\r\n\r\n")
     for _ = 1, 2 do assert.matches("data: %d+%.%d", connection:read_until "\n\n") end
   end)
+
+  it("14 lets in by passwords, and makes who has tried ten wait", function()
+    local origin = scripted.start(function(connection)
+      for request in function() return connection:read_request() end do
+        connection:respond { body = "user " .. request.headers.x_user }
+      end
+    end)
+    local h = start(14, { ["8000"] = origin }, { ["users.htpasswd"] = "ada:plain:secret\n" })
+    local function ask(password)
+      local code = require("perilune.base64").encode("ada:" .. password)
+      return h:request { headers = { Authorization = "Basic " .. code, ["X-User"] = "root" } }
+    end
+    assert.status(401, h:request {})
+    for _ = 1, 9 do assert.status(401, ask "guess") end
+    assert.body("user ada", ask "secret")
+    assert.status(401, ask "guess")
+    assert.status(429, ask "guess")
+    assert.status(429, ask "secret")
+  end)
 end)
