@@ -40,13 +40,12 @@ static inline unsigned pseudo_of(struct str name) {
   return H2_PSEUDO_COUNT;
 }
 
-static void take_pseudo(struct h2_head *head, struct str name, struct str value) {
+static void take_pseudo(struct h2_head *head, unsigned id, struct str value) {
   static const enum h2_block blocks[] = {
 #define X(id, name, block) H2_BLOCK_##block,
       H2_PSEUDO_TABLE(X)
 #undef X
   };
-  unsigned id = pseudo_of(name);
   if (head->headers.count || head->cookie.ptr)
     return malformed(head, "a pseudo-field behind an ordinary field");
   if (id == H2_PSEUDO_COUNT) return malformed(head, "an unknown pseudo-field");
@@ -100,10 +99,11 @@ static const char *connection_fault(enum field_id id, struct str value) {
   return NULL;
 }
 
-static void take_field(struct h2_head *head, struct str name, struct str value, bool is_sensitive) {
-  enum field_id id = field_id(name);
+static void take_field(struct h2_head *head, struct str name, struct str value, bool is_sensitive,
+                       const struct h2_found *found) {
+  enum field_id id = found->id;
   const char *fault = connection_fault(id, value);
-  if (!is_lower_token(name, id)) return malformed(head, "a field name that is no token in lower case");
+  if (!found->is_token) return malformed(head, "a field name that is no token in lower case");
   if (fault) return malformed(head, fault);
   bool is_crumb = id == FIELD_COOKIE && head->block == H2_BLOCK_REQUEST;
   if (is_crumb && head->cookie.ptr) return take_cookie(head, value);
@@ -116,14 +116,25 @@ static void take_field(struct h2_head *head, struct str name, struct str value, 
   head->headers.items[head->headers.count - 1].is_sensitive = is_sensitive;
 }
 
-void h2_head_take(struct h2_head *head, struct str name, struct str value, bool is_sensitive) {
+static void look(struct str name, struct str value, struct h2_found *found) {
+  bool is_pseudo = name.len && name.ptr[0] == ':';
+  found->is_text = is_bare_value(value);
+  found->pseudo = (unsigned char)(is_pseudo ? pseudo_of(name) : H2_PSEUDO_COUNT);
+  found->id = is_pseudo ? FIELD_OTHER : field_id(name);
+  found->is_token = !is_pseudo && is_lower_token(name, found->id);
+  found->is_known = true;
+}
+
+void h2_head_take_found(struct h2_head *head, struct str name, struct str value, bool is_sensitive,
+                        struct h2_found *found) {
   if (head->error != ERROR_NONE) return;
   head->bytes += name.len + value.len + FIELD_OVERHEAD;
   if (head->bytes > head->limits->head_bytes)
     return refuse(head, ERROR_HEAD_TOO_LARGE, "a header list longer than allowed");
-  if (!is_bare_value(value)) return malformed(head, "a field value with control characters or outer space");
-  if (name.len && name.ptr[0] == ':') return take_pseudo(head, name, value);
-  take_field(head, name, value, is_sensitive);
+  if (!found->is_known) look(name, value, found);
+  if (!found->is_text) return malformed(head, "a field value with control characters or outer space");
+  if (name.len && name.ptr[0] == ':') return take_pseudo(head, found->pseudo, value);
+  take_field(head, name, value, is_sensitive, found);
 }
 
 /* --- a whole request -------------------------------------------------------------------------- */

@@ -42,10 +42,24 @@ struct h2_head {
   const char *why;  /* a static sentence for people */
 };
 
+/* What was found of a field's name and value, for whoever meets them again. Zero is the start. */
+struct h2_found {
+  bool is_known;          /* the others say */
+  bool is_token, is_text; /* a name, and a value, that HTTP/2 may carry */
+  unsigned char pseudo;   /* enum h2_pseudo; H2_PSEUDO_COUNT: none has that name */
+  enum field_id id;
+};
+
 void h2_head_begin(struct h2_head *head, enum h2_block block, const struct parser_limits *limits,
                    struct arena *arena);
-/* Takes one field; its text is copied. `is_sensitive`: it came as a literal that is never to be indexed. */
-void h2_head_take(struct h2_head *head, struct str name, struct str value, bool is_sensitive);
+/* Takes one field; its text is copied. `is_sensitive`: it came as a literal that is never to be indexed. `found`: of
+ * both texts, which are the same whenever it is given. */
+void h2_head_take_found(struct h2_head *head, struct str name, struct str value, bool is_sensitive,
+                        struct h2_found *found);
+static inline void h2_head_take(struct h2_head *head, struct str name, struct str value, bool is_sensitive) {
+  struct h2_found found = {0};
+  h2_head_take_found(head, name, value, is_sensitive, &found);
+}
 
 /* The message of a whole block. `takes_protocol`: extended CONNECT was announced to the
  * client. An error is the first of the block (head->error), or of the message; head->why says which rule. Text in

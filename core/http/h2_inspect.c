@@ -7,6 +7,7 @@
 #include "base/big_endian.h"
 
 enum {
+  FRAME_MOST = 16384,     /* as our SETTINGS say nothing else */
   BLOCK_OVERHEAD = 16384, /* a compressed block may be so much longer than the list of its fields */
   CONTINUATIONS_MOST = 8
 };
@@ -36,7 +37,7 @@ static void check_over(struct h2_session *s, const struct h2_frame_head *frame) 
 }
 
 static void check_id(struct h2_session *s, const struct h2_frame_head *frame) {
-  if (!s->config.is_server || s->is_in_block) return;
+  if (!s->config.is_server) return;
   bool is_new = frame->id > s->ids.last;
   if (frame->type == NGHTTP2_HEADERS && is_new)
     open_id(s, frame->id);
@@ -48,15 +49,25 @@ static void check_id(struct h2_session *s, const struct h2_frame_head *frame) {
 
 /* Section 4.2: too small for what its flags say that it has. */
 static void check_padding(struct h2_session *s, const struct h2_frame_head *frame) {
-  if (frame->flags & NGHTTP2_FLAG_PADDED && frame->length == 0 && !s->is_in_block)
+  if (frame->flags & NGHTTP2_FLAG_PADDED && frame->length == 0)
     h2_session_fail(s, H2_FRAME_SIZE_ERROR, "a padded frame without the length of its padding");
 }
 
+/* Section 6.10: the frames of a block come in a row. */
+static bool is_in_order(const struct h2_session *s, const struct h2_frame_head *frame) {
+  if (frame->type != NGHTTP2_CONTINUATION) return !s->is_in_block;
+  return s->is_in_block && frame->id == s->arriving.begun.id;
+}
+
 static void take_block(struct h2_session *s, const struct h2_frame_head *frame) {
+  if (frame->length > FRAME_MOST)
+    return h2_session_fail(s, H2_FRAME_SIZE_ERROR, "a frame longer than allowed");
+  if (!frame->id) return h2_session_fail(s, H2_PROTOCOL_ERROR, "a header block of no stream");
   if (frame->type == NGHTTP2_HEADERS) {
     check_id(s, frame);
     check_padding(s, frame);
     s->block_bytes = s->continuations = 0;
+    s->arriving.begun = *frame;
   }
   s->is_in_block = !(frame->flags & NGHTTP2_FLAG_END_HEADERS);
   s->block_bytes += frame->length + H2_FRAME_HEADER;
@@ -80,7 +91,7 @@ static uint32_t number_at(const uint8_t *at) { return big_endian_32(at) & 0x7fff
 /* Obsolete, which our SETTINGS say, but not without rules (section 6.3). True: nghttp2 says what is wrong. */
 static bool take_priority(struct h2_session *s, const struct h2_frame_head *frame) {
   enum { LENGTH = 5 };
-  if (frame->length != LENGTH || s->is_in_block || !s->has_settings) return true;
+  if (frame->length != LENGTH || !s->has_settings) return true;
   if (!frame->id)
     h2_session_fail(s, H2_PROTOCOL_ERROR, "a PRIORITY of no stream");
   else if (number_at(frame->payload) == (uint32_t)frame->id)
@@ -97,7 +108,7 @@ static bool is_idle(const struct h2_session *s, int32_t id) {
 static bool take_window(struct h2_session *s, const struct h2_frame_head *frame) {
   bool is_zero = frame->payload && frame->length == 4 && !number_at(frame->payload);
   bool is_of_stream = frame->id && !is_idle(s, frame->id);
-  if (!is_zero || !is_of_stream || s->is_in_block) return true;
+  if (!is_zero || !is_of_stream) return true;
   struct h2_stream *stream = h2_stream_live(s, frame->id);
   if (stream) h2_stream_fault(stream, H2_PROTOCOL_ERROR, "a WINDOW_UPDATE of 0");
   return false;
@@ -128,6 +139,10 @@ void h2_inspect_windows(struct h2_session *s) {
 
 bool h2_inspect(struct h2_session *s, const struct h2_frame_head *frame) {
   s->is_in_head_frame = frame->type == NGHTTP2_HEADERS || frame->type == NGHTTP2_CONTINUATION;
+  if (!is_in_order(s, frame)) {
+    h2_session_fail(s, H2_PROTOCOL_ERROR, "a header block that another frame interrupts, or none has begun");
+    return true;
+  }
   switch (frame->type) {
   case NGHTTP2_HEADERS:
   case NGHTTP2_CONTINUATION: take_block(s, frame); return true;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// h2_parts: what h2_session.c (the connection), h2_inspect.c (frames, before nghttp2 sees them), h2_receive.c (what
-// nghttp2 makes of them), h2_stream.c and h2_output.c (what goes out) share. For these five only: with h2_memory, they
-// are all that use nghttp2.
+// h2_parts: what h2_session.c (the connection), h2_inspect.c (frames, before nghttp2 sees them), h2_blocks.c (header
+// blocks that come in), h2_receive.c (what nghttp2 makes of frames), h2_stream.c and h2_output.c (what goes out) share.
+// For these six only: with h2_memory, they are all that use nghttp2.
 #ifndef PERILUNE_HTTP_H2_PARTS_H
 #define PERILUNE_HTTP_H2_PARTS_H
 
 #include <nghttp2/nghttp2.h>
 
+#include "http/h2_decoder.h"
 #include "http/h2_encoder.h"
 #include "http/h2_ids.h"
 #include "http/h2_memory.h"
@@ -22,6 +23,13 @@ struct h2_header_block {
   struct h2_header_block *next;
 };
 
+/* The octets of one that comes in. */
+struct h2_arriving {
+  struct h2_frame_head begun; /* its first frame */
+  struct buf parts;           /* what has come of its frames, where they did not come at once */
+  struct str text;            /* all of it, while nghttp2 is told of it; ptr NULL: it is read */
+};
+
 struct h2_session {
   OBJ_MAGIC;
   nghttp2_session *ng;      /* owned; NULL while it rests */
@@ -31,6 +39,7 @@ struct h2_session {
   struct h2_budget budget;
   uint64_t now_ms; /* of the bytes that are being received */
   struct h2_encoder encoder;
+  struct h2_decoder decoder;
   size_t block_made; /* bytes of a block behind the output, with room for its frame's head; 0: none */
   struct buf out;
   uint64_t made;    /* bytes that were put into `out` so far */
@@ -47,6 +56,7 @@ struct h2_session {
   struct h2_stream *block_stream; /* of the block that is coming in; NULL: nobody wants it */
   struct h2_header_block *block;  /* in the stream's arena */
   size_t block_bytes;             /* compressed, and its frame headers */
+  struct h2_arriving arriving;
   unsigned continuations;
   bool is_in_block;      /* its last frame has not begun */
   bool is_in_head_frame; /* the last frame was one of a block */
@@ -74,6 +84,12 @@ void h2_session_put(struct h2_session *s, const void *bytes, size_t count);
 void h2_session_put_block(struct h2_session *s, const struct h2_fields *fields);
 /* h2_inspect.c: a frame has begun. False: nghttp2 is not to see it. The connection may have failed. */
 bool h2_inspect(struct h2_session *s, const struct h2_frame_head *frame);
+/* h2_blocks.c: a piece of a frame of a header block. */
+void h2_blocks_take(struct h2_session *s, const struct h2_piece *piece);
+/* Reads the block that has come; its fields go to s->block, if somebody wants them. */
+void h2_blocks_read(struct h2_session *s);
+/* What nghttp2 is to see. */
+void h2_session_feed(struct h2_session *s, const uint8_t *bytes, size_t count);
 /* SETTINGS have moved the windows: none may be too large now. */
 void h2_inspect_windows(struct h2_session *s);
 /* One that somebody still looks at; NULL. */

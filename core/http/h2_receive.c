@@ -80,17 +80,6 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
   return verdict(s);
 }
 
-static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_bytes,
-                     const uint8_t *value, size_t value_bytes, uint8_t flags, void *user) {
-  struct h2_session *s = session_of(user);
-  (void)ng;
-  (void)frame;
-  if (s->block_stream)
-    h2_head_take(&s->block->head, (struct str){(const char *)name, name_bytes},
-                 (struct str){(const char *)value, value_bytes}, (flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0);
-  return 0;
-}
-
 /* How much body the stream may carry (section 8.1.1). What is wrong with the length is the judge's to say. Behind a
  * 2xx to CONNECT is a tunnel, which has none (RFC 9110 section 9.3.6). */
 static uint64_t length_of(const struct h2_stream *stream, const struct h2_head *head) {
@@ -251,7 +240,10 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
        is_ack = (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0;
   struct h2_stream *stream;
   switch (frame->hd.type) {
-  case NGHTTP2_HEADERS: on_block(s, frame); break;
+  case NGHTTP2_HEADERS:
+    h2_blocks_read(s);
+    if (!s->failed) on_block(s, frame);
+    break;
   case NGHTTP2_DATA:
     stream = h2_stream_live(s, frame->hd.stream_id);
     if (stream && ends) end_peer(stream);
@@ -340,7 +332,6 @@ nghttp2_session_callbacks *h2_callbacks_new(void) {
   nghttp2_session_callbacks *c;
   if (nghttp2_session_callbacks_new(&c) != 0) return NULL;
   nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
-  nghttp2_session_callbacks_set_on_header_callback(c, on_header);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
   nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
   nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid_frame);

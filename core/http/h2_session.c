@@ -103,6 +103,8 @@ void h2_session_free(struct h2_session *s) {
   nghttp2_session_del(s->ng);
   h2_memory_end(&s->memory);
   h2_encoder_free(&s->encoder);
+  h2_decoder_free(&s->decoder);
+  buf_release(&s->arriving.parts);
   buf_release(&s->out);
   OBJ_END(s, H2_SESSION_MAGIC);
   free(s);
@@ -131,7 +133,7 @@ static void end_by(struct h2_session *s, int error) {
   nghttp2_session_terminate_session(s->ng, s->code);
 }
 
-static void feed(struct h2_session *s, const uint8_t *bytes, size_t count) {
+void h2_session_feed(struct h2_session *s, const uint8_t *bytes, size_t count) {
   ssize_t taken = nghttp2_session_mem_recv(s->ng, bytes, count);
   if (taken < 0) end_by(s, (int)taken);
 }
@@ -139,7 +141,7 @@ static void feed(struct h2_session *s, const uint8_t *bytes, size_t count) {
 /* Of a client: what comes before its frames (section 3.4). */
 static void take_preface(struct h2_session *s, const uint8_t **bytes, size_t *count) {
   unsigned taken = *count < s->preface_left ? (unsigned)*count : s->preface_left;
-  feed(s, *bytes, taken);
+  h2_session_feed(s, *bytes, taken);
   s->preface_left -= taken;
   *bytes += taken;
   *count -= taken;
@@ -150,10 +152,11 @@ static void take_frame(struct h2_session *s, const uint8_t **bytes, size_t *coun
   struct h2_piece piece = h2_walk_step(&s->walk, bytes, count);
   if (!piece.count) return;
   bool is_passed = !piece.begins || h2_inspect(s, &piece.head);
-  if (s->failed)
-    nghttp2_session_terminate_session(s->ng, s->code);
-  else if (is_passed)
-    feed(s, piece.bytes, piece.count);
+  if (!s->failed && s->is_in_head_frame)
+    h2_blocks_take(s, &piece);
+  else if (!s->failed && is_passed)
+    return h2_session_feed(s, piece.bytes, piece.count);
+  if (s->failed) nghttp2_session_terminate_session(s->ng, s->code);
 }
 
 bool h2_session_receive(struct h2_session *s, const char *bytes, size_t count, uint64_t now_ms) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // h2_session: one HTTP/2 connection as a pure function of bytes: no sockets, no timers, no clock. nghttp2 does frames
-// and windows, and HPACK of what comes in; this file is the one door to it. Blocks that go out are written by
-// h2_encoder, heads are judged by h2_head, excess by h2_budget.
+// and windows; this file is the one door to it. Blocks are read by h2_decoder and written by h2_encoder, heads are
+// judged by h2_head, excess by h2_budget.
 //
 //   h2_session_receive(s, bytes, count, now)      what came from the wire
 //   while ((stream = h2_session_next(s))) ...     which streams have news; nothing is called back

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// h2_decoder: nghttp2's encoder and decoder, which others wrote, are the judges of what it reads.
+#include "http/h2_decoder.h"
+
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "http/h2_huffman.h"
+#include "unit.h"
+
+enum { FIELDS = 8, ROOM = 20000 };
+
+static nghttp2_nv pair(const char *name, size_t name_bytes, const char *value, size_t value_bytes,
+                       bool never) {
+  return (nghttp2_nv){(uint8_t *)name, (uint8_t *)value, name_bytes, value_bytes,
+                      never ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE};
+}
+
+static bool is_field(const struct h2_read_field *field, const nghttp2_nv *nv) {
+  return str_equal(field->name, (struct str){(char *)nv->name, nv->namelen}) &&
+         str_equal(field->value, (struct str){(char *)nv->value, nv->valuelen});
+}
+
+/* All come out as they went in. */
+static bool pass(struct h2_decoder *d, nghttp2_hd_deflater *deflater, const nghttp2_nv *items, size_t count) {
+  static uint8_t room[ROOM];
+  ssize_t bytes = nghttp2_hd_deflate_hd(deflater, room, sizeof room, items, count);
+  CHECK(bytes > 0);
+  uint8_t *exact = memcpy(malloc((size_t)bytes), room, (size_t)bytes);
+  struct h2_coded block = {.at = exact, .end = exact + bytes};
+  struct h2_read_field field;
+  size_t seen = 0;
+  enum h2_read result;
+  while ((result = h2_decoder_next(d, &block, &field)) == H2_READ_FIELD) {
+    bool is_never = items[seen].flags & NGHTTP2_NV_FLAG_NO_INDEX;
+    if (seen == count || !is_field(&field, &items[seen]) || field.is_sensitive != is_never) break;
+    seen++;
+  }
+  free(exact);
+  return result == H2_READ_END && seen == count && d->bytes <= H2_DECODER_BYTES;
+}
+
+static nghttp2_nv random_field(char *text, size_t room) {
+  static const char *const names[] = {":path", "etag", "content-type", "x-some-longer-name",
+                                      "date",  "a",    "x-a"};
+  size_t most = rand() % 10 ? 40 : room, length = (size_t)rand() % most;
+  const char *name = names[rand() % 7];
+  memset(text, 'a' + rand() % 3, length);
+  for (size_t i = 0; length && i < 4; i++) text[(size_t)rand() % length] = (char)rand();
+  return pair(name, strlen(name), text, length, rand() % 20 == 0);
+}
+
+IT("reads any row of fields, whatever size the other side gives its table") {
+  static char texts[FIELDS][2048];
+  srand(7541);
+  for (size_t most = 0; most <= H2_DECODER_BYTES; most += most < 256 ? 32 : 768) {
+    struct h2_decoder d = {0};
+    nghttp2_hd_deflater *deflater;
+    CHECK(nghttp2_hd_deflate_new(&deflater, most) == 0);
+    for (int turn = 0; turn < 500; turn++) {
+      nghttp2_nv items[FIELDS];
+      for (int i = 0; i < FIELDS; i++) items[i] = random_field(texts[i], sizeof *texts);
+      if (turn % 100 == 99) nghttp2_hd_deflate_change_table_size(deflater, (size_t)rand() % (most + 1));
+      if (!CHECK(pass(&d, deflater, items, FIELDS))) break;
+    }
+    nghttp2_hd_deflate_del(deflater);
+    h2_decoder_free(&d);
+  }
+}
+
+IT("keeps beside a field of its table what was found of it") {
+  static const uint8_t literal[] = {0x40, 1, 'x', 1, 'y'}, again[] = {0x80 | 62}, method[] = {0x82};
+  struct h2_decoder d = {0};
+  struct h2_read_field field;
+  struct h2_coded first = {.at = literal, .end = literal + sizeof literal};
+  CHECK(h2_decoder_next(&d, &first, &field) == H2_READ_FIELD && field.found && !field.found->is_known);
+  field.found->is_known = true;
+  CHECK(h2_decoder_next(&d, &first, &field) == H2_READ_END);
+  struct h2_coded second = {.at = again, .end = again + sizeof again};
+  CHECK(h2_decoder_next(&d, &second, &field) == H2_READ_FIELD && field.found && field.found->is_known);
+  CHECK_STR(field.name, "x");
+  CHECK_STR(field.value, "y");
+  struct h2_coded third = {.at = method, .end = method + sizeof method};
+  CHECK(h2_decoder_next(&d, &third, &field) == H2_READ_FIELD && field.found);
+  CHECK_STR(field.value, "GET");
+  h2_decoder_free(&d);
+}
+
+/* Reads it as nghttp2 does: the same fields, and the same end. */
+static bool agrees(struct h2_decoder *d, nghttp2_hd_inflater *inflater, const uint8_t *bytes, size_t count,
+                   bool *is_fault) {
+  const uint8_t *at = bytes, *stop = bytes + count;
+  struct h2_coded block = {.at = bytes, .end = stop};
+  for (;;) {
+    struct h2_read_field field;
+    nghttp2_nv nv;
+    int flags = 0;
+    do {
+      ssize_t used = nghttp2_hd_inflate_hd2(inflater, &nv, &flags, at, (size_t)(stop - at), 1);
+      *is_fault = used < 0;
+      if (used > 0) at += used;
+    } while (!*is_fault && !(flags & (NGHTTP2_HD_INFLATE_FINAL | NGHTTP2_HD_INFLATE_EMIT)));
+    enum h2_read result = h2_decoder_next(d, &block, &field);
+    if (*is_fault) return result == H2_READ_FAULT;
+    if (!(flags & NGHTTP2_HD_INFLATE_EMIT))
+      return result == H2_READ_END && nghttp2_hd_inflate_end_headers(inflater) == 0;
+    if (result != H2_READ_FIELD || !is_field(&field, &nv)) return false;
+  }
+}
+
+/* Of the kinds of octets that begin something, and others. */
+static size_t random_block(uint8_t *bytes, size_t most) {
+  static const uint8_t begins[] = {0x82, 0xbe, 0xbf, 0xff, 0x40, 0x41, 0x7f,
+                                   0x00, 0x10, 0x0f, 0x20, 0x3f, 0x3e, 0x80};
+  static const uint8_t lengths[] = {0x00, 0x01, 0x05, 0x81, 0x82, 0x85, 0x7f, 0xff, 0x1f};
+  size_t count = 1 + (size_t)rand() % most;
+  for (size_t i = 0; i < count; i++) {
+    int kind = rand() % 4;
+    bytes[i] = kind == 0   ? begins[(size_t)rand() % sizeof begins]
+               : kind == 1 ? lengths[(size_t)rand() % sizeof lengths]
+                           : (uint8_t)rand();
+  }
+  return count;
+}
+
+IT("finds a fault where nghttp2 does, in blocks of any octets") {
+  srand(1);
+  unsigned faults = 0, fine = 0;
+  for (int connection = 0; connection < 20000; connection++) {
+    struct h2_decoder d = {0};
+    nghttp2_hd_inflater *inflater;
+    CHECK(nghttp2_hd_inflate_new(&inflater) == 0);
+    bool is_fault = false;
+    for (int i = 0; i < 8 && !is_fault; i++) {
+      uint8_t bytes[24];
+      size_t count = random_block(bytes, connection % 2 ? 4 : sizeof bytes);
+      if (!CHECK(agrees(&d, inflater, bytes, count, &is_fault))) is_fault = true;
+      faults += is_fault;
+      fine += !is_fault;
+    }
+    nghttp2_hd_inflate_del(inflater);
+    h2_decoder_free(&d);
+  }
+  CHECK(faults > 1000 && fine > 1000);
+}
+
+static enum h2_read read_all(const char *bytes, size_t count) {
+  struct h2_decoder d = {0};
+  struct h2_read_field field;
+  uint8_t *exact = memcpy(malloc(count), bytes, count);
+  struct h2_coded block = {.at = exact, .end = exact + count};
+  enum h2_read result;
+  while ((result = h2_decoder_next(&d, &block, &field)) == H2_READ_FIELD) continue;
+  h2_decoder_free(&d);
+  free(exact);
+  return result;
+}
+#define READ(text) read_all(text, sizeof(text) - 1)
+
+IT("refuses what RFC 7541 has no meaning for") {
+  CHECK(READ("\x82\x20") == H2_READ_FAULT);           /* a size update behind a field */
+  CHECK(READ("\x3f\xe2\x1f") == H2_READ_FAULT);       /* larger than 4096 */
+  CHECK(READ("\x3f\xe1\x1f\x20\x82") == H2_READ_END); /* as large, and then 0 */
+  CHECK(READ("\x80") == H2_READ_FAULT &&
+        READ("\xbe") == H2_READ_FAULT);                             /* index 0, and one that is not there */
+  CHECK(READ("\x40\x01x") == H2_READ_FAULT);                        /* no value */
+  CHECK(READ("\x40\x7f\xff\xff\xff\xff\xff\x01") == H2_READ_FAULT); /* too large a number */
+  CHECK(READ("\x00\x01x\x84\xff\xff\xff\xff") == H2_READ_FAULT);    /* the end's code */
+  CHECK(READ("\x00\x01x\x82\x1f\xff") == H2_READ_FAULT);            /* eight bits and more of padding */
+  CHECK(READ("\x00\x01x\x81\x18") == H2_READ_FAULT);                /* padding that is none */
+  CHECK(READ("\x00\x01x\x81\x1f") == H2_READ_END);                  /* "a" */
+}
+
+IT("reads the code of each octet") {
+  for (unsigned i = 0; i < 256; i++) {
+    struct h2_decoder d = {0};
+    nghttp2_hd_deflater *deflater;
+    char text[64];
+    memset(text, 'e', sizeof text); /* of a short code, so that nghttp2 uses it */
+    text[20] = (char)i;
+    nghttp2_nv item = pair("etag", 4, text, sizeof text, false);
+    CHECK(nghttp2_hd_deflate_new(&deflater, 4096) == 0);
+    CHECK(pass(&d, deflater, &item, 1));
+    nghttp2_hd_deflate_del(deflater);
+    h2_decoder_free(&d);
+  }
+}
