@@ -9,14 +9,6 @@ local scene = require "scene"
 
 after_each(require("cleanup").run)
 
-local function echo(connection)
-  while true do
-    local request = connection:read_request()
-    if not request then return end
-    connection:respond { body = request.body, chunked = request.framing == "chunked" }
-  end
-end
-
 local function start(origin, hooks, listen) return scene.start(origin, { hooks = hooks, listen = listen }) end
 
 local UPPER = "function policy.%s(_, chunk) return chunk:upper() end"
@@ -25,7 +17,7 @@ local BODIES = { length = {}, chunked = { chunked = true } }
 describe("request_body_filter", function()
   for framing, options in pairs(BODIES) do
     it("changes a body that came with framing " .. framing .. ", which the peer gets chunked", function()
-      local origin = origins.start(echo)
+      local origin = origins.start(scene.echo_bodies)
       local proxy = start(origin, UPPER:format "request_body_filter")
       local connection = client.connect(proxy.port)
       for _ = 1, 2 do
@@ -38,7 +30,7 @@ describe("request_body_filter", function()
   end
 
   it("is told the pieces in order, the last one marked, and the ctx", function()
-    local origin = origins.start(echo)
+    local origin = origins.start(scene.echo_bodies)
     local proxy = start(origin, [[
       function policy.request_filter(_, ctx) ctx.pieces = {} end
       function policy.request_body_filter(session, chunk, is_last, ctx)
@@ -58,7 +50,7 @@ describe("request_body_filter", function()
   end)
 
   it("sees the end of a chunked body that comes alone as an empty last piece", function()
-    local proxy = start(origins.start(echo), [[
+    local proxy = start(origins.start(scene.echo_bodies), [[
       function policy.request_body_filter(_, chunk, is_last) return is_last and "<" .. chunk .. ">" or chunk end
     ]])
     local connection = client.connect(proxy.port)
@@ -69,7 +61,7 @@ describe("request_body_filter", function()
   end)
 
   it("may fill an empty body, and is not called where there is none", function()
-    local proxy = start(origins.start(echo), [[
+    local proxy = start(origins.start(scene.echo_bodies), [[
       function policy.request_body_filter(_, chunk) return chunk .. "filled" end
     ]])
     local connection = client.connect(proxy.port)
@@ -78,7 +70,7 @@ describe("request_body_filter", function()
   end)
 
   it("drops what it returns nothing for, and sends arrays in order", function()
-    local proxy = start(origins.start(echo), [[
+    local proxy = start(origins.start(scene.echo_bodies), [[
       function policy.request_body_filter(_, chunk)
         if chunk == "drop" then return end
         if chunk == "many" then return { "m", "", "a", "ny" } end
@@ -92,14 +84,14 @@ describe("request_body_filter", function()
   end)
 
   it("counts only its first result, so that gsub may be returned", function()
-    local proxy = start(origins.start(echo), [[
+    local proxy = start(origins.start(scene.echo_bodies), [[
       function policy.request_body_filter(_, chunk) return chunk:gsub("a", "b") end
     ]])
     assert.equal("bbb", client.request({ port = proxy.port, method = "POST", body = "aba" }).body)
   end)
 
   it("may hold everything back and give the whole at the end", function()
-    local origin = origins.start(echo)
+    local origin = origins.start(scene.echo_bodies)
     local proxy = start(origin, [[
       function policy.request_body_filter(_, chunk, is_last, ctx)
         ctx.parts = ctx.parts or {}
@@ -113,7 +105,7 @@ describe("request_body_filter", function()
   end)
 
   it("may wait, and what follows waits in the client", function()
-    local proxy = start(origins.start(echo), [[
+    local proxy = start(origins.start(scene.echo_bodies), [[
       function policy.request_body_filter(_, chunk)
         perilune.sleep(0.05)
         return chunk:upper()
@@ -146,7 +138,7 @@ describe("request_body_filter", function()
   end)
 
   it("that raises ends the exchange: the status of the error, else 500", function()
-    local proxy = start(origins.start(echo), [[
+    local proxy = start(origins.start(scene.echo_bodies), [[
       function policy.request_body_filter(_, chunk)
         if chunk == "bad" then error { status = 422 } end
         perilune.sleep(0)
@@ -160,7 +152,8 @@ describe("request_body_filter", function()
 
   it("that returns something else fails, and the log says what was expected", function()
     for _, result in ipairs { "7", "true", "{ 'a', 7 }" } do
-      local proxy = start(origins.start(echo), "function policy.request_body_filter() return " .. result .. " end")
+      local proxy = start(origins.start(scene.echo_bodies),
+        "function policy.request_body_filter() return " .. result .. " end")
       assert.equal(500, client.request({ port = proxy.port, method = "POST", body = "x" }).status)
       proxy:wait_log "policy%.lua:%d+ %(request_body_filter%): expected a string, an array of strings or nothing"
       proxy:stop()

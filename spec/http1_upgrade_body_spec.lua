@@ -21,26 +21,18 @@ local framed = { -- how the body is framed, its bytes
 
 local function request(fields, body) return "POST /exec HTTP/1.1\r\nHost: a\r\n" .. ASK .. fields .. "\r\n" .. body end
 
-local function echo(connection)
-  while true do
-    local bytes = connection:receive_some()
-    if not bytes then return end
-    connection:send(bytes)
-  end
-end
-
 -- Reads the request, then switches; or the other way round.
 local function daemon(connection)
   if not connection:read_request() then return end
   connection:send(SWITCH)
-  echo(connection)
+  scene.echo_bytes(connection)
 end
 
 local function hasty(connection)
   if not connection:read_request_head() then return end
   connection:send(SWITCH .. "$ ")
   connection:read_request_body()
-  echo(connection)
+  scene.echo_bytes(connection)
 end
 
 local function ask(port, ...)
@@ -144,7 +136,7 @@ describe("An upgrade with a body", function()
       connection:read_request()
       connection:sleep(0.05)
       connection:send(SWITCH)
-      echo(connection)
+      scene.echo_bytes(connection)
     end, { peer = ", hedge = 0.01" })
     local connection, response = ask(proxy.port, request(framed[1][2], BODY))
     assert.equal(101, response.status)
@@ -172,7 +164,7 @@ describe("An upgrade with a body", function()
         connection:read_request_head()
         connection:send(continue .. SWITCH)
         connection:read_request_body()
-        echo(connection)
+        scene.echo_bytes(connection)
       end)
       local connection, response = ask(proxy.port, request("Expect: 100-continue\r\n" .. framed[1][2], ""))
       assert.equal(100, response.status)

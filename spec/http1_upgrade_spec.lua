@@ -1,18 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Upgrade: a tunnel, but only behind a 101 to what was offered (RFC 9110 sections 7.8 and 15.2.2).
 local client = require "client"
+local scene = require "scene"
 local wire = require "wire"
 
 local ASK = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 local SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-
-local function echo(connection)
-  while true do
-    local bytes = connection:receive_some()
-    if not bytes then return end
-    connection:send(bytes)
-  end
-end
 
 -- Sends an upgrade request and gives the connection and the answer to it.
 local function upgrade(fields, answer)
@@ -25,7 +18,7 @@ end
 local function switching(behind)
   return function(connection)
     connection:send(SWITCH .. (behind or ""))
-    echo(connection)
+    scene.echo_bytes(connection)
   end
 end
 

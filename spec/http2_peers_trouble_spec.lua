@@ -8,34 +8,11 @@ local tls = require "tls"
 
 after_each(require("cleanup").run)
 
+local ask_beside = scene.ask_beside
 local eventually = scheduler.eventually
-
--- An origin of HTTP/2 and a proxy in front of it. `options`: http2 (of the origin), and those of scene.start.
-local function start(handler, options)
-  local rest = {}
-  for name, value in pairs(options or {}) do rest[name] = value end
-  local origin = origins.start(handler, { http2 = rest.http2 or true })
-  rest.http2 = nil
-  rest.listen = "h2c = true" .. (rest.listen or "")
-  rest.peer = ", http2 = true" .. (rest.peer or "")
-  return scene.start(origin, rest), origin
-end
+local start = scene.http2
 
 local function connect(proxy) return client.connect { port = proxy.port, version = "2" } end
-
--- So many requests side by side, each on a connection of its own; a function that reads all responses.
-local function ask_beside(proxy, count, request)
-  local connections = {}
-  for i = 1, count do
-    connections[i] = client.connect(proxy.port)
-    connections[i]:send_request(request or { target = "/" .. i })
-  end
-  return function()
-    local responses = {}
-    for i, connection in ipairs(connections) do responses[i] = assert(connection:read_response "GET") end
-    return responses
-  end
-end
 
 describe("a request to a peer of HTTP/2 is sent again", function()
   -- Answers the first request by `spoil`, and all others.

@@ -19,14 +19,7 @@ local POLICY = [[
   local redis = require "perilune.redis"
   local json = require "perilune.json"
   local store = $STORE
-  local function show(...)
-    local list = {}
-    for i = 1, select("#", ...) do
-      local value = select(i, ...)
-      list[i] = type(value) == "table" and json.encode(value) or tostring(value)
-    end
-    return table.concat(list, "|")
-  end
+  $SHOW
   local environment = setmetatable({ store = store, redis = redis, perilune = perilune }, { __index = _G })
   perilune.listen("127.0.0.1:0", { request_filter = function(session)
     local chunk = assert(loadstring(session:get_header "do", "=do"))
@@ -35,7 +28,8 @@ local POLICY = [[
 ]]
 
 local function start(store)
-  local proxy = perilune.start { workers = 1, policy = policies.fill(POLICY, { STORE = store }) }
+  local policy = policies.fill(POLICY, { SHOW = redis_server.SHOW, STORE = store })
+  local proxy = perilune.start { workers = 1, policy = policy }
   return function(text)
     return client.request { port = proxy.port, headers = { Do = text:gsub("%s*\n%s*", " ") .. "" } }.body
   end, proxy
@@ -188,7 +182,7 @@ describe("redis.cluster", function()
   it("raises at the policy's line for what cannot be", function()
     local function fault(store)
       local result = perilune.run { args = { "check", process.write_file(process.directory() .. "/policy.lua",
-        policies.fill(POLICY, { STORE = store })) } }
+        policies.fill(POLICY, { SHOW = redis_server.SHOW, STORE = store })) } }
       return result.code == 0 and "fine" or result.stderr:match "policy.lua:4: ([^\n]*)" or result.stderr
     end
     assert.equal("fine", fault "redis.cluster { nodes = { '127.0.0.1:1' } }")

@@ -18,14 +18,7 @@ local POLICY = [[
   local asked, state = perilune.counter "asked", perilune.dict "state"
   $MAIN
   local d = perilune.shared_dict("d", { $OPTIONS })
-  local function show(...)
-    local list = {}
-    for i = 1, select("#", ...) do
-      local value = select(i, ...)
-      list[i] = type(value) == "table" and json.encode(value) or tostring(value)
-    end
-    return table.concat(list, "|")
-  end
+  $SHOW
   local function run(session) $CODE end
   perilune.listen("127.0.0.1:0", { request_filter = function(session)
     local path = session:path()
@@ -52,8 +45,9 @@ end, ]]
 
 local function start(options, code, more)
   more = more or {}
+  local parts = { SHOW = redis_server.SHOW, OPTIONS = options, CODE = code, MAIN = more.main or "" }
   local proxy = perilune.start { workers = more.workers or 1, settings = { "--admin", "127.0.0.1:0" },
-    policy = policies.fill(POLICY, { OPTIONS = options, CODE = code, MAIN = more.main or "" }) }
+    policy = policies.fill(POLICY, parts) }
   return function(path) return client.request { port = proxy.port, path = path or "/" }.body end, proxy
 end
 

@@ -7,6 +7,7 @@ local noise = require "noise"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
+local scene = require "scene"
 local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
@@ -18,17 +19,9 @@ local MEGABYTE = 1024 * 1024
 local UNDER_WAY = 2 * kernel.connection_bytes() + MEGABYTE
 local LONG = 4 * UNDER_WAY
 
-local function echo(connection)
-  while true do
-    local request = connection:read_request()
-    if not request then return end
-    connection:respond { body = request.body, chunked = request.framing == "chunked" }
-  end
-end
-
 describe("a body", function()
   it("of 20 MB arrives whole, up and down, by length", function()
-    local origin = origins.start(echo)
+    local origin = origins.start(scene.echo_bodies)
     local proxy = perilune.start { to = { origin.address } }
     local body = noise(20 * MEGABYTE)
     local response = client.request { port = proxy.port, method = "POST", body = body, timeout = 60 }
@@ -39,7 +32,7 @@ describe("a body", function()
   end)
 
   it("of 20 MB arrives whole, up and down, chunked", function()
-    local origin = origins.start(echo)
+    local origin = origins.start(scene.echo_bodies)
     local proxy = perilune.start { to = { origin.address } }
     local body = noise(20 * MEGABYTE)
     local response = client.request { port = proxy.port, method = "POST", body = body, chunked = true, timeout = 60 }
@@ -50,7 +43,7 @@ describe("a body", function()
   end)
 
   it("of 20 MB up and down keeps the process under 40 MB with 4 workers", function()
-    local origin = origins.start(echo)
+    local origin = origins.start(scene.echo_bodies)
     local proxy = perilune.start { to = { origin.address }, workers = 4, release = true }
     local body = noise(20 * MEGABYTE)
     local highest = 0

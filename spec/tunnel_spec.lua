@@ -26,14 +26,6 @@ local function switching(body, answer)
   end)
 end
 
-local function echo(connection)
-  while true do
-    local bytes = connection:receive_some()
-    if not bytes then return end
-    connection:send(bytes)
-  end
-end
-
 -- A client whose tunnel is open.
 local function open(proxy, request)
   local connection = client.connect(proxy.port)
@@ -45,7 +37,7 @@ end
 
 describe("an upgrade", function()
   it("passes long bursts both ways", function()
-    local connection = open(start(switching(echo)))
+    local connection = open(start(switching(scene.echo_bytes)))
     local burst = noise(400 * 1024)
     for _ = 1, 5 do
       local heard
@@ -58,7 +50,7 @@ describe("an upgrade", function()
   end)
 
   it("becomes a tunnel in both directions (RFC 9110 7.8)", function()
-    local origin = switching(echo)
+    local origin = switching(scene.echo_bytes)
     local connection, response = open(start(origin))
     assert.equal("websocket", response.headers.upgrade)
     assert.equal("upgrade", response.headers.connection:lower())
@@ -72,7 +64,7 @@ describe("an upgrade", function()
   end)
 
   it("holds no buffer while it is silent", function()
-    local origin = switching(echo)
+    local origin = switching(scene.echo_bytes)
     local proxy = perilune.start { workers = 1, release = true, to = { origin.address } }
     local function speak(connection)
       connection:send "hello"
@@ -95,7 +87,7 @@ describe("an upgrade", function()
       connection:read_request_head()
       early = connection:read(1, 0.1)
       connection:send(SWITCHING)
-      echo(connection)
+      scene.echo_bytes(connection)
     end)
     local connection = client.connect(start(origin).port)
     connection:send(UPGRADE .. "first frame")
@@ -105,13 +97,13 @@ describe("an upgrade", function()
   end)
 
   it("keeps the bytes that come right behind the 101 (RFC 9110 15.2.2)", function()
-    local origin = switching(echo, SWITCHING .. "hello from the start")
+    local origin = switching(scene.echo_bytes, SWITCHING .. "hello from the start")
     local connection = open(start(origin))
     assert.equal("hello from the start", connection:read(20))
   end)
 
   it("carries megabytes both ways at once", function()
-    local origin = switching(echo)
+    local origin = switching(scene.echo_bytes)
     local connection = open(start(origin))
     local block, total = ("0123456789abcdef"):rep(4096), 64
     local sent, read = unpack(scheduler.all({
@@ -230,7 +222,7 @@ describe("an upgrade", function()
     local hooks = [[function policy.logging(session, error)
       perilune.log.info("ended", session:response_status(), error and error:kind() or "fine")
     end]]
-    local proxy = start(switching(echo), { hooks = hooks })
+    local proxy = start(switching(scene.echo_bytes), { hooks = hooks })
     local connection = open(proxy)
     connection:send "x"
     connection:read(1)
@@ -262,7 +254,7 @@ describe("CONNECT", function()
   local allowed = { listen = "allow_connect = true" }
 
   it("is refused with 405 unless the policy allows it (RFC 9110 15.5.6)", function()
-    local origin = switching(echo, ESTABLISHED)
+    local origin = switching(scene.echo_bytes, ESTABLISHED)
     local connection = client.connect(start(origin).port)
     connection:send(CONNECT .. "not for anybody")
     assert.equal(405, connection:read_response("CONNECT").status)
@@ -271,7 +263,7 @@ describe("CONNECT", function()
   end)
 
   it("becomes a tunnel after the peer's 2xx, with the bytes right behind both heads (RFC 9110 9.3.6)", function()
-    local origin = switching(echo, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+    local origin = switching(scene.echo_bytes, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
     local connection = client.connect(start(origin, allowed).port)
     connection:send(CONNECT .. "first")
     assert.equal("HTTP/1.1 200 OK\r\n", connection:read_until "\r\n")
@@ -322,7 +314,7 @@ describe("CONNECT", function()
       connection:respond { status = 407, headers = { ["Proxy-Authenticate"] = "Negotiate" } }
       connection:read_request_head()
       connection:send(ESTABLISHED)
-      echo(connection)
+      scene.echo_bytes(connection)
     end)
     local connection = client.connect(start(origin, allowed).port)
     connection:send(CONNECT)

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- cached: what specs of the cache begin with: an origin, a proxy with a cache in front of it, and a client.
-local client = require "client"
 local origins = require "origins"
 local perilune = require "perilune"
+local scene = require "scene"
 
 local M = {}
 
@@ -27,12 +27,7 @@ function M.start(answer, options)
     %s
     perilune.listen("127.0.0.1:0", policy, { cache = pages %s })
   ]]):format(origin.address, options.size or "8M", options.cache or "", options.hooks or "", options.listen or "") }
-  local function ask(request)
-    local all = { port = proxy.port }
-    for name, value in pairs(request or {}) do all[name] = value end
-    return client.request(all)
-  end
-  return ask, origin, proxy
+  return scene.asker(proxy), origin, proxy
 end
 
 M.FRESH = { headers = { ["Cache-Control"] = "max-age=60" }, body = "stored" }

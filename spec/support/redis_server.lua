@@ -95,11 +95,8 @@ function M.scripted(answer, options)
   end, options)
 end
 
-M.POLICY = [[
-  local perilune = require "perilune"
-  local redis = require "perilune.redis"
-  local json = require "perilune.json"
-  local store = redis.new("$ADDRESS"$OPTIONS)
+-- For policies that have `json`: values as one text.
+M.SHOW = [[
   local function show(...)
     local list = {}
     for i = 1, select("#", ...) do
@@ -108,6 +105,14 @@ M.POLICY = [[
     end
     return table.concat(list, "|")
   end
+]]
+
+M.POLICY = [[
+  local perilune = require "perilune"
+  local redis = require "perilune.redis"
+  local json = require "perilune.json"
+  local store = redis.new("$ADDRESS"$OPTIONS)
+  $SHOW
   local function run(session, path)
     $CODE
   end
@@ -122,7 +127,7 @@ M.POLICY = [[
 ---@return fun(path: string?): string ask, table proxy
 function M.policy(address, code, options)
   options = options or {}
-  local all = { workers = 1, policy = policies.fill(M.POLICY, { ADDRESS = address, CODE = code,
+  local all = { workers = 1, policy = policies.fill(M.POLICY, { SHOW = M.SHOW, ADDRESS = address, CODE = code,
     OPTIONS = options.client or ", { timeout = 20, connect_timeout = 20 }", MAIN = options.main or "" }) }
   for name, value in pairs(options) do all[name] = value end
   all.client, all.main = nil, nil
