@@ -96,18 +96,6 @@ struct str range_field_outside(uint64_t length, struct arena *arena) {
   return arena_printf(arena, "bytes */%" PRIu64, length);
 }
 
-bool range_field_parse(struct str value, struct range *range, uint64_t *length) {
-  if (!str_take_nocase(&value, STR("bytes "))) return false;
-  size_t slash = str_find(value, '/'), dash = str_find(value, '-');
-  if (slash == value.len || dash > slash) return false;
-  struct str total = str_from(value, slash + 1);
-  *length = UINT64_MAX;
-  if (!str_equal(total, STR("*")) && (!str_to_u64(total, length) || *length == UINT64_MAX)) return false;
-  return str_to_u64((struct str){value.ptr, dash}, &range->first) &&
-         str_to_u64((struct str){value.ptr + dash + 1, slash - dash - 1}, &range->last) &&
-         range->first <= range->last && range->last < *length;
-}
-
 struct str ranges_boundary(uint64_t *dice, struct arena *arena) {
   unsigned high = random_below(dice, 1 << 30), low = random_below(dice, 1 << 30);
   return arena_printf(arena, "perilune_%08x%08x%08x", high, low, (unsigned)ticks_now());

@@ -35,10 +35,6 @@ static inline uint64_t range_length(const struct range *range) { return range->l
 struct str range_field(const struct range *range, uint64_t length, struct arena *arena);
 struct str range_field_outside(uint64_t length, struct arena *arena);
 
-/* What Content-Range says (section 14.4): is it bytes first-last/length, with numbers that fit? *length is
- * UINT64_MAX for an unknown one. */
-bool range_field_parse(struct str value, struct range *range, uint64_t *length);
-
 /* multipart/byteranges. `boundary` is at most RANGES_BOUNDARY bytes, and in none of the parts. The head of each part
  * stands before its bytes; the end is behind the last one. In arena memory. */
 enum { RANGES_BOUNDARY = 70 };

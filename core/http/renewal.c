@@ -5,10 +5,6 @@
 #include "http/members.h"
 #include "http/vary.h"
 
-static bool is_same_value(const struct headers *a, const struct headers *b, struct str name) {
-  return str_equal(field_alone(a, name), field_alone(b, name));
-}
-
 bool renewal_is_about(const struct headers *stored, const struct headers *answer, bool is_only_one,
                       int64_t now) {
   struct etag tag = etag_of(answer);
@@ -21,15 +17,6 @@ bool renewal_is_about(const struct headers *stored, const struct headers *answer
   if (date_of(answer, STR("Last-Modified"), now, &modified))
     return date_of(stored, STR("Last-Modified"), now, &had) && modified == had;
   return is_only_one;
-}
-
-/* Each that the answer has must be the stored one's. */
-bool renewal_by_head(const struct headers *stored, const struct headers *answer) {
-  static const struct str compared[] = {STR_INIT("Content-Length"), STR_INIT("ETag"),
-                                        STR_INIT("Last-Modified")};
-  for (size_t i = 0; i < sizeof compared / sizeof *compared; i++)
-    if (headers_find(answer, compared[i]) && !is_same_value(stored, answer, compared[i])) return false;
-  return true;
 }
 
 /* Of an answer's field: does it replace the stored one? */

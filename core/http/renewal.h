@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// renewal: a stored response made fresh again by a 304 (RFC 9111 section 4.3.4) or by the answer to a HEAD (section
-// 4.3.5): which stored response it is about, and which of its fields are replaced (section 3.2).
+// renewal: a stored response made fresh again by a 304 (RFC 9111 section 4.3.4): which stored response that is about,
+// and which of its fields are replaced (section 3.2). A HEAD never renews one: it is fetched by GET.
 #ifndef PERILUNE_HTTP_RENEWAL_H
 #define PERILUNE_HTTP_RENEWAL_H
 
@@ -11,8 +11,6 @@
  * it is about the one that was asked about, which must be the only one. */
 bool renewal_is_about(const struct headers *stored, const struct headers *answer, bool is_only_one,
                       int64_t now);
-/* Does the answer to a HEAD say that the stored response is still the same? Else it is stale. */
-bool renewal_by_head(const struct headers *stored, const struct headers *answer);
 
 /* The fields of the stored response as they are from now on, `answer`'s in place of those of the same name. Text is
  * borrowed from both. What describes the stored body stays: its length, type, coding and range. */

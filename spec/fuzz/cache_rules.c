@@ -2,6 +2,10 @@
 // Fuzz driver: the rules of a cache. The input is the fields of a request, an empty line, and those of a response, a
 // line each. Nothing reads beyond its bytes, every number is within its bounds, and what one rule writes another
 // reads.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/date.h"
 #include "http/cache_status.h"
 #include "http/codable.h"
@@ -69,10 +73,17 @@ static void require_date(struct str text) {
   REQUIRE(http_date_parse(date_text(DATE_HTTP, when), NOW, &again) && again == when);
 }
 
+/* Does a Content-Range say just that? */
+static bool says(struct str field, const struct range *range, uint64_t length) {
+  uint64_t first, last, total;
+  char *text = str_to_cstring(field), end;
+  int read = sscanf(text, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64 "%c", &first, &last, &total, &end);
+  free(text);
+  return read == 3 && first == range->first && last == range->last && total == length;
+}
+
 static void require_ranges(struct str value, uint64_t length, struct arena *arena) {
   struct ranges ranges;
-  struct range read;
-  uint64_t total;
   if (ranges_parse(value, length, &ranges) != RANGES_SOME) return;
   REQUIRE(ranges.count > 0 && ranges.count <= RANGES_MOST);
   for (unsigned i = 0; i < ranges.count; i++) {
@@ -82,9 +93,7 @@ static void require_ranges(struct str value, uint64_t length, struct arena *aren
       struct range *other = &ranges.items[j], *low = other->first < range->first ? other : range;
       REQUIRE((low == range ? other : range)->first > low->last);
     }
-    REQUIRE(range_field_parse(range_field(range, length, arena), &read, &total) || length == UINT64_MAX);
-    REQUIRE(length == UINT64_MAX ||
-            (read.first == range->first && read.last == range->last && total == length));
+    REQUIRE(length == UINT64_MAX || says(range_field(range, length, arena), range, length));
   }
 }
 
@@ -161,7 +170,6 @@ static void require_conditions(struct request *request, struct response *respons
   struct request own = {.method = METHOD_GET, .headers = asked};
   if (v.etag.opaque.len) REQUIRE(condition_for_cache(&own, 200, &v, NOW) == CONDITION_NOT_MODIFIED);
   renewal_is_about(&response->headers, &request->headers, true, NOW);
-  renewal_by_head(&response->headers, &request->headers);
   renewal_changes_vary(&response->headers, &request->headers);
   renewal_merge(&merged, &response->headers, &request->headers, &(struct storable_rules){0}, arena);
   REQUIRE(merged.count <= response->headers.count + request->headers.count);

@@ -115,30 +115,10 @@ IT("never sends a byte twice, however ranges are given") {
   }
 }
 
-IT("writes and reads Content-Range (section 14.4)") {
-  struct range range = {5, 9}, read;
-  uint64_t length;
+IT("writes Content-Range (section 14.4)") {
+  struct range range = {5, 9};
   CHECK_STR(range_field(&range, 10, heads_arena()), "bytes 5-9/10");
   CHECK_STR(range_field_outside(10, heads_arena()), "bytes */10");
-  CHECK(range_field_parse(STR("bytes 5-9/10"), &read, &length) && read.first == 5 && read.last == 9 &&
-        length == 10);
-  CHECK(range_field_parse(STR("Bytes 0-0/*"), &read, &length) && length == UINT64_MAX);
-  static const char *const bad[] = {"",
-                                    "bytes */10",
-                                    "bytes 5-9",
-                                    "bytes 9-5/10",
-                                    "bytes 5-10/10",
-                                    "bytes 5-9/",
-                                    "bytes -9/10",
-                                    "bytes 5-/10",
-                                    "bytes 5-9/10/",
-                                    "bytes=5-9/10",
-                                    "bytes 5/9-10",
-                                    "bytes 0-18446744073709551616/*",
-                                    "bytes 0-1/18446744073709551615",
-                                    "x 5-9/10"};
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-    CHECK(!range_field_parse(str_of(bad[i]), &read, &length));
   heads_free();
 }
 

@@ -26,21 +26,6 @@ IT("finds the stored response that a 304 is about (section 4.3.4)") {
   CHECK(is_about("ETag: \"a\"", "", true) && !is_about("ETag: \"a\"", "", false));
 }
 
-static bool by_head(const char *stored, const char *answer) {
-  struct headers a = heads_fields(stored), b = heads_fields(answer);
-  bool is = renewal_by_head(&a, &b);
-  heads_free();
-  return is;
-}
-
-IT("takes the answer to a HEAD for the same response where nothing of it differs (section 4.3.5)") {
-  const char *stored = "Content-Length: 5\nETag: \"a\"\nLast-Modified: " MIDDLE;
-  CHECK(by_head(stored, "") && by_head(stored, "content-length: 5") && by_head(stored, stored));
-  CHECK(!by_head(stored, "Content-Length: 6") && !by_head(stored, "ETag: \"b\"") &&
-        !by_head(stored, "Last-Modified: " LATE));
-  CHECK(!by_head("", "ETag: \"a\""));
-}
-
 static void check_merge(const char *stored, const char *answer, const char *wanted) {
   struct headers a = heads_fields(stored), b = heads_fields(answer), merged;
   renewal_merge(&merged, &a, &b, &(struct storable_rules){0}, heads_arena());
