@@ -62,6 +62,22 @@ describe("Cache-Status", function()
       assert.matches(case[2], ask().headers.cache_status)
     end)
   end
+
+  it("says why a response is not kept", function()
+    local reasons = {
+      no_store = { ["Cache-Control"] = "no-store" }, private = { ["Cache-Control"] = "private" },
+      set_cookie = { ["Cache-Control"] = "max-age=60", ["Set-Cookie"] = "a=b" },
+      vary = { ["Cache-Control"] = "max-age=60", Vary = "*" }, no_freshness = {},
+    }
+    for reason, headers in pairs(reasons) do
+      local ask = start { { headers = headers, body = "stored" } }
+      assert.equal("perilune; fwd=uri-miss; detail=" .. reason, ask().headers.cache_status)
+    end
+    local large = start({ scene.fresh { body = ("x"):rep(5000) } }, { cache = ", max_object = \"4K\"" })
+    assert.equal("perilune; fwd=uri-miss; detail=too_large", large().headers.cache_status)
+    local policy = start({ scene.FRESH }, { hooks = "function policy.response_cache_filter() return false end" })
+    assert.equal("perilune; fwd=uri-miss; detail=policy", policy().headers.cache_status)
+  end)
 end)
 
 describe("a request that is made for the cache", function()

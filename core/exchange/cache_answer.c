@@ -151,7 +151,7 @@ void cache_say_status(struct cache_visit *v, struct headers *h) {
                                 .stored =
                                     v->state == VISIT_READS && v->seat && v->forward && !v->is_collapsed};
   bool is_unanswered = v->result == CACHE_RESULT_STALE && !v->forward_status;
-  if (is_unanswered) status.detail = STR("no-answer");
+  status.detail = is_unanswered ? STR("no-answer") : v->refusal;
   if (v->state == VISIT_READS) {
     status.has_ttl = true;
     status.ttl_s = freshness_left_ms(&v->facts.freshness, cache_kept_ms(v)) / 1000;

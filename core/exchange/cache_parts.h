@@ -92,6 +92,7 @@ struct cache_visit {
   struct str url;          /* scheme, host and target: what is purged by */
   struct str key;          /* with what else may choose the response beside its Vary */
   struct str object_key;   /* with that */
+  struct str refusal;      /* static: why the response is not kept; empty: it is, or nothing is said */
   uint64_t number;         /* of the purges, when it was looked up */
   struct cache_control asked;
   const struct cache_says *says; /* arena: of response_cache_filter; NULL */

@@ -106,8 +106,10 @@ enum step_result cache_leave_alone(struct exchange *x) {
   return STEP_JUMPED;
 }
 
-static enum step_result refuse(struct cache_visit *v, bool is_remembered) {
+/* `why`: static, for Cache-Status; NULL: nothing to tell. */
+static enum step_result refuse(struct cache_visit *v, const char *why, bool is_remembered) {
   struct exchange *x = v->exchange;
+  v->refusal = str_of(why);
   cache_count(visit_cache(v), refused, 1);
   if (is_remembered) cache_remember_refusal(visit_cache(v), v->key, v->rules->refusal_ms);
   if (v->has_lease && x->response.status < 500) store_remove(cache_store(visit_cache(v)), v->object_key);
@@ -241,7 +243,7 @@ static enum step_result keep(struct cache_visit *v, struct stored_facts *facts) 
   bool is_hidden = x->hooks->decodes && x->hooks->upstream_response_body_filter &&
                    headers_find(&x->response.headers, STR("Content-Encoding"));
   if (is_hidden || is_large || x->now.up.active || !run_fill(v, &stripped, facts, length))
-    return refuse(v, is_large);
+    return refuse(v, is_large ? "too_large" : NULL, is_large);
   struct fill *fill = v->seat->fill;
   v->is_filler = false;
   v->facts = *facts;
@@ -301,11 +303,12 @@ enum step_result cache_settle(struct cache_visit *v, bool is_out) {
   struct exchange *x = v->exchange;
   struct cache_control cc;
   struct stored_facts facts;
-  if (is_out) return refuse(v, x->response.status < 500);
+  if (is_out) return refuse(v, "policy", x->response.status < 500);
   control_of(x, &x->response.headers, &cc);
   facts_of(v, &x->response, &cc, &facts);
   enum storable reason = judge(v, &x->response, &cc, &facts.freshness);
-  return reason ? refuse(v, is_lasting(reason, x->response.status)) : keep(v, &facts);
+  if (!reason) return keep(v, &facts);
+  return refuse(v, storable_name(reason), is_lasting(reason, x->response.status));
 }
 
 void cache_set_defaults(struct exchange *x) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// storable: may a shared cache keep this response (RFC 9111 section 3)? Safe by default: in case of doubt
-// it is not kept. Each answer has a reason, which logs and metrics name.
+// storable: may a shared cache keep this response (RFC 9111 section 3)? Safe by default: in case of doubt it is not
+// kept. Each refusal has a reason, which Cache-Status names.
 #ifndef PERILUNE_HTTP_STORABLE_H
 #define PERILUNE_HTTP_STORABLE_H
 
