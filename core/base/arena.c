@@ -76,6 +76,12 @@ char *arena_cstring(struct arena *arena, struct str text) {
   return copy;
 }
 
+size_t arena_room_for(struct str text) {
+  size_t room = 32;
+  while (room < text.len) room *= 2;
+  return room;
+}
+
 struct str arena_number(struct arena *arena, unsigned long long number) {
   char digits[20], *end = digits + sizeof digits, *at = end;
   do *--at = (char)('0' + number % 10);

@@ -33,6 +33,8 @@ void buf_append(struct buf *b, const void *bytes, size_t length);
 static inline void buf_append_str(struct buf *b, struct str s) { buf_append(b, s.ptr, s.len); }
 /* Drops `bytes` from the start; slices behind them stay valid until the next reserve or append. */
 void buf_consume(struct buf *b, size_t bytes);
+/* Drops all; the block is kept. */
+static inline void buf_clear(struct buf *b) { buf_consume(b, buf_len(b)); }
 /* Of buf_release, where there is memory. */
 void buf_free(struct buf *b);
 /* Gives the memory back. The content is lost. */

@@ -84,7 +84,7 @@ bool csv_next(struct csv *csv, const char **why) {
     if (!csv->rest.len) return false;
     csv->line = csv->next_line;
     csv->count = 0;
-    buf_consume(&csv->text, buf_len(&csv->text));
+    buf_clear(&csv->text);
     csv->text.start = csv->text.end = 0;
     *why = read_row(csv, ends);
     if (*why) return false;

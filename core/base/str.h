@@ -61,6 +61,8 @@ bool str_split(struct str *rest, char separator, struct str *part);
 bool str_to_u64(struct str s, uint64_t *value);
 /* A malloc'd, terminated copy; free it with free(). */
 char *str_to_cstring(struct str s);
+/* The same as a text. */
+static inline struct str str_own(struct str s) { return (struct str){str_to_cstring(s), s.len}; }
 /* Copies `s` into `room` of `size` bytes (at least 8), and terminates it. If it does not fit it is cut and ends with
  * "...": behind a whole word where one ends near, never inside a character of UTF-8. `s` may lie in `room`. */
 void str_fit(char *room, size_t size, struct str s);

@@ -245,18 +245,11 @@ static struct log_field **find_log_field(struct exchange *x, struct str name, un
   return at;
 }
 
-/* A value has room for those that take its place: each piece of a long body may set one. */
-static size_t room_for(struct str value) {
-  size_t room = 32;
-  while (room < value.len) room *= 2;
-  return room;
-}
-
 const char *access_log_check_field(struct exchange *x, struct str name, struct str value, size_t *bytes) {
   unsigned count;
   const struct log_field *field = *find_log_field(x, name, &count);
   *bytes = field ? 0 : sizeof *field + name.len;
-  if (!field || field->room < value.len) *bytes += room_for(value);
+  if (!field || field->room < value.len) *bytes += arena_room_for(value);
   if (!value.ptr && !is_replaceable(name)) *bytes = 0;
   const char *fault = name_fault(name);
   if (!fault && !field && value.ptr && count == LOG_FIELDS) return "a line has 16 such fields at most";
@@ -272,7 +265,7 @@ void access_log_set_field(struct exchange *x, struct str name, struct str value)
     field->name = arena_dup(&x->arena, name);
   }
   if (field->room < value.len) {
-    field->room = room_for(value);
+    field->room = arena_room_for(value);
     field->text = arena_alloc(&x->arena, field->room);
   }
   if (value.len) memcpy(field->text, value.ptr, value.len);

@@ -132,8 +132,6 @@ struct str cache_key_of_prefix(struct str prefix, struct arena *arena) {
   return host.ptr ? key_of(is_secure, host, target, arena) : host;
 }
 
-static bool is_read(enum method method) { return method == METHOD_GET || method == METHOD_HEAD; }
-
 /* Only the origin can tell whether such conditions hold. */
 static bool is_for_origin(const struct request *request) {
   const struct headers *h = &request->headers;
@@ -147,8 +145,8 @@ bool cache_key_make(struct cache_visit *v) {
   make(v);
   v->object_key = v->key;
   v->invalidates = invalidates(request->method, 200);
-  v->forward = is_read(request->method) ? CACHE_FORWARD_BYPASS : CACHE_FORWARD_METHOD;
-  if (!is_read(request->method) || request_has_body(request) || is_for_origin(request)) return false;
+  v->forward = method_is_read(request->method) ? CACHE_FORWARD_BYPASS : CACHE_FORWARD_METHOD;
+  if (!method_is_read(request->method) || request_has_body(request) || is_for_origin(request)) return false;
   cache_control_of_request(&request->headers, &v->asked);
   return !cache_control_has(&v->asked, CACHE_NO_STORE) || cache_control_has(&v->asked, CACHE_ONLY_IF_CACHED);
 }

@@ -101,7 +101,7 @@ void exchange_cancel_body(struct exchange *x) {
 }
 
 void exchange_set_body(struct exchange *x, struct str text) {
-  buf_consume(&x->body.replay, buf_len(&x->body.replay));
+  buf_clear(&x->body.replay);
   buf_append_str(&x->body.replay, text);
   if (x->request.body.framing != FRAMING_NONE || text.len)
     x->request.body = (struct body){FRAMING_LENGTH, text.len};

@@ -235,18 +235,11 @@ struct span_attribute *span_attribute(const struct span *span, struct str key) {
   return at;
 }
 
-/* A value has room for those that take its place: each piece of a long body may set one. */
-static size_t room_of(struct str value) {
-  size_t room = 32;
-  while (room < value.len) room *= 2;
-  return room;
-}
-
 size_t span_room_for(const struct span *span, struct str key, struct str value) {
   const struct span_attribute *at = span_attribute(span, key);
   if (!at && span->attribute_count == SPAN_ATTRIBUTES) return 0;
   size_t bytes = at ? 0 : sizeof *at + key.len;
-  return !at || at->room < value.len ? bytes + room_of(value) : bytes;
+  return !at || at->room < value.len ? bytes + arena_room_for(value) : bytes;
 }
 
 void span_set(struct exchange *x, struct span *span, struct str key, struct str value) {
@@ -263,7 +256,7 @@ void span_set(struct exchange *x, struct span *span, struct str key, struct str 
     span->attribute_count++;
   }
   if (at->room < value.len) {
-    at->room = room_of(value);
+    at->room = arena_room_for(value);
     at->value.ptr = arena_alloc(&x->arena, at->room);
   }
   if (value.len) memcpy((char *)at->value.ptr, value.ptr, value.len);

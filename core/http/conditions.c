@@ -14,20 +14,19 @@ void validators_of(struct validators *v, const struct headers *response, int64_t
 }
 
 static bool is_successful(unsigned status) { return status >= 200 && status < 300; }
-static bool is_read(enum method method) { return method == METHOD_GET || method == METHOD_HEAD; }
 
 /* Section 13.1.3: not with If-None-Match, and not for other methods; what is no date is ignored. */
 static bool is_unmodified_since(const struct request *request, const struct validators *v, int64_t now) {
   int64_t since;
-  return is_read(request->method) && date_of(&request->headers, STR("If-Modified-Since"), now, &since) &&
-         v->modified <= since;
+  return method_is_read(request->method) &&
+         date_of(&request->headers, STR("If-Modified-Since"), now, &since) && v->modified <= since;
 }
 
 /* Both orders end with these two. */
 static enum condition ask_reads(const struct request *request, const struct validators *v, int64_t now) {
   if (headers_find(&request->headers, STR("If-None-Match"))) {
     if (!etag_is_listed(&request->headers, STR("If-None-Match"), v->etag, false)) return CONDITION_NONE;
-    return is_read(request->method) ? CONDITION_NOT_MODIFIED : CONDITION_FAILED;
+    return method_is_read(request->method) ? CONDITION_NOT_MODIFIED : CONDITION_FAILED;
   }
   return is_unmodified_since(request, v, now) ? CONDITION_NOT_MODIFIED : CONDITION_NONE;
 }
@@ -35,7 +34,7 @@ static enum condition ask_reads(const struct request *request, const struct vali
 enum condition condition_for_cache(const struct request *request, unsigned status, const struct validators *v,
                                    int64_t now) {
   const struct headers *h = &request->headers;
-  if (!is_read(request->method) || headers_find(h, STR("If-Match")) ||
+  if (!method_is_read(request->method) || headers_find(h, STR("If-Match")) ||
       headers_find(h, STR("If-Unmodified-Since")))
     return CONDITION_FORWARD;
   return is_successful(status) ? ask_reads(request, v, now) : CONDITION_NONE;

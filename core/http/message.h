@@ -71,6 +71,9 @@ struct response {
   bool keep_alive;   /* the peer's connection may be used again after this response */
 };
 
+/* GET and HEAD: a cache may answer, and a condition may hold (RFC 9110 section 13). */
+static inline bool method_is_read(enum method m) { return m == METHOD_GET || m == METHOD_HEAD; }
+
 /* RFC 9110 section 9.2.2: a repeated request has the effect of one. */
 static inline bool method_is_idempotent(enum method m) {
   return m == METHOD_GET || m == METHOD_HEAD || m == METHOD_PUT || m == METHOD_DELETE ||

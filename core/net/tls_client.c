@@ -44,8 +44,6 @@ static X509_STORE *share_trust(const struct tls_client *client);
 
 /* --- life --------------------------------------------------------------------------------------------- */
 
-static struct str own(struct str text) { return (struct str){str_to_cstring(text), text.len}; }
-
 static uint64_t look_at_trust(const struct tls_client_options *o) {
   bool is_systems = o->ca.len == 0;
   uint64_t hash = file_fingerprint(0, is_systems ? X509_get_default_cert_file() : o->ca.ptr);
@@ -62,9 +60,9 @@ static struct tls_context *make(const struct tls_client_options *options) {
   struct tls_client *client = memory_zalloc(sizeof *client);
   context->client = client;
   client->options = *options;
-  client->options.ca = own(options->ca);
-  client->options.certificate = own(options->certificate);
-  client->options.key = own(options->key);
+  client->options.ca = str_own(options->ca);
+  client->options.certificate = str_own(options->certificate);
+  client->options.key = str_own(options->key);
   return context;
 }
 

@@ -224,7 +224,7 @@ static void split(const struct buf *room, size_t first, struct str *a, struct st
 void tls_key_parts(const struct tls_key *key, struct buf *room, struct key_parts *parts) {
   size_t raw = 32;
   *parts = (struct key_parts){{0}, {0}, {0}, {0}};
-  buf_consume(room, buf_len(room));
+  buf_clear(room);
   if (key->kind == KEY_RSA) {
     size_t first = append_number(key->pkey, OSSL_PKEY_PARAM_RSA_N, 0, room);
     append_number(key->pkey, OSSL_PKEY_PARAM_RSA_E, 0, room);

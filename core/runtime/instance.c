@@ -149,3 +149,8 @@ void instance_free(struct instance *instance) {
   OBJ_END(instance, INSTANCE_MAGIC);
   free(instance);
 }
+
+void instances_free(struct instance **instances, unsigned count) {
+  for (unsigned i = 0; i < count; i++) instance_free(instances[i]);
+  free(instances);
+}

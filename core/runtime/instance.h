@@ -52,5 +52,7 @@ void instance_wind_down(struct instance *instance, struct ev_loop *loop, unsigne
 void instance_cut(struct instance *instance);
 /* At once; nothing of it may run. NULL is fine. */
 void instance_free(struct instance *instance);
+/* Of `count` of them, and of the array. */
+void instances_free(struct instance **instances, unsigned count);
 
 #endif

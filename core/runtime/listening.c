@@ -102,7 +102,7 @@ static bool fill(struct listening *l, const struct policy_listener *said, const 
   entry->fault = said->fault ? str_to_cstring(str_of(said->fault)) : NULL;
   entry->tls = said->context ? tls_context_hold(said->context) : NULL;
   CHECK(entry->kept < 0 || strcmp(entry->address, before->entries[entry->kept].address) == 0);
-  entry->said = (struct str){str_to_cstring(said->address), said->address.len};
+  entry->said = str_own(said->address);
   l->count++;
   return true;
 }

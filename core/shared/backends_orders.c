@@ -61,7 +61,7 @@ void backends_take_orders(struct backends *set) {
 void backends_name(struct backends *set, struct str name) {
   pthread_mutex_lock(&set->lock);
   bool is_new = !set->name.ptr;
-  if (is_new) set->name = (struct str){str_to_cstring(name), name.len};
+  if (is_new) set->name = str_own(name);
   pthread_mutex_unlock(&set->lock);
   if (is_new) backends_take_orders(set);
 }

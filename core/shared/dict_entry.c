@@ -129,7 +129,7 @@ void dict_put_in(struct visit *v, struct entry *entry) {
 
 void dict_copy_out(struct dict_value *value, struct buf *text) {
   if (value->type != DICT_STRING) return;
-  buf_consume(text, buf_len(text));
+  buf_clear(text);
   buf_append_str(text, value->string);
   value->string = value->string.len ? buf_str(text) : STR("");
 }

@@ -13,13 +13,11 @@ struct discovery {
   struct discovery_facts facts; /* text of its name owned */
 };
 
-static struct str own(struct str text) { return (struct str){str_to_cstring(text), text.len}; }
-
 static void *make(const void *config) {
   const struct discovery_name *name = config;
   struct discovery *d = memory_zalloc(sizeof *d);
   pthread_mutex_init(&d->lock, NULL);
-  d->facts.name = (struct discovery_name){own(name->kind), own(name->source), own(name->set)};
+  d->facts.name = (struct discovery_name){str_own(name->kind), str_own(name->source), str_own(name->set)};
   d->facts.made_at = time(NULL);
   return d;
 }

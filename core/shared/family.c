@@ -38,13 +38,11 @@ struct family {
 
 /* --- life ----------------------------------------------------------------------------------------------- */
 
-static struct str own(struct str text) { return (struct str){str_to_cstring(text), text.len}; }
-
 struct family *family_new(const struct family_config *config) {
   struct family *f = memory_zalloc_lines(sizeof *f + (config->workers + 1) * sizeof f->tables[0]);
   f->config = *config;
-  f->config.help = own(config->help);
-  for (unsigned i = 0; i < config->label_count; i++) f->config.labels[i] = own(config->labels[i]);
+  f->config.help = str_own(config->help);
+  for (unsigned i = 0; i < config->label_count; i++) f->config.labels[i] = str_own(config->labels[i]);
   pthread_mutex_init(&f->lock, NULL);
   return f;
 }

@@ -15,7 +15,7 @@ struct fill *fill_new(struct cache *cache, struct str key, uint64_t now_ms) {
   atomic_init(&f->refs, 1);
   f->cache = cache_hold(cache);
   f->store = cache_store(cache);
-  f->key = (struct str){str_to_cstring(key), key.len};
+  f->key = str_own(key);
   f->begun_ms = now_ms;
   f->number = purges_number(cache_purges(cache));
   list_init(&f->seats);
@@ -206,7 +206,7 @@ static struct str kept_at(const struct fill *f, uint64_t offset) {
 static struct str copy_window(struct fill *f, uint64_t offset, struct buf *copy) {
   CHECK(offset >= f->window_at);
   struct str rest = str_from(buf_str(&f->window), (size_t)(offset - f->window_at));
-  buf_consume(copy, buf_len(copy));
+  buf_clear(copy);
   buf_append_str(copy, rest);
   return buf_str(copy);
 }

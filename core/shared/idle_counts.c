@@ -38,7 +38,7 @@ static struct idle_counts *make(struct idle_counts_table *table, struct str iden
   struct idle_counts *counts = memory_zalloc_lines(bytes);
   counts->table = table;
   counts->hash = hash;
-  counts->identity = (struct str){str_to_cstring(identity), identity.len};
+  counts->identity = str_own(identity);
   return counts;
 }
 

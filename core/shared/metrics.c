@@ -51,7 +51,7 @@ struct tally *metrics_tally(struct metrics *m, unsigned worker) {
 
 static struct metrics_listener *add_listener(struct metrics *m, struct str name) {
   struct metrics_listener *listener = memory_zalloc(sizeof *listener);
-  listener->name = (struct str){str_to_cstring(name), name.len};
+  listener->name = str_own(name);
   listener->of_worker = memory_zalloc_lines((m->workers + 1) * sizeof *listener->of_worker);
   listener->census = census_new();
   list_push_back(&m->listeners, &listener->link);

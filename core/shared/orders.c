@@ -20,8 +20,6 @@ static atomic_uint count;     /* written under the lock; most proxies have none 
 
 /* --- under the lock --------------------------------------------------------------------------------------- */
 
-static struct str copy(struct str text) { return (struct str){str_to_cstring(text), text.len}; }
-
 static int find(struct str set, struct str address) {
   for (unsigned i = 0; i < count; i++)
     if (str_equal(entries[i].address, address) && str_equal(entries[i].set, set)) return (int)i;
@@ -46,7 +44,7 @@ static bool put(struct str set, struct str address, struct order order) {
   if (index >= 0 || is_none) return true;
   if (count == ORDERS_MOST) return false;
   entries = memory_realloc(entries, (count + 1) * sizeof *entries);
-  entries[count] = (struct entry){copy(set), copy(address), order};
+  entries[count] = (struct entry){str_own(set), str_own(address), order};
   count++;
   return true;
 }

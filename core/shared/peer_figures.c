@@ -11,7 +11,7 @@ static struct peer_figures *first; /* guarded by `lock`, as are all `next` */
 
 static struct peer_figures *make(struct str address) {
   struct peer_figures *figures = memory_zalloc(sizeof *figures);
-  figures->address = (struct str){str_to_cstring(address), address.len};
+  figures->address = str_own(address);
   return figures;
 }
 

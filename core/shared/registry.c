@@ -106,7 +106,7 @@ static struct registry_entry *add(struct registry *r, const struct registry_kind
   struct registry_entry *entry = memory_zalloc(sizeof *entry);
   entry->kind = kind;
   entry->home = r;
-  entry->name = (struct str){str_to_cstring(name), name.len};
+  entry->name = str_own(name);
   entry->object = kind->make(config);
   if (r == r->root && kind->in_force) kind->in_force(entry->object);
   list_push_front(&r->named, &entry->link);

@@ -288,7 +288,7 @@ static void on_writable(struct conn *conn) {
 static void go_mute(struct http2_connection *h) {
   struct buf *out = h2_session_out(h->session);
   h->is_mute = true;
-  buf_consume(out, buf_len(out));
+  buf_clear(out);
   conn_want_write(&h->upstream->conn, false);
   conn_feed(&h->upstream->conn);
 }
@@ -300,7 +300,7 @@ static void flush(struct http2_connection *h) {
   bool is_fine;
   do {
     is_fine = h2_session_send(h->session);
-    if (h->is_mute) buf_consume(out, buf_len(out));
+    if (h->is_mute) buf_clear(out);
     if (!buf_len(out)) break;
     result = write_out(h);
     if (result == IO_OK) read_news(h);

@@ -12,18 +12,6 @@
 #include "net/tls_sign.h"
 #include "runtime/deploy/bundle_files.h"
 
-/* True; or nil and the message, which is freed. -0 +1 | -0 +2 */
-static int outcome(lua_State *L, bool fine, char *why) {
-  if (fine) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushstring(L, why);
-  free(why);
-  return 2;
-}
-
 /* core.bundle(): what is known of it; nil: the policy is of none -0 +1 */
 static int about(lua_State *L) {
   const struct bundle_settings *settings = bundle_settings();
@@ -65,7 +53,7 @@ static const struct bundle_settings *need(lua_State *L) {
 static int is_signed(lua_State *L) {
   char *why = NULL;
   bool fine = sign_is_by(need(L)->keys, text_at(L, 1), text_at(L, 2), &why);
-  return outcome(L, fine, why);
+  return push_true_or_owned(L, fine ? NULL : why);
 }
 
 /* core.bundle_good(): the source has answered -0 +0 */
@@ -94,7 +82,7 @@ static int put(lua_State *L) {
   char *why = NULL;
   need(L);
   bool fine = bundle_files_put(luaL_checkstring(L, 1), luaL_checkstring(L, 2), text_at(L, 3), &why);
-  return outcome(L, fine, why);
+  return push_true_or_owned(L, fine ? NULL : why);
 }
 
 /* core.bundle_move(from, to): in the place of what is there -2 +1 | -2 +2 */
@@ -102,7 +90,7 @@ static int move(lua_State *L) {
   char *why = NULL;
   need(L);
   bool fine = bundle_files_move(luaL_checkstring(L, 1), luaL_checkstring(L, 2), &why);
-  return outcome(L, fine, why);
+  return push_true_or_owned(L, fine ? NULL : why);
 }
 
 /* core.bundle_remove(folder) -1 +0 */

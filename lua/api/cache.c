@@ -89,14 +89,13 @@ bool cache_read_option(lua_State *L, const struct option *option, void *to, stru
 
 /* --- methods --- */
 
-/* -0 +0 */
-static const struct kept_cache *check(lua_State *L) {
+const struct kept_cache *cache_check(lua_State *L) {
   return ((struct shared *)handle_check(L, 1, HANDLE_CACHE))->object;
 }
 
 /* cache:size() -1 +1 */
 static int size(lua_State *L) {
-  lua_pushnumber(L, (lua_Number)check(L)->bytes);
+  lua_pushnumber(L, (lua_Number)cache_check(L)->bytes);
   return 1;
 }
 
@@ -110,7 +109,7 @@ static bool forget(lua_State *L, struct cache_order *order, lua_CFunction functi
   struct arena arena;
   bool was_there = false, is_later = is_foreign(L);
   int options = order->kind == PURGE_ALL ? 2 : 3;
-  order->cache = check(L)->cache;
+  order->cache = cache_check(L)->cache;
   order->is_soft = lua_istable(L, options) && flag_of(L, options, "soft");
   arena_init(&arena);
   const char *fault = is_later ? NULL : cache_forget(order, &arena, &was_there);
@@ -150,7 +149,7 @@ static int purge_all(lua_State *L) {
 
 /* cache:stats() -1 +1 */
 static int stats(lua_State *L) {
-  struct cache *cache = check(L)->cache;
+  struct cache *cache = cache_check(L)->cache;
   lua_newtable(L);
 #define X(name) set_number(L, #name, (lua_Number)atomic_load(&cache_figures(cache)->name));
   CACHE_FIGURES(X)

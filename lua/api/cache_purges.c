@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "exchange/cache.h"
+#include "lua/api/cache.h"
 #include "lua/api/shared.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
@@ -20,15 +21,11 @@ enum { READ_MOST = 100 };
 static const char *const kinds[] = {"url", "prefix", "tag", "all",
                                     NULL}; /* in the order of enum purge_kind */
 
-/* -0 +0 */
-static const struct kept_cache *check(lua_State *L) {
-  return ((struct shared *)handle_check(L, 1, HANDLE_CACHE))->object;
-}
-static struct purge_outbox *check_outbox(lua_State *L) { return cache_outbox(check(L)->cache); }
+static struct purge_outbox *check_outbox(lua_State *L) { return cache_outbox(cache_check(L)->cache); }
 
 /* core.purges_about(cache): its name; and its file, or nil -1 +2 */
 static int about(lua_State *L) {
-  const struct kept_cache *kept = check(L);
+  const struct kept_cache *kept = cache_check(L);
   push_text(L, registry_name(((struct shared *)handle_check(L, 1, HANDLE_CACHE))->entry));
   lua_pushstring(L, vm_of(L)->host.is_check ? NULL : kept->path);
   return 2;
@@ -71,7 +68,7 @@ static int waiting(lua_State *L) {
   struct purge_note note;
   lua_newtable(L);
   for (unsigned i = 0; i < READ_MOST; i++) {
-    buf_consume(what, buf_len(what));
+    buf_clear(what);
     if (!purge_outbox_read(o, i, &note, what)) break;
     add_note(L, &note, what, (int)i + 1);
   }
@@ -88,7 +85,8 @@ static int settle(lua_State *L) {
 /* core.purges_obey(cache, kind, what, is_soft): what another proxy has purged. True; or nil and what is wrong with it
  * -4 +1 | -4 +2 */
 static int obey(lua_State *L) {
-  struct cache_order order = {.cache = check(L)->cache, .is_remote = true, .is_soft = lua_toboolean(L, 4)};
+  struct cache_order order = {
+      .cache = cache_check(L)->cache, .is_remote = true, .is_soft = lua_toboolean(L, 4)};
   struct arena arena;
   bool was_there;
   order.kind = (enum purge_kind)luaL_checkoption(L, 2, NULL, kinds);
@@ -96,13 +94,7 @@ static int obey(lua_State *L) {
   arena_init(&arena);
   const char *fault = cache_forget(&order, &arena, &was_there);
   arena_free(&arena);
-  if (!fault) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushstring(L, fault);
-  return 2;
+  return push_true_or_why(L, fault);
 }
 
 /* core.purges_position(cache [, position]): the last one of others that is done; "": none is known -2 +1 */

@@ -14,6 +14,7 @@
 #include "lua/api/key.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 #include "net/tls_live.h"
@@ -21,25 +22,8 @@
 
 enum { NAMES_MOST = 100 };
 
-static struct buf *room(lua_State *L) {
-  struct buf *scratch = &vm_of(L)->scratch;
-  buf_consume(scratch, buf_len(scratch));
-  return scratch;
-}
-
-/* nil and a message -0 +2 */
-static int refuse(lua_State *L, const char *why) {
-  lua_pushnil(L);
-  lua_pushstring(L, why);
-  return 2;
-}
-
 /* true, or nil and what errno says -0 +1 | +2 */
-static int tell(lua_State *L, bool ok) {
-  if (!ok) return refuse(L, safe_reason_new(errno));
-  lua_pushboolean(L, true);
-  return 1;
-}
+static int tell(lua_State *L, bool ok) { return push_true_or_why(L, ok ? NULL : safe_reason_new(errno)); }
 
 /* --- requests ------------------------------------------------------------------------------------------- */
 
@@ -60,7 +44,7 @@ static struct tls_request_names names_at(lua_State *L, int index, struct str roo
 /* core.certificate_request(key, names): DER -2 +1 */
 static int request(lua_State *L) {
   struct str names[NAMES_MOST];
-  struct buf *der = room(L);
+  struct buf *der = vm_scratch(L);
   if (!tls_request_write(key_at(L, 1), names_at(L, 2, names), der))
     return luaL_error(L, "OpenSSL makes no request for this key");
   lua_pushlstring(L, buf_ptr(der), buf_len(der));
@@ -70,7 +54,7 @@ static int request(lua_State *L) {
 /* core.certificate_sign(subject, signer, names, not_before, not_after [, acme]): PEM -6 +1 */
 static int sign(lua_State *L) {
   struct str names[NAMES_MOST];
-  struct buf *pem = room(L);
+  struct buf *pem = vm_scratch(L);
   struct tls_signed wanted = {.subject = key_at(L, 1),
                               .signer = key_at(L, 2),
                               .names = names_at(L, 3, names),
@@ -94,23 +78,13 @@ static void push_names(lua_State *L, struct str all) {
   }
 }
 
-static void set_text(lua_State *L, const char *name, const char *text) {
-  lua_pushstring(L, text);
-  lua_setfield(L, -2, name);
-}
-
-static void set_number(lua_State *L, const char *name, lua_Number number) {
-  lua_pushnumber(L, number);
-  lua_setfield(L, -2, name);
-}
-
 /* core.certificate_facts(pem): a table; nil and why -1 +1 | +2 */
 static int facts(lua_State *L) {
   char *why = NULL;
   struct tls_certificate_facts found;
-  struct buf *names = room(L);
+  struct buf *names = vm_scratch(L);
   if (!tls_request_facts(text_at(L, 1), &found, names, &why)) {
-    refuse(L, why);
+    push_nil_why(L, why);
     free(why);
     return 2;
   }
@@ -120,10 +94,10 @@ static int facts(lua_State *L) {
   set_number(L, "not_before", (lua_Number)found.not_before);
   set_number(L, "not_after", (lua_Number)found.not_after);
   set_number(L, "count", found.count);
-  set_text(L, "serial", found.serial);
-  set_text(L, "authority", found.authority);
-  set_text(L, "subject", found.subject);
-  set_text(L, "issuer", found.issuer);
+  set_text(L, "serial", str_of(found.serial));
+  set_text(L, "authority", str_of(found.authority));
+  set_text(L, "subject", str_of(found.subject));
+  set_text(L, "issuer", str_of(found.issuer));
   return 1;
 }
 
@@ -162,13 +136,13 @@ static int set(lua_State *L) {
   struct tls_identity *identity =
       tls_is_text(pem) ? tls_identity_load(&(struct tls_files){.certificate = pem, .key = pem}, &why) : NULL;
   if (!identity) {
-    refuse(L, why ? why : "no certificate in PEM");
+    push_nil_why(L, why ? why : "no certificate in PEM");
     free(why);
     return 2;
   }
   bool has_room = tls_live_set(live, name, identity);
   tls_identity_release(identity);
-  if (!has_room) return refuse(L, "there are too many names");
+  if (!has_room) return push_nil_why(L, "there are too many names");
   lua_pushboolean(L, true);
   return 1;
 }
@@ -199,7 +173,7 @@ static int lock_file(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   struct lock_handle *handle = handle_new(L, HANDLE_FILE_LOCK, sizeof *handle);
   int fd = private_lock(path);
-  if (fd < 0) return refuse(L, errno == EWOULDBLOCK ? "busy" : safe_reason_own(errno));
+  if (fd < 0) return push_nil_why(L, errno == EWOULDBLOCK ? "busy" : safe_reason_own(errno));
   handle->fd_plus_one = fd + 1;
   return 1;
 }

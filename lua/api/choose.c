@@ -6,6 +6,7 @@
 
 #include "lua/api/backends.h"
 #include "lua/vm/handle.h"
+#include "lua/vm/push.h"
 #include "lua/vm/script.h"
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
@@ -101,9 +102,7 @@ static int push_refusal(lua_State *L, struct task *running, const struct backend
     running->refusal = refusal;
     choice_explain(handle->view, choice, registry_name(handle->shared.entry), running->refused);
   }
-  lua_pushnil(L);
-  lua_pushstring(L, error_info(refusal)->text);
-  return 2;
+  return push_nil_why(L, error_info(refusal)->text);
 }
 
 /* core.choices.<algorithm>(backends, key, options): address, position; or nil and why there is none. -3 +2 */

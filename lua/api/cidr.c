@@ -6,6 +6,7 @@
 
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/text.h"
 #include "net/cidr.h"
 
@@ -54,13 +55,9 @@ static int contains(lua_State *L) {
   const struct networks *networks = handle_check(L, 1, HANDLE_CIDR);
   struct str address = text_at(L, 2);
   enum cidr_answer answer = cidr_set_contains(networks->set, address);
-  if (answer != CIDR_NO_ADDRESS) {
-    lua_pushboolean(L, answer == CIDR_INSIDE);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushliteral(L, "not an IP address");
-  return 2;
+  if (answer == CIDR_NO_ADDRESS) return push_nil_why(L, "not an IP address");
+  lua_pushboolean(L, answer == CIDR_INSIDE);
+  return 1;
 }
 
 static void end(void *ended) {

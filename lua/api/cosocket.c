@@ -125,11 +125,7 @@ static int keep(lua_State *L) {
   struct socket_handle *handle = handle_check(L, 1, HANDLE_SOCKET);
   struct socket *s = handle->socket;
   const char *word = fault_of(s, true, true);
-  if (word) {
-    lua_pushnil(L);
-    lua_pushstring(L, word);
-    return 2;
-  }
+  if (word) return push_nil_why(L, word);
   unsigned idle_ms = ms_of(L, 2);
   lua_Integer most = luaL_checkinteger(L, 3);
   const char *refusal = tcp_keep(handle, idle_ms, most < 1 ? 1 : (unsigned)most);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// crypto: digests, HMAC, random bytes and comparison in constant time; lua/perilune/crypto.lua names
-// them.
+// crypto: digests, HMAC, random bytes and comparison in constant time; lua/perilune/crypto.lua names them.
 #include <lauxlib.h>
 #include <lua.h>
 
@@ -12,12 +11,6 @@
 #include "net/tls_crypto.h"
 
 enum { RANDOM_MAX = 1 << 20 };
-
-/* -0 +0 */
-static struct str check_text(lua_State *L, int index) {
-  struct str text = text_at(L, index);
-  return text;
-}
 
 /* -0 +0 */
 static enum digest check_digest(lua_State *L) {
@@ -36,22 +29,21 @@ static int push(lua_State *L, const unsigned char *bytes, size_t length) {
 /* core.digest(name, text) -2 +1 */
 static int digest(lua_State *L) {
   unsigned char out[DIGEST_BYTES_MAX];
-  return push(L, out, crypto_digest(check_digest(L), check_text(L, 2), out));
+  return push(L, out, crypto_digest(check_digest(L), text_at(L, 2), out));
 }
 
 /* core.hmac(name, key, text) -3 +1 */
 static int hmac(lua_State *L) {
   unsigned char out[DIGEST_BYTES_MAX];
-  return push(L, out, crypto_hmac(check_digest(L), check_text(L, 2), check_text(L, 3), out));
+  return push(L, out, crypto_hmac(check_digest(L), text_at(L, 2), text_at(L, 3), out));
 }
 
 /* core.random_bytes(count) -1 +1 */
 static int random_bytes(lua_State *L) {
   lua_Number count = luaL_checknumber(L, 1);
-  struct buf *bytes = &vm_of(L)->scratch;
   if (!(count >= 0 && count <= RANDOM_MAX))
     return handle_raise(L, "crypto.random: expected a number of bytes from 0 to %d", (int)RANDOM_MAX);
-  buf_consume(bytes, buf_len(bytes));
+  struct buf *bytes = vm_scratch(L);
   buf_reserve(bytes, (size_t)count);
   if (!crypto_random(buf_tail(bytes), (size_t)count))
     return handle_raise(L, "crypto.random: OpenSSL has none");
@@ -61,13 +53,13 @@ static int random_bytes(lua_State *L) {
 
 /* core.equal(a, b) -2 +1 */
 static int equal(lua_State *L) {
-  lua_pushboolean(L, crypto_equal(check_text(L, 1), check_text(L, 2)));
+  lua_pushboolean(L, crypto_equal(text_at(L, 1), text_at(L, 2)));
   return 1;
 }
 
 /* The key at `index`. -0 +0 */
 static const unsigned char *check_key(lua_State *L, int index, const char *call) {
-  struct str key = check_text(L, index);
+  struct str key = text_at(L, index);
   if (key.len != SEAL_KEY)
     handle_raise(L, "%s: a key has %d bytes, not %d", call, (int)SEAL_KEY, (int)key.len);
   return (const unsigned char *)key.ptr;
@@ -75,19 +67,13 @@ static const unsigned char *check_key(lua_State *L, int index, const char *call)
 
 /* -0 +0 */
 static struct str optional_text(lua_State *L, int index) {
-  return lua_isnoneornil(L, index) ? STR("") : check_text(L, index);
-}
-
-static struct buf *room(lua_State *L) {
-  struct buf *scratch = &vm_of(L)->scratch;
-  buf_consume(scratch, buf_len(scratch));
-  return scratch;
+  return lua_isnoneornil(L, index) ? STR("") : text_at(L, index);
 }
 
 /* core.seal(key, text, with) -3 +1 */
 static int seal(lua_State *L) {
-  struct buf *sealed = room(L);
-  if (!crypto_seal(check_key(L, 1, "crypto.seal"), check_text(L, 2), optional_text(L, 3), sealed))
+  struct buf *sealed = vm_scratch(L);
+  if (!crypto_seal(check_key(L, 1, "crypto.seal"), text_at(L, 2), optional_text(L, 3), sealed))
     return handle_raise(L, "crypto.seal: OpenSSL refuses");
   lua_pushlstring(L, buf_ptr(sealed), buf_len(sealed));
   return 1;
@@ -95,8 +81,8 @@ static int seal(lua_State *L) {
 
 /* core.unseal(key, sealed, with): the text; nil -3 +1 */
 static int unseal(lua_State *L) {
-  struct buf *text = room(L);
-  if (crypto_unseal(check_key(L, 1, "crypto.unseal"), check_text(L, 2), optional_text(L, 3), text))
+  struct buf *text = vm_scratch(L);
+  if (crypto_unseal(check_key(L, 1, "crypto.unseal"), text_at(L, 2), optional_text(L, 3), text))
     lua_pushlstring(L, buf_ptr(text), buf_len(text));
   else
     lua_pushnil(L);
@@ -105,7 +91,7 @@ static int unseal(lua_State *L) {
 
 /* core.crc32(text) -1 +1 */
 static int crc32(lua_State *L) {
-  lua_pushnumber(L, (lua_Number)crc32_of(check_text(L, 1)));
+  lua_pushnumber(L, (lua_Number)crc32_of(text_at(L, 1)));
   return 1;
 }
 

@@ -109,13 +109,7 @@ enum dict_result dict_later(lua_State *L, lua_CFunction call, struct str key,
 }
 
 int dict_push_result(lua_State *L, enum dict_result result) {
-  if (result == DICT_OK) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushstring(L, dict_result_text(result));
-  return 2;
+  return push_true_or_why(L, result == DICT_OK ? NULL : dict_result_text(result));
 }
 
 /* --- methods -------------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/paths.h"
+#include "lua/vm/push.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 
@@ -83,10 +84,7 @@ static int kept_path(lua_State *L) {
 /* core.replace_file(path, text): all of it or nothing, and on the disk. True; or nil and why -2 +1 | -2 +2 */
 static int replace_file(lua_State *L) {
   struct str text = text_at(L, 2);
-  if (safe_replace(luaL_checkstring(L, 1), text)) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
+  if (safe_replace(luaL_checkstring(L, 1), text)) return push_true(L);
   const char *reason = safe_reason_new(errno);
   lua_pushnil(L);
   lua_pushfstring(L, "%s: %s", lua_tostring(L, 1), reason);

@@ -11,6 +11,7 @@
 #include "lua/api/options.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 #include "net/resolver.h"
@@ -97,11 +98,7 @@ static void push_service(lua_State *L, const struct resolver_service *service) {
 /* core.dns_result(lookup): the list and its time to live in seconds, or nil and why. -1 +2 */
 static int dns_result(lua_State *L) {
   const struct lookup *lookup = handle_check(L, 1, HANDLE_LOOKUP);
-  if (lookup->answer.count == 0) {
-    lua_pushnil(L);
-    lua_pushstring(L, lookup->why);
-    return 2;
-  }
+  if (lookup->answer.count == 0) return push_nil_why(L, lookup->why);
   lua_createtable(L, (int)lookup->answer.count, 0);
   for (unsigned i = 0; i < lookup->answer.count; i++) {
     if (lookup->services)
@@ -134,12 +131,7 @@ static int dns_set_servers(lua_State *L) {
   if (!vm->loading)
     return handle_raise(L,
                         "dns.set_servers is for the policy's main chunk, not for hooks and background work");
-  if (!resolver_check_servers(servers, &why)) {
-    lua_pushnil(L);
-    lua_pushstring(L, why);
-    free(why);
-    return 2;
-  }
+  if (!resolver_check_servers(servers, &why)) return push_true_or_owned(L, why);
   free(vm->name_servers);
   vm->name_servers = str_to_cstring(str_of(servers));
   lua_pushboolean(L, true);

@@ -8,13 +8,13 @@
 #include "base/hex.h"
 #include "base/memory.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 
 /* Room for the result; it belongs to the vm, so that raising loses nothing. */
 static char *room(lua_State *L, size_t bytes) {
-  struct buf *scratch = &vm_of(L)->scratch;
-  buf_consume(scratch, buf_len(scratch));
+  struct buf *scratch = vm_scratch(L);
   buf_reserve(scratch, bytes + 1);
   return buf_tail(scratch);
 }
@@ -27,30 +27,17 @@ static int push(lua_State *L, const char *bytes, size_t length) {
   return 1;
 }
 
-/* -0 +2 */
-static int refuse(lua_State *L, const char *why) {
-  lua_pushnil(L);
-  lua_pushstring(L, why);
-  return 2;
-}
-
-/* -0 +0 */
-static struct str check_text(lua_State *L) {
-  struct str text = text_at(L, 1);
-  return text;
-}
-
 /* --- base64 (RFC 4648). -1 +1 | -1 +2 ------------------------------------------------------------------- */
 
 static int encode_base64(lua_State *L) {
-  struct str text = check_text(L);
+  struct str text = text_at(L, 1);
   char *out = room(L, base64_room(text.len));
   return push(L, out, base64_encode(out, text, base64_plain, true));
 }
 
 /* Without padding (RFC 7515 section 2). */
 static int encode_base64_url(lua_State *L) {
-  struct str text = check_text(L);
+  struct str text = text_at(L, 1);
   char *out = room(L, base64_room(text.len));
   return push(L, out, base64_encode(out, text, base64_url, false));
 }
@@ -58,22 +45,22 @@ static int encode_base64_url(lua_State *L) {
 static int decode_with(lua_State *L, struct str text, const char *alphabet) {
   char *out = room(L, text.len);
   size_t length;
-  if (!base64_decode(out, &length, text, alphabet)) return refuse(L, "this is no base64");
+  if (!base64_decode(out, &length, text, alphabet)) return push_nil_why(L, "this is no base64");
   return push(L, out, length);
 }
 
 static int decode_base64(lua_State *L) {
-  struct str text = check_text(L);
-  if (!base64_trim(&text)) return refuse(L, "this is no base64");
+  struct str text = text_at(L, 1);
+  if (!base64_trim(&text)) return push_nil_why(L, "this is no base64");
   return decode_with(L, text, base64_plain);
 }
 
-static int decode_base64_url(lua_State *L) { return decode_with(L, check_text(L), base64_url); }
+static int decode_base64_url(lua_State *L) { return decode_with(L, text_at(L, 1), base64_url); }
 
 /* --- hexadecimal. -1 +1 | -1 +2 ------------------------------------------------------------------------- */
 
 static int encode_hex(lua_State *L) {
-  struct str text = check_text(L);
+  struct str text = text_at(L, 1);
   char *out = room(L, text.len * 2);
   hex_put_text(out, text);
   return push(L, out, text.len * 2);
@@ -85,12 +72,12 @@ static int hex_byte(struct str text, size_t at) {
 }
 
 static int decode_hex(lua_State *L) {
-  struct str text = check_text(L);
+  struct str text = text_at(L, 1);
   char *out = room(L, text.len / 2);
-  if (text.len % 2) return refuse(L, "an odd number of hexadecimal digits");
+  if (text.len % 2) return push_nil_why(L, "an odd number of hexadecimal digits");
   for (size_t i = 0; i < text.len; i += 2) {
     int byte = hex_byte(text, i);
-    if (byte < 0) return refuse(L, "this is not hexadecimal");
+    if (byte < 0) return push_nil_why(L, "this is not hexadecimal");
     out[i / 2] = (char)byte;
   }
   return push(L, out, text.len / 2);
@@ -105,7 +92,7 @@ static bool is_unreserved(char c) {
 
 /* core.encode_url(text): all but unreserved characters is encoded -1 +1 */
 static int encode_url(lua_State *L) {
-  struct str text = check_text(L);
+  struct str text = text_at(L, 1);
   char *out = room(L, text.len * 3);
   size_t n = 0;
   for (size_t i = 0; i < text.len; i++) {
@@ -119,7 +106,7 @@ static int encode_url(lua_State *L) {
 
 /* core.decode_url(text, form): in forms + is a space, and a % without digits stays as it is -2 +1 | -2 +2 */
 static int decode_url(lua_State *L) {
-  struct str text = check_text(L);
+  struct str text = text_at(L, 1);
   bool is_form = lua_toboolean(L, 2);
   char *out = room(L, text.len);
   size_t n = 0;
@@ -129,7 +116,7 @@ static int decode_url(lua_State *L) {
       out[n++] = (char)byte;
       i += 2;
     } else if (text.ptr[i] == '%' && !is_form) {
-      return refuse(L, "a % without two hexadecimal digits behind it");
+      return push_nil_why(L, "a % without two hexadecimal digits behind it");
     } else {
       out[n++] = is_form && text.ptr[i] == '+' ? ' ' : text.ptr[i];
     }

@@ -12,6 +12,7 @@
 #include "lua/api/session.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
@@ -77,13 +78,9 @@ static int new_root(lua_State *L) {
   files->root.no_precoded = flag_field(L, "no_precoded");
   read_types(L, files);
   int fd = open(files->root.path.ptr, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0) {
-    close(fd);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushstring(L, strerror(errno));
-  return 2;
+  if (fd < 0) return push_nil_why(L, strerror(errno));
+  close(fd);
+  return 1;
 }
 
 static void end(void *ended) {

@@ -164,7 +164,7 @@ static int out(lua_State *L) {
   if (!h2_session_send(c->session) && !c->is_over) fail_session(c);
   struct buf *bytes = h2_session_out(c->session);
   lua_pushlstring(L, buf_len(bytes) ? buf_ptr(bytes) : "", buf_len(bytes));
-  buf_consume(bytes, buf_len(bytes));
+  buf_clear(bytes);
   return 1;
 }
 

@@ -75,11 +75,8 @@ static int head_result(lua_State *L) {
   arena_free(&s->response.arena);
   const struct head head = {arena_dup(&s->response.arena, s->piece), s->response.scan.line};
   buf_consume(&s->in, s->used);
-  if (parser_response(&head, &s->response.arena, &limits, method_of(method), &response, &why) != ERROR_NONE) {
-    lua_pushnil(L);
-    lua_pushstring(L, why);
-    return 2;
-  }
+  if (parser_response(&head, &s->response.arena, &limits, method_of(method), &response, &why) != ERROR_NONE)
+    return push_nil_why(L, why);
   begin_body(s, &response);
   push_response(L, &response);
   return 1;

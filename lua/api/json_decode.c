@@ -139,7 +139,7 @@ static bool read_string(struct reader *r, const char **why) {
     r->at = end + 1;
     return true;
   }
-  buf_consume(r->scratch, buf_len(r->scratch));
+  buf_clear(r->scratch);
   for (;;) {
     end = plain_end(r->at);
     buf_append(r->scratch, r->at, (size_t)(end - r->at));

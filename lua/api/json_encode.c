@@ -187,7 +187,7 @@ int json_encode(lua_State *L) {
   struct writer w = {.L = L, .out = &vm->scratch, .most = vm->memory.cap_bytes};
   lua_settop(L, 1);
   luaL_checkstack(L, 4 * JSON_DEPTH, "json.encode");
-  buf_consume(w.out, buf_len(w.out));
+  buf_clear(w.out);
   put_value(&w, 0);
   lua_settop(L, 0);
   if (w.why) {

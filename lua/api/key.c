@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 
@@ -25,21 +26,7 @@ const struct tls_key *key_at(lua_State *L, int index) {
   return handle->key;
 }
 
-/* Emptied; it belongs to the vm, so that raising loses nothing. */
-static struct buf *room(lua_State *L) {
-  struct buf *scratch = &vm_of(L)->scratch;
-  buf_consume(scratch, buf_len(scratch));
-  return scratch;
-}
-
 /* --- making --------------------------------------------------------------------------------------------- */
-
-/* nil and a message -0 +2 */
-static int refuse(lua_State *L, const char *why) {
-  lua_pushnil(L);
-  lua_pushstring(L, why);
-  return 2;
-}
 
 /* core.key_generate(kind) -1 +1 */
 static int generate(lua_State *L) {
@@ -57,7 +44,7 @@ static int read_key(lua_State *L) {
   struct key_handle *handle = handle_new(L, HANDLE_CRYPTO_KEY, sizeof *handle);
   handle->key = tls_key_read(pem, &why);
   if (handle->key) return 1;
-  refuse(L, why);
+  push_nil_why(L, why);
   free(why);
   return 2;
 }
@@ -79,7 +66,7 @@ static int of_parts(lua_State *L) {
   struct key_parts parts = {part_of(L, "n"), part_of(L, "e"), part_of(L, "x"), part_of(L, "y")};
   struct key_handle *handle = handle_new(L, HANDLE_CRYPTO_KEY, sizeof *handle);
   handle->key = tls_key_of_parts(kind, &parts, &why);
-  return handle->key ? 1 : refuse(L, why);
+  return handle->key ? 1 : push_nil_why(L, why);
 }
 
 /* --- methods -------------------------------------------------------------------------------------------- */
@@ -105,7 +92,7 @@ static void set_part(lua_State *L, const char *name, struct str part) {
 /* core.key_parts(key): { n, e, x, y }, those that it has -1 +1 */
 static int parts_of(lua_State *L) {
   struct key_parts parts;
-  tls_key_parts(key_at(L, 1), room(L), &parts);
+  tls_key_parts(key_at(L, 1), vm_scratch(L), &parts);
   lua_createtable(L, 0, 2);
   set_part(L, "n", parts.n);
   set_part(L, "e", parts.e);
@@ -116,7 +103,7 @@ static int parts_of(lua_State *L) {
 
 /* -0 +1 */
 static int write_key(lua_State *L, bool with_private) {
-  struct buf *pem = room(L);
+  struct buf *pem = vm_scratch(L);
   if (!tls_key_write(key_at(L, 1), with_private, pem))
     return handle_raise(L, "key:private_pem: the key has no private half");
   lua_pushlstring(L, buf_ptr(pem), buf_len(pem));
@@ -144,7 +131,7 @@ static int sign(lua_State *L) {
   enum key_algorithm algorithm;
   const struct tls_key *key = key_at(L, 1);
   struct str text = text_at(L, 3);
-  struct buf *signature = room(L);
+  struct buf *signature = vm_scratch(L);
   if (!find_algorithm(L, &algorithm))
     return handle_raise(L, "key:sign: unknown algorithm '%s'", lua_tostring(L, 2));
   if (!tls_key_sign(key, algorithm, text, signature))

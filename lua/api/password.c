@@ -106,17 +106,15 @@ static void on_done(struct offload_job *job) {
 
 /* --- beginning -------------------------------------------------------------------------------------------- */
 
-static struct str copy(struct str text) { return (struct str){str_to_cstring(text), text.len}; }
-
 static struct check_job *make(struct vm *vm, struct str tag, struct str password, struct str hash) {
   struct check_job *c = memory_zalloc(sizeof *c);
   CHECK(tag.len == OFFLOAD_KEY);
   c->job = (struct offload_job){.home = vm->host.proxy->mailbox, .run = run, .done = on_done, .share = share};
   memcpy(c->job.key, tag.ptr, OFFLOAD_KEY);
   c->result = PASSWORD_FAILED;
-  c->tag = copy(tag);
-  c->password = copy(password);
-  c->hash = copy(hash);
+  c->tag = str_own(tag);
+  c->password = str_own(password);
+  c->hash = str_own(hash);
   list_init(&c->checks);
   list_push_back(&vm->password_jobs, &c->link);
   return c;

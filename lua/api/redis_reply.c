@@ -130,7 +130,7 @@ void redis_push_replies(lua_State *L, struct str replies, unsigned count) { push
 
 static struct gather begin(lua_State *L) {
   struct buf *out = &vm_of(L)->scratch;
-  buf_consume(out, buf_len(out));
+  buf_clear(out);
   return gather_begin(L, out);
 }
 

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 
@@ -41,9 +42,7 @@ struct regex {
 static int refuse(lua_State *L, int error) {
   char text[160];
   pcre2_get_error_message(error, (PCRE2_UCHAR *)text, sizeof text);
-  lua_pushnil(L);
-  lua_pushstring(L, text);
-  return 2;
+  return push_nil_why(L, text);
 }
 
 /* As in JavaScript: \u, [] and [^], and a group that took no part matches where it is referred to. */

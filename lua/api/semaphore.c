@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/task.h"
 #include "lua/vm/vm.h"
 
@@ -131,12 +132,9 @@ static int wait_result(lua_State *L) {
   if (still_waits(s, task)) return task_not_done(L, "semaphore:wait");
   if (s->is_taken || take_given(s, task)) {
     s->is_taken = false;
-    lua_pushboolean(L, 1);
-    return 1;
+    return push_true(L);
   }
-  lua_pushnil(L);
-  lua_pushliteral(L, "timeout");
-  return 2;
+  return push_nil_why(L, "timeout");
 }
 
 /* semaphore:post([n]) -2 +0 */

@@ -11,6 +11,7 @@
 #include "base/number.h"
 #include "base/safe_file.h"
 #include "lua/api/table.h"
+#include "lua/vm/push.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 
@@ -143,12 +144,5 @@ int table_csv(lua_State *L) {
   buf_release(&f->row);
   for (unsigned i = 0; i < f->columns.count; i++) free((void *)f->columns.names[i].ptr);
   free(f);
-  if (!why) {
-    lua_pushboolean(L, true);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushstring(L, why);
-  free(why);
-  return 2;
+  return push_true_or_owned(L, why);
 }

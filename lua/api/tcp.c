@@ -11,6 +11,7 @@
 #include "lua/vm/gather.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
@@ -260,14 +261,7 @@ static int keep(lua_State *L) {
   if (!s) return socket_push_failure(L, s, OUTCOME_CLOSED);
   if (s->connecting || s->reading.task || s->writing.task)
     return handle_raise(L, "socket:keep: a task is at it");
-  const char *refusal = tcp_keep(handle, idle_ms, (unsigned)most);
-  if (!refusal) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushstring(L, refusal);
-  return 2;
+  return push_true_or_why(L, tcp_keep(handle, idle_ms, (unsigned)most));
 }
 
 /* socket:close(); harmless when it is closed already -1 +0 */

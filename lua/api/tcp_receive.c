@@ -105,7 +105,7 @@ static int push_partial(lua_State *L, struct socket *s) {
   s->is_broken = true;
   socket_push_failure(L, s, s->reading.outcome);
   lua_pushlstring(L, buf_len(&s->in) ? buf_ptr(&s->in) : "", buf_len(&s->in));
-  buf_consume(&s->in, buf_len(&s->in));
+  buf_clear(&s->in);
   return 3;
 }
 

@@ -71,11 +71,7 @@ static void close_handle(struct udp_handle *handle) {
 }
 
 /* nil and what an errno says. -0 +2 */
-static int refuse(lua_State *L, int error) {
-  lua_pushnil(L);
-  lua_pushstring(L, error ? strerror(error) : "closed");
-  return 2;
-}
+static int refuse(lua_State *L, int error) { return push_nil_why(L, error ? strerror(error) : "closed"); }
 
 static unsigned check_timeout(lua_State *L, int index, const char *call) {
   lua_Number seconds = luaL_optnumber(L, index, 5);
@@ -117,7 +113,7 @@ static int udp_send(lua_State *L) {
   struct buf *text = &vm_of(L)->scratch;
   struct gather g = {text, 2 * DATAGRAM_MOST + 1, 1, false}; /* so a datagram can come byte by byte */
   if (!u) return refuse(L, 0);
-  buf_consume(text, buf_len(text));
+  buf_clear(text);
   if (!gather_value(L, 2, &g, "udp: send"))
     return handle_raise(L, "udp: send: more than %d bytes are no datagram", DATAGRAM_MOST);
   int error = datagram_send(&u->datagram, buf_len(text) ? buf_str(text) : STR(""));
@@ -165,18 +161,13 @@ static int receive_result(lua_State *L) {
   struct udp *u = check(L);
   if (!u) return refuse(L, 0);
   if (u->task) return task_not_done(L, "udp: receive");
-  struct buf *room = &vm_of(L)->scratch;
   size_t bytes = check_bytes(L), got = 0;
-  buf_consume(room, buf_len(room));
+  struct buf *room = vm_scratch(L);
   buf_reserve(room, bytes);
   int error = u->error;
   if (!error)
     error = u->outcome == UDP_READY ? datagram_receive(&u->datagram, buf_tail(room), bytes, &got) : EAGAIN;
-  if (error == EAGAIN) {
-    lua_pushnil(L);
-    lua_pushliteral(L, "timeout");
-    return 2;
-  }
+  if (error == EAGAIN) return push_nil_why(L, "timeout");
   if (error) return refuse(L, error);
   lua_pushlstring(L, buf_tail(room), got);
   if (room->cap > BLOCK_LARGEST) buf_release(room);

@@ -11,6 +11,7 @@
 #include "http/grammar.h"
 #include "lua/api/json.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/text.h"
 
 enum { TEXT_MOST = 4 << 20, DEPTH_MOST = 100, NODES_MOST = 1000000, ANCHORS_MOST = 10000 };
@@ -350,11 +351,7 @@ static struct reader *new_reader(lua_State *L) {
 /* core.yaml_decode(text): its value; or nil and where and why -1 +1 | -1 +2 */
 static int decode(lua_State *L) {
   struct str text = text_at(L, 1);
-  if (text.len > TEXT_MOST) {
-    lua_pushnil(L);
-    lua_pushliteral(L, "more than 4 MiB");
-    return 2;
-  }
+  if (text.len > TEXT_MOST) return push_nil_why(L, "more than 4 MiB");
   struct reader *r = new_reader(L);
   int reader = lua_gettop(L) - 1;
   yaml_parser_set_input_string(&r->parser, (const unsigned char *)text.ptr, text.len);

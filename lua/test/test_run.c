@@ -107,7 +107,7 @@ static int directory(lua_State *L) {
   struct vm *vm = vm_of(L);
   struct str path = text_at(L, 1);
   free((char *)vm->directory.ptr);
-  vm->directory = (struct str){str_to_cstring(path), path.len};
+  vm->directory = str_own(path);
   return 0;
 }
 

@@ -57,13 +57,6 @@ static void put_refusals(lua_State *L) {
 
 /* --- what is refused for some arguments. Upvalues: LuaJIT's function, its name --------------------------- */
 
-static int call_original(lua_State *L) {
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  return lua_gettop(L);
-}
-
 static int raise(lua_State *L, const char *why) {
   return handle_raise(L, "%s is refused here: %s", lua_tostring(L, lua_upvalueindex(2)), why);
 }
@@ -73,7 +66,7 @@ static bool is_userdata(lua_State *L) { return lua_type(L, 1) == LUA_TUSERDATA |
 /* What C functions keep is what they rely on. */
 static int not_of_c(lua_State *L) {
   if (lua_iscfunction(L, 1) || lua_iscfunction(L, 3)) return raise(L, "it would change a C function");
-  return call_original(L);
+  return push_call_original(L);
 }
 
 static int not_of_userdata(lua_State *L) {
@@ -83,13 +76,13 @@ static int not_of_userdata(lua_State *L) {
 
 /* As getmetatable: a metatable that is closed is. */
 static int get_metatable(lua_State *L) {
-  if (!is_userdata(L) || !luaL_getmetafield(L, 1, "__metatable")) return call_original(L);
+  if (!is_userdata(L) || !luaL_getmetafield(L, 1, "__metatable")) return push_call_original(L);
   return 1;
 }
 
 static int set_locale(lua_State *L) {
   if (!lua_isnoneornil(L, 1)) return raise(L, "the locale is the whole process's");
-  return call_original(L);
+  return push_call_original(L);
 }
 
 static const struct {
@@ -161,7 +154,7 @@ static int load(lua_State *L) {
   if (lua_gettop(L) < 3) lua_settop(L, 3);
   lua_pushstring(L, text_mode(luaL_optstring(L, 3, "bt")));
   lua_replace(L, 3);
-  int count = call_original(L);
+  int count = push_call_original(L);
   if (count == 2 && lua_isnil(L, -2)) explain(L);
   return count;
 }

@@ -7,6 +7,7 @@
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/pattern.h"
+#include "lua/vm/push.h"
 #include "lua/vm/stack.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
@@ -36,19 +37,6 @@ static bool is_fine(struct str subject, struct str pattern) {
   for (unsigned i = 0; i < count && steps <= STEPS_FINE; i++) steps *= ways;
   if (pattern.len > LONG_PATTERN) steps *= (double)pattern.len;
   return steps <= STEPS_FINE || str_find(pattern, '\0') < pattern.len;
-}
-
-/* Calls LuaJIT's function, which is the first upvalue, with all arguments. */
-static int call_original(lua_State *L) {
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  return lua_gettop(L);
-}
-
-static struct str check_str(lua_State *L, int index) {
-  struct str text = text_at(L, index);
-  return text;
 }
 
 static struct match begin(lua_State *L, const struct pattern *pattern, struct str subject) {
@@ -116,11 +104,11 @@ static bool is_plain(struct str text) {
 }
 
 static int search(lua_State *L, bool wants_place) {
-  struct str subject = check_str(L, 1), text = check_str(L, 2);
+  struct str subject = text_at(L, 1), text = text_at(L, 2);
   size_t start = check_start(L, subject.len);
   bool plainly = wants_place && is_long(subject, text) && (lua_toboolean(L, 4) || is_plain(text));
   if (plainly) return find_plainly(L, subject, text, start);
-  if ((wants_place && lua_toboolean(L, 4)) || is_fine(subject, text)) return call_original(L);
+  if ((wants_place && lua_toboolean(L, 4)) || is_fine(subject, text)) return push_call_original(L);
   struct pattern pattern;
   pattern_read(L, text, true, &pattern);
   struct match m = begin(L, &pattern, subject);
@@ -160,8 +148,8 @@ static int next_match(lua_State *L) {
 }
 
 static int gmatch(lua_State *L) {
-  struct str subject = check_str(L, 1), text = check_str(L, 2);
-  if (is_fine(subject, text)) return call_original(L);
+  struct str subject = text_at(L, 1), text = text_at(L, 2);
+  if (is_fine(subject, text)) return push_call_original(L);
   lua_settop(L, 2);
   lua_pushvalue(L, 1);
   struct pattern *pattern = lua_newuserdata(L, sizeof *pattern);
@@ -212,11 +200,11 @@ static void add_value(struct match *m, luaL_Buffer *out, const char *start, cons
 
 static int gsub(lua_State *L) {
   stack_check(L); /* LuaJIT's frame and ours have a buffer of kilobytes */
-  struct str subject = check_str(L, 1), text = check_str(L, 2);
+  struct str subject = text_at(L, 1), text = text_at(L, 2);
   int kind = lua_type(L, 3);
   if (is_fine(subject, text) ||
       (kind != LUA_TSTRING && kind != LUA_TNUMBER && kind != LUA_TTABLE && kind != LUA_TFUNCTION))
-    return call_original(L);
+    return push_call_original(L);
   lua_Number most = luaL_optnumber(L, 4, (lua_Number)subject.len + 1);
   struct pattern pattern;
   luaL_Buffer out;

@@ -3,6 +3,7 @@
 #include "lua/vm/push.h"
 
 #include <lauxlib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "http/headers.h"
@@ -17,6 +18,19 @@ void push_function(lua_State *L, const char *module, const char *name) {
   lua_call(L, 1, 1);
   lua_getfield(L, -1, name);
   lua_remove(L, -2);
+}
+
+int push_call_original(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+int push_true_or_owned(lua_State *L, char *why) {
+  int results = push_true_or_why(L, why);
+  free(why);
+  return results;
 }
 
 void push_fields(lua_State *L, const struct headers *headers) {

@@ -82,6 +82,13 @@ static inline struct vm *vm_of(lua_State *L) {
   return vm;
 }
 
+/* The vm's scratch buffer, emptied. It belongs to the vm, so that raising loses nothing. */
+static inline struct buf *vm_scratch(lua_State *L) {
+  struct buf *scratch = &vm_of(L)->scratch;
+  buf_clear(scratch);
+  return scratch;
+}
+
 /* How many workers there are, as the script is told. */
 static inline unsigned vm_workers(struct vm *vm) { return vm->workers_told = vm->host.workers; }
 

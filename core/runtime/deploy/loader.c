@@ -45,11 +45,6 @@ struct loader {
 
 /* --- loading ---------------------------------------------------------------------------------------------- */
 
-static void free_instances(struct instance **instances, unsigned count) {
-  for (unsigned i = 0; i < count; i++) instance_free(instances[i]);
-  free(instances);
-}
-
 /* What a policy may use while it loads: neither a loop nor connections, which it gets once it is in force. */
 static struct policy_host loading_host(const struct server *s, unsigned index, struct registry *registry) {
   struct policy_host host = index == s->worker_count ? s->control.host : s->workers[index].host;
@@ -156,7 +151,7 @@ static struct instance **load_all(struct server *s, struct registry *registry, s
   instances[count - 1] = load_control(s, registry, config, first, why);
   if (instances[count - 1] && loader) atomic_fetch_add(&loader->progress, 1);
   if (instances[count - 1] && load_workers(s, registry, loader, instances, why)) return instances;
-  free_instances(instances, count);
+  instances_free(instances, count);
   return NULL;
 }
 
@@ -182,7 +177,7 @@ static struct instance **load_whole(struct server *s, struct registry *registry,
     if (instances && !is_torn(instances[s->worker_count], &begin)) return instances;
     config_free(config);
     if (!instances) return NULL;
-    free_instances(instances, s->worker_count + 1);
+    instances_free(instances, s->worker_count + 1);
     nanosleep(&tick, NULL); /* files' times are no finer than that */
   }
   why_say(why, "the policy's files are written all the time");
@@ -211,7 +206,7 @@ static void load(struct server *s, struct registry *registry, struct first_load 
                  struct loader *loader) {
   struct instance **instances = load_whole(s, registry, &loaded->config, first, loader, &loaded->why);
   if (instances && !is_same_everywhere(s, instances, &loaded->why)) {
-    free_instances(instances, s->worker_count + 1);
+    instances_free(instances, s->worker_count + 1);
     config_free(&loaded->config);
     instances = NULL;
   }
@@ -238,7 +233,7 @@ void loader_run(struct server *s, struct registry *registry, struct first_load *
 
 static void discard(struct loaded *loaded, unsigned workers, const char *why) {
   if (loaded->instances) {
-    free_instances(loaded->instances, workers + 1);
+    instances_free(loaded->instances, workers + 1);
     config_free(&loaded->config);
     tls_refresh_drop(loaded->tls);
     free(loaded->findings);

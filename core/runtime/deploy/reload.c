@@ -28,11 +28,6 @@
 #include "shared/metrics.h"
 #include "shared/registry.h"
 
-static void free_instances(struct instance **instances, unsigned count) {
-  for (unsigned i = 0; i < count; i++) instance_free(instances[i]);
-  free(instances);
-}
-
 static struct listening *open_all(struct server *s, const struct instance *instance, char **why) {
   unsigned count;
   const struct policy_kind *kind = s->options->source.kind;
@@ -119,7 +114,7 @@ static void complain_of_listeners(const struct listening *l) {
 /* --- loading ---------------------------------------------------------------------------------------------- */
 
 static struct generation *refuse(struct server *s, struct instance **instances, const char *why) {
-  if (instances) free_instances(instances, s->worker_count + 1);
+  if (instances) instances_free(instances, s->worker_count + 1);
   if (s->watch) watch_doubt(s->watch);
   reload_log_note(&s->reload_log, s->generation, false, why);
   return NULL;
@@ -242,7 +237,7 @@ void generation_put_in_force(struct server *s, struct generation *g) {
 
 void generation_free(struct generation *g, unsigned workers) {
   listening_free(g->listening, true);
-  free_instances(g->instances, workers + 1);
+  instances_free(g->instances, workers + 1);
   config_free(&g->config);
   tls_refresh_drop(g->tls);
   registry_free(g->registry);

@@ -8,7 +8,7 @@
 
 static void put(struct str *place, struct str record) {
   free((char *)place->ptr);
-  *place = (struct str){str_to_cstring(record), record.len};
+  *place = str_own(record);
 }
 
 static uint64_t duration_of(struct str record) {
