@@ -25,6 +25,7 @@ local valid = {
 }
 
 local function digest_of(owner, key)
+  if type(owner) ~= "string" then check.raise "api_keys.new: a key has an owner: write keys = { NAME = \"KEY\" }" end
   if type(key) ~= "string" or key == "" then
     check.raise(("api_keys.new: the key of '%s' is no string"):format(tostring(owner)))
   end

@@ -97,6 +97,7 @@ function discovery.srv(set, name, given)
   check_set("discovery.srv", set)
   local wanted = options.read("discovery.srv", given, dns_options)
   if type(name) ~= "string" then error("discovery.srv: expected a name like '_http._tcp.example.org'", 2) end
+  if name:find ":" then error("discovery.srv: the name of a service has no port: its records say the ports", 2) end
   local how = { fresh = wanted.interval ~= nil }
   follow(source.new(set, "srv", name, wanted), wanted.interval or wanted.least, function()
     local services, ttl = dns.services(name, how)

@@ -118,7 +118,10 @@ function forward_auth.new(given, ...)
   local wanted = options.read("forward_auth.new", given, valid)
   check_fields("send", wanted.send)
   check_fields("copy", wanted.copy)
-  if not wanted.url:find "^https?://[^/]" then check.raise "forward_auth.new: option 'url' must be a URL" end
+  if not wanted.url:find "^https?://[^/]" then
+    check.raise(("forward_auth.new: option 'url' must be a URL such as \"http://10.0.0.1:8080/check\", got '%s'")
+      :format(wanted.url))
+  end
   if wanted.on_error ~= "open" and wanted.on_error ~= "closed" then
     check.raise "forward_auth.new: option 'on_error' is \"open\" or \"closed\""
   end

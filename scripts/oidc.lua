@@ -241,10 +241,13 @@ end
 local function check_options(wanted)
   local is_own = wanted.issuer:find "^http://127%." or wanted.issuer:find "^http://localhost[:/]"
   if not wanted.issuer:find "^https://[^/]" and not is_own then
-    check.raise "oidc.new: option 'issuer' must be a URL with https://"
+    check.raise(("oidc.new: option 'issuer' must be a URL with https://, got '%s'"):format(wanted.issuer))
   end
   local path = wanted.redirect_uri:match "^https?://[^/?#]+(/[^?#]*)$"
-  if not path then check.raise "oidc.new: option 'redirect_uri' must be a URL with a path of its own, of this site" end
+  if not path then
+    check.raise(("oidc.new: option 'redirect_uri' must be a URL of this site with a path of its own, such as "
+      .. "\"https://app.example/callback\"; got '%s'"):format(wanted.redirect_uri))
+  end
   if #wanted.secret < 32 then check.raise "oidc.new: option 'secret' must have 32 characters or more" end
   if path == wanted.logout_path then check.raise "oidc.new: redirect_uri and logout_path must not be the same" end
   return path

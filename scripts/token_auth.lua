@@ -55,8 +55,9 @@ local function read_algorithms(call, wanted)
   for _, name in ipairs(names) do
     local kind = jwt.algorithms[name]
     if not kind or (kind == "secret") ~= (wanted.secret ~= nil) then
-      fail(call, ("option 'algorithms': %s%s"):format(tostring(name),
-        kind and " does not go with the other options" or " is unknown"))
+      local why = wanted.secret and "goes with 'keys' or 'jwks', not with 'secret'" or "goes with 'secret' only"
+      if not kind then why = "is unknown; valid are " .. table.concat(check.names(jwt.algorithms), ", ") end
+      fail(call, ("option 'algorithms': %s %s"):format(tostring(name), why))
     end
     allowed[name] = true
   end

@@ -174,9 +174,9 @@ describe("a request body", function()
   end)
 
   it("of more than body_limit by length gives 413, and no origin is asked (RFC 9110 15.5.14)", function()
-    local proxy, origin = scene.proxied("hello", { listen = "body_limit = 100" })
-    assert.equal(200, client.request({ port = proxy.port, method = "POST", body = ("x"):rep(100) }).status)
-    local response = client.request { port = proxy.port, method = "POST", body = ("x"):rep(101) }
+    local proxy, origin = scene.proxied("hello", { listen = "body_limit = '1K'" })
+    assert.equal(200, client.request({ port = proxy.port, method = "POST", body = ("x"):rep(1024) }).status)
+    local response = client.request { port = proxy.port, method = "POST", body = ("x"):rep(1025) }
     assert.equal(413, response.status)
     assert.is_true(response.closed)
     assert.equal(1, #origin.requests)

@@ -219,6 +219,14 @@ bool config_check_log(const char *name, const char *target, char **why) {
   return has_folder(name, target, why);
 }
 
+/* No user or group of that name. Always false. */
+static bool is_missing(const struct config *config, enum config_id id, char **why) {
+  char name[CONFIG_OPTION_BYTES];
+  const struct config_value *value = &config->values[id];
+  why_about(why, config_said(config, id, name), value->text, "there is none of that name");
+  return value->place && why_prefix(why, "%s: ", value->place);
+}
+
 bool config_check(const struct config *config, char **why) {
   static const enum config_id files[] = {CONFIG_pid_file, CONFIG_socket},
                               logs[] = {CONFIG_error_log, CONFIG_access_log};
@@ -229,8 +237,8 @@ bool config_check(const struct config *config, char **why) {
     if (log && !config_check_log(config_said(config, logs[i], name), log, why)) return false;
   }
   const char *user = config_text(config, CONFIG_user), *group = config_text(config, CONFIG_group);
-  if (user && !getpwnam(user)) return why_about(why, "user", user, "there is none of that name");
-  if (group && !getgrnam(group)) return why_about(why, "group", group, "there is none of that name");
+  if (user && !getpwnam(user)) return is_missing(config, CONFIG_user, why);
+  if (group && !getgrnam(group)) return is_missing(config, CONFIG_group, why);
   return true;
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/safe_file.h"
 
 enum { PAGE_BYTES = 4096, LINE_BYTES = 64 };
 
@@ -60,10 +61,17 @@ static bool refuse(struct store_file *f, const char *path, const char *what) {
   return false;
 }
 
+/* For what the system says. */
+static bool refuse_for(struct store_file *f, const char *path, int error) {
+  char what[128];
+  snprintf(what, sizeof what, "cannot be used: %s", safe_reason_new(error));
+  return refuse(f, path, what);
+}
+
 static bool open_locked(struct store_file *f, const char *path, struct stat *info) {
   f->descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-  if (f->descriptor < 0) return refuse(f, path, strerror(errno));
-  if (fstat(f->descriptor, info)) return refuse(f, path, strerror(errno));
+  if (f->descriptor < 0) return refuse_for(f, path, errno);
+  if (fstat(f->descriptor, info)) return refuse_for(f, path, errno);
   if (!S_ISREG(info->st_mode)) return refuse(f, path, "is no file");
   if (flock(f->descriptor, LOCK_EX | LOCK_NB))
     return refuse(f, path, "is used by another process, or by a policy that was in force before");
@@ -110,7 +118,7 @@ static bool begin_anew(struct store_file *f, const char *path, const struct stor
   if (!error && pwrite(f->descriptor, wanted, sizeof *wanted, 0) != (ssize_t)sizeof *wanted) error = EIO;
   if (!error) return true;
   if (ftruncate(f->descriptor, 0)) error = errno;
-  return refuse(f, path, error == ENOSPC ? "has no room on its file system" : strerror(error));
+  return error == ENOSPC ? refuse(f, path, "has no room on its file system") : refuse_for(f, path, error);
 }
 
 static void name_beside(const char *path, char name[PATH_MAX]) { snprintf(name, PATH_MAX, "%s.new", path); }

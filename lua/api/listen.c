@@ -111,6 +111,11 @@ static const struct option_hint hints[] = {
     {"letsencrypt", "write acme = { domains = { ... } }"},
     {"workers", of_process},
     {"admin", of_process},
+    {"low_latency", of_process},
+    {"log_level", of_process},
+    {"error_log", of_process},
+    {"pid_file", of_process},
+    {"user", of_process},
     {NULL, NULL}};
 static const struct option_set option_set = OPTION_SET_HINTS(options, hints);
 

@@ -8,6 +8,7 @@
 
 #include "base/duration.h"
 #include "base/nearest.h"
+#include "base/size.h"
 #include "base/str.h"
 #include "http/lenient.h"
 #include "lua/api/cache.h"
@@ -50,8 +51,8 @@ static const struct {
     [OPTION_POOL_SECONDS] = {read_pool_seconds, DURATION_WANTED ", or 0 or false for none"},
     [OPTION_COUNT] = {read_count, "a whole number from 0 to 4294967295"},
     [OPTION_POSITIVE] = {read_positive, "a whole number from 1 to 4294967295"},
-    [OPTION_SIZE] = {read_size, "a number of bytes greater than 0"},
-    [OPTION_BYTES] = {read_bytes, "a number of bytes, 0 or more"},
+    [OPTION_SIZE] = {read_size, "a number of bytes greater than 0, such as 65536 or '64K'"},
+    [OPTION_BYTES] = {read_bytes, "a number of bytes, 0 or more, such as 65536 or '64K'"},
     [OPTION_SMALL] = {read_small, "0, 1 or 2"},
     [OPTION_FLAG] = {read_flag, "true or false"},
     [OPTION_UNLESS] = {read_unless, "true or false"},
@@ -279,6 +280,13 @@ static bool read_whole(lua_State *L, double least, double most, uint64_t *number
   return (double)*number == value;
 }
 
+/* Of bytes; also as a text, "64K". */
+static bool read_amount(lua_State *L, double least, uint64_t *bytes) {
+  const double most = 1e15;
+  if (lua_type(L, -1) != LUA_TSTRING) return read_whole(L, least, most, bytes);
+  return size_parse(text_of(L, -1), bytes) && (double)*bytes >= least && (double)*bytes <= most;
+}
+
 static bool read_seconds(lua_State *L, const struct option *option, void *to, struct arena *arena) {
   (void)option, (void)arena;
   return duration_at(L, -1, to);
@@ -307,14 +315,14 @@ static bool read_positive(lua_State *L, const struct option *option, void *to, s
 static bool read_size(lua_State *L, const struct option *option, void *to, struct arena *arena) {
   (void)option, (void)arena;
   uint64_t bytes;
-  if (!read_whole(L, 1, 1e15, &bytes)) return false;
+  if (!read_amount(L, 1, &bytes)) return false;
   *(size_t *)to = (size_t)bytes;
   return true;
 }
 
 static bool read_bytes(lua_State *L, const struct option *option, void *to, struct arena *arena) {
   (void)option, (void)arena;
-  return read_whole(L, 0, 1e15, to);
+  return read_amount(L, 0, to);
 }
 
 static bool read_small(lua_State *L, const struct option *option, void *to, struct arena *arena) {

@@ -59,7 +59,10 @@ local function key_of_jwk(jwk)
   local names = parts_of[jwk.kty]
   if not names then return nil, "a JWK has kty RSA, EC or OKP" end
   local kind = jwk.kty == "RSA" and "RSA" or jwk.crv
-  if jwk.kty ~= "RSA" and not curves[jwk.kty][kind] then return nil, "unknown curve" end
+  if jwk.kty ~= "RSA" and not curves[jwk.kty][kind] then
+    local wanted = jwk.kty == "EC" and "P-256, P-384 or P-521" or "Ed25519"
+    return nil, ("the curve (crv) of %s must be %s"):format(jwk.kty, wanted)
+  end
   local parts = {}
   for _, name in ipairs(names) do
     parts[name] = type(jwk[name]) == "string" and base64.decode_url(jwk[name]) or nil

@@ -110,7 +110,7 @@ local kinds = {
   end },
   size = { 'a number of bytes, such as 67108864 or "64M"', function(value)
     return (options.bytes(value) or 0) > 0
-  end },
+  end, nil, options.bytes },
   positive = { "a whole number, 1 or more", function(value)
     return type(value) == "number" and value >= 1 and value % 1 == 0
   end },
@@ -140,10 +140,23 @@ end
 --- What a function was declared with; nil: nothing.
 function options.declared(fn) return declared[fn] end
 
---- What is wrong with an option whose value is not known: that there is none of this name; nil: there is one.
-function options.fault_of_name(call, name, valid)
+-- Words that people know of other programs, which are spelt too differently to be suggested.
+local synonyms = {
+  db = "database", username = "user", login = "user", bytes = "size", capacity = "size", limit = "max", rate = "max",
+  window = "interval", period = "interval", directory = "root", folder = "root", shared = "dicts", hosts = "domains",
+  target = "to", upstream = "to",
+}
+
+--- What is wrong with an option whose value is not known: that there is none of this name; nil: there is one. `value`
+--- is for one without a name.
+function options.fault_of_name(call, name, valid, value)
   if valid[name] then return nil end
-  local hint = check.hint(name, check.names(valid))
+  if type(name) == "number" and type(value) == "string" then
+    local shown = show(value)
+    return ("%s: the value %s has no name: write NAME = %s%s"):format(call, shown, shown, valid_names(valid))
+  end
+  local meant = synonyms[name]
+  local hint = meant and valid[meant] and (" (did you mean %s?)"):format(meant) or check.hint(name, check.names(valid))
   return ("%s: unknown option %s%s%s"):format(call, show(name), hint, valid_names(valid))
 end
 
@@ -163,8 +176,8 @@ function options.fault_of_value(call, name, value, valid)
 end
 
 local function refuse_unknown(call, given, valid, level)
-  for name in pairs(given) do
-    local fault = options.fault_of_name(call, name, valid)
+  for name, value in pairs(given) do
+    local fault = options.fault_of_name(call, name, valid, value)
     if fault then error(fault, level + 1) end
   end
 end

@@ -7,7 +7,7 @@ local options = require "perilune.options"
 
 local shared = {}
 
-local dict_options = { size = { "positive", 1048576 } } -- bytes
+local dict_options = { size = { "size", 1048576 } }
 local rate_options = { interval = { "seconds", 1 }, slots = { "positive", 1024 } }
 local inflight_options = { keys = { "positive", 65536 } }
 
@@ -16,7 +16,8 @@ local inflights = {} -- by name
 local function check_name(call, name)
   if type(name) == "string" and name ~= "" then return name end
   core.check_dot(name, "perilune." .. call)
-  error(("perilune.%s: expected a name, which all workers find it by, got a %s value"):format(call, type(name)), 3)
+  local got = name == "" and "an empty text" or ("a %s value"):format(type(name))
+  error(("perilune.%s: expected a name, which all workers find it by, got %s"):format(call, got), 3)
 end
 
 --- A dictionary of strings, numbers and booleans, of a bounded size: what was used least recently makes room.

@@ -50,7 +50,8 @@ end
 --- A table by its name, of a file or of what a function adds.
 function M.new(name, loader, given)
   if type(loader) ~= "function" and type(loader) ~= "string" then
-    error(("perilune.table: expected a file or a function as argument 2, got a %s value"):format(type(loader)), 2)
+    error(("perilune.table: expected a file or a function as argument 2, got a %s value: write perilune.table(name, "
+      .. "\"FILE.csv\", { ... }) or perilune.table(name, function(add) ... end)"):format(type(loader)), 2)
   end
   local wanted = options.read("perilune.table", given, valid)
   local path = type(loader) == "string" and core.own_file(loader) or nil

@@ -326,7 +326,7 @@ function perilune.tracing(options) end
 --- A dictionary of bounded size. When it is full, the least recently used entries are removed. A reload with another size
 --- makes a new, empty one. It is dropped when no policy in force uses it any more.
 ---@param name string
----@param options? { size: integer } bytes, its own tables included; 65536 to half of the machine's memory; 1048576
+---@param options? { size: integer|string } bytes, its own tables included; 65536 to half of the machine's memory; 1048576
 ---@return perilune.dict
 function perilune.dict(name, options) end
 
@@ -671,7 +671,7 @@ function log.is_on(level) end
 ---@field zstd? integer|boolean 1 to 12; 3
 ---@field br? integer|boolean 1 to 9; 4
 ---@field gzip? integer|boolean 1 to 9; 5
----@field min? integer bytes of a body below which it is sent as it is, if its length is known; 1024
+---@field min? integer|string bytes of a body below which it is sent as it is, if its length is known; 1024
 ---@field types? string[] types that are compressed: "text/css", or "text/" for all of text; text, JSON, JavaScript, XML, SVG,
 ---fonts without compression of their own, and their like
 ---@field cross_site? boolean compress also personal responses that another site has asked for without a click (BREACH); false
@@ -690,13 +690,13 @@ function log.is_on(level) end
 ---@field alpn? string[] with TLS: the protocols that clients can choose; { "h2", "http/1.1" }, or one of them
 ---@field min_version? "TLSv1.2"|"TLSv1.3" "TLSv1.2"
 ---@field head_timeout? perilune.duration for the whole head, counted from its first byte; 30
----@field head_limit? integer bytes of a head; 65536 (431)
----@field target_limit? integer bytes of a request target; 8192 (414)
+---@field head_limit? integer|string bytes of a head, such as 65536 or "64K"; 65536 (431)
+---@field target_limit? integer|string bytes of a request target; 8192 (414)
 ---@field fields_limit? integer fields of a head; 100 (431); of a peer's, see lenient.many_fields
 ---@field keepalive_timeout? perilune.duration idle between two requests; 75
 ---@field keepalive_requests? integer per connection; 0: no limit
 ---@field body_timeout? perilune.duration between two reads of a request body, once the client was asked for it; 60 (408)
----@field body_limit? integer bytes of a request body; 0: no limit (413)
+---@field body_limit? integer|string bytes of a request body; 0: no limit (413)
 ---@field send_timeout? perilune.duration in which a client may take nothing of its response; 60
 ---@field min_receive_rate? integer bytes per second that a client must send of a request body in the long run; 240; 0: any. A
 --- client begins with a credit of body_timeout (at least 5 s): waiting for it uses the credit, each byte adds 1/240 s
@@ -709,7 +709,7 @@ function log.is_on(level) end
 ---@field handshake_timeout? perilune.duration for the TLS handshake with the client; 10
 ---@field max_retries? integer further attempts after the first; 3. Where peers of HTTP/2 end their connections (GOAWAY) without taking
 ---the request, up to 16 more are made; with 0 none
----@field drain_limit? integer bytes of a request body that are read and dropped after an early answer, so that the connection can be used again. If its Content-Length says that more is left, the answer says that the connection closes. A chunked body is read to its end, for at most 30 s; 262144
+---@field drain_limit? integer|string bytes of a request body that are read and dropped after an early answer, so that the connection can be used again. If its Content-Length says that more is left, the answer says that the connection closes. A chunked body is read to its end, for at most 30 s; 262144
 ---@field abort_on_close? "hooks"|"always"|"never" when a client half-closes (FIN), end its exchange: "hooks": if a hook is
 ---waiting; "always": also while waiting for the peer; "never": only on a reset; "hooks"
 ---@field forwarded? "replace"|"append"|"keep" what happens to X-Forwarded-For and similar fields of the request: see
@@ -725,8 +725,8 @@ function log.is_on(level) end
 ---options; see [compression](compression.md); false
 ---@field h2c? boolean without TLS: connections may begin with HTTP/2, by prior knowledge (RFC 9113 3.3); false
 ---@field max_streams? integer HTTP/2: requests of one connection at a time; 100. Further ones are refused, and the client may repeat them
----@field stream_window? integer HTTP/2: bytes of a request body that may wait to be forwarded; grows, up to 1 MiB, for a body that is forwarded as fast as it comes; 65536
----@field connection_window? integer HTTP/2: the same of all requests of a connection together, at least 65535. More of it is faster uploads from far away, and as much more memory that one client can take; 262144
+---@field stream_window? integer|string HTTP/2: bytes of a request body that may wait to be forwarded; grows, up to 1 MiB, for a body that is forwarded as fast as it comes; 65536
+---@field connection_window? integer|string HTTP/2: the same of all requests of a connection together, at least 65535. More of it is faster uploads from far away, and as much more memory that one client can take; 262144
 ---@field max_resets? integer HTTP/2: requests that a client may cancel, or force us to reset, before they are answered. Each second gives a tenth back, and each answered request one. Beyond, the connection ends (ENHANCE_YOUR_CALM). 200; 0: any
 ---@field max_control_frames? integer HTTP/2: frames without head or body (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones) that a client may send. Each second gives a tenth back, and so does body that moves. Beyond, the connection ends (ENHANCE_YOUR_CALM). 1000; 0: any
 ---@field max_connections? integer connections open at a time, in all workers together; 0: as many as descriptors allow. Further clients wait in the kernel's queue until a connection closes, or an idle one can be closed

@@ -36,8 +36,8 @@ local redis = {}
 ---@field retry? perilune.duration seconds between the first two attempts to connect to a server that is down; each further pause is twice as long; 0.25
 ---@field retry_most? perilune.duration seconds of the longest pause; 1.5
 ---@field queue? integer most commands of a worker that may wait for their replies; 1024
----@field queue_bytes? integer most bytes of commands that may wait to be sent; 4194304
----@field reply_bytes? integer most bytes of a reply, or of all replies of a pipeline together; 8388608
+---@field queue_bytes? integer|string most bytes of commands that may wait to be sent; 4194304
+---@field reply_bytes? integer|string most bytes of a reply, or of all replies of a pipeline together; 8388608
 ---@field tls? boolean
 ---@field sni? string the server name that TLS asks for; by default the host of the address, if it is a name
 ---@field verify? boolean false: accept any certificate; true
