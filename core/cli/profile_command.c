@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "base/safe_file.h"
 #include "cli/flame.h"
 #include "cli/steer.h"
 #include "runtime/process.h"
@@ -16,7 +16,7 @@
 enum { DEFAULT_MS = 10000 };
 
 static int fail(const char *path) {
-  fprintf(stderr, "perilune: cannot write %s: %s\n", path, strerror(errno));
+  fprintf(stderr, "perilune: cannot write %s: %s\n", path, safe_reason_new(errno));
   return EXIT_FAILED;
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/safe_file.h"
 #include "cli/steer.h"
 #include "runtime/process.h"
 #include "shared/recording.h"
@@ -119,7 +120,7 @@ static bool watch_interrupts(void) {
 }
 
 static int fail(const char *path, int error) {
-  fprintf(stderr, "perilune: cannot write %s: %s\n", path, strerror(error));
+  fprintf(stderr, "perilune: cannot write %s: %s\n", path, safe_reason_new(error));
   return EXIT_FAILED;
 }
 
