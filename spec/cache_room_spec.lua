@@ -50,11 +50,11 @@ end
 describe("a file of a cache", function()
   -- By what is wrong: what is at its path, and what the log says.
   local wrong = {
-    ["in a folder that is not there"] = { function(path) return path .. "/none/x" end, "No such file or directory" },
+    ["in a folder that is not there"] = { function(path) return path .. "/none/x" end, "its folder does not exist" },
     ["that is a folder"] = { function(path)
       assert(os.execute(("mkdir '%s'"):format(path)) == 0)
       return path
-    end, "Is a directory" },
+    end, "it is a directory" },
     ["that is a pipe"] = { function(path)
       assert(os.execute(("mkfifo '%s'"):format(path)) == 0)
       return path
@@ -62,7 +62,7 @@ describe("a file of a cache", function()
     ["that is a link"] = { function(path)
       assert(os.execute(("ln -s '%s.target' '%s'"):format(path, path)) == 0)
       return path
-    end, "symbolic links" },
+    end, "it is a symbolic link, which is not followed" },
     ["with too few bytes"] = { function(path)
       process.write_file(path, "Prln")
       return path

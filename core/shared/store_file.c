@@ -64,7 +64,7 @@ static bool refuse(struct store_file *f, const char *path, const char *what) {
 /* For what the system says. */
 static bool refuse_for(struct store_file *f, const char *path, int error) {
   char what[128];
-  snprintf(what, sizeof what, "cannot be used: %s", safe_reason_new(error));
+  snprintf(what, sizeof what, "cannot be used: %s", safe_reason_own(error));
   return refuse(f, path, what);
 }
 

@@ -109,9 +109,9 @@ static bool forget(lua_State *L, struct cache_order *order, lua_CFunction functi
   struct arena arena;
   bool was_there = false, is_later = is_foreign(L);
   int options = order->kind == PURGE_ALL ? 2 : 3;
+  order->cache = cache_check(L)->cache;
   if (!lua_isnoneornil(L, options) && !lua_istable(L, options))
     handle_raise(L, "%s: its options are a table, such as { soft = true }", call);
-  order->cache = cache_check(L)->cache;
   order->is_soft = lua_istable(L, options) && flag_of(L, options, "soft");
   arena_init(&arena);
   const char *fault = is_later ? NULL : cache_forget(order, &arena, &was_there);

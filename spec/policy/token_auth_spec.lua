@@ -75,8 +75,8 @@ describe("token_auth with public keys", function()
     for fault, options in pairs {
       ["expected one of the options"] = {}, ["expected one of the options 'secret'"] = { secret = "s", jwks = URL },
       ["'keys', number 1: no key"] = { keys = { "x" } },
-      ["HS256 does not go"] = { jwks = URL, algorithms = { "HS256" } },
-      ["RS256 does not go"] = { secret = "s", algorithms = { "RS256" } },
+      ["HS256 goes with 'secret' only"] = { jwks = URL, algorithms = { "HS256" } },
+      ["RS256 goes with 'keys' or 'jwks'"] = { secret = "s", algorithms = { "RS256" } },
       ["none is unknown"] = { jwks = URL, algorithms = { "none" } }, ["must be a URL"] = { jwks = "keys.json" },
     } do
       local ok, why = pcall(token_auth.new, options)

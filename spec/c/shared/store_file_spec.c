@@ -160,7 +160,7 @@ IT("is in memory where another process has the file, or there is no such folder"
   unlink(scene.path);
   scene.settings.path = "/no/such/folder/store";
   first = store_scene_open(&scene);
-  CHECK(strstr(store_notice(first), "No such file or directory"));
+  CHECK(strstr(store_notice(first), "its folder does not exist"));
   store_free(first);
 }
 
