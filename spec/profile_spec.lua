@@ -212,7 +212,8 @@ describe("a profile", function()
     local proxy = perilune.start { to = { "127.0.0.1:1" } }
     local result = profile(proxy, "-o", "/nowhere/flame.svg")
     assert.equal(1, result.code)
-    assert.truthy(result.stderr:find("cannot write /nowhere/flame.svg: its folder does not exist", 1, true), result.stderr)
+    assert.truthy(result.stderr:find("cannot write /nowhere/flame.svg: its folder does not exist", 1, true),
+      result.stderr)
     local file = proxy.directory .. "/none.svg"
     result = profile(proxy, "--for", "50ms", "-o", file)
     assert.equal(1, result.code)
