@@ -48,11 +48,14 @@ static bool find_library(char root[PATH_MAX]) {
 
 /* --- for the loaders, in Lua ----------------------------------------------------------------------------- */
 
-/* The module that a file of this name is, malloc'd; NULL: it is no Lua file. */
-static char *module_of(const char *file) {
+/* The module that a file of this name is, or a folder with an init.lua, malloc'd; NULL: it is neither. */
+static char *module_of(const char *directory, const char *file) {
   const char *end = strrchr(file, '.');
-  if (!end || strcmp(end, ".lua") != 0) return NULL;
-  return str_to_cstring((struct str){file, (size_t)(end - file)});
+  char inside[PATH_MAX];
+  if (end && strcmp(end, ".lua") == 0) return str_to_cstring((struct str){file, (size_t)(end - file)});
+  int length = snprintf(inside, sizeof inside, "%s/%s/init.lua", directory, file);
+  bool is_module = !end && length < (int)sizeof inside && access(inside, R_OK) == 0;
+  return is_module ? str_to_cstring(str_of(file)) : NULL;
 }
 
 /* Offers the modules in a directory. What is found then is `*kept`, malloc'd. */
@@ -60,7 +63,7 @@ static void offer_modules(struct nearest *n, const char *directory, char **kept)
   DIR *listing = opendir(directory);
   const struct dirent *entry;
   while (listing && (entry = readdir(listing))) {
-    char *name = module_of(entry->d_name), *worse = name;
+    char *name = module_of(directory, entry->d_name), *worse = name;
     if (name) nearest_offer(n, name);
     if (name && n->found == name) {
       worse = *kept;
@@ -71,7 +74,7 @@ static void offer_modules(struct nearest *n, const char *directory, char **kept)
   if (listing) closedir(listing);
 }
 
-/* nearest_of(word, directory, ...): the name of a Lua file in one of them; nil -n +1 */
+/* nearest_of(word, directory, ...): the name of a module in one of them; nil -n +1 */
 static int nearest_of(lua_State *L) {
   struct nearest n = nearest_to(luaL_checkstring(L, 1));
   char *kept = NULL;
