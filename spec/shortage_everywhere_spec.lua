@@ -10,6 +10,7 @@ local process = require "process"
 local redis_server = require "redis_server"
 local scheduler = require "scheduler"
 local shortage = require "shortage"
+local sys = require "sys"
 local tls = require "tls"
 
 after_each(require("cleanup").run)
@@ -26,6 +27,7 @@ local POLICY = [[
   perilune.tracing { endpoint = "http://$COLLECTOR", ratio = 1, interval = 0.1 }
   local set = require("perilune.round_robin").new { "$ORIGIN", passive = { failures = 3 } }
   local two = require("perilune.round_robin").new { "$TWO", passive = { failures = 3 } }
+  local secure = require("perilune.round_robin").new { "$SECURE", passive = { failures = 3 } }
   local function said(session, value, why)
     return session:respond { status = value and 200 or 503, body = tostring(value or why) }
   end
@@ -47,7 +49,7 @@ local POLICY = [[
     tls = function()
       local socket, why = perilune.tcp.connect("$TLS", { timeout = 2 })
       if not socket then return nil, why end
-      local ok, fault = socket:start_tls { sni = "spec.example", ca = "$CA" }
+      local ok, fault = socket:start_tls { sni = "spec.example", ca = "$START_CA" }
       socket:close()
       return ok, fault
     end,
@@ -60,6 +62,9 @@ local POLICY = [[
   end
   function hooks.upstream_peer(session)
     if session:path():find "^/two" then return { address = two:select(), http2 = true } end
+    if session:path():find "^/secure" then
+      return { address = secure:select(), tls = true, sni = "spec.example", ca = "$CA" }
+    end
     return { address = set:select() }
   end
   local options = { compress = true, h2c = true, cache = perilune.cache("pages", { size = "8M" }) }
@@ -68,11 +73,13 @@ local POLICY = [[
     key = "$KEY", compress = true })
 ]]
 
-local PATHS = { "/plain", "/two", "/cached", "/cached?", "/files/text.css", "/files/bytes.bin", "/way/http",
-  "/way/http2", "/way/redis", "/way/udp", "/way/tls" }
+local PATHS = { "/plain", "/long", "/two", "/two/long", "/secure", "/cached", "/cached?", "/files/text.css",
+  "/files/bytes.bin", "/way/http", "/way/http2", "/way/redis", "/way/udp", "/way/tls" }
 
 local function answer(request)
-  local kept = (request.path or request.target):find "^/cached"
+  local path = request.path or request.target
+  if path:find "/long$" then return { headers = { ["Content-Type"] = "image/png" }, body = BYTES } end
+  local kept = path:find "^/cached"
   return { headers = { ["Cache-Control"] = kept and "max-age=60" or "no-store", ["Content-Type"] = "text/plain" },
     body = TEXT }
 end
@@ -92,11 +99,13 @@ local function start()
   process.write_file(root .. "/text.css", TEXT)
   process.write_file(root .. "/bytes.bin", BYTES)
   local origin, http2 = origins.start(serve), origins.start(serve, { http2 = true })
-  local secure = origins.start(function(at) at:read_until "\n" end, { names = { "spec.example" } })
+  local names = { names = { "spec.example" } }
+  local secure, start_tls = origins.start(serve, names), origins.start(function(at) at:read_until "\n" end, names)
   local proxy = perilune.start {
     env = lack.env, workers = 2, settings = { "--admin", "127.0.0.1:0", "--socket", root .. "/commands" },
-    policy = policies.fill(POLICY, { ORIGIN = origin.address, TWO = http2.address, TLS = secure.address, ROOT = root,
-      REDIS = redis_server.start().address, COLLECTOR = origins.start("").address, CA = secure.files.ca,
+    policy = policies.fill(POLICY, { ORIGIN = origin.address, TWO = http2.address, SECURE = secure.address,
+      CA = secure.files.ca, TLS = start_tls.address, START_CA = start_tls.files.ca, ROOT = root,
+      REDIS = redis_server.start().address, COLLECTOR = origins.start("").address,
       CERTIFICATE = files.certificate, KEY = files.key }),
   }
   proxy.commands = root .. "/commands"
@@ -104,11 +113,12 @@ local function start()
 end
 
 local count = 0
+local PATIENCE = 60 -- seconds: longer than anything waits here that cannot be had
 
--- One request on a connection of its own. Its status; nil where the connection failed.
+-- One request on a connection of its own. Its status; nil where the connection failed. It never waits in vain.
 local function ask(proxy, path, kind)
   count = count + 1
-  local options = { port = proxy.port, timeout = 10 }
+  local options = { port = proxy.port, timeout = PATIENCE }
   if kind == "2" then options.version = "2" end
   if kind == "tls" then
     options.port, options.tls = proxy.ports[2], { name = "spec.example", ca = files.ca }
@@ -116,8 +126,10 @@ local function ask(proxy, path, kind)
   local made, at = pcall(client.connect, options)
   if not made then return nil, at end
   if path:find "?" then path = path .. count end
+  local begun = sys.now()
   local ok, response, why = pcall(at.request, at, { target = path, headers = { ["Accept-Encoding"] = "gzip" } })
   at:close()
+  assert(sys.now() - begun < PATIENCE / 3, path .. " over " .. kind .. " has neither an answer nor an end")
   if ok and response and not response.failure then return response.status, response.body end
   return nil, ok and (response and response.failure or why) or response
 end
@@ -151,7 +163,8 @@ end
 -- What fails, with what, and what people do meanwhile. Where they do something, every such call fails.
 local LACKS = {
   { "socket", "ENOBUFS" }, { "connect", "EADDRNOTAVAIL" }, { "accept", "ENFILE" }, { "send", "ENOBUFS" },
-  { "sendmsg", "ENOMEM" }, { "recv", "ENOMEM" }, { "open", "EMFILE" }, { "epoll_ctl", "ENOSPC" },
+  { "sendmsg", "ENOMEM" }, { "recv", "ENOMEM" }, { "read", "ENOMEM" }, { "write", "ENOBUFS" },
+  { "splice", "ENOMEM" }, { "open", "EMFILE" }, { "epoll_ctl", "ENOSPC" },
   { "pread", "EIO" }, { "sendfile", "ENOMEM" }, { "setsockopt", "ENOBUFS" }, { "fstat", "EIO" },
   { "dup", "EMFILE", "upgrade" }, { "memfd", "EMFILE", "upgrade" },
   { "pipe", "EMFILE", "upgrade" }, { "thread", "EAGAIN", "reload" },

@@ -65,7 +65,10 @@ static void take_client(struct downstream *d, const struct proxy_protocol *heade
 static void take_preface(struct downstream *d, const struct proxy_protocol *header, size_t rest) {
   char scratch[PROXY_PROTOCOL_LONGEST];
   size_t moved = 0;
-  if (rest) conn_read(&d->conn, scratch, rest, &moved);
+  if (rest && conn_read(&d->conn, scratch, rest, &moved) != IO_OK) { /* else it would be the first request */
+    downstream_close(d);
+    return;
+  }
   buf_release(&d->in);
   take_client(d, header);
   begin_session(d);

@@ -5,12 +5,9 @@
 #include "net/conn.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -169,19 +166,6 @@ void conn_close(struct conn *conn) {
   CHECK(!conn->staged && !conn->unsent);
 }
 
-void conn_reset_on_close(struct conn *conn) {
-  struct linger now = {.l_onoff = 1, .l_linger = 0};
-  setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-}
-
-bool conn_is_ready(const struct conn *conn) {
-  struct pollfd look = {.fd = conn->fd};
-  if (ev_is_pending(&conn->reader) || ev_is_pending(&conn->writer)) return true;
-  if (ev_is_active(&conn->reader)) look.events |= POLLIN;
-  if (ev_is_active(&conn->writer)) look.events |= POLLOUT;
-  return look.events && conn_is_open(conn) && poll(&look, 1, 0) > 0;
-}
-
 void conn_feed(struct conn *conn) {
   if (conn_is_open(conn)) ev_feed_event(conn->loop, &conn->reader, EV_READ);
 }
@@ -192,7 +176,26 @@ static enum io fail_for_good(struct conn *conn) {
 }
 
 enum io conn_note_shortage(struct conn *conn, enum io result) {
-  if (result == IO_ERROR && conn_is_short(conn)) conn->fatal = conn->error;
+  if (result != IO_ERROR || !conn_is_short(conn)) return result;
+  conn->fatal = conn->error;
+  conn_feed(conn);
+  return result;
+}
+
+/* Its owner, who reads no further than to what was there, is called once more: the other side has not heard of what
+ * it should answer, so nothing else may ever call him. */
+static enum io read_after_fatal(struct conn *conn, enum io result) {
+  bool is_cause = result == IO_ERROR && descriptors_want(conn->fatal);
+  if (result == IO_AGAIN || is_cause) return fail_for_good(conn);
+  if (result == IO_OK) conn_feed(conn);
+  return result;
+}
+
+static __attribute__((noinline)) enum io read_not_plainly(struct conn *conn, enum io result) {
+  if (conn->fatal) result = read_after_fatal(conn, result);
+  if (!conn->tls) return result;
+  sync_watchers(conn);
+  if (result == IO_OK && conn->wants_read && conn->transport->pending(conn)) conn_feed(conn);
   return result;
 }
 
@@ -201,10 +204,7 @@ enum io conn_read(struct conn *conn, void *bytes, size_t count, size_t *moved) {
   CHECK(conn_is_open(conn) && count);
   enum io result = conn->transport->read(conn, bytes, count, moved);
   CHECK(result != IO_OK || (*moved > 0 && *moved <= count));
-  if (result == IO_AGAIN && conn->fatal) result = fail_for_good(conn);
-  if (conn->tls) sync_watchers(conn);
-  if (result == IO_OK && conn->tls && conn->wants_read && conn->transport->pending(conn)) conn_feed(conn);
-  return result;
+  return conn->tls || conn->fatal ? read_not_plainly(conn, result) : result;
 }
 
 enum io conn_send_earlier(struct conn *conn) {
@@ -254,6 +254,7 @@ void conn_want_read(struct conn *conn, bool on) {
   if (conn->wants_read == on || !conn_is_open(conn)) return;
   conn->wants_read = on;
   sync_watchers(conn);
+  if (on && conn->fatal) conn_feed(conn);
   if (on) conn_feed_decrypted(conn);
 }
 
@@ -306,19 +307,6 @@ static enum io plain_read(struct conn *conn, void *bytes, size_t count, size_t *
   if (got < 0) return conn_fail(conn);
   *moved = (size_t)got;
   return got ? IO_OK : IO_EOF;
-}
-
-enum io conn_peek(struct conn *conn, void *bytes, size_t count, size_t *moved) {
-  ssize_t got = recv(conn->fd, bytes, count, MSG_PEEK);
-  if (got < 0) return conn_fail(conn);
-  *moved = (size_t)got;
-  return got ? IO_OK : IO_EOF;
-}
-
-enum io conn_look(struct conn *conn) {
-  char byte;
-  size_t moved;
-  return conn->tls ? conn_read(conn, &byte, 1, &moved) : conn_peek(conn, &byte, 1, &moved);
 }
 
 static enum io plain_write(struct conn *conn, const struct iovec *parts, int count, size_t *moved) {
@@ -396,8 +384,3 @@ static void plain_close(struct conn *conn) { (void)conn; }
 
 const struct transport transport_plain = {plain_read,   plain_write,   plain_shutdown, plain_pending,
                                           plain_detach, plain_failure, plain_close};
-
-int conn_held_by_kernel(const struct conn *conn) {
-  int held = 0;
-  return ioctl(conn->fd, SIOCOUTQ, &held) == 0 && held > 0 ? held : 0;
-}

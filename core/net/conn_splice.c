@@ -19,6 +19,7 @@ enum io conn_splice_in(struct conn *conn, struct pipe *pipe, size_t count) {
     return IO_AGAIN;
   }
   if (got < 0) return conn_fail(conn);
+  if (conn->fatal) conn_feed(conn); /* as conn_read does */
   pipe->bytes = (size_t)got;
   return got ? IO_OK : IO_EOF;
 }

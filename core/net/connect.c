@@ -147,7 +147,9 @@ static void handshake(struct connect *c) {
   case IO_ERROR: break;
   }
   because_of_tls(c, tls_failure(c->conn));
-  if (tls_failed_verification(c->conn))
+  if (conn_is_short(c->conn))
+    end(c, ERROR_LOCAL_SHORTAGE);
+  else if (tls_failed_verification(c->conn))
     end(c, ERROR_CERTIFICATE);
   else
     give_up_address(c, ERROR_TLS_FAILED);
@@ -161,10 +163,18 @@ static bool send_preface(struct connect *c) {
   return conn_write(c->conn, &part, 1, &moved) == IO_OK && moved == part.iov_len;
 }
 
+static void preface_failed(struct connect *c) {
+  bool is_ours = conn_is_short(c->conn);
+  because(c, strerror(is_ours ? c->conn->error : EPIPE));
+  if (is_ours)
+    end(c, ERROR_LOCAL_SHORTAGE);
+  else
+    give_up_address(c, ERROR_CONNECT_FAILED);
+}
+
 static void on_connected(struct connect *c) {
   if (!send_preface(c)) {
-    because(c, strerror(EPIPE));
-    give_up_address(c, ERROR_CONNECT_FAILED);
+    preface_failed(c);
     return;
   }
   if (!c->options.tls) {
