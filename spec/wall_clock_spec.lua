@@ -1,62 +1,20 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The wall clock may step, by an hour as well, in either direction: time servers and people do that. Whatever takes
--- time takes the same time: nothing ends early, nothing hangs, nothing is said about it.
+-- time takes the same time: nothing ends early, nothing hangs, nothing is said about it. What is a date and what is
+-- none is in spec/wall_clock_dates_spec.lua.
 local client = require "client"
-local ffi = require "ffi"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
-local preload = require "preload"
 local process = require "process"
 local scheduler = require "scheduler"
+local stepped = require "stepped"
 local sys = require "sys"
 local tls = require "tls"
 
 after_each(require("cleanup").run)
 
-local HOUR = 3600
-
--- The wall clock of a process is that of the machine and the seconds that a file names.
-local SHIM = [[
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-static volatile const int64_t *steps;
-static int64_t step(void) {
-  if (!steps) {
-    int fd = open(getenv("CLOCK_STEP"), O_RDONLY | O_CLOEXEC);
-    steps = mmap(0, sizeof *steps, PROT_READ, MAP_SHARED, fd, 0);
-    close(fd);
-  }
-  return *steps;
-}
-int clock_gettime(clockid_t clock, struct timespec *t) {
-  static int (*real)(clockid_t, struct timespec *);
-  if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-  int result = real(clock, t);
-  if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) t->tv_sec += step();
-  return result;
-}
-int gettimeofday(struct timeval *restrict t, void *restrict zone) {
-  struct timespec now;
-  (void)zone;
-  clock_gettime(CLOCK_REALTIME, &now);
-  t->tv_sec = now.tv_sec;
-  t->tv_usec = now.tv_nsec / 1000;
-  return 0;
-}
-time_t time(time_t *t) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  if (t) *t = now.tv_sec;
-  return now.tv_sec;
-}
-]]
+local HOUR = stepped.HOUR
 
 local POLICY = [[
   local perilune = require "perilune"
@@ -91,19 +49,13 @@ local POLICY = [[
 -- A proxy of one worker, and step(seconds): its wall clock is so far from the machine's from now on.
 local function start(origin, options)
   options = options or {}
-  local env, directory = preload.library(SHIM)
-  env.CLOCK_STEP = process.write_file(directory .. "/step", ("\0"):rep(8))
-  local proxy = perilune.start {
+  local env, step = stepped.new()
+  return perilune.start {
     workers = options.workers or 1, release = true, env = env, settings = options.settings,
     policy = policies.fill(POLICY, {
       ADDRESS = origin.address, PEER = options.peer or "", LISTEN = options.listen or "",
     }),
-  }
-  return proxy, function(seconds)
-    local file = assert(io.open(env.CLOCK_STEP, "r+b")) -- in place: it is mapped
-    assert(file:write(ffi.string(ffi.new("int64_t[1]", seconds), 8)))
-    file:close()
-  end
+  }, step
 end
 
 local function ask(proxy, path) return client.request { port = proxy.port, path = path, timeout = 60 } end

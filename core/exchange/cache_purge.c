@@ -47,9 +47,13 @@ static struct purge_object object_of(const struct cache_visit *v, const struct s
                                .has_more_tags = facts->has_more_tags};
 }
 
-/* From when it was softly purged on, it is stale. */
-static void end_lifetime(struct stored_facts *facts, int64_t soft_ms) {
+/* From when it was softly purged on, it is stale: that is now at the latest, also where the clock on the wall was put
+ * forward in between. */
+static void end_lifetime(struct cache_visit *v, int64_t soft_ms) {
+  struct stored_facts *facts = &v->facts;
   uint64_t kept_ms = soft_ms > facts->wall_ms ? (uint64_t)(soft_ms - facts->wall_ms) : 0;
+  uint64_t most_ms = cache_kept_ms(v);
+  if (kept_ms > most_ms) kept_ms = most_ms;
   uint64_t age_s = freshness_age_ms(&facts->freshness, kept_ms) / 1000;
   if (age_s < facts->freshness.lifetime_s) facts->freshness.lifetime_s = (uint32_t)age_s;
 }
@@ -60,7 +64,7 @@ bool cache_is_forgotten(struct cache_visit *v) {
   object.looks_at_key = v->key.len > v->url.len || cache_is_inherited(visit_cache(v), object.number);
   switch (purges_look(cache_purges(visit_cache(v)), &object, &soft_ms)) {
   case PURGE_NOTHING: return false;
-  case PURGE_SOFT: end_lifetime(&v->facts, soft_ms); return false;
+  case PURGE_SOFT: end_lifetime(v, soft_ms); return false;
   case PURGE_HARD: break;
   }
   return true;

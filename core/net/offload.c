@@ -245,11 +245,16 @@ bool offload_withdraw(enum offload kind, struct offload_job *job) {
 
 static struct timespec soon(void) {
   struct timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
+  clock_gettime(CLOCK_MONOTONIC, &until);
   until.tv_nsec += STOP_MS * 1000000L;
   until.tv_sec += until.tv_nsec / 1000000000L;
   until.tv_nsec %= 1000000000L;
   return until;
+}
+
+/* The time of day may be set back meanwhile. False: it is over. */
+static bool await_end(struct pool *pool, const struct timespec *until) {
+  return pthread_cond_clockwait(&pool->has_ended, &pool->lock, CLOCK_MONOTONIC, until) != ETIMEDOUT;
 }
 
 static struct seat *seat_of(struct pool *pool, const struct mailbox *home) {
@@ -266,9 +271,7 @@ void offload_leave(struct mailbox *home) {
     for (struct offload_job *job; (job = take_any_follower(pool, home, NULL));)
       mailbox_post(home, &job->message);
     for (struct offload_job *job; (job = take_out(pool, home, NULL));) mailbox_post(home, &job->message);
-    while (seat_of(pool, home) &&
-           pthread_cond_timedwait(&pool->has_ended, &pool->lock, &until) != ETIMEDOUT) {
-    }
+    while (seat_of(pool, home) && await_end(pool, &until)) continue;
     for (struct seat *seat; (seat = seat_of(pool, home));) seat->home = NULL;
     pthread_mutex_unlock(&pool->lock);
   }
@@ -282,8 +285,7 @@ void offload_stop(void) {
     CHECK(!pool->first);
     pool->stopping = true;
     pthread_cond_broadcast(&pool->has_work);
-    while (pool->threads > 0 && pthread_cond_timedwait(&pool->has_ended, &pool->lock, &until) != ETIMEDOUT) {
-    }
+    while (pool->threads > 0 && await_end(pool, &until)) continue;
     pthread_mutex_unlock(&pool->lock);
   }
 }

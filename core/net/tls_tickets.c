@@ -11,12 +11,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 enum { KEYS = 3, ROTATE_S = 6 * 3600, NAME_BYTES = 16 };
 
 struct key {
-  int64_t made_s; /* since 1970, so that a successor goes on counting; 0: there is none */
+  int64_t made_s; /* of now_s, with which a successor goes on counting; 0: there is none */
   unsigned char name[NAME_BYTES], cipher[32], mac[32];
 };
 _Static_assert(sizeof(struct key) * KEYS == TLS_TICKETS_BYTES, "the keys are handed on as they are");
@@ -26,9 +26,12 @@ static struct key keys[KEYS];                            /* guarded by `lock` */
 static EVP_CIPHER *cipher;                               /* fetched once: a fetch costs more than its use */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* By a clock that all processes have in common and nobody sets. */
+static int64_t now_s(void) { return 1 + (int64_t)(clock_now_ms(&clock_system) / 1000); }
+
 static void rotate(void) {
   memmove(keys + 1, keys, sizeof *keys * (KEYS - 1));
-  keys[0].made_s = time(NULL);
+  keys[0].made_s = now_s();
   if (RAND_priv_bytes(keys[0].name, sizeof *keys - offsetof(struct key, name)) != 1) abort();
 }
 
@@ -37,11 +40,11 @@ static void begin(void) {
   if (!cipher) abort();
 }
 
-/* A clock that was set back counts as time that has passed. */
+/* Of a predecessor that counted otherwise it may be of the future: that one is as good as none. */
 static struct key newest(void) {
   pthread_mutex_lock(&lock);
-  int64_t age_s = time(NULL) - keys[0].made_s;
-  if (age_s < 0 || age_s >= ROTATE_S) rotate();
+  int64_t age_s = now_s() - keys[0].made_s;
+  if (!keys[0].made_s || age_s < 0 || age_s >= ROTATE_S) rotate();
   struct key key = keys[0];
   pthread_mutex_unlock(&lock);
   return key;

@@ -55,7 +55,7 @@ void server_enter(struct server *s, enum phase phase) {
   CHECK(phase_may_follow(s->phase, phase));
   log_debug("%s, now %s", phase_name(s->phase), phase_name(phase));
   s->phase = phase;
-  s->phase_since = time(NULL);
+  s->phase_since = moment_now();
   if (phase_is_over(phase)) debugging_end(s->debugging);
 }
 
@@ -75,17 +75,17 @@ static const char *describe_obstacle(struct server *s, const char *obstacle) {
   struct tm local;
   const char *way_out = phase_way_out(s->phase);
   bool has_file = phase_is_of_policy(s->phase);
-  localtime_r(&s->phase_since, &local);
+  localtime_r(&s->phase_since.date, &local);
   strftime(at, sizeof at, "%Y-%m-%d %H:%M:%S", &local);
   snprintf(s->refusal, sizeof s->refusal, "%s, since %s (%ld s ago)%s%.*s%s%s", obstacle, at,
-           (long)(time(NULL) - s->phase_since), has_file ? ", of " : "", REFUSAL_BYTES / 2,
+           (long)moment_age_s(s->phase_since), has_file ? ", of " : "", REFUSAL_BYTES / 2,
            has_file ? s->options->source.name : "", way_out ? "; " : "", way_out ? way_out : "");
   return s->refusal;
 }
 
 const char *server_refusal(struct server *s, enum demand demand) {
   const char *why = phase_refusal(s->phase, demand);
-  if (why && s->phase_since) return describe_obstacle(s, why);
+  if (why && s->phase_since.date) return describe_obstacle(s, why);
   bool is_trial = demand == DEMAND_CANARY || demand == DEMAND_SHADOW;
   return !why && is_trial ? trial_refusal(s) : why;
 }
@@ -356,7 +356,7 @@ int process_run(const struct server_options *options) {
     config_print(options->config, stdout);
     code = EXIT_FINE;
   } else if (fine && become_daemon(&s, &code)) {
-    s.started_at = s.reloaded_at = time(NULL);
+    s.started = s.reloaded = moment_now();
     s.worker_count = config_workers(options->config);
     s.metrics = metrics_new(s.worker_count);
     privileges_use_descriptors();

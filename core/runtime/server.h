@@ -8,8 +8,8 @@
 #include <ev.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "runtime/config.h"
 #include "runtime/deploy/ancestors.h"
 #include "runtime/listening.h"
@@ -89,7 +89,7 @@ struct server {
   struct lending lending;         /* who accepts for whom */
   struct watch *watch;            /* owned; NULL without --watch */
   struct command_server *command; /* owned; NULL where it could not be opened */
-  time_t started_at, reloaded_at;
+  struct moment started, reloaded;
   struct stamps *files;                /* owned: of the policy in force */
   char *changes;                       /* owned: lines, of the last reload */
   bool reload_again;                   /* asked for while one was under way */
@@ -101,7 +101,7 @@ struct server {
   struct profiling *profiling;         /* its own; while a profile is made */
   struct handover *handover;           /* owned; while a successor starts */
   enum phase phase;                    /* changed by server_enter alone */
-  time_t phase_since;
+  struct moment phase_since;
   char refusal[REFUSAL_BYTES]; /* what server_refusal has said last */
   struct timer watchdog, overdue;
   struct emergency emergency; /* of the policy's VMs */

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "runtime/running.h"
 
 #define PREFIX "perilune-starting-"
@@ -23,9 +23,12 @@ static atomic_bool is_under_way;
 
 /* --- the process that starts ------------------------------------------------------------------------------ */
 
+/* By the clock that all processes have in common and nobody sets. */
+static long long seconds_now(void) { return (long long)(clock_now_ms(&clock_system) / 1000); }
+
 /* The end of a long path says more than its beginning. */
 static void write_name(char name[NAME_BYTES], const char *policy) {
-  int length = snprintf(name, NAME_BYTES, "@" PREFIX "%d-%lld ", (int)getpid(), (long long)time(NULL));
+  int length = snprintf(name, NAME_BYTES, "@" PREFIX "%d-%lld ", (int)getpid(), seconds_now());
   size_t room = NAME_BYTES - 1 - (size_t)length, bytes = strlen(policy);
   snprintf(name + length, room + 1, "%s", bytes > room ? policy + bytes - room : policy);
   for (char *c = name + length; *c; c++)
@@ -60,13 +63,13 @@ bool starting_is_under_way(void) { return atomic_load(&is_under_way); }
 
 /* --- who looks for one ------------------------------------------------------------------------------------ */
 
-/* "@perilune-starting-12-1764474072 /etc/policy.lua" */
+/* "@perilune-starting-12-4072 /etc/policy.lua" */
 static bool describe(const char *name, int wanted, char *text, size_t bytes) {
   int pid, at = 0;
   long long since;
   if (sscanf(name, "@" PREFIX "%d-%lld %n", &pid, &since, &at) != 2 || !at) return false;
   if ((wanted && pid != wanted) || running_pid_at(name) != pid) return false;
-  long long seconds = (long long)time(NULL) - since;
+  long long seconds = seconds_now() - since;
   snprintf(text, bytes,
            "process %d is still loading its first policy, %s, for %lld s; it answers once it serves, and "
            "'kill %d' ends it",

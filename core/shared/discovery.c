@@ -18,7 +18,7 @@ static void *make(const void *config) {
   struct discovery *d = memory_zalloc(sizeof *d);
   pthread_mutex_init(&d->lock, NULL);
   d->facts.name = (struct discovery_name){str_own(name->kind), str_own(name->source), str_own(name->set)};
-  d->facts.made_at = time(NULL);
+  d->facts.made = moment_now();
   return d;
 }
 
@@ -41,7 +41,7 @@ struct discovery_facts discovery_read(struct discovery *d) {
 }
 
 static void note_good(struct discovery_facts *f) {
-  f->good_at = time(NULL);
+  f->good = moment_now();
   f->is_down = f->is_kept = false;
 }
 
@@ -73,8 +73,8 @@ void discovery_note_failure(struct discovery *d, struct str why) {
 
 void discovery_note_kept(struct discovery *d, uint64_t backends, time_t good_at) {
   pthread_mutex_lock(&d->lock);
-  if (!d->facts.good_at) {
-    d->facts.good_at = good_at;
+  if (!d->facts.good.date) {
+    d->facts.good = moment_of_date(good_at);
     d->facts.backends = backends;
     d->facts.is_kept = true;
   }
@@ -82,6 +82,5 @@ void discovery_note_kept(struct discovery *d, uint64_t backends, time_t good_at)
 }
 
 double discovery_age(const struct discovery_facts *facts) {
-  double age = difftime(time(NULL), facts->good_at ? facts->good_at : facts->made_at);
-  return age > 0 ? age : 0; /* the clock may have been set back */
+  return (double)moment_age_s(facts->good.date ? facts->good : facts->made);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "shared/registry.h"
 
@@ -28,12 +29,11 @@ struct discovery_facts {
   uint64_t backends;          /* of the list in use */
   uint64_t changes;           /* lists that were taken and differed from the last one */
   uint64_t failures;
-  uint64_t skipped; /* entries of the last list that nobody could use */
-  time_t made_at;   /* when the first policy named it */
-  time_t
-      good_at; /* when the source last said that the list is right; 0: never, or (is_kept) as the file says */
-  bool is_kept;                  /* the list comes from the file that the last process left */
-  bool is_down;                  /* the source could not be asked, or its list was not taken */
+  uint64_t skipped;   /* entries of the last list that nobody could use */
+  struct moment made; /* when the first policy named it */
+  struct moment good; /* when the source last said that the list is right; or (is_kept) as the file says */
+  bool is_kept;       /* the list comes from the file that the last process left */
+  bool is_down;       /* the source could not be asked, or its list was not taken */
   char why[DISCOVERY_WHY_BYTES]; /* of the last failure */
 };
 

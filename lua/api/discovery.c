@@ -64,7 +64,7 @@ static int restored(lua_State *L) {
 /* discovery:has_list(): has it had one in this process? -1 +1 */
 static int has_list(lua_State *L) {
   struct discovery_facts facts = discovery_read(check(L));
-  lua_pushboolean(L, facts.good_at && !facts.is_kept);
+  lua_pushboolean(L, facts.good.date && !facts.is_kept);
   return 1;
 }
 

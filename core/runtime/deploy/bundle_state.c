@@ -28,7 +28,7 @@ void bundle_copy(char to[BUNDLE_WHY_BYTES], struct str text) {
 void bundle_note_good(void) {
   if (state.is_down) log_info("bundle: %s is back", settings.url);
   state.is_down = false;
-  state.good_at = time(NULL);
+  state.good = moment_now();
 }
 
 void bundle_note_failure(struct str why) {

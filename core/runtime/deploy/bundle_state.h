@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 
 /* Files, NULL where there is none. */
@@ -30,7 +30,7 @@ struct bundle_state {
   uint64_t wanted;         /* the newest that is signed and whole; 0: none so far */
   uint64_t seen;           /* what ran last before the start; 0: none. No older one is taken */
   uint64_t refused;        /* the last one that was tried and not taken */
-  time_t good_at;          /* when the source last answered; 0: never */
+  struct moment good;      /* when the source last answered; 0: never */
   uint64_t failures;       /* of asking it, and of what it gave */
   bool is_trying, is_down; /* a version is loaded, or on trial; the source, or what it gave, is not good */
   bool is_damaged; /* the files of the version that was to be loaded last are not those that were signed */

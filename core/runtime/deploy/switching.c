@@ -84,7 +84,7 @@ static void tell(struct server *s, bool fine, const char *text) {
 static void conclude(struct server *s, bool fine, const char *text) {
   timer_clear(&s->switching.timer);
   s->switching.awaited = false;
-  s->reloaded_at = time(NULL);
+  s->reloaded = moment_now();
   if (s->generation == 1 && fine)
     server_begin_to_serve(s);
   else

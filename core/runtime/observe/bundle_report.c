@@ -2,8 +2,6 @@
 // bundle_report: what is known of the bundle, in three forms.
 #include "runtime/observe/bundle_report.h"
 
-#include <time.h>
-
 #include "runtime/deploy/bundle_state.h"
 #include "runtime/observe/exposition.h"
 #include "runtime/observe/json.h"
@@ -16,8 +14,8 @@ void bundle_put_text(FILE *out) {
   if (!settings) return;
   fprintf(out, "bundle      version %llu runs, %llu is wanted%s; ", (number)b->running, (number)b->wanted,
           b->is_trying ? ", and tried" : "");
-  if (b->good_at)
-    fprintf(out, "asked %.0f s ago\n", difftime(time(NULL), b->good_at));
+  if (b->good.date)
+    fprintf(out, "asked %lld s ago\n", (long long)moment_age_s(b->good));
   else
     fputs("the source has not answered so far\n", out);
   if (b->refused > b->running)
@@ -36,7 +34,7 @@ void bundle_put_json(struct json *j) {
   json_flag(j, "is_trying", b->is_trying);
   json_number(j, "refused", b->refused);
   json_text(j, "refusal", str_of(b->refusal));
-  json_number(j, "good_at", (uint64_t)b->good_at);
+  json_number(j, "good_at", (uint64_t)b->good.date);
   json_number(j, "failures", b->failures);
   json_flag(j, "is_down", b->is_down);
   json_text(j, "last_failure", str_of(b->why));

@@ -27,7 +27,7 @@ static void read_all(struct registry *registry, each_fn *each, void *context) {
 static void put_text(const struct discovery_facts *f, void *out) {
   fprintf(out, "source      %-28.*s %.*s, set \"%.*s\": ", STR_ARG(f->name.source), STR_ARG(f->name.kind),
           STR_ARG(f->name.set));
-  if (f->good_at)
+  if (f->good.date)
     fprintf(out, "%llu backend%s, as of %.0f s ago%s\n", (number)f->backends, plural(f->backends),
             discovery_age(f), f->is_kept ? " (from its file)" : "");
   else
@@ -50,7 +50,8 @@ static void put_json(const struct discovery_facts *f, void *context) {
   json_number(j, "skipped", f->skipped);
   json_number(j, "changes", f->changes);
   json_number(j, "failures", f->failures);
-  json_number(j, "good_at", (uint64_t)f->good_at);
+  json_number(j, "good_at", (uint64_t)f->good.date);
+  json_number(j, "age_seconds", (uint64_t)discovery_age(f));
   json_flag(j, "is_from_file", f->is_kept);
   json_flag(j, "is_down", f->is_down);
   json_text(j, "last_failure", str_of(f->why));

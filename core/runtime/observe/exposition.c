@@ -94,14 +94,14 @@ static void put_process(FILE *out, const struct server *s) {
   put_family(out, "build_info", "gauge", "Always 1; the label says the version of the program.");
   fprintf(out, "perilune_build_info{version=\"" PERILUNE_VERSION "\"} 1\n");
   put_single(out, "start_time_seconds", "gauge", "When the process began, in Unix time.",
-             (number)s->started_at);
+             (number)s->started.date);
   put_family(out, "cpu_seconds_total", "counter", "Processor time used, of user and system.");
   fprintf(out, "perilune_cpu_seconds_total %.3f\n", seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
   put_single(out, "workers", "gauge", "Workers that serve requests.", s->worker_count);
   put_single(out, "stopping", "gauge", "1 while the process drains.", phase_is_over(s->phase));
   put_single(out, "generation", "gauge", "The generation of the policy that is in force.", s->generation);
   put_single(out, "generation_time_seconds", "gauge",
-             "When the generation in force came into force, in Unix time.", (number)s->reloaded_at);
+             "When the generation in force came into force, in Unix time.", (number)s->reloaded.date);
   put_family(out, "reloads_total", "counter",
              "Policies that were loaded: fine, in force (the first included); failed, refused.");
   put_labelled(out, "reloads_total", "result", STR("fine"), s->reload_log.fine);

@@ -41,7 +41,7 @@ static void put_facts(FILE *out, const struct server *s, const struct tally *t) 
   put_fact(out, "policy", str_of(s->options->source.name));
   put_fact(out, "state", str_of(phase_name(s->phase)));
   put_count(out, "generation", s->generation);
-  put_count(out, "seconds", (number)(time(NULL) - s->started_at));
+  put_count(out, "seconds", (number)moment_age_s(s->started));
   put_count(out, "connections", cell_get(&t->downstreams));
   put_count(out, "active", cell_get(&t->exchanges));
   put_count(out, "upstreams", cell_get(&t->upstreams));

@@ -34,8 +34,8 @@ enum { GRAPH_SECONDS = 60, RELOADS_SHOWN = 5 };
 
 /* --- the process ---------------------------------------------------------------------------------------- */
 
-static void put_age(FILE *out, time_t since) {
-  long seconds = (long)(time(NULL) - since);
+static void put_age(FILE *out, struct moment since) {
+  long seconds = (long)moment_age_s(since);
   fprintf(out, "%ldd %02ld:%02ld:%02ld", seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60,
           seconds % 60);
 }
@@ -78,9 +78,9 @@ static void put_listener(FILE *out, const struct listening_entry *entry) {
 
 static void put_process(FILE *out, const struct server *s, const struct tally *tally) {
   fprintf(out, "perilune " PERILUNE_VERSION ", process %d, up ", (int)getpid());
-  put_age(out, s->started_at);
+  put_age(out, s->started);
   fprintf(out, "\npolicy      %s\ngeneration  %u, in force for ", s->options->source.name, s->generation);
-  put_age(out, s->reloaded_at);
+  put_age(out, s->reloaded);
   fprintf(out, "%s\n", trial_of(s));
   put_older(out, tally);
   put_behind(out, s);
@@ -313,12 +313,12 @@ char *status_text(const struct server *s) {
 
 enum { MOST_SHOWN = 4 };
 
-static void put_rough_age(FILE *out, time_t since) {
+static void put_rough_age(FILE *out, struct moment since) {
   static const struct {
     long seconds;
     const char *unit;
   } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
-  long age = (long)(time(NULL) - since);
+  long age = (long)moment_age_s(since);
   int i = 0;
   while (i < 3 && age < 2 * units[i].seconds) i++;
   fprintf(out, ", up %ld %s", age / units[i].seconds, units[i].unit);
@@ -338,7 +338,7 @@ char *status_summary(const struct server *s) {
   FILE *out = open_memstream(&text, &bytes);
   fputs(s->options->source.name, out);
   put_first_listeners(out, s->listening);
-  put_rough_age(out, s->started_at);
+  put_rough_age(out, s->started);
   if (phase_is_over(s->phase)) fputs(", stopping", out);
   if (pid_file) fprintf(out, ", pid file %s", pid_file);
   fputc('\n', out);

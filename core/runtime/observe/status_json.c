@@ -33,11 +33,12 @@ static void put_process(struct json *j, const struct server *s) {
   json_number(j, "pid", (uint64_t)getpid());
   json_text(j, "policy", str_of(s->options->source.name));
   json_number(j, "now", (uint64_t)time(NULL));
-  json_number(j, "started_at", (uint64_t)s->started_at);
+  json_number(j, "started_at", (uint64_t)s->started.date);
+  json_number(j, "up_seconds", (uint64_t)moment_age_s(s->started));
   json_text(j, "phase", str_of(phase_name(s->phase)));
   json_flag(j, "stopping", phase_is_over(s->phase));
   json_number(j, "generation", s->generation);
-  json_number(j, "generation_at", (uint64_t)s->reloaded_at);
+  json_number(j, "generation_at", (uint64_t)s->reloaded.date);
   json_number(j, "workers_behind", switching_behind(s));
   json_number(j, "background", background_sum(s));
   json_flag(j, "canary", s->canary != NULL);

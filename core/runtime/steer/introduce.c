@@ -27,8 +27,8 @@ char *introduce(const struct server *s) {
   put(out, "version", PERILUNE_VERSION);
   put(out, "policy", s->options->source.name);
   put_number(out, "generation", s->generation);
-  put_number(out, "generation_seconds", (long)(time(NULL) - s->reloaded_at));
-  put_number(out, "seconds", (long)(time(NULL) - s->started_at));
+  put_number(out, "generation_seconds", (long)moment_age_s(s->reloaded));
+  put_number(out, "seconds", (long)moment_age_s(s->started));
   put_number(out, "workers", s->worker_count);
   put(out, "state", phase_is_over(s->phase) ? "stopping" : "serving");
   for (unsigned i = 0; s->listening && i < s->listening->count; i++)
