@@ -54,7 +54,7 @@ function access_log.new(given, ...)
     local entry = entry_of(session, failure)
     for name, value in pairs(wanted.fields and wanted.fields(session, ctx, failure) or {}) do entry[name] = value end
     local line, why = json.encode(entry)
-    if line then write(line) else core.log.error("access_log: " .. why) end
+    if line then write(line) else core.log_about("error", "access_log", "access_log: " .. why) end
   end
 end
 

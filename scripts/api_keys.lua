@@ -61,7 +61,7 @@ function api_keys.new(given, ...)
         return false
       end
       if why then
-        core.log.error("api_keys: " .. tostring(why))
+        core.log_about("error", "api_keys", "api_keys: " .. tostring(why))
         return session:respond { status = 503, headers = { ["Retry-After"] = "5" } }
       end
     end

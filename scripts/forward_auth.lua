@@ -132,7 +132,7 @@ function forward_auth.new(given, ...)
     if find then verdict, why = find(headers, question) else verdict, why = ask(wanted, headers) end
     if verdict and verdict.passes then return pass(session, wanted, verdict) end
     if verdict then return respond(session, verdict) end
-    core.log.error(("%s: %s"):format(wanted.name, why or "no answer"))
+    core.log_about("error", wanted.name, ("%s: %s"):format(wanted.name, why or "no answer"))
     if wanted.on_error == "open" then return pass(session, wanted) end
     return session:respond { status = 503, headers = { ["Retry-After"] = "5" } }
   end

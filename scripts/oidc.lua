@@ -95,7 +95,7 @@ local function login_cookie(self, state) return self.cookie .. "_" .. state:sub(
 local function begin(self, session)
   local facts, why = self.provider:facts()
   if not facts then
-    core.log.error("oidc: " .. tostring(why))
+    core.log_about("error", "oidc provider", "oidc: " .. tostring(why))
     return refuse(session, 503, "The sign-in service cannot be reached.")
   end
   local state, nonce = base64.encode_url(crypto.random(18)), base64.encode_url(crypto.random(18))
@@ -136,13 +136,14 @@ local function finish_login(self, session, login, code)
   local claims
   if tokens then claims, why = self.provider:check(tokens.id_token, login.nonce) end
   if not claims then
-    core.log.error("oidc: sign-in failed: " .. tostring(why))
+    core.log_about("error", "oidc sign-in", "oidc: sign-in failed: " .. tostring(why))
     return refuse(session, 502, "Signing in has failed.")
   end
   if self.allow and not self.allow(claims) then return refuse(session, 403, "You may not come in.") end
   local text = session_cookie(self, session_of(self, claims, tokens, core.time() + self.max_age))
   if not text then
-    core.log.error "oidc: the claims are too long for a cookie: keep fewer, by the option 'claims'"
+    core.log_about("error", "oidc claims",
+      "oidc: the claims are too long for a cookie: keep fewer, by the option 'claims'")
     return refuse(session, 500)
   end
   local spent = build(self, login_cookie(self, login.state), "", 0, self.callback_path)
@@ -157,7 +158,8 @@ local function callback(self, session)
     return refuse(session, 400, "This sign-in was not begun here, or took too long. Go back and try again.")
   end
   if query.error then
-    core.log.info("oidc: the provider has refused: " .. query.error:gsub("%c", " "):sub(1, 100))
+    core.log_about("info", "oidc refusal",
+      "oidc: the provider has refused: " .. query.error:gsub("%c", " "):sub(1, 100))
     return refuse(session, 403, "Signing in was refused.")
   end
   if not query.code then return refuse(session, 400, "The sign-in service has sent no code.") end
@@ -195,7 +197,7 @@ end
 local function refresh(self, session, value)
   local tokens, why, is_refused = self.provider:refresh(value.refresh)
   if not tokens then
-    core.log.warn("oidc: a session is not renewed: " .. tostring(why))
+    core.log_about("warn", "oidc session", "oidc: a session is not renewed: " .. tostring(why))
     if is_refused then return false end
     return nil
   end
@@ -204,7 +206,8 @@ local function refresh(self, session, value)
     local fresh
     fresh, why = self.provider:check(tokens.id_token)
     if not fresh or fresh.sub ~= claims.sub then
-      core.log.warn("oidc: a session is not renewed: " .. tostring(why or "it is of somebody else"))
+      core.log_about("warn", "oidc session",
+        "oidc: a session is not renewed: " .. tostring(why or "it is of somebody else"))
       return false
     end
     claims = fresh

@@ -147,7 +147,7 @@ function token_auth.new(given, ...)
       return false
     end
     if is_ours then
-      core.log.error("token_auth: " .. why)
+      core.log_about("error", "token_auth", "token_auth: " .. why)
       return session:respond { status = 503, headers = { ["Retry-After"] = "5" } }
     end
     local challenge = token and ('Bearer error="invalid_token", error_description="%s"'):format(why) or "Bearer"

@@ -183,7 +183,9 @@ local function is_allowed(self, name)
   if known ~= nil then return known end
   if not pcall(read_name, name) or name:find "*" then return false end
   local ok, verdict = pcall(self.options.allowed, name)
-  if not ok then core.log.error("acme: the function 'allowed' failed: " .. tostring(verdict)) end
+  if not ok then
+    core.log_about("error", "acme allowed", "acme: the function 'allowed' failed: " .. tostring(verdict))
+  end
   verdict = ok and verdict == true
   self.verdicts:set(name, verdict, verdict and ALLOWED_TTL or REFUSED_TTL)
   return verdict

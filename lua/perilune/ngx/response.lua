@@ -51,7 +51,8 @@ function header.__newindex(_, name, value)
     return
   end
   if of.streams or of.session:response_status() and not core.has_answer(of.session) then
-    core.log.error("ngx.header." .. name .. ": attempt to set a field after the response has begun")
+    core.log_about("error", "ngx.header",
+      "ngx.header." .. name .. ": attempt to set a field after the response has begun")
     return
   end
   of.headers = of.headers or {}
@@ -82,7 +83,7 @@ local function set_status(of, status)
   if not of.session then state.request "status" end
   local response = filters[of.hook] and core.current_response()
   if not response and of.streams then
-    core.log.error "ngx.status: attempt to set it after the response has begun"
+    core.log_about("error", "ngx.status", "ngx.status: attempt to set it after the response has begun")
   elseif not response then
     of.status = status
     if core.has_answer(of.session) then core.answer_status(of.session, status) end

@@ -16,7 +16,9 @@ local function check(value)
 end
 
 local function finish(ok, first, ...)
-  if not ok and first ~= core.left then core.log.error("ngx.thread: user thread aborted: " .. tostring(first)) end
+  if not ok and first ~= core.left then
+    core.log_about("error", "ngx.thread", "ngx.thread: user thread aborted: " .. tostring(first))
+  end
   return ok, first, ...
 end
 

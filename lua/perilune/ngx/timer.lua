@@ -13,14 +13,16 @@ local everywhere = { on = "every worker" }
 
 local function run(premature, fn, ...)
   if running >= RUNNING_MOST then
-    core.log.error "ngx.timer: 256 timers run already in this worker: this run is left out"
+    core.log_about("error", "ngx.timer", "ngx.timer: 256 timers run already in this worker: this run is left out")
     return
   end
   running = running + 1
   local mine = { ctx = {}, phase = "timer" }
   local ok, why = state.call(mine, fn, premature, ...)
   running = running - 1
-  if not ok and why ~= core.left then core.log.error("ngx.timer failed: " .. tostring(why)) end
+  if not ok and why ~= core.left then
+    core.log_about("error", "ngx.timer failed", "ngx.timer failed: " .. tostring(why))
+  end
 end
 
 -- In the main chunk a timer is for every worker, elsewhere for its own.
