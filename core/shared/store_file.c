@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // store_file: all of the file is taken at once: later there is no write that can fail. Its lock is flock's, and says
 // that a process uses it.
+//
+// Memory is asked for in huge pages first, whatever the system's setting for shared memory is (MADV_COLLAPSE, from Linux
+// 6.1 on): what is sent from there costs half, and what is written a tenth, for a page is one thing to be looked up
+// and counted, whatever its size. Where memory is in small pieces this takes long: so it is done within a time, and what
+// is left gets small pages.
 #include "shared/store_file.h"
 
 #include <errno.h>
@@ -17,10 +22,16 @@
 #include <xxhash.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/safe_file.h"
 
 enum { PAGE_BYTES = 4096, LINE_BYTES = 64 };
+/* For huge pages: in all, besides so much for each; and how long no more are asked for where one took too long. */
+enum { HUGE_START_MS = 500, HUGE_EACH_MS = 1, HUGE_SLOW_MS = 5, HUGE_PAUSE_MS = 10000 };
+#if !defined MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 static const char MAGIC[8] = "PrlnStor";
 
@@ -155,21 +166,38 @@ static bool open_path(struct store_file *f, const char *path, const struct store
   return f->is_kept;
 }
 
-/* --- both ------------------------------------------------------------------------------------------------- */
+/* --- huge pages ------------------------------------------------------------------------------------------- */
 
-static bool open_memory(struct store_file *f, const struct store_front *wanted, const char **why) {
-  f->descriptor = memfd_create("perilune-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  *why = "there is no memory file (memfd_create)";
-  if (f->descriptor < 0) return false;
-  *why =
-      "it is larger than the memory of this machine"; /* to take it all the same would end other processes */
-  if (f->bytes / PAGE_BYTES > (size_t)sysconf(_SC_PHYS_PAGES)) return false;
-  int error = take_pages(f);
-  *why = error == ENOSPC ? "there is not so much memory" : strerror(error);
-  if (error) return false;
-  fcntl(f->descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
-  return pwrite(f->descriptor, wanted, sizeof *wanted, 0) == (ssize_t)sizeof *wanted;
+/* Makes one of a hole. The kernel wants a page in it, to know where the rest belongs. */
+static bool take_huge_page(const struct store_file *f, size_t at) {
+  const volatile char *place = f->map + at;
+  if (fallocate(f->descriptor, FALLOC_FL_KEEP_SIZE, (off_t)at, PAGE_BYTES)) return false;
+  (void)*place;
+  return madvise(f->map + at, STORE_PAGE_MOST, MADV_COLLAPSE) == 0;
 }
+
+void store_file_take_huge(struct store_file *f, size_t at, size_t bytes) {
+  uint64_t begun_ms = clock_now_ms(&clock_system);
+  if (f->is_kept || begun_ms < atomic_load(&f->huge_again_ms)) return;
+  for (size_t end = at + bytes; at < end; at += STORE_PAGE_MOST) {
+    bool is_taken = take_huge_page(f, at);
+    if (is_taken && clock_now_ms(&clock_system) - begun_ms < HUGE_SLOW_MS) continue;
+    atomic_store(&f->huge_again_ms, clock_now_ms(&clock_system) + HUGE_PAUSE_MS);
+    return;
+  }
+}
+
+static void begin_with_huge(struct store_file *f, const struct store_file_wanted *wanted) {
+  uint64_t most_ms = clock_now_ms(&clock_system) + HUGE_START_MS;
+  if (!has_whole_pages(wanted)) return;
+  for (size_t at = f->front_bytes; at < f->bytes && clock_now_ms(&clock_system) < most_ms;
+       at += STORE_PAGE_MOST) {
+    if (!take_huge_page(f, at)) return;
+    most_ms += HUGE_EACH_MS;
+  }
+}
+
+/* --- both ------------------------------------------------------------------------------------------------- */
 
 /* Where huge pages can be mapped as such. NULL: it cannot be mapped. */
 static char *map_aligned(const struct store_file *f) {
@@ -186,6 +214,26 @@ static char *map_aligned(const struct store_file *f) {
   return is_mapped ? room : NULL;
 }
 
+static bool open_memory(struct store_file *f, const struct store_file_wanted *wanted,
+                        const struct store_front *front, const char **why) {
+  f->descriptor = memfd_create("perilune-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  *why = "there is no memory file (memfd_create)";
+  if (f->descriptor < 0) return false;
+  *why =
+      "it is larger than the memory of this machine"; /* to take it all the same would end other processes */
+  if (f->bytes / PAGE_BYTES > (size_t)sysconf(_SC_PHYS_PAGES)) return false;
+  int error = ftruncate(f->descriptor, (off_t)f->bytes) ? errno : 0;
+  *why = "the memory cannot be mapped";
+  f->map = error ? NULL : map_aligned(f);
+  if (!error && !f->map) return false;
+  if (!error) begin_with_huge(f, wanted);
+  if (!error) error = take_pages(f);
+  *why = error == ENOSPC ? "there is not so much memory" : strerror(error);
+  if (error) return false;
+  fcntl(f->descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+  return pwrite(f->descriptor, front, sizeof *front, 0) == (ssize_t)sizeof *front;
+}
+
 /* Behind the end there is nothing to lose. */
 static bool can_punch(const struct store_file *f) {
   int how = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
@@ -199,12 +247,12 @@ bool store_file_open(struct store_file *f, const struct store_file_wanted *wante
   set_sizes(f, wanted);
   f->replaces = wanted->path && wanted->replaces;
   bool is_open = wanted->path && (f->replaces ? open_beside : open_path)(f, wanted->path, &front);
-  if (!is_open && !open_memory(f, &front, why)) {
+  if (!is_open && !open_memory(f, wanted, &front, why)) {
     if (*f->notice) log_warn("cache: %s", f->notice);
     return false;
   }
   *why = "the memory cannot be mapped";
-  f->map = map_aligned(f);
+  if (!f->map) f->map = map_aligned(f);
   f->exchanges_pages = has_whole_pages(wanted) && can_punch(f);
   return f->map;
 }

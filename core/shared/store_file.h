@@ -42,6 +42,7 @@ struct store_file {
   bool is_old;                                    /* it was there before */
   bool is_made;                                   /* there was no file at its path */
   bool replaces;                                  /* a file at that path, whose name it has not yet */
+  _Atomic uint64_t huge_again_ms;                 /* before that, no huge pages are asked for */
   bool exchanges_pages;            /* a segment that is punched out gets other pages as a whole */
   char notice[STORE_NOTICE_BYTES]; /* for the log; empty: nothing */
 };
@@ -55,6 +56,8 @@ struct store_file_wanted {
 };
 /* False: *why is a sentence. */
 bool store_file_open(struct store_file *f, const struct store_file_wanted *wanted, const char **why);
+/* For a part of the segments that was punched out, before it gets its pages: huge ones, if they are to be had soon. */
+void store_file_take_huge(struct store_file *f, size_t at, size_t bytes);
 /* What is in it is complete: where it replaces another one, it takes its name. Where it cannot, that one is removed: it
  * would not know of purges from now on. */
 void store_file_settle(struct store_file *f, const char *path);

@@ -90,8 +90,10 @@ void segments_unpin(struct segments *g, uint32_t segment) {
 static bool exchange_pages(struct segments *g, uint32_t i) {
   off_t at = (off_t)g->file.front_bytes + (off_t)i * g->bytes;
   int fd = g->file.descriptor;
-  if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, g->bytes) == 0)
+  if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, g->bytes) == 0) {
+    if (g->file.exchanges_pages) store_file_take_huge(&g->file, (size_t)at, g->bytes);
     return fallocate(fd, FALLOC_FL_KEEP_SIZE, at, g->bytes) == 0;
+  }
   if (errno != EOPNOTSUPP) return false;
   memset(segments_at(g, i, 0), 0, g->bytes); /* no such file is read by sendfile (exchanges_pages) */
   return true;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -191,4 +193,60 @@ IT("takes over a copy of another's, which goes on, in memory or in place of its 
     store_free(s);
     unlink(scene.path);
   }
+}
+
+/* --- huge pages ------------------------------------------------------------------------------------------- */
+
+enum { HUGE_SEGMENTS = 8 };
+
+/* The KiB of the memory file that are mapped by huge pages. */
+static long huge_kib(const struct store_file *f) {
+  FILE *maps = fopen("/proc/self/smaps", "re");
+  char line[512], address[32];
+  long found = -1, kib;
+  bool is_ours = false;
+  snprintf(address, sizeof address, "%lx-", (unsigned long)(uintptr_t)f->map);
+  while (found < 0 && fgets(line, sizeof line, maps)) {
+    if (strncmp(line, address, strlen(address)) == 0) is_ours = true;
+    if (is_ours && sscanf(line, "ShmemPmdMapped: %ld", &kib) == 1) found = kib;
+  }
+  fclose(maps);
+  return found;
+}
+
+/* Does this kernel make any out of shared memory? */
+static bool has_huge_pages(void) {
+  int fd = memfd_create("probe", MFD_CLOEXEC);
+  char *room = mmap(NULL, 2 * STORE_PAGE_MOST, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *page = room + -(uintptr_t)room % STORE_PAGE_MOST;
+  CHECK(ftruncate(fd, STORE_PAGE_MOST) == 0);
+  CHECK(mmap(page, STORE_PAGE_MOST, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == page);
+  *(volatile char *)page = 0;
+  bool has = madvise(page, STORE_PAGE_MOST, 25 /* MADV_COLLAPSE */) == 0;
+  munmap(room, 2 * STORE_PAGE_MOST);
+  close(fd);
+  return has;
+}
+
+IT("takes huge pages where the kernel makes them, also for a segment that was emptied") {
+  struct store_file f;
+  struct stat info;
+  const char *why;
+  struct store_file_wanted wanted = {.segment_bytes = STORE_PAGE_MOST, .count = HUGE_SEGMENTS};
+  long page = STORE_PAGE_MOST / 1024;
+  CHECK(store_file_open(&f, &wanted, &why) && f.exchanges_pages);
+  long kib = huge_kib(&f);
+  CHECK(has_huge_pages() ? kib >= page && kib % page == 0 : kib == 0);
+  off_t last = (off_t)f.bytes - STORE_PAGE_MOST;
+  atomic_store(&f.huge_again_ms, 0);
+  for (off_t at = (off_t)f.front_bytes; at <= last; at += STORE_PAGE_MOST)
+    CHECK(fallocate(f.descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, STORE_PAGE_MOST) == 0);
+  CHECK(huge_kib(&f) == 0);
+  store_file_take_huge(&f, (size_t)last, STORE_PAGE_MOST);
+  CHECK(huge_kib(&f) == (kib ? page : 0));
+  f.huge_again_ms = UINT64_MAX;
+  store_file_take_huge(&f, f.front_bytes, STORE_PAGE_MOST);
+  CHECK(huge_kib(&f) == (kib ? page : 0));
+  CHECK(fstat(f.descriptor, &info) == 0 && info.st_blocks / 2 <= page + 64); /* no more than was asked for */
+  store_file_close(&f);
 }
