@@ -195,11 +195,13 @@ static void send_encoded(struct exchange *x, const struct outgoing *outgoing, st
 /* One whose content is a file, or is written by the policy while it is sent; encoded or not. */
 static void send_source(struct exchange *x, const struct outgoing *outgoing) {
   bool is_encoded = x->codings && x->codings->encoder.is_held, is_file = x->answer->is_file;
-  bool has_length = is_file && !is_encoded;
+  bool has_length = (is_file || x->answer->has_length) && !is_encoded;
   enum framing out = has_length ? FRAMING_LENGTH : x->stream->codec->framing(x->stream);
   filter_none(&x->down);
   if (is_encoded) filter_answer(x);
   x->down.from = is_file ? file_source(x->rare->file) : streamed_answer_source(x->rare->streamed);
+  x->down.trailers.allowed = !is_file && takes_trailers(outgoing, out);
+  x->down.trailers.nominated = NULL;
   begin_down(x, outgoing, (struct body){FRAMING_CLOSE, 0}, out, (struct str){0});
   transfer_down(x);
 }
@@ -208,7 +210,8 @@ static void send_source(struct exchange *x, const struct outgoing *outgoing) {
 
 /* What follows the head, before it is encoded. */
 static struct body answer_body(const struct exchange *x) {
-  if (x->answer->is_streamed) return (struct body){FRAMING_CHUNKED, 0};
+  if (x->answer->is_streamed && !x->answer->has_length) return (struct body){FRAMING_CHUNKED, 0};
+  if (x->answer->is_streamed) return (struct body){FRAMING_LENGTH, x->answer->length};
   return (struct body){FRAMING_LENGTH, exchange_content_bytes(x)};
 }
 
@@ -225,7 +228,8 @@ static bool answer_head(struct exchange *x, struct outgoing *out) {
   bool is_bare = answer->response.status == 304 || answer->stands_for; /* no length is said of no body */
   if (is_bare && !body.length) body.framing = FRAMING_NONE;
   if (has_codings(x)) settle_answer(x);
-  if (answer->is_streamed || codings_change_length(x->codings)) body.framing = answer_framing(x);
+  bool has_length = !answer->is_streamed || answer->has_length;
+  if (!has_length || codings_change_length(x->codings)) body.framing = answer_framing(x);
   if (answer->close) x->sent.closes = true;
   add_own_fields(x, &x->answer->response.headers, false);
   const struct stream_head head = {.kind = HEAD_FINAL, .response = &answer->response, .body = body};

@@ -18,6 +18,8 @@
 #include "lua/vm/vm.h"
 #include "exchange/exchange.h"
 
+#define LENGTH_MOST 9007199254740991.0 /* 2^53 - 1 */
+
 struct wanted_answer {
   const char *call; /* "session:respond" */
   bool is_streamed; /* its text follows: there is no `body` */
@@ -25,6 +27,8 @@ struct wanted_answer {
   struct str reason, body;
   struct headers headers;
   bool close;
+  bool has_length; /* of one that is streamed */
+  uint64_t length;
 };
 
 static bool has_no_body(unsigned status) { return status == 204 || status == 304; }
@@ -56,6 +60,15 @@ static void read_status(lua_State *L, struct wanted_answer *wanted) {
 }
 
 /* -0 +0 */
+static void read_length(lua_State *L, struct wanted_answer *wanted) {
+  lua_Number length = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
+  if (!(length >= 0 && length <= LENGTH_MOST && length == floor(length)))
+    handle_raise(L, "%s: length must be the number of bytes that will be sent", wanted->call);
+  wanted->length = (uint64_t)length;
+  wanted->has_length = true;
+}
+
+/* -0 +0 */
 static struct str read_text(lua_State *L, const struct wanted_answer *wanted, const char *name) {
   struct str text = {NULL, 0};
   if (lua_type(L, -1) != LUA_TSTRING) /* a number's text would not be kept by the table */
@@ -64,7 +77,7 @@ static struct str read_text(lua_State *L, const struct wanted_answer *wanted, co
   return text;
 }
 
-static const char *const fields[] = {"status", "reason", "headers", "body", "close"};
+static const char *const fields[] = {"status", "reason", "headers", "body", "close", "length"};
 
 /* core.answer_fields(): the names of the fields that an answer may have, as keys. For `perilune check`. -0 +1 */
 int session_answer_fields(lua_State *L) {
@@ -81,10 +94,11 @@ static __attribute__((cold)) void refuse_field(lua_State *L, const struct wanted
   struct nearest n = nearest_to(name);
   bool is_body = wanted->is_streamed && strcmp(name, "body") == 0;
   if (is_body) handle_raise(L, "%s: a streamed answer has no body: write it with session:send", wanted->call);
+  if (strcmp(name, "length") == 0) handle_raise(L, "%s: length is that of the body", wanted->call);
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) nearest_offer(&n, fields[i]);
-  handle_raise(L, "%s: unknown field '%s'%s%s%s; valid are status, reason, headers, %sclose", wanted->call,
+  handle_raise(L, "%s: unknown field '%s'%s%s%s; valid are status, reason, headers, %s, close", wanted->call,
                name, n.found ? " (did you mean " : "", n.found ? n.found : "", n.found ? "?)" : "",
-               wanted->is_streamed ? "" : "body, ");
+               wanted->is_streamed ? "length" : "body");
 }
 
 /* One field of the table, its name below its value. -0 +0 */
@@ -99,6 +113,8 @@ static void read_field(lua_State *L, struct wanted_answer *wanted) {
     read_headers(L, wanted);
   else if (strcmp(name, "body") == 0 && !wanted->is_streamed)
     wanted->body = read_text(L, wanted, name);
+  else if (strcmp(name, "length") == 0 && wanted->is_streamed)
+    read_length(L, wanted);
   else if (strcmp(name, "reason") == 0)
     wanted->reason = read_text(L, wanted, name);
   else if (strcmp(name, "close") == 0)
@@ -131,6 +147,8 @@ static void give(struct exchange *x, const struct wanted_answer *wanted) {
       wanted->reason.len ? arena_dup(&x->arena, wanted->reason) : status_reason(wanted->status);
   answer->content = arena_dup(&x->arena, wanted->body);
   answer->close = wanted->close;
+  answer->has_length = wanted->has_length;
+  answer->length = wanted->length;
 }
 
 /* "cancel", in any case, or a number. */

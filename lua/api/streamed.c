@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// streamed: session:start_response, send, flush and finish: an answer that a hook writes while the client reads
-// (exchange/streamed_answer.h). The task of the hook goes on as the writer, beside the hooks that follow; its end is
-// the end of the answer.
+// streamed: session:start_response, send, flush, finish and leave_open: an answer that a hook writes while the client
+// reads (exchange/streamed_answer.h). The task of the hook goes on as the writer, beside the hooks that follow; its end
+// is the end of the answer, unless it leaves that open. Tasks may send beside the writer: those of the exchange, of the
+// background, and hooks of other exchanges. Each that waits has a place in the answer's queue (`struct beside`), which
+// it loses where it is stopped; where the exchange ends first, it is woken.
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdlib.h>
 
 #include "base/check.h"
+#include "base/container.h"
+#include "base/memory.h"
 #include "exchange/exchange.h"
 #include "exchange/streamed_answer.h"
+#include "http/framing.h"
+#include "lua/api/fields.h"
 #include "lua/api/session.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/hook_failure.h"
@@ -32,8 +39,15 @@ static void on_writer_end(struct task *task, enum task_status status) {
   struct exchange *x = script->x;
   struct hook_outcome outcome = {0};
   script->writer = NULL;
-  if (status == TASK_FAILED && !hook_has_left(task))
+  const struct streamed_answer *s = script->x->rare->streamed;
+  bool is_short = s->has_length && s->left && !s->open_ms && !s->is_closed;
+  if (status == TASK_FAILED && !hook_has_left(task)) {
     hook_failure_take(task, &script_hooks(x->hooks)->each[task->hook], &outcome);
+  } else if (is_short) {
+    hook_failure_tell(task, "it has ended, and %llu bytes of the length of its answer are missing",
+                      (unsigned long long)s->left);
+    outcome.error = ERROR_SCRIPT;
+  }
   task_free(task);
   streamed_answer_over(x->rare->streamed, outcome.error);
 }
@@ -60,26 +74,84 @@ static void end(void *owner) {
 
 static const struct streamed_writer writer = {leave, wake, end};
 
-static void forget(void *streamed) { streamed_answer_forget(streamed); }
+/* It waits no more, and it goes on. */
+static void stop_waiting(void *streamed) {
+  struct streamed_answer *s = streamed;
+  const struct script *script = s->owner;
+  streamed_answer_stop_waiting(s, script->vm->lost.why != 0);
+}
+
+/* --- those beside it -------------------------------------------------------------------------------------- */
+
+/* A task that waits for the client of an answer, which is not its own. */
+struct beside {
+  struct streamed_wait wait;
+  struct task *task; /* borrowed */
+};
+
+/* What such a task has waited for, while it is not its turn yet (task->what): it was served, or the answer is over. */
+static char served, over;
+
+static void on_served(struct streamed_wait *wait, bool is_closed) {
+  struct beside *beside = CONTAINER_OF(wait, struct beside, wait);
+  struct task *task = beside->task;
+  free(beside);
+  task_wake_soon(task);
+  task->what = is_closed ? &over : &served;
+}
+
+static void leave_queue(void *what) {
+  struct beside *beside = what;
+  streamed_wait_leave(&beside->wait, beside->task->vm->lost.why != 0);
+  free(beside);
+}
+
+static struct beside *beside_new(struct task *task) {
+  struct beside *beside = memory_zalloc(sizeof *beside);
+  beside->task = task;
+  beside->wait.wake = on_served;
+  list_init(&beside->wait.link);
+  return beside;
+}
 
 /* --- its functions ---------------------------------------------------------------------------------------- */
 
-/* The answer that the running hook writes. -0 +0 */
-static struct streamed_answer *check(lua_State *L, const char *call) {
-  const struct exchange *x = session_check(L, 1);
-  const struct script *script = x->script;
-  if (!script->writer)
+/* Who calls a function of an answer. */
+struct sender {
+  struct streamed_answer *answer; /* NULL: it is over, and so is its exchange */
+  bool is_writer;
+};
+
+static struct streamed_answer *answer_of(const struct exchange *x) {
+  return x->answer && x->answer->is_streamed ? x->rare->streamed : NULL;
+}
+
+/* -0 +0 */
+static __attribute__((cold)) void refuse(lua_State *L, const char *call, const struct task *hook) {
+  if (!hook)
     handle_raise(L, "%s: there is no answer to write: begin it with session:start_response { status = 200 }",
                  call);
-  if (script->vm->running != script->writer)
-    handle_raise(L, "%s is for the hook that has called session:start_response, not for %s", call,
-                 script->vm->running->hook == TASK_NO_HOOK ? "tasks beside it" : "another one");
-  return x->rare->streamed;
+  handle_raise(L, "%s is for the hook that has called session:start_response and for tasks, not for %s", call,
+               hook_name(hook->hook));
+}
+
+/* -0 +0 */
+static struct sender check(lua_State *L, const char *call) {
+  const struct script *script = token_look_kind(L, 1, TOKEN_SESSION);
+  if (!script) return (struct sender){NULL, false};
+  const struct task *running = script->vm->running;
+  struct streamed_answer *answer = answer_of(script->x);
+  if (!running || !answer) refuse(L, call, NULL);
+  if (script->writer == running) return (struct sender){answer, true};
+  if (running->script == script && running->hook != TASK_NO_HOOK) refuse(L, call, running);
+  if (!streamed_answer_is_shared(answer))
+    handle_raise(L, "%s comes too early: session:start_response has not returned yet", call);
+  return (struct sender){answer, false};
 }
 
 /* true, or nil and "closed" -0 +1 | -0 +2 */
-static int push_state(lua_State *L, const struct streamed_answer *s) {
-  if (!s->is_closed) {
+static int push_state(lua_State *L, bool is_closed) {
+  if (!is_closed) {
     lua_pushboolean(L, 1);
     return 1;
   }
@@ -90,8 +162,21 @@ static int push_state(lua_State *L, const struct streamed_answer *s) {
 
 /* What comes behind a wait. -0 +1 | -0 +2 */
 static int settled(lua_State *L, const char *call) {
-  const struct streamed_answer *s = check(L, call);
-  return s->state == WRITER_WORKS ? push_state(L, s) : task_not_done(L, call);
+  struct task *running = vm_of(L)->running;
+  void *what = running ? running->what : NULL;
+  if (what == &served || what == &over) {
+    running->what = NULL;
+    return push_state(L, what == &over);
+  }
+  const struct sender sender = check(L, call);
+  bool is_done = sender.is_writer && sender.answer->state == WRITER_WORKS;
+  return is_done ? push_state(L, sender.answer->is_closed) : task_not_done(L, call);
+}
+
+/* A task beside the writer goes on at once. */
+static int go_on(lua_State *L, bool is_over) {
+  vm_of(L)->running->what = is_over ? &over : &served;
+  return 0;
 }
 
 /* session:start_response { status = 200, headers = {...}, close = true }: waits until the head is on its way -2 +1 */
@@ -100,7 +185,7 @@ static int start(lua_State *L) {
   session_phase(L, x, PHASES, "session:start_response");
   task_to_park(L, "session:start_response");
   session_answer(L, x, true);
-  return task_wait(L, forget, streamed_answer_begin(x, &writer, x->script));
+  return task_wait(L, stop_waiting, streamed_answer_begin(x, &writer, x->script));
 }
 static int started(lua_State *L) { return settled(L, "session:start_response"); }
 
@@ -126,29 +211,115 @@ static int piece(lua_State *L) {
   return 1;
 }
 
+/* Not more than was said. -0 +0 */
+static void check_room(lua_State *L, const struct streamed_answer *s, struct str text) {
+  if (s->has_length && text.len > s->left)
+    handle_raise(L,
+                 "session:send: the answer was begun with a length of %d bytes, of which %d are left, and the "
+                 "piece has %d",
+                 (int)s->exchange->answer->length, (int)s->left, (int)text.len);
+}
+
+static int put_beside(lua_State *L, struct streamed_answer *s, struct str text) {
+  struct task *task = task_to_park(L, "session:send");
+  bool is_over = !s || s->is_closed || s->is_finished;
+  if (is_over) return go_on(L, true);
+  struct beside *beside = beside_new(task);
+  if (!streamed_answer_put_beside(s, text, &beside->wait)) return task_wait(L, leave_queue, beside);
+  free(beside);
+  return go_on(L, false);
+}
+
 /* session:send(text): waits while the client is far behind -2 +0 (yields) */
 static int put(lua_State *L) {
-  struct streamed_answer *s = check(L, "session:send");
-  if (s->is_finished) handle_raise(L, "session:send: the answer has been ended by session:finish");
+  const struct sender sender = check(L, "session:send");
+  struct streamed_answer *s = sender.answer;
+  struct str text = text_at(L, 2);
+  if (s && !s->is_closed) check_room(L, s, text);
+  if (!sender.is_writer) return put_beside(L, s, text);
+  if (s->is_finished && !s->is_closed)
+    handle_raise(L, "session:send: the answer has been ended by session:finish");
   task_to_park(L, "session:send");
-  return streamed_answer_put(s, text_at(L, 2)) ? 0 : task_wait(L, forget, s);
+  return streamed_answer_put(s, text) ? 0 : task_wait(L, stop_waiting, s);
 }
 static int was_put(lua_State *L) { return settled(L, "session:send"); }
 
+static int flush_beside(lua_State *L, struct streamed_answer *s) {
+  struct task *task = task_to_park(L, "session:flush");
+  if (!s || s->is_closed) return go_on(L, true);
+  struct beside *beside = beside_new(task);
+  if (!streamed_answer_flush_beside(s, &beside->wait)) return task_wait(L, leave_queue, beside);
+  free(beside);
+  return go_on(L, false);
+}
+
 /* session:flush(): waits until the connection has taken all that was sent -1 +0 (yields) */
 static int flush(lua_State *L) {
-  struct streamed_answer *s = check(L, "session:flush");
+  const struct sender sender = check(L, "session:flush");
+  if (!sender.is_writer) return flush_beside(L, sender.answer);
   task_to_park(L, "session:flush");
-  return streamed_answer_flush(s) ? 0 : task_wait(L, forget, s);
+  return streamed_answer_flush(sender.answer) ? 0 : task_wait(L, stop_waiting, sender.answer);
 }
 static int flushed(lua_State *L) { return settled(L, "session:flush"); }
 
-/* session:finish(): the answer has its end, and the hook goes on -1 +1 */
-static int finish(lua_State *L) {
-  struct streamed_answer *s = check(L, "session:finish");
-  streamed_answer_finish(s);
-  return push_state(L, s);
+/* --- its end ---------------------------------------------------------------------------------------------- */
+
+enum { TRAILERS_MOST = 100, OPEN_DEFAULT_S = 60, OPEN_MOST_S = 86400 };
+
+/* Not every field may come behind a body (RFC 9110 section 6.5.1). The name is below the value. -0 +0 */
+static void read_trailer(lua_State *L, struct headers *trailers) {
+  int top = lua_gettop(L);
+  struct field field = {.name = {NULL, 0}};
+  if (lua_type(L, top - 1) != LUA_TSTRING)
+    handle_raise(L, "session:finish: trailers must be a table of names and values");
+  field.name = text_at(L, top - 1);
+  field.id = field_id(field.name);
+  if (!framing_trailer_is_allowed(&field, NULL))
+    handle_raise(L, "session:finish: the field %s may not stand in trailers", field.name.ptr);
+  fields_append(L, trailers, top - 1, top);
+  if (trailers->count > TRAILERS_MOST)
+    handle_raise(L, "session:finish: more than %d trailers", TRAILERS_MOST);
 }
+
+/* { name = value or array } at 2; NULL: there are none. -0 +0 */
+static struct headers *read_trailers(lua_State *L, struct exchange *x) {
+  if (lua_isnoneornil(L, 2)) return NULL;
+  luaL_checktype(L, 2, LUA_TTABLE);
+  struct headers *trailers = arena_alloc(&x->arena, sizeof *trailers);
+  size_t bytes = sizeof *trailers;
+  headers_init(trailers, &x->arena);
+  for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) read_trailer(L, trailers);
+  for (unsigned i = 0; i < trailers->count; i++)
+    bytes += sizeof(struct field) + trailers->items[i].name.len + trailers->items[i].value.len;
+  script_lend(L, x->script, bytes);
+  return trailers->count ? trailers : NULL;
+}
+
+/* session:finish([trailers]): the answer has its end, and the hook goes on -2 +1 */
+static int finish(lua_State *L) {
+  struct streamed_answer *s = check(L, "session:finish").answer;
+  if (!s || s->is_closed) return push_state(L, true);
+  if (s->has_length && s->left)
+    handle_raise(L, "session:finish: %d bytes of the length that the answer was begun with are missing",
+                 (int)s->left);
+  if (s->is_finished && lua_toboolean(L, 2))
+    handle_raise(L, "session:finish: the answer has been ended before, without these trailers");
+  streamed_answer_finish(s, read_trailers(L, s->exchange));
+  return push_state(L, false);
+}
+
+/* session:leave_open([seconds]): the end of the hook is not the end of its answer -2 +1 */
+static int leave_open(lua_State *L) {
+  struct streamed_answer *s = check(L, "session:leave_open").answer;
+  lua_Number seconds = luaL_optnumber(L, 2, OPEN_DEFAULT_S);
+  if (!(seconds >= 0.001 && seconds <= OPEN_MOST_S))
+    handle_raise(L, "session:leave_open: the seconds without a piece must be from 0.001 to %d", OPEN_MOST_S);
+  if (!s || s->is_closed) return push_state(L, true);
+  streamed_answer_leave_open(s, (unsigned)(seconds * 1000 + 0.5));
+  return push_state(L, false);
+}
+
+/* --- without session:start_response ----------------------------------------------------------------------- */
 
 /* Can the running code begin to send the answer, of which there may be a part already? */
 static bool may_begin(lua_State *L, const struct exchange *x) {
@@ -168,7 +339,7 @@ static int begin_answer(lua_State *L) {
   if (!may_begin(L, x)) return 0;
   task_to_park(L, "ngx.flush");
   if (!x->answer) exchange_answer(x, 200)->response.reason = status_reason(200);
-  return task_wait(L, forget, streamed_answer_begin(x, &writer, x->script));
+  return task_wait(L, stop_waiting, streamed_answer_begin(x, &writer, x->script));
 }
 static int begun_answer(lua_State *L) {
   const struct exchange *x = session_check(L, 1);
@@ -190,7 +361,7 @@ static const char send[] = "local piece, start, finish = ...\n"
                            "end\n";
 
 void open_streamed(lua_State *L) {
-  static const luaL_Reg methods[] = {{"finish", finish}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"finish", finish}, {"leave_open", leave_open}, {NULL, NULL}};
   token_add_methods(L, methods);
   token_add_waiting(L, "start_response", start, started);
   token_add_waiting(L, "flush", flush, flushed);

@@ -50,6 +50,10 @@ end
 -- Of session:start_response, whose text comes later.
 local function fault_of_streamed(constants, names)
   if names.body then return "a streamed answer has no body: write it with session:send" end
+  local length = constants.length
+  if length ~= nil and not (type(length) == "number" and length >= 0 and length % 1 == 0) then
+    return "length must be the number of bytes that will be sent"
+  end
   if constants.status ~= 204 and constants.status ~= 304 then return nil end
   return ("a response with status %d has no body: use session:respond"):format(constants.status)
 end
@@ -65,7 +69,9 @@ local function look_at_answer(look, call)
   end
   if given.kind ~= "template" then return end
   local constants, names, is_whole = known.fields(look, given, call.at)
-  local why = call.callee.name == "start_response" and fault_of_streamed(constants, names)
+  local is_streamed = call.callee.name == "start_response"
+  local why = is_streamed and fault_of_streamed(constants, names) or names.length and not is_streamed
+    and "length is that of the body"
   if why then return fault(look, call.line, "%s: %s", name, why) end
   for field in pairs(names) do
     why = fault_of_answer(field, constants[field])

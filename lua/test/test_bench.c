@@ -226,7 +226,7 @@ static int stream(lua_State *L) {
   struct streamed_answer *s = streamed(rehearsal_exchange(check(L)));
   if (!s) return push_nil(L);
   if (!s->is_rehearsed) streamed_answer_rehearse(s);
-  lua_pushboolean(L, s->state != WRITER_OVER);
+  lua_pushboolean(L, streamed_answer_runs(s->exchange));
   if (s->error == ERROR_NONE) return 1;
   lua_pushstring(L, error_info(s->error)->name);
   return 2;

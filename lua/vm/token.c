@@ -110,6 +110,12 @@ struct script *token_check_kind(lua_State *L, int index, enum token_kind kind) {
   return token.script;
 }
 
+struct script *token_look_kind(lua_State *L, int index, enum token_kind kind) {
+  struct token token;
+  if (!token_test(L, index, &token) || token.kind != kind) token_refuse(L, index, names[kind]);
+  return token.script;
+}
+
 /* The name of the method that runs, which is one of token_methods; NULL: it is none. -0 +1 | -0 +0 */
 static const char *running_method(lua_State *L) {
   lua_Debug at = {0};

@@ -32,6 +32,8 @@ void token_push(lua_State *L, const struct script *script, enum token_kind kind)
 struct token token_check(lua_State *L, int index);
 /* The same for one kind, for which it is called `name` in messages. */
 struct script *token_check_kind(lua_State *L, int index, enum token_kind kind);
+/* The same; NULL where it has ended. */
+struct script *token_look_kind(lua_State *L, int index, enum token_kind kind);
 /* Raises: the call is not one of this kind of token. */
 int token_refuse(lua_State *L, int index, const char *wanted);
 
