@@ -108,7 +108,7 @@ local FAULTS = {
     "session:start_response: a response with status 304 has no body: use session:respond" },
   { "request_filter", "session:start_response { status = 200, length = -1 }",
     "session:start_response: length must be the number of bytes that will be sent" },
-  { "request_filter", "return session:respond { status = 200, length = 5 }", "session:respond: length is that of the b" },
+  { "request_filter", "return session:respond { status = 200, length = 5 }", "length is that of the body" },
   { "request_filter", "session:start_response { headers = {} }", "session:start_response: status is missing" },
   { "request_filter", "session:start_response 'x'", "expected a table, got a string value: write session:start_resp" },
   { "request_filter", "return session:respond(403)", "expected a table, got a number value: write session:respond" },

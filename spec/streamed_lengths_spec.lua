@@ -59,7 +59,7 @@ describe("a streamed answer whose length is said", function()
   end)
 
   for path, said in pairs {
-    few = "request_filter failed: .*policy%.lua:%d+ %(request_filter%)?.*5 bytes of the length of its answer are missing",
+    few = "request_filter failed: .*policy%.lua:%d+ .*5 bytes of the length of its answer are missing",
     unfinished = "policy%.lua:%d+: session:finish: 5 bytes of the length that the answer was begun with are missing",
     many = "policy%.lua:%d+: session:send: the answer was begun with a length of 10 bytes, of which 5 are left, and "
       .. "the piece has 6",
@@ -101,14 +101,14 @@ describe("a streamed answer whose length is said", function()
         return select(2, pcall(session.start_response, session, { status = 200, length = length }))
       end
       function cases.wrong(session)
-        local said = { try(session, -1), try(session, 1.5), try(session, "5"), try(session, 1e300), try(session, 0 / 0) }
+        local said = {}
+        for i, length in ipairs { -1, 1.5, "5", 1e300, 0 / 0 } do said[i] = try(session, length) end
         said[#said + 1] = select(2, pcall(session.respond, session, { status = 200, length = 5 }))
         session:respond { status = 200, body = table.concat(said, "\n") }
       end
     ]])
     local body = ask("wrong").body
-    local _, count = body:gsub("policy%.lua:%d+: session:start_response: length must be the number of bytes that will be sent",
-      "")
+    local _, count = body:gsub("policy%.lua:%d+: session:start_response: length must be the number of bytes", "")
     assert.equal(5, count)
     assert.matches("session:respond: length is that of the body", body)
   end)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Answers that are written by others than the hook that has begun them: tasks beside it, the background, other requests.
+-- Answers that are written by others than the hook that has begun them: tasks, the background, other requests.
 local client = require "client"
 local scheduler = require "scheduler"
 local streamed = require "streamed"

@@ -27,12 +27,12 @@ struct stream;
 
 /* An answer of our own or of the policy instead of a peer's response. */
 struct answer {
-  struct response response;  /* status, reason and fields; Content-Length is written from `content` */
-  struct str content;        /* arena */
-  size_t room;               /* of content, where it can grow in place */
-  bool is_file;              /* its content is that of x->rare->file */
-  bool is_streamed;          /* its content is that of x->rare->streamed, which is not known yet */
-  bool has_length;           /* but its length is, of one that is streamed */
+  struct response response; /* status, reason and fields; Content-Length is written from `content` */
+  struct str content;       /* arena */
+  size_t room;              /* of content, where it can grow in place */
+  bool is_file;             /* its content is that of x->rare->file */
+  bool is_streamed;         /* its content is that of x->rare->streamed, which is not known yet */
+  bool has_length;          /* but its length is, of one that is streamed */
   uint64_t length;
   bool close;                /* close the connection behind it */
   unsigned short stands_for; /* the HTTP status that it says as grpc-status (grpc.h); 0: it says its own */

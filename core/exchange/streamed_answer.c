@@ -111,7 +111,8 @@ static void on_turn(struct timer *timer) {
 /* Nobody else can say why. From the next turn on it is a failure of the exchange. */
 static __attribute__((cold)) void end_short(struct streamed_answer *s, enum error error, const char *why) {
   char request[DESCRIBE_BYTES];
-  log_about(LOG_ERROR, str_of(why), "an answer ends short: %s%s", why, exchange_describe(s->exchange, request));
+  log_about(LOG_ERROR, str_of(why), "an answer ends short: %s%s", why,
+            exchange_describe(s->exchange, request));
   s->error = error;
   take_turn(s);
 }
@@ -119,10 +120,12 @@ static __attribute__((cold)) void end_short(struct streamed_answer *s, enum erro
 /* Nobody has put anything for as long as it may stay open; or the client is slow, which has a time of its own. */
 static void on_quiet(struct timer *timer) {
   struct streamed_answer *s = CONTAINER_OF(timer, struct streamed_answer, quiet);
-  if (!is_empty(s) || !list_is_empty(&s->waits))
+  bool is_slow = !s->is_rehearsed && (!is_empty(s) || !list_is_empty(&s->waits));
+  if (is_slow)
     timer_set(&s->quiet, s->open_ms);
   else
-    end_short(s, ERROR_SCRIPT_TIMEOUT, "it was left open, and nothing was sent for the time that it may stay so");
+    end_short(s, ERROR_SCRIPT_TIMEOUT,
+              "it was left open, and nothing was sent for the time that it may stay so");
 }
 
 /* --- the writer ------------------------------------------------------------------------------------------- */

@@ -214,10 +214,11 @@ static int piece(lua_State *L) {
 /* Not more than was said. -0 +0 */
 static void check_room(lua_State *L, const struct streamed_answer *s, struct str text) {
   if (s->has_length && text.len > s->left)
-    handle_raise(L,
-                 "session:send: the answer was begun with a length of %d bytes, of which %d are left, and the "
-                 "piece has %d",
-                 (int)s->exchange->answer->length, (int)s->left, (int)text.len);
+    handle_raise(
+        L,
+        "session:send: the answer was begun with a length of %d bytes, of which %d are left, and the "
+        "piece has %d",
+        (int)s->exchange->answer->length, (int)s->left, (int)text.len);
 }
 
 static int put_beside(lua_State *L, struct streamed_answer *s, struct str text) {

@@ -1231,7 +1231,6 @@ function session:reset(code) end
 ---@field reason? string
 ---@field headers? table<string, string|number|(string|number)[]> Content-Length and the like are written by the proxy
 ---@field body? string
----@field length? integer of session:start_response: how many bytes will be sent
 ---@field close? boolean close the client's connection after it
 
 --- ---------------------------------------------------------------------------------------------------------------

@@ -58,11 +58,14 @@
 ---
 --- A reload leaves it alone; a stop ends it after `grace`.
 
+---@class perilune.streamed_answer: perilune.answer
+---@field length? integer how many bytes will be sent
+
 ---@class perilune.session
 local session = {}
 --- Begins such an answer. In the hooks before a response that may call session:respond, those of the cache excepted, until
 --- the response has begun.
----@param answer perilune.answer without `body`, and not 204 or 304; with a `length` or without
+---@param answer perilune.streamed_answer without `body`, and not 204 or 304
 ---@return true?, string? message "closed": the client has left
 function session:start_response(answer) end
 --- Writes a piece of an answer that was begun by session:start_response. It waits while the client is behind: 64 KiB at

@@ -78,6 +78,25 @@ describe("an answer that is written piece by piece", function()
     assert.same({ "a", "script" }, { response.body, response.failure })
   end)
 
+  it("that is left open is written on by tasks, and ends by its time without them", function()
+    local function walk(writer)
+      return test.policy { request_filter = function(session)
+        session:start_response { status = 200 }
+        session:send "hook "
+        perilune.spawn(writer, session)
+        session:leave_open(5)
+      end }:request {}
+    end
+    local whole = walk(function(session)
+      perilune.sleep(4)
+      session:send "task"
+      session:finish()
+    end)
+    assert.same({ "hook task", nil }, { whole.body, whole.failure })
+    local short = walk(function(session) session:send "task" end)
+    assert.same({ "hook task", "script_timeout" }, { short.body, short.failure })
+  end)
+
   it("is its head alone for HEAD", function()
     local response = ticks():request { method = "HEAD" }
     assert.same({ 200, "" }, { response.status, response.body })
