@@ -42,7 +42,7 @@ void h2_blocks_read(struct h2_session *s) {
   while ((result = h2_decoder_next(&s->decoder, &block, &field)) == H2_READ_FIELD) {
     if (!head) continue;
     if (field.found)
-      h2_head_take_found(head, field.name, field.value, false, field.found);
+      h2_head_take_found(head, field.name, field.value, field.is_sensitive, field.found);
     else
       h2_head_take(head, field.name, field.value, field.is_sensitive);
   }

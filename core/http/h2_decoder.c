@@ -15,7 +15,21 @@ enum {
   LITERAL_KEPT = 0x40,
   SIZE_UPDATE = 0x20,
   LITERAL_NEVER = 0x10,
-  HUFFMAN = 0x80, /* section 5.2 */
+  HUFFMAN = 0x80,    /* section 5.2 */
+  REPEAT_CODED = 40, /* bytes of a repeated value as it comes, and as it is read: a date fits */
+  REPEAT_TEXT = 64,
+};
+
+/* A literal, as it came last under its name. */
+struct h2_repeat {
+  struct h2_found found;
+  unsigned char coded_bytes, text_bytes;
+  uint8_t coded[REPEAT_CODED]; /* with its length */
+  char text[REPEAT_TEXT];
+};
+_Static_assert(REPEAT_CODED * 8 / 5 <= REPEAT_TEXT, "whatever is coded in so few bytes has room");
+struct h2_repeats {
+  struct h2_repeat *of[H2_STATIC_COUNT + 1]; /* owned; by the index of the name */
 };
 
 /* In the table. */
@@ -50,9 +64,13 @@ static void shrink(struct h2_decoder *d, size_t room) {
 
 void h2_decoder_free(struct h2_decoder *d) {
   while (d->count) forget_oldest(d);
+  for (unsigned i = 0; d->repeats && i <= H2_STATIC_COUNT; i++) piece_free(d->repeats->of[i]);
+  piece_free(d->repeats);
   piece_free(d->entries);
   buf_release(&d->scratch);
 }
+
+void h2_decoder_keep_repeats(struct h2_decoder *d) { d->repeats = piece_zalloc(sizeof *d->repeats); }
 
 static void grow(struct h2_decoder *d) {
   uint32_t places = d->places ? 2 * d->places : PLACES_FIRST;
@@ -79,7 +97,7 @@ static void insert(struct h2_decoder *d, struct h2_read_field *field) {
   size_t texts = field->name.len + field->value.len, bytes = texts + ENTRY_OVERHEAD;
   if (bytes > H2_DECODER_BYTES - d->bytes_less) return empty(d, field);
   struct h2_kept_field *entry = piece_alloc(sizeof *entry + texts);
-  entry->found = (struct h2_found){0};
+  entry->found = field->found ? *field->found : (struct h2_found){0};
   entry->name_bytes = (uint32_t)field->name.len;
   entry->value_bytes = (uint32_t)field->value.len;
   if (field->name.len) memcpy(entry->text, field->name.ptr, field->name.len);
@@ -158,17 +176,67 @@ static bool update_size(struct h2_decoder *d, struct h2_coded *block) {
   return true;
 }
 
+/* A name with its value: what is known of the name holds. */
+static bool take_name(struct h2_decoder *d, uint64_t index, struct h2_read_field *field) {
+  if (!take_index(d, index, field)) return false;
+  if (!field->found->has_name) h2_found_name(field->found, field->name);
+  d->of_name = *field->found;
+  d->of_name.has_value = false;
+  field->found = &d->of_name;
+  return true;
+}
+
+/* The bytes of the next value with its length, where they are few; 0: they are not. */
+static size_t short_value(const struct h2_coded *block) {
+  size_t left = (size_t)(block->end - block->at), bytes = left ? 1 + (*block->at & 0x7f) : 0;
+  return bytes <= left && bytes <= REPEAT_CODED ? bytes : 0;
+}
+
+static bool is_repeated(const struct h2_repeat *r, const uint8_t *coded, size_t bytes) {
+  return r && r->coded_bytes == bytes && memcmp(r->coded, coded, bytes) == 0;
+}
+
+static void keep_repeat(struct h2_repeat **at, const uint8_t *coded, size_t bytes,
+                        const struct h2_read_field *field) {
+  struct h2_repeat *r = *at ? *at : (*at = piece_alloc(sizeof *r));
+  r->found = *field->found;
+  r->coded_bytes = (unsigned char)bytes;
+  memcpy(r->coded, coded, bytes);
+  r->text_bytes = (unsigned char)field->value.len;
+  memcpy(r->text, field->value.ptr, field->value.len);
+}
+
+static bool read_repeated(struct h2_decoder *d, struct h2_coded *block, uint64_t index,
+                          struct h2_read_field *field) {
+  struct h2_repeat **at = &d->repeats->of[index];
+  const uint8_t *coded = block->at;
+  size_t bytes = short_value(block);
+  if (!is_repeated(*at, coded, bytes)) {
+    if (!read_text(d, block, &field->value)) return false;
+    if (!bytes) return true;
+    keep_repeat(at, coded, bytes, field);
+  } else {
+    block->at += bytes;
+  }
+  field->value = (struct str){(*at)->text, (*at)->text_bytes};
+  field->found = &(*at)->found;
+  return true;
+}
+
 static bool read_literal(struct h2_decoder *d, struct h2_coded *block, struct h2_read_field *field) {
   unsigned char first = *block->at;
-  bool is_kept = first & LITERAL_KEPT;
+  bool is_kept = first & LITERAL_KEPT, is_never = !is_kept && first & LITERAL_NEVER;
   uint64_t index;
+  *field = (struct h2_read_field){.is_sensitive = is_never};
   make_scratch(d, block);
   if (!read_number(block, is_kept ? 6 : 4, &index)) return false;
-  if (index ? !take_index(d, index, field) : !read_text(d, block, &field->name)) return false;
-  field->found = NULL;
-  field->is_sensitive = !is_kept && first & LITERAL_NEVER;
-  if (!read_text(d, block, &field->value)) return false;
+  if (index ? !take_name(d, index, field) : !read_text(d, block, &field->name)) return false;
+  field->is_sensitive = is_never;
+  bool may_repeat = d->repeats && index && index <= H2_STATIC_COUNT && !is_never;
+  if (may_repeat ? !read_repeated(d, block, index, field) : !read_text(d, block, &field->value)) return false;
+  struct h2_found *found = field->found;
   if (is_kept) insert(d, field);
+  if (may_repeat) field->found = found; /* for the next time */
   return true;
 }
 

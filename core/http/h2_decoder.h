@@ -12,6 +12,7 @@ enum {
 }; /* of the table (section 4.1): as it is where our SETTINGS do not speak of it */
 
 struct h2_kept_field;
+struct h2_repeats;
 
 /* Zero is the start. */
 struct h2_decoder {
@@ -21,6 +22,8 @@ struct h2_decoder {
   size_t bytes;                   /* of the entries */
   size_t bytes_less;              /* by how much the other side has the table smaller than H2_DECODER_BYTES */
   struct buf scratch;             /* texts that had to be decoded, or outlive their entry */
+  struct h2_found of_name;        /* of the literal that was read last, and took its name from a table */
+  struct h2_repeats *repeats;     /* owned; NULL: none are kept */
 };
 
 /* A block, as far as it is read. */
@@ -32,10 +35,13 @@ struct h2_coded {
 struct h2_read_field {
   struct str name, value;
   bool is_sensitive;      /* a literal that is never to be indexed (section 6.2.3) */
-  struct h2_found *found; /* what was found of it before; NULL: it is in no table */
+  struct h2_found *found; /* what was found of it before; NULL: nothing was kept */
 };
 
 void h2_decoder_free(struct h2_decoder *d);
+/* From here on it remembers literals of names in the static table as they came last: of a server that repeats them in
+ * each response, and never points to what it has put into the table (nginx). Not for clients: how long it takes would tell one what another has. */
+void h2_decoder_keep_repeats(struct h2_decoder *d);
 enum h2_read {
   H2_READ_FIELD,
   H2_READ_END,

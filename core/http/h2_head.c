@@ -113,16 +113,22 @@ static void take_field(struct h2_head *head, struct str name, struct str value, 
   struct arena *arena = head->headers.arena;
   struct str kept = id != FIELD_OTHER ? h2_field_names[id] : arena_dup(arena, name);
   headers_add_field(&head->headers, kept, arena_dup(arena, value), id);
-  head->headers.items[head->headers.count - 1].is_sensitive = is_sensitive;
+  struct field *field = &head->headers.items[head->headers.count - 1];
+  field->is_sensitive = is_sensitive;
+  field->is_checked = true;
 }
 
-static void look(struct str name, struct str value, struct h2_found *found) {
+void h2_found_name(struct h2_found *found, struct str name) {
   bool is_pseudo = name.len && name.ptr[0] == ':';
-  found->is_text = is_bare_value(value);
+  found->has_name = true;
   found->pseudo = (unsigned char)(is_pseudo ? pseudo_of(name) : H2_PSEUDO_COUNT);
   found->id = is_pseudo ? FIELD_OTHER : field_id(name);
   found->is_token = !is_pseudo && is_lower_token(name, found->id);
-  found->is_known = true;
+}
+
+static void look_at_value(struct h2_found *found, struct str value) {
+  found->has_value = true;
+  found->is_text = is_bare_value(value);
 }
 
 void h2_head_take_found(struct h2_head *head, struct str name, struct str value, bool is_sensitive,
@@ -131,7 +137,8 @@ void h2_head_take_found(struct h2_head *head, struct str name, struct str value,
   head->bytes += name.len + value.len + FIELD_OVERHEAD;
   if (head->bytes > head->limits->head_bytes)
     return refuse(head, ERROR_HEAD_TOO_LARGE, "a header list longer than allowed");
-  if (!found->is_known) look(name, value, found);
+  if (!found->has_name) h2_found_name(found, name);
+  if (!found->has_value) look_at_value(found, value);
   if (!found->is_text) return malformed(head, "a field value with control characters or outer space");
   if (name.len && name.ptr[0] == ':') return take_pseudo(head, found->pseudo, value);
   take_field(head, name, value, is_sensitive, found);
@@ -201,7 +208,7 @@ static enum error host_from(struct h2_head *head, struct request *request) {
   request->headers = head->headers;
   headers_remove_id(&request->headers, FIELD_HOST);
   headers_add_first(&request->headers,
-                    (struct field){field_name(FIELD_HOST), value, FIELD_HOST, false, false});
+                    (struct field){.name = field_name(FIELD_HOST), .value = value, .id = FIELD_HOST});
   if (head->cookie.ptr) headers_add_field(&request->headers, STR("cookie"), head->cookie, FIELD_COOKIE);
   return host_of_request(request, &head->why);
 }

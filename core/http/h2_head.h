@@ -44,11 +44,13 @@ struct h2_head {
 
 /* What was found of a field's name and value, for whoever meets them again. Zero is the start. */
 struct h2_found {
-  bool is_known;          /* the others say */
-  bool is_token, is_text; /* a name, and a value, that HTTP/2 may carry */
-  unsigned char pseudo;   /* enum h2_pseudo; H2_PSEUDO_COUNT: none has that name */
+  bool has_name, has_value; /* they were looked at */
+  bool is_token, is_text;   /* HTTP/2 may carry the name, and the value */
+  unsigned char pseudo;     /* enum h2_pseudo; H2_PSEUDO_COUNT: none has that name */
   enum field_id id;
 };
+/* Looks at the name. */
+void h2_found_name(struct h2_found *found, struct str name);
 
 void h2_head_begin(struct h2_head *head, enum h2_block block, const struct parser_limits *limits,
                    struct arena *arena);

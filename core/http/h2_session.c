@@ -85,6 +85,7 @@ struct h2_session *h2_session_new(const struct h2_config *config, uint64_t now_m
   OBJ_INIT(s, H2_SESSION_MAGIC);
   s->preface_left = config->is_server ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
   s->peer_window = FIRST_WINDOW;
+  if (!config->is_server) h2_decoder_keep_repeats(&s->decoder);
   s->ng = new_nghttp2(s);
   send_settings(s);
   h2_session_send(s);

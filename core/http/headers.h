@@ -57,6 +57,7 @@ struct field {
   enum field_id id;
   bool is_set;       /* by the policy; else received, or added by the proxy */
   bool is_sensitive; /* never to be indexed by HPACK (RFC 7541 section 7.1.3) */
+  bool is_checked;   /* it came by HTTP/2: a token in lower case, and text */
 };
 
 struct headers {
@@ -109,12 +110,7 @@ void headers_grow(struct headers *h);
 /* Appends a field whose number is known. */
 static inline void headers_add_field(struct headers *h, struct str name, struct str value, enum field_id id) {
   if (__builtin_expect(h->count == h->cap, false)) headers_grow(h);
-  struct field *field = &h->items[h->count++];
-  field->name = name;
-  field->value = value;
-  field->id = id;
-  field->is_set = false;
-  field->is_sensitive = false;
+  h->items[h->count++] = (struct field){.name = name, .value = value, .id = id};
   h->present |= UINT32_C(1) << id;
 }
 

@@ -74,11 +74,11 @@ IT("keeps beside a field of its table what was found of it") {
   struct h2_decoder d = {0};
   struct h2_read_field field;
   struct h2_coded first = {.at = literal, .end = literal + sizeof literal};
-  CHECK(h2_decoder_next(&d, &first, &field) == H2_READ_FIELD && field.found && !field.found->is_known);
-  field.found->is_known = true;
+  CHECK(h2_decoder_next(&d, &first, &field) == H2_READ_FIELD && field.found && !field.found->has_value);
+  field.found->has_value = true;
   CHECK(h2_decoder_next(&d, &first, &field) == H2_READ_END);
   struct h2_coded second = {.at = again, .end = again + sizeof again};
-  CHECK(h2_decoder_next(&d, &second, &field) == H2_READ_FIELD && field.found && field.found->is_known);
+  CHECK(h2_decoder_next(&d, &second, &field) == H2_READ_FIELD && field.found && field.found->has_value);
   CHECK_STR(field.name, "x");
   CHECK_STR(field.value, "y");
   struct h2_coded third = {.at = method, .end = method + sizeof method};
@@ -185,4 +185,60 @@ IT("reads the code of each octet") {
     nghttp2_hd_deflate_del(deflater);
     h2_decoder_free(&d);
   }
+}
+
+/* What comes of one literal of a value that is Huffman coded or not, under the name of an index. */
+static bool gives(struct h2_decoder *d, const char *coded, size_t bytes, const char *value,
+                  struct h2_found **found) {
+  struct h2_read_field field;
+  uint8_t *exact = memcpy(malloc(bytes), coded, bytes);
+  struct h2_coded block = {.at = exact, .end = exact + bytes};
+  bool is_read = h2_decoder_next(d, &block, &field) == H2_READ_FIELD && str_equal(field.value, str_of(value));
+  *found = field.found;
+  is_read = is_read && h2_decoder_next(d, &block, &field) == H2_READ_END;
+  free(exact);
+  return is_read;
+}
+
+IT("remembers what a server repeats, and nothing that is never to be indexed") {
+  static const char date[] = "\x0f\x12\x81\x1f",
+                    other[] = "\x0f\x12\x01"
+                              "b",
+                    never[] = "\x1f\x12\x81\x1f";
+  static const char kept[] = "\x61\x81\x1f";
+  struct h2_decoder d = {0};
+  struct h2_found *found;
+  h2_decoder_keep_repeats(&d);
+  CHECK(gives(&d, never, 4, "a", &found) && !found->has_value);
+  found->has_value = true;
+  CHECK(gives(&d, date, 4, "a", &found) && !found->has_value);
+  found->has_value = true;
+  CHECK(gives(&d, date, 4, "a", &found) && found->has_value && found->has_name);
+  CHECK(gives(&d, other, 4, "b", &found) && !found->has_value);
+  CHECK(gives(&d, date, 4, "a", &found) && !found->has_value);
+  found->has_value = true;
+  CHECK(gives(&d, kept, 3, "a", &found) && found->has_value);
+  CHECK(gives(&d, "\xbe", 1, "a", &found) && found->has_value); /* from the table */
+  h2_decoder_free(&d);
+}
+
+IT("reads repeated and changing values of any length as they are") {
+  srand(33);
+  struct h2_decoder d = {0};
+  nghttp2_hd_deflater *deflater;
+  CHECK(nghttp2_hd_deflate_new(&deflater, 0) == 0);
+  h2_decoder_keep_repeats(&d);
+  for (int i = 0; i < 5000; i++) {
+    static const char *const names[] = {"date", "content-length", "etag", ":path"};
+    nghttp2_nv items[4];
+    char texts[4][80];
+    for (int n = 0; n < 4; n++) {
+      size_t length = rand() % 4 ? 20 : (size_t)rand() % sizeof *texts;
+      memset(texts[n], 'a' + rand() % 2, length);
+      items[n] = pair(names[n], strlen(names[n]), texts[n], length, false);
+    }
+    if (!CHECK(pass(&d, deflater, items, 4))) break;
+  }
+  nghttp2_hd_deflate_del(deflater);
+  h2_decoder_free(&d);
 }
