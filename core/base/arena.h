@@ -16,8 +16,8 @@ struct arena {
 
 /* A zeroed struct is an empty arena that holds no memory. */
 void arena_init(struct arena *arena);
-/* For what one thread makes and another frees: its blocks are malloc's own. From the free lists of threads they would
- * wander from the one to the other. */
+/* For an arena that one thread makes and another frees. Its blocks come from malloc: those of the free lists would
+ * pile up in the thread that frees. */
 void arena_init_roaming(struct arena *arena);
 void arena_free(struct arena *arena);
 /* Of arena_alloc, where the newest block has no room; `bytes` is aligned. */

@@ -46,8 +46,8 @@ void log_set_clock(const struct clock *clock);
 void log_line(enum log_level level, const char *format, ...) __attribute__((cold, format(printf, 2, 3)));
 
 /* The same for lines whose kind has a subject (a backend, a place in the policy, what went wrong): each subject is
- * throttled by itself. It is not written: `format` and what follows say everything. Take none that a client can make
- * up, such as its address: its lines would share a place with all others that find none. */
+ * throttled by itself. It is not written: `format` and what follows say everything. Do not use a subject that clients
+ * can invent, such as an address: they would use up the places of the table. */
 void log_about(enum log_level level, struct str subject, const char *format, ...)
     __attribute__((cold, format(printf, 3, 4)));
 void log_text_about(enum log_level level, struct str subject, const char *format, ...)

@@ -28,7 +28,7 @@ struct log_left_out {
   char text[LOG_THROTTLE_TEXT]; /* the first line of the first; empty: that is being written just now */
 };
 
-/* What a line is: `key` is its `kind` where it is about nobody. Neither is 0. */
+/* What a line is. `key` equals `kind` if the line has no subject. Neither is 0. */
 struct log_class {
   uint64_t kind, key;
 };

@@ -16,8 +16,8 @@ static void *checked(void *p) {
   abort();
 }
 
-/* What OpenSSL frees after a handshake it takes again for the next; glibc would give it to the kernel in between, and
- * set no bound of its own any more once one is set. */
+/* OpenSSL frees much memory after a handshake, and needs it again for the next one. By default glibc would give it to
+ * the kernel in between. Setting one of the two bounds ends glibc's own adjustment of both, so both are set. */
 void memory_begin(void) {
   mallopt(M_TRIM_THRESHOLD, MEMORY_KEPT_BYTES);
   mallopt(M_MMAP_THRESHOLD, MEMORY_APART_BYTES);

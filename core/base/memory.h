@@ -7,8 +7,8 @@
 
 #include <stddef.h>
 
-/* Of free memory at the end of a heap, each thread keeps so many bytes; what is larger than the other is
- * mapped apart. */
+/* How many free bytes at the end of its heap glibc keeps; and from which size on an allocation gets a mapping of its
+ * own. */
 #define MEMORY_KEPT_BYTES  (4 << 20)
 #define MEMORY_APART_BYTES (1 << 20)
 /* Sets these bounds. Once, before there are threads. */

@@ -5,7 +5,8 @@
 
 #include <stdbool.h>
 
-/* Absolute, for who reads it later, with its links as they are: what they lead to may change. Malloc'd. */
+/* Makes a path absolute, so that it can be used later. Links in it stay as they are: what they lead to may change.
+ * Malloc'd. */
 char *path_absolute(const char *name);
 /* "NAME.lua", with whatever folders before it. */
 bool path_is_script(const char *name);

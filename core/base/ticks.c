@@ -17,8 +17,8 @@ uint64_t ticks_monotonic_ns(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Both clocks at one moment: of several looks the one that took the shortest, for between the two this thread
- * may have been put aside. */
+/* Both clocks at the same moment. The shortest of several readings counts: between the two clocks this thread may
+ * have been preempted. */
 static void look(uint64_t *ticks, uint64_t *ns) {
   uint64_t shortest = UINT64_MAX;
   for (int i = 0; i < LOOKS; i++) {

@@ -50,8 +50,9 @@ void greeting_begin(struct downstream *d) {
 
 /* --- the PROXY header ----------------------------------------------------------------------------------- */
 
-/* A path is no address, and whoever can send a header can put anything there. Whose address is not told has that of the
- * connection, as the protocol wants it; but a unix socket has none to give, and stands for clients of this machine. */
+/* A path is not taken as an address, because a sender can put anything into it. If the header tells no address, that
+ * of the connection counts, as the protocol says; but a unix socket has none, and would stand for clients of this
+ * machine. */
 static void take_client(struct downstream *d, const struct proxy_protocol *header) {
   static const struct sockaddr nobody;
   bool is_path = header->source_length && header->source.ss_family == AF_UNIX;

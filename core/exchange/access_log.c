@@ -83,7 +83,7 @@ static const char *const taken_names[] = {
     "worker",   "client_method", "coding",   "plain_bytes",       "cache",    "cache_age", "grpc_status",
     "trace_id"};
 
-/* And those of them whose text a policy may replace, or take away: what a client has said may be secret. */
+/* Those of them that a policy may replace or remove, because they may hold a client's secrets. */
 static const char *const replaceable[] = {"client",        "host",    "target",
                                           "client_target", "referer", "user_agent"};
 
@@ -191,7 +191,7 @@ static void put_own_json(struct line *line, const struct exchange *x, struct str
   }
 }
 
-/* What the client has asked, where the policy has made something else of it. Who hides the target hides that, too. */
+/* What the client asked for, if the policy has changed it. A policy that hides the target hides this, too. */
 static void put_asked(struct line *line, const struct exchange *x) {
   const struct account *account = &x->account;
   struct str target = account->asked_target;

@@ -81,17 +81,17 @@ static struct body body_for_peer(const struct exchange *x) {
   return body;
 }
 
-/* A peer says nothing on a pooled connection before it is asked, unless it is about to close. */
+/* On a pooled connection a peer sends nothing before the next request, unless it is about to close. */
 static bool is_stale(const struct exchange *x) { return x->now.reused && x->now.readable; }
 
-/* What comes on a new connection before the request is no answer to it (RFC 9112 section 9.2); session tickets of TLS
- * are no words. A hook has waited meanwhile, else there was no time for that. */
+/* What comes on a new connection before the request is no answer to it (RFC 9112 section 9.2). Session tickets of TLS
+ * do not count. This happens only if a hook waited in between. */
 static bool has_spoken_unasked(struct exchange *x) {
   return !x->now.reused && x->now.readable && x->now.call->codec->has_spoken(x->now.call);
 }
 
-/* The client waits for a 100 (Continue) that its peer was not asked for, because the policy has taken the field away:
- * so it is ours to say (RFC 9110 section 10.1.1). False: the client is gone. */
+/* The client waits for a 100 (Continue), and the policy has removed the field Expect, so the peer will not send one:
+ * we do (RFC 9110 section 10.1.1). False: the client is gone. */
 static bool ask_in_peers_place(struct exchange *x) {
   bool is_awaited = transfer_is_hopeless(x) && !x->body.is_read;
   if (!is_awaited || headers_find_id(&x->now.request.headers, FIELD_EXPECT)) return true;
@@ -275,9 +275,9 @@ void attempt_drop(struct exchange *x, struct attempt *aside, enum lease_outcome 
 
 /* --- may there be another? -------------------------------------------------------------------------------- */
 
-/* The retries of a set must not grow with its failures: that would be the end of a set in trouble. But what
- * nobody has handled is no additional work, and what is no fault of the peer (an answer of error is one) says
- * nothing of the set. */
+/* The retries of a set must not grow with its failures: they would overload a set that is in trouble already. But a
+ * request that nobody has handled is no additional work; and a failure that is not the peer's fault says nothing
+ * about the set. (An error response is the peer's fault.) */
 bool attempt_takes_retry(struct exchange *x, bool is_safe) {
   bool is_peers_fault = x->error == ERROR_NONE || error_info(x->error)->side == SIDE_UPSTREAM;
   if (!is_peers_fault) return true;
@@ -289,7 +289,7 @@ bool attempt_takes_retry(struct exchange *x, bool is_safe) {
   return false;
 }
 
-/* May nothing of this request have been handled, or no more of it than would be without us? */
+/* Has no peer handled any of this request, or no more than would have been handled without the proxy? */
 static bool table_allows_retry(const struct exchange *x) {
   if (x->now.times.first_byte) return false;
   switch (error_info(x->error)->retry) {
@@ -316,15 +316,16 @@ bool exchange_set_retries(const struct exchange *x, enum error error) {
          method_is_idempotent(x->request.method) && backends_have_other(view, &x->tried);
 }
 
-/* What nobody has taken is nobody's work: connections that end may meet one request again and again, where each takes
- * few. But it must come to an end, and who wants no retries gets none. */
+/* A request that no peer has taken may be tried again more often: if each connection takes only a few requests, one
+ * request may meet the end of several. But this has a bound, and a policy without retries gets none. */
 static unsigned most_attempts(const struct exchange *x) {
   enum { UNTAKEN_MOST = 16 };
   unsigned most = x->settings->max_retries;
   return most && x->error == ERROR_UPSTREAM_LEAVING ? most + UNTAKEN_MOST : most;
 }
 
-/* What the client began to get, or did wrong, and what is not there to be sent again, no policy can mend. */
+/* No hook can allow a retry if the client has begun to get a response or is at fault, or if the
+ * request is not kept. */
 bool attempt_may_retry(struct exchange *x) {
   if (x->sent.status || x->sent.informed || x->now.up.copy.overflowed) return false;
   if (x->attempts > most_attempts(x) || error_info(x->error)->side == SIDE_DOWNSTREAM) return false;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// cache_body: a source over stored bytes, of a lease or of a fill that still comes. The relay looks at them where they
-// lie: what it believes to be its buffer is the store's memory, which nobody changes while the lease or the fill is
-// held. It only takes from the front of it.
+// cache_body: a source over stored bytes, of a lease or of a fill that still comes. The relay reads them in place:
+// its input buffer is the store's memory, which nobody changes while the lease or the fill is held. The relay only
+// consumes from the front.
 //
 // What is long goes from the store's file straight into a plain connection of HTTP/1 (sendfile(2)), but for the piece
 // that goes out with the head. The socket may have its pages long after the lease has ended: the store never writes to

@@ -30,7 +30,7 @@ static struct str without_port(struct str authority, bool is_secure) {
   return authority;
 }
 
-/* Of whom the request came from the response is no matter: what it says of that would give each client its own. */
+/* The client's address is no part of the key: each client would get a response of its own. */
 static bool is_of_route(const struct field *field) {
   return claims_is_one(field) && field->id != FIELD_X_FORWARDED_FOR &&
          !str_equal_nocase(field->name, STR("X-Real-IP"));
@@ -182,7 +182,7 @@ static bool is_foreign(const struct field *field) {
   return false;
 }
 
-/* The peer chooses among what the key tells apart, and nothing else. */
+/* The peer is told only of codings that the key tells apart. */
 static void set_codings(struct exchange *x, struct headers *h) {
   struct accept_encoding accept;
   struct writing w = {arena_alloc(&x->arena, CODING_COUNT * CODING_BYTES), NULL};

@@ -26,7 +26,7 @@ enum cache_result cache_result_of(const struct exchange *x) {
   return x->cache ? x->cache->result : CACHE_RESULT_NONE;
 }
 
-/* What another process has stored has its time by a clock that may have begun anew since. */
+/* What another process has stored has a time of the steady clock, which may have begun anew since (at a reboot). */
 static uint64_t kept_by_wall(const struct cache_visit *v) {
   int64_t kept_ms = clock_wall_ms() - v->facts.wall_ms;
   return kept_ms > 0 ? (uint64_t)kept_ms : 0;
@@ -111,7 +111,7 @@ static enum step_result refuse(struct cache_visit *v) {
   return STEP_JUMPED;
 }
 
-/* The whole is fetched for a part of it, and the client waits for what stands before that. */
+/* Is the range so far from the start that the client should not wait until all before it has been fetched? */
 static bool is_far(const struct cache_visit *v) {
   const struct field *field = headers_find(&v->exchange->request.headers, STR("Range"));
   struct ranges ranges;
@@ -120,7 +120,8 @@ static bool is_far(const struct cache_visit *v) {
   return ranges.items[0].first > FAR_BYTES;
 }
 
-/* What is not kept is asked for as the client has asked. */
+/* The response will most likely not be kept: then the peer gets the client's request as it is, with its range or
+ * condition. */
 static bool is_pointless(const struct cache_visit *v) {
   const struct headers *h = &v->exchange->request.headers;
   bool is_partial = headers_find(h, STR("Range")) || headers_find(h, STR("If-None-Match")) ||
@@ -128,7 +129,7 @@ static bool is_pointless(const struct cache_visit *v) {
   return is_far(v) || (is_partial && !v->has_lease && cache_remembers_refusal(visit_cache(v), v->key));
 }
 
-/* A client that shows who it is gets what is for it alone, most of the time: nobody waits for that. */
+/* A client with credentials mostly gets a response that is only for itself: nobody else should wait for it. */
 static bool is_personal(const struct cache_visit *v) {
   return headers_find(&v->exchange->request.headers, STR("Authorization")) != NULL ||
          cache_remembers_refusal(visit_cache(v), v->key);

@@ -156,8 +156,8 @@ static void add_variant(struct cache_visit *v, struct stored_vary *stored, uint6
   stored->count = kept;
 }
 
-/* Says under the key itself which fields choose. Two that do so at the same time may lose one from the list, which then
- * goes as everything does that nobody uses. */
+/* Stores, under the key itself, which fields choose the response. If two workers do so at the same time, one variant
+ * may be lost from the list; it is then evicted like anything that is not used. */
 static void write_vary(struct cache_visit *v, const struct vary *vary) {
   struct store *store = cache_store(visit_cache(v));
   struct stored_vary stored = {.count = 0};
@@ -201,7 +201,7 @@ static uint64_t length_of(const struct exchange *x, const struct body *body) {
   return body->framing == FRAMING_LENGTH ? body->length : STORE_LENGTH_UNKNOWN;
 }
 
-/* What is not to be used a second time without asking is for nobody else who waits: each asks for himself, all at
+/* A response that is stale at once is only for the request that asked. Those who wait ask for themselves, all at
  * once. */
 static void be_alone(struct cache_visit *v) {
   cache_give_up_fill(v, FILL_REFUSED);
@@ -239,7 +239,7 @@ static enum step_result keep(struct cache_visit *v, struct stored_facts *facts) 
   headers_copy(&stripped.headers, &x->response.headers, &x->arena);
   storable_strip(&stripped.headers, &storable_rules);
   bool is_large = is_too_large(v, length);
-  /* Who fills does not undo codings, and the policy's hook wants what is in them. */
+  /* The policy's hook wants decoded text, and the exchange that fills does not decode. */
   bool is_hidden = x->hooks->decodes && x->hooks->upstream_response_body_filter &&
                    headers_find(&x->response.headers, STR("Content-Encoding"));
   if (is_hidden || is_large || x->now.up.active || !run_fill(v, &stripped, facts, length))
@@ -316,7 +316,7 @@ void cache_set_defaults(struct exchange *x) {
   add_date(&x->response.headers);
 }
 
-/* It is not stored, but how old the answer is counts (RFC 9111 section 4.2.3). */
+/* The field is not stored, but it counts for the age (RFC 9111 section 4.2.3). */
 static void add_age(struct headers *to, const struct headers *answer) {
   for (unsigned i = 0; i < answer->count; i++)
     if (str_equal_nocase(answer->items[i].name, STR("Age")))

@@ -111,7 +111,7 @@ void codings_ask_peer(struct exchange *x) {
 
 /* --- encoding --------------------------------------------------------------------------------------------- */
 
-/* By which rules. What its peer had coded, it thought worth it, and safe; that was not for us to say. */
+/* The rules to encode by. If the peer had encoded the body, it has decided that this is worthwhile and safe. */
 static struct codable_rules rules_of(const struct exchange *x, const struct compression *compression,
                                      bool was_coded) {
   struct codable_rules rules = compression->rules;

@@ -95,7 +95,8 @@ static bool policy_is_awaited(const struct exchange *x) {
   return x->hook_state == HOOK_WAITING && !x->body.on_body;
 }
 
-/* Who expects a 100 (Continue) owes its body once that was sent; or once it has begun without. */
+/* A client that expects a 100 (Continue) owes its body once that was sent, or once it has begun the body without
+ * it. */
 static bool client_was_asked(const struct exchange *x) {
   return !x->request.expects_continue || x->sent.continued || x->now.up.received || x->now.up.bytes;
 }

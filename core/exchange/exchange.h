@@ -198,7 +198,7 @@ struct str exchange_client_host(struct exchange *x);
 struct rare *exchange_rare(struct exchange *x);
 /* Its client is that of another. */
 void exchange_copy_client(struct exchange *to, struct exchange *from);
-/* The same as exchange_client_host of who has connected: that client, or a trusted proxy in front of us. */
+/* As exchange_client_host, but of the other end of the connection: the client, or a trusted proxy in front of us. */
 struct str exchange_connection_host(struct exchange *x);
 
 /* Is the request tried at another backend of its set after this error, where the policy does not decide? */

@@ -98,8 +98,8 @@ struct policy_tally {
   uint64_t latency_us;    /* sum over the exchanges, without tunnels */
 };
 
-/* Who still runs on a policy in one worker: a retired policy is closed once its last exchange, and its background
- * work, have ended. */
+/* What still uses a policy in one worker: a retired policy is closed once its last exchange, and its background work,
+ * have ended. */
 struct policy_use {
   unsigned exchanges; /* and whatever else is under way */
   unsigned jobs;      /* of these, runs of background work */

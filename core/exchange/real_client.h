@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// real_client: who the client of a request is where proxies that are trusted stand between it and us.
+// real_client: who the client of a request is, if it came through proxies that are trusted.
 #ifndef PERILUNE_EXCHANGE_REAL_CLIENT_H
 #define PERILUNE_EXCHANGE_REAL_CLIENT_H
 
@@ -10,8 +10,8 @@ struct cidr_set;
 struct exchange;
 struct hops;
 
-/* Is who has connected in that list of proxies? `client` as stream_client says. Who may connect to a unix socket is
- * said by the permissions of its path: all that can are. */
+/* Is the other end of the connection in that list of proxies? `client` is of stream_client. Clients of a unix socket
+ * always are: the permissions of its path decide who can connect. */
 bool real_client_is_proxy(const struct cidr_set *proxies, struct str client);
 /* Sets x->rare->client, where its listener has trusted_proxies and one of them has connected. */
 void real_client_find(struct exchange *x);

@@ -55,7 +55,7 @@ static inline void coalesce_add(struct coalesce *coalesce, uint64_t us) {
   if (ticks_to_us(ticks_since(coalesce->began)) >= COALESCE_WINDOW_US) coalesce_measure(coalesce);
 }
 
-/* The while between two looks where `ended` exchanges of `mean_us` on average ended in `window_us`. */
+/* The interval between two polls, if `ended` exchanges of `mean_us` on average ended within `window_us`. */
 unsigned coalesce_interval_us(unsigned ended, uint64_t window_us, unsigned mean_us);
 
 #endif

@@ -103,7 +103,7 @@ static void on_lost(struct race *race, unsigned index) {
   note(CONTAINER_OF(race, struct connect, race), index, false);
 }
 
-/* What is wrong here is said only if no address failed for a fault of the peer's. */
+/* A fault of this machine is told only if no address failed through the peer's fault. */
 static enum error error_of(const struct connect *c) {
   int code = race_code(&c->race);
   if (race_failed_locally(&c->race)) return descriptors_want(code) ? ERROR_LOCAL_SHORTAGE : ERROR_NO_PORT;

@@ -108,7 +108,7 @@ static void take_options(struct name_files *f, struct str words) {
   }
 }
 
-/* Where one is stated, the other is as the manual has it. */
+/* If only one of the two is given, the other has the manual's default. */
 static void complete_options(struct dns_options *options) {
   if (options->timeout_s && !options->attempts) options->attempts = 2;
   if (options->attempts && !options->timeout_s) options->timeout_s = 5;

@@ -261,7 +261,7 @@ struct resolver_query *resolver_lookup_services(struct resolver *r, const struct
   return q;
 }
 
-/* What it has asked for is asked all the same, for the next. */
+/* Its questions go on: their answers are for the next query. */
 void resolver_cancel(struct resolver_query *q) { query_free(q); }
 
 void resolver_note(struct resolver *r, const char *host, const struct addr *addr, bool works) {

@@ -21,7 +21,7 @@ static void decide(struct resolver_query *q);
 
 static bool holds(const struct cached_set *set, double now) { return set->answered > 0 && now < set->until; }
 
-/* The last time that it was asked for it was in vain: nobody waits for the next. */
+/* The last question for it failed: nobody waits for the next one. */
 static bool is_failing(const struct cached_set *set) {
   return set->answered > 0 && set->result == DNS_FAILED;
 }
@@ -128,7 +128,7 @@ static double patience(const struct resolver_query *q, double now) {
   return since + longest_s - now;
 }
 
-/* May its records be used? Not those of a family that only waits, where the other one has what holds. */
+/* May its records be used: fresh ones, or, if nothing fresh is there, stale ones? */
 static bool is_of_use(const struct part *part, double now, bool takes_stale) {
   if (holds(part->set, now) && part->set->result == DNS_FOUND) return true;
   return takes_stale && has_stale(part->set, now);

@@ -14,8 +14,8 @@ struct tls_names {
   struct str verify; /* empty: nothing can be verified */
 };
 
-/* `said` is what the policy says; of what it leaves empty the host of the address takes the place. That is a name for
- * both, an IP address for `verify` alone, and nothing of a unix socket; and an SNI that was said is verified, too.
+/* `said` is what the policy says. If `verify` is empty, the SNI that the policy gave is verified, else the host of
+ * the address. If `sni` is empty, it is the host of the address, if that is a name. A unix socket has no host.
  * Borrowed from the arguments, or in the arena. */
 struct tls_names tls_names(struct tls_names said, const struct addr *addr, struct arena *arena);
 

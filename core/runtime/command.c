@@ -200,7 +200,7 @@ static bool is_trusted(int fd) {
   return who.uid == 0 || who.uid == geteuid();
 }
 
-/* To somebody who is not let in: best effort, for who does not read loses it. */
+/* To a client that is not admitted. Best effort: one that does not read does not get it. */
 static void turn_away(int fd, const char *why) {
   char text[160];
   int length = snprintf(text, sizeof text, "%d\n%s\n", EXIT_FAILED, why);
@@ -262,8 +262,8 @@ static void write_address(const char *path, char text[ADDRESS_BYTES]) {
     snprintf(text, ADDRESS_BYTES, "unix:@" COMMAND_SOCKET_PREFIX "%d", (int)getpid());
 }
 
-/* Who has a process id or a pid file finds us, too, and who asks for the only proxy sees that there is one more. Where
- * that name is taken, as by another process 1 in the same network namespace, the file is enough. */
+/* By the abstract name, commands find us with a process id or a pid file, and a search for the only proxy counts us.
+ * If that name is taken, for instance by another process 1 in the same network namespace, the file is enough. */
 static void listen_by_number(struct command_server *c) {
   char text[ADDRESS_BYTES];
   struct addr addr;

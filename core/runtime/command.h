@@ -70,12 +70,12 @@ void command_give(const struct command_server *c, const char *user);
 void command_ended(struct command_server *c, enum waits_for what, bool fine, const char *text);
 /* The policy that clients wait for, to be put in force or tried, is not loaded, or not in time. */
 void command_load_ended(struct command_server *c, int code, const char *text);
-/* How far a canary or a shadow has come: one line without its end. Who does not read misses it. */
+/* How far a canary or a shadow has come: one line without its end. A client that does not read misses it. */
 void command_trial_goes_on(struct command_server *c, const char *text);
 /* Clients that wait for the end of the process are answered; then everything is closed. NULL is fine. */
 void command_close(struct command_server *c);
-/* Listens no longer, so that a successor is found instead, and removes its file if that is ours; who waits goes on
- * waiting. */
+/* Stops listening, so that commands find the successor instead, and removes its file if that is ours. Clients that
+ * wait go on waiting. */
 void command_hide(struct command_server *c);
 
 #endif

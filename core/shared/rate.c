@@ -21,7 +21,7 @@ struct rate {
   pthread_mutex_t turning;
 };
 
-/* What one call works with: taken once, consistent. */
+/* What one call works with: read once, so that it is consistent. */
 struct view {
   struct estimator *current, *previous; /* borrowed from rate */
   uint64_t past_ms; /* since the current window began; where this call turned the windows: since the one

@@ -43,7 +43,7 @@ static size_t bytes_of(const struct headers *headers, unsigned from) {
   return bytes;
 }
 
-/* Raises for what is no field, before the one that is there is removed. -0 +0 */
+/* Raises if it is no valid field, before the existing one is removed. -0 +0 */
 static void check_field(lua_State *L) {
   lua_pushcfunction(L, fields_check);
   lua_pushvalue(L, 2);

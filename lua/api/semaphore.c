@@ -168,7 +168,7 @@ static int new_semaphore(lua_State *L) {
   return 1;
 }
 
-/* Its VM ends, or its Lua state was given up: who waits would wait for ever. */
+/* Its VM ends, or its Lua state was given up: tasks that wait would wait for ever. */
 static void end(void *handle) {
   struct semaphore *s = handle;
   LIST_EACH(node, &s->waiting) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// socket_options: the table of them. A connection is shared by those alone who say the same.
+// socket_options: the table of them. Only users with equal options share a connection.
 #include "lua/api/socket_options.h"
 
 #include <stdlib.h>

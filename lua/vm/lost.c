@@ -114,8 +114,8 @@ const void *_Unwind_Find_FDE(void *pc, struct unwind_bases *bases);
 
 enum { RANGE_AT = 12, INTERPRETER_LEAST = 4 << 10, INTERPRETER_MOST = 512 << 10 };
 
-/* C functions are called by the interpreter, whose code is one piece for those who unwind the stack: from its begin,
- * as many bytes as its description says. -0 +0 */
+/* C functions are called by the interpreter, whose code is one piece to whoever unwinds the stack: it begins there,
+ * and has as many bytes as its description says. -0 +0 */
 static __attribute__((noinline)) int find_interpreter(lua_State *L) {
   struct unwind_bases bases = {0};
   char *caller = __builtin_extract_return_addr(__builtin_return_address(0));

@@ -197,7 +197,7 @@ static __attribute__((noinline)) int call_lua(struct vm *vm, lua_State *co, int 
   return status;
 }
 
-/* The task waits in vain, if it waits: it fails, from the loop. */
+/* What the task waits for will not come, if it waits: it fails, from the loop. */
 static void abandon(struct task *task) {
   if (!task->cancel) return;
   task_cancel_wait(task);

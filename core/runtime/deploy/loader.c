@@ -282,8 +282,9 @@ static void set_patience(struct loader *loader) {
   timer_set(&loader->patience, config_number(loader->server->options->config, CONFIG_reload_timeout));
 }
 
-/* A main chunk that is blocked in a call can be neither interrupted nor left. Who waits is told. Should it come to its
- * end, it is dropped where that was asked for; else it is put in force or refused as usual, and that is logged. */
+/* A main chunk that is blocked in a call can be neither interrupted nor abandoned. The client that waits is told. If
+ * the chunk ends later, its policy is dropped if that was asked for; else it is put in force or refused as usual, and
+ * that is logged. */
 static void tell_overdue(struct server *s) {
   static const char waits[] =
       "%s has not come to its end in %g s (reload_timeout); it is waited for in the "

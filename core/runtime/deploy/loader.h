@@ -48,8 +48,8 @@ void loader_set_owner(struct loader *loader, void *owner);
 /* The process stops: what was loaded is freed, and `done` gets nothing. Interrupts the main chunk that runs, waits for
  * nothing. NULL is fine. */
 void loader_abandon(struct loader *loader);
-/* Nobody wants what is being loaded, and the proxy goes on: `done` follows soon, with LOADER_ABORTED as its reason. Who
- * waits is told where it cannot be ended because it is blocked in a call. Harmless when repeated. */
+/* Nobody wants what is being loaded, and the proxy goes on: `done` follows soon, with LOADER_ABORTED as its reason.
+ * The client that waits is told if it cannot be ended, because it is blocked in a call. Harmless when repeated. */
 void loader_abort(struct loader *loader);
 /* At the end of the process: the same, and waits a moment for the thread, whose message is in the control worker's
  * mailbox then: `done` is called when that is closed, and by then much of the server has gone. False: it is blocked in

@@ -21,8 +21,8 @@ struct generation {
   char *findings;              /* owned: what a look at the policy has found; NULL: nothing */
 };
 
-/* What was loaded passes over to whom it is told; NULL: `why`, borrowed, and nothing has changed;
- * or the process stops, and much of the server has gone: then only `owner` is to be let go. */
+/* The callback owns what was loaded. NULL: `why` (borrowed) says what failed, and nothing has changed; or the process
+ * stops, and much of the server has gone: then only `owner` is to be let go. */
 typedef void generation_done(struct server *server, struct generation *generation, const char *why,
                              void *owner);
 

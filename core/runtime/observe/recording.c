@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// recording: requests come from the workers as messages. Who posts one counts its bytes first, and who takes it counts
-// them off: so the bound holds over all workers without a lock.
+// recording: requests come from the workers as messages. The sender adds its bytes to a count before it posts one,
+// and the receiver subtracts them: so the bound holds over all workers without a lock.
 #include "runtime/observe/recording.h"
 
 #include <stdatomic.h>
