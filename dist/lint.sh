@@ -32,6 +32,8 @@ check 'clang compiles without a warning' compiles clang
 check 'includes go one way, libraries stay in their place' awk -f dist/layers.awk $c_files
 check 'files, functions, structs and lines are of their size, and includes go in no circle' \
   luajit dist/shape.lua $c_files $(find lua scripts examples spec bench dist -name '*.lua' -not -path '*/target/*' | sort)
+check 'nothing is unused' luajit dist/unused.lua $(find core lua -name '*.[ch]' | sort) \
+  $(find lua scripts examples -name '*.lua' | sort)
 check 'C is formatted' is_formatted $c_files
 check 'Lua has no warning' luacheck -q --no-color $(existing lua scripts examples spec bench dist)
 check 'docs/api.md is what the annotations say' luajit dist/api.lua --check
