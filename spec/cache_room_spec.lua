@@ -80,18 +80,13 @@ describe("a file of a cache", function()
 
   -- A library that lets calls fail while a file is there, whose name is of the call.
   local function failing_library()
-    local env, directory = preload.library [[
+    return preload.failing [[
       #include <errno.h>
       #include <fcntl.h>
       #include <stdio.h>
       #include <stdlib.h>
       #include <sys/statvfs.h>
       #include <unistd.h>
-      static int is_on(const char *call) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/%s", getenv("FAIL_DIRECTORY"), call);
-        return access(path, F_OK) == 0;
-      }
       int posix_fallocate(int fd, off_t at, off_t length) {
         int (*real)(int, off_t, off_t) = (int (*)(int, off_t, off_t))dlsym(RTLD_NEXT, "posix_fallocate");
         char name[64], path[4096] = "";
@@ -112,8 +107,6 @@ describe("a file of a cache", function()
         return result;
       }
     ]]
-    env.FAIL_DIRECTORY = directory
-    return env, directory
   end
 
   for call, what in pairs { take = "that turns out to be full", measure = "that says that it has less room" } do

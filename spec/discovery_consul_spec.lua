@@ -120,11 +120,7 @@ describe("backends that are instances of a service of Consul", function()
       wanted["http://" .. origin.address .. " app"] = what:match "|(.*)" or what
       code[#code + 1] = 'upstreams = require("perilune.round_robin").new {}\n' .. follow(origin)
     end
-    local proxy = discovered.start(table.concat(code, "\n"))
-    for source, what in pairs(wanted) do
-      proxy:wait_log(("%s: [^\n]*%s[^\n]*; the last list stays"):format((source:gsub("%p", "%%%0")), what))
-    end
-    for _, source in ipairs(metrics.status(proxy).discovery) do assert.equal(1, source.backends, source.source) end
+    discovered.expect_refused(code, wanted)
   end)
 
   it("cost a bad one alone", function()

@@ -2,7 +2,6 @@
 -- Backends that are endpoints of a service of Kubernetes: a scripted API server says what its documents say.
 local cjson = require "cjson"
 local discovered = require "discovered"
-local metrics = require "metrics"
 local origins = require "origins"
 local process = require "process"
 local scheduler = require "scheduler"
@@ -158,11 +157,7 @@ describe("backends that are endpoints of Kubernetes", function()
       wanted["http://" .. origin.address .. " web/app"] = what
       code[#code + 1] = 'upstreams = require("perilune.round_robin").new {}\n' .. follow(origin)
     end
-    local proxy = discovered.start(table.concat(code, "\n"))
-    for source, what in pairs(wanted) do
-      proxy:wait_log(("%s: [^\n]*%s[^\n]*; the last list stays"):format((source:gsub("%p", "%%%0")), what))
-    end
-    for _, source in ipairs(metrics.status(proxy).discovery) do assert.equal(1, source.backends, source.source) end
+    discovered.expect_refused(code, wanted)
   end)
 
   it("are asked for as a pod does it, with a token that is read again when it was refused", function()

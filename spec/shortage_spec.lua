@@ -101,17 +101,12 @@ end)
 
 --- A library that lets calls fail while a file is there, whose name is of the call: "socket" or "connect".
 local function failing_library()
-  local env, directory = preload.library [[
+  return preload.failing [[
     #include <errno.h>
     #include <stdio.h>
     #include <stdlib.h>
     #include <sys/socket.h>
     #include <unistd.h>
-    static int is_on(const char *call) {
-      char path[4096];
-      snprintf(path, sizeof path, "%s/%s", getenv("FAIL_DIRECTORY"), call);
-      return access(path, F_OK) == 0;
-    }
     int socket(int domain, int type, int protocol) {
       int (*real)(int, int, int) = (int (*)(int, int, int))dlsym(RTLD_NEXT, "socket");
       if (domain == AF_INET && is_on("socket")) { errno = ENOBUFS; return -1; }
@@ -124,8 +119,6 @@ local function failing_library()
       return real(fd, to, length);
     }
   ]]
-  env.FAIL_DIRECTORY = directory
-  return env, directory
 end
 
 describe("what fails for want of ports or memory on this machine", function()

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- discovered: a proxy whose backends come from somewhere while it runs, and which tells them.
 local client = require "client"
+local metrics = require "metrics"
 local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"
@@ -51,6 +52,17 @@ function M.wait_list(proxy, ...)
   table.sort(wanted)
   wanted = table.concat(wanted, " ")
   scheduler.eventually(function() return table.concat(M.list(proxy), " ") == wanted end, 30, wanted)
+end
+
+--- Sources of one backend each, whose next answers are refused: the log says why, and the last list stays.
+---@param code string[] lines that follow a source each
+---@param wanted table<string, string> by source, what the log says
+function M.expect_refused(code, wanted)
+  local proxy = M.start(table.concat(code, "\n"))
+  for source, what in pairs(wanted) do
+    proxy:wait_log(("%s: [^\n]*%s[^\n]*; the last list stays"):format((source:gsub("%p", "%%%0")), what))
+  end
+  for _, source in ipairs(metrics.status(proxy).discovery) do assert.equal(1, source.backends, source.source) end
 end
 
 return M

@@ -15,4 +15,20 @@ function M.library(source)
   return { LD_PRELOAD = library }, directory
 end
 
+--- The same of a source that asks is_on("NAME"): is there a file of that name in the folder now?
+function M.failing(source)
+  local env, directory = M.library([[
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+    static int is_on(const char *call) {
+      char path[4096];
+      snprintf(path, sizeof path, "%s/%s", getenv("FAIL_DIRECTORY"), call);
+      return access(path, F_OK) == 0;
+    }
+  ]] .. source)
+  env.FAIL_DIRECTORY = directory
+  return env, directory
+end
+
 return M
