@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- acme_client: speaks ACME (RFC 8555) with a certificate authority, and asks it when to renew (ARI, RFC 9773). It knows
--- no storage and no clock but Retry-After: who uses it says which names, and how a name is proved.
+-- acme_client: speaks ACME (RFC 8555) with a certificate authority, and asks it when to renew (ARI, RFC 9773). It
+-- knows no storage and no clock but Retry-After: its caller says which names, and how a name is proved.
 --
 -- What fails gives nil and a fault: { text, type (of the authority's problem), retry_after (seconds) }, which tostring
 -- makes a sentence of. The authority is not trusted: bodies and rounds are bounded, its URLs must be of the scheme that
@@ -166,7 +166,8 @@ local function register(self, known)
   return self.account_url
 end
 
---- Makes sure that there is an account for the key: its URL; nil and a fault. Who comes while that is under way waits.
+--- Makes sure that there is an account for the key: its URL; nil and a fault. Calls that come while this is under way
+--- wait for it.
 function Client:register()
   local known, fault = directory(self)
   if not known then return nil, fault end

@@ -7,10 +7,10 @@
 -- what lasts is in the storage: "certificates/ID.pem" the chain with its key in one text, so that no reader sees one
 -- without the other; "states/ID.json" failures and when to try again, so that a restart does not forget to wait.
 --
--- The hard problem is to order neither twice nor too often. Who orders has the lock of the certificate, and looks at
--- the storage again once it has it. After a failure it waits, twice as long each time, or as long as the authority
--- says. A new certificate that is due at once counts as a failure: a clock is wrong then, and the next order waits for
--- a day, so that nobody's limit is used up.
+-- The hard problem is to order neither twice nor too often. To order, a proxy takes the lock of the certificate, and
+-- then looks at the storage again. After a failure it waits, twice as long each time, or as long as the authority
+-- says. A new certificate that is due at once counts as a failure: a clock is wrong then, and the next order waits
+-- for a day, so that nobody's limit is used up.
 
 local acme_client = require "perilune.acme_client"
 local core = require "perilune.core"
@@ -81,8 +81,8 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- failures
 
--- A time that is later than any pause was written while a clock was wrong, here or at another proxy. Who begins waits
--- for the longest pause then; who has waited (`has_waited`) waits no more.
+-- A time that is later than any pause was written while a clock was wrong, here or at another proxy. Then a proxy
+-- waits for the longest pause, once: `has_waited` says that it has.
 local function read_state(self, entry, has_waited)
   local text = self.storage:read("states/" .. entry.id .. ".json")
   local state = text and json.decode(text)

@@ -6,10 +6,10 @@
 -- control worker adds it to the stream, again and again until Redis has it: a purge that is done twice does no harm.
 -- The same worker reads the stream from a position on, and does what others have added.
 --
--- Who was away goes on from its position. If the stream no longer has what came next (it was trimmed, or Redis has lost
--- it), or no position is known, nobody can say what was missed: then everything is purged softly, that is, asked for
--- again where it is used. A cache in memory that begins empty has nothing to lose by that. For a cache in a file, the
--- position is in a file beside it.
+-- A proxy that was away goes on from its position. If the stream no longer has what came next (it was trimmed, or
+-- Redis has lost it), or no position is known, nobody can say what was missed: then everything is purged softly, that
+-- is, asked for again where it is used. A cache in memory that begins empty has nothing to lose by that. For a cache
+-- in a file, the position is in a file beside it.
 
 local backoff = require "perilune.backoff"
 local check = require "perilune.check"

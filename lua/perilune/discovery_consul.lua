@@ -2,8 +2,8 @@
 -- discovery_consul: the instances of a service that Consul says are healthy, by its HTTP API. Each request waits at
 -- Consul until something has changed since an index (a blocking query). For discovery_watch.
 --
--- Consul's rules for the index: 0 is none, and an index that goes backwards begins again with none. Who asks without
--- one is answered at once, so there is a least time between two answers.
+-- Consul's rules for the index: 0 is none, and an index that goes backwards begins again with none. A question
+-- without one is answered at once, so there is a least time between two questions.
 
 local core = require "perilune.core"
 local network = require "perilune.network"

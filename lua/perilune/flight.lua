@@ -12,7 +12,7 @@ local TIMEOUT = 30 -- seconds
 
 --- --- parts ---------------------------------------------------------------------------------------------------------
 
--- It is over: who waits goes on.
+-- It is over: tasks that wait go on.
 local function land(flights, key, one)
   if flights[key] == one then flights[key] = nil end
   one.is_over = true

@@ -50,7 +50,7 @@ local function matching(keys, algorithm, kid)
   return #found > 0 and found or nil
 end
 
--- Asks for the set once more, unless that was done a moment ago; who comes while it is under way waits for it.
+-- Asks for the set once more, unless that was done a moment ago; calls that come while this is under way wait for it.
 local function refresh(self)
   if self.marks:add("floor", true, self.floor) then
     self.marks:set("asking", true, self.timeout)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.jwt: checks signed tokens (JWT, RFC 7519, as RFC 8725 advises). Who checks says which algorithms count, and
--- each goes with one kind of key: so a token can choose neither "none", nor HS256 with a public key as its secret.
+-- perilune.jwt: checks signed tokens (JWT, RFC 7519, as RFC 8725 advises). The caller says which algorithms count,
+-- and each goes with one kind of key: so a token can choose neither "none", nor HS256 with a public key as its
+-- secret.
 
 local base64 = require "perilune.base64"
 local core = require "perilune.core"

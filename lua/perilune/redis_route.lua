@@ -2,8 +2,8 @@
 -- perilune.redis_route: what the clients of several servers (redis_sentinel, redis_cluster) have in common: options,
 -- and a search for the servers that runs one at a time, in the background, at most so often.
 --
--- A search belongs to the worker's VM. Who needs its result for the first time waits for it, within his time; later
--- ones go on with what was found last until the search has found something else.
+-- A search belongs to the worker's VM. Calls wait for its first result, within their time; later calls use what was
+-- found last until a search has found something else.
 
 local backoff = require "perilune.backoff"
 local core = require "perilune.core"

@@ -301,7 +301,7 @@ function Dict:set(key, value, ttl)
   if self.store then
     local ok, why, kind = write_store(self, key, value, ttl)
     if not ok then return nil, why, kind end
-    changes = changed(self, key) -- who has read before that is too early
+    changes = changed(self, key) -- what was read before that does not count
   end
   keep(self, key, value, ttl, changes)
   return true

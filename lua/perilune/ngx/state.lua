@@ -40,7 +40,7 @@ local function restore(task, before, ...)
   return ...
 end
 
---- pcall(fn, ...) with another state: that of a timer, or of the one who has started a thread.
+--- pcall(fn, ...) with another state: that of a timer, or of the task that has started a thread.
 function M.call(state, fn, ...)
   local task = core.current_task()
   local before = families[task]

@@ -41,7 +41,7 @@ function thread.spawn(fn, ...)
   return new
 end
 
--- Of the results of a task: one that ngx.exit has ended ends who waits for it.
+-- Of the results of a task: one that ngx.exit has ended ends the task that waits for it.
 local function results(ended, _, ok, first, ...)
   ended.is_waited = true
   if ok == false and first == core.left then core.leave() end

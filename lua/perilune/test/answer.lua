@@ -34,7 +34,7 @@ function M.no_such_error(kind)
 end
 
 -- Is one text the other with at most one character too many, missing, or wrong, or two swapped? Stricter than
--- core.nearest: what is no slip is a body.
+-- core.nearest: any other text is a body.
 local function is_slip(text, right)
   local from = 1
   while from <= #text and text:sub(from, from) == right:sub(from, from) do from = from + 1 end

@@ -22,7 +22,7 @@ local WINDOW, FRAME = 65535, 16384
 
 --- --- sending -------------------------------------------------------------------------------------------------------
 
--- Frames of several tasks must not mix: who comes first writes for all until there is no more.
+-- Frames of several tasks must not mix: the first task writes for all until there is no more.
 local function flush(self)
   if self.is_writing then return true end
   self.is_writing = true

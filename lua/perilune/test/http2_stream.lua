@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- http2_stream: one stream of HTTP/2, client's or origin's side. Heads and pieces of the body are kept in order until
--- they are taken; what was taken gives its window back, so that who does not read stops the other side. Functions
--- return nil and "timeout", "closed", "reset: CANCEL" or another text where they could not do it.
+-- they are taken; what was taken gives its window back, so that a side that does not read stops the other one.
+-- Functions return nil and "timeout", "closed", "reset: CANCEL" or another text where they could not do it.
 local frames = require "perilune.test.http2_frames"
 local heads = require "perilune.test.http2_heads"
 local scheduler = require "perilune.test.scheduler"
