@@ -35,6 +35,7 @@ local CHECKED = {
   { "upstreams:slect()", "a set of backends has no 'slect': did you mean select%?" },
   { "session.path()", "methods are called with a colon: session:path%(%.%.%.%)" },
   { "session.respond { status = 200 }", "methods are called with a colon: session:respond%(%.%.%.%)" },
+  { "session:set_cookie('a', 'b')", "a session has no 'set_cookie': write response:add_header" },
   { "session:get_path()", "a session has no 'get_path': did you mean path%?" },
   { "session:frobnicate()", "a session has no 'frobnicate': there is .*, path, " },
   { "perilune.slep(1)", "perilune has no 'slep': did you mean perilune%.sleep%?" },

@@ -92,6 +92,9 @@ function flight.memo(name, ttl, fn)
   return function(key)
     if key == nil then key = "" end
     if type(key) == "number" then key = core.text(key) end
+    if type(key) ~= "string" then
+      check.raise(("perilune.memo: the key is a string or a number, got a %s value"):format(type(key)))
+    end
     return dict:get(key)
   end
 end

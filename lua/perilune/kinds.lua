@@ -83,6 +83,18 @@ function kinds.names(kind)
   return check.names(there)
 end
 
+-- Methods that people expect of a session, and what does it here.
+local INSTEAD = {
+  set_cookie = 'write response:add_header("Set-Cookie", perilune.cookie.build(name, value))',
+  set_path = 'write session:request():set_target("/path")', rewrite = 'write session:request():set_target("/path")',
+  ip = "write session:client_ip()", remote_addr = "write session:client_ip()",
+  header = "write session:get_header(name)", get_body = "write session:read_body()",
+  set_timeout = "timeouts are options of perilune.listen, and of the peer that upstream_peer returns",
+}
+
+--- What to write instead of a method that none of them has: a text; nil: nothing is known.
+function kinds.instead(name) return INSTEAD[name] end
+
 --- What has a method that this kind lacks: "session:request():set_header".
 function kinds.who_has(kind, name)
   if kind == "session" and (CHANGES[name] or name == "set_target") then return "session:request():" .. name end

@@ -44,7 +44,9 @@ local function look_at_method(look, call, kind)
   if has == nil and kinds.has_field(kind, name) then
     fault(look, call.line, "%s of %s is a field: write %s.%s, without brackets", name, a(kind), kind, name)
   elseif has == nil then
-    fault(look, call.line, "%s has no '%s'%s", a(kind), name, check.meant(name, kinds.names(kind)))
+    local instead = (kind == "session" or kind == "request" or kind == "response") and kinds.instead(name)
+    local meant = instead and ": " .. instead or check.meant(name, kinds.names(kind))
+    fault(look, call.line, "%s has no '%s'%s", a(kind), name, meant)
   elseif not call.is_method then
     if has and kind ~= "string" and not is_given(call.argument(1), call.callee.of) then
       fault(look, call.line, "methods are called with a colon: %s:%s(...)", kind, name)

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
+#include "lua/vm/push.h"
 #include "lua/vm/script.h"
 #include "lua/vm/vm.h"
 #include "exchange/exchange.h"
@@ -201,6 +202,11 @@ static bool is_meant_to_answer(const char *name) {
  * +0 */
 static int refuse_name(lua_State *L) {
   const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
+  push_function(L, "perilune.kinds", "instead");
+  lua_pushstring(L, name);
+  lua_call(L, 1, 1);
+  if (lua_isstring(L, -1))
+    return handle_raise(L, "sessions, requests and responses have no '%s': %s", name, lua_tostring(L, -1));
   const char *near = handle_nearest_key(L, 1, name);
   if (near)
     return handle_raise(L, "sessions, requests and responses have no '%s': did you mean %s?", name, near);

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- discovered: a proxy whose backends come from somewhere while it runs, and which tells them.
+local assert = require "luassert"
 local client = require "client"
 local metrics = require "metrics"
 local perilune = require "perilune"
