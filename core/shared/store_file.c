@@ -2,10 +2,10 @@
 // store_file: all of the file is taken at once: later there is no write that can fail. Its lock is flock's, and says
 // that a process uses it.
 //
-// Memory is asked for in huge pages first, whatever the system's setting for shared memory is (MADV_COLLAPSE, from Linux
-// 6.1 on): what is sent from there costs half, and what is written a tenth, for a page is one thing to be looked up
-// and counted, whatever its size. Where memory is in small pieces this takes long: so it is done within a time, and what
-// is left gets small pages.
+// Memory is asked for in huge pages first, whatever the system's setting for shared memory is (MADV_COLLAPSE, from
+// Linux 6.1 on): to send from them costs half, and to write a tenth, because each page is looked up and counted once,
+// whatever its size. If free memory is in small pieces this takes long, so it has a time limit, and the rest gets
+// small pages.
 #include "shared/store_file.h"
 
 #include <errno.h>
