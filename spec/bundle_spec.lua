@@ -50,6 +50,15 @@ describe("perilune bundle", function()
     assert.matches("has no file policy.lua", refused(process.directory(), "--key", key.private, "-o", out))
     assert.matches("expected a private key of Ed25519", refused(folder, "--key", key.public, "-o", out))
     assert.matches("%-%-stages wants shares", refused(folder, "--key", key.private, "-o", out, "--stages", "half"))
+    for _, stages in ipairs { "25%,10%", "100%@10m,50%@5m", "10%@5m,50%@1m", "10%,10%" } do
+      assert.matches("%-%-stages: '.*' is out of order: shares and times rise", refused(folder, "--key", key.private,
+        "-o", out, "--stages", stages))
+    end
+    for _, option in ipairs { "--for=5s", "--max-errors=1%" } do
+      assert.matches("belong to %-%-canary", refused(folder, "--key", key.private, "-o", out, option))
+    end
+    assert.matches("above 0%%", refused(folder, "--key", key.private, "-o", out, "--canary", "0%"))
+    assert.matches("%-%-key no%.pem: No such file", refused(folder, "--key", "no.pem", "-o", out))
     assert.matches("%-%-version wants a whole number", refused(folder, "--key", key.private, "-o", out, "--version",
       "1.5"))
     assert.matches("bundle wants %-%-key KEY and %-o FILE", refused(folder))

@@ -117,35 +117,49 @@ static bool has_file(const struct packing *p, const char *path) {
 
 /* --- the manifest ----------------------------------------------------------------------------------------- */
 
+struct stage {
+  double percent;
+  unsigned after_ms;
+};
+
 /* "25%@10m", "1%". */
-static bool put_stage(struct json *j, struct str text) {
+static bool read_stage(struct str text, struct stage *to) {
   char stage[64], *end;
-  unsigned after_ms = 0;
+  to->after_ms = 0;
   if (text.len >= sizeof stage) return false;
   memcpy(stage, text.ptr, text.len);
   stage[text.len] = '\0';
-  double percent = strtod(stage, &end);
-  if (end == stage || *end != '%' || !(percent > 0 && percent <= 100)) return false;
-  if (end[1] && (end[1] != '@' || !duration_read(end + 2, &after_ms))) return false;
+  to->percent = strtod(stage, &end);
+  if (end == stage || *end != '%' || !(to->percent > 0 && to->percent <= 100)) return false;
+  return !end[1] || (end[1] == '@' && duration_read(end + 2, &to->after_ms));
+}
+
+static void put_stage(struct json *j, const struct stage *stage) {
   json_open(j, NULL, '{');
-  json_number(j, "share", (uint64_t)(percent * 100 + 0.5));
-  json_number(j, "after", after_ms / 1000);
+  json_number(j, "share", (uint64_t)(stage->percent * 100 + 0.5));
+  json_number(j, "after", stage->after_ms / 1000);
   json_close(j, '}');
-  return true;
 }
 
 static bool put_stages(struct packing *p, struct json *j) {
-  struct str rest = str_of(p->arguments->make.stages), stage;
+  struct str rest = str_of(p->arguments->make.stages), text;
+  struct stage last = {0}, stage;
   const char *epoch = getenv("SOURCE_DATE_EPOCH");
   uint64_t created = (uint64_t)time(NULL);
   if (epoch && !str_to_u64(str_of(epoch), &created))
     return why_say(&p->why, "SOURCE_DATE_EPOCH is no number");
   json_number(j, "created", created);
   json_open(j, "stages", '[');
-  while (str_split(&rest, ',', &stage))
-    if (!put_stage(j, stage))
+  for (; str_split(&rest, ',', &text); last = stage) {
+    if (!read_stage(text, &stage))
       return why_say(&p->why, "--stages wants shares and times such as 1%%,25%%@10m,100%%@30m, not '%.*s'",
-                     STR_ARG(stage));
+                     STR_ARG(text));
+    if (stage.percent <= last.percent || stage.after_ms < last.after_ms)
+      return why_say(&p->why,
+                     "--stages: '%.*s' is out of order: shares and times rise, as in 1%%,25%%@10m,100%%@30m",
+                     STR_ARG(text));
+    put_stage(j, &stage);
+  }
   json_close(j, ']');
   return true;
 }
@@ -201,7 +215,8 @@ static bool write_bundle(struct packing *p, const char *manifest) {
   unsigned char signature[SIGNATURE_BYTES];
   char encoded[128];
   size_t offset = sizeof MAGIC - 1, length = strlen(manifest) - offset;
-  if (!sign_text(p->arguments->make.key, str_of(manifest), signature, &p->why)) return false;
+  if (!sign_text(p->arguments->make.key, str_of(manifest), signature, &p->why))
+    return why_prefix(&p->why, "--key ");
   struct str bytes = {(const char *)signature, sizeof signature};
   size_t encoded_length = base64_encode(encoded, bytes, base64_plain, true);
   struct arena arena = {0};
@@ -239,6 +254,10 @@ int bundle_command(struct arguments *a) {
   if (!a->operand) return arguments_refuse(COMMAND_BUNDLE, "bundle wants a DIR");
   if (!a->make.key || !a->output)
     return arguments_refuse(COMMAND_BUNDLE, "bundle wants --key KEY and -o FILE");
+  if (arguments_has(a, "--canary") && !a->canary)
+    return arguments_refuse(COMMAND_BUNDLE, "--canary wants a share above 0%%");
+  if (!a->canary && (arguments_has(a, "--for") || arguments_has(a, "--max-errors")))
+    return arguments_refuse(COMMAND_BUNDLE, "--for and --max-errors belong to --canary");
   bool fine = pack(&p);
   if (fine)
     printf("%s: version %llu, %u file%s, %zu bytes\n", a->output, (unsigned long long)p.version, p.count,
