@@ -86,7 +86,7 @@ describe("A listener's certificate", function()
 
   it("with a key that only root can read goes on over reloads, and the start says what will not go on", function()
     if tonumber(io.popen("id -u"):read "*l") ~= 0 then return pending "only root can become another user" end
-    if os.execute "su -s /bin/sh nobody -c 'test -r lua/perilune/init.lua' 2>/dev/null" ~= 0 then
+    if os.execute [[su -s /bin/sh nobody -c "test -r '$PWD/lua/perilune/init.lua'" 2>/dev/null]] ~= 0 then
       return pending "user nobody may not read this folder, such as below /root"
     end
     local files, identity = rooted()
