@@ -36,9 +36,9 @@ static bool read_address(struct str text, unsigned char address[ADDRESS], unsign
   static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
   char copy[TEXT];
   if (!str_to_text(text, copy, sizeof copy)) return false;
-  if (inet_pton(AF_INET6, copy, address) == 1) {
+  if (str_find(text, ':') < text.len) { /* no IPv4 address has one, and each IPv6 address has */
     *bits = 128;
-    return true;
+    return inet_pton(AF_INET6, copy, address) == 1;
   }
   memcpy(address, mapped, sizeof mapped);
   *bits = 32;
@@ -116,8 +116,13 @@ void cidr_set_seal(struct cidr_set *set) {
 
 /* "" or ":80". */
 static bool is_port(struct str text) {
-  uint64_t port;
-  return !text.len || (text.ptr[0] == ':' && str_to_u64(str_from(text, 1), &port) && port <= 65535);
+  unsigned port = 0;
+  if (!text.len) return true;
+  for (size_t at = 1; at < text.len; at++) {
+    if (text.ptr[at] < '0' || text.ptr[at] > '9' || port > 65535) return false;
+    port = port * 10 + (unsigned)(text.ptr[at] - '0');
+  }
+  return text.ptr[0] == ':' && text.len > 1 && port <= 65535;
 }
 
 /* Without port and brackets; what has something else behind it stays as it is, and is no address. */
@@ -136,11 +141,37 @@ bool cidr_read_address(struct str text, unsigned char address[ADDRESS]) {
   return !str_starts_with(text, STR("unix:")) && read_address(host_of(text), address, &bits);
 }
 
+/* --- the question ----------------------------------------------------------------------------------------- */
+
+/* An IPv4 address at the front of the text, as inet_pton takes it: its length; 0: there is none. */
+static size_t read_quad(struct str text, unsigned char to[4]) {
+  size_t at = 0;
+  for (unsigned i = 0; i < 4; i++) {
+    if (i > 0 && (at == text.len || text.ptr[at++] != '.')) return 0;
+    unsigned number = 0;
+    size_t begin = at;
+    for (; at < text.len && at < begin + 3 && text.ptr[at] >= '0' && text.ptr[at] <= '9'; at++)
+      number = number * 10 + (unsigned)(text.ptr[at] - '0');
+    if (at == begin || number > 255 || (text.ptr[begin] == '0' && at > begin + 1)) return 0;
+    to[i] = (unsigned char)number;
+  }
+  return at;
+}
+
+/* Clients' addresses are asked for at each request, and most are of IPv4. */
+static bool read_client(struct str text, unsigned char address[ADDRESS]) {
+  unsigned bits;
+  size_t length = read_quad(text, address + ADDRESS - 4);
+  if (!length || !is_port(str_from(text, length))) return read_address(host_of(text), address, &bits);
+  memset(address, 0, ADDRESS - 6);
+  memset(address + ADDRESS - 6, 0xff, 2);
+  return true;
+}
+
 enum cidr_answer cidr_set_contains(const struct cidr_set *set, struct str text) {
   unsigned char address[ADDRESS];
-  unsigned bits;
   if (str_starts_with(text, STR("unix:"))) return CIDR_OUTSIDE;
-  if (!read_address(host_of(text), address, &bits)) return CIDR_NO_ADDRESS;
+  if (!read_client(text, address)) return CIDR_NO_ADDRESS;
   size_t from = 0, to = set->count; /* the last range that begins at or before the address is in [from, to) */
   while (from < to) {
     size_t middle = from + (to - from) / 2;
