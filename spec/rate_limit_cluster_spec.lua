@@ -239,10 +239,31 @@ describe("a limit of mode report", function()
     local server = redis_server.start()
     local ask_store = redis_server.policy(server.address, [[
       local script = require("perilune.cluster_scripts").report.text
-      local function report(key, hits) return store:eval(script, { key }, { 1e-9, 100, 100, hits, hits })[1] end
+      local function report(key, hits) return store:eval(script, { key }, { 1e-9, 100, 100, 1e18, hits, hits })[1] end
       return report("a", 250), report("a", 20), report("b", 1000)
     ]])
     assert.equal("-150000|-170000|-200000", ask_store())
+  end)
+
+  -- 100 tokens a second, and room for 100: what was taken 3 s ago has come back.
+  it("counts hits when they were sent, and not when a server that was stopped reads them", function()
+    local server = redis_server.start()
+    local ask_store = redis_server.policy(server.address, [[
+      local script = require("perilune.cluster_scripts").report.text
+      local function report(key, sent, hits)
+        local reply = store:eval(script, { key }, { 0.1, 100, 100, ("%.0f"):format(sent), hits, hits })
+        return math.floor(reply[1] / 1000 + 0.5), reply[3]
+      end
+      local _, now = report("other", 1e18, 0)
+      report("a", now - 4000, 0)
+      report("a", now - 3000, 150)
+      local late = report("a", now, 0)
+      local past = report("a", now - 1000, 10)
+      report("b", now - 60000, 100)
+      local future = report("b", now + 60000, 0)
+      return late, past, future <= 100
+    ]])
+    assert.equal("100|90|true", ask_store())
   end)
 
   it("lets everything pass and counts what it would refuse, where it is only tried", function()

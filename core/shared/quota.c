@@ -61,6 +61,7 @@ struct quota {
   atomic_bool is_failing; /* the last report was not answered */
   atomic_bool is_away;
   _Atomic uint64_t collected_ms, answered_ms;
+  _Atomic uint64_t returned_ms; /* when the store came back; 0: it was not away */
   _Atomic uint64_t lost;
   struct lock locks[LOCKS];
   struct ring ring;
@@ -120,11 +121,17 @@ bool quota_reported(struct quota *q, bool was_answered) {
   bool is_away = !was_answered && now_ms - answered_ms >= QUOTA_PATIENCE_MS;
   q->is_failing = !was_answered;
   if (was_answered) q->answered_ms = now_ms;
+  if (was_answered && q->is_away) q->returned_ms = now_ms;
   if (!was_answered && !is_away) return false;
   return atomic_exchange(&q->is_away, is_away) != is_away;
 }
 
 static double least_share(const struct quota *q) { return 1.0 / q->nodes; }
+
+/* Its first answers come before it is known to be back. */
+static bool is_just_back(const struct quota *q, uint64_t now_ms) {
+  return q->is_away || (q->returned_ms && now_ms - q->returned_ms < QUOTA_RETURN_MS);
+}
 
 /* --- entries ------------------------------------------------------------------------------------------- */
 
@@ -336,7 +343,7 @@ void quota_settle(struct quota *q, struct str key, double balance, double demand
   struct entry *entry = find(&v);
   if (entry) {
     double least = least_share(q), own = faded((double)entry->demand, v.now_ms - entry->wanted_ms);
-    double share = demand > 0 ? own / demand : 1;
+    double share = is_just_back(q, v.now_ms) ? least : demand > 0 ? own / demand : 1;
     entry->share = (float)(share > 1 ? 1 : share < least ? least : share);
     entry->level = (double)entry->share * (balance < q->rules.burst ? balance : q->rules.burst) - entry->hits;
     entry->at_ms = v.now_ms;

@@ -14,7 +14,8 @@
 // listed entries; from then on they belong to the caller, who either tells the answer (quota_settle), gives them back
 // (quota_restore: the report was not sent), or forgets them, because nobody knows whether they were counted: a hit is
 // never reported twice. The store is away once nothing was answered for a while (quota_reported); then each proxy keeps
-// to an equal part of the limit, and reports later no more than its own bucket still remembers.
+// to an equal part of the limit, and reports later no more than its own bucket still remembers. It keeps to that part
+// for a moment after the store is back: others, of whom the store knows no demand so far, use theirs.
 //
 // Thread-safe: an operation holds one of several locks for a few instructions.
 #ifndef PERILUNE_SHARED_QUOTA_H
@@ -31,7 +32,8 @@ enum {
   QUOTA_LATE_MS = 250,      /* an answer should have come until then */
   QUOTA_OVERDUE_MS = 1500,  /* whoever sees that nobody has collected for so long does it */
   QUOTA_PATIENCE_MS = 1000, /* failing reports: the store is away when the last answer is older */
-  QUOTA_SILENCE_MS = 4000   /* the same where nothing is heard of reports at all */
+  QUOTA_SILENCE_MS = 4000,  /* the same where nothing is heard of reports at all */
+  QUOTA_RETURN_MS = 2000    /* after it is back, other proxies may still think that it is away */
 };
 
 struct quota;

@@ -87,11 +87,19 @@ local function new_call(limit, part)
   return { limit = limit, part = part, keys = {}, hits = {}, words = {} }
 end
 
+-- The server's time, in milliseconds, as it was told with the last report of the part. Before the first one that is the
+-- end of all times: the server takes its own.
+local function time_at(limit, part)
+  local ahead = limit.ahead[part]
+  return ahead and ("%.0f"):format(core.now() * 1000 + ahead) or "1e18"
+end
+
 local function finish(call, commands, calls)
   local limit, prefix = call.limit, call.limit.prefix .. call.part .. "}:"
   local command = { "EVALSHA", scripts.report.digest, #call.keys }
   for _, key in ipairs(call.keys) do command[#command + 1] = prefix .. key end
   for _, word in ipairs(limit.numbers) do command[#command + 1] = word end
+  command[#command + 1] = time_at(limit, call.part)
   for _, word in ipairs(call.words) do command[#command + 1] = word end
   call.script = scripts.report.text
   commands[#commands + 1], calls[#calls + 1] = command, call
@@ -181,7 +189,8 @@ local function take_reply(call, reply)
     if reply.error then say_fault(call.limit, reply.error) end
   elseif call.is_beat then
     take_beat(call, reply)
-  elseif are_numbers(reply, 2 * #call.keys) then
+  elseif are_numbers(reply, 2 * #call.keys + 1) then
+    call.limit.ahead[call.part] = reply[#reply] - core.now() * 1000
     for i, key in ipairs(call.keys) do call.limit.quota:settle(key, reply[2 * i - 1] / 1000, reply[2 * i] / 1000) end
   else
     fail(call, "what came is no answer of the script", "malformed")
@@ -316,7 +325,7 @@ function cluster.decider(given)
   end
   local limit = { name = given.name, max = given.max, interval = given.interval, burst = given.burst,
     mode = given.mode, on_error = given.on_error, shadow = given.shadow, beat_at = 0, prefix = prefix_of(given),
-    numbers = numbers_of(given) }
+    numbers = numbers_of(given), ahead = {} }
   limit.quota = core.quota({ max = given.max, burst = given.burst, interval = given.interval, keys = given.keys },
     ("%s (%s)"):format(given.name, given.mode))
   local group = group_of(given.store)

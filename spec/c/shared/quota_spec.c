@@ -164,6 +164,24 @@ IT("keeps to an equal part while reports fail, and is away when they do for a se
   quota_free(b.quota);
 }
 
+IT("keeps to an equal part for a moment after the store is back, whose demand has not all proxies' so far") {
+  struct bench b;
+  open(&b, 100, 100);
+  quota_set_nodes(b.quota, 4);
+  b.clock.ms += QUOTA_PATIENCE_MS;
+  CHECK(quota_reported(b.quota, false));
+  take(&b);
+  for (unsigned i = 0; i < 5; i++) {
+    bool is_known = i == 4;
+    collect_one(&b);
+    quota_settle(b.quota, STR("key"), 100, 1);
+    if (i == 0) CHECK(quota_reported(b.quota, true));
+    CHECK(pass(&b, 200) == (is_known ? 100 : 25));
+    b.clock.ms += QUOTA_RETURN_MS / 4 + 1;
+  }
+  quota_free(b.quota);
+}
+
 IT("keeps to an equal part while an answer is late") {
   struct bench b;
   open(&b, 1000, 100);
