@@ -26,7 +26,7 @@ local POLICY = [[
     end,
     upstream_peer = function() return set:select() end,
     upstream_request_filter = function(_, request) request:set_header("X-Added", "here") end,
-  })
+  }, { $OPTIONS })
 ]]
 
 -- A proxy in front of `set`, with a command socket of its own.
@@ -34,8 +34,9 @@ local function start(set, options)
   options = options or {}
   local socket = process.directory() .. "/commands"
   local words = { "--admin", "127.0.0.1:0", "--socket", socket }
-  local proxy, pid_file = running.start { policy = policies.fill(POLICY, { SET = set }), words = words,
-    workers = options.workers or 1, release = options.release }
+  local policy = policies.fill(POLICY, { SET = set, OPTIONS = options.options or "" })
+  local proxy, pid_file = running.start { policy = policy, words = words, workers = options.workers or 1,
+    release = options.release }
   return proxy, pid_file, socket
 end
 
@@ -127,6 +128,27 @@ describe("perilune trace", function()
     assert.is_true(lines[2].duration_us > 0)
   end)
 
+  it("tells how long each step took that has to wait, also where the walk goes back to it", function()
+    local a = origins.start(function(connection)
+      connection:read_request()
+      scheduler.sleep(0.03)
+      connection:send "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+      scheduler.sleep(0.03)
+      connection:respond { body = "hello" }
+    end)
+    local proxy, pid_file = start(quoted(a.address))
+    local words = { "--count", "1", "--json", "--status", "2xx" }
+    local result = trace(proxy, pid_file, words, function() get(proxy, "/x") end)
+    local names, waits = {}, {}
+    for _, event in ipairs(cjson.decode(result.stdout).events) do
+      if event.event == "step" then names[#names + 1] = event.what end
+      if event.what == "read_response" then waits[#waits + 1] = event.us end
+    end
+    assert.equal("send_request read_response send_interim read_response send_response relay_bodies",
+      table.concat(names, " "))
+    assert.is_true(waits[1] > 25000 and waits[2] > 25000, result.stdout)
+  end)
+
   it("shows only what fits all conditions", function()
     local a = origins.start "a"
     local proxy, pid_file = start(quoted(a.address))
@@ -145,6 +167,25 @@ describe("perilune trace", function()
     assert.equal("/own", seen_with("--status", "200-299", "--match", "host=spec.ex?mple"))
     assert.equal("/sleep", seen_with("--slower", "50ms", "--match", "path=/s*"))
     assert.equal("/raise", seen_with("--match", "error=script*"))
+  end)
+
+  it("tells clients apart, also those that ask again", function()
+    local a = origins.start "a"
+    local proxy, pid_file = start(quoted(a.address), { options = "trusted_proxies = { '127.0.0.0/8' }" })
+    local result = trace(proxy, pid_file, { "--json", "--count", "4", "--client", "10.0.0.0/8" }, function()
+      local connection = client.connect(proxy.port)
+      for i = 1, 4 do
+        for _, from in ipairs { "10.0.0.1", "11.0.0.1", "10.0.0.2, 11.0.0.1", "::ffff:10.9.9.9", "nobody" } do
+          connection:request { path = "/own?" .. i, headers = { ["X-Forwarded-For"] = from } }
+        end
+      end
+    end)
+    local seen = {}
+    for line in result.stdout:gmatch "[^\n]+" do
+      local request = cjson.decode(line)
+      seen[#seen + 1] = request.client .. " " .. request.target
+    end
+    assert.same({ "10.0.0.1 /own?1", "10.9.9.9 /own?1", "10.0.0.1 /own?2", "10.9.9.9 /own?2" }, seen)
   end)
 
   it("refuses conditions that it does not understand, and says what they are", function()

@@ -58,14 +58,14 @@ static void note_slowest(struct exchange *x, enum hook hook, struct hook_tally *
   if (ticks_reach(ticks, LONG_US)) x->slow_hook = (unsigned char)(hook + 1);
 }
 
-/* One that failed, took long, is nobody's, or is looked at. */
+/* One that failed, took long, or is nobody's. */
 static __attribute__((cold, noinline)) void account_rare(struct exchange *x, enum hook hook, uint64_t began,
                                                          uint64_t ticks, bool failed) {
   struct hook_tally *tally = &x->proxy->tally->hooks[hook];
   if (ticks_reach(ticks, LONG_US)) loop_update_now(x->proxy->loop); /* what is set next counts from now */
   if (failed) x->use->tally.script_errors++;
   if (x->is_shadow) return;
-  if (x->account.live) live_note_hook(x, hook_name(hook), began, failed);
+  if (x->account.live) live_note_hook(x, hook, began, ticks, failed);
   cell_add(&tally->calls, 1);
   cell_add(&tally->ticks, ticks);
   if (ticks > cell_get(&tally->slowest)) note_slowest(x, hook, tally, ticks);
@@ -75,11 +75,11 @@ static __attribute__((cold, noinline)) void account_rare(struct exchange *x, enu
 void account_hook(struct exchange *x, enum hook hook, uint64_t began, bool failed) {
   struct hook_tally *tally = &x->proxy->tally->hooks[hook];
   uint64_t ticks = ticks_since(began);
-  bool is_seen = x->is_shadow || x->account.live;
-  if (failed || is_seen || ticks > cell_get(&tally->slowest) || ticks_reach(ticks, LONG_US)) {
+  if (failed || x->is_shadow || ticks > cell_get(&tally->slowest) || ticks_reach(ticks, LONG_US)) {
     account_rare(x, hook, began, ticks, failed);
     return;
   }
+  if (__builtin_expect(x->account.live != NULL, false)) live_note_hook(x, hook, began, ticks, failed);
   cell_add(&tally->calls, 1);
   cell_add(&tally->ticks, ticks);
 }

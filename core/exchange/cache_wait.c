@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "exchange/cache_parts.h"
+#include "exchange/live_trace.h"
 #include "exchange/proxy.h"
 
 static void on_news(struct message *message, void *receiver);
@@ -156,6 +157,7 @@ static enum step_result after_failure(struct cache_visit *v) {
 }
 
 static enum step_result wait_on(struct cache_visit *v) {
+  if (v->exchange->account.live) live_note_step(v->exchange, STEP_cache_look_up);
   if (timer_is_set(&v->timer)) return STEP_WAIT;
   cache_count(visit_cache(v), lock_timeouts, 1);
   cache_unlist(visit_cache(v), v->seat->fill);

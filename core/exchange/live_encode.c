@@ -11,6 +11,7 @@
 #include "exchange/live_trace.h"
 #include "exchange/stream.h"
 #include "exchange/trace.h"
+#include "exchange/walk.h"
 #include "http/secrets.h"
 #include "shared/span_queue.h"
 
@@ -23,6 +24,12 @@ static inline void put(struct buf *out, struct live_item_head head, struct str t
   memcpy(to, &head, sizeof head);
   if (text.len) memcpy(to + sizeof head, text.ptr, text.len);
   buf_commit(out, sizeof head + text.len);
+}
+
+/* The same for bytes of an item. */
+static inline void put_bytes(struct buf *out, struct str bytes) {
+  if (bytes.len) memcpy(buf_tail(out), bytes.ptr, bytes.len);
+  buf_commit(out, bytes.len);
 }
 
 static bool has_room(const struct buf *out, size_t bytes) {
@@ -49,35 +56,38 @@ static void put_number(struct buf *out, enum live_number code, uint64_t number) 
 
 /* --- fields ----------------------------------------------------------------------------------------------- */
 
-/* Names come again and again, and whether one is a secret's takes long to tell. */
-static bool is_secret(struct str name) {
+/* Names come again and again, and whether values of one may be secrets takes long to tell. A verdict has two places, so
+ * that two names that are always together do not take each other's. */
+static bool may_be_secret(struct str name) {
   static _Thread_local struct {
     uint64_t hash;
-    bool is_secret;
+    bool may_be;
   } verdicts[VERDICTS];
   uint64_t hash = XXH3_64bits(name.ptr, name.len) | 1;
   unsigned at = (unsigned)(hash >> 8) % VERDICTS;
-  if (verdicts[at].hash == hash) return verdicts[at].is_secret;
+  if (verdicts[at].hash == hash) return verdicts[at].may_be;
+  unsigned other = at ^ 1;
+  if (verdicts[other].hash == hash) return verdicts[other].may_be;
+  if (verdicts[at].hash && !verdicts[other].hash) at = other;
   verdicts[at].hash = hash;
-  return verdicts[at].is_secret = secrets_is_field(name);
+  return verdicts[at].may_be = secrets_may_be_of(name);
 }
 
 static void put_field(struct buf *out, enum live_fields list, const struct field *field, unsigned *missed) {
   static const struct secrets plain = {0};
   struct live_item_head head = {LIVE_FIELD, (uint8_t)list, 0, 0, 0};
   size_t begin = buf_len(out);
-  bool is_hidden = field->value.len && (is_secret(field->name) || secrets_may_be_in(field->value));
   if (!has_room(out, field->name.len + 2 + field->value.len + 32)) {
     ++*missed;
     return;
   }
-  buf_append(out, &head, sizeof head);
-  buf_append(out, field->name.ptr, field->name.len);
-  buf_append(out, ": ", 2);
-  if (is_hidden)
+  buf_commit(out, sizeof head); /* written below */
+  put_bytes(out, field->name);
+  put_bytes(out, STR(": "));
+  if (field->value.len && may_be_secret(field->name))
     secrets_put_value(&plain, out, field->name, field->value);
   else
-    buf_append(out, field->value.ptr, field->value.len);
+    put_bytes(out, field->value);
   size_t length = buf_len(out) - begin - sizeof head;
   if (length > UINT16_MAX || buf_len(out) > SPAN_BYTES_MOST - 64) { /* marks are longer than what they hide */
     out->end = out->start + begin;
@@ -164,21 +174,47 @@ static void put_numbers(struct exchange *x, struct buf *out) {
   if (x->account.first_byte_us) put_number(out, LIVE_FIRST_BYTE_US, x->account.first_byte_us);
 }
 
-static void put_note(const struct exchange *x, struct buf *out, const struct live_note *note,
-                     unsigned *missed) {
-  uint64_t ticks = note->ticks > x->account.began ? note->ticks - x->account.began : 0;
-  uint64_t status = note->us;
-  struct live_item_head head = {note->kind, note->code, 0, (uint32_t)ticks_to_us(ticks), note->us};
-  struct str text = note->text;
-  if (note->kind == LIVE_ANSWERED) text = (struct str){(const char *)&status, sizeof status};
-  *missed += !put_item(out, head, text);
+static uint32_t us_since_begin(const struct exchange *x, uint64_t ticks) {
+  return ticks > x->account.began ? (uint32_t)ticks_to_us(ticks - x->account.began) : 0;
 }
 
+static struct str text_of(const struct live_note *note) {
+  if (note->kind == LIVE_HOOK) return str_of(hook_name((enum hook)note->length));
+  return (struct str){note->text, note->length};
+}
+
+static void put_note(const struct exchange *x, struct buf *out, const struct live_note *note,
+                     unsigned *missed) {
+  uint64_t status = note->us;
+  struct live_item_head head = {note->kind, note->code, 0, us_since_begin(x, note->ticks), note->us};
+  bool is_status = note->kind == LIVE_ANSWERED;
+  *missed +=
+      !put_item(out, head, is_status ? (struct str){(const char *)&status, sizeof status} : text_of(note));
+}
+
+/* Those that have begun by then, without those in `*seen`. */
+static void put_steps(const struct exchange *x, struct buf *out, uint64_t until, unsigned *seen,
+                      unsigned *missed) {
+  const uint64_t *steps = x->account.live->steps;
+  for (; *seen; *seen &= *seen - 1) {
+    unsigned at = (unsigned)__builtin_ctz(*seen);
+    if (steps[at] > until) return;
+    struct live_item_head head = {LIVE_STEP, 0, 0, us_since_begin(x, steps[at]), 0};
+    *missed += !put_item(out, head, exchange_step_name((enum exchange_step)at));
+  }
+}
+
+/* In order, as far as readers cannot see it by the time. */
 static void put_notes(const struct exchange *x, struct buf *out, unsigned *missed) {
   const struct live *live = x->account.live;
+  unsigned seen = live->seen;
   *missed += live->missed;
   for (const struct live_chunk *chunk = &live->first; chunk; chunk = chunk->next)
-    for (unsigned i = 0; i < chunk->count; i++) put_note(x, out, &chunk->notes[i], missed);
+    for (unsigned i = 0; i < chunk->count; i++) {
+      put_steps(x, out, chunk->notes[i].ticks, &seen, missed);
+      put_note(x, out, &chunk->notes[i], missed);
+    }
+  put_steps(x, out, UINT64_MAX, &seen, missed);
 }
 
 void live_encode(struct exchange *x, uint8_t marks, bool has_fields, struct buf *out) {

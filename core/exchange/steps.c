@@ -27,20 +27,6 @@
 STEP_TABLE(X)
 #undef X
 
-static const struct str step_names[] = {
-#define X(name) {#name, sizeof #name - 1},
-    STEP_TABLE(X)
-#undef X
-};
-
-static const char *const hook_names[] = {
-#define X(name) #name,
-    HOOK_TABLE(X) BODY_HOOK_TABLE(X) GREETING_HOOK_TABLE(X)
-#undef X
-};
-
-const char *hook_name(enum hook hook) { return hook_names[hook]; }
-
 /* --- the dispatcher ------------------------------------------------------------------------------------- */
 
 /* Each request goes through most of them: no table of functions, so that they may be compiled into one. */
@@ -54,10 +40,18 @@ static inline enum step_result run_step(struct exchange *x, unsigned char at) {
   __builtin_unreachable();
 }
 
-/* For the log, and for people who look on. */
-static __attribute__((noinline)) void tell(struct exchange *x, unsigned char at, bool is_logged) {
-  if (is_logged) log_debug("exchange %p: %s", (void *)x, step_names[at].ptr);
-  if (x->account.live) live_note_step(x, step_names[at]);
+static __attribute__((noinline, cold)) void log_step(const struct exchange *x, unsigned char at) {
+  log_debug("exchange %p: %s", (const void *)x, exchange_step_name(at).ptr);
+}
+
+static unsigned told_steps(const struct exchange *x) {
+  if (__builtin_expect(log_is_on(LOG_DEBUG), false)) return ~0u;
+  return __builtin_expect(x->account.live != NULL, false) ? LIVE_STEPS_TOLD : 0;
+}
+
+static inline void tell(struct exchange *x, unsigned char at, bool is_logged) {
+  if (__builtin_expect(is_logged, false)) log_step(x, at);
+  if (!is_logged || (x->account.live && LIVE_STEPS_TOLD >> at & 1)) live_note_step(x, at);
 }
 
 void exchange_run(struct exchange *x) {
@@ -68,12 +62,12 @@ void exchange_run(struct exchange *x) {
   }
   x->running = true;
   enum step_result result;
-  bool is_logged = log_is_on(LOG_DEBUG), is_told = is_logged || x->account.live;
+  unsigned told = told_steps(x);
   do {
     unsigned char at = x->step;
     CHECK(at <= STEP_finish);
     x->again = false;
-    if (__builtin_expect(is_told, false)) tell(x, at, is_logged);
+    if (__builtin_expect(told >> at & 1, false)) tell(x, at, told == ~0u);
     result = run_step(x, at);
     if (result == STEP_NEXT && x->step == at) x->step++;
   } while (result == STEP_NEXT || result == STEP_JUMPED || (result == STEP_WAIT && x->again));
@@ -186,7 +180,9 @@ static enum step_result step_proxy_upstream_filter(struct exchange *x) {
 }
 
 static enum step_result step_await_body(struct exchange *x) {
-  return request_body_await(x) ? STEP_WAIT : STEP_NEXT;
+  if (!request_body_await(x)) return STEP_NEXT;
+  if (x->account.live) live_note_step(x, STEP_await_body);
+  return STEP_WAIT;
 }
 
 static enum step_result step_upstream_peer(struct exchange *x) {
@@ -236,7 +232,8 @@ static enum step_result step_upstream_response_filter(struct exchange *x) {
 static enum step_result step_send_interim(struct exchange *x) {
   unsigned status = x->response.status;
   if (status >= 200 || status == 101)
-    return x->down.active ? STEP_WAIT : STEP_NEXT;         /* a 100 of ours goes first */
+    return x->down.active ? STEP_WAIT : STEP_NEXT; /* a 100 of ours goes first */
+  if (x->account.live) live_note_step(x, STEP_send_interim);
   if (status && x->request.minor >= 1) respond_interim(x); /* HTTP/1.0 knows no interim responses */
   x->response.status = 0;                                  /* it goes out once */
   if (x->step != STEP_send_interim || x->down.active) return STEP_WAIT;

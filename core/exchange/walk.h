@@ -28,6 +28,9 @@ void exchange_jump(struct exchange *x, enum exchange_step step);
 /* The connection takes no further request: the proxy stops, or its listener has gone. */
 bool exchange_ends_connection(const struct exchange *x);
 
+/* names.c */
+struct str exchange_step_name(enum exchange_step step);
+
 /* attempt.c, beside what attempt.h says. STEP_NEXT: x->response is parsed. */
 enum step_result attempt_read_response(struct exchange *x);
 

@@ -157,11 +157,17 @@ bool secrets_may_be_in(struct str target) {
          str_find(target, '@') < target.len;
 }
 
+static const char *const urls[] = {"referer",        "location",        "content-location",
+                                   "x-original-url", "x-rewrite-url",   "link",
+                                   "refresh",        "x-forwarded-uri", "origin"};
+static const char *const credentials[] = {"authorization", "proxy-authorization"};
+
+bool secrets_may_be_of(struct str name) {
+  return str_equal_nocase(name, STR("cookie")) || str_equal_nocase(name, STR("set-cookie")) ||
+         IS_IN(name, credentials) || IS_IN(name, urls) || secrets_is_field(name);
+}
+
 void secrets_put_value(const struct secrets *s, struct buf *out, struct str name, struct str value) {
-  static const char *const urls[] = {"referer",        "location",        "content-location",
-                                     "x-original-url", "x-rewrite-url",   "link",
-                                     "refresh",        "x-forwarded-uri", "origin"};
-  static const char *const credentials[] = {"authorization", "proxy-authorization"};
   if (str_equal_nocase(name, STR("cookie")))
     put_cookies(s, out, value);
   else if (str_equal_nocase(name, STR("set-cookie")))

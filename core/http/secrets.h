@@ -20,6 +20,9 @@ struct secrets {
 /* Is its value a secret? "Cookie", "X-Api-Key". */
 bool secrets_is_field(struct str name);
 
+/* May secrets_put_value change a value of it? */
+bool secrets_may_be_of(struct str name);
+
 /* Appends the value of a field of that name, or the target of a request (or any URL), without its secrets. */
 void secrets_put_value(const struct secrets *secrets, struct buf *out, struct str name, struct str value);
 void secrets_put_target(const struct secrets *secrets, struct buf *out, struct str target);

@@ -3,7 +3,6 @@
 // core. The hard problem is a coroutine that the policy has made: it yields to the code that resumed it. So
 // `coroutine.resume` and `wrap` are replaced, and pass a wait on until it reaches the task.
 #include <lauxlib.h>
-#include <stdio.h>
 
 #include "exchange/live_trace.h"
 #include "lua/vm/handle.h"
@@ -41,12 +40,11 @@ void task_note_wait_end(struct task *task) {
 }
 
 /* Where in the policy; people look on at its exchange. */
-static __attribute__((cold)) void note_wait(lua_State *L, const struct task *task, const char *call) {
+static void note_wait(lua_State *L, const struct task *task, const char *call) {
   lua_Debug frame;
-  char place[LUA_IDSIZE + 16];
   bool is_known = lua_getstack(L, handle_policys_level(L, 0), &frame) && lua_getinfo(L, "Sl", &frame);
-  if (is_known) snprintf(place, sizeof place, "%s:%d", frame.short_src, frame.currentline);
-  live_note_wait(task->script->x, call, is_known ? place : NULL);
+  unsigned line = is_known && frame.currentline > 0 ? (unsigned)frame.currentline : 0;
+  live_note_wait(task->script->x, call, is_known ? frame.short_src : NULL, line);
 }
 
 struct task *task_to_park(lua_State *L, const char *call) {

@@ -40,10 +40,19 @@ static void read_items(struct view *v, struct str items) {
   qsort(v->events, v->event_count, sizeof *v->events, by_time);
 }
 
-/* How long a step took: until the next one begins. */
+/* While a step runs, its hook may wait, the bodies' hooks get their pieces, and another peer is asked beside. */
+static bool ends_step(const struct live_item *event) {
+  static const struct str body = {"_body_filter", sizeof "_body_filter" - 1};
+  struct str name = event->text;
+  if (event->kind == LIVE_WAIT || event->kind == LIVE_HEDGED) return false;
+  return event->kind != LIVE_HOOK || name.len < body.len ||
+         !str_equal(str_from(name, name.len - body.len), body);
+}
+
+/* How long a step took: until something else begins. */
 static uint32_t step_us(const struct view *v, unsigned at) {
   for (unsigned i = at + 1; i < v->event_count; i++)
-    if (v->events[i].kind == LIVE_STEP) return v->events[i].at_us - v->events[at].at_us;
+    if (ends_step(&v->events[i])) return v->events[i].at_us - v->events[at].at_us;
   uint64_t all_us = v->numbers[LIVE_DURATION_US];
   return all_us > v->events[at].at_us ? (uint32_t)(all_us - v->events[at].at_us) : 0;
 }
