@@ -14,7 +14,6 @@ M.instead = {
   exec = "route in request_filter or upstream_peer: there are no locations",
   ["location.capture"] = "use perilune.http, which asks any server",
   ["location.capture_multi"] = "use perilune.http in several tasks of perilune.spawn",
-  ["req.socket"] = "the client's connection is the proxy's; use request_body_filter",
   on_abort = "what a hook waits for ends when its client is gone; see logging",
   ["resp.add_header"] = "use session:set_response_header, or response:add_header in response_filter",
   run_worker_thread = "every worker is a thread of its own; long work belongs into a process of its own",

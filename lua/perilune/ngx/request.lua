@@ -2,6 +2,7 @@
 -- perilune.ngx.request: ngx.req over the session. What changes the request works until a peer is asked.
 
 local core = require "perilune.core"
+local request_socket = require "perilune.ngx.request_socket"
 local state = require "perilune.ngx.state"
 
 local BODY_MOST = 8 * 1024 * 1024 -- there are no files for larger ones
@@ -101,6 +102,7 @@ local function install_body(ngx, req)
     return most and most > 0 and text:sub(1, most) or text
   end
   function req.get_body_file() return nil end
+  function req.socket(is_raw) return request_socket(state.request "req.socket", is_raw, BODY_MOST) end
   function req.get_post_args(most)
     local text = req.get_body_data()
     if not text then return {} end
