@@ -77,10 +77,12 @@ local function survey(chunk)
 end
 
 -- Libraries for perilune.ngx are looked at by perilune.lint_libraries alone: how they are written is not the policy's.
+-- They are what lies in folders of their names, or was found by package.path elsewhere than beside the policy.
 local function is_library(path)
   if not package.loaded["perilune.ngx.absent"] then return false end
   for _, folder in ipairs { "/resty/", "/nginx/", "/ngx/" } do if path:find(folder, 1, true) then return true end end
-  return false
+  local own = core.own_file "x":match "^(.*/)" or "./"
+  return path:find "^/" ~= nil and path:sub(1, #own) ~= own
 end
 
 -- The files that are Lua and not ours, as many as have so many bytes together: { path, text, chunk, globals, fields,
