@@ -43,19 +43,21 @@ describe("perilune check", function()
     local result = check "local M = {} function M.f() return some_global.x end return M"
     assert.is_nil((result.stdout .. result.stderr):find "some_global")
     local elsewhere = process.directory()
-    process.write_file(elsewhere .. "/theirs.lua", "local M = {} function M.f() their_global = 1 end return M")
+    process.write_file(elsewhere .. "/theirs.lua", "local M = {} function M.f() their_global = 1 end "
+      .. "function M:g(a, b) return self, a, b end return M")
     local main = [[
       local perilune = require "perilune"
       package.path = %q .. package.path
       %s
-      require "theirs"
-      perilune.listen("127.0.0.1:0", { upstream_peer = function() return "127.0.0.1:1" end })
+      local theirs = require "theirs"
+      perilune.listen("127.0.0.1:0", { upstream_peer = function() theirs.g {} return "127.0.0.1:1" end })
     ]]
     result = check("", main:format(elsewhere .. "/?.lua;", 'require "perilune.ngx" {}'))
-    assert.is_nil((result.stdout .. result.stderr):find "their_global")
+    assert.is_nil((result.stdout .. result.stderr):find "warning")
     assert.equal(0, result.code)
     result = check("", main:format(elsewhere .. "/?.lua;", "")) -- a policy's own module
     assert.matches("theirs.lua:1: the global 'their_global'", result.stdout .. result.stderr)
+    assert.matches("g is defined with a colon and called with a dot", result.stdout .. result.stderr)
     result = check("return {}", [[
       local perilune = require "perilune"
       require "perilune.ngx" { dict = { a = "1m" } }

@@ -13,6 +13,7 @@ local core = require "perilune.core"
 local findings = require "perilune.findings"
 local lint_calls = require "perilune.lint_calls"
 local lint_hooks = require "perilune.lint_hooks"
+local lint_libraries = require "perilune.lint_libraries"
 
 local lint = {}
 
@@ -76,21 +77,12 @@ local function survey(chunk)
   return globals, fields, set
 end
 
--- Libraries for perilune.ngx are looked at by perilune.lint_libraries alone: how they are written is not the policy's.
--- They are what lies in folders of their names, or was found by package.path elsewhere than beside the policy.
-local function is_library(path)
-  if not package.loaded["perilune.ngx.absent"] then return false end
-  for _, folder in ipairs { "/resty/", "/nginx/", "/ngx/" } do if path:find(folder, 1, true) then return true end end
-  local own = core.own_file "x":match "^(.*/)" or "./"
-  return path:find "^/" ~= nil and path:sub(1, #own) ~= own
-end
-
 -- The files that are Lua and not ours, as many as have so many bytes together: { path, text, chunk, globals, fields,
 -- set }; and the paths of those that are left out.
 local function files_of(lines, most_bytes)
   local files, left_out = {}, {}
   for path in lines:gmatch "[^\n]+" do
-    local is_looked_at = not core.is_own_source("@" .. path) and path:find "%.lua$" and not is_library(path)
+    local is_looked_at = not core.is_own_source("@" .. path) and path:find "%.lua$" and not lint_libraries.has(path)
     local text = is_looked_at and core.read_file(path)
     if text and #text > most_bytes then
       left_out[#left_out + 1], text = path, nil
@@ -217,7 +209,7 @@ function lint.look(files, hooks, most_bytes)
   look_at_globals(found, looked_at, left_out)
   lint_hooks.look(found, hooks, function(path, name) return not set[path] or set[path][name] end)
   look_at_sets(found)
-  if most_bytes == math.huge then require("perilune.lint_libraries").look(found) end -- `check` alone
+  if most_bytes == math.huge then lint_libraries.look(found) end -- `check` alone
   return findings.report(found.faults), findings.report(found.warnings)
 end
 

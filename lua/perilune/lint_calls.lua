@@ -9,6 +9,7 @@ local findings = require "perilune.findings"
 local kinds = require "perilune.kinds"
 local known = require "perilune.known"
 local lint_constants = require "perilune.lint_constants"
+local lint_libraries = require "perilune.lint_libraries"
 local registers = require "perilune.registers"
 
 local lint_calls = {}
@@ -62,8 +63,8 @@ local function is_plain(value)
 end
 
 local function look_at_form(look, call, fn)
-  local info, name = debug.getinfo(fn, "u"), call.callee.name
-  if info.isvararg or info.nparams == 0 then return end
+  local info, name = debug.getinfo(fn, "uS"), call.callee.name
+  if info.isvararg or info.nparams == 0 or lint_libraries.has(info.source) then return end
   local takes_self = debug.getlocal(fn, 1) == "self"
   if call.is_method and not takes_self and call.count > info.nparams then
     doubt(look, call.line, "%s is defined with a dot and called with a colon, so its first parameter gets the table: "

@@ -34,6 +34,16 @@ local function look_at_file(found, path, text, fault)
   end
 end
 
+--- Is that file, or "@" and its path, a library for perilune.ngx? How these are written is not the policy's. They lie
+--- in folders of their names, or were found by package.path elsewhere than beside the policy.
+function M.has(path)
+  if not package.loaded["perilune.ngx.absent"] then return false end
+  path = path:gsub("^@", "")
+  for _, folder in ipairs { "/resty/", "/nginx/", "/ngx/" } do if path:find(folder, 1, true) then return true end end
+  local own = core.own_file "x":match "^(.*/)" or "./"
+  return path:find "^/" ~= nil and path:sub(1, #own) ~= own
+end
+
 --- Puts what it finds into found.warnings.
 function M.look(found)
   local absent = package.loaded["perilune.ngx.absent"]

@@ -140,21 +140,31 @@ end
 -- The module ngx.re of lua-resty-core.
 local more = {}
 function more.opt() end
-function more.split(subject, pattern, options, ctx, most)
-  local compiled, why = compile(pattern, options)
-  if not compiled then return nil, why end
-  local texts, kept = {}, ctx and ctx.pos or 1
-  local step = walk(compiled, subject, kept)
-  while not most or most <= 0 or #texts < most - 1 do
+
+-- Pieces of the subject from `kept` on, at most so many, with the first group of each separator where it took part. An
+-- empty match cuts neither where a piece begins nor at the end, and behind the last separator nothing is no piece.
+local function cut(texts, compiled, subject, kept, most)
+  local step, count = walk(compiled, subject, kept), 1
+  while count < most do
     local captures, from, to = step()
     if not captures then break end
-    if to >= from then
-      texts[#texts + 1] = subject:sub(kept, from - 1)
-      for _, group in ipairs(captures) do texts[#texts + 1] = group or nil end
-      kept = to + 1
+    if to >= from or from > kept and from <= #subject then
+      texts[#texts + 1], kept, count = subject:sub(kept, from - 1), to + 1, count + 1
+      if captures[1] then texts[#texts + 1] = captures[1] end
     end
   end
-  texts[#texts + 1] = subject:sub(kept)
+  if kept <= #subject then texts[#texts + 1] = subject:sub(kept) end
+end
+
+--- split(subject, pattern [, options [, ctx [, most [, into]]]])
+function more.split(subject, pattern, options, ctx, most, into)
+  local compiled, why = compile(pattern, options)
+  if not compiled then return nil, why end
+  local texts = into or {}
+  for i = #texts, 1, -1 do texts[i] = nil end
+  local from = ctx and ctx.pos or 1
+  subject = text_of(subject)
+  if from <= #subject then cut(texts, compiled, subject, from, most and most > 0 and most or math.huge) end
   return texts
 end
 
