@@ -58,6 +58,7 @@ need_for_test() {
   need strace has_command strace
   need 'redis-server|valkey-server' has_redis
   need etcd-server has_command etcd
+  need python3 has_command python3
 }
 # What some specs look with; without it they are pending, and say so.
 need_for_every_spec() {

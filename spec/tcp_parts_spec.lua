@@ -2,6 +2,7 @@
 -- What protocols want of perilune.tcp beyond lines: a mark, TLS that begins later, pools with a cap; and perilune.udp.
 local cleanup = require "cleanup"
 local client = require "client"
+local name_server = require "name_server"
 local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
@@ -215,8 +216,10 @@ local function datagram_server()
 end
 
 describe("perilune.udp", function()
-  local function answering(code)
-    local proxy = perilune.start { workers = 1, policy = policies.answering("local udp = perilune.udp", code) }
+  local function answering(code, names)
+    local head = "local udp = perilune.udp"
+    if names then head = ('%s require("perilune.dns").set_servers %q'):format(head, names.address) end
+    local proxy = perilune.start { workers = 1, policy = policies.answering(head, code) }
     return function(path) return client.request({ port = proxy.port, path = path }).body end
   end
 
@@ -236,16 +239,28 @@ describe("perilune.udp", function()
     assert.equal("ping1|lon|nil|timeout|nil|closed", ask())
   end)
 
-  it("says that nobody is there, looks names up, and speaks to unix sockets", function()
-    local ask = answering(([[
+  it("says that nobody is there, and speaks to unix sockets", function()
+    local ask = answering [[
       local nobody = assert(udp.connect("127.0.0.1:1", { timeout = 20 }))
       nobody:send "x"
       local none, why = nobody:receive()
-      local named = assert(udp.connect(%q, { timeout = 20 }))
+      return none, why, udp.connect "unix:/nonexistent/socket"
+    ]]
+    assert.equal("nil|Connection refused|nil|No such file or directory", ask())
+  end)
+
+  it("looks names up, and takes an IPv4 address first, for a datagram to the wrong one would be lost", function()
+    local names = name_server.start { ["both.test"] = { A = { "127.0.0.1" }, AAAA = { "::1" }, ttl = 60 } }
+    local port = datagram_server():match ":(%d+)$"
+    local ask = answering(([[
+      local named = assert(udp.connect("both.test:%s", { timeout = 20 }))
       named:send ""
-      return none, why, #named:receive(), udp.connect "unix:/nonexistent/socket"
-    ]]):format((datagram_server():gsub("127.0.0.1", "localhost"))))
-    assert.equal("nil|Connection refused|0|nil|No such file or directory", ask())
+      local other = udp.connect("both.test:%s", { timeout = 20, family = "ipv6" })
+      local sent, why = nil, "no IPv6 here"
+      if other then other:send "" sent, why = other:receive() end
+      return #named:receive(), sent, why ~= nil, (select(2, pcall(udp.connect, "both.test:1", { family = "inet" })))
+    ]]):format(port, port), names)
+    assert.matches("^0|nil|true|[^|]*family[^|]*ipv4", ask())
   end)
 
   it("refuses what is no datagram, however it is put together", function()

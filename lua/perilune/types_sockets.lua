@@ -117,7 +117,8 @@ function socket:close() end
 local udp = {}
 --- "127.0.0.1:53", "[::1]:53", "name:53", "unix:/dev/log". It waits only to look a name up.
 ---@param address string
----@param options? { timeout?: perilune.duration } how long each receive waits; 5
+---@param options? { timeout?: perilune.duration, family?: "any"|"prefer_ipv4"|"ipv4"|"ipv6" } how long each receive waits, 5;
+--- of a name the first address of that family, "prefer_ipv4": a datagram to the other one would be lost without a word
 ---@return perilune.udp_socket?, string? message
 function udp.connect(address, options) end
 

@@ -9,7 +9,9 @@ local options = require "perilune.options"
 ---@type perilune.udp
 local udp = {}
 
-local known = { timeout = { "seconds", 5 } }
+-- Nobody answers a datagram at an address of the other family, so that the next one could be tried: "localhost" is ::1
+-- first on most machines, and the server behind it listens on 127.0.0.1.
+local known = { timeout = { "seconds", 5 }, family = { "family", "prefer_ipv4" } }
 
 -- In `perilune test` no loop waits for sockets: it would look as if nobody answered.
 local function refuse_on_bench(call)
@@ -23,16 +25,16 @@ end
 --- A socket for an address or a name: "127.0.0.1:8125", "[::1]:53", "name:53", "unix:/dev/log"; or nil and a sentence.
 function udp.connect(address, given)
   check.string("udp.connect", 1, address)
-  local timeout = options.read("udp.connect", given, known).timeout
+  local wanted = options.read("udp.connect", given, known)
   local fault = core.check_address(address)
   if fault then check.raise(("udp.connect: '%s': %s"):format(address, fault)) end
   refuse_on_bench "udp.connect"
   if is_name(address) then
-    local found, why = require("perilune.dns").addresses(address)
+    local found, why = require("perilune.dns").addresses(address, { family = wanted.family })
     if not found then return nil, why end
     address = found[1]
   end
-  return core.udp_open(address, timeout)
+  return core.udp_open(address, wanted.timeout)
 end
 
 options.declare(udp.connect, "udp.connect", 2, known)
