@@ -3,7 +3,7 @@
 """Measures what `perilune trace` costs the requests of a proxy, by scene and by what is looked for.
 
     bench/looking_on.py PERILUNE [--only SCENE] [--watch NAME] [--requests 2000] [--check]
-    bench/looking_on.py PERILUNE --cpu [--only SCENE] [--windows 40] [--connections 16]
+    bench/looking_on.py PERILUNE --cpu [--only SCENE] [--windows 200] [--connections 16]
 
 Scenes: "own" answers in request_filter, "peer" asks a peer and has no other hook, "tutorial" is policies/balancer.lua.
 One request in a thousand is answered by a 503. Instructions of the worker are counted, by callgrind; the other
@@ -69,7 +69,7 @@ def count(given, directory, scene, policy, env):
 
 def time_all(given, directory, scene, policy, env):
     states = [(name, policy, env, words) for name, words in watches(given).items()]
-    rows = costs.cpu(given.perilune, directory, states, given.windows, 250, given.connections)
+    rows = costs.cpu(given.perilune, directory, states, given.windows, 50, given.connections)
     for (name, *_), (share, spread, rate, cpu_us) in zip(states, rows):
         print(f"{scene}: {name}: CPU {cpu_us:.1f} us a request, {(share - 1) * 100:+.1f} % (middle half within "
               f"{spread * 100:.1f} points); {rate:,.0f} requests a second", flush=True)
@@ -84,7 +84,7 @@ def main():
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--cpu", action="store_true")
-    parser.add_argument("--windows", type=int, default=40)
+    parser.add_argument("--windows", type=int, default=200)
     parser.add_argument("--connections", type=int, default=16)
     given, is_good = parser.parse_args(), True
     with tempfile.TemporaryDirectory() as directory, costs.Running() as running:
