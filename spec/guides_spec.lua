@@ -75,7 +75,9 @@ end
 
 describe("docs/fleet.md", function()
   local has_all = machine.has_program "etcd" and machine.has_program "redis-server" and machine.has_program "python3"
-  local test = has_all and it or function(sentence) pending(sentence .. " (redis-server, etcd-server, python3: make deps)") end
+  local test = has_all and it or function(sentence)
+    pending(sentence .. " (redis-server, etcd-server, python3: make deps)")
+  end
   test("works by copy and paste: three proxies with one limit, one list of servers, and one policy", function()
     local text, directory = process.read_file "docs/fleet.md", process.directory()
     local script, free = fleet_script(text, directory)
