@@ -39,8 +39,9 @@ struct h2_read_field {
 };
 
 void h2_decoder_free(struct h2_decoder *d);
-/* From here on it remembers literals of names in the static table as they came last: of a server that repeats them in
- * each response, and never points to what it has put into the table (nginx). Not for clients: how long it takes would tell one what another has. */
+/* From here on it remembers the last literal of each name in the static table. This is for servers that repeat
+ * literals in each response and never refer to the table (nginx). It is not for clients: the time that it takes would
+ * tell one what another has sent. */
 void h2_decoder_keep_repeats(struct h2_decoder *d);
 enum h2_read {
   H2_READ_FIELD,

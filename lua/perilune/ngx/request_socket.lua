@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.ngx.request_socket: ngx.req.socket(): the body of the request, read as from a socket. The call waits for all of
--- it: it is in memory then, up to BODY_MOST of request.lua (beyond, 413), and lives as long as the socket.
+-- perilune.ngx.request_socket: ngx.req.socket(): the body of the request, read as from a socket. The call waits for
+-- all of it: it is in memory then, up to BODY_MOST of request.lua (beyond, 413), and lives as long as the socket.
 
 local core = require "perilune.core"
 
@@ -32,7 +32,9 @@ function Body:receive(pattern)
   local left = #self.text + 1 - self.at
   if pattern == "*a" or pattern == "a" then return take(self, left) end
   local bytes = tonumber(pattern)
-  if not bytes or bytes < 0 then core.raise "ngx.req.socket: receive: bad argument: a size, '*l' or '*a' is expected" end
+  if not bytes or bytes < 0 then
+    core.raise "ngx.req.socket: receive: bad argument: a size, '*l' or '*a' is expected"
+  end
   if bytes > left then return closed(self) end
   return take(self, bytes)
 end
