@@ -134,7 +134,9 @@ describe("perilune trace", function()
       scheduler.sleep(0.03)
       connection:send "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
       scheduler.sleep(0.03)
-      connection:respond { body = "hello" }
+      connection:send "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na"
+      scheduler.sleep(0.03)
+      connection:send "b"
     end)
     local proxy, pid_file = start(quoted(a.address))
     local words = { "--count", "1", "--json", "--status", "2xx" }
@@ -142,11 +144,11 @@ describe("perilune trace", function()
     local names, waits = {}, {}
     for _, event in ipairs(cjson.decode(result.stdout).events) do
       if event.event == "step" then names[#names + 1] = event.what end
-      if event.what == "read_response" then waits[#waits + 1] = event.us end
+      if event.what == "read_response" or event.what == "relay_bodies" then waits[#waits + 1] = event.us end
     end
     assert.equal("send_request read_response send_interim read_response send_response relay_bodies",
       table.concat(names, " "))
-    assert.is_true(waits[1] > 25000 and waits[2] > 25000, result.stdout)
+    assert.is_true(waits[1] > 25000 and waits[2] > 25000 and waits[3] > 25000, result.stdout)
   end)
 
   it("shows only what fits all conditions", function()

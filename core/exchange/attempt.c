@@ -37,7 +37,7 @@ void attempt_connect(struct exchange *x) {
   if (!x->now.connected) return;
   x->now.times.connected = loop_now_ms(x->proxy->loop);
   lease_connected(&x->now.lease);
-  if (__builtin_expect(x->account.live != NULL, false)) live_note(x, LIVE_CONNECTED, x->now.reused, STR(""));
+  if (__builtin_expect(x->account.live != NULL, false)) live_note_connected(x);
 }
 
 /* RFC 9112 section 3.2: HTTP/1.1 wants a Host; an HTTP/1.0 client need not have sent one. */

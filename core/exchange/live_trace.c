@@ -240,6 +240,14 @@ void live_note_hook(struct exchange *x, enum hook hook, uint64_t began, uint64_t
 
 void live_note_peer(struct exchange *x) { live_note(x, LIVE_PEER, x->now.peer->options.tls, x->now.address); }
 
+/* One that was there takes no time. */
+void live_note_connected(struct exchange *x) {
+  const struct live_chunk *chunk = x->account.live->last;
+  bool is_at_once = x->now.reused && chunk->count && chunk->notes[chunk->count - 1].kind == LIVE_PEER;
+  uint64_t ticks = is_at_once ? chunk->notes[chunk->count - 1].ticks : ticks_now();
+  note(x, (struct live_note){ticks, 0, LIVE_CONNECTED, x->now.reused, 0, ""});
+}
+
 void live_note_answered(struct exchange *x) {
   note(x, (struct live_note){ticks_now(), x->response.status, LIVE_ANSWERED, 0, 0, ""});
 }

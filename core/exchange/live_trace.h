@@ -25,8 +25,8 @@ struct cidr_set;
  * have notes, or those that wait make one. */
 enum {
   LIVE_STEPS_TOLD = 1u << STEP_send_request | 1u << STEP_read_response | 1u << STEP_send_response |
-                    1u << STEP_relay_bodies | 1u << STEP_fail_to_connect | 1u << STEP_error_while_proxy |
-                    1u << STEP_fail_to_proxy | 1u << STEP_send_answer
+                    1u << STEP_fail_to_connect | 1u << STEP_error_while_proxy | 1u << STEP_fail_to_proxy |
+                    1u << STEP_send_answer
 };
 
 enum { LIVE_RULES_MOST = 7, LIVE_NOTES_MOST = 256, LIVE_CHUNK = 16, LIVE_PATTERN_BYTES = 256 };
@@ -127,8 +127,9 @@ static inline void live_note_step(struct exchange *x, unsigned step) {
 }
 /* A hook has ended that was called at `began`, and took so many ticks. */
 void live_note_hook(struct exchange *x, enum hook hook, uint64_t began, uint64_t ticks, bool failed);
-/* The attempt under way begins. */
+/* The attempt under way begins; it has its connection. */
 void live_note_peer(struct exchange *x);
+void live_note_connected(struct exchange *x);
 /* Its response head is here: x->response. */
 void live_note_answered(struct exchange *x);
 /* `why` may be NULL. */

@@ -266,8 +266,9 @@ static enum step_result step_send_response(struct exchange *x) {
 }
 
 static enum step_result step_relay_bodies(struct exchange *x) {
-  if (!transfer_is_done(x)) return STEP_WAIT;
-  return jump(x, STEP_logging);
+  if (transfer_is_done(x)) return jump(x, STEP_logging);
+  if (x->account.live) live_note_step(x, STEP_relay_bodies);
+  return STEP_WAIT;
 }
 
 /* --- the failure path ----------------------------------------------------------------------------------- */
