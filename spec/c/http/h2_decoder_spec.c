@@ -158,7 +158,7 @@ static enum h2_read read_all(const char *bytes, size_t count) {
 }
 #define READ(text) read_all(text, sizeof(text) - 1)
 
-IT("refuses what RFC 7541 has no meaning for") {
+IT("refuses what RFC 7541 has no meaning for (sections 2.3.3, 4.2, 5.1, 5.2, 6.1)") {
   CHECK(READ("\x82\x20") == H2_READ_FAULT);           /* a size update behind a field */
   CHECK(READ("\x3f\xe2\x1f") == H2_READ_FAULT);       /* larger than 4096 */
   CHECK(READ("\x3f\xe1\x1f\x20\x82") == H2_READ_END); /* as large, and then 0 */
@@ -170,6 +170,79 @@ IT("refuses what RFC 7541 has no meaning for") {
   CHECK(READ("\x00\x01x\x82\x1f\xff") == H2_READ_FAULT);            /* eight bits and more of padding */
   CHECK(READ("\x00\x01x\x81\x18") == H2_READ_FAULT);                /* padding that is none */
   CHECK(READ("\x00\x01x\x81\x1f") == H2_READ_END);                  /* "a" */
+}
+
+/* The fields of a block as "name: value", one a line. */
+static const char *text_of(struct h2_decoder *d, const char *bytes, size_t count) {
+  static char text[512];
+  struct h2_read_field field;
+  uint8_t *exact = memcpy(malloc(count), bytes, count);
+  struct h2_coded block = {.at = exact, .end = exact + count};
+  enum h2_read result;
+  text[0] = 0;
+  while ((result = h2_decoder_next(d, &block, &field)) == H2_READ_FIELD) {
+    size_t length = strlen(text);
+    snprintf(text + length, sizeof text - length, "%.*s: %.*s\n", STR_ARG(field.name), STR_ARG(field.value));
+  }
+  free(exact);
+  return result == H2_READ_END ? text : "a fault";
+}
+#define READS(decoder, bytes, expected)                                                                      \
+  CHECK_STR(str_of(text_of(decoder, bytes, sizeof(bytes) - 1)), expected)
+
+IT("reads the requests of RFC 7541, appendix C.3 and C.4") {
+  struct h2_decoder plain = {0}, coded = {0};
+  READS(&plain, "\x82\x86\x84\x41\x0fwww.example.com",
+        ":method: GET\n:scheme: http\n:path: /\n:authority: www.example.com\n");
+  READS(&plain, "\x82\x86\x84\xbe\x58\x08no-cache",
+        ":method: GET\n:scheme: http\n:path: /\n:authority: www.example.com\ncache-control: no-cache\n");
+  READS(&coded, "\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff",
+        ":method: GET\n:scheme: http\n:path: /\n:authority: www.example.com\n");
+  READS(&coded,
+        "\x82\x87\x85\xbf\x40\x88\x25\xa8\x49\xe9\x5b\xa9\x7d\x7f\x89\x25\xa8\x49\xe9\x5b\xb8\xe8\xb4\xbf",
+        "a fault"); /* there is one entry so far */
+  h2_decoder_free(&plain);
+  h2_decoder_free(&coded);
+}
+
+IT("forgets the oldest entries for a new one (RFC 7541, section 4.4 and appendix C.5)") {
+  struct h2_decoder d = {0};
+  READS(&d,
+        "\x3f\xe1\x01\x48\x03"
+        "302\x58\x07private\x61\x1dMon, 21 Oct 2013 20:13:21 GMT\x6e\x17https://www.example.com",
+        ":status: 302\ncache-control: private\ndate: Mon, 21 Oct 2013 20:13:21 GMT\n"
+        "location: https://www.example.com\n");
+  CHECK(d.count == 4 && d.bytes == 222);
+  READS(&d,
+        "\x48\x03"
+        "307\xc1\xc0\xbf",
+        ":status: 307\ncache-control: private\ndate: Mon, 21 Oct 2013 20:13:21 GMT\n"
+        "location: https://www.example.com\n");
+  CHECK(d.count == 4 && d.bytes == 222);
+  READS(&d, "\x20\x82", ":method: GET\n"); /* a smaller table (section 4.3) */
+  CHECK(d.count == 0 && d.bytes == 0);
+  h2_decoder_free(&d);
+}
+
+IT("gives a new entry the name of one that it pushes out, and empties itself of what is too large (section "
+   "4.4)") {
+  struct h2_decoder d = {0};
+  READS(&d,
+        "\x3f\x21\x40\x04name\x04"
+        "1234",
+        "name: 1234\n"); /* of 64 bytes, of which 40 are taken */
+  READS(&d,
+        "\x7e\x06"
+        "567890",
+        "name: 567890\n");
+  CHECK(d.count == 1 && d.bytes == 42);
+  READS(&d,
+        "\x7e\x1d"
+        "12345678901234567890123456789",
+        "name: 12345678901234567890123456789\n");
+  CHECK(d.count == 0 && d.bytes == 0);
+  READS(&d, "\xbe", "a fault");
+  h2_decoder_free(&d);
 }
 
 IT("reads the code of each octet") {
