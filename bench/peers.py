@@ -186,6 +186,12 @@ def haproxy_lua(start):
     return ["haproxy", "-db", "-f", start.configuration("haproxy_lua.cfg")], {}
 
 
+def caddy(start):
+    path = start.configuration("Caddyfile", SITE="https://" if start.has_tls else "http://", ORIGINS=" ".join(start.origins),
+                               TLS=f"tls {TLS}/server.pem {TLS}/server.key" if start.has_tls else "")
+    return ["caddy", "run", "--adapter", "caddyfile", "--config", path], {"GOMAXPROCS": str(start.workers), "HOME": BUILD}
+
+
 def pingora(start):
     return [BALANCER], start.env()
 
@@ -199,8 +205,8 @@ PEERS = {"relay": relay, "perilune": perilune, "perilune plain": perilune_plain,
          "haproxy": haproxy, "haproxy+lua": haproxy_lua, "pingora": pingora, "pingora plain": pingora_plain,
          "perilune tls": perilune_tls, "nginx tls": nginx_tls, "haproxy tls": haproxy_tls,
          "perilune tls both": perilune_tls, "nginx tls both": nginx_tls, "haproxy tls both": haproxy_tls,
-         "perilune h2": perilune_h2, "nginx h2": nginx, "haproxy h2": haproxy,
-         "perilune h2 tls": perilune_tls, "nginx h2 tls": nginx_tls, "haproxy h2 tls": haproxy_tls,
+         "perilune h2": perilune_h2, "nginx h2": nginx, "caddy h2": caddy, "haproxy h2": haproxy,
+         "perilune h2 tls": perilune_tls, "nginx h2 tls": nginx_tls, "caddy h2 tls": caddy, "haproxy h2 tls": haproxy_tls,
          "perilune h2 h2": perilune_h2, "haproxy h2 h2": haproxy,
          "perilune cached": perilune_cache, "nginx cached": nginx_cache, "varnish cached": varnish,
          "nginx cached copied": nginx_cache, "perilune coded": perilune_cache, "perilune gzip": perilune_cache, "nginx gzip": nginx_cache}
@@ -222,6 +228,8 @@ def missing(name):
         return "nginx's Lua module is not installed (Debian: libnginx-mod-http-lua)"
     if " h2" in name and not shutil.which("h2load"):
         return "h2load, which asks over HTTP/2, is not installed (Debian: nghttp2-client)"
+    if kind == "caddy" and not shutil.which("caddy"):
+        return "Caddy is not installed (Debian: caddy)"
     if kind == "varnish" and not shutil.which("varnishd"):
         return "Varnish is not installed (Debian: varnish)"
     if kind.startswith("haproxy") and not shutil.which("haproxy"):
@@ -245,6 +253,7 @@ def versions():
     found = {"perilune": output([PERILUNE, "version"]).split("\n", maxsplit=1)[0],
              "nginx": output(["nginx", "-v"]).strip().split("/")[-1],
              "haproxy": (output(["haproxy", "-v"]).split() + ["", "", ""])[2],
+             "caddy": (output(["caddy", "version"]).split() + [""])[0],
              "varnish": (re.findall(r"varnish-([0-9.]+)", output(["varnishd", "-V"])) + [""])[0],
              "wrk": " ".join(output(["wrk", "-v"]).split()[:2])}
     lock = os.path.join(PINGORA, "Cargo.lock")

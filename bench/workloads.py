@@ -38,10 +38,10 @@ def with_tls(name, title, path, connections, handshakes=None):
                        goals={rows[0]: 1.00}, handshakes=handshakes)
 
 
-def http2(name, title, path, connections, streams, suffix="", peers_of=("perilune", "nginx", "haproxy")):
+def http2(name, title, path, connections, streams, suffix="", peers_of=("perilune", "nginx", "caddy", "haproxy"), goal=None):
     """HTTP/2 with clients; `suffix`: " tls", or " h2" to the origins as well."""
     rows = [f"{kind} h2{suffix}" for kind in peers_of]
-    goals = {rows[0]: 0.80} if suffix == " h2" else None
+    goals = {rows[0]: goal} if goal else None
     return Workload(name, f"HTTP/2: {title}", path, connections, rows, base=rows[-1], streams=streams, goals=goals)
 
 
@@ -73,11 +73,12 @@ WORKLOADS = [
     http2("h2-10", "1 KB, 32 connections of 10 streams", "/1k", 32, 10),
     http2("h2-100", "1 KB, 8 connections of 100 streams", "/1k", 8, 100),
     http2("h2-100k", "100 KB, 8 connections of 4 streams", "/100k", 8, 4),
-    http2("h2-10m", "10 MB, 2 connections of 2 streams", "/10m", 2, 2),
-    http2("h2-tls-10", "1 KB over TLS, 32 connections of 10 streams", "/1k", 32, 10, " tls"),
+    http2("h2-10m", "10 MB, 2 connections of 2 streams", "/10m", 2, 2, goal=0.90),
+    http2("h2-tls-10", "1 KB over TLS, 32 connections of 10 streams", "/1k", 32, 10, " tls", goal=0.80),
+    http2("h2-tls-10m", "10 MB over TLS, 2 connections of 2 streams", "/10m", 2, 2, " tls", goal=0.90),
     http2("h2-h2-10", "1 KB to origins of HTTP/2, 32 connections of 10 streams", "/1k", 32, 10, " h2",
-          ("perilune", "haproxy")),
-    http2("h2-grpc", "gRPC unary, 32 connections of 10 streams", load.GRPC_PATH, 32, 10, " h2", ("perilune", "haproxy")),
+          ("perilune", "haproxy"), 0.80),
+    http2("h2-grpc", "gRPC unary, 32 connections of 10 streams", load.GRPC_PATH, 32, 10, " h2", ("perilune", "haproxy"), 0.80),
 ]
 
 

@@ -91,6 +91,7 @@ need_for_bench() {
   need libnginx-mod-http-lua has_file /usr/lib/nginx/modules/ngx_http_lua_module.so
   need haproxy has_command haproxy
   need varnish has_command varnishd
+  need caddy has_command caddy
   need openssl has_command openssl
 }
 

@@ -43,6 +43,7 @@ void h2_decoder_free(struct h2_decoder *d);
  * literals in each response and never refer to the table (nginx). It is not for clients: the time that it takes would
  * tell one what another has sent. */
 void h2_decoder_keep_repeats(struct h2_decoder *d);
+
 enum h2_read {
   H2_READ_FIELD,
   H2_READ_END,
