@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // parser: complete heads to messages. http/line parses the first line: usually during the scan, which stores the
-// result in struct first_line, otherwise here. llhttp parses the fields. The hard problem is that llhttp also judges
-// framing, methods, versions and upgrades, each of its versions differently, and that this must not matter. Therefore
-// it gets a first line that is always the same, is told that each field is an ordinary one, and its fields are
-// compared with the lines of the head. Their meaning is decided in http/host and http/framing.
+// result in struct first_line, otherwise here. http/usual_lines reads the fields of a scanned head whose lines are all
+// in order; llhttp parses all others. The hard problem is that llhttp also judges framing, methods, versions and
+// upgrades, each of its versions differently, and that this must not matter. Therefore it gets a first line that is
+// always the same, is told that each field is an ordinary one, and its fields are compared with the lines of the head.
+// Their meaning is decided in http/host and http/framing.
 #include "http/parser.h"
 
 #include <llhttp.h>
@@ -15,6 +16,7 @@
 #include "http/host.h"
 #include "http/lenient.h"
 #include "http/line.h"
+#include "http/usual_lines.h"
 
 /* The fields of one head while llhttp reads them. */
 struct reading {
@@ -122,8 +124,36 @@ static bool take_line(struct str *head, struct str *line) {
   return true;
 }
 
-static enum error fields_of_head(struct str section, struct headers *headers, unsigned limit,
+/* What usual_lines has taken: does llhttp read the same? */
+static __attribute__((unused)) bool is_as_by_llhttp(struct str section, const struct headers *headers,
+                                                    unsigned limit) {
+  struct headers again;
+  headers_init(&again, headers->arena);
+  if (fields_parse(section, &again, limit, true) != ERROR_NONE) return false;
+  if (again.count != headers->count || again.present != headers->present) return false;
+  for (unsigned i = 0; i < again.count; i++) {
+    const struct field *one = &again.items[i], *other = &headers->items[i];
+    if (one->name.ptr != other->name.ptr || one->name.len != other->name.len || one->id != other->id)
+      return false;
+    if (!str_equal(one->value, other->value)) return false;
+  }
+  return true;
+}
+
+/* The fields of a head that head_scan has looked at, if all of its lines are in order. */
+static bool take_usual_lines(struct str section, struct headers *headers, unsigned limit) {
+  struct arena *arena = headers->arena;
+  if (usual_lines_read(section, headers, limit)) {
+    CHECK(is_as_by_llhttp(section, headers, limit));
+    return true;
+  }
+  headers_init(headers, arena);
+  return false;
+}
+
+static enum error fields_of_head(struct str section, struct headers *headers, unsigned limit, bool is_scanned,
                                  const char **why) {
+  if (is_scanned && take_usual_lines(section, headers, limit)) return ERROR_NONE;
   enum error error = fields_parse(section, headers, limit, true);
   if (error == ERROR_HEAD_TOO_LARGE) *why = "more fields than allowed";
   if (error == ERROR_BAD_REQUEST) *why = "malformed field line";
@@ -181,7 +211,8 @@ static enum error request_parse(const struct head *head, const struct parser_lim
                                 struct request *request, const char **why) {
   struct str fields;
   enum error error = take_request_line(head, &fields, limits, request, why);
-  if (error == ERROR_NONE) error = fields_of_head(fields, &request->headers, limits->fields, why);
+  bool is_scanned = head->line.bytes > 0;
+  if (error == ERROR_NONE) error = fields_of_head(fields, &request->headers, limits->fields, is_scanned, why);
   if (error == ERROR_NONE) error = host_of_request(request, why);
   if (error == ERROR_NONE) error = framing_of_request(request, why);
   return error;
@@ -218,14 +249,14 @@ void parser_request_line(struct str head, const struct parser_limits *limits, st
 }
 
 static enum error fields_of_response(struct str section, struct headers *headers, unsigned limit,
-                                     const char **why) {
+                                     bool is_scanned, const char **why) {
   struct arena *arena = headers->arena;
-  if (fields_of_head(section, headers, limit, why) == ERROR_NONE) return ERROR_NONE;
+  if (fields_of_head(section, headers, limit, is_scanned, why) == ERROR_NONE) return ERROR_NONE;
   headers_init(headers, arena);
   struct str mended = without_space_before_colons(section, arena);
   if (mended.len == section.len) return ERROR_BAD_RESPONSE;
   *why = NULL;
-  return fields_of_head(mended, headers, limit, why);
+  return fields_of_head(mended, headers, limit, false, why);
 }
 
 static void set_status_line(struct response *response, struct status_line parts) {
@@ -260,8 +291,9 @@ static enum error response_parse(const struct head *head, const struct parser_li
   unsigned lenient = limits->lenient, fields = limits->fields;
   struct str text;
   if (lenient & LENIENT_MANY_FIELDS && fields < LENIENT_FIELDS) fields = LENIENT_FIELDS;
-  if (take_status_line(head, &text, lenient, response, why) != ERROR_NONE ||
-      fields_of_response(text, &response->headers, fields, why) != ERROR_NONE)
+  if (take_status_line(head, &text, lenient, response, why) != ERROR_NONE) return ERROR_BAD_RESPONSE;
+  bool is_scanned = head->line.bytes && text.ptr == head->text.ptr + head->line.bytes; /* and not mended */
+  if (fields_of_response(text, &response->headers, fields, is_scanned, why) != ERROR_NONE)
     return ERROR_BAD_RESPONSE;
   return framing_of_response(response, method, lenient, why);
 }

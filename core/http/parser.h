@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // parser: bytes to messages. A head is first scanned for its end, byte for byte as it arrives, with the
 // checks that no lenient parser may skip (bare CR or LF, NUL, control characters, length of line and head);
-// once whole it is parsed by llhttp in strict mode, with our own checks around it, so that every version of
-// llhttp gives the same answer. Pure functions of bytes: no sockets, no clock.
+// once whole its fields are read by http/usual_lines, or, if a line of them is unusual, by llhttp in strict mode, with
+// our own checks around it, so that every version of llhttp gives the same answer. Pure functions of bytes: no
+// sockets, no clock.
 #ifndef PERILUNE_HTTP_PARSER_H
 #define PERILUNE_HTTP_PARSER_H
 

@@ -195,6 +195,38 @@ IT("takes the first line as the scan has read it, but holds it to its own limit"
   heads_free();
 }
 
+static void check_same_fields(const struct headers *a, const struct headers *b) {
+  CHECK(a->count == b->count && a->present == b->present);
+  for (unsigned i = 0; i < a->count && i < b->count; i++) {
+    CHECK(str_equal(a->items[i].name, b->items[i].name) && a->items[i].id == b->items[i].id);
+    CHECK(str_equal(a->items[i].value, b->items[i].value));
+  }
+}
+
+/* Only llhttp reads a head that was not scanned. */
+static void check_as_llhttp(struct str head) {
+  struct request scanned = {0}, unscanned = {0};
+  enum error error = request_read(head, &default_limits, &scanned);
+  struct head given = {.text = arena_dup(heads_arena(), head)};
+  enum error other = parser_request(&given, heads_arena(), &default_limits, &unscanned, NULL);
+  CHECK((error == ERROR_NONE) == (other == ERROR_NONE));
+  if (error == ERROR_NONE) check_same_fields(&scanned.headers, &unscanned.headers);
+  heads_free();
+}
+
+IT("reads the fields of a scanned head as llhttp does, whatever byte stands anywhere in them") {
+  static const char first[] = "GET / HTTP/1.1\r\n",
+                    fields[] = "Host: a\r\nX-A:\tb c \t\r\nTE:d\r\nE:\r\n\r\n";
+  char text[sizeof first + sizeof fields];
+  for (size_t at = 0; at < sizeof fields - 1; at++)
+    for (unsigned byte = 0; byte < 256; byte++) {
+      memcpy(text, first, sizeof first - 1);
+      memcpy(text + sizeof first - 1, fields, sizeof fields);
+      text[sizeof first - 1 + at] = (char)byte;
+      check_as_llhttp((struct str){text, sizeof first + sizeof fields - 2});
+    }
+}
+
 IT("refuses bare line ends and control characters even in a head that was not scanned") {
   CHECK(unscanned(STR("GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n")));
   CHECK(unscanned(STR("GET / HTTP/1.1\r\nHost: a\rX: y\r\n\r\n")));
