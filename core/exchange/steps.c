@@ -29,17 +29,6 @@ STEP_TABLE(X)
 
 /* --- the dispatcher ------------------------------------------------------------------------------------- */
 
-/* Each request goes through most of them: no table of functions, so that they may be compiled into one. */
-static inline enum step_result run_step(struct exchange *x, unsigned char at) {
-  switch ((enum exchange_step)at) {
-#define X(name)                                                                                              \
-  case STEP_##name: return step_##name(x);
-    STEP_TABLE(X)
-#undef X
-  }
-  __builtin_unreachable();
-}
-
 static __attribute__((noinline, cold)) void log_step(const struct exchange *x, unsigned char at) {
   log_debug("exchange %p: %s", (const void *)x, exchange_step_name(at).ptr);
 }
@@ -49,9 +38,29 @@ static unsigned told_steps(const struct exchange *x) {
   return __builtin_expect(x->account.live != NULL, false) ? LIVE_STEPS_TOLD : 0;
 }
 
-static inline void tell(struct exchange *x, unsigned char at, bool is_logged) {
+static __attribute__((noinline, cold)) void tell(struct exchange *x, unsigned char at, bool is_logged) {
   if (__builtin_expect(is_logged, false)) log_step(x, at);
   if (!is_logged || (x->account.live && LIVE_STEPS_TOLD >> at & 1)) live_note_step(x, at);
+}
+
+/* One step behind the other, until one does more than to go on. Each request goes through most of them: so they are
+ * compiled into one, without a table of functions and without a turn for those that have nothing to do. */
+static inline enum step_result run_steps(struct exchange *x, unsigned told) {
+  enum step_result result;
+  switch ((unsigned)x->step) {
+#define X(name)                                                                                              \
+  case STEP_##name:                                                                                          \
+    x->again = false;                                                                                        \
+    if (__builtin_expect(told >> STEP_##name & 1, false)) tell(x, STEP_##name, told == ~0u);                 \
+    result = step_##name(x);                                                                                 \
+    if (result != STEP_NEXT || x->step != STEP_##name) return result;                                        \
+    x->step++;                                                                                               \
+    __attribute__((fallthrough));
+    STEP_TABLE(X)
+#undef X
+  case STEP_finish + 1: break; /* the last one goes nowhere */
+  }
+  __builtin_unreachable();
 }
 
 void exchange_run(struct exchange *x) {
@@ -64,12 +73,8 @@ void exchange_run(struct exchange *x) {
   enum step_result result;
   unsigned told = told_steps(x);
   do {
-    unsigned char at = x->step;
-    CHECK(at <= STEP_finish);
-    x->again = false;
-    if (__builtin_expect(told >> at & 1, false)) tell(x, at, told == ~0u);
-    result = run_step(x, at);
-    if (result == STEP_NEXT && x->step == at) x->step++;
+    CHECK(x->step <= STEP_finish);
+    result = run_steps(x, told);
   } while (result == STEP_NEXT || result == STEP_JUMPED || (result == STEP_WAIT && x->again));
   if (result == STEP_WAIT) x->running = false;
 }
