@@ -28,6 +28,11 @@ void buf_reserve(struct buf *b, size_t bytes) {
   CHECK(buf_space(b) >= bytes);
 }
 
+void buf_reserve_small(struct buf *b, size_t bytes) {
+  CHECK(!b->data);
+  *b = (struct buf){.data = memory_alloc(bytes), .cap = bytes};
+}
+
 void buf_append(struct buf *b, const void *bytes, size_t length) {
   if (length == 0) return;
   buf_reserve(b, length);

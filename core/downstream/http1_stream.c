@@ -125,7 +125,7 @@ static void end(struct stream *s) { http1_ended(s->downstream); }
 
 static void reset(struct stream *s, enum error error) { downstream_close_because(s->downstream, error); }
 
-static const struct stream_codec codec = {framing, head, pause_stream, unsent, is_ready, end, reset};
+static const struct stream_codec codec = {framing, head, pause_stream, unsent, is_ready, NULL, end, reset};
 
 void http1_stream_init(struct downstream *d) {
   d->stream.codec = &codec;

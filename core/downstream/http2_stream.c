@@ -13,7 +13,10 @@
 #include "exchange/walk.h"
 #include "http/websocket.h"
 
-enum { HEAD_BYTES = 9 }; /* of a HEADERS frame, at least: what was written is not nothing */
+enum {
+  HEAD_BYTES = 9,       /* of a HEADERS frame, at least: what was written is not nothing */
+  AHEAD_BYTES = 1 << 18 /* of bodies that come with their heads */
+};
 
 static const struct stream_codec codec;
 static const struct source_ops source_ops;
@@ -88,7 +91,7 @@ static void want_body(struct source *source, bool on) {
   s->wants_read = on;
 }
 
-static const struct source_ops source_ops = {read_body, use_body, want_body, NULL};
+static const struct source_ops source_ops = {read_body, use_body, want_body, NULL, NULL};
 
 static bool is_ready(const struct stream *stream) { return conn_is_ready(&stream->downstream->conn); }
 
@@ -153,6 +156,7 @@ static enum io write_body(struct sink *sink, const struct str *parts, const stru
   if (!s->h2) return IO_ERROR;
   for (int i = 0; i < RELAY_PARTS; i++) total += (rest[i] = parts[i]).len;
   http2_flush_later(s->http2);
+  if (s->has_head && !h2_stream_takes_head(s->h2)) return IO_AGAIN;
   if (s->has_head && send_head(s, ends && !total)) return IO_OK;
   if (total) *moved = h2_stream_write(s->h2, rest, RELAY_PARTS, ends);
   if (*moved) s->made = http2_made(s->http2);
@@ -161,15 +165,28 @@ static enum io write_body(struct sink *sink, const struct str *parts, const stru
   return IO_OK;
 }
 
+static size_t room_for_body(struct sink *sink) {
+  struct http2_stream *s = sink->of;
+  return s->h2 ? h2_stream_room(s->h2) : SIZE_MAX;
+}
+
 static void want_room(struct sink *sink, bool on) { (void)sink, (void)on; /* H2_NEWS_ROOM follows */ }
 
-static const struct sink_ops sink_ops = {write_body, want_room};
+static const struct sink_ops sink_ops = {write_body, want_room, room_for_body};
 
 /* What of the connection's bytes is this stream's nobody knows: all of it stands before what it wrote last. */
 static uint64_t unsent(const struct stream *stream) {
   const struct http2_stream *s = (const struct http2_stream *)stream;
   uint64_t written = stream->exchange->down.written, untaken = http2_untaken(s->http2, s->made);
   return untaken < written ? untaken : written;
+}
+
+/* All streams of a connection share what may be read before anybody knows whether it will be taken. */
+static size_t ahead(const struct stream *stream) {
+  const struct http2_stream *s = (const struct http2_stream *)stream;
+  size_t room = s->h2 ? h2_stream_room(s->h2) : 0;
+  size_t share = AHEAD_BYTES / h2_session_streams(s->http2->session);
+  return room < share ? room : share;
 }
 
 /* --- the end -------------------------------------------------------------------------------------------- */
@@ -236,4 +253,4 @@ static void pause_stream(struct stream *stream, bool watches) {
   s->wants_read = false;
 }
 
-static const struct stream_codec codec = {framing, head, pause_stream, unsent, is_ready, end, reset};
+static const struct stream_codec codec = {framing, head, pause_stream, unsent, is_ready, ahead, end, reset};

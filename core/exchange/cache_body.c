@@ -132,7 +132,12 @@ static void want_body(struct source *source, bool on) {
   if (on && !v->body.is_dry && !(v->has_timer && timer_is_set(&v->timer))) cache_wake_later(v, 0);
 }
 
-static const struct source_ops source_ops = {read_body, use_body, want_body, send_body};
+static bool goes_on(const struct source *source) {
+  struct cache_visit *v = source->of;
+  return !reads_fill(v) && current(&v->body);
+}
+
+static const struct source_ops source_ops = {read_body, use_body, want_body, send_body, goes_on};
 
 void cache_body_begin(struct cache_visit *v, uint64_t first, uint64_t bytes) {
   struct cache_body *b = &v->body;

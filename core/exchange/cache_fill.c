@@ -83,7 +83,7 @@ static enum io write_fill(struct sink *sink, const struct str *parts, const stru
 
 static void want_room(struct sink *sink, bool on) { (void)sink, (void)on; /* the fill tells */ }
 
-static const struct sink_ops sink_ops = {write_fill, want_room};
+static const struct sink_ops sink_ops = {write_fill, want_room, NULL};
 
 /* --- memory that two share -------------------------------------------------------------------------------- */
 

@@ -67,7 +67,8 @@ static bool is_cold(void) {
 
 static enum io read_piece(struct file_answer *f, const struct file_piece *piece) {
   uint64_t left = piece->bytes - f->done, at = piece->first + f->done;
-  size_t wanted = left < READ_MOST ? (size_t)left : READ_MOST;
+  size_t wanted = left < READ_MOST ? (size_t)left : READ_MOST, room = relay_room(&f->exchange->down);
+  if (wanted > room) wanted = room;
   f->own.start = f->own.end = 0;
   buf_reserve(&f->own, wanted);
   ssize_t got = read_now(f->file->fd, buf_tail(&f->own), wanted, at);
@@ -180,7 +181,12 @@ static void want_body(struct source *source, bool on) {
   if (!timer_is_set(&f->timer)) timer_set(&f->timer, 0);
 }
 
-static const struct source_ops source_ops = {read_body, use_body, want_body, send_body};
+static bool goes_on(const struct source *source) {
+  struct file_answer *f = source->of;
+  return !f->is_broken && !f->wait && current(f);
+}
+
+static const struct source_ops source_ops = {read_body, use_body, want_body, send_body, goes_on};
 
 struct source file_source(struct file_answer *f) {
   return (struct source){.ops = &source_ops, .of = f, .in = &f->in};

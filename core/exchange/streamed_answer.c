@@ -153,8 +153,17 @@ struct streamed_answer *streamed_answer_begin(struct exchange *x, const struct s
   return s;
 }
 
+/* Of a client that takes nothing for now little waits: it may have many such streams. */
+static size_t most_that_waits(const struct streamed_answer *s) {
+  struct relay *down = &s->exchange->down;
+  if (s->is_rehearsed) return REHEARSED_MOST;
+  if (!down->active || !down->to.ops || !down->to.ops->room) return STREAMED_MOST;
+  size_t room = down->to.ops->room(&down->to);
+  return room < BUF_TIGHT ? BUF_TIGHT : room < STREAMED_MOST ? room : STREAMED_MOST;
+}
+
 static size_t room_for(const struct streamed_answer *s, size_t bytes) {
-  size_t most = s->is_rehearsed ? REHEARSED_MOST : STREAMED_MOST, used = buf_len(&s->next);
+  size_t most = most_that_waits(s), used = buf_len(&s->next);
   size_t room = used < most ? most - used : 0;
   return room < bytes ? room : bytes;
 }
@@ -163,6 +172,7 @@ static size_t room_for(const struct streamed_answer *s, size_t bytes) {
 static void take(struct streamed_answer *s, struct str *text) {
   size_t bytes = room_for(s, text->len);
   if (s->is_rehearsed) s->exchange->down.bytes += bytes;
+  if (bytes) buf_reserve_tight(&s->next, bytes);
   if (bytes) buf_append(&s->next, text->ptr, bytes);
   *text = str_from(*text, bytes);
 }
@@ -345,7 +355,9 @@ static void want_text(struct source *source, bool on) {
   if (on && has_news(s)) take_turn(s);
 }
 
-static const struct source_ops source_ops = {read_text, use_text, want_text, NULL};
+static bool goes_on(const struct source *source) { return !is_empty(source->of); }
+
+static const struct source_ops source_ops = {read_text, use_text, want_text, NULL, goes_on};
 
 struct source streamed_answer_source(struct streamed_answer *s) {
   s->has_begun = true;

@@ -269,10 +269,14 @@ void h2_session_use(struct h2_session *s, size_t bytes) {
 static void wake_streams(struct h2_session *s) {
   s->may_wake = false;
   if (list_is_empty(&s->blocked) || buf_len(&s->out) > s->config.out_bytes / 2) return;
-  if (nghttp2_session_get_remote_window_size(s->ng) <= 0) return;
+  bool is_shut = nghttp2_session_get_remote_window_size(s->ng) <= 0;
   LIST_EACH(node, &s->blocked) {
     struct h2_stream *stream = LIST_ENTRY(node, struct h2_stream, blocked_link);
-    if (stream->is_open && nghttp2_session_get_stream_remote_window_size(s->ng, stream->id) <= 0) continue;
+    bool needs_window = stream->is_open && !stream->waits_for_output;
+    if (needs_window &&
+        (is_shut || nghttp2_session_get_stream_remote_window_size(s->ng, stream->id) <= 0))
+      continue;
+    stream->waits_for_output = false;
     list_remove(node);
     if (stream->is_open) h2_stream_tell(stream, H2_NEWS_ROOM);
   }

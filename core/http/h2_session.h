@@ -106,6 +106,7 @@ struct h2_stream {
   bool was_refused;       /* the other side has certainly not acted on it (REFUSED_STREAM, GOAWAY) */
   bool is_open;           /* nghttp2 knows it */
   bool is_deferred;       /* nghttp2 waits to be told that there is a body to send */
+  bool waits_for_output;  /* for its head: no window is asked */
   bool write_ends;        /* of a write under way: nothing follows it */
   bool resets_when_sent;  /* our half has ended, and is to be followed by RST_STREAM */
   bool is_seen;           /* the user may look at `in` */
@@ -189,12 +190,17 @@ void h2_stream_used(struct h2_stream *stream, size_t bytes);
 /* All of a body that has ended has a new owner, and counts as used. */
 struct buf h2_stream_take_body(struct h2_stream *stream);
 
+/* The output has room for a head. False: more than out_bytes is not written yet, and H2_NEWS_ROOM follows. */
+bool h2_stream_takes_head(struct h2_stream *stream);
 /* A response: interim ones do not end, and the final one comes once. `ends`: no body follows. */
 void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *fields, bool is_interim,
                          bool ends);
 /* Takes as much of the parts as windows and output have room for; says how much. Less than all: H2_NEWS_ROOM follows.
  * `ends`: nothing follows the last byte, which then ends the stream, too. Parts are changed. */
 size_t h2_stream_write(struct h2_stream *stream, struct str *parts, unsigned count, bool ends);
+/* How much h2_stream_write would take of a body now, about. 0: nothing worth a frame, and H2_NEWS_ROOM follows. Of a
+ * stream that is over: any amount, which the write then refuses. */
+size_t h2_stream_room(struct h2_stream *stream);
 /* The other side takes no body of this stream for now: a window is shut. */
 bool h2_stream_is_shut(const struct h2_stream *stream);
 /* Ends our half behind what was written. `trailers` may be NULL; they are copied. */

@@ -10,7 +10,8 @@ enum {
   /* Control frames that a frame of body makes good for: whoever gets body must give windows back. */
   EARNED_BY_DATA = 2,
   /* But not one that a tiny window has cut short. */
-  EARNING_BYTES = 1024
+  EARNING_BYTES = 1024,
+  WHOLE_FRAME = 16384, /* the largest, to whoever has not asked for larger ones */
 };
 
 static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
@@ -189,6 +190,18 @@ void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *field
   make_head(stream);
 }
 
+static void wait_for_room(struct h2_stream *stream) {
+  list_remove(&stream->blocked_link);
+  list_push_back(&stream->session->blocked, &stream->blocked_link);
+}
+
+bool h2_stream_takes_head(struct h2_stream *stream) {
+  const struct h2_session *s = stream->session;
+  stream->waits_for_output = stream->is_open && !stream->is_reset && buf_len(&s->out) >= s->config.out_bytes;
+  if (stream->waits_for_output) wait_for_room(stream);
+  return !stream->waits_for_output;
+}
+
 static size_t left_in(const struct h2_stream *stream) {
   size_t left = 0;
   for (unsigned i = 0; i < stream->part_count; i++) left += stream->parts[i].len;
@@ -263,9 +276,29 @@ size_t h2_stream_write(struct h2_stream *stream, struct str *parts, unsigned cou
   stream->parts = NULL;
   stream->part_count = 0;
   list_remove(&stream->blocked_link);
-  if (left) list_push_back(&s->blocked, &stream->blocked_link);
+  if (left) wait_for_room(stream);
   stream->ended = ends && !left;
   return before - left;
+}
+
+/* What is left of the output where that is less than a frame may be is not room: it is written soon, and then there is
+ * more. */
+static size_t room_in_output(const struct h2_session *s) {
+  size_t used = buf_len(&s->out), most = s->config.out_bytes;
+  return used == 0 || (used < most && most - used >= WHOLE_FRAME) ? most - used : 0;
+}
+
+size_t h2_stream_room(struct h2_stream *stream) {
+  struct h2_session *s = stream->session;
+  CHECK_OBJ(stream, H2_STREAM_MAGIC);
+  if (!stream->is_open || stream->is_reset || stream->ended) return SIZE_MAX;
+  int32_t of_stream = nghttp2_session_get_stream_remote_window_size(s->ng, stream->id);
+  int32_t of_all = nghttp2_session_get_remote_window_size(s->ng);
+  int32_t window = of_stream < of_all ? of_stream : of_all;
+  size_t room = room_in_output(s);
+  if (window <= 0) room = 0;
+  if (!room) wait_for_room(stream);
+  return (size_t)window < room ? (size_t)window : room;
 }
 
 static void keep_trailers(struct h2_stream *stream, const struct h2_fields *trailers) {

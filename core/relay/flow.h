@@ -34,6 +34,9 @@ struct source_ops {
   /* Sends of what follows in->start to a plain connection, past the relay, where nothing is in source->in. NULL: it
    * cannot. */
   enum source_sent (*send)(struct source *source, struct conn *to, size_t *moved);
+  /* There certainly is more than what is in source->in, so that a sink without room may be waited for first. NULL:
+   * nobody knows. */
+  bool (*goes_on)(const struct source *source);
 };
 
 struct source {
@@ -49,6 +52,9 @@ struct sink_ops {
    * nothing; IO_AGAIN: it has room for nothing now. */
   enum io (*write)(struct sink *sink, const struct str *parts, const struct trailers *end, size_t *moved);
   void (*want)(struct sink *sink, bool on);
+  /* About how much it would take now. 0: nothing, and when that has changed it is told as after a write. NULL: any
+   * amount. */
+  size_t (*room)(struct sink *sink);
 };
 
 struct sink {

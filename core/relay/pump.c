@@ -155,10 +155,10 @@ static __attribute__((noinline)) enum io flush_by_ops(struct relay *r) {
     advance(r, moved);
   }
   let_go(r);
-  return IO_OK;
+  return relay_has_room(r) ? IO_OK : IO_AGAIN;
 }
 
-/* IO_OK: everything is written (or dropped, where there is no sink). */
+/* IO_OK: everything is written (or dropped, where there is no sink), and there is room for more. */
 static enum io flush(struct relay *r) {
   if (r->to.ops) return flush_by_ops(r);
   while (is_pending(r) && r->to.conn) {
@@ -186,7 +186,7 @@ static enum relay_result decode(struct relay *r) {
   if (!buf_len(in) || r->decoder.ended) return RELAY_READING;
   char *bytes = buf_ptr(in);
   bool is_fine = decoder_take(&r->decoder, bytes, buf_len(in), &piece);
-  r->used = piece.used;
+  r->used = (unsigned)piece.used;
   if (!is_fine) return RELAY_MALFORMED;
   if (piece.trailers.len) keep_trailers(r, piece.trailers);
   r->bytes += piece.payload;
@@ -343,7 +343,7 @@ static inline bool is_whole(const struct relay *r) {
 static enum relay_result send_whole(struct relay *r) {
   r->started = true;
   if (!r->decoder.ended) {
-    r->used = (size_t)r->decoder.left;
+    r->used = (unsigned)r->decoder.left;
     r->parts[PART_PAYLOAD] = (struct str){buf_ptr(r->from.in), r->used};
     r->bytes += r->decoder.left;
     decoder_pass(&r->decoder, r->decoder.left);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // relay: copies one body in one direction: decodes the framing of the message that comes in, writes it in the
 // framing of the message that goes out, with back-pressure. It reads only when everything it read before is
-// written, so its memory is one buffer. The head that goes before a body is the first thing it writes, in one
+// written, so its memory is one buffer; and no more than a sink by ops has room for, so that one which is stalled costs
+// next to none. The head that goes before a body is the first thing it writes, in one
 // call with the first body bytes. A long payload between two plain conns that no filter has to see is moved
 // inside the kernel (net/pipe.h).
 //
@@ -9,6 +10,8 @@
 // that are not conns get no framing; they are told the end instead (flow.h).
 #ifndef PERILUNE_RELAY_RELAY_H
 #define PERILUNE_RELAY_RELAY_H
+
+#include <limits.h>
 
 #include "http/decoder.h"
 #include "relay/flow.h"
@@ -75,7 +78,8 @@ struct relay {
   uint64_t bytes;    /* payload decoded so far */
   uint64_t received; /* bytes read from the source so far, with framing */
   uint64_t written;  /* bytes written to the sink so far, with heads and framing */
-  size_t used;       /* input bytes behind the parts, consumed once they are written */
+  unsigned used;     /* input bytes behind the parts, consumed once they are written; a buffer is smaller than that */
+  unsigned room;     /* of a sink by ops, when it was asked last: no more is read for it */
   char chunk_head[CHUNKED_HEAD_BYTES];
   struct trailers trailers;
 };
@@ -88,7 +92,11 @@ enum {
   RELAY_BUFFER_LARGE = 65536,
   RELAY_PIPED = RELAY_BUFFER,
   RELAY_BEGIN = 4096,
+  RELAY_LOOK = 512, /* of a body that may not be taken: enough to find the end of chunks */
 };
+
+/* What a source may read for the relay at a time. */
+static inline size_t relay_room(const struct relay *r) { return r->to.ops ? r->room : UINT_MAX; }
 
 /* Begins with `head` (may be empty; borrowed until written) and, behind it, `first`: payload that was decoded and
  * filtered before (of a retry, or a whole content; may be empty; borrowed). Sets everything but copy.to, copy.limit,

@@ -46,11 +46,42 @@ static enum io fill_pipe(struct relay *r) {
   return IO_OK;
 }
 
+static bool goes_on(const struct relay *r) {
+  const struct source *from = &r->from;
+  if (from->conn) return r->decoder.body.framing == FRAMING_LENGTH;
+  return from->ops->goes_on && from->ops->goes_on(from);
+}
+
+bool relay_has_room(struct relay *r) {
+  r->room = UINT_MAX;
+  if (r->decoder.ended || !source_has_more(&r->from) || !r->to.ops->room) return true;
+  size_t room = r->to.ops->room(&r->to);
+  r->room = room < UINT_MAX ? (unsigned)room : UINT_MAX;
+  if (r->room) return true;
+  if (!buf_len(r->from.in) && goes_on(r)) {
+    if (r->from.conn) buf_release(r->from.in);
+    return false;
+  }
+  r->room = RELAY_LOOK;
+  return true;
+}
+
+/* How much of `wanted` is to be read; there is room for that in the buffer. */
+static __attribute__((noinline)) size_t reserve_for_sink(struct relay *r, size_t wanted) {
+  struct buf *in = r->from.in;
+  if (wanted > r->room) wanted = r->room;
+  buf_reserve_tight(in, wanted);
+  return wanted;
+}
+
 static enum io fill_buffer(struct relay *r, bool *filled) {
   size_t moved = 0, wanted = r->bulk ? RELAY_BUFFER_LARGE : RELAY_BUFFER;
   struct buf *in = r->from.in;
-  if (buf_space(in) < wanted / 2) buf_reserve(in, wanted);
-  size_t space = buf_space(in);
+  if (r->to.ops)
+    wanted = reserve_for_sink(r, wanted);
+  else if (buf_space(in) < wanted / 2)
+    buf_reserve(in, wanted);
+  size_t space = r->to.ops ? wanted : buf_space(in);
   enum io result = conn_read(r->from.conn, buf_tail(in), space, &moved);
   if (result == IO_OK) {
     buf_commit(in, moved);
@@ -111,6 +142,7 @@ enum relay_result relay_send(struct relay *r, bool *sent) {
 /* Of a message that is sent again from a copy the filter has not seen the end yet. */
 static __attribute__((noinline)) bool ahead_by_ops(struct relay *r) {
   bool filled, is_anew = r->parts[PART_PAYLOAD].len == 0;
+  if (r->to.ops && !relay_has_room(r)) return true;
   if (r->from.ops && is_anew && !r->decoder.ended && read_by_ops(r, &filled) == IO_EOF)
     decoder_source_ended(&r->decoder);
   return true;

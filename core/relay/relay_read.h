@@ -15,6 +15,9 @@ bool relay_read_ahead(struct relay *r);
 /* All that was read before is written: what the source can send past us. RELAY_READING: nothing, it is to be read;
  * or *sent. RELAY_WRITING, RELAY_SINK_ERROR: as the sink says. */
 enum relay_result relay_send(struct relay *r, bool *sent);
+/* Asks a sink by ops for its room. False: it has none, and there is nothing to read before it has: all that was read is
+ * written. Where nobody knows whether more follows, there is always room to look whether it does. */
+bool relay_has_room(struct relay *r);
 /* The pipe is empty, or what is in it is lost. */
 void relay_give_pipe(struct relay *r);
 

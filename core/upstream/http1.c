@@ -6,6 +6,7 @@
 #include "exchange/peer.h"
 #include "exchange/proxy.h"
 #include "exchange/settings.h"
+#include "exchange/stream.h"
 #include "http/writer.h"
 #include "relay/relay.h"
 #include "upstream/pool.h"
@@ -57,6 +58,19 @@ static enum head_result scan(struct upstream *u, enum error *error) {
   return result;
 }
 
+/* For a client that may not take so much. */
+static __attribute__((noinline)) size_t taken_ahead(const struct exchange *x) {
+  const struct stream *s = x->stream;
+  size_t most = s && s->codec->ahead ? s->codec->ahead(s) : RELAY_BUFFER_LARGE;
+  return most < RELAY_LOOK ? RELAY_LOOK : most > RELAY_BUFFER_LARGE ? RELAY_BUFFER_LARGE : most;
+}
+
+/* A body that is behind the head should not come in small pieces, unless the kernel will hand on its rest. */
+static inline size_t read_with_head(const struct call *c) {
+  if (c->upstream->peer->sends_long) return RELAY_BEGIN;
+  return c->exchange->request.is_http2 ? taken_ahead(c->exchange) : RELAY_BUFFER_LARGE;
+}
+
 static enum io await_head(struct call *c, enum error *error, const char **why) {
   struct upstream *u = c->upstream;
   while (!u->head_length) {
@@ -65,9 +79,8 @@ static enum io await_head(struct call *c, enum error *error, const char **why) {
       *why = u->scan.why;
       if (result != HEAD_MORE) return result == HEAD_WHOLE ? IO_OK : IO_ERROR;
     }
-    size_t moved = 0, most = u->peer->sends_long ? RELAY_BEGIN : RELAY_BUFFER_LARGE;
-    /* A body that is behind the head should not come in small pieces, unless the kernel will hand on its rest. */
-    buf_reserve(&u->in, buf_len(&u->in) ? buf_len(&u->in) : most);
+    size_t moved = 0, most = read_with_head(c);
+    buf_reserve_tight(&u->in, buf_len(&u->in) ? buf_len(&u->in) : most);
     enum io result = conn_read(&u->conn, buf_tail(&u->in), buf_space(&u->in), &moved);
     if (result == IO_EOF || result == IO_ERROR) return ended_early(u, result, error);
     if (result == IO_AGAIN) {

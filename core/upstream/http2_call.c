@@ -199,9 +199,14 @@ static enum io write_body(struct sink *sink, const struct str *parts, const stru
   return IO_OK;
 }
 
+static size_t room_for_body(struct sink *sink) {
+  struct http2_call *c = sink->of;
+  return c->h2 && !c->is_over ? h2_stream_room(c->h2) : SIZE_MAX;
+}
+
 static void want_room(struct sink *sink, bool on) { (void)sink, (void)on; /* H2_NEWS_ROOM follows */ }
 
-static const struct sink_ops sink_ops = {write_body, want_room};
+static const struct sink_ops sink_ops = {write_body, want_room, room_for_body};
 
 /* What a peer does not take because its window is shut does not move with what others send. */
 static uint64_t unsent(const struct call *call) {
@@ -306,7 +311,7 @@ static void want_body(struct source *source, bool on) {
   c->wants_read = on;
 }
 
-static const struct source_ops source_ops = {read_body, use_body, want_body, NULL};
+static const struct source_ops source_ops = {read_body, use_body, want_body, NULL, NULL};
 
 static const struct call_codec codec = {
     head, has_spoken, await_head, take_head, take_rest, pause_call, unsent, is_ready, why_of, cut, release,

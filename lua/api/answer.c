@@ -133,8 +133,35 @@ static void check_whole(lua_State *L, const struct wanted_answer *wanted) {
                  wanted->is_streamed ? ": use session:respond" : "");
 }
 
+/* A long body is sent from Lua's own string, which stays until the exchange has ended: as many answers as there may be
+ * of one text, it is there once. */
+enum { LONG_BODY = 16384 };
+
+struct held_body {
+  struct at_end at_end; /* first */
+  lua_State *L;         /* borrowed: the VM's main state */
+  int reference;        /* registry */
+};
+
+static void let_body_go(struct at_end *at_end) {
+  struct held_body *held = (struct held_body *)at_end;
+  luaL_unref(held->L, LUA_REGISTRYINDEX, held->reference);
+}
+
+/* Of the table at 2. -0 +0 */
+static void hold_body(lua_State *L, struct exchange *x) {
+  struct held_body *held = arena_alloc(&x->arena, sizeof *held);
+  held->L = ((struct script *)x->script)->vm->L;
+  lua_pushliteral(L, "body");
+  lua_rawget(L, 2);
+  held->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  script_at_end(x->script, &held->at_end, let_body_go);
+}
+
+static bool is_held(const struct wanted_answer *wanted) { return wanted->body.len >= LONG_BODY; }
+
 static size_t answer_bytes(const struct wanted_answer *wanted) {
-  size_t bytes = sizeof(struct answer) + wanted->body.len + wanted->reason.len;
+  size_t bytes = sizeof(struct answer) + (is_held(wanted) ? 0 : wanted->body.len) + wanted->reason.len;
   for (unsigned i = 0; i < wanted->headers.count; i++)
     bytes += sizeof(struct field) + wanted->headers.items[i].name.len + wanted->headers.items[i].value.len;
   return bytes;
@@ -145,7 +172,7 @@ static void give(struct exchange *x, const struct wanted_answer *wanted) {
   answer->response.headers = wanted->headers;
   answer->response.reason =
       wanted->reason.len ? arena_dup(&x->arena, wanted->reason) : status_reason(wanted->status);
-  answer->content = arena_dup(&x->arena, wanted->body);
+  answer->content = is_held(wanted) ? wanted->body : arena_dup(&x->arena, wanted->body);
   answer->close = wanted->close;
   answer->has_length = wanted->has_length;
   answer->length = wanted->length;
@@ -189,6 +216,7 @@ void session_answer(lua_State *L, struct exchange *x, bool is_streamed) {
   }
   check_whole(L, &wanted);
   script_lend(L, x->script, answer_bytes(&wanted));
+  if (is_held(&wanted)) hold_body(L, x);
   give(x, &wanted);
 }
 

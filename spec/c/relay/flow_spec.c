@@ -77,8 +77,8 @@ static enum io write_memory(struct sink *sink, const struct str *parts, const st
 
 static void want_into_memory(struct sink *sink, bool on) { ((struct memory *)sink->of)->wants_write = on; }
 
-static const struct source_ops memory_source = {read_memory, use_memory, want_from_memory, NULL};
-static const struct sink_ops memory_sink = {write_memory, want_into_memory};
+static const struct source_ops memory_source = {read_memory, use_memory, want_from_memory, NULL, NULL};
+static const struct sink_ops memory_sink = {write_memory, want_into_memory, NULL};
 
 static void ignore(struct conn *conn) { (void)conn; }
 static const struct conn_events events = {ignore, ignore};
