@@ -1,9 +1,12 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What one hostile connection of HTTP/2 can make the proxy hold of requests that nobody reads, and of frames without
--- use: less than 1 MiB, some of which is left for what such a spec does not think of. Of the release build, because
+-- What one hostile connection of HTTP/2 can make the proxy hold of requests that nobody reads, of answers that it does
+-- not read, and of frames without use: less than 1 MiB, some of which is left for what such a spec does not think of. Of the release build, because
 -- sanitizers allocate themselves.
 local frames = require "frames"
+local origins = require "origins"
 local perilune = require "perilune"
+local policies = require "policies"
+local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
 
@@ -142,6 +145,61 @@ describe("a hostile connection of HTTP/2 holds less than 1 MiB, with", function(
       assault(CONNECTIONS)
       local each = (most - before) / CONNECTIONS
       assert.is_true(each < MOST, ("%d bytes each"):format(each))
+    end)
+  end
+end)
+
+-- Answers that the client does not read. Those of a peer have to stay there, whether their length is known or not; the
+-- policy's own are there once, however many of them are sent.
+local MIB = 1024 * 1024
+local PIECE = ("x"):rep(16384)
+local function sends_for_ever(head, piece)
+  return function(at)
+    at:read_request()
+    at:send(head)
+    while pcall(at.send, at, piece) do scheduler.sleep(0) end
+  end
+end
+local LONG = sends_for_ever("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n", PIECE)
+local CHUNKED = sends_for_ever("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "4000\r\n" .. PIECE .. "\r\n")
+local OWN = [[
+  local body = ("x"):rep(1048576)
+  require("perilune").listen("127.0.0.1:0", {
+    request_filter = function(session) return session:respond { status = 200, body = body } end,
+  }, { h2c = true })
+]]
+local OPEN = { settings = "\0\4" .. u32(0x7fffffff), more = u32(0x7fff0000 - 65535) }
+
+local unread = {
+  ["of a peer that says their length"] = { origin = LONG, windows = {} },
+  ["of a peer that sends chunks"] = { origin = CHUNKED, windows = {} },
+  ["of a peer, with a window that is shut"] = { origin = CHUNKED, windows = { settings = "\0\4" .. u32(0) } },
+  ["of a peer, with windows wide open"] = { origin = LONG, windows = OPEN },
+  ["of the policy's own"] = { policy = OWN, windows = {} },
+  ["of the policy's own, with windows wide open"] = { policy = OWN, windows = OPEN },
+}
+
+describe("a hostile connection of HTTP/2 that does not read holds about 1 MiB of its answers,", function()
+  for name, case in pairs(unread) do
+    it(name, function()
+      local policy = case.policy or policies.to(origins.start(case.origin), { listen = "h2c = true" })
+      local proxy = perilune.start { policy = policy, workers = 1, release = true, timeout = 60 }
+      local most = 0
+      local function attack()
+        local connection = frames.connect { port = proxy.port, receive_buffer = 4096, settings = case.windows.settings }
+        if case.windows.more then connection:send("WINDOW_UPDATE", 0, 0, case.windows.more) end
+        for i = 1, 100 do connection:send("HEADERS", END_BOTH, 2 * i - 1, head "/") end
+        for _ = 1, 10 do
+          scheduler.sleep(0.02)
+          most = math.max(most, proxy:rss())
+        end
+        return connection
+      end
+      local connections = { attack() }
+      local before = proxy:rss()
+      for i = 2, 6 do connections[i] = attack() end
+      local each = (most - before) / 5
+      assert.is_true(each < 1.5 * MIB, ("%d bytes each"):format(each))
     end)
   end
 end)

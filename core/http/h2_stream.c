@@ -190,14 +190,15 @@ void h2_stream_send_head(struct h2_stream *stream, const struct h2_fields *field
   make_head(stream);
 }
 
+static bool is_output_full(const struct h2_session *s) { return buf_len(&s->out) >= s->config.out_bytes; }
+
 static void wait_for_room(struct h2_stream *stream) {
   list_remove(&stream->blocked_link);
   list_push_back(&stream->session->blocked, &stream->blocked_link);
 }
 
 bool h2_stream_takes_head(struct h2_stream *stream) {
-  const struct h2_session *s = stream->session;
-  stream->waits_for_output = stream->is_open && !stream->is_reset && buf_len(&s->out) >= s->config.out_bytes;
+  stream->waits_for_output = stream->is_open && !stream->is_reset && is_output_full(stream->session);
   if (stream->waits_for_output) wait_for_room(stream);
   return !stream->waits_for_output;
 }
@@ -220,17 +221,15 @@ static void end_in(struct h2_stream *stream, uint32_t *flags) {
   send_trailers(stream);
 }
 
+/* One nghttp2_session_mem_send makes all frames of a body that the windows allow: here it hears of the output. */
 static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
                        nghttp2_data_source *source, void *user) {
   struct h2_stream *stream = source->ptr;
-  (void)ng;
-  (void)id;
-  (void)to;
-  (void)user;
+  (void)ng, (void)id, (void)to, (void)user;
   CHECK_OBJ(stream, H2_STREAM_MAGIC);
   size_t left = left_in(stream), count = left < room ? left : room;
   bool ends = stream->part_count ? stream->write_ends && count == left : stream->ended;
-  stream->is_deferred = !count && !ends;
+  stream->is_deferred = (count && is_output_full(stream->session)) || (!count && !ends);
   if (stream->is_deferred) return NGHTTP2_ERR_DEFERRED;
   *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
   if (ends) end_in(stream, flags);
@@ -241,8 +240,7 @@ int h2_stream_on_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *
                       nghttp2_data_source *source, void *user) {
   struct h2_stream *stream = source->ptr;
   struct h2_session *s = user;
-  (void)ng;
-  (void)frame;
+  (void)ng, (void)frame;
   h2_session_put(s, header, H2_FRAME_HEADER);
   if (length >= EARNING_BYTES || length == left_in(stream))
     h2_budget_earn(&s->budget, H2_COST_CONTROL, EARNED_BY_DATA);

@@ -80,6 +80,9 @@ static void want_into_memory(struct sink *sink, bool on) { ((struct memory *)sin
 static const struct source_ops memory_source = {read_memory, use_memory, want_from_memory, NULL, NULL};
 static const struct sink_ops memory_sink = {write_memory, want_into_memory, NULL};
 
+static size_t room_in_memory(struct sink *sink) { return ((struct memory *)sink->of)->room; }
+static const struct sink_ops bounded_sink = {write_memory, want_into_memory, room_in_memory};
+
 static void ignore(struct conn *conn) { (void)conn; }
 static const struct conn_events events = {ignore, ignore};
 
@@ -235,5 +238,46 @@ IT("does not end a message at such a sink whose trailers must not be written") {
   m.relay.trailers.fields = &bad;
   feed(&m, "helloworld");
   CHECK(relay_pump(&m.relay) == RELAY_UNSAFE && m.ends == 0);
+  end(&m);
+}
+
+IT("reads no more than a sink by ops has room for, and nothing where it has none and more is known to come") {
+  struct memory m;
+  begin(&m, ten, FRAMING_LENGTH);
+  m.relay.to = (struct sink){.ops = &bounded_sink, .of = &m};
+  m.room = 4;
+  feed(&m, "helloworld");
+  CHECK(relay_pump(&m.relay) == RELAY_WRITING && m.wants_write);
+  CHECK_STR(got(&m), "hell");
+  CHECK(m.relay.received == 4 && !m.wire.data);
+  m.room = 100;
+  CHECK(relay_pump(&m.relay) == RELAY_DONE && m.ends == 1);
+  CHECK_STR(got(&m), "helloworld");
+  end(&m);
+}
+
+IT("finds the end of chunks, with what is behind them, though the sink has no room left") {
+  struct memory m;
+  begin(&m, chunks, FRAMING_CHUNKED);
+  m.relay.to = (struct sink){.ops = &bounded_sink, .of = &m};
+  m.room = 5;
+  feed(&m, "5\r\nhello\r\n");
+  CHECK(relay_pump(&m.relay) == RELAY_READING && m.room == 0);
+  feed(&m, "0\r\n\r\n");
+  CHECK(relay_pump(&m.relay) == RELAY_DONE && m.ends == 1);
+  end(&m);
+}
+
+IT("takes little of chunks to which the end is not near, where the sink has no room") {
+  struct memory m;
+  char chunk[4096];
+  begin(&m, chunks, FRAMING_CHUNKED);
+  m.relay.to = (struct sink){.ops = &bounded_sink, .of = &m};
+  m.room = 0;
+  memset(chunk, 'x', sizeof chunk);
+  feed(&m, "1000\r\n");
+  CHECK(write(m.other, chunk, sizeof chunk) == sizeof chunk);
+  CHECK(relay_pump(&m.relay) == RELAY_WRITING);
+  CHECK(m.relay.received == RELAY_LOOK && m.wire.cap <= RELAY_LOOK);
   end(&m);
 }
