@@ -15,7 +15,7 @@
 
 enum {
   HEAD_BYTES = 9,       /* of a HEADERS frame, at least: what was written is not nothing */
-  AHEAD_BYTES = 1 << 18 /* of bodies that come with their heads */
+  SHARED_BYTES = 1 << 18 /* of bodies that wait, of all streams */
 };
 
 static const struct stream_codec codec;
@@ -181,12 +181,10 @@ static uint64_t unsent(const struct stream *stream) {
   return untaken < written ? untaken : written;
 }
 
-/* All streams of a connection share what may be read before anybody knows whether it will be taken. */
-static size_t ahead(const struct stream *stream) {
+static size_t share(const struct stream *stream, size_t *room) {
   const struct http2_stream *s = (const struct http2_stream *)stream;
-  size_t room = s->h2 ? h2_stream_room(s->h2) : 0;
-  size_t share = AHEAD_BYTES / h2_session_streams(s->http2->session);
-  return room < share ? room : share;
+  *room = h2_stream_room(s->h2);
+  return SHARED_BYTES / h2_session_streams(s->http2->session);
 }
 
 /* --- the end -------------------------------------------------------------------------------------------- */
@@ -253,4 +251,4 @@ static void pause_stream(struct stream *stream, bool watches) {
   s->wants_read = false;
 }
 
-static const struct stream_codec codec = {framing, head, pause_stream, unsent, is_ready, ahead, end, reset};
+static const struct stream_codec codec = {framing, head, pause_stream, unsent, is_ready, share, end, reset};

@@ -55,8 +55,9 @@ struct stream_codec {
   uint64_t (*unsent)(const struct stream *s);
   /* Something has come that its exchange has not been told of yet. A system call. */
   bool (*is_ready)(const struct stream *s);
-  /* How much of a response's body may be read with its head. NULL: any amount. */
-  size_t (*ahead)(const struct stream *s);
+  /* How much of a response's body may wait here for the client: what is its share of all that may for its connection;
+   * *room is what it takes now. NULL: any amount. */
+  size_t (*share)(const struct stream *s, size_t *room);
   /* The exchange is over and about to be freed, with all that it was sent (x->sent): what follows on the connection. */
   void (*end)(struct stream *s);
   /* The client is given up, and is not told more than that its response is cut off. Calls exchange_client_gone. */
@@ -89,7 +90,7 @@ bool stream_silent_is_ready(const struct stream *s);
 /* All of them, in the initializer of a codec. */
 #define STREAM_SILENT                                                                                        \
   .framing = stream_silent_framing, .head = stream_silent_head, .pause = stream_silent_pause,                \
-  .unsent = stream_silent_unsent, .is_ready = stream_silent_is_ready, .ahead = NULL
+  .unsent = stream_silent_unsent, .is_ready = stream_silent_is_ready, .share = NULL
 
 /* none.c: a stream without a client, for an exchange that is only thought of. Nothing can be read from it, and what is
  * written is dropped. Its memory is the caller's; `downstream` may be NULL, and is for facts. */

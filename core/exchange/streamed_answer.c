@@ -11,6 +11,7 @@
 #include "exchange/describe.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
+#include "exchange/stream.h"
 #include "exchange/walk.h"
 
 enum { REHEARSED_MOST = 16 << 20 };
@@ -153,13 +154,15 @@ struct streamed_answer *streamed_answer_begin(struct exchange *x, const struct s
   return s;
 }
 
-/* Of a client that takes nothing for now little waits: it may have many such streams. */
+/* A client that has many streams, of which it takes nothing for now, has less of each. */
 static size_t most_that_waits(const struct streamed_answer *s) {
-  struct relay *down = &s->exchange->down;
+  const struct stream *stream = s->exchange->stream;
+  size_t room, most = 2 * STREAMED_MOST;
   if (s->is_rehearsed) return REHEARSED_MOST;
-  if (!down->active || !down->to.ops || !down->to.ops->room) return STREAMED_MOST;
-  size_t room = down->to.ops->room(&down->to);
-  return room < BUF_TIGHT ? BUF_TIGHT : room < STREAMED_MOST ? room : STREAMED_MOST;
+  if (!stream || !stream->codec->share) return STREAMED_MOST;
+  size_t share = stream->codec->share(stream, &room);
+  if (room > share) share = room;
+  return share < most ? share : most;
 }
 
 static size_t room_for(const struct streamed_answer *s, size_t bytes) {

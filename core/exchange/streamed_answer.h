@@ -21,7 +21,8 @@
 
 struct exchange;
 
-/* Of the text that was put, so much is kept at most beside what is on its way. */
+/* Of the text that was put, so much is kept at most beside what is on its way: of a stream of HTTP/2 twice as much in
+ * all, or its share where there are many. */
 enum { STREAMED_MOST = 32768 };
 
 /* Who writes; each is called from the loop. */

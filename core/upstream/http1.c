@@ -61,7 +61,8 @@ static enum head_result scan(struct upstream *u, enum error *error) {
 /* For a client that may not take so much. */
 static __attribute__((noinline)) size_t taken_ahead(const struct exchange *x) {
   const struct stream *s = x->stream;
-  size_t most = s && s->codec->ahead ? s->codec->ahead(s) : RELAY_BUFFER_LARGE;
+  size_t room = RELAY_BUFFER_LARGE, most = s && s->codec->share ? s->codec->share(s, &room) : room;
+  if (most > room) most = room;
   return most < RELAY_LOOK ? RELAY_LOOK : most > RELAY_BUFFER_LARGE ? RELAY_BUFFER_LARGE : most;
 }
 
