@@ -29,7 +29,7 @@ static inline void buf_commit(struct buf *b, size_t bytes) {
 /* Makes room for at least `bytes` more behind the end. Moves or reallocates: slices into the buf become
  * invalid. */
 void buf_reserve(struct buf *b, size_t bytes);
-/* The same, but where the smallest block would be far too large it takes no more than that: for what may wait for long. */
+/* The same, but where the smallest block would be far too large it takes no more than that: for what may wait long. */
 static inline void buf_reserve_tight(struct buf *b, size_t bytes);
 void buf_append(struct buf *b, const void *bytes, size_t length);
 static inline void buf_append_str(struct buf *b, struct str s) { buf_append(b, s.ptr, s.len); }

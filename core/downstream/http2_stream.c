@@ -14,7 +14,7 @@
 #include "http/websocket.h"
 
 enum {
-  HEAD_BYTES = 9,       /* of a HEADERS frame, at least: what was written is not nothing */
+  HEAD_BYTES = 9,        /* of a HEADERS frame, at least: what was written is not nothing */
   SHARED_BYTES = 1 << 18 /* of bodies that wait, of all streams */
 };
 

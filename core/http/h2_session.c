@@ -273,8 +273,7 @@ static void wake_streams(struct h2_session *s) {
   LIST_EACH(node, &s->blocked) {
     struct h2_stream *stream = LIST_ENTRY(node, struct h2_stream, blocked_link);
     bool needs_window = stream->is_open && !stream->waits_for_output;
-    if (needs_window &&
-        (is_shut || nghttp2_session_get_stream_remote_window_size(s->ng, stream->id) <= 0))
+    if (needs_window && (is_shut || nghttp2_session_get_stream_remote_window_size(s->ng, stream->id) <= 0))
       continue;
     stream->waits_for_output = false;
     list_remove(node);
