@@ -60,11 +60,12 @@ static void cut_padding(struct h2_session *s, struct str *text) {
 
 /* What is not the end of a block, or has begun before. */
 static struct str collect(struct buf *parts, struct str text) {
-  buf_append(parts, text.ptr, text.len);
-  return buf_str(parts);
+  if (text.len) buf_append(parts, text.ptr, text.len);
+  return parts->data ? buf_str(parts) : text;
 }
 
 static void keep(struct buf *parts, struct str text) {
+  if (!parts->data) return;
   parts->start = (size_t)(text.ptr - parts->data);
   parts->end = parts->start + text.len;
 }
