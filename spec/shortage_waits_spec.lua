@@ -2,10 +2,14 @@
 -- What cannot be sent for want of memory, the other side never hears of, and waits for it as we wait for its answer.
 -- Nobody is left to end that but us, and at once: not when the time for an answer is over.
 local client = require "client"
+local origins = require "origins"
+local perilune = require "perilune"
+local policies = require "policies"
 local process = require "process"
 local scene = require "scene"
 local scheduler = require "scheduler"
 local shortage = require "shortage"
+local tls = require "tls"
 
 after_each(require("cleanup").run)
 
@@ -62,4 +66,42 @@ describe("a request that cannot be sent for want of memory does not wait for its
     assert.is_true(scene.sooner_than(60, function() return asking:is_closed(60) end)) -- from read to read
     assert.equal("hello", ask().body)
   end)
+end)
+
+describe("a connection that cannot be begun for want of memory", function()
+  -- The first bytes on it are those of a handshake, or of a PROXY header.
+  for what, peer in pairs { handshake = 'tls = true, sni = "spec.example", ca = "$CA"',
+    ["PROXY header"] = "proxy_protocol = 2" } do
+    it(("is waited for, then answered with 503, and ejects nobody (%s)"):format(what), function()
+      local lack, is_tls = shortage.new(), what == "handshake"
+      local origin = origins.start(function(at)
+        if not is_tls then at:read(28) end -- the header of version 2, with two addresses of IPv4
+        while at:read_request() do at:respond "hello" end
+      end, is_tls and { names = { "spec.example" } } or nil)
+      local files = tls.certificate "proxy.example"
+      local proxy = perilune.start { env = lack.env, workers = 1, policy = policies.fill([[
+        local perilune = require "perilune"
+        local set = require("perilune.round_robin").new { "$ORIGIN", passive = { failures = 1 } }
+        local hooks = {}
+        function hooks.upstream_peer()
+          return { address = set:select(), connect_timeout = 0.3, idle_timeout = 0, ]] .. peer .. [[ }
+        end
+        function hooks.fail_to_connect(_, _, _, error) perilune.log.info("failed:", error:kind(), error:side()) end
+        perilune.listen("127.0.0.1:0", hooks, $LISTEN)
+      ]], { ORIGIN = origin.address, CA = is_tls and origin.files.ca or "", LISTEN = is_tls and "{}" or
+        ("{ certificate = %q, key = %q }"):format(files.certificate, files.key) }) }
+      -- Clients are told by the call that works: over TLS where the peer is asked without.
+      local function ask()
+        return client.request { port = proxy.port, timeout = 30,
+          tls = not is_tls and { name = "proxy.example", ca = files.ca } or nil }
+      end
+      assert.equal(200, ask().status)
+      lack:begin(is_tls and "write" or "send", "ENOBUFS", 1)
+      assert.equal(503, ask().status)
+      proxy:wait_log "failed: local_shortage internal"
+      lack:over()
+      assert.equal(200, ask().status)
+      assert.is_nil(proxy:log():match "ejected")
+    end)
+  end
 end)
