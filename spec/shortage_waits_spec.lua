@@ -6,6 +6,7 @@ local origins = require "origins"
 local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"
+local running = require "running"
 local scene = require "scene"
 local scheduler = require "scheduler"
 local shortage = require "shortage"
@@ -104,4 +105,15 @@ describe("a connection that cannot be begun for want of memory", function()
       assert.is_nil(proxy:log():match "ejected")
     end)
   end
+end)
+
+describe("what cannot be watched for want of memory", function()
+  it("is watched a moment later: an upgrade hears that its successor serves", function()
+    local lack = shortage.new()
+    local proxy, pid_file = running.start { env = lack.env }
+    fail_once(lack, "epoll_ctl", "ENOSPC", function() proxy:signal "USR2" end) -- the pipe to the successor is the next
+    proxy:wait_log "has taken over"
+    scheduler.eventually(function() return proxy:exit_code() == 0 end)
+    assert.equal(0, running.command(pid_file, "stop").code)
+  end)
 end)

@@ -48,7 +48,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events) {
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct ancestors *a = CONTAINER_OF(watcher, struct ancestors, watcher);
-  (void)events;
+  if (rewatch_is_needed(&a->rewatch, loop, events)) return;
   ev_io_stop(loop, watcher); /* it stays readable */
   ev_timer_start(loop, &a->look);
   a->on_stopped(a->owner, false);
@@ -63,6 +63,7 @@ void ancestors_follow(struct ancestors *a, struct ev_loop *loop, void (*on_stopp
   a->owner = owner;
   ev_timer_init(&a->look, on_look, 0, LOOK_S);
   ev_io_init(&a->watcher, on_readable, a->read_end, EV_READ);
+  rewatch_init(&a->rewatch, &a->watcher);
   ev_io_start(loop, &a->watcher);
 }
 
@@ -75,7 +76,7 @@ static bool has_readers(int write_end) {
 
 static void on_no_reader(struct ev_loop *loop, ev_io *watcher, int events) {
   struct ancestors *a = CONTAINER_OF(watcher, struct ancestors, watcher);
-  (void)events;
+  if (rewatch_is_needed(&a->rewatch, loop, events)) return;
   ev_io_stop(loop, watcher);
   a->are_awaited = false;
   a->on_gone(a->owner);
@@ -88,6 +89,7 @@ static void await(struct ancestors *a, struct ev_loop *loop) {
   if (!a->are_awaited) return;
   a->loop = loop;
   ev_io_init(&a->watcher, on_no_reader, a->write_end, EV_READ);
+  rewatch_init(&a->rewatch, &a->watcher);
   ev_io_start(loop, &a->watcher);
 }
 
@@ -102,7 +104,7 @@ void ancestors_stop(struct ancestors *a, struct ev_loop *loop, bool now, void (*
 }
 
 void ancestors_free(struct ancestors *a) {
-  if (a->loop) ev_io_stop(a->loop, &a->watcher);
+  if (a->loop) rewatch_stop(&a->rewatch, a->loop);
   if (a->loop && a->on_stopped) ev_timer_stop(a->loop, &a->look);
   if (!a->on_stopped) close_end(&a->read_end); /* else it closes with the process: that is waited for */
   close_end(&a->write_end);

@@ -11,8 +11,11 @@
 #include <ev.h>
 #include <stdbool.h>
 
+#include "net/rewatch.h"
+
 struct ancestors {
   ev_io watcher; /* once another serves: of the read end; once we stop: of the write end */
+  struct rewatch rewatch;
   ev_timer look; /* in an ancestor that has been told: for a stop at once that follows */
   struct ev_loop *loop;
   void (*on_stopped)(void *owner, bool now);

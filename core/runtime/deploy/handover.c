@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/why.h"
+#include "net/rewatch.h"
 #include "net/tls_tickets.h"
 #include "runtime/command.h"
 #include "runtime/observe/admin.h"
@@ -48,6 +49,7 @@ enum { ANSWER_BYTES = 400 };
 
 struct handover {
   ev_io reader; /* of the pipe */
+  struct rewatch rewatch;
   struct timer timer;
   struct server *server; /* borrowed */
   pid_t pid;             /* 0: it serves, or is no more */
@@ -271,7 +273,7 @@ static int end_successor(struct handover *h) {
 static void end_wait(struct handover *h) {
   CHECK(!h->has_ended);
   h->has_ended = true;
-  ev_io_stop(h->server->control.loop, &h->reader);
+  rewatch_stop(&h->rewatch, h->server->control.loop);
   timer_stop(&h->timer);
 }
 
@@ -301,7 +303,7 @@ static void on_closed(struct handover *h) {
 
 static void on_pipe(struct ev_loop *loop, ev_io *watcher, int events) {
   struct handover *h = (struct handover *)watcher;
-  (void)loop, (void)events;
+  if (rewatch_is_needed(&h->rewatch, loop, events)) return;
   ssize_t got = read(h->pipe, h->answer + h->length, ANSWER_BYTES - h->length);
   if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
   if (got > 0) h->length += (size_t)got;
@@ -324,6 +326,7 @@ static struct handover *wait_for(struct server *server, pid_t pid, int pipe, uns
       .server = server, .pid = pid, .pipe = pipe, .timeout_ms = timeout_ms, .on_end = on_end};
   fcntl(pipe, F_SETFL, O_NONBLOCK);
   ev_io_init(&h->reader, on_pipe, pipe, EV_READ);
+  rewatch_init(&h->rewatch, &h->reader);
   ev_io_start(server->control.loop, &h->reader);
   timer_init(&h->timer, server->control.loop, on_overdue);
   timer_set(&h->timer, timeout_ms);

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "base/why.h"
+#include "net/rewatch.h"
 #include "runtime/server.h"
 
 /* LINKS: as many of a path as Linux follows (path_resolution(7)). */
@@ -29,6 +30,7 @@ struct watched {
 
 struct watch {
   ev_io reader;
+  struct rewatch rewatch;
   struct timer debounce;
   struct server *server; /* borrowed */
   struct watched *files; /* owned array */
@@ -53,7 +55,7 @@ static bool is_watched(const struct watch *w, const struct inotify_event *event)
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
   struct watch *w = (struct watch *)watcher;
   _Alignas(struct inotify_event) char bytes[EVENT_BYTES];
-  (void)loop, (void)events;
+  if (rewatch_is_needed(&w->rewatch, loop, events)) return;
   ssize_t length = read(w->fd, bytes, sizeof bytes);
   for (ssize_t at = 0; at < length;) {
     const struct inotify_event *event = (const struct inotify_event *)(bytes + at);
@@ -73,6 +75,7 @@ struct watch *watch_new(struct server *server, char **why) {
   w->fd = fd;
   timer_init(&w->debounce, server->control.loop, on_due);
   ev_io_init(&w->reader, on_readable, fd, EV_READ);
+  rewatch_init(&w->rewatch, &w->reader);
   ev_io_start(server->control.loop, &w->reader);
   return w;
 }
@@ -152,7 +155,7 @@ void watch_doubt(struct watch *w) {
 
 void watch_free(struct watch *w) {
   if (!w) return;
-  ev_io_stop(w->server->control.loop, &w->reader);
+  rewatch_stop(&w->rewatch, w->server->control.loop);
   timer_stop(&w->debounce);
   close(w->fd);
   free_files(w->files, w->count);
