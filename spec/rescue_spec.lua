@@ -256,14 +256,20 @@ describe("recursion without an end", function()
 end)
 
 describe("what is lent to the core for an exchange", function()
+  local function with_long_text(code)
+    return start("memory_limit = 24 * 1024 * 1024, hook_time = 60", 'local s = ("x"):rep(16e6) ' .. code)
+  end
+
   it("counts against memory_limit before it is copied", function()
-    local proxy = start("memory_limit = 24 * 1024 * 1024, hook_time = 60", [[
-      local s = ("x"):rep(16e6)
-      return session:respond { status = 200, body = s }
-    ]])
+    local proxy = with_long_text 'session:request():set_header("X-Long", s)'
     assert.equal(500, status(proxy, "/bad"))
     proxy:wait_log "request_filter failed: [^\n]*not enough memory: the exchanges under way hold"
     assert.equal(200, status(proxy, "/"))
+  end)
+
+  it("is not the text of a long answer, which is sent from where it is", function()
+    local proxy = with_long_text "return session:respond { status = 200, body = s }"
+    assert.equal(16e6, #client.request { port = proxy.port, path = "/bad", timeout = 60 }.body)
   end)
 end)
 
