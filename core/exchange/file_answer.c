@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
+#include "exchange/stream.h"
 #include "http/accept_encoding.h"
 #include "http/conditions.h"
 #include "http/file_path.h"
@@ -95,13 +96,18 @@ void file_cancel(struct file_answer *f) {
   f->opening = NULL;
 }
 
+/* Nobody else waits while a test or a replay does, and they know no thread that would end their wait. */
+static bool must_not_wait(const struct exchange *x) {
+  return x->proxy->mailbox && !(x->stream && x->stream->is_rehearsed);
+}
+
 /* *found: a reference to the file or folder, where it says FILE_ANSWERED. */
 static enum file_result find(const struct wanted *w, struct str path, struct open_file **found) {
   struct proxy *proxy = w->x->proxy;
   struct open_file *file = open_file_find(proxy, w->root->path, path);
   *found = NULL;
   if (!file) {
-    file = open_file_read(w->root->path, path, proxy->mailbox != NULL);
+    file = open_file_read(w->root->path, path, must_not_wait(w->x));
     if (!file) return ask_disk(w, path, false);
     if (!open_file_is_trouble(file->error)) open_file_keep(proxy, file);
   }
@@ -274,7 +280,7 @@ static enum file_result list(const struct wanted *w) {
     f->listing_error = 0;
     f->listed = w->root;
   }
-  if (!f->listing && !f->listing_error && w->x->proxy->mailbox) return ask_disk(w, w->path, true);
+  if (!f->listing && !f->listing_error && must_not_wait(w->x)) return ask_disk(w, w->path, true);
   if (!f->listing && !f->listing_error) {
     f->listing = file_listing(w->root->path.ptr, w->path.ptr, w->root->shows_hidden, &f->listing_bytes);
     f->listing_error = f->listing ? 0 : errno;

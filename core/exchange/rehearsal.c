@@ -58,6 +58,7 @@ struct rehearsal *rehearsal_new(const struct rehearsal_setup *setup, const char 
   r->service.policy = (struct service_policy){setup->hooks, setup->settings, &r->use};
   r->stream = stream_new_alone(setup->proxy, &r->service, (const struct sockaddr *)&setup->client->socket,
                                setup->client->length);
+  r->stream->is_rehearsed = true;
   r->exchange = exchange_new(setup->proxy, &r->service.policy, (struct arena){0});
   r->exchange->stream = r->stream;
   r->exchange->secure = setup->secure;

@@ -71,6 +71,7 @@ struct stream {
   struct downstream *downstream; /* borrowed; of none.c it may be NULL: nothing is known of a connection */
   struct source source;          /* where the request's body comes from */
   struct timer timer;            /* while there is an exchange it is that of x->clock */
+  bool is_rehearsed;             /* by a test or a replay (rehearsal.h) */
 };
 
 static inline void stream_reset(struct stream *s, enum error error) { s->codec->reset(s, error); }

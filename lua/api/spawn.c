@@ -7,6 +7,7 @@
 #include "lua/api/spawn.h"
 
 #include <lauxlib.h>
+#include <math.h>
 
 #include "base/container.h"
 #include "base/memory.h"
@@ -253,7 +254,8 @@ static int await(lua_State *L) {
   lua_Number seconds = luaL_optnumber(L, 2, -1);
   set_waiter(L, waiter);
   waiter->timer.patient = true; /* what it waits for has its own time, which may be given once more */
-  if (seconds >= 0 && seconds <= WAIT_MOST_S) timer_set(&waiter->timer, (uint64_t)(seconds * 1000 + 0.5));
+  /* What is left until a moment may be a millionth of a second: no wait may end before that. */
+  if (seconds >= 0 && seconds <= WAIT_MOST_S) timer_set(&waiter->timer, (uint64_t)ceil(seconds * 1000));
   return task_wait(L, NULL, NULL);
 }
 
