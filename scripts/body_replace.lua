@@ -5,6 +5,10 @@
 --   local replace = body_replace.new { texts = { ["http://inside.example"] = "https://www.example" } }
 --   replace.install(policy)      -- or call replace.request, replace.response and replace.body from hooks of your own
 --
+-- install sets upstream_request_filter, response_filter and response_body_filter. Hooks that the policy has already are
+-- called first (lua/perilune/hook_chain.lua). What one object keeps of an exchange is at ctx[object], so a policy may
+-- have several objects; installing one object twice does nothing more.
+--
 -- Bodies of other types than `types` stay as they are. What the peer has compressed is decompressed first, and
 -- compressed again for clients that accept it.
 --
@@ -12,6 +16,7 @@
 -- All other bytes are passed on at once, so events of a stream are not delayed.
 
 local check = require "perilune.check"
+local hook_chain = require "perilune.hook_chain"
 local options = require "perilune.options"
 local regex = require "perilune.regex"
 
@@ -92,24 +97,27 @@ function body_replace.new(given, ...)
   local wanted = options.read("body_replace.new", given, valid)
   local compiled, list = pattern_of(wanted.texts)
   local function undecided(text, init) return undecided_from(list, text, init) end
-  local M = {}
+  local M, installed = {}, setmetatable({}, { __mode = "k" })
   function M.request(_, request) -- what can be decompressed; of a part that is nothing
     request:set_header("Accept-Encoding", request:get_header "Range" and "identity" or "zstd, br, gzip")
   end
   function M.response(_, response, ctx)
-    ctx.replaces = is_wanted(wanted.types, response)
-    if ctx.replaces then response:remove_header("ETag") end
+    if not is_wanted(wanted.types, response) then return end
+    ctx[M] = { held = "" }
+    response:remove_header("ETag")
   end
   function M.body(_, chunk, is_last, ctx)
-    if not ctx.replaces then return chunk end
-    local text = (ctx.replace_held or "") .. chunk
+    local state = ctx[M]
+    if not state then return chunk end
     local done
-    done, ctx.replace_held = replace(compiled, wanted.texts, text, is_last and nothing or undecided)
+    done, state.held = replace(compiled, wanted.texts, state.held .. chunk, is_last and nothing or undecided)
     return done
   end
   function M.install(policy)
-    policy.upstream_request_filter, policy.response_filter = M.request, M.response
-    policy.response_body_filter = M.body
+    if installed[policy] then return end
+    hook_chain.install("body_replace.install", policy, { upstream_request_filter = M.request,
+      response_filter = M.response, response_body_filter = M.body })
+    installed[policy] = true
   end
   return M
 end

@@ -5,18 +5,24 @@
 --
 --   require("perilune.grpc_web").new().install(policy)
 --
+-- Hooks that the policy has already are called first (lua/perilune/hook_chain.lua): they see requests of gRPC-Web, and
+-- answers of gRPC. Installing twice does nothing more: what is gRPC already must not be translated again.
+--
 -- A message is passed on as soon as it comes: each piece of a text is base64 with padding of its own, which the
 -- protocol allows at any place of both directions.
 
 local base64 = require "perilune.base64"
 local check = require "perilune.check"
 local grpc_frame = require "perilune.grpc_frame"
+local hook_chain = require "perilune.hook_chain"
 local options = require "perilune.options"
 
 ---@type perilune.grpc_web
 local grpc_web = {}
 
 local TRAILERS = "\128" -- the flags of their frame
+
+local installed = setmetatable({}, { __mode = "k" }) -- policies
 
 -- "+proto" or "" of a media type of gRPC-Web, and whether it is the kind of text; nil: it is none.
 local function kind_of(content_type)
@@ -93,9 +99,11 @@ function grpc_web.new(given, ...)
   end
 
   function M.install(policy)
-    policy.upstream_request_filter, policy.request_body_filter = M.request, M.request_body
-    policy.response_filter, policy.response_body_filter = M.response, M.body
-    policy.response_trailer_filter = M.trailers
+    if installed[policy] then return end
+    hook_chain.install("grpc_web.install", policy, { upstream_request_filter = M.request,
+      request_body_filter = M.request_body, response_filter = M.response, response_body_filter = M.body,
+      response_trailer_filter = M.trailers })
+    installed[policy] = true
   end
 
   return check.strict(M, "what grpc_web.new gives")

@@ -6,10 +6,11 @@
 --   function policy.request_filter(session) return closed(session) end
 --   closed:turn(true)                 -- turn(false) ends it
 --
--- Requests from the networks of `allow` are served as usual. turn(true, 600) ends by itself after ten minutes.
+-- Requests from the networks of `allow` are served as usual. turn(true, "10m") ends by itself after ten minutes.
 
 local check = require "perilune.check"
 local cidr = require "perilune.cidr"
+local core = require "perilune.core"
 local options = require "perilune.options"
 local shared = require "perilune.shared"
 
@@ -27,11 +28,13 @@ local valid = {
 local Maintenance = {}
 Maintenance.__index = Maintenance
 
---- Begins or ends it, for `seconds` or until it is turned again.
+--- Begins or ends it, for a time (seconds, or a text such as "10m") or until it is turned again.
 function Maintenance:turn(on, seconds)
   local switch = check.object("maintenance:turn", self, "switch").switch
   if type(on) ~= "boolean" then check.raise "maintenance:turn: expected true or false" end
-  return switch:set("on", on or nil, seconds)
+  local ttl = seconds ~= nil and core.duration(seconds) or nil
+  if seconds ~= nil and not ttl then check.raise("maintenance:turn: expected " .. core.duration_wanted) end
+  return switch:set("on", on or nil, ttl)
 end
 
 function Maintenance:is_on() return check.object("maintenance:is_on", self, "switch").switch:get "on" == true end

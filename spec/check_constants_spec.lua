@@ -84,8 +84,9 @@ local FAULTS = {
   { "request_filter", "out.a = cookie.build('a', 'b', { max_age = 'x' })", "option 'max_age' must be a whole number" },
   { "request_filter", "set:select('a', { exlude = 'b' })",
     "set:select: unknown option 'exlude' %(did you mean exclude" },
-  { "request_filter", "perilune.sleep(-1)", "perilune%.sleep: expected a number of seconds, 0 or more, got %-1" },
-  { "request_filter", "perilune.sleep('a moment')", "expected a number of seconds, 0 or more, got \"a moment\"" },
+  { "request_filter", "perilune.sleep(-1)", "perilune%.sleep: expected a number of seconds, 0 or more, .*, got %-1" },
+  { "request_filter", "perilune.sleep('a moment')", "expected a number of seconds, 0 or more, or a text such as "
+    .. "'500ms', '30s', '5m' or '1h', got \"a moment\"" },
   { "request_filter", "perilune.after(5, 'print')", "perilune%.after: expected a function, got a string value" },
   { "request_filter", "visits:set(session:path(), 1, 0)", "dict:set: expected a time to live from 0%.001" },
   { "request_filter", "visits.set('a', 1)", "methods are called with a colon: visits:set" },

@@ -24,6 +24,12 @@ local CALLS = {
   "require('perilune.token_auth').new { secret = 'x', leeway = VALUE }",
   "require('perilune.mirror').new { to = 'http://a:1', timeout = VALUE }",
   "require('perilune.redis').new('a:1', { timeout = VALUE })",
+  "perilune.after(VALUE, print)",
+  "perilune.every(VALUE, print)",
+  "require('perilune.maintenance').new({}):turn(true, VALUE)",
+  "perilune.cache('c', { size = '1M', lock_wait = VALUE })",
+  "perilune.cache('c', { size = '1M', ttl = VALUE })",
+  "perilune.cache('c', { size = '1M', uncacheable_ttl = VALUE })",
   "perilune.cookie.build('a', 'b', { max_age = VALUE })",
 }
 local GOOD = { "2", "'2'", "'2s'", "'1m'", "'2000ms'" }

@@ -73,7 +73,7 @@ describe("an error behind a tail call names the line of the call", function()
     late = { 1, "session:read_body: the limit must be a number of bytes" },
     set = { 2, "select: options must be a table, got a number value" },
     module = { 1, "bad argument #1 to 'decode' %(string expected, got table%)" },
-    sleep = { 1, "bad argument #1 to 'sleep' %(number expected, got string%)" },
+    sleep = { 1, "perilune%.sleep: expected a number of seconds, 0 or more, or a text" },
     library = { 1, "bad argument #1 to 'rep' %(string expected" },
     raise = { 1, "raised in a tail call" },
     assertion = { 1, "an assertion" },

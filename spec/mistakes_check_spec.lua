@@ -302,3 +302,23 @@ perilune.listen("127.0.0.1:0", policy)
     assert.is_true(select(2, proxy:log():gsub("gave no answer", "")) < 30)
   end)
 end)
+
+describe("what install puts before a policy's hooks", function()
+  it("hides none of them from perilune check", function()
+    local directory = process.directory()
+    local path = process.write_file(directory .. "/p.lua", [[
+local perilune = require "perilune"
+local policy = { upstream_peer = function() return "127.0.0.1:1" end }
+function policy.response_filter(_, response) response:set_heder("a", "b") end
+function policy.response_body_filter(_, chunk)
+  if chunk == "a" then return "b" end
+end
+require("perilune.body_replace").new({ texts = { a = "b" } }).install(policy)
+require("perilune.grpc_web").new().install(policy)
+perilune.listen("127.0.0.1:0", policy)
+]])
+    local said = perilune.run("check", path).stderr
+    assert.matches("p.lua:3: a response has no 'set_heder'", said, 1, true)
+    assert.matches("p.lua:6: response_body_filter may end here without a result", said, 1, true)
+  end)
+end)

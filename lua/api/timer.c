@@ -19,6 +19,7 @@
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/task.h"
+#include "lua/vm/text.h"
 #include "lua/vm/vm.h"
 
 /* In a VM: each has a timer and holds its function. */
@@ -207,11 +208,18 @@ void jobs_free(struct vm *vm) {
 
 /* --- from Lua ------------------------------------------------------------------------------------------- */
 
-/* -0 +0 */
+/* Of a number of seconds, also 0, or of a text. -0 +0 */
 static uint64_t check_ms(lua_State *L, int index, const char *call) {
-  lua_Number seconds = luaL_checknumber(L, index);
-  if (!(seconds >= 0 && seconds <= 1e9)) luaL_error(L, "%s: expected a number of seconds, 0 or more", call);
-  return (uint64_t)(seconds * 1000 + 0.5);
+  unsigned ms;
+  lua_Number seconds = lua_isnumber(L, index) ? lua_tonumber(L, index) : -1;
+  if (seconds >= 0 && seconds <= 1e9) return (uint64_t)(seconds * 1000 + 0.5);
+  if (!duration_at(L, index, &ms)) {
+    handle_check_dot(L, call);
+    handle_raise(
+        L, "%s: expected a number of seconds, 0 or more, or a text such as '500ms', '30s', '5m' or '1h'",
+        call);
+  }
+  return ms;
 }
 
 /* Makes a job of the function at `index`, and its handle. -0 +1 */

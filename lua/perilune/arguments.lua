@@ -21,7 +21,11 @@ local function number_in(least, most, what)
   end
 end
 
-local seconds = number_in(0, 1e9, "a number of seconds, 0 or more")
+local seconds_in = number_in(0, 1e9, "a number of seconds, 0 or more, or a text such as '500ms', '30s', '5m' or '1h'")
+local function seconds(value)
+  if type(value) == "string" and core.duration(value) then return nil end
+  return seconds_in(value)
+end
 local time_to_live = number_in(0.001, 1e9, "a time to live from 0.001 to 1e9 seconds")
 local bytes = number_in(1, math.huge, "a number of bytes, 1 or more")
 local status = number_in(200, 599, "a status from 200 to 599")

@@ -5,6 +5,7 @@
 
 local bytecode = require "perilune.bytecode"
 local findings = require "perilune.findings"
+local hook_chain = require "perilune.hook_chain"
 local lint_calls = require "perilune.lint_calls"
 local lint_results = require "perilune.lint_results"
 
@@ -25,11 +26,19 @@ local function look_at_colon(found, hook)
     .. "function policy.%s(%s)", hook.name, hook.name, table.concat(names, ", "))
 end
 
+-- The policy's own function behind those that installs have put before it.
+local function own_function(fn)
+  local first = hook_chain.first_of(fn)
+  while first do fn, first = first, hook_chain.first_of(first) end
+  return fn
+end
+
 --- Looks at the functions of the policy, { name, fn, listener = number }, and adds to found.faults and found.warnings.
 --- is_set(path, name): is an upvalue of that name set somewhere in that file?
 function lint_hooks.look(found, hooks, is_set)
   local names, roots, listeners = {}, {}, {}
-  for _, hook in ipairs(hooks) do
+  for _, given in ipairs(hooks) do
+    local hook = { name = given.name, fn = own_function(given.fn), listener = given.listener }
     local listener = listeners[hook.listener] or {}
     listeners[hook.listener], listener[hook.name] = listener, hook.fn
     if bytecode.is_policys(hook.fn) then

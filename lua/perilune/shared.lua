@@ -80,9 +80,9 @@ local cache_options = {
   path = { "path" },
   max_object = { "size", 0 },
   lock_wait = { "seconds", 5 },
-  uncacheable_ttl = { "count", 120 },
+  uncacheable_ttl = { "whole_seconds", 120 },
   max_variants = { "positive", 16 },
-  ttl = { "count", -1 },
+  ttl = { "whole_seconds", -1 },
   status_header = { "boolean", false },
   stale_beside_s_maxage = { "boolean", false },
 }

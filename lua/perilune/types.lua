@@ -82,7 +82,7 @@ local perilune = {}
 function perilune.listen(address, hooks, options) end
 
 --- Waits without blocking anything else. In hooks and in background work.
----@param seconds number
+---@param seconds perilune.duration 0 or more
 function perilune.sleep(seconds) end
 
 --- Runs a function as a task, while the calling code goes on. In a hook, the task starts when the hook first waits, and
@@ -189,7 +189,7 @@ function semaphore:count() end
 --- no further run.
 ---
 --- A worker holds at most 20,000 jobs of perilune.after and perilune.every at a time; one more is an error.
----@param seconds number
+---@param seconds perilune.duration 0 or more
 ---@param fn fun(premature: true?)
 ---@param options? perilune.job_options
 ---@return perilune.job
@@ -197,7 +197,7 @@ function perilune.after(seconds, fn, options) end
 
 --- Runs a function again and again. The next run is due `seconds` after the last one began, but not before that has
 --- ended. An error is logged and does not end the job.
----@param seconds number
+---@param seconds perilune.duration
 ---@param fn fun()
 ---@param options? perilune.job_options
 ---@return perilune.job
@@ -242,7 +242,7 @@ function perilune.memory_used() end
 function perilune.set_memory_limit(bytes) end
 
 --- A length of time in any option or setting: a number of seconds (0.5), or a text with a unit, as on the command line:
---- "500ms", "30s", "5m", "1h". Arguments of functions, such as perilune.sleep and perilune.every, are numbers of seconds.
+--- "500ms", "30s", "5m", "1h"; also in perilune.sleep, after and every. Other arguments of functions are numbers of seconds.
 ---@alias perilune.duration number|string
 
 ---Settings of the process. An option on the command line overrides the setting. Only in the policy's main chunk. An unknown
@@ -441,10 +441,10 @@ function metric_histogram:observe(value, ...) end
 ---@field size integer|string bytes of memory, taken at once, such as "256M": from 1 MiB to half of the machine's memory
 ---@field path? string of a file that keeps the cache over a restart, however the process ended; absolute. Without it, in memory
 ---@field max_object? integer|string bytes of the largest body that is kept; a 16th of the size
----@field lock_wait? number seconds that a request waits for the response that another one has asked for; 5
----@field uncacheable_ttl? integer seconds for which requests do not wait for each other after a response was refused; 120
+---@field lock_wait? perilune.duration seconds that a request waits for the response that another one has asked for; 5
+---@field uncacheable_ttl? perilune.duration whole seconds for which requests do not wait for each other after a response was refused; 120
 ---@field max_variants? integer of one URL whose responses vary, the newest are kept; 16, at most 64
----@field ttl? integer seconds that a response without a lifetime of its own is fresh; without it, it has none
+---@field ttl? perilune.duration whole seconds that a response without a lifetime of its own is fresh; without it, it has none
 ---@field status_header? boolean add Cache-Status (RFC 9211) to responses; false
 ---@field stale_beside_s_maxage? boolean obey stale-while-revalidate and stale-if-error beside s-maxage; false
 

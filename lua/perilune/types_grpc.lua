@@ -31,8 +31,9 @@ local grpc_web = {}
 --- require "perilune.grpc_web": lets pages of browsers ask gRPC servers: requests of gRPC-Web (application/grpc-web and
 --- application/grpc-web-text) become gRPC, and trailers become the last frame of the body. install(policy) sets five
 --- hooks: upstream_request_filter (request), request_body_filter (request_body), response_filter (response),
---- response_body_filter (body) and response_trailer_filter (trailers); a policy with hooks of its own calls these from
---- them. Peers must be reached over HTTP/2. A page of another origin also needs perilune.cors, with
+--- response_body_filter (body) and response_trailer_filter (trailers). Hooks that the policy has already are called
+--- first, as with perilune.body_replace: they see what the browser sends, and what the peer answers. A hook that is
+--- assigned to one of these names after install replaces both. Installing twice does nothing more. Peers must be reached over HTTP/2. A page of another origin also needs perilune.cors, with
 --- expose = { "grpc-status", "grpc-message" }.
 ---@return { request: function, request_body: function, response: function, body: function, trailers: function, install: fun(policy: perilune.hooks) }
 function grpc_web.new() end

@@ -258,7 +258,7 @@ local maintenance = {}
 ---@return perilune.maintenance
 function maintenance.new(options) end
 ---@param on boolean
----@param seconds? number after which it turns off by itself
+---@param seconds? perilune.duration after which it turns off by itself
 function maintenance:turn(on, seconds) end
 ---@return boolean
 function maintenance:is_on() end
@@ -334,7 +334,13 @@ function header_rules.new(options) end
 
 ---@class perilune.body_replace
 local body_replace = {}
---- require "perilune.body_replace": replaces texts in responses as they are streamed. install(policy) sets three hooks.
+--- require "perilune.body_replace": replaces texts in responses as they are streamed. install(policy) sets three hooks:
+--- upstream_request_filter (request), response_filter (response) and response_body_filter (body). Hooks that the policy
+--- has already are called first. What the policy's body filter returns is what texts are replaced in; of the others, a
+--- result, such as false, ends the hook, so does an error. A hook that is assigned to one of these names after install
+--- replaces both: assign first, or call request, response and body from it. A policy may have several such objects, and
+--- installing one twice does nothing more. `types`: parts of the Content-Types whose bodies are searched; without it
+--- "text/", "application/json", "application/javascript" and "+xml".
 --- The end of a piece is held back if a text may begin there: at most one byte less than the longest text.
 ---@param options { texts: table<string, string>, types: string[]? }
 ---@return { request: function, response: function, body: function, install: fun(policy: perilune.hooks) }

@@ -396,7 +396,8 @@ describe("body_replace", function()
 
   -- What each piece of a body becomes at once.
   local function stream(texts, pieces)
-    local replace, ctx, given = body_replace.new { texts = texts }, { replaces = true }, {}
+    local replace, ctx, given = body_replace.new { texts = texts }, {}, {}
+    ctx[replace] = { held = "" }
     for i, piece in ipairs(pieces) do given[i] = replace.body(nil, piece, i == #pieces, ctx) end
     return given
   end
