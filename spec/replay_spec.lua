@@ -133,6 +133,108 @@ describe("a replay", function()
     assert.truthy(recorded.stdout:find("6 requests, 1 decided differently", 1, true), recorded.stdout)
   end)
 
+  it("draws the same in each run and for each policy, whatever other requests have drawn", function()
+    local origin = origins.start(function(connection)
+      while connection:read_request() do connection:respond { body = "ok" } end
+    end)
+    local proxy = perilune.start { policy = ([[
+      local perilune = require "perilune"
+      local crypto = perilune.crypto
+      local canary = require("perilune.canary").new { percent = 50, cookie = "canary" }
+      local key = ("k"):rep(32)
+      local draws_more = false
+      local policy = {}
+      function policy.request_filter(session, ctx)
+        if draws_more and session:path() == "/gold" then crypto.random(8) math.random() end
+        ctx.drawn = table.concat({ crypto.hex(crypto.random(5)), math.random(1000000),
+          crypto.hex(crypto.seal(key, "text")), tostring(canary:is_chosen(session, ctx)) }, " ")
+      end
+      function policy.upstream_peer() return "$ORIGIN" end
+      function policy.upstream_request_filter(_, request, ctx) request:set_header("X-Drawn", ctx.drawn) end
+      function policy.response_filter(_, response, ctx) canary:remember(response, ctx) end
+      perilune.listen("127.0.0.1:0", policy)
+    ]]):gsub("$ORIGIN", origin.address) }
+    local file = record(proxy, function()
+      for _ = 1, 4 do requests(proxy) end
+      return 24
+    end)
+    local old = proxy.directory .. "/policy.lua"
+    local same = replay(file, "--policy", old, "--against", old)
+    assert.truthy(same.stdout:find("^24 requests, 0 decided differently\n"), same.stdout .. same.stderr)
+    assert.equal(0, same.code)
+    local extra = write(proxy, "extra.lua", (process.read_file(old):gsub("draws_more = false", "draws_more = true")))
+    local other = replay(file, "--policy", extra, "--against", old)
+    assert.truthy(other.stdout:find("^24 requests, 4 decided differently\n"), other.stdout .. other.stderr)
+    assert.truthy(other.stdout:find("\n +4  other fields in the request to the peer: X%-Drawn"), other.stdout)
+    assert.equal(other.stdout, replay(file, "--policy", extra, "--against", old).stdout)
+  end)
+
+  it("knows a client without a port, as X-Forwarded-For names it, and so do specs", function()
+    local proxy = perilune.start { policy = [[
+      local perilune = require "perilune"
+      perilune.listen("127.0.0.1:0", { request_filter = function(session)
+        return session:respond { status = session:client_ip():find "7$" and 201 or 202 }
+      end }, { trusted_proxies = { "127.0.0.0/8" } })
+    ]] }
+    local file = record(proxy, function()
+      for _, from in ipairs { "203.0.113.7", "2001:db8::7", "203.0.113.8" } do
+        client.request { port = proxy.port, headers = { ["X-Forwarded-For"] = from } }
+      end
+      return 3
+    end)
+    assert.truthy(process.read_file(file):find("client 11\n203.0.113.7\n", 1, true))
+    local result = replay(file, "--policy", proxy.directory .. "/policy.lua")
+    assert.truthy(result.stdout:find "^3 requests, 0 decided differently\n", result.stdout .. result.stderr)
+    write(proxy, "client_spec.lua", [[
+      local test = require "perilune.test"
+      it("decides as it was recorded", function()
+        local policy = test.policy "policy.lua"
+        for _, recorded in ipairs(test.recording "requests.plr") do
+          assert.equal(recorded.status, policy:request(recorded.request, recorded.answer).status)
+        end
+        assert.error_matches(function() policy:request { client = "a.name" } end, "a client's address is an IP address")
+      end)
+    ]])
+    result = perilune.run("test", proxy.directory .. "/client_spec.lua")
+    assert.equal(0, result.code, result.stdout .. result.stderr)
+  end)
+
+  it("counts what had come from the cache apart, and compares it where the policy decides without a peer", function()
+    local origin = origins.start(function(connection)
+      while connection:read_request() do
+        connection:respond { headers = { ["Cache-Control"] = "max-age=600" }, body = "ok" }
+      end
+    end)
+    local proxy = perilune.start { policy = ([[
+      local perilune = require "perilune"
+      perilune.listen("127.0.0.1:0", { upstream_peer = function() return "$ORIGIN" end },
+        { cache = perilune.cache("pages", { size = "1M" }) })
+    ]]):gsub("$ORIGIN", origin.address) }
+    local file = record(proxy, function()
+      for _ = 1, 3 do client.request { port = proxy.port, target = "/page" } end
+      return 3
+    end)
+    local policy = proxy.directory .. "/policy.lua"
+    local result = replay(file, "--policy", policy)
+    assert.equal(0, result.code, result.stdout .. result.stderr)
+    assert.truthy(result.stdout:find("^3 requests, 0 decided differently\n2 requests had come from the cache"),
+      result.stdout)
+    local refuses = write(proxy, "refuses.lua", (process.read_file(policy):gsub("{ upstream_peer",
+      "{ request_filter = function(session) return session:respond { status = 403 } end, upstream_peer")))
+    result = replay(file, "--policy", refuses)
+    assert.equal(1, result.code)
+    assert.truthy(result.stdout:find("2  answers 403 at refuses.lua:2; the recording: answers 200", 1, true),
+      result.stdout)
+  end)
+
+  it("of no request exits with 1: nothing was tested", function()
+    local proxy = start()
+    local file = record(proxy, function() return 0 end)
+    local result = replay(file, "--policy", proxy.directory .. "/policy.lua")
+    assert.equal(1, result.code, result.stderr)
+    assert.truthy(result.stderr:find("the recording holds no request: nothing was tested", 1, true), result.stderr)
+  end)
+
   it("tells of errors and waits with their lines", function()
     local proxy = start()
     local file = record(proxy, function() return requests(proxy) end)

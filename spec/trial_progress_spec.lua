@@ -49,6 +49,13 @@ describe("reload --canary and --shadow", function()
     assert.matches("^shadow: %d+ requests? compared, 0 decided otherwise", shadow.stdout)
   end)
 
+  it("exit with 1 where no request came, because nothing was tested", function()
+    local _, pid_file = running.start { workers = 2 }
+    local result = running.command(pid_file, "reload", "--shadow", "--for", "50ms")
+    assert.equal(1, result.code)
+    assert.matches("0 requests compared, .*no request was compared: nothing was tested", result.stdout .. result.stderr)
+  end)
+
   it("tell response times finer than a millisecond", function()
     local result = try("300ms", "--canary", "50%")
     assert.matches("mean response time %d+%.%d%d%d ms %(%d+%.%d%d%d ms%)", result.stdout)

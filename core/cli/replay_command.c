@@ -19,10 +19,11 @@ enum { DETAILS_MOST = 5000 };
 
 struct replaying {
   struct recording recording;
-  struct policy_source policy, against;       /* against.source is NULL: the recording itself */
-  uint64_t *sums;                             /* owned: of the decisions of `policy` */
-  bool *differs;                              /* owned */
-  uint64_t differing, unknown, details, last; /* last: the number of the last one that is looked at closer */
+  struct policy_source policy, against; /* against.source is NULL: the recording itself */
+  uint64_t *sums;                       /* owned: of the decisions of `policy` */
+  bool *differs;                        /* owned */
+  uint64_t differing, unknown, cached;
+  uint64_t details, last; /* last: the number of the last one that is looked at closer */
   struct replay_report report;
   bool is_against; /* whose run it is */
 };
@@ -47,6 +48,7 @@ static void mark(struct replaying *r, uint64_t number) {
 static bool is_as_recorded(const struct recorded *recorded, const struct replay_decision *d) {
   struct replay_decision was;
   replay_report_recorded(recorded, &was);
+  if (recorded->is_cached && d->kind == REPLAY_ASKS) return true;
   return was.kind == d->kind && was.status == d->status && was.error == d->error;
 }
 
@@ -59,6 +61,7 @@ static bool on_first(void *owner, uint64_t number, const struct recorded *record
   if (!r->is_against && d->kind != REPLAY_UNKNOWN) r->sums[number] = sum_of(d, true) | 1;
   if (!r->is_against && d->kind == REPLAY_UNKNOWN) r->unknown++;
   if (d->kind == REPLAY_UNKNOWN || !r->sums[number]) return true;
+  if (!r->against.source && recorded->is_cached && d->kind == REPLAY_ASKS) r->cached++;
   if (r->is_against ? (sum_of(d, true) | 1) != r->sums[number]
                     : !r->against.source && !is_as_recorded(recorded, d))
     mark(r, number);
@@ -126,12 +129,17 @@ static int replay(struct replaying *r) {
            plural(r->recording.count), (unsigned long long)r->differing);
     if (r->unknown) printf("; %llu could not be decided without a network", (unsigned long long)r->unknown);
     putchar('\n');
+    if (r->cached)
+      printf("%llu request%s had come from the cache, which a replay has not: the policy would ask a peer\n",
+             (unsigned long long)r->cached, plural(r->cached));
     replay_report_print(&r->report, stdout);
   }
   replay_report_free(&r->report);
   free(r->sums);
   free(r->differs);
-  return !fine ? EXIT_BAD_INPUT : r->differing ? EXIT_FAILED : EXIT_FINE;
+  if (fine && !r->recording.count)
+    fputs("perilune: the recording holds no request: nothing was tested\n", stderr);
+  return !fine ? EXIT_BAD_INPUT : r->differing || !r->recording.count ? EXIT_FAILED : EXIT_FINE;
 }
 
 int replay_command(struct arguments *a, const struct policy_kind *kind) {

@@ -143,7 +143,8 @@ static void compare_outcome(struct replay_report *r, const struct replay_detail 
   char *here = at(detail->lines.hooks[d->hook]), *there = at(lines ? lines->hooks[was->hook] : "");
   const char *message = d->kind == REPLAY_FAILS ? detail->message : "";
   add_group(r, detail,
-            why_text("%s%s%s%s; before it %s%s", now, here, *message ? ": " : "", message, before, there));
+            why_text("%s%s%s%s; %s %s%s", now, here, *message ? ": " : "", message,
+                     lines ? "before it" : "the recording:", before, there));
   free(here);
   free(there);
 }

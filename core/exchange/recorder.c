@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "exchange/cache.h"
 #include "exchange/exchange.h"
 #include "exchange/proxy.h"
 #include "exchange/stream.h"
@@ -83,6 +84,13 @@ static struct str body_of(const struct exchange *x, const struct recorder *r, ui
   return body;
 }
 
+/* No peer has given what the client got. */
+static bool is_from_cache(const struct exchange *x, const struct recording_of *taken) {
+  if (!x->cache || buf_len(&taken->answer)) return false;
+  enum cache_result result = cache_result_of(x);
+  return result == CACHE_RESULT_HIT || result == CACHE_RESULT_STALE || result == CACHE_RESULT_UPDATING;
+}
+
 void recorder_end(struct exchange *x) {
   struct recording_of *taken = x->account.recording;
   struct recorder *r = x->proxy->recorder;
@@ -93,6 +101,7 @@ void recorder_end(struct exchange *x) {
                                 .status = x->sent.status,
                                 .attempts = x->attempts,
                                 .secure = x->secure,
+                                .is_cached = is_from_cache(x, taken),
                                 .listener = taken->listener,
                                 .client = exchange_client_address(x),
                                 .head = buf_str(&taken->head),

@@ -237,7 +237,7 @@ void replay_decide(const struct replay_place *place, const struct recorded *reco
   const char *why = NULL;
   struct addr addr;
   begin(d);
-  if (!addr_parse(recorded->client, &addr, &why) || addr.kind == ADDR_NAME)
+  if (!addr_parse_client(recorded->client, &addr, &why)) /* "unix:", "unknown" */
     addr_parse(STR("127.0.0.1:1"), &addr, &why);
   struct rehearsal_setup setup = {place->proxy,   place->hooks,   place->settings, &addr,
                                   recorded->head, recorded->body, recorded->secure};

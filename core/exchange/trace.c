@@ -3,7 +3,6 @@
 // worker: they cost no system call, no two workers of a fleet give the same ones, and nobody needs them to be secret.
 #include "exchange/trace.h"
 
-#include <sys/random.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -23,7 +22,7 @@
 
 static __attribute__((cold)) void seed(struct proxy *proxy) {
   uint64_t *dice = proxy->trace_dice;
-  if (getrandom(dice, sizeof proxy->trace_dice, 0) == sizeof proxy->trace_dice) return;
+  if (random_fill(dice, sizeof proxy->trace_dice, 0)) return;
   struct timespec now; /* never, on a system that has come up */
   clock_gettime(CLOCK_REALTIME, &now);
   dice[0] = (uint64_t)now.tv_nsec + proxy->worker;

@@ -231,6 +231,26 @@ size_t addr_format_client(const struct sockaddr *socket, socklen_t length, char 
   return addr_format(&addr, text);
 }
 
+static bool is_ipv6(struct str text) {
+  char terminated[INET6_ADDRSTRLEN];
+  struct in6_addr address;
+  if (text.len >= sizeof terminated) return false;
+  memcpy(terminated, text.ptr, text.len);
+  terminated[text.len] = '\0';
+  return inet_pton(AF_INET6, terminated, &address) == 1;
+}
+
+bool addr_parse_client(struct str text, struct addr *addr, const char **why) {
+  char with_port[ADDR_TEXT];
+  const char *unused;
+  snprintf(with_port, sizeof with_port, is_ipv6(text) ? "[%.*s]:0" : "%.*s:0",
+           (int)(text.len < INET6_ADDRSTRLEN + 2 ? text.len : INET6_ADDRSTRLEN + 2), text.ptr);
+  bool fine = addr_parse(text, addr, why) && addr->kind != ADDR_NAME;
+  if (fine || (text.len && addr_parse(str_of(with_port), addr, &unused) && addr->kind == ADDR_IP))
+    return true;
+  return refuse(why, "a client's address is an IP address, with a port or without, or unix:/path");
+}
+
 struct str addr_host_of_client(struct str client) {
   if (client.len && client.ptr[0] == '[') {
     size_t end = str_find(client, ']');

@@ -51,6 +51,9 @@ size_t addr_format_host(const struct addr *addr, char text[ADDR_TEXT]);
  * no address (RFC 7239 section 6.3) and may be whatever its owner likes; "unknown" where `length` is 0 or the family is
  * none of these. Returns its length. */
 size_t addr_format_client(const struct sockaddr *socket, socklen_t length, char text[ADDR_TEXT]);
+/* Reads such a text of an IP address, or "unix:/path". The port may be missing, as it is where the client is known
+ * from X-Forwarded-For: it is 0 then. False: *why is as above. */
+bool addr_parse_client(struct str text, struct addr *addr, const char **why);
 /* The part of such a text without port and brackets. */
 struct str addr_host_of_client(struct str client);
 /* Not for unix sockets. */

@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "base/buf.h"
+#include "base/random.h"
 
 static const char *const names[DIGEST_COUNT] = {"MD5", "SHA1", "SHA256", "SHA384", "SHA512"};
 static EVP_MD *digests[DIGEST_COUNT]; /* of the process; NULL: refused */
@@ -44,6 +45,7 @@ size_t crypto_hmac(enum digest digest, struct str key, struct str text, unsigned
 }
 
 bool crypto_random(void *bytes, size_t count) {
+  if (random_repeats()) return random_fill(bytes, count, 0);
   return count <= INT_MAX && RAND_bytes(bytes, (int)count) == 1;
 }
 

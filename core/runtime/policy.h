@@ -137,6 +137,8 @@ struct policy_kind {
   void (*end_profile)(struct profile *profile);
   /* For a replay: on_line is told each line of the policy before it runs, "policy.lua:12", until it is NULL. */
   void (*lines)(void *policy, void (*on_line)(void *owner, const char *place), void *owner);
+  /* For a replay: the policy draws what follows from `seed`. */
+  void (*reseed)(void *policy, uint64_t seed);
   /* For what is stopped in this thread under that number: does what the line asks for, and tells of it. `line` NULL:
    * all that is stopped in this thread goes on. NULL (the function): nothing of it can be stopped. */
   void (*debug)(unsigned long number, const char *line);

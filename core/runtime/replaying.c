@@ -10,6 +10,7 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/why.h"
 #include "exchange/exchange.h"
 #include "net/virtual_time.h"
@@ -136,6 +137,16 @@ static bool is_sound(const struct running_replay *r, uint64_t number, const stru
                  (int)strcspn(r->run->message, "\n"), r->run->message);
 }
 
+/* Each request draws on its own: whatever others have drawn, or another policy, it decides the same. */
+static void begin_chance(struct running_replay *r, uint64_t number) {
+  const struct policy_kind *kind = r->run->source.kind;
+  struct proxy *proxy = &r->worker.proxy;
+  random_repeat(number);
+  proxy->dice = proxy->trace_dice[1] = number;
+  proxy->trace_dice[0] = ~number;
+  if (kind->reseed) kind->reseed(r->policy, number);
+}
+
 static bool run_all(struct running_replay *r, char **why) {
   struct replay_run *run = r->run;
   struct replay_decision d = {0};
@@ -151,6 +162,7 @@ static bool run_all(struct running_replay *r, char **why) {
     if (at_ms > virtual_time.now_ms) virtual_time_advance(at_ms - virtual_time.now_ms);
     if (watches) watch_lines(r, true);
     run->message[0] = '\0';
+    begin_chance(r, number);
     replay_decide(&place, &recorded, &d);
     if (watches) run->source.kind->lines(r->policy, NULL, NULL);
     fine = is_sound(r, number, &recorded, &d, why);
@@ -183,6 +195,7 @@ bool replaying_run(struct replay_run *run, char **why) {
       .registry = registry, .workers = 1, .is_check = true, .clock = &clock_virtual, .use = &use};
   *why = NULL;
   virtual_time_begin(BEGIN_MS);
+  random_repeat(0);
   virtual_time.is_replay = true;
   virtual_time.wall_s = (double)run->recording->began_s - BEGIN_MS / 1000.0;
   r->run = run;

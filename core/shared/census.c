@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/random.h"
 
 enum { PARTS = 16, BUCKETS = 64 };
 
@@ -53,7 +54,7 @@ bool census_client_of(const struct sockaddr *address, unsigned ipv6_bits, struct
 
 struct census *census_new(void) {
   struct census *census = memory_zalloc(sizeof *census);
-  if (getrandom(&census->seed, sizeof census->seed, GRND_NONBLOCK) < 0) census->seed = (uintptr_t)census;
+  if (!random_fill(&census->seed, sizeof census->seed, GRND_NONBLOCK)) census->seed = (uintptr_t)census;
   for (unsigned i = 0; i < PARTS; i++) pthread_mutex_init(&census->parts[i].lock, NULL);
   return census;
 }

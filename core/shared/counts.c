@@ -7,12 +7,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include <xxhash.h>
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/random.h"
 
 enum { WAYS = COUNTS_WAYS, LOCKS = 256 };
 #define COUNTS_MAGIC 0xc0047e5u
@@ -60,7 +60,7 @@ struct counts *counts_new(uint64_t interval_ms, unsigned keys, const struct cloc
   c->room = memory_zalloc(sets * sizeof *c->sets + 64); /* no memory until a page of it is used */
   c->sets = (struct set *)(((uintptr_t)c->room + 63) & ~(uintptr_t)63);
   c->began = 1;
-  if (getrandom(&c->seed, sizeof c->seed, 0) != sizeof c->seed) abort(); /* eight bytes are never short */
+  if (!random_fill(&c->seed, sizeof c->seed, 0)) abort(); /* eight bytes are never short */
   for (int i = 0; i < LOCKS; i++) pthread_mutex_init(&c->locks[i].mutex, NULL);
   OBJ_INIT(c, COUNTS_MAGIC);
   return c;

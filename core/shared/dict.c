@@ -4,9 +4,9 @@
 // the lock.
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "base/memory.h"
+#include "base/random.h"
 #include "shared/dict_parts.h"
 
 enum { BYTES_MIN = 65536, SHARD_BYTES = 1 << 20, SHARDS_MAX = 16, BYTES_PER_BUCKET = 128 };
@@ -37,7 +37,7 @@ struct dict *dict_new(size_t bytes, const struct clock *clock) {
   d->clock = clock;
   d->bytes = bytes;
   d->shard_count = shards;
-  if (getrandom(&d->seed, sizeof d->seed, 0) != sizeof d->seed) abort(); /* eight bytes are never short */
+  if (!random_fill(&d->seed, sizeof d->seed, 0)) abort(); /* eight bytes are never short */
   for (unsigned i = 0; i < shards; i++) shard_init(&d->shards[i], bytes / shards);
   return d;
 }

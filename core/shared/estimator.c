@@ -8,11 +8,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include <xxhash.h>
 
 #include "base/memory.h"
+#include "base/random.h"
 
 enum { LOCKS = 32 };
 
@@ -31,7 +31,7 @@ struct estimator *estimator_new(unsigned hashes, unsigned slots) {
   e->hashes = hashes;
   e->slots = slots;
   for (int i = 0; i < LOCKS; i++) pthread_mutex_init(&e->locks[i], NULL);
-  if (getrandom(&e->seed, sizeof e->seed, 0) != sizeof e->seed) abort(); /* eight bytes are never short */
+  if (!random_fill(&e->seed, sizeof e->seed, 0)) abort(); /* eight bytes are never short */
   return e;
 }
 

@@ -7,12 +7,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include <xxhash.h>
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/random.h"
 
 enum { SHARDS = 64 };
 #define INFLIGHT_MAGIC 0x14f119f7u
@@ -45,7 +45,7 @@ struct inflight *inflight_new(unsigned keys) {
   while (buckets * SHARDS < keys) buckets *= 2;
   i->keys = keys;
   i->bucket_mask = buckets - 1;
-  if (getrandom(&i->seed, sizeof i->seed, 0) != sizeof i->seed) abort(); /* eight bytes are never short */
+  if (!random_fill(&i->seed, sizeof i->seed, 0)) abort(); /* eight bytes are never short */
   for (int n = 0; n < SHARDS; n++) {
     pthread_mutex_init(&i->shards[n].lock, NULL);
     i->shards[n].buckets = memory_zalloc(buckets * sizeof *i->shards[n].buckets);

@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "base/memory.h"
+#include "base/random.h"
 
 enum { WAYS = 8, LOCKS = 64 };
 
@@ -37,7 +38,7 @@ struct limiter *limiter_new(const struct limiter_rules *rules, const struct cloc
   l->rules = *rules;
   l->clock = clock;
   l->sets = sets;
-  if (getrandom(&l->seed, sizeof l->seed, GRND_NONBLOCK) < 0) l->seed = (uint64_t)(uintptr_t)l;
+  if (!random_fill(&l->seed, sizeof l->seed, GRND_NONBLOCK)) l->seed = (uint64_t)(uintptr_t)l;
   for (int i = 0; i < LOCKS; i++) pthread_mutex_init(&l->locks[i], NULL);
   return l;
 }

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <xxhash.h>
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/random.h"
 
 enum { WAYS = 8, LOCKS = 64 };
 #define QUOTA_MAGIC 0x400a7a5eu
@@ -72,7 +72,7 @@ struct quota *quota_new(const struct quota_rules *rules, const struct clock *clo
   uint64_t sets = 1, random[2];
   struct quota *q = memory_zalloc(sizeof *q);
   while (sets * WAYS < rules->keys) sets *= 2;
-  if (getrandom(random, sizeof random, 0) != sizeof random) abort(); /* sixteen bytes are never short */
+  if (!random_fill(random, sizeof random, 0)) abort(); /* sixteen bytes are never short */
   q->rules = *rules;
   q->clock = clock;
   q->sets = sets;

@@ -23,6 +23,7 @@ struct recorded {
   uint64_t first_byte_ms;      /* of the peer: from when the request had been sent */
   uint64_t status, attempts;   /* the client got; upstream_peer calls */
   uint64_t secure, is_cut;     /* by TLS; the body is not whole */
+  uint64_t is_cached;          /* the client got it from the cache */
   struct str listener, client; /* addresses */
   struct str head, body;       /* of the request, as HTTP/1.1 */
   struct str answer;           /* the peer's head; empty: none came */
@@ -30,7 +31,7 @@ struct recorded {
 };
 
 /* X(name): the members that are numbers, and those that are texts, in the order of the file. */
-#define RECORDED_NUMBERS(X) X(at_ms) X(first_byte_ms) X(status) X(attempts) X(secure) X(is_cut)
+#define RECORDED_NUMBERS(X) X(at_ms) X(first_byte_ms) X(status) X(attempts) X(secure) X(is_cut) X(is_cached)
 #define RECORDED_TEXTS(X)   X(listener) X(client) X(head) X(body) X(answer) X(peer) X(error)
 
 /* The bytes of a frame of a request. */

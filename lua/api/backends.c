@@ -7,6 +7,7 @@
 
 #include <sys/random.h>
 
+#include "base/random.h"
 #include "lua/vm/handle.h"
 #include "lua/vm/nouns.h"
 #include "lua/vm/text.h"
@@ -104,7 +105,7 @@ static void add_rules(lua_State *L) {
 static uint64_t random_seed(void) {
   if (virtual_time.is_replay) return 1;
   uint64_t seed = 0;
-  if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed) seed = (uint64_t)(uintptr_t)&seed;
+  if (!random_fill(&seed, sizeof seed, GRND_NONBLOCK)) seed = (uint64_t)(uintptr_t)&seed;
   return seed | 1;
 }
 

@@ -54,8 +54,7 @@ static int open(lua_State *L) {
   struct addr addr;
   luaL_argcheck(L, index >= 1 && (unsigned)index <= vm->policy->count, 1, "no such listener");
   const struct policy_listener *listener = &vm->policy->listeners[index - 1];
-  if (!addr_parse(client, &addr, &why)) return refuse(L, why);
-  if (addr.kind == ADDR_NAME) return refuse(L, "a client's address is an IP address or unix:/path");
+  if (!addr_parse_client(client, &addr, &why)) return refuse(L, why);
   struct test_bench *bench = handle_new(L, HANDLE_TEST_BENCH, sizeof *bench);
   bench->settings = listener->settings;
   struct rehearsal_setup setup = {vm->host.proxy, listener->hooks, &bench->settings,   &addr,

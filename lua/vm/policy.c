@@ -49,6 +49,7 @@ static void end(void *policy);
 static size_t memory(void *policy);
 static const char *profile(void *policy, struct profile *into);
 static void lines(void *policy, void (*on_line)(void *owner, const char *place), void *owner);
+static void reseed(void *policy, uint64_t seed);
 static void evaluate(void *policy, const char *text, policy_evaluated *on_end, void *owner);
 
 #define POLICY_KIND(loads)                                                                                   \
@@ -56,7 +57,8 @@ static void evaluate(void *policy, const char *text, policy_evaluated *on_end, v
     .adopt = adopt, .fork = around_fork, .load = loads, .listeners = listeners, .bind = bind,                \
     .start = start, .retire = retire, .cut = cut, .files = files, .close = end, .memory = memory,            \
     .doing = watch_doing, .hurry = watch_hurry_loads, .faults = faults, .profile = profile,                  \
-    .end_profile = profiler_end, .lines = lines, .debug = debugger_obey, .evaluate = evaluate                \
+    .end_profile = profiler_end, .lines = lines, .reseed = reseed, .debug = debugger_obey,                   \
+    .evaluate = evaluate                                                                                     \
   }
 const struct policy_kind lua_policy = POLICY_KIND(load);
 const struct policy_kind lua_text_policy = POLICY_KIND(load_text);
@@ -336,6 +338,25 @@ static const char *profile(void *policy, struct profile *into) {
 
 static void lines(void *policy, void (*on_line)(void *owner, const char *place), void *owner) {
   line_watch(((struct policy *)policy)->vm, on_line, owner);
+}
+
+/* math.randomseed(the number that is the light userdata at 1), unless the policy has put a function of its own there.
+ * -1 +0 */
+static int seed_math(lua_State *L) {
+  const uint64_t *seed = lua_touserdata(L, 1);
+  lua_getglobal(L, "math");
+  if (!lua_istable(L, -1)) return 0;
+  lua_pushliteral(L, "randomseed");
+  lua_rawget(L, -2);
+  if (!lua_iscfunction(L, -1)) return 0;
+  lua_pushnumber(L, (lua_Number)*seed);
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+static void reseed(void *policy, uint64_t seed) {
+  struct vm *vm = ((struct policy *)policy)->vm;
+  if (!vm->lost.why) free(task_protect(vm, seed_math, &seed));
 }
 
 /* -0 +1 */

@@ -40,6 +40,7 @@ static char *text_of(const struct dryrun *d) {
   FILE *out = open_memstream(&text, &bytes);
   fprintf(out, "shadow: %llu request%s compared, %llu decided otherwise%s\n", (unsigned long long)r->compared,
           plural(r->compared), (unsigned long long)r->differing, d->aborted ? "; " LOADER_ABORTED : "");
+  if (!r->compared && !d->aborted) fputs("no request was compared: nothing was tested\n", out);
   if (r->bodies)
     fprintf(
         out,
@@ -65,7 +66,7 @@ static void end(struct dryrun *d) {
   log_about(LOG_INFO, str_of(text), "%.*s", (int)strcspn(text, "\n"), text);
   s->dryrun = NULL;
   server_enter(s, PHASE_SERVING);
-  command_ended(s->command, WAITS_FOR_SHADOW, !d->aborted, text);
+  command_ended(s->command, WAITS_FOR_SHADOW, !d->aborted && d->sum.compared > 0, text);
   command_ended(s->command, WAITS_FOR_ABORT, true, text);
   free(text);
   dryrun_free(d);

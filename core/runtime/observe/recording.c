@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "base/container.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/version.h"
 #include "base/why.h"
 #include "exchange/recorder.h"
@@ -173,7 +173,7 @@ static void send_head(struct request_recording *r) {
 static uint64_t new_key(void) {
   uint64_t key = 0;
   while (!key)
-    if (getrandom(&key, sizeof key, 0) != sizeof key) key = 0;
+    if (!random_fill(&key, sizeof key, 0)) key = 0;
   return key;
 }
 

@@ -210,3 +210,24 @@ IT("refuses a path with control characters, and writes none of them") {
   addr_from_socket(&addr, (const struct sockaddr *)&local, sizeof local);
   CHECK_STR(((struct str){text, addr_format(&addr, text)}), "unix:/a??b?");
 }
+
+IT("reads a client with a port and without one") {
+  static const char *const fine[][2] = {{"1.2.3.4:80", "1.2.3.4:80"},       {"1.2.3.4", "1.2.3.4:0"},
+                                        {"[::1]:80", "[::1]:80"},           {"[::1]", "[::1]:0"},
+                                        {"2001:db8::7", "[2001:db8::7]:0"}, {"unix:/a", "unix:/a"}};
+  static const char *const wrong[] = {
+      "",      "a.name",    "a.name:80",
+      "1.2.3", "1.2.3.4:x", "unknown",
+      "unix:", "[::1",      "11111111111111111111111111111111111111111111111111111111"};
+  struct addr addr;
+  const char *why;
+  char text[ADDR_TEXT];
+  for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+    if (!CHECK(addr_parse_client(str_of(fine[i][0]), &addr, &why))) continue;
+    addr_format(&addr, text);
+    CHECK_STR(str_of(text), fine[i][1]);
+  }
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+    CHECK(!addr_parse_client(str_of(wrong[i]), &addr, &why) &&
+          strstr(why, "a client's address is an IP address"));
+}
