@@ -41,7 +41,7 @@
 #include "shared/metrics.h"
 
 enum {
-  OUT_BYTES = 65536,
+  OUT_BYTES = 131072,
   WINDOW_MOST = 1 << 20,
   CONNECTION_FIRST = 1 << 17, /* grows up to the setting for whoever's bodies are used */
   HEADS_HELD = 4,             /* as many heads of the largest size may be there at a time */

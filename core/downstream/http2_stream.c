@@ -14,8 +14,10 @@
 #include "http/websocket.h"
 
 enum {
-  HEAD_BYTES = 9,        /* of a HEADERS frame, at least: what was written is not nothing */
-  SHARED_BYTES = 1 << 18 /* of bodies that wait, of all streams */
+  HEAD_BYTES = 9,         /* of a HEADERS frame, at least: what was written is not nothing */
+  SHARED_BYTES = 1 << 18, /* of bodies that wait, of all streams; or, */
+  FEW_STREAMS = 10,       /* where there are no more than these, */
+  FEW_BYTES = 65536       /* of each of them: what is read at once otherwise */
 };
 
 static const struct stream_codec codec;
@@ -184,7 +186,9 @@ static uint64_t unsent(const struct stream *stream) {
 static size_t share(const struct stream *stream, size_t *room) {
   const struct http2_stream *s = (const struct http2_stream *)stream;
   *room = h2_stream_room(s->h2);
-  return SHARED_BYTES / h2_session_streams(s->http2->session);
+  unsigned count = h2_session_streams(s->http2->session);
+  size_t part = SHARED_BYTES / count;
+  return count <= FEW_STREAMS && part < FEW_BYTES ? FEW_BYTES : part;
 }
 
 /* --- the end -------------------------------------------------------------------------------------------- */
