@@ -19,7 +19,10 @@ describe("h2spec", function()
     local files = tls.certificate "127.0.0.1"
     local proxy = perilune.start { workers = 1, policy = policies.fill(policies.one_peer, {
       ADDRESS = "127.0.0.1:1", OPTIONS = "",
-      HOOKS = "function policy.request_filter(session) return session:respond { status = 200, body = 'hello' } end",
+      HOOKS = [[function policy.request_filter(session)
+        session:read_body() -- an answer at once may end a stream before the frame that h2spec sends next
+        return session:respond { status = 200, body = 'hello' }
+      end]],
       LISTEN = ("certificate = %q, key = %q"):format(files.certificate, files.key),
     }) }
     local run = process.run({ "h2spec", "-t", "-k", "-o", "10", "-h", "127.0.0.1", "-p", tostring(proxy.port) },
