@@ -21,7 +21,7 @@ local canary = {}
 
 local valid = {
   percent = { "percent", options.required },
-  cookie = { "string" },          -- its name
+  cookie = { "cookie_name" },
   max_age = { "whole_seconds", 86400 },   -- seconds that it lives
   key = { "function" },           -- key(session): the same key, the same choice; nil: drawn
 }
@@ -43,7 +43,7 @@ end
 --- Is this request for the new version? The same for all calls of an exchange.
 function Canary:is_chosen(session, ctx)
   check.object("canary:is_chosen", self, "percent")
-  check.table("canary:is_chosen", 2, ctx)
+  check.ctx("canary:is_chosen", ctx, "canary:is_chosen(session, ctx)")
   if ctx.canary == nil then
     local said = self.cookie and session:cookie(self.cookie)
     ctx.canary_is_known = said == "1" or said == "0"
@@ -55,7 +55,7 @@ end
 --- Gives the client its cookie, where it has none.
 function Canary:remember(response, ctx)
   check.object("canary:remember", self, "percent")
-  check.table("canary:remember", 2, ctx)
+  check.ctx("canary:remember", ctx, "canary:remember(response, ctx)")
   if not self.cookie or ctx.canary == nil or ctx.canary_is_known then return end
   local value = ctx.canary and "1" or "0"
   response:add_header("Set-Cookie", cookie.build(self.cookie, value, { path = "/", max_age = self.max_age }))

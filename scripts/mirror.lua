@@ -49,7 +49,10 @@ function mirror.new(given, ...)
   check.no_more("mirror.new", "its options are one table", ...)
   local wanted = options.read("mirror.new", given, valid)
   local base, why = url.parse(wanted.to)
-  if not base or base.target ~= "/" then error("mirror.new: 'to': " .. (why or "a path makes no sense"), 2) end
+  if not base or base.target ~= "/" then
+    error(("mirror.new: 'to': %s: write \"https://host:port\", got %q"):format(why or "a path makes no sense",
+      wanted.to), 2)
+  end
   local to, under_way = wanted.to:gsub("/$", ""), 0
 
   local function send(request)

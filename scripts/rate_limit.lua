@@ -133,7 +133,7 @@ end
 --- given its ctx.
 function Limit:tell(response, ctx)
   check.object("limit:tell", self, "say")
-  check.table("limit:tell", 2, ctx)
+  check.ctx("limit:tell", ctx, "limit:tell(response, ctx)")
   local verdict = ctx[self]
   if verdict then self.say(verdict, function(name, value) response:set_header(name, value) end) end
 end

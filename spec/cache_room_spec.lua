@@ -153,7 +153,8 @@ describe("a size that cannot be", function()
   it("is refused at the policy's line: larger than the memory", function()
     local result = refused "100T"
     assert.equal(2, result.code, result.stderr)
-    assert.matches("policy.lua:%d+: .*size must be from 1 MiB to half of the machine's memory", result.stderr)
+    assert.matches("policy.lua:%d+: .*size must be from 1 MiB "
+      .. "to half of the machine's memory, %d+ MiB; got %d", result.stderr)
   end)
 
   it("is refused at the policy's line: larger than files may be, and no signal ends the process", function()

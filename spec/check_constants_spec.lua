@@ -149,6 +149,7 @@ local FAULTS = {
   { "logging", "out.a = error and error.knd", "an error has no 'knd' %(did you mean kind%?%)" },
   { "certificate", "return hello.server_nam", "has no 'server_nam' %(did you mean server_name%?%)" },
   { "request_filter", "out.a = session.user", "a session has no 'user': keep data of your own in ctx" },
+  { "response_filter", "response.status = 404", "a response takes no fields: write response:set_status%(%.%.%.%)" },
   { "request_filter", "session.user = 'a'", "a session takes no fields: keep 'user' in ctx" },
   { "request_filter", "if session.path == '/' then out.a = 1 end",
     "session%.path is a method: write session:path%(%)" },

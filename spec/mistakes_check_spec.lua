@@ -303,6 +303,13 @@ perilune.listen("127.0.0.1:0", policy)
   end)
 end)
 
+it("a hook that is defined with a colon is told what self is", function()
+  local said = checked(('local p = {}; function p:request_filter() return self.x end; %s'):format(
+    'p.upstream_peer = function() return "127.0.0.1:1" end; require("perilune").listen("127.0.0.1:0", p)')).stderr
+  assert.matches("a session has no 'x': keep data of your own in ctx; self is the session here: define hooks with "
+    .. "a dot", said, 1, true)
+end)
+
 describe("what install puts before a policy's hooks", function()
   it("hides none of them from perilune check", function()
     local directory = process.directory()

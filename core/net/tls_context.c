@@ -60,7 +60,9 @@ bool tls_blame(char **why, const char *what, const char *file) {
   const char *reason =
       ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
   if (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE)
-    reason = "no start line like -----BEGIN CERTIFICATE-----: it is not PEM, or holds something else";
+    reason =
+        "no start line like -----BEGIN CERTIFICATE-----: it is not PEM, or holds something else, such as the "
+        "other one of certificate and key";
   why_say(why, "%s %s: %s", what, file, reason ? reason : "unusable");
   ERR_clear_error();
   return false;

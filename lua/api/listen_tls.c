@@ -21,7 +21,8 @@ static const struct option_set files_option_set = OPTION_SET(files_options);
 /* -0 +0 */
 static void check_files(lua_State *L, const struct tls_files *files) {
   if (str_is_empty(files->certificate) || str_is_empty(files->key))
-    luaL_error(L, "perilune.listen: certificate and key go together");
+    luaL_error(L, "perilune.listen: certificate and key go together: %s is missing",
+               str_is_empty(files->key) ? "key" : "certificate");
 }
 
 /* The tables of `certificates`, on top of the stack, behind the first one. -0 +0 */

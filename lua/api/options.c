@@ -60,7 +60,9 @@ static const struct {
     [OPTION_LENIENT] = {read_lenient, "a table with true or false for any of: "},
     [OPTION_TABLE] = {read_table, "a table"},
     [OPTION_ANY] = {read_any, ""},
-    [OPTION_CACHE] = {cache_read_option, "what perilune.cache gives"},
+    [OPTION_CACHE] =
+        {cache_read_option,
+         "what perilune.cache gives, as in cache = perilune.cache(\"pages\", { size = \"64M\" })"},
 };
 
 const char *const option_families[] = {"any", "prefer_ipv4", "ipv4", "ipv6", NULL};

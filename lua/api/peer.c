@@ -83,7 +83,10 @@ static __attribute__((cold)) void no_address(const struct task *task, const char
 /* A certificate is checked for a name. That SNI or TLS options are ignored without TLS would be a trap. */
 static const char *contradiction(const struct peer_options *o) {
   bool may_share = o->http2 || o->alpn == PEER_ALPN_HTTP2 || o->alpn == PEER_ALPN_BOTH;
-  if (str_is_empty(o->certificate) != str_is_empty(o->key)) return "certificate and key go together";
+  if (str_is_empty(o->certificate) != str_is_empty(o->key)) {
+    return str_is_empty(o->key) ? "certificate and key go together: key is missing"
+                                : "certificate and key go together: certificate is missing";
+  }
   if (o->tls && o->http2)
     return "http2 = true is for peers without TLS; with tls = true, write alpn = \"h2\"";
   if (may_share && o->proxy_protocol)

@@ -32,7 +32,10 @@ static const struct option_set option_set = OPTION_SET(options);
 
 /* NULL, or what does not go together. */
 static const char *contradiction(const struct socket_options *o) {
-  if (str_is_empty(o->certificate) != str_is_empty(o->key)) return "certificate and key go together";
+  if (str_is_empty(o->certificate) != str_is_empty(o->key)) {
+    return str_is_empty(o->key) ? "certificate and key go together: key is missing"
+                                : "certificate and key go together: certificate is missing";
+  }
   return NULL;
 }
 

@@ -63,6 +63,12 @@ function check.table(call, position, value, otherwise)
   core.raise(("%s: expected a table as argument %d, got a %s value"):format(call, position, type(value)))
 end
 
+--- The ctx of an exchange, argument 2 of a method for hooks. `example` is how the method is called.
+function check.ctx(call, value, example)
+  if type(value) == "table" then return end
+  core.raise(("%s: argument 2 must be the hook's ctx, got a %s value: write %s"):format(call, type(value), example))
+end
+
 --- Nothing may follow the arguments that a function takes: it would be dropped without a word. `hint` says where it may
 --- belong.
 function check.no_more(call, hint, ...)

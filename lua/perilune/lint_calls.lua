@@ -113,6 +113,11 @@ local function look_at_known(look, call)
   end
 end
 
+-- function policy:request_filter(): is it the first parameter of such a hook?
+local function is_self(look, value)
+  return value.kind == "parameter" and value.index == 0 and debug.getlocal(look.fn, 1) == "self"
+end
+
 local function look_at_read(look, read, line)
   local kind = kind_of(look, read.of)
   if not kind or kind == "string" or kinds.has_field(kind, read.name) then return end
@@ -121,8 +126,9 @@ local function look_at_read(look, read, line)
     fault(look, line, "%s.%s is a method: write %s:%s()", kind, read.name, kind, read.name)
   elseif not has then
     local hint = check.hint(read.name, kinds.names(kind))
-    fault(look, line, "%s has no '%s'%s", a(kind), read.name,
-      hint == "" and kind == "session" and ": keep data of your own in ctx" or hint)
+    if hint == "" and kind == "session" then hint = ": keep data of your own in ctx" end
+    if is_self(look, read.of) then hint = hint .. "; self is the session here: define hooks with a dot" end
+    fault(look, line, "%s has no '%s'%s", a(kind), read.name, hint)
   end
 end
 
@@ -131,7 +137,10 @@ local function look_at_write(look, write, line)
   if kind == "error" and write.name ~= "retry" then
     fault(look, line, "of an error only the field 'retry' can be set")
   elseif kind == "session" or kind == "request" or kind == "response" or kind == "trailers" then
-    fault(look, line, "%s takes no fields: keep '%s' in ctx", a(kind), write.name)
+    local setter = "set_" .. tostring(write.name)
+    local instead = kinds.has_method(kind, setter) and ("write %s:%s(...)"):format(kind, setter)
+      or ("keep '%s' in ctx"):format(write.name)
+    fault(look, line, "%s takes no fields: %s", a(kind), instead)
   end
 end
 

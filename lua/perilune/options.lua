@@ -68,6 +68,9 @@ local kinds = {
   field = { "the name of a field", function(value)
     return type(value) == "string" and value:find "^[%w!#$%%&'*+.^_`|~-]+$" ~= nil
   end },
+  cookie_name = { "the name of a cookie, without spaces, ';' and '='", function(value)
+    return type(value) == "string" and value:find "^[%w!#$%%&'*+.^_`|~-]+$" ~= nil
+  end },
   share = { "a share, more than 0 and at most 1", function(value)
     return type(value) == "number" and value > 0 and value <= 1
   end },

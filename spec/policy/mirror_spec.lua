@@ -74,6 +74,6 @@ describe("mirror", function()
 
   it("says what is wrong with where to", function()
     assert.has_error(function() require("perilune.mirror").new { to = "host" } end,
-      "mirror.new: 'to': not an absolute URL")
+      "mirror.new: 'to': not an absolute URL: write \"https://host:port\", got \"host\"")
   end)
 end)

@@ -66,7 +66,8 @@ IT("refuses what cannot be listened on, at the policy's line") {
                    ":2: perilune.listen: hook 'upstream_peer'"));
   CHECK(
       is_refused(HEAD "perilune.listen(':80', { uptream_peer = print })", "there is no hook 'uptream_peer'"));
-  CHECK(is_refused(HEAD LISTEN ", { certificate = 'no.pem' })", "certificate and key go together"));
+  CHECK(is_refused(HEAD LISTEN ", { certificate = 'no.pem' })",
+                   "certificate and key go together: key is missing"));
 }
 
 IT("refuses options by their name, and lists the valid ones") {
