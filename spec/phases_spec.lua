@@ -123,8 +123,8 @@ describe("a worker that does not come back to its loop", function()
         proxy:wait_log("(it is busy)", nil, from)
       end,
     }, 90)
-    assert.equal(0, results[1].code)
-    assert.matches("without the reports of 1 of 2 workers: worker %d", results[1].stdout)
+    assert.equal(1, results[1].code) -- no request came
+    assert.matches("without the reports of 1 of 2 workers: worker %d", results[1].stdout .. results[1].stderr)
     proxy.go()
     scheduler.eventually(function() return command(pid_file, "reload").code == 0 end)
   end)

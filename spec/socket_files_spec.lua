@@ -202,7 +202,7 @@ describe("the file of an access log", function()
       assert.equal("file", mode(old))
     end
     process.write_file(path, HOOKS .. listen(fresh))
-    assert.equal(0, proxy.command("reload", "--shadow", "--for", "10ms").code)
+    assert.equal(1, proxy.command("reload", "--shadow", "--for", "10ms").code) -- no request came
     scheduler.eventually(function() return not mode(fresh) end)
     assert.equal(0, proxy.command "reload".code)
     process.write_file(path, HOOKS .. listen())
