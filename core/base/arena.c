@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/number.h"
 
 struct arena_block {
   struct arena_block *next;
@@ -83,9 +84,8 @@ size_t arena_room_for(struct str text) {
 }
 
 struct str arena_number(struct arena *arena, unsigned long long number) {
-  char digits[20], *end = digits + sizeof digits, *at = end;
-  do *--at = (char)('0' + number % 10);
-  while (number /= 10);
+  char digits[NUMBER_DIGITS], *end = digits + sizeof digits;
+  const char *at = number_digits(number, end);
   return arena_dup(arena, (struct str){at, (size_t)(end - at)});
 }
 

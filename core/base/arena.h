@@ -38,7 +38,8 @@ void *arena_zalloc(struct arena *arena, size_t bytes) __attribute__((noinline, r
 /* Copies; the copy of an empty text may point anywhere. */
 struct str arena_dup(struct arena *arena, struct str text);
 char *arena_cstring(struct arena *arena, struct str text);
-/* Room for a text that others will take the place of: each piece of a long body may set one. */
+/* How much to allocate for a text that may be replaced again and again: a power of two, so that most of those that
+ * follow fit into it. */
 size_t arena_room_for(struct str text);
 /* In digits. */
 struct str arena_number(struct arena *arena, unsigned long long number);

@@ -29,17 +29,17 @@ static inline void buf_commit(struct buf *b, size_t bytes) {
 /* Makes room for at least `bytes` more behind the end. Moves or reallocates: slices into the buf become
  * invalid. */
 void buf_reserve(struct buf *b, size_t bytes);
-/* The same, but where the smallest block would be far too large it takes no more than that: for what may wait long. */
-static inline void buf_reserve_tight(struct buf *b, size_t bytes);
 void buf_append(struct buf *b, const void *bytes, size_t length);
 static inline void buf_append_str(struct buf *b, struct str s) { buf_append(b, s.ptr, s.len); }
 /* Drops `bytes` from the start; slices behind them stay valid until the next reserve or append. */
 void buf_consume(struct buf *b, size_t bytes);
 /* Drops all; the block is kept. */
 static inline void buf_clear(struct buf *b) { buf_consume(b, buf_len(b)); }
-/* Of buf_reserve_tight, where there is no memory. */
 enum { BUF_TIGHT = 1024 };
+/* Of buf_reserve_tight, where there is no memory. */
 void buf_reserve_small(struct buf *b, size_t bytes);
+/* Like buf_reserve, but an empty buf that needs at most BUF_TIGHT takes just that, not a whole block: for what may wait
+ * long. */
 static inline void buf_reserve_tight(struct buf *b, size_t bytes) {
   if (!b->data && bytes <= BUF_TIGHT)
     buf_reserve_small(b, bytes);

@@ -15,9 +15,9 @@
 
 enum {
   HEAD_BYTES = 9,         /* of a HEADERS frame, at least: what was written is not nothing */
-  SHARED_BYTES = 1 << 18, /* of bodies that wait, of all streams; or, */
-  FEW_STREAMS = 10,       /* where there are no more than these, */
-  FEW_BYTES = 65536       /* of each of them: what is read at once otherwise */
+  SHARED_BYTES = 1 << 18, /* of bodies that wait, of all streams of a connection */
+  FEW_STREAMS = 10,       /* up to so many streams may have a whole read each */
+  FEW_BYTES = RELAY_BUFFER_LARGE
 };
 
 static const struct stream_codec codec;

@@ -96,7 +96,8 @@ void file_cancel(struct file_answer *f) {
   f->opening = NULL;
 }
 
-/* Nobody else waits while a test or a replay does, and they know no thread that would end their wait. */
+/* A worker must not wait for a disk. A test or a replay may: it serves nobody else, and its clock stands still, so a
+ * thread could not wake it. */
 static bool must_not_wait(const struct exchange *x) {
   return x->proxy->mailbox && !(x->stream && x->stream->is_rehearsed);
 }

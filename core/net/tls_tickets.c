@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+
 enum { KEYS = 3, ROTATE_S = 6 * 3600, NAME_BYTES = 16 };
 
 struct key {
@@ -40,7 +41,8 @@ static void begin(void) {
   if (!cipher) abort();
 }
 
-/* Of a predecessor that counted otherwise it may be of the future: that one is as good as none. */
+/* A predecessor of an older version counted by the time of day, so its key may seem to be of the future. Then it is
+ * replaced. */
 static struct key newest(void) {
   pthread_mutex_lock(&lock);
   int64_t age_s = now_s() - keys[0].made_s;
