@@ -3,6 +3,7 @@
 thread by thread: other load on the machine does not matter, but nothing of the kernel is counted, whose part of a request
 is several times as large. CPU time is that of all threads, with the kernel's part, of proxies that run side by side and
 get their load in turn (turns.c)."""
+import argparse
 import glob
 import http.client
 import os
@@ -15,6 +16,20 @@ import time
 import load
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def arguments(*more):
+    """What such a bench is told; `more`: options of its own, which take a value."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("perilune")
+    for name in more:
+        parser.add_argument(name)
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument("--connections", type=int, default=16)
+    return parser.parse_args()
 
 
 class Running:

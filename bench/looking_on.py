@@ -11,7 +11,6 @@ threads' are shown, too. With --check, it ends with 1 where a filter that takes 
 than 2 % in the scenes with a peer. With --cpu, it measures CPU time of all threads instead, with the kernel's part, side
 by side and in turn.
 """
-import argparse
 import os
 import sys
 import tempfile
@@ -77,16 +76,7 @@ def time_all(given, directory, scene, policy, env):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("perilune")
-    parser.add_argument("--only")
-    parser.add_argument("--watch")
-    parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--cpu", action="store_true")
-    parser.add_argument("--windows", type=int, default=200)
-    parser.add_argument("--connections", type=int, default=16)
-    given, is_good = parser.parse_args(), True
+    given, is_good = costs.arguments("--only", "--watch"), True
     with tempfile.TemporaryDirectory() as directory, costs.Running() as running:
         _, origin, _ = costs.start_proxy(running, given.perilune, directory, "origin", OWN, {})
         env = {"ORIGINS": origin, "LISTEN": "127.0.0.1:0"}

@@ -10,7 +10,6 @@ turn (costs.py).
 With --check, it ends with 1 where a request's instructions in the worker grow by more than 5 % at 0 %, 5 % at 1 % or 27 %
 at 100 %, with its two spans; with --cpu, where CPU time grows by more than 1, 2 or 10 %.
 """
-import argparse
 import sys
 import tempfile
 
@@ -56,14 +55,7 @@ def time_all(given, directory, origin):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("perilune")
-    parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--cpu", action="store_true")
-    parser.add_argument("--windows", type=int, default=200)
-    parser.add_argument("--connections", type=int, default=16)
-    given, missed = parser.parse_args(), False
+    given, missed = costs.arguments(), False
     with tempfile.TemporaryDirectory() as directory, costs.Running() as running:
         _, origin, _ = costs.start_proxy(running, given.perilune, directory, "origin", ORIGIN, {})
         for name, share, words in (time_all if given.cpu else count)(given, directory, origin):
