@@ -128,13 +128,9 @@ describe("perilune.basic_auth", function()
   it("says 503 to those for whom there is no room in the queue, lets in who is known, and stops at once", function()
     local proxy = start(("users = { ada = %q, bob = %q }"):format(CHEAP, SLOWEST))
     assert.equal("ada", sign_in(proxy, "ada", "lovelace").body)
-    local since, one_check
-    scheduler.eventually(function() -- on a machine at its limit a check may take longer than the proxy waits
-      since = scheduler.now()
-      local status = sign_in(proxy, "bob", "wrong").status
-      one_check = scheduler.now() - since
-      return status == 401
-    end)
+    local since = scheduler.now()
+    assert.equal(401, sign_in(proxy, "bob", "wrong").status)
+    local one_check = scheduler.now() - since
     local connections, tasks, refused = {}, {}, nil
     for i = 1, 100 do
       connections[i] = client.connect(proxy.port)
@@ -147,7 +143,7 @@ describe("perilune.basic_auth", function()
     assert.equal("2", refused.headers.retry_after)
     assert.equal("ada", sign_in(proxy, "ada", "lovelace").body)
     proxy:wait_log "basic_auth: a password was not checked: busy: too many passwords wait to be checked"
-    assert.is_true(proxy:count_log "was not checked: busy" <= 2)
+    assert.is_true(proxy:count_log "was not checked" <= 2)
     for _, task in ipairs(tasks) do scheduler.cancel(task) end
     for i = 1, 100 do connections[i]:close() end -- what waits for them is taken back: 64 checks
     since = scheduler.now()
