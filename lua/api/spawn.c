@@ -254,7 +254,7 @@ static int await(lua_State *L) {
   lua_Number seconds = luaL_optnumber(L, 2, -1);
   set_waiter(L, waiter);
   waiter->timer.patient = true; /* what it waits for has its own time, which may be given once more */
-  /* What is left until a moment may be a millionth of a second: no wait may end before that. */
+  /* Rounded up: whoever waits until a moment would else wait for 0 ms again and again in its last half millisecond. */
   if (seconds >= 0 && seconds <= WAIT_MOST_S) timer_set(&waiter->timer, (uint64_t)ceil(seconds * 1000));
   return task_wait(L, NULL, NULL);
 }

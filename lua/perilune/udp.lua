@@ -9,8 +9,8 @@ local options = require "perilune.options"
 ---@type perilune.udp
 local udp = {}
 
--- Nobody answers a datagram at an address of the other family, so that the next one could be tried: "localhost" is ::1
--- first on most machines, and the server behind it listens on 127.0.0.1.
+-- IPv4 first: "localhost" is ::1 first on most machines, while most servers behind it listen on 127.0.0.1. A datagram
+-- to the wrong address is lost without an error, so the next address cannot be tried as it is for TCP.
 local known = { timeout = { "seconds", 5 }, family = { "family", "prefer_ipv4" } }
 
 -- In `perilune test` no loop waits for sockets: it would look as if nobody answered.
