@@ -54,6 +54,13 @@ int arguments_refuse(enum command_id command, const char *format, ...) {
   return EXIT_BAD_INPUT;
 }
 
+bool arguments_check_tls(const struct arguments *a, enum command_id command) {
+  if (!a->tls_cert == !a->tls_key) return true;
+  arguments_refuse(command, "--tls-cert and --tls-key go together: %s is missing",
+                   a->tls_key ? "--tls-cert" : "--tls-key");
+  return false;
+}
+
 /* Always false: what is wrong has been said. */
 #define REFUSE(...) (arguments_refuse(__VA_ARGS__), false)
 

@@ -111,5 +111,7 @@ bool arguments_has(const struct arguments *a, const char *option);
 
 /* "perilune: WHAT; see 'perilune help COMMAND'" to standard error. COMMAND_COUNT: of none. Returns the exit code. */
 int arguments_refuse(enum command_id command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Refuses --tls-cert without --tls-key, and the reverse. False: it has. */
+bool arguments_check_tls(const struct arguments *a, enum command_id command);
 
 #endif

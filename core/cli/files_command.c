@@ -37,10 +37,7 @@ static bool check_folder(const struct arguments *a) {
 
 static bool check_files(const struct arguments *a) {
   const char *names[] = {a->tls_cert, a->tls_key};
-  if (!a->tls_cert != !a->tls_key) {
-    return a->tls_key ? REFUSE("--tls-cert and --tls-key go together: --tls-cert is missing")
-                      : REFUSE("--tls-cert and --tls-key go together: --tls-key is missing");
-  }
+  if (!arguments_check_tls(a, COMMAND_FILES)) return false;
   for (unsigned i = 0; i < 2; i++)
     if (names[i] && access(names[i], R_OK) != 0) return REFUSE("%s: %s", names[i], strerror(errno));
   if (a->files.index && (!*a->files.index || strchr(a->files.index, '/')))

@@ -210,11 +210,8 @@ static bool take_file(struct proxy_command *p, const char *option, const char *n
 }
 
 static bool read_files(struct proxy_command *p, const struct arguments *a) {
-  if (!a->tls_cert != !a->tls_key) {
-    return a->tls_key ? REFUSE("--tls-cert and --tls-key go together: --tls-cert is missing")
-                      : REFUSE("--tls-cert and --tls-key go together: --tls-key is missing");
-  }
-  return take_file(p, "--tls-cert", a->tls_cert, &p->options.certificate) &&
+  return arguments_check_tls(a, COMMAND_PROXY) &&
+         take_file(p, "--tls-cert", a->tls_cert, &p->options.certificate) &&
          take_file(p, "--tls-key", a->tls_key, &p->options.key) &&
          take_file(p, "--ca", a->peers.ca, &p->options.ca);
 }

@@ -5,7 +5,6 @@
 
 #include <time.h>
 
-#include "base/number.h"
 #include "exchange/proxy.h"
 #include "http/conditions.h"
 #include "http/ranges.h"
@@ -93,12 +92,6 @@ static void cut(struct cache_visit *v, uint64_t length, const struct validators 
 
 /* --- the whole -------------------------------------------------------------------------------------------- */
 
-static struct str digits_of(uint32_t number, struct arena *arena) {
-  enum { MOST = 10 };
-  char *end = (char *)arena_alloc(arena, MOST) + MOST, *at = number_digits(number, end);
-  return (struct str){at, (size_t)(end - at)};
-}
-
 /* RFC 9111 section 5.1: of what comes from the cache, always; of what comes from the peer just now, where that was not
  * its origin. */
 static void add_age(struct cache_visit *v) {
@@ -107,7 +100,7 @@ static void add_age(struct cache_visit *v) {
                 v->result == CACHE_RESULT_REVALIDATED;
   uint32_t age = freshness_age_field(&v->facts.freshness, cache_kept_ms(v));
   if (is_new && !age) return;
-  headers_add(&x->response.headers, STR("Age"), digits_of(age, &x->arena));
+  headers_add(&x->response.headers, STR("Age"), arena_number(&x->arena, age));
 }
 
 /* Most requests ask for the whole, without a condition. What starts like a field of those counts as one. */

@@ -335,7 +335,7 @@ static void move_on(struct streamed_answer *s) {
 static enum io read_text(struct source *source, struct trailers *trailers) {
   struct streamed_answer *s = source->of;
   if (!buf_len(&s->in)) move_on(s);
-  if (!buf_len(&s->in)) move_on(s); /* it may have been all that waited */
+  if (!buf_len(&s->in)) move_on(s); /* `next` was empty, and has the first of what waits now */
   if (s->error) return IO_ERROR;
   if (s->is_finished && !buf_len(&s->next) && !has_rest(s)) {
     trailers->fields = s->trailers;

@@ -48,8 +48,8 @@ struct streamed_wait {
   struct str rest;            /* borrowed from who waits: what had no room so far */
   bool is_begun;              /* a part of what was put had room */
   bool is_flush;              /* until all that was put before has been written to the client */
-  void (*wake)(struct streamed_wait *wait,
-               bool is_closed); /* from the loop, once; it is in no list any more */
+  /* From the loop, once; it is in no list any more. */
+  void (*wake)(struct streamed_wait *wait, bool is_closed);
 };
 
 struct streamed_answer {
@@ -57,11 +57,10 @@ struct streamed_answer {
   const struct streamed_writer *writer; /* static */
   void *owner;                          /* borrowed: the writer's */
   enum writer_state state;
-  enum error error; /* the writer failed so */
-  struct buf in;    /* owned: what the relay looks at */
-  struct buf next;  /* owned: what follows it */
-  struct list
-      waits; /* borrowed: struct streamed_wait, the oldest first; what it waits with goes behind `next` */
+  enum error error;         /* the writer failed so */
+  struct buf in;            /* owned: what the relay looks at */
+  struct buf next;          /* owned: what follows it */
+  struct list waits;        /* borrowed: struct streamed_wait, the oldest first; their texts follow `next` */
   struct streamed_wait own; /* the writer's */
   struct headers *trailers; /* arena; NULL: none */
   uint64_t left;            /* where it has a length: bytes that were not put yet */

@@ -7,9 +7,8 @@
 #include "base/buf.h"
 #include "http/h2_head.h"
 
-enum {
-  H2_DECODER_BYTES = 4096
-}; /* of the table (section 4.1): as it is where our SETTINGS do not speak of it */
+/* Of the table (section 4.1). Our SETTINGS do not name another size. */
+enum { H2_DECODER_BYTES = 4096 };
 
 struct h2_kept_field;
 struct h2_repeats;

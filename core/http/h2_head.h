@@ -73,7 +73,7 @@ enum error h2_head_trailers(struct h2_head *head, struct headers *trailers);
 
 /* The names of numbered fields in lower case, as HTTP/2 has them. */
 extern const struct str h2_field_names[];
-/* Of a name without a number; HTTP/2 has no such. */
+/* Has it a capital letter? No name has in HTTP/2 (RFC 9113 section 8.2.1). */
 static inline bool h2_has_capital(struct str name) {
   bool has = false;
   for (size_t i = 0; i < name.len; i++) has |= name.ptr[i] >= 'A' && name.ptr[i] <= 'Z';

@@ -16,6 +16,13 @@ struct tls_files {
   struct str ocsp;             /* a DER file with the answer of the OCSP responder; may be empty */
 };
 
+/* What is wrong if only one of the two is given, for people; static. NULL: both are, or none. */
+static inline const char *tls_files_fault(struct str certificate, struct str key) {
+  if (str_is_empty(certificate) == str_is_empty(key)) return NULL;
+  return str_is_empty(key) ? "certificate and key go together: key is missing"
+                           : "certificate and key go together: certificate is missing";
+}
+
 /* NULL: *why is malloc'd and names the file: it cannot be read, is cut short, has expired, or the key is not
  * the certificate's. One reference. */
 struct tls_identity *tls_identity_load(const struct tls_files *files, char **why);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // relay: copies one body in one direction: decodes the framing of the message that comes in, writes it in the
 // framing of the message that goes out, with back-pressure. It reads only when everything it read before is
-// written, so its memory is one buffer; and no more than a sink by ops has room for, so that one which is stalled costs
-// next to none. The head that goes before a body is the first thing it writes, in one
-// call with the first body bytes. A long payload between two plain conns that no filter has to see is moved
-// inside the kernel (net/pipe.h).
+// written, so its memory is one buffer. For a sink by ops it reads no more than there is room for, so a stalled one
+// costs nearly no memory. The head that goes before a body is the first thing it writes, in one call with the first
+// body bytes. A long payload between two plain conns that no filter has to see is moved inside the kernel
+// (net/pipe.h).
 //
 // It knows sources, sinks and framings, but no exchange: relay_pump returns the result, and its owner decides. Sinks
 // that are not conns get no framing; they are told the end instead (flow.h).
@@ -78,8 +78,7 @@ struct relay {
   uint64_t bytes;    /* payload decoded so far */
   uint64_t received; /* bytes read from the source so far, with framing */
   uint64_t written;  /* bytes written to the sink so far, with heads and framing */
-  unsigned
-      used; /* input bytes behind the parts, consumed once they are written; a buffer is smaller than that */
+  unsigned used; /* input bytes behind the parts, consumed once they are written; part of one buffer */
   unsigned room; /* of a sink by ops, when it was asked last: no more is read for it */
   char chunk_head[CHUNKED_HEAD_BYTES];
   struct trailers trailers;

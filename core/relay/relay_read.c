@@ -66,22 +66,23 @@ bool relay_has_room(struct relay *r) {
   return true;
 }
 
-/* How much of `wanted` is to be read; there is room for that in the buffer. */
+/* Of a sink by ops: makes room for `wanted` bytes, or as many as it takes, and returns how many these are. */
 static __attribute__((noinline)) size_t reserve_for_sink(struct relay *r, size_t wanted) {
-  struct buf *in = r->from.in;
   if (wanted > r->room) wanted = r->room;
-  buf_reserve_tight(in, wanted);
+  buf_reserve_tight(r->from.in, wanted);
   return wanted;
 }
 
-static enum io fill_buffer(struct relay *r, bool *filled) {
-  size_t moved = 0, wanted = r->bulk ? RELAY_BUFFER_LARGE : RELAY_BUFFER;
+static inline size_t reserve(struct relay *r, size_t wanted) {
   struct buf *in = r->from.in;
-  if (r->to.ops)
-    wanted = reserve_for_sink(r, wanted);
-  else if (buf_space(in) < wanted / 2)
-    buf_reserve(in, wanted);
-  size_t space = r->to.ops ? wanted : buf_space(in);
+  if (r->to.ops) return reserve_for_sink(r, wanted);
+  if (buf_space(in) < wanted / 2) buf_reserve(in, wanted);
+  return buf_space(in);
+}
+
+static enum io fill_buffer(struct relay *r, bool *filled) {
+  size_t moved = 0, space = reserve(r, r->bulk ? RELAY_BUFFER_LARGE : RELAY_BUFFER);
+  struct buf *in = r->from.in;
   enum io result = conn_read(r->from.conn, buf_tail(in), space, &moved);
   if (result == IO_OK) {
     buf_commit(in, moved);

@@ -222,12 +222,15 @@ static bool open_memory(struct store_file *f, const struct store_file_wanted *wa
   *why =
       "it is larger than the memory of this machine"; /* to take it all the same would end other processes */
   if (f->bytes / PAGE_BYTES > (size_t)sysconf(_SC_PHYS_PAGES)) return false;
-  int error = ftruncate(f->descriptor, (off_t)f->bytes) ? errno : 0;
+  if (ftruncate(f->descriptor, (off_t)f->bytes)) {
+    *why = strerror(errno);
+    return false;
+  }
   *why = "the memory cannot be mapped";
-  f->map = error ? NULL : map_aligned(f);
-  if (!error && !f->map) return false;
-  if (!error) begin_with_huge(f, wanted);
-  if (!error) error = take_pages(f);
+  f->map = map_aligned(f);
+  if (!f->map) return false;
+  begin_with_huge(f, wanted);
+  int error = take_pages(f);
   *why = error == ENOSPC ? "there is not so much memory" : strerror(error);
   if (error) return false;
   fcntl(f->descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);

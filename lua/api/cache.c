@@ -60,10 +60,7 @@ static const char *path_of(lua_State *L) {
 /* core.cache(name, options) -2 +1 */
 static int new_cache(lua_State *L) {
   lua_Number bytes = number_of(L, "size");
-  if (!(bytes >= CACHE_LEAST_BYTES && bytes <= shared_most_bytes()))
-    return handle_raise(
-        L, "perilune.cache: size must be from 1 MiB to half of the machine's memory, %f MiB; got %f bytes",
-        (lua_Number)(uint64_t)(shared_most_bytes() / 1048576), bytes);
+  shared_check_size(L, "perilune.cache", bytes, CACHE_LEAST_BYTES, "1 MiB");
   struct cache_config config = {.bytes = (size_t)bytes, .clock = vm_of(L)->host.clock, .path = path_of(L)};
   config.predecessor = inherited_cache(text_at(L, 1));
   config.has_predecessor = config.predecessor >= 0 && !vm_of(L)->host.is_check;

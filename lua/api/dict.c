@@ -32,11 +32,7 @@ static const struct registry_kind kind = {"dict", make, release, fits, NULL};
 /* core.dict(name, bytes) -2 +1 */
 static int new_dict(lua_State *L) {
   lua_Number bytes = luaL_checknumber(L, 2);
-  if (!(bytes >= 65536 && bytes <= shared_most_bytes()))
-    return handle_raise(
-        L,
-        "perilune.dict: size must be from 65536 bytes to half of the machine's memory, %f MiB; got %f bytes",
-        (lua_Number)(uint64_t)(shared_most_bytes() / 1048576), bytes);
+  shared_check_size(L, "perilune.dict", bytes, 65536, "65536 bytes");
   struct dict_config config = {(size_t)bytes, vm_of(L)->host.clock};
   shared_push(L, HANDLE_DICT, &kind, 1, &config);
   return 1;

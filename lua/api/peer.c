@@ -22,6 +22,7 @@
 #include "exchange/describe.h"
 #include "exchange/exchange.h"
 #include "exchange/peer.h"
+#include "net/tls_identity.h"
 
 static const char *const version_words[] = {"TLSv1.2", "TLSv1.3", NULL};
 static const char *const alpn_words[] = {"http/1.1", "none", "h2", "h2,http/1.1", NULL};
@@ -83,10 +84,8 @@ static __attribute__((cold)) void no_address(const struct task *task, const char
 /* A certificate is checked for a name. That SNI or TLS options are ignored without TLS would be a trap. */
 static const char *contradiction(const struct peer_options *o) {
   bool may_share = o->http2 || o->alpn == PEER_ALPN_HTTP2 || o->alpn == PEER_ALPN_BOTH;
-  if (str_is_empty(o->certificate) != str_is_empty(o->key)) {
-    return str_is_empty(o->key) ? "certificate and key go together: key is missing"
-                                : "certificate and key go together: certificate is missing";
-  }
+  const char *fault = tls_files_fault(o->certificate, o->key);
+  if (fault) return fault;
   if (o->tls && o->http2)
     return "http2 = true is for peers without TLS; with tls = true, write alpn = \"h2\"";
   if (may_share && o->proxy_protocol)

@@ -41,15 +41,24 @@ lua_Number shared_most_bytes(void) {
   return (lua_Number)sysconf(_SC_PHYS_PAGES) * (lua_Number)sysconf(_SC_PAGESIZE) / 2;
 }
 
+static lua_Number whole_mib(lua_Number bytes) { return (lua_Number)(uint64_t)(bytes / (1024.0 * 1024.0)); }
+
+void shared_check_size(lua_State *L, const char *call, lua_Number bytes, lua_Number least,
+                       const char *words) {
+  lua_Number most = shared_most_bytes();
+  if (!(bytes >= least && bytes <= most))
+    handle_raise(L, "%s: size must be from %s to half of the machine's memory, %f MiB; got %f bytes", call,
+                 words, whole_mib(most), bytes);
+}
+
 void shared_check_room(lua_State *L, const char *call, const char *option, lua_Number count,
                        unsigned bytes_each) {
-  lua_Number rounded = 1, mib = 1024.0 * 1024.0;
+  lua_Number rounded = 1;
   while (rounded < count) rounded *= 2;
   if (rounded * bytes_each > shared_most_bytes())
     handle_raise(
         L, "%s: option '%s': %f would take %f MiB; an object may take half of the machine's memory, %f MiB",
-        call, option, count, (lua_Number)(uint64_t)(rounded * bytes_each / mib),
-        (lua_Number)(uint64_t)(shared_most_bytes() / mib));
+        call, option, count, whole_mib(rounded * bytes_each), whole_mib(shared_most_bytes()));
 }
 
 unsigned shared_check_field(lua_State *L, const char *call, const char *name, lua_Number scale) {

@@ -24,6 +24,9 @@ void shared_take(lua_State *L, struct shared *shared, const struct registry_kind
                  const void *config);
 /* The most bytes that one object may take: more could not be had, or would leave nothing for the rest. */
 lua_Number shared_most_bytes(void);
+/* Raises unless an object of so many bytes has `least` or more, which is said as `words`, and no more than these.
+ * -0 +0 */
+void shared_check_size(lua_State *L, const char *call, lua_Number bytes, lua_Number least, const char *words);
 /* Is there room for an object of `count` pieces of so many bytes each, rounded up to a power of two? Else raises: what
  * cannot be had would end the process. `option` is the name of the count in `call`. -0 +0 */
 void shared_check_room(lua_State *L, const char *call, const char *option, lua_Number count,

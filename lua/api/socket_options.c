@@ -7,6 +7,7 @@
 #include "lua/api/options.h"
 #include "lua/vm/text.h"
 #include "net/tls_context.h"
+#include "net/tls_identity.h"
 
 #define SOCKET(name, kind, member)                                                                           \
   { name, kind, offsetof(struct socket_options, member), NULL }
@@ -32,11 +33,7 @@ static const struct option_set option_set = OPTION_SET(options);
 
 /* NULL, or what does not go together. */
 static const char *contradiction(const struct socket_options *o) {
-  if (str_is_empty(o->certificate) != str_is_empty(o->key)) {
-    return str_is_empty(o->key) ? "certificate and key go together: key is missing"
-                                : "certificate and key go together: certificate is missing";
-  }
-  return NULL;
+  return tls_files_fault(o->certificate, o->key);
 }
 
 bool socket_options_read(lua_State *L, int index, struct socket_options *into, struct arena *arena) {

@@ -221,12 +221,15 @@ static void check_room(lua_State *L, const struct streamed_answer *s, struct str
         (int)s->exchange->answer->length, (int)s->left, (int)text.len);
 }
 
-static int put_beside(lua_State *L, struct streamed_answer *s, struct str text) {
-  struct task *task = task_to_park(L, "session:send");
-  bool is_over = !s || s->is_closed || s->is_finished;
+/* For whoever is not the writer: puts the text, or flushes. */
+static int wait_beside(lua_State *L, struct streamed_answer *s, struct str text, bool is_flush) {
+  struct task *task = task_to_park(L, is_flush ? "session:flush" : "session:send");
+  bool is_over = !s || s->is_closed || (s->is_finished && !is_flush);
   if (is_over) return go_on(L, true);
   struct beside *beside = beside_new(task);
-  if (!streamed_answer_put_beside(s, text, &beside->wait)) return task_wait(L, leave_queue, beside);
+  bool is_done = is_flush ? streamed_answer_flush_beside(s, &beside->wait)
+                          : streamed_answer_put_beside(s, text, &beside->wait);
+  if (!is_done) return task_wait(L, leave_queue, beside);
   free(beside);
   return go_on(L, false);
 }
@@ -237,7 +240,7 @@ static int put(lua_State *L) {
   struct streamed_answer *s = sender.answer;
   struct str text = text_at(L, 2);
   if (s && !s->is_closed) check_room(L, s, text);
-  if (!sender.is_writer) return put_beside(L, s, text);
+  if (!sender.is_writer) return wait_beside(L, s, text, false);
   if (s->is_finished && !s->is_closed)
     handle_raise(L, "session:send: the answer has been ended by session:finish");
   task_to_park(L, "session:send");
@@ -245,19 +248,10 @@ static int put(lua_State *L) {
 }
 static int was_put(lua_State *L) { return settled(L, "session:send"); }
 
-static int flush_beside(lua_State *L, struct streamed_answer *s) {
-  struct task *task = task_to_park(L, "session:flush");
-  if (!s || s->is_closed) return go_on(L, true);
-  struct beside *beside = beside_new(task);
-  if (!streamed_answer_flush_beside(s, &beside->wait)) return task_wait(L, leave_queue, beside);
-  free(beside);
-  return go_on(L, false);
-}
-
 /* session:flush(): waits until the connection has taken all that was sent -1 +0 (yields) */
 static int flush(lua_State *L) {
   const struct sender sender = check(L, "session:flush");
-  if (!sender.is_writer) return flush_beside(L, sender.answer);
+  if (!sender.is_writer) return wait_beside(L, sender.answer, (struct str){0}, true);
   task_to_park(L, "session:flush");
   return streamed_answer_flush(sender.answer) ? 0 : task_wait(L, stop_waiting, sender.answer);
 }

@@ -33,7 +33,7 @@ local grpc_web = {}
 --- hooks: upstream_request_filter (request), request_body_filter (request_body), response_filter (response),
 --- response_body_filter (body) and response_trailer_filter (trailers). Hooks that the policy has already are called
 --- first, as with perilune.body_replace: they see what the browser sends, and what the peer answers. A hook that is
---- assigned to one of these names after install replaces both. Installing twice does nothing more. Peers must be reached over HTTP/2. A page of another origin also needs perilune.cors, with
---- expose = { "grpc-status", "grpc-message" }.
+--- assigned to one of these names after install replaces both. Installing twice does nothing more. Peers must be reached
+--- over HTTP/2. A page of another origin also needs perilune.cors, with expose = { "grpc-status", "grpc-message" }.
 ---@return { request: function, request_body: function, response: function, body: function, trailers: function, install: fun(policy: perilune.hooks) }
 function grpc_web.new() end
