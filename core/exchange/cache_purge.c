@@ -47,8 +47,8 @@ static struct purge_object object_of(const struct cache_visit *v, const struct s
                                .has_more_tags = facts->has_more_tags};
 }
 
-/* It is stale since it was softly purged. If the time of day was put forward in between, that would be in the future: it
- * is stale now, all the same. */
+/* It is stale since it was softly purged. If the time of day was put forward in between, that would be in the future:
+ * it is stale now, all the same. */
 static void end_lifetime(struct cache_visit *v, int64_t soft_ms) {
   struct stored_facts *facts = &v->facts;
   uint64_t kept_ms = soft_ms > facts->wall_ms ? (uint64_t)(soft_ms - facts->wall_ms) : 0;

@@ -7,8 +7,8 @@
 #include "http/headers.h"
 
 /* `section`: the field lines and the empty line of a head that was scanned for control characters; it ends in CRLF.
- * Adds the fields to `headers`. False: a line is unusual, or there are more fields than `limit`; then `headers` has some
- * of them, and is to be begun anew. */
+ * Adds the fields to `headers`. False: a line is unusual, or there are more fields than `limit`; then `headers` has
+ * some of them, and is to be begun anew. */
 bool usual_lines_read(struct str section, struct headers *headers, unsigned limit);
 
 #endif
