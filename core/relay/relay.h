@@ -78,8 +78,8 @@ struct relay {
   uint64_t bytes;    /* payload decoded so far */
   uint64_t received; /* bytes read from the source so far, with framing */
   uint64_t written;  /* bytes written to the sink so far, with heads and framing */
-  unsigned used; /* input bytes behind the parts, consumed once they are written; part of one buffer */
-  unsigned room; /* of a sink by ops, when it was asked last: no more is read for it */
+  unsigned used;     /* input bytes behind the parts, consumed once they are written; part of one buffer */
+  unsigned room;     /* of a sink by ops, when it was asked last: no more is read for it */
   char chunk_head[CHUNKED_HEAD_BYTES];
   struct trailers trailers;
 };
