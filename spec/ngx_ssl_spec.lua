@@ -104,6 +104,16 @@ describe("ngx.ssl", function()
       .. "an object of ngx.ssl.parse_... is expected|DER bytes are expected\n", ask "b.example")
   end)
 
+  it("refuses the handshake by ngx.exit(ngx.ERROR), and goes on with ngx.OK", function()
+    local proxy, ask = start [[
+      if ssl.server_name() == "b.example" then show "let in" ngx.exit(ngx.OK) end
+      ngx.exit(ngx.ERROR)
+    ]]
+    assert.equal("let in\n", ask "b.example")
+    assert.is_false((pcall(client.connect, { port = proxy.port, tls = { name = "a.example" } })))
+    proxy:wait_log "TLS handshake, a%.example: the policy has refused it"
+  end)
+
   it("names what to use instead of what is not there, and gives words outside of the handshake", function()
     local _, ask = start [[
       show(select(2, pcall(ssl.verify_client)), select(2, pcall(ssl.get_tls1_version_str)), ssl.set_something)

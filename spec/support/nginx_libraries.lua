@@ -56,7 +56,7 @@ local POLICY = [[
 function M.start(cases, options)
   options = options or {}
   local path = options.path and ("package.path = %q .. package.path"):format(options.path .. "?.lua;") or ""
-  local proxy = perilune.start { workers = options.workers or 1, policy = policies.fill(POLICY,
+  local proxy = perilune.start { workers = options.workers or 1, env = options.env, policy = policies.fill(POLICY,
     { CASES = cases, HEAD = options.head or "", PATH = path, OPTIONS = options.options or "" }) }
   return function(name, more)
     local request = { port = proxy.port, path = "/" .. name }

@@ -12,17 +12,25 @@ local function finish(session)
   return of, session
 end
 
-local function filter(first, second)
+-- Runs a handler to its end, and its threads. ngx.exit with less than 200 ends no more than the handler: the next phase
+-- follows. What ends the request ends the hook as well.
+local function run(word, handler, session)
+  local of = state.get()
+  of.word, of.waits_for_threads = word, true
+  local ok, why = xpcall(handler, state.traceback)
+  if not ok and why ~= core.left then error(why, 0) end
+  if of.is_over then core.leave() end
+  if ok then finish(session) end
+  return of
+end
+
+-- The handlers of one hook, one after the other, until one has answered. `content` always does.
+local function filter(handlers)
   return function(session)
-    state.get().waits_for_threads = true
-    if first then
-      first()
-      finish(session)
-      if core.has_answer(session) then return end
-    end
-    if second then
-      second()
-      finish(session)
+    for _, word in ipairs { "rewrite", "access", "content" } do
+      local of = handlers[word] and run(word, handlers[word], session)
+      if core.has_answer(session) or of and of.streams then return end
+      if of and word == "content" then core.answer_status(session, of.status or 200) end
     end
   end
 end
@@ -71,8 +79,16 @@ function make.ssl_certificate(handler)
     local of = { ctx = {}, phase = "ssl_cert", hello = hello }
     local ok, why = state.call(of, handler)
     if not ok and why ~= core.left then error(why, 0) end
+    if of.is_refused then return false end
     if not of.certificate or not of.key then return nil end
     return of.certificate, of.key
+  end
+end
+
+local function init_worker(handler)
+  return function()
+    local ok, why = state.call({ ctx = {}, phase = "init_worker" }, handler)
+    if not ok and why ~= core.left then error(why, 0) end
   end
 end
 
@@ -103,8 +119,7 @@ return function(handlers)
   for name, hook in pairs(names) do
     if handlers[name] then hooks[hook] = make[name](handlers[name]) end
   end
-  local before = handlers.rewrite and filter(handlers.rewrite, handlers.access) or handlers.access
-  if before or handlers.content then hooks.request_filter = filter(before, handlers.content) end
-  if handlers.init_worker then core.after(0, handlers.init_worker, { on = "every worker" }) end
+  if handlers.rewrite or handlers.access or handlers.content then hooks.request_filter = filter(handlers) end
+  if handlers.init_worker then core.after(0, init_worker(handlers.init_worker), { on = "every worker" }) end
   return hooks
 end

@@ -29,14 +29,35 @@ local function none(why)
   return nil
 end
 
+-- Where a search begins.
+local function start_of(ctx)
+  local at = ctx and ctx.pos or 1
+  return at < 1 and 1 or at
+end
+
+-- The captures of a match. With the option D several groups may have one name, which then has a list of what they took.
+local function named(captures, compiled, options)
+  if not options or not captures or not options:find("D", 1, true) then return captures end
+  local count, names = compiled:groups()
+  for _, name in pairs(names) do captures[name] = nil end
+  for i = 1, count do
+    local name = captures[i] and names[i]
+    if name then
+      captures[name] = captures[name] or {}
+      table.insert(captures[name], captures[i])
+    end
+  end
+  return captures
+end
+
 --- The captures, with false for groups that took no part; nil where there is no match; nil and a message.
 function re.match(subject, pattern, options, ctx, into)
   local compiled, why = compile(pattern, options)
   if not compiled then return nil, why end
-  local captures, from, to = compiled:captures(text_of(subject), ctx and ctx.pos or 1, into)
+  local captures, from, to = compiled:captures(text_of(subject), start_of(ctx), into)
   if not captures then return none(from) end
   if ctx then ctx.pos = to + 1 end
-  return captures
+  return named(captures, compiled, options)
 end
 
 --- First and last position of the match, or of its group number `nth`; nil; nil, nil and a message.
@@ -44,7 +65,7 @@ function re.find(subject, pattern, options, ctx, nth)
   local compiled, why = compile(pattern, options)
   if not compiled then return nil, nil, why end
   subject = text_of(subject)
-  local init = ctx and ctx.pos or 1
+  local init = start_of(ctx)
   local from, to = compiled:find(subject, init)
   if not from then
     if to then return nil, nil, "pcre_exec() failed: " .. to end
@@ -76,7 +97,7 @@ function re.gmatch(subject, pattern, options)
   local step = walk(compiled, text_of(subject), 1)
   return function()
     local captures, from = step()
-    if captures then return captures end
+    if captures then return named(captures, compiled, options) end
     return none(from)
   end
 end
@@ -125,7 +146,7 @@ local function replace(subject, pattern, replacement, options, most)
       break
     end
     texts[#texts + 1] = subject:sub(kept, from - 1)
-    texts[#texts + 1] = parts and fill(parts, captures) or text_of(replacement(captures))
+    texts[#texts + 1] = parts and fill(parts, captures) or text_of(replacement(named(captures, compiled, options)))
     kept, count = to + 1, count + 1
   end
   texts[#texts + 1] = subject:sub(kept)
@@ -162,7 +183,7 @@ function more.split(subject, pattern, options, ctx, most, into)
   if not compiled then return nil, why end
   local texts = into or {}
   for i = #texts, 1, -1 do texts[i] = nil end
-  local from = ctx and ctx.pos or 1
+  local from = start_of(ctx)
   subject = text_of(subject)
   if from <= #subject then cut(texts, compiled, subject, from, most and most > 0 and most or math.huge) end
   return texts

@@ -149,6 +149,7 @@ local function eof()
   return result(of.session:finish())
 end
 
+local ERROR = -1
 local statuses = {
   CONTINUE = 100, SWITCHING_PROTOCOLS = 101, OK = 200, CREATED = 201, ACCEPTED = 202, NO_CONTENT = 204,
   PARTIAL_CONTENT = 206, SPECIAL_RESPONSE = 300, MOVED_PERMANENTLY = 301, MOVED_TEMPORARILY = 302, SEE_OTHER = 303,
@@ -162,23 +163,42 @@ local statuses = {
 -- What nginx answers without a text.
 local function page_of(status) return status >= 400 and ("%d\n"):format(status) or nil end
 
---- Ends the hook. From 200 on it ends the request as well: by that status, or by what was said.
+-- The request ends without a response, as nginx ends it; where a backend is looked for, by 500.
+local function abort(of)
+  local hook = of.session:phase()
+  if hook == "logging" then return end
+  if hook == "upstream_peer" then
+    core.answer_status(of.session, 500)
+  elseif not pcall(of.session.reset, of.session) then
+    core.raise "ngx.exit: ngx.ERROR ends a response that has begun"
+  end
+end
+
+local function answer_by(of, status)
+  local has_said = core.has_answer(of.session)
+  if of.streams or of.session:phase() == "logging" then return end
+  if status == statuses.CLOSE then
+    of.session:reset()
+  elseif not has_said then
+    core.answer_status(of.session, of.status and status == 200 and of.status or status)
+    if page_of(status) then core.answer_add(of.session, page_of(status)) end
+  elseif status ~= 200 then
+    core.answer_status(of.session, status)
+  end
+end
+
+--- Ends the handler. From 200 on it ends the request as well: by that status, or by what was said; and so does
+--- ngx.ERROR, which refuses a handshake where that is under way.
 local function exit(status)
   local of = state.get()
+  local is_request = of.session and core.current_task()
   status = tonumber(status) or core.raise "ngx.exit: a status is expected"
-  if of.session and status >= 200 and core.current_task() then
-    local has_said = core.has_answer(of.session)
-    if of.streams then core.leave() end
-    if of.session:phase() == "logging" then core.leave() end
-    if status == statuses.CLOSE then
-      of.session:reset()
-    elseif not has_said then
-      core.answer_status(of.session, of.status and status == 200 and of.status or status)
-      if page_of(status) then core.answer_add(of.session, page_of(status)) end
-    elseif status ~= 200 then
-      core.answer_status(of.session, status)
-    end
+  if is_request and status >= 200 then answer_by(of, status) end
+  if status == ERROR then
+    of.is_refused = true
+    if is_request then abort(of) end
   end
+  of.is_over = of.is_over or status >= 200 or status == ERROR
   core.leave()
 end
 
@@ -191,12 +211,13 @@ local function redirect(uri, status)
   if of.streams then core.raise "ngx.redirect: the response has begun" end
   of.session:set_response_header("Location", tostring(uri))
   core.answer_status(of.session, status)
+  of.is_over = true
   core.leave()
 end
 
 return function(ngx, fields)
   for name, status in pairs(statuses) do ngx["HTTP_" .. name] = status end
-  ngx.OK, ngx.ERROR, ngx.AGAIN, ngx.DONE, ngx.DECLINED = 0, -1, -2, -4, -5
+  ngx.OK, ngx.ERROR, ngx.AGAIN, ngx.DONE, ngx.DECLINED = 0, ERROR, -2, -4, -5
   ngx.header, ngx.resp = setmetatable({}, header), { get_headers = get_headers }
   function ngx.print(...) return put("print", "", ...) end
   function ngx.say(...) return put("say", "\n", ...) end

@@ -68,7 +68,8 @@ local phases = {
 --- ngx_lua's word for the phase that runs.
 function M.phase()
   local state = M.get()
-  return state.phase or phases[state.hook] or "access"
+  local word = state.hook == "request_filter" and state.word -- of perilune.ngx.hooks, where several phases are one hook
+  return state.phase or word or phases[state.hook] or "access"
 end
 
 --- Who opened a socket: only the same request, or timer with its threads, may use it. Nil: anybody.

@@ -48,7 +48,7 @@ function readers.content_length(s) return s:get_header "content-length" end
 function readers.content_type(s) return s:get_header "content-type" end
 function readers.connection_requests(s) return tostring(s:connection_requests()) end
 function readers.time_local() return os.date "%d/%b/%Y:%H:%M:%S %z" end
-function readers.time_iso8601() return os.date "%Y-%m-%dT%H:%M:%S+00:00" end
+function readers.time_iso8601() return os.date "!%Y-%m-%dT%H:%M:%S+00:00" end
 function readers.msec() return ("%.3f"):format(core.time()) end
 function readers.pid() return "1" end
 function readers.hostname() return os.getenv "HOSTNAME" or "" end
@@ -77,6 +77,7 @@ end
 local var = {}
 
 function var.__index(_, name)
+  if type(name) == "number" then return nil end -- a group of a location's pattern: there are no locations
   if type(name) ~= "string" then core.raise "ngx.var: the name of a variable is expected" end
   local of = state.get()
   if of.vars and of.vars[name] ~= nil then return of.vars[name] end
