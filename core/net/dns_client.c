@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ev.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -82,6 +83,12 @@ static void end(struct dns_question *q, enum dns_result result, const char *why)
 
 /* --- servers ------------------------------------------------------------------------------------------- */
 
+/* What is behind the '%' of an address: the name of an interface. */
+static bool is_zone(const char *text) {
+  size_t length = strlen(text);
+  return length > 0 && length < IF_NAMESIZE && !text[strcspn(text, "%:/[]")];
+}
+
 /* "1.2.3.4", "1.2.3.4:53", "::1", "[::1]", "[fe80::1%eth0]:53" into an address with a port. */
 static bool read_server(struct str text, char address[SERVER_TEXT]) {
   char whole[ADDR_TEXT], host[INET6_ADDRSTRLEN + 20], plain[INET6_ADDRSTRLEN];
@@ -99,7 +106,9 @@ static bool read_server(struct str text, char address[SERVER_TEXT]) {
     text = (struct str){text.ptr + 1, text.len - 2};
   if (text.len == 0 || text.len >= sizeof host) return false;
   snprintf(host, sizeof host, "%.*s", STR_ARG(text));
-  snprintf(plain, sizeof plain, "%.*s", (int)strcspn(host, "%"), host);
+  size_t address_bytes = strcspn(host, "%");
+  snprintf(plain, sizeof plain, "%.*s", (int)address_bytes, host);
+  if (host[address_bytes] && !is_zone(host + address_bytes + 1)) return false;
   bool is_ipv6 = inet_pton(AF_INET6, plain, bytes) == 1;
   if (!is_ipv6 && inet_pton(AF_INET, host, bytes) != 1) return false;
   snprintf(address, SERVER_TEXT, is_ipv6 ? "[%s]:53" : "%s:53", host);

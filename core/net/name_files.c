@@ -114,23 +114,25 @@ static void complete_options(struct dns_options *options) {
   if (options->attempts && !options->timeout_s) options->timeout_s = 5;
 }
 
-/* A server that is no address is left out. */
-static void take_server(struct buf *servers, struct str word) {
+/* A server that is no address is left out, and those behind the most that may be asked. `count` are taken already. */
+static bool take_server(struct buf *servers, struct str word, unsigned count) {
   const char *why;
   char *text = str_to_cstring(word);
-  if (!strchr(text, ',') && dns_servers_check(text, &why)) {
-    if (buf_len(servers)) buf_append_str(servers, STR(","));
-    buf_append_str(servers, word);
-  } else {
-    log_warn("resolv.conf: '%s' is no address of a name server", text);
-  }
+  bool is_server = !strchr(text, ',') && dns_servers_check(text, &why), is_taken = is_server && count < DNS_SERVERS_MOST;
+  if (is_taken && count) buf_append_str(servers, STR(","));
+  if (is_taken) buf_append_str(servers, word);
+  if (!is_server) log_warn("resolv.conf: '%s' is no address of a name server", text);
+  if (is_server && !is_taken)
+    log_warn("resolv.conf: '%s' is not asked: there are %d name servers before it", text, DNS_SERVERS_MOST);
   free(text);
+  return is_taken;
 }
 
 static bool read_resolv(struct name_files *f, const char *text) {
   struct str rest = str_of(text), line, word;
   struct buf servers = {0};
   struct dns_options before = f->options;
+  unsigned count = 0;
   clear_search(f);
   f->ndots = 1;
   f->options = (struct dns_options){0};
@@ -139,7 +141,8 @@ static bool read_resolv(struct name_files *f, const char *text) {
     if (!take_word(&line, &word)) continue;
     if (str_equal(word, STR("search")) || str_equal(word, STR("domain"))) take_search(f, line);
     if (str_equal(word, STR("options"))) take_options(f, line);
-    if (str_equal(word, STR("nameserver")) && take_word(&line, &word)) take_server(&servers, word);
+    if (str_equal(word, STR("nameserver")) && take_word(&line, &word))
+      count += take_server(&servers, word, count);
   }
   char *now = str_to_cstring(buf_len(&servers) ? buf_str(&servers) : STR(NO_SERVERS));
   complete_options(&f->options);
