@@ -117,7 +117,9 @@ static bool read_answer(const struct running *running, int fd, struct answer *an
 /* The first line is the exit code, the rest is for people. */
 static int print_answer(const struct answer *answer) {
   char *end = answer->length ? strchr(answer->text, '\n') : NULL;
-  if (!end) return complain("the proxy ended without an answer", "");
+  if (!end)
+    return complain("the proxy closed the connection without an answer: ",
+                    "it has ended, or has no memory left; see its log");
   int code = atoi(answer->text);
   if (code != EXIT_FINE) fputs("perilune: ", stderr);
   running_print(code == EXIT_FINE ? stdout : stderr, end + 1,

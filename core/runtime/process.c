@@ -15,6 +15,7 @@
 #include "base/ticks.h"
 #include "base/why.h"
 #include "net/descriptors.h"
+#include "net/loop.h"
 #include "net/offload.h"
 #include "net/tls_identity.h"
 #include "upstream/borrow.h"
@@ -136,7 +137,6 @@ static void init_workers(struct server *s) {
   s->control.on_lost = emergency_ask;
   s->control.drain_ms = drain_ms;
   heed(&s->control);
-  s->workers = memory_zalloc(s->worker_count * sizeof *s->workers);
   s->tracers = tracers_new(s);
   if (s->worker_count > 1) s->siblings = siblings_new(s->worker_count);
   for (unsigned i = 0; i < s->worker_count; i++) {
@@ -235,6 +235,20 @@ static void complain(char *why) {
   fprintf(stderr, "perilune: %s\n", why);
   notify_failed(why);
   free(why);
+}
+
+/* A machine that lacks what a loop needs is told before there is anything else. */
+static bool open_loops(struct server *s) {
+  char *why = NULL;
+  s->workers = memory_zalloc(s->worker_count * sizeof *s->workers);
+  s->control.loop = loop_open(&why);
+  for (unsigned i = 0; i < s->worker_count && !why; i++) s->workers[i].loop = loop_open(&why);
+  if (!why) return true;
+  complain(why);
+  loop_close(s->control.loop);
+  for (unsigned i = 0; i < s->worker_count; i++) loop_close(s->workers[i].loop);
+  free(s->workers);
+  return false;
 }
 
 static bool serve_until_stopped(struct server *s) {
@@ -366,7 +380,7 @@ int process_run(const struct server_options *options) {
     inherited_init(&s.ancestors);
     s.logs = logs_new(s.worker_count);
     bundle_serve(&s);
-    code = run(&s, &first);
+    code = open_loops(&s) ? run(&s, &first) : EXIT_FAILED;
     bundle_serve(NULL);
     logs_free(s.logs);
     metrics_free(s.metrics);

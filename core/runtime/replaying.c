@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "base/why.h"
 #include "exchange/exchange.h"
+#include "net/loop.h"
 #include "net/virtual_time.h"
 #include "runtime/worker.h"
 #include "shared/registry.h"
@@ -188,12 +189,15 @@ static bool run_policy(struct running_replay *r, char **why) {
 }
 
 bool replaying_run(struct replay_run *run, char **why) {
+  *why = NULL;
+  struct ev_loop *loop = loop_open(why);
+  if (!loop) return false;
   struct running_replay *r = memory_zalloc(sizeof *r);
   struct policy_use use = {0};
   struct registry *registry = registry_new();
   struct policy_host host = {
       .registry = registry, .workers = 1, .is_check = true, .clock = &clock_virtual, .use = &use};
-  *why = NULL;
+  r->worker.loop = loop;
   virtual_time_begin(BEGIN_MS);
   random_repeat(0);
   virtual_time.is_replay = true;

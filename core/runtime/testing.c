@@ -3,12 +3,14 @@
 #include "runtime/testing.h"
 
 #include "base/memory.h"
+#include "net/loop.h"
 #include "net/virtual_time.h"
 #include "runtime/worker.h"
 #include "shared/registry.h"
 
 bool testing_run(const struct policy_source *source, char **why) {
-  struct worker worker = {0};
+  struct worker worker = {.loop = loop_open(why)};
+  if (!worker.loop) return false;
   struct registry *registry = registry_new();
   struct policy_host host = {
       .registry = registry, .workers = 1, .is_control = true, .is_check = true, .clock = &clock_virtual};

@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "downstream/downstream.h"
 #include "exchange/exchange.h"
+#include "net/loop.h"
 #include "net/offload.h"
 #include "net/tls_context.h"
 #include "shared/metrics.h"
@@ -47,7 +48,6 @@ static void on_lost(const struct policy_host *host, const void *policy) {
 }
 
 void worker_init(struct worker *worker, const struct policy_host *host) {
-  worker->loop = ev_loop_new(EVFLAG_AUTO);
   worker->host = *host;
   list_init(&worker->retired);
   pthread_mutex_init(&worker->wanted_lock, NULL);
@@ -350,5 +350,5 @@ void worker_free(struct worker *worker) {
   CHECK(!worker->wanted);
   pthread_mutex_destroy(&worker->wanted_lock);
   proxy_free(&worker->proxy);
-  ev_loop_destroy(worker->loop);
+  loop_close(worker->loop);
 }

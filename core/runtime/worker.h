@@ -83,7 +83,8 @@ struct worker_end {
   bool hands_over; /* its sockets are a successor's as well */
 };
 
-/* Loop, proxy and mailbox; `host` gets their addresses. */
+/* Proxy and mailbox for worker->loop, which is set (loop_open) and belongs to the worker from now on; `host` gets their
+ * addresses. */
 void worker_init(struct worker *worker, const struct policy_host *host);
 /* 0, or errno's number for why there is no thread. */
 int worker_start(struct worker *worker);
