@@ -163,7 +163,9 @@ static void push_why(lua_State *L, const struct redis_link *l, enum redis_outcom
     lua_pushfstring(L, "redis %s: the reply is longer than %f bytes", name,
                     (lua_Number)l->options.reply_bytes);
     break;
-  case REDIS_DOWN: lua_pushfstring(L, "redis %s is down: %s", name, l->why); break;
+  case REDIS_DOWN:
+    lua_pushfstring(L, redis_link_is_short(l) ? "redis %s: %s" : "redis %s is down: %s", name, l->why);
+    break;
   case REDIS_CLOSED: lua_pushfstring(L, "redis %s: the connection was lost: %s", name, l->why); break;
   case REDIS_OK:
   case REDIS_ERROR:

@@ -17,7 +17,9 @@
 // tripped: commands fail at once. The link goes on trying to connect, with growing pauses; a PING that is answered in
 // time ends this state. Commands that were sent before stay in the queue meanwhile, since their replies are the first
 // sign that the server works again. If nobody has used a server that is down for a minute, it is not tried any more,
-// and the next command connects again.
+// and the next command connects again. What this machine lacks (descriptors, memory, ports) is no fault of the server
+// and trips nothing: the link tries again every few milliseconds, commands wait for that as long as a connection may
+// take, and then fail.
 //
 // redis_link.c has the connection and the breaker, redis_queue.c the commands and their replies.
 //
@@ -111,6 +113,7 @@ struct redis_health {
   unsigned pause_ms; /* the next */
   uint64_t asked_ms; /* when somebody wanted it last */
   uint64_t tripped_ms, renewed_ms;
+  uint64_t short_until_ms; /* this machine lacks something: commands wait until then; 0: it lacks nothing */
   struct {
     uint64_t logged_ms;
     unsigned more; /* since then */
@@ -168,6 +171,8 @@ void redis_link_free(struct redis_link *l);
 bool redis_link_wanted(struct redis_link *l);
 /* What was added to queue.out goes out, at once or with what follows in this turn. */
 void redis_link_send(struct redis_link *l);
+/* Does this machine lack something that a connection needs? */
+bool redis_link_is_short(const struct redis_link *l);
 /* A command was answered in time, or was not. */
 void redis_link_well(struct redis_link *l);
 void redis_link_missed(struct redis_link *l);

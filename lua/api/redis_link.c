@@ -13,8 +13,9 @@
 #include "lua/vm/vm.h"
 #include "net/tls_context.h"
 #include "exchange/proxy.h"
+#include "exchange/room.h"
 
-enum { READ_BYTES = 16384, READS_MOST = 16, RENEW_MS = 1000, FORGET_MS = 60000 };
+enum { READ_BYTES = 16384, READS_MOST = 16, RENEW_MS = 1000, FORGET_MS = 60000, LOOK_AGAIN_MS = 10 };
 
 static void on_readable(struct conn *conn);
 static void on_writable(struct conn *conn);
@@ -121,7 +122,7 @@ static uint64_t next_pause(struct redis_link *l) {
 
 void redis_link_missed(struct redis_link *l) {
   struct redis_health *h = &l->health;
-  if (++h->failures < l->options.failures || h->is_tripped) return;
+  if (redis_link_is_short(l) || ++h->failures < l->options.failures || h->is_tripped) return;
   note(l, "no reply in time");
   trip(l);
   if (l->state == REDIS_READY) timer_set(&l->pace, next_pause(l));
@@ -144,17 +145,41 @@ static void hang_up(struct redis_link *l) {
 static void pause_after(struct redis_link *l, const char *why) {
   note(l, why);
   hang_up(l);
+  l->health.short_until_ms = 0;
   trip(l);
   l->state = REDIS_PAUSED;
   timer_set(&l->pace, next_pause(l));
   redis_queue_fail(l);
 }
 
+bool redis_link_is_short(const struct redis_link *l) { return l->health.short_until_ms > 0; }
+
+/* What is lacking here may be there in a moment. */
+static void wait_for_room(struct redis_link *l, const char *what) {
+  struct redis_health *h = &l->health;
+  char why[sizeof l->why];
+  snprintf(why, sizeof why, "no connection, as this machine lacks something: %s", what);
+  note(l, why);
+  hang_up(l);
+  l->state = REDIS_PAUSED;
+  timer_set(&l->pace, LOOK_AGAIN_MS);
+  if (!h->short_until_ms) h->short_until_ms = now_ms(l) + l->options.connect_ms;
+  if (now_ms(l) < h->short_until_ms || !l->queue.count) return;
+  redis_link_fault(l, REDIS_DOWN, l->why);
+  redis_queue_fail(l);
+}
+
 static void on_connected(struct connect *connect, enum error error) {
   struct redis_link *l = CONTAINER_OF(connect, struct redis_link, connect);
   CHECK_OBJ(l, REDIS_LINK_MAGIC);
+  const char *why = connect->why[0] ? connect->why : error_info(error)->text;
+  if (error == ERROR_LOCAL_SHORTAGE) room_make(l->vm->host.proxy);
+  if (error == ERROR_LOCAL_SHORTAGE || error == ERROR_NO_PORT) {
+    wait_for_room(l, why);
+    return;
+  }
   if (error != ERROR_NONE) {
-    pause_after(l, connect->why[0] ? connect->why : error_info(error)->text);
+    pause_after(l, why);
     return;
   }
   conn_adopt(&l->conn, &events, l);
@@ -190,6 +215,7 @@ bool redis_link_wanted(struct redis_link *l) {
 static void become_ready(struct redis_link *l) {
   timer_clear(&l->pace);
   l->state = REDIS_READY;
+  l->health.short_until_ms = 0;
   redis_link_well(l);
   redis_queue_release(l);
 }
@@ -209,13 +235,17 @@ void redis_link_greeted(struct redis_link *l, struct str reply) {
 /* A connection that was ready has ended. One that nobody used just ends: servers close what is idle. */
 static void lose(struct redis_link *l, const char *why) {
   struct redis_health *h = &l->health;
-  bool was_used = l->queue.count > 0;
+  bool was_used = l->queue.count > 0, is_ours = conn_is_short(&l->conn);
+  if (l->state != REDIS_READY && is_ours) {
+    wait_for_room(l, why);
+    return;
+  }
   if (l->state != REDIS_READY) {
     pause_after(l, why);
     return;
   }
   if (was_used) redis_link_fault(l, REDIS_CLOSED, why);
-  if (h->is_tripped || (was_used && ++h->failures >= l->options.failures)) {
+  if (h->is_tripped || (was_used && !is_ours && ++h->failures >= l->options.failures)) {
     pause_after(l, why);
     return;
   }
@@ -253,10 +283,11 @@ static void on_pace(struct timer *timer) {
   CHECK_OBJ(l, REDIS_LINK_MAGIC);
   if (l->state == REDIS_GREETING) {
     pause_after(l, "the server takes connections, and does not answer");
-  } else if (l->state == REDIS_PAUSED && now_ms(l) - l->health.asked_ms < FORGET_MS) {
+  } else if (l->state == REDIS_PAUSED && (l->queue.count || now_ms(l) - l->health.asked_ms < FORGET_MS)) {
     start(l);
   } else if (l->state == REDIS_PAUSED) {
     reset(l);
+    l->health.short_until_ms = 0;
     l->state = REDIS_IDLE;
   } else if (l->state == REDIS_READY && l->health.heard) {
     l->health.heard = false;

@@ -146,7 +146,7 @@ static void on_due(struct timer *timer) {
   struct redis_link *l = c->owner;
   CHECK_OBJ(l, REDIS_LINK_MAGIC);
   struct task *task = take_task(c);
-  redis_link_fault(l, REDIS_TIMEOUT, "no reply in time");
+  redis_link_fault(l, REDIS_TIMEOUT, redis_link_is_short(l) ? l->why : "no reply in time");
   redis_link_missed(l);
   tell(l, task, &(struct redis_told){.outcome = REDIS_TIMEOUT});
 }
