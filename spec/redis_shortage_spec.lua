@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- perilune.redis where this machine lacks something: that is no fault of the server, so it is not called down, and it is
--- used again as soon as the shortage is over.
+-- perilune.redis where this machine lacks something: that is no fault of the server, so it is not called down, and it
+-- is used again as soon as the shortage is over.
 local redis_server = require "redis_server"
 local scheduler = require "scheduler"
 local shortage = require "shortage"

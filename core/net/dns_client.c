@@ -13,7 +13,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ev.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,19 +20,20 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "net/dns_address.h"
 #include "net/dns_channel.h"
 
 #define TRY_S      0.4
 #define QUESTION_S 5.0
 #define AVOID_S    30.0
-enum { QUESTION_MOST_MS = 30000, SERVER_TEXT = 96 };
+enum { QUESTION_MOST_MS = 30000 };
 #define DNS_SERVERS_MAGIC  0xd45e7e75u
 #define DNS_QUESTION_MAGIC 0xd459e571u
 
 struct server {
   struct dns_channel *channel; /* owned; NULL until it is asked: c-ares takes 75 KB for one */
   ev_tstamp avoid_until;       /* 0: it answers */
-  char address[SERVER_TEXT];
+  char address[DNS_ADDRESS_TEXT];
 };
 
 struct dns_servers {
@@ -83,46 +83,14 @@ static void end(struct dns_question *q, enum dns_result result, const char *why)
 
 /* --- servers ------------------------------------------------------------------------------------------- */
 
-/* What is behind the '%' of an address: the name of an interface. */
-static bool is_zone(const char *text) {
-  size_t length = strlen(text);
-  return length > 0 && length < IF_NAMESIZE && !text[strcspn(text, "%:/[]")];
-}
-
-/* "1.2.3.4", "1.2.3.4:53", "::1", "[::1]", "[fe80::1%eth0]:53" into an address with a port. */
-static bool read_server(struct str text, char address[SERVER_TEXT]) {
-  char whole[ADDR_TEXT], host[INET6_ADDRSTRLEN + 20], plain[INET6_ADDRSTRLEN];
-  unsigned char bytes[16];
-  struct addr parsed;
-  const char *why;
-  bool has_port = addr_parse(text, &parsed, &why) && parsed.kind == ADDR_IP;
-  if (has_port) {
-    size_t length = addr_format(&parsed, whole);
-    bool fits = parsed.port && length < SERVER_TEXT;
-    if (fits) memcpy(address, whole, length + 1);
-    return fits;
-  }
-  if (text.len > 2 && text.ptr[0] == '[' && text.ptr[text.len - 1] == ']')
-    text = (struct str){text.ptr + 1, text.len - 2};
-  if (text.len == 0 || text.len >= sizeof host) return false;
-  snprintf(host, sizeof host, "%.*s", STR_ARG(text));
-  size_t address_bytes = strcspn(host, "%");
-  snprintf(plain, sizeof plain, "%.*s", (int)address_bytes, host);
-  if (host[address_bytes] && !is_zone(host + address_bytes + 1)) return false;
-  bool is_ipv6 = inet_pton(AF_INET6, plain, bytes) == 1;
-  if (!is_ipv6 && inet_pton(AF_INET, host, bytes) != 1) return false;
-  snprintf(address, SERVER_TEXT, is_ipv6 ? "[%s]:53" : "%s:53", host);
-  return true;
-}
-
 bool dns_servers_check(const char *list, const char **why) {
   struct str rest = str_of(list), text;
-  char address[SERVER_TEXT];
+  char address[DNS_ADDRESS_TEXT];
   unsigned count = 0;
   while (str_split(&rest, ',', &text)) {
     text = str_trim(text);
     *why = "expected a list of addresses, like '127.0.0.1:5353,[::1]'";
-    if (!read_server(text, address)) return false;
+    if (!dns_address_read(text, address)) return false;
     *why = "more than eight servers";
     if (++count > DNS_SERVERS_MOST) return false;
   }
@@ -143,7 +111,7 @@ struct dns_servers *dns_servers_new(struct ev_loop *loop, const char *list, cons
   ev_timer_init(&s->delivery, deliver, 0., 0.);
   s->delivery.data = s;
   while (s->count < DNS_SERVERS_MOST && str_split(&rest, ',', &text))
-    if (read_server(str_trim(text), s->list[s->count].address)) s->count++;
+    if (dns_address_read(str_trim(text), s->list[s->count].address)) s->count++;
   OBJ_INIT(s, DNS_SERVERS_MAGIC);
   return s;
 }

@@ -11,7 +11,9 @@
 
 #include "base/why.h"
 
-static void on_wake(struct ev_loop *loop, ev_async *watcher, int events) { (void)loop, (void)watcher, (void)events; }
+static void on_wake(struct ev_loop *loop, ev_async *watcher, int events) {
+  (void)loop, (void)watcher, (void)events;
+}
 
 static bool can_be_opened(void) {
   int fd = eventfd(0, EFD_CLOEXEC);
@@ -35,7 +37,8 @@ struct ev_loop *loop_open(char **why) {
   if (!loop || !can_be_opened())
     why_say(why, "no loop can be made: %s; raise LimitNOFILE (ulimit -n)", strerror(errno));
   else if (!is_watched(loop))
-    why_say(why, "no loop can be made: the kernel watches no more descriptors; raise fs.epoll.max_user_watches (sysctl)");
+    why_say(why, "no loop can be made: the kernel watches no more descriptors; raise "
+                 "fs.epoll.max_user_watches (sysctl)");
   else
     return loop;
   loop_close(loop);

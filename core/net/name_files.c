@@ -118,7 +118,8 @@ static void complete_options(struct dns_options *options) {
 static bool take_server(struct buf *servers, struct str word, unsigned count) {
   const char *why;
   char *text = str_to_cstring(word);
-  bool is_server = !strchr(text, ',') && dns_servers_check(text, &why), is_taken = is_server && count < DNS_SERVERS_MOST;
+  bool is_server = !strchr(text, ',') && dns_servers_check(text, &why),
+       is_taken = is_server && count < DNS_SERVERS_MOST;
   if (is_taken && count) buf_append_str(servers, STR(","));
   if (is_taken) buf_append_str(servers, word);
   if (!is_server) log_warn("resolv.conf: '%s' is no address of a name server", text);

@@ -69,7 +69,8 @@ IT("asks the first eight name servers of resolv.conf, whatever is behind them") 
   log_set_level(LOG_ERROR);
   for (int i = 1; i <= 11; i++) {
     snprintf(text + strlen(text), sizeof text - strlen(text), "nameserver 192.0.2.%d\n", i);
-    if (i <= 8) snprintf(servers + strlen(servers), sizeof servers - strlen(servers), &",192.0.2.%d"[i == 1], i);
+    if (i <= 8)
+      snprintf(servers + strlen(servers), sizeof servers - strlen(servers), &",192.0.2.%d"[i == 1], i);
   }
   CHECK(asks(text, servers));
   log_set_level(before);
@@ -79,6 +80,7 @@ IT("takes the name of an interface behind an address of a name server, and nothi
   enum log_level before = log_level();
   log_set_level(LOG_ERROR);
   CHECK(asks("nameserver fe80::1%eth0.5\n", "fe80::1%eth0.5"));
-  CHECK(asks("nameserver fe80::1%e:://\nnameserver fe80::1%\nnameserver fe80::1%sixteen-letters-\n", "127.0.0.1:53"));
+  CHECK(asks("nameserver fe80::1%e:://\nnameserver fe80::1%\nnameserver fe80::1%sixteen-letters-\n",
+             "127.0.0.1:53"));
   log_set_level(before);
 }
