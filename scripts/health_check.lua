@@ -9,6 +9,7 @@
 --   health_check.grpc(upstreams, { service = "shop.Cart" })
 --   health_check.with(upstreams, function(address) return is_fine(address) end, { interval = 5 })
 
+local backoff = require "perilune.backoff"
 local core = require "perilune.core"
 local grpc_client = require "perilune.grpc_client"
 local http = require "perilune.http"
@@ -74,9 +75,6 @@ local function log_change(address, healthy, why)
   end
 end
 
--- What no backend can be blamed for, as error:kind() has it.
-local local_errors = { local_shortage = true, no_port = true }
-
 -- A check that could not be made says nothing of its backend. It is told once, until a check can be made again.
 local function note_obstacle(obstacles, address, obstacle)
   if obstacle and not obstacles[address] then
@@ -111,7 +109,7 @@ local function run(check, address, wanted)
   local task = core.spawn(function()
     local called, ok, why, kind = pcall(check, address)
     if not called then return { obstacle = "the check failed: " .. tostring(ok) } end
-    if not ok and local_errors[kind] then return { obstacle = tostring(why) } end
+    if not ok and backoff.is_ours(kind) then return { obstacle = tostring(why) } end
     if ok then return { ok = true } end
     return { ok = false, why = why and tostring(why) or "the check failed" }
   end)

@@ -4,6 +4,7 @@ local bundled = require "bundled"
 local perilune = require "perilune"
 local process = require "process"
 local scheduler = require "scheduler"
+local shortage = require "shortage"
 local tls = require "tls"
 
 after_each(require("cleanup").run)
@@ -18,6 +19,17 @@ describe("the server of a bundle", function()
     scheduler.eventually(function() return bundled.state_of(proxy).last_failure:find("certificate", 1, true) end)
     proxy:stop()
     bundled.start(origin, process.directory() .. "/state", "--bundle-ca", origin.files.ca)
+    bundled.wait_says "one"
+  end)
+
+  it("is asked again in a moment, not when it is due, where this machine lacks a port", function()
+    local origin, lack = bundled.source(bundled.make(bundled.folder_of "one", 1)), shortage.new()
+    local words = bundled.arguments(origin, process.directory() .. "/state")
+    for i, word in ipairs(words) do words[i] = word == "200ms" and "1h" or word end
+    lack:begin("connect", "EADDRNOTAVAIL", 1)
+    perilune.start { args = words, env = lack.env }
+    scheduler.eventually(function() return lack:count "connect" > 0 end)
+    lack:over()
     bundled.wait_says "one"
   end)
 

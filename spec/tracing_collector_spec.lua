@@ -9,6 +9,7 @@ local perilune = require "perilune"
 local policies = require "policies"
 local process = require "process"
 local scheduler = require "scheduler"
+local shortage = require "shortage"
 
 after_each(require("cleanup").run)
 
@@ -63,6 +64,19 @@ describe("a collector", function()
       samples.perilune_trace_collector_down })
     assert.equal(1, proxy:count_log "tracing: .* it answered 503")
     assert.equal(1, proxy:count_log "tracing: .* takes spans again")
+  end)
+
+  it("that this machine cannot ask for want of a port gets the spans when it can, in the first try", function()
+    local collector, lack = otlp.start(function() return { status = 200 } end), shortage.new()
+    local proxy = perilune.start { workers = 1, policy = text(collector.url, "tries = 1"), env = lack.env,
+      settings = { "--admin", "127.0.0.1:0" } }
+    lack:begin("connect", "EADDRNOTAVAIL", 1)
+    ask(proxy)
+    scheduler.eventually(function() return lack:count "connect" > 1 end)
+    lack:over()
+    collector:await(1)
+    until_metric(proxy, "perilune_trace_exported_total", 1)
+    assert.equal(0, proxy:count_log "given up")
   end)
 
   it("that names a date is not asked again before it", function()

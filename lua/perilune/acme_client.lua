@@ -2,9 +2,10 @@
 -- acme_client: speaks ACME (RFC 8555) with a certificate authority, and asks it when to renew (ARI, RFC 9773). It
 -- knows no storage and no clock but Retry-After: its caller says which names, and how a name is proved.
 --
--- What fails gives nil and a fault: { text, type (of the authority's problem), retry_after (seconds) }, which tostring
--- makes a sentence of. The authority is not trusted: bodies and rounds are bounded, its URLs must be of the scheme that
--- its directory has, and a certificate that is not for our names and our key is none.
+-- What fails gives nil and a fault: { text, type (of the authority's problem), retry_after (seconds), is_ours (this
+-- machine lacks something) }, which tostring makes a sentence of. The authority is not trusted: bodies and rounds are
+-- bounded, its URLs must be of the scheme that its directory has, and a certificate that is not for our names and our
+-- key is none.
 
 local backoff = require "perilune.backoff"
 local base64 = require "perilune.base64"
@@ -66,8 +67,8 @@ local function fetch(self, given)
     return nil, new_fault(("the server names the URL '%s', which is not %s"):format(printable(given.url), self.scheme))
   end
   given.ca, given.timeout, given.limit = self.ca, self.timeout, BODY_MOST
-  local response, why = http.request(given)
-  if not response then return nil, new_fault(why) end
+  local response, why, kind = http.request(given)
+  if not response then return nil, new_fault(why, { is_ours = backoff.is_ours(kind) }) end
   self.server_time = date.parse_http(response.headers.date or "") or self.server_time
   self.nonce = response.headers["replay-nonce"] or self.nonce
   return response

@@ -13,6 +13,7 @@
 -- for a day, so that nobody's limit is used up.
 
 local acme_client = require "perilune.acme_client"
+local backoff = require "perilune.backoff"
 local core = require "perilune.core"
 local crypto = require "perilune.crypto"
 local date = require "perilune.date"
@@ -26,6 +27,7 @@ local POLL = 30                      -- seconds between looks at the storage
 local LOOK_BUSY = 1                  -- seconds until it is looked at again while somebody else orders
 local TOGETHER = 4                   -- orders at the same time
 local PAUSE, PAUSE_MOST = 60, 86400  -- after the first failure, after many
+local PAUSE_OURS = 5                 -- where this machine lacks something
 local SPREAD = 0.25                  -- of a pause: so much more or less
 local RENEW_AFTER = 2 / 3            -- of a certificate's time
 local ARI_RETRY = 3600
@@ -113,7 +115,16 @@ local function pause_after(failures, asked)
   return math.max(pause * (1 - SPREAD + 2 * SPREAD * math.random()), asked or 0)
 end
 
+-- Nobody was asked, so nothing is counted.
+local function wait_for_room(entry, fault)
+  local why = tostring(fault)
+  entry.retry_at = core.time() + backoff.spread(PAUSE_OURS)
+  if entry.why ~= why then say("error", "%s: %s; it is tried again in a moment", entry.id, why) end
+  entry.why = why
+end
+
 local function fail(self, entry, fault)
+  if fault.is_ours then return wait_for_room(entry, fault) end
   local kept = entry.facts and "the old certificate serves until " .. date.iso8601(entry.facts.not_after)
     or "there is no certificate"
   entry.failures = entry.failures + 1

@@ -12,6 +12,12 @@ function backoff.spread(pause) return pause * (0.5 + math.random() / 2) end
 --- After so many failures in a row, 1 or more: `first` seconds, each time twice as long, but not more than `most`.
 function backoff.after(failures, first, most) return backoff.spread(math.min(first * 2 ^ (failures - 1), most)) end
 
+local ours = { local_shortage = true, no_port = true }
+
+--- Is that error, as error:kind() has it, one of this machine (descriptors, memory, ports), for which nobody else is to
+--- blame? It counts as no failure: what was to be done is tried again soon, since the shortage may be over any moment.
+function backoff.is_ours(kind) return ours[kind] == true end
+
 --- The seconds of a field Retry-After (RFC 9110 section 10.2.3: a number or a date), not more than `most`; nil: there
 --- is none, or it makes no sense.
 function backoff.asked(headers, most)

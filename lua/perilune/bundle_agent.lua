@@ -8,6 +8,7 @@
 -- is told in the log, the status and the metrics. A version that was refused is not tried again by this process.
 
 local archive = require "perilune.bundle_archive"
+local backoff = require "perilune.backoff"
 local core = require "perilune.core"
 local download = require "perilune.download"
 local http = require "perilune.http"
@@ -16,6 +17,7 @@ local token_file = require "perilune.token_file"
 local TICK = 0.5
 local BYTES_MOST, TIME_MOST = 4194304, 60 -- of an answer
 local TIMEOUT = 10
+local EVERY_OURS = 1 -- seconds until it is asked again, where this machine lacked something
 local VERSIONS_KEPT = 2
 
 -- due: when it is asked next; manifest, text, etag: of what is wanted; script, unpacked: of what is tried.
@@ -78,13 +80,13 @@ end
 --- ---------------------------------------------------------------------------------------------------------------
 --- fetching
 
--- Nil, or what went wrong.
+-- Nil, or what went wrong, and the name of the error where there was no connection.
 local function fetch(bundle)
   agent.holder = {}
-  local response, why = http.request { url = bundle.url, stream = true, timeout = TIMEOUT, holder = agent.holder,
+  local response, why, kind = http.request { url = bundle.url, stream = true, timeout = TIMEOUT, holder = agent.holder,
     ca = bundle.ca, certificate = bundle.certificate, key = bundle.key, token_file = bundle.token_file,
     headers = { ["If-None-Match"] = agent.etag } }
-  if not response then return why end
+  if not response then return why, kind end
   if response.status == 401 and bundle.token_file then token_file.forget(bundle.token_file) end
   if response.status == 304 and agent.etag then
     response:close()
@@ -98,10 +100,11 @@ local function fetch(bundle)
 end
 
 local function pull(bundle)
-  local ok, why = pcall(fetch, bundle)
+  local ok, why, kind = pcall(fetch, bundle)
   if core.is_retired() then return end
   if not ok or why then core.bundle_failed(tostring(why)) else core.bundle_good() end
-  agent.due = core.now() + bundle.every * (0.8 + math.random() * 0.4)
+  local every = backoff.is_ours(kind) and math.min(bundle.every, EVERY_OURS) or bundle.every
+  agent.due = core.now() + every * (0.8 + math.random() * 0.4)
 end
 
 --- ---------------------------------------------------------------------------------------------------------------

@@ -44,15 +44,17 @@ end
 
 local function round(self)
   local began = core.now()
+  self.engine.is_ours = false
   local ok, again, why = pcall(self.engine.run, self.engine, self.source)
   if core.is_retired() then return end
   if not ok then again, why = nil, again end
   local now = core.now()
-  self.failures = now - began >= STEADY and 1 or self.failures + 1
+  local is_ours = self.engine.is_ours -- its last request could not even be made
+  self.failures = (is_ours or now - began >= STEADY) and 1 or self.failures + 1
   self.due = now + backoff.after(self.failures, PAUSE_FIRST, PAUSE_MOST)
   if again then return end
   self.source:failed(why)
-  if self.engine.turn then self.engine:turn() end
+  if self.engine.turn and not is_ours then self.engine:turn() end
 end
 
 --- Follows the source from when the policy is in force to its end.
@@ -91,7 +93,8 @@ end
 local function open(engine, request)
   engine.held = {}
   request.holder = engine.held
-  local response, why = http.request(request)
+  local response, why, kind = http.request(request)
+  engine.is_ours = backoff.is_ours(kind)
   if not response then return nil, why end
   if not core.is_retired() then return response end
   response:close()

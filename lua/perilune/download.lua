@@ -21,11 +21,12 @@ function download.body(response, most, seconds)
   return table.concat(parts)
 end
 
---- The JSON of an answer with the status 200 to a request, as http.request takes it; or nil and why there is none.
+--- The JSON of an answer with the status 200 to a request, as http.request takes it; or nil and why there is none, and
+--- the name of the error where there was no connection.
 --- fault_of(value) says what is wrong with it; nil: nothing.
 function download.json(request, fault_of)
-  local answer, why = http.request(request)
-  if not answer then return nil, why end
+  local answer, why, kind = http.request(request)
+  if not answer then return nil, why, kind end
   if answer.status ~= 200 then return nil, ("%s: status %d"):format(request.url, answer.status) end
   local value = json.decode(answer.body)
   local fault = fault_of(value)

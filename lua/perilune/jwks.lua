@@ -3,6 +3,7 @@
 -- one copy of the set. A token that names a key which is not in it makes the set be asked for again, but not more often
 -- than every `floor` seconds, whatever clients send. If the provider does not answer, the last set stays.
 
+local backoff = require "perilune.backoff"
 local core = require "perilune.core"
 local crypto = require "perilune.crypto"
 local download = require "perilune.download"
@@ -13,6 +14,7 @@ local jwks = {}
 
 local SET_MOST, KEYS_MOST = 262144, 100 -- bytes of a set, keys of it
 local REFRESH, STALE = 3600, 7 * 86400
+local FLOOR_OURS = 1 -- seconds until it is asked again, where this machine lacked something
 local LOOK = 0.01 -- seconds between looks for what another task gets
 
 -- Why a table is no set; nil: it is one.
@@ -54,8 +56,9 @@ end
 local function refresh(self)
   if self.marks:add("floor", true, self.floor) then
     self.marks:set("asking", true, self.timeout)
-    local set, why = fetch(self)
+    local set, why, kind = fetch(self)
     if set then self.sets:set("keys", set) else core.log.warn("keys of tokens: " .. why) end
+    if backoff.is_ours(kind) then self.marks:set("floor", true, math.min(FLOOR_OURS, self.floor)) end
     self.marks:delete "asking"
     return
   end

@@ -110,7 +110,10 @@ local function connected(self, deadline)
   self.pause = math.min((self.pause or RETRY / 2) * 2, RETRY_MOST)
   self.retry_at = core.now() + backoff.spread(self.pause)
   local connection, why, kind = open(self.settings, 5)
-  if not connection then return nil, why, kind end
+  if not connection then
+    if backoff.is_ours(kind) then self.pause, self.retry_at = nil, core.now() + RETRY end
+    return nil, why, kind
+  end
   self.connection = connection
   local ok, failure, sort = self:begin()
   if ok then return true end

@@ -127,10 +127,11 @@ local function settle_taken(sender, response, spans)
   sender.failed, sender.failing_since = 0, nil
 end
 
-local function settle_failed(sender, why, spans, may_repeat)
-  sender.failed = sender.failed + 1
+-- `is_ours`: no collector was asked, so no try is counted.
+local function settle_failed(sender, why, spans, may_repeat, is_ours)
+  sender.failed = sender.failed + (is_ours and 0 or 1)
   sender.failing_since = sender.failing_since or core.now()
-  local is_kept = may_repeat and sender.failed < sender.tries
+  local is_kept = may_repeat and (is_ours or sender.failed < sender.tries)
   core.tracing_settle(sender.handle, is_kept)
   core.tracing_note(sender.handle, 0, is_kept and 0 or spans, why)
   tell(sender, is_kept and why or ("%s; %d spans are given up"):format(why, spans))
@@ -141,7 +142,7 @@ end
 local function send(sender)
   local body, spans = core.tracing_batch(sender.handle, sender.batch)
   if not body then return false, 0 end
-  local response, why = post_in_time(sender, body)
+  local response, why, kind = post_in_time(sender, body)
   if response and response.status >= 200 and response.status < 300 then
     settle_taken(sender, response, spans)
     sender.pause = PAUSE_FIRST
@@ -149,7 +150,9 @@ local function send(sender)
   end
   why = why or ("it answered %d"):format(response.status)
   local may_repeat = not response or repeatable[response.status] ~= nil
-  settle_failed(sender, why, spans, may_repeat)
+  local is_ours = backoff.is_ours(kind)
+  settle_failed(sender, why, spans, may_repeat, is_ours)
+  if is_ours then return true, backoff.spread(PAUSE_FIRST) end
   local pause = backoff.spread(sender.pause)
   sender.pause = math.min(sender.pause * 2, PAUSE_MOST)
   if not may_repeat then sender.pause, pause = PAUSE_FIRST, 0 end

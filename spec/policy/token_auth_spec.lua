@@ -119,6 +119,18 @@ describe("token_auth with a provider's keys", function()
     assert.equal(1, #rotated.requests)
   end)
 
+  it("asks again a second after this machine lacked what it takes to ask", function()
+    publish { jwk(rsa, "r") }
+    local ask = start { jwks = URL, floor = 30 }
+    assert.equal(200, (ask(token_auth.sign({ sub = "ada" }, rsa, "r"))))
+    local asked = test.http { [URL] = { error = "local_shortage" } }
+    for i = 1, 5 do assert.equal(401, (ask(token_auth.sign({ sub = "ada" }, others, "new" .. i)))) end
+    assert.equal(1, #asked.requests)
+    publish { jwk(rsa, "r"), jwk(others, "new") }
+    test.clock:advance(1.1)
+    assert.equal(200, (ask(token_auth.sign({ sub = "ada" }, others, "new"))))
+  end)
+
   it("keeps the last set while the provider fails, lies or sends too much", function()
     publish { jwk(rsa, "r") }
     local ask = start { jwks = URL }

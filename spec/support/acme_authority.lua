@@ -82,6 +82,7 @@ function M.start(given)
     local answer = self.wrong[path]
     if type(answer) == "function" then answer = answer(payload, self.counts[path]) end
     answer = answer or own[path:match "^/(%l+)"](payload, path)
+    if answer.error then return answer end -- there is none
     serial = serial + 1
     answer.headers = answer.headers or {}
     answer.headers["Replay-Nonce"] = ("nonce%d"):format(serial)
