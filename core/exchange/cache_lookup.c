@@ -26,16 +26,20 @@ enum cache_result cache_result_of(const struct exchange *x) {
   return x->cache ? x->cache->result : CACHE_RESULT_NONE;
 }
 
-/* What another process has stored has a time of the steady clock, which may have begun anew since (at a reboot). */
 static uint64_t kept_by_wall(const struct cache_visit *v) {
   int64_t kept_ms = clock_wall_ms() - v->facts.wall_ms;
   return kept_ms > 0 ? (uint64_t)kept_ms : 0;
 }
 
+/* The steady clock counts from the start of the machine. So of what a process has put into a file before that it shows
+ * too little, and never too much. The time of day may have been set back: the longer of both is closer to the truth, and
+ * makes nothing fresh that is not. */
 uint64_t cache_kept_ms(const struct cache_visit *v) {
-  if (cache_is_inherited(visit_cache(v), v->facts.number)) return kept_by_wall(v);
-  uint64_t now = cache_now_ms(visit_cache(v));
-  return now > v->facts.since_ms ? now - v->facts.since_ms : 0;
+  const struct cache *cache = visit_cache(v);
+  uint64_t now = cache_now_ms(cache), kept_ms = now > v->facts.since_ms ? now - v->facts.since_ms : 0;
+  if (!cache_outlives_machine(cache) || !cache_is_inherited(cache, v->facts.number)) return kept_ms;
+  uint64_t wall_ms = kept_by_wall(v);
+  return wall_ms > kept_ms ? wall_ms : kept_ms;
 }
 
 /* --- what is there ---------------------------------------------------------------------------------------- */

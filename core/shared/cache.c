@@ -27,7 +27,8 @@ struct cache {
   _Atomic uint64_t *refusals;  /* owned: upper half of the hash, and until when, in ticks */
   struct purge_table *purges;  /* in the store */
   struct purge_outbox *outbox; /* owned */
-  uint64_t inherited;          /* number of the purges when this process began with the store */
+  bool is_file;
+  uint64_t inherited; /* number of the purges when this process began with the store */
   pthread_mutex_t purging[PURGINGS];
   struct cache_figures figures;
   struct bucket buckets[BUCKETS];
@@ -56,6 +57,7 @@ struct cache *cache_new(const struct cache_config *config, const char **why) {
   c->store = store;
   c->chores = chores_new("cache");
   c->refusals = memory_zalloc(REFUSALS * sizeof *c->refusals);
+  c->is_file = config->path != NULL;
   take_purges(c);
   c->outbox = purge_outbox_new();
   for (unsigned i = 0; i < PURGINGS; i++) pthread_mutex_init(&c->purging[i], NULL);
@@ -228,3 +230,4 @@ void cache_purge_all(struct cache *c, bool is_soft) {
 void cache_keep_purges(struct cache *c) { store_sync_extra(c->store); }
 
 bool cache_is_inherited(const struct cache *c, uint64_t number) { return number < c->inherited; }
+bool cache_outlives_machine(const struct cache *c) { return c->is_file; }

@@ -71,6 +71,8 @@ void cache_purge_all(struct cache *c, bool is_soft);
 void cache_keep_purges(struct cache *c);
 /* Was an object with that number stored by another process, so that purges of its key may have missed it? */
 bool cache_is_inherited(const struct cache *c, uint64_t number);
+/* Is it in a file, which is there after the machine has started anew? */
+bool cache_outlives_machine(const struct cache *c);
 /* Between these two nothing is purged by this key: what is found to be current then may be published. */
 void cache_hold_purges(struct cache *c, struct str key);
 void cache_let_purges(struct cache *c, struct str key);
