@@ -31,7 +31,7 @@ static uint64_t kept_by_wall(const struct cache_visit *v) {
   return kept_ms > 0 ? (uint64_t)kept_ms : 0;
 }
 
-/* The steady clock counts from the start of the machine. So of what a process has put into a file before that it shows
+/* The steady clock counts from the start of the machine. So of what a process has put into a file before, it shows
  * too little, and never too much. The time of day may have been set back: the longer of both is closer to the truth, and
  * makes nothing fresh that is not. */
 uint64_t cache_kept_ms(const struct cache_visit *v) {
