@@ -32,8 +32,8 @@ static uint64_t kept_by_wall(const struct cache_visit *v) {
 }
 
 /* The steady clock counts from the start of the machine. So of what a process has put into a file before, it shows
- * too little, and never too much. The time of day may have been set back: the longer of both is closer to the truth, and
- * makes nothing fresh that is not. */
+ * too little, and never too much. The time of day may have been set back: the longer of both is closer to the truth,
+ * and makes nothing fresh that is not. */
 uint64_t cache_kept_ms(const struct cache_visit *v) {
   const struct cache *cache = visit_cache(v);
   uint64_t now = cache_now_ms(cache), kept_ms = now > v->facts.since_ms ? now - v->facts.since_ms : 0;
