@@ -31,21 +31,23 @@ local BODY_MOST = 262144
 local Fault = { __name = "perilune.acme.fault" }
 Fault.__tostring = function(fault) return fault.text end
 
+-- What a server says may go into a log line: no control characters, and not more than a line.
+local function in_a_line(text, most)
+  text = text:gsub("%c", " ")
+  return #text > most and text:sub(1, most) .. "..." or text
+end
+
+local function printable(text) return type(text) == "string" and in_a_line(text, 300) or "no reason given" end
+
+-- Its text may have a URL that the server has named.
 local function new_fault(text, more)
   local fault = setmetatable(more or {}, Fault)
-  fault.text = text
+  fault.text = in_a_line(text, 1000)
   return fault
 end
 
 --- A fault of somebody else's sentence.
 function acme_client.fault(text, more) return new_fault(tostring(text), more) end
-
--- What a server says may go into a log line: no control characters, and not more than a line.
-local function printable(text)
-  if type(text) ~= "string" then return "no reason given" end
-  text = text:gsub("%c", " ")
-  return #text > 300 and text:sub(1, 300) .. "..." or text
-end
 
 local function problem_fault(response, url)
   local problem = json.decode(response.body or "")
@@ -63,8 +65,9 @@ local Client = { __name = "perilune.acme.client" }
 Client.__index = Client
 
 local function fetch(self, given)
-  if given.url:match "^%a+://" ~= self.scheme then
-    return nil, new_fault(("the server names the URL '%s', which is not %s"):format(printable(given.url), self.scheme))
+  if type(given.url) ~= "string" or given.url:match "^%a+://" ~= self.scheme then
+    return nil, new_fault(("the server names the URL '%s', which is not %s"):format(printable(tostring(given.url)),
+      self.scheme))
   end
   given.ca, given.timeout, given.limit = self.ca, self.timeout, BODY_MOST
   local response, why, kind = http.request(given)

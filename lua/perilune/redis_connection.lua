@@ -234,28 +234,40 @@ end
 local Stream = { __name = "perilune.redis.stream", close = close }
 Stream.__index = Stream
 
--- "$" means new entries: from now on, and not from each read on, which would lose entries in between.
-function Stream:begin()
-  if self.last ~= "$" then return true end
-  local entries, why, kind = self.connection:call("XREVRANGE", self.key, "+", "-", "COUNT", 1)
-  if not entries then return nil, why, kind end
-  self.last = entries[1] and entries[1][1] or "0-0"
-  return true
-end
+-- A server may say anything: it is a table, or an empty one.
+local function table_of(value) return type(value) == "table" and value or {} end
 
+-- { id, fields }; nil: it is no entry.
 local function entry_of(item)
-  local entry, flat = { id = item[1], fields = {} }, item[2]
-  if type(flat) == "table" then -- null: it was deleted
-    for i = 1, #flat, 2 do entry.fields[flat[i]] = flat[i + 1] end
+  local pair = table_of(item)
+  if type(pair[1]) ~= "string" then return nil end
+  local entry, flat = { id = pair[1], fields = {} }, table_of(pair[2]) -- null: it was deleted
+  for i = 1, #flat - 1, 2 do
+    if type(flat[i]) == "string" then entry.fields[flat[i]] = flat[i + 1] end
   end
   return entry
 end
 
--- The entries of a reply to XREAD: of RESP2 a list of pairs, of RESP3 a map.
+-- "$" means new entries: from now on, and not from each read on, which would lose entries in between.
+function Stream:begin()
+  if self.last ~= "$" then return true end
+  local entries, why, kind = self.connection:call("XREVRANGE", self.key, "+", "-", "COUNT", 1)
+  if why then return nil, why, kind end
+  local newest = entry_of(table_of(entries)[1])
+  self.last = newest and newest.id or "0-0"
+  return true
+end
+
+-- The entries of a reply to XREAD: of RESP2 a list of pairs, of RESP3 a map. nil: it is neither.
 local function entries_of(self, reply)
-  local items = reply[self.key] or (reply[1] and reply[1][2]) or {}
+  local all = table_of(reply)
+  local items = all[self.key] or table_of(all[1])[2] or {}
+  if type(reply) ~= "table" or type(items) ~= "table" then return nil end
   local entries = {}
-  for i, item in ipairs(items) do entries[i] = entry_of(item) end
+  for i = 1, #items do
+    entries[i] = entry_of(items[i])
+    if not entries[i] then return nil end
+  end
   if #entries > 0 then self.last = entries[#entries].id end
   return entries
 end
@@ -265,8 +277,9 @@ local function next_entries(self, seconds)
   local reply, why, kind = self.connection:call("XREAD", "COUNT", self.count, "BLOCK", block, "STREAMS", self.key,
     self.last)
   if why then return lost(self, why, kind) end
+  local entries = reply == nil and {} or entries_of(self, reply)
+  if not entries then return lost(self, "malformed: what came is no entries of a stream", "malformed") end
   self.pause = nil
-  local entries = reply and entries_of(self, reply) or {}
   return #entries > 0 and entries or nil
 end
 

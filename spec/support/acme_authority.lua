@@ -81,7 +81,8 @@ function M.start(given)
     local payload = body and body.payload ~= "" and json.decode(base64.decode_url(body.payload)) or {}
     local answer = self.wrong[path]
     if type(answer) == "function" then answer = answer(payload, self.counts[path]) end
-    answer = answer or own[path:match "^/(%l+)"](payload, path)
+    local answers = own[path:match "^/(%l+)"]
+    answer = answer or answers and answers(payload, path) or M.problem(404, "malformed")
     if answer.error then return answer end -- there is none
     serial = serial + 1
     answer.headers = answer.headers or {}
