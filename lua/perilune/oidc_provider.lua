@@ -13,7 +13,7 @@ local url = require "perilune.url"
 
 local oidc_provider = {}
 
-local ANSWER_MOST = 262144
+local ANSWER_MOST, URL_MOST = 262144, 1000
 local ALGORITHMS = { RS256 = true, PS256 = true, ES256 = true, EdDSA = true }
 
 local Provider = {}
@@ -23,11 +23,15 @@ Provider.__index = Provider
 -- not left for one without.
 local function fault_of(self, facts)
   if type(facts) ~= "table" then return "no JSON object" end
-  if facts.issuer ~= self.issuer then return ("it is of another issuer, '%s'"):format(tostring(facts.issuer)) end
+  if facts.issuer ~= self.issuer then
+    return ("it is of another issuer, '%s'"):format(tostring(facts.issuer):gsub("%c", " "):sub(1, URL_MOST))
+  end
   local scheme = self.issuer:match "^https?://"
   for _, name in ipairs { "authorization_endpoint", "token_endpoint", "jwks_uri" } do
     local address = facts[name]
-    if type(address) ~= "string" or address:sub(1, #scheme) ~= scheme then return name .. " is missing or unsafe" end
+    if type(address) ~= "string" or #address > URL_MOST or address:sub(1, #scheme) ~= scheme then
+      return name .. " is missing, unsafe or too long"
+    end
   end
 end
 

@@ -173,7 +173,7 @@ describe("fuzzed answers", function()
     end
     assert.equal(2, #archive.read(packed(json.encode(manifest))).files)
     local ok, why = pcall(fuzz, 3000, function(generator)
-      local text = generator:below(2) == 1 and generator:text(packed(json.encode(manifest)))
+      local text = generator:below(2) == 1 and generator:text(packed(mutations.encode(manifest)))
         or packed(generator:json(manifest))
       local read, fault = archive.read(text)
       if not read then return require_sentence(fault) end

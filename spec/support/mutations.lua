@@ -34,18 +34,41 @@ function Generator:odd()
   return type(value) == "function" and value() or value
 end
 
+local function is_document(value) return type(value) == "table" and value ~= json.null end
+
+-- In an order that is the same in each process, unlike that of pairs.
+local function keys_of(document)
+  local keys = {}
+  for key in pairs(document) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  return keys
+end
+
 -- All places of a document: { table, key }.
 local function places(document, list)
-  for key, value in pairs(document) do
+  for _, key in ipairs(keys_of(document)) do
     list[#list + 1] = { document, key }
-    if type(value) == "table" and value ~= json.null then places(value, list) end
+    if is_document(document[key]) then places(document[key], list) end
   end
-  table.sort(list, function(a, b) return tostring(a[2]) < tostring(b[2]) end) -- not as the table is hashed
   return list
 end
 
+-- JSON with its members in order. nil: it cannot be said.
+local function encode(value)
+  if not is_document(value) then return (json.encode(value)) end
+  local is_list, parts = #value > 0, {}
+  for i, key in ipairs(keys_of(value)) do
+    local text = encode(value[key])
+    if not text then return nil end
+    parts[i] = is_list and text or json.encode(tostring(key)) .. ":" .. text
+  end
+  local inside = table.concat(parts, ",")
+  return is_list and "[" .. inside .. "]" or "{" .. inside .. "}"
+end
+M.encode = encode
+
 local function copy(value)
-  if type(value) ~= "table" or value == json.null then return value end
+  if not is_document(value) then return value end
   local made = {}
   for key, one in pairs(value) do made[key] = copy(one) end
   return setmetatable(made, getmetatable(value))
@@ -68,7 +91,7 @@ function Generator:document(document)
   local made = { copy(document) }
   for _ = 1, self:below(3) do
     local all = places(made[1], {})
-    if #all == 0 then break end
+    if #all == 0 then break end -- nothing is left of it
     local place = all[self:below(#all)]
     CHANGES[self:below(#CHANGES)](self, place[1], place[2])
   end
@@ -107,9 +130,8 @@ end
 
 --- The JSON of a changed document, or the changed JSON of the document.
 function Generator:json(document)
-  if self:below(2) == 1 then return self:text(json.encode(document)) end
-  local made = self:document(document)
-  return json.encode(made) or self:text(json.encode(document))
+  if self:below(2) == 1 then return self:text(encode(document)) end
+  return encode(self:document(document)) or self:text(encode(document))
 end
 
 return M
