@@ -13,6 +13,7 @@
 local check = require "perilune.check"
 local cidr = require "perilune.cidr"
 local options = require "perilune.options"
+local refusal = require "perilune.refusal"
 
 ---@type perilune.access_control
 local access_control = {}
@@ -20,8 +21,9 @@ local access_control = {}
 local valid = {
   allow = { "list" },        -- networks
   deny = { "list" },
-  status = { "positive", 403 },
+  status = { "status", 403 },
   address = { "function" },  -- address(session): instead of the connection's
+  answer = refusal.option,
 }
 
 local LOCAL = "unix:" -- what client_ip says of a client of a unix socket, and of nobody else
@@ -49,9 +51,10 @@ function access_control.new(given, ...)
     local address = session:client_ip()
     return address == LOCAL or is_welcome(address)
   end
+  local refuse = refusal.new("access_control.new", wanted.answer)
   return function(session)
     if is_let_in(session) then return false end
-    return session:respond { status = wanted.status }
+    return refuse(session, wanted.status, "this address may not come in")
   end
 end
 

@@ -11,6 +11,7 @@ local check = require "perilune.check"
 local core = require "perilune.core"
 local crypto = require "perilune.crypto"
 local options = require "perilune.options"
+local refusal = require "perilune.refusal"
 
 ---@type perilune.api_keys
 local api_keys = {}
@@ -22,6 +23,7 @@ local valid = {
   find = { "function" },            -- (digest in hexadecimal): the owner; nil: nobody's
   header = { "field", "X-API-Key" },
   forward = { "boolean", false },   -- does the peer get the field, too?
+  answer = refusal.option,
 }
 
 local function digest_of(owner, key)
@@ -50,7 +52,8 @@ end
 function api_keys.new(given, ...)
   check.no_more("api_keys.new", "its options are one table", ...)
   local wanted = options.read("api_keys.new", given, valid)
-  local find = finder(wanted)
+  local find, refuse = finder(wanted), refusal.new("api_keys.new", wanted.answer)
+  local missing = "a key is needed in the field " .. wanted.header
   return function(session, ctx)
     local key = session:get_header(wanted.header)
     if key and #key <= KEY_MOST then
@@ -62,10 +65,10 @@ function api_keys.new(given, ...)
       end
       if why then
         core.log_about("error", "api_keys", "api_keys: " .. tostring(why))
-        return session:respond { status = 503, headers = { ["Retry-After"] = "5" } }
+        return refuse(session, 503, "keys cannot be checked at the moment", { ["Retry-After"] = "5" })
       end
     end
-    return session:respond { status = 401, headers = { ["WWW-Authenticate"] = "ApiKey" } }
+    return refuse(session, 401, key and "the key is unknown" or missing, { ["WWW-Authenticate"] = "ApiKey" })
   end
 end
 

@@ -17,6 +17,7 @@ local htpasswd = require "perilune.htpasswd"
 local options = require "perilune.options"
 local own_files = require "perilune.own_files"
 local password = require "perilune.password"
+local refusal = require "perilune.refusal"
 local seldom = require "perilune.seldom"
 
 ---@type perilune.basic_auth
@@ -30,6 +31,7 @@ local valid = {
   file = { "string" },           -- a line name:hash for each user
   realm = { "string", "restricted" },
   remember = { "seconds", 300 }, -- how long a pair that was right is
+  answer = refusal.option,
 }
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -132,9 +134,10 @@ local function answer(self, session, ctx)
   end
   if is_right == nil then
     seldom.warn(self, "basic_auth: a password was not checked: %s", why)
-    return session:respond { status = 503, headers = { ["Retry-After"] = AGAIN } }
+    return self.refuse(session, 503, "passwords cannot be checked at the moment", { ["Retry-After"] = AGAIN })
   end
-  return session:respond { status = 401, headers = { ["WWW-Authenticate"] = self.challenge } }
+  local wrong = name and "the user name or the password is wrong" or "a user name and a password are needed"
+  return self.refuse(session, 401, wrong, { ["WWW-Authenticate"] = self.challenge })
 end
 
 --- A function for request_filter: true says that it has asked for other credentials (401), or that passwords cannot be
@@ -146,6 +149,7 @@ function basic_auth.new(given, ...)
     check.raise "basic_auth.new: expected 'users', 'file' or both: who may come in"
   end
   local self = { given = read_users(wanted.users), file = wanted.file, remember = wanted.remember,
+    refuse = refusal.new("basic_auth.new", wanted.answer),
     remembered = core.dict("basic_auth:remembered", REMEMBERED),
     challenge = ('Basic realm="%s", charset="UTF-8"'):format((wanted.realm:gsub('[\\"]', "\\%0"))) }
   declare_metric()

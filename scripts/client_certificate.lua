@@ -8,6 +8,7 @@
 
 local check = require "perilune.check"
 local options = require "perilune.options"
+local refusal = require "perilune.refusal"
 
 ---@type perilune.client_certificate_rules
 local client_certificate = {}
@@ -17,6 +18,7 @@ local valid = {
   issuers = { "list" },      -- likewise
   fingerprints = { "list" }, -- SHA-256, in hexadecimal
   serials = { "list" },      -- in hexadecimal
+  answer = refusal.option,
 }
 
 -- "CN=*,O=Ops" as a pattern of Lua: everything else stands for itself.
@@ -68,12 +70,15 @@ function client_certificate.new(given, ...)
   if not next(rules) then
     check.raise "client_certificate.new: give 'subjects', 'issuers', 'fingerprints' or 'serials'"
   end
+  local refuse = refusal.new("client_certificate.new", wanted.answer)
   return function(session, ctx)
     local tls = session:tls()
     local client = tls and tls.client
     local fits = client ~= nil
     for name, rule in pairs(rules) do fits = fits and rule(client[name] or "") end
-    if not fits then return session:respond { status = 403 } end
+    if not fits then
+      return refuse(session, 403, client and "this certificate may not come in" or "a client certificate is needed")
+    end
     if ctx then ctx.subject = client.subject end
     return false
   end

@@ -10,6 +10,7 @@
 
 local core = require "perilune.core"
 local options = require "perilune.options"
+local refusal = require "perilune.refusal"
 
 local M = {}
 
@@ -23,15 +24,15 @@ local valid = {
   cache_control = { "string" },
   types = { "table" },                  -- { html = "text/html; charset=iso-8859-1" }
   fallthrough = { "boolean", false },   -- what is not there is left to the hooks that follow
+  answer = refusal.option,
 }
 
-local ANSWERS = {
-  missing = { status = 404, body = "404 Not Found\n", headers = { ["Content-Type"] = "text/plain" } },
-  refused = { status = 403, body = "403 Forbidden\n", headers = { ["Content-Type"] = "text/plain" } },
-  method = { status = 405, body = "405 Method Not Allowed\n",
-    headers = { ["Content-Type"] = "text/plain", Allow = "GET, HEAD" } },
-  busy = { status = 503, body = "503 Service Unavailable\n",
-    headers = { ["Content-Type"] = "text/plain", ["Retry-After"] = "1" } },
+-- { status, why, fields }
+local REFUSALS = {
+  missing = { 404, "there is no such file" },
+  refused = { 403, "this file may not be read" },
+  method = { 405, "files are read with GET or HEAD", { Allow = "GET, HEAD" } },
+  busy = { 503, "too many files are being read", { ["Retry-After"] = "1" } },
 }
 
 local function fault_of(wanted)
@@ -69,7 +70,10 @@ function Files.__call(self, session)
   repeat result = core.files_serve(session, self.handle) until result ~= "waits"
   if result == "answered" then return true end
   if self.fallthrough and (result == "missing" or result == "method") then return nil end
-  return session:respond(ANSWERS[result])
+  local status, why, fields = unpack(REFUSALS[result])
+  local headers = {}
+  for name, value in pairs(fields or {}) do headers[name] = value end
+  return self.answers.refuse(session, status, why, headers)
 end
 
 --- A policy that answers with files; it is also a function of a session, for other policies.
@@ -83,7 +87,10 @@ function M.new(given)
     types = list_of(wanted.types),
   }
   if not handle then error(("perilune.files: option 'root': %s: %s"):format(core.path(wanted.root), why), 2) end
-  local files = setmetatable({ handle = handle, fallthrough = wanted.fallthrough }, Files)
+  local files = setmetatable({
+    handle = handle, fallthrough = wanted.fallthrough,
+    answers = { refuse = refusal.new("perilune.files", wanted.answer) }, -- a function would be taken for a hook
+  }, Files)
   files.request_filter = function(session) return files(session) end
   return files
 end

@@ -13,6 +13,7 @@ local core = require "perilune.core"
 local crypto = require "perilune.crypto"
 local http = require "perilune.http"
 local options = require "perilune.options"
+local refusal = require "perilune.refusal"
 local shared = require "perilune.shared"
 
 ---@type perilune.forward_auth
@@ -32,6 +33,7 @@ local valid = {
   name = { "string", "forward_auth" },
   size = { "size", 4194304 },                        -- bytes of verdicts that are kept
   ca = { "ca" },
+  answer = refusal.option,                           -- while the service does not answer
 }
 
 -- What the service is told; as one text it is the key of the verdict.
@@ -126,6 +128,7 @@ function forward_auth.new(given, ...)
     check.raise "forward_auth.new: option 'on_error' is \"open\" or \"closed\""
   end
   local find = wanted.ttl and keeper(wanted)
+  local refuse = refusal.new("forward_auth.new", wanted.answer)
   return function(session)
     local headers, question = question_of(session, wanted)
     local verdict, why
@@ -134,7 +137,7 @@ function forward_auth.new(given, ...)
     if verdict then return respond(session, verdict) end
     core.log_about("error", wanted.name, ("%s: %s"):format(wanted.name, why or "no answer"))
     if wanted.on_error == "open" then return pass(session, wanted) end
-    return session:respond { status = 503, headers = { ["Retry-After"] = "5" } }
+    return refuse(session, 503, "requests cannot be checked at the moment", { ["Retry-After"] = "5" })
   end
 end
 

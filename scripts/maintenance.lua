@@ -12,6 +12,7 @@ local check = require "perilune.check"
 local cidr = require "perilune.cidr"
 local core = require "perilune.core"
 local options = require "perilune.options"
+local refusal = require "perilune.refusal"
 local shared = require "perilune.shared"
 
 ---@type perilune.maintenance
@@ -19,11 +20,14 @@ local maintenance = {}
 
 local valid = {
   name = { "string", "maintenance" },  -- of the switch
-  page = { "string", "<!doctype html><title>Maintenance</title><p>Back soon." },
-  content_type = { "string", "text/html; charset=utf-8" },
+  page = { "string" },
+  content_type = { "string", "text/html; charset=utf-8" }, -- of the page
+  answer = { "answer" },                       -- instead of a page
   retry_after = { "whole_seconds" },           -- seconds
   allow = { "list" },
 }
+
+local PAGE = "<!doctype html><title>Maintenance</title><p>Back soon."
 
 local Maintenance = {}
 Maintenance.__index = Maintenance
@@ -42,18 +46,22 @@ function Maintenance:is_on() return check.object("maintenance:is_on", self, "swi
 --- For request_filter: true says that it has answered.
 function Maintenance:__call(session)
   if not self:is_on() or self.allowed and self.allowed:contains(session:client_ip()) then return false end
-  return session:respond(self.answer)
+  local headers = { ["Cache-Control"] = "no-store", ["Retry-After"] = self.retry_after }
+  return self.refuse(session, 503, "the site is closed for maintenance", headers)
 end
 
 function maintenance.new(given, ...)
   check.no_more("maintenance.new", "its options are one table", ...)
   local wanted = options.read("maintenance.new", given, valid)
-  local headers = { ["Content-Type"] = wanted.content_type, ["Cache-Control"] = "no-store",
-    ["Retry-After"] = wanted.retry_after }
+  if wanted.answer and wanted.page then
+    check.raise "maintenance.new: give 'page' or 'answer', not both"
+  end
+  local page = { body = wanted.page or PAGE, headers = { ["Content-Type"] = wanted.content_type } }
   return setmetatable({
     switch = shared.dict(wanted.name, { size = 65536 }),
     allowed = wanted.allow and cidr.new(wanted.allow),
-    answer = { status = 503, headers = headers, body = wanted.page },
+    retry_after = wanted.retry_after,
+    refuse = refusal.new("maintenance.new", wanted.answer or page),
   }, Maintenance)
 end
 

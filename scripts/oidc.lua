@@ -17,6 +17,7 @@ local crypto = require "perilune.crypto"
 local json = require "perilune.json"
 local options = require "perilune.options"
 local provider = require "perilune.oidc_provider"
+local refusal = require "perilune.refusal"
 local said = require "perilune.said"
 local url = require "perilune.url"
 require "perilune.session" -- session:cookies
@@ -44,6 +45,7 @@ local valid = {
   leeway = { "whole_seconds", 30 },
   timeout = { "seconds", 5 },
   ca = { "ca" },
+  answer = refusal.option,
 }
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -76,9 +78,8 @@ local function redirect(session, location, cookies)
     headers = { Location = location, ["Set-Cookie"] = cookies, ["Cache-Control"] = "no-store" } }
 end
 
-local function refuse(session, status, text)
-  return session:respond { status = status, body = text and text .. "\n",
-    headers = { ["Content-Type"] = "text/plain", ["Cache-Control"] = "no-store" } }
+local function refuse(self, session, status, why)
+  return self.refuse(session, status, why, { ["Cache-Control"] = "no-store" })
 end
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -96,7 +97,7 @@ local function begin(self, session)
   local facts, why = self.provider:facts()
   if not facts then
     core.log_about("error", "oidc provider", "oidc: " .. tostring(why))
-    return refuse(session, 503, "The sign-in service cannot be reached.")
+    return refuse(self, session, 503, "the sign-in service cannot be reached")
   end
   local state, nonce = base64.encode_url(crypto.random(18)), base64.encode_url(crypto.random(18))
   local verifier = base64.encode_url(crypto.random(32))
@@ -137,14 +138,14 @@ local function finish_login(self, session, login, code)
   if tokens then claims, why = self.provider:check(tokens.id_token, login.nonce) end
   if not claims then
     core.log_about("error", "oidc sign-in", "oidc: sign-in failed: " .. tostring(why))
-    return refuse(session, 502, "Signing in has failed.")
+    return refuse(self, session, 502, "signing in has failed")
   end
-  if self.allow and not self.allow(claims) then return refuse(session, 403, "You may not come in.") end
+  if self.allow and not self.allow(claims) then return refuse(self, session, 403, "you may not come in") end
   local text = session_cookie(self, session_of(self, claims, tokens, core.time() + self.max_age))
   if not text then
     core.log_about("error", "oidc claims",
       "oidc: the claims are too long for a cookie: keep fewer, by the option 'claims'")
-    return refuse(session, 500)
+    return refuse(self, session, 500, "what the sign-in service says of you is too long")
   end
   local spent = build(self, login_cookie(self, login.state), "", 0, self.callback_path)
   return redirect(session, login.target, { text, spent })
@@ -155,14 +156,14 @@ local function callback(self, session)
   local state = query.state or ""
   local login = unseal(self, "login", session:cookies()[login_cookie(self, state)])
   if not login or not crypto.equal(login.state, state) then
-    return refuse(session, 400, "This sign-in was not begun here, or took too long. Go back and try again.")
+    return refuse(self, session, 400, "this sign-in was not begun here, or took too long: go back and try again")
   end
   if query.error then
     core.log_about("info", "oidc refusal",
       "oidc: the provider has refused: " .. query.error:gsub("%c", " "):sub(1, 100))
-    return refuse(session, 403, "Signing in was refused.")
+    return refuse(self, session, 403, "signing in was refused")
   end
-  if not query.code then return refuse(session, 400, "The sign-in service has sent no code.") end
+  if not query.code then return refuse(self, session, 400, "the sign-in service has sent no code") end
   return finish_login(self, session, login, query.code)
 end
 
@@ -234,7 +235,7 @@ local function filter(self, session, ctx)
   end
   if not value then
     if is_page(session) then return begin(self, session) end
-    return session:respond { status = 401, headers = { ["Cache-Control"] = "no-store" } }
+    return refuse(self, session, 401, "sign in first")
   end
   hide_cookie(self, session)
   if ctx then ctx.claims = value.claims end
@@ -261,6 +262,7 @@ function oidc.new(given, ...)
   check.no_more("oidc.new", "its options are one table", ...)
   local self = options.read("oidc.new", given, valid)
   self.callback_path = check_options(self)
+  self.refuse = refusal.new("oidc.new", self.answer)
   self.is_secure = self.redirect_uri:find "^https:" ~= nil
   self.key = crypto.sha256("perilune.oidc\0" .. self.secret)
   self.provider = provider.new { issuer = self.issuer, client_id = self.client_id, client_secret = self.client_secret,

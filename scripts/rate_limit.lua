@@ -21,6 +21,7 @@ local check = require "perilune.check"
 local core = require "perilune.core"
 local network = require "perilune.network"
 local options = require "perilune.options"
+local refusal = require "perilune.refusal"
 local shared = require "perilune.shared"
 
 local rate_limit = {}
@@ -34,6 +35,7 @@ local function with(more)
     name = { "string" },            -- keeps the counts over reloads that change the order of limits
     fields = { "string", "x" },     -- of the answer: "x", "draft" (RateLimit), "both" or "none"
     close = { "boolean", true },    -- the connection of a client that has gone too far
+    answer = refusal.option,
   }
   for name, option in pairs(more) do valid[name] = option end
   return valid
@@ -126,7 +128,8 @@ function Limit:__call(session, ctx)
   if passes then return false end
   local headers = {}
   self.say(verdict, function(name, value) headers[name] = value end)
-  return session:respond { status = status or 429, headers = headers, close = self.close }
+  local why = status and "requests cannot be counted at the moment" or self.too_many
+  return self.refuse(session, status or 429, why, headers, self.close)
 end
 
 --- For response_filter or answer_filter: tells a client that may go on how many more it has. request_filter must have
@@ -153,6 +156,8 @@ local function new_limit(call, wanted, decide, unit)
   end
   local limit = {
     decide = by_key(call, wanted, decide), say = fields_function(wanted, unit), close = wanted.close,
+    refuse = refusal.new(call, wanted.answer),
+    too_many = unit and "too many requests at the same time" or "the limit of requests is used up",
     wants_ctx = wanted.key and debug.getinfo(wanted.key, "u").nparams > 1,
   }
   return setmetatable(limit, Limit)

@@ -18,6 +18,7 @@ local json = require "perilune.json"
 local jwks = require "perilune.jwks"
 local jwt = require "perilune.jwt"
 local options = require "perilune.options"
+local refusal = require "perilune.refusal"
 
 ---@type perilune.token_auth
 local token_auth = {}
@@ -34,6 +35,9 @@ local valid = {
   audience = { "string" },    -- aud must be this, or have it
   leeway = { "whole_seconds", 0 },    -- seconds that clocks may differ
 }
+local valid_of_new = { answer = refusal.option }
+for name, option in pairs(valid) do valid_of_new[name] = option end
+
 local usual = { "RS256", "PS256", "ES256", "EdDSA" }
 
 --- ---------------------------------------------------------------------------------------------------------------
@@ -137,7 +141,8 @@ end
 --- be had).
 function token_auth.new(given, ...)
   check.no_more("token_auth.new", "its options are one table", ...)
-  local wanted = prepare("token_auth.new", options.read("token_auth.new", given, valid))
+  local wanted = prepare("token_auth.new", options.read("token_auth.new", given, valid_of_new))
+  local refuse = refusal.new("token_auth.new", wanted.answer)
   return function(session, ctx)
     local token = (session:get_header "authorization" or ""):match "^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+)$"
     local claims, why, is_ours = nil, "not a token", false
@@ -148,10 +153,10 @@ function token_auth.new(given, ...)
     end
     if is_ours then
       core.log_about("error", "token_auth", "token_auth: " .. why)
-      return session:respond { status = 503, headers = { ["Retry-After"] = "5" } }
+      return refuse(session, 503, "tokens cannot be checked at the moment", { ["Retry-After"] = "5" })
     end
     local challenge = token and ('Bearer error="invalid_token", error_description="%s"'):format(why) or "Bearer"
-    return session:respond { status = 401, headers = { ["WWW-Authenticate"] = challenge } }
+    return refuse(session, 401, token and why or "a token is needed", { ["WWW-Authenticate"] = challenge })
   end
 end
 

@@ -104,8 +104,17 @@ static int session_methods(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"session_methods", session_methods}, {"answer_fields", session_answer_fields}, {NULL, NULL}};
+/* core.status_reason(status): "Not Found" -0 +1 */
+static int reason(lua_State *L) {
+  struct str text = status_reason((unsigned)luaL_checkinteger(L, 1));
+  lua_pushlstring(L, text.ptr, text.len);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"session_methods", session_methods},
+                                     {"answer_fields", session_answer_fields},
+                                     {"status_reason", reason},
+                                     {NULL, NULL}};
 static const luaL_Reg methods[] = {
     {"retries_left", retries_left}, {"last_failure", last_failure},   {"upstream_tls", upstream_tls},
     {"timings", timings},           {"request_bytes", request_bytes}, {"cache_status", cache_status},

@@ -4,6 +4,7 @@
 
 local check = require "perilune.check"
 local core = require "perilune.core"
+local refusal = require "perilune.refusal"
 
 local options = {}
 
@@ -71,6 +72,9 @@ local kinds = {
   cookie_name = { "the name of a cookie, without spaces, ';' and '='", function(value)
     return type(value) == "string" and value:find "^[%w!#$%%&'*+.^_`|~-]+$" ~= nil
   end },
+  status = { "a status from 200 to 599", function(value)
+    return type(value) == "number" and value >= 200 and value <= 599 and value % 1 == 0
+  end },
   share = { "a share, more than 0 and at most 1", function(value)
     return type(value) == "number" and value > 0 and value <= 1
   end },
@@ -80,6 +84,7 @@ local kinds = {
   table = { "a table", function(value) return type(value) == "table" end },
   -- Of texts.
   list = { "a table", function(value) return type(value) == "table" end },
+  answer = refusal.kind,
   store = { STORE, function(value) return type(value) == "table" end },
   any = { "anything", function() return true end },
   boolean = { "true or false", function(value) return type(value) == "boolean" end },

@@ -135,6 +135,7 @@ function yaml.read(path) end
 ---@field types? table<string, string> Content-Type by the end of the name, before the usual ones: { wasm = "application/wasm" }
 ---@field fallthrough? boolean what is not there, and methods other than GET and HEAD, are not answered: the function returns nil,
 ---and the walk goes on; false: 404 and 405
+---@field answer? perilune.refusal_answer what a client gets with 403, 404, 405 and 503; "text"
 
 --- A policy for perilune.listen, and a function of a session: true if it has answered.
 ---@param options perilune.files_options

@@ -35,6 +35,7 @@ local rate_limit = {}
 ---@field name? string a reload finds the counts by it; also the name in RateLimit-Policy
 ---@field fields? "x"|"draft"|"both"|"none" X-Rate-Limit-*, or RateLimit and RateLimit-Policy of the IETF's draft; "x"
 ---@field close? boolean close the connection of a client that is refused; true
+---@field answer? perilune.refusal_answer what a client gets who is refused; "text"
 ---@field keys? integer room for about this many keys; 1 to 67108864, within half of the machine's memory; 65536
 
 ---@class perilune.bucket_options: perilune.rate_limit_options

@@ -218,6 +218,7 @@ local access_control = {}
 ---@field status? integer 403
 ---@field address? fun(session: perilune.session): string the address to check, instead of the connection's; if it is not
 ---an IP address, the request is refused
+---@field answer? perilune.refusal_answer what a client gets who is refused; "text"
 
 --- require "perilune.access_control". For request_filter: returns true if it has refused the request. Clients of a unix
 --- socket that the proxy listens on are allowed, unless a PROXY header names another client. Any other address that is
@@ -247,8 +248,9 @@ function cors.new(options) end
 local maintenance = {}
 ---@class perilune.maintenance_options
 ---@field name? string of the switch, which all workers share; "maintenance"
----@field page? string
----@field content_type? string "text/html; charset=utf-8"
+---@field page? string HTML; "Back soon."; or
+---@field answer? perilune.refusal_answer what clients get instead of a page
+---@field content_type? string of the page; "text/html; charset=utf-8"
 ---@field retry_after? perilune.duration seconds
 ---@field allow? string[] networks whose requests are served anyway
 

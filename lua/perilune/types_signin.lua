@@ -6,6 +6,28 @@
 --- Sign-in: default policies that find out who asks, for request_filter. Each returns true if it has answered the
 --- request, so that a policy begins with `if check(session, ctx) then return true end`
 
+--- The option `answer` of all default policies that refuse requests: access_control, api_keys, basic_auth,
+--- client_certificate, files, forward_auth, maintenance, oidc, rate_limit and token_auth. The status and the fields that
+--- belong to it (WWW-Authenticate, Retry-After, X-Rate-Limit-* and so on) are sent in any case; `answer` decides on the rest:
+---
+--- - "text", the default: a line such as `401 Unauthorized: the key is unknown`
+--- - "json": the same as a problem of RFC 9457, `{"detail":"the key is unknown","status":401,"title":"Unauthorized"}`
+--- - "none": no body
+--- - a table `{ body, headers, status }`, each of which may be missing: always this answer
+--- - a function `answer(session, status, why)`, which is given the status and the sentence. It returns a body, or such a
+---   table, or answers by session:respond and returns true (then nothing is added to what it says). It may wait
+---
+--- Fields of the table have priority over those that belong to the status. A body is text/plain unless they say otherwise.
+---
+--- ```lua
+--- local function answer(session, status, why)
+---   return { body = perilune.json.encode { error = why }, headers = { ["Content-Type"] = "application/json" } }
+--- end
+--- local keys = require("perilune.api_keys").new { keys = { shop = "s3cret" }, answer = answer }
+--- local limit = require("perilune.rate_limit").new { by = "address", max = 100, answer = answer }
+--- ```
+---@alias perilune.refusal_answer "text"|"json"|"none"|table|fun(session: perilune.session, status: integer, why: string): string|table|true
+
 ---@class perilune.basic_auth
 local basic_auth = {}
 ---@class perilune.basic_auth_options
@@ -13,6 +35,7 @@ local basic_auth = {}
 ---@field file? string a file with a line name:hash for each user, as htpasswd writes it, relative to the policy; or both
 ---@field realm? string what browsers show; "restricted"
 ---@field remember? perilune.duration seconds that a name and password which were right are remembered, by all workers; 300
+---@field answer? perilune.refusal_answer what a client gets who is refused; "text"
 
 --- require "perilune.basic_auth". For request_filter: returns true if it has asked for credentials (401); otherwise
 --- ctx.user is the user's name. Use it only with TLS.
@@ -41,6 +64,7 @@ local token_auth = {}
 ---@field issuer? string the claim `iss` must be this
 ---@field audience? string the claim `aud` must be this, or contain it
 ---@field leeway? perilune.duration seconds that clocks may differ; 0
+---@field answer? perilune.refusal_answer what a client gets who is refused; "text"
 
 --- require "perilune.token_auth": signed tokens (JWT). For request_filter: returns true if it has refused the
 --- request (401); otherwise ctx.claims has the claims of the token.
@@ -79,6 +103,7 @@ local oidc = {}
 ---@field leeway? perilune.duration seconds that clocks may differ; 30
 ---@field timeout? perilune.duration seconds that the provider may take to answer; 5
 ---@field ca? string PEM file of the authorities to trust for the provider; by default the system's
+---@field answer? perilune.refusal_answer what a client gets who is refused; "text"
 
 --- require "perilune.oidc": people sign in at an OpenID provider (authorization code flow with PKCE). For
 --- request_filter: returns true if it has answered; otherwise ctx.claims has the claims of the session. A page is sent
@@ -102,6 +127,7 @@ local forward_auth = {}
 ---@field name? string of the kept verdicts, and in the log; "forward_auth"
 ---@field size? integer|string bytes of verdicts that are kept; 4 MiB
 ---@field ca? string PEM file of the authorities to trust at the URL; by default the system's
+---@field answer? perilune.refusal_answer what a client gets while the service does not answer; "text"
 
 --- require "perilune.forward_auth": a service says whether a request may pass. For request_filter: returns true if it
 --- has answered. 2xx lets the request pass; any other answer below 500 goes to the client, with Location,
@@ -119,6 +145,7 @@ local api_keys = {}
 --- nil and why: it cannot be said (503). It may wait
 ---@field header? string "X-API-Key"
 ---@field forward? boolean does the peer get the field, too? false
+---@field answer? perilune.refusal_answer what a client gets who is refused; "text"
 
 --- require "perilune.api_keys": keys of programs. For request_filter: returns true if it has refused the request (401);
 --- otherwise ctx.api_key is the owner.
@@ -133,6 +160,7 @@ local client_certificate = {}
 ---@field issuers? string[] likewise
 ---@field fingerprints? string[] SHA-256 in hexadecimal
 ---@field serials? string[] in hexadecimal
+---@field answer? perilune.refusal_answer what a client gets who is refused; "text"
 
 --- require "perilune.client_certificate": which client certificates may come in, on a listener with client_ca and
 --- client_verify. For request_filter: returns true if it has refused the request (403); otherwise ctx.subject is the
